@@ -35,7 +35,9 @@ impl Checksum {
     pub fn from_slice(bytes: &[u8]) -> Result<Self, ChecksumError> {
         match bytes.try_into() {
             Ok(bytes) => Ok(Self(bytes)),
-            Err(_) => Err(ChecksumError::ByteLength { actual: bytes.len() }),
+            Err(_) => Err(ChecksumError::ByteLength {
+                actual: bytes.len(),
+            }),
         }
     }
 
@@ -245,7 +247,10 @@ mod tests {
         assert!(hex.starts_with("a0a1a2a3a4a5a6a7a8a9aaabacadaeaf"));
         assert_eq!(format!("{}", numbered()), hex);
         assert_eq!(format!("{:?}", numbered()), hex);
-        assert_eq!(serde_json::to_string(&numbered()).unwrap(), format!("\"{hex}\""));
+        assert_eq!(
+            serde_json::to_string(&numbered()).unwrap(),
+            format!("\"{hex}\"")
+        );
     }
 
     #[test]
@@ -254,14 +259,27 @@ mod tests {
         let refused = |text: &str| text.parse::<Checksum>().unwrap_err();
         assert_eq!(refused(""), ChecksumError::HexLength { actual: 0 });
         assert_eq!(refused(&hex[1..]), ChecksumError::HexLength { actual: 127 });
-        assert_eq!(refused(&format!("{hex}0")), ChecksumError::HexLength { actual: 129 });
-        assert_eq!(refused(&hex.to_uppercase()), ChecksumError::HexDigit { position: 0 });
+        assert_eq!(
+            refused(&format!("{hex}0")),
+            ChecksumError::HexLength { actual: 129 }
+        );
+        assert_eq!(
+            refused(&hex.to_uppercase()),
+            ChecksumError::HexDigit { position: 0 }
+        );
         let spaced = format!("{} {}", &hex[..77], &hex[78..]);
         assert_eq!(refused(&spaced), ChecksumError::HexDigit { position: 77 });
         let not_ascii = format!("{}\u{e9}", &hex[..126]);
-        assert_eq!(refused(&not_ascii), ChecksumError::HexDigit { position: 126 });
+        assert_eq!(
+            refused(&not_ascii),
+            ChecksumError::HexDigit { position: 126 }
+        );
         for text in ["", &hex.to_uppercase()] {
-            assert!(refused(text).to_string().contains("exactly 128 lowercase hex digits"));
+            assert!(
+                refused(text)
+                    .to_string()
+                    .contains("exactly 128 lowercase hex digits")
+            );
         }
     }
 
@@ -279,8 +297,13 @@ mod tests {
         let json = serde_json::to_string(&numbered()).unwrap();
         assert_eq!(serde_json::from_str::<Checksum>(&json).unwrap(), numbered());
         for wrong in ["7", "null", "[1,2]", "\"00\"", &json.to_uppercase()] {
-            let message = serde_json::from_str::<Checksum>(wrong).unwrap_err().to_string();
-            assert!(message.contains("128 lowercase hex digits"), "{wrong}: {message}");
+            let message = serde_json::from_str::<Checksum>(wrong)
+                .unwrap_err()
+                .to_string();
+            assert!(
+                message.contains("128 lowercase hex digits"),
+                "{wrong}: {message}"
+            );
         }
     }
 

@@ -1,1 +1,79 @@
-//! To be filled.
+//! Merkle trees over SHA3-512 checksums: geometry, folding, inclusion proofs and the commitment.
+//!
+//! Guarantees: pure functions of their arguments, no I/O. No input panics. Streams hold one node per level,
+//! batches at most as many nodes as they were given.
+//!
+//! Terms. Level 0 is the root, the leaves are at level `height = ceil(log2 n)`. A parent is SHA3-512 of its
+//! children's 128 bytes; an odd last node's parent is SHA3-512 of its 64 bytes. A tree therefore has
+//! `sum_j ceil(n / 2^j)` nodes, which is `2n - 1` for powers of two only.
+//!
+//! ```text
+//! level 0            r            n = 5, height 3, 1 + 2 + 3 + 5 = 11 nodes
+//!                  /   \
+//! level 1         x     y         y = SHA3-512(e)
+//!                / \    |
+//! level 2       a   b   e'        e' = SHA3-512(e), y = SHA3-512(e')
+//!              / \ / \  |
+//! leaves      0  1 2  3 4
+//! ```
+//!
+//! A *tile* is an aligned range of 32 leaves, the unit of storage; a *group* is an aligned range of 16. The
+//! last one of a tree may be ragged. [`AlignedRange`] does their arithmetic.
+//!
+//! The root alone does not bind the number of leaves, since leaves carry no prefix: publish the
+//! [`Commitment`] and verify against it.
+//!
+//! ```
+//! use pouw::hash::sha3_512;
+//! use pouw::merkle::{AlignedRange, Commitment, LeafIndex, Shape, fold, prove, root};
+//!
+//! let leaves = [b"ab", b"cd", b"ef"].map(|block| sha3_512(block));
+//! let shape = Shape::new(3)?;
+//! let range = AlignedRange::new(shape, 2, 1)?;
+//! assert_eq!((range.len(), range.fold_levels(), range.node_count()), (1, 1, 2));
+//! let top = fold(&leaves[2..], range.fold_levels()).expect("one leaf folds to one node");
+//!
+//! let root = root(&leaves).expect("there are leaves");
+//! let commitment = Commitment { leaves: 3, total_bytes: 6, block_len: 2, root };
+//! let proof = prove(shape, LeafIndex(0), |position| match position.level.0 {
+//!     2 => Ok(leaves[position.index as usize]),
+//!     _ => (position == range.top()).then_some(top).ok_or("not computed"),
+//! });
+//! commitment.verify_leaf(LeafIndex(0), b"ab", &proof.expect("both siblings are known"))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod commitment;
+mod fold;
+mod proof;
+mod range;
+mod shape;
+mod streaming;
+
+pub use commitment::{Commitment, CommitmentError, ambiguous_leaf};
+pub use fold::{fold, fold_level, fold_level_into, root};
+pub use proof::{InclusionProof, MAX_SIBLINGS, ProofError, ProveError, prove};
+pub use range::AlignedRange;
+pub use shape::{LeafIndex, Level, Position, Shape, ShapeError};
+pub use streaming::{LevelFolder, StreamError, StreamingRoot};
+
+/// Leaves of a full tile, the unit of storage: `2^TILE_ORDER`.
+pub const TILE_LEAVES: u64 = 1 << TILE_ORDER;
+
+/// Levels that a full tile folds.
+pub const TILE_ORDER: u8 = 5;
+
+/// Leaves of a full group, half a tile: `2^GROUP_ORDER`.
+pub const GROUP_LEAVES: u64 = 1 << GROUP_ORDER;
+
+/// Levels that a full group folds.
+pub const GROUP_ORDER: u8 = 4;
+
+/// Most leaves of a tree: `2^MAX_ORDER`. At 512 bytes a leaf that is half a pebibyte.
+pub const MAX_LEAVES: u64 = 1 << MAX_ORDER;
+
+/// Largest order of an aligned range, and the height of the largest tree.
+pub const MAX_ORDER: u8 = 40;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! Aligned ranges of leaves: what a unit of work asks for and what a tile stores.
+
+use super::{LeafIndex, Level, MAX_ORDER, Position, Shape, ShapeError, TILE_ORDER};
+
+/// The leaves `[start, min(start + 2^order, n))` of a tree of n leaves, `start` a multiple of `2^order`.
+///
+/// Such a range is a whole subtree: nothing outside it enters the hash of its top node. It is never empty, and
+/// ragged only at the end of the tree.
+///
+/// ```
+/// use pouw::merkle::{AlignedRange, Level, Position, Shape};
+///
+/// let shape = Shape::new(35)?;
+/// let ragged = AlignedRange::new(shape, 32, 2)?;
+/// assert_eq!((ragged.start(), ragged.end(), ragged.len()), (32, 35, 3));
+/// assert_eq!((ragged.fold_levels(), ragged.node_count()), (2, 3 + 2 + 1));
+/// assert_eq!(ragged.top(), Position { level: Level(4), index: 8 });
+/// # Ok::<(), pouw::merkle::ShapeError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AlignedRange {
+    start: u64,
+    end: u64,
+    order: u8,
+    height: u8,
+}
+
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "a range holds at least one leaf"
+)]
+impl AlignedRange {
+    /// The range of the given order that starts at leaf `start` of a tree.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::OrderTooHigh`] above [`MAX_ORDER`], [`ShapeError::StartNotAligned`] if `start` is no
+    /// multiple of `2^order`, [`ShapeError::StartOutOfRange`] if the tree has no leaf there.
+    pub const fn new(shape: Shape, start: u64, order: u8) -> Result<Self, ShapeError> {
+        let leaves = shape.leaves();
+        if order > MAX_ORDER {
+            return Err(ShapeError::OrderTooHigh { order });
+        }
+        let full_len = 1 << order;
+        if !start.is_multiple_of(full_len) {
+            return Err(ShapeError::StartNotAligned { start, order });
+        }
+        if start >= leaves {
+            return Err(ShapeError::StartOutOfRange { start, leaves });
+        }
+        let end = if leaves - start < full_len {
+            leaves
+        } else {
+            start + full_len
+        };
+        Ok(Self {
+            start,
+            end,
+            order,
+            height: shape.height(),
+        })
+    }
+
+    /// Index of the first leaf.
+    pub const fn start(self) -> u64 {
+        self.start
+    }
+
+    /// Index behind the last leaf.
+    pub const fn end(self) -> u64 {
+        self.end
+    }
+
+    /// Number of leaves, from 1 to `2^order`.
+    pub const fn len(self) -> u64 {
+        self.end - self.start
+    }
+
+    /// The order: a full range has `2^order` leaves.
+    pub const fn order(self) -> u8 {
+        self.order
+    }
+
+    /// Number of parent steps from the leaves to the top node: the order, but no more than the height of the tree.
+    pub const fn fold_levels(self) -> u8 {
+        if self.order < self.height {
+            self.order
+        } else {
+            self.height
+        }
+    }
+
+    /// Number of hashes it takes to get the top node from the leaves' data:
+    /// `sum_{j = 0..=fold_levels} ceil(len / 2^j)`.
+    pub const fn node_count(self) -> u64 {
+        let mut nodes = 0;
+        let mut step = 0;
+        while step <= self.fold_levels() {
+            nodes += self.len().div_ceil(1 << step);
+            step += 1;
+        }
+        nodes
+    }
+
+    /// Where the top node stands: the root if the range is the whole tree.
+    pub const fn top(self) -> Position {
+        let steps = self.fold_levels();
+        Position {
+            level: Level(self.height - steps),
+            index: self.start >> steps,
+        }
+    }
+
+    /// Number of the tile that holds the first leaf. Ranges of an order up to that of a tile lie in one tile.
+    pub const fn tile(self) -> u64 {
+        self.start >> TILE_ORDER
+    }
+
+    /// Whether `leaf` is one of these leaves.
+    pub const fn contains(self, leaf: LeafIndex) -> bool {
+        self.start <= leaf.0 && leaf.0 < self.end
+    }
+
+    /// Whether this range and another of the same tree share a leaf. Aligned ranges that do are nested.
+    pub const fn overlaps(self, other: &AlignedRange) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+}

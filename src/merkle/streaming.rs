@@ -1,0 +1,301 @@
+//! Folding nodes as they come, with one node per level in memory.
+
+use alloc::vec::Vec;
+
+use super::{AlignedRange, Level, MAX_LEAVES, MAX_ORDER, Shape};
+use crate::hash::{Checksum, hash_parent};
+
+/// The root of leaves that arrive in order, equal to [`root`](super::root) of them all.
+///
+/// Complete subtrees, such as full tiles, can be pushed by their top node. Memory: at most one node per level.
+///
+/// ```
+/// use pouw::hash::sha3_512;
+/// use pouw::merkle::{Shape, StreamingRoot, fold, root};
+///
+/// let leaves: Vec<_> = (0..35_u8).map(|i| sha3_512(&[i])).collect();
+/// let shape = Shape::new(35)?;
+/// let mut stream = StreamingRoot::new();
+/// stream.push_subtree(5, fold(&leaves[..32], 5).expect("32 leaves fold in 5 steps"))?;
+/// for leaf in &leaves[32..] {
+///     stream.push(*leaf);
+/// }
+/// assert_eq!(stream.finish(), root(&leaves));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct StreamingRoot {
+    peaks: Peaks,
+}
+
+impl StreamingRoot {
+    /// Starts a tree of no leaves.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends one leaf.
+    ///
+    /// Leaves beyond [`MAX_LEAVES`] are folded all the same; the [`Shape`] of such a tree is what is refused.
+    pub fn push(&mut self, leaf: Checksum) {
+        self.peaks.push(0, leaf);
+    }
+
+    /// Appends a complete subtree of exactly `2^order` leaves by its top node.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError::NotAligned`] if the leaves so far are no multiple of `2^order`,
+    /// [`StreamError::TooManyLeaves`] if it would end behind [`MAX_LEAVES`]. Nothing is appended then.
+    pub fn push_subtree(&mut self, order: u8, top: Checksum) -> Result<(), StreamError> {
+        let leaves = self.peaks.nodes;
+        if order > MAX_ORDER || leaves > MAX_LEAVES - (1 << order) {
+            return Err(StreamError::TooManyLeaves { leaves, order });
+        }
+        if !leaves.is_multiple_of(1 << order) {
+            return Err(StreamError::NotAligned { leaves, order });
+        }
+        self.peaks.push(order, top);
+        Ok(())
+    }
+
+    /// Returns the root of the tree that ends with `range`, whose top node is `top`. This is how a ragged last
+    /// tile is added; a full one may be given as well. The stream itself does not change.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError::RangeStart`] if the range does not start behind the leaves so far.
+    pub fn finish_with(&self, range: AlignedRange, top: Checksum) -> Result<Checksum, StreamError> {
+        let leaves = self.peaks.nodes;
+        if range.start() != leaves {
+            return Err(StreamError::RangeStart {
+                leaves,
+                start: range.start(),
+            });
+        }
+        Ok(self.peaks.close(range.fold_levels(), top))
+    }
+
+    /// Number of leaves so far.
+    pub fn leaves(&self) -> u64 {
+        self.peaks.nodes
+    }
+
+    /// Returns the root of the leaves so far, `None` if there are none.
+    pub fn finish(&self) -> Option<Checksum> {
+        self.peaks.root()
+    }
+}
+
+/// Turns the nodes of one level, fed in order, into the nodes of a level nearer the root, in order.
+///
+/// An exporter that writes root first, level by level, feeds the same stored nodes once per level and never
+/// holds a tree. Memory: at most one node per level between the two.
+///
+/// ```
+/// use pouw::hash::{hash_parent, sha3_512};
+/// use pouw::merkle::{Level, LevelFolder, Shape};
+///
+/// let [a, b, c] = [b"a", b"b", b"c"].map(|block| sha3_512(block));
+/// let mut folder = LevelFolder::new(Shape::new(3)?, Level(2), Level(1))?;
+/// assert_eq!(folder.push(a), None);
+/// assert_eq!(folder.push(b), Some(hash_parent(&a, Some(&b))));
+/// assert_eq!(folder.push(c), None);
+/// assert_eq!(folder.finish()?, Some(hash_parent(&c, None)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct LevelFolder {
+    /// The nodes fed since the last node given out, fewer than `2^steps`.
+    peaks: Peaks,
+    steps: u8,
+    expected: u64,
+    fed: u64,
+}
+
+impl LevelFolder {
+    /// Folds from level `from` of a tree up to level `to`.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError::LevelOutOfRange`] if the tree has no level `from`, [`StreamError::LevelOrder`] if `to` is
+    /// farther from the root than `from`.
+    pub fn new(shape: Shape, from: Level, to: Level) -> Result<Self, StreamError> {
+        if from > shape.leaf_level() {
+            return Err(StreamError::LevelOutOfRange {
+                level: from,
+                leaf_level: shape.leaf_level(),
+            });
+        }
+        let Some(steps) = from.0.checked_sub(to.0) else {
+            return Err(StreamError::LevelOrder { from, to });
+        };
+        Ok(Self {
+            peaks: Peaks::default(),
+            steps,
+            expected: shape.nodes_at(from),
+            fed: 0,
+        })
+    }
+
+    /// Feeds the next node, and returns the node above it once that is complete.
+    ///
+    /// Nodes beyond those of the level are only counted: [`finish`](Self::finish) then fails.
+    pub fn push(&mut self, node: Checksum) -> Option<Checksum> {
+        self.fed = self.fed.saturating_add(1);
+        if self.fed > self.expected {
+            return None;
+        }
+        self.peaks.push(0, node);
+        if self.peaks.nodes < 1 << self.steps {
+            return None;
+        }
+        self.peaks.take_only()
+    }
+
+    /// Ends the level and returns its last node if that has not been given out yet, being ragged.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError::NodeCount`] if more or fewer nodes were fed than the level has.
+    pub fn finish(self) -> Result<Option<Checksum>, StreamError> {
+        if self.fed != self.expected {
+            return Err(StreamError::NodeCount {
+                expected: self.expected,
+                actual: self.fed,
+            });
+        }
+        Ok(self.peaks.raised_to(self.steps))
+    }
+}
+
+/// Why a stream refuses what it is given.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// A subtree that does not start at a multiple of its length.
+    #[error(
+        "a subtree of order {order} cannot follow {leaves} leaves, which are no multiple of 2^{order}: \
+         push the missing leaves or smaller subtrees first"
+    )]
+    NotAligned {
+        /// Leaves pushed so far.
+        leaves: u64,
+        /// Order of the subtree.
+        order: u8,
+    },
+    /// A subtree that would end behind [`MAX_LEAVES`].
+    #[error(
+        "a subtree of order {order} behind {leaves} leaves ends above {MAX_LEAVES} leaves, \
+         the most a tree has: use larger blocks or several trees"
+    )]
+    TooManyLeaves {
+        /// Leaves pushed so far.
+        leaves: u64,
+        /// Order of the subtree.
+        order: u8,
+    },
+    /// A last range that does not start where the leaves so far end.
+    #[error(
+        "the last range starts at leaf {start}, but {leaves} leaves were pushed: push every leaf once, in order"
+    )]
+    RangeStart {
+        /// Leaves pushed so far.
+        leaves: u64,
+        /// First leaf of the range.
+        start: u64,
+    },
+    /// A level that the tree does not have.
+    #[error(
+        "from is level {level}, the leaves are at level {leaf_level}: no level is farther from the root"
+    )]
+    LevelOutOfRange {
+        /// The level asked for.
+        level: Level,
+        /// Level of the leaves.
+        leaf_level: Level,
+    },
+    /// A target that is farther from the root than the source.
+    #[error("to is level {to}, from is level {from}: folding only goes towards the root, level 0")]
+    LevelOrder {
+        /// Level of the nodes fed.
+        from: Level,
+        /// Level of the nodes wanted.
+        to: Level,
+    },
+    /// A number of nodes that is not that of the level.
+    #[error("{actual} nodes were fed, the level has {expected}: feed each node once, in order")]
+    NodeCount {
+        /// Nodes of the level.
+        expected: u64,
+        /// Nodes fed.
+        actual: u64,
+    },
+}
+
+/// The top nodes of the complete subtrees that some nodes make, one for each bit set in their number, the largest
+/// subtree first.
+#[derive(Clone, Debug, Default)]
+struct Peaks {
+    tops: Vec<Checksum>,
+    nodes: u64,
+}
+
+impl Peaks {
+    /// Appends a complete subtree of `2^order` nodes. The nodes so far are a multiple of that.
+    fn push(&mut self, order: u8, top: Checksum) {
+        let mut carry = top;
+        let subtrees_to_join = (self.nodes >> order).trailing_ones();
+        for _ in 0..subtrees_to_join {
+            if let Some(left) = self.tops.pop() {
+                carry = hash_parent(&left, Some(&carry));
+            }
+        }
+        self.tops.push(carry);
+        self.nodes += 1 << order;
+    }
+
+    /// Returns the node above all of them and a last subtree, whose top node `last` is `order` steps up.
+    fn close(&self, order: u8, last: Checksum) -> Checksum {
+        join(&self.tops, self.nodes, order, last).0
+    }
+
+    /// Returns the node above all of them, `None` if there are none.
+    fn root(&self) -> Option<Checksum> {
+        self.join_all().map(|(top, _)| top)
+    }
+
+    /// Returns the node exactly `steps` steps up, `None` if there are none. They are no more than `2^steps`.
+    fn raised_to(&self, steps: u8) -> Option<Checksum> {
+        let (top, order) = self.join_all()?;
+        Some((order..steps).fold(top, |node, _| hash_parent(&node, None)))
+    }
+
+    fn join_all(&self) -> Option<(Checksum, u8)> {
+        let (last, larger) = self.tops.split_last()?;
+        let order = self.nodes.trailing_zeros();
+        Some(join(larger, self.nodes - (1 << order), order as u8, *last))
+    }
+
+    /// Removes the nodes and returns the last top, which is the only one if their number is a power of two.
+    fn take_only(&mut self) -> Option<Checksum> {
+        self.nodes = 0;
+        self.tops.pop()
+    }
+}
+
+/// Joins the peaks of `nodes` nodes, a multiple of `2^order`, with the node to their right that stands `order` steps
+/// up. Returns the node above all of them and how many steps up it stands.
+fn join(tops: &[Checksum], nodes: u64, order: u8, right: Checksum) -> (Checksum, u8) {
+    let (mut node, mut order) = (right, order);
+    for left in tops.iter().rev() {
+        // Up to the size of the next peak the node has no sibling.
+        while nodes >> order & 1 == 0 {
+            node = hash_parent(&node, None);
+            order += 1;
+        }
+        node = hash_parent(left, Some(&node));
+        order += 1;
+    }
+    (node, order)
+}
