@@ -345,7 +345,7 @@ fn a_stream_of_the_maximum_holds_one_node_per_level() {
         }
     });
     assert_eq!(stream.finish(), Some(expected));
-    stream.push(top);
+    stream.push_subtree(0, top).unwrap();
     assert_eq!(stream.leaves(), MAX_LEAVES);
     let refused = stream.push_subtree(0, top);
     assert_eq!(
