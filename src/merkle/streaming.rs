@@ -299,3 +299,24 @@ fn join(tops: &[Checksum], nodes: u64, order: u8, right: Checksum) -> (Checksum,
     }
     (node, order)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_holds_at_most_one_node_per_level() {
+        let mut stream = StreamingRoot::new();
+        for count in 1..=20_000_u64 {
+            stream.push(Checksum::ZERO);
+            assert_eq!(stream.peaks.tops.len(), count.count_ones() as usize);
+        }
+        let shape = Shape::new(20_000).expect("within the limits");
+        let mut folder =
+            LevelFolder::new(shape, shape.leaf_level(), Level(5)).expect("the levels exist");
+        for _ in 0..30_000 {
+            folder.push(Checksum::ZERO);
+            assert!(folder.peaks.tops.len() <= usize::from(shape.height() - 5));
+        }
+    }
+}

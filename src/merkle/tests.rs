@@ -330,7 +330,7 @@ fn a_stream_refuses_subtrees_that_do_not_fit_and_stays_as_it_was() {
 }
 
 #[test]
-fn a_stream_of_the_maximum_holds_one_node_per_level() {
+fn a_stream_ends_at_the_maximum_number_of_leaves_and_not_behind_it() {
     let top = sha3_512(b"top");
     let mut stream = StreamingRoot::new();
     for order in (0..MAX_ORDER).rev() {
