@@ -1,9 +1,29 @@
 //! Proof of useful work as a rate limiting layer.
+//!
+//! Folders are layers, and imports only point down:
+//!
+//! ```text
+//!  rank 5   adapters/{tower,actix}   bin/pouw        shells: no decisions, no clock reads, no redb
+//!               |                       |
+//!  rank 4   gate ------------------------            HTTP words, framework-neutral: request facts -> Decision
+//!               |                       |
+//!  rank 3   engine                                   PouwEngine: one verb per file, one transaction per verb
+//!               |
+//!  rank 2   store                                    the only folder that names redb
+//!               |
+//!  rank 1   policy               solver              pure state machines | the client (no_std + alloc, also wasm32)
+//!               |                   |
+//!  rank 0   hash   merkle   protocol                 no_std + alloc: bytes and geometry both sides agree on
+//! ```
+//!
+//! `tests/tidy.rs` reads every `crate::` path and fails on one that points up.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+#[cfg(feature = "engine")]
+pub mod engine;
 pub mod hash;
 pub mod merkle;
 #[cfg(feature = "solver")]

@@ -1,0 +1,2 @@
+//! From files and blocks to trees of pending leaves.
+pub mod walk;
