@@ -26,7 +26,11 @@ extern crate alloc;
 pub mod engine;
 pub mod hash;
 pub mod merkle;
+#[cfg(feature = "engine")]
+pub mod policy;
 #[cfg(feature = "solver")]
 pub mod protocol;
 #[cfg(feature = "solver")]
 pub mod solver;
+#[cfg(feature = "engine")]
+pub mod store;

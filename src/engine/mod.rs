@@ -1,2 +1,201 @@
-//! The embedded engine.
+//! The engine: a real backlog goes in, crash-safe Merkle trees come out.
+//!
+//! **Guarantee.** A reply of success is sent only after the commit that holds its effects is durable.
+//! Each token takes effect at most once, no leaf is lost or credited twice, and a tree exports only
+//! when it is complete and every parent fits its children.
+//!
+//! **After a crash**, at any point, [`PouwEngine::open`] finds everything acknowledged. Leases are gone;
+//! a token of before the crash is honoured if none of its work went elsewhere meanwhile.
+//!
+//! ```text
+//! ingest -> pending leaves -> ready ring -> issue -> (client) -> submit -> commit -> done leaves
+//!                 ^                           |                                          |
+//!                 +----- expiry, refusal -----+            last leaf: fold, validate, export
+//! ```
+
+mod clock;
+mod config;
+mod core;
+mod error;
+mod event;
+mod export;
 pub mod ingest;
+mod interior;
+mod issue;
+mod ledger;
+mod load;
+mod queue;
+mod refill;
+mod stats;
+mod submit;
+mod sweep;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod trees;
+mod upkeep;
+mod verify;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::bounded;
+use parking_lot::Mutex;
+
+use crate::protocol::Keyring;
+use crate::store::{Directory, StorageProvider, Store, StoreOptions};
+
+pub use clock::{Clock, FakeClock, SystemClock};
+pub use config::{AwardBasis, Config, ConfigBuilder, ConfigError};
+pub use error::{DebitError, IssueError, OpenError, SubmitError, TreeError, WriteError};
+pub use event::{Event, EventSink};
+pub use export::NodeSink;
+pub use issue::{IssueRequest, Issued};
+pub use ledger::{Debited, LedgerEntry, Receipt};
+pub use stats::Stats;
+pub use submit::{Accepted, Answer};
+pub use sweep::SweepReport;
+pub use trees::TreeInfo;
+pub use upkeep::{Upkeep, UpkeepError};
+
+use self::core::Core;
+use clock::EngineTime;
+
+/// What an engine stands on, beside its configuration.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Where the two files are.
+    pub storage: Arc<dyn StorageProvider>,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where events go.
+    pub events: EventSink,
+    /// Cache sizes.
+    pub options: StoreOptions,
+}
+
+impl Parts {
+    /// A directory that exists, the system's clock, no subscriber.
+    pub fn in_directory(path: impl AsRef<Path>) -> Self {
+        Self {
+            storage: Arc::new(Directory::new(path)),
+            clock: Arc::new(SystemClock::new()),
+            events: EventSink::default(),
+            options: StoreOptions::default(),
+        }
+    }
+}
+
+/// The embedded engine. Cheap to clone; every clone speaks to the same store, which closes when the
+/// last one is dropped or [`close`](Self::close) is called.
+#[derive(Debug, Clone)]
+pub struct PouwEngine {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    core: Arc<Core>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl PouwEngine {
+    /// Opens the store in the directory `path`, making both if need be.
+    ///
+    /// # Errors
+    /// A foreign or damaged file, another format, a second process, a clock far ahead: each says what
+    /// to do, and nothing has been changed.
+    pub fn open(path: impl AsRef<Path>, config: Config) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        std::fs::create_dir_all(path).map_err(|e| OpenError::Directory {
+            path: path.to_owned(),
+            what: e.to_string(),
+        })?;
+        Self::open_with(Parts::in_directory(path), config)
+    }
+
+    /// Opens on storage, clock and subscriber of the caller's choice.
+    pub fn open_with(parts: Parts, config: Config) -> Result<Self, OpenError> {
+        let secret_error = |_| ConfigError {
+            field: "hmac_secret",
+            value: config.settings.hmac_secret.len().to_string(),
+            rule: "it needs 32 bytes or more (the length is shown)",
+        };
+        let mut keyring = Keyring::new(&config.settings.hmac_secret).map_err(secret_error)?;
+        for previous in &config.settings.previous_secrets {
+            keyring = keyring.with_previous(previous).map_err(secret_error)?;
+        }
+        let store = Arc::new(Store::open(parts.storage, parts.options)?);
+        let high_water_ms = store.head().clock_ms;
+        let wall_ms = parts.clock.wall().0;
+        if high_water_ms > 0
+            && wall_ms > high_water_ms + clock::AHEAD_MAX_MS
+            && !config.settings.accept_clock_ahead
+        {
+            return Err(OpenError::ClockAhead {
+                wall_ms,
+                high_water_ms,
+            });
+        }
+        let client_keyring = Keyring::new(&store.identity().digest_key).map_err(secret_error)?;
+        let time = EngineTime::start(parts.clock, high_water_ms);
+        let (lanes, inbox) = writer::lanes(config.settings.waiting_answers_max);
+        let (wake, woken) = bounded(1);
+        let background = config.settings.background;
+        let core = Arc::new(Core::new(
+            config,
+            keyring,
+            client_keyring,
+            store,
+            time,
+            lanes,
+            wake,
+            parts.events,
+        ));
+        let failed = |e: std::io::Error| OpenError::Thread(e.to_string());
+        let mut threads = vec![writer::start(core.clone(), inbox).map_err(failed)?];
+        if background {
+            threads.push(upkeep::start(core.clone(), woken).map_err(failed)?);
+            core.wake();
+        }
+        Ok(Self {
+            inner: Arc::new(Inner {
+                core,
+                threads: Mutex::new(threads),
+            }),
+        })
+    }
+
+    /// Stops taking requests, works off what is waiting, writes what is written behind, and closes the
+    /// files. Returns when that is done. Other clones answer `Closed` from then on.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        &self.inner.core
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        self.core.close();
+        let own = std::thread::current().id();
+        for thread in self.threads.lock().drain(..) {
+            // The last handle may be dropped inside a callback, on one of these very threads.
+            if thread.thread().id() != own && thread.join().is_err() {
+                self.core.emit(Event::StorageFailed {
+                    what: "a thread of the engine panicked".into(),
+                    recovered: false,
+                });
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

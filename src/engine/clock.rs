@@ -1,0 +1,129 @@
+//! Time: a wall and a monotonic reading, and engine time made of both.
+
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::protocol::UnixMillis;
+
+/// Where time comes from. [`SystemClock`] in a service, [`FakeClock`] in tests.
+pub trait Clock: Debug + Send + Sync {
+    /// The wall clock: may step in either direction.
+    fn wall(&self) -> UnixMillis;
+
+    /// Milliseconds since some fixed moment: never falls.
+    fn monotonic_ms(&self) -> u64;
+}
+
+/// The operating system's clocks.
+#[derive(Debug)]
+pub struct SystemClock {
+    start: Instant,
+}
+
+impl SystemClock {
+    /// A clock whose monotonic reading starts at zero.
+    pub fn new() -> Self {
+        Self {
+            start: Instant::now(),
+        }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn wall(&self) -> UnixMillis {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A clock that moves only when told to. Clones of its `Arc` share the time.
+///
+/// ```
+/// use pouw::engine::{Clock, FakeClock};
+/// let clock = FakeClock::at(1_700_000_000_000);
+/// clock.advance(250);
+/// assert_eq!(clock.wall().0, 1_700_000_000_250);
+/// ```
+#[derive(Debug, Default)]
+pub struct FakeClock {
+    wall: AtomicU64,
+    monotonic: AtomicU64,
+}
+
+impl FakeClock {
+    /// A clock that shows `unix_ms`.
+    pub fn at(unix_ms: u64) -> Self {
+        Self {
+            wall: AtomicU64::new(unix_ms),
+            monotonic: AtomicU64::new(0),
+        }
+    }
+
+    /// Lets time pass: both readings move.
+    pub fn advance(&self, ms: u64) {
+        self.wall.fetch_add(ms, Ordering::SeqCst);
+        self.monotonic.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// Steps the wall clock alone, as a wrong time server does.
+    pub fn step_wall(&self, ms: i64) {
+        let _ = self
+            .wall
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |wall| {
+                Some(wall.saturating_add_signed(ms))
+            });
+    }
+}
+
+impl Clock for FakeClock {
+    fn wall(&self) -> UnixMillis {
+        UnixMillis(self.wall.load(Ordering::SeqCst))
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        self.monotonic.load(Ordering::SeqCst)
+    }
+}
+
+/// Engine time: at open the later of the wall clock and the store's high-water mark; from then on it
+/// advances with the monotonic reading alone. A wall step back revives no token, a step forward and
+/// back freezes nothing.
+#[derive(Debug)]
+pub(super) struct EngineTime {
+    clock: std::sync::Arc<dyn Clock>,
+    base_ms: u64,
+    started_ms: u64,
+}
+
+/// A wall clock this far ahead of the store's high-water mark needs an explicit word.
+pub(super) const AHEAD_MAX_MS: u64 = 24 * 3_600_000;
+
+impl EngineTime {
+    pub(super) fn start(clock: std::sync::Arc<dyn Clock>, high_water_ms: u64) -> Self {
+        let base_ms = clock.wall().0.max(high_water_ms);
+        let started_ms = clock.monotonic_ms();
+        Self {
+            clock,
+            base_ms,
+            started_ms,
+        }
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        self.base_ms
+            .saturating_add(self.clock.monotonic_ms().saturating_sub(self.started_ms))
+    }
+}

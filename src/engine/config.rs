@@ -1,0 +1,373 @@
+//! Configuration: the paper's names in snake_case, its defaults; only the secret is required.
+
+use crate::protocol::DifficultyTier;
+
+/// How the credit of an accepted answer is reckoned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AwardBasis {
+    /// The hashes the unit asked for.
+    Actual,
+    /// The paper's averages, 1 / 10 / 40 hashes by tier, for a unit that met its tier; else as `Actual`.
+    TierAverage,
+}
+
+/// A rejected setting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}` is {value}: {rule}")]
+pub struct ConfigError {
+    /// Name of the setting.
+    pub field: &'static str,
+    /// The value given (never a secret, only its length).
+    pub value: String,
+    /// The rule it breaks.
+    pub rule: &'static str,
+}
+
+/// Settings of one engine. One that exists is valid.
+///
+/// ```
+/// use pouw::engine::Config;
+/// let config = Config::builder([7; 32]).token_ttl_seconds(30).build()?;
+/// assert_eq!(config.token_ttl_ms(), 30_000);
+/// let refused = Config::new("short").unwrap_err();
+/// assert_eq!(refused.field, "hmac_secret");
+/// # Ok::<(), pouw::engine::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct Config {
+    pub(super) settings: ConfigBuilder,
+}
+
+/// Collects settings; [`ConfigBuilder::build`] judges them.
+#[derive(Clone)]
+#[must_use]
+pub struct ConfigBuilder {
+    pub(super) hmac_secret: Vec<u8>,
+    pub(super) previous_secrets: Vec<Vec<u8>>,
+    pub(super) token_ttl_seconds: u64,
+    pub(super) min_queue_depth: usize,
+    pub(super) work_unit_max_age_ms: u64,
+    pub(super) award_joule_credits: bool,
+    pub(super) micro_joules_per_hash: u64,
+    pub(super) award_basis: AwardBasis,
+    pub(super) floor_ms: [u64; 3],
+    pub(super) unit_bytes: [usize; 3],
+    pub(super) interior_units: bool,
+    pub(super) leases_max: usize,
+    pub(super) synthetic_max: usize,
+    pub(super) ready_bytes_max: usize,
+    pub(super) commit_ops_max: usize,
+    pub(super) waiting_answers_max: usize,
+    pub(super) ledger_entries_kept: u64,
+    pub(super) accept_clock_ahead: bool,
+    pub(super) background: bool,
+    #[cfg(feature = "testing")]
+    pub(super) mistake: Option<super::testing::Mistake>,
+}
+
+impl Config {
+    /// All defaults with this secret of 32 bytes or more.
+    pub fn new(hmac_secret: impl Into<Vec<u8>>) -> Result<Self, ConfigError> {
+        Self::builder(hmac_secret).build()
+    }
+
+    /// Defaults to be changed.
+    pub fn builder(hmac_secret: impl Into<Vec<u8>>) -> ConfigBuilder {
+        ConfigBuilder {
+            hmac_secret: hmac_secret.into(),
+            previous_secrets: Vec::new(),
+            token_ttl_seconds: 60,
+            min_queue_depth: 100,
+            work_unit_max_age_ms: 3_600_000,
+            award_joule_credits: true,
+            micro_joules_per_hash: 100,
+            award_basis: AwardBasis::Actual,
+            floor_ms: [1_500, 4_000, 7_500],
+            unit_bytes: [32 << 10, 64 << 10, 128 << 10],
+            interior_units: false,
+            leases_max: 131_072,
+            synthetic_max: 4_096,
+            ready_bytes_max: 32 << 20,
+            commit_ops_max: 256,
+            waiting_answers_max: 4_096,
+            ledger_entries_kept: 100_000_000,
+            accept_clock_ahead: false,
+            background: true,
+            #[cfg(feature = "testing")]
+            mistake: None,
+        }
+    }
+
+    /// Lifetime of a token, milliseconds.
+    pub fn token_ttl_ms(&self) -> u64 {
+        self.settings.token_ttl_seconds * 1000
+    }
+
+    /// Milliseconds between issue and the first moment an answer counts.
+    pub fn floor_ms(&self, tier: DifficultyTier) -> u64 {
+        self.settings.floor_ms[tier as usize]
+    }
+
+    /// Largest leaf a unit can carry, bytes. Longer ones are hashed by the server.
+    pub fn send_cap(&self) -> usize {
+        self.settings.unit_bytes[2]
+    }
+
+    #[cfg(feature = "testing")]
+    pub(super) fn makes(&self, mistake: super::testing::Mistake) -> bool {
+        self.settings.mistake == Some(mistake)
+    }
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("hmac_secret", &"(hidden)")
+            .finish_non_exhaustive()
+    }
+}
+
+impl ConfigBuilder {
+    /// An older secret: its tokens are honoured until they expire, none are made with it.
+    pub fn previous_secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
+        self.previous_secrets.push(secret.into());
+        self
+    }
+
+    /// Lifetime of a token, 1 to 3 600 seconds; default 60.
+    pub fn token_ttl_seconds(mut self, seconds: u64) -> Self {
+        self.token_ttl_seconds = seconds;
+        self
+    }
+
+    /// Ready units kept in memory at least while there is a backlog, 1 to 65 536; default 100.
+    pub fn min_queue_depth(mut self, units: usize) -> Self {
+        self.min_queue_depth = units;
+        self
+    }
+
+    /// Age at which a ready unit is taken back and made anew, 1 ms or more; default one hour.
+    pub fn work_unit_max_age_ms(mut self, ms: u64) -> Self {
+        self.work_unit_max_age_ms = ms;
+        self
+    }
+
+    /// Whether accepted answers earn credits; default true.
+    pub fn award_joule_credits(mut self, award: bool) -> Self {
+        self.award_joule_credits = award;
+        self
+    }
+
+    /// Micro-Joules for each hash, up to 10^12; default 100.
+    pub fn micro_joules_per_hash(mut self, micro_joules: u64) -> Self {
+        self.micro_joules_per_hash = micro_joules;
+        self
+    }
+
+    /// What an award is reckoned from; default [`AwardBasis::Actual`].
+    pub fn award_basis(mut self, basis: AwardBasis) -> Self {
+        self.award_basis = basis;
+        self
+    }
+
+    /// Milliseconds before an answer counts, for low, medium, high; below the token's lifetime;
+    /// default 1 500, 4 000, 7 500. Zero is the bare paper.
+    pub fn floor_ms(mut self, by_tier: [u64; 3]) -> Self {
+        self.floor_ms = by_tier;
+        self
+    }
+
+    /// Bytes of data a unit may carry, for low, medium, high, not falling, 1 KiB to 1 MiB; default
+    /// 32, 64, 128 KiB. A unit of one leaf may always carry as much as a high one.
+    pub fn unit_bytes(mut self, by_tier: [usize; 3]) -> Self {
+        self.unit_bytes = by_tier;
+        self
+    }
+
+    /// Whether interior nodes above the tiles are issued to clients too; default false, since hashing
+    /// them costs the server less than a request.
+    pub fn interior_units(mut self, issue: bool) -> Self {
+        self.interior_units = issue;
+        self
+    }
+
+    /// Units that may be out at once, 1 to 4 194 304; default 131 072. At the bound nothing is issued.
+    pub fn leases_max(mut self, leases: usize) -> Self {
+        self.leases_max = leases;
+        self
+    }
+
+    /// Made-up units that may be out at once; default 4 096.
+    pub fn synthetic_max(mut self, units: usize) -> Self {
+        self.synthetic_max = units;
+        self
+    }
+
+    /// Bytes of block data held ready, 1 MiB to 1 GiB; default 32 MiB. Wins over `min_queue_depth`.
+    pub fn ready_bytes_max(mut self, bytes: usize) -> Self {
+        self.ready_bytes_max = bytes;
+        self
+    }
+
+    /// Answers in one commit at most, 1 to 4 096; default 256.
+    pub fn commit_ops_max(mut self, ops: usize) -> Self {
+        self.commit_ops_max = ops;
+        self
+    }
+
+    /// Answers waiting for a commit at most, 1 to 65 536; default 4 096. Beyond it: busy.
+    pub fn waiting_answers_max(mut self, answers: usize) -> Self {
+        self.waiting_answers_max = answers;
+        self
+    }
+
+    /// Ledger entries kept singly, 1 000 or more; default 100 000 000. Older ones are sealed: their sum
+    /// and the chain stay, their receipts go.
+    pub fn ledger_entries_kept(mut self, entries: u64) -> Self {
+        self.ledger_entries_kept = entries;
+        self
+    }
+
+    /// Open although the wall clock is more than a day ahead of the store's; default false.
+    pub fn accept_clock_ahead(mut self, accept: bool) -> Self {
+        self.accept_clock_ahead = accept;
+        self
+    }
+
+    /// Whether a thread of the engine's own keeps the ring full and assembles trees; default true.
+    /// Without it, call [`upkeep`](super::PouwEngine::upkeep).
+    pub fn background(mut self, background: bool) -> Self {
+        self.background = background;
+        self
+    }
+
+    /// Plants a mistake, to see the tests catch it.
+    #[cfg(feature = "testing")]
+    pub fn mistake(mut self, mistake: super::testing::Mistake) -> Self {
+        self.mistake = Some(mistake);
+        self
+    }
+
+    /// Judges the settings.
+    pub fn build(self) -> Result<Config, ConfigError> {
+        for secret in std::iter::once(&self.hmac_secret).chain(&self.previous_secrets) {
+            check(
+                "hmac_secret",
+                secret.len(),
+                secret.len() >= 32,
+                "it needs 32 bytes or more (the length is shown)",
+            )?;
+        }
+        let ttl = self.token_ttl_seconds;
+        check(
+            "token_ttl_seconds",
+            ttl,
+            (1..=3_600).contains(&ttl),
+            "it must be from 1 to 3600",
+        )?;
+        let depth = self.min_queue_depth;
+        check(
+            "min_queue_depth",
+            depth,
+            (1..=65_536).contains(&depth),
+            "it must be from 1 to 65536",
+        )?;
+        check(
+            "work_unit_max_age_ms",
+            self.work_unit_max_age_ms,
+            self.work_unit_max_age_ms > 0,
+            "it must be positive",
+        )?;
+        let per_hash = self.micro_joules_per_hash;
+        check(
+            "micro_joules_per_hash",
+            per_hash,
+            per_hash <= 1_000_000_000_000,
+            "it must be at most 10^12",
+        )?;
+        for floor in self.floor_ms {
+            check(
+                "floor_ms",
+                floor,
+                floor < ttl * 1000,
+                "it must be below the token's lifetime",
+            )?;
+        }
+        let bytes = self.unit_bytes;
+        for size in bytes {
+            check(
+                "unit_bytes",
+                size,
+                (1 << 10..=1 << 20).contains(&size),
+                "it must be from 1024 to 1048576",
+            )?;
+        }
+        check(
+            "unit_bytes",
+            format!("{bytes:?}"),
+            bytes.is_sorted(),
+            "it must not fall from tier to tier",
+        )?;
+        let leases = self.leases_max;
+        check(
+            "leases_max",
+            leases,
+            (1..=4_194_304).contains(&leases),
+            "it must be from 1 to 4194304",
+        )?;
+        let made_up = self.synthetic_max;
+        check(
+            "synthetic_max",
+            made_up,
+            made_up <= leases,
+            "it must be at most leases_max",
+        )?;
+        let ready = self.ready_bytes_max;
+        check(
+            "ready_bytes_max",
+            ready,
+            (1 << 20..=1 << 30).contains(&ready),
+            "it must be from 1048576 to 1073741824",
+        )?;
+        let ops = self.commit_ops_max;
+        check(
+            "commit_ops_max",
+            ops,
+            (1..=4_096).contains(&ops),
+            "it must be from 1 to 4096",
+        )?;
+        let waiting = self.waiting_answers_max;
+        check(
+            "waiting_answers_max",
+            waiting,
+            (1..=65_536).contains(&waiting),
+            "it must be from 1 to 65536",
+        )?;
+        let kept = self.ledger_entries_kept;
+        check(
+            "ledger_entries_kept",
+            kept,
+            kept >= 1_000,
+            "it must be 1000 or more",
+        )?;
+        Ok(Config { settings: self })
+    }
+}
+
+fn check(
+    field: &'static str,
+    value: impl ToString,
+    holds: bool,
+    rule: &'static str,
+) -> Result<(), ConfigError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(ConfigError {
+            field,
+            value: value.to_string(),
+            rule,
+        })
+    }
+}

@@ -1,0 +1,240 @@
+//! What all handles of one engine share.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crossbeam_channel::{Sender, TrySendError};
+use parking_lot::Mutex;
+
+use crate::merkle::AlignedRange;
+use crate::policy::lease::{Claim, Lease};
+use crate::protocol::{ClientDigest, DifficultyTier, Keyring, WorkId};
+use crate::store::{Command, Identity, Outcome, Refuse, Store};
+
+use super::clock::EngineTime;
+use super::config::Config;
+use super::error::WriteError;
+use super::event::{Event, EventSink};
+use super::queue::Queue;
+use super::writer::{Fate, Job, Lane};
+
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) config: Config,
+    pub(super) keyring: Keyring,
+    pub(super) client_keyring: Keyring,
+    pub(super) identity: Identity,
+    pub(super) store: Arc<Store>,
+    pub(super) time: EngineTime,
+    pub(super) queue: Mutex<Queue>,
+    /// One refill at a time.
+    pub(super) refilling: Mutex<()>,
+    /// One upkeep at a time.
+    pub(super) upkeeping: Mutex<()>,
+    /// One ingest at a time, so that tree numbers are begun in the order they were reserved.
+    pub(super) ingesting: Mutex<()>,
+    /// Tokens of wrong answers, not written yet. Bounded by [`REFUSED_MAX`]; the oldest goes first,
+    /// since its lease is over and only a restart could revive it.
+    pub(super) refused: Mutex<VecDeque<Refuse>>,
+    pub(super) events: EventSink,
+    pub(super) tallies: Tallies,
+    pub(super) closing: AtomicBool,
+    pub(super) prune_after: Mutex<[u8; 16]>,
+    lanes: Lane,
+    wake: Sender<()>,
+}
+
+/// Wrong answers kept in memory until they are written.
+pub(super) const REFUSED_MAX: usize = 16_384;
+
+/// Counters of this boot.
+#[derive(Debug, Default)]
+pub(super) struct Tallies {
+    pub(super) issued: [AtomicU64; 3],
+    pub(super) shortfalls: [AtomicU64; 3],
+    pub(super) synthetic_issued: AtomicU64,
+    pub(super) interior_issued: AtomicU64,
+    pub(super) withdrawn: AtomicU64,
+    pub(super) expired: AtomicU64,
+    pub(super) bytes_issued: AtomicU64,
+    pub(super) server_folds: AtomicU64,
+}
+
+pub(super) fn bump(counter: &AtomicU64, by: u64) {
+    counter.fetch_add(by, Ordering::Relaxed);
+}
+
+impl Core {
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn new(
+        config: Config,
+        keyring: Keyring,
+        client_keyring: Keyring,
+        store: Arc<Store>,
+        time: EngineTime,
+        lanes: Lane,
+        wake: Sender<()>,
+        events: EventSink,
+    ) -> Self {
+        let queue = Queue::new(&config, store.head().next_order);
+        Self {
+            identity: store.identity(),
+            config,
+            keyring,
+            client_keyring,
+            store,
+            time,
+            queue: Mutex::new(queue),
+            refilling: Mutex::new(()),
+            upkeeping: Mutex::new(()),
+            ingesting: Mutex::new(()),
+            refused: Mutex::new(VecDeque::new()),
+            events,
+            tallies: Tallies::default(),
+            closing: AtomicBool::new(false),
+            prune_after: Mutex::new([0; 16]),
+            lanes,
+            wake,
+        }
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        self.time.now_ms()
+    }
+
+    pub(super) fn digest_of(&self, client: &[u8]) -> ClientDigest {
+        ClientDigest::of(&self.client_keyring, client)
+    }
+
+    /// Tells the background thread, if there is one, that there is something to do.
+    pub(super) fn wake(&self) {
+        match self.wake.try_send(()) {
+            // A full channel: it has been told and has not looked yet.
+            Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
+        }
+    }
+
+    pub(super) fn emit(&self, event: Event) {
+        self.events.emit(event);
+    }
+
+    /// Hands a job to the writer; `Busy` if too many are waiting.
+    pub(super) fn write_soon(&self, job: Job) -> Result<(), (Job, WriteError)> {
+        if self.closing.load(Ordering::SeqCst) {
+            return Err((job, WriteError::Closed));
+        }
+        self.lanes.offer(job)
+    }
+
+    /// Writes one command and waits, in the lane of answers.
+    pub(super) fn write(&self, command: Command) -> Result<Outcome, WriteError> {
+        let (job, answer) = Job::waiting(vec![command]);
+        self.write_soon(job).map_err(|(_, error)| error)?;
+        let mut outcomes = answer.recv().map_err(|_| WriteError::Closed)??;
+        outcomes.pop().ok_or(WriteError::Closed)
+    }
+
+    /// Writes commands in the lane that answers overtake, and waits.
+    pub(super) fn write_bulk(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, WriteError> {
+        if self.closing.load(Ordering::SeqCst) {
+            return Err(WriteError::Closed);
+        }
+        let (job, answer) = Job::waiting(commands);
+        self.lanes.send_bulk(job)?;
+        answer.recv().map_err(|_| WriteError::Closed)?
+    }
+
+    /// What follows in memory from the fate of a settled answer.
+    pub(super) fn after_settle(&self, id: WorkId, fate: &Fate) {
+        let mut queue = self.queue.lock();
+        match fate {
+            Fate::Stored(outcomes) => {
+                let Some(lease) = queue.leases.release(id) else {
+                    return;
+                };
+                match outcomes.first() {
+                    Some(Outcome::Settled {
+                        first_leaf,
+                        leaves_complete,
+                        interior_complete,
+                        ..
+                    }) => {
+                        queue.settled(&lease, *first_leaf);
+                        if *leaves_complete || *interior_complete || lease.claim.is_interior() {
+                            drop(queue);
+                            self.wake();
+                        }
+                    }
+                    // A precondition did not hold: the work is done or gone.
+                    _ => {
+                        bump(&self.tallies.withdrawn, 1);
+                        queue.give_back(&lease);
+                    }
+                }
+            }
+            Fate::NotStored => {
+                queue.leases.unpin(id, false);
+            }
+            // Nobody knows: the lease stays pinned until the store has been read again.
+            Fate::Unknown => {}
+        }
+    }
+
+    /// Ends a lease without success: its work is pending again.
+    pub(super) fn give_back(&self, lease: &Lease) {
+        self.queue.lock().give_back(lease);
+        self.wake();
+    }
+
+    /// Notes the token of a wrong answer; it is written with the next commit.
+    pub(super) fn refuse_later(&self, refuse: Refuse) {
+        let mut refused = self.refused.lock();
+        if refused.len() >= REFUSED_MAX {
+            refused.pop_front();
+        }
+        refused.push_back(refuse);
+    }
+
+    pub(super) fn is_refused(&self, id: &[u8; 16]) -> bool {
+        self.refused.lock().iter().any(|refuse| refuse.id == *id)
+    }
+
+    /// Stops taking writes; the writer ends when it has worked off what is there.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        self.lanes.close();
+        self.wake();
+    }
+
+    pub(super) fn award(&self, tier: DifficultyTier, nodes: u64, leaves: u64) -> u64 {
+        use super::config::AwardBasis;
+        let settings = &self.config.settings;
+        if !settings.award_joule_credits {
+            return 0;
+        }
+        let met = leaves
+            >= 1 << crate::policy::ready::wanted(tier)
+                .last()
+                .copied()
+                .unwrap_or(0);
+        let hashes = match settings.award_basis {
+            AwardBasis::TierAverage if met => [1, 10, 40][tier as usize],
+            _ => nodes,
+        };
+        hashes.saturating_mul(settings.micro_joules_per_hash)
+    }
+}
+
+impl Claim {
+    pub(super) fn is_interior(&self) -> bool {
+        matches!(self, Self::Interior { .. })
+    }
+
+    pub(super) fn leaves(&self) -> Option<(u64, AlignedRange)> {
+        match self {
+            Self::Leaves { tree, range } => Some((*tree, *range)),
+            _ => None,
+        }
+    }
+}

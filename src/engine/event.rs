@@ -1,0 +1,66 @@
+//! What the engine tells a subscriber.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Something worth telling. Client keys, tree names and hashes never appear in one that concerns a
+/// client's request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// All nodes of a tree are there and validated.
+    TreeCompleted {
+        /// Tree number.
+        tree: u64,
+        /// Its name.
+        name: String,
+    },
+    /// A tree contradicts itself and will not export.
+    CorruptionFound {
+        /// Tree number.
+        tree: u64,
+        /// What was found.
+        what: String,
+    },
+    /// A file ingested by reference is not what it was. Its leaves stay pending.
+    SourceChanged {
+        /// Tree number.
+        tree: u64,
+        /// What was found.
+        what: String,
+    },
+    /// A commit failed; `recovered` tells whether the store could be opened again.
+    StorageFailed {
+        /// What failed.
+        what: String,
+        /// Whether writing goes on.
+        recovered: bool,
+    },
+}
+
+/// Where events go.
+#[derive(Clone, Default)]
+pub struct EventSink(Option<Arc<dyn Fn(Event) + Send + Sync>>);
+
+impl EventSink {
+    /// Calls `subscriber` for each event, on the thread where it happens: keep it short.
+    pub fn new(subscriber: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(subscriber)))
+    }
+
+    pub(super) fn emit(&self, event: Event) {
+        if let Some(subscriber) = &self.0 {
+            subscriber(event);
+        }
+    }
+}
+
+impl fmt::Debug for EventSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() {
+            "EventSink(subscribed)"
+        } else {
+            "EventSink(none)"
+        })
+    }
+}

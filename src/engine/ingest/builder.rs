@@ -1,0 +1,364 @@
+//! Building one tree from leaves as they come: hashing in batches, in memory that does not grow.
+
+use std::io::Read;
+
+use crate::hash::{Checksum, StreamingHash, hash_batch};
+use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, Shape, StreamingRoot, ambiguous_leaf, fold};
+use crate::store::records::{DataPlace, GroupRow, LengthRow};
+use crate::store::{AddGroups, BeginTree, CHUNK_BYTES, Command, FinishTree, Store, TreeId};
+
+use super::options::IngestError;
+
+/// A leaf waiting for its group to be full.
+enum Item {
+    Bytes(Vec<u8>),
+    Hashed(Checksum, u64),
+}
+
+/// A tree that is coming in. What it has to say piles up in `chunks` and `commands` until the caller
+/// commits both, chunks first.
+pub(super) struct TreeBuilder {
+    pub(super) begin: BeginTree,
+    /// Leaves are cut at this length; 0 if each source is one leaf.
+    cut: u64,
+    /// All leaves come from one file, so their lengths are known from `cut`.
+    single: bool,
+    /// The tree has a row already.
+    pub(super) begun: bool,
+    /// Groups the store has from an ingest cut short: compared, not written.
+    stored_groups: u64,
+    items: Vec<Item>,
+    root: StreamingRoot,
+    pub(super) leaves: u64,
+    pub(super) total: u64,
+    stored: u64,
+    groups: u64,
+    uniform: Uniform,
+    ambiguous: Option<(u64, u64, String)>,
+    chunk: Vec<u8>,
+    chunk_number: u32,
+    chunks: Vec<(u32, Vec<u8>)>,
+    pending: AddGroups,
+    pub(super) oversized: u64,
+    bytes_waiting: usize,
+}
+
+/// Whether every leaf but the last has the same length so far, and none is longer.
+#[derive(Debug, Clone, Copy)]
+struct Uniform {
+    len: u64,
+    holds: bool,
+    short_seen: bool,
+}
+
+/// What identifies the content of a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Content {
+    pub(super) leaves: u64,
+    pub(super) block_len: u64,
+    pub(super) total_bytes: u64,
+    pub(super) root: Checksum,
+}
+
+/// A group differs from what an earlier, interrupted ingest had stored.
+pub(super) struct Differs;
+
+impl TreeBuilder {
+    pub(super) fn new(begin: BeginTree, cut: u64, single: bool) -> Self {
+        let pending = AddGroups {
+            tree: begin.tree,
+            first_group: 0,
+            groups: Vec::new(),
+            lengths: Vec::new(),
+            oversized: Vec::new(),
+        };
+        Self {
+            begin,
+            cut,
+            single,
+            begun: false,
+            stored_groups: 0,
+            items: Vec::with_capacity(GROUP_LEAVES as usize),
+            root: StreamingRoot::new(),
+            leaves: 0,
+            total: 0,
+            stored: 0,
+            groups: 0,
+            uniform: Uniform {
+                len: cut,
+                holds: true,
+                short_seen: false,
+            },
+            ambiguous: None,
+            chunk: Vec::new(),
+            chunk_number: 0,
+            chunks: Vec::new(),
+            pending,
+            oversized: 0,
+            bytes_waiting: 0,
+        }
+    }
+
+    /// Goes on with a tree whose first `groups` groups are stored.
+    pub(super) fn resuming(mut self, groups: u64) -> Self {
+        self.begun = true;
+        self.stored_groups = groups;
+        self
+    }
+
+    pub(super) fn tree(&self) -> TreeId {
+        self.begin.tree
+    }
+
+    /// Reads one leaf; `None` at the end of the source, unless an empty source is to be an empty leaf.
+    pub(super) fn read_leaf(
+        &mut self,
+        source: &mut impl Read,
+        first: bool,
+    ) -> std::io::Result<Option<u64>> {
+        let limit = if self.cut == 0 {
+            LEAF_MAX + 1
+        } else {
+            self.cut
+        };
+        let cap = self.begin.send_cap;
+        let mut bytes = Vec::new();
+        source
+            .by_ref()
+            .take(limit.min(cap + 1))
+            .read_to_end(&mut bytes)?;
+        let mut len = bytes.len() as u64;
+        if len == 0 && !first {
+            return Ok(None);
+        }
+        if len <= cap {
+            self.items.push(Item::Bytes(bytes));
+            return Ok(Some(len));
+        }
+        let mut hash = StreamingHash::new();
+        hash.update(&bytes);
+        let mut buffer = vec![0; 64 << 10];
+        while len < limit {
+            let want = buffer.len().min((limit - len) as usize);
+            let got = match source.read(&mut buffer[..want]) {
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            if got == 0 {
+                break;
+            }
+            hash.update(&buffer[..got]);
+            len += got as u64;
+        }
+        if len > LEAF_MAX {
+            return Err(std::io::Error::other(
+                "a leaf has more than 268435456 bytes; cut it into blocks",
+            ));
+        }
+        self.items.push(Item::Hashed(hash.finish(), len));
+        Ok(Some(len))
+    }
+
+    /// Counts the leaf just read. `from` names its source for error messages.
+    pub(super) fn count_leaf(&mut self, len: u64, from: &str) {
+        if self.uniform.len == 0 && self.leaves == 0 {
+            self.uniform.len = len;
+        }
+        let uniform = &mut self.uniform;
+        uniform.holds &= !uniform.short_seen && len <= uniform.len && uniform.len > 0;
+        uniform.holds &= len > 0 || self.leaves == 0;
+        uniform.short_seen |= len != uniform.len;
+        if ambiguous_leaf(0, len) && self.ambiguous.is_none() {
+            self.ambiguous = Some((self.leaves, len, from.to_owned()));
+        }
+        self.leaves += 1;
+        self.total += len;
+    }
+
+    pub(super) fn group_is_full(&self) -> bool {
+        self.items.len() as u64 == GROUP_LEAVES
+    }
+
+    /// Hashes a full group and passes its bytes on.
+    pub(super) fn close_full_group(
+        &mut self,
+        store: &Store,
+    ) -> Result<Result<(), Differs>, IngestError> {
+        let group = self.hash_group(GROUP_ORDER);
+        // A full group is an aligned subtree behind full groups.
+        let pushed = self.root.push_subtree(GROUP_ORDER, group.top);
+        debug_assert!(pushed.is_ok());
+        self.pass_on(store, group)
+    }
+
+    fn hash_group(&mut self, levels: u8) -> GroupRow {
+        let slices: Vec<&[u8]> = self
+            .items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Bytes(bytes) => Some(bytes.as_slice()),
+                Item::Hashed(..) => None,
+            })
+            .collect();
+        let mut hashed = hash_batch(&slices).into_iter();
+        let leaves: Vec<Checksum> = self
+            .items
+            .iter()
+            .map(|item| match item {
+                Item::Hashed(hash, _) => *hash,
+                Item::Bytes(_) => hashed.next().unwrap_or(Checksum::ZERO),
+            })
+            .collect();
+        let top = fold(&leaves, levels).unwrap_or(Checksum::ZERO);
+        GroupRow { leaves, top }
+    }
+
+    fn pass_on(
+        &mut self,
+        store: &Store,
+        group: GroupRow,
+    ) -> Result<Result<(), Differs>, IngestError> {
+        let first_leaf = self.groups * GROUP_LEAVES;
+        let offset = self.stored;
+        let mut lengths = Vec::with_capacity(self.items.len());
+        let mut oversized = Vec::new();
+        for (leaf, item) in (first_leaf..).zip(std::mem::take(&mut self.items)) {
+            match item {
+                Item::Bytes(bytes) => {
+                    lengths.push(bytes.len() as u32);
+                    self.stored += bytes.len() as u64;
+                    if self.begin.data == DataPlace::Copied {
+                        self.store_bytes(&bytes);
+                    }
+                }
+                Item::Hashed(_, len) => {
+                    lengths.push(len as u32);
+                    oversized.push(leaf);
+                }
+            }
+        }
+        self.oversized += oversized.len() as u64;
+        let number = self.groups;
+        self.groups += 1;
+        if number < self.stored_groups {
+            let same = store.read()?.group(self.tree(), number)? == group;
+            return Ok(if same { Ok(()) } else { Err(Differs) });
+        }
+        if self.pending.groups.is_empty() {
+            self.pending.first_group = number;
+        }
+        self.bytes_waiting += (group.leaves.len() + 1) * Checksum::LEN;
+        self.pending.groups.push(group);
+        if !self.single {
+            self.pending.lengths.push(LengthRow { offset, lengths });
+        }
+        self.pending.oversized.extend(oversized);
+        Ok(Ok(()))
+    }
+
+    fn store_bytes(&mut self, mut bytes: &[u8]) {
+        self.bytes_waiting += bytes.len();
+        while !bytes.is_empty() {
+            let room = CHUNK_BYTES as usize - self.chunk.len();
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.chunk.extend_from_slice(now);
+            bytes = later;
+            if self.chunk.len() as u64 == CHUNK_BYTES {
+                self.chunks
+                    .push((self.chunk_number, std::mem::take(&mut self.chunk)));
+                self.chunk_number += 1;
+            }
+        }
+    }
+
+    /// Bytes waiting for a commit.
+    pub(super) fn bytes_waiting(&self) -> usize {
+        self.bytes_waiting
+    }
+
+    /// What there is so far, for a commit in the middle of a tree: chunks, then commands.
+    pub(super) fn take_part(&mut self) -> (Vec<(u32, Vec<u8>)>, Vec<Command>) {
+        let mut chunks = std::mem::take(&mut self.chunks);
+        if !self.chunk.is_empty() {
+            // Written again, longer, when it is full.
+            chunks.push((self.chunk_number, self.chunk.clone()));
+        }
+        let mut commands = Vec::new();
+        if !self.begun {
+            commands.push(Command::BeginTree(self.begin.clone()));
+            self.begun = true;
+        }
+        self.take_groups(&mut commands);
+        self.bytes_waiting = 0;
+        (chunks, commands)
+    }
+
+    fn take_groups(&mut self, commands: &mut Vec<Command>) {
+        if !self.pending.groups.is_empty() {
+            let next = AddGroups {
+                tree: self.tree(),
+                first_group: 0,
+                groups: Vec::new(),
+                lengths: Vec::new(),
+                oversized: Vec::new(),
+            };
+            commands.push(Command::AddGroups(std::mem::replace(
+                &mut self.pending,
+                next,
+            )));
+        }
+    }
+
+    /// Closes the last group and tells what the tree is.
+    pub(super) fn close(&mut self, store: &Store) -> Result<Result<Content, Differs>, IngestError> {
+        let name = self.begin.name.clone();
+        let empty = || IngestError::Empty { name: name.clone() };
+        let shape = Shape::new(self.leaves).map_err(|_| empty())?;
+        let block_len = if self.single || self.uniform.holds {
+            self.uniform.len
+        } else {
+            0
+        };
+        if let (0, Some((leaf, len, from))) = (block_len, &self.ambiguous) {
+            return Err(IngestError::AmbiguousLeaf {
+                name,
+                leaf: *leaf,
+                len: *len,
+                from: from.clone(),
+            });
+        }
+        let mut root = self.root.finish();
+        if !self.items.is_empty() {
+            let group = self.hash_group(GROUP_ORDER.min(shape.height()));
+            let range = shape.group_range(self.groups).ok();
+            root = range.and_then(|range| self.root.finish_with(range, group.top).ok());
+            if let Err(differs) = self.pass_on(store, group)? {
+                return Ok(Err(differs));
+            }
+        }
+        let root = root.ok_or_else(empty)?;
+        Ok(Ok(Content {
+            leaves: self.leaves,
+            block_len,
+            total_bytes: self.total,
+            root,
+        }))
+    }
+
+    /// Everything left, for the last commit of the tree.
+    pub(super) fn take_rest(&mut self, content: &Content) -> (Vec<(u32, Vec<u8>)>, Vec<Command>) {
+        let (chunks, mut commands) = self.take_part();
+        self.chunk.clear();
+        commands.push(Command::FinishTree(FinishTree {
+            tree: self.tree(),
+            leaves: content.leaves,
+            block_len: content.block_len,
+            total_bytes: content.total_bytes,
+            root: *content.root.as_bytes(),
+        }));
+        (chunks, commands)
+    }
+}
+
+/// Longest leaf, bytes.
+const LEAF_MAX: u64 = super::options::BLOCK_MAX;

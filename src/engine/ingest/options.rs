@@ -1,0 +1,232 @@
+//! What to ingest, and what came of it.
+
+use std::path::PathBuf;
+
+use crate::store::StoreError;
+use crate::store::records::Exposure;
+
+use super::super::error::WriteError;
+use super::walk::WalkError;
+
+/// How files become trees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Layout {
+    /// Each file is cut into blocks; the last may be short, an empty file is one empty leaf.
+    Files,
+    /// Each file is one leaf, in bytewise order of relative paths. Needs a tree name.
+    Blocks,
+}
+
+/// How to ingest. The exposure has no default: it says why clients may see the data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IngestOptions {
+    /// Why clients may see the data.
+    pub exposure: Exposure,
+    /// How files become trees; default [`Layout::Files`].
+    pub layout: Layout,
+    /// Bytes in a block, 512 to 268 435 456; default 4 096.
+    pub block_size: u64,
+    /// Put all leaves into one tree of this name; default one tree for each file.
+    pub tree: Option<String>,
+    /// Put in front of every file's name; default nothing.
+    pub prefix: Option<String>,
+    /// Leave the bytes in the files and read them when they are needed; default copy them.
+    pub by_reference: bool,
+}
+
+impl IngestOptions {
+    /// Defaults for data that may be seen because of `exposure`.
+    pub fn new(exposure: Exposure) -> Self {
+        Self {
+            exposure,
+            layout: Layout::Files,
+            block_size: 4_096,
+            tree: None,
+            prefix: None,
+            by_reference: false,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), IngestError> {
+        if !(BLOCK_MIN..=BLOCK_MAX).contains(&self.block_size) {
+            let value = self.block_size.to_string();
+            return Err(IngestError::Option {
+                field: "block_size",
+                value,
+                rule: "it must be from 512 to 268435456 bytes",
+            });
+        }
+        if self.layout == Layout::Blocks && self.tree.is_none() {
+            return Err(IngestError::Option {
+                field: "tree",
+                value: "absent".into(),
+                rule: "the `blocks` layout needs the name of the tree its leaves go into",
+            });
+        }
+        self.tree.as_deref().map_or(Ok(()), check_name)
+    }
+}
+
+/// Smallest and largest block, bytes.
+pub const BLOCK_MIN: u64 = 512;
+/// See [`BLOCK_MIN`].
+pub const BLOCK_MAX: u64 = 256 << 20;
+
+pub(super) fn check_name(name: &str) -> Result<(), IngestError> {
+    let rule = "a tree's name has 1 to 4096 bytes and no NUL";
+    if name.is_empty() || name.len() > super::walk::NAME_LEN_MAX || name.contains('\0') {
+        let value = name.chars().take(64).collect();
+        return Err(IngestError::Option {
+            field: "name",
+            value,
+            rule,
+        });
+    }
+    Ok(())
+}
+
+/// What one name came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ingested {
+    /// A new tree.
+    Added,
+    /// A tree whose ingest had been cut short was completed.
+    Resumed,
+    /// The same content stood under this name already.
+    Unchanged,
+}
+
+/// How far an ingest is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IngestProgress {
+    /// Files read to their end.
+    pub files: u64,
+    /// Leaves hashed.
+    pub leaves: u64,
+    /// Bytes hashed.
+    pub bytes: u64,
+}
+
+/// Something that was not ingested.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The file, or the name of the tree.
+    pub what: String,
+    /// Why not.
+    pub why: String,
+}
+
+/// What came of an ingest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IngestReport {
+    /// How much was read.
+    pub read: IngestProgress,
+    /// New trees.
+    pub added: u64,
+    /// Trees whose ingest had been cut short and is complete now.
+    pub resumed: u64,
+    /// Names that had the same content already.
+    pub unchanged: u64,
+    /// Leaves over the byte cap, hashed by the server.
+    pub oversized: u64,
+    /// Files that could not be read.
+    pub unreadable: u64,
+    /// Symbolic links, sockets and the like.
+    pub special: u64,
+    /// Names that stand for other content already.
+    pub conflicts: u64,
+    /// The first [`PROBLEMS_SHOWN`] of the last three.
+    pub problems: Vec<Problem>,
+}
+
+/// Problems listed one by one; all are counted.
+pub const PROBLEMS_SHOWN: usize = 100;
+
+impl IngestReport {
+    pub(super) fn problem(&mut self, what: impl ToString, why: impl ToString) {
+        if self.problems.len() < PROBLEMS_SHOWN {
+            self.problems.push(Problem {
+                what: what.to_string(),
+                why: why.to_string(),
+            });
+        }
+    }
+
+    pub(super) fn count(&mut self, ingested: Ingested) {
+        match ingested {
+            Ingested::Added => self.added += 1,
+            Ingested::Resumed => self.resumed += 1,
+            Ingested::Unchanged => self.unchanged += 1,
+        }
+    }
+
+    /// Whether everything given is in the store now.
+    pub fn is_clean(&self) -> bool {
+        self.unreadable == 0 && self.conflicts == 0
+    }
+}
+
+/// An ingest ended early. What was committed stays; the same call again goes on from there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IngestError {
+    /// An option is wrong.
+    #[error("`{field}` is {value}: {rule}")]
+    Option {
+        /// Name of the option.
+        field: &'static str,
+        /// The value given.
+        value: String,
+        /// The rule it breaks.
+        rule: &'static str,
+    },
+    /// Other content stands under the name.
+    #[error("{name:?} stands for other content already; forget that tree first, or use a prefix")]
+    Conflict {
+        /// The name.
+        name: String,
+    },
+    /// A leaf that could be taken for two hashes, in a tree of mixed lengths.
+    #[error(
+        "leaf {leaf} of {name:?} ({from}) has {len} bytes, which could be taken for hashes of nodes in a tree of mixed \
+         leaf lengths; use another block size, or a tree for each file"
+    )]
+    AmbiguousLeaf {
+        /// The tree.
+        name: String,
+        /// The leaf.
+        leaf: u64,
+        /// Its bytes.
+        len: u64,
+        /// Where it came from.
+        from: String,
+    },
+    /// Nothing to make a tree of.
+    #[error("{name:?} would have no leaf; name at least one plain file")]
+    Empty {
+        /// The tree.
+        name: String,
+    },
+    /// The sources cannot be walked.
+    #[error(transparent)]
+    Walk(#[from] WalkError),
+    /// A file could not be read.
+    #[error("{path}: {what}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        what: String,
+    },
+    /// The caller said stop.
+    #[error("stopped; the same call again goes on from what is committed")]
+    Cancelled,
+    /// Block data or a read of the store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// State was not stored.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}

@@ -1,0 +1,416 @@
+//! Issuing: a unit from the ring, a lease, a signed token. Waits for no disk.
+
+use crate::merkle::{AlignedRange, Shape};
+use crate::policy::lease::{Claim, Lease, LeaseRefusal};
+use crate::policy::ready::ReadyUnit;
+use crate::protocol::{
+    ChallengeToken, DifficultyTier, TokenPurpose, TreeHandle, UnixMillis, WorkId, WorkUnit,
+    WorkUnitOperation, data_digest,
+};
+
+use super::PouwEngine;
+use super::core::{Core, bump};
+use super::error::{IssueError, SubmitError};
+use super::interior::ReadyNode;
+use super::load::load_tile;
+
+/// Who asks for a unit, and for which.
+#[derive(Debug, Clone, Copy)]
+pub struct IssueRequest<'a> {
+    /// Client key: whatever tells clients apart, as bytes. Only its keyed digest is kept.
+    pub client: &'a [u8],
+    /// Difficulty tier.
+    pub tier: DifficultyTier,
+    /// Digest of the policy the challenge is for; an answer must name the same.
+    pub policy: u64,
+    /// Milliseconds before an answer counts; `None` takes the configured floor of the tier.
+    pub floor_ms: Option<u64>,
+    /// Whether made-up work will do when nothing real is ready.
+    pub synthetic: bool,
+}
+
+impl<'a> IssueRequest<'a> {
+    /// A request under the default policy and floor, for real work only.
+    pub fn new(client: &'a [u8], tier: DifficultyTier) -> Self {
+        Self {
+            client,
+            tier,
+            policy: 0,
+            floor_ms: None,
+            synthetic: false,
+        }
+    }
+}
+
+/// A unit that is out now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Issued {
+    /// What to send to the client; its `challenge_token` goes into the header too.
+    pub unit: WorkUnit,
+    /// The unit is smaller than the tier asks for.
+    pub shortfall: bool,
+}
+
+impl PouwEngine {
+    /// Hands out a ready unit under a signed challenge bound to the client.
+    ///
+    /// Takes from memory only: an empty ring is [`IssueError::NoWork`], or made-up work if the request
+    /// allows it. If the lease table is full nothing is issued, and no lease is evicted.
+    pub fn issue(&self, request: &IssueRequest<'_>) -> Result<Issued, IssueError> {
+        let core = self.core();
+        if core.closing.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(IssueError::Closed);
+        }
+        let id = WorkId::from_parts(core.now_ms(), random()?);
+        if let Some(taken) = core.take(request, id)? {
+            return Ok(taken);
+        }
+        core.wake();
+        if request.synthetic {
+            core.issue_synthetic(request, id)
+        } else {
+            Err(IssueError::NoWork)
+        }
+    }
+
+    /// Sends the unit of an open challenge again, with the same token byte for byte.
+    ///
+    /// # Errors
+    /// As for an answer with this token: expired, of another client, used, withdrawn.
+    pub fn reissue(&self, client: &[u8], token: &str) -> Result<WorkUnit, SubmitError> {
+        let core = self.core();
+        let opened = core.open_token(client, token, None)?;
+        let claim = match core.queue.lock().leases.find(opened.id) {
+            Some(lease) => lease.claim,
+            None => return Err(core.no_lease(&opened)?),
+        };
+        let reader = core.store.read()?;
+        let unit = match claim {
+            Claim::Synthetic => core.synthetic_unit(&opened),
+            Claim::Leaves { tree, range } => {
+                let row = reader.tree(tree)?.ok_or(SubmitError::Withdrawn)?;
+                let shape = Shape::new(row.leaves).map_err(|_| SubmitError::Withdrawn)?;
+                let mask = crate::policy::ready::mask_of(&range);
+                let data = load_tile(&core.store, &reader, tree, &row, range.tile(), mask)
+                    .map_err(|_| SubmitError::Withdrawn)?;
+                let handle = TreeHandle::from_bytes(row.handle);
+                let since_ms = opened.issued_at.0;
+                core.leaf_unit(
+                    &ReadyUnit {
+                        tree,
+                        handle,
+                        shape,
+                        range,
+                        data: data.into(),
+                        since_ms,
+                    },
+                    &opened,
+                )
+            }
+            Claim::Interior { tree, level, index } => {
+                let node = core
+                    .interior_node(&reader, tree, level, index)?
+                    .ok_or(SubmitError::Withdrawn)?;
+                interior_unit(&node, &opened)
+            }
+        };
+        Ok(WorkUnit {
+            challenge_token: token.to_owned(),
+            ..core.timed(unit, &opened)
+        })
+    }
+}
+
+pub(super) fn random<const N: usize>() -> Result<[u8; N], IssueError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|e| IssueError::Random(e.to_string()))?;
+    Ok(bytes)
+}
+
+impl Core {
+    /// A real unit, leased; `None` if nothing is ready.
+    fn take(&self, request: &IssueRequest<'_>, id: WorkId) -> Result<Option<Issued>, IssueError> {
+        let expires_ms = self.now_ms() + self.config.token_ttl_ms();
+        let lease = |claim| Lease {
+            id,
+            claim,
+            expires_ms,
+            pinned: false,
+            refusals: 0,
+            adopted: false,
+        };
+        let mut queue = self.queue.lock();
+        if queue.leases.len() >= self.config.settings.leases_max {
+            return Err(IssueError::Crowded(self.config.settings.leases_max));
+        }
+        if request.tier == DifficultyTier::Low {
+            if let Some(node) = queue.interior.ready.pop_front() {
+                let claim = Claim::Interior {
+                    tree: node.tree,
+                    level: node.level,
+                    index: node.index,
+                };
+                if queue.leases.insert(lease(claim)).is_ok() {
+                    drop(queue);
+                    return Ok(Some(self.issued_interior(request, id, &node)));
+                }
+            }
+        }
+        loop {
+            let Some(taken) = queue.ring.take(request.tier) else {
+                return Ok(None);
+            };
+            let claim = Claim::Leaves {
+                tree: taken.unit.tree,
+                range: taken.unit.range,
+            };
+            match queue.leases.insert(lease(claim)) {
+                Ok(()) => {
+                    let low = queue.ring.len() < self.config.settings.min_queue_depth;
+                    drop(queue);
+                    if low {
+                        self.wake();
+                    }
+                    return Ok(Some(self.issued_leaves(
+                        request,
+                        id,
+                        &taken.unit,
+                        taken.shortfall,
+                    )));
+                }
+                // The leaves are out under a token of an earlier boot: not ready after all.
+                Err(LeaseRefusal::Overlap) => {}
+                Err(LeaseRefusal::Full(bound)) => return Err(IssueError::Crowded(bound)),
+            }
+        }
+    }
+
+    fn issued_leaves(
+        &self,
+        request: &IssueRequest<'_>,
+        id: WorkId,
+        ready: &ReadyUnit,
+        shortfall: bool,
+    ) -> Issued {
+        let token = ChallengeToken {
+            tree: ready.handle,
+            start: ready.range.start(),
+            order: ready.range.order(),
+            data_digest: data_digest(ready.bytes()),
+            ..self.token(request, id, TokenPurpose::Work)
+        };
+        let unit = self.sealed(self.leaf_unit(ready, &token), &token);
+        bump(&self.tallies.issued[request.tier as usize], 1);
+        bump(&self.tallies.bytes_issued, unit.input_data.len() as u64);
+        if shortfall {
+            bump(&self.tallies.shortfalls[request.tier as usize], 1);
+        }
+        Issued { unit, shortfall }
+    }
+
+    fn issued_interior(&self, request: &IssueRequest<'_>, id: WorkId, node: &ReadyNode) -> Issued {
+        let token = ChallengeToken {
+            tree: TreeHandle::from_bytes(node.handle),
+            start: node.index,
+            order: node.level,
+            data_digest: data_digest(&node.bytes()),
+            ..self.token(request, id, TokenPurpose::Interior)
+        };
+        bump(&self.tallies.interior_issued, 1);
+        Issued {
+            unit: self.sealed(interior_unit(node, &token), &token),
+            shortfall: false,
+        }
+    }
+
+    fn issue_synthetic(
+        &self,
+        request: &IssueRequest<'_>,
+        id: WorkId,
+    ) -> Result<Issued, IssueError> {
+        let token = ChallengeToken {
+            order: synthetic_order(request.tier),
+            ..self.token(request, id, TokenPurpose::Synthetic)
+        };
+        let expires_ms = token.expires_at.0;
+        let mut queue = self.queue.lock();
+        if queue.leases.synthetic() >= self.config.settings.synthetic_max {
+            return Err(IssueError::Crowded(self.config.settings.synthetic_max));
+        }
+        let claim = Claim::Synthetic;
+        let lease = Lease {
+            id,
+            claim,
+            expires_ms,
+            pinned: false,
+            refusals: 0,
+            adopted: false,
+        };
+        if let Err(LeaseRefusal::Full(bound)) = queue.leases.insert(lease) {
+            return Err(IssueError::Crowded(bound));
+        }
+        drop(queue);
+        bump(&self.tallies.synthetic_issued, 1);
+        Ok(Issued {
+            unit: self.sealed(self.synthetic_unit(&token), &token),
+            shortfall: false,
+        })
+    }
+
+    fn token(
+        &self,
+        request: &IssueRequest<'_>,
+        id: WorkId,
+        purpose: TokenPurpose,
+    ) -> ChallengeToken {
+        let now = self.now_ms();
+        let floor = request
+            .floor_ms
+            .unwrap_or_else(|| self.config.floor_ms(request.tier));
+        let ttl = self.config.token_ttl_ms();
+        ChallengeToken {
+            purpose,
+            store: self.identity.store,
+            boot: self.identity.boot,
+            id,
+            client: self.digest_of(request.client),
+            tree: TreeHandle::from_bytes([0; 16]),
+            start: 0,
+            order: 0,
+            data_digest: 0,
+            tier: request.tier,
+            policy: request.policy,
+            issued_at: UnixMillis(now),
+            not_before: UnixMillis(now + floor.min(ttl - 1)),
+            expires_at: UnixMillis(now + ttl),
+        }
+    }
+
+    fn sealed(&self, unit: WorkUnit, token: &ChallengeToken) -> WorkUnit {
+        WorkUnit {
+            challenge_token: token.seal(&self.keyring),
+            ..self.timed(unit, token)
+        }
+    }
+
+    fn timed(&self, unit: WorkUnit, token: &ChallengeToken) -> WorkUnit {
+        let now = self.now_ms();
+        WorkUnit {
+            wait_ms: token.not_before.0.saturating_sub(now),
+            ttl_ms: token.expires_at.0.saturating_sub(now),
+            ..unit
+        }
+    }
+
+    fn leaf_unit(&self, ready: &ReadyUnit, token: &ChallengeToken) -> WorkUnit {
+        let range = ready.range;
+        let single = range.order() == 0;
+        let top = range.top();
+        WorkUnit {
+            tree_level: top.level.0,
+            tree_index: top.index,
+            operation: if single {
+                WorkUnitOperation::LeafHash
+            } else {
+                WorkUnitOperation::SubtreeHash
+            },
+            input_data: ready.bytes().to_vec(),
+            leaf_lengths: if single { Vec::new() } else { ready.lengths() },
+            fold_levels: range.fold_levels(),
+            node_count: range.node_count(),
+            ..blank(token)
+        }
+    }
+
+    /// Made-up leaves, the same whenever they are asked for: HMAC(secret, challenge id and counter).
+    pub(super) fn synthetic_leaves(&self, token: &ChallengeToken) -> Vec<[u8; 64]> {
+        let label = b"pouw-synthetic-leaf-v1";
+        let leaf = |index: u8| {
+            let mut data = token.id.as_bytes().to_vec();
+            data.push(index);
+            self.keyring.derive(label, &data)
+        };
+        (0..1u8 << token.order.min(4)).map(leaf).collect()
+    }
+
+    fn synthetic_unit(&self, token: &ChallengeToken) -> WorkUnit {
+        let leaves = self.synthetic_leaves(token);
+        let single = leaves.len() == 1;
+        let range = synthetic_range(token.order);
+        WorkUnit {
+            operation: if single {
+                WorkUnitOperation::LeafHash
+            } else {
+                WorkUnitOperation::SubtreeHash
+            },
+            input_data: leaves.concat(),
+            leaf_lengths: if single {
+                Vec::new()
+            } else {
+                leaves.iter().map(|leaf| leaf.len() as u64).collect()
+            },
+            fold_levels: token.order.min(4),
+            node_count: range.map_or(1, |range| range.node_count()),
+            synthetic: true,
+            ..blank(token)
+        }
+    }
+}
+
+fn interior_unit(node: &ReadyNode, token: &ChallengeToken) -> WorkUnit {
+    WorkUnit {
+        tree_level: node.level,
+        tree_index: node.index,
+        operation: WorkUnitOperation::InteriorHash,
+        input_data: node.bytes(),
+        child_count: if node.right.is_some() { 2 } else { 1 },
+        ..blank(token)
+    }
+}
+
+fn blank(token: &ChallengeToken) -> WorkUnit {
+    WorkUnit {
+        id: token.id,
+        tree_id: token.tree,
+        tree_level: 0,
+        tree_index: 0,
+        operation: WorkUnitOperation::LeafHash,
+        input_data: Vec::new(),
+        leaf_lengths: Vec::new(),
+        fold_levels: 0,
+        child_count: 0,
+        node_count: 1,
+        synthetic: false,
+        difficulty: token.tier,
+        challenge_token: String::new(),
+        created_at: token.issued_at,
+        expires_at: token.expires_at,
+        not_before: token.not_before,
+        wait_ms: 0,
+        ttl_ms: 0,
+    }
+}
+
+/// Size of made-up work: 1, 4 or 16 leaves of 64 bytes.
+fn synthetic_order(tier: DifficultyTier) -> u8 {
+    [0, 2, 4][tier as usize]
+}
+
+/// A made-up unit as a tree of its own.
+pub(super) fn synthetic_range(order: u8) -> Option<AlignedRange> {
+    let order = order.min(4);
+    AlignedRange::new(Shape::new(1 << order).ok()?, 0, order).ok()
+}
+
+impl ReadyNode {
+    /// The children's hashes, one after the other.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let mut out = self.left.as_bytes().to_vec();
+        out.extend(
+            self.right
+                .iter()
+                .flat_map(|right| right.as_bytes().iter().copied()),
+        );
+        out
+    }
+}

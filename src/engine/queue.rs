@@ -1,0 +1,154 @@
+//! The work queue in memory: the ready ring, the leases, and how far the backlog has been looked at.
+//!
+//! Truth is in the store: a leaf that is not done there is pending, whatever happens here. Each pending
+//! leaf is looked at once per boot, in queue order, and is then in the ring, leased, or given back.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::merkle::AlignedRange;
+use crate::policy::lease::{Claim, Lease, LeaseTable};
+use crate::policy::ready::{ReadyRing, mask_of};
+use crate::store::TreeId;
+
+use super::config::Config;
+use super::interior::InteriorQueue;
+
+#[derive(Debug)]
+pub(super) struct Queue {
+    pub(super) ring: ReadyRing,
+    pub(super) leases: LeaseTable,
+    /// Work that was out and came back. Bounded by the leases and the ring it came from.
+    pub(super) returned: VecDeque<(TreeId, AlignedRange)>,
+    pub(super) scan: Scan,
+    pub(super) interior: InteriorQueue,
+    /// Trees with their first leaf done in this boot, whose units go first. Bounded by [`PARTIAL_MAX`]:
+    /// beyond it new units of further trees queue as fresh ones.
+    partial: HashSet<TreeId>,
+    /// Trees whose data could not be read, and why. Bounded by [`BLOCKED_MAX`].
+    pub(super) blocked: HashMap<TreeId, String>,
+}
+
+const PARTIAL_MAX: usize = 65_536;
+pub(super) const BLOCKED_MAX: usize = 1_024;
+
+/// How far the backlog has been looked at in this boot.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    /// The tree being looked at.
+    pub(super) current: Option<Cursor>,
+    /// Trees to look at (again) before any other. Bounded by the leases and the blocked trees.
+    pub(super) extra: VecDeque<TreeId>,
+    /// Last partly built tree opened; `None` before the first.
+    pub(super) partial_after: Option<u64>,
+    /// All trees that were partly built at open have been opened.
+    pub(super) partial_through: bool,
+    /// Last fresh tree opened; `None` before the first.
+    pub(super) fresh_after: Option<u64>,
+    /// Orders from here on were given in this boot.
+    pub(super) boot_order: u64,
+    /// A stretch being read without the lock: what is settled meanwhile must not come back.
+    pub(super) reading: Option<TreeId>,
+    pub(super) settled_meanwhile: Vec<AlignedRange>,
+}
+
+/// A place within one tree.
+#[derive(Debug, Clone)]
+pub(super) struct Cursor {
+    pub(super) tree: TreeId,
+    pub(super) next_tile: u64,
+    pub(super) tiles: u64,
+    pub(super) partial: bool,
+}
+
+impl Queue {
+    pub(super) fn new(config: &Config, boot_order: u64) -> Self {
+        let settings = &config.settings;
+        Self {
+            ring: ReadyRing::new(settings.unit_bytes),
+            leases: LeaseTable::new(settings.leases_max),
+            returned: VecDeque::new(),
+            scan: Scan {
+                boot_order,
+                ..Scan::default()
+            },
+            interior: InteriorQueue::default(),
+            partial: HashSet::new(),
+            blocked: HashMap::new(),
+        }
+    }
+
+    /// An answer was taken: `lease` has just been released.
+    pub(super) fn settled(&mut self, lease: &Lease, first_leaf: bool) {
+        if let Some((tree, range)) = lease.claim.leaves() {
+            if self.scan.reading == Some(tree) {
+                self.scan.settled_meanwhile.push(range);
+            }
+            if first_leaf {
+                if self.partial.len() < PARTIAL_MAX {
+                    self.partial.insert(tree);
+                }
+                self.ring.promote(tree);
+                if lease.adopted {
+                    // Its tree may not have been opened yet, and has left the fresh ones.
+                    self.scan.extra.push_back(tree);
+                }
+            }
+        }
+        if let Claim::Interior { tree, level, index } = lease.claim {
+            self.interior.settled(tree, level, index);
+        }
+    }
+
+    /// A lease ended without success: its work is pending again.
+    pub(super) fn give_back(&mut self, lease: &Lease) {
+        match lease.claim {
+            Claim::Leaves { tree, range } => self.returned.push_back((tree, range)),
+            Claim::Interior { tree, level, index } => self.interior.give_back(tree, level, index),
+            Claim::Synthetic => {}
+        }
+    }
+
+    /// The leaves of a tile that are in the ring, leased, or settled while the tile was being read.
+    pub(super) fn taken_mask(&self, tree: TreeId, tile: u64) -> u32 {
+        let mut mask = self.leases.tile_mask(tree, tile);
+        for (unit, _) in self.ring.iter() {
+            if unit.tree == tree && unit.range.tile() == tile {
+                mask |= mask_of(&unit.range);
+            }
+        }
+        if self.scan.reading == Some(tree) {
+            for range in self
+                .scan
+                .settled_meanwhile
+                .iter()
+                .filter(|range| range.tile() == tile)
+            {
+                mask |= mask_of(range);
+            }
+        }
+        mask
+    }
+
+    pub(super) fn is_partial(&self, tree: TreeId) -> bool {
+        self.partial.contains(&tree)
+    }
+
+    /// A tree is complete or gone: nothing of it needs remembering.
+    pub(super) fn drop_tree(&mut self, tree: TreeId) {
+        self.ring.remove_if(|unit| unit.tree == tree);
+        self.leases.release_tree(tree);
+        self.returned.retain(|(other, _)| *other != tree);
+        self.partial.remove(&tree);
+        self.blocked.remove(&tree);
+        self.interior.drop_tree(tree);
+        self.scan.extra.retain(|other| *other != tree);
+        if self
+            .scan
+            .current
+            .as_ref()
+            .is_some_and(|cursor| cursor.tree == tree)
+        {
+            self.scan.current = None;
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Counters and sizes, read at once.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::store::records::Totals;
+
+use super::PouwEngine;
+
+/// A look at the engine. Counts named `this_boot` start at zero with every open; `totals` are durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stats {
+    /// Sums over everything ever accepted, from the store.
+    pub totals: Totals,
+    /// Commits of the state file.
+    pub commits: u64,
+    /// Ledger entries ever written.
+    pub ledger_entries: u64,
+    /// Counts the openings of this store.
+    pub boot: u64,
+    /// Units ready to be handed out.
+    pub ready_units: usize,
+    /// Bytes of block data in them.
+    pub ready_bytes: usize,
+    /// Units that are out.
+    pub leases: usize,
+    /// Interior nodes ready to be handed out.
+    pub ready_interior: usize,
+    /// Trees whose data could not be read, with the reason; at most 1 024.
+    pub blocked: Vec<(u64, String)>,
+    /// Wrong answers whose tokens are not written yet.
+    pub refused_waiting: usize,
+    /// Changed client rows not written yet.
+    pub dirty_clients: usize,
+    /// Units issued this boot by tier: low, medium, high.
+    pub issued_this_boot: [u64; 3],
+    /// Of these, units smaller than their tier asks for.
+    pub shortfalls_this_boot: [u64; 3],
+    /// Made-up units issued this boot.
+    pub synthetic_this_boot: u64,
+    /// Interior units issued this boot.
+    pub interior_this_boot: u64,
+    /// Bytes of block data issued this boot.
+    pub bytes_this_boot: u64,
+    /// Challenges withdrawn this boot.
+    pub withdrawn_this_boot: u64,
+    /// Leases expired this boot.
+    pub expired_this_boot: u64,
+    /// Parents hashed by the server this boot, to fold and validate trees.
+    pub folds_this_boot: u64,
+    /// Bytes of the state file and the block file.
+    pub file_bytes: (u64, u64),
+    /// Whether a sync failed: writes are refused until restart.
+    pub closed: bool,
+}
+
+impl PouwEngine {
+    /// A look at counters and sizes. Reads no disk but the sizes of the files.
+    pub fn stats(&self) -> Stats {
+        let core = self.core();
+        let head = core.store.head();
+        let tallies = &core.tallies;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let queue = core.queue.lock();
+        Stats {
+            totals: head.totals,
+            commits: head.commit_seq,
+            ledger_entries: head.next_ledger,
+            boot: core.identity.boot,
+            ready_units: queue.ring.len(),
+            ready_bytes: queue.ring.bytes(),
+            leases: queue.leases.len(),
+            ready_interior: queue.interior.ready.len(),
+            blocked: queue
+                .blocked
+                .iter()
+                .map(|(tree, why)| (*tree, why.clone()))
+                .collect(),
+            refused_waiting: core.refused.lock().len(),
+            dirty_clients: core.store.dirty_clients(),
+            issued_this_boot: tallies.issued.each_ref().map(read),
+            shortfalls_this_boot: tallies.shortfalls.each_ref().map(read),
+            synthetic_this_boot: read(&tallies.synthetic_issued),
+            interior_this_boot: read(&tallies.interior_issued),
+            bytes_this_boot: read(&tallies.bytes_issued),
+            withdrawn_this_boot: read(&tallies.withdrawn),
+            expired_this_boot: read(&tallies.expired),
+            folds_this_boot: read(&tallies.server_folds),
+            file_bytes: core.store.file_bytes(),
+            closed: core.store.is_closed(),
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! Taking answers. Order of judgement: sizes and encoding, MAC, store, purpose, expiry, client, policy,
+//! lease and consumed, floor, well-formed result, verification, commit.
+
+use crossbeam_channel::bounded;
+
+use crate::policy::lease::{Claim, Lease, LeaseRefusal, Pin};
+use crate::protocol::{ChallengeToken, MicroJoules, TokenPurpose, WorkId, WorkResult};
+use crate::store::records::TreeState;
+use crate::store::{Command, Outcome, Refuse, Refused, Settle, SettleKind};
+
+use super::PouwEngine;
+use super::core::{Core, bump};
+use super::error::{SubmitError, WriteError};
+use super::writer::Job;
+
+/// A client's answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer<'a> {
+    /// Client key, the same as at issue.
+    pub client: &'a [u8],
+    /// The token, from the header. Only this names the unit; nothing in the result does.
+    pub token: &'a str,
+    /// The computed hashes.
+    pub result: &'a WorkResult,
+    /// Digest of the policy of the route the answer came on.
+    pub policy: u64,
+}
+
+impl<'a> Answer<'a> {
+    /// An answer under the default policy, with the token the result carries.
+    pub fn new(client: &'a [u8], result: &'a WorkResult) -> Self {
+        Self {
+            client,
+            token: &result.challenge_token,
+            result,
+            policy: 0,
+        }
+    }
+}
+
+/// An answer that was taken. Its effects are durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// Challenge id, also the receipt's.
+    pub id: WorkId,
+    /// Ledger entry.
+    pub seq: u64,
+    /// Credit.
+    pub award: MicroJoules,
+    /// Hashes the unit asked for.
+    pub nodes: u64,
+    /// All leaves of the tree are done with it.
+    pub leaves_complete: bool,
+}
+
+/// Refused answers to one challenge, with the right token from the right client, before it is closed.
+const REFUSALS_MAX: u32 = 8;
+
+/// An answer found right, waiting for its commit.
+struct Verified {
+    settle: Settle,
+}
+
+impl PouwEngine {
+    /// Judges an answer and, if it is right, waits until it is durable.
+    ///
+    /// # Errors
+    /// See [`SubmitError`]; each has its wire reason. Only [`SubmitError::WrongResult`] uses the token up.
+    pub fn submit(&self, answer: &Answer<'_>) -> Result<Accepted, SubmitError> {
+        let (sender, receiver) = bounded(1);
+        self.submit_with(answer, move |verdict| {
+            // The receiver below lives until the verdict is in.
+            let _ = sender.send(verdict);
+        });
+        receiver
+            .recv()
+            .unwrap_or(Err(SubmitError::TryAgain(WriteError::Closed)))
+    }
+
+    /// Judges an answer on this thread and calls `done` with the verdict: at once if it is refused, on
+    /// the writer's thread after the commit if it is right. Blocks for no commit. Keep `done` short.
+    pub fn submit_with(
+        &self,
+        answer: &Answer<'_>,
+        done: impl FnOnce(Result<Accepted, SubmitError>) + Send + 'static,
+    ) {
+        let core = self.core();
+        match core.judge(answer) {
+            Err(error) => done(Err(error)),
+            Ok(Verified { settle }) => {
+                let id = WorkId::from_bytes(settle.id);
+                let (award, nodes) = (MicroJoules(settle.award), u64::from(settle.nodes));
+                let effect_core = core.clone();
+                let job = Job::new(
+                    vec![Command::Settle(settle)],
+                    move |fate| effect_core.after_settle(id, fate),
+                    move |written| done(verdict(written, id, award, nodes)),
+                );
+                if let Err((job, error)) = core.write_soon(job) {
+                    job.fail(error);
+                }
+            }
+        }
+    }
+}
+
+fn verdict(
+    written: Result<Vec<Outcome>, WriteError>,
+    id: WorkId,
+    award: MicroJoules,
+    nodes: u64,
+) -> Result<Accepted, SubmitError> {
+    match written.map_err(SubmitError::TryAgain)?.first() {
+        Some(Outcome::Settled {
+            seq,
+            leaves_complete,
+            ..
+        }) => Ok(Accepted {
+            id,
+            seq: *seq,
+            award,
+            nodes,
+            leaves_complete: *leaves_complete,
+        }),
+        Some(Outcome::Refused(Refused::Consumed)) => Err(SubmitError::Replayed),
+        _ => Err(SubmitError::Withdrawn),
+    }
+}
+
+impl Core {
+    /// Everything that comes before the commit. On success the lease is pinned.
+    fn judge(&self, answer: &Answer<'_>) -> Result<Verified, SubmitError> {
+        let token = self.open_token(answer.client, answer.token, Some(answer.policy))?;
+        let claim = self.pin(&token)?;
+        let judged = self.judge_pinned(answer, &token, claim);
+        if let Err(error) = &judged {
+            self.after_refusal(&token, error);
+        }
+        judged
+    }
+
+    /// MAC, store, expiry, client, policy.
+    pub(super) fn open_token(
+        &self,
+        client: &[u8],
+        text: &str,
+        policy: Option<u64>,
+    ) -> Result<ChallengeToken, SubmitError> {
+        let token = ChallengeToken::open(text, &self.keyring, self.config.token_ttl_ms())
+            .map_err(SubmitError::Token)?;
+        if token.store != self.identity.store {
+            return Err(SubmitError::OtherStore);
+        }
+        let now = self.now_ms();
+        if now > token.expires_at.0 {
+            return Err(SubmitError::Expired {
+                late_ms: now - token.expires_at.0,
+            });
+        }
+        if token.client != self.digest_of(client) {
+            return Err(SubmitError::ClientMismatch);
+        }
+        if policy.is_some_and(|policy| policy != token.policy) {
+            return Err(SubmitError::PolicyMismatch);
+        }
+        Ok(token)
+    }
+
+    /// Rule L: a token is honoured only through a lease, its own or an adopted one.
+    fn pin(&self, token: &ChallengeToken) -> Result<Claim, SubmitError> {
+        match self.queue.lock().leases.pin(token.id) {
+            Pin::Pinned(claim) => return Ok(claim),
+            Pin::Busy => return Err(SubmitError::InFlight),
+            Pin::Unknown => {}
+        }
+        #[cfg(feature = "testing")]
+        let adopts = !self.config.makes(super::testing::Mistake::NoAdoptionCheck);
+        #[cfg(not(feature = "testing"))]
+        let adopts = true;
+        if token.boot == self.identity.boot && adopts {
+            return Err(self.no_lease(token)?);
+        }
+        self.adopt(token)
+    }
+
+    /// Why a token has no lease: it has been used, or its work went elsewhere.
+    pub(super) fn no_lease(&self, token: &ChallengeToken) -> Result<SubmitError, SubmitError> {
+        let id = *token.id.as_bytes();
+        let used = self.is_refused(&id)
+            || self
+                .store
+                .read()?
+                .consumed(token.expires_at.0, id)?
+                .is_some();
+        if !used {
+            bump(&self.tallies.withdrawn, 1);
+        }
+        Ok(if used {
+            SubmitError::Replayed
+        } else {
+            SubmitError::Withdrawn
+        })
+    }
+
+    /// Takes a token of an earlier boot back as a lease, if none of its work is done or out.
+    fn adopt(&self, token: &ChallengeToken) -> Result<Claim, SubmitError> {
+        let id = *token.id.as_bytes();
+        let reader = self.store.read()?;
+        if self.is_refused(&id) || reader.consumed(token.expires_at.0, id)?.is_some() {
+            return Err(SubmitError::Replayed);
+        }
+        let claim = match token.purpose {
+            TokenPurpose::Synthetic => Claim::Synthetic,
+            TokenPurpose::Work => {
+                let (tree, row) = reader
+                    .tree_of_handle(*token.tree.as_bytes())?
+                    .ok_or(SubmitError::Withdrawn)?;
+                let shape =
+                    crate::merkle::Shape::new(row.leaves).map_err(|_| SubmitError::Withdrawn)?;
+                let range = crate::merkle::AlignedRange::new(shape, token.start, token.order)
+                    .map_err(|_| SubmitError::Withdrawn)?;
+                if row.state != TreeState::Active || !reader.range_pending(tree, &range)? {
+                    return Err(SubmitError::Withdrawn);
+                }
+                Claim::Leaves { tree, range }
+            }
+            TokenPurpose::Interior => {
+                let (tree, row) = reader
+                    .tree_of_handle(*token.tree.as_bytes())?
+                    .ok_or(SubmitError::Withdrawn)?;
+                let (level, index) = (token.order, token.start);
+                if row.state != TreeState::Folding || reader.interior(tree, level, index)?.is_some()
+                {
+                    return Err(SubmitError::Withdrawn);
+                }
+                Claim::Interior { tree, level, index }
+            }
+        };
+        drop(reader);
+        let expires_ms = token.expires_at.0;
+        let lease = Lease {
+            id: token.id,
+            claim,
+            expires_ms,
+            pinned: true,
+            refusals: 0,
+            adopted: true,
+        };
+        let mut queue = self.queue.lock();
+        queue
+            .leases
+            .insert(lease)
+            .map_err(|refusal| match refusal {
+                LeaseRefusal::Overlap => SubmitError::Withdrawn,
+                LeaseRefusal::Full(_) => SubmitError::TryAgain(WriteError::Busy),
+            })?;
+        match claim {
+            Claim::Leaves { tree, range } => {
+                queue.ring.withdraw(tree, &range);
+                queue
+                    .returned
+                    .retain(|(other, back)| *other != tree || !back.overlaps(&range));
+            }
+            Claim::Interior { tree, level, index } => queue.interior.withdraw(tree, level, index),
+            Claim::Synthetic => {}
+        }
+        Ok(claim)
+    }
+
+    fn judge_pinned(
+        &self,
+        answer: &Answer<'_>,
+        token: &ChallengeToken,
+        claim: Claim,
+    ) -> Result<Verified, SubmitError> {
+        let now = self.now_ms();
+        if now < token.not_before.0 {
+            return Err(SubmitError::TooEarly {
+                wait_ms: token.not_before.0 - now,
+            });
+        }
+        #[cfg(feature = "testing")]
+        let claim = self.claim_from_body(answer, claim);
+        self.check_names(answer, token)?;
+        let expected = self.expected(token, claim)?;
+        answer
+            .result
+            .check_shape(expected.leaf_count(), expected.operation())
+            .map_err(SubmitError::Malformed)?;
+        let nodes = expected.nodes;
+        self.compare(answer.result, token, claim, &expected)?;
+        let leaves = claim
+            .leaves()
+            .map_or(1 << token.order.min(4), |(_, range)| {
+                range.end() - range.start()
+            });
+        let kind = match claim {
+            Claim::Leaves { tree, range } => SettleKind::Leaves { tree, range },
+            Claim::Interior { tree, level, index } => SettleKind::Interior {
+                tree,
+                level,
+                index,
+                hash: *answer.result.result_hash.as_bytes(),
+            },
+            Claim::Synthetic => SettleKind::Synthetic,
+        };
+        let leaves = if claim.is_interior() { 1 } else { leaves };
+        Ok(Verified {
+            settle: Settle {
+                id: *token.id.as_bytes(),
+                expires_ms: token.expires_at.0,
+                client: *token.client.as_bytes(),
+                handle: *token.tree.as_bytes(),
+                kind,
+                tier: token.tier as u8,
+                nodes: u32::try_from(nodes).unwrap_or(u32::MAX),
+                award: self.award(token.tier, nodes, leaves),
+                at_ms: now,
+                #[cfg(feature = "testing")]
+                skip_consumed_check: self
+                    .config
+                    .makes(super::testing::Mistake::SkipConsumedCheck),
+                #[cfg(feature = "testing")]
+                skip_leaf_check: self.config.makes(super::testing::Mistake::SkipLeafCheck),
+            },
+        })
+    }
+
+    /// What the lease owes after a refusal.
+    fn after_refusal(&self, token: &ChallengeToken, error: &SubmitError) {
+        match error {
+            SubmitError::WrongResult { .. } => self.end_challenge(token),
+            SubmitError::Malformed(_) => {
+                let refusals = self.queue.lock().leases.unpin(token.id, true);
+                if refusals >= REFUSALS_MAX {
+                    self.end_challenge(token);
+                }
+            }
+            SubmitError::Withdrawn => {
+                if let Some(lease) = self.queue.lock().leases.release(token.id) {
+                    self.give_back_later(&lease);
+                }
+            }
+            _ => {
+                self.queue.lock().leases.unpin(token.id, false);
+            }
+        }
+    }
+
+    // `after_refusal` holds no lock here; the lease is already out of the table.
+    fn give_back_later(&self, lease: &Lease) {
+        bump(&self.tallies.withdrawn, 1);
+        self.give_back(lease);
+    }
+
+    /// The token is dead and the work pending again; both are on the disk with a later commit.
+    fn end_challenge(&self, token: &ChallengeToken) {
+        let released = self.queue.lock().leases.release(token.id);
+        self.refuse_later(Refuse {
+            id: *token.id.as_bytes(),
+            expires_ms: token.expires_at.0,
+            client: *token.client.as_bytes(),
+            at_ms: self.now_ms(),
+        });
+        if let Some(lease) = released {
+            self.give_back(&lease);
+        }
+    }
+}

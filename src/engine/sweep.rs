@@ -1,0 +1,120 @@
+//! The sweep: expiry, reclaim, pruning. Bounded work per call; call it about once a second.
+
+use std::sync::atomic::Ordering;
+
+use crate::store::{Command, Outcome};
+
+use super::PouwEngine;
+use super::core::bump;
+use super::error::WriteError;
+
+/// What one sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// Leases whose token expired unanswered; their work is pending again.
+    pub expired: usize,
+    /// Ready units taken back because of their age; they come back as fresh ones.
+    pub aged: usize,
+    /// Consumed tokens removed, long past their expiry.
+    pub consumed_pruned: u64,
+    /// Ledger entries sealed.
+    pub sealed: u64,
+    /// Idle client rows removed.
+    pub clients_pruned: u64,
+    /// There is more to do: call again soon.
+    pub more: bool,
+}
+
+/// Leases ended and rows removed in one sweep.
+const LEASES_PER_SWEEP: usize = 4_096;
+const ROWS_PER_SWEEP: usize = 2_048;
+/// A client with nothing on its account is forgotten after a day.
+const IDLE_CLIENT_MS: u64 = 24 * 3_600_000;
+
+impl PouwEngine {
+    /// Ends leases whose token is past its expiry, takes back ready units past their age, and prunes
+    /// what is no longer needed.
+    pub fn sweep(&self) -> Result<SweepReport, WriteError> {
+        let core = self.core();
+        let now = core.now_ms();
+        let mut report = SweepReport::default();
+        {
+            let mut queue = core.queue.lock();
+            #[cfg(feature = "testing")]
+            let early = if core.config.makes(super::testing::Mistake::LeaseEndsEarly) {
+                core.config.token_ttl_ms()
+            } else {
+                0
+            };
+            #[cfg(not(feature = "testing"))]
+            let early = 0;
+            let expired = queue.leases.expire(now + early, LEASES_PER_SWEEP);
+            report.expired = expired.len();
+            report.more = expired.len() == LEASES_PER_SWEEP;
+            #[cfg(feature = "testing")]
+            let expired = if core.config.makes(super::testing::Mistake::NoRequeue) {
+                Vec::new()
+            } else {
+                expired
+            };
+            for lease in &expired {
+                queue.give_back(lease);
+            }
+            let max_age = core.config.settings.work_unit_max_age_ms;
+            let aged = queue
+                .ring
+                .remove_if(|unit| now.saturating_sub(unit.since_ms) > max_age);
+            report.aged = aged.len();
+            for (unit, _) in aged {
+                queue.returned.push_back((unit.tree, unit.range));
+            }
+            // Sources that could not be read get another chance.
+            let blocked: Vec<u64> = queue.blocked.drain().map(|(tree, _)| tree).collect();
+            queue.scan.extra.extend(blocked);
+        }
+        bump(&core.tallies.expired, report.expired as u64);
+        // A token is refused for its expiry from then on, so its consumption need not be kept; the token's
+        // lifetime again is the margin for a clock that was set back before a restart.
+        let before_ms = now.saturating_sub(core.config.token_ttl_ms());
+        let after = *core.prune_after.lock();
+        let commands = vec![
+            Command::PruneConsumed {
+                before_ms,
+                limit: ROWS_PER_SWEEP,
+            },
+            Command::SealLedger {
+                keep: core.config.settings.ledger_entries_kept,
+                limit: ROWS_PER_SWEEP,
+            },
+            Command::PruneClients {
+                before_ms: now.saturating_sub(IDLE_CLIENT_MS),
+                after,
+                limit: ROWS_PER_SWEEP,
+            },
+        ];
+        let outcomes = if core.closing.load(Ordering::SeqCst) {
+            return Err(WriteError::Closed);
+        } else {
+            core.write_bulk(commands)?
+        };
+        for (at, outcome) in outcomes.iter().enumerate() {
+            match outcome {
+                Outcome::Done { rows, more } => {
+                    report.more |= more;
+                    *(if at == 0 {
+                        &mut report.consumed_pruned
+                    } else {
+                        &mut report.sealed
+                    }) = *rows;
+                }
+                Outcome::Scanned { rows, next } => {
+                    report.clients_pruned = *rows;
+                    *core.prune_after.lock() = next.unwrap_or([0; 16]);
+                }
+                _ => {}
+            }
+        }
+        core.wake();
+        Ok(report)
+    }
+}

@@ -1,0 +1,389 @@
+//! The one thread that owns all write transactions of the state file: group commit.
+//!
+//! It takes what is waiting, up to a bound, applies it as one transaction, commits once, and only then
+//! answers. No artificial delay: while a commit runs, the next batch gathers by itself.
+//!
+//! Two lanes: answers go first, then at most one bulk job (a stretch of an ingest) per commit, so that
+//! a big ingest cannot hold up an answer for longer than its bounded piece.
+//!
+//! A failed commit is *unknown*, not *failed*: its callers are told so at once, and what follows in
+//! memory waits until the store has been read again. After a failed sync the store stays closed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use parking_lot::RwLock;
+
+use crate::store::{Command, CommitFailure, Outcome, StoreError};
+
+use super::core::Core;
+use super::error::WriteError;
+use super::event::Event;
+
+/// What became of a job's commands, as far as memory is concerned.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// They are durable, with these outcomes.
+    Stored(Vec<Outcome>),
+    /// They are not.
+    NotStored,
+    /// The store closed before anybody could look.
+    Unknown,
+}
+
+type Effect = Box<dyn FnOnce(&Fate) + Send>;
+type Reply = Box<dyn FnOnce(Result<Vec<Outcome>, WriteError>) + Send>;
+
+/// Commands that belong together, and whom to tell.
+pub(super) struct Job {
+    commands: Vec<Command>,
+    effect: Effect,
+    reply: Reply,
+}
+
+impl Job {
+    /// `effect` runs once the fate of the commands is known, `reply` as soon as there is anything to
+    /// say; in case of success in this order.
+    pub(super) fn new(
+        commands: Vec<Command>,
+        effect: impl FnOnce(&Fate) + Send + 'static,
+        reply: impl FnOnce(Result<Vec<Outcome>, WriteError>) + Send + 'static,
+    ) -> Self {
+        Self {
+            commands,
+            effect: Box::new(effect),
+            reply: Box::new(reply),
+        }
+    }
+
+    /// A job without effect in memory, and where its answer arrives.
+    pub(super) fn waiting(
+        commands: Vec<Command>,
+    ) -> (Self, Receiver<Result<Vec<Outcome>, WriteError>>) {
+        let (sender, receiver) = bounded(1);
+        let reply = move |answer| {
+            // The caller may have gone away; then nobody wants to know.
+            let _ = sender.send(answer);
+        };
+        (Self::new(commands, |_| {}, reply), receiver)
+    }
+
+    /// Tells everybody that nothing was written.
+    pub(super) fn fail(self, error: WriteError) {
+        (self.effect)(&Fate::NotStored);
+        (self.reply)(Err(error));
+    }
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Job({} commands)", self.commands.len())
+    }
+}
+
+/// The sending side of both lanes. Emptied by `close`, which ends the writer.
+#[derive(Debug)]
+pub(super) struct Lane {
+    senders: RwLock<Option<(Sender<Job>, Sender<Job>)>>,
+}
+
+impl Lane {
+    pub(super) fn offer(&self, job: Job) -> Result<(), (Job, WriteError)> {
+        let senders = self.senders.read();
+        let Some((answers, _)) = senders.as_ref() else {
+            return Err((job, WriteError::Closed));
+        };
+        answers.try_send(job).map_err(|error| match error {
+            TrySendError::Full(job) => (job, WriteError::Busy),
+            TrySendError::Disconnected(job) => (job, WriteError::Closed),
+        })
+    }
+
+    pub(super) fn send_bulk(&self, job: Job) -> Result<(), WriteError> {
+        // Cloned, so that waiting for room does not hold up `close`.
+        let bulk = self
+            .senders
+            .read()
+            .as_ref()
+            .map(|(_, bulk)| bulk.clone())
+            .ok_or(WriteError::Closed)?;
+        bulk.send(job).map_err(|_| WriteError::Closed)
+    }
+
+    pub(super) fn close(&self) {
+        *self.senders.write() = None;
+    }
+}
+
+/// The receiving side.
+pub(super) struct Inbox {
+    answers: Receiver<Job>,
+    bulk: Receiver<Job>,
+}
+
+/// Both ends of the writer's lanes.
+pub(super) fn lanes(waiting_answers: usize) -> (Lane, Inbox) {
+    let (answers_in, answers) = bounded(waiting_answers);
+    let (bulk_in, bulk) = bounded(2);
+    (
+        Lane {
+            senders: RwLock::new(Some((answers_in, bulk_in))),
+        },
+        Inbox { answers, bulk },
+    )
+}
+
+/// The writer's loop; ends when the lanes are closed and empty.
+pub(super) fn run(core: &Core, inbox: &Inbox) {
+    let mut writer = Writer {
+        core,
+        batch_max: core.config.settings.commit_ops_max,
+        limbo: Vec::new(),
+    };
+    while let Some(batch) = writer.next_batch(inbox) {
+        writer.commit(batch);
+    }
+    writer.finish();
+}
+
+struct Writer<'c> {
+    core: &'c Core,
+    batch_max: usize,
+    // Effects of a commit nobody knows the outcome of, and its number.
+    limbo: Vec<(u64, Vec<Outcome>, Vec<(usize, Effect)>)>,
+}
+
+impl Writer<'_> {
+    /// Waits for work; `None` when both lanes are closed and empty. An empty batch is a chance to
+    /// write what is written behind.
+    fn next_batch(&self, inbox: &Inbox) -> Option<Vec<Job>> {
+        let mut batch = Vec::new();
+        let mut closed = false;
+        crossbeam_channel::select! {
+            recv(inbox.answers) -> job => match job {
+                Ok(job) => batch.push(job),
+                Err(_) => closed = true,
+            },
+            recv(inbox.bulk) -> job => match job {
+                Ok(job) => batch.push(job),
+                Err(_) => closed = true,
+            },
+            default(WRITE_BEHIND) => {}
+        }
+        if closed {
+            return match inbox
+                .answers
+                .recv_timeout(Duration::ZERO)
+                .or_else(|_| inbox.bulk.recv_timeout(Duration::ZERO))
+            {
+                Ok(job) => Some(vec![job]),
+                Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => None,
+            };
+        }
+        let mut commands: usize = batch.iter().map(|job: &Job| job.commands.len()).sum();
+        while commands < self.batch_max {
+            let Ok(job) = inbox.answers.try_recv() else {
+                break;
+            };
+            commands += job.commands.len();
+            batch.push(job);
+        }
+        if let Ok(job) = inbox.bulk.try_recv() {
+            batch.push(job);
+        }
+        Some(batch)
+    }
+
+    fn commit(&mut self, batch: Vec<Job>) {
+        let behind = self.written_behind();
+        if batch.is_empty() && behind.is_empty() {
+            return;
+        }
+        #[cfg(feature = "testing")]
+        let batch = self.acknowledge_early(batch);
+        let mut commands: Vec<Command> = Vec::new();
+        let mut counts = Vec::with_capacity(batch.len());
+        let mut talk = Vec::with_capacity(batch.len());
+        for job in batch {
+            counts.push(job.commands.len());
+            commands.extend(job.commands);
+            talk.push((job.effect, job.reply));
+        }
+        commands.extend(behind.iter().cloned());
+        match self.core.store.apply(&commands, self.core.now_ms()) {
+            Ok(applied) => {
+                let mut outcomes = applied.outcomes.into_iter();
+                for (count, (effect, reply)) in counts.into_iter().zip(talk) {
+                    let fate = Fate::Stored(outcomes.by_ref().take(count).collect());
+                    effect(&fate);
+                    if let Fate::Stored(outcomes) = fate {
+                        reply(Ok(outcomes));
+                    }
+                }
+            }
+            Err(CommitFailure::RolledBack(error)) => {
+                self.put_back(behind);
+                let closed = self.core.store.is_closed() || matches!(error, StoreError::Closed);
+                self.recover(&error);
+                for (effect, reply) in talk {
+                    effect(&Fate::NotStored);
+                    reply(Err(if closed {
+                        WriteError::Closed
+                    } else {
+                        WriteError::RolledBack(error.to_string())
+                    }));
+                }
+            }
+            Err(CommitFailure::Unknown {
+                commit_seq,
+                outcomes,
+                error,
+            }) => {
+                self.put_back(behind);
+                let mut effects = Vec::new();
+                for (count, (effect, reply)) in counts.into_iter().zip(talk) {
+                    effects.push((count, effect));
+                    reply(Err(WriteError::Unknown {
+                        commit_seq,
+                        what: error.to_string(),
+                    }));
+                }
+                self.limbo.push((commit_seq, outcomes, effects));
+                self.recover(&error);
+            }
+        }
+    }
+
+    /// What goes along with every commit: wrong answers' tokens, and a slice of changed client rows.
+    fn written_behind(&self) -> Vec<Command> {
+        let mut refused = self.core.refused.lock();
+        let take = refused.len().min(self.batch_max);
+        let mut commands: Vec<Command> = refused.drain(..take).map(Command::Refuse).collect();
+        drop(refused);
+        if self.core.store.checkpoint_pending() || self.core.store.dirty_clients() >= DIRTY_CLIENTS
+        {
+            commands.push(Command::Checkpoint {
+                limit: CHECKPOINT_SLICE,
+            });
+        }
+        commands
+    }
+
+    fn put_back(&self, behind: Vec<Command>) {
+        for command in behind {
+            if let Command::Refuse(refuse) = command {
+                self.core.refuse_later(refuse);
+            }
+        }
+    }
+
+    /// Opens the store again, with growing pauses, and settles what was unknown. After a failed sync,
+    /// or if it cannot be opened, the store stays closed and what is unknown stays unknown.
+    fn recover(&mut self, cause: &StoreError) {
+        let mut pause = Duration::from_millis(1);
+        let mut result = self.core.store.recover();
+        while !self.core.store.is_closed() && result.is_err() && pause <= RECOVER_PAUSE_MAX {
+            std::thread::park_timeout(pause);
+            pause *= 2;
+            result = self.core.store.recover();
+        }
+        let recovered = result.is_ok();
+        if let Ok(last) = result {
+            for (seq, outcomes, effects) in self.limbo.drain(..) {
+                let mut outcomes = outcomes.into_iter();
+                for (count, effect) in effects {
+                    let own: Vec<Outcome> = outcomes.by_ref().take(count).collect();
+                    effect(&if seq <= last {
+                        Fate::Stored(own)
+                    } else {
+                        Fate::NotStored
+                    });
+                }
+            }
+        }
+        self.core.emit(Event::StorageFailed {
+            what: cause.to_string(),
+            recovered,
+        });
+    }
+
+    #[cfg(feature = "testing")]
+    fn acknowledge_early(&self, batch: Vec<Job>) -> Vec<Job> {
+        if !self
+            .core
+            .config
+            .makes(super::testing::Mistake::AcknowledgeEarly)
+        {
+            return batch;
+        }
+        let early = |job: Job| {
+            let seq = self.core.store.head().next_ledger;
+            let outcome = Outcome::Settled {
+                seq,
+                first_leaf: false,
+                leaves_complete: false,
+                interior_complete: false,
+            };
+            (job.reply)(Ok(vec![outcome; job.commands.len()]));
+            Job {
+                commands: job.commands,
+                effect: job.effect,
+                reply: Box::new(|_| {}),
+            }
+        };
+        batch.into_iter().map(early).collect()
+    }
+
+    fn finish(&mut self) {
+        while !self.core.refused.lock().is_empty() {
+            let before = self.core.refused.lock().len();
+            self.commit(Vec::new());
+            if self.core.refused.lock().len() >= before {
+                break;
+            }
+        }
+        for (_, _, effects) in self.limbo.drain(..) {
+            for (_, effect) in effects {
+                effect(&Fate::Unknown);
+            }
+        }
+        // A full checkpoint makes the next open short; the ledger would do without it.
+        let limit = usize::MAX;
+        if self.core.store.dirty_clients() > 0 {
+            let done = self.core.store.apply(
+                &[Command::Checkpoint { limit }, Command::Touch],
+                self.core.now_ms(),
+            );
+            if let Err(error) = done {
+                self.core.emit(Event::StorageFailed {
+                    what: error.to_string(),
+                    recovered: false,
+                });
+            }
+        }
+    }
+}
+
+/// Starts the writer's thread.
+pub(super) fn start(core: Arc<Core>, inbox: Inbox) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name("pouw-writer".into())
+        .spawn(move || {
+            run(&core, &inbox);
+            // Jobs that came in after the lanes were closed.
+            for job in inbox.answers.try_iter().chain(inbox.bulk.try_iter()) {
+                job.fail(WriteError::Closed);
+            }
+            core.store.close();
+        })
+}
+
+/// How long something written behind may wait for a commit to ride on.
+const WRITE_BEHIND: Duration = Duration::from_millis(500);
+/// Changed client rows at which a checkpoint begins.
+const DIRTY_CLIENTS: usize = 32_768;
+/// Rows of a checkpoint written with one commit: more than can become dirty meanwhile.
+const CHECKPOINT_SLICE: usize = 512;
+/// Longest pause between two tries to open the store again.
+const RECOVER_PAUSE_MAX: Duration = Duration::from_millis(128);

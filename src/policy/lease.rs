@@ -1,0 +1,272 @@
+//! Leases: which work is out, under which challenge, until when.
+//!
+//! **Rule L.** A token is honoured only through a lease. A token of this boot needs its own live lease.
+//! A token of an earlier boot is adopted as a lease when it arrives, and is withdrawn if any of its
+//! leaves is done or leased. A lease is pinned from the arrival of its answer to the commit, never ends
+//! before its token, and is released by challenge id, never by range.
+//!
+//! Leases live in memory; a restart forgets them, and adoption brings back those whose answers come.
+//! The table has a fixed bound: when it is full nothing is issued, and no lease is ever evicted.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::merkle::AlignedRange;
+use crate::protocol::WorkId;
+
+/// The work a lease covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Claim {
+    /// Leaves of a tree, all in one tile.
+    Leaves {
+        /// Tree number.
+        tree: u64,
+        /// The leaves.
+        range: AlignedRange,
+    },
+    /// One interior node above the tiles.
+    Interior {
+        /// Tree number.
+        tree: u64,
+        /// Level, 0 = root.
+        level: u8,
+        /// Index within the level.
+        index: u64,
+    },
+    /// Made-up work that overlaps with nothing.
+    Synthetic,
+}
+
+impl Claim {
+    /// The tree, if it is real work.
+    pub fn tree(&self) -> Option<u64> {
+        match self {
+            Self::Leaves { tree, .. } | Self::Interior { tree, .. } => Some(*tree),
+            Self::Synthetic => None,
+        }
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Leaves { tree, range }, Self::Leaves { tree: t, range: r }) => {
+                tree == t && range.overlaps(r)
+            }
+            (Self::Interior { .. }, Self::Interior { .. }) => self == other,
+            _ => false,
+        }
+    }
+
+    fn place(&self) -> Option<Place> {
+        match self {
+            Self::Leaves { tree, range } => Some(Place::Tile(*tree, range.tile())),
+            Self::Interior { tree, level, index } => Some(Place::Node(*tree, *level, *index)),
+            Self::Synthetic => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Place {
+    Tile(u64, u64),
+    Node(u64, u8, u64),
+}
+
+/// One piece of work that is out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Challenge id.
+    pub id: WorkId,
+    /// The work.
+    pub claim: Claim,
+    /// Expiry of its token, Unix milliseconds.
+    pub expires_ms: u64,
+    /// An answer is being judged; it does not end until that is over.
+    pub pinned: bool,
+    /// Well-formed token, right client, but refused before a verdict.
+    pub refusals: u32,
+    /// Came back from an earlier boot by its token.
+    pub adopted: bool,
+}
+
+/// Why a lease was not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeaseRefusal {
+    /// The table is at its bound.
+    #[error("{0} units are out already")]
+    Full(usize),
+    /// Part of the work is out under another challenge.
+    #[error("the work is out under another challenge")]
+    Overlap,
+}
+
+/// What pinning found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pin {
+    /// Pinned now.
+    Pinned(Claim),
+    /// Another answer under the same challenge is being judged.
+    Busy,
+    /// No such lease.
+    Unknown,
+}
+
+/// All leases of one boot.
+#[derive(Debug)]
+pub struct LeaseTable {
+    leases: HashMap<WorkId, Lease>,
+    places: HashMap<Place, Vec<WorkId>>,
+    by_expiry: BTreeSet<(u64, WorkId)>,
+    bound: usize,
+}
+
+impl LeaseTable {
+    /// A table that holds at most `bound` leases.
+    pub fn new(bound: usize) -> Self {
+        Self {
+            leases: HashMap::new(),
+            places: HashMap::new(),
+            by_expiry: BTreeSet::new(),
+            bound,
+        }
+    }
+
+    /// Adds a lease. Overlap with a live one is refused and changes nothing.
+    pub fn insert(&mut self, lease: Lease) -> Result<(), LeaseRefusal> {
+        if self.leases.len() >= self.bound {
+            return Err(LeaseRefusal::Full(self.bound));
+        }
+        if self.is_out(&lease.claim) || self.leases.contains_key(&lease.id) {
+            return Err(LeaseRefusal::Overlap);
+        }
+        if let Some(place) = lease.claim.place() {
+            self.places.entry(place).or_default().push(lease.id);
+        }
+        self.by_expiry.insert((lease.expires_ms, lease.id));
+        self.leases.insert(lease.id, lease);
+        Ok(())
+    }
+
+    /// Marks the lease of `id` as being judged.
+    pub fn pin(&mut self, id: WorkId) -> Pin {
+        match self.leases.get_mut(&id) {
+            None => Pin::Unknown,
+            Some(lease) if lease.pinned => Pin::Busy,
+            Some(lease) => {
+                lease.pinned = true;
+                Pin::Pinned(lease.claim)
+            }
+        }
+    }
+
+    /// Takes the mark off again: no verdict was reached. Returns how often that has happened, if it
+    /// counts against the challenge.
+    pub fn unpin(&mut self, id: WorkId, refused: bool) -> u32 {
+        match self.leases.get_mut(&id) {
+            Some(lease) => {
+                lease.pinned = false;
+                lease.refusals += u32::from(refused);
+                lease.refusals
+            }
+            None => 0,
+        }
+    }
+
+    /// Ends the lease of `id`, whatever its state.
+    pub fn release(&mut self, id: WorkId) -> Option<Lease> {
+        let lease = self.leases.remove(&id)?;
+        self.by_expiry.remove(&(lease.expires_ms, id));
+        if let Some(place) = lease.claim.place() {
+            if let Some(ids) = self.places.get_mut(&place) {
+                ids.retain(|other| *other != id);
+                if ids.is_empty() {
+                    self.places.remove(&place);
+                }
+            }
+        }
+        Some(lease)
+    }
+
+    /// Ends up to `limit` leases whose token is past its expiry and that are not pinned.
+    pub fn expire(&mut self, now_ms: u64, limit: usize) -> Vec<Lease> {
+        let due: Vec<WorkId> = self
+            .by_expiry
+            .iter()
+            .take_while(|(expires, _)| *expires < now_ms)
+            .map(|(_, id)| *id)
+            .filter(|id| self.leases.get(id).is_some_and(|lease| !lease.pinned))
+            .take(limit)
+            .collect();
+        due.into_iter().filter_map(|id| self.release(id)).collect()
+    }
+
+    /// Ends all leases of a tree that is gone. Pinned ones too: their commit will be refused.
+    pub fn release_tree(&mut self, tree: u64) -> Vec<Lease> {
+        let ids: Vec<WorkId> = self
+            .leases
+            .values()
+            .filter(|lease| lease.claim.tree() == Some(tree))
+            .map(|lease| lease.id)
+            .collect();
+        ids.into_iter().filter_map(|id| self.release(id)).collect()
+    }
+
+    /// Whether any part of `claim` is out.
+    pub fn is_out(&self, claim: &Claim) -> bool {
+        let Some(place) = claim.place() else {
+            return false;
+        };
+        self.places.get(&place).into_iter().flatten().any(|id| {
+            self.leases
+                .get(id)
+                .is_some_and(|lease| lease.claim.overlaps(claim))
+        })
+    }
+
+    /// One bit for each leaf of a tile that is out.
+    pub fn tile_mask(&self, tree: u64, tile: u64) -> u32 {
+        let mut mask = 0;
+        for id in self
+            .places
+            .get(&Place::Tile(tree, tile))
+            .into_iter()
+            .flatten()
+        {
+            if let Some(Lease {
+                claim: Claim::Leaves { range, .. },
+                ..
+            }) = self.leases.get(id)
+            {
+                mask |= super::ready::mask_of(range);
+            }
+        }
+        mask
+    }
+
+    /// The lease of `id`.
+    pub fn find(&self, id: WorkId) -> Option<&Lease> {
+        self.leases.get(&id)
+    }
+
+    /// Leases now.
+    pub fn len(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// Whether nothing is out.
+    pub fn is_empty(&self) -> bool {
+        self.leases.is_empty()
+    }
+
+    /// Leases of made-up work.
+    pub fn synthetic(&self) -> usize {
+        self.leases
+            .values()
+            .filter(|lease| lease.claim == Claim::Synthetic)
+            .count()
+    }
+
+    /// All leases, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Lease> {
+        self.leases.values()
+    }
+}

@@ -1,0 +1,342 @@
+//! The ring of ready units: bounded, in memory, with their bytes, so that issuing waits for no disk.
+//!
+//! Units are aligned ranges of 2^order leaves, order 0 to 5. For each order there are two queues: units
+//! of partly built trees, and units of trees nobody has worked on. A tier takes, in this order:
+//!
+//! 1. a unit of its own orders (low 0; medium 3, 2; high 5, 4), partly built trees first;
+//! 2. a larger one, split in halves until it fits, the rest staying in the ring;
+//! 3. a smaller one, nearest first. That is a shortfall, and is counted.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::merkle::{AlignedRange, Shape, TILE_LEAVES, TILE_ORDER};
+use crate::protocol::{DifficultyTier, TreeHandle};
+
+/// The bytes of a stretch of leaves, shared by the units cut from it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// First leaf.
+    pub first: u64,
+    /// The leaves' bytes, one after the other.
+    pub bytes: Vec<u8>,
+    /// End of each leaf in `bytes`.
+    pub ends: Vec<usize>,
+}
+
+impl Loaded {
+    /// Byte range of the leaves of `range`; `None` if they are not all here.
+    fn span(&self, range: &AlignedRange) -> Option<(usize, usize)> {
+        let first = usize::try_from(range.start().checked_sub(self.first)?).ok()?;
+        let last = usize::try_from(range.end().checked_sub(self.first)?)
+            .ok()?
+            .checked_sub(1)?;
+        let start = if first == 0 {
+            0
+        } else {
+            *self.ends.get(first - 1)?
+        };
+        Some((start, *self.ends.get(last)?))
+    }
+}
+
+/// A unit that can be handed out at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadyUnit {
+    /// Tree number.
+    pub tree: u64,
+    /// Public handle of the tree.
+    pub handle: TreeHandle,
+    /// Shape of the tree.
+    pub shape: Shape,
+    /// The leaves.
+    pub range: AlignedRange,
+    /// Where their bytes are.
+    pub data: Arc<Loaded>,
+    /// When it became ready, engine time in Unix milliseconds.
+    pub since_ms: u64,
+}
+
+impl ReadyUnit {
+    /// The bytes to send: the leaves, one after the other.
+    pub fn bytes(&self) -> &[u8] {
+        match self.data.span(&self.range) {
+            Some((start, end)) => self.data.bytes.get(start..end).unwrap_or_default(),
+            None => &[],
+        }
+    }
+
+    /// Byte length of each leaf, in order.
+    pub fn lengths(&self) -> Vec<u64> {
+        let mut from = self.data.span(&self.range).map_or(0, |(start, _)| start);
+        let skip = (self.range.start() - self.data.first) as usize;
+        let ends = self
+            .data
+            .ends
+            .iter()
+            .skip(skip)
+            .take((self.range.end() - self.range.start()) as usize);
+        ends.map(|end| {
+            let len = end - from;
+            from = *end;
+            len as u64
+        })
+        .collect()
+    }
+
+    fn halves(&self) -> Option<(Self, Option<Self>)> {
+        let order = self.range.order().checked_sub(1)?;
+        let start = self.range.start();
+        let part = |start: u64| {
+            let range = smallest(
+                self.shape,
+                AlignedRange::new(self.shape, start, order).ok()?,
+            );
+            Some(Self {
+                range,
+                data: self.data.clone(),
+                ..self.clone()
+            })
+        };
+        let middle = start + (1 << order);
+        Some((
+            part(start)?,
+            if middle < self.range.end() {
+                part(middle)
+            } else {
+                None
+            },
+        ))
+    }
+}
+
+/// The same leaves under the smallest order that holds them: a ragged end of 3 leaves is a unit of
+/// order 2, a single leaf one of order 0.
+pub fn smallest(shape: Shape, range: AlignedRange) -> AlignedRange {
+    let leaves = range.end() - range.start();
+    let order = leaves.next_power_of_two().trailing_zeros() as u8;
+    AlignedRange::new(shape, range.start(), order.min(range.order())).unwrap_or(range)
+}
+
+/// One bit for each leaf of `range` within its tile.
+pub fn mask_of(range: &AlignedRange) -> u32 {
+    let first = range.start() % TILE_LEAVES;
+    let leaves = (range.end() - range.start()).min(TILE_LEAVES - first);
+    (((1u64 << leaves) - 1) << first) as u32
+}
+
+/// Cuts the leaves of a tile that `mask` names into the largest aligned ranges, in order.
+pub fn cut(shape: Shape, tile: u64, mask: u32) -> Vec<AlignedRange> {
+    let mut out = Vec::new();
+    if let Ok(whole) = AlignedRange::new(shape, tile * TILE_LEAVES, TILE_ORDER) {
+        cut_range(shape, whole, mask, &mut out);
+    }
+    out
+}
+
+fn cut_range(shape: Shape, range: AlignedRange, mask: u32, out: &mut Vec<AlignedRange>) {
+    let own = mask_of(&range);
+    if mask & own == own {
+        out.push(smallest(shape, range));
+    } else if mask & own != 0 && range.order() > 0 {
+        let order = range.order() - 1;
+        for start in [range.start(), range.start() + (1 << order)] {
+            if let Ok(half) = AlignedRange::new(shape, start, order) {
+                cut_range(shape, half, mask, out);
+            }
+        }
+    }
+}
+
+/// What a tier got.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The unit.
+    pub unit: ReadyUnit,
+    /// It is smaller than the tier asks for.
+    pub shortfall: bool,
+}
+
+/// All ready units.
+#[derive(Debug)]
+pub struct ReadyRing {
+    // [order][0 = partly built, 1 = fresh]
+    queues: [[VecDeque<ReadyUnit>; 2]; ORDERS],
+    len: usize,
+    bytes: usize,
+    // Largest number of bytes each tier may be sent: low, medium, high.
+    caps: [usize; 3],
+}
+
+const ORDERS: usize = TILE_ORDER as usize + 1;
+const PARTIAL: usize = 0;
+const FRESH: usize = 1;
+
+/// The orders a tier asks for, best first.
+pub fn wanted(tier: DifficultyTier) -> &'static [u8] {
+    match tier {
+        DifficultyTier::Low => &[0],
+        DifficultyTier::Medium => &[3, 2],
+        DifficultyTier::High => &[5, 4],
+    }
+}
+
+impl ReadyRing {
+    /// An empty ring. `caps` are the bytes a unit of each tier may carry; a single leaf may always go.
+    pub fn new(caps: [usize; 3]) -> Self {
+        Self {
+            queues: Default::default(),
+            len: 0,
+            bytes: 0,
+            caps,
+        }
+    }
+
+    /// Adds a unit behind those of its order.
+    pub fn push(&mut self, unit: ReadyUnit, partial: bool) {
+        self.count(&unit, true);
+        self.queue(&unit, partial).push_back(unit);
+    }
+
+    fn push_front(&mut self, unit: ReadyUnit, partial: bool) {
+        self.count(&unit, true);
+        self.queue(&unit, partial).push_front(unit);
+    }
+
+    fn queue(&mut self, unit: &ReadyUnit, partial: bool) -> &mut VecDeque<ReadyUnit> {
+        let order = usize::from(unit.range.order()).min(ORDERS - 1);
+        &mut self.queues[order][if partial { PARTIAL } else { FRESH }]
+    }
+
+    fn count(&mut self, unit: &ReadyUnit, added: bool) {
+        let bytes = unit.bytes().len();
+        if added {
+            self.len += 1;
+            self.bytes += bytes;
+        } else {
+            self.len -= 1;
+            self.bytes -= bytes;
+        }
+    }
+
+    /// Takes the best unit for `tier`, or `None` if the ring is empty.
+    pub fn take(&mut self, tier: DifficultyTier) -> Option<Taken> {
+        let own = wanted(tier);
+        let (largest, smallest_wanted) = (*own.first()?, *own.last()?);
+        let larger = largest + 1..ORDERS as u8;
+        let smaller = (0..smallest_wanted).rev();
+        let (mut unit, partial) = self
+            .pop(own.iter().copied())
+            .or_else(|| {
+                larger
+                    .into_iter()
+                    .find_map(|order| self.pop([order].into_iter()))
+            })
+            .or_else(|| {
+                smaller
+                    .into_iter()
+                    .find_map(|order| self.pop([order].into_iter()))
+            })?;
+        let cap = self.caps[tier as usize];
+        while unit.range.order() > 0 && (unit.range.order() > largest || unit.bytes().len() > cap) {
+            let Some((first, second)) = unit.halves() else {
+                break;
+            };
+            if let Some(rest) = second {
+                self.push_front(rest, partial);
+            }
+            unit = first;
+        }
+        let shortfall = unit.range.end() - unit.range.start() < 1 << smallest_wanted;
+        Some(Taken { unit, shortfall })
+    }
+
+    // Partly built trees first, over all of `orders`.
+    fn pop(&mut self, orders: impl Iterator<Item = u8> + Clone) -> Option<(ReadyUnit, bool)> {
+        for side in [PARTIAL, FRESH] {
+            for order in orders.clone() {
+                if let Some(unit) = self.queues[usize::from(order)][side].pop_front() {
+                    self.count(&unit, false);
+                    return Some((unit, side == PARTIAL));
+                }
+            }
+        }
+        None
+    }
+
+    /// Moves the units of `tree` in front: it has its first leaf.
+    pub fn promote(&mut self, tree: u64) {
+        for queues in &mut self.queues {
+            let (moved, kept): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut queues[FRESH])
+                .into_iter()
+                .partition(|unit| unit.tree == tree);
+            queues[FRESH] = kept;
+            queues[PARTIAL].extend(moved);
+        }
+    }
+
+    /// Removes all units for which `out` is true and returns them, with their place.
+    pub fn remove_if(&mut self, mut out: impl FnMut(&ReadyUnit) -> bool) -> Vec<(ReadyUnit, bool)> {
+        let mut removed = Vec::new();
+        for order in 0..ORDERS {
+            for side in [PARTIAL, FRESH] {
+                let (gone, kept): (VecDeque<_>, VecDeque<_>) =
+                    std::mem::take(&mut self.queues[order][side])
+                        .into_iter()
+                        .partition(&mut out);
+                self.queues[order][side] = kept;
+                for unit in gone {
+                    self.count(&unit, false);
+                    removed.push((unit, side == PARTIAL));
+                }
+            }
+        }
+        removed
+    }
+
+    /// Takes the leaves of `claimed` out of the ring; what is left of a unit stays.
+    pub fn withdraw(&mut self, tree: u64, claimed: &AlignedRange) {
+        let hit = self.remove_if(|unit| unit.tree == tree && unit.range.overlaps(claimed));
+        for (unit, partial) in hit {
+            self.keep_outside(unit, partial, claimed);
+        }
+    }
+
+    fn keep_outside(&mut self, unit: ReadyUnit, partial: bool, claimed: &AlignedRange) {
+        if !unit.range.overlaps(claimed) {
+            self.push_front(unit, partial);
+        } else if unit.range.start() < claimed.start() || unit.range.end() > claimed.end() {
+            if let Some((first, second)) = unit.halves() {
+                self.keep_outside(first, partial, claimed);
+                if let Some(second) = second {
+                    self.keep_outside(second, partial, claimed);
+                }
+            }
+        }
+    }
+
+    /// Units now.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is ready.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes of block data in all units.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// All units with whether their tree is partly built.
+    pub fn iter(&self) -> impl Iterator<Item = (&ReadyUnit, bool)> {
+        self.queues.iter().flat_map(|sides| {
+            sides[PARTIAL]
+                .iter()
+                .map(|unit| (unit, true))
+                .chain(sides[FRESH].iter().map(|unit| (unit, false)))
+        })
+    }
+}

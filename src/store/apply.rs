@@ -1,0 +1,239 @@
+//! One batch of commands as one durable transaction.
+
+use std::collections::HashMap;
+
+use redb::{ReadableTable, Table, WriteTransaction};
+
+use super::commands::{Command, Outcome};
+use super::error::{CommitFailure, StoreError};
+use super::ledger::Round;
+use super::open::{Store, WriterState};
+use super::records::{ClientRow, Head, TreeRow, seal, unseal};
+use super::tables::{
+    CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES,
+    READY, RECEIPTS, TILES, TREES,
+};
+
+type Rows<'t, K> = Table<'t, K, &'static [u8]>;
+
+/// A durable batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// Sequence number of the commit that holds it.
+    pub commit_seq: u64,
+    /// One outcome for each command, in order.
+    pub outcomes: Vec<Outcome>,
+}
+
+impl Store {
+    /// Applies `commands` in order and makes them durable together. `now_ms` becomes the persisted
+    /// high-water mark of the clock.
+    pub fn apply(&self, commands: &[Command], now_ms: u64) -> Result<Applied, CommitFailure> {
+        let mut writer = self.writer.lock();
+        let quick_repair = self.file_bytes().0 > QUICK_REPAIR_FROM;
+        let database = self.state_db().map_err(CommitFailure::RolledBack)?;
+        let txn = database
+            .begin_write(quick_repair)
+            .map_err(CommitFailure::RolledBack)?;
+        let (outcomes, effects) = match run(&txn, &writer, commands, now_ms) {
+            Ok(done) => done,
+            Err(error) => {
+                // Dropping the transaction aborts it; redb wrote nothing a reader can see.
+                drop(txn);
+                return Err(CommitFailure::RolledBack(error));
+            }
+        };
+        let commit_seq = effects.head.commit_seq;
+        match txn.commit() {
+            Ok(()) => {
+                effects.merge_into(&mut writer);
+                Ok(Applied {
+                    commit_seq,
+                    outcomes,
+                })
+            }
+            Err(redb::CommitError::TransactionPoisoned) => {
+                Err(CommitFailure::RolledBack(StoreError::Io {
+                    what: "the transaction was poisoned".into(),
+                }))
+            }
+            Err(error) => Err(CommitFailure::Unknown {
+                commit_seq,
+                outcomes,
+                error: error.into(),
+            }),
+        }
+    }
+}
+
+fn run(
+    txn: &WriteTransaction,
+    writer: &WriterState,
+    commands: &[Command],
+    now_ms: u64,
+) -> Result<(Vec<Outcome>, Effects), StoreError> {
+    let mut batch = Batch::open(txn, writer)?;
+    batch.head.clock_ms = batch.head.clock_ms.max(now_ms);
+    let mut outcomes = Vec::with_capacity(commands.len());
+    for command in commands {
+        outcomes.push(batch.one(command)?);
+    }
+    Ok((outcomes, batch.finish()?))
+}
+
+/// What changes in memory once the commit is durable.
+pub(super) struct Effects {
+    head: Head,
+    clients: HashMap<[u8; 16], ClientRow>,
+    flushed: Vec<[u8; 16]>,
+    round: Option<Round>,
+}
+
+impl Effects {
+    fn merge_into(self, writer: &mut WriterState) {
+        writer.head = self.head;
+        for key in self.flushed {
+            writer.dirty.remove(&key);
+        }
+        writer.dirty.extend(self.clients);
+        if self.round.is_some() {
+            writer.round = self.round;
+        }
+    }
+}
+
+/// The open tables of one transaction, and what has changed so far.
+pub(super) struct Batch<'t> {
+    pub(super) meta: Rows<'t, &'static str>,
+    pub(super) trees: Rows<'t, u64>,
+    pub(super) names: Table<'t, &'static str, u64>,
+    pub(super) handles: Table<'t, [u8; 16], u64>,
+    pub(super) hashes: Rows<'t, (u64, u64)>,
+    pub(super) lengths: Rows<'t, (u64, u64)>,
+    pub(super) tiles: Rows<'t, (u64, u64)>,
+    pub(super) interior: Rows<'t, (u64, u8, u64)>,
+    pub(super) ready: Table<'t, (u8, u64), u64>,
+    pub(super) chores: Table<'t, (u8, u64), ()>,
+    pub(super) consumed: Table<'t, (u64, [u8; 16]), u64>,
+    pub(super) clients: Rows<'t, [u8; 16]>,
+    pub(super) ledger: Rows<'t, u64>,
+    pub(super) receipts: Table<'t, [u8; 16], u64>,
+    pub(super) debits: Table<'t, [u8; 16], u64>,
+    pub(super) head: Head,
+    pub(super) writer: &'t WriterState,
+    pub(super) overlay: HashMap<[u8; 16], ClientRow>,
+    pub(super) flushed: Vec<[u8; 16]>,
+    pub(super) round: Option<Round>,
+    // Trees touched by this batch; `true` when the row must be written back.
+    rows: HashMap<u64, (TreeRow, bool)>,
+}
+
+impl<'t> Batch<'t> {
+    fn open(txn: &'t WriteTransaction, writer: &'t WriterState) -> Result<Self, StoreError> {
+        let mut head = writer.head.clone();
+        head.commit_seq += 1;
+        Ok(Self {
+            meta: txn.open_table(META)?,
+            trees: txn.open_table(TREES)?,
+            names: txn.open_table(NAMES)?,
+            handles: txn.open_table(HANDLES)?,
+            hashes: txn.open_table(HASHES)?,
+            lengths: txn.open_table(LENGTHS)?,
+            tiles: txn.open_table(TILES)?,
+            interior: txn.open_table(INTERIOR)?,
+            ready: txn.open_table(READY)?,
+            chores: txn.open_table(CHORES)?,
+            consumed: txn.open_table(CONSUMED)?,
+            clients: txn.open_table(CLIENTS)?,
+            ledger: txn.open_table(LEDGER)?,
+            receipts: txn.open_table(RECEIPTS)?,
+            debits: txn.open_table(DEBITS)?,
+            head,
+            writer,
+            overlay: HashMap::new(),
+            flushed: Vec::new(),
+            round: None,
+            rows: HashMap::new(),
+        })
+    }
+
+    fn one(&mut self, command: &Command) -> Result<Outcome, StoreError> {
+        match command {
+            Command::Settle(settle) => self.settle(settle),
+            Command::Refuse(refuse) => self.refuse(refuse),
+            Command::Debit(debit) => self.debit(debit),
+            Command::BeginTree(begin) => self.begin_tree(begin),
+            Command::AddGroups(groups) => self.add_groups(groups),
+            Command::FinishTree(finish) => self.finish_tree(finish),
+            Command::SetTreeState { tree, from, to } => self.set_tree_state(*tree, *from, *to),
+            Command::DropData { tree, limit } => self.drop_data(*tree, *limit),
+            Command::Forget { tree } => self.forget(*tree),
+            Command::Purge { tree, limit } => self.purge_rows(*tree, *limit),
+            Command::PruneConsumed { before_ms, limit } => self.prune_consumed(*before_ms, *limit),
+            Command::SealLedger { keep, limit } => self.seal_ledger(*keep, *limit),
+            Command::PruneClients {
+                before_ms,
+                after,
+                limit,
+            } => self.prune_clients(*before_ms, *after, *limit),
+            Command::Checkpoint { limit } => self.checkpoint(*limit),
+            Command::Touch => Ok(Outcome::Done {
+                rows: 0,
+                more: false,
+            }),
+        }
+    }
+
+    /// The row of a tree, from this batch or the table.
+    pub(super) fn tree(&mut self, tree: u64) -> Result<Option<&mut TreeRow>, StoreError> {
+        if !self.rows.contains_key(&tree) {
+            let Some(raw) = self.trees.get(tree)? else {
+                return Ok(None);
+            };
+            let row: TreeRow = unseal("trees-0", raw.value())?;
+            self.rows.insert(tree, (row, false));
+        }
+        Ok(self.rows.get_mut(&tree).map(|(row, _)| row))
+    }
+
+    /// Marks the row of `tree` for writing at the end of the batch.
+    pub(super) fn tree_changed(&mut self, tree: u64) {
+        if let Some((_, changed)) = self.rows.get_mut(&tree) {
+            *changed = true;
+        }
+    }
+
+    pub(super) fn put_tree(&mut self, tree: u64, row: TreeRow) {
+        self.rows.insert(tree, (row, true));
+    }
+
+    pub(super) fn drop_tree(&mut self, tree: u64) -> Result<(), StoreError> {
+        self.rows.remove(&tree);
+        self.trees.remove(tree)?;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Effects, StoreError> {
+        let mut changed: Vec<_> = self
+            .rows
+            .drain()
+            .filter(|(_, (_, changed))| *changed)
+            .collect();
+        changed.sort_unstable_by_key(|(tree, _)| *tree);
+        for (tree, (row, _)) in changed {
+            self.trees.insert(tree, seal("trees-0", &row)?.as_slice())?;
+        }
+        self.meta
+            .insert("head", seal("meta-0", &self.head)?.as_slice())?;
+        Ok(Effects {
+            head: self.head,
+            clients: self.overlay,
+            flushed: self.flushed,
+            round: self.round,
+        })
+    }
+}
+
+/// State file size from which the allocator state is saved with each commit, so that opening after
+/// a crash need not walk the file.
+const QUICK_REPAIR_FROM: u64 = 1 << 30;

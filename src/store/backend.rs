@@ -1,0 +1,147 @@
+//! The seam between redb and the disk: where storage comes from, and where tests make it fail.
+
+use std::fmt::Debug;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use redb::{BackendError, StorageBackend};
+
+/// Which of the two files of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StoreFile {
+    /// `state.redb`: everything but block data.
+    State,
+    /// `blocks.redb`: copied block data and references.
+    Blocks,
+}
+
+impl StoreFile {
+    /// File name inside the store's directory.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::State => "state.redb",
+            Self::Blocks => "blocks.redb",
+        }
+    }
+}
+
+/// Gives the store its storage. [`Directory`] is the real one; tests pass a faulty one.
+pub trait StorageProvider: Debug + Send + Sync {
+    /// Opens or creates the bytes behind `file`. Called again when the store reopens itself after a
+    /// failed write.
+    fn open(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>>;
+
+    /// Makes the names of newly created files durable.
+    fn sync_names(&self) -> io::Result<()>;
+
+    /// Where the store is, for error messages.
+    fn path(&self, file: StoreFile) -> PathBuf;
+}
+
+/// A directory on a file system.
+#[derive(Debug, Clone)]
+pub struct Directory(PathBuf);
+
+impl Directory {
+    /// Storage in the existing directory `path`.
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        Self(path.as_ref().to_owned())
+    }
+}
+
+impl StorageProvider for Directory {
+    fn open(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>> {
+        let handle = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(self.path(file))?;
+        let backend = redb::backends::FileBackend::new(handle).map_err(io::Error::other)?;
+        Ok(Box::new(backend))
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        File::open(&self.0)?.sync_all()
+    }
+
+    fn path(&self, file: StoreFile) -> PathBuf {
+        self.0.join(file.file_name())
+    }
+}
+
+/// Passes everything on and remembers whether a sync ever failed: after that, a page read back may
+/// differ from what is on the disk, so the store must stay closed until the process restarts.
+#[derive(Debug)]
+pub(super) struct WatchedBackend {
+    inner: Box<dyn StorageBackend>,
+    sync_failed: Arc<AtomicBool>,
+}
+
+impl WatchedBackend {
+    pub(super) fn new(inner: Box<dyn StorageBackend>, sync_failed: Arc<AtomicBool>) -> Self {
+        Self { inner, sync_failed }
+    }
+}
+
+impl StorageBackend for WatchedBackend {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.inner.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.inner.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let result = self.inner.sync_data();
+        if result.is_err() {
+            self.sync_failed.store(true, Ordering::SeqCst);
+        }
+        result
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.inner.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.inner.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.inner.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(
+        &self,
+        start: Bound<u64>,
+        end: Bound<u64>,
+    ) -> Result<bool, BackendError> {
+        self.inner.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.inner.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.inner.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.inner.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.inner.query_lock_range(start, end)
+    }
+}

@@ -1,0 +1,157 @@
+//! Block data: a file of its own, so that a big ingest never sits in front of an answer.
+
+use super::error::StoreError;
+use super::open::Store;
+use super::records::{SourceRow, seal, unseal};
+use super::tables::{BLOCKS, CHUNK_BYTES, SOURCES};
+
+/// Collects block data and writes it in bounded transactions. What [`BlocksWriter::commit`] has
+/// returned for is durable; state may refer to it then, and not before.
+#[derive(Debug)]
+pub struct BlocksWriter<'s> {
+    store: &'s Store,
+    chunks: Vec<((u64, u32), Vec<u8>)>,
+    sources: Vec<((u64, u64), SourceRow)>,
+    bytes: usize,
+}
+
+impl<'s> BlocksWriter<'s> {
+    /// A writer with nothing in it.
+    pub fn new(store: &'s Store) -> Self {
+        Self {
+            store,
+            chunks: Vec::new(),
+            sources: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Adds chunk `chunk` of `tree`: [`CHUNK_BYTES`] bytes, or fewer if it is the last.
+    pub fn put_chunk(&mut self, tree: u64, chunk: u32, bytes: Vec<u8>) {
+        self.bytes += bytes.len();
+        self.chunks.push(((tree, chunk), bytes));
+    }
+
+    /// Adds the file that holds the leaves of `tree` from `first_leaf` on.
+    pub fn put_source(&mut self, tree: u64, first_leaf: u64, row: SourceRow) {
+        self.bytes += row.path.len() + 64;
+        self.sources.push(((tree, first_leaf), row));
+    }
+
+    /// Takes back what waits for `tree`.
+    pub fn discard(&mut self, tree: u64) {
+        self.chunks.retain(|((other, _), _)| *other != tree);
+        self.sources.retain(|((other, _), _)| *other != tree);
+    }
+
+    /// Bytes waiting.
+    pub fn pending_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Makes everything added so far durable. After an error what is waiting stays waiting: the same
+    /// rows may be written again.
+    pub fn commit(&mut self) -> Result<(), StoreError> {
+        if self.chunks.is_empty() && self.sources.is_empty() {
+            return Ok(());
+        }
+        let database = self.store.blocks_db()?;
+        let txn = database.begin_write(true)?;
+        {
+            let mut table = txn.open_table(BLOCKS)?;
+            for (key, bytes) in &self.chunks {
+                table.insert(*key, bytes.as_slice())?;
+            }
+            let mut table = txn.open_table(SOURCES)?;
+            for (key, row) in &self.sources {
+                table.insert(*key, seal("sources-0", row)?.as_slice())?;
+            }
+        }
+        txn.commit()?;
+        self.chunks.clear();
+        self.sources.clear();
+        self.bytes = 0;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Bytes `[offset, offset + len)` of the stored data of `tree`. Fewer than asked for is damage.
+    pub fn read_blocks(&self, tree: u64, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
+        let mut out = Vec::with_capacity(len);
+        if len == 0 {
+            return Ok(out);
+        }
+        let txn = self.blocks_db()?.begin_read()?;
+        let table = txn.open_table(BLOCKS)?;
+        let first = chunk_number(offset / CHUNK_BYTES)?;
+        let last = chunk_number((offset + len as u64 - 1) / CHUNK_BYTES)?;
+        let mut skip = (offset % CHUNK_BYTES) as usize;
+        for entry in table.range((tree, first)..=(tree, last))? {
+            let (_, raw) = entry?;
+            let bytes = raw.value().get(skip..).unwrap_or_default();
+            out.extend_from_slice(&bytes[..bytes.len().min(len - out.len())]);
+            skip = 0;
+        }
+        if out.len() != len {
+            let what = format!(
+                "tree {tree} lacks block data at byte {offset}: {} of {len} bytes",
+                out.len()
+            );
+            return Err(StoreError::Contradiction { what });
+        }
+        Ok(out)
+    }
+
+    /// The source row that holds `leaf` of `tree`, with the leaf it begins at.
+    pub fn source(&self, tree: u64, leaf: u64) -> Result<Option<(u64, SourceRow)>, StoreError> {
+        let txn = self.blocks_db()?.begin_read()?;
+        let table = txn.open_table(SOURCES)?;
+        let found = match table.range((tree, 0)..=(tree, leaf))?.next_back() {
+            Some(entry) => {
+                let (key, raw) = entry?;
+                Some((key.value().1, unseal("sources-0", raw.value())?))
+            }
+            None => None,
+        };
+        Ok(found)
+    }
+
+    /// Removes up to `limit` rows of block data and references of `tree`. Returns how many went;
+    /// fewer than `limit` means that none is left.
+    pub fn drop_blocks(&self, tree: u64, limit: usize) -> Result<usize, StoreError> {
+        let database = self.blocks_db()?;
+        let txn = database.begin_write(true)?;
+        let mut rows = 0;
+        {
+            let mut table = txn.open_table(BLOCKS)?;
+            for row in table
+                .extract_from_if((tree, 0)..(tree + 1, 0), |_, _| true)?
+                .take(limit)
+            {
+                row?;
+                rows += 1;
+            }
+            let mut table = txn.open_table(SOURCES)?;
+            for row in table
+                .extract_from_if((tree, 0)..(tree + 1, 0), |_, _| true)?
+                .take(limit - rows)
+            {
+                row?;
+                rows += 1;
+            }
+        }
+        if rows == 0 {
+            txn.abort()?
+        } else {
+            txn.commit()?
+        }
+        Ok(rows)
+    }
+}
+
+fn chunk_number(chunk: u64) -> Result<u32, StoreError> {
+    u32::try_from(chunk).map_err(|_| StoreError::Contradiction {
+        what: format!("chunk {chunk} is out of range"),
+    })
+}

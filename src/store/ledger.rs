@@ -1,0 +1,258 @@
+//! The credit ledger: gapless entries chained by digest, balances as a checkpoint plus the tail.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use redb::{ReadTransaction, ReadableTable};
+
+use super::apply::Batch;
+use super::commands::{Debit, Outcome, Refused};
+use super::error::StoreError;
+use super::open::WriterState;
+use super::records::{ClientRow, EntryKind, LedgerRow, seal, unseal};
+use super::tables::{CLIENTS, LEDGER};
+
+impl Batch<'_> {
+    /// The newest row of a client: from this batch, from memory, from the table, or a new one.
+    pub(super) fn client(&mut self, client: [u8; 16]) -> Result<ClientRow, StoreError> {
+        if let Some(row) = self
+            .overlay
+            .get(&client)
+            .or_else(|| self.writer.dirty.get(&client))
+        {
+            return Ok(*row);
+        }
+        match self.clients.get(client)? {
+            Some(raw) => Ok(unseal("clients-0", raw.value())?),
+            None => Ok(ClientRow::default()),
+        }
+    }
+
+    /// Writes `row` as the next entry, with its digest, and remembers `client` as of it.
+    pub(super) fn append(
+        &mut self,
+        mut row: LedgerRow,
+        mut client: ClientRow,
+    ) -> Result<u64, StoreError> {
+        let seq = self.head.next_ledger;
+        row.digest = row.chained(&self.head.last_digest, seq);
+        self.ledger.insert(seq, &row.encode()[..])?;
+        self.head.last_digest = row.digest;
+        self.head.next_ledger += 1;
+        client.last_seq = seq;
+        self.overlay.insert(row.client, client);
+        Ok(seq)
+    }
+
+    pub(super) fn debit(&mut self, debit: &Debit) -> Result<Outcome, StoreError> {
+        let mut client = self.client(debit.client)?;
+        if let Some(found) = self.debits.get(debit.key)?.map(|raw| raw.value()) {
+            let row = self.entry(found)?;
+            if row.client != debit.client || row.amount != debit.amount {
+                return Ok(Outcome::Refused(Refused::KeyConflict));
+            }
+            return Ok(Outcome::Debited {
+                seq: found,
+                balance: client.balance,
+                repeated: true,
+            });
+        }
+        let Some(balance) = client.balance.checked_sub(debit.amount) else {
+            return Ok(Outcome::Refused(Refused::Insufficient {
+                balance: client.balance,
+            }));
+        };
+        client.balance = balance;
+        client.updated_ms = debit.at_ms;
+        self.head.totals.debited = self.head.totals.debited.saturating_add(debit.amount);
+        let seq = self.append(
+            LedgerRow {
+                id: debit.key,
+                client: debit.client,
+                tree: 0,
+                start: 0,
+                order: 0,
+                kind: EntryKind::Debit,
+                tier: 0,
+                leaves: 0,
+                nodes: 0,
+                amount: debit.amount,
+                at_ms: debit.at_ms,
+                previous: client.last_seq,
+                digest: [0; 32],
+            },
+            client,
+        )?;
+        self.debits.insert(debit.key, seq)?;
+        Ok(Outcome::Debited {
+            seq,
+            balance,
+            repeated: false,
+        })
+    }
+
+    fn entry(&self, seq: u64) -> Result<LedgerRow, StoreError> {
+        match self.ledger.get(seq)? {
+            Some(raw) => Ok(LedgerRow::decode(raw.value())?),
+            None => Err(StoreError::Contradiction {
+                what: format!("ledger entry {seq} is missing"),
+            }),
+        }
+    }
+
+    /// Writes up to `limit` changed client rows in key order. A round covers the rows that were
+    /// changed when it began; `head.checkpoint` moves when the round is through.
+    pub(super) fn checkpoint(&mut self, limit: usize) -> Result<Outcome, StoreError> {
+        let mut round = match self.round.take().or_else(|| self.writer.round.clone()) {
+            Some(round) if !round.is_through() => round,
+            _ => {
+                let mut keys: Vec<_> = self
+                    .writer
+                    .dirty
+                    .keys()
+                    .chain(self.overlay.keys())
+                    .copied()
+                    .collect();
+                keys.sort_unstable();
+                keys.dedup();
+                Round {
+                    keys: Arc::new(keys),
+                    at: 0,
+                    target: self.head.next_ledger,
+                }
+            }
+        };
+        let until = round.keys.len().min(round.at.saturating_add(limit));
+        let rows = (until - round.at) as u64;
+        for key in &round.keys[round.at..until] {
+            let row = self.client(*key)?;
+            self.clients
+                .insert(*key, seal("clients-0", &row)?.as_slice())?;
+            self.flushed.push(*key);
+        }
+        round.at = until;
+        let more = !round.is_through();
+        if !more {
+            self.head.checkpoint = self.head.checkpoint.max(round.target);
+        }
+        self.round = Some(round);
+        Ok(Outcome::Done { rows, more })
+    }
+
+    /// Removes the oldest entries with their receipts and keys; what they added up to goes into the
+    /// head, and the chain goes on from the last digest removed.
+    pub(super) fn seal_ledger(&mut self, keep: u64, limit: usize) -> Result<Outcome, StoreError> {
+        let bound = self
+            .head
+            .next_ledger
+            .saturating_sub(keep)
+            .min(self.head.checkpoint);
+        let mut rows = 0;
+        while self.head.anchor < bound && rows < limit as u64 {
+            let seq = self.head.anchor;
+            let row = self.entry(seq)?;
+            self.ledger.remove(seq)?;
+            let totals = &mut self.head.totals;
+            if row.kind == EntryKind::Debit {
+                totals.sealed_debited = totals.sealed_debited.saturating_add(row.amount);
+                self.debits.remove(row.id)?;
+            } else {
+                totals.sealed_awarded = totals.sealed_awarded.saturating_add(row.amount);
+                totals.sealed_leaves += u64::from(row.leaves);
+                self.receipts.remove(row.id)?;
+            }
+            self.head.anchor_digest = row.digest;
+            self.head.anchor += 1;
+            rows += 1;
+        }
+        Ok(Outcome::Done {
+            rows,
+            more: self.head.anchor < bound,
+        })
+    }
+
+    /// Looks at up to `limit` rows after `after` and removes those of clients that have nothing and
+    /// have not been seen since `before_ms`.
+    pub(super) fn prune_clients(
+        &mut self,
+        before_ms: u64,
+        after: [u8; 16],
+        limit: usize,
+    ) -> Result<Outcome, StoreError> {
+        let anchor = self.head.anchor;
+        let idle = |row: &ClientRow| {
+            row.balance == 0
+                && row.updated_ms < before_ms
+                && (row.last_seq == u64::MAX || row.last_seq < anchor)
+        };
+        let mut victims = Vec::new();
+        let mut next = None;
+        for entry in self
+            .clients
+            .range((Bound::Excluded(after), Bound::Unbounded))?
+            .take(limit)
+        {
+            let (key, raw) = entry?;
+            let key = key.value();
+            next = Some(key);
+            let newer = self.overlay.contains_key(&key) || self.writer.dirty.contains_key(&key);
+            if !newer && idle(&unseal::<ClientRow>("clients-0", raw.value())?) {
+                victims.push(key);
+            }
+        }
+        for key in &victims {
+            self.clients.remove(*key)?;
+        }
+        Ok(Outcome::Scanned {
+            rows: victims.len() as u64,
+            next,
+        })
+    }
+}
+
+/// A checkpoint in progress.
+#[derive(Debug, Clone)]
+pub(super) struct Round {
+    keys: Arc<Vec<[u8; 16]>>,
+    at: usize,
+    target: u64,
+}
+
+impl Round {
+    pub(super) fn is_through(&self) -> bool {
+        self.at >= self.keys.len()
+    }
+}
+
+/// Applies to client rows what the ledger holds beyond the last checkpoint.
+pub(super) fn replay(txn: &ReadTransaction, writer: &mut WriterState) -> Result<(), StoreError> {
+    let clients = txn.open_table(CLIENTS)?;
+    let ledger = txn.open_table(LEDGER)?;
+    let from = writer.head.checkpoint.max(writer.head.anchor);
+    for entry in ledger.range(from..)? {
+        let (seq, raw) = entry?;
+        let (seq, row) = (seq.value(), LedgerRow::decode(raw.value())?);
+        let client = match writer.dirty.get_mut(&row.client) {
+            Some(client) => client,
+            None => {
+                let stored = match clients.get(row.client)? {
+                    Some(raw) => unseal("clients-0", raw.value())?,
+                    None => ClientRow::default(),
+                };
+                writer.dirty.entry(row.client).or_insert(stored)
+            }
+        };
+        if client.last_seq != u64::MAX && client.last_seq >= seq {
+            continue;
+        }
+        if row.kind == EntryKind::Debit {
+            client.balance = client.balance.saturating_sub(row.amount);
+        } else {
+            client.balance = client.balance.saturating_add(row.amount);
+            client.accepted += 1;
+        }
+        client.last_seq = seq;
+        client.updated_ms = row.at_ms;
+    }
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! Storage: two redb files behind commands and paged reads. The only folder that names redb.
+//!
+//! **Guarantee.** [`Store::apply`] makes a whole batch of commands durable (immediate durability and
+//! two-phase commit) or reports that it did not; a refused command has written nothing. What a
+//! reader sees is always the state after some whole batch.
+//!
+//! **After a crash** the files hold exactly the batches acknowledged, and possibly the one that was
+//! being committed. Block data is committed before the state that refers to it; data nobody refers
+//! to is removed at the next open.
+//!
+//! The store checks the preconditions named in a command and takes no other decision.
+
+mod apply;
+mod backend;
+mod blocks;
+mod commands;
+mod error;
+mod ledger;
+mod open;
+mod read;
+pub mod records;
+mod settle;
+mod tables;
+mod trees;
+
+pub use apply::Applied;
+pub use backend::{BackendError, Directory, StorageBackend, StorageProvider, StoreFile};
+pub use blocks::BlocksWriter;
+pub use commands::{
+    AddGroups, BeginTree, Command, Debit, FinishTree, Outcome, Refuse, Refused, Settle, SettleKind,
+};
+pub use error::{CommitFailure, StoreError};
+pub use open::{Identity, Store, StoreOptions};
+pub use read::{LedgerEntry, Reader, TreeId};
+pub use tables::{
+    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY,
+    PRIORITY_FRESH, PRIORITY_PARTIAL,
+};

@@ -1,0 +1,488 @@
+//! Opening, reopening and closing the two files.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
+
+use super::backend::{StorageBackend, StorageProvider, StoreFile, WatchedBackend};
+use super::error::StoreError;
+use super::ledger::Round;
+use super::records::{ClientRow, Head, seal, unseal};
+use super::tables::{
+    BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, FORMAT_VERSION, HANDLES, HASHES, INTERIOR, LEDGER,
+    LENGTHS, META, NAMES, READY, RECEIPTS, SOURCES, TILES, TREES,
+};
+
+/// Sizes of a store.
+#[derive(Debug, Clone, Copy)]
+pub struct StoreOptions {
+    /// Page cache of the state file, bytes.
+    pub state_cache_bytes: usize,
+    /// Page cache of the block file, bytes.
+    pub blocks_cache_bytes: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            state_cache_bytes: 48 << 20,
+            blocks_cache_bytes: 16 << 20,
+        }
+    }
+}
+
+/// The two files of one engine. Reads may run beside the one writer.
+#[derive(Debug)]
+pub struct Store {
+    provider: Arc<dyn StorageProvider>,
+    options: StoreOptions,
+    sync_failed: Arc<AtomicBool>,
+    state: RwLock<Option<Database>>,
+    blocks: RwLock<Option<Database>>,
+    pub(super) writer: Mutex<WriterState>,
+    next_tree: AtomicU64,
+    identity: Identity,
+}
+
+/// What never changes while a store is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Random id of the store, drawn when it was made.
+    pub store: [u8; 16],
+    /// Key of the client digests, drawn when the store was made.
+    pub digest_key: [u8; 32],
+    /// Counts the openings of this store.
+    pub boot: u64,
+}
+
+/// What the writer knows beside the files: the newest head, and the client rows not written yet.
+#[derive(Debug, Default)]
+pub(super) struct WriterState {
+    pub(super) head: Head,
+    pub(super) dirty: HashMap<[u8; 16], ClientRow>,
+    /// The checkpoint in progress, or the last one.
+    pub(super) round: Option<Round>,
+}
+
+impl Store {
+    /// Opens the store behind `provider`, making it if both files are empty.
+    pub fn open(
+        provider: Arc<dyn StorageProvider>,
+        options: StoreOptions,
+    ) -> Result<Self, StoreError> {
+        let sync_failed = Arc::new(AtomicBool::new(false));
+        let state = open_file(
+            &*provider,
+            StoreFile::State,
+            options.state_cache_bytes,
+            &sync_failed,
+        )?;
+        let blocks = open_file(
+            &*provider,
+            StoreFile::Blocks,
+            options.blocks_cache_bytes,
+            &sync_failed,
+        )?;
+        let identity = init_state(&state, &provider.path(StoreFile::State))?;
+        let writer = load_writer(&state)?;
+        init_blocks(
+            &blocks,
+            &provider.path(StoreFile::Blocks),
+            identity.store,
+            writer.head.next_tree,
+        )?;
+        provider.sync_names().map_err(io_error)?;
+        Ok(Self {
+            provider,
+            options,
+            sync_failed,
+            state: RwLock::new(Some(state)),
+            blocks: RwLock::new(Some(blocks)),
+            next_tree: AtomicU64::new(writer.head.next_tree),
+            writer: Mutex::new(writer),
+            identity,
+        })
+    }
+
+    /// The ids of this store and this opening.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The newest head this process has committed or read.
+    pub fn head(&self) -> Head {
+        self.writer.lock().head.clone()
+    }
+
+    /// A tree number nobody has used. It is spent for good once a `BeginTree` with it commits.
+    pub fn reserve_tree(&self) -> u64 {
+        self.next_tree.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether a sync has failed: the store stays closed until the process restarts.
+    pub fn is_closed(&self) -> bool {
+        self.sync_failed.load(Ordering::SeqCst)
+    }
+
+    /// Reopens both files after a failed write and reads the state again. Returns the sequence
+    /// number of the last commit that is really there. After a failed sync: [`StoreError::Closed`].
+    pub fn recover(&self) -> Result<u64, StoreError> {
+        if self.is_closed() {
+            self.close();
+            return Err(StoreError::Closed);
+        }
+        let mut state = self.state.write();
+        let mut blocks = self.blocks.write();
+        *state = None;
+        *blocks = None;
+        let fresh_state = open_file(
+            &*self.provider,
+            StoreFile::State,
+            self.options.state_cache_bytes,
+            &self.sync_failed,
+        )?;
+        let fresh_blocks = open_file(
+            &*self.provider,
+            StoreFile::Blocks,
+            self.options.blocks_cache_bytes,
+            &self.sync_failed,
+        )?;
+        let writer = load_writer(&fresh_state)?;
+        let seq = writer.head.commit_seq;
+        *self.writer.lock() = writer;
+        *state = Some(fresh_state);
+        *blocks = Some(fresh_blocks);
+        Ok(seq)
+    }
+
+    /// Closes both files. Every later call answers [`StoreError::Closed`].
+    pub fn close(&self) {
+        *self.state.write() = None;
+        *self.blocks.write() = None;
+    }
+
+    /// Bytes of the two files: state, blocks.
+    pub fn file_bytes(&self) -> (u64, u64) {
+        let len = |file| {
+            std::fs::metadata(self.provider.path(file))
+                .map(|m| m.len())
+                .unwrap_or(0)
+        };
+        (len(StoreFile::State), len(StoreFile::Blocks))
+    }
+
+    pub(super) fn state_db(&self) -> Result<OpenDatabase<'_>, StoreError> {
+        OpenDatabase::of(&self.state)
+    }
+
+    pub(super) fn blocks_db(&self) -> Result<OpenDatabase<'_>, StoreError> {
+        OpenDatabase::of(&self.blocks)
+    }
+
+    pub(super) fn with_databases<R>(
+        &self,
+        check: impl FnOnce(&mut Database, &mut Database) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        let mut state = self.state.write();
+        let mut blocks = self.blocks.write();
+        match (state.as_mut(), blocks.as_mut()) {
+            (Some(state), Some(blocks)) => check(state, blocks),
+            _ => Err(StoreError::Closed),
+        }
+    }
+
+    pub(super) fn path(&self, file: StoreFile) -> PathBuf {
+        self.provider.path(file)
+    }
+}
+
+/// A database that is open for as long as this guard lives.
+pub(super) struct OpenDatabase<'s>(RwLockReadGuard<'s, Option<Database>>);
+
+impl<'s> OpenDatabase<'s> {
+    fn of(lock: &'s RwLock<Option<Database>>) -> Result<Self, StoreError> {
+        let guard = lock.read();
+        if guard.is_none() {
+            return Err(StoreError::Closed);
+        }
+        Ok(Self(guard))
+    }
+
+    pub(super) fn begin_write(&self, quick_repair: bool) -> Result<WriteTransaction, StoreError> {
+        let database = self.0.as_ref().ok_or(StoreError::Closed)?;
+        begin_durable(database, quick_repair)
+    }
+
+    pub(super) fn begin_read(&self) -> Result<redb::ReadTransaction, StoreError> {
+        Ok(self.0.as_ref().ok_or(StoreError::Closed)?.begin_read()?)
+    }
+}
+
+fn begin_durable(database: &Database, quick_repair: bool) -> Result<WriteTransaction, StoreError> {
+    let mut txn = database.begin_write()?;
+    txn.set_durability(Durability::Immediate)
+        .map_err(|e| StoreError::Io {
+            what: e.to_string(),
+        })?;
+    txn.set_two_phase_commit(true);
+    txn.set_quick_repair(quick_repair);
+    Ok(txn)
+}
+
+fn open_file(
+    provider: &dyn StorageProvider,
+    file: StoreFile,
+    cache_bytes: usize,
+    sync_failed: &Arc<AtomicBool>,
+) -> Result<Database, StoreError> {
+    let path = provider.path(file);
+    let backend = provider.open(file).map_err(io_error)?;
+    inspect(&*backend, &path)?;
+    let watched = WatchedBackend::new(backend, sync_failed.clone());
+    let mut builder = Database::builder();
+    builder.set_cache_size(cache_bytes);
+    builder
+        .create_with_backend(watched)
+        .map_err(|error| match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => StoreError::AlreadyOpen { path },
+            redb::DatabaseError::UpgradeRequired(version) => StoreError::Foreign {
+                path,
+                what: format!("redb file format {version}"),
+            },
+            redb::DatabaseError::Storage(redb::StorageError::Corrupted(what)) => {
+                StoreError::Corrupted { path, what }
+            }
+            redb::DatabaseError::Storage(redb::StorageError::Io(e))
+                if matches!(
+                    e.kind(),
+                    std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
+                ) =>
+            {
+                StoreError::Corrupted {
+                    path,
+                    what: e.to_string(),
+                }
+            }
+            other => StoreError::Io {
+                what: format!("{}: {other}", path.display()),
+            },
+        })
+}
+
+/// First bytes of every redb file.
+const REDB_MAGIC: [u8; 9] = [b'r', b'e', b'd', b'b', 0x1a, 0x0a, 0xa9, 0x0d, 0x0a];
+
+/// Refuses a file of something else before redb touches it, and clears one whose creation was cut
+/// short before its first commit: its header is still all zeroes.
+fn inspect(backend: &dyn StorageBackend, path: &std::path::Path) -> Result<(), StoreError> {
+    let len = backend.len().map_err(io_error)?;
+    if len == 0 {
+        return Ok(());
+    }
+    let mut header = vec![0; len.min(512) as usize];
+    backend.read(0, &mut header).map_err(io_error)?;
+    if header.starts_with(&REDB_MAGIC) {
+        return Ok(());
+    }
+    if len >= 512 && header.iter().all(|byte| *byte == 0) {
+        return backend.set_len(0).map_err(io_error);
+    }
+    Err(StoreError::Foreign {
+        path: path.to_owned(),
+        what: "it does not start as a redb file does".into(),
+    })
+}
+
+fn init_state(database: &Database, path: &std::path::Path) -> Result<Identity, StoreError> {
+    let txn = begin_durable(database, false)?;
+    let identity = {
+        let mut meta = txn.open_table(META)?;
+        check_format(&meta, path, "pouw-state", meta_is_empty(&txn)?)?;
+        let fresh = meta.get("kind")?.is_none();
+        if fresh {
+            meta.insert("kind", &b"pouw-state"[..])?;
+            meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..])?;
+            meta.insert("store", &random::<16>()?[..])?;
+            meta.insert("digest-key", &random::<32>()?[..])?;
+            meta.insert("head", seal("meta-0", &Head::default())?.as_slice())?;
+        }
+        let boot = match meta.get("boot")? {
+            Some(raw) => u64::from_le_bytes(fixed(raw.value(), path, "boot")?).wrapping_add(1),
+            None => 0,
+        };
+        meta.insert("boot", &boot.to_le_bytes()[..])?;
+        let store = meta
+            .get("store")?
+            .map(|raw| fixed(raw.value(), path, "store"))
+            .transpose()?;
+        let digest_key = meta
+            .get("digest-key")?
+            .map(|raw| fixed(raw.value(), path, "digest-key"))
+            .transpose()?;
+        match (store, digest_key) {
+            (Some(store), Some(digest_key)) => Identity {
+                store,
+                digest_key,
+                boot,
+            },
+            _ => return Err(corrupted(path, "its ids are missing")),
+        }
+    };
+    txn.open_table(TREES)?;
+    txn.open_table(NAMES)?;
+    txn.open_table(HANDLES)?;
+    txn.open_table(HASHES)?;
+    txn.open_table(LENGTHS)?;
+    txn.open_table(TILES)?;
+    txn.open_table(INTERIOR)?;
+    txn.open_table(READY)?;
+    txn.open_table(CHORES)?;
+    txn.open_table(CONSUMED)?;
+    txn.open_table(CLIENTS)?;
+    txn.open_table(LEDGER)?;
+    txn.open_table(RECEIPTS)?;
+    txn.open_table(DEBITS)?;
+    txn.commit()?;
+    Ok(identity)
+}
+
+fn init_blocks(
+    database: &Database,
+    path: &std::path::Path,
+    store: [u8; 16],
+    next_tree: u64,
+) -> Result<(), StoreError> {
+    let txn = begin_durable(database, true)?;
+    {
+        let mut meta = txn.open_table(META)?;
+        check_format(&meta, path, "pouw-blocks", meta_is_empty(&txn)?)?;
+        let found: Option<[u8; 16]> = meta
+            .get("store")?
+            .map(|raw| fixed(raw.value(), path, "store"))
+            .transpose()?;
+        match found {
+            Some(found) if found != store => {
+                return Err(corrupted(
+                    path,
+                    "it belongs to another store than the state.redb beside it",
+                ));
+            }
+            None if next_tree > 0 => {
+                return Err(corrupted(
+                    path,
+                    "it is empty, but the state.redb beside it has trees",
+                ));
+            }
+            _ => {}
+        }
+        meta.insert("kind", &b"pouw-blocks"[..])?;
+        meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..])?;
+        meta.insert("store", &store[..])?;
+        // Data of trees that never got their row: a crash between the two files.
+        let mut blocks = txn.open_table(BLOCKS)?;
+        blocks.retain_in((next_tree, 0).., |_, _| false)?;
+        let mut sources = txn.open_table(SOURCES)?;
+        sources.retain_in((next_tree, 0).., |_, _| false)?;
+    }
+    txn.commit()?;
+    Ok(())
+}
+
+// A redb file with tables but without our `kind` is somebody else's.
+fn meta_is_empty(txn: &WriteTransaction) -> Result<bool, StoreError> {
+    Ok(txn.list_tables()?.count() <= 1)
+}
+
+fn check_format(
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
+    path: &std::path::Path,
+    kind: &str,
+    empty: bool,
+) -> Result<(), StoreError> {
+    let Some(found) = meta.get("kind")? else {
+        return if empty {
+            Ok(())
+        } else {
+            Err(StoreError::Foreign {
+                path: path.to_owned(),
+                what: "a redb file with other tables".into(),
+            })
+        };
+    };
+    if found.value() != kind.as_bytes() {
+        let what = format!("its kind is {}", String::from_utf8_lossy(found.value()));
+        return Err(StoreError::Foreign {
+            path: path.to_owned(),
+            what,
+        });
+    }
+    let format = match meta.get("format")? {
+        Some(raw) => u32::from_le_bytes(fixed(raw.value(), path, "format")?),
+        None => return Err(corrupted(path, "it has no format version")),
+    };
+    if format != FORMAT_VERSION {
+        return Err(StoreError::FormatVersion {
+            path: path.to_owned(),
+            found: format,
+            expected: FORMAT_VERSION,
+        });
+    }
+    Ok(())
+}
+
+/// Reads the head and replays the ledger's tail over the client rows.
+fn load_writer(database: &Database) -> Result<WriterState, StoreError> {
+    let txn = database.begin_read()?;
+    let head: Head = match txn.open_table(META)?.get("head")? {
+        Some(raw) => unseal("meta-0", raw.value())?,
+        None => {
+            return Err(StoreError::Contradiction {
+                what: "meta-0 has no head".into(),
+            });
+        }
+    };
+    let mut writer = WriterState {
+        head,
+        ..WriterState::default()
+    };
+    super::ledger::replay(&txn, &mut writer)?;
+    Ok(writer)
+}
+
+fn fixed<const N: usize>(
+    bytes: &[u8],
+    path: &std::path::Path,
+    key: &str,
+) -> Result<[u8; N], StoreError> {
+    bytes.try_into().map_err(|_| {
+        corrupted(
+            path,
+            &format!("`{key}` has {} bytes instead of {N}", bytes.len()),
+        )
+    })
+}
+
+fn corrupted(path: &std::path::Path, what: &str) -> StoreError {
+    StoreError::Corrupted {
+        path: path.to_owned(),
+        what: what.to_owned(),
+    }
+}
+
+pub(super) fn io_error(error: std::io::Error) -> StoreError {
+    StoreError::Io {
+        what: error.to_string(),
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], StoreError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|e| StoreError::Io {
+        what: format!("the system gave no random bytes: {e}"),
+    })?;
+    Ok(bytes)
+}

@@ -1,0 +1,74 @@
+//! The whole schema on one page.
+//!
+//! Names end in a version suffix: a changed row format is a new table and a migration, never a
+//! reinterpretation. Keys are native fixed-width tuples. Values are plain bytes that
+//! [`records`](super::records) decodes explicitly, because a decoder inside redb's `Value` cannot fail.
+//!
+//! ```text
+//! state.redb   meta-0      &str                   -> bytes  format, store id, digest key, boot, head
+//!              trees-0     tree                   -> bytes  TreeRow
+//!              names-0     &str name              -> tree       handles-0  handle -> tree
+//!              hashes-0    (tree, group)          -> bytes  16 leaf hashes and their top: 1 088 bytes, three to a page
+//!              lengths-0   (tree, group)          -> bytes  byte offset and leaf lengths, trees of mixed lengths only
+//!              tiles-0     (tree, tile)           -> bytes  4 bits of state for each of 32 leaves; absent = all pending
+//!              interior-0  (tree, level, index)   -> bytes  node accepted from a client, until its tree is complete
+//!              ready-0     (priority, order)      -> tree   partial trees (0) first, then first in, first out (1)
+//!              chores-0    (kind, tree)           -> ()     upkeep to be done for a tree, in bounded steps
+//!              consumed-0  (expiry_ms, id)        -> ledger seq, or NO_ENTRY for a refused answer
+//!              clients-0   client digest          -> bytes  ClientRow, written behind
+//!              ledger-0    seq                    -> bytes  LedgerRow, chained by digest
+//!              receipts-0  id                     -> ledger seq
+//!              debits-0    idempotency key        -> ledger seq
+//! blocks.redb  meta-0      &str                   -> bytes  format, store id (the same as in state.redb)
+//!              blocks-0    (tree, chunk)          -> bytes  copied backlog data in chunks of CHUNK_BYTES
+//!              sources-0   (tree, first leaf)     -> bytes  SourceRow of a tree ingested by reference
+//! ```
+
+use redb::TableDefinition;
+
+type Bytes = &'static [u8];
+
+pub(super) const META: TableDefinition<&str, Bytes> = TableDefinition::new("meta-0");
+pub(super) const TREES: TableDefinition<u64, Bytes> = TableDefinition::new("trees-0");
+pub(super) const NAMES: TableDefinition<&str, u64> = TableDefinition::new("names-0");
+pub(super) const HANDLES: TableDefinition<[u8; 16], u64> = TableDefinition::new("handles-0");
+pub(super) const HASHES: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("hashes-0");
+pub(super) const LENGTHS: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("lengths-0");
+pub(super) const TILES: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("tiles-0");
+pub(super) const INTERIOR: TableDefinition<(u64, u8, u64), Bytes> =
+    TableDefinition::new("interior-0");
+pub(super) const READY: TableDefinition<(u8, u64), u64> = TableDefinition::new("ready-0");
+pub(super) const CHORES: TableDefinition<(u8, u64), ()> = TableDefinition::new("chores-0");
+pub(super) const CONSUMED: TableDefinition<(u64, [u8; 16]), u64> =
+    TableDefinition::new("consumed-0");
+pub(super) const CLIENTS: TableDefinition<[u8; 16], Bytes> = TableDefinition::new("clients-0");
+pub(super) const LEDGER: TableDefinition<u64, Bytes> = TableDefinition::new("ledger-0");
+pub(super) const RECEIPTS: TableDefinition<[u8; 16], u64> = TableDefinition::new("receipts-0");
+pub(super) const DEBITS: TableDefinition<[u8; 16], u64> = TableDefinition::new("debits-0");
+
+pub(super) const BLOCKS: TableDefinition<(u64, u32), Bytes> = TableDefinition::new("blocks-0");
+pub(super) const SOURCES: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("sources-0");
+
+/// Version of the layout above, kept under `format` in both files.
+pub const FORMAT_VERSION: u32 = 0;
+
+/// Bytes of block data in one `blocks-0` row. With its 12-byte key and the page header it fills a
+/// 64 KiB page exactly; 65 536 would take 128 KiB.
+pub const CHUNK_BYTES: u64 = 65_516;
+
+/// The ledger sequence number in `consumed-0` of a token that was used up by a refused answer.
+pub const NO_ENTRY: u64 = u64::MAX;
+
+/// `chores-0`: remove the rows of a forgotten tree.
+pub const CHORE_PURGE: u8 = 0;
+/// `chores-0`: fold and validate a tree whose leaves are all done.
+pub const CHORE_ASSEMBLE: u8 = 1;
+/// `chores-0`: drop the block data of a complete tree.
+pub const CHORE_DROP: u8 = 2;
+/// `chores-0`: a tree whose interior nodes are issued to clients.
+pub const CHORE_FOLD: u8 = 3;
+
+/// `ready-0` priority of a tree with at least one leaf done.
+pub const PRIORITY_PARTIAL: u8 = 0;
+/// `ready-0` priority of a tree nobody has worked on yet.
+pub const PRIORITY_FRESH: u8 = 1;

@@ -1,0 +1,275 @@
+//! Trees from their first group to the last purged row.
+
+use redb::ReadableTable;
+
+use crate::merkle::{GROUP_LEAVES, Shape, TILE_LEAVES};
+
+use super::apply::Batch;
+use super::commands::{AddGroups, BeginTree, FinishTree, Outcome, Refused};
+use super::error::StoreError;
+use super::records::{DataPlace, GroupRow, LeafState, TileRow, TreeRow, TreeState};
+use super::tables::{
+    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, PRIORITY_FRESH, PRIORITY_PARTIAL,
+};
+
+const DONE: Outcome = Outcome::Done {
+    rows: 1,
+    more: false,
+};
+
+impl Batch<'_> {
+    pub(super) fn begin_tree(&mut self, begin: &BeginTree) -> Result<Outcome, StoreError> {
+        if self.names.get(begin.name.as_str())?.is_some() {
+            return Ok(Outcome::Refused(Refused::NameTaken(begin.name.clone())));
+        }
+        if self.handles.get(begin.handle)?.is_some() || self.tree(begin.tree)?.is_some() {
+            return Err(StoreError::Contradiction {
+                what: format!("tree {} is in use", begin.tree),
+            });
+        }
+        let order = self.head.next_order;
+        self.head.next_order += 1;
+        self.head.next_tree = self.head.next_tree.max(begin.tree + 1);
+        self.names.insert(begin.name.as_str(), begin.tree)?;
+        self.handles.insert(begin.handle, begin.tree)?;
+        self.put_tree(
+            begin.tree,
+            TreeRow {
+                name: begin.name.clone(),
+                handle: begin.handle,
+                leaves: 0,
+                block_len: begin.block_len,
+                total_bytes: 0,
+                send_cap: begin.send_cap,
+                data: begin.data,
+                strategy: begin.strategy,
+                exposure: begin.exposure,
+                state: TreeState::Ingesting,
+                done: 0,
+                interior_done: 0,
+                order,
+                root: [0; 64],
+                groups: 0,
+            },
+        );
+        Ok(DONE)
+    }
+
+    pub(super) fn add_groups(&mut self, add: &AddGroups) -> Result<Outcome, StoreError> {
+        let next = match self.ingesting(add.tree)? {
+            Ok(row) => row.groups,
+            Err(refused) => return Ok(Outcome::Refused(refused)),
+        };
+        if add.first_group != next {
+            return Ok(Outcome::Refused(Refused::GroupOrder {
+                expected: next,
+                found: add.first_group,
+            }));
+        }
+        let mut leaves = 0;
+        for (group, row) in (add.first_group..).zip(&add.groups) {
+            if let Some(stored) = self.hashes.get((add.tree, group))? {
+                if GroupRow::decode(stored.value())? != *row {
+                    return Ok(Outcome::Refused(Refused::HashConflict(group)));
+                }
+            }
+            self.hashes
+                .insert((add.tree, group), row.encode().as_slice())?;
+            leaves += row.leaves.len() as u64;
+        }
+        for (group, row) in (add.first_group..).zip(&add.lengths) {
+            self.lengths
+                .insert((add.tree, group), row.encode().as_slice())?;
+        }
+        for leaf in &add.oversized {
+            let key = (add.tree, leaf / TILE_LEAVES);
+            let mut tile = match self.tiles.get(key)? {
+                Some(raw) => TileRow::decode(raw.value())?,
+                None => TileRow::PENDING,
+            };
+            tile.set(leaf % TILE_LEAVES, LeafState::Verified);
+            self.tiles.insert(key, tile.encode())?;
+        }
+        self.head.totals.oversized += add.oversized.len() as u64;
+        if let Some(row) = self.tree(add.tree)? {
+            row.groups += add.groups.len() as u64;
+            row.leaves += leaves;
+            row.done += add.oversized.len() as u64;
+        }
+        self.tree_changed(add.tree);
+        Ok(DONE)
+    }
+
+    pub(super) fn finish_tree(&mut self, finish: &FinishTree) -> Result<Outcome, StoreError> {
+        let row = match self.ingesting(finish.tree)? {
+            Ok(row) => row,
+            Err(refused) => return Ok(Outcome::Refused(refused)),
+        };
+        let groups = finish.leaves.div_ceil(GROUP_LEAVES);
+        if row.groups != groups || row.leaves != finish.leaves || Shape::new(finish.leaves).is_err()
+        {
+            return Ok(Outcome::Refused(Refused::GroupOrder {
+                expected: groups,
+                found: row.groups,
+            }));
+        }
+        row.block_len = finish.block_len;
+        row.total_bytes = finish.total_bytes;
+        row.root = finish.root;
+        let (order, done) = (row.order, row.done);
+        row.state = if done >= finish.leaves {
+            TreeState::Assembling
+        } else {
+            TreeState::Active
+        };
+        self.head.totals.trees += 1;
+        self.head.totals.pending += finish.leaves.saturating_sub(done);
+        if done >= finish.leaves {
+            self.chores.insert((CHORE_ASSEMBLE, finish.tree), ())?;
+        } else {
+            let priority = if done > 0 {
+                PRIORITY_PARTIAL
+            } else {
+                PRIORITY_FRESH
+            };
+            self.ready.insert((priority, order), finish.tree)?;
+        }
+        self.tree_changed(finish.tree);
+        Ok(DONE)
+    }
+
+    fn ingesting(&mut self, tree: u64) -> Result<Result<&mut TreeRow, Refused>, StoreError> {
+        Ok(match self.tree(tree)? {
+            None => Err(Refused::TreeGone),
+            Some(row) if row.state != TreeState::Ingesting => Err(Refused::TreeState(row.state)),
+            Some(row) => Ok(row),
+        })
+    }
+
+    pub(super) fn set_tree_state(
+        &mut self,
+        tree: u64,
+        from: TreeState,
+        to: TreeState,
+    ) -> Result<Outcome, StoreError> {
+        let Some(row) = self.tree(tree)? else {
+            return Ok(Outcome::Refused(Refused::TreeGone));
+        };
+        if row.state != from {
+            return Ok(Outcome::Refused(Refused::TreeState(row.state)));
+        }
+        row.state = to;
+        self.tree_changed(tree);
+        for kind in [CHORE_ASSEMBLE, CHORE_FOLD] {
+            self.chores.remove((kind, tree))?;
+        }
+        match to {
+            TreeState::Assembling => self.chores.insert((CHORE_ASSEMBLE, tree), ())?,
+            TreeState::Folding => self.chores.insert((CHORE_FOLD, tree), ())?,
+            TreeState::Complete => {
+                self.head.totals.complete += 1;
+                self.chores.insert((CHORE_DROP, tree), ())?
+            }
+            _ => None,
+        };
+        Ok(DONE)
+    }
+
+    pub(super) fn drop_data(&mut self, tree: u64, limit: usize) -> Result<Outcome, StoreError> {
+        let Some(row) = self.tree(tree)? else {
+            return Ok(Outcome::Refused(Refused::TreeGone));
+        };
+        if row.state != TreeState::Complete {
+            return Ok(Outcome::Refused(Refused::TreeState(row.state)));
+        }
+        row.data = DataPlace::Dropped;
+        self.tree_changed(tree);
+        let rows = self.remove_interior(tree, limit)?;
+        let more = rows >= limit;
+        if !more {
+            self.chores.remove((CHORE_DROP, tree))?;
+        }
+        Ok(Outcome::Done {
+            rows: rows as u64,
+            more,
+        })
+    }
+
+    fn remove_interior(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
+        let mut rows = 0;
+        for row in self
+            .interior
+            .extract_from_if((tree, 0, 0)..(tree + 1, 0, 0), |_, _| true)?
+            .take(limit)
+        {
+            row?;
+            rows += 1;
+        }
+        Ok(rows)
+    }
+
+    pub(super) fn forget(&mut self, tree: u64) -> Result<Outcome, StoreError> {
+        let (name, handle, order) = match self.tree(tree)? {
+            Some(row) => (row.name.clone(), row.handle, row.order),
+            None => return Ok(Outcome::Refused(Refused::TreeGone)),
+        };
+        self.uncount(tree)?;
+        self.names.remove(name.as_str())?;
+        self.handles.remove(handle)?;
+        self.ready.remove((PRIORITY_PARTIAL, order))?;
+        self.ready.remove((PRIORITY_FRESH, order))?;
+        self.drop_tree(tree)?;
+        for kind in [CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD] {
+            self.chores.remove((kind, tree))?;
+        }
+        self.chores.insert((CHORE_PURGE, tree), ())?;
+        Ok(DONE)
+    }
+
+    fn uncount(&mut self, tree: u64) -> Result<(), StoreError> {
+        let Some(row) = self.tree(tree)? else {
+            return Ok(());
+        };
+        let (state, pending) = (row.state, row.leaves.saturating_sub(row.done));
+        let totals = &mut self.head.totals;
+        if state != TreeState::Ingesting {
+            totals.trees = totals.trees.saturating_sub(1);
+            totals.pending = totals.pending.saturating_sub(pending);
+        }
+        if state == TreeState::Complete {
+            totals.complete = totals.complete.saturating_sub(1);
+        }
+        Ok(())
+    }
+
+    /// Removes rows of a forgotten tree; its chore goes with the last of them.
+    pub(super) fn purge_rows(&mut self, tree: u64, limit: usize) -> Result<Outcome, StoreError> {
+        if self.chores.get((CHORE_PURGE, tree))?.is_none() {
+            return Ok(Outcome::Done {
+                rows: 0,
+                more: false,
+            });
+        }
+        let mut rows = 0;
+        for table in [&mut self.tiles, &mut self.hashes, &mut self.lengths] {
+            let left = limit.saturating_sub(rows);
+            for row in table
+                .extract_from_if((tree, 0)..(tree + 1, 0), |_, _| true)?
+                .take(left)
+            {
+                row?;
+                rows += 1;
+            }
+        }
+        let left = limit.saturating_sub(rows);
+        rows += self.remove_interior(tree, left)?;
+        let more = rows >= limit;
+        if !more {
+            self.chores.remove((CHORE_PURGE, tree))?;
+        }
+        Ok(Outcome::Done {
+            rows: rows as u64,
+            more,
+        })
+    }
+}
