@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pouw::hash::{Checksum, sha3_512};
-use pouw::merkle::{
-    LeafIndex, Shape, StreamingRoot, TILE_LEAVES, TILE_ORDER, fold, fold_level, prove, root,
-};
+use pouw::merkle::{LeafIndex, Shape, StreamingRoot, TILE_LEAVES, TILE_ORDER, fold, fold_level, prove, root};
 
 fn roots(c: &mut Criterion) {
     for count in [TILE_LEAVES, 1_000, 16_384] {
@@ -21,9 +19,7 @@ fn roots(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("root_streaming", count), |b| {
             b.iter(|| {
                 let mut stream = StreamingRoot::new();
-                black_box(&leaves)
-                    .iter()
-                    .for_each(|leaf| stream.push(*leaf));
+                black_box(&leaves).iter().for_each(|leaf| stream.push(*leaf));
                 stream.finish()
             });
         });
@@ -50,9 +46,7 @@ fn proofs(c: &mut Criterion) {
     let index = LeafIndex(count / 3);
     let make = || {
         let levels = black_box(&levels);
-        prove(shape, index, |at| {
-            Ok::<_, Infallible>(levels[usize::from(at.level.0)][at.index as usize])
-        })
+        prove(shape, index, |at| Ok::<_, Infallible>(levels[usize::from(at.level.0)][at.index as usize]))
     };
     c.bench_function(&format!("merkle/prove/{count}"), |b| b.iter(make));
     let proof = make().expect("all nodes are at hand");

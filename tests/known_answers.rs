@@ -8,8 +8,8 @@ use std::process::Command;
 
 use pouw::hash::{Checksum, StreamingHash, hash_batch, sha3_512};
 use pouw::merkle::{
-    Commitment, InclusionProof, LeafIndex, Level, LevelFolder, Position, Shape, StreamingRoot,
-    TILE_LEAVES, fold, fold_level, prove, root,
+    Commitment, InclusionProof, LeafIndex, Level, LevelFolder, Position, Shape, StreamingRoot, TILE_LEAVES, fold,
+    fold_level, prove, root,
 };
 use serde_json::Value;
 use shake::Shake256;
@@ -52,10 +52,7 @@ struct Tree {
 impl Tree {
     fn of(described: &Value) -> Self {
         let lens = leaf_lens(described);
-        let data: Vec<Vec<u8>> = (0..)
-            .zip(&lens)
-            .map(|(i, len)| leaf_data(i, *len))
-            .collect();
+        let data: Vec<Vec<u8>> = (0..).zip(&lens).map(|(i, len)| leaf_data(i, *len)).collect();
         let messages: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
         let mut levels = vec![hash_batch(&messages)];
         while levels[0].len() > 1 {
@@ -68,12 +65,7 @@ impl Tree {
             block_len: number(&described["block_len"]),
             root: levels[0][0],
         };
-        Self {
-            data,
-            levels,
-            shape: Shape::new(leaves).unwrap(),
-            commitment,
-        }
+        Self { data, levels, shape: Shape::new(leaves).unwrap(), commitment }
     }
 
     fn check(&self, expected: &Value) {
@@ -81,24 +73,12 @@ impl Tree {
         let n = self.shape.leaves();
         let label = format!("n {n}, {}", expected["label"]);
         assert_eq!(n, number(&expected["n"]), "{label}");
-        assert_eq!(
-            u64::from(self.shape.height()),
-            number(&expected["height"]),
-            "{label}"
-        );
-        assert_eq!(
-            self.shape.node_count(),
-            number(&expected["nodes"]),
-            "{label}"
-        );
+        assert_eq!(u64::from(self.shape.height()), number(&expected["height"]), "{label}");
+        assert_eq!(self.shape.node_count(), number(&expected["nodes"]), "{label}");
         let sizes: Vec<u64> = self.shape.level_sizes().collect();
         assert_eq!(sizes, numbers(&expected["levels_root_first"]), "{label}");
         assert_eq!(leaves[0].to_hex(), text(&expected["leaf0"]), "{label}");
-        assert_eq!(
-            leaves[leaves.len() - 1].to_hex(),
-            text(&expected["leaf_last"]),
-            "{label}"
-        );
+        assert_eq!(leaves[leaves.len() - 1].to_hex(), text(&expected["leaf_last"]), "{label}");
 
         let expected_root: Checksum = text(&expected["root"]).parse().unwrap();
         assert_eq!(self.commitment.root, expected_root, "{label}");
@@ -106,25 +86,15 @@ impl Tree {
         assert_eq!(self.root_leaf_by_leaf(), expected_root, "{label}");
         assert_eq!(self.root_tile_by_tile(), expected_root, "{label}");
 
-        assert_eq!(
-            self.commitment.total_bytes,
-            number(&expected["total_bytes"]),
-            "{label}"
-        );
+        assert_eq!(self.commitment.total_bytes, number(&expected["total_bytes"]), "{label}");
         assert_eq!(self.commitment.check(), Ok(self.shape), "{label}");
         let commit: Checksum = text(&expected["commit"]).parse().unwrap();
         assert_eq!(self.commitment.digest(), Ok(commit), "{label}");
 
         let proof = self.proof(n - 1);
-        assert_eq!(
-            proof.siblings,
-            checksums(&expected["proof_last"]),
-            "{label}"
-        );
+        assert_eq!(proof.siblings, checksums(&expected["proof_last"]), "{label}");
         let last = &self.data[self.data.len() - 1];
-        self.commitment
-            .verify_leaf(LeafIndex(n - 1), last, &proof)
-            .unwrap();
+        self.commitment.verify_leaf(LeafIndex(n - 1), last, &proof).unwrap();
 
         let export = text(&expected["sha3_512_of_export"]);
         assert_eq!(self.export_digest().to_hex(), export, "{label}");
@@ -135,20 +105,12 @@ impl Tree {
         let mut counts = Vec::new();
         for (index, data) in (0..).zip(&self.data) {
             let proof = self.proof(index);
-            self.commitment
-                .verify_leaf(LeafIndex(index), data, &proof)
-                .unwrap();
+            self.commitment.verify_leaf(LeafIndex(index), data, &proof).unwrap();
             counts.push(proof.siblings.len() as u64);
-            proof
-                .siblings
-                .iter()
-                .for_each(|sibling| hash.update(sibling.as_bytes()));
+            proof.siblings.iter().for_each(|sibling| hash.update(sibling.as_bytes()));
         }
         assert_eq!(counts, numbers(&expected["siblings"]));
-        assert_eq!(
-            hash.finish().to_hex(),
-            text(&expected["sha3_512_of_proofs"])
-        );
+        assert_eq!(hash.finish().to_hex(), text(&expected["sha3_512_of_proofs"]));
     }
 
     fn leaves(&self) -> &[Checksum] {
@@ -156,9 +118,7 @@ impl Tree {
     }
 
     fn proof(&self, index: u64) -> InclusionProof {
-        let read = |Position { level, index }| {
-            Ok::<_, Infallible>(self.levels[usize::from(level.0)][index as usize])
-        };
+        let read = |Position { level, index }| Ok::<_, Infallible>(self.levels[usize::from(level.0)][index as usize]);
         prove(self.shape, LeafIndex(index), read).unwrap()
     }
 
@@ -214,10 +174,7 @@ fn leaf_lens(described: &Value) -> Vec<usize> {
     let lens = match &described["leaf_lens"] {
         Value::Null => vec![block_len; n as usize],
         Value::String(lens) => {
-            assert_eq!(
-                (lens.as_str(), n, block_len),
-                ("32 x 512, last 128", 33, 512)
-            );
+            assert_eq!((lens.as_str(), n, block_len), ("32 x 512, last 128", 33, 512));
             [vec![512; 32], vec![128]].concat()
         }
         lens => numbers(lens),
@@ -228,19 +185,11 @@ fn leaf_lens(described: &Value) -> Vec<usize> {
 
 fn python_oracle(largest: u64) -> String {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/merkle_oracle.py");
-    let output = Command::new("python3")
-        .args([script, &largest.to_string()])
-        .output()
-        .unwrap_or_else(|error| {
-            panic!(
-                "this test compares with Python's hashlib and needs python3 on the path: {error}"
-            )
-        });
+    let output = Command::new("python3").args([script, &largest.to_string()]).output().unwrap_or_else(|error| {
+        panic!("this test compares with Python's hashlib and needs python3 on the path: {error}")
+    });
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "python3 {script} failed, it needs Python 3.6 or newer:\n{errors}"
-    );
+    assert!(output.status.success(), "python3 {script} failed, it needs Python 3.6 or newer:\n{errors}");
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -257,10 +206,5 @@ fn numbers(value: &Value) -> Vec<u64> {
 }
 
 fn checksums(value: &Value) -> Vec<Checksum> {
-    value
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|hex| text(hex).parse().unwrap())
-        .collect()
+    value.as_array().unwrap().iter().map(|hex| text(hex).parse().unwrap()).collect()
 }

@@ -11,11 +11,7 @@ use pouw::solver::compute_work_unit;
 use pouw::store::records::{Exposure, TreeState};
 
 fn config() -> Config {
-    Config::builder([7; 32])
-        .floor_ms([0; 3])
-        .background(false)
-        .build()
-        .unwrap()
+    Config::builder([7; 32]).floor_ms([0; 3]).background(false).build().unwrap()
 }
 
 fn drain(engine: &PouwEngine, tier: DifficultyTier) -> u64 {
@@ -47,32 +43,15 @@ fn a_file_becomes_a_complete_tree_whose_leaves_are_its_blocks_hashes() {
         let dir = tempfile::tempdir().unwrap();
         let engine = PouwEngine::open(dir.path(), config()).unwrap();
         let data: Vec<u8> = (0..len).map(|i| (i * 31 % 251) as u8).collect();
-        let options = IngestOptions {
-            block_size: 512,
-            ..IngestOptions::new(Exposure::Public)
-        };
-        assert_eq!(
-            engine.ingest_bytes(&options, "a", &data).unwrap(),
-            Ingested::Added
-        );
-        assert_eq!(
-            engine.ingest_bytes(&options, "a", &data).unwrap(),
-            Ingested::Unchanged
-        );
+        let options = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
+        assert_eq!(engine.ingest_bytes(&options, "a", &data).unwrap(), Ingested::Added);
+        assert_eq!(engine.ingest_bytes(&options, "a", &data).unwrap(), Ingested::Unchanged);
         let units = drain(&engine, tier);
         engine.upkeep().unwrap();
-        let blocks: Vec<&[u8]> = if data.is_empty() {
-            vec![&[]]
-        } else {
-            data.chunks(512).collect()
-        };
+        let blocks: Vec<&[u8]> = if data.is_empty() { vec![&[]] } else { data.chunks(512).collect() };
         let leaves: Vec<Checksum> = blocks.iter().map(|block| sha3_512(block)).collect();
         let info = engine.tree("a").unwrap();
-        assert_eq!(
-            info.state,
-            TreeState::Complete,
-            "len {len} after {units} units"
-        );
+        assert_eq!(info.state, TreeState::Complete, "len {len} after {units} units");
         assert_eq!(engine.root("a").unwrap(), root(&leaves).unwrap());
         let mut exported = Vec::new();
         engine
@@ -94,9 +73,6 @@ fn a_file_becomes_a_complete_tree_whose_leaves_are_its_blocks_hashes() {
         assert_eq!(all[all.len() - leaves.len()..], leaves);
         let stats = engine.stats();
         assert_eq!(stats.totals.leaves, leaves.len() as u64);
-        assert_eq!(
-            engine.balance(b"client").unwrap().0,
-            stats.totals.nodes * 100
-        );
+        assert_eq!(engine.balance(b"client").unwrap().0, stats.totals.nodes * 100);
     }
 }

@@ -24,9 +24,7 @@ pub struct SystemClock {
 impl SystemClock {
     /// A clock whose monotonic reading starts at zero.
     pub fn new() -> Self {
-        Self {
-            start: Instant::now(),
-        }
+        Self { start: Instant::now() }
     }
 }
 
@@ -38,9 +36,7 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn wall(&self) -> UnixMillis {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
@@ -66,10 +62,7 @@ pub struct FakeClock {
 impl FakeClock {
     /// A clock that shows `unix_ms`.
     pub fn at(unix_ms: u64) -> Self {
-        Self {
-            wall: AtomicU64::new(unix_ms),
-            monotonic: AtomicU64::new(0),
-        }
+        Self { wall: AtomicU64::new(unix_ms), monotonic: AtomicU64::new(0) }
     }
 
     /// Lets time pass: both readings move.
@@ -80,11 +73,7 @@ impl FakeClock {
 
     /// Steps the wall clock alone, as a wrong time server does.
     pub fn step_wall(&self, ms: i64) {
-        let _ = self
-            .wall
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |wall| {
-                Some(wall.saturating_add_signed(ms))
-            });
+        let _ = self.wall.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |wall| Some(wall.saturating_add_signed(ms)));
     }
 }
 
@@ -115,15 +104,10 @@ impl EngineTime {
     pub(super) fn start(clock: std::sync::Arc<dyn Clock>, high_water_ms: u64) -> Self {
         let base_ms = clock.wall().0.max(high_water_ms);
         let started_ms = clock.monotonic_ms();
-        Self {
-            clock,
-            base_ms,
-            started_ms,
-        }
+        Self { clock, base_ms, started_ms }
     }
 
     pub(super) fn now_ms(&self) -> u64 {
-        self.base_ms
-            .saturating_add(self.clock.monotonic_ms().saturating_sub(self.started_ms))
+        self.base_ms.saturating_add(self.clock.monotonic_ms().saturating_sub(self.started_ms))
     }
 }

@@ -122,9 +122,7 @@ impl Config {
 
 impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Config")
-            .field("hmac_secret", &"(hidden)")
-            .finish_non_exhaustive()
+        f.debug_struct("Config").field("hmac_secret", &"(hidden)").finish_non_exhaustive()
     }
 }
 
@@ -252,122 +250,39 @@ impl ConfigBuilder {
     /// Judges the settings.
     pub fn build(self) -> Result<Config, ConfigError> {
         for secret in std::iter::once(&self.hmac_secret).chain(&self.previous_secrets) {
-            check(
-                "hmac_secret",
-                secret.len(),
-                secret.len() >= 32,
-                "it needs 32 bytes or more (the length is shown)",
-            )?;
+            check("hmac_secret", secret.len(), secret.len() >= 32, "it needs 32 bytes or more (the length is shown)")?;
         }
         let ttl = self.token_ttl_seconds;
-        check(
-            "token_ttl_seconds",
-            ttl,
-            (1..=3_600).contains(&ttl),
-            "it must be from 1 to 3600",
-        )?;
+        check("token_ttl_seconds", ttl, (1..=3_600).contains(&ttl), "it must be from 1 to 3600")?;
         let depth = self.min_queue_depth;
-        check(
-            "min_queue_depth",
-            depth,
-            (1..=65_536).contains(&depth),
-            "it must be from 1 to 65536",
-        )?;
-        check(
-            "work_unit_max_age_ms",
-            self.work_unit_max_age_ms,
-            self.work_unit_max_age_ms > 0,
-            "it must be positive",
-        )?;
+        check("min_queue_depth", depth, (1..=65_536).contains(&depth), "it must be from 1 to 65536")?;
+        check("work_unit_max_age_ms", self.work_unit_max_age_ms, self.work_unit_max_age_ms > 0, "it must be positive")?;
         let per_hash = self.micro_joules_per_hash;
-        check(
-            "micro_joules_per_hash",
-            per_hash,
-            per_hash <= 1_000_000_000_000,
-            "it must be at most 10^12",
-        )?;
+        check("micro_joules_per_hash", per_hash, per_hash <= 1_000_000_000_000, "it must be at most 10^12")?;
         for floor in self.floor_ms {
-            check(
-                "floor_ms",
-                floor,
-                floor < ttl * 1000,
-                "it must be below the token's lifetime",
-            )?;
+            check("floor_ms", floor, floor < ttl * 1000, "it must be below the token's lifetime")?;
         }
         let bytes = self.unit_bytes;
         for size in bytes {
-            check(
-                "unit_bytes",
-                size,
-                (1 << 10..=1 << 20).contains(&size),
-                "it must be from 1024 to 1048576",
-            )?;
+            check("unit_bytes", size, (1 << 10..=1 << 20).contains(&size), "it must be from 1024 to 1048576")?;
         }
-        check(
-            "unit_bytes",
-            format!("{bytes:?}"),
-            bytes.is_sorted(),
-            "it must not fall from tier to tier",
-        )?;
+        check("unit_bytes", format!("{bytes:?}"), bytes.is_sorted(), "it must not fall from tier to tier")?;
         let leases = self.leases_max;
-        check(
-            "leases_max",
-            leases,
-            (1..=4_194_304).contains(&leases),
-            "it must be from 1 to 4194304",
-        )?;
+        check("leases_max", leases, (1..=4_194_304).contains(&leases), "it must be from 1 to 4194304")?;
         let made_up = self.synthetic_max;
-        check(
-            "synthetic_max",
-            made_up,
-            made_up <= leases,
-            "it must be at most leases_max",
-        )?;
+        check("synthetic_max", made_up, made_up <= leases, "it must be at most leases_max")?;
         let ready = self.ready_bytes_max;
-        check(
-            "ready_bytes_max",
-            ready,
-            (1 << 20..=1 << 30).contains(&ready),
-            "it must be from 1048576 to 1073741824",
-        )?;
+        check("ready_bytes_max", ready, (1 << 20..=1 << 30).contains(&ready), "it must be from 1048576 to 1073741824")?;
         let ops = self.commit_ops_max;
-        check(
-            "commit_ops_max",
-            ops,
-            (1..=4_096).contains(&ops),
-            "it must be from 1 to 4096",
-        )?;
+        check("commit_ops_max", ops, (1..=4_096).contains(&ops), "it must be from 1 to 4096")?;
         let waiting = self.waiting_answers_max;
-        check(
-            "waiting_answers_max",
-            waiting,
-            (1..=65_536).contains(&waiting),
-            "it must be from 1 to 65536",
-        )?;
+        check("waiting_answers_max", waiting, (1..=65_536).contains(&waiting), "it must be from 1 to 65536")?;
         let kept = self.ledger_entries_kept;
-        check(
-            "ledger_entries_kept",
-            kept,
-            kept >= 1_000,
-            "it must be 1000 or more",
-        )?;
+        check("ledger_entries_kept", kept, kept >= 1_000, "it must be 1000 or more")?;
         Ok(Config { settings: self })
     }
 }
 
-fn check(
-    field: &'static str,
-    value: impl ToString,
-    holds: bool,
-    rule: &'static str,
-) -> Result<(), ConfigError> {
-    if holds {
-        Ok(())
-    } else {
-        Err(ConfigError {
-            field,
-            value: value.to_string(),
-            rule,
-        })
-    }
+fn check(field: &'static str, value: impl ToString, holds: bool, rule: &'static str) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError { field, value: value.to_string(), rule }) }
 }

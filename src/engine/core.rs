@@ -154,12 +154,7 @@ impl Core {
                     return;
                 };
                 match outcomes.first() {
-                    Some(Outcome::Settled {
-                        first_leaf,
-                        leaves_complete,
-                        interior_complete,
-                        ..
-                    }) => {
+                    Some(Outcome::Settled { first_leaf, leaves_complete, interior_complete, .. }) => {
                         queue.settled(&lease, *first_leaf);
                         if *leaves_complete || *interior_complete || lease.claim.is_interior() {
                             drop(queue);
@@ -213,11 +208,7 @@ impl Core {
         if !settings.award_joule_credits {
             return 0;
         }
-        let met = leaves
-            >= 1 << crate::policy::ready::wanted(tier)
-                .last()
-                .copied()
-                .unwrap_or(0);
+        let met = leaves >= 1 << crate::policy::ready::wanted(tier).last().copied().unwrap_or(0);
         let hashes = match settings.award_basis {
             AwardBasis::TierAverage if met => [1, 10, 40][tier as usize],
             _ => nodes,

@@ -54,9 +54,7 @@ pub enum WriteError {
     #[error("not stored: {0}")]
     RolledBack(String),
     /// It may or may not be stored.
-    #[error(
-        "commit {commit_seq} may or may not be stored: {what}; ask again, a repeat does no harm"
-    )]
+    #[error("commit {commit_seq} may or may not be stored: {what}; ask again, a repeat does no harm")]
     Unknown {
         /// The commit.
         commit_seq: u64,
@@ -177,9 +175,7 @@ pub enum TreeError {
     #[error("no tree is named {0:?}; `trees` lists them")]
     Unknown(String),
     /// The tree is not complete.
-    #[error(
-        "tree {name:?} is {state:?} with {pending} of {leaves} leaves pending; it exports when complete"
-    )]
+    #[error("tree {name:?} is {state:?} with {pending} of {leaves} leaves pending; it exports when complete")]
     NotComplete {
         /// Its name.
         name: String,

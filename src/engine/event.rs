@@ -57,10 +57,6 @@ impl EventSink {
 
 impl fmt::Debug for EventSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() {
-            "EventSink(subscribed)"
-        } else {
-            "EventSink(none)"
-        })
+        f.write_str(if self.0.is_some() { "EventSink(subscribed)" } else { "EventSink(none)" })
     }
 }

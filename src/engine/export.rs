@@ -1,9 +1,7 @@
 //! Export: the addresses a Constituent Block List consumes. Streams; holds no tree in memory.
 
 use crate::hash::Checksum;
-use crate::merkle::{
-    GROUP_LEAVES, GROUP_ORDER, Level, LevelFolder, Shape, StreamError, fold_level,
-};
+use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, Level, LevelFolder, Shape, StreamError, fold_level};
 use crate::store::StoreError;
 
 use super::PouwEngine;
@@ -23,14 +21,11 @@ impl PouwEngine {
         let core = self.core();
         let (tree, row) = core.complete(name)?;
         core.validate_row(tree, &row)?;
-        let no_shape = || StoreError::Contradiction {
-            what: format!("tree {tree} has no shape"),
-        };
+        let no_shape = || StoreError::Contradiction { what: format!("tree {tree} has no shape") };
         let shape = Shape::new(row.leaves).map_err(|_| no_shape())?;
         let groups = Core::group_level(shape);
         for to in 0..groups.0 {
-            let mut folder =
-                LevelFolder::new(shape, groups, Level(to)).map_err(|error| broken(tree, &error))?;
+            let mut folder = LevelFolder::new(shape, groups, Level(to)).map_err(|error| broken(tree, &error))?;
             core.each_group(tree, &row, |_, group| match folder.push(group.top) {
                 Some(node) => Ok(sink(&node)?),
                 None => Ok(()),
@@ -74,7 +69,5 @@ impl PouwEngine {
 }
 
 fn broken(tree: u64, error: &StreamError) -> StoreError {
-    StoreError::Contradiction {
-        what: format!("tree {tree}: {error}"),
-    }
+    StoreError::Contradiction { what: format!("tree {tree}: {error}") }
 }

@@ -43,49 +43,33 @@ const NODES_READY: usize = 64;
 
 impl InteriorQueue {
     pub(super) fn settled(&mut self, tree: TreeId, level: u8, index: u64) {
-        if let Some(folding) = self
-            .current
-            .as_mut()
-            .filter(|f| f.tree == tree && f.level == level)
-        {
+        if let Some(folding) = self.current.as_mut().filter(|f| f.tree == tree && f.level == level) {
             folding.open.remove(&index);
         }
     }
 
     pub(super) fn give_back(&mut self, tree: TreeId, level: u8, index: u64) {
-        if let Some(folding) = self
-            .current
-            .as_mut()
-            .filter(|f| f.tree == tree && f.level == level)
-        {
+        if let Some(folding) = self.current.as_mut().filter(|f| f.tree == tree && f.level == level) {
             folding.returned.push(index);
         }
     }
 
     pub(super) fn drop_tree(&mut self, tree: TreeId) {
         self.ready.retain(|node| node.tree != tree);
-        if self
-            .current
-            .as_ref()
-            .is_some_and(|folding| folding.tree == tree)
-        {
+        if self.current.as_ref().is_some_and(|folding| folding.tree == tree) {
             self.current = None;
         }
     }
 
     /// A node came back by its token from an earlier boot: it is out now.
     pub(super) fn withdraw(&mut self, tree: TreeId, level: u8, index: u64) {
-        self.ready
-            .retain(|node| (node.tree, node.level, node.index) != (tree, level, index));
+        self.ready.retain(|node| (node.tree, node.level, node.index) != (tree, level, index));
     }
 }
 
 /// The level above which the assembler would fold by itself: the tiles' tops.
 pub(super) fn tile_level(shape: Shape) -> Option<u8> {
-    shape
-        .height()
-        .checked_sub(TILE_ORDER)
-        .filter(|level| *level > 0)
+    shape.height().checked_sub(TILE_ORDER).filter(|level| *level > 0)
 }
 
 /// The node at `level` of a tree, from what is stored; `level` is that of the tiles' tops or above.
@@ -97,9 +81,7 @@ pub(super) fn stored_node(
     index: u64,
 ) -> Result<Option<Checksum>, StoreError> {
     if Some(level) != tile_level(shape) {
-        return Ok(reader
-            .interior(tree, level, index)?
-            .map(Checksum::from_bytes));
+        return Ok(reader.interior(tree, level, index)?.map(Checksum::from_bytes));
     }
     let first = index << (TILE_ORDER - GROUP_ORDER);
     let groups = reader.groups(tree, first, if first + 1 < shape.groups() { 2 } else { 1 })?;
@@ -135,13 +117,7 @@ impl Core {
                 let mut queue = self.queue.lock();
                 queue.interior.current.as_mut().map(|folding| {
                     let index = folding.returned.pop();
-                    (
-                        folding.tree,
-                        folding.level,
-                        index,
-                        folding.next,
-                        folding.open.is_empty(),
-                    )
+                    (folding.tree, folding.level, index, folding.next, folding.open.is_empty())
                 })
             };
             let Some((tree, level, returned, next, level_done)) = current else {
@@ -150,13 +126,9 @@ impl Core {
                 }
                 continue;
             };
-            let row = reader
-                .tree(tree)?
-                .filter(|row| row.state == crate::store::records::TreeState::Folding);
-            let (Some(row), Some(shape)) = (
-                row.as_ref(),
-                row.as_ref().and_then(|row| Shape::new(row.leaves).ok()),
-            ) else {
+            let row = reader.tree(tree)?.filter(|row| row.state == crate::store::records::TreeState::Folding);
+            let (Some(row), Some(shape)) = (row.as_ref(), row.as_ref().and_then(|row| Shape::new(row.leaves).ok()))
+            else {
                 self.queue.lock().interior.current = None;
                 continue;
             };
@@ -179,20 +151,11 @@ impl Core {
             let done = reader.interior(tree, level, index)?.is_some();
             let left = stored_node(&reader, tree, shape, level + 1, index * 2)?;
             let has_right = index * 2 + 1 < shape.nodes_at(Level(level + 1));
-            let right = if has_right {
-                stored_node(&reader, tree, shape, level + 1, index * 2 + 1)?
-            } else {
-                None
-            };
+            let right = if has_right { stored_node(&reader, tree, shape, level + 1, index * 2 + 1)? } else { None };
             let mut queue = self.queue.lock();
             let claim = crate::policy::lease::Claim::Interior { tree, level, index };
             let out = queue.leases.is_out(&claim);
-            let Some(folding) = queue
-                .interior
-                .current
-                .as_mut()
-                .filter(|f| f.tree == tree && f.level == level)
-            else {
+            let Some(folding) = queue.interior.current.as_mut().filter(|f| f.tree == tree && f.level == level) else {
                 continue;
             };
             if returned.is_none() {
@@ -209,14 +172,7 @@ impl Core {
                 });
             };
             if !out {
-                queue.interior.ready.push_back(ReadyNode {
-                    tree,
-                    handle: row.handle,
-                    level,
-                    index,
-                    left,
-                    right,
-                });
+                queue.interior.ready.push_back(ReadyNode { tree, handle: row.handle, level, index, left, right });
                 return Ok(true);
             }
         }
@@ -224,18 +180,9 @@ impl Core {
 
     fn open_folding(&self, reader: &Reader) -> Result<bool, StoreError> {
         for tree in reader.chores(CHORE_FOLD, None, 1)? {
-            let level = reader
-                .tree(tree)?
-                .and_then(|row| Shape::new(row.leaves).ok())
-                .and_then(tile_level);
+            let level = reader.tree(tree)?.and_then(|row| Shape::new(row.leaves).ok()).and_then(tile_level);
             if let Some(level) = level {
-                let folding = Folding {
-                    tree,
-                    level: level - 1,
-                    next: 0,
-                    open: HashSet::new(),
-                    returned: Vec::new(),
-                };
+                let folding = Folding { tree, level: level - 1, next: 0, open: HashSet::new(), returned: Vec::new() };
                 self.queue.lock().interior.current = Some(folding);
                 return Ok(true);
             }

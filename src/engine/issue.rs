@@ -4,8 +4,8 @@ use crate::merkle::{AlignedRange, Shape};
 use crate::policy::lease::{Claim, Lease, LeaseRefusal};
 use crate::policy::ready::ReadyUnit;
 use crate::protocol::{
-    ChallengeToken, DifficultyTier, TokenPurpose, TreeHandle, UnixMillis, WorkId, WorkUnit,
-    WorkUnitOperation, data_digest,
+    ChallengeToken, DifficultyTier, TokenPurpose, TreeHandle, UnixMillis, WorkId, WorkUnit, WorkUnitOperation,
+    data_digest,
 };
 
 use super::PouwEngine;
@@ -32,13 +32,7 @@ pub struct IssueRequest<'a> {
 impl<'a> IssueRequest<'a> {
     /// A request under the default policy and floor, for real work only.
     pub fn new(client: &'a [u8], tier: DifficultyTier) -> Self {
-        Self {
-            client,
-            tier,
-            policy: 0,
-            floor_ms: None,
-            synthetic: false,
-        }
+        Self { client, tier, policy: 0, floor_ms: None, synthetic: false }
     }
 }
 
@@ -66,11 +60,7 @@ impl PouwEngine {
             return Ok(taken);
         }
         core.wake();
-        if request.synthetic {
-            core.issue_synthetic(request, id)
-        } else {
-            Err(IssueError::NoWork)
-        }
+        if request.synthetic { core.issue_synthetic(request, id) } else { Err(IssueError::NoWork) }
     }
 
     /// Sends the unit of an open challenge again, with the same token byte for byte.
@@ -95,29 +85,14 @@ impl PouwEngine {
                     .map_err(|_| SubmitError::Withdrawn)?;
                 let handle = TreeHandle::from_bytes(row.handle);
                 let since_ms = opened.issued_at.0;
-                core.leaf_unit(
-                    &ReadyUnit {
-                        tree,
-                        handle,
-                        shape,
-                        range,
-                        data: data.into(),
-                        since_ms,
-                    },
-                    &opened,
-                )
+                core.leaf_unit(&ReadyUnit { tree, handle, shape, range, data: data.into(), since_ms }, &opened)
             }
             Claim::Interior { tree, level, index } => {
-                let node = core
-                    .interior_node(&reader, tree, level, index)?
-                    .ok_or(SubmitError::Withdrawn)?;
+                let node = core.interior_node(&reader, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
                 interior_unit(&node, &opened)
             }
         };
-        Ok(WorkUnit {
-            challenge_token: token.to_owned(),
-            ..core.timed(unit, &opened)
-        })
+        Ok(WorkUnit { challenge_token: token.to_owned(), ..core.timed(unit, &opened) })
     }
 }
 
@@ -131,25 +106,14 @@ impl Core {
     /// A real unit, leased; `None` if nothing is ready.
     fn take(&self, request: &IssueRequest<'_>, id: WorkId) -> Result<Option<Issued>, IssueError> {
         let expires_ms = self.now_ms() + self.config.token_ttl_ms();
-        let lease = |claim| Lease {
-            id,
-            claim,
-            expires_ms,
-            pinned: false,
-            refusals: 0,
-            adopted: false,
-        };
+        let lease = |claim| Lease { id, claim, expires_ms, pinned: false, refusals: 0, adopted: false };
         let mut queue = self.queue.lock();
         if queue.leases.len() >= self.config.settings.leases_max {
             return Err(IssueError::Crowded(self.config.settings.leases_max));
         }
         if request.tier == DifficultyTier::Low {
             if let Some(node) = queue.interior.ready.pop_front() {
-                let claim = Claim::Interior {
-                    tree: node.tree,
-                    level: node.level,
-                    index: node.index,
-                };
+                let claim = Claim::Interior { tree: node.tree, level: node.level, index: node.index };
                 if queue.leases.insert(lease(claim)).is_ok() {
                     drop(queue);
                     return Ok(Some(self.issued_interior(request, id, &node)));
@@ -160,10 +124,7 @@ impl Core {
             let Some(taken) = queue.ring.take(request.tier) else {
                 return Ok(None);
             };
-            let claim = Claim::Leaves {
-                tree: taken.unit.tree,
-                range: taken.unit.range,
-            };
+            let claim = Claim::Leaves { tree: taken.unit.tree, range: taken.unit.range };
             match queue.leases.insert(lease(claim)) {
                 Ok(()) => {
                     let low = queue.ring.len() < self.config.settings.min_queue_depth;
@@ -171,12 +132,7 @@ impl Core {
                     if low {
                         self.wake();
                     }
-                    return Ok(Some(self.issued_leaves(
-                        request,
-                        id,
-                        &taken.unit,
-                        taken.shortfall,
-                    )));
+                    return Ok(Some(self.issued_leaves(request, id, &taken.unit, taken.shortfall)));
                 }
                 // The leaves are out under a token of an earlier boot: not ready after all.
                 Err(LeaseRefusal::Overlap) => {}
@@ -185,13 +141,7 @@ impl Core {
         }
     }
 
-    fn issued_leaves(
-        &self,
-        request: &IssueRequest<'_>,
-        id: WorkId,
-        ready: &ReadyUnit,
-        shortfall: bool,
-    ) -> Issued {
+    fn issued_leaves(&self, request: &IssueRequest<'_>, id: WorkId, ready: &ReadyUnit, shortfall: bool) -> Issued {
         let token = ChallengeToken {
             tree: ready.handle,
             start: ready.range.start(),
@@ -217,56 +167,30 @@ impl Core {
             ..self.token(request, id, TokenPurpose::Interior)
         };
         bump(&self.tallies.interior_issued, 1);
-        Issued {
-            unit: self.sealed(interior_unit(node, &token), &token),
-            shortfall: false,
-        }
+        Issued { unit: self.sealed(interior_unit(node, &token), &token), shortfall: false }
     }
 
-    fn issue_synthetic(
-        &self,
-        request: &IssueRequest<'_>,
-        id: WorkId,
-    ) -> Result<Issued, IssueError> {
-        let token = ChallengeToken {
-            order: synthetic_order(request.tier),
-            ..self.token(request, id, TokenPurpose::Synthetic)
-        };
+    fn issue_synthetic(&self, request: &IssueRequest<'_>, id: WorkId) -> Result<Issued, IssueError> {
+        let token =
+            ChallengeToken { order: synthetic_order(request.tier), ..self.token(request, id, TokenPurpose::Synthetic) };
         let expires_ms = token.expires_at.0;
         let mut queue = self.queue.lock();
         if queue.leases.synthetic() >= self.config.settings.synthetic_max {
             return Err(IssueError::Crowded(self.config.settings.synthetic_max));
         }
         let claim = Claim::Synthetic;
-        let lease = Lease {
-            id,
-            claim,
-            expires_ms,
-            pinned: false,
-            refusals: 0,
-            adopted: false,
-        };
+        let lease = Lease { id, claim, expires_ms, pinned: false, refusals: 0, adopted: false };
         if let Err(LeaseRefusal::Full(bound)) = queue.leases.insert(lease) {
             return Err(IssueError::Crowded(bound));
         }
         drop(queue);
         bump(&self.tallies.synthetic_issued, 1);
-        Ok(Issued {
-            unit: self.sealed(self.synthetic_unit(&token), &token),
-            shortfall: false,
-        })
+        Ok(Issued { unit: self.sealed(self.synthetic_unit(&token), &token), shortfall: false })
     }
 
-    fn token(
-        &self,
-        request: &IssueRequest<'_>,
-        id: WorkId,
-        purpose: TokenPurpose,
-    ) -> ChallengeToken {
+    fn token(&self, request: &IssueRequest<'_>, id: WorkId, purpose: TokenPurpose) -> ChallengeToken {
         let now = self.now_ms();
-        let floor = request
-            .floor_ms
-            .unwrap_or_else(|| self.config.floor_ms(request.tier));
+        let floor = request.floor_ms.unwrap_or_else(|| self.config.floor_ms(request.tier));
         let ttl = self.config.token_ttl_ms();
         ChallengeToken {
             purpose,
@@ -287,10 +211,7 @@ impl Core {
     }
 
     fn sealed(&self, unit: WorkUnit, token: &ChallengeToken) -> WorkUnit {
-        WorkUnit {
-            challenge_token: token.seal(&self.keyring),
-            ..self.timed(unit, token)
-        }
+        WorkUnit { challenge_token: token.seal(&self.keyring), ..self.timed(unit, token) }
     }
 
     fn timed(&self, unit: WorkUnit, token: &ChallengeToken) -> WorkUnit {
@@ -309,11 +230,7 @@ impl Core {
         WorkUnit {
             tree_level: top.level.0,
             tree_index: top.index,
-            operation: if single {
-                WorkUnitOperation::LeafHash
-            } else {
-                WorkUnitOperation::SubtreeHash
-            },
+            operation: if single { WorkUnitOperation::LeafHash } else { WorkUnitOperation::SubtreeHash },
             input_data: ready.bytes().to_vec(),
             leaf_lengths: if single { Vec::new() } else { ready.lengths() },
             fold_levels: range.fold_levels(),
@@ -338,17 +255,9 @@ impl Core {
         let single = leaves.len() == 1;
         let range = synthetic_range(token.order);
         WorkUnit {
-            operation: if single {
-                WorkUnitOperation::LeafHash
-            } else {
-                WorkUnitOperation::SubtreeHash
-            },
+            operation: if single { WorkUnitOperation::LeafHash } else { WorkUnitOperation::SubtreeHash },
             input_data: leaves.concat(),
-            leaf_lengths: if single {
-                Vec::new()
-            } else {
-                leaves.iter().map(|leaf| leaf.len() as u64).collect()
-            },
+            leaf_lengths: if single { Vec::new() } else { leaves.iter().map(|leaf| leaf.len() as u64).collect() },
             fold_levels: token.order.min(4),
             node_count: range.map_or(1, |range| range.node_count()),
             synthetic: true,
@@ -406,11 +315,7 @@ impl ReadyNode {
     /// The children's hashes, one after the other.
     pub(super) fn bytes(&self) -> Vec<u8> {
         let mut out = self.left.as_bytes().to_vec();
-        out.extend(
-            self.right
-                .iter()
-                .flat_map(|right| right.as_bytes().iter().copied()),
-        );
+        out.extend(self.right.iter().flat_map(|right| right.as_bytes().iter().copied()));
         out
     }
 }

@@ -47,29 +47,18 @@ impl PouwEngine {
 
     /// Credits of a client.
     pub fn balance(&self, client: &[u8]) -> Result<MicroJoules, StoreError> {
-        let row = self
-            .core()
-            .store
-            .client(*self.client_digest(client).as_bytes())?;
+        let row = self.core().store.client(*self.client_digest(client).as_bytes())?;
         Ok(MicroJoules(row.balance))
     }
 
     /// Up to `limit` entries from `from` on, of all clients.
     pub fn ledger(&self, from: u64, limit: usize) -> Result<Vec<LedgerEntry>, StoreError> {
         let rows = self.core().store.read()?.ledger(from, limit)?;
-        Ok(rows
-            .into_iter()
-            .map(|(seq, row)| LedgerEntry { seq, row })
-            .collect())
+        Ok(rows.into_iter().map(|(seq, row)| LedgerEntry { seq, row }).collect())
     }
 
     /// Up to `limit` entries of one client, newest first, older than `before` if given.
-    pub fn ledger_of(
-        &self,
-        client: &[u8],
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<LedgerEntry>, StoreError> {
+    pub fn ledger_of(&self, client: &[u8], before: Option<u64>, limit: usize) -> Result<Vec<LedgerEntry>, StoreError> {
         let core = self.core();
         let digest = *self.client_digest(client).as_bytes();
         let mut next = core.store.client(digest)?.last_seq;
@@ -93,33 +82,15 @@ impl PouwEngine {
     /// # Errors
     /// [`DebitError::Insufficient`], [`DebitError::KeyConflict`]; [`DebitError::Write`] when it is not
     /// stored or that is not known: repeat with the same key.
-    pub fn debit(
-        &self,
-        client: &[u8],
-        amount: MicroJoules,
-        key: [u8; 16],
-    ) -> Result<Debited, DebitError> {
+    pub fn debit(&self, client: &[u8], amount: MicroJoules, key: [u8; 16]) -> Result<Debited, DebitError> {
         let core = self.core();
-        let debit = Debit {
-            key,
-            client: *self.client_digest(client).as_bytes(),
-            amount: amount.0,
-            at_ms: core.now_ms(),
-        };
+        let debit =
+            Debit { key, client: *self.client_digest(client).as_bytes(), amount: amount.0, at_ms: core.now_ms() };
         match core.write(Command::Debit(debit))? {
-            Outcome::Debited {
-                seq,
-                balance,
-                repeated,
-            } => Ok(Debited {
-                seq,
-                balance: MicroJoules(balance),
-                repeated,
-            }),
-            Outcome::Refused(Refused::Insufficient { balance }) => Err(DebitError::Insufficient {
-                balance,
-                amount: amount.0,
-            }),
+            Outcome::Debited { seq, balance, repeated } => Ok(Debited { seq, balance: MicroJoules(balance), repeated }),
+            Outcome::Refused(Refused::Insufficient { balance }) => {
+                Err(DebitError::Insufficient { balance, amount: amount.0 })
+            }
             Outcome::Refused(Refused::KeyConflict) => Err(DebitError::KeyConflict),
             other => Err(WriteError::RolledBack(format!("unexpected outcome {other:?}")).into()),
         }
@@ -132,10 +103,6 @@ impl PouwEngine {
             return Ok(Receipt::Accepted(LedgerEntry { seq, row }));
         }
         let open = core.queue.lock().leases.find(id).is_some();
-        Ok(if open {
-            Receipt::Open
-        } else {
-            Receipt::Unknown
-        })
+        Ok(if open { Receipt::Open } else { Receipt::Unknown })
     }
 }

@@ -39,23 +39,16 @@ pub(super) fn load_tile(
     let to = (u32::BITS - mask.leading_zeros()) as usize;
     let stored = |length: &u64| if *length <= row.send_cap { *length } else { 0 };
     let skipped: u64 = layout.lengths.iter().take(from).map(stored).sum();
-    let lengths: Vec<u64> = layout
-        .lengths
-        .iter()
-        .take(to)
-        .skip(from)
-        .map(stored)
-        .collect();
+    let lengths: Vec<u64> = layout.lengths.iter().take(to).skip(from).map(stored).collect();
     let total: u64 = lengths.iter().sum();
     let first = tile * TILE_LEAVES + from as u64;
     let bytes = match row.data {
         DataPlace::Copied => store.read_blocks(tree, layout.offset + skipped, total as usize)?,
         DataPlace::Referenced => read_sources(store, tree, first, &lengths)?,
         DataPlace::Dropped => {
-            return Err(StoreError::Contradiction {
-                what: format!("tree {tree} has pending leaves and no data"),
-            }
-            .into());
+            return Err(
+                StoreError::Contradiction { what: format!("tree {tree} has pending leaves and no data") }.into()
+            );
         }
     };
     let mut end = 0;
@@ -63,11 +56,7 @@ pub(super) fn load_tile(
         end += *length as usize;
         end
     });
-    Ok(Loaded {
-        first,
-        ends: ends.collect(),
-        bytes,
-    })
+    Ok(Loaded { first, ends: ends.collect(), bytes })
 }
 
 fn layout(reader: &Reader, tree: TreeId, row: &TreeRow, tile: u64) -> Result<Layout, StoreError> {
@@ -75,77 +64,45 @@ fn layout(reader: &Reader, tree: TreeId, row: &TreeRow, tile: u64) -> Result<Lay
     let count = row.leaves.saturating_sub(first).min(TILE_LEAVES);
     if row.block_len > 0 {
         let last = row.leaves - 1;
-        let tail = row
-            .total_bytes
-            .saturating_sub(last.saturating_mul(row.block_len));
-        let lengths =
-            (first..first + count).map(|leaf| if leaf == last { tail } else { row.block_len });
-        let offset = if row.block_len <= row.send_cap {
-            first * row.block_len
-        } else {
-            0
-        };
-        return Ok(Layout {
-            offset,
-            lengths: lengths.collect(),
-        });
+        let tail = row.total_bytes.saturating_sub(last.saturating_mul(row.block_len));
+        let lengths = (first..first + count).map(|leaf| if leaf == last { tail } else { row.block_len });
+        let offset = if row.block_len <= row.send_cap { first * row.block_len } else { 0 };
+        return Ok(Layout { offset, lengths: lengths.collect() });
     }
     let mut out: Option<Layout> = None;
     let groups = first / GROUP_LEAVES..(first + count).div_ceil(GROUP_LEAVES);
     for group in groups {
         let stored = reader.lengths(tree, group)?;
-        let layout = out.get_or_insert(Layout {
-            offset: stored.offset,
-            lengths: Vec::new(),
-        });
-        layout
-            .lengths
-            .extend(stored.lengths.iter().map(|length| u64::from(*length)));
+        let layout = out.get_or_insert(Layout { offset: stored.offset, lengths: Vec::new() });
+        layout.lengths.extend(stored.lengths.iter().map(|length| u64::from(*length)));
     }
     match out {
         Some(layout) if layout.lengths.len() as u64 == count => Ok(layout),
-        _ => Err(StoreError::Contradiction {
-            what: format!("lengths of tile {tile} of tree {tree} do not add up"),
-        }),
+        _ => Err(StoreError::Contradiction { what: format!("lengths of tile {tile} of tree {tree} do not add up") }),
     }
 }
 
-fn read_sources(
-    store: &Store,
-    tree: TreeId,
-    first: u64,
-    lengths: &[u64],
-) -> Result<Vec<u8>, LoadError> {
+fn read_sources(store: &Store, tree: TreeId, first: u64, lengths: &[u64]) -> Result<Vec<u8>, LoadError> {
     let mut out = Vec::with_capacity(lengths.iter().sum::<u64>() as usize);
     let mut leaf = first;
     let end = first + lengths.len() as u64;
     while leaf < end {
         let Some((begin, source)) = store.source(tree, leaf)? else {
-            return Err(StoreError::Contradiction {
-                what: format!("tree {tree} has no source for leaf {leaf}"),
-            }
-            .into());
+            return Err(StoreError::Contradiction { what: format!("tree {tree} has no source for leaf {leaf}") }.into());
         };
         let until = end.min(begin + source.leaves).max(leaf + 1);
-        let wanted: u64 = lengths[(leaf - first) as usize..(until - first) as usize]
-            .iter()
-            .sum();
+        let wanted: u64 = lengths[(leaf - first) as usize..(until - first) as usize].iter().sum();
         let path = source_path(&source);
         let fail = |what: String| LoadError::Source(format!("{}: {what}", path.display()));
         let mut file = File::open(&path).map_err(|e| fail(e.to_string()))?;
         if !same_file(&file, &source).map_err(|e| fail(e.to_string()))? {
             return Err(fail("changed since it was ingested by reference".into()));
         }
-        file.seek(SeekFrom::Start((leaf - begin) * source.cut))
-            .map_err(|e| fail(e.to_string()))?;
+        file.seek(SeekFrom::Start((leaf - begin) * source.cut)).map_err(|e| fail(e.to_string()))?;
         let before = out.len() as u64;
-        file.take(wanted)
-            .read_to_end(&mut out)
-            .map_err(|e| fail(e.to_string()))?;
+        file.take(wanted).read_to_end(&mut out).map_err(|e| fail(e.to_string()))?;
         if out.len() as u64 - before != wanted {
-            return Err(fail(
-                "shorter than when it was ingested by reference".into(),
-            ));
+            return Err(fail("shorter than when it was ingested by reference".into()));
         }
         leaf = until;
     }
@@ -160,13 +117,8 @@ fn same_file(file: &File, source: &SourceRow) -> std::io::Result<bool> {
 
 /// Length, modification time in nanoseconds since 1970, inode number (0 where there is none).
 pub(super) fn fingerprint(metadata: &std::fs::Metadata) -> (u64, i128, u64) {
-    let modified = metadata
-        .modified()
-        .ok()
-        .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-    let modified_ns = modified
-        .and_then(|since| i128::try_from(since.as_nanos()).ok())
-        .unwrap_or(0);
+    let modified = metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let modified_ns = modified.and_then(|since| i128::try_from(since.as_nanos()).ok()).unwrap_or(0);
     #[cfg(unix)]
     let inode = std::os::unix::fs::MetadataExt::ino(metadata);
     #[cfg(not(unix))]

@@ -108,10 +108,8 @@ impl PouwEngine {
     /// to do, and nothing has been changed.
     pub fn open(path: impl AsRef<Path>, config: Config) -> Result<Self, OpenError> {
         let path = path.as_ref();
-        std::fs::create_dir_all(path).map_err(|e| OpenError::Directory {
-            path: path.to_owned(),
-            what: e.to_string(),
-        })?;
+        std::fs::create_dir_all(path)
+            .map_err(|e| OpenError::Directory { path: path.to_owned(), what: e.to_string() })?;
         Self::open_with(Parts::in_directory(path), config)
     }
 
@@ -129,42 +127,22 @@ impl PouwEngine {
         let store = Arc::new(Store::open(parts.storage, parts.options)?);
         let high_water_ms = store.head().clock_ms;
         let wall_ms = parts.clock.wall().0;
-        if high_water_ms > 0
-            && wall_ms > high_water_ms + clock::AHEAD_MAX_MS
-            && !config.settings.accept_clock_ahead
-        {
-            return Err(OpenError::ClockAhead {
-                wall_ms,
-                high_water_ms,
-            });
+        if high_water_ms > 0 && wall_ms > high_water_ms + clock::AHEAD_MAX_MS && !config.settings.accept_clock_ahead {
+            return Err(OpenError::ClockAhead { wall_ms, high_water_ms });
         }
         let client_keyring = Keyring::new(&store.identity().digest_key).map_err(secret_error)?;
         let time = EngineTime::start(parts.clock, high_water_ms);
         let (lanes, inbox) = writer::lanes(config.settings.waiting_answers_max);
         let (wake, woken) = bounded(1);
         let background = config.settings.background;
-        let core = Arc::new(Core::new(
-            config,
-            keyring,
-            client_keyring,
-            store,
-            time,
-            lanes,
-            wake,
-            parts.events,
-        ));
+        let core = Arc::new(Core::new(config, keyring, client_keyring, store, time, lanes, wake, parts.events));
         let failed = |e: std::io::Error| OpenError::Thread(e.to_string());
         let mut threads = vec![writer::start(core.clone(), inbox).map_err(failed)?];
         if background {
             threads.push(upkeep::start(core.clone(), woken).map_err(failed)?);
             core.wake();
         }
-        Ok(Self {
-            inner: Arc::new(Inner {
-                core,
-                threads: Mutex::new(threads),
-            }),
-        })
+        Ok(Self { inner: Arc::new(Inner { core, threads: Mutex::new(threads) }) })
     }
 
     /// Stops taking requests, works off what is waiting, writes what is written behind, and closes the
@@ -185,10 +163,8 @@ impl Inner {
         for thread in self.threads.lock().drain(..) {
             // The last handle may be dropped inside a callback, on one of these very threads.
             if thread.thread().id() != own && thread.join().is_err() {
-                self.core.emit(Event::StorageFailed {
-                    what: "a thread of the engine panicked".into(),
-                    recovered: false,
-                });
+                self.core
+                    .emit(Event::StorageFailed { what: "a thread of the engine panicked".into(), recovered: false });
             }
         }
     }

@@ -67,10 +67,7 @@ impl Queue {
             ring: ReadyRing::new(settings.unit_bytes),
             leases: LeaseTable::new(settings.leases_max),
             returned: VecDeque::new(),
-            scan: Scan {
-                boot_order,
-                ..Scan::default()
-            },
+            scan: Scan { boot_order, ..Scan::default() },
             interior: InteriorQueue::default(),
             partial: HashSet::new(),
             blocked: HashMap::new(),
@@ -117,12 +114,7 @@ impl Queue {
             }
         }
         if self.scan.reading == Some(tree) {
-            for range in self
-                .scan
-                .settled_meanwhile
-                .iter()
-                .filter(|range| range.tile() == tile)
-            {
+            for range in self.scan.settled_meanwhile.iter().filter(|range| range.tile() == tile) {
                 mask |= mask_of(range);
             }
         }
@@ -142,12 +134,7 @@ impl Queue {
         self.blocked.remove(&tree);
         self.interior.drop_tree(tree);
         self.scan.extra.retain(|other| *other != tree);
-        if self
-            .scan
-            .current
-            .as_ref()
-            .is_some_and(|cursor| cursor.tree == tree)
-        {
+        if self.scan.current.as_ref().is_some_and(|cursor| cursor.tree == tree) {
             self.scan.current = None;
         }
     }

@@ -69,20 +69,11 @@ impl Core {
                     queue.scan.reading = Some(tree);
                     let tiles = range.tile()..range.tile() + 1;
                     let only = Some(mask_of(&range));
-                    return Ok(Some(Plan {
-                        tree,
-                        tiles,
-                        partial,
-                        only,
-                        reader: self.store.read()?,
-                    }));
+                    return Ok(Some(Plan { tree, tiles, partial, only, reader: self.store.read()? }));
                 }
                 if let Some(cursor) = queue.scan.current.clone() {
                     let end = cursor.tiles.min(cursor.next_tile + STRETCH_TILES);
-                    queue.scan.current = (end < cursor.tiles).then(|| Cursor {
-                        next_tile: end,
-                        ..cursor.clone()
-                    });
+                    queue.scan.current = (end < cursor.tiles).then(|| Cursor { next_tile: end, ..cursor.clone() });
                     queue.scan.reading = Some(cursor.tree);
                     let partial = cursor.partial || queue.is_partial(cursor.tree);
                     let reader = self.store.read()?;
@@ -99,19 +90,13 @@ impl Core {
                 return Ok(None);
             };
             let row = self.store.read()?.tree(tree)?;
-            let Some(shape) = row
-                .filter(|row| row.state == TreeState::Active)
-                .and_then(|row| Shape::new(row.leaves).ok())
+            let Some(shape) =
+                row.filter(|row| row.state == TreeState::Active).and_then(|row| Shape::new(row.leaves).ok())
             else {
                 continue;
             };
             let mut queue = self.queue.lock();
-            queue.scan.current = Some(Cursor {
-                tree,
-                next_tile: 0,
-                tiles: shape.tiles(),
-                partial,
-            });
+            queue.scan.current = Some(Cursor { tree, next_tile: 0, tiles: shape.tiles(), partial });
         }
     }
 
@@ -123,19 +108,11 @@ impl Core {
                 return Ok(Some((tree, queue.is_partial(tree))));
             }
             let scan = &queue.scan;
-            (
-                scan.partial_through,
-                scan.partial_after,
-                scan.fresh_after,
-                scan.boot_order,
-            )
+            (scan.partial_through, scan.partial_after, scan.fresh_after, scan.boot_order)
         };
         let reader = self.store.read()?;
         if !partial_through {
-            let next = reader
-                .ready(PRIORITY_PARTIAL, partial_after, 1)?
-                .first()
-                .copied();
+            let next = reader.ready(PRIORITY_PARTIAL, partial_after, 1)?.first().copied();
             let mut queue = self.queue.lock();
             match next {
                 Some((order, tree)) if order < boot_order => {
@@ -145,11 +122,7 @@ impl Core {
                 _ => queue.scan.partial_through = true,
             }
         }
-        let Some((order, tree)) = reader
-            .ready(PRIORITY_FRESH, fresh_after, 1)?
-            .first()
-            .copied()
-        else {
+        let Some((order, tree)) = reader.ready(PRIORITY_FRESH, fresh_after, 1)?.first().copied() else {
             return Ok(None);
         };
         self.queue.lock().scan.fresh_after = Some(order);
@@ -179,19 +152,11 @@ impl Core {
                         if queue.blocked.len() < BLOCKED_MAX {
                             queue.blocked.insert(plan.tree, what.clone());
                         }
-                        if queue
-                            .scan
-                            .current
-                            .as_ref()
-                            .is_some_and(|cursor| cursor.tree == plan.tree)
-                        {
+                        if queue.scan.current.as_ref().is_some_and(|cursor| cursor.tree == plan.tree) {
                             queue.scan.current = None;
                         }
                         drop(queue);
-                        self.emit(Event::SourceChanged {
-                            tree: plan.tree,
-                            what,
-                        });
+                        self.emit(Event::SourceChanged { tree: plan.tree, what });
                         Ok(0)
                     }
                 };
@@ -229,30 +194,14 @@ impl Core {
             return Ok(None);
         }
         let count = plan.tiles.end - plan.tiles.start;
-        let tiles: Vec<TileRow> = plan
-            .reader
-            .tiles(plan.tree, plan.tiles.start, count as usize)?;
+        let tiles: Vec<TileRow> = plan.reader.tiles(plan.tree, plan.tiles.start, count as usize)?;
         let mut out = Vec::new();
         for (tile, state) in plan.tiles.clone().zip(tiles) {
-            let leaves = row
-                .leaves
-                .saturating_sub(tile * TILE_LEAVES)
-                .min(TILE_LEAVES);
+            let leaves = row.leaves.saturating_sub(tile * TILE_LEAVES).min(TILE_LEAVES);
             let pending = state.pending_mask(leaves) & plan.only.unwrap_or(u32::MAX);
             if pending != 0 {
-                let data = Arc::new(load_tile(
-                    &self.store,
-                    &plan.reader,
-                    plan.tree,
-                    &row,
-                    tile,
-                    pending,
-                )?);
-                out.push(Stretch {
-                    tile,
-                    pending,
-                    data,
-                });
+                let data = Arc::new(load_tile(&self.store, &plan.reader, plan.tree, &row, tile, pending)?);
+                out.push(Stretch { tile, pending, data });
             }
         }
         Ok(Some((row, out)))

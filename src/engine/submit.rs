@@ -29,12 +29,7 @@ pub struct Answer<'a> {
 impl<'a> Answer<'a> {
     /// An answer under the default policy, with the token the result carries.
     pub fn new(client: &'a [u8], result: &'a WorkResult) -> Self {
-        Self {
-            client,
-            token: &result.challenge_token,
-            result,
-            policy: 0,
-        }
+        Self { client, token: &result.challenge_token, result, policy: 0 }
     }
 }
 
@@ -72,18 +67,12 @@ impl PouwEngine {
             // The receiver below lives until the verdict is in.
             let _ = sender.send(verdict);
         });
-        receiver
-            .recv()
-            .unwrap_or(Err(SubmitError::TryAgain(WriteError::Closed)))
+        receiver.recv().unwrap_or(Err(SubmitError::TryAgain(WriteError::Closed)))
     }
 
     /// Judges an answer on this thread and calls `done` with the verdict: at once if it is refused, on
     /// the writer's thread after the commit if it is right. Blocks for no commit. Keep `done` short.
-    pub fn submit_with(
-        &self,
-        answer: &Answer<'_>,
-        done: impl FnOnce(Result<Accepted, SubmitError>) + Send + 'static,
-    ) {
+    pub fn submit_with(&self, answer: &Answer<'_>, done: impl FnOnce(Result<Accepted, SubmitError>) + Send + 'static) {
         let core = self.core();
         match core.judge(answer) {
             Err(error) => done(Err(error)),
@@ -111,17 +100,9 @@ fn verdict(
     nodes: u64,
 ) -> Result<Accepted, SubmitError> {
     match written.map_err(SubmitError::TryAgain)?.first() {
-        Some(Outcome::Settled {
-            seq,
-            leaves_complete,
-            ..
-        }) => Ok(Accepted {
-            id,
-            seq: *seq,
-            award,
-            nodes,
-            leaves_complete: *leaves_complete,
-        }),
+        Some(Outcome::Settled { seq, leaves_complete, .. }) => {
+            Ok(Accepted { id, seq: *seq, award, nodes, leaves_complete: *leaves_complete })
+        }
         Some(Outcome::Refused(Refused::Consumed)) => Err(SubmitError::Replayed),
         _ => Err(SubmitError::Withdrawn),
     }
@@ -146,16 +127,14 @@ impl Core {
         text: &str,
         policy: Option<u64>,
     ) -> Result<ChallengeToken, SubmitError> {
-        let token = ChallengeToken::open(text, &self.keyring, self.config.token_ttl_ms())
-            .map_err(SubmitError::Token)?;
+        let token =
+            ChallengeToken::open(text, &self.keyring, self.config.token_ttl_ms()).map_err(SubmitError::Token)?;
         if token.store != self.identity.store {
             return Err(SubmitError::OtherStore);
         }
         let now = self.now_ms();
         if now > token.expires_at.0 {
-            return Err(SubmitError::Expired {
-                late_ms: now - token.expires_at.0,
-            });
+            return Err(SubmitError::Expired { late_ms: now - token.expires_at.0 });
         }
         if token.client != self.digest_of(client) {
             return Err(SubmitError::ClientMismatch);
@@ -186,20 +165,11 @@ impl Core {
     /// Why a token has no lease: it has been used, or its work went elsewhere.
     pub(super) fn no_lease(&self, token: &ChallengeToken) -> Result<SubmitError, SubmitError> {
         let id = *token.id.as_bytes();
-        let used = self.is_refused(&id)
-            || self
-                .store
-                .read()?
-                .consumed(token.expires_at.0, id)?
-                .is_some();
+        let used = self.is_refused(&id) || self.store.read()?.consumed(token.expires_at.0, id)?.is_some();
         if !used {
             bump(&self.tallies.withdrawn, 1);
         }
-        Ok(if used {
-            SubmitError::Replayed
-        } else {
-            SubmitError::Withdrawn
-        })
+        Ok(if used { SubmitError::Replayed } else { SubmitError::Withdrawn })
     }
 
     /// Takes a token of an earlier boot back as a lease, if none of its work is done or out.
@@ -212,11 +182,8 @@ impl Core {
         let claim = match token.purpose {
             TokenPurpose::Synthetic => Claim::Synthetic,
             TokenPurpose::Work => {
-                let (tree, row) = reader
-                    .tree_of_handle(*token.tree.as_bytes())?
-                    .ok_or(SubmitError::Withdrawn)?;
-                let shape =
-                    crate::merkle::Shape::new(row.leaves).map_err(|_| SubmitError::Withdrawn)?;
+                let (tree, row) = reader.tree_of_handle(*token.tree.as_bytes())?.ok_or(SubmitError::Withdrawn)?;
+                let shape = crate::merkle::Shape::new(row.leaves).map_err(|_| SubmitError::Withdrawn)?;
                 let range = crate::merkle::AlignedRange::new(shape, token.start, token.order)
                     .map_err(|_| SubmitError::Withdrawn)?;
                 if row.state != TreeState::Active || !reader.range_pending(tree, &range)? {
@@ -225,12 +192,9 @@ impl Core {
                 Claim::Leaves { tree, range }
             }
             TokenPurpose::Interior => {
-                let (tree, row) = reader
-                    .tree_of_handle(*token.tree.as_bytes())?
-                    .ok_or(SubmitError::Withdrawn)?;
+                let (tree, row) = reader.tree_of_handle(*token.tree.as_bytes())?.ok_or(SubmitError::Withdrawn)?;
                 let (level, index) = (token.order, token.start);
-                if row.state != TreeState::Folding || reader.interior(tree, level, index)?.is_some()
-                {
+                if row.state != TreeState::Folding || reader.interior(tree, level, index)?.is_some() {
                     return Err(SubmitError::Withdrawn);
                 }
                 Claim::Interior { tree, level, index }
@@ -238,28 +202,16 @@ impl Core {
         };
         drop(reader);
         let expires_ms = token.expires_at.0;
-        let lease = Lease {
-            id: token.id,
-            claim,
-            expires_ms,
-            pinned: true,
-            refusals: 0,
-            adopted: true,
-        };
+        let lease = Lease { id: token.id, claim, expires_ms, pinned: true, refusals: 0, adopted: true };
         let mut queue = self.queue.lock();
-        queue
-            .leases
-            .insert(lease)
-            .map_err(|refusal| match refusal {
-                LeaseRefusal::Overlap => SubmitError::Withdrawn,
-                LeaseRefusal::Full(_) => SubmitError::TryAgain(WriteError::Busy),
-            })?;
+        queue.leases.insert(lease).map_err(|refusal| match refusal {
+            LeaseRefusal::Overlap => SubmitError::Withdrawn,
+            LeaseRefusal::Full(_) => SubmitError::TryAgain(WriteError::Busy),
+        })?;
         match claim {
             Claim::Leaves { tree, range } => {
                 queue.ring.withdraw(tree, &range);
-                queue
-                    .returned
-                    .retain(|(other, back)| *other != tree || !back.overlaps(&range));
+                queue.returned.retain(|(other, back)| *other != tree || !back.overlaps(&range));
             }
             Claim::Interior { tree, level, index } => queue.interior.withdraw(tree, level, index),
             Claim::Synthetic => {}
@@ -267,41 +219,24 @@ impl Core {
         Ok(claim)
     }
 
-    fn judge_pinned(
-        &self,
-        answer: &Answer<'_>,
-        token: &ChallengeToken,
-        claim: Claim,
-    ) -> Result<Verified, SubmitError> {
+    fn judge_pinned(&self, answer: &Answer<'_>, token: &ChallengeToken, claim: Claim) -> Result<Verified, SubmitError> {
         let now = self.now_ms();
         if now < token.not_before.0 {
-            return Err(SubmitError::TooEarly {
-                wait_ms: token.not_before.0 - now,
-            });
+            return Err(SubmitError::TooEarly { wait_ms: token.not_before.0 - now });
         }
         #[cfg(feature = "testing")]
         let claim = self.claim_from_body(answer, claim);
         self.check_names(answer, token)?;
         let expected = self.expected(token, claim)?;
-        answer
-            .result
-            .check_shape(expected.leaf_count(), expected.operation())
-            .map_err(SubmitError::Malformed)?;
+        answer.result.check_shape(expected.leaf_count(), expected.operation()).map_err(SubmitError::Malformed)?;
         let nodes = expected.nodes;
         self.compare(answer.result, token, claim, &expected)?;
-        let leaves = claim
-            .leaves()
-            .map_or(1 << token.order.min(4), |(_, range)| {
-                range.end() - range.start()
-            });
+        let leaves = claim.leaves().map_or(1 << token.order.min(4), |(_, range)| range.end() - range.start());
         let kind = match claim {
             Claim::Leaves { tree, range } => SettleKind::Leaves { tree, range },
-            Claim::Interior { tree, level, index } => SettleKind::Interior {
-                tree,
-                level,
-                index,
-                hash: *answer.result.result_hash.as_bytes(),
-            },
+            Claim::Interior { tree, level, index } => {
+                SettleKind::Interior { tree, level, index, hash: *answer.result.result_hash.as_bytes() }
+            }
             Claim::Synthetic => SettleKind::Synthetic,
         };
         let leaves = if claim.is_interior() { 1 } else { leaves };
@@ -317,9 +252,7 @@ impl Core {
                 award: self.award(token.tier, nodes, leaves),
                 at_ms: now,
                 #[cfg(feature = "testing")]
-                skip_consumed_check: self
-                    .config
-                    .makes(super::testing::Mistake::SkipConsumedCheck),
+                skip_consumed_check: self.config.makes(super::testing::Mistake::SkipConsumedCheck),
                 #[cfg(feature = "testing")]
                 skip_leaf_check: self.config.makes(super::testing::Mistake::SkipLeafCheck),
             },

@@ -41,29 +41,20 @@ impl PouwEngine {
         {
             let mut queue = core.queue.lock();
             #[cfg(feature = "testing")]
-            let early = if core.config.makes(super::testing::Mistake::LeaseEndsEarly) {
-                core.config.token_ttl_ms()
-            } else {
-                0
-            };
+            let early =
+                if core.config.makes(super::testing::Mistake::LeaseEndsEarly) { core.config.token_ttl_ms() } else { 0 };
             #[cfg(not(feature = "testing"))]
             let early = 0;
             let expired = queue.leases.expire(now + early, LEASES_PER_SWEEP);
             report.expired = expired.len();
             report.more = expired.len() == LEASES_PER_SWEEP;
             #[cfg(feature = "testing")]
-            let expired = if core.config.makes(super::testing::Mistake::NoRequeue) {
-                Vec::new()
-            } else {
-                expired
-            };
+            let expired = if core.config.makes(super::testing::Mistake::NoRequeue) { Vec::new() } else { expired };
             for lease in &expired {
                 queue.give_back(lease);
             }
             let max_age = core.config.settings.work_unit_max_age_ms;
-            let aged = queue
-                .ring
-                .remove_if(|unit| now.saturating_sub(unit.since_ms) > max_age);
+            let aged = queue.ring.remove_if(|unit| now.saturating_sub(unit.since_ms) > max_age);
             report.aged = aged.len();
             for (unit, _) in aged {
                 queue.returned.push_back((unit.tree, unit.range));
@@ -78,19 +69,9 @@ impl PouwEngine {
         let before_ms = now.saturating_sub(core.config.token_ttl_ms());
         let after = *core.prune_after.lock();
         let commands = vec![
-            Command::PruneConsumed {
-                before_ms,
-                limit: ROWS_PER_SWEEP,
-            },
-            Command::SealLedger {
-                keep: core.config.settings.ledger_entries_kept,
-                limit: ROWS_PER_SWEEP,
-            },
-            Command::PruneClients {
-                before_ms: now.saturating_sub(IDLE_CLIENT_MS),
-                after,
-                limit: ROWS_PER_SWEEP,
-            },
+            Command::PruneConsumed { before_ms, limit: ROWS_PER_SWEEP },
+            Command::SealLedger { keep: core.config.settings.ledger_entries_kept, limit: ROWS_PER_SWEEP },
+            Command::PruneClients { before_ms: now.saturating_sub(IDLE_CLIENT_MS), after, limit: ROWS_PER_SWEEP },
         ];
         let outcomes = if core.closing.load(Ordering::SeqCst) {
             return Err(WriteError::Closed);
@@ -101,11 +82,7 @@ impl PouwEngine {
             match outcome {
                 Outcome::Done { rows, more } => {
                     report.more |= more;
-                    *(if at == 0 {
-                        &mut report.consumed_pruned
-                    } else {
-                        &mut report.sealed
-                    }) = *rows;
+                    *(if at == 0 { &mut report.consumed_pruned } else { &mut report.sealed }) = *rows;
                 }
                 Outcome::Scanned { rows, next } => {
                     report.clients_pruned = *rows;

@@ -30,10 +30,6 @@ impl super::core::Core {
         if !self.config.makes(Mistake::UnitFromBody) {
             return claim;
         }
-        self.queue
-            .lock()
-            .leases
-            .find(answer.result.work_unit_id)
-            .map_or(claim, |lease| lease.claim)
+        self.queue.lock().leases.find(answer.result.work_unit_id).map_or(claim, |lease| lease.claim)
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::hash::{Checksum, hash_parent};
 use crate::merkle::{
-    Commitment, GROUP_LEAVES, GROUP_ORDER, InclusionProof, LeafIndex, Level, LevelFolder, Position,
-    ProveError, Shape, StreamingRoot, fold, fold_level, prove,
+    Commitment, GROUP_LEAVES, GROUP_ORDER, InclusionProof, LeafIndex, Level, LevelFolder, Position, ProveError, Shape,
+    StreamingRoot, fold, fold_level, prove,
 };
 use crate::store::records::{DataPlace, Exposure, LeafState, TreeRow, TreeState};
 use crate::store::{Command, Outcome, StoreError, TreeId};
@@ -60,11 +60,7 @@ impl PouwEngine {
     }
 
     /// Up to `limit` partly built trees numbered above `after`: some leaves done, some pending.
-    pub fn partial_trees(
-        &self,
-        after: Option<TreeId>,
-        limit: usize,
-    ) -> Result<Vec<TreeInfo>, TreeError> {
+    pub fn partial_trees(&self, after: Option<TreeId>, limit: usize) -> Result<Vec<TreeInfo>, TreeError> {
         let mut out = Vec::new();
         let mut after = after;
         loop {
@@ -85,12 +81,7 @@ impl PouwEngine {
     }
 
     /// Up to `limit` leaves of the tree that are not done, from `from` on.
-    pub fn remaining_nodes(
-        &self,
-        name: &str,
-        from: LeafIndex,
-        limit: usize,
-    ) -> Result<Vec<Position>, TreeError> {
+    pub fn remaining_nodes(&self, name: &str, from: LeafIndex, limit: usize) -> Result<Vec<Position>, TreeError> {
         let (tree, row) = self.core().named(name)?;
         let Ok(shape) = Shape::new(row.leaves) else {
             return Ok(Vec::new());
@@ -103,13 +94,8 @@ impl PouwEngine {
             let state = reader.tile(tree, tile)?;
             let end = row.leaves.min((tile + 1) * crate::merkle::TILE_LEAVES);
             for index in leaf..end {
-                if state.state(index % crate::merkle::TILE_LEAVES) == LeafState::Pending
-                    && out.len() < limit
-                {
-                    out.push(Position {
-                        level: shape.leaf_level(),
-                        index,
-                    });
+                if state.state(index % crate::merkle::TILE_LEAVES) == LeafState::Pending && out.len() < limit {
+                    out.push(Position { level: shape.leaf_level(), index });
                 }
             }
             leaf = end;
@@ -142,11 +128,7 @@ impl PouwEngine {
     pub fn prove(&self, name: &str, leaf: LeafIndex) -> Result<InclusionProof, TreeError> {
         let core = self.core();
         let (tree, row) = core.complete(name)?;
-        let range = || TreeError::LeafRange {
-            name: name.to_owned(),
-            leaf: leaf.0,
-            leaves: row.leaves,
-        };
+        let range = || TreeError::LeafRange { name: name.to_owned(), leaf: leaf.0, leaves: row.leaves };
         let shape = Shape::new(row.leaves).map_err(|_| range())?;
         if leaf.0 >= row.leaves {
             return Err(range());
@@ -174,22 +156,14 @@ impl PouwEngine {
 
 impl Core {
     pub(super) fn named(&self, name: &str) -> Result<(TreeId, TreeRow), TreeError> {
-        self.store
-            .read()?
-            .tree_named(name)?
-            .ok_or_else(|| TreeError::Unknown(name.to_owned()))
+        self.store.read()?.tree_named(name)?.ok_or_else(|| TreeError::Unknown(name.to_owned()))
     }
 
     pub(super) fn complete(&self, name: &str) -> Result<(TreeId, TreeRow), TreeError> {
         let (tree, row) = self.named(name)?;
         if row.state != TreeState::Complete {
             let pending = row.leaves.saturating_sub(row.done);
-            return Err(TreeError::NotComplete {
-                name: row.name,
-                state: row.state,
-                pending,
-                leaves: row.leaves,
-            });
+            return Err(TreeError::NotComplete { name: row.name, state: row.state, pending, leaves: row.leaves });
         }
         Ok((tree, row))
     }
@@ -206,10 +180,7 @@ impl Core {
         while next < groups {
             let page = self.store.read()?.groups(tree, next, PAGE_GROUPS)?;
             if page.is_empty() {
-                return Err(StoreError::Contradiction {
-                    what: format!("tree {tree} lacks group {next}"),
-                }
-                .into());
+                return Err(StoreError::Contradiction { what: format!("tree {tree} lacks group {next}") }.into());
             }
             for group in &page {
                 each(next, group)?;
@@ -221,14 +192,9 @@ impl Core {
 
     /// Folds all leaves, checks each group's top and the root. Returns the parents hashed.
     pub(super) fn validate_row(&self, tree: TreeId, row: &TreeRow) -> Result<u64, TreeError> {
-        let contradiction = |what: &str| StoreError::Contradiction {
-            what: format!("tree {tree}: {what}"),
-        };
+        let contradiction = |what: &str| StoreError::Contradiction { what: format!("tree {tree}: {what}") };
         let shape = Shape::new(row.leaves).map_err(|_| contradiction("it has no leaves"))?;
-        let inconsistent = |at| TreeError::Inconsistent {
-            name: row.name.clone(),
-            at,
-        };
+        let inconsistent = |at| TreeError::Inconsistent { name: row.name.clone(), at };
         let level = Self::group_level(shape);
         let levels = GROUP_ORDER.min(shape.height());
         let mut root = StreamingRoot::new();
@@ -238,8 +204,7 @@ impl Core {
                 return Err(inconsistent(Position { level, index }));
             }
             if group.leaves.len() as u64 == GROUP_LEAVES {
-                root.push_subtree(GROUP_ORDER, group.top)
-                    .map_err(|_| inconsistent(Position { level, index }))?;
+                root.push_subtree(GROUP_ORDER, group.top).map_err(|_| inconsistent(Position { level, index }))?;
             } else {
                 last = Some((index, group.top));
             }
@@ -247,30 +212,20 @@ impl Core {
         })?;
         let found = match last {
             Some((index, top)) => {
-                let range = shape
-                    .group_range(index)
-                    .map_err(|_| contradiction("a group is out of range"))?;
+                let range = shape.group_range(index).map_err(|_| contradiction("a group is out of range"))?;
                 root.finish_with(range, top).ok()
             }
             None => root.finish(),
         };
         if found != Some(Checksum::from_bytes(row.root)) {
-            return Err(inconsistent(Position {
-                level: Level(0),
-                index: 0,
-            }));
+            return Err(inconsistent(Position { level: Level(0), index: 0 }));
         }
         self.validate_interior(tree, row, shape)?;
         Ok(shape.node_count() - shape.leaves())
     }
 
     /// Interior nodes that clients had sent must be those that the leaves fold to.
-    fn validate_interior(
-        &self,
-        tree: TreeId,
-        row: &TreeRow,
-        shape: Shape,
-    ) -> Result<(), TreeError> {
+    fn validate_interior(&self, tree: TreeId, row: &TreeRow, shape: Shape) -> Result<(), TreeError> {
         if row.interior_done == 0 {
             return Ok(());
         }
@@ -283,21 +238,13 @@ impl Core {
             let mut check = |node: Checksum| -> Result<(), TreeError> {
                 let stored = self.store.read()?.interior(tree, to, index)?;
                 if stored.is_some_and(|stored| Checksum::from_bytes(stored) != node) {
-                    let at = Position {
-                        level: Level(to),
-                        index,
-                    };
-                    return Err(TreeError::Inconsistent {
-                        name: row.name.clone(),
-                        at,
-                    });
+                    let at = Position { level: Level(to), index };
+                    return Err(TreeError::Inconsistent { name: row.name.clone(), at });
                 }
                 index += 1;
                 Ok(())
             };
-            self.each_group(tree, row, |_, group| {
-                folder.push(group.top).map_or(Ok(()), &mut check)
-            })?;
+            self.each_group(tree, row, |_, group| folder.push(group.top).map_or(Ok(()), &mut check))?;
             if let Ok(Some(node)) = folder.finish() {
                 check(node)?;
             }
@@ -322,41 +269,23 @@ impl Core {
             nodes = fold_level(&nodes);
         }
         let index = ((first_leaf % GROUP_LEAVES) >> depth) as usize;
-        nodes
-            .get(index)
-            .copied()
-            .ok_or_else(|| StoreError::Contradiction {
-                what: format!("tree {tree} lacks a node"),
-            })
+        nodes.get(index).copied().ok_or_else(|| StoreError::Contradiction { what: format!("tree {tree} lacks a node") })
     }
 
     /// The node `levels` above the tops of groups `[first, end)`, in O(log n) memory.
-    fn fold_groups(
-        &self,
-        tree: TreeId,
-        first: u64,
-        end: u64,
-        levels: u8,
-    ) -> Result<Checksum, StoreError> {
-        let lacks = |group: u64| StoreError::Contradiction {
-            what: format!("tree {tree} lacks group {group}"),
-        };
+    fn fold_groups(&self, tree: TreeId, first: u64, end: u64, levels: u8) -> Result<Checksum, StoreError> {
+        let lacks = |group: u64| StoreError::Contradiction { what: format!("tree {tree} lacks group {group}") };
         let mut tops = StreamingRoot::new();
         let mut next = first;
         while next < end {
-            let page =
-                self.store
-                    .read()?
-                    .groups(tree, next, PAGE_GROUPS.min((end - next) as usize))?;
+            let page = self.store.read()?.groups(tree, next, PAGE_GROUPS.min((end - next) as usize))?;
             if page.is_empty() {
                 return Err(lacks(next));
             }
             next += page.len() as u64;
             page.iter().for_each(|group| tops.push(group.top));
         }
-        let folded = Shape::new(end.saturating_sub(first))
-            .map_err(|_| lacks(first))?
-            .height();
+        let folded = Shape::new(end.saturating_sub(first)).map_err(|_| lacks(first))?.height();
         let node = tops.finish().ok_or_else(|| lacks(first))?;
         // A ragged end has only children for some levels: hash them on, one at a time.
         Ok((folded..levels).fold(node, |node, _| hash_parent(&node, None)))
@@ -387,11 +316,7 @@ fn info(id: TreeId, row: TreeRow) -> TreeInfo {
         exposure: row.exposure,
         data: row.data,
         root: complete.then(|| Checksum::from_bytes(row.root)),
-        commitment: if complete {
-            commitment(&row).digest().ok()
-        } else {
-            None
-        },
+        commitment: if complete { commitment(&row).digest().ok() } else { None },
         name: row.name,
     }
 }

@@ -59,33 +59,18 @@ impl PouwEngine {
 impl Core {
     pub(super) fn upkeep(&self) -> Result<Upkeep, UpkeepError> {
         let _one = self.upkeeping.lock();
-        let mut done = Upkeep {
-            refilled: self.refill()?,
-            ..Upkeep::default()
-        };
-        for tree in self
-            .store
-            .read()?
-            .chores(CHORE_ASSEMBLE, None, TREES_PER_ROUND)?
-        {
+        let mut done = Upkeep { refilled: self.refill()?, ..Upkeep::default() };
+        for tree in self.store.read()?.chores(CHORE_ASSEMBLE, None, TREES_PER_ROUND)? {
             done.completed += usize::from(self.assemble(tree)?);
             if self.stopping() {
                 return Ok(done);
             }
         }
         done.refilled += self.refill_interior()?;
-        for tree in self
-            .store
-            .read()?
-            .chores(CHORE_DROP, None, TREES_PER_ROUND)?
-        {
+        for tree in self.store.read()?.chores(CHORE_DROP, None, TREES_PER_ROUND)? {
             done.removed += self.drop_data(tree)?;
         }
-        for tree in self
-            .store
-            .read()?
-            .chores(CHORE_PURGE, None, TREES_PER_ROUND)?
-        {
+        for tree in self.store.read()?.chores(CHORE_PURGE, None, TREES_PER_ROUND)? {
             done.removed += self.purge(tree)?;
         }
         Ok(done)
@@ -114,28 +99,19 @@ impl Core {
                 TreeState::Complete
             }
             Err(TreeError::Inconsistent { at, .. }) => {
-                let what = format!(
-                    "tree {:?} at level {}, index {}",
-                    row.name, at.level.0, at.index
-                );
+                let what = format!("tree {:?} at level {}, index {}", row.name, at.level.0, at.index);
                 self.emit(Event::CorruptionFound { tree, what });
                 TreeState::Inconsistent
             }
             Err(TreeError::Store(error)) => return Err(error.into()),
             Err(other) => {
-                return Err(StoreError::Contradiction {
-                    what: other.to_string(),
-                }
-                .into());
+                return Err(StoreError::Contradiction { what: other.to_string() }.into());
             }
         };
         let moved = self.set_state(tree, TreeState::Assembling, to)?;
         self.queue.lock().drop_tree(tree);
         if moved && to == TreeState::Complete {
-            self.emit(Event::TreeCompleted {
-                tree,
-                name: row.name,
-            });
+            self.emit(Event::TreeCompleted { tree, name: row.name });
             return Ok(true);
         }
         Ok(false)
@@ -156,10 +132,7 @@ impl Core {
             }
         }
         while !self.stopping() {
-            let outcomes = self.write_bulk(vec![Command::DropData {
-                tree,
-                limit: ROWS_PER_STEP,
-            }])?;
+            let outcomes = self.write_bulk(vec![Command::DropData { tree, limit: ROWS_PER_STEP }])?;
             if !matches!(outcomes.first(), Some(Outcome::Done { more: true, .. })) {
                 break;
             }
@@ -177,10 +150,7 @@ impl Core {
             }
         }
         while !self.stopping() {
-            let outcomes = self.write_bulk(vec![Command::Purge {
-                tree,
-                limit: ROWS_PER_STEP,
-            }])?;
+            let outcomes = self.write_bulk(vec![Command::Purge { tree, limit: ROWS_PER_STEP }])?;
             match outcomes.first() {
                 Some(Outcome::Done { rows, more }) => {
                     removed += *rows as usize;
@@ -201,32 +171,24 @@ impl Core {
 }
 
 /// Starts the background thread; it ends when the engine closes.
-pub(super) fn start(
-    core: Arc<Core>,
-    wake: Receiver<()>,
-) -> std::io::Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new()
-        .name("pouw-upkeep".into())
-        .spawn(move || {
-            while wake.recv().is_ok() {
-                loop {
-                    if core.stopping() {
-                        return;
-                    }
-                    match core.upkeep() {
-                        Ok(done) if done.completed + done.removed > 0 => {}
-                        Ok(_) => break,
-                        Err(error) => {
-                            if !core.stopping() {
-                                core.emit(Event::StorageFailed {
-                                    what: error.to_string(),
-                                    recovered: true,
-                                });
-                            }
-                            break;
+pub(super) fn start(core: Arc<Core>, wake: Receiver<()>) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name("pouw-upkeep".into()).spawn(move || {
+        while wake.recv().is_ok() {
+            loop {
+                if core.stopping() {
+                    return;
+                }
+                match core.upkeep() {
+                    Ok(done) if done.completed + done.removed > 0 => {}
+                    Ok(_) => break,
+                    Err(error) => {
+                        if !core.stopping() {
+                            core.emit(Event::StorageFailed { what: error.to_string(), recovered: true });
                         }
+                        break;
                     }
                 }
             }
-        })
+        }
+    })
 }

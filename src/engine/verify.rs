@@ -26,11 +26,7 @@ pub(super) struct Expected {
 impl Expected {
     /// Leaf hashes the answer must list.
     pub(super) fn leaf_count(&self) -> usize {
-        if self.operation == WorkUnitOperation::SubtreeHash {
-            self.leaves.len()
-        } else {
-            0
-        }
+        if self.operation == WorkUnitOperation::SubtreeHash { self.leaves.len() } else { 0 }
     }
 
     pub(super) fn operation(&self) -> WorkUnitOperation {
@@ -40,38 +36,22 @@ impl Expected {
 
 impl Core {
     /// The result must name the token's unit and the token, if it names any.
-    pub(super) fn check_names(
-        &self,
-        answer: &Answer<'_>,
-        token: &ChallengeToken,
-    ) -> Result<(), SubmitError> {
+    pub(super) fn check_names(&self, answer: &Answer<'_>, token: &ChallengeToken) -> Result<(), SubmitError> {
         #[cfg(feature = "testing")]
         if self.config.makes(super::testing::Mistake::UnitFromBody) {
             return Ok(());
         }
         if answer.result.work_unit_id != token.id {
             let found = answer.result.work_unit_id.to_string();
-            return Err(SubmitError::Malformed(Malformed::new(
-                "workUnitId",
-                "the id in the token",
-                found,
-            )));
+            return Err(SubmitError::Malformed(Malformed::new("workUnitId", "the id in the token", found)));
         }
         if answer.result.challenge_token != answer.token {
-            return Err(SubmitError::Malformed(Malformed::new(
-                "challengeToken",
-                "the token in the header",
-                "another",
-            )));
+            return Err(SubmitError::Malformed(Malformed::new("challengeToken", "the token in the header", "another")));
         }
         Ok(())
     }
 
-    pub(super) fn expected(
-        &self,
-        token: &ChallengeToken,
-        claim: Claim,
-    ) -> Result<Expected, SubmitError> {
+    pub(super) fn expected(&self, token: &ChallengeToken, claim: Claim) -> Result<Expected, SubmitError> {
         match claim {
             Claim::Leaves { tree, range } => {
                 let reader = self.store.read()?;
@@ -80,41 +60,21 @@ impl Core {
                 let groups = reader.groups(tree, first, count as usize)?;
                 let skip = (range.start() % GROUP_LEAVES) as usize;
                 let take = (range.end() - range.start()) as usize;
-                let leaves: Vec<Checksum> = groups
-                    .iter()
-                    .flat_map(|group| &group.leaves)
-                    .skip(skip)
-                    .take(take)
-                    .copied()
-                    .collect();
+                let leaves: Vec<Checksum> =
+                    groups.iter().flat_map(|group| &group.leaves).skip(skip).take(take).copied().collect();
                 if leaves.len() != take {
                     return Err(SubmitError::Withdrawn);
                 }
                 let top = fold(&leaves, range.fold_levels()).ok_or(SubmitError::Withdrawn)?;
                 let single = range.order() == 0;
-                let operation = if single {
-                    WorkUnitOperation::LeafHash
-                } else {
-                    WorkUnitOperation::SubtreeHash
-                };
-                Ok(Expected {
-                    leaves,
-                    top,
-                    operation,
-                    nodes: range.node_count(),
-                })
+                let operation = if single { WorkUnitOperation::LeafHash } else { WorkUnitOperation::SubtreeHash };
+                Ok(Expected { leaves, top, operation, nodes: range.node_count() })
             }
             Claim::Interior { tree, level, index } => {
-                let node = self
-                    .interior_node(&self.store.read()?, tree, level, index)?
-                    .ok_or(SubmitError::Withdrawn)?;
+                let node =
+                    self.interior_node(&self.store.read()?, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
                 let top = hash_parent(&node.left, node.right.as_ref());
-                Ok(Expected {
-                    leaves: Vec::new(),
-                    top,
-                    operation: WorkUnitOperation::InteriorHash,
-                    nodes: 1,
-                })
+                Ok(Expected { leaves: Vec::new(), top, operation: WorkUnitOperation::InteriorHash, nodes: 1 })
             }
             Claim::Synthetic => {
                 let made_up = self.synthetic_leaves(token);
@@ -122,18 +82,9 @@ impl Core {
                 let leaves = hash_batch(&slices);
                 let top = fold(&leaves, token.order.min(4)).ok_or(SubmitError::Withdrawn)?;
                 let single = leaves.len() == 1;
-                let operation = if single {
-                    WorkUnitOperation::LeafHash
-                } else {
-                    WorkUnitOperation::SubtreeHash
-                };
+                let operation = if single { WorkUnitOperation::LeafHash } else { WorkUnitOperation::SubtreeHash };
                 let nodes = synthetic_range(token.order).map_or(1, |range| range.node_count());
-                Ok(Expected {
-                    leaves,
-                    top,
-                    operation,
-                    nodes,
-                })
+                Ok(Expected { leaves, top, operation, nodes })
             }
         }
     }
@@ -156,19 +107,8 @@ impl Core {
             return Ok(None);
         };
         let has_right = index * 2 + 1 < shape.nodes_at(crate::merkle::Level(level + 1));
-        let right = if has_right {
-            stored_node(reader, tree, shape, level + 1, index * 2 + 1)?
-        } else {
-            None
-        };
-        Ok(Some(ReadyNode {
-            tree,
-            handle: row.handle,
-            level,
-            index,
-            left,
-            right,
-        }))
+        let right = if has_right { stored_node(reader, tree, shape, level + 1, index * 2 + 1)? } else { None };
+        Ok(Some(ReadyNode { tree, handle: row.handle, level, index, left, right }))
     }
 
     /// Every hash is compared, whichever differs, so that the time tells nothing.
@@ -181,9 +121,7 @@ impl Core {
     ) -> Result<(), SubmitError> {
         let mut first_wrong = None;
         if expected.operation == WorkUnitOperation::SubtreeHash {
-            for (index, (given, right)) in
-                result.leaf_hashes.iter().zip(&expected.leaves).enumerate()
-            {
+            for (index, (given, right)) in result.leaf_hashes.iter().zip(&expected.leaves).enumerate() {
                 if given != right && first_wrong.is_none() {
                     first_wrong = Some(index);
                 }
@@ -196,11 +134,7 @@ impl Core {
             Some(index) => format!("leafHashes[{index}]"),
         };
         if let Claim::Leaves { tree, range } = claim {
-            let at = if expected.leaves.len() == 1 {
-                Some(0)
-            } else {
-                first_wrong
-            };
+            let at = if expected.leaves.len() == 1 { Some(0) } else { first_wrong };
             self.judge_mismatch(token, tree, &range, at, expected)?;
         }
         Err(SubmitError::WrongResult { what })
@@ -222,48 +156,23 @@ impl Core {
             self.emit(Event::SourceChanged { tree, what });
             Err(SubmitError::Withdrawn)
         };
-        let data = match load_tile(
-            &self.store,
-            &reader,
-            tree,
-            &row,
-            range.tile(),
-            mask_of(range),
-        ) {
+        let data = match load_tile(&self.store, &reader, tree, &row, range.tile(), mask_of(range)) {
             Ok(data) => data,
             Err(LoadError::Store(error)) => return Err(error.into()),
             Err(LoadError::Source(what)) => return changed(what),
         };
         if data_digest(&data.bytes) != token.data_digest {
-            return changed(format!(
-                "leaves {} to {} are not what was sent",
-                range.start(),
-                range.end() - 1
-            ));
+            return changed(format!("leaves {} to {} are not what was sent", range.start(), range.end() - 1));
         }
         let Some(index) = at else { return Ok(()) };
         match leaf_bytes(&data, index) {
-            Some(bytes)
-                if expected
-                    .leaves
-                    .get(index)
-                    .is_some_and(|right| *right == sha3_512(bytes)) =>
-            {
-                Ok(())
-            }
-            _ => changed(format!(
-                "leaf {} does not hash to the stored answer",
-                range.start() + index as u64
-            )),
+            Some(bytes) if expected.leaves.get(index).is_some_and(|right| *right == sha3_512(bytes)) => Ok(()),
+            _ => changed(format!("leaf {} does not hash to the stored answer", range.start() + index as u64)),
         }
     }
 }
 
 fn leaf_bytes(data: &Loaded, index: usize) -> Option<&[u8]> {
-    let start = if index == 0 {
-        0
-    } else {
-        *data.ends.get(index - 1)?
-    };
+    let start = if index == 0 { 0 } else { *data.ends.get(index - 1)? };
     data.bytes.get(start..*data.ends.get(index)?)
 }

@@ -50,17 +50,11 @@ impl Job {
         effect: impl FnOnce(&Fate) + Send + 'static,
         reply: impl FnOnce(Result<Vec<Outcome>, WriteError>) + Send + 'static,
     ) -> Self {
-        Self {
-            commands,
-            effect: Box::new(effect),
-            reply: Box::new(reply),
-        }
+        Self { commands, effect: Box::new(effect), reply: Box::new(reply) }
     }
 
     /// A job without effect in memory, and where its answer arrives.
-    pub(super) fn waiting(
-        commands: Vec<Command>,
-    ) -> (Self, Receiver<Result<Vec<Outcome>, WriteError>>) {
+    pub(super) fn waiting(commands: Vec<Command>) -> (Self, Receiver<Result<Vec<Outcome>, WriteError>>) {
         let (sender, receiver) = bounded(1);
         let reply = move |answer| {
             // The caller may have gone away; then nobody wants to know.
@@ -102,12 +96,7 @@ impl Lane {
 
     pub(super) fn send_bulk(&self, job: Job) -> Result<(), WriteError> {
         // Cloned, so that waiting for room does not hold up `close`.
-        let bulk = self
-            .senders
-            .read()
-            .as_ref()
-            .map(|(_, bulk)| bulk.clone())
-            .ok_or(WriteError::Closed)?;
+        let bulk = self.senders.read().as_ref().map(|(_, bulk)| bulk.clone()).ok_or(WriteError::Closed)?;
         bulk.send(job).map_err(|_| WriteError::Closed)
     }
 
@@ -126,21 +115,12 @@ pub(super) struct Inbox {
 pub(super) fn lanes(waiting_answers: usize) -> (Lane, Inbox) {
     let (answers_in, answers) = bounded(waiting_answers);
     let (bulk_in, bulk) = bounded(2);
-    (
-        Lane {
-            senders: RwLock::new(Some((answers_in, bulk_in))),
-        },
-        Inbox { answers, bulk },
-    )
+    (Lane { senders: RwLock::new(Some((answers_in, bulk_in))) }, Inbox { answers, bulk })
 }
 
 /// The writer's loop; ends when the lanes are closed and empty.
 pub(super) fn run(core: &Core, inbox: &Inbox) {
-    let mut writer = Writer {
-        core,
-        batch_max: core.config.settings.commit_ops_max,
-        limbo: Vec::new(),
-    };
+    let mut writer = Writer { core, batch_max: core.config.settings.commit_ops_max, limbo: Vec::new() };
     while let Some(batch) = writer.next_batch(inbox) {
         writer.commit(batch);
     }
@@ -172,10 +152,7 @@ impl Writer<'_> {
             default(WRITE_BEHIND) => {}
         }
         if closed {
-            return match inbox
-                .answers
-                .recv_timeout(Duration::ZERO)
-                .or_else(|_| inbox.bulk.recv_timeout(Duration::ZERO))
+            return match inbox.answers.recv_timeout(Duration::ZERO).or_else(|_| inbox.bulk.recv_timeout(Duration::ZERO))
             {
                 Ok(job) => Some(vec![job]),
                 Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => None,
@@ -228,26 +205,15 @@ impl Writer<'_> {
                 self.recover(&error);
                 for (effect, reply) in talk {
                     effect(&Fate::NotStored);
-                    reply(Err(if closed {
-                        WriteError::Closed
-                    } else {
-                        WriteError::RolledBack(error.to_string())
-                    }));
+                    reply(Err(if closed { WriteError::Closed } else { WriteError::RolledBack(error.to_string()) }));
                 }
             }
-            Err(CommitFailure::Unknown {
-                commit_seq,
-                outcomes,
-                error,
-            }) => {
+            Err(CommitFailure::Unknown { commit_seq, outcomes, error }) => {
                 self.put_back(behind);
                 let mut effects = Vec::new();
                 for (count, (effect, reply)) in counts.into_iter().zip(talk) {
                     effects.push((count, effect));
-                    reply(Err(WriteError::Unknown {
-                        commit_seq,
-                        what: error.to_string(),
-                    }));
+                    reply(Err(WriteError::Unknown { commit_seq, what: error.to_string() }));
                 }
                 self.limbo.push((commit_seq, outcomes, effects));
                 self.recover(&error);
@@ -261,11 +227,8 @@ impl Writer<'_> {
         let take = refused.len().min(self.batch_max);
         let mut commands: Vec<Command> = refused.drain(..take).map(Command::Refuse).collect();
         drop(refused);
-        if self.core.store.checkpoint_pending() || self.core.store.dirty_clients() >= DIRTY_CLIENTS
-        {
-            commands.push(Command::Checkpoint {
-                limit: CHECKPOINT_SLICE,
-            });
+        if self.core.store.checkpoint_pending() || self.core.store.dirty_clients() >= DIRTY_CLIENTS {
+            commands.push(Command::Checkpoint { limit: CHECKPOINT_SLICE });
         }
         commands
     }
@@ -294,43 +257,23 @@ impl Writer<'_> {
                 let mut outcomes = outcomes.into_iter();
                 for (count, effect) in effects {
                     let own: Vec<Outcome> = outcomes.by_ref().take(count).collect();
-                    effect(&if seq <= last {
-                        Fate::Stored(own)
-                    } else {
-                        Fate::NotStored
-                    });
+                    effect(&if seq <= last { Fate::Stored(own) } else { Fate::NotStored });
                 }
             }
         }
-        self.core.emit(Event::StorageFailed {
-            what: cause.to_string(),
-            recovered,
-        });
+        self.core.emit(Event::StorageFailed { what: cause.to_string(), recovered });
     }
 
     #[cfg(feature = "testing")]
     fn acknowledge_early(&self, batch: Vec<Job>) -> Vec<Job> {
-        if !self
-            .core
-            .config
-            .makes(super::testing::Mistake::AcknowledgeEarly)
-        {
+        if !self.core.config.makes(super::testing::Mistake::AcknowledgeEarly) {
             return batch;
         }
         let early = |job: Job| {
             let seq = self.core.store.head().next_ledger;
-            let outcome = Outcome::Settled {
-                seq,
-                first_leaf: false,
-                leaves_complete: false,
-                interior_complete: false,
-            };
+            let outcome = Outcome::Settled { seq, first_leaf: false, leaves_complete: false, interior_complete: false };
             (job.reply)(Ok(vec![outcome; job.commands.len()]));
-            Job {
-                commands: job.commands,
-                effect: job.effect,
-                reply: Box::new(|_| {}),
-            }
+            Job { commands: job.commands, effect: job.effect, reply: Box::new(|_| {}) }
         };
         batch.into_iter().map(early).collect()
     }
@@ -351,15 +294,9 @@ impl Writer<'_> {
         // A full checkpoint makes the next open short; the ledger would do without it.
         let limit = usize::MAX;
         if self.core.store.dirty_clients() > 0 {
-            let done = self.core.store.apply(
-                &[Command::Checkpoint { limit }, Command::Touch],
-                self.core.now_ms(),
-            );
+            let done = self.core.store.apply(&[Command::Checkpoint { limit }, Command::Touch], self.core.now_ms());
             if let Err(error) = done {
-                self.core.emit(Event::StorageFailed {
-                    what: error.to_string(),
-                    recovered: false,
-                });
+                self.core.emit(Event::StorageFailed { what: error.to_string(), recovered: false });
             }
         }
     }
@@ -367,16 +304,14 @@ impl Writer<'_> {
 
 /// Starts the writer's thread.
 pub(super) fn start(core: Arc<Core>, inbox: Inbox) -> std::io::Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new()
-        .name("pouw-writer".into())
-        .spawn(move || {
-            run(&core, &inbox);
-            // Jobs that came in after the lanes were closed.
-            for job in inbox.answers.try_iter().chain(inbox.bulk.try_iter()) {
-                job.fail(WriteError::Closed);
-            }
-            core.store.close();
-        })
+    std::thread::Builder::new().name("pouw-writer".into()).spawn(move || {
+        run(&core, &inbox);
+        // Jobs that came in after the lanes were closed.
+        for job in inbox.answers.try_iter().chain(inbox.bulk.try_iter()) {
+            job.fail(WriteError::Closed);
+        }
+        core.store.close();
+    })
 }
 
 /// How long something written behind may wait for a commit to ride on.

@@ -35,9 +35,7 @@ impl Checksum {
     pub fn from_slice(bytes: &[u8]) -> Result<Self, ChecksumError> {
         match bytes.try_into() {
             Ok(bytes) => Ok(Self(bytes)),
-            Err(_) => Err(ChecksumError::ByteLength {
-                actual: bytes.len(),
-            }),
+            Err(_) => Err(ChecksumError::ByteLength { actual: bytes.len() }),
         }
     }
 
@@ -54,9 +52,7 @@ impl Checksum {
         let mut bytes = [0; Self::LEN];
         match HEXLOWER.decode_mut(text.as_bytes(), &mut bytes) {
             Ok(_) => Ok(Self(bytes)),
-            Err(partial) => Err(ChecksumError::HexDigit {
-                position: partial.error.position,
-            }),
+            Err(partial) => Err(ChecksumError::HexDigit { position: partial.error.position }),
         }
     }
 
@@ -247,10 +243,7 @@ mod tests {
         assert!(hex.starts_with("a0a1a2a3a4a5a6a7a8a9aaabacadaeaf"));
         assert_eq!(format!("{}", numbered()), hex);
         assert_eq!(format!("{:?}", numbered()), hex);
-        assert_eq!(
-            serde_json::to_string(&numbered()).unwrap(),
-            format!("\"{hex}\"")
-        );
+        assert_eq!(serde_json::to_string(&numbered()).unwrap(), format!("\"{hex}\""));
     }
 
     #[test]
@@ -259,27 +252,14 @@ mod tests {
         let refused = |text: &str| text.parse::<Checksum>().unwrap_err();
         assert_eq!(refused(""), ChecksumError::HexLength { actual: 0 });
         assert_eq!(refused(&hex[1..]), ChecksumError::HexLength { actual: 127 });
-        assert_eq!(
-            refused(&format!("{hex}0")),
-            ChecksumError::HexLength { actual: 129 }
-        );
-        assert_eq!(
-            refused(&hex.to_uppercase()),
-            ChecksumError::HexDigit { position: 0 }
-        );
+        assert_eq!(refused(&format!("{hex}0")), ChecksumError::HexLength { actual: 129 });
+        assert_eq!(refused(&hex.to_uppercase()), ChecksumError::HexDigit { position: 0 });
         let spaced = format!("{} {}", &hex[..77], &hex[78..]);
         assert_eq!(refused(&spaced), ChecksumError::HexDigit { position: 77 });
         let not_ascii = format!("{}\u{e9}", &hex[..126]);
-        assert_eq!(
-            refused(&not_ascii),
-            ChecksumError::HexDigit { position: 126 }
-        );
+        assert_eq!(refused(&not_ascii), ChecksumError::HexDigit { position: 126 });
         for text in ["", &hex.to_uppercase()] {
-            assert!(
-                refused(text)
-                    .to_string()
-                    .contains("exactly 128 lowercase hex digits")
-            );
+            assert!(refused(text).to_string().contains("exactly 128 lowercase hex digits"));
         }
     }
 
@@ -297,13 +277,8 @@ mod tests {
         let json = serde_json::to_string(&numbered()).unwrap();
         assert_eq!(serde_json::from_str::<Checksum>(&json).unwrap(), numbered());
         for wrong in ["7", "null", "[1,2]", "\"00\"", &json.to_uppercase()] {
-            let message = serde_json::from_str::<Checksum>(wrong)
-                .unwrap_err()
-                .to_string();
-            assert!(
-                message.contains("128 lowercase hex digits"),
-                "{wrong}: {message}"
-            );
+            let message = serde_json::from_str::<Checksum>(wrong).unwrap_err().to_string();
+            assert!(message.contains("128 lowercase hex digits"), "{wrong}: {message}");
         }
     }
 
@@ -311,9 +286,7 @@ mod tests {
     fn binary_formats_take_64_bytes_or_a_sequence_of_64() {
         let bytes = *numbered().as_bytes();
         // serde's value deserializers call themselves human-readable, so the visitor is driven directly.
-        let from_bytes = |bytes: &[u8]| {
-            BytesDeserializer::<ValueError>::new(bytes).deserialize_bytes(BytesVisitor)
-        };
+        let from_bytes = |bytes: &[u8]| BytesDeserializer::<ValueError>::new(bytes).deserialize_bytes(BytesVisitor);
         assert_eq!(from_bytes(&bytes), Ok(numbered()));
         assert!(from_bytes(&bytes[1..]).is_err());
         let from_seq = |bytes: Vec<u8>| {

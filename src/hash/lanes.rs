@@ -32,9 +32,7 @@ pub trait HashLanes: fmt::Debug + Send + Sync {
     /// If `out.len()` is not `ceil(nodes.len() / 2)`.
     fn hash_parents(&self, nodes: &[Checksum], out: &mut [Checksum]) {
         assert_level_lengths(nodes, out);
-        let level = nodes
-            .chunks(2 * PARENTS_AT_ONCE)
-            .zip(out.chunks_mut(PARENTS_AT_ONCE));
+        let level = nodes.chunks(2 * PARENTS_AT_ONCE).zip(out.chunks_mut(PARENTS_AT_ONCE));
         for (nodes, out) in level {
             let mut children = [0; 2 * PARENTS_AT_ONCE * Checksum::LEN];
             for (bytes, node) in children.chunks_exact_mut(Checksum::LEN).zip(nodes) {
@@ -85,11 +83,7 @@ impl HashLanes for Scalar {
     }
 
     fn hash_many(&self, messages: &[&[u8]], out: &mut [Checksum]) {
-        assert_eq!(
-            messages.len(),
-            out.len(),
-            "one checksum of room for each message"
-        );
+        assert_eq!(messages.len(), out.len(), "one checksum of room for each message");
         for (message, out) in messages.iter().zip(out) {
             *out = sha3_512(message);
         }
@@ -104,11 +98,7 @@ impl HashLanes for Scalar {
 }
 
 fn assert_level_lengths(nodes: &[Checksum], out: &[Checksum]) {
-    assert_eq!(
-        nodes.len().div_ceil(2),
-        out.len(),
-        "one checksum of room for each parent"
-    );
+    assert_eq!(nodes.len().div_ceil(2), out.len(), "one checksum of room for each parent");
 }
 
 /// Parents that the default [`HashLanes::hash_parents`] hands to a kernel at once: half a tile, 2 KiB of stack.
@@ -143,10 +133,7 @@ mod tests {
         let nodes: Vec<Checksum> = (0..100_u8).map(|i| sha3_512(&[i])).collect();
         for width in 0..=nodes.len() {
             let nodes = &nodes[..width];
-            let one_by_one: Vec<Checksum> = nodes
-                .chunks(2)
-                .map(|pair| hash_parent(&pair[0], pair.get(1)))
-                .collect();
+            let one_by_one: Vec<Checksum> = nodes.chunks(2).map(|pair| hash_parent(&pair[0], pair.get(1))).collect();
             for kernel in [&Plain as &dyn HashLanes, &Scalar, best_lanes()] {
                 let mut parents = vec![Checksum::ZERO; width.div_ceil(2)];
                 kernel.hash_parents(nodes, &mut parents);

@@ -116,26 +116,16 @@ impl Commitment {
     pub fn check_leaf_len(&self, index: LeafIndex, len: u64) -> Result<(), CommitmentError> {
         self.check()?;
         if index.0 >= self.leaves {
-            return Err(ProofError::IndexOutOfRange {
-                index,
-                leaves: self.leaves,
-            }
-            .into());
+            return Err(ProofError::IndexOutOfRange { index, leaves: self.leaves }.into());
         }
         if ambiguous_leaf(self.block_len, len) {
             return Err(CommitmentError::AmbiguousLeaf { index, len });
         }
         match self.bound_leaf_len(index) {
-            Some(expected) if len != expected => Err(CommitmentError::LeafLength {
-                index,
-                expected,
-                actual: len,
-            }),
-            None if len > self.total_bytes => Err(CommitmentError::LeafTooLong {
-                index,
-                total_bytes: self.total_bytes,
-                len,
-            }),
+            Some(expected) if len != expected => Err(CommitmentError::LeafLength { index, expected, actual: len }),
+            None if len > self.total_bytes => {
+                Err(CommitmentError::LeafTooLong { index, total_bytes: self.total_bytes, len })
+            }
             _ => Ok(()),
         }
     }
@@ -145,12 +135,7 @@ impl Commitment {
     /// # Errors
     ///
     /// Those of [`check_leaf_len`](Self::check_leaf_len) and [`InclusionProof::verify`].
-    pub fn verify_leaf(
-        &self,
-        index: LeafIndex,
-        data: &[u8],
-        proof: &InclusionProof,
-    ) -> Result<(), CommitmentError> {
+    pub fn verify_leaf(&self, index: LeafIndex, data: &[u8], proof: &InclusionProof) -> Result<(), CommitmentError> {
         self.check_leaf_len(index, data.len() as u64)?;
         self.verify_leaf_hash(index, data.len() as u64, &sha3_512(data), proof)
     }
@@ -217,17 +202,13 @@ pub enum CommitmentError {
         blocks: u64,
     },
     /// Another digest was published.
-    #[error(
-        "the commitment's digest is {computed}, another one was published: a field or the root is wrong"
-    )]
+    #[error("the commitment's digest is {computed}, another one was published: a field or the root is wrong")]
     Digest {
         /// The digest of these fields.
         computed: Checksum,
     },
     /// A leaf of another length than the committed one.
-    #[error(
-        "leaf {index} has {actual} bytes, the commitment binds it to {expected}: this is not its data"
-    )]
+    #[error("leaf {index} has {actual} bytes, the commitment binds it to {expected}: this is not its data")]
     LeafLength {
         /// The leaf.
         index: LeafIndex,
@@ -237,9 +218,7 @@ pub enum CommitmentError {
         actual: u64,
     },
     /// A leaf longer than all leaves together.
-    #[error(
-        "leaf {index} has {len} bytes, all leaves together have {total_bytes}: this is not its data"
-    )]
+    #[error("leaf {index} has {len} bytes, all leaves together have {total_bytes}: this is not its data")]
     LeafTooLong {
         /// The leaf.
         index: LeafIndex,

@@ -26,27 +26,16 @@ impl InclusionProof {
     ///
     /// [`ProofError::IndexOutOfRange`] if the tree has no such leaf, [`ProofError::SiblingCount`] if the way to the
     /// root has another number of siblings, [`ProofError::RootMismatch`] if it leads to another root.
-    pub fn verify(
-        &self,
-        shape: Shape,
-        index: LeafIndex,
-        leaf: &Checksum,
-        root: &Checksum,
-    ) -> Result<(), ProofError> {
+    pub fn verify(&self, shape: Shape, index: LeafIndex, leaf: &Checksum, root: &Checksum) -> Result<(), ProofError> {
         let steps = steps_to_root(shape, index)?;
-        let expected = steps
-            .clone()
-            .filter(|step| step.sibling().is_some())
-            .count();
+        let expected = steps.clone().filter(|step| step.sibling().is_some()).count();
         let actual = self.siblings.len();
         if actual != expected {
             return Err(ProofError::SiblingCount { expected, actual });
         }
         let mut siblings = self.siblings.iter();
         let computed = steps.fold(*leaf, |node, step| match step {
-            Step::SiblingLeft(_) => siblings
-                .next()
-                .map_or(node, |left| hash_parent(left, Some(&node))),
+            Step::SiblingLeft(_) => siblings.next().map_or(node, |left| hash_parent(left, Some(&node))),
             Step::SiblingRight(_) => hash_parent(&node, siblings.next()),
             Step::Alone => hash_parent(&node, None),
         });
@@ -68,10 +57,7 @@ pub fn prove<E>(
     mut node: impl FnMut(Position) -> Result<Checksum, E>,
 ) -> Result<InclusionProof, ProveError<E>> {
     let Ok(steps) = steps_to_root(shape, index) else {
-        return Err(ProveError::IndexOutOfRange {
-            index,
-            leaves: shape.leaves(),
-        });
+        return Err(ProveError::IndexOutOfRange { index, leaves: shape.leaves() });
     };
     let siblings = steps
         .filter_map(Step::sibling)
@@ -85,9 +71,7 @@ pub fn prove<E>(
 #[non_exhaustive]
 pub enum ProofError {
     /// A leaf behind the last one.
-    #[error(
-        "leaf index is {index}, the tree has {leaves} leaves: take both from the same commitment"
-    )]
+    #[error("leaf index is {index}, the tree has {leaves} leaves: take both from the same commitment")]
     IndexOutOfRange {
         /// The leaf asked for.
         index: LeafIndex,
@@ -156,24 +140,15 @@ impl Step {
 }
 
 /// The steps from a leaf to the root, `height` of them.
-fn steps_to_root(
-    shape: Shape,
-    index: LeafIndex,
-) -> Result<impl Iterator<Item = Step> + Clone, ProofError> {
+fn steps_to_root(shape: Shape, index: LeafIndex) -> Result<impl Iterator<Item = Step> + Clone, ProofError> {
     if index.0 >= shape.leaves() {
-        return Err(ProofError::IndexOutOfRange {
-            index,
-            leaves: shape.leaves(),
-        });
+        return Err(ProofError::IndexOutOfRange { index, leaves: shape.leaves() });
     }
     let height = shape.height();
     Ok((0..height).map(move |step| {
         let level = Level(height - step);
         let index = index.0 >> step;
-        let sibling = Position {
-            level,
-            index: index ^ 1,
-        };
+        let sibling = Position { level, index: index ^ 1 };
         match index & 1 {
             1 => Step::SiblingLeft(sibling),
             _ if shape.contains(sibling) => Step::SiblingRight(sibling),
@@ -182,9 +157,7 @@ fn steps_to_root(
     }))
 }
 
-fn deserialize_siblings<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<Checksum>, D::Error> {
+fn deserialize_siblings<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Checksum>, D::Error> {
     deserializer.deserialize_seq(SiblingsVisitor)
 }
 

@@ -25,10 +25,7 @@ pub struct AlignedRange {
     height: u8,
 }
 
-#[expect(
-    clippy::len_without_is_empty,
-    reason = "a range holds at least one leaf"
-)]
+#[expect(clippy::len_without_is_empty, reason = "a range holds at least one leaf")]
 impl AlignedRange {
     /// The range of the given order that starts at leaf `start` of a tree.
     ///
@@ -48,17 +45,8 @@ impl AlignedRange {
         if start >= leaves {
             return Err(ShapeError::StartOutOfRange { start, leaves });
         }
-        let end = if leaves - start < full_len {
-            leaves
-        } else {
-            start + full_len
-        };
-        Ok(Self {
-            start,
-            end,
-            order,
-            height: shape.height(),
-        })
+        let end = if leaves - start < full_len { leaves } else { start + full_len };
+        Ok(Self { start, end, order, height: shape.height() })
     }
 
     /// Index of the first leaf.
@@ -83,11 +71,7 @@ impl AlignedRange {
 
     /// Number of parent steps from the leaves to the top node: the order, but no more than the height of the tree.
     pub const fn fold_levels(self) -> u8 {
-        if self.order < self.height {
-            self.order
-        } else {
-            self.height
-        }
+        if self.order < self.height { self.order } else { self.height }
     }
 
     /// Number of hashes it takes to get the top node from the leaves' data:
@@ -105,10 +89,7 @@ impl AlignedRange {
     /// Where the top node stands: the root if the range is the whole tree.
     pub const fn top(self) -> Position {
         let steps = self.fold_levels();
-        Position {
-            level: Level(self.height - steps),
-            index: self.start >> steps,
-        }
+        Position { level: Level(self.height - steps), index: self.start >> steps }
     }
 
     /// Number of the tile that holds the first leaf. Ranges of an order up to that of a tile lie in one tile.

@@ -136,26 +136,19 @@ pub enum ShapeError {
     #[error("leaves is 0, a tree has at least 1: give the empty file one leaf of no bytes")]
     NoLeaves,
     /// A tree of more leaves than [`MAX_LEAVES`].
-    #[error(
-        "leaves is {leaves}, a tree has at most {MAX_LEAVES}: use larger blocks or several trees"
-    )]
+    #[error("leaves is {leaves}, a tree has at most {MAX_LEAVES}: use larger blocks or several trees")]
     TooManyLeaves {
         /// The number asked for.
         leaves: u64,
     },
     /// A range of a higher order than [`MAX_ORDER`](super::MAX_ORDER).
-    #[error(
-        "order is {order}, an aligned range has at most order {}: ask for less",
-        super::MAX_ORDER
-    )]
+    #[error("order is {order}, an aligned range has at most order {}: ask for less", super::MAX_ORDER)]
     OrderTooHigh {
         /// The order asked for.
         order: u8,
     },
     /// A range that does not start on a multiple of its full length.
-    #[error(
-        "start is {start}, a range of order {order} starts at a multiple of 2^{order}: align it"
-    )]
+    #[error("start is {start}, a range of order {order} starts at a multiple of 2^{order}: align it")]
     StartNotAligned {
         /// First leaf asked for.
         start: u64,

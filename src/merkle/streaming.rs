@@ -68,10 +68,7 @@ impl StreamingRoot {
     pub fn finish_with(&self, range: AlignedRange, top: Checksum) -> Result<Checksum, StreamError> {
         let leaves = self.peaks.nodes;
         if range.start() != leaves {
-            return Err(StreamError::RangeStart {
-                leaves,
-                start: range.start(),
-            });
+            return Err(StreamError::RangeStart { leaves, start: range.start() });
         }
         Ok(self.peaks.close(range.fold_levels(), top))
     }
@@ -122,20 +119,12 @@ impl LevelFolder {
     /// farther from the root than `from`.
     pub fn new(shape: Shape, from: Level, to: Level) -> Result<Self, StreamError> {
         if from > shape.leaf_level() {
-            return Err(StreamError::LevelOutOfRange {
-                level: from,
-                leaf_level: shape.leaf_level(),
-            });
+            return Err(StreamError::LevelOutOfRange { level: from, leaf_level: shape.leaf_level() });
         }
         let Some(steps) = from.0.checked_sub(to.0) else {
             return Err(StreamError::LevelOrder { from, to });
         };
-        Ok(Self {
-            peaks: Peaks::default(),
-            steps,
-            expected: shape.nodes_at(from),
-            fed: 0,
-        })
+        Ok(Self { peaks: Peaks::default(), steps, expected: shape.nodes_at(from), fed: 0 })
     }
 
     /// Feeds the next node, and returns the node above it once that is complete.
@@ -160,10 +149,7 @@ impl LevelFolder {
     /// [`StreamError::NodeCount`] if more or fewer nodes were fed than the level has.
     pub fn finish(self) -> Result<Option<Checksum>, StreamError> {
         if self.fed != self.expected {
-            return Err(StreamError::NodeCount {
-                expected: self.expected,
-                actual: self.fed,
-            });
+            return Err(StreamError::NodeCount { expected: self.expected, actual: self.fed });
         }
         Ok(self.peaks.raised_to(self.steps))
     }
@@ -196,9 +182,7 @@ pub enum StreamError {
         order: u8,
     },
     /// A last range that does not start where the leaves so far end.
-    #[error(
-        "the last range starts at leaf {start}, but {leaves} leaves were pushed: push every leaf once, in order"
-    )]
+    #[error("the last range starts at leaf {start}, but {leaves} leaves were pushed: push every leaf once, in order")]
     RangeStart {
         /// Leaves pushed so far.
         leaves: u64,
@@ -206,9 +190,7 @@ pub enum StreamError {
         start: u64,
     },
     /// A level that the tree does not have.
-    #[error(
-        "from is level {level}, the leaves are at level {leaf_level}: no level is farther from the root"
-    )]
+    #[error("from is level {level}, the leaves are at level {leaf_level}: no level is farther from the root")]
     LevelOutOfRange {
         /// The level asked for.
         level: Level,
@@ -312,8 +294,7 @@ mod tests {
             assert_eq!(stream.peaks.tops.len(), count.count_ones() as usize);
         }
         let shape = Shape::new(20_000).expect("within the limits");
-        let mut folder =
-            LevelFolder::new(shape, shape.leaf_level(), Level(5)).expect("the levels exist");
+        let mut folder = LevelFolder::new(shape, shape.leaf_level(), Level(5)).expect("the levels exist");
         for _ in 0..30_000 {
             folder.push(Checksum::ZERO);
             assert!(folder.peaks.tops.len() <= usize::from(shape.height() - 5));

@@ -47,9 +47,7 @@ impl Claim {
 
     fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Leaves { tree, range }, Self::Leaves { tree: t, range: r }) => {
-                tree == t && range.overlaps(r)
-            }
+            (Self::Leaves { tree, range }, Self::Leaves { tree: t, range: r }) => tree == t && range.overlaps(r),
             (Self::Interior { .. }, Self::Interior { .. }) => self == other,
             _ => false,
         }
@@ -122,12 +120,7 @@ pub struct LeaseTable {
 impl LeaseTable {
     /// A table that holds at most `bound` leases.
     pub fn new(bound: usize) -> Self {
-        Self {
-            leases: HashMap::new(),
-            places: HashMap::new(),
-            by_expiry: BTreeSet::new(),
-            bound,
-        }
+        Self { leases: HashMap::new(), places: HashMap::new(), by_expiry: BTreeSet::new(), bound }
     }
 
     /// Adds a lease. Overlap with a live one is refused and changes nothing.
@@ -201,12 +194,8 @@ impl LeaseTable {
 
     /// Ends all leases of a tree that is gone. Pinned ones too: their commit will be refused.
     pub fn release_tree(&mut self, tree: u64) -> Vec<Lease> {
-        let ids: Vec<WorkId> = self
-            .leases
-            .values()
-            .filter(|lease| lease.claim.tree() == Some(tree))
-            .map(|lease| lease.id)
-            .collect();
+        let ids: Vec<WorkId> =
+            self.leases.values().filter(|lease| lease.claim.tree() == Some(tree)).map(|lease| lease.id).collect();
         ids.into_iter().filter_map(|id| self.release(id)).collect()
     }
 
@@ -215,27 +204,18 @@ impl LeaseTable {
         let Some(place) = claim.place() else {
             return false;
         };
-        self.places.get(&place).into_iter().flatten().any(|id| {
-            self.leases
-                .get(id)
-                .is_some_and(|lease| lease.claim.overlaps(claim))
-        })
+        self.places
+            .get(&place)
+            .into_iter()
+            .flatten()
+            .any(|id| self.leases.get(id).is_some_and(|lease| lease.claim.overlaps(claim)))
     }
 
     /// One bit for each leaf of a tile that is out.
     pub fn tile_mask(&self, tree: u64, tile: u64) -> u32 {
         let mut mask = 0;
-        for id in self
-            .places
-            .get(&Place::Tile(tree, tile))
-            .into_iter()
-            .flatten()
-        {
-            if let Some(Lease {
-                claim: Claim::Leaves { range, .. },
-                ..
-            }) = self.leases.get(id)
-            {
+        for id in self.places.get(&Place::Tile(tree, tile)).into_iter().flatten() {
+            if let Some(Lease { claim: Claim::Leaves { range, .. }, .. }) = self.leases.get(id) {
                 mask |= super::ready::mask_of(range);
             }
         }
@@ -259,10 +239,7 @@ impl LeaseTable {
 
     /// Leases of made-up work.
     pub fn synthetic(&self) -> usize {
-        self.leases
-            .values()
-            .filter(|lease| lease.claim == Claim::Synthetic)
-            .count()
+        self.leases.values().filter(|lease| lease.claim == Claim::Synthetic).count()
     }
 
     /// All leases, in no order.

@@ -28,14 +28,8 @@ impl Loaded {
     /// Byte range of the leaves of `range`; `None` if they are not all here.
     fn span(&self, range: &AlignedRange) -> Option<(usize, usize)> {
         let first = usize::try_from(range.start().checked_sub(self.first)?).ok()?;
-        let last = usize::try_from(range.end().checked_sub(self.first)?)
-            .ok()?
-            .checked_sub(1)?;
-        let start = if first == 0 {
-            0
-        } else {
-            *self.ends.get(first - 1)?
-        };
+        let last = usize::try_from(range.end().checked_sub(self.first)?).ok()?.checked_sub(1)?;
+        let start = if first == 0 { 0 } else { *self.ends.get(first - 1)? };
         Some((start, *self.ends.get(last)?))
     }
 }
@@ -70,12 +64,7 @@ impl ReadyUnit {
     pub fn lengths(&self) -> Vec<u64> {
         let mut from = self.data.span(&self.range).map_or(0, |(start, _)| start);
         let skip = (self.range.start() - self.data.first) as usize;
-        let ends = self
-            .data
-            .ends
-            .iter()
-            .skip(skip)
-            .take((self.range.end() - self.range.start()) as usize);
+        let ends = self.data.ends.iter().skip(skip).take((self.range.end() - self.range.start()) as usize);
         ends.map(|end| {
             let len = end - from;
             from = *end;
@@ -88,25 +77,11 @@ impl ReadyUnit {
         let order = self.range.order().checked_sub(1)?;
         let start = self.range.start();
         let part = |start: u64| {
-            let range = smallest(
-                self.shape,
-                AlignedRange::new(self.shape, start, order).ok()?,
-            );
-            Some(Self {
-                range,
-                data: self.data.clone(),
-                ..self.clone()
-            })
+            let range = smallest(self.shape, AlignedRange::new(self.shape, start, order).ok()?);
+            Some(Self { range, data: self.data.clone(), ..self.clone() })
         };
         let middle = start + (1 << order);
-        Some((
-            part(start)?,
-            if middle < self.range.end() {
-                part(middle)
-            } else {
-                None
-            },
-        ))
+        Some((part(start)?, if middle < self.range.end() { part(middle) } else { None }))
     }
 }
 
@@ -184,12 +159,7 @@ pub fn wanted(tier: DifficultyTier) -> &'static [u8] {
 impl ReadyRing {
     /// An empty ring. `caps` are the bytes a unit of each tier may carry; a single leaf may always go.
     pub fn new(caps: [usize; 3]) -> Self {
-        Self {
-            queues: Default::default(),
-            len: 0,
-            bytes: 0,
-            caps,
-        }
+        Self { queues: Default::default(), len: 0, bytes: 0, caps }
     }
 
     /// Adds a unit behind those of its order.
@@ -227,16 +197,8 @@ impl ReadyRing {
         let smaller = (0..smallest_wanted).rev();
         let (mut unit, partial) = self
             .pop(own.iter().copied())
-            .or_else(|| {
-                larger
-                    .into_iter()
-                    .find_map(|order| self.pop([order].into_iter()))
-            })
-            .or_else(|| {
-                smaller
-                    .into_iter()
-                    .find_map(|order| self.pop([order].into_iter()))
-            })?;
+            .or_else(|| larger.into_iter().find_map(|order| self.pop([order].into_iter())))
+            .or_else(|| smaller.into_iter().find_map(|order| self.pop([order].into_iter())))?;
         let cap = self.caps[tier as usize];
         while unit.range.order() > 0 && (unit.range.order() > largest || unit.bytes().len() > cap) {
             let Some((first, second)) = unit.halves() else {
@@ -267,9 +229,8 @@ impl ReadyRing {
     /// Moves the units of `tree` in front: it has its first leaf.
     pub fn promote(&mut self, tree: u64) {
         for queues in &mut self.queues {
-            let (moved, kept): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut queues[FRESH])
-                .into_iter()
-                .partition(|unit| unit.tree == tree);
+            let (moved, kept): (VecDeque<_>, VecDeque<_>) =
+                std::mem::take(&mut queues[FRESH]).into_iter().partition(|unit| unit.tree == tree);
             queues[FRESH] = kept;
             queues[PARTIAL].extend(moved);
         }
@@ -281,9 +242,7 @@ impl ReadyRing {
         for order in 0..ORDERS {
             for side in [PARTIAL, FRESH] {
                 let (gone, kept): (VecDeque<_>, VecDeque<_>) =
-                    std::mem::take(&mut self.queues[order][side])
-                        .into_iter()
-                        .partition(&mut out);
+                    std::mem::take(&mut self.queues[order][side]).into_iter().partition(&mut out);
                 self.queues[order][side] = kept;
                 for unit in gone {
                     self.count(&unit, false);
@@ -333,10 +292,7 @@ impl ReadyRing {
     /// All units with whether their tree is partly built.
     pub fn iter(&self) -> impl Iterator<Item = (&ReadyUnit, bool)> {
         self.queues.iter().flat_map(|sides| {
-            sides[PARTIAL]
-                .iter()
-                .map(|unit| (unit, true))
-                .chain(sides[FRESH].iter().map(|unit| (unit, false)))
+            sides[PARTIAL].iter().map(|unit| (unit, true)).chain(sides[FRESH].iter().map(|unit| (unit, false)))
         })
     }
 }

@@ -10,8 +10,8 @@ use super::ledger::Round;
 use super::open::{Store, WriterState};
 use super::records::{ClientRow, Head, TreeRow, seal, unseal};
 use super::tables::{
-    CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES,
-    READY, RECEIPTS, TILES, TREES,
+    CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY, RECEIPTS, TILES,
+    TREES,
 };
 
 type Rows<'t, K> = Table<'t, K, &'static [u8]>;
@@ -32,9 +32,7 @@ impl Store {
         let mut writer = self.writer.lock();
         let quick_repair = self.file_bytes().0 > QUICK_REPAIR_FROM;
         let database = self.state_db().map_err(CommitFailure::RolledBack)?;
-        let txn = database
-            .begin_write(quick_repair)
-            .map_err(CommitFailure::RolledBack)?;
+        let txn = database.begin_write(quick_repair).map_err(CommitFailure::RolledBack)?;
         let (outcomes, effects) = match run(&txn, &writer, commands, now_ms) {
             Ok(done) => done,
             Err(error) => {
@@ -47,21 +45,12 @@ impl Store {
         match txn.commit() {
             Ok(()) => {
                 effects.merge_into(&mut writer);
-                Ok(Applied {
-                    commit_seq,
-                    outcomes,
-                })
+                Ok(Applied { commit_seq, outcomes })
             }
             Err(redb::CommitError::TransactionPoisoned) => {
-                Err(CommitFailure::RolledBack(StoreError::Io {
-                    what: "the transaction was poisoned".into(),
-                }))
+                Err(CommitFailure::RolledBack(StoreError::Io { what: "the transaction was poisoned".into() }))
             }
-            Err(error) => Err(CommitFailure::Unknown {
-                commit_seq,
-                outcomes,
-                error: error.into(),
-            }),
+            Err(error) => Err(CommitFailure::Unknown { commit_seq, outcomes, error: error.into() }),
         }
     }
 }
@@ -171,16 +160,9 @@ impl<'t> Batch<'t> {
             Command::Purge { tree, limit } => self.purge_rows(*tree, *limit),
             Command::PruneConsumed { before_ms, limit } => self.prune_consumed(*before_ms, *limit),
             Command::SealLedger { keep, limit } => self.seal_ledger(*keep, *limit),
-            Command::PruneClients {
-                before_ms,
-                after,
-                limit,
-            } => self.prune_clients(*before_ms, *after, *limit),
+            Command::PruneClients { before_ms, after, limit } => self.prune_clients(*before_ms, *after, *limit),
             Command::Checkpoint { limit } => self.checkpoint(*limit),
-            Command::Touch => Ok(Outcome::Done {
-                rows: 0,
-                more: false,
-            }),
+            Command::Touch => Ok(Outcome::Done { rows: 0, more: false }),
         }
     }
 
@@ -214,23 +196,13 @@ impl<'t> Batch<'t> {
     }
 
     fn finish(mut self) -> Result<Effects, StoreError> {
-        let mut changed: Vec<_> = self
-            .rows
-            .drain()
-            .filter(|(_, (_, changed))| *changed)
-            .collect();
+        let mut changed: Vec<_> = self.rows.drain().filter(|(_, (_, changed))| *changed).collect();
         changed.sort_unstable_by_key(|(tree, _)| *tree);
         for (tree, (row, _)) in changed {
             self.trees.insert(tree, seal("trees-0", &row)?.as_slice())?;
         }
-        self.meta
-            .insert("head", seal("meta-0", &self.head)?.as_slice())?;
-        Ok(Effects {
-            head: self.head,
-            clients: self.overlay,
-            flushed: self.flushed,
-            round: self.round,
-        })
+        self.meta.insert("head", seal("meta-0", &self.head)?.as_slice())?;
+        Ok(Effects { head: self.head, clients: self.overlay, flushed: self.flushed, round: self.round })
     }
 }
 

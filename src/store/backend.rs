@@ -55,12 +55,7 @@ impl Directory {
 
 impl StorageProvider for Directory {
     fn open(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>> {
-        let handle = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(self.path(file))?;
+        let handle = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.path(file))?;
         let backend = redb::backends::FileBackend::new(handle).map_err(io::Error::other)?;
         Ok(Box::new(backend))
     }
@@ -121,11 +116,7 @@ impl StorageBackend for WatchedBackend {
         self.inner.try_lock_range(start, end)
     }
 
-    fn try_lock_shared_range(
-        &self,
-        start: Bound<u64>,
-        end: Bound<u64>,
-    ) -> Result<bool, BackendError> {
+    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
         self.inner.try_lock_shared_range(start, end)
     }
 

@@ -18,12 +18,7 @@ pub struct BlocksWriter<'s> {
 impl<'s> BlocksWriter<'s> {
     /// A writer with nothing in it.
     pub fn new(store: &'s Store) -> Self {
-        Self {
-            store,
-            chunks: Vec::new(),
-            sources: Vec::new(),
-            bytes: 0,
-        }
+        Self { store, chunks: Vec::new(), sources: Vec::new(), bytes: 0 }
     }
 
     /// Adds chunk `chunk` of `tree`: [`CHUNK_BYTES`] bytes, or fewer if it is the last.
@@ -94,10 +89,7 @@ impl Store {
             skip = 0;
         }
         if out.len() != len {
-            let what = format!(
-                "tree {tree} lacks block data at byte {offset}: {} of {len} bytes",
-                out.len()
-            );
+            let what = format!("tree {tree} lacks block data at byte {offset}: {} of {len} bytes", out.len());
             return Err(StoreError::Contradiction { what });
         }
         Ok(out)
@@ -125,18 +117,12 @@ impl Store {
         let mut rows = 0;
         {
             let mut table = txn.open_table(BLOCKS)?;
-            for row in table
-                .extract_from_if((tree, 0)..(tree + 1, 0), |_, _| true)?
-                .take(limit)
-            {
+            for row in table.extract_from_if((tree, 0)..(tree + 1, 0), |_, _| true)?.take(limit) {
                 row?;
                 rows += 1;
             }
             let mut table = txn.open_table(SOURCES)?;
-            for row in table
-                .extract_from_if((tree, 0)..(tree + 1, 0), |_, _| true)?
-                .take(limit - rows)
-            {
+            for row in table.extract_from_if((tree, 0)..(tree + 1, 0), |_, _| true)?.take(limit - rows) {
                 row?;
                 rows += 1;
             }
@@ -151,7 +137,5 @@ impl Store {
 }
 
 fn chunk_number(chunk: u64) -> Result<u32, StoreError> {
-    u32::try_from(chunk).map_err(|_| StoreError::Contradiction {
-        what: format!("chunk {chunk} is out of range"),
-    })
+    u32::try_from(chunk).map_err(|_| StoreError::Contradiction { what: format!("chunk {chunk} is out of range") })
 }

@@ -9,9 +9,7 @@ use super::records::RecordError;
 #[non_exhaustive]
 pub enum StoreError {
     /// The file is no redb database, or a redb database of something else.
-    #[error(
-        "{path} is not a pouw store ({what}); name another directory, nothing in it was changed"
-    )]
+    #[error("{path} is not a pouw store ({what}); name another directory, nothing in it was changed")]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -19,9 +17,7 @@ pub enum StoreError {
         what: String,
     },
     /// The file was written by a build with another layout.
-    #[error(
-        "{path} has store format {found}, this build reads {expected}; use the build that wrote it, or migrate"
-    )]
+    #[error("{path} has store format {found}, this build reads {expected}; use the build that wrote it, or migrate")]
     FormatVersion {
         /// The file.
         path: PathBuf,
@@ -31,17 +27,13 @@ pub enum StoreError {
         expected: u32,
     },
     /// Another process (or another engine of this one) has the store open.
-    #[error(
-        "{path} is open in another process; stop that one first, a store has one owner at a time"
-    )]
+    #[error("{path} is open in another process; stop that one first, a store has one owner at a time")]
     AlreadyOpen {
         /// The file.
         path: PathBuf,
     },
     /// The bytes contradict themselves.
-    #[error(
-        "{path} is damaged: {what}; restore it from a backup, or ingest again into a new directory"
-    )]
+    #[error("{path} is damaged: {what}; restore it from a backup, or ingest again into a new directory")]
     Corrupted {
         /// The file.
         path: PathBuf,
@@ -58,9 +50,7 @@ pub enum StoreError {
         what: String,
     },
     /// The store gave up: a sync failed, so what is on the disk is not known.
-    #[error(
-        "the store is closed after a failed sync; restart the process, what was acknowledged is kept"
-    )]
+    #[error("the store is closed after a failed sync; restart the process, what was acknowledged is kept")]
     Closed,
     /// A row would refer to something that is not there.
     #[error("the store contradicts itself: {what}; run `check`")]
@@ -73,14 +63,9 @@ pub enum StoreError {
 impl From<redb::StorageError> for StoreError {
     fn from(error: redb::StorageError) -> Self {
         match error {
-            redb::StorageError::Corrupted(what) => Self::Corrupted {
-                path: PathBuf::from("the store"),
-                what,
-            },
+            redb::StorageError::Corrupted(what) => Self::Corrupted { path: PathBuf::from("the store"), what },
             redb::StorageError::DatabaseClosed => Self::Closed,
-            other => Self::Io {
-                what: other.to_string(),
-            },
+            other => Self::Io { what: other.to_string() },
         }
     }
 }
@@ -89,10 +74,7 @@ impl From<redb::TableError> for StoreError {
     fn from(error: redb::TableError) -> Self {
         match error {
             redb::TableError::Storage(storage) => storage.into(),
-            other => Self::Corrupted {
-                path: PathBuf::from("the store"),
-                what: other.to_string(),
-            },
+            other => Self::Corrupted { path: PathBuf::from("the store"), what: other.to_string() },
         }
     }
 }
@@ -101,9 +83,7 @@ impl From<redb::TransactionError> for StoreError {
     fn from(error: redb::TransactionError) -> Self {
         match error {
             redb::TransactionError::Storage(storage) => storage.into(),
-            other => Self::Io {
-                what: other.to_string(),
-            },
+            other => Self::Io { what: other.to_string() },
         }
     }
 }
@@ -112,9 +92,7 @@ impl From<redb::CommitError> for StoreError {
     fn from(error: redb::CommitError) -> Self {
         match error {
             redb::CommitError::Storage(storage) => storage.into(),
-            other => Self::Io {
-                what: other.to_string(),
-            },
+            other => Self::Io { what: other.to_string() },
         }
     }
 }

@@ -15,11 +15,7 @@ use super::tables::{CLIENTS, LEDGER};
 impl Batch<'_> {
     /// The newest row of a client: from this batch, from memory, from the table, or a new one.
     pub(super) fn client(&mut self, client: [u8; 16]) -> Result<ClientRow, StoreError> {
-        if let Some(row) = self
-            .overlay
-            .get(&client)
-            .or_else(|| self.writer.dirty.get(&client))
-        {
+        if let Some(row) = self.overlay.get(&client).or_else(|| self.writer.dirty.get(&client)) {
             return Ok(*row);
         }
         match self.clients.get(client)? {
@@ -29,11 +25,7 @@ impl Batch<'_> {
     }
 
     /// Writes `row` as the next entry, with its digest, and remembers `client` as of it.
-    pub(super) fn append(
-        &mut self,
-        mut row: LedgerRow,
-        mut client: ClientRow,
-    ) -> Result<u64, StoreError> {
+    pub(super) fn append(&mut self, mut row: LedgerRow, mut client: ClientRow) -> Result<u64, StoreError> {
         let seq = self.head.next_ledger;
         row.digest = row.chained(&self.head.last_digest, seq);
         self.ledger.insert(seq, &row.encode()[..])?;
@@ -51,16 +43,10 @@ impl Batch<'_> {
             if row.client != debit.client || row.amount != debit.amount {
                 return Ok(Outcome::Refused(Refused::KeyConflict));
             }
-            return Ok(Outcome::Debited {
-                seq: found,
-                balance: client.balance,
-                repeated: true,
-            });
+            return Ok(Outcome::Debited { seq: found, balance: client.balance, repeated: true });
         }
         let Some(balance) = client.balance.checked_sub(debit.amount) else {
-            return Ok(Outcome::Refused(Refused::Insufficient {
-                balance: client.balance,
-            }));
+            return Ok(Outcome::Refused(Refused::Insufficient { balance: client.balance }));
         };
         client.balance = balance;
         client.updated_ms = debit.at_ms;
@@ -84,19 +70,13 @@ impl Batch<'_> {
             client,
         )?;
         self.debits.insert(debit.key, seq)?;
-        Ok(Outcome::Debited {
-            seq,
-            balance,
-            repeated: false,
-        })
+        Ok(Outcome::Debited { seq, balance, repeated: false })
     }
 
     fn entry(&self, seq: u64) -> Result<LedgerRow, StoreError> {
         match self.ledger.get(seq)? {
             Some(raw) => Ok(LedgerRow::decode(raw.value())?),
-            None => Err(StoreError::Contradiction {
-                what: format!("ledger entry {seq} is missing"),
-            }),
+            None => Err(StoreError::Contradiction { what: format!("ledger entry {seq} is missing") }),
         }
     }
 
@@ -106,28 +86,17 @@ impl Batch<'_> {
         let mut round = match self.round.take().or_else(|| self.writer.round.clone()) {
             Some(round) if !round.is_through() => round,
             _ => {
-                let mut keys: Vec<_> = self
-                    .writer
-                    .dirty
-                    .keys()
-                    .chain(self.overlay.keys())
-                    .copied()
-                    .collect();
+                let mut keys: Vec<_> = self.writer.dirty.keys().chain(self.overlay.keys()).copied().collect();
                 keys.sort_unstable();
                 keys.dedup();
-                Round {
-                    keys: Arc::new(keys),
-                    at: 0,
-                    target: self.head.next_ledger,
-                }
+                Round { keys: Arc::new(keys), at: 0, target: self.head.next_ledger }
             }
         };
         let until = round.keys.len().min(round.at.saturating_add(limit));
         let rows = (until - round.at) as u64;
         for key in &round.keys[round.at..until] {
             let row = self.client(*key)?;
-            self.clients
-                .insert(*key, seal("clients-0", &row)?.as_slice())?;
+            self.clients.insert(*key, seal("clients-0", &row)?.as_slice())?;
             self.flushed.push(*key);
         }
         round.at = until;
@@ -142,11 +111,7 @@ impl Batch<'_> {
     /// Removes the oldest entries with their receipts and keys; what they added up to goes into the
     /// head, and the chain goes on from the last digest removed.
     pub(super) fn seal_ledger(&mut self, keep: u64, limit: usize) -> Result<Outcome, StoreError> {
-        let bound = self
-            .head
-            .next_ledger
-            .saturating_sub(keep)
-            .min(self.head.checkpoint);
+        let bound = self.head.next_ledger.saturating_sub(keep).min(self.head.checkpoint);
         let mut rows = 0;
         while self.head.anchor < bound && rows < limit as u64 {
             let seq = self.head.anchor;
@@ -165,10 +130,7 @@ impl Batch<'_> {
             self.head.anchor += 1;
             rows += 1;
         }
-        Ok(Outcome::Done {
-            rows,
-            more: self.head.anchor < bound,
-        })
+        Ok(Outcome::Done { rows, more: self.head.anchor < bound })
     }
 
     /// Looks at up to `limit` rows after `after` and removes those of clients that have nothing and
@@ -181,17 +143,11 @@ impl Batch<'_> {
     ) -> Result<Outcome, StoreError> {
         let anchor = self.head.anchor;
         let idle = |row: &ClientRow| {
-            row.balance == 0
-                && row.updated_ms < before_ms
-                && (row.last_seq == u64::MAX || row.last_seq < anchor)
+            row.balance == 0 && row.updated_ms < before_ms && (row.last_seq == u64::MAX || row.last_seq < anchor)
         };
         let mut victims = Vec::new();
         let mut next = None;
-        for entry in self
-            .clients
-            .range((Bound::Excluded(after), Bound::Unbounded))?
-            .take(limit)
-        {
+        for entry in self.clients.range((Bound::Excluded(after), Bound::Unbounded))?.take(limit) {
             let (key, raw) = entry?;
             let key = key.value();
             next = Some(key);
@@ -203,10 +159,7 @@ impl Batch<'_> {
         for key in &victims {
             self.clients.remove(*key)?;
         }
-        Ok(Outcome::Scanned {
-            rows: victims.len() as u64,
-            next,
-        })
+        Ok(Outcome::Scanned { rows: victims.len() as u64, next })
     }
 }
 

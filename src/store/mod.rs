@@ -26,13 +26,11 @@ mod trees;
 pub use apply::Applied;
 pub use backend::{BackendError, Directory, StorageBackend, StorageProvider, StoreFile};
 pub use blocks::BlocksWriter;
-pub use commands::{
-    AddGroups, BeginTree, Command, Debit, FinishTree, Outcome, Refuse, Refused, Settle, SettleKind,
-};
+pub use commands::{AddGroups, BeginTree, Command, Debit, FinishTree, Outcome, Refuse, Refused, Settle, SettleKind};
 pub use error::{CommitFailure, StoreError};
 pub use open::{Identity, Store, StoreOptions};
 pub use read::{LedgerEntry, Reader, TreeId};
 pub use tables::{
-    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY,
-    PRIORITY_FRESH, PRIORITY_PARTIAL,
+    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, PRIORITY_FRESH,
+    PRIORITY_PARTIAL,
 };

@@ -13,8 +13,8 @@ use super::error::StoreError;
 use super::ledger::Round;
 use super::records::{ClientRow, Head, seal, unseal};
 use super::tables::{
-    BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, FORMAT_VERSION, HANDLES, HASHES, INTERIOR, LEDGER,
-    LENGTHS, META, NAMES, READY, RECEIPTS, SOURCES, TILES, TREES,
+    BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, FORMAT_VERSION, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES,
+    READY, RECEIPTS, SOURCES, TILES, TREES,
 };
 
 /// Sizes of a store.
@@ -28,10 +28,7 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self {
-            state_cache_bytes: 48 << 20,
-            blocks_cache_bytes: 16 << 20,
-        }
+        Self { state_cache_bytes: 48 << 20, blocks_cache_bytes: 16 << 20 }
     }
 }
 
@@ -70,31 +67,13 @@ pub(super) struct WriterState {
 
 impl Store {
     /// Opens the store behind `provider`, making it if both files are empty.
-    pub fn open(
-        provider: Arc<dyn StorageProvider>,
-        options: StoreOptions,
-    ) -> Result<Self, StoreError> {
+    pub fn open(provider: Arc<dyn StorageProvider>, options: StoreOptions) -> Result<Self, StoreError> {
         let sync_failed = Arc::new(AtomicBool::new(false));
-        let state = open_file(
-            &*provider,
-            StoreFile::State,
-            options.state_cache_bytes,
-            &sync_failed,
-        )?;
-        let blocks = open_file(
-            &*provider,
-            StoreFile::Blocks,
-            options.blocks_cache_bytes,
-            &sync_failed,
-        )?;
+        let state = open_file(&*provider, StoreFile::State, options.state_cache_bytes, &sync_failed)?;
+        let blocks = open_file(&*provider, StoreFile::Blocks, options.blocks_cache_bytes, &sync_failed)?;
         let identity = init_state(&state, &provider.path(StoreFile::State))?;
         let writer = load_writer(&state)?;
-        init_blocks(
-            &blocks,
-            &provider.path(StoreFile::Blocks),
-            identity.store,
-            writer.head.next_tree,
-        )?;
+        init_blocks(&blocks, &provider.path(StoreFile::Blocks), identity.store, writer.head.next_tree)?;
         provider.sync_names().map_err(io_error)?;
         Ok(Self {
             provider,
@@ -139,18 +118,10 @@ impl Store {
         let mut blocks = self.blocks.write();
         *state = None;
         *blocks = None;
-        let fresh_state = open_file(
-            &*self.provider,
-            StoreFile::State,
-            self.options.state_cache_bytes,
-            &self.sync_failed,
-        )?;
-        let fresh_blocks = open_file(
-            &*self.provider,
-            StoreFile::Blocks,
-            self.options.blocks_cache_bytes,
-            &self.sync_failed,
-        )?;
+        let fresh_state =
+            open_file(&*self.provider, StoreFile::State, self.options.state_cache_bytes, &self.sync_failed)?;
+        let fresh_blocks =
+            open_file(&*self.provider, StoreFile::Blocks, self.options.blocks_cache_bytes, &self.sync_failed)?;
         let writer = load_writer(&fresh_state)?;
         let seq = writer.head.commit_seq;
         *self.writer.lock() = writer;
@@ -167,11 +138,7 @@ impl Store {
 
     /// Bytes of the two files: state, blocks.
     pub fn file_bytes(&self) -> (u64, u64) {
-        let len = |file| {
-            std::fs::metadata(self.provider.path(file))
-                .map(|m| m.len())
-                .unwrap_or(0)
-        };
+        let len = |file| std::fs::metadata(self.provider.path(file)).map(|m| m.len()).unwrap_or(0);
         (len(StoreFile::State), len(StoreFile::Blocks))
     }
 
@@ -224,10 +191,7 @@ impl<'s> OpenDatabase<'s> {
 
 fn begin_durable(database: &Database, quick_repair: bool) -> Result<WriteTransaction, StoreError> {
     let mut txn = database.begin_write()?;
-    txn.set_durability(Durability::Immediate)
-        .map_err(|e| StoreError::Io {
-            what: e.to_string(),
-        })?;
+    txn.set_durability(Durability::Immediate).map_err(|e| StoreError::Io { what: e.to_string() })?;
     txn.set_two_phase_commit(true);
     txn.set_quick_repair(quick_repair);
     Ok(txn)
@@ -245,32 +209,19 @@ fn open_file(
     let watched = WatchedBackend::new(backend, sync_failed.clone());
     let mut builder = Database::builder();
     builder.set_cache_size(cache_bytes);
-    builder
-        .create_with_backend(watched)
-        .map_err(|error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => StoreError::AlreadyOpen { path },
-            redb::DatabaseError::UpgradeRequired(version) => StoreError::Foreign {
-                path,
-                what: format!("redb file format {version}"),
-            },
-            redb::DatabaseError::Storage(redb::StorageError::Corrupted(what)) => {
-                StoreError::Corrupted { path, what }
-            }
-            redb::DatabaseError::Storage(redb::StorageError::Io(e))
-                if matches!(
-                    e.kind(),
-                    std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
-                ) =>
-            {
-                StoreError::Corrupted {
-                    path,
-                    what: e.to_string(),
-                }
-            }
-            other => StoreError::Io {
-                what: format!("{}: {other}", path.display()),
-            },
-        })
+    builder.create_with_backend(watched).map_err(|error| match error {
+        redb::DatabaseError::DatabaseAlreadyOpen => StoreError::AlreadyOpen { path },
+        redb::DatabaseError::UpgradeRequired(version) => {
+            StoreError::Foreign { path, what: format!("redb file format {version}") }
+        }
+        redb::DatabaseError::Storage(redb::StorageError::Corrupted(what)) => StoreError::Corrupted { path, what },
+        redb::DatabaseError::Storage(redb::StorageError::Io(e))
+            if matches!(e.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof) =>
+        {
+            StoreError::Corrupted { path, what: e.to_string() }
+        }
+        other => StoreError::Io { what: format!("{}: {other}", path.display()) },
+    })
 }
 
 /// First bytes of every redb file.
@@ -291,10 +242,7 @@ fn inspect(backend: &dyn StorageBackend, path: &std::path::Path) -> Result<(), S
     if len >= 512 && header.iter().all(|byte| *byte == 0) {
         return backend.set_len(0).map_err(io_error);
     }
-    Err(StoreError::Foreign {
-        path: path.to_owned(),
-        what: "it does not start as a redb file does".into(),
-    })
+    Err(StoreError::Foreign { path: path.to_owned(), what: "it does not start as a redb file does".into() })
 }
 
 fn init_state(database: &Database, path: &std::path::Path) -> Result<Identity, StoreError> {
@@ -315,20 +263,10 @@ fn init_state(database: &Database, path: &std::path::Path) -> Result<Identity, S
             None => 0,
         };
         meta.insert("boot", &boot.to_le_bytes()[..])?;
-        let store = meta
-            .get("store")?
-            .map(|raw| fixed(raw.value(), path, "store"))
-            .transpose()?;
-        let digest_key = meta
-            .get("digest-key")?
-            .map(|raw| fixed(raw.value(), path, "digest-key"))
-            .transpose()?;
+        let store = meta.get("store")?.map(|raw| fixed(raw.value(), path, "store")).transpose()?;
+        let digest_key = meta.get("digest-key")?.map(|raw| fixed(raw.value(), path, "digest-key")).transpose()?;
         match (store, digest_key) {
-            (Some(store), Some(digest_key)) => Identity {
-                store,
-                digest_key,
-                boot,
-            },
+            (Some(store), Some(digest_key)) => Identity { store, digest_key, boot },
             _ => return Err(corrupted(path, "its ids are missing")),
         }
     };
@@ -350,32 +288,18 @@ fn init_state(database: &Database, path: &std::path::Path) -> Result<Identity, S
     Ok(identity)
 }
 
-fn init_blocks(
-    database: &Database,
-    path: &std::path::Path,
-    store: [u8; 16],
-    next_tree: u64,
-) -> Result<(), StoreError> {
+fn init_blocks(database: &Database, path: &std::path::Path, store: [u8; 16], next_tree: u64) -> Result<(), StoreError> {
     let txn = begin_durable(database, true)?;
     {
         let mut meta = txn.open_table(META)?;
         check_format(&meta, path, "pouw-blocks", meta_is_empty(&txn)?)?;
-        let found: Option<[u8; 16]> = meta
-            .get("store")?
-            .map(|raw| fixed(raw.value(), path, "store"))
-            .transpose()?;
+        let found: Option<[u8; 16]> = meta.get("store")?.map(|raw| fixed(raw.value(), path, "store")).transpose()?;
         match found {
             Some(found) if found != store => {
-                return Err(corrupted(
-                    path,
-                    "it belongs to another store than the state.redb beside it",
-                ));
+                return Err(corrupted(path, "it belongs to another store than the state.redb beside it"));
             }
             None if next_tree > 0 => {
-                return Err(corrupted(
-                    path,
-                    "it is empty, but the state.redb beside it has trees",
-                ));
+                return Err(corrupted(path, "it is empty, but the state.redb beside it has trees"));
             }
             _ => {}
         }
@@ -407,29 +331,19 @@ fn check_format(
         return if empty {
             Ok(())
         } else {
-            Err(StoreError::Foreign {
-                path: path.to_owned(),
-                what: "a redb file with other tables".into(),
-            })
+            Err(StoreError::Foreign { path: path.to_owned(), what: "a redb file with other tables".into() })
         };
     };
     if found.value() != kind.as_bytes() {
         let what = format!("its kind is {}", String::from_utf8_lossy(found.value()));
-        return Err(StoreError::Foreign {
-            path: path.to_owned(),
-            what,
-        });
+        return Err(StoreError::Foreign { path: path.to_owned(), what });
     }
     let format = match meta.get("format")? {
         Some(raw) => u32::from_le_bytes(fixed(raw.value(), path, "format")?),
         None => return Err(corrupted(path, "it has no format version")),
     };
     if format != FORMAT_VERSION {
-        return Err(StoreError::FormatVersion {
-            path: path.to_owned(),
-            found: format,
-            expected: FORMAT_VERSION,
-        });
+        return Err(StoreError::FormatVersion { path: path.to_owned(), found: format, expected: FORMAT_VERSION });
     }
     Ok(())
 }
@@ -440,49 +354,29 @@ fn load_writer(database: &Database) -> Result<WriterState, StoreError> {
     let head: Head = match txn.open_table(META)?.get("head")? {
         Some(raw) => unseal("meta-0", raw.value())?,
         None => {
-            return Err(StoreError::Contradiction {
-                what: "meta-0 has no head".into(),
-            });
+            return Err(StoreError::Contradiction { what: "meta-0 has no head".into() });
         }
     };
-    let mut writer = WriterState {
-        head,
-        ..WriterState::default()
-    };
+    let mut writer = WriterState { head, ..WriterState::default() };
     super::ledger::replay(&txn, &mut writer)?;
     Ok(writer)
 }
 
-fn fixed<const N: usize>(
-    bytes: &[u8],
-    path: &std::path::Path,
-    key: &str,
-) -> Result<[u8; N], StoreError> {
-    bytes.try_into().map_err(|_| {
-        corrupted(
-            path,
-            &format!("`{key}` has {} bytes instead of {N}", bytes.len()),
-        )
-    })
+fn fixed<const N: usize>(bytes: &[u8], path: &std::path::Path, key: &str) -> Result<[u8; N], StoreError> {
+    bytes.try_into().map_err(|_| corrupted(path, &format!("`{key}` has {} bytes instead of {N}", bytes.len())))
 }
 
 fn corrupted(path: &std::path::Path, what: &str) -> StoreError {
-    StoreError::Corrupted {
-        path: path.to_owned(),
-        what: what.to_owned(),
-    }
+    StoreError::Corrupted { path: path.to_owned(), what: what.to_owned() }
 }
 
 pub(super) fn io_error(error: std::io::Error) -> StoreError {
-    StoreError::Io {
-        what: error.to_string(),
-    }
+    StoreError::Io { what: error.to_string() }
 }
 
 fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|e| StoreError::Io {
-        what: format!("the system gave no random bytes: {e}"),
-    })?;
+    getrandom::fill(&mut bytes)
+        .map_err(|e| StoreError::Io { what: format!("the system gave no random bytes: {e}") })?;
     Ok(bytes)
 }

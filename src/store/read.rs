@@ -11,8 +11,7 @@ use super::error::StoreError;
 use super::open::Store;
 use super::records::{ClientRow, GroupRow, Head, LedgerRow, LengthRow, TileRow, TreeRow, unseal};
 use super::tables::{
-    CHORES, CLIENTS, CONSUMED, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY,
-    RECEIPTS, TILES, TREES,
+    CHORES, CLIENTS, CONSUMED, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY, RECEIPTS, TILES, TREES,
 };
 
 /// Number of a tree inside one store; never used twice.
@@ -29,9 +28,7 @@ pub struct Reader {
 impl Store {
     /// A snapshot of the newest commit.
     pub fn read(&self) -> Result<Reader, StoreError> {
-        Ok(Reader {
-            txn: self.state_db()?.begin_read()?,
-        })
+        Ok(Reader { txn: self.state_db()?.begin_read()? })
     }
 
     /// The newest row of a client, whether written yet or not.
@@ -41,14 +38,7 @@ impl Store {
         }
         let stored = self.read()?.client(client)?;
         // A row may have become dirty in between; it is newer then.
-        Ok(self
-            .writer
-            .lock()
-            .dirty
-            .get(&client)
-            .copied()
-            .or(stored)
-            .unwrap_or_default())
+        Ok(self.writer.lock().dirty.get(&client).copied().or(stored).unwrap_or_default())
     }
 
     /// Client rows changed and not written yet.
@@ -58,11 +48,7 @@ impl Store {
 
     /// Whether a checkpoint has begun and is not through.
     pub fn checkpoint_pending(&self) -> bool {
-        self.writer
-            .lock()
-            .round
-            .as_ref()
-            .is_some_and(|round| !round.is_through())
+        self.writer.lock().round.as_ref().is_some_and(|round| !round.is_through())
     }
 }
 
@@ -71,56 +57,34 @@ impl Reader {
     pub fn head(&self) -> Result<Head, StoreError> {
         match self.txn.open_table(META)?.get("head")? {
             Some(raw) => Ok(unseal("meta-0", raw.value())?),
-            None => Err(StoreError::Contradiction {
-                what: "meta-0 has no head".into(),
-            }),
+            None => Err(StoreError::Contradiction { what: "meta-0 has no head".into() }),
         }
     }
 
     /// A tree's row.
     pub fn tree(&self, tree: TreeId) -> Result<Option<TreeRow>, StoreError> {
         let table = self.txn.open_table(TREES)?;
-        Ok(table
-            .get(tree)?
-            .map(|raw| unseal("trees-0", raw.value()))
-            .transpose()?)
+        Ok(table.get(tree)?.map(|raw| unseal("trees-0", raw.value())).transpose()?)
     }
 
     /// The tree of a name.
     pub fn tree_named(&self, name: &str) -> Result<Option<(TreeId, TreeRow)>, StoreError> {
-        let Some(tree) = self
-            .txn
-            .open_table(NAMES)?
-            .get(name)?
-            .map(|raw| raw.value())
-        else {
+        let Some(tree) = self.txn.open_table(NAMES)?.get(name)?.map(|raw| raw.value()) else {
             return Ok(None);
         };
         Ok(self.tree(tree)?.map(|row| (tree, row)))
     }
 
     /// The tree of a public handle.
-    pub fn tree_of_handle(
-        &self,
-        handle: [u8; 16],
-    ) -> Result<Option<(TreeId, TreeRow)>, StoreError> {
-        let Some(tree) = self
-            .txn
-            .open_table(HANDLES)?
-            .get(handle)?
-            .map(|raw| raw.value())
-        else {
+    pub fn tree_of_handle(&self, handle: [u8; 16]) -> Result<Option<(TreeId, TreeRow)>, StoreError> {
+        let Some(tree) = self.txn.open_table(HANDLES)?.get(handle)?.map(|raw| raw.value()) else {
             return Ok(None);
         };
         Ok(self.tree(tree)?.map(|row| (tree, row)))
     }
 
     /// Up to `limit` trees behind `after`, by number.
-    pub fn trees(
-        &self,
-        after: Option<TreeId>,
-        limit: usize,
-    ) -> Result<Vec<(TreeId, TreeRow)>, StoreError> {
+    pub fn trees(&self, after: Option<TreeId>, limit: usize) -> Result<Vec<(TreeId, TreeRow)>, StoreError> {
         let table = self.txn.open_table(TREES)?;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut out = Vec::new();
@@ -132,22 +96,14 @@ impl Reader {
     }
 
     /// Up to `limit` queue rows of one priority with an order above `after`: (order, tree).
-    pub fn ready(
-        &self,
-        priority: u8,
-        after: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<(u64, TreeId)>, StoreError> {
+    pub fn ready(&self, priority: u8, after: Option<u64>, limit: usize) -> Result<Vec<(u64, TreeId)>, StoreError> {
         let table = self.txn.open_table(READY)?;
         let from = match after {
             Some(order) => Bound::Excluded((priority, order)),
             None => Bound::Included((priority, 0)),
         };
         let mut out = Vec::new();
-        for entry in table
-            .range((from, Bound::Included((priority, u64::MAX))))?
-            .take(limit)
-        {
+        for entry in table.range((from, Bound::Included((priority, u64::MAX))))?.take(limit) {
             let (key, raw) = entry?;
             out.push((key.value().1, raw.value()));
         }
@@ -168,12 +124,7 @@ impl Reader {
     }
 
     /// The states of `count` tiles from `first` on.
-    pub fn tiles(
-        &self,
-        tree: TreeId,
-        first: u64,
-        count: usize,
-    ) -> Result<Vec<TileRow>, StoreError> {
+    pub fn tiles(&self, tree: TreeId, first: u64, count: usize) -> Result<Vec<TileRow>, StoreError> {
         let mut out = vec![TileRow::PENDING; count];
         let table = self.txn.open_table(TILES)?;
         for entry in table.range((tree, first)..(tree, first.saturating_add(count as u64)))? {
@@ -192,12 +143,7 @@ impl Reader {
     }
 
     /// Up to `limit` groups from `first` on; all of them must be there.
-    pub fn groups(
-        &self,
-        tree: TreeId,
-        first: u64,
-        limit: usize,
-    ) -> Result<Vec<GroupRow>, StoreError> {
+    pub fn groups(&self, tree: TreeId, first: u64, limit: usize) -> Result<Vec<GroupRow>, StoreError> {
         let table = self.txn.open_table(HASHES)?;
         let mut out = Vec::new();
         for entry in table.range((tree, first)..(tree + 1, 0))?.take(limit) {
@@ -215,8 +161,7 @@ impl Reader {
     pub fn range_pending(&self, tree: TreeId, range: &AlignedRange) -> Result<bool, StoreError> {
         let tile = self.tile(tree, range.tile())?;
         let mask = tile.pending_mask(crate::merkle::TILE_LEAVES);
-        Ok((range.start()..range.end())
-            .all(|leaf| mask & (1 << (leaf % crate::merkle::TILE_LEAVES)) != 0))
+        Ok((range.start()..range.end()).all(|leaf| mask & (1 << (leaf % crate::merkle::TILE_LEAVES)) != 0))
     }
 
     /// Offset and lengths of a group, for trees of mixed lengths.
@@ -228,35 +173,19 @@ impl Reader {
     }
 
     /// An interior node accepted from a client.
-    pub fn interior(
-        &self,
-        tree: TreeId,
-        level: u8,
-        index: u64,
-    ) -> Result<Option<[u8; 64]>, StoreError> {
+    pub fn interior(&self, tree: TreeId, level: u8, index: u64) -> Result<Option<[u8; 64]>, StoreError> {
         let table = self.txn.open_table(INTERIOR)?;
-        Ok(table
-            .get((tree, level, index))?
-            .and_then(|raw| raw.value().try_into().ok()))
+        Ok(table.get((tree, level, index))?.and_then(|raw| raw.value().try_into().ok()))
     }
 
     /// The ledger sequence number under which a token was consumed.
     pub fn consumed(&self, expires_ms: u64, id: [u8; 16]) -> Result<Option<u64>, StoreError> {
-        Ok(self
-            .txn
-            .open_table(CONSUMED)?
-            .get((expires_ms, id))?
-            .map(|raw| raw.value()))
+        Ok(self.txn.open_table(CONSUMED)?.get((expires_ms, id))?.map(|raw| raw.value()))
     }
 
     /// The ledger entry of an accepted challenge.
     pub fn receipt(&self, id: [u8; 16]) -> Result<Option<LedgerEntry>, StoreError> {
-        match self
-            .txn
-            .open_table(RECEIPTS)?
-            .get(id)?
-            .map(|raw| raw.value())
-        {
+        match self.txn.open_table(RECEIPTS)?.get(id)?.map(|raw| raw.value()) {
             Some(seq) => Ok(self.ledger_entry(seq)?.map(|row| (seq, row))),
             None => Ok(None),
         }
@@ -265,10 +194,7 @@ impl Reader {
     /// One ledger entry; `None` if it was sealed or never written.
     pub fn ledger_entry(&self, seq: u64) -> Result<Option<LedgerRow>, StoreError> {
         let table = self.txn.open_table(LEDGER)?;
-        Ok(table
-            .get(seq)?
-            .map(|raw| LedgerRow::decode(raw.value()))
-            .transpose()?)
+        Ok(table.get(seq)?.map(|raw| LedgerRow::decode(raw.value())).transpose()?)
     }
 
     /// Up to `limit` ledger entries from `from` on.
@@ -285,28 +211,15 @@ impl Reader {
     /// The stored row of a client.
     pub fn client(&self, client: [u8; 16]) -> Result<Option<ClientRow>, StoreError> {
         let table = self.txn.open_table(CLIENTS)?;
-        Ok(table
-            .get(client)?
-            .map(|raw| unseal("clients-0", raw.value()))
-            .transpose()?)
+        Ok(table.get(client)?.map(|raw| unseal("clients-0", raw.value())).transpose()?)
     }
 
     /// Up to `limit` trees with a chore of `kind`, with a number above `after`.
-    pub fn chores(
-        &self,
-        kind: u8,
-        after: Option<TreeId>,
-        limit: usize,
-    ) -> Result<Vec<TreeId>, StoreError> {
+    pub fn chores(&self, kind: u8, after: Option<TreeId>, limit: usize) -> Result<Vec<TreeId>, StoreError> {
         let table = self.txn.open_table(CHORES)?;
-        let from = after.map_or(Bound::Included((kind, 0)), |tree| {
-            Bound::Excluded((kind, tree))
-        });
+        let from = after.map_or(Bound::Included((kind, 0)), |tree| Bound::Excluded((kind, tree)));
         let mut out = Vec::new();
-        for entry in table
-            .range((from, Bound::Included((kind, u64::MAX))))?
-            .take(limit)
-        {
+        for entry in table.range((from, Bound::Included((kind, u64::MAX))))?.take(limit) {
             out.push(entry?.0.value().1);
         }
         Ok(out)
@@ -314,7 +227,5 @@ impl Reader {
 }
 
 fn missing(table: &'static str, tree: TreeId, row: u64) -> StoreError {
-    StoreError::Contradiction {
-        what: format!("{table} lacks row {row} of tree {tree}"),
-    }
+    StoreError::Contradiction { what: format!("{table} lacks row {row} of tree {tree}") }
 }

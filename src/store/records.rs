@@ -12,9 +12,7 @@ use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 
 /// A row that does not decode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a row of table {table} is damaged: {what}; run `check`, then restore the store from a backup"
-)]
+#[error("a row of table {table} is damaged: {what}; run `check`, then restore the store from a backup")]
 pub struct RecordError {
     /// Table the row stands in.
     pub table: &'static str,
@@ -23,10 +21,7 @@ pub struct RecordError {
 }
 
 fn damaged(table: &'static str, what: impl Into<String>) -> RecordError {
-    RecordError {
-        table,
-        what: what.into(),
-    }
+    RecordError { table, what: what.into() }
 }
 
 /// State of one leaf. Four bits in a tile row.
@@ -66,17 +61,11 @@ impl TileRow {
 
     /// Decodes a row; unknown states and other lengths are damage.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        let raw: [u8; 16] = bytes
-            .try_into()
-            .map_err(|_| damaged("tiles-0", format!("{} bytes instead of 16", bytes.len())))?;
+        let raw: [u8; 16] =
+            bytes.try_into().map_err(|_| damaged("tiles-0", format!("{} bytes instead of 16", bytes.len())))?;
         for byte in raw {
-            if LeafState::from_bits(byte & 15).is_none()
-                || LeafState::from_bits(byte >> 4).is_none()
-            {
-                return Err(damaged(
-                    "tiles-0",
-                    format!("unknown leaf state in byte {byte:#04x}"),
-                ));
+            if LeafState::from_bits(byte & 15).is_none() || LeafState::from_bits(byte >> 4).is_none() {
+                return Err(damaged("tiles-0", format!("unknown leaf state in byte {byte:#04x}")));
             }
         }
         Ok(Self(raw))
@@ -92,19 +81,14 @@ impl TileRow {
         let Some(byte) = self.0.get((slot / 2) as usize) else {
             return LeafState::Pending;
         };
-        LeafState::from_bits(if slot % 2 == 0 { byte & 15 } else { byte >> 4 })
-            .unwrap_or(LeafState::Pending)
+        LeafState::from_bits(if slot % 2 == 0 { byte & 15 } else { byte >> 4 }).unwrap_or(LeafState::Pending)
     }
 
     /// Sets the state of leaf `slot` (0 to 31).
     pub fn set(&mut self, slot: u64, state: LeafState) {
         if let Some(byte) = self.0.get_mut((slot / 2) as usize) {
             let bits = state.bits();
-            *byte = if slot % 2 == 0 {
-                (*byte & 0xf0) | bits
-            } else {
-                (*byte & 0x0f) | (bits << 4)
-            };
+            *byte = if slot % 2 == 0 { (*byte & 0xf0) | bits } else { (*byte & 0x0f) | (bits << 4) };
         }
     }
 
@@ -130,20 +114,13 @@ impl GroupRow {
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let count = bytes.len() / Checksum::LEN;
         if bytes.len() % Checksum::LEN != 0 || count < 2 || count as u64 > GROUP_LEAVES + 1 {
-            return Err(damaged(
-                "hashes-0",
-                format!("{} bytes are not 2 to 17 digests", bytes.len()),
-            ));
+            return Err(damaged("hashes-0", format!("{} bytes are not 2 to 17 digests", bytes.len())));
         }
         let mut leaves = Vec::with_capacity(count);
         for digest in bytes.chunks_exact(Checksum::LEN) {
-            leaves.push(
-                Checksum::from_slice(digest).map_err(|e| damaged("hashes-0", e.to_string()))?,
-            );
+            leaves.push(Checksum::from_slice(digest).map_err(|e| damaged("hashes-0", e.to_string()))?);
         }
-        let top = leaves
-            .pop()
-            .ok_or_else(|| damaged("hashes-0", "no digest"))?;
+        let top = leaves.pop().ok_or_else(|| damaged("hashes-0", "no digest"))?;
         Ok(Self { leaves, top })
     }
 
@@ -171,20 +148,12 @@ impl LengthRow {
     /// Decodes a row of one offset and 1 to 16 lengths.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let table = "lengths-0";
-        let (head, tail) = bytes
-            .split_first_chunk::<8>()
-            .ok_or_else(|| damaged(table, "shorter than its offset"))?;
+        let (head, tail) = bytes.split_first_chunk::<8>().ok_or_else(|| damaged(table, "shorter than its offset"))?;
         if tail.is_empty() || tail.len() % 4 != 0 || (tail.len() / 4) as u64 > GROUP_LEAVES {
             return Err(damaged(table, format!("{} bytes of lengths", tail.len())));
         }
-        let lengths = tail
-            .chunks_exact(4)
-            .map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]))
-            .collect();
-        Ok(Self {
-            offset: u64::from_le_bytes(*head),
-            lengths,
-        })
+        let lengths = tail.chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect();
+        Ok(Self { offset: u64::from_le_bytes(*head), lengths })
     }
 
     /// The stored bytes.
@@ -222,9 +191,7 @@ impl EntryKind {
     }
 
     fn from_bits(bits: u8) -> Option<Self> {
-        [Self::Leaves, Self::Interior, Self::Synthetic, Self::Debit]
-            .into_iter()
-            .find(|kind| kind.bits() == bits)
+        [Self::Leaves, Self::Interior, Self::Synthetic, Self::Debit].into_iter().find(|kind| kind.bits() == bits)
     }
 }
 
@@ -267,15 +234,10 @@ impl LedgerRow {
     /// Decodes a row of exactly [`LedgerRow::LEN`] bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let table = "ledger-0";
-        let raw: &[u8; Self::LEN] = bytes.try_into().map_err(|_| {
-            damaged(
-                table,
-                format!("{} bytes instead of {}", bytes.len(), Self::LEN),
-            )
-        })?;
+        let raw: &[u8; Self::LEN] =
+            bytes.try_into().map_err(|_| damaged(table, format!("{} bytes instead of {}", bytes.len(), Self::LEN)))?;
         let mut at = 0;
-        let kind = EntryKind::from_bits(raw[49])
-            .ok_or_else(|| damaged(table, format!("unknown kind {}", raw[49])))?;
+        let kind = EntryKind::from_bits(raw[49]).ok_or_else(|| damaged(table, format!("unknown kind {}", raw[49])))?;
         let row = Self {
             id: take(raw, &mut at),
             client: take(raw, &mut at),
@@ -366,13 +328,7 @@ pub struct ClientRow {
 
 impl Default for ClientRow {
     fn default() -> Self {
-        Self {
-            balance: 0,
-            last_seq: u64::MAX,
-            accepted: 0,
-            strikes: 0,
-            updated_ms: 0,
-        }
+        Self { balance: 0, last_seq: u64::MAX, accepted: 0, strikes: 0, updated_ms: 0 }
     }
 }
 
@@ -549,23 +505,14 @@ pub fn seal<T: Encode>(table: &'static str, row: &T) -> Result<Vec<u8>, RecordEr
 
 /// Opens the envelope of a variable row: version 0, at most 64 KiB, no bytes left over.
 pub fn unseal<T: Decode<()>>(table: &'static str, bytes: &[u8]) -> Result<T, RecordError> {
-    let (version, body) = bytes
-        .split_first()
-        .ok_or_else(|| damaged(table, "empty row"))?;
+    let (version, body) = bytes.split_first().ok_or_else(|| damaged(table, "empty row"))?;
     if *version != ENVELOPE {
-        return Err(damaged(
-            table,
-            format!("row version {version}, this build reads {ENVELOPE}"),
-        ));
+        return Err(damaged(table, format!("row version {version}, this build reads {ENVELOPE}")));
     }
     let config = bincode::config::standard().with_limit::<ROW_LIMIT>();
-    let (row, used) =
-        bincode::decode_from_slice(body, config).map_err(|e| damaged(table, e.to_string()))?;
+    let (row, used) = bincode::decode_from_slice(body, config).map_err(|e| damaged(table, e.to_string()))?;
     if used != body.len() {
-        return Err(damaged(
-            table,
-            format!("{} bytes left over", body.len() - used),
-        ));
+        return Err(damaged(table, format!("{} bytes left over", body.len() - used)));
     }
     Ok(row)
 }

@@ -32,31 +32,19 @@ impl Batch<'_> {
                 Ok(progress) => progress,
                 Err(refused) => return Ok(Outcome::Refused(refused)),
             },
-            SettleKind::Interior {
-                tree,
-                level,
-                index,
-                hash,
-            } => match self.settle_interior(settle, tree, (level, index), &hash)? {
-                Ok(progress) => progress,
-                Err(refused) => return Ok(Outcome::Refused(refused)),
-            },
+            SettleKind::Interior { tree, level, index, hash } => {
+                match self.settle_interior(settle, tree, (level, index), &hash)? {
+                    Ok(progress) => progress,
+                    Err(refused) => return Ok(Outcome::Refused(refused)),
+                }
+            }
             SettleKind::Synthetic => Progress::default(),
         };
         let seq = self.credit(settle)?;
         self.consumed.insert((settle.expires_ms, settle.id), seq)?;
         self.receipts.insert(settle.id, seq)?;
-        let Progress {
-            first_leaf,
-            leaves_complete,
-            interior_complete,
-        } = progress;
-        Ok(Outcome::Settled {
-            seq,
-            first_leaf,
-            leaves_complete,
-            interior_complete,
-        })
+        let Progress { first_leaf, leaves_complete, interior_complete } = progress;
+        Ok(Outcome::Settled { seq, first_leaf, leaves_complete, interior_complete })
     }
 
     fn settle_leaves(
@@ -101,11 +89,7 @@ impl Batch<'_> {
             row.state = TreeState::Assembling;
         }
         self.tree_changed(tree);
-        self.head.totals.pending = self
-            .head
-            .totals
-            .pending
-            .saturating_sub(range.end() - range.start());
+        self.head.totals.pending = self.head.totals.pending.saturating_sub(range.end() - range.start());
         if leaves_complete {
             self.chores.insert((CHORE_ASSEMBLE, tree), ())?;
             self.ready.remove((PRIORITY_FRESH, order))?;
@@ -114,11 +98,7 @@ impl Batch<'_> {
             self.ready.remove((PRIORITY_FRESH, order))?;
             self.ready.insert((PRIORITY_PARTIAL, order), tree)?;
         }
-        Ok(Ok(Progress {
-            first_leaf: was_fresh,
-            leaves_complete,
-            interior_complete: false,
-        }))
+        Ok(Ok(Progress { first_leaf: was_fresh, leaves_complete, interior_complete: false }))
     }
 
     fn settle_interior(
@@ -154,10 +134,7 @@ impl Batch<'_> {
             self.chores.remove((CHORE_FOLD, tree))?;
             self.chores.insert((CHORE_ASSEMBLE, tree), ())?;
         }
-        Ok(Ok(Progress {
-            interior_complete,
-            ..Progress::default()
-        }))
+        Ok(Ok(Progress { interior_complete, ..Progress::default() }))
     }
 
     fn credit(&mut self, settle: &Settle) -> Result<u64, StoreError> {
@@ -168,17 +145,9 @@ impl Batch<'_> {
                 totals.units += 1;
                 totals.leaves += leaves;
                 totals.nodes += u64::from(settle.nodes);
-                (
-                    EntryKind::Leaves,
-                    tree,
-                    range.start(),
-                    range.order(),
-                    leaves as u32,
-                )
+                (EntryKind::Leaves, tree, range.start(), range.order(), leaves as u32)
             }
-            SettleKind::Interior {
-                tree, level, index, ..
-            } => {
+            SettleKind::Interior { tree, level, index, .. } => {
                 totals.interior += 1;
                 totals.nodes += u64::from(settle.nodes);
                 (EntryKind::Interior, tree, index, level, 0)
@@ -217,38 +186,22 @@ impl Batch<'_> {
         if self.consumed.get((refuse.expires_ms, refuse.id))?.is_some() {
             return Ok(Outcome::Refused(Refused::Consumed));
         }
-        self.consumed
-            .insert((refuse.expires_ms, refuse.id), NO_ENTRY)?;
+        self.consumed.insert((refuse.expires_ms, refuse.id), NO_ENTRY)?;
         self.head.totals.refused += 1;
         let mut client = self.client(refuse.client)?;
         client.strikes += 1;
         client.updated_ms = refuse.at_ms;
         self.overlay.insert(refuse.client, client);
-        Ok(Outcome::Done {
-            rows: 1,
-            more: false,
-        })
+        Ok(Outcome::Done { rows: 1, more: false })
     }
 
-    pub(super) fn prune_consumed(
-        &mut self,
-        before_ms: u64,
-        limit: usize,
-    ) -> Result<Outcome, StoreError> {
+    pub(super) fn prune_consumed(&mut self, before_ms: u64, limit: usize) -> Result<Outcome, StoreError> {
         let mut rows = 0;
-        for row in self
-            .consumed
-            .extract_from_if(..(before_ms, [0; 16]), |_, _| true)?
-            .take(limit)
-        {
+        for row in self.consumed.extract_from_if(..(before_ms, [0; 16]), |_, _| true)?.take(limit) {
             row?;
             rows += 1;
         }
-        let more = self
-            .consumed
-            .range(..(before_ms, [0; 16]))?
-            .next()
-            .is_some();
+        let more = self.consumed.range(..(before_ms, [0; 16]))?.next().is_some();
         Ok(Outcome::Done { rows, more })
     }
 }

@@ -35,12 +35,10 @@ pub(super) const HANDLES: TableDefinition<[u8; 16], u64> = TableDefinition::new(
 pub(super) const HASHES: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("hashes-0");
 pub(super) const LENGTHS: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("lengths-0");
 pub(super) const TILES: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("tiles-0");
-pub(super) const INTERIOR: TableDefinition<(u64, u8, u64), Bytes> =
-    TableDefinition::new("interior-0");
+pub(super) const INTERIOR: TableDefinition<(u64, u8, u64), Bytes> = TableDefinition::new("interior-0");
 pub(super) const READY: TableDefinition<(u8, u64), u64> = TableDefinition::new("ready-0");
 pub(super) const CHORES: TableDefinition<(u8, u64), ()> = TableDefinition::new("chores-0");
-pub(super) const CONSUMED: TableDefinition<(u64, [u8; 16]), u64> =
-    TableDefinition::new("consumed-0");
+pub(super) const CONSUMED: TableDefinition<(u64, [u8; 16]), u64> = TableDefinition::new("consumed-0");
 pub(super) const CLIENTS: TableDefinition<[u8; 16], Bytes> = TableDefinition::new("clients-0");
 pub(super) const LEDGER: TableDefinition<u64, Bytes> = TableDefinition::new("ledger-0");
 pub(super) const RECEIPTS: TableDefinition<[u8; 16], u64> = TableDefinition::new("receipts-0");

@@ -8,14 +8,9 @@ use super::apply::Batch;
 use super::commands::{AddGroups, BeginTree, FinishTree, Outcome, Refused};
 use super::error::StoreError;
 use super::records::{DataPlace, GroupRow, LeafState, TileRow, TreeRow, TreeState};
-use super::tables::{
-    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, PRIORITY_FRESH, PRIORITY_PARTIAL,
-};
+use super::tables::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, PRIORITY_FRESH, PRIORITY_PARTIAL};
 
-const DONE: Outcome = Outcome::Done {
-    rows: 1,
-    more: false,
-};
+const DONE: Outcome = Outcome::Done { rows: 1, more: false };
 
 impl Batch<'_> {
     pub(super) fn begin_tree(&mut self, begin: &BeginTree) -> Result<Outcome, StoreError> {
@@ -23,9 +18,7 @@ impl Batch<'_> {
             return Ok(Outcome::Refused(Refused::NameTaken(begin.name.clone())));
         }
         if self.handles.get(begin.handle)?.is_some() || self.tree(begin.tree)?.is_some() {
-            return Err(StoreError::Contradiction {
-                what: format!("tree {} is in use", begin.tree),
-            });
+            return Err(StoreError::Contradiction { what: format!("tree {} is in use", begin.tree) });
         }
         let order = self.head.next_order;
         self.head.next_order += 1;
@@ -61,10 +54,7 @@ impl Batch<'_> {
             Err(refused) => return Ok(Outcome::Refused(refused)),
         };
         if add.first_group != next {
-            return Ok(Outcome::Refused(Refused::GroupOrder {
-                expected: next,
-                found: add.first_group,
-            }));
+            return Ok(Outcome::Refused(Refused::GroupOrder { expected: next, found: add.first_group }));
         }
         let mut leaves = 0;
         for (group, row) in (add.first_group..).zip(&add.groups) {
@@ -73,13 +63,11 @@ impl Batch<'_> {
                     return Ok(Outcome::Refused(Refused::HashConflict(group)));
                 }
             }
-            self.hashes
-                .insert((add.tree, group), row.encode().as_slice())?;
+            self.hashes.insert((add.tree, group), row.encode().as_slice())?;
             leaves += row.leaves.len() as u64;
         }
         for (group, row) in (add.first_group..).zip(&add.lengths) {
-            self.lengths
-                .insert((add.tree, group), row.encode().as_slice())?;
+            self.lengths.insert((add.tree, group), row.encode().as_slice())?;
         }
         for leaf in &add.oversized {
             let key = (add.tree, leaf / TILE_LEAVES);
@@ -106,32 +94,20 @@ impl Batch<'_> {
             Err(refused) => return Ok(Outcome::Refused(refused)),
         };
         let groups = finish.leaves.div_ceil(GROUP_LEAVES);
-        if row.groups != groups || row.leaves != finish.leaves || Shape::new(finish.leaves).is_err()
-        {
-            return Ok(Outcome::Refused(Refused::GroupOrder {
-                expected: groups,
-                found: row.groups,
-            }));
+        if row.groups != groups || row.leaves != finish.leaves || Shape::new(finish.leaves).is_err() {
+            return Ok(Outcome::Refused(Refused::GroupOrder { expected: groups, found: row.groups }));
         }
         row.block_len = finish.block_len;
         row.total_bytes = finish.total_bytes;
         row.root = finish.root;
         let (order, done) = (row.order, row.done);
-        row.state = if done >= finish.leaves {
-            TreeState::Assembling
-        } else {
-            TreeState::Active
-        };
+        row.state = if done >= finish.leaves { TreeState::Assembling } else { TreeState::Active };
         self.head.totals.trees += 1;
         self.head.totals.pending += finish.leaves.saturating_sub(done);
         if done >= finish.leaves {
             self.chores.insert((CHORE_ASSEMBLE, finish.tree), ())?;
         } else {
-            let priority = if done > 0 {
-                PRIORITY_PARTIAL
-            } else {
-                PRIORITY_FRESH
-            };
+            let priority = if done > 0 { PRIORITY_PARTIAL } else { PRIORITY_FRESH };
             self.ready.insert((priority, order), finish.tree)?;
         }
         self.tree_changed(finish.tree);
@@ -146,12 +122,7 @@ impl Batch<'_> {
         })
     }
 
-    pub(super) fn set_tree_state(
-        &mut self,
-        tree: u64,
-        from: TreeState,
-        to: TreeState,
-    ) -> Result<Outcome, StoreError> {
+    pub(super) fn set_tree_state(&mut self, tree: u64, from: TreeState, to: TreeState) -> Result<Outcome, StoreError> {
         let Some(row) = self.tree(tree)? else {
             return Ok(Outcome::Refused(Refused::TreeGone));
         };
@@ -189,19 +160,12 @@ impl Batch<'_> {
         if !more {
             self.chores.remove((CHORE_DROP, tree))?;
         }
-        Ok(Outcome::Done {
-            rows: rows as u64,
-            more,
-        })
+        Ok(Outcome::Done { rows: rows as u64, more })
     }
 
     fn remove_interior(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
         let mut rows = 0;
-        for row in self
-            .interior
-            .extract_from_if((tree, 0, 0)..(tree + 1, 0, 0), |_, _| true)?
-            .take(limit)
-        {
+        for row in self.interior.extract_from_if((tree, 0, 0)..(tree + 1, 0, 0), |_, _| true)?.take(limit) {
             row?;
             rows += 1;
         }
@@ -245,18 +209,12 @@ impl Batch<'_> {
     /// Removes rows of a forgotten tree; its chore goes with the last of them.
     pub(super) fn purge_rows(&mut self, tree: u64, limit: usize) -> Result<Outcome, StoreError> {
         if self.chores.get((CHORE_PURGE, tree))?.is_none() {
-            return Ok(Outcome::Done {
-                rows: 0,
-                more: false,
-            });
+            return Ok(Outcome::Done { rows: 0, more: false });
         }
         let mut rows = 0;
         for table in [&mut self.tiles, &mut self.hashes, &mut self.lengths] {
             let left = limit.saturating_sub(rows);
-            for row in table
-                .extract_from_if((tree, 0)..(tree + 1, 0), |_, _| true)?
-                .take(left)
-            {
+            for row in table.extract_from_if((tree, 0)..(tree + 1, 0), |_, _| true)?.take(left) {
                 row?;
                 rows += 1;
             }
@@ -267,9 +225,6 @@ impl Batch<'_> {
         if !more {
             self.chores.remove((CHORE_PURGE, tree))?;
         }
-        Ok(Outcome::Done {
-            rows: rows as u64,
-            more,
-        })
+        Ok(Outcome::Done { rows: rows as u64, more })
     }
 }

@@ -84,11 +84,7 @@ impl TreeBuilder {
             total: 0,
             stored: 0,
             groups: 0,
-            uniform: Uniform {
-                len: cut,
-                holds: true,
-                short_seen: false,
-            },
+            uniform: Uniform { len: cut, holds: true, short_seen: false },
             ambiguous: None,
             chunk: Vec::new(),
             chunk_number: 0,
@@ -111,22 +107,11 @@ impl TreeBuilder {
     }
 
     /// Reads one leaf; `None` at the end of the source, unless an empty source is to be an empty leaf.
-    pub(super) fn read_leaf(
-        &mut self,
-        source: &mut impl Read,
-        first: bool,
-    ) -> std::io::Result<Option<u64>> {
-        let limit = if self.cut == 0 {
-            LEAF_MAX + 1
-        } else {
-            self.cut
-        };
+    pub(super) fn read_leaf(&mut self, source: &mut impl Read, first: bool) -> std::io::Result<Option<u64>> {
+        let limit = if self.cut == 0 { LEAF_MAX + 1 } else { self.cut };
         let cap = self.begin.send_cap;
         let mut bytes = Vec::new();
-        source
-            .by_ref()
-            .take(limit.min(cap + 1))
-            .read_to_end(&mut bytes)?;
+        source.by_ref().take(limit.min(cap + 1)).read_to_end(&mut bytes)?;
         let mut len = bytes.len() as u64;
         if len == 0 && !first {
             return Ok(None);
@@ -151,9 +136,7 @@ impl TreeBuilder {
             len += got as u64;
         }
         if len > LEAF_MAX {
-            return Err(std::io::Error::other(
-                "a leaf has more than 268435456 bytes; cut it into blocks",
-            ));
+            return Err(std::io::Error::other("a leaf has more than 268435456 bytes; cut it into blocks"));
         }
         self.items.push(Item::Hashed(hash.finish(), len));
         Ok(Some(len))
@@ -180,10 +163,7 @@ impl TreeBuilder {
     }
 
     /// Hashes a full group and passes its bytes on.
-    pub(super) fn close_full_group(
-        &mut self,
-        store: &Store,
-    ) -> Result<Result<(), Differs>, IngestError> {
+    pub(super) fn close_full_group(&mut self, store: &Store) -> Result<Result<(), Differs>, IngestError> {
         let group = self.hash_group(GROUP_ORDER);
         // A full group is an aligned subtree behind full groups.
         let pushed = self.root.push_subtree(GROUP_ORDER, group.top);
@@ -213,11 +193,7 @@ impl TreeBuilder {
         GroupRow { leaves, top }
     }
 
-    fn pass_on(
-        &mut self,
-        store: &Store,
-        group: GroupRow,
-    ) -> Result<Result<(), Differs>, IngestError> {
+    fn pass_on(&mut self, store: &Store, group: GroupRow) -> Result<Result<(), Differs>, IngestError> {
         let first_leaf = self.groups * GROUP_LEAVES;
         let offset = self.stored;
         let mut lengths = Vec::with_capacity(self.items.len());
@@ -264,8 +240,7 @@ impl TreeBuilder {
             self.chunk.extend_from_slice(now);
             bytes = later;
             if self.chunk.len() as u64 == CHUNK_BYTES {
-                self.chunks
-                    .push((self.chunk_number, std::mem::take(&mut self.chunk)));
+                self.chunks.push((self.chunk_number, std::mem::take(&mut self.chunk)));
                 self.chunk_number += 1;
             }
         }
@@ -302,10 +277,7 @@ impl TreeBuilder {
                 lengths: Vec::new(),
                 oversized: Vec::new(),
             };
-            commands.push(Command::AddGroups(std::mem::replace(
-                &mut self.pending,
-                next,
-            )));
+            commands.push(Command::AddGroups(std::mem::replace(&mut self.pending, next)));
         }
     }
 
@@ -314,18 +286,9 @@ impl TreeBuilder {
         let name = self.begin.name.clone();
         let empty = || IngestError::Empty { name: name.clone() };
         let shape = Shape::new(self.leaves).map_err(|_| empty())?;
-        let block_len = if self.single || self.uniform.holds {
-            self.uniform.len
-        } else {
-            0
-        };
+        let block_len = if self.single || self.uniform.holds { self.uniform.len } else { 0 };
         if let (0, Some((leaf, len, from))) = (block_len, &self.ambiguous) {
-            return Err(IngestError::AmbiguousLeaf {
-                name,
-                leaf: *leaf,
-                len: *len,
-                from: from.clone(),
-            });
+            return Err(IngestError::AmbiguousLeaf { name, leaf: *leaf, len: *len, from: from.clone() });
         }
         let mut root = self.root.finish();
         if !self.items.is_empty() {
@@ -337,12 +300,7 @@ impl TreeBuilder {
             }
         }
         let root = root.ok_or_else(empty)?;
-        Ok(Ok(Content {
-            leaves: self.leaves,
-            block_len,
-            total_bytes: self.total,
-            root,
-        }))
+        Ok(Ok(Content { leaves: self.leaves, block_len, total_bytes: self.total, root }))
     }
 
     /// Everything left, for the last commit of the tree.

@@ -22,8 +22,8 @@ use crate::store::records::{DataPlace, SourceRow, Strategy, TreeRow, TreeState};
 use crate::store::{BeginTree, BlocksWriter, Command, Outcome, Refused, StoreError, TreeId};
 
 pub use options::{
-    BLOCK_MAX, BLOCK_MIN, IngestError, IngestOptions, IngestProgress, IngestReport, Ingested,
-    Layout, PROBLEMS_SHOWN, Problem,
+    BLOCK_MAX, BLOCK_MIN, IngestError, IngestOptions, IngestProgress, IngestReport, Ingested, Layout, PROBLEMS_SHOWN,
+    Problem,
 };
 
 use super::PouwEngine;
@@ -56,9 +56,7 @@ impl PouwEngine {
         match &options.tree {
             Some(name) => {
                 let walk = || Walk::new(paths, options.prefix.as_deref());
-                let ingested = intake.one_tree(name, &mut |intake, builder| {
-                    intake.feed_walk(builder, walk()?)
-                })?;
+                let ingested = intake.one_tree(name, &mut |intake, builder| intake.feed_walk(builder, walk()?))?;
                 intake.report.count(ingested);
             }
             None => intake.tree_for_each(Walk::new(paths, options.prefix.as_deref())?)?,
@@ -68,27 +66,13 @@ impl PouwEngine {
     }
 
     /// Ingests bytes from memory as one tree: cut into blocks, as a file would be.
-    pub fn ingest_bytes(
-        &self,
-        options: &IngestOptions,
-        name: &str,
-        bytes: &[u8],
-    ) -> Result<Ingested, IngestError> {
-        IngestOptions {
-            layout: Layout::Files,
-            ..options.clone()
-        }
-        .check()?;
+    pub fn ingest_bytes(&self, options: &IngestOptions, name: &str, bytes: &[u8]) -> Result<Ingested, IngestError> {
+        IngestOptions { layout: Layout::Files, ..options.clone() }.check()?;
         check_name(name)?;
         let mut quiet = |_: &IngestProgress| ControlFlow::Continue(());
-        let copied = IngestOptions {
-            by_reference: false,
-            ..options.clone()
-        };
+        let copied = IngestOptions { by_reference: false, ..options.clone() };
         let mut intake = Intake::new(self.core(), &copied, &mut quiet);
-        let ingested = intake.single_file(name, &mut |intake, builder| {
-            intake.feed(builder, &mut &bytes[..], name)
-        })?;
+        let ingested = intake.single_file(name, &mut |intake, builder| intake.feed(builder, &mut &bytes[..], name))?;
         intake.commit()?;
         Ok(ingested)
     }
@@ -102,16 +86,13 @@ impl PouwEngine {
     ) -> Result<Ingested, IngestError> {
         check_name(name)?;
         let mut quiet = |_: &IngestProgress| ControlFlow::Continue(());
-        let copied = IngestOptions {
-            by_reference: false,
-            layout: Layout::Blocks,
-            ..options.clone()
-        };
+        let copied = IngestOptions { by_reference: false, layout: Layout::Blocks, ..options.clone() };
         let mut intake = Intake::new(self.core(), &copied, &mut quiet);
         let ingested = intake.one_tree(name, &mut |intake, builder| {
-            blocks.iter().enumerate().try_for_each(|(index, block)| {
-                intake.feed(builder, &mut &block[..], &format!("block {index}"))
-            })
+            blocks
+                .iter()
+                .enumerate()
+                .try_for_each(|(index, block)| intake.feed(builder, &mut &block[..], &format!("block {index}")))
         })?;
         intake.commit()?;
         Ok(ingested)
@@ -174,18 +155,14 @@ impl<'i> Intake<'i> {
             match event? {
                 WalkEvent::Skipped(skipped) => self.skipped(&skipped),
                 WalkEvent::File(file) => {
-                    let fed = self.single_file(&file.name, &mut |intake, builder| {
-                        intake.feed_file(builder, &file)
-                    });
+                    let fed = self.single_file(&file.name, &mut |intake, builder| intake.feed_file(builder, &file));
                     match fed {
                         Ok(ingested) => self.report.count(ingested),
                         Err(IngestError::Read { path, what }) => {
                             self.report.unreadable += 1;
                             self.report.problem(path.display(), what);
                         }
-                        Err(
-                            error @ (IngestError::Conflict { .. } | IngestError::Option { .. }),
-                        ) => {
+                        Err(error @ (IngestError::Conflict { .. } | IngestError::Option { .. })) => {
                             self.report.conflicts += 1;
                             self.report.problem(file.path.display(), error);
                         }
@@ -211,22 +188,12 @@ impl<'i> Intake<'i> {
     }
 
     fn one_tree(&mut self, name: &str, feed: Feed<'_, 'i>) -> Result<Ingested, IngestError> {
-        let cut = if self.options.layout == Layout::Blocks {
-            0
-        } else {
-            self.options.block_size
-        };
+        let cut = if self.options.layout == Layout::Blocks { 0 } else { self.options.block_size };
         self.tree_of(name, cut, false, feed)
     }
 
     /// A name that is new, in use, or was cut short.
-    fn tree_of(
-        &mut self,
-        name: &str,
-        cut: u64,
-        single: bool,
-        feed: Feed<'_, 'i>,
-    ) -> Result<Ingested, IngestError> {
+    fn tree_of(&mut self, name: &str, cut: u64, single: bool, feed: Feed<'_, 'i>) -> Result<Ingested, IngestError> {
         check_name(name)?;
         match self.core.store.read()?.tree_named(name)? {
             Some((tree, row)) if row.state == TreeState::Ingesting => {
@@ -250,14 +217,8 @@ impl<'i> Intake<'i> {
     }
 
     fn can_resume(&self, row: &TreeRow) -> bool {
-        let place = if self.options.by_reference {
-            DataPlace::Referenced
-        } else {
-            DataPlace::Copied
-        };
-        row.data == place
-            && row.exposure == self.options.exposure
-            && row.strategy == Strategy::Precomputed
+        let place = if self.options.by_reference { DataPlace::Referenced } else { DataPlace::Copied };
+        row.data == place && row.exposure == self.options.exposure && row.strategy == Strategy::Precomputed
     }
 
     fn begin(&self, tree: TreeId, name: &str, handle: [u8; 16]) -> BeginTree {
@@ -267,44 +228,29 @@ impl<'i> Intake<'i> {
             handle,
             block_len: 0,
             send_cap: self.core.config.send_cap() as u64,
-            data: if self.options.by_reference {
-                DataPlace::Referenced
-            } else {
-                DataPlace::Copied
-            },
+            data: if self.options.by_reference { DataPlace::Referenced } else { DataPlace::Copied },
             strategy: Strategy::Precomputed,
             exposure: self.options.exposure,
         }
     }
 
-    fn add(
-        &mut self,
-        name: &str,
-        cut: u64,
-        single: bool,
-        feed: Feed<'_, 'i>,
-    ) -> Result<Ingested, IngestError> {
-        let handle = super::issue::random().map_err(|e| StoreError::Io {
-            what: e.to_string(),
-        })?;
+    fn add(&mut self, name: &str, cut: u64, single: bool, feed: Feed<'_, 'i>) -> Result<Ingested, IngestError> {
+        let handle = super::issue::random().map_err(|e| StoreError::Io { what: e.to_string() })?;
         let begin = self.begin(self.core.store.reserve_tree(), name, handle);
         match self.build(TreeBuilder::new(begin, cut, single), feed) {
             Ok(()) => Ok(Ingested::Added),
             Err(Stop::Error(error)) => Err(error),
-            Err(Stop::Differs) => Err(IngestError::Conflict {
-                name: name.to_owned(),
-            }),
+            Err(Stop::Differs) => Err(IngestError::Conflict { name: name.to_owned() }),
         }
     }
 
     /// Feeds a builder to its end and queues what it has to say; cleans up if that fails.
     fn build(&mut self, mut builder: TreeBuilder, feed: Feed<'_, 'i>) -> Result<(), Stop> {
         let resumed = builder.begun;
-        let fed =
-            feed(self, &mut builder).and_then(|()| match builder.close(&self.core.store)? {
-                Ok(content) => Ok(content),
-                Err(builder::Differs) => Err(Stop::Differs),
-            });
+        let fed = feed(self, &mut builder).and_then(|()| match builder.close(&self.core.store)? {
+            Ok(content) => Ok(content),
+            Err(builder::Differs) => Err(Stop::Differs),
+        });
         match fed {
             Ok(content) => {
                 let (chunks, commands) = builder.take_rest(&content);
@@ -318,9 +264,7 @@ impl<'i> Intake<'i> {
                 let keep = resumed
                     || matches!(
                         stop,
-                        Stop::Error(
-                            IngestError::Cancelled | IngestError::Write(_) | IngestError::Store(_)
-                        )
+                        Stop::Error(IngestError::Cancelled | IngestError::Write(_) | IngestError::Store(_))
                     );
                 if builder.begun && !keep {
                     self.forget(builder.tree())?;
@@ -348,9 +292,7 @@ impl<'i> Intake<'i> {
         let content = match fed {
             Ok(Ok(content)) => content,
             Ok(Err(builder::Differs)) | Err(Stop::Differs) => {
-                return Err(IngestError::Conflict {
-                    name: name.to_owned(),
-                });
+                return Err(IngestError::Conflict { name: name.to_owned() });
             }
             Err(Stop::Error(error)) => return Err(error),
         };
@@ -360,13 +302,7 @@ impl<'i> Intake<'i> {
             total_bytes: row.total_bytes,
             root: Checksum::from_bytes(row.root),
         };
-        if content == stored {
-            Ok(Ingested::Unchanged)
-        } else {
-            Err(IngestError::Conflict {
-                name: name.to_owned(),
-            })
-        }
+        if content == stored { Ok(Ingested::Unchanged) } else { Err(IngestError::Conflict { name: name.to_owned() }) }
     }
 
     fn feed_walk(&mut self, builder: &mut TreeBuilder, walk: Walk) -> Result<(), Stop> {
@@ -376,11 +312,7 @@ impl<'i> Intake<'i> {
                     self.skipped(&skipped);
                     if !matches!(skipped.why, SkipReason::Symlink | SkipReason::NotAFile) {
                         let what = skipped.why.to_string();
-                        return Err(IngestError::Read {
-                            path: skipped.path,
-                            what,
-                        }
-                        .into());
+                        return Err(IngestError::Read { path: skipped.path, what }.into());
                     }
                 }
                 WalkEvent::File(file) => self.feed_file(builder, &file)?,
@@ -390,18 +322,14 @@ impl<'i> Intake<'i> {
     }
 
     fn feed_file(&mut self, builder: &mut TreeBuilder, file: &SourceFile) -> Result<(), Stop> {
-        let fail = |what: String| IngestError::Read {
-            path: file.path.clone(),
-            what,
-        };
+        let fail = |what: String| IngestError::Read { path: file.path.clone(), what };
         let mut opened = File::open(&file.path).map_err(|e| fail(e.to_string()))?;
         let before = fingerprint(&opened.metadata().map_err(|e| fail(e.to_string()))?);
         let first_leaf = builder.leaves;
-        self.feed(builder, &mut opened, &file.name)
-            .map_err(|stop| match stop {
-                Stop::Error(IngestError::Read { what, .. }) => Stop::Error(fail(what)),
-                other => other,
-            })?;
+        self.feed(builder, &mut opened, &file.name).map_err(|stop| match stop {
+            Stop::Error(IngestError::Read { what, .. }) => Stop::Error(fail(what)),
+            other => other,
+        })?;
         if builder.begin.data == DataPlace::Referenced {
             let read = opened.stream_position().map_err(|e| fail(e.to_string()))?;
             let after = fingerprint(&opened.metadata().map_err(|e| fail(e.to_string()))?);
@@ -410,42 +338,24 @@ impl<'i> Intake<'i> {
             }
             let (len, modified_ns, inode) = before;
             let leaves = builder.leaves - first_leaf;
-            let cut = if self.options.layout == Layout::Blocks {
-                len
-            } else {
-                self.options.block_size
-            };
+            let cut = if self.options.layout == Layout::Blocks { len } else { self.options.block_size };
             let path = absolute(&file.path).map_err(|e| fail(e.to_string()))?;
             self.blocks.put_source(
                 builder.tree(),
                 first_leaf,
-                SourceRow {
-                    path,
-                    leaves,
-                    cut,
-                    len,
-                    modified_ns,
-                    inode,
-                },
+                SourceRow { path, leaves, cut, len, modified_ns, inode },
             );
         }
         Ok(())
     }
 
     /// Reads one source to its end.
-    fn feed(
-        &mut self,
-        builder: &mut TreeBuilder,
-        source: &mut impl Read,
-        from: &str,
-    ) -> Result<(), Stop> {
+    fn feed(&mut self, builder: &mut TreeBuilder, source: &mut impl Read, from: &str) -> Result<(), Stop> {
         let one_leaf = self.options.layout == Layout::Blocks;
         let mut first = true;
         loop {
             if builder.group_is_full() {
-                builder
-                    .close_full_group(&self.core.store)?
-                    .map_err(|builder::Differs| Stop::Differs)?;
+                builder.close_full_group(&self.core.store)?.map_err(|builder::Differs| Stop::Differs)?;
                 if builder.bytes_waiting() >= BLOCK_BYTES_PER_COMMIT && !self.comparing {
                     let (chunks, commands) = builder.take_part();
                     self.queue(builder.tree(), chunks, commands)?;
@@ -454,10 +364,7 @@ impl<'i> Intake<'i> {
                 self.tick()?;
             }
             let read = builder.read_leaf(source, first);
-            let len = read.map_err(|e| IngestError::Read {
-                path: PathBuf::from(from),
-                what: e.to_string(),
-            })?;
+            let len = read.map_err(|e| IngestError::Read { path: PathBuf::from(from), what: e.to_string() })?;
             let Some(len) = len else { break };
             builder.count_leaf(len, from);
             self.report.read.leaves += 1;
@@ -478,22 +385,15 @@ impl<'i> Intake<'i> {
         }
     }
 
-    fn queue(
-        &mut self,
-        tree: TreeId,
-        chunks: Vec<(u32, Vec<u8>)>,
-        commands: Vec<Command>,
-    ) -> Result<(), IngestError> {
+    fn queue(&mut self, tree: TreeId, chunks: Vec<(u32, Vec<u8>)>, commands: Vec<Command>) -> Result<(), IngestError> {
         for (number, bytes) in chunks {
             self.blocks.put_chunk(tree, number, bytes);
         }
         for command in &commands {
             self.command_bytes += match command {
-                Command::AddGroups(add) => add
-                    .groups
-                    .iter()
-                    .map(|group| (group.leaves.len() + 1) * Checksum::LEN)
-                    .sum(),
+                Command::AddGroups(add) => {
+                    add.groups.iter().map(|group| (group.leaves.len() + 1) * Checksum::LEN).sum()
+                }
                 _ => 256,
             };
         }
@@ -523,9 +423,7 @@ impl<'i> Intake<'i> {
                     return Err(IngestError::Conflict { name });
                 }
                 other => {
-                    return Err(
-                        WriteError::RolledBack(format!("unexpected outcome {other:?}")).into(),
-                    );
+                    return Err(WriteError::RolledBack(format!("unexpected outcome {other:?}")).into());
                 }
             }
         }
@@ -552,8 +450,5 @@ fn absolute(path: &Path) -> std::io::Result<Vec<u8>> {
 
 #[cfg(not(unix))]
 fn absolute(path: &Path) -> std::io::Result<Vec<u8>> {
-    Ok(std::path::absolute(path)?
-        .to_string_lossy()
-        .into_owned()
-        .into_bytes())
+    Ok(std::path::absolute(path)?.to_string_lossy().into_owned().into_bytes())
 }

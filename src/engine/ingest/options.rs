@@ -38,14 +38,7 @@ pub struct IngestOptions {
 impl IngestOptions {
     /// Defaults for data that may be seen because of `exposure`.
     pub fn new(exposure: Exposure) -> Self {
-        Self {
-            exposure,
-            layout: Layout::Files,
-            block_size: 4_096,
-            tree: None,
-            prefix: None,
-            by_reference: false,
-        }
+        Self { exposure, layout: Layout::Files, block_size: 4_096, tree: None, prefix: None, by_reference: false }
     }
 
     pub(super) fn check(&self) -> Result<(), IngestError> {
@@ -77,11 +70,7 @@ pub(super) fn check_name(name: &str) -> Result<(), IngestError> {
     let rule = "a tree's name has 1 to 4096 bytes and no NUL";
     if name.is_empty() || name.len() > super::walk::NAME_LEN_MAX || name.contains('\0') {
         let value = name.chars().take(64).collect();
-        return Err(IngestError::Option {
-            field: "name",
-            value,
-            rule,
-        });
+        return Err(IngestError::Option { field: "name", value, rule });
     }
     Ok(())
 }
@@ -147,10 +136,7 @@ pub const PROBLEMS_SHOWN: usize = 100;
 impl IngestReport {
     pub(super) fn problem(&mut self, what: impl ToString, why: impl ToString) {
         if self.problems.len() < PROBLEMS_SHOWN {
-            self.problems.push(Problem {
-                what: what.to_string(),
-                why: why.to_string(),
-            });
+            self.problems.push(Problem { what: what.to_string(), why: why.to_string() });
         }
     }
 

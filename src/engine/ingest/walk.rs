@@ -70,10 +70,7 @@ impl Walk {
     /// [`NAME_LEN_MAX`] bytes.
     pub fn new(sources: &[PathBuf], prefix: Option<&str>) -> Result<Self, WalkError> {
         let prefix = checked_prefix(prefix.unwrap_or_default())?;
-        let sources = sources
-            .iter()
-            .map(|path| Source::new(path))
-            .collect::<Result<Vec<_>, _>>()?;
+        let sources = sources.iter().map(|path| Source::new(path)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             prefix,
             due: (0..sources.len()).rev().collect(),
@@ -94,11 +91,7 @@ impl Walk {
                 (None, next) => self.held = next,
                 (Some(held), None) => return Ok(Some(WalkEvent::File(held))),
                 (Some(held), Some(next)) if held.name == next.name => {
-                    return Err(WalkError::Conflict {
-                        name: held.name,
-                        first: held.path,
-                        second: next.path,
-                    });
+                    return Err(WalkError::Conflict { name: held.name, first: held.path, second: next.path });
                 }
                 (Some(held), next) => {
                     self.held = next;
@@ -114,12 +107,7 @@ impl Walk {
             match self.sources[index].advance(&self.prefix)? {
                 Some(WalkEvent::Skipped(skipped)) => return Ok(Some(skipped)),
                 Some(WalkEvent::File(SourceFile { name, path, len })) => {
-                    self.heads.push(Reverse(Head {
-                        name,
-                        source: index,
-                        path,
-                        len,
-                    }));
+                    self.heads.push(Reverse(Head { name, source: index, path, len }));
                 }
                 None => {}
             }
@@ -129,12 +117,7 @@ impl Walk {
     }
 
     fn take_least(&mut self) -> Option<SourceFile> {
-        let Reverse(Head {
-            name,
-            source,
-            path,
-            len,
-        }) = self.heads.pop()?;
+        let Reverse(Head { name, source, path, len }) = self.heads.pop()?;
         self.due.push(source);
         Some(SourceFile { name, path, len })
     }
@@ -322,26 +305,15 @@ mod tests {
 
     fn conflict(walk: Walk) -> (String, PathBuf, PathBuf) {
         match walk.last() {
-            Some(Err(WalkError::Conflict {
-                name,
-                first,
-                second,
-            })) => (name, first, second),
+            Some(Err(WalkError::Conflict { name, first, second })) => (name, first, second),
             other => panic!("expected a conflict, the walk ended with {other:?}"),
         }
     }
 
     #[test]
     fn files_come_in_bytewise_order_of_their_whole_names() {
-        let root = tree(&[
-            "a/b", "a.txt", "a-b", "a/b.c/d", "a/b-c", "a0", "A", "z/y/x",
-        ]);
-        assert_eq!(
-            names(&[root.path()], None),
-            [
-                "A", "a-b", "a.txt", "a/b", "a/b-c", "a/b.c/d", "a0", "z/y/x"
-            ]
-        );
+        let root = tree(&["a/b", "a.txt", "a-b", "a/b.c/d", "a/b-c", "a0", "A", "z/y/x"]);
+        assert_eq!(names(&[root.path()], None), ["A", "a-b", "a.txt", "a/b", "a/b-c", "a/b.c/d", "a0", "z/y/x"]);
     }
 
     #[test]
@@ -357,14 +329,8 @@ mod tests {
     #[test]
     fn a_file_event_carries_where_the_file_is_and_how_long() {
         let root = tree(&["sub/file"]);
-        let events: Vec<_> = walk(&[root.path()], Some("p:"))
-            .map(Result::unwrap)
-            .collect();
-        let file = SourceFile {
-            name: "p:sub/file".into(),
-            path: root.path().join("sub/file"),
-            len: 8,
-        };
+        let events: Vec<_> = walk(&[root.path()], Some("p:")).map(Result::unwrap).collect();
+        let file = SourceFile { name: "p:sub/file".into(), path: root.path().join("sub/file"), len: 8 };
         assert_eq!(events, [WalkEvent::File(file)]);
     }
 
@@ -390,9 +356,7 @@ mod tests {
         let prefix = "x".repeat(NAME_LEN_MAX - 1);
         let (names, skipped) = outcome(walk(&[root.path()], Some(&prefix)));
         assert_eq!(names, [format!("{prefix}a")]);
-        let why = SkipReason::NameTooLong {
-            len: NAME_LEN_MAX + 1,
-        };
+        let why = SkipReason::NameTooLong { len: NAME_LEN_MAX + 1 };
         let path = root.path().join("bb");
         assert_eq!(skipped, [Skipped { path, why }]);
     }
@@ -409,11 +373,7 @@ mod tests {
     fn a_source_that_does_not_exist_is_refused_before_the_walk() {
         let root = tree(&["file"]);
         for missing in ["none", "file/below-a-file", ""] {
-            let path = if missing.is_empty() {
-                PathBuf::new()
-            } else {
-                root.path().join(missing)
-            };
+            let path = if missing.is_empty() { PathBuf::new() } else { root.path().join(missing) };
             let refused = Walk::new(&[root.path().to_owned(), path.clone()], None).unwrap_err();
             assert!(matches!(refused, WalkError::NoSuchSource { path: named } if named == path));
         }
@@ -431,15 +391,10 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
-        let Some(Err(error)) = events.next() else {
-            panic!("the conflict was passed over")
-        };
+        let Some(Err(error)) = events.next() else { panic!("the conflict was passed over") };
         for side in [&one, &two] {
             let path = side.path().join("dir/f");
-            assert!(
-                error.to_string().contains(path.to_str().unwrap()),
-                "{error}"
-            );
+            assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
         }
         assert!(events.next().is_none(), "a failed walk is over");
     }
@@ -511,10 +466,8 @@ mod tests {
         symlink("nowhere", at("broken")).unwrap();
         let (names, skipped) = outcome(walk(&[root.path()], None));
         assert_eq!(names, ["dir/f"]);
-        let expected = ["broken", "dir/loop", "far", "file"].map(|name| Skipped {
-            path: at(name),
-            why: SkipReason::Symlink,
-        });
+        let expected =
+            ["broken", "dir/loop", "far", "file"].map(|name| Skipped { path: at(name), why: SkipReason::Symlink });
         assert_eq!(skipped, expected);
     }
 
@@ -571,17 +524,7 @@ mod tests {
             write(&root, b"\xed\xa0\x80");
             assert_eq!(
                 names(&[root.path()], None),
-                [
-                    "%C3(",
-                    "%ED%A0%80",
-                    "%FF%FE",
-                    "%z",
-                    "0",
-                    "100%",
-                    "caf\u{e9}",
-                    "d%C3/e%E9f",
-                    "tab\t",
-                ]
+                ["%C3(", "%ED%A0%80", "%FF%FE", "%z", "0", "100%", "caf\u{e9}", "d%C3/e%E9f", "tab\t",]
             );
         }
 
@@ -609,22 +552,13 @@ mod tests {
         fn plant(roots: &[TempDir], plans: &[(u8, Vec<u8>)]) {
             for (source, letters) in plans.iter().take(24) {
                 let letters = letters.iter().take(9);
-                let bytes: Vec<u8> = letters
-                    .flat_map(|&letter| ALPHABET[usize::from(letter) % ALPHABET.len()])
-                    .copied()
-                    .collect();
-                let relative: PathBuf = path(&bytes)
-                    .components()
-                    .filter(|part| matches!(part, std::path::Component::Normal(_)))
-                    .collect();
-                let file = roots[usize::from(*source) % roots.len()]
-                    .path()
-                    .join(relative);
+                let bytes: Vec<u8> =
+                    letters.flat_map(|&letter| ALPHABET[usize::from(letter) % ALPHABET.len()]).copied().collect();
+                let relative: PathBuf =
+                    path(&bytes).components().filter(|part| matches!(part, std::path::Component::Normal(_))).collect();
+                let file = roots[usize::from(*source) % roots.len()].path().join(relative);
                 // A plan that collides with an earlier one is dropped.
-                if file
-                    .parent()
-                    .is_some_and(|dir| fs::create_dir_all(dir).is_ok())
-                {
+                if file.parent().is_some_and(|dir| fs::create_dir_all(dir).is_ok()) {
                     let _ = fs::write(&file, b"");
                 }
             }
@@ -661,10 +595,7 @@ mod tests {
                 }
                 let twice = found.iter().find(|(_, count)| **count > 1);
                 let twice = twice.map(|(name, _)| name.clone());
-                let expected: BTreeSet<_> = found
-                    .into_keys()
-                    .take_while(|name| Some(name) != twice.as_ref())
-                    .collect();
+                let expected: BTreeSet<_> = found.into_keys().take_while(|name| Some(name) != twice.as_ref()).collect();
 
                 let paths: Vec<_> = roots.iter().map(|root| root.path()).collect();
                 let (mut given, mut refused) = (Vec::new(), None);
@@ -677,9 +608,7 @@ mod tests {
                 }
                 given.iter().eq(expected.iter()) && refused == twice
             }
-            quickcheck::QuickCheck::new()
-                .tests(100)
-                .quickcheck(property as fn(Vec<(u8, Vec<u8>)>) -> bool);
+            quickcheck::QuickCheck::new().tests(100).quickcheck(property as fn(Vec<(u8, Vec<u8>)>) -> bool);
         }
     }
 }

@@ -25,23 +25,14 @@ impl Source {
         // Without this, `link/` would be resolved by the operating system, and followed.
         let path: PathBuf = given.components().collect();
         fs::symlink_metadata(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => WalkError::NoSuchSource {
-                path: given.to_owned(),
-            },
-            _ => WalkError::Source {
-                path: given.to_owned(),
-                source,
-            },
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                WalkError::NoSuchSource { path: given.to_owned() }
+            }
+            _ => WalkError::Source { path: given.to_owned(), source },
         })?;
-        let entries = WalkDir::new(path)
-            .follow_links(false)
-            .follow_root_links(false)
-            .sort_by(compare_entries)
-            .into_iter();
-        Ok(Self {
-            entries,
-            dirs: Vec::new(),
-        })
+        let entries =
+            WalkDir::new(path).follow_links(false).follow_root_links(false).sort_by(compare_entries).into_iter();
+        Ok(Self { entries, dirs: Vec::new() })
     }
 
     /// The next file or skipped entry; descends into directories on the way.
@@ -72,11 +63,7 @@ impl Source {
         // Only an encoded and a literal `%XX` can get here. Two such directories would have to be
         // merged to keep the order, so they are refused as a whole.
         if let Some(twin) = self.dirs.get(depth).filter(|dir| dir.name == name) {
-            return Err(WalkError::Conflict {
-                name,
-                first: twin.path.clone(),
-                second: path,
-            });
+            return Err(WalkError::Conflict { name, first: twin.path.clone(), second: path });
         }
         self.dirs.truncate(depth);
         self.dirs.push(Dir { name, path });
@@ -98,41 +85,23 @@ impl Source {
         } else if name.len() > NAME_LEN_MAX {
             SkipReason::NameTooLong { len: name.len() }
         } else {
-            return WalkEvent::File(SourceFile {
-                name,
-                path: entry.into_path(),
-                len: metadata.len(),
-            });
+            return WalkEvent::File(SourceFile { name, path: entry.into_path(), len: metadata.len() });
         };
-        WalkEvent::Skipped(Skipped {
-            path: entry.into_path(),
-            why,
-        })
+        WalkEvent::Skipped(Skipped { path: entry.into_path(), why })
     }
 
     fn unreadable(&self, error: &walkdir::Error) -> WalkEvent {
         // A listing that breaks off has no path of its own: its directory stands one level up.
         let parent = error.depth().checked_sub(1);
-        let path = error
-            .path()
-            .or_else(|| Some(self.dirs.get(parent?)?.path.as_path()))
-            .unwrap_or(Path::new(""));
-        let message = error
-            .io_error()
-            .map_or_else(|| error.to_string(), io::Error::to_string);
-        WalkEvent::Skipped(Skipped {
-            path: path.to_owned(),
-            why: SkipReason::Unreadable(message),
-        })
+        let path = error.path().or_else(|| Some(self.dirs.get(parent?)?.path.as_path())).unwrap_or(Path::new(""));
+        let message = error.io_error().map_or_else(|| error.to_string(), io::Error::to_string);
+        WalkEvent::Skipped(Skipped { path: path.to_owned(), why: SkipReason::Unreadable(message) })
     }
 
     /// Encoded path of `entry` relative to the source; the file name for the source itself.
     fn name_of(&self, entry: &DirEntry) -> String {
         let parent = entry.depth().checked_sub(1);
-        let mut name = parent
-            .and_then(|depth| self.dirs.get(depth))
-            .map(|dir| dir.name.clone())
-            .unwrap_or_default();
+        let mut name = parent.and_then(|depth| self.dirs.get(depth)).map(|dir| dir.name.clone()).unwrap_or_default();
         name.push_str(&encoded(entry.file_name()));
         name
     }
@@ -171,12 +140,7 @@ fn encoded(component: &OsStr) -> Cow<'_, str> {
     let mut name = String::new();
     for chunk in component.as_encoded_bytes().utf8_chunks() {
         name.push_str(chunk.valid());
-        name.extend(
-            chunk
-                .invalid()
-                .iter()
-                .map(|&byte| percent_encode_byte(byte)),
-        );
+        name.extend(chunk.invalid().iter().map(|&byte| percent_encode_byte(byte)));
     }
     Cow::Owned(name)
 }
