@@ -1,1 +1,128 @@
-//! To be filled.
+//! Computes a unit of work: the client's side of the bargain.
+//!
+//! A unit is checked before anything is hashed, so that a broken or hostile server costs nothing;
+//! progress is told after each leaf, and each report can cancel. `no_std` with `alloc`.
+
+use alloc::vec::Vec;
+use core::ops::ControlFlow;
+
+use crate::hash::{Checksum, hash_batch, sha3_512};
+use crate::merkle::fold;
+use crate::protocol::{UnitError, UnixMillis, WorkResult, WorkUnit, WorkUnitOperation};
+
+/// How far a unit is: nodes hashed so far, of how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Nodes hashed.
+    pub done: u64,
+    /// Nodes the unit asks for; the last report has `done == total`.
+    pub total: u64,
+}
+
+/// Hashes what `unit` asks for and returns the answer to send back.
+///
+/// `progress` is called after each leaf and once at the end; returning
+/// [`ControlFlow::Break`] stops the work. Leaves are hashed in batches of eight, so up to eight reports
+/// follow each other, and cancelling wastes at most a batch. There is no clock here:
+/// `compute_time_ms` and `completed_at` are 0, for the caller to fill in.
+///
+/// ```
+/// # use pouw::protocol::*;
+/// # use core::ops::ControlFlow;
+/// # fn show(unit: &WorkUnit) -> Result<(), Box<dyn core::error::Error>> {
+/// let result = pouw::solver::compute_work_unit(unit, |_| ControlFlow::Continue(()))?;
+/// let body = result.to_json();
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`SolveError::Invalid`] before anything is hashed, when the unit does not add up;
+/// [`SolveError::Cancelled`].
+pub fn compute_work_unit(
+    unit: &WorkUnit,
+    mut progress: impl FnMut(Progress) -> ControlFlow<()>,
+) -> Result<WorkResult, SolveError> {
+    unit.validate()?;
+    let total = unit.node_count;
+    let mut report = |done| match progress(Progress { done, total }) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(SolveError::Cancelled { done, total }),
+    };
+    let (result_hash, leaf_hashes) = match unit.operation {
+        WorkUnitOperation::LeafHash | WorkUnitOperation::InteriorHash => {
+            (sha3_512(&unit.input_data), Vec::new())
+        }
+        WorkUnitOperation::SubtreeHash => {
+            let leaf_hashes = hash_leaves(unit, &mut report)?;
+            let top = fold(&leaf_hashes, unit.fold_levels).ok_or(UnitError::ManyTops {
+                leaves: leaf_hashes.len() as u64,
+                fold_levels: unit.fold_levels,
+            })?;
+            (top, leaf_hashes)
+        }
+    };
+    report(total)?;
+    Ok(WorkResult {
+        work_unit_id: unit.id,
+        result_hash,
+        leaf_hashes,
+        challenge_token: unit.challenge_token.clone(),
+        compute_time_ms: 0,
+        completed_at: UnixMillis(0),
+    })
+}
+
+/// [`compute_work_unit`] with the telemetry filled in from the clocks of the operating system.
+///
+/// # Errors
+/// As [`compute_work_unit`].
+#[cfg(feature = "std")]
+pub fn compute_work_unit_timed(
+    unit: &WorkUnit,
+    progress: impl FnMut(Progress) -> ControlFlow<()>,
+) -> Result<WorkResult, SolveError> {
+    use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+    let started = Instant::now();
+    let mut result = compute_work_unit(unit, progress)?;
+    result.compute_time_ms = started.elapsed().as_millis() as u64;
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    result.completed_at = UnixMillis(since_epoch.map_or(0, |since| since.as_millis() as u64));
+    Ok(result)
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SolveError {
+    /// The unit does not add up; nothing was hashed.
+    #[error("the unit does not add up: {0}")]
+    Invalid(#[from] UnitError),
+    /// A progress report asked to stop.
+    #[error("cancelled after {done} of {total} nodes; the unit stays open until its token expires")]
+    Cancelled {
+        /// Nodes hashed by then.
+        done: u64,
+        /// Nodes the unit asks for.
+        total: u64,
+    },
+}
+
+fn hash_leaves(
+    unit: &WorkUnit,
+    report: &mut impl FnMut(u64) -> Result<(), SolveError>,
+) -> Result<Vec<Checksum>, SolveError> {
+    let leaves: Vec<&[u8]> = unit.leaves().collect();
+    let mut hashes = Vec::with_capacity(leaves.len());
+    for batch in leaves.chunks(BATCH_LEAVES) {
+        for hash in hash_batch(batch) {
+            hashes.push(hash);
+            report(hashes.len() as u64)?;
+        }
+    }
+    Ok(hashes)
+}
+
+/// As many leaves as the widest hash kernel takes at once.
+const BATCH_LEAVES: usize = 8;
