@@ -4,8 +4,8 @@
 use data_encoding::BASE64URL_NOPAD;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::protocol::{
-    DifficultyTier, JsonError, Reason, TreeHandle, UnitError, UnixMillis, WorkId, WorkResult,
-    WorkUnit, WorkUnitOperation, limits, subtree_nodes,
+    DifficultyTier, JsonError, Reason, TreeHandle, UnitError, UnixMillis, WorkId, WorkResult, WorkUnit,
+    WorkUnitOperation, limits, subtree_nodes,
 };
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 use serde_json::{Value, json};
@@ -66,9 +66,7 @@ impl Arbitrary for AnyResult {
         Self(WorkResult {
             work_unit_id: WorkId::from_bytes(bytes(g)),
             result_hash: Checksum::from_bytes(bytes(g)),
-            leaf_hashes: (0..leaves)
-                .map(|_| Checksum::from_bytes(bytes(g)))
-                .collect(),
+            leaf_hashes: (0..leaves).map(|_| Checksum::from_bytes(bytes(g))).collect(),
             challenge_token: token(g),
             compute_time_ms: number(g),
             completed_at: time(g),
@@ -161,9 +159,7 @@ fn property_10_work_unit_to_json_and_back_is_the_identity() {
     fn holds(AnyUnit(unit): AnyUnit) -> bool {
         unit.validate() == Ok(()) && WorkUnit::from_json(unit.to_json().as_bytes()) == Ok(unit)
     }
-    QuickCheck::new()
-        .tests(500)
-        .quickcheck(holds as fn(AnyUnit) -> bool);
+    QuickCheck::new().tests(500).quickcheck(holds as fn(AnyUnit) -> bool);
 }
 
 #[test]
@@ -171,9 +167,7 @@ fn property_11_work_result_to_json_and_back_is_the_identity() {
     fn holds(AnyResult(result): AnyResult) -> bool {
         WorkResult::from_json(result.to_json().as_bytes()) == Ok(result)
     }
-    QuickCheck::new()
-        .tests(500)
-        .quickcheck(holds as fn(AnyResult) -> bool);
+    QuickCheck::new().tests(500).quickcheck(holds as fn(AnyResult) -> bool);
 }
 
 #[test]
@@ -181,9 +175,7 @@ fn property_11_work_result_to_compact_and_back_is_the_identity() {
     fn holds(AnyResult(result): AnyResult) -> bool {
         WorkResult::from_compact(&result.to_compact(), &result.challenge_token) == Ok(result)
     }
-    QuickCheck::new()
-        .tests(500)
-        .quickcheck(holds as fn(AnyResult) -> bool);
+    QuickCheck::new().tests(500).quickcheck(holds as fn(AnyResult) -> bool);
 }
 
 #[test]
@@ -200,13 +192,10 @@ fn property_12_json_without_one_of_its_members_names_that_member() {
     }
     fn result(AnyResult(result): AnyResult) -> bool {
         let json = result.to_json();
-        object(&json)
-            .keys()
-            .filter(|member| *member != "leafHashes")
-            .all(|member| {
-                let error = error_with(&json, member, None, WorkResult::from_json);
-                error.member() == member && error.found() == "no such member"
-            })
+        object(&json).keys().filter(|member| *member != "leafHashes").all(|member| {
+            let error = error_with(&json, member, None, WorkResult::from_json);
+            error.member() == member && error.found() == "no such member"
+        })
     }
     QuickCheck::new().quickcheck(unit as fn(AnyUnit) -> bool);
     QuickCheck::new().quickcheck(result as fn(AnyResult) -> bool);
@@ -228,30 +217,16 @@ fn property_12_a_member_of_the_wrong_type_is_named() {
     let unit = sample_unit().to_json();
     let result = sample_result(2).to_json();
     for value in wrong {
-        for member in object(&unit)
-            .keys()
-            .filter(|name| *name != "challengeToken" || !value.is_string())
-        {
+        for member in object(&unit).keys().filter(|name| *name != "challengeToken" || !value.is_string()) {
             let error = error_with(&unit, member, Some(value.clone()), WorkUnit::from_json);
-            assert_eq!(
-                error.member().split('[').next(),
-                Some(member.as_str()),
-                "{value}"
-            );
+            assert_eq!(error.member().split('[').next(), Some(member.as_str()), "{value}");
         }
-        for member in object(&result)
-            .keys()
-            .filter(|name| *name != "challengeToken" || !value.is_string())
-        {
+        for member in object(&result).keys().filter(|name| *name != "challengeToken" || !value.is_string()) {
             if member == "computeTimeMs" && value == json!(0.5) {
                 continue;
             }
             let error = error_with(&result, member, Some(value.clone()), WorkResult::from_json);
-            assert_eq!(
-                error.member().split('[').next(),
-                Some(member.as_str()),
-                "{value}"
-            );
+            assert_eq!(error.member().split('[').next(), Some(member.as_str()), "{value}");
         }
     }
 }
@@ -281,9 +256,7 @@ fn property_12_any_bytes_give_a_value_that_survives_or_an_error_that_names_somet
             (_, Ok(_)) => false,
         }
     }
-    QuickCheck::new()
-        .tests(1000)
-        .quickcheck(holds as fn(Vec<u8>, usize, AnyUnit) -> bool);
+    QuickCheck::new().tests(1000).quickcheck(holds as fn(Vec<u8>, usize, AnyUnit) -> bool);
 }
 
 #[test]
@@ -291,25 +264,13 @@ fn values_out_of_range_and_unknown_words_are_named() {
     let unit = sample_unit().to_json();
     let long_list = json!(vec![0; 33]);
     for (member, value, expected) in [
-        (
-            "id",
-            json!("018BCFE5-687B-7707-8707-070707070707"),
-            "lowercase",
-        ),
-        (
-            "id",
-            json!("018bcfe5687b77078707070707070707"),
-            "hyphenated",
-        ),
+        ("id", json!("018BCFE5-687B-7707-8707-070707070707"), "lowercase"),
+        ("id", json!("018bcfe5687b77078707070707070707"), "hyphenated"),
         ("id", json!("{018bcfe5-687b-7707-8707-070707070707}"), "36"),
         ("treeId", json!("2222222222222222222222222222222"), "32"),
         ("treeId", json!("2222222222222222222222222222222A"), "32"),
         ("treeLevel", json!(256), "255"),
-        (
-            "treeIndex",
-            json!(limits::MAX_NUMBER + 1),
-            "9007199254740991",
-        ),
+        ("treeIndex", json!(limits::MAX_NUMBER + 1), "9007199254740991"),
         ("operation", json!("Leaf_Hash"), "leaf_hash"),
         ("operation", json!("mine_bitcoin"), "leaf_hash"),
         ("inputData", json!("YWJjZGVmZ2g"), "base64"),
@@ -343,18 +304,8 @@ fn values_out_of_range_and_unknown_words_are_named() {
 fn uppercase_hex_and_wrong_lengths_in_a_result_are_named() {
     let result = sample_result(2).to_json();
     let hex = sha3_512(b"abc").to_hex();
-    for wrong in [
-        hex.to_uppercase(),
-        hex[1..].into(),
-        format!("{hex}0"),
-        format!("0x{}", &hex[2..]),
-    ] {
-        let error = error_with(
-            &result,
-            "resultHash",
-            Some(json!(wrong)),
-            WorkResult::from_json,
-        );
+    for wrong in [hex.to_uppercase(), hex[1..].into(), format!("{hex}0"), format!("0x{}", &hex[2..])] {
+        let error = error_with(&result, "resultHash", Some(json!(wrong)), WorkResult::from_json);
         assert_eq!(error.member(), "resultHash");
         assert_eq!(error.expected(), "128 lowercase hex digits");
         let list = Some(json!([hex, wrong]));
@@ -363,10 +314,7 @@ fn uppercase_hex_and_wrong_lengths_in_a_result_are_named() {
     }
     let list = Some(json!(vec![hex; 33]));
     let error = error_with(&result, "leafHashes", list, WorkResult::from_json);
-    assert_eq!(
-        (error.member(), error.found()),
-        ("leafHashes", "a list of 33")
-    );
+    assert_eq!((error.member(), error.found()), ("leafHashes", "a list of 33"));
     let long = Some(json!("A".repeat(513)));
     let error = error_with(&result, "challengeToken", long, WorkResult::from_json);
     assert_eq!((error.member(), error.found()), ("challengeToken", "513"));
@@ -378,10 +326,7 @@ fn a_member_twice_is_an_error_even_when_its_name_is_escaped() {
     for again in [r#""resultHash""#, r#""\u0072esultHash""#] {
         let text = json.replacen('{', &format!("{{{again}:\"00\","), 1);
         let error = WorkResult::from_json(text.as_bytes()).unwrap_err();
-        assert_eq!(
-            (error.member(), error.found()),
-            ("resultHash", "this member twice")
-        );
+        assert_eq!((error.member(), error.found()), ("resultHash", "this member twice"));
     }
 }
 
@@ -389,14 +334,10 @@ fn a_member_twice_is_an_error_even_when_its_name_is_escaped() {
 fn unknown_members_are_ignored_however_deep() {
     let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
     let unit = sample_unit();
-    let text = unit
-        .to_json()
-        .replacen('{', &format!("{{\"x\":{deep},\"x\":{{\"y\":1}},"), 1);
+    let text = unit.to_json().replacen('{', &format!("{{\"x\":{deep},\"x\":{{\"y\":1}},"), 1);
     assert_eq!(WorkUnit::from_json(text.as_bytes()), Ok(unit));
     let result = sample_result(1);
-    let text = result
-        .to_json()
-        .replacen('{', &format!("{{\"x\":{deep},"), 1);
+    let text = result.to_json().replacen('{', &format!("{{\"x\":{deep},"), 1);
     assert_eq!(WorkResult::from_json(text.as_bytes()), Ok(result));
 }
 
@@ -412,38 +353,13 @@ fn a_known_member_nested_very_deep_is_an_error_and_not_a_stack_overflow() {
 
 #[test]
 fn text_that_is_no_json_object_names_the_document() {
-    for text in [
-        "",
-        " ",
-        "null",
-        "[]",
-        "\"{}\"",
-        "1",
-        "{",
-        "{}{}",
-        "{\"a\":}",
-        "\u{feff}{}",
-        "{'a':1}",
-    ] {
+    for text in ["", " ", "null", "[]", "\"{}\"", "1", "{", "{}{}", "{\"a\":}", "\u{feff}{}", "{'a':1}"] {
         let error = WorkUnit::from_json(text.as_bytes()).unwrap_err();
         assert!(matches!(error.member(), "(document)"), "{text}: {error}");
     }
-    assert_eq!(
-        WorkUnit::from_json(b"{\"a\":\"\xff\"}")
-            .unwrap_err()
-            .member(),
-        "operation"
-    );
-    assert_eq!(
-        WorkUnit::from_json(b"{\"id\":\"\xff\"}")
-            .unwrap_err()
-            .member(),
-        "(document)"
-    );
-    assert_eq!(
-        WorkResult::from_json(b"{}").unwrap_err().member(),
-        "workUnitId"
-    );
+    assert_eq!(WorkUnit::from_json(b"{\"a\":\"\xff\"}").unwrap_err().member(), "operation");
+    assert_eq!(WorkUnit::from_json(b"{\"id\":\"\xff\"}").unwrap_err().member(), "(document)");
+    assert_eq!(WorkResult::from_json(b"{}").unwrap_err().member(), "workUnitId");
 }
 
 #[test]
@@ -468,10 +384,7 @@ fn input_over_the_size_limit_is_refused_and_input_at_the_limit_is_read() {
     let mut text = unit.to_json();
     assert_eq!(WorkUnit::from_json(text.as_bytes()), Ok(unit));
     text.push_str(&" ".repeat(limits::MAX_UNIT_JSON_BYTES));
-    assert_eq!(
-        WorkUnit::from_json(text.as_bytes()).unwrap_err().member(),
-        "(document)"
-    );
+    assert_eq!(WorkUnit::from_json(text.as_bytes()).unwrap_err().member(), "(document)");
 }
 
 #[test]
@@ -480,10 +393,7 @@ fn errors_quote_a_few_printable_characters_at_most() {
     let value = Some(json!(format!("\r\nX-Evil: 1{}", "\u{202e}".repeat(9_999))));
     let error = error_with(&unit, "treeId", value, WorkUnit::from_json).to_string();
     assert!(error.len() < 200, "{error}");
-    assert!(
-        error.chars().all(|c| c == ' ' || c.is_ascii_graphic()),
-        "{error}"
-    );
+    assert!(error.chars().all(|c| c == ' ' || c.is_ascii_graphic()), "{error}");
 }
 
 #[test]
@@ -509,25 +419,16 @@ fn a_result_has_the_golden_json_and_the_golden_compact_form() {
         sha3_512(&[0]).to_hex()
     );
     assert_eq!(sample_result(1).to_json(), golden);
-    assert_eq!(
-        WorkResult::from_json(golden.as_bytes()),
-        Ok(sample_result(1))
-    );
+    assert_eq!(WorkResult::from_json(golden.as_bytes()), Ok(sample_result(1)));
     let compact = "AQGLz-Voe3cHhwcHBwcHBwe3UYULGlcWilaTzZJLawluCPYhgnRE9w2IT10CQNJxLhDhFukZKvPJGn7Fdkfj\
                    k0BXNAtM9AjVpWWS-CdO7FPwAgAAAAAAAADQb-XPiwEAAAA";
     assert_eq!(sample_result(0).to_compact(), compact);
-    assert_eq!(
-        WorkResult::from_compact(compact, "the-token"),
-        Ok(sample_result(0))
-    );
+    assert_eq!(WorkResult::from_compact(compact, "the-token"), Ok(sample_result(0)));
 }
 
 #[test]
 fn telemetry_may_carry_a_fraction_and_any_offset() {
-    let text = sample_result(0)
-        .to_json()
-        .replace(":2,", ":2.9,")
-        .replace("22:13:22.000Z", "23:13:22.0004+01:00");
+    let text = sample_result(0).to_json().replace(":2,", ":2.9,").replace("22:13:22.000Z", "23:13:22.0004+01:00");
     assert_eq!(WorkResult::from_json(text.as_bytes()), Ok(sample_result(0)));
 }
 
@@ -535,30 +436,17 @@ fn telemetry_may_carry_a_fraction_and_any_offset() {
 fn a_compact_result_of_32_leaves_stays_under_4_kib() {
     let compact = sample_result(32).to_compact();
     assert_eq!(compact.len(), 2862);
-    assert!(
-        compact
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-    );
+    assert!(compact.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
 }
 
 #[test]
 fn a_compact_result_that_is_cut_padded_or_miscounted_is_an_error() {
     let read = |bytes: &[u8]| WorkResult::from_compact(&BASE64URL_NOPAD.encode(bytes), "t");
-    let whole = BASE64URL_NOPAD
-        .decode(sample_result(2).to_compact().as_bytes())
-        .unwrap();
+    let whole = BASE64URL_NOPAD.decode(sample_result(2).to_compact().as_bytes()).unwrap();
     assert!(read(&whole).is_ok());
     for length in 0..whole.len() {
         let member = read(&whole[..length]).unwrap_err().member().to_string();
-        assert_eq!(
-            member,
-            if length < 98 {
-                "(document)"
-            } else {
-                "leafHashes"
-            }
-        );
+        assert_eq!(member, if length < 98 { "(document)" } else { "leafHashes" });
     }
     let changed = |at: usize, to: u8| {
         let mut bytes = whole.clone();
@@ -571,15 +459,7 @@ fn a_compact_result_that_is_cut_padded_or_miscounted_is_an_error() {
     assert!(changed(97, 1).contains("64 bytes after the head"));
     assert!(changed(97, 33).contains("from 0 to 32"));
     assert!(read(&[whole.as_slice(), &[0]].concat()).is_err());
-    for text in [
-        "=",
-        "AQ==",
-        "A",
-        "AR",
-        "A+/A",
-        &"A".repeat(4097),
-        &"A".repeat(1 << 20),
-    ] {
+    for text in ["=", "AQ==", "A", "AR", "A+/A", &"A".repeat(4097), &"A".repeat(1 << 20)] {
         let error = WorkResult::from_compact(text, "t").unwrap_err();
         assert_eq!(error.member(), "(document)", "{}", text.len());
     }
@@ -592,11 +472,7 @@ fn beside_its_token_a_result_needs_only_its_hash_and_may_not_contradict() {
     let id = sample_result(0).work_unit_id;
     let read = |text: &str| WorkResult::from_json_beside(text.as_bytes(), "the-token", id);
     let hash = sha3_512(b"abc").to_hex();
-    let bare = WorkResult {
-        compute_time_ms: 0,
-        completed_at: UnixMillis(0),
-        ..sample_result(0)
-    };
+    let bare = WorkResult { compute_time_ms: 0, completed_at: UnixMillis(0), ..sample_result(0) };
     assert_eq!(read(&format!(r#"{{"resultHash":"{hash}"}}"#)), Ok(bare));
     assert_eq!(read(&sample_result(3).to_json()), Ok(sample_result(3)));
     assert_eq!(read("{}").unwrap_err().member(), "resultHash");
@@ -628,16 +504,9 @@ fn a_result_with_another_number_of_leaf_hashes_than_the_unit_asks_for_is_malform
         (32, 32, SubtreeHash, true),
     ] {
         let outcome = sample_result(listed).check_shape(leaves, operation);
-        assert_eq!(
-            outcome.is_ok(),
-            fits,
-            "{listed} of {leaves} for {operation}"
-        );
+        assert_eq!(outcome.is_ok(), fits, "{listed} of {leaves} for {operation}");
         if let Err(error) = outcome {
-            assert_eq!(
-                (error.member(), error.reason()),
-                ("leafHashes", Reason::Malformed)
-            );
+            assert_eq!((error.member(), error.reason()), ("leafHashes", Reason::Malformed));
         }
     }
 }
@@ -655,18 +524,9 @@ fn a_unit_that_does_not_add_up_names_the_member() {
     };
     assert_eq!(sample_unit().validate(), Ok(()));
     assert_eq!(rejected(|unit| unit.leaf_lengths[1] = 1), "leafLengths");
-    assert_eq!(
-        rejected(|unit| unit.leaf_lengths = vec![3, u64::MAX, 5]),
-        "leafLengths"
-    );
-    assert_eq!(
-        rejected(|unit| unit.leaf_lengths = Vec::new()),
-        "leafLengths"
-    );
-    assert_eq!(
-        rejected(|unit| unit.leaf_lengths = vec![0; 33]),
-        "leafLengths"
-    );
+    assert_eq!(rejected(|unit| unit.leaf_lengths = vec![3, u64::MAX, 5]), "leafLengths");
+    assert_eq!(rejected(|unit| unit.leaf_lengths = Vec::new()), "leafLengths");
+    assert_eq!(rejected(|unit| unit.leaf_lengths = vec![0; 33]), "leafLengths");
     assert_eq!(rejected(|unit| unit.fold_levels = 1), "foldLevels");
     assert_eq!(rejected(|unit| unit.fold_levels = 41), "foldLevels");
     assert_eq!(rejected(|unit| unit.fold_levels = 255), "foldLevels");
@@ -674,23 +534,11 @@ fn a_unit_that_does_not_add_up_names_the_member() {
     assert_eq!(rejected(|unit| unit.child_count = 1), "childCount");
     assert_eq!(rejected(|unit| unit.tree_level = 41), "treeLevel");
     assert_eq!(rejected(|unit| unit.tree_index = 8), "treeIndex");
-    assert_eq!(
-        rejected(|unit| unit.input_data = vec![0; (1 << 20) + 1]),
-        "inputData"
-    );
-    assert_eq!(
-        rejected(|unit| unit.challenge_token = "A".repeat(513)),
-        "challengeToken"
-    );
+    assert_eq!(rejected(|unit| unit.input_data = vec![0; (1 << 20) + 1]), "inputData");
+    assert_eq!(rejected(|unit| unit.challenge_token = "A".repeat(513)), "challengeToken");
     assert_eq!(rejected(|unit| unit.wait_ms = u64::MAX), "waitMs");
-    assert_eq!(
-        rejected(|unit| unit.operation = WorkUnitOperation::LeafHash),
-        "leafLengths"
-    );
-    assert_eq!(
-        rejected(|unit| unit.operation = WorkUnitOperation::InteriorHash),
-        "childCount"
-    );
+    assert_eq!(rejected(|unit| unit.operation = WorkUnitOperation::LeafHash), "leafLengths");
+    assert_eq!(rejected(|unit| unit.operation = WorkUnitOperation::InteriorHash), "childCount");
     let interior = |children: u32, bytes: usize| WorkUnit {
         operation: WorkUnitOperation::InteriorHash,
         input_data: vec![0; bytes],
@@ -702,18 +550,8 @@ fn a_unit_that_does_not_add_up_names_the_member() {
     };
     assert_eq!(interior(1, 64).validate(), Ok(()));
     assert_eq!(interior(2, 128).validate(), Ok(()));
-    for (children, bytes) in [
-        (0, 0),
-        (3, 192),
-        (1, 128),
-        (2, 64),
-        (2, 127),
-        (u32::MAX, 64),
-    ] {
-        assert!(
-            interior(children, bytes).validate().is_err(),
-            "{children} of {bytes}"
-        );
+    for (children, bytes) in [(0, 0), (3, 192), (1, 128), (2, 64), (2, 127), (u32::MAX, 64)] {
+        assert!(interior(children, bytes).validate().is_err(), "{children} of {bytes}");
     }
 }
 
@@ -726,19 +564,13 @@ fn leaves_are_the_data_cut_apart_in_order() {
             WorkUnitOperation::InteriorHash => leaves.is_empty(),
             WorkUnitOperation::SubtreeHash => {
                 leaves.concat() == unit.input_data
-                    && leaves
-                        .iter()
-                        .map(|leaf| leaf.len() as u64)
-                        .eq(unit.leaf_lengths.iter().copied())
+                    && leaves.iter().map(|leaf| leaf.len() as u64).eq(unit.leaf_lengths.iter().copied())
                     && leaves.len() == unit.listed_leaves()
             }
         }
     }
     QuickCheck::new().quickcheck(holds as fn(AnyUnit) -> bool);
-    let broken = WorkUnit {
-        leaf_lengths: vec![3, u64::MAX, 5],
-        ..sample_unit()
-    };
+    let broken = WorkUnit { leaf_lengths: vec![3, u64::MAX, 5], ..sample_unit() };
     assert_eq!(broken.leaves().collect::<Vec<_>>(), [b"abc"]);
 }
 
@@ -746,16 +578,11 @@ fn leaves_are_the_data_cut_apart_in_order() {
 fn subtree_nodes_matches_the_sum_written_out_and_the_geometry() {
     for leaves in 1..=300u64 {
         for fold_levels in 0..=40u8 {
-            let sum: u64 = (0..=fold_levels)
-                .map(|step| leaves.div_ceil(1 << step))
-                .sum();
+            let sum: u64 = (0..=fold_levels).map(|step| leaves.div_ceil(1 << step)).sum();
             assert_eq!(subtree_nodes(leaves, fold_levels), sum);
         }
     }
-    assert_eq!(
-        [1, 2, 3, 4, 5].map(|k| subtree_nodes(1 << k, k)),
-        [3, 7, 15, 31, 63]
-    );
+    assert_eq!([1, 2, 3, 4, 5].map(|k| subtree_nodes(1 << k, k)), [3, 7, 15, 31, 63]);
     assert_eq!(subtree_nodes(u64::MAX, 255), u64::MAX);
     assert_eq!(subtree_nodes(0, 40), 0);
 }
@@ -763,17 +590,8 @@ fn subtree_nodes_matches_the_sum_written_out_and_the_geometry() {
 #[test]
 fn the_longest_token_fits_inside_every_message_that_carries_it() {
     let challenge_token = "A".repeat(limits::MAX_TOKEN_CHARS);
-    let result = WorkResult {
-        challenge_token: challenge_token.clone(),
-        ..sample_result(32)
-    };
-    assert_eq!(
-        WorkResult::from_json(result.to_json().as_bytes()),
-        Ok(result)
-    );
-    let unit = WorkUnit {
-        challenge_token,
-        ..sample_unit()
-    };
+    let result = WorkResult { challenge_token: challenge_token.clone(), ..sample_result(32) };
+    assert_eq!(WorkResult::from_json(result.to_json().as_bytes()), Ok(result));
+    let unit = WorkUnit { challenge_token, ..sample_unit() };
     assert_eq!(unit.validate(), Ok(()));
 }

@@ -2,8 +2,8 @@
 
 use data_encoding::BASE64URL_NOPAD;
 use pouw::protocol::{
-    ChallengeToken, ClientDigest, DifficultyTier, KeyId, Keyring, Reason, SecretError, TokenError,
-    TokenPurpose, TreeHandle, UnixMillis, WorkId, data_digest, limits,
+    ChallengeToken, ClientDigest, DifficultyTier, KeyId, Keyring, Reason, SecretError, TokenError, TokenPurpose,
+    TreeHandle, UnixMillis, WorkId, data_digest, limits,
 };
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 
@@ -17,13 +17,7 @@ impl Arbitrary for AnyToken {
         let issued_at = u64::arbitrary(g) >> 16;
         let lifetime = u64::arbitrary(g) % (MAX_LIFETIME_MS + 1);
         Self(ChallengeToken {
-            purpose: *g
-                .choose(&[
-                    TokenPurpose::Work,
-                    TokenPurpose::Interior,
-                    TokenPurpose::Synthetic,
-                ])
-                .unwrap(),
+            purpose: *g.choose(&[TokenPurpose::Work, TokenPurpose::Interior, TokenPurpose::Synthetic]).unwrap(),
             store: bytes(g),
             boot: u64::arbitrary(g),
             id: WorkId::from_bytes(bytes(g)),
@@ -86,13 +80,9 @@ fn malformed_part(text: &str) -> &'static str {
 fn what_is_sealed_opens_and_sealing_again_gives_the_same_bytes() {
     fn holds(AnyToken(token): AnyToken) -> bool {
         let text = token.seal(&keyring());
-        text.len() <= limits::MAX_TOKEN_CHARS
-            && text == token.seal(&keyring())
-            && open(&text) == Ok(token)
+        text.len() <= limits::MAX_TOKEN_CHARS && text == token.seal(&keyring()) && open(&text) == Ok(token)
     }
-    QuickCheck::new()
-        .tests(500)
-        .quickcheck(holds as fn(AnyToken) -> bool);
+    QuickCheck::new().tests(500).quickcheck(holds as fn(AnyToken) -> bool);
 }
 
 #[test]
@@ -110,30 +100,20 @@ fn property_02_a_token_past_its_expiry_is_rejected_whatever_else_is_right() {
 #[test]
 fn property_03_a_token_with_any_single_bit_changed_is_rejected() {
     fn holds(AnyToken(token): AnyToken) -> bool {
-        let sealed = BASE64URL_NOPAD
-            .decode(token.seal(&keyring()).as_bytes())
-            .unwrap();
+        let sealed = BASE64URL_NOPAD.decode(token.seal(&keyring()).as_bytes()).unwrap();
         (0..sealed.len() * 8).all(|bit| {
             let mut changed = sealed.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
             let error = open(&BASE64URL_NOPAD.encode(&changed)).unwrap_err();
             // Only version and key id may be told apart from a bad MAC.
             match bit / 8 {
-                0 => matches!(
-                    error,
-                    TokenError::Malformed {
-                        what: "version",
-                        ..
-                    }
-                ),
+                0 => matches!(error, TokenError::Malformed { what: "version", .. }),
                 1..9 => matches!(error, TokenError::UnknownKey { .. }),
                 _ => error == TokenError::BadMac && error.reason() == Reason::TokenInvalid,
             }
         })
     }
-    QuickCheck::new()
-        .tests(10)
-        .quickcheck(holds as fn(AnyToken) -> bool);
+    QuickCheck::new().tests(10).quickcheck(holds as fn(AnyToken) -> bool);
 }
 
 #[test]
@@ -154,10 +134,7 @@ fn property_03_a_token_with_any_single_character_changed_is_rejected() {
 #[test]
 fn property_04_a_token_issued_to_one_client_is_rejected_from_any_other() {
     fn holds(AnyToken(token): AnyToken, client: Vec<u8>, other: Vec<u8>) -> bool {
-        let token = ChallengeToken {
-            client: ClientDigest::of(&keyring(), &client),
-            ..token
-        };
+        let token = ChallengeToken { client: ClientDigest::of(&keyring(), &client), ..token };
         let opened = open(&token.seal(&keyring())).unwrap();
         opened.is_for(&keyring(), &client) && opened.is_for(&keyring(), &other) == (client == other)
     }
@@ -168,10 +145,7 @@ fn property_04_a_token_issued_to_one_client_is_rejected_from_any_other() {
 #[test]
 fn a_fixed_keyring_and_fixed_contents_give_the_golden_text() {
     assert_eq!(keyring().key_id().to_string(), "545e843b9d4a41b9");
-    assert_eq!(
-        sample().client.to_string(),
-        "36c62179967d5dfc2a5efd1be781fd4d"
-    );
+    assert_eq!(sample().client.to_string(), "36c62179967d5dfc2a5efd1be781fd4d");
     let golden = "AVRehDudSkG5AREREREREREREREREREREREDAAAAAAAAAAGLz-Voe3cHhwcHBwcHBwc2xiF5ln1d_Cpe_Rvngf1NIiIiIiIiIiIiIiIiIiIiIkAAAAAAAAAABQgHBgUEAwIBAwkAAAAAAAAAe2jlz4sBAADHheXPiwEAANtS5s-LAQAAqwCqVWtldk6F0ImQa-xqS86IX5OEze92QXtvwpo2FFBVnYQdoQOYlmeKfHfOLb6NwKp8ICo1e-W9Pq5sQJ9O3g";
     assert_eq!(sample().seal(&keyring()), golden);
     assert_eq!(open(golden), Ok(sample()));
@@ -201,10 +175,7 @@ fn text_that_is_no_token_is_malformed_and_says_which_part() {
     for wrong in ["=", "+", "/", " ", "\n", "\0", "\u{e9}"] {
         assert_eq!(malformed_part(&with_last(wrong)), "encoding", "{wrong:?}");
     }
-    assert_eq!(
-        malformed_part(&text.replace('-', "+").replace('_', "/")),
-        "encoding"
-    );
+    assert_eq!(malformed_part(&text.replace('-', "+").replace('_', "/")), "encoding");
     assert_eq!(malformed_part(&format!("{text}==")), "encoding");
     assert_eq!(malformed_part(""), "length");
     assert_eq!(malformed_part(&"A".repeat(513)), "length");
@@ -221,32 +192,20 @@ fn a_lifetime_over_the_maximum_is_refused_and_one_at_the_maximum_is_not() {
     let text = sample().seal(&keyring());
     assert!(ChallengeToken::open(&text, &keyring(), 60_000).is_ok());
     let error = ChallengeToken::open(&text, &keyring(), 59_999).unwrap_err();
-    assert_eq!(
-        error,
-        TokenError::Lifetime {
-            lifetime_ms: 60_000,
-            max_lifetime_ms: 59_999
-        }
-    );
+    assert_eq!(error, TokenError::Lifetime { lifetime_ms: 60_000, max_lifetime_ms: 59_999 });
     assert_eq!(error.reason(), Reason::TokenExpired);
 }
 
 #[test]
 fn a_range_too_wide_for_any_tree_is_refused_even_under_a_good_mac() {
-    let token = ChallengeToken {
-        order: limits::MAX_FOLD_LEVELS + 1,
-        ..sample()
-    };
+    let token = ChallengeToken { order: limits::MAX_FOLD_LEVELS + 1, ..sample() };
     assert_eq!(malformed_part(&token.seal(&keyring())), "fields");
 }
 
 #[test]
 fn old_secrets_open_old_tokens_and_clients_stay_who_they_are() {
     let text = sample().seal(&keyring());
-    let rotated = Keyring::new(&[0xa5; 64])
-        .unwrap()
-        .with_previous(&[0x5a; 32])
-        .unwrap();
+    let rotated = Keyring::new(&[0xa5; 64]).unwrap().with_previous(&[0x5a; 32]).unwrap();
     let opened = ChallengeToken::open(&text, &rotated, MAX_LIFETIME_MS).unwrap();
     assert_eq!(opened, sample());
     assert!(opened.is_for(&rotated, b"192.0.2.1"));
@@ -254,38 +213,21 @@ fn old_secrets_open_old_tokens_and_clients_stay_who_they_are() {
     let renewed = opened.seal(&rotated);
     assert_ne!(renewed, text);
     let error = open(&renewed).unwrap_err();
-    assert_eq!(
-        error,
-        TokenError::UnknownKey {
-            key_id: rotated.key_id()
-        }
-    );
+    assert_eq!(error, TokenError::UnknownKey { key_id: rotated.key_id() });
     assert_eq!(error.reason(), Reason::TokenExpired);
 }
 
 #[test]
 fn a_secret_that_is_short_repeated_or_one_too_many_is_refused() {
-    assert_eq!(
-        Keyring::new(&[1; 31]).unwrap_err(),
-        SecretError::TooShort { length: 31 }
-    );
+    assert_eq!(Keyring::new(&[1; 31]).unwrap_err(), SecretError::TooShort { length: 31 });
     let key_id: KeyId = keyring().key_id();
-    assert_eq!(
-        keyring().with_previous(&[0x5a; 32]).unwrap_err(),
-        SecretError::Repeated { key_id }
-    );
-    assert_eq!(
-        keyring().with_previous(b"short").unwrap_err(),
-        SecretError::TooShort { length: 5 }
-    );
+    assert_eq!(keyring().with_previous(&[0x5a; 32]).unwrap_err(), SecretError::Repeated { key_id });
+    assert_eq!(keyring().with_previous(b"short").unwrap_err(), SecretError::TooShort { length: 5 });
     let mut full = keyring();
     for secret in 1..limits::MAX_SECRETS {
         full = full.with_previous(&[secret as u8; 32]).unwrap();
     }
-    assert_eq!(
-        full.with_previous(&[99; 32]).unwrap_err(),
-        SecretError::TooMany
-    );
+    assert_eq!(full.with_previous(&[99; 32]).unwrap_err(), SecretError::TooMany);
 }
 
 #[test]

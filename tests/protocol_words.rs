@@ -3,16 +3,14 @@
 use std::collections::BTreeSet;
 
 use pouw::protocol::{
-    ClientDigest, DifficultyTier, MicroJoules, Reason, TreeHandle, UnixMillis, WorkId,
-    WorkUnitOperation, header,
+    ClientDigest, DifficultyTier, MicroJoules, Reason, TreeHandle, UnixMillis, WorkId, WorkUnitOperation, header,
 };
 use quickcheck::QuickCheck;
 
 #[test]
 fn a_work_id_is_a_uuid_of_version_7_that_tells_its_time_of_issue() {
     fn holds(millis: u64, random: Vec<u8>) -> bool {
-        let random: [u8; 10] =
-            core::array::from_fn(|at| random.get(at).copied().unwrap_or(at as u8));
+        let random: [u8; 10] = core::array::from_fn(|at| random.get(at).copied().unwrap_or(at as u8));
         let millis = millis >> 16;
         let id = WorkId::from_parts(millis, random);
         let bytes = id.as_bytes();
@@ -44,10 +42,7 @@ fn a_work_id_keeps_74_random_bits() {
 fn work_ids_are_ordered_by_time_of_issue() {
     fn holds(one: u64, other: u64) -> bool {
         let (one, other) = (one >> 16, other >> 16);
-        let ids = (
-            WorkId::from_parts(one, [0xff; 10]),
-            WorkId::from_parts(other, [0; 10]),
-        );
+        let ids = (WorkId::from_parts(one, [0xff; 10]), WorkId::from_parts(other, [0; 10]));
         one >= other || ids.0 < ids.1
     }
     QuickCheck::new().quickcheck(holds as fn(u64, u64) -> bool);
@@ -88,9 +83,7 @@ fn an_instant_to_rfc_3339_and_back_is_the_identity() {
         let text = at.to_rfc3339();
         text.len() == 24 && text.ends_with('Z') && UnixMillis::from_rfc3339(&text) == Ok(at)
     }
-    QuickCheck::new()
-        .tests(1000)
-        .quickcheck(holds as fn(u64) -> bool);
+    QuickCheck::new().tests(1000).quickcheck(holds as fn(u64) -> bool);
     assert_eq!(UnixMillis(0).to_rfc3339(), "1970-01-01T00:00:00.000Z");
     let last = UnixMillis::MAX_TEXT;
     assert_eq!(last.to_rfc3339(), "9999-12-30T21:59:59.999Z");
@@ -156,14 +149,8 @@ fn instants_never_wrap() {
 fn tiers_are_ordered_and_their_steps_stay_inside() {
     use DifficultyTier::{High, Low, Medium};
     assert!(Low < Medium && Medium < High);
-    assert_eq!(
-        [Low, Medium, High].map(DifficultyTier::harder),
-        [Medium, High, High]
-    );
-    assert_eq!(
-        [Low, Medium, High].map(DifficultyTier::softer),
-        [Low, Low, Medium]
-    );
+    assert_eq!([Low, Medium, High].map(DifficultyTier::harder), [Medium, High, High]);
+    assert_eq!([Low, Medium, High].map(DifficultyTier::softer), [Low, Low, Medium]);
     assert_eq!(DifficultyTier::default(), Low);
 }
 
@@ -194,11 +181,7 @@ fn every_word_reads_back_serde_agrees_and_no_two_are_the_same() {
 #[test]
 fn header_names_are_lower_case_tokens_and_exposed_ones_are_ours_to_send() {
     for name in header::EXPOSED {
-        assert!(
-            name.bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte == b'-'),
-            "{name}"
-        );
+        assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{name}");
     }
     assert!(!header::EXPOSED.contains(&header::RESPONSE));
     assert!(!header::EXPOSED.contains(&header::RESULT));

@@ -5,8 +5,7 @@ use std::ops::ControlFlow;
 
 use pouw::hash::{Checksum, hash_batch, hash_parent, sha3_512};
 use pouw::protocol::{
-    DifficultyTier, TreeHandle, UnixMillis, WorkId, WorkResult, WorkUnit, WorkUnitOperation,
-    subtree_nodes,
+    DifficultyTier, TreeHandle, UnixMillis, WorkId, WorkResult, WorkUnit, WorkUnitOperation, subtree_nodes,
 };
 use pouw::solver::{Progress, SolveError, compute_work_unit, compute_work_unit_timed};
 use quickcheck::QuickCheck;
@@ -25,11 +24,7 @@ fn unit(operation: WorkUnitOperation, parts: &[Vec<u8>], fold_levels: u8) -> Wor
         tree_index: 0,
         operation,
         input_data: parts.concat(),
-        leaf_lengths: if subtree {
-            lengths.collect()
-        } else {
-            Vec::new()
-        },
+        leaf_lengths: if subtree { lengths.collect() } else { Vec::new() },
         fold_levels,
         child_count: if interior { parts.len() as u32 } else { 0 },
         node_count: match operation {
@@ -77,11 +72,7 @@ fn oracle(parts: &[&[u8]]) -> Checksum {
 #[test]
 fn property_09_client_and_server_hash_any_input_to_the_same_bytes_and_digits() {
     fn holds(data: Vec<u8>, leaves: Vec<Vec<u8>>) -> bool {
-        let single = solve(&unit(
-            WorkUnitOperation::LeafHash,
-            std::slice::from_ref(&data),
-            0,
-        ));
+        let single = solve(&unit(WorkUnitOperation::LeafHash, std::slice::from_ref(&data), 0));
         let mut parts = leaves;
         parts.truncate(31);
         parts.push(data.clone());
@@ -89,14 +80,9 @@ fn property_09_client_and_server_hash_any_input_to_the_same_bytes_and_digits() {
         let borrowed: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
         single.result_hash == oracle(&[&data])
             && single.result_hash == sha3_512(&data)
-            && single.result_hash.to_hex()
-                == data_encoding::HEXLOWER.encode(&Sha3_512::digest(&data))
+            && single.result_hash.to_hex() == data_encoding::HEXLOWER.encode(&Sha3_512::digest(&data))
             && many.leaf_hashes == hash_batch(&borrowed)
-            && many
-                .leaf_hashes
-                .iter()
-                .zip(&parts)
-                .all(|(hash, part)| *hash == oracle(&[part]))
+            && many.leaf_hashes.iter().zip(&parts).all(|(hash, part)| *hash == oracle(&[part]))
     }
     QuickCheck::new().quickcheck(holds as fn(Vec<u8>, Vec<Vec<u8>>) -> bool);
 }
@@ -141,17 +127,10 @@ fn whole_trees_solved_as_one_unit_have_the_known_roots() {
             "d98c2d7f400f8b8fc1eb13aeca02486fc4ead86f5a305a5c1564d59c9d438dcdde846ec4803d506dce5db95c19867a66bf898abfc4dded958adcb7720c407c29",
         ),
     ] {
-        let result = solve(&unit(
-            WorkUnitOperation::SubtreeHash,
-            &known_leaves(leaves, length),
-            height,
-        ));
+        let result = solve(&unit(WorkUnitOperation::SubtreeHash, &known_leaves(leaves, length), height));
         assert_eq!(result.result_hash.to_hex(), root, "{leaves} leaves");
         assert_eq!(result.leaf_hashes.len(), leaves as usize);
-        assert_eq!(
-            result.check_shape(leaves as usize, WorkUnitOperation::SubtreeHash),
-            Ok(())
-        );
+        assert_eq!(result.check_shape(leaves as usize, WorkUnitOperation::SubtreeHash), Ok(()));
     }
 }
 
@@ -163,10 +142,7 @@ fn three_leaves_folded_twice_make_six_nodes() {
     let [a, b, c] = [0, 1, 2].map(|leaf| oracle(&[&parts[leaf]]));
     let left = oracle(&[a.as_bytes(), b.as_bytes()]);
     let right = oracle(&[c.as_bytes()]);
-    assert_eq!(
-        solve(&unit).result_hash,
-        oracle(&[left.as_bytes(), right.as_bytes()])
-    );
+    assert_eq!(solve(&unit).result_hash, oracle(&[left.as_bytes(), right.as_bytes()]));
 }
 
 #[test]
@@ -199,10 +175,7 @@ fn progress_is_told_after_each_leaf_and_at_the_end() {
     })
     .unwrap();
     let total = 11 + 6 + 3 + 2 + 1;
-    let expected: Vec<Progress> = (1..=11)
-        .chain([total])
-        .map(|done| Progress { done, total })
-        .collect();
+    let expected: Vec<Progress> = (1..=11).chain([total]).map(|done| Progress { done, total }).collect();
     assert_eq!(told, expected);
 }
 
@@ -225,10 +198,7 @@ fn a_unit_is_cancelled_at_any_report() {
 
 #[test]
 fn a_unit_that_does_not_add_up_costs_nothing() {
-    let broken = WorkUnit {
-        node_count: 7,
-        ..unit(WorkUnitOperation::SubtreeHash, &known_leaves(3, 9), 2)
-    };
+    let broken = WorkUnit { node_count: 7, ..unit(WorkUnitOperation::SubtreeHash, &known_leaves(3, 9), 2) };
     let outcome = compute_work_unit(&broken, |_| panic!("hashed a broken unit"));
     assert!(matches!(outcome, Err(SolveError::Invalid(_))));
 }
@@ -247,14 +217,11 @@ fn a_client_written_only_from_the_paper_is_understood_at_low() {
     let issued = unit(WorkUnitOperation::LeafHash, &known_leaves(1, 4096), 0);
     let body: Value = serde_json::from_str(&issued.to_json()).unwrap();
 
-    let data = data_encoding::BASE64
-        .decode(body["inputData"].as_str().unwrap().as_bytes())
-        .unwrap();
+    let data = data_encoding::BASE64.decode(body["inputData"].as_str().unwrap().as_bytes()).unwrap();
     let answer = json!({ "resultHash": data_encoding::HEXLOWER.encode(&Sha3_512::digest(&data)) });
     let token = body["challengeToken"].as_str().unwrap();
 
-    let result =
-        WorkResult::from_json_beside(answer.to_string().as_bytes(), token, issued.id).unwrap();
+    let result = WorkResult::from_json_beside(answer.to_string().as_bytes(), token, issued.id).unwrap();
     assert_eq!(result.check_shape(1, issued.operation), Ok(()));
     assert_eq!(result.result_hash, solve(&issued).result_hash);
 }

@@ -24,11 +24,7 @@ const RANKS: [(&str, u8); 10] = [
 ];
 
 /// Imports within one rank that are part of the plan.
-const SIDEWAYS: [(&str, &str); 3] = [
-    ("merkle", "hash"),
-    ("protocol", "hash"),
-    ("protocol", "merkle"),
-];
+const SIDEWAYS: [(&str, &str); 3] = [("merkle", "hash"), ("protocol", "hash"), ("protocol", "merkle")];
 
 /// Most lines of a file of the product, its test modules not counted.
 const FILE_LINES_MAX: usize = 400;
@@ -73,16 +69,8 @@ fn an_upward_import_is_found() {
         expect_found(upward_imports, "src/policy/lease.rs", planted);
     }
     expect_found(upward_imports, "src/policy/mod.rs", "use super::engine;");
-    expect_found(
-        upward_imports,
-        "src/policy.rs",
-        "use super::{engine, hash};",
-    );
-    expect_found(
-        upward_imports,
-        "src/merkle/mod.rs",
-        "use crate::protocol::X;",
-    );
+    expect_found(upward_imports, "src/policy.rs", "use super::{engine, hash};");
+    expect_found(upward_imports, "src/merkle/mod.rs", "use crate::protocol::X;");
     expect_found(upward_imports, "src/hash/mod.rs", "use crate::merkle::X;");
     expect_found(upward_imports, "src/solver/mod.rs", "use crate::policy::X;");
     expect_found(upward_imports, "src/helpers/mod.rs", "use core::fmt;");
@@ -101,21 +89,9 @@ fn a_downward_or_planned_import_is_not_found() {
     ] {
         expect_none(upward_imports, "src/policy/lease.rs", clean);
     }
-    expect_none(
-        upward_imports,
-        "src/protocol/mod.rs",
-        "use crate::merkle::X;",
-    );
-    expect_none(
-        upward_imports,
-        "src/adapters/tower.rs",
-        "use crate::gate::X;",
-    );
-    expect_none(
-        upward_imports,
-        "src/bin/pouw/main.rs",
-        "use crate::ingest::X;",
-    );
+    expect_none(upward_imports, "src/protocol/mod.rs", "use crate::merkle::X;");
+    expect_none(upward_imports, "src/adapters/tower.rs", "use crate::gate::X;");
+    expect_none(upward_imports, "src/bin/pouw/main.rs", "use crate::ingest::X;");
     expect_none(upward_imports, "src/lib.rs", "pub use crate::engine::X;");
     expect_none(upward_imports, "tests/gate.rs", "use pouw::gate::X;");
 }
@@ -163,17 +139,9 @@ fn a_file_that_is_too_long_is_found() {
     let tests = "#[cfg(test)]\nmod tests {\n    fn f() {}\n}\n";
     let code = "fn g() {}\n";
     expect_none(long_file, "src/hash/mod.rs", &format!("{longest}{tests}"));
-    expect_found(
-        long_file,
-        "src/hash/mod.rs",
-        &format!("{longest}{tests}{code}"),
-    );
+    expect_found(long_file, "src/hash/mod.rs", &format!("{longest}{tests}{code}"));
     expect_found(long_file, "src/hash/mod.rs", &format!("{longest}{code}"));
-    expect_found(
-        long_file,
-        "src/hash/mod.rs",
-        &format!("{longest}{}", tests.replace("test)", "not(test))")),
-    );
+    expect_found(long_file, "src/hash/mod.rs", &format!("{longest}{}", tests.replace("test)", "not(test))")));
     expect_found(long_file, "examples/a.rs", &format!("{longest}{code}"));
 
     let longest = "//\n".repeat(TEST_FILE_LINES_MAX);
@@ -219,11 +187,7 @@ fn all_source_is_ascii() {
 fn a_letter_that_is_not_ascii_is_found() {
     expect_found(not_ascii, "src/hash/mod.rs", "// caf\u{e9}");
     expect_found(not_ascii, "tests/a.rs", "const A: &str = \"\u{2192}\";");
-    expect_none(
-        not_ascii,
-        "src/hash/mod.rs",
-        "const A: char = '\\u{e9}';\n\t",
-    );
+    expect_none(not_ascii, "src/hash/mod.rs", "const A: char = '\\u{e9}';\n\t");
 }
 
 #[test]
@@ -319,10 +283,7 @@ fn a_test_module_in_a_file_of_its_own_counts_as_a_test() {
         ("src/hash/lanes/checks.rs", "fn f() { a.unwrap(); }"),
         ("src/hash/tests_of_others.rs", "fn f() { a.unwrap(); }"),
     ];
-    let mut files: Vec<_> = texts
-        .iter()
-        .map(|(path, text)| File::new(path, text))
-        .collect();
+    let mut files: Vec<_> = texts.iter().map(|(path, text)| File::new(path, text)).collect();
     mark_test_files(&mut files);
     let tests: Vec<_> = files.iter().filter(|file| file.is_test).collect();
     let paths: Vec<_> = tests.iter().map(|file| file.path.as_str()).collect();
@@ -403,10 +364,7 @@ fn upward_imports(file: &File) -> Vec<Finding> {
         return Vec::new();
     };
     let Some(from_rank) = rank(from) else {
-        return vec![(
-            1,
-            format!("{from} has no rank: give it one in tests/tidy.rs"),
-        )];
+        return vec![(1, format!("{from} has no rank: give it one in tests/tidy.rs"))];
     };
     let judge = |(line, path): (usize, Vec<String>)| {
         let to = path.first().map_or("", String::as_str);
@@ -440,10 +398,7 @@ fn redb_outside_the_store(file: &File) -> Vec<Finding> {
 fn long_file(file: &File) -> Vec<Finding> {
     let all = file.text.lines().count();
     let (lines, max) = match file.area() {
-        "src" if !file.is_test => (
-            all - file.test_lines.iter().map(line_count).sum::<usize>(),
-            FILE_LINES_MAX,
-        ),
+        "src" if !file.is_test => (all - file.test_lines.iter().map(line_count).sum::<usize>(), FILE_LINES_MAX),
         "examples" => (all, FILE_LINES_MAX),
         _ => (all, TEST_FILE_LINES_MAX),
     };
@@ -461,10 +416,7 @@ fn long_functions(file: &File) -> Vec<Finding> {
         };
         let lines = item_end(rest).map_or(1, |end| rest[end].line - token.line + 1);
         if lines > FUNCTION_LINES_MAX {
-            let what = format!(
-                "{} has {lines} lines, at most {FUNCTION_LINES_MAX} are allowed: split it",
-                name.text
-            );
+            let what = format!("{} has {lines} lines, at most {FUNCTION_LINES_MAX} are allowed: split it", name.text);
             findings.push((token.line, what));
         }
     }
@@ -481,9 +433,8 @@ fn not_ascii(file: &File) -> Vec<Finding> {
 
 fn unfinished(file: &File) -> Vec<Finding> {
     let macros = ["todo", "unimplemented", "dbg"];
-    let called = |tokens: &[Token]| {
-        macros.contains(&tokens[0].text.as_str()) && tokens.get(1).is_some_and(|t| t.text == "!")
-    };
+    let called =
+        |tokens: &[Token]| macros.contains(&tokens[0].text.as_str()) && tokens.get(1).is_some_and(|t| t.text == "!");
     let mut findings = file.find(called, "left unfinished: finish it");
     for (line, comment) in &file.comments {
         let mut words = comment.split(|c: char| !c.is_alphanumeric());
@@ -499,8 +450,7 @@ fn unwrapped(file: &File) -> Vec<Finding> {
         return Vec::new();
     }
     let called = |tokens: &[Token]| {
-        [".", "::"].contains(&tokens[0].text.as_str())
-            && tokens.get(1).is_some_and(|t| t.text == "unwrap")
+        [".", "::"].contains(&tokens[0].text.as_str()) && tokens.get(1).is_some_and(|t| t.text == "unwrap")
     };
     let mut findings = file.find(called, "return an error instead of calling unwrap");
     findings.retain(|(line, _)| !file.tests_cover(*line));
@@ -509,10 +459,7 @@ fn unwrapped(file: &File) -> Vec<Finding> {
 
 fn sleeping_tests(file: &File) -> Vec<Finding> {
     let what = "a test must not sleep: wait for the event, or move the fake clock";
-    let mut findings = file.find(
-        |tokens| ["sleep", "sleep_ms"].contains(&tokens[0].text.as_str()),
-        what,
-    );
+    let mut findings = file.find(|tokens| ["sleep", "sleep_ms"].contains(&tokens[0].text.as_str()), what);
     findings.retain(|(line, _)| file.area() == "tests" || file.tests_cover(*line));
     findings
 }
@@ -592,9 +539,7 @@ impl File {
     /// The places from which on the tokens are as `wanted`.
     fn find(&self, wanted: impl Fn(&[Token]) -> bool, what: &str) -> Vec<Finding> {
         let places = (0..self.tokens.len()).filter(|&at| wanted(&self.tokens[at..]));
-        places
-            .map(|at| (self.tokens[at].line, what.to_owned()))
-            .collect()
+        places.map(|at| (self.tokens[at].line, what.to_owned())).collect()
     }
 
     /// Every path that begins at the crate root, with `self` and `super` resolved.
@@ -639,12 +584,7 @@ impl File {
 }
 
 /// Follows the path at `at`, which continues `base`, through its groups; returns the place behind.
-fn follow(
-    tokens: &[Token],
-    mut at: usize,
-    mut base: Vec<String>,
-    found: &mut Vec<(usize, Vec<String>)>,
-) -> usize {
+fn follow(tokens: &[Token], mut at: usize, mut base: Vec<String>, found: &mut Vec<(usize, Vec<String>)>) -> usize {
     let text = |at: usize| tokens.get(at).map_or("}", |token| token.text.as_str());
     loop {
         match text(at) {
@@ -731,12 +671,7 @@ struct Lexer<'a> {
 
 impl<'a> Lexer<'a> {
     fn new(text: &'a str) -> Self {
-        Self {
-            rest: text,
-            line: 1,
-            tokens: Vec::new(),
-            comments: Vec::new(),
-        }
+        Self { rest: text, line: 1, tokens: Vec::new(), comments: Vec::new() }
     }
 
     fn run(mut self) -> (Vec<Token>, Vec<(usize, String)>) {

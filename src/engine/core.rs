@@ -23,7 +23,7 @@ use super::writer::{Fate, Job, Lane};
 pub(super) struct Core {
     pub(super) config: Config,
     pub(super) keyring: Keyring,
-    pub(super) client_keyring: Keyring,
+    pub(super) store_keyring: Keyring,
     pub(super) identity: Identity,
     pub(super) store: Arc<Store>,
     pub(super) time: EngineTime,
@@ -70,7 +70,7 @@ impl Core {
     pub(super) fn new(
         config: Config,
         keyring: Keyring,
-        client_keyring: Keyring,
+        store_keyring: Keyring,
         store: Arc<Store>,
         time: EngineTime,
         lanes: Lane,
@@ -82,7 +82,7 @@ impl Core {
             identity: store.identity(),
             config,
             keyring,
-            client_keyring,
+            store_keyring,
             store,
             time,
             queue: Mutex::new(queue),
@@ -104,7 +104,7 @@ impl Core {
     }
 
     pub(super) fn digest_of(&self, client: &[u8]) -> ClientDigest {
-        ClientDigest::of(&self.client_keyring, client)
+        ClientDigest::of(&self.store_keyring, client)
     }
 
     /// Tells the background thread, if there is one, that there is something to do.

@@ -239,13 +239,14 @@ impl Core {
         }
     }
 
-    /// Made-up leaves, the same whenever they are asked for: HMAC(secret, challenge id and counter).
+    /// Made-up leaves, the same whenever they are asked for: HMAC over challenge id and counter, keyed by
+    /// the store's own secret, which neither a restart nor a new signing secret changes.
     pub(super) fn synthetic_leaves(&self, token: &ChallengeToken) -> Vec<[u8; 64]> {
         let label = b"pouw-synthetic-leaf-v1";
         let leaf = |index: u8| {
             let mut data = token.id.as_bytes().to_vec();
             data.push(index);
-            self.keyring.derive(label, &data)
+            self.store_keyring.derive(label, &data)
         };
         (0..1u8 << token.order.min(4)).map(leaf).collect()
     }

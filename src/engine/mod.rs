@@ -130,12 +130,12 @@ impl PouwEngine {
         if high_water_ms > 0 && wall_ms > high_water_ms + clock::AHEAD_MAX_MS && !config.settings.accept_clock_ahead {
             return Err(OpenError::ClockAhead { wall_ms, high_water_ms });
         }
-        let client_keyring = Keyring::new(&store.identity().digest_key).map_err(secret_error)?;
+        let store_keyring = Keyring::new(&store.identity().digest_key).map_err(secret_error)?;
         let time = EngineTime::start(parts.clock, high_water_ms);
         let (lanes, inbox) = writer::lanes(config.settings.waiting_answers_max);
         let (wake, woken) = bounded(1);
         let background = config.settings.background;
-        let core = Arc::new(Core::new(config, keyring, client_keyring, store, time, lanes, wake, parts.events));
+        let core = Arc::new(Core::new(config, keyring, store_keyring, store, time, lanes, wake, parts.events));
         let failed = |e: std::io::Error| OpenError::Thread(e.to_string());
         let mut threads = vec![writer::start(core.clone(), inbox).map_err(failed)?];
         if background {

@@ -4,7 +4,7 @@
 use crossbeam_channel::bounded;
 
 use crate::policy::lease::{Claim, Lease, LeaseRefusal, Pin};
-use crate::protocol::{ChallengeToken, MicroJoules, TokenPurpose, WorkId, WorkResult};
+use crate::protocol::{ChallengeToken, MicroJoules, TokenPurpose, UnixMillis, WorkId, WorkResult};
 use crate::store::records::TreeState;
 use crate::store::{Command, Outcome, Refuse, Refused, Settle, SettleKind};
 
@@ -133,8 +133,8 @@ impl Core {
             return Err(SubmitError::OtherStore);
         }
         let now = self.now_ms();
-        if now > token.expires_at.0 {
-            return Err(SubmitError::Expired { late_ms: now - token.expires_at.0 });
+        if token.is_expired(UnixMillis(now)) {
+            return Err(SubmitError::Expired { late_ms: now.saturating_sub(token.expires_at.0) });
         }
         if token.client != self.digest_of(client) {
             return Err(SubmitError::ClientMismatch);

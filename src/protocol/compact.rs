@@ -62,29 +62,19 @@ impl WorkResult {
             ));
         }
         let challenge_token = token_text(token.into())?;
-        let bytes = BASE64URL_NOPAD
-            .decode(compact.as_bytes())
-            .map_err(|error| {
-                Malformed::new(
-                    DOCUMENT,
-                    "base64url without padding (RFC 4648, 5)",
-                    format!("text {}: {error}", excerpt(compact)),
-                )
-            })?;
-        if let Some(version) = bytes.first().filter(|version| **version != VERSION) {
-            return Err(Malformed::new(
+        let bytes = BASE64URL_NOPAD.decode(compact.as_bytes()).map_err(|error| {
+            Malformed::new(
                 DOCUMENT,
-                "version 1",
-                format!("version {version}"),
-            ));
+                "base64url without padding (RFC 4648, 5)",
+                format!("text {}: {error}", excerpt(compact)),
+            )
+        })?;
+        if let Some(version) = bytes.first().filter(|version| **version != VERSION) {
+            return Err(Malformed::new(DOCUMENT, "version 1", format!("version {version}")));
         }
         let mut reader = Reader::new(&bytes);
         let head = read_head(&mut reader).ok_or_else(|| {
-            Malformed::new(
-                DOCUMENT,
-                format!("at least {HEAD_BYTES} bytes"),
-                format!("{}", bytes.len()),
-            )
+            Malformed::new(DOCUMENT, format!("at least {HEAD_BYTES} bytes"), format!("{}", bytes.len()))
         })?;
         in_range(COMPUTE_TIME_MS, head.compute_time_ms, MAX_NUMBER)?;
         in_range(COMPLETED_AT, head.completed_at, UnixMillis::MAX_TEXT.0)?;
@@ -93,10 +83,7 @@ impl WorkResult {
         if reader.left() != expected {
             return Err(Malformed::new(
                 LEAF_HASHES,
-                format!(
-                    "{expected} bytes after the head for {} leaf hashes",
-                    head.leaves
-                ),
+                format!("{expected} bytes after the head for {} leaf hashes", head.leaves),
                 format!("{} bytes", reader.left()),
             ));
         }
@@ -135,11 +122,7 @@ fn in_range(member: &'static str, found: u64, max: u64) -> Result<(), Malformed>
     if found <= max {
         return Ok(());
     }
-    Err(Malformed::new(
-        member,
-        format!("a whole number from 0 to {max}"),
-        found.to_string(),
-    ))
+    Err(Malformed::new(member, format!("a whole number from 0 to {max}"), found.to_string()))
 }
 
 const VERSION: u8 = 1;

@@ -60,10 +60,7 @@ const fn round(v: &mut [u64; 4]) {
 }
 
 /// The bytes of "pouw-data-digest" read as two little-endian words.
-const DATA_DIGEST_KEY: [u64; 2] = [
-    u64::from_le_bytes(*b"pouw-dat"),
-    u64::from_le_bytes(*b"a-digest"),
-];
+const DATA_DIGEST_KEY: [u64; 2] = [u64::from_le_bytes(*b"pouw-dat"), u64::from_le_bytes(*b"a-digest")];
 
 #[cfg(test)]
 mod tests {

@@ -29,11 +29,7 @@ impl WorkId {
     /// An id from the time of issue (its low 48 bits are kept) and ten random bytes, of which 74
     /// bits are kept.
     pub const fn from_parts(unix_ms: u64, random: [u8; 10]) -> Self {
-        Self(
-            uuid::Builder::from_unix_timestamp_millis(unix_ms, &random)
-                .into_uuid()
-                .into_bytes(),
-        )
+        Self(uuid::Builder::from_unix_timestamp_millis(unix_ms, &random).into_uuid().into_bytes())
     }
 
     /// An id from its sixteen bytes, as they are.
@@ -68,13 +64,7 @@ impl FromStr for WorkId {
             .ok()
             .map(|uuid| Self(uuid.into_bytes()))
             .filter(|id| id.to_string() == text)
-            .ok_or_else(|| {
-                Malformed::new(
-                    "workUnitId",
-                    "a lowercase hyphenated UUID of 36 characters",
-                    excerpt(text),
-                )
-            })
+            .ok_or_else(|| Malformed::new("workUnitId", "a lowercase hyphenated UUID of 36 characters", excerpt(text)))
     }
 }
 
@@ -97,9 +87,7 @@ impl ClientDigest {
     /// True when this is the digest of `client_key` under any secret of `keyring`, so that a
     /// rotation of secrets does not turn a client into a stranger.
     pub fn matches(&self, keyring: &Keyring, client_key: &[u8]) -> bool {
-        keyring
-            .derivations(CLIENT_LABEL, client_key)
-            .any(|bytes| Self::from_derivation(&bytes) == *self)
+        keyring.derivations(CLIENT_LABEL, client_key).any(|bytes| Self::from_derivation(&bytes) == *self)
     }
 
     fn from_derivation(bytes: &[u8; 64]) -> Self {

@@ -25,11 +25,7 @@ impl Members {
     ///
     /// # Errors
     /// [`Malformed`] for too much input, text that is no JSON object, and a known member twice.
-    pub(crate) fn read(
-        text: &[u8],
-        limit_bytes: usize,
-        names: &[&'static str],
-    ) -> Result<Self, Malformed> {
+    pub(crate) fn read(text: &[u8], limit_bytes: usize, names: &[&'static str]) -> Result<Self, Malformed> {
         if text.len() > limit_bytes {
             return Err(Malformed::new(
                 DOCUMENT,
@@ -46,26 +42,16 @@ impl Members {
             };
             return Err(Malformed::new(DOCUMENT, "a JSON object", found));
         }
-        let mut members = Self {
-            slots: names.iter().map(|name| (*name, None)).collect(),
-        };
+        let mut members = Self { slots: names.iter().map(|name| (*name, None)).collect() };
         let mut repeated = None;
         let mut reader = serde_json::Deserializer::from_slice(text);
-        let outcome = ObjectSeed {
-            slots: &mut members.slots,
-            repeated: &mut repeated,
-        }
-        .deserialize(&mut reader)
-        .and_then(|()| reader.end());
+        let outcome = ObjectSeed { slots: &mut members.slots, repeated: &mut repeated }
+            .deserialize(&mut reader)
+            .and_then(|()| reader.end());
         if let Some(name) = repeated {
-            return Err(Malformed::new(
-                name,
-                "this member once",
-                "this member twice",
-            ));
+            return Err(Malformed::new(name, "this member once", "this member twice"));
         }
-        outcome
-            .map_err(|error| Malformed::new(DOCUMENT, "JSON text (RFC 8259)", error.to_string()))?;
+        outcome.map_err(|error| Malformed::new(DOCUMENT, "JSON text (RFC 8259)", error.to_string()))?;
         Ok(members)
     }
 
@@ -78,13 +64,8 @@ impl Members {
     }
 
     /// Text that `T` can read.
-    pub(crate) fn parsed<T: FromStr<Err = Malformed>>(
-        &mut self,
-        name: &'static str,
-    ) -> Result<T, Malformed> {
-        self.text(name)?
-            .parse()
-            .map_err(|error: Malformed| error.under(name))
+    pub(crate) fn parsed<T: FromStr<Err = Malformed>>(&mut self, name: &'static str) -> Result<T, Malformed> {
+        self.text(name)?.parse().map_err(|error: Malformed| error.under(name))
     }
 
     /// RFC 3339 text.
@@ -94,8 +75,7 @@ impl Members {
 
     /// A whole number from 0 to `max`.
     pub(crate) fn whole(&mut self, name: &'static str, max: u64) -> Result<u64, Malformed> {
-        self.required(name, "a whole number")?
-            .whole(max, || name.to_string())
+        self.required(name, "a whole number")?.whole(max, || name.to_string())
     }
 
     /// A number from 0 to [`MAX_NUMBER`], its fraction cut off.
@@ -103,9 +83,7 @@ impl Members {
         let expected = "a number from 0 to 2^53 - 1";
         match self.required(name, expected)? {
             Field::Unsigned(number) if number <= MAX_NUMBER => Ok(number),
-            Field::Float(number) if (0.0..=MAX_NUMBER as f64).contains(&number) => {
-                Ok(number as u64)
-            }
+            Field::Float(number) if (0.0..=MAX_NUMBER as f64).contains(&number) => Ok(number as u64),
             other => Err(other.refused(name, expected)),
         }
     }
@@ -158,10 +136,7 @@ impl Members {
 
     /// Acts as if an absent `name` held the empty list.
     pub(crate) fn supply_list(&mut self, name: &'static str) {
-        self.supply(name, || Field::List {
-            items: Vec::new(),
-            count: 0,
-        });
+        self.supply(name, || Field::List { items: Vec::new(), count: 0 });
     }
 
     fn supply(&mut self, name: &'static str, field: impl FnOnce() -> Field) {
@@ -170,18 +145,12 @@ impl Members {
         }
     }
 
-    fn list(
-        &mut self,
-        name: &'static str,
-        expected: &'static str,
-    ) -> Result<Vec<Field>, Malformed> {
+    fn list(&mut self, name: &'static str, expected: &'static str) -> Result<Vec<Field>, Malformed> {
         match self.required(name, expected)? {
             Field::List { items, count } if count <= MAX_UNIT_LEAVES => Ok(items),
-            Field::List { count, .. } => Err(Malformed::new(
-                name,
-                format!("a list of at most {MAX_UNIT_LEAVES}"),
-                format!("a list of {count}"),
-            )),
+            Field::List { count, .. } => {
+                Err(Malformed::new(name, format!("a list of at most {MAX_UNIT_LEAVES}"), format!("a list of {count}")))
+            }
             other => Err(other.refused(name, expected)),
         }
     }
@@ -215,11 +184,7 @@ impl Field {
     fn whole(self, max: u64, name: impl FnOnce() -> String) -> Result<u64, Malformed> {
         match self {
             Self::Unsigned(number) if number <= max => Ok(number),
-            other => Err(Malformed::new(
-                name(),
-                format!("a whole number from 0 to {max}"),
-                other.describe(),
-            )),
+            other => Err(Malformed::new(name(), format!("a whole number from 0 to {max}"), other.describe())),
         }
     }
 
@@ -267,9 +232,7 @@ impl<'de> Visitor<'de> for ObjectSeed<'_> {
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
-                Some((_, slot @ None)) => {
-                    *slot = Some(map.next_value_seed(FieldSeed { keep_items: true })?)
-                }
+                Some((_, slot @ None)) => *slot = Some(map.next_value_seed(FieldSeed { keep_items: true })?),
                 Some((name, Some(_))) => {
                     map.next_value::<IgnoredAny>()?;
                     self.repeated.get_or_insert(name);

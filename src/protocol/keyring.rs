@@ -26,9 +26,7 @@ impl Keyring {
     /// # Errors
     /// [`SecretError::TooShort`].
     pub fn new(secret: &[u8]) -> Result<Self, SecretError> {
-        Ok(Self {
-            keys: [Key::new(secret)?].into(),
-        })
+        Ok(Self { keys: [Key::new(secret)?].into() })
     }
 
     /// Adds a secret that was in use before, so that its tokens stay good until they expire.
@@ -138,9 +136,7 @@ pub enum SecretError {
         key_id: KeyId,
     },
     /// The keyring is full.
-    #[error(
-        "hmac_secret: expected at most {MAX_SECRETS} secrets; drop those whose tokens have expired"
-    )]
+    #[error("hmac_secret: expected at most {MAX_SECRETS} secrets; drop those whose tokens have expired")]
     TooMany,
 }
 
@@ -152,19 +148,14 @@ struct Key {
 
 impl Key {
     fn new(secret: &[u8]) -> Result<Self, SecretError> {
-        let too_short = SecretError::TooShort {
-            length: secret.len(),
-        };
+        let too_short = SecretError::TooShort { length: secret.len() };
         if secret.len() < MIN_SECRET_BYTES {
             return Err(too_short);
         }
         // HMAC takes keys of any length (RFC 2104), so this cannot fail.
         let keyed = Hmac::<Sha512>::new_from_slice(secret).map_err(|_| too_short)?;
         let [a, b, c, d, e, f, g, h, ..] = mac(keyed.clone(), [KEY_ID_PURPOSE]);
-        Ok(Self {
-            id: KeyId([a, b, c, d, e, f, g, h]),
-            keyed,
-        })
+        Ok(Self { id: KeyId([a, b, c, d, e, f, g, h]), keyed })
     }
 
     fn derive(&self, label: &[u8], data: &[u8]) -> [u8; 64] {

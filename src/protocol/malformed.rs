@@ -27,11 +27,7 @@ impl Malformed {
         expected: impl Into<Cow<'static, str>>,
         found: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self {
-            member: member.into(),
-            expected: expected.into(),
-            found: found.into(),
-        }
+        Self { member: member.into(), expected: expected.into(), found: found.into() }
     }
 
     /// The guilty member by its wire name, `leafHashes[3]` for an item of a list, `(document)` when
@@ -66,17 +62,9 @@ impl Malformed {
 pub(crate) fn excerpt(text: &str) -> String {
     const LONGEST_CHARS: usize = 24;
     let printable = |c: char| {
-        if c == ' ' || c.is_ascii_graphic() {
-            c
-        } else {
-            '?'
-        }
+        if c == ' ' || c.is_ascii_graphic() { c } else { '?' }
     };
     let start: String = text.chars().take(LONGEST_CHARS).map(printable).collect();
     let chars = text.chars().count();
-    if chars > LONGEST_CHARS {
-        format!("\"{start}...\" ({chars} characters)")
-    } else {
-        format!("\"{start}\"")
-    }
+    if chars > LONGEST_CHARS { format!("\"{start}...\" ({chars} characters)") } else { format!("\"{start}\"") }
 }

@@ -79,19 +79,11 @@ impl WorkResult {
         let result = Self::from_members(members)?;
         if result.work_unit_id != id {
             let found = result.work_unit_id.to_string();
-            return Err(Malformed::new(
-                WORK_UNIT_ID,
-                format!("the token's unit {id}"),
-                found,
-            ));
+            return Err(Malformed::new(WORK_UNIT_ID, format!("the token's unit {id}"), found));
         }
         if result.challenge_token != token {
             let found = excerpt(&result.challenge_token);
-            return Err(Malformed::new(
-                CHALLENGE_TOKEN,
-                "the token of the header",
-                found,
-            ));
+            return Err(Malformed::new(CHALLENGE_TOKEN, "the token of the header", found));
         }
         Ok(result)
     }
@@ -101,11 +93,7 @@ impl WorkResult {
     ///
     /// # Errors
     /// [`Malformed`] names `leafHashes`.
-    pub fn check_shape(
-        &self,
-        leaves: usize,
-        operation: WorkUnitOperation,
-    ) -> Result<(), Malformed> {
+    pub fn check_shape(&self, leaves: usize, operation: WorkUnitOperation) -> Result<(), Malformed> {
         let expected = match operation {
             WorkUnitOperation::SubtreeHash => leaves,
             WorkUnitOperation::LeafHash | WorkUnitOperation::InteriorHash => 0,
@@ -124,8 +112,7 @@ impl WorkResult {
         members.supply_list(LEAF_HASHES);
         Ok(Self {
             work_unit_id: members.parsed(WORK_UNIT_ID)?,
-            result_hash: checksum(&members.text(RESULT_HASH)?)
-                .map_err(|error| error.under(RESULT_HASH))?,
+            result_hash: checksum(&members.text(RESULT_HASH)?).map_err(|error| error.under(RESULT_HASH))?,
             leaf_hashes: members.texts(LEAF_HASHES, checksum)?,
             challenge_token: token_text(members.text(CHALLENGE_TOKEN)?)?,
             compute_time_ms: members.number(COMPUTE_TIME_MS)?,
@@ -147,8 +134,7 @@ struct Wire<'a> {
 }
 
 fn checksum(text: &str) -> Result<Checksum, Malformed> {
-    Checksum::from_hex(text)
-        .map_err(|_| Malformed::new("", "128 lowercase hex digits", excerpt(text)))
+    Checksum::from_hex(text).map_err(|_| Malformed::new("", "128 lowercase hex digits", excerpt(text)))
 }
 
 /// The text of a token, refused when it is longer than a token can be.
@@ -156,11 +142,7 @@ pub(super) fn token_text(text: String) -> Result<String, Malformed> {
     if text.len() <= MAX_TOKEN_CHARS {
         return Ok(text);
     }
-    Err(Malformed::new(
-        CHALLENGE_TOKEN,
-        format!("at most {MAX_TOKEN_CHARS} characters"),
-        format!("{}", text.len()),
-    ))
+    Err(Malformed::new(CHALLENGE_TOKEN, format!("at most {MAX_TOKEN_CHARS} characters"), format!("{}", text.len())))
 }
 
 pub(super) const WORK_UNIT_ID: &str = "workUnitId";
@@ -169,11 +151,4 @@ pub(super) const LEAF_HASHES: &str = "leafHashes";
 pub(super) const CHALLENGE_TOKEN: &str = "challengeToken";
 pub(super) const COMPUTE_TIME_MS: &str = "computeTimeMs";
 pub(super) const COMPLETED_AT: &str = "completedAt";
-const NAMES: [&str; 6] = [
-    WORK_UNIT_ID,
-    RESULT_HASH,
-    LEAF_HASHES,
-    CHALLENGE_TOKEN,
-    COMPUTE_TIME_MS,
-    COMPLETED_AT,
-];
+const NAMES: [&str; 6] = [WORK_UNIT_ID, RESULT_HASH, LEAF_HASHES, CHALLENGE_TOKEN, COMPUTE_TIME_MS, COMPLETED_AT];

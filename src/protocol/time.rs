@@ -16,9 +16,7 @@ use super::malformed::{Malformed, excerpt};
 /// assert_eq!(at.to_rfc3339(), "2023-11-14T22:13:20.123Z");
 /// assert_eq!(UnixMillis::from_rfc3339("2023-11-14T22:13:20.123Z"), Ok(at));
 /// ```
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UnixMillis(pub u64);
 
@@ -43,13 +41,7 @@ impl UnixMillis {
     /// # Errors
     /// [`Malformed`] for any other text and for an instant before 1970.
     pub fn from_rfc3339(text: &str) -> Result<Self, Malformed> {
-        let refuse = || {
-            Malformed::new(
-                "time",
-                "RFC 3339 text such as 2025-01-31T12:00:00.000Z",
-                excerpt(text),
-            )
-        };
+        let refuse = || Malformed::new("time", "RFC 3339 text such as 2025-01-31T12:00:00.000Z", excerpt(text));
         if !has_rfc3339_shape(text.as_bytes()) {
             return Err(refuse());
         }
@@ -58,9 +50,7 @@ impl UnixMillis {
             .ok()
             .filter(|millis| at >= Timestamp::UNIX_EPOCH && *millis <= Self::MAX_TEXT.0)
             .map(Self)
-            .ok_or_else(|| {
-                Malformed::new("time", "an instant from 1970 to 9999-12-30", excerpt(text))
-            })
+            .ok_or_else(|| Malformed::new("time", "an instant from 1970 to 9999-12-30", excerpt(text)))
     }
 
     /// This instant moved later by `millis`, stopping at the end of the type.
@@ -75,9 +65,7 @@ impl UnixMillis {
 }
 
 /// An amount of credit in millionths of a joule.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MicroJoules(pub u64);
 
@@ -112,7 +100,5 @@ fn has_rfc3339_shape(text: &[u8]) -> bool {
         }
         _ => rest,
     };
-    text.len() <= LONGEST
-        && fits(date_time, b"dddd-dd-ddTdd:dd:dd")
-        && (offset == b"Z" || fits(offset, b"sdd:dd"))
+    text.len() <= LONGEST && fits(date_time, b"dddd-dd-ddTdd:dd:dd") && (offset == b"Z" || fits(offset, b"sdd:dd"))
 }

@@ -120,9 +120,7 @@ impl ChallengeToken {
     /// and key id was read.
     pub fn open(text: &str, keyring: &Keyring, max_lifetime_ms: u64) -> Result<Self, TokenError> {
         let bytes = decode(text)?;
-        let (fields, mac) = bytes
-            .split_last_chunk()
-            .ok_or_else(|| wrong_length(bytes.len()))?;
+        let (fields, mac) = bytes.split_last_chunk().ok_or_else(|| wrong_length(bytes.len()))?;
         let mut reader = Reader::new(fields);
         let key_id = read_key_id(&mut reader).ok_or_else(|| wrong_length(bytes.len()))?;
         match keyring.verify(key_id, mac_input(fields), mac) {
@@ -137,10 +135,7 @@ impl ChallengeToken {
         })?;
         let lifetime_ms = token.expires_at.saturating_since(token.issued_at);
         if lifetime_ms > max_lifetime_ms {
-            return Err(TokenError::Lifetime {
-                lifetime_ms,
-                max_lifetime_ms,
-            });
+            return Err(TokenError::Lifetime { lifetime_ms, max_lifetime_ms });
         }
         Ok(token)
     }
@@ -169,12 +164,7 @@ impl ChallengeToken {
         bytes.push(self.order);
         bytes.extend_from_slice(&self.data_digest.to_le_bytes());
         bytes.push(tier_byte(self.tier));
-        for number in [
-            self.policy,
-            self.issued_at.0,
-            self.not_before.0,
-            self.expires_at.0,
-        ] {
+        for number in [self.policy, self.issued_at.0, self.not_before.0, self.expires_at.0] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes
@@ -184,9 +174,7 @@ impl ChallengeToken {
     fn read_fields(reader: &mut Reader<'_>) -> Option<Self> {
         let purpose = reader.byte()?;
         Some(Self {
-            purpose: PURPOSES
-                .into_iter()
-                .find(|known| purpose_byte(*known) == purpose)?,
+            purpose: PURPOSES.into_iter().find(|known| purpose_byte(*known) == purpose)?,
             store: reader.array()?,
             boot: reader.number()?,
             id: WorkId::from_bytes(reader.array()?),
@@ -228,9 +216,7 @@ pub enum TokenError {
     #[error("token MAC: it does not match the contents; send the token as it was issued")]
     BadMac,
     /// The token is genuine, and lives longer than the configuration allows now.
-    #[error(
-        "token lifetime: expected at most {max_lifetime_ms} ms, found {lifetime_ms}; ask for a new challenge"
-    )]
+    #[error("token lifetime: expected at most {max_lifetime_ms} ms, found {lifetime_ms}; ask for a new challenge")]
     Lifetime {
         /// From issue to expiry.
         lifetime_ms: u64,
@@ -260,30 +246,20 @@ fn decode(text: &str) -> Result<Vec<u8>, TokenError> {
             found: format!("{}", text.len()),
         });
     }
-    let bytes = BASE64URL_NOPAD
-        .decode(text.as_bytes())
-        .map_err(|error| TokenError::Malformed {
-            what: "encoding",
-            expected: "base64url without padding (RFC 4648, 5)",
-            found: format!("{error}"),
-        })?;
+    let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|error| TokenError::Malformed {
+        what: "encoding",
+        expected: "base64url without padding (RFC 4648, 5)",
+        found: format!("{error}"),
+    })?;
     match bytes.first() {
         Some(&VERSION) if bytes.len() == TOKEN_BYTES => Ok(bytes),
         Some(&VERSION) | None => Err(wrong_length(bytes.len())),
-        Some(version) => Err(TokenError::Malformed {
-            what: "version",
-            expected: "1",
-            found: format!("{version}"),
-        }),
+        Some(version) => Err(TokenError::Malformed { what: "version", expected: "1", found: format!("{version}") }),
     }
 }
 
 fn wrong_length(bytes: usize) -> TokenError {
-    TokenError::Malformed {
-        what: "length",
-        expected: "196 bytes in 262 characters",
-        found: format!("{bytes} bytes"),
-    }
+    TokenError::Malformed { what: "length", expected: "196 bytes in 262 characters", found: format!("{bytes} bytes") }
 }
 
 fn read_key_id(reader: &mut Reader<'_>) -> Option<KeyId> {
@@ -318,16 +294,10 @@ const fn tier_byte(tier: DifficultyTier) -> u8 {
 }
 
 fn read_tier(byte: u8) -> Option<DifficultyTier> {
-    DifficultyTier::ALL
-        .into_iter()
-        .find(|tier| tier_byte(*tier) == byte)
+    DifficultyTier::ALL.into_iter().find(|tier| tier_byte(*tier) == byte)
 }
 
-const PURPOSES: [TokenPurpose; 3] = [
-    TokenPurpose::Work,
-    TokenPurpose::Interior,
-    TokenPurpose::Synthetic,
-];
+const PURPOSES: [TokenPurpose; 3] = [TokenPurpose::Work, TokenPurpose::Interior, TokenPurpose::Synthetic];
 const MAC_PURPOSE: &[u8] = b"pouw-challenge-token-v1";
 const VERSION: u8 = 1;
 const WIDTHS: [usize; 16] = [1, 8, 1, 16, 8, 16, 16, 16, 8, 1, 8, 1, 8, 8, 8, 8];

@@ -4,9 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::id::{TreeHandle, WorkId};
-use super::limits::{
-    MAX_FOLD_LEVELS, MAX_NUMBER, MAX_TOKEN_CHARS, MAX_UNIT_DATA_BYTES, MAX_UNIT_LEAVES,
-};
+use super::limits::{MAX_FOLD_LEVELS, MAX_NUMBER, MAX_TOKEN_CHARS, MAX_UNIT_DATA_BYTES, MAX_UNIT_LEAVES};
 use super::time::UnixMillis;
 use super::words::{DifficultyTier, WorkUnitOperation};
 
@@ -62,26 +60,10 @@ impl WorkUnit {
     /// # Errors
     /// [`UnitError`] names the first member that does not fit.
     pub fn validate(&self) -> Result<(), UnitError> {
-        at_most(
-            "inputData",
-            MAX_UNIT_DATA_BYTES as u64,
-            self.input_data.len() as u64,
-        )?;
-        at_most(
-            "challengeToken",
-            MAX_TOKEN_CHARS as u64,
-            self.challenge_token.len() as u64,
-        )?;
-        at_most(
-            "leafLengths",
-            MAX_UNIT_LEAVES as u64,
-            self.leaf_lengths.len() as u64,
-        )?;
-        at_most(
-            "foldLevels",
-            MAX_FOLD_LEVELS.into(),
-            self.fold_levels.into(),
-        )?;
+        at_most("inputData", MAX_UNIT_DATA_BYTES as u64, self.input_data.len() as u64)?;
+        at_most("challengeToken", MAX_TOKEN_CHARS as u64, self.challenge_token.len() as u64)?;
+        at_most("leafLengths", MAX_UNIT_LEAVES as u64, self.leaf_lengths.len() as u64)?;
+        at_most("foldLevels", MAX_FOLD_LEVELS.into(), self.fold_levels.into())?;
         at_most("treeLevel", MAX_FOLD_LEVELS.into(), self.tree_level.into())?;
         at_most("treeIndex", (1 << self.tree_level) - 1, self.tree_index)?;
         at_most("waitMs", MAX_NUMBER, self.wait_ms)?;
@@ -98,11 +80,7 @@ impl WorkUnit {
                         found: self.child_count.into(),
                     });
                 }
-                exactly(
-                    "inputData",
-                    u64::from(self.child_count) * 64,
-                    self.input_data.len() as u64,
-                )?;
+                exactly("inputData", u64::from(self.child_count) * 64, self.input_data.len() as u64)?;
                 self.validate_single(self.child_count)
             }
         }
@@ -119,13 +97,11 @@ impl WorkUnit {
             WorkUnitOperation::SubtreeHash => self.leaf_lengths.as_slice(),
             _ => &[],
         };
-        let parts = lengths
-            .iter()
-            .scan(self.input_data.as_slice(), |rest, length| {
-                let (leaf, after) = rest.split_at_checked(usize::try_from(*length).ok()?)?;
-                *rest = after;
-                Some(leaf)
-            });
+        let parts = lengths.iter().scan(self.input_data.as_slice(), |rest, length| {
+            let (leaf, after) = rest.split_at_checked(usize::try_from(*length).ok()?)?;
+            *rest = after;
+            Some(leaf)
+        });
         whole.into_iter().chain(parts)
     }
 
@@ -147,23 +123,13 @@ impl WorkUnit {
                 found: 0,
             });
         }
-        let sum = self
-            .leaf_lengths
-            .iter()
-            .fold(0, |sum: u64, length| sum.saturating_add(*length));
+        let sum = self.leaf_lengths.iter().fold(0, |sum: u64, length| sum.saturating_add(*length));
         exactly("leafLengths", self.input_data.len() as u64, sum)?;
         if leaves > 1 << self.fold_levels {
-            return Err(UnitError::ManyTops {
-                leaves,
-                fold_levels: self.fold_levels,
-            });
+            return Err(UnitError::ManyTops { leaves, fold_levels: self.fold_levels });
         }
         exactly("childCount", 0, self.child_count.into())?;
-        exactly(
-            "nodeCount",
-            subtree_nodes(leaves, self.fold_levels),
-            self.node_count,
-        )
+        exactly("nodeCount", subtree_nodes(leaves, self.fold_levels), self.node_count)
     }
 
     fn validate_single(&self, child_count: u32) -> Result<(), UnitError> {
@@ -233,21 +199,12 @@ fn at_most(member: &'static str, maximum: u64, found: u64) -> Result<(), UnitErr
     if found <= maximum {
         return Ok(());
     }
-    Err(UnitError::OutOfRange {
-        member,
-        minimum: 0,
-        maximum,
-        found,
-    })
+    Err(UnitError::OutOfRange { member, minimum: 0, maximum, found })
 }
 
 fn exactly(member: &'static str, expected: u64, found: u64) -> Result<(), UnitError> {
     if found == expected {
         return Ok(());
     }
-    Err(UnitError::Mismatch {
-        member,
-        expected,
-        found,
-    })
+    Err(UnitError::Mismatch { member, expected, found })
 }

@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::malformed::{Malformed, excerpt};
 
 /// How much work a client is asked for (paper, 5.3), in ascending order.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DifficultyTier {
     /// One leaf: one hash.
@@ -197,9 +195,5 @@ macro_rules! word_list {
 }
 
 word_list!(DifficultyTier, "difficulty", "low, medium or high");
-word_list!(
-    WorkUnitOperation,
-    "operation",
-    "leaf_hash, subtree_hash or interior_hash"
-);
+word_list!(WorkUnitOperation, "operation", "leaf_hash, subtree_hash or interior_hash");
 word_list!(Reason, "reason", "a reason of the table of answers");

@@ -50,15 +50,11 @@ pub fn compute_work_unit(
         ControlFlow::Break(()) => Err(SolveError::Cancelled { done, total }),
     };
     let (result_hash, leaf_hashes) = match unit.operation {
-        WorkUnitOperation::LeafHash | WorkUnitOperation::InteriorHash => {
-            (sha3_512(&unit.input_data), Vec::new())
-        }
+        WorkUnitOperation::LeafHash | WorkUnitOperation::InteriorHash => (sha3_512(&unit.input_data), Vec::new()),
         WorkUnitOperation::SubtreeHash => {
             let leaf_hashes = hash_leaves(unit, &mut report)?;
-            let top = fold(&leaf_hashes, unit.fold_levels).ok_or(UnitError::ManyTops {
-                leaves: leaf_hashes.len() as u64,
-                fold_levels: unit.fold_levels,
-            })?;
+            let top = fold(&leaf_hashes, unit.fold_levels)
+                .ok_or(UnitError::ManyTops { leaves: leaf_hashes.len() as u64, fold_levels: unit.fold_levels })?;
             (top, leaf_hashes)
         }
     };
