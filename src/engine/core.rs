@@ -1,6 +1,6 @@
 //! What all handles of one engine share.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -36,7 +36,7 @@ pub(super) struct Core {
     pub(super) ingesting: Mutex<()>,
     /// Tokens of wrong answers, not written yet. Bounded by [`REFUSED_MAX`]; the oldest goes first,
     /// since its lease is over and only a restart could revive it.
-    pub(super) refused: Mutex<VecDeque<Refuse>>,
+    pub(super) refused: Mutex<RefusedLater>,
     pub(super) events: EventSink,
     pub(super) tallies: Tallies,
     pub(super) closing: AtomicBool,
@@ -47,6 +47,48 @@ pub(super) struct Core {
 
 /// Wrong answers kept in memory until they are written.
 pub(super) const REFUSED_MAX: usize = 16_384;
+
+/// Tokens of wrong answers on their way to the disk. Each stays here until it is durable.
+#[derive(Debug, Default)]
+pub(super) struct RefusedLater {
+    waiting: VecDeque<Refuse>,
+    ids: HashSet<[u8; 16]>,
+}
+
+impl RefusedLater {
+    fn push(&mut self, refuse: Refuse) {
+        if self.waiting.len() >= REFUSED_MAX {
+            if let Some(oldest) = self.waiting.pop_front() {
+                self.ids.remove(&oldest.id);
+            }
+        }
+        if self.ids.insert(refuse.id) {
+            self.waiting.push_back(refuse);
+        }
+    }
+
+    /// The oldest `count`.
+    pub(super) fn oldest(&self, count: usize) -> Vec<Refuse> {
+        self.waiting.iter().take(count).cloned().collect()
+    }
+
+    /// These are durable.
+    pub(super) fn written(&mut self, refused: &[Refuse]) {
+        for refuse in refused {
+            self.ids.remove(&refuse.id);
+        }
+        let ids = &self.ids;
+        self.waiting.retain(|refuse| ids.contains(&refuse.id));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}
 
 /// Counters of this boot.
 #[derive(Debug, Default)]
@@ -89,7 +131,7 @@ impl Core {
             refilling: Mutex::new(()),
             upkeeping: Mutex::new(()),
             ingesting: Mutex::new(()),
-            refused: Mutex::new(VecDeque::new()),
+            refused: Mutex::new(RefusedLater::default()),
             events,
             tallies: Tallies::default(),
             closing: AtomicBool::new(false),
@@ -184,15 +226,11 @@ impl Core {
 
     /// Notes the token of a wrong answer; it is written with the next commit.
     pub(super) fn refuse_later(&self, refuse: Refuse) {
-        let mut refused = self.refused.lock();
-        if refused.len() >= REFUSED_MAX {
-            refused.pop_front();
-        }
-        refused.push_back(refuse);
+        self.refused.lock().push(refuse);
     }
 
     pub(super) fn is_refused(&self, id: &[u8; 16]) -> bool {
-        self.refused.lock().iter().any(|refuse| refuse.id == *id)
+        self.refused.lock().ids.contains(id)
     }
 
     /// Stops taking writes; the writer ends when it has worked off what is there.

@@ -134,6 +134,10 @@ impl Queue {
         self.blocked.remove(&tree);
         self.interior.drop_tree(tree);
         self.scan.extra.retain(|other| *other != tree);
+        if self.scan.reading == Some(tree) {
+            // What is being read belongs to nobody any more.
+            self.scan.reading = None;
+        }
         if self.scan.current.as_ref().is_some_and(|cursor| cursor.tree == tree) {
             self.scan.current = None;
         }

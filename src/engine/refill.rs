@@ -133,6 +133,7 @@ impl Core {
     fn bring(&self, plan: Plan) -> Result<usize, StoreError> {
         let read = self.read_stretch(&plan);
         let mut queue = self.queue.lock();
+        let wanted = queue.scan.reading == Some(plan.tree);
         let (row, stretches) = match read {
             Ok(Some(read)) => read,
             Ok(None) => {
@@ -164,7 +165,7 @@ impl Core {
         };
         let mut added = 0;
         let since_ms = self.now_ms();
-        if let Ok(shape) = Shape::new(row.leaves) {
+        if let (true, Ok(shape)) = (wanted, Shape::new(row.leaves)) {
             for stretch in stretches {
                 let free = stretch.pending & !queue.taken_mask(plan.tree, stretch.tile);
                 for range in cut(shape, stretch.tile, free) {

@@ -55,6 +55,9 @@ impl Core {
         match claim {
             Claim::Leaves { tree, range } => {
                 let reader = self.store.read()?;
+                if reader.tree(tree)?.is_none() {
+                    return Err(SubmitError::Withdrawn);
+                }
                 let first = range.start() / GROUP_LEAVES;
                 let count = range.end().div_ceil(GROUP_LEAVES) - first;
                 let groups = reader.groups(tree, first, count as usize)?;

@@ -140,13 +140,17 @@ impl Writer<'_> {
     fn next_batch(&self, inbox: &Inbox) -> Option<Vec<Job>> {
         let mut batch = Vec::new();
         let mut closed = false;
+        let mut bulk_taken = false;
         crossbeam_channel::select! {
             recv(inbox.answers) -> job => match job {
                 Ok(job) => batch.push(job),
                 Err(_) => closed = true,
             },
             recv(inbox.bulk) -> job => match job {
-                Ok(job) => batch.push(job),
+                Ok(job) => {
+                    batch.push(job);
+                    bulk_taken = true;
+                }
                 Err(_) => closed = true,
             },
             default(WRITE_BEHIND) => {}
@@ -166,32 +170,38 @@ impl Writer<'_> {
             commands += job.commands.len();
             batch.push(job);
         }
-        if let Ok(job) = inbox.bulk.try_recv() {
-            batch.push(job);
+        if !bulk_taken {
+            if let Ok(job) = inbox.bulk.try_recv() {
+                batch.push(job);
+            }
         }
         Some(batch)
     }
 
     fn commit(&mut self, batch: Vec<Job>) {
-        let behind = self.written_behind();
-        if batch.is_empty() && behind.is_empty() {
+        let refused = self.core.refused.lock().oldest(self.batch_max);
+        let checkpoint = self.core.store.checkpoint_pending() || self.core.store.dirty_clients() >= DIRTY_CLIENTS;
+        if batch.is_empty() && refused.is_empty() && !checkpoint {
             return;
         }
         #[cfg(feature = "testing")]
         let batch = self.acknowledge_early(batch);
         let mut commands: Vec<Command> = Vec::new();
-        let mut counts = Vec::with_capacity(batch.len());
         let mut talk = Vec::with_capacity(batch.len());
         for job in batch {
-            counts.push(job.commands.len());
+            talk.push((job.commands.len(), job.effect, job.reply));
             commands.extend(job.commands);
-            talk.push((job.effect, job.reply));
         }
-        commands.extend(behind.iter().cloned());
+        let asked = commands.len();
+        commands.extend(refused.iter().cloned().map(Command::Refuse));
+        if checkpoint {
+            commands.push(Command::Checkpoint { limit: CHECKPOINT_SLICE });
+        }
         match self.core.store.apply(&commands, self.core.now_ms()) {
             Ok(applied) => {
+                self.core.refused.lock().written(&refused);
                 let mut outcomes = applied.outcomes.into_iter();
-                for (count, (effect, reply)) in counts.into_iter().zip(talk) {
+                for (count, effect, reply) in talk {
                     let fate = Fate::Stored(outcomes.by_ref().take(count).collect());
                     effect(&fate);
                     if let Fate::Stored(outcomes) = fate {
@@ -200,18 +210,12 @@ impl Writer<'_> {
                 }
             }
             Err(CommitFailure::RolledBack(error)) => {
-                self.put_back(behind);
-                let closed = self.core.store.is_closed() || matches!(error, StoreError::Closed);
-                self.recover(&error);
-                for (effect, reply) in talk {
-                    effect(&Fate::NotStored);
-                    reply(Err(if closed { WriteError::Closed } else { WriteError::RolledBack(error.to_string()) }));
-                }
+                commands.truncate(asked);
+                self.rolled_back(error, commands, talk);
             }
             Err(CommitFailure::Unknown { commit_seq, outcomes, error }) => {
-                self.put_back(behind);
                 let mut effects = Vec::new();
-                for (count, (effect, reply)) in counts.into_iter().zip(talk) {
+                for (count, effect, reply) in talk {
                     effects.push((count, effect));
                     reply(Err(WriteError::Unknown { commit_seq, what: error.to_string() }));
                 }
@@ -221,23 +225,25 @@ impl Writer<'_> {
         }
     }
 
-    /// What goes along with every commit: wrong answers' tokens, and a slice of changed client rows.
-    fn written_behind(&self) -> Vec<Command> {
-        let mut refused = self.core.refused.lock();
-        let take = refused.len().min(self.batch_max);
-        let mut commands: Vec<Command> = refused.drain(..take).map(Command::Refuse).collect();
-        drop(refused);
-        if self.core.store.checkpoint_pending() || self.core.store.dirty_clients() >= DIRTY_CLIENTS {
-            commands.push(Command::Checkpoint { limit: CHECKPOINT_SLICE });
-        }
-        commands
-    }
-
-    fn put_back(&self, behind: Vec<Command>) {
-        for command in behind {
-            if let Command::Refuse(refuse) = command {
-                self.core.refuse_later(refuse);
+    /// Nothing of the batch is stored. A row that does not fit concerns one job: the others are tried
+    /// again without it. Anything else concerns the storage: it is opened anew.
+    fn rolled_back(&mut self, error: StoreError, mut commands: Vec<Command>, talk: Vec<(usize, Effect, Reply)>) {
+        let one_row = matches!(error, StoreError::Record(_) | StoreError::Contradiction { .. });
+        if one_row && talk.len() > 1 {
+            for (count, effect, reply) in talk {
+                let rest = commands.split_off(count.min(commands.len()));
+                self.commit(vec![Job { commands, effect, reply }]);
+                commands = rest;
             }
+            return;
+        }
+        let closed = self.core.store.is_closed() || matches!(error, StoreError::Closed);
+        if !one_row {
+            self.recover(&error);
+        }
+        for (_, effect, reply) in talk {
+            effect(&Fate::NotStored);
+            reply(Err(if closed { WriteError::Closed } else { WriteError::RolledBack(error.to_string()) }));
         }
     }
 

@@ -29,7 +29,8 @@ impl Store {
     /// Applies `commands` in order and makes them durable together. `now_ms` becomes the persisted
     /// high-water mark of the clock.
     pub fn apply(&self, commands: &[Command], now_ms: u64) -> Result<Applied, CommitFailure> {
-        let mut writer = self.writer.lock();
+        let _one = self.applying.lock();
+        let writer = self.writer.read();
         let quick_repair = self.file_bytes().0 > QUICK_REPAIR_FROM;
         let database = self.state_db().map_err(CommitFailure::RolledBack)?;
         let txn = database.begin_write(quick_repair).map_err(CommitFailure::RolledBack)?;
@@ -44,7 +45,8 @@ impl Store {
         let commit_seq = effects.head.commit_seq;
         match txn.commit() {
             Ok(()) => {
-                effects.merge_into(&mut writer);
+                drop(writer);
+                effects.merge_into(&mut self.writer.write());
                 Ok(Applied { commit_seq, outcomes })
             }
             Err(redb::CommitError::TransactionPoisoned) => {

@@ -40,7 +40,10 @@ pub struct Store {
     sync_failed: Arc<AtomicBool>,
     state: RwLock<Option<Database>>,
     blocks: RwLock<Option<Database>>,
-    pub(super) writer: Mutex<WriterState>,
+    /// One batch at a time.
+    pub(super) applying: Mutex<()>,
+    /// Read while a batch runs, written for a moment when it is durable: looking never waits for a disk.
+    pub(super) writer: RwLock<WriterState>,
     next_tree: AtomicU64,
     identity: Identity,
 }
@@ -82,7 +85,8 @@ impl Store {
             state: RwLock::new(Some(state)),
             blocks: RwLock::new(Some(blocks)),
             next_tree: AtomicU64::new(writer.head.next_tree),
-            writer: Mutex::new(writer),
+            applying: Mutex::new(()),
+            writer: RwLock::new(writer),
             identity,
         })
     }
@@ -94,7 +98,7 @@ impl Store {
 
     /// The newest head this process has committed or read.
     pub fn head(&self) -> Head {
-        self.writer.lock().head.clone()
+        self.writer.read().head.clone()
     }
 
     /// A tree number nobody has used. It is spent for good once a `BeginTree` with it commits.
@@ -124,7 +128,7 @@ impl Store {
             open_file(&*self.provider, StoreFile::Blocks, self.options.blocks_cache_bytes, &self.sync_failed)?;
         let writer = load_writer(&fresh_state)?;
         let seq = writer.head.commit_seq;
-        *self.writer.lock() = writer;
+        *self.writer.write() = writer;
         *state = Some(fresh_state);
         *blocks = Some(fresh_blocks);
         Ok(seq)

@@ -33,22 +33,22 @@ impl Store {
 
     /// The newest row of a client, whether written yet or not.
     pub fn client(&self, client: [u8; 16]) -> Result<ClientRow, StoreError> {
-        if let Some(row) = self.writer.lock().dirty.get(&client) {
+        if let Some(row) = self.writer.read().dirty.get(&client) {
             return Ok(*row);
         }
         let stored = self.read()?.client(client)?;
         // A row may have become dirty in between; it is newer then.
-        Ok(self.writer.lock().dirty.get(&client).copied().or(stored).unwrap_or_default())
+        Ok(self.writer.read().dirty.get(&client).copied().or(stored).unwrap_or_default())
     }
 
     /// Client rows changed and not written yet.
     pub fn dirty_clients(&self) -> usize {
-        self.writer.lock().dirty.len()
+        self.writer.read().dirty.len()
     }
 
     /// Whether a checkpoint has begun and is not through.
     pub fn checkpoint_pending(&self) -> bool {
-        self.writer.lock().round.as_ref().is_some_and(|round| !round.is_through())
+        self.writer.read().round.as_ref().is_some_and(|round| !round.is_through())
     }
 }
 

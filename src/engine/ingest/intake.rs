@@ -1,0 +1,378 @@
+//! One ingest: walking sources, feeding builders, committing in batches.
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use crate::hash::Checksum;
+use crate::store::records::{DataPlace, SourceRow, Strategy, TreeRow, TreeState};
+use crate::store::{BeginTree, BlocksWriter, Command, Outcome, Refused, StoreError, TreeId};
+
+use super::super::core::Core;
+use super::super::error::WriteError;
+use super::super::issue::random;
+use super::super::load::fingerprint;
+use super::OnProgress;
+use super::builder::{self, Content, TreeBuilder};
+use super::options::{IngestError, IngestOptions, IngestReport, Ingested, Layout, check_name};
+use super::walk::{self, SkipReason, SourceFile, Walk, WalkEvent};
+
+/// Why feeding a tree stopped.
+pub(super) enum Stop {
+    Error(IngestError),
+    /// The stored part of an ingest cut short is of other content: start again.
+    Differs,
+}
+
+impl<E: Into<IngestError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+pub(super) type Feed<'f, 'i> = &'f mut dyn FnMut(&mut Intake<'i>, &mut TreeBuilder) -> Result<(), Stop>;
+
+/// One ingest: what waits for the next commit, and the report.
+pub(super) struct Intake<'i> {
+    core: &'i Core,
+    options: &'i IngestOptions,
+    progress: OnProgress<'i>,
+    blocks: BlocksWriter<'i>,
+    commands: Vec<Command>,
+    /// Bytes of hashes in `commands`, roughly.
+    command_bytes: usize,
+    /// The tree is only hashed, to be compared with the one of its name.
+    comparing: bool,
+    pub(super) report: IngestReport,
+    _one: parking_lot::MutexGuard<'i, ()>,
+}
+
+/// Block data and hashes gathered for one commit.
+const BLOCK_BYTES_PER_COMMIT: usize = 16 << 20;
+const HASH_BYTES_PER_COMMIT: usize = 1 << 20;
+const COMMANDS_PER_COMMIT: usize = 4_096;
+
+impl<'i> Intake<'i> {
+    pub(super) fn new(core: &'i Core, options: &'i IngestOptions, progress: OnProgress<'i>) -> Self {
+        Self {
+            _one: core.ingesting.lock(),
+            core,
+            options,
+            progress,
+            blocks: BlocksWriter::new(&core.store),
+            commands: Vec::new(),
+            command_bytes: 0,
+            comparing: false,
+            report: IngestReport::default(),
+        }
+    }
+
+    /// Each file is a tree.
+    pub(super) fn tree_for_each(&mut self, walk: Walk) -> Result<(), IngestError> {
+        for event in walk {
+            match event? {
+                WalkEvent::Skipped(skipped) => self.skipped(&skipped),
+                WalkEvent::File(file) => {
+                    let fed = self.single_file(&file.name, &mut |intake, builder| intake.feed_file(builder, &file));
+                    match fed {
+                        Ok(ingested) => self.report.count(ingested),
+                        Err(IngestError::Read { path, what }) => {
+                            self.report.unreadable += 1;
+                            self.report.problem(path.display(), what);
+                        }
+                        Err(error @ (IngestError::Conflict { .. } | IngestError::Option { .. })) => {
+                            self.report.conflicts += 1;
+                            self.report.problem(file.path.display(), error);
+                        }
+                        Err(error) => return Err(error),
+                    }
+                    self.tick()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn skipped(&mut self, skipped: &walk::Skipped) {
+        match skipped.why {
+            SkipReason::Symlink | SkipReason::NotAFile => self.report.special += 1,
+            _ => self.report.unreadable += 1,
+        }
+        self.report.problem(skipped.path.display(), &skipped.why);
+    }
+
+    pub(super) fn single_file(&mut self, name: &str, feed: Feed<'_, 'i>) -> Result<Ingested, IngestError> {
+        self.tree_of(name, self.options.block_size, true, feed)
+    }
+
+    pub(super) fn one_tree(&mut self, name: &str, feed: Feed<'_, 'i>) -> Result<Ingested, IngestError> {
+        let cut = if self.options.layout == Layout::Blocks { 0 } else { self.options.block_size };
+        self.tree_of(name, cut, false, feed)
+    }
+
+    /// A name that is new, in use, or was cut short.
+    fn tree_of(&mut self, name: &str, cut: u64, single: bool, feed: Feed<'_, 'i>) -> Result<Ingested, IngestError> {
+        check_name(name)?;
+        match self.core.store.read()?.tree_named(name)? {
+            Some((tree, row)) if row.state == TreeState::Ingesting => {
+                self.commit()?;
+                if self.can_resume(&row) {
+                    let mut begin = self.begin(tree, name, row.handle);
+                    begin.send_cap = row.send_cap;
+                    let builder = TreeBuilder::new(begin, cut, single).resuming(row.groups);
+                    match self.build(builder, feed) {
+                        Ok(()) => return Ok(Ingested::Resumed),
+                        Err(Stop::Error(error)) => return Err(error),
+                        Err(Stop::Differs) => {}
+                    }
+                }
+                self.forget(tree)?;
+                self.add(name, cut, single, feed)
+            }
+            Some((_, row)) => self.compare(name, &row, cut, single, feed),
+            None => self.add(name, cut, single, feed),
+        }
+    }
+
+    fn can_resume(&self, row: &TreeRow) -> bool {
+        let place = if self.options.by_reference { DataPlace::Referenced } else { DataPlace::Copied };
+        row.data == place && row.exposure == self.options.exposure && row.strategy == Strategy::Precomputed
+    }
+
+    fn begin(&self, tree: TreeId, name: &str, handle: [u8; 16]) -> BeginTree {
+        BeginTree {
+            tree,
+            name: name.to_owned(),
+            handle,
+            block_len: 0,
+            send_cap: self.core.config.send_cap() as u64,
+            data: if self.options.by_reference { DataPlace::Referenced } else { DataPlace::Copied },
+            strategy: Strategy::Precomputed,
+            exposure: self.options.exposure,
+        }
+    }
+
+    fn add(&mut self, name: &str, cut: u64, single: bool, feed: Feed<'_, 'i>) -> Result<Ingested, IngestError> {
+        let handle = random().map_err(|e| StoreError::Io { what: e.to_string() })?;
+        let begin = self.begin(self.core.store.reserve_tree(), name, handle);
+        match self.build(TreeBuilder::new(begin, cut, single), feed) {
+            Ok(()) => Ok(Ingested::Added),
+            Err(Stop::Error(error)) => Err(error),
+            Err(Stop::Differs) => Err(IngestError::Conflict { name: name.to_owned() }),
+        }
+    }
+
+    /// Feeds a builder to its end and queues what it has to say; cleans up if that fails.
+    fn build(&mut self, mut builder: TreeBuilder, feed: Feed<'_, 'i>) -> Result<(), Stop> {
+        let resumed = builder.begun;
+        let fed = feed(self, &mut builder).and_then(|()| match builder.close(&self.core.store)? {
+            Ok(content) => Ok(content),
+            Err(builder::Differs) => Err(Stop::Differs),
+        });
+        match fed {
+            Ok(content) => {
+                let (chunks, commands) = builder.take_rest(&content);
+                self.queue(builder.tree(), chunks, commands)?;
+                self.report.oversized += builder.oversized;
+                Ok(())
+            }
+            Err(stop) => {
+                self.blocks.discard(builder.tree());
+                // A tree begun in this run is of no use; one cut short earlier may still be resumed.
+                let keep = resumed
+                    || matches!(
+                        stop,
+                        Stop::Error(IngestError::Cancelled | IngestError::Write(_) | IngestError::Store(_))
+                    );
+                if builder.begun && !keep {
+                    self.forget(builder.tree())?;
+                }
+                Err(stop)
+            }
+        }
+    }
+
+    /// Hashes what is given and compares it with the tree of that name.
+    fn compare(
+        &mut self,
+        name: &str,
+        row: &TreeRow,
+        cut: u64,
+        single: bool,
+        feed: Feed<'_, 'i>,
+    ) -> Result<Ingested, IngestError> {
+        let mut begin = self.begin(TreeId::MAX, name, [0; 16]);
+        begin.data = DataPlace::Dropped;
+        let mut builder = TreeBuilder::new(begin, cut, single);
+        self.comparing = true;
+        let fed = feed(self, &mut builder).and_then(|()| Ok(builder.close(&self.core.store)?));
+        self.comparing = false;
+        let content = match fed {
+            Ok(Ok(content)) => content,
+            Ok(Err(builder::Differs)) | Err(Stop::Differs) => {
+                return Err(IngestError::Conflict { name: name.to_owned() });
+            }
+            Err(Stop::Error(error)) => return Err(error),
+        };
+        let stored = Content {
+            leaves: row.leaves,
+            block_len: row.block_len,
+            total_bytes: row.total_bytes,
+            root: Checksum::from_bytes(row.root),
+        };
+        if content == stored { Ok(Ingested::Unchanged) } else { Err(IngestError::Conflict { name: name.to_owned() }) }
+    }
+
+    pub(super) fn feed_walk(&mut self, builder: &mut TreeBuilder, walk: Walk) -> Result<(), Stop> {
+        for event in walk {
+            match event.map_err(IngestError::from)? {
+                WalkEvent::Skipped(skipped) => {
+                    self.skipped(&skipped);
+                    if !matches!(skipped.why, SkipReason::Symlink | SkipReason::NotAFile) {
+                        let what = skipped.why.to_string();
+                        return Err(IngestError::Read { path: skipped.path, what }.into());
+                    }
+                }
+                WalkEvent::File(file) => self.feed_file(builder, &file)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn feed_file(&mut self, builder: &mut TreeBuilder, file: &SourceFile) -> Result<(), Stop> {
+        let fail = |what: String| IngestError::Read { path: file.path.clone(), what };
+        // What the walk saw as a plain file may have been swapped for a link or a pipe since.
+        let seen = std::fs::symlink_metadata(&file.path).map_err(|e| fail(e.to_string()))?;
+        if !seen.is_file() {
+            return Err(fail("it is no plain file any more".into()).into());
+        }
+        let mut opened = File::open(&file.path).map_err(|e| fail(e.to_string()))?;
+        let before = fingerprint(&opened.metadata().map_err(|e| fail(e.to_string()))?);
+        let first_leaf = builder.leaves;
+        self.feed(builder, &mut opened, &file.name).map_err(|stop| match stop {
+            Stop::Error(IngestError::Read { what, .. }) => Stop::Error(fail(what)),
+            other => other,
+        })?;
+        if builder.begin.data == DataPlace::Referenced {
+            let read = opened.stream_position().map_err(|e| fail(e.to_string()))?;
+            let after = fingerprint(&opened.metadata().map_err(|e| fail(e.to_string()))?);
+            if after != before || read != before.0 {
+                return Err(fail("it changed while it was read; ingest it again".into()).into());
+            }
+            let (len, modified_ns, inode) = before;
+            let leaves = builder.leaves - first_leaf;
+            let cut = if self.options.layout == Layout::Blocks { len } else { self.options.block_size };
+            let path = absolute(&file.path).map_err(|e| fail(e.to_string()))?;
+            self.blocks.put_source(
+                builder.tree(),
+                first_leaf,
+                SourceRow { path, leaves, cut, len, modified_ns, inode },
+            );
+        }
+        Ok(())
+    }
+
+    /// Reads one source to its end.
+    pub(super) fn feed(&mut self, builder: &mut TreeBuilder, source: &mut impl Read, from: &str) -> Result<(), Stop> {
+        let one_leaf = self.options.layout == Layout::Blocks;
+        let mut first = true;
+        loop {
+            if builder.group_is_full() {
+                builder.close_full_group(&self.core.store)?.map_err(|builder::Differs| Stop::Differs)?;
+                if builder.bytes_waiting() >= BLOCK_BYTES_PER_COMMIT && !self.comparing {
+                    let (chunks, commands) = builder.take_part();
+                    self.queue(builder.tree(), chunks, commands)?;
+                    self.commit()?;
+                }
+                self.tick()?;
+            }
+            let read = builder.read_leaf(source, first);
+            let len = read.map_err(|e| IngestError::Read { path: PathBuf::from(from), what: e.to_string() })?;
+            let Some(len) = len else { break };
+            builder.count_leaf(len, from);
+            self.report.read.leaves += 1;
+            self.report.read.bytes += len;
+            first = false;
+            if one_leaf {
+                break;
+            }
+        }
+        self.report.read.files += 1;
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Result<(), IngestError> {
+        match (self.progress)(&self.report.read) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(IngestError::Cancelled),
+        }
+    }
+
+    fn queue(&mut self, tree: TreeId, chunks: Vec<(u32, Vec<u8>)>, commands: Vec<Command>) -> Result<(), IngestError> {
+        for (number, bytes) in chunks {
+            self.blocks.put_chunk(tree, number, bytes);
+        }
+        for command in &commands {
+            self.command_bytes += match command {
+                Command::AddGroups(add) => {
+                    add.groups.iter().map(|group| (group.leaves.len() + 1) * Checksum::LEN).sum()
+                }
+                _ => 256,
+            };
+        }
+        self.commands.extend(commands);
+        if self.blocks.pending_bytes() >= BLOCK_BYTES_PER_COMMIT
+            || self.command_bytes >= HASH_BYTES_PER_COMMIT
+            || self.commands.len() >= COMMANDS_PER_COMMIT
+        {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Makes what waits durable: block data first.
+    pub(super) fn commit(&mut self) -> Result<(), IngestError> {
+        self.blocks.commit()?;
+        if self.commands.is_empty() {
+            return Ok(());
+        }
+        self.command_bytes = 0;
+        let outcomes = self.core.write_bulk(std::mem::take(&mut self.commands))?;
+        self.core.wake();
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Done { .. } => {}
+                Outcome::Refused(Refused::NameTaken(name)) => {
+                    return Err(IngestError::Conflict { name });
+                }
+                other => {
+                    return Err(WriteError::RolledBack(format!("unexpected outcome {other:?}")).into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, tree: TreeId) -> Result<(), IngestError> {
+        self.commands.retain(|command| {
+            !matches!(command,
+            Command::BeginTree(begin) if begin.tree == tree)
+        });
+        self.commit()?;
+        self.core.write_bulk(vec![Command::Forget { tree }])?;
+        self.core.wake();
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+fn absolute(path: &Path) -> std::io::Result<Vec<u8>> {
+    use std::os::unix::ffi::OsStringExt;
+    Ok(std::path::absolute(path)?.into_os_string().into_vec())
+}
+
+#[cfg(not(unix))]
+fn absolute(path: &Path) -> std::io::Result<Vec<u8>> {
+    Ok(std::path::absolute(path)?.to_string_lossy().into_owned().into_bytes())
+}

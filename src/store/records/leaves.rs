@@ -1,0 +1,148 @@
+//! Rows about leaves: their states, hashes and lengths.
+
+use crate::hash::Checksum;
+use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
+
+use super::{RecordError, damaged};
+
+/// State of one leaf. Four bits in a tile row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LeafState {
+    /// Not hashed by anybody whose answer counts; may be leased.
+    Pending,
+    /// Equal to the answer the server had computed itself.
+    Verified,
+}
+
+impl LeafState {
+    fn from_bits(bits: u8) -> Option<Self> {
+        match bits {
+            0 => Some(Self::Pending),
+            1 => Some(Self::Verified),
+            _ => None,
+        }
+    }
+
+    fn bits(self) -> u8 {
+        match self {
+            Self::Pending => 0,
+            Self::Verified => 1,
+        }
+    }
+}
+
+/// `tiles-0`: the state of each of the 32 leaves of a tile, 4 bits each, low nibble first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TileRow([u8; 16]);
+
+impl TileRow {
+    /// A tile nobody has touched.
+    pub const PENDING: Self = Self([0; 16]);
+
+    /// Decodes a row; unknown states and other lengths are damage.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let raw: [u8; 16] =
+            bytes.try_into().map_err(|_| damaged("tiles-0", format!("{} bytes instead of 16", bytes.len())))?;
+        for byte in raw {
+            if LeafState::from_bits(byte & 15).is_none() || LeafState::from_bits(byte >> 4).is_none() {
+                return Err(damaged("tiles-0", format!("unknown leaf state in byte {byte:#04x}")));
+            }
+        }
+        Ok(Self(raw))
+    }
+
+    /// The stored bytes.
+    pub fn encode(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// State of leaf `slot` (0 to 31) of the tile; `Pending` beyond.
+    pub fn state(&self, slot: u64) -> LeafState {
+        let Some(byte) = self.0.get((slot / 2) as usize) else {
+            return LeafState::Pending;
+        };
+        LeafState::from_bits(if slot % 2 == 0 { byte & 15 } else { byte >> 4 }).unwrap_or(LeafState::Pending)
+    }
+
+    /// Sets the state of leaf `slot` (0 to 31).
+    pub fn set(&mut self, slot: u64, state: LeafState) {
+        if let Some(byte) = self.0.get_mut((slot / 2) as usize) {
+            let bits = state.bits();
+            *byte = if slot % 2 == 0 { (*byte & 0xf0) | bits } else { (*byte & 0x0f) | (bits << 4) };
+        }
+    }
+
+    /// One bit for each pending leaf among the first `leaves` of the tile.
+    pub fn pending_mask(&self, leaves: u64) -> u32 {
+        (0..leaves.min(TILE_LEAVES))
+            .filter(|slot| self.state(*slot) == LeafState::Pending)
+            .fold(0, |mask, slot| mask | (1 << slot))
+    }
+}
+
+/// `hashes-0`: the leaf hashes of a group of up to 16 leaves, and their top node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupRow {
+    /// Leaf hashes in order.
+    pub leaves: Vec<Checksum>,
+    /// The group's top node.
+    pub top: Checksum,
+}
+
+impl GroupRow {
+    /// Decodes a row of 2 to 17 digests.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let count = bytes.len() / Checksum::LEN;
+        if bytes.len() % Checksum::LEN != 0 || count < 2 || count as u64 > GROUP_LEAVES + 1 {
+            return Err(damaged("hashes-0", format!("{} bytes are not 2 to 17 digests", bytes.len())));
+        }
+        let mut leaves = Vec::with_capacity(count);
+        for digest in bytes.chunks_exact(Checksum::LEN) {
+            leaves.push(Checksum::from_slice(digest).map_err(|e| damaged("hashes-0", e.to_string()))?);
+        }
+        let top = leaves.pop().ok_or_else(|| damaged("hashes-0", "no digest"))?;
+        Ok(Self { leaves, top })
+    }
+
+    /// The stored bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity((self.leaves.len() + 1) * Checksum::LEN);
+        for leaf in &self.leaves {
+            out.extend_from_slice(leaf.as_bytes());
+        }
+        out.extend_from_slice(self.top.as_bytes());
+        out
+    }
+}
+
+/// `lengths-0`: where the leaves of a group lie in a tree of mixed leaf lengths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LengthRow {
+    /// Offset of the group's first leaf in the tree's stored bytes.
+    pub offset: u64,
+    /// Byte length of each leaf.
+    pub lengths: Vec<u32>,
+}
+
+impl LengthRow {
+    /// Decodes a row of one offset and 1 to 16 lengths.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let table = "lengths-0";
+        let (head, tail) = bytes.split_first_chunk::<8>().ok_or_else(|| damaged(table, "shorter than its offset"))?;
+        if tail.is_empty() || tail.len() % 4 != 0 || (tail.len() / 4) as u64 > GROUP_LEAVES {
+            return Err(damaged(table, format!("{} bytes of lengths", tail.len())));
+        }
+        let lengths = tail.chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect();
+        Ok(Self { offset: u64::from_le_bytes(*head), lengths })
+    }
+
+    /// The stored bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = self.offset.to_le_bytes().to_vec();
+        for length in &self.lengths {
+            out.extend_from_slice(&length.to_le_bytes());
+        }
+        out
+    }
+}

@@ -1,0 +1,150 @@
+//! Ledger rows: plain bytes of fixed size, chained by digest.
+
+use crate::hash::StreamingHash;
+
+use super::{RecordError, damaged};
+
+/// What a ledger entry records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EntryKind {
+    /// Leaves of a real tree accepted from a client.
+    Leaves,
+    /// An interior node of a real tree accepted from a client.
+    Interior,
+    /// A made-up unit solved while the backlog was empty.
+    Synthetic,
+    /// Credits spent by the client.
+    Debit,
+}
+
+impl EntryKind {
+    fn bits(self) -> u8 {
+        match self {
+            Self::Leaves => 0,
+            Self::Interior => 1,
+            Self::Synthetic => 2,
+            Self::Debit => 3,
+        }
+    }
+
+    fn from_bits(bits: u8) -> Option<Self> {
+        [Self::Leaves, Self::Interior, Self::Synthetic, Self::Debit].into_iter().find(|kind| kind.bits() == bits)
+    }
+}
+
+/// `ledger-0`: one credit or debit, chained to the entry before it by digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LedgerRow {
+    /// Challenge id of the unit, or the idempotency key of a debit.
+    pub id: [u8; 16],
+    /// Keyed digest of the client.
+    pub client: [u8; 16],
+    /// Tree number; 0 where there is none.
+    pub tree: u64,
+    /// First leaf of the range; node index for `Interior`.
+    pub start: u64,
+    /// log2 of the range; level for `Interior`.
+    pub order: u8,
+    /// What this entry records.
+    pub kind: EntryKind,
+    /// Difficulty tier of the unit: 0 low, 1 medium, 2 high.
+    pub tier: u8,
+    /// Leaves that became done with this entry.
+    pub leaves: u32,
+    /// Hashes the unit asked for.
+    pub nodes: u32,
+    /// Micro-Joules: added by an award, taken by a debit.
+    pub amount: u64,
+    /// Engine time, Unix milliseconds.
+    pub at_ms: u64,
+    /// Sequence number of this client's entry before this one; `u64::MAX` for its first.
+    pub previous: u64,
+    /// First 32 bytes of SHA3-512(tag, previous entry's digest, seq, the fields above).
+    pub digest: [u8; 32],
+}
+
+impl LedgerRow {
+    /// Bytes of the stored row.
+    pub const LEN: usize = 115;
+    const FIELDS: usize = Self::LEN - 32;
+
+    /// Decodes a row of exactly [`LedgerRow::LEN`] bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let table = "ledger-0";
+        let raw: &[u8; Self::LEN] =
+            bytes.try_into().map_err(|_| damaged(table, format!("{} bytes instead of {}", bytes.len(), Self::LEN)))?;
+        let mut at = 0;
+        let kind = EntryKind::from_bits(raw[49]).ok_or_else(|| damaged(table, format!("unknown kind {}", raw[49])))?;
+        let row = Self {
+            id: take(raw, &mut at),
+            client: take(raw, &mut at),
+            tree: u64::from_le_bytes(take(raw, &mut at)),
+            start: u64::from_le_bytes(take(raw, &mut at)),
+            order: take::<1>(raw, &mut at)[0],
+            kind: {
+                at += 1;
+                kind
+            },
+            tier: take::<1>(raw, &mut at)[0],
+            leaves: u32::from_le_bytes(take(raw, &mut at)),
+            nodes: u32::from_le_bytes(take(raw, &mut at)),
+            amount: u64::from_le_bytes(take(raw, &mut at)),
+            at_ms: u64::from_le_bytes(take(raw, &mut at)),
+            previous: u64::from_le_bytes(take(raw, &mut at)),
+            digest: take(raw, &mut at),
+        };
+        if row.tier > 2 {
+            return Err(damaged(table, format!("unknown tier {}", row.tier)));
+        }
+        Ok(row)
+    }
+
+    /// The stored bytes.
+    pub fn encode(&self) -> [u8; Self::LEN] {
+        let mut out = [0; Self::LEN];
+        out[..Self::FIELDS].copy_from_slice(&self.fields());
+        out[Self::FIELDS..].copy_from_slice(&self.digest);
+        out
+    }
+
+    /// The digest this entry must carry after one with digest `before`, at sequence number `seq`.
+    pub fn chained(&self, before: &[u8; 32], seq: u64) -> [u8; 32] {
+        let mut hash = StreamingHash::new();
+        hash.update(b"pouw-ledger-v0\0");
+        hash.update(before);
+        hash.update(&seq.to_le_bytes());
+        hash.update(&self.fields());
+        let mut digest = [0; 32];
+        digest.copy_from_slice(&hash.finish().as_bytes()[..32]);
+        digest
+    }
+
+    fn fields(&self) -> [u8; Self::FIELDS] {
+        let mut out = [0; Self::FIELDS];
+        let mut at = 0;
+        let mut put = |bytes: &[u8]| {
+            out[at..at + bytes.len()].copy_from_slice(bytes);
+            at += bytes.len();
+        };
+        put(&self.id);
+        put(&self.client);
+        put(&self.tree.to_le_bytes());
+        put(&self.start.to_le_bytes());
+        put(&[self.order, self.kind.bits(), self.tier]);
+        put(&self.leaves.to_le_bytes());
+        put(&self.nodes.to_le_bytes());
+        put(&self.amount.to_le_bytes());
+        put(&self.at_ms.to_le_bytes());
+        put(&self.previous.to_le_bytes());
+        out
+    }
+}
+
+// The callers' offsets add up to the fixed row length, so the slice is always in range.
+fn take<const N: usize>(raw: &[u8], at: &mut usize) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&raw[*at..*at + N]);
+    *at += N;
+    out
+}

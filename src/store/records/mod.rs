@@ -1,0 +1,234 @@
+//! Row formats: what stands in the tables, byte for byte.
+//!
+//! Hot rows of fixed size are plain little-endian bytes. Variable rows are bincode 2 inside an
+//! envelope of one version byte, decoded with a size limit. Golden-byte tests pin every row, so the
+//! codec can be replaced without a change of format. A row that does not decode is reported as
+//! [`RecordError`] with the table and what was wrong; nothing here panics on any input.
+
+use bincode::{Decode, Encode};
+
+mod leaves;
+mod ledger;
+
+pub use leaves::{GroupRow, LeafState, LengthRow, TileRow};
+pub use ledger::{EntryKind, LedgerRow};
+
+/// A row that does not decode.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a row of table {table} is damaged: {what}; run `check`, then restore the store from a backup")]
+pub struct RecordError {
+    /// Table the row stands in.
+    pub table: &'static str,
+    /// What does not fit.
+    pub what: String,
+}
+
+fn damaged(table: &'static str, what: impl Into<String>) -> RecordError {
+    RecordError { table, what: what.into() }
+}
+
+/// `clients-0`: what is remembered of one client, as of ledger entry `last_seq`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct ClientRow {
+    /// Micro-Joules: awards minus debits.
+    pub balance: u64,
+    /// This client's newest ledger entry that the row reflects; `u64::MAX` before the first.
+    pub last_seq: u64,
+    /// Answers accepted.
+    pub accepted: u64,
+    /// Well-formed wrong answers.
+    pub strikes: u64,
+    /// Engine time of the last change, Unix milliseconds.
+    pub updated_ms: u64,
+}
+
+impl Default for ClientRow {
+    fn default() -> Self {
+        Self { balance: 0, last_seq: u64::MAX, accepted: 0, strikes: 0, updated_ms: 0 }
+    }
+}
+
+/// Where a tree stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[non_exhaustive]
+pub enum TreeState {
+    /// Leaves are still coming in; nothing is issued.
+    Ingesting,
+    /// Some leaves are pending.
+    Active,
+    /// All leaves are done; interior nodes above the tiles are being issued to clients.
+    Folding,
+    /// All leaves are done; the parents have not been folded and validated yet.
+    Assembling,
+    /// Complete and validated: it exports.
+    Complete,
+    /// Validation found a contradiction; it does not export.
+    Inconsistent,
+}
+
+/// How the answers of a tree's units are verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[non_exhaustive]
+pub enum Strategy {
+    /// Against answers the server computed at ingest.
+    Precomputed,
+}
+
+/// Why the block data may be sent to clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[non_exhaustive]
+pub enum Exposure {
+    /// The data is public anyway.
+    Public,
+    /// The data is encrypted; the ciphertext may be seen by anybody.
+    Ciphertext,
+}
+
+/// Where a tree's block data is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[non_exhaustive]
+pub enum DataPlace {
+    /// Copied into `blocks-0`.
+    Copied,
+    /// In files named by `sources-0`.
+    Referenced,
+    /// Dropped, since every leaf is done.
+    Dropped,
+}
+
+/// `trees-0`: one tree.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct TreeRow {
+    /// Name given at ingest.
+    pub name: String,
+    /// Public handle, random at every ingest.
+    pub handle: [u8; 16],
+    /// Leaves.
+    pub leaves: u64,
+    /// Length of every leaf but the last; 0 for mixed lengths.
+    pub block_len: u64,
+    /// Bytes in all leaves.
+    pub total_bytes: u64,
+    /// Leaves longer than this were hashed at ingest and their bytes not kept.
+    pub send_cap: u64,
+    /// Where the block data is.
+    pub data: DataPlace,
+    /// How answers are verified.
+    pub strategy: Strategy,
+    /// Why the data may be sent.
+    pub exposure: Exposure,
+    /// Where the tree stands.
+    pub state: TreeState,
+    /// Leaves done.
+    pub done: u64,
+    /// Interior nodes above the tiles accepted from clients.
+    pub interior_done: u64,
+    /// Place in the queue: counts up with every ingest.
+    pub order: u64,
+    /// Root computed at ingest (zeroes while `Ingesting`).
+    pub root: [u8; 64],
+    /// Groups whose hashes are stored; all of them once not `Ingesting`.
+    pub groups: u64,
+}
+
+/// `sources-0`: the file that holds the leaves from this key on.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct SourceRow {
+    /// The path's bytes as the operating system gave them.
+    pub path: Vec<u8>,
+    /// Leaves in this file.
+    pub leaves: u64,
+    /// Length of every leaf in this file but its last.
+    pub cut: u64,
+    /// Byte length at ingest.
+    pub len: u64,
+    /// Modification time at ingest, nanoseconds since 1970.
+    pub modified_ns: i128,
+    /// Inode number at ingest; 0 where the platform has none.
+    pub inode: u64,
+}
+
+/// `meta-0` under `head`: counters that change with every commit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Head {
+    /// Commits of the state file.
+    pub commit_seq: u64,
+    /// Highest engine time seen, Unix milliseconds.
+    pub clock_ms: u64,
+    /// Next tree number.
+    pub next_tree: u64,
+    /// Next place in the queue.
+    pub next_order: u64,
+    /// Next ledger sequence number.
+    pub next_ledger: u64,
+    /// Ledger entries before this one are reflected in `clients-0`.
+    pub checkpoint: u64,
+    /// First ledger entry kept; those before were sealed.
+    pub anchor: u64,
+    /// Digest of the last sealed entry.
+    pub anchor_digest: [u8; 32],
+    /// Digest of the newest entry.
+    pub last_digest: [u8; 32],
+    /// Sums over everything ever accepted.
+    pub totals: Totals,
+}
+
+/// Sums over everything ever accepted or hashed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Totals {
+    /// Trees, not counting those still being ingested.
+    pub trees: u64,
+    /// Trees complete and validated.
+    pub complete: u64,
+    /// Leaves pending or leased, in all trees.
+    pub pending: u64,
+    /// Units accepted from clients, real ones.
+    pub units: u64,
+    /// Leaves accepted from clients.
+    pub leaves: u64,
+    /// Hashes those units asked for.
+    pub nodes: u64,
+    /// Interior units accepted.
+    pub interior: u64,
+    /// Synthetic units accepted.
+    pub synthetic: u64,
+    /// Micro-Joules awarded.
+    pub awarded: u64,
+    /// Micro-Joules debited.
+    pub debited: u64,
+    /// Wrong answers.
+    pub refused: u64,
+    /// Leaves hashed by the server because no unit may carry them.
+    pub oversized: u64,
+    /// Micro-Joules awarded in sealed ledger entries.
+    pub sealed_awarded: u64,
+    /// Micro-Joules debited in sealed ledger entries.
+    pub sealed_debited: u64,
+    /// Leaves credited in sealed ledger entries.
+    pub sealed_leaves: u64,
+}
+
+const ENVELOPE: u8 = 0;
+const ROW_LIMIT: usize = 64 * 1024;
+
+/// Wraps a variable row in its versioned envelope.
+pub fn seal<T: Encode>(table: &'static str, row: &T) -> Result<Vec<u8>, RecordError> {
+    let mut out = vec![ENVELOPE];
+    let config = bincode::config::standard().with_limit::<ROW_LIMIT>();
+    out.extend(bincode::encode_to_vec(row, config).map_err(|e| damaged(table, e.to_string()))?);
+    Ok(out)
+}
+
+/// Opens the envelope of a variable row: version 0, at most 64 KiB, no bytes left over.
+pub fn unseal<T: Decode<()>>(table: &'static str, bytes: &[u8]) -> Result<T, RecordError> {
+    let (version, body) = bytes.split_first().ok_or_else(|| damaged(table, "empty row"))?;
+    if *version != ENVELOPE {
+        return Err(damaged(table, format!("row version {version}, this build reads {ENVELOPE}")));
+    }
+    let config = bincode::config::standard().with_limit::<ROW_LIMIT>();
+    let (row, used) = bincode::decode_from_slice(body, config).map_err(|e| damaged(table, e.to_string()))?;
+    if used != body.len() {
+        return Err(damaged(table, format!("{} bytes left over", body.len() - used)));
+    }
+    Ok(row)
+}
