@@ -57,10 +57,10 @@ pub(super) struct RefusedLater {
 
 impl RefusedLater {
     fn push(&mut self, refuse: Refuse) {
-        if self.waiting.len() >= REFUSED_MAX {
-            if let Some(oldest) = self.waiting.pop_front() {
-                self.ids.remove(&oldest.id);
-            }
+        if self.waiting.len() >= REFUSED_MAX
+            && let Some(oldest) = self.waiting.pop_front()
+        {
+            self.ids.remove(&oldest.id);
         }
         if self.ids.insert(refuse.id) {
             self.waiting.push_back(refuse);

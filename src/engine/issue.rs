@@ -111,13 +111,13 @@ impl Core {
         if queue.leases.len() >= self.config.settings.leases_max {
             return Err(IssueError::Crowded(self.config.settings.leases_max));
         }
-        if request.tier == DifficultyTier::Low {
-            if let Some(node) = queue.interior.ready.pop_front() {
-                let claim = Claim::Interior { tree: node.tree, level: node.level, index: node.index };
-                if queue.leases.insert(lease(claim)).is_ok() {
-                    drop(queue);
-                    return Ok(Some(self.issued_interior(request, id, &node)));
-                }
+        if request.tier == DifficultyTier::Low
+            && let Some(node) = queue.interior.ready.pop_front()
+        {
+            let claim = Claim::Interior { tree: node.tree, level: node.level, index: node.index };
+            if queue.leases.insert(lease(claim)).is_ok() {
+                drop(queue);
+                return Ok(Some(self.issued_interior(request, id, &node)));
             }
         }
         loop {

@@ -127,11 +127,17 @@ pub(super) fn run(core: &Core, inbox: &Inbox) {
     writer.finish();
 }
 
+/// A commit nobody knows the outcome of: what it would have done, and what follows from that.
+struct Limbo {
+    commit_seq: u64,
+    outcomes: Vec<Outcome>,
+    effects: Vec<(usize, Effect)>,
+}
+
 struct Writer<'c> {
     core: &'c Core,
     batch_max: usize,
-    // Effects of a commit nobody knows the outcome of, and its number.
-    limbo: Vec<(u64, Vec<Outcome>, Vec<(usize, Effect)>)>,
+    limbo: Vec<Limbo>,
 }
 
 impl Writer<'_> {
@@ -170,10 +176,8 @@ impl Writer<'_> {
             commands += job.commands.len();
             batch.push(job);
         }
-        if !bulk_taken {
-            if let Ok(job) = inbox.bulk.try_recv() {
-                batch.push(job);
-            }
+        if !bulk_taken && let Ok(job) = inbox.bulk.try_recv() {
+            batch.push(job);
         }
         Some(batch)
     }
@@ -219,7 +223,7 @@ impl Writer<'_> {
                     effects.push((count, effect));
                     reply(Err(WriteError::Unknown { commit_seq, what: error.to_string() }));
                 }
-                self.limbo.push((commit_seq, outcomes, effects));
+                self.limbo.push(Limbo { commit_seq, outcomes, effects });
                 self.recover(&error);
             }
         }
@@ -259,11 +263,11 @@ impl Writer<'_> {
         }
         let recovered = result.is_ok();
         if let Ok(last) = result {
-            for (seq, outcomes, effects) in self.limbo.drain(..) {
+            for Limbo { commit_seq, outcomes, effects } in self.limbo.drain(..) {
                 let mut outcomes = outcomes.into_iter();
                 for (count, effect) in effects {
                     let own: Vec<Outcome> = outcomes.by_ref().take(count).collect();
-                    effect(&if seq <= last { Fate::Stored(own) } else { Fate::NotStored });
+                    effect(&if commit_seq <= last { Fate::Stored(own) } else { Fate::NotStored });
                 }
             }
         }
@@ -292,8 +296,8 @@ impl Writer<'_> {
                 break;
             }
         }
-        for (_, _, effects) in self.limbo.drain(..) {
-            for (_, effect) in effects {
+        for limbo in self.limbo.drain(..) {
+            for (_, effect) in limbo.effects {
                 effect(&Fate::Unknown);
             }
         }

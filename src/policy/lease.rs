@@ -168,12 +168,12 @@ impl LeaseTable {
     pub fn release(&mut self, id: WorkId) -> Option<Lease> {
         let lease = self.leases.remove(&id)?;
         self.by_expiry.remove(&(lease.expires_ms, id));
-        if let Some(place) = lease.claim.place() {
-            if let Some(ids) = self.places.get_mut(&place) {
-                ids.retain(|other| *other != id);
-                if ids.is_empty() {
-                    self.places.remove(&place);
-                }
+        if let Some(place) = lease.claim.place()
+            && let Some(ids) = self.places.get_mut(&place)
+        {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.places.remove(&place);
             }
         }
         Some(lease)

@@ -264,12 +264,12 @@ impl ReadyRing {
     fn keep_outside(&mut self, unit: ReadyUnit, partial: bool, claimed: &AlignedRange) {
         if !unit.range.overlaps(claimed) {
             self.push_front(unit, partial);
-        } else if unit.range.start() < claimed.start() || unit.range.end() > claimed.end() {
-            if let Some((first, second)) = unit.halves() {
-                self.keep_outside(first, partial, claimed);
-                if let Some(second) = second {
-                    self.keep_outside(second, partial, claimed);
-                }
+        } else if (unit.range.start() < claimed.start() || unit.range.end() > claimed.end())
+            && let Some((first, second)) = unit.halves()
+        {
+            self.keep_outside(first, partial, claimed);
+            if let Some(second) = second {
+                self.keep_outside(second, partial, claimed);
             }
         }
     }

@@ -58,10 +58,10 @@ impl Batch<'_> {
         }
         let mut leaves = 0;
         for (group, row) in (add.first_group..).zip(&add.groups) {
-            if let Some(stored) = self.hashes.get((add.tree, group))? {
-                if GroupRow::decode(stored.value())? != *row {
-                    return Ok(Outcome::Refused(Refused::HashConflict(group)));
-                }
+            if let Some(stored) = self.hashes.get((add.tree, group))?
+                && GroupRow::decode(stored.value())? != *row
+            {
+                return Ok(Outcome::Refused(Refused::HashConflict(group)));
             }
             self.hashes.insert((add.tree, group), row.encode().as_slice())?;
             leaves += row.leaves.len() as u64;

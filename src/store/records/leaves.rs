@@ -62,14 +62,14 @@ impl TileRow {
         let Some(byte) = self.0.get((slot / 2) as usize) else {
             return LeafState::Pending;
         };
-        LeafState::from_bits(if slot % 2 == 0 { byte & 15 } else { byte >> 4 }).unwrap_or(LeafState::Pending)
+        LeafState::from_bits(if slot.is_multiple_of(2) { byte & 15 } else { byte >> 4 }).unwrap_or(LeafState::Pending)
     }
 
     /// Sets the state of leaf `slot` (0 to 31).
     pub fn set(&mut self, slot: u64, state: LeafState) {
         if let Some(byte) = self.0.get_mut((slot / 2) as usize) {
             let bits = state.bits();
-            *byte = if slot % 2 == 0 { (*byte & 0xf0) | bits } else { (*byte & 0x0f) | (bits << 4) };
+            *byte = if slot.is_multiple_of(2) { (*byte & 0xf0) | bits } else { (*byte & 0x0f) | (bits << 4) };
         }
     }
 
@@ -94,7 +94,7 @@ impl GroupRow {
     /// Decodes a row of 2 to 17 digests.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let count = bytes.len() / Checksum::LEN;
-        if bytes.len() % Checksum::LEN != 0 || count < 2 || count as u64 > GROUP_LEAVES + 1 {
+        if !bytes.len().is_multiple_of(Checksum::LEN) || count < 2 || count as u64 > GROUP_LEAVES + 1 {
             return Err(damaged("hashes-0", format!("{} bytes are not 2 to 17 digests", bytes.len())));
         }
         let mut leaves = Vec::with_capacity(count);
