@@ -21,6 +21,8 @@ mod open;
 mod read;
 pub mod records;
 mod settle;
+#[cfg(feature = "testing")]
+pub mod sim;
 mod tables;
 mod trees;
 
