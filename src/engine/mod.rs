@@ -13,6 +13,7 @@
 //!                 +----- expiry, refusal -----+            last leaf: fold, validate, export
 //! ```
 
+mod check;
 mod clock;
 mod config;
 mod core;
@@ -46,6 +47,9 @@ use parking_lot::Mutex;
 use crate::protocol::Keyring;
 use crate::store::{Directory, StorageProvider, Store, StoreOptions};
 
+pub use crate::store::{CheckPhase, CheckProgress, CheckReport, Finding};
+
+pub use check::check;
 pub use clock::{Clock, FakeClock, SystemClock};
 pub use config::{AwardBasis, Config, ConfigBuilder, ConfigError};
 pub use error::{DebitError, IssueError, OpenError, SubmitError, TreeError, WriteError};

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::merkle::{Level, Shape};
-use crate::store::records::TreeState;
+use crate::store::records::{TreeRow, TreeState};
 use crate::store::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_PURGE, Command, Outcome, StoreError, TreeId};
 
 use super::PouwEngine;
@@ -39,15 +40,16 @@ pub enum UpkeepError {
     Write(#[from] WriteError),
 }
 
-/// Trees looked at, and rows removed, in one round.
-const TREES_PER_ROUND: usize = 64;
+/// Trees looked at, parents hashed (roughly), and rows removed in one step.
+const TREES_PER_ROUND: usize = 256;
+const PARENTS_PER_ROUND: u64 = 1 << 20;
 const ROWS_PER_STEP: usize = 2_048;
 
 impl PouwEngine {
     /// One bounded round of upkeep: refill, assemble, drop. The background thread does the same; a
     /// host that runs without it calls this about as often as it issues.
     pub fn upkeep(&self) -> Result<Upkeep, UpkeepError> {
-        self.core().upkeep()
+        self.core().upkeep(true)
     }
 
     /// Refills the ready ring if it is below its minimum, and returns the units added.
@@ -57,21 +59,18 @@ impl PouwEngine {
 }
 
 impl Core {
-    pub(super) fn upkeep(&self) -> Result<Upkeep, UpkeepError> {
+    /// One round. Dropping data waits until `eager`, or until many trees wait for it, because each
+    /// transaction of the block file costs time in proportion to the file.
+    pub(super) fn upkeep(&self, eager: bool) -> Result<Upkeep, UpkeepError> {
         let _one = self.upkeeping.lock();
         let mut done = Upkeep { refilled: self.refill()?, ..Upkeep::default() };
-        for tree in self.store.read()?.chores(CHORE_ASSEMBLE, None, TREES_PER_ROUND)? {
-            done.completed += usize::from(self.assemble(tree)?);
-            if self.stopping() {
-                return Ok(done);
-            }
-        }
+        done.completed = self.assemble()?;
         done.refilled += self.refill_interior()?;
-        for tree in self.store.read()?.chores(CHORE_DROP, None, TREES_PER_ROUND)? {
-            done.removed += self.drop_data(tree)?;
-        }
-        for tree in self.store.read()?.chores(CHORE_PURGE, None, TREES_PER_ROUND)? {
-            done.removed += self.purge(tree)?;
+        for kind in [CHORE_DROP, CHORE_PURGE] {
+            let trees = self.store.read()?.chores(kind, None, TREES_PER_ROUND)?;
+            if eager || trees.len() >= TREES_PER_ROUND {
+                done.removed += self.remove(kind, &trees)?;
+            }
         }
         Ok(done)
     }
@@ -80,85 +79,85 @@ impl Core {
         self.closing.load(Ordering::SeqCst)
     }
 
-    /// Folds and validates a tree whose leaves are all done; true if it is complete now.
-    fn assemble(&self, tree: TreeId) -> Result<bool, UpkeepError> {
-        let Some(row) = self.store.read()?.tree(tree)? else {
-            return Ok(false);
-        };
-        if row.state != TreeState::Assembling {
-            return Ok(false);
+    /// Folds and validates trees whose leaves are all done, and stores the verdicts together. Returns
+    /// how many became complete.
+    fn assemble(&self) -> Result<usize, UpkeepError> {
+        let mut verdicts = Vec::new();
+        let mut parents = 0;
+        for tree in self.store.read()?.chores(CHORE_ASSEMBLE, None, TREES_PER_ROUND)? {
+            if self.stopping() || parents > PARENTS_PER_ROUND {
+                break;
+            }
+            let Some(row) = self.store.read()?.tree(tree)? else { continue };
+            if row.state == TreeState::Assembling {
+                parents += row.leaves;
+                verdicts.push((tree, self.judge_tree(tree, &row)?, row.name));
+            }
         }
+        if verdicts.is_empty() {
+            return Ok(0);
+        }
+        let from = TreeState::Assembling;
+        let commands = verdicts.iter().map(|(tree, to, _)| Command::SetTreeState { tree: *tree, from, to: *to });
+        let outcomes = self.write_bulk(commands.collect())?;
+        let mut completed = 0;
+        for ((tree, to, name), outcome) in verdicts.into_iter().zip(outcomes) {
+            if to != TreeState::Folding {
+                self.queue.lock().drop_tree(tree);
+            }
+            if to == TreeState::Complete && matches!(outcome, Outcome::Done { .. }) {
+                self.emit(Event::TreeCompleted { tree, name });
+                completed += 1;
+            }
+        }
+        Ok(completed)
+    }
+
+    /// The state a tree gets whose leaves are all done.
+    fn judge_tree(&self, tree: TreeId, row: &TreeRow) -> Result<TreeState, UpkeepError> {
         let upper = Shape::new(row.leaves).ok().and_then(tile_level);
         if self.config.settings.interior_units && upper.is_some() && row.interior_done == 0 {
-            self.set_state(tree, TreeState::Assembling, TreeState::Folding)?;
-            return Ok(false);
+            return Ok(TreeState::Folding);
         }
-        let to = match self.validate_row(tree, &row) {
+        match self.validate_row(tree, row) {
             Ok(folds) => {
                 bump(&self.tallies.server_folds, folds);
-                TreeState::Complete
+                Ok(TreeState::Complete)
             }
             Err(TreeError::Inconsistent { at, .. }) => {
                 let what = format!("tree {:?} at level {}, index {}", row.name, at.level.0, at.index);
                 self.emit(Event::CorruptionFound { tree, what });
-                TreeState::Inconsistent
+                Ok(TreeState::Inconsistent)
             }
-            Err(TreeError::Store(error)) => return Err(error.into()),
-            Err(other) => {
-                return Err(StoreError::Contradiction { what: other.to_string() }.into());
-            }
-        };
-        let moved = self.set_state(tree, TreeState::Assembling, to)?;
-        self.queue.lock().drop_tree(tree);
-        if moved && to == TreeState::Complete {
-            self.emit(Event::TreeCompleted { tree, name: row.name });
-            return Ok(true);
+            Err(TreeError::Store(error)) => Err(error.into()),
+            Err(other) => Err(StoreError::Contradiction { what: other.to_string() }.into()),
         }
-        Ok(false)
     }
 
-    fn set_state(&self, tree: TreeId, from: TreeState, to: TreeState) -> Result<bool, WriteError> {
-        let outcomes = self.write_bulk(vec![Command::SetTreeState { tree, from, to }])?;
-        Ok(matches!(outcomes.first(), Some(Outcome::Done { .. })))
-    }
-
-    fn drop_data(&self, tree: TreeId) -> Result<usize, UpkeepError> {
+    /// Removes block data, then what the state file has to forget about these trees.
+    fn remove(&self, kind: u8, trees: &[TreeId]) -> Result<usize, UpkeepError> {
         let mut removed = 0;
-        loop {
-            let rows = self.store.drop_blocks(tree, ROWS_PER_STEP)?;
+        let mut left = trees;
+        while !left.is_empty() && !self.stopping() {
+            let (rows, through) = self.store.drop_blocks(left, ROWS_PER_STEP)?;
             removed += rows;
-            if rows < ROWS_PER_STEP {
-                break;
-            }
-        }
-        while !self.stopping() {
-            let outcomes = self.write_bulk(vec![Command::DropData { tree, limit: ROWS_PER_STEP }])?;
-            if !matches!(outcomes.first(), Some(Outcome::Done { more: true, .. })) {
-                break;
-            }
-        }
-        Ok(removed)
-    }
-
-    fn purge(&self, tree: TreeId) -> Result<usize, UpkeepError> {
-        let mut removed = 0;
-        loop {
-            let rows = self.store.drop_blocks(tree, ROWS_PER_STEP)?;
-            removed += rows;
-            if rows < ROWS_PER_STEP {
-                break;
-            }
-        }
-        while !self.stopping() {
-            let outcomes = self.write_bulk(vec![Command::Purge { tree, limit: ROWS_PER_STEP }])?;
-            match outcomes.first() {
-                Some(Outcome::Done { rows, more }) => {
-                    removed += *rows as usize;
-                    if !more {
-                        break;
+            let (emptied, rest) = left.split_at(through);
+            left = rest;
+            let mut emptied = emptied.to_vec();
+            while !emptied.is_empty() && !self.stopping() {
+                let step = |tree: &TreeId| match kind {
+                    CHORE_DROP => Command::DropData { tree: *tree, limit: ROWS_PER_STEP },
+                    _ => Command::Purge { tree: *tree, limit: ROWS_PER_STEP },
+                };
+                let outcomes = self.write_bulk(emptied.iter().map(step).collect())?;
+                let mut outcomes = outcomes.into_iter();
+                emptied.retain(|_| match outcomes.next() {
+                    Some(Outcome::Done { rows, more }) => {
+                        removed += rows as usize;
+                        more
                     }
-                }
-                _ => break,
+                    _ => false,
+                });
             }
         }
         Ok(removed)
@@ -173,12 +172,20 @@ impl Core {
 /// Starts the background thread; it ends when the engine closes.
 pub(super) fn start(core: Arc<Core>, wake: Receiver<()>) -> std::io::Result<std::thread::JoinHandle<()>> {
     std::thread::Builder::new().name("pouw-upkeep".into()).spawn(move || {
-        while wake.recv().is_ok() {
+        let mut behind = true;
+        loop {
+            // After a quiet moment, what was put off is done; then there is nothing to do until woken.
+            let quiet = if behind { QUIET } else { Duration::MAX };
+            let eager = match wake.recv_timeout(quiet) {
+                Ok(()) => false,
+                Err(RecvTimeoutError::Timeout) => true,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             loop {
                 if core.stopping() {
                     return;
                 }
-                match core.upkeep() {
+                match core.upkeep(eager) {
                     Ok(done) if done.completed + done.removed > 0 => {}
                     Ok(_) => break,
                     Err(error) => {
@@ -189,6 +196,10 @@ pub(super) fn start(core: Arc<Core>, wake: Receiver<()>) -> std::io::Result<std:
                     }
                 }
             }
+            behind = !eager;
         }
     })
 }
+
+/// A pause in which nobody wakes the thread counts as a quiet moment.
+const QUIET: Duration = Duration::from_millis(300);

@@ -109,30 +109,37 @@ impl Store {
         Ok(found)
     }
 
-    /// Removes up to `limit` rows of block data and references of `tree`. Returns how many went;
-    /// fewer than `limit` means that none is left.
-    pub fn drop_blocks(&self, tree: u64, limit: usize) -> Result<usize, StoreError> {
+    /// Removes up to `limit` rows of block data and references of `trees`, in order, as one transaction.
+    /// Returns the rows removed and how many of the trees, from the front, have none left.
+    pub fn drop_blocks(&self, trees: &[u64], limit: usize) -> Result<(usize, usize), StoreError> {
         let database = self.blocks_db()?;
         let txn = database.begin_write(true)?;
         let mut rows = 0;
+        let mut through = 0;
         {
-            let mut table = txn.open_table(BLOCKS)?;
-            for row in table.extract_from_if((tree, 0)..(tree + 1, 0), |_, _| true)?.take(limit) {
-                row?;
-                rows += 1;
-            }
-            let mut table = txn.open_table(SOURCES)?;
-            for row in table.extract_from_if((tree, 0)..(tree + 1, 0), |_, _| true)?.take(limit - rows) {
-                row?;
-                rows += 1;
+            let mut blocks = txn.open_table(BLOCKS)?;
+            let mut sources = txn.open_table(SOURCES)?;
+            for tree in trees {
+                for row in blocks.extract_from_if((*tree, 0)..(tree + 1, 0), |_, _| true)?.take(limit - rows) {
+                    row?;
+                    rows += 1;
+                }
+                for row in sources.extract_from_if((*tree, 0)..(tree + 1, 0), |_, _| true)?.take(limit - rows) {
+                    row?;
+                    rows += 1;
+                }
+                if rows >= limit {
+                    break;
+                }
+                through += 1;
             }
         }
         if rows == 0 {
-            txn.abort()?
+            txn.abort()?;
         } else {
-            txn.commit()?
+            txn.commit()?;
         }
-        Ok(rows)
+        Ok((rows, through))
     }
 }
 

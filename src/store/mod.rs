@@ -13,6 +13,7 @@
 mod apply;
 mod backend;
 mod blocks;
+mod check;
 mod commands;
 mod error;
 mod ledger;
@@ -26,6 +27,7 @@ mod trees;
 pub use apply::Applied;
 pub use backend::{BackendError, Directory, StorageBackend, StorageProvider, StoreFile};
 pub use blocks::BlocksWriter;
+pub use check::{CheckPhase, CheckProgress, CheckReport, FINDINGS_SHOWN, Finding, OnCheck, check};
 pub use commands::{AddGroups, BeginTree, Command, Debit, FinishTree, Outcome, Refuse, Refused, Settle, SettleKind};
 pub use error::{CommitFailure, StoreError};
 pub use open::{Identity, Store, StoreOptions};

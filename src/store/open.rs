@@ -1,7 +1,6 @@
 //! Opening, reopening and closing the two files.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -153,22 +152,6 @@ impl Store {
     pub(super) fn blocks_db(&self) -> Result<OpenDatabase<'_>, StoreError> {
         OpenDatabase::of(&self.blocks)
     }
-
-    pub(super) fn with_databases<R>(
-        &self,
-        check: impl FnOnce(&mut Database, &mut Database) -> Result<R, StoreError>,
-    ) -> Result<R, StoreError> {
-        let mut state = self.state.write();
-        let mut blocks = self.blocks.write();
-        match (state.as_mut(), blocks.as_mut()) {
-            (Some(state), Some(blocks)) => check(state, blocks),
-            _ => Err(StoreError::Closed),
-        }
-    }
-
-    pub(super) fn path(&self, file: StoreFile) -> PathBuf {
-        self.provider.path(file)
-    }
 }
 
 /// A database that is open for as long as this guard lives.
@@ -201,7 +184,7 @@ fn begin_durable(database: &Database, quick_repair: bool) -> Result<WriteTransac
     Ok(txn)
 }
 
-fn open_file(
+pub(super) fn open_file(
     provider: &dyn StorageProvider,
     file: StoreFile,
     cache_bytes: usize,
@@ -232,19 +215,28 @@ fn open_file(
 const REDB_MAGIC: [u8; 9] = [b'r', b'e', b'd', b'b', 0x1a, 0x0a, 0xa9, 0x0d, 0x0a];
 
 /// Refuses a file of something else before redb touches it, and clears one whose creation was cut
-/// short before its first commit: its header is still all zeroes.
+/// short before its first commit.
 fn inspect(backend: &dyn StorageBackend, path: &std::path::Path) -> Result<(), StoreError> {
+    if is_unborn(backend, path)? && backend.len().map_err(io_error)? > 0 {
+        return backend.set_len(0).map_err(io_error);
+    }
+    Ok(())
+}
+
+/// Whether the file is empty, or redb was cut short before its first commit: its header is still all
+/// zeroes. A file of something else is refused.
+pub(super) fn is_unborn(backend: &dyn StorageBackend, path: &std::path::Path) -> Result<bool, StoreError> {
     let len = backend.len().map_err(io_error)?;
     if len == 0 {
-        return Ok(());
+        return Ok(true);
     }
     let mut header = vec![0; len.min(512) as usize];
     backend.read(0, &mut header).map_err(io_error)?;
     if header.starts_with(&REDB_MAGIC) {
-        return Ok(());
+        return Ok(false);
     }
     if len >= 512 && header.iter().all(|byte| *byte == 0) {
-        return backend.set_len(0).map_err(io_error);
+        return Ok(true);
     }
     Err(StoreError::Foreign { path: path.to_owned(), what: "it does not start as a redb file does".into() })
 }
@@ -325,7 +317,7 @@ fn meta_is_empty(txn: &WriteTransaction) -> Result<bool, StoreError> {
     Ok(txn.list_tables()?.count() <= 1)
 }
 
-fn check_format(
+pub(super) fn check_format(
     meta: &impl ReadableTable<&'static str, &'static [u8]>,
     path: &std::path::Path,
     kind: &str,
@@ -370,7 +362,7 @@ fn fixed<const N: usize>(bytes: &[u8], path: &std::path::Path, key: &str) -> Res
     bytes.try_into().map_err(|_| corrupted(path, &format!("`{key}` has {} bytes instead of {N}", bytes.len())))
 }
 
-fn corrupted(path: &std::path::Path, what: &str) -> StoreError {
+pub(super) fn corrupted(path: &std::path::Path, what: &str) -> StoreError {
     StoreError::Corrupted { path: path.to_owned(), what: what.to_owned() }
 }
 

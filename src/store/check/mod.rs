@@ -1,0 +1,191 @@
+//! The offline check: reads every row once, in bounded memory, and names each one that does not fit.
+//!
+//! **Guarantee.** A clean report means: both files pass redb's own verification; every row decodes;
+//! names, handles, queue and chores fit the trees; every tree folds to its stored root from its stored
+//! leaf hashes, and the bytes of its pending leaves hash to them; no leaf is done without a credit or
+//! credited twice; the ledger is gapless, its chain and the balances are right; the totals are the sums.
+//!
+//! It needs no secret and changes no row. Opening the files lets redb repair what a crash left behind,
+//! as every open does; beyond that nothing is written. Block data of trees that never got their row is
+//! what a crash between the two files leaves: the next open of the engine removes it.
+
+mod clients;
+mod credits;
+mod data;
+mod ledger;
+mod open;
+mod orphans;
+mod queue;
+mod trees;
+
+use std::sync::Arc;
+
+use super::backend::StorageProvider;
+use super::error::StoreError;
+use super::records::{Head, RecordError};
+use open::{BlocksFile, Opened, StateFile};
+
+/// A row that does not fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Table, row, and what is wrong with it.
+    pub what: String,
+}
+
+/// Findings listed one by one; all are counted.
+pub const FINDINGS_SHOWN: usize = 100;
+
+/// What a check went through and found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckReport {
+    /// The first [`FINDINGS_SHOWN`] rows that do not fit.
+    pub findings: Vec<Finding>,
+    /// How many there are in all.
+    pub found: u64,
+    /// Trees.
+    pub trees: u64,
+    /// Leaves in them.
+    pub leaves: u64,
+    /// Of these, leaves whose bytes are copied, not done yet, and were hashed again.
+    pub leaves_hashed: u64,
+    /// Groups of leaf hashes folded.
+    pub groups: u64,
+    /// Tile rows.
+    pub tiles: u64,
+    /// Interior nodes sent by clients.
+    pub interior: u64,
+    /// Ledger entries, not counting sealed ones.
+    pub ledger_entries: u64,
+    /// Clients with a row or an entry.
+    pub clients: u64,
+    /// Consumed tokens.
+    pub consumed: u64,
+    /// Rows of the queue.
+    pub queue_rows: u64,
+    /// Chores waiting.
+    pub chores: u64,
+    /// Commits of the state file so far.
+    pub commit_seq: u64,
+}
+
+impl CheckReport {
+    /// Whether every row fits.
+    pub fn is_clean(&self) -> bool {
+        self.found == 0
+    }
+
+    fn find(&mut self, what: String) {
+        self.found += 1;
+        if self.findings.len() < FINDINGS_SHOWN {
+            self.findings.push(Finding { what });
+        }
+    }
+}
+
+/// What a check is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CheckPhase {
+    /// redb verifies the two files, page by page.
+    Files,
+    /// Trees, with their hashes and pending bytes.
+    Trees,
+    /// Queue, chores, and rows nobody owns.
+    Queue,
+    /// Ledger, receipts, debits and consumed tokens.
+    Ledger,
+    /// Done leaves against ledger entries.
+    Credits,
+    /// Balances.
+    Clients,
+}
+
+/// How far a check is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckProgress {
+    /// What it is at.
+    pub phase: CheckPhase,
+    /// Rows looked at in this phase.
+    pub done: u64,
+    /// Rows in this phase, as far as that is known; 0 where it is not.
+    pub of: u64,
+}
+
+/// Called now and then with how far a check is.
+pub type OnCheck<'p> = &'p mut dyn FnMut(&CheckProgress);
+
+/// Checks the store behind `provider`, which must not be open.
+///
+/// # Errors
+/// As for opening: a foreign or damaged file, another format, an owner that has it open; and reads
+/// that fail. What does not fit is no error but a [`Finding`]. A store whose making was cut short before
+/// its first commit is empty, and clean.
+pub fn check(provider: Arc<dyn StorageProvider>, progress: OnCheck<'_>) -> Result<CheckReport, StoreError> {
+    let mut report = CheckReport::default();
+    progress(&CheckProgress { phase: CheckPhase::Files, done: 0, of: 2 });
+    let (head, state, blocks) = match open::open(&*provider, &mut report, progress)? {
+        Opened::Both { head, state, blocks } => (head, state, blocks),
+        Opened::Nothing => return Ok(report),
+    };
+    report.commit_seq = head.commit_seq;
+    let mut checker = Checker { head: *head, state: *state, blocks, report, progress, done: 0 };
+    checker.trees()?;
+    checker.queue()?;
+    checker.orphans()?;
+    let sums = checker.ledger()?;
+    checker.credits()?;
+    checker.clients(&sums)?;
+    Ok(checker.report)
+}
+
+/// One check: open tables, and what was found so far.
+struct Checker<'p> {
+    head: Head,
+    state: StateFile,
+    blocks: Option<BlocksFile>,
+    report: CheckReport,
+    progress: OnCheck<'p>,
+    done: u64,
+}
+
+impl Checker<'_> {
+    fn find(&mut self, what: impl Into<String>) {
+        self.report.find(what.into());
+    }
+
+    /// The row, or a finding.
+    fn decoded<T>(&mut self, key: impl std::fmt::Debug, row: Result<T, RecordError>) -> Option<T> {
+        match row {
+            Ok(row) => Some(row),
+            Err(error) => {
+                self.find(format!("{} row {key:?}: {}", error.table, error.what));
+                None
+            }
+        }
+    }
+
+    fn expect_equal(&mut self, what: &str, found: u64, expected: u64) {
+        if found != expected {
+            self.find(format!("meta-0 head: {what} is {found}, the rows give {expected}"));
+        }
+    }
+
+    fn begin(&mut self) {
+        self.done = 0;
+    }
+
+    fn step(&mut self, phase: CheckPhase, of: u64) {
+        self.done += 1;
+        if self.done % ROWS_PER_PROGRESS == 1 {
+            (self.progress)(&CheckProgress { phase, done: self.done, of });
+        }
+    }
+}
+
+/// Client digests and ids in findings.
+fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
+}
+
+const ROWS_PER_PROGRESS: u64 = 1_024;

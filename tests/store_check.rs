@@ -1,0 +1,110 @@
+//! The offline check: clean at every stage of a life, and one planted fault for each kind of row.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use pouw::engine::ingest::{IngestOptions, Layout};
+use pouw::engine::{Answer, CheckReport, Config, IssueError, IssueRequest, OpenError, PouwEngine, check};
+use pouw::protocol::{DifficultyTier, MicroJoules};
+use pouw::solver::compute_work_unit;
+use pouw::store::records::Exposure;
+
+const CLIENTS: [&[u8]; 3] = [b"anna", b"berta", b"carl"];
+
+fn config() -> pouw::engine::ConfigBuilder {
+    Config::builder([7; 32]).floor_ms([0; 3]).background(false).unit_bytes([1 << 10, 2 << 10, 4 << 10])
+}
+
+fn open(dir: &Path) -> PouwEngine {
+    PouwEngine::open(dir, config().build().unwrap()).unwrap()
+}
+
+fn checked(dir: &Path) -> CheckReport {
+    check(dir, &mut |_| {}).unwrap()
+}
+
+fn expect_clean(dir: &Path, when: &str) -> CheckReport {
+    let report = checked(dir);
+    assert!(report.is_clean(), "{when}: {:?}", report.findings);
+    report
+}
+
+fn bytes(len: usize, salt: usize) -> Vec<u8> {
+    (0..len).map(|i| ((i * 31 + salt) % 251) as u8).collect()
+}
+
+/// Up to `units` units of the backlog, by turns for each client and tier.
+fn work(engine: &PouwEngine, units: usize) -> usize {
+    let tiers = [DifficultyTier::Low, DifficultyTier::Medium, DifficultyTier::High];
+    for done in 0..units {
+        engine.upkeep().unwrap();
+        let client = CLIENTS[done % CLIENTS.len()];
+        let issued = match engine.issue(&IssueRequest::new(client, tiers[done % 3])) {
+            Ok(issued) => issued,
+            Err(IssueError::NoWork) => return done,
+            Err(other) => panic!("{other}"),
+        };
+        let result = compute_work_unit(&issued.unit, |_| ControlFlow::Continue(())).unwrap();
+        engine.submit(&Answer::new(client, &result)).unwrap();
+    }
+    units
+}
+
+fn ingest(engine: &PouwEngine) {
+    let files = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
+    engine.ingest_bytes(&files, "cut", &bytes(70_001, 1)).unwrap();
+    engine.ingest_bytes(&files, "empty", &[]).unwrap();
+    let mixed: Vec<Vec<u8>> = (0..50).map(|i| bytes(100 + i * 150, i)).collect();
+    let mixed: Vec<&[u8]> = mixed.iter().map(Vec::as_slice).collect();
+    let blocks = IngestOptions { layout: Layout::Blocks, ..files.clone() };
+    engine.ingest_blocks(&blocks, "mixed", &mixed).unwrap();
+    let long = IngestOptions { block_size: 8_192, ..files };
+    engine.ingest_bytes(&long, "long", &bytes(8_192 * 5 + 100, 3)).unwrap();
+}
+
+#[test]
+fn a_store_is_clean_at_every_stage_of_its_life() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    open(at).close();
+    expect_clean(at, "new");
+    let engine = open(at);
+    ingest(&engine);
+    engine.close();
+    let report = expect_clean(at, "ingested");
+    assert_eq!((report.trees, report.leaves_hashed), (4, 137 + 1 + 27 + 1), "the long leaves were hashed at ingest");
+    for round in 0..4 {
+        let engine = open(at);
+        assert_eq!(work(&engine, 7), 7);
+        engine.close();
+        expect_clean(at, &format!("work {round}"));
+    }
+    let engine = open(at);
+    engine.debit(b"anna", MicroJoules(100), [1; 16]).unwrap();
+    engine.forget("empty").unwrap();
+    engine.close();
+    expect_clean(at, "debited and forgotten, not purged");
+    let engine = open(at);
+    work(&engine, usize::MAX);
+    engine.upkeep().unwrap();
+    engine.forget("cut").unwrap();
+    ingest(&engine);
+    engine.upkeep().unwrap();
+    engine.close();
+    let report = expect_clean(at, "drained, forgotten, and ingested again");
+    assert_eq!(report.clients, 3);
+    assert!(report.ledger_entries > 28);
+}
+
+#[test]
+fn an_open_store_and_a_missing_one_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = check(&dir.path().join("nowhere"), &mut |_| {}).unwrap_err();
+    assert!(matches!(missing, OpenError::Directory { .. }), "{missing}");
+    assert!(!dir.path().join("nowhere").exists(), "nothing is made");
+    let engine = open(dir.path());
+    let busy = check(dir.path(), &mut |_| {}).unwrap_err();
+    assert!(busy.to_string().contains("open in another process"), "{busy}");
+    engine.close();
+    expect_clean(dir.path(), "closed");
+}
