@@ -24,13 +24,13 @@ pub struct Place {
 impl Place {
     /// Opens the store to look at it.
     pub fn open(&self) -> Result<PouwEngine, Failure> {
-        self.expect_store()?;
+        expect_store(&self.db)?;
         self.start(false)
     }
 
     /// Opens the store to work on it: a thread of the engine's keeps units ready.
     pub fn open_to_work(&self) -> Result<PouwEngine, Failure> {
-        self.expect_store()?;
+        expect_store(&self.db)?;
         self.start(true)
     }
 
@@ -46,18 +46,6 @@ impl Place {
         self.start(false)
     }
 
-    /// Fails where there is no store, so that a mistyped path does not make one.
-    pub fn expect_store(&self) -> Result<(), Failure> {
-        let found = |file: StoreFile| self.db.join(file.file_name()).exists();
-        if found(StoreFile::State) || found(StoreFile::Blocks) {
-            return Ok(());
-        }
-        let db = self.db.display();
-        Err(Failure::Failed(format!(
-            "there is no store in {db}; check the path, or make one with: pouw ingest --db {db} --exposure public PATH"
-        )))
-    }
-
     fn start(&self, background: bool) -> Result<PouwEngine, Failure> {
         let secret = match &self.secret_file {
             Some(path) => secret::of_file(path)?,
@@ -65,6 +53,18 @@ impl Place {
         };
         open_engine(&self.db, secret, background)
     }
+}
+
+/// Fails where there is no store, so that a mistyped path does not make one.
+pub fn expect_store(dir: &Path) -> Result<(), Failure> {
+    let found = |file: StoreFile| dir.join(file.file_name()).exists();
+    if found(StoreFile::State) || found(StoreFile::Blocks) {
+        return Ok(());
+    }
+    let db = dir.display();
+    Err(Failure::Failed(format!(
+        "there is no store in {db}; check the path, or make one with: pouw ingest --db {db} --exposure public PATH"
+    )))
 }
 
 /// Opens a store the way a command does: no floor, since whoever runs it owns the backlog, and on any

@@ -84,6 +84,8 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let table = Table::new(&drained, &engine.stats(), &counts, one_tree_block, pending);
     findings.extend(table.tiers_without_units());
     engine.close();
+    let checked = pouw::engine::check(&store, &mut |_| {})?;
+    findings.extend(checked.findings.into_iter().map(|finding| format!("check: {}", finding.what)));
 
     findings.iter().for_each(|finding| complain(finding));
     out.show(&table.document(&findings), |to| table.print(to, &findings))?;

@@ -116,7 +116,7 @@ impl Table {
         let (credits, entries) = (HumanCount(self.credits_micro_joules), HumanCount(self.ledger_entries));
         writeln!(to, "credits   {credits} uJ in {entries} ledger entries, 100 uJ for each node")?;
         match findings.len() {
-            0 => writeln!(to, "\nAll roots, exports and credits add up."),
+            0 => writeln!(to, "\nAll roots, exports and credits add up, and the store's own check is clean."),
             wrong => writeln!(to, "\n{wrong} things do not add up; see above."),
         }
     }
