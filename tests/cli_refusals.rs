@@ -74,7 +74,8 @@ fn only_ingest_makes_a_store() {
         assert!(!sandbox.path("nowhere").exists(), "{verb}");
     }
     sandbox.refused(1, &format!("{INGEST} absent"), &["absent"]);
-    sandbox.refused(1, &format!("{INGEST} --secret-file absent ."), &[]);
+    sandbox.write("a", "a");
+    sandbox.refused(1, &format!("{INGEST} --secret-file absent a"), &["absent"]);
     assert!(!sandbox.path("store").exists());
 }
 

@@ -45,6 +45,7 @@ impl Sandbox {
     }
 
     /// As [`ok`](Self::ok), with `--json`.
+    #[allow(dead_code)]
     pub fn json(&self, arguments: &str) -> Value {
         let stdout = self.ok(&format!("{arguments} --json"));
         serde_json::from_str(&stdout)
