@@ -102,25 +102,17 @@ impl Core {
 
     /// The next tree in queue order, and whether it is partly built.
     fn next_tree(&self) -> Result<Option<(TreeId, bool)>, StoreError> {
-        let (partial_through, partial_after, fresh_after, boot_order) = {
+        let (partial_after, fresh_after) = {
             let mut queue = self.queue.lock();
             if let Some(tree) = queue.scan.extra.pop_front() {
                 return Ok(Some((tree, queue.is_partial(tree))));
             }
-            let scan = &queue.scan;
-            (scan.partial_through, scan.partial_after, scan.fresh_after, scan.boot_order)
+            (queue.scan.partial_after, queue.scan.fresh_after)
         };
         let reader = self.store.read()?;
-        if !partial_through {
-            let next = reader.ready(PRIORITY_PARTIAL, partial_after, 1)?.first().copied();
-            let mut queue = self.queue.lock();
-            match next {
-                Some((order, tree)) if order < boot_order => {
-                    queue.scan.partial_after = Some(order);
-                    return Ok(Some((tree, true)));
-                }
-                _ => queue.scan.partial_through = true,
-            }
+        if let Some((order, tree)) = reader.ready(PRIORITY_PARTIAL, partial_after, 1)?.first().copied() {
+            self.queue.lock().scan.partial_after = Some(order);
+            return Ok(Some((tree, true)));
         }
         let Some((order, tree)) = reader.ready(PRIORITY_FRESH, fresh_after, 1)?.first().copied() else {
             return Ok(None);
