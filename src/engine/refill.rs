@@ -64,19 +64,20 @@ impl Core {
         loop {
             {
                 let mut queue = self.queue.lock();
+                // Opened first: if that fails, nothing has been taken off the lists.
+                let reader = self.store.read()?;
                 if let Some((tree, range)) = queue.returned.pop_front() {
                     let partial = queue.is_partial(tree);
                     queue.scan.reading = Some(tree);
                     let tiles = range.tile()..range.tile() + 1;
                     let only = Some(mask_of(&range));
-                    return Ok(Some(Plan { tree, tiles, partial, only, reader: self.store.read()? }));
+                    return Ok(Some(Plan { tree, tiles, partial, only, reader }));
                 }
                 if let Some(cursor) = queue.scan.current.clone() {
                     let end = cursor.tiles.min(cursor.next_tile + STRETCH_TILES);
                     queue.scan.current = (end < cursor.tiles).then(|| Cursor { next_tile: end, ..cursor.clone() });
                     queue.scan.reading = Some(cursor.tree);
                     let partial = cursor.partial || queue.is_partial(cursor.tree);
-                    let reader = self.store.read()?;
                     return Ok(Some(Plan {
                         tree: cursor.tree,
                         tiles: cursor.next_tile..end,
@@ -89,7 +90,13 @@ impl Core {
             let Some((tree, partial)) = self.next_tree()? else {
                 return Ok(None);
             };
-            let row = self.store.read()?.tree(tree)?;
+            let row = match self.store.read().and_then(|reader| reader.tree(tree)) {
+                Ok(row) => row,
+                Err(error) => {
+                    self.queue.lock().scan.extra.push_back(tree);
+                    return Err(error);
+                }
+            };
             let Some(shape) =
                 row.filter(|row| row.state == TreeState::Active).and_then(|row| Shape::new(row.leaves).ok())
             else {
