@@ -19,6 +19,7 @@
 //! `tests/tidy.rs` reads every `crate::` path and fails on one that points up.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![forbid(unsafe_code)]
+#![deny(missing_docs)]
 
 extern crate alloc;
 

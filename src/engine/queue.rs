@@ -1,7 +1,7 @@
 //! The work queue in memory: the ready ring, the leases, and how far the backlog has been looked at.
 //!
 //! Truth is in the store: a leaf that is not done there is pending, whatever happens here. Each pending
-//! leaf is looked at once per boot, in queue order, and is then in the ring, leased, or given back.
+//! leaf is looked at in queue order, and is then in the ring, leased, or given back.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -38,14 +38,12 @@ pub(super) struct Scan {
     pub(super) current: Option<Cursor>,
     /// Trees to look at (again) before any other. Bounded by the leases and the blocked trees.
     pub(super) extra: VecDeque<TreeId>,
-    /// Last partly built tree opened; `None` before the first.
+    /// Last partly built tree opened; `None` before the first. Behind those that were partly built at open come
+    /// trees with a leaf that the server hashed at ingest, and trees opened as fresh ones before: of these only
+    /// what is neither ready nor out is taken.
     pub(super) partial_after: Option<u64>,
-    /// All trees that were partly built at open have been opened.
-    pub(super) partial_through: bool,
     /// Last fresh tree opened; `None` before the first.
     pub(super) fresh_after: Option<u64>,
-    /// Orders from here on were given in this boot.
-    pub(super) boot_order: u64,
     /// A stretch being read without the lock: what is settled meanwhile must not come back.
     pub(super) reading: Option<TreeId>,
     pub(super) settled_meanwhile: Vec<AlignedRange>,
@@ -61,13 +59,13 @@ pub(super) struct Cursor {
 }
 
 impl Queue {
-    pub(super) fn new(config: &Config, boot_order: u64) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         let settings = &config.settings;
         Self {
             ring: ReadyRing::new(settings.unit_bytes),
             leases: LeaseTable::new(settings.leases_max),
             returned: VecDeque::new(),
-            scan: Scan { boot_order, ..Scan::default() },
+            scan: Scan::default(),
             interior: InteriorQueue::default(),
             partial: HashSet::new(),
             blocked: HashMap::new(),

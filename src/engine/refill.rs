@@ -64,19 +64,20 @@ impl Core {
         loop {
             {
                 let mut queue = self.queue.lock();
+                // Opened first: if that fails, nothing has been taken off the lists.
+                let reader = self.store.read()?;
                 if let Some((tree, range)) = queue.returned.pop_front() {
                     let partial = queue.is_partial(tree);
                     queue.scan.reading = Some(tree);
                     let tiles = range.tile()..range.tile() + 1;
                     let only = Some(mask_of(&range));
-                    return Ok(Some(Plan { tree, tiles, partial, only, reader: self.store.read()? }));
+                    return Ok(Some(Plan { tree, tiles, partial, only, reader }));
                 }
                 if let Some(cursor) = queue.scan.current.clone() {
                     let end = cursor.tiles.min(cursor.next_tile + STRETCH_TILES);
                     queue.scan.current = (end < cursor.tiles).then(|| Cursor { next_tile: end, ..cursor.clone() });
                     queue.scan.reading = Some(cursor.tree);
                     let partial = cursor.partial || queue.is_partial(cursor.tree);
-                    let reader = self.store.read()?;
                     return Ok(Some(Plan {
                         tree: cursor.tree,
                         tiles: cursor.next_tile..end,
@@ -89,7 +90,13 @@ impl Core {
             let Some((tree, partial)) = self.next_tree()? else {
                 return Ok(None);
             };
-            let row = self.store.read()?.tree(tree)?;
+            let row = match self.store.read().and_then(|reader| reader.tree(tree)) {
+                Ok(row) => row,
+                Err(error) => {
+                    self.queue.lock().scan.extra.push_back(tree);
+                    return Err(error);
+                }
+            };
             let Some(shape) =
                 row.filter(|row| row.state == TreeState::Active).and_then(|row| Shape::new(row.leaves).ok())
             else {
@@ -102,25 +109,17 @@ impl Core {
 
     /// The next tree in queue order, and whether it is partly built.
     fn next_tree(&self) -> Result<Option<(TreeId, bool)>, StoreError> {
-        let (partial_through, partial_after, fresh_after, boot_order) = {
+        let (partial_after, fresh_after) = {
             let mut queue = self.queue.lock();
             if let Some(tree) = queue.scan.extra.pop_front() {
                 return Ok(Some((tree, queue.is_partial(tree))));
             }
-            let scan = &queue.scan;
-            (scan.partial_through, scan.partial_after, scan.fresh_after, scan.boot_order)
+            (queue.scan.partial_after, queue.scan.fresh_after)
         };
         let reader = self.store.read()?;
-        if !partial_through {
-            let next = reader.ready(PRIORITY_PARTIAL, partial_after, 1)?.first().copied();
-            let mut queue = self.queue.lock();
-            match next {
-                Some((order, tree)) if order < boot_order => {
-                    queue.scan.partial_after = Some(order);
-                    return Ok(Some((tree, true)));
-                }
-                _ => queue.scan.partial_through = true,
-            }
+        if let Some((order, tree)) = reader.ready(PRIORITY_PARTIAL, partial_after, 1)?.first().copied() {
+            self.queue.lock().scan.partial_after = Some(order);
+            return Ok(Some((tree, true)));
         }
         let Some((order, tree)) = reader.ready(PRIORITY_FRESH, fresh_after, 1)?.first().copied() else {
             return Ok(None);

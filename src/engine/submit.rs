@@ -209,10 +209,8 @@ impl Core {
             LeaseRefusal::Full(_) => SubmitError::TryAgain(WriteError::Busy),
         })?;
         match claim {
-            Claim::Leaves { tree, range } => {
-                queue.ring.withdraw(tree, &range);
-                queue.returned.retain(|(other, back)| *other != tree || !back.overlaps(&range));
-            }
+            // What came back and waits for a refill stays noted: the refill leaves out what is leased by then.
+            Claim::Leaves { tree, range } => queue.ring.withdraw(tree, &range),
             Claim::Interior { tree, level, index } => queue.interior.withdraw(tree, level, index),
             Claim::Synthetic => {}
         }

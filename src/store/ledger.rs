@@ -147,10 +147,12 @@ impl Batch<'_> {
         };
         let mut victims = Vec::new();
         let mut next = None;
+        let mut seen = 0;
         for entry in self.clients.range((Bound::Excluded(after), Bound::Unbounded))?.take(limit) {
             let (key, raw) = entry?;
             let key = key.value();
-            next = Some(key);
+            seen += 1;
+            next = (seen == limit).then_some(key);
             let newer = self.overlay.contains_key(&key) || self.writer.dirty.contains_key(&key);
             if !newer && idle(&unseal::<ClientRow>("clients-0", raw.value())?) {
                 victims.push(key);
