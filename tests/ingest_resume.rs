@@ -159,7 +159,7 @@ fn a_big_tree_by_reference_cut_short_is_read_from_its_file_in_the_end() {
 #[test]
 fn many_small_trees_cut_short_go_on_with_those_that_are_missing() {
     let mut place = Place::new();
-    const FILES: u64 = 2_000;
+    const FILES: u64 = 1_500;
     for number in 0..FILES {
         place.write(&format!("in/{number:04}"), &noise(number as usize % 1_500, number));
     }
