@@ -288,13 +288,14 @@ impl Core {
 
     /// The token is dead and the work pending again; both are on the disk with a later commit.
     fn end_challenge(&self, token: &ChallengeToken) {
-        let released = self.queue.lock().leases.release(token.id);
+        // Noted before the lease ends: in between, a token of an earlier boot could be adopted anew.
         self.refuse_later(Refuse {
             id: *token.id.as_bytes(),
             expires_ms: token.expires_at.0,
             client: *token.client.as_bytes(),
             at_ms: self.now_ms(),
         });
+        let released = self.queue.lock().leases.release(token.id);
         if let Some(lease) = released {
             self.give_back(&lease);
         }

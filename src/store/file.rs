@@ -51,8 +51,9 @@ fn inspect(backend: &dyn StorageBackend, path: &std::path::Path) -> Result<(), S
     })
 }
 
-/// Whether the file is empty, or redb was cut short before its first commit: its header is still all
-/// zeroes. A file of something else is refused.
+/// Whether the file is empty, or redb was cut short before its first commit: redb makes the file its
+/// first size, writes a header without magic number, and adds that when the header is synced. A file of
+/// something else is refused.
 pub(super) fn is_unborn(backend: &dyn StorageBackend, path: &std::path::Path) -> Result<bool, StoreError> {
     while_alone(backend, path, || looks_unborn(backend, path))
 }
@@ -84,13 +85,29 @@ fn looks_unborn(backend: &dyn StorageBackend, path: &std::path::Path) -> Result<
     if len == 0 {
         return Ok(true);
     }
-    let mut header = vec![0; len.min(512) as usize];
+    let mut header = vec![0; len.min(HEADER_PAGE) as usize];
     backend.read(0, &mut header).map_err(io_error)?;
     if header.starts_with(&REDB_MAGIC) {
         return Ok(false);
     }
-    if len >= 512 && header.iter().all(|byte| *byte == 0) {
-        return Ok(true);
+    if len > HEADER_PAGE && len <= UNBORN_MAX && is_unfinished_header(&header) {
+        let mut rest = vec![0; (len - HEADER_PAGE) as usize];
+        backend.read(HEADER_PAGE, &mut rest).map_err(io_error)?;
+        if rest.iter().all(|byte| *byte == 0) {
+            return Ok(true);
+        }
     }
     Err(StoreError::Foreign { path: path.to_owned(), what: "it does not start as a redb file does".into() })
 }
+
+/// All zeroes, or redb's header as far as it got, without magic number.
+fn is_unfinished_header(page: &[u8]) -> bool {
+    let zero = |range: std::ops::Range<usize>| page.get(range).is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0));
+    let page_size = page.get(12..16).is_some_and(|size| size == [0, 0x10, 0, 0]);
+    zero(0..REDB_MAGIC.len()) && zero(320..page.len()) && (page_size || zero(0..page.len()))
+}
+
+/// The page that holds redb's header: 320 bytes, then zeroes.
+const HEADER_PAGE: u64 = 4_096;
+/// A file of redb's is smaller than this before its first commit, bytes.
+const UNBORN_MAX: u64 = 16 << 20;

@@ -22,6 +22,8 @@ mod open;
 mod read;
 pub mod records;
 mod settle;
+#[cfg(feature = "testing")]
+pub mod sim;
 mod tables;
 mod trees;
 

@@ -1,6 +1,7 @@
 //! Balances: each client's entries form a chain, and its row with the ledger's tail is their sum.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use redb::ReadableTableMetadata;
 
@@ -103,14 +104,12 @@ impl Checker<'_> {
             if behind.is_some_and(|behind| client <= behind) || end.is_some_and(|end| client >= end) {
                 continue;
             }
-            if !accounts.contains_key(&client) {
-                let account = self.open_account(&client)?;
-                accounts.insert(client, account);
-            }
-            if let Some(account) = accounts.get_mut(&client) {
-                if let Some(what) = account.enter(seq, &row, &self.head) {
-                    self.find(format!("ledger-0 row {seq}: {what}"));
-                }
+            let account = match accounts.entry(client) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(self.open_account(&client)?),
+            };
+            if let Some(what) = account.enter(seq, &row, &self.head) {
+                self.find(format!("ledger-0 row {seq}: {what}"));
             }
             if accounts.len() > self.at_once {
                 end = accounts.pop_last().map(|(client, _)| client);

@@ -160,7 +160,7 @@ fn run(provider: &dyn StorageProvider, at_once: usize, progress: OnCheck<'_>) ->
 struct Checker<'p> {
     head: Head,
     state: StateFile,
-    blocks: Option<BlocksFile>,
+    blocks: Option<Box<BlocksFile>>,
     report: CheckReport,
     progress: OnCheck<'p>,
     done: u64,
