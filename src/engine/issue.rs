@@ -70,8 +70,10 @@ impl PouwEngine {
     pub fn reissue(&self, client: &[u8], token: &str) -> Result<WorkUnit, SubmitError> {
         let core = self.core();
         let opened = core.open_token(client, token, None)?;
-        let claim = match core.queue.lock().leases.find(opened.id) {
-            Some(lease) => lease.claim,
+        // A statement of its own, so that the lock is not held while `no_lease` reads the store.
+        let claim = core.queue.lock().leases.find(opened.id).map(|lease| lease.claim);
+        let claim = match claim {
+            Some(claim) => claim,
             None => return Err(core.no_lease(&opened)?),
         };
         let reader = core.store.read()?;

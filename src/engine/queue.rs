@@ -3,7 +3,7 @@
 //! Truth is in the store: a leaf that is not done there is pending, whatever happens here. Each pending
 //! leaf is looked at in queue order, and is then in the ring, leased, or given back.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use crate::merkle::AlignedRange;
 use crate::policy::lease::{Claim, Lease, LeaseTable};
@@ -18,18 +18,44 @@ pub(super) struct Queue {
     pub(super) ring: ReadyRing,
     pub(super) leases: LeaseTable,
     /// Work that was out and came back. Bounded by the leases and the ring it came from.
-    pub(super) returned: VecDeque<(TreeId, AlignedRange)>,
+    pub(super) returned: VecDeque<Returned>,
     pub(super) scan: Scan,
     pub(super) interior: InteriorQueue,
     /// Trees with their first leaf done in this boot, whose units go first. Bounded by [`PARTIAL_MAX`]:
     /// beyond it new units of further trees queue as fresh ones.
     partial: HashSet<TreeId>,
     /// Trees whose data could not be read, and why. Bounded by [`BLOCKED_MAX`].
-    pub(super) blocked: HashMap<TreeId, String>,
+    pub(super) blocked: HashMap<TreeId, Blocked>,
 }
 
 const PARTIAL_MAX: usize = 65_536;
-pub(super) const BLOCKED_MAX: usize = 1_024;
+/// Trees with unreadable leaves that are remembered; those of further trees wait for the next open.
+const BLOCKED_MAX: usize = 1_024;
+/// Tiles of one such tree that are remembered; beyond, the whole tree is looked at again.
+const BLOCKED_TILES_MAX: usize = 256;
+
+/// Leaves of one tree whose bytes could not be read.
+#[derive(Debug)]
+pub(super) struct Blocked {
+    /// What happened first.
+    pub(super) why: String,
+    tiles: BTreeMap<u64, u32>,
+    overflow: bool,
+}
+
+/// Leaves of one tile that are pending again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Returned {
+    pub(super) tree: TreeId,
+    pub(super) tile: u64,
+    pub(super) mask: u32,
+}
+
+impl Returned {
+    pub(super) fn of(tree: TreeId, range: &AlignedRange) -> Self {
+        Self { tree, tile: range.tile(), mask: mask_of(range) }
+    }
+}
 
 /// How far the backlog has been looked at in this boot.
 #[derive(Debug, Default)]
@@ -104,7 +130,7 @@ impl Queue {
     /// A lease ended without success: its work is pending again.
     pub(super) fn give_back(&mut self, lease: &Lease) {
         match lease.claim {
-            Claim::Leaves { tree, range } => self.returned.push_back((tree, range)),
+            Claim::Leaves { tree, range } => self.returned.push_back(Returned::of(tree, &range)),
             Claim::Interior { tree, level, index } => self.interior.give_back(tree, level, index),
             Claim::Synthetic => {}
         }
@@ -126,6 +152,34 @@ impl Queue {
         mask
     }
 
+    /// Notes leaves whose bytes could not be read.
+    pub(super) fn block(&mut self, tree: TreeId, tile: u64, mask: u32, why: &str) {
+        if self.blocked.len() >= BLOCKED_MAX && !self.blocked.contains_key(&tree) {
+            return;
+        }
+        let blocked = self.blocked.entry(tree).or_insert_with(|| Blocked {
+            why: why.to_owned(),
+            tiles: BTreeMap::new(),
+            overflow: false,
+        });
+        if blocked.tiles.len() < BLOCKED_TILES_MAX || blocked.tiles.contains_key(&tile) {
+            *blocked.tiles.entry(tile).or_default() |= mask;
+        } else {
+            blocked.overflow = true;
+        }
+    }
+
+    /// Gives unreadable leaves another chance.
+    pub(super) fn unblock(&mut self) {
+        for (tree, blocked) in std::mem::take(&mut self.blocked) {
+            if blocked.overflow {
+                self.scan.extra.push_back(tree);
+            } else {
+                self.returned.extend(blocked.tiles.into_iter().map(|(tile, mask)| Returned { tree, tile, mask }));
+            }
+        }
+    }
+
     pub(super) fn is_partial(&self, tree: TreeId) -> bool {
         self.partial.contains(&tree)
     }
@@ -134,7 +188,7 @@ impl Queue {
     pub(super) fn drop_tree(&mut self, tree: TreeId) {
         self.ring.remove_if(|unit| unit.tree == tree);
         self.leases.release_tree(tree);
-        self.returned.retain(|(other, _)| *other != tree);
+        self.returned.retain(|returned| returned.tree != tree);
         self.partial.remove(&tree);
         self.blocked.remove(&tree);
         self.interior.drop_tree(tree);

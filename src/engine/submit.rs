@@ -268,7 +268,9 @@ impl Core {
                 }
             }
             SubmitError::Withdrawn => {
-                if let Some(lease) = self.queue.lock().leases.release(token.id) {
+                // A statement of its own: in the head of an `if let` the lock would be held through its body.
+                let released = self.queue.lock().leases.release(token.id);
+                if let Some(lease) = released {
                     self.give_back_later(&lease);
                 }
             }

@@ -16,17 +16,22 @@ mod blocks;
 mod check;
 mod commands;
 mod error;
+mod file;
 mod ledger;
 mod open;
 mod read;
 pub mod records;
 mod settle;
+#[cfg(feature = "testing")]
+pub mod sim;
 mod tables;
 mod trees;
 
 pub use apply::Applied;
 pub use backend::{BackendError, Directory, StorageBackend, StorageProvider, StoreFile};
 pub use blocks::BlocksWriter;
+#[cfg(feature = "testing")]
+pub use check::check_in_runs;
 pub use check::{CheckPhase, CheckProgress, CheckReport, FINDINGS_SHOWN, Finding, OnCheck, check};
 pub use commands::{AddGroups, BeginTree, Command, Debit, FinishTree, Outcome, Refuse, Refused, Settle, SettleKind};
 pub use error::{CommitFailure, StoreError};

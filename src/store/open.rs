@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
 
-use super::backend::{StorageBackend, StorageProvider, StoreFile, WatchedBackend};
+use super::backend::{StorageProvider, StoreFile};
 use super::error::StoreError;
+use super::file::open_file;
 use super::ledger::Round;
 use super::records::{ClientRow, Head, seal, unseal};
 use super::tables::{
@@ -182,63 +183,6 @@ fn begin_durable(database: &Database, quick_repair: bool) -> Result<WriteTransac
     txn.set_two_phase_commit(true);
     txn.set_quick_repair(quick_repair);
     Ok(txn)
-}
-
-pub(super) fn open_file(
-    provider: &dyn StorageProvider,
-    file: StoreFile,
-    cache_bytes: usize,
-    sync_failed: &Arc<AtomicBool>,
-) -> Result<Database, StoreError> {
-    let path = provider.path(file);
-    let backend = provider.open(file).map_err(io_error)?;
-    inspect(&*backend, &path)?;
-    let watched = WatchedBackend::new(backend, sync_failed.clone());
-    let mut builder = Database::builder();
-    builder.set_cache_size(cache_bytes);
-    builder.create_with_backend(watched).map_err(|error| match error {
-        redb::DatabaseError::DatabaseAlreadyOpen => StoreError::AlreadyOpen { path },
-        redb::DatabaseError::UpgradeRequired(version) => {
-            StoreError::Foreign { path, what: format!("redb file format {version}") }
-        }
-        redb::DatabaseError::Storage(redb::StorageError::Corrupted(what)) => StoreError::Corrupted { path, what },
-        redb::DatabaseError::Storage(redb::StorageError::Io(e))
-            if matches!(e.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof) =>
-        {
-            StoreError::Corrupted { path, what: e.to_string() }
-        }
-        other => StoreError::Io { what: format!("{}: {other}", path.display()) },
-    })
-}
-
-/// First bytes of every redb file.
-const REDB_MAGIC: [u8; 9] = [b'r', b'e', b'd', b'b', 0x1a, 0x0a, 0xa9, 0x0d, 0x0a];
-
-/// Refuses a file of something else before redb touches it, and clears one whose creation was cut
-/// short before its first commit.
-fn inspect(backend: &dyn StorageBackend, path: &std::path::Path) -> Result<(), StoreError> {
-    if is_unborn(backend, path)? && backend.len().map_err(io_error)? > 0 {
-        return backend.set_len(0).map_err(io_error);
-    }
-    Ok(())
-}
-
-/// Whether the file is empty, or redb was cut short before its first commit: its header is still all
-/// zeroes. A file of something else is refused.
-pub(super) fn is_unborn(backend: &dyn StorageBackend, path: &std::path::Path) -> Result<bool, StoreError> {
-    let len = backend.len().map_err(io_error)?;
-    if len == 0 {
-        return Ok(true);
-    }
-    let mut header = vec![0; len.min(512) as usize];
-    backend.read(0, &mut header).map_err(io_error)?;
-    if header.starts_with(&REDB_MAGIC) {
-        return Ok(false);
-    }
-    if len >= 512 && header.iter().all(|byte| *byte == 0) {
-        return Ok(true);
-    }
-    Err(StoreError::Foreign { path: path.to_owned(), what: "it does not start as a redb file does".into() })
 }
 
 fn init_state(database: &Database, path: &std::path::Path) -> Result<Identity, StoreError> {

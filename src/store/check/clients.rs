@@ -1,6 +1,7 @@
 //! Balances: each client's entries form a chain, and its row with the ledger's tail is their sum.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use redb::ReadableTableMetadata;
 
@@ -14,6 +15,7 @@ use super::{CheckPhase, Checker, hex};
 struct Account {
     /// Its stored row, or what stands for none.
     row: ClientRow,
+    stored_row: bool,
     /// Newest entry so far.
     last: u64,
     /// Micro-Joules after it, as far as the entries are kept.
@@ -25,9 +27,6 @@ struct Account {
     settled: u64,
 }
 
-/// Clients held at once: about 32 MiB. More take another run through the ledger.
-const CLIENTS_AT_ONCE: usize = 1 << 18;
-
 impl Checker<'_> {
     /// Clients in the order of their digests, a bounded number at a time.
     pub(super) fn clients(&mut self, sums: &LedgerSums) -> Result<(), StoreError> {
@@ -37,6 +36,7 @@ impl Checker<'_> {
         loop {
             let (accounts, last) = self.accounts(behind)?;
             for (client, account) in &accounts {
+                self.report.clients += u64::from(!account.stored_row);
                 total += account.sum - account.at_row.map_or(0, |(sum, _)| sum);
                 self.account(client, account);
             }
@@ -83,7 +83,7 @@ impl Checker<'_> {
         Ok(total)
     }
 
-    /// The accounts of up to [`CLIENTS_AT_ONCE`] clients behind `behind`, and the last of them if there
+    /// The accounts of a bounded number of clients behind `behind`, and the last of them if there
     /// are more.
     #[allow(clippy::type_complexity)]
     fn accounts(
@@ -104,16 +104,14 @@ impl Checker<'_> {
             if behind.is_some_and(|behind| client <= behind) || end.is_some_and(|end| client >= end) {
                 continue;
             }
-            if !accounts.contains_key(&client) {
-                let account = self.open_account(&client)?;
-                accounts.insert(client, account);
+            let account = match accounts.entry(client) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(self.open_account(&client)?),
+            };
+            if let Some(what) = account.enter(seq, &row, &self.head) {
+                self.find(format!("ledger-0 row {seq}: {what}"));
             }
-            if let Some(account) = accounts.get_mut(&client) {
-                if let Some(what) = account.enter(seq, &row, &self.head) {
-                    self.find(format!("ledger-0 row {seq}: {what}"));
-                }
-            }
-            if accounts.len() > CLIENTS_AT_ONCE {
+            if accounts.len() > self.at_once {
                 end = accounts.pop_last().map(|(client, _)| client);
             }
         }
@@ -123,12 +121,12 @@ impl Checker<'_> {
 
     fn open_account(&mut self, client: &[u8; 16]) -> Result<Account, StoreError> {
         let stored = self.state.clients.get(client)?;
-        self.report.clients += u64::from(stored.is_none());
+        let stored_row = stored.is_some();
         // A row that does not decode is a finding already.
         let row = stored.and_then(|raw| unseal::<ClientRow>("clients-0", raw.value()).ok()).unwrap_or_default();
         let sealed = row.last_seq != NO_ENTRY && row.last_seq < self.head.anchor;
         let at_row = (sealed || row.last_seq == NO_ENTRY).then_some((0, 0));
-        Ok(Account { row, last: NO_ENTRY, sum: 0, accepted: 0, at_row, settled: NO_ENTRY })
+        Ok(Account { row, stored_row, last: NO_ENTRY, sum: 0, accepted: 0, at_row, settled: NO_ENTRY })
     }
 
     fn account(&mut self, client: &[u8; 16], account: &Account) {

@@ -15,9 +15,6 @@ struct Tally {
     credited: u32,
 }
 
-/// Tile rows held at once: 24 MiB. More take another run through the ledger.
-const TILES_AT_ONCE: usize = 1 << 20;
-
 impl Checker<'_> {
     /// Takes a stretch of tile rows into memory and holds the whole ledger against it, until all are done.
     pub(super) fn credits(&mut self) -> Result<(), StoreError> {
@@ -25,13 +22,13 @@ impl Checker<'_> {
         let mut from = Some((0, 0));
         while let Some(first) = from {
             let mut tallies = Vec::new();
-            for entry in self.state.tiles.range(first..)?.take(TILES_AT_ONCE) {
+            for entry in self.state.tiles.range(first..)?.take(self.at_once) {
                 let (key, raw) = entry?;
                 // A row that does not decode is a finding already.
                 let tile = TileRow::decode(raw.value()).unwrap_or(TileRow::PENDING);
                 tallies.push(Tally { key: key.value(), done: done_mask(&tile), credited: 0 });
             }
-            let end = if tallies.len() < TILES_AT_ONCE { None } else { tallies.last().map(|tally| tally.key) };
+            let end = if tallies.len() < self.at_once { None } else { tallies.last().map(|tally| tally.key) };
             self.count_credits(&mut tallies, first, end)?;
             self.compare_credits(&tallies)?;
             from = end.map(|(tree, tile)| (tree, tile.saturating_add(1)));

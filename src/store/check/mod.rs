@@ -122,14 +122,31 @@ pub type OnCheck<'p> = &'p mut dyn FnMut(&CheckProgress);
 /// that fail. What does not fit is no error but a [`Finding`]. A store whose making was cut short before
 /// its first commit is empty, and clean.
 pub fn check(provider: Arc<dyn StorageProvider>, progress: OnCheck<'_>) -> Result<CheckReport, StoreError> {
+    run(&*provider, ROWS_AT_ONCE, progress)
+}
+
+/// The same with `at_once` tile rows and clients in memory, so that a small store takes many runs.
+#[cfg(feature = "testing")]
+pub fn check_in_runs(
+    provider: Arc<dyn StorageProvider>,
+    at_once: usize,
+    progress: OnCheck<'_>,
+) -> Result<CheckReport, StoreError> {
+    run(&*provider, at_once, progress)
+}
+
+/// Tile rows or clients held in memory at once: about 32 MiB. More take another run through the ledger.
+const ROWS_AT_ONCE: usize = 1 << 18;
+
+fn run(provider: &dyn StorageProvider, at_once: usize, progress: OnCheck<'_>) -> Result<CheckReport, StoreError> {
     let mut report = CheckReport::default();
     progress(&CheckProgress { phase: CheckPhase::Files, done: 0, of: 2 });
-    let (head, state, blocks) = match open::open(&*provider, &mut report, progress)? {
+    let (head, state, blocks) = match open::open(provider, &mut report, progress)? {
         Opened::Both { head, state, blocks } => (head, state, blocks),
         Opened::Nothing => return Ok(report),
     };
     report.commit_seq = head.commit_seq;
-    let mut checker = Checker { head: *head, state: *state, blocks, report, progress, done: 0 };
+    let mut checker = Checker { head: *head, state: *state, blocks, report, progress, done: 0, at_once };
     checker.trees()?;
     checker.queue()?;
     checker.orphans()?;
@@ -143,10 +160,11 @@ pub fn check(provider: Arc<dyn StorageProvider>, progress: OnCheck<'_>) -> Resul
 struct Checker<'p> {
     head: Head,
     state: StateFile,
-    blocks: Option<BlocksFile>,
+    blocks: Option<Box<BlocksFile>>,
     report: CheckReport,
     progress: OnCheck<'p>,
     done: u64,
+    at_once: usize,
 }
 
 impl Checker<'_> {

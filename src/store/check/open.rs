@@ -7,7 +7,8 @@ use redb::{Database, DatabaseError, Key, ReadOnlyTable, ReadTransaction, Readabl
 
 use super::super::backend::{StorageProvider, StoreFile};
 use super::super::error::StoreError;
-use super::super::open::{check_format, corrupted, io_error, is_unborn, open_file};
+use super::super::file::{is_unborn, open_file};
+use super::super::open::{check_format, corrupted, io_error};
 use super::super::records::{Head, unseal};
 use super::super::tables::{
     BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY,
@@ -20,7 +21,7 @@ pub(super) type Rows<K> = ReadOnlyTable<K, &'static [u8]>;
 /// What was behind the provider.
 pub(super) enum Opened {
     /// A store; without block data if its making was cut short before the second file.
-    Both { head: Box<Head>, state: Box<StateFile>, blocks: Option<BlocksFile> },
+    Both { head: Box<Head>, state: Box<StateFile>, blocks: Option<Box<BlocksFile>> },
     /// Files without a first commit, or files that redb does not vouch for: that is in the report.
     Nothing,
 }
@@ -61,10 +62,10 @@ pub(super) fn open(
     let blocks = existing(provider, StoreFile::Blocks)?;
     let (state_path, blocks_path) = (provider.path(StoreFile::State), provider.path(StoreFile::Blocks));
     let Some(mut state) = state else {
-        if let Some(blocks) = blocks {
-            if has_tables(&blocks.begin_read()?)? {
-                return Err(corrupted(&state_path, "it is empty, but the blocks.redb beside it is not"));
-            }
+        if let Some(blocks) = blocks
+            && has_tables(&blocks.begin_read()?)?
+        {
+            return Err(corrupted(&state_path, "it is empty, but the blocks.redb beside it is not"));
         }
         return Ok(Opened::Nothing);
     };
@@ -97,7 +98,8 @@ pub(super) fn open(
                 if id_of(&meta, &blocks_path)? != store {
                     return Err(corrupted(&blocks_path, "it belongs to another store than the state.redb beside it"));
                 }
-                Some(BlocksFile { blocks: table(&txn, BLOCKS)?, sources: table(&txn, SOURCES)?, _database: blocks })
+                let (rows, sources) = (table(&txn, BLOCKS)?, table(&txn, SOURCES)?);
+                Some(Box::new(BlocksFile { blocks: rows, sources, _database: blocks }))
             } else {
                 None
             }
@@ -108,24 +110,30 @@ pub(super) fn open(
         return Err(corrupted(&blocks_path, "it is empty, but the state.redb beside it has trees"));
     }
     progress(&CheckProgress { phase: CheckPhase::Files, done: 2, of: 2 });
-    let state = StateFile {
-        trees: table(&txn, TREES)?,
-        names: table(&txn, NAMES)?,
-        handles: table(&txn, HANDLES)?,
-        hashes: table(&txn, HASHES)?,
-        lengths: table(&txn, LENGTHS)?,
-        tiles: table(&txn, TILES)?,
-        interior: table(&txn, INTERIOR)?,
-        ready: table(&txn, READY)?,
-        chores: table(&txn, CHORES)?,
-        consumed: table(&txn, CONSUMED)?,
-        clients: table(&txn, CLIENTS)?,
-        ledger: table(&txn, LEDGER)?,
-        receipts: table(&txn, RECEIPTS)?,
-        debits: table(&txn, DEBITS)?,
-        _database: state,
-    };
+    let state = StateFile::open(&txn, state)?;
     Ok(Opened::Both { head: Box::new(head), state: Box::new(state), blocks })
+}
+
+impl StateFile {
+    fn open(txn: &ReadTransaction, database: Database) -> Result<Self, StoreError> {
+        Ok(Self {
+            trees: table(txn, TREES)?,
+            names: table(txn, NAMES)?,
+            handles: table(txn, HANDLES)?,
+            hashes: table(txn, HASHES)?,
+            lengths: table(txn, LENGTHS)?,
+            tiles: table(txn, TILES)?,
+            interior: table(txn, INTERIOR)?,
+            ready: table(txn, READY)?,
+            chores: table(txn, CHORES)?,
+            consumed: table(txn, CONSUMED)?,
+            clients: table(txn, CLIENTS)?,
+            ledger: table(txn, LEDGER)?,
+            receipts: table(txn, RECEIPTS)?,
+            debits: table(txn, DEBITS)?,
+            _database: database,
+        })
+    }
 }
 
 /// The database, or `None` if the file is missing, empty, or was cut short before its first commit.

@@ -91,10 +91,10 @@ impl Checker<'_> {
             TreeState::Complete if row.data != super::super::records::DataPlace::Dropped => Some(CHORE_DROP),
             _ => None,
         };
-        if let Some(kind) = chore {
-            if self.state.chores.get((kind, tree))?.is_none() {
-                self.find(format!("trees-0 row {tree}: it is {:?}, but chores-0 lacks {:?}", row.state, (kind, tree)));
-            }
+        if let Some(kind) = chore
+            && self.state.chores.get((kind, tree))?.is_none()
+        {
+            self.find(format!("trees-0 row {tree}: it is {:?}, but chores-0 lacks {:?}", row.state, (kind, tree)));
         }
         Ok(())
     }

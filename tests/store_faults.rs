@@ -1,0 +1,393 @@
+//! Storage that fails: at every single I/O, for a moment or for good, at syncs, for lack of space, and by
+//! power loss at every moment. Nothing acknowledged is lost, what is unknown stays unknown to the caller
+//! until the store has been read again, and a failed sync closes the store until a restart.
+#![cfg(feature = "testing")]
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use pouw::engine::ingest::{IngestError, IngestOptions, Ingested, Layout};
+use pouw::engine::{
+    Answer, Config, DebitError, EventSink, FakeClock, IssueError, IssueRequest, LedgerEntry, OpenError, Parts,
+    PouwEngine, Receipt, SubmitError, TreeError, WriteError,
+};
+use pouw::hash::{Checksum, sha3_512};
+use pouw::protocol::{DifficultyTier, MicroJoules, WorkId, WorkResult};
+use pouw::solver::compute_work_unit;
+use pouw::store::records::{Exposure, TreeState};
+use pouw::store::sim::{Loss, SimDisk};
+use pouw::store::{StoreOptions, check};
+
+const START_MS: u64 = 1_700_000_000_000;
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Ingest(usize),
+    Answer(DifficultyTier, u8),
+    Wrong(u8),
+    Debit(u8),
+    Forget(usize),
+    Upkeep,
+    Sweep,
+    Reopen,
+}
+
+use DifficultyTier::{High, Low, Medium};
+use Step::{Debit, Forget, Ingest, Reopen, Sweep, Upkeep, Wrong};
+
+/// Ingest, work, debit, forget and reopen; the rest of the work is done at the end.
+const SCRIPT: [Step; 21] = [
+    Ingest(0),
+    Step::Answer(High, 0),
+    Step::Answer(Low, 1),
+    Wrong(2),
+    Step::Answer(Medium, 1),
+    Ingest(1),
+    Debit(0),
+    Reopen,
+    Step::Answer(High, 2),
+    Step::Answer(Low, 0),
+    Upkeep,
+    Forget(0),
+    Debit(1),
+    Upkeep,
+    Ingest(2),
+    Step::Answer(Low, 1),
+    Ingest(0),
+    Sweep,
+    Reopen,
+    Step::Answer(High, 2),
+    Upkeep,
+];
+
+fn name(tree: usize) -> String {
+    format!("tree {tree}")
+}
+
+fn blocks(tree: usize) -> Vec<Vec<u8>> {
+    let block = |i: usize, len: usize| (0..len).map(|at| ((at * 31 + i * 7 + tree) % 251) as u8).collect();
+    match tree {
+        0 => (0..41).map(|i| block(i, 512)).collect(),
+        1 => (0..20).map(|i| block(i, 100 + i * 37)).collect(),
+        _ => (0..33).map(|i| block(i, if i == 32 { 5 } else { 600 })).collect(),
+    }
+}
+
+/// What the caller knows.
+struct World {
+    disk: SimDisk,
+    clock: Arc<FakeClock>,
+    engine: Option<PouwEngine>,
+    /// Trees whose ingest was acknowledged.
+    trees: BTreeMap<usize, ()>,
+    /// Answers acknowledged, in order.
+    deeds: Vec<(u8, WorkId, u64)>,
+    /// Debits acknowledged, by key.
+    debits: BTreeMap<u8, u64>,
+    /// An answer whose fate the caller does not know, and whether it may have been stored.
+    open: Option<(u8, WorkResult, bool)>,
+    restarts: u64,
+    unknown_landed: u64,
+    unknown_lost: u64,
+}
+
+type Tried<T = ()> = Result<T, String>;
+
+impl World {
+    fn new(disk: SimDisk) -> Self {
+        Self {
+            disk,
+            clock: Arc::new(FakeClock::at(START_MS)),
+            engine: None,
+            trees: BTreeMap::new(),
+            deeds: Vec::new(),
+            debits: BTreeMap::new(),
+            open: None,
+            restarts: 0,
+            unknown_landed: 0,
+            unknown_lost: 0,
+        }
+    }
+
+    fn open(&mut self) -> Result<(), OpenError> {
+        let parts = Parts {
+            storage: Arc::new(self.disk.clone()),
+            clock: self.clock.clone(),
+            events: EventSink::default(),
+            options: StoreOptions { state_cache_bytes: 1 << 20, blocks_cache_bytes: 1 << 20 },
+        };
+        let config = Config::builder([7; 32]).floor_ms([0; 3]).background(false).token_ttl_seconds(3_600);
+        self.engine = Some(PouwEngine::open_with(parts, config.build().unwrap())?);
+        Ok(())
+    }
+
+    fn engine(&self) -> Tried<&PouwEngine> {
+        self.engine.as_ref().ok_or_else(|| "not open".to_owned())
+    }
+
+    fn run(&mut self, step: Step) -> Tried {
+        if self.engine.is_none() {
+            self.open().map_err(|error| error.to_string())?;
+        }
+        self.clock.advance(10);
+        match step {
+            Ingest(tree) => self.ingest(tree),
+            Step::Answer(tier, client) => self.answer(tier, client),
+            Wrong(client) => self.wrong(client),
+            Debit(key) => self.debit(key),
+            Forget(tree) => self.forget(tree),
+            Upkeep => self.engine()?.upkeep().map(drop).map_err(|e| e.to_string()),
+            Sweep => self.engine()?.sweep().map(drop).map_err(|e| e.to_string()),
+            Reopen => {
+                self.close();
+                self.open().map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(engine) = self.engine.take() {
+            engine.close();
+        }
+    }
+
+    fn ingest(&mut self, tree: usize) -> Tried {
+        let blocks = blocks(tree);
+        let slices: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
+        let options = IngestOptions { layout: Layout::Blocks, ..IngestOptions::new(Exposure::Public) };
+        match self.engine()?.ingest_blocks(&options, &name(tree), &slices) {
+            Ok(Ingested::Added | Ingested::Resumed | Ingested::Unchanged) => {
+                self.trees.insert(tree, ());
+                Ok(())
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(error @ (IngestError::Store(_) | IngestError::Write(_))) => Err(error.to_string()),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    fn unit(&mut self, tier: DifficultyTier, client: u8) -> Tried<Option<WorkResult>> {
+        let engine = self.engine()?;
+        engine.upkeep().map_err(|e| e.to_string())?;
+        let issued = match engine.issue(&IssueRequest::new(&[client], tier)) {
+            Ok(issued) => issued,
+            Err(IssueError::NoWork) => return Ok(None),
+            Err(other) => return Err(other.to_string()),
+        };
+        Ok(Some(compute_work_unit(&issued.unit, |_| ControlFlow::Continue(())).unwrap()))
+    }
+
+    fn answer(&mut self, tier: DifficultyTier, client: u8) -> Tried {
+        if self.open.is_none() {
+            let Some(result) = self.unit(tier, client)? else {
+                return Ok(());
+            };
+            self.open = Some((client, result, false));
+        }
+        self.submit_open()
+    }
+
+    /// Sends the open answer (again), and holds the verdict against what the store says.
+    fn submit_open(&mut self) -> Tried {
+        let Some((client, result, maybe_stored)) = self.open.take() else {
+            return Ok(());
+        };
+        let engine = self.engine()?;
+        let before = engine.receipt(result.work_unit_id).map_err(|e| e.to_string());
+        let id = result.work_unit_id;
+        match engine.submit(&Answer::new(&[client], &result)) {
+            Ok(accepted) => {
+                assert!(!matches!(before, Ok(Receipt::Accepted(_))), "taken twice");
+                self.unknown_lost += u64::from(maybe_stored);
+                self.deeds.push((client, id, accepted.award.0));
+                Ok(())
+            }
+            Err(SubmitError::Replayed) => {
+                assert!(maybe_stored, "an answer never stored is called used");
+                let Ok(Receipt::Accepted(LedgerEntry { row, .. })) = before else {
+                    panic!("used, but there is no receipt: {before:?}");
+                };
+                self.unknown_landed += 1;
+                self.deeds.push((client, id, row.amount));
+                Ok(())
+            }
+            Err(SubmitError::TryAgain(error)) => {
+                let maybe = maybe_stored || matches!(error, WriteError::Unknown { .. });
+                self.open = Some((client, result, maybe));
+                Err(error.to_string())
+            }
+            Err(error @ SubmitError::Store(_)) => {
+                self.open = Some((client, result, maybe_stored));
+                Err(error.to_string())
+            }
+            Err(other) => panic!("{other:?} after {before:?}, maybe stored: {maybe_stored}"),
+        }
+    }
+
+    fn wrong(&mut self, client: u8) -> Tried {
+        let Some(mut result) = self.unit(Low, client)? else {
+            return Ok(());
+        };
+        result.result_hash = Checksum::ZERO;
+        match self.engine()?.submit(&Answer::new(&[client], &result)) {
+            Err(SubmitError::WrongResult { .. }) => Ok(()),
+            Err(error @ (SubmitError::Store(_) | SubmitError::TryAgain(_))) => Err(error.to_string()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn debit(&mut self, key: u8) -> Tried {
+        let amount = 100 + u64::from(key);
+        match self.engine()?.debit(&[1], MicroJoules(amount), [key; 16]) {
+            Ok(done) => {
+                assert!(!(done.repeated && self.debits.is_empty() && self.restarts == 0 && self.disk.hits() == 0));
+                self.debits.insert(key, amount);
+                Ok(())
+            }
+            Err(DebitError::Write(error)) => Err(error.to_string()),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    fn forget(&mut self, tree: usize) -> Tried {
+        match self.engine()?.forget(&name(tree)) {
+            // Unknown the second time: the first try had landed.
+            Ok(()) | Err(TreeError::Unknown(_)) => {
+                self.trees.remove(&tree);
+                Ok(())
+            }
+            Err(error @ (TreeError::Store(_) | TreeError::Write(_))) => {
+                self.trees.remove(&tree);
+                Err(error.to_string())
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    /// The fault is over: the engine recovers by itself, or says that it is closed and is started again.
+    fn after_fault(&mut self, seed: u64) {
+        self.disk.heal();
+        let closed = self.engine.as_ref().is_none_or(|engine| engine.stats().closed);
+        if closed {
+            if let Some(engine) = &self.engine {
+                let error = engine.sweep().unwrap_err();
+                assert_eq!(error, WriteError::Closed, "closed until restart");
+            }
+            self.restart(Loss::Random { seed, sector: 512 });
+            return;
+        }
+        let recovered = (0..3).any(|_| self.engine.as_ref().unwrap().sweep().is_ok());
+        assert!(recovered, "the disk is well again, and the engine neither recovered nor said that it is closed");
+    }
+
+    fn restart(&mut self, loss: Loss) {
+        self.restarts += 1;
+        self.disk.crash(loss);
+        self.close();
+        self.open().unwrap();
+    }
+
+    /// Everything acknowledged is there.
+    fn verify(&self) {
+        let engine = self.engine.as_ref().unwrap();
+        let mut balances: BTreeMap<u8, u64> = BTreeMap::new();
+        for (client, id, award) in &self.deeds {
+            let receipt = engine.receipt(*id).unwrap();
+            assert!(matches!(receipt, Receipt::Accepted(entry) if entry.row.amount == *award), "{receipt:?}");
+            *balances.entry(*client).or_default() += award;
+        }
+        for (key, amount) in &self.debits {
+            let again = engine.debit(&[1], MicroJoules(*amount), [*key; 16]).unwrap();
+            assert!(again.repeated, "an acknowledged debit is there");
+            *balances.get_mut(&1).unwrap() -= amount;
+        }
+        for client in 0..3 {
+            // Debits of client 1 that nobody acknowledged may have landed.
+            let expected = balances.get(&client).copied().unwrap_or(0);
+            if self.open.is_none() && client != 1 {
+                assert_eq!(engine.balance(&[client]).unwrap().0, expected, "client {client}");
+            }
+        }
+        for tree in self.trees.keys() {
+            assert!(engine.tree(&name(*tree)).unwrap().state != TreeState::Ingesting);
+        }
+    }
+
+    /// Drains the backlog and compares what is exported with the blocks; then the whole store is checked.
+    fn finish(mut self) -> (u64, u64) {
+        self.verify();
+        self.submit_open().unwrap();
+        while let Some(result) = self.unit(High, 0).unwrap() {
+            let accepted = self.engine().unwrap().submit(&Answer::new(&[0], &result)).unwrap();
+            self.deeds.push((0, accepted.id, accepted.award.0));
+        }
+        let engine = self.engine.as_ref().unwrap();
+        while engine.upkeep().unwrap().removed > 0 {}
+        for tree in self.trees.keys() {
+            let mut leaves = Vec::new();
+            let sink = &mut |leaf: &Checksum| {
+                leaves.push(*leaf);
+                Ok(())
+            };
+            engine.export_leaves(&name(*tree), sink).unwrap();
+            let expected: Vec<Checksum> = blocks(*tree).iter().map(|block| sha3_512(block)).collect();
+            assert_eq!(leaves, expected);
+        }
+        self.verify();
+        let sum: u64 = self.deeds.iter().map(|(_, _, award)| award).sum();
+        assert_eq!(engine.stats().totals.awarded, sum, "each answer is paid once");
+        self.close();
+        expect_clean(&self.disk, "at the end");
+        (self.unknown_landed, self.unknown_lost)
+    }
+}
+
+fn expect_clean(disk: &SimDisk, when: &str) {
+    let report = check(Arc::new(disk.clone()), &mut |_| {}).unwrap();
+    assert!(report.is_clean(), "{when}: {:?}", report.findings);
+}
+
+/// The whole script; every step that fails is repeated when the disk is well again.
+fn script_with(disk: SimDisk, seed: u64) -> (u64, u64) {
+    let mut world = World::new(disk);
+    for step in SCRIPT {
+        let mut tries = 0;
+        while let Err(error) = world.run(step) {
+            tries += 1;
+            assert!(tries < 5, "{step:?} goes on failing: {error}");
+            world.after_fault(seed);
+            world.verify();
+        }
+    }
+    world.disk.heal();
+    if world.engine.as_ref().unwrap().stats().closed {
+        world.after_fault(seed);
+    }
+    world.finish()
+}
+
+#[test]
+fn the_script_runs_on_a_disk_without_faults() {
+    let disk = SimDisk::new();
+    script_with(disk.clone(), 0);
+    println!("{} I/Os, {} syncs, {} bytes", disk.ios(), disk.syncs(), disk.used());
+    assert!(disk.ios() > 300 && disk.syncs() > 60);
+}
+
+#[test]
+fn any_one_io_may_fail_once() {
+    let (mut landed, mut lost) = (0, 0);
+    for nth in 1.. {
+        let disk = SimDisk::new();
+        disk.fail_io(nth, false);
+        let unknown = script_with(disk.clone(), nth);
+        landed += unknown.0;
+        lost += unknown.1;
+        if disk.hits() == 0 {
+            println!("{} I/Os failed one by one; unknown answers: {landed} landed, {lost} lost", nth - 1);
+            assert!(nth > 300);
+            break;
+        }
+    }
+}
