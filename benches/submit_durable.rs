@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::{Bound, ControlFlow};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
@@ -79,6 +79,7 @@ fn compare(place: &Path, submitters: usize, units: usize, rounds: usize) -> Comp
         let rate = |elapsed: Duration| units as f64 / elapsed.as_secs_f64();
         comparison.replay.push(rate(replay.replay(round as u64, &run.batches)));
         comparison.looped.push(rate(group_commit(&looped, round as u64, units, submitters)));
+        comparison.print_round();
     }
     engine.close();
     comparison
@@ -142,8 +143,11 @@ fn submit_all(engine: &PouwEngine, counters: &Arc<Counters>, solved: &Arc<Vec<So
     let started = Instant::now();
     let mut done: Vec<(u64, u64, Duration)> = Vec::with_capacity(solved.len());
     std::thread::scope(|scope| {
-        let workers: Vec<_> =
-            (0..submitters).map(|_| scope.spawn(|| submitter(engine, counters, solved, &next))).collect();
+        let spawn = |_| {
+            let thread = std::thread::Builder::new().name("submitter".into());
+            thread.spawn_scoped(scope, || submitter(engine, counters, solved, &next)).expect("a thread starts")
+        };
+        let workers: Vec<_> = (0..submitters).map(spawn).collect();
         for worker in workers {
             done.extend(worker.join().expect("no submitter fails"));
         }
@@ -165,19 +169,41 @@ fn submitter(
     next: &AtomicUsize,
 ) -> Vec<(u64, u64, Duration)> {
     let mut out = Vec::new();
-    let (sender, receiver) = bounded(1);
+    let slot = Slot::default();
     while let Some(one) = solved.get(next.fetch_add(1, Ordering::Relaxed)) {
         let begun = Instant::now();
-        let (sender, counters) = (sender.clone(), counters.clone());
+        let (reply, counters) = (slot.clone(), counters.clone());
         engine.submit_with(&Answer::new(&one.client, &one.result), move |verdict| {
             // On the writer's thread: the number of syncs so far tells which commit this was.
-            let answered = verdict.map(|_| counters.state_syncs.load(Ordering::SeqCst));
-            sender.send(answered).expect("the submitter waits");
+            verdict.expect("the answer is right");
+            reply.put(counters.state_syncs.load(Ordering::SeqCst));
         });
-        let syncs = receiver.recv().expect("there is a verdict").expect("the answer is right");
+        let syncs = slot.take();
         out.push((syncs, one.tile, begun.elapsed()));
     }
     out
+}
+
+/// Where one waiting thread finds its answer. It sleeps at once: 64 threads that spin would take the two
+/// cores from the one that works.
+#[derive(Clone, Default)]
+struct Slot(Arc<(Mutex<Option<u64>>, Condvar)>);
+
+impl Slot {
+    fn put(&self, value: u64) {
+        *self.0.0.lock().expect("no thread panicked") = Some(value);
+        self.0.1.notify_one();
+    }
+
+    fn take(&self) -> u64 {
+        let mut guard = self.0.0.lock().expect("no thread panicked");
+        loop {
+            match guard.take() {
+                Some(value) => return value,
+                None => guard = self.0.1.wait(guard).expect("no thread panicked"),
+            }
+        }
+    }
 }
 
 /// redb with one table and nothing else.
@@ -212,7 +238,7 @@ impl RawStore {
 
 /// The engine's loop without the engine: first of the queue, then what else is there, one commit.
 fn group_commit(store: &Arc<RawStore>, tree: u64, units: usize, submitters: usize) -> Duration {
-    let (jobs_in, jobs) = bounded::<(u64, crossbeam_channel::Sender<()>)>(4_096);
+    let (jobs_in, jobs) = bounded::<(u64, Slot)>(4_096);
     let next = AtomicUsize::new(0);
     let started = Instant::now();
     std::thread::scope(|scope| {
@@ -221,20 +247,20 @@ fn group_commit(store: &Arc<RawStore>, tree: u64, units: usize, submitters: usiz
                 let batch: Vec<_> = std::iter::once(first).chain(jobs.try_iter().take(255)).collect();
                 let tiles: Vec<u64> = batch.iter().map(|(tile, _)| *tile).collect();
                 store.write(tree, &tiles);
-                batch.iter().for_each(|(_, done)| done.send(()).expect("the submitter waits"));
+                batch.iter().for_each(|(tile, done)| done.put(*tile));
             }
         });
         for _ in 0..submitters {
             let (jobs_in, next) = (jobs_in.clone(), &next);
             scope.spawn(move || {
-                let (sender, receiver) = bounded(1);
+                let slot = Slot::default();
                 loop {
                     let tile = next.fetch_add(1, Ordering::Relaxed);
                     if tile >= units {
                         return;
                     }
-                    jobs_in.send((tile as u64, sender.clone())).expect("the writer runs");
-                    receiver.recv().expect("the writer answers");
+                    jobs_in.send((tile as u64, slot.clone())).expect("the writer runs");
+                    slot.take();
                 }
             });
         }
@@ -351,6 +377,21 @@ struct Comparison {
     p99_ms: Vec<f64>,
     kib_per_unit: Vec<f64>,
     batch: Vec<f64>,
+}
+
+impl Comparison {
+    fn print_round(&self) {
+        let last = |values: &[f64]| values.last().copied().unwrap_or(f64::NAN);
+        println!(
+            "round {}, {} submitters: engine {:.0}/s in batches of {:.1}, raw replay {:.0}/s, raw loop {:.0}/s",
+            self.engine.len(),
+            self.submitters,
+            last(&self.engine),
+            last(&self.batch),
+            last(&self.replay),
+            last(&self.looped),
+        );
+    }
 }
 
 fn print_table(comparisons: &[Comparison]) {

@@ -119,7 +119,7 @@ impl Core {
         wake: Sender<()>,
         events: EventSink,
     ) -> Self {
-        let queue = Queue::new(&config, store.head().next_order);
+        let queue = Queue::new(&config);
         Self {
             identity: store.identity(),
             config,

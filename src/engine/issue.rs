@@ -70,8 +70,10 @@ impl PouwEngine {
     pub fn reissue(&self, client: &[u8], token: &str) -> Result<WorkUnit, SubmitError> {
         let core = self.core();
         let opened = core.open_token(client, token, None)?;
-        let claim = match core.queue.lock().leases.find(opened.id) {
-            Some(lease) => lease.claim,
+        // A statement of its own, so that the lock is not held while `no_lease` reads the store.
+        let claim = core.queue.lock().leases.find(opened.id).map(|lease| lease.claim);
+        let claim = match claim {
+            Some(claim) => claim,
             None => return Err(core.no_lease(&opened)?),
         };
         let reader = core.store.read()?;
@@ -106,7 +108,7 @@ impl Core {
     /// A real unit, leased; `None` if nothing is ready.
     fn take(&self, request: &IssueRequest<'_>, id: WorkId) -> Result<Option<Issued>, IssueError> {
         let expires_ms = self.now_ms() + self.config.token_ttl_ms();
-        let lease = |claim| Lease { id, claim, expires_ms, pinned: false, refusals: 0, adopted: false };
+        let lease = |claim| Lease { id, claim, expires_ms, pinned: false, refusals: 0 };
         let mut queue = self.queue.lock();
         if queue.leases.len() >= self.config.settings.leases_max {
             return Err(IssueError::Crowded(self.config.settings.leases_max));
@@ -179,7 +181,7 @@ impl Core {
             return Err(IssueError::Crowded(self.config.settings.synthetic_max));
         }
         let claim = Claim::Synthetic;
-        let lease = Lease { id, claim, expires_ms, pinned: false, refusals: 0, adopted: false };
+        let lease = Lease { id, claim, expires_ms, pinned: false, refusals: 0 };
         if let Err(LeaseRefusal::Full(bound)) = queue.leases.insert(lease) {
             return Err(IssueError::Crowded(bound));
         }

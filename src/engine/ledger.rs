@@ -63,6 +63,12 @@ impl PouwEngine {
         let digest = *self.client_digest(client).as_bytes();
         let mut next = core.store.client(digest)?.last_seq;
         let reader = core.store.read()?;
+        // The last entry of a page leads to the next page, without walking all that is newer again.
+        if let Some(row) = before.map(|before| reader.ledger_entry(before)).transpose()?.flatten()
+            && row.client == digest
+        {
+            next = row.previous;
+        }
         let mut out = Vec::new();
         while next != NO_ENTRY && out.len() < limit {
             let Some(row) = reader.ledger_entry(next)? else {

@@ -1,9 +1,9 @@
 //! The work queue in memory: the ready ring, the leases, and how far the backlog has been looked at.
 //!
 //! Truth is in the store: a leaf that is not done there is pending, whatever happens here. Each pending
-//! leaf is looked at once per boot, in queue order, and is then in the ring, leased, or given back.
+//! leaf is looked at in queue order, and is then in the ring, leased, or given back.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use crate::merkle::AlignedRange;
 use crate::policy::lease::{Claim, Lease, LeaseTable};
@@ -18,18 +18,44 @@ pub(super) struct Queue {
     pub(super) ring: ReadyRing,
     pub(super) leases: LeaseTable,
     /// Work that was out and came back. Bounded by the leases and the ring it came from.
-    pub(super) returned: VecDeque<(TreeId, AlignedRange)>,
+    pub(super) returned: VecDeque<Returned>,
     pub(super) scan: Scan,
     pub(super) interior: InteriorQueue,
     /// Trees with their first leaf done in this boot, whose units go first. Bounded by [`PARTIAL_MAX`]:
     /// beyond it new units of further trees queue as fresh ones.
     partial: HashSet<TreeId>,
     /// Trees whose data could not be read, and why. Bounded by [`BLOCKED_MAX`].
-    pub(super) blocked: HashMap<TreeId, String>,
+    pub(super) blocked: HashMap<TreeId, Blocked>,
 }
 
 const PARTIAL_MAX: usize = 65_536;
-pub(super) const BLOCKED_MAX: usize = 1_024;
+/// Trees with unreadable leaves that are remembered; those of further trees wait for the next open.
+const BLOCKED_MAX: usize = 1_024;
+/// Tiles of one such tree that are remembered; beyond, the whole tree is looked at again.
+const BLOCKED_TILES_MAX: usize = 256;
+
+/// Leaves of one tree whose bytes could not be read.
+#[derive(Debug)]
+pub(super) struct Blocked {
+    /// What happened first.
+    pub(super) why: String,
+    tiles: BTreeMap<u64, u32>,
+    overflow: bool,
+}
+
+/// Leaves of one tile that are pending again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Returned {
+    pub(super) tree: TreeId,
+    pub(super) tile: u64,
+    pub(super) mask: u32,
+}
+
+impl Returned {
+    pub(super) fn of(tree: TreeId, range: &AlignedRange) -> Self {
+        Self { tree, tile: range.tile(), mask: mask_of(range) }
+    }
+}
 
 /// How far the backlog has been looked at in this boot.
 #[derive(Debug, Default)]
@@ -38,14 +64,14 @@ pub(super) struct Scan {
     pub(super) current: Option<Cursor>,
     /// Trees to look at (again) before any other. Bounded by the leases and the blocked trees.
     pub(super) extra: VecDeque<TreeId>,
-    /// Last partly built tree opened; `None` before the first.
+    /// Trees put there because a lease was adopted in this boot: once each. Bounded by the leases of the last boot.
+    adopted: HashSet<TreeId>,
+    /// Last partly built tree opened; `None` before the first. Behind those that were partly built at open come
+    /// trees with a leaf that the server hashed at ingest, and trees opened as fresh ones before: of these only
+    /// what is neither ready nor out is taken.
     pub(super) partial_after: Option<u64>,
-    /// All trees that were partly built at open have been opened.
-    pub(super) partial_through: bool,
     /// Last fresh tree opened; `None` before the first.
     pub(super) fresh_after: Option<u64>,
-    /// Orders from here on were given in this boot.
-    pub(super) boot_order: u64,
     /// A stretch being read without the lock: what is settled meanwhile must not come back.
     pub(super) reading: Option<TreeId>,
     pub(super) settled_meanwhile: Vec<AlignedRange>,
@@ -61,13 +87,13 @@ pub(super) struct Cursor {
 }
 
 impl Queue {
-    pub(super) fn new(config: &Config, boot_order: u64) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         let settings = &config.settings;
         Self {
             ring: ReadyRing::new(settings.unit_bytes),
             leases: LeaseTable::new(settings.leases_max),
             returned: VecDeque::new(),
-            scan: Scan { boot_order, ..Scan::default() },
+            scan: Scan::default(),
             interior: InteriorQueue::default(),
             partial: HashSet::new(),
             blocked: HashMap::new(),
@@ -85,10 +111,6 @@ impl Queue {
                     self.partial.insert(tree);
                 }
                 self.ring.promote(tree);
-                if lease.adopted {
-                    // Its tree may not have been opened yet, and has left the fresh ones.
-                    self.scan.extra.push_back(tree);
-                }
             }
         }
         if let Claim::Interior { tree, level, index } = lease.claim {
@@ -96,10 +118,19 @@ impl Queue {
         }
     }
 
+    /// Work is out under a token of an earlier boot. Its tree may not have been opened in this one, and leaves
+    /// its place in the queue with its first leaf, whoever sends that: it is opened by name.
+    pub(super) fn adopted(&mut self, tree: TreeId, range: &AlignedRange) {
+        self.ring.withdraw(tree, range);
+        if self.scan.adopted.insert(tree) {
+            self.scan.extra.push_back(tree);
+        }
+    }
+
     /// A lease ended without success: its work is pending again.
     pub(super) fn give_back(&mut self, lease: &Lease) {
         match lease.claim {
-            Claim::Leaves { tree, range } => self.returned.push_back((tree, range)),
+            Claim::Leaves { tree, range } => self.returned.push_back(Returned::of(tree, &range)),
             Claim::Interior { tree, level, index } => self.interior.give_back(tree, level, index),
             Claim::Synthetic => {}
         }
@@ -121,6 +152,34 @@ impl Queue {
         mask
     }
 
+    /// Notes leaves whose bytes could not be read.
+    pub(super) fn block(&mut self, tree: TreeId, tile: u64, mask: u32, why: &str) {
+        if self.blocked.len() >= BLOCKED_MAX && !self.blocked.contains_key(&tree) {
+            return;
+        }
+        let blocked = self.blocked.entry(tree).or_insert_with(|| Blocked {
+            why: why.to_owned(),
+            tiles: BTreeMap::new(),
+            overflow: false,
+        });
+        if blocked.tiles.len() < BLOCKED_TILES_MAX || blocked.tiles.contains_key(&tile) {
+            *blocked.tiles.entry(tile).or_default() |= mask;
+        } else {
+            blocked.overflow = true;
+        }
+    }
+
+    /// Gives unreadable leaves another chance.
+    pub(super) fn unblock(&mut self) {
+        for (tree, blocked) in std::mem::take(&mut self.blocked) {
+            if blocked.overflow {
+                self.scan.extra.push_back(tree);
+            } else {
+                self.returned.extend(blocked.tiles.into_iter().map(|(tile, mask)| Returned { tree, tile, mask }));
+            }
+        }
+    }
+
     pub(super) fn is_partial(&self, tree: TreeId) -> bool {
         self.partial.contains(&tree)
     }
@@ -129,11 +188,12 @@ impl Queue {
     pub(super) fn drop_tree(&mut self, tree: TreeId) {
         self.ring.remove_if(|unit| unit.tree == tree);
         self.leases.release_tree(tree);
-        self.returned.retain(|(other, _)| *other != tree);
+        self.returned.retain(|returned| returned.tree != tree);
         self.partial.remove(&tree);
         self.blocked.remove(&tree);
         self.interior.drop_tree(tree);
         self.scan.extra.retain(|other| *other != tree);
+        self.scan.adopted.remove(&tree);
         if self.scan.reading == Some(tree) {
             // What is being read belongs to nobody any more.
             self.scan.reading = None;

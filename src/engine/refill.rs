@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::merkle::{Shape, TILE_LEAVES};
-use crate::policy::ready::{Loaded, ReadyUnit, cut, mask_of};
+use crate::policy::ready::{Loaded, ReadyUnit, cut};
 use crate::protocol::TreeHandle;
 use crate::store::records::{TileRow, TreeRow, TreeState};
 use crate::store::{PRIORITY_FRESH, PRIORITY_PARTIAL, Reader, StoreError, TreeId};
@@ -15,7 +15,7 @@ use crate::store::{PRIORITY_FRESH, PRIORITY_PARTIAL, Reader, StoreError, TreeId}
 use super::core::Core;
 use super::event::Event;
 use super::load::{LoadError, load_tile};
-use super::queue::{BLOCKED_MAX, Cursor};
+use super::queue::{Cursor, Queue, Returned};
 
 /// Tiles read at once.
 const STRETCH_TILES: u64 = 8;
@@ -28,6 +28,15 @@ struct Plan {
     /// For work that came back: only these leaves of the one tile.
     only: Option<u32>,
     reader: Reader,
+}
+
+/// What a stretch held.
+struct Read {
+    shape: Shape,
+    handle: TreeHandle,
+    stretches: Vec<Stretch>,
+    /// Tile, leaves, and why their bytes could not be read.
+    unreadable: Vec<(u64, u32, String)>,
 }
 
 /// A tile with its bytes, ready to be merged.
@@ -64,19 +73,19 @@ impl Core {
         loop {
             {
                 let mut queue = self.queue.lock();
-                if let Some((tree, range)) = queue.returned.pop_front() {
+                // Opened first: if that fails, nothing has been taken off the lists.
+                let reader = self.store.read()?;
+                if let Some(Returned { tree, tile, mask }) = queue.returned.pop_front() {
                     let partial = queue.is_partial(tree);
                     queue.scan.reading = Some(tree);
-                    let tiles = range.tile()..range.tile() + 1;
-                    let only = Some(mask_of(&range));
-                    return Ok(Some(Plan { tree, tiles, partial, only, reader: self.store.read()? }));
+                    let (tiles, only) = (tile..tile + 1, Some(mask));
+                    return Ok(Some(Plan { tree, tiles, partial, only, reader }));
                 }
                 if let Some(cursor) = queue.scan.current.clone() {
                     let end = cursor.tiles.min(cursor.next_tile + STRETCH_TILES);
                     queue.scan.current = (end < cursor.tiles).then(|| Cursor { next_tile: end, ..cursor.clone() });
                     queue.scan.reading = Some(cursor.tree);
                     let partial = cursor.partial || queue.is_partial(cursor.tree);
-                    let reader = self.store.read()?;
                     return Ok(Some(Plan {
                         tree: cursor.tree,
                         tiles: cursor.next_tile..end,
@@ -89,7 +98,13 @@ impl Core {
             let Some((tree, partial)) = self.next_tree()? else {
                 return Ok(None);
             };
-            let row = self.store.read()?.tree(tree)?;
+            let row = match self.store.read().and_then(|reader| reader.tree(tree)) {
+                Ok(row) => row,
+                Err(error) => {
+                    self.queue.lock().scan.extra.push_back(tree);
+                    return Err(error);
+                }
+            };
             let Some(shape) =
                 row.filter(|row| row.state == TreeState::Active).and_then(|row| Shape::new(row.leaves).ok())
             else {
@@ -102,25 +117,17 @@ impl Core {
 
     /// The next tree in queue order, and whether it is partly built.
     fn next_tree(&self) -> Result<Option<(TreeId, bool)>, StoreError> {
-        let (partial_through, partial_after, fresh_after, boot_order) = {
+        let (partial_after, fresh_after) = {
             let mut queue = self.queue.lock();
             if let Some(tree) = queue.scan.extra.pop_front() {
                 return Ok(Some((tree, queue.is_partial(tree))));
             }
-            let scan = &queue.scan;
-            (scan.partial_through, scan.partial_after, scan.fresh_after, scan.boot_order)
+            (queue.scan.partial_after, queue.scan.fresh_after)
         };
         let reader = self.store.read()?;
-        if !partial_through {
-            let next = reader.ready(PRIORITY_PARTIAL, partial_after, 1)?.first().copied();
-            let mut queue = self.queue.lock();
-            match next {
-                Some((order, tree)) if order < boot_order => {
-                    queue.scan.partial_after = Some(order);
-                    return Ok(Some((tree, true)));
-                }
-                _ => queue.scan.partial_through = true,
-            }
+        if let Some((order, tree)) = reader.ready(PRIORITY_PARTIAL, partial_after, 1)?.first().copied() {
+            self.queue.lock().scan.partial_after = Some(order);
+            return Ok(Some((tree, true)));
         }
         let Some((order, tree)) = reader.ready(PRIORITY_FRESH, fresh_after, 1)?.first().copied() else {
             return Ok(None);
@@ -129,82 +136,89 @@ impl Core {
         Ok(Some((tree, false)))
     }
 
-    /// Reads a stretch and puts it into the ring.
+    /// Reads a stretch and puts it into the ring. Leaves whose source cannot be read are noted and left out.
     fn bring(&self, plan: Plan) -> Result<usize, StoreError> {
         let read = self.read_stretch(&plan);
         let mut queue = self.queue.lock();
         let wanted = queue.scan.reading == Some(plan.tree);
-        let (row, stretches) = match read {
-            Ok(Some(read)) => read,
-            Ok(None) => {
-                queue.scan.reading = None;
-                queue.scan.settled_meanwhile.clear();
-                return Ok(0);
+        let mut added = 0;
+        let mut unreadable = Vec::new();
+        let result = match read {
+            Ok(Some(read)) if wanted => {
+                added = self.merge(&mut queue, &plan, &read);
+                unreadable = read.unreadable;
+                unreadable.iter().for_each(|(tile, mask, why)| queue.block(plan.tree, *tile, *mask, why));
+                Ok(())
             }
+            Ok(_) => Ok(()),
             Err(error) => {
-                queue.scan.reading = None;
-                queue.scan.settled_meanwhile.clear();
-                return match error {
-                    LoadError::Store(error) => {
-                        queue.scan.extra.push_back(plan.tree);
-                        Err(error)
-                    }
-                    LoadError::Source(what) => {
-                        if queue.blocked.len() < BLOCKED_MAX {
-                            queue.blocked.insert(plan.tree, what.clone());
-                        }
-                        if queue.scan.current.as_ref().is_some_and(|cursor| cursor.tree == plan.tree) {
-                            queue.scan.current = None;
-                        }
-                        drop(queue);
-                        self.emit(Event::SourceChanged { tree: plan.tree, what });
-                        Ok(0)
-                    }
-                };
+                queue.scan.extra.push_back(plan.tree);
+                Err(error)
             }
         };
-        let mut added = 0;
-        let since_ms = self.now_ms();
-        if let (true, Ok(shape)) = (wanted, Shape::new(row.leaves)) {
-            for stretch in stretches {
-                let free = stretch.pending & !queue.taken_mask(plan.tree, stretch.tile);
-                for range in cut(shape, stretch.tile, free) {
-                    let unit = ReadyUnit {
-                        tree: plan.tree,
-                        handle: TreeHandle::from_bytes(row.handle),
-                        shape,
-                        range,
-                        data: stretch.data.clone(),
-                        since_ms,
-                    };
-                    queue.ring.push(unit, plan.partial);
-                    added += 1;
-                }
-            }
-        }
         queue.scan.reading = None;
         queue.scan.settled_meanwhile.clear();
-        Ok(added)
+        drop(queue);
+        for (_, _, what) in unreadable.into_iter().take(1) {
+            self.emit(Event::SourceChanged { tree: plan.tree, what });
+        }
+        result.map(|()| added)
     }
 
-    fn read_stretch(&self, plan: &Plan) -> Result<Option<(TreeRow, Vec<Stretch>)>, LoadError> {
-        let Some(row) = plan.reader.tree(plan.tree)? else {
+    fn merge(&self, queue: &mut Queue, plan: &Plan, read: &Read) -> usize {
+        let mut added = 0;
+        let since_ms = self.now_ms();
+        for stretch in &read.stretches {
+            let free = stretch.pending & !queue.taken_mask(plan.tree, stretch.tile);
+            for range in cut(read.shape, stretch.tile, free) {
+                let unit = ReadyUnit {
+                    tree: plan.tree,
+                    handle: read.handle,
+                    shape: read.shape,
+                    range,
+                    data: stretch.data.clone(),
+                    since_ms,
+                };
+                queue.ring.push(unit, plan.partial);
+                added += 1;
+            }
+        }
+        added
+    }
+
+    fn read_stretch(&self, plan: &Plan) -> Result<Option<Read>, StoreError> {
+        let Some(row) = plan.reader.tree(plan.tree)?.filter(|row| row.state == TreeState::Active) else {
             return Ok(None);
         };
-        if row.state != TreeState::Active {
-            return Ok(None);
-        }
+        let Ok(shape) = Shape::new(row.leaves) else { return Ok(None) };
+        let handle = TreeHandle::from_bytes(row.handle);
+        let mut read = Read { shape, handle, stretches: Vec::new(), unreadable: Vec::new() };
         let count = plan.tiles.end - plan.tiles.start;
         let tiles: Vec<TileRow> = plan.reader.tiles(plan.tree, plan.tiles.start, count as usize)?;
-        let mut out = Vec::new();
         for (tile, state) in plan.tiles.clone().zip(tiles) {
             let leaves = row.leaves.saturating_sub(tile * TILE_LEAVES).min(TILE_LEAVES);
             let pending = state.pending_mask(leaves) & plan.only.unwrap_or(u32::MAX);
             if pending != 0 {
-                let data = Arc::new(load_tile(&self.store, &plan.reader, plan.tree, &row, tile, pending)?);
-                out.push(Stretch { tile, pending, data });
+                self.read_leaves(plan, &row, tile, pending, &mut read)?;
             }
         }
-        Ok(Some((row, out)))
+        Ok(Some(read))
+    }
+
+    /// Reads the leaves of a tile that `mask` names. If a source among them fails, the halves are read
+    /// apart, so that one bad file keeps back its own leaves only.
+    fn read_leaves(&self, plan: &Plan, row: &TreeRow, tile: u64, mask: u32, read: &mut Read) -> Result<(), StoreError> {
+        match load_tile(&self.store, &plan.reader, plan.tree, row, tile, mask) {
+            Ok(data) => read.stretches.push(Stretch { tile, pending: mask, data: Arc::new(data) }),
+            Err(LoadError::Store(error)) => return Err(error),
+            Err(LoadError::Source(why)) if mask.is_power_of_two() => read.unreadable.push((tile, mask, why)),
+            Err(LoadError::Source(_)) => {
+                let width = u32::BITS - mask.leading_zeros() - mask.trailing_zeros();
+                let low = mask & ((1 << (mask.trailing_zeros() + width / 2)) - 1);
+                self.read_leaves(plan, row, tile, low, read)?;
+                self.read_leaves(plan, row, tile, mask & !low, read)?;
+            }
+        }
+        Ok(())
     }
 }

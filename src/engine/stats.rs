@@ -70,7 +70,7 @@ impl PouwEngine {
             ready_bytes: queue.ring.bytes(),
             leases: queue.leases.len(),
             ready_interior: queue.interior.ready.len(),
-            blocked: queue.blocked.iter().map(|(tree, why)| (*tree, why.clone())).collect(),
+            blocked: queue.blocked.iter().map(|(tree, why)| (*tree, why.why.clone())).collect(),
             refused_waiting: core.refused.lock().len(),
             dirty_clients: core.store.dirty_clients(),
             issued_this_boot: tallies.issued.each_ref().map(read),

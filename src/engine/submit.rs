@@ -202,17 +202,15 @@ impl Core {
         };
         drop(reader);
         let expires_ms = token.expires_at.0;
-        let lease = Lease { id: token.id, claim, expires_ms, pinned: true, refusals: 0, adopted: true };
+        let lease = Lease { id: token.id, claim, expires_ms, pinned: true, refusals: 0 };
         let mut queue = self.queue.lock();
         queue.leases.insert(lease).map_err(|refusal| match refusal {
             LeaseRefusal::Overlap => SubmitError::Withdrawn,
             LeaseRefusal::Full(_) => SubmitError::TryAgain(WriteError::Busy),
         })?;
         match claim {
-            Claim::Leaves { tree, range } => {
-                queue.ring.withdraw(tree, &range);
-                queue.returned.retain(|(other, back)| *other != tree || !back.overlaps(&range));
-            }
+            // What came back and waits for a refill stays noted: the refill leaves out what is leased by then.
+            Claim::Leaves { tree, range } => queue.adopted(tree, &range),
             Claim::Interior { tree, level, index } => queue.interior.withdraw(tree, level, index),
             Claim::Synthetic => {}
         }
@@ -270,7 +268,9 @@ impl Core {
                 }
             }
             SubmitError::Withdrawn => {
-                if let Some(lease) = self.queue.lock().leases.release(token.id) {
+                // A statement of its own: in the head of an `if let` the lock would be held through its body.
+                let released = self.queue.lock().leases.release(token.id);
+                if let Some(lease) = released {
                     self.give_back_later(&lease);
                 }
             }
@@ -288,13 +288,14 @@ impl Core {
 
     /// The token is dead and the work pending again; both are on the disk with a later commit.
     fn end_challenge(&self, token: &ChallengeToken) {
-        let released = self.queue.lock().leases.release(token.id);
+        // Noted before the lease ends: in between, a token of an earlier boot could be adopted anew.
         self.refuse_later(Refuse {
             id: *token.id.as_bytes(),
             expires_ms: token.expires_at.0,
             client: *token.client.as_bytes(),
             at_ms: self.now_ms(),
         });
+        let released = self.queue.lock().leases.release(token.id);
         if let Some(lease) = released {
             self.give_back(&lease);
         }

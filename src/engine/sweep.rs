@@ -7,6 +7,7 @@ use crate::store::{Command, Outcome};
 use super::PouwEngine;
 use super::core::bump;
 use super::error::WriteError;
+use super::queue::Returned;
 
 /// What one sweep did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,11 +58,10 @@ impl PouwEngine {
             let aged = queue.ring.remove_if(|unit| now.saturating_sub(unit.since_ms) > max_age);
             report.aged = aged.len();
             for (unit, _) in aged {
-                queue.returned.push_back((unit.tree, unit.range));
+                queue.returned.push_back(Returned::of(unit.tree, &unit.range));
             }
             // Sources that could not be read get another chance.
-            let blocked: Vec<u64> = queue.blocked.drain().map(|(tree, _)| tree).collect();
-            queue.scan.extra.extend(blocked);
+            queue.unblock();
         }
         bump(&core.tallies.expired, report.expired as u64);
         // A token is refused for its expiry from then on, so its consumption need not be kept; the token's

@@ -124,6 +124,18 @@ impl PouwEngine {
         self.core().validate_row(tree, &row).map(|_| ())
     }
 
+    /// Hash of one leaf of a complete tree.
+    pub fn leaf(&self, name: &str, leaf: LeafIndex) -> Result<Checksum, TreeError> {
+        let core = self.core();
+        let (tree, row) = core.complete(name)?;
+        let range = || TreeError::LeafRange { name: name.to_owned(), leaf: leaf.0, leaves: row.leaves };
+        let shape = Shape::new(row.leaves).map_err(|_| range())?;
+        if leaf.0 >= row.leaves {
+            return Err(range());
+        }
+        Ok(core.node(tree, shape, Position { level: shape.leaf_level(), index: leaf.0 })?)
+    }
+
     /// Inclusion proof of one leaf of a complete tree.
     pub fn prove(&self, name: &str, leaf: LeafIndex) -> Result<InclusionProof, TreeError> {
         let core = self.core();

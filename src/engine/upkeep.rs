@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::merkle::{Level, Shape};
 use crate::store::records::{TreeRow, TreeState};
-use crate::store::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_PURGE, Command, Outcome, StoreError, TreeId};
+use crate::store::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, Command, Outcome, StoreError, TreeId};
 
 use super::PouwEngine;
 use super::core::{Core, bump};
@@ -64,6 +64,7 @@ impl Core {
     pub(super) fn upkeep(&self, eager: bool) -> Result<Upkeep, UpkeepError> {
         let _one = self.upkeeping.lock();
         let mut done = Upkeep { refilled: self.refill()?, ..Upkeep::default() };
+        self.take_over_folding()?;
         done.completed = self.assemble()?;
         done.refilled += self.refill_interior()?;
         for kind in [CHORE_DROP, CHORE_PURGE] {
@@ -77,6 +78,19 @@ impl Core {
 
     fn stopping(&self) -> bool {
         self.closing.load(Ordering::SeqCst)
+    }
+
+    /// Trees whose interior nodes were being issued when the switch was turned off: the server folds them.
+    fn take_over_folding(&self) -> Result<(), UpkeepError> {
+        if self.config.settings.interior_units {
+            return Ok(());
+        }
+        let trees = self.store.read()?.chores(CHORE_FOLD, None, TREES_PER_ROUND)?;
+        if !trees.is_empty() {
+            let (from, to) = (TreeState::Folding, TreeState::Assembling);
+            self.write_bulk(trees.into_iter().map(|tree| Command::SetTreeState { tree, from, to }).collect())?;
+        }
+        Ok(())
     }
 
     /// Folds and validates trees whose leaves are all done, and stores the verdicts together. Returns

@@ -301,9 +301,10 @@ impl Writer<'_> {
                 effect(&Fate::Unknown);
             }
         }
-        // A full checkpoint makes the next open short; the ledger would do without it.
+        // A full checkpoint makes the next open short; the ledger would do without it. The clock is written in any
+        // case: with an older one, and a wall clock set back, tokens that have expired would be good again.
         let limit = usize::MAX;
-        if self.core.store.dirty_clients() > 0 {
+        if self.core.store.dirty_clients() > 0 || self.core.now_ms() > self.core.store.head().clock_ms {
             let done = self.core.store.apply(&[Command::Checkpoint { limit }, Command::Touch], self.core.now_ms());
             if let Err(error) = done {
                 self.core.emit(Event::StorageFailed { what: error.to_string(), recovered: false });

@@ -16,6 +16,7 @@ mod blocks;
 mod check;
 mod commands;
 mod error;
+mod file;
 mod ledger;
 mod open;
 mod read;

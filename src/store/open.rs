@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
 
-use super::backend::{StorageBackend, StorageProvider, StoreFile, WatchedBackend};
+use super::backend::{StorageProvider, StoreFile};
 use super::error::StoreError;
+use super::file::open_file;
 use super::ledger::Round;
 use super::records::{ClientRow, Head, seal, unseal};
 use super::tables::{
@@ -212,80 +213,6 @@ fn begin_durable(database: &Database, quick_repair: bool) -> Result<WriteTransac
     txn.set_quick_repair(quick_repair);
     Ok(txn)
 }
-
-pub(super) fn open_file(
-    provider: &dyn StorageProvider,
-    file: StoreFile,
-    cache_bytes: usize,
-    sync_failed: &Arc<AtomicBool>,
-) -> Result<Database, StoreError> {
-    let path = provider.path(file);
-    let backend = provider.open(file).map_err(io_error)?;
-    inspect(&*backend, &path)?;
-    let watched = WatchedBackend::new(backend, sync_failed.clone());
-    let mut builder = Database::builder();
-    builder.set_cache_size(cache_bytes);
-    builder.create_with_backend(watched).map_err(|error| match error {
-        redb::DatabaseError::DatabaseAlreadyOpen => StoreError::AlreadyOpen { path },
-        redb::DatabaseError::UpgradeRequired(version) => {
-            StoreError::Foreign { path, what: format!("redb file format {version}") }
-        }
-        redb::DatabaseError::Storage(redb::StorageError::Corrupted(what)) => StoreError::Corrupted { path, what },
-        redb::DatabaseError::Storage(redb::StorageError::Io(e))
-            if matches!(e.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof) =>
-        {
-            StoreError::Corrupted { path, what: e.to_string() }
-        }
-        other => StoreError::Io { what: format!("{}: {other}", path.display()) },
-    })
-}
-
-/// First bytes of every redb file.
-const REDB_MAGIC: [u8; 9] = [b'r', b'e', b'd', b'b', 0x1a, 0x0a, 0xa9, 0x0d, 0x0a];
-
-/// Refuses a file of something else before redb touches it, and clears one whose creation was cut
-/// short before its first commit.
-fn inspect(backend: &dyn StorageBackend, path: &std::path::Path) -> Result<(), StoreError> {
-    if is_unborn(backend, path)? && backend.len().map_err(io_error)? > 0 {
-        return backend.set_len(0).map_err(io_error);
-    }
-    Ok(())
-}
-
-/// Whether the file is empty, or redb was cut short before its first commit: redb makes the file its
-/// first size, writes a header without magic number, and adds that when the header is synced. A file of
-/// something else is refused.
-pub(super) fn is_unborn(backend: &dyn StorageBackend, path: &std::path::Path) -> Result<bool, StoreError> {
-    let len = backend.len().map_err(io_error)?;
-    if len == 0 {
-        return Ok(true);
-    }
-    let mut header = vec![0; len.min(HEADER_PAGE) as usize];
-    backend.read(0, &mut header).map_err(io_error)?;
-    if header.starts_with(&REDB_MAGIC) {
-        return Ok(false);
-    }
-    if len > HEADER_PAGE && len <= UNBORN_MAX && is_unfinished_header(&header) {
-        let mut rest = vec![0; (len - HEADER_PAGE) as usize];
-        backend.read(HEADER_PAGE, &mut rest).map_err(io_error)?;
-        if rest.iter().all(|byte| *byte == 0) {
-            return Ok(true);
-        }
-    }
-    Err(StoreError::Foreign { path: path.to_owned(), what: "it does not start as a redb file does".into() })
-}
-
-/// All zeroes, or redb's header as far as it got, without magic number.
-fn is_unfinished_header(page: &[u8]) -> bool {
-    let zero = |range: std::ops::Range<usize>| page.get(range).is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0));
-    let page_size = page.get(12..16).is_some_and(|size| size == [0, 0x10, 0, 0]);
-    zero(0..REDB_MAGIC.len()) && zero(320..page.len()) && (page_size || zero(0..page.len()))
-}
-
-/// The page that holds redb's header: 320 bytes, then zeroes.
-const HEADER_PAGE: u64 = 4_096;
-/// A file of redb's is smaller than this before its first commit, bytes.
-const UNBORN_MAX: u64 = 16 << 20;
 
 fn init_state(database: &Database, path: &std::path::Path) -> Result<Identity, StoreError> {
     let txn = begin_durable(database, false)?;

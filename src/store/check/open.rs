@@ -7,7 +7,8 @@ use redb::{Database, DatabaseError, Key, ReadOnlyTable, ReadTransaction, Readabl
 
 use super::super::backend::{StorageProvider, StoreFile};
 use super::super::error::StoreError;
-use super::super::open::{check_format, corrupted, io_error, is_unborn, open_file};
+use super::super::file::{is_unborn, open_file};
+use super::super::open::{check_format, corrupted, io_error};
 use super::super::records::{Head, unseal};
 use super::super::tables::{
     BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY,

@@ -1,0 +1,329 @@
+//! Draining a backlog: clients on threads of their own issue, solve and submit until no leaf is pending.
+//!
+//! Nobody spins. A client without work refills the ring and parks; the calling thread sweeps about once a
+//! second, draws the progress, and stops everybody when what is pending cannot be handed out any more.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use indicatif::ProgressBar;
+use parking_lot::Mutex;
+use pouw::engine::{Answer, IssueError, IssueRequest, PouwEngine, Receipt, Stats, SubmitError, WriteError};
+use pouw::protocol::{DifficultyTier, WorkResult, WorkUnit};
+use pouw::solver::compute_work_unit_timed;
+use pouw::store::records::TreeState;
+
+use crate::failure::Failure;
+use crate::words::STATES;
+
+/// One client: its key, and how hard the units are that it asks for.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub key: String,
+    pub tier: DifficultyTier,
+}
+
+/// What the clients of one tier came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tally {
+    pub units: u64,
+    pub shortfalls: u64,
+    pub leaves: u64,
+    pub nodes: u64,
+    pub micro_joules: u64,
+}
+
+impl Tally {
+    pub fn add(&mut self, other: Self) {
+        self.units += other.units;
+        self.shortfalls += other.shortfalls;
+        self.leaves += other.leaves;
+        self.nodes += other.nodes;
+        self.micro_joules += other.micro_joules;
+    }
+}
+
+/// What came of a drain.
+#[derive(Debug)]
+pub struct Drained {
+    /// By tier: low, medium, high.
+    pub tiers: [Tally; 3],
+    pub seconds: f64,
+    pub commits: u64,
+    /// Leaves that could not be handed out.
+    pub pending: u64,
+    /// Trees they belong to, by name, and why.
+    pub blocked: Vec<(String, String)>,
+    /// Trees by state, in the order of [`STATES`].
+    pub states: [u64; STATES.len()],
+}
+
+impl Drained {
+    pub fn sum(&self) -> Tally {
+        let mut sum = Tally::default();
+        self.tiers.iter().for_each(|tally| sum.add(*tally));
+        sum
+    }
+
+    /// Trees in this state.
+    pub fn in_state(&self, state: TreeState) -> u64 {
+        STATES.iter().position(|(known, _)| *known == state).map_or(0, |at| self.states[at])
+    }
+}
+
+/// Lets the clients work until nothing is pending, then waits until all complete trees are assembled.
+pub fn drain(engine: &PouwEngine, clients: &[Client], bar: &ProgressBar) -> Result<Drained, Failure> {
+    let before = engine.stats();
+    let started = Instant::now();
+    engine.refill()?;
+    let crew = Crew { engine, stop: AtomicBool::new(false), turn: Mutex::new(0), failure: Mutex::new(None) };
+    let caller = thread::current();
+    let (tiers, supervised) = thread::scope(|scope| {
+        let spawn = |(at, client)| {
+            let (crew, caller) = (&crew, &caller);
+            scope.spawn(move || crew.work_off(at, client, caller))
+        };
+        let crew_threads: Vec<_> = clients.iter().enumerate().map(spawn).collect();
+        let busy = || crew_threads.iter().any(|thread| !thread.is_finished());
+        let supervised = crew.supervise(busy, before.totals.pending, bar);
+        crew.stop.store(true, Ordering::SeqCst);
+        crew_threads.iter().for_each(|handle| handle.thread().unpark());
+        let mut tiers = [Tally::default(); 3];
+        for (thread, client) in crew_threads.into_iter().zip(clients) {
+            match thread.join() {
+                Ok(tally) => tiers[client.tier as usize].add(tally),
+                Err(_) => crew.fail(format!("the thread of {} panicked", client.key)),
+            }
+        }
+        (tiers, supervised)
+    });
+    supervised?;
+    if let Some(what) = crew.failure.into_inner() {
+        return Err(Failure::Failed(what));
+    }
+    let states = assemble(engine, bar)?;
+    let after = engine.stats();
+    Ok(Drained {
+        tiers,
+        seconds: started.elapsed().as_secs_f64(),
+        commits: after.commits - before.commits,
+        pending: after.totals.pending,
+        blocked: named(engine, &after)?,
+        states,
+    })
+}
+
+/// Trees by state, in the order of [`STATES`].
+pub fn count_states(engine: &PouwEngine) -> Result<[u64; STATES.len()], Failure> {
+    let mut counts = [0; STATES.len()];
+    let mut after = None;
+    loop {
+        let page = engine.trees(after, 512)?;
+        let Some(last) = page.last() else {
+            return Ok(counts);
+        };
+        after = Some(last.id);
+        for tree in page {
+            if let Some(at) = STATES.iter().position(|(known, _)| *known == tree.state) {
+                counts[at] += 1;
+            }
+        }
+    }
+}
+
+const IDLE: Duration = Duration::from_millis(20);
+const TICK: Duration = Duration::from_millis(100);
+const SWEEP: Duration = Duration::from_secs(1);
+/// An answer that cannot be stored is sent again this often, with growing pauses: three seconds in all.
+const SUBMITS_MAX: u32 = 6;
+
+struct Crew<'e> {
+    engine: &'e PouwEngine,
+    stop: AtomicBool,
+    /// The client whose turn it is to take its first unit: each gets one before anybody takes two, so that
+    /// every tier has a share of a small backlog.
+    turn: Mutex<usize>,
+    /// The first thing that went wrong.
+    failure: Mutex<Option<String>>,
+}
+
+impl Crew<'_> {
+    fn fail(&self, what: String) {
+        self.failure.lock().get_or_insert(what);
+        self.stop.store(true, Ordering::SeqCst);
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    fn work_off(&self, at: usize, client: &Client, caller: &Thread) -> Tally {
+        let mut tally = Tally::default();
+        let mut first = true;
+        while !self.stopped() {
+            if first && *self.turn.lock() < at {
+                thread::park_timeout(Duration::from_millis(1));
+                continue;
+            }
+            let step = self.step(client, &mut tally, std::mem::take(&mut first));
+            match step {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(what) => {
+                    self.fail(format!("{}: {what}", client.key));
+                    break;
+                }
+            }
+        }
+        caller.unpark();
+        tally
+    }
+
+    /// One unit, or a pause; false when nothing is pending.
+    fn step(&self, client: &Client, tally: &mut Tally, first: bool) -> Result<bool, String> {
+        let issued = self.engine.issue(&IssueRequest::new(client.key.as_bytes(), client.tier));
+        if first {
+            *self.turn.lock() += 1;
+        }
+        let issued = match issued {
+            Ok(issued) => issued,
+            Err(IssueError::NoWork | IssueError::Crowded(_)) => {
+                if self.engine.stats().totals.pending == 0 {
+                    return Ok(false);
+                }
+                // Others hold what is left, or it has to be read first.
+                if self.engine.refill().map_err(|e| e.to_string())? == 0 {
+                    thread::park_timeout(IDLE);
+                }
+                return Ok(true);
+            }
+            Err(other) => return Err(other.to_string()),
+        };
+        let unit = issued.unit;
+        let result = compute_work_unit_timed(&unit, |_| match self.stopped() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        });
+        let result = match result {
+            Ok(result) => result,
+            Err(_) if self.stopped() => return Ok(false),
+            Err(error) => return Err(format!("unit {}: {error}", unit.id)),
+        };
+        if let Some(mut done) = self.submit(client, &unit, &result).map_err(|e| format!("unit {}: {e}", unit.id))? {
+            done.shortfalls = u64::from(issued.shortfall);
+            tally.add(done);
+        }
+        Ok(true)
+    }
+
+    /// Submits until the answer is stored; `None` if the work went elsewhere.
+    fn submit(&self, client: &Client, unit: &WorkUnit, result: &WorkResult) -> Result<Option<Tally>, SubmitError> {
+        let answer = Answer::new(client.key.as_bytes(), result);
+        let leaves = unit.leaf_lengths.len().max(1) as u64;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let error = match self.engine.submit(&answer) {
+                Ok(accepted) => {
+                    let (nodes, micro_joules) = (accepted.nodes, accepted.award.0);
+                    return Ok(Some(Tally { units: 1, shortfalls: 0, leaves, nodes, micro_joules }));
+                }
+                Err(SubmitError::Withdrawn | SubmitError::Expired { .. }) => return Ok(None),
+                // An attempt of unknown outcome was stored after all.
+                Err(SubmitError::Replayed) if attempt > 1 => {
+                    return Ok(match self.engine.receipt(unit.id)? {
+                        Receipt::Accepted(entry) => Some(Tally {
+                            units: 1,
+                            shortfalls: 0,
+                            leaves,
+                            nodes: u64::from(entry.row.nodes),
+                            micro_joules: entry.row.amount,
+                        }),
+                        _ => None,
+                    });
+                }
+                Err(error) => error,
+            };
+            let again = match &error {
+                SubmitError::TryAgain(why) => *why != WriteError::Closed,
+                SubmitError::InFlight => true,
+                _ => false,
+            };
+            if !again || attempt == SUBMITS_MAX || self.stopped() {
+                return Err(error);
+            }
+            thread::park_timeout(TICK * (1 << (attempt - 1)));
+        }
+    }
+
+    /// Sweeps and shows progress while clients are busy; returns when they are not, or cannot be.
+    fn supervise(&self, busy: impl Fn() -> bool, total: u64, bar: &ProgressBar) -> Result<(), Failure> {
+        let mut swept = Instant::now();
+        while busy() && !self.stopped() {
+            thread::park_timeout(TICK);
+            let stats = self.engine.stats();
+            bar.set_position(total.saturating_sub(stats.totals.pending));
+            if swept.elapsed() >= SWEEP {
+                swept = Instant::now();
+                self.engine.sweep()?;
+            }
+            if is_idle(&stats) && self.is_stuck(&stats)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing can be handed out although leaves are pending: what was unreadable gets another
+    /// chance, and then everything has been looked at.
+    fn is_stuck(&self, before: &Stats) -> Result<bool, Failure> {
+        self.engine.sweep()?;
+        if self.engine.refill()? > 0 {
+            return Ok(false);
+        }
+        let after = self.engine.stats();
+        Ok(is_idle(&after) && after.totals == before.totals)
+    }
+}
+
+fn is_idle(stats: &Stats) -> bool {
+    stats.totals.pending > 0 && stats.leases == 0 && stats.ready_units == 0 && stats.ready_interior == 0
+}
+
+/// Waits until every tree whose leaves are done is complete.
+fn assemble(engine: &PouwEngine, bar: &ProgressBar) -> Result<[u64; STATES.len()], Failure> {
+    bar.set_message("assembling");
+    let open = |states: &[u64; STATES.len()]| {
+        let unfinished = [TreeState::Assembling, TreeState::Folding];
+        STATES.iter().zip(states).filter(|((state, _), _)| unfinished.contains(state)).map(|(_, count)| *count).sum()
+    };
+    let mut last = u64::MAX;
+    loop {
+        while {
+            let done = engine.upkeep()?;
+            done.completed + done.removed > 0
+        } {}
+        let states = count_states(engine)?;
+        let left: u64 = open(&states);
+        if left == 0 {
+            return Ok(states);
+        }
+        if left >= last {
+            return Err(Failure::Failed(format!("{left} trees cannot be assembled; run: pouw check")));
+        }
+        last = left;
+    }
+}
+
+fn named(engine: &PouwEngine, stats: &Stats) -> Result<Vec<(String, String)>, Failure> {
+    let mut blocked = Vec::new();
+    for (tree, why) in &stats.blocked {
+        let found = engine.trees(tree.checked_sub(1), 1)?;
+        let name = found.into_iter().find(|info| info.id == *tree).map_or_else(|| format!("tree {tree}"), |t| t.name);
+        blocked.push((name, why.clone()));
+    }
+    blocked.sort();
+    Ok(blocked)
+}

@@ -1,0 +1,124 @@
+//! The `pouw` command: a backlog of files goes in, complete Merkle trees come out.
+//!
+//! A shell around the library: it parses, calls the engine and prints. One verb per file. Results go to
+//! stdout (one JSON document with `--json`), everything else to stderr; exit 0 done, 1 failed, 2 usage.
+#![forbid(unsafe_code)]
+
+mod args;
+mod check;
+mod demo;
+mod drain;
+mod export;
+mod failure;
+mod ingest;
+mod ledger;
+mod output;
+mod place;
+mod prove;
+mod secret;
+mod status;
+mod tree;
+mod trees;
+mod verify;
+mod words;
+mod work;
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use failure::{Failure, Verdict};
+use output::Output;
+
+/// Proof of useful work: turns files into Merkle trees, hashed by whoever is asked to pay with work.
+#[derive(Debug, Parser)]
+#[command(name = "pouw", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    /// Print one JSON document on stdout instead of text, and no progress.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+The main job, in three steps:
+  pouw ingest --db store --exposure public photos/     put files into a store as pending work
+  pouw work --db store --clients 8                     hash all of it through issue, solve, submit
+  pouw export --db store --tree cat.jpg                print the hashes of one finished tree
+
+See it all at once, in a temporary folder:
+  pouw demo
+
+Exit codes: 0 done, 1 failed (stderr says why), 2 wrong usage.";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Ingest(ingest::Options),
+    Work(work::Options),
+    Status(status::Options),
+    Trees(trees::Options),
+    Tree(tree::Options),
+    Ledger(ledger::Options),
+    Export(export::Options),
+    Prove(prove::Options),
+    Verify(verify::Options),
+    Check(check::Options),
+    Demo(demo::Options),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refused(&error),
+    };
+    let out = Output::new(cli.json);
+    let ended = match &cli.verb {
+        Verb::Ingest(options) => ingest::run(options, &out),
+        Verb::Work(options) => work::run(options, &out),
+        Verb::Status(options) => status::run(options, &out),
+        Verb::Trees(options) => trees::run(options, &out),
+        Verb::Tree(options) => tree::run(options, &out),
+        Verb::Ledger(options) => ledger::run(options, &out),
+        Verb::Export(options) => export::run(options, &out),
+        Verb::Prove(options) => prove::run(options, &out),
+        Verb::Verify(options) => verify::run(options, &out),
+        Verb::Check(options) => check::run(options, &out),
+        Verb::Demo(options) => demo::run(options, &out),
+    };
+    match ended {
+        // Who reads stdout has seen enough and closed it: that is no failure.
+        Ok(Verdict::Done) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
+        Ok(Verdict::Failed) => ExitCode::from(1),
+        Err(Failure::Failed(what)) => {
+            output::complain(&what);
+            out.error_document(&what);
+            ExitCode::from(1)
+        }
+        Err(Failure::Usage(what)) => {
+            output::complain(&format!("{what}\n\nFor more information, try '--help'."));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// What clap has to say: help and version on stdout, mistakes on stderr in the one form errors have here.
+fn refused(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A closed stdout is no reason to fail.
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::from(2)
+        }
+        _ => {
+            let text = error.render().to_string();
+            output::complain(text.strip_prefix("error: ").unwrap_or(&text).trim_end());
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! stdout, stderr and progress bars. Nothing here panics on a closed pipe.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// Where results go, and in which form.
+#[derive(Debug)]
+pub struct Output {
+    pub json: bool,
+    begun: AtomicBool,
+}
+
+impl Output {
+    pub fn new(json: bool) -> Self {
+        Self { json, begun: AtomicBool::new(false) }
+    }
+
+    /// Prints the one result of a verb: `document` as JSON, or what `human` writes.
+    pub fn show<T: Serialize>(
+        &self,
+        document: &T,
+        human: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let mut stdout = self.stream();
+        let written = if self.json { write_json(&mut stdout, document) } else { human(&mut stdout) };
+        match written.and_then(|()| stdout.flush()) {
+            Ok(()) => Ok(()),
+            // The verb has done its work; whether it failed does not depend on who reads about it.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) => Err(Failure::Failed(format!("stdout cannot be written: {error}"))),
+        }
+    }
+
+    /// stdout for a result that comes piece by piece. Flush it at the end.
+    pub fn stream(&self) -> BufWriter<StdoutLock<'static>> {
+        self.begun.store(true, Ordering::Relaxed);
+        BufWriter::with_capacity(64 << 10, io::stdout().lock())
+    }
+
+    /// With `--json` a failure is a document too, unless part of another one is out already.
+    pub fn error_document(&self, what: &str) {
+        if self.json && !self.begun.load(Ordering::Relaxed) {
+            let mut stdout = self.stream();
+            // It has been said on stderr; there is nobody left to tell if this fails.
+            let _ = write_json(&mut stdout, &serde_json::json!({ "error": what })).and_then(|()| stdout.flush());
+        }
+    }
+
+    /// A bar up to `total`, or a spinner without one. Draws only on a terminal and never with `--json`.
+    pub fn progress(&self, total: Option<u64>, template: &str) -> ProgressBar {
+        let quiet = self.json || !io::stderr().is_terminal();
+        let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) };
+        let bar = ProgressBar::with_draw_target(total, target);
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        if !quiet {
+            bar.enable_steady_tick(Duration::from_millis(200));
+        }
+        bar
+    }
+}
+
+/// Says something on stderr, whose readers may be gone.
+pub fn complain(what: &str) {
+    let _ = writeln!(io::stderr(), "pouw: {what}");
+}
+
+pub fn write_json<T: Serialize>(to: &mut dyn Write, document: &T) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *to, document)?;
+    to.write_all(b"\n")
+}
+
+/// Writes `path` as a whole or not at all: a temporary file beside it, synced and renamed. A device or
+/// pipe is written as it is.
+pub fn write_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
+    let fail = |e: io::Error| Failure::Failed(format!("{}: {e}; name a file that can be written", path.display()));
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        let mut file = BufWriter::new(OpenOptions::new().write(true).open(path).map_err(fail)?);
+        fill(&mut file)?;
+        return file.flush().map_err(fail);
+    }
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let temporary = new_file_beside(folder).map_err(fail)?;
+    let mut writer = BufWriter::with_capacity(64 << 10, temporary);
+    fill(&mut writer)?;
+    let temporary = writer.into_inner().map_err(|e| fail(e.into_error()))?;
+    temporary.as_file().sync_all().map_err(fail)?;
+    temporary.persist(path).map_err(|e| fail(e.error))?;
+    sync_folder(folder).map_err(fail)
+}
+
+fn new_file_beside(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".pouw-").suffix(".tmp");
+    // As a file made in the ordinary way: the umask takes its share.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
+/// Makes a new name in `folder` durable.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! Where the store is, and opening it.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use pouw::engine::{Config, Event, EventSink, Parts, PouwEngine};
+use pouw::store::StoreFile;
+
+use crate::failure::Failure;
+use crate::output::complain;
+use crate::secret;
+
+/// The store a verb works on.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// Directory of the store.
+    #[arg(long, value_name = "DIR")]
+    pub db: PathBuf,
+    /// Sign challenges with the secret in this file (32 bytes or more) instead of DIR/secret.
+    #[arg(long, value_name = "FILE")]
+    pub secret_file: Option<PathBuf>,
+}
+
+impl Place {
+    /// Opens the store to look at it.
+    pub fn open(&self) -> Result<PouwEngine, Failure> {
+        expect_store(&self.db)?;
+        self.start(false)
+    }
+
+    /// Opens the store to work on it: a thread of the engine's keeps units ready.
+    pub fn open_to_work(&self) -> Result<PouwEngine, Failure> {
+        expect_store(&self.db)?;
+        self.start(true)
+    }
+
+    /// Opens the store, making it if need be.
+    pub fn open_or_make(&self) -> Result<PouwEngine, Failure> {
+        if let Some(path) = &self.secret_file {
+            // Before anything is made: a wrong path must not leave a store behind.
+            secret::of_file(path)?;
+        }
+        std::fs::create_dir_all(&self.db).map_err(|e| {
+            Failure::Failed(format!("{}: {e}; name a directory this process may write", self.db.display()))
+        })?;
+        self.start(false)
+    }
+
+    fn start(&self, background: bool) -> Result<PouwEngine, Failure> {
+        let secret = match &self.secret_file {
+            Some(path) => secret::of_file(path)?,
+            None => secret::of_store(&self.db)?,
+        };
+        open_engine(&self.db, secret, background)
+    }
+}
+
+/// Fails where there is no store, so that a mistyped path does not make one.
+pub fn expect_store(dir: &Path) -> Result<(), Failure> {
+    let found = |file: StoreFile| dir.join(file.file_name()).exists();
+    if found(StoreFile::State) || found(StoreFile::Blocks) {
+        return Ok(());
+    }
+    let db = dir.display();
+    Err(Failure::Failed(format!(
+        "there is no store in {db}; check the path, or make one with: pouw ingest --db {db} --exposure public PATH"
+    )))
+}
+
+/// Opens a store the way a command does: no floor, since whoever runs it owns the backlog, and on any
+/// day, since a store may have lain unused for long.
+pub fn open_engine(dir: &Path, secret: Vec<u8>, background: bool) -> Result<PouwEngine, Failure> {
+    let config = Config::builder(secret).floor_ms([0; 3]).accept_clock_ahead(true).background(background).build()?;
+    let events = EventSink::new(|event| match event {
+        Event::CorruptionFound { what, .. } => complain(&format!("damage found: {what}; run: pouw check")),
+        Event::StorageFailed { what, recovered } => {
+            let then = if recovered { "going on" } else { "writing stops" };
+            complain(&format!("storage failed, {then}: {what}"));
+        }
+        // What the verbs report themselves.
+        _ => {}
+    });
+    Ok(PouwEngine::open_with(Parts { events, ..Parts::in_directory(dir) }, config)?)
+}

@@ -1,0 +1,87 @@
+//! `pouw prove`: that a leaf is part of a tree.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use pouw::merkle::LeafIndex;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Failure, Verdict};
+use crate::output::{Output, write_file, write_json};
+use crate::place::Place;
+
+/// Make a proof that a leaf is part of a complete tree; `pouw verify` checks it without the store.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Options {
+    #[command(flatten)]
+    place: Place,
+    /// Name of the tree, as `pouw trees` lists it.
+    #[arg(long, value_name = "NAME")]
+    tree: String,
+    /// Index of the leaf, from 0.
+    #[arg(long, value_name = "I")]
+    leaf: u64,
+    /// Write the proof to this file, as a whole or not at all; default stdout.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  pouw prove --db store --tree cat.jpg --leaf 3
+  pouw prove --db store --tree cat.jpg --leaf 3 -o cat.3.proof
+
+The proof is JSON. Whoever checks it must have the commitment from a place they trust, not from the proof.";
+
+/// A proof as it stands in a file. Only the siblings prove anything; the rest helps to find mix-ups.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProofDocument {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<String>,
+    pub leaf_index: Option<u64>,
+    pub leaf_hash: Option<pouw::hash::Checksum>,
+    #[serde(flatten)]
+    pub proof: pouw::merkle::InclusionProof,
+    #[serde(flatten)]
+    pub claimed: Option<pouw::merkle::Commitment>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commitment: Option<pouw::hash::Checksum>,
+}
+
+pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
+    let engine = options.place.open()?;
+    let leaf = LeafIndex(options.leaf);
+    let proof = engine.prove(&options.tree, leaf)?;
+    let commitment = engine.commitment(&options.tree)?;
+    let digest = commitment.digest()?;
+    let document = ProofDocument {
+        tree: Some(options.tree.clone()),
+        leaf_index: Some(options.leaf),
+        leaf_hash: Some(engine.leaf(&options.tree, leaf)?),
+        proof,
+        claimed: Some(commitment),
+        commitment: Some(digest),
+    };
+    engine.close();
+    let Some(path) = &options.output else {
+        out.show(&document, |to| write_json(to, &document))?;
+        return Ok(Verdict::Done);
+    };
+    write_file(path, |to| Ok(write_json(to, &document)?))?;
+    out.show(&document, |to| {
+        writeln!(to, "wrote the proof to {}; check it against the data of leaf {leaf} with:", path.display())?;
+        writeln!(
+            to,
+            "pouw verify --commitment {digest} --root {} --leaves {} --block-len {} --total-bytes {} --leaf {leaf} \
+             --proof {} DATAFILE",
+            commitment.root,
+            commitment.leaves,
+            commitment.block_len,
+            commitment.total_bytes,
+            path.display()
+        )
+    })?;
+    Ok(Verdict::Done)
+}

@@ -1,0 +1,111 @@
+//! The secret that tokens are signed with: `DIR/secret`, or a file of the caller's.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use data_encoding::HEXLOWER;
+
+use crate::failure::Failure;
+use crate::output::sync_folder;
+
+/// Name of the file within a store's directory.
+pub const FILE_NAME: &str = "secret";
+
+/// Reads the secret of the store in `dir`, making it on first use.
+pub fn of_store(dir: &Path) -> Result<Vec<u8>, Failure> {
+    let path = dir.join(FILE_NAME);
+    match read(&path) {
+        Err(Failed::Absent) => {
+            make(dir, &path).map_err(|e| {
+                Failure::Failed(format!(
+                    "{}: the secret cannot be made: {e}; make {} writable",
+                    path.display(),
+                    dir.display()
+                ))
+            })?;
+            read(&path).map_err(|failed| failed.explain(&path))
+        }
+        other => other.map_err(|failed| failed.explain(&path)),
+    }
+}
+
+/// Reads a secret from a file that must be there.
+pub fn of_file(path: &Path) -> Result<Vec<u8>, Failure> {
+    read(path).map_err(|failed| failed.explain(path))
+}
+
+/// A secret's file is short; whatever is longer was not meant.
+const FILE_BYTES_MAX: u64 = 4_096;
+const SECRET_BYTES_MIN: usize = 32;
+
+enum Failed {
+    Absent,
+    Io(io::Error),
+    Mode(u32),
+    Short(usize),
+    Long,
+}
+
+impl Failed {
+    fn explain(self, path: &Path) -> Failure {
+        let path = path.display();
+        Failure::Failed(match self {
+            Self::Absent => format!("secret file {path} does not exist; check the path, or leave --secret-file away"),
+            Self::Io(error) => format!("secret file {path} cannot be read: {error}"),
+            Self::Mode(mode) => {
+                format!("secret file {path} can be used by others (mode {mode:04o}); run: chmod 600 {path}")
+            }
+            Self::Short(bytes) => {
+                format!(
+                    "secret file {path} has {bytes} bytes, a secret needs {SECRET_BYTES_MIN} or more; put a longer one there"
+                )
+            }
+            Self::Long => {
+                format!(
+                    "secret file {path} has more than {FILE_BYTES_MAX} bytes; name the file that holds the secret and nothing else"
+                )
+            }
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failed> {
+    let file = File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Failed::Absent,
+        _ => Failed::Io(error),
+    })?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = file.metadata().map_err(Failed::Io)?.permissions().mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            return Err(Failed::Mode(mode));
+        }
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(Failed::Io)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(Failed::Long);
+    }
+    // In a text the line break at its end is the editor's; in random bytes every byte counts.
+    if bytes.is_ascii() {
+        bytes.truncate(bytes.trim_ascii_end().len());
+    }
+    if bytes.len() < SECRET_BYTES_MIN { Err(Failed::Short(bytes.len())) } else { Ok(bytes) }
+}
+
+/// Puts 64 random hex digits there, as a whole: of two first uses at once one wins and both read its secret.
+fn make(dir: &Path, path: &Path) -> io::Result<()> {
+    let mut random = [0; SECRET_BYTES_MIN];
+    getrandom::fill(&mut random).map_err(|e| io::Error::other(e.to_string()))?;
+    // Temporary files are made with mode 0600.
+    let mut file = tempfile::Builder::new().prefix(".secret-").tempfile_in(dir)?;
+    writeln!(file, "{}", HEXLOWER.encode(&random))?;
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(path) {
+        Ok(_) => sync_folder(dir),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error.error),
+    }
+}

@@ -1,0 +1,51 @@
+//! `pouw tree`: one tree.
+
+use clap::Args;
+use indicatif::HumanCount;
+
+use crate::failure::{Failure, Verdict};
+use crate::output::Output;
+use crate::place::Place;
+use crate::words::{TreeDocument, printable};
+
+/// Show one tree: leaves, height, root, commitment, state.
+///
+/// Root and commitment are there once the tree is complete. The commitment is what to publish: it binds the
+/// root together with the number of leaves and their lengths, which the root alone leaves open.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Options {
+    #[command(flatten)]
+    place: Place,
+    /// Name of the tree, as `pouw trees` lists it.
+    #[arg(long, value_name = "NAME")]
+    tree: String,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  pouw tree --db store --tree cat.jpg
+  pouw tree --db store --tree cat.jpg --json";
+
+pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
+    let engine = options.place.open()?;
+    let tree = TreeDocument::from(engine.tree(&options.tree)?);
+    engine.close();
+    out.show(&tree, |to| {
+        let none = "(when complete)";
+        writeln!(to, "name        {}", printable(&tree.name))?;
+        writeln!(to, "state       {}", tree.state)?;
+        writeln!(to, "leaves      {} ({} pending)", HumanCount(tree.leaves), HumanCount(tree.pending))?;
+        writeln!(to, "height      {}", tree.height)?;
+        writeln!(to, "nodes       {}", HumanCount(tree.nodes))?;
+        match tree.block_len {
+            0 => writeln!(to, "block len   0 (leaves of mixed lengths)")?,
+            len => writeln!(to, "block len   {len}")?,
+        }
+        writeln!(to, "total bytes {}", tree.total_bytes)?;
+        writeln!(to, "data        {}, {}", tree.exposure, tree.data)?;
+        writeln!(to, "root        {}", tree.root.as_deref().unwrap_or(none))?;
+        writeln!(to, "commitment  {}", tree.commitment.as_deref().unwrap_or(none))
+    })?;
+    Ok(Verdict::Done)
+}
