@@ -108,7 +108,7 @@ impl Core {
     /// A real unit, leased; `None` if nothing is ready.
     fn take(&self, request: &IssueRequest<'_>, id: WorkId) -> Result<Option<Issued>, IssueError> {
         let expires_ms = self.now_ms() + self.config.token_ttl_ms();
-        let lease = |claim| Lease { id, claim, expires_ms, pinned: false, refusals: 0, adopted: false };
+        let lease = |claim| Lease { id, claim, expires_ms, pinned: false, refusals: 0 };
         let mut queue = self.queue.lock();
         if queue.leases.len() >= self.config.settings.leases_max {
             return Err(IssueError::Crowded(self.config.settings.leases_max));
@@ -181,7 +181,7 @@ impl Core {
             return Err(IssueError::Crowded(self.config.settings.synthetic_max));
         }
         let claim = Claim::Synthetic;
-        let lease = Lease { id, claim, expires_ms, pinned: false, refusals: 0, adopted: false };
+        let lease = Lease { id, claim, expires_ms, pinned: false, refusals: 0 };
         if let Err(LeaseRefusal::Full(bound)) = queue.leases.insert(lease) {
             return Err(IssueError::Crowded(bound));
         }

@@ -64,6 +64,8 @@ pub(super) struct Scan {
     pub(super) current: Option<Cursor>,
     /// Trees to look at (again) before any other. Bounded by the leases and the blocked trees.
     pub(super) extra: VecDeque<TreeId>,
+    /// Trees put there because a lease was adopted in this boot: once each. Bounded by the leases of the last boot.
+    adopted: HashSet<TreeId>,
     /// Last partly built tree opened; `None` before the first. Behind those that were partly built at open come
     /// trees with a leaf that the server hashed at ingest, and trees opened as fresh ones before: of these only
     /// what is neither ready nor out is taken.
@@ -109,14 +111,19 @@ impl Queue {
                     self.partial.insert(tree);
                 }
                 self.ring.promote(tree);
-                if lease.adopted {
-                    // Its tree may not have been opened yet, and has left the fresh ones.
-                    self.scan.extra.push_back(tree);
-                }
             }
         }
         if let Claim::Interior { tree, level, index } = lease.claim {
             self.interior.settled(tree, level, index);
+        }
+    }
+
+    /// Work is out under a token of an earlier boot. Its tree may not have been opened in this one, and leaves
+    /// its place in the queue with its first leaf, whoever sends that: it is opened by name.
+    pub(super) fn adopted(&mut self, tree: TreeId, range: &AlignedRange) {
+        self.ring.withdraw(tree, range);
+        if self.scan.adopted.insert(tree) {
+            self.scan.extra.push_back(tree);
         }
     }
 
@@ -186,6 +193,7 @@ impl Queue {
         self.blocked.remove(&tree);
         self.interior.drop_tree(tree);
         self.scan.extra.retain(|other| *other != tree);
+        self.scan.adopted.remove(&tree);
         if self.scan.reading == Some(tree) {
             // What is being read belongs to nobody any more.
             self.scan.reading = None;

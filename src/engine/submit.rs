@@ -202,7 +202,7 @@ impl Core {
         };
         drop(reader);
         let expires_ms = token.expires_at.0;
-        let lease = Lease { id: token.id, claim, expires_ms, pinned: true, refusals: 0, adopted: true };
+        let lease = Lease { id: token.id, claim, expires_ms, pinned: true, refusals: 0 };
         let mut queue = self.queue.lock();
         queue.leases.insert(lease).map_err(|refusal| match refusal {
             LeaseRefusal::Overlap => SubmitError::Withdrawn,
@@ -210,7 +210,7 @@ impl Core {
         })?;
         match claim {
             // What came back and waits for a refill stays noted: the refill leaves out what is leased by then.
-            Claim::Leaves { tree, range } => queue.ring.withdraw(tree, &range),
+            Claim::Leaves { tree, range } => queue.adopted(tree, &range),
             Claim::Interior { tree, level, index } => queue.interior.withdraw(tree, level, index),
             Claim::Synthetic => {}
         }

@@ -81,8 +81,6 @@ pub struct Lease {
     pub pinned: bool,
     /// Well-formed token, right client, but refused before a verdict.
     pub refusals: u32,
-    /// Came back from an earlier boot by its token.
-    pub adopted: bool,
 }
 
 /// Why a lease was not made.
