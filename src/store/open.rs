@@ -40,6 +40,8 @@ pub struct Store {
     sync_failed: Arc<AtomicBool>,
     state: RwLock<Option<Database>>,
     blocks: RwLock<Option<Database>>,
+    /// redb refuses a file after an I/O error; the block file is opened anew then.
+    blocks_failed: AtomicBool,
     /// One batch at a time.
     pub(super) applying: Mutex<()>,
     /// Read while a batch runs, written for a moment when it is durable: looking never waits for a disk.
@@ -84,6 +86,7 @@ impl Store {
             sync_failed,
             state: RwLock::new(Some(state)),
             blocks: RwLock::new(Some(blocks)),
+            blocks_failed: AtomicBool::new(false),
             next_tree: AtomicU64::new(writer.head.next_tree),
             applying: Mutex::new(()),
             writer: RwLock::new(writer),
@@ -131,6 +134,7 @@ impl Store {
         *self.writer.write() = writer;
         *state = Some(fresh_state);
         *blocks = Some(fresh_blocks);
+        self.blocks_failed.store(false, Ordering::SeqCst);
         Ok(seq)
     }
 
@@ -147,11 +151,36 @@ impl Store {
     }
 
     pub(super) fn state_db(&self) -> Result<OpenDatabase<'_>, StoreError> {
+        if self.is_closed() {
+            return Err(StoreError::Closed);
+        }
         OpenDatabase::of(&self.state)
     }
 
+    /// The block file; opened anew first, if a use of it failed.
     pub(super) fn blocks_db(&self) -> Result<OpenDatabase<'_>, StoreError> {
+        if self.is_closed() || self.state.read().is_none() {
+            return Err(StoreError::Closed);
+        }
+        if self.blocks_failed.load(Ordering::SeqCst) {
+            let mut blocks = self.blocks.write();
+            // Somebody else may have been faster.
+            if self.blocks_failed.load(Ordering::SeqCst) {
+                *blocks = None;
+                let bytes = self.options.blocks_cache_bytes;
+                *blocks = Some(open_file(&*self.provider, StoreFile::Blocks, bytes, &self.sync_failed)?);
+                self.blocks_failed.store(false, Ordering::SeqCst);
+            }
+        }
         OpenDatabase::of(&self.blocks)
+    }
+
+    /// Passes on what a use of the block file came to, and remembers a failure of the storage.
+    pub(super) fn blocks_used<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if matches!(result, Err(StoreError::Io { .. })) {
+            self.blocks_failed.store(true, Ordering::SeqCst);
+        }
+        result
     }
 }
 
