@@ -208,6 +208,11 @@ impl Core {
             LeaseRefusal::Overlap => SubmitError::Withdrawn,
             LeaseRefusal::Full(_) => SubmitError::TryAgain(WriteError::Busy),
         })?;
+        if self.is_refused(&id) {
+            // Judged wrong by another copy between the first look and the lease.
+            queue.leases.release(token.id);
+            return Err(SubmitError::Replayed);
+        }
         match claim {
             // What came back and waits for a refill stays noted: the refill leaves out what is leased by then.
             Claim::Leaves { tree, range } => queue.adopted(tree, &range),
@@ -260,18 +265,19 @@ impl Core {
     /// What the lease owes after a refusal.
     fn after_refusal(&self, token: &ChallengeToken, error: &SubmitError) {
         match error {
-            SubmitError::WrongResult { .. } => self.end_challenge(token),
+            SubmitError::WrongResult { .. } => self.end_challenge(token, true),
             SubmitError::Malformed(_) => {
                 let refusals = self.queue.lock().leases.unpin(token.id, true);
                 if refusals >= REFUSALS_MAX {
-                    self.end_challenge(token);
+                    self.end_challenge(token, false);
                 }
             }
             SubmitError::Withdrawn => {
                 // A statement of its own: in the head of an `if let` the lock would be held through its body.
                 let released = self.queue.lock().leases.release(token.id);
                 if let Some(lease) = released {
-                    self.give_back_later(&lease);
+                    bump(&self.tallies.withdrawn, 1);
+                    self.give_back(&lease);
                 }
             }
             _ => {
@@ -280,19 +286,14 @@ impl Core {
         }
     }
 
-    // `after_refusal` holds no lock here; the lease is already out of the table.
-    fn give_back_later(&self, lease: &Lease) {
-        bump(&self.tallies.withdrawn, 1);
-        self.give_back(lease);
-    }
-
     /// The token is dead and the work pending again; both are on the disk with a later commit.
-    fn end_challenge(&self, token: &ChallengeToken) {
+    fn end_challenge(&self, token: &ChallengeToken, strike: bool) {
         // Noted before the lease ends: in between, a token of an earlier boot could be adopted anew.
         self.refuse_later(Refuse {
             id: *token.id.as_bytes(),
             expires_ms: token.expires_at.0,
             client: *token.client.as_bytes(),
+            strike,
             at_ms: self.now_ms(),
         });
         let released = self.queue.lock().leases.release(token.id);
