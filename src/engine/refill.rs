@@ -32,6 +32,8 @@ struct Plan {
 
 /// What a stretch held.
 struct Read {
+    /// A leaf of the tree is done.
+    begun: bool,
     shape: Shape,
     handle: TreeHandle,
     stretches: Vec<Stretch>,
@@ -168,6 +170,8 @@ impl Core {
     fn merge(&self, queue: &mut Queue, plan: &Plan, read: &Read) -> usize {
         let mut added = 0;
         let since_ms = self.now_ms();
+        // What came back, or was being read while the first leaf came in, is of a partly built tree all the same.
+        let partial = plan.partial || read.begun || queue.is_partial(plan.tree);
         for stretch in &read.stretches {
             let free = stretch.pending & !queue.taken_mask(plan.tree, stretch.tile);
             for range in cut(read.shape, stretch.tile, free) {
@@ -179,7 +183,7 @@ impl Core {
                     data: stretch.data.clone(),
                     since_ms,
                 };
-                queue.ring.push(unit, plan.partial);
+                queue.ring.push(unit, partial);
                 added += 1;
             }
         }
@@ -192,7 +196,7 @@ impl Core {
         };
         let Ok(shape) = Shape::new(row.leaves) else { return Ok(None) };
         let handle = TreeHandle::from_bytes(row.handle);
-        let mut read = Read { shape, handle, stretches: Vec::new(), unreadable: Vec::new() };
+        let mut read = Read { begun: row.done > 0, shape, handle, stretches: Vec::new(), unreadable: Vec::new() };
         let count = plan.tiles.end - plan.tiles.start;
         let tiles: Vec<TileRow> = plan.reader.tiles(plan.tree, plan.tiles.start, count as usize)?;
         for (tile, state) in plan.tiles.clone().zip(tiles) {

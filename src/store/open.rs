@@ -42,6 +42,8 @@ pub struct Store {
     blocks: RwLock<Option<Database>>,
     /// redb refuses a file after an I/O error; the block file is opened anew then.
     blocks_failed: AtomicBool,
+    /// `close` was called.
+    shut: AtomicBool,
     /// One batch at a time.
     pub(super) applying: Mutex<()>,
     /// Read while a batch runs, written for a moment when it is durable: looking never waits for a disk.
@@ -87,6 +89,7 @@ impl Store {
             state: RwLock::new(Some(state)),
             blocks: RwLock::new(Some(blocks)),
             blocks_failed: AtomicBool::new(false),
+            shut: AtomicBool::new(false),
             next_tree: AtomicU64::new(writer.head.next_tree),
             applying: Mutex::new(()),
             writer: RwLock::new(writer),
@@ -140,6 +143,7 @@ impl Store {
 
     /// Closes both files. Every later call answers [`StoreError::Closed`].
     pub fn close(&self) {
+        self.shut.store(true, Ordering::SeqCst);
         *self.state.write() = None;
         *self.blocks.write() = None;
     }
@@ -151,17 +155,25 @@ impl Store {
     }
 
     pub(super) fn state_db(&self) -> Result<OpenDatabase<'_>, StoreError> {
-        if self.is_closed() {
+        self.open_at_all()?;
+        OpenDatabase::of(&self.state)
+    }
+
+    /// Whether both files are open, or may be again.
+    fn open_at_all(&self) -> Result<(), StoreError> {
+        if self.is_closed() || self.shut.load(Ordering::SeqCst) {
             return Err(StoreError::Closed);
         }
-        OpenDatabase::of(&self.state)
+        if self.state.read().is_none() {
+            let what = "after a failure the store could not be opened again yet".to_owned();
+            return Err(StoreError::Io { what });
+        }
+        Ok(())
     }
 
     /// The block file; opened anew first, if a use of it failed.
     pub(super) fn blocks_db(&self) -> Result<OpenDatabase<'_>, StoreError> {
-        if self.is_closed() || self.state.read().is_none() {
-            return Err(StoreError::Closed);
-        }
+        self.open_at_all()?;
         if self.blocks_failed.load(Ordering::SeqCst) {
             let mut blocks = self.blocks.write();
             // Somebody else may have been faster.

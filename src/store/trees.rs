@@ -96,6 +96,9 @@ impl Batch<'_> {
     }
 
     pub(super) fn finish_tree(&mut self, finish: &FinishTree) -> Result<Outcome, StoreError> {
+        // Its place in the queue is behind all there is: trees that came in while this ingest was interrupted may
+        // have been opened since.
+        let order = self.head.next_order;
         let row = match self.ingesting(finish.tree)? {
             Ok(row) => row,
             Err(refused) => return Ok(Outcome::Refused(refused)),
@@ -107,8 +110,10 @@ impl Batch<'_> {
         row.block_len = finish.block_len;
         row.total_bytes = finish.total_bytes;
         row.root = finish.root;
-        let (order, done) = (row.order, row.done);
+        row.order = order;
+        let done = row.done;
         row.state = if done >= finish.leaves { TreeState::Assembling } else { TreeState::Active };
+        self.head.next_order += 1;
         self.head.totals.trees += 1;
         self.head.totals.pending += finish.leaves.saturating_sub(done);
         if done >= finish.leaves {
