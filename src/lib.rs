@@ -24,6 +24,8 @@
 extern crate alloc;
 
 #[cfg(feature = "engine")]
+pub mod docs;
+#[cfg(feature = "engine")]
 pub mod engine;
 pub mod hash;
 pub mod merkle;
@@ -35,3 +37,8 @@ pub mod protocol;
 pub mod solver;
 #[cfg(feature = "engine")]
 pub mod store;
+
+/// The README's examples are compiled with the documentation tests.
+#[cfg(all(doctest, feature = "engine"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

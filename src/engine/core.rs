@@ -171,7 +171,7 @@ impl Core {
 
     /// Writes one command and waits, in the lane of answers.
     pub(super) fn write(&self, command: Command) -> Result<Outcome, WriteError> {
-        let (job, answer) = Job::waiting(vec![command]);
+        let (job, answer) = Job::waiting(vec![command], |_| {});
         self.write_soon(job).map_err(|(_, error)| error)?;
         let mut outcomes = answer.recv().map_err(|_| WriteError::Closed)??;
         outcomes.pop().ok_or(WriteError::Closed)
@@ -179,10 +179,20 @@ impl Core {
 
     /// Writes commands in the lane that answers overtake, and waits.
     pub(super) fn write_bulk(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, WriteError> {
+        self.write_bulk_then(commands, |_| {})
+    }
+
+    /// The same, with what follows in memory once the fate of the commands is known: a commit that was
+    /// called unknown may prove to be stored.
+    pub(super) fn write_bulk_then(
+        &self,
+        commands: Vec<Command>,
+        effect: impl FnOnce(&Fate) + Send + 'static,
+    ) -> Result<Vec<Outcome>, WriteError> {
         if self.closing.load(Ordering::SeqCst) {
             return Err(WriteError::Closed);
         }
-        let (job, answer) = Job::waiting(commands);
+        let (job, answer) = Job::waiting(commands, effect);
         self.lanes.send_bulk(job)?;
         answer.recv().map_err(|_| WriteError::Closed)?
     }

@@ -52,7 +52,7 @@ impl PouwEngine {
     /// allows it. If the lease table is full nothing is issued, and no lease is evicted.
     pub fn issue(&self, request: &IssueRequest<'_>) -> Result<Issued, IssueError> {
         let core = self.core();
-        if core.closing.load(std::sync::atomic::Ordering::SeqCst) {
+        if core.closing.load(std::sync::atomic::Ordering::SeqCst) || core.store.is_closed() {
             return Err(IssueError::Closed);
         }
         let id = WorkId::from_parts(core.now_ms(), random()?);

@@ -11,6 +11,7 @@ use crate::store::{Command, Outcome, StoreError, TreeId};
 use super::PouwEngine;
 use super::core::Core;
 use super::error::TreeError;
+use super::writer::Fate;
 
 /// One tree, as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,8 +157,12 @@ impl PouwEngine {
     pub fn forget(&self, name: &str) -> Result<(), TreeError> {
         let core = self.core();
         let (tree, _) = core.named(name)?;
-        let outcomes = core.write_bulk(vec![Command::Forget { tree }])?;
-        core.queue.lock().drop_tree(tree);
+        let memory = core.clone();
+        let outcomes = core.write_bulk_then(vec![Command::Forget { tree }], move |fate| {
+            if matches!(fate, Fate::Stored(_)) {
+                memory.queue.lock().drop_tree(tree);
+            }
+        })?;
         core.wake();
         match outcomes.first() {
             Some(Outcome::Done { .. }) => Ok(()),

@@ -53,14 +53,17 @@ impl Job {
         Self { commands, effect: Box::new(effect), reply: Box::new(reply) }
     }
 
-    /// A job without effect in memory, and where its answer arrives.
-    pub(super) fn waiting(commands: Vec<Command>) -> (Self, Receiver<Result<Vec<Outcome>, WriteError>>) {
+    /// A job, and where its answer arrives.
+    pub(super) fn waiting(
+        commands: Vec<Command>,
+        effect: impl FnOnce(&Fate) + Send + 'static,
+    ) -> (Self, Receiver<Result<Vec<Outcome>, WriteError>>) {
         let (sender, receiver) = bounded(1);
         let reply = move |answer| {
             // The caller may have gone away; then nobody wants to know.
             let _ = sender.send(answer);
         };
-        (Self::new(commands, |_| {}, reply), receiver)
+        (Self::new(commands, effect, reply), receiver)
     }
 
     /// Tells everybody that nothing was written.
@@ -280,6 +283,9 @@ impl Writer<'_> {
             return batch;
         }
         let early = |job: Job| {
+            if !matches!(job.commands.as_slice(), [Command::Settle(_)]) {
+                return job;
+            }
             let seq = self.core.store.head().next_ledger;
             let outcome = Outcome::Settled { seq, first_leaf: false, leaves_complete: false, interior_complete: false };
             (job.reply)(Ok(vec![outcome; job.commands.len()]));

@@ -50,6 +50,14 @@ impl<'s> BlocksWriter<'s> {
         if self.chunks.is_empty() && self.sources.is_empty() {
             return Ok(());
         }
+        self.store.blocks_used(self.write())?;
+        self.chunks.clear();
+        self.sources.clear();
+        self.bytes = 0;
+        Ok(())
+    }
+
+    fn write(&self) -> Result<(), StoreError> {
         let database = self.store.blocks_db()?;
         let txn = database.begin_write(true)?;
         {
@@ -62,17 +70,17 @@ impl<'s> BlocksWriter<'s> {
                 table.insert(*key, seal("sources-0", row)?.as_slice())?;
             }
         }
-        txn.commit()?;
-        self.chunks.clear();
-        self.sources.clear();
-        self.bytes = 0;
-        Ok(())
+        Ok(txn.commit()?)
     }
 }
 
 impl Store {
     /// Bytes `[offset, offset + len)` of the stored data of `tree`. Fewer than asked for is damage.
     pub fn read_blocks(&self, tree: u64, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
+        self.blocks_used(self.try_read_blocks(tree, offset, len))
+    }
+
+    fn try_read_blocks(&self, tree: u64, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
         let mut out = Vec::with_capacity(len);
         if len == 0 {
             return Ok(out);
@@ -97,6 +105,10 @@ impl Store {
 
     /// The source row that holds `leaf` of `tree`, with the leaf it begins at.
     pub fn source(&self, tree: u64, leaf: u64) -> Result<Option<(u64, SourceRow)>, StoreError> {
+        self.blocks_used(self.try_source(tree, leaf))
+    }
+
+    fn try_source(&self, tree: u64, leaf: u64) -> Result<Option<(u64, SourceRow)>, StoreError> {
         let txn = self.blocks_db()?.begin_read()?;
         let table = txn.open_table(SOURCES)?;
         let found = match table.range((tree, 0)..=(tree, leaf))?.next_back() {
@@ -112,6 +124,10 @@ impl Store {
     /// Removes up to `limit` rows of block data and references of `trees`, in order, as one transaction.
     /// Returns the rows removed and how many of the trees, from the front, have none left.
     pub fn drop_blocks(&self, trees: &[u64], limit: usize) -> Result<(usize, usize), StoreError> {
+        self.blocks_used(self.try_drop_blocks(trees, limit))
+    }
+
+    fn try_drop_blocks(&self, trees: &[u64], limit: usize) -> Result<(usize, usize), StoreError> {
         let database = self.blocks_db()?;
         let txn = database.begin_write(true)?;
         let mut rows = 0;

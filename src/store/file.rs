@@ -100,11 +100,16 @@ fn looks_unborn(backend: &dyn StorageBackend, path: &std::path::Path) -> Result<
     Err(StoreError::Foreign { path: path.to_owned(), what: "it does not start as a redb file does".into() })
 }
 
-/// All zeroes, or redb's header as far as it got, without magic number.
+/// redb's header as far as it got: bytes that are zero or what belongs there. The two commit slots carry
+/// checksums of their own and may be torn anywhere.
 fn is_unfinished_header(page: &[u8]) -> bool {
-    let zero = |range: std::ops::Range<usize>| page.get(range).is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0));
-    let page_size = page.get(12..16).is_some_and(|size| size == [0, 0x10, 0, 0]);
-    zero(0..REDB_MAGIC.len()) && zero(320..page.len()) && (page_size || zero(0..page.len()))
+    let part_of = |from: usize, whole: &[u8]| {
+        page.iter().skip(from).zip(whole).all(|(found, expected)| *found == 0 || found == expected)
+    };
+    part_of(0, &REDB_MAGIC)
+        && part_of(10, &[0, 0])
+        && part_of(12, &(HEADER_PAGE as u32).to_le_bytes())
+        && page.iter().skip(320).all(|byte| *byte == 0)
 }
 
 /// The page that holds redb's header: 320 bytes, then zeroes.

@@ -40,6 +40,10 @@ pub struct Store {
     sync_failed: Arc<AtomicBool>,
     state: RwLock<Option<Database>>,
     blocks: RwLock<Option<Database>>,
+    /// redb refuses a file after an I/O error; the block file is opened anew then.
+    blocks_failed: AtomicBool,
+    /// `close` was called.
+    shut: AtomicBool,
     /// One batch at a time.
     pub(super) applying: Mutex<()>,
     /// Read while a batch runs, written for a moment when it is durable: looking never waits for a disk.
@@ -84,6 +88,8 @@ impl Store {
             sync_failed,
             state: RwLock::new(Some(state)),
             blocks: RwLock::new(Some(blocks)),
+            blocks_failed: AtomicBool::new(false),
+            shut: AtomicBool::new(false),
             next_tree: AtomicU64::new(writer.head.next_tree),
             applying: Mutex::new(()),
             writer: RwLock::new(writer),
@@ -131,11 +137,13 @@ impl Store {
         *self.writer.write() = writer;
         *state = Some(fresh_state);
         *blocks = Some(fresh_blocks);
+        self.blocks_failed.store(false, Ordering::SeqCst);
         Ok(seq)
     }
 
     /// Closes both files. Every later call answers [`StoreError::Closed`].
     pub fn close(&self) {
+        self.shut.store(true, Ordering::SeqCst);
         *self.state.write() = None;
         *self.blocks.write() = None;
     }
@@ -147,11 +155,44 @@ impl Store {
     }
 
     pub(super) fn state_db(&self) -> Result<OpenDatabase<'_>, StoreError> {
+        self.open_at_all()?;
         OpenDatabase::of(&self.state)
     }
 
+    /// Whether both files are open, or may be again.
+    fn open_at_all(&self) -> Result<(), StoreError> {
+        if self.is_closed() || self.shut.load(Ordering::SeqCst) {
+            return Err(StoreError::Closed);
+        }
+        if self.state.read().is_none() {
+            let what = "after a failure the store could not be opened again yet".to_owned();
+            return Err(StoreError::Io { what });
+        }
+        Ok(())
+    }
+
+    /// The block file; opened anew first, if a use of it failed.
     pub(super) fn blocks_db(&self) -> Result<OpenDatabase<'_>, StoreError> {
+        self.open_at_all()?;
+        if self.blocks_failed.load(Ordering::SeqCst) {
+            let mut blocks = self.blocks.write();
+            // Somebody else may have been faster.
+            if self.blocks_failed.load(Ordering::SeqCst) {
+                *blocks = None;
+                let bytes = self.options.blocks_cache_bytes;
+                *blocks = Some(open_file(&*self.provider, StoreFile::Blocks, bytes, &self.sync_failed)?);
+                self.blocks_failed.store(false, Ordering::SeqCst);
+            }
+        }
         OpenDatabase::of(&self.blocks)
+    }
+
+    /// Passes on what a use of the block file came to, and remembers a failure of the storage.
+    pub(super) fn blocks_used<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if matches!(result, Err(StoreError::Io { .. })) {
+            self.blocks_failed.store(true, Ordering::SeqCst);
+        }
+        result
     }
 }
 

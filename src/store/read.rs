@@ -172,6 +172,11 @@ impl Reader {
         }
     }
 
+    /// Whether the first group of a tree has a row of offset and lengths.
+    pub fn has_lengths(&self, tree: TreeId) -> Result<bool, StoreError> {
+        Ok(self.txn.open_table(LENGTHS)?.get((tree, 0))?.is_some())
+    }
+
     /// An interior node accepted from a client.
     pub fn interior(&self, tree: TreeId, level: u8, index: u64) -> Result<Option<[u8; 64]>, StoreError> {
         let table = self.txn.open_table(INTERIOR)?;

@@ -20,9 +20,16 @@ impl Batch<'_> {
         if self.handles.get(begin.handle)?.is_some() || self.tree(begin.tree)?.is_some() {
             return Err(StoreError::Contradiction { what: format!("tree {} is in use", begin.tree) });
         }
+        if begin.tree < self.head.next_tree {
+            return Err(StoreError::Contradiction { what: format!("tree number {} is spent", begin.tree) });
+        }
+        // A number passed over belonged to an ingest that failed, perhaps behind its block data.
+        for skipped in self.head.next_tree..begin.tree {
+            self.chores.insert((CHORE_PURGE, skipped), ())?;
+        }
         let order = self.head.next_order;
         self.head.next_order += 1;
-        self.head.next_tree = self.head.next_tree.max(begin.tree + 1);
+        self.head.next_tree = begin.tree + 1;
         self.names.insert(begin.name.as_str(), begin.tree)?;
         self.handles.insert(begin.handle, begin.tree)?;
         self.put_tree(

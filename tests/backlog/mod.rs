@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use parking_lot::Mutex;
 use pouw::engine::ingest::{IngestError, IngestOptions, IngestReport};
@@ -67,9 +67,21 @@ impl Place {
     /// Works the backlog off; the number of units it took.
     pub fn drain(&self) -> u64 {
         let mut units = 0;
+        let (done, verdicts) = mpsc::channel();
         while let Some(issued) = self.issue() {
-            self.engine.submit(&Answer::new(b"client", &solve(&issued))).unwrap();
-            units += 1;
+            // Whatever is ready is answered at once and shares a commit.
+            let mut next = Some(issued);
+            let mut waiting = 0;
+            while let Some(issued) = next {
+                let done = done.clone();
+                self.engine.submit_with(&Answer::new(b"client", &solve(&issued)), move |verdict| {
+                    done.send(verdict.map(|_| ())).unwrap();
+                });
+                waiting += 1;
+                next = self.engine.issue(&IssueRequest::new(b"client", DifficultyTier::High)).ok();
+            }
+            verdicts.iter().take(waiting).for_each(|verdict| verdict.unwrap());
+            units += waiting as u64;
         }
         // Assembled, and then its data dropped.
         self.engine.upkeep().unwrap();

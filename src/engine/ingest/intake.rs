@@ -117,7 +117,7 @@ impl<'i> Intake<'i> {
         match self.core.store.read()?.tree_named(name)? {
             Some((tree, row)) if row.state == TreeState::Ingesting => {
                 self.commit()?;
-                if self.can_resume(&row) {
+                if self.can_resume(tree, &row, single)? {
                     let mut begin = self.begin(tree, name, row.handle);
                     begin.send_cap = row.send_cap;
                     let builder = TreeBuilder::new(begin, cut, single).resuming(row.groups);
@@ -135,9 +135,12 @@ impl<'i> Intake<'i> {
         }
     }
 
-    fn can_resume(&self, row: &TreeRow) -> bool {
+    fn can_resume(&self, tree: TreeId, row: &TreeRow, single: bool) -> Result<bool, IngestError> {
         let place = if self.options.by_reference { DataPlace::Referenced } else { DataPlace::Copied };
-        row.data == place && row.exposure == self.options.exposure && row.strategy == Strategy::Precomputed
+        // A tree of one file has no rows of lengths, so a tree over several cannot go on from it.
+        let lengths = single || row.groups == 0 || self.core.store.read()?.has_lengths(tree)?;
+        let same = row.exposure == self.options.exposure && row.strategy == Strategy::Precomputed;
+        Ok(row.data == place && same && lengths)
     }
 
     fn begin(&self, tree: TreeId, name: &str, handle: [u8; 16]) -> BeginTree {
@@ -280,7 +283,10 @@ impl<'i> Intake<'i> {
         loop {
             if builder.group_is_full() {
                 builder.close_full_group(&self.core.store)?.map_err(|builder::Differs| Stop::Differs)?;
-                if builder.bytes_waiting() >= BLOCK_BYTES_PER_COMMIT && !self.comparing {
+                // By reference only hashes wait, and they all go in front of somebody's answer.
+                let by_reference = builder.begin.data == DataPlace::Referenced;
+                let full = if by_reference { HASH_BYTES_PER_COMMIT } else { BLOCK_BYTES_PER_COMMIT };
+                if builder.bytes_waiting() >= full && !self.comparing {
                     let (chunks, commands) = builder.take_part();
                     self.queue(builder.tree(), chunks, commands)?;
                     self.commit()?;

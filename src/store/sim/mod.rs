@@ -65,6 +65,8 @@ struct Faults {
     sync: Option<(u64, bool)>,
     /// Bytes both files may have together.
     quota: Option<u64>,
+    /// Writes find no space, even where the file has its length already.
+    full: bool,
     /// Faults that took effect.
     hits: u64,
 }
@@ -119,6 +121,11 @@ impl SimDisk {
     /// Bounds the length of both files together; `None` for no bound.
     pub fn set_quota(&self, bytes: Option<u64>) {
         self.disk.lock().faults.quota = bytes;
+    }
+
+    /// Lets every write find no space, as in a sparse file on a full disk.
+    pub fn set_full(&self, full: bool) {
+        self.disk.lock().faults.full = full;
     }
 
     /// Ends all faults. What a failed sync did stays done.
@@ -199,9 +206,10 @@ impl Disk {
     }
 
     fn room_for(&mut self, file: usize, len: u64) -> io::Result<()> {
-        let others: u64 = self.files.iter().map(|file| file.seen.len() as u64).sum();
+        let both: u64 = self.files.iter().map(|file| file.seen.len() as u64).sum();
         let own = self.files[file].seen.len() as u64;
-        if len > own && self.faults.quota.is_some_and(|quota| others - own + len > quota) {
+        let beyond = len > own && self.faults.quota.is_some_and(|quota| both - own + len > quota);
+        if beyond || self.faults.full {
             self.faults.hits += 1;
             return Err(io::Error::new(ErrorKind::StorageFull, "no space left on device"));
         }
