@@ -13,6 +13,7 @@
 //! 8 every bound has a behaviour                invariant_8_...
 //! 10 no input panics or allocates unboundedly  bad_input_answers, and the fuzz targets
 //! rule L                                       rule_l_...; planted: honouring_an_old_token_without_adoption_is_caught
+//! the queue in memory                          properties_policy: leases never overlap, the ring keeps its leaves
 //! ```
 #![cfg(feature = "testing")]
 
@@ -749,4 +750,18 @@ fn invariant_8_after_eight_refused_answers_a_challenge_is_closed_and_its_work_co
     let again = house.issue(b"d", DifficultyTier::Low);
     assert_eq!(place(&issued), place(&again));
     house.answer(b"d", &again).unwrap();
+}
+
+#[test]
+fn a_wall_clock_set_back_while_the_store_was_closed_revives_no_token() {
+    let mut house = House::new(config());
+    house.ingest("a", 1);
+    let issued = house.issue(b"c", DifficultyTier::Low);
+    house.clock.advance(TTL_MS);
+    // Nothing but time has changed since the ingest.
+    house.engine.close();
+    house.clock.step_wall(-10 * TTL_MS as i64);
+    house.reopen(config());
+    let late = house.answer(b"c", &issued);
+    assert!(matches!(late, Err(SubmitError::Expired { .. })), "{late:?}");
 }
