@@ -180,7 +180,7 @@ fn set_leaf(txn: &WriteTransaction, tree: u64, leaf: u64, bits: u8) {
     let mut table = txn.open_table(TILES).unwrap();
     let key = (tree, leaf / 32);
     let mut row = table.get(key).unwrap().map_or(vec![0; 16], |raw| raw.value().to_vec());
-    let (byte, shift) = ((leaf % 32 / 2) as usize, if leaf % 2 == 0 { 0 } else { 4 });
+    let (byte, shift) = ((leaf % 32 / 2) as usize, if leaf.is_multiple_of(2) { 0 } else { 4 });
     row[byte] = (row[byte] & !(15 << shift)) | (bits << shift);
     table.insert(key, row.as_slice()).unwrap();
 }
@@ -224,7 +224,7 @@ fn a_damaged_tree_row_is_found() {
     state("trees-0 row 3: it is Active, but its data was dropped", |txn| {
         edit_tree(txn, CUT, |row| row.data = DataPlace::Dropped)
     });
-    state("trees-0 row 3: order 99 but the next is 6", |txn| edit_tree(txn, CUT, |row| row.order = 99));
+    state("trees-0 row 3: order 99 but the next is 12", |txn| edit_tree(txn, CUT, |row| row.order = 99));
     state("hashes-0 row (3, 12): 9 leaves instead of 16", |txn| edit_tree(txn, CUT, |row| row.leaves += 16));
     state("trees-0 row 4: its leaves have 19600 bytes, the row says 19601", |txn| {
         edit_tree(txn, MIXED, |row| row.total_bytes += 1)
@@ -318,8 +318,8 @@ fn a_damaged_interior_node_is_found() {
 
 #[test]
 fn a_queue_that_does_not_fit_the_trees_is_found() {
-    state("trees-0 row 4: it is active, but ready-0 row (1, 4)", |txn| {
-        drop(txn.open_table(READY).unwrap().remove((1, MIXED)))
+    state("trees-0 row 4: it is active, but ready-0 row (1, 9)", |txn| {
+        drop(txn.open_table(READY).unwrap().remove((1, 9)))
     });
     state("ready-0 row (1, 3): tree 3 does not belong there", |txn| {
         drop(txn.open_table(READY).unwrap().insert((1, 3), CUT))

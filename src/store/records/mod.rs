@@ -211,11 +211,15 @@ pub struct Totals {
 const ENVELOPE: u8 = 0;
 const ROW_LIMIT: usize = 64 * 1024;
 
-/// Wraps a variable row in its versioned envelope.
+/// Wraps a variable row in its versioned envelope. One that would not be read back, because it is over
+/// 64 KiB, is not made.
 pub fn seal<T: Encode>(table: &'static str, row: &T) -> Result<Vec<u8>, RecordError> {
     let mut out = vec![ENVELOPE];
     let config = bincode::config::standard().with_limit::<ROW_LIMIT>();
     out.extend(bincode::encode_to_vec(row, config).map_err(|e| damaged(table, e.to_string()))?);
+    if out.len() > ROW_LIMIT {
+        return Err(damaged(table, format!("{} bytes, at most {ROW_LIMIT} are read back", out.len())));
+    }
     Ok(out)
 }
 

@@ -1,0 +1,343 @@
+//! What stands in the rows, byte for byte: a codec that writes anything else is another format.
+
+use data_encoding::HEXLOWER;
+use pouw::hash::Checksum;
+use pouw::store::records::{
+    ClientRow, DataPlace, EntryKind, Exposure, GroupRow, Head, LeafState, LedgerRow, LengthRow, SourceRow, Strategy,
+    TileRow, Totals, TreeRow, TreeState, seal, unseal,
+};
+use pouw::store::{
+    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, PRIORITY_FRESH,
+    PRIORITY_PARTIAL,
+};
+use quickcheck::{Arbitrary, Gen, QuickCheck};
+
+#[track_caller]
+fn golden(bytes: impl AsRef<[u8]>, hex: &str) {
+    assert_eq!(HEXLOWER.encode(bytes.as_ref()), hex.replace(char::is_whitespace, ""));
+}
+
+fn fill<const N: usize>(first: u8) -> [u8; N] {
+    std::array::from_fn(|at| first.wrapping_add(at as u8))
+}
+
+fn ledger_row() -> LedgerRow {
+    LedgerRow {
+        id: fill(0x10),
+        client: fill(0x30),
+        tree: 0x0102_0304_0506_0708,
+        start: 0x1112_1314_1516_1718,
+        order: 5,
+        kind: EntryKind::Leaves,
+        tier: 2,
+        leaves: 0x2122_2324,
+        nodes: 0x3132_3334,
+        amount: 0x4142_4344_4546_4748,
+        at_ms: 0x5152_5354_5556_5758,
+        previous: u64::MAX,
+        digest: fill(0x80),
+    }
+}
+
+fn tree_row() -> TreeRow {
+    TreeRow {
+        name: "a/b".into(),
+        handle: fill(1),
+        leaves: 300,
+        block_len: 4_096,
+        total_bytes: 1_228_799,
+        send_cap: 131_072,
+        data: DataPlace::Copied,
+        strategy: Strategy::Precomputed,
+        exposure: Exposure::Public,
+        state: TreeState::Active,
+        done: 250,
+        interior_done: 251,
+        order: 70_000,
+        root: fill(0x40),
+        groups: 19,
+    }
+}
+
+fn head() -> Head {
+    Head {
+        commit_seq: 1,
+        clock_ms: 1_700_000_000_000,
+        next_tree: 3,
+        next_order: 4,
+        next_ledger: 5,
+        checkpoint: 6,
+        anchor: 7,
+        anchor_digest: fill(0xa0),
+        last_digest: fill(0xc0),
+        totals: Totals {
+            trees: 8,
+            complete: 9,
+            pending: 10,
+            units: 11,
+            leaves: 12,
+            nodes: 13,
+            interior: 14,
+            synthetic: 15,
+            awarded: 16,
+            debited: 17,
+            refused: 18,
+            oversized: 19,
+            sealed_awarded: 20,
+            sealed_debited: 21,
+            sealed_leaves: 22,
+        },
+    }
+}
+
+#[test]
+fn rows_of_fixed_size_are_plain_bytes() {
+    let mut tile = TileRow::PENDING;
+    golden(tile.encode(), "00000000000000000000000000000000");
+    for slot in [0, 3, 30, 31] {
+        tile.set(slot, LeafState::Verified);
+    }
+    golden(tile.encode(), "01100000000000000000000000000011");
+    let group = GroupRow { leaves: vec![Checksum::from_bytes(fill(0)); 1], top: Checksum::from_bytes(fill(0x80)) };
+    golden(
+        group.encode(),
+        "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f
+         303132333435363738393a3b3c3d3e3f808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f
+         a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf",
+    );
+    let lengths = LengthRow { offset: 0x0102_0304_0506_0708, lengths: vec![0, 1, 0xffff_ffff] };
+    golden(lengths.encode(), "080706050403020100000000 01000000ffffffff");
+    golden(
+        ledger_row().encode(),
+        "101112131415161718191a1b1c1d1e1f303132333435363738393a3b3c3d3e3f08070605040302011817161514131211
+         050002242322213433323148474645444342415857565554535251ffffffffffffffff808182838485868788898a8b8c
+         8d8e8f909192939495969798999a9b9c9d9e9f",
+    );
+}
+
+#[test]
+fn the_chain_digest_is_what_it_was() {
+    golden(ledger_row().chained(&[0; 32], 0), "fbc224a84c00bd100644fe1f86139989de748b2a5a3fcabae2d3b98d86776d1e");
+    golden(ledger_row().chained(&fill(7), 1), "caa210df18b92e12cd4b95ab90c739da0621d819834d0934d368327fef2ce2e0");
+}
+
+#[test]
+fn variable_rows_are_a_version_byte_and_bincode() {
+    golden(seal("clients-0", &ClientRow::default()).unwrap(), "0000fdffffffffffffffff000000");
+    let client = ClientRow { balance: 1, last_seq: 250, accepted: 251, strikes: 65_536, updated_ms: 1 << 40 };
+    golden(seal("clients-0", &client).unwrap(), "0001fafbfb00fc00000100fd0000000000010000");
+    golden(
+        seal("trees-0", &tree_row()).unwrap(),
+        "0003612f620102030405060708090a0b0c0d0e0f10fb2c01fb0010fcffbf1200fc0000020000000001fafbfb00fc7011
+         0100404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f606162636465666768696a6b6c6d
+         6e6f707172737475767778797a7b7c7d7e7f13",
+    );
+    let source =
+        SourceRow { path: b"/x\xff".to_vec(), leaves: 2, cut: 512, len: 1_000, modified_ns: -1, inode: 1 << 33 };
+    golden(seal("sources-0", &source).unwrap(), "00032f78ff02fb0002fbe80301fd0000000002000000");
+    golden(
+        seal("meta-0", &Head::default()).unwrap(),
+        "000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000
+         000000000000000000000000000000000000000000000000000000000000000000000000000000",
+    );
+    golden(
+        seal("meta-0", &head()).unwrap(),
+        "0001fd0068e5cf8b0100000304050607a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf
+         c0c1c2c3c4c5c6c7c8c9cacbcccdcecfd0d1d2d3d4d5d6d7d8d9dadbdcdddedf08090a0b0c0d0e0f10111213141516",
+    );
+}
+
+#[test]
+fn every_variant_keeps_its_number() {
+    let place = |row: &TreeRow| seal("trees-0", row).unwrap();
+    let plain = place(&tree_row());
+    // The four enumerations stand behind the cap: data, strategy, exposure, state.
+    let at = plain.windows(4).position(|window| window == [0, 0, 0, 1]).unwrap();
+    for (number, data) in [DataPlace::Copied, DataPlace::Referenced, DataPlace::Dropped].into_iter().enumerate() {
+        assert_eq!(place(&TreeRow { data, ..tree_row() })[at], number as u8);
+    }
+    for (number, exposure) in [Exposure::Public, Exposure::Ciphertext].into_iter().enumerate() {
+        assert_eq!(place(&TreeRow { exposure, ..tree_row() })[at + 2], number as u8);
+    }
+    let states = [
+        TreeState::Ingesting,
+        TreeState::Active,
+        TreeState::Folding,
+        TreeState::Assembling,
+        TreeState::Complete,
+        TreeState::Inconsistent,
+    ];
+    for (number, state) in states.into_iter().enumerate() {
+        assert_eq!(place(&TreeRow { state, ..tree_row() })[at + 3], number as u8);
+    }
+    let kinds = [EntryKind::Leaves, EntryKind::Interior, EntryKind::Synthetic, EntryKind::Debit];
+    for (number, kind) in kinds.into_iter().enumerate() {
+        assert_eq!(LedgerRow { kind, ..ledger_row() }.encode()[49], number as u8);
+    }
+}
+
+#[test]
+fn numbers_that_stand_in_keys_are_what_they_were() {
+    assert_eq!((CHORE_PURGE, CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD), (0, 1, 2, 3));
+    assert_eq!((PRIORITY_PARTIAL, PRIORITY_FRESH), (0, 1));
+    assert_eq!((CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY), (65_516, 0, u64::MAX));
+}
+
+#[derive(Debug, Clone)]
+struct Bytes(Vec<u8>);
+
+impl Arbitrary for Bytes {
+    /// Bytes near a row that decodes are more telling than noise.
+    fn arbitrary(g: &mut Gen) -> Self {
+        let rows = [
+            seal("trees-0", &tree_row()).unwrap(),
+            seal("meta-0", &head()).unwrap(),
+            seal("clients-0", &ClientRow::default()).unwrap(),
+            ledger_row().encode().to_vec(),
+            vec![0; 16],
+            vec![7; 64 * (2 + usize::arbitrary(g) % 18)],
+            Vec::arbitrary(g),
+        ];
+        let mut bytes = g.choose(&rows).cloned().unwrap_or_default();
+        for _ in 0..usize::arbitrary(g) % 4 {
+            if !bytes.is_empty() {
+                let at = usize::arbitrary(g) % bytes.len();
+                match u8::arbitrary(g) % 3 {
+                    0 => bytes[at] = u8::arbitrary(g),
+                    1 => bytes.truncate(at),
+                    _ => bytes.insert(at, u8::arbitrary(g)),
+                }
+            }
+        }
+        Self(bytes)
+    }
+}
+
+/// What decodes is encoded to the very same bytes again, or to ones that decode to the same row.
+fn survives(bytes: &[u8]) -> bool {
+    let fixed = TileRow::decode(bytes).is_ok_and(|row| row.encode() != bytes)
+        || GroupRow::decode(bytes).is_ok_and(|row| row.encode() != bytes)
+        || LengthRow::decode(bytes).is_ok_and(|row| row.encode() != bytes)
+        || LedgerRow::decode(bytes).is_ok_and(|row| row.encode() != bytes);
+    fn again<T: bincode::Encode + bincode::Decode<()> + PartialEq>(bytes: &[u8]) -> bool {
+        unseal::<T>("any", bytes).is_ok_and(|row| {
+            let sealed = seal("any", &row);
+            !sealed.is_ok_and(|sealed| unseal::<T>("any", &sealed).is_ok_and(|same| same == row))
+        })
+    }
+    !(fixed
+        || again::<TreeRow>(bytes)
+        || again::<Head>(bytes)
+        || again::<ClientRow>(bytes)
+        || again::<SourceRow>(bytes))
+}
+
+#[test]
+fn no_bytes_panic_a_decoder_and_what_decodes_survives() {
+    QuickCheck::new().tests(20_000).quickcheck((|bytes: Bytes| survives(&bytes.0)) as fn(Bytes) -> bool);
+}
+
+#[derive(Debug, Clone)]
+struct Rows {
+    tree: TreeRow,
+    client: ClientRow,
+    source: SourceRow,
+    head: Head,
+    ledger: LedgerRow,
+    lengths: LengthRow,
+    states: Vec<bool>,
+}
+
+impl Arbitrary for Rows {
+    fn arbitrary(g: &mut Gen) -> Self {
+        let mut number = || u64::arbitrary(g) >> (u32::arbitrary(g) % 64);
+        let (a, b, c, d) = (number(), number(), number(), number());
+        let states = [TreeState::Ingesting, TreeState::Folding, TreeState::Complete, TreeState::Inconsistent];
+        let places = [DataPlace::Copied, DataPlace::Referenced, DataPlace::Dropped];
+        let kinds = [EntryKind::Leaves, EntryKind::Interior, EntryKind::Synthetic, EntryKind::Debit];
+        let digest = fill(u8::arbitrary(g));
+        Self {
+            tree: TreeRow {
+                name: String::arbitrary(g),
+                leaves: a,
+                block_len: b,
+                total_bytes: c,
+                order: d,
+                data: *g.choose(&places).unwrap(),
+                state: *g.choose(&states).unwrap(),
+                root: fill(a as u8),
+                ..tree_row()
+            },
+            client: ClientRow { balance: a, last_seq: b, accepted: c, strikes: d, updated_ms: a ^ b },
+            source: SourceRow {
+                path: Vec::arbitrary(g),
+                leaves: a,
+                cut: b,
+                len: c,
+                modified_ns: i128::arbitrary(g),
+                inode: d,
+            },
+            head: Head { commit_seq: a, anchor: b, last_digest: digest, next_ledger: c, checkpoint: d, ..head() },
+            ledger: LedgerRow {
+                tree: a,
+                start: b,
+                amount: c,
+                at_ms: d,
+                previous: a ^ d,
+                kind: *g.choose(&kinds).unwrap(),
+                tier: u8::arbitrary(g) % 3,
+                leaves: a as u32,
+                nodes: b as u32,
+                order: c as u8,
+                digest,
+                ..ledger_row()
+            },
+            lengths: LengthRow { offset: a, lengths: vec![b as u32; 1 + (c % 16) as usize] },
+            states: (0..32).map(|slot| a >> slot & 1 == 1).collect(),
+        }
+    }
+}
+
+#[test]
+fn every_row_reads_back_as_it_was_written() {
+    fn same(rows: Rows) -> bool {
+        let Rows { tree, client, source, head, ledger, lengths, states } = rows;
+        let mut tile = TileRow::PENDING;
+        for (slot, done) in (0..).zip(&states) {
+            tile.set(slot, if *done { LeafState::Verified } else { LeafState::Pending });
+        }
+        let kept = (0..).zip(&states).all(|(slot, done)| (tile.state(slot) == LeafState::Verified) == *done);
+        kept && TileRow::decode(tile.encode()) == Ok(tile)
+            && unseal("trees-0", &seal("trees-0", &tree).unwrap()) == Ok(tree)
+            && unseal("clients-0", &seal("clients-0", &client).unwrap()) == Ok(client)
+            && unseal("sources-0", &seal("sources-0", &source).unwrap()) == Ok(source)
+            && unseal("meta-0", &seal("meta-0", &head).unwrap()) == Ok(head)
+            && LedgerRow::decode(&ledger.encode()) == Ok(ledger)
+            && LengthRow::decode(&lengths.encode()) == Ok(lengths)
+    }
+    QuickCheck::new().tests(5_000).quickcheck(same as fn(Rows) -> bool);
+}
+
+#[test]
+fn a_row_that_does_not_fit_is_refused_by_name() {
+    let refused = |error: pouw::store::records::RecordError, what: &str| {
+        let text = error.to_string();
+        assert!(text.contains(what) && text.contains("run `check`"), "{text}");
+    };
+    refused(TileRow::decode(&[0; 15]).unwrap_err(), "table tiles-0 is damaged: 15 bytes");
+    refused(TileRow::decode(&[2; 16]).unwrap_err(), "unknown leaf state");
+    refused(GroupRow::decode(&[0; 64]).unwrap_err(), "64 bytes are not 2 to 17 digests");
+    refused(GroupRow::decode(&[0; 64 * 18]).unwrap_err(), "1152 bytes");
+    refused(LengthRow::decode(&[0; 8]).unwrap_err(), "0 bytes of lengths");
+    refused(LengthRow::decode(&[0; 8 + 17 * 4]).unwrap_err(), "68 bytes of lengths");
+    refused(LedgerRow::decode(&[0; 114]).unwrap_err(), "114 bytes instead of 115");
+    refused(LedgerRow::decode(&LedgerRow { tier: 3, ..ledger_row() }.encode()).unwrap_err(), "unknown tier 3");
+    refused(unseal::<ClientRow>("clients-0", &[]).unwrap_err(), "empty row");
+    refused(unseal::<ClientRow>("clients-0", &[1, 0, 0, 0, 0, 0]).unwrap_err(), "row version 1, this build reads 0");
+    refused(unseal::<ClientRow>("clients-0", &[0, 0, 0, 0, 0, 0, 0]).unwrap_err(), "1 bytes left over");
+    // A length of 2^60 is refused before anything is allocated for it.
+    let long = [&[0, 253][..], &(1_u64 << 60).to_le_bytes()].concat();
+    refused(unseal::<SourceRow>("sources-0", &long).unwrap_err(), "sources-0");
+    let name = "x".repeat(70_000);
+    refused(seal("trees-0", &TreeRow { name, ..tree_row() }).unwrap_err(), "trees-0");
+}
