@@ -174,7 +174,7 @@ impl Core {
     pub(super) fn write(&self, command: Command) -> Result<Outcome, WriteError> {
         let (job, answer) = Job::waiting(vec![command], |_| {});
         self.write_soon(job).map_err(|(_, error)| error)?;
-        let mut outcomes = answer.recv().map_err(|_| WriteError::Closed)??;
+        let mut outcomes = answer.wait().ok_or(WriteError::Closed)??;
         outcomes.pop().ok_or(WriteError::Closed)
     }
 
@@ -195,7 +195,7 @@ impl Core {
         }
         let (job, answer) = Job::waiting(commands, effect);
         self.lanes.send_bulk(job)?;
-        answer.recv().map_err(|_| WriteError::Closed)?
+        answer.wait().ok_or(WriteError::Closed)?
     }
 
     /// What follows in memory from the fate of a settled answer.

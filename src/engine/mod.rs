@@ -25,6 +25,7 @@ mod interior;
 mod issue;
 mod ledger;
 mod load;
+mod oneshot;
 mod queue;
 mod refill;
 mod stats;

@@ -1,8 +1,6 @@
 //! Taking answers. Order of judgement: sizes and encoding, MAC, store, purpose, expiry, client, policy,
 //! lease and consumed, floor, well-formed result, verification, commit.
 
-use crossbeam_channel::bounded;
-
 use crate::policy::lease::{Claim, Lease, LeaseRefusal, Pin};
 use crate::protocol::{ChallengeToken, MicroJoules, TokenPurpose, UnixMillis, WorkId, WorkResult};
 use crate::store::records::TreeState;
@@ -11,6 +9,7 @@ use crate::store::{Command, Outcome, Refuse, Refused, Settle, SettleKind};
 use super::PouwEngine;
 use super::core::{Core, bump};
 use super::error::{SubmitError, WriteError};
+use super::oneshot::oneshot;
 use super::writer::Job;
 
 /// A client's answer.
@@ -62,12 +61,9 @@ impl PouwEngine {
     /// # Errors
     /// See [`SubmitError`]; each has its wire reason. Only [`SubmitError::WrongResult`] uses the token up.
     pub fn submit(&self, answer: &Answer<'_>) -> Result<Accepted, SubmitError> {
-        let (sender, receiver) = bounded(1);
-        self.submit_with(answer, move |verdict| {
-            // The receiver below lives until the verdict is in.
-            let _ = sender.send(verdict);
-        });
-        receiver.recv().unwrap_or(Err(SubmitError::TryAgain(WriteError::Closed)))
+        let (sender, receiver) = oneshot();
+        self.submit_with(answer, move |verdict| sender.send(verdict));
+        receiver.wait().unwrap_or(Err(SubmitError::TryAgain(WriteError::Closed)))
     }
 
     /// Judges an answer on this thread and calls `done` with the verdict: at once if it is refused, on

@@ -20,6 +20,7 @@ use crate::store::{Command, CommitFailure, Outcome, Refuse, StoreError};
 use super::core::Core;
 use super::error::WriteError;
 use super::event::Event;
+use super::oneshot;
 
 /// What became of a job's commands, as far as memory is concerned.
 #[derive(Debug)]
@@ -57,13 +58,9 @@ impl Job {
     pub(super) fn waiting(
         commands: Vec<Command>,
         effect: impl FnOnce(&Fate) + Send + 'static,
-    ) -> (Self, Receiver<Result<Vec<Outcome>, WriteError>>) {
-        let (sender, receiver) = bounded(1);
-        let reply = move |answer| {
-            // The caller may have gone away; then nobody wants to know.
-            let _ = sender.send(answer);
-        };
-        (Self::new(commands, effect, reply), receiver)
+    ) -> (Self, oneshot::Receiver<Result<Vec<Outcome>, WriteError>>) {
+        let (sender, receiver) = oneshot::oneshot();
+        (Self::new(commands, effect, move |answer| sender.send(answer)), receiver)
     }
 
     /// Tells everybody that nothing was written.
