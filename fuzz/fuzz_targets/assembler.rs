@@ -69,9 +69,16 @@ impl Random {
         (self.next() % limit as u64) as usize
     }
 
+    /// An operation: as often as bytes come to it, now and then of each kind with even chance.
     fn op(&mut self) -> [u8; OP] {
-        let [a, b, c, d, ..] = self.next().to_le_bytes();
-        [a, b, c, d]
+        let even = self.below(4) == 0;
+        let kind = self.below(KINDS.len());
+        loop {
+            let [a, b, c, d, ..] = self.next().to_le_bytes();
+            if !even || Op::decode([a, b, c, d]).kind() == kind {
+                return [a, b, c, d];
+            }
+        }
     }
 }
 
