@@ -20,7 +20,6 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
-use pouw::engine::ingest::IngestOptions;
 use pouw::engine::{Answer, Config, IssueRequest, Parts, PouwEngine};
 use pouw::protocol::{DifficultyTier, WorkResult};
 use pouw::solver::compute_work_unit;
@@ -32,7 +31,7 @@ use backlog::{Scale, ingest, median, options, scratch, write_leaves};
 const LEAVES_PER_UNIT: u64 = 32;
 const NODES_PER_UNIT: f64 = 63.0;
 const CLIENTS: u64 = 100_000;
-/// Tiles left over, so that no tree is completed while the clock runs.
+/// Tiles left over, so that the tree is never completed.
 const SPARE_TILES: u64 = 512;
 const TILES: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("tiles-0");
 
@@ -54,17 +53,18 @@ fn main() {
 fn compare(place: &Path, submitters: usize, units: usize, rounds: usize) -> Comparison {
     std::fs::create_dir_all(place).expect("the directory can be made");
     let file = place.join("leaves");
-    write_leaves(&file, (units as u64 + SPARE_TILES) * LEAVES_PER_UNIT);
+    // One tree for all rounds, so that none is completed, and folded, while the clock runs.
+    write_leaves(&file, ((units * rounds) as u64 + SPARE_TILES) * LEAVES_PER_UNIT);
     let counters = Arc::new(Counters::default());
     let engine = open(&place.join("engine"), &counters);
+    ingest(&engine, &options(), std::slice::from_ref(&file));
+    std::fs::remove_file(&file).expect("the file can be removed");
     let raw_place = place.join("raw");
     std::fs::create_dir_all(&raw_place).expect("the directory can be made");
     let replay = RawStore::open(&raw_place.join("replay.redb"));
     let looped = Arc::new(RawStore::open(&raw_place.join("loop.redb")));
     let mut comparison = Comparison { submitters, units, ..Comparison::default() };
     for round in 0..rounds {
-        let prefix = Some(format!("round-{round}-"));
-        ingest(&engine, &IngestOptions { prefix, ..options() }, std::slice::from_ref(&file));
         let solved = Arc::new(solve(&engine, round, units));
         let before = (counters.written(), engine.stats());
         let run = submit_all(&engine, &counters, &solved, submitters);
@@ -77,8 +77,8 @@ fn compare(place: &Path, submitters: usize, units: usize, rounds: usize) -> Comp
         comparison.batch.push(units as f64 / run.batches.len() as f64);
         drop(solved);
         let rate = |elapsed: Duration| units as f64 / elapsed.as_secs_f64();
-        comparison.replay.push(rate(replay.replay(round as u64, &run.batches)));
-        comparison.looped.push(rate(group_commit(&looped, round as u64, units, submitters)));
+        comparison.replay.push(rate(replay.replay(&run.batches)));
+        comparison.looped.push(rate(group_commit(&looped, round * units, units, submitters)));
         comparison.print_round();
     }
     engine.close();
@@ -100,7 +100,7 @@ struct Solved {
     result: WorkResult,
 }
 
-/// Issues `units` full High units of the newest tree and solves them.
+/// Issues `units` full High units and solves them.
 fn solve(engine: &PouwEngine, round: usize, units: usize) -> Vec<Solved> {
     let mut out = Vec::with_capacity(units);
     while out.len() < units {
@@ -216,28 +216,28 @@ impl RawStore {
         Self(builder.create(path).expect("the raw store opens"))
     }
 
-    fn write(&self, tree: u64, tiles: &[u64]) {
+    fn write(&self, tiles: &[u64]) {
         let mut txn = self.0.begin_write().expect("a transaction begins");
         txn.set_durability(Durability::Immediate).expect("no savepoint is in the way");
         txn.set_two_phase_commit(true);
         {
             let mut table = txn.open_table(TILES).expect("the table opens");
             for tile in tiles {
-                table.insert((tree, *tile), &[0x11; 16][..]).expect("there is room");
+                table.insert((0, *tile), &[0x11; 16][..]).expect("there is room");
             }
         }
         txn.commit().expect("the commit is durable");
     }
 
-    fn replay(&self, tree: u64, batches: &[Vec<u64>]) -> Duration {
+    fn replay(&self, batches: &[Vec<u64>]) -> Duration {
         let started = Instant::now();
-        batches.iter().for_each(|batch| self.write(tree, batch));
+        batches.iter().for_each(|batch| self.write(batch));
         started.elapsed()
     }
 }
 
 /// The engine's loop without the engine: first of the queue, then what else is there, one commit.
-fn group_commit(store: &Arc<RawStore>, tree: u64, units: usize, submitters: usize) -> Duration {
+fn group_commit(store: &Arc<RawStore>, first: usize, units: usize, submitters: usize) -> Duration {
     let (jobs_in, jobs) = bounded::<(u64, Slot)>(4_096);
     let next = AtomicUsize::new(0);
     let started = Instant::now();
@@ -246,7 +246,7 @@ fn group_commit(store: &Arc<RawStore>, tree: u64, units: usize, submitters: usiz
             while let Ok(first) = jobs.recv() {
                 let batch: Vec<_> = std::iter::once(first).chain(jobs.try_iter().take(255)).collect();
                 let tiles: Vec<u64> = batch.iter().map(|(tile, _)| *tile).collect();
-                store.write(tree, &tiles);
+                store.write(&tiles);
                 batch.iter().for_each(|(tile, done)| done.put(*tile));
             }
         });
@@ -259,7 +259,7 @@ fn group_commit(store: &Arc<RawStore>, tree: u64, units: usize, submitters: usiz
                     if tile >= units {
                         return;
                     }
-                    jobs_in.send((tile as u64, slot.clone())).expect("the writer runs");
+                    jobs_in.send(((first + tile) as u64, slot.clone())).expect("the writer runs");
                     slot.take();
                 }
             });

@@ -11,6 +11,7 @@ use std::sync::Mutex;
 
 use model::ops::{KINDS, Op, Setup};
 use model::world::{Tally, run};
+use pouw::engine::testing::Mistake;
 use quickcheck::{Arbitrary, Gen, QuickCheck, TestResult};
 
 /// A run: two bytes of settings, four bytes for each operation.
@@ -152,3 +153,16 @@ const REACHED: [(&str, &str); 56] = [
     ("forge", "nothing"),
     ("submit", "nothing"),
 ];
+
+/// The planted mistakes that storage without faults can show. The others need a power cut or two threads.
+#[test]
+fn random_operations_notice_planted_mistakes() {
+    for mistake in [Mistake::NoRequeue, Mistake::UnitFromBody, Mistake::NoAdoptionCheck, Mistake::LeaseEndsEarly] {
+        let noticed = (0..2_000).any(|seed| {
+            let script = Script::arbitrary(&mut Gen::from_size_and_seed(100, seed));
+            let ops: Vec<Op> = script.ops.iter().map(|op| Op::decode(*op)).collect();
+            run(Setup::decode(script.setup), &ops, Some(mistake)).is_err()
+        });
+        assert!(noticed, "{mistake:?} went unnoticed");
+    }
+}

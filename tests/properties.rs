@@ -13,6 +13,7 @@
 //! 8 every bound has a behaviour                invariant_8_...
 //! 10 no input panics or allocates unboundedly  bad_input_answers, and the fuzz targets
 //! rule L                                       rule_l_...; planted: honouring_an_old_token_without_adoption_is_caught
+//! the queue in memory                          properties_policy: leases never overlap, the ring keeps its leaves
 //! ```
 #![cfg(feature = "testing")]
 
@@ -20,7 +21,7 @@
 #[allow(dead_code)]
 mod model;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::memory::Memory;
@@ -31,10 +32,8 @@ use pouw::engine::{
     SubmitError, TreeError, WriteError,
 };
 use pouw::hash::{Checksum, sha3_512};
-use pouw::merkle::{AlignedRange, LeafIndex, Shape};
-use pouw::policy::lease::{Claim, Lease, LeaseRefusal, LeaseTable, Pin};
-use pouw::policy::ready::{Loaded, ReadyRing, ReadyUnit, cut, smallest, wanted};
-use pouw::protocol::{DifficultyTier, TreeHandle, WorkId};
+use pouw::merkle::LeafIndex;
+use pouw::protocol::{DifficultyTier, TreeHandle};
 use pouw::store::StoreOptions;
 use pouw::store::records::{EntryKind, Exposure, TreeState};
 use quickcheck::{Gen, QuickCheck, TestResult};
@@ -441,4 +440,328 @@ fn a_tree_whose_ingest_is_resumed_after_newer_trees_were_opened_is_handed_out_in
     assert_eq!(house.engine.ingest_paths(&options, &[path], &mut go_on).unwrap().resumed, 1);
     house.drain();
     assert_eq!(house.engine.tree("big").unwrap().state, TreeState::Complete);
+}
+
+#[test]
+fn sixty_four_threads_submit_the_same_answer_and_exactly_one_is_accepted() {
+    for (made_up, restart) in [(false, 0), (true, 0), (false, 1), (true, 1), (false, 2), (true, 2)] {
+        let mut house = House::new(config());
+        house.ingest("a", 64);
+        let tier = DifficultyTier::High;
+        let issued = if made_up { house.made_up(b"c", tier) } else { house.issue(b"c", tier) };
+        let result = solve(&issued.unit);
+        house.restart(restart, config());
+        let line = std::sync::Barrier::new(64);
+        let verdicts: Vec<Result<Accepted, SubmitError>> = std::thread::scope(|threads| {
+            let copies: Vec<_> = (0..64)
+                .map(|_| {
+                    threads.spawn(|| {
+                        line.wait();
+                        house.engine.submit(&Answer::new(b"c", &result))
+                    })
+                })
+                .collect();
+            copies.into_iter().map(|copy| copy.join().unwrap()).collect()
+        });
+        assert_eq!(verdicts.iter().filter(|verdict| verdict.is_ok()).count(), 1);
+        for refused in verdicts.iter().filter_map(|verdict| verdict.as_ref().err()) {
+            let known = matches!(refused, SubmitError::Replayed | SubmitError::InFlight | SubmitError::Withdrawn);
+            assert!(known, "{refused:?}");
+        }
+        let entries = house.engine.ledger(0, 10).unwrap();
+        assert_eq!(entries.len(), 1);
+        assert_eq!(entries[0].row.kind, if made_up { EntryKind::Synthetic } else { EntryKind::Leaves });
+        let credited = entries[0].row.amount;
+        assert_eq!(house.engine.balance(b"c").unwrap().0, credited);
+        assert_eq!(house.engine.stats().leases, 0);
+    }
+}
+
+#[test]
+fn rule_l_of_two_old_tokens_over_the_same_leaves_the_first_to_arrive_counts_and_the_other_is_withdrawn() {
+    // Both over the same leaves: the second was issued in a boot that knew nothing of the first.
+    let mut house = House::new(config());
+    house.ingest("a", 32);
+    let first = house.issue(b"c", DifficultyTier::High);
+    house.reopen(config());
+    let second = house.issue(b"d", DifficultyTier::Medium);
+    house.reopen(config());
+    house.answer(b"d", &second).unwrap();
+    let late = house.answer(b"c", &first);
+    assert!(matches!(late, Err(SubmitError::Withdrawn)), "{late:?}");
+    house.drain();
+    assert_eq!(house.engine.tree("a").unwrap().state, TreeState::Complete);
+    assert_eq!(house.engine.stats().totals.leaves, 32);
+}
+
+#[test]
+fn rule_l_an_old_token_that_is_adopted_keeps_its_leaves_from_others_until_it_expires() {
+    let floors = || config().floor_ms([5_000; 3]);
+    let mut house = House::new(floors());
+    house.ingest("a", 8);
+    let issued = house.issue(b"c", DifficultyTier::Medium);
+    house.reopen(floors());
+    house.engine.refill().unwrap();
+    assert!(house.engine.stats().ready_units > 0, "before its token arrives nobody knows of the lease");
+    let early = house.answer(b"c", &issued);
+    assert!(matches!(early, Err(SubmitError::TooEarly { wait_ms: 5_000 })), "{early:?}");
+    assert_eq!((house.engine.stats().ready_units, house.engine.stats().leases), (0, 1));
+    assert!(matches!(house.engine.issue(&IssueRequest::new(b"d", DifficultyTier::Low)), Err(IssueError::NoWork)));
+    assert_eq!(house.engine.reissue(b"c", &issued.unit.challenge_token).unwrap().input_data, issued.unit.input_data);
+    house.clock.advance(5_000);
+    house.answer(b"c", &issued).unwrap();
+    assert_eq!(house.engine.stats().totals.pending, 0);
+}
+
+#[test]
+fn rule_l_a_token_of_before_a_forget_and_a_new_ingest_of_the_same_name_is_withdrawn() {
+    for restart in 0..3 {
+        let mut house = House::new(config());
+        house.ingest("a", 8);
+        let issued = house.issue(b"c", DifficultyTier::Medium);
+        house.engine.forget("a").unwrap();
+        house.ingest("a", 8);
+        house.restart(restart, config());
+        let again = house.issue(b"d", DifficultyTier::Medium);
+        assert_eq!(issued.unit.input_data, again.unit.input_data);
+        assert_ne!(issued.unit.tree_id, again.unit.tree_id);
+        let before = counters(&house.engine);
+        let old = house.answer(b"c", &issued);
+        assert!(matches!(old, Err(SubmitError::Withdrawn)), "{old:?}");
+        assert_eq!(counters(&house.engine), before);
+        house.answer(b"d", &again).unwrap();
+    }
+}
+
+#[test]
+fn rule_l_work_that_came_back_and_is_partly_adopted_loses_no_leaf() {
+    // A tile comes back from a wrong answer; before the next refill a token of an earlier boot takes a part.
+    let mut house = House::new(config().min_queue_depth(1));
+    house.ingest("a", 32);
+    let part = house.issue(b"c", DifficultyTier::Medium);
+    house.reopen(config().min_queue_depth(1));
+    let whole = house.issue(b"d", DifficultyTier::High);
+    assert_eq!(whole.unit.leaf_lengths.len(), 32);
+    house.answer_wrongly(b"d", &whole);
+    house.answer(b"c", &part).unwrap();
+    house.drain();
+    assert_eq!(house.engine.tree("a").unwrap().state, TreeState::Complete);
+}
+
+#[test]
+fn rule_l_a_tree_whose_adopted_lease_ends_is_opened_whoever_does_its_first_leaf() {
+    let one = || config().min_queue_depth(1);
+    let mut house = House::new(one());
+    (0..3).for_each(|tree| house.ingest(&format!("tree {tree}"), 64));
+    // Tokens for a part of each tree, and answers for the last two, which are therefore partly built.
+    let mut out = Vec::new();
+    for _ in 0..6 {
+        out.push(house.issue(b"c", DifficultyTier::High));
+    }
+    for issued in &out[2..] {
+        if issued.unit.tree_index == 0 {
+            house.answer(b"c", issued).unwrap();
+        }
+    }
+    house.reopen(one());
+    house.answer_wrongly(b"c", &out[0]);
+    house.drain();
+    for tree in house.engine.trees(None, 10).unwrap() {
+        assert_eq!(tree.state, TreeState::Complete, "{}", tree.name);
+    }
+}
+
+#[test]
+fn a_tree_with_a_leaf_hashed_at_ingest_hands_out_the_others_in_the_same_boot() {
+    let house = House::new(config().unit_bytes([1_024; 3]));
+    let options = IngestOptions::new(Exposure::Public);
+    let (large, small) = (vec![1; 3_000], vec![2; 100]);
+    house.ingest("other", 1);
+    house.drain();
+    house.engine.ingest_blocks(&options, "mixed", &[&large, &small, &large, &[3; 99]]).unwrap();
+    assert_eq!(house.engine.stats().totals.pending, 2);
+    house.drain();
+    assert_eq!(house.engine.tree("mixed").unwrap().state, TreeState::Complete);
+}
+
+#[test]
+fn a_tree_that_is_being_folded_by_clients_is_finished_by_the_server_when_that_is_switched_off() {
+    let mut house = House::new(config().interior_units(true));
+    house.ingest("a", 150);
+    house.drain();
+    assert_eq!(house.engine.tree("a").unwrap().state, TreeState::Folding);
+    let node = house.issue(b"c", DifficultyTier::Low);
+    house.answer(b"c", &node).unwrap();
+    let late = house.issue(b"c", DifficultyTier::Low);
+    house.reopen(config());
+    house.drain();
+    assert_eq!(house.engine.tree("a").unwrap().state, TreeState::Complete);
+    let late = house.answer(b"c", &late);
+    assert!(matches!(late, Err(SubmitError::Withdrawn)), "{late:?}");
+    house.engine.validate("a").unwrap();
+}
+
+#[test]
+fn invariant_4_a_leaf_is_written_once_the_same_again_is_idempotent_another_value_a_conflict_that_changes_nothing() {
+    fn holds(lengths: Vec<u16>, at: usize, answered: bool, restart: u8) -> TestResult {
+        if lengths.is_empty() {
+            return TestResult::discard();
+        }
+        let mut house = House::new(config());
+        let blocks = blocks(&lengths);
+        let mut other = blocks.clone();
+        other[at % blocks.len()].insert(0, 0xee);
+        if matches!(other[at % blocks.len()].len(), 64 | 128) {
+            other[at % blocks.len()].insert(0, 0xee);
+        }
+        let ingest = |house: &House, blocks: &[Vec<u8>]| {
+            let slices: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
+            house.engine.ingest_blocks(&IngestOptions::new(Exposure::Public), "t", &slices)
+        };
+        assert_eq!(ingest(&house, &blocks).unwrap(), Ingested::Added);
+        if answered {
+            house.drain();
+        }
+        house.restart(restart, config());
+        let before = (counters(&house.engine), house.engine.tree("t").unwrap());
+        let same = matches!(ingest(&house, &blocks), Ok(Ingested::Unchanged));
+        let conflict = matches!(ingest(&house, &other), Err(IngestError::Conflict { .. }));
+        let unchanged = (counters(&house.engine), house.engine.tree("t").unwrap()) == before;
+        TestResult::from_bool(same && conflict && unchanged)
+    }
+    quickcheck(25, holds as fn(Vec<u16>, usize, bool, u8) -> TestResult);
+}
+
+#[test]
+fn invariant_7_a_tree_exports_only_when_complete_and_validated() {
+    let house = House::new(config());
+    house.ingest("a", 40);
+    let refused = |house: &House, expected: TreeState| {
+        let mut nodes = 0;
+        let outcome = house.engine.export_addresses("a", &mut |_| {
+            nodes += 1;
+            Ok(())
+        });
+        assert!(matches!(outcome, Err(TreeError::NotComplete { state, .. }) if state == expected), "{outcome:?}");
+        assert_eq!(nodes, 0);
+        assert!(house.engine.root("a").is_err() && house.engine.prove("a", LeafIndex(0)).is_err());
+    };
+    refused(&house, TreeState::Active);
+    for _ in 0..2 {
+        let issued = house.issue(b"c", DifficultyTier::High);
+        house.answer(b"c", &issued).unwrap();
+    }
+    // All leaves are done; nobody has folded and validated them.
+    refused(&house, TreeState::Assembling);
+    house.engine.upkeep().unwrap();
+    let mut nodes = 0;
+    house.engine.export_addresses("a", &mut |_| Ok(nodes += 1)).unwrap();
+    assert_eq!(nodes, 40 + 20 + 10 + 5 + 3 + 2 + 1);
+}
+
+#[test]
+fn invariant_8_at_the_bound_of_leases_nothing_is_issued_and_no_lease_is_evicted() {
+    let settings = || config().leases_max(3).synthetic_max(2);
+    let mut house = House::new(settings());
+    house.ingest("a", 8);
+    let first = house.issue(b"c", DifficultyTier::Low);
+    let second = house.issue(b"c", DifficultyTier::Low);
+    house.reopen(settings());
+    let out: Vec<Issued> = (0..3).map(|_| house.issue(b"d", DifficultyTier::Low)).collect();
+    for synthetic in [false, true] {
+        let request = IssueRequest { synthetic, ..IssueRequest::new(b"e", DifficultyTier::Low) };
+        assert!(matches!(house.engine.issue(&request), Err(IssueError::Crowded(3))));
+    }
+    // An old token finds no room either: it may come again.
+    for old in [&first, &second] {
+        let refused = house.answer(b"c", old);
+        assert!(matches!(refused, Err(SubmitError::TryAgain(WriteError::Busy))), "{refused:?}");
+    }
+    assert_eq!(house.engine.stats().leases, 3);
+    out.iter().for_each(|issued| assert!(house.answer(b"d", issued).is_ok()));
+}
+
+#[test]
+fn invariant_8_at_the_bound_of_made_up_units_no_more_are_made_up() {
+    let house = House::new(config().leases_max(10).synthetic_max(2));
+    let out = [house.made_up(b"c", DifficultyTier::Low), house.made_up(b"c", DifficultyTier::High)];
+    let request = IssueRequest { synthetic: true, ..IssueRequest::new(b"c", DifficultyTier::Low) };
+    assert!(matches!(house.engine.issue(&request), Err(IssueError::Crowded(2))));
+    house.answer(b"c", &out[0]).unwrap();
+    house.made_up(b"c", DifficultyTier::Low);
+}
+
+#[test]
+fn invariant_8_the_ring_stops_growing_at_its_bytes_and_still_hands_out_everything() {
+    let house = House::new(config().ready_bytes_max(1 << 20).min_queue_depth(10_000));
+    let options = IngestOptions { block_size: 65_536, ..IngestOptions::new(Exposure::Public) };
+    house.engine.ingest_bytes(&options, "a", &vec![1; 80 << 16]).unwrap();
+    house.engine.refill().unwrap();
+    let ready = house.engine.stats().ready_bytes;
+    // The bound is looked at before each stretch of eight tiles.
+    assert!((1 << 20..80 << 16).contains(&ready) || ready == 80 << 16, "{ready}");
+    assert_eq!(house.engine.refill().unwrap(), 0);
+    house.drain();
+    assert_eq!(house.engine.tree("a").unwrap().state, TreeState::Complete);
+}
+
+#[test]
+fn invariant_8_answers_beyond_the_waiting_ones_are_told_to_try_again_and_keep_their_lease() {
+    let house = House::new(config().waiting_answers_max(2).commit_ops_max(1));
+    house.ingest("a", 8);
+    let out: Vec<Issued> = (0..4).map(|_| house.issue(b"c", DifficultyTier::Low)).collect();
+    // The writer is held up in the first reply; two more answers wait, and there is no room for a fourth.
+    let (told, tell) = std::sync::mpsc::channel();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let first = told.clone();
+    let result = solve(&out[0].unit);
+    let (entered, inside) = std::sync::mpsc::channel();
+    house.engine.submit_with(&Answer::new(b"c", &result), move |verdict| {
+        entered.send(()).unwrap();
+        held.recv().unwrap();
+        first.send(verdict).unwrap();
+    });
+    inside.recv().unwrap();
+    for issued in &out[1..3] {
+        let told = told.clone();
+        house.engine.submit_with(&Answer::new(b"c", &solve(&issued.unit)), move |verdict| told.send(verdict).unwrap());
+    }
+    let refused = house.answer(b"c", &out[3]);
+    assert!(matches!(refused, Err(SubmitError::TryAgain(WriteError::Busy))), "{refused:?}");
+    release.send(()).unwrap();
+    (0..3).for_each(|_| assert!(tell.recv().unwrap().is_ok()));
+    house.answer(b"c", &out[3]).unwrap();
+    assert_eq!(house.engine.stats().totals.leaves, 4);
+}
+
+#[test]
+fn invariant_8_after_eight_refused_answers_a_challenge_is_closed_and_its_work_comes_back() {
+    let house = House::new(config());
+    house.ingest("a", 1);
+    let issued = house.issue(b"c", DifficultyTier::Low);
+    let mut malformed = solve(&issued.unit);
+    malformed.leaf_hashes.push(malformed.result_hash);
+    for _ in 0..8 {
+        let refused = house.engine.submit(&Answer::new(b"c", &malformed));
+        assert!(matches!(refused, Err(SubmitError::Malformed(_))), "{refused:?}");
+    }
+    let dead = house.answer(b"c", &issued);
+    assert!(matches!(dead, Err(SubmitError::Replayed)), "{dead:?}");
+    let again = house.issue(b"d", DifficultyTier::Low);
+    assert_eq!(place(&issued), place(&again));
+    house.answer(b"d", &again).unwrap();
+}
+
+#[test]
+fn a_wall_clock_set_back_while_the_store_was_closed_revives_no_token() {
+    let mut house = House::new(config());
+    house.ingest("a", 1);
+    let issued = house.issue(b"c", DifficultyTier::Low);
+    house.clock.advance(TTL_MS);
+    // Nothing but time has changed since the ingest.
+    house.engine.close();
+    house.clock.step_wall(-10 * TTL_MS as i64);
+    house.reopen(config());
+    let late = house.answer(b"c", &issued);
+    assert!(matches!(late, Err(SubmitError::Expired { .. })), "{late:?}");
 }

@@ -1,4 +1,5 @@
 //! What the benchmarks of the engine share: sizes from the command line, a backlog on disk, medians.
+#![allow(dead_code, reason = "each benchmark uses its part")]
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

@@ -252,6 +252,13 @@ impl ConfigBuilder {
         for secret in std::iter::once(&self.hmac_secret).chain(&self.previous_secrets) {
             check("hmac_secret", secret.len(), secret.len() >= 32, "it needs 32 bytes or more (the length is shown)")?;
         }
+        let previous = &self.previous_secrets;
+        check("previous_secrets", previous.len(), previous.len() < 8, "at most 7 older secrets can be honoured")?;
+        let repeated = previous
+            .iter()
+            .enumerate()
+            .any(|(at, secret)| *secret == self.hmac_secret || previous.iter().take(at).any(|other| other == secret));
+        check("previous_secrets", "repeated", !repeated, "each secret is given once, the newest as hmac_secret")?;
         let ttl = self.token_ttl_seconds;
         check("token_ttl_seconds", ttl, (1..=3_600).contains(&ttl), "it must be from 1 to 3600")?;
         let depth = self.min_queue_depth;

@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crossbeam_channel::{Sender, TrySendError};
 use parking_lot::Mutex;
 
-use crate::merkle::AlignedRange;
-use crate::policy::lease::{Claim, Lease};
+use crate::policy::lease::Lease;
 use crate::protocol::{ClientDigest, DifficultyTier, Keyring, WorkId};
 use crate::store::{Command, Identity, Outcome, Refuse, Store};
 
@@ -45,7 +44,9 @@ pub(super) struct Core {
     wake: Sender<()>,
 }
 
-/// Wrong answers kept in memory until they are written.
+/// Closed challenges kept in memory until they are written, which is with the next commit. At the bound the
+/// oldest is let go: until it expires, a restart or, if it is of an earlier boot, its token itself could
+/// bring it back for one more judgement, never for a second payment.
 pub(super) const REFUSED_MAX: usize = 16_384;
 
 /// Tokens of wrong answers on their way to the disk. Each stays here until it is durable.
@@ -173,7 +174,7 @@ impl Core {
     pub(super) fn write(&self, command: Command) -> Result<Outcome, WriteError> {
         let (job, answer) = Job::waiting(vec![command], |_| {});
         self.write_soon(job).map_err(|(_, error)| error)?;
-        let mut outcomes = answer.recv().map_err(|_| WriteError::Closed)??;
+        let mut outcomes = answer.wait().ok_or(WriteError::Closed)??;
         outcomes.pop().ok_or(WriteError::Closed)
     }
 
@@ -194,7 +195,7 @@ impl Core {
         }
         let (job, answer) = Job::waiting(commands, effect);
         self.lanes.send_bulk(job)?;
-        answer.recv().map_err(|_| WriteError::Closed)?
+        answer.wait().ok_or(WriteError::Closed)?
     }
 
     /// What follows in memory from the fate of a settled answer.
@@ -262,18 +263,5 @@ impl Core {
             _ => nodes,
         };
         hashes.saturating_mul(settings.micro_joules_per_hash)
-    }
-}
-
-impl Claim {
-    pub(super) fn is_interior(&self) -> bool {
-        matches!(self, Self::Interior { .. })
-    }
-
-    pub(super) fn leaves(&self) -> Option<(u64, AlignedRange)> {
-        match self {
-            Self::Leaves { tree, range } => Some((*tree, *range)),
-            _ => None,
-        }
     }
 }

@@ -5,6 +5,8 @@ use std::collections::{HashSet, VecDeque};
 
 use crate::hash::{Checksum, hash_parent};
 use crate::merkle::{GROUP_ORDER, Level, Shape, TILE_ORDER};
+use crate::policy::lease::Claim;
+use crate::store::records::TreeState;
 use crate::store::{CHORE_FOLD, Reader, StoreError, TreeId};
 
 use super::core::Core;
@@ -38,6 +40,15 @@ struct Folding {
     returned: Vec<u64>,
 }
 
+/// Where the tree at hand stands, as seen under the lock.
+struct Step {
+    tree: TreeId,
+    level: u8,
+    returned: Option<u64>,
+    next: u64,
+    level_done: bool,
+}
+
 /// Nodes held ready.
 const NODES_READY: usize = 64;
 
@@ -58,6 +69,17 @@ impl InteriorQueue {
         self.ready.retain(|node| node.tree != tree);
         if self.current.as_ref().is_some_and(|folding| folding.tree == tree) {
             self.current = None;
+        }
+    }
+
+    /// All nodes of the level are settled: go on above it.
+    fn next_level(&mut self) {
+        match self.current.as_mut() {
+            Some(folding) if folding.level > 0 => {
+                folding.level -= 1;
+                folding.next = 0;
+            }
+            _ => self.current = None,
         }
     }
 
@@ -111,74 +133,81 @@ impl Core {
 
     /// Makes one more node ready; false if there is none now.
     fn next_node(&self) -> Result<bool, StoreError> {
-        let reader = self.store.read()?;
         loop {
-            let current = {
+            let step = {
                 let mut queue = self.queue.lock();
-                queue.interior.current.as_mut().map(|folding| {
-                    let index = folding.returned.pop();
-                    (folding.tree, folding.level, index, folding.next, folding.open.is_empty())
+                queue.interior.current.as_mut().map(|folding| Step {
+                    tree: folding.tree,
+                    level: folding.level,
+                    returned: folding.returned.pop(),
+                    next: folding.next,
+                    level_done: folding.open.is_empty(),
                 })
             };
-            let Some((tree, level, returned, next, level_done)) = current else {
-                if !self.open_folding(&reader)? {
+            let Some(step) = step else {
+                if !self.open_folding()? {
                     return Ok(false);
                 }
                 continue;
             };
-            let row = reader.tree(tree)?.filter(|row| row.state == crate::store::records::TreeState::Folding);
-            let (Some(row), Some(shape)) = (row.as_ref(), row.as_ref().and_then(|row| Shape::new(row.leaves).ok()))
-            else {
-                self.queue.lock().interior.current = None;
-                continue;
-            };
-            let index = match returned {
-                Some(index) => index,
-                None if next < shape.nodes_at(Level(level)) => next,
-                None if !level_done => return Ok(false),
-                None => {
-                    let mut queue = self.queue.lock();
-                    match queue.interior.current.as_mut() {
-                        Some(folding) if level > 0 => {
-                            folding.level = level - 1;
-                            folding.next = 0;
-                        }
-                        _ => queue.interior.current = None,
+            // Opened behind the look at the level, so that it sees all that was settled before.
+            match self.store.read().and_then(|reader| self.take_step(&reader, &step)) {
+                Ok(Some(ready)) => return Ok(ready),
+                Ok(None) => {}
+                Err(error) => {
+                    if let Some(index) = step.returned {
+                        self.queue.lock().interior.give_back(step.tree, step.level, index);
                     }
-                    continue;
+                    return Err(error);
                 }
-            };
-            let done = reader.interior(tree, level, index)?.is_some();
-            let left = stored_node(&reader, tree, shape, level + 1, index * 2)?;
-            let has_right = index * 2 + 1 < shape.nodes_at(Level(level + 1));
-            let right = if has_right { stored_node(&reader, tree, shape, level + 1, index * 2 + 1)? } else { None };
-            let mut queue = self.queue.lock();
-            let claim = crate::policy::lease::Claim::Interior { tree, level, index };
-            let out = queue.leases.is_out(&claim);
-            let Some(folding) = queue.interior.current.as_mut().filter(|f| f.tree == tree && f.level == level) else {
-                continue;
-            };
-            if returned.is_none() {
-                folding.next = index + 1;
-            }
-            if done {
-                folding.open.remove(&index);
-                continue;
-            }
-            folding.open.insert(index);
-            let Some(left) = left else {
-                return Err(StoreError::Contradiction {
-                    what: format!("tree {tree} lacks a child of {level}/{index}"),
-                });
-            };
-            if !out {
-                queue.interior.ready.push_back(ReadyNode { tree, handle: row.handle, level, index, left, right });
-                return Ok(true);
             }
         }
     }
 
-    fn open_folding(&self, reader: &Reader) -> Result<bool, StoreError> {
+    /// True: a node is ready. False: none can be. `None`: look again.
+    fn take_step(&self, reader: &Reader, step: &Step) -> Result<Option<bool>, StoreError> {
+        let Step { tree, level, .. } = *step;
+        let row = reader.tree(tree)?.filter(|row| row.state == TreeState::Folding);
+        let Some(shape) = row.and_then(|row| Shape::new(row.leaves).ok()) else {
+            self.queue.lock().interior.current = None;
+            return Ok(None);
+        };
+        let index = match step.returned {
+            Some(index) => index,
+            None if step.next < shape.nodes_at(Level(level)) => step.next,
+            None if !step.level_done => return Ok(Some(false)),
+            None => {
+                self.queue.lock().interior.next_level();
+                return Ok(None);
+            }
+        };
+        let done = reader.interior(tree, level, index)?.is_some();
+        let node = if done { None } else { self.interior_node(reader, tree, level, index)? };
+        if !done && node.is_none() {
+            return Err(StoreError::Contradiction { what: format!("tree {tree} lacks a child of {level}/{index}") });
+        }
+        let mut queue = self.queue.lock();
+        let out = queue.leases.is_out(&Claim::Interior { tree, level, index });
+        let Some(folding) = queue.interior.current.as_mut().filter(|f| f.tree == tree && f.level == level) else {
+            return Ok(None);
+        };
+        if step.returned.is_none() {
+            folding.next = index + 1;
+        }
+        let Some(node) = node else {
+            folding.open.remove(&index);
+            return Ok(None);
+        };
+        folding.open.insert(index);
+        if out {
+            return Ok(None);
+        }
+        queue.interior.ready.push_back(node);
+        Ok(Some(true))
+    }
+
+    fn open_folding(&self) -> Result<bool, StoreError> {
+        let reader = self.store.read()?;
         for tree in reader.chores(CHORE_FOLD, None, 1)? {
             let level = reader.tree(tree)?.and_then(|row| Shape::new(row.leaves).ok()).and_then(tile_level);
             if let Some(level) = level {

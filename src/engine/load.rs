@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 use crate::policy::ready::Loaded;
@@ -66,7 +66,7 @@ fn layout(reader: &Reader, tree: TreeId, row: &TreeRow, tile: u64) -> Result<Lay
         let last = row.leaves - 1;
         let tail = row.total_bytes.saturating_sub(last.saturating_mul(row.block_len));
         let lengths = (first..first + count).map(|leaf| if leaf == last { tail } else { row.block_len });
-        let offset = if row.block_len <= row.send_cap { first * row.block_len } else { 0 };
+        let offset = if row.block_len <= row.send_cap { first.saturating_mul(row.block_len) } else { 0 };
         return Ok(Layout { offset, lengths: lengths.collect() });
     }
     let mut out: Option<Layout> = None;
@@ -83,22 +83,23 @@ fn layout(reader: &Reader, tree: TreeId, row: &TreeRow, tile: u64) -> Result<Lay
 }
 
 fn read_sources(store: &Store, tree: TreeId, first: u64, lengths: &[u64]) -> Result<Vec<u8>, LoadError> {
-    let mut out = Vec::with_capacity(lengths.iter().sum::<u64>() as usize);
+    let mut out = Vec::new();
     let mut leaf = first;
     let end = first + lengths.len() as u64;
     while leaf < end {
         let Some((begin, source)) = store.source(tree, leaf)? else {
             return Err(StoreError::Contradiction { what: format!("tree {tree} has no source for leaf {leaf}") }.into());
         };
-        let until = end.min(begin + source.leaves).max(leaf + 1);
+        let until = end.min(begin.saturating_add(source.leaves)).max(leaf + 1);
         let wanted: u64 = lengths[(leaf - first) as usize..(until - first) as usize].iter().sum();
         let path = source_path(&source);
         let fail = |what: String| LoadError::Source(format!("{}: {what}", path.display()));
-        let mut file = File::open(&path).map_err(|e| fail(e.to_string()))?;
+        let mut file = open_plain(&path).map_err(|e| fail(e.to_string()))?;
         if !same_file(&file, &source).map_err(|e| fail(e.to_string()))? {
             return Err(fail("changed since it was ingested by reference".into()));
         }
-        file.seek(SeekFrom::Start((leaf - begin) * source.cut)).map_err(|e| fail(e.to_string()))?;
+        file.seek(SeekFrom::Start(leaf.saturating_sub(begin).saturating_mul(source.cut)))
+            .map_err(|e| fail(e.to_string()))?;
         let before = out.len() as u64;
         file.take(wanted).read_to_end(&mut out).map_err(|e| fail(e.to_string()))?;
         if out.len() as u64 - before != wanted {
@@ -107,6 +108,20 @@ fn read_sources(store: &Store, tree: TreeId, first: u64, lengths: &[u64]) -> Res
         leaf = until;
     }
     Ok(out)
+}
+
+/// Opens a plain file. Neither follows a link nor waits for a pipe: what was a file when it was ingested may
+/// be something else by now.
+pub(super) fn open_plain(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK | libc::O_NOFOLLOW);
+    let file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is no plain file any more"));
+    }
+    Ok(file)
 }
 
 /// Whether length, modification time and inode are as recorded.

@@ -25,6 +25,7 @@ mod interior;
 mod issue;
 mod ledger;
 mod load;
+mod oneshot;
 mod queue;
 mod refill;
 mod stats;
@@ -114,6 +115,12 @@ impl PouwEngine {
         let path = path.as_ref();
         std::fs::create_dir_all(path)
             .map_err(|e| OpenError::Directory { path: path.to_owned(), what: e.to_string() })?;
+        // The name of a directory just made must be as durable as what will be in it.
+        if let Some(parent) = std::path::absolute(path).ok().as_deref().and_then(Path::parent) {
+            std::fs::File::open(parent)
+                .and_then(|directory| directory.sync_all())
+                .map_err(|e| OpenError::Directory { path: parent.to_owned(), what: e.to_string() })?;
+        }
         Self::open_with(Parts::in_directory(path), config)
     }
 
@@ -150,7 +157,8 @@ impl PouwEngine {
     }
 
     /// Stops taking requests, works off what is waiting, writes what is written behind, and closes the
-    /// files. Returns when that is done. Other clones answer `Closed` from then on.
+    /// files. Returns when that is done, unless it is called inside a callback, where it only begins it.
+    /// Other clones answer `Closed` from then on.
     pub fn close(&self) {
         self.inner.close();
     }
@@ -163,12 +171,17 @@ impl PouwEngine {
 impl Inner {
     fn close(&self) {
         self.core.close();
+        // Taken out in a statement of its own, so that nobody joins with the lock held.
+        let threads = std::mem::take(&mut *self.threads.lock());
         let own = std::thread::current().id();
-        for thread in self.threads.lock().drain(..) {
-            // The last handle may be dropped inside a callback, on one of these very threads.
-            if thread.thread().id() != own && thread.join().is_err() {
-                self.core
-                    .emit(Event::StorageFailed { what: "a thread of the engine panicked".into(), recovered: false });
+        if threads.iter().any(|thread| thread.thread().id() == own) {
+            // The last handle went inside a callback, on one of these very threads: they end by themselves.
+            return;
+        }
+        for thread in threads {
+            if thread.join().is_err() {
+                let what = "a thread of the engine panicked".to_owned();
+                self.core.emit(Event::StorageFailed { what, recovered: false });
             }
         }
     }

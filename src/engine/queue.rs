@@ -83,6 +83,8 @@ pub(super) struct Cursor {
     pub(super) tree: TreeId,
     pub(super) next_tile: u64,
     pub(super) tiles: u64,
+    /// Tiles to read at once.
+    pub(super) stride: u64,
     pub(super) partial: bool,
 }
 
@@ -173,10 +175,17 @@ impl Queue {
     pub(super) fn unblock(&mut self) {
         for (tree, blocked) in std::mem::take(&mut self.blocked) {
             if blocked.overflow {
-                self.scan.extra.push_back(tree);
+                self.look_again(tree);
             } else {
                 self.returned.extend(blocked.tiles.into_iter().map(|(tile, mask)| Returned { tree, tile, mask }));
             }
+        }
+    }
+
+    /// Has a tree looked at again, before any other.
+    pub(super) fn look_again(&mut self, tree: TreeId) {
+        if !self.scan.extra.contains(&tree) {
+            self.scan.extra.push_back(tree);
         }
     }
 
@@ -184,7 +193,14 @@ impl Queue {
         self.partial.contains(&tree)
     }
 
-    /// A tree is complete or gone: nothing of it needs remembering.
+    /// All leaves of a tree are done: nothing of it is ready or out any more.
+    pub(super) fn complete(&mut self, tree: TreeId) {
+        self.partial.remove(&tree);
+        self.blocked.remove(&tree);
+        self.interior.drop_tree(tree);
+    }
+
+    /// A tree is gone: nothing of it needs remembering.
     pub(super) fn drop_tree(&mut self, tree: TreeId) {
         self.ring.remove_if(|unit| unit.tree == tree);
         self.leases.release_tree(tree);

@@ -17,8 +17,9 @@ use super::event::Event;
 use super::load::{LoadError, load_tile};
 use super::queue::{Cursor, Queue, Returned};
 
-/// Tiles read at once.
+/// Tiles read at once: at most so many, and no more than hold this many bytes.
 const STRETCH_TILES: u64 = 8;
+const STRETCH_BYTES: u64 = 1 << 20;
 
 /// What to read next.
 struct Plan {
@@ -38,7 +39,7 @@ struct Read {
     handle: TreeHandle,
     stretches: Vec<Stretch>,
     /// Tile, leaves, and why their bytes could not be read.
-    unreadable: Vec<(u64, u32, String)>,
+    unreadable: Vec<(u64, u32, LoadError)>,
 }
 
 /// A tile with its bytes, ready to be merged.
@@ -75,8 +76,9 @@ impl Core {
         loop {
             {
                 let mut queue = self.queue.lock();
-                // Opened first: if that fails, nothing has been taken off the lists.
-                let reader = self.store.read()?;
+                // Opened first: if that fails, nothing has been taken off the lists. Never waited for: the
+                // store may be opening itself anew, and issuing waits for this lock.
+                let Some(reader) = self.store.try_read()? else { return Ok(None) };
                 if let Some(Returned { tree, tile, mask }) = queue.returned.pop_front() {
                     let partial = queue.is_partial(tree);
                     queue.scan.reading = Some(tree);
@@ -84,7 +86,7 @@ impl Core {
                     return Ok(Some(Plan { tree, tiles, partial, only, reader }));
                 }
                 if let Some(cursor) = queue.scan.current.clone() {
-                    let end = cursor.tiles.min(cursor.next_tile + STRETCH_TILES);
+                    let end = cursor.tiles.min(cursor.next_tile + cursor.stride);
                     queue.scan.current = (end < cursor.tiles).then(|| Cursor { next_tile: end, ..cursor.clone() });
                     queue.scan.reading = Some(cursor.tree);
                     let partial = cursor.partial || queue.is_partial(cursor.tree);
@@ -102,18 +104,21 @@ impl Core {
             };
             let row = match self.store.read().and_then(|reader| reader.tree(tree)) {
                 Ok(row) => row,
+                Err(error) if error.is_one_row() => {
+                    self.emit(Event::CorruptionFound { tree, what: error.to_string() });
+                    continue;
+                }
                 Err(error) => {
-                    self.queue.lock().scan.extra.push_back(tree);
+                    self.queue.lock().look_again(tree);
                     return Err(error);
                 }
             };
-            let Some(shape) =
-                row.filter(|row| row.state == TreeState::Active).and_then(|row| Shape::new(row.leaves).ok())
-            else {
-                continue;
-            };
-            let mut queue = self.queue.lock();
-            queue.scan.current = Some(Cursor { tree, next_tile: 0, tiles: shape.tiles(), partial });
+            let Some(row) = row.filter(|row| row.state == TreeState::Active) else { continue };
+            let Ok(shape) = Shape::new(row.leaves) else { continue };
+            let largest = if row.block_len == 0 { row.send_cap } else { row.block_len.min(row.send_cap) };
+            let stride = (STRETCH_BYTES / (TILE_LEAVES * largest.max(1))).clamp(1, STRETCH_TILES);
+            let cursor = Cursor { tree, next_tile: 0, tiles: shape.tiles(), stride, partial };
+            self.queue.lock().scan.current = Some(cursor);
         }
     }
 
@@ -149,20 +154,24 @@ impl Core {
             Ok(Some(read)) if wanted => {
                 added = self.merge(&mut queue, &plan, &read);
                 unreadable = read.unreadable;
-                unreadable.iter().for_each(|(tile, mask, why)| queue.block(plan.tree, *tile, *mask, why));
+                unreadable.iter().for_each(|(tile, mask, why)| queue.block(plan.tree, *tile, *mask, &why.to_string()));
                 Ok(())
             }
             Ok(_) => Ok(()),
             Err(error) => {
-                queue.scan.extra.push_back(plan.tree);
+                queue.look_again(plan.tree);
                 Err(error)
             }
         };
         queue.scan.reading = None;
         queue.scan.settled_meanwhile.clear();
         drop(queue);
-        for (_, _, what) in unreadable.into_iter().take(1) {
-            self.emit(Event::SourceChanged { tree: plan.tree, what });
+        for (_, _, unreadable) in unreadable.into_iter().take(1) {
+            let tree = plan.tree;
+            self.emit(match unreadable {
+                LoadError::Source(what) => Event::SourceChanged { tree, what },
+                LoadError::Store(error) => Event::CorruptionFound { tree, what: error.to_string() },
+            });
         }
         result.map(|()| added)
     }
@@ -197,9 +206,7 @@ impl Core {
         let Ok(shape) = Shape::new(row.leaves) else { return Ok(None) };
         let handle = TreeHandle::from_bytes(row.handle);
         let mut read = Read { begun: row.done > 0, shape, handle, stretches: Vec::new(), unreadable: Vec::new() };
-        let count = plan.tiles.end - plan.tiles.start;
-        let tiles: Vec<TileRow> = plan.reader.tiles(plan.tree, plan.tiles.start, count as usize)?;
-        for (tile, state) in plan.tiles.clone().zip(tiles) {
+        for (tile, state) in self.tile_rows(plan, &mut read)? {
             let leaves = row.leaves.saturating_sub(tile * TILE_LEAVES).min(TILE_LEAVES);
             let pending = state.pending_mask(leaves) & plan.only.unwrap_or(u32::MAX);
             if pending != 0 {
@@ -209,20 +216,53 @@ impl Core {
         Ok(Some(read))
     }
 
-    /// Reads the leaves of a tile that `mask` names. If a source among them fails, the halves are read
-    /// apart, so that one bad file keeps back its own leaves only.
+    /// The rows of the stretch; a damaged one is noted and left out.
+    fn tile_rows(&self, plan: &Plan, read: &mut Read) -> Result<Vec<(u64, TileRow)>, StoreError> {
+        let count = (plan.tiles.end - plan.tiles.start) as usize;
+        match plan.reader.tiles(plan.tree, plan.tiles.start, count) {
+            Ok(rows) => return Ok(plan.tiles.clone().zip(rows).collect()),
+            Err(error) if error.is_one_row() => {}
+            Err(error) => return Err(error),
+        }
+        let mut rows = Vec::new();
+        for tile in plan.tiles.clone() {
+            match plan.reader.tile(plan.tree, tile) {
+                Ok(row) => rows.push((tile, row)),
+                Err(error) if error.is_one_row() => {
+                    read.unreadable.push((tile, u32::MAX, LoadError::Store(error)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Reads the leaves of a tile that `mask` names, neighbours together. If that fails, the halves are read
+    /// apart, so that one bad file or row keeps back its own leaves only.
     fn read_leaves(&self, plan: &Plan, row: &TreeRow, tile: u64, mask: u32, read: &mut Read) -> Result<(), StoreError> {
+        let (first, rest) = first_run(mask);
+        if rest != 0 {
+            self.read_leaves(plan, row, tile, first, read)?;
+            return self.read_leaves(plan, row, tile, rest, read);
+        }
         match load_tile(&self.store, &plan.reader, plan.tree, row, tile, mask) {
             Ok(data) => read.stretches.push(Stretch { tile, pending: mask, data: Arc::new(data) }),
-            Err(LoadError::Store(error)) => return Err(error),
-            Err(LoadError::Source(why)) if mask.is_power_of_two() => read.unreadable.push((tile, mask, why)),
-            Err(LoadError::Source(_)) => {
-                let width = u32::BITS - mask.leading_zeros() - mask.trailing_zeros();
-                let low = mask & ((1 << (mask.trailing_zeros() + width / 2)) - 1);
+            Err(LoadError::Store(error)) if !error.is_one_row() => return Err(error),
+            Err(error) if mask.is_power_of_two() => read.unreadable.push((tile, mask, error)),
+            Err(_) => {
+                let low = mask & ((1 << (mask.trailing_zeros() + mask.count_ones() / 2)) - 1);
                 self.read_leaves(plan, row, tile, low, read)?;
                 self.read_leaves(plan, row, tile, mask & !low, read)?;
             }
         }
         Ok(())
     }
+}
+
+/// The lowest run of set bits, and the rest.
+fn first_run(mask: u32) -> (u32, u32) {
+    let start = mask.trailing_zeros();
+    let len = (mask >> start.min(31)).trailing_ones();
+    let run = (((1u64 << len) - 1) << start) as u32;
+    (run, mask & !run)
 }

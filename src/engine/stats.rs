@@ -60,6 +60,9 @@ impl PouwEngine {
         let head = core.store.head();
         let tallies = &core.tallies;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        // Everything that may wait for something is read before the queue is locked.
+        let (file_bytes, dirty_clients) = (core.store.file_bytes(), core.store.dirty_clients());
+        let refused_waiting = core.refused.lock().len();
         let queue = core.queue.lock();
         Stats {
             totals: head.totals,
@@ -71,8 +74,8 @@ impl PouwEngine {
             leases: queue.leases.len(),
             ready_interior: queue.interior.ready.len(),
             blocked: queue.blocked.iter().map(|(tree, why)| (*tree, why.why.clone())).collect(),
-            refused_waiting: core.refused.lock().len(),
-            dirty_clients: core.store.dirty_clients(),
+            refused_waiting,
+            dirty_clients,
             issued_this_boot: tallies.issued.each_ref().map(read),
             shortfalls_this_boot: tallies.shortfalls.each_ref().map(read),
             synthetic_this_boot: read(&tallies.synthetic_issued),
@@ -81,7 +84,7 @@ impl PouwEngine {
             withdrawn_this_boot: read(&tallies.withdrawn),
             expired_this_boot: read(&tallies.expired),
             folds_this_boot: read(&tallies.server_folds),
-            file_bytes: core.store.file_bytes(),
+            file_bytes,
             closed: core.store.is_closed(),
         }
     }

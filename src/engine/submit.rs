@@ -1,8 +1,6 @@
 //! Taking answers. Order of judgement: sizes and encoding, MAC, store, purpose, expiry, client, policy,
 //! lease and consumed, floor, well-formed result, verification, commit.
 
-use crossbeam_channel::bounded;
-
 use crate::policy::lease::{Claim, Lease, LeaseRefusal, Pin};
 use crate::protocol::{ChallengeToken, MicroJoules, TokenPurpose, UnixMillis, WorkId, WorkResult};
 use crate::store::records::TreeState;
@@ -11,6 +9,7 @@ use crate::store::{Command, Outcome, Refuse, Refused, Settle, SettleKind};
 use super::PouwEngine;
 use super::core::{Core, bump};
 use super::error::{SubmitError, WriteError};
+use super::oneshot::oneshot;
 use super::writer::Job;
 
 /// A client's answer.
@@ -62,12 +61,9 @@ impl PouwEngine {
     /// # Errors
     /// See [`SubmitError`]; each has its wire reason. Only [`SubmitError::WrongResult`] uses the token up.
     pub fn submit(&self, answer: &Answer<'_>) -> Result<Accepted, SubmitError> {
-        let (sender, receiver) = bounded(1);
-        self.submit_with(answer, move |verdict| {
-            // The receiver below lives until the verdict is in.
-            let _ = sender.send(verdict);
-        });
-        receiver.recv().unwrap_or(Err(SubmitError::TryAgain(WriteError::Closed)))
+        let (sender, receiver) = oneshot();
+        self.submit_with(answer, move |verdict| sender.send(verdict));
+        receiver.wait().unwrap_or(Err(SubmitError::TryAgain(WriteError::Closed)))
     }
 
     /// Judges an answer on this thread and calls `done` with the verdict: at once if it is refused, on
@@ -152,11 +148,7 @@ impl Core {
             Pin::Busy => return Err(SubmitError::InFlight),
             Pin::Unknown => {}
         }
-        #[cfg(feature = "testing")]
-        let adopts = !self.config.makes(super::testing::Mistake::NoAdoptionCheck);
-        #[cfg(not(feature = "testing"))]
-        let adopts = true;
-        if token.boot == self.identity.boot && adopts {
+        if token.boot == self.identity.boot {
             return Err(self.no_lease(token)?);
         }
         self.adopt(token)
@@ -201,6 +193,10 @@ impl Core {
             }
         };
         drop(reader);
+        #[cfg(feature = "testing")]
+        if self.config.makes(super::testing::Mistake::NoAdoptionCheck) {
+            return Ok(claim);
+        }
         let expires_ms = token.expires_at.0;
         let lease = Lease { id: token.id, claim, expires_ms, pinned: true, refusals: 0 };
         let mut queue = self.queue.lock();
@@ -208,6 +204,11 @@ impl Core {
             LeaseRefusal::Overlap => SubmitError::Withdrawn,
             LeaseRefusal::Full(_) => SubmitError::TryAgain(WriteError::Busy),
         })?;
+        if self.is_refused(&id) {
+            // Judged wrong by another copy between the first look and the lease.
+            queue.leases.release(token.id);
+            return Err(SubmitError::Replayed);
+        }
         match claim {
             // What came back and waits for a refill stays noted: the refill leaves out what is leased by then.
             Claim::Leaves { tree, range } => queue.adopted(tree, &range),
@@ -260,18 +261,19 @@ impl Core {
     /// What the lease owes after a refusal.
     fn after_refusal(&self, token: &ChallengeToken, error: &SubmitError) {
         match error {
-            SubmitError::WrongResult { .. } => self.end_challenge(token),
+            SubmitError::WrongResult { .. } => self.end_challenge(token, true),
             SubmitError::Malformed(_) => {
                 let refusals = self.queue.lock().leases.unpin(token.id, true);
                 if refusals >= REFUSALS_MAX {
-                    self.end_challenge(token);
+                    self.end_challenge(token, false);
                 }
             }
             SubmitError::Withdrawn => {
                 // A statement of its own: in the head of an `if let` the lock would be held through its body.
                 let released = self.queue.lock().leases.release(token.id);
                 if let Some(lease) = released {
-                    self.give_back_later(&lease);
+                    bump(&self.tallies.withdrawn, 1);
+                    self.give_back(&lease);
                 }
             }
             _ => {
@@ -280,19 +282,14 @@ impl Core {
         }
     }
 
-    // `after_refusal` holds no lock here; the lease is already out of the table.
-    fn give_back_later(&self, lease: &Lease) {
-        bump(&self.tallies.withdrawn, 1);
-        self.give_back(lease);
-    }
-
     /// The token is dead and the work pending again; both are on the disk with a later commit.
-    fn end_challenge(&self, token: &ChallengeToken) {
+    fn end_challenge(&self, token: &ChallengeToken, strike: bool) {
         // Noted before the lease ends: in between, a token of an earlier boot could be adopted anew.
         self.refuse_later(Refuse {
             id: *token.id.as_bytes(),
             expires_ms: token.expires_at.0,
             client: *token.client.as_bytes(),
+            strike,
             at_ms: self.now_ms(),
         });
         let released = self.queue.lock().leases.release(token.id);

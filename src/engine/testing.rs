@@ -14,7 +14,7 @@ pub enum Mistake {
     NoRequeue,
     /// Take the unit from the body instead of the token.
     UnitFromBody,
-    /// Honour a token of this boot without a lease.
+    /// Honour a token of an earlier boot without adopting it as a lease.
     NoAdoptionCheck,
     /// End leases before their token.
     LeaseEndsEarly,

@@ -63,17 +63,23 @@ impl Core {
     /// transaction of the block file costs time in proportion to the file.
     pub(super) fn upkeep(&self, eager: bool) -> Result<Upkeep, UpkeepError> {
         let _one = self.upkeeping.lock();
-        let mut done = Upkeep { refilled: self.refill()?, ..Upkeep::default() };
-        self.take_over_folding()?;
-        done.completed = self.assemble()?;
-        done.refilled += self.refill_interior()?;
-        for kind in [CHORE_DROP, CHORE_PURGE] {
-            let trees = self.store.read()?.chores(kind, None, TREES_PER_ROUND)?;
-            if eager || trees.len() >= TREES_PER_ROUND {
-                done.removed += self.remove(kind, &trees)?;
-            }
+        let mut done = Upkeep::default();
+        // One part that fails does not keep the others from their work; the first failure is reported.
+        let refilled = self.refill();
+        let assembled = self.take_over_folding().and_then(|()| self.assemble());
+        let interior = self.refill_interior();
+        let removed = [CHORE_DROP, CHORE_PURGE].map(|kind| self.remove_due(kind, eager));
+        done.refilled = refilled? + interior?;
+        done.completed = assembled?;
+        for rows in removed {
+            done.removed += rows?;
         }
         Ok(done)
+    }
+
+    fn remove_due(&self, kind: u8, eager: bool) -> Result<usize, UpkeepError> {
+        let trees = self.store.read()?.chores(kind, None, TREES_PER_ROUND)?;
+        if eager || trees.len() >= TREES_PER_ROUND { self.remove(kind, &trees) } else { Ok(0) }
     }
 
     fn stopping(&self) -> bool {
@@ -98,16 +104,36 @@ impl Core {
     fn assemble(&self) -> Result<usize, UpkeepError> {
         let mut verdicts = Vec::new();
         let mut parents = 0;
+        let mut failure = None;
         for tree in self.store.read()?.chores(CHORE_ASSEMBLE, None, TREES_PER_ROUND)? {
             if self.stopping() || parents > PARENTS_PER_ROUND {
                 break;
             }
-            let Some(row) = self.store.read()?.tree(tree)? else { continue };
-            if row.state == TreeState::Assembling {
-                parents += row.leaves;
-                verdicts.push((tree, self.judge_tree(tree, &row)?, row.name));
+            let judged = self.store.read().and_then(|reader| reader.tree(tree)).and_then(|row| {
+                let row = row.filter(|row| row.state == TreeState::Assembling);
+                row.map(|row| Ok((row.leaves, self.judge_tree(tree, &row)?, row.name))).transpose()
+            });
+            match judged {
+                Ok(None) => {}
+                Ok(Some((leaves, to, name))) => {
+                    parents += leaves;
+                    verdicts.push((tree, to, name));
+                }
+                // Its own row is damaged: nothing can be said of this tree, the others go on.
+                Err(error) if error.is_one_row() => {
+                    self.emit(Event::CorruptionFound { tree, what: error.to_string() });
+                }
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
             }
         }
+        let completed = self.store_verdicts(verdicts)?;
+        failure.map_or(Ok(completed), |error| Err(error.into()))
+    }
+
+    fn store_verdicts(&self, verdicts: Vec<(TreeId, TreeState, String)>) -> Result<usize, WriteError> {
         if verdicts.is_empty() {
             return Ok(0);
         }
@@ -117,7 +143,7 @@ impl Core {
         let mut completed = 0;
         for ((tree, to, name), outcome) in verdicts.into_iter().zip(outcomes) {
             if to != TreeState::Folding {
-                self.queue.lock().drop_tree(tree);
+                self.queue.lock().complete(tree);
             }
             if to == TreeState::Complete && matches!(outcome, Outcome::Done { .. }) {
                 self.emit(Event::TreeCompleted { tree, name });
@@ -128,7 +154,7 @@ impl Core {
     }
 
     /// The state a tree gets whose leaves are all done.
-    fn judge_tree(&self, tree: TreeId, row: &TreeRow) -> Result<TreeState, UpkeepError> {
+    fn judge_tree(&self, tree: TreeId, row: &TreeRow) -> Result<TreeState, StoreError> {
         let upper = Shape::new(row.leaves).ok().and_then(tile_level);
         if self.config.settings.interior_units && upper.is_some() && row.interior_done == 0 {
             return Ok(TreeState::Folding);
@@ -143,8 +169,12 @@ impl Core {
                 self.emit(Event::CorruptionFound { tree, what });
                 Ok(TreeState::Inconsistent)
             }
-            Err(TreeError::Store(error)) => Err(error.into()),
-            Err(other) => Err(StoreError::Contradiction { what: other.to_string() }.into()),
+            Err(TreeError::Store(error)) if error.is_one_row() => {
+                self.emit(Event::CorruptionFound { tree, what: error.to_string() });
+                Ok(TreeState::Inconsistent)
+            }
+            Err(TreeError::Store(error)) => Err(error),
+            Err(other) => Err(StoreError::Contradiction { what: other.to_string() }),
         }
     }
 
@@ -159,9 +189,10 @@ impl Core {
             left = rest;
             let mut emptied = emptied.to_vec();
             while !emptied.is_empty() && !self.stopping() {
+                let limit = (ROWS_PER_STEP / emptied.len()).max(1);
                 let step = |tree: &TreeId| match kind {
-                    CHORE_DROP => Command::DropData { tree: *tree, limit: ROWS_PER_STEP },
-                    _ => Command::Purge { tree: *tree, limit: ROWS_PER_STEP },
+                    CHORE_DROP => Command::DropData { tree: *tree, limit },
+                    _ => Command::Purge { tree: *tree, limit },
                 };
                 let outcomes = self.write_bulk(emptied.iter().map(step).collect())?;
                 let mut outcomes = outcomes.into_iter();

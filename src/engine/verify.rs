@@ -115,6 +115,9 @@ impl Core {
         };
         let has_right = index * 2 + 1 < shape.nodes_at(crate::merkle::Level(level + 1));
         let right = if has_right { stored_node(reader, tree, shape, level + 1, index * 2 + 1)? } else { None };
+        if has_right && right.is_none() {
+            return Ok(None);
+        }
         Ok(Some(ReadyNode { tree, handle: row.handle, level, index, left, right }))
     }
 

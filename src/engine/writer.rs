@@ -15,11 +15,12 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use parking_lot::RwLock;
 
-use crate::store::{Command, CommitFailure, Outcome, StoreError};
+use crate::store::{Command, CommitFailure, Outcome, Refuse, StoreError};
 
 use super::core::Core;
 use super::error::WriteError;
 use super::event::Event;
+use super::oneshot;
 
 /// What became of a job's commands, as far as memory is concerned.
 #[derive(Debug)]
@@ -57,13 +58,9 @@ impl Job {
     pub(super) fn waiting(
         commands: Vec<Command>,
         effect: impl FnOnce(&Fate) + Send + 'static,
-    ) -> (Self, Receiver<Result<Vec<Outcome>, WriteError>>) {
-        let (sender, receiver) = bounded(1);
-        let reply = move |answer| {
-            // The caller may have gone away; then nobody wants to know.
-            let _ = sender.send(answer);
-        };
-        (Self::new(commands, effect, reply), receiver)
+    ) -> (Self, oneshot::Receiver<Result<Vec<Outcome>, WriteError>>) {
+        let (sender, receiver) = oneshot::oneshot();
+        (Self::new(commands, effect, move |answer| sender.send(answer)), receiver)
     }
 
     /// Tells everybody that nothing was written.
@@ -125,7 +122,7 @@ pub(super) fn lanes(waiting_answers: usize) -> (Lane, Inbox) {
 pub(super) fn run(core: &Core, inbox: &Inbox) {
     let mut writer = Writer { core, batch_max: core.config.settings.commit_ops_max, limbo: Vec::new() };
     while let Some(batch) = writer.next_batch(inbox) {
-        writer.commit(batch);
+        writer.commit(batch, true);
     }
     writer.finish();
 }
@@ -162,7 +159,7 @@ impl Writer<'_> {
                 }
                 Err(_) => closed = true,
             },
-            default(WRITE_BEHIND) => {}
+            default(self.patience()) => {}
         }
         if closed {
             return match inbox.answers.recv_timeout(Duration::ZERO).or_else(|_| inbox.bulk.recv_timeout(Duration::ZERO))
@@ -185,9 +182,15 @@ impl Writer<'_> {
         Some(batch)
     }
 
-    fn commit(&mut self, batch: Vec<Job>) {
-        let refused = self.core.refused.lock().oldest(self.batch_max);
-        let checkpoint = self.core.store.checkpoint_pending() || self.core.store.dirty_clients() >= DIRTY_CLIENTS;
+    /// How long to wait for company when there is only something written behind.
+    fn patience(&self) -> Duration {
+        if self.core.refused.lock().len() >= self.batch_max { Duration::ZERO } else { WRITE_BEHIND }
+    }
+
+    /// Applies a batch, with what is written behind or without.
+    fn commit(&mut self, batch: Vec<Job>, behind: bool) {
+        let refused = if behind { self.core.refused.lock().oldest(self.batch_max) } else { Vec::new() };
+        let checkpoint = behind && self.core.store.checkpoint_due();
         if batch.is_empty() && refused.is_empty() && !checkpoint {
             return;
         }
@@ -217,8 +220,12 @@ impl Writer<'_> {
                 }
             }
             Err(CommitFailure::RolledBack(error)) => {
-                commands.truncate(asked);
-                self.rolled_back(error, commands, talk);
+                if error.is_one_row() && (talk.len() > 1 || !refused.is_empty()) {
+                    commands.truncate(asked);
+                    self.one_by_one(commands, talk, refused);
+                } else {
+                    self.rolled_back(&error, talk);
+                }
             }
             Err(CommitFailure::Unknown { commit_seq, outcomes, error }) => {
                 let mut effects = Vec::new();
@@ -232,22 +239,37 @@ impl Writer<'_> {
         }
     }
 
-    /// Nothing of the batch is stored. A row that does not fit concerns one job: the others are tried
-    /// again without it. Anything else concerns the storage: it is opened anew.
-    fn rolled_back(&mut self, error: StoreError, mut commands: Vec<Command>, talk: Vec<(usize, Effect, Reply)>) {
-        let one_row = matches!(error, StoreError::Record(_) | StoreError::Contradiction { .. });
-        if one_row && talk.len() > 1 {
-            for (count, effect, reply) in talk {
-                let rest = commands.split_off(count.min(commands.len()));
-                self.commit(vec![Job { commands, effect, reply }]);
-                commands = rest;
+    /// A row that does not fit made a whole batch roll back. It concerns one job or one token: each is
+    /// tried by itself, and only that one fails.
+    fn one_by_one(&mut self, mut commands: Vec<Command>, talk: Vec<(usize, Effect, Reply)>, refused: Vec<Refuse>) {
+        for (count, effect, reply) in talk {
+            let rest = commands.split_off(count.min(commands.len()));
+            self.commit(vec![Job { commands, effect, reply }], false);
+            commands = rest;
+        }
+        for refuse in refused {
+            match self.core.store.apply(&[Command::Refuse(refuse.clone())], self.core.now_ms()) {
+                Ok(_) => self.core.refused.lock().written(&[refuse]),
+                Err(CommitFailure::RolledBack(error)) if error.is_one_row() => {
+                    self.core.refused.lock().written(&[refuse]);
+                    self.core.emit(Event::CorruptionFound { tree: 0, what: error.to_string() });
+                }
+                Err(CommitFailure::RolledBack(error) | CommitFailure::Unknown { error, .. }) => {
+                    self.recover(&error);
+                    return;
+                }
             }
-            return;
         }
-        let closed = self.core.store.is_closed() || matches!(error, StoreError::Closed);
-        if !one_row {
-            self.recover(&error);
+    }
+
+    /// Nothing of the batch is stored. Unless one row is to blame, the storage is opened anew.
+    fn rolled_back(&mut self, error: &StoreError, talk: Vec<(usize, Effect, Reply)>) {
+        if !error.is_one_row() {
+            self.recover(error);
+        } else if talk.is_empty() {
+            self.core.emit(Event::CorruptionFound { tree: 0, what: error.to_string() });
         }
+        let closed = self.core.store.is_closed();
         for (_, effect, reply) in talk {
             effect(&Fate::NotStored);
             reply(Err(if closed { WriteError::Closed } else { WriteError::RolledBack(error.to_string()) }));
@@ -297,7 +319,7 @@ impl Writer<'_> {
     fn finish(&mut self) {
         while !self.core.refused.lock().is_empty() {
             let before = self.core.refused.lock().len();
-            self.commit(Vec::new());
+            self.commit(Vec::new(), true);
             if self.core.refused.lock().len() >= before {
                 break;
             }
@@ -333,8 +355,6 @@ pub(super) fn start(core: Arc<Core>, inbox: Inbox) -> std::io::Result<std::threa
 
 /// How long something written behind may wait for a commit to ride on.
 const WRITE_BEHIND: Duration = Duration::from_millis(500);
-/// Changed client rows at which a checkpoint begins.
-const DIRTY_CLIENTS: usize = 32_768;
 /// Rows of a checkpoint written with one commit: more than can become dirty meanwhile.
 const CHECKPOINT_SLICE: usize = 512;
 /// Longest pause between two tries to open the store again.

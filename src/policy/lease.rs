@@ -45,6 +45,19 @@ impl Claim {
         }
     }
 
+    /// Whether it is an interior node.
+    pub fn is_interior(&self) -> bool {
+        matches!(self, Self::Interior { .. })
+    }
+
+    /// Tree and leaves, if it is leaves.
+    pub fn leaves(&self) -> Option<(u64, AlignedRange)> {
+        match self {
+            Self::Leaves { tree, range } => Some((*tree, *range)),
+            _ => None,
+        }
+    }
+
     fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Leaves { tree, range }, Self::Leaves { tree: t, range: r }) => tree == t && range.overlaps(r),
@@ -112,13 +125,14 @@ pub struct LeaseTable {
     leases: HashMap<WorkId, Lease>,
     places: HashMap<Place, Vec<WorkId>>,
     by_expiry: BTreeSet<(u64, WorkId)>,
+    synthetic: usize,
     bound: usize,
 }
 
 impl LeaseTable {
     /// A table that holds at most `bound` leases.
     pub fn new(bound: usize) -> Self {
-        Self { leases: HashMap::new(), places: HashMap::new(), by_expiry: BTreeSet::new(), bound }
+        Self { leases: HashMap::new(), places: HashMap::new(), by_expiry: BTreeSet::new(), synthetic: 0, bound }
     }
 
     /// Adds a lease. Overlap with a live one is refused and changes nothing.
@@ -133,6 +147,7 @@ impl LeaseTable {
             self.places.entry(place).or_default().push(lease.id);
         }
         self.by_expiry.insert((lease.expires_ms, lease.id));
+        self.synthetic += usize::from(lease.claim == Claim::Synthetic);
         self.leases.insert(lease.id, lease);
         Ok(())
     }
@@ -166,6 +181,7 @@ impl LeaseTable {
     pub fn release(&mut self, id: WorkId) -> Option<Lease> {
         let lease = self.leases.remove(&id)?;
         self.by_expiry.remove(&(lease.expires_ms, id));
+        self.synthetic -= usize::from(lease.claim == Claim::Synthetic);
         if let Some(place) = lease.claim.place()
             && let Some(ids) = self.places.get_mut(&place)
         {
@@ -237,7 +253,7 @@ impl LeaseTable {
 
     /// Leases of made-up work.
     pub fn synthetic(&self) -> usize {
-        self.leases.values().filter(|lease| lease.claim == Claim::Synthetic).count()
+        self.synthetic
     }
 
     /// All leases, in no order.

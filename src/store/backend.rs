@@ -55,7 +55,12 @@ impl Directory {
 
 impl StorageProvider for Directory {
     fn open(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>> {
-        let handle = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.path(file))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        // The state file holds the keys of client digests and made-up work.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let handle = options.open(self.path(file))?;
         let backend = redb::backends::FileBackend::new(handle).map_err(io::Error::other)?;
         Ok(Box::new(backend))
     }

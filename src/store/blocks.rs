@@ -37,6 +37,7 @@ impl<'s> BlocksWriter<'s> {
     pub fn discard(&mut self, tree: u64) {
         self.chunks.retain(|((other, _), _)| *other != tree);
         self.sources.retain(|((other, _), _)| *other != tree);
+        self.bytes = self.chunks.iter().map(|(_, bytes)| bytes.len()).sum();
     }
 
     /// Bytes waiting.

@@ -136,7 +136,7 @@ pub struct Settle {
     pub skip_leaf_check: bool,
 }
 
-/// A wrong answer's token. No precondition: one that is consumed already stays as it is.
+/// The token of a challenge that was closed. No precondition: one that is consumed already stays as it is.
 #[derive(Debug, Clone)]
 pub struct Refuse {
     /// Challenge id.
@@ -145,6 +145,8 @@ pub struct Refuse {
     pub expires_ms: u64,
     /// Keyed digest of the client.
     pub client: [u8; 16],
+    /// The answer was well formed and wrong.
+    pub strike: bool,
     /// Engine time, Unix milliseconds.
     pub at_ms: u64,
 }

@@ -60,6 +60,13 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether the failure is about one row, and the rest of the store can go on.
+    pub fn is_one_row(&self) -> bool {
+        matches!(self, Self::Record(_) | Self::Contradiction { .. })
+    }
+}
+
 impl From<redb::StorageError> for StoreError {
     fn from(error: redb::StorageError) -> Self {
         match error {

@@ -172,6 +172,14 @@ impl Store {
     }
 
     /// The block file; opened anew first, if a use of it failed.
+    pub(super) fn try_state_db(&self) -> Result<Option<OpenDatabase<'_>>, StoreError> {
+        match self.state.try_read() {
+            None => Ok(None),
+            Some(guard) if guard.is_none() => Err(StoreError::Closed),
+            Some(guard) => Ok(Some(OpenDatabase(guard))),
+        }
+    }
+
     pub(super) fn blocks_db(&self) -> Result<OpenDatabase<'_>, StoreError> {
         self.open_at_all()?;
         if self.blocks_failed.load(Ordering::SeqCst) {

@@ -31,6 +31,21 @@ impl Store {
         Ok(Reader { txn: self.state_db()?.begin_read()? })
     }
 
+    /// A snapshot of the newest commit, or `None` while the store is being opened again: for callers that
+    /// hold a lock others wait for.
+    pub fn try_read(&self) -> Result<Option<Reader>, StoreError> {
+        self.try_state_db()?.map(|database| Ok(Reader { txn: database.begin_read()? })).transpose()
+    }
+
+    /// Whether a checkpoint is due: many rows changed, or many ledger entries stand behind the last one.
+    pub fn checkpoint_due(&self) -> bool {
+        let writer = self.writer.read();
+        let behind = writer.head.next_ledger.saturating_sub(writer.head.checkpoint);
+        writer.round.as_ref().is_some_and(|round| !round.is_through())
+            || writer.dirty.len() >= DIRTY_CLIENTS
+            || behind >= ENTRIES_BEHIND
+    }
+
     /// The newest row of a client, whether written yet or not.
     pub fn client(&self, client: [u8; 16]) -> Result<ClientRow, StoreError> {
         if let Some(row) = self.writer.read().dirty.get(&client) {
@@ -44,11 +59,6 @@ impl Store {
     /// Client rows changed and not written yet.
     pub fn dirty_clients(&self) -> usize {
         self.writer.read().dirty.len()
-    }
-
-    /// Whether a checkpoint has begun and is not through.
-    pub fn checkpoint_pending(&self) -> bool {
-        self.writer.read().round.as_ref().is_some_and(|round| !round.is_through())
     }
 }
 
@@ -230,6 +240,11 @@ impl Reader {
         Ok(out)
     }
 }
+
+/// Changed client rows at which a checkpoint begins.
+const DIRTY_CLIENTS: usize = 32_768;
+/// Ledger entries behind the last checkpoint at which one begins: what an open has to replay.
+const ENTRIES_BEHIND: u64 = 65_536;
 
 fn missing(table: &'static str, tree: TreeId, row: u64) -> StoreError {
     StoreError::Contradiction { what: format!("{table} lacks row {row} of tree {tree}") }

@@ -7,7 +7,7 @@ use crate::merkle::{AlignedRange, TILE_LEAVES};
 use super::apply::Batch;
 use super::commands::{Outcome, Refuse, Refused, Settle, SettleKind};
 use super::error::StoreError;
-use super::records::{EntryKind, LeafState, LedgerRow, TileRow, TreeState};
+use super::records::{EntryKind, LeafState, LedgerRow, TileRow, TreeState, seal};
 use super::tables::{CHORE_ASSEMBLE, CHORE_FOLD, NO_ENTRY, PRIORITY_FRESH, PRIORITY_PARTIAL};
 
 /// What an answer changed in its tree.
@@ -189,8 +189,10 @@ impl Batch<'_> {
         self.consumed.insert((refuse.expires_ms, refuse.id), NO_ENTRY)?;
         self.head.totals.refused += 1;
         let mut client = self.client(refuse.client)?;
-        client.strikes += 1;
+        client.strikes = client.strikes.saturating_add(u64::from(refuse.strike));
         client.updated_ms = refuse.at_ms;
+        // Written now: unlike a credit, a strike stands nowhere else.
+        self.clients.insert(refuse.client, seal("clients-0", &client)?.as_slice())?;
         self.overlay.insert(refuse.client, client);
         Ok(Outcome::Done { rows: 1, more: false })
     }

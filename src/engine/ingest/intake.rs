@@ -1,6 +1,5 @@
 //! One ingest: walking sources, feeding builders, committing in batches.
 
-use std::fs::File;
 use std::io::{Read, Seek};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -12,7 +11,7 @@ use crate::store::{BeginTree, BlocksWriter, Command, Outcome, Refused, StoreErro
 use super::super::core::Core;
 use super::super::error::WriteError;
 use super::super::issue::random;
-use super::super::load::fingerprint;
+use super::super::load::{fingerprint, open_plain};
 use super::OnProgress;
 use super::builder::{self, Content, TreeBuilder};
 use super::options::{IngestError, IngestOptions, IngestReport, Ingested, Layout, check_name};
@@ -130,7 +129,7 @@ impl<'i> Intake<'i> {
                 self.forget(tree)?;
                 self.add(name, cut, single, feed)
             }
-            Some((_, row)) => self.compare(name, &row, cut, single, feed),
+            Some((tree, row)) => self.compare((tree, &row), cut, single, feed),
             None => self.add(name, cut, single, feed),
         }
     }
@@ -199,32 +198,33 @@ impl<'i> Intake<'i> {
     /// Hashes what is given and compares it with the tree of that name.
     fn compare(
         &mut self,
-        name: &str,
-        row: &TreeRow,
+        (tree, row): (TreeId, &TreeRow),
         cut: u64,
         single: bool,
         feed: Feed<'_, 'i>,
     ) -> Result<Ingested, IngestError> {
-        let mut begin = self.begin(TreeId::MAX, name, [0; 16]);
-        begin.data = DataPlace::Dropped;
+        let mut begin = self.begin(tree, &row.name, row.handle);
+        // The same bytes in a file put back are another file to the fingerprint: it is noted anew.
+        let noted = row.data == DataPlace::Referenced && self.options.by_reference;
+        begin.data = if noted { DataPlace::Referenced } else { DataPlace::Dropped };
         let mut builder = TreeBuilder::new(begin, cut, single);
         self.comparing = true;
         let fed = feed(self, &mut builder).and_then(|()| Ok(builder.close(&self.core.store)?));
         self.comparing = false;
-        let content = match fed {
-            Ok(Ok(content)) => content,
-            Ok(Err(builder::Differs)) | Err(Stop::Differs) => {
-                return Err(IngestError::Conflict { name: name.to_owned() });
-            }
-            Err(Stop::Error(error)) => return Err(error),
-        };
         let stored = Content {
             leaves: row.leaves,
             block_len: row.block_len,
             total_bytes: row.total_bytes,
             root: Checksum::from_bytes(row.root),
         };
-        if content == stored { Ok(Ingested::Unchanged) } else { Err(IngestError::Conflict { name: name.to_owned() }) }
+        if matches!(&fed, Ok(Ok(content)) if *content == stored) {
+            return Ok(Ingested::Unchanged);
+        }
+        self.blocks.discard(tree);
+        Err(match fed {
+            Err(Stop::Error(error)) => error,
+            _ => IngestError::Conflict { name: row.name.clone() },
+        })
     }
 
     pub(super) fn feed_walk(&mut self, builder: &mut TreeBuilder, walk: Walk) -> Result<(), Stop> {
@@ -245,12 +245,7 @@ impl<'i> Intake<'i> {
 
     fn feed_file(&mut self, builder: &mut TreeBuilder, file: &SourceFile) -> Result<(), Stop> {
         let fail = |what: String| IngestError::Read { path: file.path.clone(), what };
-        // What the walk saw as a plain file may have been swapped for a link or a pipe since.
-        let seen = std::fs::symlink_metadata(&file.path).map_err(|e| fail(e.to_string()))?;
-        if !seen.is_file() {
-            return Err(fail("it is no plain file any more".into()).into());
-        }
-        let mut opened = File::open(&file.path).map_err(|e| fail(e.to_string()))?;
+        let mut opened = open_plain(&file.path).map_err(|e| fail(e.to_string()))?;
         let before = fingerprint(&opened.metadata().map_err(|e| fail(e.to_string()))?);
         let first_leaf = builder.leaves;
         self.feed(builder, &mut opened, &file.name).map_err(|stop| match stop {

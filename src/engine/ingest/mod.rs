@@ -76,6 +76,7 @@ impl PouwEngine {
         name: &str,
         blocks: &[&[u8]],
     ) -> Result<Ingested, IngestError> {
+        IngestOptions { layout: Layout::Files, ..options.clone() }.check()?;
         check_name(name)?;
         let mut quiet = |_: &IngestProgress| ControlFlow::Continue(());
         let copied = IngestOptions { by_reference: false, layout: Layout::Blocks, ..options.clone() };
