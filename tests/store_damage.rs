@@ -14,7 +14,7 @@ use pouw::store::records::{
     ClientRow, DataPlace, Exposure, GroupRow, Head, LedgerRow, LengthRow, SourceRow, TreeRow, TreeState, seal, unseal,
 };
 use pouw::store::{Directory, check_in_runs};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
 
 type Bytes = &'static [u8];
 const META: TableDefinition<&str, Bytes> = TableDefinition::new("meta-0");
@@ -94,10 +94,7 @@ fn fixture() -> &'static (Vec<u8>, Vec<u8>) {
 }
 
 fn planted(file: &str, plant: impl FnOnce(&WriteTransaction)) -> Vec<String> {
-    let dir = tempfile::tempdir().unwrap();
-    let (state, blocks) = fixture();
-    std::fs::write(dir.path().join("state.redb"), state).unwrap();
-    std::fs::write(dir.path().join("blocks.redb"), blocks).unwrap();
+    let dir = copied();
     let database = Database::open(dir.path().join(file)).unwrap();
     let txn = database.begin_write().unwrap();
     plant(&txn);
@@ -507,10 +504,7 @@ fn wrong_totals_are_found() {
 
 #[test]
 fn many_findings_are_counted_and_the_first_hundred_listed() {
-    let dir = tempfile::tempdir().unwrap();
-    let (state, blocks) = fixture();
-    std::fs::write(dir.path().join("state.redb"), state).unwrap();
-    std::fs::write(dir.path().join("blocks.redb"), blocks).unwrap();
+    let dir = copied();
     let database = Database::open(dir.path().join("state.redb")).unwrap();
     let txn = database.begin_write().unwrap();
     for name in 0..150 {
@@ -525,10 +519,7 @@ fn many_findings_are_counted_and_the_first_hundred_listed() {
 
 #[test]
 fn a_check_in_many_small_runs_finds_the_same() {
-    let dir = tempfile::tempdir().unwrap();
-    let (state, blocks) = fixture();
-    std::fs::write(dir.path().join("state.redb"), state).unwrap();
-    std::fs::write(dir.path().join("blocks.redb"), blocks).unwrap();
+    let dir = copied();
     let run = |at_once| {
         let provider = Arc::new(Directory::new(dir.path()));
         check_in_runs(provider, at_once, &mut |_| {}).unwrap()
@@ -552,5 +543,61 @@ fn a_check_in_many_small_runs_finds_the_same() {
     assert!(sorted(1).len() >= 4, "{:?}", sorted(1));
     for at_once in 1..8 {
         assert_eq!(sorted(at_once), sorted(1 << 20), "{at_once} at once");
+    }
+}
+
+/// Opening and checking are refused with an error that contains `wanted`, and the rows stay as they are.
+#[track_caller]
+fn refused(dir: &Path, file: &str, wanted: &str) {
+    let text = check(dir, &mut |_| {}).unwrap_err().to_string();
+    assert!(text.contains(wanted), "{wanted:?} is not in {text:?}");
+    let boot = || {
+        let database = Database::open(dir.join("state.redb")).unwrap();
+        let txn = database.begin_read().unwrap();
+        txn.open_table(META).ok().and_then(|meta| meta.get("boot").unwrap().map(|raw| raw.value().to_vec()))
+    };
+    let before = boot();
+    let text = PouwEngine::open(dir, config().build().unwrap()).unwrap_err().to_string();
+    assert!(text.contains(wanted) && text.contains(file), "{wanted:?} is not in {text:?}");
+    assert_eq!(boot(), before, "a refused opening is not counted");
+}
+
+fn copied() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, blocks) = fixture();
+    std::fs::write(dir.path().join("state.redb"), state).unwrap();
+    std::fs::write(dir.path().join("blocks.redb"), blocks).unwrap();
+    dir
+}
+
+#[test]
+fn a_store_of_another_format_is_refused() {
+    for file in ["state.redb", "blocks.redb"] {
+        let dir = copied();
+        let database = Database::open(dir.path().join(file)).unwrap();
+        let txn = database.begin_write().unwrap();
+        txn.open_table(META).unwrap().insert("format", &1_u32.to_le_bytes()[..]).unwrap();
+        txn.commit().unwrap();
+        drop(database);
+        refused(dir.path(), file, "has store format 1, this build reads 0; use the build that wrote it, or migrate");
+    }
+}
+
+#[test]
+fn a_redb_file_of_something_else_is_refused() {
+    const OTHER: TableDefinition<u64, u64> = TableDefinition::new("inventory");
+    for file in ["state.redb", "blocks.redb"] {
+        let dir = copied();
+        std::fs::remove_file(dir.path().join(file)).unwrap();
+        let database = Database::create(dir.path().join(file)).unwrap();
+        let txn = database.begin_write().unwrap();
+        txn.open_table(OTHER).unwrap().insert(1, 2).unwrap();
+        txn.commit().unwrap();
+        drop(database);
+        refused(dir.path(), file, "is not a pouw store (a redb file with other tables); name another directory");
+        let database = Database::open(dir.path().join(file)).unwrap();
+        let tables: Vec<String> =
+            database.begin_read().unwrap().list_tables().unwrap().map(|table| table.name().to_owned()).collect();
+        assert_eq!(tables, ["inventory"], "nothing was added to it");
     }
 }

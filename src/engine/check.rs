@@ -9,8 +9,7 @@ use crate::store::{self, CheckReport, Directory, OnCheck, StorageBackend, Storag
 use super::error::OpenError;
 
 /// Checks the store in the directory `path`, which must not be open: every row of both files is read and
-/// held against the others. Nothing is made, and nothing is changed beyond what redb mends at any open
-/// after a crash.
+/// held against the others. Not a byte is changed.
 ///
 /// # Errors
 /// [`OpenError::Directory`] if there is no store; [`OpenError::Store`] for a foreign file, another format,

@@ -1,6 +1,7 @@
 //! One redb file: refusing what is none, clearing what was never born, opening.
 
 use std::ops::Bound;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -9,6 +10,7 @@ use redb::Database;
 use super::backend::{BackendError, StorageBackend, StorageProvider, StoreFile, WatchedBackend};
 use super::error::StoreError;
 use super::open::io_error;
+use super::overlay::Overlay;
 
 pub(super) fn open_file(
     provider: &dyn StorageProvider,
@@ -22,7 +24,51 @@ pub(super) fn open_file(
     let watched = WatchedBackend::new(backend, sync_failed.clone());
     let mut builder = Database::builder();
     builder.set_cache_size(cache_bytes);
-    builder.create_with_backend(watched).map_err(|error| match error {
+    builder.create_with_backend(watched).map_err(|error| open_error(error, path))
+}
+
+/// Opens a file without changing it: what redb writes stays in memory. A file that is
+/// missing or was cut short before its first commit is no error. What a crash left for redb to mend is mended in memory, with `mend`.
+pub(super) fn open_unchanged(
+    provider: &dyn StorageProvider,
+    file: StoreFile,
+    cache_bytes: usize,
+    mend: bool,
+) -> Result<Seen, StoreError> {
+    let path = provider.path(file);
+    let backend = match provider.open(file) {
+        Ok(backend) => backend,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Seen::Unborn),
+        Err(error) => return Err(io_error(error)),
+    };
+    if is_unborn(&*backend, &path)? {
+        return Ok(Seen::Unborn);
+    }
+    let overlay = Overlay::new(backend).map_err(io_error)?;
+    let mut builder = Database::builder();
+    builder.set_cache_size(cache_bytes);
+    if !mend {
+        builder.set_repair_callback(redb::RepairSession::abort);
+    }
+    match builder.create_with_backend(overlay) {
+        Ok(database) => Ok(Seen::Open(database)),
+        Err(redb::DatabaseError::RepairAborted) => Ok(Seen::Unclean),
+        Err(error) => Err(open_error(error, path)),
+    }
+}
+
+/// What a look at a file came to.
+pub(super) enum Seen {
+    /// Missing, empty, or cut short before its first commit.
+    Unborn,
+    /// A crash left it for redb to mend, and that was not asked for.
+    Unclean,
+    /// A database whose changes stay in memory.
+    Open(Database),
+}
+
+fn open_error(error: redb::DatabaseError, path: PathBuf) -> StoreError {
+    match error {
         redb::DatabaseError::DatabaseAlreadyOpen => StoreError::AlreadyOpen { path },
         redb::DatabaseError::UpgradeRequired(version) => {
             StoreError::Foreign { path, what: format!("redb file format {version}") }
@@ -34,7 +80,7 @@ pub(super) fn open_file(
             StoreError::Corrupted { path, what: e.to_string() }
         }
         other => StoreError::Io { what: format!("{}: {other}", path.display()) },
-    })
+    }
 }
 
 /// First bytes of every redb file.
@@ -90,9 +136,9 @@ fn looks_unborn(backend: &dyn StorageBackend, path: &std::path::Path) -> Result<
     if header.starts_with(&REDB_MAGIC) {
         return Ok(false);
     }
-    if len > HEADER_PAGE && len <= UNBORN_MAX && is_unfinished_header(&header) {
-        let mut rest = vec![0; (len - HEADER_PAGE) as usize];
-        backend.read(HEADER_PAGE, &mut rest).map_err(io_error)?;
+    if len <= UNBORN_MAX && is_unfinished_header(&header) {
+        let mut rest = vec![0; len.saturating_sub(HEADER_PAGE) as usize];
+        backend.read(header.len() as u64, &mut rest).map_err(io_error)?;
         if rest.iter().all(|byte| *byte == 0) {
             return Ok(true);
         }

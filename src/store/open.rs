@@ -10,6 +10,7 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransacti
 use super::backend::{StorageProvider, StoreFile};
 use super::error::StoreError;
 use super::file::open_file;
+use super::identity::{corrupted, fixed, open_pair};
 use super::ledger::Round;
 use super::records::{ClientRow, Head, seal, unseal};
 use super::tables::{
@@ -76,11 +77,10 @@ impl Store {
     /// Opens the store behind `provider`, making it if both files are empty.
     pub fn open(provider: Arc<dyn StorageProvider>, options: StoreOptions) -> Result<Self, StoreError> {
         let sync_failed = Arc::new(AtomicBool::new(false));
-        let state = open_file(&*provider, StoreFile::State, options.state_cache_bytes, &sync_failed)?;
-        let blocks = open_file(&*provider, StoreFile::Blocks, options.blocks_cache_bytes, &sync_failed)?;
+        let (state, blocks) = open_pair(&*provider, &options, &sync_failed)?;
         let identity = init_state(&state, &provider.path(StoreFile::State))?;
         let writer = load_writer(&state)?;
-        init_blocks(&blocks, &provider.path(StoreFile::Blocks), identity.store, writer.head.next_tree)?;
+        init_blocks(&blocks, identity.store, writer.head.next_tree)?;
         provider.sync_names().map_err(io_error)?;
         Ok(Self {
             provider,
@@ -238,7 +238,6 @@ fn init_state(database: &Database, path: &std::path::Path) -> Result<Identity, S
     let txn = begin_durable(database, false)?;
     let identity = {
         let mut meta = txn.open_table(META)?;
-        check_format(&meta, path, "pouw-state", meta_is_empty(&txn)?)?;
         let fresh = meta.get("kind")?.is_none();
         if fresh {
             meta.insert("kind", &b"pouw-state"[..])?;
@@ -277,21 +276,10 @@ fn init_state(database: &Database, path: &std::path::Path) -> Result<Identity, S
     Ok(identity)
 }
 
-fn init_blocks(database: &Database, path: &std::path::Path, store: [u8; 16], next_tree: u64) -> Result<(), StoreError> {
+fn init_blocks(database: &Database, store: [u8; 16], next_tree: u64) -> Result<(), StoreError> {
     let txn = begin_durable(database, true)?;
     {
         let mut meta = txn.open_table(META)?;
-        check_format(&meta, path, "pouw-blocks", meta_is_empty(&txn)?)?;
-        let found: Option<[u8; 16]> = meta.get("store")?.map(|raw| fixed(raw.value(), path, "store")).transpose()?;
-        match found {
-            Some(found) if found != store => {
-                return Err(corrupted(path, "it belongs to another store than the state.redb beside it"));
-            }
-            None if next_tree > 0 => {
-                return Err(corrupted(path, "it is empty, but the state.redb beside it has trees"));
-            }
-            _ => {}
-        }
         meta.insert("kind", &b"pouw-blocks"[..])?;
         meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..])?;
         meta.insert("store", &store[..])?;
@@ -302,38 +290,6 @@ fn init_blocks(database: &Database, path: &std::path::Path, store: [u8; 16], nex
         sources.retain_in((next_tree, 0).., |_, _| false)?;
     }
     txn.commit()?;
-    Ok(())
-}
-
-// A redb file with tables but without our `kind` is somebody else's.
-fn meta_is_empty(txn: &WriteTransaction) -> Result<bool, StoreError> {
-    Ok(txn.list_tables()?.count() <= 1)
-}
-
-pub(super) fn check_format(
-    meta: &impl ReadableTable<&'static str, &'static [u8]>,
-    path: &std::path::Path,
-    kind: &str,
-    empty: bool,
-) -> Result<(), StoreError> {
-    let Some(found) = meta.get("kind")? else {
-        return if empty {
-            Ok(())
-        } else {
-            Err(StoreError::Foreign { path: path.to_owned(), what: "a redb file with other tables".into() })
-        };
-    };
-    if found.value() != kind.as_bytes() {
-        let what = format!("its kind is {}", String::from_utf8_lossy(found.value()));
-        return Err(StoreError::Foreign { path: path.to_owned(), what });
-    }
-    let format = match meta.get("format")? {
-        Some(raw) => u32::from_le_bytes(fixed(raw.value(), path, "format")?),
-        None => return Err(corrupted(path, "it has no format version")),
-    };
-    if format != FORMAT_VERSION {
-        return Err(StoreError::FormatVersion { path: path.to_owned(), found: format, expected: FORMAT_VERSION });
-    }
     Ok(())
 }
 
@@ -349,14 +305,6 @@ fn load_writer(database: &Database) -> Result<WriterState, StoreError> {
     let mut writer = WriterState { head, ..WriterState::default() };
     super::ledger::replay(&txn, &mut writer)?;
     Ok(writer)
-}
-
-fn fixed<const N: usize>(bytes: &[u8], path: &std::path::Path, key: &str) -> Result<[u8; N], StoreError> {
-    bytes.try_into().map_err(|_| corrupted(path, &format!("`{key}` has {} bytes instead of {N}", bytes.len())))
-}
-
-pub(super) fn corrupted(path: &std::path::Path, what: &str) -> StoreError {
-    StoreError::Corrupted { path: path.to_owned(), what: what.to_owned() }
 }
 
 pub(super) fn io_error(error: std::io::Error) -> StoreError {

@@ -5,9 +5,9 @@
 //! leaf hashes, and the bytes of its pending leaves hash to them; no leaf is done without a credit or
 //! credited twice; the ledger is gapless, its chain and the balances are right; the totals are the sums.
 //!
-//! It needs no secret and changes no row. Opening the files lets redb repair what a crash left behind,
-//! as every open does; beyond that nothing is written. Block data of trees that never got their row is
-//! what a crash between the two files leaves: the next open of the engine removes it.
+//! It needs no secret and changes not a byte: what redb mends after a crash, it mends in memory. Block data
+//! of trees that never got their row is what a crash between the two files leaves: the next open of the
+//! engine removes it.
 
 mod clients;
 mod credits;

@@ -1,18 +1,15 @@
-//! Opening the two files to be looked at: no boot counted, nothing made, nothing cleared.
-
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+//! Opening the two files to be looked at: not a byte of them is changed.
 
 use redb::{Database, DatabaseError, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, Value};
 
 use super::super::backend::{StorageProvider, StoreFile};
 use super::super::error::StoreError;
-use super::super::file::{is_unborn, open_file};
-use super::super::open::{check_format, corrupted, io_error};
-use super::super::records::{Head, unseal};
+use super::super::file::{Seen, open_unchanged};
+use super::super::identity::{belong_together, corrupted, label};
+use super::super::records::Head;
 use super::super::tables::{
-    BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY,
-    RECEIPTS, SOURCES, TILES, TREES,
+    BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, NAMES, READY, RECEIPTS,
+    SOURCES, TILES, TREES,
 };
 use super::{CheckPhase, CheckProgress, CheckReport, OnCheck};
 
@@ -58,58 +55,42 @@ pub(super) fn open(
     report: &mut CheckReport,
     progress: OnCheck<'_>,
 ) -> Result<Opened, StoreError> {
-    let state = existing(provider, StoreFile::State)?;
-    let blocks = existing(provider, StoreFile::Blocks)?;
-    let (state_path, blocks_path) = (provider.path(StoreFile::State), provider.path(StoreFile::Blocks));
-    let Some(mut state) = state else {
-        if let Some(blocks) = blocks
-            && has_tables(&blocks.begin_read()?)?
-        {
-            return Err(corrupted(&state_path, "it is empty, but the blocks.redb beside it is not"));
-        }
-        return Ok(Opened::Nothing);
-    };
-    verify(&mut state, StoreFile::State, report)?;
+    let mut state = existing(provider, StoreFile::State)?;
+    let mut blocks = existing(provider, StoreFile::Blocks)?;
+    let paths = (provider.path(StoreFile::State), provider.path(StoreFile::Blocks));
+    if let Some(state) = &mut state {
+        verify(state, StoreFile::State, report)?;
+    }
     progress(&CheckProgress { phase: CheckPhase::Files, done: 1, of: 2 });
+    if let Some(blocks) = &mut blocks {
+        verify(blocks, StoreFile::Blocks, report)?;
+    }
+    progress(&CheckProgress { phase: CheckPhase::Files, done: 2, of: 2 });
     if !report.is_clean() {
         return Ok(Opened::Nothing);
     }
-    let txn = state.begin_read()?;
-    if !has_tables(&txn)? {
+    let read = |database: &Option<Database>| database.as_ref().map(Database::begin_read).transpose();
+    let (state_txn, blocks_txn) = (read(&state)?, read(&blocks)?);
+    let label_of = |txn: &Option<ReadTransaction>, path, kind| match txn {
+        Some(txn) => label(txn, path, kind),
+        None => Ok(None),
+    };
+    let state_label = label_of(&state_txn, &paths.0, "pouw-state")?;
+    let blocks_label = label_of(&blocks_txn, &paths.1, "pouw-blocks")?;
+    let has_blocks = blocks_label.is_some();
+    belong_together(state_label.as_ref(), blocks_label.as_ref(), &paths)?;
+    let (Some(state), Some(txn), Some(label)) = (state, state_txn, state_label) else {
         return Ok(Opened::Nothing);
-    }
-    let meta = meta_of(&txn, &state_path)?;
-    check_format(&meta, &state_path, "pouw-state", false)?;
-    let store = id_of(&meta, &state_path)?;
-    let head: Head = match meta.get("head")? {
-        Some(raw) => unseal("meta-0", raw.value())?,
-        None => return Err(corrupted(&state_path, "it has no head")),
     };
-    let blocks = match blocks {
-        Some(mut blocks) => {
-            verify(&mut blocks, StoreFile::Blocks, report)?;
-            if !report.is_clean() {
-                return Ok(Opened::Nothing);
-            }
-            let txn = blocks.begin_read()?;
-            if has_tables(&txn)? {
-                let meta = meta_of(&txn, &blocks_path)?;
-                check_format(&meta, &blocks_path, "pouw-blocks", false)?;
-                if id_of(&meta, &blocks_path)? != store {
-                    return Err(corrupted(&blocks_path, "it belongs to another store than the state.redb beside it"));
-                }
-                let (rows, sources) = (table(&txn, BLOCKS)?, table(&txn, SOURCES)?);
-                Some(Box::new(BlocksFile { blocks: rows, sources, _database: blocks }))
-            } else {
-                None
-            }
-        }
-        None => None,
+    let head = label.head.ok_or_else(|| corrupted(&paths.0, "it has no head"))?;
+    let blocks = match (blocks, blocks_txn) {
+        (Some(database), Some(txn)) if has_blocks => Some(Box::new(BlocksFile {
+            blocks: table(&txn, BLOCKS)?,
+            sources: table(&txn, SOURCES)?,
+            _database: database,
+        })),
+        _ => None,
     };
-    if blocks.is_none() && head.next_tree > 0 {
-        return Err(corrupted(&blocks_path, "it is empty, but the state.redb beside it has trees"));
-    }
-    progress(&CheckProgress { phase: CheckPhase::Files, done: 2, of: 2 });
     let state = StateFile::open(&txn, state)?;
     Ok(Opened::Both { head: Box::new(head), state: Box::new(state), blocks })
 }
@@ -138,16 +119,10 @@ impl StateFile {
 
 /// The database, or `None` if the file is missing, empty, or was cut short before its first commit.
 fn existing(provider: &dyn StorageProvider, file: StoreFile) -> Result<Option<Database>, StoreError> {
-    let unborn = match provider.open(file) {
-        Ok(backend) => is_unborn(&*backend, &provider.path(file))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
-        Err(error) => return Err(io_error(error)),
-    };
-    if unborn {
-        return Ok(None);
+    match open_unchanged(provider, file, CACHE_BYTES, true)? {
+        Seen::Open(database) => Ok(Some(database)),
+        Seen::Unborn | Seen::Unclean => Ok(None),
     }
-    let sync_failed = Arc::new(AtomicBool::new(false));
-    open_file(provider, file, CACHE_BYTES, &sync_failed).map(Some)
 }
 
 fn verify(database: &mut Database, file: StoreFile, report: &mut CheckReport) -> Result<(), StoreError> {
@@ -165,20 +140,6 @@ fn verify(database: &mut Database, file: StoreFile, report: &mut CheckReport) ->
         Err(DatabaseError::Storage(error)) => Err(error.into()),
         Err(other) => Err(StoreError::Io { what: other.to_string() }),
     }
-}
-
-fn has_tables(txn: &ReadTransaction) -> Result<bool, StoreError> {
-    Ok(txn.list_tables()?.next().is_some())
-}
-
-fn meta_of(txn: &ReadTransaction, path: &std::path::Path) -> Result<Rows<&'static str>, StoreError> {
-    txn.open_table(META)
-        .map_err(|_| StoreError::Foreign { path: path.to_owned(), what: "a redb file with other tables".into() })
-}
-
-fn id_of(meta: &Rows<&'static str>, path: &std::path::Path) -> Result<[u8; 16], StoreError> {
-    let raw = meta.get("store")?.ok_or_else(|| corrupted(path, "its id is missing"))?;
-    raw.value().try_into().map_err(|_| corrupted(path, "its id has not 16 bytes"))
 }
 
 fn table<K: Key + 'static, V: Value + 'static>(

@@ -1,0 +1,134 @@
+//! What a file says about itself, read before anything is written to it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+
+use super::backend::{StorageProvider, StoreFile};
+use super::error::StoreError;
+use super::file::{Seen, open_file, open_unchanged};
+use super::open::StoreOptions;
+use super::records::{Head, unseal};
+use super::tables::{FORMAT_VERSION, META};
+
+/// The label of one file.
+pub(super) struct Label {
+    /// Id of the store it belongs to.
+    pub(super) store: [u8; 16],
+    /// The head, in the state file.
+    pub(super) head: Option<Head>,
+}
+
+/// Opens both files and sees that they belong together. A pair that does not is refused without a change of
+/// either, unless a crash left one for redb to mend; not even then is a row changed.
+pub(super) fn open_pair(
+    provider: &dyn StorageProvider,
+    options: &StoreOptions,
+    sync_failed: &Arc<AtomicBool>,
+) -> Result<(Database, Database), StoreError> {
+    let paths = (provider.path(StoreFile::State), provider.path(StoreFile::Blocks));
+    let look = |file| open_unchanged(provider, file, LOOK_CACHE_BYTES, false);
+    let state_seen = seen_label(&look(StoreFile::State)?, &paths.0, "pouw-state")?;
+    let blocks_seen = seen_label(&look(StoreFile::Blocks)?, &paths.1, "pouw-blocks")?;
+    if let (Some(state), Some(blocks)) = (&state_seen, &blocks_seen) {
+        belong_together(state.as_ref(), blocks.as_ref(), &paths)?;
+    }
+    let open_blocks = || open_file(provider, StoreFile::Blocks, options.blocks_cache_bytes, sync_failed);
+    // A file that is to be mended tells only then what it is; before that, the other must not be made.
+    if let (Some(None), None) = (&state_seen, &blocks_seen) {
+        let blocks = label(&open_blocks()?.begin_read()?, &paths.1, "pouw-blocks")?;
+        belong_together(None, blocks.as_ref(), &paths)?;
+    }
+    let state = open_file(provider, StoreFile::State, options.state_cache_bytes, sync_failed)?;
+    let state_label = label(&state.begin_read()?, &paths.0, "pouw-state")?;
+    if let Some(None) = blocks_seen {
+        belong_together(state_label.as_ref(), None, &paths)?;
+    }
+    let blocks = open_blocks()?;
+    let blocks_label = label(&blocks.begin_read()?, &paths.1, "pouw-blocks")?;
+    belong_together(state_label.as_ref(), blocks_label.as_ref(), &paths)?;
+    Ok((state, blocks))
+}
+
+/// The label of a file that was looked at; `None` if only mending would tell.
+fn seen_label(seen: &Seen, path: &Path, kind: &str) -> Result<Option<Option<Label>>, StoreError> {
+    match seen {
+        Seen::Unborn => Ok(Some(None)),
+        Seen::Unclean => Ok(None),
+        Seen::Open(database) => label(&database.begin_read()?, path, kind).map(Some),
+    }
+}
+
+/// Page cache for a look, bytes.
+const LOOK_CACHE_BYTES: usize = 1 << 20;
+
+/// Whether the labels are those of one store.
+pub(super) fn belong_together(
+    state: Option<&Label>,
+    blocks: Option<&Label>,
+    (state_path, blocks_path): &(PathBuf, PathBuf),
+) -> Result<(), StoreError> {
+    match (state, blocks) {
+        (None, Some(_)) => Err(corrupted(state_path, "it is empty, but the blocks.redb beside it is not")),
+        (Some(state), None) if has_trees(state) => {
+            Err(corrupted(blocks_path, "it is empty, but the state.redb beside it has trees"))
+        }
+        (Some(state), Some(blocks)) if state.store != blocks.store => {
+            Err(corrupted(blocks_path, "it belongs to another store than the state.redb beside it"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn has_trees(state: &Label) -> bool {
+    state.head.as_ref().is_some_and(|head| head.next_tree > 0)
+}
+
+/// The label of a file of `kind`; `None` before its first commit.
+pub(super) fn label(txn: &ReadTransaction, path: &Path, kind: &str) -> Result<Option<Label>, StoreError> {
+    if txn.list_tables()?.next().is_none() {
+        return Ok(None);
+    }
+    let foreign = |_| StoreError::Foreign { path: path.to_owned(), what: "a redb file with other tables".into() };
+    let meta = txn.open_table(META).map_err(foreign)?;
+    check_format(&meta, path, kind)?;
+    let store = match meta.get("store")? {
+        Some(raw) => fixed(raw.value(), path, "store")?,
+        None => return Err(corrupted(path, "its id is missing")),
+    };
+    let head = meta.get("head")?.map(|raw| unseal("meta-0", raw.value())).transpose()?;
+    Ok(Some(Label { store, head }))
+}
+
+fn check_format(
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
+    path: &Path,
+    kind: &str,
+) -> Result<(), StoreError> {
+    let foreign = |what: String| Err(StoreError::Foreign { path: path.to_owned(), what });
+    match meta.get("kind")? {
+        None => return foreign("a redb file with other tables".into()),
+        Some(found) if found.value() != kind.as_bytes() => {
+            return foreign(format!("its kind is {}", String::from_utf8_lossy(found.value())));
+        }
+        Some(_) => {}
+    }
+    let format = match meta.get("format")? {
+        Some(raw) => u32::from_le_bytes(fixed(raw.value(), path, "format")?),
+        None => return Err(corrupted(path, "it has no format version")),
+    };
+    if format != FORMAT_VERSION {
+        return Err(StoreError::FormatVersion { path: path.to_owned(), found: format, expected: FORMAT_VERSION });
+    }
+    Ok(())
+}
+
+pub(super) fn fixed<const N: usize>(bytes: &[u8], path: &Path, key: &str) -> Result<[u8; N], StoreError> {
+    bytes.try_into().map_err(|_| corrupted(path, &format!("`{key}` has {} bytes instead of {N}", bytes.len())))
+}
+
+pub(super) fn corrupted(path: &Path, what: &str) -> StoreError {
+    StoreError::Corrupted { path: path.to_owned(), what: what.to_owned() }
+}
