@@ -3,7 +3,7 @@
 #![cfg(feature = "testing")]
 
 #[path = "model/mod.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "shared: each test uses a part of it")]
 mod model;
 
 use std::collections::BTreeSet;

@@ -101,12 +101,13 @@ pub const KINDS: [&str; 18] = [
 impl Op {
     /// The operation four bytes stand for. Every four bytes are one; common ones have more of them.
     pub fn decode([kind, a, b, c]: [u8; 4]) -> Self {
+        // At least two of 64 each, so that none stays rare.
         match kind % 64 {
-            0..=4 => Self::IngestBytes { name: a, size: b, content: c },
-            5..=7 => Self::IngestBlocks { name: a, count: b, content: c },
-            8 => Self::IngestAgain { tree: a, same: b % 2 == 0 },
-            9 => Self::IngestRefused { what: a },
-            10..=24 => Self::Issue {
+            0..=3 => Self::IngestBytes { name: a, size: b, content: c },
+            4..=6 => Self::IngestBlocks { name: a, count: b, content: c },
+            7..=8 => Self::IngestAgain { tree: a, same: b % 2 == 0 },
+            9..=10 => Self::IngestRefused { what: a },
+            11..=22 => Self::Issue {
                 client: a,
                 tier: DifficultyTier::ALL[usize::from(b % 3)],
                 synthetic: c % 4 == 0,
@@ -114,18 +115,18 @@ impl Op {
                 policy: (b / 3) % 2,
                 floor: c >= 64,
             },
-            25 => Self::Reissue { token: Pick::decode(a), other_client: b % 8 == 0 },
-            26..=44 => Self::Submit { token: Pick::decode(a), how: How::decode(b, c) },
-            45..=48 => Self::Advance { how: a, by: b },
-            49 => Self::StepWall { how: a },
-            50 => Self::Sweep,
-            51 => Self::Refill,
-            52..=54 => Self::Upkeep,
-            55..=56 => Self::Reopen { power_cut: a % 3 == 0, switch_interior: b % 4 == 0 },
-            57 => Self::Forget { tree: a },
-            58..=59 => Self::Debit { client: a, key: b, amount: c },
-            60 => Self::Check,
-            61..=62 => Self::Prove { tree: a, leaf: b },
+            23..=24 => Self::Reissue { token: Pick::decode(a), other_client: b % 8 == 0 },
+            25..=38 => Self::Submit { token: Pick::decode(a), how: How::decode(b, c) },
+            39..=42 => Self::Advance { how: a, by: b },
+            43..=44 => Self::StepWall { how: a },
+            45..=46 => Self::Sweep,
+            47..=48 => Self::Refill,
+            49..=51 => Self::Upkeep,
+            52..=53 => Self::Reopen { power_cut: a % 3 == 0, switch_interior: b % 4 == 0 },
+            54..=55 => Self::Forget { tree: a },
+            56..=57 => Self::Debit { client: a, key: b, amount: c },
+            58..=59 => Self::Check,
+            60..=61 => Self::Prove { tree: a, leaf: b },
             _ => Self::Forge { token: Pick::decode(a), at: b, by: c },
         }
     }

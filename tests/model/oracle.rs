@@ -564,7 +564,7 @@ fn fits(tree: &Tree, unit: &WorkUnit, opened: &ChallengeToken) -> bool {
         && unit.node_count == nodes
         && unit.fold_levels == steps
         && unit.leaf_lengths == lengths
-        && leaves().flatten().eq(&unit.input_data)
+        && tree.leaves[start as usize..end as usize].concat() == unit.input_data
 }
 
 /// Smallest and largest number of leaves a tier asks for.

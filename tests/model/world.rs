@@ -690,8 +690,9 @@ pub fn verdict_of<T>(outcome: &Result<T, SubmitError>) -> Verdict {
 /// or hold an empty leaf, which shows nothing.
 fn fill(len: usize, name: u8, content: u8, leaf: usize) -> Vec<u8> {
     let tag = (name % NAMES) * 16 + content % 16;
-    let pattern = [tag, leaf as u8, (leaf >> 8) as u8];
-    (0..len).map(|at| if at % 4 == 3 { (at / 4) as u8 } else { pattern[at % 4] }).collect()
+    let mut bytes = [tag, leaf as u8, (leaf >> 8) as u8, 0].repeat(len.div_ceil(4));
+    bytes.truncate(len);
+    bytes
 }
 
 fn bytes_of(name: u8, size: u8, content: u8) -> Content {
