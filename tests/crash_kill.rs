@@ -36,7 +36,7 @@ fn options() -> IngestOptions {
 
 /// Every seventh file is large, so that kills hit the middle of one, too.
 fn content(file: u64) -> Vec<u8> {
-    let len = if file % 7 == 0 { 400_000 + file * 100 } else { file * 37 % 9_000 };
+    let len = if file.is_multiple_of(7) { 400_000 + file * 100 } else { file * 37 % 9_000 };
     (0..len).map(|at| ((at * 131) ^ (at >> 7) ^ (file * 7)) as u8).collect()
 }
 

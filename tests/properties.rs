@@ -253,8 +253,18 @@ fn assemble(blocks: &[Vec<u8>], tiers: &[u8], restarts: &[u8]) -> (Vec<Checksum>
     house.engine.validate("t").unwrap();
     let (mut leaves, mut nodes) = (Vec::new(), Vec::new());
     let engine = &house.engine;
-    engine.export_leaves("t", &mut |node| Ok(leaves.push(*node))).unwrap();
-    engine.export_addresses("t", &mut |node| Ok(nodes.push(*node))).unwrap();
+    engine
+        .export_leaves("t", &mut |node| {
+            let _: () = leaves.push(*node);
+            Ok(())
+        })
+        .unwrap();
+    engine
+        .export_addresses("t", &mut |node| {
+            let _: () = nodes.push(*node);
+            Ok(())
+        })
+        .unwrap();
     assert_eq!(engine.root("t").unwrap(), nodes[0]);
     (leaves, nodes)
 }
@@ -655,7 +665,13 @@ fn invariant_7_a_tree_exports_only_when_complete_and_validated() {
     refused(&house, TreeState::Assembling);
     house.engine.upkeep().unwrap();
     let mut nodes = 0;
-    house.engine.export_addresses("a", &mut |_| Ok(nodes += 1)).unwrap();
+    house
+        .engine
+        .export_addresses("a", &mut |_| {
+            let _: () = nodes += 1;
+            Ok(())
+        })
+        .unwrap();
     assert_eq!(nodes, 40 + 20 + 10 + 5 + 3 + 2 + 1);
 }
 

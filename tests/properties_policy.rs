@@ -31,7 +31,7 @@ fn claim(what: u8, a: u8, b: u8) -> Claim {
         0 => Claim::Synthetic,
         1 => Claim::Interior { tree: u64::from(a % 2), level: b % 3, index: u64::from(a / 2 % 4) },
         _ => {
-            let start = u64::from(a) % 75 >> order << order;
+            let start = (u64::from(a) % 75) >> order << order;
             Claim::Leaves { tree: u64::from(what % 3), range: AlignedRange::new(shape, start, order).unwrap() }
         }
     }
@@ -240,7 +240,7 @@ fn ring_step(ring: &mut ReadyRing, leaves: &mut Leaves, [op, a, b, c]: [u8; 4]) 
         5 => {
             let order = c % (TILE_ORDER + 1);
             let claimed =
-                AlignedRange::new(shape, (tile * 32 + u64::from(b / 3 % 8)) % 75 >> order << order, order).unwrap();
+                AlignedRange::new(shape, ((tile * 32 + u64::from(b / 3 % 8)) % 75) >> order << order, order).unwrap();
             ring.withdraw(tree, &claimed);
             leaves.retain(|(other, leaf), _| *other != tree || !(claimed.start()..claimed.end()).contains(leaf));
             true

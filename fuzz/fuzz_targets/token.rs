@@ -4,8 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pouw::protocol::{
-    ChallengeToken, ClientDigest, DifficultyTier, Keyring, TokenPurpose, TreeHandle, UnixMillis,
-    WorkId, limits,
+    ChallengeToken, ClientDigest, DifficultyTier, Keyring, TokenPurpose, TreeHandle, UnixMillis, WorkId, limits,
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -32,11 +31,7 @@ fuzz_target!(|data: &[u8]| {
 
 fn token(byte: &mut impl FnMut() -> u8) -> ChallengeToken {
     ChallengeToken {
-        purpose: [
-            TokenPurpose::Work,
-            TokenPurpose::Interior,
-            TokenPurpose::Synthetic,
-        ][usize::from(byte() % 3)],
+        purpose: [TokenPurpose::Work, TokenPurpose::Interior, TokenPurpose::Synthetic][usize::from(byte() % 3)],
         store: bytes(byte),
         boot: number(byte),
         id: WorkId::from_bytes(bytes(byte)),

@@ -16,10 +16,7 @@ fuzz_target!(|data: &[u8]| {
             return;
         }
     };
-    assert_eq!(
-        WorkUnit::from_json(unit.to_json().as_bytes()),
-        Ok(unit.clone())
-    );
+    assert_eq!(WorkUnit::from_json(unit.to_json().as_bytes()), Ok(unit.clone()));
     let leaves = unit.leaves().count();
     if unit.validate().is_ok() {
         let result = compute_work_unit(&unit, |_| ControlFlow::Continue(())).expect("it adds up");
