@@ -31,10 +31,15 @@ fn claim(what: u8, a: u8, b: u8) -> Claim {
         0 => Claim::Synthetic,
         1 => Claim::Interior { tree: u64::from(a % 2), level: b % 3, index: u64::from(a / 2 % 4) },
         _ => {
-            let start = u64::from(a) % 75 >> order << order;
+            let start = aligned(u64::from(a) % 75, order);
             Claim::Leaves { tree: u64::from(what % 3), range: AlignedRange::new(shape, start, order).unwrap() }
         }
     }
+}
+
+/// The start of the range of that order that holds `leaf`.
+fn aligned(leaf: u64, order: u8) -> u64 {
+    (leaf >> order) << order
 }
 
 fn overlap(a: Claim, b: Claim) -> bool {
@@ -239,8 +244,8 @@ fn ring_step(ring: &mut ReadyRing, leaves: &mut Leaves, [op, a, b, c]: [u8; 4]) 
         }
         5 => {
             let order = c % (TILE_ORDER + 1);
-            let claimed =
-                AlignedRange::new(shape, (tile * 32 + u64::from(b / 3 % 8)) % 75 >> order << order, order).unwrap();
+            let start = aligned((tile * 32 + u64::from(b / 3 % 8)) % 75, order);
+            let claimed = AlignedRange::new(shape, start, order).unwrap();
             ring.withdraw(tree, &claimed);
             leaves.retain(|(other, leaf), _| *other != tree || !(claimed.start()..claimed.end()).contains(leaf));
             true
@@ -283,7 +288,7 @@ fn a_mask_is_cut_into_disjoint_aligned_ranges_that_cover_exactly_it_and_cannot_b
         // Two halves of one larger range would have been that range.
         let joined = ranges.windows(2).any(|pair| {
             let order = pair[0].order().max(pair[1].order()) + 1;
-            let start = pair[0].start() >> order << order;
+            let start = aligned(pair[0].start(), order);
             let parent = AlignedRange::new(shape, start, order.min(TILE_ORDER));
             order <= TILE_ORDER && parent.is_ok_and(|parent| mask_of(&parent) & mask == mask_of(&parent))
         });

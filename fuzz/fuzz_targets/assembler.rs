@@ -20,7 +20,7 @@ use model::world::{Tally, World};
 /// Operations in one run: more find little that fewer do not.
 const OPS_MAX: usize = 100;
 /// Runs between two reports.
-const REPORT_RUNS: u64 = 500;
+const REPORT_RUNS: u64 = 100;
 
 static REACHED: Mutex<(u64, Tally)> = Mutex::new((0, Tally::new()));
 

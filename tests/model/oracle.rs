@@ -271,10 +271,10 @@ impl Oracle {
         for (at, tree) in self.alive().filter(|(_, tree)| tree.state == TreeState::Active) {
             let mut held = tree.done.clone();
             for token in self.live() {
-                if let Claim::Leaves { tree: other, start, end } = token.claim {
-                    if other == at {
-                        held[start as usize..end as usize].fill(true);
-                    }
+                if let Claim::Leaves { tree: other, start, end } = token.claim
+                    && other == at
+                {
+                    held[start as usize..end as usize].fill(true);
                 }
             }
             for (leaf, _) in tree.leaves.iter().zip(held).filter(|(_, held)| !held) {

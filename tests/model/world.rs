@@ -698,7 +698,7 @@ fn fill(len: usize, name: u8, content: u8, leaf: usize) -> Vec<u8> {
 fn bytes_of(name: u8, size: u8, content: u8) -> Content {
     let sizes = [0, 1, 511, 512, 513, 2_000, 8_191, 16_384, 16_385, 30_000, 40_000, 51_200];
     let mut size: usize = sizes[usize::from(size) % sizes.len()];
-    if name % NAMES != 0 {
+    if !name.is_multiple_of(NAMES) {
         size = size.max(1);
     }
     let block: usize = if content & 0x70 == 0x70 { 8_192 } else { 512 };
@@ -713,7 +713,7 @@ fn blocks_of(name: u8, count: u8, content: u8) -> Content {
     let uniform = content & 0x80 != 0;
     let blocks = (0..count).map(|leaf| {
         let at = if uniform { 0 } else { (leaf * stride + usize::from(content)) % lengths.len() };
-        let len = if name % NAMES == 0 { lengths[at] } else { lengths[at].max(1) };
+        let len = if name.is_multiple_of(NAMES) { lengths[at] } else { lengths[at].max(1) };
         fill(len, name, content, leaf)
     });
     Content::Blocks(blocks.collect())
