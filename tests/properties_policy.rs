@@ -37,6 +37,11 @@ fn claim(what: u8, a: u8, b: u8) -> Claim {
     }
 }
 
+/// The start of the range of that order that holds `leaf`.
+fn aligned(leaf: u64, order: u8) -> u64 {
+    (leaf >> order) << order
+}
+
 fn overlap(a: Claim, b: Claim) -> bool {
     match (a, b) {
         (Claim::Leaves { tree, range }, Claim::Leaves { tree: t, range: r }) => {
@@ -283,7 +288,7 @@ fn a_mask_is_cut_into_disjoint_aligned_ranges_that_cover_exactly_it_and_cannot_b
         // Two halves of one larger range would have been that range.
         let joined = ranges.windows(2).any(|pair| {
             let order = pair[0].order().max(pair[1].order()) + 1;
-            let start = pair[0].start() >> order << order;
+            let start = aligned(pair[0].start(), order);
             let parent = AlignedRange::new(shape, start, order.min(TILE_ORDER));
             order <= TILE_ORDER && parent.is_ok_and(|parent| mask_of(&parent) & mask == mask_of(&parent))
         });
