@@ -71,7 +71,7 @@ impl Random {
 
     /// An operation: as often as bytes come to it, now and then of each kind with even chance.
     fn op(&mut self) -> [u8; OP] {
-        let even = self.below(4) == 0;
+        let even = self.below(2) == 0;
         let kind = self.below(KINDS.len());
         loop {
             let [a, b, c, d, ..] = self.next().to_le_bytes();
