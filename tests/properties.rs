@@ -269,11 +269,6 @@ fn assemble(blocks: &[Vec<u8>], tiers: &[u8], restarts: &[u8]) -> (Vec<Checksum>
     (leaves, nodes)
 }
 
-fn push(to: &mut Vec<Checksum>, node: &Checksum) -> std::io::Result<()> {
-    to.push(*node);
-    Ok(())
-}
-
 #[test]
 fn property_7_decomposing_any_blocks_into_units_solving_and_assembling_them_gives_a_valid_tree_whose_leaves_are_the_blocks_hashes()
  {
