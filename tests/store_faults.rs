@@ -670,3 +670,57 @@ fn an_acknowledgement_before_the_commit_is_caught_by_the_power_failures() {
     let caught = caught.expect("a test that cannot fail is worse than none");
     assert!(caught.contains("Answered"), "{caught}");
 }
+
+/// Offsets worth changing: the whole header, and a sample of the pages that are not blank.
+fn places(bytes: &[u8], seed: u64) -> Vec<usize> {
+    let mut out: Vec<usize> = (0..320).collect();
+    let pages = bytes.chunks(4_096).enumerate().skip(1).filter(|(_, page)| page.iter().any(|byte| *byte != 0));
+    for (number, page) in pages {
+        let used = page.iter().rposition(|byte| *byte != 0).unwrap_or(0) + 1;
+        out.extend([0, 1, 2, 3, 4, 7, 8, 16].into_iter().map(|at| number * 4_096 + at));
+        out.extend((0..6).map(|pick| number * 4_096 + (seed as usize + pick * 997 + number * 31) % used));
+    }
+    out
+}
+
+#[test]
+fn a_byte_changed_anywhere_is_found_or_refused_and_nothing_panics() {
+    let (recording, _, ledger) = recorded(None);
+    let whole = recording.crash_at(recording.len(), Loss::Nothing);
+    let (state, blocks) = (whole.bytes(StoreFile::State), whole.bytes(StoreFile::Blocks));
+    let sound = check(Arc::new(whole), &mut |_| {}).unwrap();
+    let mut outcomes: BTreeMap<&str, u64> = BTreeMap::new();
+    for (file, bytes) in [(StoreFile::State, &state), (StoreFile::Blocks, &blocks)] {
+        for (turn, at) in places(bytes, 5).into_iter().enumerate() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= [1, 0xff, 0x80][turn % 3];
+            let disk = match file {
+                StoreFile::State => SimDisk::with_files(damaged, blocks.clone()),
+                StoreFile::Blocks => SimDisk::with_files(state.clone(), damaged),
+            };
+            let checked = check(Arc::new(disk.clone()), &mut |_| {});
+            let outcome = match checked {
+                Ok(report) if report.is_clean() => {
+                    assert_eq!(report, sound);
+                    "clean"
+                }
+                Ok(_) => "found",
+                Err(StoreError::Corrupted { .. } | StoreError::Foreign { .. }) => "refused",
+                Err(other) => panic!("{file:?} at {at}: {other}"),
+            };
+            *outcomes.entry(outcome).or_default() += 1;
+            // Opening reads little: it may not meet the damage, but it never panics on it.
+            let mut world = World::new(disk);
+            let opened = world.open().is_ok();
+            if outcome == "clean" {
+                assert!(opened, "{file:?} at {at}: the check is content, and it does not open");
+                world.run(Upkeep).unwrap();
+                assert_eq!(world.engine.as_ref().unwrap().ledger(0, 1_000).unwrap(), ledger);
+            }
+            world.close();
+        }
+    }
+    println!("{outcomes:?}");
+    // The rest stands in pages that hold nothing any more.
+    assert!(outcomes["found"] > 200 && outcomes["refused"] > 300, "{outcomes:?}");
+}

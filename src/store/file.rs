@@ -1,7 +1,8 @@
 //! One redb file: refusing what is none, clearing what was never born, opening.
 
 use std::ops::Bound;
-use std::path::PathBuf;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -24,7 +25,18 @@ pub(super) fn open_file(
     let watched = WatchedBackend::new(backend, sync_failed.clone());
     let mut builder = Database::builder();
     builder.set_cache_size(cache_bytes);
-    builder.create_with_backend(watched).map_err(|error| open_error(error, path))
+    contained(&path, || builder.create_with_backend(watched).map_err(|error| open_error(error, &path)))
+}
+
+/// Runs what walks the pages of a file nobody has vouched for yet. redb panics on some pages that are damaged
+/// (it trusts what it reads until it verifies it): that is damage like any other, and no end of the process.
+pub(super) fn contained<T>(path: &Path, walk: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    // What the walk worked on is dropped with the panic; nothing half-changed is seen again.
+    catch_unwind(AssertUnwindSafe(walk)).unwrap_or_else(|panic| {
+        let message = panic.downcast_ref::<String>().map(String::as_str);
+        let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+        Err(StoreError::Corrupted { path: path.to_owned(), what: format!("redb gave up on a page ({message})") })
+    })
 }
 
 /// Opens a file without changing it: what redb writes stays in memory. A file that is
@@ -50,11 +62,11 @@ pub(super) fn open_unchanged(
     if !mend {
         builder.set_repair_callback(redb::RepairSession::abort);
     }
-    match builder.create_with_backend(overlay) {
+    contained(&path, || match builder.create_with_backend(overlay) {
         Ok(database) => Ok(Seen::Open(database)),
         Err(redb::DatabaseError::RepairAborted) => Ok(Seen::Unclean),
-        Err(error) => Err(open_error(error, path)),
-    }
+        Err(error) => Err(open_error(error, &path)),
+    })
 }
 
 /// What a look at a file came to.
@@ -67,7 +79,8 @@ pub(super) enum Seen {
     Open(Database),
 }
 
-fn open_error(error: redb::DatabaseError, path: PathBuf) -> StoreError {
+fn open_error(error: redb::DatabaseError, path: &Path) -> StoreError {
+    let path = path.to_owned();
     match error {
         redb::DatabaseError::DatabaseAlreadyOpen => StoreError::AlreadyOpen { path },
         redb::DatabaseError::UpgradeRequired(version) => {
@@ -88,7 +101,7 @@ const REDB_MAGIC: [u8; 9] = [b'r', b'e', b'd', b'b', 0x1a, 0x0a, 0xa9, 0x0d, 0x0
 
 /// Refuses a file of something else before redb touches it, and clears one whose creation was cut
 /// short before its first commit.
-fn inspect(backend: &dyn StorageBackend, path: &std::path::Path) -> Result<(), StoreError> {
+fn inspect(backend: &dyn StorageBackend, path: &Path) -> Result<(), StoreError> {
     while_alone(backend, path, || {
         if looks_unborn(backend, path)? && backend.len().map_err(io_error)? > 0 {
             return backend.set_len(0).map_err(io_error);
@@ -100,7 +113,7 @@ fn inspect(backend: &dyn StorageBackend, path: &std::path::Path) -> Result<(), S
 /// Whether the file is empty, or redb was cut short before its first commit: redb makes the file its
 /// first size, writes a header without magic number, and adds that when the header is synced. A file of
 /// something else is refused.
-pub(super) fn is_unborn(backend: &dyn StorageBackend, path: &std::path::Path) -> Result<bool, StoreError> {
+pub(super) fn is_unborn(backend: &dyn StorageBackend, path: &Path) -> Result<bool, StoreError> {
     while_alone(backend, path, || looks_unborn(backend, path))
 }
 
@@ -108,7 +121,7 @@ pub(super) fn is_unborn(backend: &dyn StorageBackend, path: &std::path::Path) ->
 /// clearing it then would be the end of that store.
 fn while_alone<T>(
     backend: &dyn StorageBackend,
-    path: &std::path::Path,
+    path: &Path,
     look: impl FnOnce() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let failed = |error: BackendError| io_error(error.into());
@@ -126,7 +139,7 @@ fn while_alone<T>(
     seen
 }
 
-fn looks_unborn(backend: &dyn StorageBackend, path: &std::path::Path) -> Result<bool, StoreError> {
+fn looks_unborn(backend: &dyn StorageBackend, path: &Path) -> Result<bool, StoreError> {
     let len = backend.len().map_err(io_error)?;
     if len == 0 {
         return Ok(true);

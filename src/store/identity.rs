@@ -8,7 +8,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
 use super::backend::{StorageProvider, StoreFile};
 use super::error::StoreError;
-use super::file::{Seen, open_file, open_unchanged};
+use super::file::{Seen, contained, open_file, open_unchanged};
 use super::open::StoreOptions;
 use super::records::{Head, unseal};
 use super::tables::{FORMAT_VERSION, META};
@@ -29,9 +29,12 @@ pub(super) fn open_pair(
     sync_failed: &Arc<AtomicBool>,
 ) -> Result<(Database, Database), StoreError> {
     let paths = (provider.path(StoreFile::State), provider.path(StoreFile::Blocks));
-    let look = |file| open_unchanged(provider, file, LOOK_CACHE_BYTES, false);
-    let state_seen = seen_label(&look(StoreFile::State)?, &paths.0, "pouw-state")?;
-    let blocks_seen = seen_label(&look(StoreFile::Blocks)?, &paths.1, "pouw-blocks")?;
+    // Closing is part of the look: redb writes then, and may meet damage that opening did not.
+    let look = |file, path: &Path, kind| {
+        contained(path, || seen_label(&open_unchanged(provider, file, LOOK_CACHE_BYTES, false)?, path, kind))
+    };
+    let state_seen = look(StoreFile::State, &paths.0, "pouw-state")?;
+    let blocks_seen = look(StoreFile::Blocks, &paths.1, "pouw-blocks")?;
     if let (Some(state), Some(blocks)) = (&state_seen, &blocks_seen) {
         belong_together(state.as_ref(), blocks.as_ref(), &paths)?;
     }
@@ -88,6 +91,10 @@ fn has_trees(state: &Label) -> bool {
 
 /// The label of a file of `kind`; `None` before its first commit.
 pub(super) fn label(txn: &ReadTransaction, path: &Path, kind: &str) -> Result<Option<Label>, StoreError> {
+    contained(path, || read_label(txn, path, kind))
+}
+
+fn read_label(txn: &ReadTransaction, path: &Path, kind: &str) -> Result<Option<Label>, StoreError> {
     if txn.list_tables()?.next().is_none() {
         return Ok(None);
     }

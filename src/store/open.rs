@@ -9,7 +9,7 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransacti
 
 use super::backend::{StorageProvider, StoreFile};
 use super::error::StoreError;
-use super::file::open_file;
+use super::file::{contained, open_file};
 use super::identity::{corrupted, fixed, open_pair};
 use super::ledger::Round;
 use super::records::{ClientRow, Head, seal, unseal};
@@ -78,9 +78,10 @@ impl Store {
     pub fn open(provider: Arc<dyn StorageProvider>, options: StoreOptions) -> Result<Self, StoreError> {
         let sync_failed = Arc::new(AtomicBool::new(false));
         let (state, blocks) = open_pair(&*provider, &options, &sync_failed)?;
-        let identity = init_state(&state, &provider.path(StoreFile::State))?;
-        let writer = load_writer(&state)?;
-        init_blocks(&blocks, identity.store, writer.head.next_tree)?;
+        let (state_path, blocks_path) = (provider.path(StoreFile::State), provider.path(StoreFile::Blocks));
+        let identity = contained(&state_path, || init_state(&state, &state_path))?;
+        let writer = contained(&state_path, || load_writer(&state))?;
+        contained(&blocks_path, || init_blocks(&blocks, identity.store, writer.head.next_tree))?;
         provider.sync_names().map_err(io_error)?;
         Ok(Self {
             provider,

@@ -20,8 +20,9 @@ mod trees;
 
 use std::sync::Arc;
 
-use super::backend::StorageProvider;
+use super::backend::{StorageProvider, StoreFile};
 use super::error::StoreError;
+use super::file::contained;
 use super::records::{Head, RecordError};
 use open::{BlocksFile, Opened, StateFile};
 
@@ -141,7 +142,9 @@ const ROWS_AT_ONCE: usize = 1 << 18;
 fn run(provider: &dyn StorageProvider, at_once: usize, progress: OnCheck<'_>) -> Result<CheckReport, StoreError> {
     let mut report = CheckReport::default();
     progress(&CheckProgress { phase: CheckPhase::Files, done: 0, of: 2 });
-    let (head, state, blocks) = match open::open(provider, &mut report, progress)? {
+    let path = provider.path(StoreFile::State);
+    let opened = contained(&path, || open::open(provider, &mut report, &mut *progress))?;
+    let (head, state, blocks) = match opened {
         Opened::Both { head, state, blocks } => (head, state, blocks),
         Opened::Nothing => return Ok(report),
     };
@@ -153,7 +156,12 @@ fn run(provider: &dyn StorageProvider, at_once: usize, progress: OnCheck<'_>) ->
     let sums = checker.ledger()?;
     checker.credits()?;
     checker.clients(&sums)?;
-    Ok(checker.report)
+    let report = std::mem::take(&mut checker.report);
+    contained(&path, || {
+        drop(checker);
+        Ok(())
+    })?;
+    Ok(report)
 }
 
 /// One check: open tables, and what was found so far.

@@ -4,7 +4,7 @@ use redb::{Database, DatabaseError, Key, ReadOnlyTable, ReadTransaction, Readabl
 
 use super::super::backend::{StorageProvider, StoreFile};
 use super::super::error::StoreError;
-use super::super::file::{Seen, open_unchanged};
+use super::super::file::{Seen, contained, open_unchanged};
 use super::super::identity::{belong_together, corrupted, label};
 use super::super::records::Head;
 use super::super::tables::{
@@ -59,11 +59,11 @@ pub(super) fn open(
     let mut blocks = existing(provider, StoreFile::Blocks)?;
     let paths = (provider.path(StoreFile::State), provider.path(StoreFile::Blocks));
     if let Some(state) = &mut state {
-        verify(state, StoreFile::State, report)?;
+        verify(state, provider, StoreFile::State, report)?;
     }
     progress(&CheckProgress { phase: CheckPhase::Files, done: 1, of: 2 });
     if let Some(blocks) = &mut blocks {
-        verify(blocks, StoreFile::Blocks, report)?;
+        verify(blocks, provider, StoreFile::Blocks, report)?;
     }
     progress(&CheckProgress { phase: CheckPhase::Files, done: 2, of: 2 });
     if !report.is_clean() {
@@ -125,21 +125,25 @@ fn existing(provider: &dyn StorageProvider, file: StoreFile) -> Result<Option<Da
     }
 }
 
-fn verify(database: &mut Database, file: StoreFile, report: &mut CheckReport) -> Result<(), StoreError> {
+fn verify(
+    database: &mut Database,
+    provider: &dyn StorageProvider,
+    file: StoreFile,
+    report: &mut CheckReport,
+) -> Result<(), StoreError> {
     let name = file.file_name();
-    match database.check_integrity() {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            report.find(format!("{name}: pages did not match their checksums, redb went back to an older state"));
-            Ok(())
-        }
-        Err(DatabaseError::Storage(redb::StorageError::Corrupted(what))) => {
-            report.find(format!("{name}: {what}"));
-            Ok(())
-        }
+    let sound = contained(&provider.path(file), || match database.check_integrity() {
+        Ok(sound) => Ok(sound),
         Err(DatabaseError::Storage(error)) => Err(error.into()),
         Err(other) => Err(StoreError::Io { what: other.to_string() }),
+    });
+    match sound {
+        Ok(true) => {}
+        Ok(false) => report.find(format!("{name}: pages do not match their checksums")),
+        Err(StoreError::Corrupted { what, .. }) => report.find(format!("{name}: {what}")),
+        Err(other) => return Err(other),
     }
+    Ok(())
 }
 
 fn table<K: Key + 'static, V: Value + 'static>(
