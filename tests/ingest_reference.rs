@@ -164,3 +164,43 @@ fn the_same_content_copied_and_by_reference_is_the_same_tree() {
     assert_eq!((report.added, report.unchanged, report.conflicts), (0, 1, 0));
     assert_eq!(place.engine.tree("a").unwrap().data, DataPlace::Copied);
 }
+
+#[test]
+fn a_source_restored_as_another_file_of_the_same_content_is_accepted_by_ingesting_it_again() {
+    let place = Place::new();
+    let data = noise(5_000, 2);
+    let path = place.write("in/a", &data);
+    place.ingest(&by_reference(), &[&place.path("in")]).unwrap();
+    // As from a backup: same bytes, another inode and time.
+    let copy = place.write("copy", &data);
+    rename(&copy, &path).unwrap();
+    assert!(place.issue().is_none());
+    let report = place.ingest(&by_reference(), &[&place.path("in")]).unwrap();
+    assert_eq!((report.unchanged, report.added), (1, 0));
+    place.engine.sweep().unwrap();
+    place.drain();
+    place.assert_complete("a", &blocks_of(&data, BLOCK));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_source_replaced_by_a_pipe_or_a_link_is_reported_and_nobody_waits_for_it() {
+    let place = Place::new();
+    let data = noise(3_000, 3);
+    let path = place.write("in/a", &data);
+    place.ingest(&by_reference(), &[&place.path("in")]).unwrap();
+    let kept = place.path("kept");
+    rename(&path, &kept).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    assert!(place.issue().is_none());
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(&kept, &path).unwrap();
+    place.engine.sweep().unwrap();
+    assert!(place.issue().is_none());
+    assert!(source_changes(&place) >= 2);
+    std::fs::remove_file(&path).unwrap();
+    rename(&kept, &path).unwrap();
+    place.engine.sweep().unwrap();
+    place.drain();
+    place.assert_complete("a", &blocks_of(&data, BLOCK));
+}
