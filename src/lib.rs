@@ -27,6 +27,8 @@ extern crate alloc;
 pub mod docs;
 #[cfg(feature = "engine")]
 pub mod engine;
+#[cfg(feature = "gate")]
+pub mod gate;
 pub mod hash;
 pub mod merkle;
 #[cfg(feature = "engine")]

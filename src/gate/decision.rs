@@ -1,0 +1,105 @@
+//! What the gate says: let the request through, or answer it with this.
+
+use std::fmt::Write;
+
+use crate::protocol::{MicroJoules, Reason, WorkId, header};
+
+use super::flight::Flight;
+use super::pending::Pending;
+
+/// The verdict on a request.
+#[derive(Debug)]
+#[must_use]
+pub enum Decision {
+    /// Let it through, and add these headers to the response.
+    Pass(Pass),
+    /// Answer with this instead.
+    Refuse(Refusal),
+    /// It presents a token: the verdict needs the store. Wait for it, or have it called back.
+    Pending(Pending),
+}
+
+/// A request that goes through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pass {
+    /// Headers for the response.
+    pub headers: Headers,
+    /// How it got through, if by work.
+    pub accepted: Option<AcceptedWork>,
+}
+
+/// Work that let a request through. Durable when this is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AcceptedWork {
+    /// Challenge id, also the receipt's.
+    pub id: WorkId,
+    /// Credit.
+    pub award: MicroJoules,
+}
+
+/// A response of the gate's own.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Status code.
+    pub status: u16,
+    /// Why.
+    pub reason: Reason,
+    /// Headers, `Content-Type` among them.
+    pub headers: Headers,
+    /// The body: one problem document (RFC 9457).
+    pub body: Vec<u8>,
+    /// Holds the bytes of a challenge in the budget of those in flight; drop it when the body has been
+    /// written, or given up.
+    pub flight: Option<Flight>,
+}
+
+/// Header names and values, in one buffer. Names are lower case; values are visible ASCII.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headers {
+    text: String,
+    // Name, and where its value ends in `text`.
+    ends: Vec<(&'static str, usize)>,
+}
+
+impl Headers {
+    /// Room for the headers of an ordinary response.
+    pub(super) fn new() -> Self {
+        Self { text: String::with_capacity(96), ends: Vec::with_capacity(8) }
+    }
+
+    /// Adds `name` with a value of visible ASCII.
+    pub(super) fn add(&mut self, name: &'static str, value: impl std::fmt::Display) {
+        // Writing to a string cannot fail.
+        let _ = write!(self.text, "{value}");
+        self.ends.push((name, self.text.len()));
+    }
+
+    /// All values, one after the other; [`Headers::spans`] tells them apart.
+    pub fn into_text(self) -> (String, impl Iterator<Item = (&'static str, std::ops::Range<usize>)>) {
+        let mut from = 0;
+        let spans = self.ends.into_iter().map(move |(name, end)| (name, std::mem::replace(&mut from, end)..end));
+        (self.text, spans)
+    }
+
+    /// Names and values in the order they were added.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let mut from = 0;
+        self.ends.iter().map(move |(name, end)| {
+            let value = self.text.get(from..*end).unwrap_or_default();
+            from = *end;
+            (*name, value)
+        })
+    }
+
+    /// The value of `name`.
+    pub fn find(&self, name: &str) -> Option<&str> {
+        self.iter().find(|(own, _)| *own == name).map(|(_, value)| value)
+    }
+}
+
+impl Refusal {
+    /// The token of the challenge it carries.
+    pub fn token(&self) -> Option<&str> {
+        self.headers.find(header::CHALLENGE)
+    }
+}

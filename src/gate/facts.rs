@@ -1,0 +1,86 @@
+//! What the gate is told about a request, as plain values.
+
+use std::net::IpAddr;
+
+use super::identity::{ClientKey, NetworkPrefix};
+
+/// A request line and its headers, as an adapter sees them. The gate reads only what it has to.
+pub trait Head {
+    /// The method, in upper case.
+    fn method(&self) -> &str;
+
+    /// The path, without the query.
+    fn path(&self) -> &str;
+
+    /// Calls `each` with every value of the header `name` (lower case), in the order they came.
+    fn header(&self, name: &str, each: &mut dyn FnMut(&[u8]));
+
+    /// Whether a body follows, as far as the head tells; `true` where it does not tell.
+    fn has_body(&self) -> bool;
+}
+
+/// Who sent a request, as far as the host knows. Nothing here comes from the client's own words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Caller<'a> {
+    /// Address of the other end of the connection.
+    pub peer: Option<IpAddr>,
+    /// Name of the user, after the host authenticated it.
+    pub user: Option<&'a str>,
+    /// The API key, after the host validated it.
+    pub api_key: Option<&'a str>,
+}
+
+/// Index of a policy in the configuration; 0 is the default policy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct PolicyId(pub(super) u16);
+
+/// Everything a decision depends on, beside the time and what the gate remembers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// Who counts as one client.
+    pub client: ClientKey,
+    /// The network that client is in.
+    pub prefix: NetworkPrefix,
+    /// The policy of the route.
+    pub policy: PolicyId,
+    /// The token and result, if the request presents any.
+    pub answer: Option<Presented>,
+    /// The client's reputation, 0 to 1, if the host knows it. Anything else changes nothing.
+    pub reputation: Option<f64>,
+}
+
+impl Facts {
+    /// A request that presents nothing, under the default policy.
+    pub fn new(client: ClientKey, prefix: NetworkPrefix) -> Self {
+        Self { client, prefix, policy: PolicyId::default(), answer: None, reputation: None }
+    }
+}
+
+/// A token, and the result it was computed for unless the client only asks for its challenge again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presented {
+    /// The token, byte for byte.
+    pub token: String,
+    /// The result, not yet read.
+    pub result: Option<ResultText>,
+}
+
+/// A result in one of its two forms on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResultText {
+    /// JSON, from the body member `workResult`.
+    Json(Vec<u8>),
+    /// The compact form, from the header `X-PoUW-Result`.
+    Compact(String),
+}
+
+/// What became of a body that was to be buffered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyRead<'a> {
+    /// All of it is here.
+    Whole(&'a [u8]),
+    /// It is longer than the limit.
+    TooLarge,
+    /// It did not arrive in time, or the connection broke.
+    Incomplete,
+}

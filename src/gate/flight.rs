@@ -1,0 +1,52 @@
+//! Bytes of challenges that have been handed to a connection and not been taken off it yet.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The sum of challenge bytes in flight, and its bound.
+#[derive(Debug)]
+pub(super) struct Runway {
+    bytes: AtomicU64,
+    bound: u64,
+}
+
+/// Some of those bytes; given back when it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Flight {
+    runway: Arc<Runway>,
+    bytes: u64,
+}
+
+impl Runway {
+    pub(super) fn new(bound: u64) -> Arc<Self> {
+        Arc::new(Self { bytes: AtomicU64::new(0), bound })
+    }
+
+    /// Books `bytes`; `None` if that is more than there is room for.
+    pub(super) fn book(self: &Arc<Self>, bytes: u64) -> Option<Flight> {
+        let booked = self.bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+            now.checked_add(bytes).filter(|sum| *sum <= self.bound)
+        });
+        booked.is_ok().then(|| Flight { runway: self.clone(), bytes })
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Acquire)
+    }
+}
+
+impl Flight {
+    /// Gives back all but `bytes`, once it is known how many there really are.
+    pub(super) fn shrink(&mut self, bytes: u64) {
+        let less = self.bytes.saturating_sub(bytes);
+        self.bytes -= less;
+        self.runway.bytes.fetch_sub(less, Ordering::AcqRel);
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.runway.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,125 @@
+//! Who counts as one client, and which network it is in.
+//!
+//! No header is believed by default: `Forwarded` and `X-Forwarded-For` count only when the peer is in a
+//! configured proxy network, and are then walked from right to left.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+/// What tells clients apart.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ClientKey {
+    /// An IPv4 address. An IPv4 address mapped into IPv6 is this one.
+    V4(Ipv4Addr),
+    /// An IPv6 network: the address with all bits behind the prefix zero, and the prefix length.
+    V6(Ipv6Addr, u8),
+    /// A user whom the host authenticated.
+    User(Arc<str>),
+    /// An API key that the host validated.
+    ApiKey(Arc<str>),
+    /// What the host's own extractor made of the request.
+    Custom(Arc<[u8]>),
+    /// Nobody could be told apart: no peer address, or no user where one is asked for. All such requests
+    /// are one client.
+    Anonymous,
+}
+
+impl ClientKey {
+    /// The key of an address: IPv4 whole, IPv6 cut to `v6_prefix` bits.
+    pub fn of_address(address: IpAddr, v6_prefix: u8) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => Self::V4(v4),
+            IpAddr::V6(v6) => {
+                let bits = v6_prefix.min(128);
+                Self::V6(Ipv6Addr::from_bits(cut(v6.to_bits(), bits)), bits)
+            }
+        }
+    }
+
+    /// Whether many people may stand behind this key: an address, or nobody in particular.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::V4(_) | Self::V6(..) | Self::Anonymous)
+    }
+
+    /// The key as bytes; no two keys share them. This is what the engine digests.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(24);
+        self.write_to(&mut |bytes| out.extend_from_slice(bytes));
+        out
+    }
+
+    /// Hands the bytes of [`ClientKey::to_bytes`] to `take`, piece by piece.
+    pub(super) fn write_to(&self, take: &mut dyn FnMut(&[u8])) {
+        match self {
+            Self::V4(address) => {
+                take(&[4]);
+                take(&address.octets());
+            }
+            Self::V6(address, bits) => {
+                take(&[6, *bits]);
+                take(&address.octets());
+            }
+            Self::User(name) => {
+                take(&[b'u']);
+                take(name.as_bytes());
+            }
+            Self::ApiKey(key) => {
+                take(&[b'k']);
+                take(key.as_bytes());
+            }
+            Self::Custom(bytes) => {
+                take(&[b'c']);
+                take(bytes);
+            }
+            Self::Anonymous => take(&[0]),
+        }
+    }
+}
+
+impl fmt::Display for ClientKey {
+    /// For logs of the server. An API key is not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V4(address) => address.fmt(f),
+            Self::V6(address, bits) => write!(f, "{address}/{bits}"),
+            Self::User(name) => write!(f, "user {name:?}"),
+            Self::ApiKey(_) => f.write_str("api key"),
+            Self::Custom(bytes) => write!(f, "custom {:?}", String::from_utf8_lossy(bytes)),
+            Self::Anonymous => f.write_str("anonymous"),
+        }
+    }
+}
+
+/// A network whose clients share a budget: IPv4 /24, IPv6 /48 of the believed address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NetworkPrefix([u8; 7]);
+
+impl NetworkPrefix {
+    /// The prefix of an address; requests without one share one.
+    pub fn of(address: Option<IpAddr>) -> Self {
+        let mut out = [0; 7];
+        match address.map(|address| address.to_canonical()) {
+            Some(IpAddr::V4(v4)) => {
+                out[0] = 4;
+                out[1..4].copy_from_slice(&v4.octets()[..3]);
+            }
+            Some(IpAddr::V6(v6)) => {
+                out[0] = 6;
+                out[1..7].copy_from_slice(&v6.octets()[..6]);
+            }
+            None => {}
+        }
+        Self(out)
+    }
+
+    /// The prefix as bytes.
+    pub fn as_bytes(&self) -> &[u8; 7] {
+        &self.0
+    }
+}
+
+fn cut(bits: u128, keep: u8) -> u128 {
+    bits & u128::MAX.checked_shl(128 - u32::from(keep)).unwrap_or(0)
+}
