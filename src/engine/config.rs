@@ -109,6 +109,11 @@ impl Config {
         self.settings.floor_ms[tier as usize]
     }
 
+    /// Bytes of data a unit of this tier may carry; one of a single leaf may carry as much as a high one.
+    pub fn unit_bytes(&self, tier: DifficultyTier) -> usize {
+        self.settings.unit_bytes[tier as usize]
+    }
+
     /// Largest leaf a unit can carry, bytes. Longer ones are hashed by the server.
     pub fn send_cap(&self) -> usize {
         self.settings.unit_bytes[2]

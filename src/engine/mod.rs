@@ -163,6 +163,11 @@ impl PouwEngine {
         self.inner.close();
     }
 
+    /// The configuration it was opened with.
+    pub fn config(&self) -> &Config {
+        &self.core().config
+    }
+
     fn core(&self) -> &Arc<Core> {
         &self.inner.core
     }

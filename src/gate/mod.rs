@@ -1,21 +1,77 @@
 //! The gate: everything between an HTTP request and the engine, framework-neutral and synchronous.
+//!
+//! **Guarantee.** A request is let through when its client is under its limit, or for work that has been
+//! verified and is durable; each token lets one request through. Everything else gets the row of the wire
+//! protocol's table of answers. No decision waits for a commit or a disk but that on a request which
+//! presents a token, and that one comes by callback.
+//!
+//! **After a restart** windows, budgets and ceilings start anew; difficulty, credits and used tokens do not.
+//!
+//! ```text
+//! head --on_request--> identity, route, token? --no--> window --under--> Pass
+//!                                     |                  |
+//!                                     |                 over: breaker, reputation, budgets, engine.issue --> Refuse(429 + unit)
+//!                                    yes --(body?)--> Pending --> engine.submit --durable--> Pass
+//! ```
+//!
+//! Held in memory, each with its bound and what happens there: windows ([`GateConfig`]: `tracked_clients_max`;
+//! new clients share their network's window), accounts of clients over their limit (the same bound; no
+//! challenge), challenge bytes in flight and request bodies being buffered (a plain 429), answers waiting
+//! to be judged (`try_again`).
 
+mod accounts;
+mod answer;
+mod body;
 mod config;
+mod counters;
 mod decision;
+mod event;
 mod facts;
 mod flight;
+mod health;
 pub mod identity;
+mod judges;
+mod limiter;
 mod pending;
+mod plain;
+mod reading;
+mod respond;
+mod routes;
+mod table;
+mod window;
 
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool};
+
+use parking_lot::Mutex;
 
 use crate::engine::PouwEngine;
+use crate::policy::breaker::Breaker;
+use crate::policy::window::WindowRules;
+use crate::protocol::{DifficultyTier, Reason};
 
+pub use crate::policy::window::Quota;
 pub use config::{FallbackBehavior, GateConfig, GateConfigBuilder, IdentifierStrategy, Policy};
+pub use counters::GateStats;
 pub use decision::{AcceptedWork, Decision, Headers, Pass, Refusal};
+pub use event::{GateEvent, GateEventSink};
 pub use facts::{BodyRead, Caller, Facts, Head, PolicyId, Presented, ResultText};
 pub use flight::Flight;
+pub use health::{Condition, Health, PartHealth};
+pub use identity::ClientKey;
 pub use pending::Pending;
+pub use window::{Admission, Window, WindowError};
+
+use accounts::Accounts;
+use counters::{Counters, bump};
+use flight::Runway;
+use judges::{Job, Judges};
+use limiter::Limiter;
+use routes::{RouteMatch, Routes};
+
+/// What the host knows of a client, 0 to 1.
+type ReputationProvider = Arc<dyn Fn(&ClientKey) -> Option<f64> + Send + Sync>;
 
 /// The gate. Cheap to clone; clones share everything.
 #[derive(Debug, Clone)]
@@ -23,9 +79,58 @@ pub struct Gate {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     engine: PouwEngine,
+    settings: GateConfigBuilder,
+    routes: Routes,
+    places: Vec<Place>,
+    /// Data that a unit of each tier may carry: a single leaf at Low may be as long as a High unit.
+    unit_bytes: [u64; 3],
+    accounts: Accounts,
+    in_flight: Arc<Runway>,
+    buffered: Arc<Runway>,
+    breaker: Mutex<Breaker>,
+    window: Option<Arc<dyn Window>>,
+    window_failing: AtomicBool,
+    reputation: Option<ReputationProvider>,
+    counters: Counters,
+    events: GateEventSink,
+    judges: Judges,
+}
+
+/// A policy and its windows.
+#[derive(Debug)]
+struct Place {
+    policy: Policy,
+    digest: u64,
+    limiter: Limiter,
+}
+
+/// What a gate stands on, beside its configuration.
+#[derive(Clone, Default)]
+#[must_use]
+pub struct GateParts {
+    events: GateEventSink,
+    reputation: Option<ReputationProvider>,
+    window: Option<Arc<dyn Window>>,
+}
+
+/// A gate that could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GateError {
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes: {0}")]
+    Random(String),
+    /// No thread could be started.
+    #[error("no thread could be started: {0}; raise the limit of threads for this process")]
+    Thread(#[from] std::io::Error),
+    /// A policy's limit or window is out of range.
+    #[error("policy {name:?}: the limit must be from 1 to 1000000 in a window from 1 ms to one day")]
+    Policy {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// What to do with a request whose head has been seen.
@@ -51,12 +156,79 @@ pub struct NeedsBody {
     pub timeout_ms: u64,
     gate: Gate,
     facts: Facts,
+    booked: Flight,
+}
+
+impl GateParts {
+    /// Tells `events` what happens.
+    pub fn events(mut self, events: GateEventSink) -> Self {
+        self.events = events;
+        self
+    }
+
+    /// Asks `provider` for the reputation of clients over their limit. One that panics or returns no number
+    /// between 0 and 1 changes nothing.
+    pub fn reputation(mut self, provider: impl Fn(&ClientKey) -> Option<f64> + Send + Sync + 'static) -> Self {
+        self.reputation = Some(Arc::new(provider));
+        self
+    }
+
+    /// Judges by windows kept outside the process. Where they cannot be consulted, `fallback_behavior` applies.
+    pub fn window(mut self, window: Arc<dyn Window>) -> Self {
+        self.window = Some(window);
+        self
+    }
 }
 
 impl Gate {
     /// A gate in front of `engine`.
-    pub fn new(engine: PouwEngine, _config: GateConfig) -> Self {
-        Self { inner: Arc::new(Inner { engine }) }
+    ///
+    /// # Errors
+    /// [`GateError`], when the system gives no threads or random bytes.
+    pub fn new(engine: PouwEngine, config: GateConfig) -> Result<Self, GateError> {
+        Self::with_parts(engine, config, GateParts::default())
+    }
+
+    /// A gate with a subscriber, a reputation provider or windows of the host's.
+    pub fn with_parts(engine: PouwEngine, config: GateConfig, parts: GateParts) -> Result<Self, GateError> {
+        let settings = config.settings;
+        let mut key = [0; 16];
+        getrandom::fill(&mut key).map_err(|error| GateError::Random(error.to_string()))?;
+        let halves = u128::from_le_bytes(key);
+        let key = (halves as u64, (halves >> 64) as u64);
+        let place = |policy: &Policy| {
+            let rules = WindowRules::new(policy.rate_limit, policy.window_ms)
+                .ok_or_else(|| GateError::Policy { name: policy.name.clone() })?;
+            let limiter = Limiter::new(rules, settings.tracked_clients_max, key);
+            Ok(Place { digest: routes::policy_digest(&policy.name), policy: policy.clone(), limiter })
+        };
+        let places = settings.policies.iter().map(place).collect::<Result<Vec<_>, GateError>>()?;
+        let default = settings.policies.first().map_or((100, 60_000), |policy| (policy.rate_limit, policy.window_ms));
+        let (judges, receiver) = Judges::new(settings.waiting_answers_max);
+        let threads = settings.judge_threads;
+        let cap = engine.config().unit_bytes(DifficultyTier::High) as u64;
+        let inner = Arc::new(Inner {
+            routes: Routes::new(&settings.policies, &settings.exempt_routes),
+            places,
+            unit_bytes: [cap, engine.config().unit_bytes(DifficultyTier::Medium) as u64, cap],
+            accounts: Accounts::new(&settings, default, key),
+            in_flight: Runway::new(settings.bytes_in_flight),
+            buffered: Runway::new(settings.buffered_bytes_max as u64),
+            breaker: Mutex::new(Breaker::new(
+                settings.circuit_breaker_threshold,
+                settings.circuit_breaker_probe_interval_ms,
+            )),
+            window: parts.window,
+            window_failing: AtomicBool::new(false),
+            reputation: parts.reputation,
+            counters: Counters::default(),
+            events: parts.events,
+            judges,
+            engine,
+            settings,
+        });
+        judges::start(&receiver, threads, &Arc::downgrade(&inner))?;
+        Ok(Self { inner })
     }
 
     /// The engine behind it.
@@ -64,31 +236,156 @@ impl Gate {
         &self.inner.engine
     }
 
+    /// How long a client may take to read a challenge, milliseconds.
+    pub fn write_timeout_ms(&self) -> u64 {
+        self.inner.settings.write_timeout_ms
+    }
+
     /// Judges a request by its head. Reads no clock but the engine's and waits for nothing.
-    pub fn on_request(&self, _head: &dyn Head, caller: &Caller<'_>) -> Step {
-        let (client, prefix) = match caller.peer {
-            Some(peer) => (identity::ClientKey::of_address(peer, 64), identity::NetworkPrefix::of(Some(peer))),
-            None => (identity::ClientKey::Anonymous, identity::NetworkPrefix::of(None)),
+    pub fn on_request(&self, head: &dyn Head, caller: &Caller<'_>) -> Step {
+        let inner = &*self.inner;
+        let policy = match inner.routes.policy_of(head.method(), head.path()) {
+            RouteMatch::Policy(policy) if !reading::is_preflight(head) => policy,
+            _ => {
+                bump(&inner.counters.exempt_routes, 1);
+                return Step::Exempt;
+            }
         };
-        Step::Decided(self.decide(Facts::new(client, prefix)))
+        let (client, prefix) = identity::identify(head, caller, &inner.settings);
+        let mut facts = Facts { client, prefix, policy, answer: None, reputation: None };
+        match reading::presented(head) {
+            Ok(None) => return Step::Decided(self.decide(facts)),
+            Ok(presented) => facts.answer = presented,
+            Err(malformed) => {
+                inner.counters.requests.bump();
+                return Step::Decided(self.malformed(&facts, None, &malformed));
+            }
+        }
+        let in_header = facts.answer.as_ref().is_some_and(|presented| presented.result.is_some());
+        if in_header || !head.has_body() {
+            return Step::Decided(self.decide(facts));
+        }
+        self.ask_for_body(head, facts)
     }
 
     /// Judges a request by its facts. A request that presents a token comes back as [`Decision::Pending`].
     pub fn decide(&self, facts: Facts) -> Decision {
+        self.inner.counters.requests.bump();
         if facts.answer.is_some() {
             return Decision::Pending(Pending { gate: self.clone(), facts });
         }
-        self.plain(&facts)
+        self.plain(&facts, None)
     }
 
-    fn plain(&self, _facts: &Facts) -> Decision {
-        Decision::Pass(Pass { headers: Headers::new(), accepted: None })
+    /// The policy of a route, for facts that an adapter puts together itself; `None` if it is exempt.
+    pub fn policy_of(&self, method: &str, path: &str) -> Option<PolicyId> {
+        match self.inner.routes.policy_of(method, path) {
+            RouteMatch::Policy(policy) => Some(policy),
+            RouteMatch::Exempt => None,
+        }
+    }
+
+    /// A body is read for the sake of a token only when the token is good so far, and only as much of it
+    /// as there is room for.
+    fn ask_for_body(&self, head: &dyn Head, facts: Facts) -> Step {
+        let inner = &*self.inner;
+        let limit_bytes = inner.settings.body_limit_bytes;
+        let length = reading::content_length(head);
+        if length.is_some_and(|length| length > limit_bytes as u64) {
+            inner.counters.requests.bump();
+            return Step::Decided(self.refused(&facts, Reason::TooLarge, respond::detail(Reason::TooLarge)));
+        }
+        if let Some(decision) = self.precheck(&facts) {
+            inner.counters.requests.bump();
+            return Step::Decided(decision);
+        }
+        match inner.buffered.book(length.unwrap_or(limit_bytes as u64)) {
+            Some(booked) => {
+                let timeout_ms = inner.settings.body_timeout_ms;
+                Step::Body(NeedsBody { limit_bytes, timeout_ms, gate: self.clone(), facts, booked })
+            }
+            None => {
+                inner.counters.requests.bump();
+                Step::Decided(self.try_again(&facts))
+            }
+        }
+    }
+
+    /// Has an answer judged on a thread of the gate's own.
+    fn judge_soon(&self, facts: Facts, done: Box<dyn FnOnce(Decision) + Send>) {
+        // Shared with the job, so that it is still there if the job comes back.
+        let done = Arc::new(Mutex::new(Some(done)));
+        let (gate, own, judged) = (self.clone(), done.clone(), facts.clone());
+        let job: Job = Box::new(move || {
+            if let Some(done) = own.lock().take() {
+                gate.judge(judged, done);
+            }
+        });
+        if self.inner.judges.offer(job).is_err()
+            && let Some(done) = done.lock().take()
+        {
+            done(self.try_again(&facts));
+        }
+    }
+
+    fn place(&self, policy: PolicyId) -> &Place {
+        // Policy ids are made by this gate's routes; one of another gate falls back to the default.
+        self.inner.places.get(usize::from(policy.0)).unwrap_or(&self.inner.places[0])
+    }
+
+    fn emit(&self, event: &GateEvent) {
+        self.inner.events.emit(event);
+    }
+
+    fn breaker_is_open(&self) -> bool {
+        self.inner.breaker.lock().is_open()
+    }
+
+    /// Failures of the store in a row.
+    fn store_failures(&self) -> u32 {
+        self.inner.breaker.lock().failures()
     }
 }
 
 impl NeedsBody {
     /// Goes on with what became of the body.
-    pub fn complete(self, _body: BodyRead<'_>) -> Decision {
-        self.gate.decide(self.facts)
+    pub fn complete(self, body: BodyRead<'_>) -> Decision {
+        let Self { gate, mut facts, timeout_ms, booked, .. } = self;
+        drop(booked);
+        let found = match body {
+            BodyRead::Whole(bytes) => body::find_result(bytes),
+            BodyRead::TooLarge => {
+                gate.inner.counters.requests.bump();
+                return gate.refused(&facts, Reason::TooLarge, respond::detail(Reason::TooLarge));
+            }
+            BodyRead::Incomplete => {
+                let expected = format!("all of it within {timeout_ms} ms");
+                Err(crate::protocol::Malformed::new("body", expected, "less"))
+            }
+        };
+        match found {
+            Ok(result) => {
+                if let Some(presented) = &mut facts.answer {
+                    presented.result = result;
+                }
+                gate.decide(facts)
+            }
+            Err(malformed) => {
+                gate.inner.counters.requests.bump();
+                gate.malformed(&facts, None, &malformed)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for GateParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GateParts").field("events", &self.events).field("window", &self.window).finish_non_exhaustive()
     }
 }

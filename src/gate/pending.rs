@@ -1,5 +1,7 @@
 //! A request that presents a token.
 
+use std::sync::mpsc::sync_channel;
+
 use super::Gate;
 use super::decision::Decision;
 use super::facts::Facts;
@@ -15,13 +17,21 @@ pub struct Pending {
 impl Pending {
     /// Judges on this thread and waits until the answer is durable. Never returns [`Decision::Pending`].
     pub fn wait(self) -> Decision {
-        self.gate.plain(&self.facts)
+        let Self { gate, facts } = self;
+        let (sender, receiver) = sync_channel(1);
+        let unheard = facts.clone();
+        gate.judge(facts, move |decision| {
+            // The other end waits below for as long as this end exists.
+            let _ = sender.send(decision);
+        });
+        receiver.recv().unwrap_or_else(|_| gate.try_again(&unheard))
     }
 
     /// Judges on a thread of the gate's own and calls `done` there or on the engine's writer; blocks for
     /// nothing, so it may be called on a thread of an async executor. Keep `done` short. `done` never
-    /// gets a [`Decision::Pending`].
+    /// gets a [`Decision::Pending`]. At the bound of waiting answers it is called at once, with `try_again`.
     pub fn then(self, done: impl FnOnce(Decision) + Send + 'static) {
-        done(self.gate.plain(&self.facts));
+        let Self { gate, facts } = self;
+        gate.judge_soon(facts, Box::new(done));
     }
 }

@@ -1,7 +1,18 @@
 //! Pure state machines: functions of (state, event, now). No I/O, no clock, no randomness of their own.
 //!
+//! * [`window`] the sliding window of one client;
+//! * [`difficulty`] how hard its next challenge is, and [`reputation`] what softens it;
+//! * [`budget`] how many bytes it may be sent;
+//! * [`alert`] when its failures are worth an alarm;
+//! * [`breaker`] when no work is handed out at all;
 //! * [`lease`] who holds which work until when (rule L);
 //! * [`ready`] the bounded ring of units that can be handed out at once.
 
+pub mod alert;
+pub mod breaker;
+pub mod budget;
+pub mod difficulty;
 pub mod lease;
 pub mod ready;
+pub mod reputation;
+pub mod window;

@@ -1,0 +1,397 @@
+//! What the gate remembers of clients over their limit: open challenges, paid admissions, bytes sent,
+//! failures in a row. For the client, for its network prefix, and for all together.
+//!
+//! Bounded by `tracked_clients_max` clients and as many prefixes at most. At the bound an account with nothing
+//! open makes room, least recently touched first; where there is none, no challenge goes out (`crowded`).
+//! An account that went has its byte budget and its paid admissions back: that is why those with open
+//! challenges stay.
+
+use std::hash::Hasher;
+
+use parking_lot::Mutex;
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use crate::policy::alert::Failures;
+use crate::policy::budget::ByteBudget;
+use crate::policy::window::{AdmissionLog, WindowRules};
+use crate::protocol::{Reason, WorkId};
+
+use super::config::GateConfigBuilder;
+use super::identity::{ClientKey, NetworkPrefix};
+use super::table::{Table, Tracked};
+
+/// Locks the tables are spread over.
+const SHARDS: usize = 16;
+/// The data of a unit goes out with its challenge and once more on request; then the token alone.
+const SENDINGS_MAX: u8 = 2;
+/// Open challenges of one client remembered at most, whatever the configuration says.
+const OPEN_MAX: usize = 64;
+const MINUTE_MS: u64 = 60_000;
+const SECOND_MS: u64 = 1_000;
+
+#[derive(Debug)]
+pub(super) struct Accounts {
+    key: (u64, u64),
+    clients: Vec<Mutex<Table<Account>>>,
+    prefixes: Vec<Mutex<Table<Share>>>,
+    all: Mutex<Share>,
+    rules: Rules,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rules {
+    client: Quotas,
+    prefix: Quotas,
+    all: Quotas,
+    open_challenges: [u32; 2],
+}
+
+/// Paid admissions in a window; out of range counts as the nearest that is in it.
+fn ceiling(paid: u32, window_ms: u64) -> Option<WindowRules> {
+    WindowRules::new(paid.min(1_000_000), window_ms)
+}
+
+/// What one client, one prefix or all may have.
+#[derive(Debug, Clone, Copy)]
+struct Quotas {
+    /// None: nothing can be paid for with work.
+    paid: Option<WindowRules>,
+    bytes: u64,
+    per_ms: u64,
+}
+
+/// Paid admissions and bytes.
+#[derive(Debug, Default)]
+struct Share {
+    paid: AdmissionLog,
+    bytes: Option<ByteBudget>,
+    touched_ms: u64,
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    share: Share,
+    open: Vec<Open>,
+    /// Challenges being made right now.
+    opening: u32,
+    failures: Failures,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    id: WorkId,
+    expires_ms: u64,
+    sendings: u8,
+}
+
+/// Room for one challenge. Taken back when it is dropped without having been used.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Reservation<'a> {
+    accounts: &'a Accounts,
+    client: u128,
+    prefix: u128,
+    now_ms: u64,
+    /// Bytes of the encoded answer there is room for.
+    pub(super) bytes: u64,
+    used: u64,
+    opened: Option<Open>,
+}
+
+impl Accounts {
+    pub(super) fn new(settings: &GateConfigBuilder, default: (u32, u64), key: (u64, u64)) -> Self {
+        let (rate_limit, window_ms) = default;
+        let client = settings.paid_admissions_per_window.unwrap_or(rate_limit);
+        let prefix = settings.paid_admissions_per_prefix.unwrap_or(client.saturating_mul(8));
+        let quotas = |paid: u32, bytes, per_ms| Quotas { paid: ceiling(paid, window_ms), bytes, per_ms };
+        let bound = (settings.tracked_clients_max / SHARDS).max(1);
+        Self {
+            key,
+            clients: (0..SHARDS).map(|_| Mutex::new(Table::new(bound, ()))).collect(),
+            prefixes: (0..SHARDS).map(|_| Mutex::new(Table::new(bound, ()))).collect(),
+            all: Mutex::new(Share::default()),
+            rules: Rules {
+                client: quotas(client, settings.bytes_per_minute, MINUTE_MS),
+                prefix: quotas(prefix, settings.prefix_bytes_per_minute, MINUTE_MS),
+                all: quotas(settings.paid_admissions_in_all, settings.bytes_per_second, SECOND_MS),
+                open_challenges: settings.open_challenges,
+            },
+        }
+    }
+
+    /// Room for a challenge of up to `bytes_wanted` encoded bytes, or the reason why there is none. Fewer
+    /// bytes are granted near a budget, down to `bytes_min`.
+    pub(super) fn reserve(
+        &self,
+        client: &ClientKey,
+        prefix: NetworkPrefix,
+        bytes_wanted: u64,
+        bytes_min: u64,
+        now_ms: u64,
+    ) -> Result<Reservation<'_>, Reason> {
+        let (client_digest, prefix_digest) = (self.digest(client), self.prefix_digest(prefix));
+        let open_max = self.rules.open_challenges[usize::from(!client.is_shared())] as usize;
+        let mut bytes = bytes_wanted;
+        {
+            let mut table = shard(&self.clients, client_digest).lock();
+            let account = table.entry(client_digest, now_ms).ok_or(Reason::Crowded)?;
+            account.expire(now_ms);
+            let open = account.open.len() + account.opening as usize;
+            if open >= open_max.min(OPEN_MAX) {
+                return Err(Reason::Budget);
+            }
+            // Each open challenge may become a paid admission: together they stay below the ceiling.
+            if account.share.paid_left(&self.rules.client, now_ms) as usize <= open {
+                return Err(Reason::Ceiling);
+            }
+            bytes = bytes.min(account.share.available(&self.rules.client, now_ms));
+            account.opening += 1;
+        }
+        let mut reservation = Reservation {
+            accounts: self,
+            client: client_digest,
+            prefix: prefix_digest,
+            now_ms,
+            bytes: 0,
+            used: 0,
+            opened: None,
+        };
+        {
+            let mut table = shard(&self.prefixes, prefix_digest).lock();
+            let share = table.entry(prefix_digest, now_ms).ok_or(Reason::Crowded)?;
+            if share.paid_left(&self.rules.prefix, now_ms) == 0 {
+                return Err(Reason::Ceiling);
+            }
+            bytes = bytes.min(share.available(&self.rules.prefix, now_ms));
+        }
+        {
+            let mut all = self.all.lock();
+            if all.paid_left(&self.rules.all, now_ms) == 0 {
+                return Err(Reason::Ceiling);
+            }
+            bytes = bytes.min(all.available(&self.rules.all, now_ms));
+        }
+        if bytes < bytes_min {
+            return Err(Reason::Budget);
+        }
+        self.spend(client_digest, prefix_digest, bytes, now_ms);
+        reservation.bytes = bytes;
+        Ok(reservation)
+    }
+
+    /// Whether the data of the open challenge `id` may go out once more; if so it is counted as sent. One that
+    /// is not remembered was issued before a restart and has been sent once.
+    pub(super) fn may_resend(&self, client: &ClientKey, id: WorkId, expires_ms: u64, now_ms: u64) -> bool {
+        let digest = self.digest(client);
+        let mut table = shard(&self.clients, digest).lock();
+        let Some(account) = table.entry(digest, now_ms) else {
+            return false;
+        };
+        account.expire(now_ms);
+        if let Some(open) = account.open.iter_mut().find(|open| open.id == id) {
+            open.sendings += 1;
+            return open.sendings <= SENDINGS_MAX;
+        }
+        if account.open.len() >= OPEN_MAX {
+            return false;
+        }
+        account.open.push(Open { id, expires_ms, sendings: SENDINGS_MAX });
+        true
+    }
+
+    /// Books bytes that go out beside a new challenge; whether there was room for them.
+    pub(super) fn send(&self, client: &ClientKey, prefix: NetworkPrefix, bytes: u64, now_ms: u64) -> bool {
+        let (client, prefix) = (self.digest(client), self.prefix_digest(prefix));
+        let room = {
+            let mut table = shard(&self.clients, client).lock();
+            table.entry(client, now_ms).map_or(0, |account| account.share.available(&self.rules.client, now_ms))
+        };
+        let room = room.min({
+            let mut table = shard(&self.prefixes, prefix).lock();
+            table.entry(prefix, now_ms).map_or(0, |share| share.available(&self.rules.prefix, now_ms))
+        });
+        if room.min(self.all.lock().available(&self.rules.all, now_ms)) < bytes {
+            return false;
+        }
+        self.spend(client, prefix, bytes, now_ms);
+        true
+    }
+
+    /// An answer was accepted: the challenge is closed, the admission counts, failures are forgotten.
+    pub(super) fn paid(&self, client: &ClientKey, prefix: NetworkPrefix, id: WorkId, now_ms: u64) {
+        let (client, prefix) = (self.digest(client), self.prefix_digest(prefix));
+        if let Some(account) = shard(&self.clients, client).lock().entry(client, now_ms) {
+            account.open.retain(|open| open.id != id);
+            account.failures.clear();
+            account.share.pay(&self.rules.client, now_ms);
+        }
+        if let Some(share) = shard(&self.prefixes, prefix).lock().entry(prefix, now_ms) {
+            share.pay(&self.rules.prefix, now_ms);
+        }
+        self.all.lock().pay(&self.rules.all, now_ms);
+    }
+
+    /// A challenge is over without success.
+    pub(super) fn closed(&self, client: &ClientKey, id: WorkId) {
+        let digest = self.digest(client);
+        if let Some(account) = shard(&self.clients, digest).lock().find(digest) {
+            account.open.retain(|open| open.id != id);
+        }
+    }
+
+    /// Counts a failure; how many in a row there are if that is worth an alert.
+    pub(super) fn failed(&self, client: &ClientKey, threshold: u32, now_ms: u64) -> Option<u32> {
+        let digest = self.digest(client);
+        shard(&self.clients, digest).lock().entry(digest, now_ms)?.failures.record(threshold)
+    }
+
+    /// Open challenges of a client.
+    pub(super) fn open(&self, client: &ClientKey, now_ms: u64) -> usize {
+        let digest = self.digest(client);
+        let mut table = shard(&self.clients, digest).lock();
+        table.find(digest).map_or(0, |account| {
+            account.expire(now_ms);
+            account.open.len()
+        })
+    }
+
+    /// Clients remembered.
+    pub(super) fn len(&self) -> usize {
+        self.clients.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        let clients: usize = self.clients.iter().map(|shard| shard.lock().bytes()).sum();
+        let prefixes: usize = self.prefixes.iter().map(|shard| shard.lock().bytes()).sum();
+        clients + prefixes
+    }
+
+    fn spend(&self, client: u128, prefix: u128, bytes: u64, now_ms: u64) {
+        if let Some(account) = shard(&self.clients, client).lock().entry(client, now_ms) {
+            account.share.take(&self.rules.client, bytes, now_ms);
+        }
+        if let Some(share) = shard(&self.prefixes, prefix).lock().entry(prefix, now_ms) {
+            share.take(&self.rules.prefix, bytes, now_ms);
+        }
+        self.all.lock().take(&self.rules.all, bytes, now_ms);
+    }
+
+    fn digest(&self, client: &ClientKey) -> u128 {
+        let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
+        client.write_to(&mut |bytes| hasher.write(bytes));
+        hasher.finish128().as_u128()
+    }
+
+    fn prefix_digest(&self, prefix: NetworkPrefix) -> u128 {
+        let mut hasher = SipHasher13::new_with_keys(self.key.1, self.key.0);
+        hasher.write(prefix.as_bytes());
+        hasher.finish128().as_u128()
+    }
+}
+
+impl Reservation<'_> {
+    /// The challenge went out, with this many bytes.
+    pub(super) fn opened(mut self, id: WorkId, expires_ms: u64, bytes: u64) {
+        self.used = bytes;
+        self.opened = Some(Open { id, expires_ms, sendings: 1 });
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        let (accounts, now_ms) = (self.accounts, self.now_ms);
+        let back = self.bytes.saturating_sub(self.used);
+        if let Some(account) = shard(&accounts.clients, self.client).lock().find(self.client) {
+            account.opening = account.opening.saturating_sub(1);
+            account.open.extend(self.opened);
+            account.share.give_back(&accounts.rules.client, back, now_ms);
+        }
+        if let Some(share) = shard(&accounts.prefixes, self.prefix).lock().find(self.prefix) {
+            share.give_back(&accounts.rules.prefix, back, now_ms);
+        }
+        accounts.all.lock().give_back(&accounts.rules.all, back, now_ms);
+    }
+}
+
+impl Share {
+    fn budget(&mut self, quotas: &Quotas) -> &mut ByteBudget {
+        self.bytes.get_or_insert_with(|| ByteBudget::new(quotas.bytes, quotas.per_ms))
+    }
+
+    fn available(&mut self, quotas: &Quotas, now_ms: u64) -> u64 {
+        self.touched_ms = now_ms;
+        self.budget(quotas).available(now_ms)
+    }
+
+    /// Takes `bytes`, or what is left if another thread was faster.
+    fn take(&mut self, quotas: &Quotas, bytes: u64, now_ms: u64) {
+        let budget = self.budget(quotas);
+        let left = bytes.min(budget.available(now_ms));
+        budget.take(now_ms, left);
+    }
+
+    fn give_back(&mut self, quotas: &Quotas, bytes: u64, now_ms: u64) {
+        self.budget(quotas).give_back(now_ms, bytes);
+    }
+
+    fn paid_left(&mut self, quotas: &Quotas, now_ms: u64) -> u32 {
+        self.touched_ms = now_ms;
+        quotas.paid.map_or(0, |rules| self.paid.look(&rules, now_ms).remaining)
+    }
+
+    fn pay(&mut self, quotas: &Quotas, now_ms: u64) {
+        self.touched_ms = now_ms;
+        // At the ceiling already, when the challenge was issued before a restart: it stays there.
+        if let Some(rules) = &quotas.paid {
+            self.paid.admit(rules, now_ms);
+        }
+    }
+
+    /// A minute or a window later there is nothing left to remember.
+    fn is_stale(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.touched_ms) > 2 * MINUTE_MS
+    }
+}
+
+impl Account {
+    fn expire(&mut self, now_ms: u64) {
+        self.open.retain(|open| open.expires_ms > now_ms);
+    }
+}
+
+impl Tracked for Account {
+    type Rules = ();
+
+    fn is_idle(&self, rules: &(), now_ms: u64) -> bool {
+        self.may_go(rules, now_ms) && self.share.is_stale(now_ms)
+    }
+
+    fn may_go(&self, (): &(), now_ms: u64) -> bool {
+        self.opening == 0 && self.open.iter().all(|open| open.expires_ms <= now_ms)
+    }
+
+    fn touched_ms(&self) -> u64 {
+        self.share.touched_ms
+    }
+}
+
+impl Tracked for Share {
+    type Rules = ();
+
+    fn is_idle(&self, (): &(), now_ms: u64) -> bool {
+        self.is_stale(now_ms)
+    }
+
+    fn may_go(&self, (): &(), _now_ms: u64) -> bool {
+        true
+    }
+
+    fn touched_ms(&self) -> u64 {
+        self.touched_ms
+    }
+}
+
+fn shard<V: Tracked>(shards: &[Mutex<Table<V>>], digest: u128) -> &Mutex<Table<V>> {
+    &shards[(digest >> 64) as usize % shards.len()]
+}

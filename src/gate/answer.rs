@@ -1,0 +1,256 @@
+//! Requests that present a token: the answer is judged by the engine, in the order of the wire protocol.
+
+use std::time::Instant;
+
+use crate::engine::{Accepted, Inspected, SubmitError, WriteError};
+use crate::protocol::{DifficultyTier, Malformed, MicroJoules, Reason, WorkId, WorkResult};
+
+use super::Gate;
+use super::counters::bump;
+use super::decision::{AcceptedWork, Decision};
+use super::event::GateEvent;
+use super::facts::{Facts, Presented, ResultText};
+use super::flight::Flight;
+use super::plain::encoded;
+use super::respond::{Answer, detail, pass};
+use super::window::Admission;
+
+/// How long to wait before an answer is sent again that could not be stored.
+const TRY_AGAIN_MS: u64 = 1_000;
+
+/// A challenge whose token opened.
+#[derive(Debug, Clone, Copy)]
+struct Challenge {
+    id: WorkId,
+    tier: DifficultyTier,
+    expires_ms: u64,
+}
+
+impl Gate {
+    /// Judges on this thread, up to the commit; `done` is called here if the verdict needs none, else on the
+    /// engine's writer. Never with [`Decision::Pending`].
+    pub(super) fn judge(&self, facts: Facts, done: impl FnOnce(Decision) + Send + 'static) {
+        let started = Instant::now();
+        let Some(Presented { token, result }) = facts.answer.as_ref() else {
+            return done(self.plain(&facts, None));
+        };
+        let client = facts.client.to_bytes();
+        let inspected = match self.engine().inspect(&client, token, self.place(facts.policy).digest) {
+            Ok(inspected) => inspected,
+            Err(error) => return done(self.unanswered(&facts, None, &error)),
+        };
+        let challenge = self.challenge_of(&inspected);
+        let Some(result) = result else {
+            return done(self.asked_again(&facts, challenge));
+        };
+        match read(result, token, challenge.id) {
+            Err(malformed) => done(match self.engine().refuse_malformed(&inspected) {
+                Ok(()) => self.malformed(&facts, Some(challenge.id), &malformed),
+                Err(error) => self.unanswered(&facts, Some(challenge), &error),
+            }),
+            Ok(result) => {
+                let gate = self.clone();
+                self.engine().submit_inspected(inspected, &result, move |verdict| {
+                    done(match verdict {
+                        Ok(accepted) => gate.accepted(&facts, challenge.tier, accepted, started),
+                        Err(error) => gate.unanswered(&facts, Some(challenge), &error),
+                    });
+                });
+            }
+        }
+    }
+
+    fn challenge_of(&self, inspected: &Inspected) -> Challenge {
+        let expires_ms = self.engine().now_ms() + inspected.ttl_ms();
+        Challenge { id: inspected.id(), tier: inspected.tier(), expires_ms }
+    }
+
+    /// Judges a token by what needs no store, before a body is read for its sake. The refusal if it fails.
+    pub(super) fn precheck(&self, facts: &Facts) -> Option<Decision> {
+        let presented = facts.answer.as_ref()?;
+        let policy = self.place(facts.policy).digest;
+        let error = self.engine().inspect(&facts.client.to_bytes(), &presented.token, policy).err()?;
+        Some(self.unanswered(facts, None, &error))
+    }
+
+    fn accepted(&self, facts: &Facts, tier: DifficultyTier, accepted: Accepted, started: Instant) -> Decision {
+        let now_ms = self.engine().now_ms();
+        let Accepted { id, award, nodes, .. } = accepted;
+        let place = self.place(facts.policy);
+        self.inner.accounts.paid(&facts.client, facts.prefix, id, now_ms);
+        self.inner.breaker.lock().success();
+        let latency = started.elapsed();
+        metrics::histogram!("pouw_verification_seconds").record(latency.as_secs_f64());
+        let counters = &self.inner.counters;
+        bump(&counters.completed, 1);
+        bump(&counters.awarded, award.0);
+        bump(&counters.hashes, nodes);
+        let client = &facts.client;
+        self.emit(&GateEvent::WorkVerified {
+            client: client.clone(),
+            work_unit_id: id,
+            verification_latency_us: u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
+        });
+        if award > MicroJoules(0) {
+            self.emit(&GateEvent::JouleCreditAwarded {
+                client: client.clone(),
+                work_unit_id: id,
+                micro_joules: award,
+                difficulty: tier,
+            });
+        }
+        pass(&place.policy, self.standing(place, facts), Some(AcceptedWork { id, award }))
+    }
+
+    /// An answer that was not accepted.
+    fn unanswered(&self, facts: &Facts, challenge: Option<Challenge>, error: &SubmitError) -> Decision {
+        let id = challenge.map(|challenge| challenge.id);
+        let reason = error.reason();
+        match error {
+            SubmitError::TooEarly { wait_ms } => return self.too_early(facts, challenge, *wait_ms),
+            SubmitError::TryAgain(WriteError::Busy) | SubmitError::InFlight => return self.try_again(facts),
+            SubmitError::TryAgain(_) | SubmitError::Store(_) => {
+                self.store_failed(self.engine().now_ms());
+                return self.try_again(facts);
+            }
+            SubmitError::Malformed(malformed) => return self.malformed(facts, id, malformed),
+            _ => {}
+        }
+        self.emit(&GateEvent::WorkFailed { client: facts.client.clone(), work_unit_id: id, reason });
+        if let Some(id) = id {
+            self.inner.accounts.closed(&facts.client, id);
+        }
+        match reason {
+            Reason::TokenExpired | Reason::Withdrawn => self.plain(facts, Some(reason)),
+            Reason::WrongResult => {
+                self.failed(facts);
+                let place = self.place(facts.policy);
+                let quota = self.counted(place, facts);
+                let now_ms = self.engine().now_ms();
+                self.challenge_or_short(place, facts, quota, Some(Reason::WrongResult), now_ms)
+            }
+            Reason::Malformed => self.refused(facts, reason, &error.to_string()),
+            _ => {
+                self.failed(facts);
+                self.refused(facts, reason, detail(reason))
+            }
+        }
+    }
+
+    /// Counts a failure of this client and raises the alarm at the threshold.
+    fn failed(&self, facts: &Facts) {
+        let threshold = self.inner.settings.security_alert_threshold;
+        let now_ms = self.engine().now_ms();
+        if let Some(consecutive_failures) = self.inner.accounts.failed(&facts.client, threshold, now_ms) {
+            bump(&self.inner.counters.alerts, 1);
+            let client = facts.client.clone();
+            self.emit(&GateEvent::SecurityAlert { client, consecutive_failures, threshold });
+        }
+    }
+
+    /// A token or result that is not well formed; nothing was consumed.
+    pub(super) fn malformed(&self, facts: &Facts, id: Option<WorkId>, malformed: &Malformed) -> Decision {
+        let reason = Reason::Malformed;
+        self.emit(&GateEvent::WorkFailed { client: facts.client.clone(), work_unit_id: id, reason });
+        self.refused(facts, reason, &malformed.to_string())
+    }
+
+    /// A refusal that no waiting helps against. It counts as a request.
+    pub(super) fn refused(&self, facts: &Facts, reason: Reason, detail: &str) -> Decision {
+        let place = self.place(facts.policy);
+        let quota = self.counted(place, facts);
+        self.inner.counters.refused(reason);
+        let answer =
+            Answer { policy: &place.policy, quota, reason, detail, retry_ms: None, token: None, unit: None };
+        answer.refuse(None)
+    }
+
+    /// The answer could not be stored, or too many are waiting: the same one may come again.
+    pub(super) fn try_again(&self, facts: &Facts) -> Decision {
+        self.with_token(facts, Reason::TryAgain, TRY_AGAIN_MS, None)
+    }
+
+    /// Too early: not looked at, costs nothing. At Low the unit goes along, for clients that know only the paper.
+    fn too_early(&self, facts: &Facts, challenge: Option<Challenge>, wait_ms: u64) -> Decision {
+        let low = challenge.filter(|challenge| challenge.tier == DifficultyTier::Low);
+        // The token was found good; if its data cannot be read right now, the token alone does.
+        let sent = low.and_then(|challenge| self.unit_again(facts, challenge).ok().flatten());
+        self.with_token(facts, Reason::TooEarly, wait_ms, sent)
+    }
+
+    /// A token without a result: the request is judged by the window, and over the limit the challenge is
+    /// sent again.
+    fn asked_again(&self, facts: &Facts, challenge: Challenge) -> Decision {
+        let place = self.place(facts.policy);
+        match self.admission(place, facts, self.engine().now_ms()) {
+            Some(Admission::Admitted(quota)) => pass(&place.policy, quota, None),
+            Some(Admission::Over(quota)) => {
+                bump(&self.inner.counters.limited, 1);
+                if self.inner.settings.shadow {
+                    return pass(&place.policy, quota, None);
+                }
+                let ttl_ms = challenge.expires_ms.saturating_sub(self.engine().now_ms());
+                match self.unit_again(facts, challenge) {
+                    Ok(sent) => self.with_token(facts, Reason::WorkRequired, ttl_ms, sent),
+                    Err(error) => self.unanswered(facts, Some(challenge), &error),
+                }
+            }
+            _ => self.plain(facts, None),
+        }
+    }
+
+    /// The unit of an open challenge, if its data may still go out and there is room for it.
+    fn unit_again(&self, facts: &Facts, challenge: Challenge) -> Result<Option<(String, Flight)>, SubmitError> {
+        let inner = &*self.inner;
+        let now_ms = self.engine().now_ms();
+        let Some(presented) = &facts.answer else {
+            return Ok(None);
+        };
+        let Some(mut flight) = inner.in_flight.book(encoded(inner.unit_bytes[challenge.tier as usize])) else {
+            return Ok(None);
+        };
+        if !inner.accounts.may_resend(&facts.client, challenge.id, challenge.expires_ms, now_ms) {
+            return Ok(None);
+        }
+        let unit = self.engine().reissue(&facts.client.to_bytes(), &presented.token)?.to_json();
+        let bytes = unit.len() as u64;
+        if !inner.accounts.send(&facts.client, facts.prefix, bytes, now_ms) {
+            return Ok(None);
+        }
+        flight.shrink(bytes);
+        bump(&inner.counters.resent, 1);
+        bump(&inner.counters.bytes_sent, bytes);
+        Ok(Some((unit, flight)))
+    }
+
+    /// The same challenge once more.
+    fn with_token(&self, facts: &Facts, reason: Reason, retry_ms: u64, sent: Option<(String, Flight)>) -> Decision {
+        let place = self.place(facts.policy);
+        let (unit, flight) = sent.unzip();
+        self.inner.counters.refused(reason);
+        let answer = Answer {
+            policy: &place.policy,
+            quota: self.standing(place, facts),
+            reason,
+            detail: detail(reason),
+            retry_ms: Some(retry_ms),
+            token: facts.answer.as_ref().map(|presented| presented.token.as_str()),
+            unit: unit.as_deref(),
+        };
+        answer.refuse(flight)
+    }
+}
+
+fn read(result: &ResultText, token: &str, id: WorkId) -> Result<WorkResult, Malformed> {
+    match result {
+        ResultText::Json(json) => WorkResult::from_json_beside(json, token, id),
+        ResultText::Compact(text) => {
+            let result = WorkResult::from_compact(text, token)?;
+            if result.work_unit_id == id {
+                return Ok(result);
+            }
+            let found = result.work_unit_id.to_string();
+            Err(Malformed::new("workUnitId", format!("the token's unit {id}"), found))
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What the gate counts, and the metrics it publishes.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crate::protocol::{DifficultyTier, Reason};
+
+use super::Gate;
+
+/// A counter that many threads bump: each on a cache line of its own, as far as there are lines.
+#[derive(Debug, Default)]
+pub(super) struct Striped([Line; STRIPES]);
+
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Line(AtomicU64);
+
+const STRIPES: usize = 8;
+
+thread_local! {
+    static STRIPE: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+static NEXT_STRIPE: AtomicUsize = AtomicUsize::new(0);
+
+impl Striped {
+    pub(super) fn bump(&self) {
+        let stripe = STRIPE.with(|own| {
+            if own.get() == usize::MAX {
+                own.set(NEXT_STRIPE.fetch_add(1, Ordering::Relaxed) % STRIPES);
+            }
+            own.get()
+        });
+        self.0[stripe % STRIPES].0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn sum(&self) -> u64 {
+        self.0.iter().map(|line| line.0.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// Counts since the gate was made.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) requests: Striped,
+    pub(super) exempt_routes: AtomicU64,
+    pub(super) limited: AtomicU64,
+    pub(super) shadowed: AtomicU64,
+    pub(super) issued: [AtomicU64; 3],
+    pub(super) resent: AtomicU64,
+    pub(super) completed: AtomicU64,
+    pub(super) awarded: AtomicU64,
+    pub(super) hashes: AtomicU64,
+    pub(super) bytes_sent: AtomicU64,
+    pub(super) alerts: AtomicU64,
+    refused: [AtomicU64; Reason::ALL.len()],
+}
+
+impl Counters {
+    pub(super) fn refused(&self, reason: Reason) {
+        if let Some(at) = Reason::ALL.iter().position(|known| *known == reason) {
+            self.refused[at].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+pub(super) fn bump(counter: &AtomicU64, by: u64) {
+    counter.fetch_add(by, Ordering::Relaxed);
+}
+
+/// A look at the gate. Counts start at zero when it is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateStats {
+    /// Requests judged, exempt routes not counted.
+    pub requests: u64,
+    /// Requests on exempt routes, and preflights.
+    pub exempt_routes: u64,
+    /// Requests found over their limit.
+    pub limited: u64,
+    /// Of these, let through because of shadow mode.
+    pub shadowed: u64,
+    /// Challenges issued: low, medium, high.
+    pub issued: [u64; 3],
+    /// Units sent once more, with the token they had.
+    pub resent: u64,
+    /// Answers accepted.
+    pub completed: u64,
+    /// Micro-Joules awarded for them.
+    pub awarded: u64,
+    /// Hashes they were asked for.
+    pub hashes: u64,
+    /// Bytes of responses that carried a challenge.
+    pub bytes_sent: u64,
+    /// Security alerts.
+    pub alerts: u64,
+    /// Refusals by reason.
+    pub refused: Vec<(Reason, u64)>,
+    /// Bytes of challenges in flight.
+    pub bytes_in_flight: u64,
+    /// Bytes of request bodies booked for buffering.
+    pub bytes_buffered: u64,
+    /// Clients with a window, over all policies.
+    pub clients: usize,
+    /// Clients with an account, because they were over their limit.
+    pub accounts: usize,
+    /// Bytes held in memory for windows and accounts.
+    pub memory_bytes: usize,
+    /// Answers waiting to be judged.
+    pub waiting_answers: usize,
+}
+
+impl Gate {
+    /// A look at counters and sizes.
+    pub fn stats(&self) -> GateStats {
+        let inner = &self.inner;
+        let counters = &inner.counters;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let refused = Reason::ALL.iter().zip(&counters.refused).map(|(reason, count)| (*reason, read(count)));
+        GateStats {
+            requests: counters.requests.sum(),
+            exempt_routes: read(&counters.exempt_routes),
+            limited: read(&counters.limited),
+            shadowed: read(&counters.shadowed),
+            issued: counters.issued.each_ref().map(read),
+            resent: read(&counters.resent),
+            completed: read(&counters.completed),
+            awarded: read(&counters.awarded),
+            hashes: read(&counters.hashes),
+            bytes_sent: read(&counters.bytes_sent),
+            alerts: read(&counters.alerts),
+            refused: refused.filter(|(_, count)| *count > 0).collect(),
+            bytes_in_flight: inner.in_flight.bytes(),
+            bytes_buffered: inner.buffered.bytes(),
+            clients: inner.places.iter().map(|place| place.limiter.clients()).sum(),
+            accounts: inner.accounts.len(),
+            memory_bytes: inner.places.iter().map(|place| place.limiter.bytes()).sum::<usize>()
+                + inner.accounts.bytes(),
+            waiting_answers: inner.judges.waiting(),
+        }
+    }
+
+    /// Publishes counters and gauges of gate and engine to the `metrics` facade. A thread of the gate's
+    /// does it about once a second; call it before a scrape for fresher ones.
+    pub fn record_metrics(&self) {
+        let stats = self.stats();
+        let total = |name: &'static str, value: u64| metrics::counter!(name).absolute(value);
+        total("pouw_requests_total", stats.requests);
+        total("pouw_limited_total", stats.limited);
+        total("pouw_shadowed_total", stats.shadowed);
+        total("pouw_completed_total", stats.completed);
+        total("pouw_resent_total", stats.resent);
+        total("pouw_sent_bytes_total", stats.bytes_sent);
+        total("pouw_credits_micro_joules_total", stats.awarded);
+        total("pouw_security_alerts_total", stats.alerts);
+        for (tier, issued) in DifficultyTier::ALL.into_iter().zip(stats.issued) {
+            metrics::counter!("pouw_issued_total", "tier" => tier.as_str()).absolute(issued);
+        }
+        for (reason, count) in &stats.refused {
+            metrics::counter!("pouw_refused_total", "reason" => reason.as_str()).absolute(*count);
+        }
+        let gauge = |name: &'static str, value: usize| metrics::gauge!(name).set(value as f64);
+        gauge("pouw_in_flight_bytes", usize::try_from(stats.bytes_in_flight).unwrap_or(usize::MAX));
+        gauge("pouw_buffered_bytes", usize::try_from(stats.bytes_buffered).unwrap_or(usize::MAX));
+        gauge("pouw_clients", stats.clients);
+        gauge("pouw_accounts", stats.accounts);
+        gauge("pouw_waiting_answers", stats.waiting_answers);
+        gauge("pouw_breaker_open", usize::from(self.breaker_is_open()));
+        metrics::gauge!("pouw_memory_bytes", "part" => "gate").set(stats.memory_bytes as f64);
+        self.record_engine();
+    }
+
+    fn record_engine(&self) {
+        let stats = self.engine().stats();
+        let gauge = |name: &'static str, value: u64| metrics::gauge!(name).set(value as f64);
+        gauge("pouw_queue_depth", stats.ready_units as u64);
+        gauge("pouw_leases", stats.leases as u64);
+        gauge("pouw_pending_leaves", stats.totals.pending);
+        gauge("pouw_trees_in_progress", stats.totals.trees.saturating_sub(stats.totals.complete));
+        gauge("pouw_trees_completed", stats.totals.complete);
+        gauge("pouw_store_closed", u64::from(stats.closed));
+        gauge("pouw_file_bytes", stats.file_bytes.0 + stats.file_bytes.1);
+        metrics::counter!("pouw_hashes_total", "by" => "clients").absolute(stats.totals.nodes);
+        metrics::counter!("pouw_hashes_total", "by" => "server")
+            .absolute(stats.folds_this_boot + stats.totals.oversized);
+        metrics::counter!("pouw_withdrawn_total").absolute(stats.withdrawn_this_boot);
+        metrics::counter!("pouw_expired_total").absolute(stats.expired_this_boot);
+        metrics::counter!("pouw_commits_total").absolute(stats.commits);
+    }
+}

@@ -1,0 +1,165 @@
+//! What the gate tells a subscriber, and `tracing`.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::protocol::{DifficultyTier, MicroJoules, Reason, WorkId};
+
+use super::identity::ClientKey;
+
+/// The paper's events. Client keys are for the server's own eyes: none of this is sent to a client.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum GateEvent {
+    /// `rate-limited`: a request is over its limit.
+    RateLimited {
+        /// Who.
+        client: ClientKey,
+        /// Admitted requests per window.
+        limit: u32,
+        /// What is left of them.
+        remaining: u32,
+        /// Milliseconds until a slot frees.
+        reset_ms: u64,
+    },
+    /// `work-issued`: a challenge went out.
+    WorkIssued {
+        /// To whom.
+        client: ClientKey,
+        /// Challenge id.
+        work_unit_id: WorkId,
+        /// How hard.
+        difficulty: DifficultyTier,
+        /// It went out while the breaker is half-open.
+        is_probe: bool,
+    },
+    /// `work-verified`: an answer is right and durable.
+    WorkVerified {
+        /// Whose.
+        client: ClientKey,
+        /// Challenge id.
+        work_unit_id: WorkId,
+        /// Microseconds from the gate's first look at the answer to the end of its commit.
+        verification_latency_us: u64,
+    },
+    /// `work-failed`: an answer or a token was refused.
+    WorkFailed {
+        /// Whose.
+        client: ClientKey,
+        /// Challenge id, where the token could be read.
+        work_unit_id: Option<WorkId>,
+        /// Why.
+        reason: Reason,
+    },
+    /// `circuit-opened`: the store failed too often; no work is handed out for now.
+    CircuitOpened {
+        /// Engine time, Unix milliseconds.
+        timestamp: u64,
+    },
+    /// `circuit-closed`: a probe came through.
+    CircuitClosed {
+        /// Engine time, Unix milliseconds.
+        timestamp: u64,
+    },
+    /// `security-alert`: one client failed again and again.
+    SecurityAlert {
+        /// Who.
+        client: ClientKey,
+        /// Failures in a row.
+        consecutive_failures: u32,
+        /// The configured threshold.
+        threshold: u32,
+    },
+    /// `fallback-activated`: a plain 429, or what `fallback_behavior` says, instead of work.
+    FallbackActivated {
+        /// For whom.
+        client: ClientKey,
+        /// Why.
+        reason: Reason,
+    },
+    /// `joule-credit-awarded`: an answer earned credit.
+    JouleCreditAwarded {
+        /// Who.
+        client: ClientKey,
+        /// Challenge id.
+        work_unit_id: WorkId,
+        /// How much.
+        micro_joules: MicroJoules,
+        /// Of which tier the work was.
+        difficulty: DifficultyTier,
+    },
+}
+
+impl GateEvent {
+    /// The paper's name of the event.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::RateLimited { .. } => "rate-limited",
+            Self::WorkIssued { .. } => "work-issued",
+            Self::WorkVerified { .. } => "work-verified",
+            Self::WorkFailed { .. } => "work-failed",
+            Self::CircuitOpened { .. } => "circuit-opened",
+            Self::CircuitClosed { .. } => "circuit-closed",
+            Self::SecurityAlert { .. } => "security-alert",
+            Self::FallbackActivated { .. } => "fallback-activated",
+            Self::JouleCreditAwarded { .. } => "joule-credit-awarded",
+        }
+    }
+
+    /// Passes the event to `tracing`: alerts and the breaker as warnings, what happens all day as debug.
+    fn trace(&self) {
+        let event = self.name();
+        match self {
+            Self::RateLimited { client, limit, remaining, reset_ms } => {
+                tracing::debug!(event, %client, limit, remaining, reset_ms);
+            }
+            Self::WorkIssued { client, work_unit_id, difficulty, is_probe } => {
+                tracing::debug!(event, %client, %work_unit_id, %difficulty, is_probe);
+            }
+            Self::WorkVerified { client, work_unit_id, verification_latency_us } => {
+                tracing::debug!(event, %client, %work_unit_id, verification_latency_us);
+            }
+            Self::WorkFailed { client, work_unit_id, reason } => {
+                let id = work_unit_id.map(|id| id.to_string()).unwrap_or_default();
+                tracing::debug!(event, %client, work_unit_id = id, %reason);
+            }
+            Self::CircuitOpened { timestamp } => tracing::warn!(event, timestamp),
+            Self::CircuitClosed { timestamp } => tracing::warn!(event, timestamp),
+            Self::SecurityAlert { client, consecutive_failures, threshold } => {
+                tracing::warn!(event, %client, consecutive_failures, threshold);
+            }
+            Self::FallbackActivated { client, reason } => tracing::debug!(event, %client, %reason),
+            Self::JouleCreditAwarded { client, work_unit_id, micro_joules, difficulty } => {
+                tracing::debug!(event, %client, %work_unit_id, micro_joules = micro_joules.0, %difficulty);
+            }
+        }
+    }
+}
+
+/// Where events go beside `tracing`.
+#[derive(Clone, Default)]
+pub struct GateEventSink(Option<Arc<dyn Fn(&GateEvent) + Send + Sync>>);
+
+impl GateEventSink {
+    /// Calls `subscriber` for each event, on the thread where it happens: keep it short. One that panics
+    /// changes no decision.
+    pub fn new(subscriber: impl Fn(&GateEvent) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(subscriber)))
+    }
+
+    pub(super) fn emit(&self, event: &GateEvent) {
+        event.trace();
+        if let Some(subscriber) = &self.0
+            && catch_unwind(AssertUnwindSafe(|| subscriber(event))).is_err()
+        {
+            tracing::error!(event = event.name(), "the subscriber of gate events panicked");
+        }
+    }
+}
+
+impl fmt::Debug for GateEventSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "GateEventSink(subscribed)" } else { "GateEventSink(none)" })
+    }
+}

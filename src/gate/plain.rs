@@ -1,0 +1,267 @@
+//! Requests without a token, and those judged as if they had none: the window, then a challenge or a
+//! plain 429.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+
+use crate::engine::{IssueError, IssueRequest, Issued};
+use crate::policy::breaker::{Ask, Transition};
+use crate::policy::reputation::{Effective, effective};
+use crate::policy::window::Quota;
+use crate::protocol::{DifficultyTier, Reason};
+
+use super::config::FallbackBehavior;
+use super::counters::bump;
+use super::decision::Decision;
+use super::event::GateEvent;
+use super::facts::Facts;
+use super::respond::{Answer, detail, pass};
+use super::window::Admission;
+use super::{Gate, Place};
+
+/// Bytes of an encoded answer beside the unit's data: its other members, the problem document, the headers.
+const FRAME_BYTES: u64 = 3_072;
+/// The least data worth a challenge.
+const DATA_BYTES_MIN: u64 = 512;
+
+impl Gate {
+    /// Judges by the window. `because` is why a token that was presented does not count.
+    pub(super) fn plain(&self, facts: &Facts, because: Option<Reason>) -> Decision {
+        let place = self.place(facts.policy);
+        let now_ms = self.engine().now_ms();
+        match self.admission(place, facts, now_ms) {
+            None => self.short(place, facts, unknown(place), Reason::Unavailable),
+            Some(Admission::Admitted(quota)) => pass(&place.policy, quota, None),
+            Some(Admission::Over(quota)) => self.over(place, facts, quota, because, now_ms),
+            Some(Admission::Crowded(quota)) => {
+                self.limited(facts, quota);
+                if self.inner.settings.shadow {
+                    return self.shadowed(place, quota);
+                }
+                self.short(place, facts, quota, Reason::Crowded)
+            }
+        }
+    }
+
+    /// What the window says; `None` if it cannot be consulted and the fallback is to deny.
+    pub(super) fn admission(&self, place: &Place, facts: &Facts, now_ms: u64) -> Option<Admission> {
+        let (client, prefix) = (&facts.client, facts.prefix);
+        if let Some(window) = &self.inner.window {
+            let outcome = window.check(&place.policy, client, prefix, now_ms);
+            self.inner.window_failing.store(outcome.is_err(), Ordering::Relaxed);
+            match (outcome, self.inner.settings.fallback_behavior) {
+                (Ok(admission), _) => return Some(admission),
+                (Err(_), FallbackBehavior::InMemory) => self.fell_back(facts, Reason::Unavailable),
+                (Err(_), FallbackBehavior::Allow) => {
+                    self.fell_back(facts, Reason::Unavailable);
+                    return Some(Admission::Admitted(unknown(place)));
+                }
+                (Err(_), FallbackBehavior::Deny) => return None,
+            }
+        }
+        Some(place.limiter.check(client, prefix, now_ms))
+    }
+
+    /// Where the client stands, without taking a slot.
+    pub(super) fn standing(&self, place: &Place, facts: &Facts) -> Quota {
+        let now_ms = self.engine().now_ms();
+        let outside = self.inner.window.as_ref();
+        let outside = outside.and_then(|window| window.look(&place.policy, &facts.client, facts.prefix, now_ms).ok());
+        outside.unwrap_or_else(|| place.limiter.look(&facts.client, facts.prefix, now_ms))
+    }
+
+    /// A refused answer counts as a request: it takes a slot if there is one.
+    pub(super) fn counted(&self, place: &Place, facts: &Facts) -> Quota {
+        match self.admission(place, facts, self.engine().now_ms()) {
+            Some(Admission::Admitted(quota) | Admission::Over(quota) | Admission::Crowded(quota)) => quota,
+            None => unknown(place),
+        }
+    }
+
+    fn over(&self, place: &Place, facts: &Facts, quota: Quota, because: Option<Reason>, now_ms: u64) -> Decision {
+        self.limited(facts, quota);
+        if self.inner.settings.shadow {
+            return self.shadowed(place, quota);
+        }
+        self.challenge_or_short(place, facts, quota, because, now_ms)
+    }
+
+    /// A challenge if one can be made, else a plain 429 that says why not.
+    pub(super) fn challenge_or_short(
+        &self,
+        place: &Place,
+        facts: &Facts,
+        quota: Quota,
+        because: Option<Reason>,
+        now_ms: u64,
+    ) -> Decision {
+        match self.challenge(place, facts, quota, because, now_ms) {
+            Ok(decision) => decision,
+            Err(reason) => self.short(place, facts, quota, reason),
+        }
+    }
+
+    fn limited(&self, facts: &Facts, Quota { limit, remaining, reset_ms, .. }: Quota) {
+        bump(&self.inner.counters.limited, 1);
+        self.emit(&GateEvent::RateLimited { client: facts.client.clone(), limit, remaining, reset_ms });
+    }
+
+    fn shadowed(&self, place: &Place, quota: Quota) -> Decision {
+        bump(&self.inner.counters.shadowed, 1);
+        pass(&place.policy, quota, None)
+    }
+
+    fn fell_back(&self, facts: &Facts, reason: Reason) {
+        self.emit(&GateEvent::FallbackActivated { client: facts.client.clone(), reason });
+    }
+
+    /// A plain refusal: waiting helps, working does not.
+    fn short(&self, place: &Place, facts: &Facts, quota: Quota, reason: Reason) -> Decision {
+        self.fell_back(facts, reason);
+        self.inner.counters.refused(reason);
+        let retry_ms = Some(quota.reset_ms.max(1));
+        let answer =
+            Answer { policy: &place.policy, quota, reason, detail: detail(reason), retry_ms, token: None, unit: None };
+        answer.refuse(None)
+    }
+
+    /// A new challenge, or the reason why there is none.
+    fn challenge(
+        &self,
+        place: &Place,
+        facts: &Facts,
+        quota: Quota,
+        because: Option<Reason>,
+        now_ms: u64,
+    ) -> Result<Decision, Reason> {
+        let inner = &*self.inner;
+        let client = facts.client.to_bytes();
+        let tier = self.tier(facts, &client)?;
+        let is_probe = self.ask_breaker(now_ms)?;
+        let wanted = encoded(inner.unit_bytes[tier as usize]);
+        let reservation =
+            inner.accounts.reserve(&facts.client, facts.prefix, wanted, encoded(DATA_BYTES_MIN), now_ms)?;
+        let mut flight = inner.in_flight.book(reservation.bytes).ok_or(Reason::Budget)?;
+        let request = IssueRequest {
+            client: &client,
+            tier,
+            policy: place.digest,
+            // Taken back through no fault of the client's: it has waited once.
+            floor_ms: (because == Some(Reason::Withdrawn)).then_some(0),
+            synthetic: inner.settings.synthetic,
+            bytes_max: usize::try_from(decoded(reservation.bytes)).ok(),
+        };
+        let Issued { unit, .. } = self.engine().issue(&request).map_err(|error| {
+            if matches!(error, IssueError::Closed) {
+                self.store_failed(now_ms);
+            }
+            error.reason()
+        })?;
+        self.engine().note_issued(&client);
+        let reason = because.unwrap_or(Reason::WorkRequired);
+        let answer = Answer {
+            policy: &place.policy,
+            quota,
+            reason,
+            detail: detail(reason),
+            retry_ms: Some(unit.ttl_ms),
+            token: Some(&unit.challenge_token),
+            unit: Some(&unit.to_json()),
+        };
+        let decision = answer.refuse(None);
+        let Decision::Refuse(mut refusal) = decision else {
+            return Ok(decision);
+        };
+        let bytes = refusal.body.len() as u64 + unit.challenge_token.len() as u64;
+        reservation.opened(unit.id, unit.expires_at.0, bytes);
+        flight.shrink(bytes);
+        refusal.flight = Some(flight);
+        bump(&inner.counters.issued[tier as usize], 1);
+        bump(&inner.counters.bytes_sent, bytes);
+        inner.counters.refused(reason);
+        self.emit(&GateEvent::WorkIssued {
+            client: facts.client.clone(),
+            work_unit_id: unit.id,
+            difficulty: tier,
+            is_probe,
+        });
+        Ok(Decision::Refuse(refusal))
+    }
+
+    /// The tier to hand out: the stored one, softened by reputation.
+    fn tier(&self, facts: &Facts, client: &[u8]) -> Result<DifficultyTier, Reason> {
+        let settings = &self.inner.settings;
+        let stored = self.engine().prospect(client);
+        let thresholds = (settings.reputation_difficulty_threshold, settings.reputation_exemption_threshold);
+        match effective(stored, self.reputation(facts), thresholds.0, thresholds.1) {
+            Effective::Tier(tier) => Ok(tier),
+            Effective::Exempt => Err(Reason::Exempt),
+        }
+    }
+
+    /// The client's reputation, from the facts or the provider. A provider that panics knows nothing.
+    fn reputation(&self, facts: &Facts) -> Option<f64> {
+        facts.reputation.or_else(|| {
+            let provider = self.inner.reputation.as_ref()?;
+            catch_unwind(AssertUnwindSafe(|| provider(&facts.client))).ok().flatten()
+        })
+    }
+
+    /// Whether this challenge is the breaker's probe. The verdict on the probe is a durable commit of its own,
+    /// so it does not hang on a client that may never answer.
+    fn ask_breaker(&self, now_ms: u64) -> Result<bool, Reason> {
+        let asked = self.inner.breaker.lock().ask(now_ms);
+        match asked {
+            Ask::Closed => Ok(false),
+            Ask::Open { .. } => Err(Reason::Degraded),
+            Ask::Probe => {
+                let gate = self.clone();
+                self.engine().touch_with(move |written| gate.probed(written.is_ok()));
+                Ok(true)
+            }
+        }
+    }
+
+    fn probed(&self, well: bool) {
+        let now_ms = self.engine().now_ms();
+        let changed = {
+            let mut breaker = self.inner.breaker.lock();
+            if well {
+                breaker.probe_succeeded()
+            } else {
+                breaker.probe_failed(now_ms);
+                None
+            }
+        };
+        self.breaker_changed(changed, now_ms);
+    }
+
+    /// The store failed: that counts for the breaker.
+    pub(super) fn store_failed(&self, now_ms: u64) {
+        let changed = self.inner.breaker.lock().failure(now_ms);
+        self.breaker_changed(changed, now_ms);
+    }
+
+    fn breaker_changed(&self, changed: Option<Transition>, timestamp: u64) {
+        match changed {
+            Some(Transition::Opened) => self.emit(&GateEvent::CircuitOpened { timestamp }),
+            Some(Transition::Closed) => self.emit(&GateEvent::CircuitClosed { timestamp }),
+            None => {}
+        }
+    }
+}
+
+/// Bytes of an answer with `data` bytes of block data in it.
+pub(super) const fn encoded(data: u64) -> u64 {
+    data.div_ceil(3) * 4 + FRAME_BYTES
+}
+
+/// Bytes of block data in an answer of `bytes` bytes.
+const fn decoded(bytes: u64) -> u64 {
+    bytes.saturating_sub(FRAME_BYTES) / 4 * 3
+}
+
+/// What is said of a window nobody can see.
+fn unknown(place: &Place) -> Quota {
+    Quota { limit: place.policy.rate_limit, remaining: place.policy.rate_limit, reset_ms: 0, admitted: false }
+}

@@ -1,0 +1,270 @@
+//! The sliding window (paper, component SlidingWindowRateLimiter): a request is admitted when fewer than
+//! `limit` were admitted in the last `window_ms`, and only admitted ones are logged, so that waiting always works.
+//!
+//! Time is cut into ticks of a 250th of the window, rounded up, and a logged request counts until its tick is a
+//! whole window old: a log never admits more than an exact one would, and forgets at most one tick late.
+//!
+//! ```text
+//!   tick        oldest                          newest = now
+//!   log     ... [t0] [t0] [t1] [t5] ........... [t249]        one byte each: 251 live ticks fit in a byte
+//! ```
+
+/// Parts a window is cut into.
+const TICKS: u64 = 250;
+/// Largest limit with one byte for each request; above it a counter for each tick costs less.
+const LISTED_MAX: u32 = 512;
+/// Most a limit can be.
+const LIMIT_MAX: u32 = 1_000_000;
+/// Longest window, milliseconds: a day.
+const WINDOW_MS_MAX: u64 = 86_400_000;
+/// Requests kept without a heap allocation.
+const INLINE: usize = 14;
+
+/// Limit and window, the same for all clients of a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowRules {
+    limit: u32,
+    window_ms: u64,
+    tick_ms: u64,
+    /// Ticks a logged request counts for after its own: at most 250, so that a byte tells them apart.
+    live: u64,
+}
+
+/// Where a client stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Admitted requests in a window.
+    pub limit: u32,
+    /// What is left of them.
+    pub remaining: u32,
+    /// Milliseconds until a slot frees; 0 when nothing is logged.
+    pub reset_ms: u64,
+    /// Whether the request that was judged is admitted.
+    pub admitted: bool,
+}
+
+impl WindowRules {
+    /// Rules, if the limit is from 1 to 1 000 000 and the window from 1 ms to a day.
+    pub fn new(limit: u32, window_ms: u64) -> Option<Self> {
+        let good = (1..=LIMIT_MAX).contains(&limit) && (1..=WINDOW_MS_MAX).contains(&window_ms);
+        let tick_ms = window_ms.div_ceil(TICKS).max(1);
+        good.then(|| Self { limit, window_ms, tick_ms, live: window_ms.div_ceil(tick_ms) })
+    }
+
+    /// Admitted requests in a window.
+    pub fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// Length of the window, milliseconds.
+    pub fn window_ms(&self) -> u64 {
+        self.window_ms
+    }
+
+    /// Length of a tick, milliseconds.
+    pub fn tick_ms(&self) -> u64 {
+        self.tick_ms
+    }
+
+    fn tick(&self, now_ms: u64) -> u64 {
+        now_ms / self.tick_ms
+    }
+}
+
+/// The admitted requests of one client within a window.
+#[derive(Debug, Default, Clone)]
+pub struct AdmissionLog {
+    /// The newest tick seen. Time does not go back: an earlier one counts as this.
+    newest: u64,
+    entries: Entries,
+}
+
+#[derive(Debug, Clone)]
+enum Entries {
+    /// Ticks modulo 256, oldest first.
+    Few { len: u8, ticks: [u8; INLINE] },
+    /// The same as a ring.
+    Listed(std::collections::VecDeque<u8>),
+    /// Requests by tick modulo 256, and their sum.
+    Counted { counts: Box<[u32; 256]>, sum: u32 },
+}
+
+impl Default for Entries {
+    fn default() -> Self {
+        Self::Few { len: 0, ticks: [0; INLINE] }
+    }
+}
+
+impl AdmissionLog {
+    /// Judges a request and logs it if it is admitted.
+    pub fn admit(&mut self, rules: &WindowRules, now_ms: u64) -> Quota {
+        self.advance(rules, now_ms);
+        let admitted = self.count() < rules.limit;
+        if admitted {
+            self.push(rules);
+        }
+        Quota { admitted, ..self.quota(rules, now_ms) }
+    }
+
+    /// Where the client stands, logging nothing.
+    pub fn look(&mut self, rules: &WindowRules, now_ms: u64) -> Quota {
+        self.advance(rules, now_ms);
+        self.quota(rules, now_ms)
+    }
+
+    /// Adds what another log holds, up to the limit: as many requests, as old as they are.
+    pub fn absorb(&mut self, mut other: Self, rules: &WindowRules, now_ms: u64) {
+        other.advance(rules, now_ms);
+        self.advance(rules, now_ms);
+        // Both count from the same newest tick now. What an overflow holds is counted as if it came now: that
+        // can only make waiting longer, by less than a window.
+        for _ in 0..other.count() {
+            if self.count() >= rules.limit {
+                break;
+            }
+            self.push(rules);
+        }
+    }
+
+    /// Whether nothing is logged any more.
+    pub fn is_idle(&self, rules: &WindowRules, now_ms: u64) -> bool {
+        self.count() == 0 || rules.tick(now_ms).saturating_sub(self.newest) > rules.live
+    }
+
+    /// Whether the client is at its limit now, judged without forgetting what is old.
+    pub fn is_full(&self, rules: &WindowRules, now_ms: u64) -> bool {
+        self.count() >= rules.limit && !self.is_idle(rules, now_ms)
+    }
+
+    /// Bytes held outside the log itself.
+    pub fn heap_bytes(&self) -> usize {
+        match &self.entries {
+            Entries::Few { .. } => 0,
+            Entries::Listed(ring) => ring.capacity(),
+            Entries::Counted { .. } => 4 * 256,
+        }
+    }
+
+    fn count(&self) -> u32 {
+        match &self.entries {
+            Entries::Few { len, .. } => u32::from(*len),
+            Entries::Listed(ring) => ring.len() as u32,
+            Entries::Counted { sum, .. } => *sum,
+        }
+    }
+
+    fn quota(&self, rules: &WindowRules, now_ms: u64) -> Quota {
+        let remaining = rules.limit.saturating_sub(self.count());
+        let reset_ms = self.oldest(rules).map_or(0, |oldest| {
+            let leaves_ms = (oldest + rules.live + 1) * rules.tick_ms;
+            leaves_ms.saturating_sub(now_ms.max(self.newest * rules.tick_ms)).max(1)
+        });
+        Quota { limit: rules.limit, remaining, reset_ms, admitted: false }
+    }
+
+    /// Forgets what is a window old.
+    fn advance(&mut self, rules: &WindowRules, now_ms: u64) {
+        let tick = rules.tick(now_ms);
+        if tick <= self.newest {
+            return;
+        }
+        let (before, passed) = (self.newest, tick - self.newest);
+        self.newest = tick;
+        if passed > rules.live {
+            self.clear();
+            return;
+        }
+        let age = |entry: u8| passed + u64::from((before as u8).wrapping_sub(entry));
+        match &mut self.entries {
+            Entries::Few { len, ticks } => {
+                let live = usize::from(*len);
+                let gone = ticks[..live].iter().take_while(|entry| age(**entry) > rules.live).count();
+                ticks.copy_within(gone..live, 0);
+                *len -= gone as u8;
+            }
+            Entries::Listed(ring) => {
+                while ring.front().is_some_and(|entry| age(*entry) > rules.live) {
+                    ring.pop_front();
+                }
+            }
+            Entries::Counted { counts, sum } => {
+                // Ticks that fell out of the window since the last look.
+                for gone in 0..passed {
+                    let slot = &mut counts[usize::from((before + gone).wrapping_sub(rules.live) as u8)];
+                    *sum -= std::mem::take(slot);
+                }
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        match &mut self.entries {
+            Entries::Few { len, .. } => *len = 0,
+            // The memory goes too: whoever comes back after a window starts small.
+            Entries::Listed(_) => self.entries = Entries::default(),
+            Entries::Counted { counts, sum } => {
+                counts.fill(0);
+                *sum = 0;
+            }
+        }
+    }
+
+    fn push(&mut self, rules: &WindowRules) {
+        let tick = self.newest as u8;
+        match &mut self.entries {
+            Entries::Few { len, ticks } => match ticks.get_mut(usize::from(*len)) {
+                Some(place) => {
+                    *place = tick;
+                    *len += 1;
+                }
+                None => {
+                    self.entries = self.spilled(rules);
+                    self.push(rules);
+                }
+            },
+            Entries::Listed(ring) => {
+                if ring.len() == ring.capacity() {
+                    // Doubling, but never beyond the limit.
+                    let room = (rules.limit as usize).saturating_sub(ring.len()).clamp(1, ring.len().max(1));
+                    ring.reserve_exact(room);
+                }
+                ring.push_back(tick);
+            }
+            Entries::Counted { counts, sum } => {
+                counts[usize::from(tick)] += 1;
+                *sum += 1;
+            }
+        }
+    }
+
+    /// What does not fit inline, on the heap.
+    fn spilled(&self, rules: &WindowRules) -> Entries {
+        let Entries::Few { len, ticks } = &self.entries else {
+            return self.entries.clone();
+        };
+        let live = &ticks[..usize::from(*len)];
+        if rules.limit <= LISTED_MAX {
+            return Entries::Listed(live.iter().copied().collect());
+        }
+        let mut counts = Box::new([0; 256]);
+        for tick in live {
+            counts[usize::from(*tick)] += 1;
+        }
+        Entries::Counted { counts, sum: u32::from(*len) }
+    }
+
+    /// The oldest logged tick.
+    fn oldest(&self, rules: &WindowRules) -> Option<u64> {
+        let absolute = |tick: u8| self.newest - u64::from((self.newest as u8).wrapping_sub(tick)).min(self.newest);
+        match &self.entries {
+            Entries::Few { len: 0, .. } => None,
+            Entries::Few { ticks, .. } => Some(absolute(ticks[0])),
+            Entries::Listed(ring) => ring.front().map(|tick| absolute(*tick)),
+            Entries::Counted { sum: 0, .. } => None,
+            Entries::Counted { counts, .. } => {
+                let oldest_first = (0..=rules.live).rev().map(|back| self.newest.wrapping_sub(back) as u8);
+                oldest_first.into_iter().find(|tick| counts[usize::from(*tick)] > 0).map(absolute)
+            }
+        }
+    }
+}
