@@ -76,6 +76,12 @@ pub enum IssueError {
     /// As many units are out as may be.
     #[error("{0} units are out, the most allowed; answer with a plain 429")]
     Crowded(usize),
+    /// Units are ready, but none fits into the bytes asked for; nothing was taken out of the queue.
+    #[error("no ready unit can be cut to {bytes_max} bytes; ask again with a larger budget")]
+    TooBig {
+        /// Bytes the unit could have had.
+        bytes_max: usize,
+    },
     /// The engine is closed.
     #[error("the engine is closed; open it again")]
     Closed,
@@ -90,6 +96,7 @@ impl IssueError {
         match self {
             Self::NoWork | Self::Random(_) => Reason::NoWork,
             Self::Crowded(_) => Reason::Crowded,
+            Self::TooBig { .. } => Reason::Budget,
             Self::Closed => Reason::Degraded,
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::merkle::{AlignedRange, Shape};
 use crate::policy::lease::{Claim, Lease, LeaseRefusal};
-use crate::policy::ready::ReadyUnit;
+use crate::policy::ready::{ReadyUnit, Take};
 use crate::protocol::{
     ChallengeToken, DifficultyTier, TokenPurpose, TreeHandle, UnixMillis, WorkId, WorkUnit, WorkUnitOperation,
     data_digest,
@@ -11,6 +11,7 @@ use crate::protocol::{
 use super::PouwEngine;
 use super::core::{Core, bump};
 use super::error::{IssueError, SubmitError};
+use super::inspect::Inspected;
 use super::interior::ReadyNode;
 use super::load::load_tile;
 
@@ -27,12 +28,15 @@ pub struct IssueRequest<'a> {
     pub floor_ms: Option<u64>,
     /// Whether made-up work will do when nothing real is ready.
     pub synthetic: bool,
+    /// Bytes of data the unit may carry at most, beside what its tier allows: larger units are halved, and
+    /// if not even one leaf fits the request gets [`IssueError::TooBig`].
+    pub bytes_max: Option<usize>,
 }
 
 impl<'a> IssueRequest<'a> {
     /// A request under the default policy and floor, for real work only.
     pub fn new(client: &'a [u8], tier: DifficultyTier) -> Self {
-        Self { client, tier, policy: 0, floor_ms: None, synthetic: false }
+        Self { client, tier, policy: 0, floor_ms: None, synthetic: false, bytes_max: None }
     }
 }
 
@@ -49,7 +53,8 @@ impl PouwEngine {
     /// Hands out a ready unit under a signed challenge bound to the client.
     ///
     /// Takes from memory only: an empty ring is [`IssueError::NoWork`], or made-up work if the request
-    /// allows it. If the lease table is full nothing is issued, and no lease is evicted.
+    /// allows it. If the lease table is full nothing is issued, and no lease is evicted. Units that are
+    /// ready but over [`IssueRequest::bytes_max`] stay ready, and made-up work does not take their place.
     pub fn issue(&self, request: &IssueRequest<'_>) -> Result<Issued, IssueError> {
         let core = self.core();
         if core.closing.load(std::sync::atomic::Ordering::SeqCst) || core.store.is_closed() {
@@ -69,7 +74,17 @@ impl PouwEngine {
     /// As for an answer with this token: expired, of another client, used, withdrawn.
     pub fn reissue(&self, client: &[u8], token: &str) -> Result<WorkUnit, SubmitError> {
         let core = self.core();
-        let opened = core.open_token(client, token, None)?;
+        self.reissue_inspected(&core.inspect(client, token, None)?)
+    }
+
+    /// The same for a token that has been inspected.
+    ///
+    /// # Errors
+    /// As for [`reissue`](Self::reissue).
+    pub fn reissue_inspected(&self, inspected: &Inspected) -> Result<WorkUnit, SubmitError> {
+        let core = self.core();
+        core.still_good(inspected)?;
+        let opened = inspected.opened;
         // A statement of its own, so that the lock is not held while `no_lease` reads the store.
         let claim = core.queue.lock().leases.find(opened.id).map(|lease| lease.claim);
         let claim = match claim {
@@ -94,7 +109,7 @@ impl PouwEngine {
                 interior_unit(&node, &opened)
             }
         };
-        Ok(WorkUnit { challenge_token: token.to_owned(), ..core.timed(unit, &opened) })
+        Ok(WorkUnit { challenge_token: inspected.text.clone(), ..core.timed(unit, &opened) })
     }
 }
 
@@ -109,11 +124,13 @@ impl Core {
     fn take(&self, request: &IssueRequest<'_>, id: WorkId) -> Result<Option<Issued>, IssueError> {
         let expires_ms = self.now_ms() + self.config.token_ttl_ms();
         let lease = |claim| Lease { id, claim, expires_ms, pinned: false, refusals: 0 };
+        let bytes_max = request.bytes_max.unwrap_or(usize::MAX);
         let mut queue = self.queue.lock();
         if queue.leases.len() >= self.config.settings.leases_max {
             return Err(IssueError::Crowded(self.config.settings.leases_max));
         }
         if request.tier == DifficultyTier::Low
+            && bytes_max >= INTERIOR_BYTES
             && let Some(node) = queue.interior.ready.pop_front()
         {
             let claim = Claim::Interior { tree: node.tree, level: node.level, index: node.index };
@@ -123,8 +140,10 @@ impl Core {
             }
         }
         loop {
-            let Some(taken) = queue.ring.take(request.tier) else {
-                return Ok(None);
+            let taken = match queue.ring.take_within(request.tier, bytes_max) {
+                Take::Unit(taken) => taken,
+                Take::Empty => return Ok(None),
+                Take::TooBig => return Err(IssueError::TooBig { bytes_max }),
             };
             let claim = Claim::Leaves { tree: taken.unit.tree, range: taken.unit.range };
             match queue.leases.insert(lease(claim)) {
@@ -173,8 +192,11 @@ impl Core {
     }
 
     fn issue_synthetic(&self, request: &IssueRequest<'_>, id: WorkId) -> Result<Issued, IssueError> {
-        let token =
-            ChallengeToken { order: synthetic_order(request.tier), ..self.token(request, id, TokenPurpose::Synthetic) };
+        let wanted = synthetic_order(request.tier);
+        let bytes_max = request.bytes_max.unwrap_or(usize::MAX);
+        let fitting = (0..=wanted).rev().find(|order| SYNTHETIC_LEAF_BYTES << *order <= bytes_max);
+        let order = fitting.ok_or(IssueError::TooBig { bytes_max })?;
+        let token = ChallengeToken { order, ..self.token(request, id, TokenPurpose::Synthetic) };
         let expires_ms = token.expires_at.0;
         let mut queue = self.queue.lock();
         if queue.leases.synthetic() >= self.config.settings.synthetic_max {
@@ -187,7 +209,7 @@ impl Core {
         }
         drop(queue);
         bump(&self.tallies.synthetic_issued, 1);
-        Ok(Issued { unit: self.sealed(self.synthetic_unit(&token), &token), shortfall: false })
+        Ok(Issued { unit: self.sealed(self.synthetic_unit(&token), &token), shortfall: order < wanted })
     }
 
     fn token(&self, request: &IssueRequest<'_>, id: WorkId, purpose: TokenPurpose) -> ChallengeToken {
@@ -302,6 +324,11 @@ fn blank(token: &ChallengeToken) -> WorkUnit {
         ttl_ms: 0,
     }
 }
+
+/// Two child hashes.
+const INTERIOR_BYTES: usize = 128;
+/// A made-up leaf.
+const SYNTHETIC_LEAF_BYTES: usize = 64;
 
 /// Size of made-up work: 1, 4 or 16 leaves of 64 bytes.
 fn synthetic_order(tier: DifficultyTier) -> u8 {

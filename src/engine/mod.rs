@@ -21,6 +21,7 @@ mod error;
 mod event;
 mod export;
 pub mod ingest;
+mod inspect;
 mod interior;
 mod issue;
 mod ledger;
@@ -56,6 +57,7 @@ pub use config::{AwardBasis, Config, ConfigBuilder, ConfigError};
 pub use error::{DebitError, IssueError, OpenError, SubmitError, TreeError, WriteError};
 pub use event::{Event, EventSink};
 pub use export::NodeSink;
+pub use inspect::Inspected;
 pub use issue::{IssueRequest, Issued};
 pub use ledger::{Debited, LedgerEntry, Receipt};
 pub use stats::Stats;
@@ -166,6 +168,12 @@ impl PouwEngine {
     /// The configuration it was opened with.
     pub fn config(&self) -> &Config {
         &self.core().config
+    }
+
+    /// Engine time, Unix milliseconds: at open the later of the wall clock and the newest time in the store,
+    /// from then on a monotonic clock's. It never falls, whatever happens to the wall clock.
+    pub fn now_ms(&self) -> u64 {
+        self.core().now_ms()
     }
 
     fn core(&self) -> &Arc<Core> {

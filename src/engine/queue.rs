@@ -140,12 +140,7 @@ impl Queue {
 
     /// The leaves of a tile that are in the ring, leased, or settled while the tile was being read.
     pub(super) fn taken_mask(&self, tree: TreeId, tile: u64) -> u32 {
-        let mut mask = self.leases.tile_mask(tree, tile);
-        for (unit, _) in self.ring.iter() {
-            if unit.tree == tree && unit.range.tile() == tile {
-                mask |= mask_of(&unit.range);
-            }
-        }
+        let mut mask = self.leases.tile_mask(tree, tile) | self.ring.tile_mask(tree, tile);
         if self.scan.reading == Some(tree) {
             for range in self.scan.settled_meanwhile.iter().filter(|range| range.tile() == tile) {
                 mask |= mask_of(range);

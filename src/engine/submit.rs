@@ -2,13 +2,14 @@
 //! lease and consumed, floor, well-formed result, verification, commit.
 
 use crate::policy::lease::{Claim, Lease, LeaseRefusal, Pin};
-use crate::protocol::{ChallengeToken, MicroJoules, TokenPurpose, UnixMillis, WorkId, WorkResult};
+use crate::protocol::{ChallengeToken, MicroJoules, TokenPurpose, WorkId, WorkResult};
 use crate::store::records::TreeState;
 use crate::store::{Command, Outcome, Refuse, Refused, Settle, SettleKind};
 
 use super::PouwEngine;
 use super::core::{Core, bump};
 use super::error::{SubmitError, WriteError};
+use super::inspect::Inspected;
 use super::oneshot::oneshot;
 use super::writer::Job;
 
@@ -69,8 +70,21 @@ impl PouwEngine {
     /// Judges an answer on this thread and calls `done` with the verdict: at once if it is refused, on
     /// the writer's thread after the commit if it is right. Blocks for no commit. Keep `done` short.
     pub fn submit_with(&self, answer: &Answer<'_>, done: impl FnOnce(Result<Accepted, SubmitError>) + Send + 'static) {
+        match self.inspect(answer.client, answer.token, answer.policy) {
+            Err(error) => done(Err(error)),
+            Ok(inspected) => self.submit_inspected(inspected, answer.result, done),
+        }
+    }
+
+    /// Judges the result for a token that has been inspected, as [`submit_with`](Self::submit_with) does.
+    pub fn submit_inspected(
+        &self,
+        inspected: Inspected,
+        result: &WorkResult,
+        done: impl FnOnce(Result<Accepted, SubmitError>) + Send + 'static,
+    ) {
         let core = self.core();
-        match core.judge(answer) {
+        match core.judge(&inspected, result) {
             Err(error) => done(Err(error)),
             Ok(Verified { settle }) => {
                 let id = WorkId::from_bytes(settle.id);
@@ -106,43 +120,19 @@ fn verdict(
 
 impl Core {
     /// Everything that comes before the commit. On success the lease is pinned.
-    fn judge(&self, answer: &Answer<'_>) -> Result<Verified, SubmitError> {
-        let token = self.open_token(answer.client, answer.token, Some(answer.policy))?;
-        let claim = self.pin(&token)?;
-        let judged = self.judge_pinned(answer, &token, claim);
+    fn judge(&self, inspected: &Inspected, result: &WorkResult) -> Result<Verified, SubmitError> {
+        self.still_good(inspected)?;
+        let token = &inspected.opened;
+        let claim = self.pin(token)?;
+        let judged = self.judge_pinned(inspected, result, claim);
         if let Err(error) = &judged {
-            self.after_refusal(&token, error);
+            self.after_refusal(token, error);
         }
         judged
     }
 
-    /// MAC, store, expiry, client, policy.
-    pub(super) fn open_token(
-        &self,
-        client: &[u8],
-        text: &str,
-        policy: Option<u64>,
-    ) -> Result<ChallengeToken, SubmitError> {
-        let token =
-            ChallengeToken::open(text, &self.keyring, self.config.token_ttl_ms()).map_err(SubmitError::Token)?;
-        if token.store != self.identity.store {
-            return Err(SubmitError::OtherStore);
-        }
-        let now = self.now_ms();
-        if token.is_expired(UnixMillis(now)) {
-            return Err(SubmitError::Expired { late_ms: now.saturating_sub(token.expires_at.0) });
-        }
-        if token.client != self.digest_of(client) {
-            return Err(SubmitError::ClientMismatch);
-        }
-        if policy.is_some_and(|policy| policy != token.policy) {
-            return Err(SubmitError::PolicyMismatch);
-        }
-        Ok(token)
-    }
-
     /// Rule L: a token is honoured only through a lease, its own or an adopted one.
-    fn pin(&self, token: &ChallengeToken) -> Result<Claim, SubmitError> {
+    pub(super) fn pin(&self, token: &ChallengeToken) -> Result<Claim, SubmitError> {
         match self.queue.lock().leases.pin(token.id) {
             Pin::Pinned(claim) => return Ok(claim),
             Pin::Busy => return Err(SubmitError::InFlight),
@@ -218,23 +208,21 @@ impl Core {
         Ok(claim)
     }
 
-    fn judge_pinned(&self, answer: &Answer<'_>, token: &ChallengeToken, claim: Claim) -> Result<Verified, SubmitError> {
-        let now = self.now_ms();
-        if now < token.not_before.0 {
-            return Err(SubmitError::TooEarly { wait_ms: token.not_before.0 - now });
-        }
+    fn judge_pinned(&self, inspected: &Inspected, result: &WorkResult, claim: Claim) -> Result<Verified, SubmitError> {
+        let token = &inspected.opened;
+        let now = self.check_floor(token)?;
         #[cfg(feature = "testing")]
-        let claim = self.claim_from_body(answer, claim);
-        self.check_names(answer, token)?;
+        let claim = self.claim_from_body(result, claim);
+        self.check_names(inspected, result)?;
         let expected = self.expected(token, claim)?;
-        answer.result.check_shape(expected.leaf_count(), expected.operation()).map_err(SubmitError::Malformed)?;
+        result.check_shape(expected.leaf_count(), expected.operation()).map_err(SubmitError::Malformed)?;
         let nodes = expected.nodes;
-        self.compare(answer.result, token, claim, &expected)?;
+        self.compare(result, token, claim, &expected)?;
         let leaves = claim.leaves().map_or(1 << token.order.min(4), |(_, range)| range.end() - range.start());
         let kind = match claim {
             Claim::Leaves { tree, range } => SettleKind::Leaves { tree, range },
             Claim::Interior { tree, level, index } => {
-                SettleKind::Interior { tree, level, index, hash: *answer.result.result_hash.as_bytes() }
+                SettleKind::Interior { tree, level, index, hash: *result.result_hash.as_bytes() }
             }
             Claim::Synthetic => SettleKind::Synthetic,
         };
@@ -259,7 +247,7 @@ impl Core {
     }
 
     /// What the lease owes after a refusal.
-    fn after_refusal(&self, token: &ChallengeToken, error: &SubmitError) {
+    pub(super) fn after_refusal(&self, token: &ChallengeToken, error: &SubmitError) {
         match error {
             SubmitError::WrongResult { .. } => self.end_challenge(token, true),
             SubmitError::Malformed(_) => {

@@ -24,12 +24,12 @@ impl super::core::Core {
     /// The claim to judge: the lease's, or with [`Mistake::UnitFromBody`] the one the body names.
     pub(super) fn claim_from_body(
         &self,
-        answer: &super::Answer<'_>,
+        result: &crate::protocol::WorkResult,
         claim: crate::policy::lease::Claim,
     ) -> crate::policy::lease::Claim {
         if !self.config.makes(Mistake::UnitFromBody) {
             return claim;
         }
-        self.queue.lock().leases.find(answer.result.work_unit_id).map_or(claim, |lease| lease.claim)
+        self.queue.lock().leases.find(result.work_unit_id).map_or(claim, |lease| lease.claim)
     }
 }

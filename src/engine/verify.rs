@@ -11,10 +11,10 @@ use crate::store::{Reader, StoreError, TreeId};
 use super::core::Core;
 use super::error::SubmitError;
 use super::event::Event;
+use super::inspect::Inspected;
 use super::interior::{ReadyNode, stored_node};
 use super::issue::synthetic_range;
 use super::load::{LoadError, load_tile};
-use super::submit::Answer;
 
 /// The right answer to one unit.
 pub(super) struct Expected {
@@ -38,16 +38,16 @@ impl Expected {
 
 impl Core {
     /// The result must name the token's unit and the token, if it names any.
-    pub(super) fn check_names(&self, answer: &Answer<'_>, token: &ChallengeToken) -> Result<(), SubmitError> {
+    pub(super) fn check_names(&self, inspected: &Inspected, result: &WorkResult) -> Result<(), SubmitError> {
         #[cfg(feature = "testing")]
         if self.config.makes(super::testing::Mistake::UnitFromBody) {
             return Ok(());
         }
-        if answer.result.work_unit_id != token.id {
-            let found = answer.result.work_unit_id.to_string();
+        if result.work_unit_id != inspected.opened.id {
+            let found = result.work_unit_id.to_string();
             return Err(SubmitError::Malformed(Malformed::new("workUnitId", "the id in the token", found)));
         }
-        if answer.result.challenge_token != answer.token {
+        if result.challenge_token != inspected.text {
             return Err(SubmitError::Malformed(Malformed::new("challengeToken", "the token in the header", "another")));
         }
         Ok(())

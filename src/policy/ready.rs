@@ -6,8 +6,11 @@
 //! 1. a unit of its own orders (low 0; medium 3, 2; high 5, 4), partly built trees first;
 //! 2. a larger one, split in halves until it fits, the rest staying in the ring;
 //! 3. a smaller one, nearest first. That is a shortfall, and is counted.
+//!
+//! A request may bound the bytes it can take: a unit whose very first leaf is longer is passed over and stays
+//! where it is, any other is halved until it fits.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::merkle::{AlignedRange, Shape, TILE_LEAVES, TILE_ORDER};
@@ -73,6 +76,13 @@ impl ReadyUnit {
         .collect()
     }
 
+    /// Bytes of the first leaf, the least this unit can be cut to.
+    fn first_len(&self) -> usize {
+        let skip = (self.range.start() - self.data.first) as usize;
+        let from = self.data.span(&self.range).map_or(0, |(start, _)| start);
+        self.data.ends.get(skip).map_or(0, |end| end.saturating_sub(from))
+    }
+
     fn halves(&self) -> Option<(Self, Option<Self>)> {
         let order = self.range.order().checked_sub(1)?;
         let start = self.range.start();
@@ -132,6 +142,17 @@ pub struct Taken {
     pub shortfall: bool,
 }
 
+/// What asking the ring came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Take {
+    /// A unit, now out of the ring.
+    Unit(Taken),
+    /// Nothing is ready.
+    Empty,
+    /// Units are ready, but each one looked at begins with a leaf over the bound; the ring is as it was.
+    TooBig,
+}
+
 /// All ready units.
 #[derive(Debug)]
 pub struct ReadyRing {
@@ -141,11 +162,15 @@ pub struct ReadyRing {
     bytes: usize,
     // Largest number of bytes each tier may be sent: low, medium, high.
     caps: [usize; 3],
+    // The leaves that are here, one bit each, by tree and tile.
+    masks: HashMap<(u64, u64), u32>,
 }
 
 const ORDERS: usize = TILE_ORDER as usize + 1;
 const PARTIAL: usize = 0;
 const FRESH: usize = 1;
+/// Units looked at for one whose first leaf is short enough.
+const PROBES: usize = 16;
 
 /// The orders a tier asks for, best first.
 pub fn wanted(tier: DifficultyTier) -> &'static [u8] {
@@ -159,7 +184,7 @@ pub fn wanted(tier: DifficultyTier) -> &'static [u8] {
 impl ReadyRing {
     /// An empty ring. `caps` are the bytes a unit of each tier may carry; a single leaf may always go.
     pub fn new(caps: [usize; 3]) -> Self {
-        Self { queues: Default::default(), len: 0, bytes: 0, caps }
+        Self { queues: Default::default(), len: 0, bytes: 0, caps, masks: HashMap::new() }
     }
 
     /// Adds a unit behind those of its order.
@@ -179,27 +204,57 @@ impl ReadyRing {
     }
 
     fn count(&mut self, unit: &ReadyUnit, added: bool) {
-        let bytes = unit.bytes().len();
+        let (bytes, mask) = (unit.bytes().len(), mask_of(&unit.range));
+        let here = self.masks.entry((unit.tree, unit.range.tile())).or_default();
         if added {
             self.len += 1;
             self.bytes += bytes;
+            *here |= mask;
         } else {
             self.len -= 1;
             self.bytes -= bytes;
+            *here &= !mask;
+            if *here == 0 {
+                self.masks.remove(&(unit.tree, unit.range.tile()));
+            }
         }
     }
 
     /// Takes the best unit for `tier`, or `None` if the ring is empty.
     pub fn take(&mut self, tier: DifficultyTier) -> Option<Taken> {
+        match self.take_within(tier, usize::MAX) {
+            Take::Unit(taken) => Some(taken),
+            Take::Empty | Take::TooBig => None,
+        }
+    }
+
+    /// Takes the best unit for `tier` that can be cut to at most `bytes_max` bytes. At most 16 units are
+    /// looked at; those passed over keep their places.
+    pub fn take_within(&mut self, tier: DifficultyTier, bytes_max: usize) -> Take {
         let own = wanted(tier);
-        let (largest, smallest_wanted) = (*own.first()?, *own.last()?);
-        let larger = largest + 1..ORDERS as u8;
-        let smaller = (0..smallest_wanted).rev();
-        let (mut unit, partial) = self
-            .pop(own.iter().copied())
-            .or_else(|| larger.into_iter().find_map(|order| self.pop([order].into_iter())))
-            .or_else(|| smaller.into_iter().find_map(|order| self.pop([order].into_iter())))?;
-        let cap = self.caps[tier as usize];
+        let (Some(largest), Some(least)) = (own.first().copied(), own.last().copied()) else {
+            return Take::Empty;
+        };
+        let mut passed = Vec::new();
+        let found = loop {
+            match self.pop_best(own, largest, least) {
+                Some(best) if best.0.first_len() <= bytes_max => break Some(best),
+                Some(long) if passed.len() < PROBES => passed.push(long),
+                Some(long) => {
+                    passed.push(long);
+                    break None;
+                }
+                None => break None,
+            }
+        };
+        let none = if passed.is_empty() { Take::Empty } else { Take::TooBig };
+        for (unit, partial) in passed.into_iter().rev() {
+            self.push_front(unit, partial);
+        }
+        let Some((mut unit, partial)) = found else {
+            return none;
+        };
+        let cap = self.caps[tier as usize].min(bytes_max);
         while unit.range.order() > 0 && (unit.range.order() > largest || unit.bytes().len() > cap) {
             let Some((first, second)) = unit.halves() else {
                 break;
@@ -209,8 +264,15 @@ impl ReadyRing {
             }
             unit = first;
         }
-        let shortfall = unit.range.end() - unit.range.start() < 1 << smallest_wanted;
-        Some(Taken { unit, shortfall })
+        let shortfall = unit.range.end() - unit.range.start() < 1 << least;
+        Take::Unit(Taken { unit, shortfall })
+    }
+
+    // Of the orders asked for, else larger, else smaller.
+    fn pop_best(&mut self, own: &[u8], largest: u8, least: u8) -> Option<(ReadyUnit, bool)> {
+        self.pop(own.iter().copied())
+            .or_else(|| (largest + 1..ORDERS as u8).find_map(|order| self.pop([order].into_iter())))
+            .or_else(|| (0..least).rev().find_map(|order| self.pop([order].into_iter())))
     }
 
     // Partly built trees first, over all of `orders`.
@@ -255,6 +317,9 @@ impl ReadyRing {
 
     /// Takes the leaves of `claimed` out of the ring; what is left of a unit stays.
     pub fn withdraw(&mut self, tree: u64, claimed: &AlignedRange) {
+        if self.tile_mask(tree, claimed.tile()) & mask_of(claimed) == 0 {
+            return;
+        }
         let hit = self.remove_if(|unit| unit.tree == tree && unit.range.overlaps(claimed));
         for (unit, partial) in hit {
             self.keep_outside(unit, partial, claimed);
@@ -272,6 +337,11 @@ impl ReadyRing {
                 self.keep_outside(second, partial, claimed);
             }
         }
+    }
+
+    /// One bit for each leaf of a tile that is here.
+    pub fn tile_mask(&self, tree: u64, tile: u64) -> u32 {
+        self.masks.get(&(tree, tile)).copied().unwrap_or(0)
     }
 
     /// Units now.

@@ -275,7 +275,7 @@ impl World {
     ) -> Step<&'static str> {
         let key = client_key(client);
         let floor_ms = if floor { None } else { Some(0) };
-        let request = IssueRequest { client: &key, tier, policy: policy.into(), floor_ms, synthetic };
+        let request = IssueRequest { client: &key, tier, policy: policy.into(), floor_ms, synthetic, bytes_max: None };
         let before = self.engine.stats();
         let made_up = self.oracle.live().filter(|token| token.claim == Claim::MadeUp).count();
         let setup = self.oracle.setup;
@@ -565,7 +565,7 @@ impl World {
     fn learn_time(&mut self, wall: u64, newest: u64) -> Step {
         let key = client_key(0);
         let request =
-            IssueRequest { client: &key, tier: DifficultyTier::Low, policy: 0, floor_ms: Some(0), synthetic: true };
+            IssueRequest { floor_ms: Some(0), synthetic: true, ..IssueRequest::new(&key, DifficultyTier::Low) };
         let issued = self.engine.issue(&request).map_err(|e| e.to_string())?;
         let now = issued.unit.created_at.0;
         let range = wall.max(self.committed_ms)..=wall.max(newest);

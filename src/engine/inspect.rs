@@ -1,0 +1,116 @@
+//! The first half of judging an answer, which needs no disk and no result: is this token one of ours, in time,
+//! and this client's? What comes of it is judged on without opening the token again.
+
+use crate::protocol::{ChallengeToken, DifficultyTier, Malformed, UnixMillis, WorkId};
+
+use super::PouwEngine;
+use super::core::Core;
+use super::error::SubmitError;
+
+/// A token that was found good as far as memory tells. It proves nothing about its lease: that is looked
+/// at when it is used.
+#[derive(Debug, Clone)]
+pub struct Inspected {
+    pub(super) opened: ChallengeToken,
+    pub(super) text: String,
+    seen_ms: u64,
+}
+
+impl Inspected {
+    /// Challenge id.
+    pub fn id(&self) -> WorkId {
+        self.opened.id
+    }
+
+    /// The tier the unit was issued for.
+    pub fn tier(&self) -> DifficultyTier {
+        self.opened.tier
+    }
+
+    /// Milliseconds from the inspection until an answer counts; 0 if it counts already.
+    pub fn wait_ms(&self) -> u64 {
+        self.opened.not_before.0.saturating_sub(self.seen_ms)
+    }
+
+    /// Milliseconds from the inspection until the token expires.
+    pub fn ttl_ms(&self) -> u64 {
+        self.opened.expires_at.0.saturating_sub(self.seen_ms)
+    }
+}
+
+impl PouwEngine {
+    /// Judges a token by its MAC, store, expiry, client and policy, in this order. Waits for no disk and
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// As for an answer with this token, as far as these five go.
+    pub fn inspect(&self, client: &[u8], token: &str, policy: u64) -> Result<Inspected, SubmitError> {
+        self.core().inspect(client, token, Some(policy))
+    }
+
+    /// Counts a result that could not even be read against its challenge, as [`SubmitError::Malformed`] is
+    /// counted: the eighth closes it.
+    ///
+    /// # Errors
+    /// What comes before the well-formed result in the order of judgement: used, withdrawn, too early, or
+    /// another copy being judged. Then nothing is counted.
+    pub fn refuse_malformed(&self, inspected: &Inspected) -> Result<(), SubmitError> {
+        let core = self.core();
+        core.still_good(inspected)?;
+        let token = &inspected.opened;
+        core.pin(token)?;
+        let malformed = SubmitError::Malformed(Malformed::new("workResult", "a work result", "something else"));
+        let early = core.check_floor(token);
+        core.after_refusal(token, early.as_ref().err().unwrap_or(&malformed));
+        early.map(drop)
+    }
+}
+
+impl Core {
+    pub(super) fn inspect(&self, client: &[u8], text: &str, policy: Option<u64>) -> Result<Inspected, SubmitError> {
+        let opened = self.open_token(client, text, policy)?;
+        Ok(Inspected { opened, text: text.to_owned(), seen_ms: self.now_ms() })
+    }
+
+    /// Time may have passed since the inspection, and it may have been made by another engine.
+    pub(super) fn still_good(&self, inspected: &Inspected) -> Result<(), SubmitError> {
+        if inspected.opened.store != self.identity.store {
+            return Err(SubmitError::OtherStore);
+        }
+        self.check_expiry(&inspected.opened)
+    }
+
+    /// MAC, store, expiry, client, policy.
+    fn open_token(&self, client: &[u8], text: &str, policy: Option<u64>) -> Result<ChallengeToken, SubmitError> {
+        let token =
+            ChallengeToken::open(text, &self.keyring, self.config.token_ttl_ms()).map_err(SubmitError::Token)?;
+        if token.store != self.identity.store {
+            return Err(SubmitError::OtherStore);
+        }
+        self.check_expiry(&token)?;
+        if token.client != self.digest_of(client) {
+            return Err(SubmitError::ClientMismatch);
+        }
+        if policy.is_some_and(|policy| policy != token.policy) {
+            return Err(SubmitError::PolicyMismatch);
+        }
+        Ok(token)
+    }
+
+    fn check_expiry(&self, token: &ChallengeToken) -> Result<(), SubmitError> {
+        let now = self.now_ms();
+        if token.is_expired(UnixMillis(now)) {
+            return Err(SubmitError::Expired { late_ms: now.saturating_sub(token.expires_at.0) });
+        }
+        Ok(())
+    }
+
+    /// The time, if the floor has passed.
+    pub(super) fn check_floor(&self, token: &ChallengeToken) -> Result<u64, SubmitError> {
+        let now = self.now_ms();
+        if now < token.not_before.0 {
+            return Err(SubmitError::TooEarly { wait_ms: token.not_before.0 - now });
+        }
+        Ok(now)
+    }
+}
