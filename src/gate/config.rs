@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::engine::ConfigError;
+
 use super::facts::{Caller, Head};
 use super::identity::ClientKey;
 
@@ -91,4 +93,248 @@ pub struct GateConfigBuilder {
     pub(super) shadow: bool,
     pub(super) judge_threads: usize,
     pub(super) waiting_answers_max: usize,
+}
+
+impl GateConfig {
+    /// Defaults to be changed.
+    pub fn builder() -> GateConfigBuilder {
+        GateConfigBuilder {
+            policies: vec![Policy::new("default", 100, 60_000)],
+            exempt_routes: Vec::new(),
+            identifier_strategy: IdentifierStrategy::UserOrIp,
+            ipv6_prefix: 64,
+            trusted_proxies: Vec::new(),
+            circuit_breaker_threshold: 10,
+            circuit_breaker_probe_interval_ms: 30_000,
+            fallback_behavior: FallbackBehavior::InMemory,
+            security_alert_threshold: 5,
+            reputation_difficulty_threshold: 0.7,
+            reputation_exemption_threshold: 0.95,
+            paid_admissions_per_window: None,
+            paid_admissions_per_prefix: None,
+            paid_admissions_in_all: 1_000_000,
+            bytes_per_minute: 2 << 20,
+            prefix_bytes_per_minute: 16 << 20,
+            bytes_per_second: 16 << 20,
+            bytes_in_flight: 64 << 20,
+            open_challenges: [4, 1],
+            tracked_clients_max: 1_000_000,
+            body_limit_bytes: 256 << 10,
+            buffered_bytes_max: 64 << 20,
+            body_timeout_ms: 10_000,
+            write_timeout_ms: 30_000,
+            synthetic: true,
+            shadow: false,
+            judge_threads: 2,
+            waiting_answers_max: 1_024,
+        }
+    }
+}
+
+impl Default for GateConfig {
+    /// All defaults.
+    fn default() -> Self {
+        Self { settings: Self::builder() }
+    }
+}
+
+impl std::fmt::Debug for GateConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GateConfig").field("policies", &self.settings.policies).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for GateConfigBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GateConfigBuilder").field("policies", &self.policies).finish_non_exhaustive()
+    }
+}
+
+impl Policy {
+    /// A policy for no route yet.
+    pub fn new(name: impl Into<String>, rate_limit: u32, window_ms: u64) -> Self {
+        Self { name: name.into(), rate_limit, window_ms, routes: Vec::new() }
+    }
+
+    /// Adds a route.
+    #[must_use]
+    pub fn route(mut self, route: impl Into<String>) -> Self {
+        self.routes.push(route.into());
+        self
+    }
+}
+
+/// One documented setter for each plain setting.
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
+        impl GateConfigBuilder {
+            $($(#[$doc])*
+            pub fn $name(mut self, $name: $type) -> Self {
+                self.$name = $name;
+                self
+            })*
+        }
+    };
+}
+
+setters! {
+    /// What tells clients apart; default user, else address.
+    identifier_strategy: IdentifierStrategy,
+    /// Bits of an IPv6 address that make one client, 16 to 128; default 64.
+    ipv6_prefix: u8,
+    /// Failures of the store in a row that open the breaker, 1 or more; default 10.
+    circuit_breaker_threshold: u32,
+    /// Milliseconds between probes of an open breaker, 1 or more; default 30 000.
+    circuit_breaker_probe_interval_ms: u64,
+    /// What to do when a window outside the process cannot be consulted; default the windows in memory.
+    fallback_behavior: FallbackBehavior,
+    /// Failures of one client in a row that raise an alert, 0 for never; default 5.
+    security_alert_threshold: u32,
+    /// Reputation from which the tier handed out is one lower, any finite value from 0 up; default 0.7.
+    reputation_difficulty_threshold: f64,
+    /// Reputation from which no work is asked, any finite value from 0 up; default 0.95, 1.1 switches it off.
+    reputation_exemption_threshold: f64,
+    /// Requests admitted by work in a default window: all clients together, up to 1 000 000; default 1 000 000.
+    paid_admissions_in_all: u32,
+    /// Bytes of challenges sent to one client in a minute; default 2 MiB.
+    bytes_per_minute: u64,
+    /// The same for one network prefix; default 16 MiB.
+    prefix_bytes_per_minute: u64,
+    /// The same for all together, in a second; default 16 MiB.
+    bytes_per_second: u64,
+    /// Bytes of challenges on their way at once; default 64 MiB.
+    bytes_in_flight: u64,
+    /// Open challenges of an address key and of an authenticated key, each 1 to 64; default 4 and 1.
+    open_challenges: [u32; 2],
+    /// Clients remembered at once, 1 000 to 16 777 216; default 1 000 000.
+    tracked_clients_max: usize,
+    /// Bytes of a body that is buffered because a result may be in it, 16 KiB to 64 MiB; default 256 KiB.
+    body_limit_bytes: usize,
+    /// Bytes of all such bodies together, at least one limit; default 64 MiB.
+    buffered_bytes_max: usize,
+    /// Milliseconds such a body may take to arrive, 1 or more; default 10 000.
+    body_timeout_ms: u64,
+    /// Milliseconds a client may take to read a challenge, 1 or more; default 30 000.
+    write_timeout_ms: u64,
+    /// Whether made-up work is handed out when the backlog is empty; default true.
+    synthetic: bool,
+    /// Decide and count, but let everything through that is only over its limit; default false.
+    shadow: bool,
+    /// Threads that judge answers, 1 to 64; default 2.
+    judge_threads: usize,
+    /// Answers waiting to be judged at most, 1 to 65 536; default 1 024.
+    waiting_answers_max: usize,
+}
+
+impl GateConfigBuilder {
+    /// Admitted requests in a window of the default policy, 1 to 1 000 000; default 100.
+    pub fn rate_limit(mut self, rate_limit: u32) -> Self {
+        self.policies[0].rate_limit = rate_limit;
+        self
+    }
+
+    /// Length of the default policy's window, 1 ms to a day; default 60 000.
+    pub fn window_ms(mut self, window_ms: u64) -> Self {
+        self.policies[0].window_ms = window_ms;
+        self
+    }
+
+    /// Adds a policy for some routes; the paper's `route_overrides`. At most 1 000.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policies.push(policy);
+        self
+    }
+
+    /// Adds a route that is not limited. CORS preflights never are.
+    pub fn exempt_route(mut self, route: impl Into<String>) -> Self {
+        self.exempt_routes.push(route.into());
+        self
+    }
+
+    /// Adds a network of proxies whose `Forwarded` or `X-Forwarded-For` is believed; none by default.
+    pub fn trusted_proxy(mut self, network: IpNet) -> Self {
+        self.trusted_proxies.push(network);
+        self
+    }
+
+    /// Requests of one client admitted by work in a default window; default the default policy's limit. 0 means none.
+    pub fn paid_admissions_per_window(mut self, admissions: u32) -> Self {
+        self.paid_admissions_per_window = Some(admissions);
+        self
+    }
+
+    /// The same for one network prefix; default eight times that of a client.
+    pub fn paid_admissions_per_prefix(mut self, admissions: u32) -> Self {
+        self.paid_admissions_per_prefix = Some(admissions);
+        self
+    }
+
+    /// Judges the settings.
+    pub fn build(self) -> Result<GateConfig, ConfigError> {
+        self.check_policies()?;
+        self.check_numbers()?;
+        Ok(GateConfig { settings: self })
+    }
+
+    fn check_policies(&self) -> Result<(), ConfigError> {
+        let count = self.policies.len();
+        check("policies", count, count <= 1_000, "there can be at most 1000")?;
+        for (at, policy) in self.policies.iter().enumerate() {
+            let name = &policy.name;
+            let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
+            let good = (1..=64).contains(&name.len()) && name.bytes().all(plain);
+            check("policies.name", name, good, "it has 1 to 64 of a-z, 0-9, _ and -")?;
+            let repeated = self.policies.iter().take(at).any(|other| other.name == *name);
+            check("policies.name", name, !repeated, "each policy has a name of its own")?;
+            let (limit, window) = (policy.rate_limit, policy.window_ms);
+            check("rate_limit", limit, (1..=1_000_000).contains(&limit), "it must be from 1 to 1000000")?;
+            check("window_ms", window, (1..=86_400_000).contains(&window), "it must be from 1 to 86400000")?;
+        }
+        let routes = self.policies.iter().flat_map(|policy| &policy.routes).chain(&self.exempt_routes);
+        for route in routes {
+            let good = super::routes::Pattern::parse(route).is_some();
+            check("routes", route, good, "it is /path or /path/*, with a method and a space before it at most")?;
+        }
+        Ok(())
+    }
+
+    fn check_numbers(&self) -> Result<(), ConfigError> {
+        let within = |field, value: u64, low: u64, high: u64, rule| check(field, value, (low..=high).contains(&value), rule);
+        within("ipv6_prefix", self.ipv6_prefix.into(), 16, 128, "it must be from 16 to 128")?;
+        let positive = "it must be 1 or more";
+        within("circuit_breaker_threshold", self.circuit_breaker_threshold.into(), 1, u64::MAX, positive)?;
+        let interval = self.circuit_breaker_probe_interval_ms;
+        within("circuit_breaker_probe_interval_ms", interval, 1, u64::MAX, positive)?;
+        for (field, value) in [
+            ("reputation_difficulty_threshold", self.reputation_difficulty_threshold),
+            ("reputation_exemption_threshold", self.reputation_exemption_threshold),
+        ] {
+            check(field, value, value.is_finite() && value >= 0.0, "it must be a finite number from 0 up")?;
+        }
+        let million = "it must be at most 1000000";
+        for (field, value) in [
+            ("paid_admissions_per_window", self.paid_admissions_per_window.unwrap_or(0)),
+            ("paid_admissions_per_prefix", self.paid_admissions_per_prefix.unwrap_or(0)),
+            ("paid_admissions_in_all", self.paid_admissions_in_all),
+        ] {
+            within(field, value.into(), 0, 1_000_000, million)?;
+        }
+        for open in self.open_challenges {
+            within("open_challenges", open.into(), 1, 64, "it must be from 1 to 64")?;
+        }
+        let tracked = self.tracked_clients_max as u64;
+        within("tracked_clients_max", tracked, 1_000, 16_777_216, "it must be from 1000 to 16777216")?;
+        let limit = self.body_limit_bytes as u64;
+        within("body_limit_bytes", limit, 16 << 10, 64 << 20, "it must be from 16384 to 67108864")?;
+        let buffered = self.buffered_bytes_max as u64;
+        within("buffered_bytes_max", buffered, limit, u64::MAX, "it must be at least body_limit_bytes")?;
+        within("body_timeout_ms", self.body_timeout_ms, 1, u64::MAX, positive)?;
+        within("write_timeout_ms", self.write_timeout_ms, 1, u64::MAX, positive)?;
+        within("judge_threads", self.judge_threads as u64, 1, 64, "it must be from 1 to 64")?;
+        within("waiting_answers_max", self.waiting_answers_max as u64, 1, 65_536, "it must be from 1 to 65536")
+    }
+}
+
+fn check(field: &'static str, value: impl ToString, holds: bool, rule: &'static str) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError { field, value: value.to_string(), rule }) }
 }

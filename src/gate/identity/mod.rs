@@ -3,9 +3,24 @@
 //! No header is believed by default: `Forwarded` and `X-Forwarded-For` count only when the peer is in a
 //! configured proxy network, and are then walked from right to left.
 
+mod forwarded;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+
+use crate::hash::sha3_512;
+
+use super::config::{GateConfigBuilder, IdentifierStrategy};
+use super::facts::{Caller, Head};
+
+pub use forwarded::believed_address;
+
+/// Longest name of a user or key that is kept as it is; of a longer one, its digest.
+const NAME_BYTES_MAX: usize = 256;
 
 /// What tells clients apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -118,6 +133,46 @@ impl NetworkPrefix {
     pub fn as_bytes(&self) -> &[u8; 7] {
         &self.0
     }
+}
+
+/// Who a request counts for, and the network it came from.
+pub(super) fn identify(head: &dyn Head, caller: &Caller<'_>, settings: &GateConfigBuilder) -> (ClientKey, NetworkPrefix) {
+    let address = believed_address(caller.peer, head, &settings.trusted_proxies);
+    let by_address =
+        || address.map_or(ClientKey::Anonymous, |address| ClientKey::of_address(address, settings.ipv6_prefix));
+    let user = || caller.user.map(|user| ClientKey::User(bounded(user)));
+    let client = match &settings.identifier_strategy {
+        IdentifierStrategy::Ip => by_address(),
+        IdentifierStrategy::User => user().unwrap_or(ClientKey::Anonymous),
+        IdentifierStrategy::ApiKey => {
+            caller.api_key.map_or(ClientKey::Anonymous, |key| ClientKey::ApiKey(bounded(key)))
+        }
+        IdentifierStrategy::UserOrIp => user().unwrap_or_else(by_address),
+        // A function that panics has told nothing.
+        IdentifierStrategy::Custom(extract) => {
+            let key = catch_unwind(AssertUnwindSafe(|| extract(head, caller))).ok().flatten();
+            key.map_or_else(by_address, limited)
+        }
+    };
+    (client, NetworkPrefix::of(address))
+}
+
+fn bounded(name: &str) -> Arc<str> {
+    if name.len() <= NAME_BYTES_MAX { name.into() } else { digest(name.as_bytes()).into() }
+}
+
+/// A key of the host's making, short enough to be kept.
+fn limited(key: ClientKey) -> ClientKey {
+    match key {
+        ClientKey::User(name) => ClientKey::User(bounded(&name)),
+        ClientKey::ApiKey(key) => ClientKey::ApiKey(bounded(&key)),
+        ClientKey::Custom(bytes) if bytes.len() > NAME_BYTES_MAX => ClientKey::Custom(digest(&bytes).into_bytes().into()),
+        other => other,
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    HEXLOWER.encode(sha3_512(bytes).as_bytes())
 }
 
 fn cut(bits: u128, keep: u8) -> u128 {

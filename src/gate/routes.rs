@@ -1,0 +1,155 @@
+//! Which policy a route is under.
+//!
+//! Paths are compared byte for byte, as they came: no percent escape is decoded and no `..` resolved. A host
+//! that rewrites paths does so before the gate.
+
+use std::collections::HashMap;
+
+use crate::hash::sha3_512;
+
+use super::config::Policy;
+use super::facts::PolicyId;
+
+/// What a route is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RouteMatch {
+    /// Not limited.
+    Exempt,
+    /// Limited by this policy.
+    Policy(PolicyId),
+}
+
+/// One route: `/path`, or `/path/*` for all below it, perhaps for one method only.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Pattern {
+    method: Option<String>,
+    path: String,
+    below: bool,
+}
+
+impl Pattern {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (method, path) = match text.split_once(' ') {
+            Some((method, path)) => (Some(method), path),
+            None => (None, text),
+        };
+        if method.is_some_and(|method| method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase())) {
+            return None;
+        }
+        let (path, below) = match path.strip_suffix("/*") {
+            Some(path) => (path, true),
+            None => (path, false),
+        };
+        let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !b"*?#".contains(&byte));
+        let rooted = path.starts_with('/') || (below && path.is_empty());
+        (plain && rooted).then(|| Self { method: method.map(str::to_owned), path: path.to_owned(), below })
+    }
+}
+
+/// All routes, by path.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    exact: HashMap<String, Vec<(Option<String>, RouteMatch)>>,
+    below: HashMap<String, Vec<(Option<String>, RouteMatch)>>,
+}
+
+impl Routes {
+    pub(super) fn new(policies: &[Policy], exempt: &[String]) -> Self {
+        let mut routes = Self::default();
+        for (at, policy) in policies.iter().enumerate() {
+            let id = PolicyId(u16::try_from(at).unwrap_or(0));
+            for route in &policy.routes {
+                routes.add(route, RouteMatch::Policy(id));
+            }
+        }
+        for route in exempt {
+            routes.add(route, RouteMatch::Exempt);
+        }
+        routes
+    }
+
+    fn add(&mut self, route: &str, to: RouteMatch) {
+        if let Some(Pattern { method, path, below }) = Pattern::parse(route) {
+            let side = if below { &mut self.below } else { &mut self.exact };
+            side.entry(path).or_default().push((method, to));
+        }
+    }
+
+    /// The longest match; one for this method before one for any; else the default policy.
+    pub(super) fn policy_of(&self, method: &str, path: &str) -> RouteMatch {
+        let default = RouteMatch::Policy(PolicyId::default());
+        if self.exact.is_empty() && self.below.is_empty() {
+            return default;
+        }
+        if let Some(found) = self.exact.get(path).and_then(|rules| best(rules, method)) {
+            return found;
+        }
+        let mut rest = path;
+        while let Some(at) = rest.rfind('/') {
+            rest = &rest[..at];
+            if let Some(found) = self.below.get(rest).and_then(|rules| best(rules, method)) {
+                return found;
+            }
+        }
+        default
+    }
+}
+
+fn best(rules: &[(Option<String>, RouteMatch)], method: &str) -> Option<RouteMatch> {
+    let own = rules.iter().find(|(rule, _)| rule.as_deref() == Some(method));
+    own.or_else(|| rules.iter().find(|(rule, _)| rule.is_none())).map(|(_, to)| *to)
+}
+
+/// What a token says of its policy: the same in every process that calls the policy by this name.
+pub(super) fn policy_digest(name: &str) -> u64 {
+    let digest = sha3_512(format!("pouw-policy-v1\0{name}").as_bytes());
+    let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routes() -> Routes {
+        let policies = [
+            Policy::new("default", 1, 1),
+            Policy::new("api", 1, 1).route("/api/*"),
+            Policy::new("upload", 1, 1).route("POST /api/files/*").route("/api/exact"),
+        ];
+        Routes::new(&policies, &["/healthz".into(), "GET /api/files/free".into()])
+    }
+
+    #[test]
+    fn the_longest_match_counts_and_one_for_the_method_goes_first() {
+        let routes = routes();
+        let policy = |id| RouteMatch::Policy(PolicyId(id));
+        for (method, path, expected) in [
+            ("GET", "/", policy(0)),
+            ("GET", "/apix", policy(0)),
+            ("GET", "/api", policy(0)),
+            ("GET", "/api/", policy(1)),
+            ("GET", "/api/x/y", policy(1)),
+            ("GET", "/api/files/x", policy(1)),
+            ("POST", "/api/files/x", policy(2)),
+            ("PUT", "/api/exact", policy(2)),
+            ("GET", "/api/exact/more", policy(1)),
+            ("GET", "/healthz", RouteMatch::Exempt),
+            ("GET", "/healthz/", policy(0)),
+            ("GET", "/api/files/free", RouteMatch::Exempt),
+            ("DELETE", "/api/files/free", policy(1)),
+            ("GET", "", policy(0)),
+            ("GET", "*", policy(0)),
+        ] {
+            assert_eq!(routes.policy_of(method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_route_is_refused() {
+        for bad in ["", "path", "get /x", "GET", "GET  /x", "/a*b", "/a?b", " /x", "/x y", "GET x"] {
+            assert_eq!(Pattern::parse(bad), None, "{bad:?}");
+        }
+        assert!(["/*", "/", "GET /*", "/a/b"].into_iter().all(|good| Pattern::parse(good).is_some()));
+    }
+}
