@@ -1,5 +1,6 @@
 //! Configuration: the paper's names in snake_case, its defaults; only the secret is required.
 
+use crate::policy::difficulty::DifficultyRules;
 use crate::protocol::DifficultyTier;
 
 /// How the credit of an accepted answer is reckoned.
@@ -60,6 +61,7 @@ pub struct ConfigBuilder {
     pub(super) commit_ops_max: usize,
     pub(super) waiting_answers_max: usize,
     pub(super) ledger_entries_kept: u64,
+    pub(super) difficulty: DifficultyRules,
     pub(super) accept_clock_ahead: bool,
     pub(super) background: bool,
     #[cfg(feature = "testing")]
@@ -92,6 +94,12 @@ impl Config {
             commit_ops_max: 256,
             waiting_answers_max: 4_096,
             ledger_entries_kept: 100_000_000,
+            difficulty: DifficultyRules {
+                default: DifficultyTier::Low,
+                cap: DifficultyTier::High,
+                escalation_window_ms: 300_000,
+                cool_down_ms: 600_000,
+            },
             accept_clock_ahead: false,
             background: true,
             #[cfg(feature = "testing")]
@@ -112,6 +120,11 @@ impl Config {
     /// Bytes of data a unit of this tier may carry; one of a single leaf may carry as much as a high one.
     pub fn unit_bytes(&self, tier: DifficultyTier) -> usize {
         self.settings.unit_bytes[tier as usize]
+    }
+
+    /// The rules by which challenges become harder and softer.
+    pub fn difficulty(&self) -> DifficultyRules {
+        self.settings.difficulty
     }
 
     /// Largest leaf a unit can carry, bytes. Longer ones are hashed by the server.
@@ -232,6 +245,30 @@ impl ConfigBuilder {
         self
     }
 
+    /// Tier everybody starts at, and the lowest stored; default low.
+    pub fn default_difficulty(mut self, tier: DifficultyTier) -> Self {
+        self.difficulty.default = tier;
+        self
+    }
+
+    /// Highest tier stored, at least the default one; default high.
+    pub fn max_difficulty(mut self, tier: DifficultyTier) -> Self {
+        self.difficulty.cap = tier;
+        self
+    }
+
+    /// Time within which two violations raise the tier, 1 ms or more; default 300 000.
+    pub fn escalation_window_ms(mut self, ms: u64) -> Self {
+        self.difficulty.escalation_window_ms = ms;
+        self
+    }
+
+    /// Time without violation for each step down, 1 ms or more; default 600 000.
+    pub fn cool_down_ms(mut self, ms: u64) -> Self {
+        self.difficulty.cool_down_ms = ms;
+        self
+    }
+
     /// Open although the wall clock is more than a day ahead of the store's; default false.
     pub fn accept_clock_ahead(mut self, accept: bool) -> Self {
         self.accept_clock_ahead = accept;
@@ -291,6 +328,11 @@ impl ConfigBuilder {
         check("waiting_answers_max", waiting, (1..=65_536).contains(&waiting), "it must be from 1 to 65536")?;
         let kept = self.ledger_entries_kept;
         check("ledger_entries_kept", kept, kept >= 1_000, "it must be 1000 or more")?;
+        let rules = self.difficulty;
+        check("max_difficulty", rules.cap, rules.cap >= rules.default, "it must be at least default_difficulty")?;
+        let window = rules.escalation_window_ms;
+        check("escalation_window_ms", window, window > 0, "it must be positive")?;
+        check("cool_down_ms", rules.cool_down_ms, rules.cool_down_ms > 0, "it must be positive")?;
         Ok(Config { settings: self })
     }
 }

@@ -13,6 +13,7 @@ use crate::store::{Command, Identity, Outcome, Refuse, Store};
 
 use super::clock::EngineTime;
 use super::config::Config;
+use super::difficulty::Standings;
 use super::error::WriteError;
 use super::event::{Event, EventSink};
 use super::queue::Queue;
@@ -36,6 +37,8 @@ pub(super) struct Core {
     /// Tokens of wrong answers, not written yet. Bounded by [`REFUSED_MAX`]; the oldest goes first,
     /// since its lease is over and only a restart could revive it.
     pub(super) refused: Mutex<RefusedLater>,
+    /// How hard each client's next challenge is.
+    pub(super) standings: Mutex<Standings>,
     pub(super) events: EventSink,
     pub(super) tallies: Tallies,
     pub(super) closing: AtomicBool,
@@ -85,10 +88,6 @@ impl RefusedLater {
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
 }
 
 /// Counters of this boot.
@@ -115,6 +114,7 @@ impl Core {
         keyring: Keyring,
         store_keyring: Keyring,
         store: Arc<Store>,
+        standings: Standings,
         time: EngineTime,
         lanes: Lane,
         wake: Sender<()>,
@@ -133,6 +133,7 @@ impl Core {
             upkeeping: Mutex::new(()),
             ingesting: Mutex::new(()),
             refused: Mutex::new(RefusedLater::default()),
+            standings: Mutex::new(standings),
             events,
             tallies: Tallies::default(),
             closing: AtomicBool::new(false),

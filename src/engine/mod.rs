@@ -17,6 +17,7 @@ mod check;
 mod clock;
 mod config;
 mod core;
+mod difficulty;
 mod error;
 mod event;
 mod export;
@@ -148,7 +149,9 @@ impl PouwEngine {
         let (lanes, inbox) = writer::lanes(config.settings.waiting_answers_max);
         let (wake, woken) = bounded(1);
         let background = config.settings.background;
-        let core = Arc::new(Core::new(config, keyring, store_keyring, store, time, lanes, wake, parts.events));
+        let standings = difficulty::Standings::load(&store, config.difficulty(), &parts.events)?;
+        let core = Core::new(config, keyring, store_keyring, store, standings, time, lanes, wake, parts.events);
+        let core = Arc::new(core);
         let failed = |e: std::io::Error| OpenError::Thread(e.to_string());
         let mut threads = vec![writer::start(core.clone(), inbox).map_err(failed)?];
         if background {

@@ -31,6 +31,8 @@ pub struct Stats {
     pub refused_waiting: usize,
     /// Changed client rows not written yet.
     pub dirty_clients: usize,
+    /// Clients whose difficulty is kept.
+    pub standings: usize,
     /// Units issued this boot by tier: low, medium, high.
     pub issued_this_boot: [u64; 3],
     /// Of these, units smaller than their tier asks for.
@@ -63,6 +65,7 @@ impl PouwEngine {
         // Everything that may wait for something is read before the queue is locked.
         let (file_bytes, dirty_clients) = (core.store.file_bytes(), core.store.dirty_clients());
         let refused_waiting = core.refused.lock().len();
+        let standings = core.standings.lock().len();
         let queue = core.queue.lock();
         Stats {
             totals: head.totals,
@@ -75,6 +78,7 @@ impl PouwEngine {
             ready_interior: queue.interior.ready.len(),
             blocked: queue.blocked.iter().map(|(tree, why)| (*tree, why.why.clone())).collect(),
             refused_waiting,
+            standings,
             dirty_clients,
             issued_this_boot: tallies.issued.each_ref().map(read),
             shortfalls_this_boot: tallies.shortfalls.each_ref().map(read),

@@ -1,6 +1,7 @@
 //! Taking answers. Order of judgement: sizes and encoding, MAC, store, purpose, expiry, client, policy,
 //! lease and consumed, floor, well-formed result, verification, commit.
 
+use crate::policy::difficulty::Standing;
 use crate::policy::lease::{Claim, Lease, LeaseRefusal, Pin};
 use crate::protocol::{ChallengeToken, MicroJoules, TokenPurpose, WorkId, WorkResult};
 use crate::store::records::TreeState;
@@ -11,7 +12,7 @@ use super::core::{Core, bump};
 use super::error::{SubmitError, WriteError};
 use super::inspect::Inspected;
 use super::oneshot::oneshot;
-use super::writer::Job;
+use super::writer::{Fate, Job};
 
 /// A client's answer.
 #[derive(Debug, Clone, Copy)]
@@ -89,10 +90,16 @@ impl PouwEngine {
             Ok(Verified { settle }) => {
                 let id = WorkId::from_bytes(settle.id);
                 let (award, nodes) = (MicroJoules(settle.award), u64::from(settle.nodes));
-                let effect_core = core.clone();
+                let (effect_core, client) = (core.clone(), settle.client);
                 let job = Job::new(
                     vec![Command::Settle(settle)],
-                    move |fate| effect_core.after_settle(id, fate),
+                    move |fate| {
+                        if matches!(fate, Fate::Stored(outcomes) if matches!(outcomes.first(), Some(Outcome::Settled { .. })))
+                        {
+                            effect_core.standing_changes(client, Standing::completed);
+                        }
+                        effect_core.after_settle(id, fate);
+                    },
                     move |written| done(verdict(written, id, award, nodes)),
                 );
                 if let Err((job, error)) = core.write_soon(job) {
@@ -272,6 +279,9 @@ impl Core {
 
     /// The token is dead and the work pending again; both are on the disk with a later commit.
     fn end_challenge(&self, token: &ChallengeToken, strike: bool) {
+        if strike {
+            self.standing_changes(*token.client.as_bytes(), Standing::wrong);
+        }
         // Noted before the lease ends: in between, a token of an earlier boot could be adopted anew.
         self.refuse_later(Refuse {
             id: *token.id.as_bytes(),

@@ -63,6 +63,7 @@ impl PouwEngine {
             // Sources that could not be read get another chance.
             queue.unblock();
         }
+        core.standings.lock().prune(now, ROWS_PER_SWEEP);
         bump(&core.tallies.expired, report.expired as u64);
         // A token is refused for its expiry from then on, so its consumption need not be kept; the token's
         // lifetime again is the margin for a clock that was set back before a restart.

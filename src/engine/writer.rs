@@ -191,7 +191,8 @@ impl Writer<'_> {
     fn commit(&mut self, batch: Vec<Job>, behind: bool) {
         let refused = if behind { self.core.refused.lock().oldest(self.batch_max) } else { Vec::new() };
         let checkpoint = behind && self.core.store.checkpoint_due();
-        if batch.is_empty() && refused.is_empty() && !checkpoint {
+        let standings = if behind { self.core.standings.lock().take_dirty(STANDINGS_SLICE) } else { Vec::new() };
+        if batch.is_empty() && refused.is_empty() && !checkpoint && standings.is_empty() {
             return;
         }
         #[cfg(feature = "testing")]
@@ -207,7 +208,14 @@ impl Writer<'_> {
         if checkpoint {
             commands.push(Command::Checkpoint { limit: CHECKPOINT_SLICE });
         }
-        match self.core.store.apply(&commands, self.core.now_ms()) {
+        if !standings.is_empty() {
+            commands.push(Command::Standings(standings.clone()));
+        }
+        let applied = self.core.store.apply(&commands, self.core.now_ms());
+        if applied.is_err() {
+            self.core.standings.lock().put_back(standings);
+        }
+        match applied {
             Ok(applied) => {
                 self.core.refused.lock().written(&refused);
                 let mut outcomes = applied.outcomes.into_iter();
@@ -317,10 +325,11 @@ impl Writer<'_> {
     }
 
     fn finish(&mut self) {
-        while !self.core.refused.lock().is_empty() {
-            let before = self.core.refused.lock().len();
+        let behind = || self.core.refused.lock().len() + self.core.standings.lock().dirty_len();
+        while behind() > 0 {
+            let before = behind();
             self.commit(Vec::new(), true);
-            if self.core.refused.lock().len() >= before {
+            if behind() >= before {
                 break;
             }
         }
@@ -357,5 +366,7 @@ pub(super) fn start(core: Arc<Core>, inbox: Inbox) -> std::io::Result<std::threa
 const WRITE_BEHIND: Duration = Duration::from_millis(500);
 /// Rows of a checkpoint written with one commit: more than can become dirty meanwhile.
 const CHECKPOINT_SLICE: usize = 512;
+/// Changed standings written with one commit.
+const STANDINGS_SLICE: usize = 1_024;
 /// Longest pause between two tries to open the store again.
 const RECOVER_PAUSE_MAX: Duration = Duration::from_millis(128);

@@ -10,6 +10,9 @@ use crate::engine::ConfigError;
 use super::facts::{Caller, Head};
 use super::identity::ClientKey;
 
+/// Makes a client key of a request.
+pub type Extractor = dyn Fn(&dyn Head, &Caller<'_>) -> Option<ClientKey> + Send + Sync;
+
 /// Which property of a request tells clients apart.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -23,7 +26,7 @@ pub enum IdentifierStrategy {
     /// The authenticated user, else the believed address.
     UserOrIp,
     /// What this function makes of a request; where it returns nothing, the believed address.
-    Custom(Arc<dyn Fn(&dyn Head, &Caller<'_>) -> Option<ClientKey> + Send + Sync>),
+    Custom(Arc<Extractor>),
 }
 
 /// What happens when a window kept outside the process cannot be consulted.
@@ -299,7 +302,8 @@ impl GateConfigBuilder {
     }
 
     fn check_numbers(&self) -> Result<(), ConfigError> {
-        let within = |field, value: u64, low: u64, high: u64, rule| check(field, value, (low..=high).contains(&value), rule);
+        let within =
+            |field, value: u64, low: u64, high: u64, rule| check(field, value, (low..=high).contains(&value), rule);
         within("ipv6_prefix", self.ipv6_prefix.into(), 16, 128, "it must be from 16 to 128")?;
         let positive = "it must be 1 or more";
         within("circuit_breaker_threshold", self.circuit_breaker_threshold.into(), 1, u64::MAX, positive)?;

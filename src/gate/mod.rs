@@ -42,7 +42,7 @@ mod window;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool};
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 
@@ -52,7 +52,7 @@ use crate::policy::window::WindowRules;
 use crate::protocol::{DifficultyTier, Reason};
 
 pub use crate::policy::window::Quota;
-pub use config::{FallbackBehavior, GateConfig, GateConfigBuilder, IdentifierStrategy, Policy};
+pub use config::{Extractor, FallbackBehavior, GateConfig, GateConfigBuilder, IdentifierStrategy, Policy};
 pub use counters::GateStats;
 pub use decision::{AcceptedWork, Decision, Headers, Pass, Refusal};
 pub use event::{GateEvent, GateEventSink};

@@ -3,7 +3,7 @@
 use crate::merkle::AlignedRange;
 
 use super::read::TreeId;
-use super::records::{DataPlace, Exposure, GroupRow, LengthRow, Strategy, TreeState};
+use super::records::{DataPlace, Exposure, GroupRow, LengthRow, StandingRow, Strategy, TreeState};
 
 /// One change of the store. A batch of them is one transaction.
 #[derive(Debug, Clone)]
@@ -78,6 +78,8 @@ pub enum Command {
         /// Rows to write at most.
         limit: usize,
     },
+    /// Write how hard the next challenges of some clients are; `None` removes a row.
+    Standings(Vec<([u8; 16], Option<StandingRow>)>),
     /// Write nothing but the head, so that it carries the clock.
     Touch,
 }

@@ -74,6 +74,10 @@ pub(super) struct WriterState {
 }
 
 impl Store {
+    pub(super) fn state_path(&self) -> std::path::PathBuf {
+        self.provider.path(StoreFile::State)
+    }
+
     /// Opens the store behind `provider`, making it if both files are empty.
     pub fn open(provider: Arc<dyn StorageProvider>, options: StoreOptions) -> Result<Self, StoreError> {
         let sync_failed = Arc::new(AtomicBool::new(false));

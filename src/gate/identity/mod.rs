@@ -77,15 +77,15 @@ impl ClientKey {
                 take(&address.octets());
             }
             Self::User(name) => {
-                take(&[b'u']);
+                take(b"u");
                 take(name.as_bytes());
             }
             Self::ApiKey(key) => {
-                take(&[b'k']);
+                take(b"k");
                 take(key.as_bytes());
             }
             Self::Custom(bytes) => {
-                take(&[b'c']);
+                take(b"c");
                 take(bytes);
             }
             Self::Anonymous => take(&[0]),
@@ -136,7 +136,11 @@ impl NetworkPrefix {
 }
 
 /// Who a request counts for, and the network it came from.
-pub(super) fn identify(head: &dyn Head, caller: &Caller<'_>, settings: &GateConfigBuilder) -> (ClientKey, NetworkPrefix) {
+pub(super) fn identify(
+    head: &dyn Head,
+    caller: &Caller<'_>,
+    settings: &GateConfigBuilder,
+) -> (ClientKey, NetworkPrefix) {
     let address = believed_address(caller.peer, head, &settings.trusted_proxies);
     let by_address =
         || address.map_or(ClientKey::Anonymous, |address| ClientKey::of_address(address, settings.ipv6_prefix));
@@ -166,7 +170,9 @@ fn limited(key: ClientKey) -> ClientKey {
     match key {
         ClientKey::User(name) => ClientKey::User(bounded(&name)),
         ClientKey::ApiKey(key) => ClientKey::ApiKey(bounded(&key)),
-        ClientKey::Custom(bytes) if bytes.len() > NAME_BYTES_MAX => ClientKey::Custom(digest(&bytes).into_bytes().into()),
+        ClientKey::Custom(bytes) if bytes.len() > NAME_BYTES_MAX => {
+            ClientKey::Custom(digest(&bytes).into_bytes().into())
+        }
         other => other,
     }
 }

@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use redb::ReadableTableMetadata;
 
 use super::super::error::StoreError;
-use super::super::records::{ClientRow, EntryKind, LedgerRow, unseal};
+use super::super::records::{ClientRow, EntryKind, LedgerRow, StandingRow, unseal};
 use super::super::tables::NO_ENTRY;
 use super::ledger::LedgerSums;
 use super::{CheckPhase, Checker, hex};
@@ -32,6 +32,7 @@ impl Checker<'_> {
     pub(super) fn clients(&mut self, sums: &LedgerSums) -> Result<(), StoreError> {
         self.begin();
         let mut total = self.client_rows()?;
+        self.standing_rows()?;
         let mut behind: Option<[u8; 16]> = None;
         loop {
             let (accounts, last) = self.accounts(behind)?;
@@ -50,6 +51,19 @@ impl Checker<'_> {
         let kept = i128::from(sums.awarded) - i128::from(sums.debited);
         if total != sealed + kept {
             self.find(format!("clients-0: all balances come to {total}, the ledger to {}", sealed + kept));
+        }
+        Ok(())
+    }
+
+    /// Every row decodes.
+    fn standing_rows(&mut self) -> Result<(), StoreError> {
+        let Some(table) = &self.state.standings else {
+            return Ok(());
+        };
+        for entry in table.range::<[u8; 16]>(..)? {
+            let (key, raw) = entry?;
+            let decoded = StandingRow::decode(raw.value());
+            self.decoded(&hex(&key.value()), decoded);
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::super::identity::{belong_together, corrupted, label};
 use super::super::records::Head;
 use super::super::tables::{
     BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, NAMES, READY, RECEIPTS,
-    SOURCES, TILES, TREES,
+    SOURCES, STANDINGS, TILES, TREES,
 };
 use super::{CheckPhase, CheckProgress, CheckReport, OnCheck};
 
@@ -39,6 +39,7 @@ pub(super) struct StateFile {
     pub(super) ledger: Rows<u64>,
     pub(super) receipts: ReadOnlyTable<[u8; 16], u64>,
     pub(super) debits: ReadOnlyTable<[u8; 16], u64>,
+    pub(super) standings: Option<ReadOnlyTable<[u8; 16], &'static [u8]>>,
     // Dropped last: closing the file ends every table's snapshot.
     _database: Database,
 }
@@ -112,6 +113,11 @@ impl StateFile {
             ledger: table(txn, LEDGER)?,
             receipts: table(txn, RECEIPTS)?,
             debits: table(txn, DEBITS)?,
+            standings: match txn.open_table(STANDINGS) {
+                // A store made before there was this table.
+                Err(redb::TableError::TableDoesNotExist(_)) => None,
+                opened => Some(opened?),
+            },
             _database: database,
         })
     }
