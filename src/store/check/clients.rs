@@ -63,7 +63,7 @@ impl Checker<'_> {
         for entry in table.range::<[u8; 16]>(..)? {
             let (key, raw) = entry?;
             let decoded = StandingRow::decode(raw.value());
-            self.decoded(&hex(&key.value()), decoded);
+            self.decoded(hex(&key.value()), decoded);
         }
         Ok(())
     }
