@@ -16,6 +16,7 @@ use super::config::Config;
 use super::error::WriteError;
 use super::event::{Event, EventSink};
 use super::queue::Queue;
+use super::standings::Standings;
 use super::writer::{Fate, Job, Lane};
 
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(super) struct Core {
     /// Tokens of wrong answers, not written yet. Bounded by [`REFUSED_MAX`]; the oldest goes first,
     /// since its lease is over and only a restart could revive it.
     pub(super) refused: Mutex<RefusedLater>,
+    /// Where each client stands in difficulty.
+    pub(super) standings: Mutex<Standings>,
     pub(super) events: EventSink,
     pub(super) tallies: Tallies,
     pub(super) closing: AtomicBool,
@@ -120,7 +123,7 @@ impl Core {
         wake: Sender<()>,
         events: EventSink,
     ) -> Self {
-        let queue = Queue::new(&config);
+        let (queue, standings) = (Queue::new(&config), Standings::new(&config));
         Self {
             identity: store.identity(),
             config,
@@ -133,6 +136,7 @@ impl Core {
             upkeeping: Mutex::new(()),
             ingesting: Mutex::new(()),
             refused: Mutex::new(RefusedLater::default()),
+            standings: Mutex::new(standings),
             events,
             tallies: Tallies::default(),
             closing: AtomicBool::new(false),
@@ -199,7 +203,12 @@ impl Core {
     }
 
     /// What follows in memory from the fate of a settled answer.
-    pub(super) fn after_settle(&self, id: WorkId, fate: &Fate) {
+    pub(super) fn after_settle(&self, id: WorkId, client: &[u8; 16], fate: &Fate) {
+        if let Fate::Stored(outcomes) = fate
+            && matches!(outcomes.first(), Some(Outcome::Settled { .. }))
+        {
+            self.note_completed(client);
+        }
         let mut queue = self.queue.lock();
         match fate {
             Fate::Stored(outcomes) => {

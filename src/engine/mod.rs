@@ -29,6 +29,7 @@ mod load;
 mod oneshot;
 mod queue;
 mod refill;
+mod standings;
 mod stats;
 mod submit;
 mod sweep;

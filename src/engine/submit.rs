@@ -87,18 +87,29 @@ impl PouwEngine {
         match core.judge(&inspected, result) {
             Err(error) => done(Err(error)),
             Ok(Verified { settle }) => {
-                let id = WorkId::from_bytes(settle.id);
+                let (id, client) = (WorkId::from_bytes(settle.id), settle.client);
                 let (award, nodes) = (MicroJoules(settle.award), u64::from(settle.nodes));
                 let effect_core = core.clone();
                 let job = Job::new(
                     vec![Command::Settle(settle)],
-                    move |fate| effect_core.after_settle(id, fate),
+                    move |fate| effect_core.after_settle(id, &client, fate),
                     move |written| done(verdict(written, id, award, nodes)),
                 );
                 if let Err((job, error)) = core.write_soon(job) {
                     job.fail(error);
                 }
             }
+        }
+    }
+}
+
+impl PouwEngine {
+    /// A durable commit that changes nothing, in the lane of answers: for a look at whether the storage works.
+    /// Calls `done` on the writer's thread, or at once if too many writes are waiting. Never blocks.
+    pub fn touch_with(&self, done: impl FnOnce(Result<(), WriteError>) + Send + 'static) {
+        let job = Job::new(vec![Command::Touch], |_| {}, move |written| done(written.map(drop)));
+        if let Err((job, error)) = self.core().write_soon(job) {
+            job.fail(error);
         }
     }
 }
@@ -249,7 +260,10 @@ impl Core {
     /// What the lease owes after a refusal.
     pub(super) fn after_refusal(&self, token: &ChallengeToken, error: &SubmitError) {
         match error {
-            SubmitError::WrongResult { .. } => self.end_challenge(token, true),
+            SubmitError::WrongResult { .. } => {
+                self.note_wrong(token.client.as_bytes());
+                self.end_challenge(token, true);
+            }
             SubmitError::Malformed(_) => {
                 let refusals = self.queue.lock().leases.unpin(token.id, true);
                 if refusals >= REFUSALS_MAX {

@@ -160,8 +160,7 @@ impl Gate {
         let place = self.place(facts.policy);
         let quota = self.counted(place, facts);
         self.inner.counters.refused(reason);
-        let answer =
-            Answer { policy: &place.policy, quota, reason, detail, retry_ms: None, token: None, unit: None };
+        let answer = Answer { policy: &place.policy, quota, reason, detail, retry_ms: None, token: None, unit: None };
         answer.refuse(None)
     }
 

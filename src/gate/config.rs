@@ -299,7 +299,8 @@ impl GateConfigBuilder {
     }
 
     fn check_numbers(&self) -> Result<(), ConfigError> {
-        let within = |field, value: u64, low: u64, high: u64, rule| check(field, value, (low..=high).contains(&value), rule);
+        let within =
+            |field, value: u64, low: u64, high: u64, rule| check(field, value, (low..=high).contains(&value), rule);
         within("ipv6_prefix", self.ipv6_prefix.into(), 16, 128, "it must be from 16 to 128")?;
         let positive = "it must be 1 or more";
         within("circuit_breaker_threshold", self.circuit_breaker_threshold.into(), 1, u64::MAX, positive)?;

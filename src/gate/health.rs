@@ -113,7 +113,10 @@ impl Gate {
         let full =
             self.inner.places.iter().any(|place| place.limiter.clients() >= self.inner.settings.tracked_clients_max);
         if full {
-            return part(Condition::Degraded, "tracked_clients_max is reached: new clients share their network's window");
+            return part(
+                Condition::Degraded,
+                "tracked_clients_max is reached: new clients share their network's window",
+            );
         }
         healthy()
     }

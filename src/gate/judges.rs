@@ -42,7 +42,9 @@ impl Judges {
 pub(super) fn start(receiver: &Receiver<Job>, threads: usize, gate: &Weak<Inner>) -> std::io::Result<()> {
     for number in 0..threads {
         let (jobs, publisher) = (receiver.clone(), (number == 0).then(|| gate.clone()));
-        std::thread::Builder::new().name(format!("pouw-judge-{number}")).spawn(move || run(&jobs, publisher.as_ref()))?;
+        std::thread::Builder::new()
+            .name(format!("pouw-judge-{number}"))
+            .spawn(move || run(&jobs, publisher.as_ref()))?;
     }
     Ok(())
 }

@@ -115,24 +115,34 @@ fn problem(status: u16, reason: Reason, detail: &str, unit: Option<&str>) -> Vec
 /// What a person reads. `Malformed` and `WrongResult` say more, from the error itself.
 pub(super) const fn detail(reason: Reason) -> &'static str {
     match reason {
-        Reason::WorkRequired => "Over the limit. Compute workUnit, wait waitMs and send the request again with the result, or wait.",
+        Reason::WorkRequired => {
+            "Over the limit. Compute workUnit, wait waitMs and send the request again with the result, or wait."
+        }
         Reason::NoWork => "Over the limit, and there is no work to hand out. Wait as Retry-After says.",
         Reason::Degraded => "Over the limit, and no work is handed out for now. Wait as Retry-After says.",
         Reason::Exempt => "Over the limit. No work is asked of this client. Wait as Retry-After says.",
-        Reason::Budget => "Over the limit, and enough challenges or bytes have been sent to this client or its network. Answer an open challenge, or wait as Retry-After says.",
-        Reason::Ceiling => "Over the limit, and no more requests can be paid for with work in this window. Wait as Retry-After says.",
+        Reason::Budget => {
+            "Over the limit, and enough challenges or bytes have been sent to this client or its network. Answer an open challenge, or wait as Retry-After says."
+        }
+        Reason::Ceiling => {
+            "Over the limit, and no more requests can be paid for with work in this window. Wait as Retry-After says."
+        }
         Reason::Crowded => "Over the limit of this network, or too many clients at once. Wait as Retry-After says.",
         Reason::TooEarly => "The answer came too early and was not looked at. Send it again after Retry-After.",
         Reason::WrongResult => "The result is wrong.",
         Reason::TokenExpired => "Over the limit, and the token is expired or unknown here. Compute the new workUnit.",
-        Reason::Withdrawn => "Over the limit, and the challenge was taken back. Compute the new workUnit; there is no second wait.",
+        Reason::Withdrawn => {
+            "Over the limit, and the challenge was taken back. Compute the new workUnit; there is no second wait."
+        }
         Reason::TryAgain => "The answer could not be stored right now. Send the same request again after Retry-After.",
         Reason::TokenInvalid => "The token is not genuine. Send it byte for byte as it was issued.",
         Reason::ClientMismatch => "The token was issued to another client. Ask for a challenge of your own.",
         Reason::PolicyMismatch => "The token was issued under another policy. Ask for a challenge on this route.",
         Reason::TokenReplayed => "The token has been used. Its receipt tells what happened; ask for a new challenge.",
         Reason::Malformed => "The token or the result is not well formed.",
-        Reason::TooLarge => "The body is too large to look for a result in it. Send the result in the header X-PoUW-Result.",
+        Reason::TooLarge => {
+            "The body is too large to look for a result in it. Send the result in the header X-PoUW-Result."
+        }
         Reason::Unavailable => "The limit cannot be consulted. Try again after Retry-After.",
     }
 }

@@ -136,7 +136,11 @@ impl NetworkPrefix {
 }
 
 /// Who a request counts for, and the network it came from.
-pub(super) fn identify(head: &dyn Head, caller: &Caller<'_>, settings: &GateConfigBuilder) -> (ClientKey, NetworkPrefix) {
+pub(super) fn identify(
+    head: &dyn Head,
+    caller: &Caller<'_>,
+    settings: &GateConfigBuilder,
+) -> (ClientKey, NetworkPrefix) {
     let address = believed_address(caller.peer, head, &settings.trusted_proxies);
     let by_address =
         || address.map_or(ClientKey::Anonymous, |address| ClientKey::of_address(address, settings.ipv6_prefix));
@@ -166,7 +170,9 @@ fn limited(key: ClientKey) -> ClientKey {
     match key {
         ClientKey::User(name) => ClientKey::User(bounded(&name)),
         ClientKey::ApiKey(key) => ClientKey::ApiKey(bounded(&key)),
-        ClientKey::Custom(bytes) if bytes.len() > NAME_BYTES_MAX => ClientKey::Custom(digest(&bytes).into_bytes().into()),
+        ClientKey::Custom(bytes) if bytes.len() > NAME_BYTES_MAX => {
+            ClientKey::Custom(digest(&bytes).into_bytes().into())
+        }
         other => other,
     }
 }

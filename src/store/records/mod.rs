@@ -9,9 +9,11 @@ use bincode::{Decode, Encode};
 
 mod leaves;
 mod ledger;
+mod standing;
 
 pub use leaves::{GroupRow, LeafState, LengthRow, TileRow};
 pub use ledger::{EntryKind, LedgerRow};
+pub use standing::StandingRow;
 
 /// A row that does not decode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
