@@ -15,9 +15,9 @@ use super::clock::EngineTime;
 use super::config::Config;
 use super::error::WriteError;
 use super::event::{Event, EventSink};
+use super::lanes::{Fate, Job, Lane};
 use super::queue::Queue;
 use super::standings::Standings;
-use super::writer::{Fate, Job, Lane};
 
 #[derive(Debug)]
 pub(super) struct Core {
@@ -89,8 +89,9 @@ impl RefusedLater {
         self.waiting.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+    /// Bytes held, about.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.waiting.capacity() * size_of::<Refuse>() + self.ids.capacity() * (size_of::<[u8; 16]>() + 1)
     }
 }
 

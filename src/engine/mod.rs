@@ -13,6 +13,7 @@
 //!                 +----- expiry, refusal -----+            last leaf: fold, validate, export
 //! ```
 
+mod behind;
 mod check;
 mod clock;
 mod config;
@@ -24,6 +25,7 @@ pub mod ingest;
 mod inspect;
 mod interior;
 mod issue;
+mod lanes;
 mod ledger;
 mod load;
 mod oneshot;
@@ -146,10 +148,11 @@ impl PouwEngine {
         }
         let store_keyring = Keyring::new(&store.identity().digest_key).map_err(secret_error)?;
         let time = EngineTime::start(parts.clock, high_water_ms);
-        let (lanes, inbox) = writer::lanes(config.settings.waiting_answers_max);
+        let (lanes, inbox) = lanes::lanes(config.settings.waiting_answers_max);
         let (wake, woken) = bounded(1);
         let background = config.settings.background;
         let core = Arc::new(Core::new(config, keyring, store_keyring, store, time, lanes, wake, parts.events));
+        core.load_standings()?;
         let failed = |e: std::io::Error| OpenError::Thread(e.to_string());
         let mut threads = vec![writer::start(core.clone(), inbox).map_err(failed)?];
         if background {

@@ -12,15 +12,19 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::policy::difficulty::{DifficultyRules, Standing};
 use crate::protocol::DifficultyTier;
+use crate::store::StoreError;
 use crate::store::records::StandingRow;
 
 use super::PouwEngine;
 use super::config::Config;
 use super::core::Core;
+use super::event::Event;
 
 /// Key of a row: the keyed digest of a client.
 type Key = [u8; 16];
 
+/// Rows read at once at open.
+const LOAD_PAGE: usize = 4_096;
 /// Rows looked at to make room for one.
 const PROBES: usize = 16;
 /// Changes of rows that are gone, waiting for the disk.
@@ -283,6 +287,30 @@ impl PouwEngine {
 }
 
 impl Core {
+    /// Reads all rows of the store, page by page. One that is damaged is dropped, with an event.
+    pub(super) fn load_standings(&self) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let page = self.store.standings(after, LOAD_PAGE)?;
+            after = page.last().map(|(client, _)| *client);
+            let (full, now_ms) = (page.len() == LOAD_PAGE, self.now_ms());
+            for (client, row) in page {
+                let mut standings = self.standings.lock();
+                match row {
+                    Ok(row) => standings.load(&client, &row, now_ms),
+                    Err(error) => {
+                        standings.drop_stored(&client);
+                        drop(standings);
+                        self.emit(Event::CorruptionFound { tree: 0, what: error.to_string() });
+                    }
+                }
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
     /// A client's answer was wrong.
     pub(super) fn note_wrong(&self, client: &Key) {
         let now_ms = self.now_ms();

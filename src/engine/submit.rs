@@ -10,8 +10,8 @@ use super::PouwEngine;
 use super::core::{Core, bump};
 use super::error::{SubmitError, WriteError};
 use super::inspect::Inspected;
+use super::lanes::Job;
 use super::oneshot::oneshot;
-use super::writer::Job;
 
 /// A client's answer.
 #[derive(Debug, Clone, Copy)]

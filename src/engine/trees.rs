@@ -11,7 +11,7 @@ use crate::store::{Command, Outcome, StoreError, TreeId};
 use super::PouwEngine;
 use super::core::Core;
 use super::error::TreeError;
-use super::writer::Fate;
+use super::lanes::Fate;
 
 /// One tree, as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -95,6 +95,7 @@ impl Effects {
 
 /// The open tables of one transaction, and what has changed so far.
 pub(super) struct Batch<'t> {
+    pub(super) txn: &'t WriteTransaction,
     pub(super) meta: Rows<'t, &'static str>,
     pub(super) trees: Rows<'t, u64>,
     pub(super) names: Table<'t, &'static str, u64>,
@@ -124,6 +125,7 @@ impl<'t> Batch<'t> {
         let mut head = writer.head.clone();
         head.commit_seq += 1;
         Ok(Self {
+            txn,
             meta: txn.open_table(META)?,
             trees: txn.open_table(TREES)?,
             names: txn.open_table(NAMES)?,
@@ -164,6 +166,7 @@ impl<'t> Batch<'t> {
             Command::SealLedger { keep, limit } => self.seal_ledger(*keep, *limit),
             Command::PruneClients { before_ms, after, limit } => self.prune_clients(*before_ms, *after, *limit),
             Command::Checkpoint { limit } => self.checkpoint(*limit),
+            Command::PutStandings(put) => self.put_standings(put),
             Command::Touch => Ok(Outcome::Done { rows: 0, more: false }),
         }
     }

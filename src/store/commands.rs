@@ -3,7 +3,7 @@
 use crate::merkle::AlignedRange;
 
 use super::read::TreeId;
-use super::records::{DataPlace, Exposure, GroupRow, LengthRow, Strategy, TreeState};
+use super::records::{DataPlace, Exposure, GroupRow, LengthRow, StandingRow, Strategy, TreeState};
 
 /// One change of the store. A batch of them is one transaction.
 #[derive(Debug, Clone)]
@@ -78,6 +78,8 @@ pub enum Command {
         /// Rows to write at most.
         limit: usize,
     },
+    /// Write or remove rows of `standings-0`.
+    PutStandings(PutStandings),
     /// Write nothing but the head, so that it carries the clock.
     Touch,
 }
@@ -213,6 +215,13 @@ pub struct FinishTree {
     pub total_bytes: u64,
     /// Root.
     pub root: [u8; 64],
+}
+
+/// No precondition: a row replaces the one there, `None` removes it.
+#[derive(Debug, Clone)]
+pub struct PutStandings {
+    /// Keyed digests of clients, and where they stand.
+    pub rows: Vec<([u8; 16], Option<StandingRow>)>,
 }
 
 /// What became of one command.

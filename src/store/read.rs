@@ -9,9 +9,12 @@ use crate::merkle::AlignedRange;
 
 use super::error::StoreError;
 use super::open::Store;
-use super::records::{ClientRow, GroupRow, Head, LedgerRow, LengthRow, TileRow, TreeRow, unseal};
+use super::records::{
+    ClientRow, GroupRow, Head, LedgerRow, LengthRow, RecordError, StandingRow, TileRow, TreeRow, unseal,
+};
 use super::tables::{
-    CHORES, CLIENTS, CONSUMED, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY, RECEIPTS, TILES, TREES,
+    CHORES, CLIENTS, CONSUMED, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY, RECEIPTS, STANDINGS,
+    TILES, TREES,
 };
 
 /// Number of a tree inside one store; never used twice.
@@ -19,6 +22,9 @@ pub type TreeId = u64;
 
 /// A ledger entry with its sequence number.
 pub type LedgerEntry = (u64, LedgerRow);
+
+/// Clients and where they stand, each row by itself readable or not.
+pub type StandingsPage = Vec<([u8; 16], Result<StandingRow, RecordError>)>;
 
 /// One snapshot of the state file. Keep it for milliseconds.
 pub struct Reader {
@@ -227,6 +233,18 @@ impl Reader {
     pub fn client(&self, client: [u8; 16]) -> Result<Option<ClientRow>, StoreError> {
         let table = self.txn.open_table(CLIENTS)?;
         Ok(table.get(client)?.map(|raw| unseal("clients-0", raw.value())).transpose()?)
+    }
+
+    /// Up to `limit` clients behind `after` and where they stand.
+    pub fn standings(&self, after: Option<[u8; 16]>, limit: usize) -> Result<StandingsPage, StoreError> {
+        let table = self.txn.open_table(STANDINGS)?;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut out = Vec::new();
+        for entry in table.range::<[u8; 16]>((from, Bound::Unbounded))?.take(limit) {
+            let (key, raw) = entry?;
+            out.push((key.value(), StandingRow::decode(raw.value())));
+        }
+        Ok(out)
     }
 
     /// Up to `limit` trees with a chore of `kind`, with a number above `after`.

@@ -16,6 +16,7 @@
 //!              chores-0    (kind, tree)           -> ()     upkeep to be done for a tree, in bounded steps
 //!              consumed-0  (expiry_ms, id)        -> ledger seq, or NO_ENTRY for a refused answer
 //!              clients-0   client digest          -> bytes  ClientRow, written behind
+//!              standings-0 client digest          -> bytes  StandingRow, written behind; not in the stores of the first build
 //!              ledger-0    seq                    -> bytes  LedgerRow, chained by digest
 //!              receipts-0  id                     -> ledger seq
 //!              debits-0    idempotency key        -> ledger seq
@@ -40,6 +41,7 @@ pub(super) const READY: TableDefinition<(u8, u64), u64> = TableDefinition::new("
 pub(super) const CHORES: TableDefinition<(u8, u64), ()> = TableDefinition::new("chores-0");
 pub(super) const CONSUMED: TableDefinition<(u64, [u8; 16]), u64> = TableDefinition::new("consumed-0");
 pub(super) const CLIENTS: TableDefinition<[u8; 16], Bytes> = TableDefinition::new("clients-0");
+pub(super) const STANDINGS: TableDefinition<[u8; 16], Bytes> = TableDefinition::new("standings-0");
 pub(super) const LEDGER: TableDefinition<u64, Bytes> = TableDefinition::new("ledger-0");
 pub(super) const RECEIPTS: TableDefinition<[u8; 16], u64> = TableDefinition::new("receipts-0");
 pub(super) const DEBITS: TableDefinition<[u8; 16], u64> = TableDefinition::new("debits-0");

@@ -1,4 +1,5 @@
-//! Balances: each client's entries form a chain, and its row with the ledger's tail is their sum.
+//! Balances: each client's entries form a chain, and its row with the ledger's tail is their sum. And where
+//! clients stand in difficulty, of which a row can only decode or not.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -6,7 +7,7 @@ use std::collections::btree_map::Entry;
 use redb::ReadableTableMetadata;
 
 use super::super::error::StoreError;
-use super::super::records::{ClientRow, EntryKind, LedgerRow, unseal};
+use super::super::records::{ClientRow, EntryKind, LedgerRow, StandingRow, unseal};
 use super::super::tables::NO_ENTRY;
 use super::ledger::LedgerSums;
 use super::{CheckPhase, Checker, hex};
@@ -50,6 +51,21 @@ impl Checker<'_> {
         let kept = i128::from(sums.awarded) - i128::from(sums.debited);
         if total != sealed + kept {
             self.find(format!("clients-0: all balances come to {total}, the ledger to {}", sealed + kept));
+        }
+        Ok(())
+    }
+
+    /// Every row of `standings-0` decodes.
+    pub(super) fn standings(&mut self) -> Result<(), StoreError> {
+        let Some(table) = self.state.standings.take() else {
+            return Ok(());
+        };
+        let of = table.len()?;
+        for entry in table.range::<[u8; 16]>(..)? {
+            let (key, raw) = entry?;
+            self.step(CheckPhase::Clients, of);
+            self.report.standings += 1;
+            self.decoded(hex(&key.value()), StandingRow::decode(raw.value()));
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! Opening the two files to be looked at: not a byte of them is changed.
 
-use redb::{Database, DatabaseError, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, Value};
+use redb::{
+    Database, DatabaseError, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, TableError, Value,
+};
 
 use super::super::backend::{StorageProvider, StoreFile};
 use super::super::error::StoreError;
@@ -9,7 +11,7 @@ use super::super::identity::{belong_together, corrupted, label};
 use super::super::records::Head;
 use super::super::tables::{
     BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, NAMES, READY, RECEIPTS,
-    SOURCES, TILES, TREES,
+    SOURCES, STANDINGS, TILES, TREES,
 };
 use super::{CheckPhase, CheckProgress, CheckReport, OnCheck};
 
@@ -39,6 +41,8 @@ pub(super) struct StateFile {
     pub(super) ledger: Rows<u64>,
     pub(super) receipts: ReadOnlyTable<[u8; 16], u64>,
     pub(super) debits: ReadOnlyTable<[u8; 16], u64>,
+    /// Not there in a store that no build with this table has opened yet.
+    pub(super) standings: Option<Rows<[u8; 16]>>,
     // Dropped last: closing the file ends every table's snapshot.
     _database: Database,
 }
@@ -112,6 +116,11 @@ impl StateFile {
             ledger: table(txn, LEDGER)?,
             receipts: table(txn, RECEIPTS)?,
             debits: table(txn, DEBITS)?,
+            standings: match txn.open_table(STANDINGS) {
+                Ok(standings) => Some(standings),
+                Err(TableError::TableDoesNotExist(_)) => None,
+                Err(error) => return Err(error.into()),
+            },
             _database: database,
         })
     }
