@@ -62,7 +62,7 @@ pub use event::{Event, EventSink};
 pub use export::NodeSink;
 pub use inspect::Inspected;
 pub use issue::{IssueRequest, Issued};
-pub use ledger::{Debited, LedgerEntry, Receipt};
+pub use ledger::{Debited, LedgerEntry, Receipt, WorkProof};
 pub use stats::Stats;
 pub use submit::{Accepted, Answer};
 pub use sweep::SweepReport;
