@@ -61,7 +61,11 @@ pub struct ConfigBuilder {
     pub(super) commit_ops_max: usize,
     pub(super) waiting_answers_max: usize,
     pub(super) ledger_entries_kept: u64,
-    pub(super) difficulty: DifficultyRules,
+    pub(super) default_difficulty: DifficultyTier,
+    pub(super) max_difficulty: DifficultyTier,
+    pub(super) escalation_window_ms: u64,
+    pub(super) cool_down_ms: u64,
+    pub(super) difficulty_clients_max: usize,
     pub(super) accept_clock_ahead: bool,
     pub(super) background: bool,
     #[cfg(feature = "testing")]
@@ -94,12 +98,11 @@ impl Config {
             commit_ops_max: 256,
             waiting_answers_max: 4_096,
             ledger_entries_kept: 100_000_000,
-            difficulty: DifficultyRules {
-                default: DifficultyTier::Low,
-                cap: DifficultyTier::High,
-                escalation_window_ms: 300_000,
-                cool_down_ms: 600_000,
-            },
+            default_difficulty: DifficultyTier::Low,
+            max_difficulty: DifficultyTier::High,
+            escalation_window_ms: 300_000,
+            cool_down_ms: 600_000,
+            difficulty_clients_max: 262_144,
             accept_clock_ahead: false,
             background: true,
             #[cfg(feature = "testing")]
@@ -122,9 +125,15 @@ impl Config {
         self.settings.unit_bytes[tier as usize]
     }
 
-    /// The rules by which challenges become harder and softer.
-    pub fn difficulty(&self) -> DifficultyRules {
-        self.settings.difficulty
+    /// How a client's difficulty rises and falls.
+    pub fn difficulty_rules(&self) -> DifficultyRules {
+        let settings = &self.settings;
+        DifficultyRules {
+            default: settings.default_difficulty,
+            cap: settings.max_difficulty,
+            escalation_window_ms: settings.escalation_window_ms,
+            cool_down_ms: settings.cool_down_ms,
+        }
     }
 
     /// Largest leaf a unit can carry, bytes. Longer ones are hashed by the server.
@@ -245,27 +254,34 @@ impl ConfigBuilder {
         self
     }
 
-    /// Tier everybody starts at, and the lowest stored; default low.
+    /// Tier every client starts at, and falls back to; default low.
     pub fn default_difficulty(mut self, tier: DifficultyTier) -> Self {
-        self.difficulty.default = tier;
+        self.default_difficulty = tier;
         self
     }
 
-    /// Highest tier stored, at least the default one; default high.
+    /// Highest tier a client can rise to, the default tier or above; default high.
     pub fn max_difficulty(mut self, tier: DifficultyTier) -> Self {
-        self.difficulty.cap = tier;
+        self.max_difficulty = tier;
         self
     }
 
-    /// Time within which two violations raise the tier, 1 ms or more; default 300 000.
+    /// Time within which violations add up, 1 ms or more; default 300 000.
     pub fn escalation_window_ms(mut self, ms: u64) -> Self {
-        self.difficulty.escalation_window_ms = ms;
+        self.escalation_window_ms = ms;
         self
     }
 
     /// Time without violation for each step down, 1 ms or more; default 600 000.
     pub fn cool_down_ms(mut self, ms: u64) -> Self {
-        self.difficulty.cool_down_ms = ms;
+        self.cool_down_ms = ms;
+        self
+    }
+
+    /// Clients whose difficulty is remembered, 16 to 16 777 216; default 262 144, about 30 MiB. At the bound
+    /// the least telling of a few neighbours is forgotten.
+    pub fn difficulty_clients_max(mut self, clients: usize) -> Self {
+        self.difficulty_clients_max = clients;
         self
     }
 
@@ -328,11 +344,13 @@ impl ConfigBuilder {
         check("waiting_answers_max", waiting, (1..=65_536).contains(&waiting), "it must be from 1 to 65536")?;
         let kept = self.ledger_entries_kept;
         check("ledger_entries_kept", kept, kept >= 1_000, "it must be 1000 or more")?;
-        let rules = self.difficulty;
-        check("max_difficulty", rules.cap, rules.cap >= rules.default, "it must be at least default_difficulty")?;
-        let window = rules.escalation_window_ms;
-        check("escalation_window_ms", window, window > 0, "it must be positive")?;
-        check("cool_down_ms", rules.cool_down_ms, rules.cool_down_ms > 0, "it must be positive")?;
+        let (default, cap) = (self.default_difficulty, self.max_difficulty);
+        check("max_difficulty", cap, cap >= default, "it must not be below default_difficulty")?;
+        check("escalation_window_ms", self.escalation_window_ms, self.escalation_window_ms > 0, "it must be positive")?;
+        check("cool_down_ms", self.cool_down_ms, self.cool_down_ms > 0, "it must be positive")?;
+        let clients = self.difficulty_clients_max;
+        let fits = (16..=1 << 24).contains(&clients);
+        check("difficulty_clients_max", clients, fits, "it must be from 16 to 16777216")?;
         Ok(Config { settings: self })
     }
 }

@@ -13,11 +13,11 @@ use crate::store::{Command, Identity, Outcome, Refuse, Store};
 
 use super::clock::EngineTime;
 use super::config::Config;
-use super::difficulty::Standings;
 use super::error::WriteError;
 use super::event::{Event, EventSink};
+use super::lanes::{Fate, Job, Lane};
 use super::queue::Queue;
-use super::writer::{Fate, Job, Lane};
+use super::standings::Standings;
 
 #[derive(Debug)]
 pub(super) struct Core {
@@ -37,7 +37,7 @@ pub(super) struct Core {
     /// Tokens of wrong answers, not written yet. Bounded by [`REFUSED_MAX`]; the oldest goes first,
     /// since its lease is over and only a restart could revive it.
     pub(super) refused: Mutex<RefusedLater>,
-    /// How hard each client's next challenge is.
+    /// Where each client stands in difficulty.
     pub(super) standings: Mutex<Standings>,
     pub(super) events: EventSink,
     pub(super) tallies: Tallies,
@@ -88,6 +88,11 @@ impl RefusedLater {
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
+
+    /// Bytes held, about.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.waiting.capacity() * size_of::<Refuse>() + self.ids.capacity() * (size_of::<[u8; 16]>() + 1)
+    }
 }
 
 /// Counters of this boot.
@@ -114,13 +119,12 @@ impl Core {
         keyring: Keyring,
         store_keyring: Keyring,
         store: Arc<Store>,
-        standings: Standings,
         time: EngineTime,
         lanes: Lane,
         wake: Sender<()>,
         events: EventSink,
     ) -> Self {
-        let queue = Queue::new(&config);
+        let (queue, standings) = (Queue::new(&config), Standings::new(&config));
         Self {
             identity: store.identity(),
             config,
@@ -200,7 +204,12 @@ impl Core {
     }
 
     /// What follows in memory from the fate of a settled answer.
-    pub(super) fn after_settle(&self, id: WorkId, fate: &Fate) {
+    pub(super) fn after_settle(&self, id: WorkId, client: &[u8; 16], fate: &Fate) {
+        if let Fate::Stored(outcomes) = fate
+            && matches!(outcomes.first(), Some(Outcome::Settled { .. }))
+        {
+            self.note_completed(client);
+        }
         let mut queue = self.queue.lock();
         match fate {
             Fate::Stored(outcomes) => {

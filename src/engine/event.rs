@@ -1,6 +1,7 @@
 //! What the engine tells a subscriber.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Something worth telling. Client keys, tree names and hashes never appear in one that concerns a
@@ -36,6 +37,9 @@ pub enum Event {
         /// Whether writing goes on.
         recovered: bool,
     },
+    /// A callback given to the engine panicked. What it was told of is stored all the same, and the engine
+    /// goes on.
+    CallbackPanicked,
 }
 
 /// Where events go.
@@ -43,14 +47,18 @@ pub enum Event {
 pub struct EventSink(Option<Arc<dyn Fn(Event) + Send + Sync>>);
 
 impl EventSink {
-    /// Calls `subscriber` for each event, on the thread where it happens: keep it short.
+    /// Calls `subscriber` for each event, on the thread where it happens: keep it short. One that panics
+    /// loses that event; the engine goes on.
     pub fn new(subscriber: impl Fn(Event) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(subscriber)))
     }
 
     pub(super) fn emit(&self, event: Event) {
-        if let Some(subscriber) = &self.0 {
-            subscriber(event);
+        if let Some(subscriber) = &self.0
+            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| subscriber(event)))
+        {
+            // Nobody is left to tell; what the panic carries may itself panic when it is dropped.
+            std::mem::forget(panic);
         }
     }
 }

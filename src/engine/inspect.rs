@@ -2,12 +2,10 @@
 //! and this client's? What comes of it is judged on without opening the token again.
 
 use crate::protocol::{ChallengeToken, DifficultyTier, Malformed, UnixMillis, WorkId};
-use crate::store::Command;
 
 use super::PouwEngine;
 use super::core::Core;
-use super::error::{SubmitError, WriteError};
-use super::writer::Job;
+use super::error::SubmitError;
 
 /// A token that was found good as far as memory tells. It proves nothing about its lease: that is looked
 /// at when it is used.
@@ -48,14 +46,6 @@ impl PouwEngine {
     /// As for an answer with this token, as far as these five go.
     pub fn inspect(&self, client: &[u8], token: &str, policy: u64) -> Result<Inspected, SubmitError> {
         self.core().inspect(client, token, Some(policy))
-    }
-
-    /// Makes an empty commit and tells whether it is durable: a probe of the store. Blocks for nothing.
-    pub fn touch_with(&self, done: impl FnOnce(Result<(), WriteError>) + Send + 'static) {
-        let job = Job::new(vec![Command::Touch], |_| {}, move |written| done(written.map(drop)));
-        if let Err((job, error)) = self.core().write_soon(job) {
-            job.fail(error);
-        }
     }
 
     /// Counts a result that could not even be read against its challenge, as [`SubmitError::Malformed`] is

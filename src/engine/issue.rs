@@ -122,7 +122,7 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N], IssueError> {
 impl Core {
     /// A real unit, leased; `None` if nothing is ready.
     fn take(&self, request: &IssueRequest<'_>, id: WorkId) -> Result<Option<Issued>, IssueError> {
-        let expires_ms = self.now_ms() + self.config.token_ttl_ms();
+        let expires_ms = id.unix_millis().0 + self.config.token_ttl_ms();
         let lease = |claim| Lease { id, claim, expires_ms, pinned: false, refusals: 0 };
         let bytes_max = request.bytes_max.unwrap_or(usize::MAX);
         let mut queue = self.queue.lock();
@@ -213,7 +213,8 @@ impl Core {
     }
 
     fn token(&self, request: &IssueRequest<'_>, id: WorkId, purpose: TokenPurpose) -> ChallengeToken {
-        let now = self.now_ms();
+        // The moment the id was made: lease and token end together, and the id tells when.
+        let now = id.unix_millis().0;
         let floor = request.floor_ms.unwrap_or_else(|| self.config.floor_ms(request.tier));
         let ttl = self.config.token_ttl_ms();
         ChallengeToken {

@@ -1,11 +1,13 @@
 //! Credits: balances, entries, debits, receipts.
 
+use crate::merkle::{Commitment, InclusionProof, LeafIndex, Shape};
 use crate::protocol::{ClientDigest, MicroJoules, WorkId};
-use crate::store::records::LedgerRow;
+use crate::store::records::{EntryKind, LedgerRow, TreeState};
 use crate::store::{Command, Debit, NO_ENTRY, Outcome, Refused, StoreError};
 
 use super::PouwEngine;
-use super::error::{DebitError, WriteError};
+use super::error::{DebitError, TreeError, WriteError};
+use super::trees::commitment;
 
 /// One entry of the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,17 @@ pub struct Debited {
     pub repeated: bool,
 }
 
+/// That the work of an accepted answer is part of a complete tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkProof {
+    /// The leaf: the first of the answer.
+    pub leaf: LeafIndex,
+    /// What the tree's publisher commits to.
+    pub commitment: Commitment,
+    /// From the leaf to the commitment's root.
+    pub proof: InclusionProof,
+}
+
 /// What is known about a challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -35,7 +48,10 @@ pub enum Receipt {
     Open,
     /// Its answer was taken; this is its entry.
     Accepted(LedgerEntry),
-    /// Nothing is known: never issued, refused, expired, or sealed long ago.
+    /// Its answer was refused for good, and the challenge is closed. Told for a lifetime of its token or two;
+    /// not told of a challenge from before that lifetime was configured anew.
+    Refused,
+    /// Nothing is known: never issued, expired unanswered, or closed long ago.
     Unknown,
 }
 
@@ -102,13 +118,39 @@ impl PouwEngine {
         }
     }
 
+    /// For the entry of an accepted answer whose tree is complete: what the tree's publisher committed to, and
+    /// the proof that a leaf of the answer is part of it. `None` for debits, made-up work, and trees that are
+    /// not complete yet or are forgotten.
+    pub fn proof_of(&self, entry: &LedgerRow) -> Result<Option<WorkProof>, TreeError> {
+        if !matches!(entry.kind, EntryKind::Leaves | EntryKind::Interior) {
+            return Ok(None);
+        }
+        let core = self.core();
+        let row = core.store.read()?.tree(entry.tree)?.filter(|row| row.state == TreeState::Complete);
+        let Some(row) = row else { return Ok(None) };
+        let leaf = match (entry.kind, Shape::new(row.leaves)) {
+            // The first leaf below the node.
+            (EntryKind::Interior, Ok(shape)) => entry.start << shape.height().saturating_sub(entry.order),
+            _ => entry.start,
+        };
+        let leaf = LeafIndex(leaf);
+        let proof = core.prove_leaf(entry.tree, &row, leaf)?;
+        Ok(Some(WorkProof { leaf, commitment: commitment(&row), proof }))
+    }
+
     /// What became of a challenge.
     pub fn receipt(&self, id: WorkId) -> Result<Receipt, StoreError> {
         let core = self.core();
         if let Some((seq, row)) = core.store.read()?.receipt(*id.as_bytes())? {
             return Ok(Receipt::Accepted(LedgerEntry { seq, row }));
         }
-        let open = core.queue.lock().leases.find(id).is_some();
-        Ok(if open { Receipt::Open } else { Receipt::Unknown })
+        if core.queue.lock().leases.find(id).is_some() {
+            return Ok(Receipt::Open);
+        }
+        // An id tells when it was issued, and so when its token expires: the key under which it is closed.
+        let expires_ms = id.unix_millis().0.saturating_add(core.config.token_ttl_ms());
+        let closed = core.is_refused(id.as_bytes())
+            || core.store.read()?.consumed(expires_ms, *id.as_bytes())? == Some(NO_ENTRY);
+        Ok(if closed { Receipt::Refused } else { Receipt::Unknown })
     }
 }

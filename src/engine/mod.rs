@@ -13,11 +13,11 @@
 //!                 +----- expiry, refusal -----+            last leaf: fold, validate, export
 //! ```
 
+mod behind;
 mod check;
 mod clock;
 mod config;
 mod core;
-mod difficulty;
 mod error;
 mod event;
 mod export;
@@ -25,11 +25,13 @@ pub mod ingest;
 mod inspect;
 mod interior;
 mod issue;
+mod lanes;
 mod ledger;
 mod load;
 mod oneshot;
 mod queue;
 mod refill;
+mod standings;
 mod stats;
 mod submit;
 mod sweep;
@@ -60,7 +62,7 @@ pub use event::{Event, EventSink};
 pub use export::NodeSink;
 pub use inspect::Inspected;
 pub use issue::{IssueRequest, Issued};
-pub use ledger::{Debited, LedgerEntry, Receipt};
+pub use ledger::{Debited, LedgerEntry, Receipt, WorkProof};
 pub use stats::Stats;
 pub use submit::{Accepted, Answer};
 pub use sweep::SweepReport;
@@ -146,12 +148,11 @@ impl PouwEngine {
         }
         let store_keyring = Keyring::new(&store.identity().digest_key).map_err(secret_error)?;
         let time = EngineTime::start(parts.clock, high_water_ms);
-        let (lanes, inbox) = writer::lanes(config.settings.waiting_answers_max);
+        let (lanes, inbox) = lanes::lanes(config.settings.waiting_answers_max);
         let (wake, woken) = bounded(1);
         let background = config.settings.background;
-        let standings = difficulty::Standings::load(&store, config.difficulty(), &parts.events)?;
-        let core = Core::new(config, keyring, store_keyring, store, standings, time, lanes, wake, parts.events);
-        let core = Arc::new(core);
+        let core = Arc::new(Core::new(config, keyring, store_keyring, store, time, lanes, wake, parts.events));
+        core.load_standings()?;
         let failed = |e: std::io::Error| OpenError::Thread(e.to_string());
         let mut threads = vec![writer::start(core.clone(), inbox).map_err(failed)?];
         if background {

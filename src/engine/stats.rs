@@ -29,10 +29,15 @@ pub struct Stats {
     pub blocked: Vec<(u64, String)>,
     /// Wrong answers whose tokens are not written yet.
     pub refused_waiting: usize,
+    /// Clients whose difficulty is remembered.
+    pub standings: usize,
+    /// Changes of those not written yet.
+    pub standings_waiting: usize,
+    /// Bytes the engine holds for ready units, leases, refused tokens and standings, about: what the allocator
+    /// adds, and bytes of a stretch that no ready unit needs any more, are not counted.
+    pub memory_bytes: usize,
     /// Changed client rows not written yet.
     pub dirty_clients: usize,
-    /// Clients whose difficulty is kept.
-    pub standings: usize,
     /// Units issued this boot by tier: low, medium, high.
     pub issued_this_boot: [u64; 3],
     /// Of these, units smaller than their tier asks for.
@@ -65,8 +70,13 @@ impl PouwEngine {
         // Everything that may wait for something is read before the queue is locked.
         let (file_bytes, dirty_clients) = (core.store.file_bytes(), core.store.dirty_clients());
         let refused_waiting = core.refused.lock().len();
-        let standings = core.standings.lock().len();
+        let refused_bytes = core.refused.lock().memory_bytes();
+        let (standings, standings_waiting, standings_bytes) = {
+            let standings = core.standings.lock();
+            (standings.len(), standings.waiting(), standings.memory_bytes())
+        };
         let queue = core.queue.lock();
+        let queue_bytes = queue.ring.memory_bytes() + queue.leases.memory_bytes();
         Stats {
             totals: head.totals,
             commits: head.commit_seq,
@@ -79,6 +89,8 @@ impl PouwEngine {
             blocked: queue.blocked.iter().map(|(tree, why)| (*tree, why.why.clone())).collect(),
             refused_waiting,
             standings,
+            standings_waiting,
+            memory_bytes: queue_bytes + refused_bytes + standings_bytes,
             dirty_clients,
             issued_this_boot: tallies.issued.each_ref().map(read),
             shortfalls_this_boot: tallies.shortfalls.each_ref().map(read),

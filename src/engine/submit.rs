@@ -1,7 +1,6 @@
 //! Taking answers. Order of judgement: sizes and encoding, MAC, store, purpose, expiry, client, policy,
 //! lease and consumed, floor, well-formed result, verification, commit.
 
-use crate::policy::difficulty::Standing;
 use crate::policy::lease::{Claim, Lease, LeaseRefusal, Pin};
 use crate::protocol::{ChallengeToken, MicroJoules, TokenPurpose, WorkId, WorkResult};
 use crate::store::records::TreeState;
@@ -11,8 +10,8 @@ use super::PouwEngine;
 use super::core::{Core, bump};
 use super::error::{SubmitError, WriteError};
 use super::inspect::Inspected;
+use super::lanes::Job;
 use super::oneshot::oneshot;
-use super::writer::{Fate, Job};
 
 /// A client's answer.
 #[derive(Debug, Clone, Copy)]
@@ -88,24 +87,29 @@ impl PouwEngine {
         match core.judge(&inspected, result) {
             Err(error) => done(Err(error)),
             Ok(Verified { settle }) => {
-                let id = WorkId::from_bytes(settle.id);
+                let (id, client) = (WorkId::from_bytes(settle.id), settle.client);
                 let (award, nodes) = (MicroJoules(settle.award), u64::from(settle.nodes));
-                let (effect_core, client) = (core.clone(), settle.client);
+                let effect_core = core.clone();
                 let job = Job::new(
                     vec![Command::Settle(settle)],
-                    move |fate| {
-                        if matches!(fate, Fate::Stored(outcomes) if matches!(outcomes.first(), Some(Outcome::Settled { .. })))
-                        {
-                            effect_core.standing_changes(client, Standing::completed);
-                        }
-                        effect_core.after_settle(id, fate);
-                    },
+                    move |fate| effect_core.after_settle(id, &client, fate),
                     move |written| done(verdict(written, id, award, nodes)),
                 );
                 if let Err((job, error)) = core.write_soon(job) {
                     job.fail(error);
                 }
             }
+        }
+    }
+}
+
+impl PouwEngine {
+    /// A durable commit that changes nothing, in the lane of answers: for a look at whether the storage works.
+    /// Calls `done` on the writer's thread, or at once if too many writes are waiting. Never blocks.
+    pub fn touch_with(&self, done: impl FnOnce(Result<(), WriteError>) + Send + 'static) {
+        let job = Job::new(vec![Command::Touch], |_| {}, move |written| done(written.map(drop)));
+        if let Err((job, error)) = self.core().write_soon(job) {
+            job.fail(error);
         }
     }
 }
@@ -256,7 +260,10 @@ impl Core {
     /// What the lease owes after a refusal.
     pub(super) fn after_refusal(&self, token: &ChallengeToken, error: &SubmitError) {
         match error {
-            SubmitError::WrongResult { .. } => self.end_challenge(token, true),
+            SubmitError::WrongResult { .. } => {
+                self.note_wrong(token.client.as_bytes());
+                self.end_challenge(token, true);
+            }
             SubmitError::Malformed(_) => {
                 let refusals = self.queue.lock().leases.unpin(token.id, true);
                 if refusals >= REFUSALS_MAX {
@@ -279,9 +286,6 @@ impl Core {
 
     /// The token is dead and the work pending again; both are on the disk with a later commit.
     fn end_challenge(&self, token: &ChallengeToken, strike: bool) {
-        if strike {
-            self.standing_changes(*token.client.as_bytes(), Standing::wrong);
-        }
         // Noted before the lease ends: in between, a token of an earlier boot could be adopted anew.
         self.refuse_later(Refuse {
             id: *token.id.as_bytes(),

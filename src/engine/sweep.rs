@@ -22,6 +22,8 @@ pub struct SweepReport {
     pub sealed: u64,
     /// Idle client rows removed.
     pub clients_pruned: u64,
+    /// Clients forgotten whose difficulty is that of everybody.
+    pub standings_pruned: usize,
     /// There is more to do: call again soon.
     pub more: bool,
 }
@@ -63,8 +65,8 @@ impl PouwEngine {
             // Sources that could not be read get another chance.
             queue.unblock();
         }
-        core.standings.lock().prune(now, ROWS_PER_SWEEP);
         bump(&core.tallies.expired, report.expired as u64);
+        report.standings_pruned = core.standings.lock().sweep(now, ROWS_PER_SWEEP);
         // A token is refused for its expiry from then on, so its consumption need not be kept; the token's
         // lifetime again is the margin for a clock that was set back before a restart.
         let before_ms = now.saturating_sub(core.config.token_ttl_ms());

@@ -11,7 +11,7 @@ use crate::store::{Command, Outcome, StoreError, TreeId};
 use super::PouwEngine;
 use super::core::Core;
 use super::error::TreeError;
-use super::writer::Fate;
+use super::lanes::Fate;
 
 /// One tree, as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,15 +141,7 @@ impl PouwEngine {
     pub fn prove(&self, name: &str, leaf: LeafIndex) -> Result<InclusionProof, TreeError> {
         let core = self.core();
         let (tree, row) = core.complete(name)?;
-        let range = || TreeError::LeafRange { name: name.to_owned(), leaf: leaf.0, leaves: row.leaves };
-        let shape = Shape::new(row.leaves).map_err(|_| range())?;
-        if leaf.0 >= row.leaves {
-            return Err(range());
-        }
-        prove(shape, leaf, |at| core.node(tree, shape, at)).map_err(|error| match error {
-            ProveError::Node { source, .. } => TreeError::Store(source),
-            _ => range(),
-        })
+        core.prove_leaf(tree, &row, leaf)
     }
 
     /// Takes a tree out of the store: its name and handle at once, its rows in bounded steps. Tokens
@@ -183,6 +175,19 @@ impl Core {
             return Err(TreeError::NotComplete { name: row.name, state: row.state, pending, leaves: row.leaves });
         }
         Ok((tree, row))
+    }
+
+    /// Inclusion proof of one leaf of a tree that is complete.
+    pub(super) fn prove_leaf(&self, tree: TreeId, row: &TreeRow, leaf: LeafIndex) -> Result<InclusionProof, TreeError> {
+        let range = || TreeError::LeafRange { name: row.name.clone(), leaf: leaf.0, leaves: row.leaves };
+        let shape = Shape::new(row.leaves).map_err(|_| range())?;
+        if leaf.0 >= row.leaves {
+            return Err(range());
+        }
+        prove(shape, leaf, |at| self.node(tree, shape, at)).map_err(|error| match error {
+            ProveError::Node { source, .. } => TreeError::Store(source),
+            _ => range(),
+        })
     }
 
     /// Calls `each` with the groups of a tree in order, a page at a time.

@@ -9,120 +9,27 @@
 //! A failed commit is *unknown*, not *failed*: its callers are told so at once, and what follows in
 //! memory waits until the store has been read again. After a failed sync the store stays closed.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
-use parking_lot::RwLock;
+use crossbeam_channel::RecvTimeoutError;
 
-use crate::store::{Command, CommitFailure, Outcome, Refuse, StoreError};
+use crate::store::{Command, CommitFailure, Outcome, StoreError};
 
+use super::behind::Behind;
 use super::core::Core;
 use super::error::WriteError;
 use super::event::Event;
-use super::oneshot;
-
-/// What became of a job's commands, as far as memory is concerned.
-#[derive(Debug)]
-pub(super) enum Fate {
-    /// They are durable, with these outcomes.
-    Stored(Vec<Outcome>),
-    /// They are not.
-    NotStored,
-    /// The store closed before anybody could look.
-    Unknown,
-}
-
-type Effect = Box<dyn FnOnce(&Fate) + Send>;
-type Reply = Box<dyn FnOnce(Result<Vec<Outcome>, WriteError>) + Send>;
-
-/// Commands that belong together, and whom to tell.
-pub(super) struct Job {
-    commands: Vec<Command>,
-    effect: Effect,
-    reply: Reply,
-}
-
-impl Job {
-    /// `effect` runs once the fate of the commands is known, `reply` as soon as there is anything to
-    /// say; in case of success in this order.
-    pub(super) fn new(
-        commands: Vec<Command>,
-        effect: impl FnOnce(&Fate) + Send + 'static,
-        reply: impl FnOnce(Result<Vec<Outcome>, WriteError>) + Send + 'static,
-    ) -> Self {
-        Self { commands, effect: Box::new(effect), reply: Box::new(reply) }
-    }
-
-    /// A job, and where its answer arrives.
-    pub(super) fn waiting(
-        commands: Vec<Command>,
-        effect: impl FnOnce(&Fate) + Send + 'static,
-    ) -> (Self, oneshot::Receiver<Result<Vec<Outcome>, WriteError>>) {
-        let (sender, receiver) = oneshot::oneshot();
-        (Self::new(commands, effect, move |answer| sender.send(answer)), receiver)
-    }
-
-    /// Tells everybody that nothing was written.
-    pub(super) fn fail(self, error: WriteError) {
-        (self.effect)(&Fate::NotStored);
-        (self.reply)(Err(error));
-    }
-}
-
-impl std::fmt::Debug for Job {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Job({} commands)", self.commands.len())
-    }
-}
-
-/// The sending side of both lanes. Emptied by `close`, which ends the writer.
-#[derive(Debug)]
-pub(super) struct Lane {
-    senders: RwLock<Option<(Sender<Job>, Sender<Job>)>>,
-}
-
-impl Lane {
-    pub(super) fn offer(&self, job: Job) -> Result<(), (Job, WriteError)> {
-        let senders = self.senders.read();
-        let Some((answers, _)) = senders.as_ref() else {
-            return Err((job, WriteError::Closed));
-        };
-        answers.try_send(job).map_err(|error| match error {
-            TrySendError::Full(job) => (job, WriteError::Busy),
-            TrySendError::Disconnected(job) => (job, WriteError::Closed),
-        })
-    }
-
-    pub(super) fn send_bulk(&self, job: Job) -> Result<(), WriteError> {
-        // Cloned, so that waiting for room does not hold up `close`.
-        let bulk = self.senders.read().as_ref().map(|(_, bulk)| bulk.clone()).ok_or(WriteError::Closed)?;
-        bulk.send(job).map_err(|_| WriteError::Closed)
-    }
-
-    pub(super) fn close(&self) {
-        *self.senders.write() = None;
-    }
-}
-
-/// The receiving side.
-pub(super) struct Inbox {
-    answers: Receiver<Job>,
-    bulk: Receiver<Job>,
-}
-
-/// Both ends of the writer's lanes.
-pub(super) fn lanes(waiting_answers: usize) -> (Lane, Inbox) {
-    let (answers_in, answers) = bounded(waiting_answers);
-    let (bulk_in, bulk) = bounded(2);
-    (Lane { senders: RwLock::new(Some((answers_in, bulk_in))) }, Inbox { answers, bulk })
-}
+use super::lanes::{Effect, Fate, Inbox, Job, Reply};
 
 /// The writer's loop; ends when the lanes are closed and empty.
 pub(super) fn run(core: &Core, inbox: &Inbox) {
-    let mut writer = Writer { core, batch_max: core.config.settings.commit_ops_max, limbo: Vec::new() };
+    let batch_max = core.config.settings.commit_ops_max;
+    let mut writer = Writer { core, batch_max, limbo: Vec::new(), standings_at: Instant::now() };
     while let Some(batch) = writer.next_batch(inbox) {
-        writer.commit(batch, true);
+        let behind = writer.behind(batch.is_empty());
+        writer.commit(batch, behind);
     }
     writer.finish();
 }
@@ -138,6 +45,8 @@ struct Writer<'c> {
     core: &'c Core,
     batch_max: usize,
     limbo: Vec<Limbo>,
+    /// When standings were last sent along.
+    standings_at: Instant,
 }
 
 impl Writer<'_> {
@@ -187,12 +96,20 @@ impl Writer<'_> {
         if self.core.refused.lock().len() >= self.batch_max { Duration::ZERO } else { WRITE_BEHIND }
     }
 
-    /// Applies a batch, with what is written behind or without.
-    fn commit(&mut self, batch: Vec<Job>, behind: bool) {
-        let refused = if behind { self.core.refused.lock().oldest(self.batch_max) } else { Vec::new() };
-        let checkpoint = behind && self.core.store.checkpoint_due();
-        let standings = if behind { self.core.standings.lock().take_dirty(STANDINGS_SLICE) } else { Vec::new() };
-        if batch.is_empty() && refused.is_empty() && !checkpoint && standings.is_empty() {
+    /// What is written behind with the next commit. Standings have random keys, which cost a page each, so
+    /// they do not ride along with every commit: at most twice a second, unless many wait or nobody else does.
+    fn behind(&mut self, idle: bool) -> Behind {
+        let waiting = self.core.standings.lock().waiting();
+        let due = idle || waiting >= STANDINGS_PER_COMMIT || self.standings_at.elapsed() >= WRITE_BEHIND;
+        if due {
+            self.standings_at = Instant::now();
+        }
+        Behind::due(self.core, self.batch_max, if due { STANDINGS_PER_COMMIT } else { 0 })
+    }
+
+    /// Applies a batch, with what is written behind.
+    fn commit(&mut self, batch: Vec<Job>, behind: Behind) {
+        if batch.is_empty() && behind.is_empty() {
             return;
         }
         #[cfg(feature = "testing")]
@@ -204,33 +121,23 @@ impl Writer<'_> {
             commands.extend(job.commands);
         }
         let asked = commands.len();
-        commands.extend(refused.iter().cloned().map(Command::Refuse));
-        if checkpoint {
-            commands.push(Command::Checkpoint { limit: CHECKPOINT_SLICE });
-        }
-        if !standings.is_empty() {
-            commands.push(Command::Standings(standings.clone()));
-        }
-        let applied = self.core.store.apply(&commands, self.core.now_ms());
-        if applied.is_err() {
-            self.core.standings.lock().put_back(standings);
-        }
-        match applied {
-            Ok(applied) => {
-                self.core.refused.lock().written(&refused);
-                let mut outcomes = applied.outcomes.into_iter();
+        behind.add_to(&mut commands);
+        match self.apply(&commands) {
+            Ok(outcomes) => {
+                behind.written(self.core);
+                let mut outcomes = outcomes.into_iter();
                 for (count, effect, reply) in talk {
                     let fate = Fate::Stored(outcomes.by_ref().take(count).collect());
                     effect(&fate);
                     if let Fate::Stored(outcomes) = fate {
-                        reply(Ok(outcomes));
+                        tell(self.core, reply, Ok(outcomes));
                     }
                 }
             }
             Err(CommitFailure::RolledBack(error)) => {
-                if error.is_one_row() && (talk.len() > 1 || !refused.is_empty()) {
+                if error.is_one_row() && (talk.len() > 1 || behind.has_rows()) {
                     commands.truncate(asked);
-                    self.one_by_one(commands, talk, refused);
+                    self.one_by_one(commands, talk, &behind);
                 } else {
                     self.rolled_back(&error, talk);
                 }
@@ -239,7 +146,7 @@ impl Writer<'_> {
                 let mut effects = Vec::new();
                 for (count, effect, reply) in talk {
                     effects.push((count, effect));
-                    reply(Err(WriteError::Unknown { commit_seq, what: error.to_string() }));
+                    tell(self.core, reply, Err(WriteError::Unknown { commit_seq, what: error.to_string() }));
                 }
                 self.limbo.push(Limbo { commit_seq, outcomes, effects });
                 self.recover(&error);
@@ -247,19 +154,30 @@ impl Writer<'_> {
         }
     }
 
+    fn apply(&self, commands: &[Command]) -> Result<Vec<Outcome>, CommitFailure> {
+        #[cfg(feature = "gate")]
+        let started = Instant::now();
+        let applied = self.core.store.apply(commands, self.core.now_ms());
+        #[cfg(feature = "gate")]
+        metrics::histogram!("pouw_commit_seconds").record(started.elapsed().as_secs_f64());
+        Ok(applied?.outcomes)
+    }
+
     /// A row that does not fit made a whole batch roll back. It concerns one job or one token: each is
     /// tried by itself, and only that one fails.
-    fn one_by_one(&mut self, mut commands: Vec<Command>, talk: Vec<(usize, Effect, Reply)>, refused: Vec<Refuse>) {
+    fn one_by_one(&mut self, mut commands: Vec<Command>, talk: Vec<(usize, Effect, Reply)>, behind: &Behind) {
         for (count, effect, reply) in talk {
             let rest = commands.split_off(count.min(commands.len()));
-            self.commit(vec![Job { commands, effect, reply }], false);
+            self.commit(vec![Job { commands, effect, reply }], Behind::default());
             commands = rest;
         }
-        for refuse in refused {
-            match self.core.store.apply(&[Command::Refuse(refuse.clone())], self.core.now_ms()) {
-                Ok(_) => self.core.refused.lock().written(&[refuse]),
+        for piece in behind.pieces() {
+            let mut commands = Vec::new();
+            piece.add_to(&mut commands);
+            match self.apply(&commands) {
+                Ok(_) => piece.written(self.core),
                 Err(CommitFailure::RolledBack(error)) if error.is_one_row() => {
-                    self.core.refused.lock().written(&[refuse]);
+                    piece.written(self.core);
                     self.core.emit(Event::CorruptionFound { tree: 0, what: error.to_string() });
                 }
                 Err(CommitFailure::RolledBack(error) | CommitFailure::Unknown { error, .. }) => {
@@ -280,7 +198,8 @@ impl Writer<'_> {
         let closed = self.core.store.is_closed();
         for (_, effect, reply) in talk {
             effect(&Fate::NotStored);
-            reply(Err(if closed { WriteError::Closed } else { WriteError::RolledBack(error.to_string()) }));
+            let error = if closed { WriteError::Closed } else { WriteError::RolledBack(error.to_string()) };
+            tell(self.core, reply, Err(error));
         }
     }
 
@@ -318,18 +237,23 @@ impl Writer<'_> {
             }
             let seq = self.core.store.head().next_ledger;
             let outcome = Outcome::Settled { seq, first_leaf: false, leaves_complete: false, interior_complete: false };
-            (job.reply)(Ok(vec![outcome; job.commands.len()]));
+            tell(self.core, job.reply, Ok(vec![outcome; job.commands.len()]));
             Job { commands: job.commands, effect: job.effect, reply: Box::new(|_| {}) }
         };
         batch.into_iter().map(early).collect()
     }
 
+    fn waiting_behind(&self) -> usize {
+        self.core.refused.lock().len() + self.core.standings.lock().waiting()
+    }
+
     fn finish(&mut self) {
-        let behind = || self.core.refused.lock().len() + self.core.standings.lock().dirty_len();
-        while behind() > 0 {
-            let before = behind();
-            self.commit(Vec::new(), true);
-            if behind() >= before {
+        loop {
+            let before = self.waiting_behind();
+            let behind = Behind::due(self.core, self.batch_max, STANDINGS_AT_CLOSE);
+            self.commit(Vec::new(), behind);
+            let after = self.waiting_behind();
+            if after == 0 || after >= before {
                 break;
             }
         }
@@ -350,13 +274,23 @@ impl Writer<'_> {
     }
 }
 
+/// Calls back. A callback that panics ends nothing but itself.
+fn tell(core: &Core, reply: Reply, answer: Result<Vec<Outcome>, WriteError>) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| reply(answer))) {
+        // What the panic carries may panic when it is dropped.
+        std::mem::forget(panic);
+        core.emit(Event::CallbackPanicked);
+    }
+}
+
 /// Starts the writer's thread.
 pub(super) fn start(core: Arc<Core>, inbox: Inbox) -> std::io::Result<std::thread::JoinHandle<()>> {
     std::thread::Builder::new().name("pouw-writer".into()).spawn(move || {
         run(&core, &inbox);
         // Jobs that came in after the lanes were closed.
         for job in inbox.answers.try_iter().chain(inbox.bulk.try_iter()) {
-            job.fail(WriteError::Closed);
+            (job.effect)(&Fate::NotStored);
+            tell(&core, job.reply, Err(WriteError::Closed));
         }
         core.store.close();
     })
@@ -364,9 +298,8 @@ pub(super) fn start(core: Arc<Core>, inbox: Inbox) -> std::io::Result<std::threa
 
 /// How long something written behind may wait for a commit to ride on.
 const WRITE_BEHIND: Duration = Duration::from_millis(500);
-/// Rows of a checkpoint written with one commit: more than can become dirty meanwhile.
-const CHECKPOINT_SLICE: usize = 512;
-/// Changed standings written with one commit.
-const STANDINGS_SLICE: usize = 1_024;
+/// Standings written with one commit, and with one at close.
+const STANDINGS_PER_COMMIT: usize = 1_024;
+const STANDINGS_AT_CLOSE: usize = 16_384;
 /// Longest pause between two tries to open the store again.
 const RECOVER_PAUSE_MAX: Duration = Duration::from_millis(128);

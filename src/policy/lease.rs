@@ -251,6 +251,15 @@ impl LeaseTable {
         self.leases.is_empty()
     }
 
+    /// Bytes held, about: a lease stands in three collections.
+    pub fn memory_bytes(&self) -> usize {
+        let in_place = size_of::<Place>() + size_of::<Vec<WorkId>>() + size_of::<WorkId>() + 1;
+        let in_order = 2 * size_of::<(u64, WorkId)>();
+        self.leases.capacity() * (size_of::<Lease>() + size_of::<WorkId>() + 1)
+            + self.leases.len() * in_order
+            + self.places.capacity() * in_place
+    }
+
     /// Leases of made-up work.
     pub fn synthetic(&self) -> usize {
         self.synthetic

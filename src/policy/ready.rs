@@ -359,6 +359,13 @@ impl ReadyRing {
         self.bytes
     }
 
+    /// Bytes held, about: the data of the units, and what they are kept in.
+    pub fn memory_bytes(&self) -> usize {
+        let queued: usize = self.queues.iter().flatten().map(VecDeque::capacity).sum();
+        let masks = self.masks.capacity() * (size_of::<((u64, u64), u32)>() + 1);
+        self.bytes + queued * size_of::<ReadyUnit>() + masks
+    }
+
     /// All units with whether their tree is partly built.
     pub fn iter(&self) -> impl Iterator<Item = (&ReadyUnit, bool)> {
         self.queues.iter().flat_map(|sides| {

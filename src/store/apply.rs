@@ -8,10 +8,10 @@ use super::commands::{Command, Outcome};
 use super::error::{CommitFailure, StoreError};
 use super::ledger::Round;
 use super::open::{Store, WriterState};
-use super::records::{ClientRow, Head, StandingRow, TreeRow, seal, unseal};
+use super::records::{ClientRow, Head, TreeRow, seal, unseal};
 use super::tables::{
-    CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY, RECEIPTS,
-    STANDINGS, TILES, TREES,
+    CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY, RECEIPTS, TILES,
+    TREES,
 };
 
 type Rows<'t, K> = Table<'t, K, &'static [u8]>;
@@ -67,24 +67,9 @@ fn run(
     batch.head.clock_ms = batch.head.clock_ms.max(now_ms);
     let mut outcomes = Vec::with_capacity(commands.len());
     for command in commands {
-        outcomes.push(match command {
-            // Its table is opened only when there is something to write: most batches hold none.
-            Command::Standings(rows) => write_standings(txn, rows)?,
-            command => batch.one(command)?,
-        });
+        outcomes.push(batch.one(command)?);
     }
     Ok((outcomes, batch.finish()?))
-}
-
-fn write_standings(txn: &WriteTransaction, rows: &[([u8; 16], Option<StandingRow>)]) -> Result<Outcome, StoreError> {
-    let mut table = txn.open_table(STANDINGS)?;
-    for (client, row) in rows {
-        match row {
-            Some(row) => table.insert(client, row.encode().as_slice())?,
-            None => table.remove(client)?,
-        };
-    }
-    Ok(Outcome::Done { rows: rows.len() as u64, more: false })
 }
 
 /// What changes in memory once the commit is durable.
@@ -110,6 +95,7 @@ impl Effects {
 
 /// The open tables of one transaction, and what has changed so far.
 pub(super) struct Batch<'t> {
+    pub(super) txn: &'t WriteTransaction,
     pub(super) meta: Rows<'t, &'static str>,
     pub(super) trees: Rows<'t, u64>,
     pub(super) names: Table<'t, &'static str, u64>,
@@ -139,6 +125,7 @@ impl<'t> Batch<'t> {
         let mut head = writer.head.clone();
         head.commit_seq += 1;
         Ok(Self {
+            txn,
             meta: txn.open_table(META)?,
             trees: txn.open_table(TREES)?,
             names: txn.open_table(NAMES)?,
@@ -179,8 +166,8 @@ impl<'t> Batch<'t> {
             Command::SealLedger { keep, limit } => self.seal_ledger(*keep, *limit),
             Command::PruneClients { before_ms, after, limit } => self.prune_clients(*before_ms, *after, *limit),
             Command::Checkpoint { limit } => self.checkpoint(*limit),
-            // Written above, with a table of its own.
-            Command::Touch | Command::Standings(_) => Ok(Outcome::Done { rows: 0, more: false }),
+            Command::PutStandings(put) => self.put_standings(put),
+            Command::Touch => Ok(Outcome::Done { rows: 0, more: false }),
         }
     }
 

@@ -78,8 +78,8 @@ pub enum Command {
         /// Rows to write at most.
         limit: usize,
     },
-    /// Write how hard the next challenges of some clients are; `None` removes a row.
-    Standings(Vec<([u8; 16], Option<StandingRow>)>),
+    /// Write or remove rows of `standings-0`.
+    PutStandings(PutStandings),
     /// Write nothing but the head, so that it carries the clock.
     Touch,
 }
@@ -215,6 +215,13 @@ pub struct FinishTree {
     pub total_bytes: u64,
     /// Root.
     pub root: [u8; 64],
+}
+
+/// No precondition: a row replaces the one there, `None` removes it.
+#[derive(Debug, Clone)]
+pub struct PutStandings {
+    /// Keyed digests of clients, and where they stand.
+    pub rows: Vec<([u8; 16], Option<StandingRow>)>,
 }
 
 /// What became of one command.

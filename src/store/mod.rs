@@ -26,6 +26,7 @@ pub mod records;
 mod settle;
 #[cfg(feature = "testing")]
 pub mod sim;
+mod standings;
 mod tables;
 mod trees;
 
@@ -35,10 +36,12 @@ pub use blocks::BlocksWriter;
 #[cfg(feature = "testing")]
 pub use check::check_in_runs;
 pub use check::{CheckPhase, CheckProgress, CheckReport, FINDINGS_SHOWN, Finding, OnCheck, check};
-pub use commands::{AddGroups, BeginTree, Command, Debit, FinishTree, Outcome, Refuse, Refused, Settle, SettleKind};
+pub use commands::{
+    AddGroups, BeginTree, Command, Debit, FinishTree, Outcome, PutStandings, Refuse, Refused, Settle, SettleKind,
+};
 pub use error::{CommitFailure, StoreError};
 pub use open::{Identity, Store, StoreOptions};
-pub use read::{LedgerEntry, Reader, TreeId};
+pub use read::{LedgerEntry, Reader, StandingsPage, TreeId};
 pub use tables::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, PRIORITY_FRESH,
     PRIORITY_PARTIAL,

@@ -1,6 +1,7 @@
 //! Opening, reopening and closing the two files.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -15,7 +16,7 @@ use super::ledger::Round;
 use super::records::{ClientRow, Head, seal, unseal};
 use super::tables::{
     BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, FORMAT_VERSION, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES,
-    READY, RECEIPTS, SOURCES, TILES, TREES,
+    READY, RECEIPTS, SOURCES, STANDINGS, TILES, TREES,
 };
 
 /// Sizes of a store.
@@ -74,10 +75,6 @@ pub(super) struct WriterState {
 }
 
 impl Store {
-    pub(super) fn state_path(&self) -> std::path::PathBuf {
-        self.provider.path(StoreFile::State)
-    }
-
     /// Opens the store behind `provider`, making it if both files are empty.
     pub fn open(provider: Arc<dyn StorageProvider>, options: StoreOptions) -> Result<Self, StoreError> {
         let sync_failed = Arc::new(AtomicBool::new(false));
@@ -153,9 +150,14 @@ impl Store {
         *self.blocks.write() = None;
     }
 
+    /// Where a file is, for messages.
+    pub(super) fn path(&self, file: StoreFile) -> PathBuf {
+        self.provider.path(file)
+    }
+
     /// Bytes of the two files: state, blocks.
     pub fn file_bytes(&self) -> (u64, u64) {
-        let len = |file| std::fs::metadata(self.provider.path(file)).map(|m| m.len()).unwrap_or(0);
+        let len = |file| std::fs::metadata(self.path(file)).map(|m| m.len()).unwrap_or(0);
         (len(StoreFile::State), len(StoreFile::Blocks))
     }
 
@@ -277,6 +279,8 @@ fn init_state(database: &Database, path: &std::path::Path) -> Result<Identity, S
     txn.open_table(LEDGER)?;
     txn.open_table(RECEIPTS)?;
     txn.open_table(DEBITS)?;
+    // Added to the first layout: a store from before it gets it here.
+    txn.open_table(STANDINGS)?;
     txn.commit()?;
     Ok(identity)
 }

@@ -8,7 +8,6 @@ use redb::{ReadTransaction, ReadableTableMetadata};
 use crate::merkle::AlignedRange;
 
 use super::error::StoreError;
-use super::file::contained;
 use super::open::Store;
 use super::records::{
     ClientRow, GroupRow, Head, LedgerRow, LengthRow, RecordError, StandingRow, TileRow, TreeRow, unseal,
@@ -24,8 +23,8 @@ pub type TreeId = u64;
 /// A ledger entry with its sequence number.
 pub type LedgerEntry = (u64, LedgerRow);
 
-/// A client's digest and its row of `standings-0`, or why that cannot be read.
-pub type StandingEntry = ([u8; 16], Result<StandingRow, RecordError>);
+/// Clients and where they stand, each row by itself readable or not.
+pub type StandingsPage = Vec<([u8; 16], Result<StandingRow, RecordError>)>;
 
 /// One snapshot of the state file. Keep it for milliseconds.
 pub struct Reader {
@@ -61,12 +60,6 @@ impl Store {
         let stored = self.read()?.client(client)?;
         // A row may have become dirty in between; it is newer then.
         Ok(self.writer.read().dirty.get(&client).copied().or(stored).unwrap_or_default())
-    }
-
-    /// Up to `limit` rows of `standings-0` with a key above `after`. Read at open, when nobody has vouched for the
-    /// pages yet: damage is an error, whatever redb makes of it.
-    pub fn standings(&self, after: Option<[u8; 16]>, limit: usize) -> Result<Vec<StandingEntry>, StoreError> {
-        contained(&self.state_path(), || self.read()?.standings(after, limit))
     }
 
     /// Client rows changed and not written yet.
@@ -242,18 +235,14 @@ impl Reader {
         Ok(table.get(client)?.map(|raw| unseal("clients-0", raw.value())).transpose()?)
     }
 
-    /// Up to `limit` rows of `standings-0` with a key above `after`. One that cannot be read comes as its error.
-    fn standings(&self, after: Option<[u8; 16]>, limit: usize) -> Result<Vec<StandingEntry>, StoreError> {
-        let table = match self.txn.open_table(STANDINGS) {
-            // A store made before there was this table.
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            opened => opened?,
-        };
+    /// Up to `limit` clients behind `after` and where they stand.
+    pub fn standings(&self, after: Option<[u8; 16]>, limit: usize) -> Result<StandingsPage, StoreError> {
+        let table = self.txn.open_table(STANDINGS)?;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut out = Vec::new();
         for entry in table.range::<[u8; 16]>((from, Bound::Unbounded))?.take(limit) {
-            let (key, row) = entry?;
-            out.push((key.value(), StandingRow::decode(row.value())));
+            let (key, raw) = entry?;
+            out.push((key.value(), StandingRow::decode(raw.value())));
         }
         Ok(out)
     }

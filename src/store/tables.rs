@@ -16,7 +16,7 @@
 //!              chores-0    (kind, tree)           -> ()     upkeep to be done for a tree, in bounded steps
 //!              consumed-0  (expiry_ms, id)        -> ledger seq, or NO_ENTRY for a refused answer
 //!              clients-0   client digest          -> bytes  ClientRow, written behind
-//!              standings-0 client digest          -> bytes  StandingRow, written behind
+//!              standings-0 client digest          -> bytes  StandingRow, written behind; not in the stores of the first build
 //!              ledger-0    seq                    -> bytes  LedgerRow, chained by digest
 //!              receipts-0  id                     -> ledger seq
 //!              debits-0    idempotency key        -> ledger seq

@@ -5,6 +5,7 @@ use pouw::hash::Checksum;
 use pouw::merkle::{LeafIndex, root};
 use pouw::store::records::{DataPlace, TreeState};
 
+use super::ops::TTL_MS;
 use super::oracle::{Entry, Standing, Tree};
 use super::world::{CLIENTS, Step, World, client_key};
 use crate::ensure;
@@ -194,7 +195,10 @@ impl World {
             let holds = match (token.standing, &receipt) {
                 (Standing::Accepted, Receipt::Accepted(entry)) => entry.row.id == *token.unit.id.as_bytes(),
                 (Standing::Live, Receipt::Open) => true,
-                (Standing::None | Standing::Refused(_) | Standing::Unsure, Receipt::Unknown) => true,
+                (Standing::Refused(_), Receipt::Refused) | (Standing::Unsure, Receipt::Refused) => true,
+                // Pruned a lifetime after its expiry.
+                (Standing::Refused(_), Receipt::Unknown) => token.unit.expires_at.0 + TTL_MS < self.engine.now_ms(),
+                (Standing::None | Standing::Unsure, Receipt::Unknown) => true,
                 _ => false,
             };
             ensure!(holds, "the receipt of a token that is {:?} says {receipt:?}", token.standing);

@@ -1,4 +1,5 @@
-//! Balances: each client's entries form a chain, and its row with the ledger's tail is their sum.
+//! Balances: each client's entries form a chain, and its row with the ledger's tail is their sum. And where
+//! clients stand in difficulty, of which a row can only decode or not.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -32,7 +33,6 @@ impl Checker<'_> {
     pub(super) fn clients(&mut self, sums: &LedgerSums) -> Result<(), StoreError> {
         self.begin();
         let mut total = self.client_rows()?;
-        self.standing_rows()?;
         let mut behind: Option<[u8; 16]> = None;
         loop {
             let (accounts, last) = self.accounts(behind)?;
@@ -55,15 +55,17 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Every row decodes.
-    fn standing_rows(&mut self) -> Result<(), StoreError> {
-        let Some(table) = &self.state.standings else {
+    /// Every row of `standings-0` decodes.
+    pub(super) fn standings(&mut self) -> Result<(), StoreError> {
+        let Some(table) = self.state.standings.take() else {
             return Ok(());
         };
+        let of = table.len()?;
         for entry in table.range::<[u8; 16]>(..)? {
             let (key, raw) = entry?;
-            let decoded = StandingRow::decode(raw.value());
-            self.decoded(hex(&key.value()), decoded);
+            self.step(CheckPhase::Clients, of);
+            self.report.standings += 1;
+            self.decoded(hex(&key.value()), StandingRow::decode(raw.value()));
         }
         Ok(())
     }

@@ -62,6 +62,8 @@ pub struct CheckReport {
     pub clients: u64,
     /// Consumed tokens.
     pub consumed: u64,
+    /// Clients whose difficulty is remembered.
+    pub standings: u64,
     /// Rows of the queue.
     pub queue_rows: u64,
     /// Chores waiting.
@@ -156,6 +158,7 @@ fn run(provider: &dyn StorageProvider, at_once: usize, progress: OnCheck<'_>) ->
     let sums = checker.ledger()?;
     checker.credits()?;
     checker.clients(&sums)?;
+    checker.standings()?;
     let report = std::mem::take(&mut checker.report);
     contained(&path, || {
         drop(checker);

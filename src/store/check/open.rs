@@ -1,6 +1,8 @@
 //! Opening the two files to be looked at: not a byte of them is changed.
 
-use redb::{Database, DatabaseError, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, Value};
+use redb::{
+    Database, DatabaseError, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, TableError, Value,
+};
 
 use super::super::backend::{StorageProvider, StoreFile};
 use super::super::error::StoreError;
@@ -39,7 +41,8 @@ pub(super) struct StateFile {
     pub(super) ledger: Rows<u64>,
     pub(super) receipts: ReadOnlyTable<[u8; 16], u64>,
     pub(super) debits: ReadOnlyTable<[u8; 16], u64>,
-    pub(super) standings: Option<ReadOnlyTable<[u8; 16], &'static [u8]>>,
+    /// Not there in a store that no build with this table has opened yet.
+    pub(super) standings: Option<Rows<[u8; 16]>>,
     // Dropped last: closing the file ends every table's snapshot.
     _database: Database,
 }
@@ -114,9 +117,9 @@ impl StateFile {
             receipts: table(txn, RECEIPTS)?,
             debits: table(txn, DEBITS)?,
             standings: match txn.open_table(STANDINGS) {
-                // A store made before there was this table.
-                Err(redb::TableError::TableDoesNotExist(_)) => None,
-                opened => Some(opened?),
+                Ok(standings) => Some(standings),
+                Err(TableError::TableDoesNotExist(_)) => None,
+                Err(error) => return Err(error.into()),
             },
             _database: database,
         })

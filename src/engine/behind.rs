@@ -1,0 +1,69 @@
+//! What is written behind: nobody waits for it, so it rides along with a commit that happens anyway, or goes
+//! alone after half a second.
+
+use crate::store::{Command, PutStandings, Refuse};
+
+use super::core::Core;
+use super::standings::{Change, row_of};
+
+/// What goes along with one commit.
+#[derive(Debug, Default)]
+pub(super) struct Behind {
+    refused: Vec<Refuse>,
+    standings: Vec<Change>,
+    checkpoint: bool,
+}
+
+impl Behind {
+    /// The oldest of what waits: at most so many tokens and so many standings.
+    pub(super) fn due(core: &Core, refused: usize, standings: usize) -> Self {
+        Self {
+            refused: core.refused.lock().oldest(refused),
+            standings: core.standings.lock().oldest(standings),
+            checkpoint: core.store.checkpoint_due(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        !self.has_rows() && !self.checkpoint
+    }
+
+    /// Whether there is something in it that can be tried again without the rest.
+    pub(super) fn has_rows(&self) -> bool {
+        !self.refused.is_empty() || !self.standings.is_empty()
+    }
+
+    pub(super) fn add_to(&self, commands: &mut Vec<Command>) {
+        commands.extend(self.refused.iter().cloned().map(Command::Refuse));
+        if !self.standings.is_empty() {
+            let row = |(client, standing): &Change| (*client, standing.as_ref().map(row_of));
+            commands.push(Command::PutStandings(PutStandings { rows: self.standings.iter().map(row).collect() }));
+        }
+        if self.checkpoint {
+            commands.push(Command::Checkpoint { limit: CHECKPOINT_SLICE });
+        }
+    }
+
+    /// It is durable.
+    pub(super) fn written(&self, core: &Core) {
+        if !self.refused.is_empty() {
+            core.refused.lock().written(&self.refused);
+        }
+        if !self.standings.is_empty() {
+            core.standings.lock().written(&self.standings);
+        }
+    }
+
+    /// Each token by itself, and the standings, which no damaged row can keep from being written, together.
+    pub(super) fn pieces(&self) -> Vec<Self> {
+        let token = |refuse: &Refuse| Self { refused: vec![refuse.clone()], ..Self::default() };
+        let mut out: Vec<Self> = self.refused.iter().map(token).collect();
+        if !self.standings.is_empty() {
+            out.push(Self { standings: self.standings.clone(), ..Self::default() });
+        }
+        out
+    }
+}
+
+/// Rows of a checkpoint written with one commit: more than can become dirty meanwhile.
+const CHECKPOINT_SLICE: usize = 512;

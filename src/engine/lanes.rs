@@ -1,0 +1,105 @@
+//! What the writer is handed, and the two lanes it comes in by.
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use parking_lot::RwLock;
+
+use crate::store::{Command, Outcome};
+
+use super::error::WriteError;
+use super::oneshot;
+
+/// What became of a job's commands, as far as memory is concerned.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// They are durable, with these outcomes.
+    Stored(Vec<Outcome>),
+    /// They are not.
+    NotStored,
+    /// The store closed before anybody could look.
+    Unknown,
+}
+
+pub(super) type Effect = Box<dyn FnOnce(&Fate) + Send>;
+pub(super) type Reply = Box<dyn FnOnce(Result<Vec<Outcome>, WriteError>) + Send>;
+
+/// Commands that belong together, and whom to tell.
+pub(super) struct Job {
+    pub(super) commands: Vec<Command>,
+    pub(super) effect: Effect,
+    pub(super) reply: Reply,
+}
+
+impl Job {
+    /// `effect` runs once the fate of the commands is known, `reply` as soon as there is anything to
+    /// say; in case of success in this order.
+    pub(super) fn new(
+        commands: Vec<Command>,
+        effect: impl FnOnce(&Fate) + Send + 'static,
+        reply: impl FnOnce(Result<Vec<Outcome>, WriteError>) + Send + 'static,
+    ) -> Self {
+        Self { commands, effect: Box::new(effect), reply: Box::new(reply) }
+    }
+
+    /// A job, and where its answer arrives.
+    pub(super) fn waiting(
+        commands: Vec<Command>,
+        effect: impl FnOnce(&Fate) + Send + 'static,
+    ) -> (Self, oneshot::Receiver<Result<Vec<Outcome>, WriteError>>) {
+        let (sender, receiver) = oneshot::oneshot();
+        (Self::new(commands, effect, move |answer| sender.send(answer)), receiver)
+    }
+
+    /// Tells everybody that nothing was written.
+    pub(super) fn fail(self, error: WriteError) {
+        (self.effect)(&Fate::NotStored);
+        (self.reply)(Err(error));
+    }
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Job({} commands)", self.commands.len())
+    }
+}
+
+/// The sending side of both lanes. Emptied by `close`, which ends the writer.
+#[derive(Debug)]
+pub(super) struct Lane {
+    senders: RwLock<Option<(Sender<Job>, Sender<Job>)>>,
+}
+
+impl Lane {
+    pub(super) fn offer(&self, job: Job) -> Result<(), (Job, WriteError)> {
+        let senders = self.senders.read();
+        let Some((answers, _)) = senders.as_ref() else {
+            return Err((job, WriteError::Closed));
+        };
+        answers.try_send(job).map_err(|error| match error {
+            TrySendError::Full(job) => (job, WriteError::Busy),
+            TrySendError::Disconnected(job) => (job, WriteError::Closed),
+        })
+    }
+
+    pub(super) fn send_bulk(&self, job: Job) -> Result<(), WriteError> {
+        // Cloned, so that waiting for room does not hold up `close`.
+        let bulk = self.senders.read().as_ref().map(|(_, bulk)| bulk.clone()).ok_or(WriteError::Closed)?;
+        bulk.send(job).map_err(|_| WriteError::Closed)
+    }
+
+    pub(super) fn close(&self) {
+        *self.senders.write() = None;
+    }
+}
+
+/// The receiving side.
+pub(super) struct Inbox {
+    pub(super) answers: Receiver<Job>,
+    pub(super) bulk: Receiver<Job>,
+}
+
+/// Both ends of the writer's lanes.
+pub(super) fn lanes(waiting_answers: usize) -> (Lane, Inbox) {
+    let (answers_in, answers) = bounded(waiting_answers);
+    let (bulk_in, bulk) = bounded(2);
+    (Lane { senders: RwLock::new(Some((answers_in, bulk_in))) }, Inbox { answers, bulk })
+}

@@ -1,0 +1,325 @@
+//! Where each client stands in difficulty: judged in memory, written behind.
+//!
+//! **Guarantee.** The path of a challenge reads and writes memory only. A change is on the disk within about a
+//! second, and in any case after [`PouwEngine::close`]; a crash loses what is younger, never more.
+//!
+//! **Bound.** Rows of at most `difficulty_clients_max` clients are kept. At the bound 16 neighbours are looked
+//! at, going round: the first that carries no information makes room, else the least recently touched of them.
+//! Its client starts anew, as one never seen. Changes waiting for the disk are bounded too: beyond one for
+//! each row and 65 536 for rows that are gone, a change stays in memory until that client's next one.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::policy::difficulty::{DifficultyRules, Standing};
+use crate::protocol::DifficultyTier;
+use crate::store::StoreError;
+use crate::store::records::StandingRow;
+
+use super::PouwEngine;
+use super::config::Config;
+use super::core::Core;
+use super::event::Event;
+
+/// Key of a row: the keyed digest of a client.
+type Key = [u8; 16];
+
+/// Rows read at once at open.
+const LOAD_PAGE: usize = 4_096;
+/// Rows looked at to make room for one.
+const PROBES: usize = 16;
+/// Changes of rows that are gone, waiting for the disk.
+const GONE_MAX: usize = 65_536;
+
+/// The rows in memory, and which of them the disk does not have yet.
+#[derive(Debug)]
+pub(super) struct Standings {
+    rules: DifficultyRules,
+    bound: usize,
+    rows: Vec<Row>,
+    places: HashMap<Key, usize>,
+    /// Where the next look for room begins, and the next sweep.
+    hand: usize,
+    broom: usize,
+    /// Keys whose row on the disk is another, oldest first: exactly the rows that are `queued`, and `gone`.
+    pending: VecDeque<Key>,
+    gone: HashSet<Key>,
+}
+
+#[derive(Debug)]
+struct Row {
+    client: Key,
+    standing: Standing,
+    touched_ms: u64,
+    queued: bool,
+}
+
+/// A change for the disk: the row, or `None` if it is to go.
+pub(super) type Change = (Key, Option<Standing>);
+
+impl Standings {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            rules: config.difficulty_rules(),
+            bound: config.settings.difficulty_clients_max,
+            rows: Vec::new(),
+            places: HashMap::new(),
+            hand: 0,
+            broom: 0,
+            pending: VecDeque::new(),
+            gone: HashSet::new(),
+        }
+    }
+
+    fn standing(&self, client: &Key) -> Option<&Standing> {
+        self.places.get(client).and_then(|at| self.rows.get(*at)).map(|row| &row.standing)
+    }
+
+    fn look(&self, client: &Key, now_ms: u64) -> Standing {
+        self.standing(client).copied().unwrap_or_default().look(&self.rules, now_ms)
+    }
+
+    fn prospect(&self, client: &Key, now_ms: u64) -> DifficultyTier {
+        self.standing(client).copied().unwrap_or_default().issued(&self.rules, now_ms).tier
+    }
+
+    fn issued(&mut self, client: &Key, now_ms: u64) {
+        let before = self.standing(client).copied().unwrap_or_default();
+        self.put(client, before.issued(&self.rules, now_ms), now_ms);
+    }
+
+    fn wrong(&mut self, client: &Key, now_ms: u64) {
+        let before = self.standing(client).copied().unwrap_or_default();
+        self.put(client, before.wrong(&self.rules, now_ms), now_ms);
+    }
+
+    /// Says nothing of a client without a row: it has no violation that a right answer could redeem.
+    fn completed(&mut self, client: &Key, now_ms: u64) {
+        if let Some(before) = self.standing(client).copied() {
+            self.put(client, before.completed(&self.rules, now_ms), now_ms);
+        }
+    }
+
+    fn put(&mut self, client: &Key, standing: Standing, now_ms: u64) {
+        match self.places.get(client).and_then(|at| self.rows.get_mut(*at)) {
+            Some(row) => {
+                let changed = row.standing != standing;
+                row.touched_ms = now_ms;
+                row.standing = standing;
+                if changed {
+                    self.queue(client);
+                }
+            }
+            None => {
+                self.insert(client, standing, now_ms, now_ms);
+                self.queue(client);
+            }
+        }
+    }
+
+    fn insert(&mut self, client: &Key, standing: Standing, touched_ms: u64, now_ms: u64) {
+        while self.rows.len() >= self.bound {
+            self.make_room(now_ms);
+        }
+        // Gone and back: it waits for the disk already.
+        let queued = self.gone.remove(client);
+        self.places.insert(*client, self.rows.len());
+        self.rows.push(Row { client: *client, standing, touched_ms, queued });
+    }
+
+    fn make_room(&mut self, now_ms: u64) {
+        let len = self.rows.len();
+        let probed = (0..PROBES.min(len)).map(|step| (self.hand + step) % len);
+        let worth = |at: &usize| {
+            let row = &self.rows[*at];
+            (!row.standing.is_default(&self.rules, now_ms), row.touched_ms)
+        };
+        let victim = probed.min_by_key(worth).unwrap_or(0);
+        self.hand = (self.hand + PROBES) % len;
+        self.drop_row(victim);
+    }
+
+    fn drop_row(&mut self, at: usize) {
+        let row = self.rows.swap_remove(at);
+        self.places.remove(&row.client);
+        if let Some(moved) = self.rows.get(at) {
+            self.places.insert(moved.client, at);
+        }
+        if row.queued || self.room_for(&row.client) {
+            self.gone.insert(row.client);
+        }
+    }
+
+    /// Has the row of `client` written, if it does not wait for that already.
+    fn queue(&mut self, client: &Key) {
+        let Some(at) = self.places.get(client).copied() else { return };
+        if !self.rows[at].queued {
+            self.rows[at].queued = self.room_for(client);
+        }
+    }
+
+    fn room_for(&mut self, client: &Key) -> bool {
+        let room = self.pending.len() < self.bound.saturating_add(GONE_MAX);
+        if room {
+            self.pending.push_back(*client);
+        }
+        room
+    }
+
+    /// A row from the disk.
+    pub(super) fn load(&mut self, client: &Key, row: &StandingRow, now_ms: u64) {
+        let standing = standing_of(row, now_ms);
+        if standing.is_default(&self.rules, now_ms) {
+            self.drop_stored(client);
+        } else {
+            self.insert(client, standing, standing.last_ms, now_ms);
+        }
+    }
+
+    /// A row on the disk is to go: it says nothing, or cannot be read.
+    pub(super) fn drop_stored(&mut self, client: &Key) {
+        if !self.places.contains_key(client) && !self.gone.contains(client) && self.room_for(client) {
+            self.gone.insert(*client);
+        }
+    }
+
+    /// Forgets up to `limit` clients whose rows say nothing any more. Returns how many.
+    pub(super) fn sweep(&mut self, now_ms: u64, limit: usize) -> usize {
+        let mut forgotten = 0;
+        for _ in 0..limit.min(self.rows.len()) {
+            if self.broom >= self.rows.len() {
+                self.broom = 0;
+            }
+            match self.rows.get(self.broom) {
+                Some(row) if row.standing.is_default(&self.rules, now_ms) => {
+                    self.drop_row(self.broom);
+                    forgotten += 1;
+                }
+                _ => self.broom += 1,
+            }
+        }
+        forgotten
+    }
+
+    /// The oldest `count` changes, as they stand now.
+    pub(super) fn oldest(&self, count: usize) -> Vec<Change> {
+        self.pending.iter().take(count).map(|client| (*client, self.standing(client).copied())).collect()
+    }
+
+    /// These are durable. What has changed since waits again.
+    pub(super) fn written(&mut self, changes: &[Change]) {
+        for (client, written) in changes {
+            let Some(position) = self.pending.pop_front() else { return };
+            debug_assert_eq!(position, *client);
+            if self.standing(client) != written.as_ref() {
+                self.pending.push_back(*client);
+            } else if let Some(row) = self.places.get(client).and_then(|at| self.rows.get_mut(*at)) {
+                row.queued = false;
+            } else {
+                self.gone.remove(client);
+            }
+        }
+    }
+
+    /// Rows in memory.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Changes the disk does not have yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Bytes held, about.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let key = size_of::<Key>();
+        self.rows.capacity() * size_of::<Row>()
+            + self.places.capacity() * (key + size_of::<usize>() + 1)
+            + self.pending.capacity() * key
+            + self.gone.capacity() * (key + 1)
+    }
+}
+
+/// The row that holds `standing`.
+pub(super) fn row_of(standing: &Standing) -> StandingRow {
+    StandingRow {
+        tier: standing.tier as u8,
+        violations: standing.violations,
+        unanswered: standing.unanswered,
+        first_violation_ms: standing.first_violation_ms,
+        last_ms: standing.last_ms,
+    }
+}
+
+/// What `row` says, with nothing in it that the rules could not have written: no moment to come, no count that
+/// would have raised the tier.
+fn standing_of(row: &StandingRow, now_ms: u64) -> Standing {
+    Standing {
+        tier: DifficultyTier::ALL.get(usize::from(row.tier)).copied().unwrap_or_default(),
+        violations: row.violations.min(1),
+        first_violation_ms: row.first_violation_ms.min(now_ms),
+        last_ms: row.last_ms.min(now_ms),
+        unanswered: row.unanswered,
+    }
+}
+
+impl PouwEngine {
+    /// The tier a challenge issued to this client now would have. Changes nothing.
+    pub fn prospect(&self, client: &[u8]) -> DifficultyTier {
+        let core = self.core();
+        let (client, now_ms) = (*core.digest_of(client).as_bytes(), core.now_ms());
+        core.standings.lock().prospect(&client, now_ms)
+    }
+
+    /// A new challenge went out to this client.
+    pub fn note_issued(&self, client: &[u8]) {
+        let core = self.core();
+        let (client, now_ms) = (*core.digest_of(client).as_bytes(), core.now_ms());
+        core.standings.lock().issued(&client, now_ms);
+    }
+
+    /// Where this client stands now.
+    pub fn standing(&self, client: &[u8]) -> Standing {
+        let core = self.core();
+        let (client, now_ms) = (*core.digest_of(client).as_bytes(), core.now_ms());
+        core.standings.lock().look(&client, now_ms)
+    }
+}
+
+impl Core {
+    /// Reads all rows of the store, page by page. One that is damaged is dropped, with an event.
+    pub(super) fn load_standings(&self) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let page = self.store.standings(after, LOAD_PAGE)?;
+            after = page.last().map(|(client, _)| *client);
+            let (full, now_ms) = (page.len() == LOAD_PAGE, self.now_ms());
+            for (client, row) in page {
+                let mut standings = self.standings.lock();
+                match row {
+                    Ok(row) => standings.load(&client, &row, now_ms),
+                    Err(error) => {
+                        standings.drop_stored(&client);
+                        drop(standings);
+                        self.emit(Event::CorruptionFound { tree: 0, what: error.to_string() });
+                    }
+                }
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A client's answer was wrong.
+    pub(super) fn note_wrong(&self, client: &Key) {
+        let now_ms = self.now_ms();
+        self.standings.lock().wrong(client, now_ms);
+    }
+
+    /// A client's answer was accepted, and that is durable.
+    pub(super) fn note_completed(&self, client: &Key) {
+        let now_ms = self.now_ms();
+        self.standings.lock().completed(client, now_ms);
+    }
+}

@@ -1,0 +1,32 @@
+//! Where clients stand in difficulty: rows written behind, in slices.
+
+use super::apply::Batch;
+use super::backend::StoreFile;
+use super::commands::{Outcome, PutStandings};
+use super::error::StoreError;
+use super::file::contained;
+use super::open::Store;
+use super::read::StandingsPage;
+use super::tables::STANDINGS;
+
+impl Batch<'_> {
+    /// Opens its table only now: a batch of answers pays nothing for it.
+    pub(super) fn put_standings(&mut self, put: &PutStandings) -> Result<Outcome, StoreError> {
+        let mut table = self.txn.open_table(STANDINGS)?;
+        for (client, row) in &put.rows {
+            match row {
+                Some(row) => drop(table.insert(*client, &row.encode()[..])?),
+                None => drop(table.remove(*client)?),
+            }
+        }
+        Ok(Outcome::Done { rows: put.rows.len() as u64, more: false })
+    }
+}
+
+impl Store {
+    /// Up to `limit` rows of `standings-0` behind `after`, in the order of their keys. A row that does not
+    /// decode is an error of its own, the others are there.
+    pub fn standings(&self, after: Option<[u8; 16]>, limit: usize) -> Result<StandingsPage, StoreError> {
+        contained(&self.path(StoreFile::State), || self.read()?.standings(after, limit))
+    }
+}
