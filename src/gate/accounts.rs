@@ -245,16 +245,6 @@ impl Accounts {
         shard(&self.clients, digest).lock().entry(digest, now_ms)?.failures.record(threshold)
     }
 
-    /// Open challenges of a client.
-    pub(super) fn open(&self, client: &ClientKey, now_ms: u64) -> usize {
-        let digest = self.digest(client);
-        let mut table = shard(&self.clients, digest).lock();
-        table.find(digest).map_or(0, |account| {
-            account.expire(now_ms);
-            account.open.len()
-        })
-    }
-
     /// Clients remembered.
     pub(super) fn len(&self) -> usize {
         self.clients.iter().map(|shard| shard.lock().len()).sum()

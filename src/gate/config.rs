@@ -10,6 +10,9 @@ use crate::engine::ConfigError;
 use super::facts::{Caller, Head};
 use super::identity::ClientKey;
 
+/// Makes a client key of a request.
+pub type Extractor = dyn Fn(&dyn Head, &Caller<'_>) -> Option<ClientKey> + Send + Sync;
+
 /// Which property of a request tells clients apart.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -23,7 +26,7 @@ pub enum IdentifierStrategy {
     /// The authenticated user, else the believed address.
     UserOrIp,
     /// What this function makes of a request; where it returns nothing, the believed address.
-    Custom(Arc<dyn Fn(&dyn Head, &Caller<'_>) -> Option<ClientKey> + Send + Sync>),
+    Custom(Arc<Extractor>),
 }
 
 /// What happens when a window kept outside the process cannot be consulted.

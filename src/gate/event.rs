@@ -139,7 +139,9 @@ impl GateEvent {
 
 /// Where events go beside `tracing`.
 #[derive(Clone, Default)]
-pub struct GateEventSink(Option<Arc<dyn Fn(&GateEvent) + Send + Sync>>);
+pub struct GateEventSink(Option<Arc<Subscriber>>);
+
+type Subscriber = dyn Fn(&GateEvent) + Send + Sync;
 
 impl GateEventSink {
     /// Calls `subscriber` for each event, on the thread where it happens: keep it short. One that panics

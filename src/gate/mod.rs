@@ -52,7 +52,7 @@ use crate::policy::window::WindowRules;
 use crate::protocol::{DifficultyTier, Reason};
 
 pub use crate::policy::window::Quota;
-pub use config::{FallbackBehavior, GateConfig, GateConfigBuilder, IdentifierStrategy, Policy};
+pub use config::{Extractor, FallbackBehavior, GateConfig, GateConfigBuilder, IdentifierStrategy, Policy};
 pub use counters::GateStats;
 pub use decision::{AcceptedWork, Decision, Headers, Pass, Refusal};
 pub use event::{GateEvent, GateEventSink};

@@ -11,6 +11,9 @@ use ipnet::IpNet;
 
 use super::super::facts::Head;
 
+/// Reads one value of a list.
+type Reader = fn(&str) -> Option<IpAddr>;
+
 /// Values walked over at most; the walk ends there.
 const HOPS_MAX: usize = 64;
 /// Bytes of a header looked at, from its right end.
@@ -22,7 +25,7 @@ pub fn believed_address(peer: Option<IpAddr>, head: &dyn Head, proxies: &[IpNet]
     if !is_trusted(peer, proxies) {
         return Some(peer);
     }
-    let (lines, read): (Vec<u8>, fn(&str) -> Option<IpAddr>) = match lines(head, "forwarded") {
+    let (lines, read): (Vec<u8>, Reader) = match lines(head, "forwarded") {
         Some(lines) => (lines, element),
         None => match lines(head, "x-forwarded-for") {
             Some(lines) => (lines, node),

@@ -77,15 +77,15 @@ impl ClientKey {
                 take(&address.octets());
             }
             Self::User(name) => {
-                take(&[b'u']);
+                take(b"u");
                 take(name.as_bytes());
             }
             Self::ApiKey(key) => {
-                take(&[b'k']);
+                take(b"k");
                 take(key.as_bytes());
             }
             Self::Custom(bytes) => {
-                take(&[b'c']);
+                take(b"c");
                 take(bytes);
             }
             Self::Anonymous => take(&[0]),

@@ -1,0 +1,181 @@
+//! Bodies: a request's, untouched or put together again, and a response's, the service's or the gate's.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use crate::gate::Flight;
+
+/// Bytes of a challenge handed to the connection at once: what is not taken yet stays counted as in flight.
+const FRAME_BYTES: usize = 16 << 10;
+
+pin_project! {
+    /// A request body: what was read of it for the gate's sake, then the rest as it comes.
+    #[derive(Debug)]
+    pub struct RequestBody<B> {
+        read: Option<Bytes>,
+        #[pin]
+        rest: Option<B>,
+    }
+}
+
+impl<B> RequestBody<B> {
+    pub(super) fn untouched(body: B) -> Self {
+        Self { read: None, rest: Some(body) }
+    }
+
+    /// A body of which all data has been read; the rest may still bring trailers.
+    pub(super) fn replayed(read: Bytes, rest: Option<B>) -> Self {
+        Self { read: (!read.is_empty()).then_some(read), rest }
+    }
+}
+
+impl<B> Body for RequestBody<B>
+where
+    B: Body,
+    B::Data: Into<Bytes>,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        if let Some(read) = this.read.take() {
+            return Poll::Ready(Some(Ok(Frame::data(read))));
+        }
+        match this.rest.as_pin_mut() {
+            Some(rest) => rest.poll_frame(context).map_ok(|frame| frame.map_data(Into::into)),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.read.is_none() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let read = self.read.as_ref().map_or(0, |read| read.len() as u64);
+        match &self.rest {
+            None => SizeHint::with_exact(read),
+            Some(rest) => {
+                let rest = rest.size_hint();
+                let mut hint = SizeHint::new();
+                hint.set_lower(rest.lower().saturating_add(read));
+                if let Some(upper) = rest.upper() {
+                    hint.set_upper(upper.saturating_add(read));
+                }
+                hint
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// A response body: the service's, or the gate's own.
+    #[derive(Debug)]
+    #[project = ResponseBodyParts]
+    pub enum ResponseBody<R> {
+        /// What the service answered.
+        Inner {
+            #[doc(hidden)]
+            #[pin]
+            body: R,
+        },
+        /// What the gate answered, in frames of bounded size.
+        Own {
+            #[doc(hidden)]
+            rest: Bytes,
+            #[doc(hidden)]
+            flight: Option<Flight>,
+            #[doc(hidden)]
+            until: Instant,
+        },
+    }
+}
+
+/// A response body broke off.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BodyError<E> {
+    /// The service's body failed.
+    Inner(E),
+    /// The client took longer to read a challenge than it may.
+    SlowReader,
+}
+
+impl<E: fmt::Display> fmt::Display for BodyError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inner(error) => error.fmt(f),
+            Self::SlowReader => f.write_str("the client did not read its challenge in time"),
+        }
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for BodyError<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Inner(error) => Some(error),
+            Self::SlowReader => None,
+        }
+    }
+}
+
+impl<R> ResponseBody<R> {
+    pub(super) fn inner(body: R) -> Self {
+        Self::Inner { body }
+    }
+
+    pub(super) fn own(body: Bytes, flight: Option<Flight>, timeout_ms: u64) -> Self {
+        Self::Own { rest: body, flight, until: Instant::now() + Duration::from_millis(timeout_ms) }
+    }
+}
+
+impl<R> Body for ResponseBody<R>
+where
+    R: Body,
+    R::Data: Into<Bytes>,
+{
+    type Data = Bytes;
+    type Error = BodyError<R::Error>;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.project() {
+            ResponseBodyParts::Inner { body } => {
+                body.poll_frame(context).map_ok(|frame| frame.map_data(Into::into)).map_err(BodyError::Inner)
+            }
+            ResponseBodyParts::Own { rest, flight, until } => {
+                if rest.is_empty() {
+                    flight.take();
+                    return Poll::Ready(None);
+                }
+                if Instant::now() > *until {
+                    rest.clear();
+                    flight.take();
+                    return Poll::Ready(Some(Err(BodyError::SlowReader)));
+                }
+                let frame = rest.split_to(FRAME_BYTES.min(rest.remaining()));
+                Poll::Ready(Some(Ok(Frame::data(frame))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Inner { body } => body.is_end_stream(),
+            Self::Own { rest, .. } => rest.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Inner { body } => body.size_hint(),
+            Self::Own { rest, .. } => SizeHint::with_exact(rest.len() as u64),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The one future of the layer: ask the gate, then the service.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tokio::sync::oneshot;
+use tokio::time::Sleep;
+use tower_service::Service;
+
+use crate::gate::{BodyRead, Decision, Headers, NeedsBody, Pending, Refusal};
+
+use super::body::{RequestBody, ResponseBody};
+use super::{refuse, write_headers};
+
+pin_project! {
+    /// The response, from the service or from the gate.
+    pub struct ResponseFuture<S, B>
+    where
+        S: Service<Request<RequestBody<B>>>,
+        B: Body,
+    {
+        #[pin]
+        state: State<S, B>,
+        timeout_ms: u64,
+    }
+}
+
+pin_project! {
+    #[project = Stage]
+    #[project_replace = Before]
+    enum State<S, B>
+    where
+        S: Service<Request<RequestBody<B>>>,
+        B: Body,
+    {
+        Inner { #[pin] future: S::Future, headers: Option<Headers> },
+        Refused { refusal: Option<Refusal> },
+        Judging { #[pin] verdict: oneshot::Receiver<Decision>, asked: Option<Asked<S, B>> },
+        Reading { reading: Option<Reading<B>>, #[pin] until: Sleep, service: Option<S> },
+    }
+}
+
+/// A request on its way to the service, if the gate lets it through.
+struct Asked<S, B> {
+    request: Request<RequestBody<B>>,
+    service: S,
+}
+
+/// A body being buffered.
+struct Reading<B> {
+    needs: NeedsBody,
+    head: http::request::Parts,
+    body: Pin<Box<B>>,
+    bytes: BytesMut,
+}
+
+impl<S, B, R> ResponseFuture<S, B>
+where
+    S: Service<Request<RequestBody<B>>, Response = Response<R>>,
+    B: Body,
+    B::Data: Into<Bytes>,
+{
+    pub(super) fn inner(future: S::Future, headers: Option<Headers>) -> Self {
+        Self { state: State::Inner { future, headers }, timeout_ms: 0 }
+    }
+
+    pub(super) fn refused(refusal: Refusal, timeout_ms: u64) -> Self {
+        Self { state: State::Refused { refusal: Some(refusal) }, timeout_ms }
+    }
+
+    pub(super) fn pending(
+        pending: Pending,
+        request: Request<RequestBody<B>>,
+        service: S,
+        timeout_ms: u64,
+    ) -> Self {
+        Self { state: judging(pending, Asked { request, service }), timeout_ms }
+    }
+
+    pub(super) fn body(needs: NeedsBody, request: Request<B>, service: S, timeout_ms: u64) -> Self {
+        let until = tokio::time::sleep(Duration::from_millis(needs.timeout_ms));
+        let (head, body) = request.into_parts();
+        let reading = Some(Reading { needs, head, body: Box::pin(body), bytes: BytesMut::new() });
+        Self { state: State::Reading { reading, until, service: Some(service) }, timeout_ms }
+    }
+}
+
+impl<S, B, R> Future for ResponseFuture<S, B>
+where
+    S: Service<Request<RequestBody<B>>, Response = Response<R>>,
+    B: Body,
+    B::Data: Into<Bytes>,
+{
+    type Output = Result<Response<ResponseBody<R>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let next = match this.state.as_mut().project() {
+                Stage::Inner { future, headers } => {
+                    let mut response = ready!(future.poll(context))?;
+                    if let Some(headers) = headers.take() {
+                        write_headers(headers, response.headers_mut());
+                    }
+                    return Poll::Ready(Ok(response.map(ResponseBody::inner)));
+                }
+                Stage::Refused { refusal } => match refusal.take() {
+                    Some(refusal) => return Poll::Ready(Ok(refuse(refusal, *this.timeout_ms))),
+                    // Polled after it was ready.
+                    None => return Poll::Pending,
+                },
+                Stage::Judging { verdict, asked } => {
+                    let verdict = ready!(verdict.poll(context));
+                    match (asked.take(), verdict) {
+                        (Some(asked), Ok(decision)) => proceed(decision, asked),
+                        // The gate always calls back; without an answer nothing can be let through.
+                        _ => return Poll::Pending,
+                    }
+                }
+                Stage::Reading { reading, until, service } => {
+                    let late = until.poll(context).is_ready();
+                    let Some(mut open) = reading.take() else {
+                        return Poll::Pending;
+                    };
+                    match (open.poll(context), service.take()) {
+                        (Poll::Ready(read), Some(service)) => open.judged(read, service),
+                        (Poll::Pending, Some(service)) if late => open.judged(Read::Incomplete, service),
+                        (_, waiting) => {
+                            (*reading, *service) = (Some(open), waiting);
+                            return Poll::Pending;
+                        }
+                    }
+                }
+            };
+            this.state.set(next);
+        }
+    }
+}
+
+/// How the buffering of a body ended.
+enum Read<B> {
+    Whole(Option<B>),
+    TooLarge,
+    Incomplete,
+}
+
+impl<B> Reading<B>
+where
+    B: Body,
+    B::Data: Into<Bytes>,
+{
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Read<Trailers>> {
+        loop {
+            match ready!(self.body.as_mut().poll_frame(context)) {
+                None => return Poll::Ready(Read::Whole(None)),
+                Some(Err(_)) => return Poll::Ready(Read::Incomplete),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => {
+                        let data: Bytes = data.into();
+                        if self.bytes.len() + data.len() > self.needs.limit_bytes {
+                            return Poll::Ready(Read::TooLarge);
+                        }
+                        self.bytes.extend_from_slice(&data);
+                    }
+                    Err(frame) => return Poll::Ready(Read::Whole(frame.into_trailers().ok())),
+                },
+            }
+        }
+    }
+
+    fn judged<S>(self, read: Read<Trailers>, service: S) -> State<S, B>
+    where
+        S: Service<Request<RequestBody<B>>>,
+    {
+        let Self { needs, head, bytes, .. } = self;
+        let (decision, trailers) = match read {
+            Read::Whole(trailers) => (needs.complete(BodyRead::Whole(&bytes)), trailers),
+            Read::TooLarge => (needs.complete(BodyRead::TooLarge), None),
+            Read::Incomplete => (needs.complete(BodyRead::Incomplete), None),
+        };
+        let request = Request::from_parts(head, RequestBody::replayed(bytes.freeze(), trailers));
+        proceed(decision, Asked { request, service })
+    }
+}
+
+type Trailers = http::HeaderMap;
+
+fn proceed<S, B>(decision: Decision, asked: Asked<S, B>) -> State<S, B>
+where
+    S: Service<Request<RequestBody<B>>>,
+    B: Body,
+{
+    match decision {
+        Decision::Pass(pass) => {
+            let Asked { request, mut service } = asked;
+            State::Inner { future: service.call(request), headers: Some(pass.headers) }
+        }
+        Decision::Refuse(refusal) => State::Refused { refusal: Some(refusal) },
+        Decision::Pending(pending) => judging(pending, asked),
+    }
+}
+
+/// Has the answer judged elsewhere. If nobody waits for the verdict any more it is judged all the same.
+fn judging<S, B>(pending: Pending, asked: Asked<S, B>) -> State<S, B>
+where
+    S: Service<Request<RequestBody<B>>>,
+    B: Body,
+{
+    let (sender, verdict) = oneshot::channel();
+    pending.then(move |decision| {
+        // Whoever asked may have hung up.
+        let _ = sender.send(decision);
+    });
+    State::Judging { verdict, asked: Some(asked) }
+}

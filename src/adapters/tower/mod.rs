@@ -1,0 +1,168 @@
+//! The gate as a tower [`Layer`], for axum, hyper, tonic and whatever else speaks `http`.
+//!
+//! No thread of the executor waits for a disk: answers are judged on the gate's own threads. A request body is
+//! buffered only when the gate asks for it, and goes on to the service byte for byte; every other body passes
+//! untouched. Headers of the gate replace those of the same name in the service's response.
+//!
+//! The peer's address is taken from the request extension [`PeerAddr`], or from whatever
+//! [`PouwLayer::with_peer`] reads: for axum, `|extensions| extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.ip())`.
+
+mod body;
+mod future;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body::Body;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::gate::{Caller, Decision, Gate, Head, Headers, Refusal, Step};
+
+use super::{AuthenticatedUser, PeerAddr, ValidatedApiKey};
+
+pub use body::{BodyError, RequestBody, ResponseBody};
+pub use future::ResponseFuture;
+
+type PeerReader = dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync;
+
+/// Puts a [`Gate`] in front of a service.
+#[derive(Clone)]
+pub struct PouwLayer {
+    gate: Gate,
+    peer: Arc<PeerReader>,
+}
+
+/// A service behind a [`Gate`].
+#[derive(Clone)]
+pub struct PouwService<S> {
+    inner: S,
+    layer: PouwLayer,
+}
+
+impl PouwLayer {
+    /// A layer that asks `gate`.
+    pub fn new(gate: Gate) -> Self {
+        Self { gate, peer: Arc::new(|extensions| extensions.get::<PeerAddr>().map(|peer| peer.0.ip())) }
+    }
+
+    /// Reads the peer's address from what the server put into the request's extensions.
+    #[must_use]
+    pub fn with_peer(mut self, read: impl Fn(&Extensions) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
+        self.peer = Arc::new(read);
+        self
+    }
+}
+
+impl<S> Layer<S> for PouwLayer {
+    type Service = PouwService<S>;
+
+    fn layer(&self, inner: S) -> PouwService<S> {
+        PouwService { inner, layer: self.clone() }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for PouwService<S>
+where
+    S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone,
+    B: Body,
+    B::Data: Into<Bytes>,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, B>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let extensions = request.extensions();
+        let caller = Caller {
+            peer: (self.layer.peer)(extensions),
+            user: extensions.get::<AuthenticatedUser>().map(|user| user.0.as_str()),
+            api_key: extensions.get::<ValidatedApiKey>().map(|key| key.0.as_str()),
+        };
+        let step = self.layer.gate.on_request(&RequestHead(&request), &caller);
+        let timeout_ms = self.layer.gate.write_timeout_ms();
+        match step {
+            Step::Exempt => ResponseFuture::inner(self.inner.call(request.map(RequestBody::untouched)), None),
+            Step::Decided(Decision::Pass(pass)) => {
+                ResponseFuture::inner(self.inner.call(request.map(RequestBody::untouched)), Some(pass.headers))
+            }
+            Step::Decided(Decision::Refuse(refusal)) => ResponseFuture::refused(refusal, timeout_ms),
+            Step::Decided(Decision::Pending(pending)) => {
+                let request = request.map(RequestBody::untouched);
+                ResponseFuture::pending(pending, request, self.take_ready(), timeout_ms)
+            }
+            Step::Body(needs) => ResponseFuture::body(needs, request, self.take_ready(), timeout_ms),
+        }
+    }
+}
+
+impl<S: Clone> PouwService<S> {
+    /// The service that `poll_ready` made ready; a fresh one takes its place.
+    fn take_ready(&mut self) -> S {
+        let fresh = self.inner.clone();
+        std::mem::replace(&mut self.inner, fresh)
+    }
+}
+
+impl std::fmt::Debug for PouwLayer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PouwLayer").field("gate", &self.gate).finish_non_exhaustive()
+    }
+}
+
+impl<S: std::fmt::Debug> std::fmt::Debug for PouwService<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PouwService").field("inner", &self.inner).field("layer", &self.layer).finish()
+    }
+}
+
+/// A request as the gate sees it.
+struct RequestHead<'a, B>(&'a Request<B>);
+
+impl<B: Body> Head for RequestHead<'_, B> {
+    fn method(&self) -> &str {
+        self.0.method().as_str()
+    }
+
+    fn path(&self) -> &str {
+        self.0.uri().path()
+    }
+
+    fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
+        for value in self.0.headers().get_all(name) {
+            each(value.as_bytes());
+        }
+    }
+
+    fn has_body(&self) -> bool {
+        !self.0.body().is_end_stream()
+    }
+}
+
+/// The gate's own response.
+fn refuse<R>(refusal: Refusal, timeout_ms: u64) -> Response<ResponseBody<R>> {
+    let Refusal { status, headers, body, flight, .. } = refusal;
+    let mut response = Response::new(ResponseBody::own(body.into(), flight, timeout_ms));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::TOO_MANY_REQUESTS);
+    write_headers(headers, response.headers_mut());
+    response
+}
+
+/// All values are cut from one buffer, so that they cost one allocation together.
+fn write_headers(headers: Headers, into: &mut HeaderMap) {
+    let (text, spans) = headers.into_text();
+    let text = Bytes::from(text);
+    into.reserve(8);
+    for (name, span) in spans {
+        if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(span)) {
+            into.insert(HeaderName::from_static(name), value);
+        }
+    }
+}
