@@ -126,7 +126,7 @@ impl Config {
     }
 
     /// How a client's difficulty rises and falls.
-    pub fn difficulty_rules(&self) -> DifficultyRules {
+    pub fn difficulty(&self) -> DifficultyRules {
         let settings = &self.settings;
         DifficultyRules {
             default: settings.default_difficulty,

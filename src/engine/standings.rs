@@ -59,7 +59,7 @@ pub(super) type Change = (Key, Option<Standing>);
 impl Standings {
     pub(super) fn new(config: &Config) -> Self {
         Self {
-            rules: config.difficulty_rules(),
+            rules: config.difficulty(),
             bound: config.settings.difficulty_clients_max,
             rows: Vec::new(),
             places: HashMap::new(),
