@@ -1,5 +1,5 @@
 //! Every row of the wire protocol's table of answers, over real sockets, by one table of cases for all servers.
-#![cfg(all(feature = "tower", feature = "testing"))]
+#![cfg(all(feature = "actix", feature = "tower", feature = "testing"))]
 
 #[allow(dead_code, reason = "shared: each test uses a part of it")]
 mod http;

@@ -3,6 +3,8 @@
 //!
 //! What the host knows of a request's sender travels as request extensions of the types below.
 
+#[cfg(feature = "actix")]
+pub mod actix;
 #[cfg(feature = "tower")]
 pub mod tower;
 

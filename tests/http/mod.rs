@@ -2,8 +2,12 @@
 
 pub mod client;
 
+#[path = "../../examples/actix.rs"]
+mod actix_example;
 #[path = "../../examples/axum.rs"]
 mod axum_example;
+#[path = "../../examples/hyper.rs"]
+mod hyper_example;
 #[path = "../../examples/tiny_http.rs"]
 mod tiny_http_example;
 
@@ -30,25 +34,33 @@ pub const WINDOW_MS: u64 = 3_600_000;
 /// The servers that the same table is run against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    Actix,
     Axum,
+    Hyper,
     TinyHttp,
 }
 
 impl Kind {
-    pub const ALL: [Self; 2] = [Self::Axum, Self::TinyHttp];
+    pub const ALL: [Self; 4] = [Self::Actix, Self::Axum, Self::Hyper, Self::TinyHttp];
 
     /// Serves `gate` until the process ends.
     pub fn serve(self, gate: Gate) -> SocketAddr {
         match self {
-            Self::Axum => {
-                let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-                let address = listener.local_addr().unwrap();
-                listener.set_nonblocking(true).unwrap();
+            Self::Actix => {
+                let (listener, address) = listen();
+                std::thread::spawn(move || actix_web::rt::System::new().block_on(actix_example::serve(listener, gate)));
+                address
+            }
+            Self::Axum | Self::Hyper => {
+                let (listener, address) = listen();
                 std::thread::spawn(move || {
                     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                     runtime.block_on(async {
                         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                        axum_example::serve(listener, gate).await.unwrap();
+                        match self {
+                            Self::Axum => axum_example::serve(listener, gate).await.unwrap(),
+                            _ => hyper_example::serve(listener, gate).await.unwrap(),
+                        }
                     });
                 });
                 address
@@ -61,6 +73,13 @@ impl Kind {
             }
         }
     }
+}
+
+fn listen() -> (std::net::TcpListener, SocketAddr) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
 }
 
 /// How a desk differs from the usual one.
