@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pouw::merkle::{AlignedRange, Shape, TILE_LEAVES, TILE_ORDER};
 use pouw::policy::lease::{Claim, Lease, LeaseRefusal, LeaseTable, Pin};
-use pouw::policy::ready::{Loaded, ReadyRing, ReadyUnit, cut, mask_of, smallest, wanted};
+use pouw::policy::ready::{Loaded, ReadyRing, ReadyUnit, Take, cut, mask_of, smallest, wanted};
 use pouw::protocol::{DifficultyTier, TreeHandle, WorkId};
 use quickcheck::{Gen, QuickCheck};
 
@@ -128,6 +128,7 @@ fn leases_never_overlap_never_end_before_their_token_and_are_released_by_id_only
             same && masks
                 && table.is_out(&probe) == out
                 && (table.len(), table.is_empty(), table.synthetic()) == (held.len(), held.is_empty(), made_up)
+                && table.memory_bytes() >= held.len() * std::mem::size_of::<Lease>()
                 && table.iter().all(|lease| held.contains_key(&lease.id) && table.find(lease.id) == Some(lease))
         })
     }
@@ -167,6 +168,15 @@ type Leaves = BTreeMap<(u64, u64), bool>;
 /// The ring holds exactly these leaves, each once, and counts its units and bytes.
 fn ring_is(ring: &ReadyRing, expected: &Leaves) -> bool {
     let (mut found, mut units, mut bytes) = (Leaves::new(), 0, 0);
+    let masks = (0..3).all(|tree| {
+        (0..3).all(|tile| {
+            let slots = (0..32).filter(|slot| expected.contains_key(&(tree, tile * 32 + slot)));
+            ring.tile_mask(tree, tile) == slots.fold(0, |mask, slot| mask | 1 << slot)
+        })
+    });
+    if !masks || ring.memory_bytes() < ring.bytes() {
+        return false;
+    }
     for (unit, partial) in ring.iter() {
         units += 1;
         bytes += unit.bytes().len();
@@ -228,7 +238,20 @@ fn ring_step(ring: &mut ReadyRing, leaves: &mut Leaves, [op, a, b, c]: [u8; 4]) 
         3..=4 => {
             let tier = DifficultyTier::ALL[usize::from(a % 3)];
             let before: Vec<(u8, bool)> = ring.iter().map(|(unit, partial)| (unit.range.order(), partial)).collect();
-            let Some(taken) = ring.take(tier) else { return before.is_empty() };
+            // Half of them under a bound, which leaves of length 0 to 299 may or may not keep.
+            let bound = if b % 2 == 0 { usize::MAX } else { usize::from(c) * 4 };
+            let first = |unit: &ReadyUnit| leaf_bytes(unit.tree, unit.range.start()).len();
+            let taken = match ring.take_within(tier, bound) {
+                Take::Unit(taken) => taken,
+                Take::Empty => return before.is_empty(),
+                // Each of the few that were looked at begins with a longer leaf.
+                Take::TooBig => {
+                    return ring.iter().filter(|(unit, _)| first(unit) > bound).count() >= before.len().min(17);
+                }
+            };
+            if taken.unit.bytes().len() > bound {
+                return false;
+            }
             let (unit, own) = (&taken.unit, wanted(tier));
             let count = unit.range.end() - unit.range.start();
             let mut partial = false;
@@ -239,7 +262,8 @@ fn ring_step(ring: &mut ReadyRing, leaves: &mut Leaves, [op, a, b, c]: [u8; 4]) 
             let capped = count == 1 || unit.bytes().len() <= CAPS[tier as usize];
             let shortfall = count < 1 << own[own.len() - 1];
             // The unit may have been cut: then it was of a larger order before.
-            let choice = before.iter().any(|took| right_choice(&before, *took, tier) && took.1 == partial);
+            let choice =
+                bound < usize::MAX || before.iter().any(|took| right_choice(&before, *took, tier) && took.1 == partial);
             fits && capped && choice && taken.shortfall == shortfall
         }
         5 => {

@@ -3,8 +3,8 @@
 use data_encoding::HEXLOWER;
 use pouw::hash::Checksum;
 use pouw::store::records::{
-    ClientRow, DataPlace, EntryKind, Exposure, GroupRow, Head, LeafState, LedgerRow, LengthRow, SourceRow, Strategy,
-    TileRow, Totals, TreeRow, TreeState, seal, unseal,
+    ClientRow, DataPlace, EntryKind, Exposure, GroupRow, Head, LeafState, LedgerRow, LengthRow, SourceRow, StandingRow,
+    Strategy, TileRow, Totals, TreeRow, TreeState, seal, unseal,
 };
 use pouw::store::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, PRIORITY_FRESH,
@@ -36,6 +36,16 @@ fn ledger_row() -> LedgerRow {
         at_ms: 0x5152_5354_5556_5758,
         previous: u64::MAX,
         digest: fill(0x80),
+    }
+}
+
+fn standing_row() -> StandingRow {
+    StandingRow {
+        tier: 2,
+        violations: 1,
+        unanswered: true,
+        first_violation_ms: 0x0102_0304_0506_0708,
+        last_ms: 0x1112_1314_1516_1718,
     }
 }
 
@@ -113,6 +123,7 @@ fn rows_of_fixed_size_are_plain_bytes() {
          050002242322213433323148474645444342415857565554535251ffffffffffffffff808182838485868788898a8b8c
          8d8e8f909192939495969798999a9b9c9d9e9f",
     );
+    golden(standing_row().encode(), "00020101 0807060504030201 1817161514131211");
 }
 
 #[test]
@@ -194,6 +205,7 @@ impl Arbitrary for Bytes {
             seal("meta-0", &head()).unwrap(),
             seal("clients-0", &ClientRow::default()).unwrap(),
             ledger_row().encode().to_vec(),
+            standing_row().encode().to_vec(),
             vec![0; 16],
             vec![7; 64 * (2 + usize::arbitrary(g) % 18)],
             Vec::arbitrary(g),
@@ -218,7 +230,8 @@ fn survives(bytes: &[u8]) -> bool {
     let fixed = TileRow::decode(bytes).is_ok_and(|row| row.encode() != bytes)
         || GroupRow::decode(bytes).is_ok_and(|row| row.encode() != bytes)
         || LengthRow::decode(bytes).is_ok_and(|row| row.encode() != bytes)
-        || LedgerRow::decode(bytes).is_ok_and(|row| row.encode() != bytes);
+        || LedgerRow::decode(bytes).is_ok_and(|row| row.encode() != bytes)
+        || StandingRow::decode(bytes).is_ok_and(|row| row.encode() != bytes);
     fn again<T: bincode::Encode + bincode::Decode<()> + PartialEq>(bytes: &[u8]) -> bool {
         unseal::<T>("any", bytes).is_ok_and(|row| {
             let sealed = seal("any", &row);
@@ -245,6 +258,7 @@ struct Rows {
     head: Head,
     ledger: LedgerRow,
     lengths: LengthRow,
+    standing: StandingRow,
     states: Vec<bool>,
 }
 
@@ -293,6 +307,13 @@ impl Arbitrary for Rows {
                 ..ledger_row()
             },
             lengths: LengthRow { offset: a, lengths: vec![b as u32; 1 + (c % 16) as usize] },
+            standing: StandingRow {
+                tier: a as u8 % 3,
+                violations: b as u8,
+                unanswered: c % 2 == 0,
+                first_violation_ms: c,
+                last_ms: d,
+            },
             states: (0..32).map(|slot| a >> slot & 1 == 1).collect(),
         }
     }
@@ -301,7 +322,7 @@ impl Arbitrary for Rows {
 #[test]
 fn every_row_reads_back_as_it_was_written() {
     fn same(rows: Rows) -> bool {
-        let Rows { tree, client, source, head, ledger, lengths, states } = rows;
+        let Rows { tree, client, source, head, ledger, lengths, standing, states } = rows;
         let mut tile = TileRow::PENDING;
         for (slot, done) in (0..).zip(&states) {
             tile.set(slot, if *done { LeafState::Verified } else { LeafState::Pending });
@@ -314,6 +335,7 @@ fn every_row_reads_back_as_it_was_written() {
             && unseal("meta-0", &seal("meta-0", &head).unwrap()) == Ok(head)
             && LedgerRow::decode(&ledger.encode()) == Ok(ledger)
             && LengthRow::decode(&lengths.encode()) == Ok(lengths)
+            && StandingRow::decode(&standing.encode()) == Ok(standing)
     }
     QuickCheck::new().tests(5_000).quickcheck(same as fn(Rows) -> bool);
 }
@@ -332,6 +354,15 @@ fn a_row_that_does_not_fit_is_refused_by_name() {
     refused(LengthRow::decode(&[0; 8 + 17 * 4]).unwrap_err(), "68 bytes of lengths");
     refused(LedgerRow::decode(&[0; 114]).unwrap_err(), "114 bytes instead of 115");
     refused(LedgerRow::decode(&LedgerRow { tier: 3, ..ledger_row() }.encode()).unwrap_err(), "unknown tier 3");
+    refused(StandingRow::decode(&[0; 19]).unwrap_err(), "19 bytes instead of 20");
+    let standing = |at: usize, byte| {
+        let mut raw = standing_row().encode();
+        raw[at] = byte;
+        StandingRow::decode(&raw).unwrap_err()
+    };
+    refused(standing(0, 1), "row version 1, this build reads 0");
+    refused(standing(1, 3), "unknown tier 3");
+    refused(standing(3, 2), "2 is neither true nor false");
     refused(unseal::<ClientRow>("clients-0", &[]).unwrap_err(), "empty row");
     refused(unseal::<ClientRow>("clients-0", &[1, 0, 0, 0, 0, 0]).unwrap_err(), "row version 1, this build reads 0");
     refused(unseal::<ClientRow>("clients-0", &[0, 0, 0, 0, 0, 0, 0]).unwrap_err(), "1 bytes left over");

@@ -5,7 +5,8 @@ use std::fmt::Debug;
 
 use libfuzzer_sys::fuzz_target;
 use pouw::store::records::{
-    ClientRow, GroupRow, Head, LedgerRow, LengthRow, RecordError, SourceRow, TileRow, TreeRow, seal, unseal,
+    ClientRow, GroupRow, Head, LedgerRow, LengthRow, RecordError, SourceRow, StandingRow, TileRow, TreeRow, seal,
+    unseal,
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -23,6 +24,9 @@ fuzz_target!(|data: &[u8]| {
     if let Some(row) = read("ledger-0", LedgerRow::decode(data)) {
         assert_eq!(row.encode(), data);
         assert_ne!(row.chained(&row.digest, 0), row.chained(&row.digest, 1));
+    }
+    if let Some(row) = read("standings-0", StandingRow::decode(data)) {
+        assert_eq!(row.encode(), data);
     }
     variable(data);
     // The same behind the version byte that every such row has.

@@ -47,6 +47,7 @@ fn state(txn: &WriteTransaction, edit: [u8; EDIT]) -> Outcome {
         27 => numbers(txn, TableDefinition::<[u8; 16], u64>::new("debits-0"), edit),
         28 => numbers(txn, TableDefinition::<(u64, [u8; 16]), u64>::new("consumed-0"), edit),
         29 => chore(txn, edit),
+        30 => rows(txn, TableDefinition::<[u8; 16], Bytes>::new("standings-0"), edit),
         _ => Ok(()),
     }
 }
