@@ -23,6 +23,8 @@
 
 extern crate alloc;
 
+#[cfg(any(feature = "actix", feature = "tower"))]
+pub mod adapters;
 #[cfg(feature = "engine")]
 pub mod docs;
 #[cfg(feature = "engine")]

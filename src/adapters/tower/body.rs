@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -15,10 +16,11 @@ use crate::gate::Flight;
 const FRAME_BYTES: usize = 16 << 10;
 
 pin_project! {
-    /// A request body: what was read of it for the gate's sake, then the rest as it comes.
+    /// A request body: as it comes, or what was read of it for the gate's sake, with its trailers.
     #[derive(Debug)]
     pub struct RequestBody<B> {
         read: Option<Bytes>,
+        trailers: Option<HeaderMap>,
         #[pin]
         rest: Option<B>,
     }
@@ -26,12 +28,12 @@ pin_project! {
 
 impl<B> RequestBody<B> {
     pub(super) fn untouched(body: B) -> Self {
-        Self { read: None, rest: Some(body) }
+        Self { read: None, trailers: None, rest: Some(body) }
     }
 
-    /// A body of which all data has been read; the rest may still bring trailers.
-    pub(super) fn replayed(read: Bytes, rest: Option<B>) -> Self {
-        Self { read: (!read.is_empty()).then_some(read), rest }
+    /// A body that has been read to its end.
+    pub(super) fn replayed(read: Bytes, trailers: Option<HeaderMap>) -> Self {
+        Self { read: (!read.is_empty()).then_some(read), trailers, rest: None }
     }
 }
 
@@ -50,12 +52,12 @@ where
         }
         match this.rest.as_pin_mut() {
             Some(rest) => rest.poll_frame(context).map_ok(|frame| frame.map_data(Into::into)),
-            None => Poll::Ready(None),
+            None => Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.read.is_none() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+        self.read.is_none() && self.trailers.is_none() && self.rest.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -76,25 +78,20 @@ where
 }
 
 pin_project! {
-    /// A response body: the service's, or the gate's own.
+    /// A response body: the service's, or the gate's own in frames of bounded size.
     #[derive(Debug)]
-    #[project = ResponseBodyParts]
-    pub enum ResponseBody<R> {
-        /// What the service answered.
-        Inner {
-            #[doc(hidden)]
-            #[pin]
-            body: R,
-        },
-        /// What the gate answered, in frames of bounded size.
-        Own {
-            #[doc(hidden)]
-            rest: Bytes,
-            #[doc(hidden)]
-            flight: Option<Flight>,
-            #[doc(hidden)]
-            until: Instant,
-        },
+    pub struct ResponseBody<R> {
+        #[pin]
+        kind: Kind<R>,
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    #[project = KindParts]
+    enum Kind<R> {
+        Inner { #[pin] body: R },
+        Own { rest: Bytes, flight: Option<Flight>, until: Instant },
     }
 }
 
@@ -128,11 +125,12 @@ impl<E: std::error::Error + 'static> std::error::Error for BodyError<E> {
 
 impl<R> ResponseBody<R> {
     pub(super) fn inner(body: R) -> Self {
-        Self::Inner { body }
+        Self { kind: Kind::Inner { body } }
     }
 
     pub(super) fn own(body: Bytes, flight: Option<Flight>, timeout_ms: u64) -> Self {
-        Self::Own { rest: body, flight, until: Instant::now() + Duration::from_millis(timeout_ms) }
+        let until = Instant::now() + Duration::from_millis(timeout_ms);
+        Self { kind: Kind::Own { rest: body, flight, until } }
     }
 }
 
@@ -145,11 +143,11 @@ where
     type Error = BodyError<R::Error>;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match self.project() {
-            ResponseBodyParts::Inner { body } => {
+        match self.project().kind.project() {
+            KindParts::Inner { body } => {
                 body.poll_frame(context).map_ok(|frame| frame.map_data(Into::into)).map_err(BodyError::Inner)
             }
-            ResponseBodyParts::Own { rest, flight, until } => {
+            KindParts::Own { rest, flight, until } => {
                 if rest.is_empty() {
                     flight.take();
                     return Poll::Ready(None);
@@ -166,16 +164,16 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Inner { body } => body.is_end_stream(),
-            Self::Own { rest, .. } => rest.is_empty(),
+        match &self.kind {
+            Kind::Inner { body } => body.is_end_stream(),
+            Kind::Own { rest, .. } => rest.is_empty(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Inner { body } => body.size_hint(),
-            Self::Own { rest, .. } => SizeHint::with_exact(rest.len() as u64),
+        match &self.kind {
+            Kind::Inner { body } => body.size_hint(),
+            Kind::Own { rest, .. } => SizeHint::with_exact(rest.len() as u64),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::sync::oneshot;
@@ -33,7 +33,6 @@ pin_project! {
 
 pin_project! {
     #[project = Stage]
-    #[project_replace = Before]
     enum State<S, B>
     where
         S: Service<Request<RequestBody<B>>>,
@@ -74,12 +73,7 @@ where
         Self { state: State::Refused { refusal: Some(refusal) }, timeout_ms }
     }
 
-    pub(super) fn pending(
-        pending: Pending,
-        request: Request<RequestBody<B>>,
-        service: S,
-        timeout_ms: u64,
-    ) -> Self {
+    pub(super) fn pending(pending: Pending, request: Request<RequestBody<B>>, service: S, timeout_ms: u64) -> Self {
         Self { state: judging(pending, Asked { request, service }), timeout_ms }
     }
 
@@ -144,8 +138,8 @@ where
 }
 
 /// How the buffering of a body ended.
-enum Read<B> {
-    Whole(Option<B>),
+enum Read {
+    Whole(Option<HeaderMap>),
     TooLarge,
     Incomplete,
 }
@@ -155,7 +149,7 @@ where
     B: Body,
     B::Data: Into<Bytes>,
 {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Read<Trailers>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Read> {
         loop {
             match ready!(self.body.as_mut().poll_frame(context)) {
                 None => return Poll::Ready(Read::Whole(None)),
@@ -174,7 +168,7 @@ where
         }
     }
 
-    fn judged<S>(self, read: Read<Trailers>, service: S) -> State<S, B>
+    fn judged<S>(self, read: Read, service: S) -> State<S, B>
     where
         S: Service<Request<RequestBody<B>>>,
     {
@@ -188,8 +182,6 @@ where
         proceed(decision, Asked { request, service })
     }
 }
-
-type Trailers = http::HeaderMap;
 
 fn proceed<S, B>(decision: Decision, asked: Asked<S, B>) -> State<S, B>
 where

@@ -1,0 +1,39 @@
+//! The gate in front of an actix-web service.
+//!
+//! cargo run --release --features actix --example actix -- DIR 127.0.0.1:3000
+
+use std::net::TcpListener;
+
+use actix_web::{App, HttpServer, web};
+use pouw::adapters::actix::Pouw;
+use pouw::engine::ingest::IngestOptions;
+use pouw::engine::{Config, PouwEngine};
+use pouw::gate::{Gate, GateConfig};
+use pouw::store::records::Exposure;
+
+/// Serves until the process ends.
+pub async fn serve(listener: TcpListener, gate: Gate) -> std::io::Result<()> {
+    let app = move || {
+        App::new()
+            .wrap(Pouw::new(gate.clone()))
+            .app_data(web::PayloadConfig::new(1 << 20))
+            .route("/hello", web::get().to(|| async { "hello\n" }))
+            .route("/echo", web::post().to(|body: web::Bytes| async { body }))
+    };
+    HttpServer::new(app).workers(2).listen(listener)?.run().await
+}
+
+#[actix_web::main]
+#[allow(dead_code, reason = "tests use what is above only")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let (directory, address) = (args.next().ok_or("give a directory")?, args.next().ok_or("give an address")?);
+    // A real service keeps its secret outside the program.
+    let engine = PouwEngine::open(directory, Config::new("a secret of thirty-two bytes or more")?)?;
+    if engine.stats().totals.trees == 0 {
+        engine.ingest_bytes(&IngestOptions::new(Exposure::Public), "sample", &vec![7; 1 << 20])?;
+    }
+    let gate = Gate::new(engine, GateConfig::builder().rate_limit(5).build()?)?;
+    serve(TcpListener::bind(address)?, gate).await?;
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! The gate in front of an axum service.
+//!
+//! cargo run --release --features tower --example axum -- DIR 127.0.0.1:3000
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::routing::{get, post};
+use pouw::adapters::tower::PouwLayer;
+use pouw::engine::ingest::IngestOptions;
+use pouw::engine::{Config, PouwEngine};
+use pouw::gate::{Gate, GateConfig};
+use pouw::store::records::Exposure;
+use tokio::net::TcpListener;
+
+/// Serves until the process ends.
+pub async fn serve(listener: TcpListener, gate: Gate) -> std::io::Result<()> {
+    let peer =
+        |extensions: &http::Extensions| -> Option<IpAddr> { Some(extensions.get::<ConnectInfo<SocketAddr>>()?.ip()) };
+    let app = Router::new()
+        .route("/hello", get(|| async { "hello\n" }))
+        .route("/echo", post(|body: axum::body::Bytes| async { body }))
+        .layer(PouwLayer::new(gate).with_peer(peer));
+    axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
+}
+
+#[tokio::main]
+#[allow(dead_code, reason = "tests use what is above only")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let (directory, address) = (args.next().ok_or("give a directory")?, args.next().ok_or("give an address")?);
+    // A real service keeps its secret outside the program.
+    let engine = PouwEngine::open(directory, Config::new("a secret of thirty-two bytes or more")?)?;
+    if engine.stats().totals.trees == 0 {
+        engine.ingest_bytes(&IngestOptions::new(Exposure::Public), "sample", &vec![7; 1 << 20])?;
+    }
+    let gate = Gate::new(engine, GateConfig::builder().rate_limit(5).build()?)?;
+    serve(TcpListener::bind(address).await?, gate).await?;
+    Ok(())
+}

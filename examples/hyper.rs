@@ -1,0 +1,62 @@
+//! The gate in front of a plain hyper service.
+//!
+//! cargo run --release --features tower --example hyper -- DIR 127.0.0.1:3000
+
+use std::convert::Infallible;
+
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use pouw::adapters::PeerAddr;
+use pouw::adapters::tower::{PouwLayer, RequestBody};
+use pouw::engine::ingest::IngestOptions;
+use pouw::engine::{Config, PouwEngine};
+use pouw::gate::{Gate, GateConfig};
+use pouw::store::records::Exposure;
+use tokio::net::TcpListener;
+use tower::{Layer, ServiceExt, service_fn};
+
+async fn respond(request: Request<RequestBody<Incoming>>) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.uri().path() != "/echo" {
+        return Ok(Response::new("hello\n".into()));
+    }
+    // A body that breaks off is nobody's to echo.
+    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    Ok(Response::new(Full::new(body)))
+}
+
+/// Serves until the process ends.
+pub async fn serve(listener: TcpListener, gate: Gate) -> std::io::Result<()> {
+    let service = PouwLayer::new(gate).layer(service_fn(respond));
+    loop {
+        let (stream, peer) = listener.accept().await?;
+        let service = service.clone().map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(PeerAddr(peer));
+            request
+        });
+        tokio::spawn(async move {
+            let connection = hyper::server::conn::http1::Builder::new();
+            if let Err(error) =
+                connection.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).await
+            {
+                eprintln!("{peer}: {error}");
+            }
+        });
+    }
+}
+
+#[tokio::main]
+#[allow(dead_code, reason = "tests use what is above only")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let (directory, address) = (args.next().ok_or("give a directory")?, args.next().ok_or("give an address")?);
+    let engine = PouwEngine::open(directory, Config::new("a secret of thirty-two bytes or more")?)?;
+    if engine.stats().totals.trees == 0 {
+        engine.ingest_bytes(&IngestOptions::new(Exposure::Public), "sample", &vec![7; 1 << 20])?;
+    }
+    let gate = Gate::new(engine, GateConfig::builder().rate_limit(5).build()?)?;
+    serve(TcpListener::bind(address).await?, gate).await?;
+    Ok(())
+}

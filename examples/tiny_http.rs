@@ -1,0 +1,88 @@
+//! The gate in front of a server without any async runtime.
+//!
+//! cargo run --release --features gate --example tiny_http -- DIR 127.0.0.1:3000
+
+use std::io::{Cursor, Read};
+
+use pouw::engine::ingest::IngestOptions;
+use pouw::engine::{Config, PouwEngine};
+use pouw::gate::{BodyRead, Caller, Decision, Gate, GateConfig, Head, Headers, Step};
+use pouw::store::records::Exposure;
+use tiny_http::{Header, Request, Response, Server};
+
+struct Seen<'a>(&'a Request, String);
+
+impl Head for Seen<'_> {
+    fn method(&self) -> &str {
+        &self.1
+    }
+    fn path(&self) -> &str {
+        self.0.url().split('?').next().unwrap_or("/")
+    }
+    fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
+        let found = self.0.headers().iter().filter(|header| header.field.as_str().as_str().eq_ignore_ascii_case(name));
+        found.for_each(|header| each(header.value.as_str().as_bytes()));
+    }
+    fn has_body(&self) -> bool {
+        self.0.body_length() != Some(0)
+    }
+}
+
+fn answer(request: Request, status: u16, body: Vec<u8>, headers: &Headers) -> std::io::Result<()> {
+    let mut response = Response::from_data(body).with_status_code(status).with_chunked_threshold(usize::MAX);
+    for (name, value) in headers.iter() {
+        response.add_header(Header::from_bytes(name, value).unwrap_or_else(|()| unreachable!("visible ASCII")));
+    }
+    request.respond(response)
+}
+
+fn one(mut request: Request, gate: &Gate) -> std::io::Result<()> {
+    let caller = Caller { peer: request.remote_addr().map(std::net::SocketAddr::ip), ..Caller::default() };
+    let mut body: Box<dyn Read> = Box::new(Cursor::new(Vec::new()));
+    let decision = match gate.on_request(&Seen(&request, request.method().to_string()), &caller) {
+        Step::Exempt => return answer(request, 404, Vec::new(), &Headers::default()),
+        Step::Decided(decision) => decision,
+        Step::Body(needs) => {
+            let (mut read, limit) = (Vec::new(), needs.limit_bytes);
+            let outcome = request.as_reader().take(limit as u64 + 1).read_to_end(&mut read);
+            let decision = needs.complete(match outcome {
+                Ok(length) if length > limit => BodyRead::TooLarge,
+                Ok(_) => BodyRead::Whole(&read),
+                Err(_) => BodyRead::Incomplete,
+            });
+            body = Box::new(Cursor::new(read));
+            decision
+        }
+    };
+    let decision = if let Decision::Pending(pending) = decision { pending.wait() } else { decision };
+    match decision {
+        Decision::Refuse(refusal) => answer(request, refusal.status, refusal.body, &refusal.headers),
+        Decision::Pass(pass) if request.url() == "/echo" => {
+            let mut all = Vec::new();
+            body.read_to_end(&mut all)?;
+            request.as_reader().read_to_end(&mut all)?;
+            answer(request, 200, all, &pass.headers)
+        }
+        Decision::Pass(pass) => answer(request, 200, b"hello\n".to_vec(), &pass.headers),
+        Decision::Pending(_) => unreachable!("wait() never says so"),
+    }
+}
+
+/// Serves on this thread until the server is unblocked.
+pub fn serve(server: &Server, gate: &Gate) {
+    for request in server.incoming_requests() {
+        if let Err(error) = one(request, gate) {
+            eprintln!("a client went away: {error}");
+        }
+    }
+}
+
+#[allow(dead_code, reason = "tests use what is above only")]
+fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let mut args = std::env::args().skip(1);
+    let (directory, address) = (args.next().ok_or("give a directory")?, args.next().ok_or("give an address")?);
+    let engine = PouwEngine::open(directory, Config::new("a secret of thirty-two bytes or more")?)?;
+    engine.ingest_bytes(&IngestOptions::new(Exposure::Public), "sample", &vec![7; 1 << 20])?;
+    serve(&Server::http(address)?, &Gate::new(engine, GateConfig::builder().rate_limit(5).build()?)?);
+    Ok(())
+}

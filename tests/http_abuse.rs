@@ -1,0 +1,217 @@
+//! What hostile and unlucky clients do to a service behind the gate: it goes on answering, and nothing is admitted
+//! twice.
+#![cfg(all(feature = "actix", feature = "tower", feature = "testing"))]
+
+#[allow(dead_code, reason = "shared: each test uses a part of it")]
+mod http;
+
+use std::io::{Read, Write};
+use std::sync::Barrier;
+
+use http::client::{connect, parse};
+use http::{Desk, Kind, SECRET, Setup, open, solved};
+use pouw::engine::{Config, Receipt};
+use pouw::gate::{Gate, GateConfig};
+use pouw::hash::sha3_512;
+use pouw::protocol::header;
+
+fn zero_floor() -> Setup {
+    Setup { engine: |config| config.floor_ms([0; 3]), ..Setup::default() }
+}
+
+#[test]
+fn of_64_connections_with_the_same_right_answer_one_is_admitted_also_after_a_restart() {
+    for kind in Kind::ALL {
+        let desk = Desk::new(kind, &zero_floor());
+        let (unit, result) = solved(&desk.limited());
+        let start = Barrier::new(64);
+        let statuses: Vec<(u16, String)> = std::thread::scope(|scope| {
+            let one = || {
+                start.wait();
+                let reply = desk.answer(&result);
+                (reply.status, if reply.status == 200 { String::new() } else { reply.reason() })
+            };
+            let asking: Vec<_> = (0..64).map(|_| scope.spawn(one)).collect();
+            asking.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(statuses.iter().filter(|(status, _)| *status == 200).count(), 1, "{statuses:?}");
+        let told = |(status, reason): &(u16, String)| {
+            matches!((status, reason.as_str()), (200, _) | (403, "token_replayed") | (429, "try_again"))
+        };
+        assert!(statuses.iter().all(told), "{statuses:?}");
+        assert_eq!(desk.engine.stats().ledger_entries, 1);
+        desk.engine.close();
+
+        let engine = open(&desk.disk, &desk.clock, Config::builder(SECRET).floor_ms([0; 3]));
+        let gate = Gate::new(engine.clone(), GateConfig::builder().rate_limit(1).build().unwrap()).unwrap();
+        let again = Desk { address: kind.serve(gate.clone()), engine, gate, ..desk };
+        assert!((0..4).all(|_| again.answer(&result).reason() == "token_replayed"));
+        assert_eq!(again.engine.stats().ledger_entries, 1);
+        assert!(matches!(again.engine.receipt(unit.id).unwrap(), Receipt::Accepted(_)));
+    }
+}
+
+#[test]
+fn a_forwarding_header_counts_only_from_a_trusted_proxy() {
+    for kind in Kind::ALL {
+        let trusting =
+            Setup { gate: |config| config.trusted_proxy("127.0.0.0/8".parse().unwrap()), ..Setup::default() };
+        let (plain, trusting) = (Desk::new(kind, &Setup::default()), Desk::new(kind, &trusting));
+        for at in 0..4u8 {
+            let claimed = format!("198.51.{at}.7");
+            let expected = if at == 0 { 200 } else { 429 };
+            assert_eq!(plain.hello(&[("X-Forwarded-For", &claimed)]).status, expected);
+            assert_eq!(trusting.hello(&[("X-Forwarded-For", &claimed)]).status, 200);
+            // What stands left of the client is the client's own word.
+            let spoofed = format!("203.0.113.{at}, {claimed}");
+            assert_eq!(trusting.hello(&[("X-Forwarded-For", &spoofed)]).status, 429);
+            assert_eq!(trusting.hello(&[("Forwarded", &format!("for=\"{claimed}:80\""))]).status, 429);
+        }
+    }
+}
+
+#[test]
+fn a_wall_clock_that_jumps_revives_nothing_and_freezes_nothing() {
+    for kind in Kind::ALL {
+        let desk = Desk::new(kind, &zero_floor());
+        let (_, first) = solved(&desk.limited());
+        assert_eq!(desk.answer(&first).status, 200);
+        let (_, second) = solved(&desk.hello(&[]));
+        let (_, third) = solved(&desk.hello(&[]));
+        for (step_ms, result) in [(-3_600_000, &second), (7_200_000, &third)] {
+            desk.clock.step_wall(step_ms);
+            assert_eq!(desk.answer(&first).reason(), "token_replayed");
+            assert_eq!(desk.answer(result).status, 200);
+            assert_eq!(desk.hello(&[]).status, 429);
+        }
+        let (_, late) = solved(&desk.hello(&[]));
+        desk.clock.step_wall(-7_200_000);
+        desk.clock.advance(60_000);
+        assert_eq!(desk.answer(&late).reason(), "token_expired");
+    }
+}
+
+#[test]
+fn a_store_that_closes_or_fails_under_load_leaves_plain_429s() {
+    for kind in Kind::ALL {
+        let desk = Desk::new(kind, &zero_floor());
+        let results: Vec<_> = std::iter::once(desk.limited())
+            .chain((0..3).map(|_| desk.hello(&[])))
+            .map(|reply| solved(&reply).1)
+            .collect();
+        std::thread::scope(|scope| {
+            let asking: Vec<_> = results.iter().map(|result| scope.spawn(|| desk.answer(result))).collect();
+            desk.engine.close();
+            for reply in asking.into_iter().map(|thread| thread.join().unwrap()) {
+                assert!([200, 429].contains(&reply.status), "{reply:?}");
+            }
+        });
+        for _ in 0..20 {
+            let reply = desk.hello(&[]);
+            // Whoever still holds challenges is told of those first.
+            assert_eq!(reply.status, 429);
+            assert!(["degraded", "budget"].contains(&reply.reason().as_str()), "{reply:?}");
+        }
+        assert_eq!(desk.gate.health().overall(), pouw::gate::Condition::Degraded);
+    }
+}
+
+#[test]
+fn after_a_failed_sync_the_service_stays_degraded_and_says_so() {
+    for kind in Kind::ALL {
+        let desk = Desk::new(kind, &zero_floor());
+        let (_, result) = solved(&desk.limited());
+        desk.disk.fail_sync(0, true);
+        assert_eq!(desk.answer(&result).reason(), "try_again");
+        desk.disk.heal();
+        for _ in 0..12 {
+            assert_eq!(desk.hello(&[]).status, 429);
+            assert_ne!(desk.answer(&result).status, 200);
+        }
+        let health = desk.gate.health();
+        assert_eq!(health.overall(), pouw::gate::Condition::Degraded);
+        assert!(health.store.detail.contains("restarted"), "{health:?}");
+    }
+}
+
+#[test]
+fn clients_that_ask_and_do_not_read_hold_a_bounded_number_of_bytes_and_nobody_up() {
+    for kind in [Kind::Axum, Kind::Hyper, Kind::Actix] {
+        let setup = Setup {
+            gate: |config| config.trusted_proxy("127.0.0.0/8".parse().unwrap()).bytes_in_flight(1 << 20),
+            ..Setup::default()
+        };
+        let desk = Desk::new(kind, &setup);
+        let mut silent = Vec::new();
+        for at in 0..500u32 {
+            let mut stream = connect(desk.address);
+            let address = format!("198.{}.{}.7", 18 + at / 256, at % 256);
+            let request = format!("GET /hello HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\n\r\n");
+            stream.write_all(request.repeat(2).as_bytes()).unwrap();
+            silent.push(stream);
+            assert!(desk.gate.stats().bytes_in_flight <= 1 << 20);
+        }
+        assert_eq!(desk.hello(&[("X-Forwarded-For", "203.0.113.9")]).status, 200);
+        drop(silent);
+    }
+}
+
+#[test]
+fn an_upload_with_its_answer_in_the_header_arrives_byte_for_byte_and_is_not_buffered() {
+    for kind in [Kind::Axum, Kind::Hyper, Kind::TinyHttp] {
+        let setup =
+            Setup { gate: |config| config.body_limit_bytes(16 << 10).buffered_bytes_max(16 << 10), ..zero_floor() };
+        let desk = Desk::new(kind, &setup);
+        let (_, result) = solved(&desk.limited());
+        let upload: Vec<u8> = (0..1_000_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let compact = result.to_compact();
+        let headers = [("X-PoUW-Response", result.challenge_token.as_str()), ("X-PoUW-Result", &compact)];
+        let reply = desk.send("POST", "/echo", &headers, &upload);
+        assert_eq!((reply.status, reply.header(header::ACCEPTED)), (200, Some("true")));
+        assert_eq!(sha3_512(&reply.body), sha3_512(&upload));
+        assert_eq!(desk.gate.stats().bytes_buffered, 0);
+    }
+}
+
+#[test]
+fn a_body_that_does_not_come_is_given_up() {
+    for kind in [Kind::Axum, Kind::Hyper, Kind::Actix] {
+        let setup = Setup { gate: |config| config.body_timeout_ms(50), ..zero_floor() };
+        let desk = Desk::new(kind, &setup);
+        let (_, result) = solved(&desk.limited());
+        let mut stream = connect(desk.address);
+        let head = format!(
+            "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 100\r\nX-PoUW-Response: {}\r\n\r\n{{",
+            result.challenge_token
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text).unwrap();
+        let reply = parse(&text);
+        assert_eq!((reply.status, reply.reason().as_str()), (400, "malformed"));
+        assert!(reply.json()["detail"].as_str().unwrap().contains("`body`"), "{reply:?}");
+        assert_eq!(desk.gate.stats().bytes_buffered, 0);
+        assert_eq!(desk.answer(&result).status, 200);
+    }
+}
+
+#[test]
+fn a_neighbour_behind_the_same_address_cannot_spoil_anothers_challenge() {
+    for kind in Kind::ALL {
+        let desk = Desk::new(kind, &zero_floor());
+        let (_, mine) = solved(&desk.limited());
+        // The neighbour takes every challenge it can get, answers some wrongly, and guesses at mine.
+        for _ in 0..10 {
+            let reply = desk.hello(&[]);
+            if reply.json().get("workUnit").is_some() {
+                let (_, mut theirs) = solved(&reply);
+                theirs.result_hash = sha3_512(b"wrong");
+                assert_eq!(desk.answer(&theirs).reason(), "wrong_result");
+            }
+            let mut guess = mine.clone();
+            guess.challenge_token.replace_range(260.., "AA");
+            assert_eq!(desk.answer(&guess).reason(), "token_invalid");
+        }
+        assert_eq!(desk.answer(&mine).status, 200);
+    }
+}
