@@ -215,6 +215,38 @@ fn right_choice(before: &[(u8, bool)], took: (u8, bool), tier: DifficultyTier) -
 
 const CAPS: [usize; 3] = [300, 700, 4_000];
 
+/// Takes a unit, half of the time under a bound that the leaves of length 0 to 299 may or may not keep.
+fn take_step(ring: &mut ReadyRing, leaves: &mut Leaves, [a, b, c]: [u8; 3]) -> bool {
+    let tier = DifficultyTier::ALL[usize::from(a % 3)];
+    let before: Vec<(u8, bool)> = ring.iter().map(|(unit, partial)| (unit.range.order(), partial)).collect();
+    let bound = if b % 2 == 0 { usize::MAX } else { usize::from(c) * 4 };
+    let first = |unit: &ReadyUnit| leaf_bytes(unit.tree, unit.range.start()).len();
+    let taken = match ring.take_within(tier, bound) {
+        Take::Unit(taken) => taken,
+        Take::Empty => return before.is_empty(),
+        // Each of the few that were looked at begins with a longer leaf.
+        Take::TooBig => {
+            return ring.iter().filter(|(unit, _)| first(unit) > bound).count() >= before.len().min(17);
+        }
+    };
+    if taken.unit.bytes().len() > bound {
+        return false;
+    }
+    let (unit, own) = (&taken.unit, wanted(tier));
+    let count = unit.range.end() - unit.range.start();
+    let mut partial = false;
+    for leaf in unit.range.start()..unit.range.end() {
+        partial = leaves.remove(&(unit.tree, leaf)).expect("it was there");
+    }
+    let fits = unit.range.order() <= own[0];
+    let capped = count == 1 || unit.bytes().len() <= CAPS[tier as usize];
+    let shortfall = count < 1 << own[own.len() - 1];
+    // The unit may have been cut: then it was of a larger order before.
+    let choice =
+        bound < usize::MAX || before.iter().any(|took| right_choice(&before, *took, tier) && took.1 == partial);
+    fits && capped && choice && taken.shortfall == shortfall
+}
+
 fn ring_step(ring: &mut ReadyRing, leaves: &mut Leaves, [op, a, b, c]: [u8; 4]) -> bool {
     let shape = Shape::new(75).unwrap();
     let (tree, tile) = (u64::from(a % 3), u64::from(b % 3));
@@ -235,37 +267,7 @@ fn ring_step(ring: &mut ReadyRing, leaves: &mut Leaves, [op, a, b, c]: [u8; 4]) 
             }
             covered == free
         }
-        3..=4 => {
-            let tier = DifficultyTier::ALL[usize::from(a % 3)];
-            let before: Vec<(u8, bool)> = ring.iter().map(|(unit, partial)| (unit.range.order(), partial)).collect();
-            // Half of them under a bound, which leaves of length 0 to 299 may or may not keep.
-            let bound = if b % 2 == 0 { usize::MAX } else { usize::from(c) * 4 };
-            let first = |unit: &ReadyUnit| leaf_bytes(unit.tree, unit.range.start()).len();
-            let taken = match ring.take_within(tier, bound) {
-                Take::Unit(taken) => taken,
-                Take::Empty => return before.is_empty(),
-                // Each of the few that were looked at begins with a longer leaf.
-                Take::TooBig => {
-                    return ring.iter().filter(|(unit, _)| first(unit) > bound).count() >= before.len().min(17);
-                }
-            };
-            if taken.unit.bytes().len() > bound {
-                return false;
-            }
-            let (unit, own) = (&taken.unit, wanted(tier));
-            let count = unit.range.end() - unit.range.start();
-            let mut partial = false;
-            for leaf in unit.range.start()..unit.range.end() {
-                partial = leaves.remove(&(unit.tree, leaf)).expect("it was there");
-            }
-            let fits = unit.range.order() <= own[0];
-            let capped = count == 1 || unit.bytes().len() <= CAPS[tier as usize];
-            let shortfall = count < 1 << own[own.len() - 1];
-            // The unit may have been cut: then it was of a larger order before.
-            let choice =
-                bound < usize::MAX || before.iter().any(|took| right_choice(&before, *took, tier) && took.1 == partial);
-            fits && capped && choice && taken.shortfall == shortfall
-        }
+        3..=4 => take_step(ring, leaves, [a, b, c]),
         5 => {
             let order = c % (TILE_ORDER + 1);
             let claimed =

@@ -37,7 +37,7 @@ pub(super) struct Standings {
     bound: usize,
     rows: Vec<Row>,
     places: HashMap<Key, usize>,
-    /// Where the next look for room begins, and the next sweep.
+    /// Where the next look for room begins, and above which row the next sweep does.
     hand: usize,
     broom: usize,
     /// Keys whose row on the disk is another, oldest first: exactly the rows that are `queued`, and `gone`.
@@ -182,22 +182,20 @@ impl Standings {
         }
     }
 
-    /// Forgets up to `limit` clients whose rows say nothing any more. Returns how many.
+    /// Looks at up to `limit` rows and forgets those that say nothing any more. Returns how many. A round goes
+    /// from the last row down to the first, so that a row moved into a gap has been looked at.
     pub(super) fn sweep(&mut self, now_ms: u64, limit: usize) -> usize {
-        let mut forgotten = 0;
-        for _ in 0..limit.min(self.rows.len()) {
-            if self.broom >= self.rows.len() {
-                self.broom = 0;
-            }
-            match self.rows.get(self.broom) {
-                Some(row) if row.standing.is_default(&self.rules, now_ms) => {
-                    self.drop_row(self.broom);
-                    forgotten += 1;
-                }
-                _ => self.broom += 1,
+        let before = self.rows.len();
+        if self.broom == 0 || self.broom > before {
+            self.broom = before;
+        }
+        for _ in 0..limit.min(self.broom) {
+            self.broom -= 1;
+            if self.rows.get(self.broom).is_some_and(|row| row.standing.is_default(&self.rules, now_ms)) {
+                self.drop_row(self.broom);
             }
         }
-        forgotten
+        before - self.rows.len()
     }
 
     /// The oldest `count` changes, as they stand now.

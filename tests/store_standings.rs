@@ -204,6 +204,22 @@ fn at_the_bound_rows_that_say_nothing_go_first_and_the_disk_forgets_them_too() {
 }
 
 #[test]
+fn at_the_bound_a_row_that_says_nothing_goes_before_an_older_one_that_does() {
+    let clock = clock();
+    let engine = open(Arc::new(SimDisk::new()), &clock, settings().difficulty_clients_max(16));
+    answer(&engine, b"wrong", false).unwrap_err();
+    clock.advance(100_000);
+    engine.note_issued(b"calm");
+    clock.advance(400_000);
+    (0..15_u32).for_each(|number| engine.note_issued(&number.to_le_bytes()));
+    assert_eq!(engine.stats().standings, 16);
+    assert_eq!(
+        (engine.standing(b"wrong").tier, engine.standing(b"calm")),
+        (Medium, Standing::default().look(&RULES, engine.now_ms()))
+    );
+}
+
+#[test]
 fn changes_that_wait_for_a_dead_disk_are_bounded() {
     let (disk, clock) = (SimDisk::new(), clock());
     let engine = open(Arc::new(disk.clone()), &clock, settings().difficulty_clients_max(16));
