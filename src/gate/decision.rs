@@ -74,7 +74,7 @@ impl Headers {
         self.ends.push((name, self.text.len()));
     }
 
-    /// All values, one after the other; [`Headers::spans`] tells them apart.
+    /// All values, one after the other, and where the value of each name stands.
     pub fn into_text(self) -> (String, impl Iterator<Item = (&'static str, std::ops::Range<usize>)>) {
         let mut from = 0;
         let spans = self.ends.into_iter().map(move |(name, end)| (name, std::mem::replace(&mut from, end)..end));
