@@ -265,8 +265,8 @@ impl World {
                 self.open = Some((client, result, maybe_stored));
                 Err(error.to_string())
             }
-            // Unknown, and the store could not be read again yet.
-            Err(error @ SubmitError::InFlight) if maybe_stored && before.is_err() => {
+            // Unknown, and the writer has not settled it yet: the store cannot be read, or has just been opened again.
+            Err(error @ SubmitError::InFlight) if maybe_stored => {
                 self.open = Some((client, result, maybe_stored));
                 Err(error.to_string())
             }

@@ -1,67 +1,68 @@
-//! The gate as an actix-web [`Transform`].
+//! The gate as actix-web middleware: `App::wrap(Pouw::new(gate))`.
 //!
-//! No thread of the runtime waits for a disk: answers are judged on the gate's own threads. A payload is buffered
-//! only when the gate asks for it, and is put back byte for byte; every other one passes untouched. Headers of the
-//! gate replace those of the same name in the service's response. The peer's address is the connection's; user
-//! and API key are the extensions [`AuthenticatedUser`] and [`ValidatedApiKey`].
+//! The other end of a connection is the connection's own peer address, unless the host set the extension
+//! [`PeerAddr`]. An error that an inner service returns in place of a response gets the gate's headers when it
+//! is rendered.
 
+use std::fmt;
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use actix_web::body::{BodySize, EitherBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::web::{Bytes, BytesMut};
-use actix_web::{Error, HttpMessage, HttpResponse};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use tokio::sync::oneshot;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream;
+use pin_project_lite::pin_project;
 
-use crate::gate::{BodyRead, Caller, Decision, Flight, Gate, Head, Headers, NeedsBody, Refusal, Step};
+use crate::gate::{BodyRead, Caller, Decision, Gate, Head, Headers, NeedsBody, Refusal, Step};
 
-use super::{AuthenticatedUser, ValidatedApiKey};
+use super::own_body::{OwnBody, SlowReader};
+use super::{AuthenticatedUser, PeerAddr, ValidatedApiKey, judged, names_and_values, unheard};
 
-/// Bytes of a challenge handed to the connection at once.
-const FRAME_BYTES: usize = 16 << 10;
-
-/// Puts a [`Gate`] in front of an actix-web application: `App::new().wrap(Pouw::new(gate))`.
+/// Puts a gate in front of an application, a scope or a resource.
 #[derive(Debug, Clone)]
 pub struct Pouw {
     gate: Gate,
 }
 
+/// A service with a gate in front of it.
+#[derive(Debug)]
+pub struct PouwMiddleware<S> {
+    inner: Rc<S>,
+    gate: Gate,
+}
+
+/// What a gated service answers.
+type Answered<B> = Result<ServiceResponse<EitherBody<B>>, Error>;
+
 impl Pouw {
-    /// A middleware that asks `gate`.
+    /// Middleware for `gate`. All workers share one gate: make it outside of the application's factory.
     pub fn new(gate: Gate) -> Self {
         Self { gate }
     }
 }
-
-/// A service behind a [`Gate`].
-#[derive(Debug)]
-pub struct PouwMiddleware<S> {
-    gate: Gate,
-    inner: Rc<S>,
-}
-
-type Respond<B> = Pin<Box<dyn Future<Output = Result<ServiceResponse<EitherBody<B, OwnBody>>, Error>>>>;
 
 impl<S, B> Transform<S, ServiceRequest> for Pouw
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
     B: MessageBody + 'static,
 {
-    type Response = ServiceResponse<EitherBody<B, OwnBody>>;
+    type Response = ServiceResponse<EitherBody<B>>;
     type Error = Error;
     type Transform = PouwMiddleware<S>;
     type InitError = ();
-    type Future = Ready<Result<Self::Transform, ()>>;
+    type Future = Ready<Result<PouwMiddleware<S>, ()>>;
 
     fn new_transform(&self, inner: S) -> Self::Future {
-        ready(Ok(PouwMiddleware { gate: self.gate.clone(), inner: Rc::new(inner) }))
+        ready(Ok(PouwMiddleware { inner: Rc::new(inner), gate: self.gate.clone() }))
     }
 }
 
@@ -70,157 +71,230 @@ where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
     B: MessageBody + 'static,
 {
-    type Response = ServiceResponse<EitherBody<B, OwnBody>>;
+    type Response = ServiceResponse<EitherBody<B>>;
     type Error = Error;
-    type Future = Respond<B>;
+    type Future = GateFuture<S::Future, B>;
 
     fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&self, request: ServiceRequest) -> Respond<B> {
-        let step = {
-            let extensions = request.extensions();
-            let caller = Caller {
-                peer: request.peer_addr().map(|peer| peer.ip()),
-                user: extensions.get::<AuthenticatedUser>().map(|user| user.0.as_str()),
-                api_key: extensions.get::<ValidatedApiKey>().map(|key| key.0.as_str()),
-            };
-            self.gate.on_request(&RequestHead(&request), &caller)
-        };
-        let (inner, timeout_ms) = (self.inner.clone(), self.gate.write_timeout_ms());
-        Box::pin(async move {
-            let (decision, request) = match step {
-                Step::Exempt => return Ok(inner.call(request).await?.map_into_left_body()),
-                Step::Decided(decision) => (decision, request),
-                Step::Body(needs) => buffered(needs, request).await,
-            };
-            let decision = match decision {
-                Decision::Pending(pending) => {
-                    let (sender, verdict) = oneshot::channel();
-                    pending.then(move |decision| {
-                        // Whoever asked may have hung up; the answer is judged all the same.
-                        let _ = sender.send(decision);
-                    });
-                    verdict.await.map_err(actix_web::error::ErrorServiceUnavailable)?
-                }
-                decided => decided,
-            };
-            match decision {
-                Decision::Pass(pass) => {
-                    let mut response = inner.call(request).await?;
-                    write_headers(&pass.headers, response.headers_mut());
-                    Ok(response.map_into_left_body())
-                }
-                Decision::Refuse(refusal) => Ok(refuse(request, refusal, timeout_ms)),
-                Decision::Pending(_) => Err(actix_web::error::ErrorServiceUnavailable("no verdict")),
+    fn call(&self, mut request: ServiceRequest) -> Self::Future {
+        let step = look(&self.gate, &mut request);
+        let stage = match step {
+            Step::Exempt => Stage::Serving { future: self.inner.call(request), headers: None },
+            Step::Decided(Decision::Pass(pass)) => {
+                Stage::Serving { future: self.inner.call(request), headers: Some(pass.headers) }
             }
-        })
+            Step::Decided(Decision::Refuse(refusal)) => {
+                Stage::Refused { response: Some(refused(&self.gate, request, refusal)) }
+            }
+            Step::Decided(Decision::Pending(pending)) => {
+                // Judging begins now, whether or not the future is ever polled.
+                let verdict = judged(pending);
+                let (gate, inner) = (self.gate.clone(), self.inner.clone());
+                let answering = async move {
+                    let decision = verdict.await.unwrap_or_else(|_| unheard());
+                    conclude(&gate, &*inner, request, decision).await
+                };
+                Stage::Answering { answering: Box::pin(answering) }
+            }
+            Step::Body(needs) => {
+                let (gate, inner) = (self.gate.clone(), self.inner.clone());
+                let answering = async move {
+                    let decision = read_body(&mut request, needs).await;
+                    conclude(&gate, &*inner, request, decision).await
+                };
+                Stage::Answering { answering: Box::pin(answering) }
+            }
+        };
+        GateFuture { stage }
     }
 }
 
-/// Reads the payload as far as the gate wants it, and puts it back.
-async fn buffered(needs: NeedsBody, mut request: ServiceRequest) -> (Decision, ServiceRequest) {
-    let limit = needs.limit_bytes;
-    let patience = Duration::from_millis(needs.timeout_ms);
-    let mut payload = request.take_payload();
-    let mut bytes = BytesMut::new();
-    let read = tokio::time::timeout(patience, async {
-        while let Some(chunk) = payload.next().await {
-            let Ok(chunk) = chunk else {
-                return BodyRead::Incomplete;
-            };
-            if bytes.len() + chunk.len() > limit {
-                return BodyRead::TooLarge;
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        BodyRead::Whole(&[])
-    });
-    let outcome = read.await.unwrap_or(BodyRead::Incomplete);
-    let bytes: Bytes = bytes.freeze();
-    let decision = needs.complete(match outcome {
-        BodyRead::Whole(_) => BodyRead::Whole(&bytes),
-        other => other,
-    });
-    request.set_payload(Payload::from(bytes));
-    (decision, request)
+pin_project! {
+    /// The response to come.
+    pub struct GateFuture<F, B> {
+        #[pin]
+        stage: Stage<F, B>,
+    }
 }
 
-fn refuse<B>(request: ServiceRequest, refusal: Refusal, timeout_ms: u64) -> ServiceResponse<EitherBody<B, OwnBody>> {
-    let Refusal { status, headers, body, flight, .. } = refusal;
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::TOO_MANY_REQUESTS);
-    let until = Instant::now() + Duration::from_millis(timeout_ms);
-    let mut response = HttpResponse::with_body(status, OwnBody { rest: body.into(), flight, until });
-    write_headers(&headers, response.headers_mut());
+pin_project! {
+    // What most requests need is in place. Only an answer, which costs a commit anyway, is boxed.
+    #[project = StageView]
+    enum Stage<F, B> {
+        Serving { #[pin] future: F, headers: Option<Headers> },
+        Refused { response: Option<ServiceResponse<EitherBody<B>>> },
+        Answering { answering: LocalBoxFuture<'static, Answered<B>> },
+    }
+}
+
+impl<F, B> Future for GateFuture<F, B>
+where
+    F: Future<Output = Result<ServiceResponse<B>, Error>>,
+{
+    type Output = Answered<B>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().stage.project() {
+            StageView::Serving { future, headers } => {
+                let served = ready!(future.poll(context));
+                Poll::Ready(with_headers(served, headers.take()))
+            }
+            StageView::Refused { response } => {
+                Poll::Ready(Ok(response.take().expect("a future is not polled after it is done")))
+            }
+            StageView::Answering { answering } => answering.as_mut().poll(context),
+        }
+    }
+}
+
+fn look(gate: &Gate, request: &mut ServiceRequest) -> Step {
+    let payload = request.take_payload();
+    let has_body = !matches!(payload, Payload::None);
+    request.set_payload(payload);
+    let extensions = request.extensions();
+    let own = extensions.get::<PeerAddr>().map(|peer| peer.0);
+    let caller = Caller {
+        peer: own.or_else(|| request.peer_addr()).map(|peer| peer.ip()),
+        user: extensions.get::<AuthenticatedUser>().map(|user| user.0.as_str()),
+        api_key: extensions.get::<ValidatedApiKey>().map(|key| key.0.as_str()),
+    };
+    gate.on_request(&RequestHead { request, has_body }, &caller)
+}
+
+/// Reads what the gate has to see, and puts it back.
+async fn read_body(request: &mut ServiceRequest, needs: NeedsBody) -> Decision {
+    let mut payload = request.take_payload();
+    let mut read = BytesMut::new();
+    let (limit, timeout) = (needs.limit_bytes, Duration::from_millis(needs.timeout_ms));
+    let reading = async {
+        while let Some(chunk) = payload.next().await {
+            match chunk {
+                Ok(chunk) => read.extend_from_slice(&chunk),
+                Err(_) => return None,
+            }
+            if read.len() > limit {
+                return Some(false);
+            }
+        }
+        Some(true)
+    };
+    let became = tokio::time::timeout(timeout, reading).await.ok().flatten();
+    let read = read.freeze();
+    request.set_payload(match became {
+        Some(true) => Payload::from(read.clone()),
+        _ => {
+            let whole: Pin<Box<_>> = Box::pin(stream::iter([Ok(read.clone())]).chain(payload));
+            Payload::Stream { payload: whole }
+        }
+    });
+    needs.complete(match became {
+        Some(true) => BodyRead::Whole(&read),
+        Some(false) => BodyRead::TooLarge,
+        None => BodyRead::Incomplete,
+    })
+}
+
+async fn conclude<S, B>(gate: &Gate, inner: &S, request: ServiceRequest, mut decision: Decision) -> Answered<B>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+{
+    loop {
+        decision = match decision {
+            Decision::Pass(pass) => return with_headers(inner.call(request).await, Some(pass.headers)),
+            Decision::Refuse(refusal) => return Ok(refused(gate, request, refusal)),
+            Decision::Pending(pending) => judged(pending).await.unwrap_or_else(|_| unheard()),
+        };
+    }
+}
+
+fn refused<B>(gate: &Gate, request: ServiceRequest, refusal: Refusal) -> ServiceResponse<EitherBody<B>> {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = BoxBody::new(OwnBody::new(refusal.body, refusal.flight, gate.write_timeout_ms()));
+    let mut response = HttpResponse::with_body(status, body);
+    add(response.headers_mut(), refusal.headers);
     request.into_response(response).map_into_right_body()
 }
 
-fn write_headers(headers: &Headers, into: &mut actix_web::http::header::HeaderMap) {
-    for (name, value) in headers.iter() {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            into.insert(HeaderName::from_static(name), value);
+fn with_headers<B>(served: Result<ServiceResponse<B>, Error>, headers: Option<Headers>) -> Answered<B> {
+    match (served, headers) {
+        (Ok(mut response), Some(headers)) => {
+            add(response.headers_mut(), headers);
+            Ok(response.map_into_left_body())
+        }
+        (Ok(response), None) => Ok(response.map_into_left_body()),
+        (Err(error), Some(headers)) => Err(Gated { error, headers }.into()),
+        (Err(error), None) => Err(error),
+    }
+}
+
+fn add(map: &mut HeaderMap, headers: Headers) {
+    for (name, value) in names_and_values(headers) {
+        // Values of the gate's are visible ASCII, so none is left out.
+        if let Ok(value) = HeaderValue::from_maybe_shared(value) {
+            map.insert(HeaderName::from_static(name), value);
         }
     }
 }
 
-/// A request as the gate sees it.
-struct RequestHead<'a>(&'a ServiceRequest);
+/// An inner service's error, with the headers for the response it becomes.
+#[derive(Debug)]
+struct Gated {
+    error: Error,
+    headers: Headers,
+}
+
+impl fmt::Display for Gated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl ResponseError for Gated {
+    fn status_code(&self) -> StatusCode {
+        self.error.as_response_error().status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = self.error.error_response();
+        add(response.headers_mut(), self.headers.clone());
+        response
+    }
+}
+
+impl MessageBody for OwnBody {
+    type Error = SlowReader;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.len())
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, SlowReader>>> {
+        Poll::Ready(self.next())
+    }
+}
+
+struct RequestHead<'a> {
+    request: &'a ServiceRequest,
+    has_body: bool,
+}
 
 impl Head for RequestHead<'_> {
     fn method(&self) -> &str {
-        self.0.method().as_str()
+        self.request.method().as_str()
     }
 
     fn path(&self) -> &str {
-        self.0.path()
+        self.request.path()
     }
 
     fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-        for value in self.0.headers().get_all(name) {
-            each(value.as_bytes());
-        }
+        self.request.headers().get_all(name).for_each(|value| each(value.as_bytes()));
     }
 
     fn has_body(&self) -> bool {
-        let headers = self.0.headers();
-        let empty = headers.get("content-length").is_some_and(|length| length.as_bytes() == b"0");
-        !empty && (headers.contains_key("content-length") || headers.contains_key("transfer-encoding"))
-    }
-}
-
-/// The body of a response of the gate's own, in frames of bounded size.
-#[derive(Debug)]
-pub struct OwnBody {
-    rest: Bytes,
-    flight: Option<Flight>,
-    until: Instant,
-}
-
-/// The client took longer to read a challenge than it may.
-#[derive(Debug, thiserror::Error)]
-#[error("the client did not read its challenge in time")]
-pub struct SlowReader;
-
-impl MessageBody for OwnBody {
-    type Error = Box<dyn std::error::Error>;
-
-    fn size(&self) -> BodySize {
-        BodySize::Sized(self.rest.len() as u64)
-    }
-
-    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        let this = self.get_mut();
-        if this.rest.is_empty() {
-            this.flight.take();
-            return Poll::Ready(None);
-        }
-        if Instant::now() > this.until {
-            this.rest.clear();
-            this.flight.take();
-            return Poll::Ready(Some(Err(SlowReader.into())));
-        }
-        let frame = this.rest.split_to(FRAME_BYTES.min(this.rest.len()));
-        Poll::Ready(Some(Ok(frame)))
+        self.has_body
     }
 }

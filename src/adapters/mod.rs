@@ -8,7 +8,17 @@ pub mod actix;
 #[cfg(feature = "tower")]
 pub mod tower;
 
+mod own_body;
+
 use std::net::SocketAddr;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::gate::{Decision, Headers, Pending, Refusal};
+use crate::protocol::Reason;
+
+pub use own_body::SlowReader;
 
 /// Address of the other end of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,3 +31,26 @@ pub struct AuthenticatedUser(pub String);
 /// API key, put there by the host after it validated it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValidatedApiKey(pub String);
+
+/// Names and values, all cut from one buffer, so that they cost one allocation together.
+fn names_and_values(headers: Headers) -> impl Iterator<Item = (&'static str, Bytes)> {
+    let (text, spans) = headers.into_text();
+    let text = Bytes::from(text);
+    spans.map(move |(name, span)| (name, text.slice(span)))
+}
+
+/// Has an answer judged elsewhere. If nobody waits for the verdict any more it is judged all the same.
+fn judged(pending: Pending) -> oneshot::Receiver<Decision> {
+    let (sender, verdict) = oneshot::channel();
+    pending.then(move |decision| {
+        // Whoever asked may have hung up.
+        let _ = sender.send(decision);
+    });
+    verdict
+}
+
+/// What to say when no verdict comes any more, because the thread that judged the answer died of a bug.
+fn unheard() -> Decision {
+    let (headers, body) = (Headers::default(), Vec::new());
+    Decision::Refuse(Refusal { status: 503, reason: Reason::Unavailable, headers, body, flight: None })
+}

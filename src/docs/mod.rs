@@ -1,7 +1,17 @@
 //! Long documents.
 //!
 //! * [`design`] how the engine is built, what it promises, what bounds it, and why;
+//! * `deployment` (feature `gate`) the gate in front of a service: proxies, limits, what to watch, what to tell users;
+//! * `migrating` (an adapter's feature) from tower_governor, and from the paper's middleware;
 //! * the wire protocol stands in [`protocol`](crate::protocol).
 
 #[doc = include_str!("design.md")]
 pub mod design {}
+
+#[cfg(feature = "gate")]
+#[doc = include_str!("deployment.md")]
+pub mod deployment {}
+
+#[cfg(all(feature = "gate", any(feature = "actix", feature = "tower")))]
+#[doc = include_str!("migrating.md")]
+pub mod migrating {}

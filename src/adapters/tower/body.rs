@@ -3,17 +3,14 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::gate::Flight;
-
-/// Bytes of a challenge handed to the connection at once: what is not taken yet stays counted as in flight.
-const FRAME_BYTES: usize = 16 << 10;
+use crate::adapters::SlowReader;
+use crate::adapters::own_body::OwnBody;
 
 pin_project! {
     /// A request body: as it comes, or what was read of it for the gate's sake, with its trailers.
@@ -91,7 +88,7 @@ pin_project! {
     #[project = KindParts]
     enum Kind<R> {
         Inner { #[pin] body: R },
-        Own { rest: Bytes, flight: Option<Flight>, until: Instant },
+        Own { body: OwnBody },
     }
 }
 
@@ -102,14 +99,14 @@ pub enum BodyError<E> {
     /// The service's body failed.
     Inner(E),
     /// The client took longer to read a challenge than it may.
-    SlowReader,
+    SlowReader(SlowReader),
 }
 
 impl<E: fmt::Display> fmt::Display for BodyError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inner(error) => error.fmt(f),
-            Self::SlowReader => f.write_str("the client did not read its challenge in time"),
+            Self::SlowReader(error) => error.fmt(f),
         }
     }
 }
@@ -118,7 +115,7 @@ impl<E: std::error::Error + 'static> std::error::Error for BodyError<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Inner(error) => Some(error),
-            Self::SlowReader => None,
+            Self::SlowReader(error) => Some(error),
         }
     }
 }
@@ -128,9 +125,8 @@ impl<R> ResponseBody<R> {
         Self { kind: Kind::Inner { body } }
     }
 
-    pub(super) fn own(body: Bytes, flight: Option<Flight>, timeout_ms: u64) -> Self {
-        let until = Instant::now() + Duration::from_millis(timeout_ms);
-        Self { kind: Kind::Own { rest: body, flight, until } }
+    pub(super) fn own(body: OwnBody) -> Self {
+        Self { kind: Kind::Own { body } }
     }
 }
 
@@ -147,18 +143,9 @@ where
             KindParts::Inner { body } => {
                 body.poll_frame(context).map_ok(|frame| frame.map_data(Into::into)).map_err(BodyError::Inner)
             }
-            KindParts::Own { rest, flight, until } => {
-                if rest.is_empty() {
-                    flight.take();
-                    return Poll::Ready(None);
-                }
-                if Instant::now() > *until {
-                    rest.clear();
-                    flight.take();
-                    return Poll::Ready(Some(Err(BodyError::SlowReader)));
-                }
-                let frame = rest.split_to(FRAME_BYTES.min(rest.remaining()));
-                Poll::Ready(Some(Ok(Frame::data(frame))))
+            KindParts::Own { body } => {
+                let next = body.next().map(|frame| frame.map(Frame::data).map_err(BodyError::SlowReader));
+                Poll::Ready(next)
             }
         }
     }
@@ -166,14 +153,14 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Inner { body } => body.is_end_stream(),
-            Kind::Own { rest, .. } => rest.is_empty(),
+            Kind::Own { body } => body.len() == 0,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Inner { body } => body.size_hint(),
-            Kind::Own { rest, .. } => SizeHint::with_exact(rest.len() as u64),
+            Kind::Own { body } => SizeHint::with_exact(body.len()),
         }
     }
 }

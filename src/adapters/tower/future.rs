@@ -15,6 +15,7 @@ use tower_service::Service;
 
 use crate::gate::{BodyRead, Decision, Headers, NeedsBody, Pending, Refusal};
 
+use super::super::{judged, unheard};
 use super::body::{RequestBody, ResponseBody};
 use super::{refuse, write_headers};
 
@@ -74,7 +75,8 @@ where
     }
 
     pub(super) fn pending(pending: Pending, request: Request<RequestBody<B>>, service: S, timeout_ms: u64) -> Self {
-        Self { state: judging(pending, Asked { request, service }), timeout_ms }
+        let asked = Some(Asked { request, service });
+        Self { state: State::Judging { verdict: judged(pending), asked }, timeout_ms }
     }
 
     pub(super) fn body(needs: NeedsBody, request: Request<B>, service: S, timeout_ms: u64) -> Self {
@@ -111,10 +113,9 @@ where
                 },
                 Stage::Judging { verdict, asked } => {
                     let verdict = ready!(verdict.poll(context));
-                    match (asked.take(), verdict) {
-                        (Some(asked), Ok(decision)) => proceed(decision, asked),
-                        // The gate always calls back; without an answer nothing can be let through.
-                        _ => return Poll::Pending,
+                    match asked.take() {
+                        Some(asked) => proceed(verdict.unwrap_or_else(|_| unheard()), asked),
+                        None => return Poll::Pending,
                     }
                 }
                 Stage::Reading { reading, until, service } => {
@@ -194,20 +195,6 @@ where
             State::Inner { future: service.call(request), headers: Some(pass.headers) }
         }
         Decision::Refuse(refusal) => State::Refused { refusal: Some(refusal) },
-        Decision::Pending(pending) => judging(pending, asked),
+        Decision::Pending(pending) => State::Judging { verdict: judged(pending), asked: Some(asked) },
     }
-}
-
-/// Has the answer judged elsewhere. If nobody waits for the verdict any more it is judged all the same.
-fn judging<S, B>(pending: Pending, asked: Asked<S, B>) -> State<S, B>
-where
-    S: Service<Request<RequestBody<B>>>,
-    B: Body,
-{
-    let (sender, verdict) = oneshot::channel();
-    pending.then(move |decision| {
-        // Whoever asked may have hung up.
-        let _ = sender.send(decision);
-    });
-    State::Judging { verdict, asked: Some(asked) }
 }

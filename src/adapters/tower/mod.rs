@@ -22,7 +22,8 @@ use tower_service::Service;
 
 use crate::gate::{Caller, Decision, Gate, Head, Headers, Refusal, Step};
 
-use super::{AuthenticatedUser, PeerAddr, ValidatedApiKey};
+use super::own_body::OwnBody;
+use super::{AuthenticatedUser, PeerAddr, ValidatedApiKey, names_and_values};
 
 pub use body::{BodyError, RequestBody, ResponseBody};
 pub use future::ResponseFuture;
@@ -149,19 +150,17 @@ impl<B: Body> Head for RequestHead<'_, B> {
 /// The gate's own response.
 fn refuse<R>(refusal: Refusal, timeout_ms: u64) -> Response<ResponseBody<R>> {
     let Refusal { status, headers, body, flight, .. } = refusal;
-    let mut response = Response::new(ResponseBody::own(body.into(), flight, timeout_ms));
+    let mut response = Response::new(ResponseBody::own(OwnBody::new(body, flight, timeout_ms)));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::TOO_MANY_REQUESTS);
     write_headers(headers, response.headers_mut());
     response
 }
 
-/// All values are cut from one buffer, so that they cost one allocation together.
 fn write_headers(headers: Headers, into: &mut HeaderMap) {
-    let (text, spans) = headers.into_text();
-    let text = Bytes::from(text);
     into.reserve(8);
-    for (name, span) in spans {
-        if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(span)) {
+    for (name, value) in names_and_values(headers) {
+        // The gate's values are visible ASCII, so none is left out.
+        if let Ok(value) = HeaderValue::from_maybe_shared(value) {
             into.insert(HeaderName::from_static(name), value);
         }
     }

@@ -16,6 +16,9 @@ mod output;
 mod place;
 mod prove;
 mod secret;
+#[cfg(feature = "serve")]
+mod serve;
+mod solve;
 mod status;
 mod tree;
 mod trees;
@@ -57,6 +60,9 @@ Exit codes: 0 done, 1 failed (stderr says why), 2 wrong usage.";
 enum Verb {
     Ingest(ingest::Options),
     Work(work::Options),
+    #[cfg(feature = "serve")]
+    Serve(serve::Options),
+    Solve(solve::Options),
     Status(status::Options),
     Trees(trees::Options),
     Tree(tree::Options),
@@ -77,6 +83,9 @@ fn main() -> ExitCode {
     let ended = match &cli.verb {
         Verb::Ingest(options) => ingest::run(options, &out),
         Verb::Work(options) => work::run(options, &out),
+        #[cfg(feature = "serve")]
+        Verb::Serve(options) => serve::run(options, &out),
+        Verb::Solve(options) => solve::run(options, &out),
         Verb::Status(options) => status::run(options, &out),
         Verb::Trees(options) => trees::run(options, &out),
         Verb::Tree(options) => tree::run(options, &out),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pouw::engine::{Config, Event, EventSink, Parts, PouwEngine};
+use pouw::engine::{Config, ConfigBuilder, Event, EventSink, Parts, PouwEngine};
 use pouw::store::StoreFile;
 
 use crate::failure::Failure;
@@ -46,12 +46,27 @@ impl Place {
         self.start(false)
     }
 
+    /// Opens the store, making it if need be, to serve from it under settings of the caller's.
+    #[cfg(feature = "serve")]
+    pub fn open_to_serve(&self, settings: impl FnOnce(Vec<u8>) -> ConfigBuilder) -> Result<PouwEngine, Failure> {
+        if let Some(path) = &self.secret_file {
+            secret::of_file(path)?;
+        }
+        std::fs::create_dir_all(&self.db).map_err(|e| {
+            Failure::Failed(format!("{}: {e}; name a directory this process may write", self.db.display()))
+        })?;
+        start_engine(&self.db, settings(self.secret()?).accept_clock_ahead(true))
+    }
+
     fn start(&self, background: bool) -> Result<PouwEngine, Failure> {
-        let secret = match &self.secret_file {
-            Some(path) => secret::of_file(path)?,
-            None => secret::of_store(&self.db)?,
-        };
-        open_engine(&self.db, secret, background)
+        open_engine(&self.db, self.secret()?, background)
+    }
+
+    fn secret(&self) -> Result<Vec<u8>, Failure> {
+        match &self.secret_file {
+            Some(path) => secret::of_file(path),
+            None => secret::of_store(&self.db),
+        }
     }
 }
 
@@ -70,7 +85,11 @@ pub fn expect_store(dir: &Path) -> Result<(), Failure> {
 /// Opens a store the way a command does: no floor, since whoever runs it owns the backlog, and on any
 /// day, since a store may have lain unused for long.
 pub fn open_engine(dir: &Path, secret: Vec<u8>, background: bool) -> Result<PouwEngine, Failure> {
-    let config = Config::builder(secret).floor_ms([0; 3]).accept_clock_ahead(true).background(background).build()?;
+    start_engine(dir, Config::builder(secret).floor_ms([0; 3]).accept_clock_ahead(true).background(background))
+}
+
+fn start_engine(dir: &Path, settings: ConfigBuilder) -> Result<PouwEngine, Failure> {
+    let config = settings.build()?;
     let events = EventSink::new(|event| match event {
         Event::CorruptionFound { what, .. } => complain(&format!("damage found: {what}; run: pouw check")),
         Event::StorageFailed { what, recovered } => {

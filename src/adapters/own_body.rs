@@ -1,0 +1,61 @@
+//! The body of the gate's own responses.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::gate::Flight;
+
+/// Bytes handed to the server at once.
+const FRAME_BYTES: usize = 16 << 10;
+
+/// A client took longer to read a response of the gate's own than `write_timeout_ms` allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the client did not read its challenge in time")]
+pub struct SlowReader;
+
+/// Bytes in frames of bounded size. A server takes them over long before a slow client has read them, so they
+/// stay booked as in flight until the server has let go of the last of them.
+#[derive(Debug)]
+pub(super) struct OwnBody {
+    rest: Bytes,
+    until: Option<Instant>,
+}
+
+impl OwnBody {
+    pub(super) fn new(body: Vec<u8>, flight: Option<Flight>, timeout_ms: u64) -> Self {
+        let rest = match flight {
+            Some(flight) => Bytes::from_owner(Booked { body, _flight: flight }),
+            None => Bytes::from(body),
+        };
+        Self { rest, until: Instant::now().checked_add(Duration::from_millis(timeout_ms)) }
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.rest.len() as u64
+    }
+
+    pub(super) fn next(&mut self) -> Option<Result<Bytes, SlowReader>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        if self.until.is_some_and(|until| Instant::now() > until) {
+            self.rest = Bytes::new();
+            return Some(Err(SlowReader));
+        }
+        Some(Ok(self.rest.split_to(FRAME_BYTES.min(self.rest.len()))))
+    }
+}
+
+/// Holds its place in the budget of bytes in flight as long as any slice of it is alive.
+struct Booked {
+    body: Vec<u8>,
+    _flight: Flight,
+}
+
+impl AsRef<[u8]> for Booked {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}

@@ -1,0 +1,121 @@
+//! What the reference server answers, behind the gate and beside it.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use metrics_exporter_prometheus::PrometheusHandle;
+use pouw::adapters::tower::PouwLayer;
+use pouw::engine::{LedgerEntry, PouwEngine, Receipt};
+use pouw::gate::{Condition, Gate, PartHealth};
+use pouw::protocol::{UnixMillis, WorkId};
+use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+
+use crate::words::{TIERS, entry_kind};
+
+#[derive(Clone)]
+struct Shared {
+    gate: Gate,
+    metrics: PrometheusHandle,
+}
+
+/// All routes. Only `/hello` and `/echo` are behind the gate.
+pub fn pages(gate: Gate, metrics: PrometheusHandle) -> Router {
+    let gated = Router::new()
+        .route("/hello", get(|| async { "hello\n" }))
+        .route("/echo", post(|body: Bytes| async { body }))
+        .layer(PouwLayer::new(gate.clone()));
+    Router::new()
+        .route("/metrics", get(scrape))
+        .route("/health", get(health))
+        .route("/pouw/receipt/{id}", get(receipt))
+        .with_state(Shared { gate, metrics })
+        .merge(gated)
+}
+
+async fn scrape(State(shared): State<Shared>) -> Response {
+    // Sizes of files and locks of tables: nothing for a thread of the executor.
+    let text = spawn_blocking(move || {
+        shared.gate.record_metrics();
+        shared.metrics.run_upkeep();
+        shared.metrics.render()
+    });
+    match text.await {
+        Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn health(State(shared): State<Shared>) -> Response {
+    let Ok(health) = spawn_blocking(move || shared.gate.health()).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let part = |part: &PartHealth| json!({ "status": part.condition.as_str(), "detail": part.detail });
+    let overall = health.overall();
+    let status = if overall == Condition::Unavailable { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let document = json!({
+        "status": overall.as_str(),
+        "parts": {
+            "limiter": part(&health.limiter),
+            "queue": part(&health.queue),
+            "store": part(&health.store),
+            "breaker": part(&health.breaker),
+        },
+    });
+    answer(status, &document)
+}
+
+async fn receipt(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
+    let id = match id.parse::<WorkId>() {
+        Ok(id) => id,
+        Err(error) => return answer(StatusCode::BAD_REQUEST, &json!({ "error": error.to_string() })),
+    };
+    let engine = shared.gate.engine().clone();
+    match spawn_blocking(move || receipt_document(&engine, id)).await {
+        Ok(Ok(Some(document))) => answer(StatusCode::OK, &document),
+        Ok(Ok(None)) => answer(StatusCode::NOT_FOUND, &json!({ "error": format!("nothing is known of {id}") })),
+        Ok(Err(error)) => answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": error })),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// State, award and provenance of a challenge, and a proof of one of its leaves once the tree is complete.
+fn receipt_document(engine: &PouwEngine, id: WorkId) -> Result<Option<Value>, String> {
+    let LedgerEntry { seq, row } = match engine.receipt(id).map_err(|error| error.to_string())? {
+        Receipt::Open => return Ok(Some(json!({ "id": id.to_string(), "state": "open" }))),
+        Receipt::Refused => return Ok(Some(json!({ "id": id.to_string(), "state": "refused" }))),
+        Receipt::Accepted(entry) => entry,
+        _ => return Ok(None),
+    };
+    let mut document = json!({
+        "id": id.to_string(),
+        "state": "accepted",
+        "kind": entry_kind(row.kind),
+        "entry": seq,
+        "microJoules": row.amount,
+        "tier": TIERS.get(usize::from(row.tier)),
+        "nodes": row.nodes,
+        "leaves": row.leaves,
+        "acceptedAt": UnixMillis(row.at_ms).to_rfc3339(),
+        // Every answer is compared with the server's own hash of the leaf.
+        "provenance": "verified",
+    });
+    if let Some(found) = engine.proof_of(&row).map_err(|error| error.to_string())? {
+        document["proof"] = json!({
+            "leafIndex": found.leaf.0,
+            "commitment": found.commitment.digest().map_err(|error| error.to_string())?,
+            "tree": found.commitment,
+            "path": found.proof,
+        });
+    }
+    Ok(Some(document))
+}
+
+fn answer(status: StatusCode, document: &Value) -> Response {
+    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
+    (status, headers, format!("{document}\n")).into_response()
+}
