@@ -85,7 +85,15 @@ fn the_engine_agrees_with_the_oracle_on_random_operations() {
     });
     let runs = number("POUW_MODEL_RUNS").unwrap_or(RUNS);
     println!("POUW_MODEL_SEED={seed}");
-    QuickCheck::new().rng(Gen::from_size_and_seed(100, seed)).tests(runs).quickcheck(agree as fn(Script) -> TestResult);
+    // The rarest of what must be reached comes once in a few hundred runs: who misses it goes on for a while.
+    for round in 0..ROUNDS_MAX {
+        let rng = Gen::from_size_and_seed(100, seed.wrapping_add(round));
+        QuickCheck::new().rng(rng).tests(runs).quickcheck(agree as fn(Script) -> TestResult);
+        let tally = TALLY.lock().unwrap();
+        if runs < RUNS || REACHED.iter().all(|what| tally.contains_key(what)) {
+            break;
+        }
+    }
     let tally = TALLY.lock().unwrap();
     for ((op, ended), count) in tally.iter() {
         println!("{count:8} {op} {ended}");
@@ -95,7 +103,10 @@ fn the_engine_agrees_with_the_oracle_on_random_operations() {
     assert!(KINDS.iter().all(|kind| REACHED.iter().any(|(op, _)| op == kind)), "an operation is not in the list");
 }
 
-/// What a run of [`RUNS`] must have come to at least once.
+/// Rounds of [`RUNS`] at most.
+const ROUNDS_MAX: u64 = 6;
+
+/// What they must have come to at least once.
 const REACHED: [(&str, &str); 56] = [
     ("ingest_bytes", "added"),
     ("ingest_bytes", "unchanged"),
