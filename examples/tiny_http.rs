@@ -2,7 +2,7 @@
 //!
 //! cargo run --release --features gate --example tiny_http -- DIR 127.0.0.1:3000
 
-use std::io::{Cursor, Read};
+use std::io::Read;
 
 use pouw::engine::ingest::IngestOptions;
 use pouw::engine::{Config, PouwEngine};
@@ -38,30 +38,25 @@ fn answer(request: Request, status: u16, body: Vec<u8>, headers: &Headers) -> st
 
 fn one(mut request: Request, gate: &Gate) -> std::io::Result<()> {
     let caller = Caller { peer: request.remote_addr().map(std::net::SocketAddr::ip), ..Caller::default() };
-    let mut body: Box<dyn Read> = Box::new(Cursor::new(Vec::new()));
+    let mut body = Vec::new();
     let decision = match gate.on_request(&Seen(&request, request.method().to_string()), &caller) {
         Step::Exempt => return answer(request, 404, Vec::new(), &Headers::default()),
         Step::Decided(decision) => decision,
         Step::Body(needs) => {
-            let (mut read, limit) = (Vec::new(), needs.limit_bytes);
-            let outcome = request.as_reader().take(limit as u64 + 1).read_to_end(&mut read);
-            let decision = needs.complete(match outcome {
+            // There is no read timeout in tiny_http: keep slow clients off with a proxy in front.
+            let limit = needs.limit_bytes;
+            needs.complete(match request.as_reader().take(limit as u64 + 1).read_to_end(&mut body) {
                 Ok(length) if length > limit => BodyRead::TooLarge,
-                Ok(_) => BodyRead::Whole(&read),
+                Ok(_) => BodyRead::Whole(&body),
                 Err(_) => BodyRead::Incomplete,
-            });
-            body = Box::new(Cursor::new(read));
-            decision
+            })
         }
     };
-    let decision = if let Decision::Pending(pending) = decision { pending.wait() } else { decision };
-    match decision {
+    match if let Decision::Pending(pending) = decision { pending.wait() } else { decision } {
         Decision::Refuse(refusal) => answer(request, refusal.status, refusal.body, &refusal.headers),
         Decision::Pass(pass) if request.url() == "/echo" => {
-            let mut all = Vec::new();
-            body.read_to_end(&mut all)?;
-            request.as_reader().read_to_end(&mut all)?;
-            answer(request, 200, all, &pass.headers)
+            request.as_reader().read_to_end(&mut body)?;
+            answer(request, 200, body, &pass.headers)
         }
         Decision::Pass(pass) => answer(request, 200, b"hello\n".to_vec(), &pass.headers),
         Decision::Pending(_) => unreachable!("wait() never says so"),
