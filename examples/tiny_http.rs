@@ -30,9 +30,8 @@ impl Head for Seen<'_> {
 
 fn answer(request: Request, status: u16, body: Vec<u8>, headers: &Headers) -> std::io::Result<()> {
     let mut response = Response::from_data(body).with_status_code(status).with_chunked_threshold(usize::MAX);
-    for (name, value) in headers.iter() {
-        response.add_header(Header::from_bytes(name, value).unwrap_or_else(|()| unreachable!("visible ASCII")));
-    }
+    let headers = headers.iter().filter_map(|(name, value)| Header::from_bytes(name, value).ok());
+    headers.for_each(|header| response.add_header(header));
     request.respond(response)
 }
 
@@ -43,7 +42,6 @@ fn one(mut request: Request, gate: &Gate) -> std::io::Result<()> {
         Step::Exempt => return answer(request, 404, Vec::new(), &Headers::default()),
         Step::Decided(decision) => decision,
         Step::Body(needs) => {
-            // There is no read timeout in tiny_http: keep slow clients off with a proxy in front.
             let limit = needs.limit_bytes;
             needs.complete(match request.as_reader().take(limit as u64 + 1).read_to_end(&mut body) {
                 Ok(length) if length > limit => BodyRead::TooLarge,
@@ -63,12 +61,10 @@ fn one(mut request: Request, gate: &Gate) -> std::io::Result<()> {
     }
 }
 
-/// Serves on this thread until the server is unblocked.
+/// Serves on this thread until the server is unblocked. tiny_http has no timeouts: put a proxy in front.
 pub fn serve(server: &Server, gate: &Gate) {
     for request in server.incoming_requests() {
-        if let Err(error) = one(request, gate) {
-            eprintln!("a client went away: {error}");
-        }
+        one(request, gate).unwrap_or_else(|error| eprintln!("a client went away: {error}"));
     }
 }
 

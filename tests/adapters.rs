@@ -3,11 +3,12 @@
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, poll_fn, ready};
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::{Service as ActixService, ServiceResponse};
 use actix_web::{App, HttpResponse, test as actix_test, web};
@@ -18,7 +19,8 @@ use pouw::adapters::actix::Pouw;
 use pouw::adapters::tower::{PouwLayer, PouwService, RequestBody, ResponseBody};
 use pouw::adapters::{AuthenticatedUser, PeerAddr, SlowReader, ValidatedApiKey};
 use pouw::engine::{Config, EventSink, FakeClock, Parts, PouwEngine};
-use pouw::gate::{Gate, GateConfig, GateConfigBuilder, IdentifierStrategy};
+use pouw::gate::identity::NetworkPrefix;
+use pouw::gate::{ClientKey, Decision, Facts, Gate, GateConfig, GateConfigBuilder, IdentifierStrategy};
 use pouw::protocol::{WorkResult, WorkUnit, header};
 use pouw::solver::compute_work_unit;
 use pouw::store::StoreOptions;
@@ -30,9 +32,13 @@ const WRITE_TIMEOUT_MS: u64 = 500;
 
 /// A gate that admits one request and hands out made-up work without a floor.
 fn gate_with(change: fn(GateConfigBuilder) -> GateConfigBuilder) -> Gate {
+    gate_at(&Arc::new(FakeClock::at(1_700_000_000_000)), change)
+}
+
+fn gate_at(clock: &Arc<FakeClock>, change: fn(GateConfigBuilder) -> GateConfigBuilder) -> Gate {
     let parts = Parts {
         storage: Arc::new(SimDisk::new()),
-        clock: Arc::new(FakeClock::at(1_700_000_000_000)),
+        clock: clock.clone(),
         events: EventSink::default(),
         options: StoreOptions::default(),
     };
@@ -150,6 +156,40 @@ quickcheck! {
     }
 }
 
+quickcheck! {
+    fn property_18_through_an_adapter_every_response_carries_the_same_numeric_headers_as_from_the_gate(
+        requests: Vec<(u8, u16)>
+    ) -> bool {
+        let clock = Arc::new(FakeClock::at(1_700_000_000_000));
+        let few = |config: GateConfigBuilder| config.rate_limit(3).window_ms(60_000);
+        let (behind, plain) = (gate_at(&clock, few), gate_at(&clock, few));
+        let mut service = gated(&behind);
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            for (client, pause) in requests {
+                clock.advance(pause.into());
+                let address = IpAddr::from([192, 0, 2, client % 4]);
+                let mut request = get();
+                request.extensions_mut().insert(PeerAddr((address, 80).into()));
+                let response = call(&mut service, request).await;
+                let facts = Facts::new(ClientKey::of_address(address, 64), NetworkPrefix::of(Some(address)));
+                let (status, expected) = match plain.decide(facts) {
+                    Decision::Pass(pass) => (200, pass.headers),
+                    Decision::Refuse(refusal) => (refusal.status, refusal.headers),
+                    Decision::Pending(_) => unreachable!("nothing was presented"),
+                };
+                assert_eq!(response.status(), status);
+                for (name, value) in expected.iter().filter(|(name, _)| *name != header::CHALLENGE) {
+                    assert_eq!(response.headers()[name], value, "{name}");
+                }
+                for name in [header::RATELIMIT_LIMIT, header::RATELIMIT_REMAINING, header::RATELIMIT_RESET] {
+                    assert!(response.headers()[name].to_str().unwrap().parse::<u64>().is_ok(), "{name}");
+                }
+            }
+        });
+        true
+    }
+}
+
 #[tokio::test]
 async fn the_gates_headers_win_and_a_service_is_called_only_when_ready_in_every_way_through() {
     let gate = gate();
@@ -212,7 +252,9 @@ async fn an_answer_is_judged_to_the_end_when_its_caller_has_gone() {
     // The body is there at once, so one poll is enough to have the answer judged.
     let _ = going.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     drop(going);
+    let started = Instant::now();
     while gate.engine().stats().ledger_entries == 0 {
+        assert!(started.elapsed() < Duration::from_secs(30), "it was dropped with its caller");
         tokio::task::yield_now().await;
     }
     assert_eq!(call(&mut service, post(&result, &[]).0).await.status(), 403, "it was used");

@@ -7,8 +7,9 @@ mod http;
 
 use std::io::{Read, Write};
 use std::sync::Barrier;
+use std::time::Instant;
 
-use http::client::{connect, parse};
+use http::client::{PATIENCE, connect, parse};
 use http::{Desk, Kind, SECRET, Setup, open, solved};
 use pouw::engine::ingest::IngestOptions;
 use pouw::engine::{Config, Receipt};
@@ -169,7 +170,9 @@ fn clients_that_ask_and_do_not_read_hold_a_bounded_number_of_bytes_and_nobody_up
         assert!(desk.gate.stats().issued.iter().sum::<u64>() > 100, "{:?}", desk.gate.stats());
         drop(silent);
         // Each connection that broke gives back what it held.
+        let started = Instant::now();
         while desk.gate.stats().bytes_in_flight > 0 {
+            assert!(started.elapsed() < PATIENCE, "{:?}", desk.gate.stats());
             std::thread::yield_now();
         }
     }
