@@ -4,7 +4,7 @@
 
 use std::net::TcpListener;
 
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, HttpResponse, HttpServer, web};
 use pouw::adapters::actix::Pouw;
 use pouw::engine::ingest::IngestOptions;
 use pouw::engine::{Config, PouwEngine};
@@ -16,9 +16,8 @@ pub async fn serve(listener: TcpListener, gate: Gate) -> std::io::Result<()> {
     let app = move || {
         App::new()
             .wrap(Pouw::new(gate.clone()))
-            .app_data(web::PayloadConfig::new(1 << 20))
             .route("/hello", web::get().to(|| async { "hello\n" }))
-            .route("/echo", web::post().to(|body: web::Bytes| async { body }))
+            .route("/echo", web::post().to(|body: web::Payload| async { HttpResponse::Ok().streaming(body) }))
     };
     HttpServer::new(app).workers(2).listen(listener)?.run().await
 }

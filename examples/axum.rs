@@ -5,6 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
 use pouw::adapters::tower::PouwLayer;
@@ -20,7 +21,7 @@ pub async fn serve(listener: TcpListener, gate: Gate) -> std::io::Result<()> {
         |extensions: &http::Extensions| -> Option<IpAddr> { Some(extensions.get::<ConnectInfo<SocketAddr>>()?.ip()) };
     let app = Router::new()
         .route("/hello", get(|| async { "hello\n" }))
-        .route("/echo", post(|body: axum::body::Bytes| async { body }))
+        .route("/echo", post(|body: Body| async { body }))
         .layer(PouwLayer::new(gate).with_peer(peer));
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
 }

@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -18,13 +18,13 @@ use pouw::store::records::Exposure;
 use tokio::net::TcpListener;
 use tower::{Layer, ServiceExt, service_fn};
 
-async fn respond(request: Request<RequestBody<Incoming>>) -> Result<Response<Full<Bytes>>, Infallible> {
-    if request.uri().path() != "/echo" {
-        return Ok(Response::new("hello\n".into()));
-    }
-    // A body that breaks off is nobody's to echo.
-    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    Ok(Response::new(Full::new(body)))
+async fn respond(
+    request: Request<RequestBody<Incoming>>,
+) -> Result<Response<Either<Full<Bytes>, RequestBody<Incoming>>>, Infallible> {
+    Ok(Response::new(match request.uri().path() {
+        "/echo" => Either::Right(request.into_body()),
+        _ => Either::Left(Full::from("hello\n")),
+    }))
 }
 
 /// Serves until the process ends.

@@ -3,11 +3,12 @@
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, poll_fn, ready};
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::{Service as ActixService, ServiceResponse};
 use actix_web::{App, HttpResponse, test as actix_test, web};
@@ -15,10 +16,11 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Body, Bytes, Frame};
 use pouw::adapters::actix::Pouw;
-use pouw::adapters::tower::{BodyError, PouwLayer, PouwService, RequestBody, ResponseBody};
+use pouw::adapters::tower::{PouwLayer, PouwService, RequestBody, ResponseBody};
 use pouw::adapters::{AuthenticatedUser, PeerAddr, SlowReader, ValidatedApiKey};
 use pouw::engine::{Config, EventSink, FakeClock, Parts, PouwEngine};
-use pouw::gate::{Gate, GateConfig, GateConfigBuilder, IdentifierStrategy};
+use pouw::gate::identity::NetworkPrefix;
+use pouw::gate::{ClientKey, Decision, Facts, Gate, GateConfig, GateConfigBuilder, IdentifierStrategy};
 use pouw::protocol::{WorkResult, WorkUnit, header};
 use pouw::solver::compute_work_unit;
 use pouw::store::StoreOptions;
@@ -30,9 +32,13 @@ const WRITE_TIMEOUT_MS: u64 = 500;
 
 /// A gate that admits one request and hands out made-up work without a floor.
 fn gate_with(change: fn(GateConfigBuilder) -> GateConfigBuilder) -> Gate {
+    gate_at(&Arc::new(FakeClock::at(1_700_000_000_000)), change)
+}
+
+fn gate_at(clock: &Arc<FakeClock>, change: fn(GateConfigBuilder) -> GateConfigBuilder) -> Gate {
     let parts = Parts {
         storage: Arc::new(SimDisk::new()),
-        clock: Arc::new(FakeClock::at(1_700_000_000_000)),
+        clock: clock.clone(),
         events: EventSink::default(),
         options: StoreOptions::default(),
     };
@@ -150,6 +156,40 @@ quickcheck! {
     }
 }
 
+quickcheck! {
+    fn property_18_through_an_adapter_every_response_carries_the_same_numeric_headers_as_from_the_gate(
+        requests: Vec<(u8, u16)>
+    ) -> bool {
+        let clock = Arc::new(FakeClock::at(1_700_000_000_000));
+        let few = |config: GateConfigBuilder| config.rate_limit(3).window_ms(60_000);
+        let (behind, plain) = (gate_at(&clock, few), gate_at(&clock, few));
+        let mut service = gated(&behind);
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            for (client, pause) in requests {
+                clock.advance(pause.into());
+                let address = IpAddr::from([192, 0, 2, client % 4]);
+                let mut request = get();
+                request.extensions_mut().insert(PeerAddr((address, 80).into()));
+                let response = call(&mut service, request).await;
+                let facts = Facts::new(ClientKey::of_address(address, 64), NetworkPrefix::of(Some(address)));
+                let (status, expected) = match plain.decide(facts) {
+                    Decision::Pass(pass) => (200, pass.headers),
+                    Decision::Refuse(refusal) => (refusal.status, refusal.headers),
+                    Decision::Pending(_) => unreachable!("nothing was presented"),
+                };
+                assert_eq!(response.status(), status);
+                for (name, value) in expected.iter().filter(|(name, _)| *name != header::CHALLENGE) {
+                    assert_eq!(response.headers()[name], value, "{name}");
+                }
+                for name in [header::RATELIMIT_LIMIT, header::RATELIMIT_REMAINING, header::RATELIMIT_RESET] {
+                    assert!(response.headers()[name].to_str().unwrap().parse::<u64>().is_ok(), "{name}");
+                }
+            }
+        });
+        true
+    }
+}
+
 #[tokio::test]
 async fn the_gates_headers_win_and_a_service_is_called_only_when_ready_in_every_way_through() {
     let gate = gate();
@@ -197,7 +237,8 @@ async fn a_challenge_that_is_not_read_in_time_breaks_off_and_leaves_nothing_in_f
     drop(call(&mut service, get()).await);
     let mut body = pin!(call(&mut service, get()).await.into_body());
     tokio::time::advance(Duration::from_millis(WRITE_TIMEOUT_MS + 1)).await;
-    assert!(matches!(body.as_mut().frame().await, Some(Err(BodyError::SlowReader(SlowReader)))));
+    let error = body.as_mut().frame().await.unwrap().unwrap_err();
+    assert!(error.is::<SlowReader>(), "{error}");
     assert_eq!(gate.stats().bytes_in_flight, 0);
     assert!(body.frame().await.is_none());
 }
@@ -211,7 +252,9 @@ async fn an_answer_is_judged_to_the_end_when_its_caller_has_gone() {
     // The body is there at once, so one poll is enough to have the answer judged.
     let _ = going.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     drop(going);
+    let started = Instant::now();
     while gate.engine().stats().ledger_entries == 0 {
+        assert!(started.elapsed() < Duration::from_secs(30), "it was dropped with its caller");
         tokio::task::yield_now().await;
     }
     assert_eq!(call(&mut service, post(&result, &[]).0).await.status(), 403, "it was used");
@@ -256,7 +299,8 @@ async fn in_actix_a_body_without_a_length_is_seen_and_put_back_and_a_peer_may_be
     let app = App::new().wrap(Pouw::new(gate()));
     let app = actix_test::init_service(app.route("/", web::to(|body: Bytes| async { body }))).await;
     let named = |request: actix_test::TestRequest, peer: &str| {
-        let request = request.to_request();
+        let mut request = request.to_request();
+        request.headers_mut().remove("content-length");
         actix_web::HttpMessage::extensions_mut(&request).insert(PeerAddr(peer.parse().unwrap()));
         request
     };

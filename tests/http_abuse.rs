@@ -7,13 +7,16 @@ mod http;
 
 use std::io::{Read, Write};
 use std::sync::Barrier;
+use std::time::Instant;
 
-use http::client::{connect, parse};
+use http::client::{PATIENCE, connect, parse};
 use http::{Desk, Kind, SECRET, Setup, open, solved};
+use pouw::engine::ingest::IngestOptions;
 use pouw::engine::{Config, Receipt};
 use pouw::gate::{Gate, GateConfig};
 use pouw::hash::sha3_512;
 use pouw::protocol::header;
+use pouw::store::records::Exposure;
 
 fn zero_floor() -> Setup {
     Setup { engine: |config| config.floor_ms([0; 3]), ..Setup::default() }
@@ -134,36 +137,55 @@ fn after_a_failed_sync_the_service_stays_degraded_and_says_so() {
     }
 }
 
+/// 2 000 clients behind a trusted proxy, twenty to a connection, each over its limit.
 #[test]
 fn clients_that_ask_and_do_not_read_hold_a_bounded_number_of_bytes_and_nobody_up() {
+    const IN_FLIGHT_MAX: u64 = 1 << 20;
     for kind in [Kind::Axum, Kind::Hyper, Kind::Actix] {
         let setup = Setup {
-            gate: |config| config.trusted_proxy("127.0.0.0/8".parse().unwrap()).bytes_in_flight(1 << 20),
+            gate: |config| config.trusted_proxy("127.0.0.0/8".parse().unwrap()).bytes_in_flight(IN_FLIGHT_MAX),
+            backlog: 0,
             ..Setup::default()
         };
         let desk = Desk::new(kind, &setup);
+        let large = IngestOptions { block_size: 32 << 10, ..IngestOptions::new(Exposure::Public) };
+        desk.engine.ingest_bytes(&large, "large", &vec![7; 200 * large.block_size as usize]).unwrap();
+        desk.engine.refill().unwrap();
         let mut silent = Vec::new();
-        for at in 0..500u32 {
+        for connection in 0..100u32 {
+            let requests: String = (0..20)
+                .map(|client| format!("198.{}.{connection}.7", client + 1))
+                .map(|address| {
+                    format!("GET /hello HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\n\r\n").repeat(2)
+                })
+                .collect();
             let mut stream = connect(desk.address);
-            let address = format!("198.{}.{}.7", 18 + at / 256, at % 256);
-            let request = format!("GET /hello HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\n\r\n");
-            stream.write_all(request.repeat(2).as_bytes()).unwrap();
+            stream.write_all(requests.as_bytes()).unwrap();
             silent.push(stream);
-            assert!(desk.gate.stats().bytes_in_flight <= 1 << 20);
+            assert!(desk.gate.stats().bytes_in_flight <= IN_FLIGHT_MAX);
         }
-        assert_eq!(desk.hello(&[("X-Forwarded-For", "203.0.113.9")]).status, 200);
+        let neighbour = [("X-Forwarded-For", "203.0.113.9")];
+        assert_eq!(desk.hello(&neighbour).status, 200);
+        assert_eq!(desk.hello(&neighbour).status, 429);
+        assert!(desk.gate.stats().issued.iter().sum::<u64>() > 100, "{:?}", desk.gate.stats());
         drop(silent);
+        // Each connection that broke gives back what it held.
+        let started = Instant::now();
+        while desk.gate.stats().bytes_in_flight > 0 {
+            assert!(started.elapsed() < PATIENCE, "{:?}", desk.gate.stats());
+            std::thread::yield_now();
+        }
     }
 }
 
 #[test]
 fn an_upload_with_its_answer_in_the_header_arrives_byte_for_byte_and_is_not_buffered() {
-    for kind in [Kind::Axum, Kind::Hyper, Kind::TinyHttp] {
+    for kind in Kind::ALL {
         let setup =
             Setup { gate: |config| config.body_limit_bytes(16 << 10).buffered_bytes_max(16 << 10), ..zero_floor() };
         let desk = Desk::new(kind, &setup);
         let (_, result) = solved(&desk.limited());
-        let upload: Vec<u8> = (0..1_000_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let upload: Vec<u8> = (0..4_000_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         let compact = result.to_compact();
         let headers = [("X-PoUW-Response", result.challenge_token.as_str()), ("X-PoUW-Result", &compact)];
         let reply = desk.send("POST", "/echo", &headers, &upload);

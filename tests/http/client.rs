@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// A test that waits longer than this hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone)]
 pub struct Reply {
@@ -61,11 +61,17 @@ pub fn raw(address: SocketAddr, bytes: &[u8]) -> Reply {
 
 /// The same; `None` if the server closes without a word.
 pub fn try_raw(address: SocketAddr, bytes: &[u8]) -> Option<Reply> {
-    let mut stream = connect(address);
-    // A server that refuses a body may close before it has read all of it.
-    let _ = stream.write_all(bytes);
+    let (mut stream, mut sender) = {
+        let stream = connect(address);
+        (stream.try_clone().unwrap(), stream)
+    };
     let mut text = Vec::new();
-    let _ = stream.read_to_end(&mut text);
+    // Both ways at once, for a service that sends back a body while it is coming in.
+    std::thread::scope(|scope| {
+        // A server that refuses a body may close before it has read all of it.
+        scope.spawn(move || sender.write_all(bytes));
+        let _ = stream.read_to_end(&mut text);
+    });
     (!text.is_empty()).then(|| parse(&text))
 }
 

@@ -1,6 +1,5 @@
 //! Bodies: a request's, untouched or put together again, and a response's, the service's or the gate's.
 
-use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,8 +8,10 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::adapters::SlowReader;
 use crate::adapters::own_body::OwnBody;
+
+/// Any error of the service's body, or [`SlowReader`](crate::adapters::SlowReader).
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 pin_project! {
     /// A request body: as it comes, or what was read of it for the gate's sake, with its trailers.
@@ -92,34 +93,6 @@ pin_project! {
     }
 }
 
-/// A response body broke off.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum BodyError<E> {
-    /// The service's body failed.
-    Inner(E),
-    /// The client took longer to read a challenge than it may.
-    SlowReader(SlowReader),
-}
-
-impl<E: fmt::Display> fmt::Display for BodyError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Inner(error) => error.fmt(f),
-            Self::SlowReader(error) => error.fmt(f),
-        }
-    }
-}
-
-impl<E: std::error::Error + 'static> std::error::Error for BodyError<E> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Inner(error) => Some(error),
-            Self::SlowReader(error) => Some(error),
-        }
-    }
-}
-
 impl<R> ResponseBody<R> {
     pub(super) fn inner(body: R) -> Self {
         Self { kind: Kind::Inner { body } }
@@ -134,17 +107,18 @@ impl<R> Body for ResponseBody<R>
 where
     R: Body,
     R::Data: Into<Bytes>,
+    R::Error: Into<BoxError>,
 {
     type Data = Bytes;
-    type Error = BodyError<R::Error>;
+    type Error = BoxError;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.project().kind.project() {
             KindParts::Inner { body } => {
-                body.poll_frame(context).map_ok(|frame| frame.map_data(Into::into)).map_err(BodyError::Inner)
+                body.poll_frame(context).map_ok(|frame| frame.map_data(Into::into)).map_err(Into::into)
             }
             KindParts::Own { body } => {
-                let next = body.next().map(|frame| frame.map(Frame::data).map_err(BodyError::SlowReader));
+                let next = body.next().map(|frame| frame.map(Frame::data).map_err(Into::into));
                 Poll::Ready(next)
             }
         }

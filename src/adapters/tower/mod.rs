@@ -25,7 +25,7 @@ use crate::gate::{Caller, Decision, Gate, Head, Headers, Refusal, Step};
 use super::own_body::OwnBody;
 use super::{AuthenticatedUser, PeerAddr, ValidatedApiKey, names_and_values};
 
-pub use body::{BodyError, RequestBody, ResponseBody};
+pub use body::{RequestBody, ResponseBody};
 pub use future::ResponseFuture;
 
 type PeerReader = dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync;
