@@ -51,6 +51,9 @@ impl Pattern {
 pub(super) struct Routes {
     exact: HashMap<String, Vec<(Option<String>, RouteMatch)>>,
     below: HashMap<String, Vec<(Option<String>, RouteMatch)>>,
+    // Length of the longest path in `below`. Longer beginnings of a path are not looked up, so that one of
+    // many slashes costs no more than reading it.
+    below_bytes_max: usize,
 }
 
 impl Routes {
@@ -70,6 +73,9 @@ impl Routes {
 
     fn add(&mut self, route: &str, to: RouteMatch) {
         if let Some(Pattern { method, path, below }) = Pattern::parse(route) {
+            if below {
+                self.below_bytes_max = self.below_bytes_max.max(path.len());
+            }
             let side = if below { &mut self.below } else { &mut self.exact };
             side.entry(path).or_default().push((method, to));
         }
@@ -87,6 +93,9 @@ impl Routes {
         let mut rest = path;
         while let Some(at) = rest.rfind('/') {
             rest = &rest[..at];
+            if rest.len() > self.below_bytes_max {
+                continue;
+            }
             if let Some(found) = self.below.get(rest).and_then(|rules| best(rules, method)) {
                 return found;
             }
@@ -143,6 +152,9 @@ mod tests {
         ] {
             assert_eq!(routes.policy_of(method, path), expected, "{method} {path}");
         }
+        let deep = format!("/api/files{}", "/".repeat(100_000));
+        assert_eq!(routes.policy_of("POST", &deep), policy(2));
+        assert_eq!(routes.policy_of("POST", &deep[4..]), policy(0));
     }
 
     #[test]

@@ -1,48 +1,42 @@
 //! Forwarding headers: the address of the client behind trusted proxies.
 //!
+//! **Guarantee.** Without a trusted peer no header changes anything. Behind one, only what a trusted hop wrote
+//! counts: lists are read from their right end, where the last hop wrote, and whatever a client put to the
+//! left of it, open quotes too, cannot reach into it.
+//!
 //! The walk begins at the peer. While the address is in a trusted network, the next one to its left in the
-//! header is taken. It ends at the first address that is not trusted, at a value that is no address (the last
-//! trusted hop is believed then), or at the left end. If there is a `Forwarded` header, `X-Forwarded-For` is
-//! not looked at: the two are never mixed.
+//! list is taken. It ends at the first address that is not trusted, at a value that is no address (the last
+//! trusted hop is believed then), or at the left end. All lines of a header are one list.
+//!
+//! `Forwarded` and `X-Forwarded-For` are never mixed. A proxy that writes one of them commonly passes the other
+//! on as the client sent it, and nobody here knows which one it writes. So where both are there each is
+//! walked by itself, and unless they lead to the same address no address is believed: such requests are one
+//! client together, and none of them takes the place of a proxy.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
 use super::super::facts::Head;
-
-/// Reads one value of a list.
-type Reader = fn(&str) -> Option<IpAddr>;
 
 /// Values walked over at most; the walk ends there.
 const HOPS_MAX: usize = 64;
 /// Bytes of a header looked at, from its right end.
 const BYTES_MAX: usize = 8_192;
 
-/// The address that is believed to be the client's.
+/// The address that is believed to be the client's; none where there is no peer, or where the two forwarding
+/// headers of a trusted one contradict each other.
 pub fn believed_address(peer: Option<IpAddr>, head: &dyn Head, proxies: &[IpNet]) -> Option<IpAddr> {
     let peer = peer?;
     if !is_trusted(peer, proxies) {
         return Some(peer);
     }
-    let (lines, read): (Vec<u8>, Reader) = match lines(head, "forwarded") {
-        Some(lines) => (lines, element),
-        None => match lines(head, "x-forwarded-for") {
-            Some(lines) => (lines, node),
-            None => return Some(peer),
-        },
-    };
-    let mut believed = peer;
-    for value in split_right(&lines).take(HOPS_MAX) {
-        let Some(address) = std::str::from_utf8(value).ok().and_then(|text| read(text.trim())) else {
-            break;
-        };
-        believed = address;
-        if !is_trusted(address, proxies) {
-            break;
-        }
+    let walk = |form: Form| List::read(head, form).map(|list| list.walk(peer, proxies));
+    match (walk(Form::Forwarded), walk(Form::XForwardedFor)) {
+        (None, None) => Some(peer),
+        (Some(one), None) | (None, Some(one)) => Some(one),
+        (Some(one), Some(other)) => (one.to_canonical() == other.to_canonical()).then_some(one),
     }
-    Some(believed)
 }
 
 fn is_trusted(address: IpAddr, proxies: &[IpNet]) -> bool {
@@ -50,55 +44,135 @@ fn is_trusted(address: IpAddr, proxies: &[IpNet]) -> bool {
     proxies.iter().any(|network| network.contains(&canonical) || network.contains(&address))
 }
 
-/// All lines of a header as one list, cut to its right end.
-fn lines(head: &dyn Head, name: &str) -> Option<Vec<u8>> {
-    let mut all: Option<Vec<u8>> = None;
-    head.header(name, &mut |line| {
-        let list = all.get_or_insert_default();
-        if !list.is_empty() {
-            list.push(b',');
-        }
-        list.extend_from_slice(&line[line.len().saturating_sub(BYTES_MAX)..]);
-        let over = list.len().saturating_sub(BYTES_MAX);
-        list.drain(..over);
-    });
-    all
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Forwarded,
+    XForwardedFor,
 }
 
-/// The elements of a list from right to left; a comma between quotes does not part them.
-fn split_right(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut quoted = false;
-    let mut commas = Vec::new();
-    for (at, byte) in list.iter().enumerate() {
-        match byte {
-            b'"' => quoted = !quoted,
-            b',' if !quoted => commas.push(at),
-            _ => {}
+/// All lines of a header as one list.
+struct List {
+    form: Form,
+    bytes: Vec<u8>,
+    // Whether there was more to the left.
+    cut: bool,
+}
+
+impl List {
+    fn read(head: &dyn Head, form: Form) -> Option<Self> {
+        let name = match form {
+            Form::Forwarded => "forwarded",
+            Form::XForwardedFor => "x-forwarded-for",
+        };
+        let mut list: Option<Self> = None;
+        head.header(name, &mut |line| match &mut list {
+            None => {
+                let mut first = Self { form, bytes: Vec::new(), cut: false };
+                first.append(line);
+                list = Some(first);
+            }
+            Some(list) => {
+                list.append(b",");
+                list.append(line);
+            }
+        });
+        list
+    }
+
+    fn append(&mut self, line: &[u8]) {
+        let kept = &line[line.len().saturating_sub(BYTES_MAX)..];
+        self.bytes.extend_from_slice(kept);
+        let over = self.bytes.len().saturating_sub(BYTES_MAX);
+        self.bytes.drain(..over);
+        self.cut |= over > 0 || kept.len() < line.len();
+    }
+
+    fn walk(&self, peer: IpAddr, proxies: &[IpNet]) -> IpAddr {
+        let mut believed = peer;
+        for value in self.values().take(HOPS_MAX) {
+            let Some(address) = std::str::from_utf8(value).ok().and_then(|text| self.address(text.trim())) else {
+                break;
+            };
+            believed = address;
+            if !is_trusted(address, proxies) {
+                break;
+            }
+        }
+        believed
+    }
+
+    fn address(&self, value: &str) -> Option<IpAddr> {
+        match self.form {
+            Form::Forwarded => element(value),
+            Form::XForwardedFor => node(value),
         }
     }
-    let starts = commas.clone().into_iter().rev().map(|at| at + 1).chain([0]);
-    let ends = [list.len()].into_iter().chain(commas.into_iter().rev());
-    starts.zip(ends).map(|(start, end)| &list[start..end])
+
+    /// The values from right to left, without one that lost its beginning. In `Forwarded` a comma between
+    /// quotes does not part them.
+    fn values(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = Some(self.bytes.as_slice());
+        std::iter::from_fn(move || {
+            let all = rest?;
+            let mut quoted = false;
+            for (at, byte) in all.iter().enumerate().rev() {
+                match byte {
+                    b'"' if self.form == Form::Forwarded && !is_escaped(all, at) => quoted = !quoted,
+                    b',' if !quoted => {
+                        rest = Some(&all[..at]);
+                        return Some(&all[at + 1..]);
+                    }
+                    _ => {}
+                }
+            }
+            rest = None;
+            (!self.cut).then_some(all)
+        })
+    }
 }
 
-/// The `for` of one element of `Forwarded` (RFC 7239).
+fn is_escaped(text: &[u8], at: usize) -> bool {
+    text[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+}
+
+/// The `for` of one element of `Forwarded` (RFC 7239, 4); none if it is missing or there twice.
 fn element(text: &str) -> Option<IpAddr> {
-    let mut found = None;
-    for pair in text.split(';') {
+    let (mut found, mut from, mut quoted) = (None, 0, false);
+    let ends = text.bytes().enumerate().filter(|(at, byte)| {
+        quoted ^= *byte == b'"' && !is_escaped(text.as_bytes(), *at);
+        *byte == b';' && !quoted
+    });
+    for end in ends.map(|(at, _)| at).chain([text.len()]) {
+        let pair = text[from..end].trim();
+        from = end + 1;
+        if pair.is_empty() {
+            continue;
+        }
         let (name, value) = pair.split_once('=')?;
-        if name.trim().eq_ignore_ascii_case("for") {
-            if found.is_some() {
-                return None;
-            }
-            found = Some(node(value.trim())?);
+        if name.trim().eq_ignore_ascii_case("for") && found.replace(node(value.trim())?).is_some() {
+            return None;
         }
     }
     found
 }
 
-/// An address, perhaps in quotes, with a port, or in brackets. Names and `unknown` are none.
+/// An address, perhaps in quotes, IPv6 perhaps in brackets, perhaps with a port (RFC 7239, 6). Names that hide
+/// an address (`_x`) and `unknown` are none.
 fn node(text: &str) -> Option<IpAddr> {
     let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    bare.parse::<IpAddr>().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
+    if let Some(bracketed) = text.strip_prefix('[') {
+        let (address, port) = bracketed.split_once(']')?;
+        let good = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        return address.parse::<Ipv6Addr>().ok().filter(|_| good).map(IpAddr::V6);
+    }
+    text.parse().ok().or_else(|| {
+        let (address, port) = text.split_once(':')?;
+        address.parse::<Ipv4Addr>().ok().filter(|_| is_port(port)).map(IpAddr::V4)
+    })
+}
+
+/// A port, in figures or hidden behind a name.
+fn is_port(text: &str) -> bool {
+    let named = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    text.parse::<u16>().is_ok() || text.strip_prefix('_').is_some_and(named)
 }

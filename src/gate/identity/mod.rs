@@ -19,8 +19,9 @@ use super::facts::{Caller, Head};
 
 pub use forwarded::believed_address;
 
-/// Longest name of a user or key that is kept as it is; of a longer one, its digest.
-const NAME_BYTES_MAX: usize = 256;
+/// Longest name of a user or key that is kept as it is; of a longer one, its digest. The digest is written in
+/// 128 characters, so that no kept name is the digest of another.
+const NAME_BYTES_MAX: usize = 127;
 
 /// What tells clients apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -184,3 +185,6 @@ fn digest(bytes: &[u8]) -> String {
 fn cut(bits: u128, keep: u8) -> u128 {
     bits & u128::MAX.checked_shl(128 - u32::from(keep)).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;
