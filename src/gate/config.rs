@@ -1,6 +1,7 @@
 //! Settings of the gate: the paper's names in snake_case and its defaults. The engine's own (the secret,
 //! token lifetime, floors, unit sizes, difficulty, credits) stand in [`engine::Config`](crate::engine::Config).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -9,6 +10,7 @@ use crate::engine::ConfigError;
 
 use super::facts::{Caller, Head};
 use super::identity::ClientKey;
+use super::routes::Pattern;
 
 /// Makes a client key of a request.
 pub type Extractor = dyn Fn(&dyn Head, &Caller<'_>) -> Option<ClientKey> + Send + Sync;
@@ -294,9 +296,12 @@ impl GateConfigBuilder {
             check("window_ms", window, (1..=86_400_000).contains(&window), "it must be from 1 to 86400000")?;
         }
         let routes = self.policies.iter().flat_map(|policy| &policy.routes).chain(&self.exempt_routes);
+        let mut seen = HashSet::new();
         for route in routes {
-            let good = super::routes::Pattern::parse(route).is_some();
+            let pattern = Pattern::parse(route);
+            let good = pattern.is_some();
             check("routes", route, good, "it is /path or /path/*, with a method and a space before it at most")?;
+            check("routes", route, seen.insert(pattern), "each route stands once, in one policy or among the exempt")?;
         }
         Ok(())
     }
