@@ -53,9 +53,9 @@ fn one(mut request: Request, gate: &Gate) -> std::io::Result<()> {
     match if let Decision::Pending(pending) = decision { pending.wait() } else { decision } {
         Decision::Pass(pass) if request.url() == "/echo" => {
             request.as_reader().read_to_end(&mut body)?;
-            answer(request, 200, body, &pass.headers)
+            answer(request, 200, body, &pass.headers(gate))
         }
-        Decision::Pass(pass) => answer(request, 200, b"hello\n".to_vec(), &pass.headers),
+        Decision::Pass(pass) => answer(request, 200, b"hello\n".to_vec(), &pass.headers(gate)),
         Decision::Refuse(refusal) => answer(request, refusal.status, refusal.body, &refusal.headers),
         Decision::Pending(_) => unreachable!("wait() gives a verdict"),
     }

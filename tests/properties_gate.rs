@@ -126,7 +126,7 @@ quickcheck! {
             let now = gate.engine().now_ms();
             let expected = oracle.entry(client).or_default().admit(&rules, now);
             let (headers, passed): (Headers, bool) = match gate.decide(facts) {
-                Decision::Pass(pass) => (pass.headers, true),
+                Decision::Pass(pass) => (pass.headers(&gate), true),
                 Decision::Refuse(refusal) => (refusal.headers, false),
                 Decision::Pending(_) => panic!("nothing was presented"),
             };

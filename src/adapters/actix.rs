@@ -84,7 +84,7 @@ where
         let stage = match step {
             Step::Exempt => Stage::Serving { future: self.inner.call(request), headers: None },
             Step::Decided(Decision::Pass(pass)) => {
-                Stage::Serving { future: self.inner.call(request), headers: Some(pass.headers) }
+                Stage::Serving { future: self.inner.call(request), headers: Some(pass.headers(&self.gate)) }
             }
             Step::Decided(Decision::Refuse(refusal)) => {
                 Stage::Refused { response: Some(refused(&self.gate, request, refusal)) }
@@ -203,7 +203,7 @@ where
 {
     loop {
         decision = match decision {
-            Decision::Pass(pass) => return with_headers(inner.call(request).await, Some(pass.headers)),
+            Decision::Pass(pass) => return with_headers(inner.call(request).await, Some(pass.headers(gate))),
             Decision::Refuse(refusal) => return Ok(refused(gate, request, refusal)),
             Decision::Pending(pending) => judged(pending).await.unwrap_or_else(|_| unheard()),
         };

@@ -13,18 +13,32 @@ pub trait Clock: Debug + Send + Sync {
 
     /// Milliseconds since some fixed moment: never falls.
     fn monotonic_ms(&self) -> u64;
+
+    /// Milliseconds since some fixed moment, for readings that are compared within a window of a rate limit: it
+    /// costs less than the monotonic reading, and may drift from it by seconds a day. By default the same.
+    fn window_ms(&self) -> u64 {
+        self.monotonic_ms()
+    }
 }
 
 /// The operating system's clocks.
 #[derive(Debug)]
 pub struct SystemClock {
     start: Instant,
+    // Reading the processor's counter stalls nothing; asking the system for the time waits for every load before
+    // it. Calibrated when it is first asked, which takes up to 200 ms.
+    #[cfg(feature = "gate")]
+    counter: std::sync::OnceLock<(quanta::Clock, quanta::Instant)>,
 }
 
 impl SystemClock {
     /// A clock whose monotonic reading starts at zero.
     pub fn new() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+            #[cfg(feature = "gate")]
+            counter: std::sync::OnceLock::new(),
+        }
     }
 }
 
@@ -42,6 +56,17 @@ impl Clock for SystemClock {
 
     fn monotonic_ms(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    #[cfg(feature = "gate")]
+    fn window_ms(&self) -> u64 {
+        let (counter, start) = self.counter.get_or_init(|| {
+            let counter = quanta::Clock::new();
+            let now = counter.now();
+            (counter, now)
+        });
+        let passed = counter.now().saturating_duration_since(*start);
+        u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -95,6 +120,9 @@ pub(super) struct EngineTime {
     clock: std::sync::Arc<dyn Clock>,
     base_ms: u64,
     started_ms: u64,
+    // Engine time less the clock's reading for windows, when that was first asked for.
+    #[cfg(feature = "gate")]
+    window_base_ms: std::sync::OnceLock<u64>,
 }
 
 /// A wall clock this far ahead of the store's high-water mark needs an explicit word.
@@ -104,10 +132,23 @@ impl EngineTime {
     pub(super) fn start(clock: std::sync::Arc<dyn Clock>, high_water_ms: u64) -> Self {
         let base_ms = clock.wall().0.max(high_water_ms);
         let started_ms = clock.monotonic_ms();
-        Self { clock, base_ms, started_ms }
+        Self {
+            clock,
+            base_ms,
+            started_ms,
+            #[cfg(feature = "gate")]
+            window_base_ms: std::sync::OnceLock::new(),
+        }
     }
 
     pub(super) fn now_ms(&self) -> u64 {
         self.base_ms.saturating_add(self.clock.monotonic_ms().saturating_sub(self.started_ms))
+    }
+
+    /// Engine time to begin with, then as [`Clock::window_ms`] goes.
+    #[cfg(feature = "gate")]
+    pub(super) fn window_ms(&self) -> u64 {
+        let now_ms = self.clock.window_ms();
+        now_ms.wrapping_add(*self.window_base_ms.get_or_init(|| self.now_ms().wrapping_sub(now_ms)))
     }
 }

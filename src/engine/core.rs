@@ -151,6 +151,11 @@ impl Core {
         self.time.now_ms()
     }
 
+    #[cfg(feature = "gate")]
+    pub(super) fn window_ms(&self) -> u64 {
+        self.time.window_ms()
+    }
+
     pub(super) fn digest_of(&self, client: &[u8]) -> ClientDigest {
         ClientDigest::of(&self.store_keyring, client)
     }

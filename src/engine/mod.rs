@@ -180,6 +180,13 @@ impl PouwEngine {
         self.core().now_ms()
     }
 
+    /// The time that windows of rate limits go by: engine time when first asked for, then as
+    /// [`Clock::window_ms`] goes. Not to be compared with [`PouwEngine::now_ms`].
+    #[cfg(feature = "gate")]
+    pub fn window_ms(&self) -> u64 {
+        self.core().window_ms()
+    }
+
     fn core(&self) -> &Arc<Core> {
         &self.inner.core
     }

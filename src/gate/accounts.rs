@@ -12,12 +12,12 @@ use parking_lot::Mutex;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::policy::alert::Failures;
-use crate::policy::budget::ByteBudget;
-use crate::policy::window::{AdmissionLog, WindowRules};
+use crate::policy::window::WindowRules;
 use crate::protocol::{Reason, WorkId};
 
 use super::config::GateConfigBuilder;
 use super::identity::{ClientKey, NetworkPrefix};
+use super::share::{Quotas, Share};
 use super::table::{Table, Tracked};
 
 /// Locks the tables are spread over.
@@ -51,29 +51,10 @@ fn ceiling(paid: u32, window_ms: u64) -> Option<WindowRules> {
     WindowRules::new(paid.min(1_000_000), window_ms)
 }
 
-/// What one client, one prefix or all may have.
-#[derive(Debug, Clone, Copy)]
-struct Quotas {
-    /// None: nothing can be paid for with work.
-    paid: Option<WindowRules>,
-    bytes: u64,
-    per_ms: u64,
-}
-
-/// Paid admissions and bytes.
-#[derive(Debug, Default)]
-struct Share {
-    paid: AdmissionLog,
-    bytes: Option<ByteBudget>,
-    touched_ms: u64,
-}
-
 #[derive(Debug, Default)]
 struct Account {
     share: Share,
     open: Vec<Open>,
-    /// Challenges being made right now.
-    opening: u32,
     failures: Failures,
 }
 
@@ -82,6 +63,8 @@ struct Open {
     id: WorkId,
     expires_ms: u64,
     sendings: u8,
+    /// The network it was sent to: a client may come back from another.
+    prefix: u128,
 }
 
 /// Room for one challenge. Taken back when it is dropped without having been used.
@@ -96,6 +79,14 @@ pub(super) struct Reservation<'a> {
     pub(super) bytes: u64,
     used: u64,
     opened: Option<Open>,
+    begun: Begun,
+}
+
+/// For whom a challenge has been begun, and has to be settled.
+#[derive(Debug, Default)]
+struct Begun {
+    prefix: bool,
+    all: bool,
 }
 
 impl Accounts {
@@ -136,16 +127,14 @@ impl Accounts {
             let mut table = shard(&self.clients, client_digest).lock();
             let account = table.entry(client_digest, now_ms).ok_or(Reason::Crowded)?;
             account.expire(now_ms);
-            let open = account.open.len() + account.opening as usize;
+            let open = account.open.len() + account.share.opening() as usize;
             if open >= open_max.min(OPEN_MAX) {
                 return Err(Reason::Budget);
             }
-            // Each open challenge may become a paid admission: together they stay below the ceiling.
-            if account.share.paid_left(&self.rules.client, now_ms) as usize <= open {
+            if !account.share.begin(&self.rules.client, now_ms) {
                 return Err(Reason::Ceiling);
             }
             bytes = bytes.min(account.share.available(&self.rules.client, now_ms));
-            account.opening += 1;
         }
         let mut reservation = Reservation {
             accounts: self,
@@ -155,20 +144,23 @@ impl Accounts {
             bytes: 0,
             used: 0,
             opened: None,
+            begun: Begun::default(),
         };
         {
             let mut table = shard(&self.prefixes, prefix_digest).lock();
             let share = table.entry(prefix_digest, now_ms).ok_or(Reason::Crowded)?;
-            if share.paid_left(&self.rules.prefix, now_ms) == 0 {
+            if !share.begin(&self.rules.prefix, now_ms) {
                 return Err(Reason::Ceiling);
             }
+            reservation.begun.prefix = true;
             bytes = bytes.min(share.available(&self.rules.prefix, now_ms));
         }
         {
             let mut all = self.all.lock();
-            if all.paid_left(&self.rules.all, now_ms) == 0 {
+            if !all.begin(&self.rules.all, now_ms) {
                 return Err(Reason::Ceiling);
             }
+            reservation.begun.all = true;
             bytes = bytes.min(all.available(&self.rules.all, now_ms));
         }
         if bytes < bytes_min {
@@ -181,21 +173,35 @@ impl Accounts {
 
     /// Whether the data of the open challenge `id` may go out once more; if so it is counted as sent. One that
     /// is not remembered was issued before a restart and has been sent once.
-    pub(super) fn may_resend(&self, client: &ClientKey, id: WorkId, expires_ms: u64, now_ms: u64) -> bool {
-        let digest = self.digest(client);
-        let mut table = shard(&self.clients, digest).lock();
-        let Some(account) = table.entry(digest, now_ms) else {
-            return false;
-        };
-        account.expire(now_ms);
-        if let Some(open) = account.open.iter_mut().find(|open| open.id == id) {
-            open.sendings += 1;
-            return open.sendings <= SENDINGS_MAX;
+    pub(super) fn may_resend(
+        &self,
+        client: &ClientKey,
+        prefix: NetworkPrefix,
+        id: WorkId,
+        expires_ms: u64,
+        now_ms: u64,
+    ) -> bool {
+        let (digest, prefix) = (self.digest(client), self.prefix_digest(prefix));
+        {
+            let mut table = shard(&self.clients, digest).lock();
+            let Some(account) = table.entry(digest, now_ms) else {
+                return false;
+            };
+            account.expire(now_ms);
+            if let Some(open) = account.open.iter_mut().find(|open| open.id == id) {
+                open.sendings = open.sendings.saturating_add(1);
+                return open.sendings <= SENDINGS_MAX;
+            }
+            if account.open.len() >= OPEN_MAX {
+                return false;
+            }
+            account.open.push(Open { id, expires_ms, sendings: SENDINGS_MAX, prefix });
+            account.share.adopt(expires_ms);
         }
-        if account.open.len() >= OPEN_MAX {
-            return false;
+        if let Some(share) = shard(&self.prefixes, prefix).lock().entry(prefix, now_ms) {
+            share.adopt(expires_ms);
         }
-        account.open.push(Open { id, expires_ms, sendings: SENDINGS_MAX });
+        self.all.lock().adopt(expires_ms);
         true
     }
 
@@ -220,8 +226,8 @@ impl Accounts {
     /// An answer was accepted: the challenge is closed, the admission counts, failures are forgotten.
     pub(super) fn paid(&self, client: &ClientKey, prefix: NetworkPrefix, id: WorkId, now_ms: u64) {
         let (client, prefix) = (self.digest(client), self.prefix_digest(prefix));
+        self.close(client, id);
         if let Some(account) = shard(&self.clients, client).lock().entry(client, now_ms) {
-            account.open.retain(|open| open.id != id);
             account.failures.clear();
             account.share.pay(&self.rules.client, now_ms);
         }
@@ -233,10 +239,7 @@ impl Accounts {
 
     /// A challenge is over without success.
     pub(super) fn closed(&self, client: &ClientKey, id: WorkId) {
-        let digest = self.digest(client);
-        if let Some(account) = shard(&self.clients, digest).lock().find(digest) {
-            account.open.retain(|open| open.id != id);
-        }
+        self.close(self.digest(client), id);
     }
 
     /// Counts a failure; how many in a row there are if that is worth an alert.
@@ -254,7 +257,22 @@ impl Accounts {
     pub(super) fn bytes(&self) -> usize {
         let clients: usize = self.clients.iter().map(|shard| shard.lock().bytes()).sum();
         let prefixes: usize = self.prefixes.iter().map(|shard| shard.lock().bytes()).sum();
-        clients + prefixes
+        clients + prefixes + self.all.lock().heap_bytes()
+    }
+
+    fn close(&self, client: u128, id: WorkId) {
+        let closed = {
+            let mut table = shard(&self.clients, client).lock();
+            table.find(client).and_then(|account| account.close(id))
+        };
+        // Expired, or of before a restart: it is not counted any more.
+        let Some(Open { expires_ms, prefix, .. }) = closed else {
+            return;
+        };
+        if let Some(share) = shard(&self.prefixes, prefix).lock().find(prefix) {
+            share.close(expires_ms);
+        }
+        self.all.lock().close(expires_ms);
     }
 
     fn spend(&self, client: u128, prefix: u128, bytes: u64, now_ms: u64) {
@@ -284,7 +302,7 @@ impl Reservation<'_> {
     /// The challenge went out, with this many bytes.
     pub(super) fn opened(mut self, id: WorkId, expires_ms: u64, bytes: u64) {
         self.used = bytes;
-        self.opened = Some(Open { id, expires_ms, sendings: 1 });
+        self.opened = Some(Open { id, expires_ms, sendings: 1, prefix: self.prefix });
     }
 }
 
@@ -292,55 +310,23 @@ impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         let (accounts, now_ms) = (self.accounts, self.now_ms);
         let back = self.bytes.saturating_sub(self.used);
+        let expires_ms = self.opened.map(|open| open.expires_ms);
         if let Some(account) = shard(&accounts.clients, self.client).lock().find(self.client) {
-            account.opening = account.opening.saturating_sub(1);
+            account.share.settle(expires_ms);
             account.open.extend(self.opened);
             account.share.give_back(&accounts.rules.client, back, now_ms);
         }
-        if let Some(share) = shard(&accounts.prefixes, self.prefix).lock().find(self.prefix) {
+        if self.begun.prefix
+            && let Some(share) = shard(&accounts.prefixes, self.prefix).lock().find(self.prefix)
+        {
+            share.settle(expires_ms);
             share.give_back(&accounts.rules.prefix, back, now_ms);
         }
-        accounts.all.lock().give_back(&accounts.rules.all, back, now_ms);
-    }
-}
-
-impl Share {
-    fn budget(&mut self, quotas: &Quotas) -> &mut ByteBudget {
-        self.bytes.get_or_insert_with(|| ByteBudget::new(quotas.bytes, quotas.per_ms))
-    }
-
-    fn available(&mut self, quotas: &Quotas, now_ms: u64) -> u64 {
-        self.touched_ms = now_ms;
-        self.budget(quotas).available(now_ms)
-    }
-
-    /// Takes `bytes`, or what is left if another thread was faster.
-    fn take(&mut self, quotas: &Quotas, bytes: u64, now_ms: u64) {
-        let budget = self.budget(quotas);
-        let left = bytes.min(budget.available(now_ms));
-        budget.take(now_ms, left);
-    }
-
-    fn give_back(&mut self, quotas: &Quotas, bytes: u64, now_ms: u64) {
-        self.budget(quotas).give_back(now_ms, bytes);
-    }
-
-    fn paid_left(&mut self, quotas: &Quotas, now_ms: u64) -> u32 {
-        self.touched_ms = now_ms;
-        quotas.paid.map_or(0, |rules| self.paid.look(&rules, now_ms).remaining)
-    }
-
-    fn pay(&mut self, quotas: &Quotas, now_ms: u64) {
-        self.touched_ms = now_ms;
-        // At the ceiling already, when the challenge was issued before a restart: it stays there.
-        if let Some(rules) = &quotas.paid {
-            self.paid.admit(rules, now_ms);
+        if self.begun.all {
+            let mut all = accounts.all.lock();
+            all.settle(expires_ms);
+            all.give_back(&accounts.rules.all, back, now_ms);
         }
-    }
-
-    /// A minute or a window later there is nothing left to remember.
-    fn is_stale(&self, now_ms: u64) -> bool {
-        now_ms.saturating_sub(self.touched_ms) > 2 * MINUTE_MS
     }
 }
 
@@ -348,37 +334,32 @@ impl Account {
     fn expire(&mut self, now_ms: u64) {
         self.open.retain(|open| open.expires_ms > now_ms);
     }
+
+    fn close(&mut self, id: WorkId) -> Option<Open> {
+        let at = self.open.iter().position(|open| open.id == id)?;
+        let open = self.open.swap_remove(at);
+        self.share.close(open.expires_ms);
+        Some(open)
+    }
 }
 
 impl Tracked for Account {
     type Rules = ();
 
     fn is_idle(&self, rules: &(), now_ms: u64) -> bool {
-        self.may_go(rules, now_ms) && self.share.is_stale(now_ms)
+        self.may_go(rules, now_ms) && self.share.is_idle(rules, now_ms)
     }
 
-    fn may_go(&self, (): &(), now_ms: u64) -> bool {
-        self.opening == 0 && self.open.iter().all(|open| open.expires_ms <= now_ms)
+    fn may_go(&self, rules: &(), now_ms: u64) -> bool {
+        self.share.may_go(rules, now_ms)
     }
 
-    fn touched_ms(&self) -> u64 {
-        self.share.touched_ms
-    }
-}
-
-impl Tracked for Share {
-    type Rules = ();
-
-    fn is_idle(&self, (): &(), now_ms: u64) -> bool {
-        self.is_stale(now_ms)
+    fn touched_ms(&self, rules: &()) -> u64 {
+        self.share.touched_ms(rules)
     }
 
-    fn may_go(&self, (): &(), _now_ms: u64) -> bool {
-        true
-    }
-
-    fn touched_ms(&self) -> u64 {
-        self.touched_ms
+    fn heap_bytes(&self) -> usize {
+        self.share.heap_bytes() + self.open.capacity() * size_of::<Open>()
     }
 }
 

@@ -99,7 +99,7 @@ impl Gate {
                 difficulty: tier,
             });
         }
-        pass(&place.policy, self.standing(place, facts), Some(AcceptedWork { id, award }))
+        pass(place, self.standing(place, facts), Some(AcceptedWork { id, award }))
     }
 
     /// An answer that was not accepted.
@@ -126,8 +126,7 @@ impl Gate {
                 self.failed(facts);
                 let place = self.place(facts.policy);
                 let quota = self.counted(place, facts);
-                let now_ms = self.engine().now_ms();
-                self.challenge_or_short(place, facts, quota, Some(Reason::WrongResult), now_ms)
+                self.challenge_or_short(place, facts, quota, Some(Reason::WrongResult))
             }
             Reason::Malformed => self.refused(facts, reason, &error.to_string()),
             _ => {
@@ -181,12 +180,12 @@ impl Gate {
     /// sent again.
     fn asked_again(&self, facts: &Facts, challenge: Challenge) -> Decision {
         let place = self.place(facts.policy);
-        match self.admission(place, facts, self.engine().now_ms()) {
-            Some(Admission::Admitted(quota)) => pass(&place.policy, quota, None),
+        match self.admission(place, facts) {
+            Some(Admission::Admitted(quota)) => pass(place, quota, None),
             Some(Admission::Over(quota)) => {
                 bump(&self.inner.counters.limited, 1);
                 if self.inner.settings.shadow {
-                    return pass(&place.policy, quota, None);
+                    return pass(place, quota, None);
                 }
                 let ttl_ms = challenge.expires_ms.saturating_sub(self.engine().now_ms());
                 match self.unit_again(facts, challenge) {
@@ -208,7 +207,7 @@ impl Gate {
         let Some(mut flight) = inner.in_flight.book(encoded(inner.unit_bytes[challenge.tier as usize])) else {
             return Ok(None);
         };
-        if !inner.accounts.may_resend(&facts.client, challenge.id, challenge.expires_ms, now_ms) {
+        if !inner.accounts.may_resend(&facts.client, facts.prefix, challenge.id, challenge.expires_ms, now_ms) {
             return Ok(None);
         }
         let unit = self.engine().reissue(&facts.client.to_bytes(), &presented.token)?.to_json();

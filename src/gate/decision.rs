@@ -1,17 +1,19 @@
 //! What the gate says: let the request through, or answer it with this.
 
-use std::fmt::Write;
-
+use crate::policy::window::Quota;
 use crate::protocol::{MicroJoules, Reason, WorkId, header};
 
+use super::Gate;
+use super::facts::PolicyId;
 use super::flight::Flight;
 use super::pending::Pending;
+use super::respond;
 
 /// The verdict on a request.
 #[derive(Debug)]
 #[must_use]
 pub enum Decision {
-    /// Let it through, and add these headers to the response.
+    /// Let it through, and add [`Pass::headers`] to the response.
     Pass(Pass),
     /// Answer with this instead.
     Refuse(Refusal),
@@ -20,12 +22,27 @@ pub enum Decision {
 }
 
 /// A request that goes through.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pass {
-    /// Headers for the response.
-    pub headers: Headers,
+    /// The policy it was judged by.
+    pub policy: PolicyId,
+    /// Where its client stands.
+    pub quota: Quota,
     /// How it got through, if by work.
     pub accepted: Option<AcceptedWork>,
+}
+
+impl Pass {
+    /// Headers for the response; `gate` is the one that decided. They are written out here and not with the
+    /// verdict, because that costs more than the verdict.
+    pub fn headers(&self, gate: &Gate) -> Headers {
+        let mut headers = respond::rate_headers(&gate.place(self.policy).policy, self.quota);
+        if let Some(AcceptedWork { award: MicroJoules(award), .. }) = self.accepted {
+            headers.add(header::ACCEPTED, "true");
+            headers.add_number(header::JOULE_AWARD, award);
+        }
+        headers
+    }
 }
 
 /// Work that let a request through. Durable when this is seen.
@@ -64,13 +81,33 @@ pub struct Headers {
 impl Headers {
     /// Room for the headers of an ordinary response.
     pub(super) fn new() -> Self {
-        Self { text: String::with_capacity(96), ends: Vec::with_capacity(8) }
+        Self { text: String::with_capacity(128), ends: Vec::with_capacity(10) }
     }
 
     /// Adds `name` with a value of visible ASCII.
-    pub(super) fn add(&mut self, name: &'static str, value: impl std::fmt::Display) {
-        // Writing to a string cannot fail.
-        let _ = write!(self.text, "{value}");
+    pub(super) fn add(&mut self, name: &'static str, value: &str) {
+        self.text.push_str(value);
+        self.end(name);
+    }
+
+    /// Adds `name` with a whole number. The formatting of the standard library would cost more than the verdict.
+    pub(super) fn add_number(&mut self, name: &'static str, value: u64) {
+        self.write_number(value);
+        self.end(name);
+    }
+
+    /// Writes a piece of the value that [`Headers::end`] ends.
+    pub(super) fn write(&mut self, piece: &str) {
+        self.text.push_str(piece);
+    }
+
+    /// The same with a whole number.
+    pub(super) fn write_number(&mut self, value: u64) {
+        self.text.push_str(itoa::Buffer::new().format(value));
+    }
+
+    /// Ends the value of `name`.
+    pub(super) fn end(&mut self, name: &'static str) {
         self.ends.push((name, self.text.len()));
     }
 

@@ -9,7 +9,6 @@
 //! Networks are bounded too; beyond, those without a window of their own share one.
 
 use std::hash::Hasher;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -34,7 +33,6 @@ pub(super) struct Limiter {
     networks: Vec<Mutex<Table<Network>>>,
     /// For networks that there is no room for.
     everybody: Mutex<AdmissionLog>,
-    heap_bytes: AtomicUsize,
 }
 
 /// A lock on a cache line of its own.
@@ -46,8 +44,7 @@ struct Shard(Mutex<Table<Seen>>);
 #[derive(Debug, Default)]
 struct Seen {
     log: AdmissionLog,
-    prefix: u128,
-    touched_ms: u64,
+    prefix: NetworkPrefix,
 }
 
 /// One network.
@@ -68,7 +65,6 @@ impl Limiter {
             shards: (0..SHARDS).map(|_| Shard(Mutex::new(Table::new(bound, rules)))).collect(),
             networks: (0..SHARDS).map(|_| Mutex::new(Table::new(bound, rules))).collect(),
             everybody: Mutex::default(),
-            heap_bytes: AtomicUsize::new(0),
         }
     }
 
@@ -80,7 +76,7 @@ impl Limiter {
             return self.admit(seen, now_ms);
         }
         drop(shard);
-        self.check_new(digest, self.prefix_digest(prefix), now_ms)
+        self.check_new(digest, prefix, now_ms)
     }
 
     /// Where a client stands, logging nothing.
@@ -101,23 +97,21 @@ impl Limiter {
         self.shards.iter().map(|shard| shard.0.lock().len()).sum()
     }
 
-    /// Bytes held.
+    /// Bytes held. Looks at every client, one lock at a time.
     pub(super) fn bytes(&self) -> usize {
         let own: usize = self.shards.iter().map(|shard| shard.0.lock().bytes()).sum();
         let networks: usize = self.networks.iter().map(|shard| shard.lock().bytes()).sum();
-        own + networks + self.heap_bytes.load(Ordering::Relaxed)
+        own + networks + self.everybody.lock().heap_bytes()
     }
 
     fn admit(&self, seen: &mut Seen, now_ms: u64) -> Admission {
-        seen.touched_ms = now_ms;
-        let before = seen.log.heap_bytes();
         let quota = seen.log.admit(&self.rules, now_ms);
-        self.account(before, seen.log.heap_bytes());
         if quota.admitted { Admission::Admitted(quota) } else { Admission::Over(quota) }
     }
 
     /// A client without a window: it gets one, unless there is no room or its network has enough.
-    fn check_new(&self, digest: u128, prefix: u128, now_ms: u64) -> Admission {
+    fn check_new(&self, digest: u128, network: NetworkPrefix, now_ms: u64) -> Admission {
+        let prefix = self.prefix_digest(network);
         if !self.joins(prefix, now_ms) {
             return self.overflow(prefix, now_ms, |log| log.admit(&self.rules, now_ms));
         }
@@ -127,7 +121,7 @@ impl Limiter {
             // Another request of the same client may have been faster.
             let known = shard.find(digest).is_some();
             let admission = shard.entry_or(digest, now_ms, &mut |seen| gone.push(seen)).map(|seen| {
-                seen.prefix = prefix;
+                seen.prefix = network;
                 self.admit(seen, now_ms)
             });
             admission.filter(|_| !known).ok_or((known, admission))
@@ -167,10 +161,10 @@ impl Limiter {
 
     /// A window was dropped: what it held joins its network's.
     fn leaves(&self, seen: Seen, now_ms: u64) {
-        self.account(seen.log.heap_bytes(), 0);
-        self.quit(seen.prefix);
+        let prefix = self.prefix_digest(seen.prefix);
+        self.quit(prefix);
         if !seen.log.is_idle(&self.rules, now_ms) {
-            self.overflow(seen.prefix, now_ms, |log| {
+            self.overflow(prefix, now_ms, |log| {
                 log.absorb(seen.log, &self.rules, now_ms);
                 log.look(&self.rules, now_ms)
             });
@@ -191,18 +185,8 @@ impl Limiter {
                 &mut *everybody
             }
         };
-        let before = log.heap_bytes();
         let quota = with(log);
-        self.account(before, log.heap_bytes());
         if quota.admitted { Admission::Admitted(quota) } else { Admission::Crowded(quota) }
-    }
-
-    fn account(&self, before: usize, after: usize) {
-        if after > before {
-            self.heap_bytes.fetch_add(after - before, Ordering::Relaxed);
-        } else if before > after {
-            self.heap_bytes.fetch_sub(before - after, Ordering::Relaxed);
-        }
     }
 
     fn shard(&self, digest: u128) -> &Mutex<Table<Seen>> {
@@ -237,8 +221,12 @@ impl Tracked for Seen {
         !self.log.is_full(rules, now_ms)
     }
 
-    fn touched_ms(&self) -> u64 {
-        self.touched_ms
+    fn touched_ms(&self, rules: &WindowRules) -> u64 {
+        self.log.touched_ms(rules)
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.log.heap_bytes()
     }
 }
 
@@ -253,7 +241,11 @@ impl Tracked for Network {
         self.is_idle(rules, now_ms)
     }
 
-    fn touched_ms(&self) -> u64 {
+    fn touched_ms(&self, _: &WindowRules) -> u64 {
         self.touched_ms
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.overflow.heap_bytes()
     }
 }

@@ -37,6 +37,7 @@ mod plain;
 mod reading;
 mod respond;
 mod routes;
+mod share;
 mod table;
 mod window;
 
@@ -101,6 +102,7 @@ struct Inner {
 /// A policy and its windows.
 #[derive(Debug)]
 struct Place {
+    id: PolicyId,
     policy: Policy,
     digest: u64,
     limiter: Limiter,
@@ -196,13 +198,14 @@ impl Gate {
         getrandom::fill(&mut key).map_err(|error| GateError::Random(error.to_string()))?;
         let halves = u128::from_le_bytes(key);
         let key = (halves as u64, (halves >> 64) as u64);
-        let place = |policy: &Policy| {
+        let place = |(at, policy): (usize, &Policy)| {
             let rules = WindowRules::new(policy.rate_limit, policy.window_ms)
                 .ok_or_else(|| GateError::Policy { name: policy.name.clone() })?;
             let limiter = Limiter::new(rules, settings.tracked_clients_max, key);
-            Ok(Place { digest: routes::policy_digest(&policy.name), policy: policy.clone(), limiter })
+            let id = PolicyId(u16::try_from(at).unwrap_or(0));
+            Ok(Place { id, digest: routes::policy_digest(&policy.name), policy: policy.clone(), limiter })
         };
-        let places = settings.policies.iter().map(place).collect::<Result<Vec<_>, GateError>>()?;
+        let places = settings.policies.iter().enumerate().map(place).collect::<Result<Vec<_>, GateError>>()?;
         let default = settings.policies.first().map_or((100, 60_000), |policy| (policy.rate_limit, policy.window_ms));
         let (judges, receiver) = Judges::new(settings.waiting_answers_max);
         let threads = settings.judge_threads;
@@ -227,6 +230,8 @@ impl Gate {
             engine,
             settings,
         });
+        // The first reading calibrates: not while a request waits.
+        inner.engine.window_ms();
         judges::start(&receiver, threads, &Arc::downgrade(&inner))?;
         Ok(Self { inner })
     }
@@ -272,7 +277,7 @@ impl Gate {
     pub fn decide(&self, facts: Facts) -> Decision {
         self.inner.counters.requests.bump();
         if facts.answer.is_some() {
-            return Decision::Pending(Pending { gate: self.clone(), facts });
+            return Decision::Pending(Pending { gate: self.clone(), facts, booked: None });
         }
         self.plain(&facts, None)
     }
@@ -351,7 +356,6 @@ impl NeedsBody {
     /// Goes on with what became of the body.
     pub fn complete(self, body: BodyRead<'_>) -> Decision {
         let Self { gate, mut facts, timeout_ms, booked, .. } = self;
-        drop(booked);
         let found = match body {
             BodyRead::Whole(bytes) => body::find_result(bytes),
             BodyRead::TooLarge => {
@@ -368,7 +372,10 @@ impl NeedsBody {
                 if let Some(presented) = &mut facts.answer {
                     presented.result = result;
                 }
-                gate.decide(facts)
+                match gate.decide(facts) {
+                    Decision::Pending(pending) => Decision::Pending(Pending { booked: Some(booked), ..pending }),
+                    decided => decided,
+                }
             }
             Err(malformed) => {
                 gate.inner.counters.requests.bump();

@@ -28,11 +28,10 @@ impl Gate {
     /// Judges by the window. `because` is why a token that was presented does not count.
     pub(super) fn plain(&self, facts: &Facts, because: Option<Reason>) -> Decision {
         let place = self.place(facts.policy);
-        let now_ms = self.engine().now_ms();
-        match self.admission(place, facts, now_ms) {
+        match self.admission(place, facts) {
             None => self.short(place, facts, unknown(place), Reason::Unavailable),
-            Some(Admission::Admitted(quota)) => pass(&place.policy, quota, None),
-            Some(Admission::Over(quota)) => self.over(place, facts, quota, because, now_ms),
+            Some(Admission::Admitted(quota)) => pass(place, quota, None),
+            Some(Admission::Over(quota)) => self.over(place, facts, quota, because),
             Some(Admission::Crowded(quota)) => {
                 self.limited(facts, quota);
                 if self.inner.settings.shadow {
@@ -44,7 +43,8 @@ impl Gate {
     }
 
     /// What the window says; `None` if it cannot be consulted and the fallback is to deny.
-    pub(super) fn admission(&self, place: &Place, facts: &Facts, now_ms: u64) -> Option<Admission> {
+    pub(super) fn admission(&self, place: &Place, facts: &Facts) -> Option<Admission> {
+        let now_ms = self.engine().window_ms();
         let (client, prefix) = (&facts.client, facts.prefix);
         if let Some(window) = &self.inner.window {
             let outcome = window.check(&place.policy, client, prefix, now_ms);
@@ -64,7 +64,7 @@ impl Gate {
 
     /// Where the client stands, without taking a slot.
     pub(super) fn standing(&self, place: &Place, facts: &Facts) -> Quota {
-        let now_ms = self.engine().now_ms();
+        let now_ms = self.engine().window_ms();
         let outside = self.inner.window.as_ref();
         let outside = outside.and_then(|window| window.look(&place.policy, &facts.client, facts.prefix, now_ms).ok());
         outside.unwrap_or_else(|| place.limiter.look(&facts.client, facts.prefix, now_ms))
@@ -72,18 +72,18 @@ impl Gate {
 
     /// A refused answer counts as a request: it takes a slot if there is one.
     pub(super) fn counted(&self, place: &Place, facts: &Facts) -> Quota {
-        match self.admission(place, facts, self.engine().now_ms()) {
+        match self.admission(place, facts) {
             Some(Admission::Admitted(quota) | Admission::Over(quota) | Admission::Crowded(quota)) => quota,
             None => unknown(place),
         }
     }
 
-    fn over(&self, place: &Place, facts: &Facts, quota: Quota, because: Option<Reason>, now_ms: u64) -> Decision {
+    fn over(&self, place: &Place, facts: &Facts, quota: Quota, because: Option<Reason>) -> Decision {
         self.limited(facts, quota);
         if self.inner.settings.shadow {
             return self.shadowed(place, quota);
         }
-        self.challenge_or_short(place, facts, quota, because, now_ms)
+        self.challenge_or_short(place, facts, quota, because)
     }
 
     /// A challenge if one can be made, else a plain 429 that says why not.
@@ -93,9 +93,8 @@ impl Gate {
         facts: &Facts,
         quota: Quota,
         because: Option<Reason>,
-        now_ms: u64,
     ) -> Decision {
-        match self.challenge(place, facts, quota, because, now_ms) {
+        match self.challenge(place, facts, quota, because) {
             Ok(decision) => decision,
             Err(reason) => self.short(place, facts, quota, reason),
         }
@@ -108,7 +107,7 @@ impl Gate {
 
     fn shadowed(&self, place: &Place, quota: Quota) -> Decision {
         bump(&self.inner.counters.shadowed, 1);
-        pass(&place.policy, quota, None)
+        pass(place, quota, None)
     }
 
     fn fell_back(&self, facts: &Facts, reason: Reason) {
@@ -132,9 +131,9 @@ impl Gate {
         facts: &Facts,
         quota: Quota,
         because: Option<Reason>,
-        now_ms: u64,
     ) -> Result<Decision, Reason> {
         let inner = &*self.inner;
+        let now_ms = self.engine().now_ms();
         let client = facts.client.to_bytes();
         let tier = self.tier(facts, &client)?;
         let is_probe = self.ask_breaker(now_ms)?;

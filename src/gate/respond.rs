@@ -1,8 +1,9 @@
 //! Decisions as status codes, headers and bodies: the one place where they are made.
 
 use crate::policy::window::Quota;
-use crate::protocol::{MicroJoules, Reason, header};
+use crate::protocol::{Reason, header};
 
+use super::Place;
 use super::config::Policy;
 use super::decision::{AcceptedWork, Decision, Headers, Pass, Refusal};
 use super::flight::Flight;
@@ -29,7 +30,7 @@ impl Answer<'_> {
             headers.add(header::CHALLENGE, token);
         }
         if let Some(retry_ms) = self.retry_ms {
-            headers.add(header::RETRY_AFTER, seconds(retry_ms));
+            headers.add_number(header::RETRY_AFTER, seconds(retry_ms));
         }
         headers.add("content-type", "application/problem+json");
         headers.add("cache-control", "no-store");
@@ -38,13 +39,8 @@ impl Answer<'_> {
     }
 }
 
-pub(super) fn pass(policy: &Policy, quota: Quota, accepted: Option<AcceptedWork>) -> Decision {
-    let mut headers = rate_headers(policy, quota);
-    if let Some(AcceptedWork { award: MicroJoules(award), .. }) = accepted {
-        headers.add(header::ACCEPTED, "true");
-        headers.add(header::JOULE_AWARD, award);
-    }
-    Decision::Pass(Pass { headers, accepted })
+pub(super) fn pass(place: &Place, quota: Quota, accepted: Option<AcceptedWork>) -> Decision {
+    Decision::Pass(Pass { policy: place.id, quota, accepted })
 }
 
 /// Whole seconds, rounded up, so that nobody is told to come too early.
@@ -52,16 +48,25 @@ fn seconds(ms: u64) -> u64 {
     ms.div_ceil(1000)
 }
 
-fn rate_headers(policy: &Policy, quota: Quota) -> Headers {
+pub(super) fn rate_headers(policy: &Policy, quota: Quota) -> Headers {
     let reset = seconds(quota.reset_ms);
     let mut headers = Headers::new();
-    headers.add(header::RATELIMIT_LIMIT, quota.limit);
-    headers.add(header::RATELIMIT_REMAINING, quota.remaining);
-    headers.add(header::RATELIMIT_RESET, reset);
+    headers.add_number(header::RATELIMIT_LIMIT, quota.limit.into());
+    headers.add_number(header::RATELIMIT_REMAINING, quota.remaining.into());
+    headers.add_number(header::RATELIMIT_RESET, reset);
     // draft-ietf-httpapi-ratelimit-headers, from version 8 on: a policy, and where the client stands in it.
-    let (name, window) = (&policy.name, seconds(policy.window_ms));
-    headers.add(header::RATELIMIT_POLICY, format_args!("\"{name}\";q={};w={window}", policy.rate_limit));
-    headers.add(header::RATELIMIT, format_args!("\"{name}\";r={};t={reset}", quota.remaining));
+    let mut item = |name, first: (&str, u64), second: (&str, u64)| {
+        headers.write("\"");
+        headers.write(&policy.name);
+        headers.write("\"");
+        for (parameter, value) in [first, second] {
+            headers.write(parameter);
+            headers.write_number(value);
+        }
+        headers.end(name);
+    };
+    item(header::RATELIMIT_POLICY, (";q=", policy.rate_limit.into()), (";w=", seconds(policy.window_ms)));
+    item(header::RATELIMIT, (";r=", quota.remaining.into()), (";t=", reset));
     headers
 }
 

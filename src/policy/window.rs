@@ -9,6 +9,8 @@
 //!   log     ... [t0] [t0] [t1] [t5] ........... [t249]        one byte each: 251 live ticks fit in a byte
 //! ```
 
+use std::collections::VecDeque;
+
 /// Parts a window is cut into.
 const TICKS: u64 = 250;
 /// Largest limit with one byte for each request; above it a counter for each tick costs less.
@@ -18,7 +20,7 @@ const LIMIT_MAX: u32 = 1_000_000;
 /// Longest window, milliseconds: a day.
 const WINDOW_MS_MAX: u64 = 86_400_000;
 /// Requests kept without a heap allocation.
-const INLINE: usize = 14;
+const INLINE: usize = 30;
 
 /// Limit and window, the same for all clients of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,8 +85,8 @@ pub struct AdmissionLog {
 enum Entries {
     /// Ticks modulo 256, oldest first.
     Few { len: u8, ticks: [u8; INLINE] },
-    /// The same as a ring.
-    Listed(std::collections::VecDeque<u8>),
+    /// The same as a ring; boxed, so that a log stays at 40 bytes.
+    Listed(Box<VecDeque<u8>>),
     /// Requests by tick modulo 256, and their sum.
     Counted { counts: Box<[u32; 256]>, sum: u32 },
 }
@@ -140,9 +142,14 @@ impl AdmissionLog {
     pub fn heap_bytes(&self) -> usize {
         match &self.entries {
             Entries::Few { .. } => 0,
-            Entries::Listed(ring) => ring.capacity(),
+            Entries::Listed(ring) => ring.capacity() + size_of::<VecDeque<u8>>(),
             Entries::Counted { .. } => 4 * 256,
         }
+    }
+
+    /// When it was last asked, to a tick.
+    pub fn touched_ms(&self, rules: &WindowRules) -> u64 {
+        self.newest * rules.tick_ms
     }
 
     fn count(&self) -> u32 {
@@ -244,7 +251,7 @@ impl AdmissionLog {
         };
         let live = &ticks[..usize::from(*len)];
         if rules.limit <= LISTED_MAX {
-            return Entries::Listed(live.iter().copied().collect());
+            return Entries::Listed(Box::new(live.iter().copied().collect()));
         }
         let mut counts = Box::new([0; 256]);
         for tick in live {

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::Sleep;
 use tower_service::Service;
 
-use crate::gate::{BodyRead, Decision, Headers, NeedsBody, Pending, Refusal};
+use crate::gate::{BodyRead, Decision, Gate, Headers, NeedsBody, Pending, Refusal};
 
 use super::super::{judged, unheard};
 use super::body::{RequestBody, ResponseBody};
@@ -47,9 +47,10 @@ pin_project! {
 }
 
 /// A request on its way to the service, if the gate lets it through.
-struct Asked<S, B> {
-    request: Request<RequestBody<B>>,
-    service: S,
+pub(super) struct Asked<S, B> {
+    pub(super) request: Request<RequestBody<B>>,
+    pub(super) service: S,
+    pub(super) gate: Gate,
 }
 
 /// A body being buffered.
@@ -58,6 +59,7 @@ struct Reading<B> {
     head: http::request::Parts,
     body: Pin<Box<B>>,
     bytes: BytesMut,
+    gate: Gate,
 }
 
 impl<S, B, R> ResponseFuture<S, B>
@@ -74,15 +76,16 @@ where
         Self { state: State::Refused { refusal: Some(refusal) }, timeout_ms }
     }
 
-    pub(super) fn pending(pending: Pending, request: Request<RequestBody<B>>, service: S, timeout_ms: u64) -> Self {
-        let asked = Some(Asked { request, service });
-        Self { state: State::Judging { verdict: judged(pending), asked }, timeout_ms }
+    pub(super) fn pending(pending: Pending, asked: Asked<S, B>) -> Self {
+        let timeout_ms = asked.gate.write_timeout_ms();
+        Self { state: State::Judging { verdict: judged(pending), asked: Some(asked) }, timeout_ms }
     }
 
-    pub(super) fn body(needs: NeedsBody, request: Request<B>, service: S, timeout_ms: u64) -> Self {
+    pub(super) fn body(needs: NeedsBody, request: Request<B>, service: S, gate: Gate) -> Self {
+        let timeout_ms = gate.write_timeout_ms();
         let until = tokio::time::sleep(Duration::from_millis(needs.timeout_ms));
         let (head, body) = request.into_parts();
-        let reading = Some(Reading { needs, head, body: Box::pin(body), bytes: BytesMut::new() });
+        let reading = Some(Reading { needs, head, body: Box::pin(body), bytes: BytesMut::new(), gate });
         Self { state: State::Reading { reading, until, service: Some(service) }, timeout_ms }
     }
 }
@@ -173,14 +176,14 @@ where
     where
         S: Service<Request<RequestBody<B>>>,
     {
-        let Self { needs, head, bytes, .. } = self;
+        let Self { needs, head, bytes, gate, .. } = self;
         let (decision, trailers) = match read {
             Read::Whole(trailers) => (needs.complete(BodyRead::Whole(&bytes)), trailers),
             Read::TooLarge => (needs.complete(BodyRead::TooLarge), None),
             Read::Incomplete => (needs.complete(BodyRead::Incomplete), None),
         };
         let request = Request::from_parts(head, RequestBody::replayed(bytes.freeze(), trailers));
-        proceed(decision, Asked { request, service })
+        proceed(decision, Asked { request, service, gate })
     }
 }
 
@@ -191,8 +194,8 @@ where
 {
     match decision {
         Decision::Pass(pass) => {
-            let Asked { request, mut service } = asked;
-            State::Inner { future: service.call(request), headers: Some(pass.headers) }
+            let Asked { request, mut service, gate } = asked;
+            State::Inner { future: service.call(request), headers: Some(pass.headers(&gate)) }
         }
         Decision::Refuse(refusal) => State::Refused { refusal: Some(refusal) },
         Decision::Pending(pending) => State::Judging { verdict: judged(pending), asked: Some(asked) },

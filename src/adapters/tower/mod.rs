@@ -28,6 +28,8 @@ use super::{AuthenticatedUser, PeerAddr, ValidatedApiKey, names_and_values};
 pub use body::{RequestBody, ResponseBody};
 pub use future::ResponseFuture;
 
+use future::Asked;
+
 type PeerReader = dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync;
 
 /// Puts a [`Gate`] in front of a service.
@@ -88,18 +90,23 @@ where
             api_key: extensions.get::<ValidatedApiKey>().map(|key| key.0.as_str()),
         };
         let step = self.layer.gate.on_request(&RequestHead(&request), &caller);
-        let timeout_ms = self.layer.gate.write_timeout_ms();
         match step {
             Step::Exempt => ResponseFuture::inner(self.inner.call(request.map(RequestBody::untouched)), None),
             Step::Decided(Decision::Pass(pass)) => {
-                ResponseFuture::inner(self.inner.call(request.map(RequestBody::untouched)), Some(pass.headers))
+                let headers = Some(pass.headers(&self.layer.gate));
+                ResponseFuture::inner(self.inner.call(request.map(RequestBody::untouched)), headers)
             }
-            Step::Decided(Decision::Refuse(refusal)) => ResponseFuture::refused(refusal, timeout_ms),
+            Step::Decided(Decision::Refuse(refusal)) => {
+                ResponseFuture::refused(refusal, self.layer.gate.write_timeout_ms())
+            }
             Step::Decided(Decision::Pending(pending)) => {
-                let request = request.map(RequestBody::untouched);
-                ResponseFuture::pending(pending, request, self.take_ready(), timeout_ms)
+                let (gate, request) = (self.layer.gate.clone(), request.map(RequestBody::untouched));
+                ResponseFuture::pending(pending, Asked { request, service: self.take_ready(), gate })
             }
-            Step::Body(needs) => ResponseFuture::body(needs, request, self.take_ready(), timeout_ms),
+            Step::Body(needs) => {
+                let gate = self.layer.gate.clone();
+                ResponseFuture::body(needs, request, self.take_ready(), gate)
+            }
         }
     }
 }

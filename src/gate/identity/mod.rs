@@ -109,7 +109,7 @@ impl fmt::Display for ClientKey {
 }
 
 /// A network whose clients share a budget: IPv4 /24, IPv6 /48 of the believed address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct NetworkPrefix([u8; 7]);
 
 impl NetworkPrefix {

@@ -1,0 +1,228 @@
+//! What one client, one network prefix, or all together have used of what they may have: paid admissions, bytes
+//! of challenges, and challenges that may still become paid admissions.
+
+use std::collections::VecDeque;
+
+use crate::policy::budget::ByteBudget;
+use crate::policy::window::{AdmissionLog, WindowRules};
+
+use super::table::Tracked;
+
+const MINUTE_MS: u64 = 60_000;
+/// Expiry is counted this exactly, and never too early.
+const TICK_MS: u64 = 10;
+
+/// What one may have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quotas {
+    /// None: nothing can be paid for with work.
+    pub(super) paid: Option<WindowRules>,
+    pub(super) bytes: u64,
+    pub(super) per_ms: u64,
+}
+
+/// What one has used.
+#[derive(Debug, Default)]
+pub(super) struct Share {
+    paid: AdmissionLog,
+    bytes: Option<ByteBudget>,
+    open: Expiring,
+    /// Challenges being made right now.
+    opening: u32,
+    touched_ms: u64,
+}
+
+impl Share {
+    /// Bytes that may be sent now.
+    pub(super) fn available(&mut self, quotas: &Quotas, now_ms: u64) -> u64 {
+        self.touched_ms = now_ms;
+        self.budget(quotas).available(now_ms)
+    }
+
+    /// Takes `bytes`, or what is left if another thread was faster.
+    pub(super) fn take(&mut self, quotas: &Quotas, bytes: u64, now_ms: u64) {
+        let budget = self.budget(quotas);
+        let left = bytes.min(budget.available(now_ms));
+        budget.take(now_ms, left);
+    }
+
+    pub(super) fn give_back(&mut self, quotas: &Quotas, bytes: u64, now_ms: u64) {
+        self.budget(quotas).give_back(now_ms, bytes);
+    }
+
+    /// Makes room for one more challenge, if it can still become a paid admission: those that are open and
+    /// those that were paid stay below the ceiling together. To be followed by [`Share::settle`].
+    pub(super) fn begin(&mut self, quotas: &Quotas, now_ms: u64) -> bool {
+        self.touched_ms = now_ms;
+        let paid_left = quotas.paid.map_or(0, |rules| self.paid.look(&rules, now_ms).remaining);
+        let room = paid_left > self.open.count(now_ms).saturating_add(self.opening);
+        self.opening += u32::from(room);
+        room
+    }
+
+    /// The challenge that was begun is open until it expires, or was not made after all.
+    pub(super) fn settle(&mut self, expires_ms: Option<u64>) {
+        self.opening = self.opening.saturating_sub(1);
+        if let Some(expires_ms) = expires_ms {
+            self.open.add(expires_ms);
+        }
+    }
+
+    /// A challenge of before a restart has come back.
+    pub(super) fn adopt(&mut self, expires_ms: u64) {
+        self.open.add(expires_ms);
+    }
+
+    /// A challenge that would have expired then is over.
+    pub(super) fn close(&mut self, expires_ms: u64) {
+        self.open.remove(expires_ms);
+    }
+
+    pub(super) fn pay(&mut self, quotas: &Quotas, now_ms: u64) {
+        self.touched_ms = now_ms;
+        // At the ceiling already, when the challenge was issued before a restart: it stays there.
+        if let Some(rules) = &quotas.paid {
+            self.paid.admit(rules, now_ms);
+        }
+    }
+
+    /// Challenges being made right now.
+    pub(super) fn opening(&self) -> u32 {
+        self.opening
+    }
+
+    fn budget(&mut self, quotas: &Quotas) -> &mut ByteBudget {
+        self.bytes.get_or_insert_with(|| ByteBudget::new(quotas.bytes, quotas.per_ms))
+    }
+}
+
+impl Tracked for Share {
+    type Rules = ();
+
+    /// A minute or a window later there is nothing left to remember.
+    fn is_idle(&self, rules: &(), now_ms: u64) -> bool {
+        self.may_go(rules, now_ms) && now_ms.saturating_sub(self.touched_ms) > 2 * MINUTE_MS
+    }
+
+    /// What may still become a paid admission must not be forgotten.
+    fn may_go(&self, (): &(), now_ms: u64) -> bool {
+        self.opening == 0 && self.open.is_over(now_ms)
+    }
+
+    fn touched_ms(&self, (): &()) -> u64 {
+        self.touched_ms
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.paid.heap_bytes() + self.open.heap_bytes()
+    }
+}
+
+/// How many expire in which tick. No more rows than there are ticks in the life of a token.
+#[derive(Debug, Default)]
+struct Expiring {
+    // Tick, rounded up, and how many; in order.
+    rows: VecDeque<(u64, u32)>,
+    sum: u32,
+}
+
+impl Expiring {
+    fn add(&mut self, expires_ms: u64) {
+        let tick = expires_ms.div_ceil(TICK_MS);
+        match self.rows.binary_search_by_key(&tick, |row| row.0) {
+            Ok(at) => self.rows[at].1 += 1,
+            Err(at) => self.rows.insert(at, (tick, 1)),
+        }
+        self.sum += 1;
+    }
+
+    /// One that has expired already is not there any more. A row that became empty stays until its tick is over, so
+    /// that this moves nothing.
+    fn remove(&mut self, expires_ms: u64) {
+        if let Ok(at) = self.rows.binary_search_by_key(&expires_ms.div_ceil(TICK_MS), |row| row.0)
+            && self.rows[at].1 > 0
+        {
+            self.rows[at].1 -= 1;
+            self.sum -= 1;
+        }
+    }
+
+    fn count(&mut self, now_ms: u64) -> u32 {
+        while let Some((tick, count)) = self.rows.front().copied()
+            && tick * TICK_MS <= now_ms
+        {
+            self.rows.pop_front();
+            self.sum -= count;
+        }
+        self.sum
+    }
+
+    fn is_over(&self, now_ms: u64) -> bool {
+        self.sum == 0 || self.rows.back().is_none_or(|(tick, _)| tick * TICK_MS <= now_ms)
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.rows.capacity() * size_of::<(u64, u32)>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quotas(paid: u32) -> Quotas {
+        Quotas { paid: WindowRules::new(paid, 60_000), bytes: 1_000, per_ms: 1_000 }
+    }
+
+    #[test]
+    fn open_challenges_and_paid_admissions_stay_below_the_ceiling_together() {
+        let (quotas, mut share, now) = (quotas(3), Share::default(), 1_000_000);
+        for _ in 0..3 {
+            assert!(share.begin(&quotas, now));
+        }
+        assert!(!share.begin(&quotas, now), "three are being made");
+        share.settle(None);
+        assert!(share.begin(&quotas, now), "one was not made after all");
+        for _ in 0..3 {
+            share.settle(Some(now + 10_000));
+        }
+        share.close(now + 10_000);
+        share.pay(&quotas, now);
+        assert!(!share.begin(&quotas, now), "two are open, one is paid");
+        assert!(share.begin(&quotas, now + 10_000), "the two have expired, the paid one counts on");
+        assert_eq!(share.opening(), 1);
+    }
+
+    #[test]
+    fn what_is_open_keeps_its_place_until_the_tick_in_which_it_expires_is_over() {
+        let (quotas, mut share) = (quotas(10), Share::default());
+        assert!(share.begin(&quotas, 0));
+        assert!(!share.may_go(&(), 0));
+        share.settle(Some(59_991));
+        assert!(!share.may_go(&(), 59_999) && share.may_go(&(), 60_000));
+        assert_eq!((share.open.count(59_999), share.open.count(60_000)), (1, 0));
+        assert!(!share.is_idle(&(), 60_000) && share.is_idle(&(), 120_001));
+    }
+
+    #[test]
+    fn closing_what_is_not_there_changes_nothing() {
+        let mut expiring = Expiring::default();
+        expiring.remove(5_000);
+        for expires_ms in [9_000, 5_000, 7_505, 7_501] {
+            expiring.add(expires_ms);
+        }
+        expiring.remove(6_000);
+        assert_eq!((expiring.count(0), expiring.rows.len()), (4, 3));
+        for _ in 0..3 {
+            expiring.remove(7_508);
+        }
+        assert_eq!((expiring.count(5_000), expiring.rows.len()), (1, 2));
+        expiring.remove(5_000);
+        assert_eq!((expiring.count(8_999), expiring.count(9_000), expiring.rows.len()), (1, 0, 0));
+    }
+
+    #[test]
+    fn with_a_ceiling_of_zero_nothing_begins() {
+        assert!(!Share::default().begin(&quotas(0), 0));
+    }
+}
