@@ -6,16 +6,14 @@
 //! An account that went has its byte budget and its paid admissions back: that is why those with open
 //! challenges stay.
 
-use std::hash::Hasher;
-
 use parking_lot::Mutex;
-use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::policy::alert::Failures;
 use crate::policy::window::WindowRules;
 use crate::protocol::{Reason, WorkId};
 
 use super::config::GateConfigBuilder;
+use super::digest::Digester;
 use super::identity::{ClientKey, NetworkPrefix};
 use super::share::{Quotas, Share};
 use super::table::{Table, Tracked};
@@ -31,7 +29,7 @@ const SECOND_MS: u64 = 1_000;
 
 #[derive(Debug)]
 pub(super) struct Accounts {
-    key: (u64, u64),
+    digests: Digester,
     clients: Vec<Mutex<Table<Account>>>,
     prefixes: Vec<Mutex<Table<Share>>>,
     all: Mutex<Share>,
@@ -90,14 +88,14 @@ struct Begun {
 }
 
 impl Accounts {
-    pub(super) fn new(settings: &GateConfigBuilder, default: (u32, u64), key: (u64, u64)) -> Self {
+    pub(super) fn new(settings: &GateConfigBuilder, default: (u32, u64), digests: Digester) -> Self {
         let (rate_limit, window_ms) = default;
         let client = settings.paid_admissions_per_window.unwrap_or(rate_limit);
         let prefix = settings.paid_admissions_per_prefix.unwrap_or(client.saturating_mul(8));
         let quotas = |paid: u32, bytes, per_ms| Quotas { paid: ceiling(paid, window_ms), bytes, per_ms };
         let bound = (settings.tracked_clients_max / SHARDS).max(1);
         Self {
-            key,
+            digests,
             clients: (0..SHARDS).map(|_| Mutex::new(Table::new(bound, ()))).collect(),
             prefixes: (0..SHARDS).map(|_| Mutex::new(Table::new(bound, ()))).collect(),
             all: Mutex::new(Share::default()),
@@ -120,7 +118,7 @@ impl Accounts {
         bytes_min: u64,
         now_ms: u64,
     ) -> Result<Reservation<'_>, Reason> {
-        let (client_digest, prefix_digest) = (self.digest(client), self.prefix_digest(prefix));
+        let (client_digest, prefix_digest) = (self.digests.client(client), self.digests.network(prefix));
         let open_max = self.rules.open_challenges[usize::from(!client.is_shared())] as usize;
         let mut bytes = bytes_wanted;
         {
@@ -181,7 +179,7 @@ impl Accounts {
         expires_ms: u64,
         now_ms: u64,
     ) -> bool {
-        let (digest, prefix) = (self.digest(client), self.prefix_digest(prefix));
+        let (digest, prefix) = (self.digests.client(client), self.digests.network(prefix));
         {
             let mut table = shard(&self.clients, digest).lock();
             let Some(account) = table.entry(digest, now_ms) else {
@@ -207,7 +205,7 @@ impl Accounts {
 
     /// Books bytes that go out beside a new challenge; whether there was room for them.
     pub(super) fn send(&self, client: &ClientKey, prefix: NetworkPrefix, bytes: u64, now_ms: u64) -> bool {
-        let (client, prefix) = (self.digest(client), self.prefix_digest(prefix));
+        let (client, prefix) = (self.digests.client(client), self.digests.network(prefix));
         let room = {
             let mut table = shard(&self.clients, client).lock();
             table.entry(client, now_ms).map_or(0, |account| account.share.available(&self.rules.client, now_ms))
@@ -225,7 +223,7 @@ impl Accounts {
 
     /// An answer was accepted: the challenge is closed, the admission counts, failures are forgotten.
     pub(super) fn paid(&self, client: &ClientKey, prefix: NetworkPrefix, id: WorkId, now_ms: u64) {
-        let (client, prefix) = (self.digest(client), self.prefix_digest(prefix));
+        let (client, prefix) = (self.digests.client(client), self.digests.network(prefix));
         self.close(client, id);
         if let Some(account) = shard(&self.clients, client).lock().entry(client, now_ms) {
             account.failures.clear();
@@ -239,12 +237,12 @@ impl Accounts {
 
     /// A challenge is over without success.
     pub(super) fn closed(&self, client: &ClientKey, id: WorkId) {
-        self.close(self.digest(client), id);
+        self.close(self.digests.client(client), id);
     }
 
     /// Counts a failure; how many in a row there are if that is worth an alert.
     pub(super) fn failed(&self, client: &ClientKey, threshold: u32, now_ms: u64) -> Option<u32> {
-        let digest = self.digest(client);
+        let digest = self.digests.client(client);
         shard(&self.clients, digest).lock().entry(digest, now_ms)?.failures.record(threshold)
     }
 
@@ -283,18 +281,6 @@ impl Accounts {
             share.take(&self.rules.prefix, bytes, now_ms);
         }
         self.all.lock().take(&self.rules.all, bytes, now_ms);
-    }
-
-    fn digest(&self, client: &ClientKey) -> u128 {
-        let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
-        client.write_to(&mut |bytes| hasher.write(bytes));
-        hasher.finish128().as_u128()
-    }
-
-    fn prefix_digest(&self, prefix: NetworkPrefix) -> u128 {
-        let mut hasher = SipHasher13::new_with_keys(self.key.1, self.key.0);
-        hasher.write(prefix.as_bytes());
-        hasher.finish128().as_u128()
     }
 }
 

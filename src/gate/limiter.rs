@@ -8,13 +8,11 @@
 //! [`KEYS_PER_PREFIX_MAX`] clients, is judged by its network's window, which has the limit of one client.
 //! Networks are bounded too; beyond, those without a window of their own share one.
 
-use std::hash::Hasher;
-
 use parking_lot::Mutex;
-use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::policy::window::{AdmissionLog, Quota, WindowRules};
 
+use super::digest::Digester;
 use super::identity::{ClientKey, NetworkPrefix};
 use super::table::{Table, Tracked};
 use super::window::Admission;
@@ -28,7 +26,7 @@ const KEYS_PER_PREFIX_MAX: u32 = 1_024;
 #[derive(Debug)]
 pub(super) struct Limiter {
     rules: WindowRules,
-    key: (u64, u64),
+    digests: Digester,
     shards: Vec<Shard>,
     networks: Vec<Mutex<Table<Network>>>,
     /// For networks that there is no room for.
@@ -57,11 +55,11 @@ struct Network {
 
 impl Limiter {
     /// Windows for at most about `tracked_max` clients.
-    pub(super) fn new(rules: WindowRules, tracked_max: usize, key: (u64, u64)) -> Self {
+    pub(super) fn new(rules: WindowRules, tracked_max: usize, digests: Digester) -> Self {
         let bound = (tracked_max / SHARDS).max(1);
         Self {
             rules,
-            key,
+            digests,
             shards: (0..SHARDS).map(|_| Shard(Mutex::new(Table::new(bound, rules)))).collect(),
             networks: (0..SHARDS).map(|_| Mutex::new(Table::new(bound, rules))).collect(),
             everybody: Mutex::default(),
@@ -70,7 +68,7 @@ impl Limiter {
 
     /// Judges one request and, if it is within the limit, logs it.
     pub(super) fn check(&self, client: &ClientKey, prefix: NetworkPrefix, now_ms: u64) -> Admission {
-        let digest = self.digest(client);
+        let digest = self.digests.client(client);
         let mut shard = self.shard(digest).lock();
         if let Some(seen) = shard.find(digest) {
             return self.admit(seen, now_ms);
@@ -81,11 +79,11 @@ impl Limiter {
 
     /// Where a client stands, logging nothing.
     pub(super) fn look(&self, client: &ClientKey, prefix: NetworkPrefix, now_ms: u64) -> Quota {
-        let digest = self.digest(client);
+        let digest = self.digests.client(client);
         if let Some(seen) = self.shard(digest).lock().find(digest) {
             return seen.log.look(&self.rules, now_ms);
         }
-        let prefix = self.prefix_digest(prefix);
+        let prefix = self.digests.network(prefix);
         match self.network(prefix).lock().find(prefix) {
             Some(network) if network.clients >= KEYS_PER_PREFIX_MAX => network.overflow.look(&self.rules, now_ms),
             _ => AdmissionLog::default().look(&self.rules, now_ms),
@@ -111,7 +109,7 @@ impl Limiter {
 
     /// A client without a window: it gets one, unless there is no room or its network has enough.
     fn check_new(&self, digest: u128, network: NetworkPrefix, now_ms: u64) -> Admission {
-        let prefix = self.prefix_digest(network);
+        let prefix = self.digests.network(network);
         if !self.joins(prefix, now_ms) {
             return self.overflow(prefix, now_ms, |log| log.admit(&self.rules, now_ms));
         }
@@ -161,7 +159,7 @@ impl Limiter {
 
     /// A window was dropped: what it held joins its network's.
     fn leaves(&self, seen: Seen, now_ms: u64) {
-        let prefix = self.prefix_digest(seen.prefix);
+        let prefix = self.digests.network(seen.prefix);
         self.quit(prefix);
         if !seen.log.is_idle(&self.rules, now_ms) {
             self.overflow(prefix, now_ms, |log| {
@@ -195,18 +193,6 @@ impl Limiter {
 
     fn network(&self, prefix: u128) -> &Mutex<Table<Network>> {
         &self.networks[(prefix >> 64) as usize % SHARDS]
-    }
-
-    fn digest(&self, client: &ClientKey) -> u128 {
-        let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
-        client.write_to(&mut |bytes| hasher.write(bytes));
-        hasher.finish128().as_u128()
-    }
-
-    fn prefix_digest(&self, prefix: NetworkPrefix) -> u128 {
-        let mut hasher = SipHasher13::new_with_keys(self.key.1, self.key.0);
-        hasher.write(prefix.as_bytes());
-        hasher.finish128().as_u128()
     }
 }
 

@@ -25,6 +25,7 @@ mod body;
 mod config;
 mod counters;
 mod decision;
+mod digest;
 mod event;
 mod facts;
 mod flight;
@@ -66,6 +67,7 @@ pub use window::{Admission, Window, WindowError};
 
 use accounts::Accounts;
 use counters::{Counters, bump};
+use digest::Digester;
 use flight::Runway;
 use judges::{Job, Judges};
 use limiter::Limiter;
@@ -196,12 +198,11 @@ impl Gate {
         let settings = config.settings;
         let mut key = [0; 16];
         getrandom::fill(&mut key).map_err(|error| GateError::Random(error.to_string()))?;
-        let halves = u128::from_le_bytes(key);
-        let key = (halves as u64, (halves >> 64) as u64);
+        let digests = Digester::new(key);
         let place = |(at, policy): (usize, &Policy)| {
             let rules = WindowRules::new(policy.rate_limit, policy.window_ms)
                 .ok_or_else(|| GateError::Policy { name: policy.name.clone() })?;
-            let limiter = Limiter::new(rules, settings.tracked_clients_max, key);
+            let limiter = Limiter::new(rules, settings.tracked_clients_max, digests);
             let id = PolicyId(u16::try_from(at).unwrap_or(0));
             Ok(Place { id, digest: routes::policy_digest(&policy.name), policy: policy.clone(), limiter })
         };
@@ -214,7 +215,7 @@ impl Gate {
             routes: Routes::new(&settings.policies, &settings.exempt_routes),
             places,
             unit_bytes: [cap, engine.config().unit_bytes(DifficultyTier::Medium) as u64, cap],
-            accounts: Accounts::new(&settings, default, key),
+            accounts: Accounts::new(&settings, default, digests),
             in_flight: Runway::new(settings.bytes_in_flight),
             buffered: Runway::new(settings.buffered_bytes_max as u64),
             breaker: Mutex::new(Breaker::new(

@@ -61,35 +61,36 @@ impl ClientKey {
 
     /// The key as bytes; no two keys share them. This is what the engine digests.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(24);
-        self.write_to(&mut |bytes| out.extend_from_slice(bytes));
-        out
+        self.with_bytes(<[u8]>::to_vec)
     }
 
-    /// Hands the bytes of [`ClientKey::to_bytes`] to `take`, piece by piece.
-    pub(super) fn write_to(&self, take: &mut dyn FnMut(&[u8])) {
-        match self {
+    /// Shows the bytes of [`ClientKey::to_bytes`] without an allocation, unless they are more than a key of
+    /// the gate's own making has.
+    pub(super) fn with_bytes<T>(&self, show: impl FnOnce(&[u8]) -> T) -> T {
+        let (octets, octets6);
+        let (kind, rest): (&[u8], &[u8]) = match self {
             Self::V4(address) => {
-                take(&[4]);
-                take(&address.octets());
+                octets = address.octets();
+                (&[4], &octets)
             }
             Self::V6(address, bits) => {
-                take(&[6, *bits]);
-                take(&address.octets());
+                octets6 = address.octets();
+                (&[6, *bits], &octets6)
             }
-            Self::User(name) => {
-                take(b"u");
-                take(name.as_bytes());
+            Self::User(name) => (b"u", name.as_bytes()),
+            Self::ApiKey(key) => (b"k", key.as_bytes()),
+            Self::Custom(bytes) => (b"c", bytes),
+            Self::Anonymous => (&[0], &[]),
+        };
+        let (kinds, length) = (kind.len(), kind.len() + rest.len());
+        let mut buffer = [0; 1 + NAME_BYTES_MAX + 16];
+        match buffer.get_mut(..length) {
+            Some(bytes) => {
+                bytes[..kinds].copy_from_slice(kind);
+                bytes[kinds..].copy_from_slice(rest);
+                show(bytes)
             }
-            Self::ApiKey(key) => {
-                take(b"k");
-                take(key.as_bytes());
-            }
-            Self::Custom(bytes) => {
-                take(b"c");
-                take(bytes);
-            }
-            Self::Anonymous => take(&[0]),
+            None => show(&[kind, rest].concat()),
         }
     }
 }
