@@ -2,7 +2,7 @@
 //!
 //! * [`design`] how the engine is built, what it promises, what bounds it, and why;
 //! * `deployment` (feature `gate`) the gate in front of a service: proxies, limits, what to watch, what to tell users;
-//! * `migrating` (an adapter's feature) from tower_governor, and from the paper's middleware;
+//! * `from_tower_governor` and `from_the_paper` (an adapter's feature) for those who have another limiter in place;
 //! * the wire protocol stands in [`protocol`](crate::protocol).
 
 #[doc = include_str!("design.md")]
@@ -13,5 +13,9 @@ pub mod design {}
 pub mod deployment {}
 
 #[cfg(all(feature = "gate", any(feature = "actix", feature = "tower")))]
-#[doc = include_str!("migrating.md")]
-pub mod migrating {}
+#[doc = include_str!("from_tower_governor.md")]
+pub mod from_tower_governor {}
+
+#[cfg(all(feature = "gate", any(feature = "actix", feature = "tower")))]
+#[doc = include_str!("from_the_paper.md")]
+pub mod from_the_paper {}
