@@ -44,7 +44,7 @@ fn a_quick_run_measures_every_section_and_every_count_adds_up() {
     let verification = rows(&document, "verification");
     for row in verification {
         expect_times(row);
-        let answers = if row["tier"] == "low" { 200.0 } else { 50.0 };
+        let answers = if row["tier"] == "low" { 100.0 } else { 25.0 };
         assert_eq!((number(row, "answers"), number(row, "accepted")), (answers, answers), "{row}");
         assert_eq!(number(row, "hashes"), answers * hashes_of(row), "{row}");
         assert!(number(row, "overTarget") <= answers, "{row}");
@@ -73,8 +73,8 @@ fn a_quick_run_measures_every_section_and_every_count_adds_up() {
 }
 
 fn expect_overhead(overhead: &Value) {
-    // Three rounds and one that does not count, each with fifty answers one by one and fifty at once.
-    assert_eq!((number(overhead, "answers"), number(overhead, "accepted")), (400.0, 400.0));
+    // Three rounds and one that does not count, each with 25 answers one by one and 25 at once.
+    assert_eq!((number(overhead, "answers"), number(overhead, "accepted")), (200.0, 200.0));
     let cases = rows(overhead, "cases");
     for row in cases {
         expect_times(row);
@@ -84,7 +84,7 @@ fn expect_overhead(overhead: &Value) {
         assert_eq!(row["cpuRatio"].is_number(), compared, "{row}");
     }
     let requests: Vec<_> = cases.iter().map(|row| number(row, "requests")).collect();
-    assert_eq!(requests, [1000.0, 1000.0, 1000.0, 1000.0, 1000.0, 100.0, 50.0, 50.0]);
+    assert_eq!(requests, [1000.0, 1000.0, 1000.0, 1000.0, 1000.0, 50.0, 25.0, 25.0]);
     let memory = rows(overhead, "memory");
     assert_eq!(memory.len(), 5);
     for row in memory.iter().filter(|row| row["limiter"] != "plain limiter") {

@@ -50,7 +50,7 @@ pub struct Options {
     /// Measure these sections only. 9.3, the time that clients take, is measured where clients run.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     only: Vec<Section>,
-    /// Directory on the disk to measure; default the system's for temporary files.
+    /// Directory on the disk to measure; default the system's for temporary files, which may lie in memory.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// Write the table to this file, replacing it.
@@ -147,12 +147,12 @@ fn scale(options: &Options) -> Scale {
     let pick = |full, quick| if options.quick { quick } else { full };
     let clients: &[u16] = if options.quick { &[1, 4, 16] } else { &[1, 4, 16, 64, 256] };
     Scale {
-        answers: options.answers.unwrap_or(pick(10_000, 200)),
+        answers: options.answers.unwrap_or(pick(10_000, 100)),
         clients: if options.clients.is_empty() { clients.to_vec() } else { options.clients.clone() },
         overhead: Size {
             rounds: options.rounds.unwrap_or(if options.quick { 3 } else { 5 }),
             requests: pick(20_000, 1_000),
-            answers: pick(500, 50),
+            answers: pick(500, 25),
         },
         tracked_clients: pick(100_000, 2_000),
     }

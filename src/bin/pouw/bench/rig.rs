@@ -21,9 +21,8 @@ use crate::failure::Failure;
 
 /// Bytes of every leaf.
 pub const LEAF_BYTES: u64 = 512;
-/// Leaves nobody asks for, so that no tree is completed, and folded, while the clock runs, and the ring never
-/// runs dry.
-const SPARE_LEAVES: u64 = 32 * READY_UNITS as u64 * 2;
+/// Leaves nobody asks for, so that no tree is completed, and folded, while the clock runs.
+const SPARE_LEAVES: u64 = 32 * 512;
 /// Units kept ready.
 const READY_UNITS: usize = 1_024;
 /// Longest window there is: nobody's slot frees while the bench runs.
@@ -32,12 +31,28 @@ pub const DAY_MS: u64 = 86_400_000;
 /// A real engine on a real store, in a temporary directory that goes with it.
 pub struct Rig {
     pub engine: PouwEngine,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Rig {
     /// A store below `place` with `leaves` pending leaves, of which every client gets units of one tier.
     pub fn open(place: &Path, leaves: u64, tier: DifficultyTier) -> Result<Self, Failure> {
+        let rig = Self::empty(place, tier)?;
+        let source = rig.directory.path().join("leaves");
+        write_leaves(&source, leaves + SPARE_LEAVES)?;
+        let options = IngestOptions { block_size: LEAF_BYTES, ..IngestOptions::new(Exposure::Public) };
+        let sources = std::slice::from_ref(&source);
+        let report = rig.engine.ingest_paths(&options, sources, &mut |_| ControlFlow::Continue(()))?;
+        std::fs::remove_file(&source)?;
+        if !report.is_clean() {
+            return Err(Failure::failed("the backlog was not ingested; give another --dir"));
+        }
+        rig.engine.refill()?;
+        Ok(rig)
+    }
+
+    /// The same without a backlog.
+    pub fn empty(place: &Path, tier: DifficultyTier) -> Result<Self, Failure> {
         let directory = tempfile::Builder::new().prefix("pouw-bench-").tempdir_in(place)?;
         let mut secret = vec![0; 32];
         getrandom::fill(&mut secret).map_err(|e| Failure::failed(format!("the system gave no random bytes: {e}")))?;
@@ -51,17 +66,7 @@ impl Rig {
             .waiting_answers_max(65_536)
             .build()?;
         let engine = PouwEngine::open(directory.path().join("store"), config)?;
-        let source = directory.path().join("leaves");
-        write_leaves(&source, leaves + SPARE_LEAVES)?;
-        let options = IngestOptions { block_size: LEAF_BYTES, ..IngestOptions::new(Exposure::Public) };
-        let report =
-            engine.ingest_paths(&options, std::slice::from_ref(&source), &mut |_| ControlFlow::Continue(()))?;
-        std::fs::remove_file(&source)?;
-        if !report.is_clean() {
-            return Err(Failure::failed("the backlog was not ingested; give another --dir"));
-        }
-        engine.refill()?;
-        Ok(Self { engine, _directory: directory })
+        Ok(Self { engine, directory })
     }
 
     /// A gate in front of it.

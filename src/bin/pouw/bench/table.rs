@@ -42,12 +42,13 @@ impl Table {
     }
 }
 
-/// Three digits that count.
+/// Three digits or so that count.
 pub fn figure(value: f64) -> String {
     match value {
         value if value >= 99.95 => format!("{value:.0}"),
         value if value >= 9.995 => format!("{value:.1}"),
-        value => format!("{value:.2}"),
+        value if value >= 0.095 || value == 0.0 => format!("{value:.2}"),
+        value => format!("{value:.4}"),
     }
 }
 
@@ -70,10 +71,18 @@ mod tests {
     }
 
     #[test]
-    fn figures_have_three_digits_or_all_before_the_point() {
-        for (value, expected) in
-            [(0.0, "0.00"), (1.234, "1.23"), (9.999, "10.0"), (12.34, "12.3"), (99.96, "100"), (12_345.6, "12346")]
-        {
+    fn figures_have_some_digits_that_count_however_small_they_are() {
+        for (value, expected) in [
+            (0.0, "0.00"),
+            (0.00123, "0.0012"),
+            (0.0949, "0.0949"),
+            (0.095, "0.10"),
+            (1.234, "1.23"),
+            (9.999, "10.0"),
+            (12.34, "12.3"),
+            (99.96, "100"),
+            (12_345.6, "12346"),
+        ] {
             assert_eq!(figure(value), expected);
         }
     }
