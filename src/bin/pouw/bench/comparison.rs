@@ -64,8 +64,9 @@ impl Section {
         }
         format!(
             "## 9.4 Overhead beside traditional rate limiting\n\n{}\n\
-             The same in-process call of a tower service each time; medians of {rounds} rounds, alternating. The plain limiter is a\n\
-             map of queues of moments behind a lock, and answers 429. CPU time is of all threads; answers pay for their commits.\n\
+             The same in-process call of a tower service each time; medians of {rounds} rounds, alternating. The plain limiter is\n\
+             a map of queues of moments behind a lock; its 429 has none of the rate limit headers that the gate sends. CPU time\n\
+             is of all threads of the process; answers pay for their commits.\n\
              \n{}",
             table.text(),
             memory::text(&self.memory)

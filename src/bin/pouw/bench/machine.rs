@@ -20,8 +20,12 @@ pub struct Machine {
     pub cores: usize,
     pub memory_bytes: u64,
     pub kernel: String,
-    /// Median time of writing 4 KiB and waiting for the disk, where the stores are.
+    /// Load of the last minute when the bench began: others that want the same cores and disk.
+    pub load: Option<f64>,
+    /// Median time of writing 4 KiB and waiting for the disk, where the stores are, before the bench.
     pub disk_sync_us: f64,
+    /// The same after it.
+    pub disk_sync_after_us: f64,
     /// Built without optimisation: the figures mean nothing.
     pub unoptimised: bool,
 }
@@ -29,17 +33,24 @@ pub struct Machine {
 impl Machine {
     /// Looks at the machine, and at the disk below `directory`.
     pub fn look(directory: &Path) -> Result<Self, Failure> {
-        let disk = sync_times(directory)
-            .map_err(|error| Failure::failed(format!("{}: {error}; give another --dir", directory.display())))?;
+        let disk_sync_us = disk_sync_us(directory)?;
         Ok(Self {
             version: env!("CARGO_PKG_VERSION"),
             cpu: field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory_bytes: kib("/proc/meminfo", "MemTotal").unwrap_or(0),
             kernel: kernel(),
-            disk_sync_us: disk.spread().p50_us,
+            load: load(),
+            disk_sync_us,
+            disk_sync_after_us: 0.0,
             unoptimised: cfg!(debug_assertions),
         })
+    }
+
+    /// Looks at the disk again.
+    pub fn look_again(&mut self, directory: &Path) -> Result<(), Failure> {
+        self.disk_sync_after_us = disk_sync_us(directory)?;
+        Ok(())
     }
 
     pub fn line(&self) -> String {
@@ -47,13 +58,15 @@ impl Machine {
             0 => "unknown memory".to_owned(),
             bytes => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),
         };
+        let load = self.load.map_or_else(String::new, |load| format!(" Load average at the start: {load:.2}."));
         format!(
-            "pouw {} on {}, {} cores, {memory}, {}; writing and syncing 4 KiB takes {:.2} ms",
+            "pouw {} on {}, {} cores, {memory}, {}.{load}\nWriting and syncing 4 KiB took {:.2} ms before and {:.2} ms after.",
             self.version,
             self.cpu,
             self.cores,
             self.kernel,
-            self.disk_sync_us / 1e3
+            self.disk_sync_us / 1e3,
+            self.disk_sync_after_us / 1e3
         )
     }
 }
@@ -75,6 +88,10 @@ fn kernel() -> String {
     format!("{} {}", std::env::consts::OS, release.trim()).trim_end().to_owned()
 }
 
+fn load() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
+}
+
 /// The value of the first line `name: value`.
 fn field(path: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
@@ -88,6 +105,12 @@ fn kib(path: &str, name: &str) -> Option<u64> {
 }
 
 const SYNCS: usize = 50;
+
+fn disk_sync_us(directory: &Path) -> Result<f64, Failure> {
+    let times = sync_times(directory)
+        .map_err(|error| Failure::failed(format!("{}: {error}; give another --dir", directory.display())))?;
+    Ok(times.spread().p50_us)
+}
 
 fn sync_times(directory: &Path) -> io::Result<Times> {
     let mut file = tempfile::tempfile_in(directory)?;

@@ -44,7 +44,7 @@ pub struct Options {
     /// Numbers of clients at once for 9.2, each 1 to 1024 [default: 1,4,16,64,256].
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
     clients: Vec<u16>,
-    /// Rounds of 9.4, whose medians are printed; 1 to 99 [default: 5].
+    /// Rounds of 9.4, whose medians are printed; 1 to 99 [default: 7].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=99))]
     rounds: Option<u16>,
     /// Measure these sections only. 9.3, the time that clients take, is measured where clients run.
@@ -107,6 +107,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let measured = measure(options, machine, &place, &bar);
     bar.finish_and_clear();
     let mut report = measured?;
+    report.machine.look_again(&place)?;
     report.seconds = crate::words::rounded(started.elapsed().as_secs_f64());
 
     report.findings.iter().for_each(|finding| complain(finding));
@@ -150,7 +151,7 @@ fn scale(options: &Options) -> Scale {
         answers: options.answers.unwrap_or(pick(10_000, 100)),
         clients: if options.clients.is_empty() { clients.to_vec() } else { options.clients.clone() },
         overhead: Size {
-            rounds: options.rounds.unwrap_or(if options.quick { 3 } else { 5 }),
+            rounds: options.rounds.unwrap_or(if options.quick { 3 } else { 7 }),
             requests: pick(20_000, 1_000),
             answers: pick(500, 25),
         },

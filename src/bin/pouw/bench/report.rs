@@ -11,7 +11,7 @@ use super::{Scale, comparison, throughput, verification};
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    machine: Machine,
+    pub machine: Machine,
     quick: bool,
     answers: u32,
     clients: Vec<u16>,
@@ -71,7 +71,7 @@ impl Report {
     }
 
     fn head(&self) -> String {
-        let mut text = format!("# pouw bench\n\n{}.\n\n", self.machine.line());
+        let mut text = format!("# pouw bench\n\n{}\n\n", self.machine.line());
         if self.machine.unoptimised {
             text.push_str("**Built without optimisation: the figures mean nothing.**\n\n");
         }
