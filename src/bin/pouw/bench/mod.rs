@@ -31,7 +31,7 @@ use report::Report;
 /// Measure verification, throughput and overhead, as section 9 of the paper describes.
 ///
 /// Works on stores in a temporary directory, and removes them. Prints a table and writes it as Markdown. Takes
-/// some minutes, and the machine for itself if the figures are to mean anything.
+/// a minute or two, and wants the machine for itself: the table says how busy it was.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {

@@ -43,7 +43,7 @@ impl Times {
 }
 
 pub fn micros(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
+    time.as_nanos() as f64 / 1e3
 }
 
 /// The smallest value that at least `percent` of a hundred are not above (nearest rank); `sorted` is.
