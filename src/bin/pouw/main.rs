@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 mod args;
+#[cfg(feature = "serve")]
+mod bench;
 mod check;
 mod demo;
 mod drain;
@@ -72,6 +74,8 @@ enum Verb {
     Verify(verify::Options),
     Check(check::Options),
     Demo(demo::Options),
+    #[cfg(feature = "serve")]
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -95,6 +99,8 @@ fn main() -> ExitCode {
         Verb::Verify(options) => verify::run(options, &out),
         Verb::Check(options) => check::run(options, &out),
         Verb::Demo(options) => demo::run(options, &out),
+        #[cfg(feature = "serve")]
+        Verb::Bench(options) => bench::run(options, &out),
     };
     match ended {
         // Who reads stdout has seen enough and closed it: that is no failure.
