@@ -25,7 +25,7 @@ use pin_project_lite::pin_project;
 use crate::gate::{BodyRead, Caller, Decision, Gate, Head, Headers, NeedsBody, Refusal, Step};
 
 use super::own_body::{OwnBody, SlowReader};
-use super::{AuthenticatedUser, PeerAddr, ValidatedApiKey, judged, names_and_values, unheard};
+use super::{AuthenticatedUser, PeerAddr, ValidatedApiKey, judged, known_names, names_and_values, unheard};
 
 /// Puts a gate in front of an application, a scope or a resource.
 #[derive(Debug, Clone)]
@@ -234,7 +234,7 @@ fn add(map: &mut HeaderMap, headers: Headers) {
     for (name, value) in names_and_values(headers) {
         // Values of the gate's are visible ASCII, so none is left out.
         if let Ok(value) = HeaderValue::from_maybe_shared(value) {
-            map.insert(HeaderName::from_static(name), value);
+            map.insert(known(name).cloned().unwrap_or_else(|| HeaderName::from_static(name)), value);
         }
     }
 }
@@ -276,6 +276,8 @@ impl MessageBody for OwnBody {
     }
 }
 
+known_names!(HeaderName);
+
 struct RequestHead<'a> {
     request: &'a ServiceRequest,
     has_body: bool,
@@ -291,7 +293,11 @@ impl Head for RequestHead<'_> {
     }
 
     fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-        self.request.headers().get_all(name).for_each(|value| each(value.as_bytes()));
+        let headers = self.request.headers();
+        match known(name) {
+            Some(name) => headers.get_all(name).for_each(|value| each(value.as_bytes())),
+            None => headers.get_all(name).for_each(|value| each(value.as_bytes())),
+        }
     }
 
     fn has_body(&self) -> bool {

@@ -10,6 +10,28 @@ pub mod tower;
 
 mod own_body;
 
+/// Defines `known`: the header names that the gate reads and writes as the framework's type, parsed once. Parsing one
+/// for each header of each response would cost more than the gate's verdict.
+macro_rules! known_names {
+    ($type:ty) => {
+        $crate::adapters::known_names! {
+            $type: RATELIMIT_LIMIT RATELIMIT_REMAINING RATELIMIT_RESET RATELIMIT_POLICY RATELIMIT
+            RESPONSE RESULT CHALLENGE RETRY_AFTER ACCEPTED JOULE_AWARD
+        }
+    };
+    ($type:ty: $($name:ident)*) => {
+        fn known(name: &str) -> Option<&'static $type> {
+            use $crate::protocol::header;
+            $(static $name: $type = <$type>::from_static(header::$name);)*
+            match name {
+                $(header::$name => Some(&$name),)*
+                _ => None,
+            }
+        }
+    };
+}
+use known_names;
+
 use std::net::SocketAddr;
 
 use bytes::Bytes;

@@ -14,7 +14,7 @@ use crate::policy::window::{AdmissionLog, Quota, WindowRules};
 
 use super::digest::Digester;
 use super::identity::{ClientKey, NetworkPrefix};
-use super::table::{Table, Tracked};
+use super::table::{self, Table, Tracked};
 use super::window::Admission;
 
 /// Locks the windows are spread over.
@@ -44,6 +44,9 @@ struct Seen {
     log: AdmissionLog,
     prefix: NetworkPrefix,
 }
+
+/// A client's slot is one cache line.
+const _: () = assert!(table::slot_bytes::<Seen>() <= 64);
 
 /// One network.
 #[derive(Debug, Default)]

@@ -88,7 +88,7 @@ impl<V: Tracked + Default> Table<V> {
     /// Bytes of the table and of what its values hold elsewhere. Looks at all of them.
     pub(super) fn bytes(&self) -> usize {
         let elsewhere: usize = self.slots.iter().flatten().map(|slot| slot.value.heap_bytes()).sum();
-        let own = self.slots.capacity() * size_of::<Option<Slot<V>>>();
+        let own = self.slots.capacity() * slot_bytes::<V>();
         own + elsewhere + self.free.capacity() * 4 + self.index.capacity() * 5
     }
 
@@ -140,6 +140,11 @@ impl<V: Tracked + Default> Table<V> {
             self.free.push(place);
         }
     }
+}
+
+/// Bytes of one entry.
+pub(super) const fn slot_bytes<V>() -> usize {
+    size_of::<Option<Slot<V>>>()
 }
 
 fn digest_at<V>(slots: &[Option<Slot<V>>], at: u32) -> u128 {

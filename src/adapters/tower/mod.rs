@@ -23,7 +23,7 @@ use tower_service::Service;
 use crate::gate::{Caller, Decision, Gate, Head, Headers, Refusal, Step};
 
 use super::own_body::OwnBody;
-use super::{AuthenticatedUser, PeerAddr, ValidatedApiKey, names_and_values};
+use super::{AuthenticatedUser, PeerAddr, ValidatedApiKey, known_names, names_and_values};
 
 pub use body::{RequestBody, ResponseBody};
 pub use future::ResponseFuture;
@@ -131,6 +131,8 @@ impl<S: std::fmt::Debug> std::fmt::Debug for PouwService<S> {
     }
 }
 
+known_names!(HeaderName);
+
 /// A request as the gate sees it.
 struct RequestHead<'a, B>(&'a Request<B>);
 
@@ -144,9 +146,11 @@ impl<B: Body> Head for RequestHead<'_, B> {
     }
 
     fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-        for value in self.0.headers().get_all(name) {
-            each(value.as_bytes());
-        }
+        let values = match known(name) {
+            Some(name) => self.0.headers().get_all(name),
+            None => self.0.headers().get_all(name),
+        };
+        values.iter().for_each(|value| each(value.as_bytes()));
     }
 
     fn has_body(&self) -> bool {
@@ -168,7 +172,7 @@ fn write_headers(headers: Headers, into: &mut HeaderMap) {
     for (name, value) in names_and_values(headers) {
         // The gate's values are visible ASCII, so none is left out.
         if let Ok(value) = HeaderValue::from_maybe_shared(value) {
-            into.insert(HeaderName::from_static(name), value);
+            into.insert(known(name).cloned().unwrap_or_else(|| HeaderName::from_static(name)), value);
         }
     }
 }
