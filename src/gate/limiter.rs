@@ -257,3 +257,6 @@ impl Tracked for Network {
         self.touched_ms
     }
 }
+
+#[cfg(test)]
+mod tests;
