@@ -14,13 +14,13 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{Config, EventSink, FakeClock, IssueRequest, Parts, PouwEngine};
+use pouw::engine::{Config, EventSink, FakeClock, Parts, PouwEngine};
 use pouw::gate::identity::believed_address;
 use pouw::gate::{
     BodyRead, Caller, ClientKey, Decision, Gate, GateConfig, Head, Headers, Pass, Policy, Refusal, Step,
 };
 use pouw::hash::sha3_512;
-use pouw::protocol::{DifficultyTier, Reason, WorkId, WorkResult, WorkUnit, header};
+use pouw::protocol::{ChallengeToken, Keyring, Reason, WorkId, WorkResult, WorkUnit, header};
 use pouw::solver::compute_work_unit;
 use pouw::store::records::Exposure;
 use pouw::store::sim::SimDisk;
@@ -287,7 +287,7 @@ impl House {
             2 => result.work_unit_id = WorkId::from_parts(input.number(), [input.byte(); 10]),
             _ => {}
         }
-        let token = self.token(&challenge, input);
+        let token = Self::token(&challenge, input);
         request.headers.push((header::RESPONSE.into(), token));
         let (compact, json) = (result.to_compact(), result.to_json());
         let form = input.byte() % 8;
@@ -306,16 +306,16 @@ impl House {
         self.send(&request, Some((&challenge, result == solve(&challenge.unit))));
     }
 
-    fn token(&self, challenge: &Challenge, input: &mut Input<'_>) -> Vec<u8> {
+    fn token(challenge: &Challenge, input: &mut Input<'_>) -> Vec<u8> {
         let own = challenge.unit.challenge_token.clone();
         match input.byte() % 12 {
             0 => changed(own.into_bytes(), input),
             1 => input.slice().to_vec(),
             2 => {
-                let other = open(&SimDisk::new(), &self.clock);
-                let client = challenge.client.to_bytes();
-                let request = IssueRequest { synthetic: true, ..IssueRequest::new(&client, DifficultyTier::Low) };
-                other.engine().issue(&request).expect("made-up work").unit.challenge_token.into_bytes()
+                // The same fields under a secret of somebody else.
+                let (own_keys, other_keys) = (keyring(SECRET), keyring([8; 32]));
+                let token = ChallengeToken::open(&own, &own_keys, TTL_MS).expect("issued by this gate");
+                token.seal(&other_keys).into_bytes()
             }
             _ => own.into_bytes(),
         }
@@ -474,6 +474,10 @@ fn changed(mut bytes: Vec<u8>, input: &mut Input<'_>) -> Vec<u8> {
         _ => {}
     }
     bytes
+}
+
+fn keyring(secret: [u8; 32]) -> Keyring {
+    Keyring::new(&secret).expect("32 bytes")
 }
 
 fn solve(unit: &WorkUnit) -> WorkResult {
