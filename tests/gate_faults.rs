@@ -273,7 +273,10 @@ fn a_window_outside_the_process_counts_as_long_as_it_can_be_reached_and_again_af
             _ => Desk::with_parts(|config| config, parts),
         };
         let over = refused(desk.ask(), "work_required");
-        assert_eq!((over.headers.find("x-ratelimit-limit"), over.headers.find("x-ratelimit-reset")), (Some("9"), Some("7")));
+        assert_eq!(
+            (over.headers.find("x-ratelimit-limit"), over.headers.find("x-ratelimit-reset")),
+            (Some("9"), Some("7"))
+        );
         let (_, result) = solved(&over);
         assert_eq!(desk.gate.health().limiter.condition, Condition::Healthy);
         desk.events();
@@ -281,7 +284,8 @@ fn a_window_outside_the_process_counts_as_long_as_it_can_be_reached_and_again_af
         remote.cut_off.store(true, Ordering::SeqCst);
         let first = desk.ask();
         let fell_back = desk.events_named("fallback-activated");
-        let unavailable = |event: &GateEvent| matches!(event, GateEvent::FallbackActivated { reason: Reason::Unavailable, .. });
+        let unavailable =
+            |event: &GateEvent| matches!(event, GateEvent::FallbackActivated { reason: Reason::Unavailable, .. });
         assert!(fell_back.len() == 1 && unavailable(&fell_back[0]), "{fell_back:?}");
         let expected = match fallback {
             FallbackBehavior::Deny => {
@@ -347,15 +351,12 @@ fn a_subscriber_of_events_that_panics_changes_no_decision() {
     let desk = Desk::new();
     let broken = pouw::gate::GateEventSink::new(|_| panic!("the subscriber is broken"));
     let config = pouw::gate::GateConfig::builder().rate_limit(1).build().unwrap();
-    let gate =
-        pouw::gate::Gate::with_parts(desk.engine.clone(), config, GateParts::default().events(broken)).unwrap();
+    let gate = pouw::gate::Gate::with_parts(desk.engine.clone(), config, GateParts::default().events(broken)).unwrap();
     passed(gate.decide(facts(ADDRESS)));
     let (unit, result) = solved(&refused(gate.decide(facts(ADDRESS)), "work_required"));
     assert_eq!(unit.difficulty, Low);
-    let answer = Presented {
-        token: result.challenge_token.clone(),
-        result: Some(ResultText::Compact(result.to_compact())),
-    };
+    let answer =
+        Presented { token: result.challenge_token.clone(), result: Some(ResultText::Compact(result.to_compact())) };
     let Decision::Pending(pending) = gate.decide(Facts { answer: Some(answer), ..facts(ADDRESS) }) else {
         panic!("a token needs the store");
     };

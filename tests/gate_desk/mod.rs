@@ -8,8 +8,8 @@ use pouw::engine::ingest::IngestOptions;
 use pouw::engine::{Config, ConfigBuilder, EventSink, FakeClock, Parts, PouwEngine};
 use pouw::gate::identity::NetworkPrefix;
 use pouw::gate::{
-    ClientKey, Condition, Decision, Facts, Gate, GateConfig, GateConfigBuilder, GateEvent, GateEventSink, GateParts, Pass,
-    Presented, Refusal, ResultText,
+    ClientKey, Condition, Decision, Facts, Gate, GateConfig, GateConfigBuilder, GateEvent, GateEventSink, GateParts,
+    Pass, Presented, Refusal, ResultText,
 };
 use pouw::protocol::{WorkResult, WorkUnit};
 use pouw::solver::compute_work_unit;
