@@ -303,7 +303,10 @@ impl House {
             };
             request.body = changed(body.into_bytes(), input);
         }
-        self.send(&request, Some((&challenge, result == solve(&challenge.unit))));
+        let expected = solve(&challenge.unit);
+        // One form carries nothing but the top hash.
+        let right = if form == 6 { result.result_hash == expected.result_hash } else { result == expected };
+        self.send(&request, Some((&challenge, right)));
     }
 
     fn token(challenge: &Challenge, input: &mut Input<'_>) -> Vec<u8> {
