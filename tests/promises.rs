@@ -30,7 +30,8 @@ fn the_unit_is_the_one_in_the_token_and_never_one_named_by_the_body() {
     for ((_, result), (unit, right)) in [(&cheap, &dear), (&dear, &cheap)] {
         refused(desk.present(ADDRESS, &unit.challenge_token, json(result)), "malformed");
         // Without naming a unit it is just an answer to the token's own, and a wrong one if the work differs.
-        let bare = WorkResult { work_unit_id: unit.id, challenge_token: unit.challenge_token.clone(), ..result.clone() };
+        let bare =
+            WorkResult { work_unit_id: unit.id, challenge_token: unit.challenge_token.clone(), ..result.clone() };
         assert_ne!(bare.result_hash, right.result_hash);
         assert!(accepted(desk.present(ADDRESS, &unit.challenge_token, json(&bare))).is_none());
     }

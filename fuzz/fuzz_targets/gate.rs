@@ -16,9 +16,7 @@ use libfuzzer_sys::fuzz_target;
 use pouw::engine::ingest::IngestOptions;
 use pouw::engine::{Config, EventSink, FakeClock, Parts, PouwEngine};
 use pouw::gate::identity::believed_address;
-use pouw::gate::{
-    BodyRead, Caller, ClientKey, Decision, Gate, GateConfig, Head, Headers, Pass, Policy, Refusal, Step,
-};
+use pouw::gate::{BodyRead, Caller, ClientKey, Decision, Gate, GateConfig, Head, Headers, Pass, Policy, Refusal, Step};
 use pouw::hash::sha3_512;
 use pouw::protocol::{ChallengeToken, Keyring, Reason, WorkId, WorkResult, WorkUnit, header};
 use pouw::solver::compute_work_unit;
