@@ -214,7 +214,7 @@ impl House {
     fn new(leaves: u8) -> Self {
         let (disk, clock) = (SimDisk::new(), Arc::new(FakeClock::at(START_MS)));
         let gate = open(&disk, &clock);
-        let bytes: Vec<u8> = (0..512 * usize::from(leaves % 48)).map(|at| (at / 512) as u8).collect();
+        let bytes: Vec<u8> = (0..512 * 7 * usize::from(leaves % 8)).map(|at| (at / 512) as u8).collect();
         let options = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
         gate.engine().ingest_bytes(&options, "tree", &bytes).expect("new content");
         Self {
@@ -229,7 +229,7 @@ impl House {
     }
 
     fn step(&mut self, input: &mut Input<'_>) {
-        match input.byte() % 12 {
+        match input.byte() % 13 {
             0..=2 => {
                 let mut request = Request::any(input);
                 request.body = input.slice().to_vec();
@@ -239,10 +239,10 @@ impl House {
             8 => self.clock.advance(input.number()),
             9 => self.clock.step_wall(input.number() as i64 * if input.byte() % 2 == 0 { 100 } else { -100 }),
             10 => self.unread.clear(),
-            _ => match input.byte() % 4 {
-                0 => self.reopen(),
-                1 => drop(self.gate.engine().sweep().expect("storage is sound")),
-                2 => drop(self.gate.engine().forget("tree")),
+            11 => self.reopen(),
+            _ => match input.byte() % 3 {
+                0 => drop(self.gate.engine().sweep().expect("storage is sound")),
+                1 => drop(self.gate.engine().forget("tree")),
                 _ => self.gate.engine().upkeep().map(drop).expect("storage is sound"),
             },
         }
@@ -260,7 +260,10 @@ impl House {
         if self.challenges.is_empty() {
             return;
         }
-        let challenge = self.challenges[usize::from(input.byte()) % self.challenges.len()].clone();
+        // Mostly one of the newest, which have not expired, and the same one more than once.
+        let newest = self.challenges.len().saturating_sub(3);
+        let among = if input.byte() % 4 > 0 { &self.challenges[newest..] } else { &self.challenges[..] };
+        let challenge = input.pick(&among.iter().collect::<Vec<_>>()).clone();
         let mut request = Request::any(input);
         if input.byte() % 4 > 0 {
             // As its own client would ask.
