@@ -190,6 +190,40 @@ quickcheck! {
     }
 }
 
+quickcheck! {
+    fn property_18_through_actix_every_response_carries_the_same_numeric_headers_as_from_the_gate(
+        requests: Vec<(u8, u16)>
+    ) -> bool {
+        let clock = Arc::new(FakeClock::at(1_700_000_000_000));
+        let few = |config: GateConfigBuilder| config.rate_limit(3).window_ms(60_000);
+        let (behind, plain) = (gate_at(&clock, few), gate_at(&clock, few));
+        actix_web::rt::System::new().block_on(async {
+            let app = App::new().wrap(Pouw::new(behind)).route("/", web::get().to(HttpResponse::Ok));
+            let app = actix_test::init_service(app).await;
+            for (client, pause) in requests {
+                clock.advance(pause.into());
+                let address = IpAddr::from([192, 0, 2, client % 4]);
+                let request = actix_test::TestRequest::get().peer_addr((address, 80).into());
+                let response = actix_test::call_service(&app, request.to_request()).await;
+                let facts = Facts::new(ClientKey::of_address(address, 64), NetworkPrefix::of(Some(address)));
+                let (status, expected) = match plain.decide(facts) {
+                    Decision::Pass(pass) => (200, pass.headers),
+                    Decision::Refuse(refusal) => (refusal.status, refusal.headers),
+                    Decision::Pending(_) => unreachable!("nothing was presented"),
+                };
+                assert_eq!(response.status().as_u16(), status);
+                for (name, value) in expected.iter().filter(|(name, _)| *name != header::CHALLENGE) {
+                    assert_eq!(response.headers().get(name).unwrap(), value, "{name}");
+                }
+                for name in [header::RATELIMIT_LIMIT, header::RATELIMIT_REMAINING, header::RATELIMIT_RESET] {
+                    assert!(response.headers().get(name).unwrap().to_str().unwrap().parse::<u64>().is_ok(), "{name}");
+                }
+            }
+        });
+        true
+    }
+}
+
 #[tokio::test]
 async fn the_gates_headers_win_and_a_service_is_called_only_when_ready_in_every_way_through() {
     let gate = gate();

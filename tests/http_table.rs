@@ -40,6 +40,9 @@ fn refused(reply: &Reply, status: u16, reason: &str) -> serde_json::Value {
         assert!(document[member].as_str().is_some_and(|text| !text.is_empty()), "{member}: {document}");
     }
     assert_eq!((&document["status"], &document["statusCode"]), (&status.into(), &status.into()));
+    // Every response that passes the gate says where the client stands (property 18), whatever its status.
+    assert!(reply.number(header::RATELIMIT_REMAINING) <= reply.number(header::RATELIMIT_LIMIT));
+    reply.number(header::RATELIMIT_RESET);
     document
 }
 

@@ -89,7 +89,13 @@ impl PouwEngine {
         let claim = core.queue.lock().leases.find(opened.id).map(|lease| lease.claim);
         let claim = match claim {
             Some(claim) => claim,
-            None => return Err(core.no_lease(&opened)?),
+            None if opened.boot == core.identity.boot => return Err(core.no_lease(&opened)?),
+            // Rule L: a token of an earlier boot is adopted when it arrives, with a result or without.
+            None => {
+                let claim = core.adopt(&opened)?;
+                core.queue.lock().leases.unpin(opened.id, false);
+                claim
+            }
         };
         let reader = core.store.read()?;
         let unit = match claim {

@@ -166,7 +166,7 @@ impl Core {
     }
 
     /// Takes a token of an earlier boot back as a lease, if none of its work is done or out.
-    fn adopt(&self, token: &ChallengeToken) -> Result<Claim, SubmitError> {
+    pub(super) fn adopt(&self, token: &ChallengeToken) -> Result<Claim, SubmitError> {
         let id = *token.id.as_bytes();
         let reader = self.store.read()?;
         if self.is_refused(&id) || reader.consumed(token.expires_at.0, id)?.is_some() {

@@ -183,9 +183,9 @@ impl Gate {
         match self.admission(place, facts) {
             Some(Admission::Admitted(quota)) => pass(place, quota, None),
             Some(Admission::Over(quota)) => {
-                bump(&self.inner.counters.limited, 1);
+                self.limited(facts, quota);
                 if self.inner.settings.shadow {
-                    return pass(place, quota, None);
+                    return self.shadowed(place, quota);
                 }
                 let ttl_ms = challenge.expires_ms.saturating_sub(self.engine().now_ms());
                 match self.unit_again(facts, challenge) {

@@ -238,3 +238,6 @@ impl Tracked for Network {
         self.overflow.heap_bytes()
     }
 }
+
+#[cfg(test)]
+mod tests;

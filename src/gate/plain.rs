@@ -100,12 +100,13 @@ impl Gate {
         }
     }
 
-    fn limited(&self, facts: &Facts, Quota { limit, remaining, reset_ms, .. }: Quota) {
+    /// A request over its limit, with or without a token.
+    pub(super) fn limited(&self, facts: &Facts, Quota { limit, remaining, reset_ms, .. }: Quota) {
         bump(&self.inner.counters.limited, 1);
         self.emit(&GateEvent::RateLimited { client: facts.client.clone(), limit, remaining, reset_ms });
     }
 
-    fn shadowed(&self, place: &Place, quota: Quota) -> Decision {
+    pub(super) fn shadowed(&self, place: &Place, quota: Quota) -> Decision {
         bump(&self.inner.counters.shadowed, 1);
         pass(place, quota, None)
     }

@@ -326,21 +326,8 @@ impl Oracle {
         if policy != token.opened.policy {
             return Verdict::OtherPolicy;
         }
-        match token.standing {
-            Standing::Live => {}
-            Standing::Accepted | Standing::Refused(_) => return Verdict::Replayed,
-            Standing::None if token.opened.boot == self.boot => return Verdict::Withdrawn,
-            Standing::None | Standing::Unsure => {
-                if !self.is_pending(token.claim) {
-                    return Verdict::Withdrawn;
-                }
-                if self.live().count() >= self.setup.leases_max {
-                    return Verdict::Busy;
-                }
-                if self.is_leased(token.claim) {
-                    return Verdict::Withdrawn;
-                }
-            }
+        if let Some(verdict) = self.judge_lease(token) {
+            return verdict;
         }
         if now < token.opened.not_before.0 {
             return Verdict::TooEarly;
@@ -349,6 +336,18 @@ impl Oracle {
             return Verdict::Malformed;
         }
         if self.is_right(token, result) { Verdict::Accepted } else { Verdict::Wrong }
+    }
+
+    /// Rule L: nothing to say if the token has a lease or gets one by being adopted, else the only verdict.
+    pub fn judge_lease(&self, token: &Token) -> Option<Verdict> {
+        match token.standing {
+            Standing::Live => None,
+            Standing::Accepted | Standing::Refused(_) => Some(Verdict::Replayed),
+            Standing::None if token.opened.boot == self.boot => Some(Verdict::Withdrawn),
+            Standing::None | Standing::Unsure if !self.is_pending(token.claim) => Some(Verdict::Withdrawn),
+            _ if self.live().count() >= self.setup.leases_max => Some(Verdict::Busy),
+            _ => self.is_leased(token.claim).then_some(Verdict::Withdrawn),
+        }
     }
 
     fn is_right(&self, token: &Token, result: &WorkResult) -> bool {

@@ -445,12 +445,11 @@ impl World {
         let now = self.now();
         let client = if other_client { (token.client + 1) % CLIENTS } else { token.client };
         let outcome = self.engine.reissue(&client_key(client), &token.unit.challenge_token);
-        let expected = match token.standing {
+        let expected = match self.oracle.judge_lease(token) {
             _ if now >= token.opened.expires_at.0 => "expired",
             _ if other_client => "other_client",
-            Standing::Live => "same",
-            Standing::Accepted | Standing::Refused(_) => "replayed",
-            Standing::None | Standing::Unsure => "withdrawn",
+            Some(verdict) => verdict.name(),
+            None => "same",
         };
         let found = match &outcome {
             Ok(unit) => {
@@ -463,6 +462,12 @@ impl World {
         };
         let unsure = token.standing == Standing::Unsure && found == "replayed";
         ensure!(found == expected || unsure, "it came to {found}, not {expected}");
+        match found {
+            // It has a lease now, if it had none.
+            "same" => self.oracle.tokens[at].standing = Standing::Live,
+            "replayed" if unsure => self.oracle.tokens[at].standing = Standing::Refused(true),
+            _ => {}
+        }
         Ok(found)
     }
 

@@ -1,0 +1,236 @@
+//! The limiter at its bounds: who is limited stays limited, forgetting gains nobody anything, and memory stays where
+//! it is.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
+
+use quickcheck::{Gen, QuickCheck};
+
+use super::Limiter;
+use crate::gate::identity::{ClientKey, NetworkPrefix};
+use crate::gate::window::Admission;
+use crate::policy::window::WindowRules;
+
+const START_MS: u64 = 1_700_000_000_000;
+const WINDOW_MS: u64 = 10_000;
+/// A window and its tick: what was logged before it has been forgotten.
+const FORGOTTEN_MS: u64 = WINDOW_MS + WINDOW_MS / 250;
+/// The least there can be: one client in each shard.
+const TINY: usize = 64;
+/// Clients of one network that have a window of their own.
+const KEYS_PER_PREFIX_MAX: u32 = 1_024;
+
+fn limiter(limit: u32, tracked_max: usize) -> Limiter {
+    Limiter::new(WindowRules::new(limit, WINDOW_MS).unwrap(), tracked_max, (1, 2))
+}
+
+/// The client of that number in the network of that number.
+fn client(network: u32, number: u32) -> (ClientKey, NetworkPrefix) {
+    let address = Ipv6Addr::from_bits(0x2001 << 112 | u128::from(network) << 80 | u128::from(number) << 64);
+    let address = IpAddr::V6(address);
+    // More than 65 536 clients of one network have keys of their own, as users have.
+    let key = ClientKey::User(format!("{network}/{number}").into());
+    (key, NetworkPrefix::of(Some(address)))
+}
+
+impl Limiter {
+    fn ask(&self, (network, number): (u32, u32), now_ms: u64) -> Admission {
+        let (client, prefix) = client(network, number);
+        self.check(&client, prefix, now_ms)
+    }
+
+    fn admits(&self, who: (u32, u32), now_ms: u64) -> bool {
+        matches!(self.ask(who, now_ms), Admission::Admitted(_))
+    }
+}
+
+#[test]
+fn a_client_at_its_limit_stays_limited_while_ten_thousand_others_make_room() {
+    let limiter = limiter(2, TINY);
+    let (limited, other) = ((1, 1), |at: u32| (1 + at % 400, 2 + at));
+    assert!(limiter.admits(limited, START_MS) && limiter.admits(limited, START_MS));
+    for at in 0..10_000u32 {
+        let now = START_MS + u64::from(at) * WINDOW_MS / 10_000;
+        limiter.ask(other(at), now);
+        assert!(matches!(limiter.ask(limited, now), Admission::Over(_)), "after {at} others");
+    }
+    assert!(limiter.clients() <= TINY);
+    assert!(limiter.admits(limited, START_MS + FORGOTTEN_MS));
+}
+
+#[test]
+fn an_evicted_count_joins_its_networks_window_for_one_window() {
+    let limiter = limiter(3, TINY);
+    let evicted = (7, 1);
+    assert!(limiter.admits(evicted, START_MS) && limiter.admits(evicted, START_MS));
+    // Others of other networks come until it has made room.
+    let (key, prefix) = client(evicted.0, evicted.1);
+    let others = (0..10_000).find(|other| {
+        limiter.ask((100 + other, 1), START_MS + 1);
+        limiter.look(&key, prefix, START_MS + 1).remaining == 3
+    });
+    assert!(others.is_some(), "it never made room");
+    // Whoever is new in that network shares what is left of three with who was forgotten.
+    assert!(limiter.admits((7, 2), START_MS + 2));
+    assert!(matches!(limiter.ask(evicted, START_MS + 2), Admission::Crowded(quota) if quota.remaining == 0));
+    assert!(matches!(limiter.ask((7, 3), START_MS + 2), Admission::Crowded(_)));
+    // One window later nothing is left of that.
+    let later = START_MS + 2 + FORGOTTEN_MS;
+    assert!((0..3).all(|_| limiter.admits(evicted, later)));
+    assert!(matches!(limiter.ask(evicted, later), Admission::Over(_)));
+    assert!(limiter.admits((7, 2), later));
+}
+
+/// Admits in any order, at bounds where most are forgotten at once; counts what each client got in its last window.
+fn nobody_gets_more_than(most: u32, limit: u32, networks: u32, bound: usize, history: Vec<(u16, u16)>) -> bool {
+    let limiter = limiter(limit, bound);
+    let mut admitted: HashMap<(u32, u32), VecDeque<u64>> = HashMap::new();
+    let mut now = START_MS;
+    for (who, pause) in history {
+        now += match pause % 64 {
+            0 => u64::from(pause) % (2 * WINDOW_MS),
+            _ => u64::from(pause) % 40,
+        };
+        // Half of the requests come from a few, who so meet their limit.
+        let number = if who % 2 == 0 { u32::from(who / 2 % 16) } else { u32::from(who / 2 % 600) };
+        let who = (number % networks, number);
+        let own = admitted.entry(who).or_default();
+        while own.front().is_some_and(|at| now - at >= WINDOW_MS) {
+            own.pop_front();
+        }
+        if limiter.admits(who, now) {
+            own.push_back(now);
+        }
+        if own.len() > most as usize || limiter.clients() > bound {
+            return false;
+        }
+    }
+    true
+}
+
+#[test]
+fn a_client_is_never_admitted_more_often_than_its_limit_however_often_it_is_forgotten() {
+    fn holds(limit: u8, networks: u8, history: Vec<(u16, u16)>) -> bool {
+        let limit = 1 + u32::from(limit % 6);
+        // Room for every network, wherever its row may be, and for half of the clients.
+        nobody_gets_more_than(limit, limit, 1 + u32::from(networks % 5), 5 * TINY, history)
+    }
+    QuickCheck::new().rng(Gen::new(4_000)).tests(60).quickcheck(holds as fn(u8, u8, Vec<(u16, u16)>) -> bool);
+}
+
+/// What the window of all networks without one holds is not known any more when one of them gets its own.
+#[test]
+fn with_more_networks_than_are_remembered_forgetting_gains_at_most_one_limit() {
+    fn holds(limit: u8, networks: u16, history: Vec<(u16, u16)>) -> bool {
+        let limit = 1 + u32::from(limit % 6);
+        nobody_gets_more_than(2 * limit, limit, 100 + u32::from(networks % 500), TINY, history)
+    }
+    QuickCheck::new().rng(Gen::new(4_000)).tests(60).quickcheck(holds as fn(u8, u16, Vec<(u16, u16)>) -> bool);
+}
+
+#[test]
+fn more_than_1024_clients_of_one_network_share_its_window() {
+    let limiter = limiter(3, 1_000_000);
+    assert!((0..KEYS_PER_PREFIX_MAX).all(|number| limiter.admits((1, number), START_MS)));
+    let beyond = |number| limiter.ask((1, KEYS_PER_PREFIX_MAX + number), START_MS);
+    let all: Vec<Admission> = (0..1_000).map(beyond).collect();
+    assert!(all[..3].iter().all(|one| matches!(one, Admission::Admitted(_))), "{:?}", &all[..3]);
+    assert!(all[3..].iter().all(|one| matches!(one, Admission::Crowded(quota) if quota.remaining == 0)));
+    assert_eq!(limiter.clients(), KEYS_PER_PREFIX_MAX as usize);
+    // Those who have a window keep it, and other networks are not concerned.
+    assert!((0..KEYS_PER_PREFIX_MAX).all(|number| limiter.admits((1, number), START_MS)));
+    assert!(limiter.admits((2, 0), START_MS));
+    // A look says the same, and takes no slot.
+    let (crowded, prefix) = client(1, 5_000);
+    assert_eq!(limiter.look(&crowded, prefix, START_MS).remaining, 0);
+    let (fresh, prefix) = client(3, 0);
+    assert!((0..9).all(|_| limiter.look(&fresh, prefix, START_MS).remaining == 3));
+}
+
+#[test]
+fn where_nobody_may_make_room_new_clients_are_judged_by_their_networks_window() {
+    // With a limit of one everybody who was admitted is at the limit.
+    let limiter = limiter(1, TINY);
+    let all: Vec<Admission> = (0..1_000).map(|number| limiter.ask((1, number), START_MS)).collect();
+    let admitted = all.iter().filter(|one| matches!(one, Admission::Admitted(_))).count();
+    // Each with a window of its own, and one by the window of the network.
+    assert_eq!(admitted, limiter.clients() + 1);
+    assert!(all.iter().all(|one| !matches!(one, Admission::Over(_))), "each asked once");
+    // None of those who have a window has lost it.
+    assert!((0..1_000).all(|number| !limiter.admits((1, number), START_MS + WINDOW_MS)));
+}
+
+#[test]
+fn networks_for_which_there_is_no_room_share_one_window() {
+    let limiter = limiter(1, TINY);
+    let all: Vec<Admission> = (0..20_000).map(|network| limiter.ask((network, 1), START_MS)).collect();
+    let admitted = all.iter().filter(|one| matches!(one, Admission::Admitted(_))).count();
+    // Clients with a window, networks with a window, and the one window of all others.
+    assert!(admitted <= 2 * TINY + 1, "{admitted} were admitted");
+    assert!(all[10_000..].iter().all(|one| matches!(one, Admission::Crowded(_))));
+    // A window later there is room again.
+    assert!(limiter.admits((30_000, 1), START_MS + FORGOTTEN_MS));
+}
+
+#[test]
+fn memory_stops_growing_at_the_bound() {
+    // A row is at most 128 bytes, a table may have twice the room it needs, and each client may be in a network of its own.
+    const TRACKED: u32 = 6_400;
+    for (limit, heap) in [(10, 0), (100, 128), (5_000, 1_024)] {
+        let limiter = limiter(limit, TRACKED as usize);
+        let bound = TRACKED as usize * (2 * 2 * 128 + 2 * heap);
+        for at in 0..10 * TRACKED {
+            let who = (at % 60_000, at);
+            let now = START_MS + u64::from(at) / 100;
+            for _ in 0..if at % 50 == 0 { limit.min(200) } else { 1 } {
+                limiter.ask(who, now);
+            }
+        }
+        assert!(limiter.clients() <= TRACKED as usize);
+        assert!(limiter.bytes() <= bound, "{} bytes at a limit of {limit}, more than {bound}", limiter.bytes());
+    }
+}
+
+#[test]
+fn what_large_windows_hold_is_counted_out_again_when_they_go() {
+    let limiter = limiter(100, 100 * TINY);
+    let mut now = START_MS;
+    let mut fifty_and_then_others = |requests: u32| {
+        for number in 0..50 {
+            assert!((0..requests).all(|_| limiter.admits((number, number), now)));
+        }
+        let held = limiter.bytes();
+        for number in 0..2_000 {
+            now += 2 * WINDOW_MS;
+            limiter.ask((1_000 + number, number), now);
+        }
+        (held, limiter.bytes())
+    };
+    // Twice, until the tables are as large as they get.
+    fifty_and_then_others(1);
+    let (_, idle) = fifty_and_then_others(1);
+    let (held, idle_again) = fifty_and_then_others(40);
+    assert!(held >= idle + 50 * 40, "{held} and {idle}");
+    // The index of a table counts what it could still take, which moves a little.
+    assert!(idle_again < idle + 50 * 10, "{idle_again} and {idle}");
+}
+
+#[test]
+fn a_network_whose_clients_have_all_gone_gives_new_ones_windows_of_their_own() {
+    let limiter = limiter(2, 64_000);
+    for number in 0..3 * KEYS_PER_PREFIX_MAX {
+        limiter.ask((1, number), START_MS);
+    }
+    assert!(matches!(limiter.ask((1, 99_999), START_MS), Admission::Crowded(_)));
+    // Idle windows go as others come, here over all shards.
+    let later = START_MS + 2 * FORGOTTEN_MS;
+    for number in 0..4 * KEYS_PER_PREFIX_MAX {
+        limiter.ask((2 + number, number), later);
+    }
+    for number in 0..KEYS_PER_PREFIX_MAX {
+        let who = (1, 100_000 + number);
+        assert!(limiter.admits(who, later) && limiter.admits(who, later), "number {number}");
+        assert!(matches!(limiter.ask(who, later), Admission::Over(_)), "number {number}");
+    }
+    assert!(limiter.admits((1, 999_999), later), "the network's own window");
+}

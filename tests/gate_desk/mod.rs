@@ -1,0 +1,228 @@
+//! A gate on a faulty disk and a fake clock, asked in process, with its events.
+
+use std::net::IpAddr;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+
+use pouw::engine::ingest::IngestOptions;
+use pouw::engine::{Config, ConfigBuilder, EventSink, FakeClock, Parts, PouwEngine};
+use pouw::gate::identity::NetworkPrefix;
+use pouw::gate::{
+    ClientKey, Condition, Decision, Facts, Gate, GateConfig, GateConfigBuilder, GateEvent, GateEventSink, GateParts,
+    Pass, Presented, Refusal, ResultText,
+};
+use pouw::protocol::{WorkResult, WorkUnit};
+use pouw::solver::compute_work_unit;
+use pouw::store::StoreOptions;
+use pouw::store::records::Exposure;
+use pouw::store::sim::SimDisk;
+
+pub const START_MS: u64 = 1_700_000_000_000;
+/// Long enough that no test leaves it by accident.
+pub const WINDOW_MS: u64 = 3_600_000;
+/// The address of whoever is not told apart.
+pub const ADDRESS: &str = "192.0.2.7";
+
+/// A gate with a limit of one request, and an engine with floors of zero and a backlog of 640 leaves.
+pub struct Desk {
+    pub disk: SimDisk,
+    pub clock: Arc<FakeClock>,
+    pub engine: PouwEngine,
+    pub gate: Gate,
+    events: Arc<Mutex<Vec<GateEvent>>>,
+    change: fn(GateConfigBuilder) -> GateConfigBuilder,
+}
+
+impl Desk {
+    pub fn new() -> Self {
+        Self::with(|config| config)
+    }
+
+    pub fn with(change: fn(GateConfigBuilder) -> GateConfigBuilder) -> Self {
+        Self::with_parts(change, GateParts::default())
+    }
+
+    pub fn with_parts(change: fn(GateConfigBuilder) -> GateConfigBuilder, parts: GateParts) -> Self {
+        let (disk, clock) = (SimDisk::new(), Arc::new(FakeClock::at(START_MS)));
+        let engine = open(&disk, &clock);
+        ingest(&engine, "tree", 640);
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let gate = gate(&engine, change, parts, &events);
+        Self { disk, clock, engine, gate, events, change }
+    }
+
+    /// Opens store and gate anew.
+    pub fn restart(&mut self) {
+        self.engine.close();
+        self.engine = open(&self.disk, &self.clock);
+        self.engine.refill().unwrap();
+        self.gate = gate(&self.engine, self.change, GateParts::default(), &self.events);
+    }
+
+    pub fn ask(&self) -> Decision {
+        self.ask_from(ADDRESS)
+    }
+
+    pub fn ask_from(&self, address: &str) -> Decision {
+        self.gate.decide(facts(address))
+    }
+
+    /// Uses up the limit of one.
+    pub fn use_up(&self) {
+        assert!(passed(self.ask()).accepted.is_none());
+    }
+
+    /// A challenge of a client over its limit, with its right answer.
+    pub fn challenge(&self) -> (WorkUnit, WorkResult) {
+        solved(&refused(self.ask(), "work_required"))
+    }
+
+    pub fn answer(&self, result: &WorkResult) -> Decision {
+        self.answer_from(ADDRESS, result)
+    }
+
+    pub fn answer_from(&self, address: &str, result: &WorkResult) -> Decision {
+        let compact = Some(ResultText::Compact(result.to_compact()));
+        self.present(address, &result.challenge_token, compact)
+    }
+
+    /// Presents a token, and waits for the verdict.
+    pub fn present(&self, address: &str, token: &str, result: Option<ResultText>) -> Decision {
+        let answer = Some(Presented { token: token.to_owned(), result });
+        match self.gate.decide(Facts { answer, ..facts(address) }) {
+            Decision::Pending(pending) => pending.wait(),
+            other => panic!("{other:?} without a look at the token"),
+        }
+    }
+
+    /// Sends a right answer until the store takes it: after a failure the writer opens it anew on its own time.
+    pub fn answer_until_stored(&self, result: &WorkResult) -> Pass {
+        (0..10_000).find_map(|_| accepted(self.answer(result))).expect("it is stored in the end")
+    }
+
+    /// Failures of the store in a row, as the health of the breaker tells them; `None` while it is open.
+    pub fn failures(&self) -> Option<u32> {
+        let breaker = self.gate.health().breaker;
+        match breaker.detail.strip_prefix("closed, with ") {
+            Some(rest) => Some(rest.split(' ').next().unwrap().parse().unwrap()),
+            None if breaker.condition == Condition::Healthy => Some(0),
+            None => None,
+        }
+    }
+
+    /// Sends a right answer that the store fails to take, until that has counted as one more failure. The same answer
+    /// does so once: as long as its fate is not known it is in its own way.
+    pub fn fail(&self, result: &WorkResult) {
+        let before = self.failures().expect("closed");
+        for _ in 0..100_000 {
+            refused(self.answer(result), "try_again");
+            let now = self.failures();
+            if now != Some(before) {
+                assert!(now.is_none_or(|now| now == before + 1), "{now:?} after {before}");
+                return;
+            }
+            std::thread::yield_now();
+        }
+        panic!("it never counted");
+    }
+
+    /// What happened since the last time this was called, by the paper's names.
+    pub fn events(&self) -> Vec<GateEvent> {
+        std::mem::take(&mut *self.events.lock().unwrap())
+    }
+
+    /// Of those, the ones of that name.
+    pub fn events_named(&self, name: &str) -> Vec<GateEvent> {
+        self.events().into_iter().filter(|event| event.name() == name).collect()
+    }
+}
+
+pub fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> PouwEngine {
+    open_with(disk, clock, |config| config)
+}
+
+pub fn open_with(disk: &SimDisk, clock: &Arc<FakeClock>, change: fn(ConfigBuilder) -> ConfigBuilder) -> PouwEngine {
+    let parts = Parts {
+        storage: Arc::new(disk.clone()),
+        clock: clock.clone(),
+        events: EventSink::default(),
+        options: StoreOptions::default(),
+    };
+    let config = Config::builder([7; 32]).floor_ms([0; 3]).background(false);
+    PouwEngine::open_with(parts, change(config).build().unwrap()).unwrap()
+}
+
+/// Leaves of 512 bytes, no two alike.
+pub fn ingest(engine: &PouwEngine, name: &str, leaves: usize) -> Vec<u8> {
+    let bytes: Vec<u8> = (0..512 * leaves).map(|at| (at / 512 % 251) as u8 ^ name.len() as u8).collect();
+    let options = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
+    engine.ingest_bytes(&options, name, &bytes).unwrap();
+    engine.refill().unwrap();
+    bytes
+}
+
+fn gate(
+    engine: &PouwEngine,
+    change: fn(GateConfigBuilder) -> GateConfigBuilder,
+    parts: GateParts,
+    events: &Arc<Mutex<Vec<GateEvent>>>,
+) -> Gate {
+    let config = GateConfig::builder().rate_limit(1).window_ms(WINDOW_MS).paid_admissions_per_window(1_000);
+    let heard = events.clone();
+    let parts = parts.events(GateEventSink::new(move |event| heard.lock().unwrap().push(event.clone())));
+    Gate::with_parts(engine.clone(), change(config).build().unwrap(), parts).unwrap()
+}
+
+pub fn facts(address: &str) -> Facts {
+    let address: IpAddr = address.parse().unwrap();
+    Facts::new(ClientKey::of_address(address, 64), NetworkPrefix::of(Some(address)))
+}
+
+/// A decision that lets the request through.
+pub fn passed(decision: Decision) -> Pass {
+    match decision {
+        Decision::Pass(pass) => pass,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The same, if it is for work.
+pub fn accepted(decision: Decision) -> Option<Pass> {
+    match decision {
+        Decision::Pass(pass) if pass.accepted.is_some() => Some(pass),
+        _ => None,
+    }
+}
+
+/// A refusal for that reason.
+pub fn refused(decision: Decision, reason: &str) -> Refusal {
+    match decision {
+        Decision::Refuse(refusal) if refusal.reason.as_str() == reason => refusal,
+        Decision::Refuse(other) => panic!("not {reason} but {} {}: {:?}", other.status, other.reason, other.headers),
+        other => panic!("not {reason}: {other:?}"),
+    }
+}
+
+/// A refusal that hands out no work.
+pub fn plain(decision: Decision, reason: &str) -> Refusal {
+    let refusal = refused(decision, reason);
+    assert!(refusal.status == 429 && refusal.token().is_none() && unit_in(&refusal).is_none(), "{:?}", refusal.headers);
+    refusal
+}
+
+pub fn unit_in(refusal: &Refusal) -> Option<WorkUnit> {
+    let document: serde_json::Value = serde_json::from_slice(&refusal.body).unwrap();
+    document.get("workUnit").map(|unit| WorkUnit::from_json(unit.to_string().as_bytes()).unwrap())
+}
+
+/// The unit in a refusal, and its right answer.
+pub fn solved(refusal: &Refusal) -> (WorkUnit, WorkResult) {
+    let unit = unit_in(refusal).unwrap_or_else(|| panic!("no unit beside {:?}", refusal.headers));
+    let result = compute_work_unit(&unit, |_| ControlFlow::Continue(())).unwrap();
+    (unit, result)
+}
+
+/// The same answer with another top hash.
+pub fn wrong(result: &WorkResult) -> WorkResult {
+    WorkResult { result_hash: pouw::hash::sha3_512(b"something else"), ..result.clone() }
+}
