@@ -6,6 +6,10 @@
 
 mod args;
 mod check;
+#[cfg(feature = "serve")]
+mod check_config;
+#[cfg(feature = "serve")]
+mod config_file;
 mod demo;
 mod drain;
 mod export;
@@ -71,6 +75,8 @@ enum Verb {
     Prove(prove::Options),
     Verify(verify::Options),
     Check(check::Options),
+    #[cfg(feature = "serve")]
+    CheckConfig(check_config::Options),
     Demo(demo::Options),
 }
 
@@ -94,6 +100,8 @@ fn main() -> ExitCode {
         Verb::Prove(options) => prove::run(options, &out),
         Verb::Verify(options) => verify::run(options, &out),
         Verb::Check(options) => check::run(options, &out),
+        #[cfg(feature = "serve")]
+        Verb::CheckConfig(options) => check_config::run(options, &out),
         Verb::Demo(options) => demo::run(options, &out),
     };
     match ended {
