@@ -358,3 +358,36 @@ fn the_defaults_carry_no_warning_and_risky_combinations_do() {
         assert_eq!(found(quiet.clone(), Weight::Warning), [""; 0], "{quiet}");
     }
 }
+
+const PAGE: &str = include_str!("../src/docs/configuration.md");
+
+#[test]
+fn the_page_names_every_key_with_its_true_default() {
+    let defaults = members(&Settings::default().effective());
+    let mut expected = Vec::new();
+    let mut group = "";
+    for key in KEYS {
+        if key.group != group {
+            group = key.group;
+            expected.push(format!("\n### {group}\n\n| key | default | unit | allowed | what it does |"));
+            expected.push("|---|---|---|---|---|".to_owned());
+        }
+        let default = defaults.get(key.name).map_or("none".to_owned(), Value::to_string);
+        let (name, unit, rule, meaning) = (key.name, key.unit, key.rule, key.meaning);
+        expected.push(format!("| `{name}` | `{default}` | {unit} | {rule} | {meaning} |"));
+    }
+    let expected = expected.join("\n");
+    let (_, tables) = PAGE.split_once("## Every key\n").unwrap();
+    assert_eq!(tables.trim_end(), expected, "the end of src/docs/configuration.md has to be:\n{expected}\n");
+}
+
+#[test]
+fn the_example_of_the_page_is_valid_and_carries_no_warning() {
+    let example = PAGE.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
+    let settings: Settings = toml::from_str(example).unwrap();
+    assert!(settings.problems().is_empty(), "{:?}", settings.problems());
+    assert!(settings.risks().is_empty(), "{:?}", settings.risks());
+    let effective = settings.effective();
+    assert_eq!((effective.rate_limit, effective.paid_admissions_per_prefix), (Some(60), Some(240)));
+    assert_eq!(effective.route_overrides.unwrap()[1].routes, ["/search"]);
+}

@@ -61,6 +61,8 @@ impl fmt::Display for Wrong {
 
 /// Nobody writes more by hand.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// More than these are not looked for.
+const WRONG_MAX: usize = 100;
 /// Longer values are cut where they are shown.
 const SHOWN_CHARS_MAX: usize = 60;
 
@@ -94,7 +96,10 @@ pub fn open(path: &Path) -> Result<ConfigFile, Failure> {
 /// What there is to say of a file that is wrong: one line for each place.
 pub fn refuse(path: &Path, wrong: &[Wrong]) -> Failure {
     let shown = printable(&path.display().to_string());
-    let lines: Vec<String> = wrong.iter().map(|wrong| format!("{shown}:{wrong}")).collect();
+    let mut lines: Vec<String> = wrong.iter().map(|wrong| format!("{shown}:{wrong}")).collect();
+    if lines.len() >= WRONG_MAX {
+        lines.push(format!("{shown}: the first {WRONG_MAX} are told; there may be more"));
+    }
     Failure::Failed(lines.join("\n"))
 }
 
@@ -103,11 +108,15 @@ impl ConfigFile {
     pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<Wrong>> {
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
-            return Err(errors.iter().map(|error| malformed(text, error)).collect());
+            let mut wrong: Vec<Wrong> = errors.iter().take(WRONG_MAX).map(|error| malformed(text, error)).collect();
+            wrong.sort_by_key(|wrong| wrong.place);
+            return Err(wrong);
         }
         let mut reader = Reader { text, wrong: Vec::new(), good: DeTable::new(), kept: Vec::new(), listen: None };
         for (key, value) in table.get_ref() {
-            reader.entry(key, value);
+            if reader.wrong.len() < WRONG_MAX {
+                reader.entry(key, value);
+            }
         }
         let Reader { mut wrong, good, kept, listen, .. } = reader;
         let settings = match Settings::deserialize(Deserializer::from(Spanned::new(0..text.len(), good))) {
@@ -130,6 +139,7 @@ impl ConfigFile {
             wrong.push(Wrong { place: place(text, &span), key: Some(key), value: Some(value), message });
         }
         wrong.sort_by_key(|wrong| wrong.place);
+        wrong.truncate(WRONG_MAX);
         if !wrong.is_empty() {
             return Err(wrong);
         }
@@ -205,6 +215,9 @@ impl<'t> Reader<'t> {
     fn overrides(&mut self, key: &Name<'t>, known: &Key, entries: &DeArray<'t>) {
         let mut good = DeArray::new();
         for (at, entry) in entries.iter().enumerate() {
+            if self.wrong.len() >= WRONG_MAX {
+                break;
+            }
             let mut alone = DeArray::new();
             alone.push(entry.clone());
             let alone = Spanned::new(entry.span(), DeValue::Array(alone));
@@ -295,4 +308,46 @@ fn span_of(table: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
         value = found;
     }
     Some(value.span())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "listen = \"127.0.0.1:0\" # \u{e9}\nrate_limit = 5\nfloor_ms = [1, 2, 3]\n\n[[route_overrides]]\n\
+                        name = \"up\"\nrate_limit = 1\nwindow_ms = 1\nroutes = [\"/a\"]\n";
+
+    #[test]
+    fn any_damage_is_read_or_told_with_a_place_in_the_file() {
+        let mut refused = 0;
+        let cuts = TEXT.char_indices().map(|(at, _)| at);
+        for at in cuts {
+            for (before, after) in [(at, TEXT.len()), (at, at), (0, at)] {
+                for put in ["", "[", "\"", "]", "=", "\n", "\u{e9}", "9", "[[", "\"\"\"", "{", ".", "\u{1}"] {
+                    let text = [&TEXT[..before], put, &TEXT[after..]].concat();
+                    let Err(wrong) = ConfigFile::parse(Path::new("f"), &text) else {
+                        continue;
+                    };
+                    refused += 1;
+                    let lines = text.matches('\n').count() + 1;
+                    for Wrong { place, .. } in &wrong {
+                        assert!((1..=lines).contains(&place.line) && place.column >= 1, "{text:?}: {wrong:?}");
+                    }
+                    assert!(!wrong.is_empty() && wrong.is_sorted_by_key(|wrong| wrong.place), "{text:?}: {wrong:?}");
+                }
+            }
+        }
+        assert!(refused > 1_000, "{refused}");
+        assert!(ConfigFile::parse(Path::new("f"), TEXT).is_ok());
+    }
+
+    #[test]
+    fn a_place_counts_characters_of_its_line() {
+        let at = |span: Range<usize>| place("a\n\u{e9}\u{e9}x\n", &span);
+        assert_eq!(at(0..1), Place { line: 1, column: 1 });
+        assert_eq!(at(6..7), Place { line: 2, column: 3 });
+        // Within a character, and beyond the end.
+        assert_eq!(at(3..4), Place { line: 2, column: 1 });
+        assert_eq!(at(99..100), Place { line: 3, column: 1 });
+    }
 }
