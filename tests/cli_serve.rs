@@ -179,8 +179,9 @@ fn a_file_sets_limits_and_the_command_line_goes_before_it() {
     std::fs::write(&own, "o".repeat(32)).unwrap();
     std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o600)).unwrap();
     let config = ["--config", file.to_str().unwrap(), "--shadow=false"];
-    // The address is the command line's: nobody may listen on the file's.
+    // The address is the command line's, not the file's.
     let server = Server::start(Path::new(&db), &config);
+    assert_ne!(server.address.port(), 1);
     let echo = |method| request(server.address, method, "/echo", &[], b"");
     assert_eq!((echo("POST").status, echo("POST").header("ratelimit-policy").unwrap()), (200, "\"echo\";q=1;w=60"));
     let statuses: Vec<u16> = (0..4).map(|_| server.hello(&[]).status).collect();
@@ -219,9 +220,13 @@ fn a_file_that_is_wrong_is_not_served_and_a_flag_that_is_wrong_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let db = directory.path().join("db");
     let file = directory.path().join("pouw.toml");
+    // What is served against expectation ends at once, on an address that is taken.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
     let refused = |text: &str, more: &[&str]| {
         std::fs::write(&file, text).unwrap();
-        let args = [&["serve", "--db", db.to_str().unwrap(), "--config", file.to_str().unwrap()], more].concat();
+        let (store, file) = (db.to_str().unwrap(), file.to_str().unwrap());
+        let args = [&["serve", "--db", store, "--config", file, "--listen", &address], more].concat();
         let output = pouw(&args, b"");
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         assert!(!db.exists(), "{text}");
