@@ -207,7 +207,7 @@ quickcheck! {
                 let response = actix_test::call_service(&app, request.to_request()).await;
                 let facts = Facts::new(ClientKey::of_address(address, 64), NetworkPrefix::of(Some(address)));
                 let (status, expected) = match plain.decide(facts) {
-                    Decision::Pass(pass) => (200, pass.headers),
+                    Decision::Pass(pass) => (200, pass.headers(&plain)),
                     Decision::Refuse(refusal) => (refusal.status, refusal.headers),
                     Decision::Pending(_) => unreachable!("nothing was presented"),
                 };

@@ -166,6 +166,84 @@ fn a_signal_under_load_loses_nothing_that_was_answered() {
 }
 
 #[test]
+fn a_file_sets_limits_and_the_command_line_goes_before_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let db = store(directory.path());
+    let file = directory.path().join("pouw.toml");
+    let text = "rate_limit = 3\nfloor_ms = [0, 0, 0]\nshadow = true\nsecret_file = \"own\"\nlisten = \"127.0.0.1:1\"\n\
+                exempt_routes = [\"GET /echo\"]\n[[route_overrides]]\nname = \"echo\"\nrate_limit = 1\n\
+                window_ms = 60_000\nroutes = [\"POST /echo\"]\n";
+    std::fs::write(&file, text).unwrap();
+    let own = directory.path().join("own");
+    std::fs::write(&own, "o".repeat(32)).unwrap();
+    std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let config = ["--config", file.to_str().unwrap(), "--shadow=false"];
+    // The address is the command line's, not the file's.
+    let server = Server::start(Path::new(&db), &config);
+    assert_ne!(server.address.port(), 1);
+    let echo = |method| request(server.address, method, "/echo", &[], b"");
+    assert_eq!((echo("POST").status, echo("POST").header("ratelimit-policy").unwrap()), (200, "\"echo\";q=1;w=60"));
+    let statuses: Vec<u16> = (0..4).map(|_| server.hello(&[]).status).collect();
+    assert_eq!(statuses, [200, 200, 200, 429]);
+    let exempt = echo("GET");
+    assert_eq!((exempt.status, exempt.header("ratelimit-policy")), (405, None));
+    let limited = echo("POST");
+    assert_eq!((limited.status, limited.reason().as_str()), (429, "work_required"));
+    assert_eq!(limited.json()["workUnit"]["waitMs"], 0);
+    server.stop();
+
+    // What is signed with the file's secret counts after a restart under another that honours the older one.
+    let token = limited.header("x-pouw-challenge").unwrap().to_owned();
+    let result = done(&["solve", "--compact", "-"], &limited.body);
+    let newer = text.replace("= \"own\"", "= \"newer\"\nprevious_secret_files = [\"own\"]");
+    std::fs::write(&file, newer).unwrap();
+    std::fs::rename(&own, directory.path().join("kept")).unwrap();
+    let output = pouw(&["serve", "--db", &db, "--config", file.to_str().unwrap()], b"");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("own does not exist"), "{output:?}");
+    std::fs::rename(directory.path().join("kept"), &own).unwrap();
+    std::fs::write(directory.path().join("newer"), "n".repeat(32)).unwrap();
+    std::fs::set_permissions(directory.path().join("newer"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let server = Server::start(Path::new(&db), &[&config[..2], &["--rate", "1"]].concat());
+    let answer = [("X-PoUW-Response", token.as_str()), ("X-PoUW-Result", result.as_str())];
+    let reply = request(server.address, "POST", "/echo", &answer, b"x");
+    assert_eq!((reply.status, reply.header("x-pouw-accepted")), (200, Some("true")), "{:?}", reply.body);
+    // The rate is the command line's now, and the file's shadow lets all through.
+    let replies: Vec<Reply> = (0..3).map(|_| server.hello(&[])).collect();
+    assert!(replies.iter().all(|reply| reply.status == 200 && reply.header("x-ratelimit-limit") == Some("1")));
+    assert!(server.metric("pouw_limited_total") > 0.0);
+    server.stop();
+}
+
+#[test]
+fn a_file_that_is_wrong_is_not_served_and_a_flag_that_is_wrong_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = directory.path().join("db");
+    let file = directory.path().join("pouw.toml");
+    // What is served against expectation ends at once, on an address that is taken.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let refused = |text: &str, more: &[&str]| {
+        std::fs::write(&file, text).unwrap();
+        let (store, file) = (db.to_str().unwrap(), file.to_str().unwrap());
+        let args = [&["serve", "--db", store, "--config", file, "--listen", &address], more].concat();
+        let output = pouw(&args, b"");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(!db.exists(), "{text}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = refused("rate_limit = 0\njudge_threads = 99\n", &[]);
+    assert!(said.contains("pouw.toml:1:14: `rate_limit` is 0: it must be from 1 to 1000000"), "{said}");
+    assert!(said.contains("pouw.toml:2:17: `judge_threads` is 99"), "{said}");
+    // A file has to be right by itself.
+    assert!(refused("rate_limit = 0\n", &["--rate", "5"]).contains("pouw.toml:1:14"));
+    assert!(refused("rate_limit = 5\n", &["--rate", "0"]).contains("--rate: `rate_limit` is 0"));
+    let said = refused("token_ttl_seconds = 10\n", &["--floor", "0,0,10000"]);
+    assert!(said.contains("--floor: `floor_ms` is 10000"), "{said}");
+    assert!(refused("", &["--window", "86401"]).contains("--window: `window_ms` is 86401000"));
+}
+
+#[test]
 fn what_cannot_be_solved_or_served_says_why() {
     for (input, what) in [
         (&b"<html>"[..], "no JSON"),

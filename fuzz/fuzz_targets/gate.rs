@@ -358,10 +358,10 @@ impl House {
     }
 
     fn passed(&mut self, request: &Request, policy: usize, answer: Option<(&Challenge, bool)>, pass: &Pass) {
-        rate_headers(&pass.headers, policy);
+        rate_headers(&pass.headers(&self.gate), policy);
         let now = self.gate.engine().now_ms();
         let Some(work) = pass.accepted else {
-            assert!(pass.headers.find(header::ACCEPTED).is_none());
+            assert!(pass.headers(&self.gate).find(header::ACCEPTED).is_none());
             let own = self.windows.entry((request.key(), policy)).or_default();
             own.retain(|at| now - at < WINDOW_MS);
             own.push_back(now);
@@ -374,8 +374,8 @@ impl House {
         assert!(request.key() == challenge.client && policy == challenge.policy, "a token of somebody else counted");
         assert!(now >= challenge.not_before_ms && now < challenge.expires_ms, "too early or too late");
         assert!(self.admitted.insert(work.id), "a challenge admitted twice");
-        assert_eq!(pass.headers.find(header::ACCEPTED), Some("true"));
-        number(&pass.headers, header::JOULE_AWARD);
+        assert_eq!(pass.headers(&self.gate).find(header::ACCEPTED), Some("true"));
+        number(&pass.headers(&self.gate), header::JOULE_AWARD);
     }
 
     fn refused(&mut self, request: &Request, policy: usize, refusal: Refusal) {

@@ -2,6 +2,7 @@
 //!
 //! * [`design`] how the engine is built, what it promises, what bounds it, and why;
 //! * `deployment` (feature `gate`) the gate in front of a service: proxies, limits, what to watch, what to tell users;
+//! * `configuration` (feature `gate`) every key of a configuration file, with its default and what it does;
 //! * `from_tower_governor` and `from_the_paper` (an adapter's feature) for those who have another limiter in place;
 //! * the wire protocol stands in [`protocol`](crate::protocol).
 
@@ -11,6 +12,10 @@ pub mod design {}
 #[cfg(feature = "gate")]
 #[doc = include_str!("deployment.md")]
 pub mod deployment {}
+
+#[cfg(feature = "gate")]
+#[doc = include_str!("configuration.md")]
+pub mod configuration {}
 
 #[cfg(all(feature = "gate", any(feature = "actix", feature = "tower")))]
 #[doc = include_str!("from_tower_governor.md")]

@@ -1,10 +1,13 @@
 //! Configuration: the paper's names in snake_case, its defaults; only the secret is required.
 
+use serde::{Deserialize, Serialize};
+
 use crate::policy::difficulty::DifficultyRules;
 use crate::protocol::DifficultyTier;
 
 /// How the credit of an accepted answer is reckoned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AwardBasis {
     /// The hashes the unit asked for.
@@ -44,32 +47,32 @@ pub struct Config {
 #[derive(Clone)]
 #[must_use]
 pub struct ConfigBuilder {
-    pub(super) hmac_secret: Vec<u8>,
-    pub(super) previous_secrets: Vec<Vec<u8>>,
-    pub(super) token_ttl_seconds: u64,
-    pub(super) min_queue_depth: usize,
-    pub(super) work_unit_max_age_ms: u64,
-    pub(super) award_joule_credits: bool,
-    pub(super) micro_joules_per_hash: u64,
-    pub(super) award_basis: AwardBasis,
-    pub(super) floor_ms: [u64; 3],
-    pub(super) unit_bytes: [usize; 3],
-    pub(super) interior_units: bool,
-    pub(super) leases_max: usize,
-    pub(super) synthetic_max: usize,
-    pub(super) ready_bytes_max: usize,
-    pub(super) commit_ops_max: usize,
-    pub(super) waiting_answers_max: usize,
-    pub(super) ledger_entries_kept: u64,
-    pub(super) default_difficulty: DifficultyTier,
-    pub(super) max_difficulty: DifficultyTier,
-    pub(super) escalation_window_ms: u64,
-    pub(super) cool_down_ms: u64,
-    pub(super) difficulty_clients_max: usize,
-    pub(super) accept_clock_ahead: bool,
-    pub(super) background: bool,
+    pub(crate) hmac_secret: Vec<u8>,
+    pub(crate) previous_secrets: Vec<Vec<u8>>,
+    pub(crate) token_ttl_seconds: u64,
+    pub(crate) min_queue_depth: usize,
+    pub(crate) work_unit_max_age_ms: u64,
+    pub(crate) award_joule_credits: bool,
+    pub(crate) micro_joules_per_hash: u64,
+    pub(crate) award_basis: AwardBasis,
+    pub(crate) floor_ms: [u64; 3],
+    pub(crate) unit_bytes: [usize; 3],
+    pub(crate) interior_units: bool,
+    pub(crate) leases_max: usize,
+    pub(crate) synthetic_max: usize,
+    pub(crate) ready_bytes_max: usize,
+    pub(crate) commit_ops_max: usize,
+    pub(crate) waiting_answers_max: usize,
+    pub(crate) ledger_entries_kept: u64,
+    pub(crate) default_difficulty: DifficultyTier,
+    pub(crate) max_difficulty: DifficultyTier,
+    pub(crate) escalation_window_ms: u64,
+    pub(crate) cool_down_ms: u64,
+    pub(crate) difficulty_clients_max: usize,
+    pub(crate) accept_clock_ahead: bool,
+    pub(crate) background: bool,
     #[cfg(feature = "testing")]
-    pub(super) mistake: Option<super::testing::Mistake>,
+    pub(crate) mistake: Option<super::testing::Mistake>,
 }
 
 impl Config {

@@ -88,10 +88,8 @@ struct Begun {
 }
 
 impl Accounts {
-    pub(super) fn new(settings: &GateConfigBuilder, default: (u32, u64), digests: Digester) -> Self {
-        let (rate_limit, window_ms) = default;
-        let client = settings.paid_admissions_per_window.unwrap_or(rate_limit);
-        let prefix = settings.paid_admissions_per_prefix.unwrap_or(client.saturating_mul(8));
+    pub(super) fn new(settings: &GateConfigBuilder, window_ms: u64, digests: Digester) -> Self {
+        let (client, prefix) = settings.paid_admissions();
         let quotas = |paid: u32, bytes, per_ms| Quotas { paid: ceiling(paid, window_ms), bytes, per_ms };
         let bound = (settings.tracked_clients_max / SHARDS).max(1);
         Self {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::ConfigError;
 
@@ -32,7 +33,8 @@ pub enum IdentifierStrategy {
 }
 
 /// What happens when a window kept outside the process cannot be consulted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FallbackBehavior {
     /// Judge by the windows in memory.
@@ -272,6 +274,12 @@ impl GateConfigBuilder {
     pub fn paid_admissions_per_prefix(mut self, admissions: u32) -> Self {
         self.paid_admissions_per_prefix = Some(admissions);
         self
+    }
+
+    /// What the ceiling on paid admissions of a client comes to, and that of a prefix.
+    pub(super) fn paid_admissions(&self) -> (u32, u32) {
+        let client = self.paid_admissions_per_window.unwrap_or(self.policies[0].rate_limit);
+        (client, self.paid_admissions_per_prefix.unwrap_or(client.saturating_mul(8)))
     }
 
     /// Judges the settings.

@@ -38,6 +38,7 @@ mod plain;
 mod reading;
 mod respond;
 mod routes;
+pub mod settings;
 mod share;
 mod table;
 mod window;
@@ -207,7 +208,7 @@ impl Gate {
             Ok(Place { id, digest: routes::policy_digest(&policy.name), policy: policy.clone(), limiter })
         };
         let places = settings.policies.iter().enumerate().map(place).collect::<Result<Vec<_>, GateError>>()?;
-        let default = settings.policies.first().map_or((100, 60_000), |policy| (policy.rate_limit, policy.window_ms));
+        let window_ms = settings.policies.first().map_or(60_000, |policy| policy.window_ms);
         let (judges, receiver) = Judges::new(settings.waiting_answers_max);
         let threads = settings.judge_threads;
         let cap = engine.config().unit_bytes(DifficultyTier::High) as u64;
@@ -215,7 +216,7 @@ impl Gate {
             routes: Routes::new(&settings.policies, &settings.exempt_routes),
             places,
             unit_bytes: [cap, engine.config().unit_bytes(DifficultyTier::Medium) as u64, cap],
-            accounts: Accounts::new(&settings, default, digests),
+            accounts: Accounts::new(&settings, window_ms, digests),
             in_flight: Runway::new(settings.bytes_in_flight),
             buffered: Runway::new(settings.buffered_bytes_max as u64),
             breaker: Mutex::new(Breaker::new(

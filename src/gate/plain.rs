@@ -22,7 +22,7 @@ use super::{Gate, Place};
 /// Bytes of an encoded answer beside the unit's data: its other members, the problem document, the headers.
 const FRAME_BYTES: u64 = 3_072;
 /// The least data worth a challenge.
-const DATA_BYTES_MIN: u64 = 512;
+pub(super) const DATA_BYTES_MIN: u64 = 512;
 
 impl Gate {
     /// Judges by the window. `because` is why a token that was presented does not count.

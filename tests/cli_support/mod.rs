@@ -66,6 +66,7 @@ impl Sandbox {
     }
 
     /// Three files and a link: two blocks and a bit, nothing, a few bytes in a folder.
+    #[allow(dead_code)]
     pub fn with_files() -> Self {
         let sandbox = Self::new();
         sandbox.write("in/cat.jpg", pattern(10_000));
@@ -76,6 +77,7 @@ impl Sandbox {
 }
 
 /// Bytes that differ from block to block.
+#[allow(dead_code)]
 pub fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 31 % 251 + i / 512) as u8).collect()
 }

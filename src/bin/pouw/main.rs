@@ -8,6 +8,10 @@ mod args;
 #[cfg(feature = "serve")]
 mod bench;
 mod check;
+#[cfg(feature = "serve")]
+mod check_config;
+#[cfg(feature = "serve")]
+mod config_file;
 mod demo;
 mod drain;
 mod export;
@@ -73,6 +77,8 @@ enum Verb {
     Prove(prove::Options),
     Verify(verify::Options),
     Check(check::Options),
+    #[cfg(feature = "serve")]
+    CheckConfig(check_config::Options),
     Demo(demo::Options),
     #[cfg(feature = "serve")]
     Bench(bench::Options),
@@ -98,6 +104,8 @@ fn main() -> ExitCode {
         Verb::Prove(options) => prove::run(options, &out),
         Verb::Verify(options) => verify::run(options, &out),
         Verb::Check(options) => check::run(options, &out),
+        #[cfg(feature = "serve")]
+        Verb::CheckConfig(options) => check_config::run(options, &out),
         Verb::Demo(options) => demo::run(options, &out),
         #[cfg(feature = "serve")]
         Verb::Bench(options) => bench::run(options, &out),

@@ -51,7 +51,9 @@ impl Failed {
     fn explain(self, path: &Path) -> Failure {
         let path = path.display();
         Failure::Failed(match self {
-            Self::Absent => format!("secret file {path} does not exist; check the path, or leave --secret-file away"),
+            Self::Absent => {
+                format!("secret file {path} does not exist; check the path, or name none to use the store's own")
+            }
             Self::Io(error) => format!("secret file {path} cannot be read: {error}"),
             Self::Mode(mode) => {
                 format!("secret file {path} can be used by others (mode {mode:04o}); run: chmod 600 {path}")

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use quickcheck::{Gen, QuickCheck};
 
 use super::Limiter;
+use crate::gate::digest::Digester;
 use crate::gate::identity::{ClientKey, NetworkPrefix};
 use crate::gate::window::Admission;
 use crate::policy::window::WindowRules;
@@ -21,7 +22,7 @@ const TINY: usize = 64;
 const KEYS_PER_PREFIX_MAX: u32 = 1_024;
 
 fn limiter(limit: u32, tracked_max: usize) -> Limiter {
-    Limiter::new(WindowRules::new(limit, WINDOW_MS).unwrap(), tracked_max, (1, 2))
+    Limiter::new(WindowRules::new(limit, WINDOW_MS).unwrap(), tracked_max, Digester::new([1; 16]))
 }
 
 /// The client of that number in the network of that number.

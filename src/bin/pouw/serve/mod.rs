@@ -1,9 +1,11 @@
 //! `pouw serve`: a small service behind the gate, to try it, to measure it, and to copy from.
 
+mod chosen;
 mod pages;
 mod socket;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +18,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use pouw::adapters::PeerAddr;
-use pouw::engine::{Config, PouwEngine};
-use pouw::gate::{Gate, GateConfig};
+use pouw::engine::PouwEngine;
+use pouw::gate::Gate;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -27,7 +29,10 @@ use crate::failure::{Failure, Verdict};
 use crate::output::{Output, complain};
 use crate::place::Place;
 
+use chosen::Chosen;
 use socket::Impatient;
+
+pub use chosen::LISTEN;
 
 /// Serve a small HTTP service behind the gate.
 #[derive(Debug, Args)]
@@ -35,24 +40,27 @@ use socket::Impatient;
 pub struct Options {
     #[command(flatten)]
     place: Place,
-    /// Address to listen on; port 0 takes a free one.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
-    listen: SocketAddr,
-    /// Requests that one client may make in a window.
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    rate: u32,
-    /// Length of the window in seconds.
-    #[arg(long, value_name = "SECS", default_value_t = 60)]
-    window: u64,
-    /// Milliseconds before an answer counts, for low, medium and high.
-    #[arg(long, value_name = "L,M,H", value_delimiter = ',', default_values_t = [1_500, 4_000, 7_500])]
+    /// Read settings from this TOML file; what stands on the command line goes before it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:3000].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Requests that one client may make in a window [default: 100].
+    #[arg(long, value_name = "N")]
+    rate: Option<u32>,
+    /// Length of the window in seconds [default: 60].
+    #[arg(long, value_name = "SECS")]
+    window: Option<u64>,
+    /// Milliseconds before an answer counts, for low, medium and high [default: 1500,4000,7500].
+    #[arg(long, value_name = "L,M,H", value_delimiter = ',')]
     floor: Vec<u64>,
     /// Network of proxies whose Forwarded or X-Forwarded-For is believed; may be given again.
     #[arg(long, value_name = "CIDR")]
     trusted_proxy: Vec<IpNet>,
-    /// Decide and count, but let everything through that is only over its limit.
-    #[arg(long)]
-    shadow: bool,
+    /// Decide and count, but let everything through that is only over its limit; --shadow=false undoes the file's.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    shadow: Option<bool>,
 }
 
 const EXAMPLES: &str = "\
@@ -60,6 +68,9 @@ Example:
   pouw ingest --db store --exposure public photos/
   pouw serve --db store --listen 127.0.0.1:3000 --rate 5
   curl -i http://127.0.0.1:3000/hello         the sixth time it is a 429 with work in it, for `pouw solve -`
+
+Many settings are kept better in a file; see: pouw check-config --help
+  pouw serve --db store --config pouw.toml
 
 Behind the gate: GET /hello, POST /echo. Beside it: GET /metrics (Prometheus), GET /health, GET /pouw/receipt/ID.
 Stop it with ctrl-c or SIGTERM: what is on its way is finished, and nothing that was answered is lost.";
@@ -76,52 +87,33 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
-    let engine = open(options)?;
+    let chosen = Chosen::new(options)?;
+    let gate_config = chosen.gate()?;
+    let engine = chosen.open()?;
     // Before the gate is made, so that nothing it records is lost.
     let recorder = PrometheusBuilder::new().build_recorder();
     let metrics = recorder.handle();
     metrics::set_global_recorder(recorder)?;
-    let gate = Gate::new(engine.clone(), gate_config(options)?)?;
+    let gate = Gate::new(engine.clone(), gate_config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(serve(options, gate, metrics, out));
+    let served = runtime.block_on(serve(&chosen, gate, metrics, out));
     // Waits for what runs on the pool, then for the last commit.
     runtime.shutdown_timeout(STOP_TIMEOUT);
     engine.close();
     served.map(|()| Verdict::Done)
 }
 
-fn open(options: &Options) -> Result<PouwEngine, Failure> {
-    let [low, medium, high] = options.floor[..] else {
-        return Err(Failure::Usage(format!(
-            "--floor: expected three numbers like 1500,4000,7500, found {}",
-            options.floor.len()
-        )));
-    };
-    options.place.open_to_serve(|secret| Config::builder(secret).floor_ms([low, medium, high]))
-}
-
-fn gate_config(options: &Options) -> Result<GateConfig, Failure> {
-    let mut config = GateConfig::builder()
-        .rate_limit(options.rate)
-        .window_ms(options.window.saturating_mul(1_000))
-        .shadow(options.shadow);
-    for network in &options.trusted_proxy {
-        config = config.trusted_proxy(*network);
-    }
-    Ok(config.build()?)
-}
-
 async fn serve(
-    options: &Options,
+    chosen: &Chosen,
     gate: Gate,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
     out: &Output,
 ) -> Result<(), Failure> {
-    let listener = TcpListener::bind(options.listen)
+    let listener = TcpListener::bind(chosen.listen)
         .await
-        .map_err(|error| Failure::failed(format!("{}: {error}; give another --listen", options.listen)))?;
+        .map_err(|error| Failure::failed(format!("{}: {error}; give another --listen", chosen.listen)))?;
     let address = listener.local_addr()?;
-    announce(options, &gate, address, out)?;
+    announce(chosen, &gate, address, out)?;
     let sweeper = tokio::spawn(sweep(gate.engine().clone()));
     let patience = Duration::from_millis(gate.write_timeout_ms());
     let app = pages::pages(gate, metrics);
@@ -187,19 +179,25 @@ async fn sweep(engine: PouwEngine) {
     }
 }
 
-fn announce(options: &Options, gate: &Gate, address: SocketAddr, out: &Output) -> Result<(), Failure> {
+fn announce(chosen: &Chosen, gate: &Gate, address: SocketAddr, out: &Output) -> Result<(), Failure> {
     let totals = gate.engine().stats().totals;
     let document = serde_json::json!({
         "listening": address.to_string(),
-        "rate": options.rate,
-        "windowSeconds": options.window,
+        "rate": chosen.rate_limit,
+        "windowSeconds": seconds(chosen.window_ms),
         "pendingLeaves": totals.pending,
         "trees": totals.trees,
     });
     out.show(&document, |to| {
-        let (rate, window) = (options.rate, options.window);
+        let (rate, window) = (chosen.rate_limit, seconds(chosen.window_ms));
         writeln!(to, "listening on http://{address}, {rate} requests per {window} s for each client")?;
         writeln!(to, "{} leaves pending in {} trees", totals.pending, totals.trees)?;
         writeln!(to, "try: curl -i http://{address}/hello")
     })
+}
+
+/// A whole number where it is one.
+fn seconds(ms: u64) -> serde_json::Number {
+    let exact = serde_json::Number::from_f64(ms as f64 / 1_000.0).filter(|_| !ms.is_multiple_of(1_000));
+    exact.unwrap_or_else(|| (ms / 1_000).into())
 }

@@ -1,0 +1,231 @@
+//! `pouw check-config`: says what a configuration file comes to, or everything that is wrong with it.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use pouw::engine::Config;
+use pouw::gate::settings::{ClientIdentifier, KEYS, Key, Risk, Settings, Weight};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::config_file::{self, ConfigFile, LISTEN, Place, Wrong};
+use crate::failure::{Failure, Verdict};
+use crate::output::{Output, complain};
+use crate::secret;
+use crate::serve;
+use crate::words::printable;
+
+/// Explain a configuration file of `pouw serve`: every setting and what it does, or everything that is wrong.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Options {
+    /// The file: TOML, one setting per line.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+const EXAMPLES: &str = "\
+A file, pouw.toml. Every line may be left away:
+  listen = \"127.0.0.1:3000\"
+  rate_limit = 60                          # requests of one client
+  window_ms = 60_000                       # in a minute
+  floor_ms = [1_500, 4_000, 7_500]         # wait before an answer counts: low, medium, high
+  trusted_proxies = [\"10.0.0.0/8\"]
+  exempt_routes = [\"/health\", \"GET /feed/*\"]
+  secret_file = \"pouw.secret\"              # from the folder of this file on; chmod 600
+
+  [[route_overrides]]
+  name = \"upload\"
+  rate_limit = 5
+  window_ms = 60_000
+  routes = [\"POST /echo\"]
+
+Then:
+  pouw check-config pouw.toml              every setting, its value, and what to think over
+  pouw serve --db store --config pouw.toml
+
+An empty file lists all settings with their defaults. Exit codes: 0 it can be served (warnings included), 1 it cannot:
+stderr has a line for each thing that is wrong, as FILE:LINE:COLUMN, key, value and rule.";
+
+pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
+    let path = &options.file;
+    let text = config_file::load(path)?;
+    let read = ConfigFile::parse(path, &text).and_then(|file| {
+        let wrong = wrong_secrets(&file);
+        if wrong.is_empty() { Ok(file) } else { Err(wrong) }
+    });
+    let file = match read {
+        Ok(file) => file,
+        Err(wrong) => return report(path, &wrong, out),
+    };
+    let rows = rows(&file);
+    let risks = risks(&file.settings);
+    out.show(&document(path, &rows, &risks), |to| human(to, path, &rows, &risks))?;
+    Ok(Verdict::Done)
+}
+
+/// Says what is wrong, on stderr as lines and with `--json` as a document.
+fn report(path: &Path, wrong: &[Wrong], out: &Output) -> Result<Verdict, Failure> {
+    let failure = config_file::refuse(path, wrong);
+    if !out.json {
+        return Err(failure);
+    }
+    if let Failure::Failed(lines) = failure {
+        complain(&lines);
+    }
+    let document = json!({ "file": path.display().to_string(), "valid": false, "wrong": wrong });
+    out.show(&document, |_| Ok(()))?;
+    Ok(Verdict::Failed)
+}
+
+/// What `pouw serve` would refuse about the secrets that the file names.
+fn wrong_secrets(file: &ConfigFile) -> Vec<Wrong> {
+    let mut wrong = Vec::new();
+    let mut complain_of = |key: &str, name: &Path, failure: Failure| {
+        let place = file.place(key).unwrap_or(Place { line: 1, column: 1 });
+        let message = match failure {
+            Failure::Failed(what) | Failure::Usage(what) => what,
+            Failure::ReaderGone => "it cannot be read".to_owned(),
+        };
+        let value = Some(printable(&name.display().to_string()));
+        wrong.push(Wrong { place, key: Some(key.to_owned()), value, message });
+    };
+    let mut secrets = Vec::new();
+    let newest = file.secret_file();
+    let named = newest.iter().map(|file| ("secret_file", file.clone()));
+    let older = file.previous_secret_files().into_iter().map(|file| ("previous_secret_files", file));
+    for (key, name) in named.chain(older) {
+        match secret::of_file(&name) {
+            Ok(secret) => secrets.push((key, name, secret)),
+            Err(failure) => complain_of(key, &name, failure),
+        }
+    }
+    // With the secret in the store's folder, it is not known here; any other stands for it.
+    let own = secrets.iter().find(|(key, ..)| *key == "secret_file").map_or(vec![0; 32], |(.., own)| own.clone());
+    let mut builder = Config::builder(own);
+    for (key, name, secret) in secrets.into_iter().filter(|(key, ..)| *key != "secret_file") {
+        let with = builder.clone().previous_secret(secret);
+        match with.clone().build() {
+            Ok(_) => builder = with,
+            Err(error) => complain_of(key, &name, Failure::Failed(error.rule.to_owned())),
+        }
+    }
+    wrong
+}
+
+/// A setting, its value, and where that comes from.
+#[derive(Debug, Serialize)]
+struct Row {
+    name: &'static str,
+    value: Value,
+    default: Value,
+    /// `file` or `default`.
+    source: &'static str,
+    line: Option<usize>,
+    unit: &'static str,
+    rule: &'static str,
+    meaning: &'static str,
+    group: &'static str,
+}
+
+fn rows(file: &ConfigFile) -> Vec<Row> {
+    let members = |settings: &Settings| match serde_json::to_value(settings) {
+        Ok(Value::Object(members)) => members,
+        _ => Map::new(),
+    };
+    let values = members(&file.settings.effective());
+    let defaults = members(&Settings::default().effective());
+    let row = |key: &Key| {
+        let line = file.place(key.name).map(|place| place.line);
+        Row {
+            name: key.name,
+            value: values.get(key.name).cloned().unwrap_or(Value::Null),
+            default: defaults.get(key.name).cloned().unwrap_or(Value::Null),
+            source: if line.is_some() { "file" } else { "default" },
+            line,
+            unit: key.unit,
+            rule: key.rule,
+            meaning: key.meaning,
+            group: key.group,
+        }
+    };
+    let line = file.place(LISTEN).map(|place| place.line);
+    let listen = Row {
+        name: LISTEN,
+        value: file.listen.unwrap_or(serve::LISTEN).to_string().into(),
+        default: serve::LISTEN.to_string().into(),
+        source: if line.is_some() { "file" } else { "default" },
+        line,
+        unit: "",
+        rule: "an address with a port",
+        meaning: "Where pouw serve listens; port 0 takes a free one.",
+        group: "The server",
+    };
+    std::iter::once(listen).chain(KEYS.iter().map(row)).collect()
+}
+
+/// What is to be thought over: the library's, and what holds for this server alone.
+fn risks(settings: &Settings) -> Vec<(Weight, &'static str, String)> {
+    let strategy = settings.identifier_strategy;
+    let nobody = matches!(strategy, Some(ClientIdentifier::User | ClientIdentifier::ApiKey));
+    let what = "pouw serve authenticates nobody: under this strategy all its clients are one".to_owned();
+    let own = nobody.then_some((Weight::Warning, "identifier_strategy", what));
+    let of_library = settings.risks().into_iter().map(|Risk { weight, key, what, .. }| (weight, key, what));
+    own.into_iter().chain(of_library).collect()
+}
+
+fn document(path: &Path, rows: &[Row], risks: &[(Weight, &'static str, String)]) -> Value {
+    let of = |wanted: Weight| -> Vec<Value> {
+        let those = risks.iter().filter(|(weight, ..)| *weight == wanted);
+        those.map(|(_, key, what)| json!({ "key": key, "message": what })).collect()
+    };
+    json!({
+        "file": path.display().to_string(),
+        "valid": true,
+        "settings": rows,
+        "warnings": of(Weight::Warning),
+        "notes": of(Weight::Note),
+    })
+}
+
+fn human(to: &mut dyn Write, path: &Path, rows: &[Row], risks: &[(Weight, &'static str, String)]) -> io::Result<()> {
+    let own = rows.iter().filter(|row| row.line.is_some()).count();
+    let shown = printable(&path.display().to_string());
+    writeln!(to, "{shown} can be served: {own} of {} settings are set, the others have their defaults", rows.len())?;
+    let mut group = "";
+    for row in rows {
+        if row.group != group {
+            group = row.group;
+            writeln!(to, "\n{group}")?;
+        }
+        let unit = if row.unit.is_empty() { String::new() } else { format!(" {}", row.unit) };
+        let from = match row.line {
+            Some(line) => format!("line {line}; default {}", toml_text(&row.default)),
+            None => "default".to_owned(),
+        };
+        writeln!(to, "  {} = {}{unit}  ({from})", row.name, toml_text(&row.value))?;
+        writeln!(to, "      {} Allowed: {}.", row.meaning, row.rule)?;
+    }
+    if !risks.is_empty() {
+        writeln!(to)?;
+    }
+    for (weight, key, what) in risks {
+        let word = if *weight == Weight::Warning { "warning" } else { "note" };
+        writeln!(to, "{word}: {key}: {what}")?;
+    }
+    Ok(())
+}
+
+/// A value as it would stand in the file.
+fn toml_text(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::Array(entries) => format!("[{}]", entries.iter().map(toml_text).collect::<Vec<_>>().join(", ")),
+        Value::Object(members) => {
+            let members = members.iter().map(|(name, value)| format!("{name} = {}", toml_text(value)));
+            format!("{{ {} }}", members.collect::<Vec<_>>().join(", "))
+        }
+        plain => printable(&plain.to_string()),
+    }
+}

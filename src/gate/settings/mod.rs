@@ -1,0 +1,184 @@
+//! Configuration from a file: one document for the engine and the gate, in any format of serde.
+//!
+//! **Guarantee.** Every setting of [`Config`](crate::engine::Config) and [`GateConfig`](crate::gate::GateConfig)
+//! that an operator may change is a key here, under the builder's name, and every key changes its setting. What
+//! is left away has the builder's default, and the builder judges every value.
+//!
+//! Left out on purpose: what only a program can give (a function that tells clients apart, whether the engine has
+//! a thread of its own) and `accept_clock_ahead`, which is for one start after somebody has looked at the clock.
+//! One name is taken twice among the builders: the engine's `waiting_answers_max` is `waiting_commits_max` here.
+//!
+//! ```
+//! use pouw::engine::Config;
+//! use pouw::gate::GateConfig;
+//! use pouw::gate::settings::Settings;
+//!
+//! let text = r#"{ "rate_limit": 20, "floor_ms": [1000, 2000, 3000], "trusted_proxies": ["10.0.0.0/8"] }"#;
+//! let settings: Settings = serde_json::from_str(text)?;
+//! assert!(settings.problems().is_empty());
+//! let engine = settings.engine(Config::builder([7; 32])).build()?;
+//! let gate = settings.gate(GateConfig::builder()).build()?;
+//! assert_eq!(engine.floor_ms(pouw::protocol::DifficultyTier::High), 3_000);
+//! # let _ = gate;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod keys;
+mod problems;
+mod risks;
+mod words;
+
+use crate::engine::{Config, ConfigBuilder};
+
+use super::config::{GateConfig, GateConfigBuilder, Policy};
+
+pub use keys::{KEYS, Key, Settings};
+pub use problems::Problem;
+pub use risks::{Risk, Weight};
+pub use words::{ClientIdentifier, RouteOverride};
+
+/// Hands what is set on to a builder.
+macro_rules! fill {
+    ($settings:ident, $builder:ident: $($name:ident)*) => {
+        $(if let Some(value) = $settings.$name {
+            $builder = $builder.$name(value);
+        })*
+    };
+}
+
+/// Takes what a builder holds.
+macro_rules! take {
+    ($settings:ident: $($name:ident)*) => {
+        $($settings.$name = Some($name);)*
+    };
+}
+
+impl Settings {
+    /// Sets what is set here on the engine's builder.
+    pub fn engine(&self, mut builder: ConfigBuilder) -> ConfigBuilder {
+        fill!(self, builder: token_ttl_seconds min_queue_depth work_unit_max_age_ms award_joule_credits
+            micro_joules_per_hash award_basis floor_ms unit_bytes interior_units leases_max synthetic_max ready_bytes_max
+            commit_ops_max ledger_entries_kept default_difficulty max_difficulty escalation_window_ms cool_down_ms
+            difficulty_clients_max);
+        match self.waiting_commits_max {
+            Some(answers) => builder.waiting_answers_max(answers),
+            None => builder,
+        }
+    }
+
+    /// Sets what is set here on the gate's builder. Routes and proxies come to those it has.
+    pub fn gate(&self, mut builder: GateConfigBuilder) -> GateConfigBuilder {
+        fill!(self, builder: rate_limit window_ms ipv6_prefix circuit_breaker_threshold
+            circuit_breaker_probe_interval_ms fallback_behavior security_alert_threshold reputation_difficulty_threshold
+            reputation_exemption_threshold paid_admissions_per_window paid_admissions_per_prefix paid_admissions_in_all
+            bytes_per_minute prefix_bytes_per_minute bytes_per_second bytes_in_flight open_challenges tracked_clients_max
+            body_limit_bytes buffered_bytes_max body_timeout_ms write_timeout_ms synthetic shadow judge_threads
+            waiting_answers_max);
+        if let Some(word) = self.identifier_strategy {
+            builder = builder.identifier_strategy(word.into());
+        }
+        for policy in self.route_overrides.iter().flatten() {
+            builder = builder.policy(policy.into());
+        }
+        for route in self.exempt_routes.iter().flatten() {
+            builder = builder.exempt_route(route);
+        }
+        for network in self.trusted_proxies.iter().flatten() {
+            builder = builder.trusted_proxy(*network);
+        }
+        builder
+    }
+
+    /// All settings with the values they come to: what is set here, else the default. Only the secret's files
+    /// stay as they are.
+    pub fn effective(&self) -> Self {
+        let mut all = self.clone();
+        all.take_engine(self.engine(Config::builder([0; 32])));
+        all.take_gate(self.gate(GateConfig::builder()));
+        all
+    }
+
+    /// Reads the builder back. A setting that is new there does not compile until it has a key here, or a reason
+    /// above why it has none.
+    fn take_engine(&mut self, builder: ConfigBuilder) {
+        let ConfigBuilder {
+            hmac_secret: _,
+            previous_secrets: _,
+            token_ttl_seconds,
+            min_queue_depth,
+            work_unit_max_age_ms,
+            award_joule_credits,
+            micro_joules_per_hash,
+            award_basis,
+            floor_ms,
+            unit_bytes,
+            interior_units,
+            leases_max,
+            synthetic_max,
+            ready_bytes_max,
+            commit_ops_max,
+            waiting_answers_max: waiting_commits_max,
+            ledger_entries_kept,
+            default_difficulty,
+            max_difficulty,
+            escalation_window_ms,
+            cool_down_ms,
+            difficulty_clients_max,
+            accept_clock_ahead: _,
+            background: _,
+            #[cfg(feature = "testing")]
+                mistake: _,
+        } = builder;
+        take!(self: token_ttl_seconds min_queue_depth work_unit_max_age_ms award_joule_credits micro_joules_per_hash
+            award_basis floor_ms unit_bytes interior_units leases_max synthetic_max ready_bytes_max commit_ops_max
+            waiting_commits_max ledger_entries_kept default_difficulty max_difficulty escalation_window_ms cool_down_ms
+            difficulty_clients_max);
+    }
+
+    /// As [`take_engine`](Self::take_engine).
+    fn take_gate(&mut self, builder: GateConfigBuilder) {
+        let (paid_admissions_per_window, paid_admissions_per_prefix) = builder.paid_admissions();
+        let GateConfigBuilder {
+            policies,
+            exempt_routes,
+            identifier_strategy,
+            ipv6_prefix,
+            trusted_proxies,
+            circuit_breaker_threshold,
+            circuit_breaker_probe_interval_ms,
+            fallback_behavior,
+            security_alert_threshold,
+            reputation_difficulty_threshold,
+            reputation_exemption_threshold,
+            paid_admissions_per_window: _,
+            paid_admissions_per_prefix: _,
+            paid_admissions_in_all,
+            bytes_per_minute,
+            prefix_bytes_per_minute,
+            bytes_per_second,
+            bytes_in_flight,
+            open_challenges,
+            tracked_clients_max,
+            body_limit_bytes,
+            buffered_bytes_max,
+            body_timeout_ms,
+            write_timeout_ms,
+            synthetic,
+            shadow,
+            judge_threads,
+            waiting_answers_max,
+        } = builder;
+        self.identifier_strategy = ClientIdentifier::of(&identifier_strategy);
+        let mut policies = policies.into_iter();
+        if let Some(Policy { rate_limit, window_ms, .. }) = policies.next() {
+            take!(self: rate_limit window_ms);
+        }
+        let route_overrides = policies.map(RouteOverride::from).collect();
+        take!(self: route_overrides exempt_routes ipv6_prefix trusted_proxies circuit_breaker_threshold
+            circuit_breaker_probe_interval_ms fallback_behavior security_alert_threshold reputation_difficulty_threshold
+            reputation_exemption_threshold paid_admissions_per_window paid_admissions_per_prefix paid_admissions_in_all
+            bytes_per_minute prefix_bytes_per_minute bytes_per_second bytes_in_flight open_challenges tracked_clients_max
+            body_limit_bytes buffered_bytes_max body_timeout_ms write_timeout_ms synthetic shadow judge_threads
+            waiting_answers_max);
+    }
+}

@@ -1,0 +1,156 @@
+//! Everything that is wrong with a document, not only what a builder refuses first.
+//!
+//! The builders alone know the rules. What they refuse is taken out and the rest judged again, until they
+//! accept; of lists, each entry is judged by itself and then all that are good together.
+
+use std::fmt;
+
+use crate::engine::{Config, ConfigError};
+use crate::gate::config::{GateConfig, GateConfigBuilder, Policy};
+
+use super::keys::Settings;
+
+/// A setting that a builder refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Problem {
+    /// Where it stands in the document, like `rate_limit` or `route_overrides[1].routes[0]`.
+    pub key: String,
+    /// What the builder says. Its field is another one where the key only made a default impossible.
+    pub error: ConfigError,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, error: ConfigError { field, value, rule } } = self;
+        if GROUNDS.iter().any(|(other, ground)| field == other && key == ground) {
+            return write!(f, "`{key}` does not fit: `{field}` is {value}, and {rule}");
+        }
+        write!(f, "`{key}` is {value}: {rule}")
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// Settings whose rule names another one.
+const GROUNDS: [(&str, &str); 4] = [
+    ("floor_ms", "token_ttl_seconds"),
+    ("synthetic_max", "leases_max"),
+    ("max_difficulty", "default_difficulty"),
+    ("buffered_bytes_max", "body_limit_bytes"),
+];
+
+/// More than these are not told, so that a file of nothing else is not judged for hours.
+const PROBLEMS_MAX: usize = 100;
+
+impl Settings {
+    /// What the builders would refuse, all of it up to 100 problems. The secret's files are not read.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        self.route_problems(&mut found);
+        let of_lists = found.len();
+        let mut rest = self.clone();
+        (rest.route_overrides, rest.exempt_routes) = (None, None);
+        while let Some(error) = rest.first_refused() {
+            let ground = GROUNDS.iter().find(|(field, _)| *field == error.field).map(|(_, ground)| *ground);
+            // A default that no longer fits is the doing of the setting it is judged by.
+            let key = if rest.is_set(error.field) { error.field } else { ground.unwrap_or(error.field) };
+            let forgotten = rest.forget(key);
+            // Nothing is known of what was judged by a setting that is wrong itself, and the default in the place of
+            // a value that was refused is nobody's wish.
+            let told = |problem: &Problem| Some(&*problem.key) == ground || problem.error.field == error.field;
+            if !found.iter().skip(of_lists).any(told) {
+                found.push(Problem { key: key.to_owned(), error });
+            }
+            if !forgotten {
+                break;
+            }
+        }
+        found.truncate(PROBLEMS_MAX);
+        found
+    }
+
+    /// The first setting a builder refuses, by its name in the document.
+    fn first_refused(&self) -> Option<ConfigError> {
+        // As many secrets as there are files, each another one.
+        let previous = self.previous_secret_files.iter().flatten().zip(1..=u8::MAX);
+        let builder =
+            previous.fold(Config::builder([0; 32]), |builder, (_, other)| builder.previous_secret([other; 32]));
+        let engine = self.engine(builder).build().err().map(|error| match error.field {
+            "waiting_answers_max" => ConfigError { field: "waiting_commits_max", ..error },
+            "previous_secrets" => ConfigError { field: "previous_secret_files", ..error },
+            _ => error,
+        });
+        engine.or_else(|| self.gate(GateConfig::builder()).build().err())
+    }
+
+    fn route_problems(&self, found: &mut Vec<Problem>) {
+        let overrides = self.route_overrides.as_deref().unwrap_or_default();
+        let mut places = Places::default();
+        for (at, entry) in overrides.iter().enumerate() {
+            let key = |part: &str| format!("route_overrides[{at}].{part}");
+            if judge(found, key("name"), |builder| builder.policy(Policy::new(&*entry.name, 1, 1))) {
+                places.names.push((key("name"), &entry.name));
+            }
+            judge(found, key("rate_limit"), |builder| builder.rate_limit(entry.rate_limit));
+            judge(found, key("window_ms"), |builder| builder.window_ms(entry.window_ms));
+            places.add_routes(found, &key("routes"), &entry.routes);
+        }
+        places.add_routes(found, "exempt_routes", self.exempt_routes.as_deref().unwrap_or_default());
+        while found.len() < PROBLEMS_MAX
+            && let Some(error) = places.first_refused()
+        {
+            let list = match error.field {
+                "policies.name" => &mut places.names,
+                "routes" => &mut places.routes,
+                _ => {
+                    found.push(Problem { key: "route_overrides".to_owned(), error });
+                    break;
+                }
+            };
+            // Each is good by itself, so the second of the same is meant.
+            let Some(at) = list.iter().rposition(|(_, value)| *value == error.value) else {
+                break;
+            };
+            let (key, _) = list.remove(at);
+            found.push(Problem { key, error });
+        }
+    }
+}
+
+/// Names and routes that are good each by itself, and where they stand.
+#[derive(Default)]
+struct Places<'a> {
+    names: Vec<(String, &'a str)>,
+    routes: Vec<(String, &'a str)>,
+}
+
+impl<'a> Places<'a> {
+    fn add_routes(&mut self, found: &mut Vec<Problem>, key: &str, routes: &'a [String]) {
+        for (at, route) in routes.iter().enumerate() {
+            let key = format!("{key}[{at}]");
+            if judge(found, key.clone(), |builder| builder.exempt_route(route)) {
+                self.routes.push((key, route));
+            }
+        }
+    }
+
+    /// What is wrong with all of them together.
+    fn first_refused(&self) -> Option<ConfigError> {
+        let names = self.names.iter().map(|(_, name)| Policy::new(*name, 1, 1));
+        let builder = names.fold(GateConfig::builder(), GateConfigBuilder::policy);
+        let routes = self.routes.iter().map(|(_, route)| *route);
+        routes.fold(builder, GateConfigBuilder::exempt_route).build().err()
+    }
+}
+
+/// Whether the builder accepts this by itself; if not, that is a problem.
+fn judge(found: &mut Vec<Problem>, key: String, change: impl FnOnce(GateConfigBuilder) -> GateConfigBuilder) -> bool {
+    match change(GateConfig::builder()).build() {
+        Ok(_) => true,
+        Err(error) => {
+            found.push(Problem { key, error });
+            false
+        }
+    }
+}

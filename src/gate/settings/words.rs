@@ -1,0 +1,102 @@
+//! What stands in a document beside plain numbers: routes with limits of their own, the word for the
+//! strategy, and what must never stand there.
+
+use serde::de::{Error, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::gate::config::{IdentifierStrategy, Policy};
+
+/// A limit for some routes; a [`Policy`] as it stands in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteOverride {
+    /// Name, as it stands in `RateLimit-Policy`; not `default`.
+    pub name: String,
+    /// Admitted requests of one client in one window.
+    pub rate_limit: u32,
+    /// Length of the window, milliseconds.
+    pub window_ms: u64,
+    /// Its routes, as in [`Policy::routes`].
+    pub routes: Vec<String>,
+}
+
+/// Which property of a request tells clients apart; an [`IdentifierStrategy`] as it stands in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ClientIdentifier {
+    /// The believed address.
+    Ip,
+    /// The authenticated user; everybody else is one client together.
+    User,
+    /// The validated API key; everybody else is one client together.
+    ApiKey,
+    /// The authenticated user, else the believed address.
+    UserOrIp,
+}
+
+impl ClientIdentifier {
+    /// The word of a strategy; a function of the host's has none.
+    pub(super) fn of(strategy: &IdentifierStrategy) -> Option<Self> {
+        Some(match strategy {
+            IdentifierStrategy::Ip => Self::Ip,
+            IdentifierStrategy::User => Self::User,
+            IdentifierStrategy::ApiKey => Self::ApiKey,
+            IdentifierStrategy::UserOrIp => Self::UserOrIp,
+            IdentifierStrategy::Custom(_) => return None,
+        })
+    }
+}
+
+impl From<ClientIdentifier> for IdentifierStrategy {
+    fn from(word: ClientIdentifier) -> Self {
+        match word {
+            ClientIdentifier::Ip => Self::Ip,
+            ClientIdentifier::User => Self::User,
+            ClientIdentifier::ApiKey => Self::ApiKey,
+            ClientIdentifier::UserOrIp => Self::UserOrIp,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ClientIdentifier {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "ip" => Ok(Self::Ip),
+            "user" => Ok(Self::User),
+            "api_key" => Ok(Self::ApiKey),
+            "user_or_ip" => Ok(Self::UserOrIp),
+            "custom" => Err(D::Error::custom(
+                "`custom` is a function of the host's and cannot come from a file: set it on the builder, after the \
+                 settings have filled it",
+            )),
+            other => Err(D::Error::invalid_value(Unexpected::Str(other), &"ip, user, api_key or user_or_ip")),
+        }
+    }
+}
+
+impl From<&RouteOverride> for Policy {
+    fn from(from: &RouteOverride) -> Self {
+        Self { routes: from.routes.clone(), ..Self::new(&*from.name, from.rate_limit, from.window_ms) }
+    }
+}
+
+impl From<Policy> for RouteOverride {
+    fn from(Policy { name, rate_limit, window_ms, routes }: Policy) -> Self {
+        Self { name, rate_limit, window_ms, routes }
+    }
+}
+
+/// A secret, which nobody can read out of a configuration file because it is refused there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NeverInAFile(());
+
+impl<'de> Deserialize<'de> for NeverInAFile {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(D::Error::custom(
+            "a secret must not stand in a configuration file, since such files are copied, shown and kept under version \
+             control: put it into a file of its own that only its owner can read, and name that with secret_file (older \
+             ones with previous_secret_files)",
+        ))
+    }
+}
