@@ -93,7 +93,13 @@ impl Writer<'_> {
 
     /// How long to wait for company when there is only something written behind.
     fn patience(&self) -> Duration {
-        if self.core.refused.lock().len() >= self.batch_max { Duration::ZERO } else { WRITE_BEHIND }
+        if self.core.refused.lock().len() >= self.batch_max {
+            Duration::ZERO
+        } else if self.core.standings.lock().waiting() >= STANDINGS_PER_COMMIT {
+            CATCH_UP
+        } else {
+            WRITE_BEHIND
+        }
     }
 
     /// What is written behind with the next commit. Standings have random keys, which cost a page each, so
@@ -298,8 +304,11 @@ pub(super) fn start(core: Arc<Core>, inbox: Inbox) -> std::io::Result<std::threa
 
 /// How long something written behind may wait for a commit to ride on.
 const WRITE_BEHIND: Duration = Duration::from_millis(500);
+/// The same while more standings wait than one commit takes: a flood of new clients makes thousands a second. Not
+/// zero, so that a store that fails is not tried without a pause.
+const CATCH_UP: Duration = Duration::from_millis(20);
 /// Standings written with one commit, and with one at close.
-const STANDINGS_PER_COMMIT: usize = 1_024;
+const STANDINGS_PER_COMMIT: usize = 256;
 const STANDINGS_AT_CLOSE: usize = 16_384;
 /// Longest pause between two tries to open the store again.
 const RECOVER_PAUSE_MAX: Duration = Duration::from_millis(128);
