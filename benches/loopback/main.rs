@@ -36,7 +36,9 @@ use express::Express;
 use load::child::Server;
 use load::process::{load_average, machine};
 use scenario::{CLIENTS, CONNECTIONS, Cost, Expect, Scenario, use_up};
-use server::{HIGH_LIMIT, LONG_WINDOW_MS, SHORT_WINDOW_MS, bare, engine_config, gate, serve_if_asked};
+use server::{
+    HIGH_LIMIT, LONG_WINDOW_MS, SHORT_WINDOW_MS, bare, bare_with_headers, engine_config, gate, serve_if_asked,
+};
 
 fn main() -> ExitCode {
     serve_if_asked();
@@ -78,12 +80,14 @@ impl Bench {
             Server::start(&mut gate(&plain, 1, LONG_WINDOW_MS)),
             Server::start(&mut gate(&issuing, 1, LONG_WINDOW_MS)),
             Server::start(&mut gate(&accepting, 1, LONG_WINDOW_MS)),
+            Server::start(&mut bare_with_headers()),
         ];
         let mut strict = vec![2, 3, 4];
         // What one client may send in a window: far below the limit, whatever the machine.
         let most = scale.pick(200_000, 20_000, 1_000);
         let mut scenarios = vec![
             Scenario::new("bare axum", 0, CLIENTS, Expect::Hello, most),
+            Scenario::new("bare axum with the gate's headers as constants", 5, CLIENTS, Expect::Hello, most),
             Scenario::new("gate, under the limit, 1 client", 1, 1, Expect::Hello, most),
             Scenario::new("gate, under the limit, 10 000 clients", 1, CLIENTS, Expect::Hello, most),
             Scenario::new("gate, over it, plain 429", 2, CLIENTS, Expect::Plain, most),
@@ -95,9 +99,9 @@ impl Bench {
                 servers.push(Server::start(&mut express.command(None, SHORT_WINDOW_MS)));
                 servers.push(Server::start(&mut express.command(Some(HIGH_LIMIT), SHORT_WINDOW_MS)));
                 servers.push(Server::start(&mut express.command(Some(1), LONG_WINDOW_MS)));
-                strict.push(7);
+                strict.push(8);
                 scenarios.extend([
-                    Scenario::new("bare Express", 5, CLIENTS, Expect::Hello, most),
+                    Scenario::new("bare Express", 6, CLIENTS, Expect::Hello, most),
                     Scenario::new(
                         "express-rate-limit, under the limit, 10 000 clients",
                         6,
@@ -105,7 +109,7 @@ impl Bench {
                         Expect::Hello,
                         most,
                     ),
-                    Scenario::new("express-rate-limit, over it, plain 429", 7, CLIENTS, Expect::Plain, most),
+                    Scenario::new("express-rate-limit, over it, plain 429", 8, CLIENTS, Expect::Plain, most),
                 ]);
             }
             Err(why) => println!("\nNO ROWS OF EXPRESS: {why}\n"),

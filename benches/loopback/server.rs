@@ -24,9 +24,23 @@ pub const SHORT_WINDOW_MS: u64 = 60_000;
 /// More than anybody sends in [`SHORT_WINDOW_MS`]; the most a policy can have.
 pub const HIGH_LIMIT: u32 = 1_000_000;
 
+/// What the gate adds to a response, for a client it knows nothing of.
+const RATE_HEADERS: [(&str, &str); 5] = [
+    ("x-ratelimit-limit", "1000000"),
+    ("x-ratelimit-remaining", "999999"),
+    ("x-ratelimit-reset", "0"),
+    ("ratelimit-policy", "\"default\";q=1000000;w=60"),
+    ("ratelimit", "\"default\";r=999999;t=0"),
+];
+
 /// The command for axum alone.
 pub fn bare() -> Command {
     myself(&["bare"])
+}
+
+/// The command for axum alone, whose response has the headers that the gate would add, as constants.
+pub fn bare_with_headers() -> Command {
+    myself(&["headers"])
 }
 
 /// The command for axum behind a gate on the store in `place`.
@@ -62,8 +76,12 @@ pub fn serve_if_asked() {
             // The very server of the example, so that what is measured is what the documentation says.
             Some(gate) => axum_example::serve(listener, gate).await,
             None => {
-                let app = Router::new().route("/hello", get(|| async { "hello\n" }));
-                axum::serve(listener, app).await
+                let hello = if kind == "headers" {
+                    get(|| async { (RATE_HEADERS, "hello\n") })
+                } else {
+                    get(|| async { "hello\n" })
+                };
+                axum::serve(listener, Router::new().route("/hello", hello)).await
             }
         }
         .expect("it serves until it is killed");
