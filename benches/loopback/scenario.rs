@@ -22,6 +22,8 @@ pub const CLIENTS: usize = 10_000;
 pub enum Expect {
     /// 200 and the service's words.
     Hello,
+    /// The same, with the headers of a limiter.
+    Counted,
     /// 429 without work.
     Plain,
     /// 429 with a real unit and a token.
@@ -34,6 +36,7 @@ impl Expect {
     fn holds(self, reply: &Reply<'_>) -> bool {
         match self {
             Self::Hello => reply.status == 200 && reply.body == b"hello\n",
+            Self::Counted => Self::Hello.holds(reply) && reply.header("x-ratelimit-limit").is_some(),
             Self::Plain => reply.status == 429 && !reply.has_unit(),
             Self::Unit => reply.status == 429 && reply.has_unit() && reply.header("x-pouw-challenge").is_some(),
             Self::Accepted => reply.status == 200 && reply.header("x-pouw-accepted") == Some("true"),
