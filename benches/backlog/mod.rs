@@ -56,6 +56,15 @@ pub fn scratch() -> tempfile::TempDir {
     made.expect("a scratch directory can be made")
 }
 
+/// The same, below the target directory unless `POUW_BENCH_DIR` is set: the system's directory for temporary
+/// files may be memory, on which a commit is durable in no time.
+pub fn scratch_on_target() -> tempfile::TempDir {
+    match std::env::var_os("POUW_BENCH_DIR") {
+        Some(_) => scratch(),
+        None => tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a scratch directory can be made"),
+    }
+}
+
 /// Writes a file of `leaves` leaves, every one different.
 pub fn write_leaves(path: &Path, leaves: u64) {
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path).expect("the file can be made"));

@@ -26,7 +26,7 @@ use super::lanes::{Effect, Fate, Inbox, Job, Reply};
 /// The writer's loop; ends when the lanes are closed and empty.
 pub(super) fn run(core: &Core, inbox: &Inbox) {
     let batch_max = core.config.settings.commit_ops_max;
-    let mut writer = Writer { core, batch_max, limbo: Vec::new(), standings_at: Instant::now() };
+    let mut writer = Writer { core, batch_max, limbo: Vec::new(), standings_at: Instant::now(), well: true };
     while let Some(batch) = writer.next_batch(inbox) {
         let behind = writer.behind(batch.is_empty());
         writer.commit(batch, behind);
@@ -47,6 +47,8 @@ struct Writer<'c> {
     limbo: Vec<Limbo>,
     /// When standings were last sent along.
     standings_at: Instant,
+    /// The last commit went through.
+    well: bool,
 }
 
 impl Writer<'_> {
@@ -93,7 +95,13 @@ impl Writer<'_> {
 
     /// How long to wait for company when there is only something written behind.
     fn patience(&self) -> Duration {
-        if self.core.refused.lock().len() >= self.batch_max { Duration::ZERO } else { WRITE_BEHIND }
+        if self.core.refused.lock().len() >= self.batch_max {
+            Duration::ZERO
+        } else if self.well && self.core.standings.lock().waiting() >= STANDINGS_PER_COMMIT {
+            CATCH_UP
+        } else {
+            WRITE_BEHIND
+        }
     }
 
     /// What is written behind with the next commit. Standings have random keys, which cost a page each, so
@@ -122,7 +130,9 @@ impl Writer<'_> {
         }
         let asked = commands.len();
         behind.add_to(&mut commands);
-        match self.apply(&commands) {
+        let applied = self.apply(&commands);
+        self.well = applied.is_ok();
+        match applied {
             Ok(outcomes) => {
                 behind.written(self.core);
                 let mut outcomes = outcomes.into_iter();
@@ -298,8 +308,11 @@ pub(super) fn start(core: Arc<Core>, inbox: Inbox) -> std::io::Result<std::threa
 
 /// How long something written behind may wait for a commit to ride on.
 const WRITE_BEHIND: Duration = Duration::from_millis(500);
+/// The same while more standings wait than one commit takes, unless the store fails: a flood of new clients makes
+/// thousands a second.
+const CATCH_UP: Duration = Duration::from_millis(20);
 /// Standings written with one commit, and with one at close.
-const STANDINGS_PER_COMMIT: usize = 1_024;
+const STANDINGS_PER_COMMIT: usize = 256;
 const STANDINGS_AT_CLOSE: usize = 16_384;
 /// Longest pause between two tries to open the store again.
 const RECOVER_PAUSE_MAX: Duration = Duration::from_millis(128);

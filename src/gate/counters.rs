@@ -174,6 +174,7 @@ impl Gate {
         let gauge = |name: &'static str, value: u64| metrics::gauge!(name).set(value as f64);
         gauge("pouw_queue_depth", stats.ready_units as u64);
         gauge("pouw_leases", stats.leases as u64);
+        metrics::gauge!("pouw_memory_bytes", "part" => "engine").set(stats.memory_bytes as f64);
         gauge("pouw_pending_leaves", stats.totals.pending);
         gauge("pouw_trees_in_progress", stats.totals.trees.saturating_sub(stats.totals.complete));
         gauge("pouw_trees_completed", stats.totals.complete);
