@@ -30,8 +30,7 @@ impl Head for Seen<'_> {
 
 fn answer(request: Request, status: u16, body: Vec<u8>, headers: &Headers) -> std::io::Result<()> {
     let mut response = Response::from_data(body).with_status_code(status).with_chunked_threshold(usize::MAX);
-    let headers = headers.iter().filter_map(|(name, value)| Header::from_bytes(name, value).ok());
-    headers.for_each(|header| response.add_header(header));
+    headers.iter().filter_map(|(n, v)| Header::from_bytes(n, v).ok()).for_each(|header| response.add_header(header));
     request.respond(response)
 }
 
@@ -74,6 +73,7 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (directory, address) = (args.next().ok_or("give a directory")?, args.next().ok_or("give an address")?);
     let engine = PouwEngine::open(directory, Config::new("a secret of thirty-two bytes or more")?)?;
     engine.ingest_bytes(&IngestOptions::new(Exposure::Public), "sample", &vec![7; 1 << 20])?;
+    engine.sweep_every(std::time::Duration::from_secs(1))?;
     serve(&Server::http(address)?, &Gate::new(engine, GateConfig::builder().rate_limit(5).build()?)?);
     Ok(())
 }

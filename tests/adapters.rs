@@ -365,3 +365,18 @@ async fn a_body_that_is_full_at_once_says_how_long_it_is() {
     let response = call(&mut service, request).await;
     assert_eq!((response.status(), response.body().size_hint().exact()), (http::StatusCode::OK, expected));
 }
+
+#[actix_web::test]
+async fn in_actix_another_spelling_of_a_route_is_under_the_same_policy() {
+    let clock = Arc::new(FakeClock::at(1_700_000_000_000));
+    let strict = |config: GateConfigBuilder| {
+        config.rate_limit(100).policy(pouw::gate::Policy::new("upload", 1, 60_000).route("/upload"))
+    };
+    let app = App::new().wrap(Pouw::new(gate_at(&clock, strict))).route("/upload", web::get().to(HttpResponse::Ok));
+    let app = actix_test::init_service(app).await;
+    for (path, status) in [("/upload", 200), ("/upload", 429), ("/%75pload", 429), ("/uploa%64", 429)] {
+        let request = actix_test::TestRequest::get().uri(path).peer_addr(([192, 0, 2, 1], 80).into());
+        let response = actix_test::call_service(&app, request.to_request()).await;
+        assert_eq!(response.status().as_u16(), status, "{path}");
+    }
+}

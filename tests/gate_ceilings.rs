@@ -16,6 +16,8 @@ use pouw::protocol::{Reason, WorkResult, WorkUnit, header};
 use pouw::solver::compute_work_unit;
 use pouw::store::records::Exposure;
 
+const FLOOR_MS: u64 = 5_000;
+
 struct Desk {
     gate: Gate,
     clock: Arc<FakeClock>,
@@ -24,11 +26,15 @@ struct Desk {
 
 impl Desk {
     fn new(change: fn(GateConfigBuilder) -> GateConfigBuilder) -> Self {
+        Self::with_floor(0, change)
+    }
+
+    fn with_floor(floor_ms: u64, change: fn(GateConfigBuilder) -> GateConfigBuilder) -> Self {
         let clock = Arc::new(FakeClock::at(1_700_000_000_000));
         let directory = tempfile::tempdir().unwrap();
         let parts =
             Parts { clock: clock.clone(), events: EventSink::default(), ..Parts::in_directory(directory.path()) };
-        let config = Config::builder([7; 32]).floor_ms([0; 3]).background(false).build().unwrap();
+        let config = Config::builder([7; 32]).floor_ms([floor_ms; 3]).background(false).build().unwrap();
         let engine = PouwEngine::open_with(parts, config).unwrap();
         let options = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
         engine.ingest_bytes(&options, "backlog", &[3; 64 << 10]).unwrap();
@@ -135,6 +141,24 @@ fn asking_for_a_challenge_a_thousand_times_gives_its_data_twice_and_then_the_tok
         assert!(!String::from_utf8(refusal.body).unwrap().contains("\"workUnit\":"));
     }
     assert_eq!(desk.gate.stats().resent, 1);
+}
+
+#[test]
+fn a_withdrawn_token_gives_one_challenge_without_a_second_floor_however_often_it_comes_back() {
+    let desk = Desk::with_floor(FLOOR_MS, |config| config.paid_admissions_per_window(50).open_challenges([10, 1]));
+    assert!(matches!(desk.ask(1, None), Decision::Pass(_)));
+    let withdrawn = presented(&solved(&desk.challenged(1)));
+    desk.clock.advance(FLOOR_MS);
+    desk.gate.engine().forget("backlog").unwrap();
+    // Made-up work takes its place; the second one, and all after it, have the floor of their tier.
+    let waits: Vec<(Reason, u64)> = (0..4)
+        .map(|_| {
+            let refusal = desk.refused(1, Some(withdrawn.clone()));
+            (refusal.reason, unit(&refusal).wait_ms)
+        })
+        .collect();
+    assert_eq!(waits[0], (Reason::Withdrawn, 0));
+    assert!(waits[1..].iter().all(|wait| wait.0 == Reason::Withdrawn && wait.1 >= FLOOR_MS), "{waits:?}");
 }
 
 struct Upload<'a>(&'a str);

@@ -289,7 +289,8 @@ impl Head for RequestHead<'_> {
     }
 
     fn path(&self) -> &str {
-        self.request.path()
+        // As the router sees it, decoded: another spelling of a route is not another policy.
+        self.request.match_info().as_str()
     }
 
     fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {

@@ -1,6 +1,8 @@
 //! The sweep: expiry, reclaim, pruning. Bounded work per call; call it about once a second.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::store::{Command, Outcome};
 
@@ -35,6 +37,27 @@ const ROWS_PER_SWEEP: usize = 2_048;
 const IDLE_CLIENT_MS: u64 = 24 * 3_600_000;
 
 impl PouwEngine {
+    /// Starts a thread that sweeps every `interval` until the engine is closed or its last handle is gone. About a
+    /// second is right. A sweep whose commit fails is tried again the next time.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn sweep_every(&self, interval: Duration) -> std::io::Result<()> {
+        let engine = Arc::downgrade(&self.inner);
+        let sweep = move || {
+            loop {
+                std::thread::sleep(interval);
+                let Some(inner) = engine.upgrade() else {
+                    return;
+                };
+                if matches!(Self { inner }.sweep(), Err(WriteError::Closed)) {
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new().name("pouw-sweep".into()).spawn(sweep).map(drop)
+    }
+
     /// Ends leases whose token is past its expiry, takes back ready units past their age, and prunes
     /// what is no longer needed.
     pub fn sweep(&self) -> Result<SweepReport, WriteError> {

@@ -75,6 +75,8 @@ pub(super) struct Reservation<'a> {
     now_ms: u64,
     /// Bytes of the encoded answer there is room for.
     pub(super) bytes: u64,
+    /// What was taken for it from the budgets of client, network and all: less where another was faster.
+    taken: [u64; 3],
     used: u64,
     opened: Option<Open>,
     begun: Begun,
@@ -94,8 +96,8 @@ impl Accounts {
         let bound = (settings.tracked_clients_max / SHARDS).max(1);
         Self {
             digests,
-            clients: (0..SHARDS).map(|_| Mutex::new(Table::new(bound, ()))).collect(),
-            prefixes: (0..SHARDS).map(|_| Mutex::new(Table::new(bound, ()))).collect(),
+            clients: (0..SHARDS).map(|_| Mutex::new(Table::new(bound, ceiling(client, window_ms)))).collect(),
+            prefixes: (0..SHARDS).map(|_| Mutex::new(Table::new(bound, ceiling(prefix, window_ms)))).collect(),
             all: Mutex::new(Share::default()),
             rules: Rules {
                 client: quotas(client, settings.bytes_per_minute, MINUTE_MS),
@@ -138,6 +140,7 @@ impl Accounts {
             prefix: prefix_digest,
             now_ms,
             bytes: 0,
+            taken: [0; 3],
             used: 0,
             opened: None,
             begun: Begun::default(),
@@ -162,7 +165,7 @@ impl Accounts {
         if bytes < bytes_min {
             return Err(Reason::Budget);
         }
-        self.spend(client_digest, prefix_digest, bytes, now_ms);
+        reservation.taken = self.spend(client_digest, prefix_digest, bytes, now_ms);
         reservation.bytes = bytes;
         Ok(reservation)
     }
@@ -222,7 +225,6 @@ impl Accounts {
     /// An answer was accepted: the challenge is closed, the admission counts, failures are forgotten.
     pub(super) fn paid(&self, client: &ClientKey, prefix: NetworkPrefix, id: WorkId, now_ms: u64) {
         let (client, prefix) = (self.digests.client(client), self.digests.network(prefix));
-        self.close(client, id);
         if let Some(account) = shard(&self.clients, client).lock().entry(client, now_ms) {
             account.failures.clear();
             account.share.pay(&self.rules.client, now_ms);
@@ -231,6 +233,17 @@ impl Accounts {
             share.pay(&self.rules.prefix, now_ms);
         }
         self.all.lock().pay(&self.rules.all, now_ms);
+        // Not before it is paid: nobody may begin another in between.
+        self.close(client, id);
+    }
+
+    /// The data that [`Accounts::may_resend`] counted as sent did not go out after all.
+    pub(super) fn not_sent(&self, client: &ClientKey, id: WorkId) {
+        let client = self.digests.client(client);
+        let mut table = shard(&self.clients, client).lock();
+        if let Some(open) = table.find(client).and_then(|account| account.open.iter_mut().find(|open| open.id == id)) {
+            open.sendings = open.sendings.saturating_sub(1);
+        }
     }
 
     /// A challenge is over without success.
@@ -271,14 +284,17 @@ impl Accounts {
         self.all.lock().close(expires_ms);
     }
 
-    fn spend(&self, client: u128, prefix: u128, bytes: u64, now_ms: u64) {
-        if let Some(account) = shard(&self.clients, client).lock().entry(client, now_ms) {
-            account.share.take(&self.rules.client, bytes, now_ms);
-        }
-        if let Some(share) = shard(&self.prefixes, prefix).lock().entry(prefix, now_ms) {
-            share.take(&self.rules.prefix, bytes, now_ms);
-        }
-        self.all.lock().take(&self.rules.all, bytes, now_ms);
+    /// Takes bytes from the budgets of client, network and all; how many from each.
+    fn spend(&self, client: u128, prefix: u128, bytes: u64, now_ms: u64) -> [u64; 3] {
+        let of_client = {
+            let mut table = shard(&self.clients, client).lock();
+            table.entry(client, now_ms).map_or(0, |account| account.share.take(&self.rules.client, bytes, now_ms))
+        };
+        let of_prefix = {
+            let mut table = shard(&self.prefixes, prefix).lock();
+            table.entry(prefix, now_ms).map_or(0, |share| share.take(&self.rules.prefix, bytes, now_ms))
+        };
+        [of_client, of_prefix, self.all.lock().take(&self.rules.all, bytes, now_ms)]
     }
 }
 
@@ -293,23 +309,23 @@ impl Reservation<'_> {
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         let (accounts, now_ms) = (self.accounts, self.now_ms);
-        let back = self.bytes.saturating_sub(self.used);
+        let [client, prefix, all_bytes] = self.taken.map(|taken| taken.saturating_sub(self.used));
         let expires_ms = self.opened.map(|open| open.expires_ms);
         if let Some(account) = shard(&accounts.clients, self.client).lock().find(self.client) {
             account.share.settle(expires_ms);
             account.open.extend(self.opened);
-            account.share.give_back(&accounts.rules.client, back, now_ms);
+            account.share.give_back(&accounts.rules.client, client, now_ms);
         }
         if self.begun.prefix
             && let Some(share) = shard(&accounts.prefixes, self.prefix).lock().find(self.prefix)
         {
             share.settle(expires_ms);
-            share.give_back(&accounts.rules.prefix, back, now_ms);
+            share.give_back(&accounts.rules.prefix, prefix, now_ms);
         }
         if self.begun.all {
             let mut all = accounts.all.lock();
             all.settle(expires_ms);
-            all.give_back(&accounts.rules.all, back, now_ms);
+            all.give_back(&accounts.rules.all, all_bytes, now_ms);
         }
     }
 }
@@ -328,17 +344,17 @@ impl Account {
 }
 
 impl Tracked for Account {
-    type Rules = ();
+    type Rules = <Share as Tracked>::Rules;
 
-    fn is_idle(&self, rules: &(), now_ms: u64) -> bool {
+    fn is_idle(&self, rules: &Self::Rules, now_ms: u64) -> bool {
         self.may_go(rules, now_ms) && self.share.is_idle(rules, now_ms)
     }
 
-    fn may_go(&self, rules: &(), now_ms: u64) -> bool {
+    fn may_go(&self, rules: &Self::Rules, now_ms: u64) -> bool {
         self.share.may_go(rules, now_ms)
     }
 
-    fn touched_ms(&self, rules: &()) -> u64 {
+    fn touched_ms(&self, rules: &Self::Rules) -> u64 {
         self.share.touched_ms(rules)
     }
 

@@ -11,7 +11,7 @@ use super::decision::{AcceptedWork, Decision};
 use super::event::GateEvent;
 use super::facts::{Facts, Presented, ResultText};
 use super::flight::Flight;
-use super::plain::encoded;
+use super::plain::{Because, encoded};
 use super::respond::{Answer, detail, pass};
 use super::window::Admission;
 
@@ -24,6 +24,8 @@ struct Challenge {
     id: WorkId,
     tier: DifficultyTier,
     expires_ms: u64,
+    /// What is left of its floor.
+    wait_ms: u64,
 }
 
 impl Gate {
@@ -62,7 +64,7 @@ impl Gate {
 
     fn challenge_of(&self, inspected: &Inspected) -> Challenge {
         let expires_ms = self.engine().now_ms() + inspected.ttl_ms();
-        Challenge { id: inspected.id(), tier: inspected.tier(), expires_ms }
+        Challenge { id: inspected.id(), tier: inspected.tier(), expires_ms, wait_ms: inspected.wait_ms() }
     }
 
     /// Judges a token by what needs no store, before a body is read for its sake. The refusal if it fails.
@@ -121,12 +123,13 @@ impl Gate {
             self.inner.accounts.closed(&facts.client, id);
         }
         match reason {
-            Reason::TokenExpired | Reason::Withdrawn => self.plain(facts, Some(reason)),
+            Reason::TokenExpired => self.plain(facts, Some(reason.into())),
+            Reason::Withdrawn => self.plain(facts, Some(self.withdrawn(challenge))),
             Reason::WrongResult => {
                 self.failed(facts);
                 let place = self.place(facts.policy);
                 let quota = self.counted(place, facts);
-                self.challenge_or_short(place, facts, quota, Some(Reason::WrongResult))
+                self.challenge_or_short(place, facts, quota, Some(Reason::WrongResult.into()))
             }
             Reason::Malformed => self.refused(facts, reason, &error.to_string()),
             _ => {
@@ -134,6 +137,16 @@ impl Gate {
                 self.refused(facts, reason, detail(reason))
             }
         }
+    }
+
+    /// Why a withdrawn token does not count. Its client has to wait no second floor, only what is left of the first;
+    /// but that is good for one new challenge, however often the token comes back.
+    fn withdrawn(&self, challenge: Option<Challenge>) -> Because {
+        let first = challenge.filter(|challenge| {
+            let now_ms = self.engine().now_ms();
+            self.inner.replaced.lock().insert(challenge.id, challenge.expires_ms, now_ms)
+        });
+        Because { reason: Reason::Withdrawn, floor_ms: first.map(|challenge| challenge.wait_ms) }
     }
 
     /// Counts a failure of this client and raises the alarm at the threshold.
@@ -193,7 +206,7 @@ impl Gate {
                     Err(error) => self.unanswered(facts, Some(challenge), &error),
                 }
             }
-            _ => self.plain(facts, None),
+            otherwise => self.by_admission(place, facts, otherwise, None),
         }
     }
 
@@ -210,9 +223,16 @@ impl Gate {
         if !inner.accounts.may_resend(&facts.client, facts.prefix, challenge.id, challenge.expires_ms, now_ms) {
             return Ok(None);
         }
-        let unit = self.engine().reissue(&facts.client.to_bytes(), &presented.token)?.to_json();
+        let unit = match self.engine().reissue(&facts.client.to_bytes(), &presented.token) {
+            Ok(unit) => unit.to_json(),
+            Err(error) => {
+                inner.accounts.not_sent(&facts.client, challenge.id);
+                return Err(error);
+            }
+        };
         let bytes = unit.len() as u64;
         if !inner.accounts.send(&facts.client, facts.prefix, bytes, now_ms) {
+            inner.accounts.not_sent(&facts.client, challenge.id);
             return Ok(None);
         }
         flight.shrink(bytes);

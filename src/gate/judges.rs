@@ -1,5 +1,6 @@
 //! The threads that judge answers, so that no thread of an async executor waits for a read of the store.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -53,7 +54,13 @@ fn run(jobs: &Receiver<Job>, publisher: Option<&Weak<Inner>>) {
     let mut published = std::time::Instant::now();
     loop {
         match jobs.recv_timeout(PUBLISH_EVERY) {
-            Ok(job) => job(),
+            // A bug, or a panic of the host's own code, costs one verdict and not the thread. Whoever waits for it is
+            // told when its end of the way is dropped.
+            Ok(job) => {
+                if catch_unwind(AssertUnwindSafe(job)).is_err() {
+                    tracing::error!("judging an answer panicked");
+                }
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }

@@ -114,6 +114,10 @@ impl Limiter {
     fn check_new(&self, digest: u128, network: NetworkPrefix, now_ms: u64) -> Admission {
         let prefix = self.digests.network(network);
         if !self.joins(prefix, now_ms) {
+            // Nothing is inserted, and still idle clients have to go, or a network would stay crowded.
+            let mut gone = Vec::new();
+            self.shard(digest).lock().tend(now_ms, &mut |seen| gone.push(seen));
+            gone.into_iter().for_each(|seen| self.leaves(seen, now_ms));
             return self.overflow(prefix, now_ms, |log| log.admit(&self.rules, now_ms));
         }
         let mut gone = Vec::new();

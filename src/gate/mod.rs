@@ -33,9 +33,11 @@ mod health;
 pub mod identity;
 mod judges;
 mod limiter;
+mod needs_body;
 mod pending;
 mod plain;
 mod reading;
+mod replaced;
 mod respond;
 mod routes;
 pub mod settings;
@@ -63,6 +65,7 @@ pub use facts::{BodyRead, Caller, Facts, Head, PolicyId, Presented, ResultText};
 pub use flight::Flight;
 pub use health::{Condition, Health, PartHealth};
 pub use identity::ClientKey;
+pub use needs_body::NeedsBody;
 pub use pending::Pending;
 pub use window::{Admission, Window, WindowError};
 
@@ -72,6 +75,7 @@ use digest::Digester;
 use flight::Runway;
 use judges::{Job, Judges};
 use limiter::Limiter;
+use replaced::Replaced;
 use routes::{RouteMatch, Routes};
 
 /// What the host knows of a client, 0 to 1.
@@ -94,6 +98,7 @@ struct Inner {
     in_flight: Arc<Runway>,
     buffered: Arc<Runway>,
     breaker: Mutex<Breaker>,
+    replaced: Mutex<Replaced>,
     window: Option<Arc<dyn Window>>,
     window_failing: AtomicBool,
     reputation: Option<ReputationProvider>,
@@ -149,19 +154,6 @@ pub enum Step {
     /// A result may be in the body: buffer it as told, then ask again. The body goes on to the service
     /// byte for byte if the request is let through.
     Body(NeedsBody),
-}
-
-/// A request whose body has to be seen.
-#[derive(Debug)]
-#[must_use]
-pub struct NeedsBody {
-    /// Buffer at most this many bytes; if there are more, say so with [`BodyRead::TooLarge`].
-    pub limit_bytes: usize,
-    /// Wait at most this long for all of it; after that say [`BodyRead::Incomplete`].
-    pub timeout_ms: u64,
-    gate: Gate,
-    facts: Facts,
-    booked: Flight,
 }
 
 impl GateParts {
@@ -223,6 +215,7 @@ impl Gate {
                 settings.circuit_breaker_threshold,
                 settings.circuit_breaker_probe_interval_ms,
             )),
+            replaced: Mutex::default(),
             window: parts.window,
             window_failing: AtomicBool::new(false),
             reputation: parts.reputation,
@@ -351,39 +344,6 @@ impl Gate {
     /// Failures of the store in a row.
     fn store_failures(&self) -> u32 {
         self.inner.breaker.lock().failures()
-    }
-}
-
-impl NeedsBody {
-    /// Goes on with what became of the body.
-    pub fn complete(self, body: BodyRead<'_>) -> Decision {
-        let Self { gate, mut facts, timeout_ms, booked, .. } = self;
-        let found = match body {
-            BodyRead::Whole(bytes) => body::find_result(bytes),
-            BodyRead::TooLarge => {
-                gate.inner.counters.requests.bump();
-                return gate.refused(&facts, Reason::TooLarge, respond::detail(Reason::TooLarge));
-            }
-            BodyRead::Incomplete => {
-                let expected = format!("all of it within {timeout_ms} ms");
-                Err(crate::protocol::Malformed::new("body", expected, "less"))
-            }
-        };
-        match found {
-            Ok(result) => {
-                if let Some(presented) = &mut facts.answer {
-                    presented.result = result;
-                }
-                match gate.decide(facts) {
-                    Decision::Pending(pending) => Decision::Pending(Pending { booked: Some(booked), ..pending }),
-                    decided => decided,
-                }
-            }
-            Err(malformed) => {
-                gate.inner.counters.requests.bump();
-                gate.malformed(&facts, None, &malformed)
-            }
-        }
     }
 }
 

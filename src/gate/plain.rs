@@ -24,12 +24,37 @@ const FRAME_BYTES: u64 = 3_072;
 /// The least data worth a challenge.
 pub(super) const DATA_BYTES_MIN: u64 = 512;
 
+/// Why a token that was presented does not count.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Because {
+    pub(super) reason: Reason,
+    /// The floor of the challenge that takes its place; `None` for that of its tier.
+    pub(super) floor_ms: Option<u64>,
+}
+
+impl From<Reason> for Because {
+    fn from(reason: Reason) -> Self {
+        Self { reason, floor_ms: None }
+    }
+}
+
 impl Gate {
     /// Judges by the window. `because` is why a token that was presented does not count.
-    pub(super) fn plain(&self, facts: &Facts, because: Option<Reason>) -> Decision {
+    pub(super) fn plain(&self, facts: &Facts, because: Option<Because>) -> Decision {
         let place = self.place(facts.policy);
-        match self.admission(place, facts) {
-            None => self.short(place, facts, unknown(place), Reason::Unavailable),
+        self.by_admission(place, facts, self.admission(place, facts), because)
+    }
+
+    /// Goes on from what the window said.
+    pub(super) fn by_admission(
+        &self,
+        place: &Place,
+        facts: &Facts,
+        admission: Option<Admission>,
+        because: Option<Because>,
+    ) -> Decision {
+        match admission {
+            None => self.short(place, facts, Quota { remaining: 0, ..unknown(place) }, Reason::Unavailable),
             Some(Admission::Admitted(quota)) => pass(place, quota, None),
             Some(Admission::Over(quota)) => self.over(place, facts, quota, because),
             Some(Admission::Crowded(quota)) => {
@@ -78,7 +103,7 @@ impl Gate {
         }
     }
 
-    fn over(&self, place: &Place, facts: &Facts, quota: Quota, because: Option<Reason>) -> Decision {
+    fn over(&self, place: &Place, facts: &Facts, quota: Quota, because: Option<Because>) -> Decision {
         self.limited(facts, quota);
         if self.inner.settings.shadow {
             return self.shadowed(place, quota);
@@ -92,7 +117,7 @@ impl Gate {
         place: &Place,
         facts: &Facts,
         quota: Quota,
-        because: Option<Reason>,
+        because: Option<Because>,
     ) -> Decision {
         match self.challenge(place, facts, quota, because) {
             Ok(decision) => decision,
@@ -131,7 +156,7 @@ impl Gate {
         place: &Place,
         facts: &Facts,
         quota: Quota,
-        because: Option<Reason>,
+        because: Option<Because>,
     ) -> Result<Decision, Reason> {
         let inner = &*self.inner;
         let now_ms = self.engine().now_ms();
@@ -146,8 +171,7 @@ impl Gate {
             client: &client,
             tier,
             policy: place.digest,
-            // Taken back through no fault of the client's: it has waited once.
-            floor_ms: (because == Some(Reason::Withdrawn)).then_some(0),
+            floor_ms: because.and_then(|because| because.floor_ms),
             synthetic: inner.settings.synthetic,
             bytes_max: usize::try_from(decoded(reservation.bytes)).ok(),
         };
@@ -158,7 +182,7 @@ impl Gate {
             error.reason()
         })?;
         self.engine().note_issued(&client);
-        let reason = because.unwrap_or(Reason::WorkRequired);
+        let reason = because.map_or(Reason::WorkRequired, |because| because.reason);
         let answer = Answer {
             policy: &place.policy,
             quota,

@@ -39,11 +39,12 @@ impl Share {
         self.budget(quotas).available(now_ms)
     }
 
-    /// Takes `bytes`, or what is left if another thread was faster.
-    pub(super) fn take(&mut self, quotas: &Quotas, bytes: u64, now_ms: u64) {
+    /// Takes `bytes`, or what is left if another thread was faster. How many that were.
+    pub(super) fn take(&mut self, quotas: &Quotas, bytes: u64, now_ms: u64) -> u64 {
         let budget = self.budget(quotas);
         let left = bytes.min(budget.available(now_ms));
         budget.take(now_ms, left);
+        left
     }
 
     pub(super) fn give_back(&mut self, quotas: &Quotas, bytes: u64, now_ms: u64) {
@@ -97,19 +98,22 @@ impl Share {
 }
 
 impl Tracked for Share {
-    type Rules = ();
+    /// The ceiling of paid admissions; none where nothing can be paid for.
+    type Rules = Option<WindowRules>;
 
-    /// A minute or a window later there is nothing left to remember.
-    fn is_idle(&self, rules: &(), now_ms: u64) -> bool {
-        self.may_go(rules, now_ms) && now_ms.saturating_sub(self.touched_ms) > 2 * MINUTE_MS
+    /// When the byte budget is full again and no paid admission counts any more there is nothing left to remember.
+    fn is_idle(&self, ceiling: &Self::Rules, now_ms: u64) -> bool {
+        self.may_go(ceiling, now_ms)
+            && ceiling.is_none_or(|rules| self.paid.is_idle(&rules, now_ms))
+            && now_ms.saturating_sub(self.touched_ms) > 2 * MINUTE_MS
     }
 
     /// What may still become a paid admission must not be forgotten.
-    fn may_go(&self, (): &(), now_ms: u64) -> bool {
+    fn may_go(&self, _: &Self::Rules, now_ms: u64) -> bool {
         self.opening == 0 && self.open.is_over(now_ms)
     }
 
-    fn touched_ms(&self, (): &()) -> u64 {
+    fn touched_ms(&self, _: &Self::Rules) -> u64 {
         self.touched_ms
     }
 
@@ -197,11 +201,29 @@ mod tests {
     fn what_is_open_keeps_its_place_until_the_tick_in_which_it_expires_is_over() {
         let (quotas, mut share) = (quotas(10), Share::default());
         assert!(share.begin(&quotas, 0));
-        assert!(!share.may_go(&(), 0));
+        assert!(!share.may_go(&None, 0));
         share.settle(Some(59_991));
-        assert!(!share.may_go(&(), 59_999) && share.may_go(&(), 60_000));
+        assert!(!share.may_go(&None, 59_999) && share.may_go(&None, 60_000));
         assert_eq!((share.open.count(59_999), share.open.count(60_000)), (1, 0));
-        assert!(!share.is_idle(&(), 60_000) && share.is_idle(&(), 120_001));
+        assert!(!share.is_idle(&None, 60_000) && share.is_idle(&None, 120_001));
+    }
+
+    #[test]
+    fn what_was_paid_is_remembered_for_its_whole_window() {
+        let hour = Quotas { paid: WindowRules::new(3, 3_600_000), ..quotas(3) };
+        let mut share = Share::default();
+        share.pay(&hour, 0);
+        assert!(!share.is_idle(&hour.paid, 121_000) && !share.is_idle(&hour.paid, 3_600_000));
+        assert!(share.is_idle(&hour.paid, 3_700_000));
+    }
+
+    #[test]
+    fn taking_more_than_is_left_takes_what_is_left_and_says_so() {
+        let (quotas, mut share) = (quotas(1), Share::default());
+        assert_eq!(
+            [share.take(&quotas, 700, 0), share.take(&quotas, 700, 0), share.take(&quotas, 1, 0)],
+            [700, 300, 0]
+        );
     }
 
     #[test]

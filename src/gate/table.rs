@@ -89,7 +89,7 @@ impl<V: Tracked + Default> Table<V> {
     pub(super) fn bytes(&self) -> usize {
         let elsewhere: usize = self.slots.iter().flatten().map(|slot| slot.value.heap_bytes()).sum();
         let own = self.slots.capacity() * slot_bytes::<V>();
-        own + elsewhere + self.free.capacity() * 4 + self.index.capacity() * 5
+        own + elsewhere + self.free.capacity() * size_of::<u32>() + self.index.allocation_size()
     }
 
     fn make_room(&mut self, now_ms: u64, gone: &mut dyn FnMut(V)) -> Option<u32> {
@@ -116,7 +116,7 @@ impl<V: Tracked + Default> Table<V> {
     }
 
     /// Frees what is idle under the hand.
-    fn tend(&mut self, now_ms: u64, gone: &mut dyn FnMut(V)) {
+    pub(super) fn tend(&mut self, now_ms: u64, gone: &mut dyn FnMut(V)) {
         for _ in 0..TENDED.min(self.slots.len()) {
             let at = self.advance();
             if matches!(self.slots.get(at), Some(Some(slot)) if slot.value.is_idle(&self.rules, now_ms)) {

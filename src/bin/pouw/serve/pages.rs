@@ -1,7 +1,7 @@
 //! What the reference server answers, behind the gate and beside it.
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -27,7 +27,7 @@ struct Shared {
 pub fn pages(gate: Gate, metrics: PrometheusHandle) -> Router {
     let gated = Router::new()
         .route("/hello", get(|| async { "hello\n" }))
-        .route("/echo", post(|body: Bytes| async { body }))
+        .route("/echo", post(|body: Body| async { body }))
         .layer(PouwLayer::new(gate.clone()));
     Router::new()
         .route("/metrics", get(scrape))
