@@ -1,6 +1,6 @@
 //! Configuration from a file: one document for the engine and the gate, in any format of serde.
 //!
-//! **Guarantee.** Every setting of [`Config`](crate::engine::Config) and [`GateConfig`](crate::gate::GateConfig)
+//! **Guarantee.** Every setting of [`Config`] and [`GateConfig`]
 //! that an operator may change is a key here, under the builder's name, and every key changes its setting. What
 //! is left away has the builder's default, and the builder judges every value.
 //!

@@ -81,8 +81,9 @@ fn run(rig: &Rig, tier: &'static str, clients: u16, answers: u64) -> Result<Row,
             })
         };
         let threads: Vec<_> = (0..clients).map(spawn).collect();
-        barrier.wait();
+        // Before the clients are let go: after that this thread may be the last to be scheduled.
         let started = Instant::now();
+        barrier.wait();
         let mut total = Total::default();
         for thread in threads {
             total.add(thread.join().map_err(|_| Failure::failed("a client's thread panicked"))??);
