@@ -86,7 +86,7 @@ fn real_leaf(reply: &Reply<'_>) -> Option<u64> {
 }
 
 fn newcomer(client: usize) -> String {
-    format!("11.{}.{}.{}", client >> 16 & 255, client >> 8 & 255, client & 255)
+    super::address_from(64, client)
 }
 
 /// The value of a sample in the Prometheus text.
