@@ -114,7 +114,7 @@ fn address(client: usize) -> String {
 /// Four clients in each /24 from `first`.0.0.0 on: fewer than the eight challenges that a network may have open at
 /// a limit of one, so that every client gets one.
 fn address_from(first: usize, client: usize) -> String {
-    let network = first << 16 | client / 4;
+    let network = (first << 16) | (client / 4);
     format!("{}.{}.{}.{}", network >> 16, network >> 8 & 255, network & 255, client % 4)
 }
 
