@@ -18,7 +18,6 @@ use hyper_util::server::graceful::GracefulShutdown;
 use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use pouw::adapters::PeerAddr;
-use pouw::engine::PouwEngine;
 use pouw::gate::Gate;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -114,7 +113,7 @@ async fn serve(
         .map_err(|error| Failure::failed(format!("{}: {error}; give another --listen", chosen.listen)))?;
     let address = listener.local_addr()?;
     announce(chosen, &gate, address, out)?;
-    let sweeper = tokio::spawn(sweep(gate.engine().clone()));
+    gate.engine().sweep_every(SWEEP_EVERY)?;
     let patience = Duration::from_millis(gate.write_timeout_ms());
     let app = pages::pages(gate, metrics);
     let graceful = GracefulShutdown::new();
@@ -146,7 +145,6 @@ async fn serve(
         });
     }
     drop(listener);
-    sweeper.abort();
     complain("stopping: what is on its way is finished first");
     if tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown()).await.is_err() {
         complain("some connections were cut off; what had been accepted is stored");
@@ -166,16 +164,6 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<Accepte
             tokio::time::sleep(Duration::from_millis(50)).await;
             None
         }
-    }
-}
-
-async fn sweep(engine: PouwEngine) {
-    let mut every = tokio::time::interval(SWEEP_EVERY);
-    loop {
-        every.tick().await;
-        let engine = engine.clone();
-        // It waits for a commit: nothing for a thread of the executor. One that fails is tried again.
-        let _ = tokio::task::spawn_blocking(move || engine.sweep()).await;
     }
 }
 
