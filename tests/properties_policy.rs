@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pouw::merkle::{AlignedRange, Shape, TILE_LEAVES, TILE_ORDER};
 use pouw::policy::lease::{Claim, Lease, LeaseRefusal, LeaseTable, Pin};
 use pouw::policy::ready::{Loaded, ReadyRing, ReadyUnit, Take, cut, mask_of, smallest, wanted};
+use pouw::policy::window::{AdmissionLog, WindowRules};
 use pouw::protocol::{DifficultyTier, TreeHandle, WorkId};
 use quickcheck::{Gen, QuickCheck};
 
@@ -321,4 +322,55 @@ fn a_mask_is_cut_into_disjoint_aligned_ranges_that_cover_exactly_it_and_cannot_b
         disjoint && covered && !joined && ranges.iter().all(|range| smallest(shape, *range) == *range)
     }
     quickcheck(holds as fn(u16, u8, u32, bool) -> bool);
+}
+
+/// The ticks of one log, oldest first.
+#[derive(Default)]
+struct Listed(Vec<u64>);
+
+impl Listed {
+    fn live(&mut self, tick: u64) -> usize {
+        self.0.retain(|logged| logged + 250 >= tick);
+        self.0.len()
+    }
+}
+
+#[test]
+fn a_log_that_absorbs_another_keeps_the_newest_of_both() {
+    fn holds(limit: u16, history: Vec<(u8, u8, u8)>) -> bool {
+        // Inline, listed and counted.
+        let limit = [1, 7, 40, 600][usize::from(limit % 4)] + u32::from(limit / 4 % 3);
+        let rules = WindowRules::new(limit, 250).expect("rules");
+        let (mut logs, mut listed) = ([(); 2].map(|()| AdmissionLog::default()), [(); 2].map(|()| Listed::default()));
+        let mut now = 1_000;
+        history.into_iter().all(|(op, pause, many)| {
+            now += if op % 8 == 0 { u64::from(pause) } else { u64::from(pause % 4) };
+            let at = usize::from(op / 8 % 2);
+            if op % 8 == 1 {
+                let mut gone = std::mem::take(&mut listed[1 - at]);
+                let added = gone.live(now);
+                listed[at].live(now);
+                listed[at].0.extend(std::iter::repeat_n(now, added));
+                let excess = listed[at].0.len().saturating_sub(limit as usize);
+                listed[at].0.drain(..excess);
+                let other = std::mem::take(&mut logs[1 - at]);
+                logs[at].absorb(other, &rules, now);
+            } else {
+                for _ in 0..u32::from(many) * 4 {
+                    let admitted = listed[at].live(now) < limit as usize;
+                    if admitted {
+                        listed[at].0.push(now);
+                    }
+                    if logs[at].admit(&rules, now).admitted != admitted {
+                        return false;
+                    }
+                }
+            }
+            let left = limit - listed[at].live(now) as u32;
+            let reset_ms = listed[at].0.first().map_or(0, |oldest| oldest + 251 - now);
+            let quota = logs[at].look(&rules, now);
+            (quota.remaining, quota.reset_ms) == (left, reset_ms)
+        })
+    }
+    quickcheck(holds as fn(u16, Vec<(u8, u8, u8)>) -> bool);
 }

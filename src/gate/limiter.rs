@@ -1,12 +1,14 @@
 //! The windows of all clients under one policy.
 //!
 //! **Guarantee.** A client is never admitted more often than its policy says, and none gains a fresh
-//! allowance by being forgotten: what an evicted window held joins the window of its network.
+//! allowance by being forgotten: what an evicted window held joins the window of its network, and a new client's
+//! window starts with what that holds.
 //!
 //! At the bound of tracked clients the least recently seen of 16 makes room; those at their limit stay until a slot
 //! frees. A new client for whom there is no room, and one of a network with more than
 //! [`KEYS_PER_PREFIX_MAX`] clients, is judged by its network's window, which has the limit of one client.
-//! Networks are bounded too; beyond, those without a window of their own share one.
+//! Networks are bounded too; beyond, those without a window of their own share one, and the first window of a
+//! network starts with what that one holds.
 
 use parking_lot::Mutex;
 
@@ -88,8 +90,8 @@ impl Limiter {
         }
         let prefix = self.digests.network(prefix);
         match self.network(prefix).lock().find(prefix) {
-            Some(network) if network.clients >= KEYS_PER_PREFIX_MAX => network.overflow.look(&self.rules, now_ms),
-            _ => AdmissionLog::default().look(&self.rules, now_ms),
+            Some(network) => network.overflow.look(&self.rules, now_ms),
+            None => self.everybody.lock().look(&self.rules, now_ms),
         }
     }
 
@@ -113,20 +115,22 @@ impl Limiter {
     /// A client without a window: it gets one, unless there is no room or its network has enough.
     fn check_new(&self, digest: u128, network: NetworkPrefix, now_ms: u64) -> Admission {
         let prefix = self.digests.network(network);
-        if !self.joins(prefix, now_ms) {
+        let Some(inherited) = self.joins(prefix, now_ms) else {
             // Nothing is inserted, and still idle clients have to go, or a network would stay crowded.
             let mut gone = Vec::new();
             self.shard(digest).lock().tend(now_ms, &mut |seen| gone.push(seen));
             gone.into_iter().for_each(|seen| self.leaves(seen, now_ms));
             return self.overflow(prefix, now_ms, |log| log.admit(&self.rules, now_ms));
-        }
+        };
         let mut gone = Vec::new();
         let admission = {
             let mut shard = self.shard(digest).lock();
             // Another request of the same client may have been faster.
             let known = shard.find(digest).is_some();
             let admission = shard.entry_or(digest, now_ms, &mut |seen| gone.push(seen)).map(|seen| {
-                seen.prefix = network;
+                if !known {
+                    *seen = Seen { log: inherited, prefix: network };
+                }
                 self.admit(seen, now_ms)
             });
             admission.filter(|_| !known).ok_or((known, admission))
@@ -143,19 +147,30 @@ impl Limiter {
         }
     }
 
-    /// Counts a client to its network, if that has room.
-    fn joins(&self, prefix: u128, now_ms: u64) -> bool {
-        match self.network(prefix).lock().entry(prefix, now_ms) {
-            // As long as something evicted is in the overflow, a newcomer may be who it belongs to.
-            Some(network) if network.clients < KEYS_PER_PREFIX_MAX && network.overflow.is_idle(&self.rules, now_ms) => {
-                network.clients += 1;
-                network.touched_ms = now_ms;
-                true
-            }
-            Some(_) => false,
+    /// Counts a client to its network, if that has room. What the network's window holds may be this client's,
+    /// evicted or judged there before it had room: its own window starts with it, and nobody whose window would
+    /// start full takes a place.
+    fn joins(&self, prefix: u128, now_ms: u64) -> Option<AdmissionLog> {
+        let mut networks = self.network(prefix).lock();
+        let Some(network) = self.row(&mut networks, prefix, now_ms) else {
             // A network without a row of its own: its clients have windows, uncounted.
-            None => self.everybody.lock().is_idle(&self.rules, now_ms),
+            return inherited(&mut self.everybody.lock(), &self.rules, now_ms);
+        };
+        if network.clients >= KEYS_PER_PREFIX_MAX {
+            return None;
         }
+        let inherited = inherited(&mut network.overflow, &self.rules, now_ms)?;
+        network.clients += 1;
+        network.touched_ms = now_ms;
+        Some(inherited)
+    }
+
+    /// The row of a network, if there is room for it.
+    fn row<'t>(&self, networks: &'t mut Table<Network>, prefix: u128, now_ms: u64) -> Option<&'t mut Network> {
+        if networks.find(prefix).is_none() {
+            networks.entry(prefix, now_ms)?.overflow = self.everybody.lock().clone();
+        }
+        networks.find(prefix)
     }
 
     fn quit(&self, prefix: u128) {
@@ -180,7 +195,7 @@ impl Limiter {
     fn overflow(&self, prefix: u128, now_ms: u64, with: impl FnOnce(&mut AdmissionLog) -> Quota) -> Admission {
         let mut networks = self.network(prefix).lock();
         let mut everybody;
-        let log = match networks.entry(prefix, now_ms) {
+        let log = match self.row(&mut networks, prefix, now_ms) {
             Some(network) => {
                 network.touched_ms = now_ms;
                 &mut network.overflow
@@ -201,6 +216,11 @@ impl Limiter {
     fn network(&self, prefix: u128) -> &Mutex<Table<Network>> {
         &self.networks[(prefix >> 64) as usize % SHARDS]
     }
+}
+
+/// What a new window starts with, if that leaves anything.
+fn inherited(log: &mut AdmissionLog, rules: &WindowRules, now_ms: u64) -> Option<AdmissionLog> {
+    (log.look(rules, now_ms).remaining > 0).then(|| log.clone())
 }
 
 impl Tracked for Seen {

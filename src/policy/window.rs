@@ -115,16 +115,14 @@ impl AdmissionLog {
         self.quota(rules, now_ms)
     }
 
-    /// Adds what another log holds, up to the limit: as many requests, as old as they are.
+    /// Adds what another log holds, as if it came now: that can only make waiting longer, by less than a window.
+    /// Beyond the limit the oldest make room, so that nothing that came later is forgotten before it.
     pub fn absorb(&mut self, mut other: Self, rules: &WindowRules, now_ms: u64) {
         other.advance(rules, now_ms);
         self.advance(rules, now_ms);
-        // Both count from the same newest tick now. What an overflow holds is counted as if it came now: that
-        // can only make waiting longer, by less than a window.
-        for _ in 0..other.count() {
-            if self.count() >= rules.limit {
-                break;
-            }
+        let added = other.count().min(rules.limit);
+        self.forget_oldest((self.count() + added).saturating_sub(rules.limit), rules);
+        for _ in 0..added {
             self.push(rules);
         }
     }
@@ -200,6 +198,28 @@ impl AdmissionLog {
                 for gone in 0..passed {
                     let slot = &mut counts[usize::from((before + gone).wrapping_sub(rules.live) as u8)];
                     *sum -= std::mem::take(slot);
+                }
+            }
+        }
+    }
+
+    /// Forgets so many, or all there are.
+    fn forget_oldest(&mut self, many: u32, rules: &WindowRules) {
+        match &mut self.entries {
+            Entries::Few { len, ticks } => {
+                let (live, gone) = (usize::from(*len), usize::from(*len).min(many as usize));
+                ticks.copy_within(gone..live, 0);
+                *len -= gone as u8;
+            }
+            Entries::Listed(ring) => drop(ring.drain(..ring.len().min(many as usize))),
+            Entries::Counted { counts, sum } => {
+                let mut left = many.min(*sum);
+                *sum -= left;
+                for back in (0..=rules.live).rev() {
+                    let slot = &mut counts[usize::from(self.newest.wrapping_sub(back) as u8)];
+                    let gone = left.min(*slot);
+                    *slot -= gone;
+                    left -= gone;
                 }
             }
         }
