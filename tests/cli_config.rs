@@ -127,6 +127,12 @@ routes = [\"/x\", \"y\", \"/x\"]
 }
 
 #[test]
+fn a_name_like_none_of_ours_is_no_mistyped_one() {
+    let said = wrong(&file("foo = 1\n"));
+    assert_eq!(said, ["1:1: `foo`: there is no such setting; see: pouw check-config --help"]);
+}
+
+#[test]
 fn what_is_no_toml_is_told_by_line_and_column() {
     for (content, expected) in [
         ("rate_limit = 5\nrate_limit = 6\n", "2:1: `rate_limit`: duplicate key"),

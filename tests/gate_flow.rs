@@ -8,7 +8,9 @@ mod gate_desk;
 use std::sync::Barrier;
 
 use gate_desk::{ADDRESS, Desk, accepted, facts, passed, plain, refused, solved, unit_in, wrong};
-use pouw::gate::{Caller, Decision, Facts, GateEvent, Head, Presented, ResultText, Step};
+use pouw::gate::{
+    Caller, Decision, Facts, GateConfigBuilder, GateEvent, Head, Presented, RateLimitDraft, ResultText, Step,
+};
 use pouw::protocol::{DifficultyTier, MicroJoules, Reason, header};
 
 #[test]
@@ -305,4 +307,27 @@ fn a_token_without_a_result_under_the_limit_is_an_ordinary_request() {
     let pass = passed(pending.wait());
     assert_eq!((pass.accepted, pass.quota.remaining), (None, 0));
     assert!(accepted(desk.answer(&result)).is_some(), "it is still open");
+}
+
+#[test]
+fn the_headers_of_the_draft_have_the_form_that_is_asked_for() {
+    // A slot frees when the tick it was taken in, a 250th of the window, is a window old.
+    let forms: [(fn(GateConfigBuilder) -> GateConfigBuilder, _, _); 3] = [
+        (|config| config.ratelimit_draft(RateLimitDraft::None), None, None),
+        (
+            |config| config.ratelimit_draft(RateLimitDraft::Draft7),
+            Some("1;w=3600"),
+            Some("limit=1, remaining=0, reset=3607"),
+        ),
+        (|config| config, Some("\"default\";q=1;w=3600"), Some("\"default\";r=0;t=3607")),
+    ];
+    for (change, policy, standing) in forms {
+        let desk = Desk::with(change);
+        let passed = passed(desk.ask()).headers(&desk.gate);
+        for headers in [passed, refused(desk.ask(), "work_required").headers] {
+            assert_eq!(headers.find(header::RATELIMIT_POLICY), policy);
+            assert_eq!(headers.find(header::RATELIMIT), standing);
+            assert_eq!(headers.find(header::RATELIMIT_LIMIT), Some("1"));
+        }
+    }
 }

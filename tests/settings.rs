@@ -40,6 +40,7 @@ const FILES: [&str; 2] = ["secret_file", "previous_secret_files"];
 fn others() -> Value {
     let text = r#"{
         "rate_limit": 7, "window_ms": 1234, "exempt_routes": ["/healthz", "GET /feed/*"], "shadow": true,
+        "ratelimit_draft": "draft7",
         "route_overrides": [{ "name": "up", "rate_limit": 5, "window_ms": 1000, "routes": ["POST /up"] }],
         "identifier_strategy": "api_key", "ipv6_prefix": 56, "trusted_proxies": ["10.0.0.0/8", "fd00::/16"],
         "tracked_clients_max": 5000, "floor_ms": [1, 2, 3], "token_ttl_seconds": 61, "open_challenges": [9, 8],
@@ -93,6 +94,7 @@ fn what_is_left_away_has_the_default_of_the_protocol() {
     let mut defaults = members(&Settings::default().effective());
     for (key, value) in json!({
         "rate_limit": 100, "window_ms": 60_000, "route_overrides": [], "identifier_strategy": "user_or_ip",
+        "ratelimit_draft": "draft8",
         "token_ttl_seconds": 60, "default_difficulty": "low", "max_difficulty": "high",
         "escalation_window_ms": 300_000, "cool_down_ms": 600_000, "circuit_breaker_threshold": 10,
         "circuit_breaker_probe_interval_ms": 30_000, "min_queue_depth": 100, "work_unit_max_age_ms": 3_600_000,
@@ -310,7 +312,9 @@ fn the_defaults_carry_no_warning_and_risky_combinations_do() {
     assert_eq!(found(json!({}), Weight::Warning), [""; 0]);
     assert_eq!(found(json!({}), Weight::Note), ["trusted_proxies"]);
     assert_eq!(found(json!({ "trusted_proxies": ["10.0.0.0/8"] }), Weight::Note), [""; 0]);
-    let up = json!({ "name": "up", "rate_limit": 1, "window_ms": 1, "routes": [] });
+    let login = |limit| json!({ "name": "login", "rate_limit": limit, "window_ms": 60_000, "routes": ["/login"] });
+    assert_eq!(found(json!({ "route_overrides": [login(10)] }), Weight::Warning), [""; 0]);
+    let up = json!({ "name": "up", "rate_limit": 9_000, "window_ms": 1, "routes": [] });
     for (document, key) in [
         (json!({ "floor_ms": [0, 4_000, 7_500] }), "floor_ms"),
         (json!({ "token_ttl_seconds": 17 }), "token_ttl_seconds"),
@@ -335,6 +339,7 @@ fn the_defaults_carry_no_warning_and_risky_combinations_do() {
         (json!({ "open_challenges": [1, 1] }), "open_challenges"),
         (json!({ "route_overrides": [up] }), "route_overrides"),
         (json!({ "exempt_routes": ["/*"] }), "exempt_routes"),
+        (json!({ "route_overrides": [login(9)] }), "route_overrides"),
     ] {
         assert_eq!(found(document.clone(), Weight::Warning), [key], "{document}");
     }

@@ -71,7 +71,7 @@ fn judged(pending: Pending) -> oneshot::Receiver<Decision> {
     verdict
 }
 
-/// What to say when no verdict comes any more, because the thread that judged the answer died of a bug.
+/// What to say when no verdict comes any more, because the gate went away while it was judging.
 fn unheard() -> Decision {
     let (headers, body) = (Headers::default(), Vec::new());
     Decision::Refuse(Refusal { status: 503, reason: Reason::Unavailable, headers, body, flight: None })

@@ -172,7 +172,7 @@ impl Gate {
         let place = self.place(facts.policy);
         let quota = self.counted(place, facts);
         self.inner.counters.refused(reason);
-        let answer = Answer { policy: &place.policy, quota, reason, detail, retry_ms: None, token: None, unit: None };
+        let answer = Answer { place, quota, reason, detail, retry_ms: None, token: None, unit: None };
         answer.refuse(None)
     }
 
@@ -247,7 +247,7 @@ impl Gate {
         let (unit, flight) = sent.unzip();
         self.inner.counters.refused(reason);
         let answer = Answer {
-            policy: &place.policy,
+            place,
             quota: self.standing(place, facts),
             reason,
             detail: detail(reason),

@@ -45,6 +45,20 @@ pub enum FallbackBehavior {
     Deny,
 }
 
+/// Which form of the IETF's rate limit headers (draft-ietf-httpapi-ratelimit-headers) a response carries beside
+/// `X-RateLimit-*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RateLimitDraft {
+    /// None of them.
+    None,
+    /// `RateLimit-Policy: 100;w=60` and `RateLimit: limit=100, remaining=0, reset=30`.
+    Draft7,
+    /// `RateLimit-Policy: "default";q=100;w=60` and `RateLimit: "default";r=0;t=30`; the form since version 8.
+    Draft8,
+}
+
 /// A limit and the routes it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -75,6 +89,7 @@ pub struct GateConfigBuilder {
     pub(super) identifier_strategy: IdentifierStrategy,
     pub(super) ipv6_prefix: u8,
     pub(super) trusted_proxies: Vec<IpNet>,
+    pub(super) ratelimit_draft: RateLimitDraft,
     pub(super) circuit_breaker_threshold: u32,
     pub(super) circuit_breaker_probe_interval_ms: u64,
     pub(super) fallback_behavior: FallbackBehavior,
@@ -111,6 +126,7 @@ impl GateConfig {
             identifier_strategy: IdentifierStrategy::UserOrIp,
             ipv6_prefix: 64,
             trusted_proxies: Vec::new(),
+            ratelimit_draft: RateLimitDraft::Draft8,
             circuit_breaker_threshold: 10,
             circuit_breaker_probe_interval_ms: 30_000,
             fallback_behavior: FallbackBehavior::InMemory,
@@ -189,6 +205,8 @@ setters! {
     identifier_strategy: IdentifierStrategy,
     /// Bits of an IPv6 address that make one client, 16 to 128; default 64.
     ipv6_prefix: u8,
+    /// Which form of the IETF's headers goes along; default that of version 8 and later.
+    ratelimit_draft: RateLimitDraft,
     /// Failures of the store in a row that open the breaker, 1 or more; default 10.
     circuit_breaker_threshold: u32,
     /// Milliseconds between probes of an open breaker, 1 or more; default 30 000.

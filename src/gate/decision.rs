@@ -36,7 +36,7 @@ impl Pass {
     /// Headers for the response; `gate` is the one that decided. They are written out here and not with the
     /// verdict, because that costs more than the verdict.
     pub fn headers(&self, gate: &Gate) -> Headers {
-        let mut headers = respond::rate_headers(&gate.place(self.policy).policy, self.quota);
+        let mut headers = respond::rate_headers(gate.place(self.policy), self.quota);
         if let Some(AcceptedWork { award: MicroJoules(award), .. }) = self.accepted {
             headers.add(header::ACCEPTED, "true");
             headers.add_number(header::JOULE_AWARD, award);

@@ -57,7 +57,9 @@ use crate::policy::window::WindowRules;
 use crate::protocol::{DifficultyTier, Reason};
 
 pub use crate::policy::window::Quota;
-pub use config::{Extractor, FallbackBehavior, GateConfig, GateConfigBuilder, IdentifierStrategy, Policy};
+pub use config::{
+    Extractor, FallbackBehavior, GateConfig, GateConfigBuilder, IdentifierStrategy, Policy, RateLimitDraft,
+};
 pub use counters::GateStats;
 pub use decision::{AcceptedWork, Decision, Headers, Pass, Refusal};
 pub use event::{GateEvent, GateEventSink};
@@ -113,6 +115,7 @@ struct Place {
     id: PolicyId,
     policy: Policy,
     digest: u64,
+    draft: RateLimitDraft,
     limiter: Limiter,
 }
 
@@ -197,7 +200,8 @@ impl Gate {
                 .ok_or_else(|| GateError::Policy { name: policy.name.clone() })?;
             let limiter = Limiter::new(rules, settings.tracked_clients_max, digests);
             let id = PolicyId(u16::try_from(at).unwrap_or(0));
-            Ok(Place { id, digest: routes::policy_digest(&policy.name), policy: policy.clone(), limiter })
+            let (digest, draft) = (routes::policy_digest(&policy.name), settings.ratelimit_draft);
+            Ok(Place { id, digest, draft, policy: policy.clone(), limiter })
         };
         let places = settings.policies.iter().enumerate().map(place).collect::<Result<Vec<_>, GateError>>()?;
         let window_ms = settings.policies.first().map_or(60_000, |policy| policy.window_ms);

@@ -33,12 +33,67 @@ impl Pending {
     /// Judges on a thread of the gate's own and calls `done` there or on the engine's writer; blocks for
     /// nothing, so it may be called on a thread of an async executor. Keep `done` short. `done` never
     /// gets a [`Decision::Pending`]. At the bound of waiting answers it is called at once, with `try_again`.
+    /// So it is if judging it panics, a bug or a panic of the host's own code.
     pub fn then(self, done: impl FnOnce(Decision) + Send + 'static) {
         let Self { gate, facts, booked } = self;
         let done = move |decision| {
             drop(booked);
             done(decision);
         };
-        gate.judge_soon(facts, Box::new(done));
+        let owed = Owed { gate: gate.clone(), facts: facts.clone(), done: Some(Box::new(done)) };
+        gate.judge_soon(facts, Box::new(move |decision| owed.settle(decision)));
+    }
+}
+
+/// Somebody waits for a verdict: if it is lost on the way, this says `try_again`.
+struct Owed {
+    gate: Gate,
+    facts: Facts,
+    done: Option<Box<dyn FnOnce(Decision) + Send>>,
+}
+
+impl Owed {
+    fn settle(mut self, decision: Decision) {
+        if let Some(done) = self.done.take() {
+            done(decision);
+        }
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        if let Some(done) = self.done.take() {
+            done(self.gate.try_again(&self.facts));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Config, PouwEngine};
+    use crate::gate::identity::NetworkPrefix;
+    use crate::gate::{ClientKey, GateConfig, Presented};
+    use crate::protocol::{Reason, header};
+
+    #[test]
+    fn a_verdict_that_is_lost_on_the_way_asks_to_try_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config::builder([7; 32]).background(false).build().unwrap();
+        let engine = PouwEngine::open(directory.path(), config).unwrap();
+        let gate = Gate::new(engine, GateConfig::default()).unwrap();
+        let mut facts = Facts::new(ClientKey::User("u".into()), NetworkPrefix::of(None));
+        facts.answer = Some(Presented { token: "token".to_owned(), result: None });
+        let (sender, receiver) = sync_channel(1);
+        let done: Box<dyn FnOnce(Decision) + Send> = Box::new(move |decision| sender.send(decision).unwrap());
+        let owed = Owed { gate, facts, done: Some(done) };
+        let lost = std::thread::spawn(move || {
+            let _owed = owed;
+            panic!("a bug");
+        });
+        assert!(lost.join().is_err());
+        let Ok(Decision::Refuse(refusal)) = receiver.try_recv() else { panic!("nothing was said") };
+        assert_eq!((refusal.status, refusal.reason), (429, Reason::TryAgain));
+        assert_eq!((refusal.token(), refusal.headers.find(header::RETRY_AFTER)), (Some("token"), Some("1")));
     }
 }

@@ -145,8 +145,7 @@ impl Gate {
         self.fell_back(facts, reason);
         self.inner.counters.refused(reason);
         let retry_ms = Some(quota.reset_ms.max(1));
-        let answer =
-            Answer { policy: &place.policy, quota, reason, detail: detail(reason), retry_ms, token: None, unit: None };
+        let answer = Answer { place, quota, reason, detail: detail(reason), retry_ms, token: None, unit: None };
         answer.refuse(None)
     }
 
@@ -184,7 +183,7 @@ impl Gate {
         self.engine().note_issued(&client);
         let reason = because.map_or(Reason::WorkRequired, |because| because.reason);
         let answer = Answer {
-            policy: &place.policy,
+            place,
             quota,
             reason,
             detail: detail(reason),

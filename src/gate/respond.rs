@@ -4,13 +4,13 @@ use crate::policy::window::Quota;
 use crate::protocol::{Reason, header};
 
 use super::Place;
-use super::config::Policy;
+use super::config::RateLimitDraft;
 use super::decision::{AcceptedWork, Decision, Headers, Pass, Refusal};
 use super::flight::Flight;
 
 /// A refusal in the making.
 pub(super) struct Answer<'a> {
-    pub(super) policy: &'a Policy,
+    pub(super) place: &'a Place,
     pub(super) quota: Quota,
     pub(super) reason: Reason,
     /// What to do about it, for a person.
@@ -25,7 +25,7 @@ pub(super) struct Answer<'a> {
 impl Answer<'_> {
     pub(super) fn refuse(self, flight: Option<Flight>) -> Decision {
         let status = status(self.reason);
-        let mut headers = rate_headers(self.policy, self.quota);
+        let mut headers = rate_headers(self.place, self.quota);
         if let Some(token) = self.token {
             headers.add(header::CHALLENGE, token);
         }
@@ -48,25 +48,38 @@ fn seconds(ms: u64) -> u64 {
     ms.div_ceil(1000)
 }
 
-pub(super) fn rate_headers(policy: &Policy, quota: Quota) -> Headers {
-    let reset = seconds(quota.reset_ms);
+pub(super) fn rate_headers(place: &Place, quota: Quota) -> Headers {
+    let policy = &place.policy;
+    let (reset, window) = (seconds(quota.reset_ms), seconds(policy.window_ms));
     let mut headers = Headers::new();
     headers.add_number(header::RATELIMIT_LIMIT, quota.limit.into());
     headers.add_number(header::RATELIMIT_REMAINING, quota.remaining.into());
     headers.add_number(header::RATELIMIT_RESET, reset);
-    // draft-ietf-httpapi-ratelimit-headers, from version 8 on: a policy, and where the client stands in it.
-    let mut item = |name, first: (&str, u64), second: (&str, u64)| {
-        headers.write("\"");
-        headers.write(&policy.name);
-        headers.write("\"");
-        for (parameter, value) in [first, second] {
-            headers.write(parameter);
-            headers.write_number(value);
+    // Pieces of text, each with the number after it.
+    let mut field = |name, quoted: Option<&str>, pieces: &[(&str, u64)]| {
+        for piece in quoted.iter().flat_map(|name| ["\"", name, "\""]) {
+            headers.write(piece);
+        }
+        for (text, number) in pieces {
+            headers.write(text);
+            headers.write_number(*number);
         }
         headers.end(name);
     };
-    item(header::RATELIMIT_POLICY, (";q=", policy.rate_limit.into()), (";w=", seconds(policy.window_ms)));
-    item(header::RATELIMIT, (";r=", quota.remaining.into()), (";t=", reset));
+    let (limit, remaining) = (u64::from(quota.limit), u64::from(quota.remaining));
+    match place.draft {
+        RateLimitDraft::None => {}
+        RateLimitDraft::Draft7 => {
+            field(header::RATELIMIT_POLICY, None, &[("", limit), (";w=", window)]);
+            let standing = [("limit=", limit), (", remaining=", remaining), (", reset=", reset)];
+            field(header::RATELIMIT, None, &standing);
+        }
+        RateLimitDraft::Draft8 => {
+            let name = Some(&*policy.name);
+            field(header::RATELIMIT_POLICY, name, &[(";q=", limit), (";w=", window)]);
+            field(header::RATELIMIT, name, &[(";r=", remaining), (";t=", reset)]);
+        }
+    }
     headers
 }
 

@@ -30,6 +30,7 @@ A file, pouw.toml. Every line may be left away:
   listen = \"127.0.0.1:3000\"
   rate_limit = 60                          # requests of one client
   window_ms = 60_000                       # in a minute
+  paid_admissions_per_window = 30          # so many more for work
   floor_ms = [1_500, 4_000, 7_500]         # wait before an answer counts: low, medium, high
   trusted_proxies = [\"10.0.0.0/8\"]
   exempt_routes = [\"/health\", \"GET /feed/*\"]

@@ -66,6 +66,9 @@ const WRONG_MAX: usize = 100;
 /// Longer values are cut where they are shown.
 const SHOWN_CHARS_MAX: usize = 60;
 
+/// From here on a name is taken for a mistyped one.
+const CLOSE: f64 = 0.88;
+
 /// The server's own key, explained like the others.
 pub const LISTEN: &str = "listen";
 
@@ -243,7 +246,7 @@ impl<'t> Reader<'t> {
         let name = key.get_ref().as_ref();
         let names = KEYS.iter().map(|known| known.name).chain([LISTEN]);
         let close = names.map(|known| (strsim::jaro_winkler(known, name), known));
-        let closest = close.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(score, _)| *score > 0.8);
+        let closest = close.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(score, _)| *score > CLOSE);
         let then =
             closest.map_or("see: pouw check-config --help".to_owned(), |(_, known)| format!("did you mean `{known}`?"));
         self.wrong_key(key, printable(name), format!("there is no such setting; {then}"));

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::AwardBasis;
-use crate::gate::config::FallbackBehavior;
+use crate::gate::config::{FallbackBehavior, RateLimitDraft};
 use crate::protocol::DifficultyTier;
 
 use super::words::{ClientIdentifier, NeverInAFile, RouteOverride};
@@ -88,6 +88,8 @@ keys! {
         exempt_routes: Vec<String>, "",
             "a list of /path or /path/* (all below it), with a method and a space before it if for that only",
             "Routes that are not limited and get no headers. CORS preflights never are.";
+        ratelimit_draft: RateLimitDraft, "", "one of none, draft7, draft8",
+            "Form of the IETF draft's RateLimit and RateLimit-Policy beside X-RateLimit-*, or none of them.";
         shadow: bool, "", "true or false",
             "Decide and count, but let everything through that is only over its limit: a rehearsal.";
     }

@@ -6,7 +6,7 @@ use crate::gate::plain::{DATA_BYTES_MIN, encoded};
 use crate::protocol::DifficultyTier;
 
 use super::keys::Settings;
-use super::words::ClientIdentifier;
+use super::words::{ClientIdentifier, RouteOverride};
 
 /// How much a [`Risk`] weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -199,6 +199,19 @@ impl Settings {
     fn route_risks(&self, found: &mut Risks) {
         let overrides = self.route_overrides.as_deref().unwrap_or_default();
         let exempt = self.exempt_routes.as_deref().unwrap_or_default();
+        let (paid, window_ms) =
+            (self.paid_admissions_per_window.unwrap_or_default(), self.window_ms.unwrap_or_default());
+        for RouteOverride { name, rate_limit, window_ms: own_ms, .. } in overrides {
+            let in_default = u128::from(*rate_limit) * u128::from(window_ms) / u128::from((*own_ms).max(1));
+            found.warn(
+                u128::from(paid) > in_default.max(1) * u128::from(PAID_FACTOR_MAX),
+                "route_overrides",
+                format!(
+                    "{name:?} admits {in_default} requests in {window_ms} ms, and work {paid} more: \
+                     paid_admissions_per_window is one for all policies"
+                ),
+            );
+        }
         for entry in overrides.iter().filter(|entry| entry.routes.is_empty()) {
             found.warn(true, "route_overrides", format!("{:?} has no routes: it limits nothing", entry.name));
         }
