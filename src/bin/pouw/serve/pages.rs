@@ -2,7 +2,8 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
@@ -11,7 +12,10 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use pouw::adapters::tower::PouwLayer;
 use pouw::engine::{LedgerEntry, PouwEngine, Receipt};
 use pouw::gate::{Condition, Gate, PartHealth};
-use pouw::protocol::{UnixMillis, WorkId};
+use pouw::merkle::TILE_LEAVES;
+use pouw::protocol::{TreeHandle, UnixMillis, WorkId};
+use pouw::store::StoreError;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
@@ -33,6 +37,7 @@ pub fn pages(gate: Gate, metrics: PrometheusHandle) -> Router {
         .route("/metrics", get(scrape))
         .route("/health", get(health))
         .route("/pouw/receipt/{id}", get(receipt))
+        .route("/pouw/tree/{handle}", get(tree))
         .with_state(Shared { gate, metrics })
         .merge(gated)
 }
@@ -113,6 +118,57 @@ fn receipt_document(engine: &PouwEngine, id: WorkId) -> Result<Option<Value>, St
         });
     }
     Ok(Some(document))
+}
+
+/// A node of a tree: what to show the surroundings of.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Around {
+    level: u8,
+    index: u64,
+}
+
+/// Tiles of a tree told at once.
+const TILES_SHOWN: u64 = 64;
+
+/// How far a tree is, by its handle: all of it in numbers, and the leaves around a node.
+async fn tree(
+    State(shared): State<Shared>,
+    Path(handle): Path<String>,
+    around: Result<Query<Around>, QueryRejection>,
+) -> Response {
+    let (handle, around) = match (handle.parse::<TreeHandle>(), around) {
+        (Ok(handle), Ok(Query(around))) => (handle, around),
+        (Err(error), _) => return answer(StatusCode::BAD_REQUEST, &json!({ "error": error.to_string() })),
+        (_, Err(error)) => return answer(StatusCode::BAD_REQUEST, &json!({ "error": error.body_text() })),
+    };
+    let engine = shared.gate.engine().clone();
+    match spawn_blocking(move || tree_document(&engine, handle, &around)).await {
+        Ok(Ok(Some(document))) => answer(StatusCode::OK, &document),
+        Ok(Ok(None)) => answer(StatusCode::NOT_FOUND, &json!({ "error": "there is no such tree" })),
+        Ok(Err(error)) => answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": error.to_string() })),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn tree_document(engine: &PouwEngine, handle: TreeHandle, around: &Around) -> Result<Option<Value>, StoreError> {
+    let Some(whole) = engine.tree_progress(handle, 0, 0)? else {
+        return Ok(None);
+    };
+    let below = u32::from(whole.height.saturating_sub(around.level));
+    let tile = around.index.checked_shl(below).unwrap_or(0) / TILE_LEAVES;
+    let progress = engine.tree_progress(handle, tile - tile % TILES_SHOWN, TILES_SHOWN as usize)?;
+    Ok(progress.map(|progress| {
+        json!({
+            "treeId": handle.to_string(),
+            "leaves": progress.leaves,
+            "done": progress.done,
+            "height": progress.height,
+            "complete": progress.complete,
+            "firstLeaf": progress.first_tile * TILE_LEAVES,
+            "tiles": progress.tiles,
+        })
+    }))
 }
 
 fn answer(status: StatusCode, document: &Value) -> Response {
