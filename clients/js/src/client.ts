@@ -83,10 +83,11 @@ export class PouwClient extends EventTarget {
   fetch = async (input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> => {
     if (this.#closed) throw closedError();
     const request = new Repeatable(input, init, this.#options.fetch ?? fetch);
-    if (this.#limited.has(request.origin)) return this.#passage(request, undefined);
+    if (this.#limited.has(request.origin)) return this.#passage(request);
+    const { turns } = this.#queue;
     const response = await request.send();
     if (response.status !== 429) return response;
-    return this.#passage(request, { response, receivedAt: monotonicMs() });
+    return this.#passage(request, { response, receivedAt: monotonicMs() }, turns);
   };
 
   /** Adds a listener; see {@link PouwEventDetails} for what its event's `detail` holds. */
@@ -115,7 +116,8 @@ export class PouwClient extends EventTarget {
     this.#solver.close();
   }
 
-  async #passage(request: Repeatable, first: Omit<Refusal, 'problem'> | undefined): Promise<Response> {
+  /** Gets a request through, from its first 429 on; `turns` had ended when it was sent. */
+  async #passage(request: Repeatable, first?: Omit<Refusal, 'problem'>, turns = 0): Promise<Response> {
     if (this.#closed) throw closedError();
     const { deadlineMs = DEADLINE_MS, maxAttempts = MAX_ATTEMPTS, maxCost = {}, confirm } = this.#options;
     const scope = new Scope(deadlineMs, request.signal);
@@ -136,7 +138,7 @@ export class PouwClient extends EventTarget {
         confirm,
         tell: (name, detail) => this.#tell(name, detail),
       });
-      return await passage.run(refusal);
+      return await passage.run(refusal, turns);
     } catch (error) {
       // Old platforms reject with an error of their own instead of the signal's reason.
       const told = scope.signal.aborted && !(error instanceof PouwError) ? scope.signal.reason : error;

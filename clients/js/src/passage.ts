@@ -47,14 +47,14 @@ export class Passage {
     this.#context = context;
   }
 
-  /** Gets through, beginning with a refusal that came already or with nothing sent yet. */
-  async run(first: Refusal | undefined): Promise<Response> {
+  /** Gets through, beginning with a refusal (of a request sent when `turns` had ended) or with nothing sent yet. */
+  async run(first: Refusal | undefined, turns: number): Promise<Response> {
     const { queue } = this.#context;
     const { signal } = this.#scope;
     let refusal = first;
     if (first !== undefined) this.#sent = 1;
     for (;;) {
-      const others = queue.length > 0;
+      const others = queue.length > 0 || queue.turns !== turns;
       const leave = await queue.enter(signal);
       try {
         if (refusal?.problem.unit !== undefined && isStale(refusal)) refusal = undefined;

@@ -4,10 +4,16 @@ import { abortable } from './time.js';
 export class Queue {
   #tail: Promise<void> = Promise.resolve();
   #length = 0;
+  #turns = 0;
 
   /** How many are in it, the one that has its turn among them. */
   get length(): number {
     return this.#length;
+  }
+
+  /** How many turns have ended. */
+  get turns(): number {
+    return this.#turns;
   }
 
   /**
@@ -27,6 +33,7 @@ export class Queue {
       if (left) return;
       left = true;
       this.#length -= 1;
+      this.#turns += 1;
       release();
     };
     try {
