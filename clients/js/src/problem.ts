@@ -1,0 +1,73 @@
+import { MAX_PROBLEM_BYTES } from './limits.js';
+import type { WorkUnit } from './types.js';
+
+/** The words of the protocol's table of answers. */
+const REASONS = new Set(
+  (
+    'work_required no_work degraded exempt budget ceiling crowded too_early wrong_result token_expired withdrawn ' +
+    'try_again token_invalid client_mismatch policy_mismatch token_replayed malformed too_large unavailable'
+  ).split(' '),
+);
+
+/** A refusal of the limiter. */
+export interface Problem {
+  /** The word of the table of answers. */
+  reason: string;
+  /** What a person reads. */
+  detail: string;
+  /** A unit of work as it came, not checked yet. */
+  unit?: WorkUnit;
+}
+
+/**
+ * Reads a refusal of the limiter from a copy of the response, whose own body stays unread. `undefined` for everything
+ * else: other media types, other problems, too much text, text that is no JSON.
+ */
+export async function readProblem(response: Response): Promise<Problem | undefined> {
+  const type = response.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase();
+  if (type !== 'application/problem+json') return undefined;
+  const text = await readText(response.clone(), MAX_PROBLEM_BYTES);
+  if (text === undefined) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { reason, detail, workUnit } = value as Record<string, unknown>;
+  if (typeof reason !== 'string') return undefined;
+  // A word of a later version is understood when it comes with work.
+  if (!REASONS.has(reason) && typeof workUnit !== 'object') return undefined;
+  const problem: Problem = { reason, detail: typeof detail === 'string' ? detail : reason };
+  if (typeof workUnit === 'object' && workUnit !== null) problem.unit = workUnit as WorkUnit;
+  return problem;
+}
+
+/** The text of a response, if it is at most `max` bytes. */
+async function readText(response: Response, max: number): Promise<string | undefined> {
+  if (response.body === null) return '';
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
+  let text = '';
+  let bytes = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return text + decoder.decode();
+    bytes += value.length;
+    if (bytes > max) {
+      // The copy and the original share a source, which goes on only when both are done: not awaited.
+      reader.cancel().catch(() => {});
+      return undefined;
+    }
+    text += decoder.decode(value, { stream: true });
+  }
+}
+
+/** Milliseconds that `Retry-After` asks for. The limiter sends whole seconds; a date is not compared with a clock. */
+export function retryAfterMs(response: Response): number {
+  const text = response.headers.get('retry-after') ?? '';
+  return /^\d{1,9}$/.test(text) ? Number(text) * 1000 : DEFAULT_RETRY_MS;
+}
+
+const DEFAULT_RETRY_MS = 1_000;

@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createPouwClient, createPouwFetch, pouwFetch } from '../dist/index.js';
+import { limited, refuse, rejection, serve } from './limiter.mjs';
+import { unit } from './units.mjs';
+
+test('a request under the limit goes through as it is', async (t) => {
+  const { limiter, url, client } = await limited(t, createPouwClient, { rate: 1 });
+  const response = await client.fetch(url);
+  assert.equal(await response.text(), 'hello ');
+  assert.equal(limiter.seen.length, 1);
+});
+
+test('a request over the limit is repeated once with the answer, its method and body as they were', async (t) => {
+  const { limiter, url, client } = await limited(t, createPouwClient, { waitMs: 120 });
+  const events = [];
+  for (const name of ['challenge', 'progress', 'solved', 'accepted', 'failed', 'warning']) {
+    client.addEventListener(name, ({ detail }) => events.push([name, detail]));
+  }
+  const response = await client.fetch(`${url}/things?a=1`, {
+    method: 'PUT',
+    body: 'payload',
+    headers: { 'X-Mine': 'yes' },
+  });
+  assert.equal(response.status, 200);
+  assert.equal(await response.text(), 'hello payload');
+  assert.equal(limiter.seen.length, 2);
+  assert.equal(limiter.early, 0);
+  const [first, second] = limiter.seen;
+  for (const request of [first, second]) {
+    assert.deepEqual([request.method, request.url, request.body], ['PUT', '/things?a=1', 'payload']);
+    assert.equal(request.headers['x-mine'], 'yes');
+  }
+  assert.deepEqual([first.answered, second.answered], [false, true]);
+  const names = events.map(([name]) => name);
+  assert.deepEqual([...new Set(names)], ['challenge', 'progress', 'solved', 'accepted']);
+  const detail = (name) => events.find(([other]) => other === name)[1];
+  assert.equal(detail('challenge').url, `${url}/things?a=1`);
+  assert.equal(detail('progress').total, detail('challenge').unit.nodeCount);
+  assert.deepEqual(
+    [detail('accepted').workUnitId, detail('accepted').microJoules, detail('accepted').response],
+    [detail('challenge').unit.id, 1250, response],
+  );
+});
+
+test('a Request, a FormData and a Blob are repeated whole', async (t) => {
+  const { limiter, url, client } = await limited(t, createPouwClient);
+  const request = new Request(url, { method: 'POST', body: 'in a request', headers: { 'X-Mine': 'yes' } });
+  assert.equal(await (await client.fetch(request)).text(), 'hello in a request');
+  assert.equal(limiter.seen[1].headers['x-mine'], 'yes');
+  assert.equal(request.bodyUsed, false);
+  const form = new FormData();
+  form.set('field', 'value');
+  assert.match(
+    await (await client.fetch(url, { method: 'POST', body: form })).text(),
+    /name="field"\r\n\r\nvalue/,
+  );
+  const blob = new Blob(['in a blob']);
+  assert.equal(await (await client.fetch(url, { method: 'POST', body: blob })).text(), 'hello in a blob');
+  assert.equal(limiter.solved, 3);
+});
+
+test('a stream is refused before anything is sent', async (t) => {
+  const { limiter, url, client } = await limited(t, createPouwClient);
+  const streams = [new Blob(['x']).stream(), (async function* () {})()];
+  for (const body of streams) {
+    const { error } = await rejection(client.fetch(url, { method: 'POST', body, duplex: 'half' }));
+    assert.equal(error.code, 'one_shot_body');
+  }
+  assert.equal(limiter.seen.length, 0);
+});
+
+for (const openMax of [64, 4, 1]) {
+  test(`twenty requests at once are all admitted, ${openMax} open challenges allowed`, async (t) => {
+    const { limiter, url, client } = await limited(t, createPouwClient, { openMax, waitMs: 30 });
+    let working = 0;
+    let most = 0;
+    let challenges = 0;
+    client.addEventListener('challenge', () => (challenges++, (most = Math.max(most, ++working))));
+    client.addEventListener('accepted', () => working--);
+    const responses = await Promise.all(Array.from({ length: 20 }, (_, i) => client.fetch(`${url}/${i}`)));
+    assert.ok(responses.every(({ status }) => status === 200));
+    assert.equal(challenges, 20, 'one challenge for each');
+    assert.equal(most, 1, 'none at the same time');
+    assert.equal(limiter.solved, 20);
+    assert.equal(limiter.early, 0);
+  });
+}
+
+test('what comes while a challenge is open is held back, then tries without an answer first', async (t) => {
+  const { limiter, url, client } = await limited(t, createPouwClient, { waitMs: 150 });
+  const first = client.fetch(`${url}/first`);
+  await new Promise((resolve) => client.addEventListener('challenge', resolve, { once: true }));
+  const second = client.fetch(`${url}/second`);
+  const elsewhere = await serve(t, (_, response) => response.end('not held'));
+  assert.equal(await (await client.fetch(elsewhere)).text(), 'not held');
+  assert.ok(limiter.seen.every(({ url }) => url === '/first'));
+  limiter.rate = 1;
+  assert.equal((await first).headers.get('x-pouw-accepted'), 'true');
+  assert.equal((await second).headers.get('x-pouw-accepted'), null);
+  const order = limiter.seen.map(({ url, answered }) => `${url} ${answered}`);
+  assert.deepEqual(order, ['/first false', '/first true', '/second false']);
+});
+
+test('Retry-After of a 429 without work is waited for, then the request is repeated', async (t) => {
+  for (const reason of ['no_work', 'degraded', 'budget', 'ceiling', 'crowded', 'exempt']) {
+    let requests = 0;
+    const url = await serve(t, (_, response) => {
+      if (requests++ > 0) return response.end('now');
+      refuse(response, 429, reason, { headers: { 'Retry-After': '1' } });
+    });
+    const client = createPouwClient();
+    const started = performance.now();
+    assert.equal(await (await client.fetch(url)).text(), 'now', reason);
+    assert.ok(performance.now() - started >= 1000);
+    client.close();
+  }
+});
+
+test('too_early and try_again send the same answer again, without hashing twice', async (t) => {
+  for (const reason of ['too_early', 'try_again']) {
+    const workUnit = unit();
+    const answers = [];
+    const url = await serve(t, ({ headers }, response) => {
+      if (!headers['x-pouw-response']) return refuse(response, 429, 'work_required', { workUnit });
+      answers.push(headers['x-pouw-result']);
+      if (answers.length > 1) return response.end('in');
+      const told = { 'Retry-After': '0', 'X-PoUW-Challenge': workUnit.challengeToken };
+      refuse(response, 429, reason, { headers: told });
+    });
+    const client = createPouwClient();
+    let solved = 0;
+    client.addEventListener('solved', () => solved++);
+    assert.equal(await (await client.fetch(url)).text(), 'in');
+    assert.equal(answers.length, 2);
+    assert.equal(answers[0], answers[1]);
+    assert.equal(solved, 1);
+    client.close();
+  }
+});
+
+test('a new challenge in a refusal is solved in turn', async (t) => {
+  for (const reason of ['wrong_result', 'token_expired', 'withdrawn', 'too_early']) {
+    const units = [unit(), unit({ inputData: 'AAAA' })];
+    const tokens = [];
+    const url = await serve(t, ({ headers }, response) => {
+      const token = headers['x-pouw-response'];
+      if (token) tokens.push(token);
+      if (tokens.length === 2) return response.end('in');
+      refuse(response, 429, tokens.length ? reason : 'work_required', { workUnit: units[tokens.length] });
+    });
+    const client = createPouwClient();
+    assert.equal(await (await client.fetch(url)).text(), 'in', reason);
+    assert.deepEqual(
+      tokens,
+      units.map(({ challengeToken }) => challengeToken),
+    );
+    client.close();
+  }
+});
+
+test('createPouwFetch and pouwFetch get through as well', async (t) => {
+  const { limiter, url } = await limited(t, createPouwClient);
+  const get = createPouwFetch();
+  let accepted = 0;
+  get.client.addEventListener('accepted', () => accepted++);
+  assert.equal(await (await get(url)).text(), 'hello ');
+  assert.equal(accepted, 1);
+  get.close();
+  assert.equal((await rejection(get(url))).error.code, 'closed');
+  assert.equal(await (await pouwFetch(url, { method: 'POST', body: 'x' })).text(), 'hello x');
+  assert.equal(limiter.solved, 2);
+});
