@@ -14,6 +14,7 @@
 //!  rank 1   policy               solver              pure state machines | the client (no_std + alloc, also wasm32)
 //!               |                   |
 //!  rank 0   hash   merkle   protocol                 no_std + alloc: bytes and geometry both sides agree on
+//!           page                                     files of the browser client, embedded
 //! ```
 //!
 //! `tests/tidy.rs` reads every `crate::` path and fails on one that points up.
@@ -33,6 +34,8 @@ pub mod engine;
 pub mod gate;
 pub mod hash;
 pub mod merkle;
+#[cfg(feature = "page")]
+pub mod page;
 #[cfg(feature = "engine")]
 pub mod policy;
 #[cfg(feature = "solver")]

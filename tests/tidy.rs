@@ -10,7 +10,8 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 /// Folders of `src` and their ranks; imports go to a lower rank, or to a pair of [`SIDEWAYS`].
-const RANKS: [(&str, u8); 10] = [
+const RANKS: [(&str, u8); 11] = [
+    ("page", 0),
     ("hash", 0),
     ("merkle", 0),
     ("protocol", 0),

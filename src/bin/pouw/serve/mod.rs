@@ -71,7 +71,8 @@ Example:
 Many settings are kept better in a file; see: pouw check-config --help
   pouw serve --db store --config pouw.toml
 
-Behind the gate: GET /hello, POST /echo. Beside it: GET /metrics (Prometheus), GET /health, GET /pouw/receipt/ID.
+Behind the gate: GET /hello, POST /echo. Beside it: GET / (a page to try it on), GET /metrics (Prometheus), GET /health,
+GET /pouw/receipt/ID, GET /pouw/tree/ID (how far a tree is; ID is the unit's treeId).
 Stop it with ctrl-c or SIGTERM: what is on its way is finished, and nothing that was answered is lost.";
 
 /// Connections at once. Beyond, new ones wait in the system's backlog until one closes.
@@ -180,7 +181,7 @@ fn announce(chosen: &Chosen, gate: &Gate, address: SocketAddr, out: &Output) -> 
         let (rate, window) = (chosen.rate_limit, seconds(chosen.window_ms));
         writeln!(to, "listening on http://{address}, {rate} requests per {window} s for each client")?;
         writeln!(to, "{} leaves pending in {} trees", totals.pending, totals.trees)?;
-        writeln!(to, "try: curl -i http://{address}/hello")
+        writeln!(to, "try: http://{address}/ in a browser, or curl -i http://{address}/hello")
     })
 }
 

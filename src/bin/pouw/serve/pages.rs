@@ -5,7 +5,9 @@ use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -13,6 +15,7 @@ use pouw::adapters::tower::PouwLayer;
 use pouw::engine::{LedgerEntry, PouwEngine, Receipt};
 use pouw::gate::{Condition, Gate, PartHealth};
 use pouw::merkle::TILE_LEAVES;
+use pouw::page;
 use pouw::protocol::{TreeHandle, UnixMillis, WorkId};
 use pouw::store::StoreError;
 use serde::Deserialize;
@@ -34,12 +37,38 @@ pub fn pages(gate: Gate, metrics: PrometheusHandle) -> Router {
         .route("/echo", post(|body: Body| async { body }))
         .layer(PouwLayer::new(gate.clone()));
     Router::new()
+        .route("/", get(index))
+        .route("/pouw/assets/{name}", get(asset))
         .route("/metrics", get(scrape))
         .route("/health", get(health))
         .route("/pouw/receipt/{id}", get(receipt))
         .route("/pouw/tree/{handle}", get(tree))
         .with_state(Shared { gate, metrics })
         .merge(gated)
+}
+
+/// The page to try it on.
+async fn index() -> Response {
+    file("index.html")
+}
+
+async fn asset(Path(name): Path<String>) -> Response {
+    file(&name)
+}
+
+fn file(name: &str) -> Response {
+    let Some(found) = page::asset(name) else {
+        return answer(StatusCode::NOT_FOUND, &json!({ "error": "there is no such file" }));
+    };
+    let headers = [
+        (CONTENT_TYPE, found.content_type),
+        (CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        // The names stay the same from version to version.
+        (CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, found.bytes).into_response()
 }
 
 async fn scrape(State(shared): State<Shared>) -> Response {

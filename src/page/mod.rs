@@ -1,0 +1,55 @@
+//! Files of the browser client, for a server that serves them itself: the solver for WebAssembly, the worker it
+//! runs in, and the scripts of the two pages.
+//!
+//! They name each other by relative address, so they are served from one folder. Built from `clients/js` and kept here
+//! so that a server needs no tools of that world; nothing is loaded from anywhere else.
+//!
+//! ```
+//! let script = pouw::page::asset("challenge.js").expect("it is one of them");
+//! assert_eq!(script.content_type, "text/javascript; charset=utf-8");
+//! assert_eq!(pouw::page::asset("../secret"), None);
+//! ```
+
+/// A file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asset {
+    /// Its name in the folder.
+    pub name: &'static str,
+    /// Value for `Content-Type`.
+    pub content_type: &'static str,
+    /// What is in it.
+    pub bytes: &'static [u8],
+}
+
+/// Value for the `Content-Security-Policy` of a page that uses them: scripts and workers of the page's own origin,
+/// WebAssembly, and nothing from anywhere else.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; \
+     connect-src 'self'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+macro_rules! assets {
+    ($($name:literal: $content_type:expr,)*) => {
+        &[$(Asset {
+            name: $name,
+            content_type: $content_type,
+            bytes: include_bytes!(concat!("assets/", $name)),
+        },)*]
+    };
+}
+
+/// All of them.
+pub const ASSETS: &[Asset] = assets! {
+    "challenge.js": SCRIPT,
+    "page.js": SCRIPT,
+    "worker.js": SCRIPT,
+    "pouw.wasm": "application/wasm",
+    "page.css": "text/css; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+    "index.html": "text/html; charset=utf-8",
+};
+
+/// The file of that name.
+pub fn asset(name: &str) -> Option<Asset> {
+    ASSETS.iter().copied().find(|asset| asset.name == name)
+}
