@@ -43,7 +43,7 @@ impl Gate {
         };
         let challenge = self.challenge_of(&inspected);
         let Some(result) = result else {
-            return done(self.asked_again(&facts, challenge));
+            return done(self.asked_again(&facts, &inspected, challenge));
         };
         match read(result, token, challenge.id) {
             Err(malformed) => done(match self.engine().refuse_malformed(&inspected) {
@@ -189,9 +189,16 @@ impl Gate {
         self.with_token(facts, Reason::TooEarly, wait_ms, sent)
     }
 
-    /// A token without a result: the request is judged by the window, and over the limit the challenge is
-    /// sent again.
-    fn asked_again(&self, facts: &Facts, challenge: Challenge) -> Decision {
+    /// A token without a result: one that is used or withdrawn is told so; with an open one the request is judged
+    /// by the window, and over the limit the challenge is sent again.
+    fn asked_again(&self, facts: &Facts, inspected: &Inspected, challenge: Challenge) -> Decision {
+        let open = self.engine().check_open(inspected);
+        // Where it cannot be told right now, who is under the limit need not notice.
+        if let Err(error) = &open
+            && error.reason() != Reason::TryAgain
+        {
+            return self.unanswered(facts, Some(challenge), error);
+        }
         let place = self.place(facts.policy);
         match self.admission(place, facts) {
             Some(Admission::Admitted(quota)) => pass(place, quota, None),
@@ -201,7 +208,7 @@ impl Gate {
                     return self.shadowed(place, quota);
                 }
                 let ttl_ms = challenge.expires_ms.saturating_sub(self.engine().now_ms());
-                match self.unit_again(facts, challenge) {
+                match open.and_then(|()| self.unit_again(facts, challenge)) {
                     Ok(sent) => self.with_token(facts, Reason::WorkRequired, ttl_ms, sent),
                     Err(error) => self.unanswered(facts, Some(challenge), &error),
                 }
