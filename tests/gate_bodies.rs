@@ -304,7 +304,7 @@ fn a_host_that_blocks_has_the_body_read_piece_by_piece_and_the_bytes_back() {
     assert!(accepted(read(&second, pieces(&body(&second, LIMIT)), &mut held)).is_some());
 }
 
-/// Hands out one byte with each read, and takes its time.
+/// Hands out a KiB with each read, and takes its time.
 struct Slow;
 
 impl Read for Slow {
@@ -313,16 +313,16 @@ impl Read for Slow {
         while started.elapsed() < Duration::from_millis(2) {
             std::thread::yield_now();
         }
-        into[0] = b' ';
-        Ok(1)
+        into[..1 << 10].fill(b' ');
+        Ok(1 << 10)
     }
 }
 
 #[test]
 fn a_body_that_comes_in_small_pieces_for_too_long_is_given_up() {
-    let desk = Desk::with(|config| config.body_timeout_ms(20));
+    let desk = Desk::with(|config| config.body_timeout_ms(10).body_limit_bytes(LIMIT));
     desk.use_up();
     let (_, result) = desk.challenge();
     let refusal = refused(waited(needs(&desk, &result).read(&mut Slow, &mut Vec::new())), "malformed");
-    assert!(String::from_utf8_lossy(&refusal.body).contains("within 20 ms"));
+    assert!(String::from_utf8_lossy(&refusal.body).contains("within 10 ms"));
 }
