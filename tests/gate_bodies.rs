@@ -5,10 +5,11 @@
 mod gate_desk;
 
 use std::io::{Error, ErrorKind, Read};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use gate_desk::{ADDRESS, Desk, accepted, passed, refused, unit_in};
-use pouw::gate::{BodyRead, Caller, Decision, Head, NeedsBody, Refusal, Step};
+use gate_desk::{ADDRESS, Desk, accepted, facts, passed, refused, unit_in};
+use pouw::gate::{BodyRead, Caller, Decision, Facts, Head, NeedsBody, Presented, Refusal, Step};
 use pouw::protocol::{WorkResult, header};
 
 const LIMIT: usize = 16 << 10;
@@ -101,13 +102,34 @@ fn a_body_keeps_its_room_until_the_answer_in_it_is_judged() {
     once_more(&refused(decided(step(&desk, &other.challenge_token, None)), "try_again"), &other);
     assert!(accepted(pending.wait()).is_some());
     assert_eq!(desk.gate.stats().bytes_buffered, 0);
-    // The other way to wait for a verdict.
-    let Decision::Pending(pending) = needs(&desk, &other).complete(BodyRead::Whole(&body(&other, LIMIT))) else {
-        panic!("an answer is judged")
+}
+
+#[test]
+fn a_body_keeps_its_room_while_its_answer_waits_for_a_judge() {
+    let desk = Desk::with(|config| config.judge_threads(1));
+    desk.use_up();
+    let [(_, first), (_, second)] = [(); 2].map(|()| desk.challenge());
+    let pending = |result, bytes| match needs(&desk, result).complete(BodyRead::Whole(&body(result, bytes))) {
+        Decision::Pending(pending) => pending,
+        other => panic!("an answer is judged: {other:?}"),
     };
-    let (done, seen) = std::sync::mpsc::channel();
+    // The only judge hands over the verdict of an asker without a result, and waits.
+    let asker = Presented { token: first.challenge_token.clone(), result: None };
+    let Decision::Pending(asker) = desk.gate.decide(Facts { answer: Some(asker), ..facts(ADDRESS) }) else {
+        panic!("a token needs the store")
+    };
+    let ((at_work, works), (let_go, wait)) = (channel(), channel::<()>());
+    asker.then(move |_| {
+        at_work.send(()).unwrap();
+        wait.recv().unwrap();
+    });
+    works.recv().unwrap();
+    let (done, seen) = channel();
     let gate = desk.gate.clone();
-    pending.then(move |decision| done.send((gate.stats().bytes_buffered, decision)).unwrap());
+    pending(&second, 3_000).then(move |decision| done.send((gate.stats().bytes_buffered, decision)).unwrap());
+    assert_eq!(desk.gate.stats().bytes_buffered, 3_000);
+    once_more(&refused(decided(step(&desk, &second.challenge_token, None)), "try_again"), &second);
+    let_go.send(()).unwrap();
     let (buffered, decision) = seen.recv().unwrap();
     assert!(buffered == 0 && accepted(decision).is_some());
 }
