@@ -2,11 +2,9 @@
 //!
 //! cargo run --release --features gate --example tiny_http -- DIR 127.0.0.1:3000
 
-use std::io::Read;
-
 use pouw::engine::ingest::IngestOptions;
 use pouw::engine::{Config, PouwEngine};
-use pouw::gate::{BodyRead, Caller, Decision, Gate, GateConfig, Head, Headers, Step};
+use pouw::gate::{Caller, Decision, Gate, GateConfig, Head, Headers, Step};
 use pouw::store::records::Exposure;
 use tiny_http::{Header, Request, Response, Server};
 
@@ -40,14 +38,7 @@ fn one(mut request: Request, gate: &Gate) -> std::io::Result<()> {
     let decision = match gate.on_request(&Seen(&request, request.method().to_string()), &caller) {
         Step::Exempt => return answer(request, 404, body, &Headers::default()),
         Step::Decided(decision) => decision,
-        Step::Body(needs) => {
-            let limit = needs.limit_bytes;
-            needs.complete(match request.as_reader().take(limit as u64 + 1).read_to_end(&mut body) {
-                Ok(length) if length > limit => BodyRead::TooLarge,
-                Ok(_) => BodyRead::Whole(&body),
-                Err(_) => BodyRead::Incomplete,
-            })
-        }
+        Step::Body(needs) => needs.read(request.as_reader(), &mut body),
     };
     match if let Decision::Pending(pending) = decision { pending.wait() } else { decision } {
         Decision::Pass(pass) if request.url() == "/echo" => {

@@ -216,6 +216,31 @@ fn a_file_sets_limits_and_the_command_line_goes_before_it() {
 }
 
 #[test]
+fn an_upload_that_stops_arriving_is_cut_off_and_one_that_goes_on_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = store(directory.path());
+    let file = directory.path().join("pouw.toml");
+    std::fs::write(&file, "body_timeout_ms = 200\n").unwrap();
+    let server = Server::start(Path::new(&db), &["--config", file.to_str().unwrap()]);
+    let whole = vec![b'x'; 3 << 20];
+    let reply = request(server.address, "POST", "/echo", &[], &whole);
+    assert_eq!((reply.status, reply.body.len()), (200, whole.len()));
+    let started = std::time::Instant::now();
+    for length in ["Content-Length: 100", "Transfer-Encoding: chunked"] {
+        let mut stream = client::connect(server.address);
+        let text = format!("POST /echo HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n5\r\nhello\r\n");
+        stream.write_all(text.as_bytes()).unwrap();
+        let mut reply = Vec::new();
+        // The server's end of it, not the test's own patience.
+        let end = stream.read_to_end(&mut reply);
+        assert!(end.is_ok() || end.is_err_and(|end| end.kind() == std::io::ErrorKind::ConnectionReset));
+        assert!(String::from_utf8_lossy(&reply).contains("hello"), "{:?}", String::from_utf8_lossy(&reply));
+    }
+    assert!(started.elapsed() < client::PATIENCE && server.hello(&[]).status == 200);
+    server.stop();
+}
+
+#[test]
 fn a_file_that_is_wrong_is_not_served_and_a_flag_that_is_wrong_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let db = directory.path().join("db");

@@ -1,4 +1,4 @@
-//! Ceilings, open challenges and buffered bodies of a gate, in process.
+//! Ceilings and open challenges of a gate, in process.
 #![cfg(feature = "gate")]
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -8,11 +8,8 @@ use std::sync::Arc;
 use pouw::engine::ingest::IngestOptions;
 use pouw::engine::{Config, EventSink, FakeClock, Parts, PouwEngine};
 use pouw::gate::identity::NetworkPrefix;
-use pouw::gate::{
-    BodyRead, Caller, ClientKey, Decision, Facts, Gate, GateConfig, GateConfigBuilder, Head, Presented, Refusal,
-    ResultText, Step,
-};
-use pouw::protocol::{Reason, WorkResult, WorkUnit, header};
+use pouw::gate::{ClientKey, Decision, Facts, Gate, GateConfig, GateConfigBuilder, Presented, Refusal, ResultText};
+use pouw::protocol::{Reason, WorkResult, WorkUnit};
 use pouw::solver::compute_work_unit;
 use pouw::store::records::Exposure;
 
@@ -159,42 +156,4 @@ fn a_withdrawn_token_gives_one_challenge_without_a_second_floor_however_often_it
         .collect();
     assert_eq!(waits[0], (Reason::Withdrawn, 0));
     assert!(waits[1..].iter().all(|wait| wait.0 == Reason::Withdrawn && wait.1 >= FLOOR_MS), "{waits:?}");
-}
-
-struct Upload<'a>(&'a str);
-
-impl Head for Upload<'_> {
-    fn method(&self) -> &'static str {
-        "POST"
-    }
-    fn path(&self) -> &'static str {
-        "/"
-    }
-    fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-        if name == header::RESPONSE {
-            each(self.0.as_bytes());
-        }
-    }
-    fn has_body(&self) -> bool {
-        true
-    }
-}
-
-#[test]
-fn a_body_keeps_its_room_until_the_answer_in_it_is_judged() {
-    let desk = Desk::new(|config| config.body_limit_bytes(16 << 10).buffered_bytes_max(16 << 10));
-    assert!(matches!(desk.ask(1, None), Decision::Pass(_)));
-    let (unit, caller) =
-        (desk.challenged(1), Caller { peer: Some(IpAddr::V4([192, 0, 2, 1].into())), ..Caller::default() });
-    let step = || desk.gate.on_request(&Upload(&unit.challenge_token), &caller);
-    let Step::Body(needs) = step() else { panic!("the result may be in the body") };
-    let body = format!("{{\"workResult\":{}}}", solved(&unit).to_json());
-    let Decision::Pending(pending) = needs.complete(BodyRead::Whole(body.as_bytes())) else {
-        panic!("an answer is judged")
-    };
-    assert_eq!(desk.gate.stats().bytes_buffered, 16 << 10);
-    let Step::Decided(Decision::Refuse(refusal)) = step() else { panic!("there is no room for a second body") };
-    assert_eq!(refusal.reason, Reason::TryAgain);
-    assert!(matches!(pending.wait(), Decision::Pass(pass) if pass.accepted.is_some()));
-    assert_eq!(desk.gate.stats().bytes_buffered, 0);
 }

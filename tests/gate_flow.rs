@@ -143,6 +143,54 @@ fn the_data_of_a_unit_goes_out_once_more_on_request_with_its_token_and_then_the_
     assert!(accepted(desk.answer(&result)).is_some());
 }
 
+#[test]
+fn a_token_that_is_over_is_told_so_however_often_it_is_asked_for_and_not_sent_again() {
+    let desk = Desk::new();
+    desk.use_up();
+    let (used, result) = desk.challenge();
+    let (withdrawn, _) = desk.challenge();
+    let ask = |token: &str| desk.present(ADDRESS, token, None);
+    // Both have been sent as often as they may be: asking again brings the token alone.
+    for token in [&used.challenge_token, &withdrawn.challenge_token] {
+        assert!((0..3).all(|_| refused(ask(token), "work_required").token() == Some(token)));
+    }
+    assert!(accepted(desk.answer(&result)).is_some());
+    desk.engine.forget("tree").unwrap();
+    for _ in 0..4 {
+        let refusal = refused(ask(&used.challenge_token), "token_replayed");
+        assert_eq!((refusal.status, refusal.token()), (403, None));
+        let refusal = refused(ask(&withdrawn.challenge_token), "withdrawn");
+        assert!(refusal.token().is_some_and(|token| token != withdrawn.challenge_token));
+        assert!(accepted(desk.answer(&solved(&refusal).1)).is_some());
+    }
+    // Under the limit a used token is a used token, and one that was taken back is as none.
+    desk.clock.advance(30_000);
+    let roomy = pouw::gate::GateConfig::builder().rate_limit(100).build().unwrap();
+    let roomy = pouw::gate::Gate::new(desk.engine.clone(), roomy).unwrap();
+    let ask = |unit: &pouw::protocol::WorkUnit| {
+        let answer = Some(Presented { token: unit.challenge_token.clone(), result: None });
+        match roomy.decide(Facts { answer, ..facts(ADDRESS) }) {
+            Decision::Pending(pending) => pending.wait(),
+            other => panic!("{other:?}"),
+        }
+    };
+    refused(ask(&used), "token_replayed");
+    assert!(passed(ask(&withdrawn)).accepted.is_none());
+}
+
+#[test]
+fn while_the_store_cannot_be_read_a_token_without_a_result_does_not_keep_anybody_from_a_free_slot() {
+    let desk = Desk::with(|config| config.window_ms(10_000));
+    desk.use_up();
+    let (unit, result) = desk.challenge();
+    assert!(accepted(desk.answer(&result)).is_some());
+    desk.clock.advance(20_000);
+    // Whether it was used stands in the store alone.
+    desk.engine.close();
+    assert!(passed(desk.present(ADDRESS, &unit.challenge_token, None)).accepted.is_none());
+    refused(desk.present(ADDRESS, &unit.challenge_token, None), "try_again");
+}
+
 /// A token of an earlier boot is adopted when it arrives, not only with a result. Were it taken for withdrawn, asking
 /// again would bring a new challenge without a floor, as often as somebody likes.
 #[test]

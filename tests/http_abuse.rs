@@ -9,13 +9,13 @@ use std::io::{Read, Write};
 use std::sync::Barrier;
 use std::time::Instant;
 
-use http::client::{PATIENCE, connect, parse};
+use http::client::{PATIENCE, connect, parse, raw};
 use http::{Desk, Kind, SECRET, Setup, open, solved};
 use pouw::engine::ingest::IngestOptions;
 use pouw::engine::{Config, Receipt};
-use pouw::gate::{Gate, GateConfig};
+use pouw::gate::{Caller, Gate, GateConfig, Head, Step};
 use pouw::hash::sha3_512;
-use pouw::protocol::header;
+use pouw::protocol::{WorkResult, header};
 use pouw::store::records::Exposure;
 
 fn zero_floor() -> Setup {
@@ -214,6 +214,126 @@ fn a_body_that_does_not_come_is_given_up() {
         assert!(reply.json()["detail"].as_str().unwrap().contains("`body`"), "{reply:?}");
         assert_eq!(desk.gate.stats().bytes_buffered, 0);
         assert_eq!(desk.answer(&result).status, 200);
+    }
+}
+
+/// The head of an upload with a token, as the gate sees it.
+struct Upload<'a>(&'a str);
+
+impl Head for Upload<'_> {
+    fn method(&self) -> &'static str {
+        "POST"
+    }
+
+    fn path(&self) -> &'static str {
+        "/echo"
+    }
+
+    fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
+        if name == header::RESPONSE {
+            each(self.0.as_bytes());
+        }
+    }
+
+    fn has_body(&self) -> bool {
+        true
+    }
+}
+
+/// An answer in a body without a length, in two chunks, padded to `bytes`.
+fn chunked(result: &WorkResult, bytes: usize) -> Vec<u8> {
+    let body = format!("{{\"workResult\":{},\"pad\":\"", result.to_json());
+    let pad = "p".repeat(bytes - body.len() - 2) + "\"}";
+    let token = &result.challenge_token;
+    let head = format!("POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-PoUW-Response: {token}\r\n");
+    let chunks = format!("{:x}\r\n{body}\r\n{:x}\r\n{pad}\r\n0\r\n\r\n", body.len(), pad.len());
+    format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}").into_bytes()
+}
+
+#[test]
+fn a_body_books_what_has_arrived_and_one_is_read_at_a_time_for_each_challenge_in_every_server() {
+    for kind in Kind::ALL {
+        let setup =
+            Setup { gate: |config| config.body_limit_bytes(16 << 10).buffered_bytes_max(16 << 10), ..zero_floor() };
+        let desk = Desk::new(kind, &setup);
+        let [(_, first), (_, second)] = [solved(&desk.limited()), solved(&desk.hello(&[]))];
+        let caller = Caller { peer: Some([127, 0, 0, 1].into()), ..Caller::default() };
+        let Step::Body(mut held) = desk.gate.on_request(&Upload(&first.challenge_token), &caller) else {
+            panic!("the result may be in the body")
+        };
+        let told = |result: &WorkResult, bytes| {
+            let reply = raw(desk.address, &chunked(result, bytes));
+            assert_eq!((reply.status, reply.reason().as_str()), (429, "try_again"), "{kind:?}");
+            assert_eq!(reply.header("x-pouw-challenge"), Some(result.challenge_token.as_str()));
+            assert_eq!(reply.number("retry-after"), 1);
+        };
+        told(&first, 2_000);
+        // 10 KiB are left for others, and what does not fit into them is noticed on the way.
+        held.arrived(6 << 10).unwrap();
+        told(&second, 12 << 10);
+        assert_eq!(desk.gate.stats().bytes_buffered, 6 << 10);
+        let reply = raw(desk.address, &chunked(&second, 9 << 10));
+        assert_eq!((reply.status, reply.header("x-pouw-accepted"), reply.body.len()), (200, Some("true"), 9 << 10));
+        drop(held);
+        assert_eq!(raw(desk.address, &chunked(&first, 16 << 10)).status, 200);
+        assert_eq!(desk.gate.stats().bytes_buffered, 0);
+    }
+}
+
+/// Bodies without a length that never end, all with one token and then each with its own.
+#[test]
+fn connections_with_bodies_that_do_not_come_hold_nobody_up() {
+    /// Bytes that come of each body, the last ones.
+    const COME: usize = 1_500;
+    for kind in [Kind::Axum, Kind::Hyper, Kind::Actix] {
+        let setup = Setup {
+            gate: |config| {
+                let proxy = "127.0.0.0/8".parse().unwrap();
+                config.trusted_proxy(proxy).body_limit_bytes(16 << 10).buffered_bytes_max(64 << 10)
+            },
+            ..zero_floor()
+        };
+        let desk = Desk::new(kind, &setup);
+        let own = |client: u8| format!("198.51.{client}.7");
+        let challenged = |client: u8| {
+            let own = own(client);
+            let own = [("X-Forwarded-For", own.as_str())];
+            assert_eq!(desk.hello(&own).status, 200);
+            solved(&desk.hello(&own)).1
+        };
+        let open = |client: u8, token: &str| {
+            let mut stream = connect(desk.address);
+            let head = format!(
+                "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-For: {}\r\n\
+                 X-PoUW-Response: {token}\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{}\r\n",
+                own(client),
+                COME,
+                "{".repeat(COME)
+            );
+            // A connection that is told to come again may be closed before all of it is sent.
+            let _ = stream.write_all(head.as_bytes());
+            stream
+        };
+        let token = challenged(0).challenge_token;
+        let mut held: Vec<_> = (0..40).map(|_| open(0, &token)).collect();
+        held.extend((1..30).map(|client| open(client, &challenged(client).challenge_token)));
+        let started = Instant::now();
+        // What has come of the first and of each with a token of its own, and no more.
+        while desk.gate.stats().bytes_buffered < 30 * COME as u64 {
+            assert!(started.elapsed() < PATIENCE, "{kind:?}: {:?}", desk.gate.stats());
+            std::thread::yield_now();
+        }
+        assert_eq!(desk.gate.stats().bytes_buffered, 30 * COME as u64, "{kind:?}");
+        let result = challenged(99);
+        let body = format!("{{\"workResult\":{}}}", result.to_json());
+        let headers = [("X-Forwarded-For", "198.51.99.7"), ("X-PoUW-Response", result.challenge_token.as_str())];
+        let reply = desk.send("POST", "/echo", &headers, body.as_bytes());
+        assert_eq!((reply.status, reply.header("x-pouw-accepted")), (200, Some("true")), "{kind:?}: {reply:?}");
+        drop(held);
+        while desk.gate.stats().bytes_buffered > 0 {
+            assert!(started.elapsed() < PATIENCE, "{:?}", desk.gate.stats());
+            std::thread::yield_now();
+        }
     }
 }
 

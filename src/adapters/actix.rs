@@ -19,7 +19,6 @@ use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
-use futures_util::stream;
 use pin_project_lite::pin_project;
 
 use crate::gate::{BodyRead, Caller, Decision, Gate, Head, Headers, NeedsBody, Refusal, Step};
@@ -165,36 +164,31 @@ fn look(gate: &Gate, request: &mut ServiceRequest) -> Step {
 }
 
 /// Reads what the gate has to see, and puts it back.
-async fn read_body(request: &mut ServiceRequest, needs: NeedsBody) -> Decision {
+async fn read_body(request: &mut ServiceRequest, mut needs: NeedsBody) -> Decision {
     let mut payload = request.take_payload();
     let mut read = BytesMut::new();
-    let (limit, timeout) = (needs.limit_bytes, Duration::from_millis(needs.timeout_ms));
+    let timeout = Duration::from_millis(needs.timeout_ms);
     let reading = async {
         while let Some(chunk) = payload.next().await {
-            match chunk {
-                Ok(chunk) => read.extend_from_slice(&chunk),
-                Err(_) => return None,
-            }
-            if read.len() > limit {
-                return Some(false);
-            }
+            let chunk = chunk.map_err(|_| BodyRead::Incomplete)?;
+            needs.arrived(read.len() + chunk.len())?;
+            read.extend_from_slice(&chunk);
         }
-        Some(true)
+        Ok(())
     };
-    let became = tokio::time::timeout(timeout, reading).await.ok().flatten();
+    let became = tokio::time::timeout(timeout, reading).await.unwrap_or(Err(BodyRead::Incomplete));
     let read = read.freeze();
-    request.set_payload(match became {
-        Some(true) => Payload::from(read.clone()),
-        _ => {
-            let whole: Pin<Box<_>> = Box::pin(stream::iter([Ok(read.clone())]).chain(payload));
-            Payload::Stream { payload: whole }
+    match became {
+        Ok(()) => {
+            request.set_payload(Payload::from(read.clone()));
+            needs.complete(BodyRead::Whole(&read))
         }
-    });
-    needs.complete(match became {
-        Some(true) => BodyRead::Whole(&read),
-        Some(false) => BodyRead::TooLarge,
-        None => BodyRead::Incomplete,
-    })
+        Err(cut) => {
+            // It is refused, and what is left of it goes with its connection.
+            request.set_payload(payload);
+            needs.complete(cut)
+        }
+    }
 }
 
 async fn conclude<S, B>(gate: &Gate, inner: &S, request: ServiceRequest, mut decision: Decision) -> Answered<B>

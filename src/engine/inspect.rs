@@ -1,6 +1,7 @@
 //! The first half of judging an answer, which needs no disk and no result: is this token one of ours, in time,
 //! and this client's? What comes of it is judged on without opening the token again.
 
+use crate::policy::lease::Claim;
 use crate::protocol::{ChallengeToken, DifficultyTier, Malformed, UnixMillis, WorkId};
 
 use super::PouwEngine;
@@ -46,6 +47,23 @@ impl PouwEngine {
     /// As for an answer with this token, as far as these five go.
     pub fn inspect(&self, client: &[u8], token: &str, policy: u64) -> Result<Inspected, SubmitError> {
         self.core().inspect(client, token, Some(policy))
+    }
+
+    /// Whether its challenge is known to be over: used, closed or withdrawn. Looks at memory only, so a token of
+    /// before a restart is never known to be.
+    pub fn is_over(&self, inspected: &Inspected) -> bool {
+        let (core, token) = (self.core(), &inspected.opened);
+        token.boot == core.identity.boot && core.queue.lock().leases.find(token.id).is_none()
+    }
+
+    /// Whether its challenge is still open. A token of before a restart is adopted if it can be.
+    ///
+    /// # Errors
+    /// Used or withdrawn; or that it cannot be told right now.
+    pub fn check_open(&self, inspected: &Inspected) -> Result<(), SubmitError> {
+        let core = self.core();
+        core.still_good(inspected)?;
+        core.open_claim(&inspected.opened).map(drop)
     }
 
     /// Counts a result that could not even be read against its challenge, as [`SubmitError::Malformed`] is
@@ -103,6 +121,22 @@ impl Core {
             return Err(SubmitError::Expired { late_ms: now.saturating_sub(token.expires_at.0) });
         }
         Ok(())
+    }
+
+    /// The work of an open challenge. Rule L: a token of an earlier boot is adopted when it arrives, with a result
+    /// or without.
+    pub(super) fn open_claim(&self, token: &ChallengeToken) -> Result<Claim, SubmitError> {
+        // A statement of its own, so that the lock is not held while `no_lease` reads the store.
+        let claim = self.queue.lock().leases.find(token.id).map(|lease| lease.claim);
+        match claim {
+            Some(claim) => Ok(claim),
+            None if token.boot == self.identity.boot => Err(self.no_lease(token)?),
+            None => {
+                let claim = self.adopt(token)?;
+                self.queue.lock().leases.unpin(token.id, false);
+                Ok(claim)
+            }
+        }
     }
 
     /// The time, if the floor has passed.

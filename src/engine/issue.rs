@@ -85,18 +85,7 @@ impl PouwEngine {
         let core = self.core();
         core.still_good(inspected)?;
         let opened = inspected.opened;
-        // A statement of its own, so that the lock is not held while `no_lease` reads the store.
-        let claim = core.queue.lock().leases.find(opened.id).map(|lease| lease.claim);
-        let claim = match claim {
-            Some(claim) => claim,
-            None if opened.boot == core.identity.boot => return Err(core.no_lease(&opened)?),
-            // Rule L: a token of an earlier boot is adopted when it arrives, with a result or without.
-            None => {
-                let claim = core.adopt(&opened)?;
-                core.queue.lock().leases.unpin(opened.id, false);
-                claim
-            }
-        };
+        let claim = core.open_claim(&opened)?;
         let reader = core.store.read()?;
         let unit = match claim {
             Claim::Synthetic => core.synthetic_unit(&opened),

@@ -201,6 +201,10 @@ impl Core {
         let expires_ms = token.expires_at.0;
         let lease = Lease { id: token.id, claim, expires_ms, pinned: true, refusals: 0 };
         let mut queue = self.queue.lock();
+        if queue.leases.find(token.id).is_some() {
+            // Adopted by another copy since the first look.
+            return Err(SubmitError::InFlight);
+        }
         queue.leases.insert(lease).map_err(|refusal| match refusal {
             LeaseRefusal::Overlap => SubmitError::Withdrawn,
             LeaseRefusal::Full(_) => SubmitError::TryAgain(WriteError::Busy),

@@ -15,12 +15,12 @@ use super::plain::{Because, encoded};
 use super::respond::{Answer, detail, pass};
 use super::window::Admission;
 
-/// How long to wait before an answer is sent again that could not be stored.
+/// How long to wait before an answer is sent again that could not be taken.
 const TRY_AGAIN_MS: u64 = 1_000;
 
 /// A challenge whose token opened.
 #[derive(Debug, Clone, Copy)]
-struct Challenge {
+pub(super) struct Challenge {
     id: WorkId,
     tier: DifficultyTier,
     expires_ms: u64,
@@ -36,14 +36,14 @@ impl Gate {
         let Some(Presented { token, result }) = facts.answer.as_ref() else {
             return done(self.plain(&facts, None));
         };
-        let client = facts.client.to_bytes();
-        let inspected = match self.engine().inspect(&client, token, self.place(facts.policy).digest) {
-            Ok(inspected) => inspected,
-            Err(error) => return done(self.unanswered(&facts, None, &error)),
+        let inspected = match self.inspected(&facts) {
+            Some(Ok(inspected)) => inspected,
+            Some(Err(error)) => return done(self.unanswered(&facts, None, &error)),
+            None => return done(self.plain(&facts, None)),
         };
         let challenge = self.challenge_of(&inspected);
         let Some(result) = result else {
-            return done(self.asked_again(&facts, challenge));
+            return done(self.asked_again(&facts, &inspected, challenge));
         };
         match read(result, token, challenge.id) {
             Err(malformed) => done(match self.engine().refuse_malformed(&inspected) {
@@ -67,12 +67,11 @@ impl Gate {
         Challenge { id: inspected.id(), tier: inspected.tier(), expires_ms, wait_ms: inspected.wait_ms() }
     }
 
-    /// Judges a token by what needs no store, before a body is read for its sake. The refusal if it fails.
-    pub(super) fn precheck(&self, facts: &Facts) -> Option<Decision> {
+    /// Judges the token, if there is one, by what needs no store.
+    pub(super) fn inspected(&self, facts: &Facts) -> Option<Result<Inspected, SubmitError>> {
         let presented = facts.answer.as_ref()?;
         let policy = self.place(facts.policy).digest;
-        let error = self.engine().inspect(&facts.client.to_bytes(), &presented.token, policy).err()?;
-        Some(self.unanswered(facts, None, &error))
+        Some(self.engine().inspect(&facts.client.to_bytes(), &presented.token, policy))
     }
 
     fn accepted(&self, facts: &Facts, tier: DifficultyTier, accepted: Accepted, started: Instant) -> Decision {
@@ -105,7 +104,7 @@ impl Gate {
     }
 
     /// An answer that was not accepted.
-    fn unanswered(&self, facts: &Facts, challenge: Option<Challenge>, error: &SubmitError) -> Decision {
+    pub(super) fn unanswered(&self, facts: &Facts, challenge: Option<Challenge>, error: &SubmitError) -> Decision {
         let id = challenge.map(|challenge| challenge.id);
         let reason = error.reason();
         match error {
@@ -118,10 +117,16 @@ impl Gate {
             SubmitError::Malformed(malformed) => return self.malformed(facts, id, malformed),
             _ => {}
         }
-        self.emit(&GateEvent::WorkFailed { client: facts.client.clone(), work_unit_id: id, reason });
         if let Some(id) = id {
             self.inner.accounts.closed(&facts.client, id);
         }
+        if let Some(Presented { result: Some(ResultText::Unfinished(malformed)), .. }) = &facts.answer
+            && matches!(reason, Reason::TokenExpired | Reason::Withdrawn)
+        {
+            // As a request without a token it might be let through, and the service would see a part of its body.
+            return self.malformed(facts, id, malformed);
+        }
+        self.emit(&GateEvent::WorkFailed { client: facts.client.clone(), work_unit_id: id, reason });
         match reason {
             Reason::TokenExpired => self.plain(facts, Some(reason.into())),
             Reason::Withdrawn => self.plain(facts, Some(self.withdrawn(challenge))),
@@ -176,7 +181,7 @@ impl Gate {
         answer.refuse(None)
     }
 
-    /// The answer could not be stored, or too many are waiting: the same one may come again.
+    /// The answer could not be stored, or there is no room for it right now: the same one may come again.
     pub(super) fn try_again(&self, facts: &Facts) -> Decision {
         self.with_token(facts, Reason::TryAgain, TRY_AGAIN_MS, None)
     }
@@ -189,9 +194,16 @@ impl Gate {
         self.with_token(facts, Reason::TooEarly, wait_ms, sent)
     }
 
-    /// A token without a result: the request is judged by the window, and over the limit the challenge is
-    /// sent again.
-    fn asked_again(&self, facts: &Facts, challenge: Challenge) -> Decision {
+    /// A token without a result: one that is used or withdrawn is told so; with an open one the request is judged
+    /// by the window, and over the limit the challenge is sent again.
+    fn asked_again(&self, facts: &Facts, inspected: &Inspected, challenge: Challenge) -> Decision {
+        let open = self.engine().check_open(inspected);
+        // Where it cannot be told right now, who is under the limit need not notice.
+        if let Err(error) = &open
+            && error.reason() != Reason::TryAgain
+        {
+            return self.unanswered(facts, Some(challenge), error);
+        }
         let place = self.place(facts.policy);
         match self.admission(place, facts) {
             Some(Admission::Admitted(quota)) => pass(place, quota, None),
@@ -201,7 +213,7 @@ impl Gate {
                     return self.shadowed(place, quota);
                 }
                 let ttl_ms = challenge.expires_ms.saturating_sub(self.engine().now_ms());
-                match self.unit_again(facts, challenge) {
+                match open.and_then(|()| self.unit_again(facts, challenge)) {
                     Ok(sent) => self.with_token(facts, Reason::WorkRequired, ttl_ms, sent),
                     Err(error) => self.unanswered(facts, Some(challenge), &error),
                 }
@@ -270,5 +282,6 @@ fn read(result: &ResultText, token: &str, id: WorkId) -> Result<WorkResult, Malf
             let found = result.work_unit_id.to_string();
             Err(Malformed::new("workUnitId", format!("the token's unit {id}"), found))
         }
+        ResultText::Broken(malformed) | ResultText::Unfinished(malformed) => Err(malformed.clone()),
     }
 }

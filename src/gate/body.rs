@@ -79,7 +79,7 @@ mod tests {
     fn text(body: &str) -> Option<String> {
         find_result(body.as_bytes()).unwrap().map(|found| match found {
             ResultText::Json(json) => String::from_utf8(json).unwrap(),
-            ResultText::Compact(_) => panic!("the compact form is never in a body"),
+            other => panic!("{other:?} is never found in a body"),
         })
     }
 

@@ -130,7 +130,7 @@ impl Gate {
             alerts: read(&counters.alerts),
             refused: refused.filter(|(_, count)| *count > 0).collect(),
             bytes_in_flight: inner.in_flight.bytes(),
-            bytes_buffered: inner.buffered.bytes(),
+            bytes_buffered: inner.buffers.bytes(),
             clients: inner.places.iter().map(|place| place.limiter.clients()).sum(),
             accounts: inner.accounts.len(),
             memory_bytes: inner.places.iter().map(|place| place.limiter.bytes()).sum::<usize>()

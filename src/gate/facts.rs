@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::protocol::Malformed;
+
 use super::identity::{ClientKey, NetworkPrefix};
 
 /// A request line and its headers, as an adapter sees them. The gate reads only what it has to.
@@ -65,13 +67,18 @@ pub struct Presented {
     pub result: Option<ResultText>,
 }
 
-/// A result in one of its two forms on the wire.
+/// A result in one of its two forms on the wire, or what came in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResultText {
     /// JSON, from the body member `workResult`.
     Json(Vec<u8>),
     /// The compact form, from the header `X-PoUW-Result`.
     Compact(String),
+    /// A body that no result can be read from, and why. Refused as that says when its turn in the order of
+    /// judgement comes, and counted against the challenge.
+    Broken(Malformed),
+    /// A body that did not arrive whole: as if broken, and its request is never let through.
+    Unfinished(Malformed),
 }
 
 /// What became of a body that was to be buffered.
@@ -81,6 +88,8 @@ pub enum BodyRead<'a> {
     Whole(&'a [u8]),
     /// It is longer than the limit.
     TooLarge,
+    /// There is no room for more of it, as [`NeedsBody::arrived`](super::NeedsBody::arrived) says.
+    NoRoom,
     /// It did not arrive in time, or the connection broke.
     Incomplete,
 }

@@ -37,6 +37,16 @@ impl Runway {
 }
 
 impl Flight {
+    /// Books what is missing to `bytes`; whether there was room for it. Never gives any back.
+    pub(super) fn grow(&mut self, bytes: u64) -> bool {
+        let more = bytes.saturating_sub(self.bytes);
+        let Some(mut added) = self.runway.book(more) else {
+            return false;
+        };
+        self.bytes += std::mem::take(&mut added.bytes);
+        true
+    }
+
     /// Gives back all but `bytes`, once it is known how many there really are.
     pub(super) fn shrink(&mut self, bytes: u64) {
         let less = self.bytes.saturating_sub(bytes);

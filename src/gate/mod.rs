@@ -16,12 +16,13 @@
 //!
 //! Held in memory, each with its bound and what happens there: windows ([`GateConfig`]: `tracked_clients_max`;
 //! new clients share their network's window), accounts of clients over their limit (the same bound; no
-//! challenge), challenge bytes in flight and request bodies being buffered (a plain 429), answers waiting
-//! to be judged (`try_again`).
+//! challenge), challenge bytes in flight (a plain 429), request bodies being buffered and answers waiting to be
+//! judged (`try_again`).
 
 mod accounts;
 mod answer;
 mod body;
+mod buffers;
 mod config;
 mod counters;
 mod decision;
@@ -54,7 +55,7 @@ use parking_lot::Mutex;
 use crate::engine::PouwEngine;
 use crate::policy::breaker::Breaker;
 use crate::policy::window::WindowRules;
-use crate::protocol::{DifficultyTier, Reason};
+use crate::protocol::DifficultyTier;
 
 pub use crate::policy::window::Quota;
 pub use config::{
@@ -72,6 +73,7 @@ pub use pending::Pending;
 pub use window::{Admission, Window, WindowError};
 
 use accounts::Accounts;
+use buffers::Buffers;
 use counters::{Counters, bump};
 use digest::Digester;
 use flight::Runway;
@@ -98,7 +100,7 @@ struct Inner {
     unit_bytes: [u64; 3],
     accounts: Accounts,
     in_flight: Arc<Runway>,
-    buffered: Arc<Runway>,
+    buffers: Arc<Buffers>,
     breaker: Mutex<Breaker>,
     replaced: Mutex<Replaced>,
     window: Option<Arc<dyn Window>>,
@@ -214,7 +216,7 @@ impl Gate {
             unit_bytes: [cap, engine.config().unit_bytes(DifficultyTier::Medium) as u64, cap],
             accounts: Accounts::new(&settings, window_ms, digests),
             in_flight: Runway::new(settings.bytes_in_flight),
-            buffered: Runway::new(settings.buffered_bytes_max as u64),
+            buffers: Buffers::new(settings.buffered_bytes_max as u64),
             breaker: Mutex::new(Breaker::new(
                 settings.circuit_breaker_threshold,
                 settings.circuit_breaker_probe_interval_ms,
@@ -243,6 +245,11 @@ impl Gate {
     /// How long a client may take to read a challenge, milliseconds.
     pub fn write_timeout_ms(&self) -> u64 {
         self.inner.settings.write_timeout_ms
+    }
+
+    /// How long a body that a result may be in may take to arrive, milliseconds.
+    pub fn body_timeout_ms(&self) -> u64 {
+        self.inner.settings.body_timeout_ms
     }
 
     /// Judges a request by its head. Reads no clock but the engine's and waits for nothing.
@@ -276,7 +283,7 @@ impl Gate {
     pub fn decide(&self, facts: Facts) -> Decision {
         self.inner.counters.requests.bump();
         if facts.answer.is_some() {
-            return Decision::Pending(Pending { gate: self.clone(), facts, booked: None });
+            return Decision::Pending(Pending { gate: self.clone(), facts, buffered: None });
         }
         self.plain(&facts, None)
     }
@@ -286,32 +293,6 @@ impl Gate {
         match self.inner.routes.policy_of(method, path) {
             RouteMatch::Policy(policy) => Some(policy),
             RouteMatch::Exempt => None,
-        }
-    }
-
-    /// A body is read for the sake of a token only when the token is good so far, and only as much of it
-    /// as there is room for.
-    fn ask_for_body(&self, head: &dyn Head, facts: Facts) -> Step {
-        let inner = &*self.inner;
-        let limit_bytes = inner.settings.body_limit_bytes;
-        let length = reading::content_length(head);
-        if length.is_some_and(|length| length > limit_bytes as u64) {
-            inner.counters.requests.bump();
-            return Step::Decided(self.refused(&facts, Reason::TooLarge, respond::detail(Reason::TooLarge)));
-        }
-        if let Some(decision) = self.precheck(&facts) {
-            inner.counters.requests.bump();
-            return Step::Decided(decision);
-        }
-        match inner.buffered.book(length.unwrap_or(limit_bytes as u64)) {
-            Some(booked) => {
-                let timeout_ms = inner.settings.body_timeout_ms;
-                Step::Body(NeedsBody { limit_bytes, timeout_ms, gate: self.clone(), facts, booked })
-            }
-            None => {
-                inner.counters.requests.bump();
-                Step::Decided(self.try_again(&facts))
-            }
         }
     }
 

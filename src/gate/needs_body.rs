@@ -1,55 +1,137 @@
 //! A request that presents a token, with a body that its result may be in.
 
+use std::io::{ErrorKind, Read};
+use std::time::{Duration, Instant};
+
 use crate::protocol::{Malformed, Reason};
 
+use super::buffers::Buffered;
 use super::decision::Decision;
-use super::facts::{BodyRead, Facts};
-use super::flight::Flight;
+use super::facts::{BodyRead, Facts, Head, ResultText};
 use super::pending::Pending;
-use super::{Gate, body, respond};
+use super::{Gate, Step, body, reading, respond};
 
-/// A request whose body has to be seen.
+/// Bytes asked of a reader at once.
+const READ_BYTES: usize = 8 << 10;
+
+/// A request whose body has to be seen. As long as this is held no other body is read for the same challenge; to drop
+/// it is to give the request up, and counts for nothing.
 #[derive(Debug)]
 #[must_use]
 pub struct NeedsBody {
-    /// Buffer at most this many bytes; if there are more, say so with [`BodyRead::TooLarge`].
+    /// The body may have at most this many bytes.
     pub limit_bytes: usize,
     /// Wait at most this long for all of it; after that say [`BodyRead::Incomplete`].
     pub timeout_ms: u64,
-    pub(super) gate: Gate,
-    pub(super) facts: Facts,
-    pub(super) booked: Flight,
+    gate: Gate,
+    facts: Facts,
+    buffered: Buffered,
 }
 
 impl NeedsBody {
-    /// Goes on with what became of the body.
-    pub fn complete(self, body: BodyRead<'_>) -> Decision {
-        let Self { gate, mut facts, timeout_ms, booked, .. } = self;
-        let found = match body {
-            BodyRead::Whole(bytes) => body::find_result(bytes),
+    /// Asks for room for `bytes` of the body, all that are there by now, before they are kept.
+    ///
+    /// # Errors
+    /// There is none: stop reading, and hand what this says to [`complete`](Self::complete).
+    pub fn arrived(&mut self, bytes: usize) -> Result<(), BodyRead<'static>> {
+        if bytes > self.limit_bytes {
+            return Err(BodyRead::TooLarge);
+        }
+        if self.buffered.hold(bytes as u64) { Ok(()) } else { Err(BodyRead::NoRoom) }
+    }
+
+    /// Goes on with what became of the body. A request whose body did not arrive whole is never let through.
+    pub fn complete(mut self, body: BodyRead<'_>) -> Decision {
+        let body = match body {
+            // Who has all of it at once need not have asked for room before.
+            BodyRead::Whole(bytes) => self.arrived(bytes.len()).err().unwrap_or(body),
+            cut => cut,
+        };
+        let Self { gate, mut facts, timeout_ms, buffered, .. } = self;
+        let result = match body {
+            BodyRead::Whole(bytes) => {
+                body::find_result(bytes).unwrap_or_else(|broken| Some(ResultText::Broken(broken)))
+            }
+            BodyRead::Incomplete => {
+                let expected = format!("all of it within {timeout_ms} ms");
+                Some(ResultText::Unfinished(Malformed::new("body", expected, "less")))
+            }
             BodyRead::TooLarge => {
                 gate.inner.counters.requests.bump();
                 return gate.refused(&facts, Reason::TooLarge, respond::detail(Reason::TooLarge));
             }
-            BodyRead::Incomplete => {
-                let expected = format!("all of it within {timeout_ms} ms");
-                Err(Malformed::new("body", expected, "less"))
+            BodyRead::NoRoom => {
+                gate.inner.counters.requests.bump();
+                return gate.try_again(&facts);
             }
         };
-        match found {
-            Ok(result) => {
-                if let Some(presented) = &mut facts.answer {
-                    presented.result = result;
-                }
-                match gate.decide(facts) {
-                    Decision::Pending(pending) => Decision::Pending(Pending { booked: Some(booked), ..pending }),
-                    decided => decided,
-                }
+        if let Some(presented) = &mut facts.answer {
+            presented.result = result;
+        }
+        match gate.decide(facts) {
+            Decision::Pending(pending) => Decision::Pending(Pending { buffered: Some(buffered), ..pending }),
+            decided => decided,
+        }
+    }
+
+    /// Reads the body on this thread into `body`, which is emptied first, and goes on with what became of it. For a
+    /// host without an async runtime. The time is looked at after each read, so the socket needs a time limit of
+    /// its own for a client that sends nothing at all.
+    pub fn read(mut self, from: &mut dyn Read, body: &mut Vec<u8>) -> Decision {
+        body.clear();
+        match self.read_all(from, body) {
+            Ok(()) => self.complete(BodyRead::Whole(body)),
+            Err(cut) => self.complete(cut),
+        }
+    }
+
+    fn read_all(&mut self, from: &mut dyn Read, body: &mut Vec<u8>) -> Result<(), BodyRead<'static>> {
+        let (started, timeout) = (Instant::now(), Duration::from_millis(self.timeout_ms));
+        let mut piece = [0; READ_BYTES];
+        loop {
+            let length = match from.read(&mut piece) {
+                Ok(0) => return Ok(()),
+                Ok(length) => length,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => return Err(BodyRead::Incomplete),
+            };
+            if started.elapsed() > timeout {
+                return Err(BodyRead::Incomplete);
             }
-            Err(malformed) => {
-                gate.inner.counters.requests.bump();
-                gate.malformed(&facts, None, &malformed)
+            self.arrived(body.len() + length)?;
+            body.extend_from_slice(piece.get(..length).unwrap_or_default());
+        }
+    }
+}
+
+impl Gate {
+    /// A body is read for the sake of a token only when the token is good so far and its challenge not known to be
+    /// over, one at a time for each challenge, and only as much of it as there is room for.
+    pub(super) fn ask_for_body(&self, head: &dyn Head, facts: Facts) -> Step {
+        let inner = &*self.inner;
+        let limit_bytes = inner.settings.body_limit_bytes;
+        let decided = |decision| {
+            inner.counters.requests.bump();
+            Step::Decided(decision)
+        };
+        if reading::content_length(head).is_some_and(|length| length > limit_bytes as u64) {
+            return decided(self.refused(&facts, Reason::TooLarge, respond::detail(Reason::TooLarge)));
+        }
+        let inspected = match self.inspected(&facts) {
+            Some(Ok(inspected)) => inspected,
+            Some(Err(error)) => return decided(self.unanswered(&facts, None, &error)),
+            None => return Step::Decided(self.decide(facts)),
+        };
+        if self.engine().is_over(&inspected) {
+            // Whatever the body says, it is too late; whether it was used or withdrawn stands in the store.
+            return Step::Decided(self.decide(facts));
+        }
+        match inner.buffers.begin(inspected.id()) {
+            Some(buffered) => {
+                let timeout_ms = inner.settings.body_timeout_ms;
+                Step::Body(NeedsBody { limit_bytes, timeout_ms, gate: self.clone(), facts, buffered })
             }
+            None => decided(self.try_again(&facts)),
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::mpsc::sync_channel;
 
 use super::Gate;
+use super::buffers::Buffered;
 use super::decision::Decision;
 use super::facts::Facts;
-use super::flight::Flight;
 
 /// A verdict that needs the store.
 #[derive(Debug)]
@@ -13,14 +13,14 @@ use super::flight::Flight;
 pub struct Pending {
     pub(super) gate: Gate,
     pub(super) facts: Facts,
-    /// Room for the body that the result was found in: an adapter holds that body until the verdict.
-    pub(super) booked: Option<Flight>,
+    /// The place of the body that the result was found in: an adapter holds that body until the verdict.
+    pub(super) buffered: Option<Buffered>,
 }
 
 impl Pending {
     /// Judges on this thread and waits until the answer is durable. Never returns [`Decision::Pending`].
     pub fn wait(self) -> Decision {
-        let Self { gate, facts, booked: _booked } = self;
+        let Self { gate, facts, buffered: _buffered } = self;
         let (sender, receiver) = sync_channel(1);
         let unheard = facts.clone();
         gate.judge(facts, move |decision| {
@@ -35,9 +35,9 @@ impl Pending {
     /// gets a [`Decision::Pending`]. At the bound of waiting answers it is called at once, with `try_again`.
     /// So it is if judging it panics, a bug or a panic of the host's own code.
     pub fn then(self, done: impl FnOnce(Decision) + Send + 'static) {
-        let Self { gate, facts, booked } = self;
+        let Self { gate, facts, buffered } = self;
         let done = move |decision| {
-            drop(booked);
+            drop(buffered);
             done(decision);
         };
         let owed = Owed { gate: gate.clone(), facts: facts.clone(), done: Some(Box::new(done)) };

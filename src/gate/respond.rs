@@ -152,7 +152,7 @@ pub(super) const fn detail(reason: Reason) -> &'static str {
         Reason::Withdrawn => {
             "Over the limit, and the challenge was taken back. Compute the new workUnit; there is no second wait."
         }
-        Reason::TryAgain => "The answer could not be stored right now. Send the same request again after Retry-After.",
+        Reason::TryAgain => "The answer could not be taken right now. Send the same request again after Retry-After.",
         Reason::TokenInvalid => "The token is not genuine. Send it byte for byte as it was issued.",
         Reason::ClientMismatch => "The token was issued to another client. Ask for a challenge of your own.",
         Reason::PolicyMismatch => "The token was issued under another policy. Ask for a challenge on this route.",

@@ -103,7 +103,7 @@ pub enum Reason {
     TokenExpired,
     /// The token was taken back by the server: as if none had been sent, and no second floor.
     Withdrawn,
-    /// The answer could not be stored now.
+    /// The answer could not be taken now.
     TryAgain,
     /// The token's MAC or purpose is wrong.
     TokenInvalid,

@@ -128,7 +128,7 @@ where
                     };
                     match (open.poll(context), service.take()) {
                         (Poll::Ready(read), Some(service)) => open.judged(read, service),
-                        (Poll::Pending, Some(service)) if late => open.judged(Read::Incomplete, service),
+                        (Poll::Pending, Some(service)) if late => open.judged(Read::Cut(BodyRead::Incomplete), service),
                         (_, waiting) => {
                             (*reading, *service) = (Some(open), waiting);
                             return Poll::Pending;
@@ -144,8 +144,7 @@ where
 /// How the buffering of a body ended.
 enum Read {
     Whole(Option<HeaderMap>),
-    TooLarge,
-    Incomplete,
+    Cut(BodyRead<'static>),
 }
 
 impl<B> Reading<B>
@@ -157,12 +156,12 @@ where
         loop {
             match ready!(self.body.as_mut().poll_frame(context)) {
                 None => return Poll::Ready(Read::Whole(None)),
-                Some(Err(_)) => return Poll::Ready(Read::Incomplete),
+                Some(Err(_)) => return Poll::Ready(Read::Cut(BodyRead::Incomplete)),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
                         let data: Bytes = data.into();
-                        if self.bytes.len() + data.len() > self.needs.limit_bytes {
-                            return Poll::Ready(Read::TooLarge);
+                        if let Err(cut) = self.needs.arrived(self.bytes.len() + data.len()) {
+                            return Poll::Ready(Read::Cut(cut));
                         }
                         self.bytes.extend_from_slice(&data);
                     }
@@ -179,8 +178,7 @@ where
         let Self { needs, head, bytes, gate, .. } = self;
         let (decision, trailers) = match read {
             Read::Whole(trailers) => (needs.complete(BodyRead::Whole(&bytes)), trailers),
-            Read::TooLarge => (needs.complete(BodyRead::TooLarge), None),
-            Read::Incomplete => (needs.complete(BodyRead::Incomplete), None),
+            Read::Cut(cut) => (needs.complete(cut), None),
         };
         let request = Request::from_parts(head, RequestBody::replayed(bytes.freeze(), trailers));
         proceed(decision, Asked { request, service, gate })

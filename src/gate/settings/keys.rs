@@ -173,7 +173,8 @@ keys! {
             "A body that may hold a result is buffered up to this; a longer one gets a 413.";
         buffered_bytes_max: usize, "bytes", "at least body_limit_bytes",
             "All such bodies together. At the bound an answer is asked to come again.";
-        body_timeout_ms: u64, "ms", "1 or more", "Time for such a body to arrive; later it is malformed.";
+        body_timeout_ms: u64, "ms", "1 or more",
+            "Time for such a body to arrive; later it is malformed. In pouw serve also the longest pause in any body.";
         write_timeout_ms: u64, "ms", "1 or more",
             "Time a client may take to read without progress; then its connection is cut off.";
         judge_threads: usize, "threads", "1 to 64", "Threads that judge answers.";

@@ -3,6 +3,7 @@
 mod chosen;
 mod pages;
 mod socket;
+mod upload;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ use crate::place::Place;
 
 use chosen::Chosen;
 use socket::Impatient;
+use upload::Upload;
 
 pub use chosen::LISTEN;
 
@@ -79,7 +81,7 @@ Stop it with ctrl-c or SIGTERM: what is on its way is finished, and nothing that
 const CONNECTIONS_MAX: usize = 16_384;
 /// What hyper may hold of a response that the socket does not take.
 const WRITE_BUFFER_BYTES: usize = 16 << 10;
-/// Time for a request's head.
+/// Time for a request's head, on a kept connection from the end of the request before it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time for what is on its way when the service is stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -115,7 +117,7 @@ async fn serve(
     let address = listener.local_addr()?;
     announce(chosen, &gate, address, out)?;
     gate.engine().sweep_every(SWEEP_EVERY)?;
-    let patience = Duration::from_millis(gate.write_timeout_ms());
+    let [to_read, to_send] = [gate.write_timeout_ms(), gate.body_timeout_ms()].map(Duration::from_millis);
     let app = pages::pages(gate, metrics);
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -131,13 +133,13 @@ async fn serve(
         };
         let app = app.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(axum::body::Body::new);
+            let mut request = request.map(|body| axum::body::Body::new(Upload::new(body, to_send)));
             request.extensions_mut().insert(PeerAddr(peer));
             app.clone().call(request)
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(WRITE_BUFFER_BYTES);
-        let connection = builder.serve_connection(TokioIo::new(Impatient::new(stream, patience)), service);
+        let connection = builder.serve_connection(TokioIo::new(Impatient::new(stream, to_read)), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // Whatever ends a connection early is its client's affair.

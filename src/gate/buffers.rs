@@ -1,0 +1,92 @@
+//! Request bodies that are being buffered because a result may be in them: room for their bytes, and one body at a
+//! time for each challenge, from before its first byte to the verdict.
+//!
+//! A body books [`FIRST_BYTES`] at once and what goes beyond as it arrives, so a body that does not come holds next
+//! to nothing, and there are at most `buffered_bytes_max / FIRST_BYTES` (65 536 by default) at once. At that bound,
+//! at the bound of bytes, and while another body is read for the same challenge the answer is `try_again`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::protocol::WorkId;
+
+use super::flight::{Flight, Runway};
+
+/// Booked for a body before any of it has arrived.
+pub(super) const FIRST_BYTES: u64 = 1 << 10;
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Buffers {
+    room: Arc<Runway>,
+    challenges: Mutex<HashSet<WorkId>>,
+}
+
+/// One of them; its place is free again when it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Buffered {
+    buffers: Arc<Buffers>,
+    challenge: WorkId,
+    booked: Flight,
+}
+
+impl Buffers {
+    pub(super) fn new(bytes_max: u64) -> Arc<Self> {
+        Arc::new(Self { room: Runway::new(bytes_max), challenges: Mutex::default() })
+    }
+
+    /// A place for a body with an answer to `challenge`; `None` if there is no room, or another one has it.
+    pub(super) fn begin(self: &Arc<Self>, challenge: WorkId) -> Option<Buffered> {
+        let booked = self.room.book(FIRST_BYTES)?;
+        let is_first = self.challenges.lock().insert(challenge);
+        is_first.then(|| Buffered { buffers: self.clone(), challenge, booked })
+    }
+
+    /// Bytes booked.
+    pub(super) fn bytes(&self) -> u64 {
+        self.room.bytes()
+    }
+}
+
+impl Buffered {
+    /// Whether there is room for `bytes` of it in all; if so they are booked.
+    pub(super) fn hold(&mut self, bytes: u64) -> bool {
+        self.booked.grow(bytes)
+    }
+}
+
+impl Drop for Buffered {
+    fn drop(&mut self) {
+        self.buffers.challenges.lock().remove(&self.challenge);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn challenge(at: u64) -> WorkId {
+        WorkId::from_parts(at, [7; 10])
+    }
+
+    #[test]
+    fn a_challenge_has_one_body_at_a_time_and_all_together_have_room_for_the_bytes_that_arrived() {
+        let buffers = Buffers::new(4 * FIRST_BYTES);
+        let mut first = buffers.begin(challenge(1)).unwrap();
+        assert!(buffers.begin(challenge(1)).is_none() && buffers.bytes() == FIRST_BYTES);
+        assert!(first.hold(1) && first.hold(FIRST_BYTES));
+        assert_eq!(buffers.bytes(), FIRST_BYTES);
+        assert!(first.hold(2 * FIRST_BYTES));
+        let others: Vec<Buffered> = (2..4).map(|at| buffers.begin(challenge(at)).unwrap()).collect();
+        assert!(buffers.begin(challenge(4)).is_none() && !first.hold(2 * FIRST_BYTES + 1));
+        assert_eq!((buffers.bytes(), buffers.challenges.lock().len()), (4 * FIRST_BYTES, 3));
+        drop(others);
+        assert!(first.hold(4 * FIRST_BYTES));
+        drop(first);
+        assert_eq!((buffers.bytes(), buffers.challenges.lock().len()), (0, 0));
+        assert!(buffers.begin(challenge(1)).is_some());
+    }
+}
