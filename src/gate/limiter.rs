@@ -8,6 +8,8 @@
 //! [`KEYS_PER_PREFIX_MAX`] clients, is judged by its network's window, which has the limit of one client.
 //! Networks are bounded too; beyond, those without a window of their own share one.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use parking_lot::Mutex;
 
 use crate::policy::window::{AdmissionLog, Quota, WindowRules};
@@ -31,6 +33,8 @@ pub(super) struct Limiter {
     networks: Vec<Mutex<Table<Network>>>,
     /// For networks that there is no room for.
     everybody: Mutex<AdmissionLog>,
+    /// When somebody last had to share a window for lack of room; 0 for never.
+    full_ms: AtomicU64,
 }
 
 /// A lock on a cache line of its own.
@@ -66,6 +70,7 @@ impl Limiter {
             shards: (0..SHARDS).map(|_| Shard(Mutex::new(Table::new(bound, rules)))).collect(),
             networks: (0..SHARDS).map(|_| Mutex::new(Table::new(bound, rules))).collect(),
             everybody: Mutex::default(),
+            full_ms: AtomicU64::new(0),
         }
     }
 
@@ -73,8 +78,8 @@ impl Limiter {
     pub(super) fn check(&self, client: &ClientKey, prefix: NetworkPrefix, now_ms: u64) -> Admission {
         let digest = self.digests.client(client);
         let mut shard = self.shard(digest).lock();
-        if let Some(seen) = shard.find(digest) {
-            return self.admit(seen, now_ms);
+        if let Some(mut seen) = shard.find(digest) {
+            return self.admit(&mut seen, now_ms);
         }
         drop(shard);
         self.check_new(digest, prefix, now_ms)
@@ -83,12 +88,12 @@ impl Limiter {
     /// Where a client stands, logging nothing.
     pub(super) fn look(&self, client: &ClientKey, prefix: NetworkPrefix, now_ms: u64) -> Quota {
         let digest = self.digests.client(client);
-        if let Some(seen) = self.shard(digest).lock().find(digest) {
+        if let Some(mut seen) = self.shard(digest).lock().find(digest) {
             return seen.log.look(&self.rules, now_ms);
         }
         let prefix = self.digests.network(prefix);
         match self.network(prefix).lock().find(prefix) {
-            Some(network) if network.clients >= KEYS_PER_PREFIX_MAX => network.overflow.look(&self.rules, now_ms),
+            Some(mut network) if network.clients >= KEYS_PER_PREFIX_MAX => network.overflow.look(&self.rules, now_ms),
             _ => AdmissionLog::default().look(&self.rules, now_ms),
         }
     }
@@ -98,7 +103,18 @@ impl Limiter {
         self.shards.iter().map(|shard| shard.0.lock().len()).sum()
     }
 
-    /// Bytes held. Looks at every client, one lock at a time.
+    /// Whether somebody had to share a window for lack of room, as long as that can be felt: within a window.
+    pub(super) fn was_full(&self, now_ms: u64) -> bool {
+        let full_ms = self.full_ms.load(Ordering::Relaxed);
+        let felt_ms = self.rules.window_ms() + self.rules.tick_ms();
+        full_ms > 0 && now_ms.saturating_sub(full_ms) <= felt_ms
+    }
+
+    fn note_full(&self, now_ms: u64) {
+        self.full_ms.fetch_max(now_ms, Ordering::Relaxed);
+    }
+
+    /// Bytes held. Looks at no client, at one lock at a time.
     pub(super) fn bytes(&self) -> usize {
         let own: usize = self.shards.iter().map(|shard| shard.0.lock().bytes()).sum();
         let networks: usize = self.networks.iter().map(|shard| shard.lock().bytes()).sum();
@@ -125,9 +141,9 @@ impl Limiter {
             let mut shard = self.shard(digest).lock();
             // Another request of the same client may have been faster.
             let known = shard.find(digest).is_some();
-            let admission = shard.entry_or(digest, now_ms, &mut |seen| gone.push(seen)).map(|seen| {
+            let admission = shard.entry_or(digest, now_ms, &mut |seen| gone.push(seen)).map(|mut seen| {
                 seen.prefix = network;
-                self.admit(seen, now_ms)
+                self.admit(&mut seen, now_ms)
             });
             admission.filter(|_| !known).ok_or((known, admission))
         };
@@ -138,7 +154,10 @@ impl Limiter {
             Ok(admission) => admission,
             Err((_, found)) => {
                 self.quit(prefix);
-                found.unwrap_or_else(|| self.overflow(prefix, now_ms, |log| log.admit(&self.rules, now_ms)))
+                found.unwrap_or_else(|| {
+                    self.note_full(now_ms);
+                    self.overflow(prefix, now_ms, |log| log.admit(&self.rules, now_ms))
+                })
             }
         }
     }
@@ -147,7 +166,9 @@ impl Limiter {
     fn joins(&self, prefix: u128, now_ms: u64) -> bool {
         match self.network(prefix).lock().entry(prefix, now_ms) {
             // As long as something evicted is in the overflow, a newcomer may be who it belongs to.
-            Some(network) if network.clients < KEYS_PER_PREFIX_MAX && network.overflow.is_idle(&self.rules, now_ms) => {
+            Some(mut network)
+                if network.clients < KEYS_PER_PREFIX_MAX && network.overflow.is_idle(&self.rules, now_ms) =>
+            {
                 network.clients += 1;
                 network.touched_ms = now_ms;
                 true
@@ -159,7 +180,7 @@ impl Limiter {
     }
 
     fn quit(&self, prefix: u128) {
-        if let Some(network) = self.network(prefix).lock().find(prefix) {
+        if let Some(mut network) = self.network(prefix).lock().find(prefix) {
             network.clients = network.clients.saturating_sub(1);
         }
     }
@@ -169,6 +190,7 @@ impl Limiter {
         let prefix = self.digests.network(seen.prefix);
         self.quit(prefix);
         if !seen.log.is_idle(&self.rules, now_ms) {
+            self.note_full(now_ms);
             self.overflow(prefix, now_ms, |log| {
                 log.absorb(seen.log, &self.rules, now_ms);
                 log.look(&self.rules, now_ms)
@@ -178,19 +200,16 @@ impl Limiter {
 
     /// Uses the window of a network, or the one for all where it has none.
     fn overflow(&self, prefix: u128, now_ms: u64, with: impl FnOnce(&mut AdmissionLog) -> Quota) -> Admission {
-        let mut networks = self.network(prefix).lock();
-        let mut everybody;
-        let log = match networks.entry(prefix, now_ms) {
-            Some(network) => {
+        let quota = match self.network(prefix).lock().entry(prefix, now_ms) {
+            Some(mut network) => {
                 network.touched_ms = now_ms;
-                &mut network.overflow
+                with(&mut network.overflow)
             }
             None => {
-                everybody = self.everybody.lock();
-                &mut *everybody
+                self.note_full(now_ms);
+                with(&mut self.everybody.lock())
             }
         };
-        let quota = with(log);
         if quota.admitted { Admission::Admitted(quota) } else { Admission::Crowded(quota) }
     }
 
