@@ -1,7 +1,8 @@
 //! Settings of the gate: defaults that stand, and refusals that name field, value and rule.
 #![cfg(feature = "gate")]
 
-use pouw::gate::{GateConfig, GateConfigBuilder, Policy};
+use pouw::engine::{Config, PouwEngine};
+use pouw::gate::{Gate, GateConfig, GateConfigBuilder, GateError, Policy};
 
 type Change = fn(GateConfigBuilder) -> GateConfigBuilder;
 
@@ -60,6 +61,21 @@ fn the_bounds_themselves_are_allowed() {
     let high = GateConfig::builder().rate_limit(1_000_000).window_ms(86_400_000).ipv6_prefix(128);
     let high = high.open_challenges([64, 64]).tracked_clients_max(16_777_216).judge_threads(64);
     high.reputation_exemption_threshold(1.1).waiting_answers_max(65_536).build().unwrap();
+}
+
+#[test]
+fn a_gate_through_which_no_challenge_would_fit_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = Config::builder([7; 32]).background(false).unit_bytes([1_024, 2_048, 4_096]).build().unwrap();
+    let engine = PouwEngine::open(directory.path(), config).unwrap();
+    let gate = |bytes| Gate::new(engine.clone(), GateConfig::builder().bytes_in_flight(bytes).build().unwrap());
+    // 4 096 bytes in base64, and what stands around them.
+    gate(5_464 + 3_072).unwrap();
+    for bytes in [0, 5_464 + 3_071] {
+        let Err(GateError::Config(error)) = gate(bytes) else { panic!("{bytes} bytes hold no challenge") };
+        assert_eq!((error.field, error.value), ("bytes_in_flight", bytes.to_string()));
+        assert!(error.rule.contains("unit_bytes"), "{}", error.rule);
+    }
 }
 
 #[test]

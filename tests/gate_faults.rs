@@ -5,9 +5,9 @@
 #[allow(dead_code, reason = "shared: each test uses a part of it")]
 mod gate_desk;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::{Arc, Mutex};
 
 use gate_desk::{ADDRESS, Desk, accepted, facts, passed, plain, refused, solved, unit_in, wrong};
 use pouw::gate::identity::NetworkPrefix;
@@ -34,6 +34,13 @@ fn until(mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(started.elapsed().as_secs() < 30, "it did not happen");
         std::thread::yield_now();
+    }
+}
+
+/// Asks as long as the breaker is open: one that is closed is told of a moment later.
+fn ask_while_open(desk: &Desk) {
+    if desk.failures().is_none() {
+        drop(desk.ask());
     }
 }
 
@@ -177,7 +184,7 @@ fn while_the_stores_writes_fail_for_30_seconds_there_are_plain_429s_and_then_it_
     desk.clock.advance(30_000);
     until(|| {
         desk.clock.advance(1);
-        drop(desk.ask());
+        ask_while_open(&desk);
         !changes(&desk.events()).is_empty()
     });
     until(|| desk.gate.health().breaker.condition == Condition::Healthy);
@@ -199,7 +206,7 @@ fn the_breaker_tells_of_its_changes_once_each_and_in_order() {
         desk.disk.set_full(false);
         desk.clock.advance(5_000);
         until(|| {
-            drop(desk.ask());
+            ask_while_open(&desk);
             told.extend(changes(&desk.events()));
             told.last().is_some_and(|(opened, _)| !opened) || {
                 desk.clock.advance(1);
@@ -315,6 +322,108 @@ fn a_window_outside_the_process_counts_as_long_as_it_can_be_reached_and_again_af
         let over = refused(desk.ask(), "work_required");
         assert_eq!(over.headers.find("x-ratelimit-limit"), Some("9"));
         assert_eq!(desk.gate.health().limiter.condition, Condition::Healthy);
+    }
+}
+
+/// A window whose every call panics, and that knows on which threads it was called.
+#[derive(Debug, Default)]
+struct Broken {
+    threads: Mutex<Vec<String>>,
+}
+
+impl Broken {
+    fn called(&self) -> ! {
+        self.threads.lock().unwrap().push(std::thread::current().name().unwrap_or_default().to_owned());
+        std::panic::panic_any("the window is broken");
+    }
+}
+
+impl Window for Broken {
+    fn check(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: u64) -> Result<Admission, WindowError> {
+        self.called()
+    }
+
+    fn look(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: u64) -> Result<Quota, WindowError> {
+        self.called()
+    }
+}
+
+#[test]
+fn a_window_that_panics_cannot_be_consulted_and_never_runs_on_the_writers_thread() {
+    let broken = Arc::new(Broken::default());
+    let parts = || GateParts::default().window(broken.clone());
+    let deny = Desk::with_parts(|config| config.fallback_behavior(FallbackBehavior::Deny), parts());
+    assert_eq!(refused(deny.ask(), "unavailable").status, 503);
+    assert_eq!(deny.gate.health().overall(), Condition::Unavailable);
+    let allow = Desk::with_parts(|config| config.fallback_behavior(FallbackBehavior::Allow), parts());
+    assert!((0..3).all(|_| passed(allow.ask()).accepted.is_none()));
+    let desk = Desk::with_parts(|config| config, parts());
+    passed(desk.ask());
+    for commits in 1..=3 {
+        let (_, result) = desk.challenge();
+        let answer =
+            Presented { token: result.challenge_token.clone(), result: Some(ResultText::Compact(result.to_compact())) };
+        let Decision::Pending(pending) = desk.gate.decide(Facts { answer: Some(answer), ..facts(ADDRESS) }) else {
+            panic!("a token needs the store");
+        };
+        // On the thread that waits, and on one of the gate's own.
+        let decision = if commits == 1 {
+            pending.wait()
+        } else {
+            let (done, verdict) = channel();
+            pending
+                .then(move |decision| done.send((decision, std::thread::current().name().map(str::to_owned))).unwrap());
+            let (decision, thread) = verdict.recv().unwrap();
+            assert!(thread.is_some_and(|name| name.starts_with("pouw-judge-")));
+            decision
+        };
+        assert!(accepted(decision).is_some());
+        assert_eq!(desk.engine.stats().ledger_entries, commits);
+    }
+    assert_eq!(desk.gate.health().limiter.condition, Condition::Degraded);
+    let threads = broken.threads.lock().unwrap();
+    assert!(threads.len() >= 10 && !threads.iter().any(|name| name == "pouw-writer"), "{threads:?}");
+}
+
+#[test]
+fn a_window_that_keeps_its_caller_waiting_keeps_no_commit_waiting() {
+    let (entered, enters) = channel();
+    let (let_go, wait) = channel::<()>();
+    let slow = Slow { entered: Mutex::new(entered), wait: Mutex::new(wait) };
+    let desk = Desk::with_parts(|config| config, GateParts::default().window(Arc::new(slow)));
+    let (_, result) = solved(&refused(desk.ask(), "work_required"));
+    let answer =
+        Presented { token: result.challenge_token.clone(), result: Some(ResultText::Compact(result.to_compact())) };
+    let Decision::Pending(pending) = desk.gate.decide(Facts { answer: Some(answer), ..facts(ADDRESS) }) else {
+        panic!("a token needs the store");
+    };
+    let (done, verdict) = channel();
+    pending.then(move |decision| done.send(decision).unwrap());
+    enters.recv().unwrap();
+    let (done, written) = channel();
+    desk.engine.touch_with(move |outcome| done.send(outcome).unwrap());
+    let written = written.recv_timeout(std::time::Duration::from_secs(30));
+    let_go.send(()).unwrap();
+    written.expect("the writer goes on").unwrap();
+    assert!(accepted(verdict.recv().unwrap()).is_some());
+}
+
+/// A window outside the process that takes its time.
+#[derive(Debug)]
+struct Slow {
+    entered: Mutex<Sender<()>>,
+    wait: Mutex<Receiver<()>>,
+}
+
+impl Window for Slow {
+    fn check(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: u64) -> Result<Admission, WindowError> {
+        Ok(Admission::Over(Quota { limit: 1, remaining: 0, reset_ms: 1_000, admitted: false }))
+    }
+
+    fn look(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: u64) -> Result<Quota, WindowError> {
+        self.entered.lock().unwrap().send(()).unwrap();
+        self.wait.lock().unwrap().recv().unwrap();
+        Ok(Quota { limit: 1, remaining: 0, reset_ms: 1_000, admitted: false })
     }
 }
 

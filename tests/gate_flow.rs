@@ -360,7 +360,8 @@ fn a_token_without_a_result_under_the_limit_is_an_ordinary_request() {
 #[test]
 fn the_headers_of_the_draft_have_the_form_that_is_asked_for() {
     // A slot frees when the tick it was taken in, a 250th of the window, is a window old.
-    let forms: [(fn(GateConfigBuilder) -> GateConfigBuilder, _, _); 3] = [
+    type Form = (fn(GateConfigBuilder) -> GateConfigBuilder, Option<&'static str>, Option<&'static str>);
+    let forms: [Form; 3] = [
         (|config| config.ratelimit_draft(RateLimitDraft::None), None, None),
         (
             |config| config.ratelimit_draft(RateLimitDraft::Draft7),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use pouw::engine::{
     Answer, Config, ConfigBuilder, Event, EventSink, FakeClock, IssueRequest, Parts, PouwEngine, SubmitError, check,
@@ -152,6 +153,51 @@ fn a_disk_that_fails_while_standings_are_written_behind_loses_none_of_them() {
     drop(engine);
     let engine = on_disk(&disk, &clock);
     assert!((0..3_000).all(|number| engine.standing(&client(number)).violations == 1));
+}
+
+#[test]
+fn after_a_flood_of_new_clients_the_writer_catches_up_by_itself() {
+    const MANY: u32 = 20_000;
+    let (disk, clock) = (SimDisk::new(), clock());
+    let engine = on_disk(&disk, &clock);
+    (0..MANY).for_each(|number| engine.note_issued(&number.to_le_bytes()));
+    // In commits of 256 twice a second it would take twice as long as this waits.
+    let started = Instant::now();
+    while engine.stats().standings_waiting > 0 {
+        assert!(started.elapsed().as_secs() < 20, "{} wait", engine.stats().standings_waiting);
+        std::thread::yield_now();
+    }
+    // Small commits all the same: an answer never waits for all of them.
+    assert!(engine.stats().commits >= u64::from(MANY) / 256, "{} commits", engine.stats().commits);
+    disk.crash(Loss::Everything);
+    let engine = on_disk(&disk, &clock);
+    assert!((0..MANY).all(|number| engine.standing(&number.to_le_bytes()).violations == 1));
+}
+
+#[test]
+fn a_store_that_fails_is_not_asked_again_without_a_pause_however_much_waits_for_it() {
+    let (disk, clock) = (SimDisk::new(), clock());
+    let engine = on_disk(&disk, &clock);
+    disk.set_full(true);
+    // More wrong answers, and more standings, than one commit takes.
+    (0..600_u32).for_each(|number| drop(answer(&engine, &number.to_le_bytes(), false).unwrap_err()));
+    let stats = engine.stats();
+    assert!(stats.refused_waiting == 600 && stats.standings_waiting == 600, "{stats:?}");
+    let failed = |by: u64| {
+        let before = engine.stats().commits_failed;
+        while engine.stats().commits_failed < before + by {
+            std::thread::yield_now();
+        }
+    };
+    failed(1);
+    let started = Instant::now();
+    failed(3);
+    assert!(started.elapsed().as_millis() >= 1_000, "three tries in {:?}", started.elapsed());
+    disk.set_full(false);
+    while engine.stats().refused_waiting > 0 || engine.stats().standings_waiting > 0 {
+        assert!(started.elapsed().as_secs() < 60, "{:?}", engine.stats());
+        std::thread::yield_now();
+    }
 }
 
 #[test]

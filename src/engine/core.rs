@@ -106,6 +106,20 @@ pub(super) struct Tallies {
     pub(super) expired: AtomicU64,
     pub(super) bytes_issued: AtomicU64,
     pub(super) server_folds: AtomicU64,
+    pub(super) commits_failed: AtomicU64,
+    pub(super) commits_failed_in_row: AtomicU64,
+}
+
+impl Tallies {
+    /// A commit went through, or the storage failed it. Only the writer tells.
+    pub(super) fn commit(&self, well: bool) {
+        if well {
+            self.commits_failed_in_row.store(0, Ordering::SeqCst);
+        } else {
+            self.commits_failed.fetch_add(1, Ordering::SeqCst);
+            self.commits_failed_in_row.fetch_add(1, Ordering::SeqCst);
+        }
+    }
 }
 
 pub(super) fn bump(counter: &AtomicU64, by: u64) {

@@ -13,6 +13,11 @@ pub struct Stats {
     pub totals: Totals,
     /// Commits of the state file.
     pub commits: u64,
+    /// Commits the storage failed this boot, whatever was in them. One that failed for a single damaged row is not
+    /// counted.
+    pub commits_failed: u64,
+    /// Of these, the ones since the last commit that went through: 0 if the last one did.
+    pub commits_failed_in_row: u64,
     /// Ledger entries ever written.
     pub ledger_entries: u64,
     /// Counts the openings of this store.
@@ -61,6 +66,13 @@ pub struct Stats {
 }
 
 impl PouwEngine {
+    /// Commits the storage has failed so far. On the writer's thread, in the callback of a write that failed, the
+    /// number of that very commit: all that failed with it are told before the next one begins.
+    #[cfg(feature = "gate")]
+    pub(crate) fn commits_failed(&self) -> u64 {
+        self.core().tallies.commits_failed.load(Ordering::SeqCst)
+    }
+
     /// A look at counters and sizes. Reads no disk but the sizes of the files.
     pub fn stats(&self) -> Stats {
         let core = self.core();
@@ -80,6 +92,8 @@ impl PouwEngine {
         Stats {
             totals: head.totals,
             commits: head.commit_seq,
+            commits_failed: tallies.commits_failed.load(Ordering::SeqCst),
+            commits_failed_in_row: tallies.commits_failed_in_row.load(Ordering::SeqCst),
             ledger_entries: head.next_ledger,
             boot: core.identity.boot,
             ready_units: queue.ring.len(),

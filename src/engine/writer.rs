@@ -95,13 +95,9 @@ impl Writer<'_> {
 
     /// How long to wait for company when there is only something written behind.
     fn patience(&self) -> Duration {
-        if self.core.refused.lock().len() >= self.batch_max {
-            Duration::ZERO
-        } else if self.well && self.core.standings.lock().waiting() >= STANDINGS_PER_COMMIT {
-            CATCH_UP
-        } else {
-            WRITE_BEHIND
-        }
+        let refused = self.core.refused.lock().len() >= self.batch_max;
+        let standings = self.core.standings.lock().waiting() >= STANDINGS_PER_COMMIT;
+        patience(self.well, refused, standings)
     }
 
     /// What is written behind with the next commit. Standings have random keys, which cost a page each, so
@@ -168,6 +164,10 @@ impl Writer<'_> {
         #[cfg(feature = "gate")]
         let started = Instant::now();
         let applied = self.core.store.apply(commands, self.core.now_ms());
+        match &applied {
+            Err(CommitFailure::RolledBack(error)) if error.is_one_row() => {}
+            other => self.core.tallies.commit(other.is_ok()),
+        }
         #[cfg(feature = "gate")]
         metrics::histogram!("pouw_commit_seconds").record(started.elapsed().as_secs_f64());
         Ok(applied?.outcomes)
@@ -284,6 +284,16 @@ impl Writer<'_> {
     }
 }
 
+/// How long what is written behind waits for company, with a full commit's worth of refused tokens, or of
+/// standings, or neither. A store that fails is never hurried: it would fail as fast as it can be asked.
+fn patience(well: bool, refused: bool, standings: bool) -> Duration {
+    match (well, refused, standings) {
+        (true, true, _) => Duration::ZERO,
+        (true, false, true) => CATCH_UP,
+        (false, ..) | (true, false, false) => WRITE_BEHIND,
+    }
+}
+
 /// Calls back. A callback that panics ends nothing but itself.
 fn tell(core: &Core, reply: Reply, answer: Result<Vec<Outcome>, WriteError>) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| reply(answer))) {
@@ -316,3 +326,18 @@ const STANDINGS_PER_COMMIT: usize = 256;
 const STANDINGS_AT_CLOSE: usize = 16_384;
 /// Longest pause between two tries to open the store again.
 const RECOVER_PAUSE_MAX: Duration = Duration::from_millis(128);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_writer_hurries_only_while_more_waits_than_one_commit_takes_and_the_store_is_well() {
+        assert_eq!(patience(true, false, false), WRITE_BEHIND);
+        assert_eq!(patience(true, false, true), CATCH_UP);
+        assert_eq!([false, true].map(|standings| patience(true, true, standings)), [Duration::ZERO; 2]);
+        for (refused, standings) in [(false, false), (false, true), (true, false), (true, true)] {
+            assert_eq!(patience(false, refused, standings), WRITE_BEHIND);
+        }
+    }
+}

@@ -123,7 +123,7 @@ impl Accounts {
         let mut bytes = bytes_wanted;
         {
             let mut table = shard(&self.clients, client_digest).lock();
-            let account = table.entry(client_digest, now_ms).ok_or(Reason::Crowded)?;
+            let mut account = table.entry(client_digest, now_ms).ok_or(Reason::Crowded)?;
             account.expire(now_ms);
             let open = account.open.len() + account.share.opening() as usize;
             if open >= open_max.min(OPEN_MAX) {
@@ -147,7 +147,7 @@ impl Accounts {
         };
         {
             let mut table = shard(&self.prefixes, prefix_digest).lock();
-            let share = table.entry(prefix_digest, now_ms).ok_or(Reason::Crowded)?;
+            let mut share = table.entry(prefix_digest, now_ms).ok_or(Reason::Crowded)?;
             if !share.begin(&self.rules.prefix, now_ms) {
                 return Err(Reason::Ceiling);
             }
@@ -183,7 +183,7 @@ impl Accounts {
         let (digest, prefix) = (self.digests.client(client), self.digests.network(prefix));
         {
             let mut table = shard(&self.clients, digest).lock();
-            let Some(account) = table.entry(digest, now_ms) else {
+            let Some(mut account) = table.entry(digest, now_ms) else {
                 return false;
             };
             account.expire(now_ms);
@@ -197,7 +197,7 @@ impl Accounts {
             account.open.push(Open { id, expires_ms, sendings: SENDINGS_MAX, prefix });
             account.share.adopt(expires_ms);
         }
-        if let Some(share) = shard(&self.prefixes, prefix).lock().entry(prefix, now_ms) {
+        if let Some(mut share) = shard(&self.prefixes, prefix).lock().entry(prefix, now_ms) {
             share.adopt(expires_ms);
         }
         self.all.lock().adopt(expires_ms);
@@ -209,11 +209,11 @@ impl Accounts {
         let (client, prefix) = (self.digests.client(client), self.digests.network(prefix));
         let room = {
             let mut table = shard(&self.clients, client).lock();
-            table.entry(client, now_ms).map_or(0, |account| account.share.available(&self.rules.client, now_ms))
+            table.entry(client, now_ms).map_or(0, |mut account| account.share.available(&self.rules.client, now_ms))
         };
         let room = room.min({
             let mut table = shard(&self.prefixes, prefix).lock();
-            table.entry(prefix, now_ms).map_or(0, |share| share.available(&self.rules.prefix, now_ms))
+            table.entry(prefix, now_ms).map_or(0, |mut share| share.available(&self.rules.prefix, now_ms))
         });
         if room.min(self.all.lock().available(&self.rules.all, now_ms)) < bytes {
             return false;
@@ -225,11 +225,11 @@ impl Accounts {
     /// An answer was accepted: the challenge is closed, the admission counts, failures are forgotten.
     pub(super) fn paid(&self, client: &ClientKey, prefix: NetworkPrefix, id: WorkId, now_ms: u64) {
         let (client, prefix) = (self.digests.client(client), self.digests.network(prefix));
-        if let Some(account) = shard(&self.clients, client).lock().entry(client, now_ms) {
+        if let Some(mut account) = shard(&self.clients, client).lock().entry(client, now_ms) {
             account.failures.clear();
             account.share.pay(&self.rules.client, now_ms);
         }
-        if let Some(share) = shard(&self.prefixes, prefix).lock().entry(prefix, now_ms) {
+        if let Some(mut share) = shard(&self.prefixes, prefix).lock().entry(prefix, now_ms) {
             share.pay(&self.rules.prefix, now_ms);
         }
         self.all.lock().pay(&self.rules.all, now_ms);
@@ -241,7 +241,9 @@ impl Accounts {
     pub(super) fn not_sent(&self, client: &ClientKey, id: WorkId) {
         let client = self.digests.client(client);
         let mut table = shard(&self.clients, client).lock();
-        if let Some(open) = table.find(client).and_then(|account| account.open.iter_mut().find(|open| open.id == id)) {
+        if let Some(mut account) = table.find(client)
+            && let Some(open) = account.open.iter_mut().find(|open| open.id == id)
+        {
             open.sendings = open.sendings.saturating_sub(1);
         }
     }
@@ -272,13 +274,13 @@ impl Accounts {
     fn close(&self, client: u128, id: WorkId) {
         let closed = {
             let mut table = shard(&self.clients, client).lock();
-            table.find(client).and_then(|account| account.close(id))
+            table.find(client).and_then(|mut account| account.close(id))
         };
         // Expired, or of before a restart: it is not counted any more.
         let Some(Open { expires_ms, prefix, .. }) = closed else {
             return;
         };
-        if let Some(share) = shard(&self.prefixes, prefix).lock().find(prefix) {
+        if let Some(mut share) = shard(&self.prefixes, prefix).lock().find(prefix) {
             share.close(expires_ms);
         }
         self.all.lock().close(expires_ms);
@@ -288,11 +290,11 @@ impl Accounts {
     fn spend(&self, client: u128, prefix: u128, bytes: u64, now_ms: u64) -> [u64; 3] {
         let of_client = {
             let mut table = shard(&self.clients, client).lock();
-            table.entry(client, now_ms).map_or(0, |account| account.share.take(&self.rules.client, bytes, now_ms))
+            table.entry(client, now_ms).map_or(0, |mut account| account.share.take(&self.rules.client, bytes, now_ms))
         };
         let of_prefix = {
             let mut table = shard(&self.prefixes, prefix).lock();
-            table.entry(prefix, now_ms).map_or(0, |share| share.take(&self.rules.prefix, bytes, now_ms))
+            table.entry(prefix, now_ms).map_or(0, |mut share| share.take(&self.rules.prefix, bytes, now_ms))
         };
         [of_client, of_prefix, self.all.lock().take(&self.rules.all, bytes, now_ms)]
     }
@@ -311,13 +313,13 @@ impl Drop for Reservation<'_> {
         let (accounts, now_ms) = (self.accounts, self.now_ms);
         let [client, prefix, all_bytes] = self.taken.map(|taken| taken.saturating_sub(self.used));
         let expires_ms = self.opened.map(|open| open.expires_ms);
-        if let Some(account) = shard(&accounts.clients, self.client).lock().find(self.client) {
+        if let Some(mut account) = shard(&accounts.clients, self.client).lock().find(self.client) {
             account.share.settle(expires_ms);
             account.open.extend(self.opened);
             account.share.give_back(&accounts.rules.client, client, now_ms);
         }
         if self.begun.prefix
-            && let Some(share) = shard(&accounts.prefixes, self.prefix).lock().find(self.prefix)
+            && let Some(mut share) = shard(&accounts.prefixes, self.prefix).lock().find(self.prefix)
         {
             share.settle(expires_ms);
             share.give_back(&accounts.rules.prefix, prefix, now_ms);

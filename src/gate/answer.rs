@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::engine::{Accepted, Inspected, SubmitError, WriteError};
+use crate::engine::{Accepted, Inspected, SubmitError};
 use crate::protocol::{DifficultyTier, Malformed, MicroJoules, Reason, WorkId, WorkResult};
 
 use super::Gate;
@@ -11,6 +11,7 @@ use super::decision::{AcceptedWork, Decision};
 use super::event::GateEvent;
 use super::facts::{Facts, Presented, ResultText};
 use super::flight::Flight;
+use super::judges::Job;
 use super::plain::{Because, encoded};
 use super::respond::{Answer, detail, pass};
 use super::window::Admission;
@@ -29,9 +30,15 @@ pub(super) struct Challenge {
 }
 
 impl Gate {
-    /// Judges on this thread, up to the commit; `done` is called here if the verdict needs none, else on the
-    /// engine's writer. Never with [`Decision::Pending`].
-    pub(super) fn judge(&self, facts: Facts, done: impl FnOnce(Decision) + Send + 'static) {
+    /// Judges on this thread, up to the commit; `done` is called here if the verdict needs none, else by the job
+    /// that `hand_over` gets on the engine's writer, which must not wait for the host. Never with
+    /// [`Decision::Pending`].
+    pub(super) fn judge(
+        &self,
+        facts: Facts,
+        hand_over: impl FnOnce(Job) + Send + 'static,
+        done: impl FnOnce(Decision) + Send + 'static,
+    ) {
         let started = Instant::now();
         let Some(Presented { token, result }) = facts.answer.as_ref() else {
             return done(self.plain(&facts, None));
@@ -53,10 +60,14 @@ impl Gate {
             Ok(result) => {
                 let gate = self.clone();
                 self.engine().submit_inspected(inspected, &result, move |verdict| {
-                    done(match verdict {
-                        Ok(accepted) => gate.accepted(&facts, challenge.tier, accepted, started),
-                        Err(error) => gate.unanswered(&facts, Some(challenge), &error),
-                    });
+                    gate.count_commit(&verdict);
+                    hand_over(Box::new(move || {
+                        gate.tell_changes();
+                        done(match verdict {
+                            Ok(accepted) => gate.accepted(&facts, challenge.tier, accepted, started),
+                            Err(error) => gate.unanswered(&facts, Some(challenge), &error),
+                        });
+                    }));
                 });
             }
         }
@@ -79,7 +90,6 @@ impl Gate {
         let Accepted { id, award, nodes, .. } = accepted;
         let place = self.place(facts.policy);
         self.inner.accounts.paid(&facts.client, facts.prefix, id, now_ms);
-        self.inner.breaker.lock().success();
         let latency = started.elapsed();
         metrics::histogram!("pouw_verification_seconds").record(latency.as_secs_f64());
         let counters = &self.inner.counters;
@@ -109,8 +119,9 @@ impl Gate {
         let reason = error.reason();
         match error {
             SubmitError::TooEarly { wait_ms } => return self.too_early(facts, challenge, *wait_ms),
-            SubmitError::TryAgain(WriteError::Busy) | SubmitError::InFlight => return self.try_again(facts),
-            SubmitError::TryAgain(_) | SubmitError::Store(_) => {
+            // A commit that failed has been counted where the engine told of it.
+            SubmitError::TryAgain(_) | SubmitError::InFlight => return self.try_again(facts),
+            SubmitError::Store(_) => {
                 self.store_failed(self.engine().now_ms());
                 return self.try_again(facts);
             }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::ConfigError;
+use crate::engine::{Config, ConfigError};
 
 use super::facts::{Caller, Head};
 use super::identity::ClientKey;
+use super::plain::encoded;
 use super::routes::Pattern;
 
 /// Makes a client key of a request.
@@ -154,6 +155,15 @@ impl GateConfig {
     }
 }
 
+impl GateConfig {
+    /// Judges the settings beside those of the engine that makes the challenges.
+    pub(super) fn fits(&self, engine: &Config) -> Result<(), ConfigError> {
+        let bytes = self.settings.bytes_in_flight;
+        let rule = "it must hold a challenge of the largest unit: four thirds of unit_bytes of the high tier, and 3072";
+        check("bytes_in_flight", bytes, bytes >= encoded(engine.send_cap() as u64), rule)
+    }
+}
+
 impl Default for GateConfig {
     /// All defaults.
     fn default() -> Self {
@@ -227,7 +237,7 @@ setters! {
     prefix_bytes_per_minute: u64,
     /// The same for all together, in a second; default 16 MiB.
     bytes_per_second: u64,
-    /// Bytes of challenges on their way at once; default 64 MiB.
+    /// Bytes of challenges on their way at once, at least one of the engine's largest units, encoded; default 64 MiB.
     bytes_in_flight: u64,
     /// Open challenges of an address key and of an authenticated key, each 1 to 64; default 4 and 1.
     open_challenges: [u32; 2],
@@ -300,7 +310,7 @@ impl GateConfigBuilder {
         (client, self.paid_admissions_per_prefix.unwrap_or(client.saturating_mul(8)))
     }
 
-    /// Judges the settings.
+    /// Judges the settings. What hangs on the engine's is judged when the gate is made.
     pub fn build(self) -> Result<GateConfig, ConfigError> {
         self.check_policies()?;
         self.check_numbers()?;

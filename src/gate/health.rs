@@ -71,7 +71,7 @@ impl Gate {
     /// How limiter, queue, store and breaker do. Waits for no disk.
     pub fn health(&self) -> Health {
         let stats = self.engine().stats();
-        let breaker = match (self.breaker_is_open(), self.store_failures()) {
+        let breaker = match (self.breaker_is_open(), self.store_failures_in_row()) {
             (true, _) => part(Condition::Degraded, "open: no work is handed out until a probe of the store succeeds"),
             (false, 0) => healthy(),
             (false, failures) => part(
@@ -93,8 +93,10 @@ impl Gate {
                     Condition::Unavailable,
                     "a sync failed, nothing can be written until the process is restarted; check the disk first",
                 )
-            } else if self.store_failures() > 0 {
-                part(Condition::Degraded, "the last write failed; see the engine's events and the disk's free space")
+            } else if stats.commits_failed_in_row > 0 {
+                let failed = stats.commits_failed_in_row;
+                let what = "see the engine's events and the disk's free space";
+                part(Condition::Degraded, &format!("the last write failed, {failed} in a row; {what}"))
             } else {
                 healthy()
             },
@@ -110,13 +112,10 @@ impl Gate {
             };
             return part(condition, "the window outside this process cannot be consulted; fallback_behavior applies");
         }
-        let full =
-            self.inner.places.iter().any(|place| place.limiter.clients() >= self.inner.settings.tracked_clients_max);
-        if full {
-            return part(
-                Condition::Degraded,
-                "tracked_clients_max is reached: new clients share their network's window",
-            );
+        let now_ms = self.engine().window_ms();
+        if self.inner.places.iter().any(|place| place.limiter.was_full(now_ms)) {
+            let what = "tracked_clients_max was reached within the last window: new clients share their network's";
+            return part(Condition::Degraded, what);
         }
         healthy()
     }

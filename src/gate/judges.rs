@@ -1,77 +1,112 @@
-//! The threads that judge answers, so that no thread of an async executor waits for a read of the store.
+//! The threads that judge answers, so that no thread of an async executor waits for a read of the store, and that
+//! take verdicts over from the engine's writer, so that it waits for nobody.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Weak;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, RecvError, SendError, Sender, TrySendError, bounded, select, unbounded};
 
 use super::{Gate, Inner};
 
-/// How often counters and gauges are published.
-const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+/// How often [`Gate::tick`] is called.
+const TICK_EVERY: Duration = Duration::from_secs(1);
 
-/// One answer to judge.
+/// One answer to judge, or one verdict to deliver.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
 
-/// The way to the threads. They end when it is dropped and what is waiting has been judged.
+/// The way to the threads. They end when it is dropped and what is waiting has been done.
 #[derive(Debug)]
 pub(super) struct Judges {
-    sender: Sender<Job>,
+    answers: Sender<Job>,
+    /// No more than the answers that wait for a commit, and those of one commit: a thread that has a verdict to
+    /// deliver hands no further answer to the writer.
+    verdicts: Sender<Job>,
+}
+
+/// The end that the threads hold.
+#[derive(Debug, Clone)]
+pub(super) struct Inbox {
+    answers: Receiver<Job>,
+    verdicts: Receiver<Job>,
 }
 
 impl Judges {
     /// The way, and the end of it that [`start`] needs.
-    pub(super) fn new(waiting_max: usize) -> (Self, Receiver<Job>) {
-        let (sender, receiver) = bounded(waiting_max);
-        (Self { sender }, receiver)
+    pub(super) fn new(waiting_max: usize) -> (Self, Inbox) {
+        let (answers, answers_out) = bounded(waiting_max);
+        let (verdicts, verdicts_out) = unbounded();
+        (Self { answers, verdicts }, Inbox { answers: answers_out, verdicts: verdicts_out })
     }
 
-    /// Has a job done soon, or gives it back if too many are waiting.
+    /// Has an answer judged soon, or gives it back if too many are waiting.
     pub(super) fn offer(&self, job: Job) -> Result<(), Job> {
-        self.sender.try_send(job).map_err(|error| match error {
+        self.answers.try_send(job).map_err(|error| match error {
             TrySendError::Full(job) | TrySendError::Disconnected(job) => job,
         })
     }
 
+    /// Has a verdict delivered, before any further answer is judged.
+    pub(super) fn finish(&self, job: Job) {
+        if let Err(SendError(job)) = self.verdicts.send(job) {
+            job();
+        }
+    }
+
     pub(super) fn waiting(&self) -> usize {
-        self.sender.len()
+        self.answers.len()
     }
 }
 
-/// Starts `threads` of them; the first also publishes metrics.
-pub(super) fn start(receiver: &Receiver<Job>, threads: usize, gate: &Weak<Inner>) -> std::io::Result<()> {
+impl Inbox {
+    /// The next thing to do; `None` if there is none for a while.
+    fn next(&self) -> Result<Option<Job>, RecvError> {
+        if let Ok(job) = self.verdicts.try_recv() {
+            return Ok(Some(job));
+        }
+        select! {
+            recv(self.verdicts) -> job => job.map(Some),
+            recv(self.answers) -> job => job.map(Some),
+            default(TICK_EVERY) => Ok(None),
+        }
+    }
+}
+
+/// Starts `threads` of them; the first also calls [`Gate::tick`] if there is a gate to call it on.
+pub(super) fn start(inbox: &Inbox, threads: usize, ticking: Option<&Weak<Inner>>) -> std::io::Result<()> {
     for number in 0..threads {
-        let (jobs, publisher) = (receiver.clone(), (number == 0).then(|| gate.clone()));
+        let (inbox, ticking) = (inbox.clone(), ticking.filter(|_| number == 0).cloned());
         std::thread::Builder::new()
             .name(format!("pouw-judge-{number}"))
-            .spawn(move || run(&jobs, publisher.as_ref()))?;
+            .spawn(move || run(&inbox, ticking.as_ref()))?;
     }
     Ok(())
 }
 
-fn run(jobs: &Receiver<Job>, publisher: Option<&Weak<Inner>>) {
-    let mut published = std::time::Instant::now();
-    loop {
-        match jobs.recv_timeout(PUBLISH_EVERY) {
-            // A bug, or a panic of the host's own code, costs one verdict and not the thread. Whoever waits for it is
-            // told when its end of the way is dropped.
-            Ok(job) => {
-                if catch_unwind(AssertUnwindSafe(job)).is_err() {
-                    tracing::error!("judging an answer panicked");
-                }
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+fn run(inbox: &Inbox, ticking: Option<&Weak<Inner>>) {
+    let mut ticked = Instant::now();
+    while let Ok(job) = inbox.next() {
+        if let Some(job) = job {
+            // Whoever waits for the verdict is told when its end of the way is dropped.
+            contained("judging an answer", job);
         }
-        if let Some(gate) = publisher
-            && published.elapsed() >= PUBLISH_EVERY
+        if let Some(gate) = ticking
+            && ticked.elapsed() >= TICK_EVERY
         {
             let Some(inner) = gate.upgrade() else {
                 return;
             };
-            Gate { inner }.record_metrics();
-            published = std::time::Instant::now();
+            contained("a tick of the gate", || Gate { inner }.tick());
+            ticked = Instant::now();
         }
+    }
+}
+
+/// A bug, or a panic of the host's own code, costs what was being done and not the thread.
+fn contained(what: &str, job: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(job)) {
+        // What the panic carries may panic when it is dropped.
+        std::mem::forget(panic);
+        tracing::error!("{what} panicked");
     }
 }

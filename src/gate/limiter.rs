@@ -10,13 +10,15 @@
 //! Networks are bounded too; beyond, those without a window of their own share one, and the first window of a
 //! network starts with what that one holds.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use parking_lot::Mutex;
 
 use crate::policy::window::{AdmissionLog, Quota, WindowRules};
 
 use super::digest::Digester;
 use super::identity::{ClientKey, NetworkPrefix};
-use super::table::{self, Table, Tracked};
+use super::table::{self, Held, Table, Tracked};
 use super::window::Admission;
 
 /// Locks the windows are spread over.
@@ -33,6 +35,8 @@ pub(super) struct Limiter {
     networks: Vec<Mutex<Table<Network>>>,
     /// For networks that there is no room for.
     everybody: Mutex<AdmissionLog>,
+    /// When somebody last had to share a window for lack of room; 0 for never.
+    full_ms: AtomicU64,
 }
 
 /// A lock on a cache line of its own.
@@ -68,6 +72,7 @@ impl Limiter {
             shards: (0..SHARDS).map(|_| Shard(Mutex::new(Table::new(bound, rules)))).collect(),
             networks: (0..SHARDS).map(|_| Mutex::new(Table::new(bound, rules))).collect(),
             everybody: Mutex::default(),
+            full_ms: AtomicU64::new(0),
         }
     }
 
@@ -75,8 +80,8 @@ impl Limiter {
     pub(super) fn check(&self, client: &ClientKey, prefix: NetworkPrefix, now_ms: u64) -> Admission {
         let digest = self.digests.client(client);
         let mut shard = self.shard(digest).lock();
-        if let Some(seen) = shard.find(digest) {
-            return self.admit(seen, now_ms);
+        if let Some(mut seen) = shard.find(digest) {
+            return self.admit(&mut seen, now_ms);
         }
         drop(shard);
         self.check_new(digest, prefix, now_ms)
@@ -85,12 +90,12 @@ impl Limiter {
     /// Where a client stands, logging nothing.
     pub(super) fn look(&self, client: &ClientKey, prefix: NetworkPrefix, now_ms: u64) -> Quota {
         let digest = self.digests.client(client);
-        if let Some(seen) = self.shard(digest).lock().find(digest) {
+        if let Some(mut seen) = self.shard(digest).lock().find(digest) {
             return seen.log.look(&self.rules, now_ms);
         }
         let prefix = self.digests.network(prefix);
         match self.network(prefix).lock().find(prefix) {
-            Some(network) => network.overflow.look(&self.rules, now_ms),
+            Some(mut network) => network.overflow.look(&self.rules, now_ms),
             None => self.everybody.lock().look(&self.rules, now_ms),
         }
     }
@@ -100,7 +105,18 @@ impl Limiter {
         self.shards.iter().map(|shard| shard.0.lock().len()).sum()
     }
 
-    /// Bytes held. Looks at every client, one lock at a time.
+    /// Whether somebody had to share a window for lack of room, as long as that can be felt: within a window.
+    pub(super) fn was_full(&self, now_ms: u64) -> bool {
+        let full_ms = self.full_ms.load(Ordering::Relaxed);
+        let felt_ms = self.rules.window_ms() + self.rules.tick_ms();
+        full_ms > 0 && now_ms.saturating_sub(full_ms) <= felt_ms
+    }
+
+    fn note_full(&self, now_ms: u64) {
+        self.full_ms.fetch_max(now_ms, Ordering::Relaxed);
+    }
+
+    /// Bytes held. Looks at no client, at one lock at a time.
     pub(super) fn bytes(&self) -> usize {
         let own: usize = self.shards.iter().map(|shard| shard.0.lock().bytes()).sum();
         let networks: usize = self.networks.iter().map(|shard| shard.lock().bytes()).sum();
@@ -127,11 +143,11 @@ impl Limiter {
             let mut shard = self.shard(digest).lock();
             // Another request of the same client may have been faster.
             let known = shard.find(digest).is_some();
-            let admission = shard.entry_or(digest, now_ms, &mut |seen| gone.push(seen)).map(|seen| {
+            let admission = shard.entry_or(digest, now_ms, &mut |seen| gone.push(seen)).map(|mut seen| {
                 if !known {
                     *seen = Seen { log: inherited, prefix: network };
                 }
-                self.admit(seen, now_ms)
+                self.admit(&mut seen, now_ms)
             });
             admission.filter(|_| !known).ok_or((known, admission))
         };
@@ -142,7 +158,10 @@ impl Limiter {
             Ok(admission) => admission,
             Err((_, found)) => {
                 self.quit(prefix);
-                found.unwrap_or_else(|| self.overflow(prefix, now_ms, |log| log.admit(&self.rules, now_ms)))
+                found.unwrap_or_else(|| {
+                    self.note_full(now_ms);
+                    self.overflow(prefix, now_ms, |log| log.admit(&self.rules, now_ms))
+                })
             }
         }
     }
@@ -152,7 +171,7 @@ impl Limiter {
     /// start full takes a place.
     fn joins(&self, prefix: u128, now_ms: u64) -> Option<AdmissionLog> {
         let mut networks = self.network(prefix).lock();
-        let Some(network) = self.row(&mut networks, prefix, now_ms) else {
+        let Some(mut network) = self.row(&mut networks, prefix, now_ms) else {
             // A network without a row of its own: its clients have windows, uncounted.
             return inherited(&mut self.everybody.lock(), &self.rules, now_ms);
         };
@@ -166,15 +185,16 @@ impl Limiter {
     }
 
     /// The row of a network, if there is room for it.
-    fn row<'t>(&self, networks: &'t mut Table<Network>, prefix: u128, now_ms: u64) -> Option<&'t mut Network> {
+    fn row<'t>(&self, networks: &'t mut Table<Network>, prefix: u128, now_ms: u64) -> Option<Held<'t, Network>> {
         if networks.find(prefix).is_none() {
-            networks.entry(prefix, now_ms)?.overflow = self.everybody.lock().clone();
+            let mut row = networks.entry(prefix, now_ms)?;
+            row.overflow = self.everybody.lock().clone();
         }
         networks.find(prefix)
     }
 
     fn quit(&self, prefix: u128) {
-        if let Some(network) = self.network(prefix).lock().find(prefix) {
+        if let Some(mut network) = self.network(prefix).lock().find(prefix) {
             network.clients = network.clients.saturating_sub(1);
         }
     }
@@ -184,6 +204,7 @@ impl Limiter {
         let prefix = self.digests.network(seen.prefix);
         self.quit(prefix);
         if !seen.log.is_idle(&self.rules, now_ms) {
+            self.note_full(now_ms);
             self.overflow(prefix, now_ms, |log| {
                 log.absorb(seen.log, &self.rules, now_ms);
                 log.look(&self.rules, now_ms)
@@ -194,18 +215,16 @@ impl Limiter {
     /// Uses the window of a network, or the one for all where it has none.
     fn overflow(&self, prefix: u128, now_ms: u64, with: impl FnOnce(&mut AdmissionLog) -> Quota) -> Admission {
         let mut networks = self.network(prefix).lock();
-        let mut everybody;
-        let log = match self.row(&mut networks, prefix, now_ms) {
-            Some(network) => {
+        let quota = match self.row(&mut networks, prefix, now_ms) {
+            Some(mut network) => {
                 network.touched_ms = now_ms;
-                &mut network.overflow
+                with(&mut network.overflow)
             }
             None => {
-                everybody = self.everybody.lock();
-                &mut *everybody
+                self.note_full(now_ms);
+                with(&mut self.everybody.lock())
             }
         };
-        let quota = with(log);
         if quota.admitted { Admission::Admitted(quota) } else { Admission::Crowded(quota) }
     }
 

@@ -22,6 +22,7 @@
 mod accounts;
 mod answer;
 mod body;
+mod breaker;
 mod buffers;
 mod config;
 mod counters;
@@ -52,8 +53,7 @@ use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 
-use crate::engine::PouwEngine;
-use crate::policy::breaker::Breaker;
+use crate::engine::{ConfigError, PouwEngine};
 use crate::policy::window::WindowRules;
 use crate::protocol::DifficultyTier;
 
@@ -73,6 +73,7 @@ pub use pending::Pending;
 pub use window::{Admission, Window, WindowError};
 
 use accounts::Accounts;
+use breaker::Watch;
 use buffers::Buffers;
 use counters::{Counters, bump};
 use digest::Digester;
@@ -101,7 +102,7 @@ struct Inner {
     accounts: Accounts,
     in_flight: Arc<Runway>,
     buffers: Arc<Buffers>,
-    breaker: Mutex<Breaker>,
+    breaker: Mutex<Watch>,
     replaced: Mutex<Replaced>,
     window: Option<Arc<dyn Window>>,
     window_failing: AtomicBool,
@@ -128,12 +129,16 @@ pub struct GateParts {
     events: GateEventSink,
     reputation: Option<ReputationProvider>,
     window: Option<Arc<dyn Window>>,
+    ticked_by_host: bool,
 }
 
 /// A gate that could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GateError {
+    /// A setting does not fit the engine's.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The system gave no random bytes.
     #[error("the system gave no random bytes: {0}")]
     Random(String),
@@ -180,19 +185,26 @@ impl GateParts {
         self.window = Some(window);
         self
     }
+
+    /// The host calls [`Gate::tick`]. Otherwise one of the gate's threads does, about once a second.
+    pub fn ticked_by_host(mut self) -> Self {
+        self.ticked_by_host = true;
+        self
+    }
 }
 
 impl Gate {
     /// A gate in front of `engine`.
     ///
     /// # Errors
-    /// [`GateError`], when the system gives no threads or random bytes.
+    /// [`GateError`], when a setting does not fit the engine's, or the system gives no threads or random bytes.
     pub fn new(engine: PouwEngine, config: GateConfig) -> Result<Self, GateError> {
         Self::with_parts(engine, config, GateParts::default())
     }
 
     /// A gate with a subscriber, a reputation provider or windows of the host's.
     pub fn with_parts(engine: PouwEngine, config: GateConfig, parts: GateParts) -> Result<Self, GateError> {
+        config.fits(engine.config())?;
         let settings = config.settings;
         let mut key = [0; 16];
         getrandom::fill(&mut key).map_err(|error| GateError::Random(error.to_string()))?;
@@ -207,7 +219,7 @@ impl Gate {
         };
         let places = settings.policies.iter().enumerate().map(place).collect::<Result<Vec<_>, GateError>>()?;
         let window_ms = settings.policies.first().map_or(60_000, |policy| policy.window_ms);
-        let (judges, receiver) = Judges::new(settings.waiting_answers_max);
+        let (judges, inbox) = Judges::new(settings.waiting_answers_max);
         let threads = settings.judge_threads;
         let cap = engine.config().unit_bytes(DifficultyTier::High) as u64;
         let inner = Arc::new(Inner {
@@ -217,7 +229,7 @@ impl Gate {
             accounts: Accounts::new(&settings, window_ms, digests),
             in_flight: Runway::new(settings.bytes_in_flight),
             buffers: Buffers::new(settings.buffered_bytes_max as u64),
-            breaker: Mutex::new(Breaker::new(
+            breaker: Mutex::new(Watch::new(
                 settings.circuit_breaker_threshold,
                 settings.circuit_breaker_probe_interval_ms,
             )),
@@ -233,7 +245,8 @@ impl Gate {
         });
         // The first reading calibrates: not while a request waits.
         inner.engine.window_ms();
-        judges::start(&receiver, threads, &Arc::downgrade(&inner))?;
+        let ticking = (!parts.ticked_by_host).then(|| Arc::downgrade(&inner));
+        judges::start(&inbox, threads, ticking.as_ref())?;
         Ok(Self { inner })
     }
 
@@ -250,6 +263,14 @@ impl Gate {
     /// How long a body that a result may be in may take to arrive, milliseconds.
     pub fn body_timeout_ms(&self) -> u64 {
         self.inner.settings.body_timeout_ms
+    }
+
+    /// What is due about once a second: publishes metrics, probes an open breaker whose interval is over, and tells of
+    /// changes of the breaker nobody was told of. Waits for no commit.
+    pub fn tick(&self) {
+        self.probe_if_due();
+        self.tell_changes();
+        self.record_metrics();
     }
 
     /// Judges a request by its head. Reads no clock but the engine's and waits for nothing.
@@ -303,7 +324,8 @@ impl Gate {
         let (gate, own, judged) = (self.clone(), done.clone(), facts.clone());
         let job: Job = Box::new(move || {
             if let Some(done) = own.lock().take() {
-                gate.judge(judged, done);
+                let finish = gate.clone();
+                gate.judge(judged, move |verdict| finish.inner.judges.finish(verdict), done);
             }
         });
         if self.inner.judges.offer(job).is_err()
@@ -320,15 +342,6 @@ impl Gate {
 
     fn emit(&self, event: &GateEvent) {
         self.inner.events.emit(event);
-    }
-
-    fn breaker_is_open(&self) -> bool {
-        self.inner.breaker.lock().is_open()
-    }
-
-    /// Failures of the store in a row.
-    fn store_failures(&self) -> u32 {
-        self.inner.breaker.lock().failures()
     }
 }
 

@@ -6,6 +6,7 @@ use super::Gate;
 use super::buffers::Buffered;
 use super::decision::Decision;
 use super::facts::Facts;
+use super::judges::Job;
 
 /// A verdict that needs the store.
 #[derive(Debug)]
@@ -22,18 +23,26 @@ impl Pending {
     pub fn wait(self) -> Decision {
         let Self { gate, facts, buffered: _buffered } = self;
         let (sender, receiver) = sync_channel(1);
+        let (hand_over, handed_over) = sync_channel::<Job>(1);
         let unheard = facts.clone();
-        gate.judge(facts, move |decision| {
-            // The other end waits below for as long as this end exists.
+        // Each other end is here, and there is room for the one thing that comes.
+        let hand_over = move |job| {
+            let _ = hand_over.send(job);
+        };
+        gate.judge(facts, hand_over, move |decision| {
             let _ = sender.send(decision);
         });
+        // Nothing comes if the verdict needed no commit.
+        if let Ok(job) = handed_over.recv() {
+            job();
+        }
         receiver.recv().unwrap_or_else(|_| gate.try_again(&unheard))
     }
 
-    /// Judges on a thread of the gate's own and calls `done` there or on the engine's writer; blocks for
-    /// nothing, so it may be called on a thread of an async executor. Keep `done` short. `done` never
-    /// gets a [`Decision::Pending`]. At the bound of waiting answers it is called at once, with `try_again`.
-    /// So it is if judging it panics, a bug or a panic of the host's own code.
+    /// Judges on a thread of the gate's own and calls `done` on such a thread; blocks for nothing, so it may be
+    /// called on a thread of an async executor. Keep `done` short. `done` never gets a [`Decision::Pending`]. At the
+    /// bound of waiting answers it is called at once, with `try_again`, and so it is if judging panics, a bug or a panic
+    /// of the host's own code.
     pub fn then(self, done: impl FnOnce(Decision) + Send + 'static) {
         let Self { gate, facts, buffered } = self;
         let done = move |decision| {

@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 
 use crate::engine::{IssueError, IssueRequest, Issued};
-use crate::policy::breaker::{Ask, Transition};
 use crate::policy::reputation::{Effective, effective};
 use crate::policy::window::Quota;
 use crate::protocol::{DifficultyTier, Reason};
@@ -16,7 +15,7 @@ use super::decision::Decision;
 use super::event::GateEvent;
 use super::facts::Facts;
 use super::respond::{Answer, detail, pass};
-use super::window::Admission;
+use super::window::{Admission, Window, WindowError};
 use super::{Gate, Place};
 
 /// Bytes of an encoded answer beside the unit's data: its other members, the problem document, the headers.
@@ -72,7 +71,7 @@ impl Gate {
         let now_ms = self.engine().window_ms();
         let (client, prefix) = (&facts.client, facts.prefix);
         if let Some(window) = &self.inner.window {
-            let outcome = window.check(&place.policy, client, prefix, now_ms);
+            let outcome = consulted(|| window.check(&place.policy, client, prefix, now_ms));
             self.inner.window_failing.store(outcome.is_err(), Ordering::Relaxed);
             match (outcome, self.inner.settings.fallback_behavior) {
                 (Ok(admission), _) => return Some(admission),
@@ -90,9 +89,10 @@ impl Gate {
     /// Where the client stands, without taking a slot.
     pub(super) fn standing(&self, place: &Place, facts: &Facts) -> Quota {
         let now_ms = self.engine().window_ms();
-        let outside = self.inner.window.as_ref();
-        let outside = outside.and_then(|window| window.look(&place.policy, &facts.client, facts.prefix, now_ms).ok());
-        outside.unwrap_or_else(|| place.limiter.look(&facts.client, facts.prefix, now_ms))
+        let (client, prefix) = (&facts.client, facts.prefix);
+        let look = |window: &dyn Window| consulted(|| window.look(&place.policy, client, prefix, now_ms)).ok();
+        let outside = self.inner.window.as_deref().and_then(look);
+        outside.unwrap_or_else(|| place.limiter.look(client, prefix, now_ms))
     }
 
     /// A refused answer counts as a request: it takes a slot if there is one.
@@ -229,49 +229,6 @@ impl Gate {
             catch_unwind(AssertUnwindSafe(|| provider(&facts.client))).ok().flatten()
         })
     }
-
-    /// Whether this challenge is the breaker's probe. The verdict on the probe is a durable commit of its own,
-    /// so it does not hang on a client that may never answer.
-    fn ask_breaker(&self, now_ms: u64) -> Result<bool, Reason> {
-        let asked = self.inner.breaker.lock().ask(now_ms);
-        match asked {
-            Ask::Closed => Ok(false),
-            Ask::Open { .. } => Err(Reason::Degraded),
-            Ask::Probe => {
-                let gate = self.clone();
-                self.engine().touch_with(move |written| gate.probed(written.is_ok()));
-                Ok(true)
-            }
-        }
-    }
-
-    fn probed(&self, well: bool) {
-        let now_ms = self.engine().now_ms();
-        let changed = {
-            let mut breaker = self.inner.breaker.lock();
-            if well {
-                breaker.probe_succeeded()
-            } else {
-                breaker.probe_failed(now_ms);
-                None
-            }
-        };
-        self.breaker_changed(changed, now_ms);
-    }
-
-    /// The store failed: that counts for the breaker.
-    pub(super) fn store_failed(&self, now_ms: u64) {
-        let changed = self.inner.breaker.lock().failure(now_ms);
-        self.breaker_changed(changed, now_ms);
-    }
-
-    fn breaker_changed(&self, changed: Option<Transition>, timestamp: u64) {
-        match changed {
-            Some(Transition::Opened) => self.emit(&GateEvent::CircuitOpened { timestamp }),
-            Some(Transition::Closed) => self.emit(&GateEvent::CircuitClosed { timestamp }),
-            None => {}
-        }
-    }
 }
 
 /// Bytes of an answer with `data` bytes of block data in it.
@@ -282,6 +239,15 @@ pub(super) const fn encoded(data: u64) -> u64 {
 /// Bytes of block data in an answer of `bytes` bytes.
 const fn decoded(bytes: u64) -> u64 {
     bytes.saturating_sub(FRAME_BYTES) / 4 * 3
+}
+
+/// What the host's window says. One that panics cannot be consulted.
+fn consulted<T>(ask: impl FnOnce() -> Result<T, WindowError>) -> Result<T, WindowError> {
+    catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|panic| {
+        // What the panic carries may panic when it is dropped.
+        std::mem::forget(panic);
+        Err(WindowError("it panicked".to_owned()))
+    })
 }
 
 /// What is said of a window nobody can see.

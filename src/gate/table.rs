@@ -3,6 +3,10 @@
 //! Entries have a fixed place in a slab, so that the hand can walk them; the index holds only places. Every
 //! insert looks at a few entries under the hand and frees those that carry nothing any more. At the bound
 //! the least recently touched of [`PROBES`] entries that may go makes room; if none may, there is no room.
+//!
+//! What the values hold elsewhere is summed up as they change, so that nobody has to walk them.
+
+use std::ops::{Deref, DerefMut};
 
 use hashbrown::HashTable;
 
@@ -41,22 +45,32 @@ pub(super) struct Table<V: Tracked> {
     free: Vec<u32>,
     hand: usize,
     bound: usize,
+    /// Bytes that the values hold elsewhere.
+    elsewhere: usize,
+}
+
+/// A value that is being looked at or changed. When it is let go, what it holds elsewhere is summed up anew.
+#[derive(Debug)]
+pub(super) struct Held<'t, V: Tracked> {
+    value: &'t mut V,
+    before: usize,
+    elsewhere: &'t mut usize,
 }
 
 impl<V: Tracked + Default> Table<V> {
     pub(super) fn new(bound: usize, rules: V::Rules) -> Self {
         let bound = bound.clamp(1, u32::MAX as usize);
-        Self { rules, index: HashTable::new(), slots: Vec::new(), free: Vec::new(), hand: 0, bound }
+        Self { rules, index: HashTable::new(), slots: Vec::new(), free: Vec::new(), hand: 0, bound, elsewhere: 0 }
     }
 
-    pub(super) fn find(&mut self, digest: u128) -> Option<&mut V> {
+    pub(super) fn find(&mut self, digest: u128) -> Option<Held<'_, V>> {
         let at = *self.index.find(digest as u64, |at| holds(&self.slots, *at, digest))?;
-        self.slots.get_mut(at as usize)?.as_mut().map(|slot| &mut slot.value)
+        self.held(at)
     }
 
     /// The value of `digest`, made if it is not there; `None` if there is no room for it. `gone` gets what
     /// made room or was freed on the way.
-    pub(super) fn entry_or(&mut self, digest: u128, now_ms: u64, gone: &mut dyn FnMut(V)) -> Option<&mut V> {
+    pub(super) fn entry_or(&mut self, digest: u128, now_ms: u64, gone: &mut dyn FnMut(V)) -> Option<Held<'_, V>> {
         let found = self.index.find(digest as u64, |at| holds(&self.slots, *at, digest)).copied();
         let at = match found {
             Some(at) => at,
@@ -73,23 +87,27 @@ impl<V: Tracked + Default> Table<V> {
                 at
             }
         };
-        self.slots.get_mut(at as usize)?.as_mut().map(|slot| &mut slot.value)
+        self.held(at)
     }
 
     /// The value of `digest`, made if it is not there; `None` if there is no room for it.
-    pub(super) fn entry(&mut self, digest: u128, now_ms: u64) -> Option<&mut V> {
+    pub(super) fn entry(&mut self, digest: u128, now_ms: u64) -> Option<Held<'_, V>> {
         self.entry_or(digest, now_ms, &mut |_| {})
+    }
+
+    fn held(&mut self, at: u32) -> Option<Held<'_, V>> {
+        let value = &mut self.slots.get_mut(at as usize)?.as_mut()?.value;
+        Some(Held { before: value.heap_bytes(), value, elsewhere: &mut self.elsewhere })
     }
 
     pub(super) fn len(&self) -> usize {
         self.index.len()
     }
 
-    /// Bytes of the table and of what its values hold elsewhere. Looks at all of them.
+    /// Bytes of the table and of what its values hold elsewhere. Looks at none of them.
     pub(super) fn bytes(&self) -> usize {
-        let elsewhere: usize = self.slots.iter().flatten().map(|slot| slot.value.heap_bytes()).sum();
         let own = self.slots.capacity() * slot_bytes::<V>();
-        own + elsewhere + self.free.capacity() * size_of::<u32>() + self.index.allocation_size()
+        own + self.elsewhere + self.free.capacity() * size_of::<u32>() + self.index.allocation_size()
     }
 
     fn make_room(&mut self, now_ms: u64, gone: &mut dyn FnMut(V)) -> Option<u32> {
@@ -134,11 +152,32 @@ impl<V: Tracked + Default> Table<V> {
         let Some(Slot { digest, value }) = self.slots.get_mut(at).and_then(Option::take) else {
             return;
         };
+        self.elsewhere = self.elsewhere.saturating_sub(value.heap_bytes());
         gone(value);
         if let Ok(found) = self.index.find_entry(digest as u64, |place| *place as usize == at) {
             let (place, _) = found.remove();
             self.free.push(place);
         }
+    }
+}
+
+impl<V: Tracked> Deref for Held<'_, V> {
+    type Target = V;
+
+    fn deref(&self) -> &V {
+        self.value
+    }
+}
+
+impl<V: Tracked> DerefMut for Held<'_, V> {
+    fn deref_mut(&mut self) -> &mut V {
+        self.value
+    }
+}
+
+impl<V: Tracked> Drop for Held<'_, V> {
+    fn drop(&mut self) {
+        *self.elsewhere = (*self.elsewhere + self.value.heap_bytes()).saturating_sub(self.before);
     }
 }
 
@@ -186,7 +225,7 @@ mod tests {
     fn at_the_bound_the_least_recently_touched_goes_and_pinned_ones_stay() {
         let mut table = Table::<Note>::new(4, ());
         for (digest, touched) in [(1, 40), (2, 10), (3, 30), (4, 20)] {
-            let note = table.entry(digest, 0).unwrap();
+            let mut note = table.entry(digest, 0).unwrap();
             (note.touched, note.pinned) = (touched, digest == 2);
         }
         table.entry(5, 0).unwrap().touched = 50;
@@ -216,5 +255,62 @@ mod tests {
         }
         assert!(table.len() <= 102, "{} are kept", table.len());
         assert!((100..200).all(|digest| table.find(digest).is_some()));
+    }
+
+    impl<V: Tracked> Table<V> {
+        /// Whether what has been summed up is what a walk finds.
+        pub(in crate::gate) fn sums_up(&self) -> bool {
+            self.elsewhere == self.slots.iter().flatten().map(|slot| slot.value.heap_bytes()).sum::<usize>()
+        }
+    }
+
+    /// Bytes elsewhere, as many as the steps say.
+    #[derive(Debug, Default)]
+    struct Heap {
+        bytes: Vec<u8>,
+        may_go: bool,
+    }
+
+    impl Tracked for Heap {
+        type Rules = ();
+        fn is_idle(&self, (): &(), _: u64) -> bool {
+            self.bytes.is_empty() && self.may_go
+        }
+        fn may_go(&self, (): &(), _: u64) -> bool {
+            self.may_go
+        }
+        fn touched_ms(&self, (): &()) -> u64 {
+            self.bytes.len() as u64
+        }
+        fn heap_bytes(&self) -> usize {
+            self.bytes.capacity()
+        }
+    }
+
+    #[test]
+    fn what_is_summed_up_is_what_a_walk_finds_after_any_steps() {
+        fn holds(bound: u8, steps: Vec<(u8, u8, u16)>) -> bool {
+            let mut table = Table::<Heap>::new(1 + usize::from(bound % 40), ());
+            steps.into_iter().all(|(what, whom, bytes)| {
+                let digest = u128::from(whom % 64);
+                match what % 6 {
+                    0 => table.tend(0, &mut |_| {}),
+                    1 => {
+                        if let Some(mut heap) = table.find(digest) {
+                            heap.bytes = Vec::new();
+                        }
+                    }
+                    _ => {
+                        if let Some(mut heap) = table.entry(digest, 0) {
+                            heap.may_go = what % 2 == 0;
+                            heap.bytes.resize(usize::from(bytes % 512), 0);
+                        }
+                    }
+                }
+                table.sums_up()
+            })
+        }
+        let mut check = quickcheck::QuickCheck::new().rng(quickcheck::Gen::new(1_000)).tests(200);
+        check.quickcheck(holds as fn(u8, Vec<(u8, u8, u16)>) -> bool);
     }
 }

@@ -24,7 +24,7 @@ pub enum Admission {
 pub struct WindowError(pub String);
 
 /// Windows that several processes share, in place of those in memory. Called for every request on the
-/// thread that serves it: answer from memory or give up at once.
+/// thread that serves or judges it: answer from memory or give up at once. One that panics cannot be consulted.
 pub trait Window: Debug + Send + Sync {
     /// Judges one request and, if it is within the limit, logs it.
     fn check(

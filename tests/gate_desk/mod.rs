@@ -169,7 +169,8 @@ fn gate(
 ) -> Gate {
     let config = GateConfig::builder().rate_limit(1).window_ms(WINDOW_MS).paid_admissions_per_window(1_000);
     let heard = events.clone();
-    let parts = parts.events(GateEventSink::new(move |event| heard.lock().unwrap().push(event.clone())));
+    let parts =
+        parts.events(GateEventSink::new(move |event| heard.lock().unwrap().push(event.clone()))).ticked_by_host();
     Gate::with_parts(engine.clone(), change(config).build().unwrap(), parts).unwrap()
 }
 

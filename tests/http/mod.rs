@@ -118,7 +118,8 @@ impl Desk {
             engine.refill().unwrap();
         }
         let config = GateConfig::builder().rate_limit(1).window_ms(WINDOW_MS).paid_admissions_per_window(1_000);
-        let gate = Gate::with_parts(engine.clone(), (setup.gate)(config).build().unwrap(), (setup.parts)()).unwrap();
+        let parts = (setup.parts)().ticked_by_host();
+        let gate = Gate::with_parts(engine.clone(), (setup.gate)(config).build().unwrap(), parts).unwrap();
         let address = kind.serve(gate.clone());
         Self { kind, disk, clock, engine, gate, address }
     }

@@ -260,3 +260,46 @@ fn a_network_whose_clients_have_all_gone_gives_new_ones_windows_of_their_own() {
     }
     assert!(limiter.admits((1, 999_999), later), "the network's own window");
 }
+
+#[test]
+fn the_bytes_told_are_those_a_walk_finds_whatever_clients_do() {
+    fn holds(limit: u16, history: Vec<(u16, u16)>) -> bool {
+        // Below, at and above what fits into a slot, and what is listed singly.
+        let limiter = limiter([3, 40, 600][usize::from(limit % 3)], 3 * TINY);
+        let mut now = START_MS;
+        history.into_iter().all(|(who, pause)| {
+            now += u64::from(pause % 8) * u64::from(pause % 500);
+            let number = u32::from(if who % 2 == 0 { who % 3 } else { who % 2_000 });
+            for _ in 0..who % 50 {
+                limiter.ask((number % 30, number), now);
+            }
+            let (key, prefix) = client(number % 30, number + 1);
+            limiter.look(&key, prefix, now);
+            let own = limiter.shards.iter().all(|shard| shard.0.lock().sums_up());
+            own && limiter.networks.iter().all(|shard| shard.lock().sums_up())
+        })
+    }
+    QuickCheck::new().rng(Gen::new(300)).tests(40).quickcheck(holds as fn(u16, Vec<(u16, u16)>) -> bool);
+}
+
+#[test]
+fn it_was_full_as_long_as_somebody_shares_a_window_for_lack_of_room() {
+    // At a limit of one nobody makes room, at three the least recently seen does.
+    for limit in [1, 3] {
+        let limiter = limiter(limit, 2 * TINY);
+        (0..16).for_each(|at| _ = limiter.ask((at, at), START_MS));
+        assert!(!limiter.was_full(START_MS));
+        (0..2_000).for_each(|at| _ = limiter.ask((at, at), START_MS + 1));
+        assert!(limiter.clients() <= 2 * TINY && limiter.was_full(START_MS + 1));
+        assert!(limiter.was_full(START_MS + 1 + WINDOW_MS));
+        let later = START_MS + 2 + FORGOTTEN_MS;
+        assert!(!limiter.was_full(later));
+        // Those of before are idle now: others come in their places, and nobody loses anything.
+        (0..16).for_each(|at| _ = limiter.ask((5_000 + at, at), later));
+        assert!(!limiter.was_full(later));
+    }
+    // One network with more clients than have a window of their own is no lack of room.
+    let limiter = limiter(3, 100_000);
+    (0..2 * KEYS_PER_PREFIX_MAX).for_each(|at| _ = limiter.ask((1, at), START_MS));
+    assert!(!limiter.was_full(START_MS));
+}

@@ -132,7 +132,7 @@ keys! {
         prefix_bytes_per_minute: u64, "bytes", "0 or more",
             "The same for one network prefix.";
         bytes_per_second: u64, "bytes", "0 or more", "The same for all clients together, in a second.";
-        bytes_in_flight: u64, "bytes", "0 or more",
+        bytes_in_flight: u64, "bytes", "at least four thirds of unit_bytes of the high tier, and 3072",
             "Bytes of challenges on their way at once. Beyond it, a 429 without work.";
     }
     "Difficulty and reputation": {

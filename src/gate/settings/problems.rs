@@ -33,11 +33,12 @@ impl fmt::Display for Problem {
 impl std::error::Error for Problem {}
 
 /// Settings whose rule names another one.
-const GROUNDS: [(&str, &str); 4] = [
+const GROUNDS: [(&str, &str); 5] = [
     ("floor_ms", "token_ttl_seconds"),
     ("synthetic_max", "leases_max"),
     ("max_difficulty", "default_difficulty"),
     ("buffered_bytes_max", "body_limit_bytes"),
+    ("bytes_in_flight", "unit_bytes"),
 ];
 
 /// More than these are not told, so that a file of nothing else is not judged for hours.
@@ -76,12 +77,13 @@ impl Settings {
         let previous = self.previous_secret_files.iter().flatten().zip(1..=u8::MAX);
         let builder =
             previous.fold(Config::builder([0; 32]), |builder, (_, other)| builder.previous_secret([other; 32]));
-        let engine = self.engine(builder).build().err().map(|error| match error.field {
+        let engine = self.engine(builder).build().map_err(|error| match error.field {
             "waiting_answers_max" => ConfigError { field: "waiting_commits_max", ..error },
             "previous_secrets" => ConfigError { field: "previous_secret_files", ..error },
             _ => error,
         });
-        engine.or_else(|| self.gate(GateConfig::builder()).build().err())
+        let fits = |engine| self.gate(GateConfig::builder()).build()?.fits(&engine);
+        engine.and_then(fits).err()
     }
 
     fn route_problems(&self, found: &mut Vec<Problem>) {

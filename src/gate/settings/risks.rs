@@ -130,7 +130,6 @@ impl Settings {
             ("bytes_per_minute", self.bytes_per_minute),
             ("prefix_bytes_per_minute", self.prefix_bytes_per_minute),
             ("bytes_per_second", self.bytes_per_second),
-            ("bytes_in_flight", self.bytes_in_flight),
         ] {
             let bytes = bytes.unwrap_or_default();
             found.warn(
@@ -138,11 +137,10 @@ impl Settings {
                 key,
                 format!("{bytes} bytes are less than the smallest challenge ({least}): none will ever go out"),
             );
-            let then = if key == "bytes_in_flight" { "such ones are refused" } else { "they shrink or are refused" };
             found.warn(
                 (least..whole).contains(&bytes),
                 key,
-                format!("{bytes} bytes are less than the largest challenge ({whole}): {then}"),
+                format!("{bytes} bytes are less than the largest challenge ({whole}): they shrink or are refused"),
             );
         }
         let depth = self.min_queue_depth.unwrap_or_default();

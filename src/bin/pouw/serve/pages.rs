@@ -204,3 +204,61 @@ fn answer(status: StatusCode, document: &Value) -> Response {
     let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
     (status, headers, format!("{document}\n")).into_response()
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::body::to_bytes;
+    use hyper::Request;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use pouw::engine::{Config, Parts};
+    use pouw::gate::GateConfig;
+    use pouw::store::sim::SimDisk;
+    use tower_service::Service;
+
+    use super::*;
+
+    /// What `GET /health` answers.
+    fn health(gate: &Gate) -> (u16, Value) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let metrics = PrometheusBuilder::new().build_recorder().handle();
+            let request = Request::get("/health").body(Body::empty()).unwrap();
+            let response = pages(gate.clone(), metrics).call(request).await.unwrap();
+            let status = response.status().as_u16();
+            (status, serde_json::from_slice(&to_bytes(response.into_body(), 1 << 20).await.unwrap()).unwrap())
+        })
+    }
+
+    #[test]
+    fn health_tells_of_writes_that_fail_and_of_a_failed_sync_that_needs_a_restart() {
+        let disk = SimDisk::new();
+        let parts = Parts { storage: Arc::new(disk.clone()), ..Parts::in_directory(".") };
+        let config = Config::builder([7; 32]).background(false).build().unwrap();
+        let engine = PouwEngine::open_with(parts, config).unwrap();
+        let gate = Gate::new(engine.clone(), GateConfig::default()).unwrap();
+        let store = || {
+            let (code, document) = health(&gate);
+            let part = &document["parts"]["store"];
+            let told = |what: &Value| what.as_str().unwrap().to_owned();
+            (code, told(&document["status"]), told(&part["status"]), told(&part["detail"]))
+        };
+        assert_eq!(store().2, "healthy");
+        disk.set_full(true);
+        engine.sweep().unwrap_err();
+        let (code, all, part, detail) = store();
+        assert_eq!((code, &*all, &*part), (200, "degraded", "degraded"));
+        assert!(detail.contains("the last write failed, 1 in a row"), "{detail}");
+        disk.set_full(false);
+        // The writer opens the store anew on its own time.
+        while engine.sweep().is_err() {}
+        assert_eq!(store().2, "healthy");
+        disk.fail_sync(1, true);
+        engine.sweep().unwrap_err();
+        disk.heal();
+        let (code, all, part, detail) = store();
+        assert_eq!((code, &*all, &*part), (200, "degraded", "unavailable"));
+        assert!(detail.contains("until the process is restarted"), "{detail}");
+    }
+}

@@ -1,0 +1,192 @@
+//! The circuit breaker as the gate keeps it: what counts as a failure, who probes, and who is told.
+//!
+//! **Guarantee.** A commit that failed counts once, however many answers were in it. It is counted on the writer's
+//! thread, in the order of commits; the host is told elsewhere, each change once and in order.
+
+use std::collections::VecDeque;
+
+use crate::engine::{Accepted, SubmitError, WriteError};
+use crate::policy::breaker::{Ask, Breaker, Transition};
+use crate::protocol::Reason;
+
+use super::Gate;
+use super::event::GateEvent;
+
+/// Changes that nobody has been told of yet. At the bound the oldest is let go: a subscriber has not come back
+/// from one of them through dozens of probes.
+const UNTOLD_MAX: usize = 64;
+
+/// A breaker, what it has counted, and what is to be told of it.
+#[derive(Debug)]
+pub(super) struct Watch {
+    breaker: Breaker,
+    /// The last failed commit that counted.
+    counted: u64,
+    untold: VecDeque<(Transition, u64)>,
+    /// Somebody is telling.
+    telling: bool,
+}
+
+impl Watch {
+    pub(super) fn new(threshold: u32, probe_interval_ms: u64) -> Self {
+        let breaker = Breaker::new(threshold, probe_interval_ms);
+        Self { breaker, counted: 0, untold: VecDeque::new(), telling: false }
+    }
+
+    fn is_open(&self) -> bool {
+        self.breaker.is_open()
+    }
+
+    /// Failures of the store in a row.
+    fn failures(&self) -> u32 {
+        self.breaker.failures()
+    }
+
+    /// An answer's commit failed, the `commit`th that did; one that has counted, or none that failed, is passed over.
+    fn commit_failed(&mut self, commit: u64, now_ms: u64) {
+        if commit > self.counted {
+            self.counted = commit;
+            self.failed(now_ms);
+        }
+    }
+
+    fn failed(&mut self, now_ms: u64) {
+        let changed = self.breaker.failure(now_ms);
+        self.note(changed, now_ms);
+    }
+
+    fn note(&mut self, changed: Option<Transition>, now_ms: u64) {
+        if let Some(changed) = changed {
+            if self.untold.len() >= UNTOLD_MAX {
+                self.untold.pop_front();
+            }
+            self.untold.push_back((changed, now_ms));
+        }
+    }
+
+    /// The next change to tell, unless somebody is telling: they go on with it.
+    fn next_untold(&mut self) -> Option<(Transition, u64)> {
+        let next = if self.telling { None } else { self.untold.pop_front() };
+        self.telling |= next.is_some();
+        next
+    }
+}
+
+impl Gate {
+    pub(super) fn breaker_is_open(&self) -> bool {
+        self.inner.breaker.lock().is_open()
+    }
+
+    /// Failures of the store in a row.
+    pub(super) fn store_failures_in_row(&self) -> u32 {
+        self.inner.breaker.lock().failures()
+    }
+
+    /// Whether work may be handed out, and if so whether the challenge goes out beside a probe.
+    pub(super) fn ask_breaker(&self, now_ms: u64) -> Result<bool, Reason> {
+        let asked = self.inner.breaker.lock().breaker.ask(now_ms);
+        match asked {
+            Ask::Closed => Ok(false),
+            Ask::Open { .. } => Err(Reason::Degraded),
+            Ask::Probe => {
+                self.probe();
+                Ok(true)
+            }
+        }
+    }
+
+    /// Probes if the breaker is open and its interval is over, so that it closes without any traffic too.
+    pub(super) fn probe_if_due(&self) {
+        let now_ms = self.engine().now_ms();
+        let asked = self.inner.breaker.lock().breaker.ask(now_ms);
+        if asked == Ask::Probe {
+            self.probe();
+        }
+    }
+
+    /// The verdict on a probe is a durable commit of its own, so it does not hang on a client that may never answer.
+    fn probe(&self) {
+        let gate = self.clone();
+        self.engine().touch_with(move |written| {
+            gate.probed(written.is_ok());
+            let teller = gate.clone();
+            gate.inner.judges.finish(Box::new(move || teller.tell_changes()));
+        });
+    }
+
+    fn probed(&self, well: bool) {
+        let now_ms = self.engine().now_ms();
+        let mut watch = self.inner.breaker.lock();
+        if well {
+            let changed = watch.breaker.probe_succeeded();
+            watch.note(changed, now_ms);
+        } else {
+            watch.breaker.probe_failed(now_ms);
+        }
+    }
+
+    /// Counts what became of an answer's commit. To be called where the engine tells it, on the writer's thread:
+    /// there the number of failed commits is the number of this one.
+    pub(super) fn count_commit(&self, verdict: &Result<Accepted, SubmitError>) {
+        match verdict {
+            Ok(_) => self.inner.breaker.lock().breaker.success(),
+            Err(SubmitError::TryAgain(WriteError::Busy)) => {}
+            Err(SubmitError::TryAgain(_)) => {
+                let (commit, now_ms) = (self.engine().commits_failed(), self.engine().now_ms());
+                self.inner.breaker.lock().commit_failed(commit, now_ms);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// The store failed otherwise than in a commit: it could not be read, or is closed.
+    pub(super) fn store_failed(&self, now_ms: u64) {
+        self.inner.breaker.lock().failed(now_ms);
+        self.tell_changes();
+    }
+
+    /// Tells what has changed and has not been told. Calls the host's subscriber: not for the writer's thread.
+    pub(super) fn tell_changes(&self) {
+        loop {
+            // A statement of its own: in the head of a `while let` the lock would be held through its body.
+            let next = self.inner.breaker.lock().next_untold();
+            match next {
+                Some((Transition::Opened, timestamp)) => self.emit(&GateEvent::CircuitOpened { timestamp }),
+                Some((Transition::Closed, timestamp)) => self.emit(&GateEvent::CircuitClosed { timestamp }),
+                None => return,
+            }
+            self.inner.breaker.lock().telling = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_commit_counts_once_and_what_is_no_failed_commit_never() {
+        let mut watch = Watch::new(3, 1_000);
+        watch.commit_failed(0, 1);
+        assert_eq!(watch.failures(), 0);
+        for commit in [1, 1, 1, 4, 4, 2] {
+            watch.commit_failed(commit, 2);
+        }
+        assert_eq!((watch.failures(), watch.is_open()), (2, false));
+        watch.commit_failed(5, 3);
+        assert!(watch.is_open());
+        assert_eq!(watch.next_untold(), Some((Transition::Opened, 3)));
+    }
+
+    #[test]
+    fn one_at_a_time_tells_and_what_nobody_tells_is_bounded() {
+        let mut watch = Watch::new(1, 1_000);
+        for at in 0..1_000 {
+            watch.note(Some(Transition::Opened), at);
+        }
+        assert_eq!(watch.untold.len(), UNTOLD_MAX);
+        assert!(watch.next_untold().is_some() && watch.next_untold().is_none());
+        watch.telling = false;
+        assert_eq!(watch.next_untold(), Some((Transition::Opened, 937)));
+    }
+}
