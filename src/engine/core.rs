@@ -43,7 +43,7 @@ pub(super) struct Core {
     pub(super) tallies: Tallies,
     pub(super) closing: AtomicBool,
     pub(super) prune_after: Mutex<[u8; 16]>,
-    lanes: Lane,
+    pub(super) lanes: Lane,
     wake: Sender<()>,
 }
 

@@ -86,6 +86,10 @@ impl Lane {
         bulk.send(job).map_err(|_| WriteError::Closed)
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.senders.read().is_none()
+    }
+
     pub(super) fn close(&self) {
         *self.senders.write() = None;
     }

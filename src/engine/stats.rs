@@ -61,7 +61,7 @@ pub struct Stats {
     pub folds_this_boot: u64,
     /// Bytes of the state file and the block file.
     pub file_bytes: (u64, u64),
-    /// Whether a sync failed: writes are refused until restart.
+    /// Whether a sync failed or the engine was closed: nothing can be written until it is opened again.
     pub closed: bool,
 }
 
@@ -115,7 +115,7 @@ impl PouwEngine {
             expired_this_boot: read(&tallies.expired),
             folds_this_boot: read(&tallies.server_folds),
             file_bytes,
-            closed: core.store.is_closed(),
+            closed: core.store.is_closed() || core.lanes.is_closed(),
         }
     }
 }

@@ -91,7 +91,7 @@ impl Gate {
             store: if stats.closed {
                 part(
                     Condition::Unavailable,
-                    "a sync failed, nothing can be written until the process is restarted; check the disk first",
+                    "closed, nothing can be written until the process is restarted; if nobody stopped it a sync failed: check the disk",
                 )
             } else if stats.commits_failed_in_row > 0 {
                 let failed = stats.commits_failed_in_row;
