@@ -8,6 +8,7 @@ mod gate_desk;
 use std::sync::Barrier;
 
 use gate_desk::{ADDRESS, Desk, accepted, facts, passed, plain, refused, solved, unit_in, wrong};
+use pouw::engine::IssueRequest;
 use pouw::gate::{
     Caller, Decision, Facts, GateConfigBuilder, GateEvent, Head, Presented, RateLimitDraft, ResultText, Step,
 };
@@ -46,7 +47,7 @@ fn parallel_requests_of_one_client_do_not_fight_each_is_admitted_by_a_challenge_
 fn eight_broken_answers_close_the_challenge_whose_token_came_with_them_and_no_other_of_the_same_address() {
     let desk = Desk::new();
     desk.use_up();
-    let [mine, theirs] = [(); 2].map(|()| desk.challenge().1);
+    let [(_, mine), (closed, theirs)] = [(); 2].map(|()| desk.challenge());
     let broken = || Some(ResultText::Json(b"{\"resultHash\":7}".to_vec()));
     // Nothing but a token that was seen spoils anything: guesses at it fail, however many.
     for _ in 0..50 {
@@ -58,11 +59,16 @@ fn eight_broken_answers_close_the_challenge_whose_token_came_with_them_and_no_ot
         refused(desk.present(ADDRESS, &theirs.challenge_token, broken()), "malformed");
     }
     refused(desk.answer(&theirs), "token_replayed");
+    // The leaves of the closed challenge are work for somebody else, those of the open one are not.
+    assert_eq!((desk.engine.stats().leases, desk.engine.stats().totals.pending), (1, 640));
+    let request = IssueRequest::new(b"somebody else", DifficultyTier::Low);
+    let mut out: Vec<u64> = Vec::new();
+    while let Ok(issued) = desk.engine.issue(&request) {
+        out.push(issued.unit.tree_index);
+        desk.engine.refill().unwrap();
+    }
+    assert_eq!((out.len(), out.iter().filter(|leaf| **leaf == closed.tree_index).count()), (639, 1));
     assert!(accepted(desk.answer(&mine)).is_some());
-    // The leaves of the closed challenge are work for somebody else.
-    assert_eq!(desk.engine.stats().leases, 0);
-    desk.engine.refill().unwrap();
-    assert_eq!(desk.engine.stats().totals.pending, 639);
 }
 
 #[test]

@@ -329,6 +329,7 @@ impl House {
     /// token it may carry, and whether the result was the right one before bytes were changed.
     fn send(&mut self, request: &Request, answer: Option<(&Challenge, bool)>) {
         let caller = Caller { peer: request.peer, user: request.user, api_key: None };
+        let mut whole = true;
         let decision = match self.gate.on_request(request, &caller) {
             Step::Exempt => {
                 let preflight = request.method == "OPTIONS";
@@ -337,7 +338,7 @@ impl House {
             }
             Step::Decided(decision) => decision,
             Step::Body(needs) => {
-                let whole = request.body.len() <= needs.limit_bytes && request.read % 8 > 1;
+                whole = request.body.len() <= needs.limit_bytes && request.read % 8 > 1;
                 needs.complete(match request.read % 8 {
                     _ if whole => BodyRead::Whole(&request.body),
                     0 => BodyRead::Incomplete,
@@ -351,7 +352,10 @@ impl House {
         };
         let policy = usize::from(request.path == "/small");
         match decision {
-            Decision::Pass(pass) => self.passed(request, policy, answer, &pass),
+            Decision::Pass(pass) => {
+                assert!(whole, "its service would see a part of a body: {request:?}");
+                self.passed(request, policy, answer, &pass);
+            }
             Decision::Refuse(refusal) => self.refused(request, policy, refusal),
             Decision::Pending(_) => panic!("it was waited for"),
         }
