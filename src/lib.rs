@@ -34,7 +34,7 @@ pub mod engine;
 pub mod gate;
 pub mod hash;
 pub mod merkle;
-#[cfg(feature = "page")]
+#[cfg(any(feature = "gate", feature = "page"))]
 pub mod page;
 #[cfg(feature = "engine")]
 pub mod policy;

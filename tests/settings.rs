@@ -40,7 +40,7 @@ const FILES: [&str; 2] = ["secret_file", "previous_secret_files"];
 fn others() -> Value {
     let text = r#"{
         "rate_limit": 7, "window_ms": 1234, "exempt_routes": ["/healthz", "GET /feed/*"], "shadow": true,
-        "ratelimit_draft": "draft7",
+        "ratelimit_draft": "draft7", "challenge_page": "/pouw/assets/",
         "route_overrides": [{ "name": "up", "rate_limit": 5, "window_ms": 1000, "routes": ["POST /up"] }],
         "identifier_strategy": "api_key", "ipv6_prefix": 56, "trusted_proxies": ["10.0.0.0/8", "fd00::/16"],
         "tracked_clients_max": 5000, "floor_ms": [1, 2, 3], "token_ttl_seconds": 61, "open_challenges": [9, 8],
@@ -94,7 +94,7 @@ fn what_is_left_away_has_the_default_of_the_protocol() {
     let mut defaults = members(&Settings::default().effective());
     for (key, value) in json!({
         "rate_limit": 100, "window_ms": 60_000, "route_overrides": [], "identifier_strategy": "user_or_ip",
-        "ratelimit_draft": "draft8",
+        "ratelimit_draft": "draft8", "challenge_page": "",
         "token_ttl_seconds": 60, "default_difficulty": "low", "max_difficulty": "high",
         "escalation_window_ms": 300_000, "cool_down_ms": 600_000, "circuit_breaker_threshold": 10,
         "circuit_breaker_probe_interval_ms": 30_000, "min_queue_depth": 100, "work_unit_max_age_ms": 3_600_000,

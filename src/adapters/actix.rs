@@ -14,7 +14,7 @@ use std::time::Duration;
 use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -228,7 +228,12 @@ fn add(map: &mut HeaderMap, headers: Headers) {
     for (name, value) in names_and_values(headers) {
         // Values of the gate's are visible ASCII, so none is left out.
         if let Ok(value) = HeaderValue::from_maybe_shared(value) {
-            map.insert(known(name).cloned().unwrap_or_else(|| HeaderName::from_static(name)), value);
+            let name = known(name).cloned().unwrap_or_else(|| HeaderName::from_static(name));
+            // The service's own cookies stay.
+            match name == SET_COOKIE {
+                true => map.append(name, value),
+                false => drop(map.insert(name, value)),
+            }
         }
     }
 }

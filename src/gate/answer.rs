@@ -185,6 +185,9 @@ impl Gate {
 
     /// A refusal that no waiting helps against. It counts as a request.
     pub(super) fn refused(&self, facts: &Facts, reason: Reason, detail: &str) -> Decision {
+        if facts.by_cookie() {
+            return self.plain(facts, None);
+        }
         let place = self.place(facts.policy);
         let quota = self.counted(place, facts);
         self.inner.counters.refused(reason);

@@ -11,6 +11,7 @@ use crate::engine::{Config, ConfigError};
 
 use super::facts::{Caller, Head};
 use super::identity::ClientKey;
+use super::page::PREFIX_CHARS_MAX;
 use super::plain::encoded;
 use super::routes::Pattern;
 
@@ -91,6 +92,8 @@ pub struct GateConfigBuilder {
     pub(super) ipv6_prefix: u8,
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) ratelimit_draft: RateLimitDraft,
+    /// Empty for none.
+    pub(super) challenge_page: String,
     pub(super) circuit_breaker_threshold: u32,
     pub(super) circuit_breaker_probe_interval_ms: u64,
     pub(super) fallback_behavior: FallbackBehavior,
@@ -128,6 +131,7 @@ impl GateConfig {
             ipv6_prefix: 64,
             trusted_proxies: Vec::new(),
             ratelimit_draft: RateLimitDraft::Draft8,
+            challenge_page: String::new(),
             circuit_breaker_threshold: 10,
             circuit_breaker_probe_interval_ms: 30_000,
             fallback_behavior: FallbackBehavior::InMemory,
@@ -274,6 +278,14 @@ impl GateConfigBuilder {
         self
     }
 
+    /// Answers navigations of browsers that are over the limit with a page that does the work and asks again. Its files
+    /// ([`crate::page`], feature `page`) have to be served below this path, which begins and ends with `/` and is
+    /// not limited. Empty, the default, for none: everybody gets problem documents.
+    pub fn challenge_page(mut self, path: impl Into<String>) -> Self {
+        self.challenge_page = path.into();
+        self
+    }
+
     /// Adds a policy for some routes; the paper's `route_overrides`. At most 1 000.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policies.push(policy);
@@ -313,6 +325,7 @@ impl GateConfigBuilder {
     /// Judges the settings. What hangs on the engine's is judged when the gate is made.
     pub fn build(self) -> Result<GateConfig, ConfigError> {
         self.check_policies()?;
+        self.check_page()?;
         self.check_numbers()?;
         Ok(GateConfig { settings: self })
     }
@@ -340,6 +353,14 @@ impl GateConfigBuilder {
             check("routes", route, seen.insert(pattern), "each route stands once, in one policy or among the exempt")?;
         }
         Ok(())
+    }
+
+    fn check_page(&self) -> Result<(), ConfigError> {
+        let path = &self.challenge_page;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte);
+        let good = path.starts_with('/') && path.ends_with('/') && path.len() <= PREFIX_CHARS_MAX;
+        let rule = "it is empty, or a path of at most 128 of A-Z, a-z, 0-9, /, _, - and . that begins and ends with /";
+        check("challenge_page", path, path.is_empty() || (good && path.bytes().all(plain)), rule)
     }
 
     fn check_numbers(&self) -> Result<(), ConfigError> {

@@ -6,6 +6,7 @@ use crate::protocol::{MicroJoules, Reason, WorkId, header};
 use super::Gate;
 use super::facts::PolicyId;
 use super::flight::Flight;
+use super::page;
 use super::pending::Pending;
 use super::respond;
 
@@ -30,6 +31,8 @@ pub struct Pass {
     pub quota: Quota,
     /// How it got through, if by work.
     pub accepted: Option<AcceptedWork>,
+    /// Whether its client is told to forget the cookie that held the answer.
+    pub clears_cookie: bool,
 }
 
 impl Pass {
@@ -40,6 +43,9 @@ impl Pass {
         if let Some(AcceptedWork { award: MicroJoules(award), .. }) = self.accepted {
             headers.add(header::ACCEPTED, "true");
             headers.add_number(header::JOULE_AWARD, award);
+        }
+        if self.clears_cookie {
+            headers.add("set-cookie", page::CLEARED);
         }
         headers
     }
@@ -88,6 +94,15 @@ impl Headers {
     pub(super) fn add(&mut self, name: &'static str, value: &str) {
         self.text.push_str(value);
         self.end(name);
+    }
+
+    /// Gives `name`, which is there, another value.
+    pub(super) fn replace(&mut self, name: &str, value: &str) {
+        let mut changed = Self::new();
+        for (own, old) in self.iter() {
+            changed.add(own, if own == name { value } else { old });
+        }
+        *self = changed;
     }
 
     /// Adds `name` with a whole number. The formatting of the standard library would cost more than the verdict.

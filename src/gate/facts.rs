@@ -49,12 +49,26 @@ pub struct Facts {
     pub answer: Option<Presented>,
     /// The client's reputation, 0 to 1, if the host knows it. Anything else changes nothing.
     pub reputation: Option<f64>,
+    /// Set for a navigation of a browser's, which is answered with pages.
+    pub navigation: Option<Navigation>,
+}
+
+/// A navigation of a browser's, where the configuration has a page for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Navigation {
+    /// Whether it brought the cookie that holds an answer: the response takes it away again.
+    pub cookie: bool,
 }
 
 impl Facts {
+    /// Whether the answer came in a cookie: then one that does not count is as good as none.
+    pub(super) fn by_cookie(&self) -> bool {
+        self.navigation.is_some_and(|navigation| navigation.cookie)
+    }
+
     /// A request that presents nothing, under the default policy.
     pub fn new(client: ClientKey, prefix: NetworkPrefix) -> Self {
-        Self { client, prefix, policy: PolicyId::default(), answer: None, reputation: None }
+        Self { client, prefix, policy: PolicyId::default(), answer: None, reputation: None, navigation: None }
     }
 }
 

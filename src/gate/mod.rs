@@ -36,6 +36,7 @@ pub mod identity;
 mod judges;
 mod limiter;
 mod needs_body;
+mod page;
 mod pending;
 mod plain;
 mod reading;
@@ -64,7 +65,7 @@ pub use config::{
 pub use counters::GateStats;
 pub use decision::{AcceptedWork, Decision, Headers, Pass, Refusal};
 pub use event::{GateEvent, GateEventSink};
-pub use facts::{BodyRead, Caller, Facts, Head, PolicyId, Presented, ResultText};
+pub use facts::{BodyRead, Caller, Facts, Head, Navigation, PolicyId, Presented, ResultText};
 pub use flight::Flight;
 pub use health::{Condition, Health, PartHealth};
 pub use identity::ClientKey;
@@ -284,13 +285,19 @@ impl Gate {
             }
         };
         let (client, prefix) = identity::identify(head, caller, &inner.settings);
-        let mut facts = Facts { client, prefix, policy, answer: None, reputation: None };
+        let mut facts = Facts { client, prefix, policy, answer: None, reputation: None, navigation: None };
+        let navigation = (!inner.settings.challenge_page.is_empty()).then(|| page::navigation(head)).flatten();
+        facts.navigation = navigation.as_ref().map(|(navigation, _)| *navigation);
         match reading::presented(head) {
+            Ok(None) if navigation.as_ref().is_some_and(|(_, answer)| answer.is_some()) => {
+                facts.answer = navigation.and_then(|(_, answer)| answer);
+            }
             Ok(None) => return Step::Decided(self.decide(facts)),
             Ok(presented) => facts.answer = presented,
             Err(malformed) => {
                 inner.counters.requests.bump();
-                return Step::Decided(self.malformed(&facts, None, &malformed));
+                let refused = self.malformed(&facts, None, &malformed);
+                return Step::Decided(self.dressed(&facts, refused));
             }
         }
         let in_header = facts.answer.as_ref().is_some_and(|presented| presented.result.is_some());
@@ -306,7 +313,12 @@ impl Gate {
         if facts.answer.is_some() {
             return Decision::Pending(Pending { gate: self.clone(), facts, buffered: None });
         }
-        self.plain(&facts, None)
+        self.dressed(&facts, self.plain(&facts, None))
+    }
+
+    /// A decision in the form that its request understands.
+    fn dressed(&self, facts: &Facts, decision: Decision) -> Decision {
+        page::dress(decision, facts.navigation, &self.inner.settings.challenge_page)
     }
 
     /// The policy of a route, for facts that an adapter puts together itself; `None` if it is exempt.

@@ -22,9 +22,9 @@ impl Pending {
     /// Judges on this thread and waits until the answer is durable. Never returns [`Decision::Pending`].
     pub fn wait(self) -> Decision {
         let Self { gate, facts, buffered: _buffered } = self;
+        let dress = (gate.clone(), facts.clone());
         let (sender, receiver) = sync_channel(1);
         let (hand_over, handed_over) = sync_channel::<Job>(1);
-        let unheard = facts.clone();
         // Each other end is here, and there is room for the one thing that comes.
         let hand_over = move |job| {
             let _ = hand_over.send(job);
@@ -36,7 +36,7 @@ impl Pending {
         if let Ok(job) = handed_over.recv() {
             job();
         }
-        receiver.recv().unwrap_or_else(|_| gate.try_again(&unheard))
+        dress.0.dressed(&dress.1, receiver.recv().unwrap_or_else(|_| dress.0.try_again(&dress.1)))
     }
 
     /// Judges on a thread of the gate's own and calls `done` on such a thread; blocks for nothing, so it may be
@@ -45,9 +45,10 @@ impl Pending {
     /// of the host's own code.
     pub fn then(self, done: impl FnOnce(Decision) + Send + 'static) {
         let Self { gate, facts, buffered } = self;
+        let (dresser, asked) = (gate.clone(), facts.clone());
         let done = move |decision| {
             drop(buffered);
-            done(decision);
+            done(dresser.dressed(&asked, decision));
         };
         let owed = Owed { gate: gate.clone(), facts: facts.clone(), done: Some(Box::new(done)) };
         gate.judge_soon(facts, Box::new(move |decision| owed.settle(decision)));

@@ -14,6 +14,7 @@ use super::counters::bump;
 use super::decision::Decision;
 use super::event::GateEvent;
 use super::facts::Facts;
+use super::page;
 use super::respond::{Answer, detail, pass};
 use super::window::{Admission, Window, WindowError};
 use super::{Gate, Place};
@@ -195,7 +196,8 @@ impl Gate {
         let Decision::Refuse(mut refusal) = decision else {
             return Ok(decision);
         };
-        let bytes = refusal.body.len() as u64 + unit.challenge_token.len() as u64;
+        let page_bytes = facts.navigation.map_or(0, |_| page::FRAME_BYTES);
+        let bytes = refusal.body.len() as u64 + unit.challenge_token.len() as u64 + page_bytes;
         reservation.opened(unit.id, unit.expires_at.0, bytes);
         flight.shrink(bytes);
         refusal.flight = Some(flight);

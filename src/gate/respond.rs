@@ -40,7 +40,7 @@ impl Answer<'_> {
 }
 
 pub(super) fn pass(place: &Place, quota: Quota, accepted: Option<AcceptedWork>) -> Decision {
-    Decision::Pass(Pass { policy: place.id, quota, accepted })
+    Decision::Pass(Pass { policy: place.id, quota, accepted, clears_cookie: false })
 }
 
 /// Whole seconds, rounded up, so that nobody is told to come too early.

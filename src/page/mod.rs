@@ -4,13 +4,15 @@
 //! They name each other by relative address, so they are served from one folder. Built from `clients/js` and kept here
 //! so that a server needs no tools of that world; nothing is loaded from anywhere else.
 //!
-//! ```
+#![cfg_attr(feature = "page", doc = "```")]
+#![cfg_attr(not(feature = "page"), doc = "```ignore")]
 //! let script = pouw::page::asset("challenge.js").expect("it is one of them");
 //! assert_eq!(script.content_type, "text/javascript; charset=utf-8");
 //! assert_eq!(pouw::page::asset("../secret"), None);
 //! ```
 
 /// A file.
+#[cfg(feature = "page")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asset {
     /// Its name in the folder.
@@ -26,8 +28,10 @@ pub struct Asset {
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; \
      connect-src 'self'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+#[cfg(feature = "page")]
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
+#[cfg(feature = "page")]
 macro_rules! assets {
     ($($name:literal: $content_type:expr,)*) => {
         &[$(Asset {
@@ -39,6 +43,7 @@ macro_rules! assets {
 }
 
 /// All of them.
+#[cfg(feature = "page")]
 pub const ASSETS: &[Asset] = assets! {
     "challenge.js": SCRIPT,
     "page.js": SCRIPT,
@@ -50,6 +55,7 @@ pub const ASSETS: &[Asset] = assets! {
 };
 
 /// The file of that name.
+#[cfg(feature = "page")]
 pub fn asset(name: &str) -> Option<Asset> {
     ASSETS.iter().copied().find(|asset| asset.name == name)
 }

@@ -1,6 +1,6 @@
 /**
  * The page that a browser gets in the place of one that is over the limit. It solves the work that came with it, leaves
- * the answer in a short-lived cookie for this one path, and asks for the page again.
+ * the answer in a short-lived cookie, and asks for the page again.
  */
 import { toCompact, type WorkUnit } from '../src/index.js';
 import { definePouwProgress } from '../src/element.js';
@@ -12,7 +12,7 @@ import { challenge as strings, progress } from './strings.js';
 
 /** What the server wrote into the page. */
 interface Given {
-  workUnit?: WorkUnit;
+  problem: { workUnit?: WorkUnit };
   /** Seconds until it helps to ask again, where there is no work. */
   retryAfter: number;
 }
@@ -44,8 +44,8 @@ async function run(): Promise<void> {
     const tries = Number(stored(TRIES) ?? 0);
     if (tries >= TRIES_MAX) throw new Error('asked often enough');
     store(TRIES, String(tries + 1));
-    if (given.workUnit === undefined) return await waitAndAsk(given.retryAfter);
-    const answer = await solve(given.workUnit);
+    if (given.problem.workUnit === undefined) return await waitAndAsk(given.retryAfter);
+    const answer = await solve(given.problem.workUnit);
     leave(answer);
     store(TRIES, '0');
     say(byId('status'), strings.through);
@@ -86,10 +86,10 @@ async function waitAndAsk(seconds: number): Promise<void> {
   location.reload();
 }
 
-/** Leaves the answer for the next request of this path. */
+/** Leaves the answer for the next navigation. */
 function leave(answer: string): void {
   const secure = location.protocol === 'https:' ? '; Secure' : '';
-  document.cookie = `pouw-answer=${answer}; Path=${location.pathname}; Max-Age=30; SameSite=Strict${secure}`;
+  document.cookie = `pouw-answer=${answer}; Path=/; Max-Age=30; SameSite=Strict${secure}`;
   if (!document.cookie.includes('pouw-answer=')) throw new Error('this browser keeps no cookies');
 }
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::header::SET_COOKIE;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use tower_layer::Layer;
@@ -172,7 +173,12 @@ fn write_headers(headers: Headers, into: &mut HeaderMap) {
     for (name, value) in names_and_values(headers) {
         // The gate's values are visible ASCII, so none is left out.
         if let Ok(value) = HeaderValue::from_maybe_shared(value) {
-            into.insert(known(name).cloned().unwrap_or_else(|| HeaderName::from_static(name)), value);
+            let name = known(name).cloned().unwrap_or_else(|| HeaderName::from_static(name));
+            // The service's own cookies stay.
+            match name == SET_COOKIE {
+                true => drop(into.append(name, value)),
+                false => drop(into.insert(name, value)),
+            }
         }
     }
 }

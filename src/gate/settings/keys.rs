@@ -90,6 +90,9 @@ keys! {
             "Routes that are not limited and get no headers. CORS preflights never are.";
         ratelimit_draft: RateLimitDraft, "", "one of none, draft7, draft8",
             "Form of the IETF draft's RateLimit and RateLimit-Policy beside X-RateLimit-*, or none of them.";
+        challenge_page: String, "", "empty, or a path of at most 128 plain characters that begins and ends with /",
+            "Where the files of the page are that browsers get instead of a problem document: it does the work and asks \
+             again. Empty for none. pouw serve has them below /pouw/assets/.";
         shadow: bool, "", "true or false",
             "Decide and count, but let everything through that is only over its limit: a rehearsal.";
     }

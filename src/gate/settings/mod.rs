@@ -40,8 +40,8 @@ pub use words::{ClientIdentifier, RouteOverride};
 /// Hands what is set on to a builder.
 macro_rules! fill {
     ($settings:ident, $builder:ident: $($name:ident)*) => {
-        $(if let Some(value) = $settings.$name {
-            $builder = $builder.$name(value);
+        $(if let Some(value) = &$settings.$name {
+            $builder = $builder.$name(value.clone());
         })*
     };
 }
@@ -68,7 +68,7 @@ impl Settings {
 
     /// Sets what is set here on the gate's builder. Routes and proxies come to those it has.
     pub fn gate(&self, mut builder: GateConfigBuilder) -> GateConfigBuilder {
-        fill!(self, builder: rate_limit window_ms ipv6_prefix ratelimit_draft circuit_breaker_threshold
+        fill!(self, builder: rate_limit window_ms ipv6_prefix ratelimit_draft challenge_page circuit_breaker_threshold
             circuit_breaker_probe_interval_ms fallback_behavior security_alert_threshold reputation_difficulty_threshold
             reputation_exemption_threshold paid_admissions_per_window paid_admissions_per_prefix paid_admissions_in_all
             bytes_per_minute prefix_bytes_per_minute bytes_per_second bytes_in_flight open_challenges tracked_clients_max
@@ -145,6 +145,7 @@ impl Settings {
             ipv6_prefix,
             trusted_proxies,
             ratelimit_draft,
+            challenge_page,
             circuit_breaker_threshold,
             circuit_breaker_probe_interval_ms,
             fallback_behavior,
@@ -175,7 +176,7 @@ impl Settings {
             take!(self: rate_limit window_ms);
         }
         let route_overrides = policies.map(RouteOverride::from).collect();
-        take!(self: route_overrides exempt_routes ipv6_prefix trusted_proxies ratelimit_draft circuit_breaker_threshold
+        take!(self: route_overrides exempt_routes ipv6_prefix trusted_proxies ratelimit_draft challenge_page circuit_breaker_threshold
             circuit_breaker_probe_interval_ms fallback_behavior security_alert_threshold reputation_difficulty_threshold
             reputation_exemption_threshold paid_admissions_per_window paid_admissions_per_prefix paid_admissions_in_all
             bytes_per_minute prefix_bytes_per_minute bytes_per_second bytes_in_flight open_challenges tracked_clients_max

@@ -13,6 +13,7 @@ use crate::place::Place;
 use crate::secret;
 
 use super::Options;
+use super::pages::ASSETS;
 
 /// Settings that keep every rule.
 #[derive(Debug)]
@@ -80,6 +81,10 @@ fn take_flags(options: &Options, settings: &mut Settings) -> Result<Vec<(&'stati
     if let Some(seconds) = options.window {
         settings.window_ms = Some(seconds.saturating_mul(1_000));
         given.push(("window_ms", "--window"));
+    }
+    if options.challenge_page {
+        settings.challenge_page = Some(ASSETS.to_owned());
+        given.push(("challenge_page", "--challenge-page"));
     }
     if let Some(shadow) = options.shadow {
         settings.shadow = Some(shadow);

@@ -59,6 +59,9 @@ pub struct Options {
     /// Network of proxies whose Forwarded or X-Forwarded-For is believed; may be given again.
     #[arg(long, value_name = "CIDR")]
     trusted_proxy: Vec<IpNet>,
+    /// Answer browsers that are over the limit with a page that does the work, instead of a problem document.
+    #[arg(long)]
+    challenge_page: bool,
     /// Decide and count, but let everything through that is only over its limit; --shadow=false undoes the file's.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     shadow: Option<bool>,

@@ -24,6 +24,9 @@ use tokio::task::spawn_blocking;
 
 use crate::words::{TIERS, entry_kind};
 
+/// Where the files of the pages are.
+pub const ASSETS: &str = "/pouw/assets/";
+
 #[derive(Clone)]
 struct Shared {
     gate: Gate,

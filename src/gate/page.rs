@@ -1,0 +1,230 @@
+//! The page that a browser gets in the place of one that is over the limit: it solves the work that stands in it,
+//! leaves the answer in a cookie, and asks for its own address again.
+//!
+//! A navigation carries no headers of a script's, so the answer comes back in the cookie [`COOKIE`], as token and compact
+//! result with a dot between. It is taken from navigations only, read once and cleared with the response. One
+//! that does not count costs nothing but the place in the window that a request takes: whoever has two windows
+//! open is shown the page again, and no error.
+
+use crate::page::CONTENT_SECURITY_POLICY;
+use crate::protocol::header;
+use crate::protocol::limits::{MAX_RESULT_COMPACT_CHARS, MAX_TOKEN_CHARS};
+
+use super::decision::{Decision, Refusal};
+use super::facts::{Head, Navigation, Presented, ResultText};
+
+/// Holds the answer of a navigation.
+const COOKIE: &str = "pouw-answer";
+/// Takes it away again.
+pub(super) const CLEARED: &str = "pouw-answer=; Path=/; Max-Age=0; SameSite=Strict";
+/// Bytes of the page beside the problem document in it, the longest prefix counted.
+pub(super) const FRAME_BYTES: u64 = 1_536;
+/// Characters of the path that the page's files are below.
+pub(super) const PREFIX_CHARS_MAX: usize = 128;
+
+/// Whether this is a navigation of a browser's that is better answered with a page, and what answer its cookie holds.
+pub(super) fn navigation(head: &dyn Head) -> Option<(Navigation, Option<Presented>)> {
+    if head.method() != "GET" || !prefers_html(head) {
+        return None;
+    }
+    let mut cookie = None;
+    head.header("cookie", &mut |line| {
+        let pairs = line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let own = pairs.filter_map(|pair| pair.strip_prefix(COOKIE.as_bytes())?.strip_prefix(b"="));
+        cookie = cookie.take().or_else(|| own.map(<[u8]>::to_vec).next());
+    });
+    let presented = cookie.as_deref().and_then(answer_in);
+    Some((Navigation { cookie: cookie.is_some() }, presented))
+}
+
+fn answer_in(cookie: &[u8]) -> Option<Presented> {
+    let (token, result) = std::str::from_utf8(cookie).ok()?.split_once('.')?;
+    let plain = |text: &str, most: usize| {
+        (1..=most).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    let good = plain(token, MAX_TOKEN_CHARS) && plain(result, MAX_RESULT_COMPACT_CHARS);
+    let result = Some(ResultText::Compact(result.to_owned()));
+    good.then(|| Presented { token: token.to_owned(), result })
+}
+
+/// Whether `Accept` names HTML, and nothing that a program would read is as welcome.
+fn prefers_html(head: &dyn Head) -> bool {
+    let mut scripted = false;
+    head.header("sec-fetch-mode", &mut |mode| scripted |= mode != b"navigate");
+    let (mut html, mut other) = (0, 0);
+    head.header("accept", &mut |line| {
+        for range in String::from_utf8_lossy(line).split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let media = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(1_000, thousandths);
+            match media.as_str() {
+                "text/html" | "application/xhtml+xml" => html = html.max(quality),
+                "application/problem+json" | "application/json" | "application/*" | "*/*" => {
+                    other = other.max(quality);
+                }
+                _ => {}
+            }
+        }
+    });
+    !scripted && html > other
+}
+
+/// A weight of RFC 9110, 0 to 1 with up to three digits, in thousandths; 0 for what is none.
+fn thousandths(weight: &str) -> u32 {
+    match weight.parse::<f64>() {
+        Ok(weight) if (0.0..=1.0).contains(&weight) => (weight * 1_000.0) as u32,
+        _ => 0,
+    }
+}
+
+/// Gives a decision on a navigation the form for it; `prefix` is the path that the page's files are below.
+pub(super) fn dress(decision: Decision, navigation: Option<Navigation>, prefix: &str) -> Decision {
+    let Some(Navigation { cookie }) = navigation else {
+        return decision;
+    };
+    match decision {
+        Decision::Pass(mut pass) => {
+            pass.clears_cookie = cookie;
+            Decision::Pass(pass)
+        }
+        Decision::Refuse(refusal) => {
+            let mut refusal = if refusal.status == 429 { page(refusal, prefix) } else { refusal };
+            if cookie {
+                refusal.headers.add("set-cookie", CLEARED);
+            }
+            Decision::Refuse(refusal)
+        }
+        pending @ Decision::Pending(_) => pending,
+    }
+}
+
+/// The problem document, as data in a page.
+fn page(mut refusal: Refusal, prefix: &str) -> Refusal {
+    let retry = refusal.headers.find(header::RETRY_AFTER).unwrap_or("1").to_owned();
+    // Nothing in the document may end the element it stands in.
+    let problem = String::from_utf8_lossy(&refusal.body).replace('<', "\\u003c");
+    let mut body = String::with_capacity(problem.len() + FRAME_BYTES as usize);
+    for piece in [
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta name=\"color-scheme\" content=\"light dark\"><meta name=\"robots\" content=\"noindex\">\
+         <title>One moment</title><link rel=\"icon\" href=\"",
+        prefix,
+        "icon.svg\"><link rel=\"stylesheet\" href=\"",
+        prefix,
+        "page.css\"><script type=\"module\" src=\"",
+        prefix,
+        "challenge.js\"></script></head><body><main><h1 data-text=\"title\">One moment</h1>\
+         <noscript><p>More pages were asked for from your connection than is free. Waiting works: ask again in ",
+        &retry,
+        " seconds, nothing is lost.</p></noscript><p data-text=\"lead\"></p>\
+         <p id=\"status\" role=\"status\" hidden></p><pouw-progress></pouw-progress>\
+         <p><button id=\"again\" type=\"button\" data-text=\"again\" hidden></button></p></main>\
+         <script type=\"application/json\" id=\"given\">{\"retryAfter\":",
+        &retry,
+        ",\"problem\":",
+        &problem,
+        "}</script></body></html>",
+    ] {
+        body.push_str(piece);
+    }
+    refusal.body = body.into_bytes();
+    refusal.headers.replace("content-type", "text/html; charset=utf-8");
+    refusal.headers.add("content-security-policy", CONTENT_SECURITY_POLICY);
+    refusal.headers.add("x-content-type-options", "nosniff");
+    refusal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Request(&'static str, Vec<(&'static str, &'static str)>);
+
+    impl Head for Request {
+        fn method(&self) -> &str {
+            self.0
+        }
+
+        fn path(&self) -> &str {
+            "/"
+        }
+
+        fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
+            self.1.iter().filter(|(own, _)| *own == name).for_each(|(_, value)| each(value.as_bytes()));
+        }
+
+        fn has_body(&self) -> bool {
+            false
+        }
+    }
+
+    const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+
+    #[test]
+    fn only_who_asks_for_html_before_all_that_programs_read_gets_a_page() {
+        for (accept, expected) in [
+            (BROWSER, true),
+            ("text/html", true),
+            ("TEXT/HTML;level=1;q=0.5, application/json;q=0.4", true),
+            ("*/*", false),
+            ("", false),
+            ("application/json, text/plain, */*", false),
+            ("text/html, application/problem+json", false),
+            ("text/html;q=0.5, */*", false),
+            ("text/html;q=0", false),
+            ("text/html;q=2", false),
+            ("text/html;q=x, */*;q=0.1", false),
+            ("text/*", false),
+        ] {
+            let found = navigation(&Request("GET", vec![("accept", accept)])).is_some();
+            assert_eq!(found, expected, "{accept:?}");
+        }
+        assert!(navigation(&Request("POST", vec![("accept", BROWSER)])).is_none());
+        for (mode, expected) in [("navigate", true), ("cors", false), ("no-cors", false)] {
+            let request = Request("GET", vec![("accept", BROWSER), ("sec-fetch-mode", mode)]);
+            assert_eq!(navigation(&request).is_some(), expected, "{mode}");
+        }
+    }
+
+    #[test]
+    fn the_cookie_holds_a_token_and_a_result_and_whatever_else_is_nothing() {
+        let read = |cookies: &[&'static str]| {
+            let mut headers = vec![("accept", BROWSER)];
+            headers.extend(cookies.iter().map(|line| ("cookie", *line)));
+            navigation(&Request("GET", headers)).expect("a navigation")
+        };
+        let good = Some(Presented { token: "ab-_9".into(), result: Some(ResultText::Compact("xyz".into())) });
+        let came = Navigation { cookie: true };
+        assert_eq!(read(&["pouw-answer=ab-_9.xyz"]), (came, good.clone()));
+        assert_eq!(read(&["a=1; pouw-answer=ab-_9.xyz ;b=2", "pouw-answer=zz.zz"]), (came, good.clone()));
+        assert_eq!(read(&["a=1", "pouw-answer=ab-_9.xyz"]), (came, good));
+        assert_eq!(read(&[]), (Navigation { cookie: false }, None));
+        assert_eq!(read(&["xpouw-answer=ab.cd; pouw-answers=ab.cd"]), (Navigation { cookie: false }, None));
+        for broken in ["pouw-answer=", "pouw-answer=ab", "pouw-answer=.ab", "pouw-answer=ab.", "pouw-answer=a b.c"] {
+            assert_eq!(read(&[broken]), (came, None), "{broken}");
+        }
+        let long = format!("pouw-answer={}.ab", "a".repeat(MAX_TOKEN_CHARS + 1));
+        assert_eq!(read(&[long.leak()]), (came, None));
+    }
+
+    #[test]
+    fn nothing_in_the_document_ends_the_element_it_stands_in_and_the_frame_is_as_long_as_is_booked() {
+        let refusal = Refusal {
+            status: 429,
+            reason: crate::protocol::Reason::WorkRequired,
+            headers: super::super::Headers::default(),
+            body: b"{\"detail\":\"</script><!--\"}".to_vec(),
+            flight: None,
+        };
+        let length = refusal.body.len();
+        let prefix = format!("/{}/", "a".repeat(PREFIX_CHARS_MAX - 2));
+        let page = page(refusal, &prefix);
+        let text = String::from_utf8(page.body).unwrap();
+        assert!(text.contains("\\u003c/script>\\u003c!--"), "{text}");
+        assert_eq!(text.matches("</script>").count(), 2);
+        assert!(text.len() - length < FRAME_BYTES as usize, "{}", text.len() - length);
+        assert_eq!(page.headers.find("content-type"), Some("text/html; charset=utf-8"));
+    }
+}
