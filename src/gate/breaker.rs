@@ -148,15 +148,26 @@ impl Gate {
     /// Tells what has changed and has not been told. Calls the host's subscriber: not for the writer's thread.
     pub(super) fn tell_changes(&self) {
         loop {
-            // A statement of its own: in the head of a `while let` the lock would be held through its body.
+            // A statement of its own: in its head the lock would be held while it is told.
             let next = self.inner.breaker.lock().next_untold();
-            match next {
-                Some((Transition::Opened, timestamp)) => self.emit(&GateEvent::CircuitOpened { timestamp }),
-                Some((Transition::Closed, timestamp)) => self.emit(&GateEvent::CircuitClosed { timestamp }),
-                None => return,
-            }
-            self.inner.breaker.lock().telling = false;
+            let Some((change, timestamp)) = next else {
+                return;
+            };
+            let _telling = Telling(self);
+            self.emit(&match change {
+                Transition::Opened => GateEvent::CircuitOpened { timestamp },
+                Transition::Closed => GateEvent::CircuitClosed { timestamp },
+            });
         }
+    }
+}
+
+/// Somebody is telling, until this is dropped: by a panic of whoever listens, too.
+struct Telling<'g>(&'g Gate);
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.0.inner.breaker.lock().telling = false;
     }
 }
 

@@ -186,5 +186,6 @@ impl Gate {
         metrics::counter!("pouw_withdrawn_total").absolute(stats.withdrawn_this_boot);
         metrics::counter!("pouw_expired_total").absolute(stats.expired_this_boot);
         metrics::counter!("pouw_commits_total").absolute(stats.commits);
+        metrics::counter!("pouw_commits_failed_total").absolute(stats.commits_failed);
     }
 }
