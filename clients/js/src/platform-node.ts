@@ -11,7 +11,9 @@ export async function compileFile(url: URL): Promise<WebAssembly.Module> {
 
 /** Starts a worker of this package; at `url`, or beside this file. It does not keep the process alive when idle. */
 export function startWorker(url?: string | URL): WorkerPort {
-  const worker = new Worker(url === undefined ? new URL('./worker-node.js', import.meta.url) : new URL(url));
+  const script = url === undefined ? new URL('./worker-node.js', import.meta.url) : new URL(url);
+  // Not with the flags of the process: some of them a worker refuses.
+  const worker = new Worker(script, { execArgv: [] });
   worker.unref();
   return {
     post: (message) => worker.postMessage(message),
