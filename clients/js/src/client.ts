@@ -109,6 +109,25 @@ export class PouwClient extends EventTarget {
     super.addEventListener(type, listener as EventListener, options);
   }
 
+  /** Removes a listener. */
+  override removeEventListener<Name extends keyof PouwEventDetails>(
+    type: Name,
+    listener: PouwListener<Name> | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  override removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  override removeEventListener(
+    type: string,
+    listener: unknown,
+    options?: boolean | EventListenerOptions,
+  ): void {
+    super.removeEventListener(type, listener as EventListener, options);
+  }
+
   /** Ends the worker and rejects what is under way as `closed`. Responses that were handed out stay good. */
   close(): void {
     this.#closed = true;
