@@ -1,33 +1,16 @@
 // Solves the same random units with the Rust solver, with WebAssembly and with JavaScript, and compares all of it: what
 // is hashed, the JSON, the compact form. Arguments: COUNT SEED [FILE], where FILE has the lines of the Rust solver if
 // they are not to be made here with cargo.
-import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
+import { rustLines } from './rust-lines.mjs';
 import { computeWorkUnit, toCompact } from '../dist/index.js';
 
 const [count = '1000', seed = '1', file] = process.argv.slice(2);
 
-function lines() {
-  if (file) return readFileSync(file, 'utf8');
-  const cwd = fileURLToPath(new URL('../wasm', import.meta.url));
-  const args = ['run', '--quiet', '--release', '--locked', '--example', 'units', '--', count, seed];
-  const options = {
-    cwd,
-    encoding: 'utf8',
-    maxBuffer: 1 << 30,
-    env: { ...process.env, CARGO_INCREMENTAL: '0' },
-  };
-  const { status, stdout, stderr, error } = spawnSync('cargo', args, options);
-  if (error || status !== 0) throw new Error(`cargo run --example units: ${error ?? stderr}`);
-  return stdout;
-}
-
 const tally = {};
 let differences = 0;
 let units = 0;
-for (const line of lines().trim().split('\n')) {
+for (const line of rustLines(count, seed, file)) {
   const { unit, result: rust, compact } = JSON.parse(line);
   units += 1;
   tally[unit.operation] = (tally[unit.operation] ?? 0) + 1;
