@@ -18,6 +18,16 @@ node_project() {
     cd "$folder/node"
     npm init --yes >/dev/null
     npm install --silent --no-audit --no-fund "$tarball"
+    # Its types need nothing of a browser's.
+    npm install --silent --no-audit --no-fund --save-dev typescript @types/node@20
+    cat >check.mts <<'TS'
+import { createPouwClient } from 'pouw';
+const client = createPouwClient({ deadlineMs: 1_000 });
+client.addEventListener('solved', ({ detail }) => console.log(detail.result.resultHash));
+const response: Response = await client.fetch(new URL('https://example.invalid/'), { method: 'POST' });
+console.log(response.status);
+TS
+    npx tsc --noEmit --strict --module nodenext --target es2022 --lib es2022 --types node check.mts
 }
 
 vite_project() {

@@ -1,4 +1,5 @@
 import { PouwError } from './errors.js';
+import type { FetchInput } from './types.js';
 
 /** Headers of an answer. */
 export interface AnswerHeaders {
@@ -14,12 +15,12 @@ export class Repeatable {
   readonly url: string;
   /** What its limit is most likely counted by. */
   readonly origin: string;
-  #input: RequestInfo | URL;
+  #input: FetchInput;
   #init: RequestInit;
   #fetch: typeof fetch;
 
   /** @throws {@link PouwError} `one_shot_body` for a stream, which could not be sent again. */
-  constructor(input: RequestInfo | URL, init: RequestInit, fetcher: typeof fetch) {
+  constructor(input: FetchInput, init: RequestInit, fetcher: typeof fetch) {
     if (isOneShot(init.body)) {
       throw new PouwError(
         'one_shot_body',

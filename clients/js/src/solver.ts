@@ -1,5 +1,5 @@
 import { startWorker } from '#platform';
-import { solverError, wasmWarning, workResult } from './compute.js';
+import { solverError, wasmWarning, workResult } from './outcome.js';
 import { loadEngine, type Hashes } from './engine.js';
 import { describe } from './errors.js';
 import { hashTask } from './solve.js';
