@@ -7,7 +7,7 @@ import { Repeatable } from './request.js';
 import { Scope } from './scope.js';
 import { Solver } from './solver.js';
 import { abortable, monotonicMs } from './time.js';
-import type { EngineChoice, WorkUnit } from './types.js';
+import type { AnyListener, EngineChoice, FetchInput, ListenerOptions, WorkUnit } from './types.js';
 
 /** The most that is spent on one challenge. Parts that are left out are not limited. */
 export interface MaxCost {
@@ -80,7 +80,7 @@ export class PouwClient extends EventTarget {
    * @throws {@link PouwError} when the limiter does not let the request through; the reason of the request's own
    * signal; what `fetch` throws when the request could not be sent at all.
    */
-  fetch = async (input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> => {
+  fetch = async (input: FetchInput, init: RequestInit = {}): Promise<Response> => {
     if (this.#closed) throw closedError();
     const request = new Repeatable(input, init, this.#options.fetch ?? fetch);
     if (this.#limited.has(request.origin)) return this.#passage(request);
@@ -94,19 +94,22 @@ export class PouwClient extends EventTarget {
   override addEventListener<Name extends keyof PouwEventDetails>(
     type: Name,
     listener: PouwListener<Name> | null,
-    options?: boolean | AddEventListenerOptions,
+    options?: ListenerOptions,
   ): void;
-  override addEventListener(
-    type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
+  override addEventListener(type: string, listener: AnyListener, options?: ListenerOptions): void;
+  override addEventListener(type: string, listener: unknown, options?: ListenerOptions): void {
+    super.addEventListener(type, listener as AnyListener, options);
+  }
+
+  /** Removes a listener. */
+  override removeEventListener<Name extends keyof PouwEventDetails>(
+    type: Name,
+    listener: PouwListener<Name> | null,
+    options?: ListenerOptions,
   ): void;
-  override addEventListener(
-    type: string,
-    listener: unknown,
-    options?: boolean | AddEventListenerOptions,
-  ): void {
-    super.addEventListener(type, listener as EventListener, options);
+  override removeEventListener(type: string, listener: AnyListener, options?: ListenerOptions): void;
+  override removeEventListener(type: string, listener: unknown, options?: ListenerOptions): void {
+    super.removeEventListener(type, listener as AnyListener, options);
   }
 
   /** Ends the worker and rejects what is under way as `closed`. Responses that were handed out stay good. */
@@ -173,7 +176,7 @@ export function createPouwClient(options: PouwClientOptions = {}): PouwClient {
 
 /** A function like `fetch` with a client behind it. */
 export interface PouwFetch {
-  (input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
+  (input: FetchInput, init?: RequestInit): Promise<Response>;
   /** The client behind it, for its events. */
   readonly client: PouwClient;
   /** Closes the client. */
@@ -183,7 +186,7 @@ export interface PouwFetch {
 /** Makes a function to be used in the place of `fetch`. */
 export function createPouwFetch(options: PouwClientOptions = {}): PouwFetch {
   const client = createPouwClient(options);
-  return Object.assign((input: RequestInfo | URL, init?: RequestInit) => client.fetch(input, init), {
+  return Object.assign((input: FetchInput, init?: RequestInit) => client.fetch(input, init), {
     client,
     close: () => client.close(),
   });
@@ -194,7 +197,7 @@ export function createPouwFetch(options: PouwClientOptions = {}): PouwFetch {
  * {@link createPouwFetch}: requests of one client queue up instead of competing for challenges.
  */
 export async function pouwFetch(
-  input: RequestInfo | URL,
+  input: FetchInput,
   init: RequestInit = {},
   options: PouwClientOptions = {},
 ): Promise<Response> {

@@ -132,7 +132,12 @@ function makeClass(): CustomElementConstructor {
       );
       client.addEventListener('solved', ({ detail }) => enter('waiting', detail.unit.nodeCount), options);
       client.addEventListener('accepted', () => enter('accepted'), options);
-      client.addEventListener('failed', () => enter('failed'), options);
+      client.addEventListener(
+        'failed',
+        // Not what the page itself called off.
+        ({ detail: { error } }) => enter(isTrouble(error) ? 'failed' : 'idle'),
+        options,
+      );
     }
 
     #show(): void {
@@ -149,6 +154,12 @@ function makeClass(): CustomElementConstructor {
       if (this.#text.textContent !== text) this.#text.textContent = text;
     }
   };
+}
+
+/** By name: the error may be of the class in another file that stands alone. */
+function isTrouble(error: unknown): boolean {
+  const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown };
+  return name === 'PouwError' && code !== 'closed' && code !== 'declined';
 }
 
 definePouwProgress();

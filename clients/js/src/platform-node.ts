@@ -4,14 +4,17 @@ import * as web from './platform-web.js';
 import type { WorkerPort } from './worker-port.js';
 
 /** Reads and compiles a module. */
-export async function compileFile(url: URL): Promise<WebAssembly.Module> {
-  if (url.protocol !== 'file:') return web.compileFile(url);
-  return WebAssembly.compile(await readFile(url));
+export async function compileFile(url: string | URL): Promise<WebAssembly.Module> {
+  const { href, protocol } = new URL(url);
+  return protocol === 'file:' ? WebAssembly.compile(await readFile(new URL(href))) : web.compileFile(href);
 }
 
-/** Starts a worker of this package; at `url`, or beside this file. It does not keep the process alive when idle. */
+/** Starts a worker of this package; at `url`, or beside this file. */
 export function startWorker(url?: string | URL): WorkerPort {
-  const worker = new Worker(url === undefined ? new URL('./worker-node.js', import.meta.url) : new URL(url));
+  const script = url === undefined ? new URL('./worker-node.js', import.meta.url) : new URL(url);
+  // Not with the flags of the process: some of them a worker refuses.
+  const worker = new Worker(script, { execArgv: [] });
+  // Idle it does not keep the process alive; at work, the timer of the request's deadline does.
   worker.unref();
   return {
     post: (message) => worker.postMessage(message),
@@ -22,7 +25,6 @@ export function startWorker(url?: string | URL): WorkerPort {
       worker.on('error', onError);
       worker.on('exit', () => onError(new Error('the worker ended')));
     },
-    busy: (busy) => (busy ? worker.ref() : worker.unref()),
     end: () => void worker.terminate(),
   };
 }

@@ -4,9 +4,9 @@ import type { WorkerPort } from './worker-port.js';
 const FETCH_MS = 10_000;
 
 /** Fetches and compiles a module. The media type the server gives it does not matter. */
-export async function compileFile(url: URL): Promise<WebAssembly.Module> {
+export async function compileFile(url: string | URL): Promise<WebAssembly.Module> {
   const response = await fetch(url, { credentials: 'same-origin', signal: AbortSignal.timeout(FETCH_MS) });
-  if (!response.ok) throw new Error(`${url.href} answers ${response.status}`);
+  if (!response.ok) throw new Error(`${url} answers ${response.status}`);
   return WebAssembly.compile(await response.arrayBuffer());
 }
 
@@ -30,7 +30,6 @@ export function startWorker(url?: string | URL): WorkerPort {
         onError(new Error(event.message || 'the worker could not be started'));
       };
     },
-    busy() {},
     end: () => worker.terminate(),
   };
 }

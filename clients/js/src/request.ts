@@ -1,4 +1,5 @@
 import { PouwError } from './errors.js';
+import type { FetchInput } from './types.js';
 
 /** Headers of an answer. */
 export interface AnswerHeaders {
@@ -14,12 +15,12 @@ export class Repeatable {
   readonly url: string;
   /** What its limit is most likely counted by. */
   readonly origin: string;
-  #input: RequestInfo | URL;
+  #input: FetchInput;
   #init: RequestInit;
   #fetch: typeof fetch;
 
   /** @throws {@link PouwError} `one_shot_body` for a stream, which could not be sent again. */
-  constructor(input: RequestInfo | URL, init: RequestInit, fetcher: typeof fetch) {
+  constructor(input: FetchInput, init: RequestInit, fetcher: typeof fetch) {
     if (isOneShot(init.body)) {
       throw new PouwError(
         'one_shot_body',
@@ -29,18 +30,18 @@ export class Repeatable {
     this.#input = input;
     this.#init = init;
     this.#fetch = fetcher;
-    this.signal = init.signal ?? (input instanceof Request ? input.signal : undefined);
-    this.url = input instanceof Request ? input.url : String(input);
+    this.signal = init.signal ?? (isRequest(input) ? input.signal : undefined);
+    this.url = isRequest(input) ? input.url : String(input);
     this.origin = originOf(this.url);
   }
 
   /** Sends it; as it is, or as the answer to a challenge. */
   send(signal?: AbortSignal, answer?: AnswerHeaders): Promise<Response> {
-    const input = this.#input instanceof Request ? this.#input.clone() : this.#input;
+    const input = isRequest(this.#input) ? this.#input.clone() : this.#input;
     const init: RequestInit = { ...this.#init };
     if (signal !== undefined) init.signal = signal;
     if (answer !== undefined) {
-      const headers = new Headers(init.headers ?? (input instanceof Request ? input.headers : undefined));
+      const headers = new Headers(init.headers ?? (isRequest(input) ? input.headers : undefined));
       headers.set('X-PoUW-Response', answer.token);
       headers.set('X-PoUW-Result', answer.result);
       init.headers = headers;
@@ -49,6 +50,11 @@ export class Repeatable {
     const fetcher = this.#fetch;
     return fetcher(input, init);
   }
+}
+
+/** By what it can do: there is more than one class of requests, one for each frame and each implementation. */
+function isRequest(input: FetchInput): input is Request {
+  return typeof input === 'object' && 'clone' in input && 'url' in input;
 }
 
 function isOneShot(body: unknown): boolean {

@@ -1,5 +1,5 @@
 import { startWorker } from '#platform';
-import { solverError, wasmWarning, workResult } from './compute.js';
+import { solverError, wasmWarning, workResult } from './outcome.js';
 import { loadEngine, type Hashes } from './engine.js';
 import { describe } from './errors.js';
 import { hashTask } from './solve.js';
@@ -39,6 +39,8 @@ export class Solver {
   #module: Promise<WebAssembly.Module> | undefined;
   #warned = new Set<string>();
   #closed = false;
+  /** No worker ever started: the next one would not either. */
+  #refused = false;
 
   constructor(options: SolverOptions) {
     this.#options = options;
@@ -63,12 +65,13 @@ export class Solver {
   }
 
   async #hashes(task: Task, options: SolveOptions): Promise<Hashes> {
-    if (this.#options.worker) {
+    if (this.#options.worker && !this.#refused) {
       try {
         return await this.#inWorker(task, options);
       } catch (error) {
         if (!(error instanceof WorkerUnavailable)) throw error;
         options.signal.throwIfAborted();
+        this.#refused = !this.#started;
         this.#warn('worker_unavailable', {
           code: 'worker_unavailable',
           message:
@@ -91,7 +94,6 @@ export class Solver {
     signal.throwIfAborted();
     if (this.#closed) throw new Error('the client was closed');
     const port = this.#worker();
-    port.busy(true);
     let stop: ((error: unknown) => void) | undefined;
     const abort = () => stop?.(signal.reason);
     const timer = setTimeout(() => {
@@ -126,7 +128,6 @@ export class Solver {
     } finally {
       clearTimeout(timer);
       signal.removeEventListener('abort', abort);
-      port.busy(false);
     }
   }
 

@@ -78,3 +78,12 @@ export interface PouwWarning {
   /** What happened and what follows from it, for a developer. */
   message: string;
 }
+
+/** What `fetch` takes first. Named by way of `fetch`, because Node's types have no name for it. */
+export type FetchInput = Parameters<typeof fetch>[0];
+
+/** A listener of any event, named by way of `EventTarget` for the same reason. */
+export type AnyListener = Parameters<EventTarget['addEventListener']>[1];
+
+/** Options of `addEventListener`. */
+export type ListenerOptions = Parameters<EventTarget['addEventListener']>[2];

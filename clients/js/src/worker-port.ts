@@ -27,8 +27,6 @@ export interface WorkerPort {
   post(message: WorkerRequest): void;
   /** Sets the listeners; an error means that nothing more will come. */
   listen(onMessage: (message: WorkerReply) => void, onError: (error: unknown) => void): void;
-  /** Whether the process has to stay for its sake. */
-  busy(busy: boolean): void;
   /** Ends it at once. */
   end(): void;
 }

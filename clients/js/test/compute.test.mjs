@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { fromBase64, toBase64Url } from '../dist/bytes.js';
+import { fromBase64, toBase64Url, toHex } from '../dist/bytes.js';
+import { jsEngine } from '../dist/engine-js.js';
+import { wasmEngine } from '../dist/engine-wasm.js';
 import { computeWorkUnit, toCompact } from '../dist/index.js';
-import { oracle, subtree, unit } from './units.mjs';
+import { validateUnit } from '../dist/validate.js';
+import { nodes, oracle, subtree, unit } from './units.mjs';
 
 const engines = ['wasm', 'js'];
 
@@ -68,6 +72,29 @@ for (const engine of engines) {
     results.forEach(({ resultHash }, i) => assert.equal(resultHash, oracle(asked[i]).resultHash));
   });
 }
+
+test('runs of one engine, piece by piece in turn, do not disturb each other', async () => {
+  const module = await WebAssembly.compile(readFileSync(new URL('../dist/pouw.wasm', import.meta.url)));
+  for (const engine of [await wasmEngine(module), jsEngine]) {
+    for (let round = 0; round < 2; round++) {
+      const asked = [1, 2, 3].map(() =>
+        subtree(
+          Array.from({ length: 9 }, () => randomBytes(30_000)),
+          4,
+        ),
+      );
+      const runs = await Promise.all(asked.map((one) => engine.begin(validateUnit(one))));
+      while (runs.some(({ done }) => done < nodes(9, 4)))
+        runs.filter(({ done }) => done < nodes(9, 4)).forEach((run) => run.step());
+      runs.forEach((run, i) => {
+        const { top, leaves } = run.finish();
+        const right = oracle(asked[i]);
+        assert.equal(toHex(top), right.resultHash);
+        assert.equal(toHex(leaves), right.leafHashes.join(''));
+      });
+    }
+  }
+});
 
 test('progress grows and ends with all nodes', async () => {
   const asked = subtree(

@@ -35,10 +35,13 @@ export async function body(request) {
 function readCompact(text) {
   const bytes = Buffer.from(text, 'base64url');
   const id = bytes.toString('hex', 1, 17).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+  const [computeMs, completedAt] = [bytes.readBigUInt64LE(81), bytes.readBigUInt64LE(89)];
+  const sound =
+    computeMs < 2n ** 53n && completedAt <= 253_402_207_199_999n && bytes.length === 98 + 64 * bytes[97];
   const leafHashes = Array.from({ length: bytes[97] }, (_, i) =>
     bytes.toString('hex', 98 + 64 * i, 162 + 64 * i),
   );
-  return { version: bytes[0], id, resultHash: bytes.toString('hex', 17, 81), leafHashes, rest: bytes.length };
+  return { sound: sound && bytes[0] === 1, id, resultHash: bytes.toString('hex', 17, 81), leafHashes };
 }
 
 /** What a limiter saw. */
@@ -91,9 +94,9 @@ export class Limiter {
       });
     }
     const { workUnit } = challenge;
-    const { version, id, resultHash, leafHashes } = readCompact(result);
+    const { sound, id, resultHash, leafHashes } = readCompact(result);
     const right = oracle(workUnit);
-    if (version !== 1 || id !== workUnit.id) return refuse(response, 400, 'malformed');
+    if (!sound || id !== workUnit.id) return refuse(response, 400, 'malformed');
     this.open.delete(token);
     if (resultHash !== right.resultHash || String(leafHashes) !== String(right.leafHashes ?? [])) {
       return this.challenge(response, 'wrong_result');

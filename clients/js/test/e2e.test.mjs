@@ -1,0 +1,84 @@
+// Against the real server: POUW_BIN names a `pouw` built with the feature `serve`.
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { test } from 'node:test';
+import { createPouwClient } from '../dist/index.js';
+import { rejection } from './limiter.mjs';
+
+const { POUW_BIN } = process.env;
+const skip = POUW_BIN ? false : 'POUW_BIN does not name a pouw with the feature serve';
+
+/** Starts a server with some work; it is stopped when the test ends. */
+async function start(t, ...options) {
+  const folder = mkdtempSync(join(tmpdir(), 'pouw-e2e-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  for (let i = 0; i < 8; i++) writeFileSync(join(folder, `${i}.bin`), randomBytes(40_000));
+  const db = join(folder, 'db');
+  const files = Array.from({ length: 8 }, (_, i) => join(folder, `${i}.bin`));
+  const ingest = spawnSync(POUW_BIN, ['ingest', '--db', db, '--exposure', 'public', ...files], {
+    encoding: 'utf8',
+  });
+  assert.equal(ingest.status, 0, ingest.stderr);
+  const config = join(folder, 'pouw.toml');
+  writeFileSync(config, 'paid_admissions_per_window = 100\n');
+  const place = ['--db', db, '--config', config, '--listen', '127.0.0.1:0'];
+  const server = spawn(POUW_BIN, ['serve', ...place, ...options], { stdio: ['ignore', 'pipe', 'ignore'] });
+  t.after(async () => {
+    server.kill('SIGTERM');
+    if (server.exitCode === null) await new Promise((resolve) => server.once('exit', resolve));
+  });
+  for await (const line of createInterface(server.stdout)) {
+    const [url] = /http:\/\/[^,\s]+/.exec(line) ?? [];
+    if (url) return url;
+  }
+  throw new Error('the server ended');
+}
+
+test('requests over the limit of the real server get through', { skip }, async (t) => {
+  const url = await start(t, '--rate', '3', '--floor', '150,300,450');
+  const client = createPouwClient({ deadlineMs: 45_000 });
+  t.after(() => client.close());
+  const accepted = [];
+  const tiers = new Set();
+  client.addEventListener('challenge', ({ detail }) => tiers.add(detail.unit.difficulty));
+  client.addEventListener('accepted', ({ detail }) => accepted.push(detail));
+  for (let i = 0; i < 3; i++) assert.equal((await client.fetch(`${url}/hello`)).status, 200);
+  assert.equal(accepted.length, 0);
+  const posted = await client.fetch(`${url}/echo`, { method: 'POST', body: 'my own payload' });
+  assert.equal(posted.status, 200);
+  assert.equal(await posted.text(), 'my own payload');
+  assert.equal(accepted.length, 1);
+  assert.ok(accepted[0].microJoules > 0);
+  const receipt = await (await fetch(`${url}/pouw/receipt/${accepted[0].workUnitId}`)).json();
+  assert.ok(JSON.stringify(receipt).includes(accepted[0].workUnitId), JSON.stringify(receipt));
+
+  const many = await Promise.all(Array.from({ length: 20 }, () => client.fetch(`${url}/hello`)));
+  assert.ok(many.every(({ status }) => status === 200));
+  assert.equal(accepted.length, 21);
+  t.diagnostic(`tiers met: ${[...tiers].join(', ')}`);
+});
+
+test('an answer that is used up is refused by the real server with its reason', { skip }, async (t) => {
+  const url = await start(t, '--rate', '1', '--floor', '50,50,50');
+  let answer;
+  const replay = async (input, init) => {
+    const headers = new Headers(init?.headers);
+    const token = headers.get('x-pouw-response');
+    if (token !== null && answer !== undefined) {
+      for (const [name, value] of answer) headers.set(name, value);
+    } else if (token !== null) {
+      answer = ['x-pouw-response', 'x-pouw-result'].map((name) => [name, headers.get(name)]);
+    }
+    return fetch(input, { ...init, headers });
+  };
+  const client = createPouwClient({ fetch: replay });
+  t.after(() => client.close());
+  for (let i = 0; i < 2; i++) assert.equal((await client.fetch(`${url}/hello`)).status, 200);
+  const { error } = await rejection(client.fetch(`${url}/hello`));
+  assert.deepEqual([error.code, error.status, error.reason], ['refused', 403, 'token_replayed']);
+});
