@@ -211,10 +211,13 @@ mod tests {
 
     #[test]
     fn nothing_in_the_document_ends_the_element_it_stands_in_and_the_frame_is_as_long_as_is_booked() {
+        let mut headers = super::super::Headers::default();
+        headers.add("content-type", "application/problem+json");
+        headers.add(header::RETRY_AFTER, "60");
         let refusal = Refusal {
             status: 429,
             reason: crate::protocol::Reason::WorkRequired,
-            headers: super::super::Headers::default(),
+            headers,
             body: b"{\"detail\":\"</script><!--\"}".to_vec(),
             flight: None,
         };
@@ -225,6 +228,9 @@ mod tests {
         assert!(text.contains("\\u003c/script>\\u003c!--"), "{text}");
         assert_eq!(text.matches("</script>").count(), 2);
         assert!(text.len() - length < FRAME_BYTES as usize, "{}", text.len() - length);
+        let headers: Vec<_> = page.headers.iter().map(|(name, _)| name).collect();
+        assert_eq!(headers, ["content-type", "retry-after", "content-security-policy", "x-content-type-options"]);
         assert_eq!(page.headers.find("content-type"), Some("text/html; charset=utf-8"));
+        assert_eq!(page.headers.find(header::RETRY_AFTER), Some("60"));
     }
 }

@@ -1,0 +1,170 @@
+//! The page that browsers get when they are over the limit, over real sockets in all servers: what is in it, how its
+//! answer comes back, and that nobody else notices.
+#![cfg(all(feature = "actix", feature = "tower", feature = "testing", feature = "page"))]
+
+#[allow(dead_code, reason = "shared: each test uses a part of it")]
+mod http;
+
+use std::ops::ControlFlow;
+
+use http::client::Reply;
+use http::{Desk, Kind, Setup};
+use pouw::protocol::{WorkResult, WorkUnit, header};
+use pouw::solver::compute_work_unit;
+
+const ACCEPT: (&str, &str) = ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
+const CLEARED: &str = "pouw-answer=; Path=/; Max-Age=0; SameSite=Strict";
+
+fn setup() -> Setup {
+    Setup {
+        engine: |config| config.floor_ms([0; 3]),
+        gate: |config| config.challenge_page("/pouw/assets/"),
+        ..Setup::default()
+    }
+}
+
+fn everywhere(case: impl Fn(&Desk)) {
+    Kind::ALL.into_iter().for_each(|kind| case(&Desk::new(kind, &setup())));
+}
+
+fn visit(desk: &Desk, headers: &[(&str, &str)]) -> Reply {
+    desk.hello(&[&[ACCEPT], headers].concat())
+}
+
+fn visit_with(desk: &Desk, cookie: &str) -> Reply {
+    visit(desk, &[("Cookie", &format!("theme=dark; pouw-answer={cookie}"))])
+}
+
+/// The document in a page.
+fn given(reply: &Reply) -> serde_json::Value {
+    assert_eq!((reply.status, reply.header("content-type")), (429, Some("text/html; charset=utf-8")), "{reply:?}");
+    let policy = reply.header("content-security-policy").expect("a policy");
+    assert!(policy.contains("script-src 'self' 'wasm-unsafe-eval'") && policy.contains("default-src 'none'"));
+    assert_eq!(reply.header("cache-control"), Some("no-store"));
+    reply.number(header::RATELIMIT_LIMIT);
+    let text = String::from_utf8(reply.body.clone()).unwrap();
+    for file in ["challenge.js", "page.css", "icon.svg"] {
+        assert!(text.contains(&format!("\"/pouw/assets/{file}\"")) && pouw::page::asset(file).is_some(), "{file}");
+    }
+    let (_, rest) = text.split_once("id=\"given\">").expect("the data");
+    let (json, _) = rest.split_once("</script>").expect("its end");
+    let given: serde_json::Value = serde_json::from_str(json).unwrap();
+    assert_eq!(given["retryAfter"], reply.number("retry-after"));
+    given["problem"].clone()
+}
+
+fn solved(reply: &Reply) -> WorkResult {
+    let problem = given(reply);
+    let unit = WorkUnit::from_json(problem["workUnit"].to_string().as_bytes()).unwrap();
+    assert_eq!(reply.header(header::CHALLENGE), Some(&*unit.challenge_token));
+    compute_work_unit(&unit, |_| ControlFlow::Continue(())).unwrap()
+}
+
+fn cookie(result: &WorkResult) -> String {
+    format!("{}.{}", result.challenge_token, result.to_compact())
+}
+
+fn entries(desk: &Desk) -> usize {
+    desk.engine.ledger(0, 100).unwrap().len()
+}
+
+#[test]
+fn a_navigation_gets_a_page_and_its_cookie_lets_it_through_once() {
+    everywhere(|desk| {
+        let free = visit(desk, &[]);
+        assert_eq!((free.status, free.header("set-cookie")), (200, None));
+        let page = visit(desk, &[]);
+        assert_eq!((&given(&page)["reason"], page.header("set-cookie")), (&"work_required".into(), None));
+        let cookie = cookie(&solved(&page));
+        let through = visit_with(desk, &cookie);
+        assert_eq!((through.status, through.header(header::ACCEPTED)), (200, Some("true")), "{through:?}");
+        assert_eq!(through.header("set-cookie"), Some(CLEARED));
+        assert_eq!(entries(desk), 1);
+        // Another window with the same cookie: the page again, and no error.
+        let again = visit_with(desk, &cookie);
+        assert_eq!(given(&again)["reason"], "work_required");
+        assert_eq!(again.header("set-cookie"), Some(CLEARED));
+        assert_eq!(entries(desk), 1);
+    });
+}
+
+#[test]
+fn a_cookie_that_does_not_count_is_as_good_as_none() {
+    everywhere(|desk| {
+        // Under the limit it is an ordinary request that forgets its cookie.
+        let free = visit_with(desk, "no.answer");
+        assert_eq!((free.status, free.header("set-cookie")), (200, Some(CLEARED)));
+        let result = solved(&visit(desk, &[]));
+        let wrong = WorkResult { result_hash: pouw::hash::sha3_512(b"wrong"), ..result.clone() };
+        let (token, compact) = (&result.challenge_token, result.to_compact());
+        let flipped = token.char_indices().map(|(at, c)| {
+            if at == 9 && c == 'A' {
+                'B'
+            } else if at == 9 {
+                'A'
+            } else {
+                c
+            }
+        });
+        for value in [
+            "no.answer".to_owned(),
+            String::new(),
+            token.clone(),
+            format!("{token}.{compact}.x"),
+            format!("{}.{compact}", flipped.collect::<String>()),
+            format!("{token}.{}", &compact[..compact.len() - 4]),
+            cookie(&wrong),
+        ] {
+            let reply = visit_with(desk, &value);
+            assert!(given(&reply)["workUnit"].is_object() || given(&reply)["reason"] == "budget", "{value}");
+            assert_eq!(reply.header("set-cookie"), Some(CLEARED), "{value}");
+        }
+        assert_eq!(entries(desk), 0);
+    });
+}
+
+#[test]
+fn programs_get_problem_documents_and_their_cookies_are_not_looked_at() {
+    everywhere(|desk| {
+        assert_eq!(desk.hello(&[]).status, 200);
+        let cookie = format!("pouw-answer={}", cookie(&solved(&visit(desk, &[]))));
+        for headers in [
+            vec![("Accept", "application/json, text/plain, */*")],
+            vec![("Accept", "*/*")],
+            vec![ACCEPT, ("Sec-Fetch-Mode", "cors")],
+        ] {
+            let reply = desk.hello(&[&headers[..], &[("Cookie", &cookie)]].concat());
+            assert_eq!((reply.status, reply.header("content-type")), (429, Some("application/problem+json")));
+            assert_eq!((reply.header("set-cookie"), entries(desk)), (None, 0));
+        }
+        let posted = desk.send("POST", "/hello", &[ACCEPT, ("Cookie", &cookie)], b"x");
+        assert_eq!(posted.header("content-type"), Some("application/problem+json"), "{posted:?}");
+        // A header goes before the cookie.
+        let refused = visit(desk, &[("X-PoUW-Response", "?"), ("Cookie", &cookie)]);
+        assert_eq!(refused.header(header::ACCEPTED), None);
+        let through = visit(desk, &[("Cookie", &cookie)]);
+        assert_eq!((through.status, through.header(header::ACCEPTED)), (200, Some("true")));
+    });
+}
+
+#[test]
+fn without_work_the_page_says_when_to_ask_again() {
+    for kind in Kind::ALL {
+        let setup =
+            Setup { gate: |config| config.challenge_page("/pouw/assets/").synthetic(false), backlog: 0, ..setup() };
+        let desk = Desk::new(kind, &setup);
+        assert_eq!(visit(&desk, &[]).status, 200);
+        let page = visit(&desk, &[]);
+        assert_eq!(given(&page)["reason"], "no_work");
+        assert!(page.number("retry-after") > 60);
+    }
+}
+
+#[test]
+fn without_a_page_in_the_configuration_browsers_get_problem_documents_too() {
+    for kind in Kind::ALL {
+        let desk = Desk::new(kind, &Setup::default());
+        assert_eq!(visit(&desk, &[]).status, 200);
+        assert_eq!(visit_with(&desk, "a.b").header("content-type"), Some("application/problem+json"));
+    }
+}
