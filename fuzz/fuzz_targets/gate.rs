@@ -34,6 +34,7 @@ const IN_FLIGHT_MAX: u64 = 256 << 10;
 /// Far more than windows and accounts of the few clients here can need.
 const MEMORY_MAX: usize = 1 << 20;
 const PROXY: &str = "10.0.0.0/8";
+const BROWSER: &[u8] = b"text/html,*/*;q=0.8";
 
 fuzz_target!(|data: &[u8]| {
     let mut input = Input(data);
@@ -77,7 +78,7 @@ impl<'d> Input<'d> {
 }
 
 /// A request as an adapter sees it.
-#[derive(Default, Debug)]
+#[derive(Default, Debug, Clone)]
 struct Request {
     method: String,
     path: String,
@@ -135,9 +136,12 @@ impl Request {
                 header::RESULT,
                 "content-length",
                 "access-control-request-method",
+                "accept",
+                "cookie",
             ];
             let name = input.pick(&names).to_owned();
             let value = match input.byte() % 4 {
+                _ if name == "accept" => BROWSER.to_vec(),
                 0 => b"198.51.100.7".to_vec(),
                 1 => b"for=\"[2001:db8:7::1]:80\", for=10.0.0.2".to_vec(),
                 _ => input.slice().to_vec(),
@@ -156,7 +160,13 @@ impl Request {
     }
 
     fn presents(&self) -> bool {
-        self.headers.iter().any(|(name, _)| name == header::RESPONSE || name == header::RESULT)
+        let names = [header::RESPONSE, header::RESULT, "cookie"];
+        self.headers.iter().any(|(name, _)| names.contains(&name.as_str()))
+    }
+
+    /// A navigation of a browser's, which is answered with pages.
+    fn navigates(&self) -> bool {
+        self.method == "GET" && self.headers.iter().any(|(name, _)| name == "accept")
     }
 }
 
@@ -184,6 +194,8 @@ struct House {
     windows: HashMap<(ClientKey, usize), VecDeque<u64>>,
     /// Refusals whose bodies are still being written.
     unread: Vec<Refusal>,
+    /// The last request that was let through for work, and its challenge.
+    accepted: Option<(Request, Challenge)>,
 }
 
 fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> Gate {
@@ -200,6 +212,7 @@ fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> Gate {
         .window_ms(WINDOW_MS)
         .policy(Policy::new("small", LIMITS[1] as u32, WINDOW_MS).route("/small"))
         .exempt_route("/free/*")
+        .challenge_page("/p/")
         .trusted_proxy(PROXY.parse().expect("a network"))
         .paid_admissions_per_window(20)
         .tracked_clients_max(1_000)
@@ -225,11 +238,12 @@ impl House {
             admitted: BTreeSet::new(),
             windows: HashMap::new(),
             unread: Vec::new(),
+            accepted: None,
         }
     }
 
     fn step(&mut self, input: &mut Input<'_>) {
-        match input.byte() % 13 {
+        match input.byte() % 15 {
             0..=2 => {
                 let mut request = Request::any(input);
                 request.body = input.slice().to_vec();
@@ -240,6 +254,12 @@ impl House {
             9 => self.clock.step_wall(input.number() as i64 * if input.byte() % 2 == 0 { 100 } else { -100 }),
             10 => self.unread.clear(),
             11 => self.reopen(),
+            // The same once more, perhaps of before a restart.
+            12 | 13 => {
+                if let Some((request, challenge)) = self.accepted.clone() {
+                    self.send(&request, Some((&challenge, true)));
+                }
+            }
             _ => match input.byte() % 3 {
                 0 => drop(self.gate.engine().sweep().expect("storage is sound")),
                 1 => drop(self.gate.engine().forget("tree")),
@@ -289,9 +309,16 @@ impl House {
             _ => {}
         }
         let token = Self::token(&challenge, input);
-        request.headers.push((header::RESPONSE.into(), token));
         let (compact, json) = (result.to_compact(), result.to_json());
-        let form = input.byte() % 8;
+        let form = input.byte() % 10;
+        if form >= 8 {
+            (request.method, request.body) = ("GET".into(), Vec::new());
+            let answer = [b"pouw-answer=", &*token, b".", compact.as_bytes()].concat();
+            request.headers.extend([("accept".into(), BROWSER.to_vec()), ("cookie".into(), changed(answer, input))]);
+            let right = result == solve(&challenge.unit);
+            return self.send(&request, Some((&challenge, right)));
+        }
+        request.headers.push((header::RESPONSE.into(), token));
         if form < 4 {
             request.headers.push((header::RESULT.into(), changed(compact.into_bytes(), input)));
         }
@@ -366,6 +393,7 @@ impl House {
         let now = self.gate.engine().now_ms();
         let Some(work) = pass.accepted else {
             assert!(pass.headers(&self.gate).find(header::ACCEPTED).is_none());
+            assert!(!pass.clears_cookie || request.navigates(), "{request:?}");
             let own = self.windows.entry((request.key(), policy)).or_default();
             own.retain(|at| now - at < WINDOW_MS);
             own.push_back(now);
@@ -378,18 +406,22 @@ impl House {
         assert!(request.key() == challenge.client && policy == challenge.policy, "a token of somebody else counted");
         assert!(now >= challenge.not_before_ms && now < challenge.expires_ms, "too early or too late");
         assert!(self.admitted.insert(work.id), "a challenge admitted twice");
+        self.accepted = Some((request.clone(), challenge.clone()));
         assert_eq!(pass.headers(&self.gate).find(header::ACCEPTED), Some("true"));
         number(&pass.headers(&self.gate), header::JOULE_AWARD);
     }
 
     fn refused(&mut self, request: &Request, policy: usize, refusal: Refusal) {
         rate_headers(&refusal.headers, policy);
+        let paged = refusal.headers.find("content-type") == Some("text/html; charset=utf-8");
+        assert!(!paged || (request.navigates() && refusal.status == 429), "{request:?}: {refusal:?}");
+        let document = if paged { problem_in(&refusal.body) } else { refusal.body.clone() };
         let document: BTreeMap<String, serde_json::Value> =
-            serde_json::from_slice(&refusal.body).expect("a problem document");
+            serde_json::from_slice(&document).expect("a problem document");
         assert_eq!(refusal.status, status_of(refusal.reason), "{refusal:?}");
         assert_eq!(document["status"], refusal.status);
         assert_eq!(document["reason"], refusal.reason.as_str());
-        assert_eq!(refusal.headers.find("content-type"), Some("application/problem+json"));
+        assert!(paged || refusal.headers.find("content-type") == Some("application/problem+json"), "{refusal:?}");
         assert_eq!(refusal.headers.find("cache-control"), Some("no-store"));
         assert!(request.presents() || refusal.status == 429, "{request:?}: {refusal:?}");
         if refusal.status == 429 {
@@ -440,6 +472,15 @@ impl House {
         assert!(stats.memory_bytes <= MEMORY_MAX, "{stats:?}");
         assert_eq!(self.gate.engine().stats().ledger_entries, self.admitted.len() as u64);
     }
+}
+
+/// The problem document in a page.
+fn problem_in(page: &[u8]) -> Vec<u8> {
+    let text = std::str::from_utf8(page).expect("a page is text");
+    let (_, data) = text.split_once("id=\"given\">").expect("a page has data");
+    let (data, _) = data.split_once("</script>").expect("the data ends");
+    let data: serde_json::Value = serde_json::from_str(data).expect("the data is JSON");
+    data["problem"].to_string().into_bytes()
 }
 
 /// The status of a reason, as the wire protocol has it.
