@@ -7,32 +7,13 @@ mod gate_desk;
 
 use std::sync::mpsc::channel;
 
-use gate_desk::{ADDRESS, Desk, START_MS, accepted, facts, passed, plain, refused, solved};
+use gate_desk::{ADDRESS, Desk, START_MS, accepted, changes, facts, passed, plain, refused, solved, until};
 use pouw::engine::WriteError;
 use pouw::engine::ingest::IngestOptions;
 use pouw::gate::{Condition, Decision, Facts, Gate, GateConfig, GateEvent, Presented, ResultText};
 use pouw::protocol::WorkResult;
 use pouw::store::records::Exposure;
 use pouw::store::sim::Loss;
-
-/// The breaker's changes among events, in order: true is opened.
-fn changes(events: &[GateEvent]) -> Vec<(bool, u64)> {
-    let change = |event: &GateEvent| match event {
-        GateEvent::CircuitOpened { timestamp } => Some((true, *timestamp)),
-        GateEvent::CircuitClosed { timestamp } => Some((false, *timestamp)),
-        _ => None,
-    };
-    events.iter().filter_map(change).collect()
-}
-
-/// Waits for what another thread is about to do.
-fn until(mut holds: impl FnMut() -> bool) {
-    let started = std::time::Instant::now();
-    while !holds() {
-        assert!(started.elapsed().as_secs() < 30, "it did not happen");
-        std::thread::yield_now();
-    }
-}
 
 /// A commit with nothing in it; what came before it has its verdict by then.
 fn touch(desk: &Desk) -> Result<(), WriteError> {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 
-use gate_desk::{ADDRESS, Desk, accepted, facts, passed, plain, refused, solved, unit_in, wrong};
+use gate_desk::{ADDRESS, Desk, accepted, changes, facts, passed, plain, refused, solved, unit_in, until, wrong};
 use pouw::gate::identity::NetworkPrefix;
 use pouw::gate::{
     Admission, ClientKey, Condition, Decision, Facts, FallbackBehavior, GateEvent, GateParts, Policy, Presented, Quota,
@@ -17,25 +17,6 @@ use pouw::gate::{
 };
 use pouw::protocol::DifficultyTier::{High, Low, Medium};
 use pouw::protocol::{Reason, header};
-
-/// The breaker's changes among events, in order: true is opened.
-fn changes(events: &[GateEvent]) -> Vec<(bool, u64)> {
-    let change = |event: &GateEvent| match event {
-        GateEvent::CircuitOpened { timestamp } => Some((true, *timestamp)),
-        GateEvent::CircuitClosed { timestamp } => Some((false, *timestamp)),
-        _ => None,
-    };
-    events.iter().filter_map(change).collect()
-}
-
-/// Waits for what the writer's thread is about to tell.
-fn until(mut holds: impl FnMut() -> bool) {
-    let started = std::time::Instant::now();
-    while !holds() {
-        assert!(started.elapsed().as_secs() < 30, "it did not happen");
-        std::thread::yield_now();
-    }
-}
 
 /// Asks as long as the breaker is open: one that is closed is told of a moment later.
 fn ask_while_open(desk: &Desk) {

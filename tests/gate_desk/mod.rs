@@ -234,3 +234,22 @@ pub fn solved(refusal: &Refusal) -> (WorkUnit, WorkResult) {
 pub fn wrong(result: &WorkResult) -> WorkResult {
     WorkResult { result_hash: pouw::hash::sha3_512(b"something else"), ..result.clone() }
 }
+
+/// The breaker's changes among events, in order: true is opened.
+pub fn changes(events: &[GateEvent]) -> Vec<(bool, u64)> {
+    let change = |event: &GateEvent| match event {
+        GateEvent::CircuitOpened { timestamp } => Some((true, *timestamp)),
+        GateEvent::CircuitClosed { timestamp } => Some((false, *timestamp)),
+        _ => None,
+    };
+    events.iter().filter_map(change).collect()
+}
+
+/// Waits for what another thread is about to do.
+pub fn until(mut holds: impl FnMut() -> bool) {
+    let started = std::time::Instant::now();
+    while !holds() {
+        assert!(started.elapsed().as_secs() < 30, "it did not happen");
+        std::thread::yield_now();
+    }
+}
