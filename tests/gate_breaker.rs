@@ -10,7 +10,7 @@ use std::sync::mpsc::channel;
 use gate_desk::{ADDRESS, Desk, START_MS, accepted, changes, facts, passed, plain, refused, solved, until};
 use pouw::engine::WriteError;
 use pouw::engine::ingest::IngestOptions;
-use pouw::gate::{Condition, Decision, Facts, Gate, GateConfig, GateEvent, Presented, ResultText};
+use pouw::gate::{Condition, Decision, Facts, Gate, GateConfig, Presented, ResultText};
 use pouw::protocol::WorkResult;
 use pouw::store::records::Exposure;
 use pouw::store::sim::Loss;
