@@ -59,6 +59,8 @@ pub enum ClientError {
         requests: u32,
         /// What the last 429 said.
         reason: Option<Reason>,
+        /// The answer that the server could not settle; it may have counted, as its receipt tells.
+        receipt: Option<WorkId>,
     },
     /// The connection broke after an answer was sent. It may have counted: ask for its receipt before paying again.
     #[error("the connection broke after the answer to {receipt} was sent: {source}; its receipt tells if it counted")]
@@ -98,8 +100,10 @@ impl ClientError {
     /// The challenge whose answer may have counted although there is no response.
     pub const fn receipt(&self) -> Option<WorkId> {
         match self {
-            Self::Deadline { receipt, .. } => *receipt,
+            Self::Deadline { receipt, .. } | Self::GaveUp { receipt, .. } => *receipt,
             Self::ConnectionLost { receipt, .. } => Some(*receipt),
+            // The same answer was taken before, when nobody heard of it.
+            Self::Refused { reason: Reason::TokenReplayed, id, .. } => Some(*id),
             _ => None,
         }
     }

@@ -245,7 +245,7 @@ impl Exchange {
         elapsed: Duration,
     ) -> Result<Step, ClientError> {
         if self.challenges == CHALLENGES_MAX {
-            return Err(ClientError::GaveUp { requests: self.requests, reason });
+            return Err(ClientError::GaveUp { requests: self.requests, reason, receipt: None });
         }
         let unit = read_unit(json, token)?;
         let offer = Offer::of(&unit);
@@ -264,7 +264,8 @@ impl Exchange {
     /// The same answer again.
     fn repeat(&mut self, head: &Limited, reason: Option<Reason>, elapsed: Duration) -> Result<Step, ClientError> {
         if self.repeats == REPEATS_MAX {
-            return Err(ClientError::GaveUp { requests: self.requests, reason });
+            let receipt = self.answer.as_ref().map(|answer| answer.id);
+            return Err(ClientError::GaveUp { requests: self.requests, reason, receipt });
         }
         self.repeats += 1;
         let after = head.retry.unwrap_or(RETRY_DEFAULT);
