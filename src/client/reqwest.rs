@@ -1,4 +1,4 @@
-//! The client's side around a [`reqwest`](::reqwest) client.
+//! The client's side around a reqwest client.
 
 use http::{HeaderMap, Response as HttpResponse};
 use reqwest::{IntoUrl, Request, RequestBuilder, Response, ResponseBuilderExt};
