@@ -53,7 +53,7 @@ fn json(output: &Output) -> Value {
 #[test]
 fn a_person_gets_through_and_reads_what_it_took() {
     let sandbox = Sandbox::with_files();
-    let server = Server::start(&sandbox, "--rate 3 --floor 200,200,200");
+    let server = Server::start(&sandbox, "--rate 3 --floor 1000,1000,1000");
     let hello = format!("{}/hello", server.url);
     for _ in 0..3 {
         let Output { status, stdout, stderr } = fetch(&sandbox, &hello);
@@ -66,8 +66,8 @@ fn a_person_gets_through_and_reads_what_it_took() {
     let lines: Vec<&str> = said.lines().collect();
     assert!(lines[0].starts_with("pouw: over the limit; the server asks for 1 hash over "), "{said}");
     // Milliseconds pass on the way.
-    let wait = lines[0].split_once(" bytes of real work and a wait of ").unwrap().1;
-    assert!((100..=200).contains(&wait.trim_end_matches(" ms").parse::<u64>().unwrap()), "{said}");
+    let wait = lines[0].split_once(" bytes of real work and a wait of ").unwrap().1.replace(',', "");
+    assert!((1..=1_000).contains(&wait.trim_end_matches(" ms").parse::<u64>().unwrap()), "{said}");
     assert!(lines[1].starts_with("pouw: the work was accepted; it earned "), "{said}");
     assert_eq!(lines.len(), 2, "{said}");
 
@@ -81,7 +81,7 @@ fn a_person_gets_through_and_reads_what_it_took() {
 
     let document = json(&fetch(&sandbox, &format!("{}/echo --json -d text", server.url)));
     assert_eq!((&document["body"], &document["hashes"]), (&"text".into(), &1.into()), "{document}");
-    assert!((100..=200).contains(&document["waitedMs"].as_u64().unwrap()), "{document}");
+    assert!((1..=1_000).contains(&document["waitedMs"].as_u64().unwrap()), "{document}");
     let id = document["workUnitId"].as_str().unwrap();
     let receipt = json(&fetch(&sandbox, &format!("{}/pouw/receipt/{id}", server.url)));
     assert_eq!((&receipt["state"], &receipt["microJoules"]), (&"accepted".into(), &document["microJoules"]));
@@ -93,9 +93,9 @@ fn a_price_or_a_wait_that_is_too_high_is_said_and_not_paid() {
     let server = Scripted::serve(|_, _| challenge("work_required", &unit(1_500)));
     for (terms, code, words) in [
         ("--deadline 1", "deadline", "it would take 15"),
-        ("--max-bytes 511", "too_expensive", "512 bytes of data"),
-        ("--max-hashes 62", "too_expensive", "63 hashes"),
-        ("--max-wait 1", "too_expensive", "1500 ms of waiting"),
+        ("--max-bytes 511", "too_expensive", "more bytes of data than the terms allow, 512 against 511"),
+        ("--max-hashes 62", "too_expensive", "more hashes than the terms allow, 63 against 62"),
+        ("--max-wait 1", "too_expensive", "more ms of waiting than the terms allow, 1500 against 1000"),
     ] {
         let output = fetch(&sandbox, &format!("{} {terms} --json", server.url()));
         let (said, document) = (text(&output.stderr), json(&output));
@@ -118,6 +118,7 @@ fn any_other_status_ends_with_1_and_its_body() {
     assert_eq!(text(&output.stderr), "pouw: the server answered 404 Not Found\n");
     let output = fetch(&sandbox, &format!("{} -d x --json", server.url()));
     assert_eq!((output.status.code(), json(&output)["body"].as_str()), (Some(1), Some("slow down")));
+    assert_eq!(text(&output.stderr), "pouw: the server answered 429 Too Many Requests; it says to wait 1 s\n");
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub enum ClientError {
         receipt: Option<WorkId>,
     },
     /// The server asks for more than the terms allow. Nothing was hashed.
-    #[error("the server asks for {asked} {what}, and the terms allow {allowed}; allow more, or wait for a free slot")]
+    #[error("more {what} than the terms allow, {asked} against {allowed}; allow more, or wait for a free slot")]
     TooExpensive {
         /// What there is too much of.
         what: Cost,

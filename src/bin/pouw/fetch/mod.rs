@@ -12,7 +12,7 @@ use clap::Args;
 use data_encoding::BASE64;
 use pouw::client::reqwest::Client;
 use pouw::client::{ClientError, Terms};
-use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, Url};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -123,6 +123,7 @@ fn deliver(
     out: &Output,
 ) -> Result<Verdict, Failure> {
     let status = response.status();
+    let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let mut next = || runtime.block_on(response.chunk()).map_err(|error| Failure::failed(chain(&error)));
     let mut bytes = 0;
     let mut copy = |to: &mut dyn Write| -> Result<(), Failure> {
@@ -151,7 +152,8 @@ fn deliver(
         }
     }
     if !status.is_success() {
-        complain(&format!("the server answered {status}"));
+        let wait = wait.map_or_else(String::new, |seconds| format!("; it says to wait {seconds} s"));
+        complain(&format!("the server answered {status}{wait}"));
     }
     if out.json {
         let mut document = told.document(status.as_u16());
