@@ -12,10 +12,15 @@ use std::time::{Duration, Instant};
 
 use client_support::{Heard, Said, Scripted, challenge, id, refusal, said, unit};
 use http::{Desk, Kind, Setup};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy;
+use hyper_util::rt::TokioExecutor;
 use pouw::client::reqwest::Client;
+use pouw::client::tower::PouwLayer;
 use pouw::client::{ClientError, Report, Terms};
 use pouw::engine::Receipt;
 use pouw::protocol::{WorkId, WorkUnit};
+use tower::{Layer, ServiceExt};
 
 const PROBLEM: (&str, &str) = ("Content-Type", "application/problem+json");
 
@@ -68,6 +73,23 @@ async fn under_the_limit_nothing_changes_and_over_it_a_request_gets_through_with
     assert_eq!(accepted.award.map(|award| award.0), Some(award));
     let Receipt::Accepted(entry) = desk.engine.receipt(accepted.receipt).unwrap() else { panic!("not accepted") };
     assert_eq!(entry.row.amount, award);
+}
+
+#[tokio::test]
+async fn the_layer_goes_around_the_client_of_hyper() {
+    let desk = Desk::new(Kind::Hyper, &floors(0));
+    desk.hello(&[]);
+    let plain: legacy::Client<_, Full<bytes::Bytes>> = legacy::Client::builder(TokioExecutor::new()).build_http();
+    let client = PouwLayer::new(Terms::default()).layer(plain);
+    for body in ["first", "second"] {
+        let request = ::http::Request::post(url(&desk, "/echo")).body(Full::from(body)).unwrap();
+        let response = client.clone().oneshot(request).await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["x-pouw-accepted"]),
+            (200, &"true".parse().unwrap())
+        );
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), body);
+    }
 }
 
 /// Makes a desk's clock follow its client's, and counts challenges and how many were open at once.
@@ -244,7 +266,7 @@ async fn without_an_answer_a_broken_connection_is_the_carriers() {
 #[tokio::test]
 async fn a_body_that_cannot_be_sent_twice_gets_its_429() {
     let server = Scripted::serve(|_, _| challenge("work_required", &unit(0)));
-    let stream = reqwest::Body::wrap(http_body_util::Full::<bytes::Bytes>::from("streamed"));
+    let stream = reqwest::Body::wrap(Full::<bytes::Bytes>::from("streamed"));
     let request = http().post(server.url()).header("content-length", "8").body(stream);
     let response = client(Terms::default()).send(request).await.unwrap();
     assert_eq!((response.status().as_u16(), server.heard().len()), (429, 1));

@@ -128,7 +128,8 @@ fn deliver(
     let mut bytes = 0;
     let mut copy = |to: &mut dyn Write| -> Result<(), Failure> {
         while let Some(chunk) = next()? {
-            to.write_all(&chunk)?;
+            // What comes slowly is seen as it comes.
+            to.write_all(&chunk).and_then(|()| to.flush())?;
             bytes += chunk.len() as u64;
         }
         Ok(())
@@ -148,7 +149,6 @@ fn deliver(
         None => {
             let mut to = out.stream();
             copy(&mut to)?;
-            to.flush()?;
         }
     }
     if !status.is_success() {
