@@ -95,7 +95,7 @@ struct Way<'p> {
     started: Instant,
     until: Option<Instant>,
     turn: Option<OwnedSemaphorePermit>,
-    /// How often it has queued behind others without being sent in between.
+    /// How often it has queued behind those that hold the challenges.
     queued: u32,
 }
 
@@ -109,17 +109,15 @@ impl Way<'_> {
         loop {
             let step = self.head(&reply)?;
             let (step, told) = self.read(step, reply).await?;
-            let pause = match step {
-                Step::Work(unit) => self.work(unit).await?,
-                other => other,
-            };
-            match pause {
-                Step::Send { after, pause } => {
+            match step {
+                Step::Work(unit) => {
                     drop(told);
-                    if !after.is_zero() {
-                        self.payer.hooks.tell(Report::Waiting { time: after, pause });
-                        sleep(after).await;
-                    }
+                    let step = self.work(unit).await?;
+                    self.wait(step).await;
+                }
+                Step::Send { .. } => {
+                    drop(told);
+                    self.wait(step).await;
                 }
                 _ => {
                     let (again, told) = self.queue(told).await?;
@@ -173,6 +171,15 @@ impl Way<'_> {
         }
         let result = self.in_time(hash(unit, self.payer.hooks.clone())).await??;
         self.exchange.solved(&result, self.started.elapsed())
+    }
+
+    async fn wait(&self, step: Step) {
+        if let Step::Send { after, pause } = step
+            && !after.is_zero()
+        {
+            self.payer.hooks.tell(Report::Waiting { time: after, pause });
+            sleep(after).await;
+        }
     }
 
     /// Whether a refusal is only for want of a challenge that other requests of this client hold: then their turns are
