@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::protocol::{Malformed, MicroJoules, Reason, WorkId, WorkResult, WorkUnit, header};
+use crate::protocol::{MicroJoules, Reason, WorkId, WorkResult, WorkUnit, header};
 
-use super::problem::{CHALLENGE_BYTES_MAX, Problem, REFUSAL_BYTES_MAX, is_problem};
+use super::problem::{CHALLENGE_BYTES_MAX, Problem, REFUSAL_BYTES_MAX, is_problem, read_unit, whole_seconds};
 use super::report::{Accepted, Offer, Pause};
 use super::{BoxError, ClientError, Cost, InvalidUnit, Terms};
 
@@ -301,31 +301,6 @@ impl Exchange {
     }
 }
 
-/// A unit that adds up and belongs to the token in the header.
-fn read_unit(json: &[u8], token: &str) -> Result<WorkUnit, InvalidUnit> {
-    let unit = WorkUnit::from_json(json)?;
-    unit.validate()?;
-    if unit.challenge_token != token {
-        let expected = "the token of the header X-PoUW-Challenge";
-        return Err(Malformed::new("challengeToken", expected, "another one").into());
-    }
-    // It goes into a header as it is.
-    if !token.bytes().all(|byte| byte.is_ascii_graphic()) || token.is_empty() {
-        return Err(Malformed::new("challengeToken", "visible ASCII characters", "others").into());
-    }
-    if unit.wait_ms >= unit.ttl_ms {
-        let expected = format!("less than ttlMs, {}", unit.ttl_ms);
-        return Err(Malformed::new("waitMs", expected, unit.wait_ms.to_string()).into());
-    }
-    Ok(unit)
-}
-
 fn affordable(what: Cost, asked: u64, allowed: u64) -> Result<(), ClientError> {
     if asked <= allowed { Ok(()) } else { Err(ClientError::TooExpensive { what, asked, allowed }) }
-}
-
-/// `Retry-After` in seconds; a date would compare clocks.
-fn whole_seconds(text: &str) -> Option<Duration> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| Duration::from_secs(text.parse().unwrap_or(u64::MAX)))
 }

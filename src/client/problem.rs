@@ -1,10 +1,14 @@
-//! The problem document in a refusal, as far as a client needs it.
+//! What a refusal says: its problem document, the unit in it, `Retry-After`.
+
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::protocol::limits::MAX_UNIT_JSON_BYTES;
-use crate::protocol::{Malformed, Reason};
+use crate::protocol::{Malformed, Reason, WorkUnit};
+
+use super::InvalidUnit;
 
 /// Most bytes of a 429 with a challenge: the longest unit, and a little beside it.
 pub(super) const CHALLENGE_BYTES_MAX: usize = MAX_UNIT_JSON_BYTES + REFUSAL_BYTES_MAX;
@@ -47,6 +51,31 @@ impl<'b> Problem<'b> {
 pub(super) fn is_problem(content_type: Option<&str>) -> bool {
     let media = content_type.and_then(|value| value.split(';').next());
     media.is_some_and(|media| media.trim().eq_ignore_ascii_case("application/problem+json"))
+}
+
+/// A unit that adds up and belongs to the token in the header.
+pub(super) fn read_unit(json: &[u8], token: &str) -> Result<WorkUnit, InvalidUnit> {
+    let unit = WorkUnit::from_json(json)?;
+    unit.validate()?;
+    if unit.challenge_token != token {
+        let expected = "the token of the header X-PoUW-Challenge";
+        return Err(Malformed::new("challengeToken", expected, "another one").into());
+    }
+    // It goes into a header as it is.
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) || token.is_empty() {
+        return Err(Malformed::new("challengeToken", "visible ASCII characters", "others").into());
+    }
+    if unit.wait_ms >= unit.ttl_ms {
+        let expected = format!("less than ttlMs, {}", unit.ttl_ms);
+        return Err(Malformed::new("waitMs", expected, unit.wait_ms.to_string()).into());
+    }
+    Ok(unit)
+}
+
+/// `Retry-After` in seconds; a date would compare clocks.
+pub(super) fn whole_seconds(text: &str) -> Option<Duration> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| Duration::from_secs(text.parse().unwrap_or(u64::MAX)))
 }
 
 const DETAIL_CHARS_MAX: usize = 300;
