@@ -9,9 +9,9 @@
 //!               |                       |
 //!  rank 3   engine                                   PouwEngine: one verb per file, one transaction per verb
 //!               |
-//!  rank 2   store                                    the only folder that names redb
+//!  rank 2   store                    client           the only folder that names redb | a 429 with work, answered
 //!               |
-//!  rank 1   policy               solver              pure state machines | the client (no_std + alloc, also wasm32)
+//!  rank 1   policy               solver              pure state machines | a unit, computed (no_std + alloc, also wasm32)
 //!               |                   |
 //!  rank 0   hash   merkle   protocol                 no_std + alloc: bytes and geometry both sides agree on
 //!           page                                     files of the browser client, embedded
@@ -26,6 +26,8 @@ extern crate alloc;
 
 #[cfg(any(feature = "actix", feature = "tower"))]
 pub mod adapters;
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "engine")]
 pub mod docs;
 #[cfg(feature = "engine")]

@@ -10,13 +10,14 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 /// Folders of `src` and their ranks; imports go to a lower rank, or to a pair of [`SIDEWAYS`].
-const RANKS: [(&str, u8); 11] = [
+const RANKS: [(&str, u8); 12] = [
     ("page", 0),
     ("hash", 0),
     ("merkle", 0),
     ("protocol", 0),
     ("policy", 1),
     ("solver", 1),
+    ("client", 2),
     ("store", 2),
     ("engine", 3),
     ("gate", 4),
@@ -74,6 +75,8 @@ fn an_upward_import_is_found() {
     expect_found(upward_imports, "src/merkle/mod.rs", "use crate::protocol::X;");
     expect_found(upward_imports, "src/hash/mod.rs", "use crate::merkle::X;");
     expect_found(upward_imports, "src/solver/mod.rs", "use crate::policy::X;");
+    expect_found(upward_imports, "src/client/pay.rs", "use crate::store::X;");
+    expect_found(upward_imports, "src/client/pay.rs", "use crate::gate::X;");
     expect_found(upward_imports, "src/helpers/mod.rs", "use core::fmt;");
 }
 
@@ -92,6 +95,7 @@ fn a_downward_or_planned_import_is_not_found() {
     }
     expect_none(upward_imports, "src/protocol/mod.rs", "use crate::merkle::X;");
     expect_none(upward_imports, "src/adapters/tower.rs", "use crate::gate::X;");
+    expect_none(upward_imports, "src/client/pay.rs", "use crate::{protocol, solver::Progress};");
     expect_none(upward_imports, "src/bin/pouw/main.rs", "use crate::ingest::X;");
     expect_none(upward_imports, "src/lib.rs", "pub use crate::engine::X;");
     expect_none(upward_imports, "tests/gate.rs", "use pouw::gate::X;");

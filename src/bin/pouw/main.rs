@@ -16,6 +16,8 @@ mod demo;
 mod drain;
 mod export;
 mod failure;
+#[cfg(feature = "fetch")]
+mod fetch;
 mod ingest;
 mod ledger;
 mod output;
@@ -69,6 +71,8 @@ enum Verb {
     #[cfg(feature = "serve")]
     Serve(serve::Options),
     Solve(solve::Options),
+    #[cfg(feature = "fetch")]
+    Fetch(fetch::Options),
     Status(status::Options),
     Trees(trees::Options),
     Tree(tree::Options),
@@ -96,6 +100,8 @@ fn main() -> ExitCode {
         #[cfg(feature = "serve")]
         Verb::Serve(options) => serve::run(options, &out),
         Verb::Solve(options) => solve::run(options, &out),
+        #[cfg(feature = "fetch")]
+        Verb::Fetch(options) => fetch::run(options, &out),
         Verb::Status(options) => status::run(options, &out),
         Verb::Trees(options) => trees::run(options, &out),
         Verb::Tree(options) => tree::run(options, &out),

@@ -1,0 +1,190 @@
+//! `pouw fetch`: an HTTP request that works its way past a 429.
+
+mod request;
+mod told;
+
+use std::error::Error;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use data_encoding::BASE64;
+use pouw::client::reqwest::Client;
+use pouw::client::{ClientError, Terms};
+use reqwest::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Method, Response, Url};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use crate::failure::{Failure, Verdict};
+use crate::output::{Output, complain, write_file};
+use crate::words::printable;
+
+use told::Told;
+
+/// Send an HTTP request, and do the work if the server asks for some.
+///
+/// The body of the response goes to stdout, what happens on the way to stderr. A limited request is sent once more, with
+/// the answer, as soon as the server's wait is over.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Options {
+    /// Address to ask, http or https.
+    #[arg(value_parser = request::url)]
+    url: Url,
+    /// Method [default: GET, with --data POST].
+    #[arg(short = 'X', long = "request", value_name = "METHOD", value_parser = request::method)]
+    method: Option<Method>,
+    /// Header to send, as "Name: value"; may be given again.
+    #[arg(short = 'H', long = "header", value_name = "HEADER", value_parser = request::header)]
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// Body to send; @FILE sends a file, @- standard input. Say with -H what it is.
+    #[arg(short, long, value_name = "DATA")]
+    data: Option<String>,
+    /// Write the body to this file, as a whole or not at all.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Seconds for getting past the limit, from the first sending on.
+    #[arg(long, value_name = "SECS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    deadline: u64,
+    /// Most bytes of data to accept as work [default: 1048576].
+    #[arg(long, value_name = "N")]
+    max_bytes: Option<u64>,
+    /// Most hashes to compute [default: 98].
+    #[arg(long, value_name = "N")]
+    max_hashes: Option<u64>,
+    /// Longest wait to accept at once, in seconds [default: the deadline].
+    #[arg(long, value_name = "SECS")]
+    max_wait: Option<u64>,
+    /// Wait when there is a limit and no work, if the server says how long.
+    #[arg(short, long)]
+    wait: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  pouw fetch http://127.0.0.1:3000/hello
+  pouw fetch http://127.0.0.1:3000/echo -H \"Content-Type: application/json\" -d @order.json -o reply.json
+  pouw fetch http://127.0.0.1:3000/hello --deadline 5 --max-bytes 65536     give up rather than wait or pay more
+  pouw fetch http://127.0.0.1:3000/hello --json | jq .microJoules           what it earned
+
+Exit codes: 0 the last status was 2xx, 1 it was another or there was none, 2 wrong usage.";
+
+/// Most bytes of a body that becomes part of a JSON document.
+const JSON_BODY_MAX: usize = 16 << 20;
+
+pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let http = http(options)?;
+    let request = request::build(options, &http)?;
+    let told = Told::new(out.json);
+    let (teller, terms) = (told.clone(), terms(options));
+    let client = Client::new(http, terms).on_report(move |report| teller.hear(report));
+    let answered = runtime.block_on(client.execute(request));
+    told.finish();
+    match answered {
+        Ok(response) => deliver(options, response, &runtime, &told, out),
+        Err(error) => {
+            complain(&chain(&error));
+            if out.json {
+                out.show(&failure(&error), |_| Ok(()))?;
+            }
+            Ok(Verdict::Failed)
+        }
+    }
+}
+
+fn terms(options: &Options) -> Terms {
+    let usual = Terms::default();
+    Terms {
+        deadline: Duration::from_secs(options.deadline),
+        max_bytes: options.max_bytes.unwrap_or(usual.max_bytes),
+        max_hashes: options.max_hashes.unwrap_or(usual.max_hashes),
+        max_wait: options.max_wait.map_or(usual.max_wait, Duration::from_secs),
+        wait_when_limited: options.wait,
+    }
+}
+
+fn http(options: &Options) -> Result<reqwest::Client, Failure> {
+    // Fails only if there is one already, which will do.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let silence = Duration::from_secs(options.deadline);
+    let builder = reqwest::Client::builder().user_agent(concat!("pouw/", env!("CARGO_PKG_VERSION")));
+    Ok(builder.connect_timeout(silence).read_timeout(silence).build()?)
+}
+
+/// Prints the body, or the document, and says how it ended.
+fn deliver(
+    options: &Options,
+    mut response: Response,
+    runtime: &Runtime,
+    told: &Told,
+    out: &Output,
+) -> Result<Verdict, Failure> {
+    let status = response.status();
+    let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let mut next = || runtime.block_on(response.chunk()).map_err(|error| Failure::failed(chain(&error)));
+    let mut bytes = 0;
+    let mut copy = |to: &mut dyn Write| -> Result<(), Failure> {
+        while let Some(chunk) = next()? {
+            // What comes slowly is seen as it comes.
+            to.write_all(&chunk).and_then(|()| to.flush())?;
+            bytes += chunk.len() as u64;
+        }
+        Ok(())
+    };
+    let mut body = Vec::new();
+    match &options.output {
+        Some(path) => write_file(path, &mut copy)?,
+        None if out.json => {
+            while let Some(chunk) = next()? {
+                body.extend_from_slice(&chunk);
+                if body.len() > JSON_BODY_MAX {
+                    let what = format!("the body has more than {JSON_BODY_MAX} bytes; write it to a file with -o");
+                    return Err(Failure::failed(what));
+                }
+            }
+        }
+        None => {
+            let mut to = out.stream();
+            copy(&mut to)?;
+        }
+    }
+    if !status.is_success() {
+        let wait = wait.map_or_else(String::new, |seconds| format!("; it says to wait {seconds} s"));
+        complain(&format!("the server answered {status}{wait}"));
+    }
+    if out.json {
+        let mut document = told.document(status.as_u16());
+        match (&options.output, String::from_utf8(body)) {
+            (Some(path), _) => {
+                document["output"] = path.display().to_string().into();
+                document["bytes"] = bytes.into();
+            }
+            (None, Ok(text)) => document["body"] = text.into(),
+            (None, Err(other)) => document["bodyBase64"] = BASE64.encode(other.as_bytes()).into(),
+        }
+        out.show(&document, |_| Ok(()))?;
+    }
+    Ok(Verdict::of(status.is_success()))
+}
+
+fn failure(error: &ClientError) -> Value {
+    let receipt = error.receipt().map(|receipt| receipt.to_string());
+    json!({ "error": chain(error), "code": error.code(), "receipt": receipt })
+}
+
+/// An error and what is behind it, each once, in one line.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    printable(&text)
+}

@@ -1,0 +1,306 @@
+//! One request's way past a limit, as a state machine without I/O.
+
+use std::time::Duration;
+
+use crate::protocol::{MicroJoules, Reason, WorkId, WorkResult, WorkUnit, header};
+
+use super::problem::{CHALLENGE_BYTES_MAX, Problem, REFUSAL_BYTES_MAX, is_problem, read_unit, whole_seconds};
+use super::report::{Accepted, Offer, Pause};
+use super::{BoxError, ClientError, Cost, InvalidUnit, Terms};
+
+/// Most requests made for one: the first, an answer to each of two challenges, three repetitions of an answer, and
+/// one after each of eight waits without work. A client that is shared may add three that found the challenges of
+/// their address used up by its other requests.
+pub const REQUESTS_MAX: u32 = 1 + CHALLENGES_MAX + REPEATS_MAX + WAITS_MAX + super::pay::TURNS_MAX;
+
+/// Challenges that are solved for one request: a second one only when the server took the first back.
+const CHALLENGES_MAX: u32 = 2;
+/// How often an answer is sent again because it was too early or could not be stored.
+const REPEATS_MAX: u32 = 3;
+/// How many 429s without work are waited out.
+const WAITS_MAX: u32 = 8;
+/// The wait where a server names none.
+const RETRY_DEFAULT: Duration = Duration::from_secs(1);
+
+/// One request's way past a limit. It sends nothing and has no clock: `elapsed` is the time since it was made, on any
+/// monotonic clock.
+///
+/// Send the request with the headers of [`Exchange::answer`], tell what came with [`Exchange::head`], and do what the
+/// [`Step`] says, until it is [`Step::Done`] or an error.
+///
+/// ```
+/// # use std::ops::ControlFlow;
+/// # use std::time::Instant;
+/// # use pouw::client::{ClientError, Exchange, Step, Terms};
+/// # use pouw::solver::compute_work_unit_timed;
+/// # struct Response { status: u16, body: Vec<u8> }
+/// # impl Response {
+/// #     fn header(&self, _: &str) -> Option<&str> { None }
+/// #     fn read(&mut self, limit: usize) -> Result<Vec<u8>, std::io::Error> { Ok(Vec::new()) }
+/// # }
+/// # fn send(_: Option<[(&'static str, &str); 2]>) -> Result<Response, std::io::Error> {
+/// #     Ok(Response { status: 200, body: Vec::new() })
+/// # }
+/// fn fetch(terms: Terms) -> Result<Response, ClientError> {
+///     let (mut exchange, started) = (Exchange::new(terms), Instant::now());
+///     loop {
+///         let mut response = send(exchange.answer()).map_err(|error| exchange.failed(error.into()))?;
+///         let mut step = exchange.head(response.status, |name| response.header(name), started.elapsed())?;
+///         if let Step::Read { limit_bytes } = step {
+///             // One byte more tells that there is too much.
+///             response.body = response.read(limit_bytes + 1).map_err(|error| exchange.failed(error.into()))?;
+///             step = exchange.body(&response.body, started.elapsed())?;
+///         }
+///         if let Step::Work(unit) = step {
+///             let result = compute_work_unit_timed(&unit, |_| ControlFlow::Continue(()));
+///             step = exchange.solved(&result.map_err(|error| exchange.failed(error.into()))?, started.elapsed())?;
+///         }
+///         match step {
+///             Step::Send { after, .. } => std::thread::sleep(after),
+///             _ => return Ok(response),
+///         }
+///     }
+/// }
+/// # assert_eq!(fetch(Terms::default()).map(|response| response.status).ok(), Some(200));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    terms: Terms,
+    /// What the head of the last response said, until its body is told.
+    head: Option<Limited>,
+    /// The challenge that is being solved.
+    open: Option<Open>,
+    answer: Option<Answer>,
+    accepted: Option<Accepted>,
+    requests: u32,
+    challenges: u32,
+    repeats: u32,
+    waits: u32,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// The response belongs to the caller, with its body.
+    Done,
+    /// Read the body, to its end or one byte over the limit, and give it to [`Exchange::body`]. Keep it: it may
+    /// turn out to be the caller's.
+    Read {
+        /// Bytes that are wanted at most.
+        limit_bytes: usize,
+    },
+    /// Compute this unit, which is sound and within the terms, and give the result to [`Exchange::solved`].
+    Work(Box<WorkUnit>),
+    /// Wait, then send the request again, with the headers of [`Exchange::answer`].
+    Send {
+        /// How long to wait.
+        after: Duration,
+        /// For what.
+        pause: Pause,
+    },
+}
+
+#[derive(Debug, Clone)]
+struct Limited {
+    status: u16,
+    challenge: Option<String>,
+    retry: Option<Duration>,
+}
+
+#[derive(Debug, Clone)]
+struct Open {
+    id: WorkId,
+    token: String,
+    floor: Duration,
+}
+
+#[derive(Debug, Clone)]
+struct Answer {
+    id: WorkId,
+    token: String,
+    compact: String,
+}
+
+impl Exchange {
+    /// An exchange that begins now.
+    pub fn new(terms: Terms) -> Self {
+        Self {
+            terms,
+            head: None,
+            open: None,
+            answer: None,
+            accepted: None,
+            requests: 0,
+            challenges: 0,
+            repeats: 0,
+            waits: 0,
+        }
+    }
+
+    /// Takes the head of a response: its status, and the value of a header by its name in lower case, the first one
+    /// if there are several, none if it is not ASCII.
+    ///
+    /// # Errors
+    /// [`ClientError`] ends the exchange.
+    pub fn head<'h>(
+        &mut self,
+        status: u16,
+        header: impl Fn(&'static str) -> Option<&'h str>,
+        elapsed: Duration,
+    ) -> Result<Step, ClientError> {
+        self.requests = self.requests.saturating_add(1);
+        (self.head, self.open) = (None, None);
+        if let Some(answer) = self.answer.as_ref().filter(|_| header(header::ACCEPTED) == Some("true")) {
+            let award = header(header::JOULE_AWARD).and_then(|text| text.parse().ok()).map(MicroJoules);
+            self.accepted = Some(Accepted { receipt: answer.id, award });
+            return Ok(Step::Done);
+        }
+        let challenge = header(header::CHALLENGE).filter(|_| status == 429).map(str::to_owned);
+        let retry = header(header::RETRY_AFTER).and_then(whole_seconds);
+        let refusal = self.answer.is_some() && matches!(status, 400 | 403 | 413 | 429 | 503);
+        if is_problem(header("content-type")) && (challenge.is_some() || refusal) {
+            let limit_bytes = if challenge.is_some() { CHALLENGE_BYTES_MAX } else { REFUSAL_BYTES_MAX };
+            self.head = Some(Limited { status, challenge, retry });
+            return Ok(Step::Read { limit_bytes });
+        }
+        Ok(if status == 429 { self.plain(retry, elapsed) } else { Step::Done })
+    }
+
+    /// Takes the body that [`Step::Read`] asked for.
+    ///
+    /// # Errors
+    /// [`ClientError`] ends the exchange.
+    pub fn body(&mut self, bytes: &[u8], elapsed: Duration) -> Result<Step, ClientError> {
+        let Some(head) = self.head.take() else {
+            return Ok(Step::Done);
+        };
+        if head.challenge.is_some() && bytes.len() > CHALLENGE_BYTES_MAX {
+            return Err(ClientError::BodyTooLarge { limit_bytes: CHALLENGE_BYTES_MAX });
+        }
+        let problem = match Problem::read(bytes) {
+            Ok(problem) => problem,
+            Err(error) if head.challenge.is_some() => return Err(InvalidUnit::from(error).into()),
+            // A refusal that cannot be read is not this protocol's.
+            Err(_) => return Ok(Step::Done),
+        };
+        let reason = problem.reason();
+        match (&self.answer, head.status, reason) {
+            (Some(_), 429, Some(Reason::TooEarly | Reason::TryAgain)) => self.repeat(&head, reason, elapsed),
+            (Some(answer), _, Some(reason)) if head.status != 429 || reason == Reason::WrongResult => {
+                let (status, detail, id) = (head.status, problem.detail(), answer.id);
+                Err(ClientError::Refused { reason, status, detail, id })
+            }
+            (_, 429, _) => match (problem.unit(), head.challenge) {
+                (Some(unit), Some(token)) => self.challenge(unit, &token, reason, elapsed),
+                _ => Ok(self.plain(head.retry, elapsed)),
+            },
+            _ => Ok(Step::Done),
+        }
+    }
+
+    /// Takes the result of the unit in [`Step::Work`], telemetry included.
+    ///
+    /// # Errors
+    /// [`ClientError::Deadline`] if the hashing took too long.
+    pub fn solved(&mut self, result: &WorkResult, elapsed: Duration) -> Result<Step, ClientError> {
+        let Some(Open { id, token, floor }) = self.open.take() else {
+            return Ok(Step::Done);
+        };
+        self.in_time(floor.max(elapsed))?;
+        self.answer = Some(Answer { id, token, compact: result.to_compact() });
+        Ok(Step::Send { after: floor.saturating_sub(elapsed), pause: Pause::Floor })
+    }
+
+    /// Names and values of the headers that the next sending carries: the answer, if there is one.
+    pub fn answer(&self) -> Option<[(&'static str, &str); 2]> {
+        let answer = self.answer.as_ref()?;
+        Some([(header::RESPONSE, &answer.token), (header::RESULT, &answer.compact)])
+    }
+
+    /// The answer that counted, once the response is there.
+    pub fn accepted(&self) -> Option<&Accepted> {
+        self.accepted.as_ref()
+    }
+
+    /// What an error of the carrier means here: if an answer was on its way, its receipt is in it.
+    pub fn failed(&self, source: BoxError) -> ClientError {
+        match &self.answer {
+            Some(answer) => ClientError::ConnectionLost { receipt: answer.id, source },
+            None => ClientError::Transport(source),
+        }
+    }
+
+    /// What it means here that the deadline has passed.
+    pub fn late(&self) -> ClientError {
+        self.too_late(None)
+    }
+
+    /// Judges a unit before anything is hashed.
+    fn challenge(
+        &mut self,
+        json: &[u8],
+        token: &str,
+        reason: Option<Reason>,
+        elapsed: Duration,
+    ) -> Result<Step, ClientError> {
+        if self.challenges == CHALLENGES_MAX {
+            return Err(ClientError::GaveUp { requests: self.requests, reason, receipt: None });
+        }
+        let unit = read_unit(json, token)?;
+        let offer = Offer::of(&unit);
+        affordable(Cost::Bytes, offer.bytes, self.terms.max_bytes)?;
+        affordable(Cost::Hashes, offer.hashes, self.terms.max_hashes)?;
+        let max_wait = u64::try_from(self.terms.max_wait.as_millis()).unwrap_or(u64::MAX);
+        affordable(Cost::WaitMs, unit.wait_ms, max_wait)?;
+        let floor = elapsed.saturating_add(offer.wait);
+        self.in_time(floor)?;
+        self.challenges += 1;
+        self.answer = None;
+        self.open = Some(Open { id: unit.id, token: token.to_owned(), floor });
+        Ok(Step::Work(Box::new(unit)))
+    }
+
+    /// The same answer again.
+    fn repeat(&mut self, head: &Limited, reason: Option<Reason>, elapsed: Duration) -> Result<Step, ClientError> {
+        if self.repeats == REPEATS_MAX {
+            let receipt = self.answer.as_ref().map(|answer| answer.id);
+            return Err(ClientError::GaveUp { requests: self.requests, reason, receipt });
+        }
+        self.repeats += 1;
+        let after = head.retry.unwrap_or(RETRY_DEFAULT);
+        self.in_time(elapsed.saturating_add(after))?;
+        Ok(Step::Send { after, pause: Pause::SameAnswer })
+    }
+
+    /// A 429 that no work helps against: waited out if the caller wants that, else handed back.
+    fn plain(&mut self, retry: Option<Duration>, elapsed: Duration) -> Step {
+        // Something to wait for, so that no server makes this a busy loop.
+        let after = retry.map(|retry| retry.max(RETRY_DEFAULT));
+        let fits = |after: &Duration| {
+            let end = elapsed.saturating_add(*after);
+            self.terms.wait_when_limited && *after <= self.terms.max_wait && end <= self.terms.deadline
+        };
+        match after.filter(fits) {
+            Some(after) if self.waits < WAITS_MAX => {
+                self.waits += 1;
+                self.answer = None;
+                Step::Send { after, pause: Pause::Limited }
+            }
+            _ => Step::Done,
+        }
+    }
+
+    fn in_time(&self, end: Duration) -> Result<(), ClientError> {
+        if end <= self.terms.deadline { Ok(()) } else { Err(self.too_late(Some(end))) }
+    }
+
+    fn too_late(&self, needed: Option<Duration>) -> ClientError {
+        let receipt = self.answer.as_ref().map(|answer| answer.id);
+        ClientError::Deadline { deadline: self.terms.deadline, needed, receipt }
+    }
+}
+
+fn affordable(what: Cost, asked: u64, allowed: u64) -> Result<(), ClientError> {
+    if asked <= allowed { Ok(()) } else { Err(ClientError::TooExpensive { what, asked, allowed }) }
+}

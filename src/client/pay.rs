@@ -1,0 +1,269 @@
+//! Drives an [`Exchange`] over whatever sends requests: waits, hashes, and takes turns.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use http::HeaderMap;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::protocol::{Reason, WorkResult, WorkUnit, header};
+use crate::solver::{SolveError, compute_work_unit_timed};
+
+use super::problem::{Problem, REFUSAL_BYTES_MAX, is_problem};
+use super::report::{Hooks, Offer, Report};
+use super::{BoxError, ClientError, Exchange, Step, Terms};
+
+/// How often a request that found its client's challenges used up by others queues behind them.
+pub(super) const TURNS_MAX: u32 = 3;
+
+/// A request that can be sent again.
+pub(super) trait Attempt: Send {
+    type Reply: Reply;
+
+    /// Sends it, with the headers of an answer if there is one.
+    fn send(
+        &mut self,
+        answer: Option<[(&'static str, &str); 2]>,
+    ) -> impl Future<Output = Result<Self::Reply, Unanswered>> + Send;
+}
+
+/// A sending without a response.
+pub(super) enum Unanswered {
+    /// Nothing has left this process, or nobody took it.
+    NotSent(BoxError),
+    /// It may have been received.
+    Lost(BoxError),
+}
+
+/// A response whose body has not been read, or can be told again.
+pub(super) trait Reply: Sized + Send {
+    fn status(&self) -> u16;
+
+    fn headers(&self) -> &HeaderMap;
+
+    /// The start of the body, up to a byte over the limit, and the response as if it had not been read.
+    fn read(self, limit_bytes: usize) -> impl Future<Output = Result<(Vec<u8>, Self), BoxError>> + Send;
+}
+
+/// What the clones of a client share.
+#[derive(Debug, Clone)]
+pub(super) struct Payer {
+    terms: Terms,
+    pub(super) hooks: Hooks,
+    turns: Arc<Turns>,
+}
+
+/// Who may have a challenge open.
+#[derive(Debug)]
+struct Turns {
+    one: Arc<Semaphore>,
+    /// Whether the next request may well be limited: it waits for its turn before it is sent.
+    limited: AtomicBool,
+    /// Requests under way.
+    under_way: AtomicUsize,
+}
+
+impl Payer {
+    pub(super) fn new(terms: Terms) -> Self {
+        let turns =
+            Turns { one: Arc::new(Semaphore::new(1)), limited: AtomicBool::new(false), under_way: AtomicUsize::new(0) };
+        Self { terms, hooks: Hooks::default(), turns: Arc::new(turns) }
+    }
+
+    /// Gets a request through, or says why not.
+    pub(super) async fn pay<A: Attempt>(&self, attempt: A) -> Result<A::Reply, ClientError> {
+        let _under_way = UnderWay::new(&self.turns.under_way);
+        let started = Instant::now();
+        let mut way = Way {
+            payer: self,
+            exchange: Exchange::new(self.terms),
+            started,
+            until: started.checked_add(self.terms.deadline),
+            turn: None,
+            queued: 0,
+        };
+        way.go(attempt).await
+    }
+}
+
+/// One request on its way.
+struct Way<'p> {
+    payer: &'p Payer,
+    exchange: Exchange,
+    started: Instant,
+    until: Option<Instant>,
+    turn: Option<OwnedSemaphorePermit>,
+    /// How often it has queued behind those that hold the challenges.
+    queued: u32,
+}
+
+impl Way<'_> {
+    async fn go<A: Attempt>(&mut self, mut attempt: A) -> Result<A::Reply, ClientError> {
+        if self.payer.turns.limited.load(Ordering::Relaxed) {
+            self.take_turn().await?;
+        }
+        // The first sending takes as long as it would without a limit.
+        let mut reply = attempt.send(None).await.map_err(|error| self.unanswered(error))?;
+        loop {
+            let step = self.head(&reply)?;
+            let (step, told) = self.read(step, reply).await?;
+            match step {
+                Step::Work(unit) => {
+                    drop(told);
+                    let step = self.work(unit).await?;
+                    self.wait(step).await;
+                }
+                Step::Send { .. } => {
+                    drop(told);
+                    self.wait(step).await;
+                }
+                _ => {
+                    let (again, told) = self.queue(told).await?;
+                    if !again {
+                        if let Some(accepted) = self.exchange.accepted() {
+                            self.payer.hooks.tell(Report::Accepted(accepted));
+                        }
+                        return Ok(told);
+                    }
+                }
+            }
+            let sent = self.in_time(attempt.send(self.exchange.answer())).await?;
+            reply = sent.map_err(|error| self.unanswered(error))?;
+        }
+    }
+
+    fn unanswered(&self, error: Unanswered) -> ClientError {
+        match error {
+            Unanswered::NotSent(source) => ClientError::Transport(source),
+            Unanswered::Lost(source) => self.exchange.failed(source),
+        }
+    }
+
+    fn head(&mut self, reply: &impl Reply) -> Result<Step, ClientError> {
+        let headers = reply.headers();
+        let get = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let step = self.exchange.head(reply.status(), get, self.started.elapsed())?;
+        let challenged = reply.status() == 429 && headers.contains_key(header::CHALLENGE);
+        let last = get(header::RATELIMIT_REMAINING) == Some("0");
+        self.payer.turns.limited.store(challenged || last, Ordering::Relaxed);
+        Ok(step)
+    }
+
+    async fn read<R: Reply>(&mut self, step: Step, reply: R) -> Result<(Step, R), ClientError> {
+        let Step::Read { limit_bytes } = step else {
+            return Ok((step, reply));
+        };
+        let read = self.in_time(reply.read(limit_bytes)).await?;
+        let (text, reply) = read.map_err(|error| self.exchange.failed(error))?;
+        Ok((self.exchange.body(&text, self.started.elapsed())?, reply))
+    }
+
+    async fn work(&mut self, unit: Box<WorkUnit>) -> Result<Step, ClientError> {
+        let offer = Offer::of(&unit);
+        self.payer.hooks.tell(Report::Challenge(&offer));
+        if !self.payer.hooks.confirms(&offer) {
+            return Err(ClientError::Declined { id: offer.id });
+        }
+        if self.turn.is_none() {
+            self.take_turn().await?;
+        }
+        let result = self.in_time(hash(unit, self.payer.hooks.clone())).await??;
+        self.exchange.solved(&result, self.started.elapsed())
+    }
+
+    async fn wait(&self, step: Step) {
+        if let Step::Send { after, pause } = step
+            && !after.is_zero()
+        {
+            self.payer.hooks.tell(Report::Waiting { time: after, pause });
+            sleep(after).await;
+        }
+    }
+
+    /// Whether a refusal is only for want of a challenge that other requests of this client hold: then their turns are
+    /// waited for, and this request is sent plainly again.
+    async fn queue<R: Reply>(&mut self, reply: R) -> Result<(bool, R), ClientError> {
+        let content_type = reply.headers().get("content-type").and_then(|value| value.to_str().ok());
+        let alone = self.payer.turns.under_way.load(Ordering::Relaxed) < 2;
+        let answered = self.exchange.answer().is_some();
+        if reply.status() != 429 || !is_problem(content_type) || alone || answered || self.queued == TURNS_MAX {
+            return Ok((false, reply));
+        }
+        let read = self.in_time(reply.read(REFUSAL_BYTES_MAX)).await?;
+        let (text, reply) = read.map_err(|error| self.exchange.failed(error))?;
+        let reason = Problem::read(&text).ok().and_then(|problem| problem.reason());
+        if reason != Some(Reason::Budget) {
+            return Ok((false, reply));
+        }
+        self.queued += 1;
+        // Behind those that have a challenge: they may not have had the time to queue.
+        self.turn = None;
+        self.take_turn().await?;
+        Ok((true, reply))
+    }
+
+    async fn take_turn(&mut self) -> Result<(), ClientError> {
+        let turn = self.in_time(self.payer.turns.one.clone().acquire_owned()).await?;
+        self.turn = Some(turn.map_err(|closed| self.exchange.failed(closed.into()))?);
+        Ok(())
+    }
+
+    async fn in_time<T>(&self, future: impl Future<Output = T>) -> Result<T, ClientError> {
+        match self.until {
+            Some(until) => timeout_at(until, future).await.map_err(|_| self.exchange.late()),
+            None => Ok(future.await),
+        }
+    }
+}
+
+/// Computes a unit on a thread for such things. Dropping the future stops it.
+async fn hash(unit: Box<WorkUnit>, hooks: Hooks) -> Result<WorkResult, ClientError> {
+    let unwanted = Unwanted::default();
+    let flag = unwanted.0.clone();
+    let computed = tokio::task::spawn_blocking(move || {
+        compute_work_unit_timed(&unit, |progress| {
+            hooks.tell(Report::Hashed(progress));
+            match flag.load(Ordering::Relaxed) {
+                true => std::ops::ControlFlow::Break(()),
+                false => std::ops::ControlFlow::Continue(()),
+            }
+        })
+    });
+    match computed.await {
+        Ok(Ok(result)) => Ok(result),
+        Ok(Err(SolveError::Invalid(unsound))) => Err(ClientError::InvalidUnit(unsound.into())),
+        Ok(Err(cancelled)) => Err(ClientError::Transport(cancelled.into())),
+        Err(panicked) => match panicked.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(shut_down) => Err(ClientError::Transport(shut_down.into())),
+        },
+    }
+}
+
+/// Says, when it is dropped, that nobody wants the result any more.
+#[derive(Default)]
+struct Unwanted(Arc<AtomicBool>);
+
+impl Drop for Unwanted {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Counts a request while it is under way.
+struct UnderWay<'c>(&'c AtomicUsize);
+
+impl<'c> UnderWay<'c> {
+    fn new(count: &'c AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

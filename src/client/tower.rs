@@ -1,0 +1,158 @@
+//! The client's side as a tower [`Layer`], around any service that sends [`http`] requests.
+//!
+//! ```
+//! # fn wrap<S>(service: S) -> pouw::client::tower::Pouw<S> {
+//! use pouw::client::{Report, Terms, tower::PouwLayer};
+//! use tower_layer::Layer;
+//!
+//! let layer = PouwLayer::new(Terms::default()).on_report(|report| {
+//!     if let Report::Accepted(accepted) = report {
+//!         println!("paid: {}", accepted.receipt);
+//!     }
+//! });
+//! layer.layer(service)
+//! # }
+//! ```
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body::Body;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::pay::{Attempt, Payer, Reply, Unanswered};
+use super::replay::read;
+use super::{BoxError, ClientError, Offer, Report, Terms};
+
+pub use super::replay::ResponseBody;
+
+/// Puts [`Pouw`] around a service. Services of one layer, and their clones, share their turns: one challenge at a time.
+#[derive(Debug, Clone)]
+pub struct PouwLayer {
+    payer: Payer,
+}
+
+impl PouwLayer {
+    /// A layer that pays within `terms`.
+    pub fn new(terms: Terms) -> Self {
+        Self { payer: Payer::new(terms) }
+    }
+
+    /// Tells `report` what happens; hashing is told on the thread that hashes, which waits for it.
+    #[must_use]
+    pub fn on_report(mut self, report: impl Fn(Report<'_>) + Send + Sync + 'static) -> Self {
+        self.payer.hooks.tell = Some(std::sync::Arc::new(report));
+        self
+    }
+
+    /// Asks `confirm` before a challenge within the terms is taken on; `false` is [`ClientError::Declined`].
+    #[must_use]
+    pub fn confirm(mut self, confirm: impl Fn(&Offer) -> bool + Send + Sync + 'static) -> Self {
+        self.payer.hooks.confirm = Some(std::sync::Arc::new(confirm));
+        self
+    }
+}
+
+impl<S> Layer<S> for PouwLayer {
+    type Service = Pouw<S>;
+
+    fn layer(&self, inner: S) -> Pouw<S> {
+        Pouw { inner, payer: self.payer.clone() }
+    }
+}
+
+/// A service that works its way past a 429. A request is cloned for each sending, so its body has to be one that can
+/// be: `Full<Bytes>` or `Empty`, not a stream.
+#[derive(Debug, Clone)]
+pub struct Pouw<S> {
+    inner: S,
+    payer: Payer,
+}
+
+impl<S, B, R> Service<Request<B>> for Pouw<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Clone + Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = ClientError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ClientError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
+        self.inner.poll_ready(context).map_err(|error| ClientError::Transport(error.into()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let fresh = self.inner.clone();
+        let service = std::mem::replace(&mut self.inner, fresh);
+        let payer = self.payer.clone();
+        Box::pin(async move { payer.pay(Call { service, ready: true, request }).await })
+    }
+}
+
+/// A request and the service that sends it.
+struct Call<S, B> {
+    service: S,
+    /// Whether `poll_ready` was asked for the next sending.
+    ready: bool,
+    request: Request<B>,
+}
+
+impl<S, B, R> Attempt for Call<S, B>
+where
+    S: Service<Request<B>, Response = Response<R>> + Send,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Clone + Send,
+    R: Body<Data = Bytes> + Send,
+    R::Error: Into<BoxError>,
+{
+    type Reply = Response<ResponseBody<R>>;
+
+    async fn send(&mut self, answer: Option<[(&'static str, &str); 2]>) -> Result<Self::Reply, Unanswered> {
+        if !std::mem::take(&mut self.ready) {
+            let ready = poll_fn(|context| self.service.poll_ready(context)).await;
+            ready.map_err(|error| Unanswered::NotSent(error.into()))?;
+        }
+        let mut request = self.request.clone();
+        write_answer(answer, request.headers_mut()).map_err(Unanswered::NotSent)?;
+        let response = self.service.call(request).await.map_err(|error| Unanswered::Lost(error.into()))?;
+        Ok(response.map(ResponseBody::untouched))
+    }
+}
+
+impl<R> Reply for Response<ResponseBody<R>>
+where
+    R: Body<Data = Bytes> + Send,
+    R::Error: Into<BoxError>,
+{
+    fn status(&self) -> u16 {
+        Response::status(self).as_u16()
+    }
+
+    fn headers(&self) -> &HeaderMap {
+        Response::headers(self)
+    }
+
+    async fn read(self, limit_bytes: usize) -> Result<(Vec<u8>, Self), BoxError> {
+        let (head, body) = self.into_parts();
+        let (text, body) = read(body, limit_bytes).await.map_err(Into::into)?;
+        Ok((text, Self::from_parts(head, body)))
+    }
+}
+
+/// Puts an answer among the headers of a request.
+pub(super) fn write_answer(answer: Option<[(&'static str, &str); 2]>, into: &mut HeaderMap) -> Result<(), BoxError> {
+    for (name, value) in answer.into_iter().flatten() {
+        into.insert(HeaderName::from_static(name), HeaderValue::from_str(value)?);
+    }
+    Ok(())
+}
