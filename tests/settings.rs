@@ -180,6 +180,16 @@ fn the_rules_that_are_told_are_those_the_builders_keep() {
         } else if rule == "a finite number from 0 up" {
             assert!(fits(name, &json!(0)).is_empty() && fits(name, &json!(1e9)).is_empty());
             assert_refused(name, json!(-0.001));
+        } else if let Some(most) = rule.strip_prefix("empty, or a path of at most ") {
+            let most: usize = most.split(' ').next().unwrap().parse().unwrap();
+            for path in ["", "/", "/a-b_c.d/9/", &format!("/{}/", "a".repeat(most - 2))] {
+                assert!(fits(name, &json!(path)).is_empty(), "{name} {path}");
+            }
+            for path in
+                ["a/", "/a", "/a b/", "/\"/", "/<x>/", "/?/", "/\u{e9}/", &format!("/{}/", "a".repeat(most - 1))]
+            {
+                assert_refused(name, json!(path));
+            }
         } else {
             let own = ["route_overrides", "exempt_routes", "trusted_proxies", "floor_ms", "synthetic_max"];
             let own_too = ["buffered_bytes_max", "bytes_in_flight"];

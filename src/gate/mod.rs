@@ -24,6 +24,7 @@ mod answer;
 mod body;
 mod breaker;
 mod buffers;
+mod choices;
 mod config;
 mod counters;
 mod decision;
@@ -59,9 +60,8 @@ use crate::policy::window::WindowRules;
 use crate::protocol::DifficultyTier;
 
 pub use crate::policy::window::Quota;
-pub use config::{
-    Extractor, FallbackBehavior, GateConfig, GateConfigBuilder, IdentifierStrategy, Policy, RateLimitDraft,
-};
+pub use choices::{Extractor, FallbackBehavior, IdentifierStrategy, Policy, RateLimitDraft};
+pub use config::{GateConfig, GateConfigBuilder};
 pub use counters::GateStats;
 pub use decision::{AcceptedWork, Decision, Headers, Pass, Refusal};
 pub use event::{GateEvent, GateEventSink};

@@ -9,7 +9,7 @@ use crate::policy::reputation::{Effective, effective};
 use crate::policy::window::Quota;
 use crate::protocol::{DifficultyTier, Reason};
 
-use super::config::FallbackBehavior;
+use super::choices::FallbackBehavior;
 use super::counters::bump;
 use super::decision::Decision;
 use super::event::GateEvent;

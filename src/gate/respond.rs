@@ -4,7 +4,7 @@ use crate::policy::window::Quota;
 use crate::protocol::{Reason, header};
 
 use super::Place;
-use super::config::RateLimitDraft;
+use super::choices::RateLimitDraft;
 use super::decision::{AcceptedWork, Decision, Headers, Pass, Refusal};
 use super::flight::Flight;
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use crate::hash::sha3_512;
 
-use super::config::Policy;
+use super::choices::Policy;
 use super::facts::PolicyId;
 
 /// What a route is.

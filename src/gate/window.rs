@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use crate::policy::window::Quota;
 
-use super::config::Policy;
+use super::choices::Policy;
 use super::identity::{ClientKey, NetworkPrefix};
 
 /// What a window says of one request.

@@ -14,7 +14,8 @@ use data_encoding::HEXLOWER;
 
 use crate::hash::sha3_512;
 
-use super::config::{GateConfigBuilder, IdentifierStrategy};
+use super::choices::IdentifierStrategy;
+use super::config::GateConfigBuilder;
 use super::facts::{Caller, Head};
 
 pub use forwarded::believed_address;

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::AwardBasis;
-use crate::gate::config::{FallbackBehavior, RateLimitDraft};
+use crate::gate::choices::{FallbackBehavior, RateLimitDraft};
 use crate::protocol::DifficultyTier;
 
 use super::words::{ClientIdentifier, NeverInAFile, RouteOverride};

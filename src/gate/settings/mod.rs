@@ -30,7 +30,8 @@ mod words;
 
 use crate::engine::{Config, ConfigBuilder};
 
-use super::config::{GateConfig, GateConfigBuilder, Policy};
+use super::choices::Policy;
+use super::config::{GateConfig, GateConfigBuilder};
 
 pub use keys::{KEYS, Key, Settings};
 pub use problems::Problem;

@@ -6,7 +6,8 @@
 use std::fmt;
 
 use crate::engine::{Config, ConfigError};
-use crate::gate::config::{GateConfig, GateConfigBuilder, Policy};
+use crate::gate::choices::Policy;
+use crate::gate::config::{GateConfig, GateConfigBuilder};
 
 use super::keys::Settings;
 

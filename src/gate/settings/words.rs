@@ -4,7 +4,7 @@
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::gate::config::{IdentifierStrategy, Policy};
+use crate::gate::choices::{IdentifierStrategy, Policy};
 
 /// A limit for some routes; a [`Policy`] as it stands in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
