@@ -12,6 +12,7 @@ use super::event::GateEvent;
 use super::facts::{Facts, Presented, ResultText};
 use super::flight::Flight;
 use super::judges::Job;
+use super::page;
 use super::plain::{Because, encoded};
 use super::respond::{Answer, detail, pass};
 use super::window::Admission;
@@ -149,7 +150,10 @@ impl Gate {
             }
             Reason::Malformed => self.refused(facts, reason, &error.to_string()),
             _ => {
-                self.failed(facts);
+                // A person with two windows is no attacker.
+                if !facts.by_cookie() {
+                    self.failed(facts);
+                }
                 self.refused(facts, reason, detail(reason))
             }
         }
@@ -256,7 +260,7 @@ impl Gate {
                 return Err(error);
             }
         };
-        let bytes = unit.len() as u64;
+        let bytes = unit.len() as u64 + facts.navigation.map_or(0, |_| page::FRAME_BYTES);
         if !inner.accounts.send(&facts.client, facts.prefix, bytes, now_ms) {
             inner.accounts.not_sent(&facts.client, challenge.id);
             return Ok(None);

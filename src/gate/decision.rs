@@ -45,7 +45,7 @@ impl Pass {
             headers.add_number(header::JOULE_AWARD, award);
         }
         if self.clears_cookie {
-            headers.add("set-cookie", page::CLEARED);
+            headers.clear_cookie();
         }
         headers
     }
@@ -94,6 +94,11 @@ impl Headers {
     pub(super) fn add(&mut self, name: &'static str, value: &str) {
         self.text.push_str(value);
         self.end(name);
+    }
+
+    /// Has the cookie that held an answer forgotten, under each of its names.
+    pub(super) fn clear_cookie(&mut self) {
+        page::CLEARED.iter().for_each(|cleared| self.add("set-cookie", cleared));
     }
 
     /// Gives `name`, which is there, another value.

@@ -56,14 +56,16 @@ pub struct Facts {
 /// A navigation of a browser's, where the configuration has a page for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Navigation {
-    /// Whether it brought the cookie that holds an answer: the response takes it away again.
+    /// Whether it brought a cookie of the name that an answer has: the response takes it away again.
     pub cookie: bool,
+    /// Whether [`Facts::answer`] came in that cookie.
+    pub answered: bool,
 }
 
 impl Facts {
     /// Whether the answer came in a cookie: then one that does not count is as good as none.
     pub(super) fn by_cookie(&self) -> bool {
-        self.navigation.is_some_and(|navigation| navigation.cookie)
+        self.navigation.is_some_and(|navigation| navigation.answered)
     }
 
     /// A request that presents nothing, under the default policy.

@@ -1,13 +1,12 @@
 //! The threads that judge answers, so that no thread of an async executor waits for a read of the store, and that
 //! take verdicts over from the engine's writer, so that it waits for nobody.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvError, SendError, Sender, TrySendError, bounded, select, unbounded};
 
-use super::{Gate, Inner};
+use super::{Gate, Inner, host};
 
 /// How often [`Gate::tick`] is called.
 const TICK_EVERY: Duration = Duration::from_secs(1);
@@ -104,9 +103,7 @@ fn run(inbox: &Inbox, ticking: Option<&Weak<Inner>>) {
 
 /// A bug, or a panic of the host's own code, costs what was being done and not the thread.
 fn contained(what: &str, job: impl FnOnce()) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(job)) {
-        // What the panic carries may panic when it is dropped.
-        std::mem::forget(panic);
+    if host::contained(job).is_none() {
         tracing::error!("{what} panicked");
     }
 }

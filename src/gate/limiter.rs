@@ -83,8 +83,7 @@ impl Limiter {
         if let Some(mut seen) = shard.find(digest) {
             return self.admit(&mut seen, now_ms);
         }
-        drop(shard);
-        self.check_new(digest, prefix, now_ms)
+        self.check_new(&mut shard, digest, prefix, now_ms)
     }
 
     /// Where a client stands, logging nothing.
@@ -128,42 +127,33 @@ impl Limiter {
         if quota.admitted { Admission::Admitted(quota) } else { Admission::Over(quota) }
     }
 
-    /// A client without a window: it gets one, unless there is no room or its network has enough.
-    fn check_new(&self, digest: u128, network: NetworkPrefix, now_ms: u64) -> Admission {
+    /// A client without a window: it gets one, unless there is no room or its network has enough. The client's shard stays
+    /// locked all the while, so that no request of the same client comes between what it loses and what it inherits;
+    /// networks are locked inside, and last the window of all.
+    fn check_new(&self, shard: &mut Table<Seen>, digest: u128, network: NetworkPrefix, now_ms: u64) -> Admission {
         let prefix = self.digests.network(network);
-        let Some(inherited) = self.joins(prefix, now_ms) else {
-            // Nothing is inserted, and still idle clients have to go, or a network would stay crowded.
-            let mut gone = Vec::new();
-            self.shard(digest).lock().tend(now_ms, &mut |seen| gone.push(seen));
-            gone.into_iter().for_each(|seen| self.leaves(seen, now_ms));
-            return self.overflow(prefix, now_ms, |log| log.admit(&self.rules, now_ms));
-        };
         let mut gone = Vec::new();
-        let admission = {
-            let mut shard = self.shard(digest).lock();
-            // Another request of the same client may have been faster.
-            let known = shard.find(digest).is_some();
-            let admission = shard.entry_or(digest, now_ms, &mut |seen| gone.push(seen)).map(|mut seen| {
-                if !known {
-                    *seen = Seen { log: inherited, prefix: network };
-                }
-                self.admit(&mut seen, now_ms)
-            });
-            admission.filter(|_| !known).ok_or((known, admission))
-        };
-        for seen in gone {
-            self.leaves(seen, now_ms);
-        }
-        match admission {
-            Ok(admission) => admission,
-            Err((_, found)) => {
-                self.quit(prefix);
-                found.unwrap_or_else(|| {
+        let admission = match self.joins(prefix, now_ms) {
+            Some(log) => {
+                let place = shard.entry_or(digest, now_ms, &mut |seen| gone.push(seen));
+                let admission = place.map(|mut seen| {
+                    *seen = Seen { log, prefix: network };
+                    self.admit(&mut seen, now_ms)
+                });
+                if admission.is_none() {
+                    self.quit(prefix);
                     self.note_full(now_ms);
-                    self.overflow(prefix, now_ms, |log| log.admit(&self.rules, now_ms))
-                })
+                }
+                admission
             }
-        }
+            None => {
+                // Nothing is inserted, and still idle clients have to go, or a network would stay crowded.
+                shard.tend(now_ms, &mut |seen| gone.push(seen));
+                None
+            }
+        };
+        gone.into_iter().for_each(|seen| self.leaves(seen, now_ms));
+        admission.unwrap_or_else(|| self.overflow(prefix, now_ms, |log| log.admit(&self.rules, now_ms)))
     }
 
     /// Counts a client to its network, if that has room. What the network's window holds may be this client's,

@@ -33,6 +33,7 @@ mod event;
 mod facts;
 mod flight;
 mod health;
+mod host;
 pub mod identity;
 mod judges;
 mod limiter;
@@ -289,9 +290,7 @@ impl Gate {
         let navigation = (!inner.settings.challenge_page.is_empty()).then(|| page::navigation(head)).flatten();
         facts.navigation = navigation.as_ref().map(|(navigation, _)| *navigation);
         match reading::presented(head) {
-            Ok(None) if navigation.as_ref().is_some_and(|(_, answer)| answer.is_some()) => {
-                facts.answer = navigation.and_then(|(_, answer)| answer);
-            }
+            Ok(None) if self.take_answer(&mut facts, navigation) => {}
             Ok(None) => return Step::Decided(self.decide(facts)),
             Ok(presented) => facts.answer = presented,
             Err(malformed) => {
@@ -314,6 +313,19 @@ impl Gate {
             return Decision::Pending(Pending { gate: self.clone(), facts, buffered: None });
         }
         self.dressed(&facts, self.plain(&facts, None))
+    }
+
+    /// Takes the answer of a navigation whose token is good for this client; whether there is one.
+    fn take_answer(&self, facts: &mut Facts, navigation: Option<(Navigation, Vec<Presented>)>) -> bool {
+        let Some((navigation, answers)) = navigation else {
+            return false;
+        };
+        let (client, policy) = (facts.client.to_bytes(), self.place(facts.policy).digest);
+        let good = |answer: &Presented| self.engine().inspect(&client, &answer.token, policy).is_ok();
+        facts.answer = answers.into_iter().find(good);
+        let answered = facts.answer.is_some();
+        facts.navigation = Some(Navigation { answered, ..navigation });
+        answered
     }
 
     /// A decision in the form that its request understands.

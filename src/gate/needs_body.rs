@@ -9,7 +9,7 @@ use super::buffers::Buffered;
 use super::decision::Decision;
 use super::facts::{BodyRead, Facts, Head, ResultText};
 use super::pending::Pending;
-use super::{Gate, Step, body, reading, respond};
+use super::{Gate, Step, body, page, reading, respond};
 
 /// Bytes asked of a reader at once.
 const READ_BYTES: usize = 8 << 10;
@@ -58,11 +58,11 @@ impl NeedsBody {
             }
             BodyRead::TooLarge => {
                 gate.inner.counters.requests.bump();
-                return gate.refused(&facts, Reason::TooLarge, respond::detail(Reason::TooLarge));
+                return gate.dressed(&facts, gate.refused(&facts, Reason::TooLarge, respond::detail(Reason::TooLarge)));
             }
             BodyRead::NoRoom => {
                 gate.inner.counters.requests.bump();
-                return gate.try_again(&facts);
+                return gate.dressed(&facts, gate.try_again(&facts));
             }
         };
         if let Some(presented) = &mut facts.answer {
@@ -110,9 +110,10 @@ impl Gate {
     pub(super) fn ask_for_body(&self, head: &dyn Head, facts: Facts) -> Step {
         let inner = &*self.inner;
         let limit_bytes = inner.settings.body_limit_bytes;
+        let navigation = facts.navigation;
         let decided = |decision| {
             inner.counters.requests.bump();
-            Step::Decided(decision)
+            Step::Decided(page::dress(decision, navigation, &inner.settings.challenge_page))
         };
         if reading::content_length(head).is_some_and(|length| length > limit_bytes as u64) {
             return decided(self.refused(&facts, Reason::TooLarge, respond::detail(Reason::TooLarge)));

@@ -1,40 +1,57 @@
 //! The page that a browser gets in the place of one that is over the limit: it solves the work that stands in it,
 //! leaves the answer in a cookie, and asks for its own address again.
 //!
-//! A navigation carries no headers of a script's, so the answer comes back in the cookie [`COOKIE`], as token and compact
-//! result with a dot between. It is taken from navigations only, read once and cleared with the response. One
-//! that does not count costs nothing but the place in the window that a request takes: whoever has two windows
-//! open is shown the page again, and no error.
+//! A navigation carries no headers of a script's, so the answer comes back in a cookie of one of the names in
+//! [`COOKIES`], as token and compact result with a dot between. It is taken from navigations only, and cleared with the
+//! response unless it is to come again. One that does not count costs no more than a request: whoever has two
+//! windows open is shown the page again, and no error. Others may plant cookies of the name (from a subdomain, or a
+//! network in the middle), so the one is taken whose token is good for this client, among the first few.
 
 use crate::page::CONTENT_SECURITY_POLICY;
-use crate::protocol::header;
 use crate::protocol::limits::{MAX_RESULT_COMPACT_CHARS, MAX_TOKEN_CHARS};
+use crate::protocol::{Reason, header};
 
 use super::decision::{Decision, Refusal};
 use super::facts::{Head, Navigation, Presented, ResultText};
 
-/// Holds the answer of a navigation.
-const COOKIE: &str = "pouw-answer";
-/// Takes it away again.
-pub(super) const CLEARED: &str = "pouw-answer=; Path=/; Max-Age=0; SameSite=Strict";
+/// Hold the answer of a navigation: the first over TLS, where nobody else can set it.
+const COOKIES: [&str; 2] = ["__Host-pouw-answer", "pouw-answer"];
+/// Take it away again.
+pub(super) const CLEARED: [&str; 2] = [
+    "__Host-pouw-answer=; Path=/; Max-Age=0; Secure; SameSite=Strict",
+    "pouw-answer=; Path=/; Max-Age=0; SameSite=Strict",
+];
+/// Cookies of these names that are looked at.
+const COOKIES_MAX: usize = 4;
 /// Bytes of the page beside the problem document in it, the longest prefix counted.
 pub(super) const FRAME_BYTES: u64 = 1_536;
 /// Characters of the path that the page's files are below.
 pub(super) const PREFIX_CHARS_MAX: usize = 128;
 
-/// Whether this is a navigation of a browser's that is better answered with a page, and what answer its cookie holds.
-pub(super) fn navigation(head: &dyn Head) -> Option<(Navigation, Option<Presented>)> {
-    if head.method() != "GET" || !prefers_html(head) {
+/// Whether this is a navigation of a browser's that is better answered with a page, and the answers that its cookies
+/// hold.
+pub(super) fn navigation(head: &dyn Head) -> Option<(Navigation, Vec<Presented>)> {
+    if head.method() != "GET" || !is_page_load(head) || !prefers_html(head) {
         return None;
     }
-    let mut cookie = None;
+    let mut cookies = Vec::new();
     head.header("cookie", &mut |line| {
-        let pairs = line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let own = pairs.filter_map(|pair| pair.strip_prefix(COOKIE.as_bytes())?.strip_prefix(b"="));
-        cookie = cookie.take().or_else(|| own.map(<[u8]>::to_vec).next());
+        for pair in line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii) {
+            let value = COOKIES.iter().find_map(|name| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+            cookies.extend(value.map(<[u8]>::to_vec).filter(|_| cookies.len() < COOKIES_MAX));
+        }
     });
-    let presented = cookie.as_deref().and_then(answer_in);
-    Some((Navigation { cookie: cookie.is_some() }, presented))
+    let answers = cookies.iter().filter_map(|cookie| answer_in(cookie)).collect();
+    Some((Navigation { cookie: !cookies.is_empty(), answered: false }, answers))
+}
+
+/// What browsers say of themselves, where they do: a page for a person to see, not a frame, a script or a guess.
+fn is_page_load(head: &dyn Head) -> bool {
+    let mut other = false;
+    head.header("sec-fetch-mode", &mut |mode| other |= mode != b"navigate");
+    head.header("sec-fetch-dest", &mut |dest| other |= dest != b"document");
+    head.header("sec-purpose", &mut |purpose| other |= purpose.starts_with(b"prefetch"));
+    !other
 }
 
 fn answer_in(cookie: &[u8]) -> Option<Presented> {
@@ -50,8 +67,6 @@ fn answer_in(cookie: &[u8]) -> Option<Presented> {
 
 /// Whether `Accept` names HTML, and nothing that a program would read is as welcome.
 fn prefers_html(head: &dyn Head) -> bool {
-    let mut scripted = false;
-    head.header("sec-fetch-mode", &mut |mode| scripted |= mode != b"navigate");
     let (mut html, mut other) = (0, 0);
     head.header("accept", &mut |line| {
         for range in String::from_utf8_lossy(line).split(',') {
@@ -67,7 +82,7 @@ fn prefers_html(head: &dyn Head) -> bool {
             }
         }
     });
-    !scripted && html > other
+    html > other
 }
 
 /// A weight of RFC 9110, 0 to 1 with up to three digits, in thousandths; 0 for what is none.
@@ -80,7 +95,7 @@ fn thousandths(weight: &str) -> u32 {
 
 /// Gives a decision on a navigation the form for it; `prefix` is the path that the page's files are below.
 pub(super) fn dress(decision: Decision, navigation: Option<Navigation>, prefix: &str) -> Decision {
-    let Some(Navigation { cookie }) = navigation else {
+    let Some(Navigation { cookie, .. }) = navigation else {
         return decision;
     };
     match decision {
@@ -90,8 +105,9 @@ pub(super) fn dress(decision: Decision, navigation: Option<Navigation>, prefix: 
         }
         Decision::Refuse(refusal) => {
             let mut refusal = if refusal.status == 429 { page(refusal, prefix) } else { refusal };
-            if cookie {
-                refusal.headers.add("set-cookie", CLEARED);
+            // Who is told to come again needs the answer for that.
+            if cookie && !matches!(refusal.reason, Reason::TryAgain | Reason::TooEarly) {
+                refusal.headers.clear_cookie();
             }
             Decision::Refuse(refusal)
         }
@@ -182,9 +198,16 @@ mod tests {
             assert_eq!(found, expected, "{accept:?}");
         }
         assert!(navigation(&Request("POST", vec![("accept", BROWSER)])).is_none());
-        for (mode, expected) in [("navigate", true), ("cors", false), ("no-cors", false)] {
-            let request = Request("GET", vec![("accept", BROWSER), ("sec-fetch-mode", mode)]);
-            assert_eq!(navigation(&request).is_some(), expected, "{mode}");
+        for (name, value, expected) in [
+            ("sec-fetch-mode", "navigate", true),
+            ("sec-fetch-mode", "cors", false),
+            ("sec-fetch-mode", "no-cors", false),
+            ("sec-fetch-dest", "document", true),
+            ("sec-fetch-dest", "iframe", false),
+            ("sec-purpose", "prefetch;prerender", false),
+        ] {
+            let request = Request("GET", vec![("accept", BROWSER), (name, value)]);
+            assert_eq!(navigation(&request).is_some(), expected, "{name}: {value}");
         }
     }
 
@@ -195,18 +218,21 @@ mod tests {
             headers.extend(cookies.iter().map(|line| ("cookie", *line)));
             navigation(&Request("GET", headers)).expect("a navigation")
         };
-        let good = Some(Presented { token: "ab-_9".into(), result: Some(ResultText::Compact("xyz".into())) });
-        let came = Navigation { cookie: true };
-        assert_eq!(read(&["pouw-answer=ab-_9.xyz"]), (came, good.clone()));
-        assert_eq!(read(&["a=1; pouw-answer=ab-_9.xyz ;b=2", "pouw-answer=zz.zz"]), (came, good.clone()));
-        assert_eq!(read(&["a=1", "pouw-answer=ab-_9.xyz"]), (came, good));
-        assert_eq!(read(&[]), (Navigation { cookie: false }, None));
-        assert_eq!(read(&["xpouw-answer=ab.cd; pouw-answers=ab.cd"]), (Navigation { cookie: false }, None));
+        let answer = |token: &str| Presented { token: token.into(), result: Some(ResultText::Compact("xyz".into())) };
+        let came = Navigation { cookie: true, answered: false };
+        assert_eq!(read(&["pouw-answer=ab-_9.xyz"]), (came, vec![answer("ab-_9")]));
+        assert_eq!(read(&["a=1; __Host-pouw-answer=ab-_9.xyz ;b=2"]), (came, vec![answer("ab-_9")]));
+        assert_eq!(read(&["a=1", "pouw-answer=1.xyz; pouw-answer=2.xyz"]), (came, vec![answer("1"), answer("2")]));
+        let many = (0..9).map(|at| format!("pouw-answer={at}.xyz")).collect::<Vec<_>>().join("; ");
+        assert_eq!(read(&[many.leak()]).1.len(), COOKIES_MAX);
+        let without = Navigation { cookie: false, answered: false };
+        assert_eq!(read(&[]), (without, vec![]));
+        assert_eq!(read(&["xpouw-answer=ab.cd; pouw-answers=ab.cd"]), (without, vec![]));
         for broken in ["pouw-answer=", "pouw-answer=ab", "pouw-answer=.ab", "pouw-answer=ab.", "pouw-answer=a b.c"] {
-            assert_eq!(read(&[broken]), (came, None), "{broken}");
+            assert_eq!(read(&[broken]), (came, vec![]), "{broken}");
         }
         let long = format!("pouw-answer={}.ab", "a".repeat(MAX_TOKEN_CHARS + 1));
-        assert_eq!(read(&[long.leak()]), (came, None));
+        assert_eq!(read(&[long.leak()]), (came, vec![]));
     }
 
     #[test]

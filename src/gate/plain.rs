@@ -1,7 +1,6 @@
 //! Requests without a token, and those judged as if they had none: the window, then a challenge or a
 //! plain 429.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 
 use crate::engine::{IssueError, IssueRequest, Issued};
@@ -17,7 +16,7 @@ use super::facts::Facts;
 use super::page;
 use super::respond::{Answer, detail, pass};
 use super::window::{Admission, Window, WindowError};
-use super::{Gate, Place};
+use super::{Gate, Place, host};
 
 /// Bytes of an encoded answer beside the unit's data: its other members, the problem document, the headers.
 const FRAME_BYTES: u64 = 3_072;
@@ -228,7 +227,7 @@ impl Gate {
     fn reputation(&self, facts: &Facts) -> Option<f64> {
         facts.reputation.or_else(|| {
             let provider = self.inner.reputation.as_ref()?;
-            catch_unwind(AssertUnwindSafe(|| provider(&facts.client))).ok().flatten()
+            host::contained(|| provider(&facts.client)).flatten()
         })
     }
 }
@@ -245,11 +244,7 @@ const fn decoded(bytes: u64) -> u64 {
 
 /// What the host's window says. One that panics cannot be consulted.
 fn consulted<T>(ask: impl FnOnce() -> Result<T, WindowError>) -> Result<T, WindowError> {
-    catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|panic| {
-        // What the panic carries may panic when it is dropped.
-        std::mem::forget(panic);
-        Err(WindowError("it panicked".to_owned()))
-    })
+    host::contained(ask).unwrap_or_else(|| Err(WindowError("it panicked".to_owned())))
 }
 
 /// What is said of a window nobody can see.

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use quickcheck::{Gen, QuickCheck};
 
@@ -152,6 +153,33 @@ fn with_more_networks_than_are_remembered_forgetting_gains_nothing_either() {
         nobody_gets_more_than(limit, 100 + u32::from(networks % 500), TINY, history)
     }
     QuickCheck::new().rng(Gen::new(4_000)).tests(60).quickcheck(holds as fn(u8, u16, Vec<(u16, u16)>) -> bool);
+}
+
+#[test]
+fn nobody_gets_more_than_the_limit_when_many_ask_at_once() {
+    const LIMIT: u32 = 200;
+    const CLIENTS: usize = 160;
+    for _ in 0..60 {
+        let limiter = limiter(LIMIT, TINY);
+        let admitted: Vec<AtomicU32> = (0..CLIENTS).map(|_| AtomicU32::new(0)).collect();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for number in (0..40_000usize).map(|at| at * 37 % CLIENTS) {
+                        // More networks than have a row: some share the window of all.
+                        if limiter.admits((number as u32, number as u32), START_MS) {
+                            admitted[number].fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        assert!(limiter.clients() <= TINY);
+        for (number, admitted) in admitted.iter().enumerate() {
+            let admitted = admitted.load(Ordering::Relaxed);
+            assert!(admitted <= LIMIT, "client {number} was admitted {admitted} times");
+        }
+    }
 }
 
 #[test]
