@@ -1,12 +1,15 @@
 //! What the reference server answers, behind the gate and beside it.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -20,6 +23,7 @@ use pouw::protocol::{TreeHandle, UnixMillis, WorkId};
 use pouw::store::StoreError;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::words::{TIERS, entry_kind};
@@ -31,7 +35,12 @@ pub const ASSETS: &str = "/pouw/assets/";
 struct Shared {
     gate: Gate,
     metrics: PrometheusHandle,
+    /// Looks into the store at once, beside the gate.
+    looks: Arc<Semaphore>,
 }
+
+/// Beyond these a look is asked to come again: it is not limited otherwise, and must not keep answers from the disk.
+const LOOKS_MAX: usize = 16;
 
 /// All routes. Only `/hello` and `/echo` are behind the gate.
 pub fn pages(gate: Gate, metrics: PrometheusHandle) -> Router {
@@ -46,7 +55,7 @@ pub fn pages(gate: Gate, metrics: PrometheusHandle) -> Router {
         .route("/health", get(health))
         .route("/pouw/receipt/{id}", get(receipt))
         .route("/pouw/tree/{handle}", get(tree))
-        .with_state(Shared { gate, metrics })
+        .with_state(Shared { gate, metrics, looks: Arc::new(Semaphore::new(LOOKS_MAX)) })
         .merge(gated)
 }
 
@@ -111,6 +120,9 @@ async fn receipt(State(shared): State<Shared>, Path(id): Path<String>) -> Respon
         Ok(id) => id,
         Err(error) => return answer(StatusCode::BAD_REQUEST, &json!({ "error": error.to_string() })),
     };
+    let Ok(_look) = shared.looks.try_acquire() else {
+        return busy();
+    };
     let engine = shared.gate.engine().clone();
     match spawn_blocking(move || receipt_document(&engine, id)).await {
         Ok(Ok(Some(document))) => answer(StatusCode::OK, &document),
@@ -174,6 +186,9 @@ async fn tree(
         (Err(error), _) => return answer(StatusCode::BAD_REQUEST, &json!({ "error": error.to_string() })),
         (_, Err(error)) => return answer(StatusCode::BAD_REQUEST, &json!({ "error": error.body_text() })),
     };
+    let Ok(_look) = shared.looks.try_acquire() else {
+        return busy();
+    };
     let engine = shared.gate.engine().clone();
     match spawn_blocking(move || tree_document(&engine, handle, &around)).await {
         Ok(Ok(Some(document))) => answer(StatusCode::OK, &document),
@@ -201,6 +216,13 @@ fn tree_document(engine: &PouwEngine, handle: TreeHandle, around: &Around) -> Re
             "tiles": progress.tiles,
         })
     }))
+}
+
+fn busy() -> Response {
+    let document = json!({ "error": "too many look at once; ask again in a second" });
+    let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, &document);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 fn answer(status: StatusCode, document: &Value) -> Response {
