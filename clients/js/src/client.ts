@@ -1,12 +1,13 @@
 import { PouwError } from './errors.js';
 import type { PouwEventDetails, PouwListener } from './events.js';
-import { Passage, type Refusal } from './passage.js';
+import type { Refusal } from './offer.js';
+import { Passage } from './passage.js';
 import { readProblem } from './problem.js';
 import { Queue } from './queue.js';
 import { Repeatable } from './request.js';
 import { Scope } from './scope.js';
 import { Solver } from './solver.js';
-import { abortable, monotonicMs } from './time.js';
+import { monotonicMs } from './time.js';
 import type { AnyListener, EngineChoice, FetchInput, ListenerOptions, WorkUnit } from './types.js';
 
 /** The most that is spent on one challenge. Parts that are left out are not limited. */
@@ -39,7 +40,7 @@ export interface PouwClientOptions {
   wasmUrl?: string | URL;
   /** Warnings stay off the console. */
   quiet?: boolean;
-  /** What sends requests; the global `fetch`. */
+  /** What sends requests; the global `fetch`. Its responses may be of any class. */
   fetch?: typeof fetch;
 }
 
@@ -85,7 +86,7 @@ export class PouwClient extends EventTarget {
     const request = new Repeatable(input, init, this.#options.fetch ?? fetch);
     if (this.#limited.has(request.origin)) return this.#passage(request);
     const { turns } = this.#queue;
-    const response = await request.send();
+    const response = await request.prepare()();
     if (response.status !== 429) return response;
     return this.#passage(request, { response, receivedAt: monotonicMs() }, turns);
   };
@@ -129,7 +130,7 @@ export class PouwClient extends EventTarget {
     try {
       let refusal: Refusal | undefined;
       if (first !== undefined) {
-        const problem = await abortable(readProblem(first.response), scope.signal);
+        const problem = await readProblem(first.response, scope.signal);
         if (problem === undefined) return first.response;
         refusal = { ...first, problem };
       }

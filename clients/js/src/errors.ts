@@ -1,22 +1,20 @@
 /** What went wrong, for programs. */
 export type PouwErrorCode =
-  /** The unit does not add up or is not well formed; nothing was hashed. */
+  /** The unit cannot be answered: it does not add up, is not well formed, expires too early; nothing was hashed. */
   | 'invalid_unit'
-  /** The unit expires before its answer counts. */
-  | 'expired'
   /** The time allowed is used up, or what the server asks for would take longer. */
   | 'deadline'
   /** The unit costs more than `maxCost` allows. */
   | 'too_expensive'
   /** `confirm` said no. */
   | 'declined'
-  /** The server kept answering 429. */
+  /** The server kept answering 429, or asked for more work than a request does. */
   | 'gave_up'
   /** The server refused the answer; `reason` says why. */
   | 'refused'
   /** The answer got a response that is not the server's: an error page, a 403 or 429 of something between. */
   | 'unexpected_response'
-  /** The connection was lost after the answer had been sent; its receipt tells what happened. */
+  /** No response to the answer came, whether it was sent or not; its receipt tells what happened. */
   | 'connection_lost'
   /** The request has a body that can be sent only once. */
   | 'one_shot_body'
@@ -67,6 +65,17 @@ export class PouwError extends Error {
     if (details.workUnitId !== undefined) this.workUnitId = details.workUnitId;
     if (details.member !== undefined) this.member = details.member;
   }
+}
+
+/** What it means that nothing more came after an answer was sent; `what` says it for a connection that was lost. */
+export function lost(cause: unknown, signal: AbortSignal, workUnitId: string, what: string): unknown {
+  const receipt =
+    'The receipt of that name tells whether it was taken; the request may have been carried out.';
+  if (!signal.aborted) return new PouwError('connection_lost', `${what} ${receipt}`, { cause, workUnitId });
+  const { reason } = signal;
+  if (!(reason instanceof PouwError)) return reason;
+  const message = `${reason.message} The answer to work unit ${workUnitId} was on its way. ${receipt}`;
+  return new PouwError(reason.code, message, { cause: reason, workUnitId });
 }
 
 /** Text of anything that was thrown. */

@@ -9,7 +9,10 @@ export interface PouwEventDetails {
   progress: Progress & { unit: WorkUnit };
   /** The unit is solved; the answer is sent when the server's wait is over. */
   solved: { unit: WorkUnit; result: WorkResult };
-  /** The server took the answer; the credit is in microjoules, if the server's header can be read. */
+  /**
+   * The server took the answer; the credit is in microjoules, if the server's header can be read. After a redirect the
+   * response is that of the next address, which may have refused the used answer.
+   */
   accepted: { workUnitId: string; microJoules: number | undefined; response: Response };
   /** A request that met a limit did not get through. */
   failed: { error: unknown; url: string };

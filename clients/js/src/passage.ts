@@ -1,23 +1,21 @@
+import { discard } from './body.js';
 import { toCompact } from './compact.js';
 import type { MaxCost, PouwClientOptions } from './client.js';
-import { PouwError } from './errors.js';
+import { lost, PouwError } from './errors.js';
 import type { PouwEventDetails } from './events.js';
-import { readProblem, retryAfterMs, type Problem } from './problem.js';
+import { confirmed, isStale, weigh, type Refusal } from './offer.js';
+import { readProblem, retryAfterMs } from './problem.js';
 import type { Queue } from './queue.js';
 import type { AnswerHeaders, Repeatable } from './request.js';
 import type { Scope } from './scope.js';
 import type { Solver } from './solver.js';
-import { abortable, monotonicMs, sleepUntil } from './time.js';
+import { monotonicMs, sleepUntil } from './time.js';
 import type { WorkUnit } from './types.js';
-import { validateUnit } from './validate.js';
 
-/** A refusal of the limiter, and when it came. */
-export interface Refusal {
-  response: Response;
-  problem: Problem;
-  /** On the monotonic clock. */
-  receivedAt: number;
-}
+/** Units that are solved for one request: a second one only when the server took the first back. */
+const UNITS_MAX = 2;
+/** How often an answer is sent again because it was too early or could not be stored. */
+const REPEATS_MAX = 3;
 
 /** What the client lends to each request. */
 export interface PassageContext {
@@ -34,12 +32,23 @@ interface Answer extends AnswerHeaders {
   unitId: string;
 }
 
+/** What became of sending. Told apart by name: there is more than one class of responses. */
+type Outcome = { through: Response } | { refusal: Refusal };
+
 /** The way of one request past the limit. Sends a bounded number of times, within its scope. */
 export class Passage {
   #request: Repeatable;
   #scope: Scope;
   #context: PassageContext;
   #sent = 0;
+  #units = 0;
+  #repeats = 0;
+  /** A redirect of an answer has been followed. */
+  #followed = false;
+  /** The server had the last answer and did not take it back. */
+  #answered = false;
+  /** A refusal nobody has read. */
+  #held: Response | undefined;
 
   constructor(request: Repeatable, scope: Scope, context: PassageContext) {
     this.#request = request;
@@ -49,25 +58,40 @@ export class Passage {
 
   /** Gets through, beginning with a refusal (of a request sent when `turns` had ended) or with nothing sent yet. */
   async run(first: Refusal | undefined, turns: number): Promise<Response> {
+    try {
+      if (first !== undefined) {
+        this.#sent = 1;
+        this.#held = first.response;
+        this.#move(first);
+      }
+      const response = await this.#through(first, turns);
+      this.#hold(undefined);
+      return response;
+    } catch (error) {
+      // The response of an error is the caller's.
+      if (!(error instanceof PouwError && error.response === this.#held)) this.#hold(undefined);
+      throw error;
+    }
+  }
+
+  async #through(first: Refusal | undefined, turns: number): Promise<Response> {
     const { queue } = this.#context;
-    const { signal } = this.#scope;
     let refusal = first;
-    if (first !== undefined) this.#sent = 1;
     for (;;) {
       const others = queue.length > 0 || queue.turns !== turns;
-      const leave = await queue.enter(signal);
+      const leave = await queue.enter(this.#scope.signal);
       try {
         if (refusal?.problem.unit !== undefined && isStale(refusal)) refusal = undefined;
         // Those before may have made room: whoever has no unit in hand asks again without an answer.
         if (refusal === undefined || (refusal.problem.unit === undefined && others)) {
           const outcome = await this.#plain(refusal);
-          if (outcome instanceof Response) return outcome;
-          refusal = outcome;
+          if ('through' in outcome) return outcome.through;
+          refusal = outcome.refusal;
         }
         while (refusal.problem.unit !== undefined) {
           const outcome = await this.#work(refusal, refusal.problem.unit);
-          if (outcome instanceof Response) return outcome;
-          refusal = outcome;
+          if ('through' in outcome) return outcome.through;
+          refusal = outcome.refusal;
         }
       } finally {
         leave();
@@ -77,53 +101,70 @@ export class Passage {
     }
   }
 
-  /** Sends the request as it is. A refusal, or any other response to hand back. */
-  async #plain(last: Refusal | undefined): Promise<Response | Refusal> {
+  /** Sends the request as it is. */
+  async #plain(last?: Refusal): Promise<Outcome> {
     this.#count(last);
-    const response = await this.#request.send(this.#scope.signal);
-    if (response.status !== 429) return response;
-    return (await this.#refusal(response)) ?? response;
+    const response = await this.#request.prepare(this.#scope.signal)();
+    const refusal = response.status === 429 ? await this.#refusal(response) : undefined;
+    if (refusal === undefined) return { through: response };
+    this.#move(refusal);
+    return { refusal };
   }
 
-  /** Solves a unit, waits and sends the answer. */
-  async #work(refusal: Refusal, unit: WorkUnit): Promise<Response | Refusal> {
+  /**
+   * A refusal that a redirect led to is of the address it came from: the one before let the request through, and may
+   * have carried it out. So it is answered there, and the request itself is not sent again.
+   */
+  #move({ response }: Refusal): void {
+    if (response.redirected) this.#request = this.#request.redirectedTo(response.url);
+  }
+
+  /** Solves a unit, waits, and sends the answer; again, if the server could not look at it. */
+  async #work(refusal: Refusal, unit: WorkUnit): Promise<Outcome> {
+    if (this.#answered || this.#units === UNITS_MAX) {
+      const { response, problem } = refusal;
+      const message = `The server answers the work with more work: ${problem.detail}`;
+      throw new PouwError('gave_up', message, { response, reason: problem.reason });
+    }
     const answer = await this.#solve(refusal, unit);
-    let last = refusal;
-    for (;;) {
-      const outcome = await this.#send(answer, last);
-      if (outcome instanceof Response) return outcome;
-      last = outcome;
-      const again = ['too_early', 'try_again'].includes(outcome.problem.reason);
-      const token = outcome.problem.unit?.challengeToken ?? outcome.response.headers.get('x-pouw-challenge');
-      if (!again || (token !== null && token !== answer.token)) return outcome;
-      await this.#retryAfter(outcome);
+    this.#answered = true;
+    for (let last = refusal; ;) {
+      const response = await this.#send(answer, last);
+      // It was sent where its challenge came from, so only the service behind the limit redirects it.
+      if (accepted(response) || response.redirected) return this.#passed(response, answer);
+      const next = await this.#refused(response, answer);
+      if (next === undefined) return { through: response };
+      last = next;
+      const { reason, unit: more } = next.problem;
+      if (reason !== 'too_early' && reason !== 'try_again') {
+        this.#answered = more !== undefined && reason !== 'withdrawn' && reason !== 'token_expired';
+        return { refusal: next };
+      }
+      if (this.#repeats === REPEATS_MAX) {
+        const message = `The same answer was sent ${REPEATS_MAX + 1} times and not taken: ${next.problem.detail}`;
+        throw new PouwError('gave_up', message, { response, reason, workUnitId: answer.unitId });
+      }
+      this.#repeats += 1;
+      await this.#retryAfter(next, answer.unitId);
     }
   }
 
-  async #solve({ response, receivedAt }: Refusal, unit: WorkUnit): Promise<Answer> {
-    const { solver, confirm, tell } = this.#context;
+  async #solve(refusal: Refusal, unit: WorkUnit): Promise<Answer> {
+    const { response, receivedAt } = refusal;
+    const { solver, confirm, maxCost, tell } = this.#context;
     const { signal } = this.#scope;
     const { url } = this.#request;
-    const task = validateUnit(unit);
-    if (!/^[\x21-\x7e]+$/.test(unit.challengeToken)) {
-      throw new PouwError('invalid_unit', 'The token of the unit of work cannot be sent in a header.', {
-        member: 'challengeToken',
-      });
-    }
-    this.#affordable(unit, task.data.length, response);
-    const details = { response, workUnitId: unit.id };
-    if (unit.ttlMs <= unit.waitMs) {
-      throw new PouwError('expired', 'The unit of work expires before its answer counts.', details);
-    }
+    const task = weigh(unit, response, maxCost);
     const readyAt = receivedAt + unit.waitMs;
     if (readyAt - monotonicMs() > this.#scope.left) {
-      throw new PouwError(
-        'deadline',
-        `An answer counts only after ${unit.waitMs} ms, over the time left.`,
-        details,
-      );
+      const message = `An answer counts only after ${unit.waitMs} ms, over the time left.`;
+      throw new PouwError('deadline', message, { response, workUnitId: unit.id });
     }
-    if (confirm !== undefined) await this.#confirmed(confirm, unit);
+    // Nothing is hashed that could not be sent.
+    this.#room(refusal);
+    if (confirm !== undefined) await confirmed(confirm, unit, url, signal);
+    this.#hold(undefined);
+    this.#units += 1;
     tell('challenge', { unit, url });
     const onProgress = (progress: { done: number; total: number }) => tell('progress', { ...progress, unit });
     const result = await solver.solve(unit, task, { onProgress, signal });
@@ -132,69 +173,61 @@ export class Passage {
     return { unitId: unit.id, token: unit.challengeToken, result: toCompact(result) };
   }
 
-  #affordable(unit: WorkUnit, bytes: number, response: Response): void {
-    const { maxCost } = this.#context;
-    const costs: [string, number, number | undefined][] = [
-      ['bytes of data', bytes, maxCost.bytes],
-      ['hashes', unit.nodeCount, maxCost.hashes],
-      ['seconds to wait', unit.waitMs / 1000, maxCost.seconds],
-    ];
-    for (const [what, asked, allowed] of costs) {
-      if (allowed === undefined || asked <= allowed) continue;
-      throw new PouwError(
-        'too_expensive',
-        `The server asks for ${asked} ${what}, at most ${allowed} are allowed.`,
-        {
-          response,
-          workUnitId: unit.id,
-        },
+  /** Sends an answer, once. */
+  async #send(answer: Answer, last: Refusal): Promise<Response> {
+    this.#count(last, answer.unitId);
+    const { signal } = this.#scope;
+    const send = this.#request.prepare(signal, answer);
+    signal.throwIfAborted();
+    return send().catch((cause: unknown) => {
+      throw lost(
+        cause,
+        signal,
+        answer.unitId,
+        `No response to the answer to work unit ${answer.unitId} came.`,
+      );
+    });
+  }
+
+  /**
+   * The response to an answer that was let through. Where the service answered with a redirect, `fetch` has taken the
+   * answer along, which is used up by then: a refusal from there is no verdict, and that address is asked without it.
+   */
+  async #passed(response: Response, answer: Answer): Promise<Outcome> {
+    const workUnitId = answer.unitId;
+    const award = response.headers.get('x-pouw-joule-award');
+    const microJoules = award === null ? undefined : Number(award);
+    this.#context.tell('accepted', { workUnitId, microJoules, response });
+    const refusal = accepted(response) ? undefined : await this.#readRefusal(response, answer);
+    if (refusal === undefined) return { through: response };
+    if (this.#followed) {
+      const { reason, detail } = refusal.problem;
+      const message = `The request was let through and redirected more than once, and refused there: ${detail}`;
+      throw new PouwError('gave_up', message, { response, reason, workUnitId });
+    }
+    this.#move(refusal);
+    this.#followed = true;
+    [this.#answered, this.#units] = [false, 0];
+    try {
+      return await this.#plain(refusal);
+    } catch (cause) {
+      if (cause instanceof PouwError) throw cause;
+      throw lost(
+        cause,
+        this.#scope.signal,
+        workUnitId,
+        `The connection was lost after a redirect to ${response.url}.`,
       );
     }
   }
 
-  async #confirmed(confirm: NonNullable<PouwClientOptions['confirm']>, unit: WorkUnit): Promise<void> {
-    const { signal } = this.#scope;
-    const asked = (async () => confirm(unit, { url: this.#request.url, signal }))();
-    let cause: unknown;
-    const yes = await abortable(asked, signal).catch((error: unknown) => {
-      signal.throwIfAborted();
-      cause = error;
-      return false;
-    });
-    if (yes === true) return;
-    throw new PouwError('declined', 'The work was declined.', { workUnitId: unit.id, cause });
-  }
-
-  /** Sends an answer. A refusal to go on with, or the response that lies behind the limit. */
-  async #send(answer: Answer, last: Refusal): Promise<Response | Refusal> {
-    this.#count(last);
-    const { signal } = this.#scope;
+  /** A refusal of an answer that is no verdict on it; nothing for what is no refusal. */
+  async #refused(response: Response, answer: Answer): Promise<Refusal | undefined> {
     const workUnitId = answer.unitId;
-    let response: Response;
-    try {
-      response = await this.#request.send(signal, answer);
-    } catch (cause) {
-      const receipt =
-        'The receipt of that name tells whether it was taken; the request may have been carried out.';
-      if (signal.aborted) {
-        const { reason } = signal;
-        if (!(reason instanceof PouwError)) throw reason;
-        const message = `${reason.message} The answer to work unit ${workUnitId} was on its way. ${receipt}`;
-        throw new PouwError(reason.code, message, { cause: reason, workUnitId });
-      }
-      const message = `The connection was lost while the answer to work unit ${workUnitId} was on its way. ${receipt}`;
-      throw new PouwError('connection_lost', message, { cause, workUnitId });
-    }
-    if (response.headers.get('x-pouw-accepted') === 'true') {
-      const award = response.headers.get('x-pouw-joule-award');
-      const microJoules = award === null ? undefined : Number(award);
-      this.#context.tell('accepted', { workUnitId, microJoules, response });
-      return response;
-    }
-    const refusal = await this.#refusal(response);
-    if (refusal !== undefined && response.status === 429) return refusal;
+    const refusal = await this.#readRefusal(response, answer);
     if (refusal !== undefined) {
       const { reason, detail } = refusal.problem;
+      if (response.status === 429 && reason !== 'wrong_result') return refusal;
       throw new PouwError('refused', `The answer was refused: ${detail}`, { reason, response, workUnitId });
     }
     const html = response.headers.get('content-type')?.startsWith('text/html') ?? false;
@@ -202,42 +235,65 @@ export class Passage {
       const message = `The answer got a response of status ${response.status} that is not the limiter's.`;
       throw new PouwError('unexpected_response', message, { response, workUnitId });
     }
-    return response;
+    return undefined;
+  }
+
+  async #readRefusal(response: Response, answer: Answer): Promise<Refusal | undefined> {
+    try {
+      return await this.#refusal(response);
+    } catch (cause) {
+      const { unitId } = answer;
+      throw lost(
+        cause,
+        this.#scope.signal,
+        unitId,
+        `The response to the answer to work unit ${unitId} broke off.`,
+      );
+    }
   }
 
   async #refusal(response: Response): Promise<Refusal | undefined> {
     if (response.status < 400) return undefined;
     const receivedAt = monotonicMs();
-    const problem = await abortable(readProblem(response), this.#scope.signal);
-    return problem && { response, problem, receivedAt };
+    const problem = await readProblem(response, this.#scope.signal);
+    if (problem === undefined) return undefined;
+    this.#hold(response);
+    return { response, problem, receivedAt };
+  }
+
+  /** Keeps the last refusal for an error, and lets go of the one before. */
+  #hold(response: Response | undefined): void {
+    if (this.#held !== undefined && this.#held !== response) discard(this.#held);
+    this.#held = response;
   }
 
   /** Waits as long as the server says, if there is time for it. */
-  async #retryAfter({ response, problem, receivedAt }: Refusal): Promise<void> {
+  async #retryAfter({ response, problem, receivedAt }: Refusal, workUnitId?: string): Promise<void> {
     const until = receivedAt + retryAfterMs(response);
     if (until - monotonicMs() > this.#scope.left) {
       const code = this.#sent > 1 ? 'gave_up' : 'deadline';
       const seconds = retryAfterMs(response) / 1000;
       const message = `The server asks to wait ${seconds} s, over the time left: ${problem.detail}`;
-      throw new PouwError(code, message, { response, reason: problem.reason });
+      throw new PouwError(code, message, { response, reason: problem.reason, workUnitId });
     }
     await sleepUntil(until, this.#scope.signal);
   }
 
-  /** Counts one more time of sending. */
-  #count(last: Refusal | undefined): void {
-    if (this.#sent < this.#context.maxAttempts) {
-      this.#sent += 1;
-      return;
-    }
+  /** Whether the request may be sent once more. */
+  #room(last: Refusal | undefined, workUnitId?: string): void {
+    if (this.#sent < this.#context.maxAttempts) return;
     const message = `Sent ${this.#sent} times and not let through: ${last?.problem.detail ?? ''}`;
-    const details = last && { response: last.response, reason: last.problem.reason };
+    const details = last && { response: last.response, reason: last.problem.reason, workUnitId };
     throw new PouwError('gave_up', message, details);
+  }
+
+  /** Counts one more time of sending. */
+  #count(last: Refusal | undefined, workUnitId?: string): void {
+    this.#room(last, workUnitId);
+    this.#sent += 1;
   }
 }
 
-/** Whether the unit of a refusal has expired since it came. */
-function isStale({ problem, receivedAt }: Refusal): boolean {
-  const ttlMs = problem.unit?.ttlMs;
-  return typeof ttlMs === 'number' && ttlMs > 0 && monotonicMs() - receivedAt >= ttlMs;
+function accepted(response: Response): boolean {
+  return response.headers.get('x-pouw-accepted') === 'true';
 }

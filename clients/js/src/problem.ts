@@ -1,4 +1,6 @@
+import { discard, readText } from './body.js';
 import { MAX_PROBLEM_BYTES } from './limits.js';
+import { abortable } from './time.js';
 import type { WorkUnit } from './types.js';
 
 /** The words of the protocol's table of answers. */
@@ -22,11 +24,19 @@ export interface Problem {
 /**
  * Reads a refusal of the limiter from a copy of the response, whose own body stays unread. `undefined` for everything
  * else: other media types, other problems, too much text, text that is no JSON.
+ *
+ * @throws the signal's reason, at once however the body stalls; the response is then let go.
  */
-export async function readProblem(response: Response): Promise<Problem | undefined> {
+export async function readProblem(response: Response, signal: AbortSignal): Promise<Problem | undefined> {
   const type = response.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase();
   if (type !== 'application/problem+json') return undefined;
-  const text = await readText(response.clone(), MAX_PROBLEM_BYTES);
+  const text = await abortable(readText(response.clone(), MAX_PROBLEM_BYTES, signal), signal).catch(
+    (error: unknown) => {
+      // The copy alone does not end the transfer.
+      discard(response);
+      throw error;
+    },
+  );
   if (text === undefined) return undefined;
   let value: unknown;
   try {
@@ -42,26 +52,6 @@ export async function readProblem(response: Response): Promise<Problem | undefin
   const problem: Problem = { reason, detail: typeof detail === 'string' ? detail : reason };
   if (typeof workUnit === 'object' && workUnit !== null) problem.unit = workUnit as WorkUnit;
   return problem;
-}
-
-/** The text of a response, if it is at most `max` bytes. */
-async function readText(response: Response, max: number): Promise<string | undefined> {
-  if (response.body === null) return '';
-  const reader = response.body.getReader();
-  const decoder = new TextDecoder();
-  let text = '';
-  let bytes = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return text + decoder.decode();
-    bytes += value.length;
-    if (bytes > max) {
-      // The copy and the original share a source, which goes on only when both are done: not awaited.
-      reader.cancel().catch(() => {});
-      return undefined;
-    }
-    text += decoder.decode(value, { stream: true });
-  }
 }
 
 /** Milliseconds that `Retry-After` asks for. The limiter sends whole seconds; a date is not compared with a clock. */

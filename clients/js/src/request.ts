@@ -28,15 +28,21 @@ export class Repeatable {
       );
     }
     this.#input = input;
-    this.#init = init;
+    // What the caller changes or uses up meanwhile (headers can be an iterator) does not change what is sent again.
+    this.#init = init.headers === undefined ? { ...init } : { ...init, headers: new Headers(init.headers) };
     this.#fetch = fetcher;
     this.signal = init.signal ?? (isRequest(input) ? input.signal : undefined);
     this.url = isRequest(input) ? input.url : String(input);
     this.origin = originOf(this.url);
   }
 
-  /** Sends it; as it is, or as the answer to a challenge. */
-  send(signal?: AbortSignal, answer?: AnswerHeaders): Promise<Response> {
+  /**
+   * Makes it ready to be sent; as it is, or as the answer to a challenge.
+   *
+   * @returns what sends it.
+   * @throws what a `Request` throws whose body was used meanwhile; nothing has been sent then.
+   */
+  prepare(signal?: AbortSignal, answer?: AnswerHeaders): () => Promise<Response> {
     const input = isRequest(this.#input) ? this.#input.clone() : this.#input;
     const init: RequestInit = { ...this.#init };
     if (signal !== undefined) init.signal = signal;
@@ -48,8 +54,41 @@ export class Repeatable {
     }
     // Called without `this`: browsers refuse a fetch that is a method of something else.
     const fetcher = this.#fetch;
-    return fetcher(input, init);
+    return () => fetcher(input, init);
   }
+
+  /**
+   * The request that a redirect led to, as after a 303: GET (HEAD stays what it is) without body, and without
+   * credentials in headers where it leads to another origin.
+   */
+  redirectedTo(url: string): Repeatable {
+    const given = isRequest(this.#input) ? this.#input : undefined;
+    const { body: _, ...kept } = this.#init;
+    const headers = new Headers(kept.headers ?? given?.headers);
+    const foreign = originOf(url) !== this.origin;
+    for (const name of foreign ? [...BODY_HEADERS, ...CREDENTIALS] : BODY_HEADERS) headers.delete(name);
+    const method = (kept.method ?? given?.method)?.toUpperCase() === 'HEAD' ? 'HEAD' : 'GET';
+    const init: RequestInit = { ...(given && settingsOf(given)), ...kept, method, headers };
+    if (this.signal !== undefined) init.signal = this.signal;
+    return new Repeatable(url, init, this.#fetch);
+  }
+}
+
+const BODY_HEADERS = [
+  'content-type',
+  'content-length',
+  'content-encoding',
+  'content-language',
+  'content-location',
+];
+const CREDENTIALS = ['authorization', 'proxy-authorization', 'cookie', 'host'];
+
+/** What a `Request` says beside its address, method, headers and body. */
+function settingsOf(request: Request): RequestInit {
+  const { cache, credentials, integrity, keepalive, mode, redirect, referrer, referrerPolicy } = request;
+  const all = { cache, credentials, integrity, keepalive, mode, redirect, referrer, referrerPolicy };
+  // Other implementations do not have all of them.
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as RequestInit;
 }
 
 /** By what it can do: there is more than one class of requests, one for each frame and each implementation. */

@@ -39,7 +39,7 @@ export function subtreeNodes(leaves: number, foldLevels: number): number {
 /**
  * Checks that a unit is well formed and adds up, by the rules of the protocol: known words, bounded counts,
  * lengths that sum to the data, the node count of the subtree arithmetic, a position inside a tree. Unknown
- * members are ignored, except a `version` other than 1.
+ * members are ignored, except a `version` other than 1: no unit has one yet, and a later one must not pass for this.
  *
  * @throws {@link PouwError} `invalid_unit`; `member` names the first member that does not fit.
  */

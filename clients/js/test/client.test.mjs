@@ -139,24 +139,89 @@ test('too_early and try_again send the same answer again, without hashing twice'
   }
 });
 
-test('a new challenge in a refusal is solved in turn', async (t) => {
-  for (const reason of ['wrong_result', 'token_expired', 'withdrawn', 'too_early']) {
-    const units = [unit(), unit({ inputData: 'AAAA' })];
-    const tokens = [];
+/** A server that has a unit for every answer, with this reason; it lets the answer of number `lets` through. */
+async function moreWork(t, reason, lets = Infinity) {
+  const seen = { tokens: [], solved: 0 };
+  const url = await serve(t, ({ headers }, response) => {
+    const token = headers['x-pouw-response'];
+    if (token) seen.tokens.push(token);
+    if (seen.tokens.length === lets) return response.end('in');
+    const workUnit = unit();
+    refuse(response, 429, seen.tokens.length ? reason : 'work_required', { workUnit });
+  });
+  const client = createPouwClient();
+  t.after(() => client.close());
+  client.addEventListener('solved', () => seen.solved++);
+  return { url, client, seen };
+}
+
+test('a second unit is solved when the server took the first back, a third never', async (t) => {
+  for (const reason of ['token_expired', 'withdrawn']) {
+    const { url, client, seen } = await moreWork(t, reason, 2);
+    assert.equal(await (await client.fetch(url)).text(), 'in', reason);
+    assert.deepEqual([new Set(seen.tokens).size, seen.solved], [2, 2]);
+
+    const never = await moreWork(t, reason);
+    const { error } = await rejection(never.client.fetch(never.url));
+    assert.deepEqual([error.code, error.reason, error.status], ['gave_up', reason, 429]);
+    assert.deepEqual([never.seen.tokens.length, never.seen.solved], [2, 2]);
+  }
+});
+
+test('more work in answer to work is not done', async (t) => {
+  for (const [reason, code] of [
+    ['wrong_result', 'refused'],
+    ['work_required', 'gave_up'],
+    ['of_a_later_version', 'gave_up'],
+  ]) {
+    const { url, client, seen } = await moreWork(t, reason, 2);
+    const { error } = await rejection(client.fetch(url));
+    assert.deepEqual([error.code, error.reason, error.status], [code, reason, 429]);
+    assert.equal((await error.response.json()).reason, reason);
+    assert.deepEqual([seen.tokens.length, seen.solved], [1, 1]);
+  }
+});
+
+test('an answer that is never looked at is sent four times, also if other work comes along', async (t) => {
+  for (const reason of ['too_early', 'try_again']) {
+    const answers = [];
     const url = await serve(t, ({ headers }, response) => {
-      const token = headers['x-pouw-response'];
-      if (token) tokens.push(token);
-      if (tokens.length === 2) return response.end('in');
-      refuse(response, 429, tokens.length ? reason : 'work_required', { workUnit: units[tokens.length] });
+      if (headers['x-pouw-response']) answers.push(headers['x-pouw-response']);
+      const told = { 'Retry-After': '0' };
+      refuse(response, 429, answers.length ? reason : 'work_required', { workUnit: unit(), headers: told });
     });
     const client = createPouwClient();
-    assert.equal(await (await client.fetch(url)).text(), 'in', reason);
-    assert.deepEqual(
-      tokens,
-      units.map(({ challengeToken }) => challengeToken),
-    );
-    client.close();
+    t.after(() => client.close());
+    let workUnit;
+    client.addEventListener('challenge', ({ detail }) => (workUnit = detail.unit));
+    const { error } = await rejection(client.fetch(url));
+    assert.deepEqual([error.code, error.reason, error.workUnitId], ['gave_up', reason, workUnit.id]);
+    assert.deepEqual(answers, Array(4).fill(workUnit.challengeToken));
   }
+});
+
+test('what a server without work said to an answer is waited for, then a second unit is solved', async (t) => {
+  const tokens = [];
+  const url = await serve(t, ({ headers }, response) => {
+    if (headers['x-pouw-response']) tokens.push(headers['x-pouw-response']);
+    if (tokens.length === 2) return response.end('in');
+    if (headers['x-pouw-response'])
+      return refuse(response, 429, 'no_work', { headers: { 'Retry-After': '0' } });
+    refuse(response, 429, 'work_required', { workUnit: unit() });
+  });
+  const client = createPouwClient();
+  t.after(() => client.close());
+  assert.equal(await (await client.fetch(url)).text(), 'in');
+});
+
+test('what the caller does to headers meanwhile does not change what is sent again', async (t) => {
+  const { limiter, url, client } = await limited(t, createPouwClient);
+  const headers = new Map([['X-Mine', 'yes']]).entries();
+  await client.fetch(url, { headers });
+  assert.deepEqual(
+    limiter.seen.map(({ headers }) => headers['x-mine']),
+    ['yes', 'yes'],
+  );
 });
 
 test('createPouwFetch and pouwFetch get through as well', async (t) => {

@@ -1,7 +1,5 @@
 // Where workers or WebAssembly are refused the work is done all the same, and it is said.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +7,7 @@ import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { computeWorkUnit, createPouwClient } from '../dist/index.js';
 import { Limiter, limited, rejection, serve } from './limiter.mjs';
+import { run } from './run.mjs';
 import { oracle, unit } from './units.mjs';
 
 /** Runs one request and gives what was warned of, as events and on the console. */
@@ -110,20 +109,6 @@ test('a solver that fails is a typed rejection', async (t) => {
   const { error } = await rejection(client.fetch(url));
   assert.equal(error.code, 'solver_failed');
 });
-
-/** Runs a script with the package at hand until it ends by itself. */
-async function run(url, lines) {
-  const index = new URL('../dist/index.js', import.meta.url).href;
-  const text = `import { createPouwClient, pouwFetch } from ${JSON.stringify(index)}; const url = ${JSON.stringify(url)};\n${lines}`;
-  const args = ['--unhandled-rejections=strict', '--input-type=module', '-e', text];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let printed = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (printed += data));
-  const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
-  const [code] = await once(child, 'exit');
-  clearTimeout(timer);
-  return [code, printed.trim()];
-}
 
 test('a process ends by itself after close, after pouwFetch, and when every request was rejected', async (t) => {
   const limiter = new Limiter();

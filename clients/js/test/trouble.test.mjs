@@ -34,8 +34,12 @@ test('a unit that does not add up is a typed rejection, and nothing is sent in a
     unit({ challengeToken: 'two\nlines' }),
     [],
   ]) {
-    const handler = (_, response) =>
-      refuse(response, 429, 'work_required', { workUnit, headers: { 'X-PoUW-Challenge': 'x' } });
+    const token = /^\w+$/.exec(workUnit.challengeToken ?? 'x')?.[0];
+    const told = token === undefined ? {} : { 'X-PoUW-Challenge': token };
+    const handler = (_, response) => {
+      response.writeHead(429, { 'Content-Type': 'application/problem+json', ...told });
+      response.end(JSON.stringify({ reason: 'work_required', workUnit }));
+    };
     const { error, requests } = await against(t, handler);
     assert.ok(error instanceof PouwError);
     assert.equal(error.code, 'invalid_unit');
@@ -46,9 +50,28 @@ test('a unit that does not add up is a typed rejection, and nothing is sent in a
 test('a unit that expires before its answer counts is not worked on', async (t) => {
   for (const members of [{ ttlMs: 0 }, { waitMs: 500, ttlMs: 500 }]) {
     const { error, requests } = await against(t, (_, response) => challenge(response, members));
-    assert.equal(error.code, 'expired');
+    assert.deepEqual([error.code, error.member, error.status], ['invalid_unit', 'waitMs', 429]);
     assert.equal(requests(), 1);
   }
+});
+
+test('a unit with another token than the header is not worked on; without the header it is', async (t) => {
+  const told = { 'X-PoUW-Challenge': 'of-another-unit' };
+  const { error, requests } = await against(t, (_, response) =>
+    refuse(response, 429, 'work_required', { workUnit: unit(), headers: told }),
+  );
+  assert.deepEqual([error.code, error.member], ['invalid_unit', 'challengeToken']);
+  assert.match(error.message, /X-PoUW-Challenge/);
+  assert.equal(requests(), 1);
+  // As a page sees it across origins, if the server exposes nothing.
+  const url = await serve(t, (request, response) => {
+    if (answered(request)) return response.end('in');
+    response.writeHead(429, { 'Content-Type': 'application/problem+json' });
+    response.end(JSON.stringify({ reason: 'work_required', workUnit: unit() }));
+  });
+  const client = createPouwClient();
+  t.after(() => client.close());
+  assert.equal(await (await client.fetch(url)).text(), 'in');
 });
 
 test('a wait beyond the deadline is not begun', async (t) => {
@@ -69,7 +92,7 @@ test('a server that answers 429 for ever is given up', async (t) => {
   assert.equal(work.error.code, 'gave_up');
   assert.equal(work.error.reason, 'work_required');
   assert.equal((await work.error.response.json()).reason, 'work_required');
-  assert.equal(work.requests(), 8);
+  assert.equal(work.requests(), 2);
 
   const plain = (_, response) => refuse(response, 429, 'budget', { headers: { 'Retry-After': '1' } });
   const waiting = await against(t, plain, { client: { deadlineMs: 2_500 } });
@@ -77,8 +100,17 @@ test('a server that answers 429 for ever is given up', async (t) => {
   assert.ok(waiting.ms < 2_500);
   assert.equal(waiting.requests(), 3);
 
-  const few = await against(t, (_, response) => challenge(response), { client: { maxAttempts: 2 } });
-  assert.deepEqual([few.error.code, few.requests()], ['gave_up', 2]);
+  const short = { headers: { 'Retry-After': '0' } };
+  const always = await against(t, (_, response) => refuse(response, 429, 'budget', short));
+  assert.deepEqual([always.error.code, always.requests()], ['gave_up', 8]);
+
+  // What could not be sent is not hashed either.
+  const challenged = [];
+  const confirm = (unit) => challenged.push(unit) > 0;
+  const few = await against(t, (_, response) => challenge(response), {
+    client: { maxAttempts: 1, confirm },
+  });
+  assert.deepEqual([few.error.code, few.requests(), challenged.length], ['gave_up', 1, 0]);
 
   const early = (request, response) =>
     answered(request)
@@ -195,6 +227,25 @@ test('a connection lost after the answer is told with the name of the receipt, a
   assert.deepEqual([error.code, error.workUnitId], ['connection_lost', workUnit.id]);
   assert.ok(error.message.includes(workUnit.id) && error.cause instanceof TypeError);
   assert.equal(requests(), 2);
+});
+
+test('a response to the answer that breaks off is told like a lost connection', async (t) => {
+  const { error } = await against(t, (request, response) => {
+    if (!answered(request)) return challenge(response);
+    response.writeHead(429, { 'Content-Type': 'application/problem+json', 'Content-Length': '99' });
+    response.write('{', () => request.socket.destroy());
+  });
+  assert.equal(error.code, 'connection_lost');
+  assert.match(error.workUnitId, /^[0-9a-f-]{36}$/);
+});
+
+test('a request that was used up while its work was done rejects as fetch does: no answer was sent', async (t) => {
+  const { limiter, url, client } = await limited(t, createPouwClient);
+  const request = new Request(url, { method: 'POST', body: 'x' });
+  client.addEventListener('solved', () => void request.text());
+  const { error } = await rejection(client.fetch(request));
+  assert.ok(error instanceof TypeError, String(error));
+  assert.equal(limiter.seen.length, 1);
 });
 
 test('a request that cannot be sent at all rejects as fetch does', async (t) => {
