@@ -221,6 +221,8 @@ export class Passage {
       const message = `The server asks to wait ${seconds} s, over the time left: ${problem.detail}`;
       throw new PouwError(code, message, { response, reason: problem.reason });
     }
+    const milliseconds = Math.max(0, until - monotonicMs());
+    this.#context.tell('waiting', { reason: problem.reason, milliseconds, url: this.#request.url });
     await sleepUntil(until, this.#scope.signal);
   }
 
