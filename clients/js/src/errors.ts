@@ -10,7 +10,7 @@ export type PouwErrorCode =
   | 'too_expensive'
   /** `confirm` said no. */
   | 'declined'
-  /** The server kept answering 429. */
+  /** Sent as often as allowed, and the server kept answering 429. */
   | 'gave_up'
   /** The server refused the answer; `reason` says why. */
   | 'refused'
