@@ -12,14 +12,21 @@ import { challenge as strings, progress } from './strings.js';
 
 /** What the server wrote into the page. */
 interface Given {
-  problem: { workUnit?: WorkUnit };
+  problem: { reason: string; workUnit?: WorkUnit };
   /** Seconds until it helps to ask again, where there is no work. */
   retryAfter: number;
 }
 
-/** How often the page asks again by itself, before a person has to. */
+/** How many answers in a row the page gives by itself, before a person has to ask again. */
 const TRIES_MAX = 3;
+/** Holds how many were given in a row, and when the last one was. */
 const TRIES = 'pouw-tries';
+/** Whoever comes later than so long after an answer comes from another page. */
+const IN_A_ROW_MS = 2_000;
+
+/** Over TLS under a name that nobody but this host can set. */
+const SECURE = location.protocol === 'https:';
+const COOKIE = SECURE ? '__Host-pouw-answer' : 'pouw-answer';
 
 const receivedAt = monotonicMs();
 // Stands in for a client: the element follows whoever tells these events.
@@ -32,7 +39,7 @@ document.title = strings.title;
 const bar = document.querySelector('pouw-progress');
 if (bar !== null) Object.assign(bar, { strings: progress, client: events });
 byId('again').addEventListener('click', () => {
-  store(TRIES, '0');
+  forgetTries();
   location.reload();
 });
 
@@ -41,13 +48,15 @@ void run();
 async function run(): Promise<void> {
   try {
     const given = JSON.parse(byId('given').textContent ?? '') as Given;
-    const tries = Number(stored(TRIES) ?? 0);
-    if (tries >= TRIES_MAX) throw new Error('asked often enough');
-    store(TRIES, String(tries + 1));
-    if (given.problem.workUnit === undefined) return await waitAndAsk(given.retryAfter);
-    const answer = await solve(given.problem.workUnit);
-    leave(answer);
-    store(TRIES, '0');
+    const { reason, workUnit } = given.problem;
+    // Told to come again with the answer: it is still in its cookie.
+    if (workUnit === undefined || (reason === 'too_early' && document.cookie.includes(`${COOKIE}=`)))
+      return await waitAndAsk(reason, given.retryAfter);
+    const tries = triesInARow();
+    if (tries >= TRIES_MAX) throw new Error('pouw: the answers of this page do not arrive');
+    const answer = await solve(workUnit);
+    leave(answer, workUnit.ttlMs);
+    rememberTries(tries + 1);
     say(byId('status'), strings.through);
     location.reload();
   } catch (error) {
@@ -79,32 +88,41 @@ async function solve(unit: WorkUnit): Promise<string> {
   }
 }
 
-async function waitAndAsk(seconds: number): Promise<void> {
-  say(byId('status'), strings.waiting(seconds));
+async function waitAndAsk(reason: string, seconds: number): Promise<void> {
+  say(byId('status'), strings.waiting(reason, seconds));
   await sleepUntil(receivedAt + seconds * 1000);
-  store(TRIES, '0');
   location.reload();
 }
 
 /** Leaves the answer for the next navigation. */
-function leave(answer: string): void {
-  const secure = location.protocol === 'https:' ? '; Secure' : '';
-  document.cookie = `pouw-answer=${answer}; Path=/; Max-Age=30; SameSite=Strict${secure}`;
-  if (!document.cookie.includes('pouw-answer=')) throw new Error('this browser keeps no cookies');
+function leave(answer: string, ttlMs: number): void {
+  const left = Math.max(1, Math.floor((receivedAt + ttlMs - monotonicMs()) / 1000));
+  document.cookie = `${COOKIE}=${answer}; Path=/; Max-Age=${left}; SameSite=Strict${SECURE ? '; Secure' : ''}`;
+  if (!document.cookie.includes(`${COOKIE}=`)) throw new Error('pouw: this browser keeps no cookies');
 }
 
-function stored(name: string): string | null {
+/** How many answers this tab gave in a row, one right after the other; none, where nothing can be stored. */
+function triesInARow(): number {
   try {
-    return sessionStorage.getItem(name);
+    const [tries = 0, at = 0] = (sessionStorage.getItem(TRIES) ?? '').split(' ').map(Number);
+    return Math.abs(performance.timeOrigin - at) < IN_A_ROW_MS ? tries : 0;
   } catch {
-    return null;
+    return 0;
   }
 }
 
-function store(name: string, value: string): void {
+function rememberTries(tries: number): void {
   try {
-    sessionStorage.setItem(name, value);
+    sessionStorage.setItem(TRIES, `${tries} ${Date.now()}`);
   } catch {
     // Without storage a loop is ended by the ceilings of the server.
+  }
+}
+
+function forgetTries(): void {
+  try {
+    sessionStorage.removeItem(TRIES);
+  } catch {
+    // There is nothing to forget.
   }
 }

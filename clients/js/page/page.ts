@@ -9,10 +9,15 @@ import { drawTree, leavesBelow, type Leaves, type TreeState } from './tree.js';
 const BEYOND = 3;
 /** Requests of a burst at most. */
 const BURST_MAX = 250;
+/** State of the marks that the legend explains. */
+const EXPLAINED = ['waiting', 'free', 'paid', 'failed'] as const;
 /** How often the tree is looked at while it is in sight. */
 const LOOK_EVERY_MS = 2_000;
 /** Receipts shown at most. */
 const RECEIPTS_MAX = 50;
+
+/** What is kept of a unit: not its data. */
+type Part = Pick<WorkUnit, 'treeId' | 'treeLevel' | 'treeIndex' | 'nodeCount' | 'synthetic'>;
 
 type State = keyof typeof strings.request;
 const signs: Record<State, string> = { waiting: '·', free: '✓', paid: '#', failed: '✗' };
@@ -20,9 +25,9 @@ const signs: Record<State, string> = { waiting: '·', free: '✓', paid: '#', fa
 const client = createPouwClient();
 const earned = { credits: 0, hashes: 0, admitted: 0 };
 /** The unit that is being solved, by its id. */
-const units = new Map<string, WorkUnit>();
+const units = new Map<string, Part>();
 /** One's own units of the tree that is shown. */
-let shown: { treeId: string; units: WorkUnit[] } | undefined;
+let shown: { treeId: string; units: Part[] } | undefined;
 
 definePouwProgress();
 fillTexts(strings);
@@ -32,9 +37,16 @@ if (bar !== null) Object.assign(bar, { strings: progress, client });
 const [burst, stop] = [byId<HTMLButtonElement>('burst'), byId<HTMLButtonElement>('stop')];
 
 client.addEventListener('challenge', ({ detail: { unit } }) => {
-  units.set(unit.id, unit);
+  // One is solved at a time; what became of those before is known.
+  units.clear();
+  const { treeId, treeLevel, treeIndex, nodeCount, synthetic } = unit;
+  units.set(unit.id, { treeId, treeLevel, treeIndex, nodeCount, synthetic });
   const bytes = (unit.inputData.length / 4) * 3;
-  say(byId('why'), strings.why(unit.nodeCount, bytes, unit.waitMs / 1000, unit.synthetic));
+  say(byId('why'), strings.why(unit.nodeCount, bytes, Math.ceil(unit.waitMs / 100) / 10, unit.synthetic));
+});
+
+client.addEventListener('waiting', ({ detail: { reason, milliseconds } }) => {
+  say(byId('why'), strings.waiting(reason, Math.ceil(milliseconds / 1000)));
 });
 
 client.addEventListener('accepted', ({ detail }) => {
@@ -52,8 +64,12 @@ burst.addEventListener('click', () => void sendBurst());
 
 /** Fills up the limit and goes a little beyond. */
 async function sendBurst(): Promise<void> {
+  const byKeyboard = document.activeElement === burst;
   burst.disabled = true;
   stop.hidden = false;
+  // What is disabled loses the focus.
+  if (byKeyboard) stop.focus();
+  lastFailure = '';
   const ended = new AbortController();
   stop.onclick = () => ended.abort();
   byId('requests').replaceChildren();
@@ -61,7 +77,8 @@ async function sendBurst(): Promise<void> {
   const results = { free: 0, paid: 0, failed: 0 };
   try {
     const first = await send(results, ended.signal);
-    const free = Number(first?.headers.get('x-ratelimit-remaining') ?? 0);
+    if (first === undefined) return;
+    const free = Number(first.headers.get('x-ratelimit-remaining') ?? 0);
     const requests = Math.min(BURST_MAX, free + BEYOND);
     say(byId('status'), strings.sending(requests, free));
     await Promise.all(Array.from({ length: requests }, () => send(results, ended.signal)));
@@ -69,8 +86,9 @@ async function sendBurst(): Promise<void> {
     say(byId('status'), ended.signal.aborted ? strings.stopped : ending(results));
     say(byId('why'), '');
     burst.disabled = false;
+    // Whoever has gone on to something else stays there.
+    if (document.activeElement === stop) burst.focus();
     stop.hidden = true;
-    burst.focus();
   }
 }
 
@@ -111,8 +129,12 @@ async function send(
 
 function reasonOf(error: unknown): string {
   if (!(error instanceof PouwError)) return strings.failed.offline;
-  if (error.code === 'deadline') return strings.failed.deadline;
-  return strings.failed.refused(error.reason ?? error.code);
+  if (error.code === 'connection_lost') return strings.failed.lost;
+  if (error.reason !== undefined) {
+    const seconds = Number(error.response?.headers.get('retry-after') ?? NaN);
+    return strings.failed.refused(error.reason, seconds > 0 ? seconds : undefined);
+  }
+  return error.code === 'deadline' ? strings.failed.deadline : strings.failed.other;
 }
 
 function addReceipt(id: string): void {
@@ -145,7 +167,7 @@ async function read(path: string): Promise<unknown> {
 }
 
 /** Shows the tree of a unit. Units of another tree begin a new drawing. */
-async function showTree(unit: WorkUnit): Promise<void> {
+async function showTree(unit: Part): Promise<void> {
   if (shown?.treeId !== unit.treeId) shown = { treeId: unit.treeId, units: [] };
   shown.units.push(unit);
   await look();
@@ -167,11 +189,14 @@ setInterval(() => {
 }, LOOK_EVERY_MS);
 
 const legend = byId('legend');
-for (const state of ['free', 'paid', 'failed'] as const) {
+for (const state of EXPLAINED) {
   const sign = document.createElement('span');
   sign.className = state;
   sign.textContent = signs[state];
   sign.setAttribute('aria-hidden', 'true');
-  legend.append(sign, strings.request[state]);
+  const entry = document.createElement('span');
+  entry.append(sign, strings.request[state]);
+  legend.append(entry);
 }
 legend.hidden = false;
+byId('app').hidden = false;

@@ -69,9 +69,8 @@ export function drawTree(tree: TreeState, own: Leaves[]): void {
   const picture = figure.querySelector('svg');
   if (picture === null || tree.tiles.length === 0) return;
   const cells = cellsOf(tree, own);
-  // As many places as the level above has room for: a ragged end leaves some empty.
   const levels = Math.ceil(Math.log2(cells.length));
-  const step = WIDTH / 2 ** levels;
+  const step = WIDTH / cells.length;
   const [top, bottom] = [MARGIN, MARGIN + levels * ROW];
   picture.setAttribute('viewBox', `0 0 ${WIDTH} ${bottom + CELL_HEIGHT + MARGIN}`);
   const parts: SVGElement[] = cells.flatMap((cell, at) => drawCell((at + 0.5) * step, bottom, step, cell));

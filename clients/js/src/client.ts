@@ -1,5 +1,6 @@
 import { PouwError } from './errors.js';
 import type { PouwEventDetails, PouwListener } from './events.js';
+import { Gathering } from './gathering.js';
 import type { Refusal } from './offer.js';
 import { Passage } from './passage.js';
 import { readProblem } from './problem.js';
@@ -57,6 +58,7 @@ export class PouwClient extends EventTarget {
   #queue = new Queue();
   #scopes = new Set<Scope>();
   #limited = new Map<string, number>();
+  #gatherings = new Map<string, Gathering>();
   #closed = false;
 
   constructor(options: PouwClientOptions = {}) {
@@ -86,9 +88,14 @@ export class PouwClient extends EventTarget {
     const request = new Repeatable(input, init, this.#options.fetch ?? fetch);
     if (this.#limited.has(request.origin)) return this.#passage(request);
     const { turns } = this.#queue;
-    const response = await request.prepare()();
-    if (response.status !== 429) return response;
-    return this.#passage(request, { response, receivedAt: monotonicMs() }, turns);
+    const arrive = this.#gathering(request.origin).depart();
+    try {
+      const response = await request.prepare()();
+      if (response.status !== 429) return response;
+      return await this.#passage(request, { response, receivedAt: monotonicMs() }, turns, arrive);
+    } finally {
+      arrive();
+    }
   };
 
   /** Adds a listener; see {@link PouwEventDetails} for what its event's `detail` holds. */
@@ -120,8 +127,19 @@ export class PouwClient extends EventTarget {
     this.#solver.close();
   }
 
+  #gathering(origin: string): Gathering {
+    const known = this.#gatherings.get(origin) ?? new Gathering();
+    this.#gatherings.set(origin, known);
+    return known;
+  }
+
   /** Gets a request through, from its first 429 on; `turns` had ended when it was sent. */
-  async #passage(request: Repeatable, first?: Omit<Refusal, 'problem'>, turns = 0): Promise<Response> {
+  async #passage(
+    request: Repeatable,
+    first?: Omit<Refusal, 'problem'>,
+    turns = 0,
+    arrive = () => {},
+  ): Promise<Response> {
     if (this.#closed) throw closedError();
     const { deadlineMs = DEADLINE_MS, maxAttempts = MAX_ATTEMPTS, maxCost = {}, confirm } = this.#options;
     const scope = new Scope(deadlineMs, request.signal);
@@ -137,12 +155,13 @@ export class PouwClient extends EventTarget {
       const passage = new Passage(request, scope, {
         solver: this.#solver,
         queue: this.#queue,
+        gathering: this.#gathering(request.origin),
         maxAttempts,
         maxCost,
         confirm,
         tell: (name, detail) => this.#tell(name, detail),
       });
-      return await passage.run(refusal, turns);
+      return await passage.run(refusal, turns, arrive);
     } catch (error) {
       // Old platforms reject with an error of their own instead of the signal's reason.
       const told = scope.signal.aborted && !(error instanceof PouwError) ? scope.signal.reason : error;

@@ -25,7 +25,7 @@ declare global {
 }
 
 const SVG = 'http://www.w3.org/2000/svg';
-type Phase = 'idle' | 'working' | 'waiting' | 'accepted' | 'failed';
+type Phase = 'idle' | 'working' | 'waiting' | 'held' | 'accepted' | 'failed';
 
 /** Defines the element. Does nothing where there are no custom elements, or when it is defined already. */
 export function definePouwProgress(name = 'pouw-progress'): void {
@@ -131,6 +131,7 @@ function makeClass(): CustomElementConstructor {
         options,
       );
       client.addEventListener('solved', ({ detail }) => enter('waiting', detail.unit.nodeCount), options);
+      client.addEventListener('waiting', () => enter('held'), options);
       client.addEventListener('accepted', () => enter('accepted'), options);
       client.addEventListener(
         'failed',

@@ -9,6 +9,8 @@ export interface PouwEventDetails {
   progress: Progress & { unit: WorkUnit };
   /** The unit is solved; the answer is sent when the server's wait is over. */
   solved: { unit: WorkUnit; result: WorkResult };
+  /** The server has nothing to solve for a request now: it is sent again after so long, on its own. */
+  waiting: { reason: string; milliseconds: number; url: string };
   /**
    * The server took the answer; the credit is in microjoules, if the server's header can be read. After a redirect the
    * response is that of the next address, which may have refused the used answer.

@@ -3,6 +3,7 @@ import { toCompact } from './compact.js';
 import type { MaxCost, PouwClientOptions } from './client.js';
 import { lost, PouwError } from './errors.js';
 import type { PouwEventDetails } from './events.js';
+import type { Gathering } from './gathering.js';
 import { confirmed, isStale, weigh, type Refusal } from './offer.js';
 import { readProblem, retryAfterMs } from './problem.js';
 import type { Queue } from './queue.js';
@@ -21,11 +22,15 @@ const REPEATS_MAX = 3;
 export interface PassageContext {
   solver: Solver;
   queue: Queue;
+  gathering: Gathering;
   maxAttempts: number;
   maxCost: MaxCost;
   confirm: PouwClientOptions['confirm'];
   tell<Name extends keyof PouwEventDetails>(name: Name, detail: PouwEventDetails[Name]): boolean;
 }
+
+/** How long a request without work waits to hear what those got that were sent together with it. */
+const GATHER_MS = 2_000;
 
 /** A solved unit, ready to be sent. */
 interface Answer extends AnswerHeaders {
@@ -56,15 +61,18 @@ export class Passage {
     this.#context = context;
   }
 
-  /** Gets through, beginning with a refusal (of a request sent when `turns` had ended) or with nothing sent yet. */
-  async run(first: Refusal | undefined, turns: number): Promise<Response> {
+  /**
+   * Gets through, beginning with a refusal (of a request sent when `turns` had ended) or with nothing sent yet.
+   * `arrive` is called as soon as others can see it in the queue, or it has no work.
+   */
+  async run(first: Refusal | undefined, turns: number, arrive: () => void): Promise<Response> {
     try {
       if (first !== undefined) {
         this.#sent = 1;
         this.#held = first.response;
         this.#move(first);
       }
-      const response = await this.#through(first, turns);
+      const response = await this.#through(first, turns, arrive);
       this.#hold(undefined);
       return response;
     } catch (error) {
@@ -74,12 +82,20 @@ export class Passage {
     }
   }
 
-  async #through(first: Refusal | undefined, turns: number): Promise<Response> {
-    const { queue } = this.#context;
+  async #through(first: Refusal | undefined, turns: number, arrive: () => void): Promise<Response> {
+    const { queue, gathering } = this.#context;
+    const { signal } = this.#scope;
     let refusal = first;
     for (;;) {
+      if (refusal !== undefined && refusal.problem.unit === undefined) {
+        // Another one may have the work that there is, and its response be still on its way.
+        arrive();
+        await gathering.complete(monotonicMs() + GATHER_MS, signal);
+      }
       const others = queue.length > 0 || queue.turns !== turns;
-      const leave = await queue.enter(this.#scope.signal);
+      const entered = queue.enter(signal);
+      arrive();
+      const leave = await entered;
       try {
         if (refusal?.problem.unit !== undefined && isStale(refusal)) refusal = undefined;
         // Those before may have made room: whoever has no unit in hand asks again without an answer.
@@ -271,11 +287,12 @@ export class Passage {
   async #retryAfter({ response, problem, receivedAt }: Refusal, workUnitId?: string): Promise<void> {
     const until = receivedAt + retryAfterMs(response);
     if (until - monotonicMs() > this.#scope.left) {
-      const code = this.#sent > 1 ? 'gave_up' : 'deadline';
       const seconds = retryAfterMs(response) / 1000;
       const message = `The server asks to wait ${seconds} s, over the time left: ${problem.detail}`;
-      throw new PouwError(code, message, { response, reason: problem.reason, workUnitId });
+      throw new PouwError('deadline', message, { response, reason: problem.reason, workUnitId });
     }
+    const milliseconds = Math.max(0, until - monotonicMs());
+    this.#context.tell('waiting', { reason: problem.reason, milliseconds, url: this.#request.url });
     await sleepUntil(until, this.#scope.signal);
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createPouwClient, createPouwFetch, pouwFetch } from '../dist/index.js';
-import { limited, refuse, rejection, serve } from './limiter.mjs';
+import { limited, Limiter, refuse, rejection, serve } from './limiter.mjs';
 import { unit } from './units.mjs';
 
 test('a request under the limit goes through as it is', async (t) => {
@@ -86,6 +86,23 @@ for (const openMax of [64, 4, 1]) {
     assert.equal(limiter.early, 0);
   });
 }
+
+test('the only challenge may arrive after the refusals of those sent together with it', async (t) => {
+  const limiter = new Limiter({ openMax: 1, waitMs: 30 });
+  const challenge = limiter.challenge.bind(limiter);
+  limiter.challenge = (response, reason) => {
+    // Counted as open at once, told later.
+    const held = { writeHead: (...head) => (held.head = head), end: (text) => (held.text = text) };
+    challenge(held, reason);
+    setTimeout(() => response.writeHead(...held.head).end(held.text), 100);
+  };
+  const url = await serve(t, limiter.handler);
+  const client = createPouwClient({ deadlineMs: 10_000 });
+  t.after(() => client.close());
+  const responses = await Promise.all(Array.from({ length: 5 }, (_, i) => client.fetch(`${url}/${i}`)));
+  assert.ok(responses.every(({ status }) => status === 200));
+  assert.equal(limiter.solved, 5);
+});
 
 test('what comes while a challenge is open is held back, then tries without an answer first', async (t) => {
   const { limiter, url, client } = await limited(t, createPouwClient, { waitMs: 150 });

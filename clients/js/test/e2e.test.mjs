@@ -1,46 +1,18 @@
 // Against the real server: POUW_BIN names a `pouw` built with the feature `serve`.
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { createPouwClient } from '../dist/index.js';
 import { rejection } from './limiter.mjs';
+import { start } from './server.mjs';
 
 const { POUW_BIN } = process.env;
 const skip = POUW_BIN ? false : 'POUW_BIN does not name a pouw with the feature serve';
 
-/** Starts a server with some work; it is stopped when the test ends. */
-async function start(t, ...options) {
-  const folder = mkdtempSync(join(tmpdir(), 'pouw-e2e-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  for (let i = 0; i < 8; i++) writeFileSync(join(folder, `${i}.bin`), randomBytes(40_000));
-  const db = join(folder, 'db');
-  const files = Array.from({ length: 8 }, (_, i) => join(folder, `${i}.bin`));
-  const ingest = spawnSync(POUW_BIN, ['ingest', '--db', db, '--exposure', 'public', ...files], {
-    encoding: 'utf8',
-  });
-  assert.equal(ingest.status, 0, ingest.stderr);
-  const config = join(folder, 'pouw.toml');
-  writeFileSync(config, 'paid_admissions_per_window = 100\n');
-  const place = ['--db', db, '--config', config, '--listen', '127.0.0.1:0'];
-  const server = spawn(POUW_BIN, ['serve', ...place, ...options], { stdio: ['ignore', 'pipe', 'ignore'] });
-  t.after(async () => {
-    server.kill('SIGTERM');
-    if (server.exitCode === null) await new Promise((resolve) => server.once('exit', resolve));
-  });
-  for await (const line of createInterface(server.stdout)) {
-    const [url] = /http:\/\/[^,\s]+/.exec(line) ?? [];
-    if (url) return url;
-  }
-  throw new Error('the server ended');
-}
+const settings = 'paid_admissions_per_window = 100\n';
 
 test('requests over the limit of the real server get through', { skip }, async (t) => {
-  const url = await start(t, '--rate', '3', '--floor', '150,300,450');
+  const options = ['--rate', '3', '--floor', '150,300,450'];
+  const { url } = await start(t, POUW_BIN, { settings, options });
   const client = createPouwClient({ deadlineMs: 45_000 });
   t.after(() => client.close());
   const accepted = [];
@@ -64,7 +36,8 @@ test('requests over the limit of the real server get through', { skip }, async (
 });
 
 test('an answer that is used up is refused by the real server with its reason', { skip }, async (t) => {
-  const url = await start(t, '--rate', '1', '--floor', '50,50,50');
+  const options = ['--rate', '1', '--floor', '50,50,50'];
+  const { url } = await start(t, POUW_BIN, { settings, options });
   let answer;
   const replay = async (input, init) => {
     const headers = new Headers(init?.headers);

@@ -96,7 +96,7 @@ test('a server that answers 429 for ever is given up', async (t) => {
 
   const plain = (_, response) => refuse(response, 429, 'budget', { headers: { 'Retry-After': '1' } });
   const waiting = await against(t, plain, { client: { deadlineMs: 2_500 } });
-  assert.equal(waiting.error.code, 'gave_up');
+  assert.deepEqual([waiting.error.code, waiting.error.reason], ['deadline', 'budget']);
   assert.ok(waiting.ms < 2_500);
   assert.equal(waiting.requests(), 3);
 

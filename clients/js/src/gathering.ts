@@ -1,0 +1,34 @@
+import { abortable, sleepUntil } from './time.js';
+
+/** Requests on their way for the first time: what becomes of them is not known yet. */
+export class Gathering {
+  #count = 0;
+  #waiting = new Set<() => void>();
+
+  /** One more is on its way. Gives what tells that it has arrived; calling it twice does nothing. */
+  depart(): () => void {
+    this.#count += 1;
+    let there = false;
+    return () => {
+      if (there) return;
+      there = true;
+      this.#count -= 1;
+      if (this.#count > 0) return;
+      for (const go of this.#waiting) go();
+      this.#waiting.clear();
+    };
+  }
+
+  /** Waits until none is on its way, or the monotonic clock shows `atMs`. Rejects with the signal's reason. */
+  async complete(atMs: number, signal: AbortSignal): Promise<void> {
+    if (this.#count === 0) return;
+    const late = new AbortController();
+    const complete = new Promise<void>((resolve) => this.#waiting.add(resolve));
+    const tooLate = sleepUntil(atMs, late.signal).catch(() => {});
+    try {
+      await abortable(Promise.race([complete, tooLate]), signal);
+    } finally {
+      late.abort();
+    }
+  }
+}
