@@ -1,49 +1,55 @@
-// Throughput of WebAssembly beside JavaScript in the same run, and the sizes of the files a page loads.
+// Throughput of WebAssembly beside JavaScript, here and in each browser on the path (or those that POUW_BROWSERS names),
+// and the sizes of the files a page loads.
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { jsEngine } from '../dist/engine-js.js';
-import { wasmEngine } from '../dist/engine-wasm.js';
-import { hashTask } from '../dist/solve.js';
+import { build } from 'esbuild';
+import { browsers, launch } from '../test/browsers.mjs';
+import { body } from '../test/limiter.mjs';
+import { measured } from './throughput.mjs';
 
-const ROUNDS = 7;
 const dist = new URL('../dist/', import.meta.url);
-const module = await WebAssembly.compile(readFileSync(new URL(process.argv[2] ?? './pouw.wasm', dist)));
-const engines = [await wasmEngine(module), jsEngine];
+const wasm = readFileSync(new URL(process.argv[2] ?? './pouw.wasm', dist));
 
-function task(leafBytes, count) {
-  const data = Uint8Array.from({ length: leafBytes * count }, (_, i) => (i * 31) ^ (i >> 8));
-  const foldLevels = Math.log2(count);
-  return { data, lengths: Array(count).fill(leafBytes), foldLevels, nodeCount: 2 * count - 1 };
-}
+console.log(`Node ${process.version}\n\n${await measured(await WebAssembly.compile(wasm))}`);
 
-/** MB/s over about a tenth of a second. */
-async function throughput(engine, work) {
-  let bytes = 0;
-  const started = performance.now();
-  do {
-    await hashTask(engine, work);
-    bytes += work.data.length;
-  } while (performance.now() - started < 100);
-  return bytes / 1e3 / (performance.now() - started);
-}
-
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
-
-console.log('| leaves | WebAssembly, MB/s | JavaScript, MB/s | ratio |\n|---|---|---|---|');
-for (const [name, work] of [
-  ['1 of 4 KiB', task(4 << 10, 1)],
-  ['32 of 4 KiB', task(4 << 10, 32)],
-  ['16 of 64 KiB', task(64 << 10, 16)],
-]) {
-  const rates = engines.map(() => []);
-  for (const engine of engines) await throughput(engine, work);
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const [i, engine] of engines.entries()) rates[i].push(await throughput(engine, work));
+const { outputFiles } = await build({
+  stdin: {
+    contents: `import { measured } from './throughput.mjs';
+      const table = WebAssembly.compileStreaming(fetch('pouw.wasm')).then(measured).catch(String);
+      fetch('/report', { method: 'POST', body: await table });`,
+    resolveDir: fileURLToPath(new URL('.', import.meta.url)),
+  },
+  bundle: true,
+  format: 'esm',
+  write: false,
+});
+let told;
+const server = createServer(async (request, response) => {
+  const send = (type, content) => response.setHeader('Content-Type', type).end(content);
+  if (request.url === '/') return send('text/html', '<script type=module src=page.js></script>');
+  if (request.url === '/page.js') return send('text/javascript', outputFiles[0].text);
+  if (request.url === '/pouw.wasm') return send('application/wasm', wasm);
+  if (request.url !== '/report') return response.writeHead(404).end();
+  response.end();
+  told(await body(request));
+});
+await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+for (const [browser, skip] of browsers()) {
+  if (skip) {
+    console.log(`\n${browser}: skipped, ${skip}`);
+    continue;
   }
-  const [wasm, js] = rates.map(median);
-  const ratio = median(rates[0].map((rate, i) => rate / rates[1][i]));
-  console.log(`| ${name} | ${wasm.toFixed(1)} | ${js.toFixed(1)} | ${ratio.toFixed(1)} |`);
+  const reported = new Promise((resolve) => (told = resolve));
+  const end = launch(browser, `http://127.0.0.1:${server.address().port}/`);
+  const timer = setTimeout(() => told('no report came within 120 s'), 120_000);
+  console.log(`\n${browser}\n\n${await reported}`);
+  clearTimeout(timer);
+  await end();
 }
+server.closeAllConnections();
+server.close();
 
 console.log('\n| file | bytes | gzip -9 |\n|---|---|---|');
 let [raw, packed] = [0, 0];
