@@ -334,3 +334,51 @@ async fn alone_a_used_up_budget_is_handed_back() {
     let response = PouwLayer::new(Terms::default()).layer(service).oneshot(hello()).await.unwrap();
     assert_eq!((response.status().as_u16(), calls.load(Ordering::Relaxed)), (429, 1));
 }
+
+/// A body of one-byte chunks, which counts those that somebody keeps.
+struct Crumbs {
+    text: Vec<u8>,
+    at: usize,
+    kept: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+struct Crumb([u8; 1], Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Crumb {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Crumb {
+    fn drop(&mut self) {
+        self.1.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Body for Crumbs {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let Some(byte) = self.text.get(self.at).copied() else { return Poll::Ready(None) };
+        self.at += 1;
+        self.most.fetch_max(self.kept.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(Crumb([byte], self.kept.clone()))))))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_in_one_byte_chunks_is_not_kept_chunk_by_chunk() {
+    let text = refusal("no_work", &"x".repeat(100_000)).into_bytes();
+    let (kept, most) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let body = Arc::new(Mutex::new(Some(Crumbs { text: text.clone(), at: 0, kept: kept.clone(), most: most.clone() })));
+    let service = service_fn(move |_: Request<Empty<Bytes>>| {
+        let body = body.lock().unwrap().take().expect("one request");
+        async move { Ok::<_, Infallible>(limited("").map(|_| body)) }
+    });
+    let response = PouwLayer::new(Terms::default()).layer(service).oneshot(Request::new(Empty::new())).await.unwrap();
+    assert_eq!((kept.load(Ordering::Relaxed), most.load(Ordering::Relaxed)), (0, 1));
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), text);
+}

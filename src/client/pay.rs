@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use http::HeaderMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -44,7 +45,7 @@ pub(super) trait Reply: Sized + Send {
     fn headers(&self) -> &HeaderMap;
 
     /// The start of the body, up to a byte over the limit, and the response as if it had not been read.
-    fn read(self, limit_bytes: usize) -> impl Future<Output = Result<(Vec<u8>, Self), BoxError>> + Send;
+    fn read(self, limit_bytes: usize) -> impl Future<Output = Result<(Bytes, Self), BoxError>> + Send;
 }
 
 /// What the clones of a client share.

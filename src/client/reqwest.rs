@@ -1,5 +1,6 @@
 //! The client's side around a reqwest client.
 
+use bytes::Bytes;
 use http::{HeaderMap, Response as HttpResponse};
 use reqwest::{IntoUrl, Request, RequestBuilder, Response, ResponseBuilderExt};
 
@@ -100,7 +101,7 @@ impl Reply for Response {
         Response::headers(self)
     }
 
-    async fn read(self, limit_bytes: usize) -> Result<(Vec<u8>, Self), BoxError> {
+    async fn read(self, limit_bytes: usize) -> Result<(Bytes, Self), BoxError> {
         // The URL is lost on the way through http's type, unless it is put where reqwest looks for it.
         let with_url = HttpResponse::builder().url(self.url().clone()).body(())?;
         let (mut head, body) = HttpResponse::from(self).into_parts();

@@ -142,7 +142,7 @@ where
         Response::headers(self)
     }
 
-    async fn read(self, limit_bytes: usize) -> Result<(Vec<u8>, Self), BoxError> {
+    async fn read(self, limit_bytes: usize) -> Result<(Bytes, Self), BoxError> {
         let (head, body) = self.into_parts();
         let (text, body) = read(body, limit_bytes).await.map_err(Into::into)?;
         Ok((text, Self::from_parts(head, body)))
