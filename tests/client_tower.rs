@@ -335,6 +335,66 @@ async fn alone_a_used_up_budget_is_handed_back() {
     assert_eq!((response.status().as_u16(), calls.load(Ordering::Relaxed)), (429, 1));
 }
 
+#[tokio::test(start_paused = true)]
+async fn with_waiting_too_a_budget_used_up_by_ones_own_requests_is_queued_for() {
+    let open = Arc::new(AtomicUsize::new(0));
+    let service = service_fn(move |request: Request<Full<Bytes>>| {
+        let open = open.clone();
+        async move {
+            tokio::task::yield_now().await;
+            if has_answer(&request) {
+                open.store(0, Ordering::Relaxed);
+                return Ok::<_, Infallible>(accepted());
+            }
+            if open.swap(1, Ordering::Relaxed) == 0 {
+                return Ok(limited(&problem("work_required", &unit(100))));
+            }
+            let mut response = limited(&refusal("budget", "one is open"));
+            response.headers_mut().remove("x-pouw-challenge");
+            response.headers_mut().insert("retry-after", "50".parse().unwrap());
+            Ok(response)
+        }
+    });
+    let service = PouwLayer::new(Terms { wait_when_limited: true, ..Terms::default() }).layer(service);
+    let begun = Instant::now();
+    let burst: Vec<_> = (0..20).map(|_| tokio::spawn(service.clone().oneshot(hello()))).collect();
+    for one in burst {
+        assert_eq!(one.await.unwrap().unwrap().status(), 200);
+    }
+    // One floor after the other.
+    assert_eq!(begun.elapsed().as_millis() / 100, 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_challenge_that_expired_in_the_queue_is_not_solved() {
+    let (seen, hashed) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
+    let (see, count) = (seen.clone(), hashed.clone());
+    let service = service_fn(move |request: Request<Full<Bytes>>| {
+        see.lock().unwrap().push(has_answer(&request));
+        async move {
+            // Both are under way before the first is answered.
+            tokio::task::yield_now().await;
+            if has_answer(&request) {
+                // Longer than the other challenge lives.
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                return Ok::<_, Infallible>(accepted());
+            }
+            let mut unit = unit(1_000);
+            unit.ttl_ms = 3_000;
+            Ok(limited(&problem("work_required", &unit)))
+        }
+    });
+    let layer = PouwLayer::new(Terms::default()).on_report(move |report| match report {
+        Report::Hashed(progress) if progress.done == progress.total => _ = count.fetch_add(1, Ordering::Relaxed),
+        _ => {}
+    });
+    let service = layer.layer(service);
+    let (first, second) = tokio::join!(service.clone().oneshot(hello()), service.oneshot(hello()));
+    assert_eq!((first.unwrap().status().as_u16(), second.unwrap().status().as_u16()), (200, 200));
+    assert_eq!(*seen.lock().unwrap(), [false, false, true, false, true]);
+    assert_eq!(hashed.load(Ordering::Relaxed), 2);
+}
+
 /// A body of one-byte chunks, which counts those that somebody keeps.
 struct Crumbs {
     text: Vec<u8>,

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -13,7 +14,7 @@ use crate::protocol::{Reason, WorkResult, WorkUnit, header};
 use crate::solver::{SolveError, compute_work_unit_timed};
 
 use super::problem::{Problem, REFUSAL_BYTES_MAX, is_problem};
-use super::report::{Hooks, Offer, Report};
+use super::report::{Hooks, Offer, Pause, Report};
 use super::{BoxError, ClientError, Exchange, Step, Terms};
 
 /// How often a request that found its client's challenges used up by others queues behind them.
@@ -116,9 +117,13 @@ impl Way<'_> {
                     let step = self.work(unit).await?;
                     self.wait(step).await;
                 }
-                Step::Send { .. } => {
+                Step::Send { pause, .. } => {
+                    // What one's own requests use up comes back sooner than the server can say.
+                    let (again, told) = if pause == Pause::Limited { self.queue(told).await? } else { (false, told) };
                     drop(told);
-                    self.wait(step).await;
+                    if !again {
+                        self.wait(step).await;
+                    }
                 }
                 _ => {
                     let (again, told) = self.queue(told).await?;
@@ -169,6 +174,9 @@ impl Way<'_> {
         }
         if self.turn.is_none() {
             self.take_turn().await?;
+        }
+        if self.exchange.lapsed(self.started.elapsed()) {
+            return Ok(Step::Send { after: Duration::ZERO, pause: Pause::Limited });
         }
         let result = self.in_time(hash(unit, self.payer.hooks.clone())).await??;
         self.exchange.solved(&result, self.started.elapsed())
