@@ -74,10 +74,9 @@ impl Payer {
         Self { terms, hooks: Hooks::default(), turns: Arc::new(turns) }
     }
 
-    /// Gets a request through, or says why not.
-    pub(super) async fn pay<A: Attempt>(&self, attempt: A) -> Result<A::Reply, ClientError> {
+    /// Gets a request through, or says why not. Its deadline counts from `started` on.
+    pub(super) async fn pay<A: Attempt>(&self, attempt: A, started: Instant) -> Result<A::Reply, ClientError> {
         let _under_way = UnderWay::new(&self.turns.under_way);
-        let started = Instant::now();
         let mut way = Way {
             payer: self,
             exchange: Exchange::new(self.terms),

@@ -76,11 +76,12 @@ const JSON_BODY_MAX: usize = 16 << 20;
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let http = http(options)?;
-    let request = request::build(options, &http)?;
     let told = Told::new(out.json);
-    let (teller, terms) = (told.clone(), terms(options));
-    let client = Client::new(http, terms).on_report(move |report| teller.hear(report));
+    let teller = told.clone();
+    // Nothing but a user agent goes along to everywhere.
+    let client = Client::new(http(options), terms(options))?.across_origins();
+    let client = client.on_report(move |report| teller.hear(report));
+    let request = request::build(options, &client)?;
     let answered = runtime.block_on(client.execute(request));
     told.finish();
     match answered {
@@ -106,12 +107,12 @@ fn terms(options: &Options) -> Terms {
     }
 }
 
-fn http(options: &Options) -> Result<reqwest::Client, Failure> {
+fn http(options: &Options) -> reqwest::ClientBuilder {
     // Fails only if there is one already, which will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let silence = Duration::from_secs(options.deadline);
     let builder = reqwest::Client::builder().user_agent(concat!("pouw/", env!("CARGO_PKG_VERSION")));
-    Ok(builder.connect_timeout(silence).read_timeout(silence).build()?)
+    builder.connect_timeout(silence).read_timeout(silence)
 }
 
 /// Prints the body, or the document, and says how it ended.
