@@ -88,6 +88,101 @@ fn a_person_gets_through_and_reads_what_it_took() {
 }
 
 #[test]
+fn the_request_is_what_the_options_say_both_times() {
+    let sandbox = Sandbox::new();
+    let server = Scripted::serve(|_, heard| match heard.answer() {
+        None => challenge("work_required", &unit(0)),
+        Some(_) => said(200, &[("X-PoUW-Accepted", "true")], "done"),
+    });
+    let mut command = sandbox.command(&format!("fetch {} -X PUT -H X-Own:1 -H Accept:text/plain -d @-", server.url()));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"from a pipe").unwrap();
+    assert_eq!(child.wait_with_output().unwrap().stdout, b"done");
+    let heard = server.heard();
+    assert_eq!(heard.iter().map(|heard| heard.answer().is_some()).collect::<Vec<_>>(), [false, true]);
+    for heard in heard {
+        assert!(heard.head.starts_with("PUT /hello "), "{heard:?}");
+        assert_eq!((heard.header("x-own"), heard.header("accept")), (Some("1"), Some("text/plain")), "{heard:?}");
+        assert!(heard.header("user-agent").unwrap().starts_with("pouw/"), "{heard:?}");
+        assert_eq!(heard.body, b"from a pipe");
+    }
+    fetch(&sandbox, &format!("{} -d text", server.url()));
+    fetch(&sandbox, &server.url());
+    let methods =
+        server.heard()[2..].iter().map(|heard| heard.head.split_once(' ').unwrap().0.to_owned()).collect::<Vec<_>>();
+    assert_eq!(methods, ["POST", "POST", "GET", "GET"]);
+}
+
+#[test]
+fn what_is_no_text_is_base64_in_the_document() {
+    let sandbox = Sandbox::new();
+    let server = Scripted::serve(|_, _| {
+        let mut response = said(200, &[], "???")?;
+        let end = response.len();
+        response[end - 3..].copy_from_slice(&[0xff, 0, 0xfe]);
+        Some(response)
+    });
+    let document = json(&fetch(&sandbox, &format!("{} --json", server.url())));
+    assert_eq!((&document["bodyBase64"], &document["body"]), (&"/wD+".into(), &Value::Null), "{document}");
+    assert_eq!(document["status"], 200);
+}
+
+#[test]
+fn a_paid_request_that_breaks_off_leaves_its_receipt_in_the_document() {
+    let sandbox = Sandbox::new();
+    for (sent, announced, more, words) in [
+        (3, 100, "", "body"),
+        (3, 100, "-o out", "body"),
+        ((16 << 20) + 1, (16 << 20) + 1, "", "write it to a file with -o"),
+    ] {
+        let server = Scripted::serve(move |_, heard| {
+            heard.answer().map_or_else(
+                || challenge("work_required", &unit(0)),
+                |_| {
+                    let head = format!("HTTP/1.1 200 X\r\nConnection: close\r\nContent-Length: {announced}\r\n");
+                    let paid = "X-PoUW-Accepted: true\r\nX-PoUW-Joule-Award: 42\r\n\r\n";
+                    Some([head.as_bytes(), paid.as_bytes(), &vec![b'x'; sent]].concat())
+                },
+            )
+        });
+        let output = fetch(&sandbox, &format!("{} --json {more}", server.url()));
+        let (said, document) = (text(&output.stderr), json(&output));
+        assert_eq!((output.status.code(), &document["status"]), (Some(1), &200.into()), "{document} {said}");
+        assert_eq!((&document["accepted"], &document["microJoules"]), (&true.into(), &42.into()), "{document}");
+        assert_eq!(document["workUnitId"], client_support::id(7).to_string());
+        let error = document["error"].as_str().unwrap();
+        assert!(error.contains(words) && said.ends_with(&format!("pouw: {error}\n")), "{document} {said}");
+        assert_eq!((&document["body"], sandbox.path("out").exists()), (&Value::Null, false));
+    }
+}
+
+#[test]
+fn a_redirect_is_followed_anywhere_but_secrets_are_not_taken_along() {
+    let sandbox = Sandbox::new();
+    let other = Scripted::serve(|_, _| said(200, &[], "elsewhere"));
+    let to = other.url();
+    let server = Scripted::serve(move |_, heard| match heard.answer() {
+        None => challenge("work_required", &unit(0)),
+        Some(_) => said(302, &[("Location", &to), ("X-PoUW-Accepted", "true")], ""),
+    });
+    let output = fetch(&sandbox, &format!("{} -H Authorization:secret -H X-Own:1 --json", server.url()));
+    let document = json(&output);
+    assert_eq!((&document["body"], &document["accepted"]), (&"elsewhere".into(), &true.into()), "{output:?}");
+    let heard = other.heard().pop().unwrap();
+    let secrets = ["authorization", "x-pouw-response", "x-pouw-result"].map(|name| heard.header(name));
+    assert_eq!((secrets, heard.header("x-own")), ([None; 3], Some("1")), "{heard:?}");
+    // What was paid for before an error is in the document, too.
+    let broken = Scripted::serve(|_, heard| match (heard.head.starts_with("GET /hello"), heard.answer()) {
+        (true, None) => challenge("work_required", &unit(0)),
+        (true, Some(_)) => said(302, &[("Location", "/gone"), ("X-PoUW-Accepted", "true")], ""),
+        _ => None,
+    });
+    let document = json(&fetch(&sandbox, &format!("{} --json", broken.url())));
+    assert_eq!((&document["code"], &document["status"]), (&"transport".into(), &Value::Null), "{document}");
+    assert_eq!(document["workUnitId"], client_support::id(7).to_string());
+}
+
+#[test]
 fn a_price_or_a_wait_that_is_too_high_is_said_and_not_paid() {
     let sandbox = Sandbox::with_files();
     let server = Scripted::serve(|_, _| challenge("work_required", &unit(1_500)));
@@ -125,9 +220,10 @@ fn any_other_status_ends_with_1_and_its_body() {
 fn waiting_without_work_has_to_be_asked_for() {
     let sandbox = Sandbox::new();
     let server = Scripted::serve(|at, _| match at {
-        0 => said(429, &[("Retry-After", "1")], ""),
+        0 | 1 => said(429, &[("Retry-After", "1")], ""),
         _ => said(200, &[], "now"),
     });
+    assert_eq!((fetch(&sandbox, &server.url()).status.code(), server.heard().len()), (Some(1), 1));
     let output = fetch(&sandbox, &format!("{} -w", server.url()));
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "now".into()));
     assert_eq!(text(&output.stderr), "pouw: over the limit and no work to do; waiting 1,000 ms\n");

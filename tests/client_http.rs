@@ -25,15 +25,15 @@ use tower::{Layer, ServiceExt};
 const PROBLEM: (&str, &str) = ("Content-Type", "application/problem+json");
 
 fn client(terms: Terms) -> Client {
-    Client::new(http(), terms)
+    Client::new(http(), terms).unwrap()
 }
 
 /// A client that asks no proxy.
-fn http() -> reqwest::Client {
+fn http() -> reqwest::ClientBuilder {
     // With TLS for `pouw fetch`, reqwest wants to know whose; the second test finds it known.
     #[cfg(feature = "fetch")]
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().build().unwrap()
+    reqwest::Client::builder().no_proxy()
 }
 
 fn floors(ms: u64) -> Setup {
@@ -63,7 +63,7 @@ async fn under_the_limit_nothing_changes_and_over_it_a_request_gets_through_with
     assert_eq!(first.headers().get("x-pouw-accepted"), None);
 
     let body = "a body of some bytes";
-    let second = client.send(http().post(url(&desk, "/echo")).body(body)).await.unwrap();
+    let second = client.send(client.request(reqwest::Method::POST, url(&desk, "/echo")).body(body)).await.unwrap();
     assert_eq!(second.url().path(), "/echo");
     assert_eq!(second.headers()["x-pouw-accepted"], "true");
     let award: u64 = second.headers()["x-pouw-joule-award"].to_str().unwrap().parse().unwrap();
@@ -267,8 +267,9 @@ async fn without_an_answer_a_broken_connection_is_the_carriers() {
 async fn a_body_that_cannot_be_sent_twice_gets_its_429() {
     let server = Scripted::serve(|_, _| challenge("work_required", &unit(0)));
     let stream = reqwest::Body::wrap(Full::<bytes::Bytes>::from("streamed"));
-    let request = http().post(server.url()).header("content-length", "8").body(stream);
-    let response = client(Terms::default()).send(request).await.unwrap();
+    let client = client(Terms::default());
+    let request = client.request(reqwest::Method::POST, server.url()).header("content-length", "8").body(stream);
+    let response = client.send(request).await.unwrap();
     assert_eq!((response.status().as_u16(), server.heard().len()), (429, 1));
     assert!(response.text().await.unwrap().contains("workUnit"));
 }

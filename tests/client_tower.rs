@@ -334,3 +334,112 @@ async fn alone_a_used_up_budget_is_handed_back() {
     let response = PouwLayer::new(Terms::default()).layer(service).oneshot(hello()).await.unwrap();
     assert_eq!((response.status().as_u16(), calls.load(Ordering::Relaxed)), (429, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn with_waiting_too_a_budget_used_up_by_ones_own_requests_is_queued_for() {
+    let open = Arc::new(AtomicUsize::new(0));
+    let service = service_fn(move |request: Request<Full<Bytes>>| {
+        let open = open.clone();
+        async move {
+            tokio::task::yield_now().await;
+            if has_answer(&request) {
+                open.store(0, Ordering::Relaxed);
+                return Ok::<_, Infallible>(accepted());
+            }
+            if open.swap(1, Ordering::Relaxed) == 0 {
+                return Ok(limited(&problem("work_required", &unit(100))));
+            }
+            let mut response = limited(&refusal("budget", "one is open"));
+            response.headers_mut().remove("x-pouw-challenge");
+            response.headers_mut().insert("retry-after", "50".parse().unwrap());
+            Ok(response)
+        }
+    });
+    let service = PouwLayer::new(Terms { wait_when_limited: true, ..Terms::default() }).layer(service);
+    let begun = Instant::now();
+    let burst: Vec<_> = (0..20).map(|_| tokio::spawn(service.clone().oneshot(hello()))).collect();
+    for one in burst {
+        assert_eq!(one.await.unwrap().unwrap().status(), 200);
+    }
+    // One floor after the other.
+    assert_eq!(begun.elapsed().as_millis() / 100, 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_challenge_that_expired_in_the_queue_is_not_solved() {
+    let (seen, hashed) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
+    let (see, count) = (seen.clone(), hashed.clone());
+    let service = service_fn(move |request: Request<Full<Bytes>>| {
+        see.lock().unwrap().push(has_answer(&request));
+        async move {
+            // Both are under way before the first is answered.
+            tokio::task::yield_now().await;
+            if has_answer(&request) {
+                // Longer than the other challenge lives.
+                let late = tokio::time::timeout(Duration::from_secs(5), std::future::pending::<()>()).await;
+                assert!(late.is_err());
+                return Ok::<_, Infallible>(accepted());
+            }
+            let mut unit = unit(1_000);
+            unit.ttl_ms = 3_000;
+            Ok(limited(&problem("work_required", &unit)))
+        }
+    });
+    let layer = PouwLayer::new(Terms::default()).on_report(move |report| match report {
+        Report::Hashed(progress) if progress.done == progress.total => _ = count.fetch_add(1, Ordering::Relaxed),
+        _ => {}
+    });
+    let service = layer.layer(service);
+    let (first, second) = tokio::join!(service.clone().oneshot(hello()), service.oneshot(hello()));
+    assert_eq!((first.unwrap().status().as_u16(), second.unwrap().status().as_u16()), (200, 200));
+    assert_eq!(*seen.lock().unwrap(), [false, false, true, false, true]);
+    assert_eq!(hashed.load(Ordering::Relaxed), 2);
+}
+
+/// A body of one-byte chunks, which counts those that somebody keeps.
+struct Crumbs {
+    text: Vec<u8>,
+    at: usize,
+    kept: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+struct Crumb([u8; 1], Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Crumb {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Crumb {
+    fn drop(&mut self) {
+        self.1.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Body for Crumbs {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let Some(byte) = self.text.get(self.at).copied() else { return Poll::Ready(None) };
+        self.at += 1;
+        self.most.fetch_max(self.kept.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(Crumb([byte], self.kept.clone()))))))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_in_one_byte_chunks_is_not_kept_chunk_by_chunk() {
+    let text = refusal("no_work", &"x".repeat(100_000)).into_bytes();
+    let (kept, most) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let body = Arc::new(Mutex::new(Some(Crumbs { text: text.clone(), at: 0, kept: kept.clone(), most: most.clone() })));
+    let service = service_fn(move |_: Request<Empty<Bytes>>| {
+        let body = body.lock().unwrap().take().expect("one request");
+        async move { Ok::<_, Infallible>(limited("").map(|_| body)) }
+    });
+    let response = PouwLayer::new(Terms::default()).layer(service).oneshot(Request::new(Empty::new())).await.unwrap();
+    assert_eq!((kept.load(Ordering::Relaxed), most.load(Ordering::Relaxed)), (0, 1));
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), text);
+}

@@ -82,7 +82,9 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// One word for programs. The npm package has the same ones.
+    /// One word for programs. `deadline`, `too_expensive`, `declined`, `refused`, `invalid_unit`, `gave_up` and
+    /// `connection_lost` are also the npm package's, whose readme lists its other ones; `transport` and `body_too_large`
+    /// are only here.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Deadline { .. } => "deadline",

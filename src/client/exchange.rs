@@ -8,7 +8,7 @@ use super::problem::{CHALLENGE_BYTES_MAX, Problem, REFUSAL_BYTES_MAX, is_problem
 use super::report::{Accepted, Offer, Pause};
 use super::{BoxError, ClientError, Cost, InvalidUnit, Terms};
 
-/// Most requests made for one: the first, an answer to each of two challenges, three repetitions of an answer, and
+/// Most requests made for one, at one address: the first, an answer to each of two challenges, three repetitions of an answer, and
 /// one after each of eight waits without work. A client that is shared may add three that found the challenges of
 /// their address used up by its other requests.
 pub const REQUESTS_MAX: u32 = 1 + CHALLENGES_MAX + REPEATS_MAX + WAITS_MAX + super::pay::TURNS_MAX;
@@ -113,6 +113,8 @@ struct Open {
     id: WorkId,
     token: String,
     floor: Duration,
+    /// When no answer to it counts any more.
+    over: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -204,12 +206,18 @@ impl Exchange {
     /// # Errors
     /// [`ClientError::Deadline`] if the hashing took too long.
     pub fn solved(&mut self, result: &WorkResult, elapsed: Duration) -> Result<Step, ClientError> {
-        let Some(Open { id, token, floor }) = self.open.take() else {
+        let Some(Open { id, token, floor, .. }) = self.open.take() else {
             return Ok(Step::Done);
         };
         self.in_time(floor.max(elapsed))?;
         self.answer = Some(Answer { id, token, compact: result.to_compact() });
         Ok(Step::Send { after: floor.saturating_sub(elapsed), pause: Pause::Floor })
+    }
+
+    /// Whether the challenge of [`Step::Work`] is over before anything was hashed for it. Then it is forgotten, and the
+    /// request is to be sent again as it was: there may be a free slot, or another challenge.
+    pub(super) fn lapsed(&mut self, elapsed: Duration) -> bool {
+        self.open.take_if(|open| elapsed >= open.over).is_some()
     }
 
     /// Names and values of the headers that the next sending carries: the answer, if there is one.
@@ -253,11 +261,11 @@ impl Exchange {
         affordable(Cost::Hashes, offer.hashes, self.terms.max_hashes)?;
         let max_wait = u64::try_from(self.terms.max_wait.as_millis()).unwrap_or(u64::MAX);
         affordable(Cost::WaitMs, unit.wait_ms, max_wait)?;
-        let floor = elapsed.saturating_add(offer.wait);
+        let (floor, over) = (elapsed.saturating_add(offer.wait), elapsed.saturating_add(offer.lifetime));
         self.in_time(floor)?;
         self.challenges += 1;
         self.answer = None;
-        self.open = Some(Open { id: unit.id, token: token.to_owned(), floor });
+        self.open = Some(Open { id: unit.id, token: token.to_owned(), floor, over });
         Ok(Step::Work(Box::new(unit)))
     }
 

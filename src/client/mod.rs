@@ -14,7 +14,7 @@
 //! use pouw::client::{Terms, reqwest::Client};
 //!
 //! let terms = Terms { deadline: Duration::from_secs(20), ..Terms::default() };
-//! let client = Client::new(reqwest::Client::new(), terms);
+//! let client = Client::new(reqwest::Client::builder(), terms)?;
 //! let response = client.get("http://127.0.0.1:3000/hello").await?;
 //! # Ok(())
 //! # }
@@ -24,9 +24,9 @@
 //!
 //! * **Never a loop.** One challenge is solved for a request, a second one only if the server took the first back. An
 //!   answer that was too early or could not be stored is sent again at most three times. [`REQUESTS_MAX`] bounds the
-//!   requests made for one.
+//!   requests made for one. Redirects are bounded too; what one leads to is a request of its own.
 //! * **Nothing is hashed for nothing.** Unit, price and deadline are looked at first. A deadline that the server's
-//!   floor does not meet is told at once.
+//!   floor does not meet is told at once. A challenge that expired while others had their turn is not solved.
 //! * **No clock is compared with the server's.** Waits are measured from receipt, on a monotonic clock.
 //! * **Dropping the future stops the hashing**, within a batch of eight leaves.
 //! * **An answer that may have counted is never forgotten.** If the connection breaks or the deadline passes after it
@@ -42,6 +42,7 @@ mod error;
 mod exchange;
 mod pay;
 mod problem;
+mod redirect;
 mod replay;
 mod report;
 mod terms;

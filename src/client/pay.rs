@@ -3,7 +3,9 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -12,7 +14,7 @@ use crate::protocol::{Reason, WorkResult, WorkUnit, header};
 use crate::solver::{SolveError, compute_work_unit_timed};
 
 use super::problem::{Problem, REFUSAL_BYTES_MAX, is_problem};
-use super::report::{Hooks, Offer, Report};
+use super::report::{Hooks, Offer, Pause, Report};
 use super::{BoxError, ClientError, Exchange, Step, Terms};
 
 /// How often a request that found its client's challenges used up by others queues behind them.
@@ -44,7 +46,7 @@ pub(super) trait Reply: Sized + Send {
     fn headers(&self) -> &HeaderMap;
 
     /// The start of the body, up to a byte over the limit, and the response as if it had not been read.
-    fn read(self, limit_bytes: usize) -> impl Future<Output = Result<(Vec<u8>, Self), BoxError>> + Send;
+    fn read(self, limit_bytes: usize) -> impl Future<Output = Result<(Bytes, Self), BoxError>> + Send;
 }
 
 /// What the clones of a client share.
@@ -72,10 +74,9 @@ impl Payer {
         Self { terms, hooks: Hooks::default(), turns: Arc::new(turns) }
     }
 
-    /// Gets a request through, or says why not.
-    pub(super) async fn pay<A: Attempt>(&self, attempt: A) -> Result<A::Reply, ClientError> {
+    /// Gets a request through, or says why not. Its deadline counts from `started` on.
+    pub(super) async fn pay<A: Attempt>(&self, attempt: A, started: Instant) -> Result<A::Reply, ClientError> {
         let _under_way = UnderWay::new(&self.turns.under_way);
-        let started = Instant::now();
         let mut way = Way {
             payer: self,
             exchange: Exchange::new(self.terms),
@@ -115,9 +116,13 @@ impl Way<'_> {
                     let step = self.work(unit).await?;
                     self.wait(step).await;
                 }
-                Step::Send { .. } => {
+                Step::Send { pause, .. } => {
+                    // What one's own requests use up comes back sooner than the server can say.
+                    let (again, told) = if pause == Pause::Limited { self.queue(told).await? } else { (false, told) };
                     drop(told);
-                    self.wait(step).await;
+                    if !again {
+                        self.wait(step).await;
+                    }
                 }
                 _ => {
                     let (again, told) = self.queue(told).await?;
@@ -168,6 +173,9 @@ impl Way<'_> {
         }
         if self.turn.is_none() {
             self.take_turn().await?;
+        }
+        if self.exchange.lapsed(self.started.elapsed()) {
+            return Ok(Step::Send { after: Duration::ZERO, pause: Pause::Limited });
         }
         let result = self.in_time(hash(unit, self.payer.hooks.clone())).await??;
         self.exchange.solved(&result, self.started.elapsed())

@@ -1,9 +1,13 @@
 //! The client's side around a reqwest client.
 
+use bytes::Bytes;
 use http::{HeaderMap, Response as HttpResponse};
-use reqwest::{IntoUrl, Request, RequestBuilder, Response, ResponseBuilderExt};
+use reqwest::redirect::Policy;
+use reqwest::{IntoUrl, Method, Request, RequestBuilder, Response, ResponseBuilderExt};
+use tokio::time::Instant;
 
 use super::pay::{Attempt, Payer, Reply, Unanswered};
+use super::redirect::Sent;
 use super::replay::{ResponseBody, read};
 use super::tower::write_answer;
 use super::{BoxError, ClientError, Offer, Report, Terms};
@@ -11,17 +15,52 @@ use super::{BoxError, ClientError, Offer, Report, Terms};
 /// A client that works its way past a 429. Clones share their connections and their turns: one challenge at a time. Have
 /// one for each service, since one that is limited makes requests to the others queue.
 ///
-/// Redirects, proxies, TLS and timeouts are the inner client's. A redirect takes the headers of an answer along.
+/// Proxies, TLS, cookies and timeouts are those of the builder; a timeout counts for each sending.
+///
+/// # Redirects
+///
+/// Redirects are this client's: an answer is good for one request, so what a paid request leads to is asked for without
+/// it, and what a challenge came from is what its answer is sent to. Methods and bodies change as in reqwest: POST becomes
+/// GET after 301 and 302, everything but HEAD after 303, nothing after 307 and 308. Each address is a request of its own
+/// at its gate and may want work of its own; the deadline is for all of them together. [`Report::Accepted`] tells of each
+/// payment, also of one before an error at a later address. `Referer` is not sent.
+///
+/// Redirects to another origin are handed back, unless [`Client::across_origins`] was called.
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: reqwest::Client,
     payer: Payer,
+    redirects: u32,
+    across_origins: bool,
 }
 
+/// As many as reqwest follows.
+const REDIRECTS: u32 = 10;
+
 impl Client {
-    /// A client that sends with `inner` and pays within `terms`.
-    pub fn new(inner: reqwest::Client, terms: Terms) -> Self {
-        Self { inner, payer: Payer::new(terms) }
+    /// A client that sends with what `builder` builds, and pays within `terms`. The redirect policy of `builder` is
+    /// replaced.
+    ///
+    /// # Errors
+    /// [`ClientError::Transport`] if it cannot be built.
+    pub fn new(builder: reqwest::ClientBuilder, terms: Terms) -> Result<Self, ClientError> {
+        let inner = builder.redirect(Policy::none()).build().map_err(transport)?;
+        Ok(Self { inner, payer: Payer::new(terms), redirects: REDIRECTS, across_origins: false })
+    }
+
+    /// Follows at most so many redirects for a request; default 10. The next one is handed back.
+    #[must_use]
+    pub fn redirects(mut self, most: u32) -> Self {
+        self.redirects = most;
+        self
+    }
+
+    /// Follows redirects to other origins too. They are not sent the request's `Authorization`, cookies, `Host` and the
+    /// like, but the default headers of the builder go everywhere: have no credentials among those.
+    #[must_use]
+    pub fn across_origins(mut self) -> Self {
+        self.across_origins = true;
+        self
     }
 
     /// Tells `report` what happens; hashing is told on the thread that hashes, which waits for it.
@@ -38,6 +77,11 @@ impl Client {
         self
     }
 
+    /// Begins a request for [`Client::send`]. Its own `send` would go past this client.
+    pub fn request(&self, method: Method, url: impl IntoUrl) -> RequestBuilder {
+        self.inner.request(method, url)
+    }
+
     /// Gets `url`.
     ///
     /// # Errors
@@ -46,7 +90,7 @@ impl Client {
         self.send(self.inner.get(url)).await
     }
 
-    /// Sends what was built with a reqwest client: `client.send(http.post(url).body("text"))`.
+    /// Sends what was built with a reqwest client: `client.send(client.request(Method::POST, url).body("text"))`.
     ///
     /// # Errors
     /// As [`Client::execute`]; [`ClientError::Transport`] if it cannot be built.
@@ -54,15 +98,27 @@ impl Client {
         self.execute(request.build().map_err(transport)?).await
     }
 
-    /// Sends `request`, and once more with an answer if there is a 429 with work. A request whose body is a stream
+    /// Sends `request`, and once more with an answer if there is a 429 with work; then what it leads to. A request whose body is a stream
     /// cannot be sent twice: it gets its 429 handed back, as without this client.
     ///
     /// # Errors
     /// [`ClientError`]. What reqwest says is the source of [`ClientError::Transport`].
     pub async fn execute(&self, request: Request) -> Result<Response, ClientError> {
-        match request.try_clone() {
-            Some(template) => self.payer.pay(Call { client: self.inner.clone(), first: Some(request), template }).await,
-            None => self.inner.execute(request).await.map_err(transport),
+        let (started, mut request, mut left) = (Instant::now(), request, self.redirects);
+        loop {
+            let sent = Sent::of(&request);
+            let response = match request.try_clone() {
+                Some(template) => {
+                    let call = Call { client: self.inner.clone(), first: Some(request), template };
+                    self.payer.pay(call, started).await?
+                }
+                None => self.inner.execute(request).await.map_err(transport)?,
+            };
+            let next = sent.leads_to(response.status().as_u16(), response.headers(), self.across_origins);
+            match next.filter(|_| left > 0) {
+                Some(next) => (request, left) = (next, left - 1),
+                None => return Ok(response),
+            }
         }
     }
 }
@@ -100,7 +156,7 @@ impl Reply for Response {
         Response::headers(self)
     }
 
-    async fn read(self, limit_bytes: usize) -> Result<(Vec<u8>, Self), BoxError> {
+    async fn read(self, limit_bytes: usize) -> Result<(Bytes, Self), BoxError> {
         // The URL is lost on the way through http's type, unless it is put where reqwest looks for it.
         let with_url = HttpResponse::builder().url(self.url().clone()).body(())?;
         let (mut head, body) = HttpResponse::from(self).into_parts();

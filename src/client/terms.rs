@@ -15,7 +15,7 @@ use crate::protocol::subtree_nodes;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
-    /// Time for everything, from the first sending on; default 60 s. Where it would be passed by waiting, that is told
+    /// Time for everything, redirects included, from the first sending on; default 60 s. Where it would be passed by waiting, that is told
     /// at once. The first sending itself is not cut off, however long it takes: under the limit nothing changes.
     pub deadline: Duration,
     /// Most bytes of data in a unit; default 1 MiB, the most there can be.

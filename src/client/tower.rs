@@ -21,6 +21,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::Body;
+use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -67,6 +68,9 @@ impl<S> Layer<S> for PouwLayer {
 
 /// A service that works its way past a 429. A request is cloned for each sending, so its body has to be one that can
 /// be: `Full<Bytes>` or `Empty`, not a stream.
+///
+/// What follows redirects belongs around it, not inside: a service that copies headers to the next address would copy
+/// the answer, which is used up by then, and a gate refuses it there.
 #[derive(Debug, Clone)]
 pub struct Pouw<S> {
     inner: S,
@@ -94,7 +98,7 @@ where
         let fresh = self.inner.clone();
         let service = std::mem::replace(&mut self.inner, fresh);
         let payer = self.payer.clone();
-        Box::pin(async move { payer.pay(Call { service, ready: true, request }).await })
+        Box::pin(async move { payer.pay(Call { service, ready: true, request }, Instant::now()).await })
     }
 }
 
@@ -142,7 +146,7 @@ where
         Response::headers(self)
     }
 
-    async fn read(self, limit_bytes: usize) -> Result<(Vec<u8>, Self), BoxError> {
+    async fn read(self, limit_bytes: usize) -> Result<(Bytes, Self), BoxError> {
         let (head, body) = self.into_parts();
         let (text, body) = read(body, limit_bytes).await.map_err(Into::into)?;
         Ok((text, Self::from_parts(head, body)))

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use clap::Args;
 use data_encoding::BASE64;
+use pouw::client::Terms;
 use pouw::client::reqwest::Client;
-use pouw::client::{ClientError, Terms};
 use reqwest::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, Url};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::failure::{Failure, Verdict};
@@ -26,7 +26,7 @@ use told::Told;
 /// Send an HTTP request, and do the work if the server asks for some.
 ///
 /// The body of the response goes to stdout, what happens on the way to stderr. A limited request is sent once more, with
-/// the answer, as soon as the server's wait is over.
+/// the answer, as soon as the server's wait is over. Up to ten redirects are followed, each address a request of its own.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
@@ -76,11 +76,12 @@ const JSON_BODY_MAX: usize = 16 << 20;
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let http = http(options)?;
-    let request = request::build(options, &http)?;
     let told = Told::new(out.json);
-    let (teller, terms) = (told.clone(), terms(options));
-    let client = Client::new(http, terms).on_report(move |report| teller.hear(report));
+    let teller = told.clone();
+    // Nothing but a user agent goes along to everywhere.
+    let client = Client::new(http(options), terms(options))?.across_origins();
+    let client = client.on_report(move |report| teller.hear(report));
+    let request = request::build(options, &client)?;
     let answered = runtime.block_on(client.execute(request));
     told.finish();
     match answered {
@@ -88,7 +89,11 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
         Err(error) => {
             complain(&chain(&error));
             if out.json {
-                out.show(&failure(&error), |_| Ok(()))?;
+                let mut document = told.document(None);
+                document["error"] = chain(&error).into();
+                document["code"] = error.code().into();
+                document["receipt"] = error.receipt().map(|receipt| receipt.to_string()).into();
+                out.show(&document, |_| Ok(()))?;
             }
             Ok(Verdict::Failed)
         }
@@ -106,24 +111,54 @@ fn terms(options: &Options) -> Terms {
     }
 }
 
-fn http(options: &Options) -> Result<reqwest::Client, Failure> {
+fn http(options: &Options) -> reqwest::ClientBuilder {
     // Fails only if there is one already, which will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let silence = Duration::from_secs(options.deadline);
     let builder = reqwest::Client::builder().user_agent(concat!("pouw/", env!("CARGO_PKG_VERSION")));
-    Ok(builder.connect_timeout(silence).read_timeout(silence).build()?)
+    builder.connect_timeout(silence).read_timeout(silence)
 }
 
 /// Prints the body, or the document, and says how it ended.
 fn deliver(
     options: &Options,
-    mut response: Response,
+    response: Response,
     runtime: &Runtime,
     told: &Told,
     out: &Output,
 ) -> Result<Verdict, Failure> {
     let status = response.status();
     let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let mut document = told.document(Some(status.as_u16()));
+    let received = receive(options, response, runtime, out, &mut document);
+    if !status.is_success() {
+        let wait = wait.map_or_else(String::new, |seconds| format!("; it says to wait {seconds} s"));
+        complain(&format!("the server answered {status}{wait}"));
+    }
+    match received {
+        // Whatever became of the body: what was paid for it has a receipt.
+        Err(Failure::Failed(what)) if out.json => {
+            complain(&what);
+            document["error"] = what.into();
+            out.show(&document, |_| Ok(()))?;
+            return Ok(Verdict::Failed);
+        }
+        received => received?,
+    }
+    if out.json {
+        out.show(&document, |_| Ok(()))?;
+    }
+    Ok(Verdict::of(status.is_success()))
+}
+
+/// Puts the body where it belongs: a file, the document, stdout.
+fn receive(
+    options: &Options,
+    mut response: Response,
+    runtime: &Runtime,
+    out: &Output,
+    document: &mut Value,
+) -> Result<(), Failure> {
     let mut next = || runtime.block_on(response.chunk()).map_err(|error| Failure::failed(chain(&error)));
     let mut bytes = 0;
     let mut copy = |to: &mut dyn Write| -> Result<(), Failure> {
@@ -134,45 +169,28 @@ fn deliver(
         }
         Ok(())
     };
+    if let Some(path) = &options.output {
+        write_file(path, &mut copy)?;
+        document["output"] = path.display().to_string().into();
+        document["bytes"] = bytes.into();
+        return Ok(());
+    }
+    if !out.json {
+        return copy(&mut out.stream());
+    }
     let mut body = Vec::new();
-    match &options.output {
-        Some(path) => write_file(path, &mut copy)?,
-        None if out.json => {
-            while let Some(chunk) = next()? {
-                body.extend_from_slice(&chunk);
-                if body.len() > JSON_BODY_MAX {
-                    let what = format!("the body has more than {JSON_BODY_MAX} bytes; write it to a file with -o");
-                    return Err(Failure::failed(what));
-                }
-            }
-        }
-        None => {
-            let mut to = out.stream();
-            copy(&mut to)?;
+    while let Some(chunk) = next()? {
+        body.extend_from_slice(&chunk);
+        if body.len() > JSON_BODY_MAX {
+            let what = format!("the body has more than {JSON_BODY_MAX} bytes; write it to a file with -o");
+            return Err(Failure::failed(what));
         }
     }
-    if !status.is_success() {
-        let wait = wait.map_or_else(String::new, |seconds| format!("; it says to wait {seconds} s"));
-        complain(&format!("the server answered {status}{wait}"));
+    match String::from_utf8(body) {
+        Ok(text) => document["body"] = text.into(),
+        Err(other) => document["bodyBase64"] = BASE64.encode(other.as_bytes()).into(),
     }
-    if out.json {
-        let mut document = told.document(status.as_u16());
-        match (&options.output, String::from_utf8(body)) {
-            (Some(path), _) => {
-                document["output"] = path.display().to_string().into();
-                document["bytes"] = bytes.into();
-            }
-            (None, Ok(text)) => document["body"] = text.into(),
-            (None, Err(other)) => document["bodyBase64"] = BASE64.encode(other.as_bytes()).into(),
-        }
-        out.show(&document, |_| Ok(()))?;
-    }
-    Ok(Verdict::of(status.is_success()))
-}
-
-fn failure(error: &ClientError) -> Value {
-    let receipt = error.receipt().map(|receipt| receipt.to_string());
-    json!({ "error": chain(error), "code": error.code(), "receipt": receipt })
+    Ok(())
 }
 
 /// An error and what is behind it, each once, in one line.

@@ -2,8 +2,9 @@
 
 use std::io::Read;
 
+use pouw::client::reqwest::Client;
 use reqwest::header::{HeaderName, HeaderValue};
-use reqwest::{Client, Method, Request, Url};
+use reqwest::{Method, Request, Url};
 
 use crate::failure::Failure;
 
@@ -29,10 +30,10 @@ pub fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
 }
 
 /// The request, its body in memory so that it can be sent twice.
-pub fn build(options: &Options, http: &Client) -> Result<Request, Failure> {
+pub fn build(options: &Options, client: &Client) -> Result<Request, Failure> {
     let usual = if options.data.is_some() { Method::POST } else { Method::GET };
     let method = options.method.clone().unwrap_or(usual);
-    let mut request = http.request(method, options.url.clone());
+    let mut request = client.request(method, options.url.clone());
     for (name, value) in &options.headers {
         request = request.header(name, value);
     }

@@ -55,8 +55,8 @@ impl Told {
         self.state().bar.finish_and_clear();
     }
 
-    /// The document, but for the body.
-    pub fn document(&self, status: u16) -> Value {
+    /// The document, but for the body or the error.
+    pub fn document(&self, status: Option<u16>) -> Value {
         let state = self.state();
         json!({
             "status": status,

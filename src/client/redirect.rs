@@ -1,0 +1,73 @@
+//! Where a redirect leads: the rules of browsers and reqwest, one request at a time.
+
+use http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION,
+    PROXY_AUTHORIZATION, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, Method};
+use reqwest::Request;
+
+use crate::protocol::header;
+
+/// What tells about a body that is not sent again.
+const OF_BODY: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, TRANSFER_ENCODING];
+/// What another origin is not told.
+const OF_ORIGIN: [HeaderName; 6] =
+    [AUTHORIZATION, COOKIE, HeaderName::from_static("cookie2"), PROXY_AUTHORIZATION, WWW_AUTHENTICATE, HOST];
+/// An answer that somebody put there by hand is used up.
+const OF_ANSWER: [HeaderName; 2] = [HeaderName::from_static(header::RESPONSE), HeaderName::from_static(header::RESULT)];
+
+/// What is remembered of a request while it is under way.
+pub(super) struct Sent {
+    request: Request,
+    /// Whether its body is there, too.
+    whole: bool,
+}
+
+impl Sent {
+    pub(super) fn of(request: &Request) -> Self {
+        let without_body = || {
+            let mut copy = Request::new(request.method().clone(), request.url().clone());
+            copy.headers_mut().clone_from(request.headers());
+            (*copy.version_mut(), *copy.timeout_mut()) = (request.version(), request.timeout().copied());
+            copy
+        };
+        let whole = request.try_clone();
+        Self { whole: whole.is_some(), request: whole.unwrap_or_else(without_body) }
+    }
+
+    /// The request that a response with `status` and `headers` leads to; none if it leads nowhere, or to another origin
+    /// although that is not wanted.
+    pub(super) fn leads_to(self, status: u16, headers: &HeaderMap, across_origins: bool) -> Option<Request> {
+        let Self { mut request, whole } = self;
+        let bare = match status {
+            301 | 302 => *request.method() == Method::POST,
+            303 => true,
+            307 | 308 => false,
+            _ => return None,
+        };
+        if !bare && !whole {
+            return None;
+        }
+        let location = std::str::from_utf8(headers.get(LOCATION)?.as_bytes()).ok()?;
+        let mut url = request.url().join(location).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+        // A server names no credentials.
+        url.set_username("").and_then(|()| url.set_password(None)).ok()?;
+        let elsewhere = url.origin() != request.url().origin();
+        if elsewhere && !across_origins {
+            return None;
+        }
+        *request.url_mut() = url;
+        if bare {
+            *request.body_mut() = None;
+            if *request.method() != Method::HEAD {
+                *request.method_mut() = Method::GET;
+            }
+        }
+        let unwanted = [(bare, &OF_BODY[..]), (elsewhere, &OF_ORIGIN), (true, &OF_ANSWER)];
+        for name in unwanted.into_iter().filter(|(applies, _)| *applies).flat_map(|(_, names)| names) {
+            request.headers_mut().remove(name);
+        }
+        Some(request)
+    }
+}
