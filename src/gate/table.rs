@@ -177,7 +177,11 @@ impl<V: Tracked> DerefMut for Held<'_, V> {
 
 impl<V: Tracked> Drop for Held<'_, V> {
     fn drop(&mut self) {
-        *self.elsewhere = (*self.elsewhere + self.value.heap_bytes()).saturating_sub(self.before);
+        // Hardly any use changes it, and to write the sum costs more than to compare.
+        let after = self.value.heap_bytes();
+        if after != self.before {
+            *self.elsewhere = (*self.elsewhere + after).saturating_sub(self.before);
+        }
     }
 }
 
