@@ -161,6 +161,20 @@ impl<V: Tracked + Default> Table<V> {
     }
 }
 
+impl<V: Tracked> Held<'_, V> {
+    /// Lets it go unseen, after a use that cannot have changed what it holds elsewhere. To look right after a
+    /// write waits until that is done, and so for memory, which costs more than all the rest of a verdict.
+    pub(super) fn let_go_unchanged(self) {
+        debug_assert_eq!(self.before, self.value.heap_bytes());
+        std::mem::forget(self);
+    }
+
+    /// Bytes held elsewhere when it was taken.
+    pub(super) fn bytes_before(&self) -> usize {
+        self.before
+    }
+}
+
 impl<V: Tracked> Deref for Held<'_, V> {
     type Target = V;
 
@@ -177,11 +191,7 @@ impl<V: Tracked> DerefMut for Held<'_, V> {
 
 impl<V: Tracked> Drop for Held<'_, V> {
     fn drop(&mut self) {
-        // Hardly any use changes it, and to write the sum costs more than to compare.
-        let after = self.value.heap_bytes();
-        if after != self.before {
-            *self.elsewhere = (*self.elsewhere + after).saturating_sub(self.before);
-        }
+        *self.elsewhere = (*self.elsewhere + self.value.heap_bytes()).saturating_sub(self.before);
     }
 }
 
