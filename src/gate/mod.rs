@@ -312,6 +312,10 @@ impl Gate {
         if facts.answer.is_some() {
             return Decision::Pending(Pending { gate: self.clone(), facts, buffered: None });
         }
+        if facts.navigation.is_none() {
+            // Made in its place: to move it would cost a good part of the verdict.
+            return self.plain(&facts, None);
+        }
         self.dressed(&facts, self.plain(&facts, None))
     }
 
