@@ -1,15 +1,11 @@
 import { discard } from './body.js';
 import { toCompact } from './compact.js';
-import type { MaxCost, PouwClientOptions } from './client.js';
+import { accepted, type PassageContext } from './context.js';
 import { lost, PouwError } from './errors.js';
-import type { PouwEventDetails } from './events.js';
-import type { Gathering } from './gathering.js';
 import { confirmed, isStale, weigh, type Refusal } from './offer.js';
 import { readProblem, retryAfterMs } from './problem.js';
-import type { Queue } from './queue.js';
 import type { AnswerHeaders, Repeatable } from './request.js';
 import type { Scope } from './scope.js';
-import type { Solver } from './solver.js';
 import { monotonicMs, sleepUntil } from './time.js';
 import type { WorkUnit } from './types.js';
 
@@ -17,17 +13,6 @@ import type { WorkUnit } from './types.js';
 const UNITS_MAX = 2;
 /** How often an answer is sent again because it was too early or could not be stored. */
 const REPEATS_MAX = 3;
-
-/** What the client lends to each request. */
-export interface PassageContext {
-  solver: Solver;
-  queue: Queue;
-  gathering: Gathering;
-  maxAttempts: number;
-  maxCost: MaxCost;
-  confirm: PouwClientOptions['confirm'];
-  tell<Name extends keyof PouwEventDetails>(name: Name, detail: PouwEventDetails[Name]): boolean;
-}
 
 /** How long a request without work waits to hear what those got that were sent together with it. */
 const GATHER_MS = 2_000;
@@ -309,8 +294,4 @@ export class Passage {
     this.#room(last, workUnitId);
     this.#sent += 1;
   }
-}
-
-function accepted(response: Response): boolean {
-  return response.headers.get('x-pouw-accepted') === 'true';
 }
