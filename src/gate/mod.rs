@@ -80,7 +80,7 @@ use buffers::Buffers;
 use counters::{Counters, bump};
 use digest::Digester;
 use flight::Runway;
-use judges::{Job, Judges};
+use judges::Judges;
 use limiter::Limiter;
 use replaced::Replaced;
 use routes::{RouteMatch, Routes};
@@ -342,24 +342,6 @@ impl Gate {
         match self.inner.routes.policy_of(method, path) {
             RouteMatch::Policy(policy) => Some(policy),
             RouteMatch::Exempt => None,
-        }
-    }
-
-    /// Has an answer judged on a thread of the gate's own.
-    fn judge_soon(&self, facts: Facts, done: Box<dyn FnOnce(Decision) + Send>) {
-        // Shared with the job, so that it is still there if the job comes back.
-        let done = Arc::new(Mutex::new(Some(done)));
-        let (gate, own, judged) = (self.clone(), done.clone(), facts.clone());
-        let job: Job = Box::new(move || {
-            if let Some(done) = own.lock().take() {
-                let finish = gate.clone();
-                gate.judge(judged, move |verdict| finish.inner.judges.finish(verdict), done);
-            }
-        });
-        if self.inner.judges.offer(job).is_err()
-            && let Some(done) = done.lock().take()
-        {
-            done(self.try_again(&facts));
         }
     }
 

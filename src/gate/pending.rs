@@ -45,13 +45,19 @@ impl Pending {
     /// of the host's own code.
     pub fn then(self, done: impl FnOnce(Decision) + Send + 'static) {
         let Self { gate, facts, buffered } = self;
-        let (dresser, asked) = (gate.clone(), facts.clone());
         let done = move |decision| {
             drop(buffered);
-            done(dresser.dressed(&asked, decision));
+            done(decision);
         };
         let owed = Owed { gate: gate.clone(), facts: facts.clone(), done: Some(Box::new(done)) };
-        gate.judge_soon(facts, Box::new(move |decision| owed.settle(decision)));
+        let judging = gate.clone();
+        let job: Job = Box::new(move || {
+            let finishing = judging.clone();
+            let finish = move |verdict| finishing.inner.judges.finish(verdict);
+            judging.judge(facts, finish, move |decision| owed.settle(decision));
+        });
+        // One that is not taken is dropped, and what is owed with it.
+        drop(gate.inner.judges.offer(job));
     }
 }
 
@@ -64,16 +70,20 @@ struct Owed {
 
 impl Owed {
     fn settle(mut self, decision: Decision) {
+        self.tell(decision);
+    }
+
+    fn tell(&mut self, decision: Decision) {
         if let Some(done) = self.done.take() {
-            done(decision);
+            done(self.gate.dressed(&self.facts, decision));
         }
     }
 }
 
 impl Drop for Owed {
     fn drop(&mut self) {
-        if let Some(done) = self.done.take() {
-            done(self.gate.try_again(&self.facts));
+        if self.done.is_some() {
+            self.tell(self.gate.try_again(&self.facts));
         }
     }
 }
