@@ -81,13 +81,7 @@ impl Limiter {
         let digest = self.digests.client(client);
         let mut shard = self.shard(digest).lock();
         if let Some(mut seen) = shard.find(digest) {
-            let admission = self.admit(&mut seen, now_ms);
-            if seen.bytes_before() == 0
-                && matches!(admission, Admission::Admitted(quota) if AdmissionLog::is_inline(quota))
-            {
-                seen.let_go_unchanged();
-            }
-            return admission;
+            return self.admit(&mut seen, now_ms);
         }
         self.check_new(&mut shard, digest, prefix, now_ms)
     }

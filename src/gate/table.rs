@@ -161,20 +161,6 @@ impl<V: Tracked + Default> Table<V> {
     }
 }
 
-impl<V: Tracked> Held<'_, V> {
-    /// Lets it go unseen, after a use that cannot have changed what it holds elsewhere. To look right after a
-    /// write waits until that is done, and so for memory, which costs more than all the rest of a verdict.
-    pub(super) fn let_go_unchanged(self) {
-        debug_assert_eq!(self.before, self.value.heap_bytes());
-        std::mem::forget(self);
-    }
-
-    /// Bytes held elsewhere when it was taken.
-    pub(super) fn bytes_before(&self) -> usize {
-        self.before
-    }
-}
-
 impl<V: Tracked> Deref for Held<'_, V> {
     type Target = V;
 

@@ -137,11 +137,6 @@ impl AdmissionLog {
         self.count() >= rules.limit && !self.is_idle(rules, now_ms)
     }
 
-    /// Whether a log that was inline still is, after a request was judged like this.
-    pub fn is_inline(quota: Quota) -> bool {
-        quota.limit - quota.remaining <= INLINE as u32
-    }
-
     /// Bytes held outside the log itself.
     pub fn heap_bytes(&self) -> usize {
         match &self.entries {
