@@ -1,6 +1,7 @@
 //! What is written behind: nobody waits for it, so it rides along with a commit that happens anyway, or goes
 //! alone after half a second.
 
+use crate::store::records::Account;
 use crate::store::{Command, PutStandings, Refuse};
 
 use super::core::Core;
@@ -11,6 +12,7 @@ use super::standings::{Change, row_of};
 pub(super) struct Behind {
     refused: Vec<Refuse>,
     standings: Vec<Change>,
+    account: Account,
     checkpoint: bool,
 }
 
@@ -20,12 +22,13 @@ impl Behind {
         Self {
             refused: core.refused.lock().oldest(refused),
             standings: core.standings.lock().oldest(standings),
+            account: *core.account.lock(),
             checkpoint: core.store.checkpoint_due(),
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        !self.has_rows() && !self.checkpoint
+        !self.has_rows() && !self.checkpoint && self.account.is_empty()
     }
 
     /// Whether there is something in it that can be tried again without the rest.
@@ -38,6 +41,9 @@ impl Behind {
         if !self.standings.is_empty() {
             let row = |(client, standing): &Change| (*client, standing.as_ref().map(row_of));
             commands.push(Command::PutStandings(PutStandings { rows: self.standings.iter().map(row).collect() }));
+        }
+        if !self.account.is_empty() {
+            commands.push(Command::Count(Box::new(self.account)));
         }
         if self.checkpoint {
             commands.push(Command::Checkpoint { limit: CHECKPOINT_SLICE });
@@ -52,6 +58,9 @@ impl Behind {
         if !self.standings.is_empty() {
             core.standings.lock().written(&self.standings);
         }
+        if !self.account.is_empty() {
+            core.account.lock().take_away(&self.account);
+        }
     }
 
     /// Each token by itself, and the standings, which no damaged row can keep from being written, together.
@@ -60,6 +69,9 @@ impl Behind {
         let mut out: Vec<Self> = self.refused.iter().map(token).collect();
         if !self.standings.is_empty() {
             out.push(Self { standings: self.standings.clone(), ..Self::default() });
+        }
+        if !self.account.is_empty() {
+            out.push(Self { account: self.account, ..Self::default() });
         }
         out
     }

@@ -64,6 +64,7 @@ pub struct ConfigBuilder {
     pub(crate) commit_ops_max: usize,
     pub(crate) waiting_answers_max: usize,
     pub(crate) ledger_entries_kept: u64,
+    pub(crate) quorum_wait_ms: u64,
     pub(crate) default_difficulty: DifficultyTier,
     pub(crate) max_difficulty: DifficultyTier,
     pub(crate) escalation_window_ms: u64,
@@ -73,6 +74,8 @@ pub struct ConfigBuilder {
     pub(crate) background: bool,
     #[cfg(feature = "testing")]
     pub(crate) mistake: Option<super::testing::Mistake>,
+    #[cfg(feature = "testing")]
+    pub(crate) audit_seed: Option<u64>,
 }
 
 impl Config {
@@ -101,6 +104,7 @@ impl Config {
             commit_ops_max: 256,
             waiting_answers_max: 4_096,
             ledger_entries_kept: 100_000_000,
+            quorum_wait_ms: 600_000,
             default_difficulty: DifficultyTier::Low,
             max_difficulty: DifficultyTier::High,
             escalation_window_ms: 300_000,
@@ -110,6 +114,8 @@ impl Config {
             background: true,
             #[cfg(feature = "testing")]
             mistake: None,
+            #[cfg(feature = "testing")]
+            audit_seed: None,
         }
     }
 
@@ -257,6 +263,13 @@ impl ConfigBuilder {
         self
     }
 
+    /// How long answers wait for others like them before the server hashes the leaves itself, 1 ms or more;
+    /// default 600 000. For trees verified by a quorum.
+    pub fn quorum_wait_ms(mut self, ms: u64) -> Self {
+        self.quorum_wait_ms = ms;
+        self
+    }
+
     /// Tier every client starts at, and falls back to; default low.
     pub fn default_difficulty(mut self, tier: DifficultyTier) -> Self {
         self.default_difficulty = tier;
@@ -308,6 +321,13 @@ impl ConfigBuilder {
         self
     }
 
+    /// Draws audits from a seed, so that they come out the same every time. Everybody could foresee them.
+    #[cfg(feature = "testing")]
+    pub fn audit_seed(mut self, seed: u64) -> Self {
+        self.audit_seed = Some(seed);
+        self
+    }
+
     /// Judges the settings.
     pub fn build(self) -> Result<Config, ConfigError> {
         for secret in std::iter::once(&self.hmac_secret).chain(&self.previous_secrets) {
@@ -332,7 +352,7 @@ impl ConfigBuilder {
         }
         let bytes = self.unit_bytes;
         for size in bytes {
-            check("unit_bytes", size, (1 << 10..=1 << 20).contains(&size), "it must be from 1024 to 1048576")?;
+            check("unit_bytes", size, (1 << 10..=1 << 21).contains(&size), "it must be from 1024 to 2097152")?;
         }
         check("unit_bytes", format!("{bytes:?}"), bytes.is_sorted(), "it must not fall from tier to tier")?;
         let leases = self.leases_max;
@@ -347,6 +367,7 @@ impl ConfigBuilder {
         check("waiting_answers_max", waiting, (1..=65_536).contains(&waiting), "it must be from 1 to 65536")?;
         let kept = self.ledger_entries_kept;
         check("ledger_entries_kept", kept, kept >= 1_000, "it must be 1000 or more")?;
+        check("quorum_wait_ms", self.quorum_wait_ms, self.quorum_wait_ms > 0, "it must be positive")?;
         let (default, cap) = (self.default_difficulty, self.max_difficulty);
         check("max_difficulty", cap, cap >= default, "it must not be below default_difficulty")?;
         check("escalation_window_ms", self.escalation_window_ms, self.escalation_window_ms > 0, "it must be positive")?;

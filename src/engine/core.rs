@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crossbeam_channel::{Sender, TrySendError};
 use parking_lot::Mutex;
 
+use crate::policy::audit::Heightened;
 use crate::policy::lease::Lease;
 use crate::protocol::{ClientDigest, DifficultyTier, Keyring, WorkId};
-use crate::store::{Command, Identity, Outcome, Refuse, Store};
+use crate::store::records::Account;
+use crate::store::{Command, Identity, Outcome, RangeKey, Refuse, Store, StoreError};
 
 use super::clock::EngineTime;
 use super::config::Config;
@@ -39,6 +41,18 @@ pub(super) struct Core {
     pub(super) refused: Mutex<RefusedLater>,
     /// Where each client stands in difficulty.
     pub(super) standings: Mutex<Standings>,
+    /// Networks audited more than others for a while.
+    pub(super) heightened: Mutex<Heightened>,
+    /// What was counted and is not written yet.
+    pub(super) account: Mutex<Account>,
+    /// One verification of stored leaves at a time; whoever folds a tree that it may correct takes it too.
+    pub(super) auditing: Mutex<()>,
+    /// How far doubted tiles have been hashed since the last sweep.
+    pub(super) doubted_after: Mutex<Option<RangeKey>>,
+    /// How far open quorums have been looked at for those that wait too long.
+    pub(super) quorum_after: Mutex<Option<RangeKey>>,
+    #[cfg(feature = "testing")]
+    pub(super) seeded: Option<Mutex<super::testing::SplitMix64>>,
     pub(super) events: EventSink,
     pub(super) tallies: Tallies,
     pub(super) closing: AtomicBool,
@@ -139,6 +153,8 @@ impl Core {
         events: EventSink,
     ) -> Self {
         let (queue, standings) = (Queue::new(&config), Standings::new(&config));
+        #[cfg(feature = "testing")]
+        let seeded = config.settings.audit_seed.map(|seed| Mutex::new(super::testing::SplitMix64(seed)));
         Self {
             identity: store.identity(),
             config,
@@ -152,6 +168,13 @@ impl Core {
             ingesting: Mutex::new(()),
             refused: Mutex::new(RefusedLater::default()),
             standings: Mutex::new(standings),
+            heightened: Mutex::new(Heightened::default()),
+            account: Mutex::new(Account::default()),
+            auditing: Mutex::new(()),
+            doubted_after: Mutex::new(None),
+            quorum_after: Mutex::new(None),
+            #[cfg(feature = "testing")]
+            seeded,
             events,
             tallies: Tallies::default(),
             closing: AtomicBool::new(false),
@@ -172,6 +195,23 @@ impl Core {
 
     pub(super) fn digest_of(&self, client: &[u8]) -> ClientDigest {
         ClientDigest::of(&self.store_keyring, client)
+    }
+
+    /// Keyed digest of a network prefix.
+    pub(super) fn network_of(&self, network: &[u8]) -> [u8; 16] {
+        let derived = self.store_keyring.derive(b"pouw-network-v1", network);
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&derived[..16]);
+        digest
+    }
+
+    /// 64 bits nobody can foresee, for audits.
+    pub(super) fn draw(&self) -> Result<u64, StoreError> {
+        #[cfg(feature = "testing")]
+        if let Some(seeded) = &self.seeded {
+            return Ok(seeded.lock().next());
+        }
+        getrandom::u64().map_err(|e| StoreError::Io { what: format!("the system gave no random bytes: {e}") })
     }
 
     /// Tells the background thread, if there is one, that there is something to do.
@@ -225,7 +265,7 @@ impl Core {
     /// What follows in memory from the fate of a settled answer.
     pub(super) fn after_settle(&self, id: WorkId, client: &[u8; 16], fate: &Fate) {
         if let Fate::Stored(outcomes) = fate
-            && matches!(outcomes.first(), Some(Outcome::Settled { .. }))
+            && matches!(outcomes.first(), Some(Outcome::Settled { .. } | Outcome::Voted))
         {
             self.note_completed(client);
         }
@@ -242,6 +282,12 @@ impl Core {
                             drop(queue);
                             self.wake();
                         }
+                    }
+                    // Its leaves are pending still: they go to somebody else.
+                    Some(Outcome::Voted) => {
+                        queue.voted(&lease);
+                        drop(queue);
+                        self.wake();
                     }
                     // A precondition did not hold: the work is done or gone.
                     _ => {

@@ -182,7 +182,10 @@ pub enum TreeError {
     #[error("no tree is named {0:?}; `trees` lists them")]
     Unknown(String),
     /// The tree is not complete.
-    #[error("tree {name:?} is {state:?} with {pending} of {leaves} leaves pending; it exports when complete")]
+    #[error(
+        "tree {name:?} is {state:?} with {pending} of {leaves} leaves pending and {damaged} damaged; it exports when \
+         complete, and damaged blocks have to be ingested again"
+    )]
     NotComplete {
         /// Its name.
         name: String,
@@ -192,6 +195,29 @@ pub enum TreeError {
         pending: u64,
         /// Leaves in all.
         leaves: u64,
+        /// Leaves whose blocks do not hash to their addresses.
+        damaged: u64,
+    },
+    /// Leaves that only clients stand for cannot be hashed, because their data is not there any more.
+    #[error("{leaves} leaves of tree {name:?} cannot be verified: {what}; export with policy `attested`")]
+    Unverifiable {
+        /// Its name.
+        name: String,
+        /// Leaves below verified.
+        leaves: u64,
+        /// Why not.
+        what: String,
+    },
+    /// A leaf was corrected while the tree was being exported: what came out is of no use.
+    #[error("tree {0:?} was corrected while it was exported; export it again")]
+    Corrected(String),
+    /// A parameter of an export policy is out of range.
+    #[error("`{field}` is {value}: it must be above 0 and below 1")]
+    Policy {
+        /// Its name.
+        field: &'static str,
+        /// The value given.
+        value: String,
     },
     /// A node is not the hash of its children.
     #[error("tree {name:?} contradicts itself at level {}, index {}; restore the store from a backup", at.level.0, at.index)]

@@ -4,6 +4,8 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::hash::Checksum;
+
 /// Something worth telling. Client keys, tree names and hashes never appear in one that concerns a
 /// client's request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +31,28 @@ pub enum Event {
         tree: u64,
         /// What was found.
         what: String,
+    },
+    /// A block does not hash to its address: a client found it, and was right. Its leaf stays open, and its tree does
+    /// not export, until the block is ingested again.
+    BlockDamaged {
+        /// Tree number.
+        tree: u64,
+        /// Its name.
+        name: String,
+        /// The leaf.
+        leaf: u64,
+        /// The address it should hash to.
+        address: Checksum,
+    },
+    /// The server hashed a leaf that clients had returned, and they were wrong. It has the right hash now; if its tree
+    /// was complete, its root has changed.
+    LeafCorrected {
+        /// Tree number.
+        tree: u64,
+        /// Its name.
+        name: String,
+        /// The leaf.
+        leaf: u64,
     },
     /// A commit failed; `recovered` tells whether the store could be opened again.
     StorageFailed {

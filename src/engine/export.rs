@@ -1,26 +1,68 @@
 //! Export: the addresses a Constituent Block List consumes. Streams; holds no tree in memory.
 
+use std::ops::ControlFlow;
+
 use crate::hash::Checksum;
 use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, Level, LevelFolder, Shape, StreamError, fold_level};
-use crate::store::StoreError;
+use crate::store::records::TreeRow;
+use crate::store::{Command, StoreError, TreeId};
 
 use super::PouwEngine;
 use super::core::Core;
 use super::error::TreeError;
+use super::policy::{ExportPolicy, OnVerify, VerifyProgress};
+use super::provenance::{Provenance, Provenances};
 
 /// Takes exported nodes in order. Anything that can fail, fails the export.
 pub type NodeSink<'s> = &'s mut dyn FnMut(&Checksum) -> std::io::Result<()>;
 
+/// What an export came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Exported {
+    /// Checksums written.
+    pub nodes: u64,
+    /// Why the weakest leaf of the tree counts.
+    pub provenance: Provenance,
+}
+
 impl PouwEngine {
-    /// All nodes of a complete tree, root first, level by level, left to right: the paper's `Checksum`
-    /// array. Validates first.
+    /// Does what `policy` asks for before a tree may be exported. The exports do it themselves; this is for a host that
+    /// wants to see how far it is.
     ///
     /// # Errors
-    /// [`TreeError::NotComplete`], [`TreeError::Inconsistent`] with the first position that does not fit.
-    pub fn export_addresses(&self, name: &str, sink: NodeSink<'_>) -> Result<u64, TreeError> {
+    /// As [`export_addresses`](Self::export_addresses).
+    pub fn satisfy(
+        &self,
+        name: &str,
+        policy: ExportPolicy,
+        progress: OnVerify<'_>,
+    ) -> Result<VerifyProgress, TreeError> {
+        self.core().satisfy(name, policy, progress)
+    }
+
+    /// All nodes of a complete tree, root first, level by level, left to right: the paper's `Checksum`
+    /// array. Validates first. Under [`ExportPolicy::Strict`].
+    ///
+    /// # Errors
+    /// [`TreeError::NotComplete`], [`TreeError::Inconsistent`] with the first position that does not fit,
+    /// [`TreeError::Unverifiable`].
+    pub fn export_addresses(&self, name: &str, sink: NodeSink<'_>) -> Result<Exported, TreeError> {
+        self.export_addresses_under(ExportPolicy::Strict, name, sink)
+    }
+
+    /// The same under another policy.
+    ///
+    /// # Errors
+    /// As [`export_addresses`](Self::export_addresses).
+    pub fn export_addresses_under(
+        &self,
+        policy: ExportPolicy,
+        name: &str,
+        sink: NodeSink<'_>,
+    ) -> Result<Exported, TreeError> {
         let core = self.core();
-        let (tree, row) = core.complete(name)?;
-        core.validate_row(tree, &row)?;
+        let (tree, row, provenance) = core.ready_to_export(name, policy)?;
         let no_shape = || StoreError::Contradiction { what: format!("tree {tree} has no shape") };
         let shape = Shape::new(row.leaves).map_err(|_| no_shape())?;
         let groups = Core::group_level(shape);
@@ -47,24 +89,70 @@ impl PouwEngine {
                 nodes.iter().try_for_each(|node| Ok(sink(node)?))
             })?;
         }
-        Ok(shape.node_count())
+        core.is_unchanged(tree, &row)?;
+        Ok(Exported { nodes: shape.node_count(), provenance })
     }
 
-    /// The leaves of a complete tree in order: the address list of the file. Validates first.
+    /// The leaves of a complete tree in order: the address list of the file. Validates first. Under
+    /// [`ExportPolicy::Strict`].
     ///
     /// # Errors
     /// As [`export_addresses`](Self::export_addresses).
-    pub fn export_leaves(&self, name: &str, sink: NodeSink<'_>) -> Result<u64, TreeError> {
+    pub fn export_leaves(&self, name: &str, sink: NodeSink<'_>) -> Result<Exported, TreeError> {
+        self.export_leaves_under(ExportPolicy::Strict, name, sink)
+    }
+
+    /// The same under another policy.
+    ///
+    /// # Errors
+    /// As [`export_addresses`](Self::export_addresses).
+    pub fn export_leaves_under(
+        &self,
+        policy: ExportPolicy,
+        name: &str,
+        sink: NodeSink<'_>,
+    ) -> Result<Exported, TreeError> {
         let core = self.core();
-        let (tree, row) = core.complete(name)?;
-        core.validate_row(tree, &row)?;
+        let (tree, row, provenance) = core.ready_to_export(name, policy)?;
         let mut written = 0;
         core.each_group(tree, &row, |_, group| {
             debug_assert!(group.leaves.len() as u64 <= GROUP_LEAVES);
             written += group.leaves.len() as u64;
             group.leaves.iter().try_for_each(|leaf| Ok(sink(leaf)?))
         })?;
-        Ok(written)
+        core.is_unchanged(tree, &row)?;
+        Ok(Exported { nodes: written, provenance })
+    }
+
+    /// Accepts the leaves of a complete tree as they are: its block data may go, and nothing below verified can be
+    /// verified any more. An export does not do this by itself, since it may be cut short.
+    ///
+    /// # Errors
+    /// [`TreeError::NotComplete`].
+    pub fn release(&self, name: &str) -> Result<(), TreeError> {
+        let core = self.core();
+        let (tree, _) = core.complete(name)?;
+        core.write_bulk(vec![Command::Release { tree }])?;
+        core.wake();
+        Ok(())
+    }
+}
+
+impl Core {
+    /// A tree with leaves below verified may be corrected at any time, also while it is written out.
+    fn is_unchanged(&self, tree: TreeId, row: &TreeRow) -> Result<(), TreeError> {
+        let now = self.store.read()?.tree(tree)?;
+        let same = now.is_none_or(|now| now.state == row.state && now.root == row.root);
+        if same { Ok(()) } else { Err(TreeError::Corrected(row.name.clone())) }
+    }
+
+    /// Does what the policy asks for, and validates.
+    fn ready_to_export(&self, name: &str, policy: ExportPolicy) -> Result<(TreeId, TreeRow, Provenance), TreeError> {
+        self.satisfy(name, policy, &mut |_| ControlFlow::Continue(()))?;
+        let (tree, row) = self.complete(name)?;
+        self.validate_row(tree, &row)?;
+        let found = Provenances::of(row.done, &self.store.read()?.provenance(tree)?);
+        Ok((tree, row, found.weakest().unwrap_or(Provenance::Verified)))
     }
 }
 

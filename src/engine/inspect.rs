@@ -14,10 +14,18 @@ use super::error::SubmitError;
 pub struct Inspected {
     pub(super) opened: ChallengeToken,
     pub(super) text: String,
+    /// Keyed digest of the network it came from.
+    pub(super) network: [u8; 16],
     seen_ms: u64,
 }
 
 impl Inspected {
+    /// Notes the network prefix the answer came from; without it, it is from an unknown one.
+    #[must_use]
+    pub fn from_network(self, engine: &PouwEngine, network: &[u8]) -> Self {
+        Self { network: engine.core().network_of(network), ..self }
+    }
+
     /// Challenge id.
     pub fn id(&self) -> WorkId {
         self.opened.id
@@ -87,7 +95,7 @@ impl PouwEngine {
 impl Core {
     pub(super) fn inspect(&self, client: &[u8], text: &str, policy: Option<u64>) -> Result<Inspected, SubmitError> {
         let opened = self.open_token(client, text, policy)?;
-        Ok(Inspected { opened, text: text.to_owned(), seen_ms: self.now_ms() })
+        Ok(Inspected { opened, text: text.to_owned(), network: self.network_of(b""), seen_ms: self.now_ms() })
     }
 
     /// Time may have passed since the inspection, and it may have been made by another engine.

@@ -20,6 +20,8 @@ pub(super) struct ReadyNode {
     pub(super) index: u64,
     pub(super) left: Checksum,
     pub(super) right: Option<Checksum>,
+    /// Where the work is counted: the strategy of its tree.
+    pub(super) account: usize,
 }
 
 /// Interior nodes of one tree at a time.

@@ -2,13 +2,17 @@
 
 use crate::merkle::{AlignedRange, Shape};
 use crate::policy::lease::{Claim, Lease, LeaseRefusal};
+use crate::policy::quorum::Voter;
 use crate::policy::ready::{ReadyUnit, Take};
 use crate::protocol::{
     ChallengeToken, DifficultyTier, TokenPurpose, TreeHandle, UnixMillis, WorkId, WorkUnit, WorkUnitOperation,
     data_digest,
 };
 
+use crate::store::records::{Account, Work};
+
 use super::PouwEngine;
+use super::account::unit_work;
 use super::core::{Core, bump};
 use super::error::{IssueError, SubmitError};
 use super::inspect::Inspected;
@@ -20,6 +24,9 @@ use super::load::load_tile;
 pub struct IssueRequest<'a> {
     /// Client key: whatever tells clients apart, as bytes. Only its keyed digest is kept.
     pub client: &'a [u8],
+    /// Its network prefix (a /24 or /48, say), as bytes. Two clients of one network never verify each other's work;
+    /// those of an unknown one, which is empty, count as neighbours.
+    pub network: &'a [u8],
     /// Difficulty tier.
     pub tier: DifficultyTier,
     /// Digest of the policy the challenge is for; an answer must name the same.
@@ -36,7 +43,7 @@ pub struct IssueRequest<'a> {
 impl<'a> IssueRequest<'a> {
     /// A request under the default policy and floor, for real work only.
     pub fn new(client: &'a [u8], tier: DifficultyTier) -> Self {
-        Self { client, tier, policy: 0, floor_ms: None, synthetic: false, bytes_max: None }
+        Self { client, network: b"", tier, policy: 0, floor_ms: None, synthetic: false, bytes_max: None }
     }
 }
 
@@ -97,7 +104,11 @@ impl PouwEngine {
                     .map_err(|_| SubmitError::Withdrawn)?;
                 let handle = TreeHandle::from_bytes(row.handle);
                 let since_ms = opened.issued_at.0;
-                core.leaf_unit(&ReadyUnit { tree, handle, shape, range, data: data.into(), since_ms }, &opened)
+                let account = row.strategy.index();
+                let data = data.into();
+                let ready = ReadyUnit { tree, handle, shape, range, data, since_ms, account, votes: None };
+                core.count_sent(account, &ready, false);
+                core.leaf_unit(&ready, &opened)
             }
             Claim::Interior { tree, level, index } => {
                 let node = core.interior_node(&reader, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
@@ -135,7 +146,13 @@ impl Core {
             }
         }
         loop {
-            let taken = match queue.ring.take_within(request.tier, bytes_max) {
+            let taken = if queue.ring.has_votes() {
+                let (client, network) = (*self.digest_of(request.client).as_bytes(), self.network_of(request.network));
+                queue.ring.take_for(request.tier, bytes_max, &Voter { client, network })
+            } else {
+                queue.ring.take_within(request.tier, bytes_max)
+            };
+            let taken = match taken {
                 Take::Unit(taken) => taken,
                 Take::Empty => return Ok(None),
                 Take::TooBig => return Err(IssueError::TooBig { bytes_max }),
@@ -168,6 +185,7 @@ impl Core {
         let unit = self.sealed(self.leaf_unit(ready, &token), &token);
         bump(&self.tallies.issued[request.tier as usize], 1);
         bump(&self.tallies.bytes_issued, unit.input_data.len() as u64);
+        self.count_sent(ready.account, ready, true);
         if shortfall {
             bump(&self.tallies.shortfalls[request.tier as usize], 1);
         }
@@ -183,6 +201,7 @@ impl Core {
             ..self.token(request, id, TokenPurpose::Interior)
         };
         bump(&self.tallies.interior_issued, 1);
+        self.count_asked(node.account, Work::of([node.bytes().len() as u64]), true);
         Issued { unit: self.sealed(interior_unit(node, &token), &token), shortfall: false }
     }
 
@@ -204,6 +223,7 @@ impl Core {
         }
         drop(queue);
         bump(&self.tallies.synthetic_issued, 1);
+        self.count_asked(Account::SYNTHETIC, synthetic_work(order), true);
         Ok(Issued { unit: self.sealed(self.synthetic_unit(&token), &token), shortfall: order < wanted })
     }
 
@@ -329,6 +349,12 @@ const SYNTHETIC_LEAF_BYTES: usize = 64;
 /// Size of made-up work: 1, 4 or 16 leaves of 64 bytes.
 fn synthetic_order(tier: DifficultyTier) -> u8 {
     [0, 2, 4][tier as usize]
+}
+
+/// What made-up work of this size asks for.
+pub(super) fn synthetic_work(order: u8) -> Work {
+    let lengths = vec![SYNTHETIC_LEAF_BYTES as u64; 1 << order.min(4)];
+    synthetic_range(order).map_or(Work::default(), |range| unit_work(&range, lengths.into_iter()))
 }
 
 /// A made-up unit as a tree of its own.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
+use crate::merkle::{AlignedRange, GROUP_LEAVES, TILE_LEAVES};
 use crate::policy::ready::Loaded;
 use crate::store::records::{DataPlace, SourceRow, TreeRow};
 use crate::store::{Reader, Store, StoreError, TreeId};
@@ -57,6 +57,18 @@ pub(super) fn load_tile(
         end
     });
     Ok(Loaded { first, ends: ends.collect(), bytes })
+}
+
+/// Byte lengths of the leaves of a range.
+pub(super) fn leaf_lengths(
+    reader: &Reader,
+    tree: TreeId,
+    row: &TreeRow,
+    range: &AlignedRange,
+) -> Result<Vec<u64>, StoreError> {
+    let layout = layout(reader, tree, row, range.tile())?;
+    let skip = (range.start() % TILE_LEAVES) as usize;
+    Ok(layout.lengths.into_iter().skip(skip).take(range.len() as usize).collect())
 }
 
 fn layout(reader: &Reader, tree: TreeId, row: &TreeRow, tile: u64) -> Result<Layout, StoreError> {

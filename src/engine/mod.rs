@@ -13,6 +13,8 @@
 //!                 +----- expiry, refusal -----+            last leaf: fold, validate, export
 //! ```
 
+mod account;
+mod audit;
 mod behind;
 mod check;
 mod clock;
@@ -29,7 +31,9 @@ mod lanes;
 mod ledger;
 mod load;
 mod oneshot;
+mod policy;
 mod progress;
+mod provenance;
 mod queue;
 mod refill;
 mod standings;
@@ -39,6 +43,7 @@ mod sweep;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod trees;
+mod trust;
 mod upkeep;
 mod verify;
 mod writer;
@@ -60,11 +65,13 @@ pub use clock::{Clock, FakeClock, SystemClock};
 pub use config::{AwardBasis, Config, ConfigBuilder, ConfigError};
 pub use error::{DebitError, IssueError, OpenError, SubmitError, TreeError, WriteError};
 pub use event::{Event, EventSink};
-pub use export::NodeSink;
+pub use export::{Exported, NodeSink};
 pub use inspect::Inspected;
 pub use issue::{IssueRequest, Issued};
 pub use ledger::{Debited, LedgerEntry, Receipt, WorkProof};
+pub use policy::{ExportPolicy, OnVerify, UnknownPolicy, VerifyProgress};
 pub use progress::TreeProgress;
+pub use provenance::{DamagedBlock, Provenance, Provenances};
 pub use stats::Stats;
 pub use submit::{Accepted, Answer};
 pub use sweep::SweepReport;

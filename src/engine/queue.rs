@@ -120,6 +120,17 @@ impl Queue {
         }
     }
 
+    /// An answer was taken as a vote: `lease` has just been released, its leaves are for somebody else.
+    pub(super) fn voted(&mut self, lease: &Lease) {
+        if let Some((tree, range)) = lease.claim.leaves()
+            && self.scan.reading == Some(tree)
+        {
+            // What is being read now does not show the vote.
+            self.scan.settled_meanwhile.push(range);
+        }
+        self.give_back(lease);
+    }
+
     /// Work is out under a token of an earlier boot. Its tree may not have been opened in this one, and leaves
     /// its place in the queue with its first leaf, whoever sends that: it is opened by name.
     pub(super) fn adopted(&mut self, tree: TreeId, range: &AlignedRange) {

@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 
-use crate::merkle::{Shape, TILE_LEAVES};
-use crate::policy::ready::{Loaded, ReadyUnit, cut};
+use crate::merkle::{AlignedRange, Shape, TILE_LEAVES};
+use crate::policy::quorum::Voter;
+use crate::policy::ready::{Loaded, ReadyUnit, cut, mask_of};
 use crate::protocol::TreeHandle;
-use crate::store::records::{TileRow, TreeRow, TreeState};
+use crate::store::records::{QuorumRow, Strategy, TileRow, TreeRow, TreeState, VoteRow};
 use crate::store::{PRIORITY_FRESH, PRIORITY_PARTIAL, Reader, StoreError, TreeId};
 
 use super::core::Core;
@@ -37,6 +38,8 @@ struct Read {
     begun: bool,
     shape: Shape,
     handle: TreeHandle,
+    account: usize,
+    groups: Vec<Group>,
     stretches: Vec<Stretch>,
     /// Tile, leaves, and why their bytes could not be read.
     unreadable: Vec<(u64, u32, LoadError)>,
@@ -47,6 +50,12 @@ struct Stretch {
     tile: u64,
     pending: u32,
     data: Arc<Loaded>,
+}
+
+/// A range with votes.
+struct Group {
+    range: AlignedRange,
+    votes: Arc<[Voter]>,
 }
 
 impl Core {
@@ -181,18 +190,31 @@ impl Core {
         let since_ms = self.now_ms();
         // What came back, or was being read while the first leaf came in, is of a partly built tree all the same.
         let partial = plan.partial || read.begun || queue.is_partial(plan.tree);
+        let unit = |range, stretch: &Stretch, votes| ReadyUnit {
+            tree: plan.tree,
+            handle: read.handle,
+            shape: read.shape,
+            range,
+            data: stretch.data.clone(),
+            since_ms,
+            account: read.account,
+            votes,
+        };
         for stretch in &read.stretches {
-            let free = stretch.pending & !queue.taken_mask(plan.tree, stretch.tile);
+            let mut free = stretch.pending & !queue.taken_mask(plan.tree, stretch.tile);
+            for group in read.groups.iter().filter(|group| group.range.tile() == stretch.tile) {
+                let mask = mask_of(&group.range);
+                if free & mask == mask {
+                    queue.ring.push(unit(group.range, stretch, Some(group.votes.clone())), partial);
+                    added += 1;
+                } else if free & mask != 0 {
+                    // A part of it cannot be read now; the whole of it comes back together.
+                    queue.block(plan.tree, stretch.tile, mask, "another leaf of its unit cannot be read");
+                }
+                free &= !mask;
+            }
             for range in cut(read.shape, stretch.tile, free) {
-                let unit = ReadyUnit {
-                    tree: plan.tree,
-                    handle: read.handle,
-                    shape: read.shape,
-                    range,
-                    data: stretch.data.clone(),
-                    since_ms,
-                };
-                queue.ring.push(unit, partial);
+                queue.ring.push(unit(range, stretch, None), partial);
                 added += 1;
             }
         }
@@ -205,11 +227,23 @@ impl Core {
         };
         let Ok(shape) = Shape::new(row.leaves) else { return Ok(None) };
         let handle = TreeHandle::from_bytes(row.handle);
-        let mut read = Read { begun: row.done > 0, shape, handle, stretches: Vec::new(), unreadable: Vec::new() };
+        let mut read = Read {
+            begun: row.done > 0,
+            shape,
+            handle,
+            account: row.strategy.index(),
+            groups: Vec::new(),
+            stretches: Vec::new(),
+            unreadable: Vec::new(),
+        };
+        let voted = matches!(row.strategy, Strategy::Redundant { .. });
         for (tile, state) in self.tile_rows(plan, &mut read)? {
             let leaves = row.leaves.saturating_sub(tile * TILE_LEAVES).min(TILE_LEAVES);
             let pending = state.pending_mask(leaves) & plan.only.unwrap_or(u32::MAX);
             if pending != 0 {
+                if voted {
+                    read.groups.extend(groups_of(plan, shape, tile)?);
+                }
                 self.read_leaves(plan, &row, tile, pending, &mut read)?;
             }
         }
@@ -257,6 +291,17 @@ impl Core {
         }
         Ok(())
     }
+}
+
+/// The ranges with votes in a tile.
+fn groups_of(plan: &Plan, shape: Shape, tile: u64) -> Result<Vec<Group>, StoreError> {
+    let rows = plan.reader.quorums_of_tile(plan.tree, tile)?;
+    let group = |(start, row): (u64, QuorumRow)| {
+        let range = AlignedRange::new(shape, start, row.order).ok()?;
+        let voter = |vote: &VoteRow| Voter { client: vote.client, network: vote.network };
+        Some(Group { range, votes: row.votes.iter().map(voter).collect() })
+    };
+    Ok(rows.into_iter().filter_map(group).collect())
 }
 
 /// The lowest run of set bits, and the rest.

@@ -1,23 +1,29 @@
 //! Taking answers. Order of judgement: sizes and encoding, MAC, store, purpose, expiry, client, policy,
 //! lease and consumed, floor, well-formed result, verification, commit.
 
+use crate::merkle::AlignedRange;
 use crate::policy::lease::{Claim, Lease, LeaseRefusal, Pin};
+use crate::policy::quorum::Voter;
 use crate::protocol::{ChallengeToken, MicroJoules, TokenPurpose, WorkId, WorkResult};
-use crate::store::records::TreeState;
-use crate::store::{Command, Outcome, Refuse, Refused, Settle, SettleKind};
+use crate::store::records::{QuorumRow, TreeState};
+use crate::store::{Command, Outcome, Refuse, Refused, Settle};
 
 use super::PouwEngine;
 use super::core::{Core, bump};
 use super::error::{SubmitError, WriteError};
+use super::event::Event;
 use super::inspect::Inspected;
-use super::lanes::Job;
+use super::lanes::{Fate, Job};
 use super::oneshot::oneshot;
+use super::verify::Judged;
 
 /// A client's answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer<'a> {
     /// Client key, the same as at issue.
     pub client: &'a [u8],
+    /// Its network prefix, as at issue.
+    pub network: &'a [u8],
     /// The token, from the header. Only this names the unit; nothing in the result does.
     pub token: &'a str,
     /// The computed hashes.
@@ -27,9 +33,9 @@ pub struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// An answer under the default policy, with the token the result carries.
+    /// An answer from an unknown network under the default policy, with the token the result carries.
     pub fn new(client: &'a [u8], result: &'a WorkResult) -> Self {
-        Self { client, token: &result.challenge_token, result, policy: 0 }
+        Self { client, network: b"", token: &result.challenge_token, result, policy: 0 }
     }
 }
 
@@ -38,10 +44,12 @@ impl<'a> Answer<'a> {
 pub struct Accepted {
     /// Challenge id, also the receipt's.
     pub id: WorkId,
-    /// Ledger entry.
-    pub seq: u64,
-    /// Credit.
+    /// Ledger entry; `None` for a vote, which gets one when its quorum is complete.
+    pub seq: Option<u64>,
+    /// Credit, now.
     pub award: MicroJoules,
+    /// Credit when the quorum is complete.
+    pub deferred: MicroJoules,
     /// Hashes the unit asked for.
     pub nodes: u64,
     /// All leaves of the tree are done with it.
@@ -54,6 +62,16 @@ const REFUSALS_MAX: u32 = 8;
 /// An answer found right, waiting for its commit.
 struct Verified {
     settle: Settle,
+    follows: Follows,
+}
+
+/// What follows from an answer in memory, once it is durable.
+#[derive(Debug, Default)]
+pub(super) struct Follows {
+    /// Clients whose votes it proved wrong, and their networks.
+    pub(super) liars: Vec<Voter>,
+    /// Damaged blocks it found.
+    pub(super) damaged: Vec<Event>,
 }
 
 impl PouwEngine {
@@ -72,7 +90,7 @@ impl PouwEngine {
     pub fn submit_with(&self, answer: &Answer<'_>, done: impl FnOnce(Result<Accepted, SubmitError>) + Send + 'static) {
         match self.inspect(answer.client, answer.token, answer.policy) {
             Err(error) => done(Err(error)),
-            Ok(inspected) => self.submit_inspected(inspected, answer.result, done),
+            Ok(inspected) => self.submit_inspected(inspected.from_network(self, answer.network), answer.result, done),
         }
     }
 
@@ -86,13 +104,16 @@ impl PouwEngine {
         let core = self.core();
         match core.judge(&inspected, result) {
             Err(error) => done(Err(error)),
-            Ok(Verified { settle }) => {
+            Ok(Verified { settle, follows }) => {
                 let (id, client) = (WorkId::from_bytes(settle.id), settle.client);
                 let (award, nodes) = (MicroJoules(settle.award), u64::from(settle.nodes));
                 let effect_core = core.clone();
                 let job = Job::new(
                     vec![Command::Settle(settle)],
-                    move |fate| effect_core.after_settle(id, &client, fate),
+                    move |fate| {
+                        effect_core.after_settle(id, &client, fate);
+                        effect_core.follow(follows, fate);
+                    },
                     move |written| done(verdict(written, id, award, nodes)),
                 );
                 if let Err((job, error)) = core.write_soon(job) {
@@ -122,7 +143,12 @@ fn verdict(
 ) -> Result<Accepted, SubmitError> {
     match written.map_err(SubmitError::TryAgain)?.first() {
         Some(Outcome::Settled { seq, leaves_complete, .. }) => {
-            Ok(Accepted { id, seq: *seq, award, nodes, leaves_complete: *leaves_complete })
+            let deferred = MicroJoules(0);
+            Ok(Accepted { id, seq: Some(*seq), award, deferred, nodes, leaves_complete: *leaves_complete })
+        }
+        Some(Outcome::Voted) => {
+            let (award, deferred) = (MicroJoules(0), award);
+            Ok(Accepted { id, seq: None, award, deferred, nodes, leaves_complete: false })
         }
         Some(Outcome::Refused(Refused::Consumed)) => Err(SubmitError::Replayed),
         _ => Err(SubmitError::Withdrawn),
@@ -137,9 +163,33 @@ impl Core {
         let claim = self.pin(token)?;
         let judged = self.judge_pinned(inspected, result, claim);
         if let Err(error) = &judged {
+            if matches!(error, SubmitError::WrongResult { .. }) {
+                self.heightened.lock().lied(inspected.network, self.now_ms());
+            }
             self.after_refusal(token, error);
         }
         judged
+    }
+
+    /// What follows in memory from a durable answer.
+    fn follow(&self, follows: Follows, fate: &Fate) {
+        let Fate::Stored(outcomes) = fate else { return };
+        if !matches!(outcomes.first(), Some(Outcome::Settled { .. } | Outcome::Voted)) {
+            return;
+        }
+        self.note_liars(&follows.liars);
+        follows.damaged.into_iter().for_each(|event| self.emit(event));
+    }
+
+    /// Clients were caught in a lie after their request had been admitted.
+    pub(super) fn note_liars(&self, liars: &[Voter]) {
+        for liar in liars {
+            self.note_wrong(&liar.client);
+            self.heightened.lock().lied(liar.network, self.now_ms());
+        }
+        if !liars.is_empty() {
+            self.wake();
+        }
     }
 
     /// Rule L: a token is honoured only through a lease, its own or an adopted one.
@@ -179,7 +229,11 @@ impl Core {
                 let shape = crate::merkle::Shape::new(row.leaves).map_err(|_| SubmitError::Withdrawn)?;
                 let range = crate::merkle::AlignedRange::new(shape, token.start, token.order)
                     .map_err(|_| SubmitError::Withdrawn)?;
-                if row.state != TreeState::Active || !reader.range_pending(tree, &range)? {
+                let votes = reader.quorums_of_tile(tree, range.tile())?;
+                if row.state != TreeState::Active
+                    || !reader.range_pending(tree, &range)?
+                    || splits_group(&votes, &range)
+                {
                     return Err(SubmitError::Withdrawn);
                 }
                 Claim::Leaves { tree, range }
@@ -229,19 +283,8 @@ impl Core {
         #[cfg(feature = "testing")]
         let claim = self.claim_from_body(result, claim);
         self.check_names(inspected, result)?;
-        let expected = self.expected(token, claim)?;
-        result.check_shape(expected.leaf_count(), expected.operation()).map_err(SubmitError::Malformed)?;
-        let nodes = expected.nodes;
-        self.compare(result, token, claim, &expected)?;
-        let leaves = claim.leaves().map_or(1 << token.order.min(4), |(_, range)| range.end() - range.start());
-        let kind = match claim {
-            Claim::Leaves { tree, range } => SettleKind::Leaves { tree, range },
-            Claim::Interior { tree, level, index } => {
-                SettleKind::Interior { tree, level, index, hash: *result.result_hash.as_bytes() }
-            }
-            Claim::Synthetic => SettleKind::Synthetic,
-        };
-        let leaves = if claim.is_interior() { 1 } else { leaves };
+        let Judged { kind, nodes, leaves, accepted, audit, referee, follows } =
+            self.verify(inspected, result, claim)?;
         Ok(Verified {
             settle: Settle {
                 id: *token.id.as_bytes(),
@@ -252,12 +295,16 @@ impl Core {
                 tier: token.tier as u8,
                 nodes: u32::try_from(nodes).unwrap_or(u32::MAX),
                 award: self.award(token.tier, nodes, leaves),
+                accepted,
+                audit,
+                referee,
                 at_ms: now,
                 #[cfg(feature = "testing")]
                 skip_consumed_check: self.config.makes(super::testing::Mistake::SkipConsumedCheck),
                 #[cfg(feature = "testing")]
                 skip_leaf_check: self.config.makes(super::testing::Mistake::SkipLeafCheck),
             },
+            follows,
         })
     }
 
@@ -303,4 +350,13 @@ impl Core {
             self.give_back(&lease);
         }
     }
+}
+
+/// Whether a range overlaps a group of votes without being it: that group is handed out whole or not at all.
+fn splits_group(votes: &[(u64, QuorumRow)], range: &AlignedRange) -> bool {
+    votes.iter().any(|(start, row)| {
+        let end = start + (1 << row.order.min(5));
+        let overlaps = *start < range.end() && range.start() < end;
+        overlaps && (*start, row.order) != (range.start(), range.order())
+    })
 }

@@ -9,7 +9,9 @@ use crate::store::{Command, Outcome};
 use super::PouwEngine;
 use super::core::bump;
 use super::error::WriteError;
+use super::event::Event;
 use super::queue::Returned;
+use super::upkeep::UpkeepError;
 
 /// What one sweep did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub struct SweepReport {
     pub expired: usize,
     /// Ready units taken back because of their age; they come back as fresh ones.
     pub aged: usize,
+    /// Quorums that did not come together in time: the server hashed their leaves.
+    pub refereed: usize,
     /// Consumed tokens removed, long past their expiry.
     pub consumed_pruned: u64,
     /// Ledger entries sealed.
@@ -89,6 +93,18 @@ impl PouwEngine {
             queue.unblock();
         }
         bump(&core.tallies.expired, report.expired as u64);
+        // What could not be hashed gets another chance, and quorums that wait too long are ended.
+        *core.doubted_after.lock() = None;
+        match core.referee_due() {
+            Ok((refereed, more)) => {
+                report.refereed = refereed;
+                report.more |= more;
+            }
+            Err(UpkeepError::Write(error)) => return Err(error),
+            Err(UpkeepError::Store(error)) => {
+                core.emit(Event::StorageFailed { what: error.to_string(), recovered: true });
+            }
+        }
         report.standings_pruned = core.standings.lock().sweep(now, ROWS_PER_SWEEP);
         // A token is refused for its expiry from then on, so its consumption need not be kept; the token's
         // lifetime again is the margin for a clock that was set back before a restart.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::merkle::{Level, Shape};
-use crate::store::records::{TreeRow, TreeState};
+use crate::store::records::{HashReason, TreeRow, TreeState, Work};
 use crate::store::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, Command, Outcome, StoreError, TreeId};
 
 use super::PouwEngine;
@@ -26,6 +26,8 @@ pub struct Upkeep {
     pub completed: usize,
     /// Rows of block data and of forgotten trees removed.
     pub removed: usize,
+    /// Steps taken back along the answers of clients caught in a lie, and tiles hashed because of them.
+    pub doubts: usize,
 }
 
 /// Upkeep could not go on.
@@ -38,6 +40,16 @@ pub enum UpkeepError {
     /// A write failed.
     #[error(transparent)]
     Write(#[from] WriteError),
+}
+
+/// The state a tree gets, and its root where that was not known.
+type Judgement = (TreeState, Option<[u8; 64]>);
+
+struct Verdict {
+    tree: TreeId,
+    to: TreeState,
+    root: Option<[u8; 64]>,
+    name: String,
 }
 
 /// Trees looked at, parents hashed (roughly), and rows removed in one step.
@@ -66,10 +78,18 @@ impl Core {
         let mut done = Upkeep::default();
         // One part that fails does not keep the others from their work; the first failure is reported.
         let refilled = self.refill();
-        let assembled = self.take_over_folding().and_then(|()| self.assemble());
+        // While an export verifies leaves, nobody else may correct or fold them; it wakes this up at its end.
+        let free = self.auditing.try_lock();
+        let doubts = if free.is_some() { self.settle_doubts() } else { Ok(0) };
+        let assembled = match &free {
+            Some(_) => self.take_over_folding().and_then(|()| self.assemble()),
+            None => Ok(0),
+        };
+        drop(free);
         let interior = self.refill_interior();
         let removed = [CHORE_DROP, CHORE_PURGE].map(|kind| self.remove_due(kind, eager));
         done.refilled = refilled? + interior?;
+        done.doubts = doubts?;
         done.completed = assembled?;
         for rows in removed {
             done.removed += rows?;
@@ -94,7 +114,9 @@ impl Core {
         let trees = self.store.read()?.chores(CHORE_FOLD, None, TREES_PER_ROUND)?;
         if !trees.is_empty() {
             let (from, to) = (TreeState::Folding, TreeState::Assembling);
-            self.write_bulk(trees.into_iter().map(|tree| Command::SetTreeState { tree, from, to }).collect())?;
+            self.write_bulk(
+                trees.into_iter().map(|tree| Command::SetTreeState { tree, from, to, root: None }).collect(),
+            )?;
         }
         Ok(())
     }
@@ -115,9 +137,9 @@ impl Core {
             });
             match judged {
                 Ok(None) => {}
-                Ok(Some((leaves, to, name))) => {
+                Ok(Some((leaves, (to, root), name))) => {
                     parents += leaves;
-                    verdicts.push((tree, to, name));
+                    verdicts.push(Verdict { tree, to, root, name });
                 }
                 // Its own row is damaged: nothing can be said of this tree, the others go on.
                 Err(error) if error.is_one_row() => {
@@ -133,15 +155,16 @@ impl Core {
         failure.map_or(Ok(completed), |error| Err(error.into()))
     }
 
-    fn store_verdicts(&self, verdicts: Vec<(TreeId, TreeState, String)>) -> Result<usize, WriteError> {
+    fn store_verdicts(&self, verdicts: Vec<Verdict>) -> Result<usize, WriteError> {
         if verdicts.is_empty() {
             return Ok(0);
         }
         let from = TreeState::Assembling;
-        let commands = verdicts.iter().map(|(tree, to, _)| Command::SetTreeState { tree: *tree, from, to: *to });
-        let outcomes = self.write_bulk(commands.collect())?;
+        let command =
+            |verdict: &Verdict| Command::SetTreeState { tree: verdict.tree, from, to: verdict.to, root: verdict.root };
+        let outcomes = self.write_bulk(verdicts.iter().map(command).collect())?;
         let mut completed = 0;
-        for ((tree, to, name), outcome) in verdicts.into_iter().zip(outcomes) {
+        for (Verdict { tree, to, name, .. }, outcome) in verdicts.into_iter().zip(outcomes) {
             if to != TreeState::Folding {
                 self.queue.lock().complete(tree);
             }
@@ -154,24 +177,25 @@ impl Core {
     }
 
     /// The state a tree gets whose leaves are all done.
-    fn judge_tree(&self, tree: TreeId, row: &TreeRow) -> Result<TreeState, StoreError> {
+    fn judge_tree(&self, tree: TreeId, row: &TreeRow) -> Result<Judgement, StoreError> {
         let upper = Shape::new(row.leaves).ok().and_then(tile_level);
         if self.config.settings.interior_units && upper.is_some() && row.interior_done == 0 {
-            return Ok(TreeState::Folding);
+            return Ok((TreeState::Folding, None));
         }
         match self.validate_row(tree, row) {
-            Ok(folds) => {
+            Ok((folds, root)) => {
                 bump(&self.tallies.server_folds, folds);
-                Ok(TreeState::Complete)
+                self.count_server(row.strategy.index(), HashReason::Folding, Work::of_parents(folds, 0));
+                Ok((TreeState::Complete, (!row.strategy.knows_answers()).then(|| *root.as_bytes())))
             }
             Err(TreeError::Inconsistent { at, .. }) => {
                 let what = format!("tree {:?} at level {}, index {}", row.name, at.level.0, at.index);
                 self.emit(Event::CorruptionFound { tree, what });
-                Ok(TreeState::Inconsistent)
+                Ok((TreeState::Inconsistent, None))
             }
             Err(TreeError::Store(error)) if error.is_one_row() => {
                 self.emit(Event::CorruptionFound { tree, what: error.to_string() });
-                Ok(TreeState::Inconsistent)
+                Ok((TreeState::Inconsistent, None))
             }
             Err(TreeError::Store(error)) => Err(error),
             Err(other) => Err(StoreError::Contradiction { what: other.to_string() }),
@@ -231,7 +255,7 @@ pub(super) fn start(core: Arc<Core>, wake: Receiver<()>) -> std::io::Result<std:
                     return;
                 }
                 match core.upkeep(eager) {
-                    Ok(done) if done.completed + done.removed > 0 => {}
+                    Ok(done) if done.completed + done.removed + done.doubts > 0 => {}
                     Ok(_) => break,
                     Err(error) => {
                         if !core.stopping() {

@@ -1,20 +1,34 @@
-//! Comparing an answer with what the server knows (strategy `Precomputed`), in constant time.
+//! Comparing an answer with what the server knows, in constant time: with hashes of its own (strategy `Precomputed`),
+//! or with the blocks' addresses (`KnownAddress`). Answers it does not know are judged in [`audit`](super::audit).
 
 use crate::hash::{Checksum, hash_batch, hash_parent, sha3_512};
-use crate::merkle::{AlignedRange, GROUP_LEAVES, GROUP_ORDER, Shape, fold};
+use crate::merkle::{AlignedRange, GROUP_LEAVES, GROUP_ORDER, Shape, TILE_LEAVES, fold};
 use crate::policy::lease::Claim;
 use crate::policy::ready::{Loaded, mask_of};
 use crate::protocol::{ChallengeToken, Malformed, WorkResult, WorkUnitOperation, data_digest};
-use crate::store::records::GroupRow;
-use crate::store::{Reader, StoreError, TreeId};
+use crate::store::records::{GroupRow, HashReason, Strategy, TreeRow, Work};
+use crate::store::{Reader, SettleKind, StoreError, TreeId};
 
+use super::account::unit_work;
 use super::core::Core;
 use super::error::SubmitError;
 use super::event::Event;
 use super::inspect::Inspected;
 use super::interior::{ReadyNode, stored_node};
-use super::issue::synthetic_range;
-use super::load::{LoadError, load_tile};
+use super::issue::{synthetic_range, synthetic_work};
+use super::load::{LoadError, leaf_lengths, load_tile};
+use super::submit::Follows;
+
+/// An answer found right: what it does, and what it is worth.
+pub(super) struct Judged {
+    pub(super) kind: SettleKind,
+    pub(super) nodes: u64,
+    pub(super) leaves: u64,
+    pub(super) accepted: Work,
+    pub(super) audit: Work,
+    pub(super) referee: Work,
+    pub(super) follows: Follows,
+}
 
 /// The right answer to one unit.
 pub(super) struct Expected {
@@ -23,6 +37,23 @@ pub(super) struct Expected {
     fold_levels: u8,
     operation: WorkUnitOperation,
     pub(super) nodes: u64,
+    /// For an interior node: it has two children.
+    pair: bool,
+}
+
+/// Blocks that do not hash to their address, found by an answer that is right about them.
+#[derive(Default)]
+struct Damage {
+    /// One bit for each, within the tile.
+    mask: u32,
+    referee: Work,
+    events: Vec<Event>,
+}
+
+impl Damage {
+    fn is_at(&self, leaf: u64) -> bool {
+        self.mask & (1 << (leaf % TILE_LEAVES)) != 0
+    }
 }
 
 impl Expected {
@@ -37,6 +68,57 @@ impl Expected {
 }
 
 impl Core {
+    /// Judges a result whose names are right.
+    pub(super) fn verify(
+        &self,
+        inspected: &Inspected,
+        result: &WorkResult,
+        claim: Claim,
+    ) -> Result<Judged, SubmitError> {
+        let Claim::Leaves { tree, range } = claim else {
+            return self.verify_stored(inspected, result, claim, None);
+        };
+        let row = self.store.read()?.tree(tree)?.ok_or(SubmitError::Withdrawn)?;
+        match row.strategy {
+            Strategy::SampledAudit { k } => self.verify_sample(inspected, result, (tree, &row), range, k),
+            Strategy::Redundant { quorum } => self.verify_vote(inspected, result, (tree, &row), range, quorum),
+            _ => self.verify_stored(inspected, result, claim, Some(&row)),
+        }
+    }
+
+    /// Against the answer that is stored, or can be computed from what is.
+    fn verify_stored(
+        &self,
+        inspected: &Inspected,
+        result: &WorkResult,
+        claim: Claim,
+        row: Option<&TreeRow>,
+    ) -> Result<Judged, SubmitError> {
+        let token = &inspected.opened;
+        let expected = self.expected(token, claim)?;
+        result.check_shape(expected.leaf_count(), expected.operation()).map_err(SubmitError::Malformed)?;
+        let nodes = expected.nodes;
+        let damage = self.compare(result, token, claim, &expected, row)?;
+        let (kind, leaves, accepted) = match claim {
+            Claim::Leaves { tree, range } => {
+                let row = row.ok_or(SubmitError::Withdrawn)?;
+                let lengths = leaf_lengths(&self.store.read()?, tree, row, &range)?;
+                let good = (range.start()..).zip(lengths).filter(|(leaf, _)| !damage.is_at(*leaf));
+                let accepted = unit_work(&range, good.map(|(_, length)| length));
+                (SettleKind::Leaves { tree, range, damaged: damage.mask }, range.len(), accepted)
+            }
+            Claim::Interior { tree, level, index } => {
+                let hash = *result.result_hash.as_bytes();
+                let bytes = if expected.pair { 128 } else { 64 };
+                (SettleKind::Interior { tree, level, index, hash }, 1, Work::of([bytes]))
+            }
+            Claim::Synthetic => (SettleKind::Synthetic, 1 << token.order.min(4), synthetic_work(token.order)),
+        };
+        let Damage { referee, events, .. } = damage;
+        let follows = Follows { damaged: events, ..Follows::default() };
+        Ok(Judged { kind, nodes, leaves, accepted, audit: Work::default(), referee, follows })
+    }
+
     /// The result must name the token's unit and the token, if it names any.
     pub(super) fn check_names(&self, inspected: &Inspected, result: &WorkResult) -> Result<(), SubmitError> {
         #[cfg(feature = "testing")]
@@ -73,14 +155,22 @@ impl Core {
                 let top = stored_top(&range, &groups, &leaves).ok_or(SubmitError::Withdrawn)?;
                 let single = range.order() == 0;
                 let operation = if single { WorkUnitOperation::LeafHash } else { WorkUnitOperation::SubtreeHash };
-                Ok(Expected { leaves, top, fold_levels: range.fold_levels(), operation, nodes: range.node_count() })
+                Ok(Expected {
+                    leaves,
+                    top,
+                    fold_levels: range.fold_levels(),
+                    operation,
+                    nodes: range.node_count(),
+                    pair: false,
+                })
             }
             Claim::Interior { tree, level, index } => {
                 let node =
                     self.interior_node(&self.store.read()?, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
                 let top = hash_parent(&node.left, node.right.as_ref());
                 let operation = WorkUnitOperation::InteriorHash;
-                Ok(Expected { leaves: Vec::new(), top, fold_levels: 0, operation, nodes: 1 })
+                let pair = node.right.is_some();
+                Ok(Expected { leaves: Vec::new(), top, fold_levels: 0, operation, nodes: 1, pair })
             }
             Claim::Synthetic => {
                 let made_up = self.synthetic_leaves(token);
@@ -91,7 +181,7 @@ impl Core {
                 let single = leaves.len() == 1;
                 let operation = if single { WorkUnitOperation::LeafHash } else { WorkUnitOperation::SubtreeHash };
                 let nodes = synthetic_range(token.order).map_or(1, |range| range.node_count());
-                Ok(Expected { leaves, top, fold_levels, operation, nodes })
+                Ok(Expected { leaves, top, fold_levels, operation, nodes, pair: false })
             }
         }
     }
@@ -118,69 +208,135 @@ impl Core {
         if has_right && right.is_none() {
             return Ok(None);
         }
-        Ok(Some(ReadyNode { tree, handle: row.handle, level, index, left, right }))
+        let account = row.strategy.index();
+        Ok(Some(ReadyNode { tree, handle: row.handle, level, index, left, right, account }))
     }
 
     /// Every hash is compared, whichever differs, so that the time tells nothing.
-    pub(super) fn compare(
+    fn compare(
         &self,
         result: &WorkResult,
         token: &ChallengeToken,
         claim: Claim,
         expected: &Expected,
-    ) -> Result<(), SubmitError> {
-        let mut first_wrong = None;
+        row: Option<&TreeRow>,
+    ) -> Result<Damage, SubmitError> {
+        let mut wrong = Vec::new();
         if expected.operation == WorkUnitOperation::SubtreeHash {
             for (index, (given, right)) in result.leaf_hashes.iter().zip(&expected.leaves).enumerate() {
-                if given != right && first_wrong.is_none() {
-                    first_wrong = Some(index);
+                if given != right {
+                    wrong.push(index);
                 }
             }
         }
         // A stored top that the stored leaves do not fold to is damage of ours and counts against nobody.
         let top_wrong = result.result_hash != expected.top
             && fold(&expected.leaves, expected.fold_levels) != Some(result.result_hash);
-        let what = match first_wrong {
-            None if !top_wrong => return Ok(()),
-            None => "resultHash".to_owned(),
-            Some(index) => format!("leafHashes[{index}]"),
-        };
-        if let Claim::Leaves { tree, range } = claim {
-            let at = if expected.leaves.len() == 1 { Some(0) } else { first_wrong };
-            self.judge_mismatch(token, tree, &range, at, expected)?;
+        if wrong.is_empty() && !top_wrong {
+            return Ok(Damage::default());
+        }
+        let what = wrong.first().map_or_else(|| "resultHash".to_owned(), |index| format!("leafHashes[{index}]"));
+        if let (Claim::Leaves { tree, range }, Some(row)) = (claim, row) {
+            if expected.leaves.len() == 1 {
+                wrong = vec![0];
+            }
+            let data = self.sent_again(token, (tree, row), &range)?;
+            if row.strategy == Strategy::KnownAddress && !wrong.is_empty() {
+                return self.look_for_damage(result, (tree, row), &range, expected, &wrong, &data);
+            }
+            if let Some(index) = wrong.first() {
+                self.own_hash_agrees(tree, &range, expected, *index, &data)?;
+            }
         }
         Err(SubmitError::WrongResult { what })
     }
 
-    /// A strike needs the server's own hash: if the bytes that stand there now are not those that were
-    /// sent, or do not hash to the stored answer, the client is not to blame and the unit is withdrawn.
-    fn judge_mismatch(
+    /// The bytes of a unit once more. If they are not those that were sent, the client is not to blame for whatever
+    /// is wrong, and the unit is withdrawn.
+    pub(super) fn sent_again(
         &self,
         token: &ChallengeToken,
+        (tree, row): (TreeId, &TreeRow),
+        range: &AlignedRange,
+    ) -> Result<Loaded, SubmitError> {
+        let data = self.load_leaves((tree, row), range.tile(), mask_of(range))?;
+        if data_digest(&data.bytes) != token.data_digest {
+            let what = format!("leaves {} to {} are not what was sent", range.start(), range.end() - 1);
+            self.emit(Event::SourceChanged { tree, what });
+            return Err(SubmitError::Withdrawn);
+        }
+        Ok(data)
+    }
+
+    /// Bytes of leaves of a tile; withdrawn if their source cannot be read.
+    pub(super) fn load_leaves(
+        &self,
+        (tree, row): (TreeId, &TreeRow),
+        tile: u64,
+        mask: u32,
+    ) -> Result<Loaded, SubmitError> {
+        match load_tile(&self.store, &self.store.read()?, tree, row, tile, mask) {
+            Ok(data) => Ok(data),
+            Err(LoadError::Store(error)) => Err(error.into()),
+            Err(LoadError::Source(what)) => {
+                self.emit(Event::SourceChanged { tree, what });
+                Err(SubmitError::Withdrawn)
+            }
+        }
+    }
+
+    /// A strike needs the server's own hash of a leaf that differs: if the bytes do not hash to the stored answer,
+    /// the client is not to blame.
+    fn own_hash_agrees(
+        &self,
         tree: TreeId,
         range: &AlignedRange,
-        at: Option<usize>,
         expected: &Expected,
+        index: usize,
+        data: &Loaded,
     ) -> Result<(), SubmitError> {
-        let reader = self.store.read()?;
-        let row = reader.tree(tree)?.ok_or(SubmitError::Withdrawn)?;
-        let changed = |what: String| {
-            self.emit(Event::SourceChanged { tree, what });
-            Err(SubmitError::Withdrawn)
-        };
-        let data = match load_tile(&self.store, &reader, tree, &row, range.tile(), mask_of(range)) {
-            Ok(data) => data,
-            Err(LoadError::Store(error)) => return Err(error.into()),
-            Err(LoadError::Source(what)) => return changed(what),
-        };
-        if data_digest(&data.bytes) != token.data_digest {
-            return changed(format!("leaves {} to {} are not what was sent", range.start(), range.end() - 1));
-        }
-        let Some(index) = at else { return Ok(()) };
-        match leaf_bytes(&data, index) {
+        match leaf_bytes(data, index) {
             Some(bytes) if expected.leaves.get(index).is_some_and(|right| *right == sha3_512(bytes)) => Ok(()),
-            _ => changed(format!("leaf {} does not hash to the stored answer", range.start() + index as u64)),
+            _ => {
+                let what = format!("leaf {} does not hash to the stored answer", range.start() + index as u64);
+                self.emit(Event::SourceChanged { tree, what });
+                Err(SubmitError::Withdrawn)
+            }
         }
+    }
+
+    /// Leaves on which an answer differs from the blocks' addresses: the server hashes them until it finds a lie.
+    /// If it finds none, those blocks are damaged, and the client is right.
+    fn look_for_damage(
+        &self,
+        result: &WorkResult,
+        (tree, row): (TreeId, &TreeRow),
+        range: &AlignedRange,
+        expected: &Expected,
+        wrong: &[usize],
+        data: &Loaded,
+    ) -> Result<Damage, SubmitError> {
+        let single = expected.leaves.len() == 1;
+        let given: &[Checksum] = if single { std::slice::from_ref(&result.result_hash) } else { &result.leaf_hashes };
+        if fold(given, expected.fold_levels) != Some(result.result_hash) {
+            let rule = "the fold of leafHashes";
+            return Err(SubmitError::Malformed(Malformed::new("resultHash", rule, "another hash")));
+        }
+        let mut damage = Damage::default();
+        for index in wrong {
+            let bytes = leaf_bytes(data, *index).unwrap_or_default();
+            damage.referee.add(Work::of([bytes.len() as u64]));
+            if given.get(*index) != Some(&sha3_512(bytes)) {
+                self.count_server(row.strategy.index(), HashReason::Referee, damage.referee);
+                let what = if single { "resultHash".to_owned() } else { format!("leafHashes[{index}]") };
+                return Err(SubmitError::WrongResult { what });
+            }
+            let leaf = range.start() + *index as u64;
+            damage.mask |= 1 << (leaf % TILE_LEAVES);
+            let address = expected.leaves.get(*index).copied().unwrap_or(Checksum::ZERO);
+            damage.events.push(Event::BlockDamaged { tree, name: row.name.clone(), leaf, address });
+        }
+        Ok(damage)
     }
 }
 
@@ -196,7 +352,7 @@ fn stored_top(range: &AlignedRange, groups: &[GroupRow], leaves: &[Checksum]) ->
     }
 }
 
-fn leaf_bytes(data: &Loaded, index: usize) -> Option<&[u8]> {
+pub(super) fn leaf_bytes(data: &Loaded, index: usize) -> Option<&[u8]> {
     let start = if index == 0 { 0 } else { *data.ends.get(index - 1)? };
     data.bytes.get(start..*data.ends.get(index)?)
 }

@@ -6,13 +6,17 @@
 //! * [`alert`] when its failures are worth an alarm;
 //! * [`breaker`] when no work is handed out at all;
 //! * [`lease`] who holds which work until when (rule L);
+//! * [`audit`] which leaves of an answer are hashed again, and what that finds;
+//! * [`quorum`] when distinct clients agree, and what the server has to decide when they do not;
 //! * [`ready`] the bounded ring of units that can be handed out at once.
 
 pub mod alert;
+pub mod audit;
 pub mod breaker;
 pub mod budget;
 pub mod difficulty;
 pub mod lease;
+pub mod quorum;
 pub mod ready;
 pub mod reputation;
 pub mod window;

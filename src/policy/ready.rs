@@ -7,6 +7,9 @@
 //! 2. a larger one, split in halves until it fits, the rest staying in the ring;
 //! 3. a smaller one, nearest first. That is a shortfall, and is counted.
 //!
+//! Units with votes are handed out whole, before all others of the orders a tier asks for, to a client that may join
+//! the votes; at most 16 of each order are looked at. Smaller ones of them come last of all.
+//!
 //! A request may bound the bytes it can take: a unit whose very first leaf is longer is passed over and stays
 //! where it is, any other is halved until it fits.
 
@@ -15,6 +18,10 @@ use std::sync::Arc;
 
 use crate::merkle::{AlignedRange, Shape, TILE_LEAVES, TILE_ORDER};
 use crate::protocol::{DifficultyTier, TreeHandle};
+
+use super::quorum::Voter;
+
+mod votes;
 
 /// The bytes of a stretch of leaves, shared by the units cut from it.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,6 +59,10 @@ pub struct ReadyUnit {
     pub data: Arc<Loaded>,
     /// When it became ready, engine time in Unix milliseconds.
     pub since_ms: u64,
+    /// Where the work is counted: the strategy of its tree.
+    pub account: usize,
+    /// Whose answers wait for another one, if its leaves have been voted on: it is not split then.
+    pub votes: Option<Arc<[Voter]>>,
 }
 
 impl ReadyUnit {
@@ -160,6 +171,8 @@ pub struct ReadyRing {
     queues: [[VecDeque<ReadyUnit>; 2]; ORDERS],
     len: usize,
     bytes: usize,
+    // [order] of units with votes
+    voted: [VecDeque<ReadyUnit>; ORDERS],
     // Largest number of bytes each tier may be sent: low, medium, high.
     caps: [usize; 3],
     // The leaves that are here, one bit each, by tree and tile.
@@ -184,7 +197,7 @@ pub fn wanted(tier: DifficultyTier) -> &'static [u8] {
 impl ReadyRing {
     /// An empty ring. `caps` are the bytes a unit of each tier may carry; a single leaf may always go.
     pub fn new(caps: [usize; 3]) -> Self {
-        Self { queues: Default::default(), len: 0, bytes: 0, caps, masks: HashMap::new() }
+        Self { queues: Default::default(), voted: Default::default(), len: 0, bytes: 0, caps, masks: HashMap::new() }
     }
 
     /// Adds a unit behind those of its order.
@@ -200,6 +213,9 @@ impl ReadyRing {
 
     fn queue(&mut self, unit: &ReadyUnit, partial: bool) -> &mut VecDeque<ReadyUnit> {
         let order = usize::from(unit.range.order()).min(ORDERS - 1);
+        if unit.votes.is_some() {
+            return &mut self.voted[order];
+        }
         &mut self.queues[order][if partial { PARTIAL } else { FRESH }]
     }
 
@@ -311,6 +327,13 @@ impl ReadyRing {
                     removed.push((unit, side == PARTIAL));
                 }
             }
+            let (gone, kept): (VecDeque<_>, VecDeque<_>) =
+                std::mem::take(&mut self.voted[order]).into_iter().partition(&mut out);
+            self.voted[order] = kept;
+            for unit in gone {
+                self.count(&unit, false);
+                removed.push((unit, true));
+            }
         }
         removed
     }
@@ -329,6 +352,8 @@ impl ReadyRing {
     fn keep_outside(&mut self, unit: ReadyUnit, partial: bool, claimed: &AlignedRange) {
         if !unit.range.overlaps(claimed) {
             self.push_front(unit, partial);
+        } else if unit.votes.is_some() {
+            // A group is handed out whole or not at all.
         } else if (unit.range.start() < claimed.start() || unit.range.end() > claimed.end())
             && let Some((first, second)) = unit.halves()
         {
@@ -361,15 +386,17 @@ impl ReadyRing {
 
     /// Bytes held, about: the data of the units, and what they are kept in.
     pub fn memory_bytes(&self) -> usize {
-        let queued: usize = self.queues.iter().flatten().map(VecDeque::capacity).sum();
+        let queued: usize = self.queues.iter().flatten().chain(&self.voted).map(VecDeque::capacity).sum();
         let masks = self.masks.capacity() * (size_of::<((u64, u64), u32)>() + 1);
         self.bytes + queued * size_of::<ReadyUnit>() + masks
     }
 
     /// All units with whether their tree is partly built.
     pub fn iter(&self) -> impl Iterator<Item = (&ReadyUnit, bool)> {
-        self.queues.iter().flat_map(|sides| {
+        let voted = self.voted.iter().flatten().map(|unit| (unit, true));
+        let others = self.queues.iter().flat_map(|sides| {
             sides[PARTIAL].iter().map(|unit| (unit, true)).chain(sides[FRESH].iter().map(|unit| (unit, false)))
-        })
+        });
+        voted.chain(others)
     }
 }

@@ -7,9 +7,9 @@ pub const MAX_UNIT_LEAVES: usize = TILE_LEAVES as usize;
 /// The most parent steps in one unit, and the deepest level a unit can stand at.
 pub const MAX_FOLD_LEVELS: u8 = MAX_ORDER;
 /// The most bytes of `inputData`, decoded.
-pub const MAX_UNIT_DATA_BYTES: usize = 1 << 20;
+pub const MAX_UNIT_DATA_BYTES: usize = 2 << 20;
 /// The most bytes of a unit as JSON.
-pub const MAX_UNIT_JSON_BYTES: usize = 2 << 20;
+pub const MAX_UNIT_JSON_BYTES: usize = 4 << 20;
 /// The most bytes of a result as JSON. A result of 32 leaves takes about 5 KiB.
 pub const MAX_RESULT_JSON_BYTES: usize = 16 << 10;
 /// The most characters of a result in compact form. A result of 32 leaves takes 2 862.

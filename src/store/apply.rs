@@ -8,7 +8,7 @@ use super::commands::{Command, Outcome};
 use super::error::{CommitFailure, StoreError};
 use super::ledger::Round;
 use super::open::{Store, WriterState};
-use super::records::{ClientRow, Head, TreeRow, seal, unseal};
+use super::records::{Account, ClientRow, Head, TreeRow, seal, unseal};
 use super::tables::{
     CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY, RECEIPTS, TILES,
     TREES,
@@ -75,6 +75,7 @@ fn run(
 /// What changes in memory once the commit is durable.
 pub(super) struct Effects {
     head: Head,
+    account: Account,
     clients: HashMap<[u8; 16], ClientRow>,
     flushed: Vec<[u8; 16]>,
     round: Option<Round>,
@@ -83,6 +84,7 @@ pub(super) struct Effects {
 impl Effects {
     fn merge_into(self, writer: &mut WriterState) {
         writer.head = self.head;
+        writer.account = self.account;
         for key in self.flushed {
             writer.dirty.remove(&key);
         }
@@ -112,6 +114,7 @@ pub(super) struct Batch<'t> {
     pub(super) receipts: Table<'t, [u8; 16], u64>,
     pub(super) debits: Table<'t, [u8; 16], u64>,
     pub(super) head: Head,
+    pub(super) account: Account,
     pub(super) writer: &'t WriterState,
     pub(super) overlay: HashMap<[u8; 16], ClientRow>,
     pub(super) flushed: Vec<[u8; 16]>,
@@ -142,6 +145,7 @@ impl<'t> Batch<'t> {
             receipts: txn.open_table(RECEIPTS)?,
             debits: txn.open_table(DEBITS)?,
             head,
+            account: writer.account,
             writer,
             overlay: HashMap::new(),
             flushed: Vec::new(),
@@ -158,7 +162,7 @@ impl<'t> Batch<'t> {
             Command::BeginTree(begin) => self.begin_tree(begin),
             Command::AddGroups(groups) => self.add_groups(groups),
             Command::FinishTree(finish) => self.finish_tree(finish),
-            Command::SetTreeState { tree, from, to } => self.set_tree_state(*tree, *from, *to),
+            Command::SetTreeState { tree, from, to, root } => self.set_tree_state(*tree, (*from, *to), *root),
             Command::DropData { tree, limit } => self.drop_data(*tree, *limit),
             Command::Forget { tree } => self.forget(*tree),
             Command::Purge { tree, limit } => self.purge_rows(*tree, *limit),
@@ -167,6 +171,16 @@ impl<'t> Batch<'t> {
             Command::PruneClients { before_ms, after, limit } => self.prune_clients(*before_ms, *after, *limit),
             Command::Checkpoint { limit } => self.checkpoint(*limit),
             Command::PutStandings(put) => self.put_standings(put),
+            Command::Amend(amend) => self.amend(amend),
+            Command::Referee(referee) => self.referee(referee),
+            Command::Upgrade(upgrade) => self.upgrade(upgrade),
+            Command::Repair(repair) => self.repair(repair),
+            Command::Backtrack { client, limit } => self.backtrack(*client, *limit),
+            Command::Release { tree } => self.release(*tree),
+            Command::Count(account) => {
+                self.account.add(account);
+                Ok(Outcome::Done { rows: 0, more: false })
+            }
             Command::Touch => Ok(Outcome::Done { rows: 0, more: false }),
         }
     }
@@ -207,7 +221,16 @@ impl<'t> Batch<'t> {
             self.trees.insert(tree, seal("trees-0", &row)?.as_slice())?;
         }
         self.meta.insert("head", seal("meta-0", &self.head)?.as_slice())?;
-        Ok(Effects { head: self.head, clients: self.overlay, flushed: self.flushed, round: self.round })
+        if self.account != self.writer.account {
+            self.meta.insert("account", seal("meta-0", &self.account)?.as_slice())?;
+        }
+        Ok(Effects {
+            head: self.head,
+            account: self.account,
+            clients: self.overlay,
+            flushed: self.flushed,
+            round: self.round,
+        })
     }
 }
 

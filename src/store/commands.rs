@@ -3,7 +3,8 @@
 use crate::merkle::AlignedRange;
 
 use super::read::TreeId;
-use super::records::{DataPlace, Exposure, GroupRow, LengthRow, StandingRow, Strategy, TreeState};
+use super::records::{Account, DataPlace, Exposure, GroupRow, LengthRow, StandingRow, Strategy, TreeState, Work};
+use super::trust_commands::{Amend, Audited, Referee, Repair, Upgrade, Vote};
 
 /// One change of the store. A batch of them is one transaction.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub enum Command {
         from: TreeState,
         /// State it gets.
         to: TreeState,
+        /// Its root, where that was not known at ingest or has changed.
+        root: Option<[u8; 64]>,
     },
     /// Note that the block data of a complete tree is gone, and remove up to `limit` interior nodes
     /// that clients had sent.
@@ -80,20 +83,48 @@ pub enum Command {
     },
     /// Write or remove rows of `standings-0`.
     PutStandings(PutStandings),
+    /// Change the votes on a range without adding one.
+    Amend(Amend),
+    /// Take the server's own hashes for a range whose quorum did not come together.
+    Referee(Referee),
+    /// Take the server's own hashes for leaves that only clients stood for.
+    Upgrade(Upgrade),
+    /// Take damaged leaves as done: the server has hashed their bytes anew.
+    Repair(Repair),
+    /// Doubt what a client caught in a lie stands for, going back along up to `limit` of its ledger entries.
+    Backtrack {
+        /// Keyed digest of the client.
+        client: [u8; 16],
+        /// Entries to look at at most.
+        limit: usize,
+    },
+    /// Accept the leaves of a complete tree as they are: its block data and claims may go.
+    Release {
+        /// The tree, which must be `Complete`.
+        tree: TreeId,
+    },
+    /// Add to the account what has been counted in memory.
+    Count(Box<Account>),
     /// Write nothing but the head, so that it carries the clock.
     Touch,
 }
 
 /// What an accepted answer did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettleKind {
-    /// Leaves of a tree, which must be all pending.
+    /// Leaves of a tree, which must be all pending, with the hashes that are stored.
     Leaves {
         /// The tree, which must be `Active` under `handle`.
         tree: TreeId,
         /// The leaves.
         range: AlignedRange,
+        /// One bit for each leaf within its tile whose block does not hash to its address.
+        damaged: u32,
     },
+    /// The same with hashes that the client brought, of which a sample was hashed again.
+    Audited(Box<Audited>),
+    /// The same, to count when a quorum agrees.
+    Vote(Box<Vote>),
     /// An interior node above the tiles, which must not be there yet.
     Interior {
         /// The tree, which must be `Folding` under `handle`.
@@ -128,6 +159,12 @@ pub struct Settle {
     pub nodes: u32,
     /// Micro-Joules to credit.
     pub award: u64,
+    /// What the answer is worth, if it counts: leaves and parents the client hashed.
+    pub accepted: Work,
+    /// What the server hashed to audit it.
+    pub audit: Work,
+    /// What it hashed to decide between it and others, or the stored addresses.
+    pub referee: Work,
     /// Engine time, Unix milliseconds.
     pub at_ms: u64,
     /// Test switch: leave the consumed check out.
@@ -200,6 +237,10 @@ pub struct AddGroups {
     pub lengths: Vec<LengthRow>,
     /// Leaves hashed by the server because they are over the cap.
     pub oversized: Vec<u64>,
+    /// Of these, leaves that do not hash to their address.
+    pub damaged: Vec<u64>,
+    /// What the server hashed for it: leaves, then parents.
+    pub work: [Work; 2],
 }
 
 /// Precondition: the tree is `Ingesting` and all its groups are stored.
@@ -238,6 +279,19 @@ pub enum Outcome {
         leaves_complete: bool,
         /// All interior nodes of the tree are done now.
         interior_complete: bool,
+    },
+    /// An answer was taken as a vote.
+    Voted,
+    /// The server's own hashes were taken.
+    Judged {
+        /// Leaves that had another hash before.
+        corrected: Vec<u64>,
+        /// Clients caught in a lie by it, each with its network.
+        liars: Vec<([u8; 16], [u8; 16])>,
+        /// The tree got its first leaf with it.
+        first_leaf: bool,
+        /// All leaves of the tree are done now.
+        leaves_complete: bool,
     },
     /// A debit was made, or had been made under this key.
     Debited {
@@ -285,6 +339,9 @@ pub enum Refused {
     /// The interior node is there.
     #[error("the interior node is done")]
     NodeDone,
+    /// The votes on the range are not those that were looked at.
+    #[error("the votes on the leaves have changed")]
+    QuorumMoved,
     /// The name is in use.
     #[error("the name {0:?} is in use")]
     NameTaken(String),

@@ -73,7 +73,7 @@ impl Batch<'_> {
         Ok(Outcome::Debited { seq, balance, repeated: false })
     }
 
-    fn entry(&self, seq: u64) -> Result<LedgerRow, StoreError> {
+    pub(super) fn entry(&self, seq: u64) -> Result<LedgerRow, StoreError> {
         match self.ledger.get(seq)? {
             Some(raw) => Ok(LedgerRow::decode(raw.value())?),
             None => Err(StoreError::Contradiction { what: format!("ledger entry {seq} is missing") }),
@@ -116,6 +116,7 @@ impl Batch<'_> {
         while self.head.anchor < bound && rows < limit as u64 {
             let seq = self.head.anchor;
             let row = self.entry(seq)?;
+            self.doubt_entry(&row)?;
             self.ledger.remove(seq)?;
             let totals = &mut self.head.totals;
             if row.kind == EntryKind::Debit {
@@ -204,7 +205,7 @@ pub(super) fn replay(txn: &ReadTransaction, writer: &mut WriterState) -> Result<
             client.balance = client.balance.saturating_sub(row.amount);
         } else {
             client.balance = client.balance.saturating_add(row.amount);
-            client.accepted += 1;
+            client.accepted += u64::from(row.kind != EntryKind::Correction);
         }
         client.last_seq = seq;
         client.updated_ms = row.at_ms;

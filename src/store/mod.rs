@@ -21,7 +21,9 @@ mod identity;
 mod ledger;
 mod open;
 mod overlay;
+mod quorum;
 mod read;
+mod read_trust;
 pub mod records;
 mod settle;
 #[cfg(feature = "testing")]
@@ -29,6 +31,9 @@ pub mod sim;
 mod standings;
 mod tables;
 mod trees;
+mod trust;
+mod trust_commands;
+mod upgrade;
 
 pub use apply::Applied;
 pub use backend::{BackendError, Directory, StorageBackend, StorageProvider, StoreFile};
@@ -42,7 +47,9 @@ pub use commands::{
 pub use error::{CommitFailure, StoreError};
 pub use open::{Identity, Store, StoreOptions};
 pub use read::{LedgerEntry, Reader, StandingsPage, TreeId};
+pub use read_trust::RangeKey;
 pub use tables::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, PRIORITY_FRESH,
-    PRIORITY_PARTIAL,
+    PRIORITY_PARTIAL, VOTED,
 };
+pub use trust_commands::{Amend, Audited, Referee, Repair, Ruling, Upgrade, Vote};

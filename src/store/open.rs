@@ -13,10 +13,10 @@ use super::error::StoreError;
 use super::file::{contained, open_file};
 use super::identity::{corrupted, fixed, open_pair};
 use super::ledger::Round;
-use super::records::{ClientRow, Head, seal, unseal};
+use super::records::{Account, ClientRow, Head, seal, unseal};
 use super::tables::{
-    BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, FORMAT_VERSION, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES,
-    READY, RECEIPTS, SOURCES, STANDINGS, TILES, TREES,
+    BLOCKS, CHORES, CLAIMS, CLIENTS, CONSUMED, DAMAGED, DEBITS, DOUBTED, FORMAT_VERSION, HANDLES, HASHES, INTERIOR,
+    LEDGER, LENGTHS, META, NAMES, PROVENANCE, QUORUMS, READY, RECEIPTS, SOURCES, STANDINGS, SUSPECTS, TILES, TREES,
 };
 
 /// Sizes of a store.
@@ -69,6 +69,7 @@ pub struct Identity {
 #[derive(Debug, Default)]
 pub(super) struct WriterState {
     pub(super) head: Head,
+    pub(super) account: Account,
     pub(super) dirty: HashMap<[u8; 16], ClientRow>,
     /// The checkpoint in progress, or the last one.
     pub(super) round: Option<Round>,
@@ -107,6 +108,11 @@ impl Store {
     /// The newest head this process has committed or read.
     pub fn head(&self) -> Head {
         self.writer.read().head.clone()
+    }
+
+    /// What offloading has come to, as of the newest commit.
+    pub fn account(&self) -> Account {
+        self.writer.read().account
     }
 
     /// A tree number nobody has used. It is spent for good once a `BeginTree` with it commits.
@@ -279,8 +285,14 @@ fn init_state(database: &Database, path: &std::path::Path) -> Result<Identity, S
     txn.open_table(LEDGER)?;
     txn.open_table(RECEIPTS)?;
     txn.open_table(DEBITS)?;
-    // Added to the first layout: a store from before it gets it here.
+    // Added to the first layout: a store from before them gets them here.
     txn.open_table(STANDINGS)?;
+    txn.open_table(PROVENANCE)?;
+    txn.open_table(CLAIMS)?;
+    txn.open_table(QUORUMS)?;
+    txn.open_table(SUSPECTS)?;
+    txn.open_table(DOUBTED)?;
+    txn.open_table(DAMAGED)?;
     txn.commit()?;
     Ok(identity)
 }
@@ -305,13 +317,15 @@ fn init_blocks(database: &Database, store: [u8; 16], next_tree: u64) -> Result<(
 /// Reads the head and replays the ledger's tail over the client rows.
 fn load_writer(database: &Database) -> Result<WriterState, StoreError> {
     let txn = database.begin_read()?;
-    let head: Head = match txn.open_table(META)?.get("head")? {
+    let meta = txn.open_table(META)?;
+    let head: Head = match meta.get("head")? {
         Some(raw) => unseal("meta-0", raw.value())?,
         None => {
             return Err(StoreError::Contradiction { what: "meta-0 has no head".into() });
         }
     };
-    let mut writer = WriterState { head, ..WriterState::default() };
+    let account = meta.get("account")?.map(|raw| unseal("meta-0", raw.value())).transpose()?.unwrap_or_default();
+    let mut writer = WriterState { head, account, ..WriterState::default() };
     super::ledger::replay(&txn, &mut writer)?;
     Ok(writer)
 }

@@ -28,7 +28,7 @@ pub type StandingsPage = Vec<([u8; 16], Result<StandingRow, RecordError>)>;
 
 /// One snapshot of the state file. Keep it for milliseconds.
 pub struct Reader {
-    txn: ReadTransaction,
+    pub(super) txn: ReadTransaction,
 }
 
 impl Store {

@@ -7,15 +7,26 @@ use crate::merkle::{AlignedRange, TILE_LEAVES};
 use super::apply::Batch;
 use super::commands::{Outcome, Refuse, Refused, Settle, SettleKind};
 use super::error::StoreError;
-use super::records::{EntryKind, LeafState, LedgerRow, TileRow, TreeState, seal};
-use super::tables::{CHORE_ASSEMBLE, CHORE_FOLD, NO_ENTRY, PRIORITY_FRESH, PRIORITY_PARTIAL};
+use super::records::{Account, EntryKind, HashReason, LeafState, LedgerRow, Strategy, TileRow, TreeState};
+use super::tables::{CHORE_ASSEMBLE, CHORE_FOLD, DAMAGED, NO_ENTRY, PRIORITY_FRESH, PRIORITY_PARTIAL, VOTED};
 
 /// What an answer changed in its tree.
 #[derive(Default)]
-struct Progress {
-    first_leaf: bool,
-    leaves_complete: bool,
-    interior_complete: bool,
+pub(super) struct Progress {
+    pub(super) first_leaf: bool,
+    pub(super) leaves_complete: bool,
+    pub(super) interior_complete: bool,
+}
+
+/// A ledger entry for work: kind, tree, start, order, leaves credited.
+pub(super) type Entry = (EntryKind, u64, u64, u8, u32);
+
+/// What to do with an answer whose preconditions hold.
+pub(super) enum Taken {
+    /// It counts, with this entry.
+    Counts(Progress, Entry),
+    /// It waits for others like it.
+    Waits,
 }
 
 impl Batch<'_> {
@@ -27,34 +38,40 @@ impl Batch<'_> {
         if check && self.consumed.get((settle.expires_ms, settle.id))?.is_some() {
             return Ok(Outcome::Refused(Refused::Consumed));
         }
-        let progress = match settle.kind {
-            SettleKind::Leaves { tree, range } => match self.settle_leaves(settle, tree, range)? {
-                Ok(progress) => progress,
-                Err(refused) => return Ok(Outcome::Refused(refused)),
-            },
+        let taken = match &settle.kind {
+            SettleKind::Leaves { tree, range, damaged } => self.settle_leaves(settle, *tree, *range, *damaged)?,
+            SettleKind::Audited(audited) => self.settle_audited(settle, audited)?,
+            SettleKind::Vote(vote) => self.settle_vote(settle, vote)?,
             SettleKind::Interior { tree, level, index, hash } => {
-                match self.settle_interior(settle, tree, (level, index), &hash)? {
-                    Ok(progress) => progress,
-                    Err(refused) => return Ok(Outcome::Refused(refused)),
-                }
+                self.settle_interior(settle, *tree, (*level, *index), hash)?
             }
-            SettleKind::Synthetic => Progress::default(),
+            SettleKind::Synthetic => Ok(Taken::Counts(Progress::default(), (EntryKind::Synthetic, 0, 0, 0, 0))),
         };
-        let seq = self.credit(settle)?;
+        let (progress, entry) = match taken {
+            Err(refused) => return Ok(Outcome::Refused(refused)),
+            Ok(Taken::Waits) => {
+                self.count_work(settle, entry_tree(&settle.kind), false)?;
+                self.consumed.insert((settle.expires_ms, settle.id), VOTED)?;
+                return Ok(Outcome::Voted);
+            }
+            Ok(Taken::Counts(progress, entry)) => (progress, entry),
+        };
+        self.count_work(settle, entry_tree(&settle.kind), true)?;
+        let seq = self.credit(settle, entry)?;
         self.consumed.insert((settle.expires_ms, settle.id), seq)?;
-        self.receipts.insert(settle.id, seq)?;
         let Progress { first_leaf, leaves_complete, interior_complete } = progress;
         Ok(Outcome::Settled { seq, first_leaf, leaves_complete, interior_complete })
     }
 
-    fn settle_leaves(
+    /// The state, handle and strategy of the tree must be right, and all leaves of the range pending.
+    pub(super) fn check_range(
         &mut self,
         settle: &Settle,
         tree: u64,
         range: AlignedRange,
-    ) -> Result<Result<Progress, Refused>, StoreError> {
-        let (state, handle, order) = match self.tree(tree)? {
-            Some(row) => (row.state, row.handle, row.order),
+    ) -> Result<Result<Strategy, Refused>, StoreError> {
+        let (state, handle, strategy) = match self.tree(tree)? {
+            Some(row) => (row.state, row.handle, row.strategy),
             None => return Ok(Err(Refused::TreeGone)),
         };
         if handle != settle.handle {
@@ -63,33 +80,69 @@ impl Batch<'_> {
         if state != TreeState::Active {
             return Ok(Err(Refused::TreeState(state)));
         }
-        let key = (tree, range.tile());
-        let mut tile = match self.tiles.get(key)? {
+        #[cfg(feature = "testing")]
+        if settle.skip_leaf_check {
+            return Ok(Ok(strategy));
+        }
+        Ok(self.all_pending(tree, range)?.map(|()| strategy))
+    }
+
+    pub(super) fn all_pending(&mut self, tree: u64, range: AlignedRange) -> Result<Result<(), Refused>, StoreError> {
+        let tile = match self.tiles.get((tree, range.tile()))? {
             Some(raw) => TileRow::decode(raw.value())?,
             None => TileRow::PENDING,
         };
-        #[cfg(feature = "testing")]
-        let check = !settle.skip_leaf_check;
-        #[cfg(not(feature = "testing"))]
-        let check = true;
-        for leaf in range.start()..range.end() {
-            if check && tile.state(leaf % TILE_LEAVES) != LeafState::Pending {
-                return Ok(Err(Refused::LeafDone(leaf)));
+        let done = (range.start()..range.end()).find(|leaf| tile.state(leaf % TILE_LEAVES) != LeafState::Pending);
+        Ok(done.map_or(Ok(()), |leaf| Err(Refused::LeafDone(leaf))))
+    }
+
+    fn settle_leaves(
+        &mut self,
+        settle: &Settle,
+        tree: u64,
+        range: AlignedRange,
+        damaged: u32,
+    ) -> Result<Result<Taken, Refused>, StoreError> {
+        let strategy = match self.check_range(settle, tree, range)? {
+            Ok(strategy) => strategy,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let good = if strategy == Strategy::KnownAddress { LeafState::Known } else { LeafState::Verified };
+        self.edit_tile(tree, range.tile(), |tile| {
+            for slot in (range.start()..range.end()).map(|leaf| leaf % TILE_LEAVES) {
+                tile.set(slot, if damaged & (1 << slot) != 0 { LeafState::Damaged } else { good });
             }
-            tile.set(leaf % TILE_LEAVES, LeafState::Verified);
+        })?;
+        let lost = damaged.count_ones();
+        if lost > 0 {
+            let mut table = self.txn.open_table(DAMAGED)?;
+            for leaf in (range.start()..range.end()).filter(|leaf| damaged & (1 << (leaf % TILE_LEAVES)) != 0) {
+                table.insert((tree, leaf), ())?;
+            }
         }
-        self.tiles.insert(key, tile.encode())?;
-        let Some(row) = self.tree(tree)? else {
+        self.head.totals.pending = self.head.totals.pending.saturating_sub(u64::from(lost));
+        let leaves = range.len() as u32 - lost;
+        let Some(progress) = self.leaves_done(tree, u64::from(leaves))? else {
             return Ok(Err(Refused::TreeGone));
         };
-        let was_fresh = row.done == 0;
-        row.done += range.end() - range.start();
+        let kind = if lost == 0 { EntryKind::Leaves } else { EntryKind::Part };
+        Ok(Ok(Taken::Counts(progress, (kind, tree, range.start(), range.order(), leaves))))
+    }
+
+    /// So many pending leaves more are done: the counters, the queue and the chores follow.
+    pub(super) fn leaves_done(&mut self, tree: u64, leaves: u64) -> Result<Option<Progress>, StoreError> {
+        let Some(row) = self.tree(tree)? else {
+            return Ok(None);
+        };
+        let order = row.order;
+        let was_fresh = row.done == 0 && leaves > 0;
+        row.done += leaves;
         let leaves_complete = row.done >= row.leaves;
         if leaves_complete {
             row.state = TreeState::Assembling;
         }
         self.tree_changed(tree);
-        self.head.totals.pending = self.head.totals.pending.saturating_sub(range.end() - range.start());
+        self.head.totals.pending = self.head.totals.pending.saturating_sub(leaves);
         if leaves_complete {
             self.chores.insert((CHORE_ASSEMBLE, tree), ())?;
             self.ready.remove((PRIORITY_FRESH, order))?;
@@ -98,7 +151,26 @@ impl Batch<'_> {
             self.ready.remove((PRIORITY_FRESH, order))?;
             self.ready.insert((PRIORITY_PARTIAL, order), tree)?;
         }
-        Ok(Ok(Progress { first_leaf: was_fresh, leaves_complete, interior_complete: false }))
+        Ok(Some(Progress { first_leaf: was_fresh, leaves_complete, interior_complete: false }))
+    }
+
+    /// Counts what the answer is worth, if it counts, and what it cost.
+    fn count_work(&mut self, settle: &Settle, tree: Option<u64>, counts: bool) -> Result<(), StoreError> {
+        let place = match tree {
+            Some(tree) => self.account_place(tree)?,
+            None => Account::SYNTHETIC,
+        };
+        if counts {
+            self.account.by[place].accepted.add(settle.accepted);
+        }
+        self.account.server(place, HashReason::Audit, settle.audit);
+        self.account.server(place, HashReason::Referee, settle.referee);
+        Ok(())
+    }
+
+    /// Where the work on a tree is counted.
+    pub(super) fn account_place(&mut self, tree: u64) -> Result<usize, StoreError> {
+        Ok(self.tree(tree)?.map_or(0, |row| row.strategy.index()))
     }
 
     fn settle_interior(
@@ -107,7 +179,7 @@ impl Batch<'_> {
         tree: u64,
         (level, index): (u8, u64),
         hash: &[u8; 64],
-    ) -> Result<Result<Progress, Refused>, StoreError> {
+    ) -> Result<Result<Taken, Refused>, StoreError> {
         let Some(row) = self.tree(tree)? else {
             return Ok(Err(Refused::TreeGone));
         };
@@ -134,52 +206,62 @@ impl Batch<'_> {
             self.chores.remove((CHORE_FOLD, tree))?;
             self.chores.insert((CHORE_ASSEMBLE, tree), ())?;
         }
-        Ok(Ok(Progress { interior_complete, ..Progress::default() }))
+        let progress = Progress { interior_complete, ..Progress::default() };
+        Ok(Ok(Taken::Counts(progress, (EntryKind::Interior, tree, index, level, 0))))
     }
 
-    fn credit(&mut self, settle: &Settle) -> Result<u64, StoreError> {
-        let totals = &mut self.head.totals;
-        let (kind, tree, start, order, leaves) = match settle.kind {
-            SettleKind::Leaves { tree, range } => {
-                let leaves = range.end() - range.start();
-                totals.units += 1;
-                totals.leaves += leaves;
-                totals.nodes += u64::from(settle.nodes);
-                (EntryKind::Leaves, tree, range.start(), range.order(), leaves as u32)
-            }
-            SettleKind::Interior { tree, level, index, .. } => {
-                totals.interior += 1;
-                totals.nodes += u64::from(settle.nodes);
-                (EntryKind::Interior, tree, index, level, 0)
-            }
-            SettleKind::Synthetic => {
-                totals.synthetic += 1;
-                (EntryKind::Synthetic, 0, 0, 0, 0)
-            }
-        };
-        totals.awarded = totals.awarded.saturating_add(settle.award);
-        let mut client = self.client(settle.client)?;
-        client.balance = client.balance.saturating_add(settle.award);
-        client.accepted += 1;
-        client.updated_ms = settle.at_ms;
-        self.append(
-            LedgerRow {
+    fn credit(&mut self, settle: &Settle, entry: Entry) -> Result<u64, StoreError> {
+        self.pay(
+            entry,
+            &Payee {
                 id: settle.id,
                 client: settle.client,
-                tree,
-                start,
-                order,
-                kind,
                 tier: settle.tier,
-                leaves,
                 nodes: settle.nodes,
-                amount: settle.award,
+                award: settle.award,
                 at_ms: settle.at_ms,
-                previous: client.last_seq,
-                digest: [0; 32],
             },
-            client,
         )
+    }
+
+    /// Writes the entry and the receipt of an answer that counts.
+    pub(super) fn pay(&mut self, entry: Entry, payee: &Payee) -> Result<u64, StoreError> {
+        let (kind, tree, start, order, leaves) = entry;
+        let totals = &mut self.head.totals;
+        match kind {
+            EntryKind::Interior => totals.interior += 1,
+            EntryKind::Synthetic => totals.synthetic += 1,
+            _ => totals.units += 1,
+        }
+        totals.leaves += u64::from(leaves);
+        if kind != EntryKind::Synthetic {
+            totals.nodes += u64::from(payee.nodes);
+        }
+        totals.awarded = totals.awarded.saturating_add(payee.award);
+        let mut client = self.client(payee.client)?;
+        client.balance = client.balance.saturating_add(payee.award);
+        client.accepted += 1;
+        client.updated_ms = payee.at_ms;
+        let previous = client.last_seq;
+        let Payee { id, client: digest, tier, nodes, award: amount, at_ms } = *payee;
+        let row = LedgerRow {
+            id,
+            client: digest,
+            tree,
+            start,
+            order,
+            kind,
+            tier,
+            leaves,
+            nodes,
+            amount,
+            at_ms,
+            previous,
+            digest: [0; 32],
+        };
+        let seq = self.append(row, client)?;
+        self.receipts.insert(id, seq)?;
+        Ok(seq)
     }
 
     pub(super) fn refuse(&mut self, refuse: &Refuse) -> Result<Outcome, StoreError> {
@@ -188,12 +270,7 @@ impl Batch<'_> {
         }
         self.consumed.insert((refuse.expires_ms, refuse.id), NO_ENTRY)?;
         self.head.totals.refused += 1;
-        let mut client = self.client(refuse.client)?;
-        client.strikes = client.strikes.saturating_add(u64::from(refuse.strike));
-        client.updated_ms = refuse.at_ms;
-        // Written now: unlike a credit, a strike stands nowhere else.
-        self.clients.insert(refuse.client, seal("clients-0", &client)?.as_slice())?;
-        self.overlay.insert(refuse.client, client);
+        self.strike(refuse.client, refuse.strike, refuse.at_ms)?;
         Ok(Outcome::Done { rows: 1, more: false })
     }
 
@@ -205,5 +282,24 @@ impl Batch<'_> {
         }
         let more = self.consumed.range(..(before_ms, [0; 16]))?.next().is_some();
         Ok(Outcome::Done { rows, more })
+    }
+}
+
+/// Whom a ledger entry pays.
+pub(super) struct Payee {
+    pub(super) id: [u8; 16],
+    pub(super) client: [u8; 16],
+    pub(super) tier: u8,
+    pub(super) nodes: u32,
+    pub(super) award: u64,
+    pub(super) at_ms: u64,
+}
+
+fn entry_tree(kind: &SettleKind) -> Option<u64> {
+    match kind {
+        SettleKind::Leaves { tree, .. } | SettleKind::Interior { tree, .. } => Some(*tree),
+        SettleKind::Audited(audited) => Some(audited.tree),
+        SettleKind::Vote(vote) => Some(vote.tree),
+        SettleKind::Synthetic => None,
     }
 }

@@ -5,7 +5,7 @@
 //! [`records`](super::records) decodes explicitly, because a decoder inside redb's `Value` cannot fail.
 //!
 //! ```text
-//! state.redb   meta-0      &str                   -> bytes  format, store id, digest key, boot, head
+//! state.redb   meta-0      &str                   -> bytes  format, store id, digest key, boot, head, account
 //!              trees-0     tree                   -> bytes  TreeRow
 //!              names-0     &str name              -> tree       handles-0  handle -> tree
 //!              hashes-0    (tree, group)          -> bytes  16 leaf hashes and their top: 1 088 bytes, three to a page
@@ -20,6 +20,12 @@
 //!              ledger-0    seq                    -> bytes  LedgerRow, chained by digest
 //!              receipts-0  id                     -> ledger seq
 //!              debits-0    idempotency key        -> ledger seq
+//!              provenance-0 tree                  -> bytes  ProvenanceRow, for trees with anything but verified leaves
+//!              claims-0    (tree, first leaf)     -> bytes  ClaimRow: who stands for leaves below verified
+//!              quorums-0   (tree, first leaf)     -> bytes  QuorumRow: votes that wait for others like them
+//!              suspects-0  client digest          -> ledger seq to look at next, of a client caught in a lie
+//!              doubted-0   (tree, tile)           -> ()     tiles with doubted leaves, to be hashed by the server
+//!              damaged-0   (tree, leaf)           -> ()     blocks that do not hash to their address
 //! blocks.redb  meta-0      &str                   -> bytes  format, store id (the same as in state.redb)
 //!              blocks-0    (tree, chunk)          -> bytes  copied backlog data in chunks of CHUNK_BYTES
 //!              sources-0   (tree, first leaf)     -> bytes  SourceRow of a tree ingested by reference
@@ -46,6 +52,13 @@ pub(super) const LEDGER: TableDefinition<u64, Bytes> = TableDefinition::new("led
 pub(super) const RECEIPTS: TableDefinition<[u8; 16], u64> = TableDefinition::new("receipts-0");
 pub(super) const DEBITS: TableDefinition<[u8; 16], u64> = TableDefinition::new("debits-0");
 
+pub(super) const PROVENANCE: TableDefinition<u64, Bytes> = TableDefinition::new("provenance-0");
+pub(super) const CLAIMS: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("claims-0");
+pub(super) const QUORUMS: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("quorums-0");
+pub(super) const SUSPECTS: TableDefinition<[u8; 16], u64> = TableDefinition::new("suspects-0");
+pub(super) const DOUBTED: TableDefinition<(u64, u64), ()> = TableDefinition::new("doubted-0");
+pub(super) const DAMAGED: TableDefinition<(u64, u64), ()> = TableDefinition::new("damaged-0");
+
 pub(super) const BLOCKS: TableDefinition<(u64, u32), Bytes> = TableDefinition::new("blocks-0");
 pub(super) const SOURCES: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("sources-0");
 
@@ -58,6 +71,8 @@ pub const CHUNK_BYTES: u64 = 65_516;
 
 /// The ledger sequence number in `consumed-0` of a token that was used up by a refused answer.
 pub const NO_ENTRY: u64 = u64::MAX;
+/// The same of a token whose answer is a vote: its entry is written when the quorum is complete.
+pub const VOTED: u64 = u64::MAX - 1;
 
 /// `chores-0`: remove the rows of a forgotten tree.
 pub const CHORE_PURGE: u8 = 0;

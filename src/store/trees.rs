@@ -7,8 +7,8 @@ use crate::merkle::{GROUP_LEAVES, Shape, TILE_LEAVES};
 use super::apply::Batch;
 use super::commands::{AddGroups, BeginTree, FinishTree, Outcome, Refused};
 use super::error::StoreError;
-use super::records::{DataPlace, GroupRow, LeafState, TileRow, TreeRow, TreeState};
-use super::tables::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, PRIORITY_FRESH, PRIORITY_PARTIAL};
+use super::records::{DataPlace, GroupRow, HashReason, LeafState, TreeRow, TreeState};
+use super::tables::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, DAMAGED, PRIORITY_FRESH, PRIORITY_PARTIAL};
 
 const DONE: Outcome = Outcome::Done { rows: 1, more: false };
 
@@ -77,19 +77,21 @@ impl Batch<'_> {
             self.lengths.insert((add.tree, group), row.encode().as_slice())?;
         }
         for leaf in &add.oversized {
-            let key = (add.tree, leaf / TILE_LEAVES);
-            let mut tile = match self.tiles.get(key)? {
-                Some(raw) => TileRow::decode(raw.value())?,
-                None => TileRow::PENDING,
-            };
-            tile.set(leaf % TILE_LEAVES, LeafState::Verified);
-            self.tiles.insert(key, tile.encode())?;
+            let damaged = add.damaged.contains(leaf);
+            let state = if damaged { LeafState::Damaged } else { LeafState::Verified };
+            self.edit_tile(add.tree, leaf / TILE_LEAVES, |tile| tile.set(leaf % TILE_LEAVES, state))?;
+            if damaged {
+                self.txn.open_table(DAMAGED)?.insert((add.tree, *leaf), ())?;
+            }
         }
+        let place = self.account_place(add.tree)?;
+        self.account.server(place, HashReason::Ingest, add.work[0]);
+        self.account.server(place, HashReason::Folding, add.work[1]);
         self.head.totals.oversized += add.oversized.len() as u64;
         if let Some(row) = self.tree(add.tree)? {
             row.groups += add.groups.len() as u64;
             row.leaves += leaves;
-            row.done += add.oversized.len() as u64;
+            row.done += (add.oversized.len() - add.damaged.len()) as u64;
         }
         self.tree_changed(add.tree);
         Ok(DONE)
@@ -99,6 +101,7 @@ impl Batch<'_> {
         // Its place in the queue is behind all there is: trees that came in while this ingest was interrupted may
         // have been opened since.
         let order = self.head.next_order;
+        let damaged = self.provenance(finish.tree)?.damaged;
         let row = match self.ingesting(finish.tree)? {
             Ok(row) => row,
             Err(refused) => return Ok(Outcome::Refused(refused)),
@@ -115,7 +118,7 @@ impl Batch<'_> {
         row.state = if done >= finish.leaves { TreeState::Assembling } else { TreeState::Active };
         self.head.next_order += 1;
         self.head.totals.trees += 1;
-        self.head.totals.pending += finish.leaves.saturating_sub(done);
+        self.head.totals.pending += finish.leaves.saturating_sub(done + damaged);
         if done >= finish.leaves {
             self.chores.insert((CHORE_ASSEMBLE, finish.tree), ())?;
         } else {
@@ -134,7 +137,12 @@ impl Batch<'_> {
         })
     }
 
-    pub(super) fn set_tree_state(&mut self, tree: u64, from: TreeState, to: TreeState) -> Result<Outcome, StoreError> {
+    pub(super) fn set_tree_state(
+        &mut self,
+        tree: u64,
+        (from, to): (TreeState, TreeState),
+        root: Option<[u8; 64]>,
+    ) -> Result<Outcome, StoreError> {
         let Some(row) = self.tree(tree)? else {
             return Ok(Outcome::Refused(Refused::TreeGone));
         };
@@ -142,19 +150,20 @@ impl Batch<'_> {
             return Ok(Outcome::Refused(Refused::TreeState(row.state)));
         }
         row.state = to;
+        row.root = root.unwrap_or(row.root);
         self.tree_changed(tree);
         for kind in [CHORE_ASSEMBLE, CHORE_FOLD] {
             self.chores.remove((kind, tree))?;
         }
         match to {
-            TreeState::Assembling => self.chores.insert((CHORE_ASSEMBLE, tree), ())?,
-            TreeState::Folding => self.chores.insert((CHORE_FOLD, tree), ())?,
+            TreeState::Assembling => drop(self.chores.insert((CHORE_ASSEMBLE, tree), ())?),
+            TreeState::Folding => drop(self.chores.insert((CHORE_FOLD, tree), ())?),
             TreeState::Complete => {
                 self.head.totals.complete += 1;
-                self.chores.insert((CHORE_DROP, tree), ())?
+                self.data_may_go(tree)?;
             }
-            _ => None,
-        };
+            _ => {}
+        }
         Ok(DONE)
     }
 
@@ -167,7 +176,8 @@ impl Batch<'_> {
         }
         row.data = DataPlace::Dropped;
         self.tree_changed(tree);
-        let rows = self.remove_interior(tree, limit)?;
+        let mut rows = self.remove_interior(tree, limit)?;
+        rows += self.drop_claims(tree, limit.saturating_sub(rows))?;
         let more = rows >= limit;
         if !more {
             self.chores.remove((CHORE_DROP, tree))?;
@@ -175,7 +185,7 @@ impl Batch<'_> {
         Ok(Outcome::Done { rows: rows as u64, more })
     }
 
-    fn remove_interior(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
+    pub(super) fn remove_interior(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
         let mut rows = 0;
         for row in self.interior.extract_from_if((tree, 0, 0)..(tree + 1, 0, 0), |_, _| true)?.take(limit) {
             row?;
@@ -206,7 +216,8 @@ impl Batch<'_> {
         let Some(row) = self.tree(tree)? else {
             return Ok(());
         };
-        let (state, pending) = (row.state, row.leaves.saturating_sub(row.done));
+        let (state, undone) = (row.state, row.leaves.saturating_sub(row.done));
+        let pending = undone.saturating_sub(self.provenance(tree)?.damaged);
         let totals = &mut self.head.totals;
         if state != TreeState::Ingesting {
             totals.trees = totals.trees.saturating_sub(1);
@@ -233,6 +244,7 @@ impl Batch<'_> {
         }
         let left = limit.saturating_sub(rows);
         rows += self.remove_interior(tree, left)?;
+        rows += self.purge_trust(tree, limit.saturating_sub(rows))?;
         let more = rows >= limit;
         if !more {
             self.chores.remove((CHORE_PURGE, tree))?;

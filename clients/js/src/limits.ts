@@ -5,9 +5,9 @@ export const MAX_UNIT_LEAVES = 32;
 /** The most parent steps in one unit, and the deepest level a unit can stand at. */
 export const MAX_FOLD_LEVELS = 40;
 /** The most bytes of `inputData`, decoded. */
-export const MAX_UNIT_DATA_BYTES = 1 << 20;
+export const MAX_UNIT_DATA_BYTES = 2 << 20;
 /** The most bytes of a unit as JSON. */
-export const MAX_UNIT_JSON_BYTES = 2 << 20;
+export const MAX_UNIT_JSON_BYTES = 4 << 20;
 /** The most characters of a challenge token. */
 export const MAX_TOKEN_CHARS = 512;
 /** The most bytes of a 429 that is looked at: a unit has little beside it. */

@@ -114,8 +114,8 @@ fn write_nodes(engine: &PouwEngine, options: &Options, format: Format, to: &mut 
         }
     };
     let written = match options.nodes {
-        Nodes::All => engine.export_addresses(&options.tree, &mut sink)?,
-        Nodes::Leaves => engine.export_leaves(&options.tree, &mut sink)?,
+        Nodes::All => engine.export_addresses(&options.tree, &mut sink)?.nodes,
+        Nodes::Leaves => engine.export_leaves(&options.tree, &mut sink)?.nodes,
     };
     if format == Format::Json {
         to.write_all(b"\n]\n")?;

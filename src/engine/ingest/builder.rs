@@ -4,7 +4,7 @@ use std::io::Read;
 
 use crate::hash::{Checksum, StreamingHash, hash_batch};
 use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, Shape, StreamingRoot, ambiguous_leaf, fold};
-use crate::store::records::{DataPlace, GroupRow, LengthRow};
+use crate::store::records::{DataPlace, GroupRow, LengthRow, Work};
 use crate::store::{AddGroups, BeginTree, CHUNK_BYTES, Command, FinishTree, Store, TreeId};
 
 use super::options::IngestError;
@@ -71,6 +71,8 @@ impl TreeBuilder {
             groups: Vec::new(),
             lengths: Vec::new(),
             oversized: Vec::new(),
+            damaged: Vec::new(),
+            work: [Work::default(); 2],
         };
         Self {
             begin,
@@ -280,6 +282,8 @@ impl TreeBuilder {
                 groups: Vec::new(),
                 lengths: Vec::new(),
                 oversized: Vec::new(),
+                damaged: Vec::new(),
+                work: [Work::default(); 2],
             };
             commands.push(Command::AddGroups(std::mem::replace(&mut self.pending, next)));
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::store::StoreError;
-use crate::store::records::Exposure;
+use crate::store::records::{Exposure, Strategy};
 
 use super::super::error::WriteError;
 use super::walk::WalkError;
@@ -33,12 +33,22 @@ pub struct IngestOptions {
     pub prefix: Option<String>,
     /// Leave the bytes in the files and read them when they are needed; default copy them.
     pub by_reference: bool,
+    /// How the answers of clients are verified; default [`Strategy::Precomputed`].
+    pub strategy: Strategy,
 }
 
 impl IngestOptions {
     /// Defaults for data that may be seen because of `exposure`.
     pub fn new(exposure: Exposure) -> Self {
-        Self { exposure, layout: Layout::Files, block_size: 4_096, tree: None, prefix: None, by_reference: false }
+        Self {
+            exposure,
+            layout: Layout::Files,
+            block_size: 4_096,
+            tree: None,
+            prefix: None,
+            by_reference: false,
+            strategy: Strategy::Precomputed,
+        }
     }
 
     pub(super) fn check(&self) -> Result<(), IngestError> {
@@ -56,6 +66,10 @@ impl IngestOptions {
                 value: "absent".into(),
                 rule: "the `blocks` layout needs the name of the tree its leaves go into",
             });
+        }
+        if !self.strategy.is_valid() {
+            let rule = "`audit` takes 1 to 32 leaves, `quorum` 2 to 8 clients";
+            return Err(IngestError::Option { field: "strategy", value: self.strategy.to_string(), rule });
         }
         self.tree.as_deref().map_or(Ok(()), check_name)
     }

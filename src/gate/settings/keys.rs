@@ -155,7 +155,7 @@ keys! {
             "Reputation from which no work is asked: a plain 429. 1.1 switches it off.";
     }
     "Units of work": {
-        unit_bytes: [usize; 3], "bytes", "three numbers, for low, medium and high, each 1024 to 1048576, not falling",
+        unit_bytes: [usize; 3], "bytes", "three numbers, for low, medium and high, each 1024 to 2097152, not falling",
             "Data a unit may carry. A longer leaf than a high one may carry is hashed by the server.";
         min_queue_depth: usize, "units", "1 to 65536",
             "Units kept ready at least while there is a backlog. An empty queue gives 429s without work.";

@@ -184,7 +184,7 @@ impl Account {
             self.sum -= i128::from(row.amount);
         } else {
             self.sum += i128::from(row.amount);
-            self.accepted += 1;
+            self.accepted += u64::from(row.kind != EntryKind::Correction);
         }
         if seq == self.row.last_seq {
             self.at_row = Some((self.sum, self.accepted));

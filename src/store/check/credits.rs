@@ -4,7 +4,7 @@
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 
 use super::super::error::StoreError;
-use super::super::records::{EntryKind, LedgerRow, LengthRow, TileRow, TreeRow, TreeState};
+use super::super::records::{EntryKind, LeafState, LedgerRow, LengthRow, Strategy, TileRow, TreeRow, TreeState};
 use super::trees::done_mask;
 use super::{CheckPhase, Checker};
 
@@ -12,7 +12,11 @@ use super::{CheckPhase, Checker};
 struct Tally {
     key: (u64, u64),
     done: u32,
+    /// Hashed by the server.
+    verified: u32,
     credited: u32,
+    /// In the range of an entry that credits some of its leaves.
+    covered: u32,
 }
 
 impl Checker<'_> {
@@ -26,7 +30,8 @@ impl Checker<'_> {
                 let (key, raw) = entry?;
                 // A row that does not decode is a finding already.
                 let tile = TileRow::decode(raw.value()).unwrap_or(TileRow::PENDING);
-                tallies.push(Tally { key: key.value(), done: done_mask(&tile), credited: 0 });
+                let verified = tile.mask(TILE_LEAVES, |state| state == LeafState::Verified);
+                tallies.push(Tally { key: key.value(), done: done_mask(&tile), verified, credited: 0, covered: 0 });
             }
             let end = if tallies.len() < self.at_once { None } else { tallies.last().map(|tally| tally.key) };
             self.count_credits(&mut tallies, first, end)?;
@@ -50,10 +55,15 @@ impl Checker<'_> {
                 continue;
             };
             let at = (row.tree, row.start / TILE_LEAVES);
-            if row.kind != EntryKind::Leaves || at < first || last.is_some_and(|last| at > last) {
+            let part = row.kind == EntryKind::Part;
+            if !(part || row.kind == EntryKind::Leaves) || at < first || last.is_some_and(|last| at > last) {
                 continue;
             }
             let slot = row.start % TILE_LEAVES;
+            if part {
+                self.count_part(tallies, seq, &row)?;
+                continue;
+            }
             if row.leaves == 0 || slot + u64::from(row.leaves) > TILE_LEAVES {
                 self.find(format!("ledger-0 row {seq}: {} leaves from {} on are no unit", row.leaves, row.start));
                 continue;
@@ -61,7 +71,7 @@ impl Checker<'_> {
             let mask = (((1_u64 << row.leaves) - 1) << slot) as u32;
             match tallies.binary_search_by_key(&at, |tally| tally.key) {
                 Ok(index) => {
-                    if tallies[index].credited & mask != 0 {
+                    if (tallies[index].credited | tallies[index].covered) & mask != 0 {
                         self.find(format!("ledger-0 row {seq}: leaves of tile {at:?} are credited a second time"));
                     }
                     tallies[index].credited |= mask;
@@ -73,6 +83,27 @@ impl Checker<'_> {
                 Err(_) if self.state.trees.get(row.tree)?.is_none() => {}
                 Err(_) => self.find(format!("ledger-0 row {seq}: it credits tile {at:?}, which has no row")),
             }
+        }
+        Ok(())
+    }
+
+    /// An entry that credits some of the leaves of its range: which ones, it does not say.
+    fn count_part(&mut self, tallies: &mut [Tally], seq: u64, row: &LedgerRow) -> Result<(), StoreError> {
+        let at = (row.tree, row.start / TILE_LEAVES);
+        let slot = row.start % TILE_LEAVES;
+        let width = 1_u64 << row.order.min(5);
+        if row.order > 5 || slot + width > TILE_LEAVES || u64::from(row.leaves) >= width {
+            self.find(format!("ledger-0 row {seq}: {} leaves from {} on are no part of a unit", row.leaves, row.start));
+            return Ok(());
+        }
+        let mask = (((1_u64 << width) - 1) << slot) as u32;
+        if let Ok(index) = tallies.binary_search_by_key(&at, |tally| tally.key) {
+            if (tallies[index].credited | tallies[index].covered) & mask != 0 {
+                self.find(format!("ledger-0 row {seq}: leaves of tile {at:?} are credited a second time"));
+            }
+            tallies[index].covered |= mask;
+        } else if self.state.trees.get(row.tree)?.is_some() {
+            self.find(format!("ledger-0 row {seq}: it credits tile {at:?}, which has no row"));
         }
         Ok(())
     }
@@ -90,7 +121,9 @@ impl Checker<'_> {
             if tally.credited & !tally.done != 0 {
                 self.find(format!("tiles-0 row {:?}: a leaf is pending although it was credited", tally.key));
             }
-            let unpaid = tally.done & !tally.credited;
+            // Those that the server hashed itself were credited to nobody.
+            let own = if row.strategy == Strategy::Precomputed { 0 } else { tally.verified };
+            let unpaid = tally.done & !tally.credited & !tally.covered & !own;
             // What sealed entries credited is not kept singly.
             if unpaid != 0 && self.head.anchor == 0 && unpaid & !self.oversized(row, tally.key)? != 0 {
                 self.find(format!("tiles-0 row {:?}: a leaf is done, but nobody was credited", tally.key));

@@ -4,7 +4,7 @@ use redb::ReadableTableMetadata;
 
 use super::super::error::StoreError;
 use super::super::records::{EntryKind, LedgerRow};
-use super::super::tables::NO_ENTRY;
+use super::super::tables::{NO_ENTRY, VOTED};
 use super::{CheckPhase, Checker, hex};
 
 /// Sums over the entries that are kept.
@@ -24,7 +24,7 @@ pub(super) struct LedgerSums {
 impl LedgerSums {
     fn add(&mut self, row: &LedgerRow) {
         match row.kind {
-            EntryKind::Leaves => {
+            EntryKind::Leaves | EntryKind::Part | EntryKind::Vote => {
                 self.units += 1;
                 self.leaves += u64::from(row.leaves);
                 self.nodes += u64::from(row.nodes);
@@ -35,6 +35,7 @@ impl LedgerSums {
             }
             EntryKind::Synthetic => self.synthetic += 1,
             EntryKind::Debit => self.debited = self.debited.saturating_add(row.amount),
+            EntryKind::Correction => {}
         }
         if row.kind != EntryKind::Debit {
             self.awarded = self.awarded.saturating_add(row.amount);
@@ -118,7 +119,7 @@ impl Checker<'_> {
             let ((expires_ms, id), seq) = (key.value(), raw.value());
             self.report.consumed += 1;
             let sealed = seq < self.head.anchor;
-            if seq != NO_ENTRY && !sealed && !self.leads_to(seq, id, false)? {
+            if seq != NO_ENTRY && seq != VOTED && !sealed && !self.leads_to(seq, id, false)? {
                 let id = hex(&id);
                 self.find(format!("consumed-0 row ({expires_ms}, {id}): ledger-0 row {seq} is not its entry"));
             }

@@ -2,8 +2,8 @@
 //!
 //! **Guarantee.** A clean report means: both files pass redb's own verification; every row decodes;
 //! names, handles, queue and chores fit the trees; every tree folds to its stored root from its stored
-//! leaf hashes, and the bytes of its pending leaves hash to them; no leaf is done without a credit or
-//! credited twice; the ledger is gapless, its chain and the balances are right; the totals are the sums.
+//! leaf hashes, and the bytes of its pending leaves hash to them, where the server had hashed them; somebody stands
+//! for each leaf below verified; no leaf is done without a credit or credited twice; the ledger is gapless, its chain and the balances are right; the totals are the sums.
 //!
 //! It needs no secret and changes not a byte: what redb mends after a crash, it mends in memory. Block data
 //! of trees that never got their row is what a crash between the two files leaves: the next open of the
@@ -17,6 +17,7 @@ mod open;
 mod orphans;
 mod queue;
 mod trees;
+mod trust;
 
 use std::sync::Arc;
 
@@ -64,6 +65,12 @@ pub struct CheckReport {
     pub consumed: u64,
     /// Clients whose difficulty is remembered.
     pub standings: u64,
+    /// Ranges somebody stands for.
+    pub claims: u64,
+    /// Ranges with votes that wait for others.
+    pub quorums: u64,
+    /// Damaged blocks.
+    pub damaged: u64,
     /// Rows of the queue.
     pub queue_rows: u64,
     /// Chores waiting.
@@ -159,6 +166,7 @@ fn run(provider: &dyn StorageProvider, at_once: usize, progress: OnCheck<'_>) ->
     checker.credits()?;
     checker.clients(&sums)?;
     checker.standings()?;
+    checker.trust()?;
     let report = std::mem::take(&mut checker.report);
     contained(&path, || {
         drop(checker);

@@ -13,6 +13,7 @@ use super::super::tables::{
     BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, NAMES, READY, RECEIPTS,
     SOURCES, STANDINGS, TILES, TREES,
 };
+use super::trust::TrustTables;
 use super::{CheckPhase, CheckProgress, CheckReport, OnCheck};
 
 pub(super) type Rows<K> = ReadOnlyTable<K, &'static [u8]>;
@@ -43,6 +44,8 @@ pub(super) struct StateFile {
     pub(super) debits: ReadOnlyTable<[u8; 16], u64>,
     /// Not there in a store that no build with this table has opened yet.
     pub(super) standings: Option<Rows<[u8; 16]>>,
+    /// Not in the stores of the first build.
+    pub(super) trust: Option<TrustTables>,
     // Dropped last: closing the file ends every table's snapshot.
     _database: Database,
 }
@@ -121,6 +124,7 @@ impl StateFile {
                 Err(TableError::TableDoesNotExist(_)) => None,
                 Err(error) => return Err(error.into()),
             },
+            trust: TrustTables::open(txn)?,
             _database: database,
         })
     }
@@ -155,7 +159,7 @@ fn verify(
     Ok(())
 }
 
-fn table<K: Key + 'static, V: Value + 'static>(
+pub(super) fn table<K: Key + 'static, V: Value + 'static>(
     txn: &ReadTransaction,
     definition: TableDefinition<'static, K, V>,
 ) -> Result<ReadOnlyTable<K, V>, StoreError> {

@@ -17,6 +17,13 @@ impl Checker<'_> {
             ("tiles-0", self.ownerless(&state.tiles, u64::MAX, pair, |key| key.0)?),
             ("interior-0", self.ownerless(&state.interior, u64::MAX, |tree| (tree, 0, 0), |key| key.0)?),
         ];
+        if let Some(trust) = &state.trust {
+            found.push(("provenance-0", self.ownerless(&trust.provenance, u64::MAX, |tree| tree, |key| key)?));
+            found.push(("claims-0", self.ownerless(&trust.claims, u64::MAX, pair, |key| key.0)?));
+            found.push(("quorums-0", self.ownerless(&trust.quorums, u64::MAX, pair, |key| key.0)?));
+            found.push(("doubted-0", self.ownerless(&trust.doubted, u64::MAX, pair, |key| key.0)?));
+            found.push(("damaged-0", self.ownerless(&trust.damaged, u64::MAX, pair, |key| key.0)?));
+        }
         if let Some(file) = &self.blocks {
             // From the next number on it is data of a tree whose row was never written.
             let next = self.head.next_tree;

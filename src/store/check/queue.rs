@@ -1,7 +1,7 @@
 //! Names, handles, queue and chores against the trees they point to.
 
 use super::super::error::StoreError;
-use super::super::records::{RecordError, TreeRow, TreeState, unseal};
+use super::super::records::{DataPlace, RecordError, TreeRow, TreeState, unseal};
 use super::super::tables::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, PRIORITY_FRESH, PRIORITY_PARTIAL};
 use super::{CheckPhase, Checker, hex};
 use redb::ReadableTableMetadata;
@@ -88,7 +88,7 @@ impl Checker<'_> {
         let chore = match row.state {
             TreeState::Assembling => Some(CHORE_ASSEMBLE),
             TreeState::Folding => Some(CHORE_FOLD),
-            TreeState::Complete if row.data != super::super::records::DataPlace::Dropped => Some(CHORE_DROP),
+            TreeState::Complete if row.data != DataPlace::Dropped && !self.is_weak(tree) => Some(CHORE_DROP),
             _ => None,
         };
         if let Some(kind) = chore
@@ -97,6 +97,11 @@ impl Checker<'_> {
             self.find(format!("trees-0 row {tree}: it is {:?}, but chores-0 lacks {:?}", row.state, (kind, tree)));
         }
         Ok(())
+    }
+
+    /// Whether only clients stand for some of its leaves, so that its data is kept.
+    fn is_weak(&self, tree: u64) -> bool {
+        self.state.provenance(tree).is_some_and(|row| row.weak() > 0)
     }
 
     pub(super) fn tree_row(&self, tree: u64) -> Result<Option<Result<TreeRow, RecordError>>, StoreError> {

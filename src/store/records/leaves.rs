@@ -5,30 +5,47 @@ use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 
 use super::{RecordError, damaged};
 
-/// State of one leaf. Four bits in a tile row.
+/// State of one leaf: whether its hash counts, and why. Four bits in a tile row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LeafState {
     /// Not hashed by anybody whose answer counts; may be leased.
     Pending,
-    /// Equal to the answer the server had computed itself.
+    /// Equal to a hash the server has computed itself.
     Verified,
+    /// Equal to the block's address, known before.
+    Known,
+    /// Returned alike by a quorum of distinct clients.
+    Agreed,
+    /// Part of an answer of which a sample was hashed again.
+    Audited,
+    /// Was agreed or audited, until a client behind it was caught in a lie: the server hashes it.
+    Doubted,
+    /// The block does not hash to its address. Neither done nor pending, until it is ingested again.
+    Damaged,
 }
 
 impl LeafState {
+    /// All of them, by their bits.
+    pub const ALL: [Self; 7] =
+        [Self::Pending, Self::Verified, Self::Known, Self::Agreed, Self::Audited, Self::Doubted, Self::Damaged];
+
     fn from_bits(bits: u8) -> Option<Self> {
-        match bits {
-            0 => Some(Self::Pending),
-            1 => Some(Self::Verified),
-            _ => None,
-        }
+        Self::ALL.get(usize::from(bits)).copied()
     }
 
     fn bits(self) -> u8 {
-        match self {
-            Self::Pending => 0,
-            Self::Verified => 1,
-        }
+        self as u8
+    }
+
+    /// Whether its hash is part of the tree.
+    pub fn is_done(self) -> bool {
+        !matches!(self, Self::Pending | Self::Damaged)
+    }
+
+    /// Whether only clients stand for its hash, so that it may be wrong.
+    pub fn is_weak(self) -> bool {
+        matches!(self, Self::Agreed | Self::Audited | Self::Doubted)
     }
 }
 
@@ -75,13 +92,17 @@ impl TileRow {
 
     /// One bit for each pending leaf among the first `leaves` of the tile.
     pub fn pending_mask(&self, leaves: u64) -> u32 {
-        (0..leaves.min(TILE_LEAVES))
-            .filter(|slot| self.state(*slot) == LeafState::Pending)
-            .fold(0, |mask, slot| mask | (1 << slot))
+        self.mask(leaves, |state| state == LeafState::Pending)
+    }
+
+    /// One bit for each leaf among the first `leaves` of the tile whose state `is` right.
+    pub fn mask(&self, leaves: u64, is: impl Fn(LeafState) -> bool) -> u32 {
+        (0..leaves.min(TILE_LEAVES)).filter(|slot| is(self.state(*slot))).fold(0, |mask, slot| mask | (1 << slot))
     }
 }
 
-/// `hashes-0`: the leaf hashes of a group of up to 16 leaves, and their top node.
+/// `hashes-0`: the leaf hashes of a group of up to 16 leaves, and their top node. In a tree whose hashes come from
+/// clients a leaf that is not done has the hash zero, and so has the top until all leaves are done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupRow {
     /// Leaf hashes in order.
@@ -91,6 +112,11 @@ pub struct GroupRow {
 }
 
 impl GroupRow {
+    /// A group of so many leaves whose hashes are not known.
+    pub fn unknown(leaves: usize) -> Self {
+        Self { leaves: vec![Checksum::ZERO; leaves], top: Checksum::ZERO }
+    }
+
     /// Decodes a row of 2 to 17 digests.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let count = bytes.len() / Checksum::LEN;

@@ -16,6 +16,12 @@ pub enum EntryKind {
     Synthetic,
     /// Credits spent by the client.
     Debit,
+    /// Some of the leaves of a range accepted from a client; the others were hashed by the server or are damaged.
+    Part,
+    /// A right answer whose leaves are credited to another member of its quorum, or to nobody.
+    Vote,
+    /// The server corrected a leaf that this client had returned: `start` is the leaf, `order` 0.
+    Correction,
 }
 
 impl EntryKind {
@@ -25,11 +31,21 @@ impl EntryKind {
             Self::Interior => 1,
             Self::Synthetic => 2,
             Self::Debit => 3,
+            Self::Part => 4,
+            Self::Vote => 5,
+            Self::Correction => 6,
         }
     }
 
     fn from_bits(bits: u8) -> Option<Self> {
-        [Self::Leaves, Self::Interior, Self::Synthetic, Self::Debit].into_iter().find(|kind| kind.bits() == bits)
+        let all =
+            [Self::Leaves, Self::Interior, Self::Synthetic, Self::Debit, Self::Part, Self::Vote, Self::Correction];
+        all.into_iter().find(|kind| kind.bits() == bits)
+    }
+
+    /// Whether it stands for leaves of a tree that this client has hashed.
+    pub fn is_of_leaves(self) -> bool {
+        matches!(self, Self::Leaves | Self::Part | Self::Vote)
     }
 }
 

@@ -7,13 +7,19 @@
 
 use bincode::{Decode, Encode};
 
+mod account;
 mod leaves;
 mod ledger;
 mod standing;
+mod strategy;
+mod trust;
 
+pub use account::{Account, HashReason, StrategyAccount, Work};
 pub use leaves::{GroupRow, LeafState, LengthRow, TileRow};
 pub use ledger::{EntryKind, LedgerRow};
 pub use standing::StandingRow;
+pub use strategy::{Strategy, UnknownStrategy};
+pub use trust::{ClaimRow, ProvenanceRow, QuorumRow, Submitter, VoteRow};
 
 /// A row that does not decode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,14 +72,6 @@ pub enum TreeState {
     Complete,
     /// Validation found a contradiction; it does not export.
     Inconsistent,
-}
-
-/// How the answers of a tree's units are verified.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-#[non_exhaustive]
-pub enum Strategy {
-    /// Against answers the server computed at ingest.
-    Precomputed,
 }
 
 /// Why the block data may be sent to clients.

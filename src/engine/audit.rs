@@ -1,0 +1,226 @@
+//! Judging answers the server does not know: a sample is hashed again (`SampledAudit`), or they wait for others like
+//! them (`Redundant`), with a sample hashed too and the server as referee where they differ.
+//!
+//! The sample is drawn only now, when the answer is fixed: its lease is pinned, and a wrong one ends it.
+
+use crate::hash::{Checksum, hash_batch};
+use crate::merkle::{AlignedRange, TILE_LEAVES, fold};
+use crate::policy::audit::{VOTE_SAMPLE, draw};
+use crate::policy::quorum::{Voter, admits, differences, is_right};
+use crate::protocol::{Malformed, WorkResult, WorkUnitOperation};
+use crate::store::records::{HashReason, QuorumRow, TreeRow, VoteRow, Work};
+use crate::store::{Amend, Audited, Command, Ruling, SettleKind, TreeId, Vote};
+
+use super::account::{parents_work, unit_work};
+use super::core::Core;
+use super::error::SubmitError;
+use super::inspect::Inspected;
+use super::lanes::Job;
+use super::load::leaf_lengths;
+use super::submit::Follows;
+use super::verify::{Judged, leaf_bytes};
+
+type Tree<'t> = (TreeId, &'t TreeRow);
+
+/// What the votes on a range come to with a new answer.
+struct Count {
+    ruling: Ruling,
+    liars: Vec<Voter>,
+    /// What the server hashed to decide.
+    referee: Work,
+    /// Leaves that the server has hashed, now or before.
+    refereed: u32,
+    /// The new answer is wrong at one of them.
+    wrong: bool,
+}
+
+impl Core {
+    /// `SampledAudit`: right if all of a sample are.
+    pub(super) fn verify_sample(
+        &self,
+        inspected: &Inspected,
+        result: &WorkResult,
+        (tree, row): Tree<'_>,
+        range: AlignedRange,
+        k: u8,
+    ) -> Result<Judged, SubmitError> {
+        let hashes = brought(result, &range)?;
+        let audit = self.audit(inspected, (tree, row), &range, &hashes, k)?;
+        let lengths = leaf_lengths(&self.store.read()?, tree, row, &range)?;
+        let accepted = unit_work(&range, lengths.into_iter());
+        let kind = SettleKind::Audited(Box::new(Audited { tree, range, hashes, network: inspected.network }));
+        let (nodes, leaves) = (range.node_count(), range.len());
+        Ok(Judged { kind, nodes, leaves, accepted, audit, referee: Work::default(), follows: Follows::default() })
+    }
+
+    /// `Redundant`: admitted if a sample is right and no leaf differs from what others returned, unless they are wrong.
+    pub(super) fn verify_vote(
+        &self,
+        inspected: &Inspected,
+        result: &WorkResult,
+        (tree, row): Tree<'_>,
+        range: AlignedRange,
+        quorum: u8,
+    ) -> Result<Judged, SubmitError> {
+        let hashes = brought(result, &range)?;
+        let client = *inspected.opened.client.as_bytes();
+        let group = self.store.read()?.quorum(tree, range.start())?;
+        let voter = Voter { client, network: inspected.network };
+        let stale = self.stale_votes(group.as_ref())?;
+        let in_group = |vote: &VoteRow| (!stale.contains(&vote.id)).then_some(voter_of(vote));
+        let voters: Vec<Voter> = group.iter().flat_map(|group| &group.votes).filter_map(in_group).collect();
+        if group.as_ref().is_some_and(|group| group.order != range.order()) || !admits(&voters, &voter) {
+            return Err(SubmitError::Withdrawn);
+        }
+        let audit = self.audit(inspected, (tree, row), &range, &hashes, VOTE_SAMPLE)?;
+        let count = self.count_votes(inspected, (tree, row), &range, &hashes, group.as_ref(), stale)?;
+        if count.wrong {
+            self.count_server(row.strategy.index(), HashReason::Audit, audit);
+            self.amend_soon(tree, range, count);
+            return Err(SubmitError::WrongResult { what: "leafHashes".to_owned() });
+        }
+        let lengths = leaf_lengths(&self.store.read()?, tree, row, &range)?;
+        let own = (0..).zip(lengths).filter(|(place, _)| count.refereed & (1 << place) == 0);
+        let accepted = Work::of(own.map(|(_, length)| length)).plus(parents_work(&range));
+        let Count { ruling, liars, referee, .. } = count;
+        let strikes = self.store.client(client)?.strikes;
+        let vote = Vote { tree, range, hashes, network: inspected.network, quorum, strikes, ruling };
+        let (nodes, leaves, kind) = (range.node_count(), range.len(), SettleKind::Vote(Box::new(vote)));
+        let follows = Follows { liars, ..Follows::default() };
+        Ok(Judged { kind, nodes, leaves, accepted, audit, referee, follows })
+    }
+
+    /// Hashes a sample of an answer. Every hash is compared, whichever differs.
+    fn audit(
+        &self,
+        inspected: &Inspected,
+        (tree, row): Tree<'_>,
+        range: &AlignedRange,
+        hashes: &[Checksum],
+        k: u8,
+    ) -> Result<Work, SubmitError> {
+        let leaves = range.len() as u32;
+        let k = self.heightened.lock().sample(&inspected.network, k.into(), leaves, self.now_ms());
+        let mut failed = None;
+        let drawn = draw(leaves, k, &mut || match self.draw() {
+            Ok(bits) => bits,
+            Err(error) => {
+                failed = Some(error);
+                0
+            }
+        });
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        let places: Vec<u8> = (0..leaves as u8).filter(|place| drawn & (1 << place) != 0).collect();
+        let (hashed, work) = self.hash_places((tree, row), range, &places)?;
+        let wrong = hashed.iter().filter(|(place, right)| hashes.get(usize::from(*place)) != Some(right)).count();
+        if wrong > 0 {
+            self.count_server(row.strategy.index(), HashReason::Audit, work);
+            // A strike needs the bytes that were sent.
+            self.sent_again(&inspected.opened, (tree, row), range)?;
+            return Err(SubmitError::WrongResult { what: "leafHashes".to_owned() });
+        }
+        Ok(work)
+    }
+
+    /// The server's own hashes of some leaves of a range.
+    pub(super) fn hash_places(
+        &self,
+        (tree, row): Tree<'_>,
+        range: &AlignedRange,
+        places: &[u8],
+    ) -> Result<(Vec<(u8, Checksum)>, Work), SubmitError> {
+        let mut loaded = Vec::with_capacity(places.len());
+        for place in places {
+            let slot = (range.start() + u64::from(*place)) % TILE_LEAVES;
+            loaded.push(self.load_leaves((tree, row), range.tile(), 1 << slot)?);
+        }
+        let slices: Vec<&[u8]> = loaded.iter().map(|data| leaf_bytes(data, 0).unwrap_or_default()).collect();
+        let work = Work::of(slices.iter().map(|leaf| leaf.len() as u64));
+        Ok((places.iter().copied().zip(hash_batch(&slices)).collect(), work))
+    }
+
+    /// Votes of clients that have been caught in a lie since they voted.
+    pub(super) fn stale_votes(&self, group: Option<&QuorumRow>) -> Result<Vec<[u8; 16]>, SubmitError> {
+        let mut stale = Vec::new();
+        for vote in group.iter().flat_map(|group| &group.votes) {
+            if self.store.client(vote.client)?.strikes != vote.strikes {
+                stale.push(vote.id);
+            }
+        }
+        Ok(stale)
+    }
+
+    /// Holds an answer against the votes there are. Where they differ, the server hashes exactly those leaves.
+    fn count_votes(
+        &self,
+        inspected: &Inspected,
+        (tree, row): Tree<'_>,
+        range: &AlignedRange,
+        hashes: &[Checksum],
+        group: Option<&QuorumRow>,
+        stale: Vec<[u8; 16]>,
+    ) -> Result<Count, SubmitError> {
+        let votes: &[VoteRow] = group.map_or(&[], |group| &group.votes);
+        let known: &[(u8, [u8; 64])] = group.map_or(&[], |group| &group.refereed);
+        let live: Vec<&VoteRow> = votes.iter().filter(|vote| !stale.contains(&vote.id)).collect();
+        let returned: Vec<&[[u8; 64]]> = live.iter().map(|vote| vote.leaves.as_slice()).collect();
+        let differ = differences(hashes, &returned, known);
+        let mut refereed = known.iter().fold(0, |mask, (place, _)| mask | (1 << place));
+        let mut ruling = Ruling { votes_seen: votes.len(), stale, ..Ruling::default() };
+        let (mut liars, mut referee, mut wrong) = (Vec::new(), Work::default(), differ.wrong);
+        if !differ.open.is_empty() {
+            let (hashed, work) = self.hash_places((tree, row), range, &differ.open)?;
+            referee = work;
+            refereed |= differ.open.iter().fold(0, |mask, place| mask | (1 << place));
+            wrong |= !is_right(|place| hashes.get(place).copied(), &hashed);
+            for vote in live {
+                if !is_right(|place| vote.leaves.get(place).map(|hash| Checksum::from_bytes(*hash)), &hashed) {
+                    ruling.lies.push(vote.id);
+                    liars.push(voter_of(vote));
+                }
+            }
+            ruling.refereed = hashed;
+        }
+        if wrong || !liars.is_empty() {
+            // A strike needs the bytes that were sent: to this client, and by the same token to those before it.
+            self.sent_again(&inspected.opened, (tree, row), range)?;
+        }
+        Ok(Count { ruling, liars, referee, refereed, wrong })
+    }
+
+    /// The answer is wrong, but what it made the server find out about the votes stays. If there is no room for the
+    /// command now, the next answer finds it out again.
+    fn amend_soon(&self, tree: TreeId, range: AlignedRange, count: Count) {
+        let Count { ruling, liars, referee, .. } = count;
+        let changes = !ruling.refereed.is_empty() || !ruling.lies.is_empty() || !ruling.stale.is_empty();
+        if !changes || ruling.votes_seen == 0 {
+            return;
+        }
+        self.note_liars(&liars);
+        let amend = Amend { tree, range, ruling, work: referee, at_ms: self.now_ms() };
+        let job = Job::new(vec![Command::Amend(amend)], |_| {}, |_| {});
+        if let Err((job, error)) = self.write_soon(job) {
+            job.fail(error);
+        }
+    }
+}
+
+fn voter_of(vote: &VoteRow) -> Voter {
+    Voter { client: vote.client, network: vote.network }
+}
+
+/// The leaf hashes a client brought. Parents are hashed again from them, so that a lie about one is impossible.
+fn brought(result: &WorkResult, range: &AlignedRange) -> Result<Vec<Checksum>, SubmitError> {
+    let single = range.order() == 0;
+    let operation = if single { WorkUnitOperation::LeafHash } else { WorkUnitOperation::SubtreeHash };
+    let listed = if single { 0 } else { range.len() as usize };
+    result.check_shape(listed, operation).map_err(SubmitError::Malformed)?;
+    let hashes = if single { vec![result.result_hash] } else { result.leaf_hashes.clone() };
+    if fold(&hashes, range.fold_levels()) != Some(result.result_hash) {
+        let rule = "the fold of leafHashes";
+        return Err(SubmitError::Malformed(Malformed::new("resultHash", rule, "another hash")));
+    }
+    Ok(hashes)
+}

@@ -1,0 +1,134 @@
+//! Provenance: why the hash of a leaf counts.
+
+use std::fmt;
+
+use crate::hash::Checksum;
+use crate::merkle::{GROUP_LEAVES, LeafIndex, TILE_LEAVES};
+use crate::store::records::{LeafState, ProvenanceRow};
+use crate::store::{RangeKey, StoreError};
+
+use super::PouwEngine;
+use super::error::TreeError;
+
+/// Why the hash of a leaf counts, from the strongest to the weakest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Provenance {
+    /// The server has hashed it.
+    Verified,
+    /// It is the block's address, and a client returned the same.
+    Known,
+    /// A quorum of distinct clients returned it.
+    Agreed,
+    /// A client returned it, and a sample of its answer was right.
+    Audited,
+    /// A client behind it was caught in a lie; the server has not hashed it yet.
+    Doubted,
+}
+
+impl Provenance {
+    /// All of them, the strongest first.
+    pub const ALL: [Self; 5] = [Self::Verified, Self::Known, Self::Agreed, Self::Audited, Self::Doubted];
+
+    fn of(state: LeafState) -> Option<Self> {
+        match state {
+            LeafState::Pending | LeafState::Damaged => None,
+            LeafState::Verified => Some(Self::Verified),
+            LeafState::Known => Some(Self::Known),
+            LeafState::Agreed => Some(Self::Agreed),
+            LeafState::Audited => Some(Self::Audited),
+            LeafState::Doubted => Some(Self::Doubted),
+        }
+    }
+}
+
+impl fmt::Display for Provenance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// How many leaves of a tree there are of each provenance.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Provenances {
+    counts: [u64; 5],
+    /// Leaves whose blocks do not hash to their addresses: they count for nothing.
+    pub damaged: u64,
+}
+
+impl Provenances {
+    pub(super) fn of(done: u64, row: &ProvenanceRow) -> Self {
+        let verified = done.saturating_sub(row.known + row.weak());
+        Self { counts: [verified, row.known, row.agreed, row.audited, row.doubted], damaged: row.damaged }
+    }
+
+    /// Leaves of this provenance.
+    pub fn count(&self, provenance: Provenance) -> u64 {
+        self.counts[provenance as usize]
+    }
+
+    /// The weakest there is; `None` while no leaf is done.
+    pub fn weakest(&self) -> Option<Provenance> {
+        Provenance::ALL.into_iter().rev().find(|provenance| self.count(*provenance) > 0)
+    }
+
+    /// Leaves that only clients stand for.
+    pub fn weak(&self) -> u64 {
+        self.counts[Provenance::Agreed as usize..].iter().sum()
+    }
+}
+
+/// A block that does not hash to its address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedBlock {
+    /// Name of its tree.
+    pub tree: String,
+    /// The leaf.
+    pub leaf: LeafIndex,
+    /// The address it should hash to.
+    pub address: Checksum,
+    /// Where to go on.
+    pub key: RangeKey,
+}
+
+impl PouwEngine {
+    /// Why the hash of a leaf counts; `None` while it does not.
+    pub fn provenance(&self, name: &str, leaf: LeafIndex) -> Result<Option<Provenance>, TreeError> {
+        let core = self.core();
+        let (tree, row) = core.named(name)?;
+        if leaf.0 >= row.leaves {
+            return Err(TreeError::LeafRange { name: name.to_owned(), leaf: leaf.0, leaves: row.leaves });
+        }
+        let states = core.store.read()?.tile(tree, leaf.0 / TILE_LEAVES)?;
+        Ok(Provenance::of(states.state(leaf.0 % TILE_LEAVES)))
+    }
+
+    /// Up to `limit` damaged blocks behind the one of this key.
+    pub fn damaged(&self, after: Option<RangeKey>, limit: usize) -> Result<Vec<DamagedBlock>, StoreError> {
+        let reader = self.core().store.read()?;
+        let mut out = Vec::new();
+        for key in reader.damaged(after, limit)? {
+            let (tree, leaf) = key;
+            let Some(row) = reader.tree(tree)? else { continue };
+            let group = reader.group(tree, leaf / GROUP_LEAVES)?;
+            let address = group.leaves.get((leaf % GROUP_LEAVES) as usize).copied().unwrap_or(Checksum::ZERO);
+            out.push(DamagedBlock { tree: row.name, leaf: LeafIndex(leaf), address, key });
+        }
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_weakest_is_the_last_there_is() {
+        let row = ProvenanceRow { known: 3, agreed: 2, ..ProvenanceRow::default() };
+        let found = Provenances::of(10, &row);
+        assert_eq!((found.count(Provenance::Verified), found.weakest()), (5, Some(Provenance::Agreed)));
+        let doubted = Provenances::of(10, &ProvenanceRow { doubted: 1, audited: 9, ..ProvenanceRow::default() });
+        assert_eq!((doubted.weakest(), doubted.weak()), (Some(Provenance::Doubted), 10));
+        assert_eq!(Provenances::default().weakest(), None);
+    }
+}

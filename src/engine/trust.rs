@@ -1,0 +1,151 @@
+//! What follows from a lie, and from votes that stay alone: done in the background, in bounded steps.
+
+use crate::merkle::{AlignedRange, Shape, TILE_LEAVES};
+use crate::policy::lease::{Claim, Lease};
+use crate::policy::quorum::Voter;
+use crate::protocol::WorkId;
+use crate::store::records::{DataPlace, LeafState, QuorumRow, TreeRow, TreeState};
+use crate::store::{Command, Outcome, RangeKey, Referee, TreeId};
+
+use super::core::Core;
+use super::error::{SubmitError, TreeError};
+use super::event::Event;
+use super::issue::random;
+use super::policy::VerifyProgress;
+use super::upkeep::UpkeepError;
+
+/// Clients followed back, and entries of each looked at, in one step.
+const SUSPECTS_PER_STEP: usize = 16;
+const ENTRIES_PER_STEP: usize = 256;
+/// Doubted tiles hashed in one step.
+const TILES_PER_STEP: usize = 32;
+/// Open quorums looked at, and ended, in one sweep.
+const QUORUMS_PER_SWEEP: usize = 2_048;
+const REFEREED_PER_SWEEP: usize = 64;
+
+impl Core {
+    /// One bounded step of what follows from lies: earlier answers of the liars are doubted, doubted leaves hashed.
+    /// Returns how much there was to do; the caller holds `auditing`.
+    pub(super) fn settle_doubts(&self) -> Result<usize, UpkeepError> {
+        let suspects = self.store.read()?.suspects(SUSPECTS_PER_STEP)?;
+        let limit = ENTRIES_PER_STEP;
+        let back = suspects.iter().map(|client| Command::Backtrack { client: *client, limit });
+        let mut steps = suspects.len();
+        if !suspects.is_empty() {
+            self.write_bulk(back.collect())?;
+        }
+        let after = *self.doubted_after.lock();
+        let doubted = self.store.read()?.doubted(after, TILES_PER_STEP)?;
+        for key in doubted {
+            *self.doubted_after.lock() = Some(key);
+            self.hash_doubted(key)?;
+            steps += 1;
+        }
+        Ok(steps)
+    }
+
+    fn hash_doubted(&self, (tree, tile): RangeKey) -> Result<(), UpkeepError> {
+        let reader = self.store.read()?;
+        let Some(row) = reader.tree(tree)?.filter(|row| row.data != DataPlace::Dropped) else {
+            return Ok(());
+        };
+        let mask = reader.tile(tree, tile)?.mask(TILE_LEAVES, |state| state == LeafState::Doubted);
+        drop(reader);
+        match self.hash_tile(tree, &row, tile, mask) {
+            Ok(upgrade) => self.write_upgrades(&row.name, vec![upgrade], &mut VerifyProgress::default())?,
+            // Tried again after the next sweep.
+            Err(TreeError::Unverifiable { what, .. }) => self.emit(Event::SourceChanged { tree, what }),
+            Err(TreeError::Store(error)) => return Err(error.into()),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Ends quorums whose first vote has waited too long: the server hashes their leaves. Returns how many, and whether
+    /// there may be more.
+    pub(super) fn referee_due(&self) -> Result<(usize, bool), UpkeepError> {
+        let after = *self.quorum_after.lock();
+        let page = self.store.read()?.quorums(after, QUORUMS_PER_SWEEP)?;
+        let full = page.len() == QUORUMS_PER_SWEEP;
+        *self.quorum_after.lock() = if full { page.last().map(|(key, _)| *key) } else { None };
+        let now = self.now_ms();
+        let wait = self.config.settings.quorum_wait_ms;
+        let mut ended = 0;
+        for (key, row) in page {
+            if now.saturating_sub(row.since_ms) < wait {
+                continue;
+            }
+            if ended == REFEREED_PER_SWEEP {
+                // Looked at again with the next sweep, from here on.
+                *self.quorum_after.lock() = after;
+                return Ok((ended, true));
+            }
+            ended += usize::from(self.end_quorum(key, &row)?);
+        }
+        Ok((ended, full))
+    }
+
+    /// Hashes the leaves of a range with votes. The server holds a lease on them meanwhile, as a client would.
+    fn end_quorum(&self, (tree, start): RangeKey, votes: &QuorumRow) -> Result<bool, UpkeepError> {
+        let Some(row) = self.store.read()?.tree(tree)?.filter(|row| row.state == TreeState::Active) else {
+            return Ok(false);
+        };
+        let range = Shape::new(row.leaves).and_then(|shape| AlignedRange::new(shape, start, votes.order));
+        let (Ok(range), Ok(salt)) = (range, random::<10>()) else { return Ok(false) };
+        let id = WorkId::from_parts(self.now_ms(), salt);
+        let claim = Claim::Leaves { tree, range };
+        let lease = Lease { id, claim, expires_ms: u64::MAX, pinned: true, refusals: 0 };
+        {
+            let mut queue = self.queue.lock();
+            if queue.leases.insert(lease).is_err() {
+                // Out with a client: its answer may complete the quorum.
+                return Ok(false);
+            }
+            queue.ring.withdraw(tree, &range);
+        }
+        let ended = self.hash_voted(tree, &row, range, votes);
+        let released = self.queue.lock().leases.release(id);
+        match ended {
+            Ok(Some(first_leaf)) => {
+                if let Some(lease) = released {
+                    self.queue.lock().settled(&lease, first_leaf);
+                }
+                self.wake();
+                Ok(true)
+            }
+            other => {
+                if let Some(lease) = released {
+                    self.give_back(&lease);
+                }
+                other.map(|_| false)
+            }
+        }
+    }
+
+    /// Whether it brought the tree its first leaf; `None` if nothing came of it.
+    fn hash_voted(
+        &self,
+        tree: TreeId,
+        row: &TreeRow,
+        range: AlignedRange,
+        votes: &QuorumRow,
+    ) -> Result<Option<bool>, UpkeepError> {
+        let places: Vec<u8> = (0..range.len() as u8).collect();
+        let (hashed, work) = match self.hash_places((tree, row), &range, &places) {
+            Ok(hashed) => hashed,
+            Err(SubmitError::Store(error)) => return Err(error.into()),
+            // The source cannot be read; an event says so.
+            Err(_) => return Ok(None),
+        };
+        let hashes = hashed.into_iter().map(|(_, hash)| hash).collect();
+        let (votes_seen, at_ms) = (votes.votes.len(), self.now_ms());
+        let referee = Referee { tree, range, hashes, votes_seen, work, at_ms };
+        let outcomes = self.write_bulk(vec![Command::Referee(referee)])?;
+        let Some(Outcome::Judged { liars, first_leaf, .. }) = outcomes.into_iter().next() else {
+            return Ok(None);
+        };
+        let liars: Vec<Voter> = liars.into_iter().map(|(client, network)| Voter { client, network }).collect();
+        self.note_liars(&liars);
+        Ok(Some(first_leaf))
+    }
+}

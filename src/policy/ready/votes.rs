@@ -1,0 +1,44 @@
+//! Units with votes: handed out whole, and only to a client that may join the votes.
+
+use crate::protocol::DifficultyTier;
+
+use super::super::quorum::{Voter, admits};
+use super::{ORDERS, PROBES, ReadyRing, ReadyUnit, Take, Taken, wanted};
+
+impl ReadyRing {
+    /// Whether any unit has votes: only then it matters who asks.
+    pub fn has_votes(&self) -> bool {
+        self.voted.iter().any(|queue| !queue.is_empty())
+    }
+
+    /// As [`take_within`](Self::take_within), units with votes that `asker` may join before and after the others.
+    pub fn take_for(&mut self, tier: DifficultyTier, bytes_max: usize, asker: &Voter) -> Take {
+        let own = wanted(tier);
+        let least = own.last().copied().unwrap_or(0);
+        let cap = self.caps[tier as usize].min(bytes_max);
+        if let Some(unit) = own.iter().find_map(|order| self.take_voted(*order, cap, bytes_max, asker)) {
+            return Take::Unit(Taken { unit, shortfall: false });
+        }
+        match self.take_within(tier, bytes_max) {
+            Take::Unit(taken) => Take::Unit(taken),
+            none => match (0..least).rev().find_map(|order| self.take_voted(order, cap, bytes_max, asker)) {
+                Some(unit) => Take::Unit(Taken { unit, shortfall: true }),
+                None => none,
+            },
+        }
+    }
+
+    /// The first unit with votes, of 16 of its order, that this client may join and that fits: a single leaf as far as
+    /// the request allows, any other as far as the tier does.
+    fn take_voted(&mut self, order: u8, cap: usize, bytes_max: usize, asker: &Voter) -> Option<ReadyUnit> {
+        let limit = if order == 0 { bytes_max } else { cap };
+        let fits = |unit: &ReadyUnit| {
+            unit.bytes().len() <= limit && unit.votes.as_deref().is_some_and(|votes| admits(votes, asker))
+        };
+        let queue = &mut self.voted[usize::from(order).min(ORDERS - 1)];
+        let at = queue.iter().take(PROBES).position(fits)?;
+        let unit = queue.remove(at)?;
+        self.count(&unit, false);
+        Some(unit)
+    }
+}

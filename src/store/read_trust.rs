@@ -1,0 +1,108 @@
+//! Paged reads of who stands for what.
+
+use std::ops::Bound;
+
+use redb::{Key, ReadOnlyTable, ReadableTable, TableDefinition, TableError, Value};
+
+use crate::merkle::TILE_LEAVES;
+
+use super::error::StoreError;
+use super::read::{Reader, TreeId};
+use super::records::{ClaimRow, ProvenanceRow, QuorumRow, unseal};
+use super::tables::{CLAIMS, DAMAGED, DOUBTED, PROVENANCE, QUORUMS, SUSPECTS};
+
+/// Tree and first leaf of a range.
+pub type RangeKey = (TreeId, u64);
+
+impl Reader {
+    /// How many leaves of a tree stand in which state.
+    pub fn provenance(&self, tree: TreeId) -> Result<ProvenanceRow, StoreError> {
+        let Some(table) = self.known(PROVENANCE)? else { return Ok(ProvenanceRow::default()) };
+        match table.get(tree)? {
+            Some(raw) => Ok(ProvenanceRow::decode(raw.value())?),
+            None => Ok(ProvenanceRow::default()),
+        }
+    }
+
+    /// The votes on the range that starts at this leaf.
+    pub fn quorum(&self, tree: TreeId, start: u64) -> Result<Option<QuorumRow>, StoreError> {
+        let Some(table) = self.known(QUORUMS)? else { return Ok(None) };
+        Ok(table.get((tree, start))?.map(|raw| unseal("quorums-0", raw.value())).transpose()?)
+    }
+
+    /// The votes on ranges of one tile, by their first leaves.
+    pub fn quorums_of_tile(&self, tree: TreeId, tile: u64) -> Result<Vec<(u64, QuorumRow)>, StoreError> {
+        let Some(table) = self.known(QUORUMS)? else { return Ok(Vec::new()) };
+        let first = tile * TILE_LEAVES;
+        let mut out = Vec::new();
+        for entry in table.range((tree, first)..(tree, first + TILE_LEAVES))? {
+            let (key, raw) = entry?;
+            out.push((key.value().1, unseal("quorums-0", raw.value())?));
+        }
+        Ok(out)
+    }
+
+    /// Up to `limit` ranges with votes behind `after`, of all trees.
+    pub fn quorums(&self, after: Option<RangeKey>, limit: usize) -> Result<Vec<(RangeKey, QuorumRow)>, StoreError> {
+        let Some(table) = self.known(QUORUMS)? else { return Ok(Vec::new()) };
+        let mut out = Vec::new();
+        for entry in table.range((behind(after), Bound::Unbounded))?.take(limit) {
+            let (key, raw) = entry?;
+            out.push((key.value(), unseal("quorums-0", raw.value())?));
+        }
+        Ok(out)
+    }
+
+    /// Up to `limit` claims on leaves of a tree, from the leaf `from` on.
+    pub fn claims(&self, tree: TreeId, from: u64, limit: usize) -> Result<Vec<(u64, ClaimRow)>, StoreError> {
+        let Some(table) = self.known(CLAIMS)? else { return Ok(Vec::new()) };
+        let mut out = Vec::new();
+        for entry in table.range((tree, from)..(tree + 1, 0))?.take(limit) {
+            let (key, raw) = entry?;
+            out.push((key.value().1, unseal("claims-0", raw.value())?));
+        }
+        Ok(out)
+    }
+
+    /// Up to `limit` clients caught in a lie whose earlier answers have not all been doubted yet.
+    pub fn suspects(&self, limit: usize) -> Result<Vec<[u8; 16]>, StoreError> {
+        let Some(table) = self.known(SUSPECTS)? else { return Ok(Vec::new()) };
+        table.iter()?.take(limit).map(|entry| Ok(entry?.0.value())).collect()
+    }
+
+    /// Up to `limit` tiles with doubted leaves, behind `after`.
+    pub fn doubted(&self, after: Option<RangeKey>, limit: usize) -> Result<Vec<RangeKey>, StoreError> {
+        self.keys(DOUBTED, after, limit)
+    }
+
+    /// Up to `limit` damaged leaves behind `after`.
+    pub fn damaged(&self, after: Option<RangeKey>, limit: usize) -> Result<Vec<RangeKey>, StoreError> {
+        self.keys(DAMAGED, after, limit)
+    }
+
+    fn keys(
+        &self,
+        definition: TableDefinition<'static, RangeKey, ()>,
+        after: Option<RangeKey>,
+        limit: usize,
+    ) -> Result<Vec<RangeKey>, StoreError> {
+        let Some(table) = self.known(definition)? else { return Ok(Vec::new()) };
+        table.range((behind(after), Bound::Unbounded))?.take(limit).map(|entry| Ok(entry?.0.value())).collect()
+    }
+
+    /// A table that the stores of the first build lack.
+    fn known<K: Key + 'static, V: Value + 'static>(
+        &self,
+        definition: TableDefinition<'static, K, V>,
+    ) -> Result<Option<ReadOnlyTable<K, V>>, StoreError> {
+        match self.txn.open_table(definition) {
+            Ok(table) => Ok(Some(table)),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn behind(after: Option<RangeKey>) -> Bound<RangeKey> {
+    after.map_or(Bound::Unbounded, Bound::Excluded)
+}

@@ -1,0 +1,189 @@
+//! What offloading comes to: work accepted from clients, work of the server by reason, bytes sent.
+
+use bincode::{Decode, Encode};
+
+/// An amount of hashing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Work {
+    /// SHA3-512 hashes.
+    pub hashes: u64,
+    /// Bytes hashed.
+    pub bytes: u64,
+    /// Keccak-f permutations: `len / 72 + 1` for each hash, rounded down.
+    pub permutations: u64,
+}
+
+impl Work {
+    /// Hashing these messages, by their byte lengths.
+    pub fn of(lengths: impl IntoIterator<Item = u64>) -> Self {
+        lengths
+            .into_iter()
+            .fold(Self::default(), |sum, len| sum.plus(Self { hashes: 1, bytes: len, permutations: len / RATE + 1 }))
+    }
+
+    /// Hashing `pairs` parents of two children and `singles` of one.
+    pub fn of_parents(pairs: u64, singles: u64) -> Self {
+        let hashes = pairs + singles;
+        Self { hashes, bytes: 128 * pairs + 64 * singles, permutations: 2 * pairs + singles }
+    }
+
+    /// The sum.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            hashes: self.hashes.saturating_add(other.hashes),
+            bytes: self.bytes.saturating_add(other.bytes),
+            permutations: self.permutations.saturating_add(other.permutations),
+        }
+    }
+
+    /// Adds another amount.
+    pub fn add(&mut self, other: Self) {
+        *self = self.plus(other);
+    }
+
+    fn take_away(&mut self, other: Self) {
+        self.hashes = self.hashes.saturating_sub(other.hashes);
+        self.bytes = self.bytes.saturating_sub(other.bytes);
+        self.permutations = self.permutations.saturating_sub(other.permutations);
+    }
+}
+
+/// Bytes SHA3-512 takes in with one permutation.
+const RATE: u64 = 72;
+
+/// Why the server hashed something itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HashReason {
+    /// Leaves of a tree coming in.
+    Ingest,
+    /// A sample of an answer.
+    Audit,
+    /// Leaves that answers differ on, leaves whose quorum did not come together, blocks that do not fit their address.
+    Referee,
+    /// Leaves that only clients stood for, before an export, or because a client behind them lied.
+    Export,
+    /// Parents.
+    Folding,
+}
+
+impl HashReason {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Ingest, Self::Audit, Self::Referee, Self::Export, Self::Folding];
+
+    /// Its word in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Audit => "audit",
+            Self::Referee => "referee",
+            Self::Export => "export",
+            Self::Folding => "folding",
+        }
+    }
+}
+
+/// The account of the trees of one strategy, or of made-up work.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+pub struct StrategyAccount {
+    /// Leaves and parents accepted from clients.
+    pub accepted: Work,
+    /// Hashed by the server, in the order of [`HashReason::ALL`].
+    pub server: [Work; 5],
+    /// What clients were asked for. Its bytes are those of parents too; what goes over the wire is `sent_bytes`.
+    pub asked: Work,
+    /// Units sent, each time one is sent.
+    pub sent_units: u64,
+    /// Bytes of block data sent to clients.
+    pub sent_bytes: u64,
+}
+
+impl StrategyAccount {
+    /// All that the server hashed.
+    pub fn server_work(&self) -> Work {
+        self.server.iter().fold(Work::default(), |sum, work| sum.plus(*work))
+    }
+
+    /// Permutations accepted from clients minus those of the server; below zero where offloading loses.
+    pub fn saved(&self) -> i128 {
+        i128::from(self.accepted.permutations) - i128::from(self.server_work().permutations)
+    }
+
+    /// Adds what another one counted.
+    pub fn add(&mut self, other: &Self) {
+        self.accepted.add(other.accepted);
+        for (work, more) in self.server.iter_mut().zip(other.server) {
+            work.add(more);
+        }
+        self.asked.add(other.asked);
+        self.sent_units = self.sent_units.saturating_add(other.sent_units);
+        self.sent_bytes = self.sent_bytes.saturating_add(other.sent_bytes);
+    }
+}
+
+/// `meta-0` under `account`: what offloading came to, by strategy. No row: nothing was counted yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Account {
+    /// In the order of [`Strategy::index`](super::Strategy::index), then made-up work.
+    pub by: [StrategyAccount; Self::PLACES],
+}
+
+impl Account {
+    /// Strategies, and made-up work.
+    pub const PLACES: usize = 5;
+    /// The place of made-up work.
+    pub const SYNTHETIC: usize = 4;
+
+    /// Counts work the server did.
+    pub fn server(&mut self, place: usize, reason: HashReason, work: Work) {
+        if let Some(account) = self.by.get_mut(place) {
+            account.server[reason as usize].add(work);
+        }
+    }
+
+    /// Adds what another one counted.
+    pub fn add(&mut self, other: &Self) {
+        for (account, more) in self.by.iter_mut().zip(&other.by) {
+            account.add(more);
+        }
+    }
+
+    /// Takes away what is counted elsewhere now.
+    pub fn take_away(&mut self, other: &Self) {
+        for (account, less) in self.by.iter_mut().zip(&other.by) {
+            account.accepted.take_away(less.accepted);
+            account.asked.take_away(less.asked);
+            for (work, less) in account.server.iter_mut().zip(less.server) {
+                work.take_away(less);
+            }
+            account.sent_units = account.sent_units.saturating_sub(less.sent_units);
+            account.sent_bytes = account.sent_bytes.saturating_sub(less.sent_bytes);
+        }
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Permutations of real leaves and parents accepted, of all that clients were asked for; `None` before the first
+    /// unit. Made-up work counts as useless.
+    pub fn useful_fraction(&self) -> Option<f64> {
+        let asked: u64 = self.by.iter().map(|account| account.asked.permutations).sum();
+        let accepted: u64 = self.by[..Self::SYNTHETIC].iter().map(|account| account.accepted.permutations).sum();
+        (asked > 0).then(|| accepted as f64 / asked as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permutations_follow_the_rate() {
+        let of = |len| Work::of([len]).permutations;
+        assert_eq!([0, 71, 72, 128, 4_096, 65_536].map(of), [1, 1, 2, 2, 57, 911]);
+        assert_eq!(Work::of_parents(3, 1), Work::of([128, 128, 128, 64]));
+    }
+}

@@ -1,0 +1,95 @@
+//! How the answers of a tree's units are verified: chosen when it is ingested, and never changed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bincode::{Decode, Encode};
+
+/// How the answers of a tree's units are verified.
+///
+/// ```
+/// use pouw::store::records::Strategy;
+/// assert_eq!("audit:2".parse(), Ok(Strategy::SampledAudit { k: 2 }));
+/// assert_eq!(Strategy::Redundant { quorum: 3 }.to_string(), "quorum:3");
+/// assert!("quorum:1".parse::<Strategy>().is_err());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[non_exhaustive]
+pub enum Strategy {
+    /// Against answers the server computed at ingest.
+    Precomputed,
+    /// Against the blocks' addresses, which were known before.
+    KnownAddress,
+    /// The server hashes a sample of each answer.
+    SampledAudit {
+        /// Leaves hashed of each unit, 1 to 32.
+        k: u8,
+    },
+    /// Distinct clients must return the same.
+    Redundant {
+        /// Clients, 2 to 8.
+        quorum: u8,
+    },
+}
+
+impl Strategy {
+    /// Number of strategies, whatever their parameters.
+    pub const COUNT: usize = 4;
+
+    /// Place among the strategies, 0 to 3.
+    pub fn index(self) -> usize {
+        match self {
+            Self::Precomputed => 0,
+            Self::KnownAddress => 1,
+            Self::SampledAudit { .. } => 2,
+            Self::Redundant { .. } => 3,
+        }
+    }
+
+    /// Whether the right answer is stored at ingest. If not, the leaf hashes come from clients.
+    pub fn knows_answers(self) -> bool {
+        matches!(self, Self::Precomputed | Self::KnownAddress)
+    }
+
+    /// Whether its parameter is in range.
+    pub fn is_valid(self) -> bool {
+        match self {
+            Self::Precomputed | Self::KnownAddress => true,
+            Self::SampledAudit { k } => (1..=32).contains(&k),
+            Self::Redundant { quorum } => (2..=8).contains(&quorum),
+        }
+    }
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Precomputed => f.write_str("precomputed"),
+            Self::KnownAddress => f.write_str("known-address"),
+            Self::SampledAudit { k } => write!(f, "audit:{k}"),
+            Self::Redundant { quorum } => write!(f, "quorum:{quorum}"),
+        }
+    }
+}
+
+/// A word that names no strategy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no strategy: `precomputed`, `known-address`, `audit:K` with K from 1 to 32, `quorum:Q` with Q from 2 to 8"
+)]
+pub struct UnknownStrategy(pub String);
+
+impl FromStr for Strategy {
+    type Err = UnknownStrategy;
+
+    fn from_str(text: &str) -> Result<Self, UnknownStrategy> {
+        let found = match text.split_once(':') {
+            None if text == "precomputed" => Some(Self::Precomputed),
+            None if text == "known-address" => Some(Self::KnownAddress),
+            Some(("audit", k)) => k.parse().ok().map(|k| Self::SampledAudit { k }),
+            Some(("quorum", quorum)) => quorum.parse().ok().map(|quorum| Self::Redundant { quorum }),
+            _ => None,
+        };
+        found.filter(|strategy| strategy.is_valid()).ok_or_else(|| UnknownStrategy(text.to_owned()))
+    }
+}

@@ -1,0 +1,122 @@
+//! Rows about who stands for a leaf: counts by provenance, claims, and votes of a quorum that is not complete.
+
+use bincode::{Decode, Encode};
+
+use super::{LeafState, RecordError, damaged};
+
+/// `provenance-0`: how many leaves of a tree stand in each state but `Pending` and `Verified`. No row: none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProvenanceRow {
+    /// Leaves equal to their address.
+    pub known: u64,
+    /// Leaves a quorum agreed on.
+    pub agreed: u64,
+    /// Leaves of answers that were sampled.
+    pub audited: u64,
+    /// Leaves the server has to hash because a client behind them lied.
+    pub doubted: u64,
+    /// Leaves whose block does not hash to its address.
+    pub damaged: u64,
+}
+
+impl ProvenanceRow {
+    /// Bytes of the stored row.
+    pub const LEN: usize = 40;
+
+    /// Decodes a row of exactly [`ProvenanceRow::LEN`] bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let &[known, agreed, audited, doubted, damaged_leaves] = words else {
+            return Err(damaged("provenance-0", format!("{} bytes instead of {}", bytes.len(), Self::LEN)));
+        };
+        if !rest.is_empty() {
+            return Err(damaged("provenance-0", format!("{} bytes instead of {}", bytes.len(), Self::LEN)));
+        }
+        let [known, agreed, audited, doubted, damaged] =
+            [known, agreed, audited, doubted, damaged_leaves].map(u64::from_le_bytes);
+        Ok(Self { known, agreed, audited, doubted, damaged })
+    }
+
+    /// The stored bytes.
+    pub fn encode(&self) -> [u8; Self::LEN] {
+        let mut out = [0; Self::LEN];
+        let counts = [self.known, self.agreed, self.audited, self.doubted, self.damaged];
+        for (place, count) in out.as_chunks_mut::<8>().0.iter_mut().zip(counts) {
+            *place = count.to_le_bytes();
+        }
+        out
+    }
+
+    /// The count of leaves in `state`, if it is one that is counted here.
+    pub fn count_mut(&mut self, state: LeafState) -> Option<&mut u64> {
+        match state {
+            LeafState::Pending | LeafState::Verified => None,
+            LeafState::Known => Some(&mut self.known),
+            LeafState::Agreed => Some(&mut self.agreed),
+            LeafState::Audited => Some(&mut self.audited),
+            LeafState::Doubted => Some(&mut self.doubted),
+            LeafState::Damaged => Some(&mut self.damaged),
+        }
+    }
+
+    /// Leaves that only clients stand for.
+    pub fn weak(&self) -> u64 {
+        self.agreed + self.audited + self.doubted
+    }
+}
+
+/// Who returned a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Submitter {
+    /// Keyed digest of the client.
+    pub client: [u8; 16],
+    /// Keyed digest of its network prefix.
+    pub network: [u8; 16],
+    /// Its ledger entry.
+    pub seq: u64,
+}
+
+/// `claims-0`: who stands for the leaves of a range, until the server has hashed them or they are accepted as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct ClaimRow {
+    /// log2 of the range.
+    pub order: u8,
+    /// One for an audited answer, a quorum for an agreed one.
+    pub submitters: Vec<Submitter>,
+}
+
+/// An answer that waits for others like it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct VoteRow {
+    /// Challenge id.
+    pub id: [u8; 16],
+    /// Keyed digest of the client.
+    pub client: [u8; 16],
+    /// Keyed digest of its network prefix.
+    pub network: [u8; 16],
+    /// Difficulty tier: 0, 1, 2.
+    pub tier: u8,
+    /// Hashes the unit asked for.
+    pub nodes: u32,
+    /// Micro-Joules to credit when the quorum is complete.
+    pub award: u64,
+    /// Engine time, Unix milliseconds.
+    pub at_ms: u64,
+    /// Lies the client had been caught in by then: caught in another one since, its vote does not count.
+    pub strikes: u64,
+    /// Its leaf hashes in order.
+    pub leaves: Vec<[u8; 64]>,
+}
+
+/// `quorums-0`: the votes on a range whose quorum is not complete. Its leaves are pending.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct QuorumRow {
+    /// log2 of the range.
+    pub order: u8,
+    /// Engine time of the first vote, Unix milliseconds.
+    pub since_ms: u64,
+    /// Leaves the server has hashed because the votes differed: place in the range, hash.
+    pub refereed: Vec<(u8, [u8; 64])>,
+    /// The votes, all alike on every leaf that was not refereed, and right on those that were.
+    pub votes: Vec<VoteRow>,
+}

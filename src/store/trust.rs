@@ -1,0 +1,248 @@
+//! Who stands for the leaves of a tree: states with their counts, hashes that clients bring, claims, doubts.
+
+use redb::{ReadableTable, ReadableTableMetadata};
+
+use crate::hash::Checksum;
+use crate::merkle::{AlignedRange, GROUP_LEAVES, GROUP_ORDER, Shape, TILE_LEAVES, fold};
+
+use super::apply::Batch;
+use super::commands::{Refused, Settle};
+use super::error::StoreError;
+use super::records::{
+    ClaimRow, DataPlace, EntryKind, GroupRow, LeafState, ProvenanceRow, Submitter, TileRow, TreeRow, seal, unseal,
+};
+use super::settle::Taken;
+use super::tables::{CLAIMS, DOUBTED, NO_ENTRY, PROVENANCE, SUSPECTS};
+use super::trust_commands::Audited;
+
+impl Batch<'_> {
+    /// Changes the states of a tile; the counts of its tree follow. Returns the tile as it is now.
+    pub(super) fn edit_tile(
+        &mut self,
+        tree: u64,
+        tile: u64,
+        edit: impl FnOnce(&mut TileRow),
+    ) -> Result<TileRow, StoreError> {
+        let before = match self.tiles.get((tree, tile))? {
+            Some(raw) => TileRow::decode(raw.value())?,
+            None => TileRow::PENDING,
+        };
+        let mut row = before;
+        edit(&mut row);
+        self.tiles.insert((tree, tile), row.encode())?;
+        let counted = |state: LeafState| !matches!(state, LeafState::Pending | LeafState::Verified);
+        let changed: Vec<(LeafState, LeafState)> = (0..TILE_LEAVES)
+            .map(|slot| (before.state(slot), row.state(slot)))
+            .filter(|(from, to)| from != to && (counted(*from) || counted(*to)))
+            .collect();
+        if !changed.is_empty() {
+            let mut provenance = self.provenance(tree)?;
+            for (from, to) in changed {
+                if let Some(count) = provenance.count_mut(from) {
+                    *count = count.saturating_sub(1);
+                }
+                if let Some(count) = provenance.count_mut(to) {
+                    *count += 1;
+                }
+            }
+            self.txn.open_table(PROVENANCE)?.insert(tree, &provenance.encode()[..])?;
+        }
+        Ok(row)
+    }
+
+    /// The counts of a tree.
+    pub(super) fn provenance(&self, tree: u64) -> Result<ProvenanceRow, StoreError> {
+        match self.txn.open_table(PROVENANCE)?.get(tree)? {
+            Some(raw) => Ok(ProvenanceRow::decode(raw.value())?),
+            None => Ok(ProvenanceRow::default()),
+        }
+    }
+
+    pub(super) fn shape(&mut self, tree: u64) -> Result<Shape, StoreError> {
+        let leaves = self.tree(tree)?.map_or(0, |row| row.leaves);
+        Shape::new(leaves).map_err(|_| StoreError::Contradiction { what: format!("tree {tree} has no shape") })
+    }
+
+    /// Writes leaf hashes from `first` on, all within one tile. A group whose leaves are all done by `tile` gets its
+    /// top. Returns the parents hashed for that.
+    pub(super) fn write_hashes(
+        &mut self,
+        tree: u64,
+        hashes: &[(u64, Checksum)],
+        tile: &TileRow,
+    ) -> Result<u64, StoreError> {
+        let shape = self.shape(tree)?;
+        let levels = GROUP_ORDER.min(shape.height());
+        let mut parents = 0;
+        for run in hashes.chunk_by(|a, b| a.0 / GROUP_LEAVES == b.0 / GROUP_LEAVES) {
+            let Some((first, _)) = run.first() else { continue };
+            let number = first / GROUP_LEAVES;
+            let mut group = match self.hashes.get((tree, number))? {
+                Some(raw) => GroupRow::decode(raw.value())?,
+                None => {
+                    return Err(StoreError::Contradiction { what: format!("hashes-0 lacks row {:?}", (tree, number)) });
+                }
+            };
+            for (leaf, hash) in run {
+                if let Some(place) = group.leaves.get_mut((leaf % GROUP_LEAVES) as usize) {
+                    *place = *hash;
+                }
+            }
+            let slot = (number * GROUP_LEAVES) % TILE_LEAVES;
+            let all_done = (0..group.leaves.len() as u64).all(|at| tile.state(slot + at).is_done());
+            if all_done {
+                group.top = fold(&group.leaves, levels).unwrap_or(Checksum::ZERO);
+                parents += group.leaves.len() as u64 - 1;
+            }
+            self.hashes.insert((tree, number), group.encode().as_slice())?;
+        }
+        Ok(parents)
+    }
+
+    pub(super) fn settle_audited(
+        &mut self,
+        settle: &Settle,
+        audited: &Audited,
+    ) -> Result<Result<Taken, Refused>, StoreError> {
+        let Audited { tree, range, hashes, network } = audited;
+        if let Err(refused) = self.check_range(settle, *tree, *range)? {
+            return Ok(Err(refused));
+        }
+        self.set_states(*tree, *range, hashes, |_| LeafState::Audited)?;
+        // The entry that `settle` is about to write.
+        let submitter = Submitter { client: settle.client, network: *network, seq: self.head.next_ledger };
+        self.put_claim(*tree, *range, vec![submitter])?;
+        let Some(progress) = self.leaves_done(*tree, range.len())? else {
+            return Ok(Err(Refused::TreeGone));
+        };
+        let entry = (EntryKind::Leaves, *tree, range.start(), range.order(), range.len() as u32);
+        Ok(Ok(Taken::Counts(progress, entry)))
+    }
+
+    /// Gives the leaves of a range the states that `state` says for their places in it, and these hashes.
+    pub(super) fn set_states(
+        &mut self,
+        tree: u64,
+        range: AlignedRange,
+        hashes: &[Checksum],
+        state: impl Fn(u64) -> LeafState,
+    ) -> Result<(), StoreError> {
+        let tile = self.edit_tile(tree, range.tile(), |tile| {
+            for leaf in range.start()..range.end() {
+                tile.set(leaf % TILE_LEAVES, state(leaf - range.start()));
+            }
+        })?;
+        let placed: Vec<(u64, Checksum)> = (range.start()..range.end()).zip(hashes.iter().copied()).collect();
+        self.write_hashes(tree, &placed, &tile).map(drop)
+    }
+
+    pub(super) fn put_claim(
+        &mut self,
+        tree: u64,
+        range: AlignedRange,
+        submitters: Vec<Submitter>,
+    ) -> Result<(), StoreError> {
+        let row = ClaimRow { order: range.order(), submitters };
+        let mut table = self.txn.open_table(CLAIMS)?;
+        table.insert((tree, range.start()), seal("claims-0", &row)?.as_slice())?;
+        Ok(())
+    }
+
+    /// A strike, if it is one, against a client; with it everything that only this client and its like stand for is
+    /// to be doubted, step by step.
+    pub(super) fn strike(&mut self, client: [u8; 16], strike: bool, at_ms: u64) -> Result<(), StoreError> {
+        let mut row = self.client(client)?;
+        row.strikes = row.strikes.saturating_add(u64::from(strike));
+        row.updated_ms = at_ms;
+        // Written now: unlike a credit, a strike stands nowhere else.
+        self.clients.insert(client, seal("clients-0", &row)?.as_slice())?;
+        let last = row.last_seq;
+        self.overlay.insert(client, row);
+        if strike && last != NO_ENTRY && !self.txn.open_table(CLAIMS)?.is_empty()? {
+            self.txn.open_table(SUSPECTS)?.insert(client, last)?;
+        }
+        Ok(())
+    }
+
+    /// Doubts what a client caught in a lie stands for, going back along its entries.
+    pub(super) fn backtrack(&mut self, client: [u8; 16], limit: usize) -> Result<super::commands::Outcome, StoreError> {
+        let from = self.txn.open_table(SUSPECTS)?.get(client)?.map(|raw| raw.value());
+        let mut next = from.unwrap_or(NO_ENTRY);
+        let mut rows = 0;
+        while rows < limit as u64 && next != NO_ENTRY && next >= self.head.anchor {
+            let entry = self.entry(next)?;
+            self.doubt_entry(&entry)?;
+            next = entry.previous;
+            rows += 1;
+        }
+        let more = next != NO_ENTRY && next >= self.head.anchor;
+        let mut table = self.txn.open_table(SUSPECTS)?;
+        if more {
+            table.insert(client, next)?;
+        } else {
+            table.remove(client)?;
+        }
+        Ok(super::commands::Outcome::Done { rows, more })
+    }
+
+    /// Doubts the leaves of an entry that only clients stand for. What was sealed before it was verified cannot be
+    /// found along the chain any more, so that sealing doubts it too.
+    pub(super) fn doubt_entry(&mut self, entry: &super::records::LedgerRow) -> Result<(), StoreError> {
+        if !entry.kind.is_of_leaves() {
+            return Ok(());
+        }
+        let Some(TreeRow { strategy, data, leaves, .. }) = self.tree(entry.tree)? else {
+            return Ok(());
+        };
+        if strategy.knows_answers() || *data == DataPlace::Dropped {
+            return Ok(());
+        }
+        let end = (*leaves).min(entry.start.saturating_add(1 << entry.order.min(5)));
+        let key = (entry.tree, entry.start / TILE_LEAVES);
+        let tile = match self.tiles.get(key)? {
+            Some(raw) => TileRow::decode(raw.value())?,
+            None => return Ok(()),
+        };
+        let firm = |slot: u64| matches!(tile.state(slot), LeafState::Agreed | LeafState::Audited);
+        let hit: Vec<u64> = (entry.start..end).map(|leaf| leaf % TILE_LEAVES).filter(|slot| firm(*slot)).collect();
+        if hit.is_empty() {
+            return Ok(());
+        }
+        self.edit_tile(key.0, key.1, |tile| hit.iter().for_each(|slot| tile.set(*slot, LeafState::Doubted)))?;
+        self.txn.open_table(DOUBTED)?.insert(key, ())?;
+        Ok(())
+    }
+
+    /// Removes the claims of a tile on ranges in which nothing is weak any more. Returns those that stay.
+    pub(super) fn prune_claims(&mut self, tree: u64, tile: u64, row: &TileRow) -> Result<(), StoreError> {
+        let first = tile * TILE_LEAVES;
+        let mut gone = Vec::new();
+        let mut table = self.txn.open_table(CLAIMS)?;
+        for entry in table.range((tree, first)..(tree, first + TILE_LEAVES))? {
+            let (key, raw) = entry?;
+            let (_, start) = key.value();
+            let claim: ClaimRow = unseal("claims-0", raw.value())?;
+            let end = (start + (1 << claim.order.min(5))).min(first + TILE_LEAVES);
+            if !(start..end).any(|leaf| row.state(leaf % TILE_LEAVES).is_weak()) {
+                gone.push(start);
+            }
+        }
+        for start in gone {
+            table.remove((tree, start))?;
+        }
+        Ok(())
+    }
+
+    /// Who stands for a leaf.
+    pub(super) fn submitters(&self, tree: u64, leaf: u64) -> Result<Vec<Submitter>, StoreError> {
+        let first = leaf / TILE_LEAVES * TILE_LEAVES;
+        let table = self.txn.open_table(CLAIMS)?;
+        let Some(entry) = table.range((tree, first)..=(tree, leaf))?.next_back() else {
+            return Ok(Vec::new());
+        };
+        let (key, raw) = entry?;
+        let claim: ClaimRow = unseal("claims-0", raw.value())?;
+        let covers = key.value().1 + (1 << claim.order.min(5)) > leaf;
+        Ok(if covers { claim.submitters } else { Vec::new() })
+    }
+}

@@ -1,0 +1,206 @@
+//! The server's second look: leaves below verified become verified, and are corrected if need be.
+
+use redb::ReadableTable;
+
+use crate::hash::{Checksum, StreamingHash};
+use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
+
+use super::apply::Batch;
+use super::commands::{Outcome, Refused};
+use super::error::StoreError;
+use super::records::{EntryKind, GroupRow, HashReason, LeafState, LedgerRow, Submitter, TileRow, TreeState};
+use super::tables::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, DAMAGED, DOUBTED, PROVENANCE};
+use super::trust_commands::{Repair, Upgrade};
+
+impl Batch<'_> {
+    pub(super) fn upgrade(&mut self, upgrade: &Upgrade) -> Result<Outcome, StoreError> {
+        let Upgrade { tree, tile, hashes, work, at_ms } = upgrade;
+        let place = self.account_place(*tree)?;
+        self.account.server(place, HashReason::Export, *work);
+        let Some(state) = self.tree(*tree)?.map(|row| row.state) else {
+            return Ok(Outcome::Refused(Refused::TreeGone));
+        };
+        let row = match self.tiles.get((*tree, *tile))? {
+            Some(raw) => TileRow::decode(raw.value())?,
+            None => return Ok(judged(Vec::new(), Vec::new())),
+        };
+        let first = tile * TILE_LEAVES;
+        let weak: Vec<&(u8, Checksum)> =
+            hashes.iter().filter(|(slot, _)| row.state(u64::from(*slot)).is_weak()).collect();
+        let mut wrong = Vec::new();
+        for (slot, hash) in &weak {
+            let leaf = first + u64::from(*slot);
+            if self.leaf_hash(*tree, leaf)? != Some(*hash) {
+                wrong.push((leaf, *hash));
+            }
+        }
+        let row = self.edit_tile(*tree, *tile, |row| {
+            weak.iter().for_each(|(slot, _)| row.set(u64::from(*slot), LeafState::Verified));
+        })?;
+        let mut liars: Vec<([u8; 16], [u8; 16])> = Vec::new();
+        if !wrong.is_empty() {
+            self.write_hashes(*tree, &wrong, &row)?;
+            for (leaf, _) in &wrong {
+                for submitter in self.submitters(*tree, *leaf)? {
+                    self.correction(*tree, *leaf, &submitter, *at_ms)?;
+                    if liars.iter().all(|(client, _)| *client != submitter.client) {
+                        liars.push((submitter.client, submitter.network));
+                    }
+                }
+            }
+            self.fold_again(*tree, state)?;
+        }
+        self.prune_claims(*tree, *tile, &row)?;
+        if row.mask(TILE_LEAVES, |state| state == LeafState::Doubted) == 0 {
+            self.txn.open_table(DOUBTED)?.remove((*tree, *tile))?;
+        }
+        for (client, _) in &liars {
+            self.strike(*client, true, *at_ms)?;
+        }
+        self.data_may_go(*tree)?;
+        Ok(judged(wrong.into_iter().map(|(leaf, _)| leaf).collect(), liars))
+    }
+
+    fn leaf_hash(&self, tree: u64, leaf: u64) -> Result<Option<Checksum>, StoreError> {
+        match self.hashes.get((tree, leaf / GROUP_LEAVES))? {
+            Some(raw) => Ok(GroupRow::decode(raw.value())?.leaves.get((leaf % GROUP_LEAVES) as usize).copied()),
+            None => Ok(None),
+        }
+    }
+
+    /// The ledger says which leaf was corrected and who had returned it. It takes nothing back.
+    fn correction(&mut self, tree: u64, leaf: u64, by: &Submitter, at_ms: u64) -> Result<(), StoreError> {
+        let mut client = self.client(by.client)?;
+        client.updated_ms = at_ms;
+        let seq = self.head.next_ledger;
+        let mut hash = StreamingHash::new();
+        hash.update(b"pouw-correction-v0\0");
+        hash.update(&seq.to_le_bytes());
+        let mut id = [0; 16];
+        id.copy_from_slice(&hash.finish().as_bytes()[..16]);
+        let row = LedgerRow {
+            id,
+            client: by.client,
+            tree,
+            start: leaf,
+            order: 0,
+            kind: EntryKind::Correction,
+            tier: 0,
+            leaves: 0,
+            nodes: 0,
+            amount: 0,
+            at_ms,
+            previous: client.last_seq,
+            digest: [0; 32],
+        };
+        let seq = self.append(row, client)?;
+        self.receipts.insert(id, seq)?;
+        Ok(())
+    }
+
+    /// A leaf of a tree has another hash now: what was folded from the old one goes.
+    fn fold_again(&mut self, tree: u64, state: TreeState) -> Result<(), StoreError> {
+        if !matches!(state, TreeState::Complete | TreeState::Folding | TreeState::Assembling) {
+            return Ok(());
+        }
+        self.remove_interior(tree, usize::MAX)?;
+        if let Some(row) = self.tree(tree)? {
+            row.state = TreeState::Assembling;
+            row.interior_done = 0;
+        }
+        self.tree_changed(tree);
+        if state == TreeState::Complete {
+            self.head.totals.complete = self.head.totals.complete.saturating_sub(1);
+        }
+        for kind in [CHORE_DROP, CHORE_FOLD] {
+            self.chores.remove((kind, tree))?;
+        }
+        self.chores.insert((CHORE_ASSEMBLE, tree), ())?;
+        Ok(())
+    }
+
+    /// Has the block data of a complete tree dropped once nothing may be asked of it any more.
+    pub(super) fn data_may_go(&mut self, tree: u64) -> Result<(), StoreError> {
+        let complete = self.tree(tree)?.is_some_and(|row| row.state == TreeState::Complete);
+        if complete && self.provenance(tree)?.weak() == 0 {
+            self.chores.insert((CHORE_DROP, tree), ())?;
+        }
+        Ok(())
+    }
+
+    /// The leaves of a complete tree are accepted as they are.
+    pub(super) fn release(&mut self, tree: u64) -> Result<Outcome, StoreError> {
+        match self.tree(tree)?.map(|row| row.state) {
+            None => return Ok(Outcome::Refused(Refused::TreeGone)),
+            Some(TreeState::Complete) => {}
+            Some(state) => return Ok(Outcome::Refused(Refused::TreeState(state))),
+        }
+        self.chores.insert((CHORE_DROP, tree), ())?;
+        Ok(Outcome::Done { rows: 1, more: false })
+    }
+
+    pub(super) fn repair(&mut self, repair: &Repair) -> Result<Outcome, StoreError> {
+        let Repair { tree, leaves, work } = repair;
+        let place = self.account_place(*tree)?;
+        self.account.server(place, HashReason::Ingest, *work);
+        if self.tree(*tree)?.is_none_or(|row| row.state != TreeState::Active) {
+            return Ok(Outcome::Refused(Refused::TreeGone));
+        }
+        let mut repaired = 0;
+        for leaf in leaves {
+            let was = self.txn.open_table(DAMAGED)?.remove((*tree, *leaf))?.is_some();
+            if was {
+                self.edit_tile(*tree, leaf / TILE_LEAVES, |row| row.set(leaf % TILE_LEAVES, LeafState::Verified))?;
+                repaired += 1;
+            }
+        }
+        // They were not counted as pending while they were damaged.
+        self.head.totals.pending += repaired;
+        let progress = self.leaves_done(*tree, repaired)?.unwrap_or_default();
+        Ok(Outcome::Judged {
+            corrected: Vec::new(),
+            liars: Vec::new(),
+            first_leaf: progress.first_leaf,
+            leaves_complete: progress.leaves_complete,
+        })
+    }
+
+    /// Removes what stands about the leaves of a forgotten tree but their states, up to `limit` rows.
+    pub(super) fn purge_trust(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
+        self.txn.open_table(PROVENANCE)?.remove(tree)?;
+        let mut rows = self.drop_claims(tree, limit)?;
+        let all = (tree, 0)..(tree + 1, 0);
+        for row in
+            self.txn.open_table(super::tables::QUORUMS)?.extract_from_if(all.clone(), |_, _| true)?.take(limit - rows)
+        {
+            row?;
+            rows += 1;
+        }
+        for row in self.txn.open_table(DAMAGED)?.extract_from_if(all, |_, ()| true)?.take(limit - rows) {
+            row?;
+            rows += 1;
+        }
+        Ok(rows)
+    }
+
+    /// Removes up to `limit` claims on the leaves of a tree, and notes on its doubted tiles.
+    pub(super) fn drop_claims(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
+        let mut rows = 0;
+        let mut table = self.txn.open_table(super::tables::CLAIMS)?;
+        for row in table.extract_from_if((tree, 0)..(tree + 1, 0), |_, _| true)?.take(limit) {
+            row?;
+            rows += 1;
+        }
+        for row in
+            self.txn.open_table(DOUBTED)?.extract_from_if((tree, 0)..(tree + 1, 0), |_, ()| true)?.take(limit - rows)
+        {
+            row?;
+            rows += 1;
+        }
+        Ok(rows)
+    }
+}
+
+fn judged(corrected: Vec<u64>, liars: Vec<([u8; 16], [u8; 16])>) -> Outcome {
+    Outcome::Judged { corrected, liars, first_leaf: false, leaves_complete: false }
+}
