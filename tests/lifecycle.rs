@@ -88,7 +88,7 @@ fn a_file_becomes_a_complete_tree_whose_leaves_are_its_blocks_hashes() {
                 Ok(())
             })
             .unwrap();
-        assert_eq!(count, all.len() as u64);
+        assert_eq!(count.nodes, all.len() as u64);
         assert_eq!(all[0], root(&leaves).unwrap());
         assert_eq!(all[all.len() - leaves.len()..], leaves);
         let stats = engine.stats();

@@ -263,7 +263,9 @@ fn ring_step(ring: &mut ReadyRing, leaves: &mut Leaves, [op, a, b, c]: [u8; 4]) 
                 covered |= mask_of(&range);
                 let data = tile_data(tree, tile, shape);
                 let handle = TreeHandle::from_bytes([tree as u8; 16]);
-                ring.push(ReadyUnit { tree, handle, shape, range, data, since_ms: a.into() }, c % 2 == 0);
+                let since_ms = a.into();
+                let unit = ReadyUnit { tree, handle, shape, range, data, since_ms, account: 0, votes: None };
+                ring.push(unit, c % 2 == 0);
                 leaves.extend((range.start()..range.end()).map(|leaf| ((tree, leaf), c % 2 == 0)));
             }
             covered == free

@@ -53,7 +53,7 @@ fn others() -> Value {
         "work_unit_max_age_ms": 32, "leases_max": 5033, "interior_units": true, "synthetic": false,
         "synthetic_max": 34, "body_limit_bytes": 16385, "buffered_bytes_max": 1048578, "body_timeout_ms": 41,
         "write_timeout_ms": 42, "judge_threads": 3, "waiting_answers_max": 43, "waiting_commits_max": 44,
-        "commit_ops_max": 45, "award_joule_credits": false, "micro_joules_per_hash": 51,
+        "commit_ops_max": 45, "quorum_wait_ms": 46, "award_joule_credits": false, "micro_joules_per_hash": 51,
         "award_basis": "tier_average", "ledger_entries_kept": 1052, "circuit_breaker_threshold": 61,
         "circuit_breaker_probe_interval_ms": 62, "fallback_behavior": "deny", "security_alert_threshold": 63,
         "secret_file": "secret", "previous_secret_files": ["older"]

@@ -83,7 +83,8 @@ impl Gate {
     pub(super) fn inspected(&self, facts: &Facts) -> Option<Result<Inspected, SubmitError>> {
         let presented = facts.answer.as_ref()?;
         let policy = self.place(facts.policy).digest;
-        Some(self.engine().inspect(&facts.client.to_bytes(), &presented.token, policy))
+        let inspected = self.engine().inspect(&facts.client.to_bytes(), &presented.token, policy);
+        Some(inspected.map(|inspected| inspected.from_network(self.engine(), facts.prefix.as_bytes())))
     }
 
     fn accepted(&self, facts: &Facts, tier: DifficultyTier, accepted: Accepted, started: Instant) -> Decision {

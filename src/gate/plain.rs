@@ -168,6 +168,7 @@ impl Gate {
         let mut flight = inner.in_flight.book(reservation.bytes).ok_or(Reason::Budget)?;
         let request = IssueRequest {
             client: &client,
+            network: facts.prefix.as_bytes(),
             tier,
             policy: place.digest,
             floor_ms: because.and_then(|because| because.floor_ms),

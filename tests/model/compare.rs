@@ -115,9 +115,11 @@ impl World {
         let rooted = self.engine.root(name).map_err(|e| e.to_string())?;
         ensure!(Some(rooted) == root(leaves) && rooted == tree.root(), "the root is {rooted}");
         let (mut some, mut all) = (Vec::new(), Vec::new());
-        let count = self.engine.export_leaves(name, &mut |node| push(&mut some, node)).map_err(|e| e.to_string())?;
+        let count =
+            self.engine.export_leaves(name, &mut |node| push(&mut some, node)).map_err(|e| e.to_string())?.nodes;
         ensure!(some == *leaves && count == some.len() as u64, "{count} leaves came out");
-        let count = self.engine.export_addresses(name, &mut |node| push(&mut all, node)).map_err(|e| e.to_string())?;
+        let count =
+            self.engine.export_addresses(name, &mut |node| push(&mut all, node)).map_err(|e| e.to_string())?.nodes;
         ensure!(all == tree.levels.concat() && count == all.len() as u64, "{count} nodes came out");
         let commitment = self.engine.commitment(name).map_err(|e| e.to_string())?;
         ensure!(commitment.root == rooted && commitment.leaves == leaves.len() as u64, "{commitment:?}");
@@ -135,7 +137,7 @@ impl World {
             self.engine.validate(name).map(|()| 0),
             self.engine.commitment(name).map(|_| 0),
             self.engine.prove(name, LeafIndex(0)).map(|_| 0),
-            self.engine.export_leaves(name, &mut |node| push(&mut nodes, node)),
+            self.engine.export_leaves(name, &mut |node| push(&mut nodes, node)).map(|exported| exported.nodes),
         ];
         for outcome in outcomes {
             ensure!(matches!(outcome, Err(TreeError::NotComplete { .. })), "it came to {outcome:?}");

@@ -275,7 +275,15 @@ impl World {
     ) -> Step<&'static str> {
         let key = client_key(client);
         let floor_ms = if floor { None } else { Some(0) };
-        let request = IssueRequest { client: &key, tier, policy: policy.into(), floor_ms, synthetic, bytes_max: None };
+        let request = IssueRequest {
+            client: &key,
+            network: b"",
+            tier,
+            policy: policy.into(),
+            floor_ms,
+            synthetic,
+            bytes_max: None,
+        };
         let before = self.engine.stats();
         let made_up = self.oracle.live().filter(|token| token.claim == Claim::MadeUp).count();
         let setup = self.oracle.setup;
@@ -419,7 +427,7 @@ impl World {
         let token = &self.oracle.tokens[at];
         let unsure = token.standing == Standing::Unsure && expected != Verdict::Expired;
         let (key, text) = (client_key(client), token.unit.challenge_token.clone());
-        let outcome = self.engine.submit(&Answer { client: &key, token: &text, result, policy });
+        let outcome = self.engine.submit(&Answer { client: &key, network: b"", token: &text, result, policy });
         let found = verdict_of(&outcome);
         let allowed = found == expected || (unsure && found == Verdict::Replayed);
         ensure!(allowed, "the answer came to {outcome:?}, not {expected:?}");
@@ -432,7 +440,7 @@ impl World {
                 _ => false,
             };
             let award = self.oracle.entries.last().map_or(0, |entry| entry.amount);
-            ensure!((accepted.id, accepted.seq) == (token.unit.id, seq), "{accepted:?}, not entry {seq}");
+            ensure!((accepted.id, accepted.seq) == (token.unit.id, Some(seq)), "{accepted:?}, not entry {seq}");
             ensure!((accepted.award.0, accepted.nodes) == (award, token.unit.node_count), "{accepted:?}");
             ensure!(accepted.leaves_complete == complete, "{accepted:?}");
         }
@@ -483,7 +491,8 @@ impl World {
         let text = String::from_utf8(text).map_err(|e| e.to_string())?;
         let result = WorkResult { challenge_token: text.clone(), ..solve(&token.unit) };
         let client = client_key(token.client);
-        let answer = Answer { client: &client, token: &text, result: &result, policy: token.opened.policy };
+        let answer =
+            Answer { client: &client, network: b"", token: &text, result: &result, policy: token.opened.policy };
         let outcome = self.engine.submit(&answer);
         ensure!(matches!(outcome, Err(SubmitError::Token(_))), "a forged token came to {outcome:?}");
         let outcome = self.engine.reissue(&client, &text);

@@ -59,8 +59,8 @@ impl Settings {
     pub fn engine(&self, mut builder: ConfigBuilder) -> ConfigBuilder {
         fill!(self, builder: token_ttl_seconds min_queue_depth work_unit_max_age_ms award_joule_credits
             micro_joules_per_hash award_basis floor_ms unit_bytes interior_units leases_max synthetic_max ready_bytes_max
-            commit_ops_max ledger_entries_kept default_difficulty max_difficulty escalation_window_ms cool_down_ms
-            difficulty_clients_max);
+            commit_ops_max ledger_entries_kept quorum_wait_ms default_difficulty max_difficulty escalation_window_ms
+            cool_down_ms difficulty_clients_max);
         match self.waiting_commits_max {
             Some(answers) => builder.waiting_answers_max(answers),
             None => builder,
@@ -120,6 +120,7 @@ impl Settings {
             commit_ops_max,
             waiting_answers_max: waiting_commits_max,
             ledger_entries_kept,
+            quorum_wait_ms,
             default_difficulty,
             max_difficulty,
             escalation_window_ms,
@@ -129,11 +130,13 @@ impl Settings {
             background: _,
             #[cfg(feature = "testing")]
                 mistake: _,
+            #[cfg(feature = "testing")]
+                audit_seed: _,
         } = builder;
         take!(self: token_ttl_seconds min_queue_depth work_unit_max_age_ms award_joule_credits micro_joules_per_hash
             award_basis floor_ms unit_bytes interior_units leases_max synthetic_max ready_bytes_max commit_ops_max
-            waiting_commits_max ledger_entries_kept default_difficulty max_difficulty escalation_window_ms cool_down_ms
-            difficulty_clients_max);
+            waiting_commits_max ledger_entries_kept quorum_wait_ms default_difficulty max_difficulty escalation_window_ms
+            cool_down_ms difficulty_clients_max);
     }
 
     /// As [`take_engine`](Self::take_engine).
