@@ -56,9 +56,13 @@ pub(super) fn unit_work(range: &AlignedRange, lengths: impl Iterator<Item = u64>
 
 /// The parents of a unit.
 pub(super) fn parents_work(range: &AlignedRange) -> Work {
+    fold_work(range.len(), range.fold_levels())
+}
+
+/// Folding so many nodes, so many levels up.
+pub(super) fn fold_work(mut width: u64, levels: u8) -> Work {
     let (mut pairs, mut singles) = (0, 0);
-    let mut width = range.len();
-    for _ in 0..range.fold_levels() {
+    for _ in 0..levels {
         pairs += width / 2;
         singles += width % 2;
         width = width.div_ceil(2);

@@ -2,18 +2,13 @@
 
 use std::io::Read;
 
-use crate::hash::{Checksum, StreamingHash, hash_batch};
-use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, Shape, StreamingRoot, ambiguous_leaf, fold};
-use crate::store::records::{DataPlace, GroupRow, LengthRow, Work};
-use crate::store::{AddGroups, BeginTree, CHUNK_BYTES, Command, FinishTree, Store, TreeId};
+use crate::hash::{Checksum, StreamingHash, sha3_512};
+use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, Shape, StreamingRoot, TILE_LEAVES, ambiguous_leaf};
+use crate::store::records::{DataPlace, GroupRow, LeafState, LengthRow, Work};
+use crate::store::{AddGroups, BeginTree, CHUNK_BYTES, Command, FinishTree, Store, StoreError, TreeId};
 
+use super::group::{Hashes, Item};
 use super::options::IngestError;
-
-/// A leaf waiting for its group to be full.
-enum Item {
-    Bytes(Vec<u8>),
-    Hashed(Checksum, u64),
-}
 
 /// A tree that is coming in. What it has to say piles up in `chunks` and `commands` until the caller
 /// commits both, chunks first.
@@ -28,6 +23,9 @@ pub(super) struct TreeBuilder {
     /// Groups the store has from an ingest cut short: compared, not written.
     stored_groups: u64,
     items: Vec<Item>,
+    hashes: Hashes,
+    /// The tree is there already: what is given is held against it.
+    against: Option<Against>,
     root: StreamingRoot,
     pub(super) leaves: u64,
     pub(super) total: u64,
@@ -41,6 +39,18 @@ pub(super) struct TreeBuilder {
     pending: AddGroups,
     pub(super) oversized: u64,
     bytes_waiting: usize,
+    /// What was hashed and is in no command yet.
+    pub(super) work: [Work; 2],
+}
+
+/// How what is given is held against a tree that is there.
+#[derive(Debug, Default)]
+pub(super) struct Against {
+    /// Every byte is compared with the stored data: the tree's hashes are not known.
+    pub(super) bytes: bool,
+    /// Damaged leaves whose bytes hash to their address now, and those that still do not.
+    pub(super) repaired: Vec<u64>,
+    pub(super) damaged: Vec<u64>,
 }
 
 /// Whether every leaf but the last has the same length so far, and none is longer.
@@ -74,7 +84,11 @@ impl TreeBuilder {
             damaged: Vec::new(),
             work: [Work::default(); 2],
         };
+        let hashes = Hashes::of(begin.strategy);
         Self {
+            hashes,
+            against: None,
+            work: [Work::default(); 2],
             begin,
             cut,
             single,
@@ -104,12 +118,29 @@ impl TreeBuilder {
         self
     }
 
+    /// Holds what is given against the tree that stands there: by its bytes, or, hashed if need be, by its root.
+    pub(super) fn against(mut self, bytes: bool, hashes: Hashes) -> Self {
+        self.against = Some(Against { bytes, ..Against::default() });
+        self.hashes = hashes;
+        self
+    }
+
+    /// What that found about damaged leaves.
+    pub(super) fn found(&mut self) -> Against {
+        self.against.take().unwrap_or_default()
+    }
+
     pub(super) fn tree(&self) -> TreeId {
         self.begin.tree
     }
 
     /// Reads one leaf; `None` at the end of the source, unless an empty source is to be an empty leaf.
-    pub(super) fn read_leaf(&mut self, source: &mut impl Read, first: bool) -> std::io::Result<Option<u64>> {
+    pub(super) fn read_leaf(
+        &mut self,
+        source: &mut impl Read,
+        first: bool,
+        address: Option<Checksum>,
+    ) -> std::io::Result<Option<u64>> {
         let limit = if self.cut == 0 { LEAF_MAX + 1 } else { self.cut };
         let cap = self.begin.send_cap;
         let mut bytes = Vec::new();
@@ -119,7 +150,7 @@ impl TreeBuilder {
             return Ok(None);
         }
         if len <= cap {
-            self.items.push(Item::Bytes(bytes));
+            self.items.push(Item { len, bytes: Some(bytes), hashed: None, address });
             return Ok(Some(len));
         }
         let mut hash = StreamingHash::new();
@@ -140,7 +171,7 @@ impl TreeBuilder {
         if len > LEAF_MAX {
             return Err(std::io::Error::other("a leaf has more than 268435456 bytes; cut it into blocks"));
         }
-        self.items.push(Item::Hashed(hash.finish(), len));
+        self.items.push(Item { len, bytes: None, hashed: Some(hash.finish()), address });
         Ok(Some(len))
     }
 
@@ -167,63 +198,46 @@ impl TreeBuilder {
     /// Hashes a full group and passes its bytes on.
     pub(super) fn close_full_group(&mut self, store: &Store) -> Result<Result<(), Differs>, IngestError> {
         let group = self.hash_group(GROUP_ORDER);
-        // A full group is an aligned subtree behind full groups.
-        let pushed = self.root.push_subtree(GROUP_ORDER, group.top);
-        debug_assert!(pushed.is_ok());
+        if self.hashes != Hashes::Later {
+            // A full group is an aligned subtree behind full groups.
+            let pushed = self.root.push_subtree(GROUP_ORDER, group.top);
+            debug_assert!(pushed.is_ok());
+            self.work[1].add(Work::of_parents(1, 0));
+        }
         self.pass_on(store, group)
     }
 
     fn hash_group(&mut self, levels: u8) -> GroupRow {
-        let slices: Vec<&[u8]> = self
-            .items
-            .iter()
-            .filter_map(|item| match item {
-                Item::Bytes(bytes) => Some(bytes.as_slice()),
-                Item::Hashed(..) => None,
-            })
-            .collect();
-        let mut hashed = hash_batch(&slices).into_iter();
-        let leaves: Vec<Checksum> = self
-            .items
-            .iter()
-            .map(|item| match item {
-                Item::Hashed(hash, _) => *hash,
-                Item::Bytes(_) => hashed.next().unwrap_or(Checksum::ZERO),
-            })
-            .collect();
-        let top = fold(&leaves, levels).unwrap_or(Checksum::ZERO);
-        GroupRow { leaves, top }
+        let (group, work) = self.hashes.group(&self.items, levels);
+        self.work[0].add(work[0]);
+        self.work[1].add(work[1]);
+        group
     }
 
     fn pass_on(&mut self, store: &Store, group: GroupRow) -> Result<Result<(), Differs>, IngestError> {
-        let first_leaf = self.groups * GROUP_LEAVES;
         let offset = self.stored;
-        let mut lengths = Vec::with_capacity(self.items.len());
-        let mut oversized = Vec::new();
-        for (leaf, item) in (first_leaf..).zip(std::mem::take(&mut self.items)) {
-            match item {
-                Item::Bytes(bytes) => {
-                    lengths.push(bytes.len() as u32);
-                    self.stored += bytes.len() as u64;
-                    if self.begin.data == DataPlace::Copied {
-                        self.store_bytes(&bytes);
-                    }
-                }
-                Item::Hashed(_, len) => {
-                    lengths.push(len as u32);
-                    oversized.push(leaf);
-                }
-            }
-        }
-        self.oversized += oversized.len() as u64;
+        let items = std::mem::take(&mut self.items);
         let number = self.groups;
         self.groups += 1;
+        self.stored += items.iter().filter_map(|item| item.bytes.as_ref()).map(|bytes| bytes.len() as u64).sum::<u64>();
+        if let Some(against) = &mut self.against
+            && !hold(store, against, self.begin.tree, (number, offset), &items, &mut self.work)?
+        {
+            return Ok(Err(Differs));
+        }
+        let first_leaf = number * GROUP_LEAVES;
+        let oversized = (first_leaf..).zip(&items).filter(|(_, item)| item.bytes.is_none());
+        let oversized: Vec<(u64, bool)> = oversized.map(|(leaf, item)| (leaf, item.is_damaged())).collect();
+        self.oversized += oversized.len() as u64;
+        if self.begin.data == DataPlace::Copied {
+            items.iter().filter_map(|item| item.bytes.as_deref()).for_each(|bytes| self.store_bytes(bytes));
+        }
         if number < self.stored_groups {
             let same = store.read()?.group(self.tree(), number)? == group;
             return Ok(if same { Ok(()) } else { Err(Differs) });
         }
-        if self.begin.data == DataPlace::Dropped {
-            // Only hashed, to be compared by its root: nothing piles up.
+        if self.against.is_some() {
+            // Only compared: nothing piles up.
             return Ok(Ok(()));
         }
         if self.pending.groups.is_empty() {
@@ -232,9 +246,11 @@ impl TreeBuilder {
         self.bytes_waiting += (group.leaves.len() + 1) * Checksum::LEN;
         self.pending.groups.push(group);
         if !self.single {
+            let lengths = items.iter().map(|item| item.len as u32).collect();
             self.pending.lengths.push(LengthRow { offset, lengths });
         }
-        self.pending.oversized.extend(oversized);
+        self.pending.damaged.extend(oversized.iter().filter(|(_, damaged)| *damaged).map(|(leaf, _)| *leaf));
+        self.pending.oversized.extend(oversized.into_iter().map(|(leaf, _)| leaf));
         Ok(Ok(()))
     }
 
@@ -285,6 +301,7 @@ impl TreeBuilder {
                 damaged: Vec::new(),
                 work: [Work::default(); 2],
             };
+            self.pending.work = std::mem::take(&mut self.work);
             commands.push(Command::AddGroups(std::mem::replace(&mut self.pending, next)));
         }
     }
@@ -310,7 +327,7 @@ impl TreeBuilder {
         if self.groups < self.stored_groups {
             return Ok(Err(Differs));
         }
-        let root = root.ok_or_else(empty)?;
+        let root = if self.hashes == Hashes::Later { Checksum::ZERO } else { root.ok_or_else(empty)? };
         Ok(Ok(Content { leaves: self.leaves, block_len, total_bytes: self.total, root }))
     }
 
@@ -327,6 +344,55 @@ impl TreeBuilder {
         }));
         (chunks, commands)
     }
+}
+
+/// Holds a group that is given against the tree that is there: its bytes against the stored ones, and those of damaged
+/// leaves against their addresses.
+fn hold(
+    store: &Store,
+    against: &mut Against,
+    tree: TreeId,
+    (group, offset): (u64, u64),
+    items: &[Item],
+    work: &mut [Work; 2],
+) -> Result<bool, IngestError> {
+    if against.bytes {
+        let given: Vec<u8> = items.iter().filter_map(|item| item.bytes.as_deref()).flatten().copied().collect();
+        let same = match store.read_blocks(tree, offset, given.len()) {
+            Ok(stored) => stored == given,
+            Err(StoreError::Contradiction { .. }) => false,
+            Err(error) => return Err(error.into()),
+        };
+        let hashed = items.iter().any(|item| item.hashed.is_some());
+        return Ok(same && (!hashed || hashes_fit(store, tree, group, items)?));
+    }
+    let states = store.read()?.tile(tree, group * GROUP_LEAVES / TILE_LEAVES)?;
+    for (leaf, item) in (group * GROUP_LEAVES..).zip(items) {
+        if states.state(leaf % TILE_LEAVES) != LeafState::Damaged {
+            continue;
+        }
+        let own = match &item.bytes {
+            Some(bytes) => {
+                work[0].add(Work::of([item.len]));
+                Some(sha3_512(bytes))
+            }
+            None => item.hashed,
+        };
+        let right = own.is_some() && own == item.address;
+        if right { &mut against.repaired } else { &mut against.damaged }.push(leaf);
+    }
+    Ok(true)
+}
+
+/// The hashes of leaves that no unit may carry are those that are stored.
+fn hashes_fit(store: &Store, tree: TreeId, group: u64, items: &[Item]) -> Result<bool, IngestError> {
+    let reader = store.read()?;
+    let stored = match reader.group(tree, group) {
+        Ok(stored) => stored,
+        Err(StoreError::Contradiction { .. }) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(items.iter().zip(stored.leaves).all(|(item, stored)| item.hashed.is_none_or(|hashed| hashed == stored)))
 }
 
 /// Longest leaf, bytes.

@@ -13,7 +13,7 @@ use super::super::error::WriteError;
 use super::super::issue::random;
 use super::super::load::{fingerprint, open_plain};
 use super::OnProgress;
-use super::builder::{self, Content, TreeBuilder};
+use super::builder::{self, TreeBuilder};
 use super::options::{IngestError, IngestOptions, IngestReport, Ingested, Layout, check_name};
 use super::walk::{self, SkipReason, SourceFile, Walk, WalkEvent};
 
@@ -34,15 +34,16 @@ pub(super) type Feed<'f, 'i> = &'f mut dyn FnMut(&mut Intake<'i>, &mut TreeBuild
 
 /// One ingest: what waits for the next commit, and the report.
 pub(super) struct Intake<'i> {
-    core: &'i Core,
-    options: &'i IngestOptions,
+    pub(super) core: &'i Core,
+    pub(super) options: &'i IngestOptions,
     progress: OnProgress<'i>,
-    blocks: BlocksWriter<'i>,
-    commands: Vec<Command>,
+    pub(super) blocks: BlocksWriter<'i>,
+    pub(super) commands: Vec<Command>,
     /// Bytes of hashes in `commands`, roughly.
     command_bytes: usize,
-    /// The tree is only hashed, to be compared with the one of its name.
-    comparing: bool,
+    /// The tree is only read, to be compared with the one of its name; by its files, if their bytes are not kept and
+    /// their hashes not known.
+    pub(super) comparing: Option<bool>,
     pub(super) report: IngestReport,
     _one: parking_lot::MutexGuard<'i, ()>,
 }
@@ -62,7 +63,7 @@ impl<'i> Intake<'i> {
             blocks: BlocksWriter::new(&core.store),
             commands: Vec::new(),
             command_bytes: 0,
-            comparing: false,
+            comparing: None,
             report: IngestReport::default(),
         }
     }
@@ -138,11 +139,13 @@ impl<'i> Intake<'i> {
         let place = if self.options.by_reference { DataPlace::Referenced } else { DataPlace::Copied };
         // A tree of one file has no rows of lengths, so a tree over several cannot go on from it.
         let lengths = single || row.groups == 0 || self.core.store.read()?.has_lengths(tree)?;
-        let same = row.exposure == self.options.exposure && row.strategy == Strategy::Precomputed;
+        let same = row.exposure == self.options.exposure && row.strategy == self.options.strategy;
+        // Without hashes nothing tells whether the stored part is of the same content.
+        let same = same && row.strategy.knows_answers();
         Ok(row.data == place && same && lengths)
     }
 
-    fn begin(&self, tree: TreeId, name: &str, handle: [u8; 16]) -> BeginTree {
+    pub(super) fn begin(&self, tree: TreeId, name: &str, handle: [u8; 16]) -> BeginTree {
         BeginTree {
             tree,
             name: name.to_owned(),
@@ -150,7 +153,7 @@ impl<'i> Intake<'i> {
             block_len: 0,
             send_cap: self.core.config.send_cap() as u64,
             data: if self.options.by_reference { DataPlace::Referenced } else { DataPlace::Copied },
-            strategy: Strategy::Precomputed,
+            strategy: self.options.strategy,
             exposure: self.options.exposure,
         }
     }
@@ -195,38 +198,6 @@ impl<'i> Intake<'i> {
         }
     }
 
-    /// Hashes what is given and compares it with the tree of that name.
-    fn compare(
-        &mut self,
-        (tree, row): (TreeId, &TreeRow),
-        cut: u64,
-        single: bool,
-        feed: Feed<'_, 'i>,
-    ) -> Result<Ingested, IngestError> {
-        let mut begin = self.begin(tree, &row.name, row.handle);
-        // The same bytes in a file put back are another file to the fingerprint: it is noted anew.
-        let noted = row.data == DataPlace::Referenced && self.options.by_reference;
-        begin.data = if noted { DataPlace::Referenced } else { DataPlace::Dropped };
-        let mut builder = TreeBuilder::new(begin, cut, single);
-        self.comparing = true;
-        let fed = feed(self, &mut builder).and_then(|()| Ok(builder.close(&self.core.store)?));
-        self.comparing = false;
-        let stored = Content {
-            leaves: row.leaves,
-            block_len: row.block_len,
-            total_bytes: row.total_bytes,
-            root: Checksum::from_bytes(row.root),
-        };
-        if matches!(&fed, Ok(Ok(content)) if *content == stored) {
-            return Ok(Ingested::Unchanged);
-        }
-        self.blocks.discard(tree);
-        Err(match fed {
-            Err(Stop::Error(error)) => error,
-            _ => IngestError::Conflict { name: row.name.clone() },
-        })
-    }
-
     pub(super) fn feed_walk(&mut self, builder: &mut TreeBuilder, walk: Walk) -> Result<(), Stop> {
         for event in walk {
             match event.map_err(IngestError::from)? {
@@ -248,11 +219,16 @@ impl<'i> Intake<'i> {
         let mut opened = open_plain(&file.path).map_err(|e| fail(e.to_string()))?;
         let before = fingerprint(&opened.metadata().map_err(|e| fail(e.to_string()))?);
         let first_leaf = builder.leaves;
-        self.feed(builder, &mut opened, &file.name).map_err(|stop| match stop {
+        let address = match self.options.strategy {
+            Strategy::KnownAddress => Some(address_of(file)?),
+            _ => None,
+        };
+        self.feed(builder, &mut opened, &file.name, address).map_err(|stop| match stop {
             Stop::Error(IngestError::Read { what, .. }) => Stop::Error(fail(what)),
             other => other,
         })?;
-        if builder.begin.data == DataPlace::Referenced {
+        let by_file = self.comparing == Some(true);
+        if builder.begin.data == DataPlace::Referenced || by_file {
             let read = opened.stream_position().map_err(|e| fail(e.to_string()))?;
             let after = fingerprint(&opened.metadata().map_err(|e| fail(e.to_string()))?);
             if after != before || read != before.0 {
@@ -262,17 +238,24 @@ impl<'i> Intake<'i> {
             let leaves = builder.leaves - first_leaf;
             let cut = if self.options.layout == Layout::Blocks { len } else { self.options.block_size };
             let path = absolute(&file.path).map_err(|e| fail(e.to_string()))?;
-            self.blocks.put_source(
-                builder.tree(),
-                first_leaf,
-                SourceRow { path, leaves, cut, len, modified_ns, inode },
-            );
+            let row = SourceRow { path, leaves, cut, len, modified_ns, inode };
+            if !by_file {
+                self.blocks.put_source(builder.tree(), first_leaf, row);
+            } else if self.core.store.source(builder.tree(), first_leaf)? != Some((first_leaf, row)) {
+                return Err(Stop::Differs);
+            }
         }
         Ok(())
     }
 
     /// Reads one source to its end.
-    pub(super) fn feed(&mut self, builder: &mut TreeBuilder, source: &mut impl Read, from: &str) -> Result<(), Stop> {
+    pub(super) fn feed(
+        &mut self,
+        builder: &mut TreeBuilder,
+        source: &mut impl Read,
+        from: &str,
+        address: Option<Checksum>,
+    ) -> Result<(), Stop> {
         let one_leaf = self.options.layout == Layout::Blocks;
         let mut first = true;
         loop {
@@ -281,14 +264,14 @@ impl<'i> Intake<'i> {
                 // By reference only hashes wait, and they all go in front of somebody's answer.
                 let by_reference = builder.begin.data == DataPlace::Referenced;
                 let full = if by_reference { HASH_BYTES_PER_COMMIT } else { BLOCK_BYTES_PER_COMMIT };
-                if builder.bytes_waiting() >= full && !self.comparing {
+                if builder.bytes_waiting() >= full && self.comparing.is_none() {
                     let (chunks, commands) = builder.take_part();
                     self.queue(builder.tree(), chunks, commands)?;
                     self.commit()?;
                 }
                 self.tick()?;
             }
-            let read = builder.read_leaf(source, first);
+            let read = builder.read_leaf(source, first, address);
             let len = read.map_err(|e| IngestError::Read { path: PathBuf::from(from), what: e.to_string() })?;
             let Some(len) = len else { break };
             builder.count_leaf(len, from);
@@ -343,7 +326,7 @@ impl<'i> Intake<'i> {
         self.core.wake();
         for outcome in outcomes {
             match outcome {
-                Outcome::Done { .. } => {}
+                Outcome::Done { .. } | Outcome::Judged { .. } => {}
                 Outcome::Refused(Refused::NameTaken(name)) => {
                     return Err(IngestError::Conflict { name });
                 }
@@ -365,6 +348,12 @@ impl<'i> Intake<'i> {
         self.core.wake();
         Ok(())
     }
+}
+
+/// The address that is the name of a file.
+fn address_of(file: &SourceFile) -> Result<Checksum, IngestError> {
+    let name = file.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.parse().map_err(|_| IngestError::Address { path: file.path.clone() })
 }
 
 #[cfg(unix)]

@@ -9,6 +9,8 @@
 //! Names, order and what is skipped: see [`walk`].
 
 mod builder;
+mod compare;
+mod group;
 mod intake;
 mod options;
 pub mod walk;
@@ -20,6 +22,9 @@ pub use options::{
     BLOCK_MAX, BLOCK_MIN, IngestError, IngestOptions, IngestProgress, IngestReport, Ingested, Layout, PROBLEMS_SHOWN,
     Problem,
 };
+
+use crate::hash::Checksum;
+use crate::store::records::Strategy;
 
 use super::PouwEngine;
 use intake::Intake;
@@ -64,7 +69,8 @@ impl PouwEngine {
         let mut quiet = |_: &IngestProgress| ControlFlow::Continue(());
         let copied = IngestOptions { by_reference: false, ..options.clone() };
         let mut intake = Intake::new(self.core(), &copied, &mut quiet);
-        let ingested = intake.single_file(name, &mut |intake, builder| intake.feed(builder, &mut &bytes[..], name))?;
+        let ingested =
+            intake.single_file(name, &mut |intake, builder| intake.feed(builder, &mut &bytes[..], name, None))?;
         intake.commit()?;
         Ok(ingested)
     }
@@ -77,15 +83,37 @@ impl PouwEngine {
         blocks: &[&[u8]],
     ) -> Result<Ingested, IngestError> {
         IngestOptions { layout: Layout::Files, ..options.clone() }.check()?;
+        self.ingest_named(options, name, blocks.iter().map(|block| (None, *block)))
+    }
+
+    /// The same with the address of each block, which is its SHA3-512: verified by [`Strategy::KnownAddress`],
+    /// whatever the options say. The server hashes none of them; clients find those that do not fit.
+    ///
+    /// Given again, blocks that were found damaged are hashed, and count if they are right now.
+    pub fn ingest_known_blocks(
+        &self,
+        options: &IngestOptions,
+        name: &str,
+        blocks: &[(Checksum, &[u8])],
+    ) -> Result<Ingested, IngestError> {
+        let options = IngestOptions { strategy: Strategy::KnownAddress, ..options.clone() };
+        self.ingest_named(&options, name, blocks.iter().map(|(address, block)| (Some(*address), *block)))
+    }
+
+    fn ingest_named<'b>(
+        &self,
+        options: &IngestOptions,
+        name: &str,
+        blocks: impl Iterator<Item = (Option<Checksum>, &'b [u8])> + Clone,
+    ) -> Result<Ingested, IngestError> {
         check_name(name)?;
         let mut quiet = |_: &IngestProgress| ControlFlow::Continue(());
         let copied = IngestOptions { by_reference: false, layout: Layout::Blocks, ..options.clone() };
         let mut intake = Intake::new(self.core(), &copied, &mut quiet);
         let ingested = intake.one_tree(name, &mut |intake, builder| {
-            blocks
-                .iter()
-                .enumerate()
-                .try_for_each(|(index, block)| intake.feed(builder, &mut &block[..], &format!("block {index}")))
+            blocks.clone().enumerate().try_for_each(|(index, (address, block))| {
+                intake.feed(builder, &mut &block[..], &format!("block {index}"), address)
+            })
         })?;
         intake.commit()?;
         Ok(ingested)

@@ -71,6 +71,11 @@ impl IngestOptions {
             let rule = "`audit` takes 1 to 32 leaves, `quorum` 2 to 8 clients";
             return Err(IngestError::Option { field: "strategy", value: self.strategy.to_string(), rule });
         }
+        if self.strategy == Strategy::KnownAddress && self.layout != Layout::Blocks {
+            let value = self.strategy.to_string();
+            let rule = "it needs the `blocks` layout, with the address of each block as the name of its file";
+            return Err(IngestError::Option { field: "strategy", value, rule });
+        }
         self.tree.as_deref().map_or(Ok(()), check_name)
     }
 }
@@ -99,6 +104,8 @@ pub enum Ingested {
     Resumed,
     /// The same content stood under this name already.
     Unchanged,
+    /// The same, with blocks that had been found damaged and are right now.
+    Repaired,
 }
 
 /// How far an ingest is.
@@ -132,6 +139,10 @@ pub struct IngestReport {
     pub resumed: u64,
     /// Names that had the same content already.
     pub unchanged: u64,
+    /// Damaged blocks that were given anew and are right now.
+    pub repaired: u64,
+    /// Damaged blocks that were given anew and still do not hash to their addresses; also in `problems`.
+    pub damaged: u64,
     /// Leaves over the byte cap, hashed by the server.
     pub oversized: u64,
     /// Files that could not be read.
@@ -140,7 +151,7 @@ pub struct IngestReport {
     pub special: u64,
     /// Names that stand for other content already.
     pub conflicts: u64,
-    /// The first [`PROBLEMS_SHOWN`] of the last three.
+    /// The first [`PROBLEMS_SHOWN`] of these, of damaged blocks, and of files that could not be read or are special.
     pub problems: Vec<Problem>,
 }
 
@@ -158,13 +169,13 @@ impl IngestReport {
         match ingested {
             Ingested::Added => self.added += 1,
             Ingested::Resumed => self.resumed += 1,
-            Ingested::Unchanged => self.unchanged += 1,
+            Ingested::Unchanged | Ingested::Repaired => self.unchanged += 1,
         }
     }
 
     /// Whether everything given is in the store now.
     pub fn is_clean(&self) -> bool {
-        self.unreadable == 0 && self.conflicts == 0
+        self.unreadable == 0 && self.conflicts == 0 && self.damaged == 0
     }
 }
 
@@ -202,6 +213,14 @@ pub enum IngestError {
         len: u64,
         /// Where it came from.
         from: String,
+    },
+    /// A file of blocks with known addresses is not named by one.
+    #[error(
+        "{path}: its name is no address; each file is named by the SHA3-512 of its block, 128 lowercase hex digits"
+    )]
+    Address {
+        /// The file.
+        path: PathBuf,
     },
     /// Nothing to make a tree of.
     #[error("{name:?} would have no leaf; name at least one plain file")]

@@ -1,0 +1,78 @@
+//! A name that is in use: what is given is held against the tree that stands there.
+
+use crate::hash::Checksum;
+use crate::store::records::{DataPlace, HashReason, Strategy, TreeRow, Work};
+use crate::store::{Command, Repair, TreeId};
+
+use super::builder::{Against, Content, TreeBuilder};
+use super::group::Hashes;
+use super::intake::{Feed, Intake, Stop};
+use super::options::{IngestError, Ingested};
+
+impl<'i> Intake<'i> {
+    /// Hashes what is given and compares it with the tree of that name.
+    pub(super) fn compare(
+        &mut self,
+        (tree, row): (TreeId, &TreeRow),
+        cut: u64,
+        single: bool,
+        feed: Feed<'_, 'i>,
+    ) -> Result<Ingested, IngestError> {
+        if row.strategy != self.options.strategy {
+            let rule = "the tree of this name is verified in another way; forget it first, or use a prefix";
+            return Err(IngestError::Option { field: "strategy", value: self.options.strategy.to_string(), rule });
+        }
+        let mut begin = self.begin(tree, &row.name, row.handle);
+        begin.send_cap = row.send_cap;
+        // The same bytes in a file put back are another file to the fingerprint: it is noted anew.
+        let noted = row.data == DataPlace::Referenced && self.options.by_reference;
+        begin.data = if noted { DataPlace::Referenced } else { DataPlace::Dropped };
+        let unknown = !row.strategy.knows_answers();
+        // Hashes that came from clients say nothing about what is given, unless the data they were of is gone.
+        let by_bytes = unknown && row.data == DataPlace::Copied;
+        let by_file = unknown && row.data == DataPlace::Referenced;
+        let hashes = if by_bytes || by_file { Hashes::of(row.strategy) } else { own_hashes(row.strategy) };
+        let mut builder = TreeBuilder::new(begin, cut, single).against(by_bytes, hashes);
+        self.comparing = Some(by_file);
+        let fed = feed(self, &mut builder).and_then(|()| Ok(builder.close(&self.core.store)?));
+        self.comparing = None;
+        let place = row.strategy.index();
+        self.core.count_server(place, HashReason::Ingest, builder.work[0]);
+        self.core.count_server(place, HashReason::Folding, builder.work[1]);
+        let root = if by_bytes || by_file { Checksum::ZERO } else { Checksum::from_bytes(row.root) };
+        let stored = Content { leaves: row.leaves, block_len: row.block_len, total_bytes: row.total_bytes, root };
+        if matches!(&fed, Ok(Ok(content)) if *content == stored) {
+            return self.repair(tree, &row.name, builder.found());
+        }
+        self.blocks.discard(tree);
+        Err(match fed {
+            Err(Stop::Error(error)) => error,
+            _ => IngestError::Conflict { name: row.name.clone() },
+        })
+    }
+
+    /// The content is that of the tree; blocks that were damaged count if they are right now.
+    fn repair(&mut self, tree: TreeId, name: &str, found: Against) -> Result<Ingested, IngestError> {
+        for leaf in &found.damaged {
+            self.report.damaged += 1;
+            self.report.problem(format!("{name}, leaf {leaf}"), "the block still does not hash to its address");
+        }
+        if found.repaired.is_empty() {
+            return Ok(Ingested::Unchanged);
+        }
+        self.report.repaired += found.repaired.len() as u64;
+        for leaves in found.repaired.chunks(REPAIRS_PER_COMMAND) {
+            let repair = Repair { tree, leaves: leaves.to_vec(), work: Work::default() };
+            self.commands.push(Command::Repair(repair));
+        }
+        Ok(Ingested::Repaired)
+    }
+}
+
+/// Where the hashes come from when what is given is compared by its root.
+fn own_hashes(strategy: Strategy) -> Hashes {
+    if strategy == Strategy::KnownAddress { Hashes::Addresses } else { Hashes::Own }
+}
+
+/// Leaves taken as repaired with one command.
+const REPAIRS_PER_COMMAND: usize = 1_024;

@@ -1,0 +1,76 @@
+//! A group of leaves coming in: what its hashes are, by the strategy of its tree, and what that cost.
+
+use crate::hash::{Checksum, hash_batch};
+use crate::merkle::fold;
+use crate::store::records::{GroupRow, Strategy, Work};
+
+use super::super::account::fold_work;
+
+/// A leaf waiting for its group to be full.
+pub(super) struct Item {
+    pub(super) len: u64,
+    /// Its bytes, unless no unit may carry them.
+    pub(super) bytes: Option<Vec<u8>>,
+    /// The server's own hash of a leaf whose bytes were not kept.
+    pub(super) hashed: Option<Checksum>,
+    /// Its address, if that was given.
+    pub(super) address: Option<Checksum>,
+}
+
+impl Item {
+    /// Whether the server has hashed it and its address is another.
+    pub(super) fn is_damaged(&self) -> bool {
+        matches!((self.hashed, self.address), (Some(hashed), Some(address)) if hashed != address)
+    }
+}
+
+/// Where the hashes of a tree come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hashes {
+    /// The server hashes every leaf.
+    Own,
+    /// They are the addresses given with the blocks.
+    Addresses,
+    /// Clients bring them later; until then they are zero.
+    Later,
+}
+
+impl Hashes {
+    pub(super) fn of(strategy: Strategy) -> Self {
+        match strategy {
+            Strategy::KnownAddress => Self::Addresses,
+            Strategy::SampledAudit { .. } | Strategy::Redundant { .. } => Self::Later,
+            _ => Self::Own,
+        }
+    }
+
+    /// The row of a group, and what the server hashed for it: leaves, then parents.
+    pub(super) fn group(self, items: &[Item], levels: u8) -> (GroupRow, [Work; 2]) {
+        let mut work =
+            [Work::of(items.iter().filter(|item| item.hashed.is_some()).map(|item| item.len)), Work::default()];
+        let mut own = match self {
+            Self::Own => {
+                let slices: Vec<&[u8]> = items.iter().filter_map(|item| item.bytes.as_deref()).collect();
+                work[0].add(Work::of(slices.iter().map(|leaf| leaf.len() as u64)));
+                hash_batch(&slices)
+            }
+            _ => Vec::new(),
+        }
+        .into_iter();
+        let leaves: Vec<Checksum> = items
+            .iter()
+            .map(|item| match (self, item.address, item.hashed) {
+                (Self::Addresses, Some(address), _) => address,
+                (_, _, Some(hashed)) => hashed,
+                (Self::Own, ..) => own.next().unwrap_or(Checksum::ZERO),
+                _ => Checksum::ZERO,
+            })
+            .collect();
+        if self == Self::Later && items.iter().any(|item| item.hashed.is_none()) {
+            return (GroupRow { leaves, top: Checksum::ZERO }, work);
+        }
+        work[1] = fold_work(leaves.len() as u64, levels);
+        let top = fold(&leaves, levels).unwrap_or(Checksum::ZERO);
+        (GroupRow { leaves, top }, work)
+    }
+}
