@@ -220,7 +220,7 @@ fn wrong_calls_and_files_that_cannot_be_read_end_as_elsewhere() {
     sandbox.write("latin1.toml", b"# a\nlisten = \"\xe9\"\n");
     sandbox.refused(1, "check-config latin1.toml", &["line 2 is not UTF-8"]);
     sandbox.write("huge.toml", "#".repeat((1 << 20) + 1));
-    sandbox.refused(1, "check-config huge.toml", &["2097152"]);
+    sandbox.refused(1, "check-config huge.toml", &["1048576"]);
     let output = sandbox.run("check-config absent.toml --json");
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(document["error"].as_str().unwrap().contains("absent.toml"));

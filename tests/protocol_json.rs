@@ -534,7 +534,7 @@ fn a_unit_that_does_not_add_up_names_the_member() {
     assert_eq!(rejected(|unit| unit.child_count = 1), "childCount");
     assert_eq!(rejected(|unit| unit.tree_level = 41), "treeLevel");
     assert_eq!(rejected(|unit| unit.tree_index = 8), "treeIndex");
-    assert_eq!(rejected(|unit| unit.input_data = vec![0; (1 << 20) + 1]), "inputData");
+    assert_eq!(rejected(|unit| unit.input_data = vec![0; (2 << 20) + 1]), "inputData");
     assert_eq!(rejected(|unit| unit.challenge_token = "A".repeat(513)), "challengeToken");
     assert_eq!(rejected(|unit| unit.wait_ms = u64::MAX), "waitMs");
     assert_eq!(rejected(|unit| unit.operation = WorkUnitOperation::LeafHash), "leafLengths");

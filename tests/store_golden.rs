@@ -347,7 +347,7 @@ fn a_row_that_does_not_fit_is_refused_by_name() {
         assert!(text.contains(what) && text.contains("run `check`"), "{text}");
     };
     refused(TileRow::decode(&[0; 15]).unwrap_err(), "table tiles-0 is damaged: 15 bytes");
-    refused(TileRow::decode(&[2; 16]).unwrap_err(), "unknown leaf state");
+    refused(TileRow::decode(&[7; 16]).unwrap_err(), "unknown leaf state");
     refused(GroupRow::decode(&[0; 64]).unwrap_err(), "64 bytes are not 2 to 17 digests");
     refused(GroupRow::decode(&[0; 64 * 18]).unwrap_err(), "1152 bytes");
     refused(LengthRow::decode(&[0; 8]).unwrap_err(), "0 bytes of lengths");

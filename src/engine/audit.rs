@@ -44,7 +44,7 @@ impl Core {
         range: AlignedRange,
         k: u8,
     ) -> Result<Judged, SubmitError> {
-        let hashes = brought(result, &range)?;
+        let hashes = self.brought(result, row, &range)?;
         let audit = self.audit(inspected, (tree, row), &range, &hashes, k)?;
         let lengths = leaf_lengths(&self.store.read()?, tree, row, &range)?;
         let accepted = unit_work(&range, lengths.into_iter());
@@ -62,7 +62,7 @@ impl Core {
         range: AlignedRange,
         quorum: u8,
     ) -> Result<Judged, SubmitError> {
-        let hashes = brought(result, &range)?;
+        let hashes = self.brought(result, row, &range)?;
         let client = *inspected.opened.client.as_bytes();
         let group = self.store.read()?.quorum(tree, range.start())?;
         let voter = Voter { client, network: inspected.network };
@@ -88,6 +88,21 @@ impl Core {
         let (nodes, leaves, kind) = (range.node_count(), range.len(), SettleKind::Vote(Box::new(vote)));
         let follows = Follows { liars, ..Follows::default() };
         Ok(Judged { kind, nodes, leaves, accepted, audit, referee, follows })
+    }
+
+    /// The leaf hashes a client brought. Parents are hashed again from them, so that a lie about one is impossible.
+    fn brought(&self, result: &WorkResult, row: &TreeRow, range: &AlignedRange) -> Result<Vec<Checksum>, SubmitError> {
+        let single = range.order() == 0;
+        let operation = if single { WorkUnitOperation::LeafHash } else { WorkUnitOperation::SubtreeHash };
+        let listed = if single { 0 } else { range.len() as usize };
+        result.check_shape(listed, operation).map_err(SubmitError::Malformed)?;
+        self.count_server(row.strategy.index(), HashReason::Folding, parents_work(range));
+        let hashes = if single { vec![result.result_hash] } else { result.leaf_hashes.clone() };
+        if fold(&hashes, range.fold_levels()) != Some(result.result_hash) {
+            let rule = "the fold of leafHashes";
+            return Err(SubmitError::Malformed(Malformed::new("resultHash", rule, "another hash")));
+        }
+        Ok(hashes)
     }
 
     /// Hashes a sample of an answer. Every hash is compared, whichever differs.
@@ -209,18 +224,4 @@ impl Core {
 
 fn voter_of(vote: &VoteRow) -> Voter {
     Voter { client: vote.client, network: vote.network }
-}
-
-/// The leaf hashes a client brought. Parents are hashed again from them, so that a lie about one is impossible.
-fn brought(result: &WorkResult, range: &AlignedRange) -> Result<Vec<Checksum>, SubmitError> {
-    let single = range.order() == 0;
-    let operation = if single { WorkUnitOperation::LeafHash } else { WorkUnitOperation::SubtreeHash };
-    let listed = if single { 0 } else { range.len() as usize };
-    result.check_shape(listed, operation).map_err(SubmitError::Malformed)?;
-    let hashes = if single { vec![result.result_hash] } else { result.leaf_hashes.clone() };
-    if fold(&hashes, range.fold_levels()) != Some(result.result_hash) {
-        let rule = "the fold of leafHashes";
-        return Err(SubmitError::Malformed(Malformed::new("resultHash", rule, "another hash")));
-    }
-    Ok(hashes)
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::hash::Checksum;
 use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, Level, LevelFolder, Shape, StreamError, fold_level};
-use crate::store::records::TreeRow;
+use crate::store::records::{HashReason, TreeRow, Work};
 use crate::store::{Command, StoreError, TreeId};
 
 use super::PouwEngine;
@@ -150,7 +150,8 @@ impl Core {
     fn ready_to_export(&self, name: &str, policy: ExportPolicy) -> Result<(TreeId, TreeRow, Provenance), TreeError> {
         self.satisfy(name, policy, &mut |_| ControlFlow::Continue(()))?;
         let (tree, row) = self.complete(name)?;
-        self.validate_row(tree, &row)?;
+        let (folds, _) = self.validate_row(tree, &row)?;
+        self.count_server(row.strategy.index(), HashReason::Folding, Work::of_parents(folds, 0));
         let found = Provenances::of(row.done, &self.store.read()?.provenance(tree)?);
         Ok((tree, row, found.weakest().unwrap_or(Provenance::Verified)))
     }

@@ -3,7 +3,7 @@
 use crate::merkle::{Commitment, InclusionProof, LeafIndex, Shape};
 use crate::protocol::{ClientDigest, MicroJoules, WorkId};
 use crate::store::records::{EntryKind, LedgerRow, TreeState};
-use crate::store::{Command, Debit, NO_ENTRY, Outcome, Refused, StoreError};
+use crate::store::{Command, Debit, NO_ENTRY, Outcome, Refused, StoreError, VOTED};
 
 use super::PouwEngine;
 use super::error::{DebitError, TreeError, WriteError};
@@ -48,6 +48,9 @@ pub enum Receipt {
     Open,
     /// Its answer was taken; this is its entry.
     Accepted(LedgerEntry),
+    /// Its answer was taken as a vote: it gets its entry, and its credit, when its quorum is complete. Told as long as a
+    /// refusal.
+    Voted,
     /// Its answer was refused for good, and the challenge is closed. Told for a lifetime of its token or two;
     /// not told of a challenge from before that lifetime was configured anew.
     Refused,
@@ -122,7 +125,7 @@ impl PouwEngine {
     /// the proof that a leaf of the answer is part of it. `None` for debits, made-up work, and trees that are
     /// not complete yet or are forgotten.
     pub fn proof_of(&self, entry: &LedgerRow) -> Result<Option<WorkProof>, TreeError> {
-        if !matches!(entry.kind, EntryKind::Leaves | EntryKind::Interior) {
+        if !(entry.kind.is_of_leaves() || entry.kind == EntryKind::Interior) {
             return Ok(None);
         }
         let core = self.core();
@@ -149,8 +152,13 @@ impl PouwEngine {
         }
         // An id tells when it was issued, and so when its token expires: the key under which it is closed.
         let expires_ms = id.unix_millis().0.saturating_add(core.config.token_ttl_ms());
-        let closed = core.is_refused(id.as_bytes())
-            || core.store.read()?.consumed(expires_ms, *id.as_bytes())? == Some(NO_ENTRY);
-        Ok(if closed { Receipt::Refused } else { Receipt::Unknown })
+        if core.is_refused(id.as_bytes()) {
+            return Ok(Receipt::Refused);
+        }
+        Ok(match core.store.read()?.consumed(expires_ms, *id.as_bytes())? {
+            Some(NO_ENTRY) => Receipt::Refused,
+            Some(VOTED) => Receipt::Voted,
+            _ => Receipt::Unknown,
+        })
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::hash::Checksum;
 use crate::merkle::{GROUP_LEAVES, LeafIndex, TILE_LEAVES};
-use crate::store::records::{LeafState, ProvenanceRow};
+use crate::store::records::{EntryKind, LeafState, LedgerRow, ProvenanceRow};
 use crate::store::{RangeKey, StoreError};
 
 use super::PouwEngine;
@@ -101,6 +101,23 @@ impl PouwEngine {
         }
         let states = core.store.read()?.tile(tree, leaf.0 / TILE_LEAVES)?;
         Ok(Provenance::of(states.state(leaf.0 % TILE_LEAVES)))
+    }
+
+    /// Why the weakest leaf of an accepted answer counts now; `None` for debits and made-up work, and where none of its
+    /// leaves counts. The server has hashed every interior node itself.
+    pub fn provenance_of(&self, entry: &LedgerRow) -> Result<Option<Provenance>, StoreError> {
+        let reader = self.core().store.read()?;
+        let Some(row) = reader.tree(entry.tree)? else { return Ok(None) };
+        if entry.kind == EntryKind::Interior {
+            return Ok(Some(Provenance::Verified));
+        }
+        if !entry.kind.is_of_leaves() {
+            return Ok(None);
+        }
+        let states = reader.tile(entry.tree, entry.start / TILE_LEAVES)?;
+        let end = row.leaves.min(entry.start + (1 << entry.order.min(5)));
+        let found = (entry.start..end).filter_map(|leaf| Provenance::of(states.state(leaf % TILE_LEAVES)));
+        Ok(found.max())
     }
 
     /// Up to `limit` damaged blocks behind the one of this key.

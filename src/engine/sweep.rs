@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::store::{Command, Outcome};
 
 use super::PouwEngine;
-use super::core::bump;
+use super::core::{Core, bump};
 use super::error::WriteError;
 use super::event::Event;
 use super::queue::Returned;
@@ -93,18 +93,7 @@ impl PouwEngine {
             queue.unblock();
         }
         bump(&core.tallies.expired, report.expired as u64);
-        // What could not be hashed gets another chance, and quorums that wait too long are ended.
-        *core.doubted_after.lock() = None;
-        match core.referee_due() {
-            Ok((refereed, more)) => {
-                report.refereed = refereed;
-                report.more |= more;
-            }
-            Err(UpkeepError::Write(error)) => return Err(error),
-            Err(UpkeepError::Store(error)) => {
-                core.emit(Event::StorageFailed { what: error.to_string(), recovered: true });
-            }
-        }
+        core.sweep_quorums(&mut report)?;
         report.standings_pruned = core.standings.lock().sweep(now, ROWS_PER_SWEEP);
         // A token is refused for its expiry from then on, so its consumption need not be kept; the token's
         // lifetime again is the margin for a clock that was set back before a restart.
@@ -135,5 +124,23 @@ impl PouwEngine {
         }
         core.wake();
         Ok(report)
+    }
+}
+
+impl Core {
+    /// Quorums that wait too long are ended, and what could not be hashed gets another chance.
+    fn sweep_quorums(&self, report: &mut SweepReport) -> Result<(), WriteError> {
+        *self.doubted_after.lock() = None;
+        match self.referee_due() {
+            Ok((refereed, more)) => {
+                report.refereed = refereed;
+                report.more |= more;
+            }
+            Err(UpkeepError::Write(error)) => return Err(error),
+            Err(UpkeepError::Store(error)) => {
+                self.emit(Event::StorageFailed { what: error.to_string(), recovered: true });
+            }
+        }
+        Ok(())
     }
 }

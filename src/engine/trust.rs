@@ -27,13 +27,7 @@ impl Core {
     /// One bounded step of what follows from lies: earlier answers of the liars are doubted, doubted leaves hashed.
     /// Returns how much there was to do; the caller holds `auditing`.
     pub(super) fn settle_doubts(&self) -> Result<usize, UpkeepError> {
-        let suspects = self.store.read()?.suspects(SUSPECTS_PER_STEP)?;
-        let limit = ENTRIES_PER_STEP;
-        let back = suspects.iter().map(|client| Command::Backtrack { client: *client, limit });
-        let mut steps = suspects.len();
-        if !suspects.is_empty() {
-            self.write_bulk(back.collect())?;
-        }
+        let mut steps = self.follow_suspects()?;
         let after = *self.doubted_after.lock();
         let doubted = self.store.read()?.doubted(after, TILES_PER_STEP)?;
         for key in doubted {
@@ -42,6 +36,17 @@ impl Core {
             steps += 1;
         }
         Ok(steps)
+    }
+
+    /// One bounded step back along the answers of clients caught in a lie. Returns how many clients it concerned.
+    pub(super) fn follow_suspects(&self) -> Result<usize, UpkeepError> {
+        let suspects = self.store.read()?.suspects(SUSPECTS_PER_STEP)?;
+        if !suspects.is_empty() {
+            let limit = ENTRIES_PER_STEP;
+            let back = suspects.iter().map(|client| Command::Backtrack { client: *client, limit });
+            self.write_bulk(back.collect())?;
+        }
+        Ok(suspects.len())
     }
 
     fn hash_doubted(&self, (tree, tile): RangeKey) -> Result<(), UpkeepError> {

@@ -9,7 +9,7 @@ use crate::protocol::{ChallengeToken, Malformed, WorkResult, WorkUnitOperation, 
 use crate::store::records::{GroupRow, HashReason, Strategy, TreeRow, Work};
 use crate::store::{Reader, SettleKind, StoreError, TreeId};
 
-use super::account::unit_work;
+use super::account::{parents_work, unit_work};
 use super::core::Core;
 use super::error::SubmitError;
 use super::event::Event;
@@ -102,6 +102,7 @@ impl Core {
         let (kind, leaves, accepted) = match claim {
             Claim::Leaves { tree, range } => {
                 let row = row.ok_or(SubmitError::Withdrawn)?;
+                self.count_server(row.strategy.index(), HashReason::Folding, stored_top_work(&range));
                 let lengths = leaf_lengths(&self.store.read()?, tree, row, &range)?;
                 let good = (range.start()..).zip(lengths).filter(|(leaf, _)| !damage.is_at(*leaf));
                 let accepted = unit_work(&range, good.map(|(_, length)| length));
@@ -349,6 +350,15 @@ fn stored_top(range: &AlignedRange, groups: &[GroupRow], leaves: &[Checksum]) ->
         [only] if range.fold_levels() > GROUP_ORDER => Some(hash_parent(&only.top, None)),
         [only] => Some(only.top),
         _ => None,
+    }
+}
+
+/// What getting that top costs.
+fn stored_top_work(range: &AlignedRange) -> Work {
+    match range.order() {
+        order if order < GROUP_ORDER => parents_work(range),
+        _ if range.len() > GROUP_LEAVES => Work::of_parents(1, 0),
+        _ => Work::of_parents(0, u64::from(range.fold_levels().saturating_sub(GROUP_ORDER))),
     }
 }
 

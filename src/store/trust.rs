@@ -9,7 +9,8 @@ use super::apply::Batch;
 use super::commands::{Refused, Settle};
 use super::error::StoreError;
 use super::records::{
-    ClaimRow, DataPlace, EntryKind, GroupRow, LeafState, ProvenanceRow, Submitter, TileRow, TreeRow, seal, unseal,
+    ClaimRow, DataPlace, EntryKind, GroupRow, HashReason, LeafState, ProvenanceRow, Submitter, TileRow, TreeRow, Work,
+    seal, unseal,
 };
 use super::settle::Taken;
 use super::tables::{CLAIMS, DOUBTED, NO_ENTRY, PROVENANCE, SUSPECTS};
@@ -63,14 +64,13 @@ impl Batch<'_> {
         Shape::new(leaves).map_err(|_| StoreError::Contradiction { what: format!("tree {tree} has no shape") })
     }
 
-    /// Writes leaf hashes from `first` on, all within one tile. A group whose leaves are all done by `tile` gets its
-    /// top. Returns the parents hashed for that.
+    /// Writes leaf hashes of one tile, in order. A group whose leaves are all done by `tile` gets its top.
     pub(super) fn write_hashes(
         &mut self,
         tree: u64,
         hashes: &[(u64, Checksum)],
         tile: &TileRow,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<(), StoreError> {
         let shape = self.shape(tree)?;
         let levels = GROUP_ORDER.min(shape.height());
         let mut parents = 0;
@@ -96,7 +96,9 @@ impl Batch<'_> {
             }
             self.hashes.insert((tree, number), group.encode().as_slice())?;
         }
-        Ok(parents)
+        let place = self.account_place(tree)?;
+        self.account.server(place, HashReason::Folding, Work::of_parents(parents, 0));
+        Ok(())
     }
 
     pub(super) fn settle_audited(
@@ -133,7 +135,7 @@ impl Batch<'_> {
             }
         })?;
         let placed: Vec<(u64, Checksum)> = (range.start()..range.end()).zip(hashes.iter().copied()).collect();
-        self.write_hashes(tree, &placed, &tile).map(drop)
+        self.write_hashes(tree, &placed, &tile)
     }
 
     pub(super) fn put_claim(

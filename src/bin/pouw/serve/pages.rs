@@ -136,10 +136,12 @@ async fn receipt(State(shared): State<Shared>, Path(id): Path<String>) -> Respon
 fn receipt_document(engine: &PouwEngine, id: WorkId) -> Result<Option<Value>, String> {
     let LedgerEntry { seq, row } = match engine.receipt(id).map_err(|error| error.to_string())? {
         Receipt::Open => return Ok(Some(json!({ "id": id.to_string(), "state": "open" }))),
+        Receipt::Voted => return Ok(Some(json!({ "id": id.to_string(), "state": "voted" }))),
         Receipt::Refused => return Ok(Some(json!({ "id": id.to_string(), "state": "refused" }))),
         Receipt::Accepted(entry) => entry,
         _ => return Ok(None),
     };
+    let provenance = engine.provenance_of(&row).map_err(|error| error.to_string())?;
     let mut document = json!({
         "id": id.to_string(),
         "state": "accepted",
@@ -150,8 +152,7 @@ fn receipt_document(engine: &PouwEngine, id: WorkId) -> Result<Option<Value>, St
         "nodes": row.nodes,
         "leaves": row.leaves,
         "acceptedAt": UnixMillis(row.at_ms).to_rfc3339(),
-        // Every answer is compared with the server's own hash of the leaf.
-        "provenance": "verified",
+        "provenance": provenance.map(|provenance| provenance.to_string().to_lowercase()),
     });
     if let Some(found) = engine.proof_of(&row).map_err(|error| error.to_string())? {
         document["proof"] = json!({
