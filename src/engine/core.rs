@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crossbeam_channel::{Sender, TrySendError};
 use parking_lot::Mutex;
 
+use crate::policy::calibration::Calibration;
 use crate::policy::lease::Lease;
 use crate::protocol::{ClientDigest, DifficultyTier, Keyring, WorkId};
 use crate::store::{Command, Identity, Outcome, Refuse, Store};
@@ -39,6 +40,8 @@ pub(super) struct Core {
     pub(super) refused: Mutex<RefusedLater>,
     /// Where each client stands in difficulty.
     pub(super) standings: Mutex<Standings>,
+    /// How long answers take, and what follows from it.
+    pub(super) calibration: Mutex<Calibration>,
     pub(super) events: EventSink,
     pub(super) tallies: Tallies,
     pub(super) closing: AtomicBool,
@@ -139,6 +142,7 @@ impl Core {
         events: EventSink,
     ) -> Self {
         let (queue, standings) = (Queue::new(&config), Standings::new(&config));
+        let calibration = Calibration::new(config.size_rules(), time.now_ms());
         Self {
             identity: store.identity(),
             config,
@@ -152,6 +156,7 @@ impl Core {
             ingesting: Mutex::new(()),
             refused: Mutex::new(RefusedLater::default()),
             standings: Mutex::new(standings),
+            calibration: Mutex::new(calibration),
             events,
             tallies: Tallies::default(),
             closing: AtomicBool::new(false),

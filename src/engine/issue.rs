@@ -120,6 +120,7 @@ impl Core {
         let expires_ms = id.unix_millis().0 + self.config.token_ttl_ms();
         let lease = |claim| Lease { id, claim, expires_ms, pinned: false, refusals: 0 };
         let bytes_max = request.bytes_max.unwrap_or(usize::MAX);
+        let cap = self.calibrated_bytes(request.tier);
         let mut queue = self.queue.lock();
         if queue.leases.len() >= self.config.settings.leases_max {
             return Err(IssueError::Crowded(self.config.settings.leases_max));
@@ -135,7 +136,7 @@ impl Core {
             }
         }
         loop {
-            let taken = match queue.ring.take_within(request.tier, bytes_max) {
+            let taken = match queue.ring.take_cut(request.tier, bytes_max, cap) {
                 Take::Unit(taken) => taken,
                 Take::Empty => return Ok(None),
                 Take::TooBig => return Err(IssueError::TooBig { bytes_max }),

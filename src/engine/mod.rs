@@ -14,6 +14,7 @@
 //! ```
 
 mod behind;
+mod calibrate;
 mod check;
 mod clock;
 mod config;
@@ -55,6 +56,7 @@ use crate::store::{Directory, StorageProvider, Store, StoreOptions};
 
 pub use crate::store::{CheckPhase, CheckProgress, CheckReport, Finding};
 
+pub use calibrate::ResponseTimes;
 pub use check::check;
 pub use clock::{Clock, FakeClock, SystemClock};
 pub use config::{AwardBasis, Config, ConfigBuilder, ConfigError};

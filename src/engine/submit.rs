@@ -1,6 +1,7 @@
 //! Taking answers. Order of judgement: sizes and encoding, MAC, store, purpose, expiry, client, policy,
 //! lease and consumed, floor, well-formed result, verification, commit.
 
+use crate::policy::calibration::Observation;
 use crate::policy::lease::{Claim, Lease, LeaseRefusal, Pin};
 use crate::protocol::{ChallengeToken, MicroJoules, TokenPurpose, WorkId, WorkResult};
 use crate::store::records::TreeState;
@@ -89,10 +90,14 @@ impl PouwEngine {
             Ok(Verified { settle }) => {
                 let (id, client) = (WorkId::from_bytes(settle.id), settle.client);
                 let (award, nodes) = (MicroJoules(settle.award), u64::from(settle.nodes));
+                let seen = Observation::of(&inspected.opened, settle.at_ms);
                 let effect_core = core.clone();
                 let job = Job::new(
                     vec![Command::Settle(settle)],
-                    move |fate| effect_core.after_settle(id, &client, fate),
+                    move |fate| {
+                        effect_core.observe(seen, fate);
+                        effect_core.after_settle(id, &client, fate);
+                    },
                     move |written| done(verdict(written, id, award, nodes)),
                 );
                 if let Err((job, error)) = core.write_soon(job) {

@@ -58,8 +58,8 @@ impl Settings {
     /// Sets what is set here on the engine's builder.
     pub fn engine(&self, mut builder: ConfigBuilder) -> ConfigBuilder {
         fill!(self, builder: token_ttl_seconds min_queue_depth work_unit_max_age_ms award_joule_credits
-            micro_joules_per_hash award_basis floor_ms unit_bytes interior_units leases_max synthetic_max ready_bytes_max
-            commit_ops_max ledger_entries_kept default_difficulty max_difficulty escalation_window_ms cool_down_ms
+            micro_joules_per_hash award_basis floor_ms unit_bytes calibrate calibrate_target_ms calibrate_bytes_min
+            interior_units leases_max synthetic_max ready_bytes_max commit_ops_max ledger_entries_kept default_difficulty max_difficulty escalation_window_ms cool_down_ms
             difficulty_clients_max);
         match self.waiting_commits_max {
             Some(answers) => builder.waiting_answers_max(answers),
@@ -113,6 +113,9 @@ impl Settings {
             award_basis,
             floor_ms,
             unit_bytes,
+            calibrate,
+            calibrate_target_ms,
+            calibrate_bytes_min,
             interior_units,
             leases_max,
             synthetic_max,
@@ -131,7 +134,7 @@ impl Settings {
                 mistake: _,
         } = builder;
         take!(self: token_ttl_seconds min_queue_depth work_unit_max_age_ms award_joule_credits micro_joules_per_hash
-            award_basis floor_ms unit_bytes interior_units leases_max synthetic_max ready_bytes_max commit_ops_max
+            award_basis floor_ms unit_bytes calibrate calibrate_target_ms calibrate_bytes_min interior_units leases_max synthetic_max ready_bytes_max commit_ops_max
             waiting_commits_max ledger_entries_kept default_difficulty max_difficulty escalation_window_ms cool_down_ms
             difficulty_clients_max);
     }
