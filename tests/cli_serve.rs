@@ -114,6 +114,13 @@ fn the_whole_flow_works_with_the_tools_a_person_has() {
     assert_eq!(server.metric("pouw_requests_total"), 7.0);
     assert_eq!(server.metric("pouw_refused_total{reason=\"work_required\"}"), 2.0);
     assert_eq!(server.metric("pouw_verification_seconds_count"), 2.0);
+    // One client, which counts once a minute; two if one began between its answers.
+    let (low, high) = ("tier=\"low\"", "tier=\"high\"");
+    assert!((1.0..=2.0).contains(&server.metric(&format!("pouw_responses_observed_total{{{low}}}"))));
+    let whole = server.metric(&format!("pouw_response_seconds{{{low},quantile=\"0.9\"}}"));
+    let beyond = server.metric(&format!("pouw_response_beyond_floor_seconds{{{low},quantile=\"0.9\"}}"));
+    assert!(whole == beyond && whole < 60.0, "without a floor, {whole} and {beyond}");
+    assert_eq!(server.metric(&format!("pouw_unit_max_bytes{{{high}}}")), 131_072.0);
     assert!(server.metric("pouw_commit_seconds_count") >= 2.0);
     assert!(server.stop().contains("stopping"));
     let ledger: Value = serde_json::from_str(&done(&["--json", "ledger", "--db", &db], b"")).unwrap();

@@ -13,6 +13,7 @@ use pouw::merkle::{AlignedRange, Shape};
 use pouw::policy::alert::Failures;
 use pouw::policy::breaker::{Ask, Breaker, Transition};
 use pouw::policy::budget::ByteBudget;
+use pouw::policy::calibration::{Calibration, Observation, SizeRules};
 use pouw::policy::difficulty::{DifficultyRules, Standing};
 use pouw::policy::lease::{Claim, Lease, LeaseTable, Pin};
 use pouw::policy::reputation::{Effective, effective};
@@ -59,6 +60,11 @@ fn the_security_alert_does_what_its_table_says() {
 #[test]
 fn the_byte_budget_does_what_its_table_says() {
     run("budget", budget);
+}
+
+#[test]
+fn calibration_does_what_its_table_says() {
+    run("calibration", calibration);
 }
 
 #[test]
@@ -279,6 +285,48 @@ fn budget(machine: &mut Option<ByteBudget>, case: &mut TestCase) -> Outcome {
         let full = if budget.is_full(at) { ", full" } else { "" };
         format!("{what}{} left{full}", budget.available(at))
     })
+}
+
+/// Answers of the medium tier.
+fn calibration(machine: &mut Option<Calibration>, case: &mut TestCase) -> Outcome {
+    let tier = DifficultyTier::Medium;
+    if case.directive == "calibration" {
+        let target: Option<Ms> = case.try_take_arg("target")?;
+        let rules = SizeRules {
+            target_ms: [None, target.map(|target| target.0), None],
+            bytes_max: [case.take_arg("max")?; 3],
+            bytes_min: case.take_arg("min")?,
+            settle_ms: case.take_arg::<Ms>("settle")?.0,
+        };
+        *machine = Some(Calibration::new(Some(rules), 0));
+        return Ok(String::new());
+    }
+    let calibration = machine.as_mut().ok_or_else(|| unknown(case))?;
+    let bytes = |calibration: &Calibration, at| format!("{} bytes", calibration.unit_bytes(tier, at).unwrap_or(0));
+    match case.directive.as_str() {
+        // So many clients, each once at each time, so late beyond a floor of 4 s.
+        "answers" => {
+            let (first, clients): (u64, u64) = (case.try_take_arg("first")?.unwrap_or(0), case.take_arg("clients")?);
+            let beyond: Ms = case.take_arg("beyond")?;
+            each_time(case, |answered_ms| {
+                let not_before_ms = answered_ms - beyond.0;
+                for client in first..first + clients {
+                    let issued_ms = not_before_ms.saturating_sub(4_000);
+                    calibration.observe(&Observation { tier, client, issued_ms, not_before_ms, answered_ms });
+                }
+                bytes(calibration, answered_ms)
+            })
+        }
+        "size" => each_time(case, |at| bytes(calibration, at)),
+        "record" => {
+            let seen = calibration.look(tier, 0);
+            Ok(format!(
+                "{} answers, median {} ms, p90 {} ms; beyond the floor {} ms, {} ms\n",
+                seen.answers, seen.median_ms, seen.p90_ms, seen.beyond_median_ms, seen.beyond_p90_ms
+            ))
+        }
+        _ => Err(unknown(case)),
+    }
 }
 
 fn claim_of(case: &mut TestCase) -> Result<Claim, DataDrivenError> {

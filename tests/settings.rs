@@ -49,7 +49,8 @@ fn others() -> Value {
         "bytes_in_flight": 1000004, "default_difficulty": "medium", "max_difficulty": "medium",
         "escalation_window_ms": 21, "cool_down_ms": 22, "difficulty_clients_max": 23,
         "reputation_difficulty_threshold": 0.5, "reputation_exemption_threshold": 1.1,
-        "unit_bytes": [1024, 2048, 4096], "min_queue_depth": 31, "ready_bytes_max": 1048577,
+        "unit_bytes": [1024, 2048, 4096], "calibrate": true, "calibrate_target_ms": [25, 26],
+        "calibrate_bytes_min": 1025, "min_queue_depth": 31, "ready_bytes_max": 1048577,
         "work_unit_max_age_ms": 32, "leases_max": 5033, "interior_units": true, "synthetic": false,
         "synthetic_max": 34, "body_limit_bytes": 16385, "buffered_bytes_max": 1048578, "body_timeout_ms": 41,
         "write_timeout_ms": 42, "judge_threads": 3, "waiting_answers_max": 43, "waiting_commits_max": 44,
@@ -100,7 +101,7 @@ fn what_is_left_away_has_the_default_of_the_protocol() {
         "circuit_breaker_probe_interval_ms": 30_000, "min_queue_depth": 100, "work_unit_max_age_ms": 3_600_000,
         "fallback_behavior": "in_memory", "security_alert_threshold": 5, "reputation_difficulty_threshold": 0.7,
         "reputation_exemption_threshold": 0.95, "award_joule_credits": true, "micro_joules_per_hash": 100,
-        "award_basis": "actual", "floor_ms": [1_500, 4_000, 7_500], "unit_bytes": [32_768, 65_536, 131_072],
+        "award_basis": "actual", "floor_ms": [1_500, 4_000, 7_500], "unit_bytes": [32_768, 65_536, 131_072], "calibrate": false,
         "paid_admissions_per_window": 100, "paid_admissions_per_prefix": 800, "bytes_per_minute": 2 << 20,
         "prefix_bytes_per_minute": 16 << 20, "bytes_per_second": 16 << 20, "bytes_in_flight": 64 << 20,
         "open_challenges": [4, 1], "tracked_clients_max": 1_000_000,
@@ -128,7 +129,8 @@ fn no_setter_of_the_builders_is_forgotten() {
     ];
     let left_out = ["accept_clock_ahead", "audit_seed", "background", "mistake"];
     let source = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
-    let (engine, gate) = (source("src/engine/config.rs"), source("src/gate/config.rs"));
+    let engine = source("src/engine/config.rs") + &source("src/engine/calibrate.rs");
+    let gate = source("src/gate/config.rs");
     let by_hand = |text: &str| -> Vec<String> {
         let functions = text.lines().filter_map(|line| line.trim().strip_prefix("pub fn "));
         let setters = functions.filter_map(|rest| rest.split_once("(mut self, "));
@@ -152,7 +154,7 @@ fn the_rules_that_are_told_are_those_the_builders_keep() {
     for key in KEYS.iter().filter(|key| !FILES.contains(&key.name)) {
         let name = key.name;
         let shape = |number: u64| match name {
-            "open_challenges" => json!([number, number]),
+            "open_challenges" | "calibrate_target_ms" => json!([number, number]),
             "unit_bytes" => json!([number, number, number]),
             _ => json!(number),
         };
@@ -335,6 +337,8 @@ fn the_defaults_carry_no_warning_and_risky_combinations_do() {
     for (document, key) in [
         (json!({ "floor_ms": [0, 4_000, 7_500] }), "floor_ms"),
         (json!({ "token_ttl_seconds": 17 }), "token_ttl_seconds"),
+        (json!({ "calibrate": true, "calibrate_target_ms": [56_000, 1] }), "calibrate_target_ms"),
+        (json!({ "calibrate": true, "calibrate_target_ms": [1, 52_500] }), "calibrate_target_ms"),
         (json!({ "paid_admissions_per_window": 1_001 }), "paid_admissions_per_window"),
         (json!({ "paid_admissions_per_window": 0 }), "paid_admissions_per_window"),
         (json!({ "paid_admissions_in_all": 0 }), "paid_admissions_per_window"),
@@ -361,6 +365,8 @@ fn the_defaults_carry_no_warning_and_risky_combinations_do() {
     }
     for (document, key) in [
         (json!({ "shadow": true }), "shadow"),
+        (json!({ "calibrate_target_ms": [1, 60_000] }), "calibrate"),
+        (json!({ "calibrate_bytes_min": 2_048 }), "calibrate"),
         (json!({ "max_difficulty": "low" }), "max_difficulty"),
         (json!({ "ipv6_prefix": 47 }), "ipv6_prefix"),
         (json!({ "ready_bytes_max": 12 << 20 }), "ready_bytes_max"),
@@ -371,6 +377,7 @@ fn the_defaults_carry_no_warning_and_risky_combinations_do() {
     // At the edge of a rule there is none.
     for quiet in [
         json!({ "token_ttl_seconds": 18 }),
+        json!({ "calibrate": true, "calibrate_target_ms": [55_999, 52_499] }),
         json!({ "paid_admissions_per_window": 1_000 }),
         json!({ "identifier_strategy": "user", "ipv6_prefix": 128, "open_challenges": [1, 1] }),
         json!({ "bytes_in_flight": 177_836, "bytes_per_minute": 177_836 }),

@@ -57,6 +57,9 @@ pub struct ConfigBuilder {
     pub(crate) award_basis: AwardBasis,
     pub(crate) floor_ms: [u64; 3],
     pub(crate) unit_bytes: [usize; 3],
+    pub(crate) calibrate: bool,
+    pub(crate) calibrate_target_ms: [u64; 2],
+    pub(crate) calibrate_bytes_min: usize,
     pub(crate) interior_units: bool,
     pub(crate) leases_max: usize,
     pub(crate) synthetic_max: usize,
@@ -97,6 +100,9 @@ impl Config {
             award_basis: AwardBasis::Actual,
             floor_ms: [1_500, 4_000, 7_500],
             unit_bytes: [32 << 10, 64 << 10, 128 << 10],
+            calibrate: false,
+            calibrate_target_ms: [1_000, 2_500],
+            calibrate_bytes_min: 4 << 10,
             interior_units: false,
             leases_max: 131_072,
             synthetic_max: 4_096,
@@ -355,6 +361,7 @@ impl ConfigBuilder {
             check("unit_bytes", size, (1 << 10..=1 << 21).contains(&size), "it must be from 1024 to 2097152")?;
         }
         check("unit_bytes", format!("{bytes:?}"), bytes.is_sorted(), "it must not fall from tier to tier")?;
+        self.check_calibration()?;
         let leases = self.leases_max;
         check("leases_max", leases, (1..=4_194_304).contains(&leases), "it must be from 1 to 4194304")?;
         let made_up = self.synthetic_max;
@@ -379,6 +386,11 @@ impl ConfigBuilder {
     }
 }
 
-fn check(field: &'static str, value: impl ToString, holds: bool, rule: &'static str) -> Result<(), ConfigError> {
+pub(super) fn check(
+    field: &'static str,
+    value: impl ToString,
+    holds: bool,
+    rule: &'static str,
+) -> Result<(), ConfigError> {
     if holds { Ok(()) } else { Err(ConfigError { field, value: value.to_string(), rule }) }
 }

@@ -8,6 +8,7 @@ use crossbeam_channel::{Sender, TrySendError};
 use parking_lot::Mutex;
 
 use crate::policy::audit::Heightened;
+use crate::policy::calibration::Calibration;
 use crate::policy::lease::Lease;
 use crate::protocol::{ClientDigest, DifficultyTier, Keyring, WorkId};
 use crate::store::records::Account;
@@ -53,6 +54,8 @@ pub(super) struct Core {
     pub(super) quorum_after: Mutex<Option<RangeKey>>,
     #[cfg(feature = "testing")]
     pub(super) seeded: Option<Mutex<super::testing::SplitMix64>>,
+    /// How long answers take, and what follows from it.
+    pub(super) calibration: Mutex<Calibration>,
     pub(super) events: EventSink,
     pub(super) tallies: Tallies,
     pub(super) closing: AtomicBool,
@@ -155,6 +158,7 @@ impl Core {
         let (queue, standings) = (Queue::new(&config), Standings::new(&config));
         #[cfg(feature = "testing")]
         let seeded = config.settings.audit_seed.map(|seed| Mutex::new(super::testing::SplitMix64(seed)));
+        let calibration = Calibration::new(config.size_rules(), time.now_ms());
         Self {
             identity: store.identity(),
             config,
@@ -175,6 +179,7 @@ impl Core {
             quorum_after: Mutex::new(None),
             #[cfg(feature = "testing")]
             seeded,
+            calibration: Mutex::new(calibration),
             events,
             tallies: Tallies::default(),
             closing: AtomicBool::new(false),

@@ -131,6 +131,7 @@ impl Core {
         let expires_ms = id.unix_millis().0 + self.config.token_ttl_ms();
         let lease = |claim| Lease { id, claim, expires_ms, pinned: false, refusals: 0 };
         let bytes_max = request.bytes_max.unwrap_or(usize::MAX);
+        let cap = self.calibrated_bytes(request.tier);
         let mut queue = self.queue.lock();
         if queue.leases.len() >= self.config.settings.leases_max {
             return Err(IssueError::Crowded(self.config.settings.leases_max));
@@ -148,9 +149,9 @@ impl Core {
         loop {
             let taken = if queue.ring.has_votes() {
                 let (client, network) = (*self.digest_of(request.client).as_bytes(), self.network_of(request.network));
-                queue.ring.take_for(request.tier, bytes_max, &Voter { client, network })
+                queue.ring.take_for(request.tier, bytes_max, cap, &Voter { client, network })
             } else {
-                queue.ring.take_within(request.tier, bytes_max)
+                queue.ring.take_cut(request.tier, bytes_max, cap)
             };
             let taken = match taken {
                 Take::Unit(taken) => taken,

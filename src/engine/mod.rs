@@ -16,6 +16,7 @@
 mod account;
 mod audit;
 mod behind;
+mod calibrate;
 mod check;
 mod clock;
 mod config;
@@ -60,6 +61,7 @@ use crate::store::{Directory, StorageProvider, Store, StoreOptions};
 
 pub use crate::store::{CheckPhase, CheckProgress, CheckReport, Finding};
 
+pub use calibrate::ResponseTimes;
 pub use check::check;
 pub use clock::{Clock, FakeClock, SystemClock};
 pub use config::{AwardBasis, Config, ConfigBuilder, ConfigError};

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::store::records::Totals;
 
 use super::PouwEngine;
+use super::calibrate::ResponseTimes;
 
 /// A look at the engine. Counts named `this_boot` start at zero with every open; `totals` are durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub struct Stats {
     pub expired_this_boot: u64,
     /// Parents hashed by the server this boot, to fold and validate trees.
     pub folds_this_boot: u64,
+    /// How long answers of this boot took, by tier: low, medium, high.
+    pub responses: [ResponseTimes; 3],
     /// Bytes of the state file and the block file.
     pub file_bytes: (u64, u64),
     /// Whether a sync failed or the engine was closed: nothing can be written until it is opened again.
@@ -81,6 +84,7 @@ impl PouwEngine {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         // Everything that may wait for something is read before the queue is locked.
         let (file_bytes, dirty_clients) = (core.store.file_bytes(), core.store.dirty_clients());
+        let responses = core.response_times();
         let refused_waiting = core.refused.lock().len();
         let refused_bytes = core.refused.lock().memory_bytes();
         let (standings, standings_waiting, standings_bytes) = {
@@ -114,6 +118,7 @@ impl PouwEngine {
             withdrawn_this_boot: read(&tallies.withdrawn),
             expired_this_boot: read(&tallies.expired),
             folds_this_boot: read(&tallies.server_folds),
+            responses,
             file_bytes,
             closed: core.store.is_closed() || core.lanes.is_closed(),
         }

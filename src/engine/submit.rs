@@ -2,6 +2,7 @@
 //! lease and consumed, floor, well-formed result, verification, commit.
 
 use crate::merkle::AlignedRange;
+use crate::policy::calibration::Observation;
 use crate::policy::lease::{Claim, Lease, LeaseRefusal, Pin};
 use crate::policy::quorum::Voter;
 use crate::protocol::{ChallengeToken, MicroJoules, TokenPurpose, WorkId, WorkResult};
@@ -107,10 +108,12 @@ impl PouwEngine {
             Ok(Verified { settle, follows }) => {
                 let (id, client) = (WorkId::from_bytes(settle.id), settle.client);
                 let (award, nodes) = (MicroJoules(settle.award), u64::from(settle.nodes));
+                let seen = Observation::of(&inspected.opened, settle.at_ms);
                 let effect_core = core.clone();
                 let job = Job::new(
                     vec![Command::Settle(settle)],
                     move |fate| {
+                        effect_core.observe(seen, fate);
                         effect_core.after_settle(id, &client, fate);
                         effect_core.follow(follows, fate);
                     },

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use crate::engine::ResponseTimes;
 use crate::protocol::{DifficultyTier, Reason};
 
 use super::Gate;
@@ -175,6 +176,7 @@ impl Gate {
         gauge("pouw_queue_depth", stats.ready_units as u64);
         gauge("pouw_leases", stats.leases as u64);
         metrics::gauge!("pouw_memory_bytes", "part" => "engine").set(stats.memory_bytes as f64);
+        record_responses(&stats.responses);
         gauge("pouw_pending_leaves", stats.totals.pending);
         gauge("pouw_trees_in_progress", stats.totals.trees.saturating_sub(stats.totals.complete));
         gauge("pouw_trees_completed", stats.totals.complete);
@@ -187,5 +189,26 @@ impl Gate {
         metrics::counter!("pouw_expired_total").absolute(stats.expired_this_boot);
         metrics::counter!("pouw_commits_total").absolute(stats.commits);
         metrics::counter!("pouw_commits_failed_total").absolute(stats.commits_failed);
+    }
+}
+
+/// How long answers took by tier, in seconds as is the custom of metrics, and the size of units.
+fn record_responses(responses: &[ResponseTimes; 3]) {
+    for (tier, seen) in DifficultyTier::ALL.into_iter().zip(responses) {
+        let tier = tier.as_str();
+        metrics::counter!("pouw_responses_observed_total", "tier" => tier).absolute(seen.observations);
+        metrics::gauge!("pouw_unit_max_bytes", "tier" => tier).set(seen.unit_bytes as f64);
+        // Without an answer there is no time: a zero would say that they are fast.
+        if seen.observations == 0 {
+            continue;
+        }
+        let times =
+            [("0.5", seen.median_ms, seen.beyond_floor_median_ms), ("0.9", seen.p90_ms, seen.beyond_floor_p90_ms)];
+        for (quantile, whole_ms, beyond_ms) in times {
+            let seconds = |ms: u64| ms as f64 / 1_000.0;
+            metrics::gauge!("pouw_response_seconds", "tier" => tier, "quantile" => quantile).set(seconds(whole_ms));
+            metrics::gauge!("pouw_response_beyond_floor_seconds", "tier" => tier, "quantile" => quantile)
+                .set(seconds(beyond_ms));
+        }
     }
 }

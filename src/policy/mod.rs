@@ -3,6 +3,7 @@
 //! * [`window`] the sliding window of one client;
 //! * [`difficulty`] how hard its next challenge is, and [`reputation`] what softens it;
 //! * [`budget`] how many bytes it may be sent;
+//! * [`calibration`] how long answers take, and the size of units that follows from it;
 //! * [`alert`] when its failures are worth an alarm;
 //! * [`breaker`] when no work is handed out at all;
 //! * [`lease`] who holds which work until when (rule L);
@@ -14,6 +15,7 @@ pub mod alert;
 pub mod audit;
 pub mod breaker;
 pub mod budget;
+pub mod calibration;
 pub mod difficulty;
 pub mod lease;
 pub mod quorum;

@@ -212,6 +212,11 @@ impl ReadyRing {
     /// Takes the best unit for `tier` that can be cut to at most `bytes_max` bytes. At most 16 units are
     /// looked at; those passed over keep their places.
     pub fn take_within(&mut self, tier: DifficultyTier, bytes_max: usize) -> Take {
+        self.take_cut(tier, bytes_max, usize::MAX)
+    }
+
+    /// The same, cut further to `cap` bytes where that is less than the tier's own cap; a single leaf may always go.
+    pub fn take_cut(&mut self, tier: DifficultyTier, bytes_max: usize, cap: usize) -> Take {
         let own = wanted(tier);
         let (Some(largest), Some(least)) = (own.first().copied(), own.last().copied()) else {
             return Take::Empty;
@@ -235,7 +240,7 @@ impl ReadyRing {
         let Some((mut unit, partial)) = found else {
             return none;
         };
-        let cap = self.caps[tier as usize].min(bytes_max);
+        let cap = self.caps[tier as usize].min(bytes_max).min(cap);
         while unit.range.order() > 0 && (unit.range.order() > largest || unit.bytes().len() > cap) {
             let Some((first, second)) = unit.halves() else {
                 break;

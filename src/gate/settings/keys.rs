@@ -157,6 +157,13 @@ keys! {
     "Units of work": {
         unit_bytes: [usize; 3], "bytes", "three numbers, for low, medium and high, each 1024 to 2097152, not falling",
             "Data a unit may carry. A longer leaf than a high one may carry is hashed by the server.";
+        calibrate: bool, "", "true or false",
+            "Halve units of the medium and high tier, down to an eighth, while answers are observed to take too long, and \
+             double them again, up to unit_bytes, once they do not.";
+        calibrate_target_ms: [u64; 2], "ms", "two numbers, for medium and high, each 1 to 3600000",
+            "Wanted median time beyond the floor, by the server's own clock. Above it units shrink, at half of it they grow.";
+        calibrate_bytes_min: usize, "bytes", "1024 to 1048576",
+            "Data that is left to a unit at least; a smaller unit_bytes stays as it is.";
         min_queue_depth: usize, "units", "1 to 65536",
             "Units kept ready at least while there is a backlog. An empty queue gives 429s without work.";
         ready_bytes_max: usize, "bytes", "1048576 to 1073741824",

@@ -58,9 +58,9 @@ impl Settings {
     /// Sets what is set here on the engine's builder.
     pub fn engine(&self, mut builder: ConfigBuilder) -> ConfigBuilder {
         fill!(self, builder: token_ttl_seconds min_queue_depth work_unit_max_age_ms award_joule_credits
-            micro_joules_per_hash award_basis floor_ms unit_bytes interior_units leases_max synthetic_max ready_bytes_max
-            commit_ops_max ledger_entries_kept quorum_wait_ms default_difficulty max_difficulty escalation_window_ms
-            cool_down_ms difficulty_clients_max);
+            micro_joules_per_hash award_basis floor_ms unit_bytes calibrate calibrate_target_ms calibrate_bytes_min
+            interior_units leases_max synthetic_max ready_bytes_max commit_ops_max ledger_entries_kept quorum_wait_ms
+            default_difficulty max_difficulty escalation_window_ms cool_down_ms difficulty_clients_max);
         match self.waiting_commits_max {
             Some(answers) => builder.waiting_answers_max(answers),
             None => builder,
@@ -113,6 +113,9 @@ impl Settings {
             award_basis,
             floor_ms,
             unit_bytes,
+            calibrate,
+            calibrate_target_ms,
+            calibrate_bytes_min,
             interior_units,
             leases_max,
             synthetic_max,
@@ -134,9 +137,9 @@ impl Settings {
                 audit_seed: _,
         } = builder;
         take!(self: token_ttl_seconds min_queue_depth work_unit_max_age_ms award_joule_credits micro_joules_per_hash
-            award_basis floor_ms unit_bytes interior_units leases_max synthetic_max ready_bytes_max commit_ops_max
-            waiting_commits_max ledger_entries_kept quorum_wait_ms default_difficulty max_difficulty escalation_window_ms
-            cool_down_ms difficulty_clients_max);
+            award_basis floor_ms unit_bytes calibrate calibrate_target_ms calibrate_bytes_min interior_units leases_max
+            synthetic_max ready_bytes_max commit_ops_max waiting_commits_max ledger_entries_kept quorum_wait_ms
+            default_difficulty max_difficulty escalation_window_ms cool_down_ms difficulty_clients_max);
     }
 
     /// As [`take_engine`](Self::take_engine).

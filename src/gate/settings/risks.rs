@@ -64,6 +64,11 @@ impl Settings {
         all.byte_risks(&mut found);
         all.client_risks(&mut found);
         all.route_risks(&mut found);
+        found.note(
+            all.calibrate == Some(false) && (self.calibrate_target_ms.is_some() || self.calibrate_bytes_min.is_some()),
+            "calibrate",
+            "it is off: its target and its least bytes change nothing",
+        );
         found.0.sort_by_key(|risk| std::cmp::Reverse(risk.weight));
         found.0
     }
@@ -81,6 +86,13 @@ impl Settings {
             left_ms < TIME_TO_ANSWER_MS,
             "token_ttl_seconds",
             format!("{left_ms} ms are left for an answer between floor and expiry: slow lines will miss it"),
+        );
+        let late = |(floor, target): (&u64, &u64)| floor.saturating_add(*target) >= ttl_ms;
+        found.warn(
+            self.calibrate == Some(true)
+                && floors[1..].iter().zip(&self.calibrate_target_ms.unwrap_or_default()).any(late),
+            "calibrate_target_ms",
+            "no answer can be that late, since its token expires before: units of that tier never shrink",
         );
         let limit = self.rate_limit.unwrap_or_default();
         let client = self.paid_admissions_per_window.unwrap_or_default();

@@ -11,17 +11,18 @@ impl ReadyRing {
         self.voted.iter().any(|queue| !queue.is_empty())
     }
 
-    /// As [`take_within`](Self::take_within), units with votes that `asker` may join before and after the others.
-    pub fn take_for(&mut self, tier: DifficultyTier, bytes_max: usize, asker: &Voter) -> Take {
+    /// As [`take_cut`](Self::take_cut), units with votes that `asker` may join before and after the others. Those are
+    /// not cut, so that `cap` says nothing about them.
+    pub fn take_for(&mut self, tier: DifficultyTier, bytes_max: usize, cap: usize, asker: &Voter) -> Take {
         let own = wanted(tier);
         let least = own.last().copied().unwrap_or(0);
-        let cap = self.caps[tier as usize].min(bytes_max);
-        if let Some(unit) = own.iter().find_map(|order| self.take_voted(*order, cap, bytes_max, asker)) {
+        let whole = self.caps[tier as usize].min(bytes_max);
+        if let Some(unit) = own.iter().find_map(|order| self.take_voted(*order, whole, bytes_max, asker)) {
             return Take::Unit(Taken { unit, shortfall: false });
         }
-        match self.take_within(tier, bytes_max) {
+        match self.take_cut(tier, bytes_max, cap) {
             Take::Unit(taken) => Take::Unit(taken),
-            none => match (0..least).rev().find_map(|order| self.take_voted(order, cap, bytes_max, asker)) {
+            none => match (0..least).rev().find_map(|order| self.take_voted(order, whole, bytes_max, asker)) {
                 Some(unit) => Take::Unit(Taken { unit, shortfall: true }),
                 None => none,
             },

@@ -1,0 +1,113 @@
+//! Calibration from what the server observes: its settings, what the engine notes of each answer, and how it shows.
+
+use crate::policy::calibration::{Observation, SizeRules};
+use crate::protocol::DifficultyTier;
+use crate::store::Outcome;
+
+use super::config::{Config, ConfigBuilder, ConfigError, check};
+use super::core::Core;
+use super::lanes::Fate;
+
+/// How long right answers to units of one tier took, by the server's own clock: from issue until the answer was
+/// held against its floor. Made-up units and interior nodes are left out. A client counts once a minute. Times
+/// are to 3 in 100, of the last one or two thousand answers, and 0 if there was none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ResponseTimes {
+    /// Answers counted this boot.
+    pub observations: u64,
+    /// Median, milliseconds: network both ways, waiting for the floor, and computing.
+    pub median_ms: u64,
+    /// Nine of ten took no longer.
+    pub p90_ms: u64,
+    /// Median of what is beyond the floor.
+    pub beyond_floor_median_ms: u64,
+    /// Nine of ten were no longer beyond the floor.
+    pub beyond_floor_p90_ms: u64,
+    /// Bytes a unit may carry now: the configured ones, or less if the engine calibrates.
+    pub unit_bytes: usize,
+    /// What the configured bytes are divided by: 1, 2, 4 or 8. They do not fall below the least configured.
+    pub unit_bytes_divisor: u32,
+}
+
+impl ConfigBuilder {
+    /// Whether units of the medium and high tier become smaller where answers are observed to take too long, and
+    /// larger again, up to [`unit_bytes`](Self::unit_bytes), where not; default false. See
+    /// [`calibration`](crate::policy::calibration).
+    pub fn calibrate(mut self, calibrate: bool) -> Self {
+        self.calibrate = calibrate;
+        self
+    }
+
+    /// Wanted median time beyond the floor, milliseconds, for medium and high, 1 to 3 600 000; default 1 000 and
+    /// 2 500, which with the default floors are the paper's 5 and 10 seconds. A low unit is a single leaf already.
+    pub fn calibrate_target_ms(mut self, medium_and_high: [u64; 2]) -> Self {
+        self.calibrate_target_ms = medium_and_high;
+        self
+    }
+
+    /// Bytes that calibration leaves a unit at least, 1 KiB to 1 MiB; default 4 KiB. A cap below it stays as it is.
+    pub fn calibrate_bytes_min(mut self, bytes: usize) -> Self {
+        self.calibrate_bytes_min = bytes;
+        self
+    }
+
+    pub(super) fn check_calibration(&self) -> Result<(), ConfigError> {
+        for target in self.calibrate_target_ms {
+            let fits = (1..=3_600_000).contains(&target);
+            check("calibrate_target_ms", target, fits, "it must be from 1 to 3600000")?;
+        }
+        let least = self.calibrate_bytes_min;
+        let fits = (1 << 10..=1 << 20).contains(&least);
+        check("calibrate_bytes_min", least, fits, "it must be from 1024 to 1048576")
+    }
+}
+
+impl Config {
+    /// What the size of units follows; `None` if they are not calibrated.
+    pub(super) fn size_rules(&self) -> Option<SizeRules> {
+        let settings = &self.settings;
+        let [medium, high] = settings.calibrate_target_ms;
+        settings.calibrate.then(|| SizeRules {
+            target_ms: [None, Some(medium), Some(high)],
+            bytes_max: settings.unit_bytes,
+            bytes_min: settings.calibrate_bytes_min,
+            settle_ms: self.token_ttl_ms(),
+        })
+    }
+}
+
+impl Core {
+    /// Counts an answer that was found right, once it is durable.
+    pub(super) fn observe(&self, seen: Option<Observation>, fate: &Fate) {
+        if let (Some(seen), Fate::Stored(outcomes)) = (seen, fate)
+            && matches!(outcomes.first(), Some(Outcome::Settled { .. } | Outcome::Voted))
+        {
+            self.calibration.lock().observe(&seen);
+        }
+    }
+
+    /// Bytes a new unit may carry, beside what its tier and its request allow.
+    pub(super) fn calibrated_bytes(&self, tier: DifficultyTier) -> usize {
+        if !self.config.settings.calibrate {
+            return usize::MAX;
+        }
+        self.calibration.lock().unit_bytes(tier, self.now_ms()).unwrap_or(usize::MAX)
+    }
+
+    /// What has been observed of each tier.
+    pub(super) fn response_times(&self) -> [ResponseTimes; 3] {
+        let (calibration, now_ms) = (self.calibration.lock(), self.now_ms());
+        DifficultyTier::ALL.map(|tier| {
+            let seen = calibration.look(tier, now_ms);
+            ResponseTimes {
+                observations: seen.answers,
+                median_ms: seen.median_ms,
+                p90_ms: seen.p90_ms,
+                beyond_floor_median_ms: seen.beyond_median_ms,
+                beyond_floor_p90_ms: seen.beyond_p90_ms,
+                unit_bytes: calibration.unit_bytes(tier, now_ms).unwrap_or(self.config.unit_bytes(tier)),
+                unit_bytes_divisor: 1 << seen.step,
+            }
+        })
+    }
+}
