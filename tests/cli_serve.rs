@@ -107,6 +107,7 @@ fn the_whole_flow_works_with_the_tools_a_person_has() {
     let path = format!("/pouw/receipt/{}", unit["id"].as_str().unwrap());
     let receipt = server.page(&path).json();
     assert_eq!((&receipt["state"], &receipt["microJoules"]), (&"accepted".into(), &award.into()));
+    assert_eq!(receipt["provenance"], "verified");
     assert_eq!(server.page("/pouw/receipt/nonsense").status, 400);
     assert_eq!(server.page("/pouw/receipt/018bcfe5-687b-7707-8707-070707070707").status, 404);
     assert_eq!(server.page("/health").json()["status"], "healthy");
@@ -122,6 +123,13 @@ fn the_whole_flow_works_with_the_tools_a_person_has() {
     assert!(whole == beyond && whole < 60.0, "without a floor, {whole} and {beyond}");
     assert_eq!(server.metric(&format!("pouw_unit_max_bytes{{{high}}}")), 131_072.0);
     assert!(server.metric("pouw_commit_seconds_count") >= 2.0);
+    let work = |kind| server.metric(&format!("pouw_work_permutations{{strategy=\"precomputed\",kind=\"{kind}\"}}"));
+    assert!(work("accepted") > 0.0 && work("asked") >= work("accepted") && work("ingest") > 0.0);
+    assert_eq!((work("audit"), work("referee"), work("export")), (0.0, 0.0, 0.0));
+    assert!(server.metric("pouw_data_sent_bytes{strategy=\"precomputed\"}") > 0.0);
+    assert_eq!(server.metric("pouw_data_sent_units{strategy=\"synthetic\"}"), 0.0);
+    assert!((0.0..=1.0).contains(&server.metric("pouw_useful_fraction")));
+    assert_eq!(server.metric("pouw_damaged_blocks"), 0.0);
     assert!(server.stop().contains("stopping"));
     let ledger: Value = serde_json::from_str(&done(&["--json", "ledger", "--db", &db], b"")).unwrap();
     assert_eq!(ledger["entries"].as_array().map(Vec::len), Some(2), "{ledger}");

@@ -47,6 +47,7 @@ mod trees;
 mod trust;
 mod upkeep;
 mod verify;
+mod waiting;
 mod writer;
 
 use std::path::Path;
@@ -61,6 +62,7 @@ use crate::store::{Directory, StorageProvider, Store, StoreOptions};
 
 pub use crate::store::{CheckPhase, CheckProgress, CheckReport, Finding};
 
+pub use account::ACCOUNT_PLACES;
 pub use calibrate::ResponseTimes;
 pub use check::check;
 pub use clock::{Clock, FakeClock, SystemClock};
@@ -79,6 +81,7 @@ pub use submit::{Accepted, Answer};
 pub use sweep::SweepReport;
 pub use trees::TreeInfo;
 pub use upkeep::{Upkeep, UpkeepError};
+pub use waiting::OpenQuorums;
 
 use self::core::Core;
 use clock::EngineTime;

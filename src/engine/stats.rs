@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::store::records::Totals;
+use crate::store::records::{Account, Totals};
 
 use super::PouwEngine;
 use super::calibrate::ResponseTimes;
@@ -12,6 +12,8 @@ use super::calibrate::ResponseTimes;
 pub struct Stats {
     /// Sums over everything ever accepted, from the store.
     pub totals: Totals,
+    /// What offloading has come to, by strategy; durable, but for what was counted within the last half second.
+    pub account: Account,
     /// Commits of the state file.
     pub commits: u64,
     /// Commits the storage failed this boot, whatever was in them. One that failed for a single damaged row is not
@@ -91,10 +93,12 @@ impl PouwEngine {
             let standings = core.standings.lock();
             (standings.len(), standings.waiting(), standings.memory_bytes())
         };
+        let account = self.account();
         let queue = core.queue.lock();
         let queue_bytes = queue.ring.memory_bytes() + queue.leases.memory_bytes();
         Stats {
             totals: head.totals,
+            account,
             commits: head.commit_seq,
             commits_failed: tallies.commits_failed.load(Ordering::SeqCst),
             commits_failed_in_row: tallies.commits_failed_in_row.load(Ordering::SeqCst),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::engine::ResponseTimes;
 use crate::protocol::{DifficultyTier, Reason};
 
-use super::Gate;
+use super::{Gate, usefulness};
 
 /// A counter that many threads bump: each on a cache line of its own, as far as there are lines.
 #[derive(Debug, Default)]
@@ -189,6 +189,7 @@ impl Gate {
         metrics::counter!("pouw_expired_total").absolute(stats.expired_this_boot);
         metrics::counter!("pouw_commits_total").absolute(stats.commits);
         metrics::counter!("pouw_commits_failed_total").absolute(stats.commits_failed);
+        usefulness::record(self.engine(), &stats.account);
     }
 }
 

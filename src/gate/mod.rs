@@ -48,6 +48,7 @@ mod routes;
 pub mod settings;
 mod share;
 mod table;
+mod usefulness;
 mod window;
 
 use std::fmt;

@@ -43,6 +43,9 @@ struct Document<'r> {
     ledger_entries: u64,
     clients: u64,
     consumed: u64,
+    claims: u64,
+    quorums: u64,
+    damaged: u64,
     queue_rows: u64,
     chores: u64,
     commits: u64,
@@ -94,6 +97,15 @@ fn human(to: &mut dyn Write, report: &CheckReport) -> io::Result<()> {
         count(report.clients, "client", "clients"),
         count(report.queue_rows, "tree", "trees"),
     )?;
+    let trust = [
+        (report.claims, count(report.claims, "range only clients stand for", "ranges only clients stand for")),
+        (report.quorums, count(report.quorums, "unit with votes that wait", "units with votes that wait")),
+        (report.damaged, count(report.damaged, "damaged block", "damaged blocks")),
+    ];
+    let trust: Vec<String> = trust.into_iter().filter(|(found, _)| *found > 0).map(|(_, told)| told).collect();
+    if !trust.is_empty() {
+        writeln!(to, "{}", trust.join(", "))?;
+    }
     match report.found {
         0 => writeln!(to, "clean"),
         found => writeln!(to, "{}", count(found, "thing is wrong", "things are wrong")),
@@ -114,6 +126,9 @@ fn document(report: &CheckReport) -> Document<'_> {
         ledger_entries: report.ledger_entries,
         clients: report.clients,
         consumed: report.consumed,
+        claims: report.claims,
+        quorums: report.quorums,
+        damaged: report.damaged,
         queue_rows: report.queue_rows,
         chores: report.chores,
         commits: report.commit_seq,

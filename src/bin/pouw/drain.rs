@@ -1,24 +1,29 @@
 //! Draining a backlog: clients on threads of their own issue, solve and submit until no leaf is pending.
 //!
 //! Nobody spins. A client without work refills the ring and parks; the calling thread sweeps about once a
-//! second, draws the progress, and stops everybody when what is pending cannot be handed out any more.
+//! second, draws the progress, and stops everybody when what is pending cannot be handed out to any of them: its data
+//! cannot be read, or it has votes that none of them may join.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use parking_lot::Mutex;
-use pouw::engine::{Answer, IssueError, IssueRequest, PouwEngine, Receipt, Stats, SubmitError, WriteError};
+use pouw::engine::{
+    Accepted, Answer, IssueError, IssueRequest, OpenQuorums, PouwEngine, Receipt, Stats, SubmitError, WriteError,
+};
 use pouw::protocol::{DifficultyTier, WorkResult, WorkUnit};
 use pouw::solver::compute_work_unit_timed;
 use pouw::store::records::TreeState;
 
+use crate::damage::{Damage, first_damaged};
 use crate::failure::Failure;
-use crate::words::STATES;
+use crate::survey::Survey;
 
-/// One client: its key, and how hard the units are that it asks for.
+/// One client: its key, and how hard the units are that it asks for. It is a network of its own, so that its answers
+/// may stand beside those of the others.
 #[derive(Debug, Clone)]
 pub struct Client {
     pub key: String,
@@ -32,7 +37,12 @@ pub struct Tally {
     pub shortfalls: u64,
     pub leaves: u64,
     pub nodes: u64,
+    /// Credited at once.
     pub micro_joules: u64,
+    /// Units that were taken as votes; they are among the others.
+    pub votes: u64,
+    /// To be credited for them when their quorums are complete.
+    pub deferred: u64,
 }
 
 impl Tally {
@@ -42,6 +52,21 @@ impl Tally {
         self.leaves += other.leaves;
         self.nodes += other.nodes;
         self.micro_joules += other.micro_joules;
+        self.votes += other.votes;
+        self.deferred += other.deferred;
+    }
+
+    /// One answer that was taken.
+    fn of(accepted: &Accepted, leaves: u64) -> Self {
+        Self {
+            units: 1,
+            shortfalls: 0,
+            leaves,
+            nodes: accepted.nodes,
+            micro_joules: accepted.award.0,
+            votes: u64::from(accepted.seq.is_none()),
+            deferred: accepted.deferred.0,
+        }
     }
 }
 
@@ -56,8 +81,14 @@ pub struct Drained {
     pub pending: u64,
     /// Trees they belong to, by name, and why.
     pub blocked: Vec<(String, String)>,
-    /// Trees by state, in the order of [`STATES`].
-    pub states: [u64; STATES.len()],
+    /// Micro-Joules credited meanwhile, for votes of earlier runs too.
+    pub credited: u64,
+    /// Votes that wait for answers of others.
+    pub quorums: OpenQuorums,
+    /// The first damaged blocks of the store.
+    pub damaged: Vec<Damage>,
+    /// All trees.
+    pub survey: Survey,
 }
 
 impl Drained {
@@ -69,7 +100,7 @@ impl Drained {
 
     /// Trees in this state.
     pub fn in_state(&self, state: TreeState) -> u64 {
-        STATES.iter().position(|(known, _)| *known == state).map_or(0, |at| self.states[at])
+        self.survey.in_state(state)
     }
 }
 
@@ -78,7 +109,7 @@ pub fn drain(engine: &PouwEngine, clients: &[Client], bar: &ProgressBar) -> Resu
     let before = engine.stats();
     let started = Instant::now();
     engine.refill()?;
-    let crew = Crew { engine, stop: AtomicBool::new(false), turn: Mutex::new(0), failure: Mutex::new(None) };
+    let crew = Crew::new(engine, clients.len());
     let caller = thread::current();
     let (tiers, supervised) = thread::scope(|scope| {
         let spawn = |(at, client)| {
@@ -103,7 +134,7 @@ pub fn drain(engine: &PouwEngine, clients: &[Client], bar: &ProgressBar) -> Resu
     if let Some(what) = crew.failure.into_inner() {
         return Err(Failure::Failed(what));
     }
-    let states = assemble(engine, bar)?;
+    let survey = assemble(engine, bar)?;
     let after = engine.stats();
     Ok(Drained {
         tiers,
@@ -111,26 +142,11 @@ pub fn drain(engine: &PouwEngine, clients: &[Client], bar: &ProgressBar) -> Resu
         commits: after.commits - before.commits,
         pending: after.totals.pending,
         blocked: named(engine, &after)?,
-        states,
+        credited: after.totals.awarded - before.totals.awarded,
+        quorums: engine.open_quorums(QUORUMS_COUNTED)?,
+        damaged: first_damaged(engine)?,
+        survey,
     })
-}
-
-/// Trees by state, in the order of [`STATES`].
-pub fn count_states(engine: &PouwEngine) -> Result<[u64; STATES.len()], Failure> {
-    let mut counts = [0; STATES.len()];
-    let mut after = None;
-    loop {
-        let page = engine.trees(after, 512)?;
-        let Some(last) = page.last() else {
-            return Ok(counts);
-        };
-        after = Some(last.id);
-        for tree in page {
-            if let Some(at) = STATES.iter().position(|(known, _)| *known == tree.state) {
-                counts[at] += 1;
-            }
-        }
-    }
 }
 
 const IDLE: Duration = Duration::from_millis(20);
@@ -138,6 +154,8 @@ const TICK: Duration = Duration::from_millis(100);
 const SWEEP: Duration = Duration::from_secs(1);
 /// An answer that cannot be stored is sent again this often, with growing pauses: three seconds in all.
 const SUBMITS_MAX: u32 = 6;
+/// Units with votes that are counted at the end.
+const QUORUMS_COUNTED: u64 = 1 << 20;
 
 struct Crew<'e> {
     engine: &'e PouwEngine,
@@ -147,9 +165,24 @@ struct Crew<'e> {
     turn: Mutex<usize>,
     /// The first thing that went wrong.
     failure: Mutex<Option<String>>,
+    /// Counts up when everybody shall ask once more.
+    call: AtomicU64,
+    /// By client: the last call after which it asked for a unit and there was none for it.
+    in_vain: Vec<AtomicU64>,
 }
 
-impl Crew<'_> {
+impl<'e> Crew<'e> {
+    fn new(engine: &'e PouwEngine, clients: usize) -> Self {
+        Self {
+            engine,
+            stop: AtomicBool::new(false),
+            turn: Mutex::new(0),
+            failure: Mutex::new(None),
+            call: AtomicU64::new(1),
+            in_vain: (0..clients).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
     fn fail(&self, what: String) {
         self.failure.lock().get_or_insert(what);
         self.stop.store(true, Ordering::SeqCst);
@@ -167,7 +200,7 @@ impl Crew<'_> {
                 thread::park_timeout(Duration::from_millis(1));
                 continue;
             }
-            let step = self.step(client, &mut tally, std::mem::take(&mut first));
+            let step = self.step(at, client, &mut tally, std::mem::take(&mut first));
             match step {
                 Ok(true) => {}
                 Ok(false) => break,
@@ -182,8 +215,10 @@ impl Crew<'_> {
     }
 
     /// One unit, or a pause; false when nothing is pending.
-    fn step(&self, client: &Client, tally: &mut Tally, first: bool) -> Result<bool, String> {
-        let issued = self.engine.issue(&IssueRequest::new(client.key.as_bytes(), client.tier));
+    fn step(&self, at: usize, client: &Client, tally: &mut Tally, first: bool) -> Result<bool, String> {
+        let call = self.call.load(Ordering::SeqCst);
+        let key = client.key.as_bytes();
+        let issued = self.engine.issue(&IssueRequest { network: key, ..IssueRequest::new(key, client.tier) });
         if first {
             *self.turn.lock() += 1;
         }
@@ -193,7 +228,8 @@ impl Crew<'_> {
                 if self.engine.stats().totals.pending == 0 {
                     return Ok(false);
                 }
-                // Others hold what is left, or it has to be read first.
+                self.in_vain[at].store(call, Ordering::SeqCst);
+                // Others hold what is left, or may join votes that this one may not, or it has to be read first.
                 if self.engine.refill().map_err(|e| e.to_string())? == 0 {
                     thread::park_timeout(IDLE);
                 }
@@ -220,27 +256,28 @@ impl Crew<'_> {
 
     /// Submits until the answer is stored; `None` if the work went elsewhere.
     fn submit(&self, client: &Client, unit: &WorkUnit, result: &WorkResult) -> Result<Option<Tally>, SubmitError> {
-        let answer = Answer::new(client.key.as_bytes(), result);
+        let key = client.key.as_bytes();
+        let answer = Answer { network: key, ..Answer::new(key, result) };
         let leaves = unit.leaf_lengths.len().max(1) as u64;
         let mut attempt = 0;
         loop {
             attempt += 1;
             let error = match self.engine.submit(&answer) {
-                Ok(accepted) => {
-                    let (nodes, micro_joules) = (accepted.nodes, accepted.award.0);
-                    return Ok(Some(Tally { units: 1, shortfalls: 0, leaves, nodes, micro_joules }));
-                }
+                Ok(accepted) => return Ok(Some(Tally::of(&accepted, leaves))),
                 Err(SubmitError::Withdrawn | SubmitError::Expired { .. }) => return Ok(None),
                 // An attempt of unknown outcome was stored after all.
                 Err(SubmitError::Replayed) if attempt > 1 => {
                     return Ok(match self.engine.receipt(unit.id)? {
                         Receipt::Accepted(entry) => Some(Tally {
                             units: 1,
-                            shortfalls: 0,
                             leaves,
                             nodes: u64::from(entry.row.nodes),
                             micro_joules: entry.row.amount,
+                            ..Tally::default()
                         }),
+                        Receipt::Voted => {
+                            Some(Tally { units: 1, leaves, nodes: unit.node_count, votes: 1, ..Tally::default() })
+                        }
                         _ => None,
                     });
                 }
@@ -269,46 +306,62 @@ impl Crew<'_> {
                 swept = Instant::now();
                 self.engine.sweep()?;
             }
-            if is_idle(&stats) && self.is_stuck(&stats)? {
+            if stats.leases == 0 && stats.totals.pending > 0 && self.all_in_vain() && self.is_stuck(&busy)? {
                 return Ok(());
             }
+            self.call.fetch_add(1, Ordering::SeqCst);
         }
         Ok(())
     }
 
-    /// Whether nothing can be handed out although leaves are pending: what was unreadable gets another
-    /// chance, and then everything has been looked at.
-    fn is_stuck(&self, before: &Stats) -> Result<bool, Failure> {
-        self.engine.sweep()?;
+    /// Whether everybody has asked in vain since the last call.
+    fn all_in_vain(&self) -> bool {
+        let call = self.call.load(Ordering::SeqCst);
+        self.in_vain.iter().all(|last| last.load(Ordering::SeqCst) >= call)
+    }
+
+    /// Whether nothing can be handed out although leaves are pending. What was unreadable gets another chance, what
+    /// has waited too long for votes is hashed, what can be ready is made ready; then everybody asks once more, while
+    /// nothing changes.
+    fn is_stuck(&self, busy: &impl Fn() -> bool) -> Result<bool, Failure> {
+        loop {
+            let swept = self.engine.sweep()?;
+            if swept.refereed > 0 {
+                return Ok(false);
+            }
+            if !swept.more {
+                break;
+            }
+        }
         if self.engine.refill()? > 0 {
             return Ok(false);
         }
+        let before = self.engine.stats();
+        self.call.fetch_add(1, Ordering::SeqCst);
+        while !self.all_in_vain() {
+            if !busy() || self.stopped() || self.engine.stats().leases > 0 {
+                return Ok(false);
+            }
+            thread::park_timeout(IDLE);
+        }
         let after = self.engine.stats();
-        Ok(is_idle(&after) && after.totals == before.totals)
+        Ok(after.leases == 0 && after.totals == before.totals && after.commits == before.commits)
     }
 }
 
-fn is_idle(stats: &Stats) -> bool {
-    stats.totals.pending > 0 && stats.leases == 0 && stats.ready_units == 0 && stats.ready_interior == 0
-}
-
 /// Waits until every tree whose leaves are done is complete.
-fn assemble(engine: &PouwEngine, bar: &ProgressBar) -> Result<[u64; STATES.len()], Failure> {
+fn assemble(engine: &PouwEngine, bar: &ProgressBar) -> Result<Survey, Failure> {
     bar.set_message("assembling");
-    let open = |states: &[u64; STATES.len()]| {
-        let unfinished = [TreeState::Assembling, TreeState::Folding];
-        STATES.iter().zip(states).filter(|((state, _), _)| unfinished.contains(state)).map(|(_, count)| *count).sum()
-    };
     let mut last = u64::MAX;
     loop {
         while {
             let done = engine.upkeep()?;
-            done.completed + done.removed > 0
+            done.completed + done.removed + done.doubts > 0
         } {}
-        let states = count_states(engine)?;
-        let left: u64 = open(&states);
+        let survey = Survey::of(engine)?;
+        let left = survey.in_state(TreeState::Assembling) + survey.in_state(TreeState::Folding);
         if left == 0 {
-            return Ok(states);
+            return Ok(survey);
         }
         if left >= last {
             return Err(Failure::Failed(format!("{left} trees cannot be assembled; run: pouw check")));

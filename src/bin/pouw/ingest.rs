@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{HumanBytes, HumanCount, ProgressBar};
 use pouw::engine::ingest::walk::{Walk, WalkError};
 use pouw::engine::ingest::{IngestError, IngestOptions, IngestProgress, IngestReport, Layout};
-use pouw::store::records::Exposure;
+use pouw::store::records::{Exposure, Strategy};
 use serde::Serialize;
 
 use crate::args;
@@ -46,6 +46,9 @@ pub struct Options {
     /// Leave the bytes in the files and read them when they are needed, instead of copying them.
     #[arg(long)]
     reference: bool,
+    /// How the answers of clients are verified: precomputed, known-address, audit:K or quorum:Q; see below.
+    #[arg(long, value_name = "S", default_value_t = Strategy::Precomputed)]
+    strategy: Strategy,
     /// Files and directories. Names are relative to the directory given; a file's is its file name.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -58,6 +61,21 @@ Examples:
   pouw ingest --db store --exposure ciphertext --layout blocks --tree cbl blocks/
                                                                    each file is one leaf
   pouw ingest --db store --exposure public --reference --block-size 1M films/
+  pouw ingest --db store --exposure ciphertext --layout blocks --tree cbl --strategy known-address blocks/
+                                                                   each file is named by its block's address
+  pouw ingest --db store --exposure public --strategy audit:2 docs/
+
+Strategies:
+  precomputed    The server hashes every leaf now, and compares each answer with that; it saves no hashing.
+  known-address  Answers are compared with the blocks' addresses, and nothing is hashed here; blocks that do not fit
+                 their address are found. Needs `--layout blocks` with files named by the SHA3-512 of their
+                 content, 128 lowercase hex digits.
+  audit:K        The server hashes K leaves of each answer, 1 to 32, drawn once it is there, and trusts the rest.
+  quorum:Q       Q distinct clients in distinct networks, 2 to 8, must return the same; the server hashes two leaves
+                 of each answer, and those on which answers differ.
+`pouw export` hashes what only clients stand for, unless it is told otherwise.
+
+A block found damaged counts again once it is given undamaged with the same command.
 
 Next: pouw work --db store";
 
@@ -86,10 +104,13 @@ struct Document<'r> {
     added: u64,
     resumed: u64,
     unchanged: u64,
+    repaired: u64,
+    damaged: u64,
     oversized: u64,
     unreadable: u64,
     special: u64,
     conflicts: u64,
+    strategy: String,
     problems: Vec<ProblemDocument<'r>>,
     seconds: f64,
 }
@@ -102,6 +123,13 @@ struct ProblemDocument<'r> {
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     refuse_own_files(options)?;
+    if options.strategy == Strategy::KnownAddress && options.layout != LayoutWord::Blocks {
+        return Err(Failure::Usage(
+            "the strategy known-address needs `--layout blocks --tree NAME`, each file named by the SHA3-512 of its \
+             content: 128 lowercase hex digits"
+                .into(),
+        ));
+    }
     // Looks at the sources, so that a mistyped one does not leave an empty store behind.
     Walk::new(&options.paths, options.prefix.as_deref()).map_err(walk_failure)?;
     let engine = options.place.open_or_make()?;
@@ -114,6 +142,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
         tree: options.tree.clone(),
         prefix: options.prefix.clone(),
         by_reference: options.reference,
+        strategy: options.strategy,
         ..IngestOptions::new(match options.exposure {
             ExposureWord::Public => Exposure::Public,
             ExposureWord::Ciphertext => Exposure::Ciphertext,
@@ -131,7 +160,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     engine.close();
     let (report, seconds) = (report?, started.elapsed().as_secs_f64());
     tell_problems(&report);
-    out.show(&document(&report, seconds), |to| human(to, &report, seconds))?;
+    out.show(&document(&report, options.strategy, seconds), |to| human(to, &report, seconds))?;
     Ok(Verdict::of(report.is_clean()))
 }
 
@@ -201,7 +230,7 @@ pub fn tell_problems(report: &IngestReport) {
     for problem in &report.problems {
         complain(&format!("{}: {}", printable(&problem.what), problem.why));
     }
-    let all = report.unreadable + report.conflicts + report.special;
+    let all = report.unreadable + report.conflicts + report.special + report.damaged;
     if let more @ 1.. = all.saturating_sub(report.problems.len() as u64) {
         complain(&format!("and {more} more that were not ingested"));
     }
@@ -220,6 +249,13 @@ fn human(to: &mut dyn Write, report: &IngestReport, seconds: f64) -> io::Result<
     )?;
     let (added, resumed, unchanged) = (report.added, report.resumed, report.unchanged);
     writeln!(to, "trees: {added} added, {resumed} resumed, {unchanged} unchanged")?;
+    if report.repaired > 0 {
+        writeln!(to, "{} repaired", count(report.repaired, "damaged block", "damaged blocks"))?;
+    }
+    if report.damaged > 0 {
+        let blocks = count(report.damaged, "block", "blocks");
+        writeln!(to, "{blocks} still damaged: give them undamaged, then run this again")?;
+    }
     if report.oversized > 0 {
         let leaves = count(report.oversized, "leaf", "leaves");
         writeln!(to, "{leaves} too long to be sent out, hashed here")?;
@@ -227,14 +263,14 @@ fn human(to: &mut dyn Write, report: &IngestReport, seconds: f64) -> io::Result<
     if report.special > 0 {
         writeln!(to, "{} skipped (links, sockets and the like)", report.special)?;
     }
-    if !report.is_clean() {
+    if report.unreadable + report.conflicts > 0 {
         let (unreadable, conflicts) = (report.unreadable, report.conflicts);
         writeln!(to, "not ingested: {unreadable} unreadable, {conflicts} in conflict with what is there")?;
     }
     Ok(())
 }
 
-fn document(report: &IngestReport, seconds: f64) -> Document<'_> {
+fn document(report: &IngestReport, strategy: Strategy, seconds: f64) -> Document<'_> {
     Document {
         files: report.read.files,
         leaves: report.read.leaves,
@@ -242,10 +278,13 @@ fn document(report: &IngestReport, seconds: f64) -> Document<'_> {
         added: report.added,
         resumed: report.resumed,
         unchanged: report.unchanged,
+        repaired: report.repaired,
+        damaged: report.damaged,
         oversized: report.oversized,
         unreadable: report.unreadable,
         special: report.special,
         conflicts: report.conflicts,
+        strategy: strategy.to_string(),
         problems: report.problems.iter().map(|p| ProblemDocument { what: &p.what, why: &p.why }).collect(),
         seconds: rounded(seconds),
     }

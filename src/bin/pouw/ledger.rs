@@ -32,6 +32,10 @@ Examples:
   pouw ledger --db store --client client-0 | head
   pouw ledger --db store --json
 
+Kinds: `leaves`, `part` (some of the leaves of a unit; the server has the others), `vote` (a right answer whose leaves
+are credited to another member of its quorum), `interior`, `synthetic`, `debit`, and `correction` (the server found a
+leaf wrong that this client had returned; nothing is taken back).
+
 Each entry carries a digest over itself and the entry before it; `pouw check` follows the whole chain.";
 
 #[derive(Debug, Serialize)]
@@ -70,7 +74,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
             }
             writeln!(
                 to,
-                "       seq  time                      kind           uJ  tier    leaves  nodes  client                            tree:first leaf"
+                "       seq  time                      kind            uJ  tier    leaves  nodes  client                            tree:first leaf"
             )?;
         }
     }
@@ -106,7 +110,7 @@ fn print(to: &mut BufWriter<StdoutLock<'_>>, entry: LedgerEntry, json: bool, fir
     let place = if kind == "debit" { "-".to_owned() } else { format!("{tree}:{start}") };
     writeln!(
         to,
-        "{seq:>10}  {at:<24}  {kind:<9} {micro_joules:>8}  {tier:<6}  {leaves:>6}  {nodes:>5}  {client}  {place}"
+        "{seq:>10}  {at:<24}  {kind:<10} {micro_joules:>8}  {tier:<6}  {leaves:>6}  {nodes:>5}  {client}  {place}"
     )?;
     Ok(())
 }
@@ -114,6 +118,7 @@ fn print(to: &mut BufWriter<StdoutLock<'_>>, entry: LedgerEntry, json: bool, fir
 impl From<LedgerEntry> for Entry {
     fn from(LedgerEntry { seq, row }: LedgerEntry) -> Self {
         let debit = row.kind == EntryKind::Debit;
+        let unpaid = debit || row.kind == EntryKind::Correction;
         let amount = i128::from(row.amount);
         Self {
             seq,
@@ -121,11 +126,11 @@ impl From<LedgerEntry> for Entry {
             kind: entry_kind(row.kind),
             micro_joules: if debit { -amount } else { amount },
             client: HEXLOWER.encode(&row.client),
-            id: if debit { HEXLOWER.encode(&row.id) } else { WorkId::from_bytes(row.id).to_string() },
+            id: if unpaid { HEXLOWER.encode(&row.id) } else { WorkId::from_bytes(row.id).to_string() },
             tree: row.tree,
             start: row.start,
             order: row.order,
-            tier: if debit { "-" } else { TIERS.get(usize::from(row.tier)).copied().unwrap_or("?") },
+            tier: if unpaid { "-" } else { TIERS.get(usize::from(row.tier)).copied().unwrap_or("?") },
             leaves: row.leaves,
             nodes: row.nodes,
             digest: HEXLOWER.encode(&row.digest),

@@ -12,6 +12,7 @@ mod check;
 mod check_config;
 #[cfg(feature = "serve")]
 mod config_file;
+mod damage;
 mod demo;
 mod drain;
 mod export;
@@ -28,8 +29,10 @@ mod secret;
 mod serve;
 mod solve;
 mod status;
+mod survey;
 mod tree;
 mod trees;
+mod usefulness;
 mod verify;
 mod words;
 mod work;

@@ -1,6 +1,7 @@
 //! Where the store is, and opening it.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Args;
 use pouw::engine::{Config, ConfigBuilder, Event, EventSink, Parts, PouwEngine};
@@ -9,6 +10,7 @@ use pouw::store::StoreFile;
 use crate::failure::Failure;
 use crate::output::complain;
 use crate::secret;
+use crate::words::printable;
 
 /// The store a verb works on.
 #[derive(Debug, Args)]
@@ -55,7 +57,7 @@ impl Place {
         std::fs::create_dir_all(&self.db).map_err(|e| {
             Failure::Failed(format!("{}: {e}; name a directory this process may write", self.db.display()))
         })?;
-        start_engine(&self.db, settings(self.secret()?).accept_clock_ahead(true))
+        start_engine(&self.db, settings(self.secret()?).accept_clock_ahead(true), true)
     }
 
     fn start(&self, background: bool) -> Result<PouwEngine, Failure> {
@@ -85,19 +87,43 @@ pub fn expect_store(dir: &Path) -> Result<(), Failure> {
 /// Opens a store the way a command does: no floor, since whoever runs it owns the backlog, and on any
 /// day, since a store may have lain unused for long.
 pub fn open_engine(dir: &Path, secret: Vec<u8>, background: bool) -> Result<PouwEngine, Failure> {
-    start_engine(dir, Config::builder(secret).floor_ms([0; 3]).accept_clock_ahead(true).background(background))
+    start_engine(dir, Config::builder(secret).floor_ms([0; 3]).accept_clock_ahead(true).background(background), false)
 }
 
-fn start_engine(dir: &Path, settings: ConfigBuilder) -> Result<PouwEngine, Failure> {
+/// Damaged blocks are told as they are found by who serves; other verbs report them at their end.
+fn start_engine(dir: &Path, settings: ConfigBuilder, serving: bool) -> Result<PouwEngine, Failure> {
     let config = settings.build()?;
-    let events = EventSink::new(|event| match event {
+    let told = AtomicU64::new(0);
+    let events = EventSink::new(move |event| match event {
         Event::CorruptionFound { what, .. } => complain(&format!("damage found: {what}; run: pouw check")),
         Event::StorageFailed { what, recovered } => {
             let then = if recovered { "going on" } else { "writing stops" };
             complain(&format!("storage failed, {then}: {what}"));
         }
+        Event::BlockDamaged { name, leaf, address, .. } if serving => {
+            let name = printable(&name);
+            bounded(&told, &format!("leaf {leaf} of tree {name:?} is damaged: its block does not hash to {address}"));
+        }
+        Event::LeafCorrected { name, leaf, .. } => {
+            let name = printable(&name);
+            bounded(
+                &told,
+                &format!("leaf {leaf} of tree {name:?} had a wrong hash from a client, and the right one now"),
+            );
+        }
         // What the verbs report themselves.
         _ => {}
     });
     Ok(PouwEngine::open_with(Parts { events, ..Parts::in_directory(dir) }, config)?)
+}
+
+/// What may come in floods is said so often at most; `pouw status` and `pouw ledger` know it all.
+const TOLD_MAX: u64 = 20;
+
+fn bounded(told: &AtomicU64, what: &str) {
+    match told.fetch_add(1, Ordering::Relaxed) {
+        0..TOLD_MAX => complain(what),
+        TOLD_MAX => complain("and more like this: see `pouw status` and `pouw ledger`"),
+        _ => {}
+    }
 }

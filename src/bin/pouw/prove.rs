@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, write_file, write_json};
 use crate::place::Place;
+use crate::words::{provenance, provenance_told};
 
 /// Make a proof that a leaf is part of a complete tree; `pouw verify` checks it without the store.
 #[derive(Debug, Args)]
@@ -32,7 +33,7 @@ Examples:
   pouw prove --db store --tree cat.jpg --leaf 3
   pouw prove --db store --tree cat.jpg --leaf 3 -o cat.3.proof
 
-The proof is JSON. Whoever checks it must have the commitment from a place they trust, not from the proof.";
+The proof is JSON, with the provenance of the leaf: why the store takes its hash for right. Whoever checks it must have the commitment from a place they trust, not from the proof.";
 
 /// A proof as it stands in a file. Only the siblings prove anything; the rest helps to find mix-ups.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,6 +43,9 @@ pub struct ProofDocument {
     pub tree: Option<String>,
     pub leaf_index: Option<u64>,
     pub leaf_hash: Option<pouw::hash::Checksum>,
+    /// Why the store takes it for right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<String>,
     #[serde(flatten)]
     pub proof: pouw::merkle::InclusionProof,
     #[serde(flatten)]
@@ -55,11 +59,13 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let leaf = LeafIndex(options.leaf);
     let proof = engine.prove(&options.tree, leaf)?;
     let commitment = engine.commitment(&options.tree)?;
+    let stands = engine.provenance(&options.tree, leaf)?;
     let digest = commitment.digest()?;
     let document = ProofDocument {
         tree: Some(options.tree.clone()),
         leaf_index: Some(options.leaf),
         leaf_hash: Some(engine.leaf(&options.tree, leaf)?),
+        provenance: stands.map(|stands| provenance(stands).to_owned()),
         proof,
         claimed: Some(commitment),
         commitment: Some(digest),
@@ -71,6 +77,9 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     };
     write_file(path, |to| Ok(write_json(to, &document)?))?;
     out.show(&document, |to| {
+        if let Some(stands) = stands {
+            writeln!(to, "leaf {leaf} is {}", provenance_told(stands))?;
+        }
         writeln!(to, "wrote the proof to {}; check it against the data of leaf {leaf} with:", path.display())?;
         writeln!(
             to,

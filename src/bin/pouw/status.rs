@@ -5,16 +5,19 @@ use std::io::{self, Write};
 
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount};
-use pouw::engine::Stats;
+use pouw::engine::{OpenQuorums, Stats};
 use serde::Serialize;
 
-use crate::drain::count_states;
+use crate::damage::{Damage, first_damaged};
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
 use crate::place::Place;
-use crate::words::{STATES, count};
+use crate::survey::Survey;
+use crate::usefulness::{self, Usefulness};
+use crate::words::{QuorumsDocument, STATES, count, printable};
 
-/// Show what is in the store: trees by state, pending leaves, accepted work, credits, sizes.
+/// Show what is in the store: trees by state, pending leaves, accepted work, credits, sizes, damaged blocks; and
+/// what letting clients hash has come to, by the strategy their answers are verified by.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
@@ -25,13 +28,22 @@ pub struct Options {
 const EXAMPLES: &str = "\
 Examples:
   pouw status --db store
-  pouw status --db store --json";
+  pouw status --db store --json
+
+The table counts permutations of Keccak, what SHA3-512 spends its time on, over the life of the store. What is saved
+is what clients did less what the server did. `precomputed` saves nothing: the server hashes each leaf first.";
+
+/// Units with votes that are counted.
+const QUORUMS_COUNTED: u64 = 16_384;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document {
+struct Document<'d> {
     trees: BTreeMap<&'static str, u64>,
     pending_leaves: u64,
+    doubted_leaves: u64,
+    quorums: QuorumsDocument,
+    damaged: Damaged<'d>,
     accepted: Accepted,
     synthetic_units: u64,
     wrong_answers: u64,
@@ -42,6 +54,14 @@ struct Document {
     openings: u64,
     state_bytes: u64,
     block_bytes: u64,
+    usefulness: Usefulness,
+}
+
+/// Blocks that do not hash to their addresses.
+#[derive(Debug, Serialize)]
+struct Damaged<'d> {
+    blocks: u64,
+    first: &'d [Damage],
 }
 
 #[derive(Debug, Serialize)]
@@ -57,22 +77,43 @@ struct Credits {
     debited: u64,
 }
 
+struct Found {
+    survey: Survey,
+    stats: Stats,
+    quorums: OpenQuorums,
+    damaged: Vec<Damage>,
+}
+
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let engine = options.place.open()?;
-    let states = count_states(&engine)?;
-    let stats = engine.stats();
+    let found = Found {
+        survey: Survey::of(&engine)?,
+        stats: engine.stats(),
+        quorums: engine.open_quorums(QUORUMS_COUNTED)?,
+        damaged: first_damaged(&engine)?,
+    };
     engine.close();
-    out.show(&document(&states, &stats), |to| human(to, &states, &stats))?;
+    out.show(&document(&found), |to| human(to, &found))?;
     Ok(Verdict::Done)
 }
 
-fn human(to: &mut dyn Write, states: &[u64; STATES.len()], stats: &Stats) -> io::Result<()> {
+fn human(to: &mut dyn Write, found: &Found) -> io::Result<()> {
+    let Found { survey, stats, quorums, .. } = found;
     let totals = &stats.totals;
-    let present = STATES.iter().zip(states).filter(|(_, count)| **count > 0);
-    let by_state: Vec<String> = present.map(|((_, word), count)| format!("{} {word}", HumanCount(*count))).collect();
+    let present = STATES.iter().zip(survey.states).filter(|(_, count)| *count > 0);
+    let by_state: Vec<String> = present.map(|((_, word), count)| format!("{} {word}", HumanCount(count))).collect();
     let by_state = if by_state.is_empty() { "none".to_owned() } else { by_state.join(", ") };
     writeln!(to, "trees      {by_state}")?;
     writeln!(to, "pending    {}", count(totals.pending, "leaf", "leaves"))?;
+    if quorums.units > 0 {
+        let more = if quorums.more { " or more" } else { "" };
+        let (votes, units) = (count(quorums.votes, "vote", "votes"), count(quorums.units, "unit", "units"));
+        writeln!(to, "waiting    {votes} on {units}{more} for answers like them")?;
+    }
+    if survey.doubted > 0 {
+        writeln!(to, "doubted    {}, to be hashed here", count(survey.doubted, "leaf", "leaves"))?;
+    }
+    damage(to, found)?;
     writeln!(
         to,
         "accepted   {}, {}, {}",
@@ -86,14 +127,34 @@ fn human(to: &mut dyn Write, states: &[u64; STATES.len()], stats: &Stats) -> io:
     let entries = count(stats.ledger_entries, "entry", "entries");
     writeln!(to, "ledger     {entries}, {}", count(stats.commits, "commit", "commits"))?;
     let (state, blocks) = stats.file_bytes;
-    writeln!(to, "files      {} state, {} blocks", HumanBytes(state), HumanBytes(blocks))
+    writeln!(to, "files      {} state, {} blocks", HumanBytes(state), HumanBytes(blocks))?;
+    usefulness::print(to, &stats.account)
 }
 
-fn document(states: &[u64; STATES.len()], stats: &Stats) -> Document {
+fn damage(to: &mut dyn Write, found: &Found) -> io::Result<()> {
+    let all = found.survey.damaged;
+    if all == 0 {
+        return Ok(());
+    }
+    writeln!(to, "damaged    {}; give them again, undamaged, with `pouw ingest`:", count(all, "block", "blocks"))?;
+    for Damage { tree, leaf, address } in &found.damaged {
+        writeln!(to, "           leaf {leaf} of {:?}, address {address}", printable(tree))?;
+    }
+    match all.saturating_sub(found.damaged.len() as u64) {
+        0 => Ok(()),
+        more => writeln!(to, "           and {} more", HumanCount(more)),
+    }
+}
+
+fn document(found: &Found) -> Document<'_> {
+    let Found { survey, stats, quorums, damaged } = found;
     let totals = &stats.totals;
     Document {
-        trees: STATES.iter().zip(states).map(|((_, word), count)| (*word, *count)).collect(),
+        trees: STATES.iter().zip(survey.states).map(|((_, word), count)| (*word, count)).collect(),
         pending_leaves: totals.pending,
+        doubted_leaves: survey.doubted,
+        quorums: quorums.into(),
+        damaged: Damaged { blocks: survey.damaged, first: damaged },
         accepted: Accepted { units: totals.units, leaves: totals.leaves, nodes: totals.nodes },
         synthetic_units: totals.synthetic,
         wrong_answers: totals.refused,
@@ -104,5 +165,6 @@ fn document(states: &[u64; STATES.len()], stats: &Stats) -> Document {
         openings: stats.boot,
         state_bytes: stats.file_bytes.0,
         block_bytes: stats.file_bytes.1,
+        usefulness: (&stats.account).into(),
     }
 }

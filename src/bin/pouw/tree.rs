@@ -2,13 +2,14 @@
 
 use clap::Args;
 use indicatif::HumanCount;
+use pouw::engine::Provenance;
 
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
 use crate::place::Place;
-use crate::words::{TreeDocument, printable};
+use crate::words::{TreeDocument, printable, provenance};
 
-/// Show one tree: leaves, height, root, commitment, state.
+/// Show one tree: leaves, who stands for them, height, root, commitment, state.
 ///
 /// Root and commitment are there once the tree is complete. The commitment is what to publish: it binds the
 /// root together with the number of leaves and their lengths, which the root alone leaves open.
@@ -36,6 +37,11 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
         writeln!(to, "name        {}", printable(&tree.name))?;
         writeln!(to, "state       {}", tree.state)?;
         writeln!(to, "leaves      {} ({} pending)", HumanCount(tree.leaves), HumanCount(tree.pending))?;
+        if tree.damaged > 0 {
+            writeln!(to, "damaged     {} (give the blocks again)", HumanCount(tree.damaged))?;
+        }
+        writeln!(to, "strategy    {}", tree.strategy)?;
+        writeln!(to, "provenance  {}", by_provenance(&tree))?;
         writeln!(to, "height      {}", tree.height)?;
         writeln!(to, "nodes       {}", HumanCount(tree.nodes))?;
         match tree.block_len {
@@ -48,4 +54,13 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
         writeln!(to, "commitment  {}", tree.commitment.as_deref().unwrap_or(none))
     })?;
     Ok(Verdict::Done)
+}
+
+/// `3 verified, 29 known; the weakest is known`, from the strongest to the weakest.
+fn by_provenance(tree: &TreeDocument) -> String {
+    let Some(weakest) = tree.weakest else { return "(no leaf is done)".to_owned() };
+    let words = Provenance::ALL.into_iter().map(provenance);
+    let counts = words.filter_map(|word| Some((word, *tree.provenance.get(word)?))).filter(|(_, count)| *count > 0);
+    let counts: Vec<String> = counts.map(|(word, count)| format!("{} {word}", HumanCount(count))).collect();
+    format!("{}; the weakest is {weakest}", counts.join(", "))
 }

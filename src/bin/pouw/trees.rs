@@ -7,9 +7,9 @@ use clap::Args;
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
 use crate::place::Place;
-use crate::words::{TreeDocument, printable, state};
+use crate::words::{TreeDocument, printable, provenance, state};
 
-/// List all trees: state, leaves, pending leaves, bytes, name.
+/// List all trees: state, leaves, pending leaves, bytes, why the weakest leaf that is done counts, name.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
@@ -33,7 +33,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     to.write_all(if out.json {
         b"{\"trees\": ["
     } else {
-        b"state               leaves      pending            bytes  name\n"
+        b"state               leaves      pending            bytes  weakest   name\n"
     })?;
     while let Some(last) = page.last().map(|tree| tree.id) {
         for tree in page {
@@ -42,7 +42,9 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
                 serde_json::to_writer(&mut to, &TreeDocument::from(tree))?;
             } else {
                 let (state, name) = (state(tree.state), printable(&tree.name));
-                writeln!(to, "{state:<12} {:>13} {:>12} {:>16}  {name}", tree.leaves, tree.pending, tree.total_bytes)?;
+                let weakest = tree.provenance.weakest().map_or("-", provenance);
+                let (leaves, pending, bytes) = (tree.leaves, tree.pending, tree.total_bytes);
+                writeln!(to, "{state:<12} {leaves:>13} {pending:>12} {bytes:>16}  {weakest:<8}  {name}")?;
             }
             first = false;
         }

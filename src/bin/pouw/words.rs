@@ -1,8 +1,9 @@
 //! How values are written for people and programs.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use pouw::engine::TreeInfo;
+use pouw::engine::{OpenQuorums, Provenance, Provenances, TreeInfo};
 use pouw::store::records::{DataPlace, EntryKind, Exposure, TreeState};
 use serde::Serialize;
 
@@ -43,7 +44,34 @@ pub fn entry_kind(kind: EntryKind) -> &'static str {
         EntryKind::Interior => "interior",
         EntryKind::Synthetic => "synthetic",
         EntryKind::Debit => "debit",
+        EntryKind::Part => "part",
+        EntryKind::Vote => "vote",
+        EntryKind::Correction => "correction",
         _ => "unknown",
+    }
+}
+
+/// Why the hash of a leaf counts.
+pub fn provenance(provenance: Provenance) -> &'static str {
+    match provenance {
+        Provenance::Verified => "verified",
+        Provenance::Known => "known",
+        Provenance::Agreed => "agreed",
+        Provenance::Audited => "audited",
+        Provenance::Doubted => "doubted",
+        _ => "unknown",
+    }
+}
+
+/// The same in a sentence, behind `leaf 3 is`.
+pub fn provenance_told(provenance: Provenance) -> &'static str {
+    match provenance {
+        Provenance::Verified => "verified: the server has hashed it",
+        Provenance::Known => "known: it is the block's address, and a client returned the same",
+        Provenance::Agreed => "agreed: a quorum of clients returned it, and the server has not hashed it",
+        Provenance::Audited => "audited: a client returned it, and a sample of its answer was right",
+        Provenance::Doubted => "doubted: a client behind it lied, and the server has not hashed it yet",
+        _ => "of unknown provenance",
     }
 }
 
@@ -79,6 +107,11 @@ pub struct TreeDocument {
     pub state: &'static str,
     pub leaves: u64,
     pub pending: u64,
+    pub damaged: u64,
+    pub strategy: String,
+    pub provenance: BTreeMap<&'static str, u64>,
+    /// Of the leaves that are done; none while there is none.
+    pub weakest: Option<&'static str>,
     pub height: u8,
     pub nodes: u64,
     pub block_len: u64,
@@ -97,6 +130,10 @@ impl From<TreeInfo> for TreeDocument {
             state: state(tree.state),
             leaves: tree.leaves,
             pending: tree.pending,
+            damaged: tree.provenance.damaged,
+            strategy: tree.strategy.to_string(),
+            provenance: by_provenance(&tree.provenance),
+            weakest: tree.provenance.weakest().map(provenance),
             height: tree.height,
             nodes: tree.nodes,
             block_len: tree.block_len,
@@ -107,5 +144,29 @@ impl From<TreeInfo> for TreeDocument {
             commitment: tree.commitment.as_ref().map(|sum| hex(sum)),
             name: tree.name,
         }
+    }
+}
+
+fn by_provenance(counts: &Provenances) -> BTreeMap<&'static str, u64> {
+    Provenance::ALL.into_iter().map(|of| (provenance(of), counts.count(of))).collect()
+}
+
+/// Votes that wait for answers like them.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuorumsDocument {
+    pub units: u64,
+    pub leaves: u64,
+    pub votes: u64,
+    /// Credited when the quorums are complete.
+    pub deferred_micro_joules: u64,
+    /// There are more than were counted.
+    pub more: bool,
+}
+
+impl From<&OpenQuorums> for QuorumsDocument {
+    fn from(open: &OpenQuorums) -> Self {
+        let OpenQuorums { units, leaves, votes, deferred, more } = *open;
+        Self { units, leaves, votes, deferred_micro_joules: deferred, more }
     }
 }

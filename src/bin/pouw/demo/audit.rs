@@ -68,7 +68,7 @@ impl<'a> Audit<'a> {
     /// That no tree of the store has been left out, and all are complete.
     pub fn everything_was_looked_at(&mut self, drained: &Drained) -> Result<(), Failure> {
         let complete = drained.in_state(TreeState::Complete);
-        self.expect("trees complete", complete, drained.states.iter().sum());
+        self.expect("trees complete", complete, drained.survey.trees());
         self.expect("trees compared", self.counts.trees, complete);
         self.expect("leaves pending", drained.pending, 0);
         self.expect("leaves accepted", drained.sum().leaves + self.engine.stats().totals.oversized, self.counts.leaves);

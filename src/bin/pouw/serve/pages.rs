@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use crate::words::{TIERS, entry_kind};
+use crate::words::{TIERS, entry_kind, provenance};
 
 /// Where the files of the pages are.
 pub const ASSETS: &str = "/pouw/assets/";
@@ -141,7 +141,7 @@ fn receipt_document(engine: &PouwEngine, id: WorkId) -> Result<Option<Value>, St
         Receipt::Accepted(entry) => entry,
         _ => return Ok(None),
     };
-    let provenance = engine.provenance_of(&row).map_err(|error| error.to_string())?;
+    let stands = engine.provenance_of(&row).map_err(|error| error.to_string())?;
     let mut document = json!({
         "id": id.to_string(),
         "state": "accepted",
@@ -152,7 +152,7 @@ fn receipt_document(engine: &PouwEngine, id: WorkId) -> Result<Option<Value>, St
         "nodes": row.nodes,
         "leaves": row.leaves,
         "acceptedAt": UnixMillis(row.at_ms).to_rfc3339(),
-        "provenance": provenance.map(|provenance| provenance.to_string().to_lowercase()),
+        "provenance": stands.map(provenance),
     });
     if let Some(found) = engine.proof_of(&row).map_err(|error| error.to_string())? {
         document["proof"] = json!({

@@ -1,0 +1,47 @@
+//! Damaged blocks, by name.
+
+use pouw::engine::{DamagedBlock, PouwEngine};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::output::complain;
+use crate::words::{count, printable};
+
+/// Damaged blocks named one by one; all are counted.
+pub const DAMAGE_SHOWN: usize = 20;
+
+/// A block that does not hash to its address.
+#[derive(Debug, Serialize)]
+pub struct Damage {
+    pub tree: String,
+    pub leaf: u64,
+    pub address: String,
+}
+
+impl From<DamagedBlock> for Damage {
+    fn from(block: DamagedBlock) -> Self {
+        Self { tree: block.tree, leaf: block.leaf.0, address: block.address.to_hex() }
+    }
+}
+
+/// The first damaged blocks of the store.
+pub fn first_damaged(engine: &PouwEngine) -> Result<Vec<Damage>, Failure> {
+    Ok(engine.damaged(None, DAMAGE_SHOWN)?.into_iter().map(Damage::from).collect())
+}
+
+/// Says on stderr which blocks of `all` are damaged, and what to do.
+pub fn tell_damage(all: u64, first: &[Damage]) {
+    for Damage { tree, leaf, address } in first {
+        complain(&format!(
+            "leaf {leaf} of tree {:?} is damaged: its block does not hash to {address}",
+            printable(tree)
+        ));
+    }
+    if all > 0 {
+        let blocks = count(all, "block is", "blocks are");
+        complain(&format!(
+            "{blocks} damaged, so that the trees do not export; give them again, undamaged, with the `pouw ingest` \
+             they came with, and run this again"
+        ));
+    }
+}

@@ -1,0 +1,69 @@
+//! All trees of a store, counted.
+
+use std::collections::BTreeMap;
+
+use pouw::engine::{PouwEngine, Provenance};
+use pouw::store::records::{Strategy, TreeState};
+
+use crate::failure::Failure;
+use crate::words::STATES;
+
+/// What the trees come to.
+#[derive(Debug, Clone, Default)]
+pub struct Survey {
+    /// Trees by state, in the order of [`STATES`].
+    pub states: [u64; STATES.len()],
+    /// Damaged blocks.
+    pub damaged: u64,
+    /// Leaves the server has to hash because a client behind them lied.
+    pub doubted: u64,
+    /// Active trees that are verified by a quorum, by its size.
+    pub quorums: BTreeMap<u8, u64>,
+}
+
+const PAGE: usize = 512;
+
+impl Survey {
+    pub fn of(engine: &PouwEngine) -> Result<Self, Failure> {
+        let mut survey = Self::default();
+        let mut after = None;
+        loop {
+            let page = engine.trees(after, PAGE)?;
+            let Some(last) = page.last() else {
+                return Ok(survey);
+            };
+            after = Some(last.id);
+            for tree in page {
+                if let Some(at) = place(tree.state) {
+                    survey.states[at] += 1;
+                }
+                survey.damaged += tree.provenance.damaged;
+                survey.doubted += tree.provenance.count(Provenance::Doubted);
+                if let (Strategy::Redundant { quorum }, TreeState::Active) = (tree.strategy, tree.state) {
+                    *survey.quorums.entry(quorum).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    /// Trees in this state.
+    pub fn in_state(&self, state: TreeState) -> u64 {
+        place(state).map_or(0, |at| self.states[at])
+    }
+
+    /// Trees in all.
+    pub fn trees(&self) -> u64 {
+        self.states.iter().sum()
+    }
+
+    /// Active trees whose quorum is larger than this, and the largest one there is.
+    pub fn beyond(&self, clients: u64) -> Option<(u64, u8)> {
+        let beyond = || self.quorums.iter().filter(|(quorum, _)| u64::from(**quorum) > clients);
+        let largest = *beyond().next_back()?.0;
+        Some((beyond().map(|(_, trees)| trees).sum(), largest))
+    }
+}
+
+fn place(state: TreeState) -> Option<usize> {
+    STATES.iter().position(|(known, _)| *known == state)
+}

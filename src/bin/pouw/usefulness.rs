@@ -1,0 +1,131 @@
+//! The account of usefulness: what clients were asked for, did, and saved the server.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use indicatif::{HumanBytes, HumanCount};
+use pouw::engine::ACCOUNT_PLACES;
+use pouw::store::records::{Account, HashReason, StrategyAccount, Work};
+use serde::Serialize;
+
+/// The whole account.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Usefulness {
+    /// Permutations of real leaves and parents accepted, of all that clients were asked for.
+    useful_fraction: Option<f64>,
+    /// Permutations accepted minus those of the server, made-up work left out.
+    saved_permutations: i128,
+    strategies: BTreeMap<&'static str, StrategyDocument>,
+    synthetic: SyntheticDocument,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StrategyDocument {
+    asked: WorkDocument,
+    accepted: WorkDocument,
+    server: BTreeMap<&'static str, WorkDocument>,
+    saved_permutations: i128,
+    sent_units: u64,
+    sent_bytes: u64,
+}
+
+/// Made-up work: useless, so nothing is saved.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SyntheticDocument {
+    asked: WorkDocument,
+    accepted: WorkDocument,
+    sent_units: u64,
+    sent_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct WorkDocument {
+    hashes: u64,
+    bytes: u64,
+    permutations: u64,
+}
+
+impl From<Work> for WorkDocument {
+    fn from(work: Work) -> Self {
+        Self { hashes: work.hashes, bytes: work.bytes, permutations: work.permutations }
+    }
+}
+
+impl From<&StrategyAccount> for StrategyDocument {
+    fn from(account: &StrategyAccount) -> Self {
+        let by_reason = HashReason::ALL.iter().zip(account.server);
+        Self {
+            asked: account.asked.into(),
+            accepted: account.accepted.into(),
+            server: by_reason.map(|(reason, work)| (reason.word(), work.into())).collect(),
+            saved_permutations: account.saved(),
+            sent_units: account.sent_units,
+            sent_bytes: account.sent_bytes,
+        }
+    }
+}
+
+impl From<&Account> for Usefulness {
+    fn from(account: &Account) -> Self {
+        let made_up = &account.by[Account::SYNTHETIC];
+        Self {
+            useful_fraction: account.useful_fraction(),
+            saved_permutations: real(account).map(|(_, account)| account.saved()).sum(),
+            strategies: real(account).map(|(word, account)| (word, account.into())).collect(),
+            synthetic: SyntheticDocument {
+                asked: made_up.asked.into(),
+                accepted: made_up.accepted.into(),
+                sent_units: made_up.sent_units,
+                sent_bytes: made_up.sent_bytes,
+            },
+        }
+    }
+}
+
+/// The strategies with their words.
+fn real(account: &Account) -> impl Iterator<Item = (&'static str, &StrategyAccount)> {
+    ACCOUNT_PLACES.into_iter().zip(&account.by).take(Account::SYNTHETIC)
+}
+
+/// A table with a line for each strategy that anything was counted for, in Keccak permutations.
+pub fn print(to: &mut dyn Write, account: &Account) -> io::Result<()> {
+    if account.is_empty() {
+        return Ok(());
+    }
+    match account.useful_fraction() {
+        Some(fraction) => writeln!(to, "useful     {:.1} % of the hashing clients were asked for", 100.0 * fraction)?,
+        None => writeln!(to, "useful     (nothing sent to clients so far)")?,
+    }
+    writeln!(to)?;
+    writeln!(to, "Keccak permutations: accepted from clients, hashed by the server by reason, and the difference")?;
+    write!(to, "{:<13} {:>15}", "", "accepted")?;
+    HashReason::ALL.iter().try_for_each(|reason| write!(to, " {:>13}", reason.word()))?;
+    writeln!(to, " {:>15} {:>12} {:>11}", "saved", "units sent", "bytes sent")?;
+    for (word, account) in ACCOUNT_PLACES.into_iter().zip(&account.by) {
+        if *account != StrategyAccount::default() {
+            line(to, word, account)?;
+        }
+    }
+    Ok(())
+}
+
+fn line(to: &mut dyn Write, word: &str, account: &StrategyAccount) -> io::Result<()> {
+    write!(to, "{word:<13} {:>15}", number(account.accepted.permutations))?;
+    account.server.iter().try_for_each(|work| write!(to, " {:>13}", number(work.permutations)))?;
+    // Made-up work saves nobody anything.
+    let saved = if word == ACCOUNT_PLACES[Account::SYNTHETIC] { "-".to_owned() } else { signed(account.saved()) };
+    let (units, bytes) = (number(account.sent_units), HumanBytes(account.sent_bytes).to_string());
+    writeln!(to, " {saved:>15} {units:>12} {bytes:>11}")
+}
+
+fn number(value: u64) -> String {
+    HumanCount(value).to_string()
+}
+
+fn signed(value: i128) -> String {
+    let size = number(u64::try_from(value.unsigned_abs()).unwrap_or(u64::MAX));
+    if value < 0 { format!("-{size}") } else { size }
+}

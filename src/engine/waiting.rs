@@ -1,0 +1,67 @@
+//! What waits: votes for others like them, damaged blocks to be given again.
+
+use crate::store::StoreError;
+
+use super::PouwEngine;
+
+/// Votes that wait for others like them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OpenQuorums {
+    /// Units with votes.
+    pub units: u64,
+    /// Leaves in them; all are pending.
+    pub leaves: u64,
+    /// The votes.
+    pub votes: u64,
+    /// Micro-Joules to be credited for them when their quorums are complete.
+    pub deferred: u64,
+    /// There are more than were looked at.
+    pub more: bool,
+}
+
+/// Rows read at once.
+const PAGE: usize = 256;
+const KEYS_PAGE: usize = 4_096;
+
+impl PouwEngine {
+    /// The votes on the first `limit` units that have some.
+    pub fn open_quorums(&self, limit: u64) -> Result<OpenQuorums, StoreError> {
+        let reader = self.core().store.read()?;
+        let mut sum = OpenQuorums::default();
+        let mut after = None;
+        loop {
+            let page = reader.quorums(after, PAGE)?;
+            let Some((last, _)) = page.last() else { return Ok(sum) };
+            after = Some(*last);
+            for (_, row) in &page {
+                if sum.units == limit {
+                    return Ok(OpenQuorums { more: true, ..sum });
+                }
+                sum.units += 1;
+                sum.leaves += row.votes.first().map_or(0, |vote| vote.leaves.len() as u64);
+                sum.votes += row.votes.len() as u64;
+                sum.deferred = row.votes.iter().fold(sum.deferred, |sum, vote| sum.saturating_add(vote.award));
+            }
+        }
+    }
+
+    /// How many damaged blocks there are, counted up to `limit`. Reads their keys only. `None` while the store opens
+    /// itself anew.
+    pub fn damaged_blocks(&self, limit: u64) -> Result<Option<u64>, StoreError> {
+        let Some(reader) = self.core().store.try_read()? else { return Ok(None) };
+        let mut count = 0;
+        let mut after = None;
+        while count < limit {
+            let page = reader.damaged(after, KEYS_PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = Some(*last);
+            count += page.len() as u64;
+        }
+        Ok(Some(count.min(limit)))
+    }
+
+    /// Milliseconds that votes wait for others like them before the server hashes their leaves itself.
+    pub fn quorum_wait_ms(&self) -> u64 {
+        self.config().settings.quorum_wait_ms
+    }
+}
