@@ -27,6 +27,10 @@ impl Core {
     /// One bounded step of what follows from lies: earlier answers of the liars are doubted, doubted leaves hashed.
     /// Returns how much there was to do; the caller holds `auditing`.
     pub(super) fn settle_doubts(&self) -> Result<usize, UpkeepError> {
+        #[cfg(feature = "testing")]
+        if self.config.makes(super::testing::Mistake::NoBacktrack) {
+            return Ok(0);
+        }
         let suspects = self.store.read()?.suspects(SUSPECTS_PER_STEP)?;
         let limit = ENTRIES_PER_STEP;
         let back = suspects.iter().map(|client| Command::Backtrack { client: *client, limit });
