@@ -3,12 +3,13 @@
 use data_encoding::HEXLOWER;
 use pouw::hash::Checksum;
 use pouw::store::records::{
-    ClientRow, DataPlace, EntryKind, Exposure, GroupRow, Head, LeafState, LedgerRow, LengthRow, SourceRow, StandingRow,
-    Strategy, TileRow, Totals, TreeRow, TreeState, seal, unseal,
+    Account, ClaimRow, ClientRow, DataPlace, EntryKind, Exposure, GroupRow, Head, LeafState, LedgerRow, LengthRow,
+    ProvenanceRow, QuorumRow, SourceRow, StandingRow, Strategy, StrategyAccount, Submitter, TileRow, Totals, TreeRow,
+    TreeState, VoteRow, Work, seal, unseal,
 };
 use pouw::store::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, PRIORITY_FRESH,
-    PRIORITY_PARTIAL,
+    PRIORITY_PARTIAL, VOTED,
 };
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 
@@ -100,6 +101,43 @@ fn head() -> Head {
     }
 }
 
+fn claim_row() -> ClaimRow {
+    let submitter = Submitter { client: fill(0x10), network: fill(0x20), seq: 251 };
+    ClaimRow { order: 5, submitters: vec![submitter, Submitter { seq: 7, ..submitter }] }
+}
+
+fn quorum_row() -> QuorumRow {
+    let vote = VoteRow {
+        id: fill(0),
+        client: fill(0x10),
+        network: fill(0x20),
+        tier: 2,
+        nodes: 63,
+        award: 6_300,
+        at_ms: 1_700_000_000_001,
+        strikes: 1,
+        leaves: vec![fill(0x80), fill(0x40)],
+    };
+    QuorumRow { order: 1, since_ms: 1_700_000_000_000, refereed: vec![(1, fill(0x40))], votes: vec![vote] }
+}
+
+/// The numbers 1 to 115, in the order of the fields.
+fn account() -> Account {
+    let place = |place: u64| {
+        let number = |field: u64| 1 + 23 * place + field;
+        let work =
+            |first: u64| Work { hashes: number(first), bytes: number(first + 1), permutations: number(first + 2) };
+        StrategyAccount {
+            accepted: work(0),
+            server: [3, 6, 9, 12, 15].map(work),
+            asked: work(18),
+            sent_units: number(21),
+            sent_bytes: number(22),
+        }
+    };
+    Account { by: [0, 1, 2, 3, 4].map(place) }
+}
+
 #[test]
 fn rows_of_fixed_size_are_plain_bytes() {
     let mut tile = TileRow::PENDING;
@@ -124,6 +162,34 @@ fn rows_of_fixed_size_are_plain_bytes() {
          8d8e8f909192939495969798999a9b9c9d9e9f",
     );
     golden(standing_row().encode(), "00020101 0807060504030201 1817161514131211");
+    let provenance = ProvenanceRow { known: 1, agreed: 0x0102, audited: 3, doubted: 4, damaged: u64::MAX };
+    golden(provenance.encode(), "0100000000000000 0201000000000000 0300000000000000 0400000000000000 ffffffffffffffff");
+    // Every state once, and the last two in the high halves.
+    let mut tile = TileRow::PENDING;
+    (0..).zip(LeafState::ALL).for_each(|(slot, state)| tile.set(slot, state));
+    tile.set(29, LeafState::Doubted);
+    tile.set(31, LeafState::Damaged);
+    golden(tile.encode(), "1032540600000000 0000000000005060");
+}
+
+#[test]
+fn rows_about_who_stands_for_a_leaf_are_a_version_byte_and_bincode() {
+    golden(
+        seal("claims-0", &claim_row()).unwrap(),
+        "000502101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2ffbfb00
+             101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f07",
+    );
+    golden(
+        seal("quorums-0", &quorum_row()).unwrap(),
+        "0001fd0068e5cf8b0100000101404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f606162
+         636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f01000102030405060708090a0b0c0d0e0f1011
+         12131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f023ffb9c18fd0168e5cf8b0100000102
+         808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9fa0a1a2a3a4a5a6a7a8a9aaabacadaeaf
+         b0b1b2b3b4b5b6b7b8b9babbbcbdbebf404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f
+         606162636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f",
+    );
+    golden(seal("meta-0", &Account::default()).unwrap(), &"00".repeat(1 + 115));
+    golden(seal("meta-0", &account()).unwrap(), &HEXLOWER.encode(&(0..=115).collect::<Vec<u8>>()));
 }
 
 #[test]
@@ -181,17 +247,39 @@ fn every_variant_keeps_its_number() {
     for (number, state) in states.into_iter().enumerate() {
         assert_eq!(place(&TreeRow { state, ..tree_row() })[at + 3], number as u8);
     }
-    let kinds = [EntryKind::Leaves, EntryKind::Interior, EntryKind::Synthetic, EntryKind::Debit];
-    for (number, kind) in kinds.into_iter().enumerate() {
+    for (number, kind) in KINDS.into_iter().enumerate() {
         assert_eq!(LedgerRow { kind, ..ledger_row() }.encode()[49], number as u8);
     }
+    let strategies = [
+        (Strategy::Precomputed, &[0][..]),
+        (Strategy::KnownAddress, &[1]),
+        (Strategy::SampledAudit { k: 32 }, &[2, 32]),
+        (Strategy::Redundant { quorum: 8 }, &[3, 8]),
+    ];
+    for (strategy, bytes) in strategies {
+        let row = place(&TreeRow { strategy, ..tree_row() });
+        assert_eq!((&row[at + 1..][..bytes.len()], row.len()), (bytes, plain.len() - 1 + bytes.len()));
+    }
+    for (number, state) in LeafState::ALL.into_iter().enumerate() {
+        assert_eq!(state as usize, number);
+    }
 }
+
+const KINDS: [EntryKind; 7] = [
+    EntryKind::Leaves,
+    EntryKind::Interior,
+    EntryKind::Synthetic,
+    EntryKind::Debit,
+    EntryKind::Part,
+    EntryKind::Vote,
+    EntryKind::Correction,
+];
 
 #[test]
 fn numbers_that_stand_in_keys_are_what_they_were() {
     assert_eq!((CHORE_PURGE, CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD), (0, 1, 2, 3));
     assert_eq!((PRIORITY_PARTIAL, PRIORITY_FRESH), (0, 1));
-    assert_eq!((CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY), (65_516, 0, u64::MAX));
+    assert_eq!((CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, VOTED), (65_516, 0, u64::MAX, u64::MAX - 1));
 }
 
 #[derive(Debug, Clone)]
@@ -206,6 +294,10 @@ impl Arbitrary for Bytes {
             seal("clients-0", &ClientRow::default()).unwrap(),
             ledger_row().encode().to_vec(),
             standing_row().encode().to_vec(),
+            seal("claims-0", &claim_row()).unwrap(),
+            seal("quorums-0", &quorum_row()).unwrap(),
+            seal("meta-0", &account()).unwrap(),
+            vec![1; 40],
             vec![0; 16],
             vec![7; 64 * (2 + usize::arbitrary(g) % 18)],
             Vec::arbitrary(g),
@@ -231,7 +323,8 @@ fn survives(bytes: &[u8]) -> bool {
         || GroupRow::decode(bytes).is_ok_and(|row| row.encode() != bytes)
         || LengthRow::decode(bytes).is_ok_and(|row| row.encode() != bytes)
         || LedgerRow::decode(bytes).is_ok_and(|row| row.encode() != bytes)
-        || StandingRow::decode(bytes).is_ok_and(|row| row.encode() != bytes);
+        || StandingRow::decode(bytes).is_ok_and(|row| row.encode() != bytes)
+        || ProvenanceRow::decode(bytes).is_ok_and(|row| row.encode() != bytes);
     fn again<T: bincode::Encode + bincode::Decode<()> + PartialEq>(bytes: &[u8]) -> bool {
         unseal::<T>("any", bytes).is_ok_and(|row| {
             let sealed = seal("any", &row);
@@ -242,7 +335,10 @@ fn survives(bytes: &[u8]) -> bool {
         || again::<TreeRow>(bytes)
         || again::<Head>(bytes)
         || again::<ClientRow>(bytes)
-        || again::<SourceRow>(bytes))
+        || again::<SourceRow>(bytes)
+        || again::<ClaimRow>(bytes)
+        || again::<QuorumRow>(bytes)
+        || again::<Account>(bytes))
 }
 
 #[test]
@@ -259,7 +355,11 @@ struct Rows {
     ledger: LedgerRow,
     lengths: LengthRow,
     standing: StandingRow,
-    states: Vec<bool>,
+    provenance: ProvenanceRow,
+    claim: ClaimRow,
+    quorum: QuorumRow,
+    account: Account,
+    states: Vec<LeafState>,
 }
 
 impl Arbitrary for Rows {
@@ -268,7 +368,21 @@ impl Arbitrary for Rows {
         let (a, b, c, d) = (number(), number(), number(), number());
         let states = [TreeState::Ingesting, TreeState::Folding, TreeState::Complete, TreeState::Inconsistent];
         let places = [DataPlace::Copied, DataPlace::Referenced, DataPlace::Dropped];
-        let kinds = [EntryKind::Leaves, EntryKind::Interior, EntryKind::Synthetic, EntryKind::Debit];
+        let strategies = [
+            Strategy::Precomputed,
+            Strategy::KnownAddress,
+            Strategy::SampledAudit { k: 1 + a as u8 % 32 },
+            Strategy::Redundant { quorum: 2 + b as u8 % 7 },
+        ];
+        let work = Work { hashes: a, bytes: b, permutations: c };
+        let vote = VoteRow {
+            award: a,
+            at_ms: b,
+            strikes: c,
+            nodes: d as u32,
+            leaves: vec![fill(a as u8); 1 + (b % 32) as usize],
+            ..quorum_row().votes[0].clone()
+        };
         let digest = fill(u8::arbitrary(g));
         Self {
             tree: TreeRow {
@@ -279,6 +393,7 @@ impl Arbitrary for Rows {
                 order: d,
                 data: *g.choose(&places).unwrap(),
                 state: *g.choose(&states).unwrap(),
+                strategy: *g.choose(&strategies).unwrap(),
                 root: fill(a as u8),
                 ..tree_row()
             },
@@ -298,7 +413,7 @@ impl Arbitrary for Rows {
                 amount: c,
                 at_ms: d,
                 previous: a ^ d,
-                kind: *g.choose(&kinds).unwrap(),
+                kind: *g.choose(&KINDS).unwrap(),
                 tier: u8::arbitrary(g) % 3,
                 leaves: a as u32,
                 nodes: b as u32,
@@ -314,7 +429,13 @@ impl Arbitrary for Rows {
                 first_violation_ms: c,
                 last_ms: d,
             },
-            states: (0..32).map(|slot| a >> slot & 1 == 1).collect(),
+            provenance: ProvenanceRow { known: a, agreed: b, audited: c, doubted: d, damaged: a ^ b },
+            claim: ClaimRow { order: a as u8, submitters: vec![claim_row().submitters[0]; (b % 9) as usize] },
+            quorum: QuorumRow { order: a as u8, since_ms: b, votes: vec![vote; (c % 8) as usize], ..quorum_row() },
+            account: Account {
+                by: [StrategyAccount { accepted: work, asked: work, sent_bytes: d, ..account().by[1] }; 5],
+            },
+            states: (0..32).map(|_| *g.choose(&LeafState::ALL).unwrap()).collect(),
         }
     }
 }
@@ -322,13 +443,12 @@ impl Arbitrary for Rows {
 #[test]
 fn every_row_reads_back_as_it_was_written() {
     fn same(rows: Rows) -> bool {
-        let Rows { tree, client, source, head, ledger, lengths, standing, states } = rows;
+        let Rows { tree, client, source, head, ledger, lengths, standing, provenance, claim, quorum, account, states } =
+            rows;
         let mut tile = TileRow::PENDING;
-        for (slot, done) in (0..).zip(&states) {
-            tile.set(slot, if *done { LeafState::Verified } else { LeafState::Pending });
-        }
-        let kept = (0..).zip(&states).all(|(slot, done)| (tile.state(slot) == LeafState::Verified) == *done);
-        kept && TileRow::decode(tile.encode()) == Ok(tile)
+        (0..).zip(&states).for_each(|(slot, state)| tile.set(slot, *state));
+        (0..).zip(&states).all(|(slot, state)| tile.state(slot) == *state)
+            && TileRow::decode(tile.encode()) == Ok(tile)
             && unseal("trees-0", &seal("trees-0", &tree).unwrap()) == Ok(tree)
             && unseal("clients-0", &seal("clients-0", &client).unwrap()) == Ok(client)
             && unseal("sources-0", &seal("sources-0", &source).unwrap()) == Ok(source)
@@ -336,6 +456,10 @@ fn every_row_reads_back_as_it_was_written() {
             && LedgerRow::decode(&ledger.encode()) == Ok(ledger)
             && LengthRow::decode(&lengths.encode()) == Ok(lengths)
             && StandingRow::decode(&standing.encode()) == Ok(standing)
+            && ProvenanceRow::decode(&provenance.encode()) == Ok(provenance)
+            && unseal("claims-0", &seal("claims-0", &claim).unwrap()) == Ok(claim)
+            && unseal("quorums-0", &seal("quorums-0", &quorum).unwrap()) == Ok(quorum)
+            && unseal("meta-0", &seal("meta-0", &account).unwrap()) == Ok(account)
     }
     QuickCheck::new().tests(5_000).quickcheck(same as fn(Rows) -> bool);
 }
@@ -355,6 +479,8 @@ fn a_row_that_does_not_fit_is_refused_by_name() {
     refused(LedgerRow::decode(&[0; 114]).unwrap_err(), "114 bytes instead of 115");
     refused(LedgerRow::decode(&LedgerRow { tier: 3, ..ledger_row() }.encode()).unwrap_err(), "unknown tier 3");
     refused(StandingRow::decode(&[0; 19]).unwrap_err(), "19 bytes instead of 20");
+    refused(ProvenanceRow::decode(&[0; 39]).unwrap_err(), "39 bytes instead of 40");
+    refused(ProvenanceRow::decode(&[0; 48]).unwrap_err(), "48 bytes instead of 40");
     let standing = |at: usize, byte| {
         let mut raw = standing_row().encode();
         raw[at] = byte;
@@ -369,6 +495,12 @@ fn a_row_that_does_not_fit_is_refused_by_name() {
     // A length of 2^60 is refused before anything is allocated for it.
     let long = [&[0, 253][..], &(1_u64 << 60).to_le_bytes()].concat();
     refused(unseal::<SourceRow>("sources-0", &long).unwrap_err(), "sources-0");
+    let kind = |kind: u8| {
+        let mut raw = ledger_row().encode();
+        raw[49] = kind;
+        LedgerRow::decode(&raw).unwrap_err()
+    };
+    refused(kind(7), "unknown kind 7");
     let name = "x".repeat(70_000);
     refused(seal("trees-0", &TreeRow { name, ..tree_row() }).unwrap_err(), "trees-0");
 }

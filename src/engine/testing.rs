@@ -18,6 +18,16 @@ pub enum Mistake {
     NoAdoptionCheck,
     /// End leases before their token.
     LeaseEndsEarly,
+    /// Accept answers without hashing a sample of them.
+    SkipAudit,
+    /// Let clients of one network vote on the same leaves.
+    SameNetworkMayVote,
+    /// Count votes when one is still missing.
+    CountVoteEarly,
+    /// Leave alone what else a liar stands for.
+    NoBacktrack,
+    /// Export under `Strict` what has only been audited.
+    StrictTrustsAudited,
 }
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): for audits that come out the same every time.

@@ -40,6 +40,10 @@ impl Core {
 
     /// One bounded step back along the answers of clients caught in a lie. Returns how many clients it concerned.
     pub(super) fn follow_suspects(&self) -> Result<usize, UpkeepError> {
+        #[cfg(feature = "testing")]
+        if self.config.makes(super::testing::Mistake::NoBacktrack) {
+            return Ok(0);
+        }
         let suspects = self.store.read()?.suspects(SUSPECTS_PER_STEP)?;
         if !suspects.is_empty() {
             let limit = ENTRIES_PER_STEP;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pouw::engine::ingest::{IngestOptions, Ingested};
+use pouw::engine::testing::Mistake;
 use pouw::engine::{
     Accepted, Answer, Config, Event, EventSink, FakeClock, IssueError, IssueRequest, Issued, Parts, PouwEngine,
     SubmitError, check,
@@ -31,6 +32,7 @@ pub struct House {
     pub events: Arc<Mutex<Vec<Event>>>,
     seed: u64,
     quorum_wait_ms: u64,
+    mistake: Option<Mistake>,
     pub directory: TempDir,
 }
 
@@ -40,11 +42,15 @@ impl House {
     }
 
     pub fn seeded(seed: u64) -> Self {
+        Self::making(None, seed)
+    }
+
+    pub fn making(mistake: Option<Mistake>, seed: u64) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(FakeClock::at(1_700_000_000_000));
         let quorum_wait_ms = 600_000;
-        let (engine, events) = open(&directory, &clock, seed, quorum_wait_ms);
-        Self { engine, clock, events, seed, quorum_wait_ms, directory }
+        let (engine, events) = open(&directory, &clock, (seed, quorum_wait_ms, mistake));
+        Self { engine, clock, events, seed, quorum_wait_ms, mistake, directory }
     }
 
     pub fn store(&self) -> PathBuf {
@@ -56,7 +62,8 @@ impl House {
         self.engine.close();
         let report = check(&self.store(), &mut |_| {}).unwrap();
         assert!(report.is_clean(), "{:?}", report.findings);
-        (self.engine, self.events) = open(&self.directory, &self.clock, self.seed, self.quorum_wait_ms);
+        let how = (self.seed, self.quorum_wait_ms, self.mistake);
+        (self.engine, self.events) = open(&self.directory, &self.clock, how);
     }
 
     pub fn ingest(&self, strategy: Strategy, name: &str, blocks: &[Vec<u8>]) -> Ingested {
@@ -134,7 +141,13 @@ impl House {
     }
 }
 
-fn open(directory: &TempDir, clock: &Arc<FakeClock>, seed: u64, wait: u64) -> (PouwEngine, Arc<Mutex<Vec<Event>>>) {
+type How = (u64, u64, Option<Mistake>);
+
+fn open(
+    directory: &TempDir,
+    clock: &Arc<FakeClock>,
+    (seed, wait, mistake): How,
+) -> (PouwEngine, Arc<Mutex<Vec<Event>>>) {
     let path = directory.path().join("store");
     std::fs::create_dir_all(&path).unwrap();
     let events = Arc::new(Mutex::new(Vec::new()));
@@ -146,6 +159,7 @@ fn open(directory: &TempDir, clock: &Arc<FakeClock>, seed: u64, wait: u64) -> (P
         ..Parts::in_directory(&path)
     };
     let config = Config::builder([7; 32]).floor_ms([0; 3]).background(false).quorum_wait_ms(wait).audit_seed(seed);
+    let config = mistake.into_iter().fold(config, |config, mistake| config.mistake(mistake));
     (PouwEngine::open_with(parts, config.build().unwrap()).unwrap(), events)
 }
 

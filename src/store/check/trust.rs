@@ -124,6 +124,23 @@ impl Checker<'_> {
             if claim.submitters.is_empty() || claim.order > 5 || key.1 % (1 << claim.order) != 0 {
                 self.find(format!("claims-0 row {key:?}: it is no claim of anybody on a unit"));
             }
+            if self.is_untouched((key.0, key.1 / TILE_LEAVES))? {
+                self.find(format!("claims-0 row {key:?}: none of its leaves is below verified"));
+            }
+        }
+        for entry in tables.doubted.range::<(u64, u64)>(..)? {
+            let key = entry?.0.value();
+            if self.is_untouched(key)? {
+                self.find(format!("doubted-0 row {key:?}: it does not fit the states of the leaves"));
+            }
+        }
+        for entry in tables.damaged.range::<(u64, u64)>(..)? {
+            let (tree, leaf) = entry?.0.value();
+            self.report.damaged += 1;
+            let tile = (tree, leaf / TILE_LEAVES);
+            if self.is_untouched(tile)? {
+                self.find(format!("damaged-0 rows of tile {tile:?}: they do not fit the states of the leaves"));
+            }
         }
         for entry in tables.quorums.range::<(u64, u64)>(..)? {
             let (key, raw) = entry?;
@@ -135,7 +152,6 @@ impl Checker<'_> {
                 self.find(format!("quorums-0 row {key:?}: {what}"));
             }
         }
-        self.report.damaged += tables.damaged.range::<(u64, u64)>(..)?.count() as u64;
         for entry in tables.suspects.range::<[u8; 16]>(..)? {
             let (client, seq) = entry?;
             let (client, seq) = (client.value(), seq.value());
@@ -148,6 +164,11 @@ impl Checker<'_> {
             self.decoded("account", unseal::<Account>("meta-0", raw.value()));
         }
         Ok(())
+    }
+
+    /// Whether a tile of a tree that is there has no row: nothing can be said about its leaves.
+    fn is_untouched(&self, (tree, tile): (u64, u64)) -> Result<bool, StoreError> {
+        Ok(self.state.trees.get(tree)?.is_some() && self.state.tiles.get((tree, tile))?.is_none())
     }
 
     fn wrong_quorum(&self, (tree, start): (u64, u64), row: &QuorumRow) -> Result<Option<&'static str>, StoreError> {
