@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use crate::hash::{Checksum, hash_batch};
 use crate::merkle::TILE_LEAVES;
-use crate::policy::audit::{draw_places, sample_size};
+use crate::policy::audit::{Selection, sample_size};
 use crate::policy::quorum::Voter;
 use crate::policy::ready::Loaded;
 use crate::store::records::{DataPlace, LeafState, TreeRow, TreeState, Work};
@@ -175,26 +175,21 @@ impl Core {
     ) -> Result<bool, TreeError> {
         let (tree, _) = self.named(name)?;
         let weak = self.store.read()?.provenance(tree)?.weak();
-        let mut failed = None;
-        let places = draw_places(weak, count, &mut || {
-            self.draw().unwrap_or_else(|error| {
-                failed = Some(error);
-                0
+        let (mut selection, mut failed) = (Selection::new(weak, count), None);
+        let mut drawn = |_| {
+            selection.takes(&mut || {
+                self.draw().unwrap_or_else(|error| {
+                    failed = Some(error);
+                    0
+                })
             })
-        });
+        };
+        done.of += count.min(weak);
+        let before = done.corrected;
+        self.upgrade_tree(name, LeafState::is_weak, &mut drawn, done, progress)?;
         if let Some(error) = failed {
             return Err(error.into());
         }
-        done.of += places.len() as u64;
-        let before = done.corrected;
-        let mut places = places.into_iter().peekable();
-        let mut at = 0;
-        let mut drawn = |_| {
-            let hit = places.next_if_eq(&at).is_some();
-            at += 1;
-            hit
-        };
-        self.upgrade_tree(name, LeafState::is_weak, &mut drawn, done, progress)?;
         if done.corrected == before {
             return Ok(false);
         }

@@ -2,7 +2,7 @@
 //!
 //! Nothing here draws by itself: `random` gives 64 fresh bits each time, from the system's generator in an engine.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 /// Leaves of each vote in a quorum that are hashed again before its request is admitted.
 pub const VOTE_SAMPLE: u8 = 2;
@@ -32,17 +32,31 @@ pub fn draw(leaves: u32, k: u32, random: &mut dyn FnMut() -> u64) -> u32 {
     drawn
 }
 
-/// Draws `count` of `total` places without repetition, in ascending order. Holds `count` of them in memory.
-pub fn draw_places(total: u64, count: u64, random: &mut dyn FnMut() -> u64) -> Vec<u64> {
-    let count = count.min(total);
-    let mut drawn = BTreeSet::new();
-    for at in total - count..total {
-        let hit = below(at + 1, random);
-        if !drawn.insert(hit) {
-            drawn.insert(at);
-        }
+/// Draws a number of places without repetition while they go by in order, each set as likely as any other: selection
+/// sampling (Knuth, The Art of Computer Programming 2, algorithm S). It holds two numbers, however many it draws.
+#[derive(Debug, Clone, Copy)]
+pub struct Selection {
+    left: u64,
+    wanted: u64,
+}
+
+impl Selection {
+    /// `wanted` of `total` places; all of them if there are no more.
+    pub fn new(total: u64, wanted: u64) -> Self {
+        Self { left: total, wanted: wanted.min(total) }
     }
-    drawn.into_iter().collect()
+
+    /// Whether the next place is drawn.
+    pub fn takes(&mut self, random: &mut dyn FnMut() -> u64) -> bool {
+        if self.left == 0 || self.wanted == 0 {
+            return false;
+        }
+        // All that are left are wanted: nothing is left to chance.
+        let hit = self.wanted == self.left || below(self.left, random) < self.wanted;
+        self.left -= 1;
+        self.wanted -= u64::from(hit);
+        hit
+    }
 }
 
 /// A number below `bound`, each equally likely: bits that would favour the small ones are thrown away.
@@ -171,9 +185,27 @@ mod tests {
         assert_eq!(draw(3, 9, &mut random), 0b111);
         assert_eq!(draw(32, 32, &mut random), u32::MAX);
         assert_eq!(draw(1, 0, &mut random), 0);
-        assert_eq!(draw_places(4, 9, &mut random), [0, 1, 2, 3]);
-        let places = draw_places(1_000_000, 500, &mut random);
-        assert!(places.is_sorted_by(|a, b| a < b) && places.len() == 500 && places[499] < 1_000_000);
+        let mut selected = |total: u64, wanted| {
+            let mut selection = Selection::new(total, wanted);
+            (0..total + 3).filter(|_| selection.takes(&mut random)).collect::<Vec<u64>>()
+        };
+        assert_eq!(selected(4, 9), [0, 1, 2, 3]);
+        assert_eq!(selected(0, 9), []);
+        let places = selected(100_000, 500);
+        assert!(places.len() == 500 && places[499] < 100_000);
+        // Spread over the whole.
+        assert!((200..300).contains(&places.iter().filter(|place| **place < 50_000).count()), "{places:?}");
+    }
+
+    #[test]
+    fn every_place_is_selected_equally_often() {
+        let mut random = seeded(3);
+        let mut counts = [0_u32; 7];
+        for _ in 0..70_000 {
+            let mut selection = Selection::new(7, 3);
+            counts.iter_mut().for_each(|count| *count += u32::from(selection.takes(&mut random)));
+        }
+        assert!(counts.iter().all(|count| (29_400..30_600).contains(count)), "{counts:?}");
     }
 
     #[test]
