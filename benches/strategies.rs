@@ -46,6 +46,42 @@ fn main() {
         }
         print_table(&data, &alone, &runs);
     }
+    admissions(&directory.path().join("tiers"), rounds, scale.pick(2_000, 400, 2));
+}
+
+/// CPU time of a client for one admission by tier, leaves of 4 KiB, and the bytes that go over the wire for it.
+fn admissions(place: &Path, rounds: usize, repeats: usize) {
+    let engine = open(place);
+    let data = Backlog::new(4 << 10, 4);
+    engine
+        .ingest_blocks(&IngestOptions::new(Exposure::Public), "t", &slices(&data.bytes, data.leaf))
+        .expect("the blocks can be ingested");
+    engine.refill().expect("the backlog can be read");
+    println!("one admission, native client\n");
+    println!("| tier | leaves | hashes | CPU ms | block data, KiB | unit as JSON, bytes | compact result, bytes |");
+    println!("|---|---|---|---|---|---|---|");
+    for tier in DifficultyTier::ALL {
+        let unit = engine.issue(&IssueRequest::new(b"client", tier)).expect("a unit is ready").unit;
+        let mut times = Vec::new();
+        for _ in 0..rounds {
+            let before = thread_cpu();
+            for _ in 0..repeats {
+                std::hint::black_box(compute_work_unit(&unit, |_| ControlFlow::Continue(())).expect("it adds up"));
+            }
+            times.push((thread_cpu() - before).as_secs_f64() * 1e3 / repeats as f64);
+        }
+        let result = compute_work_unit(&unit, |_| ControlFlow::Continue(())).expect("it adds up");
+        println!(
+            "| {tier} | {} | {} | {:.3} | {} | {} | {} |",
+            unit.leaf_lengths.len().max(1),
+            unit.node_count,
+            middle(&times),
+            unit.input_data.len() >> 10,
+            unit.to_json().len(),
+            result.to_compact().len(),
+        );
+    }
+    engine.close();
 }
 
 /// Leaves that differ, and their addresses.

@@ -147,7 +147,7 @@ impl Core {
             }
         }
         loop {
-            let taken = if queue.ring.has_votes() {
+            let taken = if queue.ring.voted().0 > 0 {
                 let (client, network) = (*self.digest_of(request.client).as_bytes(), self.network_of(request.network));
                 queue.ring.take_for(request.tier, bytes_max, cap, &Voter { client, network })
             } else {
@@ -155,13 +155,16 @@ impl Core {
             };
             let taken = match taken {
                 Take::Unit(taken) => taken,
-                Take::Empty => return Ok(None),
+                Take::Empty => {
+                    queue.rotate_votes();
+                    return Ok(None);
+                }
                 Take::TooBig => return Err(IssueError::TooBig { bytes_max }),
             };
             let claim = Claim::Leaves { tree: taken.unit.tree, range: taken.unit.range };
             match queue.leases.insert(lease(claim)) {
                 Ok(()) => {
-                    let low = queue.ring.len() < self.config.settings.min_queue_depth;
+                    let low = queue.ring.open_len() < self.config.settings.min_queue_depth;
                     drop(queue);
                     if low {
                         self.wake();

@@ -10,7 +10,7 @@ use crate::policy::lease::{Claim, Lease, LeaseTable};
 use crate::policy::ready::{ReadyRing, mask_of};
 use crate::store::TreeId;
 
-use super::config::Config;
+use super::config::{Config, ConfigBuilder};
 use super::interior::InteriorQueue;
 
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(super) struct Queue {
     pub(super) leases: LeaseTable,
     /// Work that was out and came back. Bounded by the leases and the ring it came from.
     pub(super) returned: VecDeque<Returned>,
+    /// Ranges with votes that have no place in the ring. Bounded by the open quorums.
+    pub(super) voted: VecDeque<Returned>,
     pub(super) scan: Scan,
     pub(super) interior: InteriorQueue,
     /// Trees with their first leaf done in this boot, whose units go first. Bounded by [`PARTIAL_MAX`]:
@@ -95,6 +97,7 @@ impl Queue {
             ring: ReadyRing::new(settings.unit_bytes),
             leases: LeaseTable::new(settings.leases_max),
             returned: VecDeque::new(),
+            voted: VecDeque::new(),
             scan: Scan::default(),
             interior: InteriorQueue::default(),
             partial: HashSet::new(),
@@ -128,7 +131,26 @@ impl Queue {
             // What is being read now does not show the vote.
             self.scan.settled_meanwhile.push(range);
         }
-        self.give_back(lease);
+        if let Some((tree, range)) = lease.claim.leaves() {
+            self.voted.push_back(Returned::of(tree, &range));
+        }
+    }
+
+    /// Whether there is room for one more unit with votes. They have bounds of their own, so that those nobody here may
+    /// join do not keep out what everybody may have.
+    pub(super) fn has_room_for_votes(&self, settings: &ConfigBuilder) -> bool {
+        let (units, bytes) = self.ring.voted();
+        units < settings.min_queue_depth * 2 && bytes < settings.ready_bytes_max / 2
+    }
+
+    /// A client found nothing among the units with votes it may join: others take the places of those it looked at.
+    pub(super) fn rotate_votes(&mut self) -> bool {
+        if self.voted.is_empty() {
+            return false;
+        }
+        let looked_at = self.ring.take_looked_at();
+        self.voted.extend(looked_at.iter().map(|unit| Returned::of(unit.tree, &unit.range)));
+        !looked_at.is_empty()
     }
 
     /// Work is out under a token of an earlier boot. Its tree may not have been opened in this one, and leaves
@@ -211,6 +233,7 @@ impl Queue {
         self.ring.remove_if(|unit| unit.tree == tree);
         self.leases.release_tree(tree);
         self.returned.retain(|returned| returned.tree != tree);
+        self.voted.retain(|returned| returned.tree != tree);
         self.partial.remove(&tree);
         self.blocked.remove(&tree);
         self.interior.drop_tree(tree);

@@ -64,7 +64,7 @@ impl Core {
     pub(super) fn refill(&self) -> Result<usize, StoreError> {
         let _one = self.refilling.lock();
         let minimum = self.config.settings.min_queue_depth;
-        if self.queue.lock().ring.len() >= minimum {
+        if !self.wants_more(minimum) {
             return Ok(0);
         }
         let mut added = 0;
@@ -77,7 +77,9 @@ impl Core {
 
     fn wants_more(&self, target: usize) -> bool {
         let queue = self.queue.lock();
-        queue.ring.len() < target && queue.ring.bytes() < self.config.settings.ready_bytes_max
+        let settings = &self.config.settings;
+        let room = queue.ring.bytes() < settings.ready_bytes_max;
+        (room && queue.ring.open_len() < target) || (!queue.voted.is_empty() && queue.has_room_for_votes(settings))
     }
 
     /// Returned work first, then the tree at hand, then trees to look at again, partly built ones, new ones.
@@ -88,7 +90,9 @@ impl Core {
                 // Opened first: if that fails, nothing has been taken off the lists. Never waited for: the
                 // store may be opening itself anew, and issuing waits for this lock.
                 let Some(reader) = self.store.try_read()? else { return Ok(None) };
-                if let Some(Returned { tree, tile, mask }) = queue.returned.pop_front() {
+                let voted =
+                    if queue.has_room_for_votes(&self.config.settings) { queue.voted.pop_front() } else { None };
+                if let Some(Returned { tree, tile, mask }) = voted.or_else(|| queue.returned.pop_front()) {
                     let partial = queue.is_partial(tree);
                     queue.scan.reading = Some(tree);
                     let (tiles, only) = (tile..tile + 1, Some(mask));
@@ -204,7 +208,9 @@ impl Core {
             let mut free = stretch.pending & !queue.taken_mask(plan.tree, stretch.tile);
             for group in read.groups.iter().filter(|group| group.range.tile() == stretch.tile) {
                 let mask = mask_of(&group.range);
-                if free & mask == mask {
+                if free & mask == mask && !queue.has_room_for_votes(&self.config.settings) {
+                    queue.voted.push_back(Returned::of(plan.tree, &group.range));
+                } else if free & mask == mask {
                     queue.ring.push(unit(group.range, stretch, Some(group.votes.clone())), partial);
                     added += 1;
                 } else if free & mask != 0 {

@@ -29,6 +29,8 @@ pub struct Stats {
     pub ready_units: usize,
     /// Bytes of block data in them.
     pub ready_bytes: usize,
+    /// Units with votes that wait for a client that may join them; some of them are among the ready ones.
+    pub votes_waiting: usize,
     /// Units that are out.
     pub leases: usize,
     /// Interior nodes ready to be handed out.
@@ -106,6 +108,7 @@ impl PouwEngine {
             boot: core.identity.boot,
             ready_units: queue.ring.len(),
             ready_bytes: queue.ring.bytes(),
+            votes_waiting: queue.ring.voted().0 + queue.voted.len(),
             leases: queue.leases.len(),
             ready_interior: queue.interior.ready.len(),
             blocked: queue.blocked.iter().map(|(tree, why)| (*tree, why.why.clone())).collect(),

@@ -136,8 +136,10 @@ pub struct ReadyRing {
     queues: [[VecDeque<ReadyUnit>; 2]; ORDERS],
     len: usize,
     bytes: usize,
-    // [order] of units with votes
+    // [order] of units with votes, and how many and how large those are.
     voted: [VecDeque<ReadyUnit>; ORDERS],
+    voted_len: usize,
+    voted_bytes: usize,
     // Largest number of bytes each tier may be sent: low, medium, high.
     caps: [usize; 3],
     // The leaves that are here, one bit each, by tree and tile.
@@ -162,7 +164,16 @@ pub fn wanted(tier: DifficultyTier) -> &'static [u8] {
 impl ReadyRing {
     /// An empty ring. `caps` are the bytes a unit of each tier may carry; a single leaf may always go.
     pub fn new(caps: [usize; 3]) -> Self {
-        Self { queues: Default::default(), voted: Default::default(), len: 0, bytes: 0, caps, masks: HashMap::new() }
+        Self {
+            queues: Default::default(),
+            voted: Default::default(),
+            voted_len: 0,
+            voted_bytes: 0,
+            len: 0,
+            bytes: 0,
+            caps,
+            masks: HashMap::new(),
+        }
     }
 
     /// Adds a unit behind those of its order.
@@ -186,6 +197,10 @@ impl ReadyRing {
 
     fn count(&mut self, unit: &ReadyUnit, added: bool) {
         let (bytes, mask) = (unit.bytes().len(), mask_of(&unit.range));
+        if unit.votes.is_some() {
+            self.voted_len = if added { self.voted_len + 1 } else { self.voted_len - 1 };
+            self.voted_bytes = if added { self.voted_bytes + bytes } else { self.voted_bytes - bytes };
+        }
         let here = self.masks.entry((unit.tree, unit.range.tile())).or_default();
         if added {
             self.len += 1;

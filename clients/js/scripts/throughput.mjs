@@ -5,7 +5,7 @@ import { hashTask } from '../dist/solve.js';
 
 const ROUNDS = 7;
 
-function task(leafBytes, count) {
+export function task(leafBytes, count) {
   const data = Uint8Array.from({ length: leafBytes * count }, (_, i) => (i * 31) ^ (i >> 8));
   const foldLevels = Math.log2(count);
   return { data, lengths: Array(count).fill(leafBytes), foldLevels, nodeCount: 2 * count - 1 };
@@ -22,7 +22,7 @@ async function throughput(engine, work) {
   return bytes / 1e3 / (performance.now() - started);
 }
 
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+export const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 /** A table with a row for each size of leaves: medians of seven rounds, and the median of their ratios. */
 export async function measured(module) {

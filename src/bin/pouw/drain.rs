@@ -20,7 +20,7 @@ use pouw::store::records::TreeState;
 
 use crate::damage::{Damage, first_damaged};
 use crate::failure::Failure;
-use crate::survey::Survey;
+use crate::survey::{Survey, sent};
 
 /// One client: its key, and how hard the units are that it asks for. It is a network of its own, so that its answers
 /// may stand beside those of the others.
@@ -169,6 +169,8 @@ struct Crew<'e> {
     call: AtomicU64,
     /// By client: the last call after which it asked for a unit and there was none for it.
     in_vain: Vec<AtomicU64>,
+    /// Units handed out when nothing could be for the first time, and how often that has been so since.
+    fruitless: Mutex<(u64, usize)>,
 }
 
 impl<'e> Crew<'e> {
@@ -180,6 +182,7 @@ impl<'e> Crew<'e> {
             failure: Mutex::new(None),
             call: AtomicU64::new(1),
             in_vain: (0..clients).map(|_| AtomicU64::new(0)).collect(),
+            fruitless: Mutex::new((0, 0)),
         }
     }
 
@@ -333,10 +336,10 @@ impl<'e> Crew<'e> {
                 break;
             }
         }
-        if self.engine.refill()? > 0 {
+        let before = self.engine.stats();
+        if self.engine.refill()? > 0 && self.others_wait(&before) {
             return Ok(false);
         }
-        let before = self.engine.stats();
         self.call.fetch_add(1, Ordering::SeqCst);
         while !self.all_in_vain() {
             if !busy() || self.stopped() || self.engine.stats().leases > 0 {
@@ -345,7 +348,18 @@ impl<'e> Crew<'e> {
             thread::park_timeout(IDLE);
         }
         let after = self.engine.stats();
-        Ok(after.leases == 0 && after.totals == before.totals && after.commits == before.commits)
+        Ok(after.leases == 0 && after.totals == before.totals && sent(&after) == sent(&before))
+    }
+
+    /// Whether what became ready may be something nobody has looked at yet. Units with votes come by turns, 16 at a
+    /// time, and come back when nobody here may join them.
+    fn others_wait(&self, stats: &Stats) -> bool {
+        let mut fruitless = self.fruitless.lock();
+        if fruitless.0 != sent(stats) {
+            *fruitless = (sent(stats), 0);
+        }
+        fruitless.1 += 1;
+        fruitless.1 <= 2 + stats.votes_waiting.div_ceil(16)
     }
 }
 

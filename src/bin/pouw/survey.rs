@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pouw::engine::{PouwEngine, Provenance};
+use pouw::engine::{PouwEngine, Provenance, Stats};
 use pouw::store::records::{Strategy, TreeState};
 
 use crate::failure::Failure;
@@ -19,6 +19,11 @@ pub struct Survey {
     pub doubted: u64,
     /// Active trees that are verified by a quorum, by its size.
     pub quorums: BTreeMap<u8, u64>,
+}
+
+/// Units handed out so far.
+pub fn sent(stats: &Stats) -> u64 {
+    stats.account.by.iter().map(|account| account.sent_units).sum()
 }
 
 const PAGE: usize = 512;

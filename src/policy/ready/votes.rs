@@ -6,9 +6,26 @@ use super::super::quorum::{Voter, admits};
 use super::{ORDERS, PROBES, ReadyRing, ReadyUnit, Take, Taken, wanted};
 
 impl ReadyRing {
-    /// Whether any unit has votes: only then it matters who asks.
-    pub fn has_votes(&self) -> bool {
-        self.voted.iter().any(|queue| !queue.is_empty())
+    /// Units with votes, and bytes of block data in them. They do not count as ready for everybody.
+    pub fn voted(&self) -> (usize, usize) {
+        (self.voted_len, self.voted_bytes)
+    }
+
+    /// Units that anybody may have.
+    pub fn open_len(&self) -> usize {
+        self.len - self.voted_len
+    }
+
+    /// Takes out the units with votes that were looked at in vain, so that others can take their places: the first 16 of
+    /// each order.
+    pub fn take_looked_at(&mut self) -> Vec<ReadyUnit> {
+        let mut out = Vec::new();
+        for order in 0..ORDERS {
+            let looked_at = self.voted[order].len().min(PROBES);
+            out.extend(self.voted[order].drain(..looked_at));
+        }
+        out.iter().for_each(|unit| self.count(unit, false));
+        out
     }
 
     /// As [`take_cut`](Self::take_cut), units with votes that `asker` may join before and after the others. Those are
@@ -37,7 +54,11 @@ impl ReadyRing {
             unit.bytes().len() <= limit && unit.votes.as_deref().is_some_and(|votes| admits(votes, asker))
         };
         let queue = &mut self.voted[usize::from(order).min(ORDERS - 1)];
-        let at = queue.iter().take(PROBES).position(fits)?;
+        let Some(at) = queue.iter().take(PROBES).position(fits) else {
+            // The next one looks at others.
+            queue.rotate_left(PROBES.min(queue.len()));
+            return None;
+        };
         let unit = queue.remove(at)?;
         self.count(&unit, false);
         Some(unit)
