@@ -4,7 +4,6 @@
 mod trust;
 
 use std::ops::ControlFlow;
-use std::sync::mpsc;
 
 use pouw::engine::{Event, ExportPolicy, Provenance, TreeError, VerifyProgress};
 use pouw::hash::sha3_512;
@@ -41,13 +40,6 @@ fn believed_lie(house: &House, who: &mut u64, places: &[usize]) -> u64 {
             return apart(*who);
         }
     }
-}
-
-/// Waits for what was written behind a refused answer.
-fn written(house: &House) {
-    let (tell, told) = mpsc::channel();
-    house.engine.touch_with(move |written| tell.send(written).unwrap());
-    told.recv().unwrap().unwrap();
 }
 
 /// Of the leaves, 4 of 64 are wrong, which is the part that must not go unseen with a chance of a half. A sample of 23
@@ -214,7 +206,7 @@ fn leaves_of_a_client_that_lied_are_doubted_until_upkeep_has_hashed_them() {
     let issued = house.issue(apart(1), HIGH).unwrap();
     let lie = answer(&issued, |leaves| leaves.iter_mut().for_each(|leaf| *leaf = wrong(leaf)));
     house.submit(apart(1), &lie).unwrap_err();
-    written(&house);
+    house.written();
     assert_eq!(attested(&house, "t"), Provenance::Audited, "followed back in the background");
     // One step of upkeep hashes 32 tiles of what it found doubtful.
     house.engine.upkeep().unwrap();

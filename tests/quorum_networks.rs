@@ -126,3 +126,24 @@ fn a_liar_that_was_outvoted_makes_room_for_its_neighbour() {
     assert_eq!(audited() - before, 8, "its network lied");
     house.assert_right("t", &data);
 }
+
+#[test]
+fn a_vote_of_a_client_that_lied_elsewhere_since_counts_no_more() {
+    let mut house = House::in_memory(3);
+    let (data, bait) = (blocks(32, 3), blocks(32, 4));
+    house.ingest(PAIR, "t", &data);
+    let liar = apart(1);
+    assert!(house.work(liar, |_| {}).unwrap().unwrap().deferred.0 > 0);
+    house.ingest(PAIR, "bait", &bait);
+    house.work(liar, |leaves| leaves.iter_mut().for_each(|leaf| *leaf = wrong(leaf))).unwrap().unwrap_err();
+    house.written();
+    for (who, completes) in [(apart(2), false), (apart(3), true)] {
+        let issued = house.issue(who, HIGH).unwrap();
+        assert_eq!(issued.unit.input_data, data.concat(), "what waits for a vote goes first");
+        let accepted = house.submit(who, &trust::answer(&issued, |_| {})).unwrap();
+        assert_eq!(accepted.seq.is_some(), completes);
+    }
+    assert_eq!(house.engine.balance(&trust::names(liar).0).unwrap().0, 0, "and is not paid");
+    house.checked();
+    house.assert_right("t", &data);
+}

@@ -8,7 +8,6 @@
 mod trust;
 
 use std::collections::HashMap;
-use std::sync::mpsc;
 
 use pouw::engine::testing::SplitMix64;
 use pouw::engine::{Event, ExportPolicy, Provenance, SubmitError};
@@ -220,13 +219,6 @@ fn server(house: &House, reason: HashReason) -> u64 {
     house.engine.account().by[strategy].server[reason as usize].hashes
 }
 
-/// Waits for what was written behind a refused answer.
-fn written(house: &House) {
-    let (tell, told) = mpsc::channel();
-    house.engine.touch_with(move |written| tell.send(written).unwrap());
-    told.recv().unwrap().unwrap();
-}
-
 /// Works a tree off with half of the clients colluding, each verdict foretold: the audits are drawn from a seed, and the
 /// test draws along. Units by their number.
 fn collude(house: &House, seed: u64) -> HashMap<u64, Expected> {
@@ -249,7 +241,7 @@ fn collude(house: &House, seed: u64) -> HashMap<u64, Expected> {
         };
         assert_eq!(seen, verdict, "answer {who} to unit {unit}");
         if seen == Verdict::Refused {
-            written(house);
+            house.written();
         }
         answers += 1;
         refereed += hashed;

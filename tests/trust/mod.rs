@@ -123,6 +123,13 @@ impl House {
         units
     }
 
+    /// Waits until everything before this is written, and with it what a refused answer left behind.
+    pub fn written(&self) {
+        let (tell, told) = std::sync::mpsc::channel();
+        self.engine.touch_with(move |written| tell.send(written).unwrap());
+        told.recv().unwrap().unwrap();
+    }
+
     /// Upkeep until nothing is left to do.
     pub fn settle(&self) {
         loop {
