@@ -183,11 +183,10 @@ fn assert_leaves(house: &House, model: &Model, says: &[Vec<Checksum>; 4]) {
         assert!((0..LEAVES).filter(|place| !model.refereed.contains(place)).all(agree));
     }
     house.settle();
-    for place in 0..LEAVES {
-        let right = says[0][place];
+    for (place, right) in says[0].iter().enumerate() {
         let expected = match by {
             By::Quorum(said) if !model.refereed.contains(&place) => says[said][place],
-            _ => right,
+            _ => *right,
         };
         assert_eq!(house.engine.leaf("t", LeafIndex(place as u64)).unwrap(), expected, "leaf {place}");
     }
