@@ -10,14 +10,15 @@ use pouw::engine::ingest::{IngestOptions, Ingested};
 use pouw::engine::testing::Mistake;
 use pouw::engine::{
     Accepted, Answer, Config, Event, EventSink, FakeClock, IssueError, IssueRequest, Issued, Parts, PouwEngine,
-    SubmitError, check,
+    SubmitError,
 };
 use pouw::hash::{Checksum, sha3_512};
 use pouw::merkle::{fold, root};
 use pouw::protocol::{DifficultyTier, WorkResult};
 use pouw::solver::compute_work_unit;
-use pouw::store::StoreOptions;
 use pouw::store::records::{Exposure, Strategy};
+use pouw::store::sim::SimDisk;
+use pouw::store::{Directory, StorageProvider, StoreOptions, check};
 use tempfile::TempDir;
 
 pub const BLOCK: usize = 512;
@@ -33,6 +34,7 @@ pub struct House {
     seed: u64,
     quorum_wait_ms: u64,
     mistake: Option<Mistake>,
+    storage: Arc<dyn StorageProvider>,
     pub directory: TempDir,
 }
 
@@ -47,23 +49,39 @@ impl House {
 
     pub fn making(mistake: Option<Mistake>, seed: u64) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        let store = directory.path().join("store");
+        std::fs::create_dir_all(&store).unwrap();
+        Self::on(directory, Arc::new(Directory::new(store)), mistake, seed)
+    }
+
+    /// With the store in memory, for tests that write so often that the disk would set their pace.
+    pub fn in_memory(seed: u64) -> Self {
+        Self::on(tempfile::tempdir().unwrap(), Arc::new(SimDisk::new()), None, seed)
+    }
+
+    fn on(directory: TempDir, storage: Arc<dyn StorageProvider>, mistake: Option<Mistake>, seed: u64) -> Self {
         let clock = Arc::new(FakeClock::at(1_700_000_000_000));
         let quorum_wait_ms = 600_000;
-        let (engine, events) = open(&directory, &clock, (seed, quorum_wait_ms, mistake));
-        Self { engine, clock, events, seed, quorum_wait_ms, mistake, directory }
+        let (engine, events) = open(&storage, &clock, (seed, quorum_wait_ms, mistake));
+        Self { engine, clock, events, seed, quorum_wait_ms, mistake, storage, directory }
     }
 
     pub fn store(&self) -> PathBuf {
         self.directory.path().join("store")
     }
 
+    /// What the store stands on.
+    pub fn storage(&self) -> Arc<dyn StorageProvider> {
+        self.storage.clone()
+    }
+
     /// Closes the store, checks it, and opens it again.
     pub fn checked(&mut self) {
         self.engine.close();
-        let report = check(&self.store(), &mut |_| {}).unwrap();
+        let report = check(self.storage.clone(), &mut |_| {}).unwrap();
         assert!(report.is_clean(), "{:?}", report.findings);
         let how = (self.seed, self.quorum_wait_ms, self.mistake);
-        (self.engine, self.events) = open(&self.directory, &self.clock, how);
+        (self.engine, self.events) = open(&self.storage, &self.clock, how);
     }
 
     pub fn ingest(&self, strategy: Strategy, name: &str, blocks: &[Vec<u8>]) -> Ingested {
@@ -112,6 +130,13 @@ impl House {
         units
     }
 
+    /// Waits until everything before this is written, and with it what a refused answer left behind.
+    pub fn written(&self) {
+        let (tell, told) = std::sync::mpsc::channel();
+        self.engine.touch_with(move |written| tell.send(written).unwrap());
+        told.recv().unwrap().unwrap();
+    }
+
     /// Upkeep until nothing is left to do.
     pub fn settle(&self) {
         loop {
@@ -144,19 +169,17 @@ impl House {
 type How = (u64, u64, Option<Mistake>);
 
 fn open(
-    directory: &TempDir,
+    storage: &Arc<dyn StorageProvider>,
     clock: &Arc<FakeClock>,
     (seed, wait, mistake): How,
 ) -> (PouwEngine, Arc<Mutex<Vec<Event>>>) {
-    let path = directory.path().join("store");
-    std::fs::create_dir_all(&path).unwrap();
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = events.clone();
     let parts = Parts {
+        storage: storage.clone(),
         clock: clock.clone(),
         events: EventSink::new(move |event| seen.lock().push(event)),
         options: StoreOptions { state_cache_bytes: 4 << 20, blocks_cache_bytes: 4 << 20 },
-        ..Parts::in_directory(&path)
     };
     let config = Config::builder([7; 32]).floor_ms([0; 3]).background(false).quorum_wait_ms(wait).audit_seed(seed);
     let config = mistake.into_iter().fold(config, |config, mistake| config.mistake(mistake));
