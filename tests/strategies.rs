@@ -163,3 +163,27 @@ fn lies_are_struck_and_the_work_comes_back() {
     house.drain(2..3);
     house.assert_right("t", &data);
 }
+
+#[test]
+fn units_with_votes_that_nobody_may_join_keep_nobody_from_other_work() {
+    let mut house = House::new();
+    // More units than the ring holds, one leaf each.
+    let (voted, plain) = (blocks(300, 8), blocks(64, 9));
+    house.ingest(Strategy::Redundant { quorum: 3 }, "voted", &voted);
+    let vote = |house: &House, who| {
+        let issued = house.issue(who, pouw::protocol::DifficultyTier::Low)?;
+        Some(house.submit(who, &trust::answer(&issued, |_| {})).unwrap())
+    };
+    let votes = |house: &House, who| (0..).take_while(|_| vote(house, who).is_some()).count();
+    assert_eq!(votes(&house, apart(1)), 300);
+    // Those that have no place in the ring come by turns: a client that finds none asks again.
+    let by_turns = |house: &House, who| (0..200).map(|_| votes(house, who)).sum::<usize>();
+    assert_eq!(by_turns(&house, apart(2)), 300);
+    house.checked();
+    house.ingest(Strategy::Precomputed, "plain", &plain);
+    assert_eq!(by_turns(&house, apart(1)), 64);
+    house.assert_right("plain", &plain);
+    assert_eq!(by_turns(&house, apart(3)), 300);
+    house.settle();
+    house.assert_right("voted", &voted);
+}
