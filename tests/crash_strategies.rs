@@ -119,19 +119,16 @@ struct Switch {
 }
 
 impl Switch {
-    fn is_in(&self, phase: &str) -> bool {
-        let now = *self.phase.lock().unwrap();
-        now == phase || (phase == AT_WORK && !["open", "ingest"].contains(&now))
-    }
-
     /// Before something changes on the disk.
     fn pass(&self) {
-        if let Some((phase, nth)) = &self.stop
-            && self.is_in(phase)
-            && self.ios.fetch_add(1, Ordering::SeqCst) + 1 == *nth
-        {
-            self.stopped.store(true, Ordering::SeqCst);
-            say(&self.out, &format!("stopped {phase}"));
+        if let Some((stop, nth)) = &self.stop {
+            // Nobody leaves the phase before the parent is told.
+            let phase = self.phase.lock().unwrap();
+            let inside = *phase == stop || (stop == AT_WORK && !["open", "ingest"].contains(&*phase));
+            if inside && self.ios.fetch_add(1, Ordering::SeqCst) + 1 == *nth {
+                self.stopped.store(true, Ordering::SeqCst);
+                say(&self.out, &format!("stopped {stop}"));
+            }
         }
         while self.stopped.load(Ordering::SeqCst) {
             std::thread::park();
@@ -632,16 +629,17 @@ impl Round {
             let nth = 1 + self.dice.below(10);
             let mut victim = self.spawn(&format!("{phase}:{nth}"));
             let heard = &mut self.heard;
-            let mut stopped = false;
+            let (mut stopped, mut inside) = (false, false);
             victim.listen(|line| {
                 heard.hear(line);
                 stopped = line.starts_with("stopped");
+                inside = phase == "open" || heard.open.values().any(|open| open == phase);
                 stopped || line == "finished"
             });
+            let open = heard.open.clone();
             victim.kill(Duration::ZERO, |line| heard.hear(line));
             if stopped {
-                let inside = phase == "open" || heard.open.values().any(|open| open == phase);
-                assert!(inside, "stopped in {:?}, not in {phase}", heard.open);
+                assert!(inside, "stopped in {open:?}, not in {phase}");
                 *self.tally.inside.entry(phase.to_owned()).or_default() += 1;
                 hold_against(self.dir.path(), &self.heard, &mut self.tally);
                 return;
