@@ -5,15 +5,16 @@
 //! parent kills it at a random moment behind a random line, opens the store again and holds it against
 //! everything that was acknowledged. `POUW_KILLS` sets the number of kills, 12 if it is not set.
 
+mod crash;
+
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crash::{CHILD, Dice, Victim, kills, say};
 use pouw::engine::ingest::{IngestOptions, Ingested};
 use pouw::engine::{Answer, Config, IssueError, IssueRequest, PouwEngine, Receipt};
 use pouw::hash::{Checksum, sha3_512};
@@ -22,7 +23,6 @@ use pouw::protocol::{DifficultyTier, WorkId};
 use pouw::solver::compute_work_unit;
 use pouw::store::records::{EntryKind, Exposure, TreeState};
 
-const CHILD: &str = "POUW_CRASH_CHILD";
 const FILES: u64 = 600;
 const CLIENTS: usize = 4;
 
@@ -44,26 +44,8 @@ fn leaves(data: &[u8]) -> Vec<Checksum> {
     if data.is_empty() { vec![sha3_512(b"")] } else { data.chunks(512).map(sha3_512).collect() }
 }
 
-/// A small generator, seeded by the round: a failure can be repeated.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
-
 // ---------------------------------------------------------------------------------------------------
 // The child.
-
-fn say(out: &Mutex<std::io::Stdout>, line: &str) {
-    let mut out = out.lock().unwrap();
-    writeln!(out, "{line}").unwrap();
-    out.flush().unwrap();
-}
 
 /// Ingests what is missing and works, at once, until everything is done.
 fn run_child(dir: &Path) {
@@ -149,38 +131,23 @@ impl Heard {
     }
 }
 
-fn spawn(dir: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_killed_process_loses_nothing_it_acknowledged", "--nocapture", "--test-threads=1"])
-        .env(CHILD, dir)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
+const TEST: &str = "a_killed_process_loses_nothing_it_acknowledged";
+
+fn spawn(dir: &Path) -> Victim {
+    Victim::spawn::<&str>(TEST, dir, &[])
 }
 
 /// Lets a child run for `lines` lines and then for a while of its own, and kills it.
 fn run_and_kill(dir: &Path, lines: u64, spin: Duration) -> Heard {
-    let mut child = spawn(dir);
+    let mut victim = spawn(dir);
     let mut heard = Heard::default();
-    let mut reader = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
     let mut seen = 0;
-    while seen < lines && reader.read_line(&mut line).unwrap() > 0 {
-        heard.hear(line.trim_end());
-        line.clear();
+    victim.listen(|line| {
+        heard.hear(line);
         seen += 1;
-    }
-    let until = Instant::now() + spin;
-    while Instant::now() < until {
-        std::hint::spin_loop();
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    // What it had said and nobody had read yet was acknowledged as well. A line cut short was not.
-    while reader.read_line(&mut line).unwrap() > 0 && line.ends_with('\n') {
-        heard.hear(line.trim_end());
-        line.clear();
-    }
+        seen == lines
+    });
+    victim.kill(spin, |line| heard.hear(line));
     heard
 }
 
@@ -208,16 +175,12 @@ fn hold_against(dir: &Path, heard: &Heard, paid: &mut HashMap<WorkId, u64>) -> b
     totals.complete == FILES && totals.pending == 0
 }
 
-fn kills() -> u64 {
-    std::env::var("POUW_KILLS").map_or(12, |kills| kills.parse().unwrap())
-}
-
 #[test]
 fn a_killed_process_loses_nothing_it_acknowledged() {
     if let Some(dir) = std::env::var_os(CHILD) {
         return run_child(Path::new(&dir));
     }
-    let kills = kills();
+    let kills = kills(12);
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let mut dir = tempfile::tempdir().unwrap();
     let mut paid = HashMap::new();
@@ -233,10 +196,9 @@ fn a_killed_process_loses_nothing_it_acknowledged() {
         }
     }
     // The rest of the work, undisturbed.
-    let mut child = spawn(dir.path());
-    let said: Vec<_> = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap).collect();
-    assert!(said.iter().any(|line| line == "finished"), "the child ended with {:?}", said.last());
-    child.wait().unwrap();
+    let mut victim = spawn(dir.path());
+    assert!(victim.listen(|line| line == "finished"), "the child ended early");
+    victim.end();
     finish(dir.path(), &paid);
     stores += 1;
     println!(

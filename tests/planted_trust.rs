@@ -31,7 +31,7 @@ fn caught(mistake: Mistake, symptom: &str, scenario: fn(House) -> Step) {
     assert!(found.contains(symptom), "caught by something else: {found}");
 }
 
-fn all_wrong(leaves: &mut Vec<Checksum>) {
+fn all_wrong(leaves: &mut [Checksum]) {
     leaves.iter_mut().for_each(|leaf| *leaf = wrong(leaf));
 }
 
@@ -39,7 +39,7 @@ fn all_wrong(leaves: &mut Vec<Checksum>) {
 fn made_up_hashes_are_refused(house: House) -> Step {
     for (name, strategy) in [("audited", AUDIT), ("voted", PAIR)] {
         house.ingest(strategy, name, &blocks(32, 1));
-        let verdict = house.work(apart(1), all_wrong).unwrap();
+        let verdict = house.work(apart(1), |leaves| all_wrong(leaves)).unwrap();
         ensure!(matches!(verdict, Err(SubmitError::WrongResult { .. })), "made-up hashes came to {verdict:?}");
         house.drain(2_000..2_001);
     }
@@ -101,7 +101,7 @@ fn lie_and_be_caught(house: &House) -> Vec<Checksum> {
     }
     house.settle();
     house.ingest(AUDIT, "second", &blocks(32, 5));
-    assert!(matches!(house.work(liar, all_wrong), Some(Err(SubmitError::WrongResult { .. }))));
+    assert!(matches!(house.work(liar, |leaves| all_wrong(leaves)), Some(Err(SubmitError::WrongResult { .. }))));
     house.engine.sweep().unwrap();
     data.iter().map(|block| sha3_512(block)).collect()
 }

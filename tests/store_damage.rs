@@ -1,6 +1,8 @@
 //! One planted fault for each kind of row: the check names the table and the row.
 #![cfg(feature = "testing")]
 
+mod store_plant;
+
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -11,29 +13,14 @@ use pouw::hash::Checksum;
 use pouw::protocol::{DifficultyTier, MicroJoules};
 use pouw::solver::compute_work_unit;
 use pouw::store::records::{
-    ClientRow, DataPlace, Exposure, GroupRow, Head, LedgerRow, LengthRow, SourceRow, TreeRow, TreeState, seal, unseal,
+    ClientRow, DataPlace, Exposure, GroupRow, Head, LengthRow, SourceRow, TreeRow, TreeState, seal, unseal,
 };
 use pouw::store::{Directory, check_in_runs};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
-
-type Bytes = &'static [u8];
-const META: TableDefinition<&str, Bytes> = TableDefinition::new("meta-0");
-const TREES: TableDefinition<u64, Bytes> = TableDefinition::new("trees-0");
-const NAMES: TableDefinition<&str, u64> = TableDefinition::new("names-0");
-const HANDLES: TableDefinition<[u8; 16], u64> = TableDefinition::new("handles-0");
-const HASHES: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("hashes-0");
-const LENGTHS: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("lengths-0");
-const TILES: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("tiles-0");
-const INTERIOR: TableDefinition<(u64, u8, u64), Bytes> = TableDefinition::new("interior-0");
-const READY: TableDefinition<(u8, u64), u64> = TableDefinition::new("ready-0");
-const CHORES: TableDefinition<(u8, u64), ()> = TableDefinition::new("chores-0");
-const CONSUMED: TableDefinition<(u64, [u8; 16]), u64> = TableDefinition::new("consumed-0");
-const CLIENTS: TableDefinition<[u8; 16], Bytes> = TableDefinition::new("clients-0");
-const LEDGER: TableDefinition<u64, Bytes> = TableDefinition::new("ledger-0");
-const RECEIPTS: TableDefinition<[u8; 16], u64> = TableDefinition::new("receipts-0");
-const DEBITS: TableDefinition<[u8; 16], u64> = TableDefinition::new("debits-0");
-const BLOCKS: TableDefinition<(u64, u32), Bytes> = TableDefinition::new("blocks-0");
-const SOURCES: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("sources-0");
+use store_plant::{
+    BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY,
+    RECEIPTS, SOURCES, TILES, TREES, edit_client, edit_entry, edit_head, edit_tree, expect, forge_entry, set_leaf,
+};
 
 /// Trees of the fixture, by the order of their ingest.
 const FOLDING: u64 = 0;
@@ -94,22 +81,7 @@ fn fixture() -> &'static (Vec<u8>, Vec<u8>) {
 }
 
 fn planted(file: &str, plant: impl FnOnce(&WriteTransaction)) -> Vec<String> {
-    let dir = copied();
-    let database = Database::open(dir.path().join(file)).unwrap();
-    let txn = database.begin_write().unwrap();
-    plant(&txn);
-    txn.commit().unwrap();
-    drop(database);
-    findings(dir.path())
-}
-
-fn findings(dir: &Path) -> Vec<String> {
-    check(dir, &mut |_| {}).unwrap().findings.into_iter().map(|finding| finding.what).collect()
-}
-
-#[track_caller]
-fn expect(found: &[String], wanted: &str) {
-    assert!(found.iter().any(|what| what.contains(wanted)), "{wanted:?} is not in {found:#?}");
+    store_plant::planted(fixture(), file, plant)
 }
 
 #[track_caller]
@@ -120,66 +92,6 @@ fn state(wanted: &str, plant: impl FnOnce(&WriteTransaction)) {
 #[track_caller]
 fn blocks(wanted: &str, plant: impl FnOnce(&WriteTransaction)) {
     expect(&planted("blocks.redb", plant), wanted);
-}
-
-fn edit_tree(txn: &WriteTransaction, tree: u64, edit: impl FnOnce(&mut TreeRow)) {
-    let mut table = txn.open_table(TREES).unwrap();
-    let mut row: TreeRow = unseal("trees-0", table.get(tree).unwrap().unwrap().value()).unwrap();
-    edit(&mut row);
-    table.insert(tree, seal("trees-0", &row).unwrap().as_slice()).unwrap();
-}
-
-fn edit_head(txn: &WriteTransaction, edit: impl FnOnce(&mut Head)) {
-    let mut table = txn.open_table(META).unwrap();
-    let mut row: Head = unseal("meta-0", table.get("head").unwrap().unwrap().value()).unwrap();
-    edit(&mut row);
-    table.insert("head", seal("meta-0", &row).unwrap().as_slice()).unwrap();
-}
-
-fn edit_entry(txn: &WriteTransaction, seq: u64, edit: impl FnOnce(&mut LedgerRow)) {
-    let mut table = txn.open_table(LEDGER).unwrap();
-    let mut row = LedgerRow::decode(table.get(seq).unwrap().unwrap().value()).unwrap();
-    edit(&mut row);
-    table.insert(seq, &row.encode()[..]).unwrap();
-}
-
-/// Edits an entry and mends the chain behind it, as somebody would who knows the format.
-fn forge_entry(txn: &WriteTransaction, seq: u64, edit: impl FnOnce(&mut LedgerRow)) {
-    edit_entry(txn, seq, edit);
-    let mut digest = [0; 32];
-    let mut table = txn.open_table(LEDGER).unwrap();
-    let rows: Vec<(u64, LedgerRow)> = table
-        .iter()
-        .unwrap()
-        .map(|entry| entry.unwrap())
-        .map(|(key, raw)| (key.value(), LedgerRow::decode(raw.value()).unwrap()))
-        .collect();
-    for (seq, mut row) in rows {
-        row.digest = row.chained(&digest, seq);
-        digest = row.digest;
-        table.insert(seq, &row.encode()[..]).unwrap();
-    }
-    drop(table);
-    edit_head(txn, |head| head.last_digest = digest);
-}
-
-fn edit_client(txn: &WriteTransaction, edit: impl FnOnce(&mut ClientRow)) {
-    let mut table = txn.open_table(CLIENTS).unwrap();
-    let (key, mut row) = {
-        let (key, raw) = table.first().unwrap().unwrap();
-        (key.value(), unseal::<ClientRow>("clients-0", raw.value()).unwrap())
-    };
-    edit(&mut row);
-    table.insert(key, seal("clients-0", &row).unwrap().as_slice()).unwrap();
-}
-
-fn set_leaf(txn: &WriteTransaction, tree: u64, leaf: u64, bits: u8) {
-    let mut table = txn.open_table(TILES).unwrap();
-    let key = (tree, leaf / 32);
-    let mut row = table.get(key).unwrap().map_or(vec![0; 16], |raw| raw.value().to_vec());
-    let (byte, shift) = ((leaf % 32 / 2) as usize, if leaf.is_multiple_of(2) { 0 } else { 4 });
-    row[byte] = (row[byte] & !(15 << shift)) | (bits << shift);
-    table.insert(key, row.as_slice()).unwrap();
 }
 
 #[test]
@@ -563,11 +475,7 @@ fn refused(dir: &Path, file: &str, wanted: &str) {
 }
 
 fn copied() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let (state, blocks) = fixture();
-    std::fs::write(dir.path().join("state.redb"), state).unwrap();
-    std::fs::write(dir.path().join("blocks.redb"), blocks).unwrap();
-    dir
+    store_plant::copied(fixture())
 }
 
 #[test]

@@ -374,15 +374,6 @@ impl Arbitrary for Rows {
             Strategy::SampledAudit { k: 1 + a as u8 % 32 },
             Strategy::Redundant { quorum: 2 + b as u8 % 7 },
         ];
-        let work = Work { hashes: a, bytes: b, permutations: c };
-        let vote = VoteRow {
-            award: a,
-            at_ms: b,
-            strikes: c,
-            nodes: d as u32,
-            leaves: vec![fill(a as u8); 1 + (b % 32) as usize],
-            ..quorum_row().votes[0].clone()
-        };
         let digest = fill(u8::arbitrary(g));
         Self {
             tree: TreeRow {
@@ -431,13 +422,28 @@ impl Arbitrary for Rows {
             },
             provenance: ProvenanceRow { known: a, agreed: b, audited: c, doubted: d, damaged: a ^ b },
             claim: ClaimRow { order: a as u8, submitters: vec![claim_row().submitters[0]; (b % 9) as usize] },
-            quorum: QuorumRow { order: a as u8, since_ms: b, votes: vec![vote; (c % 8) as usize], ..quorum_row() },
-            account: Account {
-                by: [StrategyAccount { accepted: work, asked: work, sent_bytes: d, ..account().by[1] }; 5],
-            },
+            quorum: quorum_of([a, b, c, d]),
+            account: account_of([a, b, c, d]),
             states: (0..32).map(|_| *g.choose(&LeafState::ALL).unwrap()).collect(),
         }
     }
+}
+
+fn quorum_of([a, b, c, d]: [u64; 4]) -> QuorumRow {
+    let vote = VoteRow {
+        award: a,
+        at_ms: b,
+        strikes: c,
+        nodes: d as u32,
+        leaves: vec![fill(a as u8); 1 + (b % 32) as usize],
+        ..quorum_row().votes[0].clone()
+    };
+    QuorumRow { order: a as u8, since_ms: b, votes: vec![vote; (c % 8) as usize], ..quorum_row() }
+}
+
+fn account_of([a, b, c, d]: [u64; 4]) -> Account {
+    let work = Work { hashes: a, bytes: b, permutations: c };
+    Account { by: [StrategyAccount { accepted: work, asked: work, sent_bytes: d, ..account().by[1] }; Account::PLACES] }
 }
 
 #[test]

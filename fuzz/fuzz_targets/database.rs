@@ -15,11 +15,12 @@ use std::sync::{Arc, LazyLock, Mutex, Once, PoisonError};
 
 use libfuzzer_sys::fuzz_target;
 use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{Answer, Config, EventSink, FakeClock, IssueRequest, Issued, Parts, PouwEngine};
-use pouw::merkle::LeafIndex;
+use pouw::engine::{Answer, Config, EventSink, ExportPolicy, FakeClock, IssueRequest, Issued, Parts, PouwEngine};
+use pouw::hash::{Checksum, sha3_512};
+use pouw::merkle::{LeafIndex, fold};
 use pouw::protocol::{DifficultyTier, MicroJoules};
 use pouw::solver::compute_work_unit;
-use pouw::store::records::Exposure;
+use pouw::store::records::{Exposure, Strategy};
 use pouw::store::sim::SimDisk;
 use pouw::store::{StoreFile, StoreOptions, check};
 
@@ -53,17 +54,18 @@ fuzz_target!(|data: &[u8]| {
 
 /// Everything an engine does, whatever it comes to.
 fn use_it(disk: &SimDisk) {
-    let Ok(engine) = open(disk) else { return };
+    let clock = Arc::new(FakeClock::at(START_MS));
+    let Ok(engine) = open(disk, &clock) else { return };
     let mut issued: Vec<Issued> = Vec::new();
     for round in 0..2 {
         let _ = engine.upkeep();
         for tier in DifficultyTier::ALL {
-            issued.extend(engine.issue(&IssueRequest::new(b"anna", tier)));
+            issued.extend(engine.issue(&IssueRequest { network: b"north", ..IssueRequest::new(b"anna", tier) }));
         }
         for unit in issued.drain(..) {
             let _ = engine.reissue(b"anna", &unit.unit.challenge_token);
             if let Ok(result) = compute_work_unit(&unit.unit, |_| ControlFlow::Continue(())) {
-                let _ = engine.submit(&Answer::new(b"anna", &result));
+                let _ = engine.submit(&Answer { network: b"north", ..Answer::new(b"anna", &result) });
             }
             let _ = engine.receipt(unit.unit.id);
         }
@@ -72,6 +74,9 @@ fn use_it(disk: &SimDisk) {
         let _ = engine.forget("cut");
         let _ = engine.sweep();
         ingest(&engine, "new", 30);
+        give_known(&engine, 99);
+        // Quorums have waited too long in the second round.
+        clock.advance(600_001);
     }
     let _ = engine.upkeep();
     let _ = engine.stats();
@@ -85,14 +90,20 @@ fn look(engine: &PouwEngine) {
         let _ = engine.tree(name);
         let _ = engine.remaining_nodes(name, LeafIndex(0), 1_000);
         let _ = engine.validate(name);
+        for policy in [ExportPolicy::Attested, ExportPolicy::Statistical { epsilon: 0.3, delta: 0.3 }] {
+            let _ = engine.export_leaves_under(policy, name, &mut |_| Ok(()));
+        }
         let _ = engine.commitment(name);
         let _ = engine.export_addresses(name, &mut |_| Ok(()));
         let _ = engine.export_leaves(name, &mut |_| Ok(()));
         for leaf in [0, 17, u64::MAX] {
             let _ = engine.leaf(name, LeafIndex(leaf));
+            let _ = engine.provenance(name, LeafIndex(leaf));
             let _ = engine.prove(name, LeafIndex(leaf));
         }
     }
+    let _ = engine.damaged(None, 1_000);
+    let _ = engine.account();
     let _ = engine.ledger(0, 1_000);
     let _ = engine.ledger_of(b"anna", None, 1_000);
     let _ = engine.balance(b"berta");
@@ -108,7 +119,7 @@ struct Sound {
 
 static SOUND: LazyLock<Sound> = LazyLock::new(|| {
     let disk = SimDisk::new();
-    let engine = open(&disk).expect("an empty disk");
+    let engine = open(&disk, &Arc::new(FakeClock::at(START_MS))).expect("an empty disk");
     for (name, leaves, units) in [("folding", 130, 8), ("whole", 20, 3), ("cut", 90, 3)] {
         ingest(&engine, name, leaves);
         for unit in 0..units {
@@ -125,6 +136,7 @@ static SOUND: LazyLock<Sound> = LazyLock::new(|| {
     ingest(&engine, "gone", 20);
     engine.forget("gone").expect("sound");
     engine.debit(b"anna", MicroJoules(0), [9; 16]).expect("sound");
+    trusted(&engine);
     engine.close();
     let (state, blocks) = (disk.bytes(StoreFile::State), disk.bytes(StoreFile::Blocks));
     let pages = [&state, &blocks].map(|bytes| {
@@ -134,11 +146,49 @@ static SOUND: LazyLock<Sound> = LazyLock::new(|| {
     Sound { state, blocks, pages }
 });
 
-fn open(disk: &SimDisk) -> Result<PouwEngine, pouw::engine::OpenError> {
-    let config = Config::builder([7; 32]).floor_ms([0; 3]).background(false).interior_units(true).build()?;
+/// Trees verified in other ways, with claims, votes, damage, and a lie that has not been looked into yet.
+fn trusted(engine: &PouwEngine) {
+    for (name, strategy) in [("audited", Strategy::SampledAudit { k: 1 }), ("voted", Strategy::Redundant { quorum: 3 })]
+    {
+        let options = IngestOptions { block_size: 512, strategy, ..IngestOptions::new(Exposure::Public) };
+        let bytes: Vec<u8> = (0..70 * 512).map(|at| (at % 249) as u8).collect();
+        engine.ingest_bytes(&options, name, &bytes).expect("sound");
+    }
+    give_known(engine, 7);
+    for (client, network, lies) in
+        [(b"anna", b"north", 0), (b"bert", b"south", 1), (b"carl", b"west ", 0), (b"bert", b"south", 32)]
+    {
+        engine.upkeep().expect("sound");
+        let request = IssueRequest { network, ..IssueRequest::new(client, DifficultyTier::High) };
+        let units: Vec<Issued> = std::iter::from_fn(|| engine.issue(&request).ok()).take(8).collect();
+        for unit in units {
+            let mut result = compute_work_unit(&unit.unit, |_| ControlFlow::Continue(())).expect("it adds up");
+            result.leaf_hashes.iter_mut().take(lies).for_each(|leaf| *leaf = Checksum::ZERO);
+            if let (true, Some(top)) = (lies > 0, fold(&result.leaf_hashes, unit.unit.fold_levels)) {
+                result.result_hash = top;
+            }
+            let _ = engine.submit(&Answer { network, ..Answer::new(client, &result) });
+        }
+    }
+    engine.sweep().expect("sound");
+}
+
+/// Blocks with known addresses, one of them damaged.
+fn give_known(engine: &PouwEngine, damaged: u8) {
+    let blocks: Vec<Vec<u8>> = (0..40).map(|leaf| vec![leaf; 512]).collect();
+    let given: Vec<Vec<u8>> = (0..40).map(|leaf| vec![leaf ^ u8::from(leaf == damaged); 512]).collect();
+    let given: Vec<(Checksum, &[u8])> =
+        blocks.iter().zip(&given).map(|(block, given)| (sha3_512(block), given.as_slice())).collect();
+    let options = IngestOptions { strategy: Strategy::KnownAddress, ..IngestOptions::new(Exposure::Public) };
+    let _ = engine.ingest_known_blocks(&options, "known", &given);
+}
+
+fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> Result<PouwEngine, pouw::engine::OpenError> {
+    let config =
+        Config::builder([7; 32]).floor_ms([0; 3]).background(false).interior_units(true).audit_seed(5).build()?;
     let parts = Parts {
         storage: Arc::new(disk.clone()),
-        clock: Arc::new(FakeClock::at(1_700_000_000_000)),
+        clock: clock.clone(),
         events: EventSink::default(),
         options: StoreOptions { state_cache_bytes: 1 << 20, blocks_cache_bytes: 1 << 20 },
     };
@@ -218,7 +268,8 @@ static DOING: Mutex<&str> = Mutex::new("");
 /// The input that is running.
 static INPUT: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-const NAMES: [&str; 6] = ["folding", "whole", "cut", "mixed", "gone", "new"];
+const NAMES: [&str; 9] = ["folding", "whole", "cut", "mixed", "gone", "new", "audited", "voted", "known"];
+const START_MS: u64 = 1_700_000_000_000;
 const PAGE: usize = 4_096;
 /// Bytes both files may grow to together.
 const QUOTA: u64 = 64 << 20;

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 
 use libfuzzer_sys::fuzz_target;
 use pouw::store::records::{
-    ClientRow, GroupRow, Head, LedgerRow, LengthRow, RecordError, SourceRow, StandingRow, TileRow, TreeRow, seal,
-    unseal,
+    Account, ClaimRow, ClientRow, GroupRow, Head, LeafState, LedgerRow, LengthRow, ProvenanceRow, QuorumRow,
+    RecordError, SourceRow, StandingRow, TileRow, TreeRow, seal, unseal,
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -14,6 +14,11 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(row.encode(), data);
         let pending = (0..32).filter(|slot| row.state(*slot) == TileRow::PENDING.state(0)).count();
         assert_eq!(row.pending_mask(u64::MAX).count_ones() as usize, pending);
+        let each = LeafState::ALL.map(|state| row.mask(32, |found| found == state));
+        assert_eq!(
+            (each.iter().fold(0, |all, mask| all | mask), each.map(u32::count_ones).iter().sum()),
+            (u32::MAX, 32)
+        );
     }
     if let Some(row) = read("hashes-0", GroupRow::decode(data)) {
         assert_eq!(row.encode(), data);
@@ -27,6 +32,10 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Some(row) = read("standings-0", StandingRow::decode(data)) {
         assert_eq!(row.encode(), data);
+    }
+    if let Some(mut row) = read("provenance-0", ProvenanceRow::decode(data)) {
+        assert_eq!(row.encode(), data);
+        assert_eq!(LeafState::ALL.iter().filter(|state| row.count_mut(**state).is_some()).count(), 5);
     }
     variable(data);
     // The same behind the version byte that every such row has.
@@ -48,6 +57,9 @@ fn variable(data: &[u8]) {
     survives!(TreeRow, "trees-0");
     survives!(SourceRow, "sources-0");
     survives!(Head, "meta-0");
+    survives!(Account, "meta-0");
+    survives!(ClaimRow, "claims-0");
+    survives!(QuorumRow, "quorums-0");
 }
 
 fn read<T: Debug>(table: &str, row: Result<T, RecordError>) -> Option<T> {

@@ -31,7 +31,7 @@ pub fn damage(disk: &SimDisk, edits: &[[u8; EDIT]]) -> Outcome {
 }
 
 fn state(txn: &WriteTransaction, edit: [u8; EDIT]) -> Outcome {
-    match edit[0] % 32 {
+    match edit[0] % 48 {
         0..=5 => rows(txn, TableDefinition::<u64, Bytes>::new("trees-0"), edit),
         6..=8 => rows(txn, TableDefinition::<&str, Bytes>::new("meta-0"), edit),
         9..=11 => rows(txn, TableDefinition::<(u64, u64), Bytes>::new("hashes-0"), edit),
@@ -46,8 +46,14 @@ fn state(txn: &WriteTransaction, edit: [u8; EDIT]) -> Outcome {
         26 => numbers(txn, TableDefinition::<[u8; 16], u64>::new("receipts-0"), edit),
         27 => numbers(txn, TableDefinition::<[u8; 16], u64>::new("debits-0"), edit),
         28 => numbers(txn, TableDefinition::<(u64, [u8; 16]), u64>::new("consumed-0"), edit),
-        29 => chore(txn, edit),
+        29 => marks(txn, TableDefinition::<(u8, u64), ()>::new("chores-0"), (edit[4], edit[5].into()), edit),
         30 => rows(txn, TableDefinition::<[u8; 16], Bytes>::new("standings-0"), edit),
+        31..=33 => rows(txn, TableDefinition::<u64, Bytes>::new("provenance-0"), edit),
+        34..=37 => rows(txn, TableDefinition::<(u64, u64), Bytes>::new("claims-0"), edit),
+        38..=42 => rows(txn, TableDefinition::<(u64, u64), Bytes>::new("quorums-0"), edit),
+        43 => numbers(txn, TableDefinition::<[u8; 16], u64>::new("suspects-0"), edit),
+        44 => marks(txn, TableDefinition::<(u64, u64), ()>::new("doubted-0"), (edit[4].into(), edit[5].into()), edit),
+        45 => marks(txn, TableDefinition::<(u64, u64), ()>::new("damaged-0"), (edit[4].into(), edit[5].into()), edit),
         _ => Ok(()),
     }
 }
@@ -110,12 +116,18 @@ fn numbers<K: Key + 'static>(
     Ok(())
 }
 
-fn chore(txn: &WriteTransaction, [_, row, how, _, a, b]: [u8; EDIT]) -> Outcome {
-    let mut table = txn.open_table(TableDefinition::<(u8, u64), ()>::new("chores-0"))?;
-    let picked = table.iter()?.nth(row.into()).transpose()?.map(|(key, _)| key.value());
+/// Rows that are nothing but a key: one goes, or another comes.
+fn marks<K: Key + 'static>(
+    txn: &WriteTransaction,
+    table: TableDefinition<'static, K, ()>,
+    another: K::SelfType<'static>,
+    [_, row, how, ..]: [u8; EDIT],
+) -> Outcome {
+    let mut table = txn.open_table(table)?;
+    let picked = table.iter()?.nth(row.into()).transpose()?.map(|(key, _)| key_bytes(&key));
     match picked {
-        Some(key) if how % 2 == 0 => drop(table.remove(key)?),
-        _ => drop(table.insert((a, b.into()), ())?),
+        Some(key) if how % 2 == 0 => drop(table.remove(&K::from_bytes(&key))?),
+        _ => drop(table.insert(&another, ())?),
     }
     Ok(())
 }
