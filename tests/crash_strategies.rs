@@ -268,7 +268,7 @@ fn waiting_groups(dir: &Path) -> Groups {
         let tree = TREES.iter().position(|(known, ..)| *known == name).unwrap();
         let right: Vec<Checksum> = content(tree).iter().skip(start as usize).map(|block| sha3_512(block)).collect();
         let lies = |leaves: &[[u8; 64]]| leaves.iter().zip(&right).any(|(leaf, right)| leaf != right.as_bytes());
-        groups.insert((tree, start), row.votes.iter().map(|vote| lies(&vote.leaves)).collect());
+        groups.insert((tree, start), row.as_ref().unwrap().votes.iter().map(|vote| lies(&vote.leaves)).collect());
     }
     drop(reader);
     store.close();
@@ -524,7 +524,7 @@ fn hold_against(dir: &Path, heard: &Heard, tally: &mut Tally) {
     let paid = |id: &WorkId| reader.receipt(*id.as_bytes()).unwrap().map(|(_, row)| row.amount);
     assert_eq!(unpaid(&reader, heard), None, "its answer was acknowledged");
     let quorums = reader.quorums(None, 10_000).unwrap();
-    let waiting: BTreeSet<[u8; 16]> = quorums.iter().flat_map(|(_, row)| &row.votes).map(|vote| vote.id).collect();
+    let waiting: BTreeSet<[u8; 16]> = quorums.iter().flat_map(|(_, row)| &row.as_ref().unwrap().votes).map(|vote| vote.id).collect();
     for (id, (award, who)) in &heard.voted {
         match paid(id) {
             Some(amount) => assert_eq!(amount, *award),

@@ -330,11 +330,13 @@ fn votes_that_cannot_stand_together_are_found() {
 
 #[test]
 fn a_suspect_or_an_account_that_does_not_read_is_found() {
-    exactly(&["is not of this client"], |txn| drop(txn.open_table(SUSPECTS).unwrap().insert([7; 16], 0)));
+    exactly(&["is not of this client"], |txn| {
+        drop(txn.open_table(SUSPECTS).unwrap().insert([7; 16], (0, 0, 0, false)))
+    });
     exactly(&["ledger-0 row 77 is not of this client"], |txn| {
         let mut table = txn.open_table(SUSPECTS).unwrap();
         let client = table.first().unwrap().unwrap().0.value();
-        table.insert(client, 77).unwrap();
+        table.insert(client, (77, 77, 77, false)).unwrap();
     });
     exactly(&["meta-0 row \"account\": row version 3"], |txn| {
         drop(txn.open_table(META).unwrap().insert("account", &[3, 1][..]))
@@ -348,7 +350,10 @@ fn rows_about_a_tree_that_is_not_there_are_found() {
         drop(txn.open_table(PROVENANCE).unwrap().insert(77, &ProvenanceRow::default().encode()[..]))
     });
     exactly(&[&orphans("claims-0")], |txn| {
-        let row = ClaimRow { order: 0, submitters: vec![Submitter { client: [1; 16], network: [1; 16], seq: 0 }] };
+        let row = ClaimRow {
+            order: 0,
+            submitters: vec![Submitter { client: [1; 16], network: [1; 16], seq: 0, data_digest: 0 }],
+        };
         drop(txn.open_table(CLAIMS).unwrap().insert((77, 0), seal("claims-0", &row).unwrap().as_slice()))
     });
     exactly(&[&orphans("quorums-0")], |txn| {

@@ -102,13 +102,14 @@ fn head() -> Head {
 }
 
 fn claim_row() -> ClaimRow {
-    let submitter = Submitter { client: fill(0x10), network: fill(0x20), seq: 251 };
+    let submitter = Submitter { client: fill(0x10), network: fill(0x20), seq: 251, data_digest: 0x0102_0304_0506_0708 };
     ClaimRow { order: 5, submitters: vec![submitter, Submitter { seq: 7, ..submitter }] }
 }
 
 fn quorum_row() -> QuorumRow {
     let vote = VoteRow {
         id: fill(0),
+        expires_ms: 1_700_000_060_000,
         client: fill(0x10),
         network: fill(0x20),
         tier: 2,
@@ -116,6 +117,7 @@ fn quorum_row() -> QuorumRow {
         award: 6_300,
         at_ms: 1_700_000_000_001,
         strikes: 1,
+        data_digest: 0x0102_0304_0506_0708,
         leaves: vec![fill(0x80), fill(0x40)],
     };
     QuorumRow { order: 1, since_ms: 1_700_000_000_000, refereed: vec![(1, fill(0x40))], votes: vec![vote] }

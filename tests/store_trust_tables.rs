@@ -8,11 +8,11 @@ use pouw::engine::check;
 use pouw::store::VOTED;
 use pouw::store::records::Strategy;
 use redb::{Database, ReadableDatabase, ReadableTable, TableHandle};
-use store_plant::{CLAIMS, CONSUMED, DAMAGED, DOUBTED, META, PROVENANCE, QUORUMS, STANDINGS, SUSPECTS};
+use store_plant::{CLAIMS, CONSUMED, DAMAGED, DOUBTED, FOLLOWED, META, PROVENANCE, QUORUMS, STANDINGS, SUSPECTS};
 use trust::{House, apart, blocks, wrong};
 
-const LATER: [&str; 7] =
-    ["provenance-0", "claims-0", "quorums-0", "suspects-0", "doubted-0", "damaged-0", "standings-0"];
+const LATER: [&str; 8] =
+    ["provenance-0", "claims-0", "quorums-0", "suspects-0", "followed-0", "doubted-0", "damaged-0", "standings-0"];
 
 fn tables(house: &House) -> Vec<String> {
     let database = Database::open(house.store().join("state.redb")).unwrap();
@@ -32,7 +32,7 @@ fn a_store_from_before_these_tables_opens_is_clean_and_gets_them() {
     assert!(txn.delete_table(PROVENANCE).unwrap() && txn.delete_table(CLAIMS).unwrap());
     assert!(txn.delete_table(QUORUMS).unwrap() && txn.delete_table(SUSPECTS).unwrap());
     assert!(txn.delete_table(DOUBTED).unwrap() && txn.delete_table(DAMAGED).unwrap());
-    assert!(txn.delete_table(STANDINGS).unwrap());
+    assert!(txn.delete_table(STANDINGS).unwrap() && txn.delete_table(FOLLOWED).unwrap());
     assert!(txn.open_table(META).unwrap().remove("account").unwrap().is_some());
     txn.commit().unwrap();
     drop(database);

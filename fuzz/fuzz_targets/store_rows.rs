@@ -51,7 +51,7 @@ fn state(txn: &WriteTransaction, edit: [u8; EDIT]) -> Outcome {
         31..=33 => rows(txn, TableDefinition::<u64, Bytes>::new("provenance-0"), edit),
         34..=37 => rows(txn, TableDefinition::<(u64, u64), Bytes>::new("claims-0"), edit),
         38..=42 => rows(txn, TableDefinition::<(u64, u64), Bytes>::new("quorums-0"), edit),
-        43 => numbers(txn, TableDefinition::<[u8; 16], u64>::new("suspects-0"), edit),
+        43 => numbers(txn, TableDefinition::<[u8; 16], u64>::new("followed-0"), edit),
         44 => marks(txn, TableDefinition::<(u64, u64), ()>::new("doubted-0"), (edit[4].into(), edit[5].into()), edit),
         45 => marks(txn, TableDefinition::<(u64, u64), ()>::new("damaged-0"), (edit[4].into(), edit[5].into()), edit),
         _ => Ok(()),

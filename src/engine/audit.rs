@@ -3,7 +3,7 @@
 //!
 //! The sample is drawn only now, when the answer is fixed: its lease is pinned, and a wrong one ends it.
 
-use crate::hash::{Checksum, hash_batch};
+use crate::hash::{Checksum, sha3_512};
 use crate::merkle::{AlignedRange, TILE_LEAVES, fold};
 use crate::policy::audit::{VOTE_SAMPLE, draw};
 use crate::policy::quorum::{Voter, admits, differences, is_right};
@@ -14,9 +14,10 @@ use crate::store::{Amend, Audited, Command, Ruling, SettleKind, TreeId, Vote};
 use super::account::{parents_work, unit_work};
 use super::core::Core;
 use super::error::SubmitError;
+use super::event::Event;
 use super::inspect::Inspected;
 use super::lanes::Job;
-use super::load::leaf_lengths;
+use super::load::{LoadError, leaf_lengths};
 use super::submit::Follows;
 #[cfg(feature = "testing")]
 use super::testing::Mistake;
@@ -47,10 +48,10 @@ impl Core {
         k: u8,
     ) -> Result<Judged, SubmitError> {
         let hashes = self.brought(result, row, &range)?;
-        let audit = self.audit(inspected, (tree, row), &range, &hashes, k)?;
+        let (audit, whole) = self.audit(inspected, (tree, row), &range, &hashes, k)?;
         let lengths = leaf_lengths(&self.store.read()?, tree, row, &range)?;
         let accepted = unit_work(&range, lengths.into_iter());
-        let kind = SettleKind::Audited(Box::new(Audited { tree, range, hashes, network: inspected.network }));
+        let kind = SettleKind::Audited(Box::new(Audited { tree, range, hashes, network: inspected.network, whole }));
         let (nodes, leaves) = (range.node_count(), range.len());
         Ok(Judged { kind, nodes, leaves, accepted, audit, referee: Work::default(), follows: Follows::default() })
     }
@@ -77,7 +78,7 @@ impl Core {
         if group.as_ref().is_some_and(|group| group.order != range.order()) || !admitted {
             return Err(SubmitError::Withdrawn);
         }
-        let audit = self.audit(inspected, (tree, row), &range, &hashes, VOTE_SAMPLE)?;
+        let (audit, _) = self.audit(inspected, (tree, row), &range, &hashes, VOTE_SAMPLE)?;
         let count = self.count_votes(inspected, (tree, row), &range, &hashes, group.as_ref(), stale)?;
         if count.wrong {
             self.count_server(row.strategy.index(), HashReason::Audit, audit);
@@ -112,7 +113,7 @@ impl Core {
         Ok(hashes)
     }
 
-    /// Hashes a sample of an answer. Every hash is compared, whichever differs.
+    /// Hashes a sample of an answer. Every hash is compared, whichever differs. Also tells whether that was all of it.
     fn audit(
         &self,
         inspected: &Inspected,
@@ -120,10 +121,10 @@ impl Core {
         range: &AlignedRange,
         hashes: &[Checksum],
         k: u8,
-    ) -> Result<Work, SubmitError> {
+    ) -> Result<(Work, bool), SubmitError> {
         #[cfg(feature = "testing")]
         if self.config.makes(Mistake::SkipAudit) {
-            return Ok(Work::default());
+            return Ok((Work::default(), false));
         }
         let leaves = range.len() as u32;
         let k = self.heightened.lock().sample(&inspected.network, k.into(), leaves, self.now_ms());
@@ -140,14 +141,30 @@ impl Core {
         }
         let places: Vec<u8> = (0..leaves as u8).filter(|place| drawn & (1 << place) != 0).collect();
         let (hashed, work) = self.hash_places((tree, row), range, &places)?;
-        let wrong = hashed.iter().filter(|(place, right)| hashes.get(usize::from(*place)) != Some(right)).count();
-        if wrong > 0 {
+        let differs = |(place, right): &&(u8, Checksum)| hashes.get(usize::from(*place)) != Some(right);
+        let wrong: Vec<u8> = hashed.iter().filter(differs).map(|(place, _)| *place).collect();
+        if !wrong.is_empty() {
             self.count_server(row.strategy.index(), HashReason::Audit, work);
-            // A strike needs the bytes that were sent.
-            self.sent_again(&inspected.opened, (tree, row), range)?;
+            self.is_lie(inspected, (tree, row), range, hashes, &wrong)?;
             return Err(SubmitError::WrongResult { what: "leafHashes".to_owned() });
         }
-        Ok(work)
+        Ok((work, k >= leaves))
+    }
+
+    /// A strike needs the server's own hash of the very bytes that were sent: read once more, as a whole, held against
+    /// the digest in the token, and hashed. Otherwise the unit is withdrawn.
+    fn is_lie(
+        &self,
+        inspected: &Inspected,
+        (tree, row): Tree<'_>,
+        range: &AlignedRange,
+        hashes: &[Checksum],
+        wrong: &[u8],
+    ) -> Result<(), SubmitError> {
+        let data = self.sent_again(&inspected.opened, (tree, row), range)?;
+        let own = |place: &u8| leaf_bytes(&data, usize::from(*place)).map(sha3_512);
+        let lie = wrong.iter().any(|place| own(place).as_ref() != hashes.get(usize::from(*place)));
+        if lie { Ok(()) } else { Err(SubmitError::Withdrawn) }
     }
 
     /// The server's own hashes of some leaves of a range.
@@ -157,14 +174,16 @@ impl Core {
         range: &AlignedRange,
         places: &[u8],
     ) -> Result<(Vec<(u8, Checksum)>, Work), SubmitError> {
-        let mut loaded = Vec::with_capacity(places.len());
-        for place in places {
-            let slot = (range.start() + u64::from(*place)) % TILE_LEAVES;
-            loaded.push(self.load_leaves((tree, row), range.tile(), 1 << slot)?);
+        let first = (range.start() % TILE_LEAVES) as u8;
+        let mask = places.iter().fold(0, |mask, place| mask | (1 << (first + place)));
+        match self.hash_mask((tree, row), range.tile(), mask) {
+            Ok((hashed, work)) => Ok((hashed.into_iter().map(|(slot, hash)| (slot - first, hash)).collect(), work)),
+            Err(LoadError::Store(error)) => Err(error.into()),
+            Err(LoadError::Source(what)) => {
+                self.emit(Event::SourceChanged { tree, what });
+                Err(SubmitError::Withdrawn)
+            }
         }
-        let slices: Vec<&[u8]> = loaded.iter().map(|data| leaf_bytes(data, 0).unwrap_or_default()).collect();
-        let work = Work::of(slices.iter().map(|leaf| leaf.len() as u64));
-        Ok((places.iter().copied().zip(hash_batch(&slices)).collect(), work))
     }
 
     /// Votes of clients that have been caught in a lie since they voted.
@@ -202,15 +221,21 @@ impl Core {
             refereed |= differ.open.iter().fold(0, |mask, place| mask | (1 << place));
             wrong |= !is_right(|place| hashes.get(place).copied(), &hashed);
             for vote in live {
-                if !is_right(|place| vote.leaves.get(place).map(|hash| Checksum::from_bytes(*hash)), &hashed) {
+                if is_right(|place| vote.leaves.get(place).map(|hash| Checksum::from_bytes(*hash)), &hashed) {
+                    continue;
+                }
+                if vote.data_digest == inspected.opened.data_digest {
                     ruling.lies.push(vote.id);
                     liars.push(voter_of(vote));
+                } else {
+                    // It was sent other data: it did not lie, and cannot be agreed with.
+                    ruling.stale.push(vote.id);
                 }
             }
             ruling.refereed = hashed;
         }
         if wrong || !liars.is_empty() {
-            // A strike needs the bytes that were sent: to this client, and by the same token to those before it.
+            // A strike needs the bytes that were sent, to this client and to those before it.
             self.sent_again(&inspected.opened, (tree, row), range)?;
         }
         Ok(Count { ruling, liars, referee, refereed, wrong })

@@ -48,6 +48,8 @@ pub(super) struct Core {
     pub(super) account: Mutex<Account>,
     /// One verification of stored leaves at a time; whoever folds a tree that it may correct takes it too.
     pub(super) auditing: Mutex<()>,
+    /// Events to be told when no lock is held that a subscriber may want. Emptied by the next upkeep at the latest.
+    pub(super) untold: Mutex<Vec<Event>>,
     /// How far doubted tiles have been hashed since the last sweep.
     pub(super) doubted_after: Mutex<Option<RangeKey>>,
     /// How far open quorums have been looked at for those that wait too long.
@@ -175,6 +177,7 @@ impl Core {
             heightened: Mutex::new(Heightened::default()),
             account: Mutex::new(Account::default()),
             auditing: Mutex::new(()),
+            untold: Mutex::new(Vec::new()),
             doubted_after: Mutex::new(None),
             quorum_after: Mutex::new(None),
             #[cfg(feature = "testing")]
@@ -229,6 +232,18 @@ impl Core {
 
     pub(super) fn emit(&self, event: Event) {
         self.events.emit(event);
+    }
+
+    /// Notes an event that is told when no lock is held that its subscriber may want.
+    pub(super) fn later(&self, event: Event) {
+        self.untold.lock().push(event);
+    }
+
+    /// Tells what was noted.
+    pub(super) fn tell_later(&self) {
+        // Taken out in a statement of its own, so that the lock is not held while they are told.
+        let events = std::mem::take(&mut *self.untold.lock());
+        events.into_iter().for_each(|event| self.emit(event));
     }
 
     /// Hands a job to the writer; `Busy` if too many are waiting.

@@ -208,6 +208,9 @@ pub enum TreeError {
         /// Why not.
         what: String,
     },
+    /// The caller said stop. What was verified so far stays.
+    #[error("stopped; the same call again goes on from what is verified")]
+    Cancelled,
     /// A leaf was corrected while the tree was being exported: what came out is of no use.
     #[error("tree {0:?} was corrected while it was exported; export it again")]
     Corrected(String),

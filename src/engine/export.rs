@@ -38,7 +38,7 @@ impl PouwEngine {
         policy: ExportPolicy,
         progress: OnVerify<'_>,
     ) -> Result<VerifyProgress, TreeError> {
-        self.core().satisfy(name, policy, progress)
+        Ok(self.core().satisfy(name, policy, progress)?.1)
     }
 
     /// All nodes of a complete tree, root first, level by level, left to right: the paper's `Checksum`
@@ -128,11 +128,19 @@ impl PouwEngine {
     /// verified any more. An export does not do this by itself, since it may be cut short.
     ///
     /// # Errors
-    /// [`TreeError::NotComplete`].
+    /// [`TreeError::NotComplete`]; [`TreeError::Unverifiable`] while it has doubted leaves that cannot be hashed.
     pub fn release(&self, name: &str) -> Result<(), TreeError> {
         let core = self.core();
-        let (tree, _) = core.complete(name)?;
-        core.write_bulk(vec![Command::Release { tree }])?;
+        let (tree, row) = core.complete(name)?;
+        if !row.strategy.knows_answers() {
+            // What is doubted must be hashed while its data is there.
+            let one = core.auditing.lock();
+            let cleared = core.clear_doubts(tree, &mut VerifyProgress::default(), &mut |_| ControlFlow::Continue(()));
+            let released = cleared.and_then(|()| Ok(core.write_bulk(vec![Command::Release { tree }])?));
+            drop(one);
+            core.tell_later();
+            released?;
+        }
         core.wake();
         Ok(())
     }
@@ -140,7 +148,7 @@ impl PouwEngine {
 
 impl Core {
     /// A tree with leaves below verified may be corrected at any time, also while it is written out.
-    fn is_unchanged(&self, tree: TreeId, row: &TreeRow) -> Result<(), TreeError> {
+    pub(super) fn is_unchanged(&self, tree: TreeId, row: &TreeRow) -> Result<(), TreeError> {
         let now = self.store.read()?.tree(tree)?;
         let same = now.is_none_or(|now| now.state == row.state && now.root == row.root);
         if same { Ok(()) } else { Err(TreeError::Corrected(row.name.clone())) }
@@ -148,9 +156,17 @@ impl Core {
 
     /// Does what the policy asks for, and validates.
     fn ready_to_export(&self, name: &str, policy: ExportPolicy) -> Result<(TreeId, TreeRow, Provenance), TreeError> {
-        self.satisfy(name, policy, &mut |_| ControlFlow::Continue(()))?;
+        let (satisfied, _) = self.satisfy(name, policy, &mut |_| ControlFlow::Continue(()))?;
         let (tree, row) = self.complete(name)?;
-        let (folds, _) = self.validate_row(tree, &row)?;
+        if tree != satisfied {
+            return Err(TreeError::Corrected(row.name));
+        }
+        let validated = self.validate_row(tree, &row);
+        if matches!(validated, Err(TreeError::Inconsistent { .. })) {
+            // Its pages may be of before and after a correction.
+            self.is_unchanged(tree, &row)?;
+        }
+        let (folds, _) = validated?;
         self.count_server(row.strategy.index(), HashReason::Folding, Work::of_parents(folds, 0));
         let found = Provenances::of(row.done, &self.store.read()?.provenance(tree)?);
         Ok((tree, row, found.weakest().unwrap_or(Provenance::Verified)))

@@ -132,6 +132,7 @@ impl Core {
         let lease = |claim| Lease { id, claim, expires_ms, pinned: false, refusals: 0 };
         let bytes_max = request.bytes_max.unwrap_or(usize::MAX);
         let cap = self.calibrated_bytes(request.tier);
+        let asker = self.asker(request);
         let mut queue = self.queue.lock();
         if queue.leases.len() >= self.config.settings.leases_max {
             return Err(IssueError::Crowded(self.config.settings.leases_max));
@@ -147,16 +148,14 @@ impl Core {
             }
         }
         loop {
-            let taken = if queue.ring.voted().0 > 0 {
-                let (client, network) = (*self.digest_of(request.client).as_bytes(), self.network_of(request.network));
-                queue.ring.take_for(request.tier, bytes_max, cap, &Voter { client, network })
-            } else {
-                queue.ring.take_cut(request.tier, bytes_max, cap)
+            let taken = match &asker {
+                Some(asker) => queue.ring.take_for(request.tier, bytes_max, cap, asker),
+                None => queue.ring.take_cut(request.tier, bytes_max, cap),
             };
             let taken = match taken {
                 Take::Unit(taken) => taken,
                 Take::Empty => {
-                    queue.rotate_votes();
+                    queue.rotate_votes(request.tier, id.unix_millis().0);
                     return Ok(None);
                 }
                 Take::TooBig => return Err(IssueError::TooBig { bytes_max }),
@@ -176,6 +175,15 @@ impl Core {
                 Err(LeaseRefusal::Full(bound)) => return Err(IssueError::Crowded(bound)),
             }
         }
+    }
+
+    /// Who asks, if any unit has votes: only then it matters, and it costs two keyed hashes.
+    fn asker(&self, request: &IssueRequest<'_>) -> Option<Voter> {
+        let any = self.queue.lock().ring.voted().0 > 0;
+        any.then(|| {
+            let (client, network) = (*self.digest_of(request.client).as_bytes(), self.network_of(request.network));
+            Voter { client, network }
+        })
     }
 
     fn issued_leaves(&self, request: &IssueRequest<'_>, id: WorkId, ready: &ReadyUnit, shortfall: bool) -> Issued {

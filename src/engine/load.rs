@@ -163,3 +163,11 @@ fn source_path(source: &SourceRow) -> PathBuf {
 fn source_path(source: &SourceRow) -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(&source.path).into_owned())
 }
+
+/// The lowest run of set bits, and the rest.
+pub(super) fn first_run(mask: u32) -> (u32, u32) {
+    let start = mask.trailing_zeros();
+    let len = (mask >> start.min(31)).trailing_ones();
+    let run = (((1u64 << len) - 1) << start) as u32;
+    (run, mask & !run)
+}

@@ -32,6 +32,7 @@ mod lanes;
 mod ledger;
 mod load;
 mod oneshot;
+mod own_hash;
 mod policy;
 mod progress;
 mod provenance;

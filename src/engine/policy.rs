@@ -8,20 +8,19 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::str::FromStr;
 
-use crate::hash::{Checksum, hash_batch};
-use crate::merkle::TILE_LEAVES;
+use crate::merkle::{AlignedRange, GROUP_LEAVES, Shape, TILE_LEAVES};
 use crate::policy::audit::{Selection, sample_size};
 use crate::policy::quorum::Voter;
-use crate::policy::ready::Loaded;
-use crate::store::records::{DataPlace, LeafState, TreeRow, TreeState, Work};
-use crate::store::{Command, Outcome, TreeId, Upgrade};
+use crate::policy::ready::mask_of;
+use crate::protocol::data_digest;
+use crate::store::records::{DataPlace, HashReason, LeafState, TreeRow, TreeState, Work};
+use crate::store::{CHORE_DROP, Command, Outcome, TreeId, Upgrade};
 
 use super::core::Core;
 use super::error::{TreeError, WriteError};
 use super::event::Event;
 use super::load::{LoadError, load_tile};
 use super::upkeep::UpkeepError;
-use super::verify::leaf_bytes;
 
 /// What has to be known about the leaves of a tree before it is exported.
 ///
@@ -105,7 +104,8 @@ pub struct VerifyProgress {
     pub corrected: u64,
 }
 
-/// Called now and then with how far a verification is; `Break` stops it, and what is hashed so far stays.
+/// Called now and then with how far a verification is; `Break` stops it, and what is hashed so far stays. It must not
+/// export or verify anything itself: one verification at a time.
 pub type OnVerify<'p> = &'p mut dyn FnMut(&VerifyProgress) -> ControlFlow<()>;
 
 /// Tiles looked at, and hashed with one command each, before they are written together.
@@ -114,66 +114,115 @@ const TILES_PER_COMMIT: usize = 64;
 const BYTES_PER_COMMIT: u64 = 8 << 20;
 
 impl Core {
-    /// Does what `policy` asks for. Afterwards the tree is complete.
+    /// Does what `policy` asks for, and returns the tree, which is complete then.
     pub(super) fn satisfy(
         &self,
         name: &str,
         policy: ExportPolicy,
         progress: OnVerify<'_>,
-    ) -> Result<VerifyProgress, TreeError> {
+    ) -> Result<(TreeId, VerifyProgress), TreeError> {
         policy.check()?;
+        let (tree, row) = self.named(name)?;
+        if row.strategy.knows_answers() {
+            // Its leaves are verified or known from the first.
+            return Ok((self.complete(name)?.0, VerifyProgress::default()));
+        }
+        // While leaves may be corrected, nobody else folds such a tree.
+        let one = self.auditing.lock();
+        let done = self.satisfy_locked(tree, name, policy, progress);
+        drop(one);
+        self.tell_later();
+        self.wake();
+        Ok((tree, done?))
+    }
+
+    fn satisfy_locked(
+        &self,
+        tree: TreeId,
+        name: &str,
+        policy: ExportPolicy,
+        progress: OnVerify<'_>,
+    ) -> Result<VerifyProgress, TreeError> {
         let mut done = VerifyProgress::default();
-        // While leaves may be corrected, nobody else folds the tree.
-        let _one = self.auditing.lock();
-        let (_, row) = self.named(name)?;
-        if !row.strategy.knows_answers() {
-            // The server may just have corrected a leaf of it.
-            self.complete_again(name)?;
-        }
-        let (tree, _) = self.complete(name)?;
-        // What is to be doubted is known, and hashed, before any export: lies just caught are written first.
-        let waiting = self.refused.lock().len();
-        if waiting > 0 {
-            (0..waiting.div_ceil(self.config.settings.commit_ops_max))
-                .try_for_each(|_| self.write(Command::Touch).map(drop))?;
-        }
-        while self.follow_suspects().map_err(tree_error)? > 0 {}
-        let counts = self.store.read()?.provenance(tree)?;
+        // The server may just have corrected a leaf of it.
+        self.complete_again(tree)?;
+        self.same_tree(tree, name)?;
         let strict = policy == ExportPolicy::Strict;
         #[cfg(feature = "testing")]
         let strict = strict && !self.config.makes(super::testing::Mistake::StrictTrustsAudited);
-        if strict {
-            done.of = counts.weak();
-            self.upgrade_tree(name, LeafState::is_weak, &mut |_| true, &mut done, progress)?;
-        } else if counts.doubted > 0 {
-            done.of = counts.doubted;
-            let doubted = |state| state == LeafState::Doubted;
-            self.upgrade_tree(name, doubted, &mut |_| true, &mut done, progress)?;
+        let weak = self.store.read()?.provenance(tree)?.weak();
+        if weak > 0 && policy != ExportPolicy::Attested && self.store.read()?.has_chore(CHORE_DROP, tree)? {
+            let what = "it was released".to_owned();
+            return Err(TreeError::Unverifiable { name: name.to_owned(), leaves: weak, what });
         }
-        match policy {
-            ExportPolicy::Attested | ExportPolicy::Strict => {}
-            ExportPolicy::Statistical { epsilon, delta } => {
-                // Each further round may pass by chance too: their deltas add up to no more than the one given.
-                let mut delta = delta / 2.0;
-                while self.sample_once(name, sample_size(epsilon, delta), &mut done, progress)? {
-                    delta /= 2.0;
-                }
+        self.clear_doubts(tree, &mut done, progress)?;
+        if strict {
+            done.of = done.of.max(done.hashed + self.store.read()?.provenance(tree)?.weak());
+            self.upgrade_tree(tree, LeafState::is_weak, &mut |_| true, &mut done, progress)?;
+        }
+        if let ExportPolicy::Statistical { epsilon, delta } = policy {
+            // Each further round may pass by chance too: their deltas add up to no more than the one given.
+            let mut delta = delta / 2.0;
+            while self.sample_once(tree, sample_size(epsilon, delta), &mut done, progress)? {
+                delta /= 2.0;
             }
         }
-        self.complete_again(name)?;
-        self.wake();
+        self.complete_again(tree)?;
+        self.same_tree(tree, name)?;
+        let left = self.store.read()?.provenance(tree)?.weak();
+        if strict && left > 0 {
+            let what = "their data is not what it was when clients hashed it".to_owned();
+            return Err(TreeError::Unverifiable { name: name.to_owned(), leaves: left, what });
+        }
         Ok(done)
+    }
+
+    /// The name may stand for another tree by now.
+    fn same_tree(&self, tree: TreeId, name: &str) -> Result<(), TreeError> {
+        let (now, _) = self.complete(name)?;
+        if now == tree { Ok(()) } else { Err(TreeError::Corrected(name.to_owned())) }
+    }
+
+    /// Before any export, what is to be doubted is known, and what is doubted in this tree is hashed. A lie found on
+    /// the way makes more doubtful, so this goes on until nothing is found.
+    pub(super) fn clear_doubts(
+        &self,
+        tree: TreeId,
+        done: &mut VerifyProgress,
+        progress: OnVerify<'_>,
+    ) -> Result<(), TreeError> {
+        // Lies just caught are written first.
+        let waiting = self.refused.lock().len();
+        for _ in 0..waiting.div_ceil(self.config.settings.commit_ops_max) {
+            self.write_bulk(vec![Command::Touch])?;
+        }
+        loop {
+            while self.follow_suspects().map_err(tree_error)? > 0 {}
+            let doubted = self.store.read()?.provenance(tree)?.doubted;
+            if doubted == 0 {
+                return Ok(());
+            }
+            done.of += doubted;
+            let before = done.hashed;
+            let is = |state| state == LeafState::Doubted;
+            self.upgrade_tree(tree, is, &mut |_| true, done, progress)?;
+            let left = self.store.read()?.provenance(tree)?.doubted;
+            if done.hashed == before || left >= doubted {
+                let name = self.store.read()?.tree(tree)?.map_or_else(String::new, |row| row.name);
+                let what = "their data is not what it was when clients hashed it".to_owned();
+                return Err(TreeError::Unverifiable { name, leaves: left, what });
+            }
+        }
     }
 
     /// One sample of the leaves that only clients stand for; true if it found a lie.
     fn sample_once(
         &self,
-        name: &str,
+        tree: TreeId,
         count: u64,
         done: &mut VerifyProgress,
         progress: OnVerify<'_>,
     ) -> Result<bool, TreeError> {
-        let (tree, _) = self.named(name)?;
         let weak = self.store.read()?.provenance(tree)?.weak();
         let (mut selection, mut failed) = (Selection::new(weak, count), None);
         let mut drawn = |_| {
@@ -186,7 +235,7 @@ impl Core {
         };
         done.of += count.min(weak);
         let before = done.corrected;
-        self.upgrade_tree(name, LeafState::is_weak, &mut drawn, done, progress)?;
+        self.upgrade_tree(tree, LeafState::is_weak, &mut drawn, done, progress)?;
         if let Some(error) = failed {
             return Err(error.into());
         }
@@ -194,23 +243,20 @@ impl Core {
             return Ok(false);
         }
         // What else the liars stand for is hashed first, and then a new sample is drawn.
-        while self.settle_doubts().map_err(tree_error)? > 0 {}
+        self.clear_doubts(tree, done, progress)?;
         Ok(true)
     }
 
     /// Hashes those leaves whose state `is` one of these and which are `wanted`, in order.
     fn upgrade_tree(
         &self,
-        name: &str,
+        tree: TreeId,
         is: fn(LeafState) -> bool,
         wanted: &mut dyn FnMut(u64) -> bool,
         done: &mut VerifyProgress,
         progress: OnVerify<'_>,
     ) -> Result<(), TreeError> {
-        let (tree, row) = self.named(name)?;
-        if self.store.read()?.provenance(tree)?.weak() == 0 {
-            return Ok(());
-        }
+        let Some(row) = self.store.read()?.tree(tree)? else { return Ok(()) };
         let tiles = row.leaves.div_ceil(TILE_LEAVES);
         let mut next = 0;
         let (mut waiting, mut bytes) = (Vec::new(), 0);
@@ -230,7 +276,7 @@ impl Core {
                     bytes = 0;
                     self.write_upgrades(&row.name, std::mem::take(&mut waiting), done)?;
                     if progress(done).is_break() {
-                        return Err(TreeError::Sink(std::io::Error::other("stopped")));
+                        return Err(TreeError::Cancelled);
                     }
                 }
             }
@@ -240,31 +286,42 @@ impl Core {
         Ok(())
     }
 
-    /// The server's own hashes of some leaves of a tile.
+    /// The server's own hashes of some leaves of a tile. Where they differ from what is stored, the digest of the data
+    /// that is there tells whether whoever stands for them was sent the same.
     pub(super) fn hash_tile(&self, tree: TreeId, row: &TreeRow, tile: u64, mask: u32) -> Result<Upgrade, TreeError> {
-        let gone = |what: String| TreeError::Unverifiable {
-            name: row.name.clone(),
-            leaves: u64::from(mask.count_ones()),
-            what,
+        let gone = |what: String| {
+            let leaves = u64::from(mask.count_ones());
+            TreeError::Unverifiable { name: row.name.clone(), leaves, what }
         };
         if row.data == DataPlace::Dropped {
             return Err(gone("its block data was let go".into()));
         }
-        // Each leaf by itself: what lies between two of them need not be there any more.
+        let failed = |error| match error {
+            LoadError::Store(error) => error.into(),
+            LoadError::Source(what) => gone(what),
+        };
+        let (hashes, work) = self.hash_mask((tree, row), tile, mask).map_err(failed)?;
         let reader = self.store.read()?;
-        let mut loaded: Vec<(u8, Loaded)> = Vec::new();
-        for slot in bits(mask) {
-            match load_tile(&self.store, &reader, tree, row, tile, 1 << slot) {
-                Ok(data) => loaded.push((slot as u8, data)),
-                Err(LoadError::Store(error)) => return Err(error.into()),
-                Err(LoadError::Source(what)) => return Err(gone(what)),
+        let first = tile * TILE_LEAVES;
+        let mut wrong = 0_u32;
+        for (slot, hash) in &hashes {
+            let leaf = first + u64::from(*slot);
+            let group = reader.group(tree, leaf / GROUP_LEAVES)?;
+            if group.leaves.get((leaf % GROUP_LEAVES) as usize) != Some(hash) {
+                wrong |= 1 << slot;
             }
         }
-        let slices: Vec<&[u8]> = loaded.iter().map(|(_, data)| leaf_bytes(data, 0).unwrap_or_default()).collect();
-        let work = Work::of(slices.iter().map(|leaf| leaf.len() as u64));
-        let slots = loaded.iter().map(|(slot, _)| *slot);
-        let hashes: Vec<(u8, Checksum)> = slots.zip(hash_batch(&slices)).collect();
-        Ok(Upgrade { tree, tile, hashes, work, at_ms: self.now_ms() })
+        let mut digests = Vec::new();
+        let claims = if wrong == 0 { Vec::new() } else { reader.claims(tree, first, TILE_LEAVES as usize)? };
+        let shape = Shape::new(row.leaves).map_err(|_| gone("it has no leaves".into()))?;
+        for (start, claim) in claims.into_iter().take_while(|(start, _)| *start < first + TILE_LEAVES) {
+            let Ok(range) = AlignedRange::new(shape, start, claim.order) else { continue };
+            if mask_of(&range) & wrong != 0 {
+                let data = load_tile(&self.store, &reader, tree, row, tile, mask_of(&range)).map_err(failed)?;
+                digests.push((start, data_digest(&data.bytes)));
+            }
+        }
+        Ok(Upgrade { tree, tile, hashes, digests, work, at_ms: self.now_ms() })
     }
 
     /// Makes hashes of the server's durable and tells what they corrected.
@@ -282,8 +339,12 @@ impl Core {
         for outcome in self.write_bulk(upgrades.into_iter().map(Command::Upgrade).collect())? {
             let Outcome::Judged { corrected, liars, .. } = outcome else { continue };
             done.corrected += corrected.len() as u64;
+            if !corrected.is_empty() {
+                // Nodes above them that are out or ready were made of the old hashes.
+                self.queue.lock().interior.drop_tree(tree);
+            }
             for leaf in corrected {
-                self.emit(Event::LeafCorrected { tree, name: name.to_owned(), leaf });
+                self.later(Event::LeafCorrected { tree, name: name.to_owned(), leaf });
             }
             let liars: Vec<Voter> = liars.into_iter().map(|(client, network)| Voter { client, network }).collect();
             self.note_liars(&liars);
@@ -292,17 +353,19 @@ impl Core {
     }
 
     /// Folds a tree that a correction took its root from.
-    fn complete_again(&self, name: &str) -> Result<(), TreeError> {
-        let (tree, row) = self.named(name)?;
-        if row.state != TreeState::Assembling {
+    fn complete_again(&self, tree: TreeId) -> Result<(), TreeError> {
+        let Some(row) = self.store.read()?.tree(tree)?.filter(|row| row.state == TreeState::Assembling) else {
             return Ok(());
-        }
-        let (_, root) = self.validate_row(tree, &row)?;
-        let root = (!row.strategy.knows_answers()).then(|| *root.as_bytes());
+        };
+        let (folds, root) = self.validate_row(tree, &row)?;
+        self.count_server(row.strategy.index(), HashReason::Folding, Work::of_parents(folds, 0));
         let (from, to) = (TreeState::Assembling, TreeState::Complete);
-        self.write_bulk(vec![Command::SetTreeState { tree, from, to, root }])?;
-        self.queue.lock().complete(tree);
-        self.emit(Event::TreeCompleted { tree, name: row.name });
+        let root = Some(*root.as_bytes());
+        let outcomes = self.write_bulk(vec![Command::SetTreeState { tree, from, to, root }])?;
+        if matches!(outcomes.first(), Some(Outcome::Done { .. })) {
+            self.queue.lock().complete(tree);
+            self.later(Event::TreeCompleted { tree, name: row.name });
+        }
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use crate::merkle::AlignedRange;
 use crate::policy::lease::{Claim, Lease, LeaseTable};
 use crate::policy::ready::{ReadyRing, mask_of};
+use crate::protocol::DifficultyTier;
 use crate::store::TreeId;
 
 use super::config::{Config, ConfigBuilder};
@@ -20,7 +21,9 @@ pub(super) struct Queue {
     /// Work that was out and came back. Bounded by the leases and the ring it came from.
     pub(super) returned: VecDeque<Returned>,
     /// Ranges with votes that have no place in the ring. Bounded by the open quorums.
-    pub(super) voted: VecDeque<Returned>,
+    pub(super) voted: Turns,
+    /// When units with votes last made room for others, engine time.
+    turned_ms: u64,
     pub(super) scan: Scan,
     pub(super) interior: InteriorQueue,
     /// Trees with their first leaf done in this boot, whose units go first. Bounded by [`PARTIAL_MAX`]:
@@ -45,8 +48,45 @@ pub(super) struct Blocked {
     overflow: bool,
 }
 
+/// How long units with votes keep their places in the ring at least.
+const TURN_MS: u64 = 250;
+
+/// Ranges that wait for a place, each once.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    order: VecDeque<Returned>,
+    known: HashSet<Returned>,
+}
+
+impl Turns {
+    pub(super) fn push(&mut self, range: Returned) {
+        if self.known.insert(range) {
+            self.order.push_back(range);
+        }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Returned> {
+        let range = self.order.pop_front()?;
+        self.known.remove(&range);
+        Some(range)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    fn drop_tree(&mut self, tree: TreeId) {
+        self.order.retain(|range| range.tree != tree);
+        self.known.retain(|range| range.tree != tree);
+    }
+}
+
 /// Leaves of one tile that are pending again.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Returned {
     pub(super) tree: TreeId,
     pub(super) tile: u64,
@@ -97,7 +137,8 @@ impl Queue {
             ring: ReadyRing::new(settings.unit_bytes),
             leases: LeaseTable::new(settings.leases_max),
             returned: VecDeque::new(),
-            voted: VecDeque::new(),
+            voted: Turns::default(),
+            turned_ms: 0,
             scan: Scan::default(),
             interior: InteriorQueue::default(),
             partial: HashSet::new(),
@@ -132,7 +173,7 @@ impl Queue {
             self.scan.settled_meanwhile.push(range);
         }
         if let Some((tree, range)) = lease.claim.leaves() {
-            self.voted.push_back(Returned::of(tree, &range));
+            self.voted.push(Returned::of(tree, &range));
         }
     }
 
@@ -140,23 +181,28 @@ impl Queue {
     /// join do not keep out what everybody may have.
     pub(super) fn has_room_for_votes(&self, settings: &ConfigBuilder) -> bool {
         let (units, bytes) = self.ring.voted();
-        units < settings.min_queue_depth * 2 && bytes < settings.ready_bytes_max / 2
+        let room = self.ring.bytes() < settings.ready_bytes_max;
+        room && units < settings.min_queue_depth * 2 && bytes < settings.ready_bytes_max / 2
     }
 
-    /// A client found nothing among the units with votes it may join: others take the places of those it looked at.
-    pub(super) fn rotate_votes(&mut self) -> bool {
-        if self.voted.is_empty() {
-            return false;
+    /// A client found nothing among the units with votes it may join: others take the places of those it looked at, if
+    /// any wait. Not more often than every [`TURN_MS`], since those have to be read from the disk.
+    pub(super) fn rotate_votes(&mut self, tier: DifficultyTier, now_ms: u64) {
+        if self.voted.is_empty() || now_ms < self.turned_ms.saturating_add(TURN_MS) {
+            return;
         }
-        let looked_at = self.ring.take_looked_at();
-        self.voted.extend(looked_at.iter().map(|unit| Returned::of(unit.tree, &unit.range)));
-        !looked_at.is_empty()
+        self.turned_ms = now_ms;
+        for unit in self.ring.take_looked_at(tier) {
+            self.voted.push(Returned::of(unit.tree, &unit.range));
+        }
     }
 
     /// Work is out under a token of an earlier boot. Its tree may not have been opened in this one, and leaves
     /// its place in the queue with its first leaf, whoever sends that: it is opened by name.
     pub(super) fn adopted(&mut self, tree: TreeId, range: &AlignedRange) {
-        self.ring.withdraw(tree, range);
+        for unit in self.ring.withdraw(tree, range) {
+            self.voted.push(Returned::of(unit.tree, &unit.range));
+        }
         if self.scan.adopted.insert(tree) {
             self.scan.extra.push_back(tree);
         }
@@ -233,7 +279,7 @@ impl Queue {
         self.ring.remove_if(|unit| unit.tree == tree);
         self.leases.release_tree(tree);
         self.returned.retain(|returned| returned.tree != tree);
-        self.voted.retain(|returned| returned.tree != tree);
+        self.voted.drop_tree(tree);
         self.partial.remove(&tree);
         self.blocked.remove(&tree);
         self.interior.drop_tree(tree);

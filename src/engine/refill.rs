@@ -15,7 +15,7 @@ use crate::store::{PRIORITY_FRESH, PRIORITY_PARTIAL, Reader, StoreError, TreeId}
 
 use super::core::Core;
 use super::event::Event;
-use super::load::{LoadError, load_tile};
+use super::load::{LoadError, first_run, load_tile};
 use super::queue::{Cursor, Queue, Returned};
 
 /// Tiles read at once: at most so many, and no more than hold this many bytes.
@@ -90,8 +90,7 @@ impl Core {
                 // Opened first: if that fails, nothing has been taken off the lists. Never waited for: the
                 // store may be opening itself anew, and issuing waits for this lock.
                 let Some(reader) = self.store.try_read()? else { return Ok(None) };
-                let voted =
-                    if queue.has_room_for_votes(&self.config.settings) { queue.voted.pop_front() } else { None };
+                let voted = if queue.has_room_for_votes(&self.config.settings) { queue.voted.pop() } else { None };
                 if let Some(Returned { tree, tile, mask }) = voted.or_else(|| queue.returned.pop_front()) {
                     let partial = queue.is_partial(tree);
                     queue.scan.reading = Some(tree);
@@ -209,7 +208,7 @@ impl Core {
             for group in read.groups.iter().filter(|group| group.range.tile() == stretch.tile) {
                 let mask = mask_of(&group.range);
                 if free & mask == mask && !queue.has_room_for_votes(&self.config.settings) {
-                    queue.voted.push_back(Returned::of(plan.tree, &group.range));
+                    queue.voted.push(Returned::of(plan.tree, &group.range));
                 } else if free & mask == mask {
                     queue.ring.push(unit(group.range, stretch, Some(group.votes.clone())), partial);
                     added += 1;
@@ -247,8 +246,13 @@ impl Core {
             let leaves = row.leaves.saturating_sub(tile * TILE_LEAVES).min(TILE_LEAVES);
             let pending = state.pending_mask(leaves) & plan.only.unwrap_or(u32::MAX);
             if pending != 0 {
-                if voted {
-                    read.groups.extend(groups_of(plan, shape, tile)?);
+                match if voted { groups_of(plan, shape, tile) } else { Ok(Vec::new()) } {
+                    Ok(groups) => read.groups.extend(groups),
+                    Err(error) if error.is_one_row() => {
+                        read.unreadable.push((tile, pending, LoadError::Store(error)));
+                        continue;
+                    }
+                    Err(error) => return Err(error),
                 }
                 self.read_leaves(plan, &row, tile, pending, &mut read)?;
             }
@@ -308,12 +312,4 @@ fn groups_of(plan: &Plan, shape: Shape, tile: u64) -> Result<Vec<Group>, StoreEr
         Some(Group { range, votes: row.votes.iter().map(voter).collect() })
     };
     Ok(rows.into_iter().filter_map(group).collect())
-}
-
-/// The lowest run of set bits, and the rest.
-fn first_run(mask: u32) -> (u32, u32) {
-    let start = mask.trailing_zeros();
-    let len = (mask >> start.min(31)).trailing_ones();
-    let run = (((1u64 << len) - 1) << start) as u32;
-    (run, mask & !run)
 }

@@ -181,7 +181,11 @@ impl Core {
             return;
         }
         self.note_liars(&follows.liars);
-        follows.damaged.into_iter().for_each(|event| self.emit(event));
+        if !follows.damaged.is_empty() {
+            // Not told here, on the writer's thread: whoever hears of damage may want to ingest the block again.
+            follows.damaged.into_iter().for_each(|event| self.later(event));
+            self.wake();
+        }
     }
 
     /// Clients were caught in a lie after their request had been admitted.
@@ -266,6 +270,13 @@ impl Core {
             LeaseRefusal::Overlap => SubmitError::Withdrawn,
             LeaseRefusal::Full(_) => SubmitError::TryAgain(WriteError::Busy),
         })?;
+        if let Claim::Leaves { tree, range } = claim
+            && splits_group(&self.store.read()?.quorums_of_tile(tree, range.tile())?, &range)
+        {
+            // Voted on, in part, since the first look.
+            queue.leases.release(token.id);
+            return Err(SubmitError::Withdrawn);
+        }
         if self.is_refused(&id) {
             // Judged wrong by another copy between the first look and the lease.
             queue.leases.release(token.id);
@@ -298,6 +309,7 @@ impl Core {
                 tier: token.tier as u8,
                 nodes: u32::try_from(nodes).unwrap_or(u32::MAX),
                 award: self.award(token.tier, nodes, leaves),
+                data_digest: token.data_digest,
                 accepted,
                 audit,
                 referee,

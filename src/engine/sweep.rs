@@ -136,8 +136,9 @@ impl Core {
                 report.refereed = refereed;
                 report.more |= more;
             }
-            Err(UpkeepError::Write(error)) => return Err(error),
-            Err(UpkeepError::Store(error)) => {
+            Err(UpkeepError::Write(WriteError::Closed)) => return Err(WriteError::Closed),
+            // What is pruned below does not wait for that.
+            Err(error) => {
                 self.emit(Event::StorageFailed { what: error.to_string(), recovered: true });
             }
         }

@@ -148,7 +148,9 @@ impl PouwEngine {
     pub fn prove(&self, name: &str, leaf: LeafIndex) -> Result<InclusionProof, TreeError> {
         let core = self.core();
         let (tree, row) = core.complete(name)?;
-        core.prove_leaf(tree, &row, leaf)
+        let proof = core.prove_leaf(tree, &row, leaf)?;
+        core.is_unchanged(tree, &row)?;
+        Ok(proof)
     }
 
     /// Takes a tree out of the store: its name and handle at once, its rows in bounded steps. Tokens

@@ -1,18 +1,21 @@
 //! What follows from a lie, and from votes that stay alone: done in the background, in bounded steps.
 
+use crate::hash::hash_batch;
 use crate::merkle::{AlignedRange, Shape, TILE_LEAVES};
 use crate::policy::lease::{Claim, Lease};
 use crate::policy::quorum::Voter;
-use crate::protocol::WorkId;
-use crate::store::records::{DataPlace, LeafState, QuorumRow, TreeRow, TreeState};
+use crate::policy::ready::mask_of;
+use crate::protocol::{WorkId, data_digest};
+use crate::store::records::{DataPlace, LeafState, QuorumRow, TreeRow, TreeState, Work};
 use crate::store::{Command, Outcome, RangeKey, Referee, TreeId};
 
 use super::core::Core;
-use super::error::{SubmitError, TreeError};
+use super::error::{SubmitError, TreeError, WriteError};
 use super::event::Event;
 use super::issue::random;
 use super::policy::VerifyProgress;
 use super::upkeep::UpkeepError;
+use super::verify::leaf_bytes;
 
 /// Clients followed back, and entries of each looked at, in one step.
 const SUSPECTS_PER_STEP: usize = 16;
@@ -30,10 +33,19 @@ impl Core {
         let mut steps = self.follow_suspects()?;
         let after = *self.doubted_after.lock();
         let doubted = self.store.read()?.doubted(after, TILES_PER_STEP)?;
+        let mut skipped = None;
         for key in doubted {
             *self.doubted_after.lock() = Some(key);
-            self.hash_doubted(key)?;
-            steps += 1;
+            if skipped == Some(key.0) {
+                continue;
+            }
+            if self.hash_doubted(key)? {
+                steps += 1;
+            } else {
+                // The others of this tree would fare no better: they are tried again after the next sweep.
+                *self.doubted_after.lock() = Some((key.0, u64::MAX));
+                skipped = Some(key.0);
+            }
         }
         Ok(steps)
     }
@@ -53,21 +65,35 @@ impl Core {
         Ok(suspects.len())
     }
 
-    fn hash_doubted(&self, (tree, tile): RangeKey) -> Result<(), UpkeepError> {
+    /// Whether the doubted leaves of a tile could be hashed.
+    fn hash_doubted(&self, (tree, tile): RangeKey) -> Result<bool, UpkeepError> {
         let reader = self.store.read()?;
         let Some(row) = reader.tree(tree)?.filter(|row| row.data != DataPlace::Dropped) else {
-            return Ok(());
+            return Ok(false);
         };
         let mask = reader.tile(tree, tile)?.mask(TILE_LEAVES, |state| state == LeafState::Doubted);
         drop(reader);
         match self.hash_tile(tree, &row, tile, mask) {
-            Ok(upgrade) => self.write_upgrades(&row.name, vec![upgrade], &mut VerifyProgress::default())?,
-            // Tried again after the next sweep.
-            Err(TreeError::Unverifiable { what, .. }) => self.emit(Event::SourceChanged { tree, what }),
-            Err(TreeError::Store(error)) => return Err(error.into()),
-            Err(_) => {}
+            Ok(upgrade) => {
+                self.write_upgrades(&row.name, vec![upgrade], &mut VerifyProgress::default())?;
+                let left = self.store.read()?.tile(tree, tile)?.mask(TILE_LEAVES, |state| state == LeafState::Doubted);
+                if left > 0 {
+                    let what = "doubted leaves are not what clients were sent".to_owned();
+                    self.later(Event::SourceChanged { tree, what });
+                }
+                Ok(left == 0)
+            }
+            Err(TreeError::Unverifiable { what, .. }) => {
+                self.later(Event::SourceChanged { tree, what });
+                Ok(false)
+            }
+            Err(TreeError::Store(error)) if error.is_one_row() => {
+                self.later(Event::CorruptionFound { tree, what: error.to_string() });
+                Ok(false)
+            }
+            Err(TreeError::Store(error)) => Err(error.into()),
+            Err(_) => Ok(false),
         }
-        Ok(())
     }
 
     /// Ends quorums whose first vote has waited too long: the server hashes their leaves. Returns how many, and whether
@@ -81,6 +107,13 @@ impl Core {
         let wait = self.config.settings.quorum_wait_ms;
         let mut ended = 0;
         for (key, row) in page {
+            let row = match row {
+                Ok(row) => row,
+                Err(error) => {
+                    self.emit(Event::CorruptionFound { tree: key.0, what: error.to_string() });
+                    continue;
+                }
+            };
             if now.saturating_sub(row.since_ms) < wait {
                 continue;
             }
@@ -89,7 +122,17 @@ impl Core {
                 *self.quorum_after.lock() = after;
                 return Ok((ended, true));
             }
-            ended += usize::from(self.end_quorum(key, &row)?);
+            match self.end_quorum(key, &row) {
+                Ok(done) => ended += usize::from(done),
+                // One that cannot be ended does not keep the others waiting.
+                Err(UpkeepError::Store(error)) if error.is_one_row() => {
+                    self.emit(Event::CorruptionFound { tree: key.0, what: error.to_string() });
+                }
+                Err(UpkeepError::Write(WriteError::RolledBack(what))) => {
+                    self.emit(Event::CorruptionFound { tree: key.0, what });
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok((ended, full))
     }
@@ -113,22 +156,16 @@ impl Core {
             queue.ring.withdraw(tree, &range);
         }
         let ended = self.hash_voted(tree, &row, range, votes);
-        let released = self.queue.lock().leases.release(id);
-        match ended {
-            Ok(Some(first_leaf)) => {
-                if let Some(lease) = released {
-                    self.queue.lock().settled(&lease, first_leaf);
-                }
-                self.wake();
-                Ok(true)
-            }
-            other => {
-                if let Some(lease) = released {
-                    self.give_back(&lease);
-                }
-                other.map(|_| false)
+        let mut queue = self.queue.lock();
+        if let Some(lease) = queue.leases.release(id) {
+            match ended {
+                Ok(Some(first_leaf)) => queue.settled(&lease, first_leaf),
+                _ => queue.give_back(&lease),
             }
         }
+        drop(queue);
+        self.wake();
+        ended.map(|first_leaf| first_leaf.is_some())
     }
 
     /// Whether it brought the tree its first leaf; `None` if nothing came of it.
@@ -139,16 +176,17 @@ impl Core {
         range: AlignedRange,
         votes: &QuorumRow,
     ) -> Result<Option<bool>, UpkeepError> {
-        let places: Vec<u8> = (0..range.len() as u8).collect();
-        let (hashed, work) = match self.hash_places((tree, row), &range, &places) {
-            Ok(hashed) => hashed,
+        let data = match self.load_leaves((tree, row), range.tile(), mask_of(&range)) {
+            Ok(data) => data,
             Err(SubmitError::Store(error)) => return Err(error.into()),
             // The source cannot be read; an event says so.
             Err(_) => return Ok(None),
         };
-        let hashes = hashed.into_iter().map(|(_, hash)| hash).collect();
+        let slices: Vec<&[u8]> = (0..data.ends.len()).filter_map(|index| leaf_bytes(&data, index)).collect();
+        let work = Work::of(slices.iter().map(|leaf| leaf.len() as u64));
+        let (hashes, data_digest) = (hash_batch(&slices), data_digest(&data.bytes));
         let (votes_seen, at_ms) = (votes.votes.len(), self.now_ms());
-        let referee = Referee { tree, range, hashes, votes_seen, work, at_ms };
+        let referee = Referee { tree, range, hashes, votes_seen, data_digest, work, at_ms };
         let outcomes = self.write_bulk(vec![Command::Referee(referee)])?;
         let Some(Outcome::Judged { liars, first_leaf, .. }) = outcomes.into_iter().next() else {
             return Ok(None);

@@ -81,11 +81,9 @@ impl Core {
         // While an export verifies leaves, nobody else may correct or fold them; it wakes this up at its end.
         let free = self.auditing.try_lock();
         let doubts = if free.is_some() { self.settle_doubts() } else { Ok(0) };
-        let assembled = match &free {
-            Some(_) => self.take_over_folding().and_then(|()| self.assemble()),
-            None => Ok(0),
-        };
+        let assembled = self.take_over_folding().and_then(|()| self.assemble(free.is_some()));
         drop(free);
+        self.tell_later();
         let interior = self.refill_interior();
         let removed = [CHORE_DROP, CHORE_PURGE].map(|kind| self.remove_due(kind, eager));
         done.refilled = refilled? + interior?;
@@ -122,8 +120,8 @@ impl Core {
     }
 
     /// Folds and validates trees whose leaves are all done, and stores the verdicts together. Returns
-    /// how many became complete.
-    fn assemble(&self) -> Result<usize, UpkeepError> {
+    /// how many became complete. Those whose leaves may be corrected wait while an export verifies leaves.
+    fn assemble(&self, free: bool) -> Result<usize, UpkeepError> {
         let mut verdicts = Vec::new();
         let mut parents = 0;
         let mut failure = None;
@@ -133,6 +131,7 @@ impl Core {
             }
             let judged = self.store.read().and_then(|reader| reader.tree(tree)).and_then(|row| {
                 let row = row.filter(|row| row.state == TreeState::Assembling);
+                let row = row.filter(|row| free || row.strategy.knows_answers());
                 row.map(|row| Ok((row.leaves, self.judge_tree(tree, &row)?, row.name))).transpose()
             });
             match judged {
@@ -169,7 +168,7 @@ impl Core {
                 self.queue.lock().complete(tree);
             }
             if to == TreeState::Complete && matches!(outcome, Outcome::Done { .. }) {
-                self.emit(Event::TreeCompleted { tree, name });
+                self.later(Event::TreeCompleted { tree, name });
                 completed += 1;
             }
         }

@@ -168,6 +168,10 @@ impl Core {
             Claim::Interior { tree, level, index } => {
                 let node =
                     self.interior_node(&self.store.read()?, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
+                if data_digest(&node.bytes()) != token.data_digest {
+                    // A leaf below was corrected since: its children are others.
+                    return Err(SubmitError::Withdrawn);
+                }
                 let top = hash_parent(&node.left, node.right.as_ref());
                 let operation = WorkUnitOperation::InteriorHash;
                 let pair = node.right.is_some();

@@ -38,6 +38,8 @@ impl PouwEngine {
                     return Ok(OpenQuorums { more: true, ..sum });
                 }
                 sum.units += 1;
+                // A row that cannot be read is told of where it is met.
+                let Ok(row) = row else { continue };
                 sum.leaves += row.votes.first().map_or(0, |vote| vote.leaves.len() as u64);
                 sum.votes += row.votes.len() as u64;
                 sum.deferred = row.votes.iter().fold(sum.deferred, |sum, vote| sum.saturating_add(vote.award));

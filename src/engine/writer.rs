@@ -39,6 +39,7 @@ struct Limbo {
     commit_seq: u64,
     outcomes: Vec<Outcome>,
     effects: Vec<(usize, Effect)>,
+    behind: Behind,
 }
 
 struct Writer<'c> {
@@ -154,7 +155,7 @@ impl Writer<'_> {
                     effects.push((count, effect));
                     tell(self.core, reply, Err(WriteError::Unknown { commit_seq, what: error.to_string() }));
                 }
-                self.limbo.push(Limbo { commit_seq, outcomes, effects });
+                self.limbo.push(Limbo { commit_seq, outcomes, effects, behind });
                 self.recover(&error);
             }
         }
@@ -225,7 +226,10 @@ impl Writer<'_> {
         }
         let recovered = result.is_ok();
         if let Ok(last) = result {
-            for Limbo { commit_seq, outcomes, effects } in self.limbo.drain(..) {
+            for Limbo { commit_seq, outcomes, effects, behind } in self.limbo.drain(..) {
+                if commit_seq <= last {
+                    behind.written(self.core);
+                }
                 let mut outcomes = outcomes.into_iter();
                 for (count, effect) in effects {
                     let own: Vec<Outcome> = outcomes.by_ref().take(count).collect();

@@ -111,7 +111,12 @@ impl Heightened {
         let until = now_ms.saturating_add(HEIGHTENED_MS);
         self.until.insert(network, until);
         self.order.push_back((network, until));
-        while self.order.len() > NETWORKS_MAX {
+        if self.order.len() > 2 * NETWORKS_MAX {
+            // A network that lies often stands there often: only its last place counts.
+            let until = &self.until;
+            self.order.retain(|(network, expiry)| until.get(network) == Some(expiry));
+        }
+        while self.until.len() > NETWORKS_MAX {
             self.drop_first();
         }
     }
@@ -221,7 +226,13 @@ mod tests {
         for number in 0..NETWORKS_MAX as u128 {
             heightened.lied((number + 100).to_le_bytes(), 3_000);
         }
-        assert_eq!((heightened.len(), heightened.order.len()), (NETWORKS_MAX, NETWORKS_MAX));
+        assert_eq!(heightened.len(), NETWORKS_MAX);
+        // Lies of one network push no other one out.
+        for later in 0..3 * NETWORKS_MAX as u64 {
+            heightened.lied([8; 16], 4_000 + later);
+        }
+        assert_eq!(heightened.len(), NETWORKS_MAX);
+        assert!(heightened.order.len() <= 2 * NETWORKS_MAX + 1);
         assert_eq!(heightened.sample(&[1; 16], 2, 32, 3_000), 2);
         heightened.lied([9; 16], 3_000 + HEIGHTENED_MS);
         assert_eq!(heightened.len(), 1);

@@ -323,22 +323,23 @@ impl ReadyRing {
         removed
     }
 
-    /// Takes the leaves of `claimed` out of the ring; what is left of a unit stays.
-    pub fn withdraw(&mut self, tree: u64, claimed: &AlignedRange) {
+    /// Takes the leaves of `claimed` out of the ring; what is left of a unit stays. A unit with votes is handed out whole
+    /// or not at all: it is taken out and returned, unless it is the very range that is claimed.
+    pub fn withdraw(&mut self, tree: u64, claimed: &AlignedRange) -> Vec<ReadyUnit> {
         if self.tile_mask(tree, claimed.tile()) & mask_of(claimed) == 0 {
-            return;
+            return Vec::new();
         }
         let hit = self.remove_if(|unit| unit.tree == tree && unit.range.overlaps(claimed));
-        for (unit, partial) in hit {
+        let (voted, split): (Vec<_>, Vec<_>) = hit.into_iter().partition(|(unit, _)| unit.votes.is_some());
+        for (unit, partial) in split {
             self.keep_outside(unit, partial, claimed);
         }
+        voted.into_iter().map(|(unit, _)| unit).filter(|unit| unit.range != *claimed).collect()
     }
 
     fn keep_outside(&mut self, unit: ReadyUnit, partial: bool, claimed: &AlignedRange) {
         if !unit.range.overlaps(claimed) {
             self.push_front(unit, partial);
-        } else if unit.votes.is_some() {
-            // A group is handed out whole or not at all.
         } else if (unit.range.start() < claimed.start() || unit.range.end() > claimed.end())
             && let Some((first, second)) = unit.halves()
         {

@@ -159,6 +159,8 @@ pub struct Settle {
     pub nodes: u32,
     /// Micro-Joules to credit.
     pub award: u64,
+    /// Digest of the data the client was sent, from the token.
+    pub data_digest: u64,
     /// What the answer is worth, if it counts: leaves and parents the client hashed.
     pub accepted: Work,
     /// What the server hashed to audit it.

@@ -10,7 +10,7 @@ use super::commands::{Debit, Outcome, Refused};
 use super::error::StoreError;
 use super::open::WriterState;
 use super::records::{ClientRow, EntryKind, LedgerRow, seal, unseal};
-use super::tables::{CLIENTS, LEDGER};
+use super::tables::{CLIENTS, FOLLOWED, LEDGER};
 
 impl Batch<'_> {
     /// The newest row of a client: from this batch, from memory, from the table, or a new one.
@@ -161,6 +161,7 @@ impl Batch<'_> {
         }
         for key in &victims {
             self.clients.remove(*key)?;
+            self.txn.open_table(FOLLOWED)?.remove(*key)?;
         }
         Ok(Outcome::Scanned { rows: victims.len() as u64, next })
     }

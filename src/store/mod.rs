@@ -47,7 +47,7 @@ pub use commands::{
 pub use error::{CommitFailure, StoreError};
 pub use open::{Identity, Store, StoreOptions};
 pub use read::{LedgerEntry, Reader, StandingsPage, TreeId};
-pub use read_trust::RangeKey;
+pub use read_trust::{QuorumsPage, RangeKey};
 pub use tables::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, PRIORITY_FRESH,
     PRIORITY_PARTIAL, VOTED,

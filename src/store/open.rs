@@ -15,8 +15,9 @@ use super::identity::{corrupted, fixed, open_pair};
 use super::ledger::Round;
 use super::records::{Account, ClientRow, Head, seal, unseal};
 use super::tables::{
-    BLOCKS, CHORES, CLAIMS, CLIENTS, CONSUMED, DAMAGED, DEBITS, DOUBTED, FORMAT_VERSION, HANDLES, HASHES, INTERIOR,
-    LEDGER, LENGTHS, META, NAMES, PROVENANCE, QUORUMS, READY, RECEIPTS, SOURCES, STANDINGS, SUSPECTS, TILES, TREES,
+    BLOCKS, CHORES, CLAIMS, CLIENTS, CONSUMED, DAMAGED, DEBITS, DOUBTED, FOLLOWED, FORMAT_VERSION, HANDLES, HASHES,
+    INTERIOR, LEDGER, LENGTHS, META, NAMES, PROVENANCE, QUORUMS, READY, RECEIPTS, SOURCES, STANDINGS, SUSPECTS, TILES,
+    TREES,
 };
 
 /// Sizes of a store.
@@ -291,6 +292,7 @@ fn init_state(database: &Database, path: &std::path::Path) -> Result<Identity, S
     txn.open_table(CLAIMS)?;
     txn.open_table(QUORUMS)?;
     txn.open_table(SUSPECTS)?;
+    txn.open_table(FOLLOWED)?;
     txn.open_table(DOUBTED)?;
     txn.open_table(DAMAGED)?;
     txn.commit()?;

@@ -3,14 +3,14 @@
 use redb::ReadableTable;
 
 use crate::hash::Checksum;
-use crate::merkle::AlignedRange;
+use crate::merkle::{AlignedRange, TILE_LEAVES};
 
 use super::apply::Batch;
 use super::commands::{Outcome, Refused, Settle};
 use super::error::StoreError;
 use super::records::{EntryKind, HashReason, LeafState, QuorumRow, Submitter, TreeState, VoteRow, seal, unseal};
 use super::settle::{Payee, Taken};
-use super::tables::QUORUMS;
+use super::tables::{NO_ENTRY, QUORUMS};
 use super::trust_commands::{Amend, Referee, Ruling, Vote};
 
 type Key = (u64, u64);
@@ -37,6 +37,7 @@ impl Batch<'_> {
         if row.votes.len() + 1 < usize::from(vote.quorum) {
             row.votes.push(VoteRow {
                 id: settle.id,
+                expires_ms: settle.expires_ms,
                 client: settle.client,
                 network: vote.network,
                 tier: settle.tier,
@@ -44,6 +45,7 @@ impl Batch<'_> {
                 award: settle.award,
                 at_ms: settle.at_ms,
                 strikes: vote.strikes,
+                data_digest: settle.data_digest,
                 leaves: vote.hashes.iter().map(|hash| *hash.as_bytes()).collect(),
             });
             self.put_quorum(key, &row)?;
@@ -74,10 +76,12 @@ impl Batch<'_> {
         let mut submitters = Vec::new();
         for other in &row.votes {
             let seq = self.pay_vote(tree, &range, other, settle.at_ms)?;
-            submitters.push(Submitter { client: other.client, network: other.network, seq });
+            let VoteRow { client, network, data_digest, .. } = *other;
+            submitters.push(Submitter { client, network, seq, data_digest });
         }
         // The entry that `settle` is about to write.
-        submitters.push(Submitter { client: settle.client, network: vote.network, seq: self.head.next_ledger });
+        let (client, seq, data_digest) = (settle.client, self.head.next_ledger, settle.data_digest);
+        submitters.push(Submitter { client, network: vote.network, seq, data_digest });
         let counted = range.len() as u32 - refereed.count_ones();
         if counted > 0 {
             self.put_claim(tree, range, submitters)?;
@@ -95,7 +99,7 @@ impl Batch<'_> {
         self.pay(entry, &Payee { id, client, tier, nodes, award, at_ms })
     }
 
-    /// The votes on a range, which must be as many as were looked at.
+    /// The votes on a range, which must be as many as were looked at; no other group may have any of its leaves.
     fn votes(
         &self,
         key: Key,
@@ -103,6 +107,15 @@ impl Batch<'_> {
         seen: usize,
     ) -> Result<Result<Option<QuorumRow>, Refused>, StoreError> {
         let table = self.txn.open_table(QUORUMS)?;
+        let first = range.tile() * TILE_LEAVES;
+        for entry in table.range((key.0, first)..(key.0, first + TILE_LEAVES))? {
+            let (other, raw) = entry?;
+            let (_, start) = other.value();
+            let row: QuorumRow = unseal("quorums-0", raw.value())?;
+            if start != key.1 && start < range.end() && range.start() < start + (1 << row.order.min(5)) {
+                return Ok(Err(Refused::QuorumMoved));
+            }
+        }
         let row: Option<QuorumRow> = table.get(key)?.map(|raw| unseal("quorums-0", raw.value())).transpose()?;
         let fits = row.as_ref().map_or(seen == 0, |row| row.votes.len() == seen && row.order == range.order());
         Ok(if fits { Ok(row) } else { Err(Refused::QuorumMoved) })
@@ -122,7 +135,17 @@ impl Batch<'_> {
         }
         let lies = row.votes.iter().filter(|vote| ruling.lies.contains(&vote.id));
         let liars: Vec<Liar> = lies.map(|vote| (vote.client, vote.network)).collect();
-        row.votes.retain(|vote| !ruling.lies.contains(&vote.id) && !ruling.stale.contains(&vote.id));
+        let mut kept = Vec::new();
+        for vote in std::mem::take(&mut row.votes) {
+            let out = ruling.lies.contains(&vote.id) || ruling.stale.contains(&vote.id);
+            // Looked at again: a strike may have been written since.
+            if out || self.client(vote.client)?.strikes != vote.strikes {
+                self.consumed.insert((vote.expires_ms, vote.id), NO_ENTRY)?;
+            } else {
+                kept.push(vote);
+            }
+        }
+        row.votes = kept;
         for (client, _) in &liars {
             self.head.totals.refused += 1;
             self.strike(*client, true, at_ms)?;
@@ -155,7 +178,7 @@ impl Batch<'_> {
 
     /// The server's own hashes end the wait for a quorum: right votes are paid, wrong ones get a strike.
     pub(super) fn referee(&mut self, referee: &Referee) -> Result<Outcome, StoreError> {
-        let Referee { tree, range, hashes, votes_seen, work, at_ms } = referee;
+        let Referee { tree, range, hashes, votes_seen, data_digest, work, at_ms } = referee;
         let place = self.account_place(*tree)?;
         self.account.server(place, HashReason::Referee, *work);
         if self.tree(*tree)?.is_none_or(|row| row.state != TreeState::Active) {
@@ -174,9 +197,14 @@ impl Batch<'_> {
         self.set_states(*tree, *range, hashes, |_| LeafState::Verified)?;
         let mut liars = Vec::new();
         for vote in &row.votes {
-            if vote.leaves.iter().eq(hashes.iter().map(Checksum::as_bytes)) {
+            let honest = self.client(vote.client)?.strikes == vote.strikes;
+            let right = vote.leaves.iter().eq(hashes.iter().map(Checksum::as_bytes));
+            if right && honest {
                 self.pay_vote(*tree, range, vote, *at_ms)?;
-            } else {
+                continue;
+            }
+            self.consumed.insert((vote.expires_ms, vote.id), NO_ENTRY)?;
+            if !right && vote.data_digest == *data_digest {
                 self.head.totals.refused += 1;
                 self.strike(vote.client, true, *at_ms)?;
                 liars.push((vote.client, vote.network));

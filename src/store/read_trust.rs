@@ -8,11 +8,14 @@ use crate::merkle::TILE_LEAVES;
 
 use super::error::StoreError;
 use super::read::{Reader, TreeId};
-use super::records::{ClaimRow, ProvenanceRow, QuorumRow, unseal};
-use super::tables::{CLAIMS, DAMAGED, DOUBTED, PROVENANCE, QUORUMS, SUSPECTS};
+use super::records::{ClaimRow, ProvenanceRow, QuorumRow, RecordError, unseal};
+use super::tables::{CHORES, CLAIMS, DAMAGED, DOUBTED, PROVENANCE, QUORUMS, SUSPECTS};
 
 /// Tree and first leaf of a range.
 pub type RangeKey = (TreeId, u64);
+
+/// Ranges with their votes, each row by itself readable or not.
+pub type QuorumsPage = Vec<(RangeKey, Result<QuorumRow, RecordError>)>;
 
 impl Reader {
     /// How many leaves of a tree stand in which state.
@@ -42,13 +45,18 @@ impl Reader {
         Ok(out)
     }
 
+    /// Whether a tree has a chore of this kind.
+    pub fn has_chore(&self, kind: u8, tree: TreeId) -> Result<bool, StoreError> {
+        Ok(self.txn.open_table(CHORES)?.get((kind, tree))?.is_some())
+    }
+
     /// Up to `limit` ranges with votes behind `after`, of all trees.
-    pub fn quorums(&self, after: Option<RangeKey>, limit: usize) -> Result<Vec<(RangeKey, QuorumRow)>, StoreError> {
+    pub fn quorums(&self, after: Option<RangeKey>, limit: usize) -> Result<QuorumsPage, StoreError> {
         let Some(table) = self.known(QUORUMS)? else { return Ok(Vec::new()) };
         let mut out = Vec::new();
         for entry in table.range((behind(after), Bound::Unbounded))?.take(limit) {
             let (key, raw) = entry?;
-            out.push((key.value(), unseal("quorums-0", raw.value())?));
+            out.push((key.value(), unseal("quorums-0", raw.value())));
         }
         Ok(out)
     }

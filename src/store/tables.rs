@@ -23,7 +23,9 @@
 //!              provenance-0 tree                  -> bytes  ProvenanceRow, for trees with anything but verified leaves
 //!              claims-0    (tree, first leaf)     -> bytes  ClaimRow: who stands for leaves below verified
 //!              quorums-0   (tree, first leaf)     -> bytes  QuorumRow: votes that wait for others like them
-//!              suspects-0  client digest          -> ledger seq to look at next, of a client caught in a lie
+//!              suspects-0  client digest          -> next entry to look at, where this walk back began, the entry at
+//!                                                    which it ends, whether there is another behind it
+//!              followed-0  client digest          -> the newest entry that was followed back
 //!              doubted-0   (tree, tile)           -> ()     tiles with doubted leaves, to be hashed by the server
 //!              damaged-0   (tree, leaf)           -> ()     blocks that do not hash to their address
 //! blocks.redb  meta-0      &str                   -> bytes  format, store id (the same as in state.redb)
@@ -34,6 +36,7 @@
 use redb::TableDefinition;
 
 type Bytes = &'static [u8];
+type Walk = (u64, u64, u64, bool);
 
 pub(super) const META: TableDefinition<&str, Bytes> = TableDefinition::new("meta-0");
 pub(super) const TREES: TableDefinition<u64, Bytes> = TableDefinition::new("trees-0");
@@ -55,7 +58,8 @@ pub(super) const DEBITS: TableDefinition<[u8; 16], u64> = TableDefinition::new("
 pub(super) const PROVENANCE: TableDefinition<u64, Bytes> = TableDefinition::new("provenance-0");
 pub(super) const CLAIMS: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("claims-0");
 pub(super) const QUORUMS: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("quorums-0");
-pub(super) const SUSPECTS: TableDefinition<[u8; 16], u64> = TableDefinition::new("suspects-0");
+pub(super) const SUSPECTS: TableDefinition<[u8; 16], Walk> = TableDefinition::new("suspects-0");
+pub(super) const FOLLOWED: TableDefinition<[u8; 16], u64> = TableDefinition::new("followed-0");
 pub(super) const DOUBTED: TableDefinition<(u64, u64), ()> = TableDefinition::new("doubted-0");
 pub(super) const DAMAGED: TableDefinition<(u64, u64), ()> = TableDefinition::new("damaged-0");
 

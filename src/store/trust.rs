@@ -13,7 +13,7 @@ use super::records::{
     seal, unseal,
 };
 use super::settle::Taken;
-use super::tables::{CLAIMS, DOUBTED, NO_ENTRY, PROVENANCE, SUSPECTS};
+use super::tables::{CHORE_DROP, CLAIMS, DOUBTED, FOLLOWED, NO_ENTRY, PROVENANCE, SUSPECTS};
 use super::trust_commands::Audited;
 
 impl Batch<'_> {
@@ -106,14 +106,17 @@ impl Batch<'_> {
         settle: &Settle,
         audited: &Audited,
     ) -> Result<Result<Taken, Refused>, StoreError> {
-        let Audited { tree, range, hashes, network } = audited;
+        let Audited { tree, range, hashes, network, .. } = audited;
         if let Err(refused) = self.check_range(settle, *tree, *range)? {
             return Ok(Err(refused));
         }
-        self.set_states(*tree, *range, hashes, |_| LeafState::Audited)?;
-        // The entry that `settle` is about to write.
-        let submitter = Submitter { client: settle.client, network: *network, seq: self.head.next_ledger };
-        self.put_claim(*tree, *range, vec![submitter])?;
+        let state = if audited.whole { LeafState::Verified } else { LeafState::Audited };
+        self.set_states(*tree, *range, hashes, |_| state)?;
+        if !audited.whole {
+            // The entry that `settle` is about to write.
+            let (client, seq, data_digest) = (settle.client, self.head.next_ledger, settle.data_digest);
+            self.put_claim(*tree, *range, vec![Submitter { client, network: *network, seq, data_digest }])?;
+        }
         let Some(progress) = self.leaves_done(*tree, range.len())? else {
             return Ok(Err(Refused::TreeGone));
         };
@@ -161,28 +164,53 @@ impl Batch<'_> {
         let last = row.last_seq;
         self.overlay.insert(client, row);
         if strike && last != NO_ENTRY && !self.txn.open_table(CLAIMS)?.is_empty()? {
-            self.txn.open_table(SUSPECTS)?.insert(client, last)?;
+            self.suspect(client, last)?;
+        }
+        Ok(())
+    }
+
+    /// Has a client's entries up to `last` followed back, down to where it was followed back before.
+    fn suspect(&self, client: [u8; 16], last: u64) -> Result<(), StoreError> {
+        let mut suspects = self.txn.open_table(SUSPECTS)?;
+        let walk = suspects.get(client)?.map(|raw| raw.value());
+        if let Some((next, from, until, _)) = walk {
+            // What is newer than this walk gets one of its own behind it, so that no entry is met twice.
+            suspects.insert(client, (next, from, until, true))?;
+            return Ok(());
+        }
+        let until = self.txn.open_table(FOLLOWED)?.get(client)?.map_or(NO_ENTRY, |raw| raw.value());
+        if until == NO_ENTRY || last > until {
+            suspects.insert(client, (last, last, until, false))?;
         }
         Ok(())
     }
 
     /// Doubts what a client caught in a lie stands for, going back along its entries.
     pub(super) fn backtrack(&mut self, client: [u8; 16], limit: usize) -> Result<super::commands::Outcome, StoreError> {
-        let from = self.txn.open_table(SUSPECTS)?.get(client)?.map(|raw| raw.value());
-        let mut next = from.unwrap_or(NO_ENTRY);
+        let walk = self.txn.open_table(SUSPECTS)?.get(client)?.map(|raw| raw.value());
+        let Some((mut next, from, until, again)) = walk else {
+            return Ok(super::commands::Outcome::Done { rows: 0, more: false });
+        };
+        // A row that leads nowhere ends here; the offline check names it.
+        let kept = self.head.anchor..self.head.next_ledger;
+        let goes_on = |next: u64| kept.contains(&next) && (until == NO_ENTRY || next > until);
         let mut rows = 0;
-        while rows < limit as u64 && next != NO_ENTRY && next >= self.head.anchor {
+        while rows < limit as u64 && goes_on(next) {
             let entry = self.entry(next)?;
             self.doubt_entry(&entry)?;
             next = entry.previous;
             rows += 1;
         }
-        let more = next != NO_ENTRY && next >= self.head.anchor;
-        let mut table = self.txn.open_table(SUSPECTS)?;
+        let more = goes_on(next);
         if more {
-            table.insert(client, next)?;
+            self.txn.open_table(SUSPECTS)?.insert(client, (next, from, until, again))?;
         } else {
-            table.remove(client)?;
+            self.txn.open_table(SUSPECTS)?.remove(client)?;
+            self.txn.open_table(FOLLOWED)?.insert(client, from)?;
+            if again {
+                let last = self.client(client)?.last_seq;
+                self.suspect(client, last)?;
+            }
         }
         Ok(super::commands::Outcome::Done { rows, more })
     }
@@ -196,10 +224,15 @@ impl Batch<'_> {
         let Some(TreeRow { strategy, data, leaves, .. }) = self.tree(entry.tree)? else {
             return Ok(());
         };
-        if strategy.knows_answers() || *data == DataPlace::Dropped {
+        let (strategy, data, leaves) = (*strategy, *data, *leaves);
+        if strategy.knows_answers() || data == DataPlace::Dropped {
             return Ok(());
         }
-        let end = (*leaves).min(entry.start.saturating_add(1 << entry.order.min(5)));
+        if self.chores.get((CHORE_DROP, entry.tree))?.is_some() {
+            // Released: accepted as it is.
+            return Ok(());
+        }
+        let end = leaves.min(entry.start.saturating_add(1 << entry.order.min(5)));
         let key = (entry.tree, entry.start / TILE_LEAVES);
         let tile = match self.tiles.get(key)? {
             Some(raw) => TileRow::decode(raw.value())?,
@@ -235,16 +268,17 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Who stands for a leaf.
-    pub(super) fn submitters(&self, tree: u64, leaf: u64) -> Result<Vec<Submitter>, StoreError> {
+    /// Who stands for a leaf, and where their range begins.
+    pub(super) fn submitters(&self, tree: u64, leaf: u64) -> Result<Option<(u64, Vec<Submitter>)>, StoreError> {
         let first = leaf / TILE_LEAVES * TILE_LEAVES;
         let table = self.txn.open_table(CLAIMS)?;
         let Some(entry) = table.range((tree, first)..=(tree, leaf))?.next_back() else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
         let (key, raw) = entry?;
         let claim: ClaimRow = unseal("claims-0", raw.value())?;
-        let covers = key.value().1 + (1 << claim.order.min(5)) > leaf;
-        Ok(if covers { claim.submitters } else { Vec::new() })
+        let (_, start) = key.value();
+        let covers = start + (1 << claim.order.min(5)) > leaf;
+        Ok(covers.then_some((start, claim.submitters)))
     }
 }

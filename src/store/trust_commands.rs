@@ -17,6 +17,8 @@ pub struct Audited {
     pub hashes: Vec<Checksum>,
     /// Keyed digest of the client's network prefix.
     pub network: [u8; 16],
+    /// The sample was all of it: the leaves are verified.
+    pub whole: bool,
 }
 
 /// What the server found out about the votes on a range. Precondition: there are `votes_seen` of them.
@@ -28,7 +30,8 @@ pub struct Ruling {
     pub refereed: Vec<(u8, Checksum)>,
     /// Challenge ids of votes that are wrong; their clients get a strike.
     pub lies: Vec<[u8; 16]>,
-    /// Challenge ids of votes whose clients have been caught in another lie since.
+    /// Challenge ids of votes that count no more: their clients have been caught in another lie since, or were sent other
+    /// data than what is there now.
     pub stale: Vec<[u8; 16]>,
 }
 
@@ -78,6 +81,8 @@ pub struct Referee {
     pub hashes: Vec<Checksum>,
     /// Votes the server looked at.
     pub votes_seen: usize,
+    /// Digest of the data it hashed: who was sent other data has not lied.
+    pub data_digest: u64,
     /// What it hashed.
     pub work: Work,
     /// Engine time, Unix milliseconds.
@@ -85,7 +90,8 @@ pub struct Referee {
 }
 
 /// The server's own hashes of leaves of one tile. Leaves that nobody but a client stood for become verified, and are
-/// corrected if need be; others are left alone.
+/// corrected if need be; others are left alone. So is a leaf with another hash if nobody who stands for it was sent the
+/// data that the server hashed: whoever changed the data is to blame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upgrade {
     /// The tree.
@@ -94,6 +100,8 @@ pub struct Upgrade {
     pub tile: u64,
     /// Place in the tile, right hash.
     pub hashes: Vec<(u8, Checksum)>,
+    /// First leaf of a claim, digest of the data that is there for it now: for claims on leaves that are wrong.
+    pub digests: Vec<(u64, u64)>,
     /// What the server hashed.
     pub work: Work,
     /// Engine time, Unix milliseconds.

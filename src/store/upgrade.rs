@@ -14,7 +14,7 @@ use super::trust_commands::{Repair, Upgrade};
 
 impl Batch<'_> {
     pub(super) fn upgrade(&mut self, upgrade: &Upgrade) -> Result<Outcome, StoreError> {
-        let Upgrade { tree, tile, hashes, work, at_ms } = upgrade;
+        let Upgrade { tree, tile, hashes, digests, work, at_ms } = upgrade;
         let place = self.account_place(*tree)?;
         self.account.server(place, HashReason::Export, *work);
         let Some(state) = self.tree(*tree)?.map(|row| row.state) else {
@@ -27,25 +27,30 @@ impl Batch<'_> {
         let first = tile * TILE_LEAVES;
         let weak: Vec<&(u8, Checksum)> =
             hashes.iter().filter(|(slot, _)| row.state(u64::from(*slot)).is_weak()).collect();
-        let mut wrong = Vec::new();
+        let (mut wrong, mut verified) = (Vec::new(), Vec::new());
+        let mut behind = Vec::new();
         for (slot, hash) in &weak {
             let leaf = first + u64::from(*slot);
             if self.leaf_hash(*tree, leaf)? != Some(*hash) {
+                let liars = self.submitters_of(*tree, leaf, digests)?;
+                if liars.is_empty() {
+                    continue;
+                }
                 wrong.push((leaf, *hash));
+                behind.extend(liars.into_iter().map(|liar| (leaf, liar)));
             }
+            verified.push(u64::from(*slot));
         }
         let row = self.edit_tile(*tree, *tile, |row| {
-            weak.iter().for_each(|(slot, _)| row.set(u64::from(*slot), LeafState::Verified));
+            verified.iter().for_each(|slot| row.set(*slot, LeafState::Verified));
         })?;
         let mut liars: Vec<([u8; 16], [u8; 16])> = Vec::new();
         if !wrong.is_empty() {
             self.write_hashes(*tree, &wrong, &row)?;
-            for (leaf, _) in &wrong {
-                for submitter in self.submitters(*tree, *leaf)? {
-                    self.correction(*tree, *leaf, &submitter, *at_ms)?;
-                    if liars.iter().all(|(client, _)| *client != submitter.client) {
-                        liars.push((submitter.client, submitter.network));
-                    }
+            for (leaf, submitter) in &behind {
+                self.correction(*tree, *leaf, submitter, *at_ms)?;
+                if liars.iter().all(|(client, _)| *client != submitter.client) {
+                    liars.push((submitter.client, submitter.network));
                 }
             }
             self.fold_again(*tree, state)?;
@@ -59,6 +64,13 @@ impl Batch<'_> {
         }
         self.data_may_go(*tree)?;
         Ok(judged(wrong.into_iter().map(|(leaf, _)| leaf).collect(), liars))
+    }
+
+    /// Who stands for a leaf and was sent the data that is there now.
+    fn submitters_of(&self, tree: u64, leaf: u64, digests: &[(u64, u64)]) -> Result<Vec<Submitter>, StoreError> {
+        let Some((start, submitters)) = self.submitters(tree, leaf)? else { return Ok(Vec::new()) };
+        let now = digests.iter().find(|(of, _)| *of == start).map(|(_, digest)| *digest);
+        Ok(submitters.into_iter().filter(|submitter| Some(submitter.data_digest) == now).collect())
     }
 
     fn leaf_hash(&self, tree: u64, leaf: u64) -> Result<Option<Checksum>, StoreError> {

@@ -28,7 +28,8 @@ pub const SOURCES: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("so
 pub const PROVENANCE: TableDefinition<u64, Bytes> = TableDefinition::new("provenance-0");
 pub const CLAIMS: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("claims-0");
 pub const QUORUMS: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("quorums-0");
-pub const SUSPECTS: TableDefinition<[u8; 16], u64> = TableDefinition::new("suspects-0");
+pub const FOLLOWED: TableDefinition<[u8; 16], u64> = TableDefinition::new("followed-0");
+pub const SUSPECTS: TableDefinition<[u8; 16], (u64, u64, u64, bool)> = TableDefinition::new("suspects-0");
 pub const DOUBTED: TableDefinition<(u64, u64), ()> = TableDefinition::new("doubted-0");
 pub const DAMAGED: TableDefinition<(u64, u64), ()> = TableDefinition::new("damaged-0");
 

@@ -2,11 +2,12 @@
 
 use std::io::Read;
 
-use crate::hash::{Checksum, StreamingHash, sha3_512};
-use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, Shape, StreamingRoot, TILE_LEAVES, ambiguous_leaf};
-use crate::store::records::{DataPlace, GroupRow, LeafState, LengthRow, Work};
-use crate::store::{AddGroups, BeginTree, CHUNK_BYTES, Command, FinishTree, Store, StoreError, TreeId};
+use crate::hash::{Checksum, StreamingHash};
+use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, Shape, StreamingRoot, ambiguous_leaf};
+use crate::store::records::{DataPlace, GroupRow, LengthRow, Work};
+use crate::store::{AddGroups, BeginTree, CHUNK_BYTES, Command, FinishTree, Store, TreeId};
 
+use super::against::{Against, hold};
 use super::group::{Hashes, Item};
 use super::options::IngestError;
 
@@ -38,19 +39,11 @@ pub(super) struct TreeBuilder {
     chunks: Vec<(u32, Vec<u8>)>,
     pending: AddGroups,
     pub(super) oversized: u64,
+    /// Leaves whose bytes the server hashed because no unit may carry them, and which are not what their address says.
+    pub(super) damaged: Vec<u64>,
     bytes_waiting: usize,
     /// What was hashed and is in no command yet.
     pub(super) work: [Work; 2],
-}
-
-/// How what is given is held against a tree that is there.
-#[derive(Debug, Default)]
-pub(super) struct Against {
-    /// Every byte is compared with the stored data: the tree's hashes are not known.
-    pub(super) bytes: bool,
-    /// Damaged leaves whose bytes hash to their address now, and those that still do not.
-    pub(super) repaired: Vec<u64>,
-    pub(super) damaged: Vec<u64>,
 }
 
 /// Whether every leaf but the last has the same length so far, and none is longer.
@@ -107,6 +100,7 @@ impl TreeBuilder {
             chunks: Vec::new(),
             pending,
             oversized: 0,
+            damaged: Vec::new(),
             bytes_waiting: 0,
         }
     }
@@ -249,6 +243,7 @@ impl TreeBuilder {
             let lengths = items.iter().map(|item| item.len as u32).collect();
             self.pending.lengths.push(LengthRow { offset, lengths });
         }
+        self.damaged.extend(oversized.iter().filter(|(_, damaged)| *damaged).map(|(leaf, _)| *leaf));
         self.pending.damaged.extend(oversized.iter().filter(|(_, damaged)| *damaged).map(|(leaf, _)| *leaf));
         self.pending.oversized.extend(oversized.into_iter().map(|(leaf, _)| leaf));
         Ok(Ok(()))
@@ -344,55 +339,6 @@ impl TreeBuilder {
         }));
         (chunks, commands)
     }
-}
-
-/// Holds a group that is given against the tree that is there: its bytes against the stored ones, and those of damaged
-/// leaves against their addresses.
-fn hold(
-    store: &Store,
-    against: &mut Against,
-    tree: TreeId,
-    (group, offset): (u64, u64),
-    items: &[Item],
-    work: &mut [Work; 2],
-) -> Result<bool, IngestError> {
-    if against.bytes {
-        let given: Vec<u8> = items.iter().filter_map(|item| item.bytes.as_deref()).flatten().copied().collect();
-        let same = match store.read_blocks(tree, offset, given.len()) {
-            Ok(stored) => stored == given,
-            Err(StoreError::Contradiction { .. }) => false,
-            Err(error) => return Err(error.into()),
-        };
-        let hashed = items.iter().any(|item| item.hashed.is_some());
-        return Ok(same && (!hashed || hashes_fit(store, tree, group, items)?));
-    }
-    let states = store.read()?.tile(tree, group * GROUP_LEAVES / TILE_LEAVES)?;
-    for (leaf, item) in (group * GROUP_LEAVES..).zip(items) {
-        if states.state(leaf % TILE_LEAVES) != LeafState::Damaged {
-            continue;
-        }
-        let own = match &item.bytes {
-            Some(bytes) => {
-                work[0].add(Work::of([item.len]));
-                Some(sha3_512(bytes))
-            }
-            None => item.hashed,
-        };
-        let right = own.is_some() && own == item.address;
-        if right { &mut against.repaired } else { &mut against.damaged }.push(leaf);
-    }
-    Ok(true)
-}
-
-/// The hashes of leaves that no unit may carry are those that are stored.
-fn hashes_fit(store: &Store, tree: TreeId, group: u64, items: &[Item]) -> Result<bool, IngestError> {
-    let reader = store.read()?;
-    let stored = match reader.group(tree, group) {
-        Ok(stored) => stored,
-        Err(StoreError::Contradiction { .. }) => return Ok(false),
-        Err(error) => return Err(error.into()),
-    };
-    Ok(items.iter().zip(stored.leaves).all(|(item, stored)| item.hashed.is_none_or(|hashed| hashed == stored)))
 }
 
 /// Longest leaf, bytes.

@@ -4,7 +4,8 @@ use crate::hash::Checksum;
 use crate::store::records::{DataPlace, HashReason, Strategy, TreeRow, Work};
 use crate::store::{Command, Repair, TreeId};
 
-use super::builder::{Against, Content, TreeBuilder};
+use super::against::Against;
+use super::builder::{Content, TreeBuilder};
 use super::group::Hashes;
 use super::intake::{Feed, Intake, Stop};
 use super::options::{IngestError, Ingested};

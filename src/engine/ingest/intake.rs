@@ -180,6 +180,11 @@ impl<'i> Intake<'i> {
                 let (chunks, commands) = builder.take_rest(&content);
                 self.queue(builder.tree(), chunks, commands)?;
                 self.report.oversized += builder.oversized;
+                for leaf in builder.damaged {
+                    self.report.damaged += 1;
+                    let what = format!("{}, leaf {leaf}", builder.begin.name);
+                    self.report.problem(what, "the block does not hash to its address; mend it and ingest it again");
+                }
                 Ok(())
             }
             Err(stop) => {

@@ -8,6 +8,7 @@
 //!
 //! Names, order and what is skipped: see [`walk`].
 
+mod against;
 mod builder;
 mod compare;
 mod group;

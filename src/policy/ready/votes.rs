@@ -16,13 +16,14 @@ impl ReadyRing {
         self.len - self.voted_len
     }
 
-    /// Takes out the units with votes that were looked at in vain, so that others can take their places: the first 16 of
-    /// each order.
-    pub fn take_looked_at(&mut self) -> Vec<ReadyUnit> {
+    /// Takes out the units with votes that a client of this tier has just looked at in vain, so that others can take
+    /// their places: [`take_for`](Self::take_for) put them last, up to 16 of each order.
+    pub fn take_looked_at(&mut self, tier: DifficultyTier) -> Vec<ReadyUnit> {
+        let most = wanted(tier).iter().copied().max().unwrap_or(0);
         let mut out = Vec::new();
-        for order in 0..ORDERS {
-            let looked_at = self.voted[order].len().min(PROBES);
-            out.extend(self.voted[order].drain(..looked_at));
+        for order in 0..=usize::from(most).min(ORDERS - 1) {
+            let kept = self.voted[order].len().saturating_sub(PROBES);
+            out.extend(self.voted[order].drain(kept..));
         }
         out.iter().for_each(|unit| self.count(unit, false));
         out

@@ -18,7 +18,7 @@ pub(super) struct TrustTables {
     pub(super) provenance: Rows<u64>,
     pub(super) claims: Rows<(u64, u64)>,
     pub(super) quorums: Rows<(u64, u64)>,
-    pub(super) suspects: ReadOnlyTable<[u8; 16], u64>,
+    pub(super) suspects: ReadOnlyTable<[u8; 16], (u64, u64, u64, bool)>,
     pub(super) doubted: ReadOnlyTable<(u64, u64), ()>,
     pub(super) damaged: ReadOnlyTable<(u64, u64), ()>,
     meta: Rows<&'static str>,
@@ -154,7 +154,7 @@ impl Checker<'_> {
         }
         for entry in tables.suspects.range::<[u8; 16]>(..)? {
             let (client, seq) = entry?;
-            let (client, seq) = (client.value(), seq.value());
+            let (client, (seq, ..)) = (client.value(), seq.value());
             let entry = self.state.ledger.get(seq)?.and_then(|raw| LedgerRow::decode(raw.value()).ok());
             if seq >= self.head.anchor && entry.is_none_or(|entry| entry.client != client) {
                 self.find(format!("suspects-0 row {}: ledger-0 row {seq} is not of this client", hex(&client)));

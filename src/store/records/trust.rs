@@ -74,6 +74,8 @@ pub struct Submitter {
     pub network: [u8; 16],
     /// Its ledger entry.
     pub seq: u64,
+    /// Digest of the data it was sent, as its token had it.
+    pub data_digest: u64,
 }
 
 /// `claims-0`: who stands for the leaves of a range, until the server has hashed them or they are accepted as they are.
@@ -90,6 +92,8 @@ pub struct ClaimRow {
 pub struct VoteRow {
     /// Challenge id.
     pub id: [u8; 16],
+    /// Expiry of its token, Unix milliseconds.
+    pub expires_ms: u64,
     /// Keyed digest of the client.
     pub client: [u8; 16],
     /// Keyed digest of its network prefix.
@@ -104,6 +108,8 @@ pub struct VoteRow {
     pub at_ms: u64,
     /// Lies the client had been caught in by then: caught in another one since, its vote does not count.
     pub strikes: u64,
+    /// Digest of the data it was sent, as its token had it.
+    pub data_digest: u64,
     /// Its leaf hashes in order.
     pub leaves: Vec<[u8; 64]>,
 }
