@@ -80,6 +80,8 @@ fn hashed(house: &House) -> u64 {
 
 /// Leaves found damaged, as the engine lists them and as events told; these must be the same.
 fn found(house: &House) -> Vec<(u64, Checksum)> {
+    // Events of the writer's thread are told by the next upkeep.
+    house.engine.upkeep().unwrap();
     let mut told: Vec<(u64, Checksum)> = Vec::new();
     for event in house.events.lock().iter() {
         if let Event::BlockDamaged { name, leaf, address, .. } = event {
