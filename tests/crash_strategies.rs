@@ -524,7 +524,8 @@ fn hold_against(dir: &Path, heard: &Heard, tally: &mut Tally) {
     let paid = |id: &WorkId| reader.receipt(*id.as_bytes()).unwrap().map(|(_, row)| row.amount);
     assert_eq!(unpaid(&reader, heard), None, "its answer was acknowledged");
     let quorums = reader.quorums(None, 10_000).unwrap();
-    let waiting: BTreeSet<[u8; 16]> = quorums.iter().flat_map(|(_, row)| &row.as_ref().unwrap().votes).map(|vote| vote.id).collect();
+    let waiting: BTreeSet<[u8; 16]> =
+        quorums.iter().flat_map(|(_, row)| &row.as_ref().unwrap().votes).map(|vote| vote.id).collect();
     for (id, (award, who)) in &heard.voted {
         match paid(id) {
             Some(amount) => assert_eq!(amount, *award),

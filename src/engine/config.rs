@@ -269,7 +269,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// How long answers wait for others like them before the server hashes the leaves itself, 1 ms or more;
+    /// How long answers wait for others like them before the server hashes the leaves itself, 1 ms to 12 hours;
     /// default 600 000. For trees verified by a quorum.
     pub fn quorum_wait_ms(mut self, ms: u64) -> Self {
         self.quorum_wait_ms = ms;
@@ -374,7 +374,9 @@ impl ConfigBuilder {
         check("waiting_answers_max", waiting, (1..=65_536).contains(&waiting), "it must be from 1 to 65536")?;
         let kept = self.ledger_entries_kept;
         check("ledger_entries_kept", kept, kept >= 1_000, "it must be 1000 or more")?;
-        check("quorum_wait_ms", self.quorum_wait_ms, self.quorum_wait_ms > 0, "it must be positive")?;
+        // Well below the day after which idle clients, and with them their strikes, are forgotten.
+        let wait = self.quorum_wait_ms;
+        check("quorum_wait_ms", wait, (1..=43_200_000).contains(&wait), "it must be from 1 to 43200000")?;
         let (default, cap) = (self.default_difficulty, self.max_difficulty);
         check("max_difficulty", cap, cap >= default, "it must not be below default_difficulty")?;
         check("escalation_window_ms", self.escalation_window_ms, self.escalation_window_ms > 0, "it must be positive")?;

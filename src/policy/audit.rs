@@ -235,6 +235,6 @@ mod tests {
         assert!(heightened.order.len() <= 2 * NETWORKS_MAX + 1);
         assert_eq!(heightened.sample(&[1; 16], 2, 32, 3_000), 2);
         heightened.lied([9; 16], 3_000 + HEIGHTENED_MS);
-        assert_eq!(heightened.len(), 1);
+        assert_eq!(heightened.len(), 2, "the one that lied on and on, and the last");
     }
 }

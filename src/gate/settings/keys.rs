@@ -193,7 +193,7 @@ keys! {
         waiting_commits_max: usize, "answers", "1 to 65536",
             "Answers waiting for a commit; the engine's own waiting_answers_max. Beyond it they are asked to come again.";
         commit_ops_max: usize, "answers", "1 to 4096", "Answers in one commit at most.";
-        quorum_wait_ms: u64, "ms", "1 or more",
+        quorum_wait_ms: u64, "ms", "1 to 43200000",
             "How long answers to a tree verified by a quorum wait for others like them; then the server hashes.";
     }
     "Credits": {
