@@ -76,9 +76,17 @@ fn a_store_within_the_source_or_around_it_is_refused_because_of_its_secret() {
 #[test]
 fn only_ingest_makes_a_store() {
     let sandbox = Sandbox::new();
-    for verb in
-        ["work", "status", "trees", "tree --tree a", "ledger", "export --tree a", "prove --tree a --leaf 0", "check"]
-    {
+    for verb in [
+        "work",
+        "status",
+        "trees",
+        "tree --tree a",
+        "ledger",
+        "export --tree a",
+        "prove --tree a --leaf 0",
+        "forget --tree a",
+        "check",
+    ] {
         sandbox.refused(1, &format!("{verb} --db nowhere"), &["nowhere", "pouw ingest"]);
         assert!(!sandbox.path("nowhere").exists(), "{verb}");
     }
@@ -124,7 +132,7 @@ fn a_store_that_is_open_elsewhere_is_refused() {
 fn trees_and_leaves_that_are_not_there_are_told_from_those_that_are_not_done() {
     let sandbox = Sandbox::with_files();
     sandbox.ok(&format!("{INGEST} in"));
-    for verb in ["tree", "export", "prove --leaf 0"] {
+    for verb in ["tree", "export", "prove --leaf 0", "forget"] {
         sandbox.refused(1, &format!("{verb} --db store --tree dog.jpg"), &["dog.jpg"]);
     }
     for verb in ["export", "prove --leaf 0"] {

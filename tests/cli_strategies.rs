@@ -222,3 +222,20 @@ fn a_file_that_is_not_named_by_an_address_is_named() {
     sandbox.refused(1, arguments, &["in/cat.jpg", "128 lowercase hex digits"]);
     assert_eq!(number(&sandbox.json("status --db store"), "/pendingLeaves"), 0);
 }
+
+#[test]
+fn a_tree_that_is_forgotten_leaves_its_name_and_takes_its_rows_along() {
+    let sandbox = ingested("quorum:2");
+    failed(&sandbox, "work --db store --clients 1");
+    let votes = number(&sandbox.json("check --db store"), "/quorums");
+    assert!(votes > 0, "there is something to forget");
+    sandbox.write("in/a", pattern(41 * 512));
+    sandbox.refused(1, &format!("{INGEST} --strategy quorum:2 in"), &["forget"]);
+    let told = sandbox.json("forget --db store --tree a");
+    assert_eq!((number(&told, "/leaves"), &told["tree"]), (40, &json!("a")));
+    let report = sandbox.json("check --db store");
+    assert_eq!((number(&report, "/trees"), number(&report, "/quorums"), number(&report, "/tiles")), (0, 0, 0));
+    assert_eq!(number(&sandbox.json(&format!("{INGEST} --strategy quorum:2 in")), "/added"), 1);
+    sandbox.ok("work --db store --clients 2");
+    sandbox.ok("export --db store --tree a -o out");
+}

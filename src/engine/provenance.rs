@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::hash::Checksum;
 use crate::merkle::{GROUP_LEAVES, LeafIndex, TILE_LEAVES};
-use crate::store::records::{EntryKind, LeafState, LedgerRow, ProvenanceRow};
+use crate::store::records::{EntryKind, LeafState, LedgerRow, ProvenanceRow, range_end};
 use crate::store::{RangeKey, StoreError};
 
 use super::PouwEngine;
@@ -115,7 +115,7 @@ impl PouwEngine {
             return Ok(None);
         }
         let states = reader.tile(entry.tree, entry.start / TILE_LEAVES)?;
-        let end = row.leaves.min(entry.start + (1 << entry.order.min(5)));
+        let end = row.leaves.min(range_end(entry.start, entry.order));
         let found = (entry.start..end).filter_map(|leaf| Provenance::of(states.state(leaf % TILE_LEAVES)));
         Ok(found.max())
     }

@@ -6,7 +6,7 @@ use crate::policy::calibration::Observation;
 use crate::policy::lease::{Claim, Lease, LeaseRefusal, Pin};
 use crate::policy::quorum::Voter;
 use crate::protocol::{ChallengeToken, MicroJoules, TokenPurpose, WorkId, WorkResult};
-use crate::store::records::{QuorumRow, TreeState};
+use crate::store::records::{QuorumRow, TreeState, range_end};
 use crate::store::{Command, Outcome, Refuse, Refused, Settle};
 
 use super::PouwEngine;
@@ -370,7 +370,7 @@ impl Core {
 /// Whether a range overlaps a group of votes without being it: that group is handed out whole or not at all.
 fn splits_group(votes: &[(u64, QuorumRow)], range: &AlignedRange) -> bool {
     votes.iter().any(|(start, row)| {
-        let end = start + (1 << row.order.min(5));
+        let end = range_end(*start, row.order);
         let overlaps = *start < range.end() && range.start() < end;
         overlaps && (*start, row.order) != (range.start(), range.order())
     })

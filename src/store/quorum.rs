@@ -8,7 +8,9 @@ use crate::merkle::{AlignedRange, TILE_LEAVES};
 use super::apply::Batch;
 use super::commands::{Outcome, Refused, Settle};
 use super::error::StoreError;
-use super::records::{EntryKind, HashReason, LeafState, QuorumRow, Submitter, TreeState, VoteRow, seal, unseal};
+use super::records::{
+    EntryKind, HashReason, LeafState, QuorumRow, Submitter, TreeState, VoteRow, range_end, seal, unseal,
+};
 use super::settle::{Payee, Taken};
 use super::tables::{NO_ENTRY, QUORUMS};
 use super::trust_commands::{Amend, Referee, Ruling, Vote};
@@ -112,7 +114,7 @@ impl Batch<'_> {
             let (other, raw) = entry?;
             let (_, start) = other.value();
             let row: QuorumRow = unseal("quorums-0", raw.value())?;
-            if start != key.1 && start < range.end() && range.start() < start + (1 << row.order.min(5)) {
+            if start != key.1 && start < range.end() && range.start() < range_end(start, row.order) {
                 return Ok(Err(Refused::QuorumMoved));
             }
         }

@@ -10,7 +10,7 @@ use super::commands::{Refused, Settle};
 use super::error::StoreError;
 use super::records::{
     ClaimRow, DataPlace, EntryKind, GroupRow, HashReason, LeafState, ProvenanceRow, Submitter, TileRow, TreeRow, Work,
-    seal, unseal,
+    range_end, seal, unseal,
 };
 use super::settle::Taken;
 use super::tables::{CHORE_DROP, CLAIMS, DOUBTED, FOLLOWED, NO_ENTRY, PROVENANCE, SUSPECTS};
@@ -232,7 +232,7 @@ impl Batch<'_> {
             // Released: accepted as it is.
             return Ok(());
         }
-        let end = leaves.min(entry.start.saturating_add(1 << entry.order.min(5)));
+        let end = leaves.min(range_end(entry.start, entry.order));
         let key = (entry.tree, entry.start / TILE_LEAVES);
         let tile = match self.tiles.get(key)? {
             Some(raw) => TileRow::decode(raw.value())?,
@@ -257,7 +257,7 @@ impl Batch<'_> {
             let (key, raw) = entry?;
             let (_, start) = key.value();
             let claim: ClaimRow = unseal("claims-0", raw.value())?;
-            let end = (start + (1 << claim.order.min(5))).min(first + TILE_LEAVES);
+            let end = range_end(start, claim.order).min(first + TILE_LEAVES);
             if !(start..end).any(|leaf| row.state(leaf % TILE_LEAVES).is_weak()) {
                 gone.push(start);
             }
@@ -278,7 +278,7 @@ impl Batch<'_> {
         let (key, raw) = entry?;
         let claim: ClaimRow = unseal("claims-0", raw.value())?;
         let (_, start) = key.value();
-        let covers = start + (1 << claim.order.min(5)) > leaf;
+        let covers = range_end(start, claim.order) > leaf;
         Ok(covers.then_some((start, claim.submitters)))
     }
 }

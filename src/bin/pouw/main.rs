@@ -19,6 +19,7 @@ mod export;
 mod failure;
 #[cfg(feature = "fetch")]
 mod fetch;
+mod forget;
 mod ingest;
 mod ledger;
 mod output;
@@ -83,6 +84,7 @@ enum Verb {
     Export(export::Options),
     Prove(prove::Options),
     Verify(verify::Options),
+    Forget(forget::Options),
     Check(check::Options),
     #[cfg(feature = "serve")]
     CheckConfig(check_config::Options),
@@ -112,6 +114,7 @@ fn main() -> ExitCode {
         Verb::Export(options) => export::run(options, &out),
         Verb::Prove(options) => prove::run(options, &out),
         Verb::Verify(options) => verify::run(options, &out),
+        Verb::Forget(options) => forget::run(options, &out),
         Verb::Check(options) => check::run(options, &out),
         #[cfg(feature = "serve")]
         Verb::CheckConfig(options) => check_config::run(options, &out),

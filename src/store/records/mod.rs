@@ -19,7 +19,7 @@ pub use leaves::{GroupRow, LeafState, LengthRow, TileRow};
 pub use ledger::{EntryKind, LedgerRow};
 pub use standing::StandingRow;
 pub use strategy::{Strategy, UnknownStrategy};
-pub use trust::{ClaimRow, ProvenanceRow, QuorumRow, Submitter, VoteRow};
+pub use trust::{ClaimRow, ProvenanceRow, QuorumRow, Submitter, VoteRow, range_end};
 
 /// A row that does not decode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

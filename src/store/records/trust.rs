@@ -2,6 +2,8 @@
 
 use bincode::{Decode, Encode};
 
+use crate::merkle::TILE_ORDER;
+
 use super::{LeafState, RecordError, damaged};
 
 /// `provenance-0`: how many leaves of a tree stand in each state but `Pending` and `Verified`. No row: none.
@@ -85,6 +87,11 @@ pub struct ClaimRow {
     pub order: u8,
     /// One for an audited answer, a quorum for an agreed one.
     pub submitters: Vec<Submitter>,
+}
+
+/// The leaf behind the last of a range of this order, if its tree has that many.
+pub fn range_end(start: u64, order: u8) -> u64 {
+    start.saturating_add(1 << order.min(TILE_ORDER))
 }
 
 /// An answer that waits for others like it.
