@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use crate::hash::Checksum;
 use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, Level, LevelFolder, Shape, StreamError, fold_level};
 use crate::store::records::{HashReason, TreeRow, Work};
-use crate::store::{Command, StoreError, TreeId};
+use crate::store::{Command, Outcome, StoreError, TreeId};
 
 use super::PouwEngine;
 use super::core::Core;
@@ -135,8 +135,7 @@ impl PouwEngine {
         if !row.strategy.knows_answers() {
             // What is doubted must be hashed while its data is there.
             let one = core.auditing.lock();
-            let cleared = core.clear_doubts(tree, &mut VerifyProgress::default(), &mut |_| ControlFlow::Continue(()));
-            let released = cleared.and_then(|()| Ok(core.write_bulk(vec![Command::Release { tree }])?));
+            let released = core.release_locked(tree, &row.name);
             drop(one);
             core.tell_later();
             released?;
@@ -147,6 +146,16 @@ impl PouwEngine {
 }
 
 impl Core {
+    fn release_locked(&self, tree: TreeId, name: &str) -> Result<(), TreeError> {
+        self.clear_doubts(tree, &mut VerifyProgress::default(), &mut |_| ControlFlow::Continue(()))?;
+        // A leaf that was corrected took its root from it, and only what is complete can be released.
+        self.complete_again(tree)?;
+        match self.write_bulk(vec![Command::Release { tree }])?.first() {
+            Some(Outcome::Done { .. }) => Ok(()),
+            _ => Err(TreeError::Corrected(name.to_owned())),
+        }
+    }
+
     /// A tree with leaves below verified may be corrected at any time, also while it is written out.
     pub(super) fn is_unchanged(&self, tree: TreeId, row: &TreeRow) -> Result<(), TreeError> {
         let now = self.store.read()?.tree(tree)?;

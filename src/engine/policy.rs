@@ -353,7 +353,7 @@ impl Core {
     }
 
     /// Folds a tree that a correction took its root from.
-    fn complete_again(&self, tree: TreeId) -> Result<(), TreeError> {
+    pub(super) fn complete_again(&self, tree: TreeId) -> Result<(), TreeError> {
         let Some(row) = self.store.read()?.tree(tree)?.filter(|row| row.state == TreeState::Assembling) else {
             return Ok(());
         };

@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use pouw::engine::ingest::{IngestOptions, Ingested};
@@ -18,7 +18,7 @@ use pouw::protocol::{DifficultyTier, WorkResult};
 use pouw::solver::compute_work_unit;
 use pouw::store::records::{Exposure, Strategy};
 use pouw::store::sim::SimDisk;
-use pouw::store::{Directory, StorageProvider, StoreOptions, check};
+use pouw::store::{Directory, StorageProvider, Store, StoreOptions, check};
 use tempfile::TempDir;
 
 pub const BLOCK: usize = 512;
@@ -82,6 +82,32 @@ impl House {
         assert!(report.is_clean(), "{:?}", report.findings);
         let how = (self.seed, self.quorum_wait_ms, self.mistake);
         (self.engine, self.events) = open(&self.storage, &self.clock, how);
+    }
+
+    /// Opens the store again, without a check. Whoever is told of an event has the engine at hand.
+    pub fn reopened(&mut self, tell: impl Fn(&PouwEngine, Event) + Send + Sync + 'static) {
+        self.engine.close();
+        let engine: Arc<OnceLock<PouwEngine>> = Arc::default();
+        let at_hand = engine.clone();
+        let sink = EventSink::new(move |event| {
+            if let Some(engine) = at_hand.get() {
+                tell(engine, event);
+            }
+        });
+        let how = (self.seed, self.quorum_wait_ms, self.mistake);
+        self.engine = open_for(&self.storage, &self.clock, how, sink);
+        assert!(engine.set(self.engine.clone()).is_ok());
+    }
+
+    /// Lies a client has been caught in, as the closed store says. Opens it again.
+    pub fn strikes(&mut self, who: u64) -> u64 {
+        let client = *self.engine.client_digest(&names(who).0).as_bytes();
+        self.engine.close();
+        let store = Store::open(self.storage.clone(), StoreOptions::default()).unwrap();
+        let strikes = store.client(client).unwrap().strikes;
+        store.close();
+        self.checked();
+        strikes
     }
 
     pub fn ingest(&self, strategy: Strategy, name: &str, blocks: &[Vec<u8>]) -> Ingested {
@@ -175,15 +201,25 @@ fn open(
 ) -> (PouwEngine, Arc<Mutex<Vec<Event>>>) {
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = events.clone();
+    let sink = EventSink::new(move |event| seen.lock().push(event));
+    (open_for(storage, clock, (seed, wait, mistake), sink), events)
+}
+
+fn open_for(
+    storage: &Arc<dyn StorageProvider>,
+    clock: &Arc<FakeClock>,
+    (seed, wait, mistake): How,
+    events: EventSink,
+) -> PouwEngine {
     let parts = Parts {
         storage: storage.clone(),
         clock: clock.clone(),
-        events: EventSink::new(move |event| seen.lock().push(event)),
+        events,
         options: StoreOptions { state_cache_bytes: 4 << 20, blocks_cache_bytes: 4 << 20 },
     };
     let config = Config::builder([7; 32]).floor_ms([0; 3]).background(false).quorum_wait_ms(wait).audit_seed(seed);
     let config = mistake.into_iter().fold(config, |config, mistake| config.mistake(mistake));
-    (PouwEngine::open_with(parts, config.build().unwrap()).unwrap(), events)
+    PouwEngine::open_with(parts, config.build().unwrap()).unwrap()
 }
 
 /// Key and network prefix of a client: a thousand clients share a network.
