@@ -15,10 +15,10 @@ use super::core::Core;
 pub const ACCOUNT_PLACES: [&str; Account::PLACES] = ["precomputed", "known-address", "audit", "quorum", "synthetic"];
 
 impl PouwEngine {
-    /// What offloading has come to in this store, up to now.
+    /// What offloading has come to in this store, up to now. For the moment between a commit and what follows from it in
+    /// memory, what it wrote behind is counted twice.
     pub fn account(&self) -> Account {
         let core = self.core();
-        // Under the lock, so that what is being written is counted once.
         let waiting = core.account.lock();
         let mut account = core.store.account();
         account.add(&waiting);
