@@ -118,6 +118,8 @@ async fn serve(
         .await
         .map_err(|error| Failure::failed(format!("{}: {error}; give another --listen", chosen.listen)))?;
     let address = listener.local_addr()?;
+    // Before anybody asks: the first one over the limit gets real work too.
+    gate.engine().refill()?;
     announce(chosen, &gate, address, out)?;
     gate.engine().sweep_every(SWEEP_EVERY)?;
     let [to_read, to_send] = [gate.write_timeout_ms(), gate.body_timeout_ms()].map(Duration::from_millis);
