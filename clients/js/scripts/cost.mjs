@@ -24,7 +24,9 @@ async function cost(engine, work) {
 }
 
 console.log(`Node ${process.version}, medians of ${ROUNDS} rounds\n`);
-console.log('| tier | leaves | hashes | KiB | WebAssembly, CPU ms | JavaScript, CPU ms |\n|---|---|---|---|---|---|');
+console.log(
+  '| tier | leaves | hashes | KiB | WebAssembly, CPU ms | JavaScript, CPU ms |\n|---|---|---|---|---|---|',
+);
 for (const [tier, leaves] of [
   ['low', 1],
   ['medium', 8],
