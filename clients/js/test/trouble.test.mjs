@@ -146,7 +146,7 @@ test('a first response that is not the limiter speaking is handed back untouched
     [429, 'application/problem+json', '{"reason":"of another limiter"}'],
     [429, 'application/problem+json', 'no JSON'],
     [429, 'application/problem+json', 'null'],
-    [429, 'application/problem+json', `{"reason":"no_work","detail":"${'x'.repeat(3 << 20)}"}`],
+    [429, 'application/problem+json', `{"reason":"no_work","detail":"${'x'.repeat(5 << 20)}"}`],
     [503, 'application/problem+json', '{"reason":"unavailable"}'],
   ];
   for (const [status, type, text] of pages) {

@@ -28,8 +28,8 @@ const bad = [
   ['41 steps', subtree([leaf], 41), 'foldLevels'],
   ['steps above one leaf', unit({ foldLevels: 1 }), 'foldLevels'],
   ['lengths of one leaf', unit({ leafLengths: [3] }), 'leafLengths'],
-  ['a megabyte and a byte', unit({ inputData: Buffer.alloc((1 << 20) + 1).toString('base64') }), 'inputData'],
-  ['data over the size of any unit', unit({ inputData: 'A'.repeat((2 << 20) + 4) }), 'inputData'],
+  ['two megabytes and a byte', unit({ inputData: Buffer.alloc((2 << 20) + 1).toString('base64') }), 'inputData'],
+  ['data over the size of any unit', unit({ inputData: 'A'.repeat((4 << 20) + 4) }), 'inputData'],
   ['data that is no base64', unit({ inputData: 'YWJj\n' }), 'inputData'],
   ['three children', unit({ operation: 'interior_hash', childCount: 3 }), 'childCount'],
   ['a short child', unit({ operation: 'interior_hash', childCount: 1 }), 'inputData'],
@@ -64,7 +64,7 @@ for (const [name, asked, member] of bad) {
 test('what is at its bound passes, and unknown members are ignored', () => {
   for (const asked of [
     unit({ version: 1, unknown: { deep: [] } }),
-    unit({ inputData: Buffer.alloc(1 << 20).toString('base64') }),
+    unit({ inputData: Buffer.alloc(2 << 20).toString('base64') }),
     unit({ challengeToken: 'x'.repeat(512), treeLevel: 40, treeIndex: 2 ** 40 - 1, waitMs: 2 ** 53 - 1 }),
     unit({ leafLengths: [], foldLevels: 0 }),
     subtree(Array(32).fill(leaf), 5),
