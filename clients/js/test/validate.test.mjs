@@ -28,7 +28,11 @@ const bad = [
   ['41 steps', subtree([leaf], 41), 'foldLevels'],
   ['steps above one leaf', unit({ foldLevels: 1 }), 'foldLevels'],
   ['lengths of one leaf', unit({ leafLengths: [3] }), 'leafLengths'],
-  ['two megabytes and a byte', unit({ inputData: Buffer.alloc((2 << 20) + 1).toString('base64') }), 'inputData'],
+  [
+    'two megabytes and a byte',
+    unit({ inputData: Buffer.alloc((2 << 20) + 1).toString('base64') }),
+    'inputData',
+  ],
   ['data over the size of any unit', unit({ inputData: 'A'.repeat((4 << 20) + 4) }), 'inputData'],
   ['data that is no base64', unit({ inputData: 'YWJj\n' }), 'inputData'],
   ['three children', unit({ operation: 'interior_hash', childCount: 3 }), 'childCount'],
