@@ -39,11 +39,11 @@ impl Core {
     }
 
     /// A unit of another kind goes out.
-    pub(super) fn count_asked(&self, place: usize, work: Work, sent: bool) {
+    pub(super) fn count_asked(&self, place: usize, work: Work) {
         let mut account = self.account.lock();
         let Some(of) = account.by.get_mut(place) else { return };
         of.asked.add(work);
-        of.sent_units += u64::from(sent);
+        of.sent_units += 1;
     }
 
     /// The server hashed something that no command counts.

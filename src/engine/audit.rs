@@ -4,24 +4,23 @@
 //! The sample is drawn only now, when the answer is fixed: its lease is pinned, and a wrong one ends it.
 
 use crate::hash::{Checksum, sha3_512};
-use crate::merkle::{AlignedRange, TILE_LEAVES, fold};
+use crate::merkle::{AlignedRange, TILE_LEAVES};
 use crate::policy::audit::{VOTE_SAMPLE, draw};
 use crate::policy::quorum::{Voter, admits, differences, is_right};
-use crate::protocol::{Malformed, WorkResult, WorkUnitOperation};
+use crate::protocol::{WorkResult, WorkUnitOperation};
 use crate::store::records::{HashReason, QuorumRow, TreeRow, VoteRow, Work};
 use crate::store::{Amend, Audited, Command, Ruling, SettleKind, TreeId, Vote};
 
 use super::account::{parents_work, unit_work};
 use super::core::Core;
 use super::error::SubmitError;
-use super::event::Event;
 use super::inspect::Inspected;
 use super::lanes::Job;
-use super::load::{LoadError, leaf_lengths};
+use super::load::leaf_lengths;
 use super::submit::Follows;
 #[cfg(feature = "testing")]
 use super::testing::Mistake;
-use super::verify::{Judged, leaf_bytes};
+use super::verify::{Judged, check_fold, leaf_bytes};
 
 type Tree<'t> = (TreeId, &'t TreeRow);
 
@@ -70,7 +69,7 @@ impl Core {
         let group = self.store.read()?.quorum(tree, range.start())?;
         let voter = Voter { client, network: inspected.network };
         let stale = self.stale_votes(group.as_ref())?;
-        let in_group = |vote: &VoteRow| (!stale.contains(&vote.id)).then_some(voter_of(vote));
+        let in_group = |vote: &VoteRow| (!stale.contains(&vote.id)).then(|| vote.voter());
         let voters: Vec<Voter> = group.iter().flat_map(|group| &group.votes).filter_map(in_group).collect();
         let admitted = admits(&voters, &voter);
         #[cfg(feature = "testing")]
@@ -106,10 +105,7 @@ impl Core {
         result.check_shape(listed, operation).map_err(SubmitError::Malformed)?;
         self.count_server(row.strategy.index(), HashReason::Folding, parents_work(range));
         let hashes = if single { vec![result.result_hash] } else { result.leaf_hashes.clone() };
-        if fold(&hashes, range.fold_levels()) != Some(result.result_hash) {
-            let rule = "the fold of leafHashes";
-            return Err(SubmitError::Malformed(Malformed::new("resultHash", rule, "another hash")));
-        }
+        check_fold(result, &hashes, range.fold_levels())?;
         Ok(hashes)
     }
 
@@ -128,17 +124,7 @@ impl Core {
         }
         let leaves = range.len() as u32;
         let k = self.heightened.lock().sample(&inspected.network, k.into(), leaves, self.now_ms());
-        let mut failed = None;
-        let drawn = draw(leaves, k, &mut || match self.draw() {
-            Ok(bits) => bits,
-            Err(error) => {
-                failed = Some(error);
-                0
-            }
-        });
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
+        let drawn = self.drawing(|random| draw(leaves, k, random))?;
         let places: Vec<u8> = (0..leaves as u8).filter(|place| drawn & (1 << place) != 0).collect();
         let (hashed, work) = self.hash_places((tree, row), range, &places)?;
         let differs = |(place, right): &&(u8, Checksum)| hashes.get(usize::from(*place)) != Some(right);
@@ -168,7 +154,7 @@ impl Core {
     }
 
     /// The server's own hashes of some leaves of a range.
-    pub(super) fn hash_places(
+    fn hash_places(
         &self,
         (tree, row): Tree<'_>,
         range: &AlignedRange,
@@ -176,18 +162,13 @@ impl Core {
     ) -> Result<(Vec<(u8, Checksum)>, Work), SubmitError> {
         let first = (range.start() % TILE_LEAVES) as u8;
         let mask = places.iter().fold(0, |mask, place| mask | (1 << (first + place)));
-        match self.hash_mask((tree, row), range.tile(), mask) {
-            Ok((hashed, work)) => Ok((hashed.into_iter().map(|(slot, hash)| (slot - first, hash)).collect(), work)),
-            Err(LoadError::Store(error)) => Err(error.into()),
-            Err(LoadError::Source(what)) => {
-                self.emit(Event::SourceChanged { tree, what });
-                Err(SubmitError::Withdrawn)
-            }
-        }
+        let read = self.hash_mask((tree, row), range.tile(), mask);
+        let (hashed, work) = read.map_err(|error| self.unreadable(tree, error))?;
+        Ok((hashed.into_iter().map(|(slot, hash)| (slot - first, hash)).collect(), work))
     }
 
     /// Votes of clients that have been caught in a lie since they voted.
-    pub(super) fn stale_votes(&self, group: Option<&QuorumRow>) -> Result<Vec<[u8; 16]>, SubmitError> {
+    fn stale_votes(&self, group: Option<&QuorumRow>) -> Result<Vec<[u8; 16]>, SubmitError> {
         let mut stale = Vec::new();
         for vote in group.iter().flat_map(|group| &group.votes) {
             if self.store.client(vote.client)?.strikes != vote.strikes {
@@ -226,7 +207,7 @@ impl Core {
                 }
                 if vote.data_digest == inspected.opened.data_digest {
                     ruling.lies.push(vote.id);
-                    liars.push(voter_of(vote));
+                    liars.push(vote.voter());
                 } else {
                     // It was sent other data: it did not lie, and cannot be agreed with.
                     ruling.stale.push(vote.id);
@@ -256,8 +237,4 @@ impl Core {
             job.fail(error);
         }
     }
-}
-
-fn voter_of(vote: &VoteRow) -> Voter {
-    Voter { client: vote.client, network: vote.network }
 }

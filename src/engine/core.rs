@@ -214,12 +214,24 @@ impl Core {
     }
 
     /// 64 bits nobody can foresee, for audits.
-    pub(super) fn draw(&self) -> Result<u64, StoreError> {
+    fn draw(&self) -> Result<u64, StoreError> {
         #[cfg(feature = "testing")]
         if let Some(seeded) = &self.seeded {
             return Ok(seeded.lock().next());
         }
         getrandom::u64().map_err(|e| StoreError::Io { what: format!("the system gave no random bytes: {e}") })
+    }
+
+    /// Lets `with` draw as many as it likes; fails if the system gave none for any of them.
+    pub(super) fn drawing<T>(&self, with: impl FnOnce(&mut dyn FnMut() -> u64) -> T) -> Result<T, StoreError> {
+        let mut failed = None;
+        let drawn = with(&mut || {
+            self.draw().unwrap_or_else(|error| {
+                failed = Some(error);
+                0
+            })
+        });
+        failed.map_or(Ok(drawn), Err)
     }
 
     /// Tells the background thread, if there is one, that there is something to do.

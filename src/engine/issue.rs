@@ -213,7 +213,7 @@ impl Core {
             ..self.token(request, id, TokenPurpose::Interior)
         };
         bump(&self.tallies.interior_issued, 1);
-        self.count_asked(node.account, Work::of([node.bytes().len() as u64]), true);
+        self.count_asked(node.account, Work::of([node.bytes().len() as u64]));
         Issued { unit: self.sealed(interior_unit(node, &token), &token), shortfall: false }
     }
 
@@ -235,7 +235,7 @@ impl Core {
         }
         drop(queue);
         bump(&self.tallies.synthetic_issued, 1);
-        self.count_asked(Account::SYNTHETIC, synthetic_work(order), true);
+        self.count_asked(Account::SYNTHETIC, synthetic_work(order));
         Ok(Issued { unit: self.sealed(self.synthetic_unit(&token), &token), shortfall: order < wanted })
     }
 

@@ -10,7 +10,6 @@ use std::str::FromStr;
 
 use crate::merkle::{AlignedRange, GROUP_LEAVES, Shape, TILE_LEAVES};
 use crate::policy::audit::{Selection, sample_size};
-use crate::policy::quorum::Voter;
 use crate::policy::ready::mask_of;
 use crate::protocol::data_digest;
 use crate::store::records::{DataPlace, HashReason, LeafState, TreeRow, TreeState, Work};
@@ -224,21 +223,13 @@ impl Core {
         progress: OnVerify<'_>,
     ) -> Result<bool, TreeError> {
         let weak = self.store.read()?.provenance(tree)?.weak();
-        let (mut selection, mut failed) = (Selection::new(weak, count), None);
-        let mut drawn = |_| {
-            selection.takes(&mut || {
-                self.draw().unwrap_or_else(|error| {
-                    failed = Some(error);
-                    0
-                })
-            })
-        };
         done.of += count.min(weak);
         let before = done.corrected;
-        self.upgrade_tree(tree, LeafState::is_weak, &mut drawn, done, progress)?;
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
+        let mut selection = Selection::new(weak, count);
+        self.drawing(|random| {
+            let mut drawn = |_| selection.takes(random);
+            self.upgrade_tree(tree, LeafState::is_weak, &mut drawn, done, progress)
+        })??;
         if done.corrected == before {
             return Ok(false);
         }
@@ -346,7 +337,6 @@ impl Core {
             for leaf in corrected {
                 self.later(Event::LeafCorrected { tree, name: name.to_owned(), leaf });
             }
-            let liars: Vec<Voter> = liars.into_iter().map(|(client, network)| Voter { client, network }).collect();
             self.note_liars(&liars);
         }
         Ok(())

@@ -308,8 +308,7 @@ fn groups_of(plan: &Plan, shape: Shape, tile: u64) -> Result<Vec<Group>, StoreEr
     let rows = plan.reader.quorums_of_tile(plan.tree, tile)?;
     let group = |(start, row): (u64, QuorumRow)| {
         let range = AlignedRange::new(shape, start, row.order).ok()?;
-        let voter = |vote: &VoteRow| Voter { client: vote.client, network: vote.network };
-        Some(Group { range, votes: row.votes.iter().map(voter).collect() })
+        Some(Group { range, votes: row.votes.iter().map(VoteRow::voter).collect() })
     };
     Ok(rows.into_iter().filter_map(group).collect())
 }

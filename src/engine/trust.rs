@@ -3,7 +3,6 @@
 use crate::hash::hash_batch;
 use crate::merkle::{AlignedRange, Shape, TILE_LEAVES};
 use crate::policy::lease::{Claim, Lease};
-use crate::policy::quorum::Voter;
 use crate::policy::ready::mask_of;
 use crate::protocol::{WorkId, data_digest};
 use crate::store::records::{DataPlace, LeafState, QuorumRow, TreeRow, TreeState, Work};
@@ -191,7 +190,6 @@ impl Core {
         let Some(Outcome::Judged { liars, first_leaf, .. }) = outcomes.into_iter().next() else {
             return Ok(None);
         };
-        let liars: Vec<Voter> = liars.into_iter().map(|(client, network)| Voter { client, network }).collect();
         self.note_liars(&liars);
         Ok(Some(first_leaf))
     }

@@ -140,9 +140,6 @@ impl Core {
         match claim {
             Claim::Leaves { tree, range } => {
                 let reader = self.store.read()?;
-                if reader.tree(tree)?.is_none() {
-                    return Err(SubmitError::Withdrawn);
-                }
                 let first = range.start() / GROUP_LEAVES;
                 let count = range.end().div_ceil(GROUP_LEAVES) - first;
                 let groups = reader.groups(tree, first, count as usize)?;
@@ -280,12 +277,17 @@ impl Core {
         tile: u64,
         mask: u32,
     ) -> Result<Loaded, SubmitError> {
-        match load_tile(&self.store, &self.store.read()?, tree, row, tile, mask) {
-            Ok(data) => Ok(data),
-            Err(LoadError::Store(error)) => Err(error.into()),
-            Err(LoadError::Source(what)) => {
+        let read = load_tile(&self.store, &self.store.read()?, tree, row, tile, mask);
+        read.map_err(|error| self.unreadable(tree, error))
+    }
+
+    /// Leaves of a tree could not be read: the client is not to blame if their source is another.
+    pub(super) fn unreadable(&self, tree: TreeId, error: LoadError) -> SubmitError {
+        match error {
+            LoadError::Store(error) => error.into(),
+            LoadError::Source(what) => {
                 self.emit(Event::SourceChanged { tree, what });
-                Err(SubmitError::Withdrawn)
+                SubmitError::Withdrawn
             }
         }
     }
@@ -323,10 +325,7 @@ impl Core {
     ) -> Result<Damage, SubmitError> {
         let single = expected.leaves.len() == 1;
         let given: &[Checksum] = if single { std::slice::from_ref(&result.result_hash) } else { &result.leaf_hashes };
-        if fold(given, expected.fold_levels) != Some(result.result_hash) {
-            let rule = "the fold of leafHashes";
-            return Err(SubmitError::Malformed(Malformed::new("resultHash", rule, "another hash")));
-        }
+        check_fold(result, given, expected.fold_levels)?;
         let mut damage = Damage::default();
         for index in wrong {
             let bytes = leaf_bytes(data, *index).unwrap_or_default();
@@ -343,6 +342,14 @@ impl Core {
         }
         Ok(damage)
     }
+}
+
+/// Parents are folded again from the leaf hashes a client brought: a top that does not fit them is no answer at all.
+pub(super) fn check_fold(result: &WorkResult, leaves: &[Checksum], levels: u8) -> Result<(), SubmitError> {
+    if fold(leaves, levels) == Some(result.result_hash) {
+        return Ok(());
+    }
+    Err(SubmitError::Malformed(Malformed::new("resultHash", "the fold of leafHashes", "another hash")))
 }
 
 /// The top of `range`: from the tops of its groups if it has whole ones, which saves folding 31 parents

@@ -1,6 +1,7 @@
 //! What the store can be told to do. Each command names its preconditions.
 
 use crate::merkle::AlignedRange;
+use crate::policy::quorum::Voter;
 
 use super::read::TreeId;
 use super::records::{Account, DataPlace, Exposure, GroupRow, LengthRow, StandingRow, Strategy, TreeState, Work};
@@ -289,7 +290,7 @@ pub enum Outcome {
         /// Leaves that had another hash before.
         corrected: Vec<u64>,
         /// Clients caught in a lie by it, each with its network.
-        liars: Vec<([u8; 16], [u8; 16])>,
+        liars: Vec<Voter>,
         /// The tree got its first leaf with it.
         first_leaf: bool,
         /// All leaves of the tree are done now.

@@ -4,6 +4,7 @@ use redb::ReadableTable;
 
 use crate::hash::Checksum;
 use crate::merkle::{AlignedRange, TILE_LEAVES};
+use crate::policy::quorum::Voter;
 
 use super::apply::Batch;
 use super::commands::{Outcome, Refused, Settle};
@@ -16,8 +17,6 @@ use super::tables::{NO_ENTRY, QUORUMS};
 use super::trust_commands::{Amend, Referee, Ruling, Vote};
 
 type Key = (u64, u64);
-/// Client and network.
-type Liar = ([u8; 16], [u8; 16]);
 
 impl Batch<'_> {
     pub(super) fn settle_vote(&mut self, settle: &Settle, vote: &Vote) -> Result<Result<Taken, Refused>, StoreError> {
@@ -129,14 +128,14 @@ impl Batch<'_> {
     }
 
     /// Notes what the server hashed, and takes out votes that are wrong or do not count any more.
-    fn rule(&mut self, row: &mut QuorumRow, ruling: &Ruling, at_ms: u64) -> Result<Vec<Liar>, StoreError> {
+    fn rule(&mut self, row: &mut QuorumRow, ruling: &Ruling, at_ms: u64) -> Result<Vec<Voter>, StoreError> {
         for (place, hash) in &ruling.refereed {
             if row.refereed.iter().all(|(known, _)| known != place) {
                 row.refereed.push((*place, *hash.as_bytes()));
             }
         }
         let lies = row.votes.iter().filter(|vote| ruling.lies.contains(&vote.id));
-        let liars: Vec<Liar> = lies.map(|vote| (vote.client, vote.network)).collect();
+        let liars: Vec<Voter> = lies.map(VoteRow::voter).collect();
         let mut kept = Vec::new();
         for vote in std::mem::take(&mut row.votes) {
             let out = ruling.lies.contains(&vote.id) || ruling.stale.contains(&vote.id);
@@ -148,7 +147,7 @@ impl Batch<'_> {
             }
         }
         row.votes = kept;
-        for (client, _) in &liars {
+        for Voter { client, .. } in &liars {
             self.head.totals.refused += 1;
             self.strike(*client, true, at_ms)?;
         }
@@ -209,7 +208,7 @@ impl Batch<'_> {
             if !right && vote.data_digest == *data_digest {
                 self.head.totals.refused += 1;
                 self.strike(vote.client, true, *at_ms)?;
-                liars.push((vote.client, vote.network));
+                liars.push(vote.voter());
             }
         }
         let progress = self.leaves_done(*tree, range.len())?.unwrap_or_default();

@@ -4,6 +4,7 @@ use redb::ReadableTable;
 
 use crate::hash::{Checksum, StreamingHash};
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
+use crate::policy::quorum::Voter;
 
 use super::apply::Batch;
 use super::commands::{Outcome, Refused};
@@ -44,13 +45,13 @@ impl Batch<'_> {
         let row = self.edit_tile(*tree, *tile, |row| {
             verified.iter().for_each(|slot| row.set(*slot, LeafState::Verified));
         })?;
-        let mut liars: Vec<([u8; 16], [u8; 16])> = Vec::new();
+        let mut liars: Vec<Voter> = Vec::new();
         if !wrong.is_empty() {
             self.write_hashes(*tree, &wrong, &row)?;
             for (leaf, submitter) in &behind {
                 self.correction(*tree, *leaf, submitter, *at_ms)?;
-                if liars.iter().all(|(client, _)| *client != submitter.client) {
-                    liars.push((submitter.client, submitter.network));
+                if liars.iter().all(|liar| liar.client != submitter.client) {
+                    liars.push(Voter { client: submitter.client, network: submitter.network });
                 }
             }
             self.fold_again(*tree, state)?;
@@ -59,7 +60,7 @@ impl Batch<'_> {
         if row.mask(TILE_LEAVES, |state| state == LeafState::Doubted) == 0 {
             self.txn.open_table(DOUBTED)?.remove((*tree, *tile))?;
         }
-        for (client, _) in &liars {
+        for Voter { client, .. } in &liars {
             self.strike(*client, true, *at_ms)?;
         }
         self.data_may_go(*tree)?;
@@ -213,6 +214,6 @@ impl Batch<'_> {
     }
 }
 
-fn judged(corrected: Vec<u64>, liars: Vec<([u8; 16], [u8; 16])>) -> Outcome {
+fn judged(corrected: Vec<u64>, liars: Vec<Voter>) -> Outcome {
     Outcome::Judged { corrected, liars, first_leaf: false, leaves_complete: false }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, complain, write_file};
-use crate::place::Place;
+use crate::place::TreeOf;
 use crate::words::{count, printable, provenance};
 
 /// Print the hashes of a complete tree, after checking every parent against its children.
@@ -27,10 +27,7 @@ use crate::words::{count, printable, provenance};
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
-    place: Place,
-    /// Name of the tree, as `pouw trees` lists it.
-    #[arg(long, value_name = "NAME")]
-    tree: String,
+    of: TreeOf,
     /// Which nodes.
     #[arg(long, value_enum, default_value = "all")]
     nodes: Nodes,
@@ -103,7 +100,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
             "with --json stdout carries one JSON document; add -o FILE for another format".into(),
         ));
     }
-    let engine = options.place.open()?;
+    let engine = options.of.place.open()?;
     // Tells of an unknown or incomplete tree before a file is touched.
     let done = satisfy(&engine, options, out)?;
     let Some(path) = &options.output else {
@@ -126,7 +123,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     release(&engine, options)?;
     engine.close();
     let document = Document {
-        tree: &options.tree,
+        tree: &options.of.tree,
         policy: options.policy.to_string(),
         nodes: options.nodes,
         format,
@@ -147,7 +144,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
 /// Hashes the leaves that the policy asks for. Each batch is durable: a run that is cut short is not lost.
 fn satisfy(engine: &PouwEngine, options: &Options, out: &Output) -> Result<VerifyProgress, Failure> {
     let bar = out.progress(Some(0), "{bar:32} {human_pos}/{human_len} leaves hashed, {per_sec}, {eta} left");
-    let verified = engine.satisfy(&options.tree, options.policy, &mut |progress| {
+    let verified = engine.satisfy(&options.of.tree, options.policy, &mut |progress| {
         bar.set_length(progress.of);
         bar.set_position(progress.hashed);
         ControlFlow::Continue(())
@@ -159,7 +156,7 @@ fn satisfy(engine: &PouwEngine, options: &Options, out: &Output) -> Result<Verif
         complain(&format!(
             "{leaves} of tree {:?} had a wrong hash from a client, and the right one now: its root has changed; publish \
              the new commitment (`pouw tree`)",
-            printable(&options.tree)
+            printable(&options.of.tree)
         ));
     }
     Ok(done)
@@ -182,7 +179,7 @@ fn advised(error: TreeError) -> Failure {
 
 /// What an export is worth, in a sentence.
 fn told(options: &Options, exported: &Exported, done: &VerifyProgress) -> String {
-    let (tree, weakest) = (printable(&options.tree), provenance(exported.provenance));
+    let (tree, weakest) = (printable(&options.of.tree), provenance(exported.provenance));
     let hashed = count(done.hashed, "leaf", "leaves");
     let corrected = done.corrected;
     let released = if options.release { "; its block data may go" } else { "" };
@@ -197,7 +194,7 @@ fn release(engine: &PouwEngine, options: &Options) -> Result<(), Failure> {
     if !options.release {
         return Ok(());
     }
-    engine.release(&options.tree)?;
+    engine.release(&options.of.tree)?;
     while engine.upkeep()?.removed > 0 {}
     Ok(())
 }
@@ -217,7 +214,7 @@ fn write_nodes(
         }
     };
     // The policy is satisfied, and nobody else writes to this store: a second sample would only cost.
-    let (policy, tree) = (ExportPolicy::Attested, &options.tree);
+    let (policy, tree) = (ExportPolicy::Attested, &options.of.tree);
     let exported = match options.nodes {
         Nodes::All => engine.export_addresses_under(policy, tree, &mut sink),
         Nodes::Leaves => engine.export_leaves_under(policy, tree, &mut sink),

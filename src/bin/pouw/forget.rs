@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
-use crate::place::Place;
+use crate::place::TreeOf;
 use crate::words::{count, printable};
 
 /// Take a tree out of the store, with its block data: its name is free again.
@@ -16,10 +16,7 @@ use crate::words::{count, printable};
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
-    place: Place,
-    /// Name of the tree, as `pouw trees` lists it.
-    #[arg(long, value_name = "NAME")]
-    tree: String,
+    of: TreeOf,
 }
 
 const EXAMPLES: &str = "\
@@ -34,9 +31,9 @@ struct Document<'o> {
 }
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
-    let engine = options.place.open()?;
-    let leaves = engine.tree(&options.tree)?.leaves;
-    engine.forget(&options.tree)?;
+    let engine = options.of.place.open()?;
+    let leaves = engine.tree(&options.of.tree)?.leaves;
+    engine.forget(&options.of.tree)?;
     let mut rows = 0;
     loop {
         // Its rows go in bounded steps; a run that is cut short is finished by the next one of any verb that works.
@@ -47,8 +44,8 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
         }
     }
     engine.close();
-    out.show(&Document { tree: &options.tree, leaves, rows }, |to| {
-        writeln!(to, "forgot {} of {}", printable(&options.tree), count(leaves, "leaf", "leaves"))
+    out.show(&Document { tree: &options.of.tree, leaves, rows }, |to| {
+        writeln!(to, "forgot {} of {}", printable(&options.of.tree), count(leaves, "leaf", "leaves"))
     })?;
     Ok(Verdict::Done)
 }

@@ -23,6 +23,16 @@ pub struct Place {
     pub secret_file: Option<PathBuf>,
 }
 
+/// One tree of a store, for verbs about one.
+#[derive(Debug, Args)]
+pub struct TreeOf {
+    #[command(flatten)]
+    pub place: Place,
+    /// Name of the tree, as `pouw trees` lists it.
+    #[arg(long, value_name = "NAME")]
+    pub tree: String,
+}
+
 impl Place {
     /// Opens the store to look at it.
     pub fn open(&self) -> Result<PouwEngine, Failure> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, write_file, write_json};
-use crate::place::Place;
+use crate::place::TreeOf;
 use crate::words::{provenance, provenance_told};
 
 /// Make a proof that a leaf is part of a complete tree; `pouw verify` checks it without the store.
@@ -16,10 +16,7 @@ use crate::words::{provenance, provenance_told};
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
-    place: Place,
-    /// Name of the tree, as `pouw trees` lists it.
-    #[arg(long, value_name = "NAME")]
-    tree: String,
+    of: TreeOf,
     /// Index of the leaf, from 0.
     #[arg(long, value_name = "I")]
     leaf: u64,
@@ -55,16 +52,16 @@ pub struct ProofDocument {
 }
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
-    let engine = options.place.open()?;
+    let engine = options.of.place.open()?;
     let leaf = LeafIndex(options.leaf);
-    let proof = engine.prove(&options.tree, leaf)?;
-    let commitment = engine.commitment(&options.tree)?;
-    let stands = engine.provenance(&options.tree, leaf)?;
+    let proof = engine.prove(&options.of.tree, leaf)?;
+    let commitment = engine.commitment(&options.of.tree)?;
+    let stands = engine.provenance(&options.of.tree, leaf)?;
     let digest = commitment.digest()?;
     let document = ProofDocument {
-        tree: Some(options.tree.clone()),
+        tree: Some(options.of.tree.clone()),
         leaf_index: Some(options.leaf),
-        leaf_hash: Some(engine.leaf(&options.tree, leaf)?),
+        leaf_hash: Some(engine.leaf(&options.of.tree, leaf)?),
         provenance: stands.map(|stands| provenance(stands).to_owned()),
         proof,
         claimed: Some(commitment),

@@ -6,7 +6,7 @@ use pouw::engine::Provenance;
 
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
-use crate::place::Place;
+use crate::place::TreeOf;
 use crate::words::{TreeDocument, printable, provenance};
 
 /// Show one tree: leaves, who stands for them, height, root, commitment, state.
@@ -17,10 +17,7 @@ use crate::words::{TreeDocument, printable, provenance};
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
-    place: Place,
-    /// Name of the tree, as `pouw trees` lists it.
-    #[arg(long, value_name = "NAME")]
-    tree: String,
+    of: TreeOf,
 }
 
 const EXAMPLES: &str = "\
@@ -29,8 +26,8 @@ Examples:
   pouw tree --db store --tree cat.jpg --json";
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
-    let engine = options.place.open()?;
-    let tree = TreeDocument::from(engine.tree(&options.tree)?);
+    let engine = options.of.place.open()?;
+    let tree = TreeDocument::from(engine.tree(&options.of.tree)?);
     engine.close();
     out.show(&tree, |to| {
         let none = "(when complete)";

@@ -3,6 +3,7 @@
 use bincode::{Decode, Encode};
 
 use crate::merkle::TILE_ORDER;
+use crate::policy::quorum::Voter;
 
 use super::{LeafState, RecordError, damaged};
 
@@ -119,6 +120,13 @@ pub struct VoteRow {
     pub data_digest: u64,
     /// Its leaf hashes in order.
     pub leaves: Vec<[u8; 64]>,
+}
+
+impl VoteRow {
+    /// Whose it is.
+    pub fn voter(&self) -> Voter {
+        Voter { client: self.client, network: self.network }
+    }
 }
 
 /// `quorums-0`: the votes on a range whose quorum is not complete. Its leaves are pending.
