@@ -112,13 +112,7 @@ impl Place {
     }
 
     fn strict(&self, name: &str) -> Vec<Checksum> {
-        let mut leaves = Vec::new();
-        let mut push = |leaf: &Checksum| {
-            leaves.push(*leaf);
-            Ok(())
-        };
-        self.engine.export_leaves(name, &mut push).unwrap();
-        leaves
+        trust::exported_leaves(&self.engine, name)
     }
 }
 

@@ -47,10 +47,11 @@ impl Core {
         k: u8,
     ) -> Result<Judged, SubmitError> {
         let hashes = self.brought(result, row, &range)?;
-        let (audit, whole) = self.audit(inspected, (tree, row), &range, &hashes, k)?;
+        let network = self.network_of(&inspected.network);
+        let (audit, whole) = self.audit(inspected, &network, (tree, row), &range, &hashes, k)?;
         let lengths = leaf_lengths(&self.store.read()?, tree, row, &range)?;
         let accepted = unit_work(&range, lengths.into_iter());
-        let kind = SettleKind::Audited(Box::new(Audited { tree, range, hashes, network: inspected.network, whole }));
+        let kind = SettleKind::Audited(Box::new(Audited { tree, range, hashes, network, whole }));
         let (nodes, leaves) = (range.node_count(), range.len());
         Ok(Judged { kind, nodes, leaves, accepted, audit, referee: Work::default(), follows: Follows::default() })
     }
@@ -67,7 +68,8 @@ impl Core {
         let hashes = self.brought(result, row, &range)?;
         let client = *inspected.opened.client.as_bytes();
         let group = self.store.read()?.quorum(tree, range.start())?;
-        let voter = Voter { client, network: inspected.network };
+        let network = self.network_of(&inspected.network);
+        let voter = Voter { client, network };
         let stale = self.stale_votes(group.as_ref())?;
         let in_group = |vote: &VoteRow| (!stale.contains(&vote.id)).then(|| vote.voter());
         let voters: Vec<Voter> = group.iter().flat_map(|group| &group.votes).filter_map(in_group).collect();
@@ -77,7 +79,7 @@ impl Core {
         if group.as_ref().is_some_and(|group| group.order != range.order()) || !admitted {
             return Err(SubmitError::Withdrawn);
         }
-        let (audit, _) = self.audit(inspected, (tree, row), &range, &hashes, VOTE_SAMPLE)?;
+        let (audit, _) = self.audit(inspected, &network, (tree, row), &range, &hashes, VOTE_SAMPLE)?;
         let count = self.count_votes(inspected, (tree, row), &range, &hashes, group.as_ref(), stale)?;
         if count.wrong {
             self.count_server(row.strategy.index(), HashReason::Audit, audit);
@@ -91,7 +93,7 @@ impl Core {
         let strikes = self.store.client(client)?.strikes;
         #[cfg(feature = "testing")]
         let quorum = quorum - u8::from(self.config.makes(Mistake::CountVoteEarly));
-        let vote = Vote { tree, range, hashes, network: inspected.network, quorum, strikes, ruling };
+        let vote = Vote { tree, range, hashes, network, quorum, strikes, ruling };
         let (nodes, leaves, kind) = (range.node_count(), range.len(), SettleKind::Vote(Box::new(vote)));
         let follows = Follows { liars, ..Follows::default() };
         Ok(Judged { kind, nodes, leaves, accepted, audit, referee, follows })
@@ -113,6 +115,7 @@ impl Core {
     fn audit(
         &self,
         inspected: &Inspected,
+        network: &[u8; 16],
         (tree, row): Tree<'_>,
         range: &AlignedRange,
         hashes: &[Checksum],
@@ -123,7 +126,7 @@ impl Core {
             return Ok((Work::default(), false));
         }
         let leaves = range.len() as u32;
-        let k = self.heightened.lock().sample(&inspected.network, k.into(), leaves, self.now_ms());
+        let k = self.heightened.lock().sample(network, k.into(), leaves, self.now_ms());
         let drawn = self.drawing(|random| draw(leaves, k, random))?;
         let places: Vec<u8> = (0..leaves as u8).filter(|place| drawn & (1 << place) != 0).collect();
         let (hashed, work) = self.hash_places((tree, row), range, &places)?;

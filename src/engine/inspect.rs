@@ -14,16 +14,16 @@ use super::error::SubmitError;
 pub struct Inspected {
     pub(super) opened: ChallengeToken,
     pub(super) text: String,
-    /// Keyed digest of the network it came from.
-    pub(super) network: [u8; 16],
+    /// The network prefix it came from. Its keyed digest is made where it is needed: most answers need none.
+    pub(super) network: Box<[u8]>,
     seen_ms: u64,
 }
 
 impl Inspected {
     /// Notes the network prefix the answer came from; without it, it is from an unknown one.
     #[must_use]
-    pub fn from_network(self, engine: &PouwEngine, network: &[u8]) -> Self {
-        Self { network: engine.core().network_of(network), ..self }
+    pub fn from_network(self, network: &[u8]) -> Self {
+        Self { network: network.into(), ..self }
     }
 
     /// Challenge id.
@@ -95,7 +95,7 @@ impl PouwEngine {
 impl Core {
     pub(super) fn inspect(&self, client: &[u8], text: &str, policy: Option<u64>) -> Result<Inspected, SubmitError> {
         let opened = self.open_token(client, text, policy)?;
-        Ok(Inspected { opened, text: text.to_owned(), network: self.network_of(b""), seen_ms: self.now_ms() })
+        Ok(Inspected { opened, text: text.to_owned(), network: Box::default(), seen_ms: self.now_ms() })
     }
 
     /// Time may have passed since the inspection, and it may have been made by another engine.

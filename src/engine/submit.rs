@@ -91,7 +91,7 @@ impl PouwEngine {
     pub fn submit_with(&self, answer: &Answer<'_>, done: impl FnOnce(Result<Accepted, SubmitError>) + Send + 'static) {
         match self.inspect(answer.client, answer.token, answer.policy) {
             Err(error) => done(Err(error)),
-            Ok(inspected) => self.submit_inspected(inspected.from_network(self, answer.network), answer.result, done),
+            Ok(inspected) => self.submit_inspected(inspected.from_network(answer.network), answer.result, done),
         }
     }
 
@@ -167,7 +167,8 @@ impl Core {
         let judged = self.judge_pinned(inspected, result, claim);
         if let Err(error) = &judged {
             if matches!(error, SubmitError::WrongResult { .. }) {
-                self.heightened.lock().lied(inspected.network, self.now_ms());
+                let network = self.network_of(&inspected.network);
+                self.heightened.lock().lied(network, self.now_ms());
             }
             self.after_refusal(token, error);
         }

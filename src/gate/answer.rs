@@ -84,7 +84,7 @@ impl Gate {
         let presented = facts.answer.as_ref()?;
         let policy = self.place(facts.policy).digest;
         let inspected = self.engine().inspect(&facts.client.to_bytes(), &presented.token, policy);
-        Some(inspected.map(|inspected| inspected.from_network(self.engine(), facts.prefix.as_bytes())))
+        Some(inspected.map(|inspected| inspected.from_network(facts.prefix.as_bytes())))
     }
 
     fn accepted(&self, facts: &Facts, tier: DifficultyTier, accepted: Accepted, started: Instant) -> Decision {

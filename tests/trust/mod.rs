@@ -174,13 +174,7 @@ impl House {
     }
 
     pub fn leaves(&self, name: &str) -> Vec<Checksum> {
-        let mut leaves = Vec::new();
-        let mut push = |leaf: &Checksum| {
-            leaves.push(*leaf);
-            Ok(())
-        };
-        self.engine.export_leaves(name, &mut push).unwrap();
-        leaves
+        exported_leaves(&self.engine, name)
     }
 
     /// The tree exports the right hashes, under `Strict`.
@@ -220,6 +214,17 @@ fn open_for(
     let config = Config::builder([7; 32]).floor_ms([0; 3]).background(false).quorum_wait_ms(wait).audit_seed(seed);
     let config = mistake.into_iter().fold(config, |config, mistake| config.mistake(mistake));
     PouwEngine::open_with(parts, config.build().unwrap()).unwrap()
+}
+
+/// The leaves of a tree, as a strict export gives them.
+pub fn exported_leaves(engine: &PouwEngine, name: &str) -> Vec<Checksum> {
+    let mut leaves = Vec::new();
+    let mut push = |leaf: &Checksum| {
+        leaves.push(*leaf);
+        Ok(())
+    };
+    engine.export_leaves(name, &mut push).unwrap();
+    leaves
 }
 
 /// Key and network prefix of a client: a thousand clients share a network.
