@@ -1,0 +1,355 @@
+//! What hostile and unlucky clients do to a service behind the gate: it goes on answering, and nothing is admitted
+//! twice.
+
+use std::io::{Read, Write};
+use std::sync::Barrier;
+use std::time::Instant;
+
+use crate::support::http::client::{PATIENCE, connect, parse, raw};
+use crate::support::http::{Desk, Kind, SECRET, Setup, open, solved};
+use pouw::engine::ingest::IngestOptions;
+use pouw::engine::{Config, Receipt};
+use pouw::gate::{Caller, Gate, GateConfig, Head, Step};
+use pouw::hash::sha3_512;
+use pouw::protocol::{WorkResult, header};
+use pouw::store::records::Exposure;
+
+fn zero_floor() -> Setup {
+    Setup { engine: |config| config.floor_ms([0; 3]), ..Setup::default() }
+}
+
+#[test]
+fn of_64_connections_with_the_same_right_answer_one_is_admitted_also_after_a_restart() {
+    for kind in Kind::ALL {
+        let desk = Desk::new(kind, &zero_floor());
+        let (unit, result) = solved(&desk.limited());
+        let start = Barrier::new(64);
+        let statuses: Vec<(u16, String)> = std::thread::scope(|scope| {
+            let one = || {
+                start.wait();
+                let reply = desk.answer(&result);
+                (reply.status, if reply.status == 200 { String::new() } else { reply.reason() })
+            };
+            let asking: Vec<_> = (0..64).map(|_| scope.spawn(one)).collect();
+            asking.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(statuses.iter().filter(|(status, _)| *status == 200).count(), 1, "{statuses:?}");
+        let told = |(status, reason): &(u16, String)| {
+            matches!((status, reason.as_str()), (200, _) | (403, "token_replayed") | (429, "try_again"))
+        };
+        assert!(statuses.iter().all(told), "{statuses:?}");
+        assert_eq!(desk.engine.stats().ledger_entries, 1);
+        desk.engine.close();
+
+        let engine = open(&desk.disk, &desk.clock, Config::builder(SECRET).floor_ms([0; 3]));
+        let gate = Gate::new(engine.clone(), GateConfig::builder().rate_limit(1).build().unwrap()).unwrap();
+        let again = Desk { address: kind.serve(gate.clone()), engine, gate, ..desk };
+        assert!((0..4).all(|_| again.answer(&result).reason() == "token_replayed"));
+        assert_eq!(again.engine.stats().ledger_entries, 1);
+        assert!(matches!(again.engine.receipt(unit.id).unwrap(), Receipt::Accepted(_)));
+    }
+}
+
+#[test]
+fn a_forwarding_header_counts_only_from_a_trusted_proxy() {
+    for kind in Kind::ALL {
+        let trusting =
+            Setup { gate: |config| config.trusted_proxy("127.0.0.0/8".parse().unwrap()), ..Setup::default() };
+        let (plain, trusting) = (Desk::new(kind, &Setup::default()), Desk::new(kind, &trusting));
+        for at in 0..4u8 {
+            let claimed = format!("198.51.{at}.7");
+            let expected = if at == 0 { 200 } else { 429 };
+            assert_eq!(plain.hello(&[("X-Forwarded-For", &claimed)]).status, expected);
+            assert_eq!(trusting.hello(&[("X-Forwarded-For", &claimed)]).status, 200);
+            // What stands left of the client is the client's own word.
+            let spoofed = format!("203.0.113.{at}, {claimed}");
+            assert_eq!(trusting.hello(&[("X-Forwarded-For", &spoofed)]).status, 429);
+            assert_eq!(trusting.hello(&[("Forwarded", &format!("for=\"{claimed}:80\""))]).status, 429);
+        }
+    }
+}
+
+#[test]
+fn a_wall_clock_that_jumps_revives_nothing_and_freezes_nothing() {
+    for kind in Kind::ALL {
+        let desk = Desk::new(kind, &zero_floor());
+        let (_, first) = solved(&desk.limited());
+        assert_eq!(desk.answer(&first).status, 200);
+        let (_, second) = solved(&desk.hello(&[]));
+        let (_, third) = solved(&desk.hello(&[]));
+        for (step_ms, result) in [(-3_600_000, &second), (7_200_000, &third)] {
+            desk.clock.step_wall(step_ms);
+            assert_eq!(desk.answer(&first).reason(), "token_replayed");
+            assert_eq!(desk.answer(result).status, 200);
+            assert_eq!(desk.hello(&[]).status, 429);
+        }
+        let (_, late) = solved(&desk.hello(&[]));
+        desk.clock.step_wall(-7_200_000);
+        desk.clock.advance(60_000);
+        assert_eq!(desk.answer(&late).reason(), "token_expired");
+    }
+}
+
+#[test]
+fn a_store_that_closes_or_fails_under_load_leaves_plain_429s() {
+    for kind in Kind::ALL {
+        let desk = Desk::new(kind, &zero_floor());
+        let results: Vec<_> = std::iter::once(desk.limited())
+            .chain((0..3).map(|_| desk.hello(&[])))
+            .map(|reply| solved(&reply).1)
+            .collect();
+        std::thread::scope(|scope| {
+            let asking: Vec<_> = results.iter().map(|result| scope.spawn(|| desk.answer(result))).collect();
+            desk.engine.close();
+            for reply in asking.into_iter().map(|thread| thread.join().unwrap()) {
+                assert!([200, 429].contains(&reply.status), "{reply:?}");
+            }
+        });
+        for _ in 0..20 {
+            let reply = desk.hello(&[]);
+            // Whoever still holds challenges is told of those first.
+            assert_eq!(reply.status, 429);
+            assert!(["degraded", "budget"].contains(&reply.reason().as_str()), "{reply:?}");
+        }
+        assert_eq!(desk.gate.health().overall(), pouw::gate::Condition::Degraded);
+    }
+}
+
+#[test]
+fn after_a_failed_sync_the_service_stays_degraded_and_says_so() {
+    for kind in Kind::ALL {
+        let desk = Desk::new(kind, &zero_floor());
+        let (_, result) = solved(&desk.limited());
+        desk.disk.fail_sync(0, true);
+        assert_eq!(desk.answer(&result).reason(), "try_again");
+        desk.disk.heal();
+        for _ in 0..12 {
+            assert_eq!(desk.hello(&[]).status, 429);
+            assert_ne!(desk.answer(&result).status, 200);
+        }
+        let health = desk.gate.health();
+        assert_eq!(health.overall(), pouw::gate::Condition::Degraded);
+        assert!(health.store.detail.contains("restarted"), "{health:?}");
+    }
+}
+
+/// 2 000 clients behind a trusted proxy, twenty to a connection, each over its limit.
+#[test]
+fn clients_that_ask_and_do_not_read_hold_a_bounded_number_of_bytes_and_nobody_up() {
+    const IN_FLIGHT_MAX: u64 = 1 << 20;
+    for kind in [Kind::Axum, Kind::Hyper, Kind::Actix] {
+        let setup = Setup {
+            gate: |config| config.trusted_proxy("127.0.0.0/8".parse().unwrap()).bytes_in_flight(IN_FLIGHT_MAX),
+            backlog: 0,
+            ..Setup::default()
+        };
+        let desk = Desk::new(kind, &setup);
+        let large = IngestOptions { block_size: 32 << 10, ..IngestOptions::new(Exposure::Public) };
+        desk.engine.ingest_bytes(&large, "large", &vec![7; 200 * large.block_size as usize]).unwrap();
+        desk.engine.refill().unwrap();
+        let mut silent = Vec::new();
+        for connection in 0..100u32 {
+            let requests: String = (0..20)
+                .map(|client| format!("198.{}.{connection}.7", client + 1))
+                .map(|address| {
+                    format!("GET /hello HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\n\r\n").repeat(2)
+                })
+                .collect();
+            let mut stream = connect(desk.address);
+            stream.write_all(requests.as_bytes()).unwrap();
+            silent.push(stream);
+            assert!(desk.gate.stats().bytes_in_flight <= IN_FLIGHT_MAX);
+        }
+        let neighbour = [("X-Forwarded-For", "203.0.113.9")];
+        assert_eq!(desk.hello(&neighbour).status, 200);
+        assert_eq!(desk.hello(&neighbour).status, 429);
+        assert!(desk.gate.stats().issued.iter().sum::<u64>() > 100, "{:?}", desk.gate.stats());
+        drop(silent);
+        // Each connection that broke gives back what it held.
+        let started = Instant::now();
+        while desk.gate.stats().bytes_in_flight > 0 {
+            assert!(started.elapsed() < PATIENCE, "{:?}", desk.gate.stats());
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn an_upload_with_its_answer_in_the_header_arrives_byte_for_byte_and_is_not_buffered() {
+    for kind in Kind::ALL {
+        let setup =
+            Setup { gate: |config| config.body_limit_bytes(16 << 10).buffered_bytes_max(16 << 10), ..zero_floor() };
+        let desk = Desk::new(kind, &setup);
+        let (_, result) = solved(&desk.limited());
+        let upload: Vec<u8> = (0..4_000_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let compact = result.to_compact();
+        let headers = [("X-PoUW-Response", result.challenge_token.as_str()), ("X-PoUW-Result", &compact)];
+        let reply = desk.send("POST", "/echo", &headers, &upload);
+        assert_eq!((reply.status, reply.header(header::ACCEPTED)), (200, Some("true")));
+        assert_eq!(sha3_512(&reply.body), sha3_512(&upload));
+        assert_eq!(desk.gate.stats().bytes_buffered, 0);
+    }
+}
+
+#[test]
+fn a_body_that_does_not_come_is_given_up() {
+    for kind in [Kind::Axum, Kind::Hyper, Kind::Actix] {
+        let setup = Setup { gate: |config| config.body_timeout_ms(50), ..zero_floor() };
+        let desk = Desk::new(kind, &setup);
+        let (_, result) = solved(&desk.limited());
+        let mut stream = connect(desk.address);
+        let head = format!(
+            "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 100\r\nX-PoUW-Response: {}\r\n\r\n{{",
+            result.challenge_token
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text).unwrap();
+        let reply = parse(&text);
+        assert_eq!((reply.status, reply.reason().as_str()), (400, "malformed"));
+        assert!(reply.json()["detail"].as_str().unwrap().contains("`body`"), "{reply:?}");
+        assert_eq!(desk.gate.stats().bytes_buffered, 0);
+        assert_eq!(desk.answer(&result).status, 200);
+    }
+}
+
+/// The head of an upload with a token, as the gate sees it.
+struct Upload<'a>(&'a str);
+
+impl Head for Upload<'_> {
+    fn method(&self) -> &'static str {
+        "POST"
+    }
+
+    fn path(&self) -> &'static str {
+        "/echo"
+    }
+
+    fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
+        if name == header::RESPONSE {
+            each(self.0.as_bytes());
+        }
+    }
+
+    fn has_body(&self) -> bool {
+        true
+    }
+}
+
+/// An answer in a body without a length, in two chunks, padded to `bytes`.
+fn chunked(result: &WorkResult, bytes: usize) -> Vec<u8> {
+    let body = format!("{{\"workResult\":{},\"pad\":\"", result.to_json());
+    let pad = "p".repeat(bytes - body.len() - 2) + "\"}";
+    let token = &result.challenge_token;
+    let head = format!("POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-PoUW-Response: {token}\r\n");
+    let chunks = format!("{:x}\r\n{body}\r\n{:x}\r\n{pad}\r\n0\r\n\r\n", body.len(), pad.len());
+    format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}").into_bytes()
+}
+
+#[test]
+fn a_body_books_what_has_arrived_and_one_is_read_at_a_time_for_each_challenge_in_every_server() {
+    for kind in Kind::ALL {
+        let setup =
+            Setup { gate: |config| config.body_limit_bytes(16 << 10).buffered_bytes_max(16 << 10), ..zero_floor() };
+        let desk = Desk::new(kind, &setup);
+        let [(_, first), (_, second)] = [solved(&desk.limited()), solved(&desk.hello(&[]))];
+        let caller = Caller { peer: Some([127, 0, 0, 1].into()), ..Caller::default() };
+        let Step::Body(mut held) = desk.gate.on_request(&Upload(&first.challenge_token), &caller) else {
+            panic!("the result may be in the body")
+        };
+        let told = |result: &WorkResult, bytes| {
+            let reply = raw(desk.address, &chunked(result, bytes));
+            assert_eq!((reply.status, reply.reason().as_str()), (429, "try_again"), "{kind:?}");
+            assert_eq!(reply.header("x-pouw-challenge"), Some(result.challenge_token.as_str()));
+            assert_eq!(reply.number("retry-after"), 1);
+        };
+        told(&first, 2_000);
+        // 10 KiB are left for others, and what does not fit into them is noticed on the way.
+        held.arrived(6 << 10).unwrap();
+        told(&second, 12 << 10);
+        assert_eq!(desk.gate.stats().bytes_buffered, 6 << 10);
+        let reply = raw(desk.address, &chunked(&second, 9 << 10));
+        assert_eq!((reply.status, reply.header("x-pouw-accepted"), reply.body.len()), (200, Some("true"), 9 << 10));
+        drop(held);
+        assert_eq!(raw(desk.address, &chunked(&first, 16 << 10)).status, 200);
+        assert_eq!(desk.gate.stats().bytes_buffered, 0);
+    }
+}
+
+/// Bodies without a length that never end, all with one token and then each with its own.
+#[test]
+fn connections_with_bodies_that_do_not_come_hold_nobody_up() {
+    /// Bytes that come of each body, the last ones.
+    const COME: usize = 1_500;
+    for kind in [Kind::Axum, Kind::Hyper, Kind::Actix] {
+        let setup = Setup {
+            gate: |config| {
+                let proxy = "127.0.0.0/8".parse().unwrap();
+                config.trusted_proxy(proxy).body_limit_bytes(16 << 10).buffered_bytes_max(64 << 10)
+            },
+            ..zero_floor()
+        };
+        let desk = Desk::new(kind, &setup);
+        let own = |client: u8| format!("198.51.{client}.7");
+        let challenged = |client: u8| {
+            let own = own(client);
+            let own = [("X-Forwarded-For", own.as_str())];
+            assert_eq!(desk.hello(&own).status, 200);
+            solved(&desk.hello(&own)).1
+        };
+        let open = |client: u8, token: &str| {
+            let mut stream = connect(desk.address);
+            let head = format!(
+                "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-For: {}\r\n\
+                 X-PoUW-Response: {token}\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{}\r\n",
+                own(client),
+                COME,
+                "{".repeat(COME)
+            );
+            // A connection that is told to come again may be closed before all of it is sent.
+            let _ = stream.write_all(head.as_bytes());
+            stream
+        };
+        let token = challenged(0).challenge_token;
+        let mut held: Vec<_> = (0..40).map(|_| open(0, &token)).collect();
+        held.extend((1..30).map(|client| open(client, &challenged(client).challenge_token)));
+        let started = Instant::now();
+        // What has come of the first and of each with a token of its own, and no more.
+        while desk.gate.stats().bytes_buffered < 30 * COME as u64 {
+            assert!(started.elapsed() < PATIENCE, "{kind:?}: {:?}", desk.gate.stats());
+            std::thread::yield_now();
+        }
+        assert_eq!(desk.gate.stats().bytes_buffered, 30 * COME as u64, "{kind:?}");
+        let result = challenged(99);
+        let body = format!("{{\"workResult\":{}}}", result.to_json());
+        let headers = [("X-Forwarded-For", "198.51.99.7"), ("X-PoUW-Response", result.challenge_token.as_str())];
+        let reply = desk.send("POST", "/echo", &headers, body.as_bytes());
+        assert_eq!((reply.status, reply.header("x-pouw-accepted")), (200, Some("true")), "{kind:?}: {reply:?}");
+        drop(held);
+        while desk.gate.stats().bytes_buffered > 0 {
+            assert!(started.elapsed() < PATIENCE, "{:?}", desk.gate.stats());
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn a_neighbour_behind_the_same_address_cannot_spoil_anothers_challenge() {
+    for kind in Kind::ALL {
+        let desk = Desk::new(kind, &zero_floor());
+        let (_, mine) = solved(&desk.limited());
+        // The neighbour takes every challenge it can get, answers some wrongly, and guesses at mine.
+        for _ in 0..10 {
+            let reply = desk.hello(&[]);
+            if reply.json().get("workUnit").is_some() {
+                let (_, mut theirs) = solved(&reply);
+                theirs.result_hash = sha3_512(b"wrong");
+                assert_eq!(desk.answer(&theirs).reason(), "wrong_result");
+            }
+            let mut guess = mine.clone();
+            guess.challenge_token.replace_range(260.., "AA");
+            assert_eq!(desk.answer(&guess).reason(), "token_invalid");
+        }
+        assert_eq!(desk.answer(&mine).status, 200);
+    }
+}

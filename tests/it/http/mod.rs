@@ -1,0 +1,6 @@
+//! The gate behind real servers, over sockets.
+
+mod abuse;
+mod adapters;
+mod page;
+mod table;

@@ -1,0 +1,9 @@
+//! Ingest: sources, names, blocks, resuming, strategies.
+
+mod blocks;
+mod known_answers;
+mod names;
+mod reference;
+mod resume;
+mod strategies;
+mod verify_sample;

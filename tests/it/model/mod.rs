@@ -1,0 +1,3 @@
+//! The engine beside an oracle.
+
+mod random_operations;

@@ -1,0 +1,3 @@
+//! The state machines of the policies, from text tables.
+
+mod tables;

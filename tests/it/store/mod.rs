@@ -1,0 +1,12 @@
+//! The store: golden rows, commands, damage, faults, the check.
+
+mod check;
+mod contained;
+mod damage;
+mod damage_trust;
+mod faults;
+mod golden;
+mod standings;
+mod trust_commands;
+mod trust_rows;
+mod trust_tables;

@@ -1,0 +1,478 @@
+//! Difficulty as the engine remembers it: the rules of the policy, across restarts, crashes, failing disks,
+//! damaged rows and the bound of the table.
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use pouw::engine::{
+    Answer, Config, ConfigBuilder, Event, EventSink, FakeClock, IssueRequest, Parts, PouwEngine, SubmitError, check,
+};
+use pouw::hash::sha3_512;
+use pouw::policy::difficulty::{DifficultyRules, Standing};
+use pouw::protocol::{DifficultyTier, WorkResult};
+use pouw::solver::compute_work_unit;
+use pouw::store::sim::{Loss, SimDisk};
+use pouw::store::{StorageProvider, StoreOptions};
+use quickcheck::{Gen, QuickCheck};
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+
+const STANDINGS: TableDefinition<[u8; 16], &[u8]> = TableDefinition::new("standings-0");
+const START_MS: u64 = 1_700_000_000_000;
+
+use DifficultyTier::{High, Low, Medium};
+
+fn settings() -> ConfigBuilder {
+    Config::builder([7; 32]).floor_ms([0; 3]).background(false)
+}
+
+fn clock() -> Arc<FakeClock> {
+    Arc::new(FakeClock::at(START_MS))
+}
+
+fn open(storage: Arc<dyn StorageProvider>, clock: &Arc<FakeClock>, settings: ConfigBuilder) -> PouwEngine {
+    let events = EventSink::default();
+    let parts = Parts { storage, clock: clock.clone(), events, options: StoreOptions::default() };
+    PouwEngine::open_with(parts, settings.build().unwrap()).unwrap()
+}
+
+fn on_disk(disk: &SimDisk, clock: &Arc<FakeClock>) -> PouwEngine {
+    open(Arc::new(disk.clone()), clock, settings())
+}
+
+fn in_directory(dir: &Path, clock: &Arc<FakeClock>) -> PouwEngine {
+    open(Parts::in_directory(dir).storage, clock, settings())
+}
+
+/// Answers a made-up unit, rightly or not.
+fn answer(engine: &PouwEngine, client: &[u8], right: bool) -> Result<(), SubmitError> {
+    let request = IssueRequest { synthetic: true, ..IssueRequest::new(client, Low) };
+    let issued = engine.issue(&request).unwrap();
+    let mut result = compute_work_unit(&issued.unit, |_| ControlFlow::Continue(())).unwrap();
+    if !right {
+        result.result_hash = sha3_512(b"something else");
+    }
+    engine.submit(&Answer::new(client, &result)).map(drop)
+}
+
+fn touch(engine: &PouwEngine) -> Result<(), pouw::engine::WriteError> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    engine.touch_with(move |written| sender.send(written).unwrap());
+    receiver.recv().unwrap()
+}
+
+/// Commits until nothing is written behind any more.
+fn until_written(engine: &PouwEngine) {
+    while engine.stats().standings_waiting > 0 {
+        // A commit that fails is tried again with the next one.
+        let _ = touch(engine);
+    }
+}
+
+fn stored_rows(dir: &Path) -> u64 {
+    let database = Database::open(dir.join("state.redb")).unwrap();
+    database.begin_read().unwrap().open_table(STANDINGS).unwrap().len().unwrap()
+}
+
+#[test]
+fn two_challenges_unanswered_and_one_wrong_result_raise_the_tier_and_a_restart_keeps_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let engine = in_directory(dir.path(), &clock);
+    assert_eq!(engine.prospect(b"a"), Low);
+    engine.note_issued(b"a");
+    assert_eq!((engine.prospect(b"a"), engine.prospect(b"b")), (Medium, Low));
+    engine.note_issued(b"a");
+    answer(&engine, b"b", false).unwrap_err();
+    assert_eq!((engine.standing(b"a").tier, engine.standing(b"b").tier), (Medium, Medium));
+    answer(&engine, b"a", false).unwrap_err();
+    let before = [engine.standing(b"a"), engine.standing(b"b")];
+    assert_eq!(before[0].tier, High);
+    engine.close();
+    let engine = in_directory(dir.path(), &clock);
+    assert_eq!([engine.standing(b"a"), engine.standing(b"b")], before);
+    assert_eq!((engine.stats().standings, engine.stats().standings_waiting), (2, 0));
+    clock.advance(600_000);
+    assert_eq!((engine.standing(b"a").tier, engine.standing(b"b").tier), (Medium, Low));
+    engine.close();
+    let report = check(dir.path(), &mut |_| {}).unwrap();
+    assert_eq!((report.findings.as_slice(), report.standings), (&[][..], 2));
+}
+
+#[test]
+fn who_answers_rightly_is_no_abuser_and_that_too_survives_a_power_cut() {
+    let (disk, clock) = (SimDisk::new(), clock());
+    let engine = on_disk(&disk, &clock);
+    engine.note_issued(b"payer");
+    answer(&engine, b"payer", true).unwrap();
+    engine.note_issued(b"idler");
+    until_written(&engine);
+    disk.crash(Loss::Everything);
+    drop(engine);
+    let engine = on_disk(&disk, &clock);
+    assert_eq!(engine.stats().standings, 2);
+    for _ in 0..5 {
+        engine.note_issued(b"payer");
+        answer(&engine, b"payer", true).unwrap();
+    }
+    assert_eq!((engine.prospect(b"payer"), engine.prospect(b"idler")), (Low, Medium));
+}
+
+#[test]
+fn an_answer_counts_as_right_only_when_its_commit_is_durable() {
+    let (disk, clock) = (SimDisk::new(), clock());
+    let engine = on_disk(&disk, &clock);
+    engine.note_issued(b"a");
+    disk.set_full(true);
+    assert!(matches!(answer(&engine, b"a", true), Err(SubmitError::TryAgain(_))));
+    assert!(engine.standing(b"a").unanswered);
+    disk.heal();
+    answer(&engine, b"a", true).unwrap();
+    assert!(!engine.standing(b"a").unanswered);
+}
+
+#[test]
+fn a_disk_that_fails_while_standings_are_written_behind_loses_none_of_them() {
+    let (disk, clock) = (SimDisk::new(), clock());
+    let engine = on_disk(&disk, &clock);
+    let client = |number: u32| number.to_le_bytes();
+    (0..3_000).for_each(|number| engine.note_issued(&client(number)));
+    disk.set_full(true);
+    // More than one slice waits, so every commit carries one.
+    for _ in 0..3 {
+        touch(&engine).unwrap_err();
+    }
+    assert!(disk.hits() > 0);
+    assert_eq!(engine.stats().standings_waiting, 3_000);
+    disk.heal();
+    until_written(&engine);
+    disk.crash(Loss::Everything);
+    drop(engine);
+    let engine = on_disk(&disk, &clock);
+    assert!((0..3_000).all(|number| engine.standing(&client(number)).violations == 1));
+}
+
+#[test]
+fn after_a_flood_of_new_clients_the_writer_catches_up_by_itself() {
+    const MANY: u32 = 20_000;
+    let (disk, clock) = (SimDisk::new(), clock());
+    let engine = on_disk(&disk, &clock);
+    (0..MANY).for_each(|number| engine.note_issued(&number.to_le_bytes()));
+    // In commits of 256 twice a second it would take twice as long as this waits.
+    let started = Instant::now();
+    while engine.stats().standings_waiting > 0 {
+        assert!(started.elapsed().as_secs() < 20, "{} wait", engine.stats().standings_waiting);
+        std::thread::yield_now();
+    }
+    // Small commits all the same: an answer never waits for all of them.
+    assert!(engine.stats().commits >= u64::from(MANY) / 256, "{} commits", engine.stats().commits);
+    disk.crash(Loss::Everything);
+    let engine = on_disk(&disk, &clock);
+    assert!((0..MANY).all(|number| engine.standing(&number.to_le_bytes()).violations == 1));
+}
+
+#[test]
+fn a_store_that_fails_is_not_asked_again_without_a_pause_however_much_waits_for_it() {
+    let (disk, clock) = (SimDisk::new(), clock());
+    let engine = on_disk(&disk, &clock);
+    disk.set_full(true);
+    // More wrong answers, and more standings, than one commit takes.
+    (0..600_u32).for_each(|number| drop(answer(&engine, &number.to_le_bytes(), false).unwrap_err()));
+    let stats = engine.stats();
+    assert!(stats.refused_waiting == 600 && stats.standings_waiting == 600, "{stats:?}");
+    let failed = |by: u64| {
+        let before = engine.stats().commits_failed;
+        while engine.stats().commits_failed < before + by {
+            std::thread::yield_now();
+        }
+    };
+    failed(1);
+    let started = Instant::now();
+    failed(3);
+    assert!(started.elapsed().as_millis() >= 1_000, "three tries in {:?}", started.elapsed());
+    disk.set_full(false);
+    while engine.stats().refused_waiting > 0 || engine.stats().standings_waiting > 0 {
+        assert!(started.elapsed().as_secs() < 60, "{:?}", engine.stats());
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_changes_while_it_is_being_written_is_written_again() {
+    let (disk, clock) = (SimDisk::new(), clock());
+    let engine = on_disk(&disk, &clock);
+    let client = |number: u32| number.to_le_bytes();
+    for round in 0..4 {
+        (0..1_500).for_each(|number| engine.note_issued(&client(number)));
+        engine.touch_with(|_| {});
+        (0..1_500).for_each(|number| engine.note_issued(&client(number)));
+        clock.advance(round);
+    }
+    engine.close();
+    let kept: Vec<Standing> = (0..1_500).map(|number| engine.standing(&client(number))).collect();
+    let engine = on_disk(&disk, &clock);
+    assert!((0..).zip(kept).all(|(number, kept)| engine.standing(&client(number)) == kept));
+}
+
+#[test]
+fn at_the_bound_rows_that_say_nothing_go_first_and_the_disk_forgets_them_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let small = || settings().difficulty_clients_max(16);
+    let engine = open(Parts::in_directory(dir.path()).storage, &clock, small());
+    let client = |number: u32| number.to_le_bytes();
+    (0..8).for_each(|number| engine.note_issued(&client(number)));
+    // By now the first eight say nothing any more.
+    clock.advance(700_000);
+    (8..24).for_each(|number| engine.note_issued(&client(number)));
+    assert_eq!(engine.stats().standings, 16);
+    assert!((8..24).all(|number| engine.standing(&client(number)).violations == 1));
+    // All of them tell something now: the one touched least recently goes.
+    clock.advance(1);
+    (9..24).for_each(|number| engine.note_issued(&client(number)));
+    engine.note_issued(b"newest");
+    assert_eq!((engine.prospect(&client(8)), engine.stats().standings), (Low, 16));
+    assert!((9..24).all(|number| engine.standing(&client(number)).tier == Medium));
+    engine.close();
+    assert_eq!(stored_rows(dir.path()), 16);
+    // A smaller bound holds at once, for memory and disk.
+    let many = open(Parts::in_directory(dir.path()).storage, &clock, settings());
+    (100..200).for_each(|number| many.note_issued(&client(number)));
+    many.close();
+    assert_eq!(stored_rows(dir.path()), 116);
+    let engine = open(Parts::in_directory(dir.path()).storage, &clock, small());
+    assert_eq!(engine.stats().standings, 16);
+    engine.close();
+    assert_eq!(stored_rows(dir.path()), 16);
+}
+
+#[test]
+fn at_the_bound_a_row_that_says_nothing_goes_before_an_older_one_that_does() {
+    let clock = clock();
+    let engine = open(Arc::new(SimDisk::new()), &clock, settings().difficulty_clients_max(16));
+    answer(&engine, b"wrong", false).unwrap_err();
+    clock.advance(100_000);
+    engine.note_issued(b"calm");
+    clock.advance(400_000);
+    (0..15_u32).for_each(|number| engine.note_issued(&number.to_le_bytes()));
+    assert_eq!(engine.stats().standings, 16);
+    assert_eq!(
+        (engine.standing(b"wrong").tier, engine.standing(b"calm")),
+        (Medium, Standing::default().look(&RULES, engine.now_ms()))
+    );
+}
+
+#[test]
+fn changes_that_wait_for_a_dead_disk_are_bounded() {
+    let (disk, clock) = (SimDisk::new(), clock());
+    let engine = open(Arc::new(disk.clone()), &clock, settings().difficulty_clients_max(16));
+    disk.set_full(true);
+    (0..70_000_u32).for_each(|number| engine.note_issued(&number.to_le_bytes()));
+    let stats = engine.stats();
+    assert_eq!((stats.standings, stats.standings_waiting), (16, 16 + 65_536));
+    disk.heal();
+    until_written(&engine);
+    assert!(engine.stats().memory_bytes < 16 << 20);
+}
+
+#[test]
+fn the_sweep_forgets_clients_whose_rows_say_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let engine = in_directory(dir.path(), &clock);
+    engine.note_issued(b"a");
+    answer(&engine, b"b", false).unwrap_err();
+    assert_eq!(engine.sweep().unwrap().standings_pruned, 0);
+    clock.advance(599_000);
+    assert_eq!(engine.sweep().unwrap().standings_pruned, 1, "who was wrong is still at medium");
+    clock.advance(600_000);
+    assert_eq!(engine.sweep().unwrap().standings_pruned, 1);
+    engine.close();
+    assert_eq!(stored_rows(dir.path()), 0);
+}
+
+#[test]
+fn a_store_from_before_the_table_opens_and_gets_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    in_directory(dir.path(), &clock).close();
+    let database = Database::open(dir.path().join("state.redb")).unwrap();
+    let txn = database.begin_write().unwrap();
+    assert!(txn.delete_table(STANDINGS).unwrap());
+    txn.commit().unwrap();
+    drop(database);
+    let report = check(dir.path(), &mut |_| {}).unwrap();
+    assert_eq!((report.findings.as_slice(), report.standings), (&[][..], 0));
+    let engine = in_directory(dir.path(), &clock);
+    engine.note_issued(b"a");
+    engine.close();
+    assert_eq!(stored_rows(dir.path()), 1);
+}
+
+#[test]
+fn a_damaged_row_is_told_and_dropped_and_the_others_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let engine = in_directory(dir.path(), &clock);
+    for client in [b"a", b"b", b"c"] {
+        answer(&engine, client, false).unwrap_err();
+    }
+    engine.close();
+    let damaged = *engine.client_digest(b"b").as_bytes();
+    let database = Database::open(dir.path().join("state.redb")).unwrap();
+    let txn = database.begin_write().unwrap();
+    {
+        let mut table = txn.open_table(STANDINGS).unwrap();
+        let mut raw = table.get(damaged).unwrap().unwrap().value().to_vec();
+        raw[1] = 3;
+        table.insert(damaged, raw.as_slice()).unwrap();
+        // What no rule could have written reads as the nearest thing that one could.
+        let wild = [&[0, 2, 255, 1][..], &[255; 16]].concat();
+        table.insert(*engine.client_digest(b"wild").as_bytes(), wild.as_slice()).unwrap();
+    }
+    txn.commit().unwrap();
+    drop(database);
+    let found = check(dir.path(), &mut |_| {}).unwrap().findings;
+    assert!(found.len() == 1 && found[0].what.contains("standings-0 row") && found[0].what.contains("unknown tier 3"));
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let sink = events.clone();
+    let parts = Parts {
+        clock: clock.clone(),
+        events: EventSink::new(move |event| sink.lock().unwrap().push(event)),
+        ..Parts::in_directory(dir.path())
+    };
+    let engine = PouwEngine::open_with(parts, settings().build().unwrap()).unwrap();
+    assert!(
+        matches!(&events.lock().unwrap()[..], [Event::CorruptionFound { what, .. }] if what.contains("standings-0"))
+    );
+    let tiers = [b"a", b"b", b"c"].map(|client| engine.standing(client).tier);
+    assert_eq!(tiers, [Medium, Low, Medium]);
+    assert_eq!((engine.standing(b"wild").tier, engine.prospect(b"wild")), (High, High));
+    clock.advance(1_200_000);
+    assert_eq!(engine.prospect(b"wild"), Low);
+    engine.close();
+    assert_eq!(check(dir.path(), &mut |_| {}).unwrap().findings, []);
+}
+
+#[test]
+fn a_tier_out_of_bounds_in_the_configuration_is_refused_by_name() {
+    let field = |settings: ConfigBuilder| settings.build().unwrap_err().field;
+    assert_eq!(field(settings().default_difficulty(High).max_difficulty(Medium)), "max_difficulty");
+    assert_eq!(field(settings().escalation_window_ms(0)), "escalation_window_ms");
+    assert_eq!(field(settings().cool_down_ms(0)), "cool_down_ms");
+    assert_eq!(field(settings().difficulty_clients_max(15)), "difficulty_clients_max");
+    let clock = clock();
+    let medium = settings().default_difficulty(Medium).max_difficulty(Medium);
+    let engine = open(Arc::new(SimDisk::new()), &clock, medium);
+    answer(&engine, b"a", false).unwrap_err();
+    assert_eq!((engine.prospect(b"a"), engine.prospect(b"b")), (Medium, Medium));
+}
+
+const RULES: DifficultyRules =
+    DifficultyRules { default: Low, cap: High, escalation_window_ms: 300_000, cool_down_ms: 600_000 };
+
+/// The plain collection the engine is held against. `None` in a step: the engine must be opened anew.
+#[derive(Default)]
+struct Plain {
+    rows: BTreeMap<u8, Standing>,
+}
+
+impl Plain {
+    fn change(&mut self, client: u8, how: fn(&Standing, &DifficultyRules, u64) -> Standing, now_ms: u64) {
+        let row = self.rows.entry(client).or_default();
+        *row = how(row, &RULES, now_ms);
+    }
+
+    /// What says nothing is not kept over a restart or a sweep.
+    fn forget(&mut self, now_ms: u64) {
+        self.rows.retain(|_, row| !row.is_default(&RULES, now_ms));
+    }
+
+    fn agrees(&self, engine: &PouwEngine) -> bool {
+        let now_ms = engine.now_ms();
+        (0..4).all(|client| {
+            let row = self.rows.get(&client).copied().unwrap_or_default();
+            engine.standing(&[client]) == row.look(&RULES, now_ms)
+                && engine.prospect(&[client]) == row.issued(&RULES, now_ms).tier
+        })
+    }
+}
+
+/// Escalation, cool-down and completion as the policy says, whatever happens to the process in between.
+fn follows_the_policy(steps: Vec<(u8, u8)>) -> bool {
+    let (disk, clock, mut plain) = (SimDisk::new(), clock(), Plain::default());
+    let mut engine = on_disk(&disk, &clock);
+    steps.into_iter().all(|(what, with)| {
+        let (client, now_ms) = (with % 4, engine.now_ms());
+        match what % 16 {
+            0..=5 => {
+                engine.note_issued(&[client]);
+                plain.change(client, Standing::issued, now_ms);
+            }
+            6..=8 => {
+                answer(&engine, &[client], true).unwrap();
+                if plain.rows.contains_key(&client) {
+                    plain.change(client, Standing::completed, now_ms);
+                }
+            }
+            9..=10 => {
+                answer(&engine, &[client], false).unwrap_err();
+                plain.change(client, Standing::wrong, now_ms);
+            }
+            11..=13 => clock.advance([1, 60_000, 299_999, 300_001, 600_000, 1_300_000][usize::from(with % 6)]),
+            14 => {
+                engine.sweep().unwrap();
+                plain.forget(now_ms);
+            }
+            _ => {
+                let cut = with % 32 == 0;
+                if cut {
+                    until_written(&engine);
+                    disk.crash(Loss::Everything);
+                } else {
+                    engine.close();
+                }
+                engine = on_disk(&disk, &clock);
+                plain.forget(engine.now_ms());
+            }
+        }
+        plain.agrees(&engine)
+    })
+}
+
+#[test]
+fn property_6_escalation_and_cool_down_hold_across_restarts_and_power_cuts() {
+    QuickCheck::new().rng(Gen::new(60)).tests(40).quickcheck(follows_the_policy as fn(Vec<(u8, u8)>) -> bool);
+    // One with power cuts for certain.
+    let script = [(0, 0), (0, 0), (15, 32), (6, 0), (9, 1), (15, 0), (11, 4), (0, 1), (0, 2), (15, 64), (0, 2)];
+    assert!(follows_the_policy(script.to_vec()));
+}
+
+/// The result of an honest client for what `issue` gives.
+fn solved(engine: &PouwEngine, client: &[u8]) -> WorkResult {
+    let request = IssueRequest { synthetic: true, ..IssueRequest::new(client, Low) };
+    compute_work_unit(&engine.issue(&request).unwrap().unit, |_| ControlFlow::Continue(())).unwrap()
+}
+
+#[test]
+fn a_callback_or_a_subscriber_that_panics_ends_nothing_but_itself() {
+    let panics = Arc::new(Mutex::new(0));
+    let seen = panics.clone();
+    let parts = Parts {
+        storage: Arc::new(SimDisk::new()),
+        events: EventSink::new(move |event| {
+            *seen.lock().unwrap() += u32::from(event == Event::CallbackPanicked);
+            std::panic::panic_any("the subscriber");
+        }),
+        ..Parts::in_directory(".")
+    };
+    let engine = PouwEngine::open_with(parts, settings().build().unwrap()).unwrap();
+    let result = solved(&engine, b"a");
+    engine.submit_with(&Answer::new(b"a", &result), |_| std::panic::panic_any("the callback"));
+    touch(&engine).unwrap();
+    assert_eq!(*panics.lock().unwrap(), 1);
+    // What the callback was told of counts, and the writer goes on.
+    assert!(matches!(engine.submit(&Answer::new(b"a", &result)), Err(SubmitError::Replayed)));
+    engine.submit(&Answer::new(b"a", &solved(&engine, b"a"))).unwrap();
+}

@@ -1,0 +1,180 @@
+//! A gate on a faulty disk and a fake clock, behind each of the example servers, and a client that sends raw bytes.
+
+pub mod client;
+
+#[path = "../../../../examples/actix.rs"]
+mod actix_example;
+#[path = "../../../../examples/axum.rs"]
+mod axum_example;
+#[path = "../../../../examples/hyper.rs"]
+mod hyper_example;
+#[path = "../../../../examples/tiny_http.rs"]
+mod tiny_http_example;
+
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use pouw::engine::ingest::IngestOptions;
+use pouw::engine::{Config, ConfigBuilder, EventSink, FakeClock, Parts, PouwEngine};
+use pouw::gate::{Gate, GateConfig, GateConfigBuilder, GateParts};
+use pouw::protocol::{WorkResult, WorkUnit};
+use pouw::solver::compute_work_unit;
+use pouw::store::StoreOptions;
+use pouw::store::records::Exposure;
+use pouw::store::sim::SimDisk;
+
+use client::{Reply, request};
+
+pub const START_MS: u64 = 1_700_000_000_000;
+pub const SECRET: [u8; 32] = [7; 32];
+/// Long enough that no test leaves it by accident.
+pub const WINDOW_MS: u64 = 3_600_000;
+
+/// The servers that the same table is run against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Actix,
+    Axum,
+    Hyper,
+    TinyHttp,
+}
+
+impl Kind {
+    pub const ALL: [Self; 4] = [Self::Actix, Self::Axum, Self::Hyper, Self::TinyHttp];
+
+    /// Serves `gate` until the process ends.
+    pub fn serve(self, gate: Gate) -> SocketAddr {
+        match self {
+            Self::Actix => {
+                let (listener, address) = listen();
+                std::thread::spawn(move || actix_web::rt::System::new().block_on(actix_example::serve(listener, gate)));
+                address
+            }
+            Self::Axum | Self::Hyper => {
+                let (listener, address) = listen();
+                std::thread::spawn(move || {
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                    runtime.block_on(async {
+                        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                        match self {
+                            Self::Axum => axum_example::serve(listener, gate).await.unwrap(),
+                            _ => hyper_example::serve(listener, gate).await.unwrap(),
+                        }
+                    });
+                });
+                address
+            }
+            Self::TinyHttp => {
+                let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
+                let address = server.server_addr().to_ip().unwrap();
+                std::thread::spawn(move || tiny_http_example::serve(&server, &gate));
+                address
+            }
+        }
+    }
+}
+
+fn listen() -> (std::net::TcpListener, SocketAddr) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// How a desk differs from the usual one.
+pub struct Setup {
+    pub engine: fn(ConfigBuilder) -> ConfigBuilder,
+    pub gate: fn(GateConfigBuilder) -> GateConfigBuilder,
+    pub parts: fn() -> GateParts,
+    /// Leaves of 512 bytes.
+    pub backlog: usize,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { engine: |config| config, gate: |config| config, parts: GateParts::default, backlog: 640 }
+    }
+}
+
+/// A served gate with a limit of one request, and floors of zero.
+pub struct Desk {
+    pub kind: Kind,
+    pub disk: SimDisk,
+    pub clock: Arc<FakeClock>,
+    pub engine: PouwEngine,
+    pub gate: Gate,
+    pub address: SocketAddr,
+}
+
+impl Desk {
+    pub fn new(kind: Kind, setup: &Setup) -> Self {
+        let (disk, clock) = (SimDisk::new(), Arc::new(FakeClock::at(START_MS)));
+        let engine = open(&disk, &clock, (setup.engine)(Config::builder(SECRET)));
+        if setup.backlog > 0 {
+            let bytes: Vec<u8> = (0..512 * setup.backlog).map(|at| (at / 512 % 251) as u8).collect();
+            let options = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
+            engine.ingest_bytes(&options, "tree", &bytes).unwrap();
+            engine.refill().unwrap();
+        }
+        let config = GateConfig::builder().rate_limit(1).window_ms(WINDOW_MS).paid_admissions_per_window(1_000);
+        let parts = (setup.parts)().ticked_by_host();
+        let gate = Gate::with_parts(engine.clone(), (setup.gate)(config).build().unwrap(), parts).unwrap();
+        let address = kind.serve(gate.clone());
+        Self { kind, disk, clock, engine, gate, address }
+    }
+
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        request(self.address, method, path, headers, body)
+    }
+
+    pub fn hello(&self, headers: &[(&str, &str)]) -> Reply {
+        self.send("GET", "/hello", headers, b"")
+    }
+
+    /// Uses up the limit, and returns the first challenge.
+    pub fn limited(&self) -> Reply {
+        assert_eq!(self.hello(&[]).status, 200);
+        let reply = self.hello(&[]);
+        assert_eq!((reply.status, reply.reason().as_str()), (429, "work_required"), "{reply:?}");
+        reply
+    }
+
+    /// Sends an answer until the store takes it: after a failure the writer opens it anew on its own time.
+    pub fn answer_until_stored(&self, result: &WorkResult) -> Reply {
+        let mut replies = (0..10_000).map(|_| self.answer(result));
+        replies.find(|reply| reply.status != 429 || reply.reason() != "try_again").expect("it is stored in the end")
+    }
+
+    /// Sends an answer in the header.
+    pub fn answer(&self, result: &WorkResult) -> Reply {
+        self.answer_as(result, &[])
+    }
+
+    pub fn answer_as(&self, result: &WorkResult, more: &[(&str, &str)]) -> Reply {
+        let compact = result.to_compact();
+        let mut headers = vec![("X-PoUW-Response", result.challenge_token.as_str()), ("X-PoUW-Result", &compact)];
+        headers.extend_from_slice(more);
+        self.hello(&headers)
+    }
+}
+
+pub fn open(disk: &SimDisk, clock: &Arc<FakeClock>, config: ConfigBuilder) -> PouwEngine {
+    let parts = Parts {
+        storage: Arc::new(disk.clone()),
+        clock: clock.clone(),
+        events: EventSink::default(),
+        options: StoreOptions::default(),
+    };
+    let config = config.background(false);
+    PouwEngine::open_with(parts, config.build().unwrap()).unwrap()
+}
+
+/// The unit in a 429, and its right answer.
+pub fn solved(reply: &Reply) -> (WorkUnit, WorkResult) {
+    let unit = reply.json()["workUnit"].to_string();
+    let unit = WorkUnit::from_json(unit.as_bytes()).unwrap_or_else(|error| panic!("{error}: {reply:?}"));
+    assert_eq!(Some(unit.challenge_token.as_str()), reply.header("x-pouw-challenge"));
+    let result = compute_work_unit(&unit, |_| ControlFlow::Continue(())).unwrap();
+    (unit, result)
+}

@@ -1,0 +1,120 @@
+//! Changing rows of a closed store inside redb's own rules, to see what the check says.
+
+use pouw::engine::check;
+use pouw::store::records::{ClientRow, Head, LedgerRow, TreeRow, seal, unseal};
+use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
+use tempfile::TempDir;
+
+pub type Bytes = &'static [u8];
+pub const META: TableDefinition<&str, Bytes> = TableDefinition::new("meta-0");
+pub const TREES: TableDefinition<u64, Bytes> = TableDefinition::new("trees-0");
+pub const NAMES: TableDefinition<&str, u64> = TableDefinition::new("names-0");
+pub const HANDLES: TableDefinition<[u8; 16], u64> = TableDefinition::new("handles-0");
+pub const HASHES: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("hashes-0");
+pub const LENGTHS: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("lengths-0");
+pub const TILES: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("tiles-0");
+pub const INTERIOR: TableDefinition<(u64, u8, u64), Bytes> = TableDefinition::new("interior-0");
+pub const READY: TableDefinition<(u8, u64), u64> = TableDefinition::new("ready-0");
+pub const CHORES: TableDefinition<(u8, u64), ()> = TableDefinition::new("chores-0");
+pub const CONSUMED: TableDefinition<(u64, [u8; 16]), u64> = TableDefinition::new("consumed-0");
+pub const CLIENTS: TableDefinition<[u8; 16], Bytes> = TableDefinition::new("clients-0");
+pub const STANDINGS: TableDefinition<[u8; 16], Bytes> = TableDefinition::new("standings-0");
+pub const LEDGER: TableDefinition<u64, Bytes> = TableDefinition::new("ledger-0");
+pub const RECEIPTS: TableDefinition<[u8; 16], u64> = TableDefinition::new("receipts-0");
+pub const DEBITS: TableDefinition<[u8; 16], u64> = TableDefinition::new("debits-0");
+pub const BLOCKS: TableDefinition<(u64, u32), Bytes> = TableDefinition::new("blocks-0");
+pub const SOURCES: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("sources-0");
+pub const PROVENANCE: TableDefinition<u64, Bytes> = TableDefinition::new("provenance-0");
+pub const CLAIMS: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("claims-0");
+pub const QUORUMS: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("quorums-0");
+pub const FOLLOWED: TableDefinition<[u8; 16], u64> = TableDefinition::new("followed-0");
+pub const SUSPECTS: TableDefinition<[u8; 16], (u64, u64, u64, bool)> = TableDefinition::new("suspects-0");
+pub const DOUBTED: TableDefinition<(u64, u64), ()> = TableDefinition::new("doubted-0");
+pub const DAMAGED: TableDefinition<(u64, u64), ()> = TableDefinition::new("damaged-0");
+
+/// Bytes of the two files of a store: state, blocks.
+pub type Files = (Vec<u8>, Vec<u8>);
+
+/// A directory with these files.
+pub fn copied((state, blocks): &Files) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("state.redb"), state).unwrap();
+    std::fs::write(dir.path().join("blocks.redb"), blocks).unwrap();
+    dir
+}
+
+/// What the check finds in a copy of these files after a change of one of them.
+pub fn planted(files: &Files, file: &str, plant: impl FnOnce(&WriteTransaction)) -> Vec<String> {
+    let dir = copied(files);
+    let database = Database::open(dir.path().join(file)).unwrap();
+    let txn = database.begin_write().unwrap();
+    plant(&txn);
+    txn.commit().unwrap();
+    drop(database);
+    check(dir.path(), &mut |_| {}).unwrap().findings.into_iter().map(|finding| finding.what).collect()
+}
+
+#[track_caller]
+pub fn expect(found: &[String], wanted: &str) {
+    assert!(found.iter().any(|what| what.contains(wanted)), "{wanted:?} is not in {found:#?}");
+}
+
+pub fn edit_tree(txn: &WriteTransaction, tree: u64, edit: impl FnOnce(&mut TreeRow)) {
+    let mut table = txn.open_table(TREES).unwrap();
+    let mut row: TreeRow = unseal("trees-0", table.get(tree).unwrap().unwrap().value()).unwrap();
+    edit(&mut row);
+    table.insert(tree, seal("trees-0", &row).unwrap().as_slice()).unwrap();
+}
+
+pub fn edit_head(txn: &WriteTransaction, edit: impl FnOnce(&mut Head)) {
+    let mut table = txn.open_table(META).unwrap();
+    let mut row: Head = unseal("meta-0", table.get("head").unwrap().unwrap().value()).unwrap();
+    edit(&mut row);
+    table.insert("head", seal("meta-0", &row).unwrap().as_slice()).unwrap();
+}
+
+pub fn edit_entry(txn: &WriteTransaction, seq: u64, edit: impl FnOnce(&mut LedgerRow)) {
+    let mut table = txn.open_table(LEDGER).unwrap();
+    let mut row = LedgerRow::decode(table.get(seq).unwrap().unwrap().value()).unwrap();
+    edit(&mut row);
+    table.insert(seq, &row.encode()[..]).unwrap();
+}
+
+/// Edits an entry and mends the chain behind it, as somebody would who knows the format.
+pub fn forge_entry(txn: &WriteTransaction, seq: u64, edit: impl FnOnce(&mut LedgerRow)) {
+    edit_entry(txn, seq, edit);
+    let mut digest = [0; 32];
+    let mut table = txn.open_table(LEDGER).unwrap();
+    let rows: Vec<(u64, LedgerRow)> = table
+        .iter()
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|(key, raw)| (key.value(), LedgerRow::decode(raw.value()).unwrap()))
+        .collect();
+    for (seq, mut row) in rows {
+        row.digest = row.chained(&digest, seq);
+        digest = row.digest;
+        table.insert(seq, &row.encode()[..]).unwrap();
+    }
+    drop(table);
+    edit_head(txn, |head| head.last_digest = digest);
+}
+
+pub fn edit_client(txn: &WriteTransaction, edit: impl FnOnce(&mut ClientRow)) {
+    let mut table = txn.open_table(CLIENTS).unwrap();
+    let (key, mut row) = {
+        let (key, raw) = table.first().unwrap().unwrap();
+        (key.value(), unseal::<ClientRow>("clients-0", raw.value()).unwrap())
+    };
+    edit(&mut row);
+    table.insert(key, seal("clients-0", &row).unwrap().as_slice()).unwrap();
+}
+
+pub fn set_leaf(txn: &WriteTransaction, tree: u64, leaf: u64, bits: u8) {
+    let mut table = txn.open_table(TILES).unwrap();
+    let key = (tree, leaf / 32);
+    let mut row = table.get(key).unwrap().map_or(vec![0; 16], |raw| raw.value().to_vec());
+    let (byte, shift) = ((leaf % 32 / 2) as usize, if leaf.is_multiple_of(2) { 0 } else { 4 });
+    row[byte] = (row[byte] & !(15 << shift)) | (bits << shift);
+    table.insert(key, row.as_slice()).unwrap();
+}
