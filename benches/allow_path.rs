@@ -21,9 +21,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use pouw::engine::{Config, PouwEngine};
-use pouw::gate::identity::NetworkPrefix;
-use pouw::gate::{ClientKey, Decision, Facts, Gate, GateConfig};
+use pouw::{ClientKey, Config, Decision, Facts, Gate, GateConfig, NetworkPrefix, PouwEngine};
 
 use backlog::{Scale, median, scratch};
 

@@ -7,10 +7,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{Answer, Config, IssueRequest, PouwEngine};
 use pouw::protocol::DifficultyTier;
 use pouw::solver::compute_work_unit;
+use pouw::{Answer, Config, IngestOptions, IssueRequest, PouwEngine};
 
 use backlog::{LEAF_BYTES, Scale, ingest, options, scratch, write_leaves};
 

@@ -13,8 +13,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use pouw::engine::{Config, IssueRequest, PouwEngine};
 use pouw::protocol::DifficultyTier;
+use pouw::{Config, IssueRequest, PouwEngine};
 
 use backlog::{Scale, ingest, median, options, scratch, write_leaves};
 

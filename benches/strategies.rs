@@ -13,12 +13,13 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
-use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{Answer, Config, IssueError, IssueRequest, Parts, PouwEngine};
 use pouw::hash::{Checksum, hash_batch};
 use pouw::protocol::DifficultyTier;
 use pouw::solver::compute_work_unit;
-use pouw::store::records::{Exposure, HashReason, Strategy, StrategyAccount};
+use pouw::{
+    Answer, Config, Exposure, HashReason, IngestOptions, IssueError, IssueRequest, Parts, PouwEngine, Strategy,
+    StrategyAccount,
+};
 use rustix::time::{ClockId, clock_gettime};
 
 use backlog::{Scale, median, scratch_on_target};

@@ -20,10 +20,12 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
-use pouw::engine::{Answer, Config, IssueRequest, Parts, PouwEngine};
 use pouw::protocol::{DifficultyTier, WorkResult};
 use pouw::solver::compute_work_unit;
-use pouw::store::{BackendError, Directory, StorageBackend, StorageProvider, StoreFile};
+use pouw::{
+    Answer, BackendError, Config, Directory, IssueRequest, Parts, PouwEngine, StorageBackend, StorageProvider,
+    StoreFile,
+};
 use redb::{Database, Durability, TableDefinition};
 
 use backlog::{Scale, ingest, median, options, scratch, write_leaves};

@@ -6,11 +6,8 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
-use pouw::adapters::actix::Pouw;
-use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{Config, PouwEngine};
-use pouw::gate::{Gate, GateConfig};
-use pouw::store::records::Exposure;
+use pouw::actix::Pouw;
+use pouw::{Config, Exposure, Gate, GateConfig, IngestOptions, PouwEngine};
 
 /// Serves until the process ends.
 pub async fn serve(listener: TcpListener, gate: Gate) -> std::io::Result<()> {

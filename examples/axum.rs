@@ -9,11 +9,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
-use pouw::adapters::tower::PouwLayer;
-use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{Config, PouwEngine};
-use pouw::gate::{Gate, GateConfig};
-use pouw::store::records::Exposure;
+use pouw::tower::PouwLayer;
+use pouw::{Config, Exposure, Gate, GateConfig, IngestOptions, PouwEngine};
 use tokio::net::TcpListener;
 
 /// Serves until the process ends.

@@ -9,12 +9,8 @@ use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use pouw::adapters::PeerAddr;
-use pouw::adapters::tower::{PouwLayer, RequestBody};
-use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{Config, PouwEngine};
-use pouw::gate::{Gate, GateConfig};
-use pouw::store::records::Exposure;
+use pouw::tower::{PouwLayer, RequestBody};
+use pouw::{Config, Exposure, Gate, GateConfig, IngestOptions, PeerAddr, PouwEngine};
 use tokio::net::TcpListener;
 use tower::{Layer, ServiceExt, service_fn};
 

@@ -2,10 +2,7 @@
 //!
 //! cargo run --release --features gate --example tiny_http -- DIR 127.0.0.1:3000
 
-use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{Config, PouwEngine};
-use pouw::gate::{Caller, Decision, Gate, GateConfig, Head, Headers, Step};
-use pouw::store::records::Exposure;
+use pouw::{Caller, Config, Decision, Exposure, Gate, GateConfig, Head, Headers, IngestOptions, PouwEngine, Step};
 use tiny_http::{Header, Request, Response, Server};
 
 struct Seen<'a>(&'a Request, String);

@@ -1,51 +1,93 @@
-//! Proof of useful work as a rate limiting layer.
-//!
-//! Folders are layers, and imports only point down:
-//!
-//! ```text
-//!  rank 5   adapters/{tower,actix}   bin/pouw        shells: no decisions, no clock reads, no redb
-//!               |                       |
-//!  rank 4   gate ------------------------            HTTP words, framework-neutral: request facts -> Decision
-//!               |                       |
-//!  rank 3   engine                                   PouwEngine: one verb per file, one transaction per verb
-//!               |
-//!  rank 2   store                    client           the only folder that names redb | a 429 with work, answered
-//!               |
-//!  rank 1   policy               solver              pure state machines | a unit, computed (no_std + alloc, also wasm32)
-//!               |                   |
-//!  rank 0   hash   merkle   protocol                 no_std + alloc: bytes and geometry both sides agree on
-//!           page                                     files of the browser client, embedded
-//! ```
-//!
-//! `tests/tidy.rs` reads every `crate::` path and fails on one that points up.
+//! A rate limiter for Rust web services. A client over its limit can hash a piece of your data instead of waiting;
+//! the hashes become Merkle trees you can use.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
 extern crate alloc;
 
 #[cfg(any(feature = "actix", feature = "tower"))]
-pub mod adapters;
+mod adapters;
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "engine")]
 pub mod docs;
 #[cfg(feature = "engine")]
-pub mod engine;
+mod engine;
 #[cfg(feature = "gate")]
-pub mod gate;
+mod gate;
 pub mod hash;
 pub mod merkle;
 #[cfg(any(feature = "gate", feature = "page"))]
 pub mod page;
 #[cfg(feature = "engine")]
-pub mod policy;
+mod policy;
 #[cfg(feature = "solver")]
 pub mod protocol;
 #[cfg(feature = "solver")]
 pub mod solver;
 #[cfg(feature = "engine")]
-pub mod store;
+mod store;
+
+#[cfg(feature = "actix")]
+pub use adapters::actix;
+#[cfg(feature = "tower")]
+pub use adapters::tower;
+#[cfg(any(feature = "actix", feature = "tower"))]
+pub use adapters::{AuthenticatedUser, PeerAddr, SlowReader, ValidatedApiKey};
+#[cfg(feature = "engine")]
+pub use engine::ingest::{
+    BLOCK_MAX, BLOCK_MIN, IngestError, IngestOptions, IngestProgress, IngestReport, Ingested, Layout, OnProgress,
+    PROBLEMS_SHOWN, Problem,
+};
+#[cfg(feature = "engine")]
+pub use engine::{
+    ACCOUNT_PLACES, Accepted, Answer, AwardBasis, Clock, Config, ConfigBuilder, ConfigError, DamagedBlock, DebitError,
+    Debited, Event, EventSink, ExportPolicy, Exported, FakeClock, Inspected, IssueError, IssueRequest, Issued,
+    LedgerEntry, NodeSink, OnVerify, OpenError, OpenQuorums, Parts, PouwEngine, Provenance, Provenances, Receipt,
+    ResponseTimes, Stats, SubmitError, SweepReport, SystemClock, TreeError, TreeInfo, TreeProgress, UnknownPolicy,
+    Upkeep, UpkeepError, VerifyProgress, WorkProof, WriteError, check,
+};
+#[cfg(feature = "gate")]
+pub use gate::{
+    AcceptedWork, Admission, BodyRead, Caller, ClientKey, Condition, Decision, Extractor, Facts, FallbackBehavior,
+    Flight, Gate, GateConfig, GateConfigBuilder, GateError, GateEvent, GateEventSink, GateParts, GateStats, Head,
+    Headers, Health, IdentifierStrategy, Navigation, NeedsBody, PartHealth, Pass, Pending, Policy, PolicyId, Presented,
+    RateLimitDraft, Refusal, ResultText, Step, Window, WindowError, identity::NetworkPrefix, settings,
+};
+#[cfg(feature = "gate")]
+pub use policy::window::Quota;
+#[cfg(feature = "engine")]
+pub use store::records::{
+    Account, EntryKind, Exposure, HashReason, LedgerRow, Strategy, StrategyAccount, Totals, TreeState, UnknownStrategy,
+    Work,
+};
+#[cfg(feature = "engine")]
+pub use store::{
+    BackendError, CheckPhase, CheckProgress, CheckReport, Directory, Finding, StorageBackend, StorageProvider,
+    StoreError, StoreFile, StoreOptions,
+};
+
+/// The inner parts, for the package's own tests, benchmarks and fuzz targets. They are not part of the interface:
+/// they change without notice.
+#[cfg(feature = "engine")]
+#[doc(hidden)]
+pub mod internal {
+    pub mod engine {
+        pub use crate::engine::*;
+    }
+    #[cfg(feature = "gate")]
+    pub mod gate {
+        pub use crate::gate::*;
+    }
+    pub mod policy {
+        pub use crate::policy::*;
+    }
+    pub mod store {
+        pub use crate::store::*;
+    }
+}
 
 /// The README's examples are compiled with the documentation tests.
 #[cfg(all(doctest, feature = "engine"))]

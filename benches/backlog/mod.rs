@@ -6,9 +6,7 @@ use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use pouw::engine::PouwEngine;
-use pouw::engine::ingest::IngestOptions;
-use pouw::store::records::Exposure;
+use pouw::{Exposure, IngestOptions, PouwEngine};
 
 /// Bytes of every leaf.
 pub const LEAF_BYTES: u64 = 512;

@@ -4,8 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use pouw::engine::{Config, PouwEngine};
-use pouw::gate::{ClientKey, Decision, Facts, Gate, GateConfig, identity::NetworkPrefix};
+use pouw::{ClientKey, Config, Decision, Facts, Gate, GateConfig, NetworkPrefix, PouwEngine};
 
 use crate::backlog::{Scale, median};
 

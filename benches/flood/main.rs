@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use pouw::engine::{Config, PouwEngine};
+use pouw::{Config, PouwEngine};
 
 use backlog::{Scale, ingest, options, scratch_on_target, write_leaves};
 use load::child::Server;

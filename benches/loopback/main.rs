@@ -29,7 +29,7 @@ mod server;
 use std::path::Path;
 use std::process::ExitCode;
 
-use pouw::engine::PouwEngine;
+use pouw::PouwEngine;
 
 use backlog::{Scale, ingest, median, options, scratch_on_target, write_leaves};
 use express::Express;

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use pouw::engine::{Config, PouwEngine};
-use pouw::gate::{Gate, GateConfig};
 use pouw::protocol::DifficultyTier;
+use pouw::{Config, Gate, GateConfig, PouwEngine};
 use tokio::net::TcpListener;
 
 use crate::axum_example;

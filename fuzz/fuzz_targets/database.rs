@@ -14,15 +14,13 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::{Arc, LazyLock, Mutex, Once, PoisonError};
 
 use libfuzzer_sys::fuzz_target;
-use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{Answer, Config, EventSink, ExportPolicy, FakeClock, IssueRequest, Issued, Parts, PouwEngine};
-use pouw::hash::{Checksum, sha3_512};
-use pouw::merkle::{LeafIndex, fold};
+use pouw::{Answer, Config, EventSink, ExportPolicy, Exposure, FakeClock, IngestOptions, IssueRequest, Issued, Parts, PouwEngine, StoreFile, StoreOptions, Strategy};
+use pouw::hash::{sha3_512, Checksum};
+use pouw::internal::store::check;
+use pouw::internal::store::sim::SimDisk;
+use pouw::merkle::{fold, LeafIndex};
 use pouw::protocol::{DifficultyTier, MicroJoules};
 use pouw::solver::compute_work_unit;
-use pouw::store::records::{Exposure, Strategy};
-use pouw::store::sim::SimDisk;
-use pouw::store::{StoreFile, StoreOptions, check};
 
 use store_rows::EDIT;
 
@@ -183,7 +181,7 @@ fn give_known(engine: &PouwEngine, damaged: u8) {
     let _ = engine.ingest_known_blocks(&options, "known", &given);
 }
 
-fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> Result<PouwEngine, pouw::engine::OpenError> {
+fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> Result<PouwEngine, pouw::OpenError> {
     let config =
         Config::builder([7; 32]).floor_ms([0; 3]).background(false).interior_units(true).audit_seed(5).build()?;
     let parts = Parts {

@@ -15,19 +15,12 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use memory::Memory;
-use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{
-    Answer, Config, EventSink, ExportPolicy, FakeClock, IssueRequest, Parts, PouwEngine, Provenance, TreeError,
-};
-use pouw::hash::{Checksum, sha3_512};
-use pouw::merkle::{LeafIndex, fold};
-use pouw::protocol::{
-    ChallengeToken, DifficultyTier, Keyring, MicroJoules, TokenPurpose, TreeHandle, UnixMillis, WorkId, WorkResult,
-    WorkUnit,
-};
+use pouw::{Answer, Config, EntryKind, EventSink, ExportPolicy, Exposure, FakeClock, IngestOptions, IssueRequest, Parts, PouwEngine, Provenance, StoreOptions, Strategy, TreeError};
+use pouw::hash::{sha3_512, Checksum};
+use pouw::internal::store::check;
+use pouw::merkle::{fold, LeafIndex};
+use pouw::protocol::{ChallengeToken, DifficultyTier, Keyring, MicroJoules, TokenPurpose, TreeHandle, UnixMillis, WorkId, WorkResult, WorkUnit};
 use pouw::solver::compute_work_unit;
-use pouw::store::records::{EntryKind, Exposure, Strategy};
-use pouw::store::{StoreOptions, check};
 
 const SECRET: [u8; 32] = [9; 32];
 const TTL_MS: u64 = 60_000;

@@ -11,7 +11,8 @@
 //! ```no_run
 //! # async fn fetch() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::time::Duration;
-//! use pouw::client::{Terms, reqwest::Client};
+//! use pouw::client::Terms;
+//! use pouw::client::reqwest::Client;
 //!
 //! let terms = Terms { deadline: Duration::from_secs(20), ..Terms::default() };
 //! let client = Client::new(reqwest::Client::builder(), terms)?;

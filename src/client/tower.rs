@@ -2,7 +2,8 @@
 //!
 //! ```
 //! # fn wrap<S>(service: S) -> pouw::client::tower::Pouw<S> {
-//! use pouw::client::{Report, Terms, tower::PouwLayer};
+//! use pouw::client::{Report, Terms};
+//! use pouw::client::tower::PouwLayer;
 //! use tower_layer::Layer;
 //!
 //! let layer = PouwLayer::new(Terms::default()).on_report(|report| {

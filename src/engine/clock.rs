@@ -73,7 +73,7 @@ impl Clock for SystemClock {
 /// A clock that moves only when told to. Clones of its `Arc` share the time.
 ///
 /// ```
-/// use pouw::engine::{Clock, FakeClock};
+/// use pouw::{Clock, FakeClock};
 /// let clock = FakeClock::at(1_700_000_000_000);
 /// clock.advance(250);
 /// assert_eq!(clock.wall().0, 1_700_000_000_250);

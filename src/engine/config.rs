@@ -31,12 +31,12 @@ pub struct ConfigError {
 /// Settings of one engine. One that exists is valid.
 ///
 /// ```
-/// use pouw::engine::Config;
+/// use pouw::Config;
 /// let config = Config::builder([7; 32]).token_ttl_seconds(30).build()?;
 /// assert_eq!(config.token_ttl_ms(), 30_000);
 /// let refused = Config::new("short").unwrap_err();
 /// assert_eq!(refused.field, "hmac_secret");
-/// # Ok::<(), pouw::engine::ConfigError>(())
+/// # Ok::<(), pouw::ConfigError>(())
 /// ```
 #[derive(Clone)]
 pub struct Config {

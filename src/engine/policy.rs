@@ -24,7 +24,7 @@ use super::upkeep::UpkeepError;
 /// What has to be known about the leaves of a tree before it is exported.
 ///
 /// ```
-/// use pouw::engine::ExportPolicy;
+/// use pouw::ExportPolicy;
 /// assert_eq!("strict".parse(), Ok(ExportPolicy::Strict));
 /// let sampled = ExportPolicy::Statistical { epsilon: 0.01, delta: 1e-6 };
 /// assert_eq!("statistical:0.01:0.000001".parse(), Ok(sampled));

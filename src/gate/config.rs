@@ -1,5 +1,5 @@
 //! Settings of the gate: the paper's names in snake_case and its defaults. The engine's own (the secret,
-//! token lifetime, floors, unit sizes, difficulty, credits) stand in [`engine::Config`](crate::engine::Config).
+//! token lifetime, floors, unit sizes, difficulty, credits) stand in [`Config`](crate::Config).
 
 use std::collections::HashSet;
 

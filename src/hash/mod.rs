@@ -10,7 +10,7 @@
 //! ```
 //!
 //! ```
-//! use pouw::hash::{Checksum, sha3_512};
+//! use pouw::hash::{sha3_512, Checksum};
 //!
 //! let sum = sha3_512(b"abc");
 //! assert!(sum.to_hex().starts_with("b751850b1a57168a"));
@@ -57,7 +57,7 @@ pub const fn permutations(len: u64) -> u64 {
 /// SHA3-512 of a message that arrives in pieces.
 ///
 /// ```
-/// use pouw::hash::{StreamingHash, sha3_512};
+/// use pouw::hash::{sha3_512, StreamingHash};
 ///
 /// let mut hash = StreamingHash::new();
 /// hash.update(b"a");

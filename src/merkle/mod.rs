@@ -25,7 +25,7 @@
 //!
 //! ```
 //! use pouw::hash::sha3_512;
-//! use pouw::merkle::{AlignedRange, Commitment, LeafIndex, Shape, fold, prove, root};
+//! use pouw::merkle::{fold, prove, root, AlignedRange, Commitment, LeafIndex, Shape};
 //!
 //! let leaves = [b"ab", b"cd", b"ef"].map(|block| sha3_512(block));
 //! let shape = Shape::new(3)?;

@@ -11,7 +11,7 @@ use crate::hash::{Checksum, hash_parent};
 ///
 /// ```
 /// use pouw::hash::sha3_512;
-/// use pouw::merkle::{Shape, StreamingRoot, fold, root};
+/// use pouw::merkle::{fold, root, Shape, StreamingRoot};
 ///
 /// let leaves: Vec<_> = (0..35_u8).map(|i| sha3_512(&[i])).collect();
 /// let shape = Shape::new(35)?;

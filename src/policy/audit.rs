@@ -17,7 +17,7 @@ pub const NETWORKS_MAX: usize = 65_536;
 ///
 /// ```
 /// let mut bits = 7_u64;
-/// let drawn = pouw::policy::audit::draw(32, 4, &mut || { bits = bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1; bits });
+/// let drawn = pouw::internal::policy::audit::draw(32, 4, &mut || { bits = bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1; bits });
 /// assert_eq!(drawn.count_ones(), 4);
 /// ```
 pub fn draw(leaves: u32, k: u32, random: &mut dyn FnMut() -> u64) -> u32 {
@@ -74,7 +74,7 @@ fn below(bound: u64, random: &mut dyn FnMut() -> u64) -> u64 {
 /// `1 - C(leaves - wrong, k) / C(leaves, k)`.
 ///
 /// ```
-/// use pouw::policy::audit::detection;
+/// use pouw::internal::policy::audit::detection;
 /// assert_eq!(detection(32, 1, 2), 0.0625);
 /// assert!((detection(32, 3, 4) - 0.3395).abs() < 0.0001);
 /// assert_eq!(detection(32, 32, 1), 1.0);
@@ -91,7 +91,7 @@ pub fn detection(leaves: u64, wrong: u64, k: u64) -> f64 {
 /// unseen: `ceil(ln(1 / delta) / epsilon)`.
 ///
 /// ```
-/// assert_eq!(pouw::policy::audit::sample_size(0.01, 1e-6), 1_382);
+/// assert_eq!(pouw::internal::policy::audit::sample_size(0.01, 1e-6), 1_382);
 /// ```
 pub fn sample_size(epsilon: f64, delta: f64) -> u64 {
     ((1.0 / delta).ln() / epsilon).ceil() as u64

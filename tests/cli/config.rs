@@ -61,7 +61,7 @@ fn every_setting_is_a_member_of_the_document() {
     assert_eq!((&document["valid"], &document["file"]), (&true.into(), &"pouw.toml".into()));
     let settings = document["settings"].as_array().unwrap();
     let row = |name: &str| settings.iter().find(|row| row["name"] == name).unwrap();
-    for key in pouw::gate::settings::KEYS {
+    for key in pouw::settings::KEYS {
         let row = row(key.name);
         assert_eq!((&row["unit"], &row["rule"]), (&key.unit.into(), &key.rule.into()));
         assert!(row["meaning"].as_str().unwrap().len() > 10, "{row}");

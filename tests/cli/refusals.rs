@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Stdio;
 
-use pouw::engine::{Config, PouwEngine};
+use pouw::{Config, PouwEngine};
 use serde_json::Value;
 
 use crate::support::cli::{Sandbox, pattern, text};

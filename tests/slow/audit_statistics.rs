@@ -4,12 +4,11 @@
 
 use crate::support::trust;
 use crate::support::trust::{HIGH, House, answer, apart, wrong};
-use pouw::engine::testing::SplitMix64;
-use pouw::engine::{Provenance, SubmitError};
+use pouw::internal::engine::testing::SplitMix64;
+use pouw::internal::policy::audit::{HEIGHTENED, HEIGHTENED_MS, detection, draw};
+use pouw::internal::store::Store;
 use pouw::merkle::LeafIndex;
-use pouw::policy::audit::{HEIGHTENED, HEIGHTENED_MS, detection, draw};
-use pouw::store::records::{HashReason, Strategy};
-use pouw::store::{Store, StoreOptions};
+use pouw::{HashReason, Provenance, StoreOptions, Strategy, SubmitError};
 
 const LEAVES: usize = 32;
 

@@ -6,12 +6,12 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{Answer, Config, IssueRequest, OpenError, PouwEngine, Receipt, SubmitError, check};
 use pouw::protocol::{DifficultyTier, WorkResult};
 use pouw::solver::compute_work_unit;
-use pouw::store::StoreError;
-use pouw::store::records::{Exposure, TreeState};
+use pouw::{
+    Answer, Config, Exposure, IngestOptions, IssueRequest, OpenError, PouwEngine, Receipt, StoreError, SubmitError,
+    TreeState, check,
+};
 
 const CHILD: &str = "POUW_BAD_INPUT_CHILD";
 

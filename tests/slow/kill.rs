@@ -13,13 +13,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::crash::{CHILD, Dice, Victim, kills, say};
-use pouw::engine::ingest::{IngestOptions, Ingested};
-use pouw::engine::{Answer, Config, IssueError, IssueRequest, PouwEngine, Receipt};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::merkle::root;
 use pouw::protocol::{DifficultyTier, WorkId};
 use pouw::solver::compute_work_unit;
-use pouw::store::records::{EntryKind, Exposure, TreeState};
+use pouw::{
+    Answer, Config, EntryKind, Exposure, IngestOptions, Ingested, IssueError, IssueRequest, PouwEngine, Receipt,
+    TreeState,
+};
 
 const FILES: u64 = 600;
 const CLIENTS: usize = 4;
@@ -151,7 +152,7 @@ fn run_and_kill(dir: &Path, lines: u64, spin: Duration) -> Heard {
 
 /// Everything acknowledged is there, and the store is clean. True if nothing is left to do in it.
 fn hold_against(dir: &Path, heard: &Heard, paid: &mut HashMap<WorkId, u64>) -> bool {
-    let report = pouw::engine::check(dir, &mut |_| {}).unwrap();
+    let report = pouw::check(dir, &mut |_| {}).unwrap();
     assert!(report.is_clean(), "{:?}", report.findings);
     paid.extend(heard.paid.iter().copied());
     let quiet = Config::builder([3; 32]).accept_clock_ahead(true).background(false).build().unwrap();

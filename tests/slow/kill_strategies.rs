@@ -17,16 +17,17 @@ use std::time::Duration;
 
 use crate::support::crash::{CHILD, Dice, Victim, kills, say};
 use crate::support::trust::{answer, apart, blocks, names, options, wrong};
-use pouw::engine::testing::Mistake;
-use pouw::engine::{
-    Accepted, Answer, Config, ConfigBuilder, EventSink, FakeClock, IssueError, IssueRequest, Issued, Parts, PouwEngine,
-    SubmitError,
-};
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::engine::testing::Mistake;
+use pouw::internal::store::records::LeafState;
+use pouw::internal::store::{Reader, Store};
 use pouw::merkle::{TILE_LEAVES, root};
 use pouw::protocol::{ClientDigest, DifficultyTier, Keyring, WorkId};
-use pouw::store::records::{EntryKind, LeafState, Strategy, TreeState};
-use pouw::store::{BackendError, Directory, Reader, StorageBackend, StorageProvider, Store, StoreFile, StoreOptions};
+use pouw::{
+    Accepted, Answer, BackendError, Config, ConfigBuilder, Directory, EntryKind, EventSink, FakeClock, IssueError,
+    IssueRequest, Issued, Parts, PouwEngine, StorageBackend, StorageProvider, StoreFile, StoreOptions, Strategy,
+    SubmitError, TreeState,
+};
 
 const TEST: &str = "kill_strategies::a_process_killed_in_any_phase_of_any_strategy_loses_nothing_it_acknowledged";
 /// Phase and I/O to stop at, or `any` for threads that never stop by themselves.
@@ -511,7 +512,7 @@ fn unpaid(reader: &Reader, heard: &Heard) -> Option<WorkId> {
 
 /// Everything acknowledged is there, and the store is clean.
 fn hold_against(dir: &Path, heard: &Heard, tally: &mut Tally) {
-    let report = pouw::engine::check(dir, &mut |_| {}).unwrap();
+    let report = pouw::check(dir, &mut |_| {}).unwrap();
     assert!(report.is_clean(), "{:?}", report.findings);
     let store = Store::open(Arc::new(Directory::new(dir)), StoreOptions::default()).unwrap();
     let reader = store.read().unwrap();

@@ -8,13 +8,15 @@ use std::sync::mpsc::channel;
 
 use crate::support::trust;
 use crate::support::trust::{HIGH, answer, apart, blocks, names, options, wrong};
-use pouw::engine::testing::Mistake;
-use pouw::engine::{Answer, Config, EventSink, FakeClock, IssueError, IssueRequest, Parts, PouwEngine, SubmitError};
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::engine::testing::Mistake;
+use pouw::internal::store::sim::{Loss, SimDisk};
+use pouw::internal::store::{Store, check};
 use pouw::merkle::root;
-use pouw::store::records::{EntryKind, HashReason, LedgerRow, Strategy, TreeState};
-use pouw::store::sim::{Loss, SimDisk};
-use pouw::store::{Store, StoreOptions, check};
+use pouw::{
+    Answer, Config, EntryKind, EventSink, FakeClock, HashReason, IssueError, IssueRequest, LedgerRow, Parts,
+    PouwEngine, StoreOptions, Strategy, SubmitError, TreeState,
+};
 
 const AUDIT: Strategy = Strategy::SampledAudit { k: 2 };
 const PAIR: Strategy = Strategy::Redundant { quorum: 2 };

@@ -7,12 +7,11 @@
 use std::collections::HashMap;
 
 use crate::support::trust::{HIGH, House, answer, apart, wrong};
-use pouw::engine::testing::SplitMix64;
-use pouw::engine::{Event, ExportPolicy, Provenance, SubmitError};
 use pouw::hash::{Checksum, sha3_512};
-use pouw::policy::audit::{VOTE_SAMPLE, draw};
-use pouw::policy::quorum::{Voter, admits, differences, is_right, lying_votes};
-use pouw::store::records::{HashReason, Strategy};
+use pouw::internal::engine::testing::SplitMix64;
+use pouw::internal::policy::audit::{VOTE_SAMPLE, draw};
+use pouw::internal::policy::quorum::{Voter, admits, differences, is_right, lying_votes};
+use pouw::{Event, ExportPolicy, HashReason, Provenance, Strategy, SubmitError};
 
 const LEAVES: usize = 32;
 

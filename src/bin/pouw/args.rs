@@ -1,9 +1,9 @@
 //! Parsers of argument values; what they refuse ends with exit code 2.
 
 use clap::ValueEnum;
-use pouw::engine::ingest::{BLOCK_MAX, BLOCK_MIN};
 use pouw::hash::Checksum;
 use pouw::protocol::DifficultyTier;
+use pouw::{BLOCK_MAX, BLOCK_MIN};
 
 /// `4096`, `4k`, `4K`, `4KiB`, `1M`, `1MiB`: bytes.
 pub fn block_size(text: &str) -> Result<u64, String> {
@@ -25,7 +25,7 @@ pub fn block_size(text: &str) -> Result<u64, String> {
 /// A tree's name.
 pub fn tree_name(text: &str) -> Result<String, String> {
     match text.len() {
-        1..=pouw::engine::ingest::walk::NAME_LEN_MAX => Ok(text.to_owned()),
+        1..=pouw::internal::engine::ingest::walk::NAME_LEN_MAX => Ok(text.to_owned()),
         _ => Err("a tree's name has from 1 to 4096 bytes".into()),
     }
 }

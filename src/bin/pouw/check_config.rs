@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pouw::engine::Config;
-use pouw::gate::settings::{ClientIdentifier, KEYS, Key, Risk, Settings, Weight};
+use pouw::Config;
+use pouw::settings::{ClientIdentifier, KEYS, Key, Risk, Settings, Weight};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use pouw::gate::settings::{KEYS, Key, Settings};
+use pouw::settings::{KEYS, Key, Settings};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue, Deserializer};

@@ -1,6 +1,6 @@
 //! Damaged blocks, by name.
 
-use pouw::engine::{DamagedBlock, PouwEngine};
+use pouw::{DamagedBlock, PouwEngine};
 use serde::Serialize;
 
 use crate::failure::Failure;

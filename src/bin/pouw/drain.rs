@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use parking_lot::Mutex;
-use pouw::engine::{
-    Accepted, Answer, IssueError, IssueRequest, OpenQuorums, PouwEngine, Receipt, Stats, SubmitError, WriteError,
-};
 use pouw::protocol::{DifficultyTier, WorkResult, WorkUnit};
 use pouw::solver::compute_work_unit_timed;
-use pouw::store::records::TreeState;
+use pouw::{
+    Accepted, Answer, IssueError, IssueRequest, OpenQuorums, PouwEngine, Receipt, Stats, SubmitError, TreeState,
+    WriteError,
+};
 
 use crate::damage::{Damage, first_damaged};
 use crate::failure::Failure;

@@ -5,9 +5,8 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use pouw::engine::{ExportPolicy, Exported, PouwEngine, TreeError, VerifyProgress};
 use pouw::hash::Checksum;
-use pouw::store::records::TreeState;
+use pouw::{ExportPolicy, Exported, PouwEngine, TreeError, TreeState, VerifyProgress};
 use serde::Serialize;
 
 use crate::failure::{Failure, Verdict};

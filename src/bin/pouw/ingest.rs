@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use indicatif::{HumanBytes, HumanCount, ProgressBar};
-use pouw::engine::ingest::walk::{Walk, WalkError};
-use pouw::engine::ingest::{IngestError, IngestOptions, IngestProgress, IngestReport, Layout};
-use pouw::store::records::{Exposure, Strategy};
+use pouw::internal::engine::ingest::walk::{Walk, WalkError};
+use pouw::{Exposure, IngestError, IngestOptions, IngestProgress, IngestReport, Layout, Strategy};
 use serde::Serialize;
 
 use crate::args;

@@ -5,9 +5,8 @@ use std::io::{BufWriter, StdoutLock, Write};
 use clap::Args;
 use data_encoding::HEXLOWER;
 use indicatif::HumanCount;
-use pouw::engine::{LedgerEntry, PouwEngine};
 use pouw::protocol::{UnixMillis, WorkId};
-use pouw::store::records::EntryKind;
+use pouw::{EntryKind, LedgerEntry, PouwEngine};
 use serde::Serialize;
 
 use crate::failure::{Failure, Verdict};

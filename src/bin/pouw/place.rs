@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Args;
-use pouw::engine::{Config, ConfigBuilder, Event, EventSink, Parts, PouwEngine};
-use pouw::store::StoreFile;
+use pouw::{Config, ConfigBuilder, Event, EventSink, Parts, PouwEngine, StoreFile};
 
 use crate::failure::Failure;
 use crate::output::complain;

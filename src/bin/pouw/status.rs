@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount};
-use pouw::engine::{OpenQuorums, Stats};
+use pouw::{OpenQuorums, Stats};
 use serde::Serialize;
 
 use crate::damage::{Damage, first_damaged};

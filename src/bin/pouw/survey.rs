@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pouw::engine::{PouwEngine, Provenance, Stats};
-use pouw::store::records::{Strategy, TreeState};
+use pouw::{PouwEngine, Provenance, Stats, Strategy, TreeState};
 
 use crate::failure::Failure;
 use crate::words::STATES;

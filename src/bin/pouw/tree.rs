@@ -2,7 +2,7 @@
 
 use clap::Args;
 use indicatif::HumanCount;
-use pouw::engine::Provenance;
+use pouw::Provenance;
 
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;

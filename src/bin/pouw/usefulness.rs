@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use indicatif::{HumanBytes, HumanCount};
-use pouw::engine::ACCOUNT_PLACES;
-use pouw::store::records::{Account, HashReason, StrategyAccount, Work};
+use pouw::{ACCOUNT_PLACES, Account, HashReason, StrategyAccount, Work};
 use serde::Serialize;
 
 /// The whole account.

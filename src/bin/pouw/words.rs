@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use pouw::engine::{OpenQuorums, Provenance, Provenances, TreeInfo};
-use pouw::store::records::{DataPlace, EntryKind, Exposure, TreeState};
+use pouw::internal::store::records::DataPlace;
+use pouw::{EntryKind, Exposure, OpenQuorums, Provenance, Provenances, TreeInfo, TreeState};
 use serde::Serialize;
 
 /// All states, in the order of a tree's life, with their words.

@@ -4,8 +4,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 use indicatif::HumanCount;
-use pouw::engine::PouwEngine;
-use pouw::store::records::TreeState;
+use pouw::{PouwEngine, TreeState};
 use serde::Serialize;
 
 use crate::args::Tier;

@@ -9,9 +9,8 @@
 //! One name is taken twice among the builders: the engine's `waiting_answers_max` is `waiting_commits_max` here.
 //!
 //! ```
-//! use pouw::engine::Config;
-//! use pouw::gate::GateConfig;
-//! use pouw::gate::settings::Settings;
+//! use pouw::{Config, GateConfig};
+//! use pouw::settings::Settings;
 //!
 //! let text = r#"{ "rate_limit": 20, "floor_ms": [1000, 2000, 3000], "trusted_proxies": ["10.0.0.0/8"] }"#;
 //! let settings: Settings = serde_json::from_str(text)?;

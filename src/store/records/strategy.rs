@@ -8,7 +8,7 @@ use bincode::{Decode, Encode};
 /// How the answers of a tree's units are verified.
 ///
 /// ```
-/// use pouw::store::records::Strategy;
+/// use pouw::Strategy;
 /// assert_eq!("audit:2".parse(), Ok(Strategy::SampledAudit { k: 2 }));
 /// assert_eq!(Strategy::Redundant { quorum: 3 }.to_string(), "quorum:3");
 /// assert!("quorum:1".parse::<Strategy>().is_err());

@@ -9,10 +9,10 @@ use crate::support::http::{Desk, Kind, Setup};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy;
 use hyper_util::rt::TokioExecutor;
+use pouw::Receipt;
 use pouw::client::reqwest::Client;
 use pouw::client::tower::PouwLayer;
 use pouw::client::{ClientError, Report, Terms};
-use pouw::engine::Receipt;
 use pouw::protocol::{WorkId, WorkUnit};
 use tower::{Layer, ServiceExt};
 

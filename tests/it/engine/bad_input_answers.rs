@@ -5,16 +5,13 @@ use std::sync::Arc;
 use crate::support::model::memory::Memory;
 use crate::support::model::world::solve;
 use data_encoding::BASE64URL_NOPAD;
-use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{
-    Answer, Config, ConfigBuilder, DebitError, EventSink, FakeClock, IssueRequest, Issued, Parts, PouwEngine, Receipt,
-    SubmitError, TreeError, TreeInfo,
-};
 use pouw::hash::sha3_512;
 use pouw::merkle::LeafIndex;
 use pouw::protocol::{ChallengeToken, DifficultyTier, Keyring, MicroJoules, TokenError, UnixMillis, WorkResult};
-use pouw::store::StoreOptions;
-use pouw::store::records::Exposure;
+use pouw::{
+    Answer, Config, ConfigBuilder, DebitError, EventSink, Exposure, FakeClock, IngestOptions, IssueRequest, Issued,
+    Parts, PouwEngine, Receipt, StoreOptions, SubmitError, TreeError, TreeInfo,
+};
 
 const START_MS: u64 = 1_700_000_000_000;
 const TTL_MS: u64 = 60_000;

@@ -2,15 +2,14 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{
-    Answer, Config, ConfigBuilder, FakeClock, IssueRequest, Issued, Parts, PouwEngine, ResponseTimes, SubmitError,
-};
 use pouw::hash::sha3_512;
+use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{DifficultyTier, WorkResult, WorkUnit};
 use pouw::solver::compute_work_unit;
-use pouw::store::records::Exposure;
-use pouw::store::sim::SimDisk;
+use pouw::{
+    Answer, Config, ConfigBuilder, Exposure, FakeClock, IngestOptions, IssueRequest, Issued, Parts, PouwEngine,
+    ResponseTimes, SubmitError,
+};
 
 use DifficultyTier::{High, Low, Medium};
 

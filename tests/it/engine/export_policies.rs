@@ -4,10 +4,9 @@ use std::ops::ControlFlow;
 
 use crate::support::trust;
 use crate::support::trust::{HIGH, House, answer, apart, blocks, names, wrong};
-use pouw::engine::{Event, ExportPolicy, Provenance, TreeError, VerifyProgress};
 use pouw::hash::sha3_512;
-use pouw::policy::audit::sample_size;
-use pouw::store::records::{HashReason, Strategy, TreeState};
+use pouw::internal::policy::audit::sample_size;
+use pouw::{Event, ExportPolicy, HashReason, Provenance, Strategy, TreeError, TreeState, VerifyProgress};
 
 const AUDIT: Strategy = Strategy::SampledAudit { k: 1 };
 const LEAVES: u64 = 32;

@@ -5,16 +5,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{
-    Accepted, Answer, Config, ConfigBuilder, FakeClock, Inspected, IssueError, IssueRequest, Issued, Parts, PouwEngine,
-    Receipt, SubmitError,
-};
 use pouw::hash::sha3_512;
 use pouw::merkle::Shape;
 use pouw::protocol::{DifficultyTier, Reason, WorkResult};
 use pouw::solver::compute_work_unit;
-use pouw::store::records::Exposure;
+use pouw::{
+    Accepted, Answer, Config, ConfigBuilder, Exposure, FakeClock, IngestOptions, Inspected, IssueError, IssueRequest,
+    Issued, Parts, PouwEngine, Receipt, SubmitError,
+};
 
 use DifficultyTier::{High, Low, Medium};
 

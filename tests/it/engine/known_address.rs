@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use crate::support::trust::{HIGH, House, answer, apart, names, options, wrong};
 use data_encoding::{HEXLOWER, HEXUPPER};
-use pouw::engine::ingest::{IngestError, IngestOptions, IngestReport, Ingested, Layout};
-use pouw::engine::testing::SplitMix64;
-use pouw::engine::{Event, Provenance, SubmitError, TreeError};
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::engine::testing::SplitMix64;
 use pouw::merkle::{LeafIndex, root};
-use pouw::store::records::{HashReason, Strategy, TreeState};
+use pouw::{
+    Event, HashReason, IngestError, IngestOptions, IngestReport, Ingested, Layout, Provenance, Strategy, SubmitError,
+    TreeError, TreeState,
+};
 
 /// Files named by the SHA3-512 of what was in them, in directories named by its first two digits.
 struct Vault {
@@ -285,7 +286,7 @@ fn a_file_whose_name_is_no_address_is_named_and_leaves_nothing_behind() {
 
 /// Ingests until so many bytes were read.
 fn cut_short(house: &House, directory: &Path, bytes: u64) {
-    let mut stop = |at: &pouw::engine::ingest::IngestProgress| {
+    let mut stop = |at: &pouw::IngestProgress| {
         if at.bytes >= bytes { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let ended = house.engine.ingest_paths(&known(), &[directory.into()], &mut stop).unwrap_err();

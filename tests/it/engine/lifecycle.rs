@@ -3,15 +3,14 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use pouw::engine::ingest::{IngestOptions, Ingested};
-use pouw::engine::{
-    Answer, Config, ConfigBuilder, FakeClock, IssueError, IssueRequest, Issued, Parts, PouwEngine, Receipt,
-};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::merkle::root;
 use pouw::protocol::{DifficultyTier, MicroJoules, WorkResult, WorkUnitOperation};
 use pouw::solver::compute_work_unit;
-use pouw::store::records::{Exposure, TreeState};
+use pouw::{
+    Answer, Config, ConfigBuilder, Exposure, FakeClock, IngestOptions, Ingested, IssueError, IssueRequest, Issued,
+    Parts, PouwEngine, Receipt, TreeState,
+};
 
 fn settings() -> ConfigBuilder {
     Config::builder([7; 32]).floor_ms([0; 3]).background(false)
@@ -210,7 +209,7 @@ fn sweeping_prunes_consumed_tokens_seals_the_ledger_and_keeps_sums_and_chain() {
     assert_eq!(engine.balance(b"early").unwrap(), MicroJoules(100));
     assert_eq!(engine.balance(b"client").unwrap(), MicroJoules(1_199 * 100 - 50));
     engine.close();
-    assert_eq!(pouw::engine::check(dir.path(), &mut |_| {}).unwrap().findings, []);
+    assert_eq!(pouw::check(dir.path(), &mut |_| {}).unwrap().findings, []);
 }
 
 #[test]

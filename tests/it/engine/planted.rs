@@ -10,15 +10,13 @@ use std::thread::{self, ThreadId};
 use crate::support::model::ensure;
 use crate::support::model::memory::Memory;
 use crate::support::model::world::{Step, solve};
-use pouw::engine::ingest::IngestOptions;
-use pouw::engine::testing::Mistake;
-use pouw::engine::{
-    Accepted, Answer, Config, EventSink, FakeClock, IssueRequest, Issued, Parts, PouwEngine, Receipt, SubmitError,
-};
+use pouw::internal::engine::testing::Mistake;
 use pouw::merkle::LeafIndex;
 use pouw::protocol::{DifficultyTier, WorkId, WorkResult};
-use pouw::store::records::Exposure;
-use pouw::store::{StoreFile, StoreOptions};
+use pouw::{
+    Accepted, Answer, Config, EventSink, Exposure, FakeClock, IngestOptions, IssueRequest, Issued, Parts, PouwEngine,
+    Receipt, StoreFile, StoreOptions, SubmitError,
+};
 
 /// Storage and clock of one scenario, and the mistake its engines make, if any.
 struct Scene {

@@ -2,11 +2,10 @@
 
 use crate::support::trust;
 use crate::support::trust::{HIGH, House, answer, apart, blocks, wrong};
-use pouw::engine::testing::Mistake;
-use pouw::engine::{ExportPolicy, Provenance, SubmitError};
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::engine::testing::Mistake;
 use pouw::merkle::LeafIndex;
-use pouw::store::records::Strategy;
+use pouw::{ExportPolicy, Provenance, Strategy, SubmitError};
 
 const AUDIT: Strategy = Strategy::SampledAudit { k: 2 };
 const PAIR: Strategy = Strategy::Redundant { quorum: 2 };

@@ -4,12 +4,9 @@ use crate::support::gate_desk;
 use crate::support::gate_desk::{Desk, accepted, refused, solved, unit_in};
 use crate::support::trust;
 use crate::support::trust::{HIGH, House, apart, blocks, wrong};
-use pouw::engine::Provenance;
-use pouw::engine::ingest::IngestOptions;
-use pouw::gate::Decision;
 use pouw::merkle::LeafIndex;
 use pouw::protocol::{WorkResult, WorkUnit};
-use pouw::store::records::{Exposure, Strategy};
+use pouw::{Decision, Exposure, IngestOptions, Provenance, Strategy};
 
 const PAIR: Strategy = Strategy::Redundant { quorum: 2 };
 

@@ -2,9 +2,8 @@
 
 use crate::support::trust;
 use crate::support::trust::{House, apart, blocks, wrong};
-use pouw::engine::{Event, ExportPolicy, Provenance, SubmitError};
 use pouw::merkle::LeafIndex;
-use pouw::store::records::{HashReason, Strategy};
+use pouw::{Event, ExportPolicy, HashReason, Provenance, Strategy, SubmitError};
 
 const AUDIT: Strategy = Strategy::SampledAudit { k: 2 };
 const PAIR: Strategy = Strategy::Redundant { quorum: 2 };

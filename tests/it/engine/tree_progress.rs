@@ -3,11 +3,9 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{Answer, Config, IssueError, IssueRequest, PouwEngine, TreeProgress};
 use pouw::protocol::{DifficultyTier, TreeHandle};
 use pouw::solver::compute_work_unit;
-use pouw::store::records::Exposure;
+use pouw::{Answer, Config, Exposure, IngestOptions, IssueError, IssueRequest, PouwEngine, TreeProgress};
 
 const LEAVES: u64 = 75;
 

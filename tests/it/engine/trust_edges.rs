@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use crate::support::trust::{HIGH, House, answer, apart, blocks, options, wrong};
 use parking_lot::Mutex;
-use pouw::engine::ingest::{IngestOptions, Ingested, Layout};
-use pouw::engine::{Event, ExportPolicy, PouwEngine, Provenance, Receipt, SubmitError, TreeError};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::merkle::LeafIndex;
 use pouw::protocol::DifficultyTier;
-use pouw::store::records::{HashReason, Strategy};
+use pouw::{
+    Event, ExportPolicy, HashReason, IngestOptions, Ingested, Layout, PouwEngine, Provenance, Receipt, Strategy,
+    SubmitError, TreeError,
+};
 
 const AUDIT: Strategy = Strategy::SampledAudit { k: 1 };
 const PAIR: Strategy = Strategy::Redundant { quorum: 2 };

@@ -11,15 +11,16 @@ use crate::support::gate_desk::{
     wrong,
 };
 use data_encoding::BASE64URL_NOPAD;
-use pouw::engine::{FakeClock, IssueRequest, PouwEngine};
-use pouw::gate::{ClientKey, Decision, Facts, Gate, GateConfig, Presented, Refusal, ResultText};
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::store::sim::SimDisk;
 use pouw::merkle::fold;
 use pouw::protocol::{
     ChallengeToken, DifficultyTier, Keyring, MicroJoules, Reason, UnixMillis, WorkId, WorkResult, WorkUnit,
 };
 use pouw::solver::compute_work_unit;
-use pouw::store::sim::SimDisk;
+use pouw::{
+    ClientKey, Decision, Facts, FakeClock, Gate, GateConfig, IssueRequest, PouwEngine, Presented, Refusal, ResultText,
+};
 
 /// A gate before an engine of its own making, with a limit of one request.
 fn gate_before(engine: &PouwEngine) -> Gate {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::gate_desk;
 use crate::support::gate_desk::{ADDRESS, Desk, accepted, facts, passed, refused, unit_in};
-use pouw::gate::{BodyRead, Caller, Decision, Facts, Head, NeedsBody, Presented, Refusal, Step};
 use pouw::protocol::{WorkResult, header};
+use pouw::{BodyRead, Caller, Decision, Facts, Head, NeedsBody, Presented, Refusal, Step};
 
 const LIMIT: usize = 16 << 10;
 /// Booked for a body before any of it has arrived.
@@ -237,10 +237,9 @@ fn a_broken_body_before_the_floor_is_not_looked_at_and_one_of_a_challenge_that_e
     let client = gate_desk::facts(ADDRESS).client.to_bytes();
     let issue = |floor_ms| {
         let low = pouw::protocol::DifficultyTier::Low;
-        let request =
-            pouw::engine::IssueRequest { floor_ms: Some(floor_ms), ..pouw::engine::IssueRequest::new(&client, low) };
+        let request = pouw::IssueRequest { floor_ms: Some(floor_ms), ..pouw::IssueRequest::new(&client, low) };
         // Under the same policy as the gate's own challenges.
-        let policy = pouw::engine::IssueRequest { policy: policy_of(&desk), ..request };
+        let policy = pouw::IssueRequest { policy: policy_of(&desk), ..request };
         desk.engine.issue(&policy).unwrap().unit
     };
     let unit = issue(5_000);

@@ -7,12 +7,9 @@ use crate::support::gate_desk;
 use crate::support::gate_desk::{
     ADDRESS, Desk, START_MS, accepted, changes, facts, passed, plain, refused, solved, until,
 };
-use pouw::engine::WriteError;
-use pouw::engine::ingest::IngestOptions;
-use pouw::gate::{Condition, Decision, Facts, Gate, GateConfig, Presented, ResultText};
+use pouw::internal::store::sim::Loss;
 use pouw::protocol::WorkResult;
-use pouw::store::records::Exposure;
-use pouw::store::sim::Loss;
+use pouw::{Condition, Decision, Exposure, Facts, Gate, GateConfig, IngestOptions, Presented, ResultText, WriteError};
 
 /// A commit with nothing in it; what came before it has its verdict by then.
 fn touch(desk: &Desk) -> Result<(), WriteError> {
@@ -27,7 +24,7 @@ fn answer_of(result: &WorkResult, address: &str) -> Facts {
     Facts { answer: Some(answer), ..facts(address) }
 }
 
-fn pending(desk: &Desk, facts: Facts) -> pouw::gate::Pending {
+fn pending(desk: &Desk, facts: Facts) -> pouw::Pending {
     match desk.gate.decide(facts) {
         Decision::Pending(pending) => pending,
         other => panic!("{other:?}"),

@@ -3,13 +3,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{Config, EventSink, FakeClock, Parts, PouwEngine};
-use pouw::gate::identity::NetworkPrefix;
-use pouw::gate::{ClientKey, Decision, Facts, Gate, GateConfig, GateConfigBuilder, Presented, Refusal, ResultText};
 use pouw::protocol::{Reason, WorkResult, WorkUnit};
 use pouw::solver::compute_work_unit;
-use pouw::store::records::Exposure;
+use pouw::{
+    ClientKey, Config, Decision, EventSink, Exposure, Facts, FakeClock, Gate, GateConfig, GateConfigBuilder,
+    IngestOptions, NetworkPrefix, Parts, PouwEngine, Presented, Refusal, ResultText,
+};
 
 const FLOOR_MS: u64 = 5_000;
 

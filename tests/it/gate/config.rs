@@ -1,6 +1,5 @@
 //! Settings of the gate: defaults that stand, and refusals that name field, value and rule.
-use pouw::engine::{Config, PouwEngine};
-use pouw::gate::{Gate, GateConfig, GateConfigBuilder, GateError, Policy};
+use pouw::{Config, Gate, GateConfig, GateConfigBuilder, GateError, Policy, PouwEngine};
 
 type Change = fn(GateConfigBuilder) -> GateConfigBuilder;
 

@@ -9,13 +9,12 @@ use crate::support::gate_desk;
 use crate::support::gate_desk::{
     ADDRESS, Desk, accepted, changes, facts, passed, plain, refused, solved, unit_in, until, wrong,
 };
-use pouw::gate::identity::NetworkPrefix;
-use pouw::gate::{
-    Admission, ClientKey, Condition, Decision, Facts, FallbackBehavior, GateEvent, GateParts, Policy, Presented, Quota,
-    ResultText, Window, WindowError,
-};
 use pouw::protocol::DifficultyTier::{High, Low, Medium};
 use pouw::protocol::{Reason, header};
+use pouw::{
+    Admission, ClientKey, Condition, Decision, Facts, FallbackBehavior, GateEvent, GateParts, NetworkPrefix, Policy,
+    Presented, Quota, ResultText, Window, WindowError,
+};
 
 /// Asks as long as the breaker is open: one that is closed is told of a moment later.
 fn ask_while_open(desk: &Desk) {
@@ -217,7 +216,7 @@ fn after_a_failed_sync_the_store_is_unavailable_until_a_restart_and_nothing_was_
         assert_eq!((health.store.condition, health.overall()), (Condition::Unavailable, Condition::Degraded));
         assert!(health.store.detail.contains("restarted"), "{health:?}");
     }
-    desk.disk.crash(pouw::store::sim::Loss::Nothing);
+    desk.disk.crash(pouw::internal::store::sim::Loss::Nothing);
     desk.restart();
     assert_eq!(desk.gate.health().store.condition, Condition::Healthy);
     assert_eq!(desk.gate.health().overall(), Condition::Healthy, "{:?}", desk.gate.health());
@@ -441,9 +440,9 @@ fn a_reputation_that_panics_or_is_no_number_from_0_to_1_changes_nothing() {
 #[test]
 fn a_subscriber_of_events_that_panics_changes_no_decision() {
     let desk = Desk::new();
-    let broken = pouw::gate::GateEventSink::new(|_| panic!("the subscriber is broken"));
-    let config = pouw::gate::GateConfig::builder().rate_limit(1).build().unwrap();
-    let gate = pouw::gate::Gate::with_parts(desk.engine.clone(), config, GateParts::default().events(broken)).unwrap();
+    let broken = pouw::GateEventSink::new(|_| panic!("the subscriber is broken"));
+    let config = pouw::GateConfig::builder().rate_limit(1).build().unwrap();
+    let gate = pouw::Gate::with_parts(desk.engine.clone(), config, GateParts::default().events(broken)).unwrap();
     passed(gate.decide(facts(ADDRESS)));
     let (unit, result) = solved(&refused(gate.decide(facts(ADDRESS)), "work_required"));
     assert_eq!(unit.difficulty, Low);

@@ -5,11 +5,11 @@ use std::sync::Barrier;
 
 use crate::support::gate_desk;
 use crate::support::gate_desk::{ADDRESS, Desk, accepted, facts, passed, plain, refused, solved, unit_in, wrong};
-use pouw::engine::IssueRequest;
-use pouw::gate::{
-    Caller, Decision, Facts, GateConfigBuilder, GateEvent, Head, Presented, RateLimitDraft, ResultText, Step,
-};
 use pouw::protocol::{DifficultyTier, MicroJoules, Reason, header};
+use pouw::{
+    Caller, Decision, Facts, GateConfigBuilder, GateEvent, Head, IssueRequest, Presented, RateLimitDraft, ResultText,
+    Step,
+};
 
 #[test]
 fn parallel_requests_of_one_client_do_not_fight_each_is_admitted_by_a_challenge_of_its_own() {
@@ -72,7 +72,7 @@ fn eight_broken_answers_close_the_challenge_whose_token_came_with_them_and_no_ot
 fn one_open_challenge_for_an_authenticated_client_and_its_neighbours_do_not_count() {
     let desk = Desk::new();
     let ask = |name: &str| {
-        let client = pouw::gate::ClientKey::User(name.into());
+        let client = pouw::ClientKey::User(name.into());
         desk.gate.decide(Facts { client, ..facts(ADDRESS) })
     };
     for name in ["anna", "berta"] {
@@ -168,8 +168,8 @@ fn a_token_that_is_over_is_told_so_however_often_it_is_asked_for_and_not_sent_ag
     }
     // Under the limit a used token is a used token, and one that was taken back is as none.
     desk.clock.advance(30_000);
-    let roomy = pouw::gate::GateConfig::builder().rate_limit(100).build().unwrap();
-    let roomy = pouw::gate::Gate::new(desk.engine.clone(), roomy).unwrap();
+    let roomy = pouw::GateConfig::builder().rate_limit(100).build().unwrap();
+    let roomy = pouw::Gate::new(desk.engine.clone(), roomy).unwrap();
     let ask = |unit: &pouw::protocol::WorkUnit| {
         let answer = Some(Presented { token: unit.challenge_token.clone(), result: None });
         match roomy.decide(Facts { answer, ..facts(ADDRESS) }) {
@@ -243,8 +243,8 @@ fn challenge_bytes_in_flight_are_bounded_and_come_back_when_a_body_is_let_go() {
 fn in_shadow_a_token_changes_nothing_about_who_is_let_through_and_is_counted() {
     let desk = Desk::with(|config| config.shadow(true));
     // Issued before shadow mode was switched on: by the same engine, to the same client.
-    let before = pouw::gate::GateConfig::builder().rate_limit(1).build().unwrap();
-    let before = pouw::gate::Gate::new(desk.engine.clone(), before).unwrap();
+    let before = pouw::GateConfig::builder().rate_limit(1).build().unwrap();
+    let before = pouw::Gate::new(desk.engine.clone(), before).unwrap();
     passed(before.decide(facts(ADDRESS)));
     let Decision::Refuse(refusal) = before.decide(facts(ADDRESS)) else { panic!("it is over the limit") };
     let (unit, result) = solved(&refusal);

@@ -2,8 +2,8 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use pouw::gate::Head;
-use pouw::gate::identity::{ClientKey, NetworkPrefix, believed_address};
+use pouw::internal::gate::identity::believed_address;
+use pouw::{ClientKey, Head, NetworkPrefix};
 use quickcheck::quickcheck;
 
 /// Header lines: name and value.

@@ -4,14 +4,12 @@
 use std::ops::ControlFlow;
 
 use crate::support::gate_desk::{ADDRESS, Desk, accepted, facts, ingest, passed, refused, solved, unit_in, wrong};
-use pouw::engine::{IssueRequest, Receipt};
-use pouw::gate::{Decision, GateConfigBuilder, ResultText};
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::store::sim::Loss;
 use pouw::merkle::{Shape, root};
 use pouw::protocol::{DifficultyTier, MicroJoules, WorkResult, WorkUnit};
 use pouw::solver::compute_work_unit;
-use pouw::store::records::TreeState;
-use pouw::store::sim::Loss;
+use pouw::{Decision, GateConfigBuilder, IssueRequest, Receipt, ResultText, TreeState};
 
 fn json(result: &WorkResult) -> Option<ResultText> {
     Some(ResultText::Json(result.to_json().into_bytes()))

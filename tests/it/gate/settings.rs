@@ -3,9 +3,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use pouw::engine::Config;
-use pouw::gate::GateConfig;
-use pouw::gate::settings::{KEYS, Settings, Weight};
+use pouw::settings::{KEYS, Settings, Weight};
+use pouw::{Config, GateConfig};
 use serde_json::{Map, Value, json};
 
 fn read(document: &Value) -> Settings {

@@ -7,12 +7,9 @@ use std::time::Instant;
 
 use crate::support::http::client::{PATIENCE, connect, parse, raw};
 use crate::support::http::{Desk, Kind, SECRET, Setup, open, solved};
-use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{Config, Receipt};
-use pouw::gate::{Caller, Gate, GateConfig, Head, Step};
 use pouw::hash::sha3_512;
 use pouw::protocol::{WorkResult, header};
-use pouw::store::records::Exposure;
+use pouw::{Caller, Config, Exposure, Gate, GateConfig, Head, IngestOptions, Receipt, Step};
 
 fn zero_floor() -> Setup {
     Setup { engine: |config| config.floor_ms([0; 3]), ..Setup::default() }
@@ -111,7 +108,7 @@ fn a_store_that_closes_or_fails_under_load_leaves_plain_429s() {
             assert_eq!(reply.status, 429);
             assert!(["degraded", "budget"].contains(&reply.reason().as_str()), "{reply:?}");
         }
-        assert_eq!(desk.gate.health().overall(), pouw::gate::Condition::Degraded);
+        assert_eq!(desk.gate.health().overall(), pouw::Condition::Degraded);
     }
 }
 
@@ -128,7 +125,7 @@ fn after_a_failed_sync_the_service_stays_degraded_and_says_so() {
             assert_ne!(desk.answer(&result).status, 200);
         }
         let health = desk.gate.health();
-        assert_eq!(health.overall(), pouw::gate::Condition::Degraded);
+        assert_eq!(health.overall(), pouw::Condition::Degraded);
         assert!(health.store.detail.contains("restarted"), "{health:?}");
     }
 }

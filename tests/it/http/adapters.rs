@@ -13,16 +13,15 @@ use actix_web::{App, HttpResponse, test as actix_test, web};
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Body, Bytes, Frame};
-use pouw::adapters::actix::Pouw;
-use pouw::adapters::tower::{PouwLayer, PouwService, RequestBody, ResponseBody};
-use pouw::adapters::{AuthenticatedUser, PeerAddr, SlowReader, ValidatedApiKey};
-use pouw::engine::{Config, EventSink, FakeClock, Parts, PouwEngine};
-use pouw::gate::identity::NetworkPrefix;
-use pouw::gate::{ClientKey, Decision, Facts, Gate, GateConfig, GateConfigBuilder, IdentifierStrategy};
+use pouw::actix::Pouw;
+use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{WorkResult, WorkUnit, header};
 use pouw::solver::compute_work_unit;
-use pouw::store::StoreOptions;
-use pouw::store::sim::SimDisk;
+use pouw::tower::{PouwLayer, PouwService, RequestBody, ResponseBody};
+use pouw::{
+    AuthenticatedUser, ClientKey, Config, Decision, EventSink, Facts, FakeClock, Gate, GateConfig, GateConfigBuilder,
+    IdentifierStrategy, NetworkPrefix, Parts, PeerAddr, PouwEngine, SlowReader, StoreOptions, ValidatedApiKey,
+};
 use quickcheck::quickcheck;
 use tower::{Layer, Service};
 
@@ -368,7 +367,7 @@ async fn a_body_that_is_full_at_once_says_how_long_it_is() {
 async fn in_actix_another_spelling_of_a_route_is_under_the_same_policy() {
     let clock = Arc::new(FakeClock::at(1_700_000_000_000));
     let strict = |config: GateConfigBuilder| {
-        config.rate_limit(100).policy(pouw::gate::Policy::new("upload", 1, 60_000).route("/upload"))
+        config.rate_limit(100).policy(pouw::Policy::new("upload", 1, 60_000).route("/upload"))
     };
     let app = App::new().wrap(Pouw::new(gate_at(&clock, strict))).route("/upload", web::get().to(HttpResponse::Ok));
     let app = actix_test::init_service(app).await;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::support::http::client::{Reply, raw, try_raw};
 use crate::support::http::{Desk, Kind, Setup, WINDOW_MS, solved};
-use pouw::engine::{Config, FakeClock};
-use pouw::gate::{
-    Admission, ClientKey, FallbackBehavior, GateParts, Policy, Quota, Window, WindowError, identity::NetworkPrefix,
-};
+use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{WorkResult, header};
-use pouw::store::sim::SimDisk;
+use pouw::{
+    Admission, ClientKey, Config, FakeClock, FallbackBehavior, GateParts, NetworkPrefix, Policy, Quota, Window,
+    WindowError,
+};
 
 fn everywhere(setup: &Setup, case: impl Fn(&Desk)) {
     for kind in Kind::ALL {
@@ -130,7 +130,7 @@ fn ten_thousand_addresses_of_one_network_share_a_window_in_the_end() {
         let prefix = NetworkPrefix::of(Some("2001:db8:7::1".parse().unwrap()));
         for at in 0..10_000u32 {
             let client = ClientKey::of_address(format!("2001:db8:7:{at:x}::1").parse().unwrap(), 64);
-            drop(desk.gate.decide(pouw::gate::Facts::new(client, prefix)));
+            drop(desk.gate.decide(pouw::Facts::new(client, prefix)));
         }
         assert!(desk.gate.stats().clients <= 1_025, "{:?}", desk.gate.stats());
         plain(&desk.hello(&[("X-Forwarded-For", "2001:db8:7:ffff::9")]), "crowded");
@@ -208,9 +208,9 @@ fn a_token_that_does_not_count_is_as_none() {
             &Arc::new(FakeClock::at(crate::support::http::START_MS)),
             Config::builder([8; 32]),
         );
-        let request = pouw::engine::IssueRequest {
+        let request = pouw::IssueRequest {
             synthetic: true,
-            ..pouw::engine::IssueRequest::new(b"x", pouw::protocol::DifficultyTier::Low)
+            ..pouw::IssueRequest::new(b"x", pouw::protocol::DifficultyTier::Low)
         };
         let foreign = other.issue(&request).unwrap().unit;
         let stranger =
@@ -253,7 +253,7 @@ fn an_answer_that_cannot_be_stored_may_come_again_and_the_breaker_opens_and_clos
         desk.clock.advance(30_000);
         challenged(&desk.hello(&[]), "work_required");
         // The probe's verdict comes from the writer's thread.
-        while desk.gate.health().overall() != pouw::gate::Condition::Healthy {
+        while desk.gate.health().overall() != pouw::Condition::Healthy {
             desk.engine.refill().unwrap();
             std::thread::yield_now();
         }
@@ -375,7 +375,7 @@ fn a_window_that_cannot_be_consulted_falls_back_as_configured() {
         let reply = desk.hello(&[]);
         refused(&reply, 503, "unavailable");
         assert_eq!(reply.number("retry-after"), 1);
-        assert_eq!(desk.gate.health().overall(), pouw::gate::Condition::Unavailable);
+        assert_eq!(desk.gate.health().overall(), pouw::Condition::Unavailable);
     });
     everywhere(&allow, |desk| assert!((0..3).all(|_| desk.hello(&[]).status == 200)));
     everywhere(&Setup { parts, ..Setup::default() }, |desk| challenged(&desk.limited(), "work_required"));

@@ -4,9 +4,8 @@ use std::fs::File;
 
 use crate::support::backlog;
 use crate::support::backlog::{BLOCK, Place, blocks_of, noise, options};
-use pouw::engine::ingest::{BLOCK_MAX, BLOCK_MIN, IngestError, IngestOptions, Layout};
 use pouw::hash::{StreamingHash, sha3_512};
-use pouw::store::records::TreeState;
+use pouw::{BLOCK_MAX, BLOCK_MIN, IngestError, IngestOptions, Layout, TreeState};
 
 #[test]
 fn block_sizes_beyond_their_bounds_are_refused_by_field() {
@@ -39,7 +38,7 @@ fn the_largest_block_is_hashed_by_the_server_as_it_streams_and_its_short_last_on
     assert_eq!((report.oversized, report.read.leaves, report.read.bytes), (1, 2, BLOCK_MAX + 1));
     let issued = place.issue().unwrap();
     assert_eq!(issued.unit.input_data, [0]);
-    place.engine.submit(&pouw::engine::Answer::new(b"client", &backlog::solve(&issued))).unwrap();
+    place.engine.submit(&pouw::Answer::new(b"client", &backlog::solve(&issued))).unwrap();
     place.engine.upkeep().unwrap();
     let mut zeroes = StreamingHash::new();
     (0..BLOCK_MAX >> 20).for_each(|_| zeroes.update(&[0; 1 << 20]));
@@ -97,7 +96,7 @@ fn oversized_leaves_among_others_are_hashed_by_the_server_and_the_others_by_clie
 }
 
 fn place_send_cap() -> usize {
-    pouw::engine::Config::new([7; 32]).unwrap().send_cap()
+    pouw::Config::new([7; 32]).unwrap().send_cap()
 }
 
 #[test]

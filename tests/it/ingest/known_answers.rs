@@ -3,10 +3,9 @@
 //! `data/kat.json` was computed elsewhere; leaf i is SHAKE256("pouw-kat" || u32le(i)) of the leaf's length.
 
 use crate::support::backlog::Place;
-use pouw::engine::ingest::IngestOptions;
 use pouw::hash::{Checksum, StreamingHash};
 use pouw::merkle::LeafIndex;
-use pouw::store::records::Exposure;
+use pouw::{Exposure, IngestOptions};
 use serde_json::Value;
 use shake::Shake256;
 use shake::digest::{ExtendableOutput as _, Update as _, XofReader as _};

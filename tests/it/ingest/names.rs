@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use crate::support::backlog::{BLOCK, Place, blocks_of, noise, options};
-use pouw::engine::TreeError;
-use pouw::engine::ingest::{IngestError, IngestOptions, IngestReport, Ingested, Layout};
-use pouw::store::records::{Exposure, TreeState};
+use pouw::{Exposure, IngestError, IngestOptions, IngestReport, Ingested, Layout, TreeError, TreeState};
 
 fn counts(report: &IngestReport) -> [u64; 6] {
     let IngestReport { added, resumed, unchanged, unreadable, special, conflicts, .. } = report;

@@ -5,10 +5,9 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::support::backlog::{BLOCK, Place, blocks_of, noise, options, solve};
-use pouw::engine::ingest::{IngestOptions, Layout};
-use pouw::engine::{Answer, Event, SubmitError};
 use pouw::hash::sha3_512;
-use pouw::store::records::{DataPlace, TreeState};
+use pouw::internal::store::records::DataPlace;
+use pouw::{Answer, Event, IngestOptions, Layout, SubmitError, TreeState};
 
 fn by_reference() -> IngestOptions {
     IngestOptions { by_reference: true, ..options() }

@@ -4,9 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::support::backlog::{Place, blocks_of, noise};
-use pouw::engine::TreeInfo;
-use pouw::engine::ingest::{IngestError, IngestOptions, IngestProgress};
-use pouw::store::records::{Exposure, TreeState};
+use pouw::{Exposure, IngestError, IngestOptions, IngestProgress, TreeInfo, TreeState};
 
 const MIB: usize = 1 << 20;
 const BLOCK: usize = 8_192;

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::support::trust::{BLOCK, House, apart, blocks, options};
-use pouw::engine::ingest::{IngestError, IngestOptions, IngestReport, Ingested};
-use pouw::engine::{Event, ExportPolicy, Provenance, TreeError};
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::store::records::DataPlace;
 use pouw::merkle::LeafIndex;
-use pouw::store::records::{DataPlace, HashReason, Strategy, TreeState};
+use pouw::{
+    Event, ExportPolicy, HashReason, IngestError, IngestOptions, IngestReport, Ingested, Provenance, Strategy,
+    TreeError, TreeState,
+};
 
 const AUDIT: Strategy = Strategy::SampledAudit { k: 2 };
 const PAIR: Strategy = Strategy::Redundant { quorum: 2 };
@@ -151,7 +153,7 @@ fn an_interrupted_ingest_begins_anew() {
         let bytes = blocks(40_960, 4).concat();
         write(&house, "big", &bytes);
         let source = [house.directory.path().join("in")];
-        let mut stop = |at: &pouw::engine::ingest::IngestProgress| match at.bytes >= 18 << 20 {
+        let mut stop = |at: &pouw::IngestProgress| match at.bytes >= 18 << 20 {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };

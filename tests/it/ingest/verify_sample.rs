@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::support::backlog::{Place, noise, options};
-use pouw::engine::ingest::{IngestOptions, Layout};
+use pouw::{IngestOptions, Layout};
 use serde_json::{Value, json};
 
 /// The document that `pouw trees --json` prints.

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use crate::support::model::ops::{KINDS, Op, Setup};
 use crate::support::model::world::{Tally, run};
-use pouw::engine::testing::Mistake;
+use pouw::internal::engine::testing::Mistake;
 use quickcheck::{Arbitrary, Gen, QuickCheck, TestResult};
 
 /// A run: two bytes of settings, four bytes for each operation.

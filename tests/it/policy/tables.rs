@@ -9,15 +9,16 @@ use std::num::ParseIntError;
 use std::str::FromStr;
 
 use datadriven::{DataDrivenError, TestCase, walk};
+use pouw::Quota;
+use pouw::internal::policy::alert::Failures;
+use pouw::internal::policy::breaker::{Ask, Breaker, Transition};
+use pouw::internal::policy::budget::ByteBudget;
+use pouw::internal::policy::calibration::{Calibration, Observation, SizeRules};
+use pouw::internal::policy::difficulty::{DifficultyRules, Standing};
+use pouw::internal::policy::lease::{Claim, Lease, LeaseTable, Pin};
+use pouw::internal::policy::reputation::{Effective, effective};
+use pouw::internal::policy::window::{AdmissionLog, WindowRules};
 use pouw::merkle::{AlignedRange, Shape};
-use pouw::policy::alert::Failures;
-use pouw::policy::breaker::{Ask, Breaker, Transition};
-use pouw::policy::budget::ByteBudget;
-use pouw::policy::calibration::{Calibration, Observation, SizeRules};
-use pouw::policy::difficulty::{DifficultyRules, Standing};
-use pouw::policy::lease::{Claim, Lease, LeaseTable, Pin};
-use pouw::policy::reputation::{Effective, effective};
-use pouw::policy::window::{AdmissionLog, Quota, WindowRules};
 use pouw::protocol::{DifficultyTier, WorkId};
 
 type Outcome = Result<String, DataDrivenError>;

@@ -1,7 +1,7 @@
 //! The size of units that follows from observed times: whatever is observed it stays within its clamps, few clients or
 //! a minority of them do not move it, and where time grows with size it comes to rest.
 
-use pouw::policy::calibration::{Calibration, Observation, SizeRules};
+use pouw::internal::policy::calibration::{Calibration, Observation, SizeRules};
 use pouw::protocol::DifficultyTier;
 use quickcheck::{Gen, QuickCheck, TestResult};
 

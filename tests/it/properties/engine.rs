@@ -21,16 +21,14 @@ use std::sync::Arc;
 
 use crate::support::model::memory::Memory;
 use crate::support::model::world::solve;
-use pouw::engine::ingest::{IngestError, IngestOptions, Ingested};
-use pouw::engine::{
-    Accepted, Answer, Config, ConfigBuilder, EventSink, FakeClock, IssueError, IssueRequest, Issued, Parts, PouwEngine,
-    SubmitError, TreeError, WriteError,
-};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::merkle::LeafIndex;
 use pouw::protocol::{DifficultyTier, TreeHandle};
-use pouw::store::StoreOptions;
-use pouw::store::records::{EntryKind, Exposure, TreeState};
+use pouw::{
+    Accepted, Answer, Config, ConfigBuilder, EntryKind, EventSink, Exposure, FakeClock, IngestError, IngestOptions,
+    Ingested, IssueError, IssueRequest, Issued, Parts, PouwEngine, StoreOptions, SubmitError, TreeError, TreeState,
+    WriteError,
+};
 use quickcheck::{Gen, QuickCheck, TestResult};
 
 const START_MS: u64 = 1_700_000_000_000;
@@ -433,7 +431,7 @@ fn a_tree_whose_ingest_is_resumed_after_newer_trees_were_opened_is_handed_out_in
     std::fs::write(&path, vec![3; 40 << 20]).unwrap();
     let house = House::new(config());
     let options = IngestOptions { block_size: 64 << 10, ..IngestOptions::new(Exposure::Public) };
-    let mut stop = |progress: &pouw::engine::ingest::IngestProgress| {
+    let mut stop = |progress: &pouw::IngestProgress| {
         if progress.bytes < 30 << 20 { std::ops::ControlFlow::Continue(()) } else { std::ops::ControlFlow::Break(()) }
     };
     let stopped = house.engine.ingest_paths(&options, std::slice::from_ref(&path), &mut stop);
@@ -441,7 +439,7 @@ fn a_tree_whose_ingest_is_resumed_after_newer_trees_were_opened_is_handed_out_in
     assert_eq!(house.engine.tree("big").unwrap().state, TreeState::Ingesting);
     house.ingest("newer", 3);
     assert_eq!(house.drain(), 1);
-    let mut go_on = |_: &pouw::engine::ingest::IngestProgress| std::ops::ControlFlow::Continue(());
+    let mut go_on = |_: &pouw::IngestProgress| std::ops::ControlFlow::Continue(());
     assert_eq!(house.engine.ingest_paths(&options, &[path], &mut go_on).unwrap().resumed, 1);
     house.drain();
     assert_eq!(house.engine.tree("big").unwrap().state, TreeState::Complete);

@@ -2,14 +2,15 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use pouw::engine::{Config, EventSink, FakeClock, Parts, PouwEngine};
-use pouw::gate::identity::NetworkPrefix;
-use pouw::gate::{ClientKey, Decision, Facts, Gate, GateConfig, Headers};
-use pouw::policy::breaker::{Ask, Breaker, Transition};
-use pouw::policy::budget::ByteBudget;
-use pouw::policy::difficulty::{DifficultyRules, Standing};
-use pouw::policy::window::{AdmissionLog, WindowRules};
+use pouw::internal::policy::breaker::{Ask, Breaker, Transition};
+use pouw::internal::policy::budget::ByteBudget;
+use pouw::internal::policy::difficulty::{DifficultyRules, Standing};
+use pouw::internal::policy::window::{AdmissionLog, WindowRules};
 use pouw::protocol::{DifficultyTier, header};
+use pouw::{
+    ClientKey, Config, Decision, EventSink, Facts, FakeClock, Gate, GateConfig, Headers, NetworkPrefix, Parts,
+    PouwEngine,
+};
 use quickcheck::{Arbitrary, Gen, TestResult, quickcheck};
 
 const START_MS: u64 = 1_700_000_000_000;

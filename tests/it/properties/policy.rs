@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use pouw::internal::policy::lease::{Claim, Lease, LeaseRefusal, LeaseTable, Pin};
+use pouw::internal::policy::ready::{Loaded, ReadyRing, ReadyUnit, Take, cut, mask_of, smallest, wanted};
+use pouw::internal::policy::window::{AdmissionLog, WindowRules};
 use pouw::merkle::{AlignedRange, Shape, TILE_LEAVES, TILE_ORDER};
-use pouw::policy::lease::{Claim, Lease, LeaseRefusal, LeaseTable, Pin};
-use pouw::policy::ready::{Loaded, ReadyRing, ReadyUnit, Take, cut, mask_of, smallest, wanted};
-use pouw::policy::window::{AdmissionLog, WindowRules};
 use pouw::protocol::{DifficultyTier, TreeHandle, WorkId};
 use quickcheck::{Gen, QuickCheck};
 

@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::support::trust::{HIGH, House, answer, blocks, wrong};
-use pouw::engine::testing::SplitMix64;
-use pouw::engine::{Provenance, SubmitError};
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::engine::testing::SplitMix64;
+use pouw::internal::policy::audit::{HEIGHTENED, HEIGHTENED_MS, VOTE_SAMPLE, draw};
 use pouw::merkle::LeafIndex;
-use pouw::policy::audit::{HEIGHTENED, HEIGHTENED_MS, VOTE_SAMPLE, draw};
-use pouw::store::records::{HashReason, Strategy};
+use pouw::{HashReason, Provenance, Strategy, SubmitError};
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 
 /// Leaves of the one unit.

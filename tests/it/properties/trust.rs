@@ -7,16 +7,16 @@ use std::sync::{Arc, Mutex};
 
 use crate::support::model::memory::Memory;
 use crate::support::trust::{answer, apart, blocks, names, options, wrong};
-use pouw::engine::testing::Mistake;
-use pouw::engine::{
-    Answer, Config, EventSink, ExportPolicy, FakeClock, IssueRequest, Issued, Parts, PouwEngine, Provenance,
-    SubmitError, TreeError,
-};
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::engine::testing::Mistake;
+use pouw::internal::store::records::LeafState;
+use pouw::internal::store::{Store, check};
 use pouw::merkle::LeafIndex;
 use pouw::protocol::DifficultyTier;
-use pouw::store::records::{EntryKind, LeafState, Strategy, TreeState};
-use pouw::store::{Store, StoreOptions, check};
+use pouw::{
+    Answer, Config, EntryKind, EventSink, ExportPolicy, FakeClock, IssueRequest, Issued, Parts, PouwEngine, Provenance,
+    StoreOptions, Strategy, SubmitError, TreeError, TreeState,
+};
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 
 const WAIT_MS: u64 = 600_000;

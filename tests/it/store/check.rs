@@ -3,15 +3,16 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use pouw::engine::ingest::{IngestOptions, Layout};
-use pouw::engine::{Answer, CheckReport, Config, IssueError, IssueRequest, OpenError, PouwEngine, check};
 use pouw::protocol::{DifficultyTier, MicroJoules};
 use pouw::solver::compute_work_unit;
-use pouw::store::records::Exposure;
+use pouw::{
+    Answer, CheckReport, Config, Exposure, IngestOptions, IssueError, IssueRequest, Layout, OpenError, PouwEngine,
+    check,
+};
 
 const CLIENTS: [&[u8]; 3] = [b"anna", b"berta", b"carl"];
 
-fn config() -> pouw::engine::ConfigBuilder {
+fn config() -> pouw::ConfigBuilder {
     Config::builder([7; 32]).floor_ms([0; 3]).background(false).unit_bytes([1 << 10, 2 << 10, 4 << 10])
 }
 

@@ -4,12 +4,13 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
-use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{Answer, Config, Event, EventSink, IssueError, IssueRequest, Parts, PouwEngine, SubmitError};
 use pouw::hash::sha3_512;
 use pouw::protocol::DifficultyTier;
 use pouw::solver::compute_work_unit;
-use pouw::store::records::{Exposure, TreeState};
+use pouw::{
+    Answer, Config, Event, EventSink, Exposure, IngestOptions, IssueError, IssueRequest, Parts, PouwEngine,
+    SubmitError, TreeState,
+};
 use redb::{Database, TableDefinition};
 
 type Bytes = &'static [u8];

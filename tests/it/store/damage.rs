@@ -9,15 +9,17 @@ use crate::support::store_plant::{
     BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY,
     RECEIPTS, SOURCES, TILES, TREES, edit_client, edit_entry, edit_head, edit_tree, expect, forge_entry, set_leaf,
 };
-use pouw::engine::ingest::{IngestOptions, Layout};
-use pouw::engine::{Answer, Config, ConfigBuilder, IssueRequest, PouwEngine, check};
 use pouw::hash::Checksum;
+use pouw::internal::store::check_in_runs;
+use pouw::internal::store::records::{
+    ClientRow, DataPlace, GroupRow, Head, LengthRow, SourceRow, TreeRow, seal, unseal,
+};
 use pouw::protocol::{DifficultyTier, MicroJoules};
 use pouw::solver::compute_work_unit;
-use pouw::store::records::{
-    ClientRow, DataPlace, Exposure, GroupRow, Head, LengthRow, SourceRow, TreeRow, TreeState, seal, unseal,
+use pouw::{
+    Answer, Config, ConfigBuilder, Directory, Exposure, IngestOptions, IssueRequest, Layout, PouwEngine, TreeState,
+    check,
 };
-use pouw::store::{Directory, check_in_runs};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
 
 /// Trees of the fixture, by the order of their ingest.

@@ -5,18 +5,17 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use pouw::engine::ingest::{IngestError, IngestOptions, Ingested, Layout};
-use pouw::engine::testing::Mistake;
-use pouw::engine::{
-    Answer, Config, DebitError, EventSink, FakeClock, IssueError, IssueRequest, LedgerEntry, OpenError, Parts,
-    PouwEngine, Receipt, SubmitError, TreeError, WriteError,
-};
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::engine::testing::Mistake;
+use pouw::internal::store::check;
+use pouw::internal::store::sim::{Loss, SimDisk};
 use pouw::protocol::{DifficultyTier, MicroJoules, WorkId, WorkResult};
 use pouw::solver::compute_work_unit;
-use pouw::store::records::{Exposure, TreeState};
-use pouw::store::sim::{Loss, SimDisk};
-use pouw::store::{StorageProvider, StoreError, StoreFile, StoreOptions, check};
+use pouw::{
+    Answer, Config, DebitError, EventSink, Exposure, FakeClock, IngestError, IngestOptions, Ingested, IssueError,
+    IssueRequest, Layout, LedgerEntry, OpenError, Parts, PouwEngine, Receipt, StorageProvider, StoreError, StoreFile,
+    StoreOptions, SubmitError, TreeError, TreeState, WriteError,
+};
 
 const START_MS: u64 = 1_700_000_000_000;
 
@@ -473,7 +472,7 @@ fn after_a_failed_sync_the_store_stays_closed_until_a_restart() {
             assert_eq!(engine.sweep().unwrap_err(), WriteError::Closed);
             assert!(matches!(engine.tree("tree 0").unwrap_err(), TreeError::Store(StoreError::Closed)));
             assert!(matches!(engine.issue(&IssueRequest::new(b"x", High)).unwrap_err(), IssueError::Closed));
-            assert!(matches!(engine.upkeep().unwrap_err(), pouw::engine::UpkeepError::Store(StoreError::Closed)));
+            assert!(matches!(engine.upkeep().unwrap_err(), pouw::UpkeepError::Store(StoreError::Closed)));
             let blocked = engine.debit(&[1], MicroJoules(1), [77; 16]).unwrap_err();
             assert!(matches!(blocked, DebitError::Write(WriteError::Closed)), "{blocked}");
             assert!(world.run(Ingest(2)).is_err());
@@ -491,7 +490,7 @@ fn after_a_failed_sync_the_store_stays_closed_until_a_restart() {
 }
 
 /// The script on a good disk, with a record of every change and sync.
-fn recorded(mistake: Option<Mistake>) -> (pouw::store::sim::Recording, World, Vec<LedgerEntry>) {
+fn recorded(mistake: Option<Mistake>) -> (pouw::internal::store::sim::Recording, World, Vec<LedgerEntry>) {
     let disk = SimDisk::new();
     disk.record();
     let mut world = World { mistake, ..World::new(disk.clone()) };

@@ -2,15 +2,15 @@
 
 use data_encoding::HEXLOWER;
 use pouw::hash::Checksum;
-use pouw::store::records::{
-    Account, ClaimRow, ClientRow, DataPlace, EntryKind, Exposure, GroupRow, Head, LeafState, LedgerRow, LengthRow,
-    ProvenanceRow, QuorumRow, SourceRow, StandingRow, Strategy, StrategyAccount, Submitter, TileRow, Totals, TreeRow,
-    TreeState, VoteRow, Work, seal, unseal,
+use pouw::internal::store::records::{
+    ClaimRow, ClientRow, DataPlace, GroupRow, Head, LeafState, LengthRow, ProvenanceRow, QuorumRow, SourceRow,
+    StandingRow, Submitter, TileRow, TreeRow, VoteRow, seal, unseal,
 };
-use pouw::store::{
+use pouw::internal::store::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, PRIORITY_FRESH,
     PRIORITY_PARTIAL, VOTED,
 };
+use pouw::{Account, EntryKind, Exposure, LedgerRow, Strategy, StrategyAccount, Totals, TreeState, Work};
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 
 #[track_caller]
@@ -474,7 +474,7 @@ fn every_row_reads_back_as_it_was_written() {
 
 #[test]
 fn a_row_that_does_not_fit_is_refused_by_name() {
-    let refused = |error: pouw::store::records::RecordError, what: &str| {
+    let refused = |error: pouw::internal::store::records::RecordError, what: &str| {
         let text = error.to_string();
         assert!(text.contains(what) && text.contains("run `check`"), "{text}");
     };

@@ -6,15 +6,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use pouw::engine::{
-    Answer, Config, ConfigBuilder, Event, EventSink, FakeClock, IssueRequest, Parts, PouwEngine, SubmitError, check,
-};
 use pouw::hash::sha3_512;
-use pouw::policy::difficulty::{DifficultyRules, Standing};
+use pouw::internal::policy::difficulty::{DifficultyRules, Standing};
+use pouw::internal::store::sim::{Loss, SimDisk};
 use pouw::protocol::{DifficultyTier, WorkResult};
 use pouw::solver::compute_work_unit;
-use pouw::store::sim::{Loss, SimDisk};
-use pouw::store::{StorageProvider, StoreOptions};
+use pouw::{
+    Answer, Config, ConfigBuilder, Event, EventSink, FakeClock, IssueRequest, Parts, PouwEngine, StorageProvider,
+    StoreOptions, SubmitError, check,
+};
 use quickcheck::{Gen, QuickCheck};
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 
@@ -56,7 +56,7 @@ fn answer(engine: &PouwEngine, client: &[u8], right: bool) -> Result<(), SubmitE
     engine.submit(&Answer::new(client, &result)).map(drop)
 }
 
-fn touch(engine: &PouwEngine) -> Result<(), pouw::engine::WriteError> {
+fn touch(engine: &PouwEngine) -> Result<(), pouw::WriteError> {
     let (sender, receiver) = std::sync::mpsc::channel();
     engine.touch_with(move |written| sender.send(written).unwrap());
     receiver.recv().unwrap()

@@ -2,12 +2,12 @@
 
 use crate::support::trust::{House, wrong};
 use pouw::hash::{Checksum, sha3_512};
-use pouw::merkle::{AlignedRange, Shape};
-use pouw::store::records::{Strategy, Work};
-use pouw::store::{
-    Amend, Audited, Command, NO_ENTRY, Outcome, Referee, Refuse, Refused, Ruling, Settle, SettleKind, Store,
-    StoreOptions, Upgrade, VOTED, Vote,
+use pouw::internal::store::{
+    Amend, Audited, Command, NO_ENTRY, Outcome, Referee, Refuse, Refused, Ruling, Settle, SettleKind, Store, Upgrade,
+    VOTED, Vote,
 };
+use pouw::merkle::{AlignedRange, Shape};
+use pouw::{StoreOptions, Strategy, Work};
 
 const AUDIT: Strategy = Strategy::SampledAudit { k: 2 };
 const PAIR: Strategy = Strategy::Redundant { quorum: 2 };

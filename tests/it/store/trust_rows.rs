@@ -6,9 +6,8 @@ use std::sync::Arc;
 use crate::support::store_plant::{BLOCKS, QUORUMS};
 use crate::support::trust::{BLOCK, HIGH, House, answer, apart, blocks, names, wrong};
 use parking_lot::Mutex;
-use pouw::engine::{Event, ExportPolicy, Provenance, Receipt, SubmitError, TreeError};
 use pouw::hash::{Checksum, sha3_512};
-use pouw::store::records::Strategy;
+use pouw::{Event, ExportPolicy, Provenance, Receipt, Strategy, SubmitError, TreeError};
 use redb::{Database, ReadableTable};
 
 const AUDIT: Strategy = Strategy::SampledAudit { k: 2 };

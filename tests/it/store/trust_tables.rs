@@ -4,9 +4,8 @@ use crate::support::store_plant::{
     CLAIMS, CONSUMED, DAMAGED, DOUBTED, FOLLOWED, META, PROVENANCE, QUORUMS, STANDINGS, SUSPECTS,
 };
 use crate::support::trust::{House, apart, blocks, wrong};
-use pouw::engine::check;
-use pouw::store::VOTED;
-use pouw::store::records::Strategy;
+use pouw::internal::store::VOTED;
+use pouw::{Strategy, check};
 use redb::{Database, ReadableDatabase, ReadableTable, TableHandle};
 
 const LATER: [&str; 8] =

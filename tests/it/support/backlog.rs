@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use parking_lot::Mutex;
-use pouw::engine::ingest::{IngestError, IngestOptions, IngestReport};
-use pouw::engine::{Answer, Config, Event, EventSink, IssueError, IssueRequest, Issued, Parts, PouwEngine};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::merkle::root;
 use pouw::protocol::{DifficultyTier, WorkResult};
 use pouw::solver::compute_work_unit;
-use pouw::store::records::Exposure;
+use pouw::{
+    Answer, Config, Event, EventSink, Exposure, IngestError, IngestOptions, IngestReport, IssueError, IssueRequest,
+    Issued, Parts, PouwEngine,
+};
 use tempfile::TempDir;
 
 /// Smallest block size, bytes: the one most tests cut at.

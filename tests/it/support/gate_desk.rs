@@ -4,18 +4,14 @@ use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
-use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{Config, ConfigBuilder, EventSink, FakeClock, Parts, PouwEngine};
-use pouw::gate::identity::NetworkPrefix;
-use pouw::gate::{
-    ClientKey, Condition, Decision, Facts, Gate, GateConfig, GateConfigBuilder, GateEvent, GateEventSink, GateParts,
-    Pass, Presented, Refusal, ResultText,
-};
+use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{WorkResult, WorkUnit};
 use pouw::solver::compute_work_unit;
-use pouw::store::StoreOptions;
-use pouw::store::records::Exposure;
-use pouw::store::sim::SimDisk;
+use pouw::{
+    ClientKey, Condition, Config, ConfigBuilder, Decision, EventSink, Exposure, Facts, FakeClock, Gate, GateConfig,
+    GateConfigBuilder, GateEvent, GateEventSink, GateParts, IngestOptions, NetworkPrefix, Parts, Pass, PouwEngine,
+    Presented, Refusal, ResultText, StoreOptions,
+};
 
 pub const START_MS: u64 = 1_700_000_000_000;
 /// Long enough that no test leaves it by accident.

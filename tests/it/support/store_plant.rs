@@ -1,7 +1,7 @@
 //! Changing rows of a closed store inside redb's own rules, to see what the check says.
 
-use pouw::engine::check;
-use pouw::store::records::{ClientRow, Head, LedgerRow, TreeRow, seal, unseal};
+use pouw::internal::store::records::{ClientRow, Head, TreeRow, seal, unseal};
+use pouw::{LedgerRow, check};
 use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
 use tempfile::TempDir;
 

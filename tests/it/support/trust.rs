@@ -5,19 +5,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use pouw::engine::ingest::{IngestOptions, Ingested};
-use pouw::engine::testing::Mistake;
-use pouw::engine::{
-    Accepted, Answer, Config, Event, EventSink, FakeClock, IssueError, IssueRequest, Issued, Parts, PouwEngine,
-    SubmitError,
-};
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::engine::testing::Mistake;
+use pouw::internal::store::sim::SimDisk;
+use pouw::internal::store::{Store, check};
 use pouw::merkle::{fold, root};
 use pouw::protocol::{DifficultyTier, WorkResult};
 use pouw::solver::compute_work_unit;
-use pouw::store::records::{Exposure, Strategy};
-use pouw::store::sim::SimDisk;
-use pouw::store::{Directory, StorageProvider, Store, StoreOptions, check};
+use pouw::{
+    Accepted, Answer, Config, Directory, Event, EventSink, Exposure, FakeClock, IngestOptions, Ingested, IssueError,
+    IssueRequest, Issued, Parts, PouwEngine, StorageProvider, StoreOptions, Strategy, SubmitError,
+};
 use tempfile::TempDir;
 
 pub const BLOCK: usize = 512;
@@ -260,7 +258,7 @@ pub fn wrong(hash: &Checksum) -> Checksum {
 
 /// `count` blocks of [`BLOCK`] bytes that repeat nowhere.
 pub fn blocks(count: u64, seed: u64) -> Vec<Vec<u8>> {
-    let mut state = pouw::engine::testing::SplitMix64(seed);
+    let mut state = pouw::internal::engine::testing::SplitMix64(seed);
     let block = |_| (0..BLOCK / 8).flat_map(|_| state.next().to_le_bytes()).collect();
     (0..count).map(block).collect()
 }

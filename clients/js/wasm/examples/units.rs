@@ -4,7 +4,7 @@
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 
-use pouw::protocol::{DifficultyTier, TreeHandle, UnixMillis, WorkId, WorkUnit, WorkUnitOperation, subtree_nodes};
+use pouw::protocol::{subtree_nodes, DifficultyTier, TreeHandle, UnixMillis, WorkId, WorkUnit, WorkUnitOperation};
 use pouw::solver::compute_work_unit;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

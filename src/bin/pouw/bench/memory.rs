@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pouw::gate::Gate;
+use pouw::Gate;
 use pouw::protocol::DifficultyTier;
 use serde::Serialize;
 

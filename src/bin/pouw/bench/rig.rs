@@ -7,12 +7,12 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
-use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{Config, PouwEngine};
-use pouw::gate::{Caller, Decision, Gate, GateConfig, GateConfigBuilder, Head, Pending, Refusal, Step};
 use pouw::protocol::{DifficultyTier, Reason, WorkUnit, header};
 use pouw::solver::compute_work_unit;
-use pouw::store::records::Exposure;
+use pouw::{
+    Caller, Config, Decision, Exposure, Gate, GateConfig, GateConfigBuilder, Head, IngestOptions, Pending, PouwEngine,
+    Refusal, Step,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tempfile::TempDir;

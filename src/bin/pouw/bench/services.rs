@@ -14,7 +14,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use parking_lot::Mutex;
-use pouw::adapters::PeerAddr;
+use pouw::PeerAddr;
 use tower_service::Service;
 
 /// Says hello to everybody.

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Instant;
 
 use indicatif::ProgressBar;
-use pouw::gate::Gate;
+use pouw::Gate;
 use pouw::protocol::DifficultyTier;
 use serde::Serialize;
 

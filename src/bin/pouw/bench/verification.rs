@@ -12,9 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use pouw::engine::{IssueError, IssueRequest, PouwEngine};
-use pouw::gate::Gate;
 use pouw::protocol::{DifficultyTier, WorkResult};
+use pouw::{Gate, IssueError, IssueRequest, PouwEngine};
 use serde::Serialize;
 
 use super::rig::{Rig, Solved, challenge, solve, unhindered};

@@ -4,11 +4,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use pouw::engine::ingest::walk::{Walk, WalkEvent};
-use pouw::engine::{PouwEngine, TreeError};
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::engine::ingest::walk::{Walk, WalkEvent};
 use pouw::merkle::{Shape, root};
-use pouw::store::records::TreeState;
+use pouw::{PouwEngine, TreeError, TreeState};
 
 use crate::drain::{Client, Drained};
 use crate::failure::Failure;

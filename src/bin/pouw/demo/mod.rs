@@ -7,10 +7,8 @@ mod sources;
 use std::path::PathBuf;
 
 use clap::Args;
-use pouw::engine::PouwEngine;
-use pouw::engine::ingest::{IngestError, IngestOptions, IngestReport};
 use pouw::protocol::DifficultyTier;
-use pouw::store::records::Exposure;
+use pouw::{Exposure, IngestError, IngestOptions, IngestReport, PouwEngine};
 
 use crate::drain::{Client, drain};
 use crate::failure::{Failure, Verdict};
@@ -84,7 +82,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let table = Table::new(&drained, &engine.stats(), &counts, one_tree_block, pending);
     findings.extend(table.tiers_without_units());
     engine.close();
-    let checked = pouw::engine::check(&store, &mut |_| {})?;
+    let checked = pouw::check(&store, &mut |_| {})?;
     findings.extend(checked.findings.into_iter().map(|finding| format!("check: {}", finding.what)));
 
     findings.iter().for_each(|finding| complain(finding));

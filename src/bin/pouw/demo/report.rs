@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use indicatif::{HumanBytes, HumanCount};
-use pouw::engine::Stats;
+use pouw::Stats;
 use serde::Serialize;
 
 use super::CLIENTS;

@@ -3,9 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use pouw::engine::{Config, ConfigBuilder, PouwEngine};
-use pouw::gate::GateConfig;
-use pouw::gate::settings::Settings;
+use pouw::settings::Settings;
+use pouw::{Config, ConfigBuilder, GateConfig, PouwEngine};
 
 use crate::config_file::{ConfigFile, open};
 use crate::failure::Failure;

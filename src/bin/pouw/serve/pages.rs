@@ -14,13 +14,10 @@ use axum::http::header::{
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
-use pouw::adapters::tower::PouwLayer;
-use pouw::engine::{LedgerEntry, PouwEngine, Receipt};
-use pouw::gate::{Condition, Gate, PartHealth};
 use pouw::merkle::TILE_LEAVES;
-use pouw::page;
 use pouw::protocol::{TreeHandle, UnixMillis, WorkId};
-use pouw::store::StoreError;
+use pouw::tower::PouwLayer;
+use pouw::{Condition, Gate, LedgerEntry, PartHealth, PouwEngine, Receipt, StoreError, page};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -238,9 +235,8 @@ mod tests {
     use axum::body::to_bytes;
     use hyper::Request;
     use metrics_exporter_prometheus::PrometheusBuilder;
-    use pouw::engine::{Config, Parts};
-    use pouw::gate::GateConfig;
-    use pouw::store::sim::SimDisk;
+    use pouw::internal::store::sim::SimDisk;
+    use pouw::{Config, GateConfig, Parts};
     use tower_service::Service;
 
     use super::*;

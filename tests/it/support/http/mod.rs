@@ -15,14 +15,13 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use pouw::engine::ingest::IngestOptions;
-use pouw::engine::{Config, ConfigBuilder, EventSink, FakeClock, Parts, PouwEngine};
-use pouw::gate::{Gate, GateConfig, GateConfigBuilder, GateParts};
+use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{WorkResult, WorkUnit};
 use pouw::solver::compute_work_unit;
-use pouw::store::StoreOptions;
-use pouw::store::records::Exposure;
-use pouw::store::sim::SimDisk;
+use pouw::{
+    Config, ConfigBuilder, EventSink, Exposure, FakeClock, Gate, GateConfig, GateConfigBuilder, GateParts,
+    IngestOptions, Parts, PouwEngine, StoreOptions,
+};
 
 use client::{Reply, request};
 

@@ -1,9 +1,9 @@
 //! The whole state of an engine against its oracle.
 
-use pouw::engine::{Receipt, TreeError};
 use pouw::hash::Checksum;
+use pouw::internal::store::records::DataPlace;
 use pouw::merkle::{LeafIndex, root};
-use pouw::store::records::{DataPlace, TreeState};
+use pouw::{Receipt, TreeError, TreeState};
 
 use super::ops::TTL_MS;
 use super::oracle::{Entry, Standing, Tree};
@@ -25,7 +25,7 @@ impl World {
         let trees = oracle.alive().count() as u64;
         let complete = oracle.alive().filter(|(_, tree)| tree.state == TreeState::Complete).count() as u64;
         ensure!((totals.trees, totals.complete) == (trees, complete), "trees: {totals:?}, not {trees}, {complete}");
-        use pouw::store::records::EntryKind;
+        use pouw::EntryKind;
         let sum = |kind: EntryKind, what: fn(&Entry) -> u64| -> u64 {
             oracle.entries.iter().filter(|entry| entry.kind == kind).map(what).sum()
         };
@@ -167,7 +167,7 @@ impl World {
                 ensure!(found == wanted, "entry {seq} is {row:?}, not {expected:?}");
                 let place = (row.tree, row.start, row.order);
                 ensure!(place == (expected.tree, expected.start, expected.order), "{row:?}, not {expected:?}");
-                let debit = row.kind == pouw::store::records::EntryKind::Debit;
+                let debit = row.kind == pouw::EntryKind::Debit;
                 sums[who] = if debit { sums[who] - row.amount } else { sums[who] + row.amount };
                 (before, last[who], seq) = (row.digest, seq, seq + 1);
             }

@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use pouw::store::{StorageBackend, StorageProvider, StoreFile};
+use pouw::{StorageBackend, StorageProvider, StoreFile};
 
 /// Called before each read of a file.
 pub type ReadHook = Box<dyn Fn(StoreFile) + Send + Sync>;

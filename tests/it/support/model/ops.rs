@@ -1,7 +1,7 @@
 //! What can be done to an engine, in four bytes a piece: one list for the model test and the fuzz targets.
 
-use pouw::engine::{AwardBasis, Config};
 use pouw::protocol::DifficultyTier;
+use pouw::{AwardBasis, Config};
 
 /// One step of a run. Small numbers are reduced to what there is when the step is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,7 +235,7 @@ impl Setup {
     }
 
     /// An engine's configuration.
-    pub fn config(&self) -> pouw::engine::ConfigBuilder {
+    pub fn config(&self) -> pouw::ConfigBuilder {
         Config::builder(SECRET)
             .token_ttl_seconds(TTL_MS / 1_000)
             .work_unit_max_age_ms(MAX_AGE_MS)

@@ -6,7 +6,7 @@ use pouw::hash::{Checksum, sha3_512};
 use pouw::protocol::{
     ChallengeToken, DifficultyTier, TokenPurpose, TreeHandle, WorkResult, WorkUnit, WorkUnitOperation,
 };
-use pouw::store::records::{EntryKind, TreeState};
+use pouw::{EntryKind, TreeState};
 
 use super::ops::{PER_HASH, Setup};
 

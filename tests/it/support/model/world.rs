@@ -4,17 +4,15 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use pouw::engine::ingest::{IngestError, IngestOptions, Ingested};
-use pouw::engine::testing::Mistake;
-use pouw::engine::{
-    Answer, Clock, DebitError, EventSink, FakeClock, IssueError, IssueRequest, Issued, OpenError, Parts, PouwEngine,
-    SubmitError, TreeError,
-};
 use pouw::hash::sha3_512;
+use pouw::internal::engine::testing::Mistake;
+use pouw::internal::store::check;
 use pouw::protocol::{ChallengeToken, DifficultyTier, Keyring, MicroJoules, WorkResult, WorkUnit, data_digest};
 use pouw::solver::compute_work_unit;
-use pouw::store::records::{EntryKind, Exposure};
-use pouw::store::{StoreOptions, check};
+use pouw::{
+    Answer, Clock, DebitError, EntryKind, EventSink, Exposure, FakeClock, IngestError, IngestOptions, Ingested,
+    IssueError, IssueRequest, Issued, OpenError, Parts, PouwEngine, StoreOptions, SubmitError, TreeError,
+};
 
 use super::memory::Memory;
 use super::ops::{How, KINDS, MAX_AGE_MS, Op, Pick, SECRET, Setup, TTL_MS};
@@ -147,7 +145,7 @@ impl World {
             }
         }
         self.upkeep()?;
-        use pouw::store::records::TreeState;
+        use pouw::TreeState;
         for (_, tree) in self.oracle.alive() {
             let pending = (0..).zip(&tree.done).filter(|(_, done)| !**done).map(|(leaf, _)| leaf).collect::<Vec<u64>>();
             ensure!(
@@ -530,13 +528,11 @@ impl World {
     }
 
     fn upkeep(&mut self) -> Step<&'static str> {
-        let before =
-            self.oracle.alive().filter(|(_, tree)| tree.state == pouw::store::records::TreeState::Complete).count();
+        let before = self.oracle.alive().filter(|(_, tree)| tree.state == pouw::TreeState::Complete).count();
         let done = self.engine.upkeep().map_err(|e| e.to_string())?;
         self.oracle.assemble();
         self.refill()?;
-        let after =
-            self.oracle.alive().filter(|(_, tree)| tree.state == pouw::store::records::TreeState::Complete).count();
+        let after = self.oracle.alive().filter(|(_, tree)| tree.state == pouw::TreeState::Complete).count();
         ensure!(done.completed == after - before, "{} trees completed, not {}", done.completed, after - before);
         Ok(if after > before { "completed" } else { "done" })
     }
