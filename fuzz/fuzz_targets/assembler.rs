@@ -4,7 +4,7 @@
 //! the file shows, renewed every second, how often each operation ended in each way.
 #![no_main]
 
-#[path = "../../tests/model/mod.rs"]
+#[path = "../../tests/it/support/model/mod.rs"]
 #[allow(dead_code)]
 mod model;
 

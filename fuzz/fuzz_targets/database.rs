@@ -14,13 +14,16 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::{Arc, LazyLock, Mutex, Once, PoisonError};
 
 use libfuzzer_sys::fuzz_target;
-use pouw::{Answer, Config, EventSink, ExportPolicy, Exposure, FakeClock, IngestOptions, IssueRequest, Issued, Parts, PouwEngine, StoreFile, StoreOptions, Strategy};
-use pouw::hash::{sha3_512, Checksum};
+use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::store::check;
 use pouw::internal::store::sim::SimDisk;
-use pouw::merkle::{fold, LeafIndex};
+use pouw::merkle::{LeafIndex, fold};
 use pouw::protocol::{DifficultyTier, MicroJoules};
 use pouw::solver::compute_work_unit;
+use pouw::{
+    Answer, Config, EventSink, ExportPolicy, Exposure, FakeClock, IngestOptions, IssueRequest, Issued, Parts,
+    PouwEngine, StoreFile, StoreOptions, Strategy,
+};
 
 use store_rows::EDIT;
 

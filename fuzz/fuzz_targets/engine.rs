@@ -5,7 +5,7 @@
 //! Any bytes are a run, so a corpus may start empty; a few files of 200 to 400 random bytes are good seeds.
 #![no_main]
 
-#[path = "../../tests/model/memory.rs"]
+#[path = "../../tests/it/support/model/memory.rs"]
 #[allow(dead_code, reason = "shared: each test uses a part of it")]
 mod memory;
 
@@ -15,12 +15,18 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use memory::Memory;
-use pouw::{Answer, Config, EntryKind, EventSink, ExportPolicy, Exposure, FakeClock, IngestOptions, IssueRequest, Parts, PouwEngine, Provenance, StoreOptions, Strategy, TreeError};
-use pouw::hash::{sha3_512, Checksum};
+use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::store::check;
-use pouw::merkle::{fold, LeafIndex};
-use pouw::protocol::{ChallengeToken, DifficultyTier, Keyring, MicroJoules, TokenPurpose, TreeHandle, UnixMillis, WorkId, WorkResult, WorkUnit};
+use pouw::merkle::{LeafIndex, fold};
+use pouw::protocol::{
+    ChallengeToken, DifficultyTier, Keyring, MicroJoules, TokenPurpose, TreeHandle, UnixMillis, WorkId, WorkResult,
+    WorkUnit,
+};
 use pouw::solver::compute_work_unit;
+use pouw::{
+    Answer, Config, EntryKind, EventSink, ExportPolicy, Exposure, FakeClock, IngestOptions, IssueRequest, Parts,
+    PouwEngine, Provenance, StoreOptions, Strategy, TreeError,
+};
 
 const SECRET: [u8; 32] = [9; 32];
 const TTL_MS: u64 = 60_000;

@@ -13,13 +13,16 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use pouw::{BodyRead, Caller, ClientKey, Config, Decision, EventSink, Exposure, FakeClock, Gate, GateConfig, Head, Headers, IngestOptions, Parts, Pass, Policy, PouwEngine, Refusal, Step, StoreOptions};
 use pouw::hash::sha3_512;
 use pouw::internal::gate::identity::believed_address;
 use pouw::internal::store::check;
 use pouw::internal::store::sim::SimDisk;
-use pouw::protocol::{header, ChallengeToken, Keyring, Reason, WorkId, WorkResult, WorkUnit};
+use pouw::protocol::{ChallengeToken, Keyring, Reason, WorkId, WorkResult, WorkUnit, header};
 use pouw::solver::compute_work_unit;
+use pouw::{
+    BodyRead, Caller, ClientKey, Config, Decision, EventSink, Exposure, FakeClock, Gate, GateConfig, Head, Headers,
+    IngestOptions, Parts, Pass, Policy, PouwEngine, Refusal, Step, StoreOptions,
+};
 
 const SECRET: [u8; 32] = [9; 32];
 const START_MS: u64 = 1_700_000_000_000;

@@ -4,8 +4,11 @@
 use std::fmt::Debug;
 
 use libfuzzer_sys::fuzz_target;
+use pouw::internal::store::records::{
+    ClaimRow, ClientRow, GroupRow, Head, LeafState, LengthRow, ProvenanceRow, QuorumRow, RecordError, SourceRow,
+    StandingRow, TileRow, TreeRow, seal, unseal,
+};
 use pouw::{Account, LedgerRow};
-use pouw::internal::store::records::{seal, unseal, ClaimRow, ClientRow, GroupRow, Head, LeafState, LengthRow, ProvenanceRow, QuorumRow, RecordError, SourceRow, StandingRow, TileRow, TreeRow};
 
 fuzz_target!(|data: &[u8]| {
     if let Some(row) = read("tiles-0", TileRow::decode(data)) {

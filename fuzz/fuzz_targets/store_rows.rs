@@ -3,8 +3,8 @@
 use std::io;
 use std::ops::Bound;
 
-use pouw::{BackendError, StorageBackend, StorageProvider, StoreFile};
 use pouw::internal::store::sim::SimDisk;
+use pouw::{BackendError, StorageBackend, StorageProvider, StoreFile};
 use redb::{AccessGuard, Database, Key, ReadableTable, TableDefinition, WriteTransaction};
 
 type Bytes = &'static [u8];

@@ -3,7 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pouw::protocol::{limits, ChallengeToken, ClientDigest, DifficultyTier, Keyring, TokenPurpose, TreeHandle, UnixMillis, WorkId};
+use pouw::protocol::{
+    ChallengeToken, ClientDigest, DifficultyTier, Keyring, TokenPurpose, TreeHandle, UnixMillis, WorkId, limits,
+};
 
 fuzz_target!(|data: &[u8]| {
     let keyring = Keyring::new(&[0x5a; 32]).expect("32 bytes");

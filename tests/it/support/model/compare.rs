@@ -5,10 +5,10 @@ use pouw::internal::store::records::DataPlace;
 use pouw::merkle::{LeafIndex, root};
 use pouw::{Receipt, TreeError, TreeState};
 
+use super::ensure;
 use super::ops::TTL_MS;
 use super::oracle::{Entry, Standing, Tree};
 use super::world::{CLIENTS, Step, World, client_key};
-use crate::support::model::ensure;
 
 /// Rows asked for at once: few, so that paging is part of what is compared.
 const PAGE: usize = 7;

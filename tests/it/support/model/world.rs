@@ -14,10 +14,10 @@ use pouw::{
     IssueError, IssueRequest, Issued, OpenError, Parts, PouwEngine, StoreOptions, SubmitError, TreeError,
 };
 
+use super::ensure;
 use super::memory::Memory;
 use super::ops::{How, KINDS, MAX_AGE_MS, Op, Pick, SECRET, Setup, TTL_MS};
 use super::oracle::{Claim, Content, Entry, Oracle, Standing, Token, Tree, Verdict, wanted};
-use crate::support::model::ensure;
 
 /// What a run came to: how often each operation ended in each way.
 pub type Tally = BTreeMap<(&'static str, &'static str), u64>;
