@@ -17,7 +17,9 @@ pub enum StoreError {
         what: String,
     },
     /// The file was written by a build with another layout.
-    #[error("{path} has store format {found}, this build reads {expected}; use the build that wrote it, or migrate")]
+    #[error(
+        "{path} has store format {found}, this build reads {expected}; open it with the build that wrote it, or ingest into a new directory"
+    )]
     FormatVersion {
         /// The file.
         path: PathBuf,

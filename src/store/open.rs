@@ -185,7 +185,7 @@ impl Store {
         Ok(())
     }
 
-    /// The block file; opened anew first, if a use of it failed.
+    /// The state file, or `None` while it is being reopened: for readers that must not wait for a disk.
     pub(super) fn try_state_db(&self) -> Result<Option<OpenDatabase<'_>>, StoreError> {
         match self.state.try_read() {
             None => Ok(None),
@@ -194,6 +194,7 @@ impl Store {
         }
     }
 
+    /// The block file, reopened first if a use of it failed.
     pub(super) fn blocks_db(&self) -> Result<OpenDatabase<'_>, StoreError> {
         self.open_at_all()?;
         if self.blocks_failed.load(Ordering::SeqCst) {

@@ -248,7 +248,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Removes the claims of a tile on ranges in which nothing is weak any more. Returns those that stay.
+    /// Removes the claims of a tile on ranges in which no leaf is weak any more.
     pub(super) fn prune_claims(&mut self, tree: u64, tile: u64, row: &TileRow) -> Result<(), StoreError> {
         let first = tile * TILE_LEAVES;
         let mut gone = Vec::new();

@@ -487,7 +487,11 @@ fn a_store_of_another_format_is_refused() {
         txn.open_table(META).unwrap().insert("format", &1_u32.to_le_bytes()[..]).unwrap();
         txn.commit().unwrap();
         drop(database);
-        refused(dir.path(), file, "has store format 1, this build reads 0; use the build that wrote it, or migrate");
+        refused(
+            dir.path(),
+            file,
+            "has store format 1, this build reads 0; open it with the build that wrote it, or ingest into a new directory",
+        );
     }
 }
 
