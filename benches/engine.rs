@@ -138,7 +138,7 @@ fn drain(engine: &PouwEngine) {
         engine.upkeep().expect("upkeep goes on");
         let mut waiting = Vec::new();
         while let Ok(issued) = engine.issue(&IssueRequest::new(b"client", DifficultyTier::High)) {
-            let result = compute_work_unit(&issued.unit, |_| std::ops::ControlFlow::Continue(())).expect("it adds up");
+            let result = compute_work_unit(&issued.unit).expect("it adds up");
             let (sender, receiver) = crossbeam_channel::bounded(1);
             engine.submit_with(&Answer::new(b"client", &result), move |verdict| {
                 let _ = sender.send(verdict);

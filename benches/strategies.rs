@@ -9,7 +9,6 @@
 
 mod backlog;
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -67,11 +66,11 @@ fn admissions(place: &Path, rounds: usize, repeats: usize) {
         for _ in 0..rounds {
             let before = thread_cpu();
             for _ in 0..repeats {
-                std::hint::black_box(compute_work_unit(&unit, |_| ControlFlow::Continue(())).expect("it adds up"));
+                std::hint::black_box(compute_work_unit(&unit).expect("it adds up"));
             }
             times.push((thread_cpu() - before).as_secs_f64() * 1e3 / repeats as f64);
         }
-        let result = compute_work_unit(&unit, |_| ControlFlow::Continue(())).expect("it adds up");
+        let result = compute_work_unit(&unit).expect("it adds up");
         println!(
             "| {tier} | {} | {} | {:.3} | {} | {} | {} |",
             unit.leaf_lengths.len().max(1),
@@ -174,7 +173,7 @@ impl Backlog {
                     Err(other) => panic!("{other}"),
                 };
                 let before = thread_cpu();
-                let result = compute_work_unit(&issued.unit, |_| ControlFlow::Continue(())).expect("it adds up");
+                let result = compute_work_unit(&issued.unit).expect("it adds up");
                 solving += thread_cpu() - before;
                 engine.submit(&Answer { network: &network, ..Answer::new(&client, &result) }).expect("it is right");
             }

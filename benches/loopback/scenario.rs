@@ -1,7 +1,6 @@
 //! What is sent to which server, what has to come back, and what it cost.
 
 use std::cell::{Cell, RefCell};
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use pouw::protocol::WorkUnit;
@@ -126,7 +125,7 @@ impl Scenario {
         Pool::open(server.address, CONNECTIONS).await.run(self.requests, |at| &asking[at % asking.len()], seen).await;
         let solve = |(client, unit): (usize, String)| {
             let unit = WorkUnit::from_json(unit.as_bytes()).expect("the unit is well formed");
-            let result = compute_work_unit(&unit, |_| ControlFlow::Continue(())).expect("the unit adds up");
+            let result = compute_work_unit(&unit).expect("the unit adds up");
             let more = [("X-PoUW-Response", unit.challenge_token.as_str()), ("X-PoUW-Result", &result.to_compact())];
             hello(&address(client), &more)
         };

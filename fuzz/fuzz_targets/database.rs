@@ -9,7 +9,6 @@ mod store_rows;
 
 use std::backtrace::Backtrace;
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::{Arc, LazyLock, Mutex, Once, PoisonError};
 
@@ -65,7 +64,7 @@ fn use_it(disk: &SimDisk) {
         }
         for unit in issued.drain(..) {
             let _ = engine.reissue(b"anna", &unit.unit.challenge_token);
-            if let Ok(result) = compute_work_unit(&unit.unit, |_| ControlFlow::Continue(())) {
+            if let Ok(result) = compute_work_unit(&unit.unit) {
                 let _ = engine.submit(&Answer { network: b"north", ..Answer::new(b"anna", &result) });
             }
             let _ = engine.receipt(unit.unit.id);
@@ -127,7 +126,7 @@ static SOUND: LazyLock<Sound> = LazyLock::new(|| {
             engine.upkeep().expect("sound");
             let tier = if unit % 3 == 2 { DifficultyTier::Low } else { DifficultyTier::High };
             let Ok(issued) = engine.issue(&IssueRequest::new(b"anna", tier)) else { break };
-            let result = compute_work_unit(&issued.unit, |_| ControlFlow::Continue(())).expect("it adds up");
+            let result = compute_work_unit(&issued.unit).expect("it adds up");
             engine.submit(&Answer::new(b"anna", &result)).expect("it is right");
         }
     }
@@ -163,7 +162,7 @@ fn trusted(engine: &PouwEngine) {
         let request = IssueRequest { network, ..IssueRequest::new(client, DifficultyTier::High) };
         let units: Vec<Issued> = std::iter::from_fn(|| engine.issue(&request).ok()).take(8).collect();
         for unit in units {
-            let mut result = compute_work_unit(&unit.unit, |_| ControlFlow::Continue(())).expect("it adds up");
+            let mut result = compute_work_unit(&unit.unit).expect("it adds up");
             result.leaf_hashes.iter_mut().take(lies).for_each(|leaf| *leaf = Checksum::ZERO);
             if let (true, Some(top)) = (lies > 0, fold(&result.leaf_hashes, unit.unit.fold_levels)) {
                 result.result_hash = top;

@@ -19,60 +19,50 @@ pub struct Progress {
     pub total: u64,
 }
 
-/// Hashes what `unit` asks for and returns the answer to send back.
+/// Computes a unit and returns the answer to send back.
 ///
-/// `progress` is called after each leaf and once at the end; returning
-/// [`ControlFlow::Break`] stops the work. Leaves are hashed in batches of eight, so up to eight reports
-/// follow each other, and cancelling wastes at most a batch. There is no clock here:
-/// `compute_time_ms` and `completed_at` are 0, for the caller to fill in.
+/// There is no clock here: `compute_time_ms` and `completed_at` are 0, for the caller to fill in.
 ///
 /// ```
 /// # use pouw::protocol::*;
-/// # use core::ops::ControlFlow;
 /// # fn show(unit: &WorkUnit) -> Result<(), Box<dyn core::error::Error>> {
-/// let result = pouw::solver::compute_work_unit(unit, |_| ControlFlow::Continue(()))?;
+/// let result = pouw::solver::compute_work_unit(unit)?;
 /// let body = result.to_json();
 /// # Ok(())
 /// # }
 /// ```
 ///
 /// # Errors
-/// [`SolveError::Invalid`] before anything is hashed, when the unit does not add up;
-/// [`SolveError::Cancelled`].
-pub fn compute_work_unit(
+/// [`UnitError`], before anything is hashed, if the unit contradicts itself.
+pub fn compute_work_unit(unit: &WorkUnit) -> Result<WorkResult, UnitError> {
+    compute(unit, |_| Ok(()))
+}
+
+/// [`compute_work_unit`], reporting progress; a report can cancel the work.
+///
+/// `progress` is called after each leaf and once at the end; returning [`ControlFlow::Break`] stops the
+/// work. Leaves are hashed in batches of eight, so up to eight reports follow each other, and
+/// cancelling wastes at most one batch.
+///
+/// # Errors
+/// [`SolveError::Invalid`], before anything is hashed, if the unit contradicts itself;
+/// [`SolveError::Cancelled`] if `progress` returned [`ControlFlow::Break`].
+pub fn compute_work_unit_with(
     unit: &WorkUnit,
     mut progress: impl FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<WorkResult, SolveError> {
-    unit.validate()?;
     let total = unit.node_count;
-    let mut report = |done| match progress(Progress { done, total }) {
+    compute(unit, |done| match progress(Progress { done, total }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(SolveError::Cancelled { done, total }),
-    };
-    let (result_hash, leaf_hashes) = match unit.operation {
-        WorkUnitOperation::LeafHash | WorkUnitOperation::InteriorHash => (sha3_512(&unit.input_data), Vec::new()),
-        WorkUnitOperation::SubtreeHash => {
-            let leaf_hashes = hash_leaves(unit, &mut report)?;
-            let top = fold(&leaf_hashes, unit.fold_levels)
-                .ok_or(UnitError::ManyTops { leaves: leaf_hashes.len() as u64, fold_levels: unit.fold_levels })?;
-            (top, leaf_hashes)
-        }
-    };
-    report(total)?;
-    Ok(WorkResult {
-        work_unit_id: unit.id,
-        result_hash,
-        leaf_hashes,
-        challenge_token: unit.challenge_token.clone(),
-        compute_time_ms: 0,
-        completed_at: UnixMillis(0),
     })
 }
 
-/// [`compute_work_unit`] with the telemetry filled in from the clocks of the operating system.
+/// [`compute_work_unit_with`] that also fills in `compute_time_ms` and `completed_at`, from the clocks
+/// of the operating system.
 ///
 /// # Errors
-/// As [`compute_work_unit`].
+/// The errors of [`compute_work_unit_with`].
 #[cfg(feature = "std")]
 pub fn compute_work_unit_timed(
     unit: &WorkUnit,
@@ -81,7 +71,7 @@ pub fn compute_work_unit_timed(
     use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
     let started = Instant::now();
-    let mut result = compute_work_unit(unit, progress)?;
+    let mut result = compute_work_unit_with(unit, progress)?;
     result.compute_time_ms = started.elapsed().as_millis() as u64;
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     result.completed_at = UnixMillis(since_epoch.map_or(0, |since| since.as_millis() as u64));
@@ -105,10 +95,29 @@ pub enum SolveError {
     },
 }
 
-fn hash_leaves(
-    unit: &WorkUnit,
-    report: &mut impl FnMut(u64) -> Result<(), SolveError>,
-) -> Result<Vec<Checksum>, SolveError> {
+fn compute<E: From<UnitError>>(unit: &WorkUnit, mut report: impl FnMut(u64) -> Result<(), E>) -> Result<WorkResult, E> {
+    unit.validate()?;
+    let (result_hash, leaf_hashes) = match unit.operation {
+        WorkUnitOperation::LeafHash | WorkUnitOperation::InteriorHash => (sha3_512(&unit.input_data), Vec::new()),
+        WorkUnitOperation::SubtreeHash => {
+            let leaf_hashes = hash_leaves(unit, &mut report)?;
+            let top = fold(&leaf_hashes, unit.fold_levels)
+                .ok_or(UnitError::ManyTops { leaves: leaf_hashes.len() as u64, fold_levels: unit.fold_levels })?;
+            (top, leaf_hashes)
+        }
+    };
+    report(unit.node_count)?;
+    Ok(WorkResult {
+        work_unit_id: unit.id,
+        result_hash,
+        leaf_hashes,
+        challenge_token: unit.challenge_token.clone(),
+        compute_time_ms: 0,
+        completed_at: UnixMillis(0),
+    })
+}
+
+fn hash_leaves<E>(unit: &WorkUnit, report: &mut impl FnMut(u64) -> Result<(), E>) -> Result<Vec<Checksum>, E> {
     let leaves: Vec<&[u8]> = unit.leaves().collect();
     let mut hashes = Vec::with_capacity(leaves.len());
     for batch in leaves.chunks(BATCH_LEAVES) {

@@ -2,7 +2,6 @@
 //! what was there stays as it was, byte for byte.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -26,7 +25,7 @@ fn open(dir: &Path) -> Result<PouwEngine, OpenError> {
 fn answer(engine: &PouwEngine) -> WorkResult {
     engine.upkeep().unwrap();
     let issued = engine.issue(&IssueRequest::new(b"anna", DifficultyTier::Medium)).unwrap();
-    compute_work_unit(&issued.unit, |_| ControlFlow::Continue(())).unwrap()
+    compute_work_unit(&issued.unit).unwrap()
 }
 
 /// A store with a tree, an accepted answer, and one that is still out.

@@ -6,7 +6,6 @@
 //! everything that was acknowledged. `POUW_KILLS` sets the number of kills, 12 if it is not set.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,7 +86,7 @@ fn work(engine: &PouwEngine, out: &Mutex<std::io::Stdout>, ingested: &AtomicBool
             }
             Err(other) => panic!("{other}"),
         };
-        let result = compute_work_unit(&issued.unit, |_| ControlFlow::Continue(())).unwrap();
+        let result = compute_work_unit(&issued.unit).unwrap();
         say(out, &format!("begin submit {}", issued.unit.id));
         let accepted = engine.submit(&Answer::new(key.as_bytes(), &result)).unwrap();
         say(out, &format!("paid {} {} {client}", accepted.id, accepted.award.0));

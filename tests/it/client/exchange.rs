@@ -1,6 +1,5 @@
 //! The client's state machine without a network: what each response leads to, and that everything ends.
 
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::support::client::{TOKEN, id, problem, refusal, unit};
@@ -32,7 +31,7 @@ fn tell(
 }
 
 fn solve(unit: &WorkUnit) -> WorkResult {
-    compute_work_unit(unit, |_| ControlFlow::Continue(())).unwrap()
+    compute_work_unit(unit).unwrap()
 }
 
 fn challenged(exchange: &mut Exchange, unit: &WorkUnit, elapsed: Duration) -> Result<Step, ClientError> {

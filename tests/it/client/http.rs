@@ -177,7 +177,7 @@ struct WorkAnswer;
 
 impl WorkAnswer {
     fn of(unit: &WorkUnit, telemetry: &pouw::protocol::WorkResult) -> pouw::protocol::WorkResult {
-        let right = pouw::solver::compute_work_unit(unit, |_| std::ops::ControlFlow::Continue(())).unwrap();
+        let right = pouw::solver::compute_work_unit(unit).unwrap();
         let (compute_time_ms, completed_at) = (telemetry.compute_time_ms, telemetry.completed_at);
         pouw::protocol::WorkResult { compute_time_ms, completed_at, ..right }
     }

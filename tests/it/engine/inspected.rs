@@ -1,7 +1,6 @@
 //! A token inspected once and judged later is judged as one submitted whole; a byte budget shrinks units and
 //! loses none; receipts tell what became of a challenge.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
@@ -64,7 +63,7 @@ fn open(dir: &tempfile::TempDir, clock: &Arc<FakeClock>) -> PouwEngine {
 }
 
 fn solve(issued: &Issued) -> WorkResult {
-    compute_work_unit(&issued.unit, |_| ControlFlow::Continue(())).unwrap()
+    compute_work_unit(&issued.unit).unwrap()
 }
 
 fn wrong(issued: &Issued) -> WorkResult {

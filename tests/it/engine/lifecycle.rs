@@ -1,6 +1,5 @@
 //! The main job through the public API: ingest, issue, solve, submit, assemble, validate, export.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use pouw::hash::{Checksum, sha3_512};
@@ -30,7 +29,7 @@ fn blocks_of_512() -> IngestOptions {
 }
 
 fn solve(issued: &Issued) -> WorkResult {
-    compute_work_unit(&issued.unit, |_| ControlFlow::Continue(())).unwrap()
+    compute_work_unit(&issued.unit).unwrap()
 }
 
 fn drain(engine: &PouwEngine, tier: DifficultyTier) -> u64 {

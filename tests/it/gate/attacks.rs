@@ -1,7 +1,6 @@
 //! The attack table of `src/docs/verification.md`: one test for each row, which asserts the sentence that stands there.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -129,7 +128,7 @@ fn sharing_anybody_may_compute_for_a_client_and_only_that_client_may_hand_it_in(
     passed(desk.ask_from(helper));
     // The helper gets the whole unit, and sends back what it computed: that is all the server can see of it.
     let [first, second] = [(); 2].map(|()| unit_in(&refused(desk.ask(), "work_required")).unwrap());
-    let helps = |unit: &WorkUnit| compute_work_unit(unit, |_| ControlFlow::Continue(())).unwrap();
+    let helps = |unit: &WorkUnit| compute_work_unit(unit).unwrap();
     let helped = helps(&first);
     assert!(accepted(desk.answer(&helped)).is_some());
     let balance = |address: &str| desk.engine.balance(&facts(address).client.to_bytes()).unwrap();
@@ -261,7 +260,7 @@ fn rotation_new_keys_of_one_network_share_its_ceiling_its_bytes_and_its_windows(
         let Decision::Refuse(refusal) = desk.ask_from(&key(number)) else { panic!("it is over the limit") };
         let unit = unit_in(&refusal)?;
         assert_eq!(unit.difficulty, DifficultyTier::Low, "a new key has no history");
-        let result = compute_work_unit(&unit, |_| ControlFlow::Continue(())).unwrap();
+        let result = compute_work_unit(&unit).unwrap();
         accepted(desk.answer_from(&key(number), &result))
     };
     assert_eq!((0..200).filter_map(pay).count(), 8);

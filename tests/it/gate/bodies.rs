@@ -243,7 +243,7 @@ fn a_broken_body_before_the_floor_is_not_looked_at_and_one_of_a_challenge_that_e
         desk.engine.issue(&policy).unwrap().unit
     };
     let unit = issue(5_000);
-    let result = pouw::solver::compute_work_unit(&unit, |_| std::ops::ControlFlow::Continue(())).unwrap();
+    let result = pouw::solver::compute_work_unit(&unit).unwrap();
     for read in BROKEN.into_iter().cycle().take(12) {
         refused(judged(needs(&desk, &result), read), "too_early");
     }

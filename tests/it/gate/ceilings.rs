@@ -1,6 +1,5 @@
 //! Ceilings and open challenges of a gate, in process.
 use std::net::{IpAddr, Ipv4Addr};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use pouw::protocol::{Reason, WorkResult, WorkUnit};
@@ -72,7 +71,7 @@ fn unit(refusal: &Refusal) -> WorkUnit {
 }
 
 fn solved(unit: &WorkUnit) -> WorkResult {
-    compute_work_unit(unit, |_| ControlFlow::Continue(())).unwrap()
+    compute_work_unit(unit).unwrap()
 }
 
 fn presented(result: &WorkResult) -> Presented {

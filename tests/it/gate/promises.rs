@@ -1,8 +1,6 @@
 //! What this implementation promises where the one before it, in TypeScript, failed: each promise by name, shown through
 //! the gate as a client meets it.
 
-use std::ops::ControlFlow;
-
 use crate::support::gate_desk::{ADDRESS, Desk, accepted, facts, ingest, passed, refused, solved, unit_in, wrong};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::store::sim::Loss;
@@ -59,7 +57,7 @@ fn work_until_done(desk: &Desk, name: &str) -> u64 {
         desk.engine.upkeep().unwrap();
         let Decision::Refuse(refusal) = desk.ask() else { panic!("it is over the limit") };
         let Some(unit) = unit_in(&refusal).filter(|unit| !unit.synthetic) else { continue };
-        let result = compute_work_unit(&unit, |_| ControlFlow::Continue(())).unwrap();
+        let result = compute_work_unit(&unit).unwrap();
         credit += accepted(desk.answer(&result)).unwrap().accepted.unwrap().award.0;
     }
     panic!("the tree is not complete");

@@ -2,7 +2,6 @@
 use std::convert::Infallible;
 use std::future::{Future, Ready, poll_fn, ready};
 use std::net::IpAddr;
-use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -52,7 +51,7 @@ fn gate() -> Gate {
 fn solve(problem: &[u8]) -> WorkResult {
     let problem: serde_json::Value = serde_json::from_slice(problem).unwrap();
     let unit = WorkUnit::from_json(problem["workUnit"].to_string().as_bytes()).unwrap();
-    compute_work_unit(&unit, |_| ControlFlow::Continue(())).unwrap()
+    compute_work_unit(&unit).unwrap()
 }
 
 type Chunks = StreamBody<futures_util::stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;

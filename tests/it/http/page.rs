@@ -1,8 +1,6 @@
 //! The page that browsers get when they are over the limit, over real sockets in all servers: what is in it, how its
 //! answer comes back, and that nobody else notices.
 
-use std::ops::ControlFlow;
-
 use crate::support::http::client::Reply;
 use crate::support::http::{Desk, Kind, Setup};
 use pouw::protocol::{WorkResult, WorkUnit, header};
@@ -61,7 +59,7 @@ fn solved(reply: &Reply) -> WorkResult {
     let problem = given(reply);
     let unit = WorkUnit::from_json(problem["workUnit"].to_string().as_bytes()).unwrap();
     assert_eq!(reply.header(header::CHALLENGE), Some(&*unit.challenge_token));
-    compute_work_unit(&unit, |_| ControlFlow::Continue(())).unwrap()
+    compute_work_unit(&unit).unwrap()
 }
 
 fn cookie(result: &WorkResult) -> String {

@@ -7,7 +7,7 @@ use pouw::hash::{Checksum, hash_batch, hash_parent, sha3_512};
 use pouw::protocol::{
     DifficultyTier, TreeHandle, UnixMillis, WorkId, WorkResult, WorkUnit, WorkUnitOperation, subtree_nodes,
 };
-use pouw::solver::{Progress, SolveError, compute_work_unit, compute_work_unit_timed};
+use pouw::solver::{Progress, SolveError, compute_work_unit, compute_work_unit_timed, compute_work_unit_with};
 use quickcheck::QuickCheck;
 use serde_json::{Value, json};
 use sha3::{Digest, Sha3_512};
@@ -43,7 +43,7 @@ fn unit(operation: WorkUnitOperation, parts: &[Vec<u8>], fold_levels: u8) -> Wor
 }
 
 fn solve(unit: &WorkUnit) -> WorkResult {
-    compute_work_unit(unit, |_| ControlFlow::Continue(())).unwrap()
+    compute_work_unit(unit).unwrap()
 }
 
 /// Leaf `index` of the known answers: SHAKE256("pouw-kat" || u32le(index)).
@@ -169,7 +169,7 @@ fn an_interior_node_is_the_hash_of_its_children() {
 fn progress_is_told_after_each_leaf_and_at_the_end() {
     let unit = unit(WorkUnitOperation::SubtreeHash, &known_leaves(11, 9), 4);
     let mut told = Vec::new();
-    compute_work_unit(&unit, |progress| {
+    compute_work_unit_with(&unit, |progress| {
         told.push(progress);
         ControlFlow::Continue(())
     })
@@ -184,7 +184,7 @@ fn a_unit_is_cancelled_at_any_report() {
     let unit = unit(WorkUnitOperation::SubtreeHash, &known_leaves(11, 9), 4);
     for stop_after in 1..=12 {
         let mut reports = 0;
-        let outcome = compute_work_unit(&unit, |_| {
+        let outcome = compute_work_unit_with(&unit, |_| {
             reports += 1;
             match reports == stop_after {
                 true => ControlFlow::Break(()),
@@ -199,8 +199,9 @@ fn a_unit_is_cancelled_at_any_report() {
 #[test]
 fn a_unit_that_does_not_add_up_costs_nothing() {
     let broken = WorkUnit { node_count: 7, ..unit(WorkUnitOperation::SubtreeHash, &known_leaves(3, 9), 2) };
-    let outcome = compute_work_unit(&broken, |_| panic!("hashed a broken unit"));
+    let outcome = compute_work_unit_with(&broken, |_| panic!("hashed a broken unit"));
     assert!(matches!(outcome, Err(SolveError::Invalid(_))));
+    assert_eq!(compute_work_unit(&broken).unwrap_err(), broken.validate().unwrap_err());
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn bytes(len: usize, salt: usize) -> Vec<u8> {
 fn answer(engine: &PouwEngine, client: &[u8], tier: DifficultyTier) {
     engine.upkeep().unwrap();
     let issued = engine.issue(&IssueRequest::new(client, tier)).unwrap();
-    let result = compute_work_unit(&issued.unit, |_| ControlFlow::Continue(())).unwrap();
+    let result = compute_work_unit(&issued.unit).unwrap();
     engine.submit(&Answer::new(client, &result)).unwrap();
 }
 

@@ -2,7 +2,6 @@
 //! power loss at every moment. Nothing acknowledged is lost, what is unknown stays unknown to the caller
 //! until the store has been read again, and a failed sync closes the store until a restart.
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use pouw::hash::{Checksum, sha3_512};
@@ -208,7 +207,7 @@ impl World {
             Err(IssueError::NoWork) => return Ok(None),
             Err(other) => return Err(other.to_string()),
         };
-        Ok(Some(compute_work_unit(&issued.unit, |_| ControlFlow::Continue(())).unwrap()))
+        Ok(Some(compute_work_unit(&issued.unit).unwrap()))
     }
 
     fn answer(&mut self, tier: DifficultyTier, client: u8) -> Tried {

@@ -1,7 +1,6 @@
 //! Difficulty as the engine remembers it: the rules of the policy, across restarts, crashes, failing disks,
 //! damaged rows and the bound of the table.
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -49,7 +48,7 @@ fn in_directory(dir: &Path, clock: &Arc<FakeClock>) -> PouwEngine {
 fn answer(engine: &PouwEngine, client: &[u8], right: bool) -> Result<(), SubmitError> {
     let request = IssueRequest { synthetic: true, ..IssueRequest::new(client, Low) };
     let issued = engine.issue(&request).unwrap();
-    let mut result = compute_work_unit(&issued.unit, |_| ControlFlow::Continue(())).unwrap();
+    let mut result = compute_work_unit(&issued.unit).unwrap();
     if !right {
         result.result_hash = sha3_512(b"something else");
     }
@@ -452,7 +451,7 @@ fn property_6_escalation_and_cool_down_hold_across_restarts_and_power_cuts() {
 /// The result of an honest client for what `issue` gives.
 fn solved(engine: &PouwEngine, client: &[u8]) -> WorkResult {
     let request = IssueRequest { synthetic: true, ..IssueRequest::new(client, Low) };
-    compute_work_unit(&engine.issue(&request).unwrap().unit, |_| ControlFlow::Continue(())).unwrap()
+    compute_work_unit(&engine.issue(&request).unwrap().unit).unwrap()
 }
 
 #[test]

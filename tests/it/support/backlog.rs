@@ -121,7 +121,7 @@ fn open(path: &Path) -> (PouwEngine, Arc<Mutex<Vec<Event>>>) {
 }
 
 pub fn solve(issued: &Issued) -> WorkResult {
-    compute_work_unit(&issued.unit, |_| ControlFlow::Continue(())).unwrap()
+    compute_work_unit(&issued.unit).unwrap()
 }
 
 /// Blocks of [`BLOCK`] bytes, public.

@@ -1,7 +1,6 @@
 //! A gate on a faulty disk and a fake clock, asked in process, with its events.
 
 use std::net::IpAddr;
-use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use pouw::internal::store::sim::SimDisk;
@@ -222,7 +221,7 @@ pub fn unit_in(refusal: &Refusal) -> Option<WorkUnit> {
 /// The unit in a refusal, and its right answer.
 pub fn solved(refusal: &Refusal) -> (WorkUnit, WorkResult) {
     let unit = unit_in(refusal).unwrap_or_else(|| panic!("no unit beside {:?}", refusal.headers));
-    let result = compute_work_unit(&unit, |_| ControlFlow::Continue(())).unwrap();
+    let result = compute_work_unit(&unit).unwrap();
     (unit, result)
 }
 

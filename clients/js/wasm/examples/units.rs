@@ -2,7 +2,6 @@
 //! to be compared with: `units COUNT SEED`. The same arguments give the same lines.
 
 use std::io::{self, BufWriter, Write};
-use std::ops::ControlFlow;
 
 use pouw::protocol::{subtree_nodes, DifficultyTier, TreeHandle, UnixMillis, WorkId, WorkUnit, WorkUnitOperation};
 use pouw::solver::compute_work_unit;
@@ -16,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut to = BufWriter::new(io::stdout().lock());
     for _ in 0..count {
         let unit = unit(&mut random);
-        let mut result = compute_work_unit(&unit, |_| ControlFlow::Continue(()))?;
+        let mut result = compute_work_unit(&unit)?;
         result.compute_time_ms = random.below(10_000);
         result.completed_at = UnixMillis(random.below(UnixMillis::MAX_TEXT.0));
         let (unit, compact, result) = (unit.to_json(), result.to_compact(), result.to_json());

@@ -181,7 +181,7 @@ pub struct Solved {
 }
 
 pub fn solve(client: u32, unit: &WorkUnit) -> Result<Solved, Failure> {
-    let result = compute_work_unit(unit, |_| ControlFlow::Continue(()))?;
+    let result = compute_work_unit(unit)?;
     Ok(Solved { client, token: unit.challenge_token.clone(), result: result.to_compact(), nodes: unit.node_count })
 }
 

@@ -12,7 +12,6 @@ mod hyper_example;
 mod tiny_http_example;
 
 use std::net::SocketAddr;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use pouw::internal::store::sim::SimDisk;
@@ -174,6 +173,6 @@ pub fn solved(reply: &Reply) -> (WorkUnit, WorkResult) {
     let unit = reply.json()["workUnit"].to_string();
     let unit = WorkUnit::from_json(unit.as_bytes()).unwrap_or_else(|error| panic!("{error}: {reply:?}"));
     assert_eq!(Some(unit.challenge_token.as_str()), reply.header("x-pouw-challenge"));
-    let result = compute_work_unit(&unit, |_| ControlFlow::Continue(())).unwrap();
+    let result = compute_work_unit(&unit).unwrap();
     (unit, result)
 }
