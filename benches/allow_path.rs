@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use pouw::{ClientKey, Config, Decision, Facts, Gate, GateConfig, NetworkPrefix, PouwEngine};
+use pouw::{ClientKey, Config, Decision, Facts, Gate, GateConfig, NetworkPrefix, PouwEngine, Verdict};
 
 use backlog::{Scale, median, scratch};
 
@@ -99,7 +99,7 @@ fn round(engine: &PouwEngine, load: &Load, threads: usize) -> [f64; 3] {
     drop(governor);
     let gate = new_gate(engine);
     let second = timed(load, threads, &|at: usize| match gate.decide(load.facts(at)) {
-        Decision::Pass(pass) => {
+        Verdict::Decided(Decision::Pass(pass)) => {
             black_box(pass);
             true
         }
@@ -107,7 +107,7 @@ fn round(engine: &PouwEngine, load: &Load, threads: usize) -> [f64; 3] {
     });
     let gate = new_gate(engine);
     let third = timed(load, threads, &|at: usize| match gate.decide(load.facts(at)) {
-        Decision::Pass(pass) => {
+        Verdict::Decided(Decision::Pass(pass)) => {
             black_box(pass.headers(&gate));
             true
         }

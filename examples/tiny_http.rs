@@ -35,16 +35,16 @@ fn one(mut request: Request, gate: &Gate) -> std::io::Result<()> {
     let decision = match gate.on_request(&Seen(&request, request.method().to_string()), &caller) {
         Step::Exempt => return answer(request, 404, body, &Headers::default()),
         Step::Decided(decision) => decision,
-        Step::Body(needs) => needs.read(request.as_reader(), &mut body),
+        Step::Judge(pending) => pending.wait(),
+        Step::Body(needs) => needs.read(request.as_reader(), &mut body).wait(),
     };
-    match if let Decision::Pending(pending) = decision { pending.wait() } else { decision } {
+    match decision {
         Decision::Pass(pass) if request.url() == "/echo" => {
             request.as_reader().read_to_end(&mut body)?;
             answer(request, 200, body, &pass.headers(gate))
         }
         Decision::Pass(pass) => answer(request, 200, b"hello\n".to_vec(), &pass.headers(gate)),
         Decision::Refuse(refusal) => answer(request, refusal.status, refusal.body, &refusal.headers),
-        Decision::Pending(_) => unreachable!("wait() gives a verdict"),
     }
 }
 

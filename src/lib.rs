@@ -54,7 +54,7 @@ pub use gate::{
     AcceptedWork, Admission, BodyRead, Caller, ClientKey, Condition, Decision, Extractor, Facts, FallbackBehavior,
     Flight, Gate, GateConfig, GateConfigBuilder, GateError, GateEvent, GateEventSink, GateParts, GateStats, Head,
     Headers, Health, IdentifierStrategy, Navigation, NeedsBody, PartHealth, Pass, Pending, Policy, PolicyId, Presented,
-    RateLimitDraft, Refusal, ResultText, Step, Window, WindowError, identity::NetworkPrefix, settings,
+    RateLimitDraft, Refusal, ResultText, Step, Verdict, Window, WindowError, identity::NetworkPrefix, settings,
 };
 #[cfg(feature = "gate")]
 pub use policy::window::Quota;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use pouw::{ClientKey, Config, Decision, Facts, Gate, GateConfig, NetworkPrefix, PouwEngine};
+use pouw::{ClientKey, Config, Decision, Facts, Gate, GateConfig, NetworkPrefix, PouwEngine, Verdict};
 
 use crate::backlog::{Scale, median};
 
@@ -73,7 +73,7 @@ fn facts(network: u8, client: usize) -> Facts {
 }
 
 fn passes(gate: &Gate, facts: Facts) -> bool {
-    matches!(gate.decide(facts), Decision::Pass(_))
+    matches!(gate.decide(facts), Verdict::Decided(Decision::Pass(_)))
 }
 
 /// Over-limit requests that one thread decides in a second.
@@ -95,7 +95,7 @@ fn latency(gate: &Gate, clients: Vec<Facts>) -> Latency {
         let began = Instant::now();
         let decision = gate.decide(facts);
         taken.push(began.elapsed().as_nanos() as u64);
-        assert!(matches!(decision, Decision::Pass(_)), "a client under its limit is let through");
+        assert!(matches!(decision, Verdict::Decided(Decision::Pass(_))), "a client under its limit is let through");
     }
     taken.sort_unstable();
     let at = |percent: usize| taken[(taken.len() - 1) * percent / 100] as f64;

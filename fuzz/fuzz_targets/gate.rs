@@ -363,18 +363,16 @@ impl House {
                 return;
             }
             Step::Decided(decision) => decision,
+            Step::Judge(pending) => pending.wait(),
             Step::Body(needs) => {
                 whole = request.body.len() <= needs.limit_bytes && request.read % 8 > 1;
-                needs.complete(match request.read % 8 {
+                let read = match request.read % 8 {
                     _ if whole => BodyRead::Whole(&request.body),
                     0 => BodyRead::Incomplete,
                     _ => BodyRead::TooLarge,
-                })
+                };
+                needs.complete(read).wait()
             }
-        };
-        let decision = match decision {
-            Decision::Pending(pending) => pending.wait(),
-            other => other,
         };
         let policy = usize::from(request.path == "/small");
         match decision {
@@ -383,7 +381,6 @@ impl House {
                 self.passed(request, policy, answer, &pass);
             }
             Decision::Refuse(refusal) => self.refused(request, policy, refusal),
-            Decision::Pending(_) => panic!("it was waited for"),
         }
     }
 

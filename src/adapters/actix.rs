@@ -21,7 +21,7 @@ use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use pin_project_lite::pin_project;
 
-use crate::gate::{BodyRead, Caller, Decision, Gate, Head, Headers, NeedsBody, Refusal, Step};
+use crate::gate::{BodyRead, Caller, Decision, Gate, Head, Headers, NeedsBody, Refusal, Step, Verdict};
 
 use super::own_body::{OwnBody, SlowReader};
 use super::{AuthenticatedUser, PeerAddr, ValidatedApiKey, judged, known_names, names_and_values, unheard};
@@ -88,7 +88,7 @@ where
             Step::Decided(Decision::Refuse(refusal)) => {
                 Stage::Refused { response: Some(refused(&self.gate, request, refusal)) }
             }
-            Step::Decided(Decision::Pending(pending)) => {
+            Step::Judge(pending) => {
                 // Judging begins now, whether or not the future is ever polled.
                 let verdict = judged(pending);
                 let (gate, inner) = (self.gate.clone(), self.inner.clone());
@@ -101,7 +101,10 @@ where
             Step::Body(needs) => {
                 let (gate, inner) = (self.gate.clone(), self.inner.clone());
                 let answering = async move {
-                    let decision = read_body(&mut request, needs).await;
+                    let decision = match read_body(&mut request, needs).await {
+                        Verdict::Decided(decision) => decision,
+                        Verdict::Judge(pending) => judged(pending).await.unwrap_or_else(|_| unheard()),
+                    };
                     conclude(&gate, &*inner, request, decision).await
                 };
                 Stage::Answering { answering: Box::pin(answering) }
@@ -164,7 +167,7 @@ fn look(gate: &Gate, request: &mut ServiceRequest) -> Step {
 }
 
 /// Reads what the gate has to see, and puts it back.
-async fn read_body(request: &mut ServiceRequest, mut needs: NeedsBody) -> Decision {
+async fn read_body(request: &mut ServiceRequest, mut needs: NeedsBody) -> Verdict {
     let mut payload = request.take_payload();
     let mut read = BytesMut::new();
     let timeout = Duration::from_millis(needs.timeout_ms);
@@ -191,16 +194,13 @@ async fn read_body(request: &mut ServiceRequest, mut needs: NeedsBody) -> Decisi
     }
 }
 
-async fn conclude<S, B>(gate: &Gate, inner: &S, request: ServiceRequest, mut decision: Decision) -> Answered<B>
+async fn conclude<S, B>(gate: &Gate, inner: &S, request: ServiceRequest, decision: Decision) -> Answered<B>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
 {
-    loop {
-        decision = match decision {
-            Decision::Pass(pass) => return with_headers(inner.call(request).await, Some(pass.headers(gate))),
-            Decision::Refuse(refusal) => return Ok(refused(gate, request, refusal)),
-            Decision::Pending(pending) => judged(pending).await.unwrap_or_else(|_| unheard()),
-        };
+    match decision {
+        Decision::Pass(pass) => with_headers(inner.call(request).await, Some(pass.headers(gate))),
+        Decision::Refuse(refusal) => Ok(refused(gate, request, refusal)),
     }
 }
 

@@ -61,7 +61,7 @@ fn names_and_values(headers: Headers) -> impl Iterator<Item = (&'static str, Byt
     spans.map(move |(name, span)| (name, text.slice(span)))
 }
 
-/// Has an answer judged elsewhere. If nobody waits for the verdict any more it is judged all the same.
+/// Judges an answer on the gate's threads. It is judged even if the receiver is dropped.
 fn judged(pending: Pending) -> oneshot::Receiver<Decision> {
     let (sender, verdict) = oneshot::channel();
     pending.then(move |decision| {

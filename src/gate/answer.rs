@@ -20,40 +20,58 @@ use super::window::Admission;
 /// How long to wait before an answer is sent again that could not be taken.
 const TRY_AGAIN_MS: u64 = 1_000;
 
-/// A challenge whose token opened.
+/// A challenge whose token was opened.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Challenge {
     id: WorkId,
     tier: DifficultyTier,
     expires_ms: u64,
-    /// What is left of its floor.
-    wait_ms: u64,
+    /// When its floor is over.
+    not_before_ms: u64,
+}
+
+/// A token that was found good, apart from its lease. Time may have passed since: the engine looks at its expiry again.
+#[derive(Debug)]
+pub(super) struct OpenedToken {
+    inspected: Inspected,
+    challenge: Challenge,
+}
+
+impl OpenedToken {
+    /// Whether its challenge is known to be over.
+    pub(super) fn is_over(&self, gate: &Gate) -> bool {
+        gate.engine().is_over(&self.inspected)
+    }
+
+    /// The id of its challenge.
+    pub(super) fn id(&self) -> WorkId {
+        self.challenge.id
+    }
 }
 
 impl Gate {
-    /// Judges on this thread, up to the commit; `done` is called here if the verdict needs none, else by the job
-    /// that `hand_over` gets on the engine's writer, which must not wait for the host. Never with
-    /// [`Decision::Pending`].
+    /// Judges on this thread, up to the commit; `done` is called here if the decision needs none, else by the job
+    /// that `hand_over` gets on the engine's writer, which must not wait for the host. A `token` that has been opened is
+    /// not opened again.
     pub(super) fn judge(
         &self,
         facts: Facts,
+        token: Option<Box<OpenedToken>>,
         hand_over: impl FnOnce(Job) + Send + 'static,
         done: impl FnOnce(Decision) + Send + 'static,
     ) {
         let started = Instant::now();
-        let Some(Presented { token, result }) = facts.answer.as_ref() else {
+        let Some(Presented { token: text, result }) = facts.answer.as_ref() else {
             return done(self.plain(&facts, None));
         };
-        let inspected = match self.inspected(&facts) {
-            Some(Ok(inspected)) => inspected,
-            Some(Err(error)) => return done(self.unanswered(&facts, None, &error)),
-            None => return done(self.plain(&facts, None)),
+        let OpenedToken { inspected, challenge } = match token.map_or_else(|| self.open_token(&facts, text), Ok) {
+            Ok(token) => *token,
+            Err(error) => return done(self.unanswered(&facts, None, &error)),
         };
-        let challenge = self.challenge_of(&inspected);
         let Some(result) = result else {
             return done(self.asked_again(&facts, &inspected, challenge));
         };
-        match read(result, token, challenge.id) {
+        match read(result, text, challenge.id) {
             Err(malformed) => done(match self.engine().refuse_malformed(&inspected) {
                 Ok(()) => self.malformed(&facts, Some(challenge.id), &malformed),
                 Err(error) => self.unanswered(&facts, Some(challenge), &error),
@@ -74,17 +92,14 @@ impl Gate {
         }
     }
 
-    fn challenge_of(&self, inspected: &Inspected) -> Challenge {
-        let expires_ms = self.engine().now_ms() + inspected.ttl_ms();
-        Challenge { id: inspected.id(), tier: inspected.tier(), expires_ms, wait_ms: inspected.wait_ms() }
-    }
-
-    /// Judges the token, if there is one, by what needs no store.
-    pub(super) fn inspected(&self, facts: &Facts) -> Option<Result<Inspected, SubmitError>> {
-        let presented = facts.answer.as_ref()?;
+    /// Judges a token by everything that needs no store.
+    pub(super) fn open_token(&self, facts: &Facts, text: &str) -> Result<Box<OpenedToken>, SubmitError> {
         let policy = self.place(facts.policy).digest;
-        let inspected = self.engine().inspect(&facts.client.to_bytes(), &presented.token, policy);
-        Some(inspected.map(|inspected| inspected.from_network(facts.prefix.as_bytes())))
+        let inspected = self.engine().inspect(&facts.client.to_bytes(), text, policy)?;
+        let (id, tier, now_ms) = (inspected.id(), inspected.tier(), self.engine().now_ms());
+        let expires_ms = now_ms + inspected.ttl_ms();
+        let challenge = Challenge { id, tier, expires_ms, not_before_ms: now_ms + inspected.wait_ms() };
+        Ok(Box::new(OpenedToken { inspected: inspected.from_network(facts.prefix.as_bytes()), challenge }))
     }
 
     fn accepted(&self, facts: &Facts, tier: DifficultyTier, accepted: Accepted, started: Instant) -> Decision {
@@ -163,11 +178,12 @@ impl Gate {
     /// Why a withdrawn token does not count. Its client has to wait no second floor, only what is left of the first;
     /// but that is good for one new challenge, however often the token comes back.
     fn withdrawn(&self, challenge: Option<Challenge>) -> Because {
-        let first = challenge.filter(|challenge| {
-            let now_ms = self.engine().now_ms();
-            self.inner.replaced.lock().insert(challenge.id, challenge.expires_ms, now_ms)
-        });
-        Because { reason: Reason::Withdrawn, floor_ms: first.map(|challenge| challenge.wait_ms) }
+        let now_ms = self.engine().now_ms();
+        let is_first =
+            |challenge: &Challenge| self.inner.replaced.lock().insert(challenge.id, challenge.expires_ms, now_ms);
+        let first = challenge.filter(is_first);
+        let floor_ms = first.map(|challenge| challenge.not_before_ms.saturating_sub(now_ms));
+        Because { reason: Reason::Withdrawn, floor_ms }
     }
 
     /// Counts a failure of this client and raises the alarm at the threshold.

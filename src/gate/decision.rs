@@ -1,4 +1,4 @@
-//! What the gate says: let the request through, or answer it with this.
+//! The gate's decision: let the request through, or send a response of the gate's own.
 
 use crate::policy::window::Quota;
 use crate::protocol::{MicroJoules, Reason, WorkId, header};
@@ -7,19 +7,16 @@ use super::Gate;
 use super::facts::PolicyId;
 use super::flight::Flight;
 use super::page;
-use super::pending::Pending;
 use super::respond;
 
-/// The verdict on a request.
+/// The gate's decision on a request.
 #[derive(Debug)]
 #[must_use]
 pub enum Decision {
-    /// Let it through, and add [`Pass::headers`] to the response.
+    /// Let the request through, and add [`Pass::headers`] to the service's response.
     Pass(Pass),
-    /// Answer with this instead.
+    /// Send this response; the service does not see the request.
     Refuse(Refusal),
-    /// It presents a token: the verdict needs the store. Wait for it, or have it called back.
-    Pending(Pending),
 }
 
 /// A request that goes through.

@@ -47,6 +47,7 @@ mod respond;
 mod routes;
 pub mod settings;
 mod share;
+mod step;
 mod table;
 mod usefulness;
 mod window;
@@ -73,11 +74,13 @@ pub use health::{Condition, Health, PartHealth};
 pub use identity::ClientKey;
 pub use needs_body::NeedsBody;
 pub use pending::Pending;
+pub use step::{Step, Verdict};
 pub use window::{Admission, Window, WindowError};
 
 use accounts::Accounts;
+use answer::OpenedToken;
 use breaker::Watch;
-use buffers::Buffers;
+use buffers::{Buffered, Buffers};
 use counters::{Counters, bump};
 use digest::Digester;
 use flight::Runway;
@@ -154,19 +157,6 @@ pub enum GateError {
         /// Its name.
         name: String,
     },
-}
-
-/// What to do with a request whose head has been seen.
-#[derive(Debug)]
-#[must_use]
-pub enum Step {
-    /// The route is exempt, or it is a CORS preflight: let it through, add nothing.
-    Exempt,
-    /// Here is the verdict.
-    Decided(Decision),
-    /// A result may be in the body: buffer it as told, then ask again. The body goes on to the service
-    /// byte for byte if the request is let through.
-    Body(NeedsBody),
 }
 
 impl GateParts {
@@ -290,47 +280,71 @@ impl Gate {
         let mut facts = Facts { client, prefix, policy, answer: None, reputation: None, navigation: None };
         let navigation = (!inner.settings.challenge_page.is_empty()).then(|| page::navigation(head)).flatten();
         facts.navigation = navigation.as_ref().map(|(navigation, _)| *navigation);
-        match reading::presented(head) {
-            Ok(None) if self.take_answer(&mut facts, navigation) => {}
-            Ok(None) => return Step::Decided(self.decide(facts)),
-            Ok(presented) => facts.answer = presented,
+        let token = match reading::presented(head) {
+            Ok(None) => match self.take_answer(&mut facts, navigation) {
+                Some(token) => Some(token),
+                None => {
+                    inner.counters.requests.bump();
+                    return Step::Decided(self.without_token(&facts));
+                }
+            },
+            Ok(presented) => {
+                facts.answer = presented;
+                None
+            }
             Err(malformed) => {
                 inner.counters.requests.bump();
                 let refused = self.malformed(&facts, None, &malformed);
                 return Step::Decided(self.dressed(&facts, refused));
             }
-        }
+        };
         let in_header = facts.answer.as_ref().is_some_and(|presented| presented.result.is_some());
         if in_header || !head.has_body() {
-            return Step::Decided(self.decide(facts));
+            return Step::Judge(self.pending(facts, token, None));
         }
         self.ask_for_body(head, facts)
     }
 
-    /// Judges a request by its facts. A request that presents a token comes back as [`Decision::Pending`].
-    pub fn decide(&self, facts: Facts) -> Decision {
-        self.inner.counters.requests.bump();
+    /// Judges a request by its facts. A request that presents a token comes back as [`Verdict::Judge`].
+    pub fn decide(&self, facts: Facts) -> Verdict {
         if facts.answer.is_some() {
-            return Decision::Pending(Pending { gate: self.clone(), facts, buffered: None });
+            return Verdict::Judge(self.pending(facts, None, None));
         }
-        if facts.navigation.is_none() {
-            // Made in its place: to move it would cost a good part of the verdict.
-            return self.plain(&facts, None);
-        }
-        self.dressed(&facts, self.plain(&facts, None))
+        self.inner.counters.requests.bump();
+        Verdict::Decided(self.without_token(&facts))
     }
 
-    /// Takes the answer of a navigation whose token is good for this client; whether there is one.
-    fn take_answer(&self, facts: &mut Facts, navigation: Option<(Navigation, Vec<Presented>)>) -> bool {
-        let Some((navigation, answers)) = navigation else {
-            return false;
-        };
-        let (client, policy) = (facts.client.to_bytes(), self.place(facts.policy).digest);
-        let good = |answer: &Presented| self.engine().inspect(&client, &answer.token, policy).is_ok();
-        facts.answer = answers.into_iter().find(good);
-        let answered = facts.answer.is_some();
-        facts.navigation = Some(Navigation { answered, ..navigation });
-        answered
+    /// Judges a request that presents no token.
+    fn without_token(&self, facts: &Facts) -> Decision {
+        if facts.navigation.is_none() {
+            // Made in its place: to move it would cost a good part of the verdict.
+            return self.plain(facts, None);
+        }
+        self.dressed(facts, self.plain(facts, None))
+    }
+
+    /// Counts a request that presents a token, which is judged later.
+    fn pending(&self, facts: Facts, token: Option<Box<OpenedToken>>, buffered: Option<Buffered>) -> Pending {
+        self.inner.counters.requests.bump();
+        Pending { gate: self.clone(), facts, token, buffered }
+    }
+
+    /// Takes the first answer of a navigation whose token is good for this client, and returns that token.
+    fn take_answer(
+        &self,
+        facts: &mut Facts,
+        navigation: Option<(Navigation, Vec<Presented>)>,
+    ) -> Option<Box<OpenedToken>> {
+        let (navigation, answers) = navigation?;
+        let mut opened = None;
+        for answer in answers {
+            if let Ok(token) = self.open_token(facts, &answer.token) {
+                (opened, facts.answer) = (Some(token), Some(answer));
+                break;
+            }
+        }
+        facts.navigation = Some(Navigation { answered: opened.is_some(), ..navigation });
+        opened
     }
 
     /// A decision in the form that its request understands.

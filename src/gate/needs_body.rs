@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::protocol::{Malformed, Reason};
 
+use super::answer::OpenedToken;
 use super::buffers::Buffered;
-use super::decision::Decision;
 use super::facts::{BodyRead, Facts, Head, ResultText};
-use super::pending::Pending;
-use super::{Gate, Step, body, page, reading, respond};
+use super::step::{Step, Verdict};
+use super::{Gate, body, page, reading, respond};
 
 /// Bytes asked of a reader at once.
 const READ_BYTES: usize = 8 << 10;
@@ -25,6 +25,7 @@ pub struct NeedsBody {
     pub timeout_ms: u64,
     gate: Gate,
     facts: Facts,
+    token: Box<OpenedToken>,
     buffered: Buffered,
 }
 
@@ -41,13 +42,13 @@ impl NeedsBody {
     }
 
     /// Goes on with what became of the body. A request whose body did not arrive whole is never let through.
-    pub fn complete(mut self, body: BodyRead<'_>) -> Decision {
+    pub fn complete(mut self, body: BodyRead<'_>) -> Verdict {
         let body = match body {
             // Who has all of it at once need not have asked for room before.
             BodyRead::Whole(bytes) => self.arrived(bytes.len()).err().unwrap_or(body),
             cut => cut,
         };
-        let Self { gate, mut facts, timeout_ms, buffered, .. } = self;
+        let Self { gate, mut facts, timeout_ms, token, buffered, .. } = self;
         let result = match body {
             BodyRead::Whole(bytes) => {
                 body::find_result(bytes).unwrap_or_else(|broken| Some(ResultText::Broken(broken)))
@@ -58,26 +59,24 @@ impl NeedsBody {
             }
             BodyRead::TooLarge => {
                 gate.inner.counters.requests.bump();
-                return gate.dressed(&facts, gate.refused(&facts, Reason::TooLarge, respond::detail(Reason::TooLarge)));
+                let refused = gate.refused(&facts, Reason::TooLarge, respond::detail(Reason::TooLarge));
+                return Verdict::Decided(gate.dressed(&facts, refused));
             }
             BodyRead::NoRoom => {
                 gate.inner.counters.requests.bump();
-                return gate.dressed(&facts, gate.try_again(&facts));
+                return Verdict::Decided(gate.dressed(&facts, gate.try_again(&facts)));
             }
         };
         if let Some(presented) = &mut facts.answer {
             presented.result = result;
         }
-        match gate.decide(facts) {
-            Decision::Pending(pending) => Decision::Pending(Pending { buffered: Some(buffered), ..pending }),
-            decided => decided,
-        }
+        Verdict::Judge(gate.pending(facts, Some(token), Some(buffered)))
     }
 
     /// Reads the body on this thread into `body`, which is emptied first, and goes on with what became of it. For a
     /// host without an async runtime. The time is looked at after each read, so the socket needs a time limit of
     /// its own for a client that sends nothing at all.
-    pub fn read(mut self, from: &mut dyn Read, body: &mut Vec<u8>) -> Decision {
+    pub fn read(mut self, from: &mut dyn Read, body: &mut Vec<u8>) -> Verdict {
         body.clear();
         match self.read_all(from, body) {
             Ok(()) => self.complete(BodyRead::Whole(body)),
@@ -118,19 +117,20 @@ impl Gate {
         if reading::content_length(head).is_some_and(|length| length > limit_bytes as u64) {
             return decided(self.refused(&facts, Reason::TooLarge, respond::detail(Reason::TooLarge)));
         }
-        let inspected = match self.inspected(&facts) {
-            Some(Ok(inspected)) => inspected,
+        let opened = facts.answer.as_ref().map(|presented| self.open_token(&facts, &presented.token));
+        let token = match opened {
+            Some(Ok(token)) => token,
             Some(Err(error)) => return decided(self.unanswered(&facts, None, &error)),
-            None => return Step::Decided(self.decide(facts)),
+            None => return self.decide(facts).into(),
         };
-        if self.engine().is_over(&inspected) {
-            // Whatever the body says, it is too late; whether it was used or withdrawn stands in the store.
-            return Step::Decided(self.decide(facts));
+        if token.is_over(self) {
+            // Whatever the body says, it is too late. The store knows whether the token was used or withdrawn.
+            return Step::Judge(self.pending(facts, Some(token), None));
         }
-        match inner.buffers.begin(inspected.id()) {
+        match inner.buffers.begin(token.id()) {
             Some(buffered) => {
                 let timeout_ms = inner.settings.body_timeout_ms;
-                Step::Body(NeedsBody { limit_bytes, timeout_ms, gate: self.clone(), facts, buffered })
+                Step::Body(NeedsBody { limit_bytes, timeout_ms, gate: self.clone(), facts, token, buffered })
             }
             None => decided(self.try_again(&facts)),
         }

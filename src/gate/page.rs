@@ -111,7 +111,6 @@ pub(super) fn dress(decision: Decision, navigation: Option<Navigation>, prefix: 
             }
             Decision::Refuse(refusal)
         }
-        pending @ Decision::Pending(_) => pending,
     }
 }
 

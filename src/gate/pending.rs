@@ -3,25 +3,28 @@
 use std::sync::mpsc::sync_channel;
 
 use super::Gate;
+use super::answer::OpenedToken;
 use super::buffers::Buffered;
 use super::decision::Decision;
 use super::facts::Facts;
 use super::judges::Job;
 
-/// A verdict that needs the store.
+/// A request whose decision needs the store.
 #[derive(Debug)]
 #[must_use]
 pub struct Pending {
     pub(super) gate: Gate,
     pub(super) facts: Facts,
+    /// The token, if it has been opened already.
+    pub(super) token: Option<Box<OpenedToken>>,
     /// The place of the body that the result was found in: an adapter holds that body until the verdict.
     pub(super) buffered: Option<Buffered>,
 }
 
 impl Pending {
-    /// Judges on this thread and waits until the answer is durable. Never returns [`Decision::Pending`].
+    /// Judges on this thread and waits until the answer is durable.
     pub fn wait(self) -> Decision {
-        let Self { gate, facts, buffered: _buffered } = self;
+        let Self { gate, facts, token, buffered: _buffered } = self;
         let dress = (gate.clone(), facts.clone());
         let (sender, receiver) = sync_channel(1);
         let (hand_over, handed_over) = sync_channel::<Job>(1);
@@ -29,7 +32,7 @@ impl Pending {
         let hand_over = move |job| {
             let _ = hand_over.send(job);
         };
-        gate.judge(facts, hand_over, move |decision| {
+        gate.judge(facts, token, hand_over, move |decision| {
             let _ = sender.send(decision);
         });
         // Nothing comes if the verdict needed no commit.
@@ -40,11 +43,10 @@ impl Pending {
     }
 
     /// Judges on a thread of the gate's own and calls `done` on such a thread; blocks for nothing, so it may be
-    /// called on a thread of an async executor. Keep `done` short. `done` never gets a [`Decision::Pending`]. At the
-    /// bound of waiting answers it is called at once, with `try_again`, and so it is if judging panics, a bug or a panic
-    /// of the host's own code.
+    /// called on a thread of an async executor. Keep `done` short. At the bound of waiting answers it is called at once,
+    /// with `try_again`, and so it is if judging panics, a bug or a panic of the host's own code.
     pub fn then(self, done: impl FnOnce(Decision) + Send + 'static) {
-        let Self { gate, facts, buffered } = self;
+        let Self { gate, facts, token, buffered } = self;
         let done = move |decision| {
             drop(buffered);
             done(decision);
@@ -54,7 +56,7 @@ impl Pending {
         let job: Job = Box::new(move || {
             let finishing = judging.clone();
             let finish = move |verdict| finishing.inner.judges.finish(verdict);
-            judging.judge(facts, finish, move |decision| owed.settle(decision));
+            judging.judge(facts, token, finish, move |decision| owed.settle(decision));
         });
         // One that is not taken is dropped, and what is owed with it.
         drop(gate.inner.judges.offer(job));

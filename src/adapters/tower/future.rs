@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::Sleep;
 use tower_service::Service;
 
-use crate::gate::{BodyRead, Decision, Gate, Headers, NeedsBody, Pending, Refusal};
+use crate::gate::{BodyRead, Decision, Gate, Headers, NeedsBody, Pending, Refusal, Verdict};
 
 use super::super::{judged, unheard};
 use super::body::{RequestBody, ResponseBody};
@@ -176,12 +176,16 @@ where
         S: Service<Request<RequestBody<B>>>,
     {
         let Self { needs, head, bytes, gate, .. } = self;
-        let (decision, trailers) = match read {
+        let (verdict, trailers) = match read {
             Read::Whole(trailers) => (needs.complete(BodyRead::Whole(&bytes)), trailers),
             Read::Cut(cut) => (needs.complete(cut), None),
         };
         let request = Request::from_parts(head, RequestBody::replayed(bytes.freeze(), trailers));
-        proceed(decision, Asked { request, service, gate })
+        let asked = Asked { request, service, gate };
+        match verdict {
+            Verdict::Decided(decision) => proceed(decision, asked),
+            Verdict::Judge(pending) => State::Judging { verdict: judged(pending), asked: Some(asked) },
+        }
     }
 }
 
@@ -196,6 +200,5 @@ where
             State::Inner { future: service.call(request), headers: Some(pass.headers(&gate)) }
         }
         Decision::Refuse(refusal) => State::Refused { refusal: Some(refusal) },
-        Decision::Pending(pending) => State::Judging { verdict: judged(pending), asked: Some(asked) },
     }
 }

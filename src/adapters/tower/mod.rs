@@ -100,7 +100,7 @@ where
             Step::Decided(Decision::Refuse(refusal)) => {
                 ResponseFuture::refused(refusal, self.layer.gate.write_timeout_ms())
             }
-            Step::Decided(Decision::Pending(pending)) => {
+            Step::Judge(pending) => {
                 let (gate, request) = (self.layer.gate.clone(), request.map(RequestBody::untouched));
                 ResponseFuture::pending(pending, Asked { request, service: self.take_ready(), gate })
             }

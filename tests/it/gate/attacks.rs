@@ -19,6 +19,7 @@ use pouw::protocol::{
 use pouw::solver::compute_work_unit;
 use pouw::{
     ClientKey, Decision, Facts, FakeClock, Gate, GateConfig, IssueRequest, PouwEngine, Presented, Refusal, ResultText,
+    Verdict,
 };
 
 /// A gate before an engine of its own making, with a limit of one request.
@@ -28,10 +29,7 @@ fn gate_before(engine: &PouwEngine) -> Gate {
 }
 
 fn decide(gate: &Gate, facts: Facts) -> Decision {
-    match gate.decide(facts) {
-        Decision::Pending(pending) => pending.wait(),
-        decided => decided,
-    }
+    gate.decide(facts).wait()
 }
 
 /// A request of `address` with this answer.
@@ -308,7 +306,7 @@ fn flood_of_wrong_answers_each_uses_a_challenge_up_and_none_waits_for_the_writer
     let judged = |result: &WorkResult| {
         let (told, verdict) = channel();
         match desk.gate.decide(answering(ADDRESS, result)) {
-            Decision::Pending(pending) => pending.then(move |decision| drop(told.send(decision))),
+            Verdict::Judge(pending) => pending.then(move |decision| drop(told.send(decision))),
             other => panic!("{other:?}"),
         }
         verdict.recv_timeout(Duration::from_secs(30)).expect("it waits for the writer")

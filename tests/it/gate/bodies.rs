@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::support::gate_desk;
 use crate::support::gate_desk::{ADDRESS, Desk, accepted, facts, passed, refused, unit_in};
 use pouw::protocol::{WorkResult, header};
-use pouw::{BodyRead, Caller, Decision, Facts, Head, NeedsBody, Presented, Refusal, Step};
+use pouw::{BodyRead, Caller, Decision, Facts, Head, NeedsBody, Presented, Refusal, Step, Verdict};
 
 const LIMIT: usize = 16 << 10;
 /// Booked for a body before any of it has arrived.
@@ -60,17 +60,14 @@ fn needs(desk: &Desk, result: &WorkResult) -> NeedsBody {
 /// The verdict without a body.
 fn decided(step: Step) -> Decision {
     match step {
-        Step::Decided(decision) => waited(decision),
+        Step::Decided(decision) => decision,
+        Step::Judge(pending) => pending.wait(),
         other => panic!("no body is needed for that: {other:?}"),
     }
 }
 
-fn waited(decision: Decision) -> Decision {
-    if let Decision::Pending(pending) = decision { pending.wait() } else { decision }
-}
-
 fn judged(needs: NeedsBody, body: BodyRead<'_>) -> Decision {
-    waited(needs.complete(body))
+    needs.complete(body).wait()
 }
 
 /// A body of exactly that many bytes, with the result in it.
@@ -92,7 +89,7 @@ fn a_body_keeps_its_room_until_the_answer_in_it_is_judged() {
     let [(_, mine), (_, other)] = [(); 2].map(|()| desk.challenge());
     let waiting = needs(&desk, &mine);
     assert_eq!(desk.gate.stats().bytes_buffered, FIRST);
-    let Decision::Pending(pending) = waiting.complete(BodyRead::Whole(&body(&mine, LIMIT))) else {
+    let Verdict::Judge(pending) = waiting.complete(BodyRead::Whole(&body(&mine, LIMIT))) else {
         panic!("an answer is judged")
     };
     assert_eq!(desk.gate.stats().bytes_buffered, LIMIT as u64);
@@ -107,12 +104,12 @@ fn a_body_keeps_its_room_while_its_answer_waits_for_a_judge() {
     desk.use_up();
     let [(_, first), (_, second)] = [(); 2].map(|()| desk.challenge());
     let pending = |result, bytes| match needs(&desk, result).complete(BodyRead::Whole(&body(result, bytes))) {
-        Decision::Pending(pending) => pending,
+        Verdict::Judge(pending) => pending,
         other => panic!("an answer is judged: {other:?}"),
     };
     // The only judge hands over the verdict of an asker without a result, and waits.
     let asker = Presented { token: first.challenge_token.clone(), result: None };
-    let Decision::Pending(asker) = desk.gate.decide(Facts { answer: Some(asker), ..facts(ADDRESS) }) else {
+    let Verdict::Judge(asker) = desk.gate.decide(Facts { answer: Some(asker), ..facts(ADDRESS) }) else {
         panic!("a token needs the store")
     };
     let ((at_work, works), (let_go, wait)) = (channel(), channel::<()>());
@@ -143,7 +140,7 @@ fn of_many_bodies_with_the_same_token_one_is_read_at_a_time_and_none_stands_in_a
     assert_eq!(desk.gate.stats().bytes_buffered, FIRST);
     assert!(accepted(judged(needs(&desk, &other), BodyRead::Whole(&body(&other, 2_000)))).is_some());
     // Also while the answer of the first is being judged, and not after it.
-    let Decision::Pending(pending) = first.complete(BodyRead::Whole(b"[]")) else { panic!("an answer is judged") };
+    let Verdict::Judge(pending) = first.complete(BodyRead::Whole(b"[]")) else { panic!("an answer is judged") };
     once_more(&refused(decided(step(&desk, &mine.challenge_token, None)), "try_again"), &mine);
     refused(pending.wait(), "malformed");
     // A request that was given up before its end counts for nothing.
@@ -301,7 +298,7 @@ fn a_host_that_blocks_has_the_body_read_piece_by_piece_and_the_bytes_back() {
     let [(_, first), (_, second)] = [(); 2].map(|()| desk.challenge());
     let mut held = b"something else".to_vec();
     let read = |result: &WorkResult, pieces: Vec<Result<Vec<u8>, ErrorKind>>, held: &mut Vec<u8>| {
-        waited(needs(&desk, result).read(&mut Pieces(pieces), held))
+        needs(&desk, result).read(&mut Pieces(pieces), held).wait()
     };
     let text = body(&first, LIMIT);
     let pieces = |text: &[u8]| text.chunks(5_000).map(|piece| Ok(piece.to_vec())).collect::<Vec<_>>();
@@ -341,6 +338,6 @@ fn a_body_that_comes_in_small_pieces_for_too_long_is_given_up() {
     let desk = Desk::with(|config| config.body_timeout_ms(10).body_limit_bytes(LIMIT));
     desk.use_up();
     let (_, result) = desk.challenge();
-    let refusal = refused(waited(needs(&desk, &result).read(&mut Slow, &mut Vec::new())), "malformed");
+    let refusal = refused(needs(&desk, &result).read(&mut Slow, &mut Vec::new()).wait(), "malformed");
     assert!(String::from_utf8_lossy(&refusal.body).contains("within 10 ms"));
 }

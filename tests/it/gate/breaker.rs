@@ -9,7 +9,7 @@ use crate::support::gate_desk::{
 };
 use pouw::internal::store::sim::Loss;
 use pouw::protocol::WorkResult;
-use pouw::{Condition, Decision, Exposure, Facts, Gate, GateConfig, IngestOptions, Presented, ResultText, WriteError};
+use pouw::{Condition, Exposure, Facts, Gate, GateConfig, IngestOptions, Presented, ResultText, Verdict, WriteError};
 
 /// A commit with nothing in it; what came before it has its verdict by then.
 fn touch(desk: &Desk) -> Result<(), WriteError> {
@@ -26,7 +26,7 @@ fn answer_of(result: &WorkResult, address: &str) -> Facts {
 
 fn pending(desk: &Desk, facts: Facts) -> pouw::Pending {
     match desk.gate.decide(facts) {
-        Decision::Pending(pending) => pending,
+        Verdict::Judge(pending) => pending,
         other => panic!("{other:?}"),
     }
 }
@@ -142,10 +142,10 @@ fn a_gate_probes_by_itself_unless_the_host_does_it() {
     let desk = Desk::new();
     let config = GateConfig::builder().rate_limit(1).circuit_breaker_threshold(1).build().unwrap();
     let gate = Gate::new(desk.engine.clone(), config).unwrap();
-    passed(gate.decide(facts(ADDRESS)));
-    let (_, result) = solved(&refused(gate.decide(facts(ADDRESS)), "work_required"));
+    passed(gate.decide(facts(ADDRESS)).wait());
+    let (_, result) = solved(&refused(gate.decide(facts(ADDRESS)).wait(), "work_required"));
     desk.disk.set_full(true);
-    let Decision::Pending(pending) = gate.decide(answer_of(&result, ADDRESS)) else { panic!() };
+    let Verdict::Judge(pending) = gate.decide(answer_of(&result, ADDRESS)) else { panic!() };
     refused(pending.wait(), "try_again");
     assert_eq!(gate.health().breaker.condition, Condition::Degraded);
     desk.disk.set_full(false);

@@ -39,10 +39,7 @@ impl Desk {
     /// What client `number` of one network is told.
     fn ask(&self, number: u8, answer: Option<Presented>) -> Decision {
         let facts = Facts { answer, ..client(number) };
-        match self.gate.decide(facts) {
-            Decision::Pending(pending) => pending.wait(),
-            decided => decided,
-        }
+        self.gate.decide(facts).wait()
     }
 
     fn refused(&self, number: u8, answer: Option<Presented>) -> Refusal {

@@ -13,7 +13,7 @@ use pouw::protocol::DifficultyTier::{High, Low, Medium};
 use pouw::protocol::{Reason, header};
 use pouw::{
     Admission, ClientKey, Condition, Decision, Facts, FallbackBehavior, GateEvent, GateParts, NetworkPrefix, Policy,
-    Presented, Quota, ResultText, Window, WindowError,
+    Presented, Quota, ResultText, Verdict, Window, WindowError,
 };
 
 /// Asks as long as the breaker is open: one that is closed is told of a moment later.
@@ -101,7 +101,7 @@ fn at_the_bound_of_waiting_answers_the_next_may_come_again_and_that_is_no_failur
     let (_, result) = desk.challenge();
     let answer = || Presented { token: result.challenge_token.clone(), result: None };
     let pending = || match desk.gate.decide(Facts { answer: Some(answer()), ..facts(ADDRESS) }) {
-        Decision::Pending(pending) => pending,
+        Verdict::Judge(pending) => pending,
         other => panic!("{other:?}"),
     };
     // The only judge hands over its verdict and waits; one more answer waits behind it.
@@ -342,7 +342,7 @@ fn a_window_that_panics_cannot_be_consulted_and_never_runs_on_the_writers_thread
         let (_, result) = desk.challenge();
         let answer =
             Presented { token: result.challenge_token.clone(), result: Some(ResultText::Compact(result.to_compact())) };
-        let Decision::Pending(pending) = desk.gate.decide(Facts { answer: Some(answer), ..facts(ADDRESS) }) else {
+        let Verdict::Judge(pending) = desk.gate.decide(Facts { answer: Some(answer), ..facts(ADDRESS) }) else {
             panic!("a token needs the store");
         };
         // On the thread that waits, and on one of the gate's own.
@@ -373,7 +373,7 @@ fn a_window_that_keeps_its_caller_waiting_keeps_no_commit_waiting() {
     let (_, result) = solved(&refused(desk.ask(), "work_required"));
     let answer =
         Presented { token: result.challenge_token.clone(), result: Some(ResultText::Compact(result.to_compact())) };
-    let Decision::Pending(pending) = desk.gate.decide(Facts { answer: Some(answer), ..facts(ADDRESS) }) else {
+    let Verdict::Judge(pending) = desk.gate.decide(Facts { answer: Some(answer), ..facts(ADDRESS) }) else {
         panic!("a token needs the store");
     };
     let (done, verdict) = channel();
@@ -430,7 +430,7 @@ fn a_reputation_that_panics_or_is_no_number_from_0_to_1_changes_nothing() {
                 assert_eq!(unit_in(&refused(desk.ask(), "work_required")).unwrap().difficulty, tier);
                 // What the adapter knows itself comes before the provider.
                 let known = Facts { reputation: Some(0.99), ..facts(ADDRESS) };
-                plain(desk.gate.decide(known), "exempt");
+                plain(desk.gate.decide(known).wait(), "exempt");
             }
             None => drop(plain(desk.ask(), "exempt")),
         }
@@ -443,12 +443,12 @@ fn a_subscriber_of_events_that_panics_changes_no_decision() {
     let broken = pouw::GateEventSink::new(|_| panic!("the subscriber is broken"));
     let config = pouw::GateConfig::builder().rate_limit(1).build().unwrap();
     let gate = pouw::Gate::with_parts(desk.engine.clone(), config, GateParts::default().events(broken)).unwrap();
-    passed(gate.decide(facts(ADDRESS)));
-    let (unit, result) = solved(&refused(gate.decide(facts(ADDRESS)), "work_required"));
+    passed(gate.decide(facts(ADDRESS)).wait());
+    let (unit, result) = solved(&refused(gate.decide(facts(ADDRESS)).wait(), "work_required"));
     assert_eq!(unit.difficulty, Low);
     let answer =
         Presented { token: result.challenge_token.clone(), result: Some(ResultText::Compact(result.to_compact())) };
-    let Decision::Pending(pending) = gate.decide(Facts { answer: Some(answer), ..facts(ADDRESS) }) else {
+    let Verdict::Judge(pending) = gate.decide(Facts { answer: Some(answer), ..facts(ADDRESS) }) else {
         panic!("a token needs the store");
     };
     assert!(accepted(pending.wait()).is_some());

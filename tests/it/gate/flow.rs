@@ -8,7 +8,7 @@ use crate::support::gate_desk::{ADDRESS, Desk, accepted, facts, passed, plain, r
 use pouw::protocol::{DifficultyTier, MicroJoules, Reason, header};
 use pouw::{
     Caller, Decision, Facts, GateConfigBuilder, GateEvent, Head, IssueRequest, Presented, RateLimitDraft, ResultText,
-    Step,
+    Step, Verdict,
 };
 
 #[test]
@@ -73,7 +73,7 @@ fn one_open_challenge_for_an_authenticated_client_and_its_neighbours_do_not_coun
     let desk = Desk::new();
     let ask = |name: &str| {
         let client = pouw::ClientKey::User(name.into());
-        desk.gate.decide(Facts { client, ..facts(ADDRESS) })
+        desk.gate.decide(Facts { client, ..facts(ADDRESS) }).wait()
     };
     for name in ["anna", "berta"] {
         passed(ask(name));
@@ -104,7 +104,6 @@ fn an_admitted_answer_takes_no_slot_and_a_refused_one_does() {
     let left = |decision: Decision| match decision {
         Decision::Pass(pass) => pass.quota.remaining.to_string(),
         Decision::Refuse(refusal) => refusal.headers.find(header::RATELIMIT_REMAINING).unwrap().to_owned(),
-        Decision::Pending(_) => unreachable!("it was waited for"),
     };
     // The stranger who tried has one less of its own, each time.
     assert_eq!(left(desk.answer_from("198.51.100.1", &foreign)), "2");
@@ -173,7 +172,7 @@ fn a_token_that_is_over_is_told_so_however_often_it_is_asked_for_and_not_sent_ag
     let ask = |unit: &pouw::protocol::WorkUnit| {
         let answer = Some(Presented { token: unit.challenge_token.clone(), result: None });
         match roomy.decide(Facts { answer, ..facts(ADDRESS) }) {
-            Decision::Pending(pending) => pending.wait(),
+            Verdict::Judge(pending) => pending.wait(),
             other => panic!("{other:?}"),
         }
     };
@@ -245,8 +244,8 @@ fn in_shadow_a_token_changes_nothing_about_who_is_let_through_and_is_counted() {
     // Issued before shadow mode was switched on: by the same engine, to the same client.
     let before = pouw::GateConfig::builder().rate_limit(1).build().unwrap();
     let before = pouw::Gate::new(desk.engine.clone(), before).unwrap();
-    passed(before.decide(facts(ADDRESS)));
-    let Decision::Refuse(refusal) = before.decide(facts(ADDRESS)) else { panic!("it is over the limit") };
+    passed(before.decide(facts(ADDRESS)).wait());
+    let Decision::Refuse(refusal) = before.decide(facts(ADDRESS)).wait() else { panic!("it is over the limit") };
     let (unit, result) = solved(&refusal);
     desk.use_up();
     for at in 1..=3u64 {
@@ -354,7 +353,7 @@ fn a_token_without_a_result_under_the_limit_is_an_ordinary_request() {
     let (unit, result) = desk.challenge();
     desk.clock.advance(20_000);
     let facts = Facts { answer: Some(Presented { token: unit.challenge_token, result: None }), ..facts(ADDRESS) };
-    let Decision::Pending(pending) = desk.gate.decide(facts) else { panic!("a token is looked at first") };
+    let Verdict::Judge(pending) = desk.gate.decide(facts) else { panic!("a token is looked at first") };
     let pass = passed(pending.wait());
     assert_eq!((pass.accepted, pass.quota.remaining), (None, 0));
     assert!(accepted(desk.answer(&result)).is_some(), "it is still open");

@@ -9,7 +9,7 @@ use pouw::solver::compute_work_unit;
 use pouw::{
     ClientKey, Condition, Config, ConfigBuilder, Decision, EventSink, Exposure, Facts, FakeClock, Gate, GateConfig,
     GateConfigBuilder, GateEvent, GateEventSink, GateParts, IngestOptions, NetworkPrefix, Parts, Pass, PouwEngine,
-    Presented, Refusal, ResultText, StoreOptions,
+    Presented, Refusal, ResultText, StoreOptions, Verdict,
 };
 
 pub const START_MS: u64 = 1_700_000_000_000;
@@ -59,7 +59,7 @@ impl Desk {
     }
 
     pub fn ask_from(&self, address: &str) -> Decision {
-        self.gate.decide(facts(address))
+        self.gate.decide(facts(address)).wait()
     }
 
     /// Uses up the limit of one.
@@ -85,7 +85,7 @@ impl Desk {
     pub fn present(&self, address: &str, token: &str, result: Option<ResultText>) -> Decision {
         let answer = Some(Presented { token: token.to_owned(), result });
         match self.gate.decide(Facts { answer, ..facts(address) }) {
-            Decision::Pending(pending) => pending.wait(),
+            Verdict::Judge(pending) => pending.wait(),
             other => panic!("{other:?} without a look at the token"),
         }
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use pouw::protocol::{DifficultyTier, Reason, WorkUnit, header};
 use pouw::solver::compute_work_unit;
 use pouw::{
-    Caller, Config, Decision, Exposure, Gate, GateConfig, GateConfigBuilder, Head, IngestOptions, Pending, PouwEngine,
-    Refusal, Step,
+    Caller, Config, Decision, Exposure, Gate, GateConfig, GateConfigBuilder, Head, IngestOptions, PouwEngine, Refusal,
+    Step,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -190,7 +190,7 @@ impl Solved {
     pub fn answer(&self, gate: &Gate) -> Result<(), Failure> {
         let knock = Knock { answer: Some((&self.token, &self.result)) };
         let decision = match gate.on_request(&knock, &caller(self.client)) {
-            Step::Decided(Decision::Pending(pending)) => Pending::wait(pending),
+            Step::Judge(pending) => pending.wait(),
             Step::Decided(decision) => decision,
             _ => return Err(Failure::failed("the gate asked for the body of an answer in the headers")),
         };
