@@ -1,4 +1,4 @@
-//! Tests of the built command `pouw`.
+//! Tests of the built command `pouw`, and of the bench `paper`.
 
 mod bench;
 mod config;
@@ -7,6 +7,10 @@ mod flow;
 mod refusals;
 mod serve;
 mod strategies;
+
+#[path = "../../benches/paper/main.rs"]
+#[allow(dead_code, reason = "its main function is not called here")]
+mod paper;
 
 #[path = "../it/support"]
 mod support {

@@ -5,8 +5,6 @@
 #![forbid(unsafe_code)]
 
 mod args;
-#[cfg(feature = "serve")]
-mod bench;
 mod check;
 #[cfg(feature = "serve")]
 mod check_config;
@@ -89,8 +87,6 @@ enum Verb {
     #[cfg(feature = "serve")]
     CheckConfig(check_config::Options),
     Demo(demo::Options),
-    #[cfg(feature = "serve")]
-    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -119,8 +115,6 @@ fn main() -> ExitCode {
         #[cfg(feature = "serve")]
         Verb::CheckConfig(options) => check_config::run(options, &out),
         Verb::Demo(options) => demo::run(options, &out),
-        #[cfg(feature = "serve")]
-        Verb::Bench(options) => bench::run(options, &out),
     };
     match ended {
         // Who reads stdout has seen enough and closed it: that is no failure.

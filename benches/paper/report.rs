@@ -71,7 +71,7 @@ impl Report {
     }
 
     fn head(&self) -> String {
-        let mut text = format!("# pouw bench\n\n{}\n\n", self.machine.line());
+        let mut text = format!("# The evaluation of section 9 of the paper\n\n{}\n\n", self.machine.line());
         if self.machine.unoptimised {
             text.push_str("**Built without optimisation: the figures mean nothing.**\n\n");
         }

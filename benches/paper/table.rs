@@ -1,48 +1,38 @@
-//! Tables in Markdown, that are also readable as they are.
+//! Tables in Markdown that are also readable as plain text.
 
-/// A table: the first column to the left, the others, which are numbers, to the right.
-pub struct Table {
-    rows: Vec<Vec<String>>,
-}
+use comfy_table::{CellAlignment, presets};
+
+/// A table whose first column is aligned left and whose other columns, which are numbers, are aligned right.
+pub struct Table(comfy_table::Table);
 
 impl Table {
     pub fn new<const N: usize>(head: [&str; N]) -> Self {
-        Self { rows: vec![head.map(str::to_owned).to_vec()] }
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::ASCII_MARKDOWN).set_header(head);
+        table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+        Self(table)
     }
 
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.to_vec());
+        self.0.add_row(cells);
     }
 
     pub fn text(&self) -> String {
-        let width = |column: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(String::len).max().unwrap_or(0).max(3)
-        };
-        let columns = self.rows.first().map_or(0, Vec::len);
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        let mut text = String::new();
-        for (number, row) in self.rows.iter().enumerate() {
-            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column {
-                0 => format!("| {cell:<width$} |"),
-                _ => format!(" {cell:>width$} |"),
+        let mut lines: Vec<String> = self.0.lines().collect();
+        // The rule below the head also carries the alignment for Markdown.
+        if let Some(rule) = lines.get_mut(1) {
+            let columns = self.0.column_max_content_widths().into_iter().map(usize::from).enumerate();
+            let rules = columns.map(|(column, width)| match column {
+                0 => format!("{}|", "-".repeat(width + 2)),
+                _ => format!("{}:|", "-".repeat(width + 1)),
             });
-            text.extend(cells);
-            text.push('\n');
-            if number == 0 {
-                let rules = widths.iter().enumerate().map(|(column, width)| match column {
-                    0 => format!("|{}|", "-".repeat(width + 2)),
-                    _ => format!("{}:|", "-".repeat(width + 1)),
-                });
-                text.extend(rules);
-                text.push('\n');
-            }
+            *rule = format!("|{}", rules.collect::<String>());
         }
-        text
+        lines.iter().map(|line| format!("{line}\n")).collect()
     }
 }
 
-/// Three digits or so that count.
+/// Writes about three significant digits.
 pub fn figure(value: f64) -> String {
     match value {
         value if value >= 99.95 => format!("{value:.0}"),
@@ -53,6 +43,7 @@ pub fn figure(value: f64) -> String {
 }
 
 #[cfg(test)]
+#[allow(unused, reason = "run by tests/cli")]
 mod tests {
     use super::*;
 

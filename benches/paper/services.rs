@@ -101,9 +101,10 @@ impl<B> Service<Request<B>> for Limited {
 }
 
 #[cfg(test)]
+#[allow(unused, reason = "run by tests/cli")]
 mod tests {
+    use super::super::rig::address;
     use super::*;
-    use crate::bench::rig::address;
 
     #[test]
     fn the_plain_limiter_limits_each_client_for_itself() {

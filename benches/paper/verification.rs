@@ -16,11 +16,11 @@ use pouw::protocol::{DifficultyTier, WorkResult};
 use pouw::{Gate, IssueError, IssueRequest, PouwEngine};
 use serde::Serialize;
 
+use super::TIERS;
+use super::failure::Failure;
 use super::rig::{Rig, Solved, challenge, solve, unhindered};
 use super::statistics::{Spread, Times};
 use super::table::{Table, figure};
-use crate::failure::Failure;
-use crate::words::TIERS;
 
 /// The paper's target.
 const TARGET: Duration = Duration::from_millis(50);
@@ -41,7 +41,7 @@ pub struct Row {
     hashes: u64,
     #[serde(flatten)]
     spread: Spread,
-    over_target: usize,
+    over_target: u64,
 }
 
 pub fn measure(place: &Path, answers: u32, bar: &ProgressBar) -> Result<Vec<Row>, Failure> {
@@ -113,7 +113,7 @@ fn hand_in(gate: &Gate, solved: &[Solved], at_once: usize) -> Result<Times, Fail
         let threads: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
         let mut all = Times::default();
         for thread in threads {
-            all.append(thread.join().map_err(|_| Failure::failed("a client's thread panicked"))??);
+            all.append(&thread.join().map_err(|_| Failure::failed("a client's thread panicked"))??);
         }
         Ok(all)
     })

@@ -6,11 +6,11 @@ use pouw::Gate;
 use pouw::protocol::DifficultyTier;
 use serde::Serialize;
 
+use super::failure::Failure;
 use super::machine::resident_bytes;
 use super::rig::{Asked, DAY_MS, Rig, address, ask, challenge, unhindered};
 use super::services::PlainLimiter;
 use super::table::{Table, figure};
-use crate::failure::Failure;
 
 /// The paper's default: requests of one client in a window.
 const LIMIT: u32 = 100;

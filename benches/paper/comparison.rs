@@ -23,7 +23,7 @@ pub struct Section {
 struct Row {
     name: String,
     /// In each round.
-    requests: usize,
+    requests: u64,
     cpu_us: f64,
     #[serde(flatten)]
     spread: Spread,
@@ -96,7 +96,7 @@ impl Row {
 
 /// One case over all rounds.
 struct Medians {
-    requests: usize,
+    requests: u64,
     cpu_us: f64,
     spread: Spread,
 }
@@ -140,6 +140,7 @@ fn beside(case: Case) -> Option<Case> {
 }
 
 #[cfg(test)]
+#[allow(unused, reason = "run by tests/cli")]
 mod tests {
     use super::*;
 

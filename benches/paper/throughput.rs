@@ -14,11 +14,11 @@ use pouw::Gate;
 use pouw::protocol::DifficultyTier;
 use serde::Serialize;
 
+use super::failure::Failure;
 use super::rig::{Rig, challenge, solve, unhindered};
 use super::statistics::{Spread, Times};
 use super::table::{Table, figure};
-use crate::failure::Failure;
-use crate::words::{TIERS, rounded};
+use super::{TIERS, rounded};
 
 /// Answers for each client at most, so that one client alone is done in seconds.
 const PER_CLIENT: u64 = 1_000;
@@ -120,7 +120,7 @@ impl Total {
     fn add(&mut self, other: Self) {
         self.nodes += other.nodes;
         self.no_work += other.no_work;
-        self.times.append(other.times);
+        self.times.append(&other.times);
     }
 }
 

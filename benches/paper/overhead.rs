@@ -25,11 +25,11 @@ use tokio::task::JoinSet;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::failure::Failure;
 use super::machine::cpu_time;
 use super::rig::{DAY_MS, Rig, Solved, address, solve, unhindered, unit_in};
 use super::services::{Hello, Limited, PlainLimiter};
 use super::statistics::{Spread, Times, micros};
-use crate::failure::Failure;
 
 /// Answers under way at the same time in the last case.
 pub const AT_ONCE: usize = 64;
@@ -70,7 +70,7 @@ impl Case {
 #[derive(Debug, Clone, Copy)]
 pub struct Measured {
     pub case: Case,
-    pub requests: usize,
+    pub requests: u64,
     pub cpu_us: f64,
     pub spread: Spread,
 }
@@ -238,27 +238,27 @@ where
 /// [`AT_ONCE`] requests under way at the same time.
 async fn together(service: &PouwService<Hello>, requests: Vec<Call>) -> Result<Times, Failure> {
     let queue = Arc::new(Mutex::new(requests));
+    let times = Arc::new(Mutex::new(Times::default()));
     let mut tasks = JoinSet::new();
     for _ in 0..AT_ONCE {
-        let (queue, mut service) = (queue.clone(), service.clone());
+        let (queue, times, mut service) = (queue.clone(), times.clone(), service.clone());
         tasks.spawn(async move {
-            let mut times = Times::default();
             loop {
                 let next = queue.lock().pop();
                 let Some(request) = next else {
-                    return Ok::<_, Failure>(times);
+                    return Ok::<_, Failure>(());
                 };
                 let started = Instant::now();
                 call(&mut service, request, StatusCode::OK).await?;
-                times.push(started.elapsed());
+                times.lock().push(started.elapsed());
             }
         });
     }
-    let mut all = Times::default();
     while let Some(ended) = tasks.join_next().await {
-        all.append(ended.map_err(|error| Failure::failed(error.to_string()))??);
+        ended.map_err(|error| Failure::failed(error.to_string()))??;
     }
-    Ok(all)
+    let times = std::mem::take(&mut *times.lock());
+    Ok(times)
 }
 
 /// One request, its response read to the end.

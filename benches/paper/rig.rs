@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tempfile::TempDir;
 
-use crate::failure::Failure;
+use super::failure::Failure;
 
 /// Bytes of every leaf.
 pub const LEAF_BYTES: u64 = 512;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
+use super::failure::Failure;
 use super::statistics::Times;
-use crate::failure::Failure;
 
 /// The machine and the program.
 #[derive(Debug, Serialize)]
@@ -126,6 +126,7 @@ fn sync_times(directory: &Path) -> io::Result<Times> {
 }
 
 #[cfg(all(test, target_os = "linux"))]
+#[allow(unused, reason = "run by tests/cli")]
 mod tests {
     use super::*;
 
