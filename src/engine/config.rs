@@ -218,7 +218,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// Bytes of data a unit may carry, for low, medium, high, not falling, 1 KiB to 1 MiB; default
+    /// Bytes of data a unit may carry, for low, medium, high, not falling, 1 KiB to 2 MiB; default
     /// 32, 64, 128 KiB. A unit of one leaf may always carry as much as a high one.
     pub fn unit_bytes(mut self, by_tier: [usize; 3]) -> Self {
         self.unit_bytes = by_tier;
