@@ -1,4 +1,6 @@
-//! What each verb of the engine can answer beside success.
+//! The errors of the engine's methods.
+//!
+//! `is_retryable` says whether the same call can succeed a moment later, without a change by the caller.
 
 use std::path::PathBuf;
 
@@ -9,25 +11,25 @@ use crate::store::records::TreeState;
 
 use super::config::ConfigError;
 
-/// Opening failed.
+/// Why the engine could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// A setting is wrong.
+    /// A setting is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The directory cannot be made or used.
-    #[error("{path}: {what}; name a directory this process may write")]
+    /// The directory cannot be created or used.
+    #[error("{path}: {what}; name a directory that this process may write")]
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's message.
         what: String,
     },
-    /// The store refused.
+    /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The wall clock is more than a day ahead of the newest time the store has seen.
+    /// The wall clock is more than a day ahead of the newest time in the store.
     #[error(
         "the wall clock ({wall_ms}) is more than a day ahead of the store's newest time ({high_water_ms}); check the \
          clock, then open once with `accept_clock_ahead`"
@@ -38,27 +40,39 @@ pub enum OpenError {
         /// Newest time in the store, Unix milliseconds.
         high_water_ms: u64,
     },
-    /// No thread could be started.
-    #[error("no thread could be started: {0}")]
+    /// The operating system started no thread.
+    #[error("no thread could be started: {0}; raise the limit of threads, then open again")]
     Thread(String),
+}
+
+impl OpenError {
+    /// Whether the same call can succeed later: another process has the store open, the operating system refused
+    /// a read, or no thread could be started.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_retryable(),
+            Self::Thread(_) => true,
+            Self::Config(_) | Self::Directory { .. } | Self::ClockAhead { .. } => false,
+        }
+    }
 }
 
 /// A write that was not acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// The queue of waiting writes is at its bound. Nothing was written.
-    #[error("too many writes are waiting; try again in a moment")]
+    /// The queue of waiting writes is full. Nothing was stored.
+    #[error("too many writes are waiting; retry in a moment")]
     Busy,
-    /// Nothing was written.
-    #[error("not stored: {0}")]
-    RolledBack(String),
-    /// It may or may not be stored.
-    #[error("commit {commit_seq} may or may not be stored: {what}; ask again, a repeat does no harm")]
-    Unknown {
+    /// Nothing was stored.
+    #[error("not stored: {0}; retry")]
+    NotStored(String),
+    /// The commit failed, and it is not known whether it is stored.
+    #[error("commit {commit_seq} may or may not be stored: {what}; retry, a repeat does no harm")]
+    Unconfirmed {
         /// The commit.
         commit_seq: u64,
-        /// What failed.
+        /// The cause of the failure.
         what: String,
     },
     /// The engine is closed, or a sync failed and the process must restart.
@@ -66,27 +80,34 @@ pub enum WriteError {
     Closed,
 }
 
-/// No unit was issued.
+impl WriteError {
+    /// Whether the same call can succeed a moment later: always, unless the engine is closed.
+    pub fn is_retryable(&self) -> bool {
+        !matches!(self, Self::Closed)
+    }
+}
+
+/// Why no unit was issued. No state has changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IssueError {
-    /// Nothing is ready, and synthetic work was not asked for.
+    /// No unit is ready, and the request does not allow synthetic work.
     #[error("no unit is ready; answer with a plain 429, or ingest more")]
     NoWork,
-    /// As many units are out as may be.
+    /// The number of open leases is at its bound.
     #[error("{0} units are out, the most allowed; answer with a plain 429")]
     Crowded(usize),
-    /// Units are ready, but none fits into the bytes asked for; nothing was taken out of the queue.
+    /// Units are ready, but none fits into the requested bytes. All of them stay ready.
     #[error("no ready unit can be cut to {bytes_max} bytes; ask again with a larger budget")]
     TooBig {
-        /// Bytes the unit could have had.
+        /// The bytes the request allows.
         bytes_max: usize,
     },
     /// The engine is closed.
     #[error("the engine is closed; open it again")]
     Closed,
-    /// The system gave no random bytes.
-    #[error("the system gave no random bytes: {0}")]
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes: {0}; retry in a moment")]
     Random(String),
 }
 
@@ -100,16 +121,28 @@ impl IssueError {
             Self::Closed => Reason::Degraded,
         }
     }
+
+    /// Whether the same request can succeed a moment later: units become ready, leases end.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NoWork | Self::Crowded(_) | Self::Random(_) => true,
+            Self::TooBig { .. } | Self::Closed => false,
+        }
+    }
 }
 
-/// An answer was not accepted. In every case but [`SubmitError::WrongResult`] nothing has changed.
+/// Why an answer was not accepted.
+///
+/// Two of them use the token up: [`WrongResult`](Self::WrongResult), and the eighth
+/// [`Malformed`](Self::Malformed) answer to one challenge. After [`Unconfirmed`](Self::Unconfirmed) the answer may be
+/// stored. After every other error the token is as good as before.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// The token does not open.
+    /// The token cannot be read, or its signature is wrong.
     #[error(transparent)]
     Token(TokenError),
-    /// The token is past its expiry.
+    /// The token has expired.
     #[error("the token expired {late_ms} ms ago; ask for a new challenge")]
     Expired {
         /// Milliseconds since expiry.
@@ -127,30 +160,45 @@ pub enum SubmitError {
     /// The token has been used.
     #[error("the token has been used; ask for a new challenge")]
     Replayed,
-    /// The work went to somebody else, was done, or its tree is gone.
+    /// The work was given to another client or is done, or its tree was forgotten.
     #[error("the challenge was withdrawn; ask for a new one")]
     Withdrawn,
-    /// The answer came before the floor; it was not looked at.
+    /// The answer arrived before the tier's floor. It was not checked.
     #[error("the answer came {wait_ms} ms too early; send it again then")]
     TooEarly {
         /// Milliseconds left.
         wait_ms: u64,
     },
-    /// The answer is not well formed; the token is still good.
+    /// The answer is not well formed. The eighth such answer closes the challenge.
     #[error("malformed: {0}")]
     Malformed(Malformed),
-    /// The answer is wrong; the token is used up.
+    /// The answer is wrong. The token is used up.
     #[error("wrong result: {what}; ask for a new challenge")]
     WrongResult {
-        /// Which hash differs, without saying what it should be.
+        /// Which hash differs, without its right value.
         what: String,
     },
-    /// Another copy of this answer is being judged, or the answer could not be stored.
-    #[error("not stored: {0}")]
-    TryAgain(WriteError),
-    /// Another copy of this answer is being judged right now.
-    #[error("another copy of this answer is being judged; ask again in a moment")]
+    /// The answer is not stored. The token is still good.
+    #[error("the answer was not stored: {0}; send it again")]
+    NotStored(String),
+    /// The commit failed, and it is not known whether the answer is stored. A repeat does no harm: it is accepted, or
+    /// refused as [`Replayed`](Self::Replayed) if the first one was stored.
+    #[error("commit {commit_seq} may or may not hold the answer: {what}; send it again, a repeat does no harm")]
+    Unconfirmed {
+        /// The commit.
+        commit_seq: u64,
+        /// The cause of the failure.
+        what: String,
+    },
+    /// Another copy of this answer is being checked.
+    #[error("another copy of this answer is being checked; send it again in a moment")]
     InFlight,
+    /// Too many answers wait for a commit, or too many leases are open.
+    #[error("too many answers are waiting; send it again in a moment")]
+    Busy,
+    /// The engine is closed, or a sync failed and the process must restart.
+    #[error("the engine is closed; open it again")]
+    Closed,
     /// A read of the store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -169,12 +217,38 @@ impl SubmitError {
             Self::TooEarly { .. } => Reason::TooEarly,
             Self::Malformed(_) => Reason::Malformed,
             Self::WrongResult { .. } => Reason::WrongResult,
-            Self::TryAgain(_) | Self::InFlight | Self::Store(_) => Reason::TryAgain,
+            Self::NotStored(_) | Self::Unconfirmed { .. } | Self::InFlight | Self::Busy | Self::Closed => {
+                Reason::TryAgain
+            }
+            Self::Store(_) => Reason::TryAgain,
+        }
+    }
+
+    /// Whether the same answer can be accepted later. After [`TooEarly`](Self::TooEarly) wait for its `wait_ms`,
+    /// after the others for a moment.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::TooEarly { .. } | Self::NotStored(_) | Self::Unconfirmed { .. } | Self::InFlight | Self::Busy => true,
+            Self::Store(error) => error.is_retryable(),
+            Self::Token(_) | Self::Expired { .. } | Self::OtherStore | Self::ClientMismatch => false,
+            Self::PolicyMismatch | Self::Replayed | Self::Withdrawn | Self::Malformed(_) => false,
+            Self::WrongResult { .. } | Self::Closed => false,
         }
     }
 }
 
-/// A question about a tree was not answered.
+impl From<WriteError> for SubmitError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Busy => Self::Busy,
+            WriteError::NotStored(what) => Self::NotStored(what),
+            WriteError::Unconfirmed { commit_seq, what } => Self::Unconfirmed { commit_seq, what },
+            WriteError::Closed => Self::Closed,
+        }
+    }
+}
+
+/// Why a call about a tree failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TreeError {
@@ -189,29 +263,29 @@ pub enum TreeError {
     NotComplete {
         /// Its name.
         name: String,
-        /// Where it stands.
+        /// Its state.
         state: TreeState,
-        /// Leaves pending.
+        /// Pending leaves.
         pending: u64,
-        /// Leaves in all.
+        /// All leaves.
         leaves: u64,
         /// Leaves whose blocks do not hash to their addresses.
         damaged: u64,
     },
-    /// Leaves that only clients stand for cannot be hashed, because their data is not there any more.
+    /// Leaves known from clients only cannot be hashed by the server, because their data is gone.
     #[error("{leaves} leaves of tree {name:?} cannot be verified: {what}; export with policy `attested`")]
     Unverifiable {
         /// Its name.
         name: String,
         /// Leaves below verified.
         leaves: u64,
-        /// Why not.
+        /// The reason.
         what: String,
     },
-    /// The caller said stop. What was verified so far stays.
-    #[error("stopped; the same call again goes on from what is verified")]
+    /// The caller's progress callback stopped the call. Leaves verified so far stay verified.
+    #[error("stopped; the same call again continues after the verified leaves")]
     Cancelled,
-    /// A leaf was corrected while the tree was being exported: what came out is of no use.
+    /// A leaf was corrected while the tree was being exported. The output is of no use.
     #[error("tree {0:?} was corrected while it was exported; export it again")]
     Corrected(String),
     /// A parameter of an export policy is out of range.
@@ -219,7 +293,7 @@ pub enum TreeError {
     Policy {
         /// Its name.
         field: &'static str,
-        /// The value given.
+        /// The rejected value.
         value: String,
     },
     /// A node is not the hash of its children.
@@ -235,15 +309,15 @@ pub enum TreeError {
     LeafRange {
         /// Its name.
         name: String,
-        /// Leaf asked for.
+        /// The requested leaf.
         leaf: u64,
         /// Leaves in the tree.
         leaves: u64,
     },
     /// The caller's sink refused the output.
-    #[error("the output could not be written: {0}")]
+    #[error("the output could not be written: {0}; make room for it, then export again")]
     Sink(#[from] std::io::Error),
-    /// Forgetting was not stored.
+    /// A write of the store failed.
     #[error(transparent)]
     Write(#[from] WriteError),
     /// A read of the store failed.
@@ -251,22 +325,47 @@ pub enum TreeError {
     Store(#[from] StoreError),
 }
 
-/// A debit was not made.
+impl TreeError {
+    /// Whether the same call can succeed later, without a change by the caller. A tree that is not complete may
+    /// become so, unless blocks of it are damaged or it contradicts itself.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NotComplete { state, damaged, .. } => *damaged == 0 && *state != TreeState::Inconsistent,
+            Self::Cancelled | Self::Corrected(_) => true,
+            Self::Write(error) => error.is_retryable(),
+            Self::Store(error) => error.is_retryable(),
+            Self::Unknown(_) | Self::Unverifiable { .. } | Self::Policy { .. } => false,
+            Self::Inconsistent { .. } | Self::LeafRange { .. } | Self::Sink(_) => false,
+        }
+    }
+}
+
+/// Why a debit was not made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DebitError {
-    /// Too little credit.
-    #[error("the balance is {balance} uJ, {amount} uJ were asked for")]
+    /// The balance is below the amount.
+    #[error("the balance is {balance} uJ, below the requested {amount} uJ; request at most the balance")]
     Insufficient {
-        /// Micro-Joules there are.
+        /// The balance, micro-Joules.
         balance: u64,
-        /// Micro-Joules asked for.
+        /// The requested amount, micro-Joules.
         amount: u64,
     },
     /// The key was used for another client or amount.
     #[error("the idempotency key was used for another debit; use a new key")]
     KeyConflict,
-    /// It was not stored, or that is not known: repeat it with the same key.
+    /// The debit is not stored, or that is not known. Repeat it with the same key.
     #[error(transparent)]
     Write(#[from] WriteError),
+}
+
+impl DebitError {
+    /// Whether the same debit, with the same key, can succeed a moment later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Write(error) => error.is_retryable(),
+            Self::Insufficient { .. } | Self::KeyConflict => false,
+        }
+    }
 }

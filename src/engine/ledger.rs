@@ -117,7 +117,7 @@ impl PouwEngine {
                 Err(DebitError::Insufficient { balance, amount: amount.0 })
             }
             Outcome::Refused(Refused::KeyConflict) => Err(DebitError::KeyConflict),
-            other => Err(WriteError::RolledBack(format!("unexpected outcome {other:?}")).into()),
+            other => Err(WriteError::NotStored(format!("unexpected outcome {other:?}")).into()),
         }
     }
 

@@ -76,14 +76,14 @@ pub(super) struct Follows {
 }
 
 impl PouwEngine {
-    /// Judges an answer and, if it is right, waits until it is durable.
+    /// Checks an answer and, if it is right, waits until it is durable.
     ///
     /// # Errors
-    /// See [`SubmitError`]; each has its wire reason. Only [`SubmitError::WrongResult`] uses the token up.
+    /// See [`SubmitError`]: it says what each error means for the token. Each has a reason on the wire.
     pub fn submit(&self, answer: &Answer<'_>) -> Result<Accepted, SubmitError> {
         let (sender, receiver) = oneshot();
         self.submit_with(answer, move |verdict| sender.send(verdict));
-        receiver.wait().unwrap_or(Err(SubmitError::TryAgain(WriteError::Closed)))
+        receiver.wait().unwrap_or(Err(SubmitError::Closed))
     }
 
     /// Judges an answer on this thread and calls `done` with the verdict: at once if it is refused, on
@@ -144,7 +144,7 @@ fn verdict(
     award: MicroJoules,
     nodes: u64,
 ) -> Result<Accepted, SubmitError> {
-    match written.map_err(SubmitError::TryAgain)?.first() {
+    match written?.first() {
         Some(Outcome::Settled { seq, leaves_complete, .. }) => {
             let deferred = MicroJoules(0);
             Ok(Accepted { id, seq: Some(*seq), award, deferred, nodes, leaves_complete: *leaves_complete })
@@ -269,7 +269,7 @@ impl Core {
         }
         queue.leases.insert(lease).map_err(|refusal| match refusal {
             LeaseRefusal::Overlap => SubmitError::Withdrawn,
-            LeaseRefusal::Full(_) => SubmitError::TryAgain(WriteError::Busy),
+            LeaseRefusal::Full(_) => SubmitError::Busy,
         })?;
         if let Claim::Leaves { tree, range } = claim
             && splits_group(&self.store.read()?.quorums_of_tile(tree, range.tile())?, &range)

@@ -127,7 +127,7 @@ impl Core {
                 Err(UpkeepError::Store(error)) if error.is_one_row() => {
                     self.emit(Event::CorruptionFound { tree: key.0, what: error.to_string() });
                 }
-                Err(UpkeepError::Write(WriteError::RolledBack(what))) => {
+                Err(UpkeepError::Write(WriteError::NotStored(what))) => {
                     self.emit(Event::CorruptionFound { tree: key.0, what });
                 }
                 Err(error) => return Err(error),

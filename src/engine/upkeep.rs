@@ -42,6 +42,16 @@ pub enum UpkeepError {
     Write(#[from] WriteError),
 }
 
+impl UpkeepError {
+    /// Whether the same call can succeed a moment later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_retryable(),
+            Self::Write(error) => error.is_retryable(),
+        }
+    }
+}
+
 /// The state a tree gets, and its root where that was not known.
 type Judgement = (TreeState, Option<[u8; 64]>);
 

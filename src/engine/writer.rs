@@ -153,7 +153,7 @@ impl Writer<'_> {
                 let mut effects = Vec::new();
                 for (count, effect, reply) in talk {
                     effects.push((count, effect));
-                    tell(self.core, reply, Err(WriteError::Unknown { commit_seq, what: error.to_string() }));
+                    tell(self.core, reply, Err(WriteError::Unconfirmed { commit_seq, what: error.to_string() }));
                 }
                 self.limbo.push(Limbo { commit_seq, outcomes, effects, behind });
                 self.recover(&error);
@@ -209,7 +209,7 @@ impl Writer<'_> {
         let closed = self.core.store.is_closed();
         for (_, effect, reply) in talk {
             effect(&Fate::NotStored);
-            let error = if closed { WriteError::Closed } else { WriteError::RolledBack(error.to_string()) };
+            let error = if closed { WriteError::Closed } else { WriteError::NotStored(error.to_string()) };
             tell(self.core, reply, Err(error));
         }
     }

@@ -137,7 +137,11 @@ impl Gate {
         match error {
             SubmitError::TooEarly { wait_ms } => return self.too_early(facts, challenge, *wait_ms),
             // A commit that failed has been counted where the engine told of it.
-            SubmitError::TryAgain(_) | SubmitError::InFlight => return self.try_again(facts),
+            SubmitError::NotStored(_)
+            | SubmitError::Unconfirmed { .. }
+            | SubmitError::InFlight
+            | SubmitError::Busy
+            | SubmitError::Closed => return self.try_again(facts),
             SubmitError::Store(_) => {
                 self.store_failed(self.engine().now_ms());
                 return self.try_again(facts);

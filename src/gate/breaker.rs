@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::engine::{Accepted, SubmitError, WriteError};
+use crate::engine::{Accepted, SubmitError};
 use crate::policy::breaker::{Ask, Breaker, Transition};
 use crate::protocol::Reason;
 
@@ -130,8 +130,7 @@ impl Gate {
     pub(super) fn count_commit(&self, verdict: &Result<Accepted, SubmitError>) {
         match verdict {
             Ok(_) => self.inner.breaker.lock().breaker.success(),
-            Err(SubmitError::TryAgain(WriteError::Busy)) => {}
-            Err(SubmitError::TryAgain(_)) => {
+            Err(SubmitError::NotStored(_) | SubmitError::Unconfirmed { .. } | SubmitError::Closed) => {
                 let (commit, now_ms) = (self.engine().commits_failed(), self.engine().now_ms());
                 self.inner.breaker.lock().commit_failed(commit, now_ms);
             }

@@ -67,6 +67,12 @@ impl StoreError {
     pub fn is_one_row(&self) -> bool {
         matches!(self, Self::Record(_) | Self::Contradiction { .. })
     }
+
+    /// Whether the same call can succeed later: the operating system refused it, or another process has the store
+    /// open.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::AlreadyOpen { .. })
+    }
 }
 
 impl From<redb::StorageError> for StoreError {

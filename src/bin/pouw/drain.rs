@@ -15,7 +15,6 @@ use pouw::protocol::{DifficultyTier, WorkResult, WorkUnit};
 use pouw::solver::compute_work_unit_timed;
 use pouw::{
     Accepted, Answer, IssueError, IssueRequest, OpenQuorums, PouwEngine, Receipt, Stats, SubmitError, TreeState,
-    WriteError,
 };
 
 use crate::damage::{Damage, first_damaged};
@@ -286,11 +285,10 @@ impl<'e> Crew<'e> {
                 }
                 Err(error) => error,
             };
-            let again = match &error {
-                SubmitError::TryAgain(why) => *why != WriteError::Closed,
-                SubmitError::InFlight => true,
-                _ => false,
-            };
+            let again = matches!(
+                error,
+                SubmitError::NotStored(_) | SubmitError::Unconfirmed { .. } | SubmitError::InFlight | SubmitError::Busy
+            );
             if !again || attempt == SUBMITS_MAX || self.stopped() {
                 return Err(error);
             }

@@ -336,7 +336,7 @@ impl<'i> Intake<'i> {
                     return Err(IngestError::Conflict { name });
                 }
                 other => {
-                    return Err(WriteError::RolledBack(format!("unexpected outcome {other:?}")).into());
+                    return Err(WriteError::NotStored(format!("unexpected outcome {other:?}")).into());
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 mod bad_input_answers;
 mod calibration;
+mod errors;
 mod export_policies;
 mod inspected;
 mod known_address;

@@ -252,8 +252,13 @@ impl World {
                 self.deeds.push((client, id, row.amount));
                 Ok(())
             }
-            Err(SubmitError::TryAgain(error)) => {
-                let maybe = maybe_stored || matches!(error, WriteError::Unknown { .. });
+            Err(
+                error @ (SubmitError::NotStored(_)
+                | SubmitError::Unconfirmed { .. }
+                | SubmitError::Busy
+                | SubmitError::Closed),
+            ) => {
+                let maybe = maybe_stored || matches!(error, SubmitError::Unconfirmed { .. });
                 self.open = Some((client, result, maybe));
                 Err(error.to_string())
             }
@@ -277,7 +282,13 @@ impl World {
         result.result_hash = Checksum::ZERO;
         match self.engine()?.submit(&Answer::new(&[client], &result)) {
             Err(SubmitError::WrongResult { .. }) => Ok(()),
-            Err(error @ (SubmitError::Store(_) | SubmitError::TryAgain(_))) => Err(error.to_string()),
+            Err(
+                error @ (SubmitError::Store(_)
+                | SubmitError::NotStored(_)
+                | SubmitError::Unconfirmed { .. }
+                | SubmitError::Busy
+                | SubmitError::Closed),
+            ) => Err(error.to_string()),
             other => panic!("{other:?}"),
         }
     }

@@ -690,7 +690,9 @@ pub fn verdict_of<T>(outcome: &Result<T, SubmitError>) -> Verdict {
         Err(SubmitError::TooEarly { .. }) => Verdict::TooEarly,
         Err(SubmitError::Malformed(_)) => Verdict::Malformed,
         Err(SubmitError::WrongResult { .. }) => Verdict::Wrong,
-        Err(SubmitError::TryAgain(_)) => Verdict::Busy,
+        Err(SubmitError::NotStored(_) | SubmitError::Unconfirmed { .. } | SubmitError::Busy | SubmitError::Closed) => {
+            Verdict::Busy
+        }
         Err(_) => Verdict::Failed,
     }
 }

@@ -1,0 +1,124 @@
+//! Which errors of the engine a caller may answer by calling again, and that no text repeats a prefix.
+
+use pouw::merkle::{Level, Position};
+use pouw::protocol::{Malformed, Reason, TokenError};
+use pouw::{
+    ConfigError, DebitError, IssueError, OpenError, StoreError, SubmitError, TreeError, TreeState, UpkeepError,
+    WriteError,
+};
+
+fn disk_full() -> StoreError {
+    StoreError::Io { what: "disk full".into() }
+}
+
+fn unconfirmed() -> WriteError {
+    WriteError::Unconfirmed { commit_seq: 7, what: "disk full".into() }
+}
+
+/// Every variant, with whether the same call can succeed later.
+fn submit_errors() -> Vec<(SubmitError, bool)> {
+    vec![
+        (SubmitError::Token(TokenError::BadMac), false),
+        (SubmitError::Expired { late_ms: 1 }, false),
+        (SubmitError::OtherStore, false),
+        (SubmitError::ClientMismatch, false),
+        (SubmitError::PolicyMismatch, false),
+        (SubmitError::Replayed, false),
+        (SubmitError::Withdrawn, false),
+        (SubmitError::TooEarly { wait_ms: 5 }, true),
+        (SubmitError::Malformed(Malformed::new("a", "b", "c")), false),
+        (SubmitError::WrongResult { what: "resultHash".into() }, false),
+        (SubmitError::NotStored("disk full".into()), true),
+        (SubmitError::Unconfirmed { commit_seq: 7, what: "disk full".into() }, true),
+        (SubmitError::InFlight, true),
+        (SubmitError::Busy, true),
+        (SubmitError::Closed, false),
+        (SubmitError::Store(disk_full()), true),
+        (SubmitError::Store(StoreError::Closed), false),
+    ]
+}
+
+#[test]
+fn an_answer_may_be_sent_again_after_exactly_these_errors() {
+    for (error, again) in submit_errors() {
+        assert_eq!(error.is_retryable(), again, "{error:?}");
+    }
+}
+
+#[test]
+fn a_write_that_failed_keeps_its_meaning_when_it_was_an_answers() {
+    let table = [
+        (WriteError::Busy, "too many answers are waiting; send it again in a moment"),
+        (WriteError::NotStored("disk full".into()), "the answer was not stored: disk full; send it again"),
+        (unconfirmed(), "commit 7 may or may not hold the answer: disk full; send it again, a repeat does no harm"),
+        (WriteError::Closed, "the engine is closed; open it again"),
+    ];
+    for (write, text) in table {
+        let retryable = write.is_retryable();
+        let error = SubmitError::from(write);
+        assert_eq!((error.to_string().as_str(), error.is_retryable()), (text, retryable));
+        assert_eq!(error.reason(), Reason::TryAgain);
+    }
+}
+
+#[test]
+fn the_other_calls_may_be_repeated_after_exactly_these_errors() {
+    let name = || "t".to_owned();
+    let incomplete = |state, damaged| TreeError::NotComplete { name: name(), state, pending: 1, leaves: 2, damaged };
+    let policy = TreeError::Policy { field: "epsilon", value: "2".into() };
+    let at = Position { level: Level(0), index: 0 };
+    let trees = [
+        (TreeError::Unknown(name()), false),
+        (incomplete(TreeState::Active, 0), true),
+        (incomplete(TreeState::Active, 1), false),
+        (incomplete(TreeState::Inconsistent, 0), false),
+        (TreeError::Unverifiable { name: name(), leaves: 1, what: "gone".into() }, false),
+        (TreeError::Cancelled, true),
+        (TreeError::Corrected(name()), true),
+        (policy, false),
+        (TreeError::Inconsistent { name: name(), at }, false),
+        (TreeError::LeafRange { name: name(), leaf: 3, leaves: 2 }, false),
+        (TreeError::Sink(std::io::Error::other("full")), false),
+        (TreeError::Write(unconfirmed()), true),
+        (TreeError::Store(disk_full()), true),
+    ];
+    trees.iter().for_each(|(error, again)| assert_eq!(error.is_retryable(), *again, "{error:?}"));
+    let issues = [
+        (IssueError::NoWork, true),
+        (IssueError::Crowded(3), true),
+        (IssueError::TooBig { bytes_max: 1 }, false),
+        (IssueError::Closed, false),
+        (IssueError::Random("none".into()), true),
+    ];
+    issues.iter().for_each(|(error, again)| assert_eq!(error.is_retryable(), *again, "{error:?}"));
+    let debits = [
+        (DebitError::Insufficient { balance: 1, amount: 2 }, false),
+        (DebitError::KeyConflict, false),
+        (DebitError::Write(WriteError::Busy), true),
+        (DebitError::Write(WriteError::Closed), false),
+    ];
+    debits.iter().for_each(|(error, again)| assert_eq!(error.is_retryable(), *again, "{error:?}"));
+    let upkeeps = [
+        (UpkeepError::Store(disk_full()), true),
+        (UpkeepError::Write(WriteError::Closed), false),
+        (UpkeepError::Write(WriteError::NotStored("disk full".into())), true),
+    ];
+    upkeeps.iter().for_each(|(error, again)| assert_eq!(error.is_retryable(), *again, "{error:?}"));
+}
+
+#[test]
+fn opening_may_be_tried_again_after_exactly_these_errors() {
+    let opens = [
+        (OpenError::Config(ConfigError { field: "a", value: "1".into(), rule: "b" }), false),
+        (OpenError::Directory { path: "p".into(), what: "read-only".into() }, false),
+        (OpenError::Store(StoreError::AlreadyOpen { path: "p".into() }), true),
+        (OpenError::Store(disk_full()), true),
+        (OpenError::Store(StoreError::Foreign { path: "p".into(), what: "text".into() }), false),
+        (OpenError::Store(StoreError::FormatVersion { path: "p".into(), found: 1, expected: 2 }), false),
+        (OpenError::Store(StoreError::Corrupted { path: "p".into(), what: "torn".into() }), false),
+        (OpenError::Store(StoreError::Contradiction { what: "a row".into() }), false),
+        (OpenError::ClockAhead { wall_ms: 2, high_water_ms: 1 }, false),
+        (OpenError::Thread("limit".into()), true),
+    ];
+    opens.iter().for_each(|(error, again)| assert_eq!(error.is_retryable(), *again, "{error:?}"));
+}
