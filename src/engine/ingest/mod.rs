@@ -63,6 +63,14 @@ impl PouwEngine {
         Ok(intake.report)
     }
 
+    /// Ingests one file, or a directory and all that is below it, without reports of progress.
+    ///
+    /// # Errors
+    /// Those of [`ingest_paths`](Self::ingest_paths).
+    pub fn ingest_path(&self, options: &IngestOptions, path: impl Into<PathBuf>) -> Result<IngestReport, IngestError> {
+        self.ingest_paths(options, &[path.into()], &mut |_| ControlFlow::Continue(()))
+    }
+
     /// Ingests bytes from memory as one tree: cut into blocks, as a file would be.
     pub fn ingest_bytes(&self, options: &IngestOptions, name: &str, bytes: &[u8]) -> Result<Ingested, IngestError> {
         IngestOptions { layout: Layout::Files, ..options.clone() }.check()?;
