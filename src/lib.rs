@@ -17,6 +17,8 @@ pub mod docs;
 mod engine;
 #[cfg(feature = "gate")]
 mod gate;
+#[cfg(feature = "engine")]
+mod guard;
 pub mod hash;
 pub mod merkle;
 #[cfg(any(feature = "gate", feature = "page"))]

@@ -10,7 +10,8 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 /// Folders of `src` and their ranks; imports go to a lower rank, or to a pair of [`SIDEWAYS`].
-const RANKS: [(&str, u8); 12] = [
+const RANKS: [(&str, u8); 13] = [
+    ("guard", 0),
     ("page", 0),
     ("hash", 0),
     ("merkle", 0),

@@ -1,9 +1,9 @@
 //! What the engine tells a subscriber.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::guard::contained;
 use crate::hash::Checksum;
 
 /// Something worth telling. Client keys, tree names and hashes never appear in one that concerns a
@@ -78,11 +78,9 @@ impl EventSink {
     }
 
     pub(super) fn emit(&self, event: Event) {
-        if let Some(subscriber) = &self.0
-            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| subscriber(event)))
-        {
-            // Nobody is left to tell; what the panic carries may itself panic when it is dropped.
-            std::mem::forget(panic);
+        if let Some(subscriber) = &self.0 {
+            // The event is lost; there is no other subscriber to report that to.
+            let _ = contained(|| subscriber(event));
         }
     }
 }

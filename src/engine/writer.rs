@@ -9,12 +9,12 @@
 //! A failed commit is *unknown*, not *failed*: its callers are told so at once, and what follows in
 //! memory waits until the store has been read again. After a failed sync the store stays closed.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::RecvTimeoutError;
 
+use crate::guard::contained;
 use crate::store::{Command, CommitFailure, Outcome, StoreError};
 
 use super::behind::Behind;
@@ -300,9 +300,7 @@ fn patience(well: bool, refused: bool, standings: bool) -> Duration {
 
 /// Calls back. A callback that panics ends nothing but itself.
 fn tell(core: &Core, reply: Reply, answer: Result<Vec<Outcome>, WriteError>) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| reply(answer))) {
-        // What the panic carries may panic when it is dropped.
-        std::mem::forget(panic);
+    if contained(|| reply(answer)).is_err() {
         core.emit(Event::CallbackPanicked);
     }
 }

@@ -9,6 +9,7 @@
 use parking_lot::Mutex;
 
 use crate::policy::alert::Failures;
+use crate::policy::clock_table::{ClockTable, Tracked};
 use crate::policy::window::WindowRules;
 use crate::protocol::{Reason, WorkId};
 
@@ -16,7 +17,6 @@ use super::config::GateConfigBuilder;
 use super::digest::Digester;
 use super::identity::{ClientKey, NetworkPrefix};
 use super::share::{Quotas, Share};
-use super::table::{Table, Tracked};
 
 /// Locks the tables are spread over.
 const SHARDS: usize = 16;
@@ -30,8 +30,8 @@ const SECOND_MS: u64 = 1_000;
 #[derive(Debug)]
 pub(super) struct Accounts {
     digests: Digester,
-    clients: Vec<Mutex<Table<Account>>>,
-    prefixes: Vec<Mutex<Table<Share>>>,
+    clients: Vec<Mutex<ClockTable<u128, Account>>>,
+    prefixes: Vec<Mutex<ClockTable<u128, Share>>>,
     all: Mutex<Share>,
     rules: Rules,
 }
@@ -96,8 +96,8 @@ impl Accounts {
         let bound = (settings.tracked_clients_max / SHARDS).max(1);
         Self {
             digests,
-            clients: (0..SHARDS).map(|_| Mutex::new(Table::new(bound, ceiling(client, window_ms)))).collect(),
-            prefixes: (0..SHARDS).map(|_| Mutex::new(Table::new(bound, ceiling(prefix, window_ms)))).collect(),
+            clients: (0..SHARDS).map(|_| Mutex::new(ClockTable::new(bound, ceiling(client, window_ms)))).collect(),
+            prefixes: (0..SHARDS).map(|_| Mutex::new(ClockTable::new(bound, ceiling(prefix, window_ms)))).collect(),
             all: Mutex::new(Share::default()),
             rules: Rules {
                 client: quotas(client, settings.bytes_per_minute, MINUTE_MS),
@@ -365,6 +365,6 @@ impl Tracked for Account {
     }
 }
 
-fn shard<V: Tracked>(shards: &[Mutex<Table<V>>], digest: u128) -> &Mutex<Table<V>> {
+fn shard<V: Tracked>(shards: &[Mutex<ClockTable<u128, V>>], digest: u128) -> &Mutex<ClockTable<u128, V>> {
     &shards[(digest >> 64) as usize % shards.len()]
 }

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::guard::contained;
 use crate::protocol::{DifficultyTier, MicroJoules, Reason, WorkId};
 
-use super::host;
 use super::identity::ClientKey;
 
 /// The paper's events. Client keys are for the server's own eyes: none of this is sent to a client.
@@ -153,7 +153,7 @@ impl GateEventSink {
     pub(super) fn emit(&self, event: &GateEvent) {
         event.trace();
         if let Some(subscriber) = &self.0
-            && host::contained(|| subscriber(event)).is_none()
+            && contained(|| subscriber(event)).is_err()
         {
             tracing::error!(event = event.name(), "the subscriber of gate events panicked");
         }

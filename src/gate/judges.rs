@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvError, SendError, Sender, TrySendError, bounded, select, unbounded};
 
-use super::{Gate, Inner, host};
+use crate::guard;
+
+use super::{Gate, Inner};
 
 /// How often [`Gate::tick`] is called.
 const TICK_EVERY: Duration = Duration::from_secs(1);
@@ -103,7 +105,7 @@ fn run(inbox: &Inbox, ticking: Option<&Weak<Inner>>) {
 
 /// A bug, or a panic of the host's own code, costs what was being done and not the thread.
 fn contained(what: &str, job: impl FnOnce()) {
-    if host::contained(job).is_none() {
+    if guard::contained(job).is_err() {
         tracing::error!("{what} panicked");
     }
 }

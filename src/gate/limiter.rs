@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::policy::clock_table::{ClockTable, Held, Tracked, slot_bytes};
 use crate::policy::window::{AdmissionLog, Quota, WindowRules};
 
 use super::digest::Digester;
 use super::identity::{ClientKey, NetworkPrefix};
-use super::table::{self, Held, Table, Tracked};
 use super::window::Admission;
 
 /// Locks the windows are spread over.
@@ -32,7 +32,7 @@ pub(super) struct Limiter {
     rules: WindowRules,
     digests: Digester,
     shards: Vec<Shard>,
-    networks: Vec<Mutex<Table<Network>>>,
+    networks: Vec<Mutex<ClockTable<u128, Network>>>,
     /// For networks that there is no room for.
     everybody: Mutex<AdmissionLog>,
     /// When somebody last had to share a window for lack of room; 0 for never.
@@ -42,7 +42,7 @@ pub(super) struct Limiter {
 /// A lock on a cache line of its own.
 #[derive(Debug)]
 #[repr(align(64))]
-struct Shard(Mutex<Table<Seen>>);
+struct Shard(Mutex<ClockTable<u128, Seen>>);
 
 /// One client.
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ struct Seen {
 }
 
 /// A client's slot is one cache line.
-const _: () = assert!(table::slot_bytes::<Seen>() <= 64);
+const _: () = assert!(slot_bytes::<u128, Seen>() <= 64);
 
 /// One network.
 #[derive(Debug, Default)]
@@ -69,8 +69,8 @@ impl Limiter {
         Self {
             rules,
             digests,
-            shards: (0..SHARDS).map(|_| Shard(Mutex::new(Table::new(bound, rules)))).collect(),
-            networks: (0..SHARDS).map(|_| Mutex::new(Table::new(bound, rules))).collect(),
+            shards: (0..SHARDS).map(|_| Shard(Mutex::new(ClockTable::new(bound, rules)))).collect(),
+            networks: (0..SHARDS).map(|_| Mutex::new(ClockTable::new(bound, rules))).collect(),
             everybody: Mutex::default(),
             full_ms: AtomicU64::new(0),
         }
@@ -130,7 +130,13 @@ impl Limiter {
     /// A client without a window: it gets one, unless there is no room or its network has enough. The client's shard stays
     /// locked all the while, so that no request of the same client comes between what it loses and what it inherits;
     /// networks are locked inside, and last the window of all.
-    fn check_new(&self, shard: &mut Table<Seen>, digest: u128, network: NetworkPrefix, now_ms: u64) -> Admission {
+    fn check_new(
+        &self,
+        shard: &mut ClockTable<u128, Seen>,
+        digest: u128,
+        network: NetworkPrefix,
+        now_ms: u64,
+    ) -> Admission {
         let prefix = self.digests.network(network);
         let mut gone = Vec::new();
         let admission = match self.joins(prefix, now_ms) {
@@ -175,7 +181,12 @@ impl Limiter {
     }
 
     /// The row of a network, if there is room for it.
-    fn row<'t>(&self, networks: &'t mut Table<Network>, prefix: u128, now_ms: u64) -> Option<Held<'t, Network>> {
+    fn row<'t>(
+        &self,
+        networks: &'t mut ClockTable<u128, Network>,
+        prefix: u128,
+        now_ms: u64,
+    ) -> Option<Held<'t, Network>> {
         if networks.find(prefix).is_none() {
             let mut row = networks.entry(prefix, now_ms)?;
             row.overflow = self.everybody.lock().clone();
@@ -218,11 +229,11 @@ impl Limiter {
         if quota.admitted { Admission::Admitted(quota) } else { Admission::Crowded(quota) }
     }
 
-    fn shard(&self, digest: u128) -> &Mutex<Table<Seen>> {
+    fn shard(&self, digest: u128) -> &Mutex<ClockTable<u128, Seen>> {
         &self.shards[(digest >> 64) as usize % SHARDS].0
     }
 
-    fn network(&self, prefix: u128) -> &Mutex<Table<Network>> {
+    fn network(&self, prefix: u128) -> &Mutex<ClockTable<u128, Network>> {
         &self.networks[(prefix >> 64) as usize % SHARDS]
     }
 }

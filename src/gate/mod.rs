@@ -33,7 +33,6 @@ mod event;
 mod facts;
 mod flight;
 mod health;
-mod host;
 pub mod identity;
 mod judges;
 mod limiter;
@@ -48,7 +47,6 @@ mod routes;
 pub mod settings;
 mod share;
 mod step;
-mod table;
 mod usefulness;
 mod window;
 

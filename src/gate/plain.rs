@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::engine::{IssueError, IssueRequest, Issued};
+use crate::guard::contained;
 use crate::policy::reputation::{Effective, effective};
 use crate::policy::window::Quota;
 use crate::protocol::{DifficultyTier, Reason};
@@ -16,7 +17,7 @@ use super::facts::Facts;
 use super::page;
 use super::respond::{Answer, detail, pass};
 use super::window::{Admission, Window, WindowError};
-use super::{Gate, Place, host};
+use super::{Gate, Place};
 
 /// Bytes of an encoded answer beside the unit's data: its other members, the problem document, the headers.
 const FRAME_BYTES: u64 = 3_072;
@@ -228,7 +229,7 @@ impl Gate {
     fn reputation(&self, facts: &Facts) -> Option<f64> {
         facts.reputation.or_else(|| {
             let provider = self.inner.reputation.as_ref()?;
-            host::contained(|| provider(&facts.client)).flatten()
+            contained(|| provider(&facts.client)).ok().flatten()
         })
     }
 }
@@ -245,7 +246,7 @@ const fn decoded(bytes: u64) -> u64 {
 
 /// What the host's window says. One that panics cannot be consulted.
 fn consulted<T>(ask: impl FnOnce() -> Result<T, WindowError>) -> Result<T, WindowError> {
-    host::contained(ask).unwrap_or_else(|| Err(WindowError("it panicked".to_owned())))
+    contained(ask).unwrap_or_else(|_| Err(WindowError("it panicked".to_owned())))
 }
 
 /// What is said of a window nobody can see.

@@ -4,9 +4,8 @@
 use std::collections::VecDeque;
 
 use crate::policy::budget::ByteBudget;
+use crate::policy::clock_table::Tracked;
 use crate::policy::window::{AdmissionLog, WindowRules};
-
-use super::table::Tracked;
 
 const MINUTE_MS: u64 = 60_000;
 /// Expiry is counted this exactly, and never too early.

@@ -6,6 +6,7 @@
 //! * [`calibration`] how long answers take, and the size of units that follows from it;
 //! * [`alert`] when its failures are worth an alarm;
 //! * [`breaker`] when no work is handed out at all;
+//! * [`clock_table`] a bounded table of clients, for the engine and the gate;
 //! * [`lease`] who holds which work until when (rule L);
 //! * [`audit`] which leaves of an answer are hashed again, and what that finds;
 //! * [`quorum`] when distinct clients agree, and what the server has to decide when they do not;
@@ -16,6 +17,7 @@ pub mod audit;
 pub mod breaker;
 pub mod budget;
 pub mod calibration;
+pub mod clock_table;
 pub mod difficulty;
 pub mod lease;
 pub mod quorum;

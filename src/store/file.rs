@@ -1,12 +1,13 @@
 //! One redb file: refusing what is none, clearing what was never born, opening.
 
 use std::ops::Bound;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use redb::Database;
+
+use crate::guard::{self, Panicked};
 
 use super::backend::{BackendError, StorageBackend, StorageProvider, StoreFile, WatchedBackend};
 use super::error::StoreError;
@@ -31,10 +32,7 @@ pub(super) fn open_file(
 /// Runs what walks the pages of a file nobody has vouched for yet. redb panics on some pages that are damaged
 /// (it trusts what it reads until it verifies it): that is damage like any other, and no end of the process.
 pub(super) fn contained<T>(path: &Path, walk: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    // What the walk worked on is dropped with the panic; nothing half-changed is seen again.
-    catch_unwind(AssertUnwindSafe(walk)).unwrap_or_else(|panic| {
-        let message = panic.downcast_ref::<String>().map(String::as_str);
-        let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+    guard::contained(walk).unwrap_or_else(|Panicked(message)| {
         Err(StoreError::Corrupted { path: path.to_owned(), what: format!("redb gave up on a page ({message})") })
     })
 }

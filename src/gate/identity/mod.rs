@@ -7,11 +7,11 @@ mod forwarded;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 
+use crate::guard::contained;
 use crate::hash::sha3_512;
 
 use super::choices::IdentifierStrategy;
@@ -157,7 +157,7 @@ pub(super) fn identify(
         IdentifierStrategy::UserOrIp => user().unwrap_or_else(by_address),
         // A function that panics has told nothing.
         IdentifierStrategy::Custom(extract) => {
-            let key = catch_unwind(AssertUnwindSafe(|| extract(head, caller))).ok().flatten();
+            let key = contained(|| extract(head, caller)).ok().flatten();
             key.map_or_else(by_address, limited)
         }
     };

@@ -1,10 +1,10 @@
-//! A bounded table by keyed digest, with a clock hand that finds what may go.
+//! A bounded table whose entries are evicted by a clock hand.
 //!
 //! Entries have a fixed place in a slab, so that the hand can walk them; the index holds only places. Every
-//! insert looks at a few entries under the hand and frees those that carry nothing any more. At the bound
-//! the least recently touched of [`PROBES`] entries that may go makes room; if none may, there is no room.
+//! insert looks at two entries under the hand and frees those that carry no information any more. At the bound
+//! the least recently touched of 16 entries that may go makes room; if none may, there is no room.
 //!
-//! What the values hold elsewhere is summed up as they change, so that nobody has to walk them.
+//! The heap bytes of the values are summed up as the values change, so that reading the sum walks no entry.
 
 use std::ops::{Deref, DerefMut};
 
@@ -15,99 +15,126 @@ const PROBES: usize = 16;
 /// Entries looked at with each insert, to free what is idle.
 const TENDED: usize = 2;
 
-/// What a table needs to know of its values.
-pub(super) trait Tracked {
-    /// What they all have in common.
+/// A value of a [`ClockTable`].
+pub trait Tracked {
+    /// What all values of a table have in common.
     type Rules: std::fmt::Debug;
-    /// Nothing would be lost with it.
+    /// Whether dropping it loses nothing.
     fn is_idle(&self, rules: &Self::Rules, now_ms: u64) -> bool;
-    /// It may be dropped at the bound, though something is lost.
+    /// Whether it may be dropped at the bound, although something is lost.
     fn may_go(&self, rules: &Self::Rules, now_ms: u64) -> bool;
-    /// When it was last touched.
+    /// The time of its last use.
     fn touched_ms(&self, rules: &Self::Rules) -> u64;
-    /// Bytes it holds elsewhere.
+    /// Bytes it holds on the heap.
     fn heap_bytes(&self) -> usize;
+}
+
+/// A key that is random to everyone outside, such as a keyed digest: a part of it serves as its hash.
+pub trait ClockKey: Copy + Eq {
+    /// The hash of this key.
+    fn hash(&self) -> u64;
+}
+
+impl ClockKey for u128 {
+    fn hash(&self) -> u64 {
+        *self as u64
+    }
+}
+
+impl ClockKey for [u8; 16] {
+    fn hash(&self) -> u64 {
+        u128::from_le_bytes(*self).hash()
+    }
 }
 
 /// Aligned to a cache line, which the slot of a window fills: finding a client costs one miss here.
 #[derive(Debug)]
 #[repr(align(64))]
-struct Slot<V> {
-    digest: u128,
+struct Slot<K, V> {
+    key: K,
     value: V,
 }
 
+/// A bounded table from keys to values.
 #[derive(Debug)]
-pub(super) struct Table<V: Tracked> {
+pub struct ClockTable<K, V: Tracked> {
     rules: V::Rules,
     index: HashTable<u32>,
-    slots: Vec<Option<Slot<V>>>,
+    slots: Vec<Option<Slot<K, V>>>,
     free: Vec<u32>,
     hand: usize,
     bound: usize,
-    /// Bytes that the values hold elsewhere.
-    elsewhere: usize,
+    /// Bytes that the values hold on the heap.
+    heap: usize,
 }
 
-/// A value that is being looked at or changed. When it is let go, what it holds elsewhere is summed up anew.
+/// A value that is being read or changed. When it is dropped, its change is added to the table's sum of heap bytes.
 #[derive(Debug)]
-pub(super) struct Held<'t, V: Tracked> {
+pub struct Held<'t, V: Tracked> {
     value: &'t mut V,
     before: usize,
-    elsewhere: &'t mut usize,
+    heap: &'t mut usize,
 }
 
-impl<V: Tracked + Default> Table<V> {
-    pub(super) fn new(bound: usize, rules: V::Rules) -> Self {
+impl<K: ClockKey, V: Tracked + Default> ClockTable<K, V> {
+    /// A table of at most `bound` values, which share `rules`.
+    pub fn new(bound: usize, rules: V::Rules) -> Self {
         let bound = bound.clamp(1, u32::MAX as usize);
-        Self { rules, index: HashTable::new(), slots: Vec::new(), free: Vec::new(), hand: 0, bound, elsewhere: 0 }
+        Self { rules, index: HashTable::new(), slots: Vec::new(), free: Vec::new(), hand: 0, bound, heap: 0 }
     }
 
-    pub(super) fn find(&mut self, digest: u128) -> Option<Held<'_, V>> {
-        let at = *self.index.find(digest as u64, |at| holds(&self.slots, *at, digest))?;
+    /// The value of `key`.
+    pub fn find(&mut self, key: K) -> Option<Held<'_, V>> {
+        let at = *self.index.find(key.hash(), |at| holds(&self.slots, *at, key))?;
         self.held(at)
     }
 
-    /// The value of `digest`, made if it is not there; `None` if there is no room for it. `gone` gets what
-    /// made room or was freed on the way.
-    pub(super) fn entry_or(&mut self, digest: u128, now_ms: u64, gone: &mut dyn FnMut(V)) -> Option<Held<'_, V>> {
-        let found = self.index.find(digest as u64, |at| holds(&self.slots, *at, digest)).copied();
+    /// The value of `key`, made if it is not there; `None` if there is no room for it. `gone` gets the values that
+    /// were dropped for it.
+    pub fn entry_or(&mut self, key: K, now_ms: u64, gone: &mut dyn FnMut(V)) -> Option<Held<'_, V>> {
+        let found = self.index.find(key.hash(), |at| holds(&self.slots, *at, key)).copied();
         let at = match found {
             Some(at) => at,
             None => {
                 self.tend(now_ms, gone);
                 let at = self.make_room(now_ms, gone)?;
-                let slot = Some(Slot { digest, value: V::default() });
+                let slot = Some(Slot { key, value: V::default() });
                 match self.slots.get_mut(at as usize) {
                     Some(place) => *place = slot,
                     None => self.slots.push(slot),
                 }
                 let slots = &self.slots;
-                self.index.insert_unique(digest as u64, at, |at| digest_at(slots, *at) as u64);
+                self.index.insert_unique(key.hash(), at, |at| hash_at(slots, *at));
                 at
             }
         };
         self.held(at)
     }
 
-    /// The value of `digest`, made if it is not there; `None` if there is no room for it.
-    pub(super) fn entry(&mut self, digest: u128, now_ms: u64) -> Option<Held<'_, V>> {
-        self.entry_or(digest, now_ms, &mut |_| {})
+    /// The value of `key`, made if it is not there; `None` if there is no room for it.
+    pub fn entry(&mut self, key: K, now_ms: u64) -> Option<Held<'_, V>> {
+        self.entry_or(key, now_ms, &mut |_| {})
     }
 
     fn held(&mut self, at: u32) -> Option<Held<'_, V>> {
         let value = &mut self.slots.get_mut(at as usize)?.as_mut()?.value;
-        Some(Held { before: value.heap_bytes(), value, elsewhere: &mut self.elsewhere })
+        Some(Held { before: value.heap_bytes(), value, heap: &mut self.heap })
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// The number of values.
+    pub fn len(&self) -> usize {
         self.index.len()
     }
 
-    /// Bytes of the table and of what its values hold elsewhere. Looks at none of them.
-    pub(super) fn bytes(&self) -> usize {
-        let own = self.slots.capacity() * slot_bytes::<V>();
-        own + self.elsewhere + self.free.capacity() * size_of::<u32>() + self.index.allocation_size()
+    /// Whether it holds no value.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of the table and of the heap that its values hold. Walks no entry.
+    pub fn bytes(&self) -> usize {
+        let own = self.slots.capacity() * slot_bytes::<K, V>();
+        own + self.heap + self.free.capacity() * size_of::<u32>() + self.index.allocation_size()
     }
 
     fn make_room(&mut self, now_ms: u64, gone: &mut dyn FnMut(V)) -> Option<u32> {
@@ -133,8 +160,8 @@ impl<V: Tracked + Default> Table<V> {
         self.free.pop()
     }
 
-    /// Frees what is idle under the hand.
-    pub(super) fn tend(&mut self, now_ms: u64, gone: &mut dyn FnMut(V)) {
+    /// Drops idle values under the hand.
+    pub fn tend(&mut self, now_ms: u64, gone: &mut dyn FnMut(V)) {
         for _ in 0..TENDED.min(self.slots.len()) {
             let at = self.advance();
             if matches!(self.slots.get(at), Some(Some(slot)) if slot.value.is_idle(&self.rules, now_ms)) {
@@ -149,12 +176,12 @@ impl<V: Tracked + Default> Table<V> {
     }
 
     fn remove(&mut self, at: usize, gone: &mut dyn FnMut(V)) {
-        let Some(Slot { digest, value }) = self.slots.get_mut(at).and_then(Option::take) else {
+        let Some(Slot { key, value }) = self.slots.get_mut(at).and_then(Option::take) else {
             return;
         };
-        self.elsewhere = self.elsewhere.saturating_sub(value.heap_bytes());
+        self.heap = self.heap.saturating_sub(value.heap_bytes());
         gone(value);
-        if let Ok(found) = self.index.find_entry(digest as u64, |place| *place as usize == at) {
+        if let Ok(found) = self.index.find_entry(key.hash(), |place| *place as usize == at) {
             let (place, _) = found.remove();
             self.free.push(place);
         }
@@ -177,21 +204,21 @@ impl<V: Tracked> DerefMut for Held<'_, V> {
 
 impl<V: Tracked> Drop for Held<'_, V> {
     fn drop(&mut self) {
-        *self.elsewhere = (*self.elsewhere + self.value.heap_bytes()).saturating_sub(self.before);
+        *self.heap = (*self.heap + self.value.heap_bytes()).saturating_sub(self.before);
     }
 }
 
 /// Bytes of one entry.
-pub(super) const fn slot_bytes<V>() -> usize {
-    size_of::<Option<Slot<V>>>()
+pub const fn slot_bytes<K, V>() -> usize {
+    size_of::<Option<Slot<K, V>>>()
 }
 
-fn digest_at<V>(slots: &[Option<Slot<V>>], at: u32) -> u128 {
-    slots.get(at as usize).and_then(Option::as_ref).map_or(0, |slot| slot.digest)
+fn hash_at<K: ClockKey, V>(slots: &[Option<Slot<K, V>>], at: u32) -> u64 {
+    slots.get(at as usize).and_then(Option::as_ref).map_or(0, |slot| slot.key.hash())
 }
 
-fn holds<V>(slots: &[Option<Slot<V>>], at: u32, digest: u128) -> bool {
-    slots.get(at as usize).and_then(Option::as_ref).is_some_and(|slot| slot.digest == digest)
+fn holds<K: ClockKey, V>(slots: &[Option<Slot<K, V>>], at: u32, key: K) -> bool {
+    slots.get(at as usize).and_then(Option::as_ref).is_some_and(|slot| slot.key == key)
 }
 
 #[cfg(test)]
@@ -223,7 +250,7 @@ mod tests {
 
     #[test]
     fn at_the_bound_the_least_recently_touched_goes_and_pinned_ones_stay() {
-        let mut table = Table::<Note>::new(4, ());
+        let mut table = ClockTable::<u128, Note>::new(4, ());
         for (digest, touched) in [(1, 40), (2, 10), (3, 30), (4, 20)] {
             let mut note = table.entry(digest, 0).unwrap();
             (note.touched, note.pinned) = (touched, digest == 2);
@@ -236,7 +263,7 @@ mod tests {
 
     #[test]
     fn without_anything_that_may_go_there_is_no_room() {
-        let mut table = Table::<Note>::new(2, ());
+        let mut table = ClockTable::<u128, Note>::new(2, ());
         for digest in [1, 2] {
             table.entry(digest, 0).unwrap().pinned = true;
         }
@@ -246,7 +273,7 @@ mod tests {
 
     #[test]
     fn idle_entries_go_as_new_ones_come() {
-        let mut table = Table::<Note>::new(1_000, ());
+        let mut table = ClockTable::<u128, Note>::new(1_000, ());
         for digest in 0..100 {
             table.entry(digest, 0).unwrap().idle = true;
         }
@@ -257,10 +284,10 @@ mod tests {
         assert!((100..200).all(|digest| table.find(digest).is_some()));
     }
 
-    impl<V: Tracked> Table<V> {
-        /// Whether what has been summed up is what a walk finds.
-        pub(in crate::gate) fn sums_up(&self) -> bool {
-            self.elsewhere == self.slots.iter().flatten().map(|slot| slot.value.heap_bytes()).sum::<usize>()
+    impl<K, V: Tracked> ClockTable<K, V> {
+        /// Whether the sum of heap bytes is the one that a walk finds.
+        pub(crate) fn sums_up(&self) -> bool {
+            self.heap == self.slots.iter().flatten().map(|slot| slot.value.heap_bytes()).sum::<usize>()
         }
     }
 
@@ -290,18 +317,18 @@ mod tests {
     #[test]
     fn what_is_summed_up_is_what_a_walk_finds_after_any_steps() {
         fn holds(bound: u8, steps: Vec<(u8, u8, u16)>) -> bool {
-            let mut table = Table::<Heap>::new(1 + usize::from(bound % 40), ());
+            let mut table = ClockTable::<[u8; 16], Heap>::new(1 + usize::from(bound % 40), ());
             steps.into_iter().all(|(what, whom, bytes)| {
-                let digest = u128::from(whom % 64);
+                let key = u128::from(whom % 64).to_le_bytes();
                 match what % 6 {
                     0 => table.tend(0, &mut |_| {}),
                     1 => {
-                        if let Some(mut heap) = table.find(digest) {
+                        if let Some(mut heap) = table.find(key) {
                             heap.bytes = Vec::new();
                         }
                     }
                     _ => {
-                        if let Some(mut heap) = table.entry(digest, 0) {
+                        if let Some(mut heap) = table.entry(key, 0) {
                             heap.may_go = what % 2 == 0;
                             heap.bytes.resize(usize::from(bytes % 512), 0);
                         }
