@@ -6,6 +6,7 @@
 //! * `deployment` (feature `gate`) the gate in front of a service: proxies, limits, what to watch, what to tell users;
 //! * `configuration` (feature `gate`) every key of a configuration file, with its default and what it does;
 //! * `from_tower_governor` and `from_the_paper` (an adapter's feature) for those who have another limiter in place;
+//! * [`cli`] the command `pouw`: all its commands, their output and exit codes;
 //! * the wire protocol stands in [`protocol`](crate::protocol).
 
 #[doc = include_str!("design.md")]
@@ -13,6 +14,9 @@ pub mod design {}
 
 #[doc = include_str!("verification.md")]
 pub mod verification {}
+
+#[doc = include_str!("cli.md")]
+pub mod cli {}
 
 #[cfg(feature = "gate")]
 #[doc = include_str!("deployment.md")]
