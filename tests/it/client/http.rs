@@ -11,7 +11,7 @@ use hyper_util::client::legacy;
 use hyper_util::rt::TokioExecutor;
 use pouw::Receipt;
 use pouw::client::reqwest::Client;
-use pouw::client::tower::PouwLayer;
+use pouw::client::tower::SolveLayer;
 use pouw::client::{ClientError, Report, Terms};
 use pouw::protocol::{WorkId, WorkUnit};
 use tower::{Layer, ServiceExt};
@@ -74,7 +74,7 @@ async fn the_layer_goes_around_the_client_of_hyper() {
     let desk = Desk::new(Kind::Hyper, &floors(0));
     desk.hello(&[]);
     let plain: legacy::Client<_, Full<bytes::Bytes>> = legacy::Client::builder(TokioExecutor::new()).build_http();
-    let client = PouwLayer::new(Terms::default()).layer(plain);
+    let client = SolveLayer::new(Terms::default()).layer(plain);
     for body in ["first", "second"] {
         let request = ::http::Request::post(url(&desk, "/echo")).body(Full::from(body)).unwrap();
         let response = client.clone().oneshot(request).await.unwrap();
@@ -165,8 +165,13 @@ async fn an_answer_is_the_units_own_and_a_refused_one_an_error() {
     };
     let server = Scripted::serve(forbidden);
     let error = failure(&server, Terms::default()).await;
-    let words = "was refused with 403, client_mismatch: The token was issued to another client.";
-    assert!(error.code() == "refused" && error.to_string().ends_with(words), "{error}");
+    let words = " with 403 (client_mismatch): The token was issued to another client.";
+    assert!(
+        error.code() == "refused"
+            && error.to_string().starts_with("the server refused the answer to ")
+            && error.to_string().ends_with(words),
+        "{error}"
+    );
     let heard = server.heard();
     let (answer, given) = (heard[1].answer().unwrap(), unit(1));
     assert_eq!(answer, WorkAnswer::of(&given, &answer));
