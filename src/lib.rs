@@ -67,8 +67,8 @@ pub use store::records::{
 };
 #[cfg(feature = "engine")]
 pub use store::{
-    BackendError, CheckPhase, CheckProgress, CheckReport, Directory, Finding, StorageBackend, StorageProvider,
-    StoreError, StoreFile, StoreOptions,
+    CheckPhase, CheckProgress, CheckReport, Directory, Finding, StorageBackend, StorageProvider, StoreError, StoreFile,
+    StoreOptions,
 };
 
 /// The inner parts, for the package's own tests, benchmarks and fuzz targets. They are not part of the interface:
