@@ -45,11 +45,11 @@ pub use engine::ingest::{
 };
 #[cfg(feature = "engine")]
 pub use engine::{
-    ACCOUNT_PLACES, Accepted, Answer, AwardBasis, Clock, Config, ConfigBuilder, ConfigError, DamagedBlock, DebitError,
-    Debited, Event, EventSink, ExportPolicy, Exported, FakeClock, Inspected, IssueError, IssueRequest, Issued,
-    LedgerEntry, NodeSink, OnVerify, OpenError, OpenQuorums, Parts, PouwEngine, Provenance, Provenances, Receipt,
-    ResponseTimes, Stats, SubmitError, SweepReport, SystemClock, TreeError, TreeInfo, TreeProgress, UnknownPolicy,
-    Upkeep, UpkeepError, VerifyProgress, WorkProof, WriteError, check,
+    Accepted, Answer, AwardBasis, Clock, Config, ConfigBuilder, ConfigError, DamagedBlock, DebitError, Debited, Event,
+    EventSink, ExportPolicy, Exported, FakeClock, Inspected, IssueError, IssueRequest, Issued, LedgerEntry, NodeSink,
+    OnVerify, OpenError, OpenQuorums, Parts, PouwEngine, Provenance, Provenances, Receipt, ResponseTimes, Stats,
+    SubmitError, SweepReport, SystemClock, TreeError, TreeInfo, TreeProgress, UnknownPolicy, Upkeep, UpkeepError,
+    VerifyProgress, WorkProof, WriteError, check,
 };
 #[cfg(feature = "gate")]
 pub use gate::{
