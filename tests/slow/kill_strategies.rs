@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::clients::{answer, apart, blocks, names, options, wrong};
 use crate::support::crash::{CHILD, Dice, Victim, kills, say};
-use crate::support::trust::{answer, apart, blocks, names, options, wrong};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::records::LeafState;

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
-use crate::support::trust;
-use crate::support::trust::{HIGH, answer, apart, blocks, names, options, wrong};
+use crate::support::clients::{HIGH, answer, apart, blocks, exported_leaves, names, options, wrong};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::sim::{Loss, SimDisk};
@@ -112,7 +111,7 @@ impl Place {
     }
 
     fn strict(&self, name: &str) -> Vec<Checksum> {
-        trust::exported_leaves(&self.engine, name)
+        exported_leaves(&self.engine, name)
     }
 }
 
