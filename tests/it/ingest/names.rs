@@ -31,17 +31,17 @@ fn each_file_is_a_tree_named_by_its_path_below_the_source() {
 
 #[test]
 fn a_directory_ingested_at_every_start_adds_new_files_and_keeps_trees_whose_file_changed() {
-    let place = Place::new();
-    let source = place.path("public");
-    place.write("public/a", &noise(1_000, 1));
-    assert_eq!(counts(&place.engine.ingest_path(&options(), &source).unwrap()), [1, 0, 0, 0, 0, 0]);
-    place.write("public/a", &noise(1_000, 2));
-    place.write("public/b", &noise(1_000, 3));
-    assert_eq!(counts(&place.engine.ingest_path(&options(), &source).unwrap()), [1, 0, 0, 0, 0, 1]);
-    assert_eq!(counts(&place.engine.ingest_path(&options(), source.join("b")).unwrap()), [0, 0, 1, 0, 0, 0]);
-    place.drain();
-    place.assert_complete("a", &blocks_of(&noise(1_000, 1), BLOCK));
-    assert!(matches!(place.engine.ingest_path(&options(), place.path("absent")), Err(IngestError::Walk(_))));
+    let house = House::new();
+    let source = house.path("public");
+    house.write("public/a", &noise(1_000, 1));
+    assert_eq!(counts(&house.engine.ingest_path(&cut(), &source).unwrap()), [1, 0, 0, 0, 0, 0]);
+    house.write("public/a", &noise(1_000, 2));
+    house.write("public/b", &noise(1_000, 3));
+    assert_eq!(counts(&house.engine.ingest_path(&cut(), &source).unwrap()), [1, 0, 0, 0, 0, 1]);
+    assert_eq!(counts(&house.engine.ingest_path(&cut(), source.join("b")).unwrap()), [0, 0, 1, 0, 0, 0]);
+    house.work_off();
+    house.assert_right("a", &blocks_of(&noise(1_000, 1), BLOCK));
+    assert!(matches!(house.engine.ingest_path(&cut(), house.path("absent")), Err(IngestError::Walk(_))));
 }
 
 #[test]
