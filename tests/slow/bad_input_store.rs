@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::support::work::solve;
 use pouw::protocol::{DifficultyTier, WorkResult};
-use pouw::solver::compute_work_unit;
 use pouw::{
     Answer, Config, Exposure, IngestOptions, IssueRequest, OpenError, PouwEngine, Receipt, StoreError, SubmitError,
     TreeState, check,
@@ -25,7 +25,7 @@ fn open(dir: &Path) -> Result<PouwEngine, OpenError> {
 fn answer(engine: &PouwEngine) -> WorkResult {
     engine.upkeep().unwrap();
     let issued = engine.issue(&IssueRequest::new(b"anna", DifficultyTier::Medium)).unwrap();
-    compute_work_unit(&issued.unit).unwrap()
+    solve(&issued.unit)
 }
 
 /// A store with a tree, an accepted answer, and one that is still out.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::support::client::{TOKEN, id, problem, refusal, unit};
+use crate::support::work::solve;
 use pouw::client::{ClientError, Cost, Exchange, InvalidUnit, Pause, REQUESTS_MAX, Step, Terms};
-use pouw::protocol::{MicroJoules, Reason, WorkResult, WorkUnit, WorkUnitOperation};
-use pouw::solver::compute_work_unit;
+use pouw::protocol::{MicroJoules, Reason, WorkUnit, WorkUnitOperation};
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 
 const PROBLEM: &str = "application/problem+json";
@@ -28,10 +28,6 @@ fn tell(
         Step::Read { .. } => exchange.body(body.as_bytes(), elapsed),
         other => Ok(other),
     }
-}
-
-fn solve(unit: &WorkUnit) -> WorkResult {
-    compute_work_unit(unit).unwrap()
 }
 
 fn challenged(exchange: &mut Exchange, unit: &WorkUnit, elapsed: Duration) -> Result<Step, ClientError> {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::{Heard, Said, Scripted, challenge, id, refusal, said, unit};
 use crate::support::http::{Desk, Kind, Setup};
+use crate::support::work::solve;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy;
 use hyper_util::rt::TokioExecutor;
@@ -182,7 +183,7 @@ struct WorkAnswer;
 
 impl WorkAnswer {
     fn of(unit: &WorkUnit, telemetry: &pouw::protocol::WorkResult) -> pouw::protocol::WorkResult {
-        let right = pouw::solver::compute_work_unit(unit).unwrap();
+        let right = solve(unit);
         let (compute_time_ms, completed_at) = (telemetry.compute_time_ms, telemetry.completed_at);
         pouw::protocol::WorkResult { compute_time_ms, completed_at, ..right }
     }

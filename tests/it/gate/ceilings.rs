@@ -2,8 +2,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use crate::support::work::solve;
 use pouw::protocol::{Reason, WorkResult, WorkUnit};
-use pouw::solver::compute_work_unit;
 use pouw::{
     ClientKey, Config, Decision, EventSink, Exposure, Facts, FakeClock, Gate, GateConfig, GateConfigBuilder,
     IngestOptions, NetworkPrefix, Parts, PouwEngine, Presented, Refusal, ResultText,
@@ -68,7 +68,7 @@ fn unit(refusal: &Refusal) -> WorkUnit {
 }
 
 fn solved(unit: &WorkUnit) -> WorkResult {
-    compute_work_unit(unit).unwrap()
+    solve(unit)
 }
 
 fn presented(result: &WorkResult) -> Presented {

@@ -3,8 +3,8 @@
 
 use crate::support::http::client::Reply;
 use crate::support::http::{Desk, Kind, Setup};
+use crate::support::work::solve;
 use pouw::protocol::{WorkResult, WorkUnit, header};
-use pouw::solver::compute_work_unit;
 
 const ACCEPT: (&str, &str) = ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
 const CLEARED: [&str; 2] = [
@@ -59,7 +59,7 @@ fn solved(reply: &Reply) -> WorkResult {
     let problem = given(reply);
     let unit = WorkUnit::from_json(problem["workUnit"].to_string().as_bytes()).unwrap();
     assert_eq!(reply.header(header::CHALLENGE), Some(&*unit.challenge_token));
-    compute_work_unit(&unit).unwrap()
+    solve(&unit)
 }
 
 fn cookie(result: &WorkResult) -> String {

@@ -23,7 +23,12 @@ pub const SECRET: [u8; 32] = [7; 32];
 
 /// The settings of most tests: no floors, no background thread.
 pub fn config() -> ConfigBuilder {
-    Config::builder(SECRET).floor_ms([0; 3]).background(false)
+    config_with(SECRET)
+}
+
+/// The same under this secret.
+pub fn config_with(secret: [u8; 32]) -> ConfigBuilder {
+    Config::builder(secret).floor_ms([0; 3]).background(false)
 }
 
 pub fn clock() -> Arc<FakeClock> {
