@@ -7,14 +7,17 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pouw::protocol::DifficultyTier;
+use pouw::protocol::{ByTier, DifficultyTier};
 use pouw::solver::compute_work_unit;
 use pouw::{Answer, Config, IngestOptions, IssueRequest, PouwEngine};
 
 use backlog::{LEAF_BYTES, Scale, ingest, options, scratch, write_leaves};
 
 fn open(directory: &std::path::Path) -> PouwEngine {
-    let config = Config::builder([7; 32]).floor_ms([0; 3]).token_ttl_seconds(3_600).background(false);
+    let config = Config::builder([7; 32])
+        .floor(ByTier::all(Duration::ZERO))
+        .token_ttl(Duration::from_secs(3_600))
+        .background(false);
     PouwEngine::open(directory, config.build().expect("the settings are valid")).expect("the store opens")
 }
 

@@ -11,9 +11,9 @@ mod backlog;
 
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use pouw::protocol::DifficultyTier;
+use pouw::protocol::{ByTier, DifficultyTier};
 use pouw::{Config, IssueRequest, PouwEngine};
 
 use backlog::{Scale, ingest, median, options, scratch, write_leaves};
@@ -43,7 +43,10 @@ fn main() {
 }
 
 fn config() -> Config {
-    let config = Config::builder([7; 32]).floor_ms([0; 3]).token_ttl_seconds(3_600).background(false);
+    let config = Config::builder([7; 32])
+        .floor(ByTier::all(Duration::ZERO))
+        .token_ttl(Duration::from_secs(3_600))
+        .background(false);
     config.build().expect("the settings are valid")
 }
 

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use pouw::hash::{Checksum, hash_batch};
-use pouw::protocol::DifficultyTier;
+use pouw::protocol::{ByTier, DifficultyTier};
 use pouw::solver::compute_work_unit;
 use pouw::{
     Answer, Config, Exposure, HashReason, IngestOptions, IssueError, IssueRequest, Parts, PouwEngine, Strategy,
@@ -164,7 +164,7 @@ impl Backlog {
         let mut solving = Duration::ZERO;
         for who in 0..clients {
             let (client, network) = ([b'c', who], [b'n', who]);
-            let request = IssueRequest { network: &network, ..IssueRequest::new(&client, DifficultyTier::High) };
+            let request = IssueRequest::new(&client, DifficultyTier::High).network(&network);
             loop {
                 engine.refill().expect("the backlog can be read");
                 let issued = match engine.issue(&request) {
@@ -175,7 +175,7 @@ impl Backlog {
                 let before = thread_cpu();
                 let result = compute_work_unit(&issued.unit).expect("it adds up");
                 solving += thread_cpu() - before;
-                engine.submit(&Answer { network: &network, ..Answer::new(&client, &result) }).expect("it is right");
+                engine.submit(&Answer::new(&client, &result).network(&network)).expect("it is right");
             }
         }
         solving
@@ -185,9 +185,9 @@ impl Backlog {
 fn open(place: &Path) -> PouwEngine {
     std::fs::create_dir_all(place).expect("the directory can be made");
     let config = Config::builder([7; 32])
-        .floor_ms([0; 3])
-        .token_ttl_seconds(3_600)
-        .unit_bytes([64 << 10, 64 << 10, 2 << 20])
+        .floor(ByTier::all(Duration::ZERO))
+        .token_ttl(Duration::from_secs(3_600))
+        .unit_bytes(ByTier { low: 64 << 10, medium: 64 << 10, high: 2 << 20 })
         .background(false);
     let config = config.build().expect("the settings are valid");
     PouwEngine::open_with(Parts::in_directory(place), config).expect("the store opens")

@@ -20,9 +20,12 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
-use pouw::protocol::{DifficultyTier, WorkResult};
+use pouw::protocol::{ByTier, DifficultyTier, WorkResult};
 use pouw::solver::compute_work_unit;
-use pouw::{Answer, Config, Directory, IssueRequest, Parts, PouwEngine, StorageBackend, StorageProvider, StoreFile};
+use pouw::{
+    Answer, BackendError, Config, Directory, IssueRequest, Parts, PouwEngine, StorageBackend, StorageProvider,
+    StoreFile,
+};
 use redb::{Database, Durability, TableDefinition};
 
 use backlog::{Scale, ingest, median, options, scratch, write_leaves};
@@ -88,7 +91,10 @@ fn open(place: &Path, counters: &Arc<Counters>) -> PouwEngine {
     std::fs::create_dir_all(place).expect("the directory can be made");
     let storage = Counted { inner: Directory::new(place), counters: counters.clone() };
     let parts = Parts { storage: Arc::new(storage), ..Parts::in_directory(place) };
-    let config = Config::builder([7; 32]).floor_ms([0; 3]).token_ttl_seconds(3_600).min_queue_depth(256);
+    let config = Config::builder([7; 32])
+        .floor(ByTier::all(Duration::ZERO))
+        .token_ttl(Duration::from_secs(3_600))
+        .min_queue_depth(256);
     PouwEngine::open_with(parts, config.build().expect("the settings are valid")).expect("the store opens")
 }
 
@@ -339,12 +345,28 @@ impl StorageBackend for CountedFile {
         self.backend.close()
     }
 
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<bool> {
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
         self.backend.try_lock_range(start, end)
     }
 
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<()> {
+    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.backend.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.backend.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.backend.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
         self.backend.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.backend.query_lock_range(start, end)
     }
 }
 

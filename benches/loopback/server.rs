@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use pouw::protocol::DifficultyTier;
+use pouw::protocol::{ByTier, DifficultyTier};
 use pouw::{Config, Gate, GateConfig, PouwEngine};
 use tokio::net::TcpListener;
 
@@ -91,7 +91,7 @@ pub fn serve_if_asked() {
 pub fn engine_config() -> Config {
     let config = Config::builder([7; 32])
         // Answers count at once, and every unit is one leaf.
-        .floor_ms([0; 3])
+        .floor(ByTier::all(Duration::ZERO))
         .max_difficulty(DifficultyTier::Low)
         // Enough ready, and enough out, for the fastest client.
         .min_queue_depth(8_192)

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
-use pouw::protocol::{DifficultyTier, Reason, WorkUnit, header};
+use pouw::protocol::{ByTier, DifficultyTier, Reason, WorkUnit, header};
 use pouw::solver::compute_work_unit;
 use pouw::{
     Caller, Config, Decision, Exposure, Gate, GateConfig, GateConfigBuilder, Head, IngestOptions, PouwEngine, Refusal,
@@ -57,10 +57,10 @@ impl Rig {
         let mut secret = vec![0; 32];
         getrandom::fill(&mut secret).map_err(|e| Failure::failed(format!("the system gave no random bytes: {e}")))?;
         let config = Config::builder(secret)
-            .floor_ms([0; 3])
+            .floor(ByTier::all(Duration::ZERO))
             .default_difficulty(tier)
             .max_difficulty(tier)
-            .token_ttl_seconds(3_600)
+            .token_ttl(Duration::from_secs(3_600))
             .min_queue_depth(READY_UNITS)
             .ready_bytes_max(128 << 20)
             .waiting_answers_max(65_536)

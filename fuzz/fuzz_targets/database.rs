@@ -11,13 +11,14 @@ use std::backtrace::Backtrace;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::{Arc, LazyLock, Mutex, Once, PoisonError};
+use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::store::check;
 use pouw::internal::store::sim::SimDisk;
 use pouw::merkle::{LeafIndex, fold};
-use pouw::protocol::{DifficultyTier, MicroJoules};
+use pouw::protocol::{ByTier, DifficultyTier, MicroJoules};
 use pouw::solver::compute_work_unit;
 use pouw::{
     Answer, Config, EventSink, ExportPolicy, Exposure, FakeClock, IngestOptions, IssueRequest, Issued, Parts,
@@ -60,12 +61,12 @@ fn use_it(disk: &SimDisk) {
     for round in 0..2 {
         let _ = engine.upkeep();
         for tier in DifficultyTier::ALL {
-            issued.extend(engine.issue(&IssueRequest { network: b"north", ..IssueRequest::new(b"anna", tier) }));
+            issued.extend(engine.issue(&IssueRequest::new(b"anna", tier).network(b"north")));
         }
         for unit in issued.drain(..) {
             let _ = engine.reissue(b"anna", &unit.unit.challenge_token);
             if let Ok(result) = compute_work_unit(&unit.unit) {
-                let _ = engine.submit(&Answer { network: b"north", ..Answer::new(b"anna", &result) });
+                let _ = engine.submit(&Answer::new(b"anna", &result).network(b"north"));
             }
             let _ = engine.receipt(unit.unit.id);
         }
@@ -159,7 +160,7 @@ fn trusted(engine: &PouwEngine) {
         [(b"anna", b"north", 0), (b"bert", b"south", 1), (b"carl", b"west ", 0), (b"bert", b"south", 32)]
     {
         engine.upkeep().expect("sound");
-        let request = IssueRequest { network, ..IssueRequest::new(client, DifficultyTier::High) };
+        let request = IssueRequest::new(client, DifficultyTier::High).network(network);
         let units: Vec<Issued> = std::iter::from_fn(|| engine.issue(&request).ok()).take(8).collect();
         for unit in units {
             let mut result = compute_work_unit(&unit.unit).expect("it adds up");
@@ -167,7 +168,7 @@ fn trusted(engine: &PouwEngine) {
             if let (true, Some(top)) = (lies > 0, fold(&result.leaf_hashes, unit.unit.fold_levels)) {
                 result.result_hash = top;
             }
-            let _ = engine.submit(&Answer { network, ..Answer::new(client, &result) });
+            let _ = engine.submit(&Answer::new(client, &result).network(network));
         }
     }
     engine.sweep().expect("sound");
@@ -184,8 +185,12 @@ fn give_known(engine: &PouwEngine, damaged: u8) {
 }
 
 fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> Result<PouwEngine, pouw::OpenError> {
-    let config =
-        Config::builder([7; 32]).floor_ms([0; 3]).background(false).interior_units(true).audit_seed(5).build()?;
+    let config = Config::builder([7; 32])
+        .floor(ByTier::all(Duration::ZERO))
+        .background(false)
+        .interior_units(true)
+        .audit_seed(5)
+        .build()?;
     let parts = Parts {
         storage: Arc::new(disk.clone()),
         clock: clock.clone(),

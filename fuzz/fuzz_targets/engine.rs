@@ -11,6 +11,7 @@ mod memory;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use memory::Memory;
@@ -18,8 +19,8 @@ use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::store::check;
 use pouw::merkle::{LeafIndex, fold};
 use pouw::protocol::{
-    ChallengeToken, DifficultyTier, Keyring, MicroJoules, TokenPurpose, TreeHandle, UnixMillis, WorkId, WorkResult,
-    WorkUnit,
+    ByTier, ChallengeToken, DifficultyTier, Keyring, MicroJoules, TokenPurpose, TreeHandle, UnixMillis, WorkId,
+    WorkResult, WorkUnit,
 };
 use pouw::solver::compute_work_unit;
 use pouw::{
@@ -94,8 +95,9 @@ struct House {
 }
 
 fn open(memory: &Memory, clock: &Arc<FakeClock>) -> PouwEngine {
-    let config = Config::builder(SECRET).floor_ms([0; 3]).background(false).leases_max(64).synthetic_max(16);
-    let config = config.quorum_wait_ms(30_000).audit_seed(1);
+    let config =
+        Config::builder(SECRET).floor(ByTier::all(Duration::ZERO)).background(false).leases_max(64).synthetic_max(16);
+    let config = config.quorum_wait(Duration::from_millis(30_000)).audit_seed(1);
     let parts = Parts {
         storage: Arc::new(memory.clone()),
         clock: clock.clone(),
@@ -219,7 +221,7 @@ impl House {
         let tier = DifficultyTier::ALL[usize::from(input.byte() % 3)];
         let client = CLIENTS[usize::from(input.byte()) % CLIENTS.len()];
         let (synthetic, network) = (input.byte() % 4 == 0, network(client));
-        let request = IssueRequest { synthetic, network, ..IssueRequest::new(client, tier) };
+        let request = IssueRequest::new(client, tier).synthetic(synthetic).network(network);
         self.units.extend(self.engine.issue(&request).map(|issued| (issued.unit, client)));
     }
 
@@ -244,7 +246,7 @@ impl House {
     }
 
     fn give_answer(&mut self, unit: &WorkUnit, client: &[u8], given: &WorkResult) {
-        let answer = Answer { token: &unit.challenge_token, network: network(client), ..Answer::new(client, given) };
+        let answer = Answer::new(client, given).token(&unit.challenge_token).network(network(client));
         if self.engine.submit(&answer).is_ok() {
             let unknown = !unit.synthetic && self.unknown(unit);
             assert!(unknown || *given == solve(unit), "a wrong answer was accepted");
@@ -264,7 +266,7 @@ impl House {
         let (text, json) = (String::from_utf8_lossy(input.slice()), input.slice());
         let Some((unit, client)) = self.units.last() else { return };
         let result = WorkResult::from_json_beside(json, &text, unit.id).unwrap_or_else(|_| solve(unit));
-        assert!(self.engine.submit(&Answer { token: &text, ..Answer::new(client, &result) }).is_err());
+        assert!(self.engine.submit(&Answer::new(client, &result).token(&text)).is_err());
         assert!(self.engine.reissue(client, &text).is_err());
     }
 
@@ -310,7 +312,7 @@ impl House {
             result.leaf_hashes = vec![result.result_hash; usize::from(input.byte())];
         }
         // It may even count, if it fits: then it is one more challenge, judged by the same rules.
-        let answer = Answer { token: &text, network: network(client), ..Answer::new(client, &result) };
+        let answer = Answer::new(client, &result).token(&text).network(network(client));
         if let Ok(accepted) = self.engine.submit(&answer) {
             assert!(self.accepted.insert(accepted.id), "a token took effect twice");
         }

@@ -10,13 +10,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use pouw::hash::sha3_512;
 use pouw::internal::gate::identity::believed_address;
 use pouw::internal::store::check;
 use pouw::internal::store::sim::SimDisk;
-use pouw::protocol::{ChallengeToken, Keyring, Reason, WorkId, WorkResult, WorkUnit, header};
+use pouw::protocol::{ByTier, ChallengeToken, Keyring, Reason, WorkId, WorkResult, WorkUnit, header};
 use pouw::solver::compute_work_unit;
 use pouw::{
     BodyRead, Caller, ClientKey, Config, Decision, EventSink, Exposure, FakeClock, Gate, GateConfig, Head, Headers,
@@ -198,7 +199,11 @@ struct House {
 }
 
 fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> Gate {
-    let config = Config::builder(SECRET).floor_ms([100, 200, 300]).background(false).leases_max(64).synthetic_max(16);
+    let config = Config::builder(SECRET)
+        .floor(ByTier::from([100, 200, 300]).map(Duration::from_millis))
+        .background(false)
+        .leases_max(64)
+        .synthetic_max(16);
     let parts = Parts {
         storage: Arc::new(disk.clone()),
         clock: clock.clone(),

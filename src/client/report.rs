@@ -1,4 +1,4 @@
-//! Progress reports to the caller, and the question before a challenge is solved.
+//! What a caller is told on the way, and asked.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,61 +7,60 @@ use std::time::Duration;
 use crate::protocol::{DifficultyTier, MicroJoules, WorkId, WorkUnit, WorkUnitOperation};
 use crate::solver::Progress;
 
-/// Progress of a request that is over its limit.
+/// What happens to a request on its way past a limit.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Report<'r> {
-    /// A valid challenge arrived that is within the terms.
+    /// A challenge came, is sound and within the terms.
     Challenge(&'r Offer),
     /// Nodes were hashed.
     Hashed(Progress),
-    /// The client waits before it sends the request again.
+    /// There is something to wait for before the request is sent again.
     Waiting {
-        /// The length of the wait.
+        /// How long.
         time: Duration,
-        /// The reason for the wait.
+        /// For what.
         pause: Pause,
     },
-    /// The answer counted, and the request was served.
+    /// The answer counted: the response belongs to the request.
     Accepted(&'r Accepted),
 }
 
-/// The reason for a wait.
+/// Why the next sending waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pause {
-    /// The challenge's minimum wait. The server rejects earlier answers unread.
+    /// The floor of the challenge: an answer before it is not looked at.
     Floor,
-    /// The server asked for the same answer again later.
+    /// The server wants the same answer again later.
     SameAnswer,
-    /// The 429 has no work, only `Retry-After`.
+    /// There is no work, only `Retry-After`.
     Limited,
 }
 
-/// The cost and lifetime of a challenge.
+/// The numbers of a challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Offer {
-    /// The id of the challenge and of its receipt.
+    /// The challenge, whose id is also that of its receipt.
     pub id: WorkId,
-    /// The tier.
+    /// How hard it is.
     pub difficulty: DifficultyTier,
-    /// The operation.
+    /// What is to be hashed.
     pub operation: WorkUnitOperation,
     /// Bytes of data.
     pub bytes: u64,
     /// Hashes.
     pub hashes: u64,
-    /// The minimum wait before an answer, from the arrival of the challenge.
+    /// The floor, from receipt.
     pub wait: Duration,
-    /// The time to answer, from the arrival of the challenge.
+    /// How long it can be answered, from receipt.
     pub lifetime: Duration,
-    /// True for random data made for this challenge only, whose hashes are not kept.
+    /// True for made-up work, of which nothing is kept.
     pub synthetic: bool,
 }
 
 impl Offer {
-    /// Reads them from `unit`.
+    /// The numbers of `unit`.
     pub fn of(unit: &WorkUnit) -> Self {
         Self {
             id: unit.id,
@@ -78,28 +77,27 @@ impl Offer {
 
 /// An answer that counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Accepted {
-    /// The id of the challenge and of its receipt.
+    /// The challenge, whose id is that of the receipt.
     pub receipt: WorkId,
-    /// The credit paid, if the server names it.
+    /// The credit, where the server names it.
     pub award: Option<MicroJoules>,
 }
 
-type OnReport = dyn Fn(Report<'_>) + Send + Sync;
+type Tell = dyn Fn(Report<'_>) + Send + Sync;
 type Confirm = dyn Fn(&Offer) -> bool + Send + Sync;
 
 /// The caller's hooks.
 #[derive(Clone, Default)]
 pub(super) struct Hooks {
-    pub(super) on_report: Option<Arc<OnReport>>,
+    pub(super) tell: Option<Arc<Tell>>,
     pub(super) confirm: Option<Arc<Confirm>>,
 }
 
 impl Hooks {
-    pub(super) fn report(&self, report: Report<'_>) {
-        if let Some(on_report) = &self.on_report {
-            on_report(report);
+    pub(super) fn tell(&self, report: Report<'_>) {
+        if let Some(tell) = &self.tell {
+            tell(report);
         }
     }
 
@@ -110,9 +108,6 @@ impl Hooks {
 
 impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hooks")
-            .field("on_report", &self.on_report.is_some())
-            .field("confirm", &self.confirm.is_some())
-            .finish()
+        f.debug_struct("Hooks").field("tell", &self.tell.is_some()).field("confirm", &self.confirm.is_some()).finish()
     }
 }

@@ -1,12 +1,12 @@
-//! A tower [`Layer`] that solves challenges, around any service that sends [`http`] requests.
+//! The client's side as a tower [`Layer`], around any service that sends [`http`] requests.
 //!
 //! ```
-//! # fn wrap<S>(service: S) -> pouw::client::tower::Solve<S> {
+//! # fn wrap<S>(service: S) -> pouw::client::tower::Pouw<S> {
 //! use pouw::client::{Report, Terms};
-//! use pouw::client::tower::SolveLayer;
+//! use pouw::client::tower::PouwLayer;
 //! use tower_layer::Layer;
 //!
-//! let layer = SolveLayer::new(Terms::default()).on_report(|report| {
+//! let layer = PouwLayer::new(Terms::default()).on_report(|report| {
 //!     if let Report::Accepted(accepted) = report {
 //!         println!("paid: {}", accepted.receipt);
 //!     }
@@ -32,30 +32,26 @@ use super::{BoxError, ClientError, Offer, Report, Terms};
 
 pub use super::replay::ResponseBody;
 
-/// Wraps a service in [`Solve`]. All services of one layer, and their clones, solve one challenge at a
-/// time.
+/// Puts [`Pouw`] around a service. Services of one layer, and their clones, share their turns: one challenge at a time.
 #[derive(Debug, Clone)]
-#[must_use = "a layer does nothing until it wraps a service"]
-pub struct SolveLayer {
+pub struct PouwLayer {
     payer: Payer,
 }
 
-impl SolveLayer {
-    /// A layer that solves challenges within `terms`.
+impl PouwLayer {
+    /// A layer that pays within `terms`.
     pub fn new(terms: Terms) -> Self {
         Self { payer: Payer::new(terms) }
     }
 
-    /// Calls `report` with each [`Report`]. [`Report::Hashed`] is called on the hashing thread, which
-    /// waits for the call to return.
+    /// Tells `report` what happens; hashing is told on the thread that hashes, which waits for it.
     #[must_use]
     pub fn on_report(mut self, report: impl Fn(Report<'_>) + Send + Sync + 'static) -> Self {
-        self.payer.hooks.on_report = Some(std::sync::Arc::new(report));
+        self.payer.hooks.tell = Some(std::sync::Arc::new(report));
         self
     }
 
-    /// Calls `confirm` before a challenge within the terms is solved; if it returns `false`, the
-    /// request ends with [`ClientError::Declined`].
+    /// Asks `confirm` before a challenge within the terms is taken on; `false` is [`ClientError::Declined`].
     #[must_use]
     pub fn confirm(mut self, confirm: impl Fn(&Offer) -> bool + Send + Sync + 'static) -> Self {
         self.payer.hooks.confirm = Some(std::sync::Arc::new(confirm));
@@ -63,28 +59,26 @@ impl SolveLayer {
     }
 }
 
-impl<S> Layer<S> for SolveLayer {
-    type Service = Solve<S>;
+impl<S> Layer<S> for PouwLayer {
+    type Service = Pouw<S>;
 
-    fn layer(&self, inner: S) -> Solve<S> {
-        Solve { inner, payer: self.payer.clone() }
+    fn layer(&self, inner: S) -> Pouw<S> {
+        Pouw { inner, payer: self.payer.clone() }
     }
 }
 
-/// A service that solves the challenge of a 429 and retries. Made by [`SolveLayer`].
+/// A service that works its way past a 429. A request is cloned for each sending, so its body has to be one that can
+/// be: `Full<Bytes>` or `Empty`, not a stream.
 ///
-/// Requests are cloned for each sending, so their bodies must be `Clone`: `Full<Bytes>` or `Empty`,
-/// not a stream.
-///
-/// Put a layer that follows redirects outside this one. Inside, it would copy the headers of the
-/// answer, which counts once only, to the next address, and the gate there would refuse it.
+/// What follows redirects belongs around it, not inside: a service that copies headers to the next address would copy
+/// the answer, which is used up by then, and a gate refuses it there.
 #[derive(Debug, Clone)]
-pub struct Solve<S> {
+pub struct Pouw<S> {
     inner: S,
     payer: Payer,
 }
 
-impl<S, B, R> Service<Request<B>> for Solve<S>
+impl<S, B, R> Service<Request<B>> for Pouw<S>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,

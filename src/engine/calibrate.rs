@@ -1,10 +1,13 @@
 //! Calibration from what the server observes: its settings, what the engine notes of each answer, and how it shows.
 
+use std::time::Duration;
+
 use crate::policy::calibration::{Observation, SizeRules};
 use crate::protocol::DifficultyTier;
 use crate::store::Outcome;
 
-use super::config::{Config, ConfigBuilder, ConfigError, check};
+use super::checked::{ConfigError, check, check_time, whole_ms};
+use super::config::{Config, ConfigBuilder};
 use super::core::Core;
 use super::lanes::Fate;
 
@@ -38,10 +41,10 @@ impl ConfigBuilder {
         self
     }
 
-    /// Wanted median time beyond the floor, milliseconds, for medium and high, 1 to 3 600 000; default 1 000 and
-    /// 2 500, which with the default floors are the paper's 5 and 10 seconds. A low unit is a single leaf already.
-    pub fn calibrate_target_ms(mut self, medium_and_high: [u64; 2]) -> Self {
-        self.calibrate_target_ms = medium_and_high;
+    /// Wanted median time beyond the floor, 1 ms to 1 hour; default 1 s for medium and 2.5 s for high, which with the
+    /// default floors are the paper's 5 and 10 seconds. A low unit is a single leaf already.
+    pub fn calibrate_target(mut self, medium: Duration, high: Duration) -> Self {
+        self.calibrate_target = [medium, high];
         self
     }
 
@@ -52,9 +55,8 @@ impl ConfigBuilder {
     }
 
     pub(super) fn check_calibration(&self) -> Result<(), ConfigError> {
-        for target in self.calibrate_target_ms {
-            let fits = (1..=3_600_000).contains(&target);
-            check("calibrate_target_ms", target, fits, "it must be from 1 to 3600000")?;
+        for target in self.calibrate_target {
+            check_time("calibrate_target", target, 1..=3_600_000, "it must be from 1 ms to 1 hour")?;
         }
         let least = self.calibrate_bytes_min;
         let fits = (1 << 10..=1 << 20).contains(&least);
@@ -66,10 +68,10 @@ impl Config {
     /// What the size of units follows; `None` if they are not calibrated.
     pub(super) fn size_rules(&self) -> Option<SizeRules> {
         let settings = &self.settings;
-        let [medium, high] = settings.calibrate_target_ms;
+        let [medium, high] = settings.calibrate_target.map(whole_ms);
         settings.calibrate.then(|| SizeRules {
             target_ms: [None, Some(medium), Some(high)],
-            bytes_max: settings.unit_bytes,
+            bytes_max: settings.unit_bytes.into(),
             bytes_min: settings.calibrate_bytes_min,
             settle_ms: self.token_ttl_ms(),
         })

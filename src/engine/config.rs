@@ -1,9 +1,13 @@
 //! Configuration: the paper's names in snake_case, its defaults; only the secret is required.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::policy::difficulty::DifficultyRules;
-use crate::protocol::DifficultyTier;
+use crate::protocol::{ByTier, DifficultyTier};
+
+use super::checked::{ConfigError, MS_MAX, POSITIVE, check, check_time, whole_ms};
 
 /// How the credit of an accepted answer is reckoned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,24 +20,13 @@ pub enum AwardBasis {
     TierAverage,
 }
 
-/// A rejected setting.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{field}` is {value}: {rule}")]
-pub struct ConfigError {
-    /// Name of the setting.
-    pub field: &'static str,
-    /// The value given (never a secret, only its length).
-    pub value: String,
-    /// The rule it breaks.
-    pub rule: &'static str,
-}
-
 /// Settings of one engine. One that exists is valid.
 ///
 /// ```
 /// use pouw::Config;
-/// let config = Config::builder([7; 32]).token_ttl_seconds(30).build()?;
-/// assert_eq!(config.token_ttl_ms(), 30_000);
+/// use std::time::Duration;
+/// let config = Config::builder([7; 32]).token_ttl(Duration::from_secs(30)).build()?;
+/// assert_eq!(config.token_ttl(), Duration::from_secs(30));
 /// let refused = Config::new("short").unwrap_err();
 /// assert_eq!(refused.field, "hmac_secret");
 /// # Ok::<(), pouw::ConfigError>(())
@@ -49,16 +42,16 @@ pub struct Config {
 pub struct ConfigBuilder {
     pub(crate) hmac_secret: Vec<u8>,
     pub(crate) previous_secrets: Vec<Vec<u8>>,
-    pub(crate) token_ttl_seconds: u64,
+    pub(crate) token_ttl: Duration,
     pub(crate) min_queue_depth: usize,
-    pub(crate) work_unit_max_age_ms: u64,
+    pub(crate) work_unit_max_age: Duration,
     pub(crate) award_joule_credits: bool,
     pub(crate) micro_joules_per_hash: u64,
     pub(crate) award_basis: AwardBasis,
-    pub(crate) floor_ms: [u64; 3],
-    pub(crate) unit_bytes: [usize; 3],
+    pub(crate) floor: ByTier<Duration>,
+    pub(crate) unit_bytes: ByTier<usize>,
     pub(crate) calibrate: bool,
-    pub(crate) calibrate_target_ms: [u64; 2],
+    pub(crate) calibrate_target: [Duration; 2],
     pub(crate) calibrate_bytes_min: usize,
     pub(crate) interior_units: bool,
     pub(crate) leases_max: usize,
@@ -67,11 +60,11 @@ pub struct ConfigBuilder {
     pub(crate) commit_ops_max: usize,
     pub(crate) waiting_answers_max: usize,
     pub(crate) ledger_entries_kept: u64,
-    pub(crate) quorum_wait_ms: u64,
+    pub(crate) quorum_wait: Duration,
     pub(crate) default_difficulty: DifficultyTier,
     pub(crate) max_difficulty: DifficultyTier,
-    pub(crate) escalation_window_ms: u64,
-    pub(crate) cool_down_ms: u64,
+    pub(crate) escalation_window: Duration,
+    pub(crate) cool_down: Duration,
     pub(crate) difficulty_clients_max: usize,
     pub(crate) accept_clock_ahead: bool,
     pub(crate) background: bool,
@@ -92,16 +85,16 @@ impl Config {
         ConfigBuilder {
             hmac_secret: hmac_secret.into(),
             previous_secrets: Vec::new(),
-            token_ttl_seconds: 60,
+            token_ttl: Duration::from_secs(60),
             min_queue_depth: 100,
-            work_unit_max_age_ms: 3_600_000,
+            work_unit_max_age: Duration::from_secs(3_600),
             award_joule_credits: true,
             micro_joules_per_hash: 100,
             award_basis: AwardBasis::Actual,
-            floor_ms: [1_500, 4_000, 7_500],
-            unit_bytes: [32 << 10, 64 << 10, 128 << 10],
+            floor: ByTier { low: 1_500, medium: 4_000, high: 7_500 }.map(Duration::from_millis),
+            unit_bytes: ByTier { low: 32 << 10, medium: 64 << 10, high: 128 << 10 },
             calibrate: false,
-            calibrate_target_ms: [1_000, 2_500],
+            calibrate_target: [1_000, 2_500].map(Duration::from_millis),
             calibrate_bytes_min: 4 << 10,
             interior_units: false,
             leases_max: 131_072,
@@ -110,11 +103,11 @@ impl Config {
             commit_ops_max: 256,
             waiting_answers_max: 4_096,
             ledger_entries_kept: 100_000_000,
-            quorum_wait_ms: 600_000,
+            quorum_wait: Duration::from_secs(600),
             default_difficulty: DifficultyTier::Low,
             max_difficulty: DifficultyTier::High,
-            escalation_window_ms: 300_000,
-            cool_down_ms: 600_000,
+            escalation_window: Duration::from_secs(300),
+            cool_down: Duration::from_secs(600),
             difficulty_clients_max: 262_144,
             accept_clock_ahead: false,
             background: true,
@@ -125,35 +118,39 @@ impl Config {
         }
     }
 
-    /// Lifetime of a token, milliseconds.
-    pub fn token_ttl_ms(&self) -> u64 {
-        self.settings.token_ttl_seconds * 1000
+    /// Lifetime of a token.
+    pub fn token_ttl(&self) -> Duration {
+        self.settings.token_ttl
     }
 
-    /// Milliseconds between issue and the first moment an answer counts.
-    pub fn floor_ms(&self, tier: DifficultyTier) -> u64 {
-        self.settings.floor_ms[tier as usize]
+    /// Time between issue and the first moment an answer counts.
+    pub fn floor(&self, tier: DifficultyTier) -> Duration {
+        *self.settings.floor.get(tier)
+    }
+
+    pub(super) fn token_ttl_ms(&self) -> u64 {
+        whole_ms(self.settings.token_ttl)
     }
 
     /// Bytes of data a unit of this tier may carry; one of a single leaf may carry as much as a high one.
     pub fn unit_bytes(&self, tier: DifficultyTier) -> usize {
-        self.settings.unit_bytes[tier as usize]
+        *self.settings.unit_bytes.get(tier)
     }
 
     /// How a client's difficulty rises and falls.
-    pub fn difficulty(&self) -> DifficultyRules {
+    pub(super) fn difficulty(&self) -> DifficultyRules {
         let settings = &self.settings;
         DifficultyRules {
             default: settings.default_difficulty,
             cap: settings.max_difficulty,
-            escalation_window_ms: settings.escalation_window_ms,
-            cool_down_ms: settings.cool_down_ms,
+            escalation_window_ms: whole_ms(settings.escalation_window),
+            cool_down_ms: whole_ms(settings.cool_down),
         }
     }
 
     /// Largest leaf a unit can carry, bytes. Longer ones are hashed by the server.
     pub fn send_cap(&self) -> usize {
-        self.settings.unit_bytes[2]
+        self.settings.unit_bytes.high
     }
 
     #[cfg(feature = "testing")]
@@ -175,9 +172,9 @@ impl ConfigBuilder {
         self
     }
 
-    /// Lifetime of a token, 1 to 3 600 seconds; default 60.
-    pub fn token_ttl_seconds(mut self, seconds: u64) -> Self {
-        self.token_ttl_seconds = seconds;
+    /// Lifetime of a token, 1 second to 1 hour; default 60 seconds.
+    pub fn token_ttl(mut self, lifetime: Duration) -> Self {
+        self.token_ttl = lifetime;
         self
     }
 
@@ -187,9 +184,9 @@ impl ConfigBuilder {
         self
     }
 
-    /// Age at which a ready unit is taken back and made anew, 1 ms or more; default one hour.
-    pub fn work_unit_max_age_ms(mut self, ms: u64) -> Self {
-        self.work_unit_max_age_ms = ms;
+    /// Age at which a ready unit is taken back and made again, 1 ms or more; default 1 hour.
+    pub fn work_unit_max_age(mut self, age: Duration) -> Self {
+        self.work_unit_max_age = age;
         self
     }
 
@@ -211,16 +208,16 @@ impl ConfigBuilder {
         self
     }
 
-    /// Milliseconds before an answer counts, for low, medium, high; below the token's lifetime;
-    /// default 1 500, 4 000, 7 500. Zero is the bare paper.
-    pub fn floor_ms(mut self, by_tier: [u64; 3]) -> Self {
-        self.floor_ms = by_tier;
+    /// Time before an answer counts, below the token's lifetime; default 1.5 s for low, 4 s for medium, 7.5 s for high.
+    /// With zero, hashing alone is the price, as in the paper.
+    pub fn floor(mut self, by_tier: ByTier<Duration>) -> Self {
+        self.floor = by_tier;
         self
     }
 
-    /// Bytes of data a unit may carry, for low, medium, high, not falling, 1 KiB to 2 MiB; default
-    /// 32, 64, 128 KiB. A unit of one leaf may always carry as much as a high one.
-    pub fn unit_bytes(mut self, by_tier: [usize; 3]) -> Self {
+    /// Bytes of data a unit may carry, 1 KiB to 2 MiB, a higher tier not less than a lower one; default 32 KiB for low,
+    /// 64 for medium, 128 for high. A unit of one leaf may always carry as much as a high one.
+    pub fn unit_bytes(mut self, by_tier: ByTier<usize>) -> Self {
         self.unit_bytes = by_tier;
         self
     }
@@ -269,10 +266,10 @@ impl ConfigBuilder {
         self
     }
 
-    /// How long answers wait for others like them before the server hashes the leaves itself, 1 ms to 12 hours;
-    /// default 600 000. For trees verified by a quorum.
-    pub fn quorum_wait_ms(mut self, ms: u64) -> Self {
-        self.quorum_wait_ms = ms;
+    /// How long an answer waits for equal ones from other clients before the server hashes its leaves itself, 1 ms to
+    /// 12 hours; default 10 minutes. For trees verified by a quorum.
+    pub fn quorum_wait(mut self, wait: Duration) -> Self {
+        self.quorum_wait = wait;
         self
     }
 
@@ -288,15 +285,15 @@ impl ConfigBuilder {
         self
     }
 
-    /// Time within which violations add up, 1 ms or more; default 300 000.
-    pub fn escalation_window_ms(mut self, ms: u64) -> Self {
-        self.escalation_window_ms = ms;
+    /// Time within which two violations raise the tier, 1 ms or more; default 5 minutes.
+    pub fn escalation_window(mut self, window: Duration) -> Self {
+        self.escalation_window = window;
         self
     }
 
-    /// Time without violation for each step down, 1 ms or more; default 600 000.
-    pub fn cool_down_ms(mut self, ms: u64) -> Self {
-        self.cool_down_ms = ms;
+    /// Time without violation for each step down, 1 ms or more; default 10 minutes.
+    pub fn cool_down(mut self, time: Duration) -> Self {
+        self.cool_down = time;
         self
     }
 
@@ -346,17 +343,17 @@ impl ConfigBuilder {
             .enumerate()
             .any(|(at, secret)| *secret == self.hmac_secret || previous.iter().take(at).any(|other| other == secret));
         check("previous_secrets", "repeated", !repeated, "each secret is given once, the newest as hmac_secret")?;
-        let ttl = self.token_ttl_seconds;
-        check("token_ttl_seconds", ttl, (1..=3_600).contains(&ttl), "it must be from 1 to 3600")?;
+        check_time("token_ttl", self.token_ttl, 1_000..=3_600_000, "it must be from 1 to 3600 seconds")?;
         let depth = self.min_queue_depth;
         check("min_queue_depth", depth, (1..=65_536).contains(&depth), "it must be from 1 to 65536")?;
-        check("work_unit_max_age_ms", self.work_unit_max_age_ms, self.work_unit_max_age_ms > 0, "it must be positive")?;
+        check_time("work_unit_max_age", self.work_unit_max_age, 1..=MS_MAX, POSITIVE)?;
         let per_hash = self.micro_joules_per_hash;
         check("micro_joules_per_hash", per_hash, per_hash <= 1_000_000_000_000, "it must be at most 10^12")?;
-        for floor in self.floor_ms {
-            check("floor_ms", floor, floor < ttl * 1000, "it must be below the token's lifetime")?;
+        let below_ttl = 0..=self.token_ttl.as_millis().saturating_sub(1);
+        for floor in <[Duration; 3]>::from(self.floor) {
+            check_time("floor", floor, below_ttl.clone(), "it must be below the token's lifetime")?;
         }
-        let bytes = self.unit_bytes;
+        let bytes: [usize; 3] = self.unit_bytes.into();
         for size in bytes {
             check("unit_bytes", size, (1 << 10..=1 << 21).contains(&size), "it must be from 1024 to 2097152")?;
         }
@@ -375,24 +372,14 @@ impl ConfigBuilder {
         let kept = self.ledger_entries_kept;
         check("ledger_entries_kept", kept, kept >= 1_000, "it must be 1000 or more")?;
         // Well below the day after which idle clients, and with them their strikes, are forgotten.
-        let wait = self.quorum_wait_ms;
-        check("quorum_wait_ms", wait, (1..=43_200_000).contains(&wait), "it must be from 1 to 43200000")?;
+        check_time("quorum_wait", self.quorum_wait, 1..=43_200_000, "it must be from 1 ms to 12 hours")?;
         let (default, cap) = (self.default_difficulty, self.max_difficulty);
         check("max_difficulty", cap, cap >= default, "it must not be below default_difficulty")?;
-        check("escalation_window_ms", self.escalation_window_ms, self.escalation_window_ms > 0, "it must be positive")?;
-        check("cool_down_ms", self.cool_down_ms, self.cool_down_ms > 0, "it must be positive")?;
+        check_time("escalation_window", self.escalation_window, 1..=MS_MAX, POSITIVE)?;
+        check_time("cool_down", self.cool_down, 1..=MS_MAX, POSITIVE)?;
         let clients = self.difficulty_clients_max;
         let fits = (16..=1 << 24).contains(&clients);
         check("difficulty_clients_max", clients, fits, "it must be from 16 to 16777216")?;
         Ok(Config { settings: self })
     }
-}
-
-pub(super) fn check(
-    field: &'static str,
-    value: impl ToString,
-    holds: bool,
-    rule: &'static str,
-) -> Result<(), ConfigError> {
-    if holds { Ok(()) } else { Err(ConfigError { field, value: value.to_string(), rule }) }
 }

@@ -9,7 +9,7 @@ use crate::protocol::{Malformed, Reason, TokenError};
 use crate::store::StoreError;
 use crate::store::records::TreeState;
 
-use super::config::ConfigError;
+use super::checked::ConfigError;
 
 /// Why the engine could not be opened.
 #[derive(Debug, thiserror::Error)]

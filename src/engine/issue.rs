@@ -1,5 +1,7 @@
 //! Issuing: a unit from the ring, a lease, a signed token. Waits for no disk.
 
+use std::time::Duration;
+
 use crate::merkle::{AlignedRange, Shape};
 use crate::policy::lease::{Claim, Lease, LeaseRefusal};
 use crate::policy::quorum::Voter;
@@ -13,48 +15,13 @@ use crate::store::records::{Account, Work};
 
 use super::PouwEngine;
 use super::account::unit_work;
+use super::checked::whole_ms;
 use super::core::{Core, bump};
 use super::error::{IssueError, SubmitError};
 use super::inspect::Inspected;
 use super::interior::ReadyNode;
 use super::load::load_tile;
-
-/// Who asks for a unit, and for which.
-#[derive(Debug, Clone, Copy)]
-pub struct IssueRequest<'a> {
-    /// Client key: whatever tells clients apart, as bytes. Only its keyed digest is kept.
-    pub client: &'a [u8],
-    /// Its network prefix (a /24 or /48, say), as bytes. Two clients of one network never verify each other's work;
-    /// those of an unknown one, which is empty, count as neighbours.
-    pub network: &'a [u8],
-    /// Difficulty tier.
-    pub tier: DifficultyTier,
-    /// Digest of the policy the challenge is for; an answer must name the same.
-    pub policy: u64,
-    /// Milliseconds before an answer counts; `None` takes the configured floor of the tier.
-    pub floor_ms: Option<u64>,
-    /// Whether made-up work will do when nothing real is ready.
-    pub synthetic: bool,
-    /// Bytes of data the unit may carry at most, beside what its tier allows: larger units are halved, and
-    /// if not even one leaf fits the request gets [`IssueError::TooBig`].
-    pub bytes_max: Option<usize>,
-}
-
-impl<'a> IssueRequest<'a> {
-    /// A request under the default policy and floor, for real work only.
-    pub fn new(client: &'a [u8], tier: DifficultyTier) -> Self {
-        Self { client, network: b"", tier, policy: 0, floor_ms: None, synthetic: false, bytes_max: None }
-    }
-}
-
-/// A unit that is out now.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Issued {
-    /// What to send to the client; its `challenge_token` goes into the header too.
-    pub unit: WorkUnit,
-    /// The unit is smaller than the tier asks for.
-    pub shortfall: bool,
-}
+use super::request::{IssueRequest, Issued};
 
 impl PouwEngine {
     /// Hands out a ready unit under a signed challenge bound to the client.
@@ -242,7 +209,8 @@ impl Core {
     fn token(&self, request: &IssueRequest<'_>, id: WorkId, purpose: TokenPurpose) -> ChallengeToken {
         // The moment the id was made: lease and token end together, and the id tells when.
         let now = id.unix_millis().0;
-        let floor = request.floor_ms.unwrap_or_else(|| self.config.floor_ms(request.tier));
+        let floor = request.floor.unwrap_or_else(|| self.config.floor(request.tier));
+        let floor = whole_ms(floor.saturating_add(Duration::from_nanos(999_999)));
         let ttl = self.config.token_ttl_ms();
         ChallengeToken {
             purpose,

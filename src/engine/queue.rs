@@ -134,7 +134,7 @@ impl Queue {
     pub(super) fn new(config: &Config) -> Self {
         let settings = &config.settings;
         Self {
-            ring: ReadyRing::new(settings.unit_bytes),
+            ring: ReadyRing::new(settings.unit_bytes.into()),
             leases: LeaseTable::new(settings.leases_max),
             returned: VecDeque::new(),
             voted: Turns::default(),

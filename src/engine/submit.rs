@@ -16,46 +16,8 @@ use super::event::Event;
 use super::inspect::Inspected;
 use super::lanes::{Fate, Job};
 use super::oneshot::oneshot;
+use super::request::{Accepted, Answer};
 use super::verify::Judged;
-
-/// A client's answer.
-#[derive(Debug, Clone, Copy)]
-pub struct Answer<'a> {
-    /// Client key, the same as at issue.
-    pub client: &'a [u8],
-    /// Its network prefix, as at issue.
-    pub network: &'a [u8],
-    /// The token, from the header. Only this names the unit; nothing in the result does.
-    pub token: &'a str,
-    /// The computed hashes.
-    pub result: &'a WorkResult,
-    /// Digest of the policy of the route the answer came on.
-    pub policy: u64,
-}
-
-impl<'a> Answer<'a> {
-    /// An answer from an unknown network under the default policy, with the token the result carries.
-    pub fn new(client: &'a [u8], result: &'a WorkResult) -> Self {
-        Self { client, network: b"", token: &result.challenge_token, result, policy: 0 }
-    }
-}
-
-/// An answer that was taken. Its effects are durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Accepted {
-    /// Challenge id, also the receipt's.
-    pub id: WorkId,
-    /// Ledger entry; `None` for a vote, which gets one when its quorum is complete.
-    pub seq: Option<u64>,
-    /// Credit, now.
-    pub award: MicroJoules,
-    /// Credit when the quorum is complete.
-    pub deferred: MicroJoules,
-    /// Hashes the unit asked for.
-    pub nodes: u64,
-    /// All leaves of the tree are done with it.
-    pub leaves_complete: bool,
-}
 
 /// Refused answers to one challenge, with the right token from the right client, before it is closed.
 const REFUSALS_MAX: u32 = 8;

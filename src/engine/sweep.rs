@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::store::{Command, Outcome};
 
 use super::PouwEngine;
+use super::checked::whole_ms;
 use super::core::{Core, bump};
 use super::error::WriteError;
 use super::event::Event;
@@ -83,7 +84,7 @@ impl PouwEngine {
             for lease in &expired {
                 queue.give_back(lease);
             }
-            let max_age = core.config.settings.work_unit_max_age_ms;
+            let max_age = whole_ms(core.config.settings.work_unit_max_age);
             let aged = queue.ring.remove_if(|unit| now.saturating_sub(unit.since_ms) > max_age);
             report.aged = aged.len();
             for (unit, _) in aged {

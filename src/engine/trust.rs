@@ -103,7 +103,7 @@ impl Core {
         let full = page.len() == QUORUMS_PER_SWEEP;
         *self.quorum_after.lock() = if full { page.last().map(|(key, _)| *key) } else { None };
         let now = self.now_ms();
-        let wait = self.config.settings.quorum_wait_ms;
+        let wait = super::checked::whole_ms(self.config.settings.quorum_wait);
         let mut ended = 0;
         for (key, row) in page {
             let row = match row {

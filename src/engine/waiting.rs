@@ -64,6 +64,6 @@ impl PouwEngine {
 
     /// Milliseconds that votes wait for others like them before the server hashes their leaves itself.
     pub fn quorum_wait_ms(&self) -> u64 {
-        self.config().settings.quorum_wait_ms
+        super::checked::whole_ms(self.config().settings.quorum_wait)
     }
 }

@@ -172,7 +172,7 @@ impl Gate {
             network: facts.prefix.as_bytes(),
             tier,
             policy: place.digest,
-            floor_ms: because.and_then(|because| because.floor_ms),
+            floor: because.and_then(|because| because.floor_ms).map(std::time::Duration::from_millis),
             synthetic: inner.settings.synthetic,
             bytes_max: usize::try_from(decoded(reservation.bytes)).ok(),
         };

@@ -9,6 +9,7 @@
 pub mod header;
 pub mod limits;
 
+mod by_tier;
 mod bytes;
 mod compact;
 mod digest;
@@ -23,6 +24,7 @@ mod unit;
 mod unit_json;
 mod words;
 
+pub use by_tier::ByTier;
 pub use digest::data_digest;
 pub use id::{ClientDigest, TreeHandle, WorkId};
 pub use keyring::{KeyId, Keyring, SecretError};

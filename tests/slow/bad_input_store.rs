@@ -4,9 +4,10 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use crate::support::work::solve;
-use pouw::protocol::{DifficultyTier, WorkResult};
+use pouw::protocol::{ByTier, DifficultyTier, WorkResult};
+use pouw::solver::compute_work_unit;
 use pouw::{
     Answer, Config, Exposure, IngestOptions, IssueRequest, OpenError, PouwEngine, Receipt, StoreError, SubmitError,
     TreeState, check,
@@ -15,7 +16,12 @@ use pouw::{
 const CHILD: &str = "POUW_BAD_INPUT_CHILD";
 
 fn config(secret: u8) -> Config {
-    Config::builder([secret; 32]).floor_ms([0; 3]).background(false).accept_clock_ahead(true).build().unwrap()
+    Config::builder([secret; 32])
+        .floor(ByTier::all(Duration::ZERO))
+        .background(false)
+        .accept_clock_ahead(true)
+        .build()
+        .unwrap()
 }
 
 fn open(dir: &Path) -> Result<PouwEngine, OpenError> {
@@ -25,7 +31,7 @@ fn open(dir: &Path) -> Result<PouwEngine, OpenError> {
 fn answer(engine: &PouwEngine) -> WorkResult {
     engine.upkeep().unwrap();
     let issued = engine.issue(&IssueRequest::new(b"anna", DifficultyTier::Medium)).unwrap();
-    solve(&issued.unit)
+    compute_work_unit(&issued.unit).unwrap()
 }
 
 /// A store with a tree, an accepted answer, and one that is still out.

@@ -15,18 +15,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::clients::{answer, apart, blocks, names, options, wrong};
 use crate::support::crash::{CHILD, Dice, Victim, kills, say};
+use crate::support::trust::{answer, apart, blocks, names, options, wrong};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::records::LeafState;
 use pouw::internal::store::{Reader, Store};
 use pouw::merkle::{TILE_LEAVES, root};
-use pouw::protocol::{ClientDigest, DifficultyTier, Keyring, WorkId};
+use pouw::protocol::{ByTier, ClientDigest, DifficultyTier, Keyring, WorkId};
 use pouw::{
-    Accepted, Answer, Config, ConfigBuilder, Directory, EntryKind, EventSink, FakeClock, IssueError, IssueRequest,
-    Issued, Parts, PouwEngine, StorageBackend, StorageProvider, StoreFile, StoreOptions, Strategy, SubmitError,
-    TreeState,
+    Accepted, Answer, BackendError, Config, ConfigBuilder, Directory, EntryKind, EventSink, FakeClock, IssueError,
+    IssueRequest, Issued, Parts, PouwEngine, StorageBackend, StorageProvider, StoreFile, StoreOptions, Strategy,
+    SubmitError, TreeState,
 };
 
 const TEST: &str = "kill_strategies::a_process_killed_in_any_phase_of_any_strategy_loses_nothing_it_acknowledged";
@@ -97,8 +97,11 @@ fn liar(number: u64) -> u64 {
 }
 
 fn config() -> ConfigBuilder {
-    let config = Config::builder([3; 32]).floor_ms([0; 3]).background(false).quorum_wait_ms(WAIT_MS);
-    config.accept_clock_ahead(true).token_ttl_seconds(3_600).min_queue_depth(8)
+    let config = Config::builder([3; 32])
+        .floor(ByTier::all(Duration::ZERO))
+        .background(false)
+        .quorum_wait(Duration::from_millis(WAIT_MS));
+    config.accept_clock_ahead(true).token_ttl(Duration::from_secs(3_600)).min_queue_depth(8)
 }
 
 // ---------------------------------------------------------------------------------------------------
@@ -185,11 +188,11 @@ impl StorageBackend for Stopping {
         self.inner.close()
     }
 
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<bool> {
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
         self.inner.try_lock_range(start, end)
     }
 
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<()> {
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
         self.inner.unlock_range(start, end)
     }
 }
@@ -328,7 +331,7 @@ impl Worker {
         self.upkeep("upkeep");
         let (client, network) = names(who);
         let tier = DifficultyTier::ALL[dice.below(3) as usize];
-        match self.engine.issue(&IssueRequest { network: &network, ..IssueRequest::new(&client, tier) }) {
+        match self.engine.issue(&IssueRequest::new(&client, tier).network(&network)) {
             Ok(issued) => Some(issued),
             Err(IssueError::NoWork) => None,
             Err(other) => panic!("{other}"),
@@ -350,7 +353,7 @@ impl Worker {
         };
         let result = answer(&issued, lie);
         let (client, network) = names(who);
-        let submit = || self.engine.submit(&Answer { network: &network, ..Answer::new(&client, &result) });
+        let submit = || self.engine.submit(&Answer::new(&client, &result).network(&network));
         let verdict = self.during(phase, submit, |verdict: &Result<Accepted, SubmitError>| match verdict {
             Ok(Accepted { id, seq: Some(_), award, .. }) => Some(format!("paid {id} {}", award.0)),
             Ok(Accepted { id, deferred, .. }) => Some(format!("voted {id} {} {who}", deferred.0)),
@@ -396,7 +399,7 @@ impl Worker {
         let all = |leaves: &mut Vec<Checksum>| leaves.iter_mut().for_each(|leaf| *leaf = wrong(leaf));
         let (client, network) = names(who);
         let result = answer(&issued, all);
-        let caught = self.engine.submit(&Answer { network: &network, ..Answer::new(&client, &result) });
+        let caught = self.engine.submit(&Answer::new(&client, &result).network(&network));
         match caught {
             Err(SubmitError::WrongResult { .. }) => {}
             Err(SubmitError::Expired { .. } | SubmitError::Withdrawn) if !self.alone => return,

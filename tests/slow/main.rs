@@ -13,8 +13,6 @@ mod quorum_statistics;
 mod support {
     #![allow(dead_code, reason = "each test binary uses its part")]
 
-    pub mod clients;
     pub mod crash;
-    pub mod house;
-    pub mod work;
+    pub mod trust;
 }

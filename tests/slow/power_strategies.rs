@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
-use crate::support::clients::{HIGH, answer, apart, blocks, exported_leaves, names, options, wrong};
+use crate::support::trust;
+use crate::support::trust::{HIGH, answer, apart, blocks, names, options, wrong};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::sim::{Loss, SimDisk};
 use pouw::internal::store::{Store, check};
 use pouw::merkle::root;
+use pouw::protocol::ByTier;
 use pouw::{
     Answer, Config, EntryKind, EventSink, FakeClock, HashReason, IssueError, IssueRequest, LedgerRow, Parts,
     PouwEngine, StoreOptions, Strategy, SubmitError, TreeState,
@@ -49,7 +52,11 @@ impl Place {
             events: EventSink::default(),
             options: SIZES,
         };
-        let config = Config::builder([7; 32]).floor_ms([0; 3]).background(false).quorum_wait_ms(WAIT_MS).audit_seed(5);
+        let config = Config::builder([7; 32])
+            .floor(ByTier::all(Duration::ZERO))
+            .background(false)
+            .quorum_wait(Duration::from_millis(WAIT_MS))
+            .audit_seed(5);
         let config = mistake.into_iter().fold(config, |config, mistake| config.mistake(mistake));
         let engine = PouwEngine::open_with(parts, config.build().unwrap()).unwrap();
         Self { engine, disk, clock, told_at: Arc::default() }
@@ -78,7 +85,7 @@ impl Place {
     fn answer(&self, who: u64, lies: &[usize]) -> Option<Result<(), SubmitError>> {
         self.engine.upkeep().unwrap();
         let (client, network) = names(who);
-        let issued = match self.engine.issue(&IssueRequest { network: &network, ..IssueRequest::new(&client, HIGH) }) {
+        let issued = match self.engine.issue(&IssueRequest::new(&client, HIGH).network(&network)) {
             Ok(issued) => issued,
             Err(IssueError::NoWork) => return None,
             Err(other) => panic!("{other}"),
@@ -90,7 +97,7 @@ impl Place {
         let result = answer(&issued, lie);
         let (sender, receiver) = channel();
         let (disk, told_at) = (self.disk.clone(), self.told_at.clone());
-        self.engine.submit_with(&Answer { network: &network, ..Answer::new(&client, &result) }, move |verdict| {
+        self.engine.submit_with(&Answer::new(&client, &result).network(&network), move |verdict| {
             told_at.store(disk.recorded(), Ordering::SeqCst);
             sender.send(verdict.map(drop)).unwrap();
         });
@@ -111,7 +118,7 @@ impl Place {
     }
 
     fn strict(&self, name: &str) -> Vec<Checksum> {
-        exported_leaves(&self.engine, name)
+        trust::exported_leaves(&self.engine, name)
     }
 }
 

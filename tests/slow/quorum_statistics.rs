@@ -6,8 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::support::clients::{HIGH, answer, apart, wrong};
-use crate::support::house::House;
+use crate::support::trust::{HIGH, House, answer, apart, wrong};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::SplitMix64;
 use pouw::internal::policy::audit::{VOTE_SAMPLE, draw};

@@ -220,7 +220,7 @@ impl<'e> Crew<'e> {
     fn step(&self, at: usize, client: &Client, tally: &mut Tally, first: bool) -> Result<bool, String> {
         let call = self.call.load(Ordering::SeqCst);
         let key = client.key.as_bytes();
-        let issued = self.engine.issue(&IssueRequest { network: key, ..IssueRequest::new(key, client.tier) });
+        let issued = self.engine.issue(&IssueRequest::new(key, client.tier).network(key));
         if first {
             *self.turn.lock() += 1;
         }
@@ -259,7 +259,7 @@ impl<'e> Crew<'e> {
     /// Submits until the answer is stored; `None` if the work went elsewhere.
     fn submit(&self, client: &Client, unit: &WorkUnit, result: &WorkResult) -> Result<Option<Tally>, SubmitError> {
         let key = client.key.as_bytes();
-        let answer = Answer { network: key, ..Answer::new(key, result) };
+        let answer = Answer::new(key, result).network(key);
         let leaves = unit.leaf_lengths.len().max(1) as u64;
         let mut attempt = 0;
         loop {

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use clap::Args;
+use pouw::protocol::ByTier;
 use pouw::{Config, ConfigBuilder, Event, EventSink, Parts, PouwEngine, StoreFile};
 
 use crate::failure::Failure;
@@ -96,7 +98,11 @@ pub fn expect_store(dir: &Path) -> Result<(), Failure> {
 /// Opens a store the way a command does: no floor, since whoever runs it owns the backlog, and on any
 /// day, since a store may have lain unused for long.
 pub fn open_engine(dir: &Path, secret: Vec<u8>, background: bool) -> Result<PouwEngine, Failure> {
-    start_engine(dir, Config::builder(secret).floor_ms([0; 3]).accept_clock_ahead(true).background(background), false)
+    start_engine(
+        dir,
+        Config::builder(secret).floor(ByTier::all(Duration::ZERO)).accept_clock_ahead(true).background(background),
+        false,
+    )
 }
 
 /// Damaged blocks are told as they are found by who serves; other verbs report them at their end.

@@ -17,7 +17,7 @@
 //! assert!(settings.problems().is_empty());
 //! let engine = settings.engine(Config::builder([7; 32])).build()?;
 //! let gate = settings.gate(GateConfig::builder()).build()?;
-//! assert_eq!(engine.floor_ms(pouw::protocol::DifficultyTier::High), 3_000);
+//! assert_eq!(engine.floor(pouw::protocol::DifficultyTier::High), std::time::Duration::from_secs(3));
 //! # let _ = gate;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -27,7 +27,10 @@ mod problems;
 mod risks;
 mod words;
 
+use std::time::Duration;
+
 use crate::engine::{Config, ConfigBuilder};
+use crate::protocol::ByTier;
 
 use super::choices::Policy;
 use super::config::{GateConfig, GateConfigBuilder};
@@ -46,6 +49,20 @@ macro_rules! fill {
     };
 }
 
+/// The same for values in the unit of their key.
+macro_rules! convert {
+    ($settings:ident, $builder:ident: $($key:ident => $setter:ident($convert:expr)),* $(,)?) => {
+        $(if let Some(value) = $settings.$key {
+            $builder = $builder.$setter($convert(value));
+        })*
+    };
+}
+
+/// The milliseconds of a time that a key set, or of a default.
+fn ms_of(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Takes what a builder holds.
 macro_rules! take {
     ($settings:ident: $($name:ident)*) => {
@@ -56,10 +73,21 @@ macro_rules! take {
 impl Settings {
     /// Sets what is set here on the engine's builder.
     pub fn engine(&self, mut builder: ConfigBuilder) -> ConfigBuilder {
-        fill!(self, builder: token_ttl_seconds min_queue_depth work_unit_max_age_ms award_joule_credits
-            micro_joules_per_hash award_basis floor_ms unit_bytes calibrate calibrate_target_ms calibrate_bytes_min
-            interior_units leases_max synthetic_max ready_bytes_max commit_ops_max ledger_entries_kept quorum_wait_ms
-            default_difficulty max_difficulty escalation_window_ms cool_down_ms difficulty_clients_max);
+        fill!(self, builder: min_queue_depth award_joule_credits micro_joules_per_hash award_basis calibrate
+            calibrate_bytes_min interior_units leases_max synthetic_max ready_bytes_max commit_ops_max
+            ledger_entries_kept default_difficulty max_difficulty difficulty_clients_max);
+        let ms = Duration::from_millis;
+        convert!(self, builder:
+            token_ttl_seconds => token_ttl(Duration::from_secs),
+            work_unit_max_age_ms => work_unit_max_age(ms),
+            floor_ms => floor(|by_tier| ByTier::from(by_tier).map(ms)),
+            unit_bytes => unit_bytes(ByTier::from),
+            quorum_wait_ms => quorum_wait(ms),
+            escalation_window_ms => escalation_window(ms),
+            cool_down_ms => cool_down(ms));
+        if let Some([medium, high]) = self.calibrate_target_ms {
+            builder = builder.calibrate_target(ms(medium), ms(high));
+        }
         match self.waiting_commits_max {
             Some(answers) => builder.waiting_answers_max(answers),
             None => builder,
@@ -104,16 +132,16 @@ impl Settings {
         let ConfigBuilder {
             hmac_secret: _,
             previous_secrets: _,
-            token_ttl_seconds,
+            token_ttl,
             min_queue_depth,
-            work_unit_max_age_ms,
+            work_unit_max_age,
             award_joule_credits,
             micro_joules_per_hash,
             award_basis,
-            floor_ms,
+            floor,
             unit_bytes,
             calibrate,
-            calibrate_target_ms,
+            calibrate_target,
             calibrate_bytes_min,
             interior_units,
             leases_max,
@@ -122,11 +150,11 @@ impl Settings {
             commit_ops_max,
             waiting_answers_max: waiting_commits_max,
             ledger_entries_kept,
-            quorum_wait_ms,
+            quorum_wait,
             default_difficulty,
             max_difficulty,
-            escalation_window_ms,
-            cool_down_ms,
+            escalation_window,
+            cool_down,
             difficulty_clients_max,
             accept_clock_ahead: _,
             background: _,
@@ -135,10 +163,17 @@ impl Settings {
             #[cfg(feature = "testing")]
                 audit_seed: _,
         } = builder;
-        take!(self: token_ttl_seconds min_queue_depth work_unit_max_age_ms award_joule_credits micro_joules_per_hash
-            award_basis floor_ms unit_bytes calibrate calibrate_target_ms calibrate_bytes_min interior_units leases_max
-            synthetic_max ready_bytes_max commit_ops_max waiting_commits_max ledger_entries_kept quorum_wait_ms
-            default_difficulty max_difficulty escalation_window_ms cool_down_ms difficulty_clients_max);
+        take!(self: min_queue_depth award_joule_credits micro_joules_per_hash award_basis calibrate calibrate_bytes_min
+            interior_units leases_max synthetic_max ready_bytes_max commit_ops_max waiting_commits_max
+            ledger_entries_kept default_difficulty max_difficulty difficulty_clients_max);
+        self.token_ttl_seconds = Some(token_ttl.as_secs());
+        self.work_unit_max_age_ms = Some(ms_of(work_unit_max_age));
+        self.floor_ms = Some(floor.map(ms_of).into());
+        self.unit_bytes = Some(unit_bytes.into());
+        self.calibrate_target_ms = Some(calibrate_target.map(ms_of));
+        self.quorum_wait_ms = Some(ms_of(quorum_wait));
+        self.escalation_window_ms = Some(ms_of(escalation_window));
+        self.cool_down_ms = Some(ms_of(cool_down));
     }
 
     /// As [`take_engine`](Self::take_engine).

@@ -42,6 +42,27 @@ const GROUNDS: [(&str, &str); 5] = [
     ("bytes_in_flight", "unit_bytes"),
 ];
 
+/// Settings that are a time: the builder's name, the key, and the milliseconds of its unit.
+const TIMES: [(&str, &str, u128); 7] = [
+    ("token_ttl", "token_ttl_seconds", 1_000),
+    ("work_unit_max_age", "work_unit_max_age_ms", 1),
+    ("floor", "floor_ms", 1),
+    ("calibrate_target", "calibrate_target_ms", 1),
+    ("quorum_wait", "quorum_wait_ms", 1),
+    ("escalation_window", "escalation_window_ms", 1),
+    ("cool_down", "cool_down_ms", 1),
+];
+
+/// The error of a builder, with name and value as they are in the document.
+fn in_document(error: ConfigError) -> ConfigError {
+    let Some((_, key, unit_ms)) = TIMES.iter().find(|(field, ..)| *field == error.field) else {
+        return error;
+    };
+    let ms = error.value.strip_suffix(" ms").and_then(|number| number.parse::<u128>().ok());
+    let value = ms.map_or(error.value, |ms| (ms / unit_ms).to_string());
+    ConfigError { field: key, value, rule: error.rule }
+}
+
 /// More than these are not told, so that a file of nothing else is not judged for hours.
 const PROBLEMS_MAX: usize = 100;
 
@@ -81,7 +102,7 @@ impl Settings {
         let engine = self.engine(builder).build().map_err(|error| match error.field {
             "waiting_answers_max" => ConfigError { field: "waiting_commits_max", ..error },
             "previous_secrets" => ConfigError { field: "previous_secret_files", ..error },
-            _ => error,
+            _ => in_document(error),
         });
         let fits = |engine| self.gate(GateConfig::builder()).build()?.fits(&engine);
         engine.and_then(fits).err()

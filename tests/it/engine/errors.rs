@@ -1,10 +1,12 @@
 //! Which errors of the engine a caller may answer by calling again, and that no text repeats a prefix.
 
+use std::time::Duration;
+
 use pouw::merkle::{Level, Position};
-use pouw::protocol::{Malformed, Reason, TokenError};
+use pouw::protocol::{ByTier, Malformed, Reason, TokenError};
 use pouw::{
-    ConfigError, DebitError, IssueError, OpenError, StoreError, SubmitError, TreeError, TreeState, UpkeepError,
-    WriteError,
+    Config, ConfigBuilder, ConfigError, DebitError, IssueError, OpenError, StoreError, SubmitError, TreeError,
+    TreeState, UpkeepError, WriteError,
 };
 
 fn disk_full() -> StoreError {
@@ -121,4 +123,73 @@ fn opening_may_be_tried_again_after_exactly_these_errors() {
         (OpenError::Thread("limit".into()), true),
     ];
     opens.iter().for_each(|(error, again)| assert_eq!(error.is_retryable(), *again, "{error:?}"));
+}
+
+#[test]
+fn a_time_is_refused_by_setting_value_and_rule_if_it_is_no_whole_milliseconds_or_out_of_bounds() {
+    type Change = fn(ConfigBuilder) -> ConfigBuilder;
+    const WHOLE: &str = "it must be a whole number of milliseconds";
+    let nanos = Duration::from_nanos;
+    let odd: [(Change, &str); 7] = [
+        (|c| c.token_ttl(Duration::from_nanos(1_000_500_000_001)), "token_ttl"),
+        (|c| c.work_unit_max_age(Duration::from_nanos(1_000_500_000_001)), "work_unit_max_age"),
+        (|c| c.floor(ByTier { high: Duration::from_nanos(1_000_500_000_001), ..ByTier::default() }), "floor"),
+        (|c| c.calibrate_target(Duration::from_secs(1), Duration::from_nanos(1_000_500_000_001)), "calibrate_target"),
+        (|c| c.quorum_wait(Duration::from_nanos(1_000_500_000_001)), "quorum_wait"),
+        (|c| c.escalation_window(Duration::from_nanos(1_000_500_000_001)), "escalation_window"),
+        (|c| c.cool_down(Duration::from_nanos(1_000_500_000_001)), "cool_down"),
+    ];
+    for (change, field) in odd {
+        let error = change(Config::builder([7; 32])).build().unwrap_err();
+        assert_eq!(error, ConfigError { field, value: "1000500000001 ns".into(), rule: WHOLE });
+    }
+    let error = Config::builder([7; 32]).cool_down(nanos(999_999)).build().unwrap_err();
+    assert_eq!(error.to_string(), format!("`cool_down` is 999999 ns: {WHOLE}"));
+    let longest = Duration::from_millis(u64::MAX);
+    let positive = "it must be from 1 ms to 2^64 - 1 ms";
+    for (value, shown) in [(Duration::ZERO, "0 ms"), (longest + Duration::from_millis(1), "18446744073709551616 ms")] {
+        let found = [
+            Config::builder([7; 32]).work_unit_max_age(value).build().unwrap_err(),
+            Config::builder([7; 32]).escalation_window(value).build().unwrap_err(),
+            Config::builder([7; 32]).cool_down(value).build().unwrap_err(),
+        ];
+        for (error, field) in found.into_iter().zip(["work_unit_max_age", "escalation_window", "cool_down"]) {
+            assert_eq!(error, ConfigError { field, value: shown.into(), rule: positive });
+        }
+    }
+    let bounded: [(Change, &str, &str, &str); 6] = [
+        (
+            |c| c.token_ttl(Duration::MAX - Duration::from_nanos(999_999_999)),
+            "token_ttl",
+            "18446744073709551615000 ms",
+            "it must be from 1 to 3600 seconds",
+        ),
+        (|c| c.token_ttl(Duration::from_millis(999)), "token_ttl", "999 ms", "it must be from 1 to 3600 seconds"),
+        (
+            |c| c.floor(ByTier::all(Duration::from_secs(60))),
+            "floor",
+            "60000 ms",
+            "it must be below the token's lifetime",
+        ),
+        (
+            |c| c.quorum_wait(Duration::from_millis(43_200_001)),
+            "quorum_wait",
+            "43200001 ms",
+            "it must be from 1 ms to 12 hours",
+        ),
+        (|c| c.quorum_wait(Duration::ZERO), "quorum_wait", "0 ms", "it must be from 1 ms to 12 hours"),
+        (
+            |c| c.calibrate_target(Duration::ZERO, Duration::from_secs(1)),
+            "calibrate_target",
+            "0 ms",
+            "it must be from 1 ms to 1 hour",
+        ),
+    ];
+    for (change, field, value, rule) in bounded {
+        let error = change(Config::builder([7; 32])).build().unwrap_err();
+        assert_eq!(error, ConfigError { field, value: value.into(), rule });
+    }
+    let edges = Config::builder([7; 32]).work_unit_max_age(longest).escalation_window(longest).cool_down(longest);
+    let edges = edges.token_ttl(Duration::from_secs(3_600)).floor(ByTier::all(Duration::from_millis(3_599_999)));
+    edges.quorum_wait(Duration::from_secs(43_200)).build().unwrap();
 }

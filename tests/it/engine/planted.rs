@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
+use std::time::Duration;
 
 use crate::support::model::ensure;
 use crate::support::model::memory::Memory;
 use crate::support::model::world::{Step, solve};
 use pouw::internal::engine::testing::Mistake;
 use pouw::merkle::LeafIndex;
-use pouw::protocol::{DifficultyTier, WorkId, WorkResult};
+use pouw::protocol::{ByTier, DifficultyTier, WorkId, WorkResult};
 use pouw::{
     Accepted, Answer, Config, EventSink, Exposure, FakeClock, IngestOptions, IssueRequest, Issued, Parts, PouwEngine,
     Receipt, StoreFile, StoreOptions, SubmitError,
@@ -39,7 +40,8 @@ impl Scene {
     }
 
     fn open_on(&self, memory: &Memory, mistake: Option<Mistake>) -> PouwEngine {
-        let mut config = Config::builder([7; 32]).floor_ms([0; 3]).background(false).min_queue_depth(1);
+        let mut config =
+            Config::builder([7; 32]).floor(ByTier::all(Duration::ZERO)).background(false).min_queue_depth(1);
         if let Some(mistake) = mistake {
             config = config.mistake(mistake);
         }
@@ -167,7 +169,7 @@ fn overtaken(
 fn a_token_takes_effect_once(mistake: Option<Mistake>) -> Step {
     let scene = Scene { cache_bytes: 0, ..Scene::new(mistake) };
     let engine = scene.open();
-    let request = IssueRequest { synthetic: true, ..IssueRequest::new(b"c", DifficultyTier::Low) };
+    let request = IssueRequest::new(b"c", DifficultyTier::Low).synthetic(true);
     let issued = engine.issue(&request).unwrap();
     engine.close();
     let engine = scene.open();
@@ -241,7 +243,7 @@ fn the_unit_is_the_tokens(mistake: Option<Mistake>) -> Step {
         [(&large.unit.challenge_token, small.unit.id), (&small.unit.challenge_token, small.unit.id)];
     for (text, named) in answers {
         let result = WorkResult { work_unit_id: named, challenge_token: text.to_owned(), ..body.clone() };
-        let verdict = engine.submit(&Answer { token: text, ..Answer::new(b"c", &result) });
+        let verdict = engine.submit(&Answer::new(b"c", &result).token(text));
         let own = text == small.unit.challenge_token;
         ensure!(own || matches!(verdict, Err(SubmitError::Malformed(_))), "the body's unit was judged: {verdict:?}");
         if let Ok(accepted) = verdict {

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use crate::support::clients::{HIGH, answer, apart, blocks, options, wrong};
-use crate::support::house::House;
+use crate::support::trust::{HIGH, House, answer, apart, blocks, options, wrong};
 use parking_lot::Mutex;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::merkle::LeafIndex;
@@ -73,7 +72,7 @@ type Exports = Arc<Mutex<Vec<(&'static str, Result<Provenance, String>)>>>;
 fn exporting(house: &mut House) -> Exports {
     let exports = Exports::default();
     let seen = exports.clone();
-    house.reopen_heard(move |engine, event| {
+    house.reopened(move |engine, event| {
         let (what, name) = match event {
             Event::TreeCompleted { name, .. } => ("completed", name),
             Event::LeafCorrected { name, .. } => ("corrected", name),
@@ -122,7 +121,7 @@ fn a_subscriber_exports_strictly_while_upkeep_completes_the_tree() {
         let mut house = House::in_memory(2);
         let exports = Arc::new(Mutex::new(Vec::new()));
         let seen = exports.clone();
-        house.reopen_heard(move |engine, event| {
+        house.reopened(move |engine, event| {
             if let Event::TreeCompleted { name, .. } = event {
                 seen.lock().push(satisfy(engine, &name, ExportPolicy::Strict).map_err(|error| error.to_string()));
             }
@@ -151,7 +150,7 @@ fn a_subscriber_ingests_a_damaged_block_again_when_it_hears_of_it() {
         };
         let (mended, seen) = (given(&data), Arc::new(Mutex::new(Vec::new())));
         let heard = seen.clone();
-        house.reopen_heard(move |engine, event| {
+        house.reopened(move |engine, event| {
             if matches!(event, Event::BlockDamaged { leaf: 9, .. }) {
                 heard.lock().push(ingest(engine, &mended));
             }

@@ -9,14 +9,14 @@ use crate::support::gate_desk::{
     ADDRESS, Desk, START_MS, WINDOW_MS, accepted, facts, ingest, open_with, passed, plain, refused, solved, unit_in,
     wrong,
 };
-use crate::support::work::solve;
 use data_encoding::BASE64URL_NOPAD;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::store::sim::SimDisk;
 use pouw::merkle::fold;
 use pouw::protocol::{
-    ChallengeToken, DifficultyTier, Keyring, MicroJoules, Reason, UnixMillis, WorkId, WorkResult, WorkUnit,
+    ByTier, ChallengeToken, DifficultyTier, Keyring, MicroJoules, Reason, UnixMillis, WorkId, WorkResult, WorkUnit,
 };
+use pouw::solver::compute_work_unit;
 use pouw::{
     ClientKey, Decision, Facts, FakeClock, Gate, GateConfig, IssueRequest, PouwEngine, Presented, Refusal, ResultText,
     Verdict,
@@ -126,7 +126,7 @@ fn sharing_anybody_may_compute_for_a_client_and_only_that_client_may_hand_it_in(
     passed(desk.ask_from(helper));
     // The helper gets the whole unit, and sends back what it computed: that is all the server can see of it.
     let [first, second] = [(); 2].map(|()| unit_in(&refused(desk.ask(), "work_required")).unwrap());
-    let helps = |unit: &WorkUnit| solve(unit);
+    let helps = |unit: &WorkUnit| compute_work_unit(unit).unwrap();
     let helped = helps(&first);
     assert!(accepted(desk.answer(&helped)).is_some());
     let balance = |address: &str| desk.engine.balance(&facts(address).client.to_bytes()).unwrap();
@@ -151,7 +151,7 @@ fn sharing_anybody_may_compute_for_a_client_and_only_that_client_may_hand_it_in(
 fn precomputation_knowing_every_block_saves_the_hashing_and_neither_token_nor_floor_nor_a_second_challenge() {
     const FLOOR_MS: u64 = 1_500;
     let (disk, clock) = (SimDisk::new(), Arc::new(FakeClock::at(START_MS)));
-    let engine = open_with(&disk, &clock, |config| config.floor_ms([FLOOR_MS; 3]));
+    let engine = open_with(&disk, &clock, |config| config.floor(ByTier::all(Duration::from_millis(FLOOR_MS))));
     let blocks = ingest(&engine, "tree", 640);
     let gate = gate_before(&engine);
     // All of it is known before the first request.
@@ -258,7 +258,7 @@ fn rotation_new_keys_of_one_network_share_its_ceiling_its_bytes_and_its_windows(
         let Decision::Refuse(refusal) = desk.ask_from(&key(number)) else { panic!("it is over the limit") };
         let unit = unit_in(&refusal)?;
         assert_eq!(unit.difficulty, DifficultyTier::Low, "a new key has no history");
-        let result = solve(&unit);
+        let result = compute_work_unit(&unit).unwrap();
         accepted(desk.answer_from(&key(number), &result))
     };
     assert_eq!((0..200).filter_map(pay).count(), 8);

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use crate::support::gate_desk;
 use crate::support::gate_desk::{ADDRESS, Desk, accepted, facts, passed, refused, unit_in};
-use crate::support::work::solve;
 use pouw::protocol::{WorkResult, header};
 use pouw::{BodyRead, Caller, Decision, Facts, Head, NeedsBody, Presented, Refusal, Step, Verdict};
 
@@ -235,13 +234,13 @@ fn a_broken_body_before_the_floor_is_not_looked_at_and_one_of_a_challenge_that_e
     let client = gate_desk::facts(ADDRESS).client.to_bytes();
     let issue = |floor_ms| {
         let low = pouw::protocol::DifficultyTier::Low;
-        let request = pouw::IssueRequest { floor_ms: Some(floor_ms), ..pouw::IssueRequest::new(&client, low) };
+        let request = pouw::IssueRequest::new(&client, low).floor(Duration::from_millis(floor_ms));
         // Under the same policy as the gate's own challenges.
-        let policy = pouw::IssueRequest { policy: policy_of(&desk), ..request };
+        let policy = request.policy(policy_of(&desk));
         desk.engine.issue(&policy).unwrap().unit
     };
     let unit = issue(5_000);
-    let result = solve(&unit);
+    let result = pouw::solver::compute_work_unit(&unit).unwrap();
     for read in BROKEN.into_iter().cycle().take(12) {
         refused(judged(needs(&desk, &result), read), "too_early");
     }

@@ -1,9 +1,10 @@
 //! Ceilings and open challenges of a gate, in process.
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::support::work::solve;
-use pouw::protocol::{Reason, WorkResult, WorkUnit};
+use pouw::protocol::{ByTier, Reason, WorkResult, WorkUnit};
+use pouw::solver::compute_work_unit;
 use pouw::{
     ClientKey, Config, Decision, EventSink, Exposure, Facts, FakeClock, Gate, GateConfig, GateConfigBuilder,
     IngestOptions, NetworkPrefix, Parts, PouwEngine, Presented, Refusal, ResultText,
@@ -27,7 +28,11 @@ impl Desk {
         let directory = tempfile::tempdir().unwrap();
         let parts =
             Parts { clock: clock.clone(), events: EventSink::default(), ..Parts::in_directory(directory.path()) };
-        let config = Config::builder([7; 32]).floor_ms([floor_ms; 3]).background(false).build().unwrap();
+        let config = Config::builder([7; 32])
+            .floor(ByTier::all(Duration::from_millis(floor_ms)))
+            .background(false)
+            .build()
+            .unwrap();
         let engine = PouwEngine::open_with(parts, config).unwrap();
         let options = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
         engine.ingest_bytes(&options, "backlog", &[3; 64 << 10]).unwrap();
@@ -68,7 +73,7 @@ fn unit(refusal: &Refusal) -> WorkUnit {
 }
 
 fn solved(unit: &WorkUnit) -> WorkResult {
-    solve(unit)
+    compute_work_unit(unit).unwrap()
 }
 
 fn presented(result: &WorkResult) -> Presented {

@@ -1,4 +1,5 @@
 //! Settings of the gate: defaults that stand, and refusals that name field, value and rule.
+use pouw::protocol::ByTier;
 use pouw::{Config, Gate, GateConfig, GateConfigBuilder, GateError, Policy, PouwEngine};
 
 type Change = fn(GateConfigBuilder) -> GateConfigBuilder;
@@ -63,7 +64,11 @@ fn the_bounds_themselves_are_allowed() {
 #[test]
 fn a_gate_through_which_no_challenge_would_fit_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let config = Config::builder([7; 32]).background(false).unit_bytes([1_024, 2_048, 4_096]).build().unwrap();
+    let config = Config::builder([7; 32])
+        .background(false)
+        .unit_bytes(ByTier { low: 1_024, medium: 2_048, high: 4_096 })
+        .build()
+        .unwrap();
     let engine = PouwEngine::open(directory.path(), config).unwrap();
     let gate = |bytes| Gate::new(engine.clone(), GateConfig::builder().bytes_in_flight(bytes).build().unwrap());
     // 4 096 bytes in base64, and what stands around them.

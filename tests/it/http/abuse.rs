@@ -3,16 +3,16 @@
 
 use std::io::{Read, Write};
 use std::sync::Barrier;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::support::http::client::{PATIENCE, connect, parse, raw};
 use crate::support::http::{Desk, Kind, SECRET, Setup, open, solved};
 use pouw::hash::sha3_512;
-use pouw::protocol::{WorkResult, header};
+use pouw::protocol::{ByTier, WorkResult, header};
 use pouw::{Caller, Config, Exposure, Gate, GateConfig, Head, IngestOptions, Receipt, Step};
 
 fn zero_floor() -> Setup {
-    Setup { engine: |config| config.floor_ms([0; 3]), ..Setup::default() }
+    Setup { engine: |config| config.floor(ByTier::all(Duration::ZERO)), ..Setup::default() }
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn of_64_connections_with_the_same_right_answer_one_is_admitted_also_after_a_res
         assert_eq!(desk.engine.stats().ledger_entries, 1);
         desk.engine.close();
 
-        let engine = open(&desk.disk, &desk.clock, Config::builder(SECRET).floor_ms([0; 3]));
+        let engine = open(&desk.disk, &desk.clock, Config::builder(SECRET).floor(ByTier::all(Duration::ZERO)));
         let gate = Gate::new(engine.clone(), GateConfig::builder().rate_limit(1).build().unwrap()).unwrap();
         let again = Desk { address: kind.serve(gate.clone()), engine, gate, ..desk };
         assert!((0..4).all(|_| again.answer(&result).reason() == "token_replayed"));

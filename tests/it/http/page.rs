@@ -1,10 +1,12 @@
 //! The page that browsers get when they are over the limit, over real sockets in all servers: what is in it, how its
 //! answer comes back, and that nobody else notices.
 
+use std::time::Duration;
+
 use crate::support::http::client::Reply;
 use crate::support::http::{Desk, Kind, Setup};
-use crate::support::work::solve;
-use pouw::protocol::{WorkResult, WorkUnit, header};
+use pouw::protocol::{ByTier, WorkResult, WorkUnit, header};
+use pouw::solver::compute_work_unit;
 
 const ACCEPT: (&str, &str) = ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
 const CLEARED: [&str; 2] = [
@@ -19,7 +21,7 @@ fn cookies(reply: &Reply) -> Vec<&str> {
 
 fn setup() -> Setup {
     Setup {
-        engine: |config| config.floor_ms([0; 3]),
+        engine: |config| config.floor(ByTier::all(Duration::ZERO)),
         gate: |config| config.challenge_page("/pouw/assets/"),
         ..Setup::default()
     }
@@ -59,7 +61,7 @@ fn solved(reply: &Reply) -> WorkResult {
     let problem = given(reply);
     let unit = WorkUnit::from_json(problem["workUnit"].to_string().as_bytes()).unwrap();
     assert_eq!(reply.header(header::CHALLENGE), Some(&*unit.challenge_token));
-    solve(&unit)
+    compute_work_unit(&unit).unwrap()
 }
 
 fn cookie(result: &WorkResult) -> String {

@@ -1,11 +1,12 @@
 //! Every row of the wire protocol's table of answers, over real sockets, by one table of cases for all servers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::support::http::client::{Reply, raw, try_raw};
 use crate::support::http::{Desk, Kind, Setup, WINDOW_MS, solved};
 use pouw::internal::store::sim::SimDisk;
-use pouw::protocol::{WorkResult, header};
+use pouw::protocol::{ByTier, WorkResult, header};
 use pouw::{
     Admission, ClientKey, Config, FakeClock, FallbackBehavior, GateParts, NetworkPrefix, Policy, Quota, Window,
     WindowError,
@@ -66,7 +67,7 @@ fn accepted(reply: &Reply, body: &[u8]) {
 }
 
 fn zero_floor() -> Setup {
-    Setup { engine: |config| config.floor_ms([0; 3]), ..Setup::default() }
+    Setup { engine: |config| config.floor(ByTier::all(Duration::ZERO)), ..Setup::default() }
 }
 
 #[test]
@@ -208,10 +209,7 @@ fn a_token_that_does_not_count_is_as_none() {
             &Arc::new(FakeClock::at(crate::support::http::START_MS)),
             Config::builder([8; 32]),
         );
-        let request = pouw::IssueRequest {
-            synthetic: true,
-            ..pouw::IssueRequest::new(b"x", pouw::protocol::DifficultyTier::Low)
-        };
+        let request = pouw::IssueRequest::new(b"x", pouw::protocol::DifficultyTier::Low).synthetic(true);
         let foreign = other.issue(&request).unwrap().unit;
         let stranger =
             WorkResult { challenge_token: foreign.challenge_token, work_unit_id: foreign.id, ..result.clone() };

@@ -18,12 +18,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::support::model::memory::Memory;
 use crate::support::model::world::solve;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::merkle::LeafIndex;
-use pouw::protocol::{DifficultyTier, TreeHandle};
+use pouw::protocol::{ByTier, DifficultyTier, TreeHandle};
 use pouw::{
     Accepted, Answer, Config, ConfigBuilder, EntryKind, EventSink, Exposure, FakeClock, IngestError, IngestOptions,
     Ingested, IssueError, IssueRequest, Issued, Parts, PouwEngine, StoreOptions, SubmitError, TreeError, TreeState,
@@ -82,7 +83,7 @@ impl House {
     }
 
     fn made_up(&self, client: &[u8], tier: DifficultyTier) -> Issued {
-        let request = IssueRequest { synthetic: true, ..IssueRequest::new(client, tier) };
+        let request = IssueRequest::new(client, tier).synthetic(true);
         self.engine.issue(&request).unwrap()
     }
 
@@ -123,7 +124,7 @@ fn open(memory: &Memory, clock: &Arc<FakeClock>, config: ConfigBuilder) -> PouwE
 }
 
 fn config() -> ConfigBuilder {
-    Config::builder([7; 32]).floor_ms([0; 3]).background(false).min_queue_depth(2)
+    Config::builder([7; 32]).floor(ByTier::all(Duration::ZERO)).background(false).min_queue_depth(2)
 }
 
 /// Counters that may not change when something is refused.
@@ -330,7 +331,7 @@ fn property_13_whenever_ready_units_fall_below_the_minimum_they_are_refilled_to_
 fn property_14_a_unit_older_than_the_maximum_age_leaves_the_queue_at_the_next_sweep_and_comes_back_fresh() {
     fn holds(leaves: u8, max_age_ms: u16, restart: u8) -> bool {
         let max_age_ms = 1 + u64::from(max_age_ms);
-        let settings = || config().work_unit_max_age_ms(max_age_ms).min_queue_depth(50);
+        let settings = || config().work_unit_max_age(Duration::from_millis(max_age_ms)).min_queue_depth(50);
         let mut house = House::new(settings());
         house.ingest("a", 1 + usize::from(leaves));
         house.restart(restart, settings());
@@ -365,7 +366,7 @@ fn property_15_a_leased_unit_whose_token_expired_unanswered_returns_to_the_queue
         for issued in out.iter().take(usize::from(answered % 4)) {
             let mut malformed = solve(&issued.unit);
             malformed.challenge_token.push('A');
-            let answer = Answer { token: &issued.unit.challenge_token, ..Answer::new(b"c", &malformed) };
+            let answer = Answer::new(b"c", &malformed).token(&issued.unit.challenge_token);
             let refused = house.engine.submit(&answer);
             assert!(matches!(refused, Err(SubmitError::Malformed(_))), "{refused:?}");
         }
@@ -498,7 +499,7 @@ fn rule_l_of_two_old_tokens_over_the_same_leaves_the_first_to_arrive_counts_and_
 
 #[test]
 fn rule_l_an_old_token_that_is_adopted_keeps_its_leaves_from_others_until_it_expires() {
-    let floors = || config().floor_ms([5_000; 3]);
+    let floors = || config().floor(ByTier::all(Duration::from_millis(5_000)));
     let mut house = House::new(floors());
     house.ingest("a", 8);
     let issued = house.issue(b"c", DifficultyTier::Medium);
@@ -575,7 +576,7 @@ fn rule_l_a_tree_whose_adopted_lease_ends_is_opened_whoever_does_its_first_leaf(
 
 #[test]
 fn a_tree_with_a_leaf_hashed_at_ingest_hands_out_the_others_in_the_same_boot() {
-    let house = House::new(config().unit_bytes([1_024; 3]));
+    let house = House::new(config().unit_bytes(ByTier::all(1_024)));
     let options = IngestOptions::new(Exposure::Public);
     let (large, small) = (vec![1; 3_000], vec![2; 100]);
     house.ingest("other", 1);
@@ -677,7 +678,7 @@ fn invariant_8_at_the_bound_of_leases_nothing_is_issued_and_no_lease_is_evicted(
     house.reopen(settings());
     let out: Vec<Issued> = (0..3).map(|_| house.issue(b"d", DifficultyTier::Low)).collect();
     for synthetic in [false, true] {
-        let request = IssueRequest { synthetic, ..IssueRequest::new(b"e", DifficultyTier::Low) };
+        let request = IssueRequest::new(b"e", DifficultyTier::Low).synthetic(synthetic);
         assert!(matches!(house.engine.issue(&request), Err(IssueError::Crowded(3))));
     }
     // An old token finds no room either: it may come again.
@@ -693,7 +694,7 @@ fn invariant_8_at_the_bound_of_leases_nothing_is_issued_and_no_lease_is_evicted(
 fn invariant_8_at_the_bound_of_made_up_units_no_more_are_made_up() {
     let house = House::new(config().leases_max(10).synthetic_max(2));
     let out = [house.made_up(b"c", DifficultyTier::Low), house.made_up(b"c", DifficultyTier::High)];
-    let request = IssueRequest { synthetic: true, ..IssueRequest::new(b"c", DifficultyTier::Low) };
+    let request = IssueRequest::new(b"c", DifficultyTier::Low).synthetic(true);
     assert!(matches!(house.engine.issue(&request), Err(IssueError::Crowded(2))));
     house.answer(b"c", &out[0]).unwrap();
     house.made_up(b"c", DifficultyTier::Low);

@@ -4,15 +4,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use crate::support::clients::{answer, apart, blocks, names, options, wrong};
 use crate::support::model::memory::Memory;
+use crate::support::trust::{answer, apart, blocks, names, options, wrong};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::records::LeafState;
 use pouw::internal::store::{Store, check};
 use pouw::merkle::LeafIndex;
-use pouw::protocol::DifficultyTier;
+use pouw::protocol::{ByTier, DifficultyTier};
 use pouw::{
     Answer, Config, EntryKind, EventSink, ExportPolicy, FakeClock, IssueRequest, Issued, Parts, PouwEngine, Provenance,
     StoreOptions, Strategy, SubmitError, TreeError, TreeState,
@@ -96,7 +97,11 @@ struct World {
 }
 
 fn open(memory: &Memory, clock: &Arc<FakeClock>, mistake: Option<Mistake>) -> PouwEngine {
-    let config = Config::builder([7; 32]).floor_ms([0; 3]).background(false).quorum_wait_ms(WAIT_MS).audit_seed(3);
+    let config = Config::builder([7; 32])
+        .floor(ByTier::all(Duration::ZERO))
+        .background(false)
+        .quorum_wait(Duration::from_millis(WAIT_MS))
+        .audit_seed(3);
     let config = mistake.into_iter().fold(config, |config, mistake| config.mistake(mistake));
     let parts =
         Parts { storage: Arc::new(memory.clone()), clock: clock.clone(), events: EventSink::default(), options: SIZES };
@@ -164,8 +169,7 @@ impl World {
         self.engine.upkeep().unwrap();
         let who = apart(client);
         let (key, network) = names(who);
-        let request =
-            IssueRequest { network: &network, ..IssueRequest::new(&key, DifficultyTier::ALL[usize::from(tier)]) };
+        let request = IssueRequest::new(&key, DifficultyTier::ALL[usize::from(tier)]).network(&network);
         if let Ok(issued) = self.engine.issue(&request) {
             self.out.push((who, issued));
         }
@@ -193,7 +197,7 @@ impl World {
         let result = answer(&issued, lie);
         let honest = result == answer(&issued, |_| {});
         let (key, network) = names(who);
-        match self.engine.submit(&Answer { network: &network, ..Answer::new(&key, &result) }) {
+        match self.engine.submit(&Answer::new(&key, &result).network(&network)) {
             Ok(accepted) => {
                 let Some((tree, leaves)) = self.place(&issued) else { panic!("taken for a tree that is gone") };
                 assert!(honest || !strategy(tree).knows_answers(), "a wrong answer was taken");

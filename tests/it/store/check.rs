@@ -1,9 +1,10 @@
 //! The offline check: clean at every stage of a life, and one planted fault for each kind of row.
 
 use std::path::Path;
+use std::time::Duration;
 
-use crate::support::work::solve;
-use pouw::protocol::{DifficultyTier, MicroJoules};
+use pouw::protocol::{ByTier, DifficultyTier, MicroJoules};
+use pouw::solver::compute_work_unit;
 use pouw::{
     Answer, CheckReport, Config, Exposure, IngestOptions, IssueError, IssueRequest, Layout, OpenError, PouwEngine,
     check,
@@ -12,7 +13,11 @@ use pouw::{
 const CLIENTS: [&[u8]; 3] = [b"anna", b"berta", b"carl"];
 
 fn config() -> pouw::ConfigBuilder {
-    Config::builder([7; 32]).floor_ms([0; 3]).background(false).unit_bytes([1 << 10, 2 << 10, 4 << 10])
+    Config::builder([7; 32]).floor(ByTier::all(Duration::ZERO)).background(false).unit_bytes(ByTier {
+        low: 1 << 10,
+        medium: 2 << 10,
+        high: 4 << 10,
+    })
 }
 
 fn open(dir: &Path) -> PouwEngine {
@@ -44,7 +49,7 @@ fn work(engine: &PouwEngine, units: usize) -> usize {
             Err(IssueError::NoWork) => return done,
             Err(other) => panic!("{other}"),
         };
-        let result = solve(&issued.unit);
+        let result = compute_work_unit(&issued.unit).unwrap();
         engine.submit(&Answer::new(client, &result)).unwrap();
     }
     units

@@ -2,10 +2,11 @@
 //! as an event, and everything else goes on.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use crate::support::work::solve;
 use pouw::hash::sha3_512;
-use pouw::protocol::DifficultyTier;
+use pouw::protocol::{ByTier, DifficultyTier};
+use pouw::solver::compute_work_unit;
 use pouw::{
     Answer, Config, Event, EventSink, Exposure, IngestOptions, IssueError, IssueRequest, Parts, PouwEngine,
     SubmitError, TreeState,
@@ -42,7 +43,7 @@ impl Bench {
             events: EventSink::new(move |event| events.lock().unwrap().push(event)),
             ..Parts::in_directory(self.dir.path())
         };
-        let config = Config::builder([7; 32]).floor_ms([0; 3]).background(false).build().unwrap();
+        let config = Config::builder([7; 32]).floor(ByTier::all(Duration::ZERO)).background(false).build().unwrap();
         PouwEngine::open_with(parts, config).unwrap()
     }
 
@@ -76,7 +77,7 @@ fn drain(engine: &PouwEngine) {
         let _ = engine.upkeep();
         match engine.issue(&IssueRequest::new(b"worker", DifficultyTier::High)) {
             Ok(issued) => {
-                let result = solve(&issued.unit);
+                let result = compute_work_unit(&issued.unit).unwrap();
                 // A unit of a damaged tree may be impossible to judge; it must not disturb the others.
                 let _ = engine.submit(&Answer::new(b"worker", &result));
             }
@@ -123,7 +124,7 @@ fn a_lost_group_of_hashes_makes_its_own_tree_inconsistent_and_no_other() {
     engine.upkeep().unwrap();
     // All leaves are done, nothing is assembled yet.
     while let Ok(issued) = engine.issue(&IssueRequest::new(b"worker", DifficultyTier::High)) {
-        let result = solve(&issued.unit);
+        let result = compute_work_unit(&issued.unit).unwrap();
         engine.submit(&Answer::new(b"worker", &result)).unwrap();
     }
     assert_eq!(states(&engine), [TreeState::Assembling; 3]);
@@ -150,14 +151,14 @@ fn a_damaged_client_row_fails_that_clients_answers_and_no_commit_of_others() {
     engine.upkeep().unwrap();
     let wrong = |client: &[u8]| {
         let issued = engine.issue(&IssueRequest::new(client, DifficultyTier::High)).unwrap();
-        let mut result = solve(&issued.unit);
+        let mut result = compute_work_unit(&issued.unit).unwrap();
         result.result_hash = sha3_512(b"wrong");
         engine.submit(&Answer::new(client, &result)).unwrap_err()
     };
     assert!(matches!(wrong(b"damaged"), SubmitError::WrongResult { .. }));
     // The token of that answer rides along with the next commit, which it must not spoil.
     let issued = engine.issue(&IssueRequest::new(b"honest", DifficultyTier::High)).unwrap();
-    let result = solve(&issued.unit);
+    let result = compute_work_unit(&issued.unit).unwrap();
     engine.submit(&Answer::new(b"honest", &result)).unwrap();
     drain(&engine);
     assert_eq!(states(&engine), [TreeState::Complete; 3]);
@@ -167,7 +168,8 @@ fn a_damaged_client_row_fails_that_clients_answers_and_no_commit_of_others() {
 #[test]
 fn with_few_clients_the_ledger_is_still_checkpointed_and_sealed() {
     let dir = tempfile::tempdir().unwrap();
-    let config = Config::builder([7; 32]).floor_ms([0; 3]).background(false).ledger_entries_kept(1_000);
+    let config =
+        Config::builder([7; 32]).floor(ByTier::all(Duration::ZERO)).background(false).ledger_entries_kept(1_000);
     let engine = PouwEngine::open(dir.path(), config.build().unwrap()).unwrap();
     let one = pouw::protocol::MicroJoules(0);
     // 65 536 entries behind the last checkpoint begin one; debits of nothing are the cheapest entries.

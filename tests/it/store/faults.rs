@@ -3,13 +3,14 @@
 //! until the store has been read again, and a failed sync closes the store until a restart.
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::support::work::solve;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::check;
 use pouw::internal::store::sim::{Loss, SimDisk};
-use pouw::protocol::{DifficultyTier, MicroJoules, WorkId, WorkResult};
+use pouw::protocol::{ByTier, DifficultyTier, MicroJoules, WorkId, WorkResult};
+use pouw::solver::compute_work_unit;
 use pouw::{
     Answer, Config, DebitError, EventSink, Exposure, FakeClock, IngestError, IngestOptions, Ingested, IssueError,
     IssueRequest, Layout, LedgerEntry, OpenError, Parts, PouwEngine, Receipt, StorageProvider, StoreError, StoreFile,
@@ -130,7 +131,10 @@ impl World {
             events: EventSink::default(),
             options: StoreOptions { state_cache_bytes: 1 << 20, blocks_cache_bytes: 1 << 20 },
         };
-        let config = Config::builder([7; 32]).floor_ms([0; 3]).background(false).token_ttl_seconds(3_600);
+        let config = Config::builder([7; 32])
+            .floor(ByTier::all(Duration::ZERO))
+            .background(false)
+            .token_ttl(Duration::from_secs(3_600));
         let config = match self.mistake {
             Some(mistake) => config.mistake(mistake),
             None => config,
@@ -207,7 +211,7 @@ impl World {
             Err(IssueError::NoWork) => return Ok(None),
             Err(other) => return Err(other.to_string()),
         };
-        Ok(Some(solve(&issued.unit)))
+        Ok(Some(compute_work_unit(&issued.unit).unwrap()))
     }
 
     fn answer(&mut self, tier: DifficultyTier, client: u8) -> Tried {

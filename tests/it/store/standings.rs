@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::support::work::solve;
 use pouw::hash::sha3_512;
 use pouw::internal::policy::difficulty::{DifficultyRules, Standing};
 use pouw::internal::store::sim::{Loss, SimDisk};
-use pouw::protocol::{DifficultyTier, WorkResult};
+use pouw::protocol::{ByTier, DifficultyTier, WorkResult};
+use pouw::solver::compute_work_unit;
 use pouw::{
     Answer, Config, ConfigBuilder, Event, EventSink, FakeClock, IssueRequest, Parts, PouwEngine, StorageProvider,
     StoreOptions, SubmitError, check,
@@ -23,7 +23,7 @@ const START_MS: u64 = 1_700_000_000_000;
 use DifficultyTier::{High, Low, Medium};
 
 fn settings() -> ConfigBuilder {
-    Config::builder([7; 32]).floor_ms([0; 3]).background(false)
+    Config::builder([7; 32]).floor(ByTier::all(Duration::ZERO)).background(false)
 }
 
 fn clock() -> Arc<FakeClock> {
@@ -46,9 +46,9 @@ fn in_directory(dir: &Path, clock: &Arc<FakeClock>) -> PouwEngine {
 
 /// Answers a made-up unit, rightly or not.
 fn answer(engine: &PouwEngine, client: &[u8], right: bool) -> Result<(), SubmitError> {
-    let request = IssueRequest { synthetic: true, ..IssueRequest::new(client, Low) };
+    let request = IssueRequest::new(client, Low).synthetic(true);
     let issued = engine.issue(&request).unwrap();
-    let mut result = solve(&issued.unit);
+    let mut result = compute_work_unit(&issued.unit).unwrap();
     if !right {
         result.result_hash = sha3_512(b"something else");
     }
@@ -358,8 +358,8 @@ fn a_damaged_row_is_told_and_dropped_and_the_others_stay() {
 fn a_tier_out_of_bounds_in_the_configuration_is_refused_by_name() {
     let field = |settings: ConfigBuilder| settings.build().unwrap_err().field;
     assert_eq!(field(settings().default_difficulty(High).max_difficulty(Medium)), "max_difficulty");
-    assert_eq!(field(settings().escalation_window_ms(0)), "escalation_window_ms");
-    assert_eq!(field(settings().cool_down_ms(0)), "cool_down_ms");
+    assert_eq!(field(settings().escalation_window(Duration::ZERO)), "escalation_window");
+    assert_eq!(field(settings().cool_down(Duration::ZERO)), "cool_down");
     assert_eq!(field(settings().difficulty_clients_max(15)), "difficulty_clients_max");
     let clock = clock();
     let medium = settings().default_difficulty(Medium).max_difficulty(Medium);
@@ -450,8 +450,8 @@ fn property_6_escalation_and_cool_down_hold_across_restarts_and_power_cuts() {
 
 /// The result of an honest client for what `issue` gives.
 fn solved(engine: &PouwEngine, client: &[u8]) -> WorkResult {
-    let request = IssueRequest { synthetic: true, ..IssueRequest::new(client, Low) };
-    solve(&engine.issue(&request).unwrap().unit)
+    let request = IssueRequest::new(client, Low).synthetic(true);
+    compute_work_unit(&engine.issue(&request).unwrap().unit).unwrap()
 }
 
 #[test]

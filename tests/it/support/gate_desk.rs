@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use super::work::solve;
 use pouw::internal::store::sim::SimDisk;
-use pouw::protocol::{WorkResult, WorkUnit};
+use pouw::protocol::{ByTier, WorkResult, WorkUnit};
+use pouw::solver::compute_work_unit;
 use pouw::{
     ClientKey, Condition, Config, ConfigBuilder, Decision, EventSink, Exposure, Facts, FakeClock, Gate, GateConfig,
     GateConfigBuilder, GateEvent, GateEventSink, GateParts, IngestOptions, NetworkPrefix, Parts, Pass, PouwEngine,
@@ -150,7 +151,7 @@ pub fn open_with(disk: &SimDisk, clock: &Arc<FakeClock>, change: fn(ConfigBuilde
         events: EventSink::default(),
         options: StoreOptions::default(),
     };
-    let config = Config::builder([7; 32]).floor_ms([0; 3]).background(false);
+    let config = Config::builder([7; 32]).floor(ByTier::all(Duration::ZERO)).background(false);
     PouwEngine::open_with(parts, change(config).build().unwrap()).unwrap()
 }
 
@@ -221,7 +222,7 @@ pub fn unit_in(refusal: &Refusal) -> Option<WorkUnit> {
 /// The unit in a refusal, and its right answer.
 pub fn solved(refusal: &Refusal) -> (WorkUnit, WorkResult) {
     let unit = unit_in(refusal).unwrap_or_else(|| panic!("no unit beside {:?}", refusal.headers));
-    let result = solve(&unit);
+    let result = compute_work_unit(&unit).unwrap();
     (unit, result)
 }
 

@@ -1,6 +1,8 @@
 //! What can be done to an engine, in four bytes a piece: one list for the model test and the fuzz targets.
 
-use pouw::protocol::DifficultyTier;
+use std::time::Duration;
+
+use pouw::protocol::{ByTier, DifficultyTier};
 use pouw::{AwardBasis, Config};
 
 /// One step of a run. Small numbers are reduced to what there is when the step is taken.
@@ -237,14 +239,14 @@ impl Setup {
     /// An engine's configuration.
     pub fn config(&self) -> pouw::ConfigBuilder {
         Config::builder(SECRET)
-            .token_ttl_seconds(TTL_MS / 1_000)
-            .work_unit_max_age_ms(MAX_AGE_MS)
+            .token_ttl(Duration::from_millis(TTL_MS))
+            .work_unit_max_age(Duration::from_millis(MAX_AGE_MS))
             .micro_joules_per_hash(PER_HASH)
             .award_basis(if self.tier_average { AwardBasis::TierAverage } else { AwardBasis::Actual })
-            .floor_ms(self.floor_ms)
+            .floor(ByTier::from(self.floor_ms).map(Duration::from_millis))
             .leases_max(self.leases_max)
             .synthetic_max(self.synthetic_max)
-            .unit_bytes(self.unit_bytes)
+            .unit_bytes(self.unit_bytes.into())
             .min_queue_depth(self.min_queue_depth)
             .interior_units(self.interior)
             .background(false)

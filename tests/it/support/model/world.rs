@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pouw::hash::sha3_512;
 use pouw::internal::engine::testing::Mistake;
@@ -271,16 +272,8 @@ impl World {
         floor: bool,
     ) -> Step<&'static str> {
         let key = client_key(client);
-        let floor_ms = if floor { None } else { Some(0) };
-        let request = IssueRequest {
-            client: &key,
-            network: b"",
-            tier,
-            policy: policy.into(),
-            floor_ms,
-            synthetic,
-            bytes_max: None,
-        };
+        let request = IssueRequest::new(&key, tier).policy(policy.into()).synthetic(synthetic);
+        let request = if floor { request } else { request.floor(Duration::ZERO) };
         let before = self.engine.stats();
         let made_up = self.oracle.live().filter(|token| token.claim == Claim::MadeUp).count();
         let setup = self.oracle.setup;
@@ -424,7 +417,7 @@ impl World {
         let token = &self.oracle.tokens[at];
         let unsure = token.standing == Standing::Unsure && expected != Verdict::Expired;
         let (key, text) = (client_key(client), token.unit.challenge_token.clone());
-        let outcome = self.engine.submit(&Answer { client: &key, network: b"", token: &text, result, policy });
+        let outcome = self.engine.submit(&Answer::new(&key, result).token(&text).policy(policy));
         let found = verdict_of(&outcome);
         let allowed = found == expected || (unsure && found == Verdict::Replayed);
         ensure!(allowed, "the answer came to {outcome:?}, not {expected:?}");
@@ -488,8 +481,7 @@ impl World {
         let text = String::from_utf8(text).map_err(|e| e.to_string())?;
         let result = WorkResult { challenge_token: text.clone(), ..solve(&token.unit) };
         let client = client_key(token.client);
-        let answer =
-            Answer { client: &client, network: b"", token: &text, result: &result, policy: token.opened.policy };
+        let answer = Answer::new(&client, &result).token(&text).policy(token.opened.policy);
         let outcome = self.engine.submit(&answer);
         ensure!(matches!(outcome, Err(SubmitError::Token(_))), "a forged token came to {outcome:?}");
         let outcome = self.engine.reissue(&client, &text);
@@ -573,8 +565,7 @@ impl World {
     /// Engine time stands in every unit: it may neither fall behind a commit nor run ahead of all clocks.
     fn learn_time(&mut self, wall: u64, newest: u64) -> Step {
         let key = client_key(0);
-        let request =
-            IssueRequest { floor_ms: Some(0), synthetic: true, ..IssueRequest::new(&key, DifficultyTier::Low) };
+        let request = IssueRequest::new(&key, DifficultyTier::Low).floor(Duration::ZERO).synthetic(true);
         let issued = self.engine.issue(&request).map_err(|e| e.to_string())?;
         let now = issued.unit.created_at.0;
         let range = wall.max(self.committed_ms)..=wall.max(newest);

@@ -1,0 +1,47 @@
+//! The checks of one setting, and the error of a rejected one.
+
+use std::time::Duration;
+
+/// A rejected setting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}` is {value}: {rule}")]
+pub struct ConfigError {
+    /// Name of the setting.
+    pub field: &'static str,
+    /// The value given (never a secret, only its length).
+    pub value: String,
+    /// The rule it breaks.
+    pub rule: &'static str,
+}
+
+/// Largest number of milliseconds the engine reckons with.
+pub(super) const MS_MAX: u128 = u64::MAX as u128;
+pub(super) const POSITIVE: &str = "it must be from 1 ms to 2^64 - 1 ms";
+
+/// The milliseconds of a setting that has been checked.
+pub(super) fn whole_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Checks a time. It must be whole milliseconds, and within `allowed_ms`.
+pub(crate) fn check_time(
+    field: &'static str,
+    time: Duration,
+    allowed_ms: std::ops::RangeInclusive<u128>,
+    rule: &'static str,
+) -> Result<(), ConfigError> {
+    if time.subsec_nanos() % 1_000_000 != 0 {
+        let rule = "it must be a whole number of milliseconds";
+        return Err(ConfigError { field, value: format!("{} ns", time.as_nanos()), rule });
+    }
+    check(field, format!("{} ms", time.as_millis()), allowed_ms.contains(&time.as_millis()), rule)
+}
+
+pub(super) fn check(
+    field: &'static str,
+    value: impl ToString,
+    holds: bool,
+    rule: &'static str,
+) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError { field, value: value.to_string(), rule }) }
+}
