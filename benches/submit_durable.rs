@@ -22,10 +22,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::bounded;
 use pouw::protocol::{ByTier, DifficultyTier, WorkResult};
 use pouw::solver::compute_work_unit;
-use pouw::{
-    Answer, BackendError, Config, Directory, IssueRequest, Parts, PouwEngine, StorageBackend, StorageProvider,
-    StoreFile,
-};
+use pouw::{Answer, Config, Directory, IssueRequest, Parts, PouwEngine, StorageBackend, StorageProvider, StoreFile};
 use redb::{Database, Durability, TableDefinition};
 
 use backlog::{Scale, ingest, median, options, scratch, write_leaves};
@@ -345,28 +342,12 @@ impl StorageBackend for CountedFile {
         self.backend.close()
     }
 
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<bool> {
         self.backend.try_lock_range(start, end)
     }
 
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.backend.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.backend.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.backend.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<()> {
         self.backend.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.backend.query_lock_range(start, end)
     }
 }
 

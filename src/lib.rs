@@ -45,11 +45,11 @@ pub use engine::ingest::{
 };
 #[cfg(feature = "engine")]
 pub use engine::{
-    ACCOUNT_PLACES, Accepted, Answer, AwardBasis, Clock, Config, ConfigBuilder, ConfigError, DamagedBlock, DebitError,
-    Debited, Event, EventSink, ExportPolicy, Exported, FakeClock, Inspected, IssueError, IssueRequest, Issued,
-    LedgerEntry, NodeSink, OnVerify, OpenError, OpenQuorums, Parts, PouwEngine, Provenance, Provenances, Receipt,
-    ResponseTimes, Stats, SubmitError, SweepReport, SystemClock, TreeError, TreeInfo, TreeProgress, UnknownPolicy,
-    Upkeep, UpkeepError, VerifyProgress, WorkProof, WriteError, check,
+    Accepted, Answer, AwardBasis, Clock, Config, ConfigBuilder, ConfigError, DamagedBlock, DebitError, Debited, Event,
+    EventSink, ExportPolicy, Exported, FakeClock, Inspected, IssueError, IssueRequest, Issued, LedgerEntry, NodeSink,
+    OnVerify, OpenError, OpenQuorums, Parts, PouwEngine, Provenance, Provenances, Receipt, ResponseTimes, Stats,
+    SubmitError, SweepReport, SystemClock, TreeError, TreeInfo, TreeProgress, UnknownPolicy, Upkeep, UpkeepError,
+    VerifyProgress, WorkProof, WriteError, check,
 };
 #[cfg(feature = "gate")]
 pub use gate::{
@@ -67,8 +67,8 @@ pub use store::records::{
 };
 #[cfg(feature = "engine")]
 pub use store::{
-    BackendError, CheckPhase, CheckProgress, CheckReport, Directory, Finding, StorageBackend, StorageProvider,
-    StoreError, StoreFile, StoreOptions,
+    CheckPhase, CheckProgress, CheckReport, Directory, Finding, StorageBackend, StorageProvider, StoreError, StoreFile,
+    StoreOptions,
 };
 
 /// The inner parts, for the package's own tests, benchmarks and fuzz targets. They are not part of the interface:

@@ -4,8 +4,8 @@ use std::io;
 use std::ops::Bound;
 
 use pouw::internal::store::sim::SimDisk;
-use pouw::{BackendError, StorageBackend, StorageProvider, StoreFile};
-use redb::{AccessGuard, Database, Key, ReadableTable, TableDefinition, WriteTransaction};
+use pouw::{StorageBackend, StorageProvider, StoreFile};
+use redb::{AccessGuard, BackendError, Database, Key, ReadableTable, TableDefinition, WriteTransaction};
 
 type Bytes = &'static [u8];
 type Outcome = Result<(), redb::Error>;
@@ -141,7 +141,7 @@ fn key_bytes<K: Key + 'static>(key: &AccessGuard<'_, K>) -> Vec<u8> {
 #[derive(Debug)]
 struct Backend(Box<dyn StorageBackend>);
 
-impl StorageBackend for Backend {
+impl redb::StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
         self.0.len()
     }
@@ -167,10 +167,10 @@ impl StorageBackend for Backend {
     }
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.0.try_lock_range(start, end)
+        Ok(self.0.try_lock_range(start, end)?)
     }
 
     fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.0.unlock_range(start, end)
+        Ok(self.0.unlock_range(start, end)?)
     }
 }

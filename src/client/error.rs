@@ -1,4 +1,4 @@
-//! Why a request did not get through.
+//! Errors of the client.
 
 use std::time::Duration;
 
@@ -6,85 +6,87 @@ use crate::protocol::{Malformed, Reason, UnitError, WorkId};
 
 use super::BoxError;
 
-/// Why a request over its limit did not get through. What a server says without a challenge is no error: it is the
-/// response.
+/// A request over its limit that did not get through. A 429 without a challenge is not an error: it
+/// is returned as the response.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// There is not enough time. Nothing was hashed for it if that could be known before.
+    /// The deadline is too short or has passed. If the server's minimum wait exceeds it, nothing was
+    /// hashed.
     #[error("{}", deadline_text(*.deadline, *.needed, receipt.as_ref()))]
     Deadline {
         /// The deadline of the terms.
         deadline: Duration,
-        /// How long it would have taken from the start, where the server said so.
+        /// The time needed since the start, if the server named it.
         needed: Option<Duration>,
-        /// The answer that was sent before; it may have counted, as its receipt tells.
+        /// The answer sent before the deadline, if any. It may have counted; its receipt shows that.
         receipt: Option<WorkId>,
     },
-    /// The server asks for more than the terms allow. Nothing was hashed.
-    #[error("more {what} than the terms allow, {asked} against {allowed}; allow more, or wait for a free slot")]
+    /// The challenge costs more than the terms allow. Nothing was hashed.
+    #[error("the challenge takes {asked} {what}, but the terms allow {allowed}; allow more, or wait for a free slot")]
     TooExpensive {
-        /// What there is too much of.
+        /// The cost that is too high.
         what: Cost,
-        /// What the server asks for.
+        /// The amount the challenge takes.
         asked: u64,
-        /// What the terms allow.
+        /// The most the terms allow.
         allowed: u64,
     },
-    /// The caller's own hook said no.
-    #[error("the challenge {id} was declined by the caller")]
+    /// The caller's `confirm` hook returned `false`. Nothing was hashed.
+    #[error("the `confirm` hook declined challenge {id}")]
     Declined {
         /// The challenge.
         id: WorkId,
     },
-    /// The server looked at the answer and refused it.
-    #[error("the answer to {id} was refused with {status}, {reason}: {detail}")]
+    /// The server checked the answer and refused it.
+    #[error("the server refused the answer to {id} with {status} ({reason}): {detail}")]
     Refused {
-        /// Why.
+        /// The server's reason.
         reason: Reason,
         /// The status code.
         status: u16,
-        /// What the server says to a person: at most 300 characters of it, without control characters.
+        /// The server's explanation: at most 300 characters, without control characters.
         detail: String,
         /// The challenge.
         id: WorkId,
     },
-    /// The challenge is none that can be answered. Nothing was hashed.
-    #[error("the server's challenge cannot be used: {0}")]
+    /// The challenge is invalid. Nothing was hashed.
+    #[error("the server's challenge is invalid: {0}")]
     InvalidUnit(#[from] InvalidUnit),
-    /// The server wants more and more.
-    #[error("gave up after {requests} requests: the server answers each with another 429{}", reason_text(*.reason))]
+    /// The server answered each attempt with another 429.
+    #[error("gave up after {requests} requests, each answered with 429{}; try again later", reason_text(*.reason))]
     GaveUp {
         /// Requests made.
         requests: u32,
-        /// What the last 429 said.
+        /// The reason in the last 429, if it had one.
         reason: Option<Reason>,
-        /// The answer that the server could not settle; it may have counted, as its receipt tells.
+        /// The answer that the server could not confirm, if any. It may have counted; its receipt shows that.
         receipt: Option<WorkId>,
     },
-    /// The connection broke after an answer was sent. It may have counted: ask for its receipt before paying again.
-    #[error("the connection broke after the answer to {receipt} was sent: {source}; its receipt tells if it counted")]
+    /// The connection broke after an answer was sent. The answer may have counted: check its receipt
+    /// before paying again.
+    #[error("the connection broke after the answer to {receipt} was sent: {source}; check its receipt before retrying")]
     ConnectionLost {
-        /// The challenge, whose id is that of its receipt.
+        /// The id of the challenge and of its receipt.
         receipt: WorkId,
-        /// What the carrier said.
+        /// The error of the HTTP client.
         source: BoxError,
     },
-    /// The request could not be sent, or its response not be read.
+    /// The request could not be sent, or its response could not be read.
     #[error("{0}")]
     Transport(#[source] BoxError),
-    /// The challenge is longer than any can be.
-    #[error("the challenge has more than {limit_bytes} bytes; no unit is as long")]
+    /// The 429 is longer than any valid challenge.
+    #[error("the challenge is longer than {limit_bytes} bytes, the most a valid one has")]
     BodyTooLarge {
-        /// What is read at most.
+        /// The most bytes read.
         limit_bytes: usize,
     },
 }
 
 impl ClientError {
-    /// One word for programs. `deadline`, `too_expensive`, `declined`, `refused`, `invalid_unit`, `gave_up` and
-    /// `connection_lost` are also the npm package's, whose readme lists its other ones; `transport` and `body_too_large`
-    /// are only here.
+    /// Returns a stable word for programs: the variant's name in snake case.
+    ///
+    /// The npm package uses the same words, except `transport` and `body_too_large`.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Deadline { .. } => "deadline",
@@ -99,31 +101,48 @@ impl ClientError {
         }
     }
 
-    /// The challenge whose answer may have counted although there is no response.
+    /// Returns whether the same request may succeed later under the same terms, without paying twice.
+    ///
+    /// False if an answer may have counted (see [`ClientError::receipt`]). Whether the request itself can
+    /// be repeated safely depends on its method, which this does not consider.
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Transport(_) => true,
+            Self::Deadline { receipt, .. } | Self::GaveUp { receipt, .. } => receipt.is_none(),
+            Self::Refused { reason, .. } => matches!(reason, Reason::Unavailable),
+            Self::TooExpensive { .. }
+            | Self::Declined { .. }
+            | Self::InvalidUnit(_)
+            | Self::ConnectionLost { .. }
+            | Self::BodyTooLarge { .. } => false,
+        }
+    }
+
+    /// Returns the challenge whose answer may have counted although there is no response.
     pub const fn receipt(&self) -> Option<WorkId> {
         match self {
             Self::Deadline { receipt, .. } | Self::GaveUp { receipt, .. } => *receipt,
             Self::ConnectionLost { receipt, .. } => Some(*receipt),
-            // The same answer was taken before, when nobody heard of it.
+            // The same answer counted before; its response was lost.
             Self::Refused { reason: Reason::TokenReplayed, id, .. } => Some(*id),
             _ => None,
         }
     }
 }
 
-/// What is wrong with a challenge.
+/// The fault of an invalid challenge.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidUnit {
-    /// A member is missing or not what it should be.
-    #[error("`{}`: expected {}, found {}", .0.member(), .0.expected(), .0.found())]
+    /// A member is missing or has an invalid value.
+    #[error(transparent)]
     Unreadable(#[from] Malformed),
-    /// The members do not add up.
+    /// The members contradict each other.
     #[error(transparent)]
     Unsound(#[from] UnitError),
 }
 
-/// What a challenge costs.
+/// A cost of a challenge that [`Terms`](super::Terms) limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cost {
@@ -147,20 +166,20 @@ impl std::fmt::Display for Cost {
 
 fn deadline_text(deadline: Duration, needed: Option<Duration>, receipt: Option<&WorkId>) -> String {
     let mut text = match needed {
-        Some(needed) => format!("it would take {} ms, and the deadline is {} ms", ceil(needed), ceil(deadline)),
+        Some(needed) => format!("the server demands {} ms, but the deadline is {} ms", ceil(needed), ceil(deadline)),
         None => format!("the deadline of {} ms has passed", ceil(deadline)),
     };
     if let Some(receipt) = receipt {
-        text.push_str(&format!("; the answer to {receipt} was sent, and its receipt tells if it counted"));
+        text.push_str(&format!("; the answer to {receipt} was sent before: check its receipt before retrying"));
     }
     text
 }
 
 fn reason_text(reason: Option<Reason>) -> String {
-    reason.map_or_else(String::new, |reason| format!(", the last time for {reason}"))
+    reason.map_or_else(String::new, |reason| format!(" (last reason: {reason})"))
 }
 
-/// Whole milliseconds, rounded up, so that "takes more than allowed" is seen in the numbers.
+/// Whole milliseconds, rounded up, so that the text shows which of two times is longer.
 fn ceil(time: Duration) -> u128 {
     time.as_nanos().div_ceil(1_000_000)
 }

@@ -1,4 +1,4 @@
-//! One request's way past a limit, as a state machine without I/O.
+//! Solving the challenge of one request, as a state machine without I/O.
 
 use std::time::Duration;
 
@@ -8,25 +8,29 @@ use super::problem::{CHALLENGE_BYTES_MAX, Problem, REFUSAL_BYTES_MAX, is_problem
 use super::report::{Accepted, Offer, Pause};
 use super::{BoxError, ClientError, Cost, InvalidUnit, Terms};
 
-/// Most requests made for one, at one address: the first, an answer to each of two challenges, three repetitions of an answer, and
-/// one after each of eight waits without work. A client that is shared may add three that found the challenges of
-/// their address used up by its other requests.
+/// Most requests made for one, at one address.
+///
+/// They are the first, an answer to each of two challenges, three repetitions of an answer, and one
+/// after each of eight waits without work. A shared client may add three, if its other requests hold
+/// all challenges of the address.
 pub const REQUESTS_MAX: u32 = 1 + CHALLENGES_MAX + REPEATS_MAX + WAITS_MAX + super::pay::TURNS_MAX;
 
-/// Challenges that are solved for one request: a second one only when the server took the first back.
+/// Challenges solved for one request: a second one only if the server withdrew the first.
 const CHALLENGES_MAX: u32 = 2;
-/// How often an answer is sent again because it was too early or could not be stored.
+/// Repetitions of an answer that was too early or could not be stored.
 const REPEATS_MAX: u32 = 3;
-/// How many 429s without work are waited out.
+/// Waits after a 429 without work.
 const WAITS_MAX: u32 = 8;
-/// The wait where a server names none.
+/// The wait if the server names none.
 const RETRY_DEFAULT: Duration = Duration::from_secs(1);
 
-/// One request's way past a limit. It sends nothing and has no clock: `elapsed` is the time since it was made, on any
-/// monotonic clock.
+/// Solves the challenge of one request, as a state machine: it sends nothing and has no clock.
 ///
-/// Send the request with the headers of [`Exchange::answer`], tell what came with [`Exchange::head`], and do what the
-/// [`Step`] says, until it is [`Step::Done`] or an error.
+/// Send the request with the headers of [`Exchange::answer`], pass the response to [`Exchange::head`],
+/// and do what the returned [`Step`] says, until it is [`Step::Done`] or an error. `elapsed` is always
+/// the time since the exchange was made, on any monotonic clock.
+///
+/// # Examples
 ///
 /// ```
 /// # use std::ops::ControlFlow;
@@ -47,7 +51,7 @@ const RETRY_DEFAULT: Duration = Duration::from_secs(1);
 ///         let mut response = send(exchange.answer()).map_err(|error| exchange.failed(error.into()))?;
 ///         let mut step = exchange.head(response.status, |name| response.header(name), started.elapsed())?;
 ///         if let Step::Read { limit_bytes } = step {
-///             // One byte more tells that there is too much.
+///             // One byte more shows that the body is too long.
 ///             response.body = response.read(limit_bytes + 1).map_err(|error| exchange.failed(error.into()))?;
 ///             step = exchange.body(&response.body, started.elapsed())?;
 ///         }
@@ -66,9 +70,9 @@ const RETRY_DEFAULT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Exchange {
     terms: Terms,
-    /// What the head of the last response said, until its body is told.
+    /// The head of the last response, until its body arrives.
     head: Option<Limited>,
-    /// The challenge that is being solved.
+    /// The challenge being solved.
     open: Option<Open>,
     answer: Option<Answer>,
     accepted: Option<Accepted>,
@@ -78,25 +82,26 @@ pub struct Exchange {
     waits: u32,
 }
 
-/// What to do next.
+/// The next step of an [`Exchange`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
-    /// The response belongs to the caller, with its body.
+    /// Return the response to the caller, with its body.
     Done,
-    /// Read the body, to its end or one byte over the limit, and give it to [`Exchange::body`]. Keep it: it may
-    /// turn out to be the caller's.
+    /// Read the body, to its end or one byte over the limit, and pass it to [`Exchange::body`]. Keep it:
+    /// the response may have to be returned to the caller.
     Read {
-        /// Bytes that are wanted at most.
+        /// The most bytes wanted.
         limit_bytes: usize,
     },
-    /// Compute this unit, which is sound and within the terms, and give the result to [`Exchange::solved`].
+    /// Compute this unit, which is valid and within the terms, and pass the result to
+    /// [`Exchange::solved`].
     Work(Box<WorkUnit>),
     /// Wait, then send the request again, with the headers of [`Exchange::answer`].
     Send {
-        /// How long to wait.
+        /// The length of the wait.
         after: Duration,
-        /// For what.
+        /// The reason for the wait.
         pause: Pause,
     },
 }
@@ -113,7 +118,7 @@ struct Open {
     id: WorkId,
     token: String,
     floor: Duration,
-    /// When no answer to it counts any more.
+    /// The time after which no answer to it counts.
     over: Duration,
 }
 
@@ -125,7 +130,7 @@ struct Answer {
 }
 
 impl Exchange {
-    /// An exchange that begins now.
+    /// Creates an exchange that starts now.
     pub fn new(terms: Terms) -> Self {
         Self {
             terms,
@@ -140,11 +145,14 @@ impl Exchange {
         }
     }
 
-    /// Takes the head of a response: its status, and the value of a header by its name in lower case, the first one
-    /// if there are several, none if it is not ASCII.
+    /// Reads the head of a response.
+    ///
+    /// `header` returns the value of a header by its name in lower case: the first one if there are
+    /// several, none if it is not ASCII.
     ///
     /// # Errors
-    /// [`ClientError`] ends the exchange.
+    /// [`ClientError::Deadline`] if the server's wait exceeds the deadline, [`ClientError::GaveUp`] if the
+    /// server refused too often. Any error ends the exchange.
     pub fn head<'h>(
         &mut self,
         status: u16,
@@ -169,10 +177,12 @@ impl Exchange {
         Ok(if status == 429 { self.plain(retry, elapsed) } else { Step::Done })
     }
 
-    /// Takes the body that [`Step::Read`] asked for.
+    /// Reads the body requested by [`Step::Read`].
     ///
     /// # Errors
-    /// [`ClientError`] ends the exchange.
+    /// [`ClientError::InvalidUnit`], [`ClientError::BodyTooLarge`] or [`ClientError::TooExpensive`] for a
+    /// challenge that is not solved, [`ClientError::Refused`] for a refused answer,
+    /// [`ClientError::Deadline`] and [`ClientError::GaveUp`]. Any error ends the exchange.
     pub fn body(&mut self, bytes: &[u8], elapsed: Duration) -> Result<Step, ClientError> {
         let Some(head) = self.head.take() else {
             return Ok(Step::Done);
@@ -183,7 +193,7 @@ impl Exchange {
         let problem = match Problem::read(bytes) {
             Ok(problem) => problem,
             Err(error) if head.challenge.is_some() => return Err(InvalidUnit::from(error).into()),
-            // A refusal that cannot be read is not this protocol's.
+            // An unreadable refusal is not part of this protocol.
             Err(_) => return Ok(Step::Done),
         };
         let reason = problem.reason();
@@ -201,7 +211,7 @@ impl Exchange {
         }
     }
 
-    /// Takes the result of the unit in [`Step::Work`], telemetry included.
+    /// Takes the result of the unit in [`Step::Work`], including its telemetry.
     ///
     /// # Errors
     /// [`ClientError::Deadline`] if the hashing took too long.
@@ -214,24 +224,25 @@ impl Exchange {
         Ok(Step::Send { after: floor.saturating_sub(elapsed), pause: Pause::Floor })
     }
 
-    /// Whether the challenge of [`Step::Work`] is over before anything was hashed for it. Then it is forgotten, and the
-    /// request is to be sent again as it was: there may be a free slot, or another challenge.
+    /// Returns whether the challenge of [`Step::Work`] expired before hashing began. If so it is dropped,
+    /// and the request has to be sent again as it was: there may be a free slot, or another challenge.
     pub(super) fn lapsed(&mut self, elapsed: Duration) -> bool {
         self.open.take_if(|open| elapsed >= open.over).is_some()
     }
 
-    /// Names and values of the headers that the next sending carries: the answer, if there is one.
+    /// Returns the names and values of the headers to add to the next sending: the answer, if there is
+    /// one.
     pub fn answer(&self) -> Option<[(&'static str, &str); 2]> {
         let answer = self.answer.as_ref()?;
         Some([(header::RESPONSE, &answer.token), (header::RESULT, &answer.compact)])
     }
 
-    /// The answer that counted, once the response is there.
+    /// Returns the answer that counted, once its response has arrived.
     pub fn accepted(&self) -> Option<&Accepted> {
         self.accepted.as_ref()
     }
 
-    /// What an error of the carrier means here: if an answer was on its way, its receipt is in it.
+    /// Wraps an error of the HTTP client. If an answer was being sent, the result has its receipt.
     pub fn failed(&self, source: BoxError) -> ClientError {
         match &self.answer {
             Some(answer) => ClientError::ConnectionLost { receipt: answer.id, source },
@@ -239,12 +250,12 @@ impl Exchange {
         }
     }
 
-    /// What it means here that the deadline has passed.
+    /// Returns the error for a deadline that has passed.
     pub fn late(&self) -> ClientError {
         self.too_late(None)
     }
 
-    /// Judges a unit before anything is hashed.
+    /// Checks a unit before anything is hashed.
     fn challenge(
         &mut self,
         json: &[u8],
@@ -269,7 +280,7 @@ impl Exchange {
         Ok(Step::Work(Box::new(unit)))
     }
 
-    /// The same answer again.
+    /// Sends the same answer again.
     fn repeat(&mut self, head: &Limited, reason: Option<Reason>, elapsed: Duration) -> Result<Step, ClientError> {
         if self.repeats == REPEATS_MAX {
             let receipt = self.answer.as_ref().map(|answer| answer.id);
@@ -281,9 +292,9 @@ impl Exchange {
         Ok(Step::Send { after, pause: Pause::SameAnswer })
     }
 
-    /// A 429 that no work helps against: waited out if the caller wants that, else handed back.
+    /// Handles a 429 without work: waits if the terms say so, else returns it to the caller.
     fn plain(&mut self, retry: Option<Duration>, elapsed: Duration) -> Step {
-        // Something to wait for, so that no server makes this a busy loop.
+        // At least a second, so that no server can make this a busy loop.
         let after = retry.map(|retry| retry.max(RETRY_DEFAULT));
         let fits = |after: &Duration| {
             let end = elapsed.saturating_add(*after);

@@ -1,12 +1,12 @@
-//! The client's side of a 429 with work: read it, weigh it, do it, wait, send the request again. Once.
+//! Clients that solve challenges: they compute the work in a 429 and send the request again.
 //!
-//! A caller says in [`Terms`] what getting through may cost; a challenge that asks for more ends in a
-//! [`ClientError`] before anything is hashed. A response that has no challenge is handed back as it came, so that a
-//! request under its limit is none the wiser.
+//! Requests under the limit pass through unchanged. On a 429 the client solves the challenge, if it
+//! fits your [`Terms`], and retries once. A challenge that costs more ends in a [`ClientError`] before
+//! anything is hashed; a 429 without a challenge is returned as it came.
 //!
-//! * [`reqwest::Client`]: a [`reqwest`](::reqwest) client that pays its way.
-//! * [`tower::PouwLayer`]: the same around any tower service over [`http`] types.
-//! * [`Exchange`]: the state machine in both, without I/O, for everything else.
+//! * [`reqwest::Client`]: around a [`reqwest`](::reqwest) client.
+//! * [`tower::SolveLayer`]: around any tower service over [`http`] types.
+//! * [`Exchange`]: the state machine inside both, without I/O, for all other clients.
 //!
 //! ```no_run
 //! # async fn fetch() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,30 +14,34 @@
 //! use pouw::client::Terms;
 //! use pouw::client::reqwest::Client;
 //!
-//! let terms = Terms { deadline: Duration::from_secs(20), ..Terms::default() };
+//! let terms = Terms::default().deadline(Duration::from_secs(20));
 //! let client = Client::new(reqwest::Client::builder(), terms)?;
 //! let response = client.get("http://127.0.0.1:3000/hello").await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What is promised
+//! # Guarantees
 //!
-//! * **Never a loop.** One challenge is solved for a request, a second one only if the server took the first back. An
-//!   answer that was too early or could not be stored is sent again at most three times. [`REQUESTS_MAX`] bounds the
-//!   requests made for one. Redirects are bounded too; what one leads to is a request of its own.
-//! * **Nothing is hashed for nothing.** Unit, price and deadline are looked at first. A deadline that the server's
-//!   floor does not meet is told at once. A challenge that expired while others had their turn is not solved.
-//! * **No clock is compared with the server's.** Waits are measured from receipt, on a monotonic clock.
+//! * **Bounded.** One challenge is solved for a request, a second one only if the server withdrew the
+//!   first. An answer that was too early or could not be stored is sent again at most three times.
+//!   [`REQUESTS_MAX`] bounds the requests made for one. Redirects are bounded too; each redirected
+//!   request counts separately.
+//! * **No wasted hashing.** Unit, price and deadline are checked first. If the server's minimum wait
+//!   exceeds your deadline, you get an error before any hashing starts. A challenge that expired while
+//!   it was queued is not solved.
+//! * **No clock is compared with the server's.** Waits are measured from the arrival of the challenge,
+//!   on a monotonic clock.
 //! * **Dropping the future stops the hashing**, within a batch of eight leaves.
-//! * **An answer that may have counted is never forgotten.** If the connection breaks or the deadline passes after it
-//!   was sent, the error has its receipt.
-//! * **One challenge at a time** for a client and its clones: a server keeps few open. Requests that may be limited
-//!   queue behind it, in the order they came, and each tries plainly first, since a slot may be free by then. Before
-//!   the first sign of a limit all go at once, so a burst can open several; they are answered one after the other.
+//! * **Receipts are not lost.** If the connection breaks or the deadline passes after an answer was
+//!   sent, the error has the id of its receipt.
+//! * **One challenge at a time** for a client and its clones, because a server allows few open ones per
+//!   client. Requests that may be limited queue in order of arrival, and each is first sent without an
+//!   answer, since a slot may be free by then. Before the first 429 all requests go out at once, so a
+//!   burst can open several challenges; they are answered one after the other.
 //!
-//! The answer travels in headers, so any method and any body is sent again byte for byte; what carries the request has
-//! to be able to send it twice.
+//! The answer travels in headers, so any method and any body is sent again byte for byte. The HTTP
+//! client must be able to send the request twice.
 
 mod error;
 mod exchange;
@@ -56,5 +60,5 @@ pub use exchange::{Exchange, REQUESTS_MAX, Step};
 pub use report::{Accepted, Offer, Pause, Report};
 pub use terms::Terms;
 
-/// An error of whatever carries the requests.
+/// An error of the HTTP client that sends the requests.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

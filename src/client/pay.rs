@@ -1,4 +1,4 @@
-//! Drives an [`Exchange`] over whatever sends requests: waits, hashes, and takes turns.
+//! Drives an [`Exchange`] over any HTTP client: waits, hashes, and lets requests take turns.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::problem::{Problem, REFUSAL_BYTES_MAX, is_problem};
 use super::report::{Hooks, Offer, Pause, Report};
 use super::{BoxError, ClientError, Exchange, Step, Terms};
 
-/// How often a request that found its client's challenges used up by others queues behind them.
+/// How often a request queues because other requests of its client hold all challenges.
 pub(super) const TURNS_MAX: u32 = 3;
 
 /// A request that can be sent again.
@@ -31,15 +31,15 @@ pub(super) trait Attempt: Send {
     ) -> impl Future<Output = Result<Self::Reply, Unanswered>> + Send;
 }
 
-/// A sending without a response.
+/// A request that got no response.
 pub(super) enum Unanswered {
-    /// Nothing has left this process, or nobody took it.
+    /// The request was not sent, or the connection was refused.
     NotSent(BoxError),
-    /// It may have been received.
+    /// The server may have received it.
     Lost(BoxError),
 }
 
-/// A response whose body has not been read, or can be told again.
+/// A response whose body has not been read, or can be read again.
 pub(super) trait Reply: Sized + Send {
     fn status(&self) -> u16;
 
@@ -49,7 +49,7 @@ pub(super) trait Reply: Sized + Send {
     fn read(self, limit_bytes: usize) -> impl Future<Output = Result<(Bytes, Self), BoxError>> + Send;
 }
 
-/// What the clones of a client share.
+/// The state shared by the clones of a client.
 #[derive(Debug, Clone)]
 pub(super) struct Payer {
     terms: Terms,
@@ -57,13 +57,13 @@ pub(super) struct Payer {
     turns: Arc<Turns>,
 }
 
-/// Who may have a challenge open.
+/// Lets one request at a time have a challenge open.
 #[derive(Debug)]
 struct Turns {
     one: Arc<Semaphore>,
-    /// Whether the next request may well be limited: it waits for its turn before it is sent.
+    /// Whether the next request is likely to be limited: it then waits for its turn before it is sent.
     limited: AtomicBool,
-    /// Requests under way.
+    /// Requests in progress.
     under_way: AtomicUsize,
 }
 
@@ -74,7 +74,7 @@ impl Payer {
         Self { terms, hooks: Hooks::default(), turns: Arc::new(turns) }
     }
 
-    /// Gets a request through, or says why not. Its deadline counts from `started` on.
+    /// Sends a request and solves its challenge, if any. The deadline counts from `started`.
     pub(super) async fn pay<A: Attempt>(&self, attempt: A, started: Instant) -> Result<A::Reply, ClientError> {
         let _under_way = UnderWay::new(&self.turns.under_way);
         let mut way = Way {
@@ -89,14 +89,14 @@ impl Payer {
     }
 }
 
-/// One request on its way.
+/// One request in progress.
 struct Way<'p> {
     payer: &'p Payer,
     exchange: Exchange,
     started: Instant,
     until: Option<Instant>,
     turn: Option<OwnedSemaphorePermit>,
-    /// How often it has queued behind those that hold the challenges.
+    /// How often it has queued behind the requests that hold the challenges.
     queued: u32,
 }
 
@@ -109,28 +109,28 @@ impl Way<'_> {
         let mut reply = attempt.send(None).await.map_err(|error| self.unanswered(error))?;
         loop {
             let step = self.head(&reply)?;
-            let (step, told) = self.read(step, reply).await?;
+            let (step, kept) = self.read(step, reply).await?;
             match step {
                 Step::Work(unit) => {
-                    drop(told);
+                    drop(kept);
                     let step = self.work(unit).await?;
                     self.wait(step).await;
                 }
                 Step::Send { pause, .. } => {
-                    // What one's own requests use up comes back sooner than the server can say.
-                    let (again, told) = if pause == Pause::Limited { self.queue(told).await? } else { (false, told) };
-                    drop(told);
+                    // Challenges held by this client's own requests are free sooner than `Retry-After` says.
+                    let (again, kept) = if pause == Pause::Limited { self.queue(kept).await? } else { (false, kept) };
+                    drop(kept);
                     if !again {
                         self.wait(step).await;
                     }
                 }
                 _ => {
-                    let (again, told) = self.queue(told).await?;
+                    let (again, kept) = self.queue(kept).await?;
                     if !again {
                         if let Some(accepted) = self.exchange.accepted() {
-                            self.payer.hooks.tell(Report::Accepted(accepted));
+                            self.payer.hooks.report(Report::Accepted(accepted));
                         }
-                        return Ok(told);
+                        return Ok(kept);
                     }
                 }
             }
@@ -167,7 +167,7 @@ impl Way<'_> {
 
     async fn work(&mut self, unit: Box<WorkUnit>) -> Result<Step, ClientError> {
         let offer = Offer::of(&unit);
-        self.payer.hooks.tell(Report::Challenge(&offer));
+        self.payer.hooks.report(Report::Challenge(&offer));
         if !self.payer.hooks.confirms(&offer) {
             return Err(ClientError::Declined { id: offer.id });
         }
@@ -185,13 +185,13 @@ impl Way<'_> {
         if let Step::Send { after, pause } = step
             && !after.is_zero()
         {
-            self.payer.hooks.tell(Report::Waiting { time: after, pause });
+            self.payer.hooks.report(Report::Waiting { time: after, pause });
             sleep(after).await;
         }
     }
 
-    /// Whether a refusal is only for want of a challenge that other requests of this client hold: then their turns are
-    /// waited for, and this request is sent plainly again.
+    /// Returns whether the request was refused only because other requests of this client hold all
+    /// challenges. If so, waits for its turn; the request is then sent again without an answer.
     async fn queue<R: Reply>(&mut self, reply: R) -> Result<(bool, R), ClientError> {
         let content_type = reply.headers().get("content-type").and_then(|value| value.to_str().ok());
         let alone = self.payer.turns.under_way.load(Ordering::Relaxed) < 2;
@@ -206,7 +206,7 @@ impl Way<'_> {
             return Ok((false, reply));
         }
         self.queued += 1;
-        // Behind those that have a challenge: they may not have had the time to queue.
+        // Queue behind the requests that have a challenge: they may not have queued yet.
         self.turn = None;
         self.take_turn().await?;
         Ok((true, reply))
@@ -226,13 +226,13 @@ impl Way<'_> {
     }
 }
 
-/// Computes a unit on a thread for such things. Dropping the future stops it.
+/// Computes a unit on a thread for blocking work. Dropping the future stops it.
 async fn hash(unit: Box<WorkUnit>, hooks: Hooks) -> Result<WorkResult, ClientError> {
     let unwanted = Unwanted::default();
     let flag = unwanted.0.clone();
     let computed = tokio::task::spawn_blocking(move || {
         compute_work_unit_timed(&unit, |progress| {
-            hooks.tell(Report::Hashed(progress));
+            hooks.report(Report::Hashed(progress));
             match flag.load(Ordering::Relaxed) {
                 true => std::ops::ControlFlow::Break(()),
                 false => std::ops::ControlFlow::Continue(()),
@@ -250,7 +250,7 @@ async fn hash(unit: Box<WorkUnit>, hooks: Hooks) -> Result<WorkResult, ClientErr
     }
 }
 
-/// Says, when it is dropped, that nobody wants the result any more.
+/// Stops the hashing when it is dropped.
 #[derive(Default)]
 struct Unwanted(Arc<AtomicBool>);
 
@@ -260,7 +260,7 @@ impl Drop for Unwanted {
     }
 }
 
-/// Counts a request while it is under way.
+/// Counts a request while it is in progress.
 struct UnderWay<'c>(&'c AtomicUsize);
 
 impl<'c> UnderWay<'c> {

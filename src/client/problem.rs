@@ -1,4 +1,4 @@
-//! What a refusal says: its problem document, the unit in it, `Retry-After`.
+//! Reading a refusal: its problem document, the unit in it, `Retry-After`.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::protocol::{Malformed, Reason, WorkUnit};
 
 use super::InvalidUnit;
 
-/// Most bytes of a 429 with a challenge: the longest unit, and a little beside it.
+/// Most bytes of a 429 with a challenge: the longest unit and some more.
 pub(super) const CHALLENGE_BYTES_MAX: usize = MAX_UNIT_JSON_BYTES + REFUSAL_BYTES_MAX;
 /// Most bytes of a refusal without one.
 pub(super) const REFUSAL_BYTES_MAX: usize = 64 << 10;
 
-/// Members that are not listed are skipped.
+/// A problem document (RFC 9457). Unknown members are skipped.
 #[derive(Debug, Deserialize)]
 pub(super) struct Problem<'b> {
     reason: Option<String>,
@@ -35,7 +35,7 @@ impl<'b> Problem<'b> {
         self.reason.as_deref()?.parse().ok()
     }
 
-    /// What it says to a person, safe for a terminal.
+    /// The explanation, shortened and safe for a terminal.
     pub(super) fn detail(&self) -> String {
         let detail = self.detail.as_deref().unwrap_or_default();
         detail.chars().take(DETAIL_CHARS_MAX).map(|c| if c.is_control() { '?' } else { c }).collect()
@@ -53,17 +53,17 @@ pub(super) fn is_problem(content_type: Option<&str>) -> bool {
     media.is_some_and(|media| media.trim().eq_ignore_ascii_case("application/problem+json"))
 }
 
-/// A unit that adds up and belongs to the token in the header.
+/// Reads a unit, and checks that it is valid and has the token of the header.
 pub(super) fn read_unit(json: &[u8], token: &str) -> Result<WorkUnit, InvalidUnit> {
     let unit = WorkUnit::from_json(json)?;
     unit.validate()?;
     if unit.challenge_token != token {
         let expected = "the token of the header X-PoUW-Challenge";
-        return Err(Malformed::new("challengeToken", expected, "another one").into());
+        return Err(Malformed::new("challengeToken", expected, "another token").into());
     }
-    // It goes into a header as it is.
+    // It is sent in a header as it is.
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) || token.is_empty() {
-        return Err(Malformed::new("challengeToken", "visible ASCII characters", "others").into());
+        return Err(Malformed::new("challengeToken", "visible ASCII characters only", "others").into());
     }
     if unit.wait_ms >= unit.ttl_ms {
         let expected = format!("less than ttlMs, {}", unit.ttl_ms);
@@ -72,7 +72,7 @@ pub(super) fn read_unit(json: &[u8], token: &str) -> Result<WorkUnit, InvalidUni
     Ok(unit)
 }
 
-/// `Retry-After` in seconds; a date would compare clocks.
+/// Reads `Retry-After` in seconds. A date is ignored, since clocks are never compared.
 pub(super) fn whole_seconds(text: &str) -> Option<Duration> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| Duration::from_secs(text.parse().unwrap_or(u64::MAX)))

@@ -1,4 +1,4 @@
-//! Where a redirect leads: the rules of browsers and reqwest, one request at a time.
+//! Following redirects by the rules of browsers and reqwest, one request at a time.
 
 use http::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION,
@@ -9,18 +9,18 @@ use reqwest::Request;
 
 use crate::protocol::header;
 
-/// What tells about a body that is not sent again.
+/// Headers that describe the body, removed if the body is not sent again.
 const OF_BODY: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, TRANSFER_ENCODING];
-/// What another origin is not told.
+/// Headers that are not sent to another origin.
 const OF_ORIGIN: [HeaderName; 6] =
     [AUTHORIZATION, COOKIE, HeaderName::from_static("cookie2"), PROXY_AUTHORIZATION, WWW_AUTHENTICATE, HOST];
-/// An answer that somebody put there by hand is used up.
+/// Headers of an answer set by the caller; an answer counts once only.
 const OF_ANSWER: [HeaderName; 2] = [HeaderName::from_static(header::RESPONSE), HeaderName::from_static(header::RESULT)];
 
-/// What is remembered of a request while it is under way.
+/// A copy of a request, kept while it is in progress.
 pub(super) struct Sent {
     request: Request,
-    /// Whether its body is there, too.
+    /// Whether the copy has the body.
     whole: bool,
 }
 
@@ -36,8 +36,8 @@ impl Sent {
         Self { whole: whole.is_some(), request: whole.unwrap_or_else(without_body) }
     }
 
-    /// The request that a response with `status` and `headers` leads to; none if it leads nowhere, or to another origin
-    /// although that is not wanted.
+    /// Returns the request that follows a response with `status` and `headers`. None if it is not a
+    /// redirect, or leads to another origin although `across_origins` is false.
     pub(super) fn leads_to(self, status: u16, headers: &HeaderMap, across_origins: bool) -> Option<Request> {
         let Self { mut request, whole } = self;
         let bare = match status {
@@ -51,7 +51,7 @@ impl Sent {
         }
         let location = std::str::from_utf8(headers.get(LOCATION)?.as_bytes()).ok()?;
         let mut url = request.url().join(location).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
-        // A server names no credentials.
+        // Credentials in a redirect's address are ignored.
         url.set_username("").and_then(|()| url.set_password(None)).ok()?;
         let elsewhere = url.origin() != request.url().origin();
         if elsewhere && !across_origins {

@@ -1,4 +1,4 @@
-//! A response body of which a part was read, and which tells it again.
+//! A response body whose start was read and can be read again.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// The body of a response: as it came, or with what was read of it put back in front.
+    /// The body of a response: as it came, or with the bytes already read put back in front.
     #[derive(Debug)]
     pub struct ResponseBody<R> {
         #[pin]
@@ -22,21 +22,22 @@ pin_project! {
     #[derive(Debug)]
     enum Kind<R> {
         Untouched { #[pin] body: R },
-        Read { told: Told<R> },
+        Read { kept: Kept<R> },
     }
 }
 
-/// What was read, in one piece however many it came in, and what was not.
+/// The bytes already read, in one piece, and the rest of the body.
 #[derive(Debug)]
-struct Told<R> {
+struct Kept<R> {
     text: Bytes,
-    /// What the last frame had beyond the text: more data, or trailers.
+    /// The part of the last frame after the text: more data, or trailers.
     next: Option<Frame<Bytes>>,
-    /// None once it came to its end: such a body may not be asked again.
+    /// None once the body has ended: it must not be polled again.
     rest: Option<Pin<Box<R>>>,
 }
 
-/// Reads `body` to its end, or to one byte over `limit_bytes`, which tells that there is more; the body is whole again.
+/// Reads `body` to its end or to one byte over `limit_bytes`, which shows that there is more. Returns
+/// the bytes and the complete body.
 ///
 /// # Errors
 /// The error of the body.
@@ -44,36 +45,36 @@ pub(super) async fn read<R>(body: ResponseBody<R>, limit_bytes: usize) -> Result
 where
     R: Body<Data = Bytes>,
 {
-    let mut told = match body.kind {
-        Kind::Untouched { body } => Told { text: Bytes::new(), next: None, rest: Some(Box::pin(body)) },
-        Kind::Read { told } => told,
+    let mut kept = match body.kind {
+        Kind::Untouched { body } => Kept { text: Bytes::new(), next: None, rest: Some(Box::pin(body)) },
+        Kind::Read { kept } => kept,
     };
     let wanted = limit_bytes.saturating_add(1);
-    // Nothing is read of what says that it is too long.
-    if usize::try_from(told.size_hint().lower()).map_or(true, |bytes| bytes > limit_bytes) {
-        let text = if told.text.len() < wanted { vec![b' '; wanted].into() } else { told.text.slice(..wanted) };
-        return Ok((text, ResponseBody { kind: Kind::Read { told } }));
+    // A body that declares itself too long is not read.
+    if usize::try_from(kept.size_hint().lower()).map_or(true, |bytes| bytes > limit_bytes) {
+        let text = if kept.text.len() < wanted { vec![b' '; wanted].into() } else { kept.text.slice(..wanted) };
+        return Ok((text, ResponseBody { kind: Kind::Read { kept } }));
     }
-    let mut text = Vec::from(std::mem::take(&mut told.text));
+    let mut text = Vec::from(std::mem::take(&mut kept.text));
     while text.len() < wanted {
-        let Some(frame) = told.frame().await? else { break };
+        let Some(frame) = kept.frame().await? else { break };
         match frame.into_data() {
             Ok(mut data) => {
                 let more = data.split_off(data.len().min(wanted - text.len()));
                 text.extend_from_slice(&data);
-                told.next = Some(more).filter(|more| !more.is_empty()).map(Frame::data);
+                kept.next = Some(more).filter(|more| !more.is_empty()).map(Frame::data);
             }
             Err(trailers) => {
-                told.next = Some(trailers);
+                kept.next = Some(trailers);
                 break;
             }
         }
     }
-    told.text = text.into();
-    Ok((told.text.clone(), ResponseBody { kind: Kind::Read { told } }))
+    kept.text = text.into();
+    Ok((kept.text.clone(), ResponseBody { kind: Kind::Read { kept } }))
 }
 
-impl<R: Body<Data = Bytes>> Told<R> {
+impl<R: Body<Data = Bytes>> Kept<R> {
     async fn frame(&mut self) -> Result<Option<Frame<Bytes>>, R::Error> {
         poll_fn(|context| self.poll_frame(context)).await.transpose()
     }
@@ -126,21 +127,21 @@ impl<R: Body<Data = Bytes>> Body for ResponseBody<R> {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
         match self.project().kind.project() {
             KindParts::Untouched { body } => body.poll_frame(context),
-            KindParts::Read { told } => told.poll_frame(context),
+            KindParts::Read { kept } => kept.poll_frame(context),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Untouched { body } => body.is_end_stream(),
-            Kind::Read { told } => told.is_end_stream(),
+            Kind::Read { kept } => kept.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Untouched { body } => body.size_hint(),
-            Kind::Read { told } => told.size_hint(),
+            Kind::Read { kept } => kept.size_hint(),
         }
     }
 }

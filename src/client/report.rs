@@ -1,4 +1,4 @@
-//! What a caller is told on the way, and asked.
+//! Progress reports to the caller, and the question before a challenge is solved.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,60 +7,61 @@ use std::time::Duration;
 use crate::protocol::{DifficultyTier, MicroJoules, WorkId, WorkUnit, WorkUnitOperation};
 use crate::solver::Progress;
 
-/// What happens to a request on its way past a limit.
+/// Progress of a request that is over its limit.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Report<'r> {
-    /// A challenge came, is sound and within the terms.
+    /// A valid challenge arrived that is within the terms.
     Challenge(&'r Offer),
     /// Nodes were hashed.
     Hashed(Progress),
-    /// There is something to wait for before the request is sent again.
+    /// The client waits before it sends the request again.
     Waiting {
-        /// How long.
+        /// The length of the wait.
         time: Duration,
-        /// For what.
+        /// The reason for the wait.
         pause: Pause,
     },
-    /// The answer counted: the response belongs to the request.
+    /// The answer counted, and the request was served.
     Accepted(&'r Accepted),
 }
 
-/// Why the next sending waits.
+/// The reason for a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pause {
-    /// The floor of the challenge: an answer before it is not looked at.
+    /// The challenge's minimum wait. The server rejects earlier answers unread.
     Floor,
-    /// The server wants the same answer again later.
+    /// The server asked for the same answer again later.
     SameAnswer,
-    /// There is no work, only `Retry-After`.
+    /// The 429 has no work, only `Retry-After`.
     Limited,
 }
 
-/// The numbers of a challenge.
+/// The cost and lifetime of a challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Offer {
-    /// The challenge, whose id is also that of its receipt.
+    /// The id of the challenge and of its receipt.
     pub id: WorkId,
-    /// How hard it is.
+    /// The tier.
     pub difficulty: DifficultyTier,
-    /// What is to be hashed.
+    /// The operation.
     pub operation: WorkUnitOperation,
     /// Bytes of data.
     pub bytes: u64,
     /// Hashes.
     pub hashes: u64,
-    /// The floor, from receipt.
+    /// The minimum wait before an answer, from the arrival of the challenge.
     pub wait: Duration,
-    /// How long it can be answered, from receipt.
+    /// The time to answer, from the arrival of the challenge.
     pub lifetime: Duration,
-    /// True for made-up work, of which nothing is kept.
+    /// True for random data made for this challenge only, whose hashes are not kept.
     pub synthetic: bool,
 }
 
 impl Offer {
-    /// The numbers of `unit`.
+    /// Reads them from `unit`.
     pub fn of(unit: &WorkUnit) -> Self {
         Self {
             id: unit.id,
@@ -77,27 +78,28 @@ impl Offer {
 
 /// An answer that counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Accepted {
-    /// The challenge, whose id is that of the receipt.
+    /// The id of the challenge and of its receipt.
     pub receipt: WorkId,
-    /// The credit, where the server names it.
+    /// The credit paid, if the server names it.
     pub award: Option<MicroJoules>,
 }
 
-type Tell = dyn Fn(Report<'_>) + Send + Sync;
+type OnReport = dyn Fn(Report<'_>) + Send + Sync;
 type Confirm = dyn Fn(&Offer) -> bool + Send + Sync;
 
 /// The caller's hooks.
 #[derive(Clone, Default)]
 pub(super) struct Hooks {
-    pub(super) tell: Option<Arc<Tell>>,
+    pub(super) on_report: Option<Arc<OnReport>>,
     pub(super) confirm: Option<Arc<Confirm>>,
 }
 
 impl Hooks {
-    pub(super) fn tell(&self, report: Report<'_>) {
-        if let Some(tell) = &self.tell {
-            tell(report);
+    pub(super) fn report(&self, report: Report<'_>) {
+        if let Some(on_report) = &self.on_report {
+            on_report(report);
         }
     }
 
@@ -108,6 +110,9 @@ impl Hooks {
 
 impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hooks").field("tell", &self.tell.is_some()).field("confirm", &self.confirm.is_some()).finish()
+        f.debug_struct("Hooks")
+            .field("on_report", &self.on_report.is_some())
+            .field("confirm", &self.confirm.is_some())
+            .finish()
     }
 }

@@ -1,4 +1,4 @@
-//! The client's side around a reqwest client.
+//! A reqwest client that solves challenges.
 
 use bytes::Bytes;
 use http::{HeaderMap, Response as HttpResponse};
@@ -12,20 +12,45 @@ use super::replay::{ResponseBody, read};
 use super::tower::write_answer;
 use super::{BoxError, ClientError, Offer, Report, Terms};
 
-/// A client that works its way past a 429. Clones share their connections and their turns: one challenge at a time. Have
-/// one for each service, since one that is limited makes requests to the others queue.
+/// A reqwest client that solves the challenge of a 429 and retries.
 ///
-/// Proxies, TLS, cookies and timeouts are those of the builder; a timeout counts for each sending.
+/// Clones share their connections, and solve one challenge at a time. Use one client for each service:
+/// if one service limits a client, its requests to other services queue too. Proxies, TLS, cookies and
+/// timeouts are those of the builder; a timeout applies to each sending.
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn order() -> Result<(), Box<dyn std::error::Error>> {
+/// use pouw::client::reqwest::Client;
+/// use pouw::client::{ClientError, Report, Terms};
+/// use reqwest::Method;
+///
+/// let client = Client::new(reqwest::Client::builder(), Terms::default())?.on_report(|report| {
+///     if let Report::Accepted(accepted) = report {
+///         println!("paid with work; receipt {}", accepted.receipt);
+///     }
+/// });
+/// let order = client.request(Method::POST, "https://api.example/orders").body("one of each");
+/// match client.send(order).await {
+///     Ok(response) => println!("{}", response.status()),
+///     Err(error) if error.receipt().is_some() => println!("may have counted: {error}"),
+///     Err(error) => println!("{}: {error}", error.code()),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Redirects
 ///
-/// Redirects are this client's: an answer is good for one request, so what a paid request leads to is asked for without
-/// it, and what a challenge came from is what its answer is sent to. Methods and bodies change as in reqwest: POST becomes
-/// GET after 301 and 302, everything but HEAD after 303, nothing after 307 and 308. Each address is a request of its own
-/// at its gate and may want work of its own; the deadline is for all of them together. [`Report::Accepted`] tells of each
-/// payment, also of one before an error at a later address. `Referer` is not sent.
+/// This client follows redirects itself, because an answer counts for one request only: the redirected
+/// request is sent without it, and an answer goes to the address its challenge came from. Methods and
+/// bodies change as in reqwest: POST becomes GET after 301 and 302, everything but HEAD becomes GET after
+/// 303, nothing changes after 307 and 308. Each address may demand work of its own; the deadline covers
+/// all of them. [`Report::Accepted`] reports each payment, also one before an error at a later address.
+/// `Referer` is not sent.
 ///
-/// Redirects to another origin are handed back, unless [`Client::across_origins`] was called.
+/// A redirect to another origin is returned to the caller, unless [`Client::across_origins`] was called.
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: reqwest::Client,
@@ -34,75 +59,82 @@ pub struct Client {
     across_origins: bool,
 }
 
-/// As many as reqwest follows.
+/// The default of reqwest.
 const REDIRECTS: u32 = 10;
 
 impl Client {
-    /// A client that sends with what `builder` builds, and pays within `terms`. The redirect policy of `builder` is
-    /// replaced.
+    /// Creates a client from `builder` that solves challenges within `terms`. The redirect policy of
+    /// `builder` is replaced.
     ///
     /// # Errors
-    /// [`ClientError::Transport`] if it cannot be built.
+    /// [`ClientError::Transport`] if reqwest cannot build its client.
     pub fn new(builder: reqwest::ClientBuilder, terms: Terms) -> Result<Self, ClientError> {
         let inner = builder.redirect(Policy::none()).build().map_err(transport)?;
         Ok(Self { inner, payer: Payer::new(terms), redirects: REDIRECTS, across_origins: false })
     }
 
-    /// Follows at most so many redirects for a request; default 10. The next one is handed back.
+    /// Follows at most `most` redirects for a request; default 10. The next one is returned.
     #[must_use]
     pub fn redirects(mut self, most: u32) -> Self {
         self.redirects = most;
         self
     }
 
-    /// Follows redirects to other origins too. They are not sent the request's `Authorization`, cookies, `Host` and the
-    /// like, but the default headers of the builder go everywhere: have no credentials among those.
+    /// Follows redirects to other origins too.
+    ///
+    /// The request's `Authorization`, `Cookie`, `Host` and similar headers are not sent there, but the
+    /// builder's default headers are: put no credentials among those.
     #[must_use]
     pub fn across_origins(mut self) -> Self {
         self.across_origins = true;
         self
     }
 
-    /// Tells `report` what happens; hashing is told on the thread that hashes, which waits for it.
+    /// Calls `report` with each [`Report`]. [`Report::Hashed`] is called on the hashing thread, which
+    /// waits for the call to return.
     #[must_use]
     pub fn on_report(mut self, report: impl Fn(Report<'_>) + Send + Sync + 'static) -> Self {
-        self.payer.hooks.tell = Some(std::sync::Arc::new(report));
+        self.payer.hooks.on_report = Some(std::sync::Arc::new(report));
         self
     }
 
-    /// Asks `confirm` before a challenge within the terms is taken on; `false` is [`ClientError::Declined`].
+    /// Calls `confirm` before a challenge within the terms is solved; if it returns `false`, the
+    /// request ends with [`ClientError::Declined`].
     #[must_use]
     pub fn confirm(mut self, confirm: impl Fn(&Offer) -> bool + Send + Sync + 'static) -> Self {
         self.payer.hooks.confirm = Some(std::sync::Arc::new(confirm));
         self
     }
 
-    /// Begins a request for [`Client::send`]. Its own `send` would go past this client.
+    /// Starts building a request for [`Client::send`]. Do not call the builder's own `send`: it bypasses
+    /// this client.
     pub fn request(&self, method: Method, url: impl IntoUrl) -> RequestBuilder {
         self.inner.request(method, url)
     }
 
-    /// Gets `url`.
+    /// Sends a GET request to `url`.
     ///
     /// # Errors
-    /// As [`Client::execute`].
+    /// The errors of [`Client::send`].
     pub async fn get(&self, url: impl IntoUrl) -> Result<Response, ClientError> {
         self.send(self.inner.get(url)).await
     }
 
-    /// Sends what was built with a reqwest client: `client.send(client.request(Method::POST, url).body("text"))`.
+    /// Builds and sends a request: `client.send(client.request(Method::POST, url).body("text"))`.
     ///
     /// # Errors
-    /// As [`Client::execute`]; [`ClientError::Transport`] if it cannot be built.
+    /// The errors of [`Client::execute`], and [`ClientError::Transport`] if the request cannot be built.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
         self.execute(request.build().map_err(transport)?).await
     }
 
-    /// Sends `request`, and once more with an answer if there is a 429 with work; then what it leads to. A request whose body is a stream
-    /// cannot be sent twice: it gets its 429 handed back, as without this client.
+    /// Sends `request`, solves its challenge if there is one, and follows redirects.
+    ///
+    /// A request whose body is a stream cannot be sent twice: its 429 is returned.
     ///
     /// # Errors
-    /// [`ClientError`]. What reqwest says is the source of [`ClientError::Transport`].
+    /// [`ClientError`] if the request got no response, or a challenge was not solved or its answer not
+    /// accepted. An error of reqwest is the source of [`ClientError::Transport`].
     pub async fn execute(&self, request: Request) -> Result<Response, ClientError> {
         let (started, mut request, mut left) = (Instant::now(), request, self.redirects);
         loop {
@@ -134,7 +166,7 @@ impl Attempt for Call {
     type Reply = Response;
 
     async fn send(&mut self, answer: Option<[(&'static str, &str); 2]>) -> Result<Response, Unanswered> {
-        // Whoever got here has a body that can be cloned.
+        // `execute` only makes calls whose body can be cloned.
         let mut request = match self.first.take().or_else(|| self.template.try_clone()) {
             Some(request) => request,
             None => return Err(Unanswered::NotSent("the request cannot be sent twice".into())),
@@ -157,7 +189,7 @@ impl Reply for Response {
     }
 
     async fn read(self, limit_bytes: usize) -> Result<(Bytes, Self), BoxError> {
-        // The URL is lost on the way through http's type, unless it is put where reqwest looks for it.
+        // http's type loses the URL, unless it is put where reqwest looks for it.
         let with_url = HttpResponse::builder().url(self.url().clone()).body(())?;
         let (mut head, body) = HttpResponse::from(self).into_parts();
         head.extensions.extend(with_url.into_parts().0.extensions);

@@ -1,12 +1,12 @@
-//! The client's side as a tower [`Layer`], around any service that sends [`http`] requests.
+//! A tower [`Layer`] that solves challenges, around any service that sends [`http`] requests.
 //!
 //! ```
-//! # fn wrap<S>(service: S) -> pouw::client::tower::Pouw<S> {
+//! # fn wrap<S>(service: S) -> pouw::client::tower::Solve<S> {
 //! use pouw::client::{Report, Terms};
-//! use pouw::client::tower::PouwLayer;
+//! use pouw::client::tower::SolveLayer;
 //! use tower_layer::Layer;
 //!
-//! let layer = PouwLayer::new(Terms::default()).on_report(|report| {
+//! let layer = SolveLayer::new(Terms::default()).on_report(|report| {
 //!     if let Report::Accepted(accepted) = report {
 //!         println!("paid: {}", accepted.receipt);
 //!     }
@@ -32,26 +32,30 @@ use super::{BoxError, ClientError, Offer, Report, Terms};
 
 pub use super::replay::ResponseBody;
 
-/// Puts [`Pouw`] around a service. Services of one layer, and their clones, share their turns: one challenge at a time.
+/// Wraps a service in [`Solve`]. All services of one layer, and their clones, solve one challenge at a
+/// time.
 #[derive(Debug, Clone)]
-pub struct PouwLayer {
+#[must_use = "a layer does nothing until it wraps a service"]
+pub struct SolveLayer {
     payer: Payer,
 }
 
-impl PouwLayer {
-    /// A layer that pays within `terms`.
+impl SolveLayer {
+    /// A layer that solves challenges within `terms`.
     pub fn new(terms: Terms) -> Self {
         Self { payer: Payer::new(terms) }
     }
 
-    /// Tells `report` what happens; hashing is told on the thread that hashes, which waits for it.
+    /// Calls `report` with each [`Report`]. [`Report::Hashed`] is called on the hashing thread, which
+    /// waits for the call to return.
     #[must_use]
     pub fn on_report(mut self, report: impl Fn(Report<'_>) + Send + Sync + 'static) -> Self {
-        self.payer.hooks.tell = Some(std::sync::Arc::new(report));
+        self.payer.hooks.on_report = Some(std::sync::Arc::new(report));
         self
     }
 
-    /// Asks `confirm` before a challenge within the terms is taken on; `false` is [`ClientError::Declined`].
+    /// Calls `confirm` before a challenge within the terms is solved; if it returns `false`, the
+    /// request ends with [`ClientError::Declined`].
     #[must_use]
     pub fn confirm(mut self, confirm: impl Fn(&Offer) -> bool + Send + Sync + 'static) -> Self {
         self.payer.hooks.confirm = Some(std::sync::Arc::new(confirm));
@@ -59,26 +63,28 @@ impl PouwLayer {
     }
 }
 
-impl<S> Layer<S> for PouwLayer {
-    type Service = Pouw<S>;
+impl<S> Layer<S> for SolveLayer {
+    type Service = Solve<S>;
 
-    fn layer(&self, inner: S) -> Pouw<S> {
-        Pouw { inner, payer: self.payer.clone() }
+    fn layer(&self, inner: S) -> Solve<S> {
+        Solve { inner, payer: self.payer.clone() }
     }
 }
 
-/// A service that works its way past a 429. A request is cloned for each sending, so its body has to be one that can
-/// be: `Full<Bytes>` or `Empty`, not a stream.
+/// A service that solves the challenge of a 429 and retries. Made by [`SolveLayer`].
 ///
-/// What follows redirects belongs around it, not inside: a service that copies headers to the next address would copy
-/// the answer, which is used up by then, and a gate refuses it there.
+/// Requests are cloned for each sending, so their bodies must be `Clone`: `Full<Bytes>` or `Empty`,
+/// not a stream.
+///
+/// Put a layer that follows redirects outside this one. Inside, it would copy the headers of the
+/// answer, which counts once only, to the next address, and the gate there would refuse it.
 #[derive(Debug, Clone)]
-pub struct Pouw<S> {
+pub struct Solve<S> {
     inner: S,
     payer: Payer,
 }
 
-impl<S, B, R> Service<Request<B>> for Pouw<S>
+impl<S, B, R> Service<Request<B>> for Solve<S>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,

@@ -11,9 +11,6 @@ use crate::store::records::{Account, HashReason, Work};
 use super::PouwEngine;
 use super::core::Core;
 
-/// The words for the places of [`Account::by`]: the strategies without their parameters, then made-up work.
-pub const ACCOUNT_PLACES: [&str; Account::PLACES] = ["precomputed", "known-address", "audit", "quorum", "synthetic"];
-
 impl PouwEngine {
     /// What offloading has come to in this store, up to now. For the moment between a commit and what follows from it in
     /// memory, what it wrote behind is counted twice.

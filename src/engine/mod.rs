@@ -65,7 +65,6 @@ use crate::store::{Directory, StorageProvider, Store, StoreOptions};
 
 pub use crate::store::{CheckPhase, CheckProgress, CheckReport, Finding};
 
-pub use account::ACCOUNT_PLACES;
 pub use calibrate::ResponseTimes;
 pub use check::check;
 pub use checked::ConfigError;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::hash::Checksum;
 use crate::merkle::{GROUP_LEAVES, LeafIndex, TILE_LEAVES};
-use crate::store::records::{EntryKind, LeafState, LedgerRow, ProvenanceRow, range_end};
+use crate::store::records::{EntryKind, LeafState, LedgerRow, ProvenanceRow, range_end, written_as_str};
 use crate::store::{RangeKey, StoreError};
 
 use super::PouwEngine;
@@ -30,6 +30,17 @@ impl Provenance {
     /// All of them, the strongest first.
     pub const ALL: [Self; 5] = [Self::Verified, Self::Known, Self::Agreed, Self::Audited, Self::Doubted];
 
+    /// The word for it in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Known => "known",
+            Self::Agreed => "agreed",
+            Self::Audited => "audited",
+            Self::Doubted => "doubted",
+        }
+    }
+
     fn of(state: LeafState) -> Option<Self> {
         match state {
             LeafState::Pending | LeafState::Damaged => None,
@@ -42,11 +53,7 @@ impl Provenance {
     }
 }
 
-impl fmt::Display for Provenance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
+written_as_str!(Provenance);
 
 /// How many leaves of a tree there are of each provenance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Metrics of what letting clients hash has come to: over the life of the store, by strategy.
 
-use crate::engine::{ACCOUNT_PLACES, PouwEngine};
+use crate::engine::PouwEngine;
 use crate::store::records::{Account, HashReason};
 
 /// Damaged blocks are counted up to here.
@@ -8,14 +8,14 @@ const DAMAGED_COUNTED: u64 = 65_536;
 
 /// Publishes the account, and how many blocks are damaged.
 pub(super) fn record(engine: &PouwEngine, account: &Account) {
-    for (strategy, of) in ACCOUNT_PLACES.into_iter().zip(&account.by) {
+    for (strategy, of) in account.named() {
         let permutations = |kind: &'static str, value: u64| {
             metrics::gauge!("pouw_work_permutations", "strategy" => strategy, "kind" => kind).set(value as f64);
         };
         permutations("accepted", of.accepted.permutations);
         permutations("asked", of.asked.permutations);
         for (reason, work) in HashReason::ALL.iter().zip(of.server) {
-            permutations(reason.word(), work.permutations);
+            permutations(reason.as_str(), work.permutations);
         }
         metrics::gauge!("pouw_data_sent_bytes", "strategy" => strategy).set(of.sent_bytes as f64);
         metrics::gauge!("pouw_data_sent_units", "strategy" => strategy).set(of.sent_units as f64);

@@ -1,4 +1,4 @@
-//! Identifiers of sixteen bytes: of a unit of work, a tree, a client.
+//! Names of sixteen bytes: a unit of work, a tree, a client.
 
 use alloc::string::ToString;
 use core::fmt;
@@ -13,8 +13,8 @@ use super::keyring::Keyring;
 use super::malformed::{Malformed, excerpt};
 use super::time::UnixMillis;
 
-/// The id of one issued challenge: a UUID version 7 (RFC 9562), so ordered by time of issue, with
-/// 74 random bits. Challenge id, `workUnitId`, receipt and ledger key are the same value.
+/// The name of one issued challenge: a UUID version 7 (RFC 9562), so ordered by time of issue, with
+/// 74 random bits. Challenge id, `workUnitId`, receipt and ledger key are this one value.
 ///
 /// ```
 /// use pouw::protocol::{UnixMillis, WorkId};
@@ -26,22 +26,23 @@ use super::time::UnixMillis;
 pub struct WorkId([u8; 16]);
 
 impl WorkId {
-    /// Makes an id from the low 48 bits of the time of issue and 74 bits of ten random bytes.
+    /// An id from the time of issue (its low 48 bits are kept) and ten random bytes, of which 74
+    /// bits are kept.
     pub const fn from_parts(unix_ms: u64, random: [u8; 10]) -> Self {
         Self(uuid::Builder::from_unix_timestamp_millis(unix_ms, &random).into_uuid().into_bytes())
     }
 
-    /// Makes an id from its sixteen bytes, without any check.
+    /// An id from its sixteen bytes, as they are.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// Returns the sixteen bytes, most significant first.
+    /// The sixteen bytes, most significant first.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 
-    /// Returns the time of issue, from the first 48 bits.
+    /// The time of issue that the first 48 bits tell.
     pub const fn unix_millis(&self) -> UnixMillis {
         let [a, b, c, d, e, f, ..] = self.0;
         UnixMillis(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
@@ -57,7 +58,7 @@ impl fmt::Display for WorkId {
 impl FromStr for WorkId {
     type Err = Malformed;
 
-    /// Reads lowercase hyphenated UUID text only.
+    /// Reads lowercase hyphenated UUID text and nothing else.
     fn from_str(text: &str) -> Result<Self, Malformed> {
         Uuid::try_parse(text)
             .ok()
@@ -67,24 +68,24 @@ impl FromStr for WorkId {
     }
 }
 
-/// The opaque id of a tree, drawn at random at every ingest. It reveals nothing of the tree's name.
+/// The opaque name of a tree, drawn at random at every ingest. Never the name its owner gave it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TreeHandle([u8; 16]);
 
-/// A keyed digest of a client key. A token names its client by it without revealing the key.
+/// A keyed digest of a client key, so that a token names its client without telling who that is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientDigest([u8; 16]);
 
 impl ClientDigest {
-    /// Returns the digest of `client_key` (an address, prefix, user or API key in the host's encoding) under
+    /// The digest of `client_key` (an address, prefix, user or API key in the host's encoding) under
     /// the newest secret of `keyring`: the first 16 bytes of
     /// [`Keyring::derive`]`(b"pouw-client-v1", client_key)`.
     pub fn of(keyring: &Keyring, client_key: &[u8]) -> Self {
         Self::from_derivation(&keyring.derive(CLIENT_LABEL, client_key))
     }
 
-    /// Returns whether this is the digest of `client_key` under any secret of `keyring`, so that clients
-    /// are recognized after a rotation of secrets.
+    /// True when this is the digest of `client_key` under any secret of `keyring`, so that a
+    /// rotation of secrets does not turn a client into a stranger.
     pub fn matches(&self, keyring: &Keyring, client_key: &[u8]) -> bool {
         keyring.derivations(CLIENT_LABEL, client_key).any(|bytes| Self::from_derivation(&bytes) == *self)
     }
@@ -98,16 +99,16 @@ impl ClientDigest {
 
 const CLIENT_LABEL: &[u8] = b"pouw-client-v1";
 
-/// Implements the byte constructors of a sixteen-byte id and its text of 32 lowercase hex digits.
+/// Gives a sixteen-byte name its byte constructors and its text of 32 lowercase hex digits.
 macro_rules! hex_name {
     ($name:ident, $member:literal) => {
         impl $name {
-            /// Makes it from its sixteen bytes, without any check.
+            /// The name made of these sixteen bytes.
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(bytes)
             }
 
-            /// Returns the sixteen bytes.
+            /// The sixteen bytes.
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 &self.0
             }
@@ -122,7 +123,7 @@ macro_rules! hex_name {
         impl FromStr for $name {
             type Err = Malformed;
 
-            /// Reads 32 lowercase hex digits only.
+            /// Reads 32 lowercase hex digits and nothing else.
             fn from_str(text: &str) -> Result<Self, Malformed> {
                 let mut bytes = [0; 16];
                 let refuse = || Malformed::new($member, "32 lowercase hex digits", excerpt(text));
@@ -138,7 +139,7 @@ macro_rules! hex_name {
     };
 }
 
-/// Implements `Debug` and serde by the text form.
+/// Gives a name a `Debug` that shows its text, and serde as that text.
 macro_rules! text_name {
     ($($name:ident),+) => {$(
         impl fmt::Debug for $name {

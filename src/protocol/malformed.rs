@@ -1,4 +1,4 @@
-//! The error for an invalid message.
+//! The one error for a message that is not what it claims to be.
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -6,23 +6,22 @@ use alloc::string::String;
 
 use super::Reason;
 
-/// An invalid message: the invalid member, what was expected and what was found.
-///
-/// It quotes at most a few printable characters of the input.
+/// A message that is not what it claims to be. Names the guilty member, what was expected there
+/// and what was found, and never quotes more than a few printable characters of the input.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid `{member}`: expected {expected}, found {found}")]
+#[error("`{member}`: expected {expected}, found {found}; mend this member and send it again")]
 pub struct Malformed {
     member: Cow<'static, str>,
     expected: Cow<'static, str>,
     found: Cow<'static, str>,
 }
 
-/// The error of reading a [`WorkUnit`](super::WorkUnit) or a [`WorkResult`](super::WorkResult) from
-/// JSON. The compact form of a result has the same members and the same error.
+/// What reading a [`WorkUnit`](super::WorkUnit) or a [`WorkResult`](super::WorkResult) from JSON can
+/// say; the compact form of a result speaks of the same members and so uses the same type.
 pub type JsonError = Malformed;
 
 impl Malformed {
-    /// Creates an error about `member`.
+    /// A complaint about `member`.
     pub fn new(
         member: impl Into<Cow<'static, str>>,
         expected: impl Into<Cow<'static, str>>,
@@ -31,35 +30,35 @@ impl Malformed {
         Self { member: member.into(), expected: expected.into(), found: found.into() }
     }
 
-    /// Returns the invalid member by its wire name: `leafHashes[3]` for an item of a list, `(document)`
-    /// if the whole text is invalid.
+    /// The guilty member by its wire name, `leafHashes[3]` for an item of a list, `(document)` when
+    /// the text as a whole is wrong.
     pub fn member(&self) -> &str {
         &self.member
     }
 
-    /// Returns what was expected.
+    /// What would have been right.
     pub fn expected(&self) -> &str {
         &self.expected
     }
 
-    /// Returns what was found, shortened.
+    /// What was there, shortened.
     pub fn found(&self) -> &str {
         &self.found
     }
 
-    /// Returns the wire reason: always [`Reason::Malformed`].
+    /// The wire reason: always [`Reason::Malformed`].
     pub const fn reason(&self) -> Reason {
         Reason::Malformed
     }
 
-    /// Renames the member.
+    /// The same complaint about the member called `member`.
     pub(crate) fn under(mut self, member: impl Into<Cow<'static, str>>) -> Self {
         self.member = member.into();
         self
     }
 }
 
-/// Quotes the start of `text`, safe for a log line or a header: printable ASCII only.
+/// The start of `text` in quotes, safe for a log line or a header: printable ASCII only.
 pub(crate) fn excerpt(text: &str) -> String {
     const LONGEST_CHARS: usize = 24;
     let printable = |c: char| {

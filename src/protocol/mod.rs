@@ -1,8 +1,8 @@
-//! The messages between client and server: types, encodings, limits. No clock, randomness or I/O.
+//! What client and server say to each other. Pure: no clock, no randomness, no I/O.
 //!
-//! No input causes a panic, or an allocation beyond the bounds in [`limits`]. A message that was read
-//! has valid types; [`WorkUnit::validate`] and [`WorkResult::check_shape`] check that its members are
-//! consistent, [`ChallengeToken::open`] that a token is genuine.
+//! No input makes anything here panic or allocate beyond the bounds in [`limits`]. What was read is
+//! well typed; whether it adds up is asked with [`WorkUnit::validate`] and
+//! [`WorkResult::check_shape`]; whether it is genuine, with [`ChallengeToken::open`].
 //!
 #![doc = include_str!("../docs/protocol.md")]
 

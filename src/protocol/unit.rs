@@ -1,4 +1,4 @@
-//! The unit of work that the server sends.
+//! One unit of work as the server sends it.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,35 +10,19 @@ use super::words::{DifficultyTier, WorkUnitOperation};
 
 /// A piece of a Merkle tree to be hashed, and everything a client needs to do it.
 ///
-/// The fields are the members of the JSON object in `snake_case`. A unit that was read has valid types
-/// and is bounded; [`WorkUnit::validate`] checks that its members are consistent.
-///
-/// ```
-/// use pouw::protocol::WorkUnit;
-///
-/// # fn main() -> Result<(), Box<dyn core::error::Error>> {
-/// let json = r#"{"id": "018bcfe5-687b-7707-8707-070707070707", "treeId": "00000000000000000000000000000000",
-///     "treeLevel": 0, "treeIndex": 0, "operation": "leaf_hash", "inputData": "YWJj", "childCount": 0,
-///     "nodeCount": 1, "synthetic": true, "difficulty": "low", "challengeToken": "token",
-///     "createdAt": "2025-01-31T12:00:00.000Z", "expiresAt": "2025-01-31T12:01:00.000Z",
-///     "notBefore": "2025-01-31T12:00:01.500Z", "waitMs": 1500, "ttlMs": 60000}"#;
-/// let unit = WorkUnit::from_json(json.as_bytes())?;
-/// unit.validate()?;
-/// assert_eq!(unit.input_data, b"abc");
-/// # Ok(())
-/// # }
-/// ```
+/// The fields are the members of the JSON object in `snake_case`. A unit that was read is well
+/// typed and bounded; [`WorkUnit::validate`] says whether it also adds up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkUnit {
-    /// The id of this challenge.
+    /// The name of this challenge, unique per issue.
     pub id: WorkId,
-    /// The opaque id of the tree.
+    /// The opaque name of the tree.
     pub tree_id: TreeHandle,
     /// Level of the unit's top node; level 0 is the root.
     pub tree_level: u8,
     /// Index of the unit's top node within its level.
     pub tree_index: u64,
-    /// The operation.
+    /// What is to be hashed.
     pub operation: WorkUnitOperation,
     /// Leaf bytes; concatenated leaves; or concatenated child hashes of 64 bytes.
     pub input_data: Vec<u8>,
@@ -48,33 +32,33 @@ pub struct WorkUnit {
     pub fold_levels: u8,
     /// Child hashes in the data; 0 unless the operation is `InteriorHash`.
     pub child_count: u32,
-    /// Hashes needed for this unit.
+    /// Hashes this unit asks for.
     pub node_count: u64,
-    /// True for random data made for this challenge only, whose hashes are not kept.
+    /// True for made-up work.
     pub synthetic: bool,
     /// The tier the unit was issued for.
     pub difficulty: DifficultyTier,
-    /// The token, which the answer returns unchanged.
+    /// The token that an answer carries back, byte for byte.
     pub challenge_token: String,
-    /// The time of issue.
+    /// When the unit was issued.
     pub created_at: UnixMillis,
-    /// The time from which its token is no longer accepted.
+    /// When its token stops being accepted.
     pub expires_at: UnixMillis,
-    /// The floor: the server rejects earlier answers unread.
+    /// The floor: an answer before this instant is not looked at.
     pub not_before: UnixMillis,
-    /// Milliseconds from receipt of the unit until the floor.
+    /// Milliseconds from receipt until the floor.
     pub wait_ms: u64,
-    /// Milliseconds from receipt of the unit until expiry.
+    /// Milliseconds from receipt until expiry.
     pub ttl_ms: u64,
 }
 
 impl WorkUnit {
-    /// Checks that the members are consistent: counts within their bounds, lengths that sum to the data,
-    /// the node count of the subtree ([`subtree_nodes`]), child hashes of 64 bytes each, a position inside
-    /// a tree. Only the server can check that the token is genuine.
+    /// Checks that the unit adds up: bounded counts, lengths that sum to the data, the node count of
+    /// the subtree arithmetic ([`subtree_nodes`]), child hashes of 64 bytes each, a position inside a
+    /// tree. Says nothing about whether the token is genuine, which only the server can tell.
     ///
     /// # Errors
-    /// [`UnitError`] names the first inconsistent member.
+    /// [`UnitError`] names the first member that does not fit.
     pub fn validate(&self) -> Result<(), UnitError> {
         at_most("inputData", MAX_UNIT_DATA_BYTES as u64, self.input_data.len() as u64)?;
         at_most("challengeToken", MAX_TOKEN_CHARS as u64, self.challenge_token.len() as u64)?;
@@ -102,8 +86,8 @@ impl WorkUnit {
         }
     }
 
-    /// Returns the leaves in order: one for `LeafHash`, none for `InteriorHash`. For a unit that fails
-    /// [`WorkUnit::validate`] it stops at the first leaf beyond the data.
+    /// The leaves in order: one for `LeafHash`, none for `InteriorHash`. For a unit that does not
+    /// pass [`WorkUnit::validate`] it stops at the first leaf that leaves the data.
     pub fn leaves(&self) -> impl Iterator<Item = &[u8]> {
         let whole = match self.operation {
             WorkUnitOperation::LeafHash => Some(self.input_data.as_slice()),
@@ -121,7 +105,7 @@ impl WorkUnit {
         whole.into_iter().chain(parts)
     }
 
-    /// Returns the number of leaf hashes in an answer: one per leaf for `SubtreeHash`, else 0.
+    /// How many leaf hashes an answer has to list: one per leaf for `SubtreeHash`, else none.
     pub fn listed_leaves(&self) -> usize {
         match self.operation {
             WorkUnitOperation::SubtreeHash => self.leaf_lengths.len(),
@@ -156,8 +140,8 @@ impl WorkUnit {
     }
 }
 
-/// Returns the number of nodes in the subtree over `leaves` leaves after `fold_levels` parent steps: the
-/// sum of `ceil(leaves / 2^j)` for j from 0 to `fold_levels`. Saturates; 0 leaves have 0 nodes.
+/// Nodes in the subtree over `leaves` leaves after `fold_levels` parent steps: the sum of
+/// `ceil(leaves / 2^j)` for j from 0 to `fold_levels`. Saturates; 0 leaves make 0 nodes.
 ///
 /// ```
 /// use pouw::protocol::subtree_nodes;
@@ -173,40 +157,40 @@ pub fn subtree_nodes(leaves: u64, fold_levels: u8) -> u64 {
     })
 }
 
-/// An inconsistent unit. The client should drop it and request a new one.
+/// Why a unit does not add up. The client should drop it and ask again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnitError {
-    /// A count or a length contradicts the other members.
-    #[error("invalid `{member}`: expected {expected} by the other members, found {found}; request a new unit")]
+    /// A count or a length is not what the other members make it.
+    #[error("`{member}`: the other members make it {expected}, found {found}; ask for a new unit")]
     Mismatch {
-        /// The inconsistent member by its wire name.
+        /// The guilty member by its wire name.
         member: &'static str,
-        /// The value that follows from the other members.
+        /// What the other members make it.
         expected: u64,
-        /// The value found.
+        /// What it says.
         found: u64,
     },
     /// A count or a length is outside its bounds.
-    #[error("invalid `{member}`: expected {minimum} to {maximum}, found {found}; request a new unit")]
+    #[error("`{member}`: expected {minimum} to {maximum}, found {found}; ask for a new unit")]
     OutOfRange {
-        /// The inconsistent member by its wire name.
+        /// The guilty member by its wire name.
         member: &'static str,
-        /// The smallest valid value.
+        /// The least it may be.
         minimum: u64,
-        /// The largest valid value.
+        /// The most it may be.
         maximum: u64,
-        /// The value found.
+        /// What it is.
         found: u64,
     },
-    /// The parent steps leave more than one node.
+    /// The parent steps do not lead to one node.
     #[error(
-        "invalid `foldLevels`: {fold_levels} parent steps over {leaves} leaves leave more than one node; request a new unit"
+        "`foldLevels`: {fold_levels} parent steps over {leaves} leaves leave more than one node; ask for a new unit"
     )]
     ManyTops {
         /// Leaves in the unit.
         leaves: u64,
-        /// Parent steps in the unit.
+        /// Parent steps asked for.
         fold_levels: u8,
     },
 }

@@ -1,4 +1,4 @@
-//! The words of the protocol: tiers, operations, reasons.
+//! The protocol's closed word lists: tiers, operations, reasons.
 
 use core::fmt;
 use core::str::FromStr;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::malformed::{Malformed, excerpt};
 
-/// The amount of work in a challenge (paper, 5.3), in ascending order.
+/// How much work a client is asked for (paper, 5.3), in ascending order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DifficultyTier {
@@ -21,10 +21,10 @@ pub enum DifficultyTier {
 }
 
 impl DifficultyTier {
-    /// Every tier, easiest first.
+    /// Every tier, softest first.
     pub const ALL: [Self; 3] = [Self::Low, Self::Medium, Self::High];
 
-    /// Returns the next harder tier; `High` stays `High`.
+    /// The next harder tier; `High` stays `High`.
     pub const fn harder(self) -> Self {
         match self {
             Self::Low => Self::Medium,
@@ -32,7 +32,7 @@ impl DifficultyTier {
         }
     }
 
-    /// Returns the next easier tier; `Low` stays `Low`.
+    /// The next softer tier; `Low` stays `Low`.
     pub const fn softer(self) -> Self {
         match self {
             Self::High => Self::Medium,
@@ -40,7 +40,7 @@ impl DifficultyTier {
         }
     }
 
-    /// Returns the word on the wire.
+    /// The word on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Low => "low",
@@ -50,7 +50,7 @@ impl DifficultyTier {
     }
 }
 
-/// The operation of a unit (paper, 4.4 and 5.1).
+/// What a unit asks to be hashed (paper, 4.4 and 5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkUnitOperation {
@@ -66,7 +66,7 @@ impl WorkUnitOperation {
     /// Every operation.
     pub const ALL: [Self; 3] = [Self::LeafHash, Self::SubtreeHash, Self::InteriorHash];
 
-    /// Returns the word on the wire.
+    /// The word on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::LeafHash => "leaf_hash",
@@ -76,12 +76,12 @@ impl WorkUnitOperation {
     }
 }
 
-/// The reason for a refusal: the `reason` member of its problem document, and a label of counters.
+/// Why a request was answered as it was: the `reason` member of a refusal, and a label for counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reason {
-    /// Over the limit; the refusal has a unit of work.
+    /// Over the limit; a unit of work comes with the answer.
     WorkRequired,
     /// Over the limit; no unit can be made.
     NoWork,
@@ -95,16 +95,15 @@ pub enum Reason {
     Ceiling,
     /// Over the limit; the tracking table is full.
     Crowded,
-    /// The answer arrived before the floor and was not read.
+    /// The answer came before the floor; it was not looked at.
     TooEarly,
     /// The answer is well formed and wrong.
     WrongResult,
-    /// The token is expired, of another store, or sealed with an unknown key. Handled as if no token
-    /// had been sent.
+    /// The token is expired, of another store, or under an unknown key: as if none had been sent.
     TokenExpired,
-    /// The server withdrew the token. Handled as if no token had been sent, without a second floor.
+    /// The token was taken back by the server: as if none had been sent, and no second floor.
     Withdrawn,
-    /// The answer cannot be processed now; send it again later.
+    /// The answer could not be taken now.
     TryAgain,
     /// The token's MAC or purpose is wrong.
     TokenInvalid,
@@ -112,13 +111,13 @@ pub enum Reason {
     ClientMismatch,
     /// The token was issued under another policy.
     PolicyMismatch,
-    /// The token was used before.
+    /// The token took effect before.
     TokenReplayed,
-    /// The token or the result is invalid; the detail names the member.
+    /// The token or the result is not well formed; the detail names the member.
     Malformed,
-    /// The body that should have a result exceeds the buffer limit.
+    /// The body that should hold a result is over the buffer limit.
     TooLarge,
-    /// The shared window cannot be read, and the configured fallback is to deny.
+    /// The window cannot be consulted and the fallback is to deny.
     Unavailable,
 }
 
@@ -146,7 +145,7 @@ impl Reason {
         Self::Unavailable,
     ];
 
-    /// Returns the word on the wire.
+    /// The word on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::WorkRequired => "work_required",
@@ -172,7 +171,7 @@ impl Reason {
     }
 }
 
-/// Implements `Display`, and a `FromStr` that accepts exactly the words on the wire.
+/// Gives a word list its `Display`, and a `FromStr` that accepts exactly the words on the wire.
 macro_rules! word_list {
     ($name:ident, $member:literal, $expected:literal) => {
         impl fmt::Display for $name {
@@ -184,7 +183,7 @@ macro_rules! word_list {
         impl FromStr for $name {
             type Err = Malformed;
 
-            /// Reads a word on the wire; case sensitive.
+            /// Reads a word on the wire; letter case counts.
             fn from_str(text: &str) -> Result<Self, Malformed> {
                 Self::ALL
                     .into_iter()

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use redb::{BackendError, StorageBackend};
+use super::redb_backend::FromRedb;
 
 /// Which of the two files of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +26,72 @@ impl StoreFile {
             Self::State => "state.redb",
             Self::Blocks => "blocks.redb",
         }
+    }
+}
+
+/// The bytes of one file: a growable array that is read and written at offsets.
+///
+/// An implementation is complete with the first five methods if no other process and no second engine can reach the
+/// same bytes.
+#[allow(clippy::len_without_is_empty)]
+pub trait StorageBackend: Debug + Send + Sync + 'static {
+    /// Length in bytes.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Fills `out` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// Those of the storage; [`io::ErrorKind::UnexpectedEof`] if the range ends behind the length.
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
+
+    /// Cuts the file, or extends it with zeroes.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Makes everything written so far durable.
+    ///
+    /// # Errors
+    /// Those of the storage. After one the store stays closed until the process restarts, since a later sync may
+    /// succeed without these bytes.
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// Writes `data` at `offset`. The store extends the file first, with [`set_len`](Self::set_len).
+    ///
+    /// # Errors
+    /// Those of the storage.
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()>;
+
+    /// Releases the locks. Called once, after the last use.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    fn close(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Locks a range of bytes, or returns `false` if another backend of the same bytes has locked a part of it, in this
+    /// process or in another. A range may lie behind the end of the file. The default has no locks.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] if there are no locks, or none on this range: the store then tries
+    /// the whole file (both bounds unbounded), and if that is unsupported too, it opens without a lock.
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<bool> {
+        let _ = (start, end);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Releases the lock on exactly this range.
+    ///
+    /// # Errors
+    /// As for [`try_lock_range`](Self::try_lock_range).
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<()> {
+        let _ = (start, end);
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -62,7 +128,7 @@ impl StorageProvider for Directory {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let handle = options.open(self.path(file))?;
         let backend = redb::backends::FileBackend::new(handle).map_err(io::Error::other)?;
-        Ok(Box::new(backend))
+        Ok(Box::new(FromRedb(backend)))
     }
 
     fn sync_names(&self) -> io::Result<()> {
@@ -117,27 +183,11 @@ impl StorageBackend for WatchedBackend {
         self.inner.close()
     }
 
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<bool> {
         self.inner.try_lock_range(start, end)
     }
 
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.inner.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.inner.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.inner.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<()> {
         self.inner.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.inner.query_lock_range(start, end)
     }
 }

@@ -1,5 +1,6 @@
 //! One redb file: refusing what is none, clearing what was never born, opening.
 
+use std::io::ErrorKind;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,10 +10,11 @@ use redb::Database;
 
 use crate::guard::{self, Panicked};
 
-use super::backend::{BackendError, StorageBackend, StorageProvider, StoreFile, WatchedBackend};
+use super::backend::{StorageBackend, StorageProvider, StoreFile, WatchedBackend};
 use super::error::StoreError;
 use super::open::io_error;
 use super::overlay::Overlay;
+use super::redb_backend::ForRedb;
 
 pub(super) fn open_file(
     provider: &dyn StorageProvider,
@@ -26,7 +28,7 @@ pub(super) fn open_file(
     let watched = WatchedBackend::new(backend, sync_failed.clone());
     let mut builder = Database::builder();
     builder.set_cache_size(cache_bytes);
-    contained(&path, || builder.create_with_backend(watched).map_err(|error| open_error(error, &path)))
+    contained(&path, || builder.create_with_backend(ForRedb(watched)).map_err(|error| open_error(error, &path)))
 }
 
 /// Runs what walks the pages of a file nobody has vouched for yet. redb panics on some pages that are damaged
@@ -48,7 +50,7 @@ pub(super) fn open_unchanged(
     let path = provider.path(file);
     let backend = match provider.open(file) {
         Ok(backend) => backend,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Seen::Unborn),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Seen::Unborn),
         Err(error) => return Err(io_error(error)),
     };
     if is_unborn(&*backend, &path)? {
@@ -60,7 +62,7 @@ pub(super) fn open_unchanged(
     if !mend {
         builder.set_repair_callback(redb::RepairSession::abort);
     }
-    contained(&path, || match builder.create_with_backend(overlay) {
+    contained(&path, || match builder.create_with_backend(ForRedb(overlay)) {
         Ok(database) => Ok(Seen::Open(database)),
         Err(redb::DatabaseError::RepairAborted) => Ok(Seen::Unclean),
         Err(error) => Err(open_error(error, &path)),
@@ -86,7 +88,7 @@ fn open_error(error: redb::DatabaseError, path: &Path) -> StoreError {
         }
         redb::DatabaseError::Storage(redb::StorageError::Corrupted(what)) => StoreError::Corrupted { path, what },
         redb::DatabaseError::Storage(redb::StorageError::Io(e))
-            if matches!(e.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof) =>
+            if matches!(e.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
         {
             StoreError::Corrupted { path, what: e.to_string() }
         }
@@ -122,17 +124,16 @@ fn while_alone<T>(
     path: &Path,
     look: impl FnOnce() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    let failed = |error: BackendError| io_error(error.into());
     let locked = match backend.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
         Ok(true) => true,
         Ok(false) => return Err(StoreError::AlreadyOpen { path: path.to_owned() }),
-        // Storage that nobody else can reach.
-        Err(BackendError::Unsupported) => false,
-        Err(error) => return Err(failed(error)),
+        // Storage without locks.
+        Err(error) if error.kind() == ErrorKind::Unsupported => false,
+        Err(error) => return Err(io_error(error)),
     };
     let seen = look();
     if locked {
-        backend.unlock_range(Bound::Unbounded, Bound::Unbounded).map_err(failed)?;
+        backend.unlock_range(Bound::Unbounded, Bound::Unbounded).map_err(io_error)?;
     }
     seen
 }

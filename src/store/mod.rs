@@ -25,6 +25,7 @@ mod quorum;
 mod read;
 mod read_trust;
 pub mod records;
+mod redb_backend;
 mod settle;
 #[cfg(feature = "testing")]
 pub mod sim;
@@ -36,7 +37,7 @@ mod trust_commands;
 mod upgrade;
 
 pub use apply::Applied;
-pub use backend::{BackendError, Directory, StorageBackend, StorageProvider, StoreFile};
+pub use backend::{Directory, StorageBackend, StorageProvider, StoreFile};
 pub use blocks::BlocksWriter;
 #[cfg(feature = "testing")]
 pub use check::check_in_runs;

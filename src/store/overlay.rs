@@ -6,7 +6,7 @@ use std::ops::Bound;
 
 use parking_lot::Mutex;
 
-use super::backend::{BackendError, StorageBackend};
+use super::backend::StorageBackend;
 
 /// Reads pass through to the file below, under the file's own locks; writes go to pages in memory. redb
 /// writes its header and, after a crash, what it mends: a small part of the file's size.
@@ -115,38 +115,23 @@ impl StorageBackend for Overlay {
         self.base.close()
     }
 
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<bool> {
         self.base.try_lock_range(start, end)
     }
 
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.base.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.base.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.base.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<()> {
         self.base.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.base.query_lock_range(start, end)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::redb_backend::FromRedb;
     use super::*;
     use quickcheck::quickcheck;
 
     fn memory(bytes: &[u8]) -> Box<dyn StorageBackend> {
-        let memory = redb::backends::InMemoryBackend::new();
+        let memory = FromRedb(redb::backends::InMemoryBackend::new());
         memory.set_len(bytes.len() as u64).unwrap();
         memory.write(0, bytes).unwrap();
         Box::new(memory)

@@ -182,10 +182,10 @@ fn a_price_or_a_wait_that_is_too_high_is_said_and_not_paid() {
     let sandbox = Sandbox::with_files();
     let server = Scripted::serve(|_, _| challenge("work_required", &unit(1_500)));
     for (terms, code, words) in [
-        ("--deadline 1", "deadline", "it would take 15"),
-        ("--max-bytes 511", "too_expensive", "more bytes of data than the terms allow, 512 against 511"),
-        ("--max-hashes 62", "too_expensive", "more hashes than the terms allow, 63 against 62"),
-        ("--max-wait 1", "too_expensive", "more ms of waiting than the terms allow, 1500 against 1000"),
+        ("--deadline 1", "deadline", "the server demands 15"),
+        ("--max-bytes 511", "too_expensive", "the challenge takes 512 bytes of data, but the terms allow 511"),
+        ("--max-hashes 62", "too_expensive", "the challenge takes 63 hashes, but the terms allow 62"),
+        ("--max-wait 1", "too_expensive", "the challenge takes 1500 ms of waiting, but the terms allow 1000"),
     ] {
         let output = fetch(&sandbox, &format!("{} {terms} --json", server.url()));
         let (said, document) = (text(&output.stderr), json(&output));
@@ -232,7 +232,7 @@ fn an_answer_whose_connection_broke_leaves_its_receipt() {
     let document = json(&output);
     assert_eq!(document["code"], "connection_lost");
     assert_eq!(document["receipt"], client::id(7).to_string());
-    assert!(text(&output.stderr).contains("its receipt tells if it counted"), "{output:?}");
+    assert!(text(&output.stderr).contains("check its receipt before retrying"), "{output:?}");
 }
 
 #[test]

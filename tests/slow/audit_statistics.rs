@@ -2,8 +2,8 @@
 //!
 //! Leaves of a unit: 32. The client that skips 9 % of its work skips 3 of them.
 
-use crate::support::trust;
-use crate::support::trust::{HIGH, House, answer, apart, wrong};
+use crate::support::clients::{HIGH, answer, apart, names, wrong};
+use crate::support::house::House;
 use pouw::internal::engine::testing::SplitMix64;
 use pouw::internal::policy::audit::{HEIGHTENED, HEIGHTENED_MS, detection, draw};
 use pouw::internal::store::Store;
@@ -158,7 +158,7 @@ fn lies_through_the_engine(k: u8, skipped: usize, units: u64, seed: u64) {
     }
     assert_eq!(house.engine.stats().totals.refused, liars.len() as u64);
     assert_eq!(audited(&house), u64::from(k) * units, "the count is durable");
-    let digest = |who| *house.engine.client_digest(&trust::names(who).0).as_bytes();
+    let digest = |who| *house.engine.client_digest(&names(who).0).as_bytes();
     let (struck, others): (Vec<_>, Vec<_>) =
         (liars.iter().map(|who| digest(*who)).collect(), believed.iter().map(|(who, ..)| digest(*who)).collect());
     house.engine.close();

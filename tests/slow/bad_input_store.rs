@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::support::work::solve;
 use pouw::protocol::{ByTier, DifficultyTier, WorkResult};
-use pouw::solver::compute_work_unit;
 use pouw::{
     Answer, Config, Exposure, IngestOptions, IssueRequest, OpenError, PouwEngine, Receipt, StoreError, SubmitError,
     TreeState, check,
@@ -31,7 +31,7 @@ fn open(dir: &Path) -> Result<PouwEngine, OpenError> {
 fn answer(engine: &PouwEngine) -> WorkResult {
     engine.upkeep().unwrap();
     let issued = engine.issue(&IssueRequest::new(b"anna", DifficultyTier::Medium)).unwrap();
-    compute_work_unit(&issued.unit).unwrap()
+    solve(&issued.unit)
 }
 
 /// A store with a tree, an accepted answer, and one that is still out.

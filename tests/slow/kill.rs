@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::crash::{CHILD, Dice, Victim, kills, say};
+use crate::support::work::solve;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::merkle::root;
 use pouw::protocol::{ByTier, DifficultyTier, WorkId};
-use pouw::solver::compute_work_unit;
 use pouw::{
     Answer, Config, EntryKind, Exposure, IngestOptions, Ingested, IssueError, IssueRequest, PouwEngine, Receipt,
     TreeState,
@@ -91,7 +91,7 @@ fn work(engine: &PouwEngine, out: &Mutex<std::io::Stdout>, ingested: &AtomicBool
             }
             Err(other) => panic!("{other}"),
         };
-        let result = compute_work_unit(&issued.unit).unwrap();
+        let result = solve(&issued.unit);
         say(out, &format!("begin submit {}", issued.unit.id));
         let accepted = engine.submit(&Answer::new(key.as_bytes(), &result)).unwrap();
         say(out, &format!("paid {} {} {client}", accepted.id, accepted.award.0));

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::clients::{answer, apart, blocks, names, options, wrong};
 use crate::support::crash::{CHILD, Dice, Victim, kills, say};
-use crate::support::trust::{answer, apart, blocks, names, options, wrong};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::records::LeafState;
@@ -24,9 +24,9 @@ use pouw::internal::store::{Reader, Store};
 use pouw::merkle::{TILE_LEAVES, root};
 use pouw::protocol::{ByTier, ClientDigest, DifficultyTier, Keyring, WorkId};
 use pouw::{
-    Accepted, Answer, BackendError, Config, ConfigBuilder, Directory, EntryKind, EventSink, FakeClock, IssueError,
-    IssueRequest, Issued, Parts, PouwEngine, StorageBackend, StorageProvider, StoreFile, StoreOptions, Strategy,
-    SubmitError, TreeState,
+    Accepted, Answer, Config, ConfigBuilder, Directory, EntryKind, EventSink, FakeClock, IssueError, IssueRequest,
+    Issued, Parts, PouwEngine, StorageBackend, StorageProvider, StoreFile, StoreOptions, Strategy, SubmitError,
+    TreeState,
 };
 
 const TEST: &str = "kill_strategies::a_process_killed_in_any_phase_of_any_strategy_loses_nothing_it_acknowledged";
@@ -188,11 +188,11 @@ impl StorageBackend for Stopping {
         self.inner.close()
     }
 
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<bool> {
         self.inner.try_lock_range(start, end)
     }
 
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<()> {
         self.inner.unlock_range(start, end)
     }
 }

@@ -13,6 +13,8 @@ mod quorum_statistics;
 mod support {
     #![allow(dead_code, reason = "each test binary uses its part")]
 
+    pub mod clients;
     pub mod crash;
-    pub mod trust;
+    pub mod house;
+    pub mod work;
 }

@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use crate::support::trust;
-use crate::support::trust::{HIGH, answer, apart, blocks, names, options, wrong};
+use crate::support::clients::{HIGH, answer, apart, blocks, exported_leaves, names, options, wrong};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::sim::{Loss, SimDisk};
@@ -118,7 +117,7 @@ impl Place {
     }
 
     fn strict(&self, name: &str) -> Vec<Checksum> {
-        trust::exported_leaves(&self.engine, name)
+        exported_leaves(&self.engine, name)
     }
 }
 

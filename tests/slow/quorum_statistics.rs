@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 
-use crate::support::trust::{HIGH, House, answer, apart, wrong};
+use crate::support::clients::{HIGH, answer, apart, wrong};
+use crate::support::house::House;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::SplitMix64;
 use pouw::internal::policy::audit::{VOTE_SAMPLE, draw};

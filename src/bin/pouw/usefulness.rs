@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use indicatif::{HumanBytes, HumanCount};
-use pouw::{ACCOUNT_PLACES, Account, HashReason, StrategyAccount, Work};
+use pouw::{Account, HashReason, StrategyAccount, Work};
 use serde::Serialize;
 
 /// The whole account.
@@ -59,7 +59,7 @@ impl From<&StrategyAccount> for StrategyDocument {
         Self {
             asked: account.asked.into(),
             accepted: account.accepted.into(),
-            server: by_reason.map(|(reason, work)| (reason.word(), work.into())).collect(),
+            server: by_reason.map(|(reason, work)| (reason.as_str(), work.into())).collect(),
             saved_permutations: account.saved(),
             sent_units: account.sent_units,
             sent_bytes: account.sent_bytes,
@@ -86,7 +86,7 @@ impl From<&Account> for Usefulness {
 
 /// The strategies with their words.
 fn real(account: &Account) -> impl Iterator<Item = (&'static str, &StrategyAccount)> {
-    ACCOUNT_PLACES.into_iter().zip(&account.by).take(Account::SYNTHETIC)
+    account.named().take(Account::SYNTHETIC)
 }
 
 /// A table with a line for each strategy that anything was counted for, in Keccak permutations.
@@ -101,9 +101,9 @@ pub fn print(to: &mut dyn Write, account: &Account) -> io::Result<()> {
     writeln!(to)?;
     writeln!(to, "Keccak permutations: accepted from clients, hashed by the server by reason, and the difference")?;
     write!(to, "{:<13} {:>15}", "", "accepted")?;
-    HashReason::ALL.iter().try_for_each(|reason| write!(to, " {:>13}", reason.word()))?;
+    HashReason::ALL.iter().try_for_each(|reason| write!(to, " {:>13}", reason.as_str()))?;
     writeln!(to, " {:>15} {:>12} {:>11}", "saved", "units sent", "bytes sent")?;
-    for (word, account) in ACCOUNT_PLACES.into_iter().zip(&account.by) {
+    for (word, account) in account.named() {
         if *account != StrategyAccount::default() {
             line(to, word, account)?;
         }
@@ -115,7 +115,7 @@ fn line(to: &mut dyn Write, word: &str, account: &StrategyAccount) -> io::Result
     write!(to, "{word:<13} {:>15}", number(account.accepted.permutations))?;
     account.server.iter().try_for_each(|work| write!(to, " {:>13}", number(work.permutations)))?;
     // Made-up work saves nobody anything.
-    let saved = if word == ACCOUNT_PLACES[Account::SYNTHETIC] { "-".to_owned() } else { signed(account.saved()) };
+    let saved = if word == Account::NAMES[Account::SYNTHETIC] { "-".to_owned() } else { signed(account.saved()) };
     let (units, bytes) = (number(account.sent_units), HumanBytes(account.sent_bytes).to_string());
     writeln!(to, " {saved:>15} {units:>12} {bytes:>11}")
 }

@@ -2,6 +2,8 @@
 
 use bincode::{Decode, Encode};
 
+use super::Strategy;
+
 /// An amount of hashing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Work {
@@ -72,8 +74,8 @@ impl HashReason {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Ingest, Self::Audit, Self::Referee, Self::Export, Self::Folding];
 
-    /// Its word in reports.
-    pub fn word(self) -> &'static str {
+    /// The word for this reason in reports.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ingest => "ingest",
             Self::Audit => "audit",
@@ -134,6 +136,19 @@ impl Account {
     pub const PLACES: usize = 5;
     /// The place of made-up work.
     pub const SYNTHETIC: usize = 4;
+    /// The names of the places: each [`Strategy::as_str`], then `synthetic` for made-up work.
+    pub const NAMES: [&'static str; Self::PLACES] = [
+        Strategy::Precomputed.as_str(),
+        Strategy::KnownAddress.as_str(),
+        Strategy::SampledAudit { k: 1 }.as_str(),
+        Strategy::Redundant { quorum: 2 }.as_str(),
+        "synthetic",
+    ];
+
+    /// The accounts with the names of their places.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &StrategyAccount)> {
+        Self::NAMES.into_iter().zip(&self.by)
+    }
 
     /// Counts work the server did.
     pub fn server(&mut self, place: usize, reason: HashReason, work: Work) {
@@ -179,6 +194,16 @@ impl Account {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_strategy_has_its_name_at_its_place() {
+        let all = ["precomputed", "known-address", "audit:1", "quorum:2"].map(|text| text.parse::<Strategy>().unwrap());
+        for strategy in all {
+            assert_eq!(Account::NAMES[strategy.index()], strategy.as_str());
+            assert!(strategy.to_string().starts_with(strategy.as_str()));
+        }
+        assert_eq!(Account::NAMES[Account::SYNTHETIC], "synthetic");
+    }
 
     #[test]
     fn permutations_follow_the_rate() {

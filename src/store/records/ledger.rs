@@ -25,6 +25,23 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
+    /// All kinds, in the order of their stored numbers.
+    pub const ALL: [Self; 7] =
+        [Self::Leaves, Self::Interior, Self::Synthetic, Self::Debit, Self::Part, Self::Vote, Self::Correction];
+
+    /// The word for this kind in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Leaves => "leaves",
+            Self::Interior => "interior",
+            Self::Synthetic => "synthetic",
+            Self::Debit => "debit",
+            Self::Part => "part",
+            Self::Vote => "vote",
+            Self::Correction => "correction",
+        }
+    }
+
     fn bits(self) -> u8 {
         match self {
             Self::Leaves => 0,
@@ -38,9 +55,7 @@ impl EntryKind {
     }
 
     fn from_bits(bits: u8) -> Option<Self> {
-        let all =
-            [Self::Leaves, Self::Interior, Self::Synthetic, Self::Debit, Self::Part, Self::Vote, Self::Correction];
-        all.into_iter().find(|kind| kind.bits() == bits)
+        Self::ALL.into_iter().find(|kind| kind.bits() == bits)
     }
 
     /// Whether it stands for leaves of a tree that this client has hashed.

@@ -5,6 +5,8 @@
 //! codec can be replaced without a change of format. A row that does not decode is reported as
 //! [`RecordError`] with the table and what was wrong; nothing here panics on any input.
 
+use std::fmt;
+
 use bincode::{Decode, Encode};
 
 mod account;
@@ -74,6 +76,24 @@ pub enum TreeState {
     Inconsistent,
 }
 
+impl TreeState {
+    /// All states, in the order of a tree's life.
+    pub const ALL: [Self; 6] =
+        [Self::Ingesting, Self::Active, Self::Folding, Self::Assembling, Self::Complete, Self::Inconsistent];
+
+    /// The word for this state in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingesting => "ingesting",
+            Self::Active => "active",
+            Self::Folding => "folding",
+            Self::Assembling => "assembling",
+            Self::Complete => "complete",
+            Self::Inconsistent => "inconsistent",
+        }
+    }
+}
+
 /// Why the block data may be sent to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[non_exhaustive]
@@ -82,6 +102,16 @@ pub enum Exposure {
     Public,
     /// The data is encrypted; the ciphertext may be seen by anybody.
     Ciphertext,
+}
+
+impl Exposure {
+    /// The word for it in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Ciphertext => "ciphertext",
+        }
+    }
 }
 
 /// Where a tree's block data is.
@@ -95,6 +125,39 @@ pub enum DataPlace {
     /// Dropped, since every leaf is done.
     Dropped,
 }
+
+impl DataPlace {
+    /// The word for it in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Copied => "copied",
+            Self::Referenced => "referenced",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// Displays and serializes an enum as the word of its `as_str`.
+macro_rules! written_as_str {
+    ($($name:ty),+) => {
+        $(
+            impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.pad(self.as_str())
+                }
+            }
+
+            impl serde::Serialize for $name {
+                fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                    serializer.serialize_str(self.as_str())
+                }
+            }
+        )+
+    };
+}
+pub(crate) use written_as_str;
+
+written_as_str!(TreeState, Exposure, DataPlace, EntryKind, HashReason);
 
 /// `trees-0`: one tree.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

@@ -36,6 +36,16 @@ impl Strategy {
     /// Number of strategies, whatever their parameters.
     pub const COUNT: usize = 4;
 
+    /// Its name, without its parameter: `precomputed`, `known-address`, `audit` or `quorum`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Precomputed => "precomputed",
+            Self::KnownAddress => "known-address",
+            Self::SampledAudit { .. } => "audit",
+            Self::Redundant { .. } => "quorum",
+        }
+    }
+
     /// Place among the strategies, 0 to 3.
     pub fn index(self) -> usize {
         match self {
@@ -64,11 +74,18 @@ impl Strategy {
 impl fmt::Display for Strategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Precomputed => f.write_str("precomputed"),
-            Self::KnownAddress => f.write_str("known-address"),
-            Self::SampledAudit { k } => write!(f, "audit:{k}"),
-            Self::Redundant { quorum } => write!(f, "quorum:{quorum}"),
+            Self::Precomputed | Self::KnownAddress => f.write_str(self.as_str()),
+            Self::SampledAudit { k: parameter } | Self::Redundant { quorum: parameter } => {
+                write!(f, "{}:{parameter}", self.as_str())
+            }
         }
+    }
+}
+
+/// As [`Display`](fmt::Display) writes it.
+impl serde::Serialize for Strategy {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

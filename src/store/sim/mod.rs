@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::backend::{BackendError, StorageBackend, StorageProvider, StoreFile};
+use super::backend::{StorageBackend, StorageProvider, StoreFile};
 use medium::{Change, SimFile, Trace};
 
 pub use medium::Recording;
@@ -348,24 +348,15 @@ impl StorageBackend for SimBackend {
         Ok(())
     }
 
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<bool> {
         Ok(self.lock(start, end))
     }
 
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        Ok(self.lock(start, end))
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<()> {
         let (first, last) = ends(start, end);
         let own = |lock: &Lock| lock.handle == self.handle && lock.first == first && lock.last == last;
         self.disk.lock().locks.retain(|lock| !own(lock));
         Ok(())
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        let (first, last) = ends(start, end);
-        Ok(self.disk.lock().overlaps(self.file, self.handle, first, last))
     }
 }
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::support::client::{TOKEN, id, problem, refusal, unit};
+use crate::support::work::solve;
 use pouw::client::{ClientError, Cost, Exchange, InvalidUnit, Pause, REQUESTS_MAX, Step, Terms};
-use pouw::protocol::{MicroJoules, Reason, WorkResult, WorkUnit, WorkUnitOperation};
-use pouw::solver::compute_work_unit;
+use pouw::protocol::{MicroJoules, Reason, WorkUnit, WorkUnitOperation};
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 
 const PROBLEM: &str = "application/problem+json";
@@ -28,10 +28,6 @@ fn tell(
         Step::Read { .. } => exchange.body(body.as_bytes(), elapsed),
         other => Ok(other),
     }
-}
-
-fn solve(unit: &WorkUnit) -> WorkResult {
-    compute_work_unit(unit).unwrap()
 }
 
 fn challenged(exchange: &mut Exchange, unit: &WorkUnit, elapsed: Duration) -> Result<Step, ClientError> {
@@ -103,14 +99,14 @@ fn a_parameter_of_the_media_type_changes_nothing() {
 #[test]
 fn a_floor_beyond_the_deadline_is_told_before_anything_is_hashed() {
     for (deadline, wait, at) in [(1_000, 1_500, 0), (60_000, 59_000, 1_001), (10, 0, 11), (60_000, 299_999, 0)] {
-        let mut exchange = Exchange::new(Terms { deadline: ms(deadline), ..Terms::default() });
+        let mut exchange = Exchange::new(Terms::default().deadline(ms(deadline)));
         let error = challenged(&mut exchange, &unit(wait), ms(at)).unwrap_err();
         assert_eq!(error.code(), "deadline");
         let ClientError::Deadline { needed, receipt, .. } = error else { panic!("{error}") };
         assert_eq!((needed, receipt), (Some(ms(wait + at)), None));
     }
     // Exactly in time is in time; hashing may use it up.
-    let mut exchange = Exchange::new(Terms { deadline: ms(1_500), ..Terms::default() });
+    let mut exchange = Exchange::new(Terms::default().deadline(ms(1_500)));
     challenged(&mut exchange, &unit(1_500), ms(0)).unwrap();
     let error = exchange.solved(&solve(&unit(1_500)), ms(1_501)).unwrap_err();
     assert_eq!((error.code(), exchange.answer()), ("deadline", None));
@@ -120,15 +116,16 @@ fn a_floor_beyond_the_deadline_is_told_before_anything_is_hashed() {
 fn what_costs_more_than_the_terms_allow_is_not_taken_on() {
     let usual = Terms::default();
     for (terms, cost, sum) in [
-        (Terms { max_bytes: 511, ..usual }, Cost::Bytes, 512),
-        (Terms { max_hashes: 62, ..usual }, Cost::Hashes, 63),
-        (Terms { max_wait: ms(1_499), ..usual }, Cost::WaitMs, 1_500),
+        (usual.max_bytes(511), Cost::Bytes, 512),
+        (usual.max_hashes(62), Cost::Hashes, 63),
+        (usual.max_wait(ms(1_499)), Cost::WaitMs, 1_500),
     ] {
         let error = challenged(&mut Exchange::new(terms), &unit(1_500), ms(0)).unwrap_err();
-        let ClientError::TooExpensive { what, asked, allowed } = error else { panic!("{error}") };
-        assert_eq!((what, asked, allowed), (cost, sum, sum - 1));
+        let ClientError::TooExpensive { what, asked, allowed } = &error else { panic!("{error}") };
+        assert_eq!((*what, *asked, *allowed), (cost, sum, sum - 1));
+        assert!(!error.is_retryable(), "it costs as much the next time");
     }
-    let just = Terms { max_bytes: 512, max_hashes: 63, max_wait: ms(1_500), ..usual };
+    let just = usual.max_bytes(512).max_hashes(63).max_wait(ms(1_500));
     assert!(challenged(&mut Exchange::new(just), &unit(1_500), ms(0)).is_ok());
 }
 
@@ -195,6 +192,7 @@ fn an_answer_that_did_not_count_yet_is_sent_again_three_times() {
         }
         let error = again(&mut exchange, reason, "2", ms(500)).unwrap_err();
         assert_eq!(error.receipt(), Some(id(7)));
+        assert!(!error.is_retryable(), "it would pay twice");
         let ClientError::GaveUp { requests, reason: last, .. } = error else { panic!("{error}") };
         assert_eq!((requests, last.map(|reason| reason.to_string())), (5, Some(reason.to_owned())));
     }
@@ -222,6 +220,7 @@ fn a_challenge_that_was_taken_back_is_replaced_once() {
         assert_eq!(exchange.answer().unwrap()[0].1, "the-second");
         let error = tell(&mut exchange, 429, &headers, &problem(reason, &next), ms(50)).unwrap_err();
         assert!(matches!(error, ClientError::GaveUp { requests: 3, receipt: None, .. }), "{error}");
+        assert!(error.is_retryable(), "no answer was left that may have counted");
     }
 }
 
@@ -270,7 +269,7 @@ fn the_services_own_answer_is_handed_back_whatever_it_is() {
 
 #[test]
 fn waiting_without_work_is_the_callers_wish_and_bounded() {
-    let wish = Terms { wait_when_limited: true, max_wait: ms(20_000), ..Terms::default() };
+    let wish = Terms::default().wait_when_limited(true).max_wait(ms(20_000));
     let limited = |exchange: &mut Exchange, retry: &str| tell(exchange, 429, &[("retry-after", retry)], "", ms(0));
     for (terms, retry, wait) in [
         (Terms::default(), "1", None),
@@ -281,7 +280,7 @@ fn waiting_without_work_is_the_callers_wish_and_bounded() {
         (wish, "Wed, 21 Oct 2026 07:28:00 GMT", None),
         (wish, "-1", None),
         (wish, "", None),
-        (Terms { deadline: ms(4_999), ..wish }, "5", None),
+        (wish.deadline(ms(4_999)), "5", None),
     ] {
         let step = limited(&mut Exchange::new(terms), retry).unwrap();
         let sent = wait.map(|wait| Step::Send { after: ms(wait), pause: Pause::Limited });
@@ -362,7 +361,7 @@ fn play(terms: Terms, responses: &[Any]) -> (u32, u32, Duration) {
 #[test]
 fn every_exchange_ends_whatever_the_server_says() {
     fn ends(responses: Vec<Any>, wait: bool) -> bool {
-        let terms = Terms { wait_when_limited: wait, ..Terms::default() };
+        let terms = Terms::default().wait_when_limited(wait);
         let (requests, solved, asked) = play(terms, &responses);
         requests <= REQUESTS_MAX && solved <= 2 && asked <= terms.deadline
     }

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::{Heard, Said, Scripted, challenge, id, refusal, said, unit};
 use crate::support::http::{Desk, Kind, Setup};
+use crate::support::work::solve;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy;
 use hyper_util::rt::TokioExecutor;
 use pouw::Receipt;
 use pouw::client::reqwest::Client;
-use pouw::client::tower::PouwLayer;
+use pouw::client::tower::SolveLayer;
 use pouw::client::{ClientError, Report, Terms};
 use pouw::protocol::{ByTier, WorkId, WorkUnit};
 use tower::{Layer, ServiceExt};
@@ -74,7 +75,7 @@ async fn the_layer_goes_around_the_client_of_hyper() {
     let desk = Desk::new(Kind::Hyper, &floors(0));
     desk.hello(&[]);
     let plain: legacy::Client<_, Full<bytes::Bytes>> = legacy::Client::builder(TokioExecutor::new()).build_http();
-    let client = PouwLayer::new(Terms::default()).layer(plain);
+    let client = SolveLayer::new(Terms::default()).layer(plain);
     for body in ["first", "second"] {
         let request = ::http::Request::post(url(&desk, "/echo")).body(Full::from(body)).unwrap();
         let response = client.clone().oneshot(request).await.unwrap();
@@ -165,8 +166,13 @@ async fn an_answer_is_the_units_own_and_a_refused_one_an_error() {
     };
     let server = Scripted::serve(forbidden);
     let error = failure(&server, Terms::default()).await;
-    let words = "was refused with 403, client_mismatch: The token was issued to another client.";
-    assert!(error.code() == "refused" && error.to_string().ends_with(words), "{error}");
+    let words = " with 403 (client_mismatch): The token was issued to another client.";
+    assert!(
+        error.code() == "refused"
+            && error.to_string().starts_with("the server refused the answer to ")
+            && error.to_string().ends_with(words),
+        "{error}"
+    );
     let heard = server.heard();
     let (answer, given) = (heard[1].answer().unwrap(), unit(1));
     assert_eq!(answer, WorkAnswer::of(&given, &answer));
@@ -177,7 +183,7 @@ struct WorkAnswer;
 
 impl WorkAnswer {
     fn of(unit: &WorkUnit, telemetry: &pouw::protocol::WorkResult) -> pouw::protocol::WorkResult {
-        let right = pouw::solver::compute_work_unit(unit).unwrap();
+        let right = solve(unit);
         let (compute_time_ms, completed_at) = (telemetry.compute_time_ms, telemetry.completed_at);
         pouw::protocol::WorkResult { compute_time_ms, completed_at, ..right }
     }

@@ -200,7 +200,7 @@ async fn one_deadline_is_for_all_addresses() {
         (true, Some(_)) => said(303, &[("Location", "/done"), ACCEPTED], ""),
         (false, Some(_)) => said(200, &[ACCEPTED], "done"),
     });
-    let terms = Terms { deadline: std::time::Duration::from_secs(1), ..Terms::default() };
+    let terms = Terms::default().deadline(std::time::Duration::from_secs(1));
     let (client, receipts) = kept(client(terms));
     let error = client.execute(post(&server.url())).await.unwrap_err();
     assert_eq!((error.code(), error.receipt(), receipts.lock().unwrap().len()), ("deadline", None, 1), "{error}");

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty, Full};
-use pouw::client::tower::PouwLayer;
+use pouw::client::tower::SolveLayer;
 use pouw::client::{ClientError, Report, Terms};
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -53,7 +53,7 @@ async fn the_floor_is_waited_to_the_millisecond_and_the_same_request_sent_with_t
         see.lock().unwrap().push((line, Instant::now()));
         gate(request, 1_500)
     });
-    let layer = PouwLayer::new(Terms::default()).on_report(move |report| {
+    let layer = SolveLayer::new(Terms::default()).on_report(move |report| {
         let line = match report {
             Report::Challenge(offer) => format!("{} hashes, {} bytes, {}", offer.hashes, offer.bytes, offer.synthetic),
             Report::Waiting { time, .. } => format!("waiting {}", time.as_millis()),
@@ -77,10 +77,10 @@ async fn the_floor_is_waited_to_the_millisecond_and_the_same_request_sent_with_t
 #[tokio::test(start_paused = true)]
 async fn a_wait_beyond_the_deadline_and_a_price_too_high_are_told_at_once() {
     for (terms, code) in [
-        (Terms { deadline: Duration::from_secs(1), ..Terms::default() }, "deadline"),
-        (Terms { max_hashes: 62, ..Terms::default() }, "too_expensive"),
+        (Terms::default().deadline(Duration::from_secs(1)), "deadline"),
+        (Terms::default().max_hashes(62), "too_expensive"),
     ] {
-        let layer = PouwLayer::new(terms).on_report(|report| panic!("{report:?}"));
+        let layer = SolveLayer::new(terms).on_report(|report| panic!("{report:?}"));
         let begun = Instant::now();
         let error = layer.layer(service_fn(|request| gate(request, 1_500))).oneshot(hello()).await.unwrap_err();
         assert_eq!((error.code(), begun.elapsed()), (code, Duration::ZERO), "{error}");
@@ -89,7 +89,7 @@ async fn a_wait_beyond_the_deadline_and_a_price_too_high_are_told_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn what_the_caller_declines_is_not_hashed() {
-    let layer = PouwLayer::new(Terms::default()).confirm(|offer| offer.hashes < 10).on_report(|report| {
+    let layer = SolveLayer::new(Terms::default()).confirm(|offer| offer.hashes < 10).on_report(|report| {
         assert!(matches!(report, Report::Challenge(_)), "{report:?}");
     });
     let error = layer.layer(service_fn(|request| gate(request, 0))).oneshot(hello()).await.unwrap_err();
@@ -105,7 +105,7 @@ async fn an_answer_that_gets_no_response_ends_at_the_deadline_with_its_receipt()
         gate(request, 0).await
     });
     let begun = Instant::now();
-    let error = PouwLayer::new(Terms::default()).layer(service).oneshot(hello()).await.unwrap_err();
+    let error = SolveLayer::new(Terms::default()).layer(service).oneshot(hello()).await.unwrap_err();
     assert_eq!((error.code(), error.receipt()), ("deadline", Some(id(7))), "{error}");
     assert_eq!(begun.elapsed(), Duration::from_secs(60));
 }
@@ -117,7 +117,7 @@ async fn the_first_sending_takes_as_long_as_it_takes() {
         assert!(late.is_err());
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("late")))
     });
-    let response = PouwLayer::new(Terms::default()).layer(service).oneshot(hello()).await.unwrap();
+    let response = SolveLayer::new(Terms::default()).layer(service).oneshot(hello()).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "late");
 }
 
@@ -155,7 +155,7 @@ async fn given(response: Response<Counted>) -> Result<Response<impl Body<Data = 
         let response = response.lock().unwrap().take();
         async move { Ok::<_, Infallible>(response.expect("one request")) }
     });
-    PouwLayer::new(Terms::default()).layer(service).oneshot(Request::new(Empty::new())).await
+    SolveLayer::new(Terms::default()).layer(service).oneshot(Request::new(Empty::new())).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -217,7 +217,7 @@ async fn dropping_the_future_stops_the_hashing() {
     let (hashed, reports) = mpsc::channel();
     let (go_on, wait) = mpsc::channel::<()>();
     let wait = Mutex::new(wait);
-    let layer = PouwLayer::new(Terms::default()).on_report(move |report| {
+    let layer = SolveLayer::new(Terms::default()).on_report(move |report| {
         if let Report::Hashed(progress) = report {
             hashed.send(progress.done).unwrap();
             let _ = wait.lock().unwrap().recv();
@@ -268,7 +268,7 @@ impl Service<Request<Full<Bytes>>> for Polite {
 #[tokio::test(start_paused = true)]
 async fn the_inner_service_is_asked_to_be_ready_before_each_sending() {
     let calls = Arc::new(AtomicUsize::new(0));
-    let mut service = PouwLayer::new(Terms::default()).layer(Polite { ready: false, calls: calls.clone() });
+    let mut service = SolveLayer::new(Terms::default()).layer(Polite { ready: false, calls: calls.clone() });
     for _ in 0..3 {
         service.ready().await.unwrap().call(hello()).await.unwrap();
     }
@@ -307,7 +307,7 @@ async fn a_burst_that_finds_the_challenges_used_up_queues_and_gets_through() {
             Ok(limited(&problem("work_required", &unit(100))))
         }
     });
-    let service = PouwLayer::new(Terms::default()).layer(service);
+    let service = SolveLayer::new(Terms::default()).layer(service);
     let burst: Vec<_> = (0..20).map(|_| tokio::spawn(service.clone().oneshot(hello()))).collect();
     for one in burst {
         let response = one.await.unwrap().unwrap();
@@ -327,7 +327,7 @@ async fn alone_a_used_up_budget_is_handed_back() {
         response.headers_mut().remove("x-pouw-challenge");
         async move { Ok::<_, Infallible>(response) }
     });
-    let response = PouwLayer::new(Terms::default()).layer(service).oneshot(hello()).await.unwrap();
+    let response = SolveLayer::new(Terms::default()).layer(service).oneshot(hello()).await.unwrap();
     assert_eq!((response.status().as_u16(), calls.load(Ordering::Relaxed)), (429, 1));
 }
 
@@ -351,7 +351,7 @@ async fn with_waiting_too_a_budget_used_up_by_ones_own_requests_is_queued_for() 
             Ok(response)
         }
     });
-    let service = PouwLayer::new(Terms { wait_when_limited: true, ..Terms::default() }).layer(service);
+    let service = SolveLayer::new(Terms::default().wait_when_limited(true)).layer(service);
     let begun = Instant::now();
     let burst: Vec<_> = (0..20).map(|_| tokio::spawn(service.clone().oneshot(hello()))).collect();
     for one in burst {
@@ -381,7 +381,7 @@ async fn a_challenge_that_expired_in_the_queue_is_not_solved() {
             Ok(limited(&problem("work_required", &unit)))
         }
     });
-    let layer = PouwLayer::new(Terms::default()).on_report(move |report| match report {
+    let layer = SolveLayer::new(Terms::default()).on_report(move |report| match report {
         Report::Hashed(progress) if progress.done == progress.total => _ = count.fetch_add(1, Ordering::Relaxed),
         _ => {}
     });
@@ -435,7 +435,7 @@ async fn a_body_in_one_byte_chunks_is_not_kept_chunk_by_chunk() {
         let body = body.lock().unwrap().take().expect("one request");
         async move { Ok::<_, Infallible>(limited("").map(|_| body)) }
     });
-    let response = PouwLayer::new(Terms::default()).layer(service).oneshot(Request::new(Empty::new())).await.unwrap();
+    let response = SolveLayer::new(Terms::default()).layer(service).oneshot(Request::new(Empty::new())).await.unwrap();
     assert_eq!((kept.load(Ordering::Relaxed), most.load(Ordering::Relaxed)), (0, 1));
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), text);
 }

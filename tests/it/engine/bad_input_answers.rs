@@ -1,82 +1,57 @@
 //! Bad tokens, bad answers and bad questions: each gets a typed error that says what to do, and changes nothing.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::model::memory::Memory;
-use crate::support::model::world::solve;
+use crate::support::house::{House, SECRET, config, config_with};
+use crate::support::work::{cut, solve};
 use data_encoding::BASE64URL_NOPAD;
 use pouw::hash::sha3_512;
 use pouw::merkle::LeafIndex;
-use pouw::protocol::{
-    ByTier, ChallengeToken, DifficultyTier, Keyring, MicroJoules, TokenError, UnixMillis, WorkResult,
-};
-use pouw::{
-    Answer, Config, ConfigBuilder, DebitError, EventSink, Exposure, FakeClock, IngestOptions, IssueRequest, Issued,
-    Parts, PouwEngine, Receipt, StoreOptions, SubmitError, TreeError, TreeInfo,
-};
+use pouw::protocol::{ChallengeToken, DifficultyTier, Keyring, MicroJoules, TokenError, UnixMillis, WorkResult};
+use pouw::{Answer, Config, DebitError, IssueRequest, Issued, Receipt, SubmitError, TreeError, TreeInfo};
 
-const START_MS: u64 = 1_700_000_000_000;
 const TTL_MS: u64 = 60_000;
-const SECRET: [u8; 32] = [7; 32];
 
 /// An engine with one open unit of each tier, held by the client `own`.
 struct Desk {
-    memory: Memory,
-    clock: Arc<FakeClock>,
-    engine: PouwEngine,
+    house: House,
     units: [Issued; 3],
-}
-
-fn open(memory: &Memory, clock: &Arc<FakeClock>, config: ConfigBuilder) -> PouwEngine {
-    let parts = Parts {
-        storage: Arc::new(memory.clone()),
-        clock: clock.clone(),
-        events: EventSink::default(),
-        options: StoreOptions::default(),
-    };
-    PouwEngine::open_with(parts, config.build().unwrap()).unwrap()
-}
-
-fn config() -> ConfigBuilder {
-    Config::builder(SECRET).floor(ByTier::all(Duration::ZERO)).background(false)
 }
 
 impl Desk {
     fn new() -> Self {
-        let (memory, clock) = (Memory::default(), Arc::new(FakeClock::at(START_MS)));
-        let engine = open(&memory, &clock, config());
-        let options = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
-        engine.ingest_bytes(&options, "tree", &(0..512 * 90).map(|at| (at / 512) as u8).collect::<Vec<_>>()).unwrap();
+        let house = House::with(config());
+        let engine = &house.engine;
+        engine.ingest_bytes(&cut(), "tree", &(0..512 * 90).map(|at| (at / 512) as u8).collect::<Vec<_>>()).unwrap();
         engine.refill().unwrap();
         let units = DifficultyTier::ALL.map(|tier| engine.issue(&IssueRequest::new(b"own", tier)).unwrap());
-        Self { memory, clock, engine, units }
+        Self { house, units }
     }
 
     /// All that anybody can see, but the leases and what this boot counts.
     fn state(&self) -> (Vec<TreeInfo>, u64, u64, u64, Vec<Receipt>) {
-        let totals = self.engine.stats().totals;
-        let receipts = self.units.iter().map(|issued| self.engine.receipt(issued.unit.id).unwrap());
-        let trees = self.engine.trees(None, 10).unwrap();
-        let balance = self.engine.balance(b"own").unwrap().0;
-        (trees, totals.pending, self.engine.stats().ledger_entries, balance, receipts.collect())
+        let totals = self.house.engine.stats().totals;
+        let receipts = self.units.iter().map(|issued| self.house.engine.receipt(issued.unit.id).unwrap());
+        let trees = self.house.engine.trees(None, 10).unwrap();
+        let balance = self.house.engine.balance(b"own").unwrap().0;
+        (trees, totals.pending, self.house.engine.stats().ledger_entries, balance, receipts.collect())
     }
 
     /// `attempt` is refused and changes nothing; the right answers still count afterwards.
     fn refuses(self, attempt: impl Fn(&Self, &Issued)) {
-        let (before, leases) = (self.state(), self.engine.stats().leases);
+        let (before, leases) = (self.state(), self.house.engine.stats().leases);
         for issued in &self.units {
             attempt(&self, issued);
             assert_eq!(self.state(), before);
         }
-        assert_eq!(self.engine.stats().leases, leases);
+        assert_eq!(self.house.engine.stats().leases, leases);
         for issued in &self.units {
-            self.engine.submit(&Answer::new(b"own", &solve(&issued.unit))).unwrap();
+            self.house.engine.submit(&Answer::new(b"own", &solve(&issued.unit))).unwrap();
         }
     }
 
     fn submit(&self, token: &str, result: &WorkResult) -> SubmitError {
-        self.engine.submit(&Answer::new(b"own", result).token(token)).unwrap_err()
+        self.house.engine.submit(&Answer::new(b"own", result).token(token)).unwrap_err()
     }
 }
 
@@ -141,7 +116,7 @@ fn an_answer_from_another_client_is_refused() {
     Desk::new().refuses(|desk, issued| {
         let right = solve(&issued.unit);
         for client in [&b"other"[..], b"", b"own ", b"Own"] {
-            let error = desk.engine.submit(&Answer::new(client, &right)).unwrap_err();
+            let error = desk.house.engine.submit(&Answer::new(client, &right)).unwrap_err();
             assert!(matches!(error, SubmitError::ClientMismatch), "{error:?}");
             advises(&error, "ask for a challenge of your own");
         }
@@ -152,7 +127,7 @@ fn an_answer_from_another_client_is_refused() {
 fn an_answer_under_another_policy_is_refused() {
     Desk::new().refuses(|desk, issued| {
         let right = solve(&issued.unit);
-        let error = desk.engine.submit(&Answer::new(b"own", &right).policy(1)).unwrap_err();
+        let error = desk.house.engine.submit(&Answer::new(b"own", &right).policy(1)).unwrap_err();
         assert!(matches!(error, SubmitError::PolicyMismatch), "{error:?}");
         advises(&error, "ask for a challenge on this route");
     });
@@ -211,15 +186,15 @@ fn a_permuted_answer_is_wrong_ends_its_challenge_and_its_work_goes_to_the_next_c
     assert!(matches!(dead, SubmitError::Replayed), "{dead:?}");
     let (trees, pending, entries, balance, _) = desk.state();
     assert_eq!((trees, pending, entries, balance), (before.0, before.1, before.2, before.3));
-    desk.engine.refill().unwrap();
+    desk.house.engine.refill().unwrap();
     let mut seen = Vec::new();
-    while let Ok(next) = desk.engine.issue(&IssueRequest::new(b"next", DifficultyTier::High)) {
-        desk.engine.submit(&Answer::new(b"next", &solve(&next.unit))).unwrap();
+    while let Ok(next) = desk.house.engine.issue(&IssueRequest::new(b"next", DifficultyTier::High)) {
+        desk.house.engine.submit(&Answer::new(b"next", &solve(&next.unit))).unwrap();
         seen.push(next.unit.input_data);
-        desk.engine.refill().unwrap();
+        desk.house.engine.refill().unwrap();
     }
     assert!(seen.concat().windows(512).any(|leaf| leaf == &issued.unit.input_data[..512]));
-    assert_eq!(desk.engine.stats().totals.refused, 1);
+    assert_eq!(desk.house.engine.stats().totals.refused, 1);
 }
 
 #[test]
@@ -233,19 +208,19 @@ fn right_leaves_with_a_wrong_top_are_wrong_whichever_bit_it_is() {
         result.result_hash = pouw::hash::Checksum::from_bytes(top);
         let error = desk.submit(&issued.unit.challenge_token, &result);
         assert!(matches!(&error, SubmitError::WrongResult { what } if what == "resultHash"), "{error:?}");
-        assert_eq!(desk.engine.stats().ledger_entries, 0);
+        assert_eq!(desk.house.engine.stats().ledger_entries, 0);
     }
 }
 
 #[test]
 fn an_expired_token_is_refused_from_its_first_dead_millisecond() {
     let desk = Desk::new();
-    desk.clock.advance(TTL_MS - 1);
-    desk.engine.submit(&Answer::new(b"own", &solve(&desk.units[0].unit))).unwrap();
-    desk.clock.advance(1);
+    desk.house.clock.advance(TTL_MS - 1);
+    desk.house.engine.submit(&Answer::new(b"own", &solve(&desk.units[0].unit))).unwrap();
+    desk.house.clock.advance(1);
     let before = desk.state();
     for (late_ms, issued) in [(0, &desk.units[1]), (7, &desk.units[2])] {
-        desk.clock.advance(late_ms);
+        desk.house.clock.advance(late_ms);
         let error = desk.submit(&issued.unit.challenge_token, &solve(&issued.unit));
         assert!(matches!(error, SubmitError::Expired { late_ms: told } if told == late_ms), "{error:?}");
         advises(&error, "ask for a new challenge");
@@ -258,7 +233,7 @@ fn a_replayed_token_is_refused_with_the_same_answer_and_with_any_other() {
     let desk = Desk::new();
     for issued in &desk.units {
         let right = solve(&issued.unit);
-        desk.engine.submit(&Answer::new(b"own", &right)).unwrap();
+        desk.house.engine.submit(&Answer::new(b"own", &right)).unwrap();
         let before = desk.state();
         let wrong = WorkResult { result_hash: sha3_512(b"wrong"), ..right.clone() };
         for result in [&right, &wrong] {
@@ -284,11 +259,10 @@ fn a_genuine_token_of_another_store_with_the_same_secret_is_refused() {
 
 #[test]
 fn a_store_opened_with_another_secret_refuses_the_tokens_that_are_out_and_nothing_else() {
-    let Desk { memory, clock, engine, units } = Desk::new();
-    engine.submit(&Answer::new(b"own", &solve(&units[0].unit))).unwrap();
-    engine.close();
-    let engine = open(&memory, &clock, Config::builder([8; 32]).floor(ByTier::all(Duration::ZERO)).background(false));
-    let desk = Desk { memory, clock, engine, units };
+    let Desk { mut house, units } = Desk::new();
+    house.engine.submit(&Answer::new(b"own", &solve(&units[0].unit))).unwrap();
+    house.reopen_as(config_with([8; 32]));
+    let desk = Desk { house, units };
     let before = desk.state();
     for issued in &desk.units {
         let error = desk.submit(&issued.unit.challenge_token, &solve(&issued.unit));
@@ -297,21 +271,20 @@ fn a_store_opened_with_another_secret_refuses_the_tokens_that_are_out_and_nothin
     }
     assert_eq!(desk.state(), before);
     // The credit is there, the client is known, and all the rest of the work is done under the new secret.
-    assert_eq!(desk.engine.balance(b"own").unwrap(), MicroJoules(100));
-    desk.engine.upkeep().unwrap();
-    while let Ok(issued) = desk.engine.issue(&IssueRequest::new(b"own", DifficultyTier::High)) {
-        desk.engine.submit(&Answer::new(b"own", &solve(&issued.unit))).unwrap();
-        desk.engine.upkeep().unwrap();
+    assert_eq!(desk.house.engine.balance(b"own").unwrap(), MicroJoules(100));
+    desk.house.engine.upkeep().unwrap();
+    while let Ok(issued) = desk.house.engine.issue(&IssueRequest::new(b"own", DifficultyTier::High)) {
+        desk.house.engine.submit(&Answer::new(b"own", &solve(&issued.unit))).unwrap();
+        desk.house.engine.upkeep().unwrap();
     }
-    desk.engine.root("tree").unwrap();
+    desk.house.engine.root("tree").unwrap();
 }
 
 #[test]
 fn a_genuine_token_with_a_longer_life_than_is_configured_now_is_refused() {
-    let Desk { memory, clock, engine, units } = Desk::new();
-    engine.close();
-    let engine = open(&memory, &clock, config().token_ttl(Duration::from_secs(59)));
-    let desk = Desk { memory, clock, engine, units };
+    let Desk { mut house, units } = Desk::new();
+    house.reopen_as(config().token_ttl(Duration::from_secs(59)));
+    let desk = Desk { house, units };
     for issued in &desk.units {
         let error = desk.submit(&issued.unit.challenge_token, &solve(&issued.unit));
         assert!(matches!(error, SubmitError::Token(TokenError::Lifetime { lifetime_ms: TTL_MS, .. })), "{error:?}");
@@ -320,10 +293,10 @@ fn a_genuine_token_with_a_longer_life_than_is_configured_now_is_refused() {
 
 #[test]
 fn genuine_tokens_that_name_what_is_not_there_are_withdrawn() {
-    let desk = Desk::new();
+    let mut desk = Desk::new();
     let (before, keyring) = (desk.state(), Keyring::new(&SECRET).unwrap());
-    desk.engine.close();
-    let desk = Desk { engine: open(&desk.memory, &desk.clock, config()), ..desk };
+    desk.house.engine.close();
+    desk.house.reopen();
     let issued = &desk.units[2];
     let real = ChallengeToken::open(&issued.unit.challenge_token, &keyring, TTL_MS).unwrap();
     let mut forged = vec![
@@ -336,12 +309,12 @@ fn genuine_tokens_that_name_what_is_not_there_are_withdrawn() {
         ChallengeToken { purpose: pouw::protocol::TokenPurpose::Interior, ..real },
     ];
     // A boot that is still to come is no earlier boot, but no lease of this one either.
-    forged.push(ChallengeToken { boot: desk.engine.stats().boot, ..real });
+    forged.push(ChallengeToken { boot: desk.house.engine.stats().boot, ..real });
     for token in forged {
         let text = token.seal(&keyring);
         let error = desk.submit(&text, &WorkResult { challenge_token: text.clone(), ..solve(&issued.unit) });
         assert!(matches!(error, SubmitError::Withdrawn), "{token:?} came to {error:?}");
-        assert_eq!(desk.engine.stats().leases, 0);
+        assert_eq!(desk.house.engine.stats().leases, 0);
         let (trees, pending, entries, balance, _) = desk.state();
         assert_eq!((trees, pending, entries, balance), (before.0.clone(), before.1, before.2, before.3));
     }
@@ -358,28 +331,28 @@ fn unknown_trees_leaves_out_of_range_and_trees_that_are_not_complete_are_named_i
         assert!(matches!(&error, TreeError::Unknown(name) if name == "nobody"), "{error:?}");
         assert!(error.to_string().contains("`trees` lists them"));
     };
-    nobody(desk.engine.tree("nobody").map(|_| ()));
-    nobody(desk.engine.root("nobody").map(|_| ()));
-    nobody(desk.engine.validate("nobody"));
-    nobody(desk.engine.commitment("nobody").map(|_| ()));
-    nobody(desk.engine.prove("nobody", LeafIndex(0)).map(|_| ()));
-    nobody(desk.engine.remaining_nodes("nobody", LeafIndex(0), 1).map(|_| ()));
-    nobody(desk.engine.export_leaves("nobody", &mut |_| Ok(())).map(|_| ()));
-    nobody(desk.engine.export_addresses("nobody", &mut |_| Ok(())).map(|_| ()));
-    nobody(desk.engine.forget("nobody"));
-    let pending = desk.engine.root("tree").unwrap_err();
+    nobody(desk.house.engine.tree("nobody").map(|_| ()));
+    nobody(desk.house.engine.root("nobody").map(|_| ()));
+    nobody(desk.house.engine.validate("nobody"));
+    nobody(desk.house.engine.commitment("nobody").map(|_| ()));
+    nobody(desk.house.engine.prove("nobody", LeafIndex(0)).map(|_| ()));
+    nobody(desk.house.engine.remaining_nodes("nobody", LeafIndex(0), 1).map(|_| ()));
+    nobody(desk.house.engine.export_leaves("nobody", &mut |_| Ok(())).map(|_| ()));
+    nobody(desk.house.engine.export_addresses("nobody", &mut |_| Ok(())).map(|_| ()));
+    nobody(desk.house.engine.forget("nobody"));
+    let pending = desk.house.engine.root("tree").unwrap_err();
     assert!(matches!(pending, TreeError::NotComplete { pending: 90, leaves: 90, .. }), "{pending:?}");
-    assert_eq!(desk.engine.remaining_nodes("tree", LeafIndex(u64::MAX), 10).unwrap(), []);
+    assert_eq!(desk.house.engine.remaining_nodes("tree", LeafIndex(u64::MAX), 10).unwrap(), []);
     for issued in &desk.units {
-        desk.engine.submit(&Answer::new(b"own", &solve(&issued.unit))).unwrap();
+        desk.house.engine.submit(&Answer::new(b"own", &solve(&issued.unit))).unwrap();
     }
-    desk.engine.refill().unwrap();
-    while let Ok(issued) = desk.engine.issue(&IssueRequest::new(b"own", DifficultyTier::High)) {
-        desk.engine.submit(&Answer::new(b"own", &solve(&issued.unit))).unwrap();
-        desk.engine.upkeep().unwrap();
+    desk.house.engine.refill().unwrap();
+    while let Ok(issued) = desk.house.engine.issue(&IssueRequest::new(b"own", DifficultyTier::High)) {
+        desk.house.engine.submit(&Answer::new(b"own", &solve(&issued.unit))).unwrap();
+        desk.house.engine.upkeep().unwrap();
     }
     for leaf in [90, 91, u64::MAX] {
-        let error = desk.engine.prove("tree", LeafIndex(leaf)).unwrap_err();
+        let error = desk.house.engine.prove("tree", LeafIndex(leaf)).unwrap_err();
         assert!(matches!(error, TreeError::LeafRange { leaf: told, leaves: 90, .. } if told == leaf), "{error:?}");
         assert!(error.to_string().contains("numbered from 0"));
     }
@@ -388,20 +361,20 @@ fn unknown_trees_leaves_out_of_range_and_trees_that_are_not_complete_are_named_i
 #[test]
 fn a_debit_beyond_the_balance_or_under_a_used_key_is_refused() {
     let desk = Desk::new();
-    desk.engine.submit(&Answer::new(b"own", &solve(&desk.units[0].unit))).unwrap();
-    let error = desk.engine.debit(b"own", MicroJoules(101), [1; 16]).unwrap_err();
+    desk.house.engine.submit(&Answer::new(b"own", &solve(&desk.units[0].unit))).unwrap();
+    let error = desk.house.engine.debit(b"own", MicroJoules(101), [1; 16]).unwrap_err();
     assert!(matches!(error, DebitError::Insufficient { balance: 100, amount: 101 }), "{error:?}");
-    let error = desk.engine.debit(b"nobody", MicroJoules(u64::MAX), [1; 16]).unwrap_err();
+    let error = desk.house.engine.debit(b"nobody", MicroJoules(u64::MAX), [1; 16]).unwrap_err();
     assert!(matches!(error, DebitError::Insufficient { balance: 0, .. }), "{error:?}");
-    assert!(!desk.engine.debit(b"own", MicroJoules(40), [1; 16]).unwrap().repeated);
-    assert!(desk.engine.debit(b"own", MicroJoules(40), [1; 16]).unwrap().repeated);
+    assert!(!desk.house.engine.debit(b"own", MicroJoules(40), [1; 16]).unwrap().repeated);
+    assert!(desk.house.engine.debit(b"own", MicroJoules(40), [1; 16]).unwrap().repeated);
     for (client, amount) in [(&b"own"[..], 41), (b"other", 40)] {
-        let error = desk.engine.debit(client, MicroJoules(amount), [1; 16]).unwrap_err();
+        let error = desk.house.engine.debit(client, MicroJoules(amount), [1; 16]).unwrap_err();
         assert!(matches!(error, DebitError::KeyConflict), "{error:?}");
         assert!(error.to_string().contains("use a new key"));
     }
-    assert_eq!(desk.engine.balance(b"own").unwrap(), MicroJoules(60));
-    assert_eq!(desk.engine.stats().ledger_entries, 2);
+    assert_eq!(desk.house.engine.balance(b"own").unwrap(), MicroJoules(60));
+    assert_eq!(desk.house.engine.stats().ledger_entries, 2);
 }
 
 #[test]

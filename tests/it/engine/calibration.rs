@@ -1,15 +1,11 @@
 //! What the engine observes of answers, by its own clock, and the size of units that follows from it if it is told to.
-use std::sync::Arc;
+
 use std::time::Duration;
 
-use pouw::hash::sha3_512;
-use pouw::internal::store::sim::SimDisk;
+use crate::support::house::{House, config};
+use crate::support::work::{issue, solve, spoiled};
 use pouw::protocol::{ByTier, DifficultyTier, WorkResult, WorkUnit};
-use pouw::solver::compute_work_unit;
-use pouw::{
-    Answer, Config, ConfigBuilder, Exposure, FakeClock, IngestOptions, IssueRequest, Issued, Parts, PouwEngine,
-    ResponseTimes, SubmitError,
-};
+use pouw::{Answer, Config, ConfigBuilder, Exposure, IngestOptions, IssueRequest, Issued, ResponseTimes, SubmitError};
 
 use DifficultyTier::{High, Low, Medium};
 
@@ -21,43 +17,36 @@ const CAP: usize = 16 << 10;
 const MANY: usize = 80;
 
 struct Bench {
-    disk: SimDisk,
-    clock: Arc<FakeClock>,
-    engine: PouwEngine,
-    change: fn(ConfigBuilder) -> ConfigBuilder,
+    house: House,
     /// What clients say of their own computing.
     claimed_ms: u64,
 }
 
 impl Bench {
     fn new(change: fn(ConfigBuilder) -> ConfigBuilder) -> Self {
-        let (disk, clock) = (SimDisk::new(), Arc::new(FakeClock::at(1_700_000_000_000)));
-        let engine = open(&disk, &clock, change);
-        let bench = Self { disk, clock, engine, change, claimed_ms: 0 };
+        let bench = Self { house: House::with(change(targets())), claimed_ms: 0 };
         bench.ingest(512, 50_000);
         bench
     }
 
     fn ingest(&self, block_size: u64, leaves: usize) {
         let options = IngestOptions { block_size, ..IngestOptions::new(Exposure::Public) };
-        self.engine.ingest_bytes(&options, "tree", &vec![5; block_size as usize * leaves]).unwrap();
-        self.engine.upkeep().unwrap();
+        self.house.engine.ingest_bytes(&options, "tree", &vec![5; block_size as usize * leaves]).unwrap();
+        self.house.engine.upkeep().unwrap();
     }
 
     fn reopen(&mut self) {
-        self.engine.close();
-        self.engine = open(&self.disk, &self.clock, self.change);
-        self.engine.upkeep().unwrap();
+        self.house.reopen();
+        self.house.engine.upkeep().unwrap();
     }
 
     fn issue(&self, client: usize, tier: DifficultyTier) -> Issued {
-        self.engine.upkeep().unwrap();
-        self.engine.issue(&IssueRequest::new(&client.to_le_bytes(), tier)).unwrap()
+        issue(&self.house.engine, &client.to_le_bytes(), tier)
     }
 
     fn answer(&self, client: usize, unit: &WorkUnit) -> Result<(), SubmitError> {
         let result = WorkResult { compute_time_ms: self.claimed_ms, ..solve(unit) };
-        self.engine.submit(&Answer::new(&client.to_le_bytes(), &result)).map(drop)
+        self.house.engine.submit(&Answer::new(&client.to_le_bytes(), &result)).map(drop)
     }
 
     /// A minute in which each of them gets a high unit and answers it that late. The largest unit, in bytes.
@@ -65,32 +54,26 @@ impl Bench {
         let allowed = self.seen(High).unit_bytes;
         let units: Vec<WorkUnit> = (0..clients).map(|client| self.issue(client, High).unit).collect();
         assert!(units.iter().all(|unit| unit.input_data.len() <= allowed), "{allowed}");
-        self.clock.advance(FLOORS_MS[2] + beyond_ms);
+        self.house.clock.advance(FLOORS_MS[2] + beyond_ms);
         for (client, unit) in units.iter().enumerate() {
             self.answer(client, unit).unwrap();
         }
-        self.clock.advance(60_000 - FLOORS_MS[2] - beyond_ms);
+        self.house.clock.advance(60_000 - FLOORS_MS[2] - beyond_ms);
         units.iter().map(|unit| unit.input_data.len()).max().unwrap()
     }
 
     fn seen(&self, tier: DifficultyTier) -> ResponseTimes {
-        self.engine.stats().responses[tier as usize]
+        self.house.engine.stats().responses[tier as usize]
     }
 }
 
-fn open(disk: &SimDisk, clock: &Arc<FakeClock>, change: fn(ConfigBuilder) -> ConfigBuilder) -> PouwEngine {
-    let parts = Parts { storage: Arc::new(disk.clone()), clock: clock.clone(), ..Parts::in_directory(".") };
-    let config = Config::builder([7; 32])
-        .floor(ByTier::from(FLOORS_MS).map(Duration::from_millis))
-        .unit_bytes(ByTier { low: 1 << 10, medium: 4 << 10, high: CAP })
-        .background(false);
-    let config =
-        config.calibrate_target(Duration::from_millis(500), Duration::from_millis(1_000)).calibrate_bytes_min(1 << 10);
-    PouwEngine::open_with(parts, change(config).build().unwrap()).unwrap()
-}
-
-fn solve(unit: &WorkUnit) -> WorkResult {
-    compute_work_unit(unit).unwrap()
+fn targets() -> ConfigBuilder {
+    let config = config().floor(ByTier::from(FLOORS_MS).map(Duration::from_millis)).unit_bytes(ByTier {
+        low: 1 << 10,
+        medium: 4 << 10,
+        high: CAP,
+    });
+    config.calibrate_target(Duration::from_millis(500), Duration::from_millis(1_000)).calibrate_bytes_min(1 << 10)
 }
 
 /// To 3 in 100.
@@ -105,9 +88,9 @@ fn observed_times_show_in_the_stats_by_tier_with_the_floor_and_beyond_it() {
     // Ten clients, of whom the last two are late.
     for (tier, late_ms) in [(Low, 5_000), (Medium, 20_000), (High, 9_000)] {
         let units: Vec<WorkUnit> = (0..10).map(|client| bench.issue(client, tier).unit).collect();
-        bench.clock.advance(FLOORS_MS[tier as usize] + 300);
+        bench.house.clock.advance(FLOORS_MS[tier as usize] + 300);
         (0..8).for_each(|client| bench.answer(client, &units[client]).unwrap());
-        bench.clock.advance(late_ms - 300);
+        bench.house.clock.advance(late_ms - 300);
         (8..10).for_each(|client| bench.answer(client, &units[client]).unwrap());
         let (seen, floor_ms) = (bench.seen(tier), FLOORS_MS[tier as usize]);
         assert_eq!(seen.observations, 10);
@@ -137,49 +120,49 @@ fn only_a_right_answer_to_real_leaves_is_observed_and_only_once() {
     let unit = bench.issue(1, Medium).unit;
     assert!(matches!(bench.answer(1, &unit), Err(SubmitError::TooEarly { .. })));
     assert_eq!(bench.seen(Medium).observations, 0);
-    bench.clock.advance(2_000);
+    bench.house.clock.advance(2_000);
     bench.answer(1, &unit).unwrap();
     assert_eq!(bench.seen(Medium).observations, 1);
     // Not again, although a minute has passed.
-    bench.clock.advance(50_000);
+    bench.house.clock.advance(50_000);
     let unit_of_another = bench.issue(2, Medium).unit;
-    bench.clock.advance(2_000);
+    bench.house.clock.advance(2_000);
     assert!(matches!(bench.answer(1, &unit), Err(SubmitError::Replayed)));
-    let wrong = WorkResult { result_hash: sha3_512(b"something else"), ..solve(&unit_of_another) };
-    let refused = bench.engine.submit(&Answer::new(&2usize.to_le_bytes(), &wrong));
+    let wrong = spoiled(&solve(&unit_of_another));
+    let refused = bench.house.engine.submit(&Answer::new(&2usize.to_le_bytes(), &wrong));
     assert!(matches!(refused, Err(SubmitError::WrongResult { .. })));
     assert_eq!(bench.seen(Medium).observations, 1);
 
     // Made-up work is as large as it is.
-    let empty = open(&SimDisk::new(), &bench.clock, |config| config);
+    let empty = House::with(targets());
     let request = IssueRequest::new(b"c", High).synthetic(true);
-    let made_up = empty.issue(&request).unwrap().unit;
-    bench.clock.advance(3_000);
-    empty.submit(&Answer::new(b"c", &solve(&made_up))).unwrap();
-    assert_eq!((made_up.synthetic, empty.stats().responses[2].observations), (true, 0));
+    let made_up = empty.engine.issue(&request).unwrap().unit;
+    empty.clock.advance(3_000);
+    empty.engine.submit(&Answer::new(b"c", &solve(&made_up))).unwrap();
+    assert_eq!((made_up.synthetic, empty.engine.stats().responses[2].observations), (true, 0));
 }
 
 #[test]
 fn answers_to_units_sent_again_and_to_tokens_of_before_a_restart_count_from_their_issue() {
     let mut bench = Bench::new(|config| config.calibrate(true));
     let unit = bench.issue(1, Medium).unit;
-    bench.clock.advance(10_000);
-    let again = bench.engine.reissue(&1usize.to_le_bytes(), &unit.challenge_token).unwrap();
-    bench.clock.advance(1_000);
+    bench.house.clock.advance(10_000);
+    let again = bench.house.engine.reissue(&1usize.to_le_bytes(), &unit.challenge_token).unwrap();
+    bench.house.clock.advance(1_000);
     bench.answer(1, &again).unwrap();
     let seen = bench.seen(Medium);
     assert!(seen.observations == 1 && about(seen.median_ms, 11_000) && about(seen.beyond_floor_median_ms, 9_000));
 
     let units: Vec<WorkUnit> = (0..MANY).map(|client| bench.issue(client, High).unit).collect();
     bench.reopen();
-    bench.clock.advance(40_000);
+    bench.house.clock.advance(40_000);
     for (client, unit) in units.iter().enumerate() {
         bench.answer(client, unit).unwrap();
     }
     let seen = bench.seen(High);
     assert!(seen.observations > 70 && about(seen.median_ms, 40_000), "{seen:?}");
     // How long a restart took says nothing about units: these count for no size.
-    bench.clock.advance(40_000);
+    bench.house.clock.advance(40_000);
     assert_eq!((bench.minute(MANY, 800), bench.minute(MANY, 800)), (CAP, CAP));
     assert_eq!(bench.seen(High).unit_bytes, CAP);
 }
@@ -222,7 +205,7 @@ fn a_unit_is_never_cut_below_a_single_leaf() {
         bench.minute(MANY, 2_000);
     }
     // Leaves of 4 KiB, of which not one fits into 2 KiB.
-    bench.engine.forget("tree").unwrap();
+    bench.house.engine.forget("tree").unwrap();
     bench.ingest(4 << 10, 64);
     let unit = bench.issue(1, High).unit;
     assert_eq!((unit.input_data.len(), unit.node_count), (4 << 10, 1));
@@ -238,7 +221,7 @@ fn a_single_client_moves_nothing_however_often_it_is_late() {
     assert_eq!((seen.observations, seen.unit_bytes), (100, CAP));
     // Nor does it fill the record: within a minute it counts once.
     let units: Vec<WorkUnit> = (0..20).map(|_| bench.issue(1, High).unit).collect();
-    bench.clock.advance(3_000);
+    bench.house.clock.advance(3_000);
     units.iter().for_each(|unit| bench.answer(1, unit).unwrap());
     assert!(bench.seen(High).observations <= 102);
 }

@@ -2,8 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use crate::support::trust;
-use crate::support::trust::{HIGH, House, answer, apart, blocks, names, wrong};
+use crate::support::clients::{HIGH, answer, apart, blocks, names, options, wrong};
+use crate::support::house::House;
 use pouw::hash::sha3_512;
 use pouw::internal::policy::audit::sample_size;
 use pouw::{Event, ExportPolicy, HashReason, Provenance, Strategy, TreeError, TreeState, VerifyProgress};
@@ -179,7 +179,7 @@ fn an_attested_export_states_the_weakest_provenance_and_hashes_nothing() {
     house.ingest(Strategy::Precomputed, "verified", &data);
     house.ingest(Strategy::Redundant { quorum: 2 }, "agreed", &data);
     let given: Vec<_> = data.iter().map(|block| (sha3_512(block), block.as_slice())).collect();
-    house.engine.ingest_known_blocks(&trust::options(AUDIT), "known", &given).unwrap();
+    house.engine.ingest_known_blocks(&options(AUDIT), "known", &given).unwrap();
     house.ingest(AUDIT, "audited", &data);
     assert!((1..3).all(|who| house.drain(apart(who)..apart(who) + 1) > 0));
     house.checked();

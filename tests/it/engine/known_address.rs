@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use crate::support::trust::{HIGH, House, answer, apart, names, options, wrong};
+use crate::support::clients::{HIGH, answer, apart, names, options, wrong};
+use crate::support::house::House;
 use data_encoding::{HEXLOWER, HEXUPPER};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::SplitMix64;

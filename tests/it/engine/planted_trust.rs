@@ -1,7 +1,7 @@
 //! Planted mistakes about what answers are worth, each caught: a scenario holds without the mistake and fails with it.
 
-use crate::support::trust;
-use crate::support::trust::{HIGH, House, answer, apart, blocks, wrong};
+use crate::support::clients::{HIGH, SEED, answer, apart, blocks, wrong};
+use crate::support::house::House;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::Mistake;
 use pouw::merkle::LeafIndex;
@@ -24,7 +24,7 @@ macro_rules! ensure {
 /// The scenario holds; with the mistake it does not, and says `symptom`.
 fn caught(mistake: Mistake, symptom: &str, scenario: fn(House) -> Step) {
     assert_eq!(scenario(House::new()), Ok(()));
-    let found = scenario(House::making(Some(mistake), trust::SEED)).expect_err("the mistake was not caught");
+    let found = scenario(House::making(mistake, SEED)).expect_err("the mistake was not caught");
     assert!(found.contains(symptom), "caught by something else: {found}");
 }
 

@@ -1,9 +1,9 @@
 //! Two clients of one network never meet in a quorum: asked of the engine, and through the gate by their addresses.
 
+use crate::support::clients::{HIGH, answer, apart, blocks, names, wrong};
 use crate::support::gate_desk;
 use crate::support::gate_desk::{Desk, accepted, refused, solved, unit_in};
-use crate::support::trust;
-use crate::support::trust::{HIGH, House, apart, blocks, wrong};
+use crate::support::house::House;
 use pouw::merkle::LeafIndex;
 use pouw::protocol::{WorkResult, WorkUnit};
 use pouw::{Decision, Exposure, IngestOptions, Provenance, Strategy};
@@ -134,10 +134,10 @@ fn a_vote_of_a_client_that_lied_elsewhere_since_counts_no_more() {
     for (who, completes) in [(apart(2), false), (apart(3), true)] {
         let issued = house.issue(who, HIGH).unwrap();
         assert_eq!(issued.unit.input_data, data.concat(), "what waits for a vote goes first");
-        let accepted = house.submit(who, &trust::answer(&issued, |_| {})).unwrap();
+        let accepted = house.submit(who, &answer(&issued, |_| {})).unwrap();
         assert_eq!(accepted.seq.is_some(), completes);
     }
-    assert_eq!(house.engine.balance(&trust::names(liar).0).unwrap().0, 0, "and is not paid");
+    assert_eq!(house.engine.balance(&names(liar).0).unwrap().0, 0, "and is not paid");
     house.checked();
     house.assert_right("t", &data);
 }

@@ -1,7 +1,7 @@
 //! The four ways to verify a tree, from ingest to export, with honest clients and with liars.
 
-use crate::support::trust;
-use crate::support::trust::{House, apart, blocks, wrong};
+use crate::support::clients::{HIGH, answer, apart, blocks, names, wrong};
+use crate::support::house::House;
 use pouw::merkle::LeafIndex;
 use pouw::{Event, ExportPolicy, HashReason, Provenance, Strategy, SubmitError};
 
@@ -50,17 +50,17 @@ fn a_quorum_of_two_networks_agrees_and_both_are_paid_once_it_does() {
     let vote = house.work(first, |_| {}).unwrap().unwrap();
     assert_eq!((vote.seq, vote.award.0), (None, 0));
     assert!(vote.deferred.0 > 0);
-    assert_eq!(house.engine.balance(&trust::names(first).0).unwrap().0, 0);
+    assert_eq!(house.engine.balance(&names(first).0).unwrap().0, 0);
     // The first client and its neighbour get the other tile, never the one that was voted on.
-    let other = house.issue(neighbour, trust::HIGH).unwrap();
-    assert!(house.issue(first, trust::HIGH).is_none());
+    let other = house.issue(neighbour, HIGH).unwrap();
+    assert!(house.issue(first, HIGH).is_none());
     house.checked();
     let agreed = house.work(second, |_| {}).unwrap().unwrap();
     assert!(agreed.seq.is_some());
     for who in [first, second] {
-        assert_eq!(house.engine.balance(&trust::names(who).0).unwrap().0, vote.deferred.0, "{who}");
+        assert_eq!(house.engine.balance(&names(who).0).unwrap().0, vote.deferred.0, "{who}");
     }
-    house.submit(neighbour, &trust::answer(&other, |_| {})).unwrap();
+    house.submit(neighbour, &answer(&other, |_| {})).unwrap();
     house.drain(second..second + 1);
     house.checked();
     assert_eq!(house.engine.tree("t").unwrap().provenance.count(Provenance::Agreed), 64);
@@ -87,14 +87,14 @@ fn a_disagreement_costs_exactly_the_differing_leaves_and_the_liar_its_place() {
     assert_eq!(server(&house, PAIR, HashReason::Referee), 3);
     house.checked();
     // The liar's vote is gone, the honest one stays, and somebody else completes the quorum.
-    assert!(house.issue(honest, trust::HIGH).is_none());
+    assert!(house.issue(honest, HIGH).is_none());
     house.work(apart(101), |_| {}).unwrap().unwrap();
     house.settle();
     assert_eq!(server(&house, PAIR, HashReason::Referee), 3);
     let tree = house.engine.tree("t").unwrap();
     assert_eq!((tree.provenance.count(Provenance::Verified), tree.provenance.count(Provenance::Agreed)), (3, 29));
     assert_eq!(house.engine.provenance("t", LeafIndex(4)).unwrap(), Some(Provenance::Verified));
-    assert_eq!(house.engine.balance(&trust::names(liar).0).unwrap().0, 0);
+    assert_eq!(house.engine.balance(&names(liar).0).unwrap().0, 0);
     house.checked();
     house.assert_right("t", &data);
 }
@@ -111,7 +111,7 @@ fn votes_that_stay_alone_are_decided_by_the_server_after_a_while() {
     assert_eq!(house.engine.sweep().unwrap().refereed, 2);
     house.settle();
     assert_eq!(server(&house, PAIR, HashReason::Referee), 40);
-    assert!(house.engine.balance(&trust::names(apart(1)).0).unwrap().0 > 0);
+    assert!(house.engine.balance(&names(apart(1)).0).unwrap().0 > 0);
     assert_eq!(house.engine.tree("t").unwrap().provenance.weakest(), Some(Provenance::Verified));
     house.checked();
     house.assert_right("t", &data);
@@ -169,7 +169,7 @@ fn units_with_votes_that_nobody_may_join_keep_nobody_from_other_work() {
     house.ingest(Strategy::Redundant { quorum: 3 }, "voted", &voted);
     let vote = |house: &House, who| {
         let issued = house.issue(who, pouw::protocol::DifficultyTier::Low)?;
-        Some(house.submit(who, &trust::answer(&issued, |_| {})).unwrap())
+        Some(house.submit(who, &answer(&issued, |_| {})).unwrap())
     };
     let votes = |house: &House, who| (0..).take_while(|_| vote(house, who).is_some()).count();
     assert_eq!(votes(&house, apart(1)), 300);

@@ -1,21 +1,19 @@
 //! How far a tree is, as a client sees it by the handle in its unit.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use pouw::protocol::{ByTier, DifficultyTier, TreeHandle};
-use pouw::solver::compute_work_unit;
-use pouw::{Answer, Config, Exposure, IngestOptions, IssueError, IssueRequest, PouwEngine, TreeProgress};
+use crate::support::house::{House, config};
+use crate::support::work::{answer_right, cut, try_issue};
+use pouw::TreeProgress;
+use pouw::protocol::{DifficultyTier, TreeHandle};
 
 const LEAVES: u64 = 75;
 
-fn engine(directory: &tempfile::TempDir) -> PouwEngine {
-    let config = Config::builder([7; 32]).floor(ByTier::all(Duration::ZERO)).background(false).build().unwrap();
-    let engine = PouwEngine::open(directory.path(), config).unwrap();
-    let options = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
+fn house() -> House {
+    let house = House::in_directory(config());
     let data: Vec<u8> = (0..512 * LEAVES).map(|at| (at % 251) as u8).collect();
-    engine.ingest_bytes(&options, "a", &data).unwrap();
-    engine
+    house.engine.ingest_bytes(&cut(), "a", &data).unwrap();
+    house
 }
 
 /// The leaves that the masks say are done.
@@ -28,24 +26,17 @@ fn told(progress: &TreeProgress) -> BTreeSet<u64> {
 
 #[test]
 fn the_masks_are_exactly_the_leaves_whose_answers_were_accepted() {
-    let directory = tempfile::tempdir().unwrap();
-    let engine = engine(&directory);
+    let house = house();
+    let engine = &house.engine;
     let mut done = BTreeSet::new();
     let mut handle = None;
-    loop {
-        engine.upkeep().unwrap();
-        let issued = match engine.issue(&IssueRequest::new(b"client", DifficultyTier::Medium)) {
-            Ok(issued) => issued,
-            Err(IssueError::NoWork) => break,
-            Err(other) => panic!("{other}"),
-        };
+    while let Some(issued) = try_issue(engine, b"client", DifficultyTier::Medium) {
         let unit = &issued.unit;
         let progress = engine.tree_progress(unit.tree_id, 0, 99).unwrap().unwrap();
         assert_eq!((progress.leaves, progress.done, progress.height), (LEAVES, done.len() as u64, 7));
         assert!(!progress.complete);
         assert_eq!(told(&progress), done);
-        let result = compute_work_unit(unit).unwrap();
-        engine.submit(&Answer::new(b"client", &result)).unwrap();
+        answer_right(engine, b"client", unit).unwrap();
         let first = unit.tree_index << (7 - unit.tree_level);
         done.extend(first..first + unit.leaves().count() as u64);
         handle = Some(unit.tree_id);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use crate::support::trust::{HIGH, House, answer, apart, blocks, options, wrong};
+use crate::support::clients::{HIGH, answer, apart, blocks, options, wrong};
+use crate::support::house::House;
 use parking_lot::Mutex;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::merkle::LeafIndex;
@@ -72,7 +73,7 @@ type Exports = Arc<Mutex<Vec<(&'static str, Result<Provenance, String>)>>>;
 fn exporting(house: &mut House) -> Exports {
     let exports = Exports::default();
     let seen = exports.clone();
-    house.reopened(move |engine, event| {
+    house.reopen_heard(move |engine, event| {
         let (what, name) = match event {
             Event::TreeCompleted { name, .. } => ("completed", name),
             Event::LeafCorrected { name, .. } => ("corrected", name),
@@ -121,7 +122,7 @@ fn a_subscriber_exports_strictly_while_upkeep_completes_the_tree() {
         let mut house = House::in_memory(2);
         let exports = Arc::new(Mutex::new(Vec::new()));
         let seen = exports.clone();
-        house.reopened(move |engine, event| {
+        house.reopen_heard(move |engine, event| {
             if let Event::TreeCompleted { name, .. } = event {
                 seen.lock().push(satisfy(engine, &name, ExportPolicy::Strict).map_err(|error| error.to_string()));
             }
@@ -150,7 +151,7 @@ fn a_subscriber_ingests_a_damaged_block_again_when_it_hears_of_it() {
         };
         let (mended, seen) = (given(&data), Arc::new(Mutex::new(Vec::new())));
         let heard = seen.clone();
-        house.reopened(move |engine, event| {
+        house.reopen_heard(move |engine, event| {
             if matches!(event, Event::BlockDamaged { leaf: 9, .. }) {
                 heard.lock().push(ingest(engine, &mended));
             }

@@ -9,6 +9,7 @@ use crate::support::gate_desk::{
     ADDRESS, Desk, START_MS, WINDOW_MS, accepted, facts, ingest, open_with, passed, plain, refused, solved, unit_in,
     wrong,
 };
+use crate::support::work::solve;
 use data_encoding::BASE64URL_NOPAD;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::store::sim::SimDisk;
@@ -16,7 +17,6 @@ use pouw::merkle::fold;
 use pouw::protocol::{
     ByTier, ChallengeToken, DifficultyTier, Keyring, MicroJoules, Reason, UnixMillis, WorkId, WorkResult, WorkUnit,
 };
-use pouw::solver::compute_work_unit;
 use pouw::{
     ClientKey, Decision, Facts, FakeClock, Gate, GateConfig, IssueRequest, PouwEngine, Presented, Refusal, ResultText,
     Verdict,
@@ -126,7 +126,7 @@ fn sharing_anybody_may_compute_for_a_client_and_only_that_client_may_hand_it_in(
     passed(desk.ask_from(helper));
     // The helper gets the whole unit, and sends back what it computed: that is all the server can see of it.
     let [first, second] = [(); 2].map(|()| unit_in(&refused(desk.ask(), "work_required")).unwrap());
-    let helps = |unit: &WorkUnit| compute_work_unit(unit).unwrap();
+    let helps = |unit: &WorkUnit| solve(unit);
     let helped = helps(&first);
     assert!(accepted(desk.answer(&helped)).is_some());
     let balance = |address: &str| desk.engine.balance(&facts(address).client.to_bytes()).unwrap();
@@ -258,7 +258,7 @@ fn rotation_new_keys_of_one_network_share_its_ceiling_its_bytes_and_its_windows(
         let Decision::Refuse(refusal) = desk.ask_from(&key(number)) else { panic!("it is over the limit") };
         let unit = unit_in(&refusal)?;
         assert_eq!(unit.difficulty, DifficultyTier::Low, "a new key has no history");
-        let result = compute_work_unit(&unit).unwrap();
+        let result = solve(&unit);
         accepted(desk.answer_from(&key(number), &result))
     };
     assert_eq!((0..200).filter_map(pay).count(), 8);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::gate_desk;
 use crate::support::gate_desk::{ADDRESS, Desk, accepted, facts, passed, refused, unit_in};
+use crate::support::work::solve;
 use pouw::protocol::{WorkResult, header};
 use pouw::{BodyRead, Caller, Decision, Facts, Head, NeedsBody, Presented, Refusal, Step, Verdict};
 
@@ -240,7 +241,7 @@ fn a_broken_body_before_the_floor_is_not_looked_at_and_one_of_a_challenge_that_e
         desk.engine.issue(&policy).unwrap().unit
     };
     let unit = issue(5_000);
-    let result = pouw::solver::compute_work_unit(&unit).unwrap();
+    let result = solve(&unit);
     for read in BROKEN.into_iter().cycle().take(12) {
         refused(judged(needs(&desk, &result), read), "too_early");
     }

@@ -3,8 +3,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::work::solve;
 use pouw::protocol::{ByTier, Reason, WorkResult, WorkUnit};
-use pouw::solver::compute_work_unit;
 use pouw::{
     ClientKey, Config, Decision, EventSink, Exposure, Facts, FakeClock, Gate, GateConfig, GateConfigBuilder,
     IngestOptions, NetworkPrefix, Parts, PouwEngine, Presented, Refusal, ResultText,
@@ -73,7 +73,7 @@ fn unit(refusal: &Refusal) -> WorkUnit {
 }
 
 fn solved(unit: &WorkUnit) -> WorkResult {
-    compute_work_unit(unit).unwrap()
+    solve(unit)
 }
 
 fn presented(result: &WorkResult) -> Presented {

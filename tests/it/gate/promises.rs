@@ -2,11 +2,11 @@
 //! the gate as a client meets it.
 
 use crate::support::gate_desk::{ADDRESS, Desk, accepted, facts, ingest, passed, refused, solved, unit_in, wrong};
+use crate::support::work::solve;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::store::sim::Loss;
 use pouw::merkle::{Shape, root};
 use pouw::protocol::{DifficultyTier, MicroJoules, WorkResult, WorkUnit};
-use pouw::solver::compute_work_unit;
 use pouw::{Decision, GateConfigBuilder, IssueRequest, Receipt, ResultText, TreeState};
 
 fn json(result: &WorkResult) -> Option<ResultText> {
@@ -57,7 +57,7 @@ fn work_until_done(desk: &Desk, name: &str) -> u64 {
         desk.engine.upkeep().unwrap();
         let Decision::Refuse(refusal) = desk.ask() else { panic!("it is over the limit") };
         let Some(unit) = unit_in(&refusal).filter(|unit| !unit.synthetic) else { continue };
-        let result = compute_work_unit(&unit).unwrap();
+        let result = solve(&unit);
         credit += accepted(desk.answer(&result)).unwrap().accepted.unwrap().award.0;
     }
     panic!("the tree is not complete");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use crate::support::work::{solve, unit_in};
 use actix_web::dev::{Service as ActixService, ServiceResponse};
 use actix_web::{App, HttpResponse, test as actix_test, web};
 use http::{HeaderMap, Request, Response};
@@ -14,8 +15,7 @@ use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Body, Bytes, Frame};
 use pouw::actix::Pouw;
 use pouw::internal::store::sim::SimDisk;
-use pouw::protocol::{ByTier, WorkResult, WorkUnit, header};
-use pouw::solver::compute_work_unit;
+use pouw::protocol::{ByTier, WorkResult, header};
 use pouw::tower::{PouwLayer, PouwService, RequestBody, ResponseBody};
 use pouw::{
     AuthenticatedUser, ClientKey, Config, Decision, EventSink, Facts, FakeClock, Gate, GateConfig, GateConfigBuilder,
@@ -48,10 +48,8 @@ fn gate() -> Gate {
     gate_with(|config| config)
 }
 
-fn solve(problem: &[u8]) -> WorkResult {
-    let problem: serde_json::Value = serde_json::from_slice(problem).unwrap();
-    let unit = WorkUnit::from_json(problem["workUnit"].to_string().as_bytes()).unwrap();
-    compute_work_unit(&unit).unwrap()
+fn solved_unit(problem: &[u8]) -> WorkResult {
+    solve(&unit_in(problem).expect("a unit"))
 }
 
 type Chunks = StreamBody<futures_util::stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;
@@ -120,7 +118,7 @@ async fn solved(service: &mut Gated) -> WorkResult {
 async fn challenge(service: &mut Gated) -> WorkResult {
     let refused = call(service, get()).await;
     assert_eq!(refused.status(), 429);
-    solve(&bytes(refused).await)
+    solved_unit(&bytes(refused).await)
 }
 
 fn post(result: &WorkResult, cuts: &[usize]) -> (Request<Chunks>, Vec<u8>, HeaderMap) {
@@ -337,7 +335,7 @@ async fn in_actix_a_body_without_a_length_is_seen_and_put_back_and_a_peer_may_be
         assert_eq!(first.status(), 200);
         let refused = actix_test::call_service(&app, named(actix_test::TestRequest::get(), peer)).await;
         assert_eq!(refused.status(), 429);
-        let result = solve(&actix_test::read_body(refused).await);
+        let result = solved_unit(&actix_test::read_body(refused).await);
         let body = format!("{{\"workResult\":{}}}", result.to_json());
         // As over HTTP/2: nothing in the head tells that a body follows.
         let answer = actix_test::TestRequest::post()

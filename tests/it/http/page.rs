@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::support::http::client::Reply;
 use crate::support::http::{Desk, Kind, Setup};
+use crate::support::work::solve;
 use pouw::protocol::{ByTier, WorkResult, WorkUnit, header};
-use pouw::solver::compute_work_unit;
 
 const ACCEPT: (&str, &str) = ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
 const CLEARED: [&str; 2] = [
@@ -61,7 +61,7 @@ fn solved(reply: &Reply) -> WorkResult {
     let problem = given(reply);
     let unit = WorkUnit::from_json(problem["workUnit"].to_string().as_bytes()).unwrap();
     assert_eq!(reply.header(header::CHALLENGE), Some(&*unit.challenge_token));
-    compute_work_unit(&unit).unwrap()
+    solve(&unit)
 }
 
 fn cookie(result: &WorkResult) -> String {

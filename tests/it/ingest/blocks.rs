@@ -2,81 +2,82 @@
 
 use std::fs::File;
 
-use crate::support::backlog;
-use crate::support::backlog::{BLOCK, Place, blocks_of, noise, options};
+use crate::support::clients::{blocks_of, noise};
+use crate::support::house::House;
+use crate::support::work::{BLOCK, cut, solve};
 use pouw::hash::{StreamingHash, sha3_512};
 use pouw::{BLOCK_MAX, BLOCK_MIN, IngestError, IngestOptions, Layout, TreeState};
 
 #[test]
 fn block_sizes_beyond_their_bounds_are_refused_by_field() {
-    let place = Place::new();
+    let house = House::new();
     for block_size in [0, BLOCK_MIN - 1, BLOCK_MAX + 1, u64::MAX] {
-        let refused = place.engine.ingest_bytes(&IngestOptions { block_size, ..options() }, "a", b"x").unwrap_err();
+        let refused = house.engine.ingest_bytes(&IngestOptions { block_size, ..cut() }, "a", b"x").unwrap_err();
         let IngestError::Option { field: "block_size", value, .. } = &refused else { panic!("{refused}") };
         assert_eq!(*value, block_size.to_string());
     }
-    assert_eq!(place.names(), [""; 0]);
+    assert_eq!(house.names(), [""; 0]);
 }
 
 #[test]
 fn the_smallest_block_cuts_at_512_bytes() {
-    let place = Place::new();
+    let house = House::new();
     for len in [511, 512, 513, 1_024, 33 * 512 + 1] {
         let (name, data) = (len.to_string(), noise(len, 5));
-        place.engine.ingest_bytes(&options(), &name, &data).unwrap();
-        place.drain();
-        place.assert_complete(&name, &blocks_of(&data, BLOCK));
+        house.engine.ingest_bytes(&cut(), &name, &data).unwrap();
+        house.work_off();
+        house.assert_right(&name, &blocks_of(&data, BLOCK));
     }
 }
 
 #[test]
 fn the_largest_block_is_hashed_by_the_server_as_it_streams_and_its_short_last_one_is_sent_out() {
-    let place = Place::new();
-    let path = place.path("sparse");
+    let house = House::new();
+    let path = house.path("sparse");
     File::create(&path).unwrap().set_len(BLOCK_MAX + 1).unwrap();
-    let report = place.ingest(&IngestOptions { block_size: BLOCK_MAX, ..options() }, &[&path]).unwrap();
+    let report = house.ingest_paths(&IngestOptions { block_size: BLOCK_MAX, ..cut() }, &[&path]).unwrap();
     assert_eq!((report.oversized, report.read.leaves, report.read.bytes), (1, 2, BLOCK_MAX + 1));
-    let issued = place.issue().unwrap();
+    let issued = house.unit().unwrap();
     assert_eq!(issued.unit.input_data, [0]);
-    place.engine.submit(&pouw::Answer::new(b"client", &backlog::solve(&issued))).unwrap();
-    place.engine.upkeep().unwrap();
+    house.engine.submit(&pouw::Answer::new(b"client", &solve(&issued.unit))).unwrap();
+    house.engine.upkeep().unwrap();
     let mut zeroes = StreamingHash::new();
     (0..BLOCK_MAX >> 20).for_each(|_| zeroes.update(&[0; 1 << 20]));
-    assert_eq!(place.leaves_of("sparse"), [zeroes.finish(), sha3_512(&[0])]);
-    let commitment = place.engine.commitment("sparse").unwrap();
+    assert_eq!(house.leaves("sparse"), [zeroes.finish(), sha3_512(&[0])]);
+    let commitment = house.engine.commitment("sparse").unwrap();
     assert_eq!((commitment.leaves, commitment.block_len, commitment.total_bytes), (2, BLOCK_MAX, BLOCK_MAX + 1));
 }
 
 #[test]
 fn a_leaf_of_more_than_the_largest_block_is_refused_with_what_to_do() {
-    let place = Place::new();
-    let path = place.path("in/sparse");
-    std::fs::create_dir(place.path("in")).unwrap();
+    let house = House::new();
+    let path = house.path("in/sparse");
+    std::fs::create_dir(house.path("in")).unwrap();
     File::create(&path).unwrap().set_len(BLOCK_MAX + 1).unwrap();
-    let options = IngestOptions { layout: Layout::Blocks, tree: Some("t".into()), ..options() };
-    let refused = place.ingest(&options, &[&place.path("in")]).unwrap_err();
+    let options = IngestOptions { layout: Layout::Blocks, tree: Some("t".into()), ..cut() };
+    let refused = house.ingest_paths(&options, &[&house.path("in")]).unwrap_err();
     let IngestError::Read { path: named, what } = &refused else { panic!("{refused}") };
     assert_eq!(*named, path);
     assert!(what.contains("cut it into blocks"), "{what}");
-    assert_eq!(place.names(), [""; 0]);
+    assert_eq!(house.names(), [""; 0]);
 }
 
 #[test]
 fn a_tree_of_oversized_leaves_only_completes_without_any_client() {
-    let place = Place::new();
+    let house = House::new();
     let data = noise((1 << 20) - 5_000, 9);
-    let options = IngestOptions { block_size: 200_000, ..options() };
-    place.engine.ingest_bytes(&options, "big", &data[..1_000_000]).unwrap();
-    assert_eq!(place.engine.tree("big").unwrap().state, TreeState::Assembling);
-    assert_eq!(place.drain(), 0);
-    place.assert_complete("big", &blocks_of(&data[..1_000_000], 200_000));
-    let totals = place.engine.stats().totals;
+    let options = IngestOptions { block_size: 200_000, ..cut() };
+    house.engine.ingest_bytes(&options, "big", &data[..1_000_000]).unwrap();
+    assert_eq!(house.engine.tree("big").unwrap().state, TreeState::Assembling);
+    assert_eq!(house.work_off(), 0);
+    house.assert_right("big", &blocks_of(&data[..1_000_000], 200_000));
+    let totals = house.engine.stats().totals;
     assert_eq!((totals.oversized, totals.leaves, totals.awarded), (5, 0, 0));
 }
 
 #[test]
 fn oversized_leaves_among_others_are_hashed_by_the_server_and_the_others_by_clients() {
-    let place = Place::new();
+    let house = House::new();
     let cap = place_send_cap();
     // More than one tile, with the bound itself, one over it, and a whole oversized group.
     let lens: Vec<usize> = (0..70)
@@ -88,11 +89,11 @@ fn oversized_leaves_among_others_are_hashed_by_the_server_and_the_others_by_clie
         .collect();
     let data: Vec<Vec<u8>> = lens.iter().zip(0..).map(|(len, seed)| noise(*len, seed)).collect();
     let blocks: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
-    place.engine.ingest_blocks(&options(), "mixed", &blocks).unwrap();
-    assert_eq!(place.engine.stats().totals.oversized, 18);
-    place.drain();
-    place.assert_complete("mixed", &blocks);
-    assert_eq!(place.engine.stats().totals.leaves, 70 - 18);
+    house.engine.ingest_blocks(&cut(), "mixed", &blocks).unwrap();
+    assert_eq!(house.engine.stats().totals.oversized, 18);
+    house.work_off();
+    house.assert_right("mixed", &blocks);
+    assert_eq!(house.engine.stats().totals.leaves, 70 - 18);
 }
 
 fn place_send_cap() -> usize {
@@ -101,33 +102,33 @@ fn place_send_cap() -> usize {
 
 #[test]
 fn oversized_blocks_of_a_file_leave_its_short_last_block_to_clients() {
-    let place = Place::new();
+    let house = House::new();
     let data = noise(450_000, 4);
-    place.engine.ingest_bytes(&IngestOptions { block_size: 200_000, ..options() }, "f", &data).unwrap();
-    assert_eq!(place.drain(), 1);
-    place.assert_complete("f", &blocks_of(&data, 200_000));
+    house.engine.ingest_bytes(&IngestOptions { block_size: 200_000, ..cut() }, "f", &data).unwrap();
+    assert_eq!(house.work_off(), 1);
+    house.assert_right("f", &blocks_of(&data, 200_000));
 }
 
 #[test]
 fn leaves_of_64_or_128_bytes_are_refused_among_mixed_lengths() {
-    let place = Place::new();
+    let house = House::new();
     for (lens, leaf, len) in [(vec![100, 64, 9], 1, 64), (vec![128, 100, 128], 0, 128), (vec![7, 8, 128], 2, 128)] {
         let data: Vec<Vec<u8>> = lens.iter().map(|len| noise(*len, 1)).collect();
         let blocks: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
-        let refused = place.engine.ingest_blocks(&options(), "t", &blocks).unwrap_err();
+        let refused = house.engine.ingest_blocks(&cut(), "t", &blocks).unwrap_err();
         let IngestError::AmbiguousLeaf { leaf: at, len: of, .. } = &refused else { panic!("{refused}") };
         assert_eq!((*at, *of), (leaf, len));
-        assert_eq!(place.names(), [""; 0]);
+        assert_eq!(house.names(), [""; 0]);
     }
 }
 
 #[test]
 fn an_ambiguous_leaf_names_the_file_it_came_from() {
-    let place = Place::new();
-    place.write("in/a", &noise(600, 1));
-    place.write("in/b", &noise(512 + 64, 1));
-    place.write("in/c", &noise(600, 1));
-    let refused = place.ingest(&IngestOptions { tree: Some("t".into()), ..options() }, &[&place.path("in")]);
+    let house = House::new();
+    house.write("in/a", &noise(600, 1));
+    house.write("in/b", &noise(512 + 64, 1));
+    house.write("in/c", &noise(600, 1));
+    let refused = house.ingest_paths(&IngestOptions { tree: Some("t".into()), ..cut() }, &[&house.path("in")]);
     let refused = refused.unwrap_err();
     let IngestError::AmbiguousLeaf { leaf: 3, len: 64, from, .. } = &refused else { panic!("{refused}") };
     assert_eq!(from, "b");
@@ -135,25 +136,25 @@ fn an_ambiguous_leaf_names_the_file_it_came_from() {
 
 #[test]
 fn leaves_of_64_or_128_bytes_are_allowed_where_the_commitment_binds_their_length() {
-    let place = Place::new();
+    let house = House::new();
     for (at, lens) in
         [vec![64, 64, 64], vec![128, 128], vec![128, 64], vec![512, 512, 128], vec![64]].iter().enumerate()
     {
         let data: Vec<Vec<u8>> = lens.iter().zip(0..).map(|(len, seed)| noise(*len, seed)).collect();
         let blocks: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
         let name = at.to_string();
-        place.engine.ingest_blocks(&options(), &name, &blocks).unwrap();
-        place.drain();
-        place.assert_complete(&name, &blocks);
-        assert_eq!(place.engine.commitment(&name).unwrap().block_len, lens[0] as u64);
+        house.engine.ingest_blocks(&cut(), &name, &blocks).unwrap();
+        house.work_off();
+        house.assert_right(&name, &blocks);
+        assert_eq!(house.engine.commitment(&name).unwrap().block_len, lens[0] as u64);
     }
-    place.engine.ingest_bytes(&options(), "file", &noise(512 + 64, 1)).unwrap();
-    assert_eq!(place.engine.tree("file").unwrap().block_len, 512);
+    house.engine.ingest_bytes(&cut(), "file", &noise(512 + 64, 1)).unwrap();
+    assert_eq!(house.engine.tree("file").unwrap().block_len, 512);
 }
 
 #[test]
 fn the_commitment_binds_the_block_length_exactly_when_every_leaf_but_the_last_has_it() {
-    let place = Place::new();
+    let house = House::new();
     let cases: [(&[usize], u64); 11] = [
         (&[100, 100, 100], 100),
         (&[100, 100, 40], 100),
@@ -171,10 +172,10 @@ fn the_commitment_binds_the_block_length_exactly_when_every_leaf_but_the_last_ha
         let data: Vec<Vec<u8>> = lens.iter().zip(0..).map(|(len, seed)| noise(*len, seed)).collect();
         let blocks: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
         let name = format!("{at}");
-        place.engine.ingest_blocks(&options(), &name, &blocks).unwrap();
-        place.drain();
-        place.assert_complete(&name, &blocks);
-        let commitment = place.engine.commitment(&name).unwrap();
+        house.engine.ingest_blocks(&cut(), &name, &blocks).unwrap();
+        house.work_off();
+        house.assert_right(&name, &blocks);
+        let commitment = house.engine.commitment(&name).unwrap();
         assert_eq!(commitment.block_len, block_len, "{lens:?}");
         assert_eq!(commitment.total_bytes, lens.iter().sum::<usize>() as u64, "{lens:?}");
         commitment.check().unwrap();
@@ -183,12 +184,12 @@ fn the_commitment_binds_the_block_length_exactly_when_every_leaf_but_the_last_ha
 
 #[test]
 fn a_file_binds_its_block_length_whatever_its_length() {
-    let place = Place::new();
+    let house = House::new();
     for len in [0, 1, 64, 511, 512, 513, 512 + 128, 5_000] {
         let (name, data) = (len.to_string(), noise(len, 3));
-        place.engine.ingest_bytes(&options(), &name, &data).unwrap();
-        place.drain();
-        let commitment = place.engine.commitment(&name).unwrap();
+        house.engine.ingest_bytes(&cut(), &name, &data).unwrap();
+        house.work_off();
+        let commitment = house.engine.commitment(&name).unwrap();
         assert_eq!((commitment.block_len, commitment.total_bytes), (512, len as u64));
         commitment.check().unwrap();
     }
@@ -196,7 +197,7 @@ fn a_file_binds_its_block_length_whatever_its_length() {
 
 #[test]
 fn one_tree_over_several_files_keeps_each_files_short_last_block() {
-    let place = Place::new();
+    let house = House::new();
     for (at, (lens, block_len)) in [
         (vec![1_024, 512, 100], 512),
         (vec![1_000, 1_024], 0),
@@ -210,16 +211,16 @@ fn one_tree_over_several_files_keeps_each_files_short_last_block() {
         let directory = format!("in-{at}");
         let data: Vec<Vec<u8>> = lens.iter().zip(0..).map(|(len, seed)| noise(*len, seed)).collect();
         for (name, bytes) in ["a", "b", "c"].iter().zip(&data) {
-            place.write(&format!("{directory}/{name}"), bytes);
+            house.write(&format!("{directory}/{name}"), bytes);
         }
         for by_reference in [false, true] {
             let name = format!("{at}-{by_reference}");
-            let options = IngestOptions { tree: Some(name.clone()), by_reference, ..options() };
-            place.ingest(&options, &[&place.path(&directory)]).unwrap();
-            place.drain();
+            let options = IngestOptions { tree: Some(name.clone()), by_reference, ..cut() };
+            house.ingest_paths(&options, &[&house.path(&directory)]).unwrap();
+            house.work_off();
             let blocks: Vec<&[u8]> = data.iter().flat_map(|bytes| blocks_of(bytes, BLOCK)).collect();
-            place.assert_complete(&name, &blocks);
-            assert_eq!(place.engine.commitment(&name).unwrap().block_len, block_len, "{lens:?}");
+            house.assert_right(&name, &blocks);
+            assert_eq!(house.engine.commitment(&name).unwrap().block_len, block_len, "{lens:?}");
         }
     }
 }

@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use crate::support::trust::{BLOCK, House, apart, blocks, options};
+use crate::support::clients::{apart, blocks, options};
+use crate::support::house::House;
+use crate::support::work::BLOCK;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::store::records::DataPlace;
 use pouw::merkle::LeafIndex;

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::support::backlog::{Place, noise, options};
+use crate::support::clients::noise;
+use crate::support::house::House;
+use crate::support::work::cut;
 use pouw::{IngestOptions, Layout};
 use serde_json::{Value, json};
 
 /// The document that `pouw trees --json` prints.
-fn document(place: &Place) -> Value {
-    let trees = place.engine.trees(None, 1_000).unwrap().into_iter().map(|tree| {
+fn document(house: &House) -> Value {
+    let trees = house.engine.trees(None, 1_000).unwrap().into_iter().map(|tree| {
         json!({
             "name": tree.name, "leaves": tree.leaves, "block_len": tree.block_len, "total_bytes": tree.total_bytes,
             "root": tree.root.map(|sum| sum.to_hex()), "commitment": tree.commitment.map(|sum| sum.to_hex()),
@@ -31,22 +33,22 @@ fn outcome(output: &Output) -> (Option<i32>, String) {
 
 #[test]
 fn hashlib_agrees_with_every_root_until_a_file_changes() {
-    let place = Place::new();
+    let house = House::new();
     for number in 0..30 {
-        place.write(&format!("in/{}/{number}", number % 3), &noise(number * 611, number as u64));
+        house.write(&format!("in/{}/{number}", number % 3), &noise(number * 611, number as u64));
     }
-    let source = place.path("in");
-    let prefixed = IngestOptions { prefix: Some("p/".into()), ..options() };
-    place.ingest(&prefixed, &[&source]).unwrap();
-    place.drain();
-    let listed = place.write("trees.json", document(&place).to_string().as_bytes());
+    let source = house.path("in");
+    let prefixed = IngestOptions { prefix: Some("p/".into()), ..cut() };
+    house.ingest_paths(&prefixed, &[&source]).unwrap();
+    house.work_off();
+    let listed = house.write("trees.json", document(&house).to_string().as_bytes());
     let verified = verify(&listed, &source, &["--prefix", "p/"]);
     assert_eq!(outcome(&verified), (Some(0), "checked 30, mismatches 0\n".into()), "{verified:?}");
     let sampled = verify(&listed, &source, &["--prefix", "p/", "--sample", "7"]);
     assert_eq!(outcome(&sampled), (Some(0), "checked 7, mismatches 0\n".into()), "{sampled:?}");
 
-    place.write("in/1/4", b"other content");
-    std::fs::remove_file(place.path("in/2/5")).unwrap();
+    house.write("in/1/4", b"other content");
+    std::fs::remove_file(house.path("in/2/5")).unwrap();
     let failed = verify(&listed, &source, &["--prefix", "p/"]);
     assert_eq!(outcome(&failed), (Some(1), "checked 30, mismatches 2\n".into()), "{failed:?}");
 }
@@ -56,15 +58,15 @@ fn hashlib_agrees_with_one_tree_over_all_files_in_both_layouts() {
     for (layout, more) in
         [(Layout::Files, &["--one-tree", "--block-size", "512"][..]), (Layout::Blocks, &["--one-tree"])]
     {
-        let place = Place::new();
+        let house = House::new();
         for (number, name) in ["a-b", "a.txt", "a/b", "a/b-c", "z"].iter().enumerate() {
-            place.write(&format!("in/{name}"), &noise(number * 700 + 3, number as u64));
+            house.write(&format!("in/{name}"), &noise(number * 700 + 3, number as u64));
         }
-        let source = place.path("in");
-        let one = IngestOptions { layout, tree: Some("all".into()), ..options() };
-        place.ingest(&one, &[&source]).unwrap();
-        place.drain();
-        let listed = place.write("trees.json", document(&place).to_string().as_bytes());
+        let source = house.path("in");
+        let one = IngestOptions { layout, tree: Some("all".into()), ..cut() };
+        house.ingest_paths(&one, &[&source]).unwrap();
+        house.work_off();
+        let listed = house.write("trees.json", document(&house).to_string().as_bytes());
         let verified = verify(&listed, &source, more);
         assert_eq!(outcome(&verified), (Some(0), "checked 1, mismatches 0\n".into()), "{verified:?}");
     }
@@ -72,9 +74,9 @@ fn hashlib_agrees_with_one_tree_over_all_files_in_both_layouts() {
 
 #[test]
 fn nothing_to_check_is_a_failure() {
-    let place = Place::new();
-    place.engine.ingest_bytes(&options(), "pending", b"x").unwrap();
-    let listed = place.write("trees.json", document(&place).to_string().as_bytes());
-    let verified = verify(&listed, &place.path("."), &[]);
+    let house = House::new();
+    house.engine.ingest_bytes(&cut(), "pending", b"x").unwrap();
+    let listed = house.write("trees.json", document(&house).to_string().as_bytes());
+    let verified = verify(&listed, &house.path("."), &[]);
     assert_eq!(outcome(&verified), (Some(1), "checked 0, mismatches 0\n".into()), "{verified:?}");
 }

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::support::trust::{HIGH, House, answer, blocks, wrong};
+use crate::support::clients::{HIGH, answer, blocks, wrong};
+use crate::support::house::House;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::SplitMix64;
 use pouw::internal::policy::audit::{HEIGHTENED, HEIGHTENED_MS, VOTE_SAMPLE, draw};

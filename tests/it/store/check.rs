@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::support::work::solve;
 use pouw::protocol::{ByTier, DifficultyTier, MicroJoules};
-use pouw::solver::compute_work_unit;
 use pouw::{
     Answer, CheckReport, Config, Exposure, IngestOptions, IssueError, IssueRequest, Layout, OpenError, PouwEngine,
     check,
@@ -49,7 +49,7 @@ fn work(engine: &PouwEngine, units: usize) -> usize {
             Err(IssueError::NoWork) => return done,
             Err(other) => panic!("{other}"),
         };
-        let result = compute_work_unit(&issued.unit).unwrap();
+        let result = solve(&issued.unit);
         engine.submit(&Answer::new(client, &result)).unwrap();
     }
     units

@@ -4,9 +4,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::work::solve;
 use pouw::hash::sha3_512;
 use pouw::protocol::{ByTier, DifficultyTier};
-use pouw::solver::compute_work_unit;
 use pouw::{
     Answer, Config, Event, EventSink, Exposure, IngestOptions, IssueError, IssueRequest, Parts, PouwEngine,
     SubmitError, TreeState,
@@ -77,7 +77,7 @@ fn drain(engine: &PouwEngine) {
         let _ = engine.upkeep();
         match engine.issue(&IssueRequest::new(b"worker", DifficultyTier::High)) {
             Ok(issued) => {
-                let result = compute_work_unit(&issued.unit).unwrap();
+                let result = solve(&issued.unit);
                 // A unit of a damaged tree may be impossible to judge; it must not disturb the others.
                 let _ = engine.submit(&Answer::new(b"worker", &result));
             }
@@ -124,7 +124,7 @@ fn a_lost_group_of_hashes_makes_its_own_tree_inconsistent_and_no_other() {
     engine.upkeep().unwrap();
     // All leaves are done, nothing is assembled yet.
     while let Ok(issued) = engine.issue(&IssueRequest::new(b"worker", DifficultyTier::High)) {
-        let result = compute_work_unit(&issued.unit).unwrap();
+        let result = solve(&issued.unit);
         engine.submit(&Answer::new(b"worker", &result)).unwrap();
     }
     assert_eq!(states(&engine), [TreeState::Assembling; 3]);
@@ -151,14 +151,14 @@ fn a_damaged_client_row_fails_that_clients_answers_and_no_commit_of_others() {
     engine.upkeep().unwrap();
     let wrong = |client: &[u8]| {
         let issued = engine.issue(&IssueRequest::new(client, DifficultyTier::High)).unwrap();
-        let mut result = compute_work_unit(&issued.unit).unwrap();
+        let mut result = solve(&issued.unit);
         result.result_hash = sha3_512(b"wrong");
         engine.submit(&Answer::new(client, &result)).unwrap_err()
     };
     assert!(matches!(wrong(b"damaged"), SubmitError::WrongResult { .. }));
     // The token of that answer rides along with the next commit, which it must not spoil.
     let issued = engine.issue(&IssueRequest::new(b"honest", DifficultyTier::High)).unwrap();
-    let result = compute_work_unit(&issued.unit).unwrap();
+    let result = solve(&issued.unit);
     engine.submit(&Answer::new(b"honest", &result)).unwrap();
     drain(&engine);
     assert_eq!(states(&engine), [TreeState::Complete; 3]);

@@ -10,13 +10,13 @@ use crate::support::store_plant::{
     BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY,
     RECEIPTS, SOURCES, TILES, TREES, edit_client, edit_entry, edit_head, edit_tree, expect, forge_entry, set_leaf,
 };
+use crate::support::work::solve;
 use pouw::hash::Checksum;
 use pouw::internal::store::check_in_runs;
 use pouw::internal::store::records::{
     ClientRow, DataPlace, GroupRow, Head, LengthRow, SourceRow, TreeRow, seal, unseal,
 };
 use pouw::protocol::{ByTier, DifficultyTier, MicroJoules};
-use pouw::solver::compute_work_unit;
 use pouw::{
     Answer, Config, ConfigBuilder, Directory, Exposure, IngestOptions, IssueRequest, Layout, PouwEngine, TreeState,
     check,
@@ -43,7 +43,7 @@ fn bytes(len: usize, salt: usize) -> Vec<u8> {
 fn answer(engine: &PouwEngine, client: &[u8], tier: DifficultyTier) {
     engine.upkeep().unwrap();
     let issued = engine.issue(&IssueRequest::new(client, tier)).unwrap();
-    let result = compute_work_unit(&issued.unit).unwrap();
+    let result = solve(&issued.unit);
     engine.submit(&Answer::new(client, &result)).unwrap();
 }
 

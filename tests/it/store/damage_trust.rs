@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::support::clients::{HIGH, answer, apart, blocks, names, options, wrong};
+use crate::support::house::House;
 use crate::support::store_plant;
 use crate::support::store_plant::{
     CLAIMS, DAMAGED, DOUBTED, Files, HASHES, LEDGER, META, PROVENANCE, QUORUMS, SUSPECTS, edit_head, edit_tree,
     forge_entry, set_leaf,
 };
-use crate::support::trust::{HIGH, House, answer, apart, blocks, names, options, wrong};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::store::records::{ClaimRow, GroupRow, ProvenanceRow, QuorumRow, Submitter, VoteRow, seal, unseal};
 use pouw::internal::store::{Command, Refuse, Store};

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::work::solve;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::check;
 use pouw::internal::store::sim::{Loss, SimDisk};
 use pouw::protocol::{ByTier, DifficultyTier, MicroJoules, WorkId, WorkResult};
-use pouw::solver::compute_work_unit;
 use pouw::{
     Answer, Config, DebitError, EventSink, Exposure, FakeClock, IngestError, IngestOptions, Ingested, IssueError,
     IssueRequest, Layout, LedgerEntry, OpenError, Parts, PouwEngine, Receipt, StorageProvider, StoreError, StoreFile,
@@ -211,7 +211,7 @@ impl World {
             Err(IssueError::NoWork) => return Ok(None),
             Err(other) => return Err(other.to_string()),
         };
-        Ok(Some(compute_work_unit(&issued.unit).unwrap()))
+        Ok(Some(solve(&issued.unit)))
     }
 
     fn answer(&mut self, tier: DifficultyTier, client: u8) -> Tried {

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::support::work::solve;
 use pouw::hash::sha3_512;
 use pouw::internal::policy::difficulty::{DifficultyRules, Standing};
 use pouw::internal::store::sim::{Loss, SimDisk};
 use pouw::protocol::{ByTier, DifficultyTier, WorkResult};
-use pouw::solver::compute_work_unit;
 use pouw::{
     Answer, Config, ConfigBuilder, Event, EventSink, FakeClock, IssueRequest, Parts, PouwEngine, StorageProvider,
     StoreOptions, SubmitError, check,
@@ -48,7 +48,7 @@ fn in_directory(dir: &Path, clock: &Arc<FakeClock>) -> PouwEngine {
 fn answer(engine: &PouwEngine, client: &[u8], right: bool) -> Result<(), SubmitError> {
     let request = IssueRequest::new(client, Low).synthetic(true);
     let issued = engine.issue(&request).unwrap();
-    let mut result = compute_work_unit(&issued.unit).unwrap();
+    let mut result = solve(&issued.unit);
     if !right {
         result.result_hash = sha3_512(b"something else");
     }
@@ -451,7 +451,7 @@ fn property_6_escalation_and_cool_down_hold_across_restarts_and_power_cuts() {
 /// The result of an honest client for what `issue` gives.
 fn solved(engine: &PouwEngine, client: &[u8]) -> WorkResult {
     let request = IssueRequest::new(client, Low).synthetic(true);
-    compute_work_unit(&engine.issue(&request).unwrap().unit).unwrap()
+    solve(&engine.issue(&request).unwrap().unit)
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Commands about votes, strikes and walks back, given to the store itself: what it refuses, and what it leaves out.
 
-use crate::support::trust::{House, wrong};
+use crate::support::clients::wrong;
+use crate::support::house::House;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::store::{
     Amend, Audited, Command, NO_ENTRY, Outcome, Referee, Refuse, Refused, Ruling, Settle, SettleKind, Store, Upgrade,

@@ -3,8 +3,10 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use crate::support::clients::{HIGH, answer, apart, blocks, names, wrong};
+use crate::support::house::House;
 use crate::support::store_plant::{BLOCKS, QUORUMS};
-use crate::support::trust::{BLOCK, HIGH, House, answer, apart, blocks, names, wrong};
+use crate::support::work::BLOCK;
 use parking_lot::Mutex;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::{Event, ExportPolicy, Provenance, Receipt, Strategy, SubmitError, TreeError};
@@ -164,7 +166,7 @@ fn votes_that_do_not_read_keep_back_nothing_but_their_own_leaves() {
     drop(database);
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = events.clone();
-    house.reopened(move |_, event| seen.lock().push(event));
+    house.reopen_heard(move |_, event| seen.lock().push(event));
     let corrupt = |event: &Event| matches!(event, Event::CorruptionFound { tree: 0, .. });
     assert_eq!(house.engine.open_quorums(9).unwrap().votes, 5);
     // Another client gets two of the five.

@@ -1,9 +1,10 @@
 //! A store of the build before there were ways to verify: it opens, is clean, and gets the tables.
 
+use crate::support::clients::{apart, blocks, wrong};
+use crate::support::house::House;
 use crate::support::store_plant::{
     CLAIMS, CONSUMED, DAMAGED, DOUBTED, FOLLOWED, META, PROVENANCE, QUORUMS, STANDINGS, SUSPECTS,
 };
-use crate::support::trust::{House, apart, blocks, wrong};
 use pouw::internal::store::VOTED;
 use pouw::{Strategy, check};
 use redb::{Database, ReadableDatabase, ReadableTable, TableHandle};

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::work::solve;
 use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{ByTier, WorkResult, WorkUnit};
-use pouw::solver::compute_work_unit;
 use pouw::{
     ClientKey, Condition, Config, ConfigBuilder, Decision, EventSink, Exposure, Facts, FakeClock, Gate, GateConfig,
     GateConfigBuilder, GateEvent, GateEventSink, GateParts, IngestOptions, NetworkPrefix, Parts, Pass, PouwEngine,
@@ -222,7 +222,7 @@ pub fn unit_in(refusal: &Refusal) -> Option<WorkUnit> {
 /// The unit in a refusal, and its right answer.
 pub fn solved(refusal: &Refusal) -> (WorkUnit, WorkResult) {
     let unit = unit_in(refusal).unwrap_or_else(|| panic!("no unit beside {:?}", refusal.headers));
-    let result = compute_work_unit(&unit).unwrap();
+    let result = solve(&unit);
     (unit, result)
 }
 

@@ -102,13 +102,12 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
 
 fn terms(options: &Options) -> Terms {
     let usual = Terms::default();
-    Terms {
-        deadline: Duration::from_secs(options.deadline),
-        max_bytes: options.max_bytes.unwrap_or(usual.max_bytes),
-        max_hashes: options.max_hashes.unwrap_or(usual.max_hashes),
-        max_wait: options.max_wait.map_or(usual.max_wait, Duration::from_secs),
-        wait_when_limited: options.wait,
-    }
+    usual
+        .deadline(Duration::from_secs(options.deadline))
+        .max_bytes(options.max_bytes.unwrap_or(usual.max_bytes))
+        .max_hashes(options.max_hashes.unwrap_or(usual.max_hashes))
+        .max_wait(options.max_wait.map_or(usual.max_wait, Duration::from_secs))
+        .wait_when_limited(options.wait)
 }
 
 fn http(options: &Options) -> reqwest::ClientBuilder {

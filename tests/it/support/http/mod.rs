@@ -14,9 +14,9 @@ mod tiny_http_example;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::support::work::solve;
 use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{WorkResult, WorkUnit};
-use pouw::solver::compute_work_unit;
 use pouw::{
     Config, ConfigBuilder, EventSink, Exposure, FakeClock, Gate, GateConfig, GateConfigBuilder, GateParts,
     IngestOptions, Parts, PouwEngine, StoreOptions,
@@ -173,6 +173,6 @@ pub fn solved(reply: &Reply) -> (WorkUnit, WorkResult) {
     let unit = reply.json()["workUnit"].to_string();
     let unit = WorkUnit::from_json(unit.as_bytes()).unwrap_or_else(|error| panic!("{error}: {reply:?}"));
     assert_eq!(Some(unit.challenge_token.as_str()), reply.header("x-pouw-challenge"));
-    let result = compute_work_unit(&unit).unwrap();
+    let result = solve(&unit);
     (unit, result)
 }
