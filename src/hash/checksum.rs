@@ -1,4 +1,4 @@
-//! The 64 bytes that SHA3-512 yields, and their text form of 128 lowercase hex digits.
+//! The 64-byte value of SHA3-512 and its text form of 128 lowercase hex digits.
 
 use alloc::string::String;
 use core::{cmp::Ordering, fmt, hash, str::FromStr};
@@ -9,9 +9,9 @@ use subtle::ConstantTimeEq as _;
 
 /// A SHA3-512 value: the address of a block, a leaf, an interior node or a root.
 ///
-/// Equality takes the same time whatever the bytes are. Ordering (by bytes) and hashing for maps do not:
-/// use them on values that are no secret. The text form is 128 lowercase hex digits, nothing else; serde
-/// writes that text to human-readable formats and 64 bytes to the others.
+/// Equality takes constant time. Ordering (by bytes) and hashing for maps do not: use them on public
+/// values only. The text form is exactly 128 lowercase hex digits; serde writes it to human-readable
+/// formats and 64 bytes to the others.
 #[derive(Clone, Copy)]
 pub struct Checksum([u8; Checksum::LEN]);
 
@@ -19,10 +19,10 @@ impl Checksum {
     /// Length in bytes.
     pub const LEN: usize = 64;
 
-    /// 64 zero bytes: what a buffer of checksums holds before it is filled. No message is known to hash to it.
+    /// 64 zero bytes, to initialize buffers. No message with this hash is known.
     pub const ZERO: Self = Self([0; Self::LEN]);
 
-    /// Takes the 64 bytes as they are.
+    /// Makes a checksum from its 64 bytes.
     pub const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
         Self(bytes)
     }
@@ -31,7 +31,7 @@ impl Checksum {
     ///
     /// # Errors
     ///
-    /// [`ChecksumError::ByteLength`] if the slice does not hold exactly 64 bytes.
+    /// [`ChecksumError::ByteLength`] if the slice does not have exactly 64 bytes.
     pub fn from_slice(bytes: &[u8]) -> Result<Self, ChecksumError> {
         match bytes.try_into() {
             Ok(bytes) => Ok(Self(bytes)),
@@ -43,8 +43,8 @@ impl Checksum {
     ///
     /// # Errors
     ///
-    /// [`ChecksumError::HexLength`] on any other length, [`ChecksumError::HexDigit`] on anything but
-    /// `0-9` and `a-f`: uppercase digits are refused, so that one value has one text.
+    /// [`ChecksumError::HexLength`] for any other length, [`ChecksumError::HexDigit`] for a character
+    /// other than `0-9` and `a-f`. Uppercase digits are refused, so that each value has one text.
     pub fn from_hex(text: &str) -> Result<Self, ChecksumError> {
         if text.len() != HEX_LEN {
             return Err(ChecksumError::HexLength { actual: text.len() });
@@ -71,32 +71,32 @@ impl Checksum {
     }
 }
 
-/// Why bytes or text are no [`Checksum`].
+/// Bytes or text that are not a [`Checksum`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChecksumError {
-    /// The slice has another length.
-    #[error("a checksum is exactly 64 bytes, got {actual}: pass the whole SHA3-512 value")]
+    /// The slice has the wrong length.
+    #[error("invalid checksum: expected exactly 64 bytes, found {actual}; pass the whole SHA3-512 value")]
     ByteLength {
         /// Length of the slice in bytes.
         actual: usize,
     },
-    /// The text has another length.
+    /// The text has the wrong length.
     #[error(
-        "a checksum is exactly 128 lowercase hex digits, got {actual} bytes of text: \
-         send the whole SHA3-512 value without prefix or spaces"
+        "invalid checksum: expected exactly 128 lowercase hex digits, found {actual} bytes of text; \
+         pass the whole SHA3-512 value without prefix or spaces"
     )]
     HexLength {
         /// Length of the text in bytes.
         actual: usize,
     },
-    /// The text has the right length but holds something else than lowercase hex digits.
+    /// The text has the right length, but a character is not a lowercase hex digit.
     #[error(
-        "a checksum is exactly 128 lowercase hex digits (0-9, a-f), \
-         the byte at offset {position} is none: lowercase the text and remove anything else"
+        "invalid checksum: expected exactly 128 lowercase hex digits (0-9, a-f), \
+         found another character at byte {position}; convert the text to lowercase and remove separators"
     )]
     HexDigit {
-        /// Offset of the first offending byte.
+        /// Offset of the first invalid byte.
         position: usize,
     },
 }

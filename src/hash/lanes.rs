@@ -1,8 +1,8 @@
 //! Hashing many messages at once.
 //!
-//! SHA3-512 of one message is sequential, so the only way to use wide registers is to run several messages
-//! side by side. [`HashLanes`] is the seam: callers batch, [`best_lanes`] picks the kernel, and a kernel with
-//! more lanes can be added without a change above. Every kernel must give the bytes of [`sha3_512`].
+//! SHA3-512 of one message is sequential, so wide registers only help if several messages are hashed
+//! side by side. Callers batch messages, [`best_lanes`] selects a kernel that implements [`HashLanes`].
+//! Every kernel returns the bytes of [`sha3_512`].
 
 use alloc::{vec, vec::Vec};
 use core::fmt;
@@ -11,10 +11,10 @@ use super::{Checksum, hash_parent, sha3_512};
 
 /// A kernel that hashes several messages side by side.
 pub trait HashLanes: fmt::Debug + Send + Sync {
-    /// Names the kernel for logs and benchmarks, such as `scalar`.
+    /// Returns the kernel's name for logs and benchmarks, such as `scalar`.
     fn name(&self) -> &'static str;
 
-    /// Number of messages that run side by side; batches that are a multiple of it waste nothing.
+    /// Returns the number of messages hashed side by side. Multiples of it are the most efficient batches.
     fn lanes(&self) -> usize;
 
     /// Writes SHA3-512 of `messages[i]` to `out[i]`. The messages may differ in length.
@@ -48,7 +48,7 @@ pub trait HashLanes: fmt::Debug + Send + Sync {
     }
 }
 
-/// Returns the fastest kernel for the processor this runs on.
+/// Returns the fastest kernel for this processor.
 pub fn best_lanes() -> &'static dyn HashLanes {
     &Scalar
 }
@@ -69,7 +69,7 @@ pub fn hash_batch_into(messages: &[&[u8]], out: &mut [Checksum]) {
     best_lanes().hash_many(messages, out);
 }
 
-/// One message after the other, by the `sha3` crate. Works everywhere; the others are measured against it.
+/// A kernel that hashes one message after the other with the `sha3` crate. It works on any processor.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scalar;
 

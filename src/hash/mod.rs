@@ -1,7 +1,7 @@
-//! SHA3-512 (FIPS 202) and the 64-byte value it yields.
+//! SHA3-512 (FIPS 202) and its 64-byte value.
 //!
-//! Client and server agree on these bytes: a leaf is [`sha3_512`] of its data, without any prefix, so
-//! that it equals the address of the block it came from. A parent is [`hash_parent`] of its children.
+//! Client and server compute the same bytes: a leaf is [`sha3_512`] of its data without a prefix, so it
+//! equals the address of its block. A parent is [`hash_parent`] of its children.
 //!
 //! ```text
 //! one message        sha3_512        hash_parent (128 or 64 bytes)
@@ -33,7 +33,7 @@ pub fn sha3_512(data: &[u8]) -> Checksum {
 }
 
 /// Returns the hash of the node above `left` and `right`: SHA3-512 of their 128 bytes, or of the 64
-/// bytes of `left` when the node has no right child.
+/// bytes of `left` if the node has no right child.
 ///
 /// There is no padding node and `left` is never repeated, so a list of leaves and the same list with
 /// its last leaf doubled have different roots (CVE-2012-2459 cannot arise).
@@ -48,7 +48,7 @@ pub fn hash_parent(left: &Checksum, right: Option<&Checksum>) -> Checksum {
     sha3_512(&children)
 }
 
-/// Returns the number of Keccak-f\[1600\] permutations that SHA3-512 of `len` bytes takes:
+/// Returns the number of Keccak-f\[1600\] permutations in SHA3-512 of `len` bytes:
 /// `floor(len / 72) + 1` (rate 576 bits, FIPS 202 sections 4 and 6.1). It is the unit of hashing effort.
 pub const fn permutations(len: u64) -> u64 {
     len / RATE_BYTES + 1
@@ -86,7 +86,7 @@ impl StreamingHash {
     }
 }
 
-/// Shows that it is a hash in progress and nothing of the message.
+/// Shows the type only, nothing of the message.
 impl fmt::Debug for StreamingHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("StreamingHash")

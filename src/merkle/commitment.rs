@@ -1,4 +1,4 @@
-//! What is published of a tree: its root together with everything that the root alone leaves open.
+//! The public description of a tree: its root, and the facts that the root alone does not bind.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::hash::{Checksum, StreamingHash, sha3_512};
 /// The root of a tree and its shape, bound by one [`digest`](Self::digest).
 ///
 /// Leaves are hashed without a prefix, so the root of three leaves is also the root of two chosen leaves of 128 and
-/// 64 bytes. Who verifies takes the number of leaves and their lengths from here, never from a proof.
+/// 64 bytes. A verifier takes the number of leaves and their lengths from here, never from a proof.
 ///
 /// ```
 /// use pouw::hash::sha3_512;
@@ -38,11 +38,11 @@ impl Commitment {
     /// `SHA3-512("pouw-tree-commit-v1\0" || u8 alg = 1 || u64le leaves || u8 height || u64le total_bytes ||
     /// u64le block_len || root)`.
     ///
-    /// It does not judge the lengths; [`check`](Self::check) does.
+    /// It does not check the lengths; [`check`](Self::check) does.
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] if there is no tree of that many leaves.
+    /// [`ShapeError`] if `leaves` is 0 or too large.
     pub fn digest(&self) -> Result<Checksum, ShapeError> {
         let shape = self.shape()?;
         let mut hash = StreamingHash::new();
@@ -60,18 +60,18 @@ impl Commitment {
     ///
     /// # Errors
     ///
-    /// [`ShapeError`] if there is no tree of that many leaves.
+    /// [`ShapeError`] if `leaves` is 0 or too large.
     pub fn shape(&self) -> Result<Shape, ShapeError> {
         Shape::new(self.leaves)
     }
 
-    /// Checks that the fields agree, and returns the shape of the tree. Where `block_len` is not 0 the number of
-    /// leaves must be that of a file of `total_bytes` cut into blocks: only the empty file has an empty leaf.
+    /// Checks that the fields are consistent, and returns the shape of the tree. If `block_len` is not 0, the number
+    /// of leaves must be that of a file of `total_bytes` cut into blocks; only the empty file has an empty leaf.
     ///
     /// # Errors
     ///
-    /// [`CommitmentError::Shape`] if there is no tree of that many leaves, [`CommitmentError::TotalBytes`] if a file
-    /// of that length has another number of blocks.
+    /// [`CommitmentError::Shape`] if `leaves` is 0 or too large, [`CommitmentError::TotalBytes`] if a file of that
+    /// length has another number of blocks.
     pub fn check(&self) -> Result<Shape, CommitmentError> {
         let shape = self.shape()?;
         if self.block_len == 0 {
@@ -89,11 +89,11 @@ impl Commitment {
         Ok(shape)
     }
 
-    /// Checks the digest against one that was published.
+    /// Checks the digest against a published one.
     ///
     /// # Errors
     ///
-    /// Those of [`check`](Self::check), and [`CommitmentError::Digest`] if it is another.
+    /// The errors of [`check`](Self::check), and [`CommitmentError::Digest`] if the digests differ.
     pub fn check_digest(&self, published: &Checksum) -> Result<(), CommitmentError> {
         self.check()?;
         let computed = self.digest()?;
@@ -105,12 +105,12 @@ impl Commitment {
 
     /// Checks the length in bytes of one leaf, as far as the commitment binds it.
     ///
-    /// With a `block_len` it binds every length. Without, it binds that of a lone leaf and the sum of all, and the
-    /// lengths that [`ambiguous_leaf`] names are refused.
+    /// With a `block_len` every length is bound. Without it, only the length of a single leaf and the sum of all
+    /// lengths are, and lengths for which [`ambiguous_leaf`] is true are refused.
     ///
     /// # Errors
     ///
-    /// Those of [`check`](Self::check); [`ProofError::IndexOutOfRange`] if there is no such leaf;
+    /// The errors of [`check`](Self::check); [`ProofError::IndexOutOfRange`] if there is no such leaf;
     /// [`CommitmentError::LeafLength`], [`CommitmentError::LeafTooLong`] or [`CommitmentError::AmbiguousLeaf`] if
     /// the leaf cannot have that length.
     pub fn check_leaf_len(&self, index: LeafIndex, len: u64) -> Result<(), CommitmentError> {
@@ -130,21 +130,21 @@ impl Commitment {
         }
     }
 
-    /// Checks that `data` is the leaf at `index`: its length, and its place in the tree.
+    /// Checks that `data` is the leaf at `index`: its length and its inclusion in the tree.
     ///
     /// # Errors
     ///
-    /// Those of [`check_leaf_len`](Self::check_leaf_len) and [`InclusionProof::verify`].
+    /// The errors of [`check_leaf_len`](Self::check_leaf_len) and [`InclusionProof::verify`].
     pub fn verify_leaf(&self, index: LeafIndex, data: &[u8], proof: &InclusionProof) -> Result<(), CommitmentError> {
         self.check_leaf_len(index, data.len() as u64)?;
         self.verify_leaf_hash(index, data.len() as u64, &sha3_512(data), proof)
     }
 
-    /// Checks that data of `len` bytes with this hash is the leaf at `index`, for callers who have hashed it already.
+    /// Checks that data of `len` bytes with the hash `leaf` is the leaf at `index`.
     ///
     /// # Errors
     ///
-    /// Those of [`check_leaf_len`](Self::check_leaf_len) and [`InclusionProof::verify`].
+    /// The errors of [`check_leaf_len`](Self::check_leaf_len) and [`InclusionProof::verify`].
     pub fn verify_leaf_hash(
         &self,
         index: LeafIndex,
@@ -157,7 +157,7 @@ impl Commitment {
         Ok(())
     }
 
-    /// The length of a leaf if the commitment fixes it. The fields agree and the leaf exists.
+    /// Returns the length of a leaf if the commitment binds it. The fields are consistent and the leaf exists.
     fn bound_leaf_len(&self, index: LeafIndex) -> Option<u64> {
         match self.block_len {
             0 if self.leaves == 1 => Some(self.total_bytes),
@@ -168,28 +168,28 @@ impl Commitment {
     }
 }
 
-/// Whether a leaf of `len` bytes could pass for an interior node, so that a tree must not take it: it has the length
-/// of one or two checksums, and `block_len` 0 does not bind the lengths.
+/// Returns whether a leaf of `len` bytes could be mistaken for an interior node and must be refused: it has the
+/// length of one or two checksums, and `block_len` 0 does not bind lengths.
 pub const fn ambiguous_leaf(block_len: u64, len: u64) -> bool {
     const ONE: u64 = Checksum::LEN as u64;
     const TWO: u64 = 2 * ONE;
     block_len == 0 && matches!(len, ONE | TWO)
 }
 
-/// Why a commitment, or a leaf under it, does not hold.
+/// An invalid commitment, or a leaf that it does not contain.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitmentError {
-    /// There is no tree of that many leaves.
+    /// The number of leaves is 0 or too large.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// The leaf is not shown to be part of the tree.
+    /// The proof is invalid.
     #[error(transparent)]
     Proof(#[from] ProofError),
     /// The number of leaves, their length and the total contradict each other.
     #[error(
-        "leaves is {leaves}, but {total_bytes} total_bytes in blocks of {block_len} are {blocks}: \
-         use no commitment whose fields disagree"
+        "invalid commitment: expected {blocks} leaves for {total_bytes} bytes in blocks of {block_len}, \
+         found {leaves}; do not use it"
     )]
     TotalBytes {
         /// Leaves according to the commitment.
@@ -201,24 +201,24 @@ pub enum CommitmentError {
         /// Blocks of that length in a file of that total.
         blocks: u64,
     },
-    /// Another digest was published.
-    #[error("the commitment's digest is {computed}, another one was published: a field or the root is wrong")]
+    /// The digest is not the published one.
+    #[error("the commitment's digest is {computed}, not the published one; a field or the root is wrong")]
     Digest {
         /// The digest of these fields.
         computed: Checksum,
     },
-    /// A leaf of another length than the committed one.
-    #[error("leaf {index} has {actual} bytes, the commitment binds it to {expected}: this is not its data")]
+    /// The leaf has not the committed length.
+    #[error("invalid data of leaf {index}: expected {expected} bytes by the commitment, found {actual}")]
     LeafLength {
         /// The leaf.
         index: LeafIndex,
-        /// Its length in bytes by the commitment.
+        /// The committed length in bytes.
         expected: u64,
         /// The length given.
         actual: u64,
     },
-    /// A leaf longer than all leaves together.
-    #[error("leaf {index} has {len} bytes, all leaves together have {total_bytes}: this is not its data")]
+    /// The leaf is longer than all leaves together.
+    #[error("invalid data of leaf {index}: expected at most {total_bytes} bytes, the total of all leaves, found {len}")]
     LeafTooLong {
         /// The leaf.
         index: LeafIndex,
@@ -227,10 +227,10 @@ pub enum CommitmentError {
         /// The length given.
         len: u64,
     },
-    /// A leaf that could pass for an interior node.
+    /// The leaf could be mistaken for an interior node.
     #[error(
-        "leaf {index} has {len} bytes and could be an interior node: \
-         trees of mixed lengths (block_len 0) take no leaves of 64 or 128 bytes"
+        "leaf {index} has {len} bytes and could be an interior node; \
+         trees of mixed lengths (block_len 0) must not have leaves of 64 or 128 bytes"
     )]
     AmbiguousLeaf {
         /// The leaf.
@@ -240,7 +240,7 @@ pub enum CommitmentError {
     },
 }
 
-/// Keeps a commitment apart from any other hashed structure.
+/// Separates commitments from other hashed structures.
 const PURPOSE: &[u8] = b"pouw-tree-commit-v1\0";
 
 /// Number of the hash algorithm in the commitment.

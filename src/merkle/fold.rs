@@ -1,4 +1,4 @@
-//! Folding nodes that are all at hand: a level, an aligned range, a tree.
+//! Folding nodes that are all in memory: a level, an aligned range, a tree.
 
 use alloc::{vec, vec::Vec};
 use core::mem;
@@ -22,11 +22,11 @@ pub fn fold_level_into(nodes: &[Checksum], parents: &mut [Checksum]) {
     best_lanes().hash_parents(nodes, parents);
 }
 
-/// Returns the node that is exactly `levels` parent steps above the leaves of an aligned range, as
-/// [`AlignedRange::fold_levels`](super::AlignedRange::fold_levels) says. A node without a sibling is hashed alone
-/// at each step. Up to a tile of leaves nothing is allocated.
+/// Returns the node exactly `levels` parent steps above the leaves of an aligned range (its
+/// [`fold_levels`](super::AlignedRange::fold_levels)). A node without a sibling is hashed alone at each step. Up
+/// to a tile of leaves it does not allocate.
 ///
-/// `None` if there are no leaves, or more than `2^levels`, so that more than one node would be left.
+/// `None` if there are no leaves, or more than `2^levels`, which would leave more than one node.
 pub fn fold(leaves: &[Checksum], levels: u8) -> Option<Checksum> {
     let steps_needed = steps_to_one_node(leaves.len())?;
     if steps_needed > levels {
@@ -42,8 +42,8 @@ pub fn fold(leaves: &[Checksum], levels: u8) -> Option<Checksum> {
     fold_between(leaves, levels, &mut odd, &mut even)
 }
 
-/// Returns the root of a tree, `None` if there are no leaves. Holds three quarters as many nodes as there are
-/// leaves meanwhile; [`StreamingRoot`](super::StreamingRoot) holds one node per level.
+/// Returns the root of a tree, `None` if there are no leaves. It allocates three quarters as many nodes as there
+/// are leaves; [`StreamingRoot`](super::StreamingRoot) holds one node per level.
 pub fn root(leaves: &[Checksum]) -> Option<Checksum> {
     fold(leaves, steps_to_one_node(leaves.len())?)
 }

@@ -1,10 +1,10 @@
 //! Merkle trees over SHA3-512 checksums: geometry, folding, inclusion proofs and the commitment.
 //!
-//! Guarantees: pure functions of their arguments, no I/O. No input panics. Streams hold one node per level,
-//! batches at most as many nodes as they were given.
+//! Guarantees: pure functions of their arguments, no I/O. Except for functions with a `# Panics` section,
+//! no input panics. Streams hold one node per level, batches at most as many nodes as they were given.
 //!
 //! Terms. Level 0 is the root, the leaves are at level `height = ceil(log2 n)`. A parent is SHA3-512 of its
-//! children's 128 bytes; an odd last node's parent is SHA3-512 of its 64 bytes. A tree therefore has
+//! children's 128 bytes; the parent of an odd last node is SHA3-512 of its 64 bytes. A tree therefore has
 //! `sum_j ceil(n / 2^j)` nodes, which is `2n - 1` for powers of two only.
 //!
 //! ```text
@@ -20,7 +20,7 @@
 //! A *tile* is an aligned range of 32 leaves, the unit of storage; a *group* is an aligned range of 16. The
 //! last one of a tree may be ragged. [`AlignedRange`] does their arithmetic.
 //!
-//! The root alone does not bind the number of leaves, since leaves carry no prefix: publish the
+//! The root alone does not bind the number of leaves, since leaves have no prefix: publish the
 //! [`Commitment`] and verify against it.
 //!
 //! ```
@@ -69,7 +69,7 @@ pub const GROUP_LEAVES: u64 = 1 << GROUP_ORDER;
 /// Levels that a full group folds.
 pub const GROUP_ORDER: u8 = 4;
 
-/// Most leaves of a tree: `2^MAX_ORDER`. At 512 bytes a leaf that is half a pebibyte.
+/// Most leaves of a tree: `2^MAX_ORDER`, half a pebibyte in leaves of 512 bytes.
 pub const MAX_LEAVES: u64 = 1 << MAX_ORDER;
 
 /// Largest order of an aligned range, and the height of the largest tree.

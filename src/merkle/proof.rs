@@ -1,4 +1,4 @@
-//! Inclusion proofs: that a leaf is part of a tree whose root is known.
+//! Inclusion proofs: they show that a leaf is part of a tree whose root is known.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -8,10 +8,22 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use super::{LeafIndex, Level, MAX_ORDER, Position, Shape};
 use crate::hash::{Checksum, hash_parent};
 
-/// The siblings on the way from a leaf to the root, leaf first. Levels where the node has no sibling add none.
+/// The siblings on the path from a leaf to the root, leaf first. A level where the node has no sibling adds
+/// none.
 ///
-/// It carries neither the number of leaves nor directions: both follow from the [`Shape`] that the verifier takes
-/// from a [`Commitment`](super::Commitment). It holds at most [`MAX_SIBLINGS`], and decoding stops there.
+/// It contains neither the number of leaves nor directions: both follow from the [`Shape`], which the verifier
+/// takes from a [`Commitment`](super::Commitment). It has at most [`MAX_SIBLINGS`]; decoding fails beyond that.
+///
+/// ```
+/// use pouw::hash::{hash_parent, sha3_512};
+/// use pouw::merkle::{InclusionProof, LeafIndex, Shape};
+///
+/// let (left, right) = (sha3_512(b"left"), sha3_512(b"right"));
+/// let root = hash_parent(&left, Some(&right));
+/// let proof = InclusionProof { siblings: vec![right] };
+/// proof.verify(Shape::new(2)?, LeafIndex(0), &left, &root)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InclusionProof {
     /// The siblings, from the leaf up.
@@ -24,8 +36,8 @@ impl InclusionProof {
     ///
     /// # Errors
     ///
-    /// [`ProofError::IndexOutOfRange`] if the tree has no such leaf, [`ProofError::SiblingCount`] if the way to the
-    /// root has another number of siblings, [`ProofError::RootMismatch`] if it leads to another root.
+    /// [`ProofError::IndexOutOfRange`] if the tree has no such leaf, [`ProofError::SiblingCount`] if the number of
+    /// siblings is wrong for this leaf, [`ProofError::RootMismatch`] if the proof leads to another root.
     pub fn verify(&self, shape: Shape, index: LeafIndex, leaf: &Checksum, root: &Checksum) -> Result<(), ProofError> {
         let steps = steps_to_root(shape, index)?;
         let expected = steps.clone().filter(|step| step.sibling().is_some()).count();
@@ -46,7 +58,7 @@ impl InclusionProof {
     }
 }
 
-/// Collects the inclusion proof of a leaf; `node` reads the nodes it asks for, leaf level first.
+/// Collects the inclusion proof of a leaf. `node` reads the nodes at the requested positions, leaf level first.
 ///
 /// # Errors
 ///
@@ -66,32 +78,32 @@ pub fn prove<E>(
     Ok(InclusionProof { siblings })
 }
 
-/// Why a proof does not hold.
+/// A proof that is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProofError {
-    /// A leaf behind the last one.
-    #[error("leaf index is {index}, the tree has {leaves} leaves: take both from the same commitment")]
+    /// The leaf index is too large.
+    #[error("invalid leaf index: expected less than {leaves}, found {index}; take both from the same commitment")]
     IndexOutOfRange {
-        /// The leaf asked for.
+        /// The requested leaf.
         index: LeafIndex,
         /// Leaves of the tree.
         leaves: u64,
     },
-    /// A proof of another leaf, or for another number of leaves.
+    /// The proof is for another leaf, or another number of leaves.
     #[error(
-        "siblings has {actual} entries, the way from this leaf to the root has {expected}: \
-         ask for a proof of this leaf in the committed tree"
+        "invalid siblings: expected {expected} for this leaf, found {actual}; \
+         request a proof of this leaf in the committed tree"
     )]
     SiblingCount {
-        /// Siblings on the way.
+        /// Siblings on the path.
         expected: usize,
         /// Siblings in the proof.
         actual: usize,
     },
-    /// Leaf, index, siblings and root do not belong together.
+    /// Leaf, index, siblings and root do not match.
     #[error(
-        "the proof leads to root {computed}, which is not the committed one: \
+        "the proof leads to root {computed}, not to the committed one; \
          the leaf, its index or a sibling is wrong"
     )]
     RootMismatch {
@@ -100,24 +112,24 @@ pub enum ProofError {
     },
 }
 
-/// Why no proof can be made.
+/// A proof that cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProveError<E> {
-    /// A leaf behind the last one.
-    #[error("leaf index is {index}, the tree has {leaves} leaves: count them from 0")]
+    /// The leaf index is too large.
+    #[error("invalid leaf index: expected less than {leaves}, found {index}")]
     IndexOutOfRange {
-        /// The leaf asked for.
+        /// The requested leaf.
         index: LeafIndex,
         /// Leaves of the tree.
         leaves: u64,
     },
-    /// A node that could not be read.
-    #[error("the node at {position} cannot be read, and the proof needs it")]
+    /// A node cannot be read.
+    #[error("the proof needs the node at {position}, which cannot be read")]
     Node {
-        /// Where the node stands.
+        /// The position of the node.
         position: Position,
-        /// What the reader said.
+        /// The error of the reader.
         source: E,
     },
 }

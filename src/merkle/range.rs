@@ -1,11 +1,11 @@
-//! Aligned ranges of leaves: what a unit of work asks for and what a tile stores.
+//! Aligned ranges of leaves: the leaves of a unit of work, or of a stored tile.
 
 use super::{LeafIndex, Level, MAX_ORDER, Position, Shape, ShapeError, TILE_ORDER};
 
 /// The leaves `[start, min(start + 2^order, n))` of a tree of n leaves, `start` a multiple of `2^order`.
 ///
-/// Such a range is a whole subtree: nothing outside it enters the hash of its top node. It is never empty, and
-/// ragged only at the end of the tree.
+/// Such a range is a complete subtree: the hash of its top node depends on these leaves only. It is never
+/// empty, and ragged only at the end of the tree.
 ///
 /// ```
 /// use pouw::merkle::{AlignedRange, Level, Position, Shape};
@@ -27,11 +27,11 @@ pub struct AlignedRange {
 
 #[expect(clippy::len_without_is_empty, reason = "a range holds at least one leaf")]
 impl AlignedRange {
-    /// The range of the given order that starts at leaf `start` of a tree.
+    /// Returns the range of the given order that starts at leaf `start` of a tree.
     ///
     /// # Errors
     ///
-    /// [`ShapeError::OrderTooHigh`] above [`MAX_ORDER`], [`ShapeError::StartNotAligned`] if `start` is no
+    /// [`ShapeError::OrderTooHigh`] above [`MAX_ORDER`], [`ShapeError::StartNotAligned`] if `start` is not a
     /// multiple of `2^order`, [`ShapeError::StartOutOfRange`] if the tree has no leaf there.
     pub const fn new(shape: Shape, start: u64, order: u8) -> Result<Self, ShapeError> {
         let leaves = shape.leaves();
@@ -54,7 +54,7 @@ impl AlignedRange {
         self.start
     }
 
-    /// Index behind the last leaf.
+    /// Index after the last leaf.
     pub const fn end(self) -> u64 {
         self.end
     }
@@ -74,7 +74,7 @@ impl AlignedRange {
         if self.order < self.height { self.order } else { self.height }
     }
 
-    /// Number of hashes it takes to get the top node from the leaves' data:
+    /// Number of hashes from the leaves' data to the top node:
     /// `sum_{j = 0..=fold_levels} ceil(len / 2^j)`.
     pub const fn node_count(self) -> u64 {
         let mut nodes = 0;
@@ -86,23 +86,23 @@ impl AlignedRange {
         nodes
     }
 
-    /// Where the top node stands: the root if the range is the whole tree.
+    /// Position of the top node: the root if the range is the whole tree.
     pub const fn top(self) -> Position {
         let steps = self.fold_levels();
         Position { level: Level(self.height - steps), index: self.start >> steps }
     }
 
-    /// Number of the tile that holds the first leaf. Ranges of an order up to that of a tile lie in one tile.
+    /// Number of the tile of the first leaf. A range whose order is at most that of a tile lies in one tile.
     pub const fn tile(self) -> u64 {
         self.start >> TILE_ORDER
     }
 
-    /// Whether `leaf` is one of these leaves.
+    /// Returns whether `leaf` is one of these leaves.
     pub const fn contains(self, leaf: LeafIndex) -> bool {
         self.start <= leaf.0 && leaf.0 < self.end
     }
 
-    /// Whether this range and another of the same tree share a leaf. Aligned ranges that do are nested.
+    /// Returns whether this range and another of the same tree share a leaf. If so, one contains the other.
     pub const fn overlaps(self, other: &AlignedRange) -> bool {
         self.start < other.end && other.start < self.end
     }

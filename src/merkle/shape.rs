@@ -1,10 +1,10 @@
-//! How many nodes a tree of n leaves has, and where they stand.
+//! The number of nodes in a tree of n leaves, and their positions.
 
 use core::fmt;
 
 use super::{AlignedRange, GROUP_LEAVES, GROUP_ORDER, MAX_LEAVES, TILE_LEAVES, TILE_ORDER};
 
-/// The geometry of a tree. Its number of leaves decides all of it.
+/// The geometry of a tree, which follows from its number of leaves.
 ///
 /// ```
 /// use pouw::merkle::{Level, Shape};
@@ -22,7 +22,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The shape of a tree of `leaves` leaves.
+    /// Returns the shape of a tree of `leaves` leaves.
     ///
     /// # Errors
     ///
@@ -41,7 +41,7 @@ impl Shape {
     }
 
     /// Number of parent steps from a leaf to the root: `ceil(log2 leaves)`. It is 0 for a single leaf, which is
-    /// its own root.
+    /// the root.
     pub const fn height(self) -> u8 {
         (u64::BITS - (self.leaves - 1).leading_zeros()) as u8
     }
@@ -83,7 +83,7 @@ impl Shape {
     ///
     /// # Errors
     ///
-    /// [`ShapeError::TileOutOfRange`] if there are not that many tiles.
+    /// [`ShapeError::TileOutOfRange`] if there is no such tile.
     pub fn tile_range(self, tile: u64) -> Result<AlignedRange, ShapeError> {
         let tiles = self.tiles();
         if tile >= tiles {
@@ -96,7 +96,7 @@ impl Shape {
     ///
     /// # Errors
     ///
-    /// [`ShapeError::GroupOutOfRange`] if there are not that many groups.
+    /// [`ShapeError::GroupOutOfRange`] if there is no such group.
     pub fn group_range(self, group: u64) -> Result<AlignedRange, ShapeError> {
         let groups = self.groups();
         if group >= groups {
@@ -105,7 +105,7 @@ impl Shape {
         AlignedRange::new(self, group << GROUP_ORDER, GROUP_ORDER)
     }
 
-    /// Whether there is a node at `position`.
+    /// Returns whether there is a node at `position`.
     pub const fn contains(self, position: Position) -> bool {
         position.index < self.nodes_at(position.level)
     }
@@ -119,7 +119,7 @@ pub struct LeafIndex(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Level(pub u8);
 
-/// Where a node stands. Ordered as nodes are exported: root first, level by level, left to right.
+/// The position of a node. Ordered as nodes are exported: root first, level by level, left to right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// Level of the node.
@@ -128,53 +128,53 @@ pub struct Position {
     pub index: u64,
 }
 
-/// Why there is no such tree, or no such part of it.
+/// A tree, or a part of it, that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShapeError {
     /// A tree of no leaves.
-    #[error("leaves is 0, a tree has at least 1: give the empty file one leaf of no bytes")]
+    #[error("invalid number of leaves: expected at least 1, found 0; an empty file has one empty leaf")]
     NoLeaves,
     /// A tree of more leaves than [`MAX_LEAVES`].
-    #[error("leaves is {leaves}, a tree has at most {MAX_LEAVES}: use larger blocks or several trees")]
+    #[error("too many leaves: expected at most {MAX_LEAVES}, found {leaves}; use larger blocks or several trees")]
     TooManyLeaves {
-        /// The number asked for.
+        /// The requested number.
         leaves: u64,
     },
     /// A range of a higher order than [`MAX_ORDER`](super::MAX_ORDER).
-    #[error("order is {order}, an aligned range has at most order {}: ask for less", super::MAX_ORDER)]
+    #[error("invalid order: expected at most {}, found {order}", super::MAX_ORDER)]
     OrderTooHigh {
-        /// The order asked for.
+        /// The requested order.
         order: u8,
     },
     /// A range that does not start on a multiple of its full length.
-    #[error("start is {start}, a range of order {order} starts at a multiple of 2^{order}: align it")]
+    #[error("invalid start: expected a multiple of 2^{order} for a range of order {order}, found {start}")]
     StartNotAligned {
-        /// First leaf asked for.
+        /// The requested first leaf.
         start: u64,
-        /// Order asked for.
+        /// The requested order.
         order: u8,
     },
-    /// A range that starts behind the last leaf.
-    #[error("start is {start}, the tree has {leaves} leaves: start below that")]
+    /// A range that starts after the last leaf.
+    #[error("invalid start: expected less than {leaves}, the number of leaves, found {start}")]
     StartOutOfRange {
-        /// First leaf asked for.
+        /// The requested first leaf.
         start: u64,
         /// Leaves of the tree.
         leaves: u64,
     },
-    /// A tile behind the last one.
-    #[error("tile is {tile}, the tree has {tiles} tiles: count them from 0")]
+    /// A tile after the last one.
+    #[error("invalid tile: expected less than {tiles}, the number of tiles, found {tile}")]
     TileOutOfRange {
-        /// The tile asked for.
+        /// The requested tile.
         tile: u64,
         /// Tiles of the tree.
         tiles: u64,
     },
-    /// A group behind the last one.
-    #[error("group is {group}, the tree has {groups} groups: count them from 0")]
+    /// A group after the last one.
+    #[error("invalid group: expected less than {groups}, the number of groups, found {group}")]
     GroupOutOfRange {
-        /// The group asked for.
+        /// The requested group.
         group: u64,
         /// Groups of the tree.
         groups: u64,

@@ -1,13 +1,13 @@
-//! Folding nodes as they come, with one node per level in memory.
+//! Folding nodes as they arrive, with one node per level in memory.
 
 use alloc::vec::Vec;
 
 use super::{AlignedRange, Level, MAX_LEAVES, MAX_ORDER, Shape};
 use crate::hash::{Checksum, hash_parent};
 
-/// The root of leaves that arrive in order, equal to [`root`](super::root) of them all.
+/// Computes the root of leaves that arrive in order, equal to [`root`](super::root) of all of them.
 ///
-/// Complete subtrees, such as full tiles, can be pushed by their top node. Memory: at most one node per level.
+/// A complete subtree, such as a full tile, can be pushed by its top node. Memory: at most one node per level.
 ///
 /// ```
 /// use pouw::hash::sha3_512;
@@ -36,7 +36,7 @@ impl StreamingRoot {
 
     /// Appends one leaf.
     ///
-    /// Leaves beyond [`MAX_LEAVES`] are folded all the same; the [`Shape`] of such a tree is what is refused.
+    /// Leaves beyond [`MAX_LEAVES`] are folded too, but such a tree has no [`Shape`].
     pub fn push(&mut self, leaf: Checksum) {
         self.peaks.push(0, leaf);
     }
@@ -45,8 +45,10 @@ impl StreamingRoot {
     ///
     /// # Errors
     ///
-    /// [`StreamError::NotAligned`] if the leaves so far are no multiple of `2^order`,
-    /// [`StreamError::TooManyLeaves`] if it would end behind [`MAX_LEAVES`]. Nothing is appended then.
+    /// [`StreamError::NotAligned`] if the number of leaves so far is not a multiple of
+    /// `2^order`,
+    /// [`StreamError::TooManyLeaves`] if the tree would exceed [`MAX_LEAVES`]. Nothing is appended
+    /// on an error.
     pub fn push_subtree(&mut self, order: u8, top: Checksum) -> Result<(), StreamError> {
         let leaves = self.peaks.nodes;
         if order > MAX_ORDER || leaves > MAX_LEAVES - (1 << order) {
@@ -59,12 +61,12 @@ impl StreamingRoot {
         Ok(())
     }
 
-    /// Returns the root of the tree that ends with `range`, whose top node is `top`. This is how a ragged last
-    /// tile is added; a full one may be given as well. The stream itself does not change.
+    /// Returns the root of the tree that ends with `range`, whose top node is `top`. Use it for a ragged
+    /// last tile; a full one works too. The stream does not change.
     ///
     /// # Errors
     ///
-    /// [`StreamError::RangeStart`] if the range does not start behind the leaves so far.
+    /// [`StreamError::RangeStart`] if the range does not start after the leaves so far.
     pub fn finish_with(&self, range: AlignedRange, top: Checksum) -> Result<Checksum, StreamError> {
         let leaves = self.peaks.nodes;
         if range.start() != leaves {
@@ -86,8 +88,8 @@ impl StreamingRoot {
 
 /// Turns the nodes of one level, fed in order, into the nodes of a level nearer the root, in order.
 ///
-/// An exporter that writes root first, level by level, feeds the same stored nodes once per level and never
-/// holds a tree. Memory: at most one node per level between the two.
+/// An exporter that writes a tree level by level, root first, feeds the same stored nodes once per level and
+/// never holds the tree. Memory: at most one node per level between the two.
 ///
 /// ```
 /// use pouw::hash::{hash_parent, sha3_512};
@@ -111,7 +113,7 @@ pub struct LevelFolder {
 }
 
 impl LevelFolder {
-    /// Folds from level `from` of a tree up to level `to`.
+    /// Creates a folder from level `from` of a tree up to level `to`.
     ///
     /// # Errors
     ///
@@ -127,9 +129,9 @@ impl LevelFolder {
         Ok(Self { peaks: Peaks::default(), steps, expected: shape.nodes_at(from), fed: 0 })
     }
 
-    /// Feeds the next node, and returns the node above it once that is complete.
+    /// Feeds the next node, and returns the node above once it is complete.
     ///
-    /// Nodes beyond those of the level are only counted: [`finish`](Self::finish) then fails.
+    /// Nodes in excess of the level are only counted; [`finish`](Self::finish) then fails.
     pub fn push(&mut self, node: Checksum) -> Option<Checksum> {
         self.fed = self.fed.saturating_add(1);
         if self.fed > self.expected {
@@ -142,7 +144,7 @@ impl LevelFolder {
         self.peaks.take_only()
     }
 
-    /// Ends the level and returns its last node if that has not been given out yet, being ragged.
+    /// Ends the level and returns its last node if it is ragged and was not returned yet.
     ///
     /// # Errors
     ///
@@ -155,13 +157,13 @@ impl LevelFolder {
     }
 }
 
-/// Why a stream refuses what it is given.
+/// An invalid call of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError {
-    /// A subtree that does not start at a multiple of its length.
+    /// A subtree does not start at a multiple of its length.
     #[error(
-        "a subtree of order {order} cannot follow {leaves} leaves, which are no multiple of 2^{order}: \
+        "invalid subtree of order {order}: expected a multiple of 2^{order} leaves before it, found {leaves}; \
          push the missing leaves or smaller subtrees first"
     )]
     NotAligned {
@@ -170,10 +172,10 @@ pub enum StreamError {
         /// Order of the subtree.
         order: u8,
     },
-    /// A subtree that would end behind [`MAX_LEAVES`].
+    /// A subtree would exceed [`MAX_LEAVES`].
     #[error(
-        "a subtree of order {order} behind {leaves} leaves ends above {MAX_LEAVES} leaves, \
-         the most a tree has: use larger blocks or several trees"
+        "too many leaves: expected at most {MAX_LEAVES}, found a subtree of order {order} after {leaves}; \
+         use larger blocks or several trees"
     )]
     TooManyLeaves {
         /// Leaves pushed so far.
@@ -181,32 +183,34 @@ pub enum StreamError {
         /// Order of the subtree.
         order: u8,
     },
-    /// A last range that does not start where the leaves so far end.
-    #[error("the last range starts at leaf {start}, but {leaves} leaves were pushed: push every leaf once, in order")]
+    /// The last range does not start after the leaves so far.
+    #[error("invalid last range: expected it to start at leaf {leaves}, found {start}; push every leaf once, in order")]
     RangeStart {
         /// Leaves pushed so far.
         leaves: u64,
         /// First leaf of the range.
         start: u64,
     },
-    /// A level that the tree does not have.
-    #[error("from is level {level}, the leaves are at level {leaf_level}: no level is farther from the root")]
+    /// The tree does not have the level.
+    #[error("invalid level `from`: expected at most {leaf_level}, the level of the leaves, found {level}")]
     LevelOutOfRange {
-        /// The level asked for.
+        /// The requested level.
         level: Level,
         /// Level of the leaves.
         leaf_level: Level,
     },
-    /// A target that is farther from the root than the source.
-    #[error("to is level {to}, from is level {from}: folding only goes towards the root, level 0")]
+    /// The target is farther from the root than the source.
+    #[error("invalid level `to`: expected at most {from}, the level of `from`, found {to}; the root is level 0")]
     LevelOrder {
         /// Level of the nodes fed.
         from: Level,
-        /// Level of the nodes wanted.
+        /// Level of the nodes returned.
         to: Level,
     },
-    /// A number of nodes that is not that of the level.
-    #[error("{actual} nodes were fed, the level has {expected}: feed each node once, in order")]
+    /// The number of nodes is not that of the level.
+    #[error(
+        "invalid number of nodes: expected {expected} in this level, found {actual}; feed each node once, in order"
+    )]
     NodeCount {
         /// Nodes of the level.
         expected: u64,
@@ -215,8 +219,7 @@ pub enum StreamError {
     },
 }
 
-/// The top nodes of the complete subtrees that some nodes make, one for each bit set in their number, the largest
-/// subtree first.
+/// The top nodes of complete subtrees: one for each bit set in the number of nodes, the largest first.
 #[derive(Clone, Debug, Default)]
 struct Peaks {
     tops: Vec<Checksum>,
@@ -266,8 +269,8 @@ impl Peaks {
     }
 }
 
-/// Joins the peaks of `nodes` nodes, a multiple of `2^order`, with the node to their right that stands `order` steps
-/// up. Returns the node above all of them and how many steps up it stands.
+/// Joins the peaks of `nodes` nodes, a multiple of `2^order`, with the node to their right, `order` steps up.
+/// Returns the node above all of them and its number of steps up.
 fn join(tops: &[Checksum], nodes: u64, order: u8, right: Checksum) -> (Checksum, u8) {
     let (mut node, mut order) = (right, order);
     for left in tops.iter().rev() {

@@ -1,8 +1,9 @@
-//! Files of the browser client, for a server that serves them itself: the solver for WebAssembly, the worker it
-//! runs in, and the scripts of the two pages.
+//! Files of the browser client, for servers that serve them: the WebAssembly solver, its worker, and the
+//! scripts of the two pages.
 //!
-//! They name each other by relative address, so they are served from one folder. Built from `clients/js` and kept here
-//! so that a server needs no tools of that world; nothing is loaded from anywhere else.
+//! They refer to each other by relative address, so serve them from one folder. They are built from
+//! `clients/js` and included here, so that building a server does not need Node. They load nothing
+//! else.
 //!
 #![cfg_attr(feature = "page", doc = "```")]
 #![cfg_attr(not(feature = "page"), doc = "```ignore")]
@@ -11,20 +12,20 @@
 //! assert_eq!(pouw::page::asset("../secret"), None);
 //! ```
 
-/// A file.
+/// A file of the browser client.
 #[cfg(feature = "page")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asset {
-    /// Its name in the folder.
+    /// The name in the folder.
     pub name: &'static str,
-    /// Value for `Content-Type`.
+    /// The value for `Content-Type`.
     pub content_type: &'static str,
-    /// What is in it.
+    /// The content.
     pub bytes: &'static [u8],
 }
 
-/// Value for the `Content-Security-Policy` of a page that uses them: scripts and workers of the page's own origin,
-/// WebAssembly, and nothing from anywhere else.
+/// The `Content-Security-Policy` for a page that uses them: scripts and workers of the page's own
+/// origin, WebAssembly, and nothing else.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; \
      connect-src 'self'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -42,7 +43,7 @@ macro_rules! assets {
     };
 }
 
-/// All of them.
+/// All files.
 #[cfg(feature = "page")]
 pub const ASSETS: &[Asset] = assets! {
     "challenge.js": SCRIPT,
@@ -54,7 +55,7 @@ pub const ASSETS: &[Asset] = assets! {
     "index.html": "text/html; charset=utf-8",
 };
 
-/// The file of that name.
+/// Returns the file with this name.
 #[cfg(feature = "page")]
 pub fn asset(name: &str) -> Option<Asset> {
     ASSETS.iter().copied().find(|asset| asset.name == name)

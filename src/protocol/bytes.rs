@@ -10,7 +10,7 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
 
-    /// The next `N` bytes, none when fewer are left.
+    /// Reads the next `N` bytes; none if fewer are left.
     pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, rest) = self.rest.split_first_chunk()?;
         self.rest = rest;

@@ -1,4 +1,4 @@
-//! One answer in compact form, for the `X-PoUW-Result` header.
+//! A result in compact form, for the `X-PoUW-Result` header.
 //!
 //! base64url without padding (RFC 4648, 5) over, in this order, integers little endian:
 //!
@@ -12,7 +12,7 @@
 //!       98..      n leaf hashes of 64 bytes
 //! ```
 //!
-//! The token is not inside: it travels in its own header, `X-PoUW-Response`.
+//! The token is not included: it has its own header, `X-PoUW-Response`.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -30,8 +30,8 @@ use super::time::UnixMillis;
 use crate::hash::Checksum;
 
 impl WorkResult {
-    /// This result in compact form: 131 characters, and 85 or 86 more per leaf hash. The token is not
-    /// inside. A result of more than 32 leaf hashes, which no unit asks for, loses the rest.
+    /// Returns this result in compact form, without the token: 131 characters, and 85 or 86 more per
+    /// leaf hash. Leaf hashes after the 32nd, which no unit needs, are left out.
     pub fn to_compact(&self) -> String {
         let leaves = &self.leaf_hashes[..self.leaf_hashes.len().min(MAX_UNIT_LEAVES)];
         let mut bytes = Vec::with_capacity(HEAD_BYTES + leaves.len() * 64);
@@ -48,11 +48,11 @@ impl WorkResult {
     }
 
     /// Reads a result from its compact form, at most [`MAX_RESULT_COMPACT_CHARS`] characters, and
-    /// the text of the token that came in the `X-PoUW-Response` header.
+    /// the token from the `X-PoUW-Response` header.
     ///
     /// # Errors
-    /// [`Malformed`] names the member: `(document)` for text that is no such encoding, else the
-    /// member by its JSON name.
+    /// [`Malformed`] names the invalid member by its JSON name, or `(document)` if the text is not in
+    /// this encoding.
     pub fn from_compact(compact: &str, token: &str) -> Result<Self, Malformed> {
         if compact.len() > MAX_RESULT_COMPACT_CHARS {
             return Err(Malformed::new(
@@ -106,7 +106,7 @@ struct Head {
     leaves: u8,
 }
 
-/// The head after the version byte; none when bytes are missing.
+/// Reads the head after the version byte; none if bytes are missing.
 fn read_head(reader: &mut Reader<'_>) -> Option<Head> {
     reader.byte()?;
     Some(Head {

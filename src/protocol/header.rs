@@ -2,9 +2,9 @@
 
 /// `X-PoUW-Challenge`: the token of an open challenge (server to client).
 pub const CHALLENGE: &str = "x-pouw-challenge";
-/// `X-PoUW-Response`: the token that an answer belongs to (client to server).
+/// `X-PoUW-Response`: the token an answer belongs to (client to server).
 pub const RESPONSE: &str = "x-pouw-response";
-/// `X-PoUW-Result`: the result in compact form, for requests whose body stays untouched.
+/// `X-PoUW-Result`: the result in compact form; the request's body does not change.
 pub const RESULT: &str = "x-pouw-result";
 /// `X-PoUW-Accepted`: `true` on a response whose request was admitted by work.
 pub const ACCEPTED: &str = "x-pouw-accepted";
@@ -12,9 +12,9 @@ pub const ACCEPTED: &str = "x-pouw-accepted";
 pub const JOULE_AWARD: &str = "x-pouw-joule-award";
 /// `X-RateLimit-Limit`: admitted requests per window.
 pub const RATELIMIT_LIMIT: &str = "x-ratelimit-limit";
-/// `X-RateLimit-Remaining`: what is left of them.
+/// `X-RateLimit-Remaining`: requests left in the window.
 pub const RATELIMIT_REMAINING: &str = "x-ratelimit-remaining";
-/// `X-RateLimit-Reset`: whole seconds from now until a slot frees.
+/// `X-RateLimit-Reset`: whole seconds from now until a slot is free.
 pub const RATELIMIT_RESET: &str = "x-ratelimit-reset";
 /// `RateLimit-Policy` of the IETF draft on rate limit headers.
 pub const RATELIMIT_POLICY: &str = "ratelimit-policy";
@@ -23,7 +23,7 @@ pub const RATELIMIT: &str = "ratelimit";
 /// `Retry-After` (RFC 9110, 10.2.3): whole seconds.
 pub const RETRY_AFTER: &str = "retry-after";
 
-/// What a host that enables CORS lists in `Access-Control-Expose-Headers`.
+/// Headers to list in `Access-Control-Expose-Headers` if the host enables CORS.
 pub const EXPOSED: [&str; 9] = [
     CHALLENGE,
     ACCEPTED,

@@ -1,4 +1,4 @@
-//! Names of sixteen bytes: a unit of work, a tree, a client.
+//! Identifiers of sixteen bytes: of a unit of work, a tree, a client.
 
 use alloc::string::ToString;
 use core::fmt;
@@ -13,8 +13,8 @@ use super::keyring::Keyring;
 use super::malformed::{Malformed, excerpt};
 use super::time::UnixMillis;
 
-/// The name of one issued challenge: a UUID version 7 (RFC 9562), so ordered by time of issue, with
-/// 74 random bits. Challenge id, `workUnitId`, receipt and ledger key are this one value.
+/// The id of one issued challenge: a UUID version 7 (RFC 9562), so ordered by time of issue, with
+/// 74 random bits. Challenge id, `workUnitId`, receipt and ledger key are the same value.
 ///
 /// ```
 /// use pouw::protocol::{UnixMillis, WorkId};
@@ -26,23 +26,22 @@ use super::time::UnixMillis;
 pub struct WorkId([u8; 16]);
 
 impl WorkId {
-    /// An id from the time of issue (its low 48 bits are kept) and ten random bytes, of which 74
-    /// bits are kept.
+    /// Makes an id from the low 48 bits of the time of issue and 74 bits of ten random bytes.
     pub const fn from_parts(unix_ms: u64, random: [u8; 10]) -> Self {
         Self(uuid::Builder::from_unix_timestamp_millis(unix_ms, &random).into_uuid().into_bytes())
     }
 
-    /// An id from its sixteen bytes, as they are.
+    /// Makes an id from its sixteen bytes, without any check.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The sixteen bytes, most significant first.
+    /// Returns the sixteen bytes, most significant first.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 
-    /// The time of issue that the first 48 bits tell.
+    /// Returns the time of issue, from the first 48 bits.
     pub const fn unix_millis(&self) -> UnixMillis {
         let [a, b, c, d, e, f, ..] = self.0;
         UnixMillis(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
@@ -58,7 +57,7 @@ impl fmt::Display for WorkId {
 impl FromStr for WorkId {
     type Err = Malformed;
 
-    /// Reads lowercase hyphenated UUID text and nothing else.
+    /// Reads lowercase hyphenated UUID text only.
     fn from_str(text: &str) -> Result<Self, Malformed> {
         Uuid::try_parse(text)
             .ok()
@@ -68,24 +67,24 @@ impl FromStr for WorkId {
     }
 }
 
-/// The opaque name of a tree, drawn at random at every ingest. Never the name its owner gave it.
+/// The opaque id of a tree, drawn at random at every ingest. It reveals nothing of the tree's name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TreeHandle([u8; 16]);
 
-/// A keyed digest of a client key, so that a token names its client without telling who that is.
+/// A keyed digest of a client key. A token names its client by it without revealing the key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientDigest([u8; 16]);
 
 impl ClientDigest {
-    /// The digest of `client_key` (an address, prefix, user or API key in the host's encoding) under
+    /// Returns the digest of `client_key` (an address, prefix, user or API key in the host's encoding) under
     /// the newest secret of `keyring`: the first 16 bytes of
     /// [`Keyring::derive`]`(b"pouw-client-v1", client_key)`.
     pub fn of(keyring: &Keyring, client_key: &[u8]) -> Self {
         Self::from_derivation(&keyring.derive(CLIENT_LABEL, client_key))
     }
 
-    /// True when this is the digest of `client_key` under any secret of `keyring`, so that a
-    /// rotation of secrets does not turn a client into a stranger.
+    /// Returns whether this is the digest of `client_key` under any secret of `keyring`, so that clients
+    /// are recognized after a rotation of secrets.
     pub fn matches(&self, keyring: &Keyring, client_key: &[u8]) -> bool {
         keyring.derivations(CLIENT_LABEL, client_key).any(|bytes| Self::from_derivation(&bytes) == *self)
     }
@@ -99,16 +98,16 @@ impl ClientDigest {
 
 const CLIENT_LABEL: &[u8] = b"pouw-client-v1";
 
-/// Gives a sixteen-byte name its byte constructors and its text of 32 lowercase hex digits.
+/// Implements the byte constructors of a sixteen-byte id and its text of 32 lowercase hex digits.
 macro_rules! hex_name {
     ($name:ident, $member:literal) => {
         impl $name {
-            /// The name made of these sixteen bytes.
+            /// Makes it from its sixteen bytes, without any check.
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(bytes)
             }
 
-            /// The sixteen bytes.
+            /// Returns the sixteen bytes.
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 &self.0
             }
@@ -123,7 +122,7 @@ macro_rules! hex_name {
         impl FromStr for $name {
             type Err = Malformed;
 
-            /// Reads 32 lowercase hex digits and nothing else.
+            /// Reads 32 lowercase hex digits only.
             fn from_str(text: &str) -> Result<Self, Malformed> {
                 let mut bytes = [0; 16];
                 let refuse = || Malformed::new($member, "32 lowercase hex digits", excerpt(text));
@@ -139,7 +138,7 @@ macro_rules! hex_name {
     };
 }
 
-/// Gives a name a `Debug` that shows its text, and serde as that text.
+/// Implements `Debug` and serde by the text form.
 macro_rules! text_name {
     ($($name:ident),+) => {$(
         impl fmt::Debug for $name {

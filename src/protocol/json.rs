@@ -1,7 +1,7 @@
 //! Reading one flat JSON object with errors that name the member.
 //!
 //! Memory is bounded by the size limit of the input: known members are kept, lists only up to one
-//! item over [`MAX_UNIT_LEAVES`], everything unknown is skipped.
+//! item over [`MAX_UNIT_LEAVES`], unknown members are skipped.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -24,7 +24,7 @@ impl Members {
     /// Reads `text`, one JSON object of at most `limit_bytes` bytes, keeping the members in `names`.
     ///
     /// # Errors
-    /// [`Malformed`] for too much input, text that is no JSON object, and a known member twice.
+    /// [`Malformed`] for too much input, for text that is not a JSON object, and for a repeated member.
     pub(crate) fn read(text: &[u8], limit_bytes: usize, names: &[&'static str]) -> Result<Self, Malformed> {
         if text.len() > limit_bytes {
             return Err(Malformed::new(
@@ -49,7 +49,7 @@ impl Members {
             .deserialize(&mut reader)
             .and_then(|()| reader.end());
         if let Some(name) = repeated {
-            return Err(Malformed::new(name, "this member once", "this member twice"));
+            return Err(Malformed::new(name, "one such member", "two"));
         }
         outcome.map_err(|error| Malformed::new(DOCUMENT, "JSON text (RFC 8259)", error.to_string()))?;
         Ok(members)
@@ -311,5 +311,5 @@ impl<'de> Visitor<'de> for FieldSeed {
     }
 }
 
-/// Names the message as a whole, where no single member is to blame.
+/// Names the whole message, if the fault is not in a single member.
 pub(crate) const DOCUMENT: &str = "(document)";

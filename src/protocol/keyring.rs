@@ -1,4 +1,4 @@
-//! The server's secrets, and everything that is computed with them.
+//! The server's secrets, and everything computed with them.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -10,10 +10,19 @@ use subtle::ConstantTimeEq;
 
 use super::limits::{MAX_SECRETS, MIN_SECRET_BYTES};
 
-/// The newest secret, which makes new tokens, and the ones before it, which old tokens may still
-/// name. Drop an old secret once a full token lifetime has passed since it was replaced.
+/// The server's secrets: the newest, which seals new tokens, and previous ones, which open old tokens.
 ///
-/// The secrets themselves are not kept, only the HMAC states keyed with them; `Debug` shows key ids.
+/// Drop a previous secret once a full token lifetime has passed since it was replaced. Only the HMAC
+/// states keyed with the secrets are kept, not the secrets; `Debug` shows key ids.
+///
+/// ```
+/// use pouw::protocol::Keyring;
+///
+/// // In production: 32 bytes from a secure random source.
+/// let keyring = Keyring::new(&[2; 32])?.with_previous(&[1; 32])?;
+/// assert_eq!(keyring.key_id(), Keyring::new(&[2; 32])?.key_id());
+/// # Ok::<(), pouw::protocol::SecretError>(())
+/// ```
 #[derive(Clone)]
 pub struct Keyring {
     /// Newest first; never empty.
@@ -21,19 +30,20 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// A keyring of one secret of at least [`MIN_SECRET_BYTES`] bytes from a secure random source.
+    /// Creates a keyring of one secret: at least [`MIN_SECRET_BYTES`] bytes from a secure random source.
     ///
     /// # Errors
-    /// [`SecretError::TooShort`].
+    /// [`SecretError::TooShort`] if it has fewer bytes.
     pub fn new(secret: &[u8]) -> Result<Self, SecretError> {
         Ok(Self { keys: [Key::new(secret)?].into() })
     }
 
-    /// Adds a secret that was in use before, so that its tokens stay good until they expire.
+    /// Adds a secret that was in use before, so that its tokens stay valid until they expire.
     ///
     /// # Errors
-    /// [`SecretError::TooShort`]; [`SecretError::Repeated`] for a secret that is in already;
-    /// [`SecretError::TooMany`] beyond [`MAX_SECRETS`].
+    /// [`SecretError::TooShort`] if it has fewer than [`MIN_SECRET_BYTES`] bytes;
+    /// [`SecretError::Repeated`] if the keyring has it already; [`SecretError::TooMany`] if the keyring
+    /// has [`MAX_SECRETS`].
     pub fn with_previous(mut self, secret: &[u8]) -> Result<Self, SecretError> {
         let key = Key::new(secret)?;
         if self.find(key.id).is_some() {
@@ -46,20 +56,20 @@ impl Keyring {
         Ok(self)
     }
 
-    /// The id of the newest secret.
+    /// Returns the id of the newest secret.
     pub fn key_id(&self) -> KeyId {
         self.newest().id
     }
 
-    /// 64 bytes that only a holder of the newest secret can compute:
+    /// Returns 64 bytes that only a holder of the newest secret can compute:
     /// `HMAC-SHA-512(secret, lp("pouw-derive-v1") || lp(label) || lp(data))`, where `lp(x)` is the
-    /// length of x as eight bytes, little endian, and then x. `label` says what they are for: two
-    /// labels never share an output.
+    /// length of x as eight bytes, little endian, followed by x. `label` names the purpose; outputs of
+    /// different labels are independent.
     pub fn derive(&self, label: &[u8], data: &[u8]) -> [u8; 64] {
         self.newest().derive(label, data)
     }
 
-    /// [`Keyring::derive`] under every secret, newest first, for what must outlive a rotation.
+    /// Returns [`Keyring::derive`] under every secret, newest first, for values that outlive a rotation.
     pub fn derivations(&self, label: &[u8], data: &[u8]) -> impl Iterator<Item = [u8; 64]> {
         self.keys.iter().map(move |key| key.derive(label, data))
     }
@@ -69,8 +79,8 @@ impl Keyring {
         self.newest().mac(fields)
     }
 
-    /// Whether `mac` is the MAC over `fields` under the secret called `key_id`, compared in constant
-    /// time. None when there is no such secret.
+    /// Returns whether `mac` is the MAC over `fields` under the secret `key_id`, compared in constant
+    /// time. None if there is no such secret.
     pub(crate) fn verify<'a>(
         &self,
         key_id: KeyId,
@@ -98,9 +108,8 @@ impl fmt::Debug for Keyring {
     }
 }
 
-/// The public name of a secret: the first eight bytes of
-/// `HMAC-SHA-512(secret, lp("pouw-key-id-v1"))`. It stands in every token and tells nothing about a
-/// secret of full entropy.
+/// The public id of a secret: the first eight bytes of `HMAC-SHA-512(secret, lp("pouw-key-id-v1"))`.
+/// It is part of every token and reveals nothing about a secret of full entropy.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyId(pub(crate) [u8; 8]);
 
@@ -116,27 +125,27 @@ impl fmt::Debug for KeyId {
     }
 }
 
-/// Why a secret was not taken.
+/// A secret that cannot be added to a keyring.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecretError {
-    /// The secret has too few bytes to resist a search.
+    /// The secret has too few bytes.
     #[error(
         "hmac_secret: expected at least {MIN_SECRET_BYTES} bytes, found {length}; \
-         draw {MIN_SECRET_BYTES} bytes from a secure random source"
+         generate {MIN_SECRET_BYTES} bytes with a secure random source"
     )]
     TooShort {
         /// Its length in bytes.
         length: usize,
     },
-    /// The secret is in the keyring already.
-    #[error("hmac_secret: the secret with key id {key_id} is given twice; give each secret once")]
+    /// The keyring has the secret already.
+    #[error("hmac_secret: expected distinct secrets, found the one with key id {key_id} twice; remove one of them")]
     Repeated {
-        /// Its public name.
+        /// Its public id.
         key_id: KeyId,
     },
     /// The keyring is full.
-    #[error("hmac_secret: expected at most {MAX_SECRETS} secrets; drop those whose tokens have expired")]
+    #[error("hmac_secret: expected at most {MAX_SECRETS} secrets, found more; remove those whose tokens have expired")]
     TooMany,
 }
 
@@ -167,7 +176,7 @@ impl Key {
     }
 }
 
-/// HMAC over each field after its length: no two lists of fields share an encoding.
+/// HMAC over each field, preceded by its length: no two lists of fields have the same encoding.
 fn mac<'a>(mut keyed: Hmac<Sha512>, fields: impl IntoIterator<Item = &'a [u8]>) -> [u8; 64] {
     for field in fields {
         keyed.update(&(field.len() as u64).to_le_bytes());

@@ -4,7 +4,7 @@ use crate::merkle::{MAX_ORDER, TILE_LEAVES};
 
 /// The most leaves in one unit: a tile.
 pub const MAX_UNIT_LEAVES: usize = TILE_LEAVES as usize;
-/// The most parent steps in one unit, and the deepest level a unit can stand at.
+/// The most parent steps in one unit, and the deepest level of a unit.
 pub const MAX_FOLD_LEVELS: u8 = MAX_ORDER;
 /// The most bytes of `inputData`, decoded.
 pub const MAX_UNIT_DATA_BYTES: usize = 2 << 20;
@@ -16,9 +16,9 @@ pub const MAX_RESULT_JSON_BYTES: usize = 16 << 10;
 pub const MAX_RESULT_COMPACT_CHARS: usize = 4096;
 /// The most characters of a challenge token. Version 1 takes 262.
 pub const MAX_TOKEN_CHARS: usize = 512;
-/// The largest number in a message: 2^53 - 1, so that every JSON reader sees it exactly (RFC 8259, 6).
+/// The largest number in a message: 2^53 - 1, which every JSON reader reads exactly (RFC 8259, 6).
 pub const MAX_NUMBER: u64 = (1 << 53) - 1;
 /// The least bytes of a secret.
 pub const MIN_SECRET_BYTES: usize = 32;
-/// The most secrets in a [`Keyring`](super::Keyring): the newest and the ones before it.
+/// The most secrets in a [`Keyring`](super::Keyring), the newest included.
 pub const MAX_SECRETS: usize = 8;

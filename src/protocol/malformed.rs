@@ -1,4 +1,4 @@
-//! The one error for a message that is not what it claims to be.
+//! The error for an invalid message.
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -6,22 +6,23 @@ use alloc::string::String;
 
 use super::Reason;
 
-/// A message that is not what it claims to be. Names the guilty member, what was expected there
-/// and what was found, and never quotes more than a few printable characters of the input.
+/// An invalid message: the invalid member, what was expected and what was found.
+///
+/// It quotes at most a few printable characters of the input.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{member}`: expected {expected}, found {found}; mend this member and send it again")]
+#[error("invalid `{member}`: expected {expected}, found {found}")]
 pub struct Malformed {
     member: Cow<'static, str>,
     expected: Cow<'static, str>,
     found: Cow<'static, str>,
 }
 
-/// What reading a [`WorkUnit`](super::WorkUnit) or a [`WorkResult`](super::WorkResult) from JSON can
-/// say; the compact form of a result speaks of the same members and so uses the same type.
+/// The error of reading a [`WorkUnit`](super::WorkUnit) or a [`WorkResult`](super::WorkResult) from
+/// JSON. The compact form of a result has the same members and the same error.
 pub type JsonError = Malformed;
 
 impl Malformed {
-    /// A complaint about `member`.
+    /// Creates an error about `member`.
     pub fn new(
         member: impl Into<Cow<'static, str>>,
         expected: impl Into<Cow<'static, str>>,
@@ -30,35 +31,35 @@ impl Malformed {
         Self { member: member.into(), expected: expected.into(), found: found.into() }
     }
 
-    /// The guilty member by its wire name, `leafHashes[3]` for an item of a list, `(document)` when
-    /// the text as a whole is wrong.
+    /// Returns the invalid member by its wire name: `leafHashes[3]` for an item of a list, `(document)`
+    /// if the whole text is invalid.
     pub fn member(&self) -> &str {
         &self.member
     }
 
-    /// What would have been right.
+    /// Returns what was expected.
     pub fn expected(&self) -> &str {
         &self.expected
     }
 
-    /// What was there, shortened.
+    /// Returns what was found, shortened.
     pub fn found(&self) -> &str {
         &self.found
     }
 
-    /// The wire reason: always [`Reason::Malformed`].
+    /// Returns the wire reason: always [`Reason::Malformed`].
     pub const fn reason(&self) -> Reason {
         Reason::Malformed
     }
 
-    /// The same complaint about the member called `member`.
+    /// Renames the member.
     pub(crate) fn under(mut self, member: impl Into<Cow<'static, str>>) -> Self {
         self.member = member.into();
         self
     }
 }
 
-/// The start of `text` in quotes, safe for a log line or a header: printable ASCII only.
+/// Quotes the start of `text`, safe for a log line or a header: printable ASCII only.
 pub(crate) fn excerpt(text: &str) -> String {
     const LONGEST_CHARS: usize = 24;
     let printable = |c: char| {

@@ -1,8 +1,8 @@
-//! What client and server say to each other. Pure: no clock, no randomness, no I/O.
+//! The messages between client and server: types, encodings, limits. No clock, randomness or I/O.
 //!
-//! No input makes anything here panic or allocate beyond the bounds in [`limits`]. What was read is
-//! well typed; whether it adds up is asked with [`WorkUnit::validate`] and
-//! [`WorkResult::check_shape`]; whether it is genuine, with [`ChallengeToken::open`].
+//! No input causes a panic, or an allocation beyond the bounds in [`limits`]. A message that was read
+//! has valid types; [`WorkUnit::validate`] and [`WorkResult::check_shape`] check that its members are
+//! consistent, [`ChallengeToken::open`] that a token is genuine.
 //!
 #![doc = include_str!("../docs/protocol.md")]
 

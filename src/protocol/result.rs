@@ -1,4 +1,4 @@
-//! One answer as a client sends it, as JSON.
+//! The result that a client sends, as JSON.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -16,27 +16,27 @@ use crate::hash::Checksum;
 
 /// A client's answer to one [`WorkUnit`](super::WorkUnit).
 ///
-/// The unit that is judged and credited is the one in the token; `work_unit_id` is only compared.
+/// The server checks and credits the unit named by the token; `work_unit_id` is only compared with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkResult {
     /// The id of the unit this answers.
     pub work_unit_id: WorkId,
     /// The unit's top node.
     pub result_hash: Checksum,
-    /// The leaf hashes in order; empty unless the operation was `SubtreeHash`.
+    /// The leaf hashes in order; empty unless the operation is `SubtreeHash`.
     pub leaf_hashes: Vec<Checksum>,
-    /// The token as it was issued.
+    /// The token, unchanged.
     pub challenge_token: String,
-    /// What the client says the work took. Telemetry: it never changes a decision.
+    /// The time the work took, by the client's clock. Telemetry: it never changes a decision.
     pub compute_time_ms: u64,
-    /// When the client says it was done. Telemetry: it never changes a decision.
+    /// The time of completion, by the client's clock. Telemetry: it never changes a decision.
     pub completed_at: UnixMillis,
 }
 
 impl WorkResult {
-    /// This result as one JSON object without spaces. `leafHashes` is left out when there are none.
+    /// Returns this result as one JSON object without spaces. `leafHashes` is left out if empty.
     ///
-    /// Reading it back gives the same result, as long as its numbers are at most
+    /// Reading it back gives the same result if its numbers are at most
     /// [`MAX_NUMBER`](super::limits::MAX_NUMBER) and its instant at most [`UnixMillis::MAX_TEXT`].
     pub fn to_json(&self) -> String {
         let wire = Wire {
@@ -51,25 +51,26 @@ impl WorkResult {
     }
 
     /// Reads a complete result from one JSON object of at most [`MAX_RESULT_JSON_BYTES`] bytes.
-    /// Members it does not know are skipped; a fraction in `computeTimeMs` is cut off.
+    /// Unknown members are skipped; a fraction in `computeTimeMs` is cut off.
     ///
     /// # Errors
     /// [`JsonError`] names the first member that is missing, repeated, of the wrong type or out of
-    /// range. Only `leafHashes` may be missing: whether it has to be there is for
-    /// [`WorkResult::check_shape`] to say.
+    /// range. Only `leafHashes` may be missing; [`WorkResult::check_shape`] checks whether it must be
+    /// present.
     pub fn from_json(json: &[u8]) -> Result<Self, JsonError> {
         let members = Members::read(json, MAX_RESULT_JSON_BYTES, &NAMES)?;
         Self::from_members(members)
     }
 
-    /// Reads a result that came beside a token whose MAC was found good: `token` is its text, `id` the unit
-    /// in it. Only `resultHash` has to be there, so that a client that knows no more than the paper
-    /// (hash the data, send `resultHash` back with the token) is understood: `workUnitId` and
-    /// `challengeToken` may be missing, the telemetry then reads 0.
+    /// Reads a result that was sent with a genuine token in a header: `token` is its text, `id` the unit
+    /// it names.
+    ///
+    /// Only `resultHash` is required, so that clients written from the paper work (they hash the data and
+    /// send `resultHash` with the token). Missing telemetry reads 0.
     ///
     /// # Errors
-    /// [`JsonError`] as [`WorkResult::from_json`], and for another `workUnitId` or `challengeToken`
-    /// than the token's.
+    /// [`JsonError`] as for [`WorkResult::from_json`], and if `workUnitId` or `challengeToken` is present
+    /// but not the token's.
     pub fn from_json_beside(json: &[u8], token: &str, id: WorkId) -> Result<Self, JsonError> {
         let mut members = Members::read(json, MAX_RESULT_JSON_BYTES, &NAMES)?;
         members.supply_text(WORK_UNIT_ID, || id.to_string());
@@ -88,11 +89,11 @@ impl WorkResult {
         Ok(result)
     }
 
-    /// Checks that this answer has the parts that a unit of `leaves` leaves and this operation asks
-    /// for: `leafHashes` one per leaf for `SubtreeHash`, else none.
+    /// Checks that this result fits a unit of `leaves` leaves and this operation: one leaf hash per leaf
+    /// for `SubtreeHash`, else none.
     ///
     /// # Errors
-    /// [`Malformed`] names `leafHashes`.
+    /// [`Malformed`] names `leafHashes` if their number is wrong.
     pub fn check_shape(&self, leaves: usize, operation: WorkUnitOperation) -> Result<(), Malformed> {
         let expected = match operation {
             WorkUnitOperation::SubtreeHash => leaves,
@@ -137,7 +138,7 @@ fn checksum(text: &str) -> Result<Checksum, Malformed> {
     Checksum::from_hex(text).map_err(|_| Malformed::new("", "128 lowercase hex digits", excerpt(text)))
 }
 
-/// The text of a token, refused when it is longer than a token can be.
+/// Checks that a token has at most [`MAX_TOKEN_CHARS`] characters.
 pub(super) fn token_text(text: String) -> Result<String, Malformed> {
     if text.len() <= MAX_TOKEN_CHARS {
         return Ok(text);

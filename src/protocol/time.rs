@@ -1,4 +1,4 @@
-//! Instants and credits as numbers with their own types.
+//! Types for instants and credits.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -21,14 +21,13 @@ use super::malformed::{Malformed, excerpt};
 pub struct UnixMillis(pub u64);
 
 impl UnixMillis {
-    /// The latest instant that RFC 3339 text can name here: 9999-12-30T21:59:59.999Z, a day
-    /// before the year has five digits, so that every offset can name it.
+    /// The latest instant with an RFC 3339 text: 9999-12-30T21:59:59.999Z, a day before the year has
+    /// five digits in any time zone.
     pub const MAX_TEXT: Self = Self(253_402_207_199_999);
 
-    /// This instant as RFC 3339 text in UTC with exactly three decimals.
+    /// Returns this instant as RFC 3339 text in UTC with exactly three decimals.
     ///
-    /// Instants after [`UnixMillis::MAX_TEXT`] are written as that instant, because four digits of
-    /// year cannot name them.
+    /// Instants after [`UnixMillis::MAX_TEXT`] are written as that instant.
     pub fn to_rfc3339(self) -> String {
         let millis = self.0.min(Self::MAX_TEXT.0) as i64;
         let at = Timestamp::from_millisecond(millis).expect("MAX_TEXT is inside jiff's range");
@@ -36,10 +35,11 @@ impl UnixMillis {
     }
 
     /// Reads RFC 3339 text (section 5.6, `T` and `Z` in capitals, any number of decimals, any
-    /// offset). What is finer than a millisecond is cut off.
+    /// offset). Fractions of a millisecond are cut off.
     ///
     /// # Errors
-    /// [`Malformed`] for any other text and for an instant before 1970.
+    /// [`Malformed`] for any other text, and for an instant before 1970 or after
+    /// [`UnixMillis::MAX_TEXT`].
     pub fn from_rfc3339(text: &str) -> Result<Self, Malformed> {
         let refuse = || Malformed::new("time", "RFC 3339 text such as 2025-01-31T12:00:00.000Z", excerpt(text));
         if !has_rfc3339_shape(text.as_bytes()) {
@@ -53,12 +53,12 @@ impl UnixMillis {
             .ok_or_else(|| Malformed::new("time", "an instant from 1970 to 9999-12-30", excerpt(text)))
     }
 
-    /// This instant moved later by `millis`, stopping at the end of the type.
+    /// Returns the instant `millis` later, at most the largest value of the type.
     pub const fn saturating_add(self, millis: u64) -> Self {
         Self(self.0.saturating_add(millis))
     }
 
-    /// Milliseconds from `earlier` to this instant, 0 when `earlier` is not earlier.
+    /// Returns the milliseconds from `earlier` to this instant, 0 if `earlier` is later.
     pub const fn saturating_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
@@ -75,8 +75,8 @@ impl core::fmt::Display for MicroJoules {
     }
 }
 
-/// True when `text` looks like `dddd-dd-ddTdd:dd:dd`, optional decimals, then `Z` or an offset. The
-/// values are left to the calendar.
+/// Returns whether `text` has the form `dddd-dd-ddTdd:dd:dd`, optional decimals, then `Z` or an offset.
+/// It does not check the values.
 fn has_rfc3339_shape(text: &[u8]) -> bool {
     const LONGEST: usize = 40;
     let fits = |text: &[u8], pattern: &[u8]| {

@@ -1,4 +1,4 @@
-//! The challenge token: what the server must remember about a unit, carried by the client.
+//! The challenge token: the server's record of a unit, carried by the client.
 //!
 //! base64url without padding (RFC 4648, 5) over 132 bytes of fields and 64 bytes of MAC:
 //!
@@ -15,8 +15,8 @@
 //! ```
 //!
 //! Integers are little endian. `MAC = HMAC-SHA-512(secret, lp("pouw-challenge-token-v1") || lp(field)
-//! for each field)`, where `lp(x)` is the length of x as eight bytes, little endian, and then x. Only
-//! version and key id are read before the MAC has been compared.
+//! for each field)`, where `lp(x)` is the length of x as eight bytes, little endian, followed by x.
+//! Only version and key id are read before the MAC is compared.
 
 use alloc::format;
 use alloc::string::String;
@@ -31,14 +31,14 @@ use super::limits::{MAX_FOLD_LEVELS, MAX_TOKEN_CHARS};
 use super::time::UnixMillis;
 use super::words::{DifficultyTier, Reason};
 
-/// What a token was made for. A token never serves another purpose than its own.
+/// The kind of unit a token was issued for. A token is never accepted for another kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenPurpose {
     /// Leaves of a real tree.
     Work,
     /// One interior node of a real tree.
     Interior,
-    /// Made-up leaves.
+    /// Random data made for this challenge only.
     Synthetic,
 }
 
@@ -71,11 +71,11 @@ pub enum TokenPurpose {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChallengeToken {
-    /// What the token was made for.
+    /// The kind of unit.
     pub purpose: TokenPurpose,
     /// The store that issued it.
     pub store: [u8; 16],
-    /// The boot of that store that issued it.
+    /// The number of the start of that store's server that issued it.
     pub boot: u64,
     /// The unit.
     pub id: WorkId,
@@ -94,17 +94,17 @@ pub struct ChallengeToken {
     pub tier: DifficultyTier,
     /// A digest of the policy it was issued under.
     pub policy: u64,
-    /// When it was issued.
+    /// The time of issue.
     pub issued_at: UnixMillis,
-    /// The floor: an answer before this instant is not looked at.
+    /// The floor: the server rejects earlier answers unread.
     pub not_before: UnixMillis,
     /// The first instant at which it is no longer accepted.
     pub expires_at: UnixMillis,
 }
 
 impl ChallengeToken {
-    /// The token as text, 262 characters, under the newest secret. The same contents under the same
-    /// secret give the same text, byte for byte.
+    /// Returns the token as text, 262 characters, sealed with the newest secret. The same contents and
+    /// secret always give the same text.
     pub fn seal(&self, keyring: &Keyring) -> String {
         let mut bytes = self.fields(keyring.key_id());
         let mac = keyring.mac(mac_input(&bytes));
@@ -112,12 +112,14 @@ impl ChallengeToken {
         BASE64URL_NOPAD.encode(&bytes)
     }
 
-    /// Reads a token from text that a client sent. Whether it is expired, for another client, store,
-    /// boot or policy is for the caller to compare.
+    /// Reads a token from a client's text and checks its MAC. The caller checks expiry, client, store,
+    /// boot and policy.
     ///
     /// # Errors
-    /// [`TokenError`]; for a token whose MAC is wrong nothing else is told, and nothing but version
-    /// and key id was read.
+    /// [`TokenError::Malformed`] if the text is not a token of this version;
+    /// [`TokenError::UnknownKey`] if its secret is not in `keyring`; [`TokenError::BadMac`] if it is not
+    /// genuine, in which case only version and key id were read; [`TokenError::Lifetime`] if it is valid
+    /// for more than `max_lifetime_ms`.
     pub fn open(text: &str, keyring: &Keyring, max_lifetime_ms: u64) -> Result<Self, TokenError> {
         let bytes = decode(text)?;
         let (fields, mac) = bytes.split_last_chunk().ok_or_else(|| wrong_length(bytes.len()))?;
@@ -130,8 +132,8 @@ impl ChallengeToken {
         }
         let token = Self::read_fields(&mut reader).ok_or(TokenError::Malformed {
             what: "fields",
-            expected: "values of this version",
-            found: "values of none".into(),
+            expected: "values of version 1",
+            found: "other values".into(),
         })?;
         let lifetime_ms = token.expires_at.saturating_since(token.issued_at);
         if lifetime_ms > max_lifetime_ms {
@@ -140,12 +142,12 @@ impl ChallengeToken {
         Ok(token)
     }
 
-    /// True from the instant of expiry on.
+    /// Returns whether the token has expired: true from `expires_at` on.
     pub fn is_expired(&self, now: UnixMillis) -> bool {
         now >= self.expires_at
     }
 
-    /// True when the token was issued to the client with this key, under any secret of `keyring`.
+    /// Returns whether the token was issued to the client with this key, under any secret of `keyring`.
     pub fn is_for(&self, keyring: &Keyring, client_key: &[u8]) -> bool {
         self.client.matches(keyring, client_key)
     }
@@ -170,7 +172,7 @@ impl ChallengeToken {
         bytes
     }
 
-    /// The fields after version and key id, once the MAC is known to be good.
+    /// Reads the fields after version and key id. The MAC has been checked.
     fn read_fields(reader: &mut Reader<'_>) -> Option<Self> {
         let purpose = reader.byte()?;
         Some(Self {
@@ -192,31 +194,33 @@ impl ChallengeToken {
     }
 }
 
-/// Why a token was not believed.
+/// A token that is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// The text is no token of this version. The client should send the token as it got it.
-    #[error("token {what}: expected {expected}, found {found}; send the token as it was issued")]
+    /// The text is not a token of this version. The client should send the token unchanged.
+    #[error("invalid token {what}: expected {expected}, found {found}; send the token as it was issued")]
     Malformed {
-        /// The guilty part.
+        /// The invalid part.
         what: &'static str,
-        /// What would have been right.
+        /// What was expected.
         expected: &'static str,
-        /// What was there, shortened.
+        /// What was found, shortened.
         found: String,
     },
-    /// The token names a secret that is not in the keyring, such as one rotated out long ago.
-    #[error("token key id: no secret is called {key_id}; ask for a new challenge")]
+    /// The token's secret is not in the keyring, for example because it was rotated out.
+    #[error("unknown token key id {key_id}; request a new challenge")]
     UnknownKey {
-        /// The name of the secret.
+        /// The id of the secret.
         key_id: KeyId,
     },
-    /// The MAC is not that of the contents.
-    #[error("token MAC: it does not match the contents; send the token as it was issued")]
+    /// The MAC does not match the contents.
+    #[error("invalid token MAC: it does not match the contents; send the token as it was issued")]
     BadMac,
-    /// The token is genuine, and lives longer than the configuration allows now.
-    #[error("token lifetime: expected at most {max_lifetime_ms} ms, found {lifetime_ms}; ask for a new challenge")]
+    /// The token is genuine, but its lifetime exceeds the configured maximum.
+    #[error(
+        "invalid token lifetime: expected at most {max_lifetime_ms} ms, found {lifetime_ms}; request a new challenge"
+    )]
     Lifetime {
         /// From issue to expiry.
         lifetime_ms: u64,
@@ -226,8 +230,8 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// The wire reason: `malformed`; `token_expired` for an unknown key and for too long a lifetime,
-    /// which are answered as if no token had been sent; `token_invalid` for a wrong MAC.
+    /// Returns the wire reason: `malformed`; `token_expired` for an unknown key or too long a lifetime,
+    /// which the gate handles as if no token had been sent; `token_invalid` for a wrong MAC.
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Malformed { .. } => Reason::Malformed,
@@ -237,7 +241,7 @@ impl TokenError {
     }
 }
 
-/// The bytes of a token of this version: bounded text, right alphabet, right length.
+/// Decodes the text of a token and checks its length and version.
 fn decode(text: &str) -> Result<Vec<u8>, TokenError> {
     if text.len() > MAX_TOKEN_CHARS {
         return Err(TokenError::Malformed {
@@ -267,7 +271,7 @@ fn read_key_id(reader: &mut Reader<'_>) -> Option<KeyId> {
     reader.array().map(KeyId)
 }
 
-/// The purpose string, then the fields cut apart by their widths, without looking at their values.
+/// The purpose string, then the fields split by their widths, without reading their values.
 fn mac_input(fields: &[u8]) -> impl Iterator<Item = &[u8]> {
     let cut = WIDTHS.iter().scan(fields, |rest, width| {
         let (field, after) = rest.split_at_checked(*width)?;

@@ -1,4 +1,4 @@
-//! One unit of work as the server sends it.
+//! The unit of work that the server sends.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,19 +10,35 @@ use super::words::{DifficultyTier, WorkUnitOperation};
 
 /// A piece of a Merkle tree to be hashed, and everything a client needs to do it.
 ///
-/// The fields are the members of the JSON object in `snake_case`. A unit that was read is well
-/// typed and bounded; [`WorkUnit::validate`] says whether it also adds up.
+/// The fields are the members of the JSON object in `snake_case`. A unit that was read has valid types
+/// and is bounded; [`WorkUnit::validate`] checks that its members are consistent.
+///
+/// ```
+/// use pouw::protocol::WorkUnit;
+///
+/// # fn main() -> Result<(), Box<dyn core::error::Error>> {
+/// let json = r#"{"id": "018bcfe5-687b-7707-8707-070707070707", "treeId": "00000000000000000000000000000000",
+///     "treeLevel": 0, "treeIndex": 0, "operation": "leaf_hash", "inputData": "YWJj", "childCount": 0,
+///     "nodeCount": 1, "synthetic": true, "difficulty": "low", "challengeToken": "token",
+///     "createdAt": "2025-01-31T12:00:00.000Z", "expiresAt": "2025-01-31T12:01:00.000Z",
+///     "notBefore": "2025-01-31T12:00:01.500Z", "waitMs": 1500, "ttlMs": 60000}"#;
+/// let unit = WorkUnit::from_json(json.as_bytes())?;
+/// unit.validate()?;
+/// assert_eq!(unit.input_data, b"abc");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkUnit {
-    /// The name of this challenge, unique per issue.
+    /// The id of this challenge.
     pub id: WorkId,
-    /// The opaque name of the tree.
+    /// The opaque id of the tree.
     pub tree_id: TreeHandle,
     /// Level of the unit's top node; level 0 is the root.
     pub tree_level: u8,
     /// Index of the unit's top node within its level.
     pub tree_index: u64,
-    /// What is to be hashed.
+    /// The operation.
     pub operation: WorkUnitOperation,
     /// Leaf bytes; concatenated leaves; or concatenated child hashes of 64 bytes.
     pub input_data: Vec<u8>,
@@ -32,33 +48,33 @@ pub struct WorkUnit {
     pub fold_levels: u8,
     /// Child hashes in the data; 0 unless the operation is `InteriorHash`.
     pub child_count: u32,
-    /// Hashes this unit asks for.
+    /// Hashes needed for this unit.
     pub node_count: u64,
-    /// True for made-up work.
+    /// True for random data made for this challenge only, whose hashes are not kept.
     pub synthetic: bool,
     /// The tier the unit was issued for.
     pub difficulty: DifficultyTier,
-    /// The token that an answer carries back, byte for byte.
+    /// The token, which the answer returns unchanged.
     pub challenge_token: String,
-    /// When the unit was issued.
+    /// The time of issue.
     pub created_at: UnixMillis,
-    /// When its token stops being accepted.
+    /// The time from which its token is no longer accepted.
     pub expires_at: UnixMillis,
-    /// The floor: an answer before this instant is not looked at.
+    /// The floor: the server rejects earlier answers unread.
     pub not_before: UnixMillis,
-    /// Milliseconds from receipt until the floor.
+    /// Milliseconds from receipt of the unit until the floor.
     pub wait_ms: u64,
-    /// Milliseconds from receipt until expiry.
+    /// Milliseconds from receipt of the unit until expiry.
     pub ttl_ms: u64,
 }
 
 impl WorkUnit {
-    /// Checks that the unit adds up: bounded counts, lengths that sum to the data, the node count of
-    /// the subtree arithmetic ([`subtree_nodes`]), child hashes of 64 bytes each, a position inside a
-    /// tree. Says nothing about whether the token is genuine, which only the server can tell.
+    /// Checks that the members are consistent: counts within their bounds, lengths that sum to the data,
+    /// the node count of the subtree ([`subtree_nodes`]), child hashes of 64 bytes each, a position inside
+    /// a tree. Only the server can check that the token is genuine.
     ///
     /// # Errors
-    /// [`UnitError`] names the first member that does not fit.
+    /// [`UnitError`] names the first inconsistent member.
     pub fn validate(&self) -> Result<(), UnitError> {
         at_most("inputData", MAX_UNIT_DATA_BYTES as u64, self.input_data.len() as u64)?;
         at_most("challengeToken", MAX_TOKEN_CHARS as u64, self.challenge_token.len() as u64)?;
@@ -86,8 +102,8 @@ impl WorkUnit {
         }
     }
 
-    /// The leaves in order: one for `LeafHash`, none for `InteriorHash`. For a unit that does not
-    /// pass [`WorkUnit::validate`] it stops at the first leaf that leaves the data.
+    /// Returns the leaves in order: one for `LeafHash`, none for `InteriorHash`. For a unit that fails
+    /// [`WorkUnit::validate`] it stops at the first leaf beyond the data.
     pub fn leaves(&self) -> impl Iterator<Item = &[u8]> {
         let whole = match self.operation {
             WorkUnitOperation::LeafHash => Some(self.input_data.as_slice()),
@@ -105,7 +121,7 @@ impl WorkUnit {
         whole.into_iter().chain(parts)
     }
 
-    /// How many leaf hashes an answer has to list: one per leaf for `SubtreeHash`, else none.
+    /// Returns the number of leaf hashes in an answer: one per leaf for `SubtreeHash`, else 0.
     pub fn listed_leaves(&self) -> usize {
         match self.operation {
             WorkUnitOperation::SubtreeHash => self.leaf_lengths.len(),
@@ -140,8 +156,8 @@ impl WorkUnit {
     }
 }
 
-/// Nodes in the subtree over `leaves` leaves after `fold_levels` parent steps: the sum of
-/// `ceil(leaves / 2^j)` for j from 0 to `fold_levels`. Saturates; 0 leaves make 0 nodes.
+/// Returns the number of nodes in the subtree over `leaves` leaves after `fold_levels` parent steps: the
+/// sum of `ceil(leaves / 2^j)` for j from 0 to `fold_levels`. Saturates; 0 leaves have 0 nodes.
 ///
 /// ```
 /// use pouw::protocol::subtree_nodes;
@@ -157,40 +173,40 @@ pub fn subtree_nodes(leaves: u64, fold_levels: u8) -> u64 {
     })
 }
 
-/// Why a unit does not add up. The client should drop it and ask again.
+/// An inconsistent unit. The client should drop it and request a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnitError {
-    /// A count or a length is not what the other members make it.
-    #[error("`{member}`: the other members make it {expected}, found {found}; ask for a new unit")]
+    /// A count or a length contradicts the other members.
+    #[error("invalid `{member}`: expected {expected} by the other members, found {found}; request a new unit")]
     Mismatch {
-        /// The guilty member by its wire name.
+        /// The inconsistent member by its wire name.
         member: &'static str,
-        /// What the other members make it.
+        /// The value that follows from the other members.
         expected: u64,
-        /// What it says.
+        /// The value found.
         found: u64,
     },
     /// A count or a length is outside its bounds.
-    #[error("`{member}`: expected {minimum} to {maximum}, found {found}; ask for a new unit")]
+    #[error("invalid `{member}`: expected {minimum} to {maximum}, found {found}; request a new unit")]
     OutOfRange {
-        /// The guilty member by its wire name.
+        /// The inconsistent member by its wire name.
         member: &'static str,
-        /// The least it may be.
+        /// The smallest valid value.
         minimum: u64,
-        /// The most it may be.
+        /// The largest valid value.
         maximum: u64,
-        /// What it is.
+        /// The value found.
         found: u64,
     },
-    /// The parent steps do not lead to one node.
+    /// The parent steps leave more than one node.
     #[error(
-        "`foldLevels`: {fold_levels} parent steps over {leaves} leaves leave more than one node; ask for a new unit"
+        "invalid `foldLevels`: {fold_levels} parent steps over {leaves} leaves leave more than one node; request a new unit"
     )]
     ManyTops {
         /// Leaves in the unit.
         leaves: u64,
-        /// Parent steps asked for.
+        /// Parent steps in the unit.
         fold_levels: u8,
     },
 }

@@ -14,11 +14,11 @@ use super::unit::WorkUnit;
 use super::words::{DifficultyTier, WorkUnitOperation};
 
 impl WorkUnit {
-    /// This unit as one JSON object without spaces, members in the order of the table in the module
-    /// documentation. `leafLengths` and `foldLevels` are left out unless the operation is
-    /// `subtree_hash` (or they hold something, which [`WorkUnit::validate`] would refuse).
+    /// Returns this unit as one JSON object without spaces, members in the order of the table in the
+    /// module documentation. `leafLengths` and `foldLevels` are left out unless the operation is
+    /// `subtree_hash` (or they are not empty or 0, which [`WorkUnit::validate`] rejects).
     ///
-    /// Reading it back gives the same unit, as long as its numbers are at most
+    /// Reading it back gives the same unit if its numbers are at most
     /// [`MAX_NUMBER`] and its instants at most [`UnixMillis::MAX_TEXT`](super::UnixMillis::MAX_TEXT).
     pub fn to_json(&self) -> String {
         let subtree = self.operation == WorkUnitOperation::SubtreeHash;
@@ -45,8 +45,8 @@ impl WorkUnit {
         serde_json::to_string(&wire).expect("text, numbers and lists of numbers always serialize")
     }
 
-    /// Reads a unit from one JSON object of at most [`MAX_UNIT_JSON_BYTES`] bytes. Members it does
-    /// not know are skipped. Whether the unit adds up is for [`WorkUnit::validate`] to say.
+    /// Reads a unit from one JSON object of at most [`MAX_UNIT_JSON_BYTES`] bytes. Unknown
+    /// members are skipped. Call [`WorkUnit::validate`] to check that the members are consistent.
     ///
     /// # Errors
     /// [`JsonError`] names the first member that is missing, repeated, of the wrong type or out of

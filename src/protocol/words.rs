@@ -1,4 +1,4 @@
-//! The protocol's closed word lists: tiers, operations, reasons.
+//! The words of the protocol: tiers, operations, reasons.
 
 use core::fmt;
 use core::str::FromStr;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::malformed::{Malformed, excerpt};
 
-/// How much work a client is asked for (paper, 5.3), in ascending order.
+/// The amount of work in a challenge (paper, 5.3), in ascending order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DifficultyTier {
@@ -21,10 +21,10 @@ pub enum DifficultyTier {
 }
 
 impl DifficultyTier {
-    /// Every tier, softest first.
+    /// Every tier, easiest first.
     pub const ALL: [Self; 3] = [Self::Low, Self::Medium, Self::High];
 
-    /// The next harder tier; `High` stays `High`.
+    /// Returns the next harder tier; `High` stays `High`.
     pub const fn harder(self) -> Self {
         match self {
             Self::Low => Self::Medium,
@@ -32,7 +32,7 @@ impl DifficultyTier {
         }
     }
 
-    /// The next softer tier; `Low` stays `Low`.
+    /// Returns the next easier tier; `Low` stays `Low`.
     pub const fn softer(self) -> Self {
         match self {
             Self::High => Self::Medium,
@@ -40,7 +40,7 @@ impl DifficultyTier {
         }
     }
 
-    /// The word on the wire.
+    /// Returns the word on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Low => "low",
@@ -50,7 +50,7 @@ impl DifficultyTier {
     }
 }
 
-/// What a unit asks to be hashed (paper, 4.4 and 5.1).
+/// The operation of a unit (paper, 4.4 and 5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkUnitOperation {
@@ -66,7 +66,7 @@ impl WorkUnitOperation {
     /// Every operation.
     pub const ALL: [Self; 3] = [Self::LeafHash, Self::SubtreeHash, Self::InteriorHash];
 
-    /// The word on the wire.
+    /// Returns the word on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::LeafHash => "leaf_hash",
@@ -76,12 +76,12 @@ impl WorkUnitOperation {
     }
 }
 
-/// Why a request was answered as it was: the `reason` member of a refusal, and a label for counters.
+/// The reason for a refusal: the `reason` member of its problem document, and a label of counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reason {
-    /// Over the limit; a unit of work comes with the answer.
+    /// Over the limit; the refusal has a unit of work.
     WorkRequired,
     /// Over the limit; no unit can be made.
     NoWork,
@@ -95,15 +95,16 @@ pub enum Reason {
     Ceiling,
     /// Over the limit; the tracking table is full.
     Crowded,
-    /// The answer came before the floor; it was not looked at.
+    /// The answer arrived before the floor and was not read.
     TooEarly,
     /// The answer is well formed and wrong.
     WrongResult,
-    /// The token is expired, of another store, or under an unknown key: as if none had been sent.
+    /// The token is expired, of another store, or sealed with an unknown key. Handled as if no token
+    /// had been sent.
     TokenExpired,
-    /// The token was taken back by the server: as if none had been sent, and no second floor.
+    /// The server withdrew the token. Handled as if no token had been sent, without a second floor.
     Withdrawn,
-    /// The answer could not be taken now.
+    /// The answer cannot be processed now; send it again later.
     TryAgain,
     /// The token's MAC or purpose is wrong.
     TokenInvalid,
@@ -111,13 +112,13 @@ pub enum Reason {
     ClientMismatch,
     /// The token was issued under another policy.
     PolicyMismatch,
-    /// The token took effect before.
+    /// The token was used before.
     TokenReplayed,
-    /// The token or the result is not well formed; the detail names the member.
+    /// The token or the result is invalid; the detail names the member.
     Malformed,
-    /// The body that should hold a result is over the buffer limit.
+    /// The body that should have a result exceeds the buffer limit.
     TooLarge,
-    /// The window cannot be consulted and the fallback is to deny.
+    /// The shared window cannot be read, and the configured fallback is to deny.
     Unavailable,
 }
 
@@ -145,7 +146,7 @@ impl Reason {
         Self::Unavailable,
     ];
 
-    /// The word on the wire.
+    /// Returns the word on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::WorkRequired => "work_required",
@@ -171,7 +172,7 @@ impl Reason {
     }
 }
 
-/// Gives a word list its `Display`, and a `FromStr` that accepts exactly the words on the wire.
+/// Implements `Display`, and a `FromStr` that accepts exactly the words on the wire.
 macro_rules! word_list {
     ($name:ident, $member:literal, $expected:literal) => {
         impl fmt::Display for $name {
@@ -183,7 +184,7 @@ macro_rules! word_list {
         impl FromStr for $name {
             type Err = Malformed;
 
-            /// Reads a word on the wire; letter case counts.
+            /// Reads a word on the wire; case sensitive.
             fn from_str(text: &str) -> Result<Self, Malformed> {
                 Self::ALL
                     .into_iter()

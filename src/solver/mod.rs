@@ -1,7 +1,7 @@
-//! Computes a unit of work: the client's side of the bargain.
+//! Computes the result of a unit of work. `no_std` with `alloc`.
 //!
-//! A unit is checked before anything is hashed, so that a broken or hostile server costs nothing;
-//! progress is told after each leaf, and each report can cancel. `no_std` with `alloc`.
+//! A unit is checked before anything is hashed, so an invalid unit costs nothing. Progress is reported
+//! after each leaf, and each report can cancel.
 
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
@@ -10,12 +10,12 @@ use crate::hash::{Checksum, hash_batch, sha3_512};
 use crate::merkle::fold;
 use crate::protocol::{UnitError, UnixMillis, WorkResult, WorkUnit, WorkUnitOperation};
 
-/// How far a unit is: nodes hashed so far, of how many.
+/// Progress in a unit: nodes hashed so far and in total.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     /// Nodes hashed.
     pub done: u64,
-    /// Nodes the unit asks for; the last report has `done == total`.
+    /// Nodes in the unit; the last report has `done == total`.
     pub total: u64,
 }
 
@@ -78,19 +78,19 @@ pub fn compute_work_unit_timed(
     Ok(result)
 }
 
-/// Why there is no answer.
+/// A unit that was not computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SolveError {
-    /// The unit does not add up; nothing was hashed.
-    #[error("the unit does not add up: {0}")]
+    /// The unit is inconsistent; nothing was hashed.
+    #[error("invalid unit: {0}")]
     Invalid(#[from] UnitError),
-    /// A progress report asked to stop.
-    #[error("cancelled after {done} of {total} nodes; the unit stays open until its token expires")]
+    /// The progress closure returned [`ControlFlow::Break`].
+    #[error("cancelled after {done} of {total} nodes; the unit can be computed until its token expires")]
     Cancelled {
-        /// Nodes hashed by then.
+        /// Nodes hashed.
         done: u64,
-        /// Nodes the unit asks for.
+        /// Nodes in the unit.
         total: u64,
     },
 }
@@ -129,5 +129,5 @@ fn hash_leaves<E>(unit: &WorkUnit, report: &mut impl FnMut(u64) -> Result<(), E>
     Ok(hashes)
 }
 
-/// As many leaves as the widest hash kernel takes at once.
+/// The number of leaves that the widest hash kernel hashes at once.
 const BATCH_LEAVES: usize = 8;

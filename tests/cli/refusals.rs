@@ -257,16 +257,16 @@ fn a_verification_with_any_value_changed_fails_and_says_what_is_wrong() {
     let (sandbox, told) = proven();
     let zero = "0".repeat(128);
     for (flag, value, says) in [
-        ("--commitment", zero.as_str(), "another one was published"),
-        ("--root", zero.as_str(), "another one was published"),
-        ("--leaves", "3", "leaves is 3"),
-        ("--leaves", "5", "leaves is 5"),
-        ("--block-len", "500", "another one was published"),
-        ("--block-len", "0", "another one was published"),
-        ("--total-bytes", "2001", "another one was published"),
+        ("--commitment", zero.as_str(), "not the published one"),
+        ("--root", zero.as_str(), "not the published one"),
+        ("--leaves", "3", "expected 4 leaves for 2000 bytes in blocks of 512, found 3"),
+        ("--leaves", "5", "expected 4 leaves for 2000 bytes in blocks of 512, found 5"),
+        ("--block-len", "500", "not the published one"),
+        ("--block-len", "0", "not the published one"),
+        ("--total-bytes", "2001", "not the published one"),
         ("--leaf", "0", "proof file says it is of leaf 1"),
-        ("--leaf", "3", "binds it to 464"),
-        ("--leaf", "4", "4 leaves"),
+        ("--leaf", "3", "expected 464 bytes by the commitment"),
+        ("--leaf", "4", "invalid leaf index: expected less than 4, found 4"),
         ("--proof", "absent", "absent"),
         ("--proof", "block", "not a proof"),
     ] {
@@ -279,9 +279,9 @@ fn other_data_or_another_proof_does_not_verify() {
     let (sandbox, told) = proven();
     let block = pattern(2_000)[512..1024].to_vec();
     for (data, says) in [
-        (block[..511].to_vec(), "has 511 bytes"),
-        ([&block[..], b"x"].concat(), "has 513 bytes"),
-        (Vec::new(), "has 0 bytes"),
+        (block[..511].to_vec(), "expected 512 bytes by the commitment, found 511"),
+        ([&block[..], b"x"].concat(), "expected 512 bytes by the commitment, found 513"),
+        (Vec::new(), "expected 512 bytes by the commitment, found 0"),
         ([b"x", &block[1..]].concat(), "not what was proved"),
     ] {
         sandbox.write("other", data);
@@ -294,8 +294,8 @@ fn other_data_or_another_proof_does_not_verify() {
     let siblings = proof["siblings"].as_array().unwrap();
     let swapped: Value = siblings.iter().rev().cloned().collect();
     for (siblings, says) in [
-        (Value::from(&siblings[1..]), "siblings has 1 entries"),
-        (Value::from([&siblings[..], &siblings[..1]].concat()), "siblings has 3 entries"),
+        (Value::from(&siblings[1..]), "invalid siblings: expected 2 for this leaf, found 1"),
+        (Value::from([&siblings[..], &siblings[..1]].concat()), "invalid siblings: expected 2 for this leaf, found 3"),
         (swapped, "leads to root"),
         (Value::from(vec!["00"]), "not a proof"),
         (Value::from(vec![siblings[0].clone(); 500]), "not a proof"),
