@@ -1,13 +1,12 @@
 //! The gate in front of an axum service.
 //!
-//! cargo run --release --features tower --example axum -- DIR 127.0.0.1:3000
+//! cargo run --release --features axum --example axum -- DIR 127.0.0.1:3000
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
 use pouw::tower::PouwLayer;
 use pouw::{Config, Exposure, Gate, GateConfig, IngestOptions, PouwEngine};
@@ -15,12 +14,10 @@ use tokio::net::TcpListener;
 
 /// Serves until the process ends.
 pub async fn serve(listener: TcpListener, gate: Gate) -> std::io::Result<()> {
-    let peer =
-        |extensions: &http::Extensions| -> Option<IpAddr> { Some(extensions.get::<ConnectInfo<SocketAddr>>()?.ip()) };
     let app = Router::new()
         .route("/hello", get(|| async { "hello\n" }))
         .route("/echo", post(|body: Body| async { body }))
-        .layer(PouwLayer::new(gate).with_peer(peer));
+        .layer(PouwLayer::new(gate));
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
 }
 

@@ -54,7 +54,7 @@ pub use engine::{
 #[cfg(feature = "gate")]
 pub use gate::{
     AcceptedWork, Admission, BodyRead, Caller, ClientKey, Condition, Decision, Extractor, Facts, FallbackBehavior,
-    Flight, Gate, GateConfig, GateConfigBuilder, GateError, GateEvent, GateEventSink, GateParts, GateStats, Head,
+    Flight, Gate, GateConfig, GateConfigBuilder, GateError, GateEvent, GateEventSink, GateRuntime, GateStats, Head,
     Headers, Health, IdentifierStrategy, Navigation, NeedsBody, PartHealth, Pass, Pending, Policy, PolicyId, Presented,
     RateLimitDraft, Refusal, ResultText, Step, Verdict, Window, WindowError, identity::NetworkPrefix, settings,
 };

@@ -29,6 +29,7 @@ mod config;
 mod counters;
 mod decision;
 mod digest;
+mod error;
 mod event;
 mod facts;
 mod flight;
@@ -44,6 +45,7 @@ mod reading;
 mod replaced;
 mod respond;
 mod routes;
+mod runtime;
 pub mod settings;
 mod share;
 mod step;
@@ -51,12 +53,13 @@ mod usefulness;
 mod window;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 
-use crate::engine::{ConfigError, PouwEngine};
+use crate::engine::{Config, PouwEngine};
 use crate::policy::window::WindowRules;
 use crate::protocol::DifficultyTier;
 
@@ -65,6 +68,7 @@ pub use choices::{Extractor, FallbackBehavior, IdentifierStrategy, Policy, RateL
 pub use config::{GateConfig, GateConfigBuilder};
 pub use counters::GateStats;
 pub use decision::{AcceptedWork, Decision, Headers, Pass, Refusal};
+pub use error::GateError;
 pub use event::{GateEvent, GateEventSink};
 pub use facts::{BodyRead, Caller, Facts, Head, Navigation, PolicyId, Presented, ResultText};
 pub use flight::Flight;
@@ -72,6 +76,7 @@ pub use health::{Condition, Health, PartHealth};
 pub use identity::ClientKey;
 pub use needs_body::NeedsBody;
 pub use pending::Pending;
+pub use runtime::GateRuntime;
 pub use step::{Step, Verdict};
 pub use window::{Admission, Window, WindowError};
 
@@ -86,9 +91,7 @@ use judges::Judges;
 use limiter::Limiter;
 use replaced::Replaced;
 use routes::{RouteMatch, Routes};
-
-/// What the host knows of a client, 0 to 1.
-type ReputationProvider = Arc<dyn Fn(&ClientKey) -> Option<f64> + Send + Sync>;
+use runtime::ReputationProvider;
 
 /// The gate. Cheap to clone; clones share everything.
 #[derive(Debug, Clone)]
@@ -126,75 +129,40 @@ struct Place {
     limiter: Limiter,
 }
 
-/// What a gate stands on, beside its configuration.
-#[derive(Clone, Default)]
-#[must_use]
-pub struct GateParts {
-    events: GateEventSink,
-    reputation: Option<ReputationProvider>,
-    window: Option<Arc<dyn Window>>,
-    ticked_by_host: bool,
-}
-
-/// A gate that could not be made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum GateError {
-    /// A setting does not fit the engine's.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The system gave no random bytes.
-    #[error("the system gave no random bytes: {0}")]
-    Random(String),
-    /// No thread could be started.
-    #[error("no thread could be started: {0}; raise the limit of threads for this process")]
-    Thread(#[from] std::io::Error),
-    /// A policy's limit or window is out of range.
-    #[error("policy {name:?}: the limit must be from 1 to 1000000 in a window from 1 ms to one day")]
-    Policy {
-        /// Its name.
-        name: String,
-    },
-}
-
-impl GateParts {
-    /// Tells `events` what happens.
-    pub fn events(mut self, events: GateEventSink) -> Self {
-        self.events = events;
-        self
-    }
-
-    /// Asks `provider` for the reputation of clients over their limit. One that panics or returns no number
-    /// between 0 and 1 changes nothing.
-    pub fn reputation(mut self, provider: impl Fn(&ClientKey) -> Option<f64> + Send + Sync + 'static) -> Self {
-        self.reputation = Some(Arc::new(provider));
-        self
-    }
-
-    /// Judges by windows kept outside the process. Where they cannot be consulted, `fallback_behavior` applies.
-    pub fn window(mut self, window: Arc<dyn Window>) -> Self {
-        self.window = Some(window);
-        self
-    }
-
-    /// The host calls [`Gate::tick`]. Otherwise one of the gate's threads does, about once a second.
-    pub fn ticked_by_host(mut self) -> Self {
-        self.ticked_by_host = true;
-        self
-    }
-}
-
 impl Gate {
-    /// A gate in front of `engine`.
+    /// Opens the store in `directory`, which is made if it is missing, and returns a gate in front of it with all
+    /// defaults: [`Config::new`] for the engine and [`GateConfig::default`] for the gate.
+    ///
+    /// By default each client (user, else address; IPv6 by /64) has 100 requests in 60 seconds. A client over its limit
+    /// gets a challenge of the low tier with a floor of 1.5 seconds; while nothing is ingested the work in it is made up.
+    /// `secret` signs the challenges: 32 bytes or more, the same after each restart.
+    ///
+    /// ```no_run
+    /// let gate = pouw::Gate::open("pouw-data", "a secret of thirty-two bytes or more")?;
+    /// # Ok::<(), pouw::GateError>(())
+    /// ```
     ///
     /// # Errors
-    /// [`GateError`], when a setting does not fit the engine's, or the system gives no threads or random bytes.
-    pub fn new(engine: PouwEngine, config: GateConfig) -> Result<Self, GateError> {
-        Self::with_parts(engine, config, GateParts::default())
+    /// [`GateError::Config`] for a secret that is too short, [`GateError::Open`] if the store cannot be opened, and
+    /// those of [`Gate::new`].
+    pub fn open(directory: impl AsRef<Path>, secret: impl Into<Vec<u8>>) -> Result<Self, GateError> {
+        let engine = PouwEngine::open(directory, Config::new(secret)?)?;
+        Self::new(engine, GateConfig::default())
     }
 
-    /// A gate with a subscriber, a reputation provider or windows of the host's.
-    pub fn with_parts(engine: PouwEngine, config: GateConfig, parts: GateParts) -> Result<Self, GateError> {
+    /// Returns a gate in front of `engine`.
+    ///
+    /// # Errors
+    /// [`GateError`], if a setting does not fit the engine's, or the operating system gives no thread or random bytes.
+    pub fn new(engine: PouwEngine, config: GateConfig) -> Result<Self, GateError> {
+        Self::with_runtime(engine, config, GateRuntime::default())
+    }
+
+    /// Returns a gate with parts that the host supplies: a subscriber, reputations, windows.
+    ///
+    /// # Errors
+    /// As [`Gate::new`].
+    pub fn with_runtime(engine: PouwEngine, config: GateConfig, runtime: GateRuntime) -> Result<Self, GateError> {
         config.fits(engine.config())?;
         let settings = config.settings;
         let mut key = [0; 16];
@@ -225,18 +193,18 @@ impl Gate {
                 settings.circuit_breaker_probe_interval_ms,
             )),
             replaced: Mutex::default(),
-            window: parts.window,
+            window: runtime.window,
             window_failing: AtomicBool::new(false),
-            reputation: parts.reputation,
+            reputation: runtime.reputation,
             counters: Counters::default(),
-            events: parts.events,
+            events: runtime.events,
             judges,
             engine,
             settings,
         });
         // The first reading calibrates: not while a request waits.
         inner.engine.window_ms();
-        let ticking = (!parts.ticked_by_host).then(|| Arc::downgrade(&inner));
+        let ticking = (!runtime.ticked_by_host).then(|| Arc::downgrade(&inner));
         judges::start(&inbox, threads, ticking.as_ref())?;
         Ok(Self { inner })
     }
@@ -371,11 +339,5 @@ impl Gate {
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inner").field("engine", &self.engine).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for GateParts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GateParts").field("events", &self.events).field("window", &self.window).finish_non_exhaustive()
     }
 }

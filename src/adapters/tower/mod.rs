@@ -1,14 +1,45 @@
-//! The gate as a tower [`Layer`], for axum, hyper, tonic and whatever else speaks `http`.
+//! The gate as a tower [`Layer`], for axum, hyper, tonic and other servers that use the `http` crate.
 //!
 //! No thread of the executor waits for a disk: answers are judged on the gate's own threads. A request body is
 //! buffered only when the gate asks for it, and goes on to the service byte for byte; every other body passes
 //! untouched. Headers of the gate replace those of the same name in the service's response.
 //!
-//! The peer's address is taken from the request extension [`PeerAddr`], or from whatever
-//! [`PouwLayer::with_peer`] reads: for axum, `|extensions| extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.ip())`.
+//! # The peer's address
+//!
+//! Clients are told apart by the address of the other end of the connection. The layer reads it from the
+//! request's extensions: [`PeerAddr`], else axum's `ConnectInfo<SocketAddr>` (feature `axum`).
+//! [`PouwLayer::peer_from`] reads another extension, [`PouwLayer::with_peer`] calls a function of yours. Requests
+//! without an address are one client together; the first of them is reported as a warning to `tracing`.
+//!
+//! # Examples
+//!
+//! A complete server with axum (feature `axum`):
+//!
+#![cfg_attr(feature = "axum", doc = "```no_run")]
+#![cfg_attr(not(feature = "axum"), doc = "```ignore")]
+//! use std::net::SocketAddr;
+//!
+//! use axum::{Router, routing::get};
+//! use pouw::Gate;
+//! use pouw::tower::PouwLayer;
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // A real service reads its secret from its environment or a file.
+//!     let gate = Gate::open("pouw-data", "a secret of thirty-two bytes or more")?;
+//!     let app = Router::new().route("/hello", get(|| async { "hello" })).layer(PouwLayer::new(gate));
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//!     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! With tonic, `Server::builder().layer(PouwLayer::new(gate).with_peer(..))`, where the function reads
+//! `TcpConnectInfo` from the extensions. A gRPC client sees a 429 as the status `UNAVAILABLE`.
 
 mod body;
 mod future;
+mod peer;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,18 +54,21 @@ use tower_service::Service;
 
 use crate::gate::{Caller, Decision, Gate, Head, Headers, Refusal, Step};
 
+#[cfg(doc)]
+use super::PeerAddr;
 use super::own_body::OwnBody;
-use super::{AuthenticatedUser, PeerAddr, ValidatedApiKey, known_names, names_and_values};
+use super::{AuthenticatedUser, ValidatedApiKey, known_names, names_and_values};
 
 pub use body::{RequestBody, ResponseBody};
 pub use future::ResponseFuture;
+pub use peer::PeerSource;
 
 use future::Asked;
+use peer::PeerReader;
 
-type PeerReader = dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync;
-
-/// Puts a [`Gate`] in front of a service.
+/// A [`Layer`] that puts a [`Gate`] in front of a service.
 #[derive(Clone)]
+#[must_use]
 pub struct PouwLayer {
     gate: Gate,
     peer: Arc<PeerReader>,
@@ -48,15 +82,28 @@ pub struct PouwService<S> {
 }
 
 impl PouwLayer {
-    /// A layer that asks `gate`.
+    /// A layer that asks `gate`. It finds the peer's address in the request extension [`PeerAddr`], else in axum's
+    /// `ConnectInfo<SocketAddr>` (feature `axum`).
     pub fn new(gate: Gate) -> Self {
-        Self { gate, peer: Arc::new(|extensions| extensions.get::<PeerAddr>().map(|peer| peer.0.ip())) }
+        Self { gate, peer: PeerReader::new(peer::known_peer) }
     }
 
-    /// Reads the peer's address from what the server put into the request's extensions.
-    #[must_use]
+    /// Reads the peer's address from the request extension `T`, and from nothing else.
+    ///
+    /// ```
+    /// # fn layer(gate: pouw::Gate) -> pouw::tower::PouwLayer {
+    /// use pouw::tower::PouwLayer;
+    ///
+    /// PouwLayer::new(gate).peer_from::<std::net::SocketAddr>()
+    /// # }
+    /// ```
+    pub fn peer_from<T: PeerSource>(self) -> Self {
+        self.with_peer(peer::peer_in::<T>)
+    }
+
+    /// Reads the peer's address from the request's extensions with a function, and with nothing else.
     pub fn with_peer(mut self, read: impl Fn(&Extensions) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
-        self.peer = Arc::new(read);
+        self.peer = PeerReader::new(read);
         self
     }
 }
@@ -86,7 +133,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let extensions = request.extensions();
         let caller = Caller {
-            peer: (self.layer.peer)(extensions),
+            peer: self.layer.peer.peer(extensions),
             user: extensions.get::<AuthenticatedUser>().map(|user| user.0.as_str()),
             api_key: extensions.get::<ValidatedApiKey>().map(|key| key.0.as_str()),
         };

@@ -1,6 +1,11 @@
 //! Settings of the gate: defaults that stand, and refusals that name field, value and rule.
-use pouw::protocol::ByTier;
-use pouw::{Config, Gate, GateConfig, GateConfigBuilder, GateError, Policy, PouwEngine};
+use std::time::Duration;
+
+use pouw::protocol::{ByTier, DifficultyTier, Reason};
+use pouw::{
+    ClientKey, Config, Decision, Facts, Gate, GateConfig, GateConfigBuilder, GateError, NetworkPrefix, Policy,
+    PouwEngine,
+};
 
 type Change = fn(GateConfigBuilder) -> GateConfigBuilder;
 
@@ -115,4 +120,23 @@ fn routes_are_well_formed_and_stand_once() {
 fn debug_shows_no_more_than_the_policies() {
     let shown = format!("{:?} {:?}", GateConfig::builder(), GateConfig::default());
     assert!(shown.contains("default") && !shown.contains("proxies"), "{shown}");
+}
+
+#[test]
+fn a_gate_opened_by_directory_and_secret_has_the_defaults_of_engine_and_gate() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let gate = Gate::open(&path, [7; 32]).unwrap();
+    let facts = || Facts::new(ClientKey::User("u".into()), NetworkPrefix::of(None));
+    for admitted in 1..=100 {
+        let Decision::Pass(pass) = gate.decide(facts()).wait() else { panic!("request {admitted} is under the limit") };
+        assert_eq!(pass.quota.remaining, 100 - admitted);
+    }
+    let Decision::Refuse(refusal) = gate.decide(facts()).wait() else { panic!("request 101 is over the limit") };
+    assert_eq!((refusal.status, refusal.reason), (429, Reason::WorkRequired));
+    assert_eq!(gate.engine().config().floor(DifficultyTier::Low), Duration::from_millis(1_500));
+    // The store is locked while it is open, and a secret has 32 bytes.
+    assert!(matches!(Gate::open(&path, [7; 32]), Err(GateError::Open(_))));
+    let error = Gate::open(&path, "short").unwrap_err();
+    assert!(matches!(&error, GateError::Config(refused) if refused.field == "hmac_secret"), "{error}");
 }

@@ -12,7 +12,7 @@ use crate::support::gate_desk::{
 use pouw::protocol::DifficultyTier::{High, Low, Medium};
 use pouw::protocol::{Reason, header};
 use pouw::{
-    Admission, ClientKey, Condition, Decision, Facts, FallbackBehavior, GateEvent, GateParts, NetworkPrefix, Policy,
+    Admission, ClientKey, Condition, Decision, Facts, FallbackBehavior, GateEvent, GateRuntime, NetworkPrefix, Policy,
     Presented, Quota, ResultText, Verdict, Window, WindowError,
 };
 
@@ -251,7 +251,7 @@ impl Window for Remote {
 fn a_window_outside_the_process_counts_as_long_as_it_can_be_reached_and_again_afterwards() {
     for fallback in [FallbackBehavior::InMemory, FallbackBehavior::Allow, FallbackBehavior::Deny] {
         let remote = Arc::new(Remote::default());
-        let parts = GateParts::default().window(remote.clone());
+        let parts = GateRuntime::default().window(remote.clone());
         let desk = match fallback {
             FallbackBehavior::Allow => {
                 Desk::with_parts(|config| config.fallback_behavior(FallbackBehavior::Allow), parts)
@@ -330,7 +330,7 @@ impl Window for Broken {
 #[test]
 fn a_window_that_panics_cannot_be_consulted_and_never_runs_on_the_writers_thread() {
     let broken = Arc::new(Broken::default());
-    let parts = || GateParts::default().window(broken.clone());
+    let parts = || GateRuntime::default().window(broken.clone());
     let deny = Desk::with_parts(|config| config.fallback_behavior(FallbackBehavior::Deny), parts());
     assert_eq!(refused(deny.ask(), "unavailable").status, 503);
     assert_eq!(deny.gate.health().overall(), Condition::Unavailable);
@@ -369,7 +369,7 @@ fn a_window_that_keeps_its_caller_waiting_keeps_no_commit_waiting() {
     let (entered, enters) = channel();
     let (let_go, wait) = channel::<()>();
     let slow = Slow { entered: Mutex::new(entered), wait: Mutex::new(wait) };
-    let desk = Desk::with_parts(|config| config, GateParts::default().window(Arc::new(slow)));
+    let desk = Desk::with_parts(|config| config, GateRuntime::default().window(Arc::new(slow)));
     let (_, result) = solved(&refused(desk.ask(), "work_required"));
     let answer =
         Presented { token: result.challenge_token.clone(), result: Some(ResultText::Compact(result.to_compact())) };
@@ -421,7 +421,7 @@ fn a_reputation_that_panics_or_is_no_number_from_0_to_1_changes_nothing() {
         (|_| Some(0.95), None),
     ];
     for (provider, tier) in cases {
-        let desk = Desk::with_parts(|config| config, GateParts::default().reputation(provider));
+        let desk = Desk::with_parts(|config| config, GateRuntime::default().reputation(provider));
         desk.use_up();
         let client = facts(ADDRESS).client.to_bytes();
         (0..4).for_each(|_| desk.engine.note_issued(&client));
@@ -442,7 +442,7 @@ fn a_subscriber_of_events_that_panics_changes_no_decision() {
     let desk = Desk::new();
     let broken = pouw::GateEventSink::new(|_| panic!("the subscriber is broken"));
     let config = pouw::GateConfig::builder().rate_limit(1).build().unwrap();
-    let gate = pouw::Gate::with_parts(desk.engine.clone(), config, GateParts::default().events(broken)).unwrap();
+    let gate = pouw::Gate::with_runtime(desk.engine.clone(), config, GateRuntime::default().events(broken)).unwrap();
     passed(gate.decide(facts(ADDRESS)).wait());
     let (unit, result) = solved(&refused(gate.decide(facts(ADDRESS)).wait(), "work_required"));
     assert_eq!(unit.difficulty, Low);

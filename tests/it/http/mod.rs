@@ -2,5 +2,6 @@
 
 mod abuse;
 mod adapters;
+mod axum_door;
 mod page;
 mod table;

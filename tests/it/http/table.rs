@@ -8,7 +8,7 @@ use crate::support::http::{Desk, Kind, Setup, WINDOW_MS, solved};
 use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{ByTier, WorkResult, header};
 use pouw::{
-    Admission, ClientKey, Config, FakeClock, FallbackBehavior, GateParts, NetworkPrefix, Policy, Quota, Window,
+    Admission, ClientKey, Config, FakeClock, FallbackBehavior, GateRuntime, NetworkPrefix, Policy, Quota, Window,
     WindowError,
 };
 
@@ -107,7 +107,7 @@ fn made_up_work_stands_in_for_an_empty_backlog() {
 
 #[test]
 fn an_exempt_reputation_a_budget_and_a_ceiling_are_plain_429s() {
-    let exempt = Setup { parts: || GateParts::default().reputation(|_| Some(0.99)), ..Setup::default() };
+    let exempt = Setup { parts: || GateRuntime::default().reputation(|_| Some(0.99)), ..Setup::default() };
     let budget = Setup { gate: |config| config.open_challenges([1, 1]), ..Setup::default() };
     let ceiling = Setup { gate: |config| config.paid_admissions_per_window(0), ..Setup::default() };
     everywhere(&exempt, |desk| {
@@ -366,7 +366,7 @@ impl Window for Unreachable {
 
 #[test]
 fn a_window_that_cannot_be_consulted_falls_back_as_configured() {
-    let parts = || GateParts::default().window(Arc::new(Unreachable));
+    let parts = || GateRuntime::default().window(Arc::new(Unreachable));
     let deny = Setup { gate: |config| config.fallback_behavior(FallbackBehavior::Deny), parts, ..Setup::default() };
     let allow = Setup { gate: |config| config.fallback_behavior(FallbackBehavior::Allow), parts, ..Setup::default() };
     everywhere(&deny, |desk| {

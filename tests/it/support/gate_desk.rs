@@ -9,7 +9,7 @@ use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{ByTier, WorkResult, WorkUnit};
 use pouw::{
     ClientKey, Condition, Config, ConfigBuilder, Decision, EventSink, Exposure, Facts, FakeClock, Gate, GateConfig,
-    GateConfigBuilder, GateEvent, GateEventSink, GateParts, IngestOptions, NetworkPrefix, Parts, Pass, PouwEngine,
+    GateConfigBuilder, GateEvent, GateEventSink, GateRuntime, IngestOptions, NetworkPrefix, Parts, Pass, PouwEngine,
     Presented, Refusal, ResultText, StoreOptions, Verdict,
 };
 
@@ -35,10 +35,10 @@ impl Desk {
     }
 
     pub fn with(change: fn(GateConfigBuilder) -> GateConfigBuilder) -> Self {
-        Self::with_parts(change, GateParts::default())
+        Self::with_parts(change, GateRuntime::default())
     }
 
-    pub fn with_parts(change: fn(GateConfigBuilder) -> GateConfigBuilder, parts: GateParts) -> Self {
+    pub fn with_parts(change: fn(GateConfigBuilder) -> GateConfigBuilder, parts: GateRuntime) -> Self {
         let (disk, clock) = (SimDisk::new(), Arc::new(FakeClock::at(START_MS)));
         let engine = open(&disk, &clock);
         ingest(&engine, "tree", 640);
@@ -52,7 +52,7 @@ impl Desk {
         self.engine.close();
         self.engine = open(&self.disk, &self.clock);
         self.engine.refill().unwrap();
-        self.gate = gate(&self.engine, self.change, GateParts::default(), &self.events);
+        self.gate = gate(&self.engine, self.change, GateRuntime::default(), &self.events);
     }
 
     pub fn ask(&self) -> Decision {
@@ -167,14 +167,14 @@ pub fn ingest(engine: &PouwEngine, name: &str, leaves: usize) -> Vec<u8> {
 fn gate(
     engine: &PouwEngine,
     change: fn(GateConfigBuilder) -> GateConfigBuilder,
-    parts: GateParts,
+    parts: GateRuntime,
     events: &Arc<Mutex<Vec<GateEvent>>>,
 ) -> Gate {
     let config = GateConfig::builder().rate_limit(1).window_ms(WINDOW_MS).paid_admissions_per_window(1_000);
     let heard = events.clone();
     let parts =
         parts.events(GateEventSink::new(move |event| heard.lock().unwrap().push(event.clone()))).ticked_by_host();
-    Gate::with_parts(engine.clone(), change(config).build().unwrap(), parts).unwrap()
+    Gate::with_runtime(engine.clone(), change(config).build().unwrap(), parts).unwrap()
 }
 
 pub fn facts(address: &str) -> Facts {

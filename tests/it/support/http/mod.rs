@@ -18,7 +18,7 @@ use crate::support::work::solve;
 use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{WorkResult, WorkUnit};
 use pouw::{
-    Config, ConfigBuilder, EventSink, Exposure, FakeClock, Gate, GateConfig, GateConfigBuilder, GateParts,
+    Config, ConfigBuilder, EventSink, Exposure, FakeClock, Gate, GateConfig, GateConfigBuilder, GateRuntime,
     IngestOptions, Parts, PouwEngine, StoreOptions,
 };
 
@@ -84,14 +84,14 @@ fn listen() -> (std::net::TcpListener, SocketAddr) {
 pub struct Setup {
     pub engine: fn(ConfigBuilder) -> ConfigBuilder,
     pub gate: fn(GateConfigBuilder) -> GateConfigBuilder,
-    pub parts: fn() -> GateParts,
+    pub parts: fn() -> GateRuntime,
     /// Leaves of 512 bytes.
     pub backlog: usize,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { engine: |config| config, gate: |config| config, parts: GateParts::default, backlog: 640 }
+        Self { engine: |config| config, gate: |config| config, parts: GateRuntime::default, backlog: 640 }
     }
 }
 
@@ -117,7 +117,7 @@ impl Desk {
         }
         let config = GateConfig::builder().rate_limit(1).window_ms(WINDOW_MS).paid_admissions_per_window(1_000);
         let parts = (setup.parts)().ticked_by_host();
-        let gate = Gate::with_parts(engine.clone(), (setup.gate)(config).build().unwrap(), parts).unwrap();
+        let gate = Gate::with_runtime(engine.clone(), (setup.gate)(config).build().unwrap(), parts).unwrap();
         let address = kind.serve(gate.clone());
         Self { kind, disk, clock, engine, gate, address }
     }

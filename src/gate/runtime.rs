@@ -1,0 +1,59 @@
+//! The parts of a gate that the host may supply.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::event::GateEventSink;
+use super::identity::ClientKey;
+use super::window::Window;
+
+/// Returns the host's reputation of a client, 0 to 1.
+pub(super) type ReputationProvider = Arc<dyn Fn(&ClientKey) -> Option<f64> + Send + Sync>;
+
+/// The parts of a gate that the host may supply: a subscriber of events, a source of reputations, windows outside the
+/// process, and a clock tick. Used by [`Gate::with_runtime`](super::Gate::with_runtime).
+#[derive(Clone, Default)]
+#[must_use]
+pub struct GateRuntime {
+    pub(super) events: GateEventSink,
+    pub(super) reputation: Option<ReputationProvider>,
+    pub(super) window: Option<Arc<dyn Window>>,
+    pub(super) ticked_by_host: bool,
+}
+
+impl GateRuntime {
+    /// Sends events to `events`.
+    pub fn events(mut self, events: GateEventSink) -> Self {
+        self.events = events;
+        self
+    }
+
+    /// Asks `provider` for the reputation of clients over their limit. A provider that panics or returns no number
+    /// between 0 and 1 changes nothing.
+    pub fn reputation(mut self, provider: impl Fn(&ClientKey) -> Option<f64> + Send + Sync + 'static) -> Self {
+        self.reputation = Some(Arc::new(provider));
+        self
+    }
+
+    /// Judges by windows kept outside the process. If they cannot be consulted, `fallback_behavior` applies.
+    pub fn window(mut self, window: Arc<dyn Window>) -> Self {
+        self.window = Some(window);
+        self
+    }
+
+    /// Leaves [`Gate::tick`](super::Gate::tick) to the host. Otherwise a thread of the gate calls it about once a
+    /// second.
+    pub fn ticked_by_host(mut self) -> Self {
+        self.ticked_by_host = true;
+        self
+    }
+}
+
+impl fmt::Debug for GateRuntime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GateRuntime")
+            .field("events", &self.events)
+            .field("window", &self.window)
+            .finish_non_exhaustive()
+    }
+}
