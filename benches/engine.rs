@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pouw::protocol::{ByTier, DifficultyTier};
 use pouw::solver::compute_work_unit;
-use pouw::{Answer, Config, IngestOptions, IssueRequest, PouwEngine};
+use pouw::{Answer, Config, IssueRequest, PouwEngine};
 
 use backlog::{LEAF_BYTES, Scale, ingest, options, scratch, write_leaves};
 
@@ -75,7 +75,7 @@ fn ingests(c: &mut Criterion) {
     for (name, source, bytes) in [("one_file", &big, bytes), ("files_of_10_kib", &small, bytes / 8 / each * each)] {
         for by_reference in [false, true] {
             let place = if by_reference { "by_reference" } else { "copied" };
-            let options = IngestOptions { by_reference, block_size: 4_096, ..options() };
+            let options = options().by_reference(by_reference).block_size(4_096);
             group.throughput(Throughput::Bytes(bytes));
             group.bench_function(format!("{name}/{place}"), |b| {
                 b.iter_batched(

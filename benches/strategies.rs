@@ -126,7 +126,7 @@ impl Backlog {
     fn run(&self, place: &Path, strategy: Strategy) -> Run {
         let engine = open(place);
         let (start, blocks) = (process_cpu(), slices(&self.bytes, self.leaf));
-        let options = IngestOptions { strategy, ..IngestOptions::new(Exposure::Public) };
+        let options = IngestOptions::new(Exposure::Public).strategy(strategy);
         if strategy == Strategy::KnownAddress {
             let known: Vec<(Checksum, &[u8])> = self.addresses.iter().copied().zip(blocks).collect();
             engine.ingest_known_blocks(&options, "t", &known).expect("the blocks can be ingested");

@@ -22,7 +22,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::bounded;
 use pouw::protocol::{ByTier, DifficultyTier, WorkResult};
 use pouw::solver::compute_work_unit;
-use pouw::{Answer, Config, Directory, IssueRequest, Parts, PouwEngine, StorageBackend, StorageProvider, StoreFile};
+use pouw::{
+    Answer, Config, IssueRequest, Parts, PouwEngine, StorageBackend, StorageProvider, StoreDirectory, StoreFile,
+};
 use redb::{Database, Durability, TableDefinition};
 
 use backlog::{Scale, ingest, median, options, scratch, write_leaves};
@@ -86,7 +88,7 @@ fn compare(place: &Path, submitters: usize, units: usize, rounds: usize) -> Comp
 
 fn open(place: &Path, counters: &Arc<Counters>) -> PouwEngine {
     std::fs::create_dir_all(place).expect("the directory can be made");
-    let storage = Counted { inner: Directory::new(place), counters: counters.clone() };
+    let storage = Counted { inner: StoreDirectory::new(place), counters: counters.clone() };
     let parts = Parts { storage: Arc::new(storage), ..Parts::in_directory(place) };
     let config = Config::builder([7; 32])
         .floor(ByTier::all(Duration::ZERO))
@@ -286,7 +288,7 @@ impl Counters {
 
 #[derive(Debug)]
 struct Counted {
-    inner: Directory,
+    inner: StoreDirectory,
     counters: Arc<Counters>,
 }
 

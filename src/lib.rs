@@ -40,16 +40,16 @@ pub use adapters::tower;
 pub use adapters::{AuthenticatedUser, PeerAddr, SlowReader, ValidatedApiKey};
 #[cfg(feature = "engine")]
 pub use engine::ingest::{
-    BLOCK_MAX, BLOCK_MIN, IngestError, IngestOptions, IngestProgress, IngestReport, Ingested, Layout, OnProgress,
-    PROBLEMS_SHOWN, Problem,
+    BLOCK_SIZE_MAX, BLOCK_SIZE_MIN, INGEST_PROBLEMS_SHOWN, IngestError, IngestLayout, IngestOptions, IngestProblem,
+    IngestProgress, IngestReport, Ingested, OnIngest, walk::WalkError,
 };
 #[cfg(feature = "engine")]
 pub use engine::{
     Accepted, Answer, AwardBasis, Clock, Config, ConfigBuilder, ConfigError, DamagedBlock, DebitError, Debited, Event,
-    EventSink, ExportPolicy, Exported, FakeClock, Inspected, IssueError, IssueRequest, Issued, LedgerEntry, NodeSink,
-    OnVerify, OpenError, OpenQuorums, Parts, PouwEngine, Provenance, Provenances, Receipt, ResponseTimes, Stats,
-    SubmitError, SweepReport, SystemClock, TreeError, TreeInfo, TreeProgress, UnknownPolicy, Upkeep, UpkeepError,
-    VerifyProgress, WorkProof, WriteError, check,
+    EventSink, ExportPolicy, ExportReport, FakeClock, Inspected, IssueError, IssueRequest, Issued, LedgerEntry,
+    NodeSink, OnVerify, OpenError, OpenQuorums, Parts, PouwEngine, Provenance, Provenances, Receipt, ResponseTimes,
+    Stats, SubmitError, SweepReport, SystemClock, TreeError, TreeInfo, TreeProgress, UnknownPolicy, Upkeep,
+    UpkeepError, VerifyProgress, WorkProof, WriteError, check,
 };
 #[cfg(feature = "gate")]
 pub use gate::{
@@ -62,13 +62,13 @@ pub use gate::{
 pub use policy::window::Quota;
 #[cfg(feature = "engine")]
 pub use store::records::{
-    Account, EntryKind, Exposure, HashReason, LedgerRow, Strategy, StrategyAccount, Totals, TreeState, UnknownStrategy,
-    Work,
+    DataPlace, EntryKind, Exposure, HashReason, HashWork, LedgerRow, RecordError, StoreTotals, Strategy,
+    StrategyAccount, TreeState, UnknownStrategy, UsefulnessAccount,
 };
 #[cfg(feature = "engine")]
 pub use store::{
-    CheckPhase, CheckProgress, CheckReport, Directory, Finding, StorageBackend, StorageProvider, StoreError, StoreFile,
-    StoreOptions,
+    CHECK_FINDINGS_SHOWN, CheckFinding, CheckPhase, CheckProgress, CheckReport, OnCheck, RangeKey, StorageBackend,
+    StorageProvider, StoreDirectory, StoreError, StoreFile, StoreOptions,
 };
 
 /// The inner parts, for the package's own tests, benchmarks and fuzz targets. They are not part of the interface:

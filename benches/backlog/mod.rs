@@ -82,7 +82,7 @@ pub fn write_leaves(path: &Path, leaves: u64) {
 
 /// Options for leaves of [`LEAF_BYTES`].
 pub fn options() -> IngestOptions {
-    IngestOptions { block_size: LEAF_BYTES, ..IngestOptions::new(Exposure::Public) }
+    IngestOptions::new(Exposure::Public).block_size(LEAF_BYTES)
 }
 
 /// Ingests files, each as one tree.

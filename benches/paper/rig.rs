@@ -40,7 +40,7 @@ impl Rig {
         let rig = Self::empty(place, tier)?;
         let source = rig.directory.path().join("leaves");
         write_leaves(&source, leaves + SPARE_LEAVES)?;
-        let options = IngestOptions { block_size: LEAF_BYTES, ..IngestOptions::new(Exposure::Public) };
+        let options = IngestOptions::new(Exposure::Public).block_size(LEAF_BYTES);
         let sources = std::slice::from_ref(&source);
         let report = rig.engine.ingest_paths(&options, sources, &mut |_| ControlFlow::Continue(()))?;
         std::fs::remove_file(&source)?;

@@ -151,7 +151,7 @@ static SOUND: LazyLock<Sound> = LazyLock::new(|| {
 fn trusted(engine: &PouwEngine) {
     for (name, strategy) in [("audited", Strategy::SampledAudit { k: 1 }), ("voted", Strategy::Redundant { quorum: 3 })]
     {
-        let options = IngestOptions { block_size: 512, strategy, ..IngestOptions::new(Exposure::Public) };
+        let options = IngestOptions::new(Exposure::Public).block_size(512).strategy(strategy);
         let bytes: Vec<u8> = (0..70 * 512).map(|at| (at % 249) as u8).collect();
         engine.ingest_bytes(&options, name, &bytes).expect("sound");
     }
@@ -180,7 +180,7 @@ fn give_known(engine: &PouwEngine, damaged: u8) {
     let given: Vec<Vec<u8>> = (0..40).map(|leaf| vec![leaf ^ u8::from(leaf == damaged); 512]).collect();
     let given: Vec<(Checksum, &[u8])> =
         blocks.iter().zip(&given).map(|(block, given)| (sha3_512(block), given.as_slice())).collect();
-    let options = IngestOptions { strategy: Strategy::KnownAddress, ..IngestOptions::new(Exposure::Public) };
+    let options = IngestOptions::new(Exposure::Public).strategy(Strategy::KnownAddress);
     let _ = engine.ingest_known_blocks(&options, "known", &given);
 }
 
@@ -195,14 +195,14 @@ fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> Result<PouwEngine, pouw::Open
         storage: Arc::new(disk.clone()),
         clock: clock.clone(),
         events: EventSink::default(),
-        options: StoreOptions { state_cache_bytes: 1 << 20, blocks_cache_bytes: 1 << 20 },
+        options: StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20),
     };
     PouwEngine::open_with(parts, config)
 }
 
 fn ingest(engine: &PouwEngine, name: &str, leaves: usize) {
     let bytes: Vec<u8> = (0..leaves * 512).map(|at| ((at * 31 + leaves) % 251) as u8).collect();
-    let options = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
+    let options = IngestOptions::new(Exposure::Public).block_size(512);
     let _ = engine.ingest_bytes(&options, name, &bytes);
 }
 

@@ -102,7 +102,7 @@ fn open(memory: &Memory, clock: &Arc<FakeClock>) -> PouwEngine {
         storage: Arc::new(memory.clone()),
         clock: clock.clone(),
         events: EventSink::default(),
-        options: StoreOptions { state_cache_bytes: 1 << 20, blocks_cache_bytes: 1 << 20 },
+        options: StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20),
     };
     PouwEngine::open_with(parts, config.build().expect("valid")).expect("it opens")
 }
@@ -112,7 +112,7 @@ impl House {
         let (memory, clock) = (Memory::default(), Arc::new(FakeClock::at(START_MS)));
         let engine = open(&memory, &clock);
         let bytes: Vec<u8> = (0..512 * (1 + usize::from(leaves % 80))).map(|at| (at / 512) as u8).collect();
-        let options = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
+        let options = IngestOptions::new(Exposure::Public).block_size(512);
         engine.ingest_bytes(&options, "tree", &bytes).expect("new content");
         let blocks = bytes.chunks(512).map(<[u8]>::to_vec).collect();
         let trees = [("tree".to_owned(), (Strategy::Precomputed, blocks))].into();
@@ -149,7 +149,7 @@ impl House {
         let name = format!("tree {number}");
         let blocks: Vec<Vec<u8>> = (0..leaves).map(|leaf| [[number, leaf]; 256].concat()).collect();
         let damage = usize::from(input.byte());
-        let options = IngestOptions { block_size: 512, strategy, ..IngestOptions::new(Exposure::Public) };
+        let options = IngestOptions::new(Exposure::Public).block_size(512).strategy(strategy);
         let done = if strategy == Strategy::KnownAddress {
             let mut given = blocks.clone();
             given.iter_mut().skip(damage % 32).step_by(17).for_each(|block| block[1] ^= 0x80);
@@ -173,7 +173,7 @@ impl House {
     fn repair(&mut self) {
         for (name, (strategy, blocks)) in &self.trees {
             if *strategy == Strategy::KnownAddress {
-                let options = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
+                let options = IngestOptions::new(Exposure::Public).block_size(512);
                 self.give(name, &options, blocks, blocks);
             }
         }
@@ -343,7 +343,7 @@ impl House {
             6 => drop(self.engine.ledger_of(name.as_bytes(), Some(number), 10)),
             _ => {
                 let block_size = u64::from(input.byte()) * 8;
-                let options = IngestOptions { block_size, ..IngestOptions::new(Exposure::Ciphertext) };
+                let options = IngestOptions::new(Exposure::Ciphertext).block_size(block_size);
                 // Names of the trees above are theirs.
                 let name = format!("any {name}");
                 drop(self.engine.ingest_bytes(&options, &name, input.slice()));

@@ -208,7 +208,7 @@ fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> Gate {
         storage: Arc::new(disk.clone()),
         clock: clock.clone(),
         events: EventSink::default(),
-        options: StoreOptions { state_cache_bytes: 1 << 20, blocks_cache_bytes: 1 << 20 },
+        options: StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20),
     };
     let engine = PouwEngine::open_with(parts, config.build().expect("valid")).expect("it opens");
     let config = GateConfig::builder()
@@ -232,7 +232,7 @@ impl House {
         let (disk, clock) = (SimDisk::new(), Arc::new(FakeClock::at(START_MS)));
         let gate = open(&disk, &clock);
         let bytes: Vec<u8> = (0..512 * 7 * usize::from(leaves % 8)).map(|at| (at / 512) as u8).collect();
-        let options = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
+        let options = IngestOptions::new(Exposure::Public).block_size(512);
         gate.engine().ingest_bytes(&options, "tree", &bytes).expect("new content");
         Self {
             disk,

@@ -6,7 +6,7 @@
 
 use crate::merkle::AlignedRange;
 use crate::policy::ready::ReadyUnit;
-use crate::store::records::{Account, HashReason, Work};
+use crate::store::records::{HashReason, HashWork, UsefulnessAccount};
 
 use super::PouwEngine;
 use super::core::Core;
@@ -14,7 +14,7 @@ use super::core::Core;
 impl PouwEngine {
     /// What offloading has come to in this store, up to now. For the moment between a commit and what follows from it in
     /// memory, what it wrote behind is counted twice.
-    pub fn account(&self) -> Account {
+    pub fn account(&self) -> UsefulnessAccount {
         let core = self.core();
         let waiting = core.account.lock();
         let mut account = core.store.account();
@@ -36,7 +36,7 @@ impl Core {
     }
 
     /// A unit of another kind goes out.
-    pub(super) fn count_asked(&self, place: usize, work: Work) {
+    pub(super) fn count_asked(&self, place: usize, work: HashWork) {
         let mut account = self.account.lock();
         let Some(of) = account.by.get_mut(place) else { return };
         of.asked.add(work);
@@ -44,30 +44,30 @@ impl Core {
     }
 
     /// The server hashed something that no command counts.
-    pub(super) fn count_server(&self, place: usize, reason: HashReason, work: Work) {
+    pub(super) fn count_server(&self, place: usize, reason: HashReason, work: HashWork) {
         self.account.lock().server(place, reason, work);
     }
 }
 
 /// What a unit asks for: its leaves, by their lengths, and the parents above them.
-pub(super) fn unit_work(range: &AlignedRange, lengths: impl Iterator<Item = u64>) -> Work {
-    Work::of(lengths).plus(parents_work(range))
+pub(super) fn unit_work(range: &AlignedRange, lengths: impl Iterator<Item = u64>) -> HashWork {
+    HashWork::of(lengths).plus(parents_work(range))
 }
 
 /// The parents of a unit.
-pub(super) fn parents_work(range: &AlignedRange) -> Work {
+pub(super) fn parents_work(range: &AlignedRange) -> HashWork {
     fold_work(range.len(), range.fold_levels())
 }
 
 /// Folding so many nodes, so many levels up.
-pub(super) fn fold_work(mut width: u64, levels: u8) -> Work {
+pub(super) fn fold_work(mut width: u64, levels: u8) -> HashWork {
     let (mut pairs, mut singles) = (0, 0);
     for _ in 0..levels {
         pairs += width / 2;
         singles += width % 2;
         width = width.div_ceil(2);
     }
-    Work::of_parents(pairs, singles)
+    HashWork::of_parents(pairs, singles)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::merkle::{AlignedRange, TILE_LEAVES};
 use crate::policy::audit::{VOTE_SAMPLE, draw};
 use crate::policy::quorum::{Voter, admits, differences, is_right};
 use crate::protocol::{WorkResult, WorkUnitOperation};
-use crate::store::records::{HashReason, QuorumRow, TreeRow, VoteRow, Work};
+use crate::store::records::{HashReason, HashWork, QuorumRow, TreeRow, VoteRow};
 use crate::store::{Amend, Audited, Command, Ruling, SettleKind, TreeId, Vote};
 
 use super::account::{parents_work, unit_work};
@@ -29,7 +29,7 @@ struct Count {
     ruling: Ruling,
     liars: Vec<Voter>,
     /// What the server hashed to decide.
-    referee: Work,
+    referee: HashWork,
     /// Leaves that the server has hashed, now or before.
     refereed: u32,
     /// The new answer is wrong at one of them.
@@ -53,7 +53,7 @@ impl Core {
         let accepted = unit_work(&range, lengths.into_iter());
         let kind = SettleKind::Audited(Box::new(Audited { tree, range, hashes, network, whole }));
         let (nodes, leaves) = (range.node_count(), range.len());
-        Ok(Judged { kind, nodes, leaves, accepted, audit, referee: Work::default(), follows: Follows::default() })
+        Ok(Judged { kind, nodes, leaves, accepted, audit, referee: HashWork::default(), follows: Follows::default() })
     }
 
     /// `Redundant`: admitted if a sample is right and no leaf differs from what others returned, unless they are wrong.
@@ -88,7 +88,7 @@ impl Core {
         }
         let lengths = leaf_lengths(&self.store.read()?, tree, row, &range)?;
         let own = (0..).zip(lengths).filter(|(place, _)| count.refereed & (1 << place) == 0);
-        let accepted = Work::of(own.map(|(_, length)| length)).plus(parents_work(&range));
+        let accepted = HashWork::of(own.map(|(_, length)| length)).plus(parents_work(&range));
         let Count { ruling, liars, referee, .. } = count;
         let strikes = self.store.client(client)?.strikes;
         #[cfg(feature = "testing")]
@@ -120,10 +120,10 @@ impl Core {
         range: &AlignedRange,
         hashes: &[Checksum],
         k: u8,
-    ) -> Result<(Work, bool), SubmitError> {
+    ) -> Result<(HashWork, bool), SubmitError> {
         #[cfg(feature = "testing")]
         if self.config.makes(Mistake::SkipAudit) {
-            return Ok((Work::default(), false));
+            return Ok((HashWork::default(), false));
         }
         let leaves = range.len() as u32;
         let k = self.heightened.lock().sample(network, k.into(), leaves, self.now_ms());
@@ -162,7 +162,7 @@ impl Core {
         (tree, row): Tree<'_>,
         range: &AlignedRange,
         places: &[u8],
-    ) -> Result<(Vec<(u8, Checksum)>, Work), SubmitError> {
+    ) -> Result<(Vec<(u8, Checksum)>, HashWork), SubmitError> {
         let first = (range.start() % TILE_LEAVES) as u8;
         let mask = places.iter().fold(0, |mask, place| mask | (1 << (first + place)));
         let read = self.hash_mask((tree, row), range.tile(), mask);
@@ -198,7 +198,7 @@ impl Core {
         let differ = differences(hashes, &returned, known);
         let mut refereed = known.iter().fold(0, |mask, (place, _)| mask | (1 << place));
         let mut ruling = Ruling { votes_seen: votes.len(), stale, ..Ruling::default() };
-        let (mut liars, mut referee, mut wrong) = (Vec::new(), Work::default(), differ.wrong);
+        let (mut liars, mut referee, mut wrong) = (Vec::new(), HashWork::default(), differ.wrong);
         if !differ.open.is_empty() {
             let (hashed, work) = self.hash_places((tree, row), range, &differ.open)?;
             referee = work;

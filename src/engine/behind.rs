@@ -1,7 +1,7 @@
 //! What is written behind: nobody waits for it, so it rides along with a commit that happens anyway, or goes
 //! alone after half a second.
 
-use crate::store::records::Account;
+use crate::store::records::UsefulnessAccount;
 use crate::store::{Command, PutStandings, Refuse};
 
 use super::core::Core;
@@ -12,7 +12,7 @@ use super::standings::{Change, row_of};
 pub(super) struct Behind {
     refused: Vec<Refuse>,
     standings: Vec<Change>,
-    account: Account,
+    account: UsefulnessAccount,
     checkpoint: bool,
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::store::{self, CheckReport, Directory, OnCheck, StorageBackend, StorageProvider, StoreFile};
+use crate::store::{self, CheckReport, OnCheck, StorageBackend, StorageProvider, StoreDirectory, StoreFile};
 
 use super::error::OpenError;
 
@@ -15,7 +15,7 @@ use super::error::OpenError;
 /// [`OpenError::Directory`] if there is no store; [`OpenError::Store`] for a foreign file, another format,
 /// a second process, or reads that fail. Rows that do not fit are no error but findings in the report.
 pub fn check(path: &Path, progress: OnCheck<'_>) -> Result<CheckReport, OpenError> {
-    let existing = Existing(Directory::new(path));
+    let existing = Existing(StoreDirectory::new(path));
     let state = existing.path(StoreFile::State);
     if !state.is_file() {
         let what = "there is no state.redb in it".to_owned();
@@ -26,7 +26,7 @@ pub fn check(path: &Path, progress: OnCheck<'_>) -> Result<CheckReport, OpenErro
 
 /// A directory in which nothing is made.
 #[derive(Debug)]
-struct Existing(Directory);
+struct Existing(StoreDirectory);
 
 impl StorageProvider for Existing {
     fn open(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>> {

@@ -11,7 +11,7 @@ use crate::policy::audit::Heightened;
 use crate::policy::calibration::Calibration;
 use crate::policy::lease::Lease;
 use crate::protocol::{ClientDigest, DifficultyTier, Keyring, WorkId};
-use crate::store::records::Account;
+use crate::store::records::UsefulnessAccount;
 use crate::store::{Command, Identity, Outcome, RangeKey, Refuse, Store, StoreError};
 
 use super::clock::EngineTime;
@@ -45,7 +45,7 @@ pub(super) struct Core {
     /// Networks audited more than others for a while.
     pub(super) heightened: Mutex<Heightened>,
     /// What was counted and is not written yet.
-    pub(super) account: Mutex<Account>,
+    pub(super) account: Mutex<UsefulnessAccount>,
     /// One verification of stored leaves at a time; whoever folds a tree that it may correct takes it too.
     pub(super) auditing: Mutex<()>,
     /// Events to be told when no lock is held that a subscriber may want. Emptied by the next upkeep at the latest.
@@ -175,7 +175,7 @@ impl Core {
             refused: Mutex::new(RefusedLater::default()),
             standings: Mutex::new(standings),
             heightened: Mutex::new(Heightened::default()),
-            account: Mutex::new(Account::default()),
+            account: Mutex::new(UsefulnessAccount::default()),
             auditing: Mutex::new(()),
             untold: Mutex::new(Vec::new()),
             doubted_after: Mutex::new(None),

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::hash::Checksum;
 use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, Level, LevelFolder, Shape, StreamError, fold_level};
-use crate::store::records::{HashReason, TreeRow, Work};
+use crate::store::records::{HashReason, HashWork, TreeRow};
 use crate::store::{Command, Outcome, StoreError, TreeId};
 
 use super::PouwEngine;
@@ -19,7 +19,7 @@ pub type NodeSink<'s> = &'s mut dyn FnMut(&Checksum) -> std::io::Result<()>;
 /// What an export came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Exported {
+pub struct ExportReport {
     /// Checksums written.
     pub nodes: u64,
     /// Why the weakest leaf of the tree counts.
@@ -47,7 +47,7 @@ impl PouwEngine {
     /// # Errors
     /// [`TreeError::NotComplete`], [`TreeError::Inconsistent`] with the first position that does not fit,
     /// [`TreeError::Unverifiable`].
-    pub fn export_addresses(&self, name: &str, sink: NodeSink<'_>) -> Result<Exported, TreeError> {
+    pub fn export_addresses(&self, name: &str, sink: NodeSink<'_>) -> Result<ExportReport, TreeError> {
         self.export_addresses_under(ExportPolicy::Strict, name, sink)
     }
 
@@ -60,7 +60,7 @@ impl PouwEngine {
         policy: ExportPolicy,
         name: &str,
         sink: NodeSink<'_>,
-    ) -> Result<Exported, TreeError> {
+    ) -> Result<ExportReport, TreeError> {
         let core = self.core();
         let (tree, row, provenance) = core.ready_to_export(name, policy)?;
         let no_shape = || StoreError::Contradiction { what: format!("tree {tree} has no shape") };
@@ -90,7 +90,7 @@ impl PouwEngine {
             })?;
         }
         core.is_unchanged(tree, &row)?;
-        Ok(Exported { nodes: shape.node_count(), provenance })
+        Ok(ExportReport { nodes: shape.node_count(), provenance })
     }
 
     /// The leaves of a complete tree in order: the address list of the file. Validates first. Under
@@ -98,7 +98,7 @@ impl PouwEngine {
     ///
     /// # Errors
     /// As [`export_addresses`](Self::export_addresses).
-    pub fn export_leaves(&self, name: &str, sink: NodeSink<'_>) -> Result<Exported, TreeError> {
+    pub fn export_leaves(&self, name: &str, sink: NodeSink<'_>) -> Result<ExportReport, TreeError> {
         self.export_leaves_under(ExportPolicy::Strict, name, sink)
     }
 
@@ -111,7 +111,7 @@ impl PouwEngine {
         policy: ExportPolicy,
         name: &str,
         sink: NodeSink<'_>,
-    ) -> Result<Exported, TreeError> {
+    ) -> Result<ExportReport, TreeError> {
         let core = self.core();
         let (tree, row, provenance) = core.ready_to_export(name, policy)?;
         let mut written = 0;
@@ -121,7 +121,7 @@ impl PouwEngine {
             group.leaves.iter().try_for_each(|leaf| Ok(sink(leaf)?))
         })?;
         core.is_unchanged(tree, &row)?;
-        Ok(Exported { nodes: written, provenance })
+        Ok(ExportReport { nodes: written, provenance })
     }
 
     /// Accepts the leaves of a complete tree as they are: its block data may go, and nothing below verified can be
@@ -176,7 +176,7 @@ impl Core {
             self.is_unchanged(tree, &row)?;
         }
         let (folds, _) = validated?;
-        self.count_server(row.strategy.index(), HashReason::Folding, Work::of_parents(folds, 0));
+        self.count_server(row.strategy.index(), HashReason::Folding, HashWork::of_parents(folds, 0));
         let found = Provenances::of(row.done, &self.store.read()?.provenance(tree)?);
         Ok((tree, row, found.weakest().unwrap_or(Provenance::Verified)))
     }

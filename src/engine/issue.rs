@@ -11,7 +11,7 @@ use crate::protocol::{
     data_digest,
 };
 
-use crate::store::records::{Account, Work};
+use crate::store::records::{HashWork, UsefulnessAccount};
 
 use super::PouwEngine;
 use super::account::unit_work;
@@ -180,7 +180,7 @@ impl Core {
             ..self.token(request, id, TokenPurpose::Interior)
         };
         bump(&self.tallies.interior_issued, 1);
-        self.count_asked(node.account, Work::of([node.bytes().len() as u64]));
+        self.count_asked(node.account, HashWork::of([node.bytes().len() as u64]));
         Issued { unit: self.sealed(interior_unit(node, &token), &token), shortfall: false }
     }
 
@@ -202,7 +202,7 @@ impl Core {
         }
         drop(queue);
         bump(&self.tallies.synthetic_issued, 1);
-        self.count_asked(Account::SYNTHETIC, synthetic_work(order));
+        self.count_asked(UsefulnessAccount::SYNTHETIC, synthetic_work(order));
         Ok(Issued { unit: self.sealed(self.synthetic_unit(&token), &token), shortfall: order < wanted })
     }
 
@@ -332,9 +332,9 @@ fn synthetic_order(tier: DifficultyTier) -> u8 {
 }
 
 /// What made-up work of this size asks for.
-pub(super) fn synthetic_work(order: u8) -> Work {
+pub(super) fn synthetic_work(order: u8) -> HashWork {
     let lengths = vec![SYNTHETIC_LEAF_BYTES as u64; 1 << order.min(4)];
-    synthetic_range(order).map_or(Work::default(), |range| unit_work(&range, lengths.into_iter()))
+    synthetic_range(order).map_or(HashWork::default(), |range| unit_work(&range, lengths.into_iter()))
 }
 
 /// A made-up unit as a tree of its own.

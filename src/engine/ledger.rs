@@ -11,6 +11,7 @@ use super::trees::commitment;
 
 /// One entry of the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LedgerEntry {
     /// Sequence number, gapless.
     pub seq: u64,
@@ -20,6 +21,7 @@ pub struct LedgerEntry {
 
 /// A debit that is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Debited {
     /// Ledger entry.
     pub seq: u64,
@@ -31,6 +33,7 @@ pub struct Debited {
 
 /// That the work of an accepted answer is part of a complete tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WorkProof {
     /// The leaf: the first of the answer.
     pub leaf: LeafIndex,

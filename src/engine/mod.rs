@@ -61,9 +61,9 @@ use crossbeam_channel::bounded;
 use parking_lot::Mutex;
 
 use crate::protocol::Keyring;
-use crate::store::{Directory, StorageProvider, Store, StoreOptions};
+use crate::store::{StorageProvider, Store, StoreDirectory, StoreOptions};
 
-pub use crate::store::{CheckPhase, CheckProgress, CheckReport, Finding};
+pub use crate::store::{CheckFinding, CheckPhase, CheckProgress, CheckReport};
 
 pub use calibrate::ResponseTimes;
 pub use check::check;
@@ -72,7 +72,7 @@ pub use clock::{Clock, FakeClock, SystemClock};
 pub use config::{AwardBasis, Config, ConfigBuilder};
 pub use error::{DebitError, IssueError, OpenError, SubmitError, TreeError, WriteError};
 pub use event::{Event, EventSink};
-pub use export::{Exported, NodeSink};
+pub use export::{ExportReport, NodeSink};
 pub use inspect::Inspected;
 pub use ledger::{Debited, LedgerEntry, Receipt, WorkProof};
 pub use policy::{ExportPolicy, OnVerify, UnknownPolicy, VerifyProgress};
@@ -105,7 +105,7 @@ impl Parts {
     /// A directory that exists, the system's clock, no subscriber.
     pub fn in_directory(path: impl AsRef<Path>) -> Self {
         Self {
-            storage: Arc::new(Directory::new(path)),
+            storage: Arc::new(StoreDirectory::new(path)),
             clock: Arc::new(SystemClock::new()),
             events: EventSink::default(),
             options: StoreOptions::default(),

@@ -3,7 +3,7 @@
 use crate::hash::{Checksum, hash_batch};
 use crate::policy::ready::Loaded;
 use crate::store::TreeId;
-use crate::store::records::{TreeRow, Work};
+use crate::store::records::{HashWork, TreeRow};
 
 use super::core::Core;
 use super::load::{LoadError, first_run, load_tile};
@@ -19,7 +19,7 @@ impl Core {
         (tree, row): (TreeId, &TreeRow),
         tile: u64,
         mask: u32,
-    ) -> Result<(Hashed, Work), LoadError> {
+    ) -> Result<(Hashed, HashWork), LoadError> {
         let reader = self.store.read()?;
         let mut runs: Vec<(u8, Loaded)> = Vec::new();
         let mut left = mask;
@@ -36,7 +36,7 @@ impl Core {
                 slices.push(leaf_bytes(data, index).unwrap_or_default());
             }
         }
-        let work = Work::of(slices.iter().map(|leaf| leaf.len() as u64));
+        let work = HashWork::of(slices.iter().map(|leaf| leaf.len() as u64));
         Ok((slots.into_iter().zip(hash_batch(&slices)).collect(), work))
     }
 }

@@ -12,7 +12,7 @@ use crate::merkle::{AlignedRange, GROUP_LEAVES, Shape, TILE_LEAVES};
 use crate::policy::audit::{Selection, sample_size};
 use crate::policy::ready::mask_of;
 use crate::protocol::data_digest;
-use crate::store::records::{DataPlace, HashReason, LeafState, TreeRow, TreeState, Work};
+use crate::store::records::{DataPlace, HashReason, HashWork, LeafState, TreeRow, TreeState};
 use crate::store::{CHORE_DROP, Command, Outcome, TreeId, Upgrade};
 
 use super::core::Core;
@@ -94,6 +94,7 @@ impl FromStr for ExportPolicy {
 
 /// How far a verification before an export is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VerifyProgress {
     /// Leaves hashed.
     pub hashed: u64,
@@ -348,7 +349,7 @@ impl Core {
             return Ok(());
         };
         let (folds, root) = self.validate_row(tree, &row)?;
-        self.count_server(row.strategy.index(), HashReason::Folding, Work::of_parents(folds, 0));
+        self.count_server(row.strategy.index(), HashReason::Folding, HashWork::of_parents(folds, 0));
         let (from, to) = (TreeState::Assembling, TreeState::Complete);
         let root = Some(*root.as_bytes());
         let outcomes = self.write_bulk(vec![Command::SetTreeState { tree, from, to, root }])?;

@@ -9,6 +9,7 @@ use super::PouwEngine;
 
 /// How far a tree is, with the leaves of some of its tiles.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TreeProgress {
     /// Leaves.
     pub leaves: u64,

@@ -57,6 +57,7 @@ written_as_str!(Provenance);
 
 /// How many leaves of a tree there are of each provenance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Provenances {
     counts: [u64; 5],
     /// Leaves whose blocks do not hash to their addresses: they count for nothing.
@@ -87,6 +88,7 @@ impl Provenances {
 
 /// A block that does not hash to its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DamagedBlock {
     /// Name of its tree.
     pub tree: String,

@@ -2,18 +2,19 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::store::records::{Account, Totals};
+use crate::store::records::{StoreTotals, UsefulnessAccount};
 
 use super::PouwEngine;
 use super::calibrate::ResponseTimes;
 
 /// A look at the engine. Counts named `this_boot` start at zero with every open; `totals` are durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stats {
     /// Sums over everything ever accepted, from the store.
-    pub totals: Totals,
+    pub totals: StoreTotals,
     /// What offloading has come to, by strategy; durable, but for what was counted within the last half second.
-    pub account: Account,
+    pub account: UsefulnessAccount,
     /// Commits of the state file.
     pub commits: u64,
     /// Commits the storage failed this boot, whatever was in them. One that failed for a single damaged row is not

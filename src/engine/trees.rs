@@ -16,6 +16,7 @@ use super::provenance::Provenances;
 
 /// One tree, as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TreeInfo {
     /// Number inside this store; never used twice.
     pub id: TreeId,

@@ -5,7 +5,7 @@ use crate::merkle::{AlignedRange, Shape, TILE_LEAVES};
 use crate::policy::lease::{Claim, Lease};
 use crate::policy::ready::mask_of;
 use crate::protocol::{WorkId, data_digest};
-use crate::store::records::{DataPlace, LeafState, QuorumRow, TreeRow, TreeState, Work};
+use crate::store::records::{DataPlace, HashWork, LeafState, QuorumRow, TreeRow, TreeState};
 use crate::store::{Command, Outcome, RangeKey, Referee, TreeId};
 
 use super::core::Core;
@@ -182,7 +182,7 @@ impl Core {
             Err(_) => return Ok(None),
         };
         let slices: Vec<&[u8]> = (0..data.ends.len()).filter_map(|index| leaf_bytes(&data, index)).collect();
-        let work = Work::of(slices.iter().map(|leaf| leaf.len() as u64));
+        let work = HashWork::of(slices.iter().map(|leaf| leaf.len() as u64));
         let (hashes, data_digest) = (hash_batch(&slices), data_digest(&data.bytes));
         let (votes_seen, at_ms) = (votes.votes.len(), self.now_ms());
         let referee = Referee { tree, range, hashes, votes_seen, data_digest, work, at_ms };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::merkle::{Level, Shape};
-use crate::store::records::{HashReason, TreeRow, TreeState, Work};
+use crate::store::records::{HashReason, HashWork, TreeRow, TreeState};
 use crate::store::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, Command, Outcome, StoreError, TreeId};
 
 use super::PouwEngine;
@@ -194,7 +194,7 @@ impl Core {
         match self.validate_row(tree, row) {
             Ok((folds, root)) => {
                 bump(&self.tallies.server_folds, folds);
-                self.count_server(row.strategy.index(), HashReason::Folding, Work::of_parents(folds, 0));
+                self.count_server(row.strategy.index(), HashReason::Folding, HashWork::of_parents(folds, 0));
                 Ok((TreeState::Complete, (!row.strategy.knows_answers()).then(|| *root.as_bytes())))
             }
             Err(TreeError::Inconsistent { at, .. }) => {

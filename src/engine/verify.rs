@@ -6,7 +6,7 @@ use crate::merkle::{AlignedRange, GROUP_LEAVES, GROUP_ORDER, Shape, TILE_LEAVES,
 use crate::policy::lease::Claim;
 use crate::policy::ready::{Loaded, mask_of};
 use crate::protocol::{ChallengeToken, Malformed, WorkResult, WorkUnitOperation, data_digest};
-use crate::store::records::{GroupRow, HashReason, Strategy, TreeRow, Work};
+use crate::store::records::{GroupRow, HashReason, HashWork, Strategy, TreeRow};
 use crate::store::{Reader, SettleKind, StoreError, TreeId};
 
 use super::account::{parents_work, unit_work};
@@ -24,9 +24,9 @@ pub(super) struct Judged {
     pub(super) kind: SettleKind,
     pub(super) nodes: u64,
     pub(super) leaves: u64,
-    pub(super) accepted: Work,
-    pub(super) audit: Work,
-    pub(super) referee: Work,
+    pub(super) accepted: HashWork,
+    pub(super) audit: HashWork,
+    pub(super) referee: HashWork,
     pub(super) follows: Follows,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Expected {
 struct Damage {
     /// One bit for each, within the tile.
     mask: u32,
-    referee: Work,
+    referee: HashWork,
     events: Vec<Event>,
 }
 
@@ -111,13 +111,13 @@ impl Core {
             Claim::Interior { tree, level, index } => {
                 let hash = *result.result_hash.as_bytes();
                 let bytes = if expected.pair { 128 } else { 64 };
-                (SettleKind::Interior { tree, level, index, hash }, 1, Work::of([bytes]))
+                (SettleKind::Interior { tree, level, index, hash }, 1, HashWork::of([bytes]))
             }
             Claim::Synthetic => (SettleKind::Synthetic, 1 << token.order.min(4), synthetic_work(token.order)),
         };
         let Damage { referee, events, .. } = damage;
         let follows = Follows { damaged: events, ..Follows::default() };
-        Ok(Judged { kind, nodes, leaves, accepted, audit: Work::default(), referee, follows })
+        Ok(Judged { kind, nodes, leaves, accepted, audit: HashWork::default(), referee, follows })
     }
 
     /// The result must name the token's unit and the token, if it names any.
@@ -329,7 +329,7 @@ impl Core {
         let mut damage = Damage::default();
         for index in wrong {
             let bytes = leaf_bytes(data, *index).unwrap_or_default();
-            damage.referee.add(Work::of([bytes.len() as u64]));
+            damage.referee.add(HashWork::of([bytes.len() as u64]));
             if given.get(*index) != Some(&sha3_512(bytes)) {
                 self.count_server(row.strategy.index(), HashReason::Referee, damage.referee);
                 let what = if single { "resultHash".to_owned() } else { format!("leafHashes[{index}]") };
@@ -365,11 +365,11 @@ fn stored_top(range: &AlignedRange, groups: &[GroupRow], leaves: &[Checksum]) ->
 }
 
 /// What getting that top costs.
-fn stored_top_work(range: &AlignedRange) -> Work {
+fn stored_top_work(range: &AlignedRange) -> HashWork {
     match range.order() {
         order if order < GROUP_ORDER => parents_work(range),
-        _ if range.len() > GROUP_LEAVES => Work::of_parents(1, 0),
-        _ => Work::of_parents(0, u64::from(range.fold_levels().saturating_sub(GROUP_ORDER))),
+        _ if range.len() > GROUP_LEAVES => HashWork::of_parents(1, 0),
+        _ => HashWork::of_parents(0, u64::from(range.fold_levels().saturating_sub(GROUP_ORDER))),
     }
 }
 

@@ -6,6 +6,7 @@ use super::PouwEngine;
 
 /// Votes that wait for others like them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OpenQuorums {
     /// Units with votes.
     pub units: u64,

@@ -1,13 +1,13 @@
 //! Metrics of what letting clients hash has come to: over the life of the store, by strategy.
 
 use crate::engine::PouwEngine;
-use crate::store::records::{Account, HashReason};
+use crate::store::records::{HashReason, UsefulnessAccount};
 
 /// Damaged blocks are counted up to here.
 const DAMAGED_COUNTED: u64 = 65_536;
 
 /// Publishes the account, and how many blocks are damaged.
-pub(super) fn record(engine: &PouwEngine, account: &Account) {
+pub(super) fn record(engine: &PouwEngine, account: &UsefulnessAccount) {
     for (strategy, of) in account.named() {
         let permutations = |kind: &'static str, value: u64| {
             metrics::gauge!("pouw_work_permutations", "strategy" => strategy, "kind" => kind).set(value as f64);

@@ -8,7 +8,7 @@ use super::commands::{Command, Outcome};
 use super::error::{CommitFailure, StoreError};
 use super::ledger::Round;
 use super::open::{Store, WriterState};
-use super::records::{Account, ClientRow, Head, TreeRow, seal, unseal};
+use super::records::{ClientRow, Head, TreeRow, UsefulnessAccount, seal, unseal};
 use super::tables::{
     CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY, RECEIPTS, TILES,
     TREES,
@@ -75,7 +75,7 @@ fn run(
 /// What changes in memory once the commit is durable.
 pub(super) struct Effects {
     head: Head,
-    account: Account,
+    account: UsefulnessAccount,
     clients: HashMap<[u8; 16], ClientRow>,
     flushed: Vec<[u8; 16]>,
     round: Option<Round>,
@@ -114,7 +114,7 @@ pub(super) struct Batch<'t> {
     pub(super) receipts: Table<'t, [u8; 16], u64>,
     pub(super) debits: Table<'t, [u8; 16], u64>,
     pub(super) head: Head,
-    pub(super) account: Account,
+    pub(super) account: UsefulnessAccount,
     pub(super) writer: &'t WriterState,
     pub(super) overlay: HashMap<[u8; 16], ClientRow>,
     pub(super) flushed: Vec<[u8; 16]>,

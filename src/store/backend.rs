@@ -110,16 +110,16 @@ pub trait StorageProvider: Debug + Send + Sync {
 
 /// A directory on a file system.
 #[derive(Debug, Clone)]
-pub struct Directory(PathBuf);
+pub struct StoreDirectory(PathBuf);
 
-impl Directory {
+impl StoreDirectory {
     /// Storage in the existing directory `path`.
     pub fn new(path: impl AsRef<Path>) -> Self {
         Self(path.as_ref().to_owned())
     }
 }
 
-impl StorageProvider for Directory {
+impl StorageProvider for StoreDirectory {
     fn open(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);

@@ -4,7 +4,9 @@ use crate::merkle::AlignedRange;
 use crate::policy::quorum::Voter;
 
 use super::read::TreeId;
-use super::records::{Account, DataPlace, Exposure, GroupRow, LengthRow, StandingRow, Strategy, TreeState, Work};
+use super::records::{
+    DataPlace, Exposure, GroupRow, HashWork, LengthRow, StandingRow, Strategy, TreeState, UsefulnessAccount,
+};
 use super::trust_commands::{Amend, Audited, Referee, Repair, Upgrade, Vote};
 
 /// One change of the store. A batch of them is one transaction.
@@ -105,7 +107,7 @@ pub enum Command {
         tree: TreeId,
     },
     /// Add to the account what has been counted in memory.
-    Count(Box<Account>),
+    Count(Box<UsefulnessAccount>),
     /// Write nothing but the head, so that it carries the clock.
     Touch,
 }
@@ -163,11 +165,11 @@ pub struct Settle {
     /// Digest of the data the client was sent, from the token.
     pub data_digest: u64,
     /// What the answer is worth, if it counts: leaves and parents the client hashed.
-    pub accepted: Work,
+    pub accepted: HashWork,
     /// What the server hashed to audit it.
-    pub audit: Work,
+    pub audit: HashWork,
     /// What it hashed to decide between it and others, or the stored addresses.
-    pub referee: Work,
+    pub referee: HashWork,
     /// Engine time, Unix milliseconds.
     pub at_ms: u64,
     /// Test switch: leave the consumed check out.
@@ -243,7 +245,7 @@ pub struct AddGroups {
     /// Of these, leaves that do not hash to their address.
     pub damaged: Vec<u64>,
     /// What the server hashed for it: leaves, then parents.
-    pub work: [Work; 2],
+    pub work: [HashWork; 2],
 }
 
 /// Precondition: the tree is `Ingesting` and all its groups are stored.

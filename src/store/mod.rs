@@ -37,11 +37,11 @@ mod trust_commands;
 mod upgrade;
 
 pub use apply::Applied;
-pub use backend::{Directory, StorageBackend, StorageProvider, StoreFile};
+pub use backend::{StorageBackend, StorageProvider, StoreDirectory, StoreFile};
 pub use blocks::BlocksWriter;
 #[cfg(feature = "testing")]
 pub use check::check_in_runs;
-pub use check::{CheckPhase, CheckProgress, CheckReport, FINDINGS_SHOWN, Finding, OnCheck, check};
+pub use check::{CHECK_FINDINGS_SHOWN, CheckFinding, CheckPhase, CheckProgress, CheckReport, OnCheck, check};
 pub use commands::{
     AddGroups, BeginTree, Command, Debit, FinishTree, Outcome, PutStandings, Refuse, Refused, Settle, SettleKind,
 };

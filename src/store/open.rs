@@ -13,15 +13,17 @@ use super::error::StoreError;
 use super::file::{contained, open_file};
 use super::identity::{corrupted, fixed, open_pair};
 use super::ledger::Round;
-use super::records::{Account, ClientRow, Head, seal, unseal};
+use super::records::{ClientRow, Head, UsefulnessAccount, seal, unseal};
 use super::tables::{
     BLOCKS, CHORES, CLAIMS, CLIENTS, CONSUMED, DAMAGED, DEBITS, DOUBTED, FOLLOWED, FORMAT_VERSION, HANDLES, HASHES,
     INTERIOR, LEDGER, LENGTHS, META, NAMES, PROVENANCE, QUORUMS, READY, RECEIPTS, SOURCES, STANDINGS, SUSPECTS, TILES,
     TREES,
 };
 
-/// Sizes of a store.
+/// Sizes of a store's page caches.
 #[derive(Debug, Clone, Copy)]
+#[must_use]
+#[non_exhaustive]
 pub struct StoreOptions {
     /// Page cache of the state file, bytes.
     pub state_cache_bytes: usize,
@@ -29,9 +31,28 @@ pub struct StoreOptions {
     pub blocks_cache_bytes: usize,
 }
 
+impl StoreOptions {
+    /// The defaults: 48 MiB for the state file, 16 MiB for the block file.
+    pub const fn new() -> Self {
+        Self { state_cache_bytes: 48 << 20, blocks_cache_bytes: 16 << 20 }
+    }
+
+    /// Sets the page cache of the state file, bytes.
+    pub const fn state_cache_bytes(mut self, bytes: usize) -> Self {
+        self.state_cache_bytes = bytes;
+        self
+    }
+
+    /// Sets the page cache of the block file, bytes.
+    pub const fn blocks_cache_bytes(mut self, bytes: usize) -> Self {
+        self.blocks_cache_bytes = bytes;
+        self
+    }
+}
+
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { state_cache_bytes: 48 << 20, blocks_cache_bytes: 16 << 20 }
+        Self::new()
     }
 }
 
@@ -70,7 +91,7 @@ pub struct Identity {
 #[derive(Debug, Default)]
 pub(super) struct WriterState {
     pub(super) head: Head,
-    pub(super) account: Account,
+    pub(super) account: UsefulnessAccount,
     pub(super) dirty: HashMap<[u8; 16], ClientRow>,
     /// The checkpoint in progress, or the last one.
     pub(super) round: Option<Round>,
@@ -112,7 +133,7 @@ impl Store {
     }
 
     /// What offloading has come to, as of the newest commit.
-    pub fn account(&self) -> Account {
+    pub fn account(&self) -> UsefulnessAccount {
         self.writer.read().account
     }
 

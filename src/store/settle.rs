@@ -7,7 +7,7 @@ use crate::merkle::{AlignedRange, TILE_LEAVES};
 use super::apply::Batch;
 use super::commands::{Outcome, Refuse, Refused, Settle, SettleKind};
 use super::error::StoreError;
-use super::records::{Account, EntryKind, HashReason, LeafState, LedgerRow, Strategy, TileRow, TreeState};
+use super::records::{EntryKind, HashReason, LeafState, LedgerRow, Strategy, TileRow, TreeState, UsefulnessAccount};
 use super::tables::{CHORE_ASSEMBLE, CHORE_FOLD, DAMAGED, NO_ENTRY, PRIORITY_FRESH, PRIORITY_PARTIAL, VOTED};
 
 /// What an answer changed in its tree.
@@ -158,7 +158,7 @@ impl Batch<'_> {
     fn count_work(&mut self, settle: &Settle, tree: Option<u64>, counts: bool) -> Result<(), StoreError> {
         let place = match tree {
             Some(tree) => self.account_place(tree)?,
-            None => Account::SYNTHETIC,
+            None => UsefulnessAccount::SYNTHETIC,
         };
         if counts {
             self.account.by[place].accepted.add(settle.accepted);

@@ -9,8 +9,8 @@ use super::apply::Batch;
 use super::commands::{Refused, Settle};
 use super::error::StoreError;
 use super::records::{
-    ClaimRow, DataPlace, EntryKind, GroupRow, HashReason, LeafState, ProvenanceRow, Submitter, TileRow, TreeRow, Work,
-    range_end, seal, unseal,
+    ClaimRow, DataPlace, EntryKind, GroupRow, HashReason, HashWork, LeafState, ProvenanceRow, Submitter, TileRow,
+    TreeRow, range_end, seal, unseal,
 };
 use super::settle::Taken;
 use super::tables::{CHORE_DROP, CLAIMS, DOUBTED, FOLLOWED, NO_ENTRY, PROVENANCE, SUSPECTS};
@@ -97,7 +97,7 @@ impl Batch<'_> {
             self.hashes.insert((tree, number), group.encode().as_slice())?;
         }
         let place = self.account_place(tree)?;
-        self.account.server(place, HashReason::Folding, Work::of_parents(parents, 0));
+        self.account.server(place, HashReason::Folding, HashWork::of_parents(parents, 0));
         Ok(())
     }
 

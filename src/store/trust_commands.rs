@@ -4,7 +4,7 @@ use crate::hash::Checksum;
 use crate::merkle::AlignedRange;
 
 use super::read::TreeId;
-use super::records::Work;
+use super::records::HashWork;
 
 /// An answer of which a sample was hashed again. Precondition: the leaves are all pending.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub struct Amend {
     /// What is to change.
     pub ruling: Ruling,
     /// What the server hashed for it.
-    pub work: Work,
+    pub work: HashWork,
     /// Engine time, Unix milliseconds.
     pub at_ms: u64,
 }
@@ -84,7 +84,7 @@ pub struct Referee {
     /// Digest of the data it hashed: who was sent other data has not lied.
     pub data_digest: u64,
     /// What it hashed.
-    pub work: Work,
+    pub work: HashWork,
     /// Engine time, Unix milliseconds.
     pub at_ms: u64,
 }
@@ -103,7 +103,7 @@ pub struct Upgrade {
     /// First leaf of a claim, digest of the data that is there for it now: for claims on leaves that are wrong.
     pub digests: Vec<(u64, u64)>,
     /// What the server hashed.
-    pub work: Work,
+    pub work: HashWork,
     /// Engine time, Unix milliseconds.
     pub at_ms: u64,
 }
@@ -116,5 +116,5 @@ pub struct Repair {
     /// The leaves; those that are not damaged are left alone.
     pub leaves: Vec<u64>,
     /// What the server hashed.
-    pub work: Work,
+    pub work: HashWork,
 }

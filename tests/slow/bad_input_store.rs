@@ -37,7 +37,7 @@ fn answer(engine: &PouwEngine) -> WorkResult {
 /// A store with a tree, an accepted answer, and one that is still out.
 fn store(dir: &Path) -> WorkResult {
     let engine = open(dir).unwrap();
-    let options = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
+    let options = IngestOptions::new(Exposure::Public).block_size(512);
     engine.ingest_bytes(&options, "tree", &vec![5; 60_000]).unwrap();
     let first = answer(&engine);
     engine.submit(&Answer::new(b"anna", &first)).unwrap();

@@ -34,7 +34,7 @@ fn config() -> Config {
 }
 
 fn options() -> IngestOptions {
-    IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) }
+    IngestOptions::new(Exposure::Public).block_size(512)
 }
 
 /// Every seventh file is large, so that kills hit the middle of one, too.

@@ -24,8 +24,8 @@ use pouw::internal::store::{Reader, Store};
 use pouw::merkle::{TILE_LEAVES, root};
 use pouw::protocol::{ByTier, ClientDigest, DifficultyTier, Keyring, WorkId};
 use pouw::{
-    Accepted, Answer, Config, ConfigBuilder, Directory, EntryKind, EventSink, FakeClock, IssueError, IssueRequest,
-    Issued, Parts, PouwEngine, StorageBackend, StorageProvider, StoreFile, StoreOptions, Strategy, SubmitError,
+    Accepted, Answer, Config, ConfigBuilder, EntryKind, EventSink, FakeClock, IssueError, IssueRequest, Issued, Parts,
+    PouwEngine, StorageBackend, StorageProvider, StoreDirectory, StoreFile, StoreOptions, Strategy, SubmitError,
     TreeState,
 };
 
@@ -110,7 +110,7 @@ fn config() -> ConfigBuilder {
 /// Storage that stands still at one I/O, so that the parent can kill the process right there.
 #[derive(Debug)]
 struct Switch {
-    directory: Directory,
+    directory: StoreDirectory,
     out: Mutex<io::Stdout>,
     stop: Option<(String, u64)>,
     phase: Mutex<&'static str>,
@@ -223,7 +223,7 @@ fn run_child(dir: &Path) {
         .flat_map(|tree| (0..).zip(given(tree)).map(move |(leaf, block)| (*block.first_chunk().unwrap(), (tree, leaf))))
         .collect();
     let switch = Arc::new(Switch {
-        directory: Directory::new(dir),
+        directory: StoreDirectory::new(dir),
         out: Mutex::new(io::stdout()),
         stop,
         phase: Mutex::new("open"),
@@ -239,7 +239,7 @@ fn run_child(dir: &Path) {
         storage: Arc::new(Stops(switch.clone())),
         clock: clock.clone(),
         events: EventSink::default(),
-        options: StoreOptions { state_cache_bytes: 4 << 20, blocks_cache_bytes: 4 << 20 },
+        options: StoreOptions::new().state_cache_bytes(4 << 20).blocks_cache_bytes(4 << 20),
     };
     let early = std::env::var_os(EARLY).map(|_| Mistake::AcknowledgeEarly);
     let config = early.into_iter().fold(config(), |config, mistake| config.mistake(mistake)).build().unwrap();
@@ -260,7 +260,9 @@ fn run_child(dir: &Path) {
 
 /// The votes that wait, as an earlier child left them.
 fn waiting_groups(dir: &Path) -> Groups {
-    let Ok(store) = Store::open(Arc::new(Directory::new(dir)), StoreOptions::default()) else { return Groups::new() };
+    let Ok(store) = Store::open(Arc::new(StoreDirectory::new(dir)), StoreOptions::default()) else {
+        return Groups::new();
+    };
     let reader = store.read().unwrap();
     let mut groups = Groups::new();
     for ((tree, start), row) in reader.quorums(None, 10_000).unwrap() {
@@ -517,7 +519,7 @@ fn unpaid(reader: &Reader, heard: &Heard) -> Option<WorkId> {
 fn hold_against(dir: &Path, heard: &Heard, tally: &mut Tally) {
     let report = pouw::check(dir, &mut |_| {}).unwrap();
     assert!(report.is_clean(), "{:?}", report.findings);
-    let store = Store::open(Arc::new(Directory::new(dir)), StoreOptions::default()).unwrap();
+    let store = Store::open(Arc::new(StoreDirectory::new(dir)), StoreOptions::default()).unwrap();
     let reader = store.read().unwrap();
     let keyring = Keyring::new(&store.identity().digest_key).unwrap();
     let strikes = |who: u64| store.client(*ClientDigest::of(&keyring, &names(who).0).as_bytes()).unwrap().strikes;
@@ -729,7 +731,7 @@ fn an_acknowledgement_before_the_commit_is_caught_by_the_kills() {
         });
         // It goes on to acknowledge what stands still on its way to the disk.
         victim.kill(Duration::from_millis(20), |line| heard.hear(line));
-        let store = Store::open(Arc::new(Directory::new(dir.path())), StoreOptions::default()).unwrap();
+        let store = Store::open(Arc::new(StoreDirectory::new(dir.path())), StoreOptions::default()).unwrap();
         let lost = unpaid(&store.read().unwrap(), &heard).is_some();
         store.close();
         lost

@@ -23,7 +23,7 @@ const AUDIT: Strategy = Strategy::SampledAudit { k: 2 };
 const PAIR: Strategy = Strategy::Redundant { quorum: 2 };
 const START_MS: u64 = 1_700_000_000_000;
 const WAIT_MS: u64 = 600_000;
-const SIZES: StoreOptions = StoreOptions { state_cache_bytes: 1 << 20, blocks_cache_bytes: 1 << 20 };
+const SIZES: StoreOptions = StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20);
 
 /// Names of trees, their strategies, and leaves.
 const TREES: [(&str, Strategy, u64); 4] =

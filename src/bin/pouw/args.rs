@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use pouw::hash::Checksum;
 use pouw::protocol::DifficultyTier;
-use pouw::{BLOCK_MAX, BLOCK_MIN};
+use pouw::{BLOCK_SIZE_MAX, BLOCK_SIZE_MIN};
 
 /// `4096`, `4k`, `4K`, `4KiB`, `1M`, `1MiB`: bytes.
 pub fn block_size(text: &str) -> Result<u64, String> {
@@ -17,7 +17,7 @@ pub fn block_size(text: &str) -> Result<u64, String> {
     };
     let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
     match bytes {
-        Some(bytes) if (BLOCK_MIN..=BLOCK_MAX).contains(&bytes) => Ok(bytes),
+        Some(bytes) if (BLOCK_SIZE_MIN..=BLOCK_SIZE_MAX).contains(&bytes) => Ok(bytes),
         _ => Err("a block has from 512 bytes to 256 MiB".into()),
     }
 }

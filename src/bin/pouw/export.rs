@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use pouw::hash::Checksum;
-use pouw::{ExportPolicy, Exported, PouwEngine, TreeError, TreeState, VerifyProgress};
+use pouw::{ExportPolicy, ExportReport, PouwEngine, TreeError, TreeState, VerifyProgress};
 use serde::Serialize;
 
 use crate::failure::{Failure, Verdict};
@@ -177,7 +177,7 @@ fn advised(error: TreeError) -> Failure {
 }
 
 /// What an export is worth, in a sentence.
-fn told(options: &Options, exported: &Exported, done: &VerifyProgress) -> String {
+fn told(options: &Options, exported: &ExportReport, done: &VerifyProgress) -> String {
     let (tree, weakest) = (printable(&options.of.tree), provenance(exported.provenance));
     let hashed = count(done.hashed, "leaf", "leaves");
     let corrected = done.corrected;
@@ -203,7 +203,7 @@ fn write_nodes(
     options: &Options,
     format: Format,
     to: &mut dyn Write,
-) -> Result<Exported, Failure> {
+) -> Result<ExportReport, Failure> {
     let mut first = true;
     let mut sink = |node: &Checksum| -> io::Result<()> {
         match format {

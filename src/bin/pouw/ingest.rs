@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use indicatif::{HumanBytes, HumanCount, ProgressBar};
 use pouw::internal::engine::ingest::walk::{Walk, WalkError};
-use pouw::{Exposure, IngestError, IngestOptions, IngestProgress, IngestReport, Layout, Strategy};
+use pouw::{Exposure, IngestError, IngestLayout, IngestOptions, IngestProgress, IngestReport, Strategy};
 use serde::Serialize;
 
 use crate::args;
@@ -120,6 +120,21 @@ struct ProblemDocument<'r> {
     why: &'r str,
 }
 
+fn wanted(options: &Options) -> IngestOptions {
+    let exposure = match options.exposure {
+        ExposureWord::Public => Exposure::Public,
+        ExposureWord::Ciphertext => Exposure::Ciphertext,
+    };
+    let layout = match options.layout {
+        LayoutWord::Files => IngestLayout::Files,
+        LayoutWord::Blocks => IngestLayout::Blocks,
+    };
+    let mut wanted = IngestOptions::new(exposure).layout(layout).block_size(options.block_size);
+    wanted.tree.clone_from(&options.tree);
+    wanted.prefix.clone_from(&options.prefix);
+    wanted.by_reference(options.reference).strategy(options.strategy)
+}
+
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     refuse_own_files(options)?;
     if options.strategy == Strategy::KnownAddress && options.layout != LayoutWord::Blocks {
@@ -132,21 +147,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     // Looks at the sources, so that a mistyped one does not leave an empty store behind.
     Walk::new(&options.paths, options.prefix.as_deref()).map_err(walk_failure)?;
     let engine = options.place.open_or_make()?;
-    let wanted = IngestOptions {
-        layout: match options.layout {
-            LayoutWord::Files => Layout::Files,
-            LayoutWord::Blocks => Layout::Blocks,
-        },
-        block_size: options.block_size,
-        tree: options.tree.clone(),
-        prefix: options.prefix.clone(),
-        by_reference: options.reference,
-        strategy: options.strategy,
-        ..IngestOptions::new(match options.exposure {
-            ExposureWord::Public => Exposure::Public,
-            ExposureWord::Ciphertext => Exposure::Ciphertext,
-        })
-    };
+    let wanted = wanted(options);
     let started = Instant::now();
     let bar = out.progress(None, "{spinner} {msg}");
     let mut progress = telling(&bar, started);

@@ -115,7 +115,7 @@ fn print(to: &mut BufWriter<StdoutLock<'_>>, entry: LedgerEntry, json: bool, fir
 }
 
 impl From<LedgerEntry> for Entry {
-    fn from(LedgerEntry { seq, row }: LedgerEntry) -> Self {
+    fn from(LedgerEntry { seq, row, .. }: LedgerEntry) -> Self {
         let debit = row.kind == EntryKind::Debit;
         let unpaid = debit || row.kind == EntryKind::Correction;
         let amount = i128::from(row.amount);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use indicatif::{HumanBytes, HumanCount};
-use pouw::{Account, HashReason, StrategyAccount, Work};
+use pouw::{HashReason, HashWork, StrategyAccount, UsefulnessAccount};
 use serde::Serialize;
 
 /// The whole account.
@@ -47,8 +47,8 @@ struct WorkDocument {
     permutations: u64,
 }
 
-impl From<Work> for WorkDocument {
-    fn from(work: Work) -> Self {
+impl From<HashWork> for WorkDocument {
+    fn from(work: HashWork) -> Self {
         Self { hashes: work.hashes, bytes: work.bytes, permutations: work.permutations }
     }
 }
@@ -67,9 +67,9 @@ impl From<&StrategyAccount> for StrategyDocument {
     }
 }
 
-impl From<&Account> for Usefulness {
-    fn from(account: &Account) -> Self {
-        let made_up = &account.by[Account::SYNTHETIC];
+impl From<&UsefulnessAccount> for Usefulness {
+    fn from(account: &UsefulnessAccount) -> Self {
+        let made_up = &account.by[UsefulnessAccount::SYNTHETIC];
         Self {
             useful_fraction: account.useful_fraction(),
             saved_permutations: real(account).map(|(_, account)| account.saved()).sum(),
@@ -85,12 +85,12 @@ impl From<&Account> for Usefulness {
 }
 
 /// The strategies with their words.
-fn real(account: &Account) -> impl Iterator<Item = (&'static str, &StrategyAccount)> {
-    account.named().take(Account::SYNTHETIC)
+fn real(account: &UsefulnessAccount) -> impl Iterator<Item = (&'static str, &StrategyAccount)> {
+    account.named().take(UsefulnessAccount::SYNTHETIC)
 }
 
 /// A table with a line for each strategy that anything was counted for, in Keccak permutations.
-pub fn print(to: &mut dyn Write, account: &Account) -> io::Result<()> {
+pub fn print(to: &mut dyn Write, account: &UsefulnessAccount) -> io::Result<()> {
     if account.is_empty() {
         return Ok(());
     }
@@ -115,7 +115,11 @@ fn line(to: &mut dyn Write, word: &str, account: &StrategyAccount) -> io::Result
     write!(to, "{word:<13} {:>15}", number(account.accepted.permutations))?;
     account.server.iter().try_for_each(|work| write!(to, " {:>13}", number(work.permutations)))?;
     // Made-up work saves nobody anything.
-    let saved = if word == Account::NAMES[Account::SYNTHETIC] { "-".to_owned() } else { signed(account.saved()) };
+    let saved = if word == UsefulnessAccount::NAMES[UsefulnessAccount::SYNTHETIC] {
+        "-".to_owned()
+    } else {
+        signed(account.saved())
+    };
     let (units, bytes) = (number(account.sent_units), HumanBytes(account.sent_bytes).to_string());
     writeln!(to, " {saved:>15} {units:>12} {bytes:>11}")
 }

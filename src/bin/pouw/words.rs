@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use pouw::internal::store::records::DataPlace;
-use pouw::{EntryKind, Exposure, OpenQuorums, Provenance, Provenances, TreeInfo, TreeState};
+use pouw::{DataPlace, EntryKind, Exposure, OpenQuorums, Provenance, Provenances, TreeInfo, TreeState};
 use serde::Serialize;
 
 /// All states, in the order of a tree's life, with their words.
@@ -166,7 +165,7 @@ pub struct QuorumsDocument {
 
 impl From<&OpenQuorums> for QuorumsDocument {
     fn from(open: &OpenQuorums) -> Self {
-        let OpenQuorums { units, leaves, votes, deferred, more } = *open;
+        let OpenQuorums { units, leaves, votes, deferred, more, .. } = *open;
         Self { units, leaves, votes, deferred_micro_joules: deferred, more }
     }
 }

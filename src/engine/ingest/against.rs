@@ -2,7 +2,7 @@
 
 use crate::hash::sha3_512;
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
-use crate::store::records::{LeafState, Work};
+use crate::store::records::{HashWork, LeafState};
 use crate::store::{Store, StoreError, TreeId};
 
 use super::group::Item;
@@ -26,7 +26,7 @@ pub(super) fn hold(
     tree: TreeId,
     (group, offset): (u64, u64),
     items: &[Item],
-    work: &mut [Work; 2],
+    work: &mut [HashWork; 2],
 ) -> Result<bool, IngestError> {
     if against.bytes {
         let given: Vec<u8> = items.iter().filter_map(|item| item.bytes.as_deref()).flatten().copied().collect();
@@ -45,7 +45,7 @@ pub(super) fn hold(
         }
         let own = match &item.bytes {
             Some(bytes) => {
-                work[0].add(Work::of([item.len]));
+                work[0].add(HashWork::of([item.len]));
                 Some(sha3_512(bytes))
             }
             None => item.hashed,

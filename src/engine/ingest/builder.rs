@@ -4,7 +4,7 @@ use std::io::Read;
 
 use crate::hash::{Checksum, StreamingHash};
 use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, Shape, StreamingRoot, ambiguous_leaf};
-use crate::store::records::{DataPlace, GroupRow, LengthRow, Work};
+use crate::store::records::{DataPlace, GroupRow, HashWork, LengthRow};
 use crate::store::{AddGroups, BeginTree, CHUNK_BYTES, Command, FinishTree, Store, TreeId};
 
 use super::against::{Against, hold};
@@ -43,7 +43,7 @@ pub(super) struct TreeBuilder {
     pub(super) damaged: Vec<u64>,
     bytes_waiting: usize,
     /// What was hashed and is in no command yet.
-    pub(super) work: [Work; 2],
+    pub(super) work: [HashWork; 2],
 }
 
 /// Whether every leaf but the last has the same length so far, and none is longer.
@@ -75,13 +75,13 @@ impl TreeBuilder {
             lengths: Vec::new(),
             oversized: Vec::new(),
             damaged: Vec::new(),
-            work: [Work::default(); 2],
+            work: [HashWork::default(); 2],
         };
         let hashes = Hashes::of(begin.strategy);
         Self {
             hashes,
             against: None,
-            work: [Work::default(); 2],
+            work: [HashWork::default(); 2],
             begin,
             cut,
             single,
@@ -196,7 +196,7 @@ impl TreeBuilder {
             // A full group is an aligned subtree behind full groups.
             let pushed = self.root.push_subtree(GROUP_ORDER, group.top);
             debug_assert!(pushed.is_ok());
-            self.work[1].add(Work::of_parents(1, 0));
+            self.work[1].add(HashWork::of_parents(1, 0));
         }
         self.pass_on(store, group)
     }
@@ -294,7 +294,7 @@ impl TreeBuilder {
                 lengths: Vec::new(),
                 oversized: Vec::new(),
                 damaged: Vec::new(),
-                work: [Work::default(); 2],
+                work: [HashWork::default(); 2],
             };
             self.pending.work = std::mem::take(&mut self.work);
             commands.push(Command::AddGroups(std::mem::replace(&mut self.pending, next)));
@@ -342,4 +342,4 @@ impl TreeBuilder {
 }
 
 /// Longest leaf, bytes.
-const LEAF_MAX: u64 = super::options::BLOCK_MAX;
+const LEAF_MAX: u64 = super::options::BLOCK_SIZE_MAX;

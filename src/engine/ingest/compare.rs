@@ -1,7 +1,7 @@
 //! A name that is in use: what is given is held against the tree that stands there.
 
 use crate::hash::Checksum;
-use crate::store::records::{DataPlace, HashReason, Strategy, TreeRow, Work};
+use crate::store::records::{DataPlace, HashReason, HashWork, Strategy, TreeRow};
 use crate::store::{Command, Repair, TreeId};
 
 use super::against::Against;
@@ -63,7 +63,7 @@ impl<'i> Intake<'i> {
         }
         self.report.repaired += found.repaired.len() as u64;
         for leaves in found.repaired.chunks(REPAIRS_PER_COMMAND) {
-            let repair = Repair { tree, leaves: leaves.to_vec(), work: Work::default() };
+            let repair = Repair { tree, leaves: leaves.to_vec(), work: HashWork::default() };
             self.commands.push(Command::Repair(repair));
         }
         Ok(Ingested::Repaired)

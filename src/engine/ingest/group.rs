@@ -2,7 +2,7 @@
 
 use crate::hash::{Checksum, hash_batch};
 use crate::merkle::fold;
-use crate::store::records::{GroupRow, Strategy, Work};
+use crate::store::records::{GroupRow, HashWork, Strategy};
 
 use super::super::account::fold_work;
 
@@ -45,13 +45,13 @@ impl Hashes {
     }
 
     /// The row of a group, and what the server hashed for it: leaves, then parents.
-    pub(super) fn group(self, items: &[Item], levels: u8) -> (GroupRow, [Work; 2]) {
+    pub(super) fn group(self, items: &[Item], levels: u8) -> (GroupRow, [HashWork; 2]) {
         let mut work =
-            [Work::of(items.iter().filter(|item| item.hashed.is_some()).map(|item| item.len)), Work::default()];
+            [HashWork::of(items.iter().filter(|item| item.hashed.is_some()).map(|item| item.len)), HashWork::default()];
         let mut own = match self {
             Self::Own => {
                 let slices: Vec<&[u8]> = items.iter().filter_map(|item| item.bytes.as_deref()).collect();
-                work[0].add(Work::of(slices.iter().map(|leaf| leaf.len() as u64)));
+                work[0].add(HashWork::of(slices.iter().map(|leaf| leaf.len() as u64)));
                 hash_batch(&slices)
             }
             _ => Vec::new(),

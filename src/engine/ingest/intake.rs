@@ -12,9 +12,9 @@ use super::super::core::Core;
 use super::super::error::WriteError;
 use super::super::issue::random;
 use super::super::load::{fingerprint, open_plain};
-use super::OnProgress;
+use super::OnIngest;
 use super::builder::{self, TreeBuilder};
-use super::options::{IngestError, IngestOptions, IngestReport, Ingested, Layout, check_name};
+use super::options::{IngestError, IngestLayout, IngestOptions, IngestReport, Ingested, check_name};
 use super::walk::{self, SkipReason, SourceFile, Walk, WalkEvent};
 
 /// Why feeding a tree stopped.
@@ -36,7 +36,7 @@ pub(super) type Feed<'f, 'i> = &'f mut dyn FnMut(&mut Intake<'i>, &mut TreeBuild
 pub(super) struct Intake<'i> {
     pub(super) core: &'i Core,
     pub(super) options: &'i IngestOptions,
-    progress: OnProgress<'i>,
+    progress: OnIngest<'i>,
     pub(super) blocks: BlocksWriter<'i>,
     pub(super) commands: Vec<Command>,
     /// Bytes of hashes in `commands`, roughly.
@@ -54,7 +54,7 @@ const HASH_BYTES_PER_COMMIT: usize = 1 << 20;
 const COMMANDS_PER_COMMIT: usize = 4_096;
 
 impl<'i> Intake<'i> {
-    pub(super) fn new(core: &'i Core, options: &'i IngestOptions, progress: OnProgress<'i>) -> Self {
+    pub(super) fn new(core: &'i Core, options: &'i IngestOptions, progress: OnIngest<'i>) -> Self {
         Self {
             _one: core.ingesting.lock(),
             core,
@@ -107,7 +107,7 @@ impl<'i> Intake<'i> {
     }
 
     pub(super) fn one_tree(&mut self, name: &str, feed: Feed<'_, 'i>) -> Result<Ingested, IngestError> {
-        let cut = if self.options.layout == Layout::Blocks { 0 } else { self.options.block_size };
+        let cut = if self.options.layout == IngestLayout::Blocks { 0 } else { self.options.block_size };
         self.tree_of(name, cut, false, feed)
     }
 
@@ -241,7 +241,7 @@ impl<'i> Intake<'i> {
             }
             let (len, modified_ns, inode) = before;
             let leaves = builder.leaves - first_leaf;
-            let cut = if self.options.layout == Layout::Blocks { len } else { self.options.block_size };
+            let cut = if self.options.layout == IngestLayout::Blocks { len } else { self.options.block_size };
             let path = absolute(&file.path).map_err(|e| fail(e.to_string()))?;
             let row = SourceRow { path, leaves, cut, len, modified_ns, inode };
             if !by_file {
@@ -261,7 +261,7 @@ impl<'i> Intake<'i> {
         from: &str,
         address: Option<Checksum>,
     ) -> Result<(), Stop> {
-        let one_leaf = self.options.layout == Layout::Blocks;
+        let one_leaf = self.options.layout == IngestLayout::Blocks;
         let mut first = true;
         loop {
             if builder.group_is_full() {

@@ -20,8 +20,8 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 pub use options::{
-    BLOCK_MAX, BLOCK_MIN, IngestError, IngestOptions, IngestProgress, IngestReport, Ingested, Layout, PROBLEMS_SHOWN,
-    Problem,
+    BLOCK_SIZE_MAX, BLOCK_SIZE_MIN, INGEST_PROBLEMS_SHOWN, IngestError, IngestLayout, IngestOptions, IngestProblem,
+    IngestProgress, IngestReport, Ingested,
 };
 
 use crate::hash::Checksum;
@@ -33,7 +33,7 @@ use options::check_name;
 use walk::Walk;
 
 /// Called now and then with how far an ingest is; `Break` stops it.
-pub type OnProgress<'p> = &'p mut dyn FnMut(&IngestProgress) -> ControlFlow<()>;
+pub type OnIngest<'p> = &'p mut dyn FnMut(&IngestProgress) -> ControlFlow<()>;
 
 impl PouwEngine {
     /// Ingests files and directories.
@@ -47,7 +47,7 @@ impl PouwEngine {
         &self,
         options: &IngestOptions,
         paths: &[PathBuf],
-        progress: OnProgress<'_>,
+        progress: OnIngest<'_>,
     ) -> Result<IngestReport, IngestError> {
         options.check()?;
         let mut intake = Intake::new(self.core(), options, progress);
@@ -73,7 +73,7 @@ impl PouwEngine {
 
     /// Ingests bytes from memory as one tree: cut into blocks, as a file would be.
     pub fn ingest_bytes(&self, options: &IngestOptions, name: &str, bytes: &[u8]) -> Result<Ingested, IngestError> {
-        IngestOptions { layout: Layout::Files, ..options.clone() }.check()?;
+        IngestOptions { layout: IngestLayout::Files, ..options.clone() }.check()?;
         check_name(name)?;
         let mut quiet = |_: &IngestProgress| ControlFlow::Continue(());
         let copied = IngestOptions { by_reference: false, ..options.clone() };
@@ -91,7 +91,7 @@ impl PouwEngine {
         name: &str,
         blocks: &[&[u8]],
     ) -> Result<Ingested, IngestError> {
-        IngestOptions { layout: Layout::Files, ..options.clone() }.check()?;
+        IngestOptions { layout: IngestLayout::Files, ..options.clone() }.check()?;
         self.ingest_named(options, name, blocks.iter().map(|block| (None, *block)))
     }
 
@@ -117,7 +117,7 @@ impl PouwEngine {
     ) -> Result<Ingested, IngestError> {
         check_name(name)?;
         let mut quiet = |_: &IngestProgress| ControlFlow::Continue(());
-        let copied = IngestOptions { by_reference: false, layout: Layout::Blocks, ..options.clone() };
+        let copied = IngestOptions { by_reference: false, layout: IngestLayout::Blocks, ..options.clone() };
         let mut intake = Intake::new(self.core(), &copied, &mut quiet);
         let ingested = intake.one_tree(name, &mut |intake, builder| {
             blocks.clone().enumerate().try_for_each(|(index, (address, block))| {

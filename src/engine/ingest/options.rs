@@ -11,7 +11,7 @@ use super::walk::WalkError;
 /// How files become trees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Layout {
+pub enum IngestLayout {
     /// Each file is cut into blocks; the last may be short, an empty file is one empty leaf.
     Files,
     /// Each file is one leaf, in bytewise order of relative paths. Needs a tree name.
@@ -19,12 +19,19 @@ pub enum Layout {
 }
 
 /// How to ingest. The exposure has no default: it says why clients may see the data.
+///
+/// ```
+/// use pouw::{Exposure, IngestOptions, Strategy};
+/// let options = IngestOptions::new(Exposure::Public).block_size(65_536).strategy(Strategy::SampledAudit { k: 2 });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+#[non_exhaustive]
 pub struct IngestOptions {
     /// Why clients may see the data.
     pub exposure: Exposure,
-    /// How files become trees; default [`Layout::Files`].
-    pub layout: Layout,
+    /// How files become trees; default [`IngestLayout::Files`].
+    pub layout: IngestLayout,
     /// Bytes in a block, 512 to 268 435 456; default 4 096.
     pub block_size: u64,
     /// Put all leaves into one tree of this name; default one tree for each file.
@@ -42,7 +49,7 @@ impl IngestOptions {
     pub fn new(exposure: Exposure) -> Self {
         Self {
             exposure,
-            layout: Layout::Files,
+            layout: IngestLayout::Files,
             block_size: 4_096,
             tree: None,
             prefix: None,
@@ -51,8 +58,44 @@ impl IngestOptions {
         }
     }
 
+    /// Sets how files become trees.
+    pub fn layout(mut self, layout: IngestLayout) -> Self {
+        self.layout = layout;
+        self
+    }
+
+    /// Sets the bytes in a block, 512 to 268 435 456.
+    pub fn block_size(mut self, bytes: u64) -> Self {
+        self.block_size = bytes;
+        self
+    }
+
+    /// Puts all leaves into one tree of this name.
+    pub fn tree(mut self, name: impl Into<String>) -> Self {
+        self.tree = Some(name.into());
+        self
+    }
+
+    /// Puts `prefix` in front of every file's name.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = Some(prefix.into());
+        self
+    }
+
+    /// Sets whether the bytes stay in the files and are read when they are needed.
+    pub fn by_reference(mut self, yes: bool) -> Self {
+        self.by_reference = yes;
+        self
+    }
+
+    /// Sets how the answers of clients are verified.
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
     pub(super) fn check(&self) -> Result<(), IngestError> {
-        if !(BLOCK_MIN..=BLOCK_MAX).contains(&self.block_size) {
+        if !(BLOCK_SIZE_MIN..=BLOCK_SIZE_MAX).contains(&self.block_size) {
             let value = self.block_size.to_string();
             return Err(IngestError::Option {
                 field: "block_size",
@@ -60,7 +103,7 @@ impl IngestOptions {
                 rule: "it must be from 512 to 268435456 bytes",
             });
         }
-        if self.layout == Layout::Blocks && self.tree.is_none() {
+        if self.layout == IngestLayout::Blocks && self.tree.is_none() {
             return Err(IngestError::Option {
                 field: "tree",
                 value: "absent".into(),
@@ -71,7 +114,7 @@ impl IngestOptions {
             let rule = "`audit` takes 1 to 32 leaves, `quorum` 2 to 8 clients";
             return Err(IngestError::Option { field: "strategy", value: self.strategy.to_string(), rule });
         }
-        if self.strategy == Strategy::KnownAddress && self.layout != Layout::Blocks {
+        if self.strategy == Strategy::KnownAddress && self.layout != IngestLayout::Blocks {
             let value = self.strategy.to_string();
             let rule = "it needs the `blocks` layout, with the address of each block as the name of its file";
             return Err(IngestError::Option { field: "strategy", value, rule });
@@ -81,9 +124,9 @@ impl IngestOptions {
 }
 
 /// Smallest and largest block, bytes.
-pub const BLOCK_MIN: u64 = 512;
-/// See [`BLOCK_MIN`].
-pub const BLOCK_MAX: u64 = 256 << 20;
+pub const BLOCK_SIZE_MIN: u64 = 512;
+/// See [`BLOCK_SIZE_MIN`].
+pub const BLOCK_SIZE_MAX: u64 = 256 << 20;
 
 pub(super) fn check_name(name: &str) -> Result<(), IngestError> {
     let rule = "a tree's name has 1 to 4096 bytes and no NUL";
@@ -110,6 +153,7 @@ pub enum Ingested {
 
 /// How far an ingest is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct IngestProgress {
     /// Files read to their end.
     pub files: u64,
@@ -121,7 +165,8 @@ pub struct IngestProgress {
 
 /// Something that was not ingested.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+#[non_exhaustive]
+pub struct IngestProblem {
     /// The file, or the name of the tree.
     pub what: String,
     /// Why not.
@@ -130,6 +175,7 @@ pub struct Problem {
 
 /// What came of an ingest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct IngestReport {
     /// How much was read.
     pub read: IngestProgress,
@@ -151,17 +197,17 @@ pub struct IngestReport {
     pub special: u64,
     /// Names that stand for other content already.
     pub conflicts: u64,
-    /// The first [`PROBLEMS_SHOWN`] of these, of damaged blocks, and of files that could not be read or are special.
-    pub problems: Vec<Problem>,
+    /// The first [`INGEST_PROBLEMS_SHOWN`] of these, of damaged blocks, and of files that could not be read or are special.
+    pub problems: Vec<IngestProblem>,
 }
 
 /// Problems listed one by one; all are counted.
-pub const PROBLEMS_SHOWN: usize = 100;
+pub const INGEST_PROBLEMS_SHOWN: usize = 100;
 
 impl IngestReport {
     pub(super) fn problem(&mut self, what: impl ToString, why: impl ToString) {
-        if self.problems.len() < PROBLEMS_SHOWN {
-            self.problems.push(Problem { what: what.to_string(), why: why.to_string() });
+        if self.problems.len() < INGEST_PROBLEMS_SHOWN {
+            self.problems.push(IngestProblem { what: what.to_string(), why: why.to_string() });
         }
     }
 

@@ -29,20 +29,21 @@ use open::{BlocksFile, Opened, StateFile};
 
 /// A row that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+#[non_exhaustive]
+pub struct CheckFinding {
     /// Table, row, and what is wrong with it.
     pub what: String,
 }
 
 /// Findings listed one by one; all are counted.
-pub const FINDINGS_SHOWN: usize = 100;
+pub const CHECK_FINDINGS_SHOWN: usize = 100;
 
 /// What a check went through and found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CheckReport {
-    /// The first [`FINDINGS_SHOWN`] rows that do not fit.
-    pub findings: Vec<Finding>,
+    /// The first [`CHECK_FINDINGS_SHOWN`] rows that do not fit.
+    pub findings: Vec<CheckFinding>,
     /// How many there are in all.
     pub found: u64,
     /// Trees.
@@ -87,8 +88,8 @@ impl CheckReport {
 
     fn find(&mut self, what: String) {
         self.found += 1;
-        if self.findings.len() < FINDINGS_SHOWN {
-            self.findings.push(Finding { what });
+        if self.findings.len() < CHECK_FINDINGS_SHOWN {
+            self.findings.push(CheckFinding { what });
         }
     }
 }
@@ -113,6 +114,7 @@ pub enum CheckPhase {
 
 /// How far a check is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CheckProgress {
     /// What it is at.
     pub phase: CheckPhase,
@@ -129,7 +131,7 @@ pub type OnCheck<'p> = &'p mut dyn FnMut(&CheckProgress);
 ///
 /// # Errors
 /// As for opening: a foreign or damaged file, another format, an owner that has it open; and reads
-/// that fail. What does not fit is no error but a [`Finding`]. A store whose making was cut short before
+/// that fail. What does not fit is no error but a [`CheckFinding`]. A store whose making was cut short before
 /// its first commit is empty, and clean.
 pub fn check(provider: Arc<dyn StorageProvider>, progress: OnCheck<'_>) -> Result<CheckReport, StoreError> {
     run(&*provider, ROWS_AT_ONCE, progress)

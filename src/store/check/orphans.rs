@@ -38,7 +38,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Trees below `end` with rows in `table` and nobody to own them; at most [`super::FINDINGS_SHOWN`].
+    /// Trees below `end` with rows in `table` and nobody to own them; at most [`super::CHECK_FINDINGS_SHOWN`].
     fn ownerless<K, V>(
         &self,
         table: &ReadOnlyTable<K, V>,
@@ -57,7 +57,7 @@ impl Checker<'_> {
                 break;
             };
             let tree = tree_of(entry?.0.value());
-            if tree >= end || out.len() == super::FINDINGS_SHOWN {
+            if tree >= end || out.len() == super::CHECK_FINDINGS_SHOWN {
                 break;
             }
             let owned = self.state.trees.get(tree)?.is_some() || self.state.chores.get((CHORE_PURGE, tree))?.is_some();

@@ -6,8 +6,8 @@ use crate::merkle::TILE_LEAVES;
 
 use super::super::error::StoreError;
 use super::super::records::{
-    Account, ClaimRow, DataPlace, LeafState, LedgerRow, ProvenanceRow, QuorumRow, Strategy, TileRow, TreeRow,
-    TreeState, unseal,
+    ClaimRow, DataPlace, LeafState, LedgerRow, ProvenanceRow, QuorumRow, Strategy, TileRow, TreeRow, TreeState,
+    UsefulnessAccount, unseal,
 };
 use super::super::tables::{CHORE_DROP, CLAIMS, DAMAGED, DOUBTED, META, PROVENANCE, QUORUMS, SUSPECTS};
 use super::open::{Rows, StateFile, table};
@@ -161,7 +161,7 @@ impl Checker<'_> {
             }
         }
         if let Some(raw) = tables.meta.get("account")? {
-            self.decoded("account", unseal::<Account>("meta-0", raw.value()));
+            self.decoded("account", unseal::<UsefulnessAccount>("meta-0", raw.value()));
         }
         Ok(())
     }

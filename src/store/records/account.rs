@@ -6,7 +6,7 @@ use super::Strategy;
 
 /// An amount of hashing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
-pub struct Work {
+pub struct HashWork {
     /// SHA3-512 hashes.
     pub hashes: u64,
     /// Bytes hashed.
@@ -15,7 +15,7 @@ pub struct Work {
     pub permutations: u64,
 }
 
-impl Work {
+impl HashWork {
     /// Hashing these messages, by their byte lengths.
     pub fn of(lengths: impl IntoIterator<Item = u64>) -> Self {
         lengths
@@ -88,13 +88,14 @@ impl HashReason {
 
 /// The account of the trees of one strategy, or of made-up work.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+#[non_exhaustive]
 pub struct StrategyAccount {
     /// Leaves and parents accepted from clients.
-    pub accepted: Work,
+    pub accepted: HashWork,
     /// Hashed by the server, in the order of [`HashReason::ALL`].
-    pub server: [Work; 5],
+    pub server: [HashWork; 5],
     /// What clients were asked for. Its bytes are those of parents too; what goes over the wire is `sent_bytes`.
-    pub asked: Work,
+    pub asked: HashWork,
     /// Units sent, each time one is sent.
     pub sent_units: u64,
     /// Bytes of block data sent to clients.
@@ -103,8 +104,8 @@ pub struct StrategyAccount {
 
 impl StrategyAccount {
     /// All that the server hashed.
-    pub fn server_work(&self) -> Work {
-        self.server.iter().fold(Work::default(), |sum, work| sum.plus(*work))
+    pub fn server_work(&self) -> HashWork {
+        self.server.iter().fold(HashWork::default(), |sum, work| sum.plus(*work))
     }
 
     /// Permutations accepted from clients minus those of the server; below zero where offloading loses.
@@ -126,12 +127,13 @@ impl StrategyAccount {
 
 /// `meta-0` under `account`: what offloading came to, by strategy. No row: nothing was counted yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
-pub struct Account {
+#[non_exhaustive]
+pub struct UsefulnessAccount {
     /// In the order of [`Strategy::index`](super::Strategy::index), then made-up work.
     pub by: [StrategyAccount; Self::PLACES],
 }
 
-impl Account {
+impl UsefulnessAccount {
     /// Strategies, and made-up work.
     pub const PLACES: usize = 5;
     /// The place of made-up work.
@@ -151,7 +153,7 @@ impl Account {
     }
 
     /// Counts work the server did.
-    pub fn server(&mut self, place: usize, reason: HashReason, work: Work) {
+    pub fn server(&mut self, place: usize, reason: HashReason, work: HashWork) {
         if let Some(account) = self.by.get_mut(place) {
             account.server[reason as usize].add(work);
         }
@@ -199,16 +201,16 @@ mod tests {
     fn every_strategy_has_its_name_at_its_place() {
         let all = ["precomputed", "known-address", "audit:1", "quorum:2"].map(|text| text.parse::<Strategy>().unwrap());
         for strategy in all {
-            assert_eq!(Account::NAMES[strategy.index()], strategy.as_str());
+            assert_eq!(UsefulnessAccount::NAMES[strategy.index()], strategy.as_str());
             assert!(strategy.to_string().starts_with(strategy.as_str()));
         }
-        assert_eq!(Account::NAMES[Account::SYNTHETIC], "synthetic");
+        assert_eq!(UsefulnessAccount::NAMES[UsefulnessAccount::SYNTHETIC], "synthetic");
     }
 
     #[test]
     fn permutations_follow_the_rate() {
-        let of = |len| Work::of([len]).permutations;
+        let of = |len| HashWork::of([len]).permutations;
         assert_eq!([0, 71, 72, 128, 4_096, 65_536].map(of), [1, 1, 2, 2, 57, 911]);
-        assert_eq!(Work::of_parents(3, 1), Work::of([128, 128, 128, 64]));
+        assert_eq!(HashWork::of_parents(3, 1), HashWork::of([128, 128, 128, 64]));
     }
 }

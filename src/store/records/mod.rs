@@ -16,7 +16,7 @@ mod standing;
 mod strategy;
 mod trust;
 
-pub use account::{Account, HashReason, StrategyAccount, Work};
+pub use account::{HashReason, HashWork, StrategyAccount, UsefulnessAccount};
 pub use leaves::{GroupRow, LeafState, LengthRow, TileRow};
 pub use ledger::{EntryKind, LedgerRow};
 pub use standing::StandingRow;
@@ -233,12 +233,13 @@ pub struct Head {
     /// Digest of the newest entry.
     pub last_digest: [u8; 32],
     /// Sums over everything ever accepted.
-    pub totals: Totals,
+    pub totals: StoreTotals,
 }
 
 /// Sums over everything ever accepted or hashed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
-pub struct Totals {
+#[non_exhaustive]
+pub struct StoreTotals {
     /// Trees, not counting those still being ingested.
     pub trees: u64,
     /// Trees complete and validated.

@@ -30,7 +30,7 @@ impl Bench {
     }
 
     fn ingest(&self, block_size: u64, leaves: usize) {
-        let options = IngestOptions { block_size, ..IngestOptions::new(Exposure::Public) };
+        let options = IngestOptions::new(Exposure::Public).block_size(block_size);
         self.house.engine.ingest_bytes(&options, "tree", &vec![5; block_size as usize * leaves]).unwrap();
         self.house.engine.upkeep().unwrap();
     }

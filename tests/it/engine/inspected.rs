@@ -180,7 +180,7 @@ fn a_byte_budget_shrinks_units_and_what_does_not_fit_stays_ready() {
 fn a_unit_that_begins_with_a_leaf_over_the_budget_keeps_its_place_and_hides_nobody_behind_it() {
     let house = House::with(floors());
     let engine = &house.engine;
-    let options = IngestOptions { block_size: 9_000, ..IngestOptions::new(Exposure::Public) };
+    let options = IngestOptions::new(Exposure::Public).block_size(9_000);
     engine.ingest_bytes(&options, "first", &[1; 9_000 * 2]).unwrap();
     engine.ingest_bytes(&options, "second", &[2; 100]).unwrap();
     engine.ingest_bytes(&options, "third", &[3; 9_000]).unwrap();

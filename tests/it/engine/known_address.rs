@@ -12,8 +12,8 @@ use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::SplitMix64;
 use pouw::merkle::{LeafIndex, root};
 use pouw::{
-    Event, HashReason, IngestError, IngestOptions, IngestReport, Ingested, Layout, Provenance, Strategy, SubmitError,
-    TreeError, TreeState,
+    Event, HashReason, IngestError, IngestLayout, IngestOptions, IngestReport, Ingested, Provenance, Strategy,
+    SubmitError, TreeError, TreeState,
 };
 
 /// Files named by the SHA3-512 of what was in them, in directories named by its first two digits.
@@ -67,7 +67,7 @@ impl Vault {
 }
 
 fn known() -> IngestOptions {
-    IngestOptions { layout: Layout::Blocks, tree: Some("vault".into()), ..options(Strategy::KnownAddress) }
+    options(Strategy::KnownAddress).layout(IngestLayout::Blocks).tree("vault")
 }
 
 /// Leaf hashes the server computed for trees of known addresses, whatever for.

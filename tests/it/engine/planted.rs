@@ -49,7 +49,7 @@ impl Scene {
             storage: Arc::new(memory.clone()),
             clock: self.clock.clone(),
             events: EventSink::default(),
-            options: StoreOptions { state_cache_bytes: self.cache_bytes, blocks_cache_bytes: self.cache_bytes },
+            options: StoreOptions::new().state_cache_bytes(self.cache_bytes).blocks_cache_bytes(self.cache_bytes),
         };
         PouwEngine::open_with(parts, config.build().unwrap()).unwrap()
     }
@@ -58,7 +58,7 @@ impl Scene {
 /// A tree of `leaves` leaves of different bytes.
 fn ingest(engine: &PouwEngine, leaves: u8) {
     let bytes: Vec<u8> = (0..leaves).flat_map(|leaf| [leaf; 512]).collect();
-    let options = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
+    let options = IngestOptions::new(Exposure::Public).block_size(512);
     engine.ingest_bytes(&options, "tree", &bytes).unwrap();
 }
 

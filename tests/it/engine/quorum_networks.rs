@@ -14,7 +14,7 @@ const PAIR: Strategy = Strategy::Redundant { quorum: 2 };
 fn desk(leaves: u64) -> Desk {
     let desk = Desk::with(|config| config.synthetic(false).open_challenges([64, 64]));
     desk.engine.forget("tree").unwrap();
-    let options = IngestOptions { strategy: PAIR, ..IngestOptions::new(Exposure::Public) };
+    let options = IngestOptions::new(Exposure::Public).strategy(PAIR);
     let data = blocks(leaves, 1);
     let slices: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
     desk.engine.ingest_blocks(&options, "pair", &slices).unwrap();

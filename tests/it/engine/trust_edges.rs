@@ -12,8 +12,8 @@ use pouw::hash::{Checksum, sha3_512};
 use pouw::merkle::LeafIndex;
 use pouw::protocol::DifficultyTier;
 use pouw::{
-    Event, ExportPolicy, HashReason, IngestOptions, Ingested, Layout, PouwEngine, Provenance, Receipt, Strategy,
-    SubmitError, TreeError,
+    Event, ExportPolicy, HashReason, IngestLayout, Ingested, PouwEngine, Provenance, Receipt, Strategy, SubmitError,
+    TreeError,
 };
 
 const AUDIT: Strategy = Strategy::SampledAudit { k: 1 };
@@ -269,7 +269,7 @@ fn a_damaged_block_that_no_unit_can_carry_is_in_the_report_of_its_ingest() {
     let mut files: Vec<(Checksum, Vec<u8>)> =
         (0..3).map(|byte| vec![byte; 140_000]).map(|block| (sha3_512(&block), block)).collect();
     files.sort();
-    let mut known = IngestOptions { layout: Layout::Blocks, tree: Some("t".into()), ..options(Strategy::KnownAddress) };
+    let mut known = options(Strategy::KnownAddress).layout(IngestLayout::Blocks).tree("t");
     known.block_size = 1 << 20;
     let ingest = |flip: u8| {
         for (at, (id, block)) in files.iter().enumerate() {

@@ -178,7 +178,7 @@ fn the_store_is_as_well_as_its_last_commit_whoever_made_it() {
     until(|| desk.engine.sweep().is_ok());
     assert_eq!((store(&desk), desk.engine.stats().commits_failed_in_row), (Condition::Healthy, 0));
     // An ingest. Leaves that no unit can carry leave no data behind: all there is to write is the commit.
-    let options = IngestOptions { block_size: 256 << 10, ..IngestOptions::new(Exposure::Public) };
+    let options = IngestOptions::new(Exposure::Public).block_size(256 << 10);
     let ingest = || desk.engine.ingest_bytes(&options, "large", &vec![7; 1 << 20]);
     desk.disk.set_full(true);
     assert!(ingest().is_err());

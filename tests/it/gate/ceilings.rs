@@ -34,7 +34,7 @@ impl Desk {
             .build()
             .unwrap();
         let engine = PouwEngine::open_with(parts, config).unwrap();
-        let options = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
+        let options = IngestOptions::new(Exposure::Public).block_size(512);
         engine.ingest_bytes(&options, "backlog", &[3; 64 << 10]).unwrap();
         engine.refill().unwrap();
         let config = change(GateConfig::builder().rate_limit(1).window_ms(3_600_000)).build().unwrap();

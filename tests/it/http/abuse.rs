@@ -141,7 +141,7 @@ fn clients_that_ask_and_do_not_read_hold_a_bounded_number_of_bytes_and_nobody_up
             ..Setup::default()
         };
         let desk = Desk::new(kind, &setup);
-        let large = IngestOptions { block_size: 32 << 10, ..IngestOptions::new(Exposure::Public) };
+        let large = IngestOptions::new(Exposure::Public).block_size(32 << 10);
         desk.engine.ingest_bytes(&large, "large", &vec![7; 200 * large.block_size as usize]).unwrap();
         desk.engine.refill().unwrap();
         let mut silent = Vec::new();

@@ -6,13 +6,13 @@ use crate::support::clients::{blocks_of, noise};
 use crate::support::house::House;
 use crate::support::work::{BLOCK, cut, solve};
 use pouw::hash::{StreamingHash, sha3_512};
-use pouw::{BLOCK_MAX, BLOCK_MIN, IngestError, IngestOptions, Layout, TreeState};
+use pouw::{BLOCK_SIZE_MAX, BLOCK_SIZE_MIN, IngestError, IngestLayout, TreeState};
 
 #[test]
 fn block_sizes_beyond_their_bounds_are_refused_by_field() {
     let house = House::new();
-    for block_size in [0, BLOCK_MIN - 1, BLOCK_MAX + 1, u64::MAX] {
-        let refused = house.engine.ingest_bytes(&IngestOptions { block_size, ..cut() }, "a", b"x").unwrap_err();
+    for block_size in [0, BLOCK_SIZE_MIN - 1, BLOCK_SIZE_MAX + 1, u64::MAX] {
+        let refused = house.engine.ingest_bytes(&cut().block_size(block_size), "a", b"x").unwrap_err();
         let IngestError::Option { field: "block_size", value, .. } = &refused else { panic!("{refused}") };
         assert_eq!(*value, block_size.to_string());
     }
@@ -34,18 +34,21 @@ fn the_smallest_block_cuts_at_512_bytes() {
 fn the_largest_block_is_hashed_by_the_server_as_it_streams_and_its_short_last_one_is_sent_out() {
     let house = House::new();
     let path = house.path("sparse");
-    File::create(&path).unwrap().set_len(BLOCK_MAX + 1).unwrap();
-    let report = house.ingest_paths(&IngestOptions { block_size: BLOCK_MAX, ..cut() }, &[&path]).unwrap();
-    assert_eq!((report.oversized, report.read.leaves, report.read.bytes), (1, 2, BLOCK_MAX + 1));
+    File::create(&path).unwrap().set_len(BLOCK_SIZE_MAX + 1).unwrap();
+    let report = house.ingest_paths(&cut().block_size(BLOCK_SIZE_MAX), &[&path]).unwrap();
+    assert_eq!((report.oversized, report.read.leaves, report.read.bytes), (1, 2, BLOCK_SIZE_MAX + 1));
     let issued = house.unit().unwrap();
     assert_eq!(issued.unit.input_data, [0]);
     house.engine.submit(&pouw::Answer::new(b"client", &solve(&issued.unit))).unwrap();
     house.engine.upkeep().unwrap();
     let mut zeroes = StreamingHash::new();
-    (0..BLOCK_MAX >> 20).for_each(|_| zeroes.update(&[0; 1 << 20]));
+    (0..BLOCK_SIZE_MAX >> 20).for_each(|_| zeroes.update(&[0; 1 << 20]));
     assert_eq!(house.leaves("sparse"), [zeroes.finish(), sha3_512(&[0])]);
     let commitment = house.engine.commitment("sparse").unwrap();
-    assert_eq!((commitment.leaves, commitment.block_len, commitment.total_bytes), (2, BLOCK_MAX, BLOCK_MAX + 1));
+    assert_eq!(
+        (commitment.leaves, commitment.block_len, commitment.total_bytes),
+        (2, BLOCK_SIZE_MAX, BLOCK_SIZE_MAX + 1)
+    );
 }
 
 #[test]
@@ -53,8 +56,8 @@ fn a_leaf_of_more_than_the_largest_block_is_refused_with_what_to_do() {
     let house = House::new();
     let path = house.path("in/sparse");
     std::fs::create_dir(house.path("in")).unwrap();
-    File::create(&path).unwrap().set_len(BLOCK_MAX + 1).unwrap();
-    let options = IngestOptions { layout: Layout::Blocks, tree: Some("t".into()), ..cut() };
+    File::create(&path).unwrap().set_len(BLOCK_SIZE_MAX + 1).unwrap();
+    let options = cut().layout(IngestLayout::Blocks).tree("t");
     let refused = house.ingest_paths(&options, &[&house.path("in")]).unwrap_err();
     let IngestError::Read { path: named, what } = &refused else { panic!("{refused}") };
     assert_eq!(*named, path);
@@ -66,7 +69,7 @@ fn a_leaf_of_more_than_the_largest_block_is_refused_with_what_to_do() {
 fn a_tree_of_oversized_leaves_only_completes_without_any_client() {
     let house = House::new();
     let data = noise((1 << 20) - 5_000, 9);
-    let options = IngestOptions { block_size: 200_000, ..cut() };
+    let options = cut().block_size(200_000);
     house.engine.ingest_bytes(&options, "big", &data[..1_000_000]).unwrap();
     assert_eq!(house.engine.tree("big").unwrap().state, TreeState::Assembling);
     assert_eq!(house.work_off(), 0);
@@ -104,7 +107,7 @@ fn place_send_cap() -> usize {
 fn oversized_blocks_of_a_file_leave_its_short_last_block_to_clients() {
     let house = House::new();
     let data = noise(450_000, 4);
-    house.engine.ingest_bytes(&IngestOptions { block_size: 200_000, ..cut() }, "f", &data).unwrap();
+    house.engine.ingest_bytes(&cut().block_size(200_000), "f", &data).unwrap();
     assert_eq!(house.work_off(), 1);
     house.assert_right("f", &blocks_of(&data, 200_000));
 }
@@ -128,7 +131,7 @@ fn an_ambiguous_leaf_names_the_file_it_came_from() {
     house.write("in/a", &noise(600, 1));
     house.write("in/b", &noise(512 + 64, 1));
     house.write("in/c", &noise(600, 1));
-    let refused = house.ingest_paths(&IngestOptions { tree: Some("t".into()), ..cut() }, &[&house.path("in")]);
+    let refused = house.ingest_paths(&cut().tree("t"), &[&house.path("in")]);
     let refused = refused.unwrap_err();
     let IngestError::AmbiguousLeaf { leaf: 3, len: 64, from, .. } = &refused else { panic!("{refused}") };
     assert_eq!(from, "b");
@@ -215,7 +218,7 @@ fn one_tree_over_several_files_keeps_each_files_short_last_block() {
         }
         for by_reference in [false, true] {
             let name = format!("{at}-{by_reference}");
-            let options = IngestOptions { tree: Some(name.clone()), by_reference, ..cut() };
+            let options = cut().tree(name.clone()).by_reference(by_reference);
             house.ingest_paths(&options, &[&house.path(&directory)]).unwrap();
             house.work_off();
             let blocks: Vec<&[u8]> = data.iter().flat_map(|bytes| blocks_of(bytes, BLOCK)).collect();

@@ -33,7 +33,7 @@ fn ingest(house: &House, name: &str, expected: &Value, data: &[Vec<u8>]) {
             house.engine.ingest_blocks(&options, name, &blocks).unwrap();
         }
         block_size => {
-            house.engine.ingest_bytes(&IngestOptions { block_size, ..options }, name, &data.concat()).unwrap();
+            house.engine.ingest_bytes(&options.block_size(block_size), name, &data.concat()).unwrap();
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::support::clients::{blocks_of, noise};
 use crate::support::house::House;
 use crate::support::work::{BLOCK, cut};
-use pouw::{Exposure, IngestError, IngestOptions, IngestReport, Ingested, Layout, TreeError, TreeState};
+use pouw::{Exposure, IngestError, IngestLayout, IngestOptions, IngestReport, Ingested, TreeError, TreeState};
 
 fn counts(report: &IngestReport) -> [u64; 6] {
     let IngestReport { added, resumed, unchanged, unreadable, special, conflicts, .. } = report;
@@ -52,7 +52,7 @@ fn the_blocks_layout_makes_one_leaf_of_each_file_in_bytewise_order_of_paths() {
     for ((name, _), bytes) in files.iter().zip(&data).rev() {
         house.write(&format!("in/{name}"), bytes);
     }
-    let options = IngestOptions { layout: Layout::Blocks, tree: Some("all".into()), ..cut() };
+    let options = cut().layout(IngestLayout::Blocks).tree("all");
     house.ingest_paths(&options, &[&house.path("in")]).unwrap();
     assert_eq!(house.names(), ["all"]);
     house.work_off();
@@ -63,7 +63,7 @@ fn the_blocks_layout_makes_one_leaf_of_each_file_in_bytewise_order_of_paths() {
 fn the_blocks_layout_without_a_tree_name_is_refused_by_field() {
     let house = House::new();
     let file = house.write("a", b"a");
-    let refused = house.ingest_paths(&IngestOptions { layout: Layout::Blocks, ..cut() }, &[&file]).unwrap_err();
+    let refused = house.ingest_paths(&cut().layout(IngestLayout::Blocks), &[&file]).unwrap_err();
     assert!(matches!(refused, IngestError::Option { field: "tree", .. }), "{refused}");
     assert_eq!(house.names(), [""; 0]);
 }
@@ -73,7 +73,7 @@ fn the_prefix_stands_in_front_of_every_name_as_given() {
     let house = House::new();
     house.write("in/a", b"a");
     house.write("in/b/c", b"c");
-    let options = IngestOptions { prefix: Some("docs/v1-".into()), ..cut() };
+    let options = cut().prefix("docs/v1-");
     house.ingest_paths(&options, &[&house.path("in")]).unwrap();
     assert_eq!(house.names(), ["docs/v1-a", "docs/v1-b/c"]);
 }
@@ -129,7 +129,7 @@ fn the_same_bytes_cut_otherwise_are_a_conflict() {
     let house = House::new();
     let data = noise(3_000, 1);
     assert_eq!(house.engine.ingest_bytes(&cut(), "a", &data).unwrap(), Ingested::Added);
-    let wider = IngestOptions { block_size: 1_024, ..cut() };
+    let wider = cut().block_size(1_024);
     let refused = house.engine.ingest_bytes(&wider, "a", &data).unwrap_err();
     assert!(matches!(&refused, IngestError::Conflict { name } if name == "a"), "{refused}");
     // One leaf either way, but the commitment binds another block length.
@@ -142,7 +142,7 @@ fn the_same_bytes_cut_otherwise_are_a_conflict() {
 fn two_sources_with_one_name_are_a_conflict_that_names_both() {
     let house = House::new();
     let (one, two) = (house.write("one/same", b"1"), house.write("two/same", b"2"));
-    for options in [cut(), IngestOptions { tree: Some("t".into()), ..cut() }] {
+    for options in [cut(), cut().tree("t")] {
         let refused = house.ingest_paths(&options, &[&one, &two]).unwrap_err().to_string();
         for part in [&one, &two] {
             assert!(refused.contains(part.to_str().unwrap()), "{refused}");
@@ -203,7 +203,7 @@ fn an_unreadable_file_is_counted_and_named_and_the_rest_goes_in() {
 fn with_one_tree_for_all_an_unreadable_file_ends_the_ingest_and_leaves_nothing() {
     let house = House::new();
     let first = house.write("a", b"x");
-    let options = IngestOptions { tree: Some("t".into()), ..cut() };
+    let options = cut().tree("t");
     let refused = house.ingest_paths(&options, &[&first, Path::new(UNREADABLE)]).unwrap_err();
     assert!(matches!(&refused, IngestError::Read { path, .. } if path == Path::new(UNREADABLE)), "{refused}");
     assert_eq!(house.names(), [""; 0]);
@@ -214,7 +214,7 @@ fn a_name_too_long_with_its_prefix_is_counted_as_unreadable_and_named() {
     let house = House::new();
     house.write("in/a", b"x");
     house.write("in/bb", b"x");
-    let options = IngestOptions { prefix: Some("p".repeat(4_095)), ..cut() };
+    let options = cut().prefix("p".repeat(4_095));
     let report = house.ingest_paths(&options, &[&house.path("in")]).unwrap();
     assert_eq!(counts(&report), [1, 0, 0, 1, 0, 0]);
     assert!(report.problems[0].why.contains("shorter prefix"), "{:?}", report.problems);
@@ -224,10 +224,10 @@ fn a_name_too_long_with_its_prefix_is_counted_as_unreadable_and_named() {
 fn no_leaf_makes_no_tree() {
     let house = House::new();
     std::fs::create_dir(house.path("in")).unwrap();
-    let one = IngestOptions { tree: Some("t".into()), ..cut() };
+    let one = cut().tree("t");
     for refused in [
         house.ingest_paths(&one, &[&house.path("in")]).unwrap_err(),
-        house.ingest_paths(&IngestOptions { layout: Layout::Blocks, ..one }, &[&house.path("in")]).unwrap_err(),
+        house.ingest_paths(&one.layout(IngestLayout::Blocks), &[&house.path("in")]).unwrap_err(),
         house.engine.ingest_blocks(&cut(), "t", &[]).unwrap_err(),
     ] {
         assert!(matches!(&refused, IngestError::Empty { name } if name == "t"), "{refused}");

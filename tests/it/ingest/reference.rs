@@ -9,10 +9,10 @@ use crate::support::house::House;
 use crate::support::work::{BLOCK, cut, solve};
 use pouw::hash::sha3_512;
 use pouw::internal::store::records::DataPlace;
-use pouw::{Answer, Event, IngestOptions, Layout, SubmitError, TreeState};
+use pouw::{Answer, Event, IngestLayout, IngestOptions, SubmitError, TreeState};
 
 fn by_reference() -> IngestOptions {
-    IngestOptions { by_reference: true, ..cut() }
+    cut().by_reference(true)
 }
 
 fn modified(path: &Path) -> SystemTime {
@@ -37,7 +37,7 @@ fn both_layouts_complete_from_the_files_alone() {
         house.write(&format!("in/{number:02}"), bytes);
     }
     house.ingest_paths(&by_reference(), &[&house.path("in")]).unwrap();
-    let all = IngestOptions { layout: Layout::Blocks, tree: Some("all".into()), ..by_reference() };
+    let all = by_reference().layout(IngestLayout::Blocks).tree("all");
     house.ingest_paths(&all, &[&house.path("in")]).unwrap();
     assert_eq!(house.engine.tree("all").unwrap().data, DataPlace::Referenced);
     house.reopen();

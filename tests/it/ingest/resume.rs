@@ -11,7 +11,7 @@ const MIB: usize = 1 << 20;
 const BLOCK: usize = 8_192;
 
 fn options() -> IngestOptions {
-    IngestOptions { block_size: BLOCK as u64, ..IngestOptions::new(Exposure::Public) }
+    IngestOptions::new(Exposure::Public).block_size(BLOCK as u64)
 }
 
 /// Ingests until `stop` says so.
@@ -126,7 +126,7 @@ fn a_file_cut_short_can_become_part_of_a_tree_over_several_files_of_the_same_nam
     let (house, path, data, _) = with_part_of_a_big_file(&options(), "big");
     let more = house.write("more", b"a short one in between");
     let last = house.write("zzz", &noise(BLOCK * 2, 4));
-    let options = IngestOptions { tree: Some("big".into()), ..options() };
+    let options = options().tree("big");
     house.ingest_paths(&options, &[&path, &more, &last]).unwrap();
     house.work_off();
     let mut blocks = blocks_of(&data, BLOCK);
@@ -142,7 +142,7 @@ fn a_big_tree_by_reference_cut_short_is_read_from_its_file_in_the_end() {
     // By reference only hashes are stored: it takes many small leaves to fill a commit.
     let data = noise(20 * MIB, 1);
     let path = house.write("big", &data);
-    let options = IngestOptions { block_size: 512, by_reference: true, ..options() };
+    let options = options().block_size(512).by_reference(true);
     cut_short(&house, &options, &path, |at| at.bytes >= 19 * MIB as u64);
     house.reopen();
     let part = house.engine.tree("big").unwrap();

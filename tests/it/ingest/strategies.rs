@@ -76,7 +76,7 @@ fn a_name_in_use_takes_the_same_bytes_and_the_same_strategy_at_any_time() {
 }
 
 fn files(strategy: Strategy) -> IngestOptions {
-    IngestOptions { by_reference: true, ..options(strategy) }
+    options(strategy).by_reference(true)
 }
 
 fn take(house: &House, options: &IngestOptions) -> Result<IngestReport, IngestError> {
@@ -151,7 +151,7 @@ fn a_file_that_changed_is_a_conflict_hands_nothing_out_and_cannot_be_verified() 
 fn an_interrupted_ingest_begins_anew() {
     for strategy in OFFLOADED {
         let mut house = House::in_memory(4);
-        let options = IngestOptions { block_size: 64 << 10, ..options(strategy) };
+        let options = options(strategy).block_size(64 << 10);
         let bytes = blocks(40_960, 4).concat();
         write(&house, "big", &bytes);
         let source = [house.directory.path().join("in")];
@@ -214,7 +214,7 @@ fn an_empty_file_is_one_empty_leaf_and_only_oversized_leaves_need_no_client() {
         write(&house, "empty", b"");
         let large = vec![9; 140_000];
         write(&house, "large", &large);
-        let options = IngestOptions { block_size: 1 << 20, ..options(strategy) };
+        let options = options(strategy).block_size(1 << 20);
         let report = take(&house, &options).unwrap();
         assert_eq!((report.added, report.oversized), (2, 1));
         house.settle();

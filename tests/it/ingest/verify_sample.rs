@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use crate::support::clients::noise;
 use crate::support::house::House;
 use crate::support::work::cut;
-use pouw::{IngestOptions, Layout};
+use pouw::IngestLayout;
 use serde_json::{Value, json};
 
 /// The document that `pouw trees --json` prints.
@@ -38,7 +38,7 @@ fn hashlib_agrees_with_every_root_until_a_file_changes() {
         house.write(&format!("in/{}/{number}", number % 3), &noise(number * 611, number as u64));
     }
     let source = house.path("in");
-    let prefixed = IngestOptions { prefix: Some("p/".into()), ..cut() };
+    let prefixed = cut().prefix("p/");
     house.ingest_paths(&prefixed, &[&source]).unwrap();
     house.work_off();
     let listed = house.write("trees.json", document(&house).to_string().as_bytes());
@@ -56,14 +56,14 @@ fn hashlib_agrees_with_every_root_until_a_file_changes() {
 #[test]
 fn hashlib_agrees_with_one_tree_over_all_files_in_both_layouts() {
     for (layout, more) in
-        [(Layout::Files, &["--one-tree", "--block-size", "512"][..]), (Layout::Blocks, &["--one-tree"])]
+        [(IngestLayout::Files, &["--one-tree", "--block-size", "512"][..]), (IngestLayout::Blocks, &["--one-tree"])]
     {
         let house = House::new();
         for (number, name) in ["a-b", "a.txt", "a/b", "a/b-c", "z"].iter().enumerate() {
             house.write(&format!("in/{name}"), &noise(number * 700 + 3, number as u64));
         }
         let source = house.path("in");
-        let one = IngestOptions { layout, tree: Some("all".into()), ..cut() };
+        let one = cut().layout(layout).tree("all");
         house.ingest_paths(&one, &[&source]).unwrap();
         house.work_off();
         let listed = house.write("trees.json", document(&house).to_string().as_bytes());

@@ -73,7 +73,7 @@ impl House {
 
     fn ingest(&self, name: &str, leaves: usize) {
         let bytes: Vec<u8> = (0..leaves * 512).map(|at| (at / 512 + at + name.len()) as u8).collect();
-        let options = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
+        let options = IngestOptions::new(Exposure::Public).block_size(512);
         self.engine.ingest_bytes(&options, name, &bytes).unwrap();
     }
 
@@ -118,7 +118,7 @@ fn open(memory: &Memory, clock: &Arc<FakeClock>, config: ConfigBuilder) -> PouwE
         storage: Arc::new(memory.clone()),
         clock: clock.clone(),
         events: EventSink::default(),
-        options: StoreOptions { state_cache_bytes: 4 << 20, blocks_cache_bytes: 4 << 20 },
+        options: StoreOptions::new().state_cache_bytes(4 << 20).blocks_cache_bytes(4 << 20),
     };
     PouwEngine::open_with(parts, config.build().unwrap()).unwrap()
 }
@@ -430,7 +430,7 @@ fn a_tree_whose_ingest_is_resumed_after_newer_trees_were_opened_is_handed_out_in
     let path = dir.path().join("big");
     std::fs::write(&path, vec![3; 40 << 20]).unwrap();
     let house = House::new(config());
-    let options = IngestOptions { block_size: 64 << 10, ..IngestOptions::new(Exposure::Public) };
+    let options = IngestOptions::new(Exposure::Public).block_size(64 << 10);
     let mut stop = |progress: &pouw::IngestProgress| {
         if progress.bytes < 30 << 20 { std::ops::ControlFlow::Continue(()) } else { std::ops::ControlFlow::Break(()) }
     };
@@ -703,7 +703,7 @@ fn invariant_8_at_the_bound_of_made_up_units_no_more_are_made_up() {
 #[test]
 fn invariant_8_the_ring_stops_growing_at_its_bytes_and_still_hands_out_everything() {
     let house = House::new(config().ready_bytes_max(1 << 20).min_queue_depth(10_000));
-    let options = IngestOptions { block_size: 65_536, ..IngestOptions::new(Exposure::Public) };
+    let options = IngestOptions::new(Exposure::Public).block_size(65_536);
     house.engine.ingest_bytes(&options, "a", &vec![1; 80 << 16]).unwrap();
     house.engine.refill().unwrap();
     let ready = house.engine.stats().ready_bytes;

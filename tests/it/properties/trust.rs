@@ -23,7 +23,7 @@ use quickcheck::{Arbitrary, Gen, QuickCheck};
 const WAIT_MS: u64 = 600_000;
 const CLIENTS: u64 = 6;
 const TREES: u8 = 6;
-const SIZES: StoreOptions = StoreOptions { state_cache_bytes: 1 << 20, blocks_cache_bytes: 1 << 20 };
+const SIZES: StoreOptions = StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20);
 
 #[derive(Debug, Clone, Copy)]
 enum Op {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::support::work::solve;
 use pouw::protocol::{ByTier, DifficultyTier, MicroJoules};
 use pouw::{
-    Answer, CheckReport, Config, Exposure, IngestOptions, IssueError, IssueRequest, Layout, OpenError, PouwEngine,
-    check,
+    Answer, CheckReport, Config, Exposure, IngestLayout, IngestOptions, IssueError, IssueRequest, OpenError,
+    PouwEngine, check,
 };
 
 const CLIENTS: [&[u8]; 3] = [b"anna", b"berta", b"carl"];
@@ -56,14 +56,14 @@ fn work(engine: &PouwEngine, units: usize) -> usize {
 }
 
 fn ingest(engine: &PouwEngine) {
-    let files = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
+    let files = IngestOptions::new(Exposure::Public).block_size(512);
     engine.ingest_bytes(&files, "cut", &bytes(70_001, 1)).unwrap();
     engine.ingest_bytes(&files, "empty", &[]).unwrap();
     let mixed: Vec<Vec<u8>> = (0..50).map(|i| bytes(100 + i * 150, i)).collect();
     let mixed: Vec<&[u8]> = mixed.iter().map(Vec::as_slice).collect();
-    let blocks = IngestOptions { layout: Layout::Blocks, ..files.clone() };
+    let blocks = files.clone().layout(IngestLayout::Blocks);
     engine.ingest_blocks(&blocks, "mixed", &mixed).unwrap();
-    let long = IngestOptions { block_size: 8_192, ..files };
+    let long = files.block_size(8_192);
     engine.ingest_bytes(&long, "long", &bytes(8_192 * 5 + 100, 3)).unwrap();
 }
 

@@ -29,7 +29,7 @@ impl Bench {
     fn with_three_trees() -> Self {
         let bench = Self { dir: tempfile::tempdir().unwrap(), events: Arc::default() };
         let engine = bench.open();
-        let options = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
+        let options = IngestOptions::new(Exposure::Public).block_size(512);
         for tree in 0..3u8 {
             engine.ingest_bytes(&options, &format!("tree-{tree}"), &vec![tree; 512 * 100 - 1]).unwrap();
         }

@@ -18,8 +18,8 @@ use pouw::internal::store::records::{
 };
 use pouw::protocol::{ByTier, DifficultyTier, MicroJoules};
 use pouw::{
-    Answer, Config, ConfigBuilder, Directory, Exposure, IngestOptions, IssueRequest, Layout, PouwEngine, TreeState,
-    check,
+    Answer, Config, ConfigBuilder, Exposure, IngestLayout, IngestOptions, IssueRequest, PouwEngine, StoreDirectory,
+    TreeState, check,
 };
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
 
@@ -52,7 +52,7 @@ fn fixture() -> &'static (Vec<u8>, Vec<u8>) {
     static FILES: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
     FILES.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
-        let options = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
+        let options = IngestOptions::new(Exposure::Public).block_size(512);
         let engine = PouwEngine::open(dir.path(), config().build().unwrap()).unwrap();
         engine.ingest_bytes(&options, "folding", &bytes(512 * 130, 1)).unwrap();
         for _ in 0..5 {
@@ -69,9 +69,9 @@ fn fixture() -> &'static (Vec<u8>, Vec<u8>) {
         answer(&engine, b"carl", DifficultyTier::High);
         let blocks: Vec<Vec<u8>> = (0..40).map(|i| bytes(100 + i * 20, i)).collect();
         let blocks: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
-        engine.ingest_blocks(&IngestOptions { layout: Layout::Blocks, ..options.clone() }, "mixed", &blocks).unwrap();
+        engine.ingest_blocks(&options.clone().layout(IngestLayout::Blocks), "mixed", &blocks).unwrap();
         std::fs::write(dir.path().join("source"), bytes(512 * 50, 5)).unwrap();
-        let reference = IngestOptions { by_reference: true, ..options };
+        let reference = options.by_reference(true);
         engine.ingest_paths(&reference, &[dir.path().join("source")], &mut |_| ControlFlow::Continue(())).unwrap();
         engine.debit(b"anna", MicroJoules(50), [9; 16]).unwrap();
         engine.forget("gone").unwrap();
@@ -434,7 +434,7 @@ fn many_findings_are_counted_and_the_first_hundred_listed() {
 fn a_check_in_many_small_runs_finds_the_same() {
     let dir = copied();
     let run = |at_once| {
-        let provider = Arc::new(Directory::new(dir.path()));
+        let provider = Arc::new(StoreDirectory::new(dir.path()));
         check_in_runs(provider, at_once, &mut |_| {}).unwrap()
     };
     for at_once in 1..8 {

@@ -13,7 +13,7 @@ use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::store::records::{ClaimRow, GroupRow, ProvenanceRow, QuorumRow, Submitter, VoteRow, seal, unseal};
 use pouw::internal::store::{Command, Refuse, Store};
 use pouw::{
-    Config, Directory, EntryKind, Issued, LedgerRow, PouwEngine, StoreOptions, Strategy, SubmitError, TreeState,
+    Config, EntryKind, Issued, LedgerRow, PouwEngine, StoreDirectory, StoreOptions, Strategy, SubmitError, TreeState,
 };
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 
@@ -107,7 +107,7 @@ fn fixture() -> &'static Files {
         // Client 9 is caught, and followed back along one of its two answers.
         let client = *house.engine.client_digest(&names(apart(9)).0).as_bytes();
         house.engine.close();
-        let store = Store::open(Arc::new(Directory::new(house.store())), StoreOptions::default()).unwrap();
+        let store = Store::open(Arc::new(StoreDirectory::new(house.store())), StoreOptions::default()).unwrap();
         let now_ms = store.head().clock_ms;
         let strike = Refuse { id: [9; 16], expires_ms: now_ms, client, strike: true, at_ms: now_ms };
         store.apply(&[Command::Refuse(strike), Command::Backtrack { client, limit: 1 }], now_ms).unwrap();

@@ -12,9 +12,9 @@ use pouw::internal::store::check;
 use pouw::internal::store::sim::{Loss, SimDisk};
 use pouw::protocol::{ByTier, DifficultyTier, MicroJoules, WorkId, WorkResult};
 use pouw::{
-    Answer, Config, DebitError, EventSink, Exposure, FakeClock, IngestError, IngestOptions, Ingested, IssueError,
-    IssueRequest, Layout, LedgerEntry, OpenError, Parts, PouwEngine, Receipt, StorageProvider, StoreError, StoreFile,
-    StoreOptions, SubmitError, TreeError, TreeState, WriteError,
+    Answer, Config, DebitError, EventSink, Exposure, FakeClock, IngestError, IngestLayout, IngestOptions, Ingested,
+    IssueError, IssueRequest, LedgerEntry, OpenError, Parts, PouwEngine, Receipt, StorageProvider, StoreError,
+    StoreFile, StoreOptions, SubmitError, TreeError, TreeState, WriteError,
 };
 
 const START_MS: u64 = 1_700_000_000_000;
@@ -129,7 +129,7 @@ impl World {
             storage: Arc::new(self.disk.clone()),
             clock: self.clock.clone(),
             events: EventSink::default(),
-            options: StoreOptions { state_cache_bytes: 1 << 20, blocks_cache_bytes: 1 << 20 },
+            options: StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20),
         };
         let config = Config::builder([7; 32])
             .floor(ByTier::all(Duration::ZERO))
@@ -191,7 +191,7 @@ impl World {
     fn ingest(&mut self, tree: usize) -> Tried {
         let blocks = blocks(tree);
         let slices: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
-        let options = IngestOptions { layout: Layout::Blocks, ..IngestOptions::new(Exposure::Public) };
+        let options = IngestOptions::new(Exposure::Public).layout(IngestLayout::Blocks);
         match self.engine()?.ingest_blocks(&options, &name(tree), &slices) {
             Ok(Ingested::Added | Ingested::Resumed | Ingested::Unchanged) => {
                 self.trees.insert(tree, ());

@@ -10,8 +10,19 @@ use pouw::internal::store::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, PRIORITY_FRESH,
     PRIORITY_PARTIAL, VOTED,
 };
-use pouw::{Account, EntryKind, Exposure, LedgerRow, Strategy, StrategyAccount, Totals, TreeState, Work};
+use pouw::{
+    EntryKind, Exposure, HashWork, LedgerRow, StoreTotals, Strategy, StrategyAccount, TreeState, UsefulnessAccount,
+};
 use quickcheck::{Arbitrary, Gen, QuickCheck};
+
+/// A value of a non-exhaustive type with these fields.
+macro_rules! filled {
+    ($from:expr; $($field:ident: $value:expr),+ $(,)?) => {{
+        let mut filled = $from;
+        $(filled.$field = $value;)+
+        filled
+    }};
+}
 
 #[track_caller]
 fn golden(bytes: impl AsRef<[u8]>, hex: &str) {
@@ -81,7 +92,7 @@ fn head() -> Head {
         anchor: 7,
         anchor_digest: fill(0xa0),
         last_digest: fill(0xc0),
-        totals: Totals {
+        totals: filled!(StoreTotals::default();
             trees: 8,
             complete: 9,
             pending: 10,
@@ -97,7 +108,7 @@ fn head() -> Head {
             sealed_awarded: 20,
             sealed_debited: 21,
             sealed_leaves: 22,
-        },
+        ),
     }
 }
 
@@ -124,20 +135,20 @@ fn quorum_row() -> QuorumRow {
 }
 
 /// The numbers 1 to 115, in the order of the fields.
-fn account() -> Account {
+fn account() -> UsefulnessAccount {
     let place = |place: u64| {
         let number = |field: u64| 1 + 23 * place + field;
         let work =
-            |first: u64| Work { hashes: number(first), bytes: number(first + 1), permutations: number(first + 2) };
-        StrategyAccount {
+            |first: u64| HashWork { hashes: number(first), bytes: number(first + 1), permutations: number(first + 2) };
+        filled!(StrategyAccount::default();
             accepted: work(0),
             server: [3, 6, 9, 12, 15].map(work),
             asked: work(18),
             sent_units: number(21),
             sent_bytes: number(22),
-        }
+        )
     };
-    Account { by: [0, 1, 2, 3, 4].map(place) }
+    filled!(UsefulnessAccount::default(); by: [0, 1, 2, 3, 4].map(place))
 }
 
 #[test]
@@ -190,7 +201,7 @@ fn rows_about_who_stands_for_a_leaf_are_a_version_byte_and_bincode() {
          b0b1b2b3b4b5b6b7b8b9babbbcbdbebf404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f
          606162636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f",
     );
-    golden(seal("meta-0", &Account::default()).unwrap(), &"00".repeat(1 + 115));
+    golden(seal("meta-0", &UsefulnessAccount::default()).unwrap(), &"00".repeat(1 + 115));
     golden(seal("meta-0", &account()).unwrap(), &HEXLOWER.encode(&(0..=115).collect::<Vec<u8>>()));
 }
 
@@ -340,7 +351,7 @@ fn survives(bytes: &[u8]) -> bool {
         || again::<SourceRow>(bytes)
         || again::<ClaimRow>(bytes)
         || again::<QuorumRow>(bytes)
-        || again::<Account>(bytes))
+        || again::<UsefulnessAccount>(bytes))
 }
 
 #[test]
@@ -360,7 +371,7 @@ struct Rows {
     provenance: ProvenanceRow,
     claim: ClaimRow,
     quorum: QuorumRow,
-    account: Account,
+    account: UsefulnessAccount,
     states: Vec<LeafState>,
 }
 
@@ -443,9 +454,10 @@ fn quorum_of([a, b, c, d]: [u64; 4]) -> QuorumRow {
     QuorumRow { order: a as u8, since_ms: b, votes: vec![vote; (c % 8) as usize], ..quorum_row() }
 }
 
-fn account_of([a, b, c, d]: [u64; 4]) -> Account {
-    let work = Work { hashes: a, bytes: b, permutations: c };
-    Account { by: [StrategyAccount { accepted: work, asked: work, sent_bytes: d, ..account().by[1] }; Account::PLACES] }
+fn account_of([a, b, c, d]: [u64; 4]) -> UsefulnessAccount {
+    let work = HashWork { hashes: a, bytes: b, permutations: c };
+    let place = filled!(account().by[1]; accepted: work, asked: work, sent_bytes: d);
+    filled!(UsefulnessAccount::default(); by: [place; UsefulnessAccount::PLACES])
 }
 
 #[test]

@@ -8,7 +8,7 @@ use pouw::internal::store::{
     VOTED, Vote,
 };
 use pouw::merkle::{AlignedRange, Shape};
-use pouw::{StoreOptions, Strategy, Work};
+use pouw::{HashWork, StoreOptions, Strategy};
 
 const AUDIT: Strategy = Strategy::SampledAudit { k: 2 };
 const PAIR: Strategy = Strategy::Redundant { quorum: 2 };
@@ -64,9 +64,9 @@ impl Bench {
             nodes: range.node_count() as u32,
             award: 100,
             data_digest: range.start(),
-            accepted: Work::default(),
-            audit: Work::default(),
-            referee: Work::default(),
+            accepted: HashWork::default(),
+            audit: HashWork::default(),
+            referee: HashWork::default(),
             at_ms: self.now_ms,
             skip_consumed_check: false,
             skip_leaf_check: false,
@@ -114,7 +114,7 @@ impl Bench {
     fn finds(&self, tile: u64) {
         let first = tile * LEAVES;
         let hashes = vec![(3, self.leaves[first as usize + 3])];
-        let (digests, work) = (vec![(first, first)], Work::default());
+        let (digests, work) = (vec![(first, first)], HashWork::default());
         let upgrade = Upgrade { tree: 0, tile, hashes, digests, work, at_ms: self.now_ms };
         let outcomes = self.apply(&[Command::Upgrade(upgrade)]);
         assert!(matches!(&outcomes[0], Outcome::Judged { corrected, .. } if *corrected == [first + 3]), "{outcomes:?}");
@@ -172,7 +172,7 @@ fn the_referee_pays_no_vote_whose_client_has_been_caught_since() {
         assert_eq!(bench.apply(&[Command::Settle(settle)]), [Outcome::Voted]);
     }
     let (hashes, at_ms) = (bench.right(&range), bench.now_ms);
-    let referee = Referee { tree: 0, range, hashes, votes_seen: 2, data_digest: 0, work: Work::default(), at_ms };
+    let referee = Referee { tree: 0, range, hashes, votes_seen: 2, data_digest: 0, work: HashWork::default(), at_ms };
     let strike = bench.strike(1);
     let outcomes = bench.apply(&[strike, Command::Referee(referee)]);
     assert!(matches!(&outcomes[1], Outcome::Judged { liars, .. } if liars.is_empty()), "{outcomes:?}");
@@ -196,7 +196,7 @@ fn groups_of_votes_never_overlap() {
             for seen in [0, 1] {
                 let vote = bench.vote(2, range, seen);
                 let at_ms = bench.now_ms;
-                let (work, hashes) = (Work::default(), bench.right(&range));
+                let (work, hashes) = (HashWork::default(), bench.right(&range));
                 let ruling = Ruling { votes_seen: seen, ..Ruling::default() };
                 let referee = Referee { tree: 0, range, hashes, votes_seen: seen, data_digest: 0, work, at_ms };
                 let amend = Amend { tree: 0, range, ruling, work, at_ms };

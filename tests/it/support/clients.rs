@@ -203,7 +203,7 @@ pub fn apart(number: u64) -> u64 {
 }
 
 pub fn options(strategy: Strategy) -> IngestOptions {
-    IngestOptions { block_size: BLOCK as u64, strategy, ..IngestOptions::new(Exposure::Public) }
+    IngestOptions::new(Exposure::Public).block_size(BLOCK as u64).strategy(strategy)
 }
 
 /// The right answer, its leaf hashes changed by `lie`, with a top that fits them.

@@ -158,7 +158,7 @@ pub fn open_with(disk: &SimDisk, clock: &Arc<FakeClock>, change: fn(ConfigBuilde
 /// Leaves of 512 bytes, no two alike.
 pub fn ingest(engine: &PouwEngine, name: &str, leaves: usize) -> Vec<u8> {
     let bytes: Vec<u8> = (0..512 * leaves).map(|at| (at / 512 % 251) as u8 ^ name.len() as u8).collect();
-    let options = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
+    let options = IngestOptions::new(Exposure::Public).block_size(512);
     engine.ingest_bytes(&options, name, &bytes).unwrap();
     engine.refill().unwrap();
     bytes

@@ -14,7 +14,8 @@ use pouw::internal::store::check;
 use pouw::internal::store::sim::{Loss, SimDisk};
 use pouw::protocol::ByTier;
 use pouw::{
-    Config, ConfigBuilder, Directory, Event, EventSink, FakeClock, Parts, PouwEngine, StorageProvider, StoreOptions,
+    Config, ConfigBuilder, Event, EventSink, FakeClock, Parts, PouwEngine, StorageProvider, StoreDirectory,
+    StoreOptions,
 };
 use tempfile::TempDir;
 
@@ -43,7 +44,7 @@ pub fn parts(storage: Arc<dyn StorageProvider>, clock: &Arc<FakeClock>) -> Parts
         storage,
         clock: clock.clone(),
         events: EventSink::default(),
-        options: StoreOptions { state_cache_bytes: 4 << 20, blocks_cache_bytes: 4 << 20 },
+        options: StoreOptions::new().state_cache_bytes(4 << 20).blocks_cache_bytes(4 << 20),
     }
 }
 
@@ -54,7 +55,7 @@ pub fn on_disk(disk: &SimDisk, clock: &Arc<FakeClock>, config: ConfigBuilder) ->
 
 /// An engine in this directory.
 pub fn in_directory(directory: &Path, clock: &Arc<FakeClock>, config: ConfigBuilder) -> PouwEngine {
-    open(parts(Arc::new(Directory::new(directory)), clock), config)
+    open(parts(Arc::new(StoreDirectory::new(directory)), clock), config)
 }
 
 pub fn open(parts: Parts, config: ConfigBuilder) -> PouwEngine {
@@ -85,7 +86,7 @@ impl House {
         let directory = tempfile::tempdir().unwrap();
         let store = directory.path().join("store");
         std::fs::create_dir_all(&store).unwrap();
-        Self::on(Arc::new(Directory::new(store)), SimDisk::new(), directory, config)
+        Self::on(Arc::new(StoreDirectory::new(store)), SimDisk::new(), directory, config)
     }
 
     fn on(storage: Arc<dyn StorageProvider>, disk: SimDisk, directory: TempDir, config: ConfigBuilder) -> Self {

@@ -26,7 +26,7 @@ pub fn unit_in(document: &[u8]) -> Option<WorkUnit> {
 
 /// Public blocks of [`BLOCK`] bytes, verified at ingest.
 pub fn cut() -> IngestOptions {
-    IngestOptions { block_size: BLOCK as u64, ..IngestOptions::new(Exposure::Public) }
+    IngestOptions::new(Exposure::Public).block_size(BLOCK as u64)
 }
 
 /// A unit for this client. The engine does its upkeep first.

@@ -91,7 +91,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
 }
 
 fn ingest_files(engine: &PouwEngine, paths: &[PathBuf]) -> Result<IngestReport, Failure> {
-    let options = IngestOptions { prefix: Some(PREFIX.into()), ..IngestOptions::new(Exposure::Public) };
+    let options = IngestOptions::new(Exposure::Public).prefix(PREFIX);
     let report = engine.ingest_paths(&options, paths, &mut |_| std::ops::ControlFlow::Continue(()))?;
     ingest::tell_problems(&report);
     Ok(report)
@@ -101,8 +101,7 @@ fn ingest_files(engine: &PouwEngine, paths: &[PathBuf]) -> Result<IngestReport, 
 /// bytes could be taken for hashes and is refused, so another block size is tried then.
 fn ingest_one_tree(engine: &PouwEngine, paths: &[PathBuf]) -> Result<Option<u64>, Failure> {
     for block_size in BLOCK_SIZES {
-        let tree = Some(ONE_TREE.to_owned());
-        let options = IngestOptions { block_size, tree, ..IngestOptions::new(Exposure::Public) };
+        let options = IngestOptions::new(Exposure::Public).block_size(block_size).tree(ONE_TREE);
         match engine.ingest_paths(&options, paths, &mut |_| std::ops::ControlFlow::Continue(())) {
             Ok(_) => return Ok(Some(block_size)),
             Err(IngestError::AmbiguousLeaf { from, len, .. }) => {

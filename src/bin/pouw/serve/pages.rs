@@ -131,7 +131,7 @@ async fn receipt(State(shared): State<Shared>, Path(id): Path<String>) -> Respon
 
 /// State, award and provenance of a challenge, and a proof of one of its leaves once the tree is complete.
 fn receipt_document(engine: &PouwEngine, id: WorkId) -> Result<Option<Value>, String> {
-    let LedgerEntry { seq, row } = match engine.receipt(id).map_err(|error| error.to_string())? {
+    let LedgerEntry { seq, row, .. } = match engine.receipt(id).map_err(|error| error.to_string())? {
         Receipt::Open => return Ok(Some(json!({ "id": id.to_string(), "state": "open" }))),
         Receipt::Voted => return Ok(Some(json!({ "id": id.to_string(), "state": "voted" }))),
         Receipt::Refused => return Ok(Some(json!({ "id": id.to_string(), "state": "refused" }))),

@@ -111,7 +111,7 @@ impl Desk {
         let engine = open(&disk, &clock, (setup.engine)(Config::builder(SECRET)));
         if setup.backlog > 0 {
             let bytes: Vec<u8> = (0..512 * setup.backlog).map(|at| (at / 512 % 251) as u8).collect();
-            let options = IngestOptions { block_size: 512, ..IngestOptions::new(Exposure::Public) };
+            let options = IngestOptions::new(Exposure::Public).block_size(512);
             engine.ingest_bytes(&options, "tree", &bytes).unwrap();
             engine.refill().unwrap();
         }

@@ -176,9 +176,7 @@ impl World {
         let tree = Tree::new(name.to_owned(), content, self.oracle.setup.unit_bytes[2]);
         let options = IngestOptions::new(Exposure::Public);
         let outcome = match &tree.content {
-            Content::Bytes(bytes, block) => {
-                self.engine.ingest_bytes(&IngestOptions { block_size: *block, ..options }, name, bytes)
-            }
+            Content::Bytes(bytes, block) => self.engine.ingest_bytes(&options.block_size(*block), name, bytes),
             Content::Blocks(blocks) => {
                 let slices: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
                 self.engine.ingest_blocks(&options, name, &slices)
@@ -226,7 +224,7 @@ impl World {
 
     fn ingest_refused(&mut self, what: u8) -> Step<&'static str> {
         let options = IngestOptions::new(Exposure::Ciphertext);
-        let small = IngestOptions { block_size: 511, ..options.clone() };
+        let small = options.clone().block_size(511);
         let (name, hash, two) = ("refused", [1; 64], [2; 128]);
         let outcome = match what % 6 {
             0 => self.engine.ingest_blocks(&options, name, &[&hash, &[1, 2, 3], &[4; 5]]),
@@ -662,7 +660,7 @@ fn open(
         storage: Arc::new(memory.clone()),
         clock: clock.clone(),
         events: EventSink::default(),
-        options: StoreOptions { state_cache_bytes: 4 << 20, blocks_cache_bytes: 4 << 20 },
+        options: StoreOptions::new().state_cache_bytes(4 << 20).blocks_cache_bytes(4 << 20),
     };
     PouwEngine::open_with(parts, config.build()?)
 }
