@@ -3,7 +3,6 @@
 //! cargo run --release --features axum --example axum -- DIR 127.0.0.1:3000
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -31,7 +30,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     if engine.stats().totals.trees == 0 {
         engine.ingest_bytes(&IngestOptions::new(Exposure::Public), "sample", &vec![7; 1 << 20])?;
     }
-    engine.sweep_every(Duration::from_secs(1))?;
     let gate = Gate::new(engine, GateConfig::builder().rate_limit(5).build()?)?;
     serve(TcpListener::bind(address).await?, gate).await?;
     Ok(())

@@ -52,7 +52,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     if engine.stats().totals.trees == 0 {
         engine.ingest_bytes(&IngestOptions::new(Exposure::Public), "sample", &vec![7; 1 << 20])?;
     }
-    engine.sweep_every(std::time::Duration::from_secs(1))?;
     let gate = Gate::new(engine, GateConfig::builder().rate_limit(5).build()?)?;
     serve(TcpListener::bind(address).await?, gate).await?;
     Ok(())

@@ -61,7 +61,6 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (directory, address) = (args.next().ok_or("give a directory")?, args.next().ok_or("give an address")?);
     let engine = PouwEngine::open(directory, Config::new("a secret of thirty-two bytes or more")?)?;
     engine.ingest_bytes(&IngestOptions::new(Exposure::Public), "sample", &vec![7; 1 << 20])?;
-    engine.sweep_every(std::time::Duration::from_secs(1))?;
     serve(&Server::http(address)?, &Gate::new(engine, GateConfig::builder().rate_limit(5).build()?)?);
     Ok(())
 }

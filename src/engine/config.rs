@@ -310,8 +310,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// Whether a thread of the engine's own keeps the ring full and assembles trees; default true.
-    /// Without it, call [`upkeep`](super::PouwEngine::upkeep).
+    /// Whether a thread of the engine keeps units ready, assembles trees and sweeps about once a second; default true.
+    /// Without it, call [`upkeep`](super::PouwEngine::upkeep) and [`sweep`](super::PouwEngine::sweep).
     pub fn background(mut self, background: bool) -> Self {
         self.background = background;
         self

@@ -61,6 +61,11 @@ pub enum Event {
         /// Whether writing goes on.
         recovered: bool,
     },
+    /// A sweep of the background thread failed. The next one, about a second later, tries again.
+    SweepFailed {
+        /// The error.
+        what: String,
+    },
     /// A callback given to the engine panicked. What it was told of is stored all the same, and the engine
     /// goes on.
     CallbackPanicked,

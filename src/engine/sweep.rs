@@ -1,8 +1,6 @@
-//! The sweep: expiry, reclaim, pruning. Bounded work per call; call it about once a second.
+//! The sweep: ends expired leases, takes back old units, removes old rows. The work of one call is bounded.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use crate::store::{Command, Outcome};
 
@@ -14,14 +12,15 @@ use super::event::Event;
 use super::queue::Returned;
 use super::upkeep::UpkeepError;
 
-/// What one sweep did.
+/// The counts of one sweep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SweepReport {
     /// Leases whose token expired unanswered; their work is pending again.
     pub expired: usize,
-    /// Ready units taken back because of their age; they come back as fresh ones.
+    /// Ready units taken back because of their age. They become ready again.
     pub aged: usize,
-    /// Quorums that did not come together in time: the server hashed their leaves.
+    /// Quorums that were not complete in time. The server hashed their leaves.
     pub refereed: usize,
     /// Consumed tokens removed, long past their expiry.
     pub consumed_pruned: u64,
@@ -29,9 +28,9 @@ pub struct SweepReport {
     pub sealed: u64,
     /// Idle client rows removed.
     pub clients_pruned: u64,
-    /// Clients forgotten whose difficulty is that of everybody.
+    /// Clients forgotten because their difficulty is the default.
     pub standings_pruned: usize,
-    /// There is more to do: call again soon.
+    /// There is more to do. Call again soon.
     pub more: bool,
 }
 
@@ -42,31 +41,20 @@ const ROWS_PER_SWEEP: usize = 2_048;
 const IDLE_CLIENT_MS: u64 = 24 * 3_600_000;
 
 impl PouwEngine {
-    /// Starts a thread that sweeps every `interval` until the engine is closed or its last handle is gone. About a
-    /// second is right. A sweep whose commit fails is tried again the next time.
+    /// Ends leases whose token has expired, takes back ready units past their age, and removes rows that are no longer
+    /// needed. The background thread does the same about once a second; a host that turned it off calls this.
     ///
     /// # Errors
-    /// The system gives no thread.
-    pub fn sweep_every(&self, interval: Duration) -> std::io::Result<()> {
-        let engine = Arc::downgrade(&self.inner);
-        let sweep = move || {
-            loop {
-                std::thread::sleep(interval);
-                let Some(inner) = engine.upgrade() else {
-                    return;
-                };
-                if matches!(Self { inner }.sweep(), Err(WriteError::Closed)) {
-                    return;
-                }
-            }
-        };
-        std::thread::Builder::new().name("pouw-sweep".into()).spawn(sweep).map(drop)
-    }
-
-    /// Ends leases whose token is past its expiry, takes back ready units past their age, and prunes
-    /// what is no longer needed.
+    /// A write failed, or the engine is closed. Leases are ended all the same; the rows are removed by a later sweep.
     pub fn sweep(&self) -> Result<SweepReport, WriteError> {
-        let core = self.core();
+        self.core().sweep()
+    }
+}
+
+impl Core {
+    /// One sweep.
+    pub(super) fn sweep(&self) -> Result<SweepReport, WriteError> {
+        let core = self;
         let now = core.now_ms();
         let mut report = SweepReport::default();
         {
@@ -126,10 +114,8 @@ impl PouwEngine {
         core.wake();
         Ok(report)
     }
-}
 
-impl Core {
-    /// Quorums that wait too long are ended, and what could not be hashed gets another chance.
+    /// Ends quorums that wait too long, and lets leaves that could not be hashed be tried again.
     fn sweep_quorums(&self, report: &mut SweepReport) -> Result<(), WriteError> {
         *self.doubted_after.lock() = None;
         match self.referee_due() {
@@ -138,7 +124,7 @@ impl Core {
                 report.more |= more;
             }
             Err(UpkeepError::Write(WriteError::Closed)) => return Err(WriteError::Closed),
-            // What is pruned below does not wait for that.
+            // Rows are removed all the same.
             Err(error) => {
                 self.emit(Event::StorageFailed { what: error.to_string(), recovered: true });
             }

@@ -241,6 +241,21 @@ impl Core {
         Ok(removed)
     }
 
+    /// Sweeps if a second of engine time has passed since the last sweep. A failure is an event; the next sweep tries
+    /// again.
+    fn sweep_if_due(&self, swept_ms: &mut u64) {
+        let now = self.now_ms();
+        if self.stopping() || now.saturating_sub(*swept_ms) < SWEEP_EVERY_MS {
+            return;
+        }
+        *swept_ms = now;
+        if let Err(error) = self.sweep()
+            && !self.stopping()
+        {
+            self.emit(Event::SweepFailed { what: error.to_string() });
+        }
+    }
+
     /// The level of the groups' tops, if any level is above it.
     pub(super) fn group_level(shape: Shape) -> Level {
         Level(shape.height().saturating_sub(crate::merkle::GROUP_ORDER))
@@ -251,14 +266,19 @@ impl Core {
 pub(super) fn start(core: Arc<Core>, wake: Receiver<()>) -> std::io::Result<std::thread::JoinHandle<()>> {
     std::thread::Builder::new().name("pouw-upkeep".into()).spawn(move || {
         let mut behind = true;
+        let mut swept_ms = core.now_ms();
         loop {
-            // After a quiet moment, what was put off is done; then there is nothing to do until woken.
-            let quiet = if behind { QUIET } else { Duration::MAX };
-            let eager = match wake.recv_timeout(quiet) {
-                Ok(()) => false,
-                Err(RecvTimeoutError::Timeout) => true,
+            // After a quiet moment the deferred work is done. Then only sweeps are due until another wake.
+            let woken = match wake.recv_timeout(if behind { QUIET } else { SWEEP_LOOK }) {
+                Ok(()) => true,
+                Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
+            core.sweep_if_due(&mut swept_ms);
+            if !woken && !behind {
+                continue;
+            }
+            let eager = !woken;
             loop {
                 if core.stopping() {
                     return;
@@ -279,5 +299,9 @@ pub(super) fn start(core: Arc<Core>, wake: Receiver<()>) -> std::io::Result<std:
     })
 }
 
-/// A pause in which nobody wakes the thread counts as a quiet moment.
+/// A pause without a wake counts as a quiet moment.
 const QUIET: Duration = Duration::from_millis(300);
+/// Engine time between two sweeps.
+const SWEEP_EVERY_MS: u64 = 1_000;
+/// How often an idle thread looks whether a sweep is due.
+const SWEEP_LOOK: Duration = Duration::from_secs(1);

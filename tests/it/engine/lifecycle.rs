@@ -1,12 +1,16 @@
 //! The main job through the public API: ingest, issue, solve, submit, assemble, validate, export.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use crate::support::clients::exported_leaves;
-use crate::support::house::{House, SECRET, config, config_with};
+use crate::support::house::{House, SECRET, clock, config, config_with, open, parts};
 use crate::support::work::{answer_right, cut, issue, solve, spoiled, try_issue, work, work_off};
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::store::sim::SimDisk;
 use pouw::merkle::root;
 use pouw::protocol::{DifficultyTier, MicroJoules, WorkUnitOperation};
-use pouw::{Answer, Ingested, IssueError, IssueRequest, Receipt, TreeState};
+use pouw::{Answer, Event, EventSink, Ingested, IssueError, IssueRequest, Parts, Receipt, TreeState};
 
 #[test]
 fn a_file_becomes_a_complete_tree_whose_leaves_are_its_blocks_hashes() {
@@ -160,4 +164,44 @@ fn a_client_with_nothing_on_its_account_is_forgotten_after_a_day() {
     assert_eq!(engine.sweep().unwrap().clients_pruned, 0);
     house.clock.advance(25 * 3_600_000);
     assert_eq!(engine.sweep().unwrap().clients_pruned, 1);
+}
+
+#[test]
+fn a_lease_forgotten_by_its_client_returns_to_the_ring_without_the_hosts_help() {
+    let house = House::with(config().background(true));
+    house.engine.ingest_bytes(&cut(), "a", &[5; 512]).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // A request that finds no unit wakes the engine's thread, as in a service.
+    let next = || loop {
+        match house.engine.issue(&IssueRequest::new(b"c", DifficultyTier::Low)) {
+            Ok(issued) => return issued,
+            Err(IssueError::NoWork) if Instant::now() < deadline => std::thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let forgotten = next();
+    house.clock.advance(60_001);
+    let again = next();
+    assert_eq!(again.unit.input_data, forgotten.unit.input_data);
+    assert_ne!(again.unit.id, forgotten.unit.id);
+}
+
+#[test]
+fn a_sweep_of_the_background_thread_that_fails_is_an_event_and_the_next_one_works() {
+    let (disk, clock) = (SimDisk::new(), clock());
+    let (sender, events) = std::sync::mpsc::channel();
+    let subscriber = EventSink::new(move |event| drop(sender.send(event)));
+    let parts = Parts { events: subscriber, ..parts(Arc::new(disk.clone()), &clock) };
+    let engine = open(parts, config().background(true));
+    let seen = |wanted: fn(&Event) -> bool| {
+        while !wanted(&events.recv_timeout(Duration::from_secs(60)).expect("an event")) {}
+    };
+    disk.set_full(true);
+    clock.advance(2_000);
+    seen(|event| matches!(event, Event::SweepFailed { .. }));
+    disk.heal();
+    engine.ingest_bytes(&cut(), "a", &[5; 512]).unwrap();
+    clock.advance(2_000);
+    work_off(&engine, b"c", DifficultyTier::Low);
+    seen(|event| matches!(event, Event::TreeCompleted { .. }));
 }

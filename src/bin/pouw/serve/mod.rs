@@ -87,8 +87,6 @@ const WRITE_BUFFER_BYTES: usize = 16 << 10;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time for what is on its way when the service is stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often expired leases and old rows are looked for.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let chosen = Chosen::new(options)?;
@@ -120,7 +118,6 @@ async fn serve(
     // Before anybody asks: the first one over the limit gets real work too.
     gate.engine().refill()?;
     announce(chosen, &gate, address, out)?;
-    gate.engine().sweep_every(SWEEP_EVERY)?;
     let [to_read, to_send] = [gate.write_timeout_ms(), gate.body_timeout_ms()].map(Duration::from_millis);
     let app = pages::pages(gate, metrics);
     let graceful = GracefulShutdown::new();
