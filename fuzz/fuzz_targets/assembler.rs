@@ -4,9 +4,13 @@
 //! the file shows, renewed every second, how often each operation ended in each way.
 #![no_main]
 
-#[path = "../../tests/it/support/model/mod.rs"]
+#[path = "../../tests/it/support"]
 #[allow(dead_code)]
-mod model;
+mod support {
+    pub mod disk;
+    pub mod model;
+    pub mod work;
+}
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -14,8 +18,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
-use model::ops::{KINDS, Op, Setup};
-use model::world::{Tally, run};
+use support::model::ops::{KINDS, Op, Setup};
+use support::model::world::{Tally, run};
 
 fuzz_target!(|data: &[u8]| {
     let Some((setup, bytes)) = data.split_first_chunk::<SETUP>() else {

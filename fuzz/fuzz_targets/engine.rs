@@ -5,16 +5,12 @@
 //! Any bytes are a run, so a corpus may start empty; a few files of 200 to 400 random bytes are good seeds.
 #![no_main]
 
-#[path = "../../tests/it/support/model/memory.rs"]
-#[allow(dead_code, reason = "shared: each test uses a part of it")]
-mod memory;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use memory::Memory;
+use pouw::internal::store::sim::SimDisk;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::store::check;
 use pouw::merkle::{LeafIndex, fold};
@@ -55,7 +51,7 @@ fuzz_target!(|data: &[u8]| {
     house.states();
     house.audit();
     house.engine.close();
-    let report = check(Arc::new(house.memory), &mut |_| {}).expect("the files can be read");
+    let report = check(Arc::new(house.disk), &mut |_| {}).expect("the files can be read");
     assert!(report.is_clean(), "{:?}", report.findings);
 });
 
@@ -84,7 +80,7 @@ impl<'d> Input<'d> {
 }
 
 struct House {
-    memory: Memory,
+    disk: SimDisk,
     clock: Arc<FakeClock>,
     engine: PouwEngine,
     /// Units that are out, and the client of each.
@@ -94,12 +90,11 @@ struct House {
     trees: BTreeMap<String, (Strategy, Vec<Vec<u8>>)>,
 }
 
-fn open(memory: &Memory, clock: &Arc<FakeClock>) -> PouwEngine {
-    let config =
-        Config::builder(SECRET).floor(ByTier::all(Duration::ZERO)).background(false).leases_max(64).synthetic_max(16);
+fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> PouwEngine {
+    let config = Config::builder(SECRET).floor(ByTier::all(Duration::ZERO)).background(false).leases_max(64).synthetic_max(16);
     let config = config.quorum_wait(Duration::from_millis(30_000)).audit_seed(1);
     let parts = Parts {
-        storage: Arc::new(memory.clone()),
+        storage: Arc::new(disk.clone()),
         clock: clock.clone(),
         events: EventSink::default(),
         options: StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20),
@@ -109,14 +104,14 @@ fn open(memory: &Memory, clock: &Arc<FakeClock>) -> PouwEngine {
 
 impl House {
     fn new(leaves: u8) -> Self {
-        let (memory, clock) = (Memory::default(), Arc::new(FakeClock::at(START_MS)));
-        let engine = open(&memory, &clock);
+        let (disk, clock) = (SimDisk::new(), Arc::new(FakeClock::at(START_MS)));
+        let engine = open(&disk, &clock);
         let bytes: Vec<u8> = (0..512 * (1 + usize::from(leaves % 80))).map(|at| (at / 512) as u8).collect();
         let options = IngestOptions::new(Exposure::Public).block_size(512);
         engine.ingest_bytes(&options, "tree", &bytes).expect("new content");
         let blocks = bytes.chunks(512).map(<[u8]>::to_vec).collect();
         let trees = [("tree".to_owned(), (Strategy::Precomputed, blocks))].into();
-        Self { memory, clock, engine, units: Vec::new(), accepted: BTreeSet::new(), trees }
+        Self { disk, clock, engine, units: Vec::new(), accepted: BTreeSet::new(), trees }
     }
 
     fn step(&mut self, input: &mut Input<'_>) {
@@ -321,7 +316,7 @@ impl House {
 
     fn reopen(&mut self) {
         self.engine.close();
-        self.engine = open(&self.memory, &self.clock);
+        self.engine = open(&self.disk, &self.clock);
     }
 
     /// Questions and orders with any names and numbers.

@@ -4,44 +4,33 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use crate::support::work::solve;
-use pouw::protocol::{ByTier, DifficultyTier, WorkResult};
-use pouw::{
-    Answer, Config, Exposure, IngestOptions, IssueRequest, OpenError, PouwEngine, Receipt, StoreError, SubmitError,
-    TreeState, check,
-};
+use crate::support::house::config_with;
+use crate::support::work::{cut, issue, solve};
+use pouw::protocol::{DifficultyTier, WorkResult};
+use pouw::{Answer, Config, OpenError, PouwEngine, Receipt, StoreError, SubmitError, TreeState, check};
 
 const CHILD: &str = "POUW_BAD_INPUT_CHILD";
 
 fn config(secret: u8) -> Config {
-    Config::builder([secret; 32])
-        .floor(ByTier::all(Duration::ZERO))
-        .background(false)
-        .accept_clock_ahead(true)
-        .build()
-        .unwrap()
+    config_with([secret; 32]).accept_clock_ahead(true).build().unwrap()
 }
 
 fn open(dir: &Path) -> Result<PouwEngine, OpenError> {
     PouwEngine::open(dir, config(7))
 }
 
-fn answer(engine: &PouwEngine) -> WorkResult {
-    engine.upkeep().unwrap();
-    let issued = engine.issue(&IssueRequest::new(b"anna", DifficultyTier::Medium)).unwrap();
-    solve(&issued.unit)
+fn next(engine: &PouwEngine) -> WorkResult {
+    solve(&issue(engine, b"anna", DifficultyTier::Medium).unit)
 }
 
 /// A store with a tree, an accepted answer, and one that is still out.
 fn store(dir: &Path) -> WorkResult {
     let engine = open(dir).unwrap();
-    let options = IngestOptions::new(Exposure::Public).block_size(512);
-    engine.ingest_bytes(&options, "tree", &vec![5; 60_000]).unwrap();
-    let first = answer(&engine);
+    engine.ingest_bytes(&cut(), "tree", &vec![5; 60_000]).unwrap();
+    let first = next(&engine);
     engine.submit(&Answer::new(b"anna", &first)).unwrap();
-    let second = answer(&engine);
+    let second = next(&engine);
     engine.close();
     second
 }
@@ -244,7 +233,7 @@ fn under_another_secret_outstanding_tokens_fail_and_nothing_else() {
     let entry = other.ledger(0, 10).unwrap()[0];
     let id = pouw::protocol::WorkId::from_bytes(entry.row.id);
     assert!(matches!(other.receipt(id).unwrap(), Receipt::Accepted(found) if found == entry));
-    let own = answer(&other);
+    let own = next(&other);
     other.submit(&Answer::new(b"anna", &own)).unwrap();
     assert!(other.balance(b"anna").unwrap() > balance, "the same client goes on");
     other.close();

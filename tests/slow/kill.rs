@@ -12,14 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::crash::{CHILD, Dice, Victim, kills, say};
-use crate::support::work::solve;
+use crate::support::work::{cut, solve};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::merkle::root;
 use pouw::protocol::{ByTier, DifficultyTier, WorkId};
-use pouw::{
-    Answer, Config, EntryKind, Exposure, IngestOptions, Ingested, IssueError, IssueRequest, PouwEngine, Receipt,
-    TreeState,
-};
+use pouw::{Answer, Config, EntryKind, Ingested, IssueError, IssueRequest, PouwEngine, Receipt, TreeState};
 
 const FILES: u64 = 600;
 const CLIENTS: usize = 4;
@@ -31,10 +28,6 @@ fn config() -> Config {
         .accept_clock_ahead(true)
         .build()
         .unwrap()
-}
-
-fn options() -> IngestOptions {
-    IngestOptions::new(Exposure::Public).block_size(512)
 }
 
 /// Every seventh file is large, so that kills hit the middle of one, too.
@@ -62,7 +55,7 @@ fn run_child(dir: &Path) {
         }
         for file in 0..FILES {
             say(&out, &format!("begin ingest {file}"));
-            let done = engine.ingest_bytes(&options(), &format!("file-{file}"), &content(file)).unwrap();
+            let done = engine.ingest_bytes(&cut(), &format!("file-{file}"), &content(file)).unwrap();
             say(&out, &format!("tree {file} {}", u8::from(done != Ingested::Unchanged)));
         }
         ingested.store(true, Ordering::SeqCst);

@@ -9,24 +9,24 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
-use std::ops::Bound;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::support::clients::{answer, apart, blocks, names, options, wrong};
 use crate::support::crash::{CHILD, Dice, Victim, kills, say};
+use crate::support::disk::{Access, Hooked};
+use crate::support::house::{self, clock, parts};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::records::LeafState;
 use pouw::internal::store::{Reader, Store};
 use pouw::merkle::{TILE_LEAVES, root};
-use pouw::protocol::{ByTier, ClientDigest, DifficultyTier, Keyring, WorkId};
+use pouw::protocol::{ClientDigest, DifficultyTier, Keyring, WorkId};
 use pouw::{
-    Accepted, Answer, Config, ConfigBuilder, EntryKind, EventSink, FakeClock, IssueError, IssueRequest, Issued, Parts,
-    PouwEngine, StorageBackend, StorageProvider, StoreDirectory, StoreFile, StoreOptions, Strategy, SubmitError,
-    TreeState,
+    Accepted, Answer, ConfigBuilder, EntryKind, FakeClock, IssueError, IssueRequest, Issued, PouwEngine,
+    StoreDirectory, StoreOptions, Strategy, SubmitError, TreeState,
 };
 
 const TEST: &str = "kill_strategies::a_process_killed_in_any_phase_of_any_strategy_loses_nothing_it_acknowledged";
@@ -73,7 +73,6 @@ const TREES: [(&str, Strategy, u64); 9] = [
 const HONEST: u64 = 6;
 const LIARS: u64 = 40;
 const WAIT_MS: u64 = 600_000;
-const START_MS: u64 = 1_700_000_000_000;
 
 fn content(tree: usize) -> Vec<Vec<u8>> {
     blocks(TREES[tree].2, 1 + tree as u64)
@@ -97,20 +96,16 @@ fn liar(number: u64) -> u64 {
 }
 
 fn config() -> ConfigBuilder {
-    let config = Config::builder([3; 32])
-        .floor(ByTier::all(Duration::ZERO))
-        .background(false)
-        .quorum_wait(Duration::from_millis(WAIT_MS));
+    let config = house::config_with([3; 32]).quorum_wait(Duration::from_millis(WAIT_MS));
     config.accept_clock_ahead(true).token_ttl(Duration::from_secs(3_600)).min_queue_depth(8)
 }
 
 // ---------------------------------------------------------------------------------------------------
 // The child.
 
-/// Storage that stands still at one I/O, so that the parent can kill the process right there.
+/// Stops the store at one change of its files, so that the parent can kill the process right there.
 #[derive(Debug)]
 struct Switch {
-    directory: StoreDirectory,
     out: Mutex<io::Stdout>,
     stop: Option<(String, u64)>,
     phase: Mutex<&'static str>,
@@ -133,67 +128,6 @@ impl Switch {
         while self.stopped.load(Ordering::SeqCst) {
             std::thread::park();
         }
-    }
-}
-
-#[derive(Debug)]
-struct Stops(Arc<Switch>);
-
-impl StorageProvider for Stops {
-    fn open(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>> {
-        Ok(Box::new(Stopping { inner: self.0.directory.open(file)?, switch: self.0.clone() }))
-    }
-
-    fn sync_names(&self) -> io::Result<()> {
-        self.0.pass();
-        self.0.directory.sync_names()
-    }
-
-    fn path(&self, file: StoreFile) -> PathBuf {
-        self.0.directory.path(file)
-    }
-}
-
-#[derive(Debug)]
-struct Stopping {
-    inner: Box<dyn StorageBackend>,
-    switch: Arc<Switch>,
-}
-
-impl StorageBackend for Stopping {
-    fn len(&self) -> io::Result<u64> {
-        self.inner.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.inner.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.switch.pass();
-        self.inner.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.switch.pass();
-        self.inner.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.switch.pass();
-        self.inner.write(offset, data)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.inner.close()
-    }
-
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<bool> {
-        self.inner.try_lock_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<()> {
-        self.inner.unlock_range(start, end)
     }
 }
 
@@ -223,7 +157,6 @@ fn run_child(dir: &Path) {
         .flat_map(|tree| (0..).zip(given(tree)).map(move |(leaf, block)| (*block.first_chunk().unwrap(), (tree, leaf))))
         .collect();
     let switch = Arc::new(Switch {
-        directory: StoreDirectory::new(dir),
         out: Mutex::new(io::stdout()),
         stop,
         phase: Mutex::new("open"),
@@ -234,13 +167,14 @@ fn run_child(dir: &Path) {
     say(&switch.out, "");
     let groups = Mutex::new(waiting_groups(dir));
     // Engine time goes on from the newest time in the store; a day later a client without credit would be forgotten.
-    let clock = Arc::new(FakeClock::at(START_MS));
-    let parts = Parts {
-        storage: Arc::new(Stops(switch.clone())),
-        clock: clock.clone(),
-        events: EventSink::default(),
-        options: StoreOptions::new().state_cache_bytes(4 << 20).blocks_cache_bytes(4 << 20),
-    };
+    let clock = clock();
+    let at = switch.clone();
+    let storage = Hooked::new(Arc::new(StoreDirectory::new(dir)), move |access| {
+        if access == Access::Change {
+            at.pass();
+        }
+    });
+    let parts = parts(Arc::new(storage), &clock);
     let early = std::env::var_os(EARLY).map(|_| Mistake::AcknowledgeEarly);
     let config = early.into_iter().fold(config(), |config, mistake| config.mistake(mistake)).build().unwrap();
     let engine = PouwEngine::open_with(parts, config).unwrap();

@@ -15,6 +15,7 @@ mod support {
 
     pub mod clients;
     pub mod crash;
+    pub mod disk;
     pub mod house;
     pub mod work;
 }

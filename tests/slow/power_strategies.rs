@@ -5,23 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
-use std::time::Duration;
 
-use crate::support::clients::{HIGH, answer, apart, blocks, exported_leaves, names, options, wrong};
+use crate::support::clients::{HIGH, answer, apart, audited, blocks, exported_leaves, issue_to, names, options, wrong};
+use crate::support::house::{START_MS, on_disk};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::sim::{Loss, SimDisk};
 use pouw::internal::store::{Store, check};
 use pouw::merkle::root;
-use pouw::protocol::ByTier;
 use pouw::{
-    Answer, Config, EntryKind, EventSink, FakeClock, HashReason, IssueError, IssueRequest, LedgerRow, Parts,
-    PouwEngine, StoreOptions, Strategy, SubmitError, TreeState,
+    Answer, EntryKind, FakeClock, HashReason, LedgerRow, PouwEngine, StoreOptions, Strategy, SubmitError, TreeState,
 };
 
 const AUDIT: Strategy = Strategy::SampledAudit { k: 2 };
 const PAIR: Strategy = Strategy::Redundant { quorum: 2 };
-const START_MS: u64 = 1_700_000_000_000;
 const WAIT_MS: u64 = 600_000;
 const SIZES: StoreOptions = StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20);
 
@@ -45,19 +42,9 @@ struct Place {
 impl Place {
     fn open(disk: SimDisk, now_ms: u64, mistake: Option<Mistake>) -> Self {
         let clock = Arc::new(FakeClock::at(now_ms));
-        let parts = Parts {
-            storage: Arc::new(disk.clone()),
-            clock: clock.clone(),
-            events: EventSink::default(),
-            options: SIZES,
-        };
-        let config = Config::builder([7; 32])
-            .floor(ByTier::all(Duration::ZERO))
-            .background(false)
-            .quorum_wait(Duration::from_millis(WAIT_MS))
-            .audit_seed(5);
+        let config = audited(5);
         let config = mistake.into_iter().fold(config, |config, mistake| config.mistake(mistake));
-        let engine = PouwEngine::open_with(parts, config.build().unwrap()).unwrap();
+        let engine = on_disk(&disk, &clock, config);
         Self { engine, disk, clock, told_at: Arc::default() }
     }
 
@@ -82,13 +69,8 @@ impl Place {
 
     /// An answer with these leaves wrong; `None` if there is no unit for this client.
     fn answer(&self, who: u64, lies: &[usize]) -> Option<Result<(), SubmitError>> {
-        self.engine.upkeep().unwrap();
+        let issued = issue_to(&self.engine, who, HIGH)?;
         let (client, network) = names(who);
-        let issued = match self.engine.issue(&IssueRequest::new(&client, HIGH).network(&network)) {
-            Ok(issued) => issued,
-            Err(IssueError::NoWork) => return None,
-            Err(other) => panic!("{other}"),
-        };
         let lie = |leaves: &mut Vec<Checksum>| {
             let count = leaves.len();
             lies.iter().filter(|at| **at < count).for_each(|at| leaves[*at] = wrong(&leaves[*at]));

@@ -6,69 +6,66 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
-use std::time::Duration;
 
+use crate::support::disk::{Access, Hooked, after_power_cut};
+use crate::support::house::{clock, config, open, parts};
 use crate::support::model::ensure;
-use crate::support::model::memory::Memory;
-use crate::support::model::world::{Step, solve};
+use crate::support::model::world::Step;
+use crate::support::work::{answer_right, cut, issue, solve};
 use pouw::internal::engine::testing::Mistake;
+use pouw::internal::store::sim::SimDisk;
 use pouw::merkle::LeafIndex;
-use pouw::protocol::{ByTier, DifficultyTier, WorkId, WorkResult};
+use pouw::protocol::{DifficultyTier, WorkId, WorkResult};
 use pouw::{
-    Accepted, Answer, Config, EventSink, Exposure, FakeClock, IngestOptions, IssueRequest, Issued, Parts, PouwEngine,
-    Receipt, StoreFile, StoreOptions, SubmitError,
+    Accepted, Answer, FakeClock, IssueRequest, Issued, Parts, PouwEngine, Receipt, StoreFile, StoreOptions, SubmitError,
 };
 
 /// Storage and clock of one scenario, and the mistake its engines make, if any.
 struct Scene {
-    memory: Memory,
+    disk: SimDisk,
+    reads: Arc<Mutex<Option<ReadHook>>>,
     clock: Arc<FakeClock>,
     mistake: Option<Mistake>,
     cache_bytes: usize,
 }
 
+/// Called before each read of a file, on the reading thread.
+type ReadHook = Arc<dyn Fn(StoreFile) + Send + Sync>;
+
 const TTL_MS: u64 = 60_000;
 
 impl Scene {
     fn new(mistake: Option<Mistake>) -> Self {
-        let clock = Arc::new(FakeClock::at(1_700_000_000_000));
-        Self { memory: Memory::default(), clock, mistake, cache_bytes: 1 << 20 }
+        Self { disk: SimDisk::new(), reads: Arc::default(), clock: clock(), mistake, cache_bytes: 1 << 20 }
     }
 
     fn open(&self) -> PouwEngine {
-        self.open_on(&self.memory, self.mistake)
+        self.open_on(&self.disk, self.mistake)
     }
 
-    fn open_on(&self, memory: &Memory, mistake: Option<Mistake>) -> PouwEngine {
-        let mut config =
-            Config::builder([7; 32]).floor(ByTier::all(Duration::ZERO)).background(false).min_queue_depth(1);
-        if let Some(mistake) = mistake {
-            config = config.mistake(mistake);
-        }
-        let parts = Parts {
-            storage: Arc::new(memory.clone()),
-            clock: self.clock.clone(),
-            events: EventSink::default(),
-            options: StoreOptions::new().state_cache_bytes(self.cache_bytes).blocks_cache_bytes(self.cache_bytes),
-        };
-        PouwEngine::open_with(parts, config.build().unwrap()).unwrap()
+    fn open_on(&self, disk: &SimDisk, mistake: Option<Mistake>) -> PouwEngine {
+        let config = config().min_queue_depth(1);
+        let config = mistake.into_iter().fold(config, |config, mistake| config.mistake(mistake));
+        let reads = self.reads.clone();
+        let storage = Hooked::new(Arc::new(disk.clone()), move |access| {
+            let hook = reads.lock().unwrap().clone();
+            if let (Access::Read(file), Some(hook)) = (access, hook) {
+                hook(file);
+            }
+        });
+        let options = StoreOptions::new().state_cache_bytes(self.cache_bytes).blocks_cache_bytes(self.cache_bytes);
+        open(Parts { options, ..parts(Arc::new(storage), &self.clock) }, config)
+    }
+
+    fn on_read(&self, hook: Option<ReadHook>) {
+        *self.reads.lock().unwrap() = hook;
     }
 }
 
 /// A tree of `leaves` leaves of different bytes.
 fn ingest(engine: &PouwEngine, leaves: u8) {
     let bytes: Vec<u8> = (0..leaves).flat_map(|leaf| [leaf; 512]).collect();
-    let options = IngestOptions::new(Exposure::Public).block_size(512);
-    engine.ingest_bytes(&options, "tree", &bytes).unwrap();
-}
-
-fn issue(engine: &PouwEngine, client: &[u8], tier: DifficultyTier) -> Issued {
-    engine.refill().unwrap();
-    engine.issue(&IssueRequest::new(client, tier)).unwrap()
-}
-
-fn answer(engine: &PouwEngine, client: &[u8], issued: &Issued) -> Result<Accepted, SubmitError> {
-    engine.submit(&Answer::new(client, &solve(&issued.unit)))
+    engine.ingest_bytes(&cut(), "tree", &bytes).unwrap();
 }
 
 /// Invariant 5: credited leaves are the leaves that became done; no unit is paid twice.
@@ -94,15 +91,15 @@ fn caught(mistake: Mistake, symptom: &str, scenario: fn(Option<Mistake>) -> Step
 /// Invariant 1. The power is cut in the very moment in which the client is told that its answer was taken.
 fn what_is_acknowledged_is_durable(mistake: Option<Mistake>) -> Step {
     let scene = Scene::new(mistake);
-    let engine = scene.open_on(&scene.memory, None);
+    let engine = scene.open_on(&scene.disk, None);
     ingest(&engine, 32);
     engine.close();
     let engine = scene.open();
     let issued = issue(&engine, b"c", DifficultyTier::High);
     let (images, image) = channel();
-    let memory = scene.memory.clone();
+    let disk = scene.disk.clone();
     engine.submit_with(&Answer::new(b"c", &solve(&issued.unit)), move |verdict| {
-        images.send((verdict.map(|accepted| accepted.id), memory.after_power_cut())).unwrap();
+        images.send((verdict.map(|accepted| accepted.id), after_power_cut(&disk))).unwrap();
     });
     let (told, left) = image.recv().unwrap();
     let id = told.map_err(|e| e.to_string())?;
@@ -110,7 +107,7 @@ fn what_is_acknowledged_is_durable(mistake: Option<Mistake>) -> Step {
     let engine = scene.open_on(&left, None);
     let receipt = engine.receipt(id).unwrap();
     ensure!(matches!(receipt, Receipt::Accepted(_)), "an acknowledged answer is {receipt:?} after a power cut");
-    let again = answer(&engine, b"c", &issued);
+    let again = answer_right(&engine, b"c", &issued.unit);
     ensure!(matches!(again, Err(SubmitError::Replayed)), "an acknowledged answer can be given again: {again:?}");
     audit(&engine)
 }
@@ -126,12 +123,12 @@ struct Gate {
     open: std::sync::mpsc::Sender<()>,
 }
 
-fn hold_at_next_read(memory: &Memory, thread: ThreadId) -> Gate {
+fn hold_at_next_read(scene: &Scene, thread: ThreadId) -> Gate {
     let (reach, reached) = channel();
     let (open, opened) = channel();
     let (reach, opened) = (Mutex::new(reach), Mutex::new(opened));
     let used = AtomicBool::new(false);
-    memory.on_read(Some(Box::new(move |file| {
+    scene.on_read(Some(Arc::new(move |file| {
         if file == StoreFile::State && thread::current().id() == thread && !used.swap(true, Ordering::SeqCst) {
             reach.lock().unwrap().send(()).unwrap();
             opened.lock().unwrap().recv().unwrap();
@@ -151,15 +148,15 @@ fn overtaken(
         let (go, gone) = channel::<()>();
         let late = threads.spawn(move || {
             gone.recv().unwrap();
-            answer(engine, b"c", issued)
+            answer_right(engine, b"c", &issued.unit)
         });
-        let gate = hold_at_next_read(&scene.memory, late.thread().id());
+        let gate = hold_at_next_read(scene, late.thread().id());
         go.send(()).unwrap();
         gate.reached.recv().unwrap();
         meanwhile();
         gate.open.send(()).unwrap();
         let verdict = late.join().unwrap();
-        scene.memory.on_read(None);
+        scene.on_read(None);
         verdict
     })
 }
@@ -174,7 +171,7 @@ fn a_token_takes_effect_once(mistake: Option<Mistake>) -> Step {
     engine.close();
     let engine = scene.open();
     let second = overtaken(&scene, &engine, &issued, || {
-        answer(&engine, b"c", &issued).unwrap();
+        answer_right(&engine, b"c", &issued.unit).unwrap();
     });
     audit(&engine)?;
     ensure!(matches!(second, Err(SubmitError::Replayed)), "the second copy came to {second:?}");
@@ -198,7 +195,7 @@ fn a_leaf_is_done_once(mistake: Option<Mistake>) -> Step {
     let new = issue(&engine, b"d", DifficultyTier::Low);
     ensure!(old.unit.tree_index == new.unit.tree_index, "the restart did not free the leaf");
     let late = overtaken(&scene, &engine, &old, || {
-        answer(&engine, b"d", &new).unwrap();
+        answer_right(&engine, b"d", &new.unit).unwrap();
     });
     audit(&engine)?;
     ensure!(matches!(late, Err(SubmitError::Withdrawn)), "the late answer came to {late:?}");
@@ -222,7 +219,7 @@ fn expired_work_comes_back(mistake: Option<Mistake>) -> Step {
     let again = engine.issue(&IssueRequest::new(b"d", DifficultyTier::Low));
     let again = again.map_err(|e| format!("the leaf of an expired lease is lost: {e}"))?;
     ensure!(again.unit.input_data == lost.unit.input_data, "another leaf came");
-    answer(&engine, b"d", &again).map_err(|e| e.to_string())?;
+    answer_right(&engine, b"d", &again.unit).map_err(|e| e.to_string())?;
     audit(&engine)
 }
 
@@ -251,7 +248,7 @@ fn the_unit_is_the_tokens(mistake: Option<Mistake>) -> Step {
             ensure!(accepted.id == token.unit.id && accepted.nodes == token.unit.node_count, "{accepted:?}");
         }
     }
-    answer(&engine, b"c", &large).map_err(|e| e.to_string())?;
+    answer_right(&engine, b"c", &large.unit).map_err(|e| e.to_string())?;
     audit(&engine)
 }
 
@@ -271,10 +268,10 @@ fn an_old_token_counts_through_a_lease_only(mistake: Option<Mistake>) -> Step {
     let engine = scene.open();
     let new = issue(&engine, b"d", DifficultyTier::Low);
     ensure!(old[0].unit.input_data == new.unit.input_data, "the restart did not free the leaf");
-    let beside = answer(&engine, b"c", &old[0]);
+    let beside = answer_right(&engine, b"c", &old[0].unit);
     ensure!(matches!(beside, Err(SubmitError::Withdrawn)), "beside the lease of another it came to {beside:?}");
-    answer(&engine, b"d", &new).map_err(|e| format!("the holder of the lease came to {e}"))?;
-    answer(&engine, b"c", &old[1]).map_err(|e| format!("the token of a free leaf came to {e}"))?;
+    answer_right(&engine, b"d", &new.unit).map_err(|e| format!("the holder of the lease came to {e}"))?;
+    answer_right(&engine, b"c", &old[1].unit).map_err(|e| format!("the token of a free leaf came to {e}"))?;
     audit(&engine)
 }
 
@@ -297,7 +294,7 @@ fn a_lease_lasts_as_long_as_its_token(mistake: Option<Mistake>) -> Step {
         let other = engine.issue(&IssueRequest::new(b"d", DifficultyTier::Low));
         ensure!(other.is_err(), "the leaf went out twice within one lifetime");
     }
-    answer(&engine, b"c", &issued).map_err(|e| e.to_string())?;
+    answer_right(&engine, b"c", &issued.unit).map_err(|e| e.to_string())?;
     audit(&engine)
 }
 

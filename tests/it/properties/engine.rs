@@ -17,114 +17,42 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::model::memory::Memory;
-use crate::support::model::world::solve;
+use crate::support::house::{self, House};
+use crate::support::work::{self, answer_right, answer_wrong, cut, issue, solve, work_off};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::merkle::LeafIndex;
 use pouw::protocol::{ByTier, DifficultyTier, TreeHandle};
 use pouw::{
-    Accepted, Answer, Config, ConfigBuilder, EntryKind, EventSink, Exposure, FakeClock, IngestError, IngestOptions,
-    Ingested, IssueError, IssueRequest, Issued, Parts, PouwEngine, StoreOptions, SubmitError, TreeError, TreeState,
+    Accepted, Answer, ConfigBuilder, EntryKind, Exposure, IngestError, IngestOptions, Ingested, IssueError,
+    IssueRequest, Issued, PouwEngine, SubmitError, TreeError, TreeState,
 };
 use quickcheck::{Gen, QuickCheck, TestResult};
 
-const START_MS: u64 = 1_700_000_000_000;
 const TTL_MS: u64 = 60_000;
 const TIERS: [DifficultyTier; 3] = DifficultyTier::ALL;
 
-/// Storage, clock and engine of one test.
-struct House {
-    memory: Memory,
-    clock: Arc<FakeClock>,
-    engine: PouwEngine,
-}
-
-impl House {
-    fn new(config: ConfigBuilder) -> Self {
-        let (memory, clock) = (Memory::default(), Arc::new(FakeClock::at(START_MS)));
-        let engine = open(&memory, &clock, config);
-        Self { memory, clock, engine }
-    }
-
-    /// Closes and opens again.
-    fn reopen(&mut self, config: ConfigBuilder) {
-        self.engine.close();
-        self.engine = open(&self.memory, &self.clock, config);
-    }
-
-    /// Loses everything that is not durable, and opens what is left.
-    fn power_cut(&mut self, config: ConfigBuilder) {
-        let image = self.memory.after_power_cut();
-        self.engine.close();
-        self.memory = image;
-        self.engine = open(&self.memory, &self.clock, config);
-    }
-
-    fn restart(&mut self, how: u8, config: ConfigBuilder) {
-        match how % 3 {
-            0 => {}
-            1 => self.reopen(config),
-            _ => self.power_cut(config),
-        }
-    }
-
-    fn ingest(&self, name: &str, leaves: usize) {
-        let bytes: Vec<u8> = (0..leaves * 512).map(|at| (at / 512 + at + name.len()) as u8).collect();
-        let options = IngestOptions::new(Exposure::Public).block_size(512);
-        self.engine.ingest_bytes(&options, name, &bytes).unwrap();
-    }
-
-    fn issue(&self, client: &[u8], tier: DifficultyTier) -> Issued {
-        self.engine.refill().unwrap();
-        self.engine.issue(&IssueRequest::new(client, tier)).unwrap()
-    }
-
-    fn made_up(&self, client: &[u8], tier: DifficultyTier) -> Issued {
-        let request = IssueRequest::new(client, tier).synthetic(true);
-        self.engine.issue(&request).unwrap()
-    }
-
-    fn answer(&self, client: &[u8], issued: &Issued) -> Result<Accepted, SubmitError> {
-        self.engine.submit(&Answer::new(client, &solve(&issued.unit)))
-    }
-
-    fn answer_wrongly(&self, client: &[u8], issued: &Issued) {
-        let mut result = solve(&issued.unit);
-        result.result_hash = sha3_512(b"wrong");
-        let refused = self.engine.submit(&Answer::new(client, &result));
-        assert!(matches!(refused, Err(SubmitError::WrongResult { .. })), "{refused:?}");
-    }
-
-    /// Works off everything, and returns how many units that took.
-    fn drain(&self) -> usize {
-        let mut units = 0;
-        loop {
-            self.engine.upkeep().unwrap();
-            match self.engine.issue(&IssueRequest::new(b"drain", DifficultyTier::High)) {
-                Ok(issued) => self.answer(b"drain", &issued).unwrap(),
-                Err(IssueError::NoWork) => return units,
-                Err(other) => panic!("{other}"),
-            };
-            units += 1;
-        }
+fn reopened(house: &mut House, how: u8) {
+    match how % 3 {
+        0 => {}
+        1 => house.reopen(),
+        _ => house.power_cut(),
     }
 }
 
-fn open(memory: &Memory, clock: &Arc<FakeClock>, config: ConfigBuilder) -> PouwEngine {
-    let parts = Parts {
-        storage: Arc::new(memory.clone()),
-        clock: clock.clone(),
-        events: EventSink::default(),
-        options: StoreOptions::new().state_cache_bytes(4 << 20).blocks_cache_bytes(4 << 20),
-    };
-    PouwEngine::open_with(parts, config.build().unwrap()).unwrap()
+fn ingest(house: &House, name: &str, leaves: usize) {
+    let bytes: Vec<u8> = (0..leaves * 512).map(|at| (at / 512 + at + name.len()) as u8).collect();
+    house.engine.ingest_bytes(&cut(), name, &bytes).unwrap();
+}
+
+/// Works off everything, and returns how many units that took.
+fn drain(house: &House) -> u64 {
+    work_off(&house.engine, b"drain", DifficultyTier::High)
 }
 
 fn config() -> ConfigBuilder {
-    Config::builder([7; 32]).floor(ByTier::all(Duration::ZERO)).background(false).min_queue_depth(2)
+    house::config().min_queue_depth(2)
 }
 
 /// Counters that may not change when something is refused.
@@ -145,21 +73,21 @@ fn place(issued: &Issued) -> (TreeHandle, u8, u64) {
 #[test]
 fn property_2_a_token_past_its_expiry_is_rejected_whatever_else_is_right() {
     fn holds(tier: u8, made_up: bool, late_ms: u16, restart: u8, wall_back_ms: u32) -> bool {
-        let mut house = House::new(config());
-        house.ingest("a", 70);
+        let mut house = House::with(config());
+        ingest(&house, "a", 70);
         let tier = TIERS[usize::from(tier % 3)];
-        let issued = if made_up { house.made_up(b"c", tier) } else { house.issue(b"c", tier) };
-        let refused = house.issue(b"c", DifficultyTier::Low);
+        let issued = if made_up { work::made_up(&house.engine, b"c", tier) } else { issue(&house.engine, b"c", tier) };
+        let refused = issue(&house.engine, b"c", DifficultyTier::Low);
         house.clock.advance(TTL_MS - 1);
-        house.answer(b"c", &refused).unwrap();
+        answer_right(&house.engine, b"c", &refused.unit).unwrap();
         house.clock.advance(1 + u64::from(late_ms));
         // A wall clock set back before a restart revives nothing: the time stands in the store.
         if restart % 3 == 1 {
             house.clock.step_wall(-i64::from(wall_back_ms));
         }
-        house.restart(restart, config());
+        reopened(&mut house, restart);
         let before = counters(&house.engine);
-        let expired = matches!(house.answer(b"c", &issued), Err(SubmitError::Expired { .. }));
+        let expired = matches!(answer_right(&house.engine, b"c", &issued.unit), Err(SubmitError::Expired { .. }));
         let resent = house.engine.reissue(b"c", &issued.unit.challenge_token);
         expired && matches!(resent, Err(SubmitError::Expired { .. })) && counters(&house.engine) == before
     }
@@ -172,18 +100,18 @@ fn property_4_a_token_issued_to_one_client_is_rejected_from_any_other() {
         if own == other {
             return TestResult::discard();
         }
-        let mut house = House::new(config());
-        house.ingest("a", 40);
+        let mut house = House::with(config());
+        ingest(&house, "a", 40);
         let tier = DifficultyTier::Medium;
-        let issued = if made_up { house.made_up(&own, tier) } else { house.issue(&own, tier) };
-        house.restart(restart, config());
+        let issued = if made_up { work::made_up(&house.engine, &own, tier) } else { issue(&house.engine, &own, tier) };
+        reopened(&mut house, restart);
         let before = counters(&house.engine);
-        let stolen = house.answer(&other, &issued);
+        let stolen = answer_right(&house.engine, &other, &issued.unit);
         let resent = house.engine.reissue(&other, &issued.unit.challenge_token);
         let rejected = matches!(stolen, Err(SubmitError::ClientMismatch))
             && matches!(resent, Err(SubmitError::ClientMismatch))
             && counters(&house.engine) == before;
-        TestResult::from_bool(rejected && house.answer(&own, &issued).is_ok())
+        TestResult::from_bool(rejected && answer_right(&house.engine, &own, &issued.unit).is_ok())
     }
     quickcheck(40, holds as fn(Vec<u8>, Vec<u8>, bool, u8) -> TestResult);
 }
@@ -191,22 +119,22 @@ fn property_4_a_token_issued_to_one_client_is_rejected_from_any_other() {
 #[test]
 fn property_5_a_token_that_took_effect_is_rejected_for_ever_after() {
     fn holds(tier: u8, made_up: bool, wrong: bool, restarts: Vec<u8>, steps_ms: Vec<u16>) -> bool {
-        let mut house = House::new(config());
-        house.ingest("a", 70);
+        let mut house = House::with(config());
+        ingest(&house, "a", 70);
         let tier = TIERS[usize::from(tier % 3)];
-        let issued = if made_up { house.made_up(b"c", tier) } else { house.issue(b"c", tier) };
+        let issued = if made_up { work::made_up(&house.engine, b"c", tier) } else { issue(&house.engine, b"c", tier) };
         if wrong {
-            house.answer_wrongly(b"c", &issued);
+            answer_wrong(&house.engine, b"c", &issued.unit);
             // The refusal is written behind: with this commit, or with any other.
             house.engine.sweep().unwrap();
         } else {
-            house.answer(b"c", &issued).unwrap();
+            answer_right(&house.engine, b"c", &issued.unit).unwrap();
         }
         let entries = house.engine.stats().ledger_entries;
         for (restart, step_ms) in restarts.into_iter().zip(steps_ms).take(6) {
             house.clock.advance(step_ms.into());
-            house.restart(restart, config());
-            let again = house.answer(b"c", &issued);
+            reopened(&mut house, restart);
+            let again = answer_right(&house.engine, b"c", &issued.unit);
             if !matches!(again, Err(SubmitError::Replayed | SubmitError::Expired { .. })) {
                 return false;
             }
@@ -214,7 +142,7 @@ fn property_5_a_token_that_took_effect_is_rejected_for_ever_after() {
         }
         house.clock.advance(3 * TTL_MS);
         house.engine.sweep().unwrap();
-        let pruned = matches!(house.answer(b"c", &issued), Err(SubmitError::Expired { .. }));
+        let pruned = matches!(answer_right(&house.engine, b"c", &issued.unit), Err(SubmitError::Expired { .. }));
         pruned && house.engine.stats().ledger_entries == entries
     }
     quickcheck(30, holds as fn(u8, bool, bool, Vec<u8>, Vec<u16>) -> bool);
@@ -231,7 +159,7 @@ fn blocks(lengths: &[u16]) -> Vec<Vec<u8>> {
 
 /// Ingests `blocks`, solves them with restarts in between, and returns leaves and all nodes as exported.
 fn assemble(blocks: &[Vec<u8>], tiers: &[u8], restarts: &[u8]) -> (Vec<Checksum>, Vec<Checksum>) {
-    let mut house = House::new(config());
+    let mut house = House::with(config());
     let slices: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
     let options = IngestOptions::new(Exposure::Ciphertext);
     house.engine.ingest_blocks(&options, "t", &slices).unwrap();
@@ -239,10 +167,10 @@ fn assemble(blocks: &[Vec<u8>], tiers: &[u8], restarts: &[u8]) -> (Vec<Checksum>
         house.engine.refill().unwrap();
         let request = IssueRequest::new(b"c", TIERS[usize::from(tier % 3)]);
         let Ok(issued) = house.engine.issue(&request) else { break };
-        house.restart(*restart, config());
-        house.answer(b"c", &issued).unwrap();
+        reopened(&mut house, *restart);
+        answer_right(&house.engine, b"c", &issued.unit).unwrap();
     }
-    house.drain();
+    drain(&house);
     house.engine.validate("t").unwrap();
     let (mut leaves, mut nodes) = (Vec::new(), Vec::new());
     let engine = &house.engine;
@@ -307,10 +235,10 @@ fn property_13_whenever_ready_units_fall_below_the_minimum_they_are_refilled_to_
     fn holds(minimum: u8, takes: Vec<u8>, restart: u8) -> bool {
         let minimum = 1 + usize::from(minimum % 40);
         let settings = || config().min_queue_depth(minimum);
-        let mut house = House::new(settings());
+        let mut house = House::with(settings());
         // Single leaves, so that there are always more units than asked for.
-        (0..8).for_each(|tree| house.ingest(&format!("tree {tree}"), 40));
-        (0..120).for_each(|tree| house.ingest(&format!("leaf {tree}"), 1));
+        (0..8).for_each(|tree| ingest(&house, &format!("tree {tree}"), 40));
+        (0..120).for_each(|tree| ingest(&house, &format!("leaf {tree}"), 1));
         for take in takes.into_iter().take(12) {
             house.engine.refill().unwrap();
             if house.engine.stats().ready_units < minimum {
@@ -320,7 +248,7 @@ fn property_13_whenever_ready_units_fall_below_the_minimum_they_are_refilled_to_
                 let _ = house.engine.issue(&IssueRequest::new(b"c", TIERS[usize::from(take) % 3]));
             }
         }
-        house.restart(restart, settings());
+        reopened(&mut house, restart);
         house.engine.upkeep().unwrap();
         house.engine.stats().ready_units >= minimum
     }
@@ -332,9 +260,9 @@ fn property_14_a_unit_older_than_the_maximum_age_leaves_the_queue_at_the_next_sw
     fn holds(leaves: u8, max_age_ms: u16, restart: u8) -> bool {
         let max_age_ms = 1 + u64::from(max_age_ms);
         let settings = || config().work_unit_max_age(Duration::from_millis(max_age_ms)).min_queue_depth(50);
-        let mut house = House::new(settings());
-        house.ingest("a", 1 + usize::from(leaves));
-        house.restart(restart, settings());
+        let mut house = House::with(settings());
+        ingest(&house, "a", 1 + usize::from(leaves));
+        reopened(&mut house, restart);
         house.engine.refill().unwrap();
         let full = (house.engine.stats().ready_units, house.engine.stats().ready_bytes);
         house.clock.advance(max_age_ms);
@@ -346,7 +274,7 @@ fn property_14_a_unit_older_than_the_maximum_age_leaves_the_queue_at_the_next_sw
         let back = (house.engine.stats().ready_units, house.engine.stats().ready_bytes);
         let fresh = house.engine.sweep().unwrap().aged;
         let same = (young, aged, emptied, back, fresh) == (0, full.0, 0, full, 0);
-        same && house.drain() > 0 && house.engine.tree("a").unwrap().state == TreeState::Complete
+        same && drain(&house) > 0 && house.engine.tree("a").unwrap().state == TreeState::Complete
     }
     quickcheck(20, holds as fn(u8, u16, u8) -> bool);
 }
@@ -354,15 +282,15 @@ fn property_14_a_unit_older_than_the_maximum_age_leaves_the_queue_at_the_next_sw
 #[test]
 fn property_15_a_leased_unit_whose_token_expired_unanswered_returns_to_the_queue() {
     fn holds(leaves: u8, tiers: Vec<u8>, restart: u8, answered: u8) -> bool {
-        let mut house = House::new(config());
-        house.ingest("a", 1 + usize::from(leaves));
+        let mut house = House::with(config());
+        ingest(&house, "a", 1 + usize::from(leaves));
         let mut out = Vec::new();
         for tier in tiers.iter().take(20) {
             house.engine.refill().unwrap();
             out.extend(house.engine.issue(&IssueRequest::new(b"c", TIERS[usize::from(tier % 3)])));
         }
         // Some come back from before a restart, too early for a verdict, and expire then.
-        house.restart(restart, config());
+        reopened(&mut house, restart);
         for issued in out.iter().take(usize::from(answered % 4)) {
             let mut malformed = solve(&issued.unit);
             malformed.challenge_token.push('A');
@@ -373,7 +301,7 @@ fn property_15_a_leased_unit_whose_token_expired_unanswered_returns_to_the_queue
         let leased = house.engine.stats().leases;
         house.clock.advance(TTL_MS + 1);
         let expired = house.engine.sweep().unwrap().expired;
-        house.drain();
+        drain(&house);
         let complete = house.engine.tree("a").unwrap().state == TreeState::Complete;
         (expired, complete) == (leased, true) && house.engine.stats().leases == 0
     }
@@ -385,14 +313,14 @@ fn property_16_units_of_partly_built_trees_are_handed_out_before_units_of_new_tr
     // Each tree is four tiles, so that every unit of tier high is a tile, and all compete with each other.
     fn holds(trees: u8, answers: Vec<bool>, restart: u8, wrong: bool) -> bool {
         let settings = || config().min_queue_depth(200);
-        let mut house = House::new(settings());
-        (0..2 + trees % 4).for_each(|tree| house.ingest(&format!("tree {tree}"), 128));
+        let mut house = House::with(settings());
+        (0..2 + trees % 4).for_each(|tree| ingest(&house, &format!("tree {tree}"), 128));
         let mut begun: BTreeMap<TreeHandle, usize> = BTreeMap::new();
         let mut kept = Vec::new();
         for answer in answers.iter().take(3) {
-            let issued = house.issue(b"c", DifficultyTier::High);
+            let issued = issue(&house.engine, b"c", DifficultyTier::High);
             if *answer {
-                house.answer(b"c", &issued).unwrap();
+                answer_right(&house.engine, b"c", &issued.unit).unwrap();
                 *begun.entry(issued.unit.tree_id).or_insert(4) -= 1;
             } else {
                 kept.push(issued);
@@ -400,13 +328,13 @@ fn property_16_units_of_partly_built_trees_are_handed_out_before_units_of_new_tr
         }
         // What comes back is of a partly built tree all the same.
         if wrong {
-            kept.into_iter().for_each(|issued| house.answer_wrongly(b"c", &issued));
+            kept.into_iter().for_each(|issued| answer_wrong(&house.engine, b"c", &issued.unit));
         }
-        house.restart(restart, settings());
+        reopened(&mut house, restart);
         house.clock.advance(TTL_MS + 1);
         house.engine.sweep().unwrap();
-        let lost = house.issue(b"c", DifficultyTier::High);
-        house.answer_wrongly(b"c", &lost);
+        let lost = issue(&house.engine, b"c", DifficultyTier::High);
+        answer_wrong(&house.engine, b"c", &lost.unit);
         loop {
             house.engine.refill().unwrap();
             let Ok(issued) = house.engine.issue(&IssueRequest::new(b"c", DifficultyTier::High)) else {
@@ -416,7 +344,7 @@ fn property_16_units_of_partly_built_trees_are_handed_out_before_units_of_new_tr
             if !begun.contains_key(&tree) && begun.values().any(|tiles| *tiles > 0) {
                 return false;
             }
-            house.answer(b"c", &issued).unwrap();
+            answer_right(&house.engine, b"c", &issued.unit).unwrap();
             *begun.entry(tree).or_insert(4) -= 1;
         }
     }
@@ -429,7 +357,7 @@ fn a_tree_whose_ingest_is_resumed_after_newer_trees_were_opened_is_handed_out_in
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("big");
     std::fs::write(&path, vec![3; 40 << 20]).unwrap();
-    let house = House::new(config());
+    let house = House::with(config());
     let options = IngestOptions::new(Exposure::Public).block_size(64 << 10);
     let mut stop = |progress: &pouw::IngestProgress| {
         if progress.bytes < 30 << 20 { std::ops::ControlFlow::Continue(()) } else { std::ops::ControlFlow::Break(()) }
@@ -437,23 +365,23 @@ fn a_tree_whose_ingest_is_resumed_after_newer_trees_were_opened_is_handed_out_in
     let stopped = house.engine.ingest_paths(&options, std::slice::from_ref(&path), &mut stop);
     assert!(matches!(stopped, Err(IngestError::Cancelled)), "{stopped:?}");
     assert_eq!(house.engine.tree("big").unwrap().state, TreeState::Ingesting);
-    house.ingest("newer", 3);
-    assert_eq!(house.drain(), 1);
+    ingest(&house, "newer", 3);
+    assert_eq!(drain(&house), 1);
     let mut go_on = |_: &pouw::IngestProgress| std::ops::ControlFlow::Continue(());
     assert_eq!(house.engine.ingest_paths(&options, &[path], &mut go_on).unwrap().resumed, 1);
-    house.drain();
+    drain(&house);
     assert_eq!(house.engine.tree("big").unwrap().state, TreeState::Complete);
 }
 
 #[test]
 fn sixty_four_threads_submit_the_same_answer_and_exactly_one_is_accepted() {
     for (made_up, restart) in [(false, 0), (true, 0), (false, 1), (true, 1), (false, 2), (true, 2)] {
-        let mut house = House::new(config());
-        house.ingest("a", 64);
+        let mut house = House::with(config());
+        ingest(&house, "a", 64);
         let tier = DifficultyTier::High;
-        let issued = if made_up { house.made_up(b"c", tier) } else { house.issue(b"c", tier) };
+        let issued = if made_up { work::made_up(&house.engine, b"c", tier) } else { issue(&house.engine, b"c", tier) };
         let result = solve(&issued.unit);
-        house.restart(restart, config());
+        reopened(&mut house, restart);
         let line = std::sync::Barrier::new(64);
         let verdicts: Vec<Result<Accepted, SubmitError>> = std::thread::scope(|threads| {
             let copies: Vec<_> = (0..64)
@@ -483,16 +411,16 @@ fn sixty_four_threads_submit_the_same_answer_and_exactly_one_is_accepted() {
 #[test]
 fn rule_l_of_two_old_tokens_over_the_same_leaves_the_first_to_arrive_counts_and_the_other_is_withdrawn() {
     // Both over the same leaves: the second was issued in a boot that knew nothing of the first.
-    let mut house = House::new(config());
-    house.ingest("a", 32);
-    let first = house.issue(b"c", DifficultyTier::High);
-    house.reopen(config());
-    let second = house.issue(b"d", DifficultyTier::Medium);
-    house.reopen(config());
-    house.answer(b"d", &second).unwrap();
-    let late = house.answer(b"c", &first);
+    let mut house = House::with(config());
+    ingest(&house, "a", 32);
+    let first = issue(&house.engine, b"c", DifficultyTier::High);
+    house.reopen_as(config());
+    let second = issue(&house.engine, b"d", DifficultyTier::Medium);
+    house.reopen_as(config());
+    answer_right(&house.engine, b"d", &second.unit).unwrap();
+    let late = answer_right(&house.engine, b"c", &first.unit);
     assert!(matches!(late, Err(SubmitError::Withdrawn)), "{late:?}");
-    house.drain();
+    drain(&house);
     assert_eq!(house.engine.tree("a").unwrap().state, TreeState::Complete);
     assert_eq!(house.engine.stats().totals.leaves, 32);
 }
@@ -500,75 +428,75 @@ fn rule_l_of_two_old_tokens_over_the_same_leaves_the_first_to_arrive_counts_and_
 #[test]
 fn rule_l_an_old_token_that_is_adopted_keeps_its_leaves_from_others_until_it_expires() {
     let floors = || config().floor(ByTier::all(Duration::from_millis(5_000)));
-    let mut house = House::new(floors());
-    house.ingest("a", 8);
-    let issued = house.issue(b"c", DifficultyTier::Medium);
-    house.reopen(floors());
+    let mut house = House::with(floors());
+    ingest(&house, "a", 8);
+    let issued = issue(&house.engine, b"c", DifficultyTier::Medium);
+    house.reopen_as(floors());
     house.engine.refill().unwrap();
     assert!(house.engine.stats().ready_units > 0, "before its token arrives nobody knows of the lease");
-    let early = house.answer(b"c", &issued);
+    let early = answer_right(&house.engine, b"c", &issued.unit);
     assert!(matches!(early, Err(SubmitError::TooEarly { wait_ms: 5_000 })), "{early:?}");
     assert_eq!((house.engine.stats().ready_units, house.engine.stats().leases), (0, 1));
     assert!(matches!(house.engine.issue(&IssueRequest::new(b"d", DifficultyTier::Low)), Err(IssueError::NoWork)));
     assert_eq!(house.engine.reissue(b"c", &issued.unit.challenge_token).unwrap().input_data, issued.unit.input_data);
     house.clock.advance(5_000);
-    house.answer(b"c", &issued).unwrap();
+    answer_right(&house.engine, b"c", &issued.unit).unwrap();
     assert_eq!(house.engine.stats().totals.pending, 0);
 }
 
 #[test]
 fn rule_l_a_token_of_before_a_forget_and_a_new_ingest_of_the_same_name_is_withdrawn() {
     for restart in 0..3 {
-        let mut house = House::new(config());
-        house.ingest("a", 8);
-        let issued = house.issue(b"c", DifficultyTier::Medium);
+        let mut house = House::with(config());
+        ingest(&house, "a", 8);
+        let issued = issue(&house.engine, b"c", DifficultyTier::Medium);
         house.engine.forget("a").unwrap();
-        house.ingest("a", 8);
-        house.restart(restart, config());
-        let again = house.issue(b"d", DifficultyTier::Medium);
+        ingest(&house, "a", 8);
+        reopened(&mut house, restart);
+        let again = issue(&house.engine, b"d", DifficultyTier::Medium);
         assert_eq!(issued.unit.input_data, again.unit.input_data);
         assert_ne!(issued.unit.tree_id, again.unit.tree_id);
         let before = counters(&house.engine);
-        let old = house.answer(b"c", &issued);
+        let old = answer_right(&house.engine, b"c", &issued.unit);
         assert!(matches!(old, Err(SubmitError::Withdrawn)), "{old:?}");
         assert_eq!(counters(&house.engine), before);
-        house.answer(b"d", &again).unwrap();
+        answer_right(&house.engine, b"d", &again.unit).unwrap();
     }
 }
 
 #[test]
 fn rule_l_work_that_came_back_and_is_partly_adopted_loses_no_leaf() {
     // A tile comes back from a wrong answer; before the next refill a token of an earlier boot takes a part.
-    let mut house = House::new(config().min_queue_depth(1));
-    house.ingest("a", 32);
-    let part = house.issue(b"c", DifficultyTier::Medium);
-    house.reopen(config().min_queue_depth(1));
-    let whole = house.issue(b"d", DifficultyTier::High);
+    let mut house = House::with(config().min_queue_depth(1));
+    ingest(&house, "a", 32);
+    let part = issue(&house.engine, b"c", DifficultyTier::Medium);
+    house.reopen_as(config().min_queue_depth(1));
+    let whole = issue(&house.engine, b"d", DifficultyTier::High);
     assert_eq!(whole.unit.leaf_lengths.len(), 32);
-    house.answer_wrongly(b"d", &whole);
-    house.answer(b"c", &part).unwrap();
-    house.drain();
+    answer_wrong(&house.engine, b"d", &whole.unit);
+    answer_right(&house.engine, b"c", &part.unit).unwrap();
+    drain(&house);
     assert_eq!(house.engine.tree("a").unwrap().state, TreeState::Complete);
 }
 
 #[test]
 fn rule_l_a_tree_whose_adopted_lease_ends_is_opened_whoever_does_its_first_leaf() {
     let one = || config().min_queue_depth(1);
-    let mut house = House::new(one());
-    (0..3).for_each(|tree| house.ingest(&format!("tree {tree}"), 64));
+    let mut house = House::with(one());
+    (0..3).for_each(|tree| ingest(&house, &format!("tree {tree}"), 64));
     // Tokens for a part of each tree, and answers for the last two, which are therefore partly built.
     let mut out = Vec::new();
     for _ in 0..6 {
-        out.push(house.issue(b"c", DifficultyTier::High));
+        out.push(issue(&house.engine, b"c", DifficultyTier::High));
     }
     for issued in &out[2..] {
         if issued.unit.tree_index == 0 {
-            house.answer(b"c", issued).unwrap();
+            answer_right(&house.engine, b"c", &issued.unit).unwrap();
         }
     }
-    house.reopen(one());
-    house.answer_wrongly(b"c", &out[0]);
-    house.drain();
+    house.reopen_as(one());
+    answer_wrong(&house.engine, b"c", &out[0].unit);
+    drain(&house);
     for tree in house.engine.trees(None, 10).unwrap() {
         assert_eq!(tree.state, TreeState::Complete, "{}", tree.name);
     }
@@ -576,30 +504,30 @@ fn rule_l_a_tree_whose_adopted_lease_ends_is_opened_whoever_does_its_first_leaf(
 
 #[test]
 fn a_tree_with_a_leaf_hashed_at_ingest_hands_out_the_others_in_the_same_boot() {
-    let house = House::new(config().unit_bytes(ByTier::all(1_024)));
+    let house = House::with(config().unit_bytes(ByTier::all(1_024)));
     let options = IngestOptions::new(Exposure::Public);
     let (large, small) = (vec![1; 3_000], vec![2; 100]);
-    house.ingest("other", 1);
-    house.drain();
+    ingest(&house, "other", 1);
+    drain(&house);
     house.engine.ingest_blocks(&options, "mixed", &[&large, &small, &large, &[3; 99]]).unwrap();
     assert_eq!(house.engine.stats().totals.pending, 2);
-    house.drain();
+    drain(&house);
     assert_eq!(house.engine.tree("mixed").unwrap().state, TreeState::Complete);
 }
 
 #[test]
 fn a_tree_that_is_being_folded_by_clients_is_finished_by_the_server_when_that_is_switched_off() {
-    let mut house = House::new(config().interior_units(true));
-    house.ingest("a", 150);
-    house.drain();
+    let mut house = House::with(config().interior_units(true));
+    ingest(&house, "a", 150);
+    drain(&house);
     assert_eq!(house.engine.tree("a").unwrap().state, TreeState::Folding);
-    let node = house.issue(b"c", DifficultyTier::Low);
-    house.answer(b"c", &node).unwrap();
-    let late = house.issue(b"c", DifficultyTier::Low);
-    house.reopen(config());
-    house.drain();
+    let node = issue(&house.engine, b"c", DifficultyTier::Low);
+    answer_right(&house.engine, b"c", &node.unit).unwrap();
+    let late = issue(&house.engine, b"c", DifficultyTier::Low);
+    house.reopen_as(config());
+    drain(&house);
     assert_eq!(house.engine.tree("a").unwrap().state, TreeState::Complete);
-    let late = house.answer(b"c", &late);
+    let late = answer_right(&house.engine, b"c", &late.unit);
     assert!(matches!(late, Err(SubmitError::Withdrawn)), "{late:?}");
     house.engine.validate("a").unwrap();
 }
@@ -610,7 +538,7 @@ fn invariant_4_a_leaf_is_written_once_the_same_again_is_idempotent_another_value
         if lengths.is_empty() {
             return TestResult::discard();
         }
-        let mut house = House::new(config());
+        let mut house = House::with(config());
         let blocks = blocks(&lengths);
         let mut other = blocks.clone();
         other[at % blocks.len()].insert(0, 0xee);
@@ -623,9 +551,9 @@ fn invariant_4_a_leaf_is_written_once_the_same_again_is_idempotent_another_value
         };
         assert_eq!(ingest(&house, &blocks).unwrap(), Ingested::Added);
         if answered {
-            house.drain();
+            drain(&house);
         }
-        house.restart(restart, config());
+        reopened(&mut house, restart);
         let before = (counters(&house.engine), house.engine.tree("t").unwrap());
         let same = matches!(ingest(&house, &blocks), Ok(Ingested::Unchanged));
         let conflict = matches!(ingest(&house, &other), Err(IngestError::Conflict { .. }));
@@ -637,8 +565,8 @@ fn invariant_4_a_leaf_is_written_once_the_same_again_is_idempotent_another_value
 
 #[test]
 fn invariant_7_a_tree_exports_only_when_complete_and_validated() {
-    let house = House::new(config());
-    house.ingest("a", 40);
+    let house = House::with(config());
+    ingest(&house, "a", 40);
     let refused = |house: &House, expected: TreeState| {
         let mut nodes = 0;
         let outcome = house.engine.export_addresses("a", &mut |_| {
@@ -651,8 +579,8 @@ fn invariant_7_a_tree_exports_only_when_complete_and_validated() {
     };
     refused(&house, TreeState::Active);
     for _ in 0..2 {
-        let issued = house.issue(b"c", DifficultyTier::High);
-        house.answer(b"c", &issued).unwrap();
+        let issued = issue(&house.engine, b"c", DifficultyTier::High);
+        answer_right(&house.engine, b"c", &issued.unit).unwrap();
     }
     // All leaves are done; nobody has folded and validated them.
     refused(&house, TreeState::Assembling);
@@ -671,38 +599,41 @@ fn invariant_7_a_tree_exports_only_when_complete_and_validated() {
 #[test]
 fn invariant_8_at_the_bound_of_leases_nothing_is_issued_and_no_lease_is_evicted() {
     let settings = || config().leases_max(3).synthetic_max(2);
-    let mut house = House::new(settings());
-    house.ingest("a", 8);
-    let first = house.issue(b"c", DifficultyTier::Low);
-    let second = house.issue(b"c", DifficultyTier::Low);
-    house.reopen(settings());
-    let out: Vec<Issued> = (0..3).map(|_| house.issue(b"d", DifficultyTier::Low)).collect();
+    let mut house = House::with(settings());
+    ingest(&house, "a", 8);
+    let first = issue(&house.engine, b"c", DifficultyTier::Low);
+    let second = issue(&house.engine, b"c", DifficultyTier::Low);
+    house.reopen_as(settings());
+    let out: Vec<Issued> = (0..3).map(|_| issue(&house.engine, b"d", DifficultyTier::Low)).collect();
     for synthetic in [false, true] {
         let request = IssueRequest::new(b"e", DifficultyTier::Low).synthetic(synthetic);
         assert!(matches!(house.engine.issue(&request), Err(IssueError::Crowded(3))));
     }
     // An old token finds no room either: it may come again.
     for old in [&first, &second] {
-        let refused = house.answer(b"c", old);
+        let refused = answer_right(&house.engine, b"c", &old.unit);
         assert!(matches!(refused, Err(SubmitError::Busy)), "{refused:?}");
     }
     assert_eq!(house.engine.stats().leases, 3);
-    out.iter().for_each(|issued| assert!(house.answer(b"d", issued).is_ok()));
+    out.iter().for_each(|issued| assert!(answer_right(&house.engine, b"d", &issued.unit).is_ok()));
 }
 
 #[test]
 fn invariant_8_at_the_bound_of_made_up_units_no_more_are_made_up() {
-    let house = House::new(config().leases_max(10).synthetic_max(2));
-    let out = [house.made_up(b"c", DifficultyTier::Low), house.made_up(b"c", DifficultyTier::High)];
+    let house = House::with(config().leases_max(10).synthetic_max(2));
+    let out = [
+        work::made_up(&house.engine, b"c", DifficultyTier::Low),
+        work::made_up(&house.engine, b"c", DifficultyTier::High),
+    ];
     let request = IssueRequest::new(b"c", DifficultyTier::Low).synthetic(true);
     assert!(matches!(house.engine.issue(&request), Err(IssueError::Crowded(2))));
-    house.answer(b"c", &out[0]).unwrap();
-    house.made_up(b"c", DifficultyTier::Low);
+    answer_right(&house.engine, b"c", &out[0].unit).unwrap();
+    work::made_up(&house.engine, b"c", DifficultyTier::Low);
 }
 
 #[test]
 fn invariant_8_the_ring_stops_growing_at_its_bytes_and_still_hands_out_everything() {
-    let house = House::new(config().ready_bytes_max(1 << 20).min_queue_depth(10_000));
+    let house = House::with(config().ready_bytes_max(1 << 20).min_queue_depth(10_000));
     let options = IngestOptions::new(Exposure::Public).block_size(65_536);
     house.engine.ingest_bytes(&options, "a", &vec![1; 80 << 16]).unwrap();
     house.engine.refill().unwrap();
@@ -710,15 +641,15 @@ fn invariant_8_the_ring_stops_growing_at_its_bytes_and_still_hands_out_everythin
     // The bound is looked at before each stretch of eight tiles.
     assert!((1 << 20..80 << 16).contains(&ready) || ready == 80 << 16, "{ready}");
     assert_eq!(house.engine.refill().unwrap(), 0);
-    house.drain();
+    drain(&house);
     assert_eq!(house.engine.tree("a").unwrap().state, TreeState::Complete);
 }
 
 #[test]
 fn invariant_8_answers_beyond_the_waiting_ones_are_told_to_try_again_and_keep_their_lease() {
-    let house = House::new(config().waiting_answers_max(2).commit_ops_max(1));
-    house.ingest("a", 8);
-    let out: Vec<Issued> = (0..4).map(|_| house.issue(b"c", DifficultyTier::Low)).collect();
+    let house = House::with(config().waiting_answers_max(2).commit_ops_max(1));
+    ingest(&house, "a", 8);
+    let out: Vec<Issued> = (0..4).map(|_| issue(&house.engine, b"c", DifficultyTier::Low)).collect();
     // The writer is held up in the first reply; two more answers wait, and there is no room for a fourth.
     let (told, tell) = std::sync::mpsc::channel();
     let (release, held) = std::sync::mpsc::channel::<()>();
@@ -735,42 +666,42 @@ fn invariant_8_answers_beyond_the_waiting_ones_are_told_to_try_again_and_keep_th
         let told = told.clone();
         house.engine.submit_with(&Answer::new(b"c", &solve(&issued.unit)), move |verdict| told.send(verdict).unwrap());
     }
-    let refused = house.answer(b"c", &out[3]);
+    let refused = answer_right(&house.engine, b"c", &out[3].unit);
     assert!(matches!(refused, Err(SubmitError::Busy)), "{refused:?}");
     release.send(()).unwrap();
     (0..3).for_each(|_| assert!(tell.recv().unwrap().is_ok()));
-    house.answer(b"c", &out[3]).unwrap();
+    answer_right(&house.engine, b"c", &out[3].unit).unwrap();
     assert_eq!(house.engine.stats().totals.leaves, 4);
 }
 
 #[test]
 fn invariant_8_after_eight_refused_answers_a_challenge_is_closed_and_its_work_comes_back() {
-    let house = House::new(config());
-    house.ingest("a", 1);
-    let issued = house.issue(b"c", DifficultyTier::Low);
+    let house = House::with(config());
+    ingest(&house, "a", 1);
+    let issued = issue(&house.engine, b"c", DifficultyTier::Low);
     let mut malformed = solve(&issued.unit);
     malformed.leaf_hashes.push(malformed.result_hash);
     for _ in 0..8 {
         let refused = house.engine.submit(&Answer::new(b"c", &malformed));
         assert!(matches!(refused, Err(SubmitError::Malformed(_))), "{refused:?}");
     }
-    let dead = house.answer(b"c", &issued);
+    let dead = answer_right(&house.engine, b"c", &issued.unit);
     assert!(matches!(dead, Err(SubmitError::Replayed)), "{dead:?}");
-    let again = house.issue(b"d", DifficultyTier::Low);
+    let again = issue(&house.engine, b"d", DifficultyTier::Low);
     assert_eq!(place(&issued), place(&again));
-    house.answer(b"d", &again).unwrap();
+    answer_right(&house.engine, b"d", &again.unit).unwrap();
 }
 
 #[test]
 fn a_wall_clock_set_back_while_the_store_was_closed_revives_no_token() {
-    let mut house = House::new(config());
-    house.ingest("a", 1);
-    let issued = house.issue(b"c", DifficultyTier::Low);
+    let mut house = House::with(config());
+    ingest(&house, "a", 1);
+    let issued = issue(&house.engine, b"c", DifficultyTier::Low);
     house.clock.advance(TTL_MS);
     // Nothing but time has changed since the ingest.
     house.engine.close();
     house.clock.step_wall(-10 * TTL_MS as i64);
-    house.reopen(config());
-    let late = house.answer(b"c", &issued);
+    house.reopen_as(config());
+    let late = answer_right(&house.engine, b"c", &issued.unit);
     assert!(matches!(late, Err(SubmitError::Expired { .. })), "{late:?}");
 }

@@ -3,27 +3,25 @@
 //! A failure prints the shrunk operations. `POUW_TRUST_RUNS` makes it longer, `POUW_TRUST_SEED` another.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Mutex;
 
-use crate::support::clients::{answer, apart, blocks, names, options, wrong};
-use crate::support::model::memory::Memory;
+use crate::support::clients::{answer, apart, audited, blocks, names, options, wrong};
+use crate::support::house::House;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::records::LeafState;
 use pouw::internal::store::{Store, check};
 use pouw::merkle::LeafIndex;
-use pouw::protocol::{ByTier, DifficultyTier};
+use pouw::protocol::DifficultyTier;
 use pouw::{
-    Answer, Config, EntryKind, EventSink, ExportPolicy, FakeClock, IssueRequest, Issued, Parts, PouwEngine, Provenance,
-    StoreOptions, Strategy, SubmitError, TreeError, TreeState,
+    Answer, EntryKind, ExportPolicy, IssueRequest, Issued, Provenance, StoreOptions, Strategy, SubmitError, TreeError,
+    TreeState,
 };
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 
 const WAIT_MS: u64 = 600_000;
 const CLIENTS: u64 = 6;
 const TREES: u8 = 6;
-const SIZES: StoreOptions = StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20);
 
 #[derive(Debug, Clone, Copy)]
 enum Op {
@@ -83,9 +81,7 @@ fn strategy(tree: u8) -> Strategy {
 type Deed = (u64, u8, std::ops::Range<u64>);
 
 struct World {
-    memory: Memory,
-    clock: Arc<FakeClock>,
-    engine: PouwEngine,
+    house: House,
     out: Vec<(u64, Issued)>,
     /// Right blocks of the trees there are.
     trees: BTreeMap<u8, Vec<Vec<u8>>>,
@@ -93,27 +89,14 @@ struct World {
     /// Answers taken of clients that were caught later.
     exposed: Vec<Deed>,
     tally: BTreeMap<&'static str, u64>,
-    mistake: Option<Mistake>,
-}
-
-fn open(memory: &Memory, clock: &Arc<FakeClock>, mistake: Option<Mistake>) -> PouwEngine {
-    let config = Config::builder([7; 32])
-        .floor(ByTier::all(Duration::ZERO))
-        .background(false)
-        .quorum_wait(Duration::from_millis(WAIT_MS))
-        .audit_seed(3);
-    let config = mistake.into_iter().fold(config, |config, mistake| config.mistake(mistake));
-    let parts =
-        Parts { storage: Arc::new(memory.clone()), clock: clock.clone(), events: EventSink::default(), options: SIZES };
-    PouwEngine::open_with(parts, config.build().unwrap()).unwrap()
 }
 
 impl World {
     fn new(mistake: Option<Mistake>) -> Self {
-        let (memory, clock) = (Memory::default(), Arc::new(FakeClock::at(1_700_000_000_000)));
-        let engine = open(&memory, &clock, mistake);
+        let config = mistake.into_iter().fold(audited(3), |config, mistake| config.mistake(mistake));
+        let house = House::with(config);
         let (out, deeds, exposed) = (Vec::new(), Vec::new(), Vec::new());
-        Self { memory, clock, engine, out, trees: BTreeMap::new(), deeds, exposed, tally: BTreeMap::new(), mistake }
+        Self { house, out, trees: BTreeMap::new(), deeds, exposed, tally: BTreeMap::new() }
     }
 
     fn note(&mut self, what: &'static str) {
@@ -126,12 +109,12 @@ impl World {
             Op::Issue(client, tier) => self.issue(client.into(), tier),
             Op::Answer(which, lies) => self.answer(which, lies),
             Op::Sweep => self.sweep(),
-            Op::Advance(ms) => self.clock.advance(ms.into()),
+            Op::Advance(ms) => self.house.clock.advance(ms.into()),
             Op::Expire => {
-                self.clock.advance(WAIT_MS);
+                self.house.clock.advance(WAIT_MS);
                 self.sweep();
             }
-            Op::Upkeep => drop(self.engine.upkeep().unwrap()),
+            Op::Upkeep => drop(self.house.engine.upkeep().unwrap()),
             Op::Export(tree, policy) => self.export(tree, policy),
             Op::Repair => self.repair(),
             Op::Forget(tree) => self.forget(tree),
@@ -155,22 +138,22 @@ impl World {
         let mut given = right.clone();
         if strategy(tree) != Strategy::KnownAddress {
             let blocks: Vec<&[u8]> = given.iter().map(Vec::as_slice).collect();
-            self.engine.ingest_blocks(&options(strategy(tree)), &name, &blocks).unwrap();
+            self.house.engine.ingest_blocks(&options(strategy(tree)), &name, &blocks).unwrap();
             return;
         }
         if damage {
             given.iter_mut().step_by(11).for_each(|block| block[0] ^= 1);
         }
         let given: Vec<_> = right.iter().zip(&given).map(|(of, block)| (sha3_512(of), block.as_slice())).collect();
-        self.engine.ingest_known_blocks(&options(strategy(tree)), &name, &given).unwrap();
+        self.house.engine.ingest_known_blocks(&options(strategy(tree)), &name, &given).unwrap();
     }
 
     fn issue(&mut self, client: u64, tier: u8) {
-        self.engine.upkeep().unwrap();
+        self.house.engine.upkeep().unwrap();
         let who = apart(client);
         let (key, network) = names(who);
         let request = IssueRequest::new(&key, DifficultyTier::ALL[usize::from(tier)]).network(&network);
-        if let Ok(issued) = self.engine.issue(&request) {
+        if let Ok(issued) = self.house.engine.issue(&request) {
             self.out.push((who, issued));
         }
     }
@@ -197,7 +180,7 @@ impl World {
         let result = answer(&issued, lie);
         let honest = result == answer(&issued, |_| {});
         let (key, network) = names(who);
-        match self.engine.submit(&Answer::new(&key, &result).network(&network)) {
+        match self.house.engine.submit(&Answer::new(&key, &result).network(&network)) {
             Ok(accepted) => {
                 let Some((tree, leaves)) = self.place(&issued) else { panic!("taken for a tree that is gone") };
                 assert!(honest || !strategy(tree).knows_answers(), "a wrong answer was taken");
@@ -222,7 +205,7 @@ impl World {
     }
 
     fn sweep(&mut self) {
-        if self.engine.sweep().unwrap().refereed > 0 {
+        if self.house.engine.sweep().unwrap().refereed > 0 {
             self.note("refereed");
         }
     }
@@ -239,7 +222,7 @@ impl World {
             leaves.push(*leaf);
             Ok(())
         };
-        match self.engine.export_leaves_under(policy, &name(tree), sink) {
+        match self.house.engine.export_leaves_under(policy, &name(tree), sink) {
             Ok(exported) if policy == ExportPolicy::Strict => {
                 let right: Vec<Checksum> = blocks.iter().map(|block| sha3_512(block)).collect();
                 assert_eq!(leaves, right, "a wrong hash left under strict");
@@ -253,16 +236,16 @@ impl World {
     }
 
     fn repair(&mut self) {
-        if !self.engine.damaged(None, 1).unwrap().is_empty() {
+        if !self.house.engine.damaged(None, 1).unwrap().is_empty() {
             self.give(1, false);
-            assert!(self.engine.damaged(None, 1).unwrap().is_empty());
+            assert!(self.house.engine.damaged(None, 1).unwrap().is_empty());
             self.note("repaired");
         }
     }
 
     fn forget(&mut self, tree: u8) {
         if self.trees.remove(&tree).is_some() {
-            self.engine.forget(&name(tree)).unwrap();
+            self.house.engine.forget(&name(tree)).unwrap();
             self.deeds.retain(|(_, of, _)| *of != tree);
             self.exposed.retain(|(_, of, _)| *of != tree);
             self.note("forgotten");
@@ -270,16 +253,16 @@ impl World {
     }
 
     fn reopen(&mut self) {
-        self.engine.close();
-        let report = check(Arc::new(self.memory.clone()), &mut |_| {}).unwrap();
+        self.house.engine.close();
+        let report = check(self.house.storage(), &mut |_| {}).unwrap();
         assert!(report.is_clean(), "{:?}", report.findings);
         self.no_lie_is_credited_to_nobody();
-        self.engine = open(&self.memory, &self.clock, self.mistake);
+        self.house.reopen();
     }
 
     /// Nobody stands for a leaf that clients stand for who never answered it.
     fn no_lie_is_credited_to_nobody(&self) {
-        let store = Store::open(Arc::new(self.memory.clone()), SIZES).unwrap();
+        let store = Store::open(self.house.storage(), StoreOptions::default()).unwrap();
         let reader = store.read().unwrap();
         for (tree, row) in reader.trees(None, 100).unwrap() {
             for (start, claim) in reader.claims(tree, 0, 1_000).unwrap() {
@@ -297,8 +280,8 @@ impl World {
 
     /// What holds after every operation.
     fn hold(&self) {
-        let totals = self.engine.stats().totals;
-        let entries = self.engine.ledger(0, usize::MAX).unwrap();
+        let totals = self.house.engine.stats().totals;
+        let entries = self.house.engine.ledger(0, usize::MAX).unwrap();
         assert_eq!(entries.iter().map(|entry| u64::from(entry.row.leaves)).sum::<u64>(), totals.leaves);
         assert_eq!(entries.iter().map(|entry| entry.row.amount).sum::<u64>(), totals.awarded);
         let mut credited = BTreeSet::new();
@@ -309,13 +292,13 @@ impl World {
             }
         }
         let mut pending = 0;
-        for tree in self.engine.trees(None, 100).unwrap() {
+        for tree in self.house.engine.trees(None, 100).unwrap() {
             let counts = &tree.provenance;
             let done: u64 = Provenance::ALL.iter().map(|provenance| counts.count(*provenance)).sum();
             assert_eq!(tree.pending + done + counts.damaged, tree.leaves, "{tree:?}");
             let mut found = BTreeMap::new();
             for leaf in 0..tree.leaves {
-                *found.entry(self.engine.provenance(&tree.name, LeafIndex(leaf)).unwrap()).or_insert(0) += 1;
+                *found.entry(self.house.engine.provenance(&tree.name, LeafIndex(leaf)).unwrap()).or_insert(0) += 1;
             }
             for provenance in Provenance::ALL {
                 let found = found.get(&Some(provenance)).copied().unwrap_or(0);
@@ -329,10 +312,10 @@ impl World {
     /// What else a liar stood for when it was caught ends verified or pending, and everything ends right.
     fn finish(mut self) -> BTreeMap<&'static str, u64> {
         self.sweep();
-        while self.engine.upkeep().unwrap().doubts > 0 {}
+        while self.house.engine.upkeep().unwrap().doubts > 0 {}
         for (who, tree, leaves) in &self.exposed {
             for leaf in leaves.clone() {
-                let provenance = self.engine.provenance(&name(*tree), LeafIndex(leaf)).unwrap();
+                let provenance = self.house.engine.provenance(&name(*tree), LeafIndex(leaf)).unwrap();
                 // Another may have answered since, where its vote did not count.
                 let other = self.deeds.iter().any(|(_, of, leaves)| of == tree && leaves.contains(&leaf));
                 let firm = provenance.is_none_or(|provenance| provenance <= Provenance::Known);
@@ -355,13 +338,13 @@ impl World {
             self.repair();
             self.step(Op::Expire);
         }
-        while self.engine.upkeep().unwrap().doubts > 0 {}
-        let all = self.engine.trees(None, 100).unwrap();
+        while self.house.engine.upkeep().unwrap().doubts > 0 {}
+        let all = self.house.engine.trees(None, 100).unwrap();
         assert!(all.iter().all(|tree| tree.state == TreeState::Complete), "{all:?}");
         (0..TREES).for_each(|tree| self.export(tree, 2));
         self.hold();
         self.reopen();
-        self.engine.close();
+        self.house.engine.close();
         self.tally
     }
 }

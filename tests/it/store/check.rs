@@ -1,27 +1,17 @@
 //! The offline check: clean at every stage of a life, and one planted fault for each kind of row.
 
 use std::path::Path;
-use std::time::Duration;
 
-use crate::support::work::solve;
+use crate::support::house::config;
+use crate::support::work::{answer_right, cut, pattern, try_issue};
 use pouw::protocol::{ByTier, DifficultyTier, MicroJoules};
-use pouw::{
-    Answer, CheckReport, Config, Exposure, IngestLayout, IngestOptions, IssueError, IssueRequest, OpenError,
-    PouwEngine, check,
-};
+use pouw::{CheckReport, IngestLayout, OpenError, PouwEngine, check};
 
 const CLIENTS: [&[u8]; 3] = [b"anna", b"berta", b"carl"];
 
-fn config() -> pouw::ConfigBuilder {
-    Config::builder([7; 32]).floor(ByTier::all(Duration::ZERO)).background(false).unit_bytes(ByTier {
-        low: 1 << 10,
-        medium: 2 << 10,
-        high: 4 << 10,
-    })
-}
-
 fn open(dir: &Path) -> PouwEngine {
-    PouwEngine::open(dir, config().build().unwrap()).unwrap()
+    PouwEngine::open(dir, config().unit_bytes(ByTier { low: 1 << 10, medium: 2 << 10, high: 4 << 10 }).build().unwrap())
+        .unwrap()
 }
 
 fn checked(dir: &Path) -> CheckReport {
@@ -34,37 +24,27 @@ fn expect_clean(dir: &Path, when: &str) -> CheckReport {
     report
 }
 
-fn bytes(len: usize, salt: usize) -> Vec<u8> {
-    (0..len).map(|i| ((i * 31 + salt) % 251) as u8).collect()
-}
-
 /// Up to `units` units of the backlog, by turns for each client and tier.
 fn work(engine: &PouwEngine, units: usize) -> usize {
     let tiers = [DifficultyTier::Low, DifficultyTier::Medium, DifficultyTier::High];
     for done in 0..units {
-        engine.upkeep().unwrap();
         let client = CLIENTS[done % CLIENTS.len()];
-        let issued = match engine.issue(&IssueRequest::new(client, tiers[done % 3])) {
-            Ok(issued) => issued,
-            Err(IssueError::NoWork) => return done,
-            Err(other) => panic!("{other}"),
-        };
-        let result = solve(&issued.unit);
-        engine.submit(&Answer::new(client, &result)).unwrap();
+        let Some(issued) = try_issue(engine, client, tiers[done % 3]) else { return done };
+        answer_right(engine, client, &issued.unit).unwrap();
     }
     units
 }
 
 fn ingest(engine: &PouwEngine) {
-    let files = IngestOptions::new(Exposure::Public).block_size(512);
-    engine.ingest_bytes(&files, "cut", &bytes(70_001, 1)).unwrap();
+    let files = cut();
+    engine.ingest_bytes(&files, "cut", &pattern(70_001, 1)).unwrap();
     engine.ingest_bytes(&files, "empty", &[]).unwrap();
-    let mixed: Vec<Vec<u8>> = (0..50).map(|i| bytes(100 + i * 150, i)).collect();
+    let mixed: Vec<Vec<u8>> = (0..50).map(|i| pattern(100 + i * 150, i)).collect();
     let mixed: Vec<&[u8]> = mixed.iter().map(Vec::as_slice).collect();
     let blocks = files.clone().layout(IngestLayout::Blocks);
     engine.ingest_blocks(&blocks, "mixed", &mixed).unwrap();
     let long = files.block_size(8_192);
-    engine.ingest_bytes(&long, "long", &bytes(8_192 * 5 + 100, 3)).unwrap();
+    engine.ingest_bytes(&long, "long", &pattern(8_192 * 5 + 100, 3)).unwrap();
 }
 
 #[test]

@@ -3,24 +3,22 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
+use crate::support::house::config;
 use crate::support::store_plant;
 use crate::support::store_plant::{
     BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY,
-    RECEIPTS, SOURCES, TILES, TREES, edit_client, edit_entry, edit_head, edit_tree, expect, forge_entry, set_leaf,
+    RECEIPTS, SOURCES, TILES, TREES, edit_client, edit_entry, edit_head, edit_tree, expect, forge_entry, plant,
+    set_leaf,
 };
-use crate::support::work::solve;
+use crate::support::work::{cut, pattern, work};
 use pouw::hash::Checksum;
 use pouw::internal::store::check_in_runs;
 use pouw::internal::store::records::{
     ClientRow, DataPlace, GroupRow, Head, LengthRow, SourceRow, TreeRow, seal, unseal,
 };
-use pouw::protocol::{ByTier, DifficultyTier, MicroJoules};
-use pouw::{
-    Answer, Config, ConfigBuilder, Exposure, IngestLayout, IngestOptions, IssueRequest, PouwEngine, StoreDirectory,
-    TreeState, check,
-};
+use pouw::protocol::{DifficultyTier, MicroJoules};
+use pouw::{ConfigBuilder, IngestLayout, PouwEngine, StoreDirectory, TreeState, check};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
 
 /// Trees of the fixture, by the order of their ingest.
@@ -32,19 +30,8 @@ const MIXED: u64 = 4;
 const REFERENCED: u64 = 5;
 const NOBODY: u64 = 6;
 
-fn config() -> ConfigBuilder {
-    Config::builder([7; 32]).floor(ByTier::all(Duration::ZERO)).background(false).interior_units(true)
-}
-
-fn bytes(len: usize, salt: usize) -> Vec<u8> {
-    (0..len).map(|i| ((i * 31 + salt) % 251) as u8).collect()
-}
-
-fn answer(engine: &PouwEngine, client: &[u8], tier: DifficultyTier) {
-    engine.upkeep().unwrap();
-    let issued = engine.issue(&IssueRequest::new(client, tier)).unwrap();
-    let result = solve(&issued.unit);
-    engine.submit(&Answer::new(client, &result)).unwrap();
+fn settings() -> ConfigBuilder {
+    config().interior_units(true)
 }
 
 /// A store with a tree in each state, entries of each kind, and a purge not yet done.
@@ -52,25 +39,25 @@ fn fixture() -> &'static (Vec<u8>, Vec<u8>) {
     static FILES: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
     FILES.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
-        let options = IngestOptions::new(Exposure::Public).block_size(512);
-        let engine = PouwEngine::open(dir.path(), config().build().unwrap()).unwrap();
-        engine.ingest_bytes(&options, "folding", &bytes(512 * 130, 1)).unwrap();
+        let options = cut();
+        let engine = PouwEngine::open(dir.path(), settings().build().unwrap()).unwrap();
+        engine.ingest_bytes(&options, "folding", &pattern(512 * 130, 1)).unwrap();
         for _ in 0..5 {
-            answer(&engine, b"anna", DifficultyTier::High);
+            work(&engine, b"anna", DifficultyTier::High);
         }
-        answer(&engine, b"berta", DifficultyTier::Low);
-        engine.ingest_bytes(&options, "whole", &bytes(512 * 20, 2)).unwrap();
+        work(&engine, b"berta", DifficultyTier::Low);
+        engine.ingest_bytes(&options, "whole", &pattern(512 * 20, 2)).unwrap();
         // The rest of the nodes of `folding` are out while this one is done.
-        answer(&engine, b"anna", DifficultyTier::High);
+        work(&engine, b"anna", DifficultyTier::High);
         engine.upkeep().unwrap();
-        engine.ingest_bytes(&options, "gone", &bytes(512 * 20, 3)).unwrap();
-        answer(&engine, b"carl", DifficultyTier::High);
-        engine.ingest_bytes(&options, "cut", &bytes(512 * 200 + 7, 4)).unwrap();
-        answer(&engine, b"carl", DifficultyTier::High);
-        let blocks: Vec<Vec<u8>> = (0..40).map(|i| bytes(100 + i * 20, i)).collect();
+        engine.ingest_bytes(&options, "gone", &pattern(512 * 20, 3)).unwrap();
+        work(&engine, b"carl", DifficultyTier::High);
+        engine.ingest_bytes(&options, "cut", &pattern(512 * 200 + 7, 4)).unwrap();
+        work(&engine, b"carl", DifficultyTier::High);
+        let blocks: Vec<Vec<u8>> = (0..40).map(|i| pattern(100 + i * 20, i)).collect();
         let blocks: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
         engine.ingest_blocks(&options.clone().layout(IngestLayout::Blocks), "mixed", &blocks).unwrap();
-        std::fs::write(dir.path().join("source"), bytes(512 * 50, 5)).unwrap();
+        std::fs::write(dir.path().join("source"), pattern(512 * 50, 5)).unwrap();
         let reference = options.by_reference(true);
         engine.ingest_paths(&reference, &[dir.path().join("source")], &mut |_| ControlFlow::Continue(())).unwrap();
         engine.debit(b"anna", MicroJoules(50), [9; 16]).unwrap();
@@ -418,13 +405,11 @@ fn wrong_totals_are_found() {
 #[test]
 fn many_findings_are_counted_and_the_first_hundred_listed() {
     let dir = copied();
-    let database = Database::open(dir.path().join("state.redb")).unwrap();
-    let txn = database.begin_write().unwrap();
-    for name in 0..150 {
-        txn.open_table(NAMES).unwrap().insert(format!("extra {name}").as_str(), CUT).unwrap();
-    }
-    txn.commit().unwrap();
-    drop(database);
+    plant(&dir.path().join("state.redb"), |txn| {
+        for name in 0..150 {
+            txn.open_table(NAMES).unwrap().insert(format!("extra {name}").as_str(), CUT).unwrap();
+        }
+    });
     let report = check(dir.path(), &mut |_| {}).unwrap();
     assert_eq!((report.found, report.findings.len()), (150, 100));
     assert!(!report.is_clean());
@@ -441,13 +426,11 @@ fn a_check_in_many_small_runs_finds_the_same() {
         assert_eq!(run(at_once), run(1 << 20), "{at_once} at once");
         assert!(run(at_once).is_clean());
     }
-    let database = Database::open(dir.path().join("state.redb")).unwrap();
-    let txn = database.begin_write().unwrap();
-    forge_entry(&txn, 2, |row| row.start -= 32);
-    forge_entry(&txn, 6, |row| row.amount += 1);
-    edit_client(&txn, |row| row.accepted += 1);
-    txn.commit().unwrap();
-    drop(database);
+    plant(&dir.path().join("state.redb"), |txn| {
+        forge_entry(txn, 2, |row| row.start -= 32);
+        forge_entry(txn, 6, |row| row.amount += 1);
+        edit_client(txn, |row| row.accepted += 1);
+    });
     let sorted = |at_once| {
         let mut found: Vec<String> = run(at_once).findings.into_iter().map(|finding| finding.what).collect();
         found.sort();
@@ -470,7 +453,7 @@ fn refused(dir: &Path, file: &str, wanted: &str) {
         txn.open_table(META).ok().and_then(|meta| meta.get("boot").unwrap().map(|raw| raw.value().to_vec()))
     };
     let before = boot();
-    let text = PouwEngine::open(dir, config().build().unwrap()).unwrap_err().to_string();
+    let text = PouwEngine::open(dir, settings().build().unwrap()).unwrap_err().to_string();
     assert!(text.contains(wanted) && text.contains(file), "{wanted:?} is not in {text:?}");
     assert_eq!(boot(), before, "a refused opening is not counted");
 }
@@ -483,11 +466,9 @@ fn copied() -> tempfile::TempDir {
 fn a_store_of_another_format_is_refused() {
     for file in ["state.redb", "blocks.redb"] {
         let dir = copied();
-        let database = Database::open(dir.path().join(file)).unwrap();
-        let txn = database.begin_write().unwrap();
-        txn.open_table(META).unwrap().insert("format", &1_u32.to_le_bytes()[..]).unwrap();
-        txn.commit().unwrap();
-        drop(database);
+        plant(&dir.path().join(file), |txn| {
+            txn.open_table(META).unwrap().insert("format", &1_u32.to_le_bytes()[..]).unwrap();
+        });
         refused(
             dir.path(),
             file,

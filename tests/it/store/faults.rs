@@ -5,19 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::house::{clock, config, parts};
 use crate::support::work::solve;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::check;
 use pouw::internal::store::sim::{Loss, SimDisk};
-use pouw::protocol::{ByTier, DifficultyTier, MicroJoules, WorkId, WorkResult};
+use pouw::protocol::{DifficultyTier, MicroJoules, WorkId, WorkResult};
 use pouw::{
-    Answer, Config, DebitError, EventSink, Exposure, FakeClock, IngestError, IngestLayout, IngestOptions, Ingested,
-    IssueError, IssueRequest, LedgerEntry, OpenError, Parts, PouwEngine, Receipt, StorageProvider, StoreError,
-    StoreFile, StoreOptions, SubmitError, TreeError, TreeState, WriteError,
+    Answer, DebitError, Exposure, FakeClock, IngestError, IngestLayout, IngestOptions, Ingested, IssueError,
+    IssueRequest, LedgerEntry, OpenError, PouwEngine, Receipt, StorageProvider, StoreError, StoreFile, SubmitError,
+    TreeError, TreeState, WriteError,
 };
-
-const START_MS: u64 = 1_700_000_000_000;
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -81,7 +80,7 @@ enum Ack {
 }
 
 /// What the caller knows.
-struct World {
+struct Caller {
     disk: SimDisk,
     clock: Arc<FakeClock>,
     engine: Option<PouwEngine>,
@@ -105,11 +104,11 @@ struct World {
 
 type Tried<T = ()> = Result<T, String>;
 
-impl World {
+impl Caller {
     fn new(disk: SimDisk) -> Self {
         Self {
             disk,
-            clock: Arc::new(FakeClock::at(START_MS)),
+            clock: clock(),
             engine: None,
             trees: BTreeMap::new(),
             deeds: Vec::new(),
@@ -125,20 +124,9 @@ impl World {
     }
 
     fn open(&mut self) -> Result<(), OpenError> {
-        let parts = Parts {
-            storage: Arc::new(self.disk.clone()),
-            clock: self.clock.clone(),
-            events: EventSink::default(),
-            options: StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20),
-        };
-        let config = Config::builder([7; 32])
-            .floor(ByTier::all(Duration::ZERO))
-            .background(false)
-            .token_ttl(Duration::from_secs(3_600));
-        let config = match self.mistake {
-            Some(mistake) => config.mistake(mistake),
-            None => config,
-        };
+        let config = config().token_ttl(Duration::from_secs(3_600));
+        let config = self.mistake.into_iter().fold(config, |config, mistake| config.mistake(mistake));
+        let parts = parts(Arc::new(self.disk.clone()), &self.clock);
         self.engine = Some(PouwEngine::open_with(parts, config.build().unwrap())?);
         Ok(())
     }
@@ -410,21 +398,21 @@ fn expect_clean(disk: &SimDisk, when: &str) {
 
 /// The whole script; every step that fails is repeated when the disk is well again.
 fn script_with(disk: SimDisk, seed: u64) -> (u64, u64) {
-    let mut world = World::new(disk);
+    let mut caller = Caller::new(disk);
     for step in SCRIPT {
         let mut tries = 0;
-        while let Err(error) = world.run(step) {
+        while let Err(error) = caller.run(step) {
             tries += 1;
             assert!(tries < 5, "{step:?} goes on failing: {error}");
-            world.after_fault(seed);
-            world.verify();
+            caller.after_fault(seed);
+            caller.verify();
         }
     }
-    world.disk.heal();
-    if world.engine.as_ref().unwrap().stats().closed {
-        world.after_fault(seed);
+    caller.disk.heal();
+    if caller.engine.as_ref().unwrap().stats().closed {
+        caller.after_fault(seed);
     }
-    world.finish()
+    caller.finish()
 }
 
 #[test]
@@ -472,16 +460,16 @@ fn after_a_failed_sync_the_store_stays_closed_until_a_restart() {
     let mut closed = 0;
     for nth in 1.. {
         let disk = SimDisk::new();
-        let mut world = World::new(disk.clone());
-        world.open().unwrap();
-        world.run(Ingest(0)).unwrap();
+        let mut caller = Caller::new(disk.clone());
+        caller.open().unwrap();
+        caller.run(Ingest(0)).unwrap();
         disk.fail_sync(nth, false);
         for step in SCRIPT.into_iter().skip(1).filter(|step| !matches!(step, Reopen)) {
-            if world.run(step).is_ok() && disk.hits() == 0 {
+            if caller.run(step).is_ok() && disk.hits() == 0 {
                 continue;
             }
             // The disk is well again at once, and yet nothing may be read or written.
-            let engine = world.engine.as_ref().unwrap();
+            let engine = caller.engine.as_ref().unwrap();
             assert!(engine.stats().closed, "{step:?}");
             assert_eq!(engine.sweep().unwrap_err(), WriteError::Closed);
             assert!(matches!(engine.tree("tree 0").unwrap_err(), TreeError::Store(StoreError::Closed)));
@@ -489,44 +477,44 @@ fn after_a_failed_sync_the_store_stays_closed_until_a_restart() {
             assert!(matches!(engine.upkeep().unwrap_err(), pouw::UpkeepError::Store(StoreError::Closed)));
             let blocked = engine.debit(&[1], MicroJoules(1), [77; 16]).unwrap_err();
             assert!(matches!(blocked, DebitError::Write(WriteError::Closed)), "{blocked}");
-            assert!(world.run(Ingest(2)).is_err());
+            assert!(caller.run(Ingest(2)).is_err());
             closed += 1;
             break;
         }
         if disk.hits() == 0 {
             break;
         }
-        world.restart(Loss::Random { seed: nth, sector: 512 });
-        world.finish();
+        caller.restart(Loss::Random { seed: nth, sector: 512 });
+        caller.finish();
     }
     println!("closed after each of {closed} syncs");
     assert!(closed > 20);
 }
 
 /// The script on a good disk, with a record of every change and sync.
-fn recorded(mistake: Option<Mistake>) -> (pouw::internal::store::sim::Recording, World, Vec<LedgerEntry>) {
+fn recorded(mistake: Option<Mistake>) -> (pouw::internal::store::sim::Recording, Caller, Vec<LedgerEntry>) {
     let disk = SimDisk::new();
     disk.record();
-    let mut world = World { mistake, ..World::new(disk.clone()) };
-    SCRIPT.into_iter().for_each(|step| world.run(step).unwrap());
-    let ledger = world.engine.as_ref().unwrap().ledger(0, 1_000).unwrap();
-    world.close();
-    (disk.take_recording().unwrap(), world, ledger)
+    let mut caller = Caller { mistake, ..Caller::new(disk.clone()) };
+    SCRIPT.into_iter().for_each(|step| caller.run(step).unwrap());
+    let ledger = caller.engine.as_ref().unwrap().ledger(0, 1_000).unwrap();
+    caller.close();
+    (disk.take_recording().unwrap(), caller, ledger)
 }
 
 /// A crash after `at` changes and syncs: what was acknowledged is there, what was not begun is not, and the
 /// ledger is a beginning of the whole one.
-fn expect_prefix(disk: &SimDisk, at: usize, full: &World, ledger: &[LedgerEntry]) {
+fn expect_prefix(disk: &SimDisk, at: usize, full: &Caller, ledger: &[LedgerEntry]) {
     if let Some(lost) = missing(disk, at, full, ledger) {
         panic!("crash at {at}: {lost}");
     }
 }
 
-fn missing(disk: &SimDisk, at: usize, full: &World, ledger: &[LedgerEntry]) -> Option<String> {
+fn missing(disk: &SimDisk, at: usize, full: &Caller, ledger: &[LedgerEntry]) -> Option<String> {
     expect_clean(disk, &format!("crash at {at}"));
-    let mut world = World::new(disk.clone());
-    world.open().unwrap_or_else(|error| panic!("crash at {at}: {error}"));
-    let engine = world.engine.as_ref().unwrap();
+    let mut caller = Caller::new(disk.clone());
+    caller.open().unwrap_or_else(|error| panic!("crash at {at}: {error}"));
+    let engine = caller.engine.as_ref().unwrap();
     let entries = engine.ledger(0, 1_000).unwrap();
     let mut lost = (!ledger.starts_with(&entries)).then(|| "the ledger is no beginning of the whole one".to_owned());
     for (before, after, ack) in &full.acks {
@@ -552,7 +540,7 @@ fn missing(disk: &SimDisk, at: usize, full: &World, ledger: &[LedgerEntry]) -> O
             lost = Some(format!("{ack:?}"));
         }
     }
-    world.close();
+    caller.close();
     lost
 }
 
@@ -587,10 +575,10 @@ fn power_may_fail_while_recovering_from_a_power_failure_three_deep() {
             let mut next = Vec::new();
             for (which, disk) in disks.into_iter().enumerate() {
                 disk.record();
-                let mut world = World::new(disk.clone());
-                world.open().unwrap();
+                let mut caller = Caller::new(disk.clone());
+                caller.open().unwrap();
                 let opening = disk.recorded();
-                world.close();
+                caller.close();
                 let recovery = disk.take_recording().unwrap();
                 for pick in 0..2 {
                     let seed = (at * 97 + depth * 31 + which * 7 + pick) as u64;
@@ -612,63 +600,63 @@ fn power_may_fail_while_recovering_from_a_power_failure_three_deep() {
 fn a_full_disk_during_ingest_is_a_typed_error_and_it_goes_on_when_there_is_space() {
     for room in [0, 4_096, 100_000, 600_000, 3_000_000] {
         let disk = SimDisk::new();
-        let mut world = World::new(disk.clone());
-        [Ingest(0), Step::Answer(Low, 1), Ingest(1)].into_iter().for_each(|step| world.run(step).unwrap());
+        let mut caller = Caller::new(disk.clone());
+        [Ingest(0), Step::Answer(Low, 1), Ingest(1)].into_iter().for_each(|step| caller.run(step).unwrap());
         disk.set_quota(Some(disk.used() + room));
         let big: Vec<u8> = (0..9_000_000_u32).map(|i| (i % 249) as u8).collect();
         let options = IngestOptions::new(Exposure::Ciphertext);
-        let engine = world.engine.as_ref().unwrap();
+        let engine = caller.engine.as_ref().unwrap();
         let error = engine.ingest_bytes(&options, "big", &big).unwrap_err();
         assert!(matches!(error, IngestError::Store(_) | IngestError::Write(_)), "{error}");
         assert!(error.to_string().contains("free space"), "it says what to do: {error}");
-        world.verify();
+        caller.verify();
         // Work that needs no more room goes on, or waits for it; nothing is lost either way.
-        let worked = world.run(Step::Answer(Medium, 2));
+        let worked = caller.run(Step::Answer(Medium, 2));
         disk.set_quota(None);
         if worked.is_err() {
-            world.after_fault(1);
+            caller.after_fault(1);
         }
-        let ingested = world.engine.as_ref().unwrap().ingest_bytes(&options, "big", &big).unwrap();
+        let ingested = caller.engine.as_ref().unwrap().ingest_bytes(&options, "big", &big).unwrap();
         assert!(matches!(ingested, Ingested::Added | Ingested::Resumed), "{ingested:?}");
-        world.finish();
+        caller.finish();
     }
 }
 
 #[test]
 fn a_full_disk_during_an_answer_changes_nothing_and_the_same_answer_counts_later() {
     let disk = SimDisk::new();
-    let mut world = World::new(disk.clone());
-    [Ingest(0), Step::Answer(Low, 1)].into_iter().for_each(|step| world.run(step).unwrap());
-    let before = world.engine.as_ref().unwrap().stats().totals;
+    let mut caller = Caller::new(disk.clone());
+    [Ingest(0), Step::Answer(Low, 1)].into_iter().for_each(|step| caller.run(step).unwrap());
+    let before = caller.engine.as_ref().unwrap().stats().totals;
     disk.set_full(true);
     for _ in 0..3 {
-        let error = world.run(Step::Answer(High, 2)).unwrap_err();
+        let error = caller.run(Step::Answer(High, 2)).unwrap_err();
         assert!(error.contains("free space") || error.contains("another copy"), "{error}");
-        assert!(world.open.is_some(), "the caller keeps its answer");
+        assert!(caller.open.is_some(), "the caller keeps its answer");
     }
     disk.set_full(false);
-    world.after_fault(1);
-    assert_eq!(world.engine.as_ref().unwrap().stats().totals, before, "state unchanged");
-    world.verify();
-    world.run(Step::Answer(High, 2)).unwrap();
-    assert!(world.open.is_none());
-    let after = world.engine.as_ref().unwrap().stats().totals;
+    caller.after_fault(1);
+    assert_eq!(caller.engine.as_ref().unwrap().stats().totals, before, "state unchanged");
+    caller.verify();
+    caller.run(Step::Answer(High, 2)).unwrap();
+    assert!(caller.open.is_none());
+    let after = caller.engine.as_ref().unwrap().stats().totals;
     assert_eq!(after.units, before.units + 1);
-    world.finish();
+    caller.finish();
 }
 
 #[test]
 fn a_second_owner_is_refused_and_disturbs_nobody() {
     let disk = SimDisk::new();
-    let mut world = World::new(disk.clone());
-    world.run(Ingest(0)).unwrap();
-    let mut second = World::new(disk.clone());
+    let mut caller = Caller::new(disk.clone());
+    caller.run(Ingest(0)).unwrap();
+    let mut second = Caller::new(disk.clone());
     let refused = second.open().unwrap_err();
     assert!(matches!(refused, OpenError::Store(StoreError::AlreadyOpen { .. })), "{refused}");
     let checked = check(Arc::new(disk.clone()), &mut |_| {}).unwrap_err();
     assert!(matches!(checked, StoreError::AlreadyOpen { .. }), "{checked}");
-    world.run(Step::Answer(High, 0)).unwrap();
-    world.finish();
+    caller.run(Step::Answer(High, 0)).unwrap();
+    caller.finish();
     let provider: &dyn StorageProvider = &disk;
     assert!(provider.path(StoreFile::State).ends_with("state.redb"));
 }
@@ -721,14 +709,14 @@ fn a_byte_changed_anywhere_is_found_or_refused_and_nothing_panics() {
             };
             *outcomes.entry(outcome).or_default() += 1;
             // Opening reads little: it may not meet the damage, but it never panics on it.
-            let mut world = World::new(disk);
-            let opened = world.open().is_ok();
+            let mut caller = Caller::new(disk);
+            let opened = caller.open().is_ok();
             if outcome == "clean" {
                 assert!(opened, "{file:?} at {at}: the check is content, and it does not open");
-                world.run(Upkeep).unwrap();
-                assert_eq!(world.engine.as_ref().unwrap().ledger(0, 1_000).unwrap(), ledger);
+                caller.run(Upkeep).unwrap();
+                assert_eq!(caller.engine.as_ref().unwrap().ledger(0, 1_000).unwrap(), ledger);
             }
-            world.close();
+            caller.close();
         }
     }
     println!("{outcomes:?}");

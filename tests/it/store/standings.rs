@@ -5,53 +5,22 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::support::work::solve;
-use pouw::hash::sha3_512;
+use crate::support::house::{clock, config, in_directory, on_disk, open, parts};
+use crate::support::store_plant::{STANDINGS, plant};
+use crate::support::work::{made_up, solve, spoiled};
 use pouw::internal::policy::difficulty::{DifficultyRules, Standing};
 use pouw::internal::store::sim::{Loss, SimDisk};
-use pouw::protocol::{ByTier, DifficultyTier, WorkResult};
-use pouw::{
-    Answer, Config, ConfigBuilder, Event, EventSink, FakeClock, IssueRequest, Parts, PouwEngine, StorageProvider,
-    StoreOptions, SubmitError, check,
-};
+use pouw::protocol::{DifficultyTier, WorkResult};
+use pouw::{Answer, ConfigBuilder, Event, EventSink, Parts, PouwEngine, StoreDirectory, SubmitError, check};
 use quickcheck::{Gen, QuickCheck};
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
-
-const STANDINGS: TableDefinition<[u8; 16], &[u8]> = TableDefinition::new("standings-0");
-const START_MS: u64 = 1_700_000_000_000;
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
 use DifficultyTier::{High, Low, Medium};
 
-fn settings() -> ConfigBuilder {
-    Config::builder([7; 32]).floor(ByTier::all(Duration::ZERO)).background(false)
-}
-
-fn clock() -> Arc<FakeClock> {
-    Arc::new(FakeClock::at(START_MS))
-}
-
-fn open(storage: Arc<dyn StorageProvider>, clock: &Arc<FakeClock>, settings: ConfigBuilder) -> PouwEngine {
-    let events = EventSink::default();
-    let parts = Parts { storage, clock: clock.clone(), events, options: StoreOptions::default() };
-    PouwEngine::open_with(parts, settings.build().unwrap()).unwrap()
-}
-
-fn on_disk(disk: &SimDisk, clock: &Arc<FakeClock>) -> PouwEngine {
-    open(Arc::new(disk.clone()), clock, settings())
-}
-
-fn in_directory(dir: &Path, clock: &Arc<FakeClock>) -> PouwEngine {
-    open(Parts::in_directory(dir).storage, clock, settings())
-}
-
 /// Answers a made-up unit, rightly or not.
 fn answer(engine: &PouwEngine, client: &[u8], right: bool) -> Result<(), SubmitError> {
-    let request = IssueRequest::new(client, Low).synthetic(true);
-    let issued = engine.issue(&request).unwrap();
-    let mut result = solve(&issued.unit);
-    if !right {
-        result.result_hash = sha3_512(b"something else");
-    }
+    let right_one = solve(&made_up(engine, client, Low).unit);
+    let result = if right { right_one } else { spoiled(&right_one) };
     engine.submit(&Answer::new(client, &result)).map(drop)
 }
 
@@ -78,7 +47,7 @@ fn stored_rows(dir: &Path) -> u64 {
 fn two_challenges_unanswered_and_one_wrong_result_raise_the_tier_and_a_restart_keeps_it() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
-    let engine = in_directory(dir.path(), &clock);
+    let engine = in_directory(dir.path(), &clock, config());
     assert_eq!(engine.prospect(b"a"), Low);
     engine.note_issued(b"a");
     assert_eq!((engine.prospect(b"a"), engine.prospect(b"b")), (Medium, Low));
@@ -89,7 +58,7 @@ fn two_challenges_unanswered_and_one_wrong_result_raise_the_tier_and_a_restart_k
     let before = [engine.standing(b"a"), engine.standing(b"b")];
     assert_eq!(before[0].tier, High);
     engine.close();
-    let engine = in_directory(dir.path(), &clock);
+    let engine = in_directory(dir.path(), &clock, config());
     assert_eq!([engine.standing(b"a"), engine.standing(b"b")], before);
     assert_eq!((engine.stats().standings, engine.stats().standings_waiting), (2, 0));
     clock.advance(600_000);
@@ -102,14 +71,14 @@ fn two_challenges_unanswered_and_one_wrong_result_raise_the_tier_and_a_restart_k
 #[test]
 fn who_answers_rightly_is_no_abuser_and_that_too_survives_a_power_cut() {
     let (disk, clock) = (SimDisk::new(), clock());
-    let engine = on_disk(&disk, &clock);
+    let engine = on_disk(&disk, &clock, config());
     engine.note_issued(b"payer");
     answer(&engine, b"payer", true).unwrap();
     engine.note_issued(b"idler");
     until_written(&engine);
     disk.crash(Loss::Everything);
     drop(engine);
-    let engine = on_disk(&disk, &clock);
+    let engine = on_disk(&disk, &clock, config());
     assert_eq!(engine.stats().standings, 2);
     for _ in 0..5 {
         engine.note_issued(b"payer");
@@ -121,7 +90,7 @@ fn who_answers_rightly_is_no_abuser_and_that_too_survives_a_power_cut() {
 #[test]
 fn an_answer_counts_as_right_only_when_its_commit_is_durable() {
     let (disk, clock) = (SimDisk::new(), clock());
-    let engine = on_disk(&disk, &clock);
+    let engine = on_disk(&disk, &clock, config());
     engine.note_issued(b"a");
     disk.set_full(true);
     assert!(matches!(answer(&engine, b"a", true), Err(SubmitError::NotStored(_) | SubmitError::Unconfirmed { .. })));
@@ -134,7 +103,7 @@ fn an_answer_counts_as_right_only_when_its_commit_is_durable() {
 #[test]
 fn a_disk_that_fails_while_standings_are_written_behind_loses_none_of_them() {
     let (disk, clock) = (SimDisk::new(), clock());
-    let engine = on_disk(&disk, &clock);
+    let engine = on_disk(&disk, &clock, config());
     let client = |number: u32| number.to_le_bytes();
     (0..3_000).for_each(|number| engine.note_issued(&client(number)));
     disk.set_full(true);
@@ -148,7 +117,7 @@ fn a_disk_that_fails_while_standings_are_written_behind_loses_none_of_them() {
     until_written(&engine);
     disk.crash(Loss::Everything);
     drop(engine);
-    let engine = on_disk(&disk, &clock);
+    let engine = on_disk(&disk, &clock, config());
     assert!((0..3_000).all(|number| engine.standing(&client(number)).violations == 1));
 }
 
@@ -156,7 +125,7 @@ fn a_disk_that_fails_while_standings_are_written_behind_loses_none_of_them() {
 fn after_a_flood_of_new_clients_the_writer_catches_up_by_itself() {
     const MANY: u32 = 20_000;
     let (disk, clock) = (SimDisk::new(), clock());
-    let engine = on_disk(&disk, &clock);
+    let engine = on_disk(&disk, &clock, config());
     (0..MANY).for_each(|number| engine.note_issued(&number.to_le_bytes()));
     // In commits of 256 twice a second it would take twice as long as this waits.
     let started = Instant::now();
@@ -167,14 +136,14 @@ fn after_a_flood_of_new_clients_the_writer_catches_up_by_itself() {
     // Small commits all the same: an answer never waits for all of them.
     assert!(engine.stats().commits >= u64::from(MANY) / 256, "{} commits", engine.stats().commits);
     disk.crash(Loss::Everything);
-    let engine = on_disk(&disk, &clock);
+    let engine = on_disk(&disk, &clock, config());
     assert!((0..MANY).all(|number| engine.standing(&number.to_le_bytes()).violations == 1));
 }
 
 #[test]
 fn a_store_that_fails_is_not_asked_again_without_a_pause_however_much_waits_for_it() {
     let (disk, clock) = (SimDisk::new(), clock());
-    let engine = on_disk(&disk, &clock);
+    let engine = on_disk(&disk, &clock, config());
     disk.set_full(true);
     // More wrong answers, and more standings, than one commit takes.
     (0..600_u32).for_each(|number| drop(answer(&engine, &number.to_le_bytes(), false).unwrap_err()));
@@ -200,7 +169,7 @@ fn a_store_that_fails_is_not_asked_again_without_a_pause_however_much_waits_for_
 #[test]
 fn what_changes_while_it_is_being_written_is_written_again() {
     let (disk, clock) = (SimDisk::new(), clock());
-    let engine = on_disk(&disk, &clock);
+    let engine = on_disk(&disk, &clock, config());
     let client = |number: u32| number.to_le_bytes();
     for round in 0..4 {
         (0..1_500).for_each(|number| engine.note_issued(&client(number)));
@@ -210,7 +179,7 @@ fn what_changes_while_it_is_being_written_is_written_again() {
     }
     engine.close();
     let kept: Vec<Standing> = (0..1_500).map(|number| engine.standing(&client(number))).collect();
-    let engine = on_disk(&disk, &clock);
+    let engine = on_disk(&disk, &clock, config());
     assert!((0..).zip(kept).all(|(number, kept)| engine.standing(&client(number)) == kept));
 }
 
@@ -218,8 +187,8 @@ fn what_changes_while_it_is_being_written_is_written_again() {
 fn at_the_bound_rows_that_say_nothing_go_first_and_the_disk_forgets_them_too() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
-    let small = || settings().difficulty_clients_max(16);
-    let engine = open(Parts::in_directory(dir.path()).storage, &clock, small());
+    let small = || config().difficulty_clients_max(16);
+    let engine = in_directory(dir.path(), &clock, small());
     let client = |number: u32| number.to_le_bytes();
     (0..8).for_each(|number| engine.note_issued(&client(number)));
     // By now the first eight say nothing any more.
@@ -236,11 +205,11 @@ fn at_the_bound_rows_that_say_nothing_go_first_and_the_disk_forgets_them_too() {
     engine.close();
     assert_eq!(stored_rows(dir.path()), 16);
     // A smaller bound holds at once, for memory and disk.
-    let many = open(Parts::in_directory(dir.path()).storage, &clock, settings());
+    let many = in_directory(dir.path(), &clock, config());
     (100..200).for_each(|number| many.note_issued(&client(number)));
     many.close();
     assert_eq!(stored_rows(dir.path()), 116);
-    let engine = open(Parts::in_directory(dir.path()).storage, &clock, small());
+    let engine = in_directory(dir.path(), &clock, small());
     assert_eq!(engine.stats().standings, 16);
     engine.close();
     assert_eq!(stored_rows(dir.path()), 16);
@@ -249,7 +218,7 @@ fn at_the_bound_rows_that_say_nothing_go_first_and_the_disk_forgets_them_too() {
 #[test]
 fn at_the_bound_a_row_that_says_nothing_goes_before_an_older_one_that_does() {
     let clock = clock();
-    let engine = open(Arc::new(SimDisk::new()), &clock, settings().difficulty_clients_max(16));
+    let engine = on_disk(&SimDisk::new(), &clock, config().difficulty_clients_max(16));
     answer(&engine, b"wrong", false).unwrap_err();
     clock.advance(100_000);
     engine.note_issued(b"calm");
@@ -265,7 +234,7 @@ fn at_the_bound_a_row_that_says_nothing_goes_before_an_older_one_that_does() {
 #[test]
 fn changes_that_wait_for_a_dead_disk_are_bounded() {
     let (disk, clock) = (SimDisk::new(), clock());
-    let engine = open(Arc::new(disk.clone()), &clock, settings().difficulty_clients_max(16));
+    let engine = on_disk(&disk, &clock, config().difficulty_clients_max(16));
     disk.set_full(true);
     (0..70_000_u32).for_each(|number| engine.note_issued(&number.to_le_bytes()));
     let stats = engine.stats();
@@ -279,7 +248,7 @@ fn changes_that_wait_for_a_dead_disk_are_bounded() {
 fn the_sweep_forgets_clients_whose_rows_say_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
-    let engine = in_directory(dir.path(), &clock);
+    let engine = in_directory(dir.path(), &clock, config());
     engine.note_issued(b"a");
     answer(&engine, b"b", false).unwrap_err();
     assert_eq!(engine.sweep().unwrap().standings_pruned, 0);
@@ -295,15 +264,11 @@ fn the_sweep_forgets_clients_whose_rows_say_nothing() {
 fn a_store_from_before_the_table_opens_and_gets_it() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
-    in_directory(dir.path(), &clock).close();
-    let database = Database::open(dir.path().join("state.redb")).unwrap();
-    let txn = database.begin_write().unwrap();
-    assert!(txn.delete_table(STANDINGS).unwrap());
-    txn.commit().unwrap();
-    drop(database);
+    in_directory(dir.path(), &clock, config()).close();
+    plant(&dir.path().join("state.redb"), |txn| assert!(txn.delete_table(STANDINGS).unwrap()));
     let report = check(dir.path(), &mut |_| {}).unwrap();
     assert_eq!((report.findings.as_slice(), report.standings), (&[][..], 0));
-    let engine = in_directory(dir.path(), &clock);
+    let engine = in_directory(dir.path(), &clock, config());
     engine.note_issued(b"a");
     engine.close();
     assert_eq!(stored_rows(dir.path()), 1);
@@ -313,15 +278,13 @@ fn a_store_from_before_the_table_opens_and_gets_it() {
 fn a_damaged_row_is_told_and_dropped_and_the_others_stay() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
-    let engine = in_directory(dir.path(), &clock);
+    let engine = in_directory(dir.path(), &clock, config());
     for client in [b"a", b"b", b"c"] {
         answer(&engine, client, false).unwrap_err();
     }
     engine.close();
     let damaged = *engine.client_digest(b"b").as_bytes();
-    let database = Database::open(dir.path().join("state.redb")).unwrap();
-    let txn = database.begin_write().unwrap();
-    {
+    plant(&dir.path().join("state.redb"), |txn| {
         let mut table = txn.open_table(STANDINGS).unwrap();
         let mut raw = table.get(damaged).unwrap().unwrap().value().to_vec();
         raw[1] = 3;
@@ -329,19 +292,14 @@ fn a_damaged_row_is_told_and_dropped_and_the_others_stay() {
         // What no rule could have written reads as the nearest thing that one could.
         let wild = [&[0, 2, 255, 1][..], &[255; 16]].concat();
         table.insert(*engine.client_digest(b"wild").as_bytes(), wild.as_slice()).unwrap();
-    }
-    txn.commit().unwrap();
-    drop(database);
+    });
     let found = check(dir.path(), &mut |_| {}).unwrap().findings;
     assert!(found.len() == 1 && found[0].what.contains("standings-0 row") && found[0].what.contains("unknown tier 3"));
     let events = Arc::new(Mutex::new(Vec::new()));
     let sink = events.clone();
-    let parts = Parts {
-        clock: clock.clone(),
-        events: EventSink::new(move |event| sink.lock().unwrap().push(event)),
-        ..Parts::in_directory(dir.path())
-    };
-    let engine = PouwEngine::open_with(parts, settings().build().unwrap()).unwrap();
+    let events_sink = EventSink::new(move |event| sink.lock().unwrap().push(event));
+    let on_disk = parts(Arc::new(StoreDirectory::new(dir.path())), &clock);
+    let engine = open(Parts { events: events_sink, ..on_disk }, config());
     assert!(
         matches!(&events.lock().unwrap()[..], [Event::CorruptionFound { what, .. }] if what.contains("standings-0"))
     );
@@ -357,13 +315,13 @@ fn a_damaged_row_is_told_and_dropped_and_the_others_stay() {
 #[test]
 fn a_tier_out_of_bounds_in_the_configuration_is_refused_by_name() {
     let field = |settings: ConfigBuilder| settings.build().unwrap_err().field;
-    assert_eq!(field(settings().default_difficulty(High).max_difficulty(Medium)), "max_difficulty");
-    assert_eq!(field(settings().escalation_window(Duration::ZERO)), "escalation_window");
-    assert_eq!(field(settings().cool_down(Duration::ZERO)), "cool_down");
-    assert_eq!(field(settings().difficulty_clients_max(15)), "difficulty_clients_max");
+    assert_eq!(field(config().default_difficulty(High).max_difficulty(Medium)), "max_difficulty");
+    assert_eq!(field(config().escalation_window(Duration::ZERO)), "escalation_window");
+    assert_eq!(field(config().cool_down(Duration::ZERO)), "cool_down");
+    assert_eq!(field(config().difficulty_clients_max(15)), "difficulty_clients_max");
     let clock = clock();
-    let medium = settings().default_difficulty(Medium).max_difficulty(Medium);
-    let engine = open(Arc::new(SimDisk::new()), &clock, medium);
+    let medium = config().default_difficulty(Medium).max_difficulty(Medium);
+    let engine = on_disk(&SimDisk::new(), &clock, medium);
     answer(&engine, b"a", false).unwrap_err();
     assert_eq!((engine.prospect(b"a"), engine.prospect(b"b")), (Medium, Medium));
 }
@@ -401,7 +359,7 @@ impl Plain {
 /// Escalation, cool-down and completion as the policy says, whatever happens to the process in between.
 fn follows_the_policy(steps: Vec<(u8, u8)>) -> bool {
     let (disk, clock, mut plain) = (SimDisk::new(), clock(), Plain::default());
-    let mut engine = on_disk(&disk, &clock);
+    let mut engine = on_disk(&disk, &clock, config());
     steps.into_iter().all(|(what, with)| {
         let (client, now_ms) = (with % 4, engine.now_ms());
         match what % 16 {
@@ -432,7 +390,7 @@ fn follows_the_policy(steps: Vec<(u8, u8)>) -> bool {
                 } else {
                     engine.close();
                 }
-                engine = on_disk(&disk, &clock);
+                engine = on_disk(&disk, &clock, config());
                 plain.forget(engine.now_ms());
             }
         }
@@ -450,8 +408,7 @@ fn property_6_escalation_and_cool_down_hold_across_restarts_and_power_cuts() {
 
 /// The result of an honest client for what `issue` gives.
 fn solved(engine: &PouwEngine, client: &[u8]) -> WorkResult {
-    let request = IssueRequest::new(client, Low).synthetic(true);
-    solve(&engine.issue(&request).unwrap().unit)
+    solve(&made_up(engine, client, Low).unit)
 }
 
 #[test]
@@ -466,7 +423,7 @@ fn a_callback_or_a_subscriber_that_panics_ends_nothing_but_itself() {
         }),
         ..Parts::in_directory(".")
     };
-    let engine = PouwEngine::open_with(parts, settings().build().unwrap()).unwrap();
+    let engine = PouwEngine::open_with(parts, config().build().unwrap()).unwrap();
     let result = solved(&engine, b"a");
     engine.submit_with(&Answer::new(b"a", &result), |_| std::panic::panic_any("the callback"));
     touch(&engine).unwrap();

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use crate::support::clients::{HIGH, answer, apart, blocks, names, wrong};
 use crate::support::house::House;
-use crate::support::store_plant::{BLOCKS, QUORUMS};
+use crate::support::store_plant::{BLOCKS, QUORUMS, plant};
 use crate::support::work::BLOCK;
 use parking_lot::Mutex;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::{Event, ExportPolicy, Provenance, Receipt, Strategy, SubmitError, TreeError};
-use redb::{Database, ReadableTable};
+use redb::ReadableTable;
 
 const AUDIT: Strategy = Strategy::SampledAudit { k: 2 };
 const PAIR: Strategy = Strategy::Redundant { quorum: 2 };
@@ -19,16 +19,12 @@ const LEAVES: u64 = 32;
 /// Changes one bit of the data of each of these leaves while the engine is closed.
 fn flip(house: &mut House, tree: u64, leaves: std::ops::Range<usize>) {
     house.engine.close();
-    let database = Database::open(house.store().join("blocks.redb")).unwrap();
-    let txn = database.begin_write().unwrap();
-    {
+    plant(&house.store().join("blocks.redb"), |txn| {
         let mut table = txn.open_table(BLOCKS).unwrap();
         let mut bytes = table.get((tree, 0)).unwrap().unwrap().value().to_vec();
         leaves.for_each(|leaf| bytes[leaf * BLOCK + 100] ^= 4);
         table.insert((tree, 0), bytes.as_slice()).unwrap();
-    }
-    txn.commit().unwrap();
-    drop(database);
+    });
     house.checked();
 }
 
@@ -159,11 +155,9 @@ fn votes_that_do_not_read_keep_back_nothing_but_their_own_leaves() {
     }
     assert_eq!(votes, 6);
     house.engine.close();
-    let database = Database::open(house.store().join("state.redb")).unwrap();
-    let txn = database.begin_write().unwrap();
-    txn.open_table(QUORUMS).unwrap().insert((0, 0), &[9, 0][..]).unwrap();
-    txn.commit().unwrap();
-    drop(database);
+    plant(&house.store().join("state.redb"), |txn| {
+        txn.open_table(QUORUMS).unwrap().insert((0, 0), &[9, 0][..]).unwrap();
+    });
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = events.clone();
     house.reopen_heard(move |_, event| seen.lock().push(event));

@@ -3,7 +3,7 @@
 use crate::support::clients::{apart, blocks, wrong};
 use crate::support::house::House;
 use crate::support::store_plant::{
-    CLAIMS, CONSUMED, DAMAGED, DOUBTED, FOLLOWED, META, PROVENANCE, QUORUMS, STANDINGS, SUSPECTS,
+    CLAIMS, CONSUMED, DAMAGED, DOUBTED, FOLLOWED, META, PROVENANCE, QUORUMS, STANDINGS, SUSPECTS, plant,
 };
 use pouw::internal::store::VOTED;
 use pouw::{Strategy, check};
@@ -25,15 +25,13 @@ fn a_store_from_before_these_tables_opens_is_clean_and_gets_them() {
     house.ingest(Strategy::Precomputed, "old", &old);
     house.work(apart(1), |_| {}).unwrap().unwrap();
     house.engine.close();
-    let database = Database::open(house.store().join("state.redb")).unwrap();
-    let txn = database.begin_write().unwrap();
-    assert!(txn.delete_table(PROVENANCE).unwrap() && txn.delete_table(CLAIMS).unwrap());
-    assert!(txn.delete_table(QUORUMS).unwrap() && txn.delete_table(SUSPECTS).unwrap());
-    assert!(txn.delete_table(DOUBTED).unwrap() && txn.delete_table(DAMAGED).unwrap());
-    assert!(txn.delete_table(STANDINGS).unwrap() && txn.delete_table(FOLLOWED).unwrap());
-    assert!(txn.open_table(META).unwrap().remove("account").unwrap().is_some());
-    txn.commit().unwrap();
-    drop(database);
+    plant(&house.store().join("state.redb"), |txn| {
+        assert!(txn.delete_table(PROVENANCE).unwrap() && txn.delete_table(CLAIMS).unwrap());
+        assert!(txn.delete_table(QUORUMS).unwrap() && txn.delete_table(SUSPECTS).unwrap());
+        assert!(txn.delete_table(DOUBTED).unwrap() && txn.delete_table(DAMAGED).unwrap());
+        assert!(txn.delete_table(STANDINGS).unwrap() && txn.delete_table(FOLLOWED).unwrap());
+        assert!(txn.open_table(META).unwrap().remove("account").unwrap().is_some());
+    });
     assert!(tables(&house).iter().all(|table| !LATER.contains(&table.as_str())));
     let report = check(&house.store(), &mut |_| {}).unwrap();
     assert!(report.is_clean(), "{:?}", report.findings);

@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pouw::internal::store::check;
-use pouw::internal::store::sim::{Loss, SimDisk};
+use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::ByTier;
 use pouw::{
     Config, ConfigBuilder, Event, EventSink, FakeClock, Parts, PouwEngine, StorageProvider, StoreDirectory,
     StoreOptions,
 };
 use tempfile::TempDir;
+
+use super::disk::after_power_cut;
 
 /// The time at which every test begins.
 pub const START_MS: u64 = 1_700_000_000_000;
@@ -110,9 +112,12 @@ impl House {
         self.engine = self.open(sink);
     }
 
-    /// Loses everything that is not durable, and opens what is left.
+    /// Loses everything that is not durable, and opens what is left. For houses in memory.
     pub fn power_cut(&mut self) {
-        self.disk.crash(Loss::Everything);
+        let left = after_power_cut(&self.disk);
+        self.engine.close();
+        self.storage = Arc::new(left.clone());
+        self.disk = left;
         self.reopen();
     }
 

@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod clients;
+pub mod disk;
 pub mod gate_desk;
 pub mod house;
 pub mod http;

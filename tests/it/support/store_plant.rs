@@ -1,5 +1,7 @@
 //! Changing rows of a closed store inside redb's own rules, to see what the check says.
 
+use std::path::Path;
+
 use pouw::internal::store::records::{ClientRow, Head, TreeRow, seal, unseal};
 use pouw::{LedgerRow, check};
 use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
@@ -43,14 +45,18 @@ pub fn copied((state, blocks): &Files) -> TempDir {
     dir
 }
 
-/// What the check finds in a copy of these files after a change of one of them.
-pub fn planted(files: &Files, file: &str, plant: impl FnOnce(&WriteTransaction)) -> Vec<String> {
-    let dir = copied(files);
-    let database = Database::open(dir.path().join(file)).unwrap();
+/// Changes rows of one file of a closed store.
+pub fn plant(file: &Path, change: impl FnOnce(&WriteTransaction)) {
+    let database = Database::open(file).unwrap();
     let txn = database.begin_write().unwrap();
-    plant(&txn);
+    change(&txn);
     txn.commit().unwrap();
-    drop(database);
+}
+
+/// What the check finds in a copy of these files after a change of one of them.
+pub fn planted(files: &Files, file: &str, change: impl FnOnce(&WriteTransaction)) -> Vec<String> {
+    let dir = copied(files);
+    plant(&dir.path().join(file), change);
     check(dir.path(), &mut |_| {}).unwrap().findings.into_iter().map(|finding| finding.what).collect()
 }
 

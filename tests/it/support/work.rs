@@ -29,6 +29,11 @@ pub fn cut() -> IngestOptions {
     IngestOptions::new(Exposure::Public).block_size(BLOCK as u64)
 }
 
+/// `len` bytes, others for each `salt`.
+pub fn pattern(len: usize, salt: usize) -> Vec<u8> {
+    (0..len).map(|i| ((i * 31 + salt) % 251) as u8).collect()
+}
+
 /// A unit for this client. The engine does its upkeep first.
 pub fn issue(engine: &PouwEngine, client: &[u8], tier: DifficultyTier) -> Issued {
     try_issue(engine, client, tier).expect("there is work")
@@ -44,9 +49,20 @@ pub fn try_issue(engine: &PouwEngine, client: &[u8], tier: DifficultyTier) -> Op
     }
 }
 
+/// Made-up work for this client.
+pub fn made_up(engine: &PouwEngine, client: &[u8], tier: DifficultyTier) -> Issued {
+    engine.issue(&IssueRequest::new(client, tier).synthetic(true)).unwrap()
+}
+
 /// Solves the unit and submits the answer.
 pub fn answer_right(engine: &PouwEngine, client: &[u8], unit: &WorkUnit) -> Result<Accepted, SubmitError> {
     engine.submit(&Answer::new(client, &solve(unit)))
+}
+
+/// The answer to the unit is refused as wrong.
+pub fn answer_wrong(engine: &PouwEngine, client: &[u8], unit: &WorkUnit) {
+    let refused = engine.submit(&Answer::new(client, &spoiled(&solve(unit))));
+    assert!(matches!(refused, Err(SubmitError::WrongResult { .. })), "{refused:?}");
 }
 
 /// One unit for this client, and its right answer. Returns what it counted for.

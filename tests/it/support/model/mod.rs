@@ -5,7 +5,6 @@
 //! ```
 
 pub mod compare;
-pub mod memory;
 pub mod ops;
 pub mod oracle;
 pub mod world;

@@ -363,7 +363,7 @@ impl Oracle {
                 result.result_hash == self.trees[tree].levels[usize::from(level)][index as usize]
             }
             Claim::MadeUp => {
-                let right = super::world::solve(&token.unit);
+                let right = super::super::work::solve(&token.unit);
                 result.result_hash == right.result_hash && result.leaf_hashes == right.leaf_hashes
             }
         }

@@ -7,15 +7,16 @@ use std::time::Duration;
 use pouw::hash::sha3_512;
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::check;
+use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{ChallengeToken, DifficultyTier, Keyring, MicroJoules, WorkResult, WorkUnit, data_digest};
-use pouw::solver::compute_work_unit;
 use pouw::{
     Answer, Clock, DebitError, EntryKind, EventSink, Exposure, FakeClock, IngestError, IngestOptions, Ingested,
     IssueError, IssueRequest, Issued, OpenError, Parts, PouwEngine, StoreOptions, SubmitError, TreeError,
 };
 
+use super::super::disk::after_power_cut;
+use super::super::work::solve;
 use super::ensure;
-use super::memory::Memory;
 use super::ops::{How, KINDS, MAX_AGE_MS, Op, Pick, SECRET, Setup, TTL_MS};
 use super::oracle::{Claim, Content, Entry, Oracle, Standing, Token, Tree, Verdict, wanted};
 
@@ -30,7 +31,7 @@ pub struct World {
     pub engine: PouwEngine,
     pub tally: Tally,
     pub(super) clock: Arc<FakeClock>,
-    memory: Memory,
+    disk: SimDisk,
     keyring: Keyring,
     mistake: Option<Mistake>,
     /// Engine time at the last open, and the monotonic reading then.
@@ -56,11 +57,6 @@ pub fn run(setup: Setup, ops: &[Op], mistake: Option<Mistake>) -> Step<Tally> {
     Ok(world.tally)
 }
 
-/// The right answer to a unit.
-pub fn solve(unit: &WorkUnit) -> WorkResult {
-    compute_work_unit(unit).expect("the unit adds up")
-}
-
 pub fn client_key(client: u8) -> [u8; 2] {
     [b'c', client % CLIENTS]
 }
@@ -68,12 +64,12 @@ pub fn client_key(client: u8) -> [u8; 2] {
 impl World {
     pub fn new(setup: Setup, mistake: Option<Mistake>) -> Step<Self> {
         let clock = Arc::new(FakeClock::at(START_MS));
-        let memory = Memory::default();
+        let disk = SimDisk::new();
         let keyring = Keyring::new(&SECRET).map_err(|e| e.to_string())?;
         let oracle = Oracle::new(setup);
-        let engine = open(&memory, &clock, setup, mistake, false).map_err(|e| e.to_string())?;
+        let engine = open(&disk, &clock, setup, mistake, false).map_err(|e| e.to_string())?;
         let tally = Tally::new();
-        Ok(Self { oracle, engine, tally, clock, memory, keyring, mistake, base: (START_MS, 0), committed_ms: 0 })
+        Ok(Self { oracle, engine, tally, clock, disk, keyring, mistake, base: (START_MS, 0), committed_ms: 0 })
     }
 
     /// Engine time.
@@ -163,7 +159,7 @@ impl World {
 
     /// The closed files, held against each other row by row. Looking at them may not change what comes next.
     fn check_files(&self) -> Step {
-        let report = check(Arc::new(self.memory.copy()), &mut |_| {}).map_err(|e| e.to_string())?;
+        let report = check(Arc::new(self.disk.clone()), &mut |_| {}).map_err(|e| e.to_string())?;
         ensure!(report.is_clean(), "the offline check found {:?}", report.findings);
         Ok(())
     }
@@ -528,18 +524,18 @@ impl World {
 
     /// Closes, or cuts the power, and opens again, perhaps with interior units switched.
     fn reopen(&mut self, power_cut: bool, switch_interior: bool) -> Step<&'static str> {
-        let image = power_cut.then(|| self.memory.after_power_cut());
+        let image = power_cut.then(|| after_power_cut(&self.disk));
         let newest = self.now();
         self.engine.close();
         match image {
-            Some(image) => self.memory = image,
+            Some(image) => self.disk = image,
             None => self.committed(),
         }
         self.check_files()?;
         self.oracle.restart(power_cut);
         self.oracle.setup.interior ^= switch_interior;
         let wall = self.clock.wall().0;
-        let again = |accept| open(&self.memory, &self.clock, self.oracle.setup, self.mistake, accept);
+        let again = |accept| open(&self.disk, &self.clock, self.oracle.setup, self.mistake, accept);
         let (engine, ended) = match again(false) {
             Ok(engine) => {
                 let sure = self.committed_ms > 0 && wall > newest + DAY_MS;
@@ -646,7 +642,7 @@ impl World {
 }
 
 fn open(
-    memory: &Memory,
+    disk: &SimDisk,
     clock: &Arc<FakeClock>,
     setup: Setup,
     mistake: Option<Mistake>,
@@ -657,7 +653,7 @@ fn open(
         config = config.mistake(mistake);
     }
     let parts = Parts {
-        storage: Arc::new(memory.clone()),
+        storage: Arc::new(disk.clone()),
         clock: clock.clone(),
         events: EventSink::default(),
         options: StoreOptions::new().state_cache_bytes(4 << 20).blocks_cache_bytes(4 << 20),

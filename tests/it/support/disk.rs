@@ -1,0 +1,110 @@
+//! Disks: the moment of a power cut, and a hook before each read and each change.
+
+use std::fmt;
+use std::io;
+use std::ops::Bound;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pouw::internal::store::sim::{Loss, SimDisk};
+use pouw::{StorageBackend, StorageProvider, StoreFile};
+
+/// The disk that a power cut at this moment would leave: everything synced, nothing else. The disk itself goes on.
+pub fn after_power_cut(disk: &SimDisk) -> SimDisk {
+    disk.record();
+    disk.take_recording().expect("it was just begun").crash_at(0, Loss::Everything)
+}
+
+/// The next access to a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Read(StoreFile),
+    /// A write, a change of length or a sync.
+    Change,
+}
+
+type Hook = dyn Fn(Access) + Send + Sync;
+
+/// Storage that calls a hook before each access, on the thread that makes it.
+#[derive(Clone)]
+pub struct Hooked {
+    inner: Arc<dyn StorageProvider>,
+    hook: Arc<Hook>,
+}
+
+impl Hooked {
+    pub fn new(inner: Arc<dyn StorageProvider>, hook: impl Fn(Access) + Send + Sync + 'static) -> Self {
+        Self { inner, hook: Arc::new(hook) }
+    }
+}
+
+impl fmt::Debug for Hooked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hooked({:?})", self.inner)
+    }
+}
+
+impl StorageProvider for Hooked {
+    fn open(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>> {
+        Ok(Box::new(HookedFile { inner: self.inner.open(file)?, file, hook: self.hook.clone() }))
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        (self.hook)(Access::Change);
+        self.inner.sync_names()
+    }
+
+    fn path(&self, file: StoreFile) -> PathBuf {
+        self.inner.path(file)
+    }
+}
+
+struct HookedFile {
+    inner: Box<dyn StorageBackend>,
+    file: StoreFile,
+    hook: Arc<Hook>,
+}
+
+impl fmt::Debug for HookedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HookedFile({:?})", self.file)
+    }
+}
+
+impl StorageBackend for HookedFile {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        (self.hook)(Access::Read(self.file));
+        self.inner.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        (self.hook)(Access::Change);
+        self.inner.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        (self.hook)(Access::Change);
+        self.inner.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        (self.hook)(Access::Change);
+        self.inner.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.inner.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<bool> {
+        self.inner.try_lock_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<()> {
+        self.inner.unlock_range(start, end)
+    }
+}
