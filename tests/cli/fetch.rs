@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Output, Stdio};
 
 use crate::support::cli::{Sandbox, text};
-use crate::support::client;
-use crate::support::client::{Scripted, challenge, said, unit};
+use crate::support::scripted;
+use crate::support::scripted::{Scripted, challenge, said, unit};
 use serde_json::Value;
 
 /// The reference server, for as long as it is held.
@@ -144,7 +144,7 @@ fn a_paid_request_that_breaks_off_leaves_its_receipt_in_the_document() {
         let (said, document) = (text(&output.stderr), json(&output));
         assert_eq!((output.status.code(), &document["status"]), (Some(1), &200.into()), "{document} {said}");
         assert_eq!((&document["accepted"], &document["microJoules"]), (&true.into(), &42.into()), "{document}");
-        assert_eq!(document["workUnitId"], client::id(7).to_string());
+        assert_eq!(document["workUnitId"], scripted::id(7).to_string());
         let error = document["error"].as_str().unwrap();
         assert!(error.contains(words) && said.ends_with(&format!("pouw: {error}\n")), "{document} {said}");
         assert_eq!((&document["body"], sandbox.path("out").exists()), (&Value::Null, false));
@@ -174,7 +174,7 @@ fn a_redirect_is_followed_anywhere_but_secrets_are_not_taken_along() {
     });
     let document = json(&fetch(&sandbox, &format!("{} --json", broken.url())));
     assert_eq!((&document["code"], &document["status"]), (&"transport".into(), &Value::Null), "{document}");
-    assert_eq!(document["workUnitId"], client::id(7).to_string());
+    assert_eq!(document["workUnitId"], scripted::id(7).to_string());
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn an_answer_whose_connection_broke_leaves_its_receipt() {
     let output = fetch(&sandbox, &format!("{} --json", server.url()));
     let document = json(&output);
     assert_eq!(document["code"], "connection_lost");
-    assert_eq!(document["receipt"], client::id(7).to_string());
+    assert_eq!(document["receipt"], scripted::id(7).to_string());
     assert!(text(&output.stderr).contains("check its receipt before retrying"), "{output:?}");
 }
 

@@ -17,8 +17,8 @@ mod support {
     #![allow(dead_code, reason = "each test binary uses its part")]
 
     pub mod cli;
-    pub mod client;
     pub mod http {
         pub mod client;
     }
+    pub mod scripted;
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::client::{TOKEN, id, problem, refusal, unit};
+use crate::support::scripted::{TOKEN, id, problem, refusal, unit};
 use crate::support::work::solve;
 use pouw::client::{ClientError, Cost, Exchange, InvalidUnit, Pause, REQUESTS_MAX, Step, Terms};
 use pouw::protocol::{MicroJoules, Reason, WorkUnit, WorkUnitOperation};

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::support::client::{Heard, Said, Scripted, challenge, id, refusal, said, unit};
-use crate::support::http::{Desk, Kind, Setup};
+use crate::support::http::{Kind, Setup, Site};
+use crate::support::scripted::{Heard, Said, Scripted, challenge, id, refusal, said, unit};
 use crate::support::work::solve;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy;
@@ -39,13 +39,13 @@ fn floors(ms: u64) -> Setup {
     }
 }
 
-fn url(desk: &Desk, path: &str) -> String {
-    format!("http://{}{path}", desk.address)
+fn url(site: &Site, path: &str) -> String {
+    format!("http://{}{path}", site.address)
 }
 
 #[tokio::test]
 async fn under_the_limit_nothing_changes_and_over_it_a_request_gets_through_with_method_and_body() {
-    let desk = Desk::new(Kind::Axum, &floors(0));
+    let site = Site::new(Kind::Axum, &floors(0));
     let (receipts, challenges) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
     let (keep, count) = (receipts.clone(), challenges.clone());
     let client = client(Terms::default()).on_report(move |report| match report {
@@ -53,12 +53,12 @@ async fn under_the_limit_nothing_changes_and_over_it_a_request_gets_through_with
         Report::Accepted(accepted) => keep.lock().unwrap().push(*accepted),
         _ => {}
     });
-    let first = client.get(url(&desk, "/hello")).await.unwrap();
+    let first = client.get(url(&site, "/hello")).await.unwrap();
     assert_eq!((first.status().as_u16(), challenges.load(Ordering::Relaxed)), (200, 0));
     assert_eq!(first.headers().get("x-pouw-accepted"), None);
 
     let body = "a body of some bytes";
-    let second = client.send(client.request(reqwest::Method::POST, url(&desk, "/echo")).body(body)).await.unwrap();
+    let second = client.send(client.request(reqwest::Method::POST, url(&site, "/echo")).body(body)).await.unwrap();
     assert_eq!(second.url().path(), "/echo");
     assert_eq!(second.headers()["x-pouw-accepted"], "true");
     let award: u64 = second.headers()["x-pouw-joule-award"].to_str().unwrap().parse().unwrap();
@@ -66,18 +66,18 @@ async fn under_the_limit_nothing_changes_and_over_it_a_request_gets_through_with
     assert_eq!(challenges.load(Ordering::Relaxed), 1);
     let [accepted] = receipts.lock().unwrap()[..] else { panic!("one receipt") };
     assert_eq!(accepted.award.map(|award| award.0), Some(award));
-    let Receipt::Accepted(entry) = desk.engine.receipt(accepted.receipt).unwrap() else { panic!("not accepted") };
+    let Receipt::Accepted(entry) = site.engine.receipt(accepted.receipt).unwrap() else { panic!("not accepted") };
     assert_eq!(entry.row.amount, award);
 }
 
 #[tokio::test]
 async fn the_layer_goes_around_the_client_of_hyper() {
-    let desk = Desk::new(Kind::Hyper, &floors(0));
-    desk.hello(&[]);
+    let site = Site::new(Kind::Hyper, &floors(0));
+    site.hello(&[]);
     let plain: legacy::Client<_, Full<bytes::Bytes>> = legacy::Client::builder(TokioExecutor::new()).build_http();
     let client = SolveLayer::new(Terms::default()).layer(plain);
     for body in ["first", "second"] {
-        let request = ::http::Request::post(url(&desk, "/echo")).body(Full::from(body)).unwrap();
+        let request = ::http::Request::post(url(&site, "/echo")).body(Full::from(body)).unwrap();
         let response = client.clone().oneshot(request).await.unwrap();
         assert_eq!(
             (response.status().as_u16(), &response.headers()["x-pouw-accepted"]),
@@ -87,11 +87,11 @@ async fn the_layer_goes_around_the_client_of_hyper() {
     }
 }
 
-/// Makes a desk's clock follow its client's, and counts challenges and how many were open at once.
-fn followed(desk: &Desk, client: Client) -> (Client, Arc<AtomicUsize>, Arc<AtomicUsize>) {
+/// Makes a site's clock follow its client's, and counts challenges and how many were open at once.
+fn followed(site: &Site, client: Client) -> (Client, Arc<AtomicUsize>, Arc<AtomicUsize>) {
     let (challenges, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (count, highest) = (challenges.clone(), most.clone());
-    let (engine, clock) = (desk.engine.clone(), desk.clock.clone());
+    let (engine, clock) = (site.engine.clone(), site.clock.clone());
     let (begun, at) = (Instant::now(), AtomicU64::new(0));
     let client = client.on_report(move |report| {
         let mut now = begun.elapsed();
@@ -121,9 +121,9 @@ async fn burst(client: &Client, url: &str) -> Vec<u16> {
 
 #[tokio::test]
 async fn a_limited_client_has_one_challenge_open_at_a_time_and_all_get_through() {
-    let desk = Desk::new(Kind::Axum, &floors(100));
-    let (client, challenges, most) = followed(&desk, client(Terms::default()));
-    let url = url(&desk, "/hello");
+    let site = Site::new(Kind::Axum, &floors(100));
+    let (client, challenges, most) = followed(&site, client(Terms::default()));
+    let url = url(&site, "/hello");
     assert_eq!(client.get(&url).await.unwrap().status(), 200);
     let begun = Instant::now();
     assert_eq!(burst(&client, &url).await, [200; 20]);
@@ -134,10 +134,10 @@ async fn a_limited_client_has_one_challenge_open_at_a_time_and_all_get_through()
 
 #[tokio::test]
 async fn a_burst_before_the_first_sign_of_a_limit_gets_through_too() {
-    let desk = Desk::new(Kind::Axum, &floors(100));
-    desk.hello(&[]);
-    let (client, challenges, most) = followed(&desk, client(Terms::default()));
-    assert_eq!(burst(&client, &url(&desk, "/hello")).await, [200; 20]);
+    let site = Site::new(Kind::Axum, &floors(100));
+    site.hello(&[]);
+    let (client, challenges, most) = followed(&site, client(Terms::default()));
+    assert_eq!(burst(&client, &url(&site, "/hello")).await, [200; 20]);
     assert_eq!(challenges.load(Ordering::Relaxed), 20);
     // As many as an address may have.
     assert!(most.load(Ordering::Relaxed) <= 4);

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::support::client::{Heard, Said, Scripted, challenge, id, refusal, said, unit};
+use crate::support::scripted::{Heard, Said, Scripted, challenge, id, refusal, said, unit};
 use pouw::client::reqwest::Client;
 use pouw::client::{Report, Terms};
 use pouw::protocol::WorkId;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::support::client::{TOKEN, id, problem, refusal, unit};
+use crate::support::scripted::{TOKEN, id, problem, refusal, unit};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
@@ -277,7 +277,7 @@ async fn the_inner_service_is_asked_to_be_ready_before_each_sending() {
 
 /// A gate that keeps one challenge open, as one keeps for an authenticated client; beyond, `budget`.
 #[derive(Debug, Default)]
-struct Desk {
+struct Slots {
     open: usize,
     issued: usize,
     refused: usize,
@@ -285,25 +285,25 @@ struct Desk {
 
 #[tokio::test(start_paused = true)]
 async fn a_burst_that_finds_the_challenges_used_up_queues_and_gets_through() {
-    let desk = Arc::new(Mutex::new(Desk::default()));
-    let shared = desk.clone();
+    let slots = Arc::new(Mutex::new(Slots::default()));
+    let shared = slots.clone();
     let service = service_fn(move |request: Request<Full<Bytes>>| {
-        let desk = shared.clone();
+        let slots = shared.clone();
         async move {
             // All of a burst are under way before the first is answered.
             tokio::task::yield_now().await;
-            let mut desk = desk.lock().unwrap();
+            let mut slots = slots.lock().unwrap();
             if has_answer(&request) {
-                desk.open -= 1;
+                slots.open -= 1;
                 return Ok::<_, Infallible>(accepted());
             }
-            if desk.open == 1 {
-                desk.refused += 1;
+            if slots.open == 1 {
+                slots.refused += 1;
                 let mut response = limited(&refusal("budget", "one is open"));
                 response.headers_mut().remove("x-pouw-challenge");
                 return Ok(response);
             }
-            (desk.open, desk.issued) = (1, desk.issued + 1);
+            (slots.open, slots.issued) = (1, slots.issued + 1);
             Ok(limited(&problem("work_required", &unit(100))))
         }
     });
@@ -313,8 +313,8 @@ async fn a_burst_that_finds_the_challenges_used_up_queues_and_gets_through() {
         let response = one.await.unwrap().unwrap();
         assert_eq!(response.status(), 200);
     }
-    let desk = desk.lock().unwrap();
-    assert_eq!((desk.issued, desk.open, desk.refused), (20, 0, 19));
+    let slots = slots.lock().unwrap();
+    assert_eq!((slots.issued, slots.open, slots.refused), (20, 0, 19));
 }
 
 #[tokio::test(start_paused = true)]

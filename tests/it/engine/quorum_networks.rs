@@ -1,8 +1,8 @@
 //! Two clients of one network never meet in a quorum: asked of the engine, and through the gate by their addresses.
 
 use crate::support::clients::{HIGH, answer, apart, blocks, names, wrong};
-use crate::support::gate_desk;
-use crate::support::gate_desk::{Desk, accepted, refused, solved, unit_in};
+use crate::support::desk;
+use crate::support::desk::{Desk, accepted, refused, solved, unit_in};
 use crate::support::house::House;
 use pouw::merkle::LeafIndex;
 use pouw::protocol::{WorkResult, WorkUnit};
@@ -48,7 +48,7 @@ fn places(units: &[(WorkUnit, WorkResult)]) -> Vec<u64> {
 /// `first` answers one of three units. Its neighbours get the others and never that one; a stranger does.
 fn assert_apart(first: &str, neighbours: &[&str], stranger: &str) {
     let desk = desk(3);
-    assert!(gate_desk::passed(desk.ask_from(first)).accepted.is_none());
+    assert!(desk::passed(desk.ask_from(first)).accepted.is_none());
     let (unit, result) = solved(&refused(desk.ask_from(first), "work_required"));
     assert_eq!(unit.leaf_lengths.len(), 0, "one leaf");
     assert!(accepted(desk.answer_from(first, &result)).is_some(), "a vote admits its request");

@@ -1,15 +1,15 @@
 //! The attack table of `src/docs/verification.md`: one test for each row, which asserts the sentence that stands there.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use crate::support::gate_desk::{
-    ADDRESS, Desk, START_MS, WINDOW_MS, accepted, facts, ingest, open_with, passed, plain, refused, solved, unit_in,
-    wrong,
+use crate::support::desk::{
+    ADDRESS, Desk, WINDOW_MS, accepted, facts, ingest, passed, plain, refused, solved, unit_in,
 };
+use crate::support::house::{START_MS, clock, config, on_disk};
 use crate::support::work::solve;
+use crate::support::work::spoiled;
 use data_encoding::BASE64URL_NOPAD;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::store::sim::SimDisk;
@@ -18,8 +18,7 @@ use pouw::protocol::{
     ByTier, ChallengeToken, DifficultyTier, Keyring, MicroJoules, Reason, UnixMillis, WorkId, WorkResult, WorkUnit,
 };
 use pouw::{
-    ClientKey, Decision, Facts, FakeClock, Gate, GateConfig, IssueRequest, PouwEngine, Presented, Refusal, ResultText,
-    Verdict,
+    ClientKey, Decision, Facts, Gate, GateConfig, IssueRequest, PouwEngine, Presented, Refusal, ResultText, Verdict,
 };
 
 /// A gate before an engine of its own making, with a limit of one request.
@@ -150,8 +149,8 @@ fn sharing_anybody_may_compute_for_a_client_and_only_that_client_may_hand_it_in(
 #[test]
 fn precomputation_knowing_every_block_saves_the_hashing_and_neither_token_nor_floor_nor_a_second_challenge() {
     const FLOOR_MS: u64 = 1_500;
-    let (disk, clock) = (SimDisk::new(), Arc::new(FakeClock::at(START_MS)));
-    let engine = open_with(&disk, &clock, |config| config.floor(ByTier::all(Duration::from_millis(FLOOR_MS))));
+    let (disk, clock) = (SimDisk::new(), clock());
+    let engine = on_disk(&disk, &clock, config().floor(ByTier::all(Duration::from_millis(FLOOR_MS))));
     let blocks = ingest(&engine, "tree", 640);
     let gate = gate_before(&engine);
     // All of it is known before the first request.
@@ -222,7 +221,7 @@ fn fabrication_made_up_hashes_are_refused_with_a_strike_and_the_work_is_pending_
                 let result_hash = fold(&leaf_hashes, unit.fold_levels).unwrap();
                 WorkResult { result_hash, leaf_hashes, ..right }
             }
-            4 => wrong(&right),
+            4 => spoiled(&right),
             _ => WorkResult { result_hash: made_up(99), leaf_hashes: (0..leaves).map(made_up).collect(), ..right },
         };
         reply = refused(desk.answer(&lie), "wrong_result");
@@ -315,7 +314,7 @@ fn flood_of_wrong_answers_each_uses_a_challenge_up_and_none_waits_for_the_writer
     while let Some(unit) = unit_in(&reply) {
         desk.engine.refill().unwrap();
         let (_, right) = solved(&reply);
-        let lie = wrong(&right);
+        let lie = spoiled(&right);
         let Decision::Refuse(next) = judged(&lie) else { panic!("a lie was admitted") };
         // However often it is sent, it is looked at once.
         for _ in 0..4 {
@@ -340,8 +339,8 @@ fn flood_of_wrong_answers_each_uses_a_challenge_up_and_none_waits_for_the_writer
 
 #[test]
 fn flood_of_open_challenges_at_the_bound_nothing_is_issued_and_nobody_loses_a_challenge() {
-    let (disk, clock) = (SimDisk::new(), Arc::new(FakeClock::at(START_MS)));
-    let engine = open_with(&disk, &clock, |config| config.leases_max(4).synthetic_max(4));
+    let (disk, clock) = (SimDisk::new(), clock());
+    let engine = on_disk(&disk, &clock, config().leases_max(4).synthetic_max(4));
     ingest(&engine, "tree", 640);
     let gate = gate_before(&engine);
     let address = |number: u8| format!("198.51.{number}.7");

@@ -4,8 +4,8 @@ use std::io::{Error, ErrorKind, Read};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use crate::support::gate_desk;
-use crate::support::gate_desk::{ADDRESS, Desk, accepted, facts, passed, refused, unit_in};
+use crate::support::desk;
+use crate::support::desk::{ADDRESS, Desk, accepted, facts, passed, refused, unit_in};
 use crate::support::work::solve;
 use pouw::protocol::{WorkResult, header};
 use pouw::{BodyRead, Caller, Decision, Facts, Head, NeedsBody, Presented, Refusal, Step, Verdict};
@@ -232,7 +232,7 @@ fn eight_broken_bodies_close_their_challenge_as_any_other_malformed_answer_does(
 fn a_broken_body_before_the_floor_is_not_looked_at_and_one_of_a_challenge_that_ended_meanwhile_is_told_so() {
     let desk = Desk::new();
     desk.use_up();
-    let client = gate_desk::facts(ADDRESS).client.to_bytes();
+    let client = desk::facts(ADDRESS).client.to_bytes();
     let issue = |floor_ms| {
         let low = pouw::protocol::DifficultyTier::Low;
         let request = pouw::IssueRequest::new(&client, low).floor(Duration::from_millis(floor_ms));

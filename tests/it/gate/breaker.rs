@@ -3,10 +3,9 @@
 
 use std::sync::mpsc::channel;
 
-use crate::support::gate_desk;
-use crate::support::gate_desk::{
-    ADDRESS, Desk, START_MS, accepted, changes, facts, passed, plain, refused, solved, until,
-};
+use crate::support::desk;
+use crate::support::desk::{ADDRESS, Desk, accepted, changes, facts, passed, plain, refused, solved, until};
+use crate::support::house::START_MS;
 use pouw::internal::store::sim::Loss;
 use pouw::protocol::WorkResult;
 use pouw::{Condition, Exposure, Facts, Gate, GateConfig, IngestOptions, Presented, ResultText, Verdict, WriteError};
@@ -224,8 +223,8 @@ fn a_limiter_without_room_for_new_clients_says_so_for_a_window() {
     (0..4_000).for_each(|number| drop(desk.ask_from(&address(number))));
     assert!(desk.gate.stats().clients < 1_000);
     assert!(limiter().condition == Condition::Degraded && limiter().detail.contains("tracked_clients_max"));
-    desk.clock.advance(gate_desk::WINDOW_MS / 2);
+    desk.clock.advance(desk::WINDOW_MS / 2);
     assert_eq!(limiter().condition, Condition::Degraded);
-    desk.clock.advance(gate_desk::WINDOW_MS);
+    desk.clock.advance(desk::WINDOW_MS);
     assert_eq!(limiter().condition, Condition::Healthy);
 }

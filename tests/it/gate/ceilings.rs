@@ -1,21 +1,19 @@
 //! Ceilings and open challenges of a gate, in process.
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::work::solve;
+use crate::support::house::{House, config};
+use crate::support::work::{cut, solve, unit_in};
 use pouw::protocol::{ByTier, Reason, WorkResult, WorkUnit};
 use pouw::{
-    ClientKey, Config, Decision, EventSink, Exposure, Facts, FakeClock, Gate, GateConfig, GateConfigBuilder,
-    IngestOptions, NetworkPrefix, Parts, PouwEngine, Presented, Refusal, ResultText,
+    ClientKey, Decision, Facts, Gate, GateConfig, GateConfigBuilder, NetworkPrefix, Presented, Refusal, ResultText,
 };
 
 const FLOOR_MS: u64 = 5_000;
 
 struct Desk {
     gate: Gate,
-    clock: Arc<FakeClock>,
-    _directory: tempfile::TempDir,
+    house: House,
 }
 
 impl Desk {
@@ -24,21 +22,12 @@ impl Desk {
     }
 
     fn with_floor(floor_ms: u64, change: fn(GateConfigBuilder) -> GateConfigBuilder) -> Self {
-        let clock = Arc::new(FakeClock::at(1_700_000_000_000));
-        let directory = tempfile::tempdir().unwrap();
-        let parts =
-            Parts { clock: clock.clone(), events: EventSink::default(), ..Parts::in_directory(directory.path()) };
-        let config = Config::builder([7; 32])
-            .floor(ByTier::all(Duration::from_millis(floor_ms)))
-            .background(false)
-            .build()
-            .unwrap();
-        let engine = PouwEngine::open_with(parts, config).unwrap();
-        let options = IngestOptions::new(Exposure::Public).block_size(512);
-        engine.ingest_bytes(&options, "backlog", &[3; 64 << 10]).unwrap();
+        let house = House::in_directory(config().floor(ByTier::all(Duration::from_millis(floor_ms))));
+        let engine = house.engine.clone();
+        engine.ingest_bytes(&cut(), "backlog", &[3; 64 << 10]).unwrap();
         engine.refill().unwrap();
         let config = change(GateConfig::builder().rate_limit(1).window_ms(3_600_000)).build().unwrap();
-        Self { gate: Gate::new(engine, config).unwrap(), clock, _directory: directory }
+        Self { gate: Gate::new(engine, config).unwrap(), house }
     }
 
     /// What client `number` of one network is told.
@@ -68,12 +57,7 @@ fn client(number: u8) -> Facts {
 }
 
 fn unit(refusal: &Refusal) -> WorkUnit {
-    let body: serde_json::Value = serde_json::from_slice(&refusal.body).unwrap();
-    WorkUnit::from_json(body["workUnit"].to_string().as_bytes()).unwrap()
-}
-
-fn solved(unit: &WorkUnit) -> WorkResult {
-    solve(unit)
+    unit_in(&refusal.body).expect("a unit")
 }
 
 fn presented(result: &WorkResult) -> Presented {
@@ -91,7 +75,7 @@ fn open_challenges_of_a_whole_network_stay_below_its_ceiling() {
     assert_eq!(desk.refused(0, None).reason, Reason::Ceiling, "the client's own ceiling");
     assert_eq!(desk.refused(9, None).reason, Reason::Ceiling, "the network's");
     // A wrong answer is over: its place is the next one's, and that client's new challenge takes it.
-    let mut wrong = solved(&open[7].1);
+    let mut wrong = solve(&open[7].1);
     wrong.result_hash = pouw::hash::sha3_512(b"wrong");
     let refusal = desk.refused(2, Some(presented(&wrong)));
     assert_eq!(refusal.reason, Reason::WrongResult);
@@ -99,7 +83,7 @@ fn open_challenges_of_a_whole_network_stay_below_its_ceiling() {
     assert_eq!(desk.refused(9, None).reason, Reason::Ceiling);
     // All eight are admitted, and that is all.
     for (number, unit) in open.iter().take(7).chain([&(2, again)]) {
-        let decision = desk.ask(*number, Some(presented(&solved(unit))));
+        let decision = desk.ask(*number, Some(presented(&solve(unit))));
         assert!(matches!(decision, Decision::Pass(pass) if pass.accepted.is_some()), "client {number}");
     }
     assert_eq!(desk.refused(9, None).reason, Reason::Ceiling);
@@ -115,7 +99,7 @@ fn a_challenge_that_expired_gives_its_place_below_the_ceiling_back() {
     desk.challenged(0);
     desk.challenged(1);
     assert_eq!(desk.refused(2, None).reason, Reason::Ceiling);
-    desk.clock.advance(60_010);
+    desk.house.clock.advance(60_010);
     desk.gate.engine().sweep().unwrap();
     desk.challenged(2);
     desk.challenged(3);
@@ -142,8 +126,8 @@ fn asking_for_a_challenge_a_thousand_times_gives_its_data_twice_and_then_the_tok
 fn a_withdrawn_token_gives_one_challenge_without_a_second_floor_however_often_it_comes_back() {
     let desk = Desk::with_floor(FLOOR_MS, |config| config.paid_admissions_per_window(50).open_challenges([10, 1]));
     assert!(matches!(desk.ask(1, None), Decision::Pass(_)));
-    let withdrawn = presented(&solved(&desk.challenged(1)));
-    desk.clock.advance(FLOOR_MS);
+    let withdrawn = presented(&solve(&desk.challenged(1)));
+    desk.house.clock.advance(FLOOR_MS);
     desk.gate.engine().forget("backlog").unwrap();
     // Made-up work takes its place; the second one, and all after it, have the floor of their tier.
     let waits: Vec<(Reason, u64)> = (0..4)

@@ -5,10 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 
-use crate::support::gate_desk;
-use crate::support::gate_desk::{
-    ADDRESS, Desk, accepted, changes, facts, passed, plain, refused, solved, unit_in, until, wrong,
-};
+use crate::support::desk::{ADDRESS, Desk, accepted, changes, facts, passed, plain, refused, solved, unit_in, until};
+use crate::support::work::spoiled;
 use pouw::protocol::DifficultyTier::{High, Low, Medium};
 use pouw::protocol::{Reason, header};
 use pouw::{
@@ -32,7 +30,7 @@ fn an_alert_is_raised_at_the_threshold_and_its_multiples_and_an_accepted_answer_
         for _ in 0..failures {
             let (_, result) = desk.challenge();
             desk.events();
-            drop(refused(desk.answer(&wrong(&result)), "wrong_result"));
+            drop(refused(desk.answer(&spoiled(&result)), "wrong_result"));
             // Its new challenge expires unanswered, which is no failure.
             desk.clock.advance(60_000);
             for event in desk.events_named("security-alert") {
@@ -71,7 +69,7 @@ fn the_breaker_opens_at_the_failure_that_reaches_the_threshold_and_not_before() 
     desk.fail(&third);
     assert_eq!((changes(&desk.events()), desk.failures()), (vec![], Some(2)));
     desk.fail(&fourth);
-    assert_eq!(changes(&desk.events()), [(true, gate_desk::START_MS)]);
+    assert_eq!(changes(&desk.events()), [(true, crate::support::house::START_MS)]);
     plain(desk.ask(), "degraded");
 }
 
@@ -83,7 +81,7 @@ fn what_clients_do_and_a_lack_of_work_never_count_for_the_breaker() {
     refused(desk.present(ADDRESS, "AAAA", None), "malformed");
     refused(desk.present(ADDRESS, &unit.challenge_token, Some(ResultText::Compact("AQ".into()))), "malformed");
     refused(desk.answer_from("198.51.100.9", &result), "client_mismatch");
-    let (_, harder) = solved(&refused(desk.answer(&wrong(&result)), "wrong_result"));
+    let (_, harder) = solved(&refused(desk.answer(&spoiled(&result)), "wrong_result"));
     refused(desk.answer(&result), "token_replayed");
     assert!(accepted(desk.answer(&harder)).is_some());
     let (_, withdrawn) = desk.challenge();

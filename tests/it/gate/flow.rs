@@ -3,8 +3,9 @@
 
 use std::sync::Barrier;
 
-use crate::support::gate_desk;
-use crate::support::gate_desk::{ADDRESS, Desk, accepted, facts, passed, plain, refused, solved, unit_in, wrong};
+use crate::support::desk;
+use crate::support::desk::{ADDRESS, Desk, accepted, facts, passed, plain, refused, solved, unit_in};
+use crate::support::work::spoiled;
 use pouw::protocol::{DifficultyTier, MicroJoules, Reason, header};
 use pouw::{
     Caller, Decision, Facts, GateConfigBuilder, GateEvent, Head, IssueRequest, Presented, RateLimitDraft, ResultText,
@@ -90,7 +91,7 @@ fn an_admitted_answer_takes_no_slot_and_a_refused_one_does() {
         passed(desk.ask());
     }
     let (_, expired) = desk.challenge();
-    desk.clock.advance(gate_desk::WINDOW_MS + gate_desk::WINDOW_MS / 250);
+    desk.clock.advance(desk::WINDOW_MS + desk::WINDOW_MS / 250);
     // Under the limit again, with a token that has expired: as if none had come, so that takes one of four.
     assert_eq!(passed(desk.answer(&expired)).quota.remaining, 3);
     for _ in 0..3 {
@@ -269,7 +270,7 @@ fn the_events_of_a_way_past_the_limit_come_in_order_and_name_the_same_unit() {
     assert_eq!(desk.events(), []);
     let (unit, result) = desk.challenge();
     let client = facts(ADDRESS).client;
-    let (limit, remaining, reset_ms) = (1, 0, gate_desk::WINDOW_MS + gate_desk::WINDOW_MS / 250);
+    let (limit, remaining, reset_ms) = (1, 0, desk::WINDOW_MS + desk::WINDOW_MS / 250);
     let told = desk.events();
     let GateEvent::RateLimited { reset_ms: reset, .. } = told[0] else { panic!("{told:?}") };
     assert!((reset_ms - 14_400..=reset_ms).contains(&reset));
@@ -285,7 +286,7 @@ fn the_events_of_a_way_past_the_limit_come_in_order_and_name_the_same_unit() {
             },
         ]
     );
-    let (worse, _) = solved(&refused(desk.answer(&wrong(&result)), "wrong_result"));
+    let (worse, _) = solved(&refused(desk.answer(&spoiled(&result)), "wrong_result"));
     let told = desk.events();
     let failed =
         GateEvent::WorkFailed { client: client.clone(), work_unit_id: Some(unit.id), reason: Reason::WrongResult };

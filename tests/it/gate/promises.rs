@@ -1,8 +1,9 @@
 //! What this implementation promises where the one before it, in TypeScript, failed: each promise by name, shown through
 //! the gate as a client meets it.
 
-use crate::support::gate_desk::{ADDRESS, Desk, accepted, facts, ingest, passed, refused, solved, unit_in, wrong};
+use crate::support::desk::{ADDRESS, Desk, accepted, facts, ingest, passed, refused, solved, unit_in};
 use crate::support::work::solve;
+use crate::support::work::spoiled;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::store::sim::Loss;
 use pouw::merkle::{Shape, root};
@@ -40,7 +41,7 @@ fn a_harder_tier_asks_for_more_hashes_and_not_only_for_another_label() {
         let (unit, result) = solved(&reply);
         assert_eq!(unit.leaf_lengths.len().max(1), result.leaf_hashes.len().max(1));
         asked.push((unit.difficulty, unit.node_count));
-        reply = refused(desk.answer(&wrong(&result)), "wrong_result");
+        reply = refused(desk.answer(&spoiled(&result)), "wrong_result");
     }
     assert_eq!(asked.iter().map(|(tier, _)| *tier).collect::<Vec<_>>(), DifficultyTier::ALL);
     let [low, medium, high] = [0, 1, 2].map(|at: usize| asked[at].1);
@@ -111,7 +112,7 @@ fn work_that_is_abandoned_answered_wrongly_or_lost_in_a_crash_comes_back() {
     desk.clock.advance(60_001);
     desk.engine.sweep().unwrap();
     let (_, result) = desk.challenge();
-    let (harder, _) = solved(&refused(desk.answer(&wrong(&result)), "wrong_result"));
+    let (harder, _) = solved(&refused(desk.answer(&spoiled(&result)), "wrong_result"));
     assert_eq!(desk.engine.receipt(abandoned.id).unwrap(), Receipt::Unknown);
     // All of it is there to be handed out, every leaf once, but for what is out.
     assert_eq!(hand_out(&desk) + harder.input_data.len() / 512, 640);
@@ -168,7 +169,7 @@ fn a_restart_loses_nothing_but_windows() {
     let (used, used_result) = desk.challenge();
     assert!(accepted(desk.answer(&used_result)).is_some());
     let (_, wrong_result) = desk.challenge();
-    let (open, open_result) = solved(&refused(desk.answer(&wrong(&wrong_result)), "wrong_result"));
+    let (open, open_result) = solved(&refused(desk.answer(&spoiled(&wrong_result)), "wrong_result"));
     let before = (desk.engine.balance(&client).unwrap(), desk.engine.standing(&client).tier);
     let work = |desk: &Desk| {
         let totals = desk.engine.stats().totals;

@@ -5,11 +5,12 @@ use std::io::{Read, Write};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
+use crate::support::house::{config, on_disk};
 use crate::support::http::client::{PATIENCE, connect, parse, raw};
-use crate::support::http::{Desk, Kind, SECRET, Setup, open, solved};
+use crate::support::http::{Kind, Setup, Site, solved};
 use pouw::hash::sha3_512;
 use pouw::protocol::{ByTier, WorkResult, header};
-use pouw::{Caller, Config, Exposure, Gate, GateConfig, Head, IngestOptions, Receipt, Step};
+use pouw::{Caller, Exposure, Gate, GateConfig, Head, IngestOptions, Receipt, Step};
 
 fn zero_floor() -> Setup {
     Setup { engine: |config| config.floor(ByTier::all(Duration::ZERO)), ..Setup::default() }
@@ -18,13 +19,13 @@ fn zero_floor() -> Setup {
 #[test]
 fn of_64_connections_with_the_same_right_answer_one_is_admitted_also_after_a_restart() {
     for kind in Kind::ALL {
-        let desk = Desk::new(kind, &zero_floor());
-        let (unit, result) = solved(&desk.limited());
+        let site = Site::new(kind, &zero_floor());
+        let (unit, result) = solved(&site.limited());
         let start = Barrier::new(64);
         let statuses: Vec<(u16, String)> = std::thread::scope(|scope| {
             let one = || {
                 start.wait();
-                let reply = desk.answer(&result);
+                let reply = site.answer(&result);
                 (reply.status, if reply.status == 200 { String::new() } else { reply.reason() })
             };
             let asking: Vec<_> = (0..64).map(|_| scope.spawn(one)).collect();
@@ -35,12 +36,12 @@ fn of_64_connections_with_the_same_right_answer_one_is_admitted_also_after_a_res
             matches!((status, reason.as_str()), (200, _) | (403, "token_replayed") | (429, "try_again"))
         };
         assert!(statuses.iter().all(told), "{statuses:?}");
-        assert_eq!(desk.engine.stats().ledger_entries, 1);
-        desk.engine.close();
+        assert_eq!(site.engine.stats().ledger_entries, 1);
+        site.engine.close();
 
-        let engine = open(&desk.disk, &desk.clock, Config::builder(SECRET).floor(ByTier::all(Duration::ZERO)));
+        let engine = on_disk(&site.disk, &site.clock, config());
         let gate = Gate::new(engine.clone(), GateConfig::builder().rate_limit(1).build().unwrap()).unwrap();
-        let again = Desk { address: kind.serve(gate.clone()), engine, gate, ..desk };
+        let again = Site { address: kind.serve(gate.clone()), engine, gate, ..site };
         assert!((0..4).all(|_| again.answer(&result).reason() == "token_replayed"));
         assert_eq!(again.engine.stats().ledger_entries, 1);
         assert!(matches!(again.engine.receipt(unit.id).unwrap(), Receipt::Accepted(_)));
@@ -52,7 +53,7 @@ fn a_forwarding_header_counts_only_from_a_trusted_proxy() {
     for kind in Kind::ALL {
         let trusting =
             Setup { gate: |config| config.trusted_proxy("127.0.0.0/8".parse().unwrap()), ..Setup::default() };
-        let (plain, trusting) = (Desk::new(kind, &Setup::default()), Desk::new(kind, &trusting));
+        let (plain, trusting) = (Site::new(kind, &Setup::default()), Site::new(kind, &trusting));
         for at in 0..4u8 {
             let claimed = format!("198.51.{at}.7");
             let expected = if at == 0 { 200 } else { 429 };
@@ -69,62 +70,62 @@ fn a_forwarding_header_counts_only_from_a_trusted_proxy() {
 #[test]
 fn a_wall_clock_that_jumps_revives_nothing_and_freezes_nothing() {
     for kind in Kind::ALL {
-        let desk = Desk::new(kind, &zero_floor());
-        let (_, first) = solved(&desk.limited());
-        assert_eq!(desk.answer(&first).status, 200);
-        let (_, second) = solved(&desk.hello(&[]));
-        let (_, third) = solved(&desk.hello(&[]));
+        let site = Site::new(kind, &zero_floor());
+        let (_, first) = solved(&site.limited());
+        assert_eq!(site.answer(&first).status, 200);
+        let (_, second) = solved(&site.hello(&[]));
+        let (_, third) = solved(&site.hello(&[]));
         for (step_ms, result) in [(-3_600_000, &second), (7_200_000, &third)] {
-            desk.clock.step_wall(step_ms);
-            assert_eq!(desk.answer(&first).reason(), "token_replayed");
-            assert_eq!(desk.answer(result).status, 200);
-            assert_eq!(desk.hello(&[]).status, 429);
+            site.clock.step_wall(step_ms);
+            assert_eq!(site.answer(&first).reason(), "token_replayed");
+            assert_eq!(site.answer(result).status, 200);
+            assert_eq!(site.hello(&[]).status, 429);
         }
-        let (_, late) = solved(&desk.hello(&[]));
-        desk.clock.step_wall(-7_200_000);
-        desk.clock.advance(60_000);
-        assert_eq!(desk.answer(&late).reason(), "token_expired");
+        let (_, late) = solved(&site.hello(&[]));
+        site.clock.step_wall(-7_200_000);
+        site.clock.advance(60_000);
+        assert_eq!(site.answer(&late).reason(), "token_expired");
     }
 }
 
 #[test]
 fn a_store_that_closes_or_fails_under_load_leaves_plain_429s() {
     for kind in Kind::ALL {
-        let desk = Desk::new(kind, &zero_floor());
-        let results: Vec<_> = std::iter::once(desk.limited())
-            .chain((0..3).map(|_| desk.hello(&[])))
+        let site = Site::new(kind, &zero_floor());
+        let results: Vec<_> = std::iter::once(site.limited())
+            .chain((0..3).map(|_| site.hello(&[])))
             .map(|reply| solved(&reply).1)
             .collect();
         std::thread::scope(|scope| {
-            let asking: Vec<_> = results.iter().map(|result| scope.spawn(|| desk.answer(result))).collect();
-            desk.engine.close();
+            let asking: Vec<_> = results.iter().map(|result| scope.spawn(|| site.answer(result))).collect();
+            site.engine.close();
             for reply in asking.into_iter().map(|thread| thread.join().unwrap()) {
                 assert!([200, 429].contains(&reply.status), "{reply:?}");
             }
         });
         for _ in 0..20 {
-            let reply = desk.hello(&[]);
+            let reply = site.hello(&[]);
             // Whoever still holds challenges is told of those first.
             assert_eq!(reply.status, 429);
             assert!(["degraded", "budget"].contains(&reply.reason().as_str()), "{reply:?}");
         }
-        assert_eq!(desk.gate.health().overall(), pouw::Condition::Degraded);
+        assert_eq!(site.gate.health().overall(), pouw::Condition::Degraded);
     }
 }
 
 #[test]
 fn after_a_failed_sync_the_service_stays_degraded_and_says_so() {
     for kind in Kind::ALL {
-        let desk = Desk::new(kind, &zero_floor());
-        let (_, result) = solved(&desk.limited());
-        desk.disk.fail_sync(0, true);
-        assert_eq!(desk.answer(&result).reason(), "try_again");
-        desk.disk.heal();
+        let site = Site::new(kind, &zero_floor());
+        let (_, result) = solved(&site.limited());
+        site.disk.fail_sync(0, true);
+        assert_eq!(site.answer(&result).reason(), "try_again");
+        site.disk.heal();
         for _ in 0..12 {
-            assert_eq!(desk.hello(&[]).status, 429);
-            assert_ne!(desk.answer(&result).status, 200);
+            assert_eq!(site.hello(&[]).status, 429);
+            assert_ne!(site.answer(&result).status, 200);
         }
-        let health = desk.gate.health();
+        let health = site.gate.health();
         assert_eq!(health.overall(), pouw::Condition::Degraded);
         assert!(health.store.detail.contains("restarted"), "{health:?}");
     }
@@ -140,10 +141,10 @@ fn clients_that_ask_and_do_not_read_hold_a_bounded_number_of_bytes_and_nobody_up
             backlog: 0,
             ..Setup::default()
         };
-        let desk = Desk::new(kind, &setup);
+        let site = Site::new(kind, &setup);
         let large = IngestOptions::new(Exposure::Public).block_size(32 << 10);
-        desk.engine.ingest_bytes(&large, "large", &vec![7; 200 * large.block_size as usize]).unwrap();
-        desk.engine.refill().unwrap();
+        site.engine.ingest_bytes(&large, "large", &vec![7; 200 * large.block_size as usize]).unwrap();
+        site.engine.refill().unwrap();
         let mut silent = Vec::new();
         for connection in 0..100u32 {
             let requests: String = (0..20)
@@ -152,20 +153,20 @@ fn clients_that_ask_and_do_not_read_hold_a_bounded_number_of_bytes_and_nobody_up
                     format!("GET /hello HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\n\r\n").repeat(2)
                 })
                 .collect();
-            let mut stream = connect(desk.address);
+            let mut stream = connect(site.address);
             stream.write_all(requests.as_bytes()).unwrap();
             silent.push(stream);
-            assert!(desk.gate.stats().bytes_in_flight <= IN_FLIGHT_MAX);
+            assert!(site.gate.stats().bytes_in_flight <= IN_FLIGHT_MAX);
         }
         let neighbour = [("X-Forwarded-For", "203.0.113.9")];
-        assert_eq!(desk.hello(&neighbour).status, 200);
-        assert_eq!(desk.hello(&neighbour).status, 429);
-        assert!(desk.gate.stats().issued.iter().sum::<u64>() > 100, "{:?}", desk.gate.stats());
+        assert_eq!(site.hello(&neighbour).status, 200);
+        assert_eq!(site.hello(&neighbour).status, 429);
+        assert!(site.gate.stats().issued.iter().sum::<u64>() > 100, "{:?}", site.gate.stats());
         drop(silent);
         // Each connection that broke gives back what it held.
         let started = Instant::now();
-        while desk.gate.stats().bytes_in_flight > 0 {
-            assert!(started.elapsed() < PATIENCE, "{:?}", desk.gate.stats());
+        while site.gate.stats().bytes_in_flight > 0 {
+            assert!(started.elapsed() < PATIENCE, "{:?}", site.gate.stats());
             std::thread::yield_now();
         }
     }
@@ -176,15 +177,15 @@ fn an_upload_with_its_answer_in_the_header_arrives_byte_for_byte_and_is_not_buff
     for kind in Kind::ALL {
         let setup =
             Setup { gate: |config| config.body_limit_bytes(16 << 10).buffered_bytes_max(16 << 10), ..zero_floor() };
-        let desk = Desk::new(kind, &setup);
-        let (_, result) = solved(&desk.limited());
+        let site = Site::new(kind, &setup);
+        let (_, result) = solved(&site.limited());
         let upload: Vec<u8> = (0..4_000_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         let compact = result.to_compact();
         let headers = [("X-PoUW-Response", result.challenge_token.as_str()), ("X-PoUW-Result", &compact)];
-        let reply = desk.send("POST", "/echo", &headers, &upload);
+        let reply = site.send("POST", "/echo", &headers, &upload);
         assert_eq!((reply.status, reply.header(header::ACCEPTED)), (200, Some("true")));
         assert_eq!(sha3_512(&reply.body), sha3_512(&upload));
-        assert_eq!(desk.gate.stats().bytes_buffered, 0);
+        assert_eq!(site.gate.stats().bytes_buffered, 0);
     }
 }
 
@@ -192,9 +193,9 @@ fn an_upload_with_its_answer_in_the_header_arrives_byte_for_byte_and_is_not_buff
 fn a_body_that_does_not_come_is_given_up() {
     for kind in [Kind::Axum, Kind::Hyper, Kind::Actix] {
         let setup = Setup { gate: |config| config.body_timeout_ms(50), ..zero_floor() };
-        let desk = Desk::new(kind, &setup);
-        let (_, result) = solved(&desk.limited());
-        let mut stream = connect(desk.address);
+        let site = Site::new(kind, &setup);
+        let (_, result) = solved(&site.limited());
+        let mut stream = connect(site.address);
         let head = format!(
             "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 100\r\nX-PoUW-Response: {}\r\n\r\n{{",
             result.challenge_token
@@ -205,8 +206,8 @@ fn a_body_that_does_not_come_is_given_up() {
         let reply = parse(&text);
         assert_eq!((reply.status, reply.reason().as_str()), (400, "malformed"));
         assert!(reply.json()["detail"].as_str().unwrap().contains("`body`"), "{reply:?}");
-        assert_eq!(desk.gate.stats().bytes_buffered, 0);
-        assert_eq!(desk.answer(&result).status, 200);
+        assert_eq!(site.gate.stats().bytes_buffered, 0);
+        assert_eq!(site.answer(&result).status, 200);
     }
 }
 
@@ -248,14 +249,14 @@ fn a_body_books_what_has_arrived_and_one_is_read_at_a_time_for_each_challenge_in
     for kind in Kind::ALL {
         let setup =
             Setup { gate: |config| config.body_limit_bytes(16 << 10).buffered_bytes_max(16 << 10), ..zero_floor() };
-        let desk = Desk::new(kind, &setup);
-        let [(_, first), (_, second)] = [solved(&desk.limited()), solved(&desk.hello(&[]))];
+        let site = Site::new(kind, &setup);
+        let [(_, first), (_, second)] = [solved(&site.limited()), solved(&site.hello(&[]))];
         let caller = Caller { peer: Some([127, 0, 0, 1].into()), ..Caller::default() };
-        let Step::Body(mut held) = desk.gate.on_request(&Upload(&first.challenge_token), &caller) else {
+        let Step::Body(mut held) = site.gate.on_request(&Upload(&first.challenge_token), &caller) else {
             panic!("the result may be in the body")
         };
         let told = |result: &WorkResult, bytes| {
-            let reply = raw(desk.address, &chunked(result, bytes));
+            let reply = raw(site.address, &chunked(result, bytes));
             assert_eq!((reply.status, reply.reason().as_str()), (429, "try_again"), "{kind:?}");
             assert_eq!(reply.header("x-pouw-challenge"), Some(result.challenge_token.as_str()));
             assert_eq!(reply.number("retry-after"), 1);
@@ -264,12 +265,12 @@ fn a_body_books_what_has_arrived_and_one_is_read_at_a_time_for_each_challenge_in
         // 10 KiB are left for others, and what does not fit into them is noticed on the way.
         held.arrived(6 << 10).unwrap();
         told(&second, 12 << 10);
-        assert_eq!(desk.gate.stats().bytes_buffered, 6 << 10);
-        let reply = raw(desk.address, &chunked(&second, 9 << 10));
+        assert_eq!(site.gate.stats().bytes_buffered, 6 << 10);
+        let reply = raw(site.address, &chunked(&second, 9 << 10));
         assert_eq!((reply.status, reply.header("x-pouw-accepted"), reply.body.len()), (200, Some("true"), 9 << 10));
         drop(held);
-        assert_eq!(raw(desk.address, &chunked(&first, 16 << 10)).status, 200);
-        assert_eq!(desk.gate.stats().bytes_buffered, 0);
+        assert_eq!(raw(site.address, &chunked(&first, 16 << 10)).status, 200);
+        assert_eq!(site.gate.stats().bytes_buffered, 0);
     }
 }
 
@@ -286,16 +287,16 @@ fn connections_with_bodies_that_do_not_come_hold_nobody_up() {
             },
             ..zero_floor()
         };
-        let desk = Desk::new(kind, &setup);
+        let site = Site::new(kind, &setup);
         let own = |client: u8| format!("198.51.{client}.7");
         let challenged = |client: u8| {
             let own = own(client);
             let own = [("X-Forwarded-For", own.as_str())];
-            assert_eq!(desk.hello(&own).status, 200);
-            solved(&desk.hello(&own)).1
+            assert_eq!(site.hello(&own).status, 200);
+            solved(&site.hello(&own)).1
         };
         let open = |client: u8, token: &str| {
-            let mut stream = connect(desk.address);
+            let mut stream = connect(site.address);
             let head = format!(
                 "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-For: {}\r\n\
                  X-PoUW-Response: {token}\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{}\r\n",
@@ -312,19 +313,19 @@ fn connections_with_bodies_that_do_not_come_hold_nobody_up() {
         held.extend((1..30).map(|client| open(client, &challenged(client).challenge_token)));
         let started = Instant::now();
         // What has come of the first and of each with a token of its own, and no more.
-        while desk.gate.stats().bytes_buffered < 30 * COME as u64 {
-            assert!(started.elapsed() < PATIENCE, "{kind:?}: {:?}", desk.gate.stats());
+        while site.gate.stats().bytes_buffered < 30 * COME as u64 {
+            assert!(started.elapsed() < PATIENCE, "{kind:?}: {:?}", site.gate.stats());
             std::thread::yield_now();
         }
-        assert_eq!(desk.gate.stats().bytes_buffered, 30 * COME as u64, "{kind:?}");
+        assert_eq!(site.gate.stats().bytes_buffered, 30 * COME as u64, "{kind:?}");
         let result = challenged(99);
         let body = format!("{{\"workResult\":{}}}", result.to_json());
         let headers = [("X-Forwarded-For", "198.51.99.7"), ("X-PoUW-Response", result.challenge_token.as_str())];
-        let reply = desk.send("POST", "/echo", &headers, body.as_bytes());
+        let reply = site.send("POST", "/echo", &headers, body.as_bytes());
         assert_eq!((reply.status, reply.header("x-pouw-accepted")), (200, Some("true")), "{kind:?}: {reply:?}");
         drop(held);
-        while desk.gate.stats().bytes_buffered > 0 {
-            assert!(started.elapsed() < PATIENCE, "{:?}", desk.gate.stats());
+        while site.gate.stats().bytes_buffered > 0 {
+            assert!(started.elapsed() < PATIENCE, "{:?}", site.gate.stats());
             std::thread::yield_now();
         }
     }
@@ -333,20 +334,20 @@ fn connections_with_bodies_that_do_not_come_hold_nobody_up() {
 #[test]
 fn a_neighbour_behind_the_same_address_cannot_spoil_anothers_challenge() {
     for kind in Kind::ALL {
-        let desk = Desk::new(kind, &zero_floor());
-        let (_, mine) = solved(&desk.limited());
+        let site = Site::new(kind, &zero_floor());
+        let (_, mine) = solved(&site.limited());
         // The neighbour takes every challenge it can get, answers some wrongly, and guesses at mine.
         for _ in 0..10 {
-            let reply = desk.hello(&[]);
+            let reply = site.hello(&[]);
             if reply.json().get("workUnit").is_some() {
                 let (_, mut theirs) = solved(&reply);
                 theirs.result_hash = sha3_512(b"wrong");
-                assert_eq!(desk.answer(&theirs).reason(), "wrong_result");
+                assert_eq!(site.answer(&theirs).reason(), "wrong_result");
             }
             let mut guess = mine.clone();
             guess.challenge_token.replace_range(260.., "AA");
-            assert_eq!(desk.answer(&guess).reason(), "token_invalid");
+            assert_eq!(site.answer(&guess).reason(), "token_invalid");
         }
-        assert_eq!(desk.answer(&mine).status, 200);
+        assert_eq!(site.answer(&mine).status, 200);
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use crate::support::house::{clock, config, on_disk};
 use crate::support::work::{solve, unit_in};
 use actix_web::dev::{Service as ActixService, ServiceResponse};
 use actix_web::{App, HttpResponse, test as actix_test, web};
@@ -15,11 +16,11 @@ use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Body, Bytes, Frame};
 use pouw::actix::Pouw;
 use pouw::internal::store::sim::SimDisk;
-use pouw::protocol::{ByTier, WorkResult, header};
+use pouw::protocol::{WorkResult, header};
 use pouw::tower::{PouwLayer, PouwService, RequestBody, ResponseBody};
 use pouw::{
-    AuthenticatedUser, ClientKey, Config, Decision, EventSink, Facts, FakeClock, Gate, GateConfig, GateConfigBuilder,
-    IdentifierStrategy, NetworkPrefix, Parts, PeerAddr, PouwEngine, SlowReader, StoreOptions, ValidatedApiKey,
+    AuthenticatedUser, ClientKey, Decision, Facts, FakeClock, Gate, GateConfig, GateConfigBuilder, IdentifierStrategy,
+    NetworkPrefix, PeerAddr, SlowReader, ValidatedApiKey,
 };
 use quickcheck::quickcheck;
 use tower::{Layer, Service};
@@ -28,20 +29,13 @@ const WRITE_TIMEOUT_MS: u64 = 500;
 
 /// A gate that admits one request and hands out made-up work without a floor.
 fn gate_with(change: fn(GateConfigBuilder) -> GateConfigBuilder) -> Gate {
-    gate_at(&Arc::new(FakeClock::at(1_700_000_000_000)), change)
+    gate_at(&clock(), change)
 }
 
 fn gate_at(clock: &Arc<FakeClock>, change: fn(GateConfigBuilder) -> GateConfigBuilder) -> Gate {
-    let parts = Parts {
-        storage: Arc::new(SimDisk::new()),
-        clock: clock.clone(),
-        events: EventSink::default(),
-        options: StoreOptions::default(),
-    };
-    let config = Config::builder([7; 32]).floor(ByTier::all(Duration::ZERO)).background(false).build().unwrap();
-    let config = (PouwEngine::open_with(parts, config).unwrap(), GateConfig::builder());
-    let builder = config.1.rate_limit(1).window_ms(3_600_000).paid_admissions_per_window(1_000);
-    Gate::new(config.0, change(builder.write_timeout_ms(WRITE_TIMEOUT_MS)).build().unwrap()).unwrap()
+    let engine = on_disk(&SimDisk::new(), clock, config());
+    let builder = GateConfig::builder().rate_limit(1).window_ms(3_600_000).paid_admissions_per_window(1_000);
+    Gate::new(engine, change(builder.write_timeout_ms(WRITE_TIMEOUT_MS)).build().unwrap()).unwrap()
 }
 
 fn gate() -> Gate {
@@ -154,7 +148,7 @@ quickcheck! {
     fn property_18_through_an_adapter_every_response_carries_the_same_numeric_headers_as_from_the_gate(
         requests: Vec<(u8, u16)>
     ) -> bool {
-        let clock = Arc::new(FakeClock::at(1_700_000_000_000));
+        let clock = clock();
         let few = |config: GateConfigBuilder| config.rate_limit(3).window_ms(60_000);
         let (behind, plain) = (gate_at(&clock, few), gate_at(&clock, few));
         let mut service = gated(&behind);
@@ -187,7 +181,7 @@ quickcheck! {
     fn property_18_through_actix_every_response_carries_the_same_numeric_headers_as_from_the_gate(
         requests: Vec<(u8, u16)>
     ) -> bool {
-        let clock = Arc::new(FakeClock::at(1_700_000_000_000));
+        let clock = clock();
         let few = |config: GateConfigBuilder| config.rate_limit(3).window_ms(60_000);
         let (behind, plain) = (gate_at(&clock, few), gate_at(&clock, few));
         actix_web::rt::System::new().block_on(async {
@@ -360,7 +354,7 @@ async fn a_body_that_is_full_at_once_says_how_long_it_is() {
 
 #[actix_web::test]
 async fn in_actix_another_spelling_of_a_route_is_under_the_same_policy() {
-    let clock = Arc::new(FakeClock::at(1_700_000_000_000));
+    let clock = clock();
     let strict = |config: GateConfigBuilder| {
         config.rate_limit(100).policy(pouw::Policy::new("upload", 1, 60_000).route("/upload"))
     };

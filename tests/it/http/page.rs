@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::support::http::client::Reply;
-use crate::support::http::{Desk, Kind, Setup};
+use crate::support::http::{Kind, Setup, Site};
 use crate::support::work::solve;
 use pouw::protocol::{ByTier, WorkResult, WorkUnit, header};
 
@@ -27,16 +27,16 @@ fn setup() -> Setup {
     }
 }
 
-fn everywhere(case: impl Fn(&Desk)) {
-    Kind::ALL.into_iter().for_each(|kind| case(&Desk::new(kind, &setup())));
+fn everywhere(case: impl Fn(&Site)) {
+    Kind::ALL.into_iter().for_each(|kind| case(&Site::new(kind, &setup())));
 }
 
-fn visit(desk: &Desk, headers: &[(&str, &str)]) -> Reply {
-    desk.hello(&[&[ACCEPT], headers].concat())
+fn visit(site: &Site, headers: &[(&str, &str)]) -> Reply {
+    site.hello(&[&[ACCEPT], headers].concat())
 }
 
-fn visit_with(desk: &Desk, cookie: &str) -> Reply {
-    visit(desk, &[("Cookie", &format!("theme=dark; pouw-answer={cookie}"))])
+fn visit_with(site: &Site, cookie: &str) -> Reply {
+    visit(site, &[("Cookie", &format!("theme=dark; pouw-answer={cookie}"))])
 }
 
 /// The document in a page.
@@ -68,37 +68,37 @@ fn cookie(result: &WorkResult) -> String {
     format!("{}.{}", result.challenge_token, result.to_compact())
 }
 
-fn entries(desk: &Desk) -> usize {
-    desk.engine.ledger(0, 100).unwrap().len()
+fn entries(site: &Site) -> usize {
+    site.engine.ledger(0, 100).unwrap().len()
 }
 
 #[test]
 fn a_navigation_gets_a_page_and_its_cookie_lets_it_through_once() {
-    everywhere(|desk| {
-        let free = visit(desk, &[]);
+    everywhere(|site| {
+        let free = visit(site, &[]);
         assert_eq!((free.status, cookies(&free)), (200, vec![]));
-        let page = visit(desk, &[]);
+        let page = visit(site, &[]);
         assert_eq!((&given(&page)["reason"], cookies(&page)), (&"work_required".into(), vec![]));
         let cookie = cookie(&solved(&page));
-        let through = visit_with(desk, &cookie);
+        let through = visit_with(site, &cookie);
         assert_eq!((through.status, through.header(header::ACCEPTED)), (200, Some("true")), "{through:?}");
         assert_eq!(cookies(&through), CLEARED);
-        assert_eq!(entries(desk), 1);
+        assert_eq!(entries(site), 1);
         // Another window with the same cookie: the page again, and no error.
-        let again = visit_with(desk, &cookie);
+        let again = visit_with(site, &cookie);
         assert_eq!(given(&again)["reason"], "work_required");
         assert_eq!(cookies(&again), CLEARED);
-        assert_eq!(entries(desk), 1);
+        assert_eq!(entries(site), 1);
     });
 }
 
 #[test]
 fn a_cookie_that_does_not_count_is_as_good_as_none() {
-    everywhere(|desk| {
+    everywhere(|site| {
         // Under the limit it is an ordinary request that forgets its cookie.
-        let free = visit_with(desk, "no.answer");
+        let free = visit_with(site, "no.answer");
         assert_eq!((free.status, cookies(&free)), (200, CLEARED.to_vec()));
-        let result = solved(&visit(desk, &[]));
+        let result = solved(&visit(site, &[]));
         let wrong = WorkResult { result_hash: pouw::hash::sha3_512(b"wrong"), ..result.clone() };
         let (token, compact) = (&result.challenge_token, result.to_compact());
         let flipped = token.char_indices().map(|(at, c)| {
@@ -119,43 +119,43 @@ fn a_cookie_that_does_not_count_is_as_good_as_none() {
             format!("{token}.{}", &compact[..compact.len() - 4]),
             cookie(&wrong),
         ] {
-            let reply = visit_with(desk, &value);
+            let reply = visit_with(site, &value);
             assert!(given(&reply)["workUnit"].is_object() || given(&reply)["reason"] == "budget", "{value}");
             assert_eq!(cookies(&reply), CLEARED, "{value}");
         }
-        assert_eq!(entries(desk), 0);
+        assert_eq!(entries(site), 0);
     });
 }
 
 #[test]
 fn planted_cookies_do_not_hide_the_answer_and_raise_no_alarm() {
-    everywhere(|desk| {
-        assert_eq!(visit(desk, &[]).status, 200);
-        let results: Vec<WorkResult> = (0..3).map(|_| solved(&visit(desk, &[]))).collect();
+    everywhere(|site| {
+        assert_eq!(visit(site, &[]).status, 200);
+        let results: Vec<WorkResult> = (0..3).map(|_| solved(&visit(site, &[]))).collect();
         let [used, own, late] = [0, 1, 2].map(|at| cookie(&results[at]));
-        assert_eq!(visit_with(desk, &used).status, 200);
+        assert_eq!(visit_with(site, &used).status, 200);
         let lines = format!("pouw-answer=x.y; pouw-answer=; __Host-pouw-answer={own}; pouw-answer=z.z");
-        let through = visit(desk, &[("Cookie", &lines)]);
+        let through = visit(site, &[("Cookie", &lines)]);
         assert_eq!((through.status, through.header(header::ACCEPTED)), (200, Some("true")), "{through:?}");
         // A used one stands before nothing but itself, and is no offence however often it comes.
         for _ in 0..8 {
-            assert_eq!(visit_with(desk, &used).status, 429);
+            assert_eq!(visit_with(site, &used).status, 429);
         }
-        assert_eq!(desk.gate.stats().alerts, 0);
-        assert_eq!(visit_with(desk, &late).header(header::ACCEPTED), Some("true"));
+        assert_eq!(site.gate.stats().alerts, 0);
+        assert_eq!(visit_with(site, &late).header(header::ACCEPTED), Some("true"));
     });
 }
 
 #[test]
 fn an_answer_that_is_to_come_again_keeps_its_cookie() {
-    everywhere(|desk| {
-        assert_eq!(visit(desk, &[]).status, 200);
-        let result = solved(&visit(desk, &[]));
-        desk.disk.fail_io(0, true);
-        let failed = visit_with(desk, &cookie(&result));
+    everywhere(|site| {
+        assert_eq!(visit(site, &[]).status, 200);
+        let result = solved(&visit(site, &[]));
+        site.disk.fail_io(0, true);
+        let failed = visit_with(site, &cookie(&result));
         assert_eq!((&given(&failed)["reason"], cookies(&failed)), (&"try_again".into(), vec![]));
-        desk.disk.heal();
-        let mut replies = (0..10_000).map(|_| visit_with(desk, &cookie(&result)));
+        site.disk.heal();
+        let mut replies = (0..10_000).map(|_| visit_with(site, &cookie(&result)));
         let stored = replies.find(|reply| reply.status != 429 || given(reply)["reason"] != "try_again").unwrap();
         assert_eq!(stored.header(header::ACCEPTED), Some("true"), "{stored:?}");
         assert_eq!(cookies(&stored), CLEARED);
@@ -164,38 +164,38 @@ fn an_answer_that_is_to_come_again_keeps_its_cookie() {
 
 #[test]
 fn a_cookie_opens_no_way_around_the_body_or_the_headers() {
-    everywhere(|desk| {
-        let (_, result) = crate::support::http::solved(&desk.limited());
+    everywhere(|site| {
+        let (_, result) = crate::support::http::solved(&site.limited());
         // Free again, so that whatever is taken for a request without an answer would pass.
-        desk.clock.advance(2 * crate::support::http::WINDOW_MS);
+        site.clock.advance(2 * crate::support::desk::WINDOW_MS);
         let token = [("X-PoUW-Response", &*result.challenge_token), ("Cookie", "pouw-answer=x.y"), ACCEPT];
-        let large = desk.send("GET", "/hello", &token, &vec![b' '; 300 << 10]);
+        let large = site.send("GET", "/hello", &token, &vec![b' '; 300 << 10]);
         assert_eq!(large.status, 413, "{large:?}");
-        let bad = desk.send("GET", "/hello", &[("X-PoUW-Response", "?"), ("Cookie", "pouw-answer=x.y"), ACCEPT], b"");
+        let bad = site.send("GET", "/hello", &[("X-PoUW-Response", "?"), ("Cookie", "pouw-answer=x.y"), ACCEPT], b"");
         assert_eq!(bad.status, 400, "{bad:?}");
     });
 }
 
 #[test]
 fn programs_get_problem_documents_and_their_cookies_are_not_looked_at() {
-    everywhere(|desk| {
-        assert_eq!(desk.hello(&[]).status, 200);
-        let cookie = format!("pouw-answer={}", cookie(&solved(&visit(desk, &[]))));
+    everywhere(|site| {
+        assert_eq!(site.hello(&[]).status, 200);
+        let cookie = format!("pouw-answer={}", cookie(&solved(&visit(site, &[]))));
         for headers in [
             vec![("Accept", "application/json, text/plain, */*")],
             vec![("Accept", "*/*")],
             vec![ACCEPT, ("Sec-Fetch-Mode", "cors")],
         ] {
-            let reply = desk.hello(&[&headers[..], &[("Cookie", &cookie)]].concat());
+            let reply = site.hello(&[&headers[..], &[("Cookie", &cookie)]].concat());
             assert_eq!((reply.status, reply.header("content-type")), (429, Some("application/problem+json")));
-            assert_eq!((cookies(&reply), entries(desk)), (vec![], 0));
+            assert_eq!((cookies(&reply), entries(site)), (vec![], 0));
         }
-        let posted = desk.send("POST", "/hello", &[ACCEPT, ("Cookie", &cookie)], b"x");
+        let posted = site.send("POST", "/hello", &[ACCEPT, ("Cookie", &cookie)], b"x");
         assert_eq!(posted.header("content-type"), Some("application/problem+json"), "{posted:?}");
         // A header goes before the cookie.
-        let refused = visit(desk, &[("X-PoUW-Response", "?"), ("Cookie", &cookie)]);
+        let refused = visit(site, &[("X-PoUW-Response", "?"), ("Cookie", &cookie)]);
         assert_eq!(refused.header(header::ACCEPTED), None);
-        let through = visit(desk, &[("Cookie", &cookie)]);
+        let through = visit(site, &[("Cookie", &cookie)]);
         assert_eq!((through.status, through.header(header::ACCEPTED)), (200, Some("true")));
     });
 }
@@ -205,9 +205,9 @@ fn without_work_the_page_says_when_to_ask_again() {
     for kind in Kind::ALL {
         let setup =
             Setup { gate: |config| config.challenge_page("/pouw/assets/").synthetic(false), backlog: 0, ..setup() };
-        let desk = Desk::new(kind, &setup);
-        assert_eq!(visit(&desk, &[]).status, 200);
-        let page = visit(&desk, &[]);
+        let site = Site::new(kind, &setup);
+        assert_eq!(visit(&site, &[]).status, 200);
+        let page = visit(&site, &[]);
         assert_eq!(given(&page)["reason"], "no_work");
         assert!(page.number("retry-after") > 60);
     }
@@ -216,8 +216,8 @@ fn without_work_the_page_says_when_to_ask_again() {
 #[test]
 fn without_a_page_in_the_configuration_browsers_get_problem_documents_too() {
     for kind in Kind::ALL {
-        let desk = Desk::new(kind, &Setup::default());
-        assert_eq!(visit(&desk, &[]).status, 200);
-        assert_eq!(visit_with(&desk, "a.b").header("content-type"), Some("application/problem+json"));
+        let site = Site::new(kind, &Setup::default());
+        assert_eq!(visit(&site, &[]).status, 200);
+        assert_eq!(visit_with(&site, "a.b").header("content-type"), Some("application/problem+json"));
     }
 }

@@ -14,20 +14,14 @@ mod tiny_http_example;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::support::work::solve;
+use crate::support::desk::WINDOW_MS;
+use crate::support::house::{SECRET, clock, on_disk};
+use crate::support::work::{cut, solve};
 use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{WorkResult, WorkUnit};
-use pouw::{
-    Config, ConfigBuilder, EventSink, Exposure, FakeClock, Gate, GateConfig, GateConfigBuilder, GateRuntime,
-    IngestOptions, Parts, PouwEngine, StoreOptions,
-};
+use pouw::{Config, ConfigBuilder, FakeClock, Gate, GateConfig, GateConfigBuilder, GateRuntime, PouwEngine};
 
 use client::{Reply, request};
-
-pub const START_MS: u64 = 1_700_000_000_000;
-pub const SECRET: [u8; 32] = [7; 32];
-/// Long enough that no test leaves it by accident.
-pub const WINDOW_MS: u64 = 3_600_000;
 
 /// The servers that the same table is run against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +74,7 @@ fn listen() -> (std::net::TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// How a desk differs from the usual one.
+/// How a site differs from the usual one.
 pub struct Setup {
     pub engine: fn(ConfigBuilder) -> ConfigBuilder,
     pub gate: fn(GateConfigBuilder) -> GateConfigBuilder,
@@ -96,7 +90,7 @@ impl Default for Setup {
 }
 
 /// A served gate with a limit of one request, and floors of zero.
-pub struct Desk {
+pub struct Site {
     pub kind: Kind,
     pub disk: SimDisk,
     pub clock: Arc<FakeClock>,
@@ -105,14 +99,13 @@ pub struct Desk {
     pub address: SocketAddr,
 }
 
-impl Desk {
+impl Site {
     pub fn new(kind: Kind, setup: &Setup) -> Self {
-        let (disk, clock) = (SimDisk::new(), Arc::new(FakeClock::at(START_MS)));
-        let engine = open(&disk, &clock, (setup.engine)(Config::builder(SECRET)));
+        let (disk, clock) = (SimDisk::new(), clock());
+        let engine = on_disk(&disk, &clock, (setup.engine)(Config::builder(SECRET)).background(false));
         if setup.backlog > 0 {
             let bytes: Vec<u8> = (0..512 * setup.backlog).map(|at| (at / 512 % 251) as u8).collect();
-            let options = IngestOptions::new(Exposure::Public).block_size(512);
-            engine.ingest_bytes(&options, "tree", &bytes).unwrap();
+            engine.ingest_bytes(&cut(), "tree", &bytes).unwrap();
             engine.refill().unwrap();
         }
         let config = GateConfig::builder().rate_limit(1).window_ms(WINDOW_MS).paid_admissions_per_window(1_000);
@@ -155,17 +148,6 @@ impl Desk {
         headers.extend_from_slice(more);
         self.hello(&headers)
     }
-}
-
-pub fn open(disk: &SimDisk, clock: &Arc<FakeClock>, config: ConfigBuilder) -> PouwEngine {
-    let parts = Parts {
-        storage: Arc::new(disk.clone()),
-        clock: clock.clone(),
-        events: EventSink::default(),
-        options: StoreOptions::default(),
-    };
-    let config = config.background(false);
-    PouwEngine::open_with(parts, config.build().unwrap()).unwrap()
 }
 
 /// The unit in a 429, and its right answer.

@@ -2,18 +2,16 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use super::work::solve;
+use super::house::{clock, config, on_disk};
+use super::work::{self, cut, solve};
 use pouw::internal::store::sim::SimDisk;
-use pouw::protocol::{ByTier, WorkResult, WorkUnit};
+use pouw::protocol::{WorkResult, WorkUnit};
 use pouw::{
-    ClientKey, Condition, Config, ConfigBuilder, Decision, EventSink, Exposure, Facts, FakeClock, Gate, GateConfig,
-    GateConfigBuilder, GateEvent, GateEventSink, GateRuntime, IngestOptions, NetworkPrefix, Parts, Pass, PouwEngine,
-    Presented, Refusal, ResultText, StoreOptions, Verdict,
+    ClientKey, Condition, Decision, Facts, FakeClock, Gate, GateConfig, GateConfigBuilder, GateEvent, GateEventSink,
+    GateRuntime, NetworkPrefix, Pass, PouwEngine, Presented, Refusal, ResultText, Verdict,
 };
 
-pub const START_MS: u64 = 1_700_000_000_000;
 /// Long enough that no test leaves it by accident.
 pub const WINDOW_MS: u64 = 3_600_000;
 /// The address of whoever is not told apart.
@@ -39,8 +37,8 @@ impl Desk {
     }
 
     pub fn with_parts(change: fn(GateConfigBuilder) -> GateConfigBuilder, parts: GateRuntime) -> Self {
-        let (disk, clock) = (SimDisk::new(), Arc::new(FakeClock::at(START_MS)));
-        let engine = open(&disk, &clock);
+        let (disk, clock) = (SimDisk::new(), clock());
+        let engine = on_disk(&disk, &clock, config());
         ingest(&engine, "tree", 640);
         let events = Arc::new(Mutex::new(Vec::new()));
         let gate = gate(&engine, change, parts, &events);
@@ -50,7 +48,7 @@ impl Desk {
     /// Opens store and gate anew.
     pub fn restart(&mut self) {
         self.engine.close();
-        self.engine = open(&self.disk, &self.clock);
+        self.engine = on_disk(&self.disk, &self.clock, config());
         self.engine.refill().unwrap();
         self.gate = gate(&self.engine, self.change, GateRuntime::default(), &self.events);
     }
@@ -140,26 +138,10 @@ impl Desk {
     }
 }
 
-pub fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> PouwEngine {
-    open_with(disk, clock, |config| config)
-}
-
-pub fn open_with(disk: &SimDisk, clock: &Arc<FakeClock>, change: fn(ConfigBuilder) -> ConfigBuilder) -> PouwEngine {
-    let parts = Parts {
-        storage: Arc::new(disk.clone()),
-        clock: clock.clone(),
-        events: EventSink::default(),
-        options: StoreOptions::default(),
-    };
-    let config = Config::builder([7; 32]).floor(ByTier::all(Duration::ZERO)).background(false);
-    PouwEngine::open_with(parts, change(config).build().unwrap()).unwrap()
-}
-
 /// Leaves of 512 bytes, no two alike.
 pub fn ingest(engine: &PouwEngine, name: &str, leaves: usize) -> Vec<u8> {
     let bytes: Vec<u8> = (0..512 * leaves).map(|at| (at / 512 % 251) as u8 ^ name.len() as u8).collect();
-    let options = IngestOptions::new(Exposure::Public).block_size(512);
-    engine.ingest_bytes(&options, name, &bytes).unwrap();
+    engine.ingest_bytes(&cut(), name, &bytes).unwrap();
     engine.refill().unwrap();
     bytes
 }
@@ -215,8 +197,7 @@ pub fn plain(decision: Decision, reason: &str) -> Refusal {
 }
 
 pub fn unit_in(refusal: &Refusal) -> Option<WorkUnit> {
-    let document: serde_json::Value = serde_json::from_slice(&refusal.body).unwrap();
-    document.get("workUnit").map(|unit| WorkUnit::from_json(unit.to_string().as_bytes()).unwrap())
+    work::unit_in(&refusal.body)
 }
 
 /// The unit in a refusal, and its right answer.
@@ -224,11 +205,6 @@ pub fn solved(refusal: &Refusal) -> (WorkUnit, WorkResult) {
     let unit = unit_in(refusal).unwrap_or_else(|| panic!("no unit beside {:?}", refusal.headers));
     let result = solve(&unit);
     (unit, result)
-}
-
-/// The same answer with another top hash.
-pub fn wrong(result: &WorkResult) -> WorkResult {
-    WorkResult { result_hash: pouw::hash::sha3_512(b"something else"), ..result.clone() }
 }
 
 /// The breaker's changes among events, in order: true is opened.
