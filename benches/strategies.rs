@@ -16,7 +16,7 @@ use pouw::hash::{Checksum, hash_batch};
 use pouw::protocol::{ByTier, DifficultyTier};
 use pouw::solver::compute_work_unit;
 use pouw::{
-    Answer, Config, Exposure, HashReason, IngestOptions, IssueError, IssueRequest, Parts, PouwEngine, Strategy,
+    Answer, Config, Exposure, HashReason, IngestOptions, IssueError, IssueRequest, PouwEngine, Runtime, Strategy,
     StrategyAccount,
 };
 use rustix::time::{ClockId, clock_gettime};
@@ -190,7 +190,7 @@ fn open(place: &Path) -> PouwEngine {
         .unit_bytes(ByTier { low: 64 << 10, medium: 64 << 10, high: 2 << 20 })
         .background(false);
     let config = config.build().expect("the settings are valid");
-    PouwEngine::open_with(Parts::in_directory(place), config).expect("the store opens")
+    PouwEngine::open_with(Runtime::in_directory(place), config).expect("the store opens")
 }
 
 fn slices(bytes: &[u8], leaf: usize) -> Vec<&[u8]> {

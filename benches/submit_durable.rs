@@ -23,7 +23,7 @@ use crossbeam_channel::bounded;
 use pouw::protocol::{ByTier, DifficultyTier, WorkResult};
 use pouw::solver::compute_work_unit;
 use pouw::{
-    Answer, Config, IssueRequest, Parts, PouwEngine, StorageBackend, StorageProvider, StoreDirectory, StoreFile,
+    Answer, Config, IssueRequest, PouwEngine, Runtime, StorageBackend, StorageProvider, StoreDirectory, StoreFile,
 };
 use redb::{Database, Durability, TableDefinition};
 
@@ -89,7 +89,7 @@ fn compare(place: &Path, submitters: usize, units: usize, rounds: usize) -> Comp
 fn open(place: &Path, counters: &Arc<Counters>) -> PouwEngine {
     std::fs::create_dir_all(place).expect("the directory can be made");
     let storage = Counted { inner: StoreDirectory::new(place), counters: counters.clone() };
-    let parts = Parts { storage: Arc::new(storage), ..Parts::in_directory(place) };
+    let parts = Runtime::on(Arc::new(storage));
     let config = Config::builder([7; 32])
         .floor(ByTier::all(Duration::ZERO))
         .token_ttl(Duration::from_secs(3_600))

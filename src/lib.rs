@@ -47,7 +47,7 @@ pub use engine::ingest::{
 pub use engine::{
     Accepted, Answer, AwardBasis, Clock, Config, ConfigBuilder, ConfigError, DamagedBlock, DebitError, Debited, Event,
     EventSink, ExportPolicy, ExportReport, FakeClock, Inspected, IssueError, IssueRequest, Issued, LedgerEntry,
-    NodeSink, OnVerify, OpenError, OpenQuorums, Parts, PouwEngine, Provenance, Provenances, Receipt, ResponseTimes,
+    NodeSink, OnVerify, OpenError, OpenQuorums, PouwEngine, Provenance, Provenances, Receipt, ResponseTimes, Runtime,
     Stats, SubmitError, SweepReport, SystemClock, TreeError, TreeInfo, TreeProgress, UnknownPolicy, Upkeep,
     UpkeepError, VerifyProgress, WorkProof, WriteError, check,
 };

@@ -21,7 +21,7 @@ use pouw::merkle::{LeafIndex, fold};
 use pouw::protocol::{ByTier, DifficultyTier, MicroJoules};
 use pouw::solver::compute_work_unit;
 use pouw::{
-    Answer, Config, EventSink, ExportPolicy, Exposure, FakeClock, IngestOptions, IssueRequest, Issued, Parts,
+    Answer, Config, EventSink, ExportPolicy, Exposure, FakeClock, IngestOptions, IssueRequest, Issued, Runtime,
     PouwEngine, StoreFile, StoreOptions, Strategy,
 };
 
@@ -191,12 +191,7 @@ fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> Result<PouwEngine, pouw::Open
         .interior_units(true)
         .audit_seed(5)
         .build()?;
-    let parts = Parts {
-        storage: Arc::new(disk.clone()),
-        clock: clock.clone(),
-        events: EventSink::default(),
-        options: StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20),
-    };
+    let parts = Runtime::on(Arc::new(disk.clone())).clock(clock.clone()).events(EventSink::default()).options(StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20));
     PouwEngine::open_with(parts, config)
 }
 

@@ -20,7 +20,7 @@ use pouw::protocol::{
 };
 use pouw::solver::compute_work_unit;
 use pouw::{
-    Answer, Config, EntryKind, EventSink, ExportPolicy, Exposure, FakeClock, IngestOptions, IssueRequest, Parts,
+    Answer, Config, EntryKind, EventSink, ExportPolicy, Exposure, FakeClock, IngestOptions, IssueRequest, Runtime,
     PouwEngine, Provenance, StoreOptions, Strategy, TreeError,
 };
 
@@ -93,12 +93,7 @@ struct House {
 fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> PouwEngine {
     let config = Config::builder(SECRET).floor(ByTier::all(Duration::ZERO)).background(false).leases_max(64).synthetic_max(16);
     let config = config.quorum_wait(Duration::from_millis(30_000)).audit_seed(1);
-    let parts = Parts {
-        storage: Arc::new(disk.clone()),
-        clock: clock.clone(),
-        events: EventSink::default(),
-        options: StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20),
-    };
+    let parts = Runtime::on(Arc::new(disk.clone())).clock(clock.clone()).events(EventSink::default()).options(StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20));
     PouwEngine::open_with(parts, config.build().expect("valid")).expect("it opens")
 }
 

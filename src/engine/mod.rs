@@ -40,6 +40,7 @@ mod provenance;
 mod queue;
 mod refill;
 mod request;
+mod runtime;
 mod standings;
 mod stats;
 mod submit;
@@ -61,7 +62,7 @@ use crossbeam_channel::bounded;
 use parking_lot::Mutex;
 
 use crate::protocol::Keyring;
-use crate::store::{StorageProvider, Store, StoreDirectory, StoreOptions};
+use crate::store::Store;
 
 pub use crate::store::{CheckFinding, CheckPhase, CheckProgress, CheckReport};
 
@@ -79,6 +80,7 @@ pub use policy::{ExportPolicy, OnVerify, UnknownPolicy, VerifyProgress};
 pub use progress::TreeProgress;
 pub use provenance::{DamagedBlock, Provenance, Provenances};
 pub use request::{Accepted, Answer, IssueRequest, Issued};
+pub use runtime::Runtime;
 pub use stats::Stats;
 pub use sweep::SweepReport;
 pub use trees::TreeInfo;
@@ -88,33 +90,8 @@ pub use waiting::OpenQuorums;
 use self::core::Core;
 use clock::EngineTime;
 
-/// What an engine stands on, beside its configuration.
-#[derive(Debug, Clone)]
-pub struct Parts {
-    /// Where the two files are.
-    pub storage: Arc<dyn StorageProvider>,
-    /// Where time comes from.
-    pub clock: Arc<dyn Clock>,
-    /// Where events go.
-    pub events: EventSink,
-    /// Cache sizes.
-    pub options: StoreOptions,
-}
-
-impl Parts {
-    /// A directory that exists, the system's clock, no subscriber.
-    pub fn in_directory(path: impl AsRef<Path>) -> Self {
-        Self {
-            storage: Arc::new(StoreDirectory::new(path)),
-            clock: Arc::new(SystemClock::new()),
-            events: EventSink::default(),
-            options: StoreOptions::default(),
-        }
-    }
-}
-
-/// The embedded engine. Cheap to clone; every clone speaks to the same store, which closes when the
-/// last one is dropped or [`close`](Self::close) is called.
+/// The embedded engine. Cheap to clone. All clones share one store, which closes when the last clone is dropped or
+/// [`close`](Self::close) is called.
 #[derive(Debug, Clone)]
 pub struct PouwEngine {
     inner: Arc<Inner>,
@@ -142,11 +119,14 @@ impl PouwEngine {
                 .and_then(|directory| directory.sync_all())
                 .map_err(|e| OpenError::Directory { path: parent.to_owned(), what: e.to_string() })?;
         }
-        Self::open_with(Parts::in_directory(path), config)
+        Self::open_with(Runtime::in_directory(path), config)
     }
 
-    /// Opens on storage, clock and subscriber of the caller's choice.
-    pub fn open_with(parts: Parts, config: Config) -> Result<Self, OpenError> {
+    /// Opens the store on the storage, clock and subscriber of `runtime`.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_with(runtime: Runtime, config: Config) -> Result<Self, OpenError> {
         let secret_error = |_| ConfigError {
             field: "hmac_secret",
             value: config.settings.hmac_secret.len().to_string(),
@@ -156,18 +136,18 @@ impl PouwEngine {
         for previous in &config.settings.previous_secrets {
             keyring = keyring.with_previous(previous).map_err(secret_error)?;
         }
-        let store = Arc::new(Store::open(parts.storage, parts.options)?);
+        let store = Arc::new(Store::open(runtime.storage, runtime.options)?);
         let high_water_ms = store.head().clock_ms;
-        let wall_ms = parts.clock.wall().0;
+        let wall_ms = runtime.clock.wall().0;
         if high_water_ms > 0 && wall_ms > high_water_ms + clock::AHEAD_MAX_MS && !config.settings.accept_clock_ahead {
             return Err(OpenError::ClockAhead { wall_ms, high_water_ms });
         }
         let store_keyring = Keyring::new(&store.identity().digest_key).map_err(secret_error)?;
-        let time = EngineTime::start(parts.clock, high_water_ms);
+        let time = EngineTime::start(runtime.clock, high_water_ms);
         let (lanes, inbox) = lanes::lanes(config.settings.waiting_answers_max);
         let (wake, woken) = bounded(1);
         let background = config.settings.background;
-        let core = Arc::new(Core::new(config, keyring, store_keyring, store, time, lanes, wake, parts.events));
+        let core = Arc::new(Core::new(config, keyring, store_keyring, store, time, lanes, wake, runtime.events));
         core.load_standings()?;
         let failed = |e: std::io::Error| OpenError::Thread(e.to_string());
         let mut threads = vec![writer::start(core.clone(), inbox).map_err(failed)?];
@@ -207,6 +187,11 @@ impl PouwEngine {
         &self.inner.core
     }
 }
+
+const _: fn() = || {
+    fn is<T: Clone + Send + Sync>() {}
+    is::<PouwEngine>();
+};
 
 impl Inner {
     fn close(&self) {

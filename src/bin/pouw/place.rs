@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use pouw::protocol::ByTier;
-use pouw::{Config, ConfigBuilder, Event, EventSink, Parts, PouwEngine, StoreFile};
+use pouw::{Config, ConfigBuilder, Event, EventSink, PouwEngine, Runtime, StoreFile};
 
 use crate::failure::Failure;
 use crate::output::complain;
@@ -129,7 +129,7 @@ fn start_engine(dir: &Path, settings: ConfigBuilder, serving: bool) -> Result<Po
         // What the verbs report themselves.
         _ => {}
     });
-    Ok(PouwEngine::open_with(Parts { events, ..Parts::in_directory(dir) }, config)?)
+    Ok(PouwEngine::open_with(Runtime::in_directory(dir).events(events), config)?)
 }
 
 /// What may come in floods is said so often at most; `pouw status` and `pouw ledger` know it all.

@@ -10,7 +10,7 @@ use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::store::sim::SimDisk;
 use pouw::merkle::root;
 use pouw::protocol::{DifficultyTier, MicroJoules, WorkUnitOperation};
-use pouw::{Answer, Event, EventSink, Ingested, IssueError, IssueRequest, Parts, Receipt, TreeState};
+use pouw::{Answer, Event, EventSink, Ingested, IssueError, IssueRequest, Receipt, TreeState};
 
 #[test]
 fn a_file_becomes_a_complete_tree_whose_leaves_are_its_blocks_hashes() {
@@ -191,7 +191,7 @@ fn a_sweep_of_the_background_thread_that_fails_is_an_event_and_the_next_one_work
     let (disk, clock) = (SimDisk::new(), clock());
     let (sender, events) = std::sync::mpsc::channel();
     let subscriber = EventSink::new(move |event| drop(sender.send(event)));
-    let parts = Parts { events: subscriber, ..parts(Arc::new(disk.clone()), &clock) };
+    let parts = parts(Arc::new(disk.clone()), &clock).events(subscriber);
     let engine = open(parts, config().background(true));
     let seen = |wanted: fn(&Event) -> bool| {
         while !wanted(&events.recv_timeout(Duration::from_secs(60)).expect("an event")) {}

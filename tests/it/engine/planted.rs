@@ -17,7 +17,7 @@ use pouw::internal::store::sim::SimDisk;
 use pouw::merkle::LeafIndex;
 use pouw::protocol::{DifficultyTier, WorkId, WorkResult};
 use pouw::{
-    Accepted, Answer, FakeClock, IssueRequest, Issued, Parts, PouwEngine, Receipt, StoreFile, StoreOptions, SubmitError,
+    Accepted, Answer, FakeClock, IssueRequest, Issued, PouwEngine, Receipt, StoreFile, StoreOptions, SubmitError,
 };
 
 /// Storage and clock of one scenario, and the mistake its engines make, if any.
@@ -54,7 +54,7 @@ impl Scene {
             }
         });
         let options = StoreOptions::new().state_cache_bytes(self.cache_bytes).blocks_cache_bytes(self.cache_bytes);
-        open(Parts { options, ..parts(Arc::new(storage), &self.clock) }, config)
+        open(parts(Arc::new(storage), &self.clock).options(options), config)
     }
 
     fn on_read(&self, hook: Option<ReadHook>) {

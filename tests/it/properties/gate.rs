@@ -8,8 +8,8 @@ use pouw::internal::policy::difficulty::{DifficultyRules, Standing};
 use pouw::internal::policy::window::{AdmissionLog, WindowRules};
 use pouw::protocol::{DifficultyTier, header};
 use pouw::{
-    ClientKey, Config, Decision, EventSink, Facts, FakeClock, Gate, GateConfig, Headers, NetworkPrefix, Parts,
-    PouwEngine,
+    ClientKey, Config, Decision, EventSink, Facts, FakeClock, Gate, GateConfig, Headers, NetworkPrefix, PouwEngine,
+    Runtime,
 };
 use quickcheck::{Arbitrary, Gen, TestResult, quickcheck};
 
@@ -111,7 +111,7 @@ quickcheck! {
     fn property_18_every_response_carries_correct_numeric_rate_limit_headers(pauses: Pauses, clients: u8) -> bool {
         let clock = Arc::new(FakeClock::at(START_MS));
         let directory = tempfile::tempdir().unwrap();
-        let parts = Parts { clock: clock.clone(), events: EventSink::default(), ..Parts::in_directory(directory.path()) };
+        let parts = Runtime::in_directory(directory.path()).clock(clock.clone()).events(EventSink::default());
         let config = Config::builder([7; 32]).background(false).build().unwrap();
         let engine = PouwEngine::open_with(parts, config).unwrap();
         let limits = GateConfig::builder().rate_limit(3).window_ms(2_000).build().unwrap();

@@ -11,7 +11,7 @@ use crate::support::work::{made_up, solve, spoiled};
 use pouw::internal::policy::difficulty::{DifficultyRules, Standing};
 use pouw::internal::store::sim::{Loss, SimDisk};
 use pouw::protocol::{DifficultyTier, WorkResult};
-use pouw::{Answer, ConfigBuilder, Event, EventSink, Parts, PouwEngine, StoreDirectory, SubmitError, check};
+use pouw::{Answer, ConfigBuilder, Event, EventSink, PouwEngine, Runtime, StoreDirectory, SubmitError, check};
 use quickcheck::{Gen, QuickCheck};
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
@@ -299,7 +299,7 @@ fn a_damaged_row_is_told_and_dropped_and_the_others_stay() {
     let sink = events.clone();
     let events_sink = EventSink::new(move |event| sink.lock().unwrap().push(event));
     let on_disk = parts(Arc::new(StoreDirectory::new(dir.path())), &clock);
-    let engine = open(Parts { events: events_sink, ..on_disk }, config());
+    let engine = open(on_disk.events(events_sink), config());
     assert!(
         matches!(&events.lock().unwrap()[..], [Event::CorruptionFound { what, .. }] if what.contains("standings-0"))
     );
@@ -415,14 +415,10 @@ fn solved(engine: &PouwEngine, client: &[u8]) -> WorkResult {
 fn a_callback_or_a_subscriber_that_panics_ends_nothing_but_itself() {
     let panics = Arc::new(Mutex::new(0));
     let seen = panics.clone();
-    let parts = Parts {
-        storage: Arc::new(SimDisk::new()),
-        events: EventSink::new(move |event| {
-            *seen.lock().unwrap() += u32::from(event == Event::CallbackPanicked);
-            std::panic::panic_any("the subscriber");
-        }),
-        ..Parts::in_directory(".")
-    };
+    let parts = Runtime::on(Arc::new(SimDisk::new())).events(EventSink::new(move |event| {
+        *seen.lock().unwrap() += u32::from(event == Event::CallbackPanicked);
+        std::panic::panic_any("the subscriber");
+    }));
     let engine = PouwEngine::open_with(parts, config().build().unwrap()).unwrap();
     let result = solved(&engine, b"a");
     engine.submit_with(&Answer::new(b"a", &result), |_| std::panic::panic_any("the callback"));

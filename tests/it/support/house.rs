@@ -14,7 +14,7 @@ use pouw::internal::store::check;
 use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::ByTier;
 use pouw::{
-    Config, ConfigBuilder, Event, EventSink, FakeClock, Parts, PouwEngine, StorageProvider, StoreDirectory,
+    Config, ConfigBuilder, Event, EventSink, FakeClock, PouwEngine, Runtime, StorageProvider, StoreDirectory,
     StoreOptions,
 };
 use tempfile::TempDir;
@@ -41,13 +41,11 @@ pub fn clock() -> Arc<FakeClock> {
 }
 
 /// Small caches and no subscriber.
-pub fn parts(storage: Arc<dyn StorageProvider>, clock: &Arc<FakeClock>) -> Parts {
-    Parts {
-        storage,
-        clock: clock.clone(),
-        events: EventSink::default(),
-        options: StoreOptions::new().state_cache_bytes(4 << 20).blocks_cache_bytes(4 << 20),
-    }
+pub fn parts(storage: Arc<dyn StorageProvider>, clock: &Arc<FakeClock>) -> Runtime {
+    Runtime::on(storage)
+        .clock(clock.clone())
+        .events(EventSink::default())
+        .options(StoreOptions::new().state_cache_bytes(4 << 20).blocks_cache_bytes(4 << 20))
 }
 
 /// An engine on this disk.
@@ -60,7 +58,7 @@ pub fn in_directory(directory: &Path, clock: &Arc<FakeClock>, config: ConfigBuil
     open(parts(Arc::new(StoreDirectory::new(directory)), clock), config)
 }
 
-pub fn open(parts: Parts, config: ConfigBuilder) -> PouwEngine {
+pub fn open(parts: Runtime, config: ConfigBuilder) -> PouwEngine {
     PouwEngine::open_with(parts, config.build().unwrap()).unwrap()
 }
 
@@ -94,7 +92,7 @@ impl House {
     fn on(storage: Arc<dyn StorageProvider>, disk: SimDisk, directory: TempDir, config: ConfigBuilder) -> Self {
         let clock = clock();
         let (sink, events) = remembering();
-        let engine = open(Parts { events: sink, ..parts(storage.clone(), &clock) }, config.clone());
+        let engine = open(parts(storage.clone(), &clock).events(sink), config.clone());
         Self { engine, clock, events, disk, directory, storage, config }
     }
 
@@ -143,7 +141,7 @@ impl House {
     }
 
     fn open(&self, events: EventSink) -> PouwEngine {
-        open(Parts { events, ..parts(self.storage.clone(), &self.clock) }, self.config.clone())
+        open(parts(self.storage.clone(), &self.clock).events(events), self.config.clone())
     }
 
     /// The directory of the store.

@@ -236,7 +236,7 @@ mod tests {
     use hyper::Request;
     use metrics_exporter_prometheus::PrometheusBuilder;
     use pouw::internal::store::sim::SimDisk;
-    use pouw::{Config, GateConfig, Parts};
+    use pouw::{Config, GateConfig, Runtime};
     use tower_service::Service;
 
     use super::*;
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn health_tells_of_writes_that_fail_and_of_a_failed_sync_that_needs_a_restart() {
         let disk = SimDisk::new();
-        let parts = Parts { storage: Arc::new(disk.clone()), ..Parts::in_directory(".") };
+        let parts = Runtime::on(Arc::new(disk.clone()));
         let config = Config::builder([7; 32]).background(false).build().unwrap();
         let engine = PouwEngine::open_with(parts, config).unwrap();
         let gate = Gate::new(engine.clone(), GateConfig::default()).unwrap();

@@ -11,7 +11,7 @@ use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{ChallengeToken, DifficultyTier, Keyring, MicroJoules, WorkResult, WorkUnit, data_digest};
 use pouw::{
     Answer, Clock, DebitError, EntryKind, EventSink, Exposure, FakeClock, IngestError, IngestOptions, Ingested,
-    IssueError, IssueRequest, Issued, OpenError, Parts, PouwEngine, StoreOptions, SubmitError, TreeError,
+    IssueError, IssueRequest, Issued, OpenError, PouwEngine, Runtime, StoreOptions, SubmitError, TreeError,
 };
 
 use super::super::disk::after_power_cut;
@@ -652,12 +652,10 @@ fn open(
     if let Some(mistake) = mistake {
         config = config.mistake(mistake);
     }
-    let parts = Parts {
-        storage: Arc::new(disk.clone()),
-        clock: clock.clone(),
-        events: EventSink::default(),
-        options: StoreOptions::new().state_cache_bytes(4 << 20).blocks_cache_bytes(4 << 20),
-    };
+    let parts = Runtime::on(Arc::new(disk.clone()))
+        .clock(clock.clone())
+        .events(EventSink::default())
+        .options(StoreOptions::new().state_cache_bytes(4 << 20).blocks_cache_bytes(4 << 20));
     PouwEngine::open_with(parts, config.build()?)
 }
 

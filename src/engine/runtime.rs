@@ -1,0 +1,51 @@
+//! The surroundings of an engine: storage, clock, subscriber, cache sizes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::store::{StorageProvider, StoreDirectory, StoreOptions};
+
+use super::clock::{Clock, SystemClock};
+use super::event::EventSink;
+
+/// The storage, the clock, the subscriber of events and the cache sizes of an engine. Used by
+/// [`PouwEngine::open_with`](super::PouwEngine::open_with).
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Runtime {
+    pub(super) storage: Arc<dyn StorageProvider>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) events: EventSink,
+    pub(super) options: StoreOptions,
+}
+
+impl Runtime {
+    /// Storage in a directory that exists, the system's clock, no subscriber, default cache sizes.
+    pub fn in_directory(path: impl AsRef<Path>) -> Self {
+        Self::on(Arc::new(StoreDirectory::new(path)))
+    }
+
+    /// The same on this storage.
+    pub fn on(storage: Arc<dyn StorageProvider>) -> Self {
+        let (clock, events) = (Arc::new(SystemClock::new()), EventSink::default());
+        Self { storage, clock, events, options: StoreOptions::default() }
+    }
+
+    /// Takes the time from `clock`.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Sends events to `events`.
+    pub fn events(mut self, events: EventSink) -> Self {
+        self.events = events;
+        self
+    }
+
+    /// Sets the cache sizes.
+    pub fn options(mut self, options: StoreOptions) -> Self {
+        self.options = options;
+        self
+    }
+}
