@@ -267,7 +267,7 @@ fn a_store_opened_with_another_secret_refuses_the_tokens_that_are_out_and_nothin
     for issued in &desk.units {
         let error = desk.submit(&issued.unit.challenge_token, &solve(&issued.unit));
         assert!(matches!(error, SubmitError::Token(TokenError::UnknownKey { .. })), "{error:?}");
-        advises(&error, "ask for a new challenge");
+        advises(&error, "request a new challenge");
     }
     assert_eq!(desk.state(), before);
     // The credit is there, the client is known, and all the rest of the work is done under the new secret.

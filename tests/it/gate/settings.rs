@@ -123,6 +123,14 @@ fn no_setter_of_the_builders_is_forgotten() {
         ("route", "route_overrides"),
         ("exempt_route", "exempt_routes"),
         ("trusted_proxy", "trusted_proxies"),
+        // Times: the key ends in its unit.
+        ("token_ttl", "token_ttl_seconds"),
+        ("work_unit_max_age", "work_unit_max_age_ms"),
+        ("floor", "floor_ms"),
+        ("calibrate_target", "calibrate_target_ms"),
+        ("quorum_wait", "quorum_wait_ms"),
+        ("escalation_window", "escalation_window_ms"),
+        ("cool_down", "cool_down_ms"),
     ];
     let left_out = ["accept_clock_ahead", "audit_seed", "background", "mistake"];
     let source = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
