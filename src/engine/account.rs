@@ -1,8 +1,9 @@
-//! The account of usefulness: what clients were asked for and did, what the server hashed and why, by strategy.
+//! The account of usefulness, by strategy: work sent to clients and accepted from them, hashing of
+//! the server by reason.
 //!
-//! What belongs to a command is counted by its commit. What is sent to clients, and what is hashed for answers that are
-//! refused, is counted in memory first and written with the next commit, within about half a second; a crash loses
-//! what is younger.
+//! The work of a command is counted by its commit. Units sent, and hashing for refused answers, are
+//! counted in memory first and written with the next commit, within about half a second; a crash
+//! loses younger counts.
 
 use crate::merkle::AlignedRange;
 use crate::policy::ready::ReadyUnit;
@@ -12,8 +13,8 @@ use super::PouwEngine;
 use super::core::Core;
 
 impl PouwEngine {
-    /// What offloading has come to in this store, up to now. For the moment between a commit and what follows from it in
-    /// memory, what it wrote behind is counted twice.
+    /// Totals of offloaded work since the store was created. Briefly after a commit, recent counts
+    /// may be included twice.
     pub fn account(&self) -> UsefulnessAccount {
         let core = self.core();
         let waiting = core.account.lock();
@@ -24,7 +25,7 @@ impl PouwEngine {
 }
 
 impl Core {
-    /// A unit goes out; again, if it is not `fresh`, and then nothing more is asked for.
+    /// Counts a unit that is sent; one that is not `fresh` is sent again and adds no work.
     pub(super) fn count_sent(&self, place: usize, unit: &ReadyUnit, fresh: bool) {
         let mut account = self.account.lock();
         let Some(of) = account.by.get_mut(place) else { return };
@@ -35,7 +36,7 @@ impl Core {
         }
     }
 
-    /// A unit of another kind goes out.
+    /// Counts a sent unit of another kind.
     pub(super) fn count_asked(&self, place: usize, work: HashWork) {
         let mut account = self.account.lock();
         let Some(of) = account.by.get_mut(place) else { return };
@@ -43,13 +44,13 @@ impl Core {
         of.sent_units += 1;
     }
 
-    /// The server hashed something that no command counts.
+    /// Counts hashing of the server that no command counts.
     pub(super) fn count_server(&self, place: usize, reason: HashReason, work: HashWork) {
         self.account.lock().server(place, reason, work);
     }
 }
 
-/// What a unit asks for: its leaves, by their lengths, and the parents above them.
+/// The work in a unit: its leaves, by their lengths, and the parents above them.
 pub(super) fn unit_work(range: &AlignedRange, lengths: impl Iterator<Item = u64>) -> HashWork {
     HashWork::of(lengths).plus(parents_work(range))
 }
@@ -59,7 +60,7 @@ pub(super) fn parents_work(range: &AlignedRange) -> HashWork {
     fold_work(range.len(), range.fold_levels())
 }
 
-/// Folding so many nodes, so many levels up.
+/// Hashes needed to fold `width` nodes up `levels` levels.
 pub(super) fn fold_work(mut width: u64, levels: u8) -> HashWork {
     let (mut pairs, mut singles) = (0, 0);
     for _ in 0..levels {

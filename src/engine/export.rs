@@ -1,4 +1,4 @@
-//! Export: the addresses a Constituent Block List consumes. Streams; holds no tree in memory.
+//! Export of the addresses for a Constituent Block List. It streams, and holds no tree in memory.
 
 use std::ops::ControlFlow;
 
@@ -13,10 +13,10 @@ use super::error::TreeError;
 use super::policy::{ExportPolicy, OnVerify, VerifyProgress};
 use super::provenance::{Provenance, Provenances};
 
-/// Takes exported nodes in order. Anything that can fail, fails the export.
+/// Takes exported nodes in order. An error of the sink ends the export.
 pub type NodeSink<'s> = &'s mut dyn FnMut(&Checksum) -> std::io::Result<()>;
 
-/// What an export came to.
+/// The result of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExportReport {
@@ -27,8 +27,8 @@ pub struct ExportReport {
 }
 
 impl PouwEngine {
-    /// Does what `policy` asks for before a tree may be exported. The exports do it themselves; this is for a host that
-    /// wants to see how far it is.
+    /// Satisfies `policy` for a tree, as an export does first. For a host that wants to show the
+    /// progress.
     ///
     /// # Errors
     /// As [`export_addresses`](Self::export_addresses).
@@ -41,17 +41,17 @@ impl PouwEngine {
         Ok(self.core().satisfy(name, policy, progress)?.1)
     }
 
-    /// All nodes of a complete tree, root first, level by level, left to right: the paper's `Checksum`
-    /// array. Validates first. Under [`ExportPolicy::Strict`].
+    /// Exports all nodes of a complete tree, root first, level by level, left to right: the paper's
+    /// `Checksum` array. Validates first. Under [`ExportPolicy::Strict`].
     ///
     /// # Errors
-    /// [`TreeError::NotComplete`], [`TreeError::Inconsistent`] with the first position that does not fit,
-    /// [`TreeError::Unverifiable`].
+    /// [`TreeError::NotComplete`], [`TreeError::Inconsistent`] with the first position that does
+    /// not fit, [`TreeError::Unverifiable`].
     pub fn export_addresses(&self, name: &str, sink: NodeSink<'_>) -> Result<ExportReport, TreeError> {
         self.export_addresses_under(ExportPolicy::Strict, name, sink)
     }
 
-    /// The same under another policy.
+    /// As the function above, under another policy.
     ///
     /// # Errors
     /// As [`export_addresses`](Self::export_addresses).
@@ -93,8 +93,8 @@ impl PouwEngine {
         Ok(ExportReport { nodes: shape.node_count(), provenance })
     }
 
-    /// The leaves of a complete tree in order: the address list of the file. Validates first. Under
-    /// [`ExportPolicy::Strict`].
+    /// Exports the leaves of a complete tree in order: the address list of the file. Validates
+    /// first. Under [`ExportPolicy::Strict`].
     ///
     /// # Errors
     /// As [`export_addresses`](Self::export_addresses).
@@ -102,7 +102,7 @@ impl PouwEngine {
         self.export_leaves_under(ExportPolicy::Strict, name, sink)
     }
 
-    /// The same under another policy.
+    /// As the function above, under another policy.
     ///
     /// # Errors
     /// As [`export_addresses`](Self::export_addresses).
@@ -124,11 +124,12 @@ impl PouwEngine {
         Ok(ExportReport { nodes: written, provenance })
     }
 
-    /// Accepts the leaves of a complete tree as they are: its block data may go, and nothing below verified can be
-    /// verified any more. An export does not do this by itself, since it may be cut short.
+    /// Accepts the leaves of a complete tree as they are and drops its block data; unverified
+    /// leaves cannot be verified after this. An export does not do it, since it may be interrupted.
     ///
     /// # Errors
-    /// [`TreeError::NotComplete`]; [`TreeError::Unverifiable`] while it has doubted leaves that cannot be hashed.
+    /// [`TreeError::NotComplete`]; [`TreeError::Unverifiable`] while it has doubted leaves that
+    /// cannot be hashed.
     pub fn release(&self, name: &str) -> Result<(), TreeError> {
         let core = self.core();
         let (tree, row) = core.complete(name)?;
@@ -156,14 +157,15 @@ impl Core {
         }
     }
 
-    /// A tree with leaves below verified may be corrected at any time, also while it is written out.
+    /// A tree with leaves below verified may be corrected at any time, also while it is written
+    /// out.
     pub(super) fn is_unchanged(&self, tree: TreeId, row: &TreeRow) -> Result<(), TreeError> {
         let now = self.store.read()?.tree(tree)?;
         let same = now.is_none_or(|now| now.state == row.state && now.root == row.root);
         if same { Ok(()) } else { Err(TreeError::Corrected(row.name.clone())) }
     }
 
-    /// Does what the policy asks for, and validates.
+    /// Satisfies the policy, and validates.
     fn ready_to_export(&self, name: &str, policy: ExportPolicy) -> Result<(TreeId, TreeRow, Provenance), TreeError> {
         let (satisfied, _) = self.satisfy(name, policy, &mut |_| ControlFlow::Continue(()))?;
         let (tree, row) = self.complete(name)?;
@@ -172,7 +174,7 @@ impl Core {
         }
         let validated = self.validate_row(tree, &row);
         if matches!(validated, Err(TreeError::Inconsistent { .. })) {
-            // Its pages may be of before and after a correction.
+            // Its pages may be from before and after a correction.
             self.is_unchanged(tree, &row)?;
         }
         let (folds, _) = validated?;

@@ -1,5 +1,5 @@
-//! Interior nodes above the tiles as work, behind the `interior_units` switch: level by level, from the
-//! parents of the tiles' tops to the root.
+//! Interior nodes above the tiles as work, behind the `interior_units` switch: level by level, from
+//! the parents of the tiles' tops to the root.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -42,7 +42,7 @@ struct Folding {
     returned: Vec<u64>,
 }
 
-/// Where the tree at hand stands, as seen under the lock.
+/// The state of the current tree, as seen under the lock.
 struct Step {
     tree: TreeId,
     level: u8,

@@ -27,59 +27,68 @@ pub struct Debited {
     pub seq: u64,
     /// Balance now.
     pub balance: MicroJoules,
-    /// It had been made before under this key; nothing was taken again.
+    /// Whether this key was debited before; then nothing was taken again.
     pub repeated: bool,
 }
 
-/// That the work of an accepted answer is part of a complete tree.
+/// Proof that the work of an accepted answer is part of a complete tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorkProof {
     /// The leaf: the first of the answer.
     pub leaf: LeafIndex,
-    /// What the tree's publisher commits to.
+    /// The commitment of the tree's publisher.
     pub commitment: Commitment,
     /// From the leaf to the commitment's root.
     pub proof: InclusionProof,
 }
 
-/// What is known about a challenge.
+/// The outcome of a challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Receipt {
-    /// It is out.
+    /// It was issued and not answered yet.
     Open,
-    /// Its answer was taken; this is its entry.
+    /// Its answer was accepted; this is its entry.
     Accepted(LedgerEntry),
-    /// Its answer was taken as a vote: it gets its entry, and its credit, when its quorum is complete. Told as long as a
-    /// refusal.
+    /// Its answer counts as a vote: its entry and its credit follow when the quorum is complete.
+    /// Known as long as a refusal.
     Voted,
-    /// Its answer was refused for good, and the challenge is closed. Told for a lifetime of its token or two;
-    /// not told of a challenge from before that lifetime was configured anew.
+    /// Its answer was refused for good, and the challenge is closed. Known for one or two lifetimes
+    /// of its token, and not for challenges issued before that lifetime was reconfigured.
     Refused,
-    /// Nothing is known: never issued, expired unanswered, or closed long ago.
+    /// Unknown: never issued, expired unanswered, or closed long ago.
     Unknown,
 }
 
 impl PouwEngine {
-    /// The keyed digest under which a client stands in the store.
+    /// Returns the keyed digest that names a client in the store.
     pub fn client_digest(&self, client: &[u8]) -> ClientDigest {
         self.core().digest_of(client)
     }
 
-    /// Credits of a client.
+    /// Returns the credits of a client.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn balance(&self, client: &[u8]) -> Result<MicroJoules, StoreError> {
         let row = self.core().store.client(*self.client_digest(client).as_bytes())?;
         Ok(MicroJoules(row.balance))
     }
 
-    /// Up to `limit` entries from `from` on, of all clients.
+    /// Returns up to `limit` entries of all clients, from `from` on.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ledger(&self, from: u64, limit: usize) -> Result<Vec<LedgerEntry>, StoreError> {
         let rows = self.core().store.read()?.ledger(from, limit)?;
         Ok(rows.into_iter().map(|(seq, row)| LedgerEntry { seq, row }).collect())
     }
 
-    /// Up to `limit` entries of one client, newest first, older than `before` if given.
+    /// Returns up to `limit` entries of one client, newest first, older than `before` if given.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ledger_of(&self, client: &[u8], before: Option<u64>, limit: usize) -> Result<Vec<LedgerEntry>, StoreError> {
         let core = self.core();
         let digest = *self.client_digest(client).as_bytes();
@@ -104,12 +113,11 @@ impl PouwEngine {
         Ok(out)
     }
 
-    /// Takes credits from a client. The same key with the same client and amount is taken once, however
-    /// often it is sent.
+    /// Takes credits from a client. A repeat with the same key, client and amount takes nothing.
     ///
     /// # Errors
-    /// [`DebitError::Insufficient`], [`DebitError::KeyConflict`]; [`DebitError::Write`] when it is not
-    /// stored or that is not known: repeat with the same key.
+    /// [`DebitError::Insufficient`], [`DebitError::KeyConflict`]; [`DebitError::Write`] when it is
+    /// not stored or that is not known: repeat with the same key.
     pub fn debit(&self, client: &[u8], amount: MicroJoules, key: [u8; 16]) -> Result<Debited, DebitError> {
         let core = self.core();
         let debit =
@@ -124,9 +132,12 @@ impl PouwEngine {
         }
     }
 
-    /// For the entry of an accepted answer whose tree is complete: what the tree's publisher committed to, and
-    /// the proof that a leaf of the answer is part of it. `None` for debits, made-up work, and trees that are
-    /// not complete yet or are forgotten.
+    /// Returns the commitment of a complete tree and the proof that a leaf of this accepted answer
+    /// is part of it. `None` for debits, made-up work, and trees that are incomplete or forgotten.
+    ///
+    /// # Errors
+    /// [`TreeError::Unknown`] if no tree has this name; [`TreeError::Store`] if the store cannot be
+    /// read.
     pub fn proof_of(&self, entry: &LedgerRow) -> Result<Option<WorkProof>, TreeError> {
         if !(entry.kind.is_of_leaves() || entry.kind == EntryKind::Interior) {
             return Ok(None);
@@ -144,7 +155,10 @@ impl PouwEngine {
         Ok(Some(WorkProof { leaf, commitment: commitment(&row), proof }))
     }
 
-    /// What became of a challenge.
+    /// Returns the outcome of a challenge.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn receipt(&self, id: WorkId) -> Result<Receipt, StoreError> {
         let core = self.core();
         if let Some((seq, row)) = core.store.read()?.receipt(*id.as_bytes())? {
@@ -153,7 +167,7 @@ impl PouwEngine {
         if core.queue.lock().leases.find(id).is_some() {
             return Ok(Receipt::Open);
         }
-        // An id tells when it was issued, and so when its token expires: the key under which it is closed.
+        // An id contains its time of issue, and so the expiry of its token: the key under which it is closed.
         let expires_ms = id.unix_millis().0.saturating_add(core.config.token_ttl_ms());
         if core.is_refused(id.as_bytes()) {
             return Ok(Receipt::Refused);

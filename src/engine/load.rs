@@ -1,4 +1,4 @@
-//! Where a leaf's bytes are, and reading them: from the block file, or from the file they came from.
+//! Reads the bytes of leaves, from the block file or from the file they came from.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -14,7 +14,7 @@ use crate::store::{Reader, Store, StoreError, TreeId};
 pub(super) enum LoadError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A file ingested by reference is gone or is not what it was.
+    /// A file ingested by reference is missing or has changed.
     #[error("{0}")]
     Source(String),
 }
@@ -122,8 +122,8 @@ fn read_sources(store: &Store, tree: TreeId, first: u64, lengths: &[u64]) -> Res
     Ok(out)
 }
 
-/// Opens a plain file. Neither follows a link nor waits for a pipe: what was a file when it was ingested may
-/// be something else by now.
+/// Opens a plain file. Neither follows a link nor waits for a pipe: what was a file when it was
+/// ingested may be something else by now.
 pub(super) fn open_plain(path: &Path) -> std::io::Result<File> {
     let mut options = File::options();
     options.read(true);
@@ -131,7 +131,7 @@ pub(super) fn open_plain(path: &Path) -> std::io::Result<File> {
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK | libc::O_NOFOLLOW);
     let file = options.open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(std::io::Error::other("it is no plain file any more"));
+        return Err(std::io::Error::other("it is not a plain file any more"));
     }
     Ok(file)
 }

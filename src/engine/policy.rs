@@ -1,8 +1,9 @@
-//! Export policies: what has to be known about the leaves of a tree before it is exported.
+//! Export policies: the requirements on the leaves of a tree before it is exported.
 //!
-//! Leaves that only clients stand for are hashed by the server, all of them or a sample, in bounded batches that each
-//! are durable: a long verification goes on where it was cut short. One that turns out to be wrong is corrected, which
-//! gives the tree another root, and everything else its clients stand for is doubted and hashed too.
+//! The server hashes leaves known from clients only, all of them or a sample, in bounded batches
+//! that each are durable: an interrupted verification continues where it stopped. A wrong leaf is
+//! corrected, which changes the root of the tree, and all other leaves of its clients are doubted
+//! and hashed too.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -21,7 +22,7 @@ use super::event::Event;
 use super::load::{LoadError, load_tile};
 use super::upkeep::UpkeepError;
 
-/// What has to be known about the leaves of a tree before it is exported.
+/// The requirements on the leaves of a tree before it is exported.
 ///
 /// ```
 /// use pouw::ExportPolicy;
@@ -36,15 +37,17 @@ pub enum ExportPolicy {
     /// Every leaf is verified or known: the server hashes what is not.
     #[default]
     Strict,
-    /// A random sample of the leaves that only clients stand for is hashed. If a part of `epsilon` or more of them were
-    /// wrong, this would have found one with a chance of at least `1 - delta`.
+    /// The server hashes a random sample of the leaves known from clients only. If a part of
+    /// `epsilon` or more of them were wrong, the sample would contain one with a probability of at
+    /// least `1 - delta`.
     Statistical {
-        /// Part of wrong leaves that must not go unseen, above 0 and below 1.
+        /// Part of wrong leaves that must be found, above 0 and below 1.
         epsilon: f64,
-        /// Chance that it does, above 0 and below 1.
+        /// Probability of missing it, above 0 and below 1.
         delta: f64,
     },
-    /// As it is, but for leaves of clients caught in a lie, which are hashed before any export.
+    /// No verification, except for leaves of clients caught lying, which are hashed before any
+    /// export.
     Attested,
 }
 
@@ -70,9 +73,11 @@ impl fmt::Display for ExportPolicy {
     }
 }
 
-/// A word that names no policy.
+/// The text is not an export policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no policy: `strict`, `statistical:EPSILON:DELTA` with both above 0 and below 1, `attested`")]
+#[error(
+    "unknown export policy {0:?}; expected `strict`, `attested` or `statistical:EPSILON:DELTA` (both between 0 and 1)"
+)]
 pub struct UnknownPolicy(pub String);
 
 impl FromStr for ExportPolicy {
@@ -92,20 +97,20 @@ impl FromStr for ExportPolicy {
     }
 }
 
-/// How far a verification before an export is.
+/// Progress of a verification before an export.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifyProgress {
     /// Leaves hashed.
     pub hashed: u64,
-    /// Leaves to be hashed, as far as is known.
+    /// Leaves to hash, as far as known.
     pub of: u64,
-    /// Leaves that were wrong and are right now.
+    /// Wrong leaves that were corrected.
     pub corrected: u64,
 }
 
-/// Called now and then with how far a verification is; `Break` stops it, and what is hashed so far stays. It must not
-/// export or verify anything itself: one verification at a time.
+/// Called repeatedly with the progress of a verification. `Break` stops it; leaves hashed so far
+/// stay verified. The callback must not export or verify: one verification runs at a time.
 pub type OnVerify<'p> = &'p mut dyn FnMut(&VerifyProgress) -> ControlFlow<()>;
 
 /// Tiles looked at, and hashed with one command each, before they are written together.
@@ -114,7 +119,7 @@ const TILES_PER_COMMIT: usize = 64;
 const BYTES_PER_COMMIT: u64 = 8 << 20;
 
 impl Core {
-    /// Does what `policy` asks for, and returns the tree, which is complete then.
+    /// Satisfies `policy`, and returns the tree, which is complete then.
     pub(super) fn satisfy(
         &self,
         name: &str,
@@ -127,7 +132,7 @@ impl Core {
             // Its leaves are verified or known from the first.
             return Ok((self.complete(name)?.0, VerifyProgress::default()));
         }
-        // While leaves may be corrected, nobody else folds such a tree.
+        // While leaves may be corrected, no other thread folds such a tree.
         let one = self.auditing.lock();
         let done = self.satisfy_locked(tree, name, policy, progress);
         drop(one);
@@ -177,14 +182,14 @@ impl Core {
         Ok(done)
     }
 
-    /// The name may stand for another tree by now.
+    /// The name may belong to another tree by now.
     fn same_tree(&self, tree: TreeId, name: &str) -> Result<(), TreeError> {
         let (now, _) = self.complete(name)?;
         if now == tree { Ok(()) } else { Err(TreeError::Corrected(name.to_owned())) }
     }
 
-    /// Before any export, what is to be doubted is known, and what is doubted in this tree is hashed. A lie found on
-    /// the way makes more doubtful, so this goes on until nothing is found.
+    /// Before any export, what is to be doubted is known, and what is doubted in this tree is
+    /// hashed. A lie found on the way makes more doubtful, so this goes on until nothing is found.
     pub(super) fn clear_doubts(
         &self,
         tree: TreeId,
@@ -215,7 +220,7 @@ impl Core {
         }
     }
 
-    /// One sample of the leaves that only clients stand for; true if it found a lie.
+    /// Hashes one sample of the leaves known from clients only; true if it found a lie.
     fn sample_once(
         &self,
         tree: TreeId,
@@ -234,7 +239,7 @@ impl Core {
         if done.corrected == before {
             return Ok(false);
         }
-        // What else the liars stand for is hashed first, and then a new sample is drawn.
+        // The other leaves of the liars are hashed first, and then a new sample is drawn.
         self.clear_doubts(tree, done, progress)?;
         Ok(true)
     }
@@ -278,8 +283,8 @@ impl Core {
         Ok(())
     }
 
-    /// The server's own hashes of some leaves of a tile. Where they differ from what is stored, the digest of the data
-    /// that is there tells whether whoever stands for them was sent the same.
+    /// The server's own hashes of some leaves of a tile. Where they differ from what is stored, the
+    /// digest of the data that is there shows whether their clients were sent the same.
     pub(super) fn hash_tile(&self, tree: TreeId, row: &TreeRow, tile: u64, mask: u32) -> Result<Upgrade, TreeError> {
         let gone = |what: String| {
             let leaves = u64::from(mask.count_ones());
@@ -316,7 +321,7 @@ impl Core {
         Ok(Upgrade { tree, tile, hashes, digests, work, at_ms: self.now_ms() })
     }
 
-    /// Makes hashes of the server's durable and tells what they corrected.
+    /// Makes hashes of the server durable and reports the corrections.
     pub(super) fn write_upgrades(
         &self,
         name: &str,

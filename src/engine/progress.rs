@@ -1,4 +1,4 @@
-//! How far a tree is, for whoever holds its handle: a client that wants to see where its work went.
+//! Progress of a tree, for any client that holds its handle.
 
 use crate::merkle::{Shape, TILE_LEAVES};
 use crate::protocol::TreeHandle;
@@ -7,7 +7,7 @@ use crate::store::records::{LeafState, TileRow, TreeState};
 
 use super::PouwEngine;
 
-/// How far a tree is, with the leaves of some of its tiles.
+/// Progress of a tree, with the leaves of some of its tiles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TreeProgress {
@@ -21,18 +21,23 @@ pub struct TreeProgress {
     pub complete: bool,
     /// Number of the first tile below.
     pub first_tile: u64,
-    /// One bit for each leaf that is done, the first leaf in the lowest bit; one entry for each tile of 32 leaves.
+    /// One bit for each leaf that is done, the first leaf in the lowest bit; one entry for each
+    /// tile of 32 leaves.
     pub tiles: Vec<u32>,
 }
 
 impl TreeProgress {
-    /// Tiles told at once at most.
+    /// Most tiles reported at once.
     pub const TILES_MAX: usize = 1_024;
 }
 
 impl PouwEngine {
-    /// How far the tree of this handle is, and which leaves are done in up to `count` tiles from `first_tile` on, at
-    /// most [`TreeProgress::TILES_MAX`] of them. `None` for a handle of no tree, made-up work among them.
+    /// Returns the progress of the tree of this handle, with the leaves done in up to `count` tiles
+    /// from `first_tile` on, at most [`TreeProgress::TILES_MAX`] of them. `None` if no tree has
+    /// this handle, as for made-up work.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn tree_progress(
         &self,
         handle: TreeHandle,

@@ -16,7 +16,7 @@ use super::error::TreeError;
 pub enum Provenance {
     /// The server has hashed it.
     Verified,
-    /// It is the block's address, and a client returned the same.
+    /// It is the block's address, and a client returned the same hash.
     Known,
     /// A quorum of distinct clients returned it.
     Agreed,
@@ -55,12 +55,12 @@ impl Provenance {
 
 written_as_str!(Provenance);
 
-/// How many leaves of a tree there are of each provenance.
+/// The number of leaves of a tree, by provenance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Provenances {
     counts: [u64; 5],
-    /// Leaves whose blocks do not hash to their addresses: they count for nothing.
+    /// Leaves whose blocks do not hash to their addresses: they are not done.
     pub damaged: u64,
 }
 
@@ -75,12 +75,12 @@ impl Provenances {
         self.counts[provenance as usize]
     }
 
-    /// The weakest there is; `None` while no leaf is done.
+    /// The weakest provenance of a leaf; `None` while no leaf is done.
     pub fn weakest(&self) -> Option<Provenance> {
         Provenance::ALL.into_iter().rev().find(|provenance| self.count(*provenance) > 0)
     }
 
-    /// Leaves that only clients stand for.
+    /// Leaves known from clients only.
     pub fn weak(&self) -> u64 {
         self.counts[Provenance::Agreed as usize..].iter().sum()
     }
@@ -96,12 +96,16 @@ pub struct DamagedBlock {
     pub leaf: LeafIndex,
     /// The address it should hash to.
     pub address: Checksum,
-    /// Where to go on.
+    /// The key to continue after.
     pub key: RangeKey,
 }
 
 impl PouwEngine {
-    /// Why the hash of a leaf counts; `None` while it does not.
+    /// Returns why the hash of a leaf counts; `None` while it does not.
+    ///
+    /// # Errors
+    /// [`TreeError::Unknown`], [`TreeError::LeafRange`]; [`TreeError::Store`] if the store cannot
+    /// be read.
     pub fn provenance(&self, name: &str, leaf: LeafIndex) -> Result<Option<Provenance>, TreeError> {
         let core = self.core();
         let (tree, row) = core.named(name)?;
@@ -112,8 +116,11 @@ impl PouwEngine {
         Ok(Provenance::of(states.state(leaf.0 % TILE_LEAVES)))
     }
 
-    /// Why the weakest leaf of an accepted answer counts now; `None` for debits and made-up work, and where none of its
-    /// leaves counts. The server has hashed every interior node itself.
+    /// Returns why the weakest leaf of an accepted answer counts now; `None` for debits and made-up
+    /// work, and where none of its leaves counts. The server has hashed every interior node itself.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn provenance_of(&self, entry: &LedgerRow) -> Result<Option<Provenance>, StoreError> {
         let reader = self.core().store.read()?;
         let Some(row) = reader.tree(entry.tree)? else { return Ok(None) };
@@ -129,7 +136,10 @@ impl PouwEngine {
         Ok(found.max())
     }
 
-    /// Up to `limit` damaged blocks behind the one of this key.
+    /// Returns up to `limit` damaged blocks after the one with this key.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn damaged(&self, after: Option<RangeKey>, limit: usize) -> Result<Vec<DamagedBlock>, StoreError> {
         let reader = self.core().store.read()?;
         let mut out = Vec::new();

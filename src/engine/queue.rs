@@ -1,7 +1,8 @@
-//! The work queue in memory: the ready ring, the leases, and how far the backlog has been looked at.
+//! The work queue in memory: the ready ring, the leases, and how far the backlog has been looked
+//! at.
 //!
-//! Truth is in the store: a leaf that is not done there is pending, whatever happens here. Each pending
-//! leaf is looked at in queue order, and is then in the ring, leased, or given back.
+//! Truth is in the store: a leaf that is not done there is pending, whatever happens here. Each
+//! pending leaf is looked at in queue order, and is then in the ring, leased, or given back.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -18,7 +19,7 @@ use super::interior::InteriorQueue;
 pub(super) struct Queue {
     pub(super) ring: ReadyRing,
     pub(super) leases: LeaseTable,
-    /// Work that was out and came back. Bounded by the leases and the ring it came from.
+    /// Work that was handed out and given back. Bounded by the leases and the ring it came from.
     pub(super) returned: VecDeque<Returned>,
     /// Ranges with votes that have no place in the ring. Bounded by the open quorums.
     pub(super) voted: Turns,
@@ -26,8 +27,8 @@ pub(super) struct Queue {
     turned_ms: u64,
     pub(super) scan: Scan,
     pub(super) interior: InteriorQueue,
-    /// Trees with their first leaf done in this boot, whose units go first. Bounded by [`PARTIAL_MAX`]:
-    /// beyond it new units of further trees queue as fresh ones.
+    /// Trees with their first leaf done in this boot, whose units go first. Bounded by
+    /// [`PARTIAL_MAX`]: beyond it new units of further trees queue as fresh ones.
     partial: HashSet<TreeId>,
     /// Trees whose data could not be read, and why. Bounded by [`BLOCKED_MAX`].
     pub(super) blocked: HashMap<TreeId, Blocked>,
@@ -42,7 +43,7 @@ const BLOCKED_TILES_MAX: usize = 256;
 /// Leaves of one tree whose bytes could not be read.
 #[derive(Debug)]
 pub(super) struct Blocked {
-    /// What happened first.
+    /// The first failure.
     pub(super) why: String,
     tiles: BTreeMap<u64, u32>,
     overflow: bool,
@@ -106,11 +107,12 @@ pub(super) struct Scan {
     pub(super) current: Option<Cursor>,
     /// Trees to look at (again) before any other. Bounded by the leases and the blocked trees.
     pub(super) extra: VecDeque<TreeId>,
-    /// Trees put there because a lease was adopted in this boot: once each. Bounded by the leases of the last boot.
+    /// Trees put there because a lease was adopted in this boot: once each. Bounded by the leases
+    /// of the last boot.
     adopted: HashSet<TreeId>,
-    /// Last partly built tree opened; `None` before the first. Behind those that were partly built at open come
-    /// trees with a leaf that the server hashed at ingest, and trees opened as fresh ones before: of these only
-    /// what is neither ready nor out is taken.
+    /// Last partly built tree opened; `None` before the first. Behind those that were partly built
+    /// at open come trees with a leaf that the server hashed at ingest, and trees opened as fresh
+    /// ones before: of these only what is neither ready nor out is taken.
     pub(super) partial_after: Option<u64>,
     /// Last fresh tree opened; `None` before the first.
     pub(super) fresh_after: Option<u64>,
@@ -146,7 +148,7 @@ impl Queue {
         }
     }
 
-    /// An answer was taken: `lease` has just been released.
+    /// An answer was accepted: `lease` has just been released.
     pub(super) fn settled(&mut self, lease: &Lease, first_leaf: bool) {
         if let Some((tree, range)) = lease.claim.leaves() {
             if self.scan.reading == Some(tree) {
@@ -164,7 +166,8 @@ impl Queue {
         }
     }
 
-    /// An answer was taken as a vote: `lease` has just been released, its leaves are for somebody else.
+    /// An answer was accepted as a vote: `lease` has just been released, its leaves are for other
+    /// clients.
     pub(super) fn voted(&mut self, lease: &Lease) {
         if let Some((tree, range)) = lease.claim.leaves()
             && self.scan.reading == Some(tree)
@@ -177,16 +180,16 @@ impl Queue {
         }
     }
 
-    /// Whether there is room for one more unit with votes. They have bounds of their own, so that those nobody here may
-    /// join do not keep out what everybody may have.
+    /// Whether there is room for one more unit with votes. They have their own bounds, so that
+    /// units closed to the present clients do not displace units open to all.
     pub(super) fn has_room_for_votes(&self, settings: &ConfigBuilder) -> bool {
         let (units, bytes) = self.ring.voted();
         let room = self.ring.bytes() < settings.ready_bytes_max;
         room && units < settings.min_queue_depth * 2 && bytes < settings.ready_bytes_max / 2
     }
 
-    /// A client found nothing among the units with votes it may join: others take the places of those it looked at, if
-    /// any wait. Not more often than every [`TURN_MS`], since those have to be read from the disk.
+    /// Replaces the units with votes that a client may not join by waiting ones, if there are any.
+    /// At most every [`TURN_MS`], since the waiting ones have to be read from the disk.
     pub(super) fn rotate_votes(&mut self, tier: DifficultyTier, now_ms: u64) {
         if self.voted.is_empty() || now_ms < self.turned_ms.saturating_add(TURN_MS) {
             return;
@@ -197,8 +200,9 @@ impl Queue {
         }
     }
 
-    /// Work is out under a token of an earlier boot. Its tree may not have been opened in this one, and leaves
-    /// its place in the queue with its first leaf, whoever sends that: it is opened by name.
+    /// Work is out under a token of an earlier boot. Its tree may not have been opened in this one,
+    /// and leaves its place in the queue with its first leaf, from any client: it is opened by
+    /// name.
     pub(super) fn adopted(&mut self, tree: TreeId, range: &AlignedRange) {
         for unit in self.ring.withdraw(tree, range) {
             self.voted.push(Returned::of(unit.tree, &unit.range));
@@ -245,7 +249,7 @@ impl Queue {
         }
     }
 
-    /// Gives unreadable leaves another chance.
+    /// Lets unreadable leaves be read again.
     pub(super) fn unblock(&mut self) {
         for (tree, blocked) in std::mem::take(&mut self.blocked) {
             if blocked.overflow {
@@ -267,14 +271,14 @@ impl Queue {
         self.partial.contains(&tree)
     }
 
-    /// All leaves of a tree are done: nothing of it is ready or out any more.
+    /// All leaves of a tree are done: none of its units is ready or leased any more.
     pub(super) fn complete(&mut self, tree: TreeId) {
         self.partial.remove(&tree);
         self.blocked.remove(&tree);
         self.interior.drop_tree(tree);
     }
 
-    /// A tree is gone: nothing of it needs remembering.
+    /// Drops all state of a removed tree.
     pub(super) fn drop_tree(&mut self, tree: TreeId) {
         self.ring.remove_if(|unit| unit.tree == tree);
         self.leases.release_tree(tree);
@@ -286,7 +290,7 @@ impl Queue {
         self.scan.extra.retain(|other| *other != tree);
         self.scan.adopted.remove(&tree);
         if self.scan.reading == Some(tree) {
-            // What is being read belongs to nobody any more.
+            // The stretch being read belongs to no tree any more.
             self.scan.reading = None;
         }
         if self.scan.current.as_ref().is_some_and(|cursor| cursor.tree == tree) {

@@ -1,8 +1,8 @@
 //! Filling the ready ring from the backlog, a stretch of one tree at a time.
 //!
-//! The lock is held for planning and merging only, never while the disk is read. A stretch is read from
-//! a snapshot opened under the lock; whatever is leased, ready or settled by the time of the merge is
-//! left out, so that no leaf is handed out twice.
+//! The lock is held for planning and merging only, never while the disk is read. A stretch is read
+//! from a snapshot opened under the lock; leaves that are leased, ready or settled by the time of
+//! the merge are left out, so that no leaf is handed out twice.
 
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ use super::event::Event;
 use super::load::{LoadError, first_run, load_tile};
 use super::queue::{Cursor, Queue, Returned};
 
-/// Tiles read at once: at most so many, and no more than hold this many bytes.
+/// Most tiles read at once, and most bytes in them.
 const STRETCH_TILES: u64 = 8;
 const STRETCH_BYTES: u64 = 1 << 20;
 
-/// What to read next.
+/// The next stretch to read.
 struct Plan {
     tree: TreeId,
     tiles: std::ops::Range<u64>,
@@ -32,7 +32,7 @@ struct Plan {
     reader: Reader,
 }
 
-/// What a stretch held.
+/// The content of a stretch.
 struct Read {
     /// A leaf of the tree is done.
     begun: bool,
@@ -59,8 +59,8 @@ struct Group {
 }
 
 impl Core {
-    /// Refills the ring if it is below its minimum: to twice the minimum, as far as backlog and byte
-    /// bound allow. Returns the units added.
+    /// Refills the ring if it is below its minimum: to twice the minimum, as far as backlog and
+    /// byte bound allow. Returns the units added.
     pub(super) fn refill(&self) -> Result<usize, StoreError> {
         let _one = self.refilling.lock();
         let minimum = self.config.settings.min_queue_depth;
@@ -82,13 +82,14 @@ impl Core {
         (room && queue.ring.open_len() < target) || (!queue.voted.is_empty() && queue.has_room_for_votes(settings))
     }
 
-    /// Returned work first, then the tree at hand, then trees to look at again, partly built ones, new ones.
+    /// Returned work first, then the tree at hand, then trees to look at again, partly built ones,
+    /// new ones.
     fn plan(&self) -> Result<Option<Plan>, StoreError> {
         loop {
             {
                 let mut queue = self.queue.lock();
                 // Opened first: if that fails, nothing has been taken off the lists. Never waited for: the
-                // store may be opening itself anew, and issuing waits for this lock.
+                // store may be reopening itself, and issuing waits for this lock.
                 let Some(reader) = self.store.try_read()? else { return Ok(None) };
                 let voted = if queue.has_room_for_votes(&self.config.settings) { queue.voted.pop() } else { None };
                 if let Some(Returned { tree, tile, mask }) = voted.or_else(|| queue.returned.pop_front()) {
@@ -155,7 +156,8 @@ impl Core {
         Ok(Some((tree, false)))
     }
 
-    /// Reads a stretch and puts it into the ring. Leaves whose source cannot be read are noted and left out.
+    /// Reads a stretch and puts it into the ring. Leaves whose source cannot be read are noted and
+    /// left out.
     fn bring(&self, plan: Plan) -> Result<usize, StoreError> {
         let read = self.read_stretch(&plan);
         let mut queue = self.queue.lock();
@@ -281,8 +283,8 @@ impl Core {
         Ok(rows)
     }
 
-    /// Reads the leaves of a tile that `mask` names, neighbours together. If that fails, the halves are read
-    /// apart, so that one bad file or row keeps back its own leaves only.
+    /// Reads the leaves of a tile that `mask` names, neighbours together. If that fails, the halves
+    /// are read apart, so that one bad file or row keeps back its own leaves only.
     fn read_leaves(&self, plan: &Plan, row: &TreeRow, tile: u64, mask: u32, read: &mut Read) -> Result<(), StoreError> {
         let (first, rest) = first_run(mask);
         if rest != 0 {

@@ -7,20 +7,21 @@ use crate::store::records::{StoreTotals, UsefulnessAccount};
 use super::PouwEngine;
 use super::calibrate::ResponseTimes;
 
-/// A look at the engine. Counts named `this_boot` start at zero with every open; `totals` are durable.
+/// Counters and sizes of an engine. Counts named `this_boot` start at zero with every open;
+/// `totals` are durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Sums over everything ever accepted, from the store.
     pub totals: StoreTotals,
-    /// What offloading has come to, by strategy; durable, but for what was counted within the last half second.
+    /// Totals of offloaded work, by strategy; durable but for the counts of the last half second.
     pub account: UsefulnessAccount,
     /// Commits of the state file.
     pub commits: u64,
-    /// Commits the storage failed this boot, whatever was in them. One that failed for a single damaged row is not
-    /// counted.
+    /// Commits that failed in the storage this boot. One that failed for a single damaged row is
+    /// not counted.
     pub commits_failed: u64,
-    /// Of these, the ones since the last commit that went through: 0 if the last one did.
+    /// Of these, the ones since the last successful commit.
     pub commits_failed_in_row: u64,
     /// Ledger entries ever written.
     pub ledger_entries: u64,
@@ -30,9 +31,9 @@ pub struct Stats {
     pub ready_units: usize,
     /// Bytes of block data in them.
     pub ready_bytes: usize,
-    /// Units with votes that wait for a client that may join them; some of them are among the ready ones.
+    /// Units with votes that wait for an eligible client; some of them are among the ready ones.
     pub votes_waiting: usize,
-    /// Units that are out.
+    /// Units handed out and not answered.
     pub leases: usize,
     /// Interior nodes ready to be handed out.
     pub ready_interior: usize,
@@ -44,14 +45,14 @@ pub struct Stats {
     pub standings: usize,
     /// Changes of those not written yet.
     pub standings_waiting: usize,
-    /// Bytes the engine holds for ready units, leases, refused tokens and standings, about: what the allocator
-    /// adds, and bytes of a stretch that no ready unit needs any more, are not counted.
+    /// Approximate bytes held for ready units, leases, refused tokens and standings, without the
+    /// overhead of the allocator.
     pub memory_bytes: usize,
     /// Changed client rows not written yet.
     pub dirty_clients: usize,
     /// Units issued this boot by tier: low, medium, high.
     pub issued_this_boot: [u64; 3],
-    /// Of these, units smaller than their tier asks for.
+    /// Of these, units smaller than the size of their tier.
     pub shortfalls_this_boot: [u64; 3],
     /// Made-up units issued this boot.
     pub synthetic_this_boot: u64,
@@ -65,23 +66,25 @@ pub struct Stats {
     pub expired_this_boot: u64,
     /// Parents hashed by the server this boot, to fold and validate trees.
     pub folds_this_boot: u64,
-    /// How long answers of this boot took, by tier: low, medium, high.
+    /// Response times of this boot, by tier: low, medium, high.
     pub responses: [ResponseTimes; 3],
     /// Bytes of the state file and the block file.
     pub file_bytes: (u64, u64),
-    /// Whether a sync failed or the engine was closed: nothing can be written until it is opened again.
+    /// Whether a sync failed or the engine was closed: nothing can be written until it is opened
+    /// again.
     pub closed: bool,
 }
 
 impl PouwEngine {
-    /// Commits the storage has failed so far. On the writer's thread, in the callback of a write that failed, the
-    /// number of that very commit: all that failed with it are told before the next one begins.
+    /// The number of commits that failed in the storage. In the callback of a failed write, on the
+    /// writer's thread, it includes that commit: every write of it gets its callback before the
+    /// next commit begins.
     #[cfg(feature = "gate")]
     pub(crate) fn commits_failed(&self) -> u64 {
         self.core().tallies.commits_failed.load(Ordering::SeqCst)
     }
 
-    /// A look at counters and sizes. Reads no disk but the sizes of the files.
+    /// Returns counters and sizes. Of the disk it reads the sizes of the files only.
     pub fn stats(&self) -> Stats {
         let core = self.core();
         let head = core.store.head();

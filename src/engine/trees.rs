@@ -1,4 +1,4 @@
-//! Questions about trees: what there is, what is missing, roots, validation, commitments, proofs.
+//! Reads of trees: listings, missing leaves, roots, validation, commitments, proofs.
 
 use crate::hash::{Checksum, hash_parent};
 use crate::merkle::{
@@ -14,7 +14,7 @@ use super::error::TreeError;
 use super::lanes::Fate;
 use super::provenance::Provenances;
 
-/// One tree, as it stands.
+/// The current state of one tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TreeInfo {
@@ -28,7 +28,7 @@ pub struct TreeInfo {
     pub pending: u64,
     /// How the answers of its units are verified.
     pub strategy: Strategy,
-    /// Who stands for its leaves.
+    /// Its leaves by provenance.
     pub provenance: Provenances,
     /// Levels below the root.
     pub height: u8,
@@ -38,7 +38,7 @@ pub struct TreeInfo {
     pub block_len: u64,
     /// Bytes in all leaves.
     pub total_bytes: u64,
-    /// Where it stands.
+    /// Its state.
     pub state: TreeState,
     /// Why its data may be sent to clients.
     pub exposure: Exposure,
@@ -46,7 +46,7 @@ pub struct TreeInfo {
     pub data: DataPlace,
     /// Root, once complete.
     pub root: Option<Checksum>,
-    /// Commitment, once complete: what to publish.
+    /// Commitment to publish, once complete.
     pub commitment: Option<Checksum>,
 }
 
@@ -54,14 +54,22 @@ pub struct TreeInfo {
 const PAGE_GROUPS: usize = 512;
 
 impl PouwEngine {
-    /// The tree of this name.
+    /// Returns the tree of this name.
+    ///
+    /// # Errors
+    /// [`TreeError::Unknown`] if no tree has this name; [`TreeError::Store`] if the store cannot be
+    /// read.
     pub fn tree(&self, name: &str) -> Result<TreeInfo, TreeError> {
         let core = self.core();
         let (id, row) = core.named(name)?;
         Ok(info(id, row, core.store.read()?.provenance(id)?))
     }
 
-    /// Up to `limit` trees numbered above `after`, by number.
+    /// Returns up to `limit` trees numbered above `after`, by number.
+    ///
+    /// # Errors
+    /// [`TreeError::Unknown`] if no tree has this name; [`TreeError::Store`] if the store cannot be
+    /// read.
     pub fn trees(&self, after: Option<TreeId>, limit: usize) -> Result<Vec<TreeInfo>, TreeError> {
         let reader = self.core().store.read()?;
         let rows = reader.trees(after, limit)?.into_iter();
@@ -69,6 +77,10 @@ impl PouwEngine {
     }
 
     /// Up to `limit` partly built trees numbered above `after`: some leaves done, some pending.
+    ///
+    /// # Errors
+    /// [`TreeError::Unknown`] if no tree has this name; [`TreeError::Store`] if the store cannot be
+    /// read.
     pub fn partial_trees(&self, after: Option<TreeId>, limit: usize) -> Result<Vec<TreeInfo>, TreeError> {
         let mut out = Vec::new();
         let mut after = after;
@@ -89,7 +101,11 @@ impl PouwEngine {
         }
     }
 
-    /// Up to `limit` leaves of the tree that are not done, from `from` on.
+    /// Returns up to `limit` leaves of the tree that are not done, from `from` on.
+    ///
+    /// # Errors
+    /// [`TreeError::Unknown`] if no tree has this name; [`TreeError::Store`] if the store cannot be
+    /// read.
     pub fn remaining_nodes(&self, name: &str, from: LeafIndex, limit: usize) -> Result<Vec<Position>, TreeError> {
         let (tree, row) = self.core().named(name)?;
         let Ok(shape) = Shape::new(row.leaves) else {
@@ -112,13 +128,20 @@ impl PouwEngine {
         Ok(out)
     }
 
-    /// Root of a complete tree.
+    /// Returns the root of a complete tree.
+    ///
+    /// # Errors
+    /// [`TreeError::Unknown`], [`TreeError::NotComplete`]; [`TreeError::Store`] if the store cannot
+    /// be read.
     pub fn root(&self, name: &str) -> Result<Checksum, TreeError> {
         let (_, row) = self.core().complete(name)?;
         Ok(Checksum::from_bytes(row.root))
     }
 
-    /// What to publish about a complete tree: leaves, lengths and root.
+    /// Returns the commitment to publish for a complete tree: leaves, lengths and root.
+    ///
+    /// # Errors
+    /// As [`root`](Self::root).
     pub fn commitment(&self, name: &str) -> Result<Commitment, TreeError> {
         let (_, row) = self.core().complete(name)?;
         Ok(commitment(&row))
@@ -133,7 +156,10 @@ impl PouwEngine {
         self.core().validate_row(tree, &row).map(|_| ())
     }
 
-    /// Hash of one leaf of a complete tree.
+    /// Returns the hash of one leaf of a complete tree.
+    ///
+    /// # Errors
+    /// As [`root`](Self::root); [`TreeError::LeafRange`].
     pub fn leaf(&self, name: &str, leaf: LeafIndex) -> Result<Checksum, TreeError> {
         let core = self.core();
         let (tree, row) = core.complete(name)?;
@@ -145,7 +171,10 @@ impl PouwEngine {
         Ok(core.node(tree, shape, Position { level: shape.leaf_level(), index: leaf.0 })?)
     }
 
-    /// Inclusion proof of one leaf of a complete tree.
+    /// Returns the inclusion proof of one leaf of a complete tree.
+    ///
+    /// # Errors
+    /// As [`leaf`](Self::leaf).
     pub fn prove(&self, name: &str, leaf: LeafIndex) -> Result<InclusionProof, TreeError> {
         let core = self.core();
         let (tree, row) = core.complete(name)?;
@@ -154,8 +183,11 @@ impl PouwEngine {
         Ok(proof)
     }
 
-    /// Takes a tree out of the store: its name and handle at once, its rows in bounded steps. Tokens
-    /// for its units are withdrawn; credits already paid stay.
+    /// Removes a tree: its name and handle at once, its rows in bounded steps. Tokens for its units
+    /// are withdrawn; paid credits stay.
+    ///
+    /// # Errors
+    /// [`TreeError::Unknown`]; [`TreeError::Write`] if it is not stored.
     pub fn forget(&self, name: &str) -> Result<(), TreeError> {
         let core = self.core();
         let (tree, _) = core.named(name)?;
@@ -224,8 +256,8 @@ impl Core {
         Ok(())
     }
 
-    /// Folds all leaves, checks each group's top, and the root where it is known. Returns the parents hashed, and the
-    /// root.
+    /// Folds all leaves, checks each group's top, and the root where it is known. Returns the
+    /// parents hashed, and the root.
     pub(super) fn validate_row(&self, tree: TreeId, row: &TreeRow) -> Result<(u64, Checksum), TreeError> {
         let contradiction = |what: &str| StoreError::Contradiction { what: format!("tree {tree}: {what}") };
         let shape = Shape::new(row.leaves).map_err(|_| contradiction("it has no leaves"))?;

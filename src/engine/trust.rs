@@ -1,4 +1,4 @@
-//! What follows from a lie, and from votes that stay alone: done in the background, in bounded steps.
+//! Background work, in bounded steps, after a client was caught lying or a vote found no second.
 
 use crate::hash::hash_batch;
 use crate::merkle::{AlignedRange, Shape, TILE_LEAVES};
@@ -26,8 +26,8 @@ const QUORUMS_PER_SWEEP: usize = 2_048;
 const REFEREED_PER_SWEEP: usize = 64;
 
 impl Core {
-    /// One bounded step of what follows from lies: earlier answers of the liars are doubted, doubted leaves hashed.
-    /// Returns how much there was to do; the caller holds `auditing`.
+    /// Takes one bounded step after lies: doubts earlier answers of the liars and hashes doubted
+    /// leaves. Returns the amount of work done; the caller holds `auditing`.
     pub(super) fn settle_doubts(&self) -> Result<usize, UpkeepError> {
         let mut steps = self.follow_suspects()?;
         let after = *self.doubted_after.lock();
@@ -49,7 +49,8 @@ impl Core {
         Ok(steps)
     }
 
-    /// One bounded step back along the answers of clients caught in a lie. Returns how many clients it concerned.
+    /// Takes one bounded step back along the answers of clients caught lying. Returns the number of
+    /// clients.
     pub(super) fn follow_suspects(&self) -> Result<usize, UpkeepError> {
         #[cfg(feature = "testing")]
         if self.config.makes(super::testing::Mistake::NoBacktrack) {
@@ -95,8 +96,8 @@ impl Core {
         }
     }
 
-    /// Ends quorums whose first vote has waited too long: the server hashes their leaves. Returns how many, and whether
-    /// there may be more.
+    /// Ends quorums whose first vote has waited too long: the server hashes their leaves. Returns
+    /// their number, and whether there may be more.
     pub(super) fn referee_due(&self) -> Result<(usize, bool), UpkeepError> {
         let after = *self.quorum_after.lock();
         let page = self.store.read()?.quorums(after, QUORUMS_PER_SWEEP)?;
@@ -136,7 +137,8 @@ impl Core {
         Ok((ended, full))
     }
 
-    /// Hashes the leaves of a range with votes. The server holds a lease on them meanwhile, as a client would.
+    /// Hashes the leaves of a range with votes. The server holds a lease on them meanwhile, as a
+    /// client would.
     fn end_quorum(&self, (tree, start): RangeKey, votes: &QuorumRow) -> Result<bool, UpkeepError> {
         let Some(row) = self.store.read()?.tree(tree)?.filter(|row| row.state == TreeState::Active) else {
             return Ok(false);
@@ -167,7 +169,7 @@ impl Core {
         ended.map(|first_leaf| first_leaf.is_some())
     }
 
-    /// Whether it brought the tree its first leaf; `None` if nothing came of it.
+    /// Returns whether it completed the tree's first leaf; `None` if it changed nothing.
     fn hash_voted(
         &self,
         tree: TreeId,

@@ -1,10 +1,10 @@
-//! What waits: votes for others like them, damaged blocks to be given again.
+//! Listings: votes short of a quorum, and blocks whose data is damaged.
 
 use crate::store::StoreError;
 
 use super::PouwEngine;
 
-/// Votes that wait for others like them.
+/// The votes of incomplete quorums.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpenQuorums {
@@ -16,7 +16,7 @@ pub struct OpenQuorums {
     pub votes: u64,
     /// Micro-Joules to be credited for them when their quorums are complete.
     pub deferred: u64,
-    /// There are more than were looked at.
+    /// Whether there are more units than were counted.
     pub more: bool,
 }
 
@@ -25,7 +25,10 @@ const PAGE: usize = 256;
 const KEYS_PAGE: usize = 4_096;
 
 impl PouwEngine {
-    /// The votes on the first `limit` units that have some.
+    /// Returns the votes of the first `limit` units that have any.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn open_quorums(&self, limit: u64) -> Result<OpenQuorums, StoreError> {
         let reader = self.core().store.read()?;
         let mut sum = OpenQuorums::default();
@@ -39,7 +42,7 @@ impl PouwEngine {
                     return Ok(OpenQuorums { more: true, ..sum });
                 }
                 sum.units += 1;
-                // A row that cannot be read is told of where it is met.
+                // An unreadable row is reported where it is used.
                 let Ok(row) = row else { continue };
                 sum.leaves += row.votes.first().map_or(0, |vote| vote.leaves.len() as u64);
                 sum.votes += row.votes.len() as u64;
@@ -48,8 +51,11 @@ impl PouwEngine {
         }
     }
 
-    /// How many damaged blocks there are, counted up to `limit`. Reads their keys only. `None` while the store opens
-    /// itself anew.
+    /// Returns the number of damaged blocks, counted up to `limit`; `None` while the store is being
+    /// reopened. Reads their keys only.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn damaged_blocks(&self, limit: u64) -> Result<Option<u64>, StoreError> {
         let Some(reader) = self.core().store.try_read()? else { return Ok(None) };
         let mut count = 0;
@@ -63,7 +69,7 @@ impl PouwEngine {
         Ok(Some(count.min(limit)))
     }
 
-    /// Milliseconds that votes wait for others like them before the server hashes their leaves itself.
+    /// Milliseconds that votes wait for equal ones before the server hashes their leaves itself.
     pub fn quorum_wait_ms(&self) -> u64 {
         super::checked::whole_ms(self.config().settings.quorum_wait)
     }

@@ -1,19 +1,21 @@
-//! Audits: which leaves of an answer the server hashes again, and how many it takes to be sure of something.
+//! Audits: which leaves of an answer the server hashes again, and how large a sample has to be.
 //!
-//! Nothing here draws by itself: `random` gives 64 fresh bits each time, from the system's generator in an engine.
+//! Nothing here draws by itself: `random` gives 64 fresh bits each time, from the system's
+//! generator in an engine.
 
 use std::collections::{HashMap, VecDeque};
 
 /// Leaves of each vote in a quorum that are hashed again before its request is admitted.
 pub const VOTE_SAMPLE: u8 = 2;
-/// How many times as many leaves are audited of a network that a lie came from.
+/// Factor of leaves audited of a network with a recent lie.
 pub const HEIGHTENED: u32 = 4;
 /// For how long, milliseconds.
 pub const HEIGHTENED_MS: u64 = 600_000;
 /// Networks remembered for it; at the bound the one remembered longest goes.
 pub const NETWORKS_MAX: usize = 65_536;
 
-/// Draws `k` of `leaves` (at most 32) without repetition, each set as likely as any other; one bit for each.
+/// Draws `k` of `leaves` (at most 32) without repetition, each set as likely as any other; one bit
+/// for each.
 ///
 /// ```
 /// let mut bits = 7_u64;
@@ -32,8 +34,9 @@ pub fn draw(leaves: u32, k: u32, random: &mut dyn FnMut() -> u64) -> u32 {
     drawn
 }
 
-/// Draws a number of places without repetition while they go by in order, each set as likely as any other: selection
-/// sampling (Knuth, The Art of Computer Programming 2, algorithm S). It holds two numbers, however many it draws.
+/// Draws a number of places without repetition while they go by in order, each set as likely as any
+/// other: selection sampling (Knuth, The Art of Computer Programming 2, algorithm S). It holds two
+/// numbers, however many it draws.
 #[derive(Debug, Clone, Copy)]
 pub struct Selection {
     left: u64,
@@ -59,7 +62,8 @@ impl Selection {
     }
 }
 
-/// A number below `bound`, each equally likely: bits that would favour the small ones are thrown away.
+/// A number below `bound`, each equally likely: bits that would favour the small ones are thrown
+/// away.
 fn below(bound: u64, random: &mut dyn FnMut() -> u64) -> u64 {
     let unfair = (u64::MAX % bound.max(1) + 1) % bound.max(1);
     loop {
@@ -87,8 +91,8 @@ pub fn detection(leaves: u64, wrong: u64, k: u64) -> f64 {
     1.0 - missed.product::<f64>()
 }
 
-/// Leaves to hash so that, with a chance of at least `1 - delta`, a part of `epsilon` or more wrong ones does not go
-/// unseen: `ceil(ln(1 / delta) / epsilon)`.
+/// Leaves to hash so that a part of `epsilon` or more wrong ones is found with a probability of at
+/// least `1 - delta`: `ceil(ln(1 / delta) / epsilon)`.
 ///
 /// ```
 /// assert_eq!(pouw::internal::policy::audit::sample_size(0.01, 1e-6), 1_382);
@@ -97,7 +101,7 @@ pub fn sample_size(epsilon: f64, delta: f64) -> u64 {
     ((1.0 / delta).ln() / epsilon).ceil() as u64
 }
 
-/// Networks that a lie came from, for a while.
+/// Networks with a recent lie, which are audited more.
 #[derive(Debug, Default)]
 pub struct Heightened {
     until: HashMap<[u8; 16], u64>,
@@ -105,7 +109,7 @@ pub struct Heightened {
 }
 
 impl Heightened {
-    /// A lie came from this network.
+    /// Records a lie from this network.
     pub fn lied(&mut self, network: [u8; 16], now_ms: u64) {
         self.forget(now_ms);
         let until = now_ms.saturating_add(HEIGHTENED_MS);
@@ -135,7 +139,8 @@ impl Heightened {
         }
     }
 
-    /// Leaves to audit of `leaves` that this network returned, where usually it is `k`.
+    /// The number of leaves to audit, of `leaves` that this network returned: `k`, or more after a
+    /// lie.
     pub fn sample(&self, network: &[u8; 16], k: u32, leaves: u32, now_ms: u64) -> u32 {
         let heightened = self.until.get(network).is_some_and(|until| now_ms < *until);
         (if heightened { k.saturating_mul(HEIGHTENED) } else { k }).min(leaves)

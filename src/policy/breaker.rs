@@ -1,5 +1,5 @@
-//! The circuit breaker: after too many failures of the store in a row no work is handed out until a probe
-//! of the store comes through (paper, component CircuitBreaker).
+//! The circuit breaker: after too many failures of the store in a row no work is handed out until a
+//! probe of the store comes through (paper, component CircuitBreaker).
 //!
 //! ```text
 //!            threshold failures in a row              interval over: one Probe
@@ -24,12 +24,12 @@ enum State {
     HalfOpen { since_ms: u64 },
 }
 
-/// What somebody who wants work handed out is told.
+/// The answer to a request for work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
     /// Go on.
     Closed,
-    /// Do not; the next probe is due in so many milliseconds.
+    /// Do not; the next probe is due in this many milliseconds.
     Open {
         /// Milliseconds.
         retry_ms: u64,
@@ -48,13 +48,14 @@ pub enum Transition {
 }
 
 impl Breaker {
-    /// A closed breaker that opens at `threshold` failures in a row (0 counts as 1) and probes that often.
+    /// A closed breaker that opens at `threshold` failures in a row (0 counts as 1) and probes that
+    /// often.
     pub fn new(threshold: u32, probe_interval_ms: u64) -> Self {
         Self { threshold: threshold.max(1), probe_interval_ms, state: State::Closed { failures: 0 } }
     }
 
-    /// Whether work may be handed out now. While open, one caller in each interval is the probe; one whose
-    /// verdict does not come within the interval is given up.
+    /// Whether work may be handed out now. While open, one caller in each interval is the probe;
+    /// one whose verdict does not come within the interval is given up.
     pub fn ask(&mut self, now_ms: u64) -> Ask {
         match self.state {
             State::Closed { .. } => Ask::Closed,
@@ -69,8 +70,8 @@ impl Breaker {
         }
     }
 
-    /// Something else than the probe succeeded: failures in a row are over. An open breaker stays open, since
-    /// only its probe speaks for now.
+    /// Something else than the probe succeeded: failures in a row are over. An open breaker stays
+    /// open, since only its probe speaks for now.
     pub fn success(&mut self) {
         if let State::Closed { failures } = &mut self.state {
             *failures = 0;
@@ -97,7 +98,7 @@ impl Breaker {
         was_open.then_some(Transition::Closed)
     }
 
-    /// The probe failed: the interval begins anew.
+    /// The probe failed: the interval starts again.
     pub fn probe_failed(&mut self, now_ms: u64) {
         if self.is_open() {
             self.state = State::Open { since_ms: now_ms };

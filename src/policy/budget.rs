@@ -23,7 +23,7 @@ impl ByteBudget {
         u64::try_from(self.level / u128::from(self.interval_ms)).unwrap_or(u64::MAX)
     }
 
-    /// Takes `bytes`, if there are so many.
+    /// Takes `bytes`, if that much is left.
     pub fn take(&mut self, now_ms: u64, bytes: u64) -> bool {
         let there = self.available(now_ms) >= bytes;
         if there {

@@ -1,8 +1,8 @@
 //! How long answers take, as the server observes it, and the size of units that follows from it.
 //!
-//! An observation is the time from the issue of a unit to the moment its right answer was held against its floor.
-//! Both are the server's own, so that it contains the network, the wait for the floor, and the computing. What a
-//! client says of its computing does not occur here.
+//! An observation is the time from the issue of a unit to the moment its right answer was held
+//! against its floor. Both are the server's own, so that it contains the network, the wait for the
+//! floor, and the computing. What a client says of its computing does not occur here.
 //!
 //! * **The record** of a tier is two histograms, of the whole time and of what is beyond the floor, and follows
 //!   changes: it holds the last 1 024 to 2 048 answers of the last one to two hours in which there were any. A
@@ -11,17 +11,17 @@
 //!   judged by windows: a minute or more, in which 64 clients or more have answered, each counted once. If the median
 //!   beyond the floor is over the target it goes one step down, if it is at most half the target one step up. An
 //!   hour without a full window is one step up too: what is not confirmed does not last.
-//! * After a step the tokens of before it are waited out. So a window holds units of one size, and slow answers as
+//! * After a step, the tokens issued before it are waited out. So a window holds units of one size, and slow answers as
 //!   well as fast ones.
 //! * A unit of twice the size takes at most twice as long, so a step up because of half the target leads to no step
 //!   down, unless the floor hid how long it took. If one does, the next step up needs twice as many windows
 //!   that ask for it in a row, up to 32.
 //!
 //! **Who can steer it.** An answer can be delayed, up to the lifetime of its token, but not be early: the floor is
-//! signed. Fewer than 64 clients change nothing, and a median follows whoever is more than half of those in a
-//! window. Whoever has that many client keys can make units small or keep them large, and gets nothing else by it:
-//! the size stays between the operator's cap and its eighth, price and floor are as they were. A client whose
-//! answers all come too late is not observed.
+//! signed. Fewer than 64 clients change nothing, and a median follows a party with more than half
+//! of the clients in a window. A party with this majority can make units small or keep them
+//! large, and gets nothing else by it: the size stays between the operator's cap and its eighth,
+//! price and floor are as they were. A client whose answers all come too late is not observed.
 
 mod histogram;
 
@@ -34,18 +34,19 @@ use histogram::{Histogram, Record};
 /// What the size of units follows, the same for all clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SizeRules {
-    /// Wanted median time beyond the floor, milliseconds: low, medium, high. Units of a tier without one are not cut.
+    /// Wanted median time beyond the floor, milliseconds: low, medium, high. Units of a tier
+    /// without one are not cut.
     pub target_ms: [Option<u64>; 3],
     /// Largest size of a unit, bytes, by tier.
     pub bytes_max: [usize; 3],
     /// Smallest size it is cut to, bytes; the largest one if that is less.
     pub bytes_min: usize,
-    /// Time in which every token of before a step is answered or expired, milliseconds.
+    /// Time in which every token issued before a step is answered or expired, milliseconds.
     pub settle_ms: u64,
 }
 
 impl SizeRules {
-    /// Bytes a unit may carry that many steps below the cap.
+    /// Bytes a unit may carry at each step below the cap.
     fn bytes(&self, tier: DifficultyTier, step: u8) -> usize {
         let cap = self.bytes_max[tier as usize];
         (cap >> step.min(STEPS_MAX)).max(self.bytes_min).min(cap)
@@ -74,7 +75,8 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// The answer to a token. Made-up units and interior nodes have sizes of their own, and are not observed.
+    /// The answer to a token. Made-up units and interior nodes have sizes of their own, and are not
+    /// observed.
     pub fn of(token: &ChallengeToken, answered_ms: u64) -> Option<Self> {
         // The digest is keyed: no client can choose it.
         let [a, b, c, d, e, f, g, h, ..] = *token.client.as_bytes();
@@ -88,7 +90,7 @@ impl Observation {
     }
 }
 
-/// What a tier has come to. Times are to 3 in 100, of recent answers, and 0 if there was none.
+/// The state of a tier. Times are to 3 in 100, of recent answers, and 0 if there was none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Observed {
     /// Answers counted, ever.
@@ -134,7 +136,7 @@ impl Calibration {
         Self { rules, tiers: DifficultyTier::ALL.map(tier) }
     }
 
-    /// Counts a right answer. Whoever calls sees to it that each token counts once.
+    /// Counts a right answer. The caller makes sure that each token counts once.
     pub fn observe(&mut self, observation: &Observation) {
         let Observation { tier, client, issued_ms, not_before_ms, answered_ms } = *observation;
         let beyond_ms = answered_ms.saturating_sub(issued_ms.max(not_before_ms));
@@ -154,7 +156,7 @@ impl Calibration {
         self.rules.map(|rules| rules.bytes(tier, self.step(tier, now_ms)))
     }
 
-    /// What a tier has come to.
+    /// The state of a tier.
     pub fn look(&self, tier: DifficultyTier, now_ms: u64) -> Observed {
         let seen = &self.tiers[tier as usize];
         Observed {
@@ -179,13 +181,13 @@ struct Size {
     target_ms: u64,
     deepest: u8,
     step: u8,
-    /// When the window begins: in the future while tokens of before a step are waited out.
+    /// When the window begins: in the future while tokens issued before a step are waited out.
     since_ms: u64,
     /// Numbers the windows, from 1.
     window: u64,
     clients: Places,
     beyond: Histogram,
-    /// Windows in a row that asked for a step up, and how many it takes.
+    /// Windows in a row that called for a step up, and the number needed.
     asked: u8,
     asks_needed: u8,
     /// The last step was one up, and no window has been judged since.
@@ -199,7 +201,7 @@ impl Size {
             target_ms: rules.target_ms[tier as usize]?,
             deepest: rules.deepest(tier),
             step: 0,
-            // Tokens of before a restart may be of another size, and contain the time it took.
+            // Tokens issued before a restart may differ in size, and their response time includes the downtime.
             since_ms: now_ms.saturating_add(rules.settle_ms),
             window: 1,
             clients: Places::new(),
@@ -232,7 +234,7 @@ impl Size {
         if self.clients.first(client, self.window) {
             self.beyond.add(beyond_ms);
         }
-        // Whoever answers, counted or not, lets time pass.
+        // Every answer, counted or not, lets time pass.
         if self.beyond.total() >= CLIENTS_MIN
             && now_ms - self.since_ms >= MINUTE_MS
             && let Some(median) = self.beyond.quantile(MEDIAN)
@@ -242,8 +244,8 @@ impl Size {
         }
     }
 
-    /// The step that follows from a full window. The median is known as a range; what is not sure of it is not held
-    /// against the size.
+    /// The step that follows from a full window. The median is known as a range; what is not sure
+    /// of it is not held against the size.
     fn judge(&mut self, median: &RangeInclusive<u64>) -> u8 {
         let was_on_trial = std::mem::take(&mut self.on_trial);
         if *median.start() > self.target_ms {
@@ -276,8 +278,8 @@ impl Size {
     }
 }
 
-/// Who has been counted in a period, by place: two clients that share one count as one. Its size is fixed whoever
-/// comes.
+/// Who has been counted in a period, by place: two clients that share one count as one. Its size is
+/// fixed for any number of clients.
 #[derive(Debug)]
 struct Places(Vec<u32>);
 

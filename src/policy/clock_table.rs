@@ -1,10 +1,12 @@
 //! A bounded table whose entries are evicted by a clock hand.
 //!
-//! Entries have a fixed place in a slab, so that the hand can walk them; the index holds only places. Every
-//! insert looks at two entries under the hand and frees those that carry no information any more. At the bound
-//! the least recently touched of 16 entries that may go makes room; if none may, there is no room.
+//! Entries have a fixed place in a slab, so that the hand can walk them; the index holds only
+//! places. Every insert looks at two entries under the hand and frees those that carry no
+//! information any more. At the bound the least recently touched of 16 entries that may go makes
+//! room; if none may, there is no room.
 //!
-//! The heap bytes of the values are summed up as the values change, so that reading the sum walks no entry.
+//! The heap bytes of the values are summed up as the values change, so that reading the sum walks
+//! no entry.
 
 use std::ops::{Deref, DerefMut};
 
@@ -29,7 +31,8 @@ pub trait Tracked {
     fn heap_bytes(&self) -> usize;
 }
 
-/// A key that is random to everyone outside, such as a keyed digest: a part of it serves as its hash.
+/// A key that is random to everyone outside, such as a keyed digest: a part of it serves as its
+/// hash.
 pub trait ClockKey: Copy + Eq {
     /// The hash of this key.
     fn hash(&self) -> u64;
@@ -68,7 +71,8 @@ pub struct ClockTable<K, V: Tracked> {
     heap: usize,
 }
 
-/// A value that is being read or changed. When it is dropped, its change is added to the table's sum of heap bytes.
+/// A value that is being read or changed. When it is dropped, its change is added to the table's
+/// sum of heap bytes.
 #[derive(Debug)]
 pub struct Held<'t, V: Tracked> {
     value: &'t mut V,
@@ -89,8 +93,8 @@ impl<K: ClockKey, V: Tracked + Default> ClockTable<K, V> {
         self.held(at)
     }
 
-    /// The value of `key`, made if it is not there; `None` if there is no room for it. `gone` gets the values that
-    /// were dropped for it.
+    /// The value of `key`, made if it is not there; `None` if there is no room for it. `gone` gets
+    /// the values that were dropped for it.
     pub fn entry_or(&mut self, key: K, now_ms: u64, gone: &mut dyn FnMut(V)) -> Option<Held<'_, V>> {
         let found = self.index.find(key.hash(), |at| holds(&self.slots, *at, key)).copied();
         let at = match found {

@@ -2,11 +2,12 @@
 //!
 //! **Rule L.** A token is honoured only through a lease. A token of this boot needs its own live lease.
 //! A token of an earlier boot is adopted as a lease when it arrives, and is withdrawn if any of its
-//! leaves is done or leased. A lease is pinned from the arrival of its answer to the commit, never ends
-//! before its token, and is released by challenge id, never by range.
+//! leaves is done or leased. A lease is pinned from the arrival of its answer to the commit, never
+//! ends before its token, and is released by challenge id, never by range.
 //!
-//! Leases live in memory; a restart forgets them, and adoption brings back those whose answers come.
-//! The table has a fixed bound: when it is full nothing is issued, and no lease is ever evicted.
+//! Leases live in memory; a restart forgets them, and adoption brings back those whose answers
+//! come. The table has a fixed bound: when it is full nothing is issued, and no lease is ever
+//! evicted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -121,8 +122,9 @@ pub enum Pin {
 
 /// All leases of one boot.
 ///
-/// They stand in a slab, found through an ordered index. A hash table that entries come to and go from ends up
-/// twice as large though it holds no more than before; with whole leases in it that was 12 MiB at 100 000.
+/// They lie in a slab, found through an ordered index. A hash table with many inserts and
+/// removals ends up twice as large for the same number of entries; with whole leases in it that was
+/// 12 MiB at 100 000.
 #[derive(Debug)]
 pub struct LeaseTable {
     slab: Vec<Option<Lease>>,
@@ -148,7 +150,10 @@ impl LeaseTable {
         }
     }
 
-    /// Adds a lease. Overlap with a live one is refused and changes nothing.
+    /// Adds a lease. A refused lease changes nothing.
+    ///
+    /// # Errors
+    /// [`LeaseRefusal`] if the table is full, or the work overlaps a live lease.
     pub fn insert(&mut self, lease: Lease) -> Result<(), LeaseRefusal> {
         if self.index.len() >= self.bound {
             return Err(LeaseRefusal::Full(self.bound));
@@ -277,7 +282,7 @@ impl LeaseTable {
         self.index.is_empty()
     }
 
-    /// Bytes held, about: a lease stands in three collections.
+    /// Approximate bytes held: a lease is in three collections.
     pub fn memory_bytes(&self) -> usize {
         let in_place = size_of::<Place>() + size_of::<Vec<WorkId>>() + size_of::<WorkId>() + 1;
         // Nodes of both ordered collections are half full when keys come in order.

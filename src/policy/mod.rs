@@ -1,4 +1,5 @@
-//! Pure state machines: functions of (state, event, now). No I/O, no clock, no randomness of their own.
+//! Pure state machines: functions of (state, event, now). No I/O, no clock, no randomness of their
+//! own.
 //!
 //! * [`window`] the sliding window of one client;
 //! * [`difficulty`] how hard its next challenge is, and [`reputation`] what softens it;

@@ -1,7 +1,8 @@
 //! Quorums: distinct clients that return the same.
 //!
-//! An answer becomes a vote if its client and its network have none in the group yet. Votes that stay are alike on
-//! every leaf; where a new one differs, the server hashes exactly those leaves, and whoever is wrong there is out.
+//! An answer becomes a vote if its client and its network have none in the group yet. Votes that
+//! stay are alike on every leaf; where a new one differs, the server hashes exactly those leaves,
+//! and clients that are wrong there are out.
 
 use crate::hash::Checksum;
 
@@ -19,8 +20,8 @@ pub fn admits(group: &[Voter], asker: &Voter) -> bool {
     group.iter().all(|voter| voter.client != asker.client && voter.network != asker.network)
 }
 
-/// The places at which `given` differs from any of the votes, or, where the server has hashed a leaf, from that hash.
-/// Of the first kind the server has to hash the leaf; the second it knows.
+/// The places at which `given` differs from any of the votes, or, where the server has hashed a
+/// leaf, from that hash. Of the first kind the server has to hash the leaf; the second it knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Differences {
     /// Places to be hashed.
@@ -48,8 +49,9 @@ pub fn is_right(given: impl Fn(usize) -> Option<Checksum>, hashed: &[(u8, Checks
     hashed.iter().all(|(place, right)| given(usize::from(*place)).is_some_and(|hash| hash == *right))
 }
 
-/// Chance that a vote is a lie on `wrong` of `leaves` leaves, when a share of the clients lies alike and each vote is
-/// audited on `k` leaves: `share a / (share a + 1 - share)`, where `a` is the chance to pass the audit.
+/// Chance that a vote is a lie on `wrong` of `leaves` leaves, when a share of the clients lies
+/// alike and each vote is audited on `k` leaves: `share a / (share a + 1 - share)`, where `a` is
+/// the chance to pass the audit.
 pub fn lying_votes(share: f64, leaves: u64, wrong: u64, k: u64) -> f64 {
     let passed = share * (1.0 - super::audit::detection(leaves, wrong, k));
     passed / (passed + 1.0 - share)

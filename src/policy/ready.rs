@@ -1,17 +1,20 @@
-//! The ring of ready units: bounded, in memory, with their bytes, so that issuing waits for no disk.
+//! The ring of ready units: bounded, in memory, with their bytes, so that issuing waits for no
+//! disk.
 //!
-//! Units are aligned ranges of 2^order leaves, order 0 to 5. For each order there are two queues: units
-//! of partly built trees, and units of trees nobody has worked on. A tier takes, in this order:
+//! Units are aligned ranges of 2^order leaves, order 0 to 5. For each order there are two queues:
+//! units of partly built trees, and units of untouched trees. A tier takes, in this
+//! order:
 //!
 //! 1. a unit of its own orders (low 0; medium 3, 2; high 5, 4), partly built trees first;
 //! 2. a larger one, split in halves until it fits, the rest staying in the ring;
 //! 3. a smaller one, nearest first. That is a shortfall, and is counted.
 //!
-//! Units with votes are handed out whole, before all others of the orders a tier asks for, to a client that may join
-//! the votes; at most 16 of each order are looked at. Smaller ones of them come last of all.
+//! Units with votes are handed out whole, before all others of the orders of a tier, to a
+//! client that may join the votes; at most 16 of each order are looked at. Smaller ones of them
+//! come last of all.
 //!
-//! A request may bound the bytes it can take: a unit whose very first leaf is longer is passed over and stays
-//! where it is, any other is halved until it fits.
+//! A request may bound the bytes it can take: a unit whose very first leaf is longer is passed over
+//! and stays where it is, any other is halved until it fits.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -114,18 +117,19 @@ impl ReadyUnit {
 pub struct Taken {
     /// The unit.
     pub unit: ReadyUnit,
-    /// It is smaller than the tier asks for.
+    /// It is smaller than the size of the tier.
     pub shortfall: bool,
 }
 
-/// What asking the ring came to.
+/// The result of a request to the ring.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Take {
     /// A unit, now out of the ring.
     Unit(Taken),
     /// Nothing is ready.
     Empty,
-    /// Units are ready, but each one looked at begins with a leaf over the bound; the ring is as it was.
+    /// Units are ready, but each one looked at begins with a leaf over the bound; the ring is as it
+    /// was.
     TooBig,
 }
 
@@ -152,7 +156,7 @@ const FRESH: usize = 1;
 /// Units looked at for one whose first leaf is short enough.
 const PROBES: usize = 16;
 
-/// The orders a tier asks for, best first.
+/// The orders of a tier, best first.
 pub fn wanted(tier: DifficultyTier) -> &'static [u8] {
     match tier {
         DifficultyTier::Low => &[0],
@@ -162,7 +166,8 @@ pub fn wanted(tier: DifficultyTier) -> &'static [u8] {
 }
 
 impl ReadyRing {
-    /// An empty ring. `caps` are the bytes a unit of each tier may carry; a single leaf may always go.
+    /// An empty ring. `caps` are the bytes a unit of each tier may carry; a single leaf may always
+    /// go.
     pub fn new(caps: [usize; 3]) -> Self {
         Self {
             queues: Default::default(),
@@ -224,13 +229,14 @@ impl ReadyRing {
         }
     }
 
-    /// Takes the best unit for `tier` that can be cut to at most `bytes_max` bytes. At most 16 units are
-    /// looked at; those passed over keep their places.
+    /// Takes the best unit for `tier` that can be cut to at most `bytes_max` bytes. At most 16
+    /// units are looked at; those passed over keep their places.
     pub fn take_within(&mut self, tier: DifficultyTier, bytes_max: usize) -> Take {
         self.take_cut(tier, bytes_max, usize::MAX)
     }
 
-    /// The same, cut further to `cap` bytes where that is less than the tier's own cap; a single leaf may always go.
+    /// The same, cut further to `cap` bytes where that is less than the tier's own cap; a single
+    /// leaf may always go.
     pub fn take_cut(&mut self, tier: DifficultyTier, bytes_max: usize, cap: usize) -> Take {
         let own = wanted(tier);
         let (Some(largest), Some(least)) = (own.first().copied(), own.last().copied()) else {
@@ -269,7 +275,7 @@ impl ReadyRing {
         Take::Unit(Taken { unit, shortfall })
     }
 
-    // Of the orders asked for, else larger, else smaller.
+    // Of the requested orders, else larger, else smaller.
     fn pop_best(&mut self, own: &[u8], largest: u8, least: u8) -> Option<(ReadyUnit, bool)> {
         self.pop(own.iter().copied())
             .or_else(|| (largest + 1..ORDERS as u8).find_map(|order| self.pop([order].into_iter())))
@@ -323,8 +329,9 @@ impl ReadyRing {
         removed
     }
 
-    /// Takes the leaves of `claimed` out of the ring; what is left of a unit stays. A unit with votes is handed out whole
-    /// or not at all: it is taken out and returned, unless it is the very range that is claimed.
+    /// Takes the leaves of `claimed` out of the ring; what is left of a unit stays. A unit with
+    /// votes is handed out whole or not at all: it is taken out and returned, unless it is the very
+    /// range that is claimed.
     pub fn withdraw(&mut self, tree: u64, claimed: &AlignedRange) -> Vec<ReadyUnit> {
         if self.tile_mask(tree, claimed.tile()) & mask_of(claimed) == 0 {
             return Vec::new();

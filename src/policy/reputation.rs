@@ -2,7 +2,7 @@
 
 use crate::protocol::DifficultyTier;
 
-/// What a client with this reputation is asked for.
+/// The difficulty for a client with this reputation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effective {
     /// Work of this tier.
@@ -11,8 +11,8 @@ pub enum Effective {
     Exempt,
 }
 
-/// The tier handed out when `stored` is the client's. A score from `exemption` up exempts, one from `difficulty` up
-/// lowers by one step, down to Low. What is no number from 0 to 1 changes nothing.
+/// The tier handed out when `stored` is the client's. A score from `exemption` up exempts, one from
+/// `difficulty` up lowers by one step, down to Low. What is no number from 0 to 1 changes nothing.
 pub fn effective(stored: DifficultyTier, score: Option<f64>, difficulty: f64, exemption: f64) -> Effective {
     match score.filter(|score| (0.0..=1.0).contains(score)) {
         Some(score) if score >= exemption => Effective::Exempt,

@@ -1,8 +1,10 @@
-//! The sliding window (paper, component SlidingWindowRateLimiter): a request is admitted when fewer than
-//! `limit` were admitted in the last `window_ms`, and only admitted ones are logged, so that waiting always works.
+//! The sliding window (paper, component SlidingWindowRateLimiter): a request is admitted when fewer
+//! than `limit` were admitted in the last `window_ms`, and only admitted ones are logged, so that
+//! waiting always works.
 //!
-//! Time is cut into ticks of a 250th of the window, rounded up, and a logged request counts until its tick is a
-//! whole window old: a log never admits more than an exact one would, and forgets at most one tick late.
+//! Time is cut into ticks of a 250th of the window, rounded up, and a logged request counts until
+//! its tick is a whole window old: a log never admits more than an exact one would, and forgets at
+//! most one tick late.
 //!
 //! ```text
 //!   tick        oldest                          newest = now
@@ -28,7 +30,8 @@ pub struct WindowRules {
     limit: u32,
     window_ms: u64,
     tick_ms: u64,
-    /// Ticks a logged request counts for after its own: at most 250, so that a byte tells them apart.
+    /// Ticks a logged request counts for after its own: at most 250, so that a byte holds them
+    /// apart.
     live: u64,
 }
 
@@ -115,8 +118,9 @@ impl AdmissionLog {
         self.quota(rules, now_ms)
     }
 
-    /// Adds what another log holds, as if it came now: that can only make waiting longer, by less than a window.
-    /// Beyond the limit the oldest make room, so that nothing that came later is forgotten before it.
+    /// Adds what another log holds, as if it came now: that can only make waiting longer, by less
+    /// than a window. Beyond the limit the oldest make room, so that nothing that came later is
+    /// forgotten before it.
     pub fn absorb(&mut self, mut other: Self, rules: &WindowRules, now_ms: u64) {
         other.advance(rules, now_ms);
         self.advance(rules, now_ms);
@@ -203,7 +207,7 @@ impl AdmissionLog {
         }
     }
 
-    /// Forgets so many, or all there are.
+    /// Forgets this many, or all.
     fn forget_oldest(&mut self, many: u32, rules: &WindowRules) {
         match &mut self.entries {
             Entries::Few { len, ticks } => {
@@ -228,7 +232,7 @@ impl AdmissionLog {
     fn clear(&mut self) {
         match &mut self.entries {
             Entries::Few { len, .. } => *len = 0,
-            // The memory goes too: whoever comes back after a window starts small.
+            // The memory goes too: a client that comes back after a window starts small.
             Entries::Listed(_) => self.entries = Entries::default(),
             Entries::Counted { counts, sum } => {
                 counts.fill(0);

@@ -28,6 +28,10 @@ pub struct Applied {
 impl Store {
     /// Applies `commands` in order and makes them durable together. `now_ms` becomes the persisted
     /// high-water mark of the clock.
+    ///
+    /// # Errors
+    /// [`CommitFailure::RolledBack`] if nothing is stored; [`CommitFailure::Unknown`] if that is
+    /// unknown.
     pub fn apply(&self, commands: &[Command], now_ms: u64) -> Result<Applied, CommitFailure> {
         let _one = self.applying.lock();
         let writer = self.writer.read();

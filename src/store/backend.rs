@@ -1,4 +1,5 @@
-//! The seam between redb and the disk: where storage comes from, and where tests make it fail.
+//! Storage of the two files: the traits, and the directory on a disk. Tests implement them to make
+//! the disk fail.
 
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
@@ -31,8 +32,8 @@ impl StoreFile {
 
 /// The bytes of one file: a growable array that is read and written at offsets.
 ///
-/// An implementation is complete with the first five methods if no other process and no second engine can reach the
-/// same bytes.
+/// An implementation is complete with the first five methods if no other process and no second
+/// engine can reach the same bytes.
 #[allow(clippy::len_without_is_empty)]
 pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// Length in bytes.
@@ -56,11 +57,12 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     /// Makes everything written so far durable.
     ///
     /// # Errors
-    /// Those of the storage. After one the store stays closed until the process restarts, since a later sync may
-    /// succeed without these bytes.
+    /// Those of the storage. After one the store stays closed until the process restarts, since a
+    /// later sync may succeed without these bytes.
     fn sync_data(&self) -> io::Result<()>;
 
-    /// Writes `data` at `offset`. The store extends the file first, with [`set_len`](Self::set_len).
+    /// Writes `data` at `offset`. The store extends the file first, with
+    /// [`set_len`](Self::set_len).
     ///
     /// # Errors
     /// Those of the storage.
@@ -74,12 +76,14 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Locks a range of bytes, or returns `false` if another backend of the same bytes has locked a part of it, in this
-    /// process or in another. A range may lie behind the end of the file. The default has no locks.
+    /// Locks a range of bytes, or returns `false` if another backend of the same bytes has locked a
+    /// part of it, in this process or in another. A range may lie behind the end of the file. The
+    /// default has no locks.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Unsupported`] if there are no locks, or none on this range: the store then tries
-    /// the whole file (both bounds unbounded), and if that is unsupported too, it opens without a lock.
+    /// [`io::ErrorKind::Unsupported`] if there are no locks, or none on this range: the store then
+    /// tries the whole file (both bounds unbounded), and if that is unsupported too, it opens
+    /// without a lock.
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<bool> {
         let _ = (start, end);
         Err(io::ErrorKind::Unsupported.into())
@@ -99,12 +103,18 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
 pub trait StorageProvider: Debug + Send + Sync {
     /// Opens or creates the bytes behind `file`. Called again when the store reopens itself after a
     /// failed write.
+    ///
+    /// # Errors
+    /// Those of the storage.
     fn open(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>>;
 
     /// Makes the names of newly created files durable.
+    ///
+    /// # Errors
+    /// Those of the storage.
     fn sync_names(&self) -> io::Result<()>;
 
-    /// Where the store is, for error messages.
+    /// The path of the file, for error messages.
     fn path(&self, file: StoreFile) -> PathBuf;
 }
 
@@ -140,7 +150,7 @@ impl StorageProvider for StoreDirectory {
     }
 }
 
-/// Passes everything on and remembers whether a sync ever failed: after that, a page read back may
+/// Delegates every call and remembers whether a sync ever failed: after that, a page read back may
 /// differ from what is on the disk, so the store must stay closed until the process restarts.
 #[derive(Debug)]
 pub(super) struct WatchedBackend {

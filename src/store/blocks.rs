@@ -45,8 +45,11 @@ impl<'s> BlocksWriter<'s> {
         self.bytes
     }
 
-    /// Makes everything added so far durable. After an error what is waiting stays waiting: the same
-    /// rows may be written again.
+    /// Makes everything added so far durable. After an error what is waiting stays waiting: the
+    /// same rows may be written again.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn commit(&mut self) -> Result<(), StoreError> {
         if self.chunks.is_empty() && self.sources.is_empty() {
             return Ok(());
@@ -76,7 +79,10 @@ impl<'s> BlocksWriter<'s> {
 }
 
 impl Store {
-    /// Bytes `[offset, offset + len)` of the stored data of `tree`. Fewer than asked for is damage.
+    /// Bytes `[offset, offset + len)` of the stored data of `tree`. Fewer bytes are damage.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn read_blocks(&self, tree: u64, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
         self.blocks_used(self.try_read_blocks(tree, offset, len))
     }
@@ -105,6 +111,9 @@ impl Store {
     }
 
     /// The source row that holds `leaf` of `tree`, with the leaf it begins at.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn source(&self, tree: u64, leaf: u64) -> Result<Option<(u64, SourceRow)>, StoreError> {
         self.blocks_used(self.try_source(tree, leaf))
     }
@@ -122,8 +131,12 @@ impl Store {
         Ok(found)
     }
 
-    /// Removes up to `limit` rows of block data and references of `trees`, in order, as one transaction.
-    /// Returns the rows removed and how many of the trees, from the front, have none left.
+    /// Removes up to `limit` rows of block data and references of `trees`, in order, as one
+    /// transaction. Returns the rows removed and how many of the trees, from the front, have none
+    /// left.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn drop_blocks(&self, trees: &[u64], limit: usize) -> Result<(usize, usize), StoreError> {
         self.blocks_used(self.try_drop_blocks(trees, limit))
     }

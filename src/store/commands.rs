@@ -1,4 +1,4 @@
-//! What the store can be told to do. Each command names its preconditions.
+//! The commands of the store. Each names its preconditions.
 
 use crate::merkle::AlignedRange;
 use crate::policy::quorum::Voter;
@@ -92,9 +92,10 @@ pub enum Command {
     Referee(Referee),
     /// Take the server's own hashes for leaves that only clients stood for.
     Upgrade(Upgrade),
-    /// Take damaged leaves as done: the server has hashed their bytes anew.
+    /// Take damaged leaves as done: the server has hashed their bytes again.
     Repair(Repair),
-    /// Doubt what a client caught in a lie stands for, going back along up to `limit` of its ledger entries.
+    /// Doubt the leaves of a client caught lying, going back along up to `limit` of its ledger
+    /// entries.
     Backtrack {
         /// Keyed digest of the client.
         client: [u8; 16],
@@ -158,7 +159,7 @@ pub struct Settle {
     pub kind: SettleKind,
     /// Difficulty tier: 0, 1, 2.
     pub tier: u8,
-    /// Hashes the unit asked for.
+    /// Hashes in the unit.
     pub nodes: u32,
     /// Micro-Joules to credit.
     pub award: u64,
@@ -180,7 +181,8 @@ pub struct Settle {
     pub skip_leaf_check: bool,
 }
 
-/// The token of a challenge that was closed. No precondition: one that is consumed already stays as it is.
+/// The token of a challenge that was closed. No precondition: one that is consumed already stays as
+/// it is.
 #[derive(Debug, Clone)]
 pub struct Refuse {
     /// Challenge id.

@@ -4,16 +4,16 @@ use std::path::PathBuf;
 
 use super::records::RecordError;
 
-/// A failure of the store. Each says what to do.
+/// A failure of the store. The text of each says what to do next.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The file is no redb database, or a redb database of something else.
-    #[error("{path} is not a pouw store ({what}); name another directory, nothing in it was changed")]
+    /// The file is not a redb database, or it is one of another program.
+    #[error("{path} is not a pouw store ({what}); name another directory (this one was not changed)")]
     Foreign {
         /// The file.
         path: PathBuf,
-        /// What gave it away.
+        /// The contradicting detail.
         what: String,
     },
     /// The file was written by a build with another layout.
@@ -29,12 +29,12 @@ pub enum StoreError {
         expected: u32,
     },
     /// Another process (or another engine of this one) has the store open.
-    #[error("{path} is open in another process; stop that one first, a store has one owner at a time")]
+    #[error("{path} is already open; a store has one owner at a time, stop the other process first")]
     AlreadyOpen {
         /// The file.
         path: PathBuf,
     },
-    /// The bytes contradict themselves.
+    /// The file is damaged.
     #[error("{path} is damaged: {what}; restore it from a backup, or ingest again into a new directory")]
     Corrupted {
         /// The file.
@@ -45,31 +45,31 @@ pub enum StoreError {
     /// A row does not decode.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// The operating system refused.
-    #[error("storage failed: {what}; free space or mend the disk, then try again")]
+    /// The operating system reported an error.
+    #[error("storage error: {what}; free disk space or repair the disk, then retry")]
     Io {
-        /// What the operating system said.
+        /// The message of the operating system.
         what: String,
     },
-    /// The store gave up: a sync failed, so what is on the disk is not known.
-    #[error("the store is closed after a failed sync; restart the process, what was acknowledged is kept")]
+    /// A sync failed, so the content of the disk is unknown; the store is closed.
+    #[error("the store is closed after a failed sync; restart the process (acknowledged work is kept)")]
     Closed,
-    /// A row would refer to something that is not there.
-    #[error("the store contradicts itself: {what}; run `check`")]
+    /// A row is missing, or two rows disagree.
+    #[error("inconsistent store: {what}; run `pouw check`")]
     Contradiction {
-        /// What was missing or twice there.
+        /// The missing or disagreeing row.
         what: String,
     },
 }
 
 impl StoreError {
-    /// Whether the failure is about one row, and the rest of the store can go on.
+    /// Whether the failure concerns one row, and the rest of the store is usable.
     pub fn is_one_row(&self) -> bool {
         matches!(self, Self::Record(_) | Self::Contradiction { .. })
     }
 
-    /// Whether the same call can succeed later: the operating system refused it, or another process has the store
-    /// open.
+    /// Whether the same call can succeed later: the operating system refused it, or another process
+    /// has the store open.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Io { .. } | Self::AlreadyOpen { .. })
     }
@@ -116,10 +116,10 @@ impl From<redb::CommitError> for StoreError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitFailure {
-    /// Nothing of the batch is stored; it may be sent again.
+    /// Nothing of the batch is stored; it can be sent again.
     #[error("rolled back: {0}")]
     RolledBack(StoreError),
-    /// The batch may or may not be stored; only a look at the store tells.
+    /// The batch may or may not be stored; only a read of the store can tell.
     #[error("outcome of commit {commit_seq} unknown: {error}")]
     Unknown {
         /// The sequence number the batch would have.

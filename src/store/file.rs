@@ -1,4 +1,4 @@
-//! One redb file: refusing what is none, clearing what was never born, opening.
+//! One redb file: opens it, refuses foreign files, clears files whose creation was cut short.
 
 use std::io::ErrorKind;
 use std::ops::Bound;
@@ -31,16 +31,18 @@ pub(super) fn open_file(
     contained(&path, || builder.create_with_backend(ForRedb(watched)).map_err(|error| open_error(error, &path)))
 }
 
-/// Runs what walks the pages of a file nobody has vouched for yet. redb panics on some pages that are damaged
-/// (it trusts what it reads until it verifies it): that is damage like any other, and no end of the process.
+/// Runs a walk over the pages of a file that is not verified yet. redb panics on some pages that
+/// are damaged (it trusts what it reads until it verifies it): that is damage like any other, and
+/// no end of the process.
 pub(super) fn contained<T>(path: &Path, walk: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     guard::contained(walk).unwrap_or_else(|Panicked(message)| {
         Err(StoreError::Corrupted { path: path.to_owned(), what: format!("redb gave up on a page ({message})") })
     })
 }
 
-/// Opens a file without changing it: what redb writes stays in memory. A file that is
-/// missing or was cut short before its first commit is no error. What a crash left for redb to mend is mended in memory, with `mend`.
+/// Opens a file without changing it: redb's writes stay in memory. A file that is missing or was
+/// cut short before its first commit is not an error. With `mend`, a file left by a crash is
+/// repaired in memory.
 pub(super) fn open_unchanged(
     provider: &dyn StorageProvider,
     file: StoreFile,
@@ -69,11 +71,11 @@ pub(super) fn open_unchanged(
     })
 }
 
-/// What a look at a file came to.
+/// The state of a file that was opened without changing it.
 pub(super) enum Seen {
     /// Missing, empty, or cut short before its first commit.
     Unborn,
-    /// A crash left it for redb to mend, and that was not asked for.
+    /// A crash left it for redb to repair, and no repair was requested.
     Unclean,
     /// A database whose changes stay in memory.
     Open(Database),
@@ -110,15 +112,15 @@ fn inspect(backend: &dyn StorageBackend, path: &Path) -> Result<(), StoreError> 
     })
 }
 
-/// Whether the file is empty, or redb was cut short before its first commit: redb makes the file its
-/// first size, writes a header without magic number, and adds that when the header is synced. A file of
-/// something else is refused.
+/// Whether the file is empty, or redb was cut short before its first commit: redb makes the file
+/// its first size, writes a header without magic number, and adds that when the header is synced. A
+/// file of something else is refused.
 pub(super) fn is_unborn(backend: &dyn StorageBackend, path: &Path) -> Result<bool, StoreError> {
     while_alone(backend, path, || looks_unborn(backend, path))
 }
 
-/// Looks at a file under redb's own lock: a file that another process is making looks cut short, and
-/// clearing it then would be the end of that store.
+/// Looks at a file under redb's own lock: a file that another process is making looks cut short,
+/// and clearing it then would be the end of that store.
 fn while_alone<T>(
     backend: &dyn StorageBackend,
     path: &Path,
@@ -155,11 +157,11 @@ fn looks_unborn(backend: &dyn StorageBackend, path: &Path) -> Result<bool, Store
             return Ok(true);
         }
     }
-    Err(StoreError::Foreign { path: path.to_owned(), what: "it does not start as a redb file does".into() })
+    Err(StoreError::Foreign { path: path.to_owned(), what: "it does not start with the redb header".into() })
 }
 
-/// redb's header as far as it got: bytes that are zero or what belongs there. The two commit slots carry
-/// checksums of their own and may be torn anywhere.
+/// redb's header as far as it got: bytes that are zero or what belongs there. The two commit slots
+/// carry checksums of their own and may be torn anywhere.
 fn is_unfinished_header(page: &[u8]) -> bool {
     let part_of = |from: usize, whole: &[u8]| {
         page.iter().skip(from).zip(whole).all(|(found, expected)| *found == 0 || found == expected)

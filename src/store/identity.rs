@@ -1,4 +1,4 @@
-//! What a file says about itself, read before anything is written to it.
+//! The label of a file, read before anything is written to it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,8 +21,8 @@ pub(super) struct Label {
     pub(super) head: Option<Head>,
 }
 
-/// Opens both files and sees that they belong together. A pair that does not is refused without a change of
-/// either, unless a crash left one for redb to mend; not even then is a row changed.
+/// Opens both files and checks that they belong together. A pair that does not is refused without a
+/// change of either, unless a crash left one for redb to repair; even then no row is changed.
 pub(super) fn open_pair(
     provider: &dyn StorageProvider,
     options: &StoreOptions,
@@ -39,7 +39,7 @@ pub(super) fn open_pair(
         belong_together(state.as_ref(), blocks.as_ref(), &paths)?;
     }
     let open_blocks = || open_file(provider, StoreFile::Blocks, options.blocks_cache_bytes, sync_failed);
-    // A file that is to be mended tells only then what it is; before that, the other must not be made.
+    // The label of a damaged file is known after its repair only; until then the other must not be created.
     if let (Some(None), None) = (&state_seen, &blocks_seen) {
         let blocks = label(&open_blocks()?.begin_read()?, &paths.1, "pouw-blocks")?;
         belong_together(None, blocks.as_ref(), &paths)?;
@@ -55,7 +55,7 @@ pub(super) fn open_pair(
     Ok((state, blocks))
 }
 
-/// The label of a file that was looked at; `None` if only mending would tell.
+/// The label of an opened file; `None` if it is known after a repair only.
 fn seen_label(seen: &Seen, path: &Path, kind: &str) -> Result<Option<Option<Label>>, StoreError> {
     match seen {
         Seen::Unborn => Ok(Some(None)),

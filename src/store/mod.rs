@@ -5,10 +5,10 @@
 //! reader sees is always the state after some whole batch.
 //!
 //! **After a crash** the files hold exactly the batches acknowledged, and possibly the one that was
-//! being committed. Block data is committed before the state that refers to it; data nobody refers
-//! to is removed at the next open.
+//! being committed. Block data is committed before the state that refers to it; data that no
+//! row refers to is removed at the next open.
 //!
-//! The store checks the preconditions named in a command and takes no other decision.
+//! The store checks the preconditions of a command and makes no other decision.
 
 mod apply;
 mod backend;

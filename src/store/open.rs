@@ -64,19 +64,20 @@ pub struct Store {
     sync_failed: Arc<AtomicBool>,
     state: RwLock<Option<Database>>,
     blocks: RwLock<Option<Database>>,
-    /// redb refuses a file after an I/O error; the block file is opened anew then.
+    /// redb refuses a file after an I/O error; the block file is reopened then.
     blocks_failed: AtomicBool,
     /// `close` was called.
     shut: AtomicBool,
     /// One batch at a time.
     pub(super) applying: Mutex<()>,
-    /// Read while a batch runs, written for a moment when it is durable: looking never waits for a disk.
+    /// Read while a batch runs, written for a moment when it is durable: looking never waits for a
+    /// disk.
     pub(super) writer: RwLock<WriterState>,
     next_tree: AtomicU64,
     identity: Identity,
 }
 
-/// What never changes while a store is open.
+/// The ids of an open store. They never change while it is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     /// Random id of the store, drawn when it was made.
@@ -87,7 +88,7 @@ pub struct Identity {
     pub boot: u64,
 }
 
-/// What the writer knows beside the files: the newest head, and the client rows not written yet.
+/// The writer's state beside the files: the newest head, and the client rows not written yet.
 #[derive(Debug, Default)]
 pub(super) struct WriterState {
     pub(super) head: Head,
@@ -98,7 +99,11 @@ pub(super) struct WriterState {
 }
 
 impl Store {
-    /// Opens the store behind `provider`, making it if both files are empty.
+    /// Opens the store behind `provider`, and creates it if both files are empty.
+    ///
+    /// # Errors
+    /// [`StoreError`] for a foreign or damaged file, another format, a second owner, or a failure
+    /// of the storage.
     pub fn open(provider: Arc<dyn StorageProvider>, options: StoreOptions) -> Result<Self, StoreError> {
         let sync_failed = Arc::new(AtomicBool::new(false));
         let (state, blocks) = open_pair(&*provider, &options, &sync_failed)?;
@@ -132,12 +137,12 @@ impl Store {
         self.writer.read().head.clone()
     }
 
-    /// What offloading has come to, as of the newest commit.
+    /// Totals of offloaded work, as of the newest commit.
     pub fn account(&self) -> UsefulnessAccount {
         self.writer.read().account
     }
 
-    /// A tree number nobody has used. It is spent for good once a `BeginTree` with it commits.
+    /// Reserves an unused tree number. A committed `BeginTree` uses it up for good.
     pub fn reserve_tree(&self) -> u64 {
         self.next_tree.fetch_add(1, Ordering::Relaxed)
     }
@@ -148,7 +153,10 @@ impl Store {
     }
 
     /// Reopens both files after a failed write and reads the state again. Returns the sequence
-    /// number of the last commit that is really there. After a failed sync: [`StoreError::Closed`].
+    /// number of the last commit on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] after a failed sync; else as for [`open`](Self::open).
     pub fn recover(&self) -> Result<u64, StoreError> {
         if self.is_closed() {
             self.close();
@@ -171,14 +179,14 @@ impl Store {
         Ok(seq)
     }
 
-    /// Closes both files. Every later call answers [`StoreError::Closed`].
+    /// Closes both files. Every later call returns [`StoreError::Closed`].
     pub fn close(&self) {
         self.shut.store(true, Ordering::SeqCst);
         *self.state.write() = None;
         *self.blocks.write() = None;
     }
 
-    /// Where a file is, for messages.
+    /// The path of a file, for messages.
     pub(super) fn path(&self, file: StoreFile) -> PathBuf {
         self.provider.path(file)
     }
@@ -200,13 +208,14 @@ impl Store {
             return Err(StoreError::Closed);
         }
         if self.state.read().is_none() {
-            let what = "after a failure the store could not be opened again yet".to_owned();
+            let what = "the store failed and is not reopened yet".to_owned();
             return Err(StoreError::Io { what });
         }
         Ok(())
     }
 
-    /// The state file, or `None` while it is being reopened: for readers that must not wait for a disk.
+    /// The state file, or `None` while it is being reopened: for readers that must not wait for a
+    /// disk.
     pub(super) fn try_state_db(&self) -> Result<Option<OpenDatabase<'_>>, StoreError> {
         match self.state.try_read() {
             None => Ok(None),
@@ -220,7 +229,7 @@ impl Store {
         self.open_at_all()?;
         if self.blocks_failed.load(Ordering::SeqCst) {
             let mut blocks = self.blocks.write();
-            // Somebody else may have been faster.
+            // Another thread may have reopened it meanwhile.
             if self.blocks_failed.load(Ordering::SeqCst) {
                 *blocks = None;
                 let bytes = self.options.blocks_cache_bytes;
@@ -231,7 +240,7 @@ impl Store {
         OpenDatabase::of(&self.blocks)
     }
 
-    /// Passes on what a use of the block file came to, and remembers a failure of the storage.
+    /// Passes on the result of a use of the block file, and remembers a failure of the storage.
     pub(super) fn blocks_used<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         if matches!(result, Err(StoreError::Io { .. })) {
             self.blocks_failed.store(true, Ordering::SeqCst);
@@ -361,6 +370,6 @@ pub(super) fn io_error(error: std::io::Error) -> StoreError {
 fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)
-        .map_err(|e| StoreError::Io { what: format!("the system gave no random bytes: {e}") })?;
+        .map_err(|e| StoreError::Io { what: format!("the system returned no random bytes: {e}") })?;
     Ok(bytes)
 }

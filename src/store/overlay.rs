@@ -1,4 +1,4 @@
-//! A file that is looked at and not changed: what redb writes to it stays in memory.
+//! A read-only view of a file: redb's writes stay in memory.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 
 use super::backend::StorageBackend;
 
-/// Reads pass through to the file below, under the file's own locks; writes go to pages in memory. redb
-/// writes its header and, after a crash, what it mends: a small part of the file's size.
+/// Reads pass through to the file below, under the file's own locks; writes go to pages in memory.
+/// redb writes its header and, after a crash, its repairs: a small part of the file's size.
 #[derive(Debug)]
 pub(super) struct Overlay {
     base: Box<dyn StorageBackend>,

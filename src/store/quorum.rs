@@ -100,7 +100,8 @@ impl Batch<'_> {
         self.pay(entry, &Payee { id, client, tier, nodes, award, at_ms })
     }
 
-    /// The votes on a range, which must be as many as were looked at; no other group may have any of its leaves.
+    /// The votes on a range, which must be as many as were looked at; no other group may have any
+    /// of its leaves.
     fn votes(
         &self,
         key: Key,
@@ -177,7 +178,8 @@ impl Batch<'_> {
         Ok(Outcome::Judged { corrected: Vec::new(), liars, first_leaf: false, leaves_complete: false })
     }
 
-    /// The server's own hashes end the wait for a quorum: right votes are paid, wrong ones get a strike.
+    /// The server's own hashes end the wait for a quorum: right votes are paid, wrong ones get a
+    /// strike.
     pub(super) fn referee(&mut self, referee: &Referee) -> Result<Outcome, StoreError> {
         let Referee { tree, range, hashes, votes_seen, data_digest, work, at_ms } = referee;
         let place = self.account_place(*tree)?;

@@ -33,17 +33,24 @@ pub struct Reader {
 
 impl Store {
     /// A snapshot of the newest commit.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn read(&self) -> Result<Reader, StoreError> {
         Ok(Reader { txn: self.state_db()?.begin_read()? })
     }
 
-    /// A snapshot of the newest commit, or `None` while the store is being opened again: for callers that
-    /// hold a lock others wait for.
+    /// A snapshot of the newest commit, or `None` while the store is being opened again: for
+    /// callers that hold a lock others wait for.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn try_read(&self) -> Result<Option<Reader>, StoreError> {
         self.try_state_db()?.map(|database| Ok(Reader { txn: database.begin_read()? })).transpose()
     }
 
-    /// Whether a checkpoint is due: many rows changed, or many ledger entries stand behind the last one.
+    /// Whether a checkpoint is due: many rows changed, or many ledger entries stand behind the last
+    /// one.
     pub fn checkpoint_due(&self) -> bool {
         let writer = self.writer.read();
         let behind = writer.head.next_ledger.saturating_sub(writer.head.checkpoint);
@@ -53,6 +60,9 @@ impl Store {
     }
 
     /// The newest row of a client, whether written yet or not.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn client(&self, client: [u8; 16]) -> Result<ClientRow, StoreError> {
         if let Some(row) = self.writer.read().dirty.get(&client) {
             return Ok(*row);
@@ -70,6 +80,9 @@ impl Store {
 
 impl Reader {
     /// The head as of this snapshot.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn head(&self) -> Result<Head, StoreError> {
         match self.txn.open_table(META)?.get("head")? {
             Some(raw) => Ok(unseal("meta-0", raw.value())?),
@@ -78,12 +91,18 @@ impl Reader {
     }
 
     /// A tree's row.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn tree(&self, tree: TreeId) -> Result<Option<TreeRow>, StoreError> {
         let table = self.txn.open_table(TREES)?;
         Ok(table.get(tree)?.map(|raw| unseal("trees-0", raw.value())).transpose()?)
     }
 
     /// The tree of a name.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn tree_named(&self, name: &str) -> Result<Option<(TreeId, TreeRow)>, StoreError> {
         let Some(tree) = self.txn.open_table(NAMES)?.get(name)?.map(|raw| raw.value()) else {
             return Ok(None);
@@ -92,6 +111,9 @@ impl Reader {
     }
 
     /// The tree of a public handle.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn tree_of_handle(&self, handle: [u8; 16]) -> Result<Option<(TreeId, TreeRow)>, StoreError> {
         let Some(tree) = self.txn.open_table(HANDLES)?.get(handle)?.map(|raw| raw.value()) else {
             return Ok(None);
@@ -100,6 +122,9 @@ impl Reader {
     }
 
     /// Up to `limit` trees behind `after`, by number.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn trees(&self, after: Option<TreeId>, limit: usize) -> Result<Vec<(TreeId, TreeRow)>, StoreError> {
         let table = self.txn.open_table(TREES)?;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -112,6 +137,9 @@ impl Reader {
     }
 
     /// Up to `limit` queue rows of one priority with an order above `after`: (order, tree).
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ready(&self, priority: u8, after: Option<u64>, limit: usize) -> Result<Vec<(u64, TreeId)>, StoreError> {
         let table = self.txn.open_table(READY)?;
         let from = match after {
@@ -127,11 +155,17 @@ impl Reader {
     }
 
     /// Rows in the queue.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ready_len(&self) -> Result<u64, StoreError> {
         Ok(self.txn.open_table(READY)?.len()?)
     }
 
     /// The state of one tile.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn tile(&self, tree: TreeId, tile: u64) -> Result<TileRow, StoreError> {
         Ok(match self.txn.open_table(TILES)?.get((tree, tile))? {
             Some(raw) => TileRow::decode(raw.value())?,
@@ -140,6 +174,9 @@ impl Reader {
     }
 
     /// The states of `count` tiles from `first` on.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn tiles(&self, tree: TreeId, first: u64, count: usize) -> Result<Vec<TileRow>, StoreError> {
         let mut out = vec![TileRow::PENDING; count];
         let table = self.txn.open_table(TILES)?;
@@ -151,6 +188,9 @@ impl Reader {
     }
 
     /// One group of leaf hashes.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn group(&self, tree: TreeId, group: u64) -> Result<GroupRow, StoreError> {
         match self.txn.open_table(HASHES)?.get((tree, group))? {
             Some(raw) => Ok(GroupRow::decode(raw.value())?),
@@ -159,6 +199,9 @@ impl Reader {
     }
 
     /// Up to `limit` groups from `first` on; all of them must be there.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn groups(&self, tree: TreeId, first: u64, limit: usize) -> Result<Vec<GroupRow>, StoreError> {
         let table = self.txn.open_table(HASHES)?;
         let mut out = Vec::new();
@@ -174,6 +217,9 @@ impl Reader {
     }
 
     /// Whether all leaves of `range` are pending.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn range_pending(&self, tree: TreeId, range: &AlignedRange) -> Result<bool, StoreError> {
         let tile = self.tile(tree, range.tile())?;
         let mask = tile.pending_mask(crate::merkle::TILE_LEAVES);
@@ -181,6 +227,9 @@ impl Reader {
     }
 
     /// Offset and lengths of a group, for trees of mixed lengths.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn lengths(&self, tree: TreeId, group: u64) -> Result<LengthRow, StoreError> {
         match self.txn.open_table(LENGTHS)?.get((tree, group))? {
             Some(raw) => Ok(LengthRow::decode(raw.value())?),
@@ -189,22 +238,34 @@ impl Reader {
     }
 
     /// Whether the first group of a tree has a row of offset and lengths.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn has_lengths(&self, tree: TreeId) -> Result<bool, StoreError> {
         Ok(self.txn.open_table(LENGTHS)?.get((tree, 0))?.is_some())
     }
 
     /// An interior node accepted from a client.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn interior(&self, tree: TreeId, level: u8, index: u64) -> Result<Option<[u8; 64]>, StoreError> {
         let table = self.txn.open_table(INTERIOR)?;
         Ok(table.get((tree, level, index))?.and_then(|raw| raw.value().try_into().ok()))
     }
 
     /// The ledger sequence number under which a token was consumed.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn consumed(&self, expires_ms: u64, id: [u8; 16]) -> Result<Option<u64>, StoreError> {
         Ok(self.txn.open_table(CONSUMED)?.get((expires_ms, id))?.map(|raw| raw.value()))
     }
 
     /// The ledger entry of an accepted challenge.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn receipt(&self, id: [u8; 16]) -> Result<Option<LedgerEntry>, StoreError> {
         match self.txn.open_table(RECEIPTS)?.get(id)?.map(|raw| raw.value()) {
             Some(seq) => Ok(self.ledger_entry(seq)?.map(|row| (seq, row))),
@@ -213,12 +274,18 @@ impl Reader {
     }
 
     /// One ledger entry; `None` if it was sealed or never written.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ledger_entry(&self, seq: u64) -> Result<Option<LedgerRow>, StoreError> {
         let table = self.txn.open_table(LEDGER)?;
         Ok(table.get(seq)?.map(|raw| LedgerRow::decode(raw.value())).transpose()?)
     }
 
     /// Up to `limit` ledger entries from `from` on.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ledger(&self, from: u64, limit: usize) -> Result<Vec<LedgerEntry>, StoreError> {
         let table = self.txn.open_table(LEDGER)?;
         let mut out = Vec::new();
@@ -230,12 +297,18 @@ impl Reader {
     }
 
     /// The stored row of a client.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn client(&self, client: [u8; 16]) -> Result<Option<ClientRow>, StoreError> {
         let table = self.txn.open_table(CLIENTS)?;
         Ok(table.get(client)?.map(|raw| unseal("clients-0", raw.value())).transpose()?)
     }
 
     /// Up to `limit` clients behind `after` and where they stand.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn standings(&self, after: Option<[u8; 16]>, limit: usize) -> Result<StandingsPage, StoreError> {
         let table = self.txn.open_table(STANDINGS)?;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -248,6 +321,9 @@ impl Reader {
     }
 
     /// Up to `limit` trees with a chore of `kind`, with a number above `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn chores(&self, kind: u8, after: Option<TreeId>, limit: usize) -> Result<Vec<TreeId>, StoreError> {
         let table = self.txn.open_table(CHORES)?;
         let from = after.map_or(Bound::Included((kind, 0)), |tree| Bound::Excluded((kind, tree)));

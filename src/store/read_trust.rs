@@ -1,4 +1,4 @@
-//! Paged reads of who stands for what.
+//! Paged reads of claims, votes and damage.
 
 use std::ops::Bound;
 
@@ -18,7 +18,10 @@ pub type RangeKey = (TreeId, u64);
 pub type QuorumsPage = Vec<(RangeKey, Result<QuorumRow, RecordError>)>;
 
 impl Reader {
-    /// How many leaves of a tree stand in which state.
+    /// The number of leaves of a tree in each state.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn provenance(&self, tree: TreeId) -> Result<ProvenanceRow, StoreError> {
         let Some(table) = self.known(PROVENANCE)? else { return Ok(ProvenanceRow::default()) };
         match table.get(tree)? {
@@ -28,12 +31,18 @@ impl Reader {
     }
 
     /// The votes on the range that starts at this leaf.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn quorum(&self, tree: TreeId, start: u64) -> Result<Option<QuorumRow>, StoreError> {
         let Some(table) = self.known(QUORUMS)? else { return Ok(None) };
         Ok(table.get((tree, start))?.map(|raw| unseal("quorums-0", raw.value())).transpose()?)
     }
 
     /// The votes on ranges of one tile, by their first leaves.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn quorums_of_tile(&self, tree: TreeId, tile: u64) -> Result<Vec<(u64, QuorumRow)>, StoreError> {
         let Some(table) = self.known(QUORUMS)? else { return Ok(Vec::new()) };
         let first = tile * TILE_LEAVES;
@@ -46,11 +55,17 @@ impl Reader {
     }
 
     /// Whether a tree has a chore of this kind.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn has_chore(&self, kind: u8, tree: TreeId) -> Result<bool, StoreError> {
         Ok(self.txn.open_table(CHORES)?.get((kind, tree))?.is_some())
     }
 
     /// Up to `limit` ranges with votes behind `after`, of all trees.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn quorums(&self, after: Option<RangeKey>, limit: usize) -> Result<QuorumsPage, StoreError> {
         let Some(table) = self.known(QUORUMS)? else { return Ok(Vec::new()) };
         let mut out = Vec::new();
@@ -62,6 +77,9 @@ impl Reader {
     }
 
     /// Up to `limit` claims on leaves of a tree, from the leaf `from` on.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn claims(&self, tree: TreeId, from: u64, limit: usize) -> Result<Vec<(u64, ClaimRow)>, StoreError> {
         let Some(table) = self.known(CLAIMS)? else { return Ok(Vec::new()) };
         let mut out = Vec::new();
@@ -73,17 +91,26 @@ impl Reader {
     }
 
     /// Up to `limit` clients caught in a lie whose earlier answers have not all been doubted yet.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn suspects(&self, limit: usize) -> Result<Vec<[u8; 16]>, StoreError> {
         let Some(table) = self.known(SUSPECTS)? else { return Ok(Vec::new()) };
         table.iter()?.take(limit).map(|entry| Ok(entry?.0.value())).collect()
     }
 
     /// Up to `limit` tiles with doubted leaves, behind `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn doubted(&self, after: Option<RangeKey>, limit: usize) -> Result<Vec<RangeKey>, StoreError> {
         self.keys(DOUBTED, after, limit)
     }
 
     /// Up to `limit` damaged leaves behind `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn damaged(&self, after: Option<RangeKey>, limit: usize) -> Result<Vec<RangeKey>, StoreError> {
         self.keys(DAMAGED, after, limit)
     }

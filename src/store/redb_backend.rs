@@ -9,8 +9,8 @@ use super::backend::StorageBackend;
 
 /// Our backend, as redb takes it.
 ///
-/// redb opens a store for one writer, and then locks with two of its six methods only. The other four keep their
-/// default, [`BackendError::Unsupported`].
+/// redb opens a store for one writer, and then locks with two of its six methods only. The other
+/// four keep their default, [`BackendError::Unsupported`].
 #[derive(Debug)]
 pub(super) struct ForRedb<B>(pub(super) B);
 

@@ -63,7 +63,8 @@ impl Batch<'_> {
         Ok(Outcome::Settled { seq, first_leaf, leaves_complete, interior_complete })
     }
 
-    /// The state, handle and strategy of the tree must be right, and all leaves of the range pending.
+    /// The state, handle and strategy of the tree must be right, and all leaves of the range
+    /// pending.
     pub(super) fn check_range(
         &mut self,
         settle: &Settle,
@@ -129,7 +130,7 @@ impl Batch<'_> {
         Ok(Ok(Taken::Counts(progress, (kind, tree, range.start(), range.order(), leaves))))
     }
 
-    /// So many pending leaves more are done: the counters, the queue and the chores follow.
+    /// Marks `leaves` more leaves as done: updates the counters, the queue and the chores.
     pub(super) fn leaves_done(&mut self, tree: u64, leaves: u64) -> Result<Option<Progress>, StoreError> {
         let Some(row) = self.tree(tree)? else {
             return Ok(None);

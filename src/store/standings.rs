@@ -1,4 +1,4 @@
-//! Where clients stand in difficulty: rows written behind, in slices.
+//! Client difficulty: rows written behind, in slices.
 
 use super::apply::Batch;
 use super::backend::StoreFile;
@@ -24,8 +24,11 @@ impl Batch<'_> {
 }
 
 impl Store {
-    /// Up to `limit` rows of `standings-0` behind `after`, in the order of their keys. A row that does not
-    /// decode is an error of its own, the others are there.
+    /// Up to `limit` rows of `standings-0` behind `after`, in the order of their keys. A row that
+    /// does not decode is an error of its own, the others are there.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn standings(&self, after: Option<[u8; 16]>, limit: usize) -> Result<StandingsPage, StoreError> {
         contained(&self.path(StoreFile::State), || self.read()?.standings(after, limit))
     }

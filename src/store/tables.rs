@@ -2,7 +2,8 @@
 //!
 //! Names end in a version suffix: a changed row format is a new table and a migration, never a
 //! reinterpretation. Keys are native fixed-width tuples. Values are plain bytes that
-//! [`records`](super::records) decodes explicitly, because a decoder inside redb's `Value` cannot fail.
+//! [`records`](super::records) decodes explicitly, because a decoder inside redb's `Value` cannot
+//! fail.
 //!
 //! ```text
 //! state.redb   meta-0      &str                   -> bytes  format, store id, digest key, boot, head, account
@@ -21,8 +22,8 @@
 //!              receipts-0  id                     -> ledger seq
 //!              debits-0    idempotency key        -> ledger seq
 //!              provenance-0 tree                  -> bytes  ProvenanceRow, for trees with anything but verified leaves
-//!              claims-0    (tree, first leaf)     -> bytes  ClaimRow: who stands for leaves below verified
-//!              quorums-0   (tree, first leaf)     -> bytes  QuorumRow: votes that wait for others like them
+//!              claims-0    (tree, first leaf)     -> bytes  ClaimRow: clients behind leaves below verified
+//!              quorums-0   (tree, first leaf)     -> bytes  QuorumRow: votes of incomplete quorums
 //!              suspects-0  client digest          -> next entry to look at, where this walk back began, the entry at
 //!                                                    which it ends, whether there is another behind it
 //!              followed-0  client digest          -> the newest entry that was followed back
@@ -89,5 +90,5 @@ pub const CHORE_FOLD: u8 = 3;
 
 /// `ready-0` priority of a tree with at least one leaf done.
 pub const PRIORITY_PARTIAL: u8 = 0;
-/// `ready-0` priority of a tree nobody has worked on yet.
+/// `ready-0` priority of an untouched tree.
 pub const PRIORITY_FRESH: u8 = 1;

@@ -1,4 +1,5 @@
-//! Who stands for the leaves of a tree: states with their counts, hashes that clients bring, claims, doubts.
+//! The clients behind the leaves of a tree: states with their counts, hashes that clients bring,
+//! claims, doubts.
 
 use redb::{ReadableTable, ReadableTableMetadata};
 
@@ -64,7 +65,8 @@ impl Batch<'_> {
         Shape::new(leaves).map_err(|_| StoreError::Contradiction { what: format!("tree {tree} has no shape") })
     }
 
-    /// Writes leaf hashes of one tile, in order. A group whose leaves are all done by `tile` gets its top.
+    /// Writes leaf hashes of one tile, in order. A group whose leaves are all done by `tile` gets
+    /// its top.
     pub(super) fn write_hashes(
         &mut self,
         tree: u64,
@@ -124,7 +126,8 @@ impl Batch<'_> {
         Ok(Ok(Taken::Counts(progress, entry)))
     }
 
-    /// Gives the leaves of a range the states that `state` says for their places in it, and these hashes.
+    /// Gives the leaves of a range the states that `state` says for their places in it, and these
+    /// hashes.
     pub(super) fn set_states(
         &mut self,
         tree: u64,
@@ -153,8 +156,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// A strike, if it is one, against a client; with it everything that only this client and its like stand for is
-    /// to be doubted, step by step.
+    /// A strike, if it is one, against a client; with it everything that only this client and its
+    /// like stand for is to be doubted, step by step.
     pub(super) fn strike(&mut self, client: [u8; 16], strike: bool, at_ms: u64) -> Result<(), StoreError> {
         let mut row = self.client(client)?;
         row.strikes = row.strikes.saturating_add(u64::from(strike));
@@ -169,7 +172,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Has a client's entries up to `last` followed back, down to where it was followed back before.
+    /// Has a client's entries up to `last` followed back, down to where it was followed back
+    /// before.
     fn suspect(&self, client: [u8; 16], last: u64) -> Result<(), StoreError> {
         let mut suspects = self.txn.open_table(SUSPECTS)?;
         let walk = suspects.get(client)?.map(|raw| raw.value());
@@ -185,7 +189,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Doubts what a client caught in a lie stands for, going back along its entries.
+    /// Doubts the leaves of a client caught lying, going back along its entries.
     pub(super) fn backtrack(&mut self, client: [u8; 16], limit: usize) -> Result<super::commands::Outcome, StoreError> {
         let walk = self.txn.open_table(SUSPECTS)?.get(client)?.map(|raw| raw.value());
         let Some((mut next, from, until, again)) = walk else {
@@ -215,8 +219,8 @@ impl Batch<'_> {
         Ok(super::commands::Outcome::Done { rows, more })
     }
 
-    /// Doubts the leaves of an entry that only clients stand for. What was sealed before it was verified cannot be
-    /// found along the chain any more, so that sealing doubts it too.
+    /// Doubts the leaves of an entry that are known from clients only. What was sealed before it
+    /// was verified cannot be found along the chain any more, so that sealing doubts it too.
     pub(super) fn doubt_entry(&mut self, entry: &super::records::LedgerRow) -> Result<(), StoreError> {
         if !entry.kind.is_of_leaves() {
             return Ok(());
@@ -268,7 +272,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Who stands for a leaf, and where their range begins.
+    /// Returns the clients behind a leaf, and the start of their range.
     pub(super) fn submitters(&self, tree: u64, leaf: u64) -> Result<Option<(u64, Vec<Submitter>)>, StoreError> {
         let first = leaf / TILE_LEAVES * TILE_LEAVES;
         let table = self.txn.open_table(CLAIMS)?;

@@ -1,4 +1,5 @@
-//! Commands about answers that the server has not computed itself: audited ones, votes, and its own second look.
+//! Commands about answers that the server has not computed itself: audited ones, votes, and its own
+//! second look.
 
 use crate::hash::Checksum;
 use crate::merkle::AlignedRange;
@@ -21,7 +22,8 @@ pub struct Audited {
     pub whole: bool,
 }
 
-/// What the server found out about the votes on a range. Precondition: there are `votes_seen` of them.
+/// What the server found out about the votes on a range. Precondition: there are `votes_seen` of
+/// them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ruling {
     /// Votes the server looked at.
@@ -30,8 +32,8 @@ pub struct Ruling {
     pub refereed: Vec<(u8, Checksum)>,
     /// Challenge ids of votes that are wrong; their clients get a strike.
     pub lies: Vec<[u8; 16]>,
-    /// Challenge ids of votes that count no more: their clients have been caught in another lie since, or were sent other
-    /// data than what is there now.
+    /// Challenge ids of votes that count no more: their clients have been caught in another lie
+    /// since, or were sent other data than what is there now.
     pub stale: Vec<[u8; 16]>,
 }
 
@@ -69,8 +71,8 @@ pub struct Amend {
     pub at_ms: u64,
 }
 
-/// The server's own hashes for a range with votes. Precondition: the leaves are all pending, and there are
-/// `votes_seen` votes.
+/// The server's own hashes for a range with votes. Precondition: the leaves are all pending, and
+/// there are `votes_seen` votes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Referee {
     /// The tree, which must be `Active`.
@@ -89,9 +91,10 @@ pub struct Referee {
     pub at_ms: u64,
 }
 
-/// The server's own hashes of leaves of one tile. Leaves that nobody but a client stood for become verified, and are
-/// corrected if need be; others are left alone. So is a leaf with another hash if nobody who stands for it was sent the
-/// data that the server hashed: whoever changed the data is to blame.
+/// The server's own hashes of leaves of one tile. Leaves known from clients only become
+/// verified, and are corrected where they differ; others do not change. Nor does a leaf with another
+/// hash if none of its clients was sent the data that the server hashed: the data has changed, and
+/// the clients did not lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upgrade {
     /// The tree.
@@ -100,7 +103,8 @@ pub struct Upgrade {
     pub tile: u64,
     /// Place in the tile, right hash.
     pub hashes: Vec<(u8, Checksum)>,
-    /// First leaf of a claim, digest of the data that is there for it now: for claims on leaves that are wrong.
+    /// First leaf of a claim, digest of the data that is there for it now: for claims on leaves
+    /// that are wrong.
     pub digests: Vec<(u64, u64)>,
     /// What the server hashed.
     pub work: HashWork,
@@ -108,7 +112,7 @@ pub struct Upgrade {
     pub at_ms: u64,
 }
 
-/// Damaged leaves whose bytes, given anew, hash to their address.
+/// Damaged leaves whose bytes, ingested again, hash to their address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repair {
     /// The tree.

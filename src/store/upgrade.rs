@@ -67,7 +67,7 @@ impl Batch<'_> {
         Ok(judged(wrong.into_iter().map(|(leaf, _)| leaf).collect(), liars))
     }
 
-    /// Who stands for a leaf and was sent the data that is there now.
+    /// The clients behind a leaf that were sent the data that is there now.
     fn submitters_of(&self, tree: u64, leaf: u64, digests: &[(u64, u64)]) -> Result<Vec<Submitter>, StoreError> {
         let Some((start, submitters)) = self.submitters(tree, leaf)? else { return Ok(Vec::new()) };
         let now = digests.iter().find(|(of, _)| *of == start).map(|(_, digest)| *digest);
@@ -178,7 +178,8 @@ impl Batch<'_> {
         })
     }
 
-    /// Removes what stands about the leaves of a forgotten tree but their states, up to `limit` rows.
+    /// Removes what stands about the leaves of a forgotten tree but their states, up to `limit`
+    /// rows.
     pub(super) fn purge_trust(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
         self.txn.open_table(PROVENANCE)?.remove(tree)?;
         let mut rows = self.drop_claims(tree, limit)?;

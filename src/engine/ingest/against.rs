@@ -18,8 +18,8 @@ pub(super) struct Against {
     pub(super) damaged: Vec<u64>,
 }
 
-/// Holds a group that is given against the tree that is there: its bytes against the stored ones, and those of damaged
-/// leaves against their addresses.
+/// Holds a group that is given against the tree that is there: its bytes against the stored ones,
+/// and those of damaged leaves against their addresses.
 pub(super) fn hold(
     store: &Store,
     against: &mut Against,

@@ -11,8 +11,8 @@ use super::against::{Against, hold};
 use super::group::{Hashes, Item};
 use super::options::IngestError;
 
-/// A tree that is coming in. What it has to say piles up in `chunks` and `commands` until the caller
-/// commits both, chunks first.
+/// A tree that is coming in. Its data and rows pile up in `chunks` and `commands` until the
+/// caller commits both, chunks first.
 pub(super) struct TreeBuilder {
     pub(super) begin: BeginTree,
     /// Leaves are cut at this length; 0 if each source is one leaf.
@@ -39,7 +39,8 @@ pub(super) struct TreeBuilder {
     chunks: Vec<(u32, Vec<u8>)>,
     pending: AddGroups,
     pub(super) oversized: u64,
-    /// Leaves whose bytes the server hashed because no unit may carry them, and which are not what their address says.
+    /// Leaves whose bytes the server hashed because no unit may carry them, and which are not what
+    /// their address says.
     pub(super) damaged: Vec<u64>,
     bytes_waiting: usize,
     /// What was hashed and is in no command yet.
@@ -112,7 +113,8 @@ impl TreeBuilder {
         self
     }
 
-    /// Holds what is given against the tree that stands there: by its bytes, or, hashed if need be, by its root.
+    /// Holds what is given against the tree that stands there: by its bytes, or, hashed if need be,
+    /// by its root.
     pub(super) fn against(mut self, bytes: bool, hashes: Hashes) -> Self {
         self.against = Some(Against { bytes, ..Against::default() });
         self.hashes = hashes;
@@ -128,7 +130,8 @@ impl TreeBuilder {
         self.begin.tree
     }
 
-    /// Reads one leaf; `None` at the end of the source, unless an empty source is to be an empty leaf.
+    /// Reads one leaf; `None` at the end of the source, unless an empty source is to be an empty
+    /// leaf.
     pub(super) fn read_leaf(
         &mut self,
         source: &mut impl Read,
@@ -301,7 +304,7 @@ impl TreeBuilder {
         }
     }
 
-    /// Closes the last group and tells what the tree is.
+    /// Closes the last group and returns the shape of the tree.
     pub(super) fn close(&mut self, store: &Store) -> Result<Result<Content, Differs>, IngestError> {
         let name = self.begin.name.clone();
         let empty = || IngestError::Empty { name: name.clone() };

@@ -1,4 +1,5 @@
-//! A group of leaves coming in: what its hashes are, by the strategy of its tree, and what that cost.
+//! A group of leaves coming in: what its hashes are, by the strategy of its tree, and what that
+//! cost.
 
 use crate::hash::{Checksum, hash_batch};
 use crate::merkle::fold;

@@ -41,8 +41,8 @@ pub(super) struct Intake<'i> {
     pub(super) commands: Vec<Command>,
     /// Bytes of hashes in `commands`, roughly.
     command_bytes: usize,
-    /// The tree is only read, to be compared with the one of its name; by its files, if their bytes are not kept and
-    /// their hashes not known.
+    /// The tree is only read, to be compared with the one of its name; by its files, if their bytes
+    /// are not kept and their hashes not known.
     pub(super) comparing: Option<bool>,
     pub(super) report: IngestReport,
     _one: parking_lot::MutexGuard<'i, ()>,
@@ -140,7 +140,7 @@ impl<'i> Intake<'i> {
         // A tree of one file has no rows of lengths, so a tree over several cannot go on from it.
         let lengths = single || row.groups == 0 || self.core.store.read()?.has_lengths(tree)?;
         let same = row.exposure == self.options.exposure && row.strategy == self.options.strategy;
-        // Without hashes nothing tells whether the stored part is of the same content.
+        // Without hashes it is unknown whether the stored part has the same content.
         let same = same && row.strategy.knows_answers();
         Ok(row.data == place && same && lengths)
     }
@@ -183,7 +183,7 @@ impl<'i> Intake<'i> {
                 for leaf in builder.damaged {
                     self.report.damaged += 1;
                     let what = format!("{}, leaf {leaf}", builder.begin.name);
-                    self.report.problem(what, "the block does not hash to its address; mend it and ingest it again");
+                    self.report.problem(what, "the block does not hash to its address; repair it and ingest it again");
                 }
                 Ok(())
             }
@@ -266,7 +266,7 @@ impl<'i> Intake<'i> {
         loop {
             if builder.group_is_full() {
                 builder.close_full_group(&self.core.store)?.map_err(|builder::Differs| Stop::Differs)?;
-                // By reference only hashes wait, and they all go in front of somebody's answer.
+                // By reference only hashes wait, and they all go before an answer of a client.
                 let by_reference = builder.begin.data == DataPlace::Referenced;
                 let full = if by_reference { HASH_BYTES_PER_COMMIT } else { BLOCK_BYTES_PER_COMMIT };
                 if builder.bytes_waiting() >= full && self.comparing.is_none() {

@@ -1,10 +1,10 @@
 //! The ingestor: files, directories and bytes become trees of pending leaves.
 //!
 //! **Guarantee.** Memory does not grow with the input. Everything is committed in batches, block data
-//! before the state that refers to it; a tree is handed out only when all of it is stored. The same call
-//! again after a crash at any point goes on from there: what is complete is compared and skipped, a tree
-//! cut short is continued behind the groups that are stored, after their hashes were compared. Other content
-//! under a name in use is a conflict and changes nothing.
+//! before the state that refers to it; a tree is handed out only when all of it is stored. The same
+//! call again after a crash at any point continues from there: complete trees are compared and
+//! skipped, an interrupted tree is continued after its stored groups, whose hashes are compared
+//! first. Other content under a name in use is a conflict and changes nothing.
 //!
 //! Names, order and what is skipped: see [`walk`].
 
@@ -32,14 +32,14 @@ use intake::Intake;
 use options::check_name;
 use walk::Walk;
 
-/// Called now and then with how far an ingest is; `Break` stops it.
+/// Called repeatedly with the progress of an ingest; `Break` stops it.
 pub type OnIngest<'p> = &'p mut dyn FnMut(&IngestProgress) -> ControlFlow<()>;
 
 impl PouwEngine {
     /// Ingests files and directories.
     ///
-    /// Files that cannot be read and names that stand for other content are counted in the report, and
-    /// the rest goes on; with one tree for all, either ends the ingest.
+    /// Unreadable files, and names of trees with other content, are counted in the report, and the
+    /// rest is ingested; with one tree for all, either ends the ingest.
     ///
     /// # Errors
     /// See [`IngestError`]. What was committed stays, and the same call again goes on from there.
@@ -72,6 +72,9 @@ impl PouwEngine {
     }
 
     /// Ingests bytes from memory as one tree: cut into blocks, as a file would be.
+    ///
+    /// # Errors
+    /// [`IngestError`]. What was committed stays; the same call again continues from there.
     pub fn ingest_bytes(&self, options: &IngestOptions, name: &str, bytes: &[u8]) -> Result<Ingested, IngestError> {
         IngestOptions { layout: IngestLayout::Files, ..options.clone() }.check()?;
         check_name(name)?;
@@ -85,6 +88,9 @@ impl PouwEngine {
     }
 
     /// Ingests blocks from memory as one tree: each block is one leaf.
+    ///
+    /// # Errors
+    /// [`IngestError`]. What was committed stays; the same call again continues from there.
     pub fn ingest_blocks(
         &self,
         options: &IngestOptions,
@@ -95,10 +101,15 @@ impl PouwEngine {
         self.ingest_named(options, name, blocks.iter().map(|block| (None, *block)))
     }
 
-    /// The same with the address of each block, which is its SHA3-512: verified by [`Strategy::KnownAddress`],
-    /// whatever the options say. The server hashes none of them; clients find those that do not fit.
+    /// Ingests blocks from memory with their addresses, the SHA3-512 of each. The strategy is
+    /// [`Strategy::KnownAddress`], whatever the options say. The server hashes none of them;
+    /// clients find the blocks that do not fit.
     ///
-    /// Given again, blocks that were found damaged are hashed, and count if they are right now.
+    /// Blocks that were found damaged are hashed when they are ingested again, and count if they
+    /// are right then.
+    ///
+    /// # Errors
+    /// [`IngestError`]. What was committed stays; the same call again continues from there.
     pub fn ingest_known_blocks(
         &self,
         options: &IngestOptions,

@@ -1,4 +1,4 @@
-//! What to ingest, and what came of it.
+//! Options, reports and errors of an ingest.
 
 use std::path::PathBuf;
 
@@ -137,21 +137,21 @@ pub(super) fn check_name(name: &str) -> Result<(), IngestError> {
     Ok(())
 }
 
-/// What one name came to.
+/// The outcome for one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ingested {
     /// A new tree.
     Added,
-    /// A tree whose ingest had been cut short was completed.
+    /// An interrupted ingest of this tree was completed.
     Resumed,
-    /// The same content stood under this name already.
+    /// The tree existed with the same content.
     Unchanged,
-    /// The same, with blocks that had been found damaged and are right now.
+    /// The tree existed with the same content, and damaged blocks of it were repaired.
     Repaired,
 }
 
-/// How far an ingest is.
+/// Progress of an ingest.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IngestProgress {
@@ -173,21 +173,21 @@ pub struct IngestProblem {
     pub why: String,
 }
 
-/// What came of an ingest.
+/// The result of an ingest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IngestReport {
-    /// How much was read.
+    /// The amount read.
     pub read: IngestProgress,
     /// New trees.
     pub added: u64,
-    /// Trees whose ingest had been cut short and is complete now.
+    /// Trees whose interrupted ingest was completed.
     pub resumed: u64,
-    /// Names that had the same content already.
+    /// Trees that existed with the same content.
     pub unchanged: u64,
-    /// Damaged blocks that were given anew and are right now.
+    /// Damaged blocks that were repaired.
     pub repaired: u64,
-    /// Damaged blocks that were given anew and still do not hash to their addresses; also in `problems`.
+    /// Damaged blocks that still do not hash to their addresses; also in `problems`.
     pub damaged: u64,
     /// Leaves over the byte cap, hashed by the server.
     pub oversized: u64,
@@ -195,13 +195,14 @@ pub struct IngestReport {
     pub unreadable: u64,
     /// Symbolic links, sockets and the like.
     pub special: u64,
-    /// Names that stand for other content already.
+    /// Names of trees that exist with other content.
     pub conflicts: u64,
-    /// The first [`INGEST_PROBLEMS_SHOWN`] of these, of damaged blocks, and of files that could not be read or are special.
+    /// The first [`INGEST_PROBLEMS_SHOWN`] of these, of damaged blocks, and of files that could not
+    /// be read or are special.
     pub problems: Vec<IngestProblem>,
 }
 
-/// Problems listed one by one; all are counted.
+/// Most problems listed in a report; all are counted.
 pub const INGEST_PROBLEMS_SHOWN: usize = 100;
 
 impl IngestReport {
@@ -225,7 +226,7 @@ impl IngestReport {
     }
 }
 
-/// An ingest ended early. What was committed stays; the same call again goes on from there.
+/// An ingest ended early. What was committed stays; the same call again continues from there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IngestError {
@@ -239,8 +240,10 @@ pub enum IngestError {
         /// The rule it breaks.
         rule: &'static str,
     },
-    /// Other content stands under the name.
-    #[error("{name:?} stands for other content already; forget that tree first, or use a prefix")]
+    /// A tree of this name exists with other content.
+    #[error(
+        "a tree named {name:?} already exists with different content; `pouw forget` it first, or ingest with a prefix"
+    )]
     Conflict {
         /// The name.
         name: String,
@@ -260,16 +263,14 @@ pub enum IngestError {
         /// Where it came from.
         from: String,
     },
-    /// A file of blocks with known addresses is not named by one.
-    #[error(
-        "{path}: its name is no address; each file is named by the SHA3-512 of its block, 128 lowercase hex digits"
-    )]
+    /// The name of a file is not the address of its block.
+    #[error("{path}: file name is not a block address; expected the block's SHA3-512 as 128 lowercase hex digits")]
     Address {
         /// The file.
         path: PathBuf,
     },
-    /// Nothing to make a tree of.
-    #[error("{name:?} would have no leaf; name at least one plain file")]
+    /// There is no leaf for the tree.
+    #[error("tree {name:?} would have no leaves; name at least one plain file")]
     Empty {
         /// The tree.
         name: String,
@@ -282,11 +283,11 @@ pub enum IngestError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The message of the operating system.
         what: String,
     },
-    /// The caller said stop.
-    #[error("stopped; the same call again goes on from what is committed")]
+    /// The caller stopped it.
+    #[error("stopped; the same call again continues from the last commit")]
     Cancelled,
     /// Block data or a read of the store failed.
     #[error(transparent)]

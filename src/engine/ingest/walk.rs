@@ -138,7 +138,7 @@ impl Iterator for Walk {
 
 impl std::iter::FusedIterator for Walk {}
 
-/// What the walk came upon. Complete on purpose: a caller must handle both.
+/// An entry that the walk found. Complete on purpose: a caller must handle both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WalkEvent {
     /// A plain file to ingest.
@@ -205,7 +205,7 @@ impl fmt::Display for SkipReason {
 pub enum WalkError {
     /// Two files have one name. Neither of them was given out.
     #[error(
-        "{first:?} and {second:?} would both be named {name:?}: rename one of them, or ingest them apart with different prefixes"
+        "{first:?} and {second:?} would both be named {name:?}; rename one of them, or ingest them separately with different prefixes"
     )]
     Conflict {
         /// The name that both have; ends in `/` when two directories of one source have it.
@@ -216,28 +216,29 @@ pub enum WalkError {
         second: PathBuf,
     },
     /// A source does not exist.
-    #[error("source {path:?} does not exist: check the path")]
+    #[error("source {path:?} does not exist; check the path")]
     NoSuchSource {
         /// The source as given.
         path: PathBuf,
     },
-    /// A source exists perhaps, but cannot be looked at.
-    #[error("source {path:?} cannot be looked at, check its path and permissions: {source}")]
+    /// The metadata of a source cannot be read.
+    #[error("source {path:?} cannot be read: {source}; check its path and permissions")]
     Source {
         /// The source as given.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The prefix cannot stand in front of a name.
-    #[error("prefix of {len} bytes refused: give at most {NAME_LEN_MAX} bytes without a NUL byte")]
+    /// The prefix cannot be part of a name.
+    #[error("invalid prefix of {len} bytes; expected at most {NAME_LEN_MAX} bytes without a NUL byte")]
     Prefix {
         /// Length of the prefix in bytes.
         len: usize,
     },
 }
 
-/// The next file of the source with index `source`; ordered by name, then as the sources were given.
+/// The next file of the source with index `source`; ordered by name, then as the sources were
+/// given.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Head {
     name: String,

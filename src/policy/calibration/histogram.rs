@@ -35,7 +35,8 @@ impl Histogram {
     }
 }
 
-/// The times of recent answers: two generations, of which the older one goes when the newer is full or old.
+/// The times of recent answers: two generations, of which the older one goes when the newer is full
+/// or old.
 #[derive(Debug)]
 pub(super) struct Record {
     now: Histogram,
@@ -153,6 +154,6 @@ mod tests {
         record.add(20, GENERATION_MS);
         assert_eq!((record.middle(500), record.middle(1_000)), (7, 20), "of the hour before only what it had");
         record.add(30, 4 * GENERATION_MS);
-        assert_eq!(record.middle(0), 30, "after a long pause nothing of before");
+        assert_eq!(record.middle(0), 30, "after a long pause nothing older");
     }
 }

@@ -11,13 +11,14 @@ impl ReadyRing {
         (self.voted_len, self.voted_bytes)
     }
 
-    /// Units that anybody may have.
+    /// Units open to all clients.
     pub fn open_len(&self) -> usize {
         self.len - self.voted_len
     }
 
-    /// Takes out the units with votes that a client of this tier has just looked at in vain, so that others can take
-    /// their places: [`take_for`](Self::take_for) put them last, up to 16 of each order.
+    /// Takes out the units with votes that a client of this tier has just looked at in vain, so
+    /// that others can take their places: [`take_for`](Self::take_for) put them last, up to 16 of
+    /// each order.
     pub fn take_looked_at(&mut self, tier: DifficultyTier) -> Vec<ReadyUnit> {
         let most = wanted(tier).iter().copied().max().unwrap_or(0);
         let mut out = Vec::new();
@@ -29,8 +30,8 @@ impl ReadyRing {
         out
     }
 
-    /// As [`take_cut`](Self::take_cut), units with votes that `asker` may join before and after the others. Those are
-    /// not cut, so that `cap` says nothing about them.
+    /// As [`take_cut`](Self::take_cut), units with votes that `asker` may join before and after the
+    /// others. Those are not cut, so that `cap` says nothing about them.
     pub fn take_for(&mut self, tier: DifficultyTier, bytes_max: usize, cap: usize, asker: &Voter) -> Take {
         let own = wanted(tier);
         let least = own.last().copied().unwrap_or(0);
@@ -47,8 +48,8 @@ impl ReadyRing {
         }
     }
 
-    /// The first unit with votes, of 16 of its order, that this client may join and that fits: a single leaf as far as
-    /// the request allows, any other as far as the tier does.
+    /// The first unit with votes, of 16 of its order, that this client may join and that fits: a
+    /// single leaf as far as the request allows, any other as far as the tier does.
     fn take_voted(&mut self, order: u8, cap: usize, bytes_max: usize, asker: &Voter) -> Option<ReadyUnit> {
         let limit = if order == 0 { bytes_max } else { cap };
         let fits = |unit: &ReadyUnit| {

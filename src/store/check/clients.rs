@@ -1,5 +1,5 @@
-//! Balances: each client's entries form a chain, and its row with the ledger's tail is their sum. And where
-//! clients stand in difficulty, of which a row can only decode or not.
+//! Balances: each client's entries form a chain, and its row with the ledger's tail is their sum.
+//! Rows of client difficulty are only decoded.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -12,9 +12,9 @@ use super::super::tables::NO_ENTRY;
 use super::ledger::LedgerSums;
 use super::{CheckPhase, Checker, hex};
 
-/// What the entries of one client come to.
+/// The sums of one client's entries.
 struct Account {
-    /// Its stored row, or what stands for none.
+    /// Its stored row, or the default.
     row: ClientRow,
     stored_row: bool,
     /// Newest entry so far.
@@ -50,7 +50,7 @@ impl Checker<'_> {
         let sealed = i128::from(totals.sealed_awarded) - i128::from(totals.sealed_debited);
         let kept = i128::from(sums.awarded) - i128::from(sums.debited);
         if total != sealed + kept {
-            self.find(format!("clients-0: all balances come to {total}, the ledger to {}", sealed + kept));
+            self.find(format!("clients-0: all balances total {total}, the ledger {}", sealed + kept));
         }
         Ok(())
     }
@@ -163,7 +163,7 @@ impl Checker<'_> {
                 if i128::from(row.balance) != sum || row.accepted != accepted {
                     let (balance, have) = (row.balance, row.accepted);
                     self.find(format!(
-                        "clients-0 row {name}: {balance} uJ from {have} answers, its entries come to {sum} from {accepted}"
+                        "clients-0 row {name}: {balance} uJ from {have} answers, its entries total {sum} from {accepted}"
                     ));
                 }
             }

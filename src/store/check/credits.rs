@@ -1,5 +1,5 @@
-//! Done leaves against ledger entries: each was credited once, or hashed by the server because no unit
-//! could carry it.
+//! Done leaves against ledger entries: each was credited once, or hashed by the server because no
+//! unit could carry it.
 
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 
@@ -20,7 +20,8 @@ struct Tally {
 }
 
 impl Checker<'_> {
-    /// Takes a stretch of tile rows into memory and holds the whole ledger against it, until all are done.
+    /// Takes a stretch of tile rows into memory and holds the whole ledger against it, until all
+    /// are done.
     pub(super) fn credits(&mut self) -> Result<(), StoreError> {
         self.begin();
         let mut from = Some((0, 0));
@@ -121,12 +122,12 @@ impl Checker<'_> {
             if tally.credited & !tally.done != 0 {
                 self.find(format!("tiles-0 row {:?}: a leaf is pending although it was credited", tally.key));
             }
-            // Those that the server hashed itself were credited to nobody.
+            // Leaves hashed by the server are credited to no client.
             let own = if row.strategy == Strategy::Precomputed { 0 } else { tally.verified };
             let unpaid = tally.done & !tally.credited & !tally.covered & !own;
             // What sealed entries credited is not kept singly.
             if unpaid != 0 && self.head.anchor == 0 && unpaid & !self.oversized(row, tally.key)? != 0 {
-                self.find(format!("tiles-0 row {:?}: a leaf is done, but nobody was credited", tally.key));
+                self.find(format!("tiles-0 row {:?}: a leaf is done, but no client was credited", tally.key));
             }
         }
         Ok(())

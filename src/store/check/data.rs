@@ -31,7 +31,7 @@ impl Layout {
         Self { listed, offset: 0, bytes: 0, known: true }
     }
 
-    /// Lengths of group `group`, which has `leaves` leaves; `None` where nothing tells them.
+    /// Lengths of group `group`, which has `leaves` leaves; `None` where they are unknown.
     pub(super) fn group(
         &mut self,
         checker: &mut Checker<'_>,
@@ -127,7 +127,8 @@ pub(super) struct ChunkReader {
 }
 
 impl ChunkReader {
-    /// Bytes `[offset, offset + len)` of the stored data of `tree`, or `None` if they are not all there.
+    /// Bytes `[offset, offset + len)` of the stored data of `tree`, or `None` if they are not all
+    /// there.
     fn read(&mut self, file: &BlocksFile, tree: u64, offset: u64, len: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let mut out = Vec::new();
         let mut at = offset;

@@ -1,13 +1,16 @@
-//! The offline check: reads every row once, in bounded memory, and names each one that does not fit.
+//! The offline check: reads every row once, in bounded memory, and names each one that does not
+//! fit.
 //!
 //! **Guarantee.** A clean report means: both files pass redb's own verification; every row decodes;
-//! names, handles, queue and chores fit the trees; every tree folds to its stored root from its stored
-//! leaf hashes, and the bytes of its pending leaves hash to them, where the server had hashed them; somebody stands
-//! for each leaf below verified; no leaf is done without a credit or credited twice; the ledger is gapless, its chain and the balances are right; the totals are the sums.
+//! names, handles, queue and chores fit the trees; every tree folds to its stored root from its
+//! stored leaf hashes, and the bytes of its pending leaves hash to them, where the server had
+//! hashed them; each leaf below verified has a client behind it; no leaf is done without a credit
+//! or credited twice; the ledger is gapless, its chain and the balances are right; the totals are
+//! the sums.
 //!
-//! It needs no secret and changes not a byte: what redb mends after a crash, it mends in memory. Block data
-//! of trees that never got their row is what a crash between the two files leaves: the next open of the
-//! engine removes it.
+//! It needs no secret and changes not a byte: repairs after a crash stay in memory.
+//! Block data of trees that never got their row is what a crash between the two files leaves: the
+//! next open of the engine removes it.
 
 mod clients;
 mod credits;
@@ -66,7 +69,7 @@ pub struct CheckReport {
     pub consumed: u64,
     /// Clients whose difficulty is remembered.
     pub standings: u64,
-    /// Ranges somebody stands for.
+    /// Ranges with claims of clients.
     pub claims: u64,
     /// Ranges with votes that wait for others.
     pub quorums: u64,
@@ -94,7 +97,7 @@ impl CheckReport {
     }
 }
 
-/// What a check is at.
+/// A phase of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CheckPhase {
@@ -102,7 +105,7 @@ pub enum CheckPhase {
     Files,
     /// Trees, with their hashes and pending bytes.
     Trees,
-    /// Queue, chores, and rows nobody owns.
+    /// Queue, chores, and rows without an owner.
     Queue,
     /// Ledger, receipts, debits and consumed tokens.
     Ledger,
@@ -112,32 +115,35 @@ pub enum CheckPhase {
     Clients,
 }
 
-/// How far a check is.
+/// Progress of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CheckProgress {
-    /// What it is at.
+    /// The current phase.
     pub phase: CheckPhase,
-    /// Rows looked at in this phase.
+    /// Rows checked in this phase.
     pub done: u64,
     /// Rows in this phase, as far as that is known; 0 where it is not.
     pub of: u64,
 }
 
-/// Called now and then with how far a check is.
+/// Called repeatedly with the progress of a check.
 pub type OnCheck<'p> = &'p mut dyn FnMut(&CheckProgress);
 
 /// Checks the store behind `provider`, which must not be open.
 ///
 /// # Errors
 /// As for opening: a foreign or damaged file, another format, an owner that has it open; and reads
-/// that fail. What does not fit is no error but a [`CheckFinding`]. A store whose making was cut short before
-/// its first commit is empty, and clean.
+/// that fail. An inconsistent row is not an error but a [`CheckFinding`]. A store whose creation
+/// was cut short before its first commit is empty, and clean.
 pub fn check(provider: Arc<dyn StorageProvider>, progress: OnCheck<'_>) -> Result<CheckReport, StoreError> {
     run(&*provider, ROWS_AT_ONCE, progress)
 }
 
 /// The same with `at_once` tile rows and clients in memory, so that a small store takes many runs.
+///
+/// # Errors
+/// [`StoreError`] if the storage fails or a row is damaged.
 #[cfg(feature = "testing")]
 pub fn check_in_runs(
     provider: Arc<dyn StorageProvider>,
@@ -147,7 +153,8 @@ pub fn check_in_runs(
     run(&*provider, at_once, progress)
 }
 
-/// Tile rows or clients held in memory at once: about 32 MiB. More take another run through the ledger.
+/// Tile rows or clients held in memory at once: about 32 MiB. More take another run through the
+/// ledger.
 const ROWS_AT_ONCE: usize = 1 << 18;
 
 fn run(provider: &dyn StorageProvider, at_once: usize, progress: OnCheck<'_>) -> Result<CheckReport, StoreError> {

@@ -38,7 +38,8 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Trees below `end` with rows in `table` and nobody to own them; at most [`super::CHECK_FINDINGS_SHOWN`].
+    /// Trees below `end` with rows in `table` without an owner; at most
+    /// [`super::CHECK_FINDINGS_SHOWN`].
     fn ownerless<K, V>(
         &self,
         table: &ReadOnlyTable<K, V>,

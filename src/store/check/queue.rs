@@ -99,7 +99,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Whether only clients stand for some of its leaves, so that its data is kept.
+    /// Whether some of its leaves are known from clients only, so that its data is kept.
     fn is_weak(&self, tree: u64) -> bool {
         self.state.provenance(tree).is_some_and(|row| row.weak() > 0)
     }

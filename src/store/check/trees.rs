@@ -70,7 +70,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Groups in order, each folding to its top, the tops to the root; lengths, and bytes of pending leaves.
+    /// Groups in order, each folding to its top, the tops to the root; lengths, and bytes of
+    /// pending leaves.
     fn groups(&mut self, tree: u64, row: &TreeRow, of: u64) -> Result<(), StoreError> {
         let last_key = (tree, u64::MAX);
         let listed = self.state.lengths.range((tree, 0)..=last_key)?.next().is_some();
@@ -165,7 +166,7 @@ impl Checker<'_> {
                 self.find(format!("tiles-0: leaf {leaf} of tree {tree} has {length} bytes and cannot be pending"));
             }
         }
-        // Of other trees nobody knows yet whether the bytes are right.
+        // In other trees it is unknown whether the bytes are right.
         let precomputed = row.strategy == Strategy::Precomputed && row.data == DataPlace::Copied;
         if precomputed && row.state != TreeState::Complete && pending.contains(&true) {
             self.pending_bytes((tree, row), group, &place, &pending, hashes, chunks)?;
@@ -173,8 +174,8 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Done leaves are as many as the row says, and none is beyond the last; those of each provenance are as many as
-    /// are counted.
+    /// Done leaves are as many as the row says, and none is beyond the last; those of each
+    /// provenance are as many as are counted.
     fn tiles(&mut self, tree: u64, row: &TreeRow) -> Result<(), StoreError> {
         let mut done = 0;
         let mut provenance = ProvenanceRow::default();

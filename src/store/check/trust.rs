@@ -1,4 +1,5 @@
-//! Who stands for leaves below verified: claims, votes, doubts and damage against the states of the leaves.
+//! The clients behind leaves below verified: claims, votes, doubts and damage against the states of
+//! the leaves.
 
 use redb::{ReadOnlyTable, ReadTransaction, TableError};
 
@@ -74,7 +75,7 @@ impl Checker<'_> {
         let key = (tree, tile);
         let released = row.data == DataPlace::Dropped || self.state.chores.get((CHORE_DROP, tree))?.is_some();
         if weak & !said.claimed != 0 && !released {
-            self.find(format!("tiles-0 row {key:?}: a leaf is below verified, but claims-0 names nobody"));
+            self.find(format!("tiles-0 row {key:?}: a leaf is below verified, but claims-0 names no client"));
         }
         for start in said.idle_claims {
             self.find(format!("claims-0 row {:?}: none of its leaves is below verified", (tree, start)));
@@ -122,7 +123,7 @@ impl Checker<'_> {
             self.report.claims += 1;
             let Some(claim) = self.decoded(key, unseal::<ClaimRow>("claims-0", raw.value())) else { continue };
             if claim.submitters.is_empty() || claim.order > 5 || key.1 % (1 << claim.order) != 0 {
-                self.find(format!("claims-0 row {key:?}: it is no claim of anybody on a unit"));
+                self.find(format!("claims-0 row {key:?}: it is not a claim on a unit"));
             }
             if self.is_untouched((key.0, key.1 / TILE_LEAVES))? {
                 self.find(format!("claims-0 row {key:?}: none of its leaves is below verified"));

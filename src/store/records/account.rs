@@ -1,4 +1,4 @@
-//! What offloading comes to: work accepted from clients, work of the server by reason, bytes sent.
+//! Totals of offloaded work: accepted from clients, done by the server by reason, bytes sent.
 
 use bincode::{Decode, Encode};
 
@@ -62,7 +62,8 @@ pub enum HashReason {
     Ingest,
     /// A sample of an answer.
     Audit,
-    /// Leaves that answers differ on, leaves whose quorum did not come together, blocks that do not fit their address.
+    /// Leaves on which answers differ, leaves of quorums that were not completed, blocks that do
+    /// not fit their address.
     Referee,
     /// Leaves that only clients stood for, before an export, or because a client behind them lied.
     Export,
@@ -94,7 +95,7 @@ pub struct StrategyAccount {
     pub accepted: HashWork,
     /// Hashed by the server, in the order of [`HashReason::ALL`].
     pub server: [HashWork; 5],
-    /// What clients were asked for. Its bytes are those of parents too; what goes over the wire is `sent_bytes`.
+    /// Work in the units sent, parents included; the bytes on the wire are `sent_bytes`.
     pub asked: HashWork,
     /// Units sent, each time one is sent.
     pub sent_units: u64,
@@ -103,17 +104,18 @@ pub struct StrategyAccount {
 }
 
 impl StrategyAccount {
-    /// All that the server hashed.
+    /// All hashing by the server.
     pub fn server_work(&self) -> HashWork {
         self.server.iter().fold(HashWork::default(), |sum, work| sum.plus(*work))
     }
 
-    /// Permutations accepted from clients minus those of the server; below zero where offloading loses.
+    /// Permutations accepted from clients minus those of the server; below zero where offloading
+    /// loses.
     pub fn saved(&self) -> i128 {
         i128::from(self.accepted.permutations) - i128::from(self.server_work().permutations)
     }
 
-    /// Adds what another one counted.
+    /// Adds another account.
     pub fn add(&mut self, other: &Self) {
         self.accepted.add(other.accepted);
         for (work, more) in self.server.iter_mut().zip(other.server) {
@@ -125,7 +127,7 @@ impl StrategyAccount {
     }
 }
 
-/// `meta-0` under `account`: what offloading came to, by strategy. No row: nothing was counted yet.
+/// `meta-0` under `account`: totals of offloaded work, by strategy. No row: no counts yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
 #[non_exhaustive]
 pub struct UsefulnessAccount {
@@ -152,21 +154,21 @@ impl UsefulnessAccount {
         Self::NAMES.into_iter().zip(&self.by)
     }
 
-    /// Counts work the server did.
+    /// Counts work of the server.
     pub fn server(&mut self, place: usize, reason: HashReason, work: HashWork) {
         if let Some(account) = self.by.get_mut(place) {
             account.server[reason as usize].add(work);
         }
     }
 
-    /// Adds what another one counted.
+    /// Adds another account.
     pub fn add(&mut self, other: &Self) {
         for (account, more) in self.by.iter_mut().zip(&other.by) {
             account.add(more);
         }
     }
 
-    /// Takes away what is counted elsewhere now.
+    /// Subtracts another account.
     pub fn take_away(&mut self, other: &Self) {
         for (account, less) in self.by.iter_mut().zip(&other.by) {
             account.accepted.take_away(less.accepted);
@@ -184,8 +186,8 @@ impl UsefulnessAccount {
         *self == Self::default()
     }
 
-    /// Permutations of real leaves and parents accepted, of all that clients were asked for; `None` before the first
-    /// unit. Made-up work counts as useless.
+    /// The part of the permutations sent to clients that came back as accepted leaves and parents;
+    /// `None` before the first unit. Made-up work counts as useless.
     pub fn useful_fraction(&self) -> Option<f64> {
         let asked: u64 = self.by.iter().map(|account| account.asked.permutations).sum();
         let accepted: u64 = self.by[..Self::SYNTHETIC].iter().map(|account| account.accepted.permutations).sum();

@@ -9,7 +9,7 @@ use super::{RecordError, damaged};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LeafState {
-    /// Not hashed by anybody whose answer counts; may be leased.
+    /// Without a hash that counts; may be leased.
     Pending,
     /// Equal to a hash the server has computed itself.
     Verified,
@@ -21,7 +21,8 @@ pub enum LeafState {
     Audited,
     /// Was agreed or audited, until a client behind it was caught in a lie: the server hashes it.
     Doubted,
-    /// The block does not hash to its address. Neither done nor pending, until it is ingested again.
+    /// The block does not hash to its address. Neither done nor pending, until it is ingested
+    /// again.
     Damaged,
 }
 
@@ -43,7 +44,7 @@ impl LeafState {
         !matches!(self, Self::Pending | Self::Damaged)
     }
 
-    /// Whether only clients stand for its hash, so that it may be wrong.
+    /// Whether its hash is known from clients only, so that it may be wrong.
     pub fn is_weak(self) -> bool {
         matches!(self, Self::Agreed | Self::Audited | Self::Doubted)
     }
@@ -54,10 +55,13 @@ impl LeafState {
 pub struct TileRow([u8; 16]);
 
 impl TileRow {
-    /// A tile nobody has touched.
+    /// An untouched tile.
     pub const PENDING: Self = Self([0; 16]);
 
     /// Decodes a row; unknown states and other lengths are damage.
+    ///
+    /// # Errors
+    /// [`RecordError`] if the bytes are not such a row.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let raw: [u8; 16] =
             bytes.try_into().map_err(|_| damaged("tiles-0", format!("{} bytes instead of 16", bytes.len())))?;
@@ -101,8 +105,9 @@ impl TileRow {
     }
 }
 
-/// `hashes-0`: the leaf hashes of a group of up to 16 leaves, and their top node. In a tree whose hashes come from
-/// clients a leaf that is not done has the hash zero, and so has the top until all leaves are done.
+/// `hashes-0`: the leaf hashes of a group of up to 16 leaves, and their top node. In a tree whose
+/// hashes come from clients a leaf that is not done has the hash zero, and so has the top until all
+/// leaves are done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupRow {
     /// Leaf hashes in order.
@@ -112,12 +117,15 @@ pub struct GroupRow {
 }
 
 impl GroupRow {
-    /// A group of so many leaves whose hashes are not known.
+    /// A group of `leaves` leaves whose hashes are unknown.
     pub fn unknown(leaves: usize) -> Self {
         Self { leaves: vec![Checksum::ZERO; leaves], top: Checksum::ZERO }
     }
 
     /// Decodes a row of 2 to 17 digests.
+    ///
+    /// # Errors
+    /// [`RecordError`] if the bytes are not such a row.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let count = bytes.len() / Checksum::LEN;
         if !bytes.len().is_multiple_of(Checksum::LEN) || count < 2 || count as u64 > GROUP_LEAVES + 1 {
@@ -153,6 +161,9 @@ pub struct LengthRow {
 
 impl LengthRow {
     /// Decodes a row of one offset and 1 to 16 lengths.
+    ///
+    /// # Errors
+    /// [`RecordError`] if the bytes are not such a row.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let table = "lengths-0";
         let (head, tail) = bytes.split_first_chunk::<8>().ok_or_else(|| damaged(table, "shorter than its offset"))?;

@@ -16,9 +16,10 @@ pub enum EntryKind {
     Synthetic,
     /// Credits spent by the client.
     Debit,
-    /// Some of the leaves of a range accepted from a client; the others were hashed by the server or are damaged.
+    /// Some of the leaves of a range accepted from a client; the others were hashed by the server
+    /// or are damaged.
     Part,
-    /// A right answer whose leaves are credited to another member of its quorum, or to nobody.
+    /// A right answer whose leaves are credited to another member of its quorum, or to none.
     Vote,
     /// The server corrected a leaf that this client had returned: `start` is the leaf, `order` 0.
     Correction,
@@ -58,7 +59,7 @@ impl EntryKind {
         Self::ALL.into_iter().find(|kind| kind.bits() == bits)
     }
 
-    /// Whether it stands for leaves of a tree that this client has hashed.
+    /// Whether it records leaves of a tree that this client has hashed.
     pub fn is_of_leaves(self) -> bool {
         matches!(self, Self::Leaves | Self::Part | Self::Vote)
     }
@@ -83,7 +84,7 @@ pub struct LedgerRow {
     pub tier: u8,
     /// Leaves that became done with this entry.
     pub leaves: u32,
-    /// Hashes the unit asked for.
+    /// Hashes in the unit.
     pub nodes: u32,
     /// Micro-Joules: added by an award, taken by a debit.
     pub amount: u64,
@@ -101,6 +102,9 @@ impl LedgerRow {
     const FIELDS: usize = Self::LEN - 32;
 
     /// Decodes a row of exactly [`LedgerRow::LEN`] bytes.
+    ///
+    /// # Errors
+    /// [`RecordError`] if the bytes are not such a row.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let table = "ledger-0";
         let raw: &[u8; Self::LEN] =

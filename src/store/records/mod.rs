@@ -1,9 +1,9 @@
-//! Row formats: what stands in the tables, byte for byte.
+//! Row formats of the tables, byte for byte.
 //!
 //! Hot rows of fixed size are plain little-endian bytes. Variable rows are bincode 2 inside an
 //! envelope of one version byte, decoded with a size limit. Golden-byte tests pin every row, so the
 //! codec can be replaced without a change of format. A row that does not decode is reported as
-//! [`RecordError`] with the table and what was wrong; nothing here panics on any input.
+//! [`RecordError`] with the table and the reason; nothing here panics on any input.
 
 use std::fmt;
 
@@ -27,9 +27,9 @@ pub use trust::{ClaimRow, ProvenanceRow, QuorumRow, Submitter, VoteRow, range_en
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a row of table {table} is damaged: {what}; run `check`, then restore the store from a backup")]
 pub struct RecordError {
-    /// Table the row stands in.
+    /// The row's table.
     pub table: &'static str,
-    /// What does not fit.
+    /// The reason.
     pub what: String,
 }
 
@@ -37,7 +37,7 @@ fn damaged(table: &'static str, what: impl Into<String>) -> RecordError {
     RecordError { table, what: what.into() }
 }
 
-/// `clients-0`: what is remembered of one client, as of ledger entry `last_seq`.
+/// `clients-0`: balance and counts of one client, as of ledger entry `last_seq`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub struct ClientRow {
     /// Micro-Joules: awards minus debits.
@@ -58,7 +58,7 @@ impl Default for ClientRow {
     }
 }
 
-/// Where a tree stands.
+/// The state of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[non_exhaustive]
 pub enum TreeState {
@@ -100,7 +100,7 @@ impl TreeState {
 pub enum Exposure {
     /// The data is public anyway.
     Public,
-    /// The data is encrypted; the ciphertext may be seen by anybody.
+    /// The data is encrypted; anyone may see the ciphertext.
     Ciphertext,
 }
 
@@ -180,7 +180,7 @@ pub struct TreeRow {
     pub strategy: Strategy,
     /// Why the data may be sent.
     pub exposure: Exposure,
-    /// Where the tree stands.
+    /// State of the tree.
     pub state: TreeState,
     /// Leaves done.
     pub done: u64,
@@ -250,7 +250,7 @@ pub struct StoreTotals {
     pub units: u64,
     /// Leaves accepted from clients.
     pub leaves: u64,
-    /// Hashes those units asked for.
+    /// Hashes in those units.
     pub nodes: u64,
     /// Interior units accepted.
     pub interior: u64,
@@ -275,8 +275,10 @@ pub struct StoreTotals {
 const ENVELOPE: u8 = 0;
 const ROW_LIMIT: usize = 64 * 1024;
 
-/// Wraps a variable row in its versioned envelope. One that would not be read back, because it is over
-/// 64 KiB, is not made.
+/// Wraps a variable row in its versioned envelope, at most 64 KiB.
+///
+/// # Errors
+/// [`RecordError`] if the row would be larger, and so could not be read back.
 pub fn seal<T: Encode>(table: &'static str, row: &T) -> Result<Vec<u8>, RecordError> {
     let mut out = vec![ENVELOPE];
     let config = bincode::config::standard().with_limit::<ROW_LIMIT>();
@@ -287,7 +289,10 @@ pub fn seal<T: Encode>(table: &'static str, row: &T) -> Result<Vec<u8>, RecordEr
     Ok(out)
 }
 
-/// Opens the envelope of a variable row: version 0, at most 64 KiB, no bytes left over.
+/// Opens the envelope of a variable row: version 0, at most 64 KiB, no trailing bytes.
+///
+/// # Errors
+/// [`RecordError`] if the bytes are not such a row.
 pub fn unseal<T: Decode<()>>(table: &'static str, bytes: &[u8]) -> Result<T, RecordError> {
     let (version, body) = bytes.split_first().ok_or_else(|| damaged(table, "empty row"))?;
     if *version != ENVELOPE {

@@ -2,7 +2,7 @@
 
 use super::{ENVELOPE, RecordError, damaged};
 
-/// `standings-0`: where a client stands in difficulty.
+/// `standings-0`: the difficulty of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StandingRow {
     /// Difficulty tier: 0 low, 1 medium, 2 high.
@@ -22,6 +22,9 @@ impl StandingRow {
     pub const LEN: usize = 20;
 
     /// Decodes a row of exactly [`StandingRow::LEN`] bytes, version 0.
+    ///
+    /// # Errors
+    /// [`RecordError`] if the bytes are not such a row.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let table = "standings-0";
         let raw: &[u8; Self::LEN] =

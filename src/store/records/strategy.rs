@@ -89,10 +89,11 @@ impl serde::Serialize for Strategy {
     }
 }
 
-/// A word that names no strategy.
+/// The text is not a strategy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no strategy: `precomputed`, `known-address`, `audit:K` with K from 1 to 32, `quorum:Q` with Q from 2 to 8"
+    "unknown strategy {0:?}; expected `precomputed`, `known-address`, `audit:K` with K from 1 to 32, or `quorum:Q` with Q \
+     from 2 to 8"
 )]
 pub struct UnknownStrategy(pub String);
 

@@ -1,4 +1,5 @@
-//! Rows about who stands for a leaf: counts by provenance, claims, and votes of a quorum that is not complete.
+//! Rows about the clients behind a leaf: counts by provenance, claims, and votes of incomplete
+//! quorums.
 
 use bincode::{Decode, Encode};
 
@@ -7,7 +8,8 @@ use crate::policy::quorum::Voter;
 
 use super::{LeafState, RecordError, damaged};
 
-/// `provenance-0`: how many leaves of a tree stand in each state but `Pending` and `Verified`. No row: none.
+/// `provenance-0`: how many leaves of a tree are in each state but `Pending` and `Verified`. No
+/// row: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProvenanceRow {
     /// Leaves equal to their address.
@@ -27,6 +29,9 @@ impl ProvenanceRow {
     pub const LEN: usize = 40;
 
     /// Decodes a row of exactly [`ProvenanceRow::LEN`] bytes.
+    ///
+    /// # Errors
+    /// [`RecordError`] if the bytes are not such a row.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let (words, rest) = bytes.as_chunks::<8>();
         let &[known, agreed, audited, doubted, damaged_leaves] = words else {
@@ -62,13 +67,13 @@ impl ProvenanceRow {
         }
     }
 
-    /// Leaves that only clients stand for.
+    /// Leaves known from clients only.
     pub fn weak(&self) -> u64 {
         self.agreed + self.audited + self.doubted
     }
 }
 
-/// Who returned a hash.
+/// A client that returned a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub struct Submitter {
     /// Keyed digest of the client.
@@ -81,7 +86,8 @@ pub struct Submitter {
     pub data_digest: u64,
 }
 
-/// `claims-0`: who stands for the leaves of a range, until the server has hashed them or they are accepted as they are.
+/// `claims-0`: the clients behind the leaves of a range, until the server has hashed them or
+/// accepts them unhashed.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct ClaimRow {
     /// log2 of the range.
@@ -90,12 +96,12 @@ pub struct ClaimRow {
     pub submitters: Vec<Submitter>,
 }
 
-/// The leaf behind the last of a range of this order, if its tree has that many.
+/// The leaf after the last one of a range of this order; its tree may be shorter.
 pub fn range_end(start: u64, order: u8) -> u64 {
     start.saturating_add(1 << order.min(TILE_ORDER))
 }
 
-/// An answer that waits for others like it.
+/// An answer that waits for equal ones.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct VoteRow {
     /// Challenge id.
@@ -108,13 +114,13 @@ pub struct VoteRow {
     pub network: [u8; 16],
     /// Difficulty tier: 0, 1, 2.
     pub tier: u8,
-    /// Hashes the unit asked for.
+    /// Hashes in the unit.
     pub nodes: u32,
     /// Micro-Joules to credit when the quorum is complete.
     pub award: u64,
     /// Engine time, Unix milliseconds.
     pub at_ms: u64,
-    /// Lies the client had been caught in by then: caught in another one since, its vote does not count.
+    /// The client's known lies at that time. Its vote does not count if more are known by now.
     pub strikes: u64,
     /// Digest of the data it was sent, as its token had it.
     pub data_digest: u64,
@@ -123,7 +129,7 @@ pub struct VoteRow {
 }
 
 impl VoteRow {
-    /// Whose it is.
+    /// The client and network of this vote.
     pub fn voter(&self) -> Voter {
         Voter { client: self.client, network: self.network }
     }

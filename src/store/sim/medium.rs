@@ -97,7 +97,8 @@ pub(super) fn crash(files: &mut [SimFile; 2], loss: Loss) {
     }
 }
 
-/// Everything that reached a disk, so that one run shows every moment at which it could have crashed.
+/// Everything that reached a disk, so that one run shows every moment at which it could have
+/// crashed.
 #[derive(Clone)]
 pub struct Recording {
     pub(super) before: [SimFile; 2],

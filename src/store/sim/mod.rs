@@ -1,10 +1,10 @@
 //! A disk in memory that fails on demand, for tests (feature `testing`).
 //!
 //! It keeps apart what was written and what was synced. A [`crash`](SimDisk::crash) ends every open
-//! handle and decides what becomes of the writes since the last sync of their file: they are lost, kept,
-//! or a random part of them is kept, in random order, torn at sectors or single bytes. A failed sync
-//! makes nothing durable, and what it should have synced is not made durable by a later one either, as
-//! on systems that mark such pages clean.
+//! handle and decides what becomes of the writes since the last sync of their file: they are lost,
+//! kept, or a random part of them is kept, in random order, torn at sectors or single bytes. A
+//! failed sync makes nothing durable, and what it should have synced is not made durable by a later
+//! one either, as on systems that mark such pages clean.
 
 mod medium;
 
@@ -34,8 +34,8 @@ pub enum Loss {
     Nothing,
     /// Power loss; nothing that was not synced is there.
     Everything,
-    /// Power loss; each write is there with even chance, in random order. Each is cut into pieces of
-    /// `sector` bytes (0: not cut) that share this fate singly.
+    /// Power loss; each write is there with even chance, in random order. Each is cut into pieces
+    /// of `sector` bytes (0: not cut) that share this fate singly.
     Random {
         /// Seed of the choice.
         seed: u64,

@@ -276,7 +276,7 @@ fn a_file_whose_name_is_no_address_is_named_and_leaves_nothing_behind() {
         let stray = vault.path(39).with_file_name(rename(&vault.ids[39]));
         std::fs::rename(vault.path(39), &stray).unwrap();
         let refused = vault.ingest(&house).unwrap_err();
-        assert!(refused.to_string().contains("its name is no address"), "{refused}");
+        assert!(refused.to_string().contains("file name is not a block address"), "{refused}");
         let IngestError::Address { path } = refused else { panic!("{refused}") };
         assert_eq!(path, stray);
         assert!(matches!(house.engine.tree("vault"), Err(TreeError::Unknown(_))));

@@ -191,7 +191,7 @@ fn damaged_lengths_are_found() {
 fn a_damaged_tile_is_found() {
     state("tiles-0 row (3, 0): unknown leaf state", |txn| set_leaf(txn, CUT, 3, 9));
     state("tiles-0 row (3, 6): a leaf beyond the last is done", |txn| set_leaf(txn, CUT, 201, 1));
-    state("tiles-0 row (3, 2): a leaf is done, but nobody was credited", |txn| {
+    state("tiles-0 row (3, 2): a leaf is done, but no client was credited", |txn| {
         set_leaf(txn, CUT, 70, 1);
         edit_tree(txn, CUT, |row| row.done += 1);
         edit_head(txn, |head| head.totals.pending -= 1);
@@ -358,9 +358,9 @@ fn a_pointer_into_the_ledger_that_leads_elsewhere_is_found() {
 
 #[test]
 fn a_wrong_balance_is_found() {
-    state("clients-0: all balances come to", |txn| edit_client(txn, |row| row.balance += 1));
-    state("its entries come to", |txn| edit_client(txn, |row| row.balance += 1));
-    state("its entries come to", |txn| edit_client(txn, |row| row.accepted += 1));
+    state("clients-0: all balances total", |txn| edit_client(txn, |row| row.balance += 1));
+    state("its entries total", |txn| edit_client(txn, |row| row.balance += 1));
+    state("its entries total", |txn| edit_client(txn, |row| row.accepted += 1));
     state("which is not its own", |txn| edit_client(txn, |row| row.last_seq = 1 << 40));
     state("is below the checkpoint", |txn| {
         edit_client(txn, |row| {

@@ -222,10 +222,10 @@ fn counts_that_do_not_fit_the_states_are_found() {
 
 #[test]
 fn claims_that_do_not_fit_the_states_are_found() {
-    exactly(&["tiles-0 row (0, 0): a leaf is below verified, but claims-0 names nobody"], |txn| {
+    exactly(&["tiles-0 row (0, 0): a leaf is below verified, but claims-0 names no client"], |txn| {
         drop(txn.open_table(CLAIMS).unwrap().remove((AUDITED, 0)))
     });
-    exactly(&["tiles-0 row (2, 0): a leaf is below verified, but claims-0 names nobody"], |txn| {
+    exactly(&["tiles-0 row (2, 0): a leaf is below verified, but claims-0 names no client"], |txn| {
         edit_claim(txn, (PAIRS, 0), |row| row.order = 4)
     });
     let claim = |txn: &WriteTransaction, key, order| {
@@ -237,7 +237,7 @@ fn claims_that_do_not_fit_the_states_are_found() {
     let idle = "none of its leaves is below verified";
     exactly(&[&format!("claims-0 row (4, 8): {idle}")], |txn| claim(txn, (KNOWN, 8), 3));
     exactly(&[&format!("claims-0 row (0, 64): {idle}")], |txn| claim(txn, (AUDITED, 64), 5));
-    let nobody = "it is no claim of anybody on a unit";
+    let nobody = "it is not a claim on a unit";
     exactly(&[&format!("claims-0 row (0, 0): {nobody}")], |txn| {
         edit_claim(txn, (AUDITED, 0), |row| row.submitters.clear())
     });
@@ -383,7 +383,7 @@ fn hashes_of_clients_that_do_not_fold_are_found() {
 #[test]
 fn credits_that_do_not_fit_the_states_are_found() {
     // The part of the known tree moves over an audited tile, and leaves its own tile without credit.
-    exactly(&["are credited a second time", "tiles-0 row (4, 0): a leaf is done, but nobody was credited"], |txn| {
+    exactly(&["are credited a second time", "tiles-0 row (4, 0): a leaf is done, but no client was credited"], |txn| {
         let seq = entry(txn, EntryKind::Part, KNOWN, 0);
         forge_entry(txn, seq, |row| (row.tree, row.start) = (AUDITED, 0));
     });
@@ -400,7 +400,7 @@ fn credits_that_do_not_fit_the_states_are_found() {
         let seq = entry(txn, EntryKind::Vote, PAIRS, 0);
         forge_entry(txn, seq, |row| row.kind = EntryKind::Leaves);
     });
-    exactly(&["tiles-0 row (2, 0): a leaf is done, but nobody was credited"], |txn| {
+    exactly(&["tiles-0 row (2, 0): a leaf is done, but no client was credited"], |txn| {
         let seq = entry(txn, EntryKind::Leaves, PAIRS, 0);
         forge_entry(txn, seq, |row| row.kind = EntryKind::Vote);
     });

@@ -128,7 +128,7 @@ fn compare_entries(a: &DirEntry, b: &DirEntry) -> Ordering {
             let rest_a = tail_a.iter().copied().chain(end(a));
             rest_a.cmp(tail_b.iter().copied().chain(end(b)))
         })
-        // One name can stand for two entries: their bytes decide, so that errors repeat as well.
+        // Two entries can have one name: their bytes decide, so that errors repeat as well.
         .then_with(|| a.file_name().cmp(b.file_name()))
 }
 
