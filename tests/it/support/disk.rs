@@ -15,6 +15,11 @@ pub fn after_power_cut(disk: &SimDisk) -> SimDisk {
     disk.take_recording().expect("it was just begun").crash_at(0, Loss::Everything)
 }
 
+/// A disk of its own with the same bytes.
+pub fn copy(disk: &SimDisk) -> SimDisk {
+    SimDisk::with_files(disk.bytes(StoreFile::State), disk.bytes(StoreFile::Blocks))
+}
+
 /// The next access to a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
