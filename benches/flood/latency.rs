@@ -30,7 +30,11 @@ pub fn measure(store: &Path, scale: Scale) {
     let samples = scale.pick(40_000, 10_000, 500);
     let rounds = scale.pick(5, 3, 1);
     let engine = PouwEngine::open(store, Config::new([7; 32]).expect("the settings are valid")).expect("it opens");
-    let config = GateConfig::builder().rate_limit(LIMIT).window_ms(WINDOW_MS).build().expect("the settings are valid");
+    let config = GateConfig::builder()
+        .rate_limit(LIMIT)
+        .window(Duration::from_millis(WINDOW_MS))
+        .build()
+        .expect("the settings are valid");
     let gate = Gate::new(engine.clone(), config).expect("threads start");
     let over: Vec<Facts> = (0..flooders).map(|client| facts(10, client)).collect();
     for _ in 0..LIMIT {

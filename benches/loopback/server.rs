@@ -105,7 +105,7 @@ fn open(place: &Path, limit: u32, window_ms: u64) -> Gate {
     engine.refill().expect("the backlog can be read");
     let config = GateConfig::builder()
         .rate_limit(limit)
-        .window_ms(window_ms)
+        .window(Duration::from_millis(window_ms))
         .trusted_proxy("127.0.0.1/32".parse().expect("a network"))
         .paid_admissions_per_window(1_000_000)
         .paid_admissions_per_prefix(1_000_000)

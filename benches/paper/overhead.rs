@@ -4,6 +4,8 @@
 //! what is in front of the trivial service differs. CPU time is the whole process's, so that the threads which
 //! judge and commit are counted. Cases alternate in rounds, medians over the rounds are printed.
 
+use std::time::Duration;
+
 use std::fmt::Display;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -134,7 +136,7 @@ impl Stand {
             runtime,
             plain_under: Limited::new(PlainLimiter::new(plenty, WINDOW_MS)),
             plain_over: Limited::new(PlainLimiter::new(1, DAY_MS)),
-            gate_under: behind(rig.gate(unhindered().rate_limit(plenty).window_ms(WINDOW_MS))?),
+            gate_under: behind(rig.gate(unhindered().rate_limit(plenty).window(Duration::from_millis(WINDOW_MS)))?),
             // Where nothing can be paid for with work, the refusal is a plain one.
             gate_over: behind(rig.gate(unhindered().paid_admissions_per_window(0))?),
             gate_paid: behind(rig.gate(unhindered())?),

@@ -85,7 +85,7 @@ impl Drop for Rig {
 pub fn unhindered() -> GateConfigBuilder {
     GateConfig::builder()
         .rate_limit(1)
-        .window_ms(DAY_MS)
+        .window(Duration::from_millis(DAY_MS))
         .paid_admissions_per_window(1_000_000)
         .paid_admissions_per_prefix(1_000_000)
         .paid_admissions_in_all(1_000_000)

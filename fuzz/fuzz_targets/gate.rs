@@ -208,8 +208,8 @@ fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> Gate {
     let engine = PouwEngine::open_with(parts, config.build().expect("valid")).expect("it opens");
     let config = GateConfig::builder()
         .rate_limit(LIMITS[0] as u32)
-        .window_ms(WINDOW_MS)
-        .policy(Policy::new("small", LIMITS[1] as u32, WINDOW_MS).route("/small"))
+        .window(Duration::from_millis(WINDOW_MS))
+        .policy(Policy::new("small", LIMITS[1] as u32, Duration::from_millis(WINDOW_MS)).route("/small"))
         .exempt_route("/free/*")
         .challenge_page("/p/")
         .trusted_proxy(PROXY.parse().expect("a network"))

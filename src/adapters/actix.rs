@@ -9,7 +9,6 @@ use std::future::{Future, Ready, ready};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform};
@@ -28,6 +27,7 @@ use super::{AuthenticatedUser, PeerAddr, ValidatedApiKey, judged, known_names, n
 
 /// Puts a gate in front of an application, a scope or a resource.
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct Pouw {
     gate: Gate,
 }
@@ -170,7 +170,7 @@ fn look(gate: &Gate, request: &mut ServiceRequest) -> Step {
 async fn read_body(request: &mut ServiceRequest, mut needs: NeedsBody) -> Verdict {
     let mut payload = request.take_payload();
     let mut read = BytesMut::new();
-    let timeout = Duration::from_millis(needs.timeout_ms);
+    let timeout = needs.timeout;
     let reading = async {
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| BodyRead::Incomplete)?;
@@ -206,7 +206,7 @@ where
 
 fn refused<B>(gate: &Gate, request: ServiceRequest, refusal: Refusal) -> ServiceResponse<EitherBody<B>> {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = BoxBody::new(OwnBody::new(refusal.body, refusal.flight, gate.write_timeout_ms()));
+    let body = BoxBody::new(OwnBody::new(refusal.body, refusal.flight, gate.write_timeout()));
     let mut response = HttpResponse::with_body(status, body);
     add(response.headers_mut(), refusal.headers);
     request.into_response(response).map_into_right_body()

@@ -10,7 +10,7 @@ use crate::gate::Flight;
 /// Bytes handed to the server at once.
 const FRAME_BYTES: usize = 16 << 10;
 
-/// A client took longer to read a response of the gate's own than `write_timeout_ms` allows.
+/// A client took longer to read a response of the gate's own than `write_timeout` allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the client did not read its challenge in time")]
 pub struct SlowReader;
@@ -24,12 +24,12 @@ pub(super) struct OwnBody {
 }
 
 impl OwnBody {
-    pub(super) fn new(body: Vec<u8>, flight: Option<Flight>, timeout_ms: u64) -> Self {
+    pub(super) fn new(body: Vec<u8>, flight: Option<Flight>, timeout: Duration) -> Self {
         let rest = match flight {
             Some(flight) => Bytes::from_owner(Booked { body, _flight: flight }),
             None => Bytes::from(body),
         };
-        Self { rest, until: Instant::now().checked_add(Duration::from_millis(timeout_ms)) }
+        Self { rest, until: Instant::now().checked_add(timeout) }
     }
 
     pub(super) fn len(&self) -> u64 {

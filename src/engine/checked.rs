@@ -15,11 +15,11 @@ pub struct ConfigError {
 }
 
 /// Largest number of milliseconds the engine reckons with.
-pub(super) const MS_MAX: u128 = u64::MAX as u128;
-pub(super) const POSITIVE: &str = "it must be from 1 ms to 2^64 - 1 ms";
+pub(crate) const MS_MAX: u128 = u64::MAX as u128;
+pub(crate) const POSITIVE: &str = "it must be from 1 ms to 2^64 - 1 ms";
 
 /// The milliseconds of a setting that has been checked.
-pub(super) fn whole_ms(time: Duration) -> u64 {
+pub(crate) fn whole_ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn check_time(
     check(field, format!("{} ms", time.as_millis()), allowed_ms.contains(&time.as_millis()), rule)
 }
 
-pub(super) fn check(
+pub(crate) fn check(
     field: &'static str,
     value: impl ToString,
     holds: bool,

@@ -69,6 +69,8 @@ pub use crate::store::{CheckFinding, CheckPhase, CheckProgress, CheckReport};
 pub use calibrate::ResponseTimes;
 pub use check::check;
 pub use checked::ConfigError;
+#[cfg(feature = "gate")]
+pub(crate) use checked::{MS_MAX, POSITIVE, check as check_setting, check_time, whole_ms};
 pub use clock::{Clock, FakeClock, SystemClock};
 pub use config::{AwardBasis, Config, ConfigBuilder};
 pub use error::{DebitError, IssueError, OpenError, SubmitError, TreeError, WriteError};

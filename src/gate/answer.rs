@@ -14,7 +14,7 @@ use super::flight::Flight;
 use super::judges::Job;
 use super::page;
 use super::plain::{Because, encoded};
-use super::respond::{Answer, detail, pass};
+use super::respond::{NewRefusal, detail, pass};
 use super::window::Admission;
 
 /// How long to wait before an answer is sent again that could not be taken.
@@ -81,7 +81,7 @@ impl Gate {
                 self.engine().submit_inspected(inspected, &result, move |verdict| {
                     gate.count_commit(&verdict);
                     hand_over(Box::new(move || {
-                        gate.tell_changes();
+                        gate.report_changes();
                         done(match verdict {
                             Ok(accepted) => gate.accepted(&facts, challenge.tier, accepted, started),
                             Err(error) => gate.unanswered(&facts, Some(challenge), &error),
@@ -136,7 +136,7 @@ impl Gate {
         let reason = error.reason();
         match error {
             SubmitError::TooEarly { wait_ms } => return self.too_early(facts, challenge, *wait_ms),
-            // A commit that failed has been counted where the engine told of it.
+            // A failed commit has been counted where the engine reported it.
             SubmitError::NotStored(_)
             | SubmitError::Unconfirmed { .. }
             | SubmitError::InFlight
@@ -216,8 +216,8 @@ impl Gate {
         let place = self.place(facts.policy);
         let quota = self.counted(place, facts);
         self.inner.counters.refused(reason);
-        let answer = Answer { place, quota, reason, detail, retry_ms: None, token: None, unit: None };
-        answer.refuse(None)
+        let refusal = NewRefusal { place, quota, reason, detail, retry_ms: None, token: None, unit: None };
+        refusal.refuse(None)
     }
 
     /// The answer could not be stored, or there is no room for it right now: the same one may come again.
@@ -297,7 +297,7 @@ impl Gate {
         let place = self.place(facts.policy);
         let (unit, flight) = sent.unzip();
         self.inner.counters.refused(reason);
-        let answer = Answer {
+        let refusal = NewRefusal {
             place,
             quota: self.standing(place, facts),
             reason,
@@ -306,7 +306,7 @@ impl Gate {
             token: facts.answer.as_ref().map(|presented| presented.token.as_str()),
             unit: unit.as_deref(),
         };
-        answer.refuse(flight)
+        refusal.refuse(flight)
     }
 }
 

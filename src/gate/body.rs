@@ -111,7 +111,7 @@ mod tests {
             (r#"{"workResult":"\ud800"}"#, "workResult"),
         ] {
             let error = find_result(body.as_bytes()).unwrap_err();
-            assert!(error.to_string().starts_with(&format!("`{member}`")), "{body:?}: {error}");
+            assert!(error.to_string().starts_with(&format!("invalid `{member}`: ")), "{body:?}: {error}");
         }
         assert!(find_result(&[b'{', b'"', 0xff, b'"', b':', b'1', b'}']).is_err());
         let deep = format!("{{\"a\":{}", "[".repeat(100_000));

@@ -1,7 +1,8 @@
-//! The circuit breaker as the gate keeps it: what counts as a failure, who probes, and who is told.
+//! The circuit breaker as the gate keeps it: which failures count, when it probes, and how its changes are
+//! reported.
 //!
 //! **Guarantee.** A commit that failed counts once, however many answers were in it. It is counted on the writer's
-//! thread, in the order of commits; the host is told elsewhere, each change once and in order.
+//! thread, in the order of commits; changes are reported to the host from another thread, each once and in order.
 
 use std::collections::VecDeque;
 
@@ -12,25 +13,25 @@ use crate::protocol::Reason;
 use super::Gate;
 use super::event::GateEvent;
 
-/// Changes that nobody has been told of yet. At the bound the oldest is let go: a subscriber has not come back
-/// from one of them through dozens of probes.
-const UNTOLD_MAX: usize = 64;
+/// Changes that are not reported yet. At the bound the oldest is dropped: then a subscriber has not returned for
+/// dozens of probes.
+const UNREPORTED_MAX: usize = 64;
 
-/// A breaker, what it has counted, and what is to be told of it.
+/// A breaker, the last commit it counted, and its changes that are not reported yet.
 #[derive(Debug)]
 pub(super) struct Watch {
     breaker: Breaker,
     /// The last failed commit that counted.
     counted: u64,
-    untold: VecDeque<(Transition, u64)>,
-    /// Somebody is telling.
-    telling: bool,
+    unreported: VecDeque<(Transition, u64)>,
+    /// Whether a thread is reporting changes.
+    reporting: bool,
 }
 
 impl Watch {
     pub(super) fn new(threshold: u32, probe_interval_ms: u64) -> Self {
         let breaker = Breaker::new(threshold, probe_interval_ms);
-        Self { breaker, counted: 0, untold: VecDeque::new(), telling: false }
+        Self { breaker, counted: 0, unreported: VecDeque::new(), reporting: false }
     }
 
     fn is_open(&self) -> bool {
@@ -42,7 +43,7 @@ impl Watch {
         self.breaker.failures()
     }
 
-    /// An answer's commit failed, the `commit`th that did; one that has counted, or none that failed, is passed over.
+    /// Counts the failed commit of an answer, the `commit`th that failed, unless it was counted before.
     fn commit_failed(&mut self, commit: u64, now_ms: u64) {
         if commit > self.counted {
             self.counted = commit;
@@ -57,17 +58,17 @@ impl Watch {
 
     fn note(&mut self, changed: Option<Transition>, now_ms: u64) {
         if let Some(changed) = changed {
-            if self.untold.len() >= UNTOLD_MAX {
-                self.untold.pop_front();
+            if self.unreported.len() >= UNREPORTED_MAX {
+                self.unreported.pop_front();
             }
-            self.untold.push_back((changed, now_ms));
+            self.unreported.push_back((changed, now_ms));
         }
     }
 
-    /// The next change to tell, unless somebody is telling: they go on with it.
-    fn next_untold(&mut self) -> Option<(Transition, u64)> {
-        let next = if self.telling { None } else { self.untold.pop_front() };
-        self.telling |= next.is_some();
+    /// The next change to report, unless another thread is reporting: that one goes on with it.
+    fn next_unreported(&mut self) -> Option<(Transition, u64)> {
+        let next = if self.reporting { None } else { self.unreported.pop_front() };
+        self.reporting |= next.is_some();
         next
     }
 }
@@ -104,13 +105,13 @@ impl Gate {
         }
     }
 
-    /// The verdict on a probe is a durable commit of its own, so it does not hang on a client that may never answer.
+    /// Probes with a durable commit of its own, so that the verdict does not depend on a client that may never answer.
     fn probe(&self) {
         let gate = self.clone();
         self.engine().touch_with(move |written| {
             gate.probed(written.is_ok());
-            let teller = gate.clone();
-            gate.inner.judges.finish(Box::new(move || teller.tell_changes()));
+            let reporter = gate.clone();
+            gate.inner.judges.finish(Box::new(move || reporter.report_changes()));
         });
     }
 
@@ -125,7 +126,7 @@ impl Gate {
         }
     }
 
-    /// Counts what became of an answer's commit. To be called where the engine tells it, on the writer's thread:
+    /// Counts the outcome of an answer's commit. Must be called on the writer's thread, where the engine reports it:
     /// there the number of failed commits is the number of this one.
     pub(super) fn count_commit(&self, verdict: &Result<Accepted, SubmitError>) {
         match verdict {
@@ -138,21 +139,21 @@ impl Gate {
         }
     }
 
-    /// The store failed otherwise than in a commit: it could not be read, or is closed.
+    /// Counts a failure of the store outside a commit: it could not be read, or is closed.
     pub(super) fn store_failed(&self, now_ms: u64) {
         self.inner.breaker.lock().failed(now_ms);
-        self.tell_changes();
+        self.report_changes();
     }
 
-    /// Tells what has changed and has not been told. Calls the host's subscriber: not for the writer's thread.
-    pub(super) fn tell_changes(&self) {
+    /// Reports the changes that are not reported yet. Calls the host's subscriber, so never on the writer's thread.
+    pub(super) fn report_changes(&self) {
         loop {
-            // A statement of its own: in its head the lock would be held while it is told.
-            let next = self.inner.breaker.lock().next_untold();
+            // A statement of its own: in the head of `let else` the lock would be held during the report.
+            let next = self.inner.breaker.lock().next_unreported();
             let Some((change, timestamp)) = next else {
                 return;
             };
-            let _telling = Telling(self);
+            let _reporting = Reporting(self);
             self.emit(&match change {
                 Transition::Opened => GateEvent::CircuitOpened { timestamp },
                 Transition::Closed => GateEvent::CircuitClosed { timestamp },
@@ -161,12 +162,12 @@ impl Gate {
     }
 }
 
-/// Somebody is telling, until this is dropped: by a panic of whoever listens, too.
-struct Telling<'g>(&'g Gate);
+/// A report in progress. It ends when this is dropped, also by a panic of the subscriber.
+struct Reporting<'g>(&'g Gate);
 
-impl Drop for Telling<'_> {
+impl Drop for Reporting<'_> {
     fn drop(&mut self) {
-        self.0.inner.breaker.lock().telling = false;
+        self.0.inner.breaker.lock().reporting = false;
     }
 }
 
@@ -185,18 +186,18 @@ mod tests {
         assert_eq!((watch.failures(), watch.is_open()), (2, false));
         watch.commit_failed(5, 3);
         assert!(watch.is_open());
-        assert_eq!(watch.next_untold(), Some((Transition::Opened, 3)));
+        assert_eq!(watch.next_unreported(), Some((Transition::Opened, 3)));
     }
 
     #[test]
-    fn one_at_a_time_tells_and_what_nobody_tells_is_bounded() {
+    fn one_thread_at_a_time_reports_and_unreported_changes_are_bounded() {
         let mut watch = Watch::new(1, 1_000);
         for at in 0..1_000 {
             watch.note(Some(Transition::Opened), at);
         }
-        assert_eq!(watch.untold.len(), UNTOLD_MAX);
-        assert!(watch.next_untold().is_some() && watch.next_untold().is_none());
-        watch.telling = false;
-        assert_eq!(watch.next_untold(), Some((Transition::Opened, 937)));
+        assert_eq!(watch.unreported.len(), UNREPORTED_MAX);
+        assert!(watch.next_unreported().is_some() && watch.next_unreported().is_none());
+        watch.reporting = false;
+        assert_eq!(watch.next_unreported(), Some((Transition::Opened, 937)));
     }
 }

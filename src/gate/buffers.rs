@@ -52,8 +52,8 @@ impl Buffers {
 }
 
 impl Buffered {
-    /// Whether there is room for `bytes` of it in all; if so they are booked.
-    pub(super) fn hold(&mut self, bytes: u64) -> bool {
+    /// Reserves room for `bytes` of the body in total; returns whether there was room.
+    pub(super) fn reserve(&mut self, bytes: u64) -> bool {
         self.booked.grow(bytes)
     }
 }
@@ -77,14 +77,14 @@ mod tests {
         let buffers = Buffers::new(4 * FIRST_BYTES);
         let mut first = buffers.begin(challenge(1)).unwrap();
         assert!(buffers.begin(challenge(1)).is_none() && buffers.bytes() == FIRST_BYTES);
-        assert!(first.hold(1) && first.hold(FIRST_BYTES));
+        assert!(first.reserve(1) && first.reserve(FIRST_BYTES));
         assert_eq!(buffers.bytes(), FIRST_BYTES);
-        assert!(first.hold(2 * FIRST_BYTES));
+        assert!(first.reserve(2 * FIRST_BYTES));
         let others: Vec<Buffered> = (2..4).map(|at| buffers.begin(challenge(at)).unwrap()).collect();
-        assert!(buffers.begin(challenge(4)).is_none() && !first.hold(2 * FIRST_BYTES + 1));
+        assert!(buffers.begin(challenge(4)).is_none() && !first.reserve(2 * FIRST_BYTES + 1));
         assert_eq!((buffers.bytes(), buffers.challenges.lock().len()), (4 * FIRST_BYTES, 3));
         drop(others);
-        assert!(first.hold(4 * FIRST_BYTES));
+        assert!(first.reserve(4 * FIRST_BYTES));
         drop(first);
         assert_eq!((buffers.bytes(), buffers.challenges.lock().len()), (0, 0));
         assert!(buffers.begin(challenge(1)).is_some());

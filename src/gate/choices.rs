@@ -2,6 +2,7 @@
 //! without a window.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -61,8 +62,8 @@ pub struct Policy {
     pub name: String,
     /// Admitted requests in one window.
     pub rate_limit: u32,
-    /// Length of the window, milliseconds.
-    pub window_ms: u64,
+    /// Length of the window.
+    pub window: Duration,
     /// Routes: a path, or a path ending in `/*` for all below it, with a method and a space before it if
     /// it is for that method only. The longest match counts. Empty for the default policy.
     pub routes: Vec<String>,
@@ -70,8 +71,8 @@ pub struct Policy {
 
 impl Policy {
     /// A policy for no route yet.
-    pub fn new(name: impl Into<String>, rate_limit: u32, window_ms: u64) -> Self {
-        Self { name: name.into(), rate_limit, window_ms, routes: Vec::new() }
+    pub fn new(name: impl Into<String>, rate_limit: u32, window: Duration) -> Self {
+        Self { name: name.into(), rate_limit, window, routes: Vec::new() }
     }
 
     /// Adds a route.

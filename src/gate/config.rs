@@ -2,10 +2,11 @@
 //! token lifetime, floors, unit sizes, difficulty, credits) stand in [`Config`](crate::Config).
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::engine::{Config, ConfigError};
+use crate::engine::{Config, ConfigError, MS_MAX, POSITIVE, check_setting as check, check_time};
 
 use super::choices::{FallbackBehavior, IdentifierStrategy, Policy, RateLimitDraft};
 use super::page::PREFIX_CHARS_MAX;
@@ -32,7 +33,7 @@ pub struct GateConfigBuilder {
     /// Empty for none.
     pub(super) challenge_page: String,
     pub(super) circuit_breaker_threshold: u32,
-    pub(super) circuit_breaker_probe_interval_ms: u64,
+    pub(super) circuit_breaker_probe_interval: Duration,
     pub(super) fallback_behavior: FallbackBehavior,
     pub(super) security_alert_threshold: u32,
     pub(super) reputation_difficulty_threshold: f64,
@@ -50,8 +51,8 @@ pub struct GateConfigBuilder {
     pub(super) tracked_clients_max: usize,
     pub(super) body_limit_bytes: usize,
     pub(super) buffered_bytes_max: usize,
-    pub(super) body_timeout_ms: u64,
-    pub(super) write_timeout_ms: u64,
+    pub(super) body_timeout: Duration,
+    pub(super) write_timeout: Duration,
     pub(super) synthetic: bool,
     pub(super) shadow: bool,
     pub(super) judge_threads: usize,
@@ -62,7 +63,7 @@ impl GateConfig {
     /// Defaults to be changed.
     pub fn builder() -> GateConfigBuilder {
         GateConfigBuilder {
-            policies: vec![Policy::new("default", 100, 60_000)],
+            policies: vec![Policy::new("default", 100, Duration::from_secs(60))],
             exempt_routes: Vec::new(),
             identifier_strategy: IdentifierStrategy::UserOrIp,
             ipv6_prefix: 64,
@@ -70,7 +71,7 @@ impl GateConfig {
             ratelimit_draft: RateLimitDraft::Draft8,
             challenge_page: String::new(),
             circuit_breaker_threshold: 10,
-            circuit_breaker_probe_interval_ms: 30_000,
+            circuit_breaker_probe_interval: Duration::from_secs(30),
             fallback_behavior: FallbackBehavior::InMemory,
             security_alert_threshold: 5,
             reputation_difficulty_threshold: 0.7,
@@ -86,8 +87,8 @@ impl GateConfig {
             tracked_clients_max: 1_000_000,
             body_limit_bytes: 256 << 10,
             buffered_bytes_max: 64 << 20,
-            body_timeout_ms: 10_000,
-            write_timeout_ms: 30_000,
+            body_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
             synthetic: true,
             shadow: false,
             judge_threads: 2,
@@ -146,8 +147,8 @@ setters! {
     ratelimit_draft: RateLimitDraft,
     /// Failures of the store in a row that open the breaker, 1 or more; default 10.
     circuit_breaker_threshold: u32,
-    /// Milliseconds between probes of an open breaker, 1 or more; default 30 000.
-    circuit_breaker_probe_interval_ms: u64,
+    /// Time between probes of an open breaker, 1 ms or more; default 30 seconds.
+    circuit_breaker_probe_interval: Duration,
     /// What to do when a window outside the process cannot be consulted; default the windows in memory.
     fallback_behavior: FallbackBehavior,
     /// Failures of one client in a row that raise an alert, 0 for never; default 5.
@@ -174,10 +175,10 @@ setters! {
     body_limit_bytes: usize,
     /// Bytes of all such bodies together, at least one limit; default 64 MiB.
     buffered_bytes_max: usize,
-    /// Milliseconds such a body may take to arrive, 1 or more; default 10 000.
-    body_timeout_ms: u64,
-    /// Milliseconds a client may take to read a challenge, 1 or more; default 30 000.
-    write_timeout_ms: u64,
+    /// Time for such a body to arrive, 1 ms or more; default 10 seconds.
+    body_timeout: Duration,
+    /// Time for a client to read a challenge, 1 ms or more; default 30 seconds.
+    write_timeout: Duration,
     /// Whether made-up work is handed out when the backlog is empty; default true.
     synthetic: bool,
     /// Decide and count, but let everything through that is only over its limit; default false.
@@ -195,9 +196,9 @@ impl GateConfigBuilder {
         self
     }
 
-    /// Length of the default policy's window, 1 ms to a day; default 60 000.
-    pub fn window_ms(mut self, window_ms: u64) -> Self {
-        self.policies[0].window_ms = window_ms;
+    /// Length of the default policy's window, 1 ms to 1 day; default 60 seconds.
+    pub fn window(mut self, window: Duration) -> Self {
+        self.policies[0].window = window;
         self
     }
 
@@ -263,9 +264,9 @@ impl GateConfigBuilder {
             check("policies.name", name, good, "it has 1 to 64 of a-z, 0-9, _ and -")?;
             let repeated = self.policies.iter().take(at).any(|other| other.name == *name);
             check("policies.name", name, !repeated, "each policy has a name of its own")?;
-            let (limit, window) = (policy.rate_limit, policy.window_ms);
+            let limit = policy.rate_limit;
             check("rate_limit", limit, (1..=1_000_000).contains(&limit), "it must be from 1 to 1000000")?;
-            check("window_ms", window, (1..=86_400_000).contains(&window), "it must be from 1 to 86400000")?;
+            check_time("window", policy.window, 1..=86_400_000, "it must be from 1 ms to 1 day")?;
         }
         let routes = self.policies.iter().flat_map(|policy| &policy.routes).chain(&self.exempt_routes);
         let mut seen = HashSet::new();
@@ -292,8 +293,6 @@ impl GateConfigBuilder {
         within("ipv6_prefix", self.ipv6_prefix.into(), 16, 128, "it must be from 16 to 128")?;
         let positive = "it must be 1 or more";
         within("circuit_breaker_threshold", self.circuit_breaker_threshold.into(), 1, u64::MAX, positive)?;
-        let interval = self.circuit_breaker_probe_interval_ms;
-        within("circuit_breaker_probe_interval_ms", interval, 1, u64::MAX, positive)?;
         for (field, value) in [
             ("reputation_difficulty_threshold", self.reputation_difficulty_threshold),
             ("reputation_exemption_threshold", self.reputation_exemption_threshold),
@@ -317,13 +316,14 @@ impl GateConfigBuilder {
         within("body_limit_bytes", limit, 16 << 10, 64 << 20, "it must be from 16384 to 67108864")?;
         let buffered = self.buffered_bytes_max as u64;
         within("buffered_bytes_max", buffered, limit, u64::MAX, "it must be at least body_limit_bytes")?;
-        within("body_timeout_ms", self.body_timeout_ms, 1, u64::MAX, positive)?;
-        within("write_timeout_ms", self.write_timeout_ms, 1, u64::MAX, positive)?;
+        for (field, time) in [
+            ("circuit_breaker_probe_interval", self.circuit_breaker_probe_interval),
+            ("body_timeout", self.body_timeout),
+            ("write_timeout", self.write_timeout),
+        ] {
+            check_time(field, time, 1..=MS_MAX, POSITIVE)?;
+        }
         within("judge_threads", self.judge_threads as u64, 1, 64, "it must be from 1 to 64")?;
         within("waiting_answers_max", self.waiting_answers_max as u64, 1, 65_536, "it must be from 1 to 65536")
     }
-}
-
-fn check(field: &'static str, value: impl ToString, holds: bool, rule: &'static str) -> Result<(), ConfigError> {
-    if holds { Ok(()) } else { Err(ConfigError { field, value: value.to_string(), rule }) }
 }

@@ -71,6 +71,7 @@ pub(super) fn bump(counter: &AtomicU64, by: u64) {
 
 /// A look at the gate. Counts start at zero when it is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GateStats {
     /// Requests judged, exempt routes not counted.
     pub requests: u64,

@@ -21,6 +21,7 @@ pub enum Decision {
 
 /// A request that goes through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Pass {
     /// The policy it was judged by.
     pub policy: PolicyId,
@@ -50,6 +51,7 @@ impl Pass {
 
 /// Work that let a request through. Durable when this is seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AcceptedWork {
     /// Challenge id, also the receipt's.
     pub id: WorkId,
@@ -59,6 +61,7 @@ pub struct AcceptedWork {
 
 /// A response of the gate's own.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Refusal {
     /// Status code.
     pub status: u16,

@@ -35,6 +35,7 @@ impl fmt::Display for Condition {
 
 /// One part's condition, with what is wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PartHealth {
     /// How well it does.
     pub condition: Condition,
@@ -44,6 +45,7 @@ pub struct PartHealth {
 
 /// The health of the gate and what it stands on.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Health {
     /// Windows: without them nobody is limited rightly.
     pub limiter: PartHealth,

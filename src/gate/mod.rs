@@ -56,10 +56,11 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::engine::{Config, PouwEngine};
+use crate::engine::{Config, PouwEngine, whole_ms};
 use crate::policy::window::WindowRules;
 use crate::protocol::DifficultyTier;
 
@@ -129,6 +130,12 @@ struct Place {
     limiter: Limiter,
 }
 
+/// All threads of a server share one gate.
+const _: fn() = || {
+    fn is_shared<T: Send + Sync + Clone>() {}
+    is_shared::<Gate>();
+};
+
 impl Gate {
     /// Opens the store in `directory`, which is made if it is missing, and returns a gate in front of it with all
     /// defaults: [`Config::new`] for the engine and [`GateConfig::default`] for the gate.
@@ -169,7 +176,7 @@ impl Gate {
         getrandom::fill(&mut key).map_err(|error| GateError::Random(error.to_string()))?;
         let digests = Digester::new(key);
         let place = |(at, policy): (usize, &Policy)| {
-            let rules = WindowRules::new(policy.rate_limit, policy.window_ms)
+            let rules = WindowRules::new(policy.rate_limit, whole_ms(policy.window))
                 .ok_or_else(|| GateError::Policy { name: policy.name.clone() })?;
             let limiter = Limiter::new(rules, settings.tracked_clients_max, digests);
             let id = PolicyId(u16::try_from(at).unwrap_or(0));
@@ -177,7 +184,7 @@ impl Gate {
             Ok(Place { id, digest, draft, policy: policy.clone(), limiter })
         };
         let places = settings.policies.iter().enumerate().map(place).collect::<Result<Vec<_>, GateError>>()?;
-        let window_ms = settings.policies.first().map_or(60_000, |policy| policy.window_ms);
+        let window_ms = settings.policies.first().map_or(60_000, |policy| whole_ms(policy.window));
         let (judges, inbox) = Judges::new(settings.waiting_answers_max);
         let threads = settings.judge_threads;
         let cap = engine.config().unit_bytes(DifficultyTier::High) as u64;
@@ -190,7 +197,7 @@ impl Gate {
             buffers: Buffers::new(settings.buffered_bytes_max as u64),
             breaker: Mutex::new(Watch::new(
                 settings.circuit_breaker_threshold,
-                settings.circuit_breaker_probe_interval_ms,
+                whole_ms(settings.circuit_breaker_probe_interval),
             )),
             replaced: Mutex::default(),
             window: runtime.window,
@@ -214,21 +221,21 @@ impl Gate {
         &self.inner.engine
     }
 
-    /// How long a client may take to read a challenge, milliseconds.
-    pub fn write_timeout_ms(&self) -> u64 {
-        self.inner.settings.write_timeout_ms
+    /// The time a client has to read a challenge.
+    pub fn write_timeout(&self) -> Duration {
+        self.inner.settings.write_timeout
     }
 
-    /// How long a body that a result may be in may take to arrive, milliseconds.
-    pub fn body_timeout_ms(&self) -> u64 {
-        self.inner.settings.body_timeout_ms
+    /// The time that a body which may hold a result has to arrive.
+    pub fn body_timeout(&self) -> Duration {
+        self.inner.settings.body_timeout
     }
 
-    /// What is due about once a second: publishes metrics, probes an open breaker whose interval is over, and tells of
-    /// changes of the breaker nobody was told of. Waits for no commit.
+    /// Does the work that is due about once a second: publishes metrics, probes an open breaker whose interval is over, and
+    /// reports changes of the breaker that are not reported yet. Waits for no commit.
     pub fn tick(&self) {
         self.probe_if_due();
-        self.tell_changes();
+        self.report_changes();
         self.record_metrics();
     }
 

@@ -22,7 +22,7 @@ pub struct NeedsBody {
     /// The body may have at most this many bytes.
     pub limit_bytes: usize,
     /// Wait at most this long for all of it; after that say [`BodyRead::Incomplete`].
-    pub timeout_ms: u64,
+    pub timeout: Duration,
     gate: Gate,
     facts: Facts,
     token: Box<OpenedToken>,
@@ -38,7 +38,7 @@ impl NeedsBody {
         if bytes > self.limit_bytes {
             return Err(BodyRead::TooLarge);
         }
-        if self.buffered.hold(bytes as u64) { Ok(()) } else { Err(BodyRead::NoRoom) }
+        if self.buffered.reserve(bytes as u64) { Ok(()) } else { Err(BodyRead::NoRoom) }
     }
 
     /// Goes on with what became of the body. A request whose body did not arrive whole is never let through.
@@ -48,13 +48,13 @@ impl NeedsBody {
             BodyRead::Whole(bytes) => self.arrived(bytes.len()).err().unwrap_or(body),
             cut => cut,
         };
-        let Self { gate, mut facts, timeout_ms, token, buffered, .. } = self;
+        let Self { gate, mut facts, timeout, token, buffered, .. } = self;
         let result = match body {
             BodyRead::Whole(bytes) => {
                 body::find_result(bytes).unwrap_or_else(|broken| Some(ResultText::Broken(broken)))
             }
             BodyRead::Incomplete => {
-                let expected = format!("all of it within {timeout_ms} ms");
+                let expected = format!("all of it within {} ms", timeout.as_millis());
                 Some(ResultText::Unfinished(Malformed::new("body", expected, "less")))
             }
             BodyRead::TooLarge => {
@@ -85,7 +85,7 @@ impl NeedsBody {
     }
 
     fn read_all(&mut self, from: &mut dyn Read, body: &mut Vec<u8>) -> Result<(), BodyRead<'static>> {
-        let (started, timeout) = (Instant::now(), Duration::from_millis(self.timeout_ms));
+        let (started, timeout) = (Instant::now(), self.timeout);
         let mut piece = [0; READ_BYTES];
         loop {
             let length = match from.read(&mut piece) {
@@ -129,8 +129,8 @@ impl Gate {
         }
         match inner.buffers.begin(token.id()) {
             Some(buffered) => {
-                let timeout_ms = inner.settings.body_timeout_ms;
-                Step::Body(NeedsBody { limit_bytes, timeout_ms, gate: self.clone(), facts, token, buffered })
+                let timeout = inner.settings.body_timeout;
+                Step::Body(NeedsBody { limit_bytes, timeout, gate: self.clone(), facts, token, buffered })
             }
             None => decided(self.try_again(&facts)),
         }

@@ -15,7 +15,7 @@ use super::decision::Decision;
 use super::event::GateEvent;
 use super::facts::Facts;
 use super::page;
-use super::respond::{Answer, detail, pass};
+use super::respond::{NewRefusal, detail, pass};
 use super::window::{Admission, Window, WindowError};
 use super::{Gate, Place};
 
@@ -146,8 +146,8 @@ impl Gate {
         self.fell_back(facts, reason);
         self.inner.counters.refused(reason);
         let retry_ms = Some(quota.reset_ms.max(1));
-        let answer = Answer { place, quota, reason, detail: detail(reason), retry_ms, token: None, unit: None };
-        answer.refuse(None)
+        let refusal = NewRefusal { place, quota, reason, detail: detail(reason), retry_ms, token: None, unit: None };
+        refusal.refuse(None)
     }
 
     /// A new challenge, or the reason why there is none.
@@ -184,7 +184,7 @@ impl Gate {
         })?;
         self.engine().note_issued(&client);
         let reason = because.map_or(Reason::WorkRequired, |because| because.reason);
-        let answer = Answer {
+        let refusal = NewRefusal {
             place,
             quota,
             reason,
@@ -193,7 +193,7 @@ impl Gate {
             token: Some(&unit.challenge_token),
             unit: Some(&unit.to_json()),
         };
-        let decision = answer.refuse(None);
+        let decision = refusal.refuse(None);
         let Decision::Refuse(mut refusal) = decision else {
             return Ok(decision);
         };

@@ -1,5 +1,6 @@
 //! Decisions as status codes, headers and bodies: the one place where they are made.
 
+use crate::engine::whole_ms;
 use crate::policy::window::Quota;
 use crate::protocol::{Reason, header};
 
@@ -8,12 +9,12 @@ use super::choices::RateLimitDraft;
 use super::decision::{AcceptedWork, Decision, Headers, Pass, Refusal};
 use super::flight::Flight;
 
-/// A refusal in the making.
-pub(super) struct Answer<'a> {
+/// The content of a refusal that is not written out yet.
+pub(super) struct NewRefusal<'a> {
     pub(super) place: &'a Place,
     pub(super) quota: Quota,
     pub(super) reason: Reason,
-    /// What to do about it, for a person.
+    /// What the client can do about it, as text for a person.
     pub(super) detail: &'a str,
     /// Whole seconds, for `Retry-After`; rounded up.
     pub(super) retry_ms: Option<u64>,
@@ -22,7 +23,7 @@ pub(super) struct Answer<'a> {
     pub(super) unit: Option<&'a str>,
 }
 
-impl Answer<'_> {
+impl NewRefusal<'_> {
     pub(super) fn refuse(self, flight: Option<Flight>) -> Decision {
         let status = status(self.reason);
         let mut headers = rate_headers(self.place, self.quota);
@@ -50,7 +51,7 @@ fn seconds(ms: u64) -> u64 {
 
 pub(super) fn rate_headers(place: &Place, quota: Quota) -> Headers {
     let policy = &place.policy;
-    let (reset, window) = (seconds(quota.reset_ms), seconds(policy.window_ms));
+    let (reset, window) = (seconds(quota.reset_ms), seconds(whole_ms(policy.window)));
     let mut headers = Headers::new();
     headers.add_number(header::RATELIMIT_LIMIT, quota.limit.into());
     headers.add_number(header::RATELIMIT_REMAINING, quota.remaining.into());

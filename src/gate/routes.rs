@@ -120,11 +120,13 @@ pub(super) fn policy_digest(name: &str) -> u64 {
 mod tests {
     use super::*;
 
+    const MS: std::time::Duration = std::time::Duration::from_millis(1);
+
     fn routes() -> Routes {
         let policies = [
-            Policy::new("default", 1, 1),
-            Policy::new("api", 1, 1).route("/api/*"),
-            Policy::new("upload", 1, 1).route("POST /api/files/*").route("/api/exact"),
+            Policy::new("default", 1, MS),
+            Policy::new("api", 1, MS).route("/api/*"),
+            Policy::new("upload", 1, MS).route("POST /api/files/*").route("/api/exact"),
         ];
         Routes::new(&policies, &["/healthz".into(), "GET /api/files/free".into()])
     }

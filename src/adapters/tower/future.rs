@@ -28,7 +28,7 @@ pin_project! {
     {
         #[pin]
         state: State<S, B>,
-        timeout_ms: u64,
+        timeout: Duration,
     }
 }
 
@@ -69,24 +69,24 @@ where
     B::Data: Into<Bytes>,
 {
     pub(super) fn inner(future: S::Future, headers: Option<Headers>) -> Self {
-        Self { state: State::Inner { future, headers }, timeout_ms: 0 }
+        Self { state: State::Inner { future, headers }, timeout: Duration::ZERO }
     }
 
-    pub(super) fn refused(refusal: Refusal, timeout_ms: u64) -> Self {
-        Self { state: State::Refused { refusal: Some(refusal) }, timeout_ms }
+    pub(super) fn refused(refusal: Refusal, timeout: Duration) -> Self {
+        Self { state: State::Refused { refusal: Some(refusal) }, timeout }
     }
 
     pub(super) fn pending(pending: Pending, asked: Asked<S, B>) -> Self {
-        let timeout_ms = asked.gate.write_timeout_ms();
-        Self { state: State::Judging { verdict: judged(pending), asked: Some(asked) }, timeout_ms }
+        let timeout = asked.gate.write_timeout();
+        Self { state: State::Judging { verdict: judged(pending), asked: Some(asked) }, timeout }
     }
 
     pub(super) fn body(needs: NeedsBody, request: Request<B>, service: S, gate: Gate) -> Self {
-        let timeout_ms = gate.write_timeout_ms();
-        let until = tokio::time::sleep(Duration::from_millis(needs.timeout_ms));
+        let timeout = gate.write_timeout();
+        let until = tokio::time::sleep(needs.timeout);
         let (head, body) = request.into_parts();
         let reading = Some(Reading { needs, head, body: Box::pin(body), bytes: BytesMut::new(), gate });
-        Self { state: State::Reading { reading, until, service: Some(service) }, timeout_ms }
+        Self { state: State::Reading { reading, until, service: Some(service) }, timeout }
     }
 }
 
@@ -110,7 +110,7 @@ where
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
                 Stage::Refused { refusal } => match refusal.take() {
-                    Some(refusal) => return Poll::Ready(Ok(refuse(refusal, *this.timeout_ms))),
+                    Some(refusal) => return Poll::Ready(Ok(refuse(refusal, *this.timeout))),
                     // Polled after it was ready.
                     None => return Poll::Pending,
                 },

@@ -44,6 +44,7 @@ mod peer;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::SET_COOKIE;
@@ -145,7 +146,7 @@ where
                 ResponseFuture::inner(self.inner.call(request.map(RequestBody::untouched)), headers)
             }
             Step::Decided(Decision::Refuse(refusal)) => {
-                ResponseFuture::refused(refusal, self.layer.gate.write_timeout_ms())
+                ResponseFuture::refused(refusal, self.layer.gate.write_timeout())
             }
             Step::Judge(pending) => {
                 let (gate, request) = (self.layer.gate.clone(), request.map(RequestBody::untouched));
@@ -207,9 +208,9 @@ impl<B: Body> Head for RequestHead<'_, B> {
 }
 
 /// The gate's own response.
-fn refuse<R>(refusal: Refusal, timeout_ms: u64) -> Response<ResponseBody<R>> {
+fn refuse<R>(refusal: Refusal, timeout: Duration) -> Response<ResponseBody<R>> {
     let Refusal { status, headers, body, flight, .. } = refusal;
-    let mut response = Response::new(ResponseBody::own(OwnBody::new(body, flight, timeout_ms)));
+    let mut response = Response::new(ResponseBody::own(OwnBody::new(body, flight, timeout)));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::TOO_MANY_REQUESTS);
     write_headers(headers, response.headers_mut());
     response

@@ -96,12 +96,18 @@ impl Settings {
 
     /// Sets what is set here on the gate's builder. Routes and proxies come to those it has.
     pub fn gate(&self, mut builder: GateConfigBuilder) -> GateConfigBuilder {
-        fill!(self, builder: rate_limit window_ms ipv6_prefix ratelimit_draft challenge_page circuit_breaker_threshold
-            circuit_breaker_probe_interval_ms fallback_behavior security_alert_threshold reputation_difficulty_threshold
+        fill!(self, builder: rate_limit ipv6_prefix ratelimit_draft challenge_page circuit_breaker_threshold
+            fallback_behavior security_alert_threshold reputation_difficulty_threshold
             reputation_exemption_threshold paid_admissions_per_window paid_admissions_per_prefix paid_admissions_in_all
             bytes_per_minute prefix_bytes_per_minute bytes_per_second bytes_in_flight open_challenges tracked_clients_max
-            body_limit_bytes buffered_bytes_max body_timeout_ms write_timeout_ms synthetic shadow judge_threads
+            body_limit_bytes buffered_bytes_max synthetic shadow judge_threads
             waiting_answers_max);
+        let ms = Duration::from_millis;
+        convert!(self, builder:
+            window_ms => window(ms),
+            circuit_breaker_probe_interval_ms => circuit_breaker_probe_interval(ms),
+            body_timeout_ms => body_timeout(ms),
+            write_timeout_ms => write_timeout(ms));
         if let Some(word) = self.identifier_strategy {
             builder = builder.identifier_strategy(word.into());
         }
@@ -188,7 +194,7 @@ impl Settings {
             ratelimit_draft,
             challenge_page,
             circuit_breaker_threshold,
-            circuit_breaker_probe_interval_ms,
+            circuit_breaker_probe_interval,
             fallback_behavior,
             security_alert_threshold,
             reputation_difficulty_threshold,
@@ -204,8 +210,8 @@ impl Settings {
             tracked_clients_max,
             body_limit_bytes,
             buffered_bytes_max,
-            body_timeout_ms,
-            write_timeout_ms,
+            body_timeout,
+            write_timeout,
             synthetic,
             shadow,
             judge_threads,
@@ -213,9 +219,12 @@ impl Settings {
         } = builder;
         self.identifier_strategy = ClientIdentifier::of(&identifier_strategy);
         let mut policies = policies.into_iter();
-        if let Some(Policy { rate_limit, window_ms, .. }) = policies.next() {
+        if let Some(Policy { rate_limit, window, .. }) = policies.next() {
+            let window_ms = ms_of(window);
             take!(self: rate_limit window_ms);
         }
+        let [circuit_breaker_probe_interval_ms, body_timeout_ms, write_timeout_ms] =
+            [circuit_breaker_probe_interval, body_timeout, write_timeout].map(ms_of);
         let route_overrides = policies.map(RouteOverride::from).collect();
         take!(self: route_overrides exempt_routes ipv6_prefix trusted_proxies ratelimit_draft challenge_page circuit_breaker_threshold
             circuit_breaker_probe_interval_ms fallback_behavior security_alert_threshold reputation_difficulty_threshold

@@ -4,6 +4,7 @@
 //! accept; of lists, each entry is judged by itself and then all that are good together.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::engine::{Config, ConfigError};
 use crate::gate::choices::Policy;
@@ -43,7 +44,7 @@ const GROUNDS: [(&str, &str); 5] = [
 ];
 
 /// Settings that are a time: the builder's name, the key, and the milliseconds of its unit.
-const TIMES: [(&str, &str, u128); 7] = [
+const TIMES: [(&str, &str, u128); 11] = [
     ("token_ttl", "token_ttl_seconds", 1_000),
     ("work_unit_max_age", "work_unit_max_age_ms", 1),
     ("floor", "floor_ms", 1),
@@ -51,6 +52,10 @@ const TIMES: [(&str, &str, u128); 7] = [
     ("quorum_wait", "quorum_wait_ms", 1),
     ("escalation_window", "escalation_window_ms", 1),
     ("cool_down", "cool_down_ms", 1),
+    ("window", "window_ms", 1),
+    ("circuit_breaker_probe_interval", "circuit_breaker_probe_interval_ms", 1),
+    ("body_timeout", "body_timeout_ms", 1),
+    ("write_timeout", "write_timeout_ms", 1),
 ];
 
 /// The error of a builder, with name and value as they are in the document.
@@ -105,7 +110,7 @@ impl Settings {
             _ => in_document(error),
         });
         let fits = |engine| self.gate(GateConfig::builder()).build()?.fits(&engine);
-        engine.and_then(fits).err()
+        engine.and_then(fits).err().map(in_document)
     }
 
     fn route_problems(&self, found: &mut Vec<Problem>) {
@@ -113,11 +118,12 @@ impl Settings {
         let mut places = Places::default();
         for (at, entry) in overrides.iter().enumerate() {
             let key = |part: &str| format!("route_overrides[{at}].{part}");
-            if judge(found, key("name"), |builder| builder.policy(Policy::new(&*entry.name, 1, 1))) {
+            if judge(found, key("name"), |builder| builder.policy(Policy::new(&*entry.name, 1, Duration::from_secs(1))))
+            {
                 places.names.push((key("name"), &entry.name));
             }
             judge(found, key("rate_limit"), |builder| builder.rate_limit(entry.rate_limit));
-            judge(found, key("window_ms"), |builder| builder.window_ms(entry.window_ms));
+            judge(found, key("window_ms"), |builder| builder.window(Duration::from_millis(entry.window_ms)));
             places.add_routes(found, &key("routes"), &entry.routes);
         }
         places.add_routes(found, "exempt_routes", self.exempt_routes.as_deref().unwrap_or_default());
@@ -161,7 +167,7 @@ impl<'a> Places<'a> {
 
     /// What is wrong with all of them together.
     fn first_refused(&self) -> Option<ConfigError> {
-        let names = self.names.iter().map(|(_, name)| Policy::new(*name, 1, 1));
+        let names = self.names.iter().map(|(_, name)| Policy::new(*name, 1, Duration::from_secs(1)));
         let builder = names.fold(GateConfig::builder(), GateConfigBuilder::policy);
         let routes = self.routes.iter().map(|(_, route)| *route);
         routes.fold(builder, GateConfigBuilder::exempt_route).build().err()
@@ -173,7 +179,7 @@ fn judge(found: &mut Vec<Problem>, key: String, change: impl FnOnce(GateConfigBu
     match change(GateConfig::builder()).build() {
         Ok(_) => true,
         Err(error) => {
-            found.push(Problem { key, error });
+            found.push(Problem { key, error: in_document(error) });
             false
         }
     }

@@ -1,9 +1,12 @@
 //! What stands in a document beside plain numbers: routes with limits of their own, the word for the
 //! strategy, and what must never stand there.
 
+use std::time::Duration;
+
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::engine::whole_ms;
 use crate::gate::choices::{IdentifierStrategy, Policy};
 
 /// A limit for some routes; a [`Policy`] as it stands in a file.
@@ -77,13 +80,16 @@ impl<'de> Deserialize<'de> for ClientIdentifier {
 
 impl From<&RouteOverride> for Policy {
     fn from(from: &RouteOverride) -> Self {
-        Self { routes: from.routes.clone(), ..Self::new(&*from.name, from.rate_limit, from.window_ms) }
+        Self {
+            routes: from.routes.clone(),
+            ..Self::new(&*from.name, from.rate_limit, Duration::from_millis(from.window_ms))
+        }
     }
 }
 
 impl From<Policy> for RouteOverride {
-    fn from(Policy { name, rate_limit, window_ms, routes }: Policy) -> Self {
-        Self { name, rate_limit, window_ms, routes }
+    fn from(Policy { name, rate_limit, window, routes }: Policy) -> Self {
+        Self { name, rate_limit, window_ms: whole_ms(window), routes }
     }
 }
 

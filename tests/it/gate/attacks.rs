@@ -23,7 +23,8 @@ use pouw::{
 
 /// A gate before an engine of its own making, with a limit of one request.
 fn gate_before(engine: &PouwEngine) -> Gate {
-    let config = GateConfig::builder().rate_limit(1).window_ms(WINDOW_MS).paid_admissions_per_window(1_000);
+    let config =
+        GateConfig::builder().rate_limit(1).window(Duration::from_millis(WINDOW_MS)).paid_admissions_per_window(1_000);
     Gate::new(engine.clone(), config.build().unwrap()).unwrap()
 }
 

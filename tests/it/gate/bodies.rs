@@ -261,7 +261,7 @@ fn policy_of(desk: &Desk) -> u64 {
 
 #[test]
 fn a_request_whose_body_did_not_arrive_whole_is_never_let_through() {
-    let desk = Desk::with(|config| config.window_ms(10_000));
+    let desk = Desk::with(|config| config.window(Duration::from_millis(10_000)));
     for ends in [|desk: &Desk| desk.clock.advance(60_000), |desk: &Desk| desk.engine.forget("tree").unwrap()] {
         desk.clock.advance(20_000);
         desk.use_up();
@@ -336,7 +336,7 @@ impl Read for Slow {
 
 #[test]
 fn a_body_that_comes_in_small_pieces_for_too_long_is_given_up() {
-    let desk = Desk::with(|config| config.body_timeout_ms(10).body_limit_bytes(LIMIT));
+    let desk = Desk::with(|config| config.body_timeout(Duration::from_millis(10)).body_limit_bytes(LIMIT));
     desk.use_up();
     let (_, result) = desk.challenge();
     let refusal = refused(needs(&desk, &result).read(&mut Slow, &mut Vec::new()).wait(), "malformed");

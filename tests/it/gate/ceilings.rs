@@ -26,7 +26,8 @@ impl Desk {
         let engine = house.engine.clone();
         engine.ingest_bytes(&cut(), "backlog", &[3; 64 << 10]).unwrap();
         engine.refill().unwrap();
-        let config = change(GateConfig::builder().rate_limit(1).window_ms(3_600_000)).build().unwrap();
+        let config =
+            change(GateConfig::builder().rate_limit(1).window(Duration::from_millis(3_600_000))).build().unwrap();
         Self { gate: Gate::new(engine, config).unwrap(), house }
     }
 

@@ -26,12 +26,12 @@ fn what_breaks_a_rule_is_refused_by_field_value_and_rule() {
     let cases: [(Change, &str, &str); 26] = [
         (|c| c.rate_limit(0), "rate_limit", "0"),
         (|c| c.rate_limit(1_000_001), "rate_limit", "1000001"),
-        (|c| c.window_ms(0), "window_ms", "0"),
-        (|c| c.window_ms(86_400_001), "window_ms", "86400001"),
+        (|c| c.window(Duration::from_millis(0)), "window", "0 ms"),
+        (|c| c.window(Duration::from_millis(86_400_001)), "window", "86400001 ms"),
         (|c| c.ipv6_prefix(15), "ipv6_prefix", "15"),
         (|c| c.ipv6_prefix(129), "ipv6_prefix", "129"),
         (|c| c.circuit_breaker_threshold(0), "circuit_breaker_threshold", "0"),
-        (|c| c.circuit_breaker_probe_interval_ms(0), "circuit_breaker_probe_interval_ms", "0"),
+        (|c| c.circuit_breaker_probe_interval(Duration::from_millis(0)), "circuit_breaker_probe_interval", "0 ms"),
         (|c| c.reputation_difficulty_threshold(-0.1), "reputation_difficulty_threshold", "-0.1"),
         (|c| c.reputation_exemption_threshold(f64::NAN), "reputation_exemption_threshold", "NaN"),
         (|c| c.reputation_exemption_threshold(f64::INFINITY), "reputation_exemption_threshold", "inf"),
@@ -44,8 +44,8 @@ fn what_breaks_a_rule_is_refused_by_field_value_and_rule() {
         (|c| c.tracked_clients_max(16_777_217), "tracked_clients_max", "16777217"),
         (|c| c.body_limit_bytes(16_383), "body_limit_bytes", "16383"),
         (|c| c.buffered_bytes_max(262_143), "buffered_bytes_max", "262143"),
-        (|c| c.body_timeout_ms(0), "body_timeout_ms", "0"),
-        (|c| c.write_timeout_ms(0), "write_timeout_ms", "0"),
+        (|c| c.body_timeout(Duration::from_millis(0)), "body_timeout", "0 ms"),
+        (|c| c.write_timeout(Duration::from_millis(0)), "write_timeout", "0 ms"),
         (|c| c.judge_threads(0), "judge_threads", "0"),
         (|c| c.judge_threads(65), "judge_threads", "65"),
         (|c| c.waiting_answers_max(0), "waiting_answers_max", "0"),
@@ -58,10 +58,11 @@ fn what_breaks_a_rule_is_refused_by_field_value_and_rule() {
 
 #[test]
 fn the_bounds_themselves_are_allowed() {
-    let low = GateConfig::builder().rate_limit(1).window_ms(1).ipv6_prefix(16).open_challenges([1, 1]);
+    let low =
+        GateConfig::builder().rate_limit(1).window(Duration::from_millis(1)).ipv6_prefix(16).open_challenges([1, 1]);
     let low = low.tracked_clients_max(1_000).body_limit_bytes(16_384).buffered_bytes_max(16_384).judge_threads(1);
     low.paid_admissions_per_window(0).reputation_exemption_threshold(0.0).security_alert_threshold(0).build().unwrap();
-    let high = GateConfig::builder().rate_limit(1_000_000).window_ms(86_400_000).ipv6_prefix(128);
+    let high = GateConfig::builder().rate_limit(1_000_000).window(Duration::from_millis(86_400_000)).ipv6_prefix(128);
     let high = high.open_challenges([64, 64]).tracked_clients_max(16_777_216).judge_threads(64);
     high.reputation_exemption_threshold(1.1).waiting_answers_max(65_536).build().unwrap();
 }
@@ -87,22 +88,27 @@ fn a_gate_through_which_no_challenge_would_fit_is_refused() {
 
 #[test]
 fn policies_have_names_of_their_own_and_limits_like_the_default() {
-    refused(|c| c.policy(Policy::new("default", 5, 1_000)), "policies.name", "default");
-    refused(|c| c.policy(Policy::new("", 5, 1_000)), "policies.name", "");
-    refused(|c| c.policy(Policy::new("Upload", 5, 1_000)), "policies.name", "Upload");
-    refused(|c| c.policy(Policy::new("a b", 5, 1_000)), "policies.name", "a b");
-    refused(|c| c.policy(Policy::new("up", 0, 1_000)), "rate_limit", "0");
-    refused(|c| c.policy(Policy::new("up", 5, 0)), "window_ms", "0");
-    let named = |name: String| GateConfig::builder().policy(Policy::new(name, 5, 1_000)).build();
+    refused(|c| c.policy(Policy::new("default", 5, Duration::from_millis(1_000))), "policies.name", "default");
+    refused(|c| c.policy(Policy::new("", 5, Duration::from_millis(1_000))), "policies.name", "");
+    refused(|c| c.policy(Policy::new("Upload", 5, Duration::from_millis(1_000))), "policies.name", "Upload");
+    refused(|c| c.policy(Policy::new("a b", 5, Duration::from_millis(1_000))), "policies.name", "a b");
+    refused(|c| c.policy(Policy::new("up", 0, Duration::from_millis(1_000))), "rate_limit", "0");
+    refused(|c| c.policy(Policy::new("up", 5, Duration::from_millis(0))), "window", "0 ms");
+    let named = |name: String| GateConfig::builder().policy(Policy::new(name, 5, Duration::from_millis(1_000))).build();
     assert!(named("x".repeat(64)).is_ok() && named("x".repeat(65)).is_err());
-    let many = |count| (0..count).fold(GateConfig::builder(), |c, at| c.policy(Policy::new(format!("p{at}"), 1, 1)));
+    let many = |count| {
+        (0..count)
+            .fold(GateConfig::builder(), |c, at| c.policy(Policy::new(format!("p{at}"), 1, Duration::from_millis(1))))
+    };
     assert!(many(999).build().is_ok());
     assert_eq!(many(1_000).build().unwrap_err().field, "policies");
 }
 
 #[test]
 fn routes_are_well_formed_and_stand_once() {
-    let with = |route: &'static str| GateConfig::builder().policy(Policy::new("up", 5, 1_000).route(route)).build();
+    let with = |route: &'static str| {
+        GateConfig::builder().policy(Policy::new("up", 5, Duration::from_millis(1_000)).route(route)).build()
+    };
     for good in ["/", "/*", "/files", "/files/*", "POST /files/*", "/%61"] {
         assert!(with(good).is_ok(), "{good}");
     }
@@ -111,8 +117,12 @@ fn routes_are_well_formed_and_stand_once() {
     }
     refused(|c| c.exempt_route("healthz"), "routes", "healthz");
     refused(|c| c.exempt_route("/x").exempt_route("/x"), "routes", "/x");
-    refused(|c| c.policy(Policy::new("up", 5, 1_000).route("/x/*")).exempt_route("/x/*"), "routes", "/x/*");
-    let apart = Policy::new("up", 5, 1_000).route("/x").route("/x/*").route("GET /x");
+    refused(
+        |c| c.policy(Policy::new("up", 5, Duration::from_millis(1_000)).route("/x/*")).exempt_route("/x/*"),
+        "routes",
+        "/x/*",
+    );
+    let apart = Policy::new("up", 5, Duration::from_millis(1_000)).route("/x").route("/x/*").route("GET /x");
     GateConfig::builder().policy(apart).build().unwrap();
 }
 

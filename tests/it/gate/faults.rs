@@ -1,6 +1,8 @@
 //! What the gate says and tells when something beside it fails: the store, a window outside the process, the host's
 //! own functions, clients that answer wrongly.
 
+use std::time::Duration;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -171,7 +173,9 @@ fn while_the_stores_writes_fail_for_30_seconds_there_are_plain_429s_and_then_it_
 
 #[test]
 fn the_breaker_tells_of_its_changes_once_each_and_in_order() {
-    let desk = Desk::with(|config| config.circuit_breaker_threshold(2).circuit_breaker_probe_interval_ms(5_000));
+    let desk = Desk::with(|config| {
+        config.circuit_breaker_threshold(2).circuit_breaker_probe_interval(Duration::from_millis(5_000))
+    });
     desk.use_up();
     let mut told = Vec::new();
     for _ in 0..3 {

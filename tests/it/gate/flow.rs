@@ -1,6 +1,8 @@
 //! What clients get from the gate while everything works: several challenges at once, neighbours behind one address,
 //! what a refused answer costs, what goes out twice, shadow mode, preflights, and the events of all that.
 
+use std::time::Duration;
+
 use std::sync::Barrier;
 
 use crate::support::desk;
@@ -113,7 +115,7 @@ fn an_admitted_answer_takes_no_slot_and_a_refused_one_does() {
 
 #[test]
 fn an_answer_under_the_limit_is_judged_the_same_way_and_uses_its_token_up() {
-    let desk = Desk::with(|config| config.window_ms(10_000));
+    let desk = Desk::with(|config| config.window(Duration::from_millis(10_000)));
     desk.use_up();
     let (_, result) = desk.challenge();
     desk.clock.advance(20_000);
@@ -183,7 +185,7 @@ fn a_token_that_is_over_is_told_so_however_often_it_is_asked_for_and_not_sent_ag
 
 #[test]
 fn while_the_store_cannot_be_read_a_token_without_a_result_does_not_keep_anybody_from_a_free_slot() {
-    let desk = Desk::with(|config| config.window_ms(10_000));
+    let desk = Desk::with(|config| config.window(Duration::from_millis(10_000)));
     desk.use_up();
     let (unit, result) = desk.challenge();
     assert!(accepted(desk.answer(&result)).is_some());
@@ -349,7 +351,7 @@ fn preflights_and_exempt_routes_are_let_through_untouched_and_take_no_slot() {
 
 #[test]
 fn a_token_without_a_result_under_the_limit_is_an_ordinary_request() {
-    let desk = Desk::with(|config| config.window_ms(10_000));
+    let desk = Desk::with(|config| config.window(Duration::from_millis(10_000)));
     desk.use_up();
     let (unit, result) = desk.challenge();
     desk.clock.advance(20_000);

@@ -131,6 +131,10 @@ fn no_setter_of_the_builders_is_forgotten() {
         ("quorum_wait", "quorum_wait_ms"),
         ("escalation_window", "escalation_window_ms"),
         ("cool_down", "cool_down_ms"),
+        ("window", "window_ms"),
+        ("circuit_breaker_probe_interval", "circuit_breaker_probe_interval_ms"),
+        ("body_timeout", "body_timeout_ms"),
+        ("write_timeout", "write_timeout_ms"),
     ];
     let left_out = ["accept_clock_ahead", "audit_seed", "background", "mistake"];
     let source = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();

@@ -192,7 +192,7 @@ fn an_upload_with_its_answer_in_the_header_arrives_byte_for_byte_and_is_not_buff
 #[test]
 fn a_body_that_does_not_come_is_given_up() {
     for kind in [Kind::Axum, Kind::Hyper, Kind::Actix] {
-        let setup = Setup { gate: |config| config.body_timeout_ms(50), ..zero_floor() };
+        let setup = Setup { gate: |config| config.body_timeout(Duration::from_millis(50)), ..zero_floor() };
         let site = Site::new(kind, &setup);
         let (_, result) = solved(&site.limited());
         let mut stream = connect(site.address);

@@ -34,8 +34,9 @@ fn gate_with(change: fn(GateConfigBuilder) -> GateConfigBuilder) -> Gate {
 
 fn gate_at(clock: &Arc<FakeClock>, change: fn(GateConfigBuilder) -> GateConfigBuilder) -> Gate {
     let engine = on_disk(&SimDisk::new(), clock, config());
-    let builder = GateConfig::builder().rate_limit(1).window_ms(3_600_000).paid_admissions_per_window(1_000);
-    Gate::new(engine, change(builder.write_timeout_ms(WRITE_TIMEOUT_MS)).build().unwrap()).unwrap()
+    let builder =
+        GateConfig::builder().rate_limit(1).window(Duration::from_millis(3_600_000)).paid_admissions_per_window(1_000);
+    Gate::new(engine, change(builder.write_timeout(Duration::from_millis(WRITE_TIMEOUT_MS))).build().unwrap()).unwrap()
 }
 
 fn gate() -> Gate {
@@ -149,7 +150,7 @@ quickcheck! {
         requests: Vec<(u8, u16)>
     ) -> bool {
         let clock = clock();
-        let few = |config: GateConfigBuilder| config.rate_limit(3).window_ms(60_000);
+        let few = |config: GateConfigBuilder| config.rate_limit(3).window(Duration::from_millis(60_000));
         let (behind, plain) = (gate_at(&clock, few), gate_at(&clock, few));
         let mut service = gated(&behind);
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -182,7 +183,7 @@ quickcheck! {
         requests: Vec<(u8, u16)>
     ) -> bool {
         let clock = clock();
-        let few = |config: GateConfigBuilder| config.rate_limit(3).window_ms(60_000);
+        let few = |config: GateConfigBuilder| config.rate_limit(3).window(Duration::from_millis(60_000));
         let (behind, plain) = (gate_at(&clock, few), gate_at(&clock, few));
         actix_web::rt::System::new().block_on(async {
             let app = App::new().wrap(Pouw::new(behind)).route("/", web::get().to(HttpResponse::Ok));
@@ -356,7 +357,7 @@ async fn a_body_that_is_full_at_once_says_how_long_it_is() {
 async fn in_actix_another_spelling_of_a_route_is_under_the_same_policy() {
     let clock = clock();
     let strict = |config: GateConfigBuilder| {
-        config.rate_limit(100).policy(pouw::Policy::new("upload", 1, 60_000).route("/upload"))
+        config.rate_limit(100).policy(pouw::Policy::new("upload", 1, Duration::from_millis(60_000)).route("/upload"))
     };
     let app = App::new().wrap(Pouw::new(gate_at(&clock, strict))).route("/upload", web::get().to(HttpResponse::Ok));
     let app = actix_test::init_service(app).await;

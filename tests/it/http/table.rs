@@ -264,7 +264,7 @@ fn a_token_that_is_not_ones_own_or_used_is_forbidden() {
     let setup = Setup {
         gate: |config| {
             let proxy = "127.0.0.0/8".parse().unwrap();
-            config.trusted_proxy(proxy).policy(Policy::new("other", 1, WINDOW_MS).route("/echo"))
+            config.trusted_proxy(proxy).policy(Policy::new("other", 1, Duration::from_millis(WINDOW_MS)).route("/echo"))
         },
         ..zero_floor()
     };

@@ -1,4 +1,6 @@
 //! The properties that the gate's state machines have to hold (1, 6, 18, 19), over random histories.
+use std::time::Duration;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -114,7 +116,7 @@ quickcheck! {
         let parts = Runtime::in_directory(directory.path()).clock(clock.clone()).events(EventSink::default());
         let config = Config::builder([7; 32]).background(false).build().unwrap();
         let engine = PouwEngine::open_with(parts, config).unwrap();
-        let limits = GateConfig::builder().rate_limit(3).window_ms(2_000).build().unwrap();
+        let limits = GateConfig::builder().rate_limit(3).window(Duration::from_millis(2_000)).build().unwrap();
         let gate = Gate::new(engine, limits).unwrap();
         let rules = WindowRules::new(3, 2_000).unwrap();
         let mut oracle: HashMap<u8, AdmissionLog> = HashMap::new();

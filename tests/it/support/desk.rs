@@ -1,5 +1,7 @@
 //! A gate on a faulty disk and a fake clock, asked in process, with its events.
 
+use std::time::Duration;
+
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
@@ -152,7 +154,8 @@ fn gate(
     parts: GateRuntime,
     events: &Arc<Mutex<Vec<GateEvent>>>,
 ) -> Gate {
-    let config = GateConfig::builder().rate_limit(1).window_ms(WINDOW_MS).paid_admissions_per_window(1_000);
+    let config =
+        GateConfig::builder().rate_limit(1).window(Duration::from_millis(WINDOW_MS)).paid_admissions_per_window(1_000);
     let heard = events.clone();
     let parts =
         parts.events(GateEventSink::new(move |event| heard.lock().unwrap().push(event.clone()))).ticked_by_host();

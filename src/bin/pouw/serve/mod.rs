@@ -118,7 +118,7 @@ async fn serve(
     // Before anybody asks: the first one over the limit gets real work too.
     gate.engine().refill()?;
     announce(chosen, &gate, address, out)?;
-    let [to_read, to_send] = [gate.write_timeout_ms(), gate.body_timeout_ms()].map(Duration::from_millis);
+    let [to_read, to_send] = [gate.write_timeout(), gate.body_timeout()];
     let app = pages::pages(gate, metrics);
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));

@@ -11,6 +11,8 @@ mod hyper_example;
 #[path = "../../../../examples/tiny_http.rs"]
 mod tiny_http_example;
 
+use std::time::Duration;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -108,7 +110,10 @@ impl Site {
             engine.ingest_bytes(&cut(), "tree", &bytes).unwrap();
             engine.refill().unwrap();
         }
-        let config = GateConfig::builder().rate_limit(1).window_ms(WINDOW_MS).paid_admissions_per_window(1_000);
+        let config = GateConfig::builder()
+            .rate_limit(1)
+            .window(Duration::from_millis(WINDOW_MS))
+            .paid_admissions_per_window(1_000);
         let parts = (setup.parts)().ticked_by_host();
         let gate = Gate::with_runtime(engine.clone(), (setup.gate)(config).build().unwrap(), parts).unwrap();
         let address = kind.serve(gate.clone());
