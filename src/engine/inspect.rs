@@ -4,9 +4,9 @@
 use crate::policy::lease::Claim;
 use crate::protocol::{ChallengeToken, DifficultyTier, Malformed, UnixMillis, WorkId};
 
-use super::PouwEngine;
 use super::core::Core;
 use super::error::SubmitError;
+use super::for_gate::ForGate;
 
 /// A token that was found good as far as memory tells. It proves nothing about its lease: that is looked
 /// at when it is used.
@@ -47,7 +47,7 @@ impl Inspected {
     }
 }
 
-impl PouwEngine {
+impl ForGate<'_> {
     /// Judges a token by its MAC, store, expiry, client and policy, in this order. Waits for no disk and
     /// changes nothing.
     ///

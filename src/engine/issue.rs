@@ -18,6 +18,7 @@ use super::account::unit_work;
 use super::checked::whole_ms;
 use super::core::{Core, bump};
 use super::error::{IssueError, SubmitError};
+use super::for_gate::ForGate;
 use super::inspect::Inspected;
 use super::interior::ReadyNode;
 use super::load::load_tile;
@@ -48,13 +49,15 @@ impl PouwEngine {
     /// As for an answer with this token: expired, of another client, used, withdrawn.
     pub fn reissue(&self, client: &[u8], token: &str) -> Result<WorkUnit, SubmitError> {
         let core = self.core();
-        self.reissue_inspected(&core.inspect(client, token, None)?)
+        self.for_gate().reissue_inspected(&core.inspect(client, token, None)?)
     }
+}
 
+impl ForGate<'_> {
     /// The same for a token that has been inspected.
     ///
     /// # Errors
-    /// As for [`reissue`](Self::reissue).
+    /// As for [`PouwEngine::reissue`].
     pub fn reissue_inspected(&self, inspected: &Inspected) -> Result<WorkUnit, SubmitError> {
         let core = self.core();
         core.still_good(inspected)?;

@@ -25,6 +25,7 @@ mod core;
 mod error;
 mod event;
 mod export;
+mod for_gate;
 pub mod ingest;
 mod inspect;
 mod interior;
@@ -76,6 +77,7 @@ pub use config::{AwardBasis, Config, ConfigBuilder};
 pub use error::{DebitError, IssueError, OpenError, SubmitError, TreeError, WriteError};
 pub use event::{Event, EventSink};
 pub use export::{ExportReport, NodeSink};
+pub use for_gate::{ForGate, for_gate};
 pub use inspect::Inspected;
 pub use ledger::{Debited, LedgerEntry, Receipt, WorkProof};
 pub use policy::{ExportPolicy, OnVerify, UnknownPolicy, VerifyProgress};
@@ -176,13 +178,6 @@ impl PouwEngine {
     /// from then on a monotonic clock's. It never falls, whatever happens to the wall clock.
     pub fn now_ms(&self) -> u64 {
         self.core().now_ms()
-    }
-
-    /// The time that windows of rate limits go by: engine time when first asked for, then as
-    /// [`Clock::window_ms`] goes. Not to be compared with [`PouwEngine::now_ms`].
-    #[cfg(feature = "gate")]
-    pub fn window_ms(&self) -> u64 {
-        self.core().window_ms()
     }
 
     fn core(&self) -> &Arc<Core> {

@@ -1,7 +1,7 @@
 //! Where each client stands in difficulty: judged in memory, written behind.
 //!
 //! **Guarantee.** The path of a challenge reads and writes memory only. A change is on the disk within about a
-//! second, and in any case after [`PouwEngine::close`]; a crash loses what is younger, never more.
+//! second, and in any case after [`PouwEngine::close`](super::PouwEngine::close); a crash loses what is younger, never more.
 //!
 //! **Bound.** Rows of at most `difficulty_clients_max` clients are kept. At the bound 16 neighbours are looked
 //! at, going round: the first that carries no information makes room, else the least recently touched of them.
@@ -15,10 +15,10 @@ use crate::protocol::DifficultyTier;
 use crate::store::StoreError;
 use crate::store::records::StandingRow;
 
-use super::PouwEngine;
 use super::config::Config;
 use super::core::Core;
 use super::event::Event;
+use super::for_gate::ForGate;
 
 /// Key of a row: the keyed digest of a client.
 type Key = [u8; 16];
@@ -261,7 +261,7 @@ fn standing_of(row: &StandingRow, now_ms: u64) -> Standing {
     }
 }
 
-impl PouwEngine {
+impl ForGate<'_> {
     /// The tier a challenge issued to this client now would have. Changes nothing.
     pub fn prospect(&self, client: &[u8]) -> DifficultyTier {
         let core = self.core();

@@ -13,6 +13,7 @@ use super::PouwEngine;
 use super::core::{Core, bump};
 use super::error::{SubmitError, WriteError};
 use super::event::Event;
+use super::for_gate::ForGate;
 use super::inspect::Inspected;
 use super::lanes::{Fate, Job};
 use super::oneshot::oneshot;
@@ -51,13 +52,17 @@ impl PouwEngine {
     /// Judges an answer on this thread and calls `done` with the verdict: at once if it is refused, on
     /// the writer's thread after the commit if it is right. Blocks for no commit. Keep `done` short.
     pub fn submit_with(&self, answer: &Answer<'_>, done: impl FnOnce(Result<Accepted, SubmitError>) + Send + 'static) {
-        match self.inspect(answer.client, answer.token, answer.policy) {
+        match self.for_gate().inspect(answer.client, answer.token, answer.policy) {
             Err(error) => done(Err(error)),
-            Ok(inspected) => self.submit_inspected(inspected.from_network(answer.network), answer.result, done),
+            Ok(inspected) => {
+                self.for_gate().submit_inspected(inspected.from_network(answer.network), answer.result, done)
+            }
         }
     }
+}
 
-    /// Judges the result for a token that has been inspected, as [`submit_with`](Self::submit_with) does.
+impl ForGate<'_> {
+    /// Judges the result for a token that has been inspected, as [`PouwEngine::submit_with`] does.
     pub fn submit_inspected(
         &self,
         inspected: Inspected,
@@ -89,7 +94,7 @@ impl PouwEngine {
     }
 }
 
-impl PouwEngine {
+impl ForGate<'_> {
     /// A durable commit that changes nothing, in the lane of answers: for a look at whether the storage works.
     /// Calls `done` on the writer's thread, or at once if too many writes are waiting. Never blocks.
     pub fn touch_with(&self, done: impl FnOnce(Result<(), WriteError>) + Send + 'static) {

@@ -40,7 +40,7 @@ pub(super) struct OpenedToken {
 impl OpenedToken {
     /// Whether its challenge is known to be over.
     pub(super) fn is_over(&self, gate: &Gate) -> bool {
-        gate.engine().is_over(&self.inspected)
+        gate.engine().for_gate().is_over(&self.inspected)
     }
 
     /// The id of its challenge.
@@ -72,13 +72,13 @@ impl Gate {
             return done(self.asked_again(&facts, &inspected, challenge));
         };
         match read(result, text, challenge.id) {
-            Err(malformed) => done(match self.engine().refuse_malformed(&inspected) {
+            Err(malformed) => done(match self.engine().for_gate().refuse_malformed(&inspected) {
                 Ok(()) => self.malformed(&facts, Some(challenge.id), &malformed),
                 Err(error) => self.unanswered(&facts, Some(challenge), &error),
             }),
             Ok(result) => {
                 let gate = self.clone();
-                self.engine().submit_inspected(inspected, &result, move |verdict| {
+                self.engine().for_gate().submit_inspected(inspected, &result, move |verdict| {
                     gate.count_commit(&verdict);
                     hand_over(Box::new(move || {
                         gate.report_changes();
@@ -95,7 +95,7 @@ impl Gate {
     /// Judges a token by everything that needs no store.
     pub(super) fn open_token(&self, facts: &Facts, text: &str) -> Result<Box<OpenedToken>, SubmitError> {
         let policy = self.place(facts.policy).digest;
-        let inspected = self.engine().inspect(&facts.client.to_bytes(), text, policy)?;
+        let inspected = self.engine().for_gate().inspect(&facts.client.to_bytes(), text, policy)?;
         let (id, tier, now_ms) = (inspected.id(), inspected.tier(), self.engine().now_ms());
         let expires_ms = now_ms + inspected.ttl_ms();
         let challenge = Challenge { id, tier, expires_ms, not_before_ms: now_ms + inspected.wait_ms() };
@@ -236,7 +236,7 @@ impl Gate {
     /// A token without a result: one that is used or withdrawn is told so; with an open one the request is judged
     /// by the window, and over the limit the challenge is sent again.
     fn asked_again(&self, facts: &Facts, inspected: &Inspected, challenge: Challenge) -> Decision {
-        let open = self.engine().check_open(inspected);
+        let open = self.engine().for_gate().check_open(inspected);
         // Where it cannot be told right now, who is under the limit need not notice.
         if let Err(error) = &open
             && error.reason() != Reason::TryAgain

@@ -108,7 +108,7 @@ impl Gate {
     /// Probes with a durable commit of its own, so that the verdict does not depend on a client that may never answer.
     fn probe(&self) {
         let gate = self.clone();
-        self.engine().touch_with(move |written| {
+        self.engine().for_gate().touch_with(move |written| {
             gate.probed(written.is_ok());
             let reporter = gate.clone();
             gate.inner.judges.finish(Box::new(move || reporter.report_changes()));

@@ -114,7 +114,7 @@ impl Gate {
             };
             return part(condition, "the window outside this process cannot be consulted; fallback_behavior applies");
         }
-        let now_ms = self.engine().window_ms();
+        let now_ms = self.engine().for_gate().window_ms();
         if self.inner.places.iter().any(|place| place.limiter.was_full(now_ms)) {
             let what = "tracked_clients_max was reached within the last window: new clients share their network's";
             return part(Condition::Degraded, what);

@@ -210,7 +210,7 @@ impl Gate {
             settings,
         });
         // The first reading calibrates: not while a request waits.
-        inner.engine.window_ms();
+        inner.engine.for_gate().window_ms();
         let ticking = (!runtime.ticked_by_host).then(|| Arc::downgrade(&inner));
         judges::start(&inbox, threads, ticking.as_ref())?;
         Ok(Self { inner })

@@ -69,7 +69,7 @@ impl Gate {
 
     /// What the window says; `None` if it cannot be consulted and the fallback is to deny.
     pub(super) fn admission(&self, place: &Place, facts: &Facts) -> Option<Admission> {
-        let now_ms = self.engine().window_ms();
+        let now_ms = self.engine().for_gate().window_ms();
         let (client, prefix) = (&facts.client, facts.prefix);
         if let Some(window) = &self.inner.window {
             let outcome = consulted(|| window.check(&place.policy, client, prefix, now_ms));
@@ -89,7 +89,7 @@ impl Gate {
 
     /// Where the client stands, without taking a slot.
     pub(super) fn standing(&self, place: &Place, facts: &Facts) -> Quota {
-        let now_ms = self.engine().window_ms();
+        let now_ms = self.engine().for_gate().window_ms();
         let (client, prefix) = (&facts.client, facts.prefix);
         let look = |window: &dyn Window| consulted(|| window.look(&place.policy, client, prefix, now_ms)).ok();
         let outside = self.inner.window.as_deref().and_then(look);
@@ -182,7 +182,7 @@ impl Gate {
             }
             error.reason()
         })?;
-        self.engine().note_issued(&client);
+        self.engine().for_gate().note_issued(&client);
         let reason = because.map_or(Reason::WorkRequired, |because| because.reason);
         let refusal = NewRefusal {
             place,
@@ -217,7 +217,7 @@ impl Gate {
     /// The tier to hand out: the stored one, softened by reputation.
     fn tier(&self, facts: &Facts, client: &[u8]) -> Result<DifficultyTier, Reason> {
         let settings = &self.inner.settings;
-        let stored = self.engine().prospect(client);
+        let stored = self.engine().for_gate().prospect(client);
         let thresholds = (settings.reputation_difficulty_threshold, settings.reputation_exemption_threshold);
         match effective(stored, self.reputation(facts), thresholds.0, thresholds.1) {
             Effective::Tier(tier) => Ok(tier),

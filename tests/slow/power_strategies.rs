@@ -9,6 +9,7 @@ use std::sync::mpsc::channel;
 use crate::support::clients::{HIGH, answer, apart, audited, blocks, exported_leaves, issue_to, names, options, wrong};
 use crate::support::house::{START_MS, on_disk};
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::engine::for_gate;
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::sim::{Loss, SimDisk};
 use pouw::internal::store::{Store, check};
@@ -270,7 +271,7 @@ fn crash_through(deed: &Deed, mistake: Option<Mistake>) -> Felt {
     if mistake.is_some() {
         // What was acknowledged is in the commit before this one.
         let (sender, receiver) = channel();
-        place.engine.touch_with(move |done| sender.send(done).unwrap());
+        for_gate(&place.engine).touch_with(move |done| sender.send(done).unwrap());
         receiver.recv().unwrap().unwrap();
         (acknowledged, commits) = (place.told_at.load(Ordering::SeqCst), place.engine.stats().commits - 1);
     }

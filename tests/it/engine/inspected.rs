@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::support::house::{House, config};
 use crate::support::work::{answer_right, cut, issue, solve, spoiled};
 use pouw::hash::sha3_512;
+use pouw::internal::engine::for_gate;
 use pouw::merkle::Shape;
 use pouw::protocol::{ByTier, DifficultyTier, Reason, WorkResult};
 use pouw::{
@@ -29,12 +30,12 @@ fn furnished() -> House {
 }
 
 fn inspect(house: &House, client: &[u8], issued: &Issued) -> Result<Inspected, SubmitError> {
-    house.engine.inspect(client, &issued.unit.challenge_token, 0)
+    for_gate(&house.engine).inspect(client, &issued.unit.challenge_token, 0)
 }
 
 fn judge(house: &House, inspected: Inspected, result: &WorkResult) -> Result<Accepted, SubmitError> {
     let (sender, receiver) = channel();
-    house.engine.submit_inspected(inspected, result, move |verdict| sender.send(verdict).unwrap());
+    for_gate(&house.engine).submit_inspected(inspected, result, move |verdict| sender.send(verdict).unwrap());
     receiver.recv().unwrap()
 }
 
@@ -73,7 +74,7 @@ fn an_inspected_token_is_judged_as_one_submitted_whole() {
                 }));
             }
             let stats = house.engine.stats();
-            (verdicts, stats.leases, stats.totals, house.engine.standing(b"anna"))
+            (verdicts, stats.leases, stats.totals, for_gate(&house.engine).standing(b"anna"))
         };
         assert_eq!(twice(true), twice(false));
     }
@@ -88,9 +89,9 @@ fn an_inspection_tells_id_tier_and_times_and_names_what_does_not_fit() {
     assert_eq!((inspected.id(), inspected.tier()), (issued.unit.id, Medium));
     assert_eq!((inspected.wait_ms(), inspected.ttl_ms()), (1_500, 59_500));
     assert_eq!(inspect(&house, b"berta", &issued).unwrap_err().reason(), Reason::ClientMismatch);
-    let policy = house.engine.inspect(b"anna", &issued.unit.challenge_token, 9);
+    let policy = for_gate(&house.engine).inspect(b"anna", &issued.unit.challenge_token, 9);
     assert_eq!(policy.unwrap_err().reason(), Reason::PolicyMismatch);
-    let again = house.engine.reissue_inspected(&inspected).unwrap();
+    let again = for_gate(&house.engine).reissue_inspected(&inspected).unwrap();
     assert_eq!(
         (again.input_data, again.challenge_token),
         (issued.unit.input_data.clone(), issued.unit.challenge_token.clone())
@@ -101,7 +102,7 @@ fn an_inspection_tells_id_tier_and_times_and_names_what_does_not_fit() {
     assert_eq!(verdict(judge(&other, inspected.clone(), &right(&issued))), Err(Reason::TokenExpired));
     house.clock.advance(59_500);
     assert_eq!(verdict(judge(&house, inspected.clone(), &right(&issued))), Err(Reason::TokenExpired));
-    assert_eq!(house.engine.refuse_malformed(&inspected).unwrap_err().reason(), Reason::TokenExpired);
+    assert_eq!(for_gate(&house.engine).refuse_malformed(&inspected).unwrap_err().reason(), Reason::TokenExpired);
     assert_eq!(inspect(&house, b"anna", &issued).unwrap_err().reason(), Reason::TokenExpired);
 }
 
@@ -111,27 +112,27 @@ fn eight_results_that_cannot_be_read_close_a_challenge_and_those_before_the_floo
     let issued = issue(&house.engine, b"anna", Low);
     let inspected = inspect(&house, b"anna", &issued).unwrap();
     for _ in 0..20 {
-        let early = house.engine.refuse_malformed(&inspected).unwrap_err();
+        let early = for_gate(&house.engine).refuse_malformed(&inspected).unwrap_err();
         assert!(matches!(early, SubmitError::TooEarly { wait_ms: 1_000 }), "{early}");
     }
     house.clock.advance(1_000);
     for _ in 0..3 {
-        house.engine.refuse_malformed(&inspected).unwrap();
+        for_gate(&house.engine).refuse_malformed(&inspected).unwrap();
         // One that can be read and does not fit counts the same.
         let misfit = WorkResult { leaf_hashes: vec![sha3_512(b"x")], ..right(&issued) };
         assert_eq!(verdict(judge(&house, inspected.clone(), &misfit)), Err(Reason::Malformed));
     }
     assert_eq!(house.engine.receipt(issued.unit.id).unwrap(), Receipt::Open);
-    house.engine.refuse_malformed(&inspected).unwrap();
-    house.engine.refuse_malformed(&inspected).unwrap();
-    assert_eq!(house.engine.refuse_malformed(&inspected).unwrap_err().reason(), Reason::TokenReplayed);
+    for_gate(&house.engine).refuse_malformed(&inspected).unwrap();
+    for_gate(&house.engine).refuse_malformed(&inspected).unwrap();
+    assert_eq!(for_gate(&house.engine).refuse_malformed(&inspected).unwrap_err().reason(), Reason::TokenReplayed);
     assert_eq!(verdict(judge(&house, inspected, &right(&issued))), Err(Reason::TokenReplayed));
     assert_eq!(house.engine.stats().leases, 0);
     assert_eq!(house.engine.receipt(issued.unit.id).unwrap(), Receipt::Refused);
     house.reopen();
     assert_eq!(house.engine.receipt(issued.unit.id).unwrap(), Receipt::Refused);
     assert_eq!(inspect(&house, b"anna", &issued).unwrap().id(), issued.unit.id, "memory and MAC alone do not know");
-    assert_eq!(house.engine.standing(b"anna").tier, Low, "who cannot be understood is not wrong");
+    assert_eq!(for_gate(&house.engine).standing(b"anna").tier, Low, "who cannot be understood is not wrong");
 }
 
 #[test]

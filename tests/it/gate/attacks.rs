@@ -12,6 +12,7 @@ use crate::support::work::solve;
 use crate::support::work::spoiled;
 use data_encoding::BASE64URL_NOPAD;
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::engine::for_gate;
 use pouw::internal::store::sim::SimDisk;
 use pouw::merkle::fold;
 use pouw::protocol::{
@@ -231,7 +232,7 @@ fn fabrication_made_up_hashes_are_refused_with_a_strike_and_the_work_is_pending_
     }
     // The strike: harder work at once, and an alert.
     assert_eq!(tiers[..3], DifficultyTier::ALL);
-    assert_eq!(desk.engine.standing(&client).tier, DifficultyTier::High);
+    assert_eq!(for_gate(&desk.engine).standing(&client).tier, DifficultyTier::High);
     assert!(!desk.events_named("security-alert").is_empty());
     // Nothing was taken, paid or lost: every leaf can be handed out once, but for those that are out.
     let stats = desk.engine.stats();
@@ -297,7 +298,7 @@ fn flood_of_wrong_answers_each_uses_a_challenge_up_and_none_waits_for_the_writer
     let (_, honest) = desk.challenge();
     // The writer is kept busy, so that whatever needs it waits.
     let ((at_work, works), (let_go, wait)) = (channel(), channel::<()>());
-    desk.engine.touch_with(move |written| {
+    for_gate(&desk.engine).touch_with(move |written| {
         at_work.send(written).unwrap();
         let _ = wait.recv();
     });

@@ -6,6 +6,7 @@ use std::sync::mpsc::channel;
 use crate::support::desk;
 use crate::support::desk::{ADDRESS, Desk, accepted, changes, facts, passed, plain, refused, solved, until};
 use crate::support::house::START_MS;
+use pouw::internal::engine::for_gate;
 use pouw::internal::store::sim::Loss;
 use pouw::protocol::WorkResult;
 use pouw::{Condition, Exposure, Facts, Gate, GateConfig, IngestOptions, Presented, ResultText, Verdict, WriteError};
@@ -13,7 +14,7 @@ use pouw::{Condition, Exposure, Facts, Gate, GateConfig, IngestOptions, Presente
 /// A commit with nothing in it; what came before it has its verdict by then.
 fn touch(desk: &Desk) -> Result<(), WriteError> {
     let (done, written) = channel();
-    desk.engine.touch_with(move |outcome| done.send(outcome).unwrap());
+    for_gate(&desk.engine).touch_with(move |outcome| done.send(outcome).unwrap());
     written.recv().unwrap()
 }
 
@@ -34,7 +35,7 @@ fn pending(desk: &Desk, facts: Facts) -> pouw::Pending {
 fn fail_together(desk: &Desk, answers: &[(String, WorkResult)]) {
     // The writer is kept until all of them wait for it.
     let ((at_work, works), (let_go, wait)) = (channel(), channel::<()>());
-    desk.engine.touch_with(move |written| {
+    for_gate(&desk.engine).touch_with(move |written| {
         at_work.send(written).unwrap();
         wait.recv().unwrap();
     });
@@ -191,7 +192,7 @@ fn the_store_is_as_well_as_its_last_commit_whoever_made_it() {
 fn what_is_written_behind_tells_of_the_store_too() {
     let desk = Desk::new();
     desk.disk.set_full(true);
-    desk.engine.note_issued(b"a client");
+    for_gate(&desk.engine).note_issued(b"a client");
     until(|| store(&desk) == Condition::Degraded);
     desk.disk.set_full(false);
     until(|| store(&desk) == Condition::Healthy);

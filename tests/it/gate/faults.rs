@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::support::desk::{ADDRESS, Desk, accepted, changes, facts, passed, plain, refused, solved, unit_in, until};
 use crate::support::work::spoiled;
+use pouw::internal::engine::for_gate;
 use pouw::protocol::DifficultyTier::{High, Low, Medium};
 use pouw::protocol::{Reason, header};
 use pouw::{
@@ -154,7 +155,7 @@ fn while_the_stores_writes_fail_for_30_seconds_there_are_plain_429s_and_then_it_
     assert!(desk.events().iter().any(is_probe));
     // A write behind it has its verdict after it.
     let (done, written) = channel();
-    desk.engine.touch_with(move |outcome| done.send(outcome).unwrap());
+    for_gate(&desk.engine).touch_with(move |outcome| done.send(outcome).unwrap());
     assert!(written.recv().unwrap().is_err());
     assert_eq!(changes(&desk.events()), []);
     plain(desk.ask(), "degraded");
@@ -382,7 +383,7 @@ fn a_window_that_keeps_its_caller_waiting_keeps_no_commit_waiting() {
     pending.then(move |decision| done.send(decision).unwrap());
     enters.recv().unwrap();
     let (done, written) = channel();
-    desk.engine.touch_with(move |outcome| done.send(outcome).unwrap());
+    for_gate(&desk.engine).touch_with(move |outcome| done.send(outcome).unwrap());
     let written = written.recv_timeout(std::time::Duration::from_secs(30));
     let_go.send(()).unwrap();
     written.expect("the writer goes on").unwrap();
@@ -426,7 +427,7 @@ fn a_reputation_that_panics_or_is_no_number_from_0_to_1_changes_nothing() {
         let desk = Desk::with_parts(|config| config, GateRuntime::default().reputation(provider));
         desk.use_up();
         let client = facts(ADDRESS).client.to_bytes();
-        (0..4).for_each(|_| desk.engine.note_issued(&client));
+        (0..4).for_each(|_| for_gate(&desk.engine).note_issued(&client));
         match tier {
             Some(tier) => {
                 assert_eq!(unit_in(&refused(desk.ask(), "work_required")).unwrap().difficulty, tier);

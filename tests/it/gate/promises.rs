@@ -5,6 +5,7 @@ use crate::support::desk::{ADDRESS, Desk, accepted, facts, ingest, passed, refus
 use crate::support::work::solve;
 use crate::support::work::spoiled;
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::engine::for_gate;
 use pouw::internal::store::sim::Loss;
 use pouw::merkle::{Shape, root};
 use pouw::protocol::{DifficultyTier, MicroJoules, WorkResult, WorkUnit};
@@ -130,7 +131,7 @@ fn credit_is_for_the_hashes_a_unit_asked_for_and_not_forty_for_one() {
     ingest(&desk.engine, "one", 1);
     desk.use_up();
     let client = facts(ADDRESS).client.to_bytes();
-    (0..4).for_each(|_| desk.engine.note_issued(&client));
+    (0..4).for_each(|_| for_gate(&desk.engine).note_issued(&client));
     let (unit, result) = desk.challenge();
     assert_eq!((unit.difficulty, unit.node_count), (DifficultyTier::High, 1));
     let award = accepted(desk.answer(&result)).unwrap().accepted.unwrap().award;
@@ -170,7 +171,7 @@ fn a_restart_loses_nothing_but_windows() {
     assert!(accepted(desk.answer(&used_result)).is_some());
     let (_, wrong_result) = desk.challenge();
     let (open, open_result) = solved(&refused(desk.answer(&spoiled(&wrong_result)), "wrong_result"));
-    let before = (desk.engine.balance(&client).unwrap(), desk.engine.standing(&client).tier);
+    let before = (desk.engine.balance(&client).unwrap(), for_gate(&desk.engine).standing(&client).tier);
     let work = |desk: &Desk| {
         let totals = desk.engine.stats().totals;
         (totals.trees, totals.pending, totals.leaves, totals.nodes, totals.awarded)
@@ -178,7 +179,7 @@ fn a_restart_loses_nothing_but_windows() {
     let work_before = work(&desk);
     assert!(before.0 > MicroJoules(0) && before.1 > DifficultyTier::Low);
     desk.restart();
-    assert_eq!((desk.engine.balance(&client).unwrap(), desk.engine.standing(&client).tier), before);
+    assert_eq!((desk.engine.balance(&client).unwrap(), for_gate(&desk.engine).standing(&client).tier), before);
     assert_eq!(work(&desk), work_before);
     assert!(matches!(desk.engine.receipt(used.id).unwrap(), Receipt::Accepted(_)));
     refused(desk.answer(&used_result), "token_replayed");

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::support::house::{clock, config, in_directory, on_disk, open, parts};
 use crate::support::store_plant::{STANDINGS, plant};
 use crate::support::work::{made_up, solve, spoiled};
+use pouw::internal::engine::for_gate;
 use pouw::internal::policy::difficulty::{DifficultyRules, Standing};
 use pouw::internal::store::sim::{Loss, SimDisk};
 use pouw::protocol::{DifficultyTier, WorkResult};
@@ -26,7 +27,7 @@ fn answer(engine: &PouwEngine, client: &[u8], right: bool) -> Result<(), SubmitE
 
 fn touch(engine: &PouwEngine) -> Result<(), pouw::WriteError> {
     let (sender, receiver) = std::sync::mpsc::channel();
-    engine.touch_with(move |written| sender.send(written).unwrap());
+    for_gate(&engine).touch_with(move |written| sender.send(written).unwrap());
     receiver.recv().unwrap()
 }
 
@@ -48,21 +49,21 @@ fn two_challenges_unanswered_and_one_wrong_result_raise_the_tier_and_a_restart_k
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
     let engine = in_directory(dir.path(), &clock, config());
-    assert_eq!(engine.prospect(b"a"), Low);
-    engine.note_issued(b"a");
-    assert_eq!((engine.prospect(b"a"), engine.prospect(b"b")), (Medium, Low));
-    engine.note_issued(b"a");
+    assert_eq!(for_gate(&engine).prospect(b"a"), Low);
+    for_gate(&engine).note_issued(b"a");
+    assert_eq!((for_gate(&engine).prospect(b"a"), for_gate(&engine).prospect(b"b")), (Medium, Low));
+    for_gate(&engine).note_issued(b"a");
     answer(&engine, b"b", false).unwrap_err();
-    assert_eq!((engine.standing(b"a").tier, engine.standing(b"b").tier), (Medium, Medium));
+    assert_eq!((for_gate(&engine).standing(b"a").tier, for_gate(&engine).standing(b"b").tier), (Medium, Medium));
     answer(&engine, b"a", false).unwrap_err();
-    let before = [engine.standing(b"a"), engine.standing(b"b")];
+    let before = [for_gate(&engine).standing(b"a"), for_gate(&engine).standing(b"b")];
     assert_eq!(before[0].tier, High);
     engine.close();
     let engine = in_directory(dir.path(), &clock, config());
-    assert_eq!([engine.standing(b"a"), engine.standing(b"b")], before);
+    assert_eq!([for_gate(&engine).standing(b"a"), for_gate(&engine).standing(b"b")], before);
     assert_eq!((engine.stats().standings, engine.stats().standings_waiting), (2, 0));
     clock.advance(600_000);
-    assert_eq!((engine.standing(b"a").tier, engine.standing(b"b").tier), (Medium, Low));
+    assert_eq!((for_gate(&engine).standing(b"a").tier, for_gate(&engine).standing(b"b").tier), (Medium, Low));
     engine.close();
     let report = check(dir.path(), &mut |_| {}).unwrap();
     assert_eq!((report.findings.as_slice(), report.standings), (&[][..], 2));
@@ -72,32 +73,32 @@ fn two_challenges_unanswered_and_one_wrong_result_raise_the_tier_and_a_restart_k
 fn who_answers_rightly_is_no_abuser_and_that_too_survives_a_power_cut() {
     let (disk, clock) = (SimDisk::new(), clock());
     let engine = on_disk(&disk, &clock, config());
-    engine.note_issued(b"payer");
+    for_gate(&engine).note_issued(b"payer");
     answer(&engine, b"payer", true).unwrap();
-    engine.note_issued(b"idler");
+    for_gate(&engine).note_issued(b"idler");
     until_written(&engine);
     disk.crash(Loss::Everything);
     drop(engine);
     let engine = on_disk(&disk, &clock, config());
     assert_eq!(engine.stats().standings, 2);
     for _ in 0..5 {
-        engine.note_issued(b"payer");
+        for_gate(&engine).note_issued(b"payer");
         answer(&engine, b"payer", true).unwrap();
     }
-    assert_eq!((engine.prospect(b"payer"), engine.prospect(b"idler")), (Low, Medium));
+    assert_eq!((for_gate(&engine).prospect(b"payer"), for_gate(&engine).prospect(b"idler")), (Low, Medium));
 }
 
 #[test]
 fn an_answer_counts_as_right_only_when_its_commit_is_durable() {
     let (disk, clock) = (SimDisk::new(), clock());
     let engine = on_disk(&disk, &clock, config());
-    engine.note_issued(b"a");
+    for_gate(&engine).note_issued(b"a");
     disk.set_full(true);
     assert!(matches!(answer(&engine, b"a", true), Err(SubmitError::NotStored(_) | SubmitError::Unconfirmed { .. })));
-    assert!(engine.standing(b"a").unanswered);
+    assert!(for_gate(&engine).standing(b"a").unanswered);
     disk.heal();
     answer(&engine, b"a", true).unwrap();
-    assert!(!engine.standing(b"a").unanswered);
+    assert!(!for_gate(&engine).standing(b"a").unanswered);
 }
 
 #[test]
@@ -105,7 +106,7 @@ fn a_disk_that_fails_while_standings_are_written_behind_loses_none_of_them() {
     let (disk, clock) = (SimDisk::new(), clock());
     let engine = on_disk(&disk, &clock, config());
     let client = |number: u32| number.to_le_bytes();
-    (0..3_000).for_each(|number| engine.note_issued(&client(number)));
+    (0..3_000).for_each(|number| for_gate(&engine).note_issued(&client(number)));
     disk.set_full(true);
     // More than one slice waits, so every commit carries one.
     for _ in 0..3 {
@@ -118,7 +119,7 @@ fn a_disk_that_fails_while_standings_are_written_behind_loses_none_of_them() {
     disk.crash(Loss::Everything);
     drop(engine);
     let engine = on_disk(&disk, &clock, config());
-    assert!((0..3_000).all(|number| engine.standing(&client(number)).violations == 1));
+    assert!((0..3_000).all(|number| for_gate(&engine).standing(&client(number)).violations == 1));
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn after_a_flood_of_new_clients_the_writer_catches_up_by_itself() {
     const MANY: u32 = 20_000;
     let (disk, clock) = (SimDisk::new(), clock());
     let engine = on_disk(&disk, &clock, config());
-    (0..MANY).for_each(|number| engine.note_issued(&number.to_le_bytes()));
+    (0..MANY).for_each(|number| for_gate(&engine).note_issued(&number.to_le_bytes()));
     // In commits of 256 twice a second it would take twice as long as this waits.
     let started = Instant::now();
     while engine.stats().standings_waiting > 0 {
@@ -137,7 +138,7 @@ fn after_a_flood_of_new_clients_the_writer_catches_up_by_itself() {
     assert!(engine.stats().commits >= u64::from(MANY) / 256, "{} commits", engine.stats().commits);
     disk.crash(Loss::Everything);
     let engine = on_disk(&disk, &clock, config());
-    assert!((0..MANY).all(|number| engine.standing(&number.to_le_bytes()).violations == 1));
+    assert!((0..MANY).all(|number| for_gate(&engine).standing(&number.to_le_bytes()).violations == 1));
 }
 
 #[test]
@@ -172,15 +173,15 @@ fn what_changes_while_it_is_being_written_is_written_again() {
     let engine = on_disk(&disk, &clock, config());
     let client = |number: u32| number.to_le_bytes();
     for round in 0..4 {
-        (0..1_500).for_each(|number| engine.note_issued(&client(number)));
-        engine.touch_with(|_| {});
-        (0..1_500).for_each(|number| engine.note_issued(&client(number)));
+        (0..1_500).for_each(|number| for_gate(&engine).note_issued(&client(number)));
+        for_gate(&engine).touch_with(|_| {});
+        (0..1_500).for_each(|number| for_gate(&engine).note_issued(&client(number)));
         clock.advance(round);
     }
     engine.close();
-    let kept: Vec<Standing> = (0..1_500).map(|number| engine.standing(&client(number))).collect();
+    let kept: Vec<Standing> = (0..1_500).map(|number| for_gate(&engine).standing(&client(number))).collect();
     let engine = on_disk(&disk, &clock, config());
-    assert!((0..).zip(kept).all(|(number, kept)| engine.standing(&client(number)) == kept));
+    assert!((0..).zip(kept).all(|(number, kept)| for_gate(&engine).standing(&client(number)) == kept));
 }
 
 #[test]
@@ -190,23 +191,23 @@ fn at_the_bound_rows_that_say_nothing_go_first_and_the_disk_forgets_them_too() {
     let small = || config().difficulty_clients_max(16);
     let engine = in_directory(dir.path(), &clock, small());
     let client = |number: u32| number.to_le_bytes();
-    (0..8).for_each(|number| engine.note_issued(&client(number)));
+    (0..8).for_each(|number| for_gate(&engine).note_issued(&client(number)));
     // By now the first eight say nothing any more.
     clock.advance(700_000);
-    (8..24).for_each(|number| engine.note_issued(&client(number)));
+    (8..24).for_each(|number| for_gate(&engine).note_issued(&client(number)));
     assert_eq!(engine.stats().standings, 16);
-    assert!((8..24).all(|number| engine.standing(&client(number)).violations == 1));
+    assert!((8..24).all(|number| for_gate(&engine).standing(&client(number)).violations == 1));
     // All of them tell something now: the one touched least recently goes.
     clock.advance(1);
-    (9..24).for_each(|number| engine.note_issued(&client(number)));
-    engine.note_issued(b"newest");
-    assert_eq!((engine.prospect(&client(8)), engine.stats().standings), (Low, 16));
-    assert!((9..24).all(|number| engine.standing(&client(number)).tier == Medium));
+    (9..24).for_each(|number| for_gate(&engine).note_issued(&client(number)));
+    for_gate(&engine).note_issued(b"newest");
+    assert_eq!((for_gate(&engine).prospect(&client(8)), engine.stats().standings), (Low, 16));
+    assert!((9..24).all(|number| for_gate(&engine).standing(&client(number)).tier == Medium));
     engine.close();
     assert_eq!(stored_rows(dir.path()), 16);
     // A smaller bound holds at once, for memory and disk.
     let many = in_directory(dir.path(), &clock, config());
-    (100..200).for_each(|number| many.note_issued(&client(number)));
+    (100..200).for_each(|number| for_gate(&many).note_issued(&client(number)));
     many.close();
     assert_eq!(stored_rows(dir.path()), 116);
     let engine = in_directory(dir.path(), &clock, small());
@@ -221,12 +222,12 @@ fn at_the_bound_a_row_that_says_nothing_goes_before_an_older_one_that_does() {
     let engine = on_disk(&SimDisk::new(), &clock, config().difficulty_clients_max(16));
     answer(&engine, b"wrong", false).unwrap_err();
     clock.advance(100_000);
-    engine.note_issued(b"calm");
+    for_gate(&engine).note_issued(b"calm");
     clock.advance(400_000);
-    (0..15_u32).for_each(|number| engine.note_issued(&number.to_le_bytes()));
+    (0..15_u32).for_each(|number| for_gate(&engine).note_issued(&number.to_le_bytes()));
     assert_eq!(engine.stats().standings, 16);
     assert_eq!(
-        (engine.standing(b"wrong").tier, engine.standing(b"calm")),
+        (for_gate(&engine).standing(b"wrong").tier, for_gate(&engine).standing(b"calm")),
         (Medium, Standing::default().look(&RULES, engine.now_ms()))
     );
 }
@@ -236,7 +237,7 @@ fn changes_that_wait_for_a_dead_disk_are_bounded() {
     let (disk, clock) = (SimDisk::new(), clock());
     let engine = on_disk(&disk, &clock, config().difficulty_clients_max(16));
     disk.set_full(true);
-    (0..70_000_u32).for_each(|number| engine.note_issued(&number.to_le_bytes()));
+    (0..70_000_u32).for_each(|number| for_gate(&engine).note_issued(&number.to_le_bytes()));
     let stats = engine.stats();
     assert_eq!((stats.standings, stats.standings_waiting), (16, 16 + 65_536));
     disk.heal();
@@ -249,7 +250,7 @@ fn the_sweep_forgets_clients_whose_rows_say_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
     let engine = in_directory(dir.path(), &clock, config());
-    engine.note_issued(b"a");
+    for_gate(&engine).note_issued(b"a");
     answer(&engine, b"b", false).unwrap_err();
     assert_eq!(engine.sweep().unwrap().standings_pruned, 0);
     clock.advance(599_000);
@@ -269,7 +270,7 @@ fn a_store_from_before_the_table_opens_and_gets_it() {
     let report = check(dir.path(), &mut |_| {}).unwrap();
     assert_eq!((report.findings.as_slice(), report.standings), (&[][..], 0));
     let engine = in_directory(dir.path(), &clock, config());
-    engine.note_issued(b"a");
+    for_gate(&engine).note_issued(b"a");
     engine.close();
     assert_eq!(stored_rows(dir.path()), 1);
 }
@@ -303,11 +304,11 @@ fn a_damaged_row_is_told_and_dropped_and_the_others_stay() {
     assert!(
         matches!(&events.lock().unwrap()[..], [Event::CorruptionFound { what, .. }] if what.contains("standings-0"))
     );
-    let tiers = [b"a", b"b", b"c"].map(|client| engine.standing(client).tier);
+    let tiers = [b"a", b"b", b"c"].map(|client| for_gate(&engine).standing(client).tier);
     assert_eq!(tiers, [Medium, Low, Medium]);
-    assert_eq!((engine.standing(b"wild").tier, engine.prospect(b"wild")), (High, High));
+    assert_eq!((for_gate(&engine).standing(b"wild").tier, for_gate(&engine).prospect(b"wild")), (High, High));
     clock.advance(1_200_000);
-    assert_eq!(engine.prospect(b"wild"), Low);
+    assert_eq!(for_gate(&engine).prospect(b"wild"), Low);
     engine.close();
     assert_eq!(check(dir.path(), &mut |_| {}).unwrap().findings, []);
 }
@@ -323,7 +324,7 @@ fn a_tier_out_of_bounds_in_the_configuration_is_refused_by_name() {
     let medium = config().default_difficulty(Medium).max_difficulty(Medium);
     let engine = on_disk(&SimDisk::new(), &clock, medium);
     answer(&engine, b"a", false).unwrap_err();
-    assert_eq!((engine.prospect(b"a"), engine.prospect(b"b")), (Medium, Medium));
+    assert_eq!((for_gate(&engine).prospect(b"a"), for_gate(&engine).prospect(b"b")), (Medium, Medium));
 }
 
 const RULES: DifficultyRules =
@@ -350,8 +351,8 @@ impl Plain {
         let now_ms = engine.now_ms();
         (0..4).all(|client| {
             let row = self.rows.get(&client).copied().unwrap_or_default();
-            engine.standing(&[client]) == row.look(&RULES, now_ms)
-                && engine.prospect(&[client]) == row.issued(&RULES, now_ms).tier
+            for_gate(&engine).standing(&[client]) == row.look(&RULES, now_ms)
+                && for_gate(&engine).prospect(&[client]) == row.issued(&RULES, now_ms).tier
         })
     }
 }
@@ -364,7 +365,7 @@ fn follows_the_policy(steps: Vec<(u8, u8)>) -> bool {
         let (client, now_ms) = (with % 4, engine.now_ms());
         match what % 16 {
             0..=5 => {
-                engine.note_issued(&[client]);
+                for_gate(&engine).note_issued(&[client]);
                 plain.change(client, Standing::issued, now_ms);
             }
             6..=8 => {

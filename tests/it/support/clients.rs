@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::engine::for_gate;
 use pouw::internal::engine::testing::{Mistake, SplitMix64};
 use pouw::internal::store::Store;
 use pouw::merkle::{fold, root};
@@ -107,7 +108,7 @@ impl House {
     /// Waits until everything before this is written, also what a refused answer changed.
     pub fn written(&self) {
         let (done, written) = mpsc::channel();
-        self.engine.touch_with(move |outcome| done.send(outcome).unwrap());
+        for_gate(&self.engine).touch_with(move |outcome| done.send(outcome).unwrap());
         written.recv().unwrap().unwrap();
     }
 

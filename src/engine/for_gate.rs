@@ -1,0 +1,35 @@
+//! The part of the engine that only the gate uses.
+
+use std::sync::Arc;
+
+use super::PouwEngine;
+use super::core::Core;
+
+/// The calls of the gate: the steps of checking an answer one by one, difficulty, and a probe of the storage.
+#[derive(Debug, Clone, Copy)]
+pub struct ForGate<'e>(&'e PouwEngine);
+
+impl PouwEngine {
+    /// The calls of the gate.
+    pub(crate) fn for_gate(&self) -> ForGate<'_> {
+        ForGate(self)
+    }
+}
+
+/// The same for tests and benchmarks.
+pub fn for_gate(engine: &PouwEngine) -> ForGate<'_> {
+    engine.for_gate()
+}
+
+impl ForGate<'_> {
+    pub(super) fn core(&self) -> &Arc<Core> {
+        self.0.core()
+    }
+
+    /// The clock of rate limit windows: engine time at the first call, then as [`Clock::window_ms`](super::Clock::window_ms)
+    /// advances. Not comparable with [`PouwEngine::now_ms`].
+    #[cfg(feature = "gate")]
+    pub fn window_ms(&self) -> u64 {
+        self.core().window_ms()
+    }
+}
