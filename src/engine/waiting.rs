@@ -1,11 +1,14 @@
 //! Listings: votes short of a quorum, and blocks whose data is damaged.
 
+use serde::Serialize;
+
 use crate::store::StoreError;
 
 use super::PouwEngine;
 
 /// The votes of incomplete quorums.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct OpenQuorums {
     /// Units with votes.
@@ -15,6 +18,7 @@ pub struct OpenQuorums {
     /// The votes.
     pub votes: u64,
     /// Micro-Joules to be credited for them when their quorums are complete.
+    #[serde(rename = "deferredMicroJoules")]
     pub deferred: u64,
     /// Whether there are more units than were counted.
     pub more: bool,

@@ -96,7 +96,7 @@ routes = [\"/x\", \"y\", \"/x\"]
     );
     let said = wrong(&sandbox);
     let expected = [
-        "1:1: `rate_limt`: there is no such setting; did you mean `rate_limit`?",
+        "1:1: `rate_limt`: unknown setting; did you mean `rate_limit`?",
         "2:13: `window_ms` is \"60\": invalid type: string \"60\", expected u64; allowed: 1 to 86400000",
         "3:17: `judge_threads` is 0: it must be from 1 to 64",
         "4:34: `trusted_proxies` is \"10.0.0.1\": ",
@@ -126,7 +126,7 @@ routes = [\"/x\", \"y\", \"/x\"]
 #[test]
 fn a_name_like_none_of_ours_is_no_mistyped_one() {
     let said = wrong(&file("foo = 1\n"));
-    assert_eq!(said, ["1:1: `foo`: there is no such setting; see: pouw check-config --help"]);
+    assert_eq!(said, ["1:1: `foo`: unknown setting; see: pouw check-config --help"]);
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn the_secret_files_are_checked_as_the_server_would() {
 #[test]
 fn a_strategy_that_needs_a_host_is_warned_of() {
     let said = file("identifier_strategy = \"api_key\"\n").ok("check-config pouw.toml");
-    assert!(said.contains("warning: identifier_strategy: pouw serve authenticates nobody"), "{said}");
+    assert!(said.contains("warning: identifier_strategy: pouw serve does not authenticate users"), "{said}");
 }
 
 #[test]

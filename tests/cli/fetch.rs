@@ -59,7 +59,7 @@ fn a_person_gets_through_and_reads_what_it_took() {
     let said = text(&paid.stderr);
     assert_eq!((paid.status.code(), text(&paid.stdout)), (Some(0), "hello\n".into()), "{said}");
     let lines: Vec<&str> = said.lines().collect();
-    assert!(lines[0].starts_with("pouw: over the limit; the server asks for 1 hash over "), "{said}");
+    assert!(lines[0].starts_with("pouw: over the limit; the server requires 1 hash over "), "{said}");
     // Milliseconds pass on the way.
     let wait = lines[0].split_once(" bytes of real work and a wait of ").unwrap().1.replace(',', "");
     assert!((1..=1_000).contains(&wait.trim_end_matches(" ms").parse::<u64>().unwrap()), "{said}");
@@ -208,7 +208,7 @@ fn any_other_status_ends_with_1_and_its_body() {
     assert_eq!(text(&output.stderr), "pouw: the server answered 404 Not Found\n");
     let output = fetch(&sandbox, &format!("{} -d x --json", server.url()));
     assert_eq!((output.status.code(), json(&output)["body"].as_str()), (Some(1), Some("slow down")));
-    assert_eq!(text(&output.stderr), "pouw: the server answered 429 Too Many Requests; it says to wait 1 s\n");
+    assert_eq!(text(&output.stderr), "pouw: the server answered 429 Too Many Requests; retry after 1 s\n");
 }
 
 #[test]

@@ -282,7 +282,7 @@ fn a_file_that_is_wrong_is_not_served_and_a_flag_that_is_wrong_is_named() {
 #[test]
 fn what_cannot_be_solved_or_served_says_why() {
     for (input, what) in [
-        (&b"<html>"[..], "no JSON"),
+        (&b"<html>"[..], "the input is not JSON"),
         (b"{\"reason\":\"no_work\"}", "no_work"),
         (b"{\"workUnit\":{\"id\":7}}", "no such member"),
         (b"{}", "no such member"),

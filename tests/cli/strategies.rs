@@ -134,11 +134,8 @@ fn released_data_is_gone_and_only_an_attested_export_is_left() {
 fn a_quorum_larger_than_the_crew_ends_the_run_and_a_larger_crew_completes_it() {
     let sandbox = ingested("quorum:3");
     let (report, said) = failed(&sandbox, "work --db store --clients 2");
-    assert!(
-        said.contains("1 tree waits") && said.contains("give --clients 3") && said.contains("10 minutes"),
-        "{said}"
-    );
-    assert!(said.contains("4 votes on 2 units wait") && said.contains("40 leaves are left"), "{said}");
+    assert!(said.contains("1 tree waits") && said.contains("use --clients 3") && said.contains("10 minutes"), "{said}");
+    assert!(said.contains("4 votes on 2 units wait") && said.contains("40 leaves are still pending"), "{said}");
     assert_eq!((number(&report, "/units"), number(&report, "/votes"), number(&report, "/pending")), (4, 4, 40));
     assert_eq!((number(&report, "/creditsMicroJoules"), number(&report, "/deferredMicroJoules")), (0, 15_600));
     let waiting = json!({ "units": 2, "leaves": 40, "votes": 4, "deferredMicroJoules": 15_600, "more": false });
@@ -166,7 +163,7 @@ fn votes_on_units_too_large_for_the_tier_end_the_run() {
     failed(&sandbox, "work --db store --clients 1");
     let (report, said) = failed(&sandbox, "work --db store --clients 2 --tier low");
     assert_eq!((number(&report, "/units"), number(&report, "/pending")), (0, 40));
-    assert!(said.contains("give --tier high"), "{said}");
+    assert!(said.contains("use --tier high"), "{said}");
     let report = sandbox.json("work --db store --clients 2");
     assert_eq!((number(&report, "/units"), number(&report, "/treesComplete")), (2, 1));
 }

@@ -1,4 +1,4 @@
-//! Parsers of argument values; what they refuse ends with exit code 2.
+//! Parsers of argument values. Their errors end with exit code 2.
 
 use clap::ValueEnum;
 use pouw::hash::Checksum;
@@ -13,12 +13,12 @@ pub fn block_size(text: &str) -> Result<u64, String> {
         "" | "b" => 1,
         "k" | "kib" => 1 << 10,
         "m" | "mib" => 1 << 20,
-        _ => return Err("give a number of bytes, or one with KiB or MiB behind it, like 4096, 4K or 1MiB".into()),
+        _ => return Err("expected a number of bytes, or of KiB or MiB, like 4096, 4K or 1MiB".into()),
     };
     let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
     match bytes {
         Some(bytes) if (BLOCK_SIZE_MIN..=BLOCK_SIZE_MAX).contains(&bytes) => Ok(bytes),
-        _ => Err("a block has from 512 bytes to 256 MiB".into()),
+        _ => Err("expected a block size from 512 bytes to 256 MiB".into()),
     }
 }
 
@@ -26,7 +26,7 @@ pub fn block_size(text: &str) -> Result<u64, String> {
 pub fn tree_name(text: &str) -> Result<String, String> {
     match text.len() {
         1..=pouw::internal::engine::ingest::walk::NAME_LEN_MAX => Ok(text.to_owned()),
-        _ => Err("a tree's name has from 1 to 4096 bytes".into()),
+        _ => Err("expected a tree name of 1 to 4096 bytes".into()),
     }
 }
 
@@ -35,7 +35,7 @@ pub fn checksum(text: &str) -> Result<Checksum, String> {
     Checksum::from_hex(text).map_err(|error| error.to_string())
 }
 
-/// How hard the units are that clients ask for.
+/// Size of the units that clients request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Tier {
     /// One leaf.

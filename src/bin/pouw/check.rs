@@ -13,7 +13,10 @@ use crate::output::{Output, complain};
 use crate::place;
 use crate::words::count;
 
-/// Verify the whole store offline: files, every tile and tree, the queue, the ledger chain, every balance.
+/// Verify a whole store.
+///
+/// Checks the files, all trees, the queue, the ledger chain and every balance, and hashes pending leaves that are copied in
+/// the store. Changes nothing. No other process may have the store open. Prints `clean`, or the number of findings.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
@@ -26,36 +29,20 @@ const EXAMPLES: &str = "\
 Example:
   pouw check --db store
 
-Nothing is changed. Exit code 1 if something is wrong; what was found is on stderr, the first finding first.";
+Exit code 1 if something is wrong. stderr lists the findings.";
 
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Document<'r> {
     clean: bool,
-    found: u64,
-    findings: Vec<&'r str>,
-    trees: u64,
-    leaves: u64,
-    leaves_hashed: u64,
-    groups: u64,
-    tiles: u64,
-    interior: u64,
-    ledger_entries: u64,
-    clients: u64,
-    consumed: u64,
-    claims: u64,
-    quorums: u64,
-    damaged: u64,
-    queue_rows: u64,
-    chores: u64,
-    commits: u64,
+    #[serde(flatten)]
+    report: &'r CheckReport,
 }
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     place::expect_store(&options.db)?;
     if !options.db.join(StoreFile::State.file_name()).exists() {
         let (db, state) = (options.db.display(), StoreFile::State.file_name());
-        return Err(Failure::Failed(format!("{db} lacks {state}; restore it from a backup")));
+        return Err(Failure::Failed(format!("{db} has no {state}; restore it from a backup")));
     }
     let bar = out.progress(None, "{spinner} {msg}");
     let report = pouw::check(&options.db, &mut |progress| bar.set_message(message(progress)));
@@ -63,9 +50,9 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let report = report?;
     report.findings.iter().for_each(|finding| complain(&finding.what));
     if let more @ 1.. = report.found.saturating_sub(report.findings.len() as u64) {
-        complain(&format!("and {more} more findings"));
+        complain(&format!("and {}", count(more, "more finding", "more findings")));
     }
-    out.show(&document(&report), |to| human(to, &report))?;
+    out.show(&Document { clean: report.is_clean(), report: &report }, |to| human(to, &report))?;
     Ok(Verdict::of(report.is_clean()))
 }
 
@@ -98,39 +85,16 @@ fn human(to: &mut dyn Write, report: &CheckReport) -> io::Result<()> {
         count(report.queue_rows, "tree", "trees"),
     )?;
     let trust = [
-        (report.claims, count(report.claims, "range only clients stand for", "ranges only clients stand for")),
-        (report.quorums, count(report.quorums, "unit with votes that wait", "units with votes that wait")),
+        (report.claims, count(report.claims, "range hashed only by clients", "ranges hashed only by clients")),
+        (report.quorums, count(report.quorums, "unit with waiting votes", "units with waiting votes")),
         (report.damaged, count(report.damaged, "damaged block", "damaged blocks")),
     ];
-    let trust: Vec<String> = trust.into_iter().filter(|(found, _)| *found > 0).map(|(_, told)| told).collect();
+    let trust: Vec<String> = trust.into_iter().filter(|(found, _)| *found > 0).map(|(_, text)| text).collect();
     if !trust.is_empty() {
         writeln!(to, "{}", trust.join(", "))?;
     }
     match report.found {
         0 => writeln!(to, "clean"),
-        found => writeln!(to, "{}", count(found, "thing is wrong", "things are wrong")),
-    }
-}
-
-fn document(report: &CheckReport) -> Document<'_> {
-    Document {
-        clean: report.is_clean(),
-        found: report.found,
-        findings: report.findings.iter().map(|finding| finding.what.as_str()).collect(),
-        trees: report.trees,
-        leaves: report.leaves,
-        leaves_hashed: report.leaves_hashed,
-        groups: report.groups,
-        tiles: report.tiles,
-        interior: report.interior,
-        ledger_entries: report.ledger_entries,
-        clients: report.clients,
-        consumed: report.consumed,
-        claims: report.claims,
-        quorums: report.quorums,
-        damaged: report.damaged,
-        queue_rows: report.queue_rows,
-        chores: report.chores,
-        commits: report.commit_seq,
+        found => writeln!(to, "{}", count(found, "finding", "findings")),
     }
 }

@@ -1,4 +1,4 @@
-//! `pouw check-config`: says what a configuration file comes to, or everything that is wrong with it.
+//! `pouw check-config`: explains a configuration file, or lists everything that is wrong with it.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -16,25 +16,31 @@ use crate::secret;
 use crate::serve;
 use crate::words::printable;
 
-/// Explain a configuration file of `pouw serve`: every setting and what it does, or everything that is wrong.
+/// Explain a configuration file of `pouw serve`.
+///
+/// Prints every setting with its value, meaning and range, and warnings. If the file is wrong, lists every mistake.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
-    /// The file: TOML, one setting per line.
+    /// The file, in TOML. An empty file has all settings at their defaults.
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
 
 const EXAMPLES: &str = "\
-A file, pouw.toml. Every line may be left away:
+Examples:
+  pouw check-config pouw.toml
+  pouw serve --db store --config pouw.toml
+
+A file, pouw.toml. Every line is optional:
   listen = \"127.0.0.1:3000\"
   rate_limit = 60                          # requests of one client
   window_ms = 60_000                       # in a minute
-  paid_admissions_per_window = 30          # so many more for work
+  paid_admissions_per_window = 30          # as many more for work
   floor_ms = [1_500, 4_000, 7_500]         # wait before an answer counts: low, medium, high
   trusted_proxies = [\"10.0.0.0/8\"]
   exempt_routes = [\"/health\", \"GET /feed/*\"]
-  secret_file = \"pouw.secret\"              # from the folder of this file on; chmod 600
+  secret_file = \"pouw.secret\"              # relative to this file; chmod 600
 
   [[route_overrides]]
   name = \"upload\"
@@ -42,12 +48,8 @@ A file, pouw.toml. Every line may be left away:
   window_ms = 60_000
   routes = [\"POST /echo\"]
 
-Then:
-  pouw check-config pouw.toml              every setting, its value, and what to think over
-  pouw serve --db store --config pouw.toml
-
-An empty file lists all settings with their defaults. Exit codes: 0 it can be served (warnings included), 1 it cannot:
-stderr has a line for each thing that is wrong, as FILE:LINE:COLUMN, key, value and rule.";
+Exit codes: 0 the file can be served (also with warnings), 1 it cannot. stderr has one line for each mistake, with
+FILE:LINE:COLUMN, key, value and rule.";
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let path = &options.file;
@@ -66,7 +68,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     Ok(Verdict::Done)
 }
 
-/// Says what is wrong, on stderr as lines and with `--json` as a document.
+/// Reports the mistakes: as lines on stderr, and with `--json` as a document.
 fn report(path: &Path, wrong: &[Wrong], out: &Output) -> Result<Verdict, Failure> {
     let failure = config_file::refuse(path, wrong);
     if !out.json {
@@ -80,7 +82,7 @@ fn report(path: &Path, wrong: &[Wrong], out: &Output) -> Result<Verdict, Failure
     Ok(Verdict::Failed)
 }
 
-/// What `pouw serve` would refuse about the secrets that the file names.
+/// Returns the errors of the secret files that the file names.
 fn wrong_secrets(file: &ConfigFile) -> Vec<Wrong> {
     let mut wrong = Vec::new();
     let mut complain_of = |key: &str, name: &Path, failure: Failure| {
@@ -102,7 +104,7 @@ fn wrong_secrets(file: &ConfigFile) -> Vec<Wrong> {
             Err(failure) => complain_of(key, &name, failure),
         }
     }
-    // With the secret in the store's folder, it is not known here; any other stands for it.
+    // A secret in the store's directory is not known here; a placeholder takes its place.
     let own = secrets.iter().find(|(key, ..)| *key == "secret_file").map_or(vec![0; 32], |(.., own)| own.clone());
     let mut builder = Config::builder(own);
     for (key, name, secret) in secrets.into_iter().filter(|(key, ..)| *key != "secret_file") {
@@ -115,7 +117,7 @@ fn wrong_secrets(file: &ConfigFile) -> Vec<Wrong> {
     wrong
 }
 
-/// A setting, its value, and where that comes from.
+/// A setting, its value, and the origin of the value.
 #[derive(Debug, Serialize)]
 struct Row {
     name: &'static str,
@@ -160,18 +162,18 @@ fn rows(file: &ConfigFile) -> Vec<Row> {
         line,
         unit: "",
         rule: "an address with a port",
-        meaning: "Where pouw serve listens; port 0 takes a free one.",
+        meaning: "Where pouw serve listens; port 0 chooses a free port.",
         group: "The server",
     };
     std::iter::once(listen).chain(KEYS.iter().map(row)).collect()
 }
 
-/// What is to be thought over: the library's, and what holds for this server alone.
+/// Returns the library's warnings and notes, and those of this server.
 fn risks(settings: &Settings) -> Vec<(Weight, &'static str, String)> {
     let strategy = settings.identifier_strategy;
-    let nobody = matches!(strategy, Some(ClientIdentifier::User | ClientIdentifier::ApiKey));
-    let what = "pouw serve authenticates nobody: under this strategy all its clients are one".to_owned();
-    let own = nobody.then_some((Weight::Warning, "identifier_strategy", what));
+    let unauthenticated = matches!(strategy, Some(ClientIdentifier::User | ClientIdentifier::ApiKey));
+    let what = "pouw serve does not authenticate users: with this strategy all its clients are one".to_owned();
+    let own = unauthenticated.then_some((Weight::Warning, "identifier_strategy", what));
     let of_library = settings.risks().into_iter().map(|Risk { weight, key, what, .. }| (weight, key, what));
     own.into_iter().chain(of_library).collect()
 }
@@ -193,7 +195,7 @@ fn document(path: &Path, rows: &[Row], risks: &[(Weight, &'static str, String)])
 fn human(to: &mut dyn Write, path: &Path, rows: &[Row], risks: &[(Weight, &'static str, String)]) -> io::Result<()> {
     let own = rows.iter().filter(|row| row.line.is_some()).count();
     let shown = printable(&path.display().to_string());
-    writeln!(to, "{shown} can be served: {own} of {} settings are set, the others have their defaults", rows.len())?;
+    writeln!(to, "{shown} can be served: {own} of {} settings are set, the others are defaults", rows.len())?;
     let mut group = "";
     for row in rows {
         if row.group != group {
@@ -218,7 +220,7 @@ fn human(to: &mut dyn Write, path: &Path, rows: &[Row], risks: &[(Weight, &'stat
     Ok(())
 }
 
-/// A value as it would stand in the file.
+/// Formats a value as in the file.
 fn toml_text(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),

@@ -1,7 +1,7 @@
 //! A configuration file: TOML with the keys of [`Settings`], and `listen`, which is the server's alone.
 //!
-//! Everything that is wrong with it is told at once, by line, column, key, value and rule; a value that may be a
-//! secret is never repeated.
+//! All mistakes are reported at once, with line, column, key, value and rule. A value that may be a secret is never
+//! repeated.
 
 use std::fmt;
 use std::fs::File;
@@ -18,7 +18,7 @@ use toml::de::{DeArray, DeTable, DeValue, Deserializer};
 use crate::failure::Failure;
 use crate::words::printable;
 
-/// A file that is well formed and keeps every rule.
+/// A parsed and checked file.
 #[derive(Debug)]
 pub struct ConfigFile {
     pub path: PathBuf,
@@ -40,7 +40,7 @@ pub struct Place {
 pub struct Wrong {
     #[serde(flatten)]
     pub place: Place,
-    /// Like `route_overrides[1].routes[0]`; none where the file is no TOML.
+    /// Like `route_overrides[1].routes[0]`; `None` if the file is not TOML.
     pub key: Option<String>,
     pub value: Option<String>,
     /// What is wrong, with the rule.
@@ -59,14 +59,14 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// Nobody writes more by hand.
+/// Longest file that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// More than these are not looked for.
+/// Most mistakes that are reported.
 const WRONG_MAX: usize = 100;
-/// Longer values are cut where they are shown.
+/// Longer values are cut in messages.
 const SHOWN_CHARS_MAX: usize = 60;
 
-/// From here on a name is taken for a mistyped one.
+/// Similarity from which a name is suggested for an unknown one.
 const CLOSE: f64 = 0.88;
 
 /// The server's own key, explained like the others.
@@ -83,7 +83,7 @@ pub fn load(path: &Path) -> Result<String, Failure> {
     let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
     read.map_err(|error| fail(format!("{error}; name a configuration file that can be read")))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(fail(format!("more than {FILE_BYTES_MAX} bytes; this is no configuration file")));
+        return Err(fail(format!("longer than {FILE_BYTES_MAX} bytes, so not a configuration file; check the path")));
     }
     String::from_utf8(bytes).map_err(|error| {
         let line = 1 + error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count();
@@ -91,23 +91,23 @@ pub fn load(path: &Path) -> Result<String, Failure> {
     })
 }
 
-/// Reads a file that has to be right.
+/// Reads a file, and fails on any mistake.
 pub fn open(path: &Path) -> Result<ConfigFile, Failure> {
     ConfigFile::parse(path, &load(path)?).map_err(|wrong| refuse(path, &wrong))
 }
 
-/// What there is to say of a file that is wrong: one line for each place.
+/// Formats the mistakes of a file, one line each.
 pub fn refuse(path: &Path, wrong: &[Wrong]) -> Failure {
     let shown = printable(&path.display().to_string());
     let mut lines: Vec<String> = wrong.iter().map(|wrong| format!("{shown}:{wrong}")).collect();
     if lines.len() >= WRONG_MAX {
-        lines.push(format!("{shown}: the first {WRONG_MAX} are told; there may be more"));
+        lines.push(format!("{shown}: only the first {WRONG_MAX} mistakes are listed; there may be more"));
     }
     Failure::Failed(lines.join("\n"))
 }
 
 impl ConfigFile {
-    /// Reads the settings, or everything that is wrong with them, in the order of the file.
+    /// Reads the settings, or returns all mistakes in the order of the file.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<Wrong>> {
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
@@ -151,12 +151,12 @@ impl ConfigFile {
         Ok(Self { path: path.to_owned(), settings, listen, places })
     }
 
-    /// Where a key is set.
+    /// Returns where a key is set.
     pub fn place(&self, key: &str) -> Option<Place> {
         self.places.iter().find(|(name, _)| name == key).map(|(_, place)| *place)
     }
 
-    /// The secret's file, found from the folder of this one on.
+    /// Returns the path of the secret's file, which is relative to this file.
     pub fn secret_file(&self) -> Option<PathBuf> {
         self.settings.secret_file.as_ref().map(|file| self.beside(file))
     }
@@ -171,7 +171,7 @@ impl ConfigFile {
     }
 }
 
-/// Reads a table entry by entry, so that one that is wrong hides no other.
+/// Reads a table entry by entry, so that one mistake hides no other.
 struct Reader<'t> {
     text: &'t str,
     wrong: Vec<Wrong>,
@@ -199,7 +199,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Whether this can be read by itself; if not, that is wrong.
+    /// Returns whether this entry can be read alone; if not, records the mistake.
     fn reads(&mut self, key: &Name<'t>, value: &Spanned<DeValue<'t>>, path: &str, known: Option<&Key>) -> bool {
         let mut table = DeTable::new();
         table.insert(key.clone(), value.clone());
@@ -207,7 +207,7 @@ impl<'t> Reader<'t> {
             return true;
         };
         let span = error.span().unwrap_or(value.span());
-        // What has no entry among the keys is a secret.
+        // A name without an entry among the keys is a secret.
         let value = known.map(|_| excerpt(self.text, &span));
         let allowed = known.map_or(String::new(), |known| format!("; allowed: {}", known.rule));
         let message = format!("{}{allowed}", error.message().trim_end());
@@ -236,7 +236,7 @@ impl<'t> Reader<'t> {
         match value.as_str().and_then(|address| address.parse().ok()) {
             Some(address) => self.listen = Some(address),
             None => {
-                let message = "it is an address in quotes with a port, like \"127.0.0.1:3000\"".to_owned();
+                let message = "expected a quoted address with a port, like \"127.0.0.1:3000\"".to_owned();
                 self.wrong_key(key, LISTEN.to_owned(), message);
             }
         }
@@ -249,7 +249,7 @@ impl<'t> Reader<'t> {
         let closest = close.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(score, _)| *score > CLOSE);
         let then =
             closest.map_or("see: pouw check-config --help".to_owned(), |(_, known)| format!("did you mean `{known}`?"));
-        self.wrong_key(key, printable(name), format!("there is no such setting; {then}"));
+        self.wrong_key(key, printable(name), format!("unknown setting; {then}"));
     }
 
     fn wrong_key(&mut self, key: &Name<'t>, shown: String, message: String) {
@@ -258,7 +258,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// A file that is no TOML. Its text is not repeated, apart from the key on that line.
+/// A file that is not TOML. Only the key on that line is repeated of its text.
 fn malformed(text: &str, error: &toml::de::Error) -> Wrong {
     let span = error.span().unwrap_or(0..0);
     let start = text[..floor(text, span.start)].rfind('\n').map_or(0, |at| at + 1);
@@ -275,12 +275,12 @@ fn place(text: &str, span: &Range<usize>) -> Place {
     Place { line: 1 + before.matches('\n').count(), column: 1 + before[line_start..].chars().count() }
 }
 
-/// The nearest place at or before this one where a character begins.
+/// Returns the nearest character boundary at or before this position.
 fn floor(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
-/// The text of a value, short enough for one line.
+/// Returns the text of a value, cut to fit one line.
 fn excerpt(text: &str, span: &Range<usize>) -> String {
     let value = text.get(span.clone()).unwrap_or_default();
     let mut shown: String = value.chars().take(SHOWN_CHARS_MAX).collect();
@@ -290,7 +290,7 @@ fn excerpt(text: &str, span: &Range<usize>) -> String {
     printable(&shown)
 }
 
-/// The place of a problem as the file counts: what could not be read at all is not among the settings.
+/// Translates the index of a problem to the file's: unreadable entries are not among the settings.
 fn in_file(key: &str, kept: &[usize]) -> String {
     let inside = key.strip_prefix("route_overrides[").and_then(|rest| rest.split_once(']'));
     let found = inside.and_then(|(at, rest)| Some((kept.get(at.parse::<usize>().ok()?)?, rest)));

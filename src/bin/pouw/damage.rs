@@ -1,4 +1,4 @@
-//! Damaged blocks, by name.
+//! Reports of damaged blocks.
 
 use pouw::{DamagedBlock, PouwEngine};
 use serde::Serialize;
@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::output::complain;
 use crate::words::{count, printable};
 
-/// Damaged blocks named one by one; all are counted.
+/// Most damaged blocks that are listed; all are counted.
 pub const DAMAGE_SHOWN: usize = 20;
 
 /// A block that does not hash to its address.
@@ -29,7 +29,7 @@ pub fn first_damaged(engine: &PouwEngine) -> Result<Vec<Damage>, Failure> {
     Ok(engine.damaged(None, DAMAGE_SHOWN)?.into_iter().map(Damage::from).collect())
 }
 
-/// Says on stderr which blocks of `all` are damaged, and what to do.
+/// Reports on stderr which blocks are damaged, and what to do. `all` is their number.
 pub fn tell_damage(all: u64, first: &[Damage]) {
     for Damage { tree, leaf, address } in first {
         complain(&format!(
@@ -40,8 +40,8 @@ pub fn tell_damage(all: u64, first: &[Damage]) {
     if all > 0 {
         let blocks = count(all, "block is", "blocks are");
         complain(&format!(
-            "{blocks} damaged, so that the trees do not export; give them again, undamaged, with the `pouw ingest` \
-             they came with, and run this again"
+            "{blocks} damaged, so the trees cannot be exported; restore the files, run their `pouw ingest` again, then \
+             this"
         ));
     }
 }

@@ -1,8 +1,8 @@
 //! Draining a backlog: clients on threads of their own issue, solve and submit until no leaf is pending.
 //!
-//! Nobody spins. A client without work refills the ring and parks; the calling thread sweeps about once a
-//! second, draws the progress, and stops everybody when what is pending cannot be handed out to any of them: its data
-//! cannot be read, or it has votes that none of them may join.
+//! No thread spins. A client without work refills the ring and parks. The calling thread sweeps about once a second,
+//! draws the progress, and stops all clients when the pending leaves cannot be issued to any of them: their data cannot
+//! be read, or they have votes that no client may join.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,16 +20,17 @@ use pouw::{
 use crate::damage::{Damage, first_damaged};
 use crate::failure::Failure;
 use crate::survey::{Survey, sent};
+use crate::words::count;
 
-/// One client: its key, and how hard the units are that it asks for. It is a network of its own, so that its answers
-/// may stand beside those of the others.
+/// One client: its key, and the tier of its units. It is a network of its own, so that it may be in one quorum with the
+/// others.
 #[derive(Debug, Clone)]
 pub struct Client {
     pub key: String,
     pub tier: DifficultyTier,
 }
 
-/// What the clients of one tier came to.
+/// Totals of the clients of one tier.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tally {
     pub units: u64,
@@ -40,7 +41,7 @@ pub struct Tally {
     pub micro_joules: u64,
     /// Units that were taken as votes; they are among the others.
     pub votes: u64,
-    /// To be credited for them when their quorums are complete.
+    /// Credits for them once their quorums are complete.
     pub deferred: u64,
 }
 
@@ -69,16 +70,16 @@ impl Tally {
     }
 }
 
-/// What came of a drain.
+/// The result of a drain.
 #[derive(Debug)]
 pub struct Drained {
     /// By tier: low, medium, high.
     pub tiers: [Tally; 3],
     pub seconds: f64,
     pub commits: u64,
-    /// Leaves that could not be handed out.
+    /// Leaves that could not be issued.
     pub pending: u64,
-    /// Trees they belong to, by name, and why.
+    /// Names of their trees, and the reasons.
     pub blocked: Vec<(String, String)>,
     /// Micro-Joules credited meanwhile, for votes of earlier runs too.
     pub credited: u64,
@@ -151,7 +152,7 @@ pub fn drain(engine: &PouwEngine, clients: &[Client], bar: &ProgressBar) -> Resu
 const IDLE: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_millis(100);
 const SWEEP: Duration = Duration::from_secs(1);
-/// An answer that cannot be stored is sent again this often, with growing pauses: three seconds in all.
+/// Most attempts to submit an answer, with growing pauses: three seconds in total.
 const SUBMITS_MAX: u32 = 6;
 /// Units with votes that are counted at the end.
 const QUORUMS_COUNTED: u64 = 1 << 20;
@@ -159,16 +160,16 @@ const QUORUMS_COUNTED: u64 = 1 << 20;
 struct Crew<'e> {
     engine: &'e PouwEngine,
     stop: AtomicBool,
-    /// The client whose turn it is to take its first unit: each gets one before anybody takes two, so that
-    /// every tier has a share of a small backlog.
+    /// The client whose turn it is to take its first unit: each takes one before any takes two, so that every tier has a
+    /// share of a small backlog.
     turn: Mutex<usize>,
     /// The first thing that went wrong.
     failure: Mutex<Option<String>>,
-    /// Counts up when everybody shall ask once more.
+    /// Incremented when all clients shall ask once more.
     call: AtomicU64,
     /// By client: the last call after which it asked for a unit and there was none for it.
     in_vain: Vec<AtomicU64>,
-    /// Units handed out when nothing could be for the first time, and how often that has been so since.
+    /// Units issued when none was available for the first time, and how often none was available since.
     fruitless: Mutex<(u64, usize)>,
 }
 
@@ -256,7 +257,7 @@ impl<'e> Crew<'e> {
         Ok(true)
     }
 
-    /// Submits until the answer is stored; `None` if the work went elsewhere.
+    /// Submits until the answer is stored. `None` if the unit was withdrawn or has expired.
     fn submit(&self, client: &Client, unit: &WorkUnit, result: &WorkResult) -> Result<Option<Tally>, SubmitError> {
         let key = client.key.as_bytes();
         let answer = Answer::new(key, result).network(key);
@@ -315,15 +316,14 @@ impl<'e> Crew<'e> {
         Ok(())
     }
 
-    /// Whether everybody has asked in vain since the last call.
+    /// Returns whether all clients have asked in vain since the last call.
     fn all_in_vain(&self) -> bool {
         let call = self.call.load(Ordering::SeqCst);
         self.in_vain.iter().all(|last| last.load(Ordering::SeqCst) >= call)
     }
 
-    /// Whether nothing can be handed out although leaves are pending. What was unreadable gets another chance, what
-    /// has waited too long for votes is hashed, what can be ready is made ready; then everybody asks once more, while
-    /// nothing changes.
+    /// Returns whether no unit can be issued although leaves are pending. Unreadable data is tried again, leaves that waited
+    /// too long for votes are hashed, and units are made ready; then all clients ask once more while nothing changes.
     fn is_stuck(&self, busy: &impl Fn() -> bool) -> Result<bool, Failure> {
         loop {
             let swept = self.engine.sweep()?;
@@ -349,8 +349,8 @@ impl<'e> Crew<'e> {
         Ok(after.leases == 0 && after.totals == before.totals && sent(&after) == sent(&before))
     }
 
-    /// Whether what became ready may be something nobody has looked at yet. Units with votes come by turns, 16 at a
-    /// time, and come back when nobody here may join them.
+    /// Returns whether the units made ready may be new to the clients. Units with votes become ready in turns of 16, and
+    /// return to the queue when no client here may join them.
     fn others_wait(&self, stats: &Stats) -> bool {
         let mut fruitless = self.fruitless.lock();
         if fruitless.0 != sent(stats) {
@@ -376,7 +376,10 @@ fn assemble(engine: &PouwEngine, bar: &ProgressBar) -> Result<Survey, Failure> {
             return Ok(survey);
         }
         if left >= last {
-            return Err(Failure::Failed(format!("{left} trees cannot be assembled; run: pouw check")));
+            return Err(Failure::Failed(format!(
+                "{} cannot be assembled; run: pouw check",
+                count(left, "tree", "trees")
+            )));
         }
         last = left;
     }

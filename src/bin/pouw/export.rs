@@ -1,4 +1,4 @@
-//! `pouw export`: the hashes of a complete tree, as a stream, once enough is known about its leaves.
+//! `pouw export`: streams the hashes of a complete tree after verifying its leaves as the policy requires.
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -6,42 +6,41 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use pouw::hash::Checksum;
-use pouw::{ExportPolicy, ExportReport, PouwEngine, TreeError, TreeState, VerifyProgress};
+use pouw::{ExportPolicy, ExportReport, PouwEngine, Provenance, TreeError, TreeState, VerifyProgress};
 use serde::Serialize;
 
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, complain, write_file};
 use crate::place::TreeOf;
-use crate::words::{count, printable, provenance};
+use crate::words::{count, printable};
 
-/// Print the hashes of a complete tree, after checking every parent against its children.
+/// Print the hashes of a complete tree.
 ///
-/// `--nodes all` gives all nodes, the root first, level by level, left to right; `--nodes leaves` the leaves in
-/// order, which are the addresses of the file's blocks.
+/// Every parent is checked against its children first. `--nodes all` prints all nodes, the root first, level by level,
+/// from left to right. `--nodes leaves` prints the leaves in order, which are the addresses of the file's blocks.
 ///
-/// Leaves that only clients stand for are hashed here first, as `--policy` says. That can be stopped at any moment and
-/// goes on where it was with the same command. One that is wrong is corrected, which gives the tree another root.
-/// stderr tells the weakest provenance in the tree.
+/// The server first hashes leaves that only clients have hashed, as `--policy` requires. This can be interrupted; the same
+/// command resumes it. A wrong leaf is corrected, which changes the root. stderr reports the weakest provenance of a leaf.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
     of: TreeOf,
-    /// Which nodes.
+    /// Nodes to print.
     #[arg(long, value_enum, default_value = "all")]
     nodes: Nodes,
-    /// What has to be known about the leaves: `strict`, every one is verified or known; `statistical:EPSILON:DELTA`, a
-    /// part of EPSILON wrong ones would have been found with a chance of 1 - DELTA; `attested`, as it is, but for leaves of
-    /// clients that were caught in a lie.
+    /// How many client hashes the server checks: `strict` checks all; `statistical:EPSILON:DELTA` checks a sample, which
+    /// finds a share EPSILON of wrong leaves with probability 1 - DELTA; `attested` checks only those of clients that
+    /// returned a wrong hash before.
     #[arg(long, value_name = "P", default_value_t = ExportPolicy::Strict)]
     policy: ExportPolicy,
-    /// How to write them; default hex, with --json json.
+    /// Output format [default: hex, with --json json].
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Write to this file, as a whole or not at all; default stdout. With --json, stdout gets a summary.
+    /// Write to this file, completely or not at all, instead of stdout. With --json, stdout gets a summary.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Then accept the leaves as they are: block data that was kept to verify them may go.
+    /// Accept the leaves afterwards: block data kept to verify them may be deleted.
     #[arg(long)]
     release: bool,
 }
@@ -54,7 +53,7 @@ Examples:
   pouw export --db store --tree cat.jpg --policy statistical:0.01:0.000001 -o cat.nodes
   pouw export --db store --tree cat.jpg --policy attested --release -o cat.nodes
 
-`pouw tree` tells who stands for the leaves.";
+`pouw tree` shows the provenance of the leaves.";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -68,11 +67,11 @@ enum Nodes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Format {
-    /// 128 hex digits and a line break for each.
+    /// One line of 128 hex digits for each node.
     Hex,
     /// An array of hex strings.
     Json,
-    /// 64 bytes for each, with nothing between.
+    /// 64 bytes for each node, without separators.
     Raw,
 }
 
@@ -84,7 +83,7 @@ struct Document<'o> {
     format: Format,
     count: u64,
     /// Why the weakest leaf counts.
-    provenance: &'static str,
+    provenance: Provenance,
     /// Leaves hashed for this export, and corrected.
     hashed: u64,
     corrected: u64,
@@ -96,11 +95,11 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let format = options.format.unwrap_or(if out.json { Format::Json } else { Format::Hex });
     if out.json && options.output.is_none() && format != Format::Json {
         return Err(Failure::Usage(
-            "with --json stdout carries one JSON document; add -o FILE for another format".into(),
+            "with --json, stdout has one JSON document; write another format to a file with -o FILE".into(),
         ));
     }
     let engine = options.of.place.open()?;
-    // Tells of an unknown or incomplete tree before a file is touched.
+    // Reports an unknown or incomplete tree before a file is touched.
     let done = satisfy(&engine, options, out)?;
     let Some(path) = &options.output else {
         let mut to = out.stream();
@@ -108,7 +107,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
         to.flush()?;
         drop(to);
         release(&engine, options)?;
-        complain(&told(options, &exported, &done));
+        complain(&summary(options, &exported, &done));
         return Ok(Verdict::Done);
     };
     let mut exported = None;
@@ -127,7 +126,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
         nodes: options.nodes,
         format,
         count: exported.nodes,
-        provenance: provenance(exported.provenance),
+        provenance: exported.provenance,
         hashed: done.hashed,
         corrected: done.corrected,
         released: options.release,
@@ -135,12 +134,12 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     };
     out.show(&document, |to| {
         writeln!(to, "wrote {} to {}", count(exported.nodes, "checksum", "checksums"), document.output)?;
-        writeln!(to, "{}", told(options, &exported, &done))
+        writeln!(to, "{}", summary(options, &exported, &done))
     })?;
     Ok(Verdict::Done)
 }
 
-/// Hashes the leaves that the policy asks for. Each batch is durable: a run that is cut short is not lost.
+/// Hashes the leaves that the policy requires. Each batch is durable: an interrupted run is not lost.
 fn satisfy(engine: &PouwEngine, options: &Options, out: &Output) -> Result<VerifyProgress, Failure> {
     let bar = out.progress(Some(0), "{bar:32} {human_pos}/{human_len} leaves hashed, {per_sec}, {eta} left");
     let verified = engine.satisfy(&options.of.tree, options.policy, &mut |progress| {
@@ -153,8 +152,8 @@ fn satisfy(engine: &PouwEngine, options: &Options, out: &Output) -> Result<Verif
     if done.corrected > 0 {
         let leaves = count(done.corrected, "leaf", "leaves");
         complain(&format!(
-            "{leaves} of tree {:?} had a wrong hash from a client, and the right one now: its root has changed; publish \
-             the new commitment (`pouw tree`)",
+            "{leaves} of tree {:?} had a wrong hash from a client and were corrected: the root has changed; publish the \
+             new commitment (`pouw tree`)",
             printable(&options.of.tree)
         ));
     }
@@ -164,9 +163,9 @@ fn satisfy(engine: &PouwEngine, options: &Options, out: &Output) -> Result<Verif
 fn advised(error: TreeError) -> Failure {
     let advice = match &error {
         TreeError::Unverifiable { .. } => {
-            " (--policy attested); if its data is in files that were moved or changed, put them back and run this again"
+            " (--policy attested); if its data is in files that were moved or changed, restore them and run this again"
         }
-        TreeError::NotComplete { damaged: 1.., .. } => "; `pouw status` names them",
+        TreeError::NotComplete { damaged: 1.., .. } => "; `pouw status` lists them",
         TreeError::NotComplete { state: TreeState::Active, pending: 1.., .. } => "; run: pouw work",
         _ => "",
     };
@@ -176,19 +175,19 @@ fn advised(error: TreeError) -> Failure {
     }
 }
 
-/// What an export is worth, in a sentence.
-fn told(options: &Options, exported: &ExportReport, done: &VerifyProgress) -> String {
-    let (tree, weakest) = (printable(&options.of.tree), provenance(exported.provenance));
+/// Describes what is known about the exported leaves.
+fn summary(options: &Options, exported: &ExportReport, done: &VerifyProgress) -> String {
+    let (tree, weakest) = (printable(&options.of.tree), exported.provenance);
     let hashed = count(done.hashed, "leaf", "leaves");
     let corrected = done.corrected;
-    let released = if options.release { "; its block data may go" } else { "" };
+    let released = if options.release { "; its block data may be deleted" } else { "" };
     format!(
-        "tree {tree:?}, policy {}: the weakest leaf is {weakest}; {hashed} hashed for this, {corrected} corrected{released}",
+        "tree {tree:?}, policy {}: the weakest leaf is {weakest}; {hashed} hashed for this export, {corrected} corrected{released}",
         options.policy
     )
 }
 
-/// Lets the block data go, and what else is due.
+/// Releases the block data, and does the upkeep that is due.
 fn release(engine: &PouwEngine, options: &Options) -> Result<(), Failure> {
     if !options.release {
         return Ok(());
@@ -212,7 +211,7 @@ fn write_nodes(
             Format::Json => write!(to, "{}\"{node}\"", if std::mem::take(&mut first) { "[\n" } else { ",\n" }),
         }
     };
-    // The policy is satisfied, and nobody else writes to this store: a second sample would only cost.
+    // The policy is satisfied, and no other process writes to this store: a second sample is of no use.
     let (policy, tree) = (ExportPolicy::Attested, &options.of.tree);
     let exported = match options.nodes {
         Nodes::All => engine.export_addresses_under(policy, tree, &mut sink),

@@ -3,12 +3,12 @@
 use std::error::Error;
 use std::io;
 
-/// A verb that came to its end.
+/// The result of a verb that ran to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Everything asked for was done.
+    /// It did everything.
     Done,
-    /// It ran, said on stderr what is wrong, and ends with exit code 1.
+    /// It reported on stderr what is wrong, and ends with exit code 1.
     Failed,
 }
 
@@ -18,14 +18,14 @@ impl Verdict {
     }
 }
 
-/// A verb that could not go on.
+/// The error of a verb that could not continue.
 #[derive(Debug)]
 pub enum Failure {
-    /// Exit code 2: the arguments cannot be meant.
+    /// Exit code 2: wrong arguments.
     Usage(String),
-    /// Exit code 1: what to print behind `pouw: `.
+    /// Exit code 1, with the text to print after `pouw: `.
     Failed(String),
-    /// Nobody reads stdout any more.
+    /// stdout is closed.
     ReaderGone,
 }
 

@@ -1,4 +1,4 @@
-//! `pouw forget`: takes a tree out of the store.
+//! `pouw forget`: removes a tree from the store.
 
 use clap::Args;
 use serde::Serialize;
@@ -8,10 +8,10 @@ use crate::output::Output;
 use crate::place::TreeOf;
 use crate::words::{count, printable};
 
-/// Take a tree out of the store, with its block data: its name is free again.
+/// Remove a tree and its data from a store.
 ///
-/// Credits that were paid for it stay, and so does the ledger. Votes on it that wait for a quorum are not paid.
-/// Export first what is still wanted: there is no way back but to ingest it again.
+/// Prints its name and number of leaves. The name can be used again. Credits and ledger entries remain; votes that wait for
+/// a quorum are not paid. Export the tree first if you need its hashes: this cannot be undone.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
@@ -36,7 +36,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     engine.forget(&options.of.tree)?;
     let mut rows = 0;
     loop {
-        // Its rows go in bounded steps; a run that is cut short is finished by the next one of any verb that works.
+        // Rows are removed in bounded steps; the next command that writes finishes an interrupted run.
         let removed = engine.upkeep()?.removed as u64;
         rows += removed;
         if removed == 0 {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use indicatif::{HumanBytes, HumanCount, ProgressBar};
 use pouw::internal::engine::ingest::walk::{Walk, WalkError};
-use pouw::{Exposure, IngestError, IngestLayout, IngestOptions, IngestProgress, IngestReport, Strategy};
+use pouw::{Exposure, IngestError, IngestLayout, IngestOptions, IngestProblem, IngestProgress, IngestReport, Strategy};
 use serde::Serialize;
 
 use crate::args;
@@ -17,38 +17,40 @@ use crate::output::{Output, complain};
 use crate::place::Place;
 use crate::words::{count, per_second, printable, rounded};
 
-/// Put files into the store as trees of pending leaves.
+/// Put files into a store as trees of pending leaves.
 ///
-/// Each file becomes a tree, cut into blocks: each block is one leaf to be hashed. Running the same command
-/// again is safe: what is there is compared and skipped, an ingest that was cut short goes on, and other
-/// content under a name in use is a conflict that changes nothing. Symbolic links are not followed.
+/// Each file becomes a tree. Each block of the file is one leaf, to be hashed by a client. Prints the numbers of files,
+/// leaves and bytes read, and of trees added, resumed and unchanged.
+///
+/// The same command can be run again: it skips unchanged files and resumes an interrupted ingest. Different content
+/// under a name in use is a conflict, which changes nothing. Symbolic links are not followed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
     place: Place,
-    /// Why clients may see this data: it is sent to whoever computes its hashes. There is no default.
+    /// Why clients may see this data: they receive the blocks they hash. Required.
     #[arg(long, value_enum)]
     exposure: ExposureWord,
-    /// Bytes in a block, 512 to 256M (4096, 4K, 1MiB); for the layout `files`.
+    /// Bytes in a block, from 512 to 256M, like 4096, 4K or 1MiB; for the layout `files`.
     #[arg(long, value_name = "N", default_value = "4096", value_parser = args::block_size)]
     block_size: u64,
     /// How files become leaves.
     #[arg(long, value_enum, default_value = "files")]
     layout: LayoutWord,
-    /// Put all leaves into one tree of this name; required for the layout `blocks`.
+    /// Put all leaves into one tree with this name; required for the layout `blocks`.
     #[arg(long, value_name = "NAME", value_parser = args::tree_name, required_if_eq("layout", "blocks"))]
     tree: Option<String>,
-    /// Put this in front of every file's name, as given: `photos/` makes photos/cat.jpg.
+    /// Text to put before every tree name: with `photos/`, cat.jpg becomes photos/cat.jpg.
     #[arg(long, value_name = "P")]
     prefix: Option<String>,
-    /// Leave the bytes in the files and read them when they are needed, instead of copying them.
+    /// Read the files when their bytes are needed, instead of copying them into the store.
     #[arg(long)]
     reference: bool,
-    /// How the answers of clients are verified: precomputed, known-address, audit:K or quorum:Q; see below.
+    /// How answers are verified: precomputed, known-address, audit:K or quorum:Q; see below.
     #[arg(long, value_name = "S", default_value_t = Strategy::Precomputed)]
     strategy: Strategy,
-    /// Files and directories. Names are relative to the directory given; a file's is its file name.
+    /// Files and directories. A file in a directory is named by its path below it, another by its file name.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
 }
@@ -65,30 +67,29 @@ Examples:
   pouw ingest --db store --exposure public --strategy audit:2 docs/
 
 Strategies:
-  precomputed    The server hashes every leaf now, and compares each answer with that; it saves no hashing.
-  known-address  Answers are compared with the blocks' addresses, and nothing is hashed here; blocks that do not fit
-                 their address are found. Needs `--layout blocks` with files named by the SHA3-512 of their
-                 content, 128 lowercase hex digits.
-  audit:K        The server hashes K leaves of each answer, 1 to 32, drawn once it is there, and trusts the rest.
-  quorum:Q       Q distinct clients in distinct networks, 2 to 8, must return the same; the server hashes two leaves
-                 of each answer, and those on which answers differ.
-`pouw export` hashes what only clients stand for, unless it is told otherwise.
+  precomputed    The server hashes every leaf during ingest and compares each answer with that. This saves no hashing.
+  known-address  The server compares answers with the blocks' addresses and hashes nothing. It finds damaged blocks.
+                 Needs `--layout blocks` and files named by the SHA3-512 of their content, 128 lowercase hex digits.
+  audit:K        The server hashes K random leaves of each answer (1 to 32) and trusts the others.
+  quorum:Q       Q clients (2 to 8) in different networks must return the same hashes. The server hashes two leaves of
+                 each answer, and every leaf on which answers differ.
+`pouw export` hashes the leaves that only clients have hashed, unless its --policy says otherwise.
 
-A block found damaged counts again once it is given undamaged with the same command.
+To repair a damaged block, run the same command with the undamaged file.
 
 Next: pouw work --db store";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ExposureWord {
-    /// It is public anyway.
+    /// The data is public.
     Public,
-    /// It is encrypted; anybody may see the ciphertext.
+    /// The data is encrypted, and anyone may see the ciphertext.
     Ciphertext,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LayoutWord {
-    /// Each file is cut into blocks; the last may be short, an empty file is one empty leaf.
+    /// Each file is cut into blocks. The last one may be short; an empty file is one empty leaf.
     Files,
     /// Each file is one leaf, in bytewise order of relative paths.
     Blocks,
@@ -109,30 +110,9 @@ struct Document<'r> {
     unreadable: u64,
     special: u64,
     conflicts: u64,
-    strategy: String,
-    problems: Vec<ProblemDocument<'r>>,
+    strategy: Strategy,
+    problems: &'r [IngestProblem],
     seconds: f64,
-}
-
-#[derive(Debug, Serialize)]
-struct ProblemDocument<'r> {
-    what: &'r str,
-    why: &'r str,
-}
-
-fn wanted(options: &Options) -> IngestOptions {
-    let exposure = match options.exposure {
-        ExposureWord::Public => Exposure::Public,
-        ExposureWord::Ciphertext => Exposure::Ciphertext,
-    };
-    let layout = match options.layout {
-        LayoutWord::Files => IngestLayout::Files,
-        LayoutWord::Blocks => IngestLayout::Blocks,
-    };
-    let mut wanted = IngestOptions::new(exposure).layout(layout).block_size(options.block_size);
-    wanted.tree.clone_from(&options.tree);
-    wanted.prefix.clone_from(&options.prefix);
-    wanted.by_reference(options.reference).strategy(options.strategy)
 }
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
@@ -144,7 +124,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
                 .into(),
         ));
     }
-    // Looks at the sources, so that a mistyped one does not leave an empty store behind.
+    // Opens the sources first, so that a mistyped path does not leave an empty store behind.
     Walk::new(&options.paths, options.prefix.as_deref()).map_err(walk_failure)?;
     let engine = options.place.open_or_make()?;
     let wanted = wanted(options);
@@ -164,6 +144,21 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     Ok(Verdict::of(report.is_clean()))
 }
 
+fn wanted(options: &Options) -> IngestOptions {
+    let exposure = match options.exposure {
+        ExposureWord::Public => Exposure::Public,
+        ExposureWord::Ciphertext => Exposure::Ciphertext,
+    };
+    let layout = match options.layout {
+        LayoutWord::Files => IngestLayout::Files,
+        LayoutWord::Blocks => IngestLayout::Blocks,
+    };
+    let mut wanted = IngestOptions::new(exposure).layout(layout).block_size(options.block_size);
+    wanted.tree.clone_from(&options.tree);
+    wanted.prefix.clone_from(&options.prefix);
+    wanted.by_reference(options.reference).strategy(options.strategy)
+}
+
 fn walk_failure(error: WalkError) -> Failure {
     match error {
         WalkError::Prefix { .. } => Failure::Usage(error.to_string()),
@@ -180,14 +175,14 @@ fn refuse_own_files(options: &Options) -> Result<(), Failure> {
         let shown = path.display();
         if db.starts_with(&source) || source.starts_with(&db) {
             return Err(Failure::Usage(format!(
-                "the store {} and the source {shown} lie within each other, so that the store's secret would be \
-                 handed to clients; put the store elsewhere, or name the files beside it one by one",
+                "the store {} and the source {shown} contain each other, so clients would receive the store's secret; \
+                 move the store, or name the other files one by one",
                 options.place.db.display()
             )));
         }
         if secret.as_ref().is_some_and(|secret| secret.starts_with(&source)) {
             return Err(Failure::Usage(format!(
-                "the secret file lies within the source {shown} and would be handed to clients; move it elsewhere"
+                "the secret file is inside the source {shown}, so clients would receive it; move it elsewhere"
             )));
         }
     }
@@ -225,14 +220,14 @@ fn telling(bar: &ProgressBar, started: Instant) -> impl FnMut(&IngestProgress) -
     }
 }
 
-/// What was left out, on stderr.
+/// Reports the files that were left out, on stderr.
 pub fn tell_problems(report: &IngestReport) {
     for problem in &report.problems {
         complain(&format!("{}: {}", printable(&problem.what), problem.why));
     }
     let all = report.unreadable + report.conflicts + report.special + report.damaged;
     if let more @ 1.. = all.saturating_sub(report.problems.len() as u64) {
-        complain(&format!("and {more} more that were not ingested"));
+        complain(&format!("and {} not ingested", count(more, "other file", "other files")));
     }
 }
 
@@ -240,12 +235,12 @@ fn human(to: &mut dyn Write, report: &IngestReport, seconds: f64) -> io::Result<
     let read = &report.read;
     writeln!(
         to,
-        "read {}, {}, {} in {seconds:.1} s ({}/s, {} leaves/s)",
+        "read {}, {}, {} in {seconds:.1} s ({}/s, {}/s)",
         count(read.files, "file", "files"),
         count(read.leaves, "leaf", "leaves"),
         HumanBytes(read.bytes),
         HumanBytes(per_second(read.bytes, seconds)),
-        HumanCount(per_second(read.leaves, seconds)),
+        count(per_second(read.leaves, seconds), "leaf", "leaves"),
     )?;
     let (added, resumed, unchanged) = (report.added, report.resumed, report.unchanged);
     writeln!(to, "trees: {added} added, {resumed} resumed, {unchanged} unchanged")?;
@@ -254,18 +249,18 @@ fn human(to: &mut dyn Write, report: &IngestReport, seconds: f64) -> io::Result<
     }
     if report.damaged > 0 {
         let blocks = count(report.damaged, "block", "blocks");
-        writeln!(to, "{blocks} still damaged: give them undamaged, then run this again")?;
+        writeln!(to, "{blocks} still damaged: restore the files, then run this again")?;
     }
     if report.oversized > 0 {
         let leaves = count(report.oversized, "leaf", "leaves");
-        writeln!(to, "{leaves} too long to be sent out, hashed here")?;
+        writeln!(to, "{leaves} too long to send to clients, hashed by the server")?;
     }
     if report.special > 0 {
-        writeln!(to, "{} skipped (links, sockets and the like)", report.special)?;
+        writeln!(to, "{} skipped (symbolic links, sockets and other special files)", report.special)?;
     }
     if report.unreadable + report.conflicts > 0 {
         let (unreadable, conflicts) = (report.unreadable, report.conflicts);
-        writeln!(to, "not ingested: {unreadable} unreadable, {conflicts} in conflict with what is there")?;
+        writeln!(to, "not ingested: {unreadable} unreadable, {conflicts} in conflict with a tree of the same name")?;
     }
     Ok(())
 }
@@ -284,8 +279,8 @@ fn document(report: &IngestReport, strategy: Strategy, seconds: f64) -> Document
         unreadable: report.unreadable,
         special: report.special,
         conflicts: report.conflicts,
-        strategy: strategy.to_string(),
-        problems: report.problems.iter().map(|p| ProblemDocument { what: &p.what, why: &p.why }).collect(),
+        strategy,
+        problems: &report.problems,
         seconds: rounded(seconds),
     }
 }

@@ -5,22 +5,25 @@ use std::io::{BufWriter, StdoutLock, Write};
 use clap::Args;
 use data_encoding::HEXLOWER;
 use indicatif::HumanCount;
-use pouw::protocol::{UnixMillis, WorkId};
+use pouw::protocol::{DifficultyTier, UnixMillis, WorkId};
 use pouw::{EntryKind, LedgerEntry, PouwEngine};
 use serde::Serialize;
 
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
 use crate::place::Place;
-use crate::words::{TIERS, entry_kind};
+use crate::words::tier;
 
-/// List ledger entries: all of them, oldest first; or one client's, newest first, and its balance.
+/// List the credits of clients.
+///
+/// Prints one line for each ledger entry: all entries, the oldest first, or those of one client, the newest first, after
+/// its balance. Amounts are in micro-Joules (uJ).
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
     place: Place,
-    /// Only the entries of the client with this key. The store keeps keyed digests of keys, no keys.
+    /// List only the entries of this client. The store knows clients by keyed digests of their names.
     #[arg(long, value_name = "ID")]
     client: Option<String>,
 }
@@ -31,18 +34,23 @@ Examples:
   pouw ledger --db store --client client-0 | head
   pouw ledger --db store --json
 
-Kinds: `leaves`, `part` (some of the leaves of a unit; the server has the others), `vote` (a right answer whose leaves
-are credited to another member of its quorum), `interior`, `synthetic`, `debit`, and `correction` (the server found a
-leaf wrong that this client had returned; nothing is taken back).
+Kinds:
+  leaves      all leaves of a unit
+  part        some leaves of a unit; the server had hashed the others
+  vote        a correct answer whose leaves are credited to another member of its quorum
+  interior    nodes above the leaves
+  synthetic   made-up work
+  debit       credits that were spent
+  correction  the server corrected a leaf that this client had returned; the credit remains
 
-Each entry carries a digest over itself and the entry before it; `pouw check` follows the whole chain.";
+Each entry has a digest over itself and the previous entry; `pouw check` verifies the whole chain.";
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry {
     seq: u64,
     at: String,
-    kind: &'static str,
+    kind: EntryKind,
     /// Micro-Joules; negative for a debit.
     micro_joules: i128,
     client: String,
@@ -106,7 +114,7 @@ fn print(to: &mut BufWriter<StdoutLock<'_>>, entry: LedgerEntry, json: bool, fir
         return Ok(());
     }
     let Entry { seq, at, kind, micro_joules, tier, leaves, nodes, client, tree, start, .. } = entry;
-    let place = if kind == "debit" { "-".to_owned() } else { format!("{tree}:{start}") };
+    let place = if kind == EntryKind::Debit { "-".to_owned() } else { format!("{tree}:{start}") };
     writeln!(
         to,
         "{seq:>10}  {at:<24}  {kind:<10} {micro_joules:>8}  {tier:<6}  {leaves:>6}  {nodes:>5}  {client}  {place}"
@@ -122,14 +130,14 @@ impl From<LedgerEntry> for Entry {
         Self {
             seq,
             at: UnixMillis(row.at_ms).to_rfc3339(),
-            kind: entry_kind(row.kind),
+            kind: row.kind,
             micro_joules: if debit { -amount } else { amount },
             client: HEXLOWER.encode(&row.client),
             id: if unpaid { HEXLOWER.encode(&row.id) } else { WorkId::from_bytes(row.id).to_string() },
             tree: row.tree,
             start: row.start,
             order: row.order,
-            tier: if unpaid { "-" } else { TIERS.get(usize::from(row.tier)).copied().unwrap_or("?") },
+            tier: if unpaid { "-" } else { tier(row.tier).map_or("?", DifficultyTier::as_str) },
             leaves: row.leaves,
             nodes: row.nodes,
             digest: HEXLOWER.encode(&row.digest),

@@ -44,11 +44,11 @@ use clap::{Parser, Subcommand};
 use failure::{Failure, Verdict};
 use output::Output;
 
-/// Proof of useful work: turns files into Merkle trees, hashed by whoever is asked to pay with work.
+/// Turns files into Merkle trees whose hashes are computed by the clients of a rate limiter.
 #[derive(Debug, Parser)]
 #[command(name = "pouw", version, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Cli {
-    /// Print one JSON document on stdout instead of text, and no progress.
+    /// Print one JSON document instead of text, and no progress.
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -56,13 +56,11 @@ struct Cli {
 }
 
 const EXAMPLES: &str = "\
-The main job, in three steps:
+Examples:
+  pouw demo                                            run the whole job in a temporary directory
   pouw ingest --db store --exposure public photos/     put files into a store as pending work
-  pouw work --db store --clients 8                     hash all of it through issue, solve, submit
-  pouw export --db store --tree cat.jpg                print the hashes of one finished tree
-
-See it all at once, in a temporary folder:
-  pouw demo
+  pouw work --db store --clients 8                     hash all pending work
+  pouw export --db store --tree cat.jpg                print the hashes of one complete tree
 
 Exit codes: 0 done, 1 failed (stderr says why), 2 wrong usage.";
 
@@ -117,7 +115,7 @@ fn main() -> ExitCode {
         Verb::Demo(options) => demo::run(options, &out),
     };
     match ended {
-        // Who reads stdout has seen enough and closed it: that is no failure.
+        // A reader that closes stdout early is no failure.
         Ok(Verdict::Done) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
         Ok(Verdict::Failed) => ExitCode::from(1),
         Err(Failure::Failed(what)) => {
@@ -132,7 +130,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What clap has to say: help and version on stdout, mistakes on stderr in the one form errors have here.
+/// Prints clap's help and version on stdout, and its errors on stderr in the form of all errors here.
 fn refused(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// Where results go, and in which form.
+/// The form of the output, and whether any was written.
 #[derive(Debug)]
 pub struct Output {
     pub json: bool,
@@ -23,7 +23,7 @@ impl Output {
         Self { json, begun: AtomicBool::new(false) }
     }
 
-    /// Prints the one result of a verb: `document` as JSON, or what `human` writes.
+    /// Prints the result of a verb: `document` as JSON, or the text that `human` writes.
     pub fn show<T: Serialize>(
         &self,
         document: &T,
@@ -33,28 +33,28 @@ impl Output {
         let written = if self.json { write_json(&mut stdout, document) } else { human(&mut stdout) };
         match written.and_then(|()| stdout.flush()) {
             Ok(()) => Ok(()),
-            // The verb has done its work; whether it failed does not depend on who reads about it.
+            // The verb has done its work; a reader that is gone does not make it fail.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             Err(error) => Err(Failure::Failed(format!("stdout cannot be written: {error}"))),
         }
     }
 
-    /// stdout for a result that comes piece by piece. Flush it at the end.
+    /// Returns stdout for a result that is written in pieces. Flush it at the end.
     pub fn stream(&self) -> BufWriter<StdoutLock<'static>> {
         self.begun.store(true, Ordering::Relaxed);
         BufWriter::with_capacity(64 << 10, io::stdout().lock())
     }
 
-    /// With `--json` a failure is a document too, unless part of another one is out already.
+    /// Prints a failure as a document with `--json`, unless part of another document was printed.
     pub fn error_document(&self, what: &str) {
         if self.json && !self.begun.load(Ordering::Relaxed) {
             let mut stdout = self.stream();
-            // It has been said on stderr; there is nobody left to tell if this fails.
+            // stderr has the error already, so a failure here needs no report.
             let _ = write_json(&mut stdout, &serde_json::json!({ "error": what })).and_then(|()| stdout.flush());
         }
     }
 
-    /// A bar up to `total`, or a spinner without one. Draws only on a terminal and never with `--json`.
+    /// Returns a bar up to `total`, or a spinner. It draws only on a terminal and never with `--json`.
     pub fn progress(&self, total: Option<u64>, template: &str) -> ProgressBar {
         let quiet = self.json || !io::stderr().is_terminal();
         let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) };
@@ -69,7 +69,7 @@ impl Output {
     }
 }
 
-/// Says something on stderr, whose readers may be gone.
+/// Prints a line on stderr, and ignores a closed stderr.
 pub fn complain(what: &str) {
     let _ = writeln!(io::stderr(), "pouw: {what}");
 }
@@ -79,8 +79,8 @@ pub fn write_json<T: Serialize>(to: &mut dyn Write, document: &T) -> io::Result<
     to.write_all(b"\n")
 }
 
-/// Writes `path` as a whole or not at all: a temporary file beside it, synced and renamed. A device or
-/// pipe is written as it is.
+/// Writes `path` completely or not at all, by a temporary file beside it, which is synced and renamed. A device or
+/// pipe is written directly.
 pub fn write_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
     let fail = |e: io::Error| Failure::Failed(format!("{}: {e}; name a file that can be written", path.display()));
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
@@ -104,7 +104,7 @@ pub fn write_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<(), F
 fn new_file_beside(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".pouw-").suffix(".tmp");
-    // As a file made in the ordinary way: the umask takes its share.
+    // The mode of an ordinary new file: the umask applies.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder)

@@ -1,4 +1,4 @@
-//! Where the store is, and opening it.
+//! The location of the store, and opening it.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,18 +13,18 @@ use crate::output::complain;
 use crate::secret;
 use crate::words::printable;
 
-/// The store a verb works on.
+/// The store that a verb works on.
 #[derive(Debug, Args)]
 pub struct Place {
     /// Directory of the store.
     #[arg(long, value_name = "DIR")]
     pub db: PathBuf,
-    /// Sign challenges with the secret in this file (32 bytes or more) instead of DIR/secret.
+    /// Sign challenges with the secret in this file, at least 32 bytes, instead of DIR/secret.
     #[arg(long, value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
 }
 
-/// One tree of a store, for verbs about one.
+/// One tree of a store.
 #[derive(Debug, Args)]
 pub struct TreeOf {
     #[command(flatten)]
@@ -35,22 +35,22 @@ pub struct TreeOf {
 }
 
 impl Place {
-    /// Opens the store to look at it.
+    /// Opens the store without background work.
     pub fn open(&self) -> Result<PouwEngine, Failure> {
         expect_store(&self.db)?;
         self.start(false)
     }
 
-    /// Opens the store to work on it: a thread of the engine's keeps units ready.
+    /// Opens the store to work on it: a background thread of the engine keeps units ready.
     pub fn open_to_work(&self) -> Result<PouwEngine, Failure> {
         expect_store(&self.db)?;
         self.start(true)
     }
 
-    /// Opens the store, making it if need be.
+    /// Opens the store, or creates it.
     pub fn open_or_make(&self) -> Result<PouwEngine, Failure> {
         if let Some(path) = &self.secret_file {
-            // Before anything is made: a wrong path must not leave a store behind.
+            // Before anything is created: a wrong path must not leave a store behind.
             secret::of_file(path)?;
         }
         std::fs::create_dir_all(&self.db).map_err(|e| {
@@ -59,7 +59,7 @@ impl Place {
         self.start(false)
     }
 
-    /// Opens the store, making it if need be, to serve from it under settings of the caller's.
+    /// Opens the store, or creates it, to serve from it with the caller's settings.
     #[cfg(feature = "serve")]
     pub fn open_to_serve(&self, settings: impl FnOnce(Vec<u8>) -> ConfigBuilder) -> Result<PouwEngine, Failure> {
         if let Some(path) = &self.secret_file {
@@ -83,7 +83,7 @@ impl Place {
     }
 }
 
-/// Fails where there is no store, so that a mistyped path does not make one.
+/// Fails if there is no store, so that a mistyped path does not create one.
 pub fn expect_store(dir: &Path) -> Result<(), Failure> {
     let found = |file: StoreFile| dir.join(file.file_name()).exists();
     if found(StoreFile::State) || found(StoreFile::Blocks) {
@@ -91,12 +91,12 @@ pub fn expect_store(dir: &Path) -> Result<(), Failure> {
     }
     let db = dir.display();
     Err(Failure::Failed(format!(
-        "there is no store in {db}; check the path, or make one with: pouw ingest --db {db} --exposure public PATH"
+        "there is no store in {db}; check the path, or create one with: pouw ingest --db {db} --exposure public PATH"
     )))
 }
 
-/// Opens a store the way a command does: no floor, since whoever runs it owns the backlog, and on any
-/// day, since a store may have lain unused for long.
+/// Opens a store for a command: without a floor, since its user owns the backlog, and at any clock, since the store may not
+/// have been used for a long time.
 pub fn open_engine(dir: &Path, secret: Vec<u8>, background: bool) -> Result<PouwEngine, Failure> {
     start_engine(
         dir,
@@ -105,40 +105,43 @@ pub fn open_engine(dir: &Path, secret: Vec<u8>, background: bool) -> Result<Pouw
     )
 }
 
-/// Damaged blocks are told as they are found by who serves; other verbs report them at their end.
+/// A server reports damaged blocks as they are found; other verbs report them at their end.
 fn start_engine(dir: &Path, settings: ConfigBuilder, serving: bool) -> Result<PouwEngine, Failure> {
     let config = settings.build()?;
-    let told = AtomicU64::new(0);
+    let reported = AtomicU64::new(0);
     let events = EventSink::new(move |event| match event {
         Event::CorruptionFound { what, .. } => complain(&format!("damage found: {what}; run: pouw check")),
         Event::StorageFailed { what, recovered } => {
-            let then = if recovered { "going on" } else { "writing stops" };
+            let then = if recovered { "continuing" } else { "no more is written" };
             complain(&format!("storage failed, {then}: {what}"));
         }
         Event::BlockDamaged { name, leaf, address, .. } if serving => {
             let name = printable(&name);
-            bounded(&told, &format!("leaf {leaf} of tree {name:?} is damaged: its block does not hash to {address}"));
+            bounded(
+                &reported,
+                &format!("leaf {leaf} of tree {name:?} is damaged: its block does not hash to {address}"),
+            );
         }
         Event::LeafCorrected { name, leaf, .. } => {
             let name = printable(&name);
             bounded(
-                &told,
-                &format!("leaf {leaf} of tree {name:?} had a wrong hash from a client, and the right one now"),
+                &reported,
+                &format!("leaf {leaf} of tree {name:?} had a wrong hash from a client and was corrected"),
             );
         }
-        // What the verbs report themselves.
+        // The verbs report the others themselves.
         _ => {}
     });
     Ok(PouwEngine::open_with(Runtime::in_directory(dir).events(events), config)?)
 }
 
-/// What may come in floods is said so often at most; `pouw status` and `pouw ledger` know it all.
-const TOLD_MAX: u64 = 20;
+/// Most reports of one kind; `pouw status` and `pouw ledger` list them all.
+const REPORTS_MAX: u64 = 20;
 
-fn bounded(told: &AtomicU64, what: &str) {
-    match told.fetch_add(1, Ordering::Relaxed) {
-        0..TOLD_MAX => complain(what),
-        TOLD_MAX => complain("and more like this: see `pouw status` and `pouw ledger`"),
+fn bounded(reported: &AtomicU64, what: &str) {
+    match reported.fetch_add(1, Ordering::Relaxed) {
+        0..REPORTS_MAX => complain(what),
+        REPORTS_MAX => complain("more reports like this are omitted; see `pouw status` and `pouw ledger`"),
         _ => {}
     }
 }

@@ -1,4 +1,4 @@
-//! `pouw prove`: that a leaf is part of a tree.
+//! `pouw prove`: makes an inclusion proof of a leaf.
 
 use std::path::PathBuf;
 
@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, write_file, write_json};
 use crate::place::TreeOf;
-use crate::words::{provenance, provenance_told};
+use crate::words::provenance_in_words;
 
-/// Make a proof that a leaf is part of a complete tree; `pouw verify` checks it without the store.
+/// Prove that a leaf is part of a complete tree.
+///
+/// Prints the proof as JSON. `pouw verify` checks it without the store. With -o, prints the command that does so.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
@@ -20,7 +22,7 @@ pub struct Options {
     /// Index of the leaf, from 0.
     #[arg(long, value_name = "I")]
     leaf: u64,
-    /// Write the proof to this file, as a whole or not at all; default stdout.
+    /// Write the proof to this file, completely or not at all, instead of stdout.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -30,9 +32,10 @@ Examples:
   pouw prove --db store --tree cat.jpg --leaf 3
   pouw prove --db store --tree cat.jpg --leaf 3 -o cat.3.proof
 
-The proof is JSON, with the provenance of the leaf: why the store takes its hash for right. Whoever checks it must have the commitment from a place they trust, not from the proof.";
+The proof contains the provenance of the leaf: how its hash was verified. To check a proof, take the commitment from a
+source you trust, not from the proof.";
 
-/// A proof as it stands in a file. Only the siblings prove anything; the rest helps to find mix-ups.
+/// The content of a proof file. Only the siblings are evidence; the other members help to find mix-ups.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProofDocument {
@@ -40,7 +43,7 @@ pub struct ProofDocument {
     pub tree: Option<String>,
     pub leaf_index: Option<u64>,
     pub leaf_hash: Option<pouw::hash::Checksum>,
-    /// Why the store takes it for right.
+    /// How the store verified the hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<String>,
     #[serde(flatten)]
@@ -56,13 +59,13 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let leaf = LeafIndex(options.leaf);
     let proof = engine.prove(&options.of.tree, leaf)?;
     let commitment = engine.commitment(&options.of.tree)?;
-    let stands = engine.provenance(&options.of.tree, leaf)?;
+    let provenance = engine.provenance(&options.of.tree, leaf)?;
     let digest = commitment.digest()?;
     let document = ProofDocument {
         tree: Some(options.of.tree.clone()),
         leaf_index: Some(options.leaf),
         leaf_hash: Some(engine.leaf(&options.of.tree, leaf)?),
-        provenance: stands.map(|stands| provenance(stands).to_owned()),
+        provenance: provenance.map(|provenance| provenance.to_string()),
         proof,
         claimed: Some(commitment),
         commitment: Some(digest),
@@ -74,8 +77,8 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     };
     write_file(path, |to| Ok(write_json(to, &document)?))?;
     out.show(&document, |to| {
-        if let Some(stands) = stands {
-            writeln!(to, "leaf {leaf} is {}", provenance_told(stands))?;
+        if let Some(provenance) = provenance {
+            writeln!(to, "leaf {leaf} is {}", provenance_in_words(provenance))?;
         }
         writeln!(to, "wrote the proof to {}; check it against the data of leaf {leaf} with:", path.display())?;
         writeln!(

@@ -1,4 +1,4 @@
-//! The secret that tokens are signed with: `DIR/secret`, or a file of the caller's.
+//! The secret that signs tokens: `DIR/secret`, or another file.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -12,14 +12,14 @@ use crate::output::sync_folder;
 /// Name of the file within a store's directory.
 pub const FILE_NAME: &str = "secret";
 
-/// Reads the secret of the store in `dir`, making it on first use.
+/// Reads the secret of the store in `dir`, and creates it on first use.
 pub fn of_store(dir: &Path) -> Result<Vec<u8>, Failure> {
     let path = dir.join(FILE_NAME);
     match read(&path) {
         Err(Failed::Absent) => {
             make(dir, &path).map_err(|e| {
                 Failure::Failed(format!(
-                    "{}: the secret cannot be made: {e}; make {} writable",
+                    "{}: the secret cannot be created: {e}; make {} writable",
                     path.display(),
                     dir.display()
                 ))
@@ -30,12 +30,12 @@ pub fn of_store(dir: &Path) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// Reads a secret from a file that must be there.
+/// Reads a secret from an existing file.
 pub fn of_file(path: &Path) -> Result<Vec<u8>, Failure> {
     read(path).map_err(|failed| failed.explain(path))
 }
 
-/// A secret's file is short; whatever is longer was not meant.
+/// Longest secret file; a longer one is a mistake.
 const FILE_BYTES_MAX: u64 = 4_096;
 const SECRET_BYTES_MIN: usize = 32;
 
@@ -52,20 +52,20 @@ impl Failed {
         let path = path.display();
         Failure::Failed(match self {
             Self::Absent => {
-                format!("secret file {path} does not exist; check the path, or name none to use the store's own")
+                format!("secret file {path} does not exist; check the path, or omit it to use the store's own secret")
             }
             Self::Io(error) => format!("secret file {path} cannot be read: {error}"),
             Self::Mode(mode) => {
-                format!("secret file {path} can be used by others (mode {mode:04o}); run: chmod 600 {path}")
+                format!("secret file {path} is accessible to other users (mode {mode:04o}); run: chmod 600 {path}")
             }
             Self::Short(bytes) => {
                 format!(
-                    "secret file {path} has {bytes} bytes, a secret needs {SECRET_BYTES_MIN} or more; put a longer one there"
+                    "secret file {path} has {bytes} bytes, expected at least {SECRET_BYTES_MIN}; use a longer secret"
                 )
             }
             Self::Long => {
                 format!(
-                    "secret file {path} has more than {FILE_BYTES_MAX} bytes; name the file that holds the secret and nothing else"
+                    "secret file {path} is longer than {FILE_BYTES_MAX} bytes; name a file that contains only the secret"
                 )
             }
         })
@@ -90,14 +90,14 @@ fn read(path: &Path) -> Result<Vec<u8>, Failed> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(Failed::Long);
     }
-    // In a text the line break at its end is the editor's; in random bytes every byte counts.
+    // A line break at the end of a text is the editor's; of random bytes every byte counts.
     if bytes.is_ascii() {
         bytes.truncate(bytes.trim_ascii_end().len());
     }
     if bytes.len() < SECRET_BYTES_MIN { Err(Failed::Short(bytes.len())) } else { Ok(bytes) }
 }
 
-/// Puts 64 random hex digits there, as a whole: of two first uses at once one wins and both read its secret.
+/// Writes 64 random hex digits atomically: of two concurrent first uses one wins, and both read its secret.
 fn make(dir: &Path, path: &Path) -> io::Result<()> {
     let mut random = [0; SECRET_BYTES_MIN];
     getrandom::fill(&mut random).map_err(|e| io::Error::other(e.to_string()))?;

@@ -1,4 +1,4 @@
-//! `pouw solve`: computes the unit in a 429, for whoever talks to a service with curl.
+//! `pouw solve`: computes the unit in a 429, for requests made with curl.
 
 use std::io::{Read, Write};
 use std::ops::ControlFlow;
@@ -11,12 +11,15 @@ use pouw::solver::compute_work_unit_timed;
 
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, complain};
+use crate::words::count;
 
-/// Compute the work in a 429 and print the result, ready to be sent.
+/// Compute the work in a 429 and print the result to send.
+///
+/// Prints the result as JSON, or in the form that an option names. stderr reports when to send it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
-    /// File with the body of a 429, or with a unit alone; - is standard input.
+    /// File with the body of a 429, or with only its work unit; - reads standard input.
     #[arg(value_name = "FILE")]
     from: PathBuf,
     /// Print the compact form, for the header X-PoUW-Result.
@@ -34,16 +37,16 @@ Examples:
   curl http://127.0.0.1:3000/hello -H \"X-PoUW-Response: $(jq -r .workUnit.challengeToken limited.json)\" \\
        -H \"X-PoUW-Result: $(pouw solve --compact limited.json)\"
 
-The answer counts after the wait that the unit names; it is said on stderr, not waited for.";
+The server accepts the answer after the unit's waitMs. This command does not wait; `pouw fetch` does.";
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let unit = unit(&read(options)?)?;
     let result = compute_work_unit_timed(&unit, |_| ControlFlow::Continue(()))
         .map_err(|error| Failure::failed(format!("the unit cannot be computed: {error}")))?;
     complain(&format!(
-        "{} hashes over {} bytes of data; send the answer after {} ms and before {} ms",
-        unit.node_count,
-        unit.input_data.len(),
+        "computed {} over {} of data; send the answer after {} ms and before {} ms",
+        count(unit.node_count, "hash", "hashes"),
+        count(unit.input_data.len() as u64, "byte", "bytes"),
         unit.wait_ms,
         unit.ttl_ms
     ));
@@ -62,7 +65,7 @@ fn text(options: &Options, result: &WorkResult) -> String {
 }
 
 fn read(options: &Options) -> Result<Vec<u8>, Failure> {
-    // A problem document has little beside its unit.
+    // A problem document has few bytes beside its unit.
     let bound = MAX_UNIT_JSON_BYTES as u64 + 65_536;
     let mut bytes = Vec::new();
     let name = options.from.display();
@@ -75,7 +78,7 @@ fn read(options: &Options) -> Result<Vec<u8>, Failure> {
             .map_err(fail)?;
     }
     if bytes.len() as u64 > bound {
-        return Err(Failure::failed(format!("{name}: more than {bound} bytes; a unit is shorter")));
+        return Err(Failure::failed(format!("{name} has more than {bound} bytes; name the file with the 429's body")));
     }
     Ok(bytes)
 }
@@ -83,11 +86,13 @@ fn read(options: &Options) -> Result<Vec<u8>, Failure> {
 /// The unit in a problem document, or the unit that the document is.
 fn unit(bytes: &[u8]) -> Result<WorkUnit, Failure> {
     let document: serde_json::Value = serde_json::from_slice(bytes)
-        .map_err(|error| Failure::failed(format!("this is no JSON: {error}; give the body of a 429 as it came")))?;
+        .map_err(|error| Failure::failed(format!("the input is not JSON: {error}; use the unchanged body of a 429")))?;
     let unit = match (document.get("workUnit"), document.get("reason").and_then(serde_json::Value::as_str)) {
         (Some(unit), _) => unit,
         (None, Some(reason)) => {
-            return Err(Failure::failed(format!("there is no work in this answer (reason {reason}); wait as it says")));
+            return Err(Failure::failed(format!(
+                "this response has no work (reason {reason}); wait for its Retry-After"
+            )));
         }
         (None, None) => &document,
     };

@@ -1,4 +1,4 @@
-//! `pouw status`: the store at a glance.
+//! `pouw status`: a summary of a store.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -14,10 +14,12 @@ use crate::output::Output;
 use crate::place::Place;
 use crate::survey::Survey;
 use crate::usefulness::{self, Usefulness};
-use crate::words::{QuorumsDocument, STATES, count, printable};
+use crate::words::{count, printable};
 
-/// Show what is in the store: trees by state, pending leaves, accepted work, credits, sizes, damaged blocks; and
-/// what letting clients hash has come to, by the strategy their answers are verified by.
+/// Summarize a store.
+///
+/// Prints trees by state, pending leaves, accepted work, credits, file sizes, damaged blocks, and how much hashing clients
+/// saved the server.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
@@ -30,8 +32,8 @@ Examples:
   pouw status --db store
   pouw status --db store --json
 
-The table counts permutations of Keccak, what SHA3-512 spends its time on, over the life of the store. What is saved
-is what clients did less what the server did. `precomputed` saves nothing: the server hashes each leaf first.";
+The table counts Keccak permutations, the unit of SHA3-512's cost, since the store was created. `saved` is the accepted
+work of clients minus the server's own. The strategy `precomputed` saves none: the server hashes each leaf first.";
 
 /// Units with votes that are counted.
 const QUORUMS_COUNTED: u64 = 16_384;
@@ -42,7 +44,7 @@ struct Document<'d> {
     trees: BTreeMap<&'static str, u64>,
     pending_leaves: u64,
     doubted_leaves: u64,
-    quorums: QuorumsDocument,
+    quorums: &'d OpenQuorums,
     damaged: Damaged<'d>,
     accepted: Accepted,
     synthetic_units: u64,
@@ -100,18 +102,18 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
 fn human(to: &mut dyn Write, found: &Found) -> io::Result<()> {
     let Found { survey, stats, quorums, .. } = found;
     let totals = &stats.totals;
-    let present = STATES.iter().zip(survey.states).filter(|(_, count)| *count > 0);
-    let by_state: Vec<String> = present.map(|((_, word), count)| format!("{} {word}", HumanCount(count))).collect();
+    let present = survey.by_state().filter(|(_, count)| *count > 0);
+    let by_state: Vec<String> = present.map(|(state, count)| format!("{} {state}", HumanCount(count))).collect();
     let by_state = if by_state.is_empty() { "none".to_owned() } else { by_state.join(", ") };
     writeln!(to, "trees      {by_state}")?;
     writeln!(to, "pending    {}", count(totals.pending, "leaf", "leaves"))?;
     if quorums.units > 0 {
         let more = if quorums.more { " or more" } else { "" };
         let (votes, units) = (count(quorums.votes, "vote", "votes"), count(quorums.units, "unit", "units"));
-        writeln!(to, "waiting    {votes} on {units}{more} for answers like them")?;
+        writeln!(to, "waiting    {votes} on {units}{more} for the same answer from others")?;
     }
     if survey.doubted > 0 {
-        writeln!(to, "doubted    {}, to be hashed here", count(survey.doubted, "leaf", "leaves"))?;
+        writeln!(to, "doubted    {}, to be hashed by the server", count(survey.doubted, "leaf", "leaves"))?;
     }
     damage(to, found)?;
     writeln!(
@@ -136,7 +138,7 @@ fn damage(to: &mut dyn Write, found: &Found) -> io::Result<()> {
     if all == 0 {
         return Ok(());
     }
-    writeln!(to, "damaged    {}; give them again, undamaged, with `pouw ingest`:", count(all, "block", "blocks"))?;
+    writeln!(to, "damaged    {}; restore the files and run their `pouw ingest` again:", count(all, "block", "blocks"))?;
     for Damage { tree, leaf, address } in &found.damaged {
         writeln!(to, "           leaf {leaf} of {:?}, address {address}", printable(tree))?;
     }
@@ -150,10 +152,10 @@ fn document(found: &Found) -> Document<'_> {
     let Found { survey, stats, quorums, damaged } = found;
     let totals = &stats.totals;
     Document {
-        trees: STATES.iter().zip(survey.states).map(|((_, word), count)| (*word, count)).collect(),
+        trees: survey.by_state().map(|(state, count)| (state.as_str(), count)).collect(),
         pending_leaves: totals.pending,
         doubted_leaves: survey.doubted,
-        quorums: quorums.into(),
+        quorums,
         damaged: Damaged { blocks: survey.damaged, first: damaged },
         accepted: Accepted { units: totals.units, leaves: totals.leaves, nodes: totals.nodes },
         synthetic_units: totals.synthetic,

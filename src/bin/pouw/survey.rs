@@ -1,20 +1,19 @@
-//! All trees of a store, counted.
+//! Counts of all trees of a store.
 
 use std::collections::BTreeMap;
 
 use pouw::{PouwEngine, Provenance, Stats, Strategy, TreeState};
 
 use crate::failure::Failure;
-use crate::words::STATES;
 
-/// What the trees come to.
+/// Counts of the trees.
 #[derive(Debug, Clone, Default)]
 pub struct Survey {
-    /// Trees by state, in the order of [`STATES`].
-    pub states: [u64; STATES.len()],
+    /// Trees by state, in the order of [`TreeState::ALL`].
+    pub states: [u64; TreeState::ALL.len()],
     /// Damaged blocks.
     pub damaged: u64,
-    /// Leaves the server has to hash because a client behind them lied.
+    /// Leaves that the server has to hash because their client returned a wrong hash elsewhere.
     pub doubted: u64,
     /// Active trees that are verified by a quorum, by its size.
     pub quorums: BTreeMap<u8, u64>,
@@ -55,12 +54,17 @@ impl Survey {
         place(state).map_or(0, |at| self.states[at])
     }
 
-    /// Trees in all.
+    /// Returns the number of trees in each state.
+    pub fn by_state(&self) -> impl Iterator<Item = (TreeState, u64)> {
+        TreeState::ALL.into_iter().zip(self.states)
+    }
+
+    /// Number of trees.
     pub fn trees(&self) -> u64 {
         self.states.iter().sum()
     }
 
-    /// Active trees whose quorum is larger than this, and the largest one there is.
+    /// Returns the number of active trees whose quorum is larger than this, and the largest quorum.
     pub fn beyond(&self, clients: u64) -> Option<(u64, u8)> {
         let beyond = || self.quorums.iter().filter(|(quorum, _)| u64::from(**quorum) > clients);
         let largest = *beyond().next_back()?.0;
@@ -69,5 +73,5 @@ impl Survey {
 }
 
 fn place(state: TreeState) -> Option<usize> {
-    STATES.iter().position(|(known, _)| *known == state)
+    TreeState::ALL.iter().position(|known| *known == state)
 }

@@ -3,16 +3,17 @@
 use clap::Args;
 use indicatif::HumanCount;
 use pouw::Provenance;
+use pouw::hash::Checksum;
 
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
 use crate::place::TreeOf;
-use crate::words::{TreeDocument, printable, provenance};
+use crate::words::{TreeDocument, printable};
 
-/// Show one tree: leaves, who stands for them, height, root, commitment, state.
+/// Show one tree.
 ///
-/// Root and commitment are there once the tree is complete. The commitment is what to publish: it binds the
-/// root together with the number of leaves and their lengths, which the root alone leaves open.
+/// Prints state, leaves, provenance of their hashes, height, root and commitment. Root and commitment exist once the tree
+/// is complete. Publish the commitment: it covers the root, the number of leaves and their lengths.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
@@ -30,12 +31,15 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let tree = TreeDocument::from(engine.tree(&options.of.tree)?);
     engine.close();
     out.show(&tree, |to| {
-        let none = "(when complete)";
         writeln!(to, "name        {}", printable(&tree.name))?;
         writeln!(to, "state       {}", tree.state)?;
         writeln!(to, "leaves      {} ({} pending)", HumanCount(tree.leaves), HumanCount(tree.pending))?;
         if tree.damaged > 0 {
-            writeln!(to, "damaged     {} (give the blocks again)", HumanCount(tree.damaged))?;
+            writeln!(
+                to,
+                "damaged     {} (restore the files and run their `pouw ingest` again)",
+                HumanCount(tree.damaged)
+            )?;
         }
         writeln!(to, "strategy    {}", tree.strategy)?;
         writeln!(to, "provenance  {}", by_provenance(&tree))?;
@@ -47,16 +51,17 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
         }
         writeln!(to, "total bytes {}", tree.total_bytes)?;
         writeln!(to, "data        {}, {}", tree.exposure, tree.data)?;
-        writeln!(to, "root        {}", tree.root.as_deref().unwrap_or(none))?;
-        writeln!(to, "commitment  {}", tree.commitment.as_deref().unwrap_or(none))
+        let shown = |sum: Option<Checksum>| sum.map_or_else(|| "(when complete)".to_owned(), |sum| sum.to_string());
+        writeln!(to, "root        {}", shown(tree.root))?;
+        writeln!(to, "commitment  {}", shown(tree.commitment))
     })?;
     Ok(Verdict::Done)
 }
 
 /// `3 verified, 29 known; the weakest is known`, from the strongest to the weakest.
 fn by_provenance(tree: &TreeDocument) -> String {
-    let Some(weakest) = tree.weakest else { return "(no leaf is done)".to_owned() };
-    let words = Provenance::ALL.into_iter().map(provenance);
+    let Some(weakest) = tree.weakest else { return "(no leaf is hashed)".to_owned() };
+    let words = Provenance::ALL.into_iter().map(Provenance::as_str);
     let counts = words.filter_map(|word| Some((word, *tree.provenance.get(word)?))).filter(|(_, count)| *count > 0);
     let counts: Vec<String> = counts.map(|(word, count)| format!("{} {word}", HumanCount(count))).collect();
     format!("{}; the weakest is {weakest}", counts.join(", "))

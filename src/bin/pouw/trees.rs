@@ -1,15 +1,18 @@
-//! `pouw trees`: all trees, one line each, a page at a time.
+//! `pouw trees`: lists all trees, a page at a time.
 
 use std::io::Write;
 
 use clap::Args;
+use pouw::Provenance;
 
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
 use crate::place::Place;
-use crate::words::{TreeDocument, printable, provenance, state};
+use crate::words::{TreeDocument, printable};
 
-/// List all trees: state, leaves, pending leaves, bytes, why the weakest leaf that is done counts, name.
+/// List all trees.
+///
+/// Prints one line for each: state, leaves, pending leaves, bytes, provenance of its weakest hashed leaf, name.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
@@ -41,8 +44,8 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
                 to.write_all(if first { b"\n" } else { b",\n" })?;
                 serde_json::to_writer(&mut to, &TreeDocument::from(tree))?;
             } else {
-                let (state, name) = (state(tree.state), printable(&tree.name));
-                let weakest = tree.provenance.weakest().map_or("-", provenance);
+                let (state, name) = (tree.state, printable(&tree.name));
+                let weakest = tree.provenance.weakest().map_or("-", Provenance::as_str);
                 let (leaves, pending, bytes) = (tree.leaves, tree.pending, tree.total_bytes);
                 writeln!(to, "{state:<12} {leaves:>13} {pending:>12} {bytes:>16}  {weakest:<8}  {name}")?;
             }

@@ -1,4 +1,4 @@
-//! The account of usefulness: what clients were asked for, did, and saved the server.
+//! The account of usefulness: work requested from clients, accepted, and saved by the server.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -11,9 +11,9 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Usefulness {
-    /// Permutations of real leaves and parents accepted, of all that clients were asked for.
+    /// Accepted permutations of real leaves and parents, as a share of those requested from clients.
     useful_fraction: Option<f64>,
-    /// Permutations accepted minus those of the server, made-up work left out.
+    /// Accepted permutations minus those of the server, without made-up work.
     saved_permutations: i128,
     strategies: BTreeMap<&'static str, StrategyDocument>,
     synthetic: SyntheticDocument,
@@ -22,9 +22,9 @@ pub struct Usefulness {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct StrategyDocument {
-    asked: WorkDocument,
-    accepted: WorkDocument,
-    server: BTreeMap<&'static str, WorkDocument>,
+    asked: HashWork,
+    accepted: HashWork,
+    server: BTreeMap<&'static str, HashWork>,
     saved_permutations: i128,
     sent_units: u64,
     sent_bytes: u64,
@@ -34,32 +34,19 @@ struct StrategyDocument {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct SyntheticDocument {
-    asked: WorkDocument,
-    accepted: WorkDocument,
+    asked: HashWork,
+    accepted: HashWork,
     sent_units: u64,
     sent_bytes: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct WorkDocument {
-    hashes: u64,
-    bytes: u64,
-    permutations: u64,
-}
-
-impl From<HashWork> for WorkDocument {
-    fn from(work: HashWork) -> Self {
-        Self { hashes: work.hashes, bytes: work.bytes, permutations: work.permutations }
-    }
 }
 
 impl From<&StrategyAccount> for StrategyDocument {
     fn from(account: &StrategyAccount) -> Self {
         let by_reason = HashReason::ALL.iter().zip(account.server);
         Self {
-            asked: account.asked.into(),
-            accepted: account.accepted.into(),
-            server: by_reason.map(|(reason, work)| (reason.as_str(), work.into())).collect(),
+            asked: account.asked,
+            accepted: account.accepted,
+            server: by_reason.map(|(reason, work)| (reason.as_str(), work)).collect(),
             saved_permutations: account.saved(),
             sent_units: account.sent_units,
             sent_bytes: account.sent_bytes,
@@ -75,8 +62,8 @@ impl From<&UsefulnessAccount> for Usefulness {
             saved_permutations: real(account).map(|(_, account)| account.saved()).sum(),
             strategies: real(account).map(|(word, account)| (word, account.into())).collect(),
             synthetic: SyntheticDocument {
-                asked: made_up.asked.into(),
-                accepted: made_up.accepted.into(),
+                asked: made_up.asked,
+                accepted: made_up.accepted,
                 sent_units: made_up.sent_units,
                 sent_bytes: made_up.sent_bytes,
             },
@@ -89,17 +76,17 @@ fn real(account: &UsefulnessAccount) -> impl Iterator<Item = (&'static str, &Str
     account.named().take(UsefulnessAccount::SYNTHETIC)
 }
 
-/// A table with a line for each strategy that anything was counted for, in Keccak permutations.
+/// Prints a table in Keccak permutations, with a line for each strategy that has counts.
 pub fn print(to: &mut dyn Write, account: &UsefulnessAccount) -> io::Result<()> {
     if account.is_empty() {
         return Ok(());
     }
     match account.useful_fraction() {
-        Some(fraction) => writeln!(to, "useful     {:.1} % of the hashing clients were asked for", 100.0 * fraction)?,
-        None => writeln!(to, "useful     (nothing sent to clients so far)")?,
+        Some(fraction) => writeln!(to, "useful     {:.1} % of the hashing requested from clients", 100.0 * fraction)?,
+        None => writeln!(to, "useful     (no work was sent to clients yet)")?,
     }
     writeln!(to)?;
-    writeln!(to, "Keccak permutations: accepted from clients, hashed by the server by reason, and the difference")?;
+    writeln!(to, "Keccak permutations: accepted from clients, computed by the server by reason, and saved")?;
     write!(to, "{:<13} {:>15}", "", "accepted")?;
     HashReason::ALL.iter().try_for_each(|reason| write!(to, " {:>13}", reason.as_str()))?;
     writeln!(to, " {:>15} {:>12} {:>11}", "saved", "units sent", "bytes sent")?;
@@ -114,7 +101,7 @@ pub fn print(to: &mut dyn Write, account: &UsefulnessAccount) -> io::Result<()> 
 fn line(to: &mut dyn Write, word: &str, account: &StrategyAccount) -> io::Result<()> {
     write!(to, "{word:<13} {:>15}", number(account.accepted.permutations))?;
     account.server.iter().try_for_each(|work| write!(to, " {:>13}", number(work.permutations)))?;
-    // Made-up work saves nobody anything.
+    // Made-up work saves nothing.
     let saved = if word == UsefulnessAccount::NAMES[UsefulnessAccount::SYNTHETIC] {
         "-".to_owned()
     } else {

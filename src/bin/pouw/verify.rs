@@ -14,26 +14,26 @@ use crate::failure::{Failure, Verdict};
 use crate::output::Output;
 use crate::prove::ProofDocument;
 
-/// Check that a file's content is the leaf of a committed tree. Needs no store.
+/// Check that a file's content is a leaf of a committed tree.
 ///
-/// The number of leaves, their lengths and the root are taken from the arguments and checked against the
-/// commitment; of the proof file only the siblings count.
+/// Needs no store. Prints `verified: ...` and exits with 0, or fails with exit code 1. The root, the number of leaves and
+/// their lengths come from the arguments and are checked against the commitment. Only the siblings come from the proof.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
-    /// The published commitment: 128 hex digits, from a place you trust.
+    /// The published commitment, 128 hex digits, from a source you trust.
     #[arg(long, value_name = "HEX", value_parser = args::checksum)]
     commitment: Checksum,
-    /// Root of the tree.
+    /// Root of the tree, 128 hex digits.
     #[arg(long, value_name = "HEX", value_parser = args::checksum)]
     root: Checksum,
     /// Number of leaves.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     leaves: u64,
-    /// Bytes in every leaf but the last; 0 for mixed lengths.
+    /// Bytes in every leaf except the last; 0 for mixed lengths.
     #[arg(long, value_name = "N")]
     block_len: u64,
-    /// Bytes in all leaves together.
+    /// Bytes in all leaves.
     #[arg(long, value_name = "N")]
     total_bytes: u64,
     /// Index of the leaf, from 0.
@@ -42,7 +42,7 @@ pub struct Options {
     /// File with the proof, as `pouw prove` writes it.
     #[arg(long, value_name = "FILE")]
     proof: PathBuf,
-    /// File with exactly the bytes of the leaf; - for stdin.
+    /// File with exactly the bytes of the leaf; - reads standard input.
     #[arg(value_name = "DATAFILE")]
     data: PathBuf,
 }
@@ -98,14 +98,14 @@ fn read_proof(path: &Path) -> Result<ProofDocument, Failure> {
     file.take(PROOF_BYTES_MAX + 1).read_to_end(&mut text).map_err(|e| fail(e.to_string()))?;
     if text.len() as u64 > PROOF_BYTES_MAX {
         return Err(fail(format!(
-            "over {PROOF_BYTES_MAX} bytes, no proof is that long; name the file `pouw prove` wrote"
+            "longer than {PROOF_BYTES_MAX} bytes, so not a proof; name the file that `pouw prove` wrote"
         )));
     }
-    serde_json::from_slice(&text).map_err(|e| fail(format!("not a proof ({e}); name the file `pouw prove` wrote")))
+    serde_json::from_slice(&text).map_err(|e| fail(format!("not a proof ({e}); name the file that `pouw prove` wrote")))
 }
 
-/// Hashes a file in pieces. Its length is judged before, where it is known, and after.
-fn hash_data(path: &Path, judge: impl Fn(u64) -> Result<(), Failure>) -> Result<(Checksum, u64), Failure> {
+/// Hashes a file in pieces. Checks its length before, where it is known, and after.
+fn hash_data(path: &Path, check: impl Fn(u64) -> Result<(), Failure>) -> Result<(Checksum, u64), Failure> {
     let fail = |e: io::Error| Failure::Failed(format!("{}: {e}; name the file with the leaf's bytes", path.display()));
     let mut source: Box<dyn Read> = if path == Path::new("-") {
         Box::new(io::stdin().lock())
@@ -116,7 +116,7 @@ fn hash_data(path: &Path, judge: impl Fn(u64) -> Result<(), Failure>) -> Result<
             return Err(fail(io::ErrorKind::IsADirectory.into()));
         }
         if found.is_file() {
-            judge(found.len())?;
+            check(found.len())?;
         }
         Box::new(file)
     };
@@ -134,17 +134,17 @@ fn hash_data(path: &Path, judge: impl Fn(u64) -> Result<(), Failure>) -> Result<
             Err(error) => return Err(fail(error)),
         }
     }
-    judge(bytes)?;
+    check(bytes)?;
     Ok((hash.finish(), bytes))
 }
 
-/// What in the proof file hints at a mix-up.
+/// Returns what in the proof file indicates a mix-up.
 fn hint(options: &Options, document: &ProofDocument, hash: &Checksum) -> Option<String> {
     if let Some(other) = document.leaf_index.filter(|leaf| *leaf != options.leaf) {
-        return Some(format!("the proof file says it is of leaf {other}"));
+        return Some(format!("the proof file is for leaf {other}"));
     }
     if document.commitment.as_ref().is_some_and(|other| *other != options.commitment) {
         return Some("the proof file is for another commitment".into());
     }
-    document.leaf_hash.as_ref().filter(|leaf| *leaf != hash).map(|_| "the data is not what was proved".into())
+    document.leaf_hash.as_ref().filter(|leaf| *leaf != hash).map(|_| "the data is not the proved leaf".into())
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 use indicatif::HumanCount;
-use pouw::{PouwEngine, TreeState};
+use pouw::{OpenQuorums, PouwEngine, TreeState};
 use serde::Serialize;
 
 use crate::args::Tier;
@@ -14,25 +14,26 @@ use crate::failure::{Failure, Verdict};
 use crate::output::{Output, complain};
 use crate::place::Place;
 use crate::survey::Survey;
-use crate::words::{QuorumsDocument, count, per_second, printable, rounded};
+use crate::words::{count, per_second, printable, rounded};
 
-/// Hash everything that is pending, through the same challenges a paying client answers.
+/// Hash all pending leaves with clients on this machine.
 ///
-/// Each client asks for a unit, hashes it and submits the answer, which is durable before it counts. Ends when
-/// no leaf is pending and every complete tree is assembled. It can be stopped at any moment and started again.
+/// Each client requests a unit, hashes it and submits the answer, as a client of a server does. Ends when no leaf is
+/// pending and every tree is complete. Prints the numbers of units, leaves and nodes, and the credits. It can be stopped
+/// at any time and started again.
 ///
-/// The clients count as distinct and as networks of their own, although one machine does all the work: of a tree that
-/// is verified by a quorum each unit is hashed by several of them.
+/// Each client counts as a client in a network of its own. So in a tree with the strategy quorum:Q, Q of them hash each
+/// unit.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
     place: Place,
-    /// Clients that work at the same time, with the keys client-0, client-1 and so on; 1 to 256. At least as many as
-    /// the largest quorum of a tree.
+    /// Number of concurrent clients, 1 to 256; at least the largest quorum of a tree. Their names are client-0, client-1
+    /// and so on.
     #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=256))]
     clients: u16,
-    /// How hard the units are.
+    /// Size of the units.
     #[arg(long, value_enum, default_value = "high")]
     tier: Tier,
 }
@@ -42,9 +43,8 @@ Examples:
   pouw work --db store
   pouw work --db store --clients 64 --tier low
 
-Exit code 1 and a list of reasons if leaves are left that cannot be handed out, for instance because a file
-ingested by reference has changed or is gone, or because their votes wait for clients that are not in this run;
-and if damaged blocks were found, now or earlier.";
+Exit code 1 if leaves remain that cannot be issued, and if the store has damaged blocks. stderr lists the reasons: for
+instance, a file ingested with --reference has changed, or a quorum needs more clients.";
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -56,14 +56,14 @@ struct Document<'d> {
     seconds: f64,
     nodes_per_second: u64,
     credits_micro_joules: u64,
-    /// Units that were taken as votes, and what is or was to be credited for them when their quorums are complete.
+    /// Units that were taken as votes, and the credits for them once their quorums are complete.
     votes: u64,
     deferred_micro_joules: u64,
     commits: u64,
     pending: u64,
     trees_complete: u64,
     /// Votes that wait now.
-    quorums: QuorumsDocument,
+    quorums: &'d OpenQuorums,
     damaged_blocks: u64,
     damaged: &'d [Damage],
     blocked: Vec<Blocked<'d>>,
@@ -100,8 +100,8 @@ fn warn_of_quorums(engine: &PouwEngine, clients: u16) -> Result<(), Failure> {
         let clients = count(clients.into(), "client", "clients");
         let wait = minutes(engine.quorum_wait_ms());
         complain(&format!(
-            "{trees} for the same answer from up to {quorum} clients, and {clients} will work: give --clients {quorum}, \
-             or run this again {wait} later, when the server hashes what still has too few votes"
+            "{trees} for the same answer from up to {quorum} clients, but this run has {clients}: use --clients {quorum}, \
+             or run this again after {wait}, when the server hashes the leaves with too few votes"
         ));
     }
     Ok(())
@@ -111,35 +111,35 @@ fn minutes(ms: u64) -> String {
     count(ms.div_ceil(60_000), "minute", "minutes")
 }
 
-/// Says on stderr what is left over; whether nothing is.
+/// Reports on stderr what remains, and returns whether nothing does.
 fn tell_rest(drained: &Drained, options: &Options, wait_ms: u64) -> bool {
     for (tree, why) in &drained.blocked {
-        complain(&format!("tree {:?} waits for its data: {why}", printable(tree)));
+        complain(&format!("tree {:?}: its data cannot be read: {why}", printable(tree)));
     }
     tell_votes(drained, options, wait_ms);
     if drained.pending > 0 {
         let left = count(drained.pending, "leaf is", "leaves are");
         let advice = match (drained.blocked.is_empty(), drained.quorums.units) {
-            (false, _) => "put the files back as they were and run this again",
+            (false, _) => "restore the files and run this again",
             (true, 1..) => "see above",
             (true, 0) => "run: pouw check",
         };
-        complain(&format!("{left} left that cannot be handed out; {advice}"));
+        complain(&format!("{left} still pending and cannot be issued; {advice}"));
     }
     tell_damage(drained.survey.damaged, &drained.damaged);
     if let unfinished @ 1.. = drained.in_state(TreeState::Ingesting) {
         let trees = count(unfinished, "tree is", "trees are");
-        complain(&format!("{trees} not ingested to the end; run the same `pouw ingest` again, then this"));
+        complain(&format!("{trees} not ingested completely; run the same `pouw ingest` again, then this"));
     }
     if let broken @ 1.. = drained.in_state(TreeState::Inconsistent) {
         let trees = count(broken, "tree contradicts itself", "trees contradict themselves");
-        complain(&format!("{trees} and will not export; run: pouw check"));
+        complain(&format!("{trees} and cannot be exported; run: pouw check"));
         return false;
     }
     drained.pending == 0 && drained.survey.damaged == 0
 }
 
-/// Votes that nobody of this run may join.
+/// Reports votes that no client of this run may join.
 fn tell_votes(drained: &Drained, options: &Options, wait_ms: u64) {
     let quorums = &drained.quorums;
     if quorums.units == 0 {
@@ -148,14 +148,14 @@ fn tell_votes(drained: &Drained, options: &Options, wait_ms: u64) {
     let (votes, units) = (count(quorums.votes, "vote", "votes"), count(quorums.units, "unit", "units"));
     let largest = drained.survey.beyond(options.clients.into()).map(|(_, quorum)| quorum);
     let advice = match largest {
-        Some(quorum) => format!("give --clients {quorum}"),
+        Some(quorum) => format!("use --clients {quorum}"),
         // A tier takes no unit with votes that is larger than its own.
-        None if options.tier != Tier::High => "give --tier high".to_owned(),
-        None => "give more --clients".to_owned(),
+        None if options.tier != Tier::High => "use --tier high".to_owned(),
+        None => "use more --clients".to_owned(),
     };
     complain(&format!(
-        "{votes} on {units} wait for the same answer from other clients: {advice}, or run this again {} after they \
-         came, when the server hashes their leaves itself",
+        "{votes} on {units} wait for the same answer from other clients: {advice}, or run this again {} after the \
+         votes, when the server hashes their leaves itself",
         minutes(wait_ms)
     ));
 }
@@ -164,19 +164,20 @@ fn human(to: &mut dyn Write, drained: &Drained) -> io::Result<()> {
     let sum = drained.sum();
     writeln!(
         to,
-        "{}, {}, {} in {:.1} s ({} nodes/s); {} uJ credited, {}",
+        "{}, {}, {} in {:.1} s ({}/s); {} uJ credited, {}",
         count(sum.units, "unit", "units"),
         count(sum.leaves, "leaf", "leaves"),
         count(sum.nodes, "node", "nodes"),
         drained.seconds,
-        HumanCount(per_second(sum.nodes, drained.seconds)),
+        count(per_second(sum.nodes, drained.seconds), "node", "nodes"),
         HumanCount(drained.credited),
         count(drained.commits, "commit", "commits"),
     )?;
     if sum.votes > 0 {
         let (votes, deferred) = (count(sum.votes, "unit was a vote", "units were votes"), HumanCount(sum.deferred));
-        let (waiting, later) = (HumanCount(drained.quorums.votes), HumanCount(drained.quorums.deferred));
-        writeln!(to, "{votes}, for {deferred} uJ once a quorum agrees; {waiting} votes wait, for {later} uJ")?;
+        let waiting = count(drained.quorums.votes, "vote waits", "votes wait");
+        let later = HumanCount(drained.quorums.deferred);
+        writeln!(to, "{votes}, for {deferred} uJ once a quorum agrees; {waiting}, for {later} uJ")?;
     }
     let complete = drained.in_state(TreeState::Complete);
     writeln!(to, "{} complete, {} pending", count(complete, "tree", "trees"), count(drained.pending, "leaf", "leaves"))
@@ -197,7 +198,7 @@ fn document(drained: &Drained) -> Document<'_> {
         commits: drained.commits,
         pending: drained.pending,
         trees_complete: drained.in_state(TreeState::Complete),
-        quorums: (&drained.quorums).into(),
+        quorums: &drained.quorums,
         damaged_blocks: drained.survey.damaged,
         damaged: &drained.damaged,
         blocked: drained.blocked.iter().map(|(tree, why)| Blocked { tree, why }).collect(),

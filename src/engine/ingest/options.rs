@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 use crate::store::StoreError;
 use crate::store::records::{Exposure, Strategy};
 
@@ -164,7 +166,7 @@ pub struct IngestProgress {
 }
 
 /// Something that was not ingested.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct IngestProblem {
     /// The file, or the name of the tree.

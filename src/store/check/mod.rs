@@ -24,6 +24,8 @@ mod trust;
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::backend::{StorageProvider, StoreFile};
 use super::error::StoreError;
 use super::file::contained;
@@ -31,7 +33,8 @@ use super::records::{Head, RecordError};
 use open::{BlocksFile, Opened, StateFile};
 
 /// A row that does not fit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 #[non_exhaustive]
 pub struct CheckFinding {
     /// Table, row, and what is wrong with it.
@@ -42,13 +45,14 @@ pub struct CheckFinding {
 pub const CHECK_FINDINGS_SHOWN: usize = 100;
 
 /// What a check went through and found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct CheckReport {
-    /// The first [`CHECK_FINDINGS_SHOWN`] rows that do not fit.
-    pub findings: Vec<CheckFinding>,
     /// How many there are in all.
     pub found: u64,
+    /// The first [`CHECK_FINDINGS_SHOWN`] rows that do not fit.
+    pub findings: Vec<CheckFinding>,
     /// Trees.
     pub trees: u64,
     /// Leaves in them.
@@ -68,6 +72,7 @@ pub struct CheckReport {
     /// Consumed tokens.
     pub consumed: u64,
     /// Clients whose difficulty is remembered.
+    #[serde(skip)]
     pub standings: u64,
     /// Ranges with claims of clients.
     pub claims: u64,
@@ -80,6 +85,7 @@ pub struct CheckReport {
     /// Chores waiting.
     pub chores: u64,
     /// Commits of the state file so far.
+    #[serde(rename = "commits")]
     pub commit_seq: u64,
 }
 

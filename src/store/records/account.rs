@@ -1,11 +1,12 @@
 //! Totals of offloaded work: accepted from clients, done by the server by reason, bytes sent.
 
 use bincode::{Decode, Encode};
+use serde::Serialize;
 
 use super::Strategy;
 
 /// An amount of hashing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode, Serialize)]
 pub struct HashWork {
     /// SHA3-512 hashes.
     pub hashes: u64,

@@ -1,4 +1,4 @@
-//! The demo's second opinion: every result again, by a path that shares nothing with the engine's but the hash.
+//! The demo's checks: every result is computed again by code that shares only the hash with the engine.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,7 +13,7 @@ use crate::drain::{Client, Drained};
 use crate::failure::Failure;
 use crate::words::printable;
 
-/// What was compared.
+/// Counts of the comparisons.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
     pub trees: u64,
@@ -64,8 +64,8 @@ impl<'a> Audit<'a> {
         self.tree(name, &leaves)
     }
 
-    /// That no tree of the store has been left out, and all are complete.
-    pub fn everything_was_looked_at(&mut self, drained: &Drained) -> Result<(), Failure> {
+    /// Checks that no tree of the store was left out, and that all are complete.
+    pub fn everything_was_compared(&mut self, drained: &Drained) -> Result<(), Failure> {
         let complete = drained.in_state(TreeState::Complete);
         self.expect("trees complete", complete, drained.survey.trees());
         self.expect("trees compared", self.counts.trees, complete);
@@ -74,7 +74,7 @@ impl<'a> Audit<'a> {
         Ok(())
     }
 
-    /// Balances, awards and the ledger's chain must tell one story.
+    /// Checks balances, awards and the ledger's chain against each other.
     pub fn credits(&mut self, clients: &[Client], drained: &Drained) -> Result<(), Failure> {
         let sum = drained.sum();
         let mut balances = 0;
@@ -82,7 +82,7 @@ impl<'a> Audit<'a> {
             balances += self.engine.balance(client.key.as_bytes())?.0;
         }
         let totals = self.engine.stats().totals;
-        self.expect("credits told to clients", sum.micro_joules, sum.nodes * 100);
+        self.expect("credits reported to clients", sum.micro_joules, sum.nodes * 100);
         self.expect("credits on the accounts", balances, sum.micro_joules);
         self.expect("credits awarded in all", totals.awarded, sum.micro_joules);
         let (mut seq, mut amount, mut leaves, mut digest) = (0, 0, 0, [0; 32]);
@@ -126,7 +126,7 @@ impl<'a> Audit<'a> {
         };
         let expected = root(leaves);
         if expected != Some(found) {
-            self.findings.push(format!("the root of {shown:?} is not that of its file"));
+            self.findings.push(format!("the root of {shown:?} differs from that of its file"));
             return Ok(());
         }
         self.counts.roots_matched += 1;
@@ -150,7 +150,7 @@ impl<'a> Audit<'a> {
         if matching && at == nodes {
             self.counts.exports_matched += 1;
         } else {
-            self.findings.push(format!("an export of {shown:?} is not what its file hashes to"));
+            self.findings.push(format!("an export of {shown:?} differs from the hashes of its file"));
         }
         Ok(())
     }

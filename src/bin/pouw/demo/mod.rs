@@ -1,4 +1,4 @@
-//! `pouw demo`: the main job end to end in a temporary folder, with every result checked.
+//! `pouw demo`: runs the main job in a temporary directory and checks every result.
 
 mod audit;
 mod report;
@@ -16,15 +16,15 @@ use crate::output::{Output, complain};
 use crate::{ingest, place, words};
 use report::Table;
 
-/// Run the main job end to end in a temporary folder, and check every result.
+/// Run the main job in a temporary directory and check every result.
 ///
-/// Ingests the files twice, each as a tree of its own and all in one tree; lets eight clients of three tiers
-/// work at the same time until nothing is pending; computes every root again straight from the files; compares
-/// all exports; adds up all credits. Without a PATH it runs on the sources of this program.
+/// Ingests the files, each as its own tree and all as one tree. Eight concurrent clients of three tiers hash all leaves.
+/// Then every root is computed again from the files, all exports are compared, and all credits are added up. Prints the
+/// counts. Without a PATH it uses the sources of this program.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
-    /// Files and directories to use instead.
+    /// Files and directories to use.
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
 }
@@ -34,7 +34,7 @@ Examples:
   pouw demo
   pouw demo docs/ --json
 
-Exit code 0 if everything matched; nothing is left behind.";
+Exit code 0 if everything matched, else 1. The directory is removed.";
 
 /// Names of the trees: one for each file behind the prefix, and the one of all files.
 const PREFIX: &str = "files/";
@@ -76,7 +76,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     if let Some(block_size) = one_tree_block {
         audit.one_tree(&paths, ONE_TREE, block_size)?;
     }
-    audit.everything_was_looked_at(&drained)?;
+    audit.everything_was_compared(&drained)?;
     audit.credits(&clients, &drained)?;
     let counts = audit.counts;
     let table = Table::new(&drained, &engine.stats(), &counts, one_tree_block, pending);
@@ -97,8 +97,8 @@ fn ingest_files(engine: &PouwEngine, paths: &[PathBuf]) -> Result<IngestReport, 
     Ok(report)
 }
 
-/// Puts all files into one tree; returns its block size. In a tree of mixed lengths a last block of 64 or 128
-/// bytes could be taken for hashes and is refused, so another block size is tried then.
+/// Puts all files into one tree and returns its block size. In a tree of mixed lengths a last block of 64 or 128 bytes is
+/// refused, since it could be taken for hashes; then another block size is tried.
 fn ingest_one_tree(engine: &PouwEngine, paths: &[PathBuf]) -> Result<Option<u64>, Failure> {
     for block_size in BLOCK_SIZES {
         let options = IngestOptions::new(Exposure::Public).block_size(block_size).tree(ONE_TREE);
@@ -111,6 +111,6 @@ fn ingest_one_tree(engine: &PouwEngine, paths: &[PathBuf]) -> Result<Option<u64>
             Err(other) => return Err(other.into()),
         }
     }
-    complain("no block size suits all files at once; going on without the one tree");
+    complain("no block size fits all files; continuing without the one tree");
     Ok(None)
 }

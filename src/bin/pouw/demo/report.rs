@@ -4,14 +4,15 @@ use std::io::{self, Write};
 
 use indicatif::{HumanBytes, HumanCount};
 use pouw::Stats;
+use pouw::protocol::DifficultyTier;
 use serde::Serialize;
 
 use super::CLIENTS;
 use super::audit::Counts;
 use crate::drain::Drained;
-use crate::words::{TIERS, per_second, rounded};
+use crate::words::{count, per_second, rounded};
 
-/// Everything the demo found out.
+/// The results of the demo.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Table {
@@ -29,14 +30,14 @@ pub struct Table {
     credits_micro_joules: u64,
     ledger_entries: u64,
     bytes_sent: u64,
-    /// There was work enough for each client to get some.
+    /// There was enough work for every client.
     #[serde(skip)]
     plenty: bool,
 }
 
 #[derive(Debug, Serialize)]
 struct TierRow {
-    tier: &'static str,
+    tier: DifficultyTier,
     units: u64,
     shortfalls: u64,
     leaves: u64,
@@ -49,7 +50,7 @@ const PLENTY_LEAVES: u64 = 32 * CLIENTS as u64;
 impl Table {
     pub fn new(drained: &Drained, stats: &Stats, counts: &Counts, one_tree: Option<u64>, pending: u64) -> Self {
         let sum = drained.sum();
-        let row = |(tier, tally): (&&'static str, &crate::drain::Tally)| TierRow {
+        let row = |(tier, tally): (DifficultyTier, &crate::drain::Tally)| TierRow {
             tier,
             units: tally.units,
             shortfalls: tally.shortfalls,
@@ -63,7 +64,7 @@ impl Table {
             exports_matched: counts.exports_matched,
             one_tree_block_size: one_tree,
             clients: CLIENTS,
-            tiers: TIERS.iter().zip(&drained.tiers).map(row).collect(),
+            tiers: DifficultyTier::ALL.into_iter().zip(&drained.tiers).map(row).collect(),
             nodes: sum.nodes,
             seconds: rounded(drained.seconds),
             nodes_per_second: per_second(sum.nodes, drained.seconds),
@@ -75,10 +76,10 @@ impl Table {
         }
     }
 
-    /// A finding for each tier that handed out nothing although there was enough for all.
+    /// Returns a finding for each tier that issued no unit although there was enough work.
     pub fn tiers_without_units(&self) -> impl Iterator<Item = String> {
         let idle = self.tiers.iter().filter(|row| self.plenty && row.units == 0);
-        idle.map(|row| format!("tier {} handed out no unit", row.tier))
+        idle.map(|row| format!("tier {} issued no unit", row.tier.as_str()))
     }
 
     pub fn document<'t>(&'t self, findings: &'t [String]) -> impl Serialize + 't {
@@ -96,7 +97,7 @@ impl Table {
         writeln!(to, "trees     {:>9}", HumanCount(self.trees).to_string())?;
         match self.one_tree_block_size {
             Some(size) => writeln!(to, "                     one of them of all files, in blocks of {size}")?,
-            None => writeln!(to, "                     without one of all files: no block size suits them")?,
+            None => writeln!(to, "                     none of all files: no block size fits them")?,
         }
         writeln!(to, "leaves    {:>9}", HumanCount(self.leaves).to_string())?;
         let matched = HumanCount(self.roots_matched).to_string();
@@ -106,18 +107,18 @@ impl Table {
         writeln!(to)?;
         writeln!(to, "tier          units  shortfalls     leaves      nodes")?;
         for TierRow { tier, units, shortfalls, leaves, nodes } in &self.tiers {
-            writeln!(to, "{tier:<8} {units:>10}  {shortfalls:>10} {leaves:>10} {nodes:>10}")?;
+            writeln!(to, "{:<8} {units:>10}  {shortfalls:>10} {leaves:>10} {nodes:>10}", tier.as_str())?;
         }
         writeln!(to)?;
-        let (nodes, rate) = (HumanCount(self.nodes), HumanCount(self.nodes_per_second));
-        writeln!(to, "work      {nodes} nodes by {} clients in {:.2} s: {rate} nodes/s", self.clients, self.seconds)?;
+        let (nodes, rate) = (count(self.nodes, "node", "nodes"), HumanCount(self.nodes_per_second));
+        writeln!(to, "work      {nodes} by {} clients in {:.2} s: {rate} nodes/s", self.clients, self.seconds)?;
         writeln!(to, "sent      {}", HumanBytes(self.bytes_sent))?;
         writeln!(to, "commits   {}", HumanCount(self.commits))?;
-        let (credits, entries) = (HumanCount(self.credits_micro_joules), HumanCount(self.ledger_entries));
-        writeln!(to, "credits   {credits} uJ in {entries} ledger entries, 100 uJ for each node")?;
+        let entries = count(self.ledger_entries, "ledger entry", "ledger entries");
+        writeln!(to, "credits   {} uJ in {entries}, 100 uJ for each node", HumanCount(self.credits_micro_joules))?;
         match findings.len() {
-            0 => writeln!(to, "\nAll roots, exports and credits add up, and the store's own check is clean."),
-            wrong => writeln!(to, "\n{wrong} things do not add up; see above."),
+            0 => writeln!(to, "\nAll roots, exports and credits are correct, and `pouw check` is clean."),
+            wrong => writeln!(to, "\n{}; see above.", count(wrong as u64, "check failed", "checks failed")),
         }
     }
 }

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use crate::failure::Failure;
 
 const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
-/// What the package consists of; builds and histories beside it are left out.
+/// The folders of the package, without builds and history.
 const FOLDERS: [&str; 5] = ["src", "tests", "benches", "examples", "clients"];
 
-/// Copies the package's sources to `to`, so that nobody edits them while they are ingested.
+/// Copies the package's sources to `to`, so that they do not change during the ingest.
 pub fn copy_own(to: &Path) -> Result<PathBuf, Failure> {
     let package = Path::new(PACKAGE);
     if !package.join("src").join("lib.rs").is_file() {
         return Err(Failure::Usage(format!(
-            "the sources this program was built from are not in {PACKAGE} any more; name other files: pouw demo PATH"
+            "the sources of this program are no longer in {PACKAGE}; name other files: pouw demo PATH"
         )));
     }
     let fail = |error: io::Error| Failure::Failed(format!("the sources in {PACKAGE} cannot be copied: {error}"));

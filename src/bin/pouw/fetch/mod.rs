@@ -1,4 +1,4 @@
-//! `pouw fetch`: an HTTP request that works its way past a 429.
+//! `pouw fetch`: an HTTP request that solves the challenge of a 429.
 
 mod request;
 mod told;
@@ -23,41 +23,41 @@ use crate::words::printable;
 
 use told::Told;
 
-/// Send an HTTP request, and do the work if the server asks for some.
+/// Send an HTTP request, and do the work if the server requires it.
 ///
-/// The body of the response goes to stdout, what happens on the way to stderr. A limited request is sent once more, with
-/// the answer, as soon as the server's wait is over. Up to ten redirects are followed, each address a request of its own.
+/// Prints the body of the response; stderr reports the progress. A limited request is sent once more with the answer, after
+/// the wait that the server requires. Follows up to ten redirects; each may be limited again.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
-    /// Address to ask, http or https.
+    /// Address of the request, http or https.
     #[arg(value_parser = request::url)]
     url: Url,
     /// Method [default: GET, with --data POST].
     #[arg(short = 'X', long = "request", value_name = "METHOD", value_parser = request::method)]
     method: Option<Method>,
-    /// Header to send, as "Name: value"; may be given again.
+    /// Header to send, as "Name: value"; may be repeated.
     #[arg(short = 'H', long = "header", value_name = "HEADER", value_parser = request::header)]
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// Body to send; @FILE sends a file, @- standard input. Say with -H what it is.
+    /// Body to send; @FILE sends a file, @- standard input. Set its Content-Type with -H.
     #[arg(short, long, value_name = "DATA")]
     data: Option<String>,
-    /// Write the body to this file, as a whole or not at all.
+    /// Write the body to this file, completely or not at all, instead of stdout.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Seconds for getting past the limit, from the first sending on.
+    /// Longest time to get past the limit, in seconds from the first request.
     #[arg(long, value_name = "SECS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     deadline: u64,
-    /// Most bytes of data to accept as work [default: 1048576].
+    /// Most bytes of data to hash [default: 1048576].
     #[arg(long, value_name = "N")]
     max_bytes: Option<u64>,
     /// Most hashes to compute [default: 98].
     #[arg(long, value_name = "N")]
     max_hashes: Option<u64>,
-    /// Longest wait to accept at once, in seconds [default: the deadline].
+    /// Longest single wait to accept, in seconds [default: the deadline].
     #[arg(long, value_name = "SECS")]
     max_wait: Option<u64>,
-    /// Wait when there is a limit and no work, if the server says how long.
+    /// If the server offers no work, wait as long as it says and retry.
     #[arg(short, long)]
     wait: bool,
 }
@@ -66,19 +66,19 @@ const EXAMPLES: &str = "\
 Examples:
   pouw fetch http://127.0.0.1:3000/hello
   pouw fetch http://127.0.0.1:3000/echo -H \"Content-Type: application/json\" -d @order.json -o reply.json
-  pouw fetch http://127.0.0.1:3000/hello --deadline 5 --max-bytes 65536     give up rather than wait or pay more
-  pouw fetch http://127.0.0.1:3000/hello --json | jq .microJoules           what it earned
+  pouw fetch http://127.0.0.1:3000/hello --deadline 5 --max-bytes 65536     fail rather than wait or hash more
+  pouw fetch http://127.0.0.1:3000/hello --json | jq .microJoules           print the credits earned
 
-Exit codes: 0 the last status was 2xx, 1 it was another or there was none, 2 wrong usage.";
+Exit codes: 0 the final status is 2xx, 1 it is another or there is no response, 2 wrong usage.";
 
-/// Most bytes of a body that becomes part of a JSON document.
+/// Longest body in a JSON document.
 const JSON_BODY_MAX: usize = 16 << 20;
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let told = Told::new(out.json);
     let teller = told.clone();
-    // Nothing but a user agent goes along to everywhere.
+    // Only a user agent is sent to every origin.
     let client = Client::new(http(options), terms(options))?.across_origins();
     let client = client.on_report(move |report| teller.hear(report));
     let request = request::build(options, &client)?;
@@ -111,14 +111,14 @@ fn terms(options: &Options) -> Terms {
 }
 
 fn http(options: &Options) -> reqwest::ClientBuilder {
-    // Fails only if there is one already, which will do.
+    // Fails only if a provider is installed already, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let silence = Duration::from_secs(options.deadline);
     let builder = reqwest::Client::builder().user_agent(concat!("pouw/", env!("CARGO_PKG_VERSION")));
     builder.connect_timeout(silence).read_timeout(silence)
 }
 
-/// Prints the body, or the document, and says how it ended.
+/// Prints the body or the document, and returns the verdict.
 fn deliver(
     options: &Options,
     response: Response,
@@ -131,11 +131,11 @@ fn deliver(
     let mut document = told.document(Some(status.as_u16()));
     let received = receive(options, response, runtime, out, &mut document);
     if !status.is_success() {
-        let wait = wait.map_or_else(String::new, |seconds| format!("; it says to wait {seconds} s"));
+        let wait = wait.map_or_else(String::new, |seconds| format!("; retry after {seconds} s"));
         complain(&format!("the server answered {status}{wait}"));
     }
     match received {
-        // Whatever became of the body: what was paid for it has a receipt.
+        // Even if the body is lost, the accepted work has a receipt.
         Err(Failure::Failed(what)) if out.json => {
             complain(&what);
             document["error"] = what.into();
@@ -150,7 +150,7 @@ fn deliver(
     Ok(Verdict::of(status.is_success()))
 }
 
-/// Puts the body where it belongs: a file, the document, stdout.
+/// Writes the body to a file, to the document or to stdout.
 fn receive(
     options: &Options,
     mut response: Response,
@@ -162,7 +162,7 @@ fn receive(
     let mut bytes = 0;
     let mut copy = |to: &mut dyn Write| -> Result<(), Failure> {
         while let Some(chunk) = next()? {
-            // What comes slowly is seen as it comes.
+            // A slow body is printed as it arrives.
             to.write_all(&chunk).and_then(|()| to.flush())?;
             bytes += chunk.len() as u64;
         }
@@ -181,7 +181,7 @@ fn receive(
     while let Some(chunk) = next()? {
         body.extend_from_slice(&chunk);
         if body.len() > JSON_BODY_MAX {
-            let what = format!("the body has more than {JSON_BODY_MAX} bytes; write it to a file with -o");
+            let what = format!("the body is longer than {JSON_BODY_MAX} bytes; write it to a file with -o");
             return Err(Failure::failed(what));
         }
     }
@@ -192,7 +192,7 @@ fn receive(
     Ok(())
 }
 
-/// An error and what is behind it, each once, in one line.
+/// Formats an error and its causes in one line, each once.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

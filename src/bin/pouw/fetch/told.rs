@@ -1,4 +1,4 @@
-//! What the client tells on the way: words and a bar on stderr, numbers for the document.
+//! Reports of the client: text and a progress bar on stderr, numbers for the document.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -50,12 +50,12 @@ impl Told {
         }
     }
 
-    /// Takes the bar off the screen.
+    /// Removes the bar from the screen.
     pub fn finish(&self) {
         self.state().bar.finish_and_clear();
     }
 
-    /// The document, but for the body or the error.
+    /// Returns the document without the body or the error.
     pub fn document(&self, status: Option<u16>) -> Value {
         let state = self.state();
         json!({
@@ -69,7 +69,7 @@ impl Told {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Numbers and a bar stay what they are, whoever panicked.
+        // A panic of another thread cannot leave numbers or a bar half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -78,9 +78,9 @@ impl State {
     fn challenge(&mut self, offer: &Offer) {
         self.bar.finish_and_clear();
         complain(&format!(
-            "over the limit; the server asks for {} over {} bytes of {} work and a wait of {} ms",
+            "over the limit; the server requires {} over {} of {} work and a wait of {} ms",
             count(offer.hashes, "hash", "hashes"),
-            HumanCount(offer.bytes),
+            count(offer.bytes, "byte", "bytes"),
             if offer.synthetic { "made-up" } else { "real" },
             HumanCount(u64::try_from(offer.wait.as_millis()).unwrap_or(u64::MAX)),
         ));
@@ -91,8 +91,8 @@ impl State {
         let ms = HumanCount(ms);
         match pause {
             Pause::Floor => self.bar.set_message(format!("done, waiting {ms} ms")),
-            Pause::SameAnswer => self.say(&format!("the answer did not count yet; it is sent again in {ms} ms")),
-            Pause::Limited => self.say(&format!("over the limit and no work to do; waiting {ms} ms")),
+            Pause::SameAnswer => self.say(&format!("the answer was not accepted yet; sending it again in {ms} ms")),
+            Pause::Limited => self.say(&format!("over the limit and no work is offered; waiting {ms} ms")),
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! What `pouw serve` goes by: the command line before the file, the file before the defaults.
+//! The settings of `pouw serve`: the command line takes precedence over the file, the file over the defaults.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::secret;
 use super::Options;
 use super::pages::ASSETS;
 
-/// Settings that keep every rule.
+/// Checked settings.
 #[derive(Debug)]
 pub struct Chosen {
     pub listen: SocketAddr,
@@ -25,7 +25,7 @@ pub struct Chosen {
     previous_secret_files: Vec<PathBuf>,
 }
 
-/// Where the server listens unless told otherwise.
+/// Default address of the server.
 pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 3_000);
 
 impl Chosen {
@@ -70,7 +70,7 @@ impl Chosen {
     }
 }
 
-/// Puts what the command line says in the place of what the file says; the keys, and the flags they come from.
+/// Overrides the file's settings by those of the command line. Returns their keys and flags.
 fn take_flags(options: &Options, settings: &mut Settings) -> Result<Vec<(&'static str, &'static str)>, Failure> {
     let mut given = Vec::new();
     if let Some(rate) = options.rate {

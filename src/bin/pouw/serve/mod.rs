@@ -1,4 +1,4 @@
-//! `pouw serve`: a small service behind the gate, to try it, to measure it, and to copy from.
+//! `pouw serve`: a small service behind the gate, for trials, measurements and as an example.
 
 mod chosen;
 mod pages;
@@ -27,6 +27,7 @@ use tower_service::Service;
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, complain};
 use crate::place::Place;
+use crate::words::count;
 
 use chosen::Chosen;
 use socket::Impatient;
@@ -34,58 +35,59 @@ use upload::Upload;
 
 pub use chosen::LISTEN;
 
-/// Serve a small HTTP service behind the gate.
+/// Serve a small HTTP service behind the rate limiter.
+///
+/// Prints its address and the number of pending leaves, then serves until ctrl-c or SIGTERM. Requests in progress are
+/// finished first.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
     place: Place,
-    /// Read settings from this TOML file; what stands on the command line goes before it.
+    /// Read settings from this TOML file. Options of the command line take precedence.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:3000].
+    /// Address to listen on; port 0 chooses a free port [default: 127.0.0.1:3000].
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// Requests that one client may make in a window [default: 100].
+    /// Requests of one client in a window [default: 100].
     #[arg(long, value_name = "N")]
     rate: Option<u32>,
     /// Length of the window in seconds [default: 60].
     #[arg(long, value_name = "SECS")]
     window: Option<u64>,
-    /// Milliseconds before an answer counts, for low, medium and high [default: 1500,4000,7500].
+    /// Shortest time before an answer is accepted, in milliseconds, for low, medium and high [default: 1500,4000,7500].
     #[arg(long, value_name = "L,M,H", value_delimiter = ',')]
     floor: Vec<u64>,
-    /// Network of proxies whose Forwarded or X-Forwarded-For is believed; may be given again.
+    /// Network of proxies whose Forwarded or X-Forwarded-For is trusted; may be repeated.
     #[arg(long, value_name = "CIDR")]
     trusted_proxy: Vec<IpNet>,
-    /// Answer browsers that are over the limit with a page that does the work, instead of a problem document.
+    /// Send browsers over the limit a page that does the work, instead of a problem document.
     #[arg(long)]
     challenge_page: bool,
-    /// Decide and count, but let everything through that is only over its limit; --shadow=false undoes the file's.
+    /// Count requests over the limit but let them pass. --shadow=false overrides the file.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     shadow: Option<bool>,
 }
 
 const EXAMPLES: &str = "\
-Example:
+Examples:
   pouw ingest --db store --exposure public photos/
-  pouw serve --db store --listen 127.0.0.1:3000 --rate 5
-  curl -i http://127.0.0.1:3000/hello         the sixth time it is a 429 with work in it, for `pouw solve -`
+  pouw serve --db store --rate 5
+  pouw fetch http://127.0.0.1:3000/hello              the sixth request is limited; this does the work and passes
+  pouw serve --db store --config pouw.toml            all settings; see: pouw check-config --help
 
-Many settings are kept better in a file; see: pouw check-config --help
-  pouw serve --db store --config pouw.toml
+Limited:     GET /hello, POST /echo
+Not limited: GET / (a page to try the limit), GET /metrics (Prometheus), GET /health, GET /pouw/receipt/ID (the state of
+             a unit), GET /pouw/tree/ID (the progress of a tree; ID is a unit's treeId)";
 
-Behind the gate: GET /hello, POST /echo. Beside it: GET / (a page to try it on), GET /metrics (Prometheus), GET /health,
-GET /pouw/receipt/ID, GET /pouw/tree/ID (how far a tree is; ID is the unit's treeId).
-Stop it with ctrl-c or SIGTERM: what is on its way is finished, and nothing that was answered is lost.";
-
-/// Connections at once. Beyond, new ones wait in the system's backlog until one closes.
+/// Most concurrent connections. More wait in the system's backlog until one closes.
 const CONNECTIONS_MAX: usize = 16_384;
-/// What hyper may hold of a response that the socket does not take.
+/// Most bytes of a response that hyper buffers while the socket accepts none.
 const WRITE_BUFFER_BYTES: usize = 16 << 10;
-/// Time for a request's head, on a kept connection from the end of the request before it.
+/// Time for a request's head; on a kept connection it begins with the end of the previous request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
-/// Time for what is on its way when the service is stopped.
+/// Time for requests in progress when the service is stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
@@ -115,7 +117,7 @@ async fn serve(
         .await
         .map_err(|error| Failure::failed(format!("{}: {error}; give another --listen", chosen.listen)))?;
     let address = listener.local_addr()?;
-    // Before anybody asks: the first one over the limit gets real work too.
+    // Before the first request: the first client over the limit gets real work too.
     gate.engine().refill()?;
     announce(chosen, &gate, address, out)?;
     let [to_read, to_send] = [gate.write_timeout(), gate.body_timeout()];
@@ -143,15 +145,15 @@ async fn serve(
         let connection = builder.serve_connection(TokioIo::new(Impatient::new(stream, to_read)), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            // Whatever ends a connection early is its client's affair.
+            // An error of a connection concerns only its client.
             let _ = connection.await;
             drop(permit);
         });
     }
     drop(listener);
-    complain("stopping: what is on its way is finished first");
+    complain("stopping after the requests in progress");
     if tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown()).await.is_err() {
-        complain("some connections were cut off; what had been accepted is stored");
+        complain("some connections were closed early; all accepted answers are stored");
     }
     Ok(())
 }
@@ -182,13 +184,15 @@ fn announce(chosen: &Chosen, gate: &Gate, address: SocketAddr, out: &Output) -> 
     });
     out.show(&document, |to| {
         let (rate, window) = (chosen.rate_limit, seconds(chosen.window_ms));
-        writeln!(to, "listening on http://{address}, {rate} requests per {window} s for each client")?;
-        writeln!(to, "{} leaves pending in {} trees", totals.pending, totals.trees)?;
+        let rate = count(rate.into(), "request", "requests");
+        writeln!(to, "listening on http://{address}, {rate} per {window} s for each client")?;
+        let (leaves, trees) = (count(totals.pending, "leaf", "leaves"), count(totals.trees, "tree", "trees"));
+        writeln!(to, "{leaves} pending in {trees}")?;
         writeln!(to, "try: http://{address}/ in a browser, or curl -i http://{address}/hello")
     })
 }
 
-/// A whole number where it is one.
+/// Converts milliseconds to seconds, to an integer if they are whole seconds.
 fn seconds(ms: u64) -> serde_json::Number {
     let exact = serde_json::Number::from_f64(ms as f64 / 1_000.0).filter(|_| !ms.is_multiple_of(1_000));
     exact.unwrap_or_else(|| (ms / 1_000).into())

@@ -1,4 +1,4 @@
-//! What the reference server answers, behind the gate and beside it.
+//! The routes of the reference server, limited ones and others.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use crate::words::{TIERS, entry_kind, provenance};
+use crate::words::tier;
 
 /// Where the files of the pages are.
 pub const ASSETS: &str = "/pouw/assets/";
@@ -32,11 +32,11 @@ pub const ASSETS: &str = "/pouw/assets/";
 struct Shared {
     gate: Gate,
     metrics: PrometheusHandle,
-    /// Looks into the store at once, beside the gate.
+    /// Limits concurrent reads of the store outside the gate.
     looks: Arc<Semaphore>,
 }
 
-/// Beyond these a look is asked to come again: it is not limited otherwise, and must not keep answers from the disk.
+/// Most concurrent reads of the store. Further ones get a 503, so that they cannot keep answers from the disk.
 const LOOKS_MAX: usize = 16;
 
 /// All routes. Only `/hello` and `/echo` are behind the gate.
@@ -56,7 +56,7 @@ pub fn pages(gate: Gate, metrics: PrometheusHandle) -> Router {
         .merge(gated)
 }
 
-/// The page to try it on.
+/// The page to try the limit.
 async fn index() -> Response {
     file("index.html")
 }
@@ -81,7 +81,7 @@ fn file(name: &str) -> Response {
 }
 
 async fn scrape(State(shared): State<Shared>) -> Response {
-    // Sizes of files and locks of tables: nothing for a thread of the executor.
+    // This reads file sizes and takes locks of tables, so it must not block the executor.
     let text = spawn_blocking(move || {
         shared.gate.record_metrics();
         shared.metrics.run_upkeep();
@@ -123,7 +123,7 @@ async fn receipt(State(shared): State<Shared>, Path(id): Path<String>) -> Respon
     let engine = shared.gate.engine().clone();
     match spawn_blocking(move || receipt_document(&engine, id)).await {
         Ok(Ok(Some(document))) => answer(StatusCode::OK, &document),
-        Ok(Ok(None)) => answer(StatusCode::NOT_FOUND, &json!({ "error": format!("nothing is known of {id}") })),
+        Ok(Ok(None)) => answer(StatusCode::NOT_FOUND, &json!({ "error": format!("unknown unit {id}") })),
         Ok(Err(error)) => answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": error })),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
@@ -138,18 +138,18 @@ fn receipt_document(engine: &PouwEngine, id: WorkId) -> Result<Option<Value>, St
         Receipt::Accepted(entry) => entry,
         _ => return Ok(None),
     };
-    let stands = engine.provenance_of(&row).map_err(|error| error.to_string())?;
+    let provenance = engine.provenance_of(&row).map_err(|error| error.to_string())?;
     let mut document = json!({
         "id": id.to_string(),
         "state": "accepted",
-        "kind": entry_kind(row.kind),
+        "kind": row.kind,
         "entry": seq,
         "microJoules": row.amount,
-        "tier": TIERS.get(usize::from(row.tier)),
+        "tier": tier(row.tier),
         "nodes": row.nodes,
         "leaves": row.leaves,
         "acceptedAt": UnixMillis(row.at_ms).to_rfc3339(),
-        "provenance": stands.map(provenance),
+        "provenance": provenance,
     });
     if let Some(found) = engine.proof_of(&row).map_err(|error| error.to_string())? {
         document["proof"] = json!({
@@ -162,7 +162,7 @@ fn receipt_document(engine: &PouwEngine, id: WorkId) -> Result<Option<Value>, St
     Ok(Some(document))
 }
 
-/// A node of a tree: what to show the surroundings of.
+/// The node of a tree whose surroundings are shown.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Around {
@@ -170,10 +170,10 @@ struct Around {
     index: u64,
 }
 
-/// Tiles of a tree told at once.
+/// Most tiles of a tree in one response.
 const TILES_SHOWN: u64 = 64;
 
-/// How far a tree is, by its handle: all of it in numbers, and the leaves around a node.
+/// Reports the progress of a tree: its counts, and the states of the leaves around a node.
 async fn tree(
     State(shared): State<Shared>,
     Path(handle): Path<String>,
@@ -217,7 +217,7 @@ fn tree_document(engine: &PouwEngine, handle: TreeHandle, around: &Around) -> Re
 }
 
 fn busy() -> Response {
-    let document = json!({ "error": "too many look at once; ask again in a second" });
+    let document = json!({ "error": "too many requests at once; retry after one second" });
     let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, &document);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response

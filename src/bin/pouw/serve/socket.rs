@@ -1,4 +1,4 @@
-//! A connection that is cut off when its client does not read.
+//! A connection that fails when its client does not read.
 
 use std::io;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! A request body that is given up when no more of it comes.
+//! A request body with a time limit for its next piece.
 
 use std::io;
 use std::pin::Pin;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-/// Fails when somebody has waited for its next piece as long as `patience`. Not while nobody asks for one: then it is
-/// not its client who is slow.
+/// A body that fails when its next piece takes longer than `patience`. The time runs only while the service waits for
+/// a piece: else it is not the client that is slow.
 pub struct Upload {
     body: Incoming,
     patience: Duration,
