@@ -9,7 +9,7 @@ use crate::protocol::{ByTier, DifficultyTier};
 
 use super::checked::{ConfigError, MS_MAX, POSITIVE, check, check_time, whole_ms};
 
-/// How the credit of an accepted answer is reckoned.
+/// How the credit of an accepted answer is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -20,7 +20,7 @@ pub enum AwardBasis {
     TierAverage,
 }
 
-/// Settings of one engine. One that exists is valid.
+/// The settings of one engine. A `Config` that exists is valid.
 ///
 /// ```
 /// use pouw::Config;
@@ -36,7 +36,7 @@ pub struct Config {
     pub(super) settings: ConfigBuilder,
 }
 
-/// Collects settings; [`ConfigBuilder::build`] judges them.
+/// Collects settings. [`ConfigBuilder::build`] checks them.
 #[derive(Clone)]
 #[must_use]
 pub struct ConfigBuilder {
@@ -76,6 +76,9 @@ pub struct ConfigBuilder {
 
 impl Config {
     /// All defaults with this secret of 32 bytes or more.
+    ///
+    /// # Errors
+    /// The secret is shorter.
     pub fn new(hmac_secret: impl Into<Vec<u8>>) -> Result<Self, ConfigError> {
         Self::builder(hmac_secret).build()
     }
@@ -331,7 +334,10 @@ impl ConfigBuilder {
         self
     }
 
-    /// Judges the settings.
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// The first invalid setting, with its value and the rule it breaks.
     pub fn build(self) -> Result<Config, ConfigError> {
         for secret in std::iter::once(&self.hmac_secret).chain(&self.previous_secrets) {
             check("hmac_secret", secret.len(), secret.len() >= 32, "it needs 32 bytes or more (the length is shown)")?;

@@ -30,6 +30,9 @@ impl PouwEngine {
     /// Takes from memory only: an empty ring is [`IssueError::NoWork`], or made-up work if the request
     /// allows it. If the lease table is full nothing is issued, and no lease is evicted. Units that are
     /// ready but over [`IssueRequest::bytes_max`] stay ready, and made-up work does not take their place.
+    ///
+    /// # Errors
+    /// See [`IssueError`]; each has a reason on the wire.
     pub fn issue(&self, request: &IssueRequest<'_>) -> Result<Issued, IssueError> {
         let core = self.core();
         if core.closing.load(std::sync::atomic::Ordering::SeqCst) || core.store.is_closed() {

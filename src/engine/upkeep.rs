@@ -17,8 +17,9 @@ use super::error::{TreeError, WriteError};
 use super::event::Event;
 use super::interior::tile_level;
 
-/// What one round of upkeep did.
+/// The counts of one round of upkeep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Upkeep {
     /// Units that became ready.
     pub refilled: usize,
@@ -30,7 +31,7 @@ pub struct Upkeep {
     pub doubts: usize,
 }
 
-/// Upkeep could not go on.
+/// Why upkeep failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpkeepError {
@@ -68,13 +69,19 @@ const PARENTS_PER_ROUND: u64 = 1 << 20;
 const ROWS_PER_STEP: usize = 2_048;
 
 impl PouwEngine {
-    /// One bounded round of upkeep: refill, assemble, drop. The background thread does the same; a
-    /// host that runs without it calls this about as often as it issues.
+    /// One bounded round of upkeep: refills the ring, assembles finished trees, removes rows. The background thread does
+    /// the same; a host that turned it off calls this about as often as it issues.
+    ///
+    /// # Errors
+    /// A read or a write of the store failed. The other parts of the round are done all the same.
     pub fn upkeep(&self) -> Result<Upkeep, UpkeepError> {
         self.core().upkeep(true)
     }
 
-    /// Refills the ready ring if it is below its minimum, and returns the units added.
+    /// Refills the ready ring if it is below its minimum. Returns the number of units added.
+    ///
+    /// # Errors
+    /// A read of the store failed.
     pub fn refill(&self) -> Result<usize, StoreError> {
         Ok(self.core().refill()? + self.core().refill_interior()?)
     }
