@@ -1,8 +1,27 @@
-//! The gate as actix-web middleware: `App::wrap(Pouw::new(gate))`.
+//! The gate as actix-web middleware.
 //!
 //! The other end of a connection is the connection's own peer address, unless the host set the extension
 //! [`PeerAddr`]. An error that an inner service returns in place of a response gets the gate's headers when it
 //! is rendered.
+//!
+//! # Examples
+//!
+//! A complete server:
+//!
+//! ```no_run
+//! use actix_web::{App, HttpServer, web};
+//! use pouw::Gate;
+//! use pouw::actix::Pouw;
+//!
+//! #[actix_web::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // A real service reads its secret from its environment or a file.
+//!     let gate = Gate::open("pouw-data", "a secret of thirty-two bytes or more")?;
+//!     let app = move || App::new().wrap(Pouw::new(gate.clone())).route("/", web::get().to(|| async { "hello" }));
+//!     HttpServer::new(app).bind("127.0.0.1:3000")?.run().await?;
+//!     Ok(())
+//! }
+//! ```
 
 use std::fmt;
 use std::future::{Future, Ready, ready};

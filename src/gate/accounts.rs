@@ -1,4 +1,4 @@
-//! What the gate remembers of clients over their limit: open challenges, paid admissions, bytes sent,
+//! The accounts of clients over their limit: open challenges, paid admissions, bytes sent,
 //! failures in a row. For the client, for its network prefix, and for all together.
 //!
 //! Bounded by `tracked_clients_max` clients and as many prefixes at most. At the bound an account with nothing
@@ -65,7 +65,7 @@ struct Open {
     prefix: u128,
 }
 
-/// Room for one challenge. Taken back when it is dropped without having been used.
+/// A reservation for one open challenge; dropping it unused releases it.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Reservation<'a> {
@@ -233,7 +233,7 @@ impl Accounts {
             share.pay(&self.rules.prefix, now_ms);
         }
         self.all.lock().pay(&self.rules.all, now_ms);
-        // Not before it is paid: nobody may begin another in between.
+        // Closed after it is paid, so that no other challenge begins in between.
         self.close(client, id);
     }
 
@@ -276,7 +276,7 @@ impl Accounts {
             let mut table = shard(&self.clients, client).lock();
             table.find(client).and_then(|mut account| account.close(id))
         };
-        // Expired, or of before a restart: it is not counted any more.
+        // Expired, or issued before a restart: it is not counted any more.
         let Some(Open { expires_ms, prefix, .. }) = closed else {
             return;
         };

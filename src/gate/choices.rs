@@ -18,13 +18,13 @@ pub type Extractor = dyn Fn(&dyn Head, &Caller<'_>) -> Option<ClientKey> + Send 
 pub enum IdentifierStrategy {
     /// The believed address.
     Ip,
-    /// The authenticated user; everybody else is one client together.
+    /// The authenticated user; all others are one client together.
     User,
-    /// The validated API key; everybody else is one client together.
+    /// The validated API key; all others are one client together.
     ApiKey,
     /// The authenticated user, else the believed address.
     UserOrIp,
-    /// What this function makes of a request; where it returns nothing, the believed address.
+    /// The key that this function returns for a request; the believed address if it returns none.
     Custom(Arc<Extractor>),
 }
 
@@ -58,7 +58,7 @@ pub enum RateLimitDraft {
 /// A limit and the routes it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// Name, as it stands in `RateLimit-Policy`.
+    /// Name, as sent in `RateLimit-Policy`.
     pub name: String,
     /// Admitted requests in one window.
     pub rate_limit: u32,

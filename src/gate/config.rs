@@ -1,5 +1,5 @@
 //! Settings of the gate: the paper's names in snake_case and its defaults. The engine's own (the secret,
-//! token lifetime, floors, unit sizes, difficulty, credits) stand in [`Config`](crate::Config).
+//! token lifetime, floors, unit sizes, difficulty, credits) are in [`Config`](crate::Config).
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use super::page::PREFIX_CHARS_MAX;
 use super::plain::encoded;
 use super::routes::Pattern;
 
-/// Settings of one gate. One that exists is valid.
+/// The valid settings of a gate.
 #[derive(Clone)]
 pub struct GateConfig {
     pub(super) settings: GateConfigBuilder,
 }
 
-/// Collects settings; [`GateConfigBuilder::build`] judges them.
+/// A builder of [`GateConfig`]; [`GateConfigBuilder::build`] checks the settings.
 #[derive(Clone)]
 #[must_use]
 pub struct GateConfigBuilder {
@@ -60,7 +60,7 @@ pub struct GateConfigBuilder {
 }
 
 impl GateConfig {
-    /// Defaults to be changed.
+    /// Returns a builder with the defaults.
     pub fn builder() -> GateConfigBuilder {
         GateConfigBuilder {
             policies: vec![Policy::new("default", 100, Duration::from_secs(60))],
@@ -98,7 +98,7 @@ impl GateConfig {
 }
 
 impl GateConfig {
-    /// Judges the settings beside those of the engine that makes the challenges.
+    /// Checks these settings against the engine's.
     pub(super) fn fits(&self, engine: &Config) -> Result<(), ConfigError> {
         let bytes = self.settings.bytes_in_flight;
         let rule = "it must hold a challenge of the largest unit: four thirds of unit_bytes of the high tier, and 3072";
@@ -204,7 +204,7 @@ impl GateConfigBuilder {
 
     /// Answers navigations of browsers that are over the limit with a page that does the work and asks again. Its files
     /// ([`crate::page`], feature `page`) have to be served below this path, which begins and ends with `/` and is
-    /// not limited. Empty, the default, for none: everybody gets problem documents.
+    /// not limited. Empty, the default, for none: all clients get problem documents.
     pub fn challenge_page(mut self, path: impl Into<String>) -> Self {
         self.challenge_page = path.into();
         self
@@ -240,13 +240,16 @@ impl GateConfigBuilder {
         self
     }
 
-    /// What the ceiling on paid admissions of a client comes to, and that of a prefix.
+    /// The ceilings on paid admissions of a client and of a prefix.
     pub(super) fn paid_admissions(&self) -> (u32, u32) {
         let client = self.paid_admissions_per_window.unwrap_or(self.policies[0].rate_limit);
         (client, self.paid_admissions_per_prefix.unwrap_or(client.saturating_mul(8)))
     }
 
-    /// Judges the settings. What hangs on the engine's is judged when the gate is made.
+    /// Checks the settings. Those that depend on the engine's are checked when the gate is made.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the field, the value and the rule of the first setting that is out of range.
     pub fn build(self) -> Result<GateConfig, ConfigError> {
         self.check_policies()?;
         self.check_page()?;
@@ -274,7 +277,7 @@ impl GateConfigBuilder {
             let pattern = Pattern::parse(route);
             let good = pattern.is_some();
             check("routes", route, good, "it is /path or /path/*, with a method and a space before it at most")?;
-            check("routes", route, seen.insert(pattern), "each route stands once, in one policy or among the exempt")?;
+            check("routes", route, seen.insert(pattern), "each route is given once, in one policy or as exempt")?;
         }
         Ok(())
     }

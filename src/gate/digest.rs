@@ -1,7 +1,7 @@
 //! Keyed digests of clients and networks, for the tables in memory.
 //!
 //! Two clients with the same digest would share a window. With 128 bits under a key of this process's own that
-//! happens to nobody, by accident or on purpose.
+//! does not happen, by accident or on purpose.
 
 use siphasher::sip128::SipHasher13;
 

@@ -1,4 +1,4 @@
-//! What the gate tells a subscriber, and `tracing`.
+//! Events of the gate, for a subscriber and for `tracing`.
 
 use std::fmt;
 use std::sync::Arc;

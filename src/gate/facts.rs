@@ -1,4 +1,4 @@
-//! What the gate is told about a request, as plain values.
+//! The facts of a request, as plain values.
 
 use std::net::IpAddr;
 
@@ -21,7 +21,7 @@ pub trait Head {
     fn has_body(&self) -> bool;
 }
 
-/// Who sent a request, as far as the host knows. Nothing here comes from the client's own words.
+/// The sender of a request, as far as the host knows it. Nothing here is claimed by the client.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Caller<'a> {
     /// Address of the other end of the connection.
@@ -39,7 +39,7 @@ pub struct PolicyId(pub(super) u16);
 /// Everything a decision depends on, beside the time and what the gate remembers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
-    /// Who counts as one client.
+    /// The client that the request counts for.
     pub client: ClientKey,
     /// The network that client is in.
     pub prefix: NetworkPrefix,
@@ -97,7 +97,7 @@ pub enum ResultText {
     Unfinished(Malformed),
 }
 
-/// What became of a body that was to be buffered.
+/// The outcome of buffering a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyRead<'a> {
     /// All of it is here.

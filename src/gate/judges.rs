@@ -1,5 +1,4 @@
-//! The threads that judge answers, so that no thread of an async executor waits for a read of the store, and that
-//! take verdicts over from the engine's writer, so that it waits for nobody.
+//! Worker threads for judging answers, so that neither the async executor nor the engine's writer blocks.
 
 use std::sync::Weak;
 use std::time::{Duration, Instant};
@@ -16,7 +15,7 @@ const TICK_EVERY: Duration = Duration::from_secs(1);
 /// One answer to judge, or one verdict to deliver.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
 
-/// The way to the threads. They end when it is dropped and what is waiting has been done.
+/// The queue to the threads. They end when it is dropped and empty.
 #[derive(Debug)]
 pub(super) struct Judges {
     answers: Sender<Job>,
@@ -33,7 +32,7 @@ pub(super) struct Inbox {
 }
 
 impl Judges {
-    /// The way, and the end of it that [`start`] needs.
+    /// Makes the queue, and the end of it that [`start`] needs.
     pub(super) fn new(waiting_max: usize) -> (Self, Inbox) {
         let (answers, answers_out) = bounded(waiting_max);
         let (verdicts, verdicts_out) = unbounded();
@@ -88,7 +87,7 @@ fn run(inbox: &Inbox, ticking: Option<&Weak<Inner>>) {
     let mut ticked = Instant::now();
     while let Ok(job) = inbox.next() {
         if let Some(job) = job {
-            // Whoever waits for the verdict is told when its end of the way is dropped.
+            // A caller that waits for the verdict gets `try_again` when its job is dropped.
             contained("judging an answer", job);
         }
         if let Some(gate) = ticking

@@ -5,7 +5,7 @@
 //! protocol's table of answers. No decision waits for a commit or a disk but that on a request which
 //! presents a token, and that one comes by callback.
 //!
-//! **After a restart** windows, budgets and ceilings start anew; difficulty, credits and used tokens do not.
+//! **After a restart** windows, budgets and ceilings are empty; difficulty, credits and used tokens are kept.
 //!
 //! ```text
 //! head --on_request--> identity, route, token? --no--> window --under--> Pass
@@ -94,7 +94,7 @@ use replaced::Replaced;
 use routes::{RouteMatch, Routes};
 use runtime::ReputationProvider;
 
-/// The gate. Cheap to clone; clones share everything.
+/// A rate limiter in front of a service. Cheap to clone; clones share everything.
 #[derive(Debug, Clone)]
 pub struct Gate {
     inner: Arc<Inner>,

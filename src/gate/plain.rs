@@ -45,7 +45,7 @@ impl Gate {
         self.by_admission(place, facts, self.admission(place, facts), because)
     }
 
-    /// Goes on from what the window said.
+    /// Decides on the answer of the window.
     pub(super) fn by_admission(
         &self,
         place: &Place,
@@ -67,7 +67,7 @@ impl Gate {
         }
     }
 
-    /// What the window says; `None` if it cannot be consulted and the fallback is to deny.
+    /// Asks the window; `None` if it cannot be consulted and the fallback is to deny.
     pub(super) fn admission(&self, place: &Place, facts: &Facts) -> Option<Admission> {
         let now_ms = self.engine().for_gate().window_ms();
         let (client, prefix) = (&facts.client, facts.prefix);
@@ -87,7 +87,7 @@ impl Gate {
         Some(place.limiter.check(client, prefix, now_ms))
     }
 
-    /// Where the client stands, without taking a slot.
+    /// The client's quota, without taking a slot.
     pub(super) fn standing(&self, place: &Place, facts: &Facts) -> Quota {
         let now_ms = self.engine().for_gate().window_ms();
         let (client, prefix) = (&facts.client, facts.prefix);
@@ -225,7 +225,7 @@ impl Gate {
         }
     }
 
-    /// The client's reputation, from the facts or the provider. A provider that panics knows nothing.
+    /// The client's reputation, from the facts or the provider. A provider that panics gives none.
     fn reputation(&self, facts: &Facts) -> Option<f64> {
         facts.reputation.or_else(|| {
             let provider = self.inner.reputation.as_ref()?;
@@ -244,12 +244,12 @@ const fn decoded(bytes: u64) -> u64 {
     bytes.saturating_sub(FRAME_BYTES) / 4 * 3
 }
 
-/// What the host's window says. One that panics cannot be consulted.
+/// Asks the host's window. A window that panics cannot be consulted.
 fn consulted<T>(ask: impl FnOnce() -> Result<T, WindowError>) -> Result<T, WindowError> {
     contained(ask).unwrap_or_else(|_| Err(WindowError("it panicked".to_owned())))
 }
 
-/// What is said of a window nobody can see.
+/// Rate-limit headers to send when the shared window cannot be read.
 fn unknown(place: &Place) -> Quota {
     Quota { limit: place.policy.rate_limit, remaining: place.policy.rate_limit, reset_ms: 0, admitted: false }
 }

@@ -1,5 +1,5 @@
-//! What one client, one network prefix, or all together have used of what they may have: paid admissions, bytes
-//! of challenges, and challenges that may still become paid admissions.
+//! The usage of one client, one network prefix, or all together: paid admissions, bytes of challenges, and open
+//! challenges that may still become paid admissions.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ const MINUTE_MS: u64 = 60_000;
 /// Expiry is counted this exactly, and never too early.
 const TICK_MS: u64 = 10;
 
-/// What one may have.
+/// The quotas of one client, prefix, or all.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quotas {
     /// None: nothing can be paid for with work.
@@ -20,7 +20,7 @@ pub(super) struct Quotas {
     pub(super) per_ms: u64,
 }
 
-/// What one has used.
+/// The usage of one client, prefix, or all.
 #[derive(Debug, Default)]
 pub(super) struct Share {
     paid: AdmissionLog,
@@ -38,7 +38,7 @@ impl Share {
         self.budget(quotas).available(now_ms)
     }
 
-    /// Takes `bytes`, or what is left if another thread was faster. How many that were.
+    /// Takes `bytes`, or the rest if another thread was faster; returns the number taken.
     pub(super) fn take(&mut self, quotas: &Quotas, bytes: u64, now_ms: u64) -> u64 {
         let budget = self.budget(quotas);
         let left = bytes.min(budget.available(now_ms));
@@ -68,7 +68,7 @@ impl Share {
         }
     }
 
-    /// A challenge of before a restart has come back.
+    /// Counts a challenge that was issued before the restart and is presented now.
     pub(super) fn adopt(&mut self, expires_ms: u64) {
         self.open.add(expires_ms);
     }

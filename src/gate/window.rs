@@ -7,7 +7,7 @@ use crate::policy::window::Quota;
 use super::choices::Policy;
 use super::identity::{ClientKey, NetworkPrefix};
 
-/// What a window says of one request.
+/// A window's answer for one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
     /// It is within the limit, and logged.
@@ -18,7 +18,7 @@ pub enum Admission {
     Crowded(Quota),
 }
 
-/// A window that cannot be consulted now.
+/// The error of a window that cannot be consulted now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the window cannot be consulted: {0}")]
 pub struct WindowError(pub String);
@@ -27,6 +27,9 @@ pub struct WindowError(pub String);
 /// thread that serves or judges it: answer from memory or give up at once. One that panics cannot be consulted.
 pub trait Window: Debug + Send + Sync {
     /// Judges one request and, if it is within the limit, logs it.
+    ///
+    /// # Errors
+    /// [`WindowError`], if the window cannot be consulted now.
     fn check(
         &self,
         policy: &Policy,
@@ -35,7 +38,10 @@ pub trait Window: Debug + Send + Sync {
         now_ms: u64,
     ) -> Result<Admission, WindowError>;
 
-    /// Where the client stands, without logging anything.
+    /// Returns the client's quota and logs nothing.
+    ///
+    /// # Errors
+    /// [`WindowError`], if the window cannot be consulted now.
     fn look(
         &self,
         policy: &Policy,

@@ -107,7 +107,7 @@ routes = [\"/x\", \"y\", \"/x\"]
         "12:8: `route_overrides[1].name` is B: ",
         "13:14: `route_overrides[1].rate_limit` is 0: ",
         "15:17: `route_overrides[1].routes[1]` is y: ",
-        "15:22: `route_overrides[1].routes[2]` is /x: each route stands once",
+        "15:22: `route_overrides[1].routes[2]` is /x: each route is given once",
     ];
     assert_eq!(said.len(), expected.len(), "{said:#?}");
     for (said, expected) in said.iter().zip(expected) {

@@ -38,8 +38,8 @@ pub enum ClientKey {
     ApiKey(Arc<str>),
     /// What the host's own extractor made of the request.
     Custom(Arc<[u8]>),
-    /// Nobody could be told apart: no peer address, or no user where one is asked for. All such requests
-    /// are one client.
+    /// No identity: no peer address, or no user where the strategy needs one. All such requests are one
+    /// client.
     Anonymous,
 }
 
@@ -55,7 +55,7 @@ impl ClientKey {
         }
     }
 
-    /// Whether many people may stand behind this key: an address, or nobody in particular.
+    /// Whether many people may share this key: an address, or none.
     pub fn is_shared(&self) -> bool {
         matches!(self, Self::V4(_) | Self::V6(..) | Self::Anonymous)
     }
@@ -155,7 +155,7 @@ pub(super) fn identify(
             caller.api_key.map_or(ClientKey::Anonymous, |key| ClientKey::ApiKey(bounded(key)))
         }
         IdentifierStrategy::UserOrIp => user().unwrap_or_else(by_address),
-        // A function that panics has told nothing.
+        // A function that panics counts as one that returns nothing.
         IdentifierStrategy::Custom(extract) => {
             let key = contained(|| extract(head, caller)).ok().flatten();
             key.map_or_else(by_address, limited)
