@@ -123,7 +123,7 @@ fn new_gate(engine: &PouwEngine) -> Gate {
 
 /// Nanoseconds for each request of one thread, after every client has been seen once.
 fn timed(load: &Load, threads: usize, passes: &(dyn Fn(usize) -> bool + Sync)) -> f64 {
-    assert!((0..load.names.len()).all(passes), "nobody is over the limit");
+    assert!((0..load.names.len()).all(passes), "no client is over the limit");
     let share = load.order.len() / threads;
     let spent: Vec<f64> = std::thread::scope(|scope| {
         let runs: Vec<_> =
@@ -137,6 +137,6 @@ fn go_through(part: &[u32], passes: &(dyn Fn(usize) -> bool + Sync)) -> f64 {
     let begun = Instant::now();
     let passed = part.iter().filter(|at| passes(**at as usize)).count();
     let spent = begun.elapsed();
-    assert_eq!(passed, part.len(), "nobody is over the limit");
+    assert_eq!(passed, part.len(), "no client is over the limit");
     spent.as_secs_f64() * 1e9
 }

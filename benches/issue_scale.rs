@@ -1,7 +1,7 @@
 //! What issuing costs with 1 000 000 pending leaves of 512 bytes beside 10 000, CPU time per unit.
 //!
 //! `issue` is the call alone, from a full ring. `issue + refill` adds everything that keeps the ring full:
-//! the CPU time of the whole process over the number of units. A round opens a store anew several times, so
+//! the CPU time of the whole process over the number of units. A round opens a store several times, so
 //! that all leaves are pending again, and takes the same units each time, High, Medium and Low. Rounds of
 //! the two stores alternate, medians are printed.
 //!
@@ -105,7 +105,7 @@ fn one_boot(place: &Path) -> Cost {
 
 /// CPU time of all threads of this process so far, microseconds.
 fn cpu_us() -> f64 {
-    // Only what was on the books when a thread last gave way is told.
+    // The system reports the time up to each thread's last yield.
     std::thread::yield_now();
     let tasks = fs::read_dir("/proc/self/task").expect("this benchmark needs Linux's /proc");
     let nanoseconds = tasks.filter_map(|task| {

@@ -1,5 +1,5 @@
 //! What the server hashes, and what CPU time it takes, for each accepted unit of 32 leaves under the four ways to
-//! verify a tree, for leaves of 4 KiB and of 64 KiB; beside a server that hashes everything itself and asks nobody.
+//! verify a tree, for leaves of 4 KiB and of 64 KiB; beside a server that hashes everything itself.
 //!
 //! Everything of the server's runs in this process: ingest, issue, judging, commits, assembly, and at the end a strict
 //! export. Clients solve in it too; the CPU time of their hashing is taken off. For leaves of 64 KiB the High byte cap

@@ -178,7 +178,7 @@ fn submitter(
         let begun = Instant::now();
         let (reply, counters) = (slot.clone(), counters.clone());
         engine.submit_with(&Answer::new(&one.client, &one.result), move |verdict| {
-            // On the writer's thread: the number of syncs so far tells which commit this was.
+            // On the writer's thread: the number of syncs so far identifies the commit.
             verdict.expect("the answer is right");
             reply.put(counters.state_syncs.load(Ordering::SeqCst));
         });

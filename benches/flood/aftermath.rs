@@ -35,7 +35,7 @@ pub async fn look(server: &Server, leaves: u64) -> Result<(), String> {
         return Err(format!("{left} leases are left {waited} s after the last request"));
     }
     if pending != leaves {
-        return Err(format!("{pending} of {leaves} leaves are pending, though nobody answered"));
+        return Err(format!("{pending} of {leaves} leaves are pending, though no client answered"));
     }
     let found = hand_out_all(server, leaves as usize).await;
     if found < leaves { Err(format!("only {found} of {leaves} leaves were handed out again")) } else { Ok(()) }

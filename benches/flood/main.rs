@@ -4,10 +4,10 @@
 //! **Memory.** `pouw serve --rate 1 --trusted-proxy 127.0.0.1/32`, all else at its defaults, has a backlog of
 //! 100 000 units. What it can do is measured first, on a server of its own: over-limit requests in a closed
 //! loop. Then 1 000 000 over-limit requests from 100 000 clients in 391 networks arrive at a quarter of that rate,
-//! by a schedule that waits for nobody; those that are let through because a window has passed come on top.
+//! by a schedule that does not wait for replies; those that are let through because a window has passed come on top.
 //! Resident memory at the end may be 1.05 times that after 20 % of them.
 //!
-//! **Leases.** Nobody answers. Once the tokens have expired no lease may be left, and every leaf of the backlog
+//! **Leases.** No client answers. Once the tokens have expired no lease may be left, and every leaf of the backlog
 //! has to be handed out again.
 //!
 //! **Latency.** In this process: `Gate::decide` for clients under their limit, idle and while another thread sends
@@ -89,7 +89,7 @@ fn main() -> ExitCode {
     if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// A store with one tree of so many leaves. The command makes a secret of its own there.
+/// Makes a store with one tree of `leaves` leaves. The command makes its own secret there.
 fn prepare(place: &Path, leaves: u64) {
     std::fs::create_dir_all(place).expect("the directory can be made");
     let file = place.join("leaves");

@@ -13,7 +13,7 @@ use crate::load::wire::{Replies, Reply, send};
 /// Connections the requests are dealt to in turn. A server answers the requests of one connection one after
 /// the other.
 const CONNECTIONS: usize = 32;
-/// Memory is looked at after every so many percent.
+/// Memory is measured after each of these percentages.
 const LOOK_PERCENT: usize = 2;
 /// An answer that takes longer is taken for lost.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Flood<'a> {
     pub address: SocketAddr,
     pub rate: f64,
-    /// It goes on until so many were refused.
+    /// It continues until this number of requests was refused.
     pub over_limit: usize,
     /// One for each client, sent in turn.
     pub requests: &'a [Vec<u8>],

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-/// A running server. It is told to end by its standard input being closed, and made to when this is dropped.
+/// A running server. Closing its standard input asks it to end; dropping this kills it.
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
@@ -55,7 +55,7 @@ impl Drop for Server {
     }
 }
 
-/// Ends this process when whoever started it is gone.
+/// Ends this process when its parent is gone.
 pub fn end_with_parent() {
     std::thread::spawn(|| {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());

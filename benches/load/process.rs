@@ -41,7 +41,7 @@ impl CpuTime {
 
 /// CPU time of this thread so far, nanoseconds.
 pub fn own_thread_ns() -> u64 {
-    // Only what was on the books when the thread last gave way is told.
+    // The system reports the time up to the thread's last yield.
     std::thread::yield_now();
     let schedstat = fs::read_to_string("/proc/thread-self/schedstat").expect("this benchmark needs Linux's /proc");
     schedstat.split(' ').next().and_then(|field| field.parse().ok()).expect("nanoseconds come first")
@@ -50,7 +50,7 @@ pub fn own_thread_ns() -> u64 {
 /// Resident memory of a process, KiB.
 pub fn resident_kib(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS is told");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS is reported");
     line.trim().trim_end_matches(" kB").parse().expect("it is a number")
 }
 
@@ -70,7 +70,7 @@ pub fn machine() -> String {
 }
 
 /// Processes that want to run, over the last minute: above the number of cores less this benchmark's own two,
-/// somebody else is measured too.
+/// other processes are measured too.
 pub fn load_average() -> String {
     fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next().unwrap_or("unknown").to_owned()
 }

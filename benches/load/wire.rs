@@ -92,7 +92,7 @@ pub async fn send(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Resul
     to.write_all(bytes).await
 }
 
-/// What stands behind `key` in a JSON text. Keys that occur once need no parser, which would cost more than
+/// Returns the value of `key` in a JSON text. Keys that occur once need no parser, which would cost more than
 /// the server does.
 pub fn member<'a>(body: &'a [u8], key: &str) -> Option<&'a str> {
     let text = std::str::from_utf8(body).ok()?;

@@ -9,7 +9,7 @@
 //!
 //! The client runs on one thread. Where it was busy all the time, the requests per second are its limit, not
 //! the server's; CPU time is not affected. Challenges are Low units of 512 bytes, and budgets and ceilings
-//! are set so high that they refuse nothing. Challenges nobody answers expire after a minute, mostly while
+//! are set so high that they refuse nothing. Unanswered challenges expire after a minute, mostly while
 //! another server is being measured. Answers are made before the clock starts; with 32 of them on their way,
 //! a commit holds 32 at most.
 //!
@@ -143,7 +143,7 @@ impl Bench {
     }
 }
 
-/// A store with a backlog of so many leaves; its directory.
+/// Makes a store with a backlog of `leaves` leaves and returns its directory.
 fn store(place: &Path, leaves: u64) -> std::path::PathBuf {
     std::fs::create_dir_all(place).expect("the directory can be made");
     if leaves > 0 {

@@ -18,7 +18,7 @@ const HIDDEN: &str = "--be-the-server";
 
 /// How long a server of the limit of one remembers that a client is over it.
 pub const LONG_WINDOW_MS: u64 = 3_600_000;
-/// The window of the servers nobody gets over the limit of.
+/// The window of the servers whose clients stay under the limit.
 pub const SHORT_WINDOW_MS: u64 = 60_000;
 /// More than anybody sends in [`SHORT_WINDOW_MS`]; the most a policy can have.
 pub const HIGH_LIMIT: u32 = 1_000_000;

@@ -78,7 +78,7 @@ pub fn cpu_time() -> Duration {
     Duration::new(seconds, nanos)
 }
 
-/// Resident memory of this process, bytes; `None` where the system does not tell.
+/// Resident memory of this process, bytes; `None` where the system does not report it.
 pub fn resident_bytes() -> Option<u64> {
     kib("/proc/self/status", "VmRSS")
 }

@@ -17,7 +17,7 @@ const LIMIT: u32 = 100;
 /// Each open challenge needs a leaf, so there are fewer.
 const CHALLENGED_PART: u32 = 5;
 
-/// A limiter that tracks so many clients.
+/// A limiter that tracks `clients` clients.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {

@@ -40,7 +40,7 @@ const PER_CLIENT: u32 = 10;
 /// The paper's window.
 const WINDOW_MS: u64 = 60_000;
 
-/// What stands in front of the service, and what comes of the request.
+/// The limiter in front of the service, and the outcome of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Case {
     Bare,
@@ -129,7 +129,7 @@ impl Stand {
     fn new(rig: &Rig, size: Size) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let behind = |gate: Gate| PouwLayer::new(gate).layer(Hello);
-        // So much that nobody reaches it in all rounds, and the paper's default at least.
+        // More than any client reaches in all rounds, and at least the paper's default.
         let plenty = (PER_CLIENT * (u32::from(size.rounds) + 2)).max(100);
         let mut stand = Self {
             size,
@@ -212,7 +212,7 @@ fn timed(
     Ok(Measured { case, requests, cpu_us: micros(cpu) / requests.max(1) as f64, spread: times.spread() })
 }
 
-/// One request after the other; bodies are kept where somebody wants them.
+/// Sends one request after the other, and keeps the bodies in `keep`.
 async fn each<S, R>(
     service: &mut S,
     requests: Vec<Call>,

@@ -83,7 +83,7 @@ impl Report {
             "Real engine, real store, real tokens; leaves of {LEAF_BYTES} bytes, hashed at ingest and compared with what clients\n\
              answer; low units are one leaf, high ones 32 leaves (63 hashes). Up to {answers} answers in a part, at high a quarter\n\
              of that. For the bench the floor is 0, and ceilings, byte budgets and open challenges are raised so that they limit\n\
-             nobody. Took {:.0} s.\n",
+             no client. Took {:.0} s.\n",
             self.seconds
         ));
         text

@@ -21,11 +21,11 @@ use super::failure::Failure;
 
 /// Bytes of every leaf.
 pub const LEAF_BYTES: u64 = 512;
-/// Leaves nobody asks for, so that no tree is completed, and folded, while the clock runs.
+/// Leaves that are never issued, so that no tree is completed and folded while the clock runs.
 const SPARE_LEAVES: u64 = 32 * 512;
 /// Units kept ready.
 const READY_UNITS: usize = 1_024;
-/// Longest window there is: nobody's slot frees while the bench runs.
+/// The longest window: no client's slot frees while the bench runs.
 pub const DAY_MS: u64 = 86_400_000;
 
 /// A real engine on a real store, in a temporary directory that goes with it.
@@ -81,7 +81,7 @@ impl Drop for Rig {
     }
 }
 
-/// One request a day for each client, and everything else so high that it limits nobody.
+/// One request a day for each client, and other limits so high that no client reaches them.
 pub fn unhindered() -> GateConfigBuilder {
     GateConfig::builder()
         .rate_limit(1)
@@ -132,7 +132,7 @@ impl Head for Knock<'_> {
     }
 }
 
-/// What a request without an answer came to.
+/// The outcome of a request without an answer.
 pub enum Asked {
     Passed,
     Challenged(Box<WorkUnit>),
@@ -151,7 +151,7 @@ pub fn ask(gate: &Gate, client: u32) -> Result<Asked, Failure> {
     }
 }
 
-/// Asks until a challenge comes; how often there was no work, because the ring had to be filled first.
+/// Asks until a challenge comes. Returns it, and how often there was no work because the ring had to be filled.
 pub fn challenge(gate: &Gate, client: u32) -> Result<(WorkUnit, u64), Failure> {
     let mut dry = 0;
     loop {

@@ -35,7 +35,7 @@ impl<B> Service<Request<B>> for Hello {
     }
 }
 
-/// The textbook: the moments of each client's admitted requests, under one lock. It forgets nobody, which is
+/// The textbook: the moments of each client's admitted requests, under one lock. It forgets no client, which is
 /// all right for as many clients as the bench has.
 #[derive(Debug)]
 pub struct PlainLimiter {

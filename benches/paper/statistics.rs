@@ -18,7 +18,7 @@ pub struct Spread {
     pub max_us: f64,
 }
 
-/// Longest time that is told from longer ones.
+/// Longest time that is recorded; longer ones count as this.
 const LONGEST: Duration = Duration::from_secs(600);
 
 impl Default for Times {

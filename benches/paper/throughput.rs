@@ -25,7 +25,7 @@ const PER_CLIENT: u64 = 1_000;
 /// Units of the high tier carry as much as 32 of the low one, so there are fewer.
 const HIGH_PART: u64 = 4;
 
-/// Clients of one tier, so many at once.
+/// Concurrent clients of one tier.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
@@ -108,7 +108,7 @@ fn run(rig: &Rig, tier: &'static str, clients: u16, answers: u64) -> Result<Row,
     })
 }
 
-/// What clients came to.
+/// Totals of clients.
 #[derive(Default)]
 struct Total {
     nodes: u64,

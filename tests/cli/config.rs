@@ -1,4 +1,4 @@
-//! `pouw check-config`: what a file comes to, or everything that is wrong with it.
+//! `pouw check-config`: explains a file, or lists everything that is wrong with it.
 
 use serde_json::Value;
 

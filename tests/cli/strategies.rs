@@ -1,4 +1,4 @@
-//! The command line for trees whose answers are verified in different ways: who stands for their leaves, what has to be
+//! The command line for trees whose answers are verified in different ways: the provenance of their leaves, what has to be
 //! known before an export, and what it all came to.
 
 use std::fs;
@@ -14,7 +14,7 @@ fn number(document: &Value, pointer: &str) -> u64 {
     document.pointer(pointer).and_then(Value::as_u64).unwrap_or_else(|| panic!("no number at {pointer}: {document}"))
 }
 
-/// A tree `a` of 40 leaves under this strategy; nobody has worked on it.
+/// A tree `a` of 40 pending leaves with this strategy.
 fn ingested(strategy: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.write("in/a", pattern(40 * 512));

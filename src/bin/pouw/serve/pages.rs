@@ -273,7 +273,7 @@ mod tests {
         assert_eq!((code, &*all, &*part), (200, "degraded", "degraded"));
         assert!(detail.contains("the last write failed, 1 in a row"), "{detail}");
         disk.set_full(false);
-        // The writer opens the store anew on its own time.
+        // The writer reopens the store in its own time.
         while engine.sweep().is_err() {}
         assert_eq!(store().2, "healthy");
         disk.fail_sync(1, true);

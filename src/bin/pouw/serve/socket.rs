@@ -21,7 +21,7 @@ impl Impatient {
         Self { stream, patience, stuck: None }
     }
 
-    fn judge<T>(&mut self, context: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn bounded<T>(&mut self, context: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if done.is_ready() {
             self.stuck = None;
             return done;
@@ -44,7 +44,7 @@ impl AsyncWrite for Impatient {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let done = Pin::new(&mut this.stream).poll_write(context, bytes);
-        this.judge(context, done)
+        this.bounded(context, done)
     }
 
     fn poll_write_vectored(
@@ -54,7 +54,7 @@ impl AsyncWrite for Impatient {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let done = Pin::new(&mut this.stream).poll_write_vectored(context, bytes);
-        this.judge(context, done)
+        this.bounded(context, done)
     }
 
     fn is_write_vectored(&self) -> bool {
