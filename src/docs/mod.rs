@@ -3,6 +3,8 @@
 //! Guides, by what you want to do:
 //!
 //! * [`web_service`]: put the gate in front of an API, with axum, hyper, actix-web or no framework;
+//! * [`browser_client`]: get a page's requests through the limit, and what visitors see;
+//! * [`testing`]: test a service with the fake clock;
 //! * [`operator`]: run `pouw serve`, without writing Rust;
 //! * [`block_store`]: hash files and blocks, export trees, prove leaves;
 //! * [`cli`]: the command `pouw`, all its commands, their output and exit codes;
@@ -48,6 +50,14 @@ pub mod operator {}
 #[cfg(all(feature = "actix", feature = "client", feature = "serve"))]
 #[doc = include_str!("web_service.md")]
 pub mod web_service {}
+
+#[cfg(all(feature = "page", feature = "tower"))]
+#[doc = include_str!("browser_client.md")]
+pub mod browser_client {}
+
+#[cfg(all(feature = "client", feature = "tower"))]
+#[doc = include_str!("testing.md")]
+pub mod testing {}
 
 #[cfg(all(feature = "gate", any(feature = "actix", feature = "tower")))]
 #[doc = include_str!("from_tower_governor.md")]

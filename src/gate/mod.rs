@@ -2,7 +2,7 @@
 //!
 //! **Guarantee.** A request is let through when its client is under its limit, or for work that has been
 //! verified and is durable; each token lets one request through. Everything else gets the row of the wire
-//! protocol's table of answers. No decision waits for a commit or a disk but that on a request which
+//! protocol's table of responses. No decision waits for a commit or a disk but that on a request which
 //! presents a token, and that one comes by callback.
 //!
 //! **After a restart** windows, budgets and ceilings are empty; difficulty, credits and used tokens are kept.

@@ -123,7 +123,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Every reason, in the order of the table of answers.
+    /// Every reason, in the order of the table of responses.
     pub const ALL: [Self; 19] = [
         Self::WorkRequired,
         Self::NoWork,
@@ -197,4 +197,4 @@ macro_rules! word_list {
 
 word_list!(DifficultyTier, "difficulty", "low, medium or high");
 word_list!(WorkUnitOperation, "operation", "leaf_hash, subtree_hash or interior_hash");
-word_list!(Reason, "reason", "a reason of the table of answers");
+word_list!(Reason, "reason", "a reason of the table of responses");
