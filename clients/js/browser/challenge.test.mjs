@@ -137,7 +137,7 @@ test('no work: it says so, waits as long as the server says and asks again', asy
   const started = performance.now();
   await page.goto(`${url}/hello`);
   await page
-    .getByText(/^There is no work to hand out right now\. This page asks again by itself in [1-4] s\.$/)
+    .getByText(/^This server has no work to hand out right now\. This page tries again in [1-4] s\.$/)
     .waitFor();
   assert.deepEqual(await accessibilityProblems(page), []);
   await through(page);

@@ -28,7 +28,7 @@ test('Firefox: a burst is free up to the limit and paid for beyond it', { skip }
   });
   const text = (id) => browser.evaluate((id) => document.getElementById(id).textContent, id);
   await eventually('the burst ends', async () => (await text('status')).includes('went through'));
-  assert.equal(await text('status'), '5 requests were free, 3 requests went through for work.');
+  assert.equal(await text('status'), '5 requests were within the limit, 3 requests went through for work.');
   assert.equal(await text('admitted'), '3');
   const seen = await browser.evaluate(() => ({
     violation: document.documentElement.dataset.violation ?? '',
@@ -39,7 +39,7 @@ test('Firefox: a burst is free up to the limit and paid for beyond it', { skip }
   }));
   assert.ok(seen.hatched > 0);
   assert.equal(seen.violation, '');
-  assert.equal(seen.said, 'Done. You are through.');
+  assert.equal(seen.said, 'Done. Your request went through.');
   assert.ok(seen.worker && seen.wasm, 'the worker and the module were loaded');
   assert.equal((await server.ledger()).length, 3);
 });

@@ -89,7 +89,7 @@ test('a burst is free up to the limit and paid for beyond it', async (t) => {
   assert.ok((await worker.evaluate(() => globalThis.modules)) > 0, 'WebAssembly runs in it');
   await burstEnds(page);
 
-  assert.equal(await status(page), '5 requests were free, 3 requests went through for work.');
+  assert.equal(await status(page), '5 requests were within the limit, 3 requests went through for work.');
   assert.ok(await page.locator('#why').isHidden());
   assert.deepEqual([await marks(page, 'free'), await marks(page, 'paid')], [5, 3]);
   assert.equal(await page.locator('#requests li').count(), 8);
@@ -98,8 +98,8 @@ test('a burst is free up to the limit and paid for beyond it', async (t) => {
   assert.ok(values.some(([, now]) => now === 0) && values.some(([, now, most]) => now === most));
   const said = texts.filter((text) => text !== '');
   assert.deepEqual([...new Set(said)].toSorted(), [
-    'Done. You are through.',
-    'The task is done. It is nearly your turn.',
+    'Done. Your request went through.',
+    'The task is done. Your request is sent in a moment.',
     ...texts.filter((text) => text.startsWith('This service is busy')).slice(0, 1),
   ]);
 
@@ -149,7 +149,7 @@ test('Stop ends a burst', async (t) => {
   await page.locator('#stop').click();
   await burstEnds(page);
   assert.ok(performance.now() - started < 3_000);
-  assert.equal(await status(page), 'Stopped. What had been sent may still have counted.');
+  assert.equal(await status(page), 'Stopped. Requests that were already sent may still have counted.');
   assert.ok(await page.locator('#stop').isHidden());
   assert.equal(await progressText(page), '');
   assert.deepEqual(seen, quiet);

@@ -32,13 +32,13 @@ test('WebAssembly refused by the policy: JavaScript hashes, and the console says
   const { page, seen } = await open(t, browser);
   await withPolicy(page, (policy) => policy.replace("'wasm-unsafe-eval'", ''));
   await page.goto(url);
-  assert.equal(await burst(page), '5 requests were free, 3 requests went through for work.');
+  assert.equal(await burst(page), '5 requests were within the limit, 3 requests went through for work.');
   assert.equal(page.workers().length, 1);
   const warnings = seen.warnings.filter((text) => text.startsWith('pouw:'));
   assert.equal(warnings.length, 1, String(seen.warnings));
   assert.match(
     warnings[0],
-    /WebAssembly is unavailable, JavaScript hashes instead.*'wasm-unsafe-eval' in script-src/,
+    /WebAssembly is not available .*; JavaScript hashes instead.*'wasm-unsafe-eval' in script-src/,
   );
   assert.deepEqual(seen.uncaught, []);
 });
@@ -48,7 +48,7 @@ test('workers refused by the policy: the page hashes, and the console says why',
   const { page, seen } = await open(t, browser);
   await withPolicy(page, (policy) => policy.replace("worker-src 'self'", "worker-src 'none'"));
   await page.goto(url);
-  assert.equal(await burst(page), '5 requests were free, 3 requests went through for work.');
+  assert.equal(await burst(page), '5 requests were within the limit, 3 requests went through for work.');
   assert.equal(page.workers().length, 0);
   const warnings = seen.warnings.filter((text) => text.startsWith('pouw:'));
   assert.equal(warnings.length, 1, String(seen.warnings));
@@ -66,7 +66,7 @@ test('the server gone in the middle: the page says so, and can be used again', a
   await page.locator('#burst:enabled').waitFor();
   assert.match(
     await status(page),
-    /^2 requests were free, 3 requests did not go through\. (The connection was lost while an answer|The server could not be reached)/,
+    /^2 requests were within the limit, 3 requests did not go through\. (The connection was lost while an answer|The server could not be reached)/,
   );
   assert.equal(await burst(page), '1 request did not go through. The server could not be reached.');
   assert.equal(await page.locator('#requests .failed').count(), 1);
@@ -80,13 +80,15 @@ test('the ceiling on paid requests: the page says what that is and how long it l
   await page.goto(url);
   assert.match(
     await burst(page),
-    /^1 request was free, 1 request went through for work, 2 requests did not go through\. You have been let through for work as often as this server allows for now\. Waiting works: in \d\d s there is room again\.$/,
+    /^1 request was within the limit, 1 request went through for work, 2 requests did not go through\. You have reached the number of requests that this server lets through for work\. Try again in \d\d s\.$/,
   );
   assert.equal(await progressText(page), '');
   // Soon after, there is just enough time to wait for it.
   await page.waitForTimeout(5_000);
   await page.locator('#burst').click();
-  await page.getByText(/^You have been let through .* What is left is sent by itself in \d\d s;/).waitFor();
+  await page
+    .getByText(/^You have reached the number .* The remaining requests are sent automatically in \d\d s/)
+    .waitFor();
   await page.locator('#stop').click();
   await page.locator('#burst:enabled').waitFor();
   assert.match(await status(page), /^Stopped\./);
@@ -101,7 +103,7 @@ test('a short ceiling is waited for, and the page says that it waits', async (t)
   await page.getByText('What is left is sent by itself in').waitFor();
   assert.match(
     await page.locator('#why').textContent(),
-    /^You have been let through .* sent by itself in [1-4] s; you need not do anything\.$/,
+    /^You have reached the number .* sent automatically in [1-4] s\.$/,
   );
   assert.match(await progressText(page), /goes on by itself/);
   await page.locator('#burst:enabled').waitFor();
@@ -130,7 +132,7 @@ test('no work: the page says so', async (t) => {
   await page.goto(url);
   assert.match(
     await burst(page),
-    /^1 request was free, 3 requests did not go through\. There is no work to hand out right now\. Waiting works: in 12\d s/,
+    /^1 request was within the limit, 3 requests did not go through\. This server has no work to hand out right now\. Try again in 12\d s/,
   );
 });
 
@@ -152,7 +154,7 @@ test('turns that do not come in time: the page says so', async (t) => {
   await page.locator('#burst:enabled').waitFor();
   assert.equal(
     await status(page),
-    '2 requests were free, 3 requests did not go through. Their turn did not come in time. Fewer at once, or another try, will do.',
+    '2 requests were within the limit, 3 requests did not go through. They took too long. Send fewer at once, or try again.',
   );
   assert.deepEqual(seen.uncaught, []);
 });

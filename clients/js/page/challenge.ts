@@ -1,6 +1,6 @@
 /**
- * The page that a browser gets in the place of one that is over the limit. It solves the work that came with it, leaves
- * the answer in a short-lived cookie, and asks for the page again.
+ * The page shown instead of a page over the limit. It solves the work it contains, puts the answer into a short-lived
+ * cookie, and reloads.
  */
 import { toCompact, type WorkUnit } from '../src/index.js';
 import { definePouwProgress } from '../src/element.js';
@@ -10,26 +10,26 @@ import { validateUnit } from '../src/validate.js';
 import { byId, fillTexts, say } from './dom.js';
 import { challenge as strings, progress } from './strings.js';
 
-/** What the server wrote into the page. */
+/** The data that the server wrote into the page. */
 interface Given {
   problem: { reason: string; workUnit?: WorkUnit };
-  /** Seconds until it helps to ask again, where there is no work. */
+  /** Seconds to wait before trying again, if there is no work. */
   retryAfter: number;
 }
 
-/** How many answers in a row the page gives by itself, before a person has to ask again. */
+/** Answers in a row that the page sends by itself, before the visitor has to press a button. */
 const TRIES_MAX = 3;
-/** Holds how many were given in a row, and when the last one was. */
+/** Key of the number of answers in a row and the time of the last one. */
 const TRIES = 'pouw-tries';
-/** Whoever comes later than so long after an answer comes from another page. */
+/** A load later than this after an answer does not count as in a row. */
 const IN_A_ROW_MS = 2_000;
 
-/** Over TLS under a name that nobody but this host can set. */
+/** Over TLS the cookie has a name that only this host can set. */
 const SECURE = location.protocol === 'https:';
 const COOKIE = SECURE ? '__Host-pouw-answer' : 'pouw-answer';
 
 const receivedAt = monotonicMs();
-// Stands in for a client: the element follows whoever tells these events.
+// In place of a client: the element listens to these events.
 const events = new EventTarget();
 const tell = (name: string, detail: unknown) => events.dispatchEvent(new CustomEvent(name, { detail }));
 
@@ -49,11 +49,11 @@ async function run(): Promise<void> {
   try {
     const given = JSON.parse(byId('given').textContent ?? '') as Given;
     const { reason, workUnit } = given.problem;
-    // Told to come again with the answer: it is still in its cookie.
+    // The server wants the same answer again later; it is still in the cookie.
     if (workUnit === undefined || (reason === 'too_early' && document.cookie.includes(`${COOKIE}=`)))
       return await waitAndAsk(reason, given.retryAfter);
     const tries = triesInARow();
-    if (tries >= TRIES_MAX) throw new Error('pouw: the answers of this page do not arrive');
+    if (tries >= TRIES_MAX) throw new Error('pouw: the server did not accept the last answers of this page');
     const answer = await solve(workUnit);
     leave(answer, workUnit.ttlMs);
     rememberTries(tries + 1);
@@ -68,7 +68,7 @@ async function run(): Promise<void> {
   }
 }
 
-/** The value of the cookie: token and compact result, sent no earlier than the server looks at them. */
+/** Returns the value of the cookie, token and compact result, once the minimum wait is over. */
 async function solve(unit: WorkUnit): Promise<string> {
   const task = validateUnit(unit);
   tell('challenge', { unit });
@@ -94,14 +94,14 @@ async function waitAndAsk(reason: string, seconds: number): Promise<void> {
   location.reload();
 }
 
-/** Leaves the answer for the next navigation. */
+/** Stores the answer for the next navigation. */
 function leave(answer: string, ttlMs: number): void {
   const left = Math.max(1, Math.floor((receivedAt + ttlMs - monotonicMs()) / 1000));
   document.cookie = `${COOKIE}=${answer}; Path=/; Max-Age=${left}; SameSite=Strict${SECURE ? '; Secure' : ''}`;
-  if (!document.cookie.includes(`${COOKIE}=`)) throw new Error('pouw: this browser keeps no cookies');
+  if (!document.cookie.includes(`${COOKIE}=`)) throw new Error('pouw: this browser does not store cookies');
 }
 
-/** How many answers this tab gave in a row, one right after the other; none, where nothing can be stored. */
+/** Returns the number of answers this tab sent in a row; 0 if nothing can be stored. */
 function triesInARow(): number {
   try {
     const [tries = 0, at = 0] = (sessionStorage.getItem(TRIES) ?? '').split(' ').map(Number);
@@ -115,7 +115,7 @@ function rememberTries(tries: number): void {
   try {
     sessionStorage.setItem(TRIES, `${tries} ${Date.now()}`);
   } catch {
-    // Without storage a loop is ended by the ceilings of the server.
+    // Without storage, the limits of the server end a loop.
   }
 }
 
@@ -123,6 +123,6 @@ function forgetTries(): void {
   try {
     sessionStorage.removeItem(TRIES);
   } catch {
-    // There is nothing to forget.
+    // Nothing is stored.
   }
 }

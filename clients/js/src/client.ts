@@ -2,7 +2,7 @@ import { PouwError } from './errors.js';
 import type { PouwEventDetails, PouwListener } from './events.js';
 import { Gathering } from './gathering.js';
 import type { Refusal } from './offer.js';
-import { Passage } from './passage.js';
+import { Exchange } from './exchange.js';
 import { readProblem } from './problem.js';
 import { Queue } from './queue.js';
 import { Repeatable } from './request.js';
@@ -11,7 +11,7 @@ import { Solver } from './solver.js';
 import { monotonicMs } from './time.js';
 import type { AnyListener, EngineChoice, FetchInput, ListenerOptions, WorkUnit } from './types.js';
 
-/** The most that is spent on one challenge. Parts that are left out are not limited. */
+/** The most that one challenge may cost. Absent members are not limited. */
 export interface MaxCost {
   /** Bytes of data to hash. */
   bytes?: number;
@@ -23,25 +23,25 @@ export interface MaxCost {
 
 /** Options of {@link createPouwClient}. All of them can be left out. */
 export interface PouwClientOptions {
-  /** Milliseconds from the first 429, or from being held back, until a request has to be through; 60 000. */
+  /** Milliseconds from the first 429, or from queueing, until a request must be through; default 60 000. */
   deadlineMs?: number;
-  /** How often one request is sent at most, the first time included; 8. */
+  /** The most times one request is sent, the first included; default 8. */
   maxAttempts?: number;
-  /** The most that is spent on one challenge; dearer ones are rejected as `too_expensive`. */
+  /** The most that one challenge may cost; others are rejected as `too_expensive`. */
   maxCost?: MaxCost;
-  /** Asked before a unit is solved; anything but true is a `declined`. It must not wait for a fetch of this client. */
+  /** Called before a unit is solved; anything but true is `declined`. It must not wait for a fetch of this client. */
   confirm?: (unit: WorkUnit, about: { url: string; signal: AbortSignal }) => boolean | Promise<boolean>;
-  /** Which implementation hashes; `auto`. */
+  /** The implementation that hashes; default `auto`. */
   engine?: EngineChoice;
-  /** False: never start a worker, hash on this thread in slices; true. */
+  /** False: hash on this thread in slices, without a worker; default true. */
   worker?: boolean;
-  /** Where the worker's script is, if not beside this file. */
+  /** Address of the worker's script, if not beside this file. */
   workerUrl?: string | URL;
-  /** Where the WebAssembly module is, if not beside this file. */
+  /** Address of the WebAssembly module, if not beside this file. */
   wasmUrl?: string | URL;
-  /** Warnings stay off the console. */
+  /** True: no warnings on the console; default false. */
   quiet?: boolean;
-  /** What sends requests; the global `fetch`. Its responses may be of any class. */
+  /** The function that sends requests; default the global `fetch`. Its responses may be of any class. */
   fetch?: typeof fetch;
 }
 
@@ -49,8 +49,8 @@ const DEADLINE_MS = 60_000;
 const MAX_ATTEMPTS = 8;
 
 /**
- * Sends requests, and when one meets the limit solves the work in the 429 and sends it again. Works on one challenge
- * at a time, each for one request; requests to the same origin wait meanwhile. Made by {@link createPouwClient}.
+ * Sends requests. If one is over the limit, solves the work in the 429 and sends it again. Solves one challenge at a
+ * time; requests to the same origin wait meanwhile. Made by {@link createPouwClient}.
  */
 export class PouwClient extends EventTarget {
   #options: PouwClientOptions;
@@ -77,28 +77,27 @@ export class PouwClient extends EventTarget {
   }
 
   /**
-   * As the global `fetch`; a 429 with work is solved on the way. Responses that have nothing to do with the limiter
-   * are handed back untouched.
+   * Like the global `fetch`, but solves a 429 with work. Responses that are not the limiter's are returned unchanged.
    *
-   * @throws {@link PouwError} when the limiter does not let the request through; the reason of the request's own
-   * signal; what `fetch` throws when the request could not be sent at all.
+   * @throws {@link PouwError} if the request does not get past the limiter; the reason of the request's own signal;
+   * the error of `fetch` if the request could not be sent.
    */
   fetch = async (input: FetchInput, init: RequestInit = {}): Promise<Response> => {
     if (this.#closed) throw closedError();
     const request = new Repeatable(input, init, this.#options.fetch ?? fetch);
-    if (this.#limited.has(request.origin)) return this.#passage(request);
+    if (this.#limited.has(request.origin)) return this.#exchange(request);
     const { turns } = this.#queue;
     const arrive = this.#gathering(request.origin).depart();
     try {
       const response = await request.prepare()();
       if (response.status !== 429) return response;
-      return await this.#passage(request, { response, receivedAt: monotonicMs() }, turns, arrive);
+      return await this.#exchange(request, { response, receivedAt: monotonicMs() }, turns, arrive);
     } finally {
       arrive();
     }
   };
 
-  /** Adds a listener; see {@link PouwEventDetails} for what its event's `detail` holds. */
+  /** Adds a listener; see {@link PouwEventDetails} for the `detail` of each event. */
   override addEventListener<Name extends keyof PouwEventDetails>(
     type: Name,
     listener: PouwListener<Name> | null,
@@ -120,7 +119,7 @@ export class PouwClient extends EventTarget {
     super.removeEventListener(type, listener as AnyListener, options);
   }
 
-  /** Ends the worker and rejects what is under way as `closed`. Responses that were handed out stay good. */
+  /** Ends the worker and rejects open requests as `closed`. Responses already returned stay readable. */
   close(): void {
     this.#closed = true;
     for (const scope of this.#scopes) scope.end(closedError());
@@ -133,8 +132,8 @@ export class PouwClient extends EventTarget {
     return known;
   }
 
-  /** Gets a request through, from its first 429 on; `turns` had ended when it was sent. */
-  async #passage(
+  /** Runs the exchange of a request, from its first 429 on; `turns` had ended when it was sent. */
+  async #exchange(
     request: Repeatable,
     first?: Omit<Refusal, 'problem'>,
     turns = 0,
@@ -152,7 +151,7 @@ export class PouwClient extends EventTarget {
         if (problem === undefined) return first.response;
         refusal = { ...first, problem };
       }
-      const passage = new Passage(request, scope, {
+      const exchange = new Exchange(request, scope, {
         solver: this.#solver,
         queue: this.#queue,
         gathering: this.#gathering(request.origin),
@@ -161,9 +160,9 @@ export class PouwClient extends EventTarget {
         confirm,
         tell: (name, detail) => this.#tell(name, detail),
       });
-      return await passage.run(refusal, turns, arrive);
+      return await exchange.run(refusal, turns, arrive);
     } catch (error) {
-      // Old platforms reject with an error of their own instead of the signal's reason.
+      // Old platforms reject with another error than the signal's reason.
       const told = scope.signal.aborted && !(error instanceof PouwError) ? scope.signal.reason : error;
       this.#tell('failed', { error: told, url: request.url });
       throw told;
@@ -189,21 +188,21 @@ function closedError(): PouwError {
   return new PouwError('closed', 'The client was closed.');
 }
 
-/** Makes a client. Close it when it is no longer needed: its worker ends then. */
+/** Creates a client. Close it when it is no longer needed, to end its worker. */
 export function createPouwClient(options: PouwClientOptions = {}): PouwClient {
   return new PouwClient(options);
 }
 
-/** A function like `fetch` with a client behind it. */
+/** A function like `fetch` that uses a client. */
 export interface PouwFetch {
   (input: FetchInput, init?: RequestInit): Promise<Response>;
-  /** The client behind it, for its events. */
+  /** The client, for its events. */
   readonly client: PouwClient;
   /** Closes the client. */
   close(): void;
 }
 
-/** Makes a function to be used in the place of `fetch`. */
+/** Creates a replacement for `fetch`. */
 export function createPouwFetch(options: PouwClientOptions = {}): PouwFetch {
   const client = createPouwClient(options);
   return Object.assign((input: FetchInput, init?: RequestInit) => client.fetch(input, init), {
@@ -213,8 +212,8 @@ export function createPouwFetch(options: PouwClientOptions = {}): PouwFetch {
 }
 
 /**
- * One request through a client of its own, which is closed afterwards. For more than now and then use
- * {@link createPouwFetch}: requests of one client queue up instead of competing for challenges.
+ * Sends one request with a client of its own. For more than occasional requests use {@link createPouwFetch}: requests
+ * of one client queue instead of competing for challenges.
  */
 export async function pouwFetch(
   input: FetchInput,

@@ -4,8 +4,8 @@ import type { Gathering } from './gathering.js';
 import type { Queue } from './queue.js';
 import type { Solver } from './solver.js';
 
-/** What the client lends to each request. */
-export interface PassageContext {
+/** The parts of a client that its requests share. */
+export interface ExchangeContext {
   solver: Solver;
   queue: Queue;
   gathering: Gathering;
@@ -15,7 +15,7 @@ export interface PassageContext {
   tell<Name extends keyof PouwEventDetails>(name: Name, detail: PouwEventDetails[Name]): boolean;
 }
 
-/** Whether a response says that it was let through for work. */
+/** Returns whether the request of a response was admitted by work. */
 export function accepted(response: Response): boolean {
   return response.headers.get('x-pouw-accepted') === 'true';
 }

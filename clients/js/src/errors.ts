@@ -1,20 +1,20 @@
-/** What went wrong, for programs. */
+/** The kind of a {@link PouwError}. */
 export type PouwErrorCode =
-  /** The unit cannot be answered: it does not add up, is not well formed, expires too early; nothing was hashed. */
+  /** The unit is invalid, inconsistent, or expires too early; nothing was hashed. */
   | 'invalid_unit'
-  /** The time allowed is used up, or what the server asks for would take longer. */
+  /** The deadline has passed, or the server's wait would exceed it. */
   | 'deadline'
   /** The unit costs more than `maxCost` allows. */
   | 'too_expensive'
-  /** `confirm` said no. */
+  /** `confirm` did not return true. */
   | 'declined'
-  /** The server kept answering 429, or asked for more work than a request does. */
+  /** The server kept answering 429, or answered work with more work. */
   | 'gave_up'
-  /** The server refused the answer; `reason` says why. */
+  /** The server refused the answer; `reason` has the reason. */
   | 'refused'
-  /** The answer got a response that is not the server's: an error page, a 403 or 429 of something between. */
+  /** The response to the answer is not the limiter's: an error page, or a 403 or 429 of a proxy. */
   | 'unexpected_response'
-  /** No response to the answer came, whether it was sent or not; its receipt tells what happened. */
+  /** The answer got no response; its receipt shows whether it counted. */
   | 'connection_lost'
   /** The request has a body that can be sent only once. */
   | 'one_shot_body'
@@ -23,7 +23,7 @@ export type PouwErrorCode =
   /** The unit could not be hashed. */
   | 'solver_failed';
 
-/** What a {@link PouwError} can carry beside its code. */
+/** Details of a {@link PouwError}. */
 export interface PouwErrorDetails {
   /** The `reason` in the server's problem document. */
   reason?: string | undefined;
@@ -31,17 +31,17 @@ export interface PouwErrorDetails {
   status?: number | undefined;
   /** The last response; its body has not been read. */
   response?: Response | undefined;
-  /** The unit that was being worked on; the name of its receipt. */
+  /** The id of the unit and of its receipt. */
   workUnitId?: string | undefined;
-  /** Member of the unit that is wrong. */
+  /** The invalid member of the unit. */
   member?: string | undefined;
-  /** What caused it. */
+  /** The cause. */
   cause?: unknown;
 }
 
-/** Every rejection of this package, except an `AbortSignal`'s own reason. */
+/** The error of this package. An `AbortSignal` rejects with its own reason instead. */
 export class PouwError extends Error {
-  /** What went wrong, for programs. */
+  /** The kind of a {@link PouwError}. */
   readonly code: PouwErrorCode;
   /** The `reason` in the server's problem document. */
   readonly reason?: string;
@@ -49,9 +49,9 @@ export class PouwError extends Error {
   readonly status?: number;
   /** The last response; its body has not been read. */
   readonly response?: Response;
-  /** The unit that was being worked on; the name of its receipt. */
+  /** The id of the unit and of its receipt. */
   readonly workUnitId?: string;
-  /** Member of the unit that is wrong. */
+  /** The invalid member of the unit. */
   readonly member?: string;
 
   constructor(code: PouwErrorCode, message: string, details: PouwErrorDetails = {}) {
@@ -67,18 +67,17 @@ export class PouwError extends Error {
   }
 }
 
-/** What it means that nothing more came after an answer was sent; `what` says it for a connection that was lost. */
+/** Makes the error for an answer that got no response; `what` is its text if the connection was lost. */
 export function lost(cause: unknown, signal: AbortSignal, workUnitId: string, what: string): unknown {
-  const receipt =
-    'The receipt of that name tells whether it was taken; the request may have been carried out.';
+  const receipt = 'Its receipt shows whether it counted; the request may have been carried out.';
   if (!signal.aborted) return new PouwError('connection_lost', `${what} ${receipt}`, { cause, workUnitId });
   const { reason } = signal;
   if (!(reason instanceof PouwError)) return reason;
-  const message = `${reason.message} The answer to work unit ${workUnitId} was on its way. ${receipt}`;
+  const message = `${reason.message} The answer to work unit ${workUnitId} was being sent. ${receipt}`;
   return new PouwError(reason.code, message, { cause: reason, workUnitId });
 }
 
-/** Text of anything that was thrown. */
+/** Returns the text of any thrown value. */
 export function describe(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

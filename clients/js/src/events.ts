@@ -1,31 +1,31 @@
 import type { PouwError } from './errors.js';
 import type { Progress, PouwWarning, WorkResult, WorkUnit } from './types.js';
 
-/** What the `detail` of each event of a client holds. */
+/** The `detail` of each event of a client. */
 export interface PouwEventDetails {
   /** A unit of work is about to be solved for a request to `url`. */
   challenge: { unit: WorkUnit; url: string };
-  /** Nodes were hashed. */
+  /** Progress of the hashing. */
   progress: Progress & { unit: WorkUnit };
-  /** The unit is solved; the answer is sent when the server's wait is over. */
+  /** The unit is solved; the answer is sent when the server's minimum wait is over. */
   solved: { unit: WorkUnit; result: WorkResult };
-  /** The server has nothing to solve for a request now: it is sent again after so long, on its own. */
+  /** The server has no work for a request, or cannot process its answer yet; it is sent again after this time. */
   waiting: { reason: string; milliseconds: number; url: string };
   /**
-   * The server took the answer; the credit is in microjoules, if the server's header can be read. After a redirect the
-   * response is that of the next address, which may have refused the used answer.
+   * The server accepted the answer. The credit is in microjoules, if the server's header can be read. After a redirect
+   * the response is that of the next address, which may have refused the used answer.
    */
   accepted: { workUnitId: string; microJoules: number | undefined; response: Response };
-  /** A request that met a limit did not get through. */
+  /** A request over the limit failed. */
   failed: { error: unknown; url: string };
-  /** Something works, but slower than it could. `preventDefault()` keeps it off the console. */
+  /** Hashing is slower than it could be. `preventDefault()` keeps it off the console. */
   warning: PouwWarning;
 }
 
 /** An event of a client. */
 export type PouwEvent<Name extends keyof PouwEventDetails> = CustomEvent<PouwEventDetails[Name]>;
 
-/** Listener of an event of a client. */
+/** A listener for an event of a client. */
 export type PouwListener<Name extends keyof PouwEventDetails> =
   ((event: PouwEvent<Name>) => void) | { handleEvent(event: PouwEvent<Name>): void };
 

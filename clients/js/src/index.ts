@@ -1,5 +1,5 @@
 /**
- * `fetch` that gets through a pouw rate limit.
+ * `fetch` that solves the challenges of a pouw rate limit.
  *
  * @packageDocumentation
  */

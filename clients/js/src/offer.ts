@@ -5,7 +5,7 @@ import { abortable, monotonicMs } from './time.js';
 import type { WorkUnit } from './types.js';
 import { validateUnit, type Task } from './validate.js';
 
-/** A refusal of the limiter, and when it came. */
+/** A refusal of the limiter and the time of its arrival. */
 export interface Refusal {
   response: Response;
   problem: Problem;
@@ -14,8 +14,8 @@ export interface Refusal {
 }
 
 /**
- * Looks at a unit before anything is hashed: it has to add up, to belong to its response, to be answerable within its
- * time, and to cost no more than the caller allows.
+ * Checks a unit before anything is hashed: it must be valid, belong to its response, not expire before its answer
+ * counts, and cost no more than the caller allows.
  *
  * @throws {@link PouwError} `invalid_unit`, `too_expensive`.
  */
@@ -24,7 +24,7 @@ export function weigh(unit: WorkUnit, response: Response, maxCost: MaxCost): Tas
   if (!/^[\x21-\x7e]+$/.test(unit.challengeToken)) {
     throw invalid(
       'challengeToken',
-      'The token of the unit of work cannot be sent in a header.',
+      'Invalid challengeToken: expected visible ASCII characters only.',
       unit,
       response,
     );
@@ -32,11 +32,17 @@ export function weigh(unit: WorkUnit, response: Response, maxCost: MaxCost): Tas
   // Across origins the header can be read only if the server exposes it.
   const token = response.headers.get('x-pouw-challenge');
   if (token !== null && token !== unit.challengeToken) {
-    const message = 'The token of the unit of work is another than that of the header X-PoUW-Challenge.';
+    const message =
+      'Invalid challengeToken: expected the token of the header X-PoUW-Challenge, found another.';
     throw invalid('challengeToken', message, unit, response);
   }
   if (unit.waitMs >= unit.ttlMs) {
-    throw invalid('waitMs', 'The unit of work expires before its answer counts.', unit, response);
+    throw invalid(
+      'waitMs',
+      `Invalid waitMs: expected less than ttlMs, ${unit.ttlMs}, found ${unit.waitMs}.`,
+      unit,
+      response,
+    );
   }
   const costs: [string, number, number | undefined][] = [
     ['bytes of data', task.data.length, maxCost.bytes],
@@ -45,7 +51,7 @@ export function weigh(unit: WorkUnit, response: Response, maxCost: MaxCost): Tas
   ];
   for (const [what, asked, allowed] of costs) {
     if (allowed === undefined || asked <= allowed) continue;
-    const message = `The server asks for ${asked} ${what}, at most ${allowed} are allowed.`;
+    const message = `The challenge takes ${asked} ${what}, but maxCost allows ${allowed}.`;
     throw new PouwError('too_expensive', message, { response, workUnitId: unit.id });
   }
   return task;
@@ -55,16 +61,16 @@ function invalid(member: string, message: string, { id }: WorkUnit, response: Re
   return new PouwError('invalid_unit', message, { member, response, workUnitId: id });
 }
 
-/** Whether the unit of a refusal has expired since it came. */
+/** Returns whether the unit of a refusal has expired since its arrival. */
 export function isStale({ problem, receivedAt }: Refusal): boolean {
   const ttlMs = problem.unit?.ttlMs;
   return typeof ttlMs === 'number' && ttlMs > 0 && monotonicMs() - receivedAt >= ttlMs;
 }
 
 /**
- * Asks the caller.
+ * Calls `confirm`.
  *
- * @throws {@link PouwError} `declined`, for anything but true.
+ * @throws {@link PouwError} `declined`, if it does not return true.
  */
 export async function confirmed(
   confirm: NonNullable<PouwClientOptions['confirm']>,
@@ -80,5 +86,5 @@ export async function confirmed(
     return false;
   });
   if (yes === true) return;
-  throw new PouwError('declined', 'The work was declined.', { workUnitId: unit.id, cause });
+  throw new PouwError('declined', 'The confirm function declined the work.', { workUnitId: unit.id, cause });
 }

@@ -5,7 +5,7 @@ import { HASH_BYTES } from './limits.js';
 import { MAX_UNIX_MS } from './time.js';
 import type { PouwWarning, WorkResult, WorkUnit } from './types.js';
 
-/** Puts the answer together. */
+/** Builds the answer. */
 export function workResult(unit: WorkUnit, hashes: Hashes, computeMs: number): WorkResult {
   const leafHashes: string[] = [];
   if (unit.operation === 'subtree_hash') {
@@ -23,17 +23,17 @@ export function workResult(unit: WorkUnit, hashes: Hashes, computeMs: number): W
   };
 }
 
-/** The error that says a unit could not be hashed, if `error` is not one of ours. */
+/** Wraps an error of hashing, unless it is a `PouwError`. */
 export function solverError(error: unknown, unit: WorkUnit): unknown {
   if (error instanceof PouwError) return error;
   const message = `The unit of work could not be hashed: ${describe(error)}.`;
   return new PouwError('solver_failed', message, { cause: error, workUnitId: unit.id });
 }
 
-/** What is said when WebAssembly is refused. */
+/** The warning that WebAssembly is not available. */
 export function wasmWarning(error: unknown): PouwWarning {
   const message =
-    `pouw: WebAssembly is unavailable, JavaScript hashes instead, several times slower (${describe(error)}). ` +
-    "A Content-Security-Policy has to allow 'wasm-unsafe-eval' in script-src, and pouw.wasm in connect-src.";
+    `pouw: WebAssembly is not available (${describe(error)}); JavaScript hashes instead, several times slower. ` +
+    "Allow 'wasm-unsafe-eval' in script-src and pouw.wasm in connect-src of the Content-Security-Policy.";
   return { code: 'wasm_unavailable', message };
 }

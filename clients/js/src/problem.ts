@@ -3,7 +3,7 @@ import { MAX_PROBLEM_BYTES } from './limits.js';
 import { abortable } from './time.js';
 import type { WorkUnit } from './types.js';
 
-/** The words of the protocol's table of answers. */
+/** The reasons of the protocol. */
 const REASONS = new Set(
   (
     'work_required no_work degraded exempt budget ceiling crowded too_early wrong_result token_expired withdrawn ' +
@@ -13,19 +13,19 @@ const REASONS = new Set(
 
 /** A refusal of the limiter. */
 export interface Problem {
-  /** The word of the table of answers. */
+  /** The reason. */
   reason: string;
-  /** What a person reads. */
+  /** The explanation. */
   detail: string;
-  /** A unit of work as it came, not checked yet. */
+  /** A unit of work, not checked yet. */
   unit?: WorkUnit;
 }
 
 /**
  * Reads a refusal of the limiter from a copy of the response, whose own body stays unread. `undefined` for everything
- * else: other media types, other problems, too much text, text that is no JSON.
+ * else: other media types, other problems, too much text, text that is not JSON.
  *
- * @throws the signal's reason, at once however the body stalls; the response is then let go.
+ * @throws the signal's reason, at once even if the body stalls; the response is then discarded.
  */
 export async function readProblem(response: Response, signal: AbortSignal): Promise<Problem | undefined> {
   const type = response.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase();
@@ -47,14 +47,14 @@ export async function readProblem(response: Response, signal: AbortSignal): Prom
   if (typeof value !== 'object' || value === null) return undefined;
   const { reason, detail, workUnit } = value as Record<string, unknown>;
   if (typeof reason !== 'string') return undefined;
-  // A word of a later version is understood when it comes with work.
+  // A reason of a later version is accepted if it has work.
   if (!REASONS.has(reason) && typeof workUnit !== 'object') return undefined;
   const problem: Problem = { reason, detail: typeof detail === 'string' ? detail : reason };
   if (typeof workUnit === 'object' && workUnit !== null) problem.unit = workUnit as WorkUnit;
   return problem;
 }
 
-/** Milliseconds that `Retry-After` asks for. The limiter sends whole seconds; a date is not compared with a clock. */
+/** Reads `Retry-After` in milliseconds. The limiter sends whole seconds; dates are ignored, clocks are never compared. */
 export function retryAfterMs(response: Response): number {
   const text = response.headers.get('retry-after') ?? '';
   return /^\d{1,9}$/.test(text) ? Number(text) * 1000 : DEFAULT_RETRY_MS;

@@ -1,29 +1,28 @@
-/** All words of the element. Replace any of them, or all, for another language. */
+/** All text of the element. Replace any of it for another language. */
 export interface PouwStrings {
   /** Name of the progress bar. */
   label: string;
-  /** While the work is done. */
+  /** While the device computes. */
   working: string;
-  /** When it is done and the server's wait is not over. */
+  /** While the server's minimum wait is not over. */
   waiting: string;
-  /** When the server has no task for now, and the request is sent again later. */
+  /** While the server has no task, before the request is sent again. */
   held: string;
-  /** When the server took the answer. */
+  /** When the server accepted the answer. */
   accepted: string;
-  /** When the request did not get through. */
+  /** When the request failed. */
   failed: string;
-  /** Value of the progress bar in words. */
+  /** Text of the progress bar's value. */
   value: (done: number, total: number) => string;
 }
 
-/** The words in English. */
+/** The text in English. */
 export const english: PouwStrings = {
   label: 'Progress of a small task',
-  working:
-    'This service is busy. Your device does a small useful task to get through; nothing else is needed.',
-  waiting: 'The task is done. It is nearly your turn.',
-  held: 'There is no task for now. Your request goes on by itself; nothing else is needed.',
-  accepted: 'Done. You are through.',
+  working: 'This service is busy. Your device is doing a small useful task; you do not have to do anything.',
+  waiting: 'The task is done. Your request is sent in a moment.',
+  held: 'This service is busy. Your request is sent again automatically.',
+  accepted: 'Done. Your request went through.',
   failed: 'That did not work. Please try again in a moment.',
   value: (done, total) => `${done} of ${total} steps`,
 };

@@ -1,20 +1,20 @@
-/** What a unit asks to be hashed. */
+/** The operation of a unit. */
 export type WorkUnitOperation = 'leaf_hash' | 'subtree_hash' | 'interior_hash';
 
-/** How much work a client is asked for. */
+/** The amount of work. */
 export type DifficultyTier = 'low' | 'medium' | 'high';
 
-/** A piece of a Merkle tree to be hashed, as it stands in a 429. */
+/** A piece of a Merkle tree to be hashed, as in a 429. */
 export interface WorkUnit {
-  /** The name of this challenge: a UUID, also of its receipt. */
+  /** The id of this challenge and of its receipt: a UUID. */
   id: string;
-  /** The opaque name of the tree. */
+  /** The opaque id of the tree. */
   treeId: string;
   /** Level of the unit's top node; level 0 is the root. */
   treeLevel: number;
   /** Index of the unit's top node within its level. */
   treeIndex: number;
-  /** What is to be hashed. */
+  /** The operation. */
   operation: WorkUnitOperation;
   /** Base64: leaf bytes; concatenated leaves; or concatenated child hashes of 64 bytes. */
   inputData: string;
@@ -24,19 +24,19 @@ export interface WorkUnit {
   foldLevels?: number;
   /** Child hashes in the data; 0 unless the operation is `interior_hash`. */
   childCount: number;
-  /** Hashes this unit asks for. */
+  /** Hashes needed for this unit. */
   nodeCount: number;
-  /** True for made-up work. */
+  /** True for random data made for this challenge only. */
   synthetic: boolean;
   /** The tier the unit was issued for. */
   difficulty: DifficultyTier;
-  /** The token that an answer carries back, byte for byte. */
+  /** The token, which the answer returns unchanged. */
   challengeToken: string;
-  /** When the unit was issued (RFC 3339); for people, no clock is compared with it. */
+  /** The time of issue (RFC 3339), for people: clocks are never compared. */
   createdAt: string;
-  /** When its token stops being accepted (RFC 3339); for people. */
+  /** The time of expiry (RFC 3339), for people. */
   expiresAt: string;
-  /** The instant before which an answer is not looked at (RFC 3339); for people. */
+  /** The time from which an answer counts (RFC 3339), for people. */
   notBefore: string;
   /** Milliseconds from receipt until an answer counts. */
   waitMs: number;
@@ -52,37 +52,37 @@ export interface WorkResult {
   resultHash: string;
   /** The leaf hashes in order; only for `subtree_hash`. */
   leafHashes?: string[];
-  /** The token as it was issued. */
+  /** The token, unchanged. */
   challengeToken: string;
-  /** What the work took, in whole milliseconds. Telemetry. */
+  /** Duration of the work in whole milliseconds. Telemetry: it never changes a decision. */
   computeTimeMs: number;
-  /** When it was done, RFC 3339. Telemetry: it never changes a decision. */
+  /** Time of completion, RFC 3339. Telemetry: it never changes a decision. */
   completedAt: string;
 }
 
-/** How far a unit is: nodes hashed so far, of how many. */
+/** Progress in a unit: nodes hashed so far and in total. */
 export interface Progress {
   /** Nodes hashed. */
   done: number;
-  /** Nodes the unit asks for; the last report has `done === total`. */
+  /** Nodes in the unit; the last report has `done === total`. */
   total: number;
 }
 
-/** Which implementation hashes. `auto` is WebAssembly, and JavaScript where that is refused. */
+/** The implementation that hashes. `auto` is WebAssembly, or JavaScript if that is not available. */
 export type EngineChoice = 'auto' | 'wasm' | 'js';
 
-/** Something that works, but slower or less smoothly than it could. */
+/** A warning that hashing is slower or less smooth than it could be. */
 export interface PouwWarning {
-  /** What is missing. */
+  /** The missing feature. */
   code: 'wasm_unavailable' | 'worker_unavailable';
-  /** What happened and what follows from it, for a developer. */
+  /** The cause and the effect, for a developer. */
   message: string;
 }
 
-/** What `fetch` takes first. Named by way of `fetch`, because Node's types have no name for it. */
+/** The first argument of `fetch`, derived from it because Node's types do not name it. */
 export type FetchInput = Parameters<typeof fetch>[0];
 
-/** A listener of any event, named by way of `EventTarget` for the same reason. */
+/** A listener for any event, derived from `EventTarget` for the same reason. */
 export type AnyListener = Parameters<EventTarget['addEventListener']>[1];
 
 /** Options of `addEventListener`. */

@@ -11,7 +11,7 @@ import {
 import { isRfc3339 } from './time.js';
 import type { WorkUnit } from './types.js';
 
-/** What there is to hash in a unit that was found sound. */
+/** The data to hash of a valid unit. */
 export interface Task {
   /** The leaves one after the other; for a unit of one hash, its data. */
   data: Uint8Array;
@@ -19,7 +19,7 @@ export interface Task {
   lengths: number[];
   /** Parent steps above the leaves. */
   foldLevels: number;
-  /** Hashes in all. */
+  /** Total number of hashes. */
   nodeCount: number;
 }
 
@@ -37,11 +37,11 @@ export function subtreeNodes(leaves: number, foldLevels: number): number {
 }
 
 /**
- * Checks that a unit is well formed and adds up, by the rules of the protocol: known words, bounded counts,
- * lengths that sum to the data, the node count of the subtree arithmetic, a position inside a tree. Unknown
- * members are ignored, except a `version` other than 1: no unit has one yet, and a later one must not pass for this.
+ * Checks that a unit is valid by the rules of the protocol: known words, bounded counts, lengths that sum to the
+ * data, the node count of the subtree, a position inside a tree. Unknown members are ignored, except a `version`
+ * other than 1, which a later protocol may have.
  *
- * @throws {@link PouwError} `invalid_unit`; `member` names the first member that does not fit.
+ * @throws {@link PouwError} `invalid_unit`; `member` names the first invalid member.
  */
 export function validateUnit(value: unknown): Task {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
@@ -148,12 +148,12 @@ function atMost(member: string, max: number, found: number): void {
 }
 
 function exactly(member: string, expected: number, found: number): void {
-  if (found !== expected) throw refuse(member, `${expected}, which the other members make it`, found);
+  if (found !== expected) throw refuse(member, `${expected} by the other members`, found);
 }
 
 function refuse(member: string, expected: string, found: unknown): PouwError {
-  const shown = found === undefined ? 'no such member' : excerpt(found);
-  const message = `The unit of work is unusable: ${member}: expected ${expected}, found ${shown}.`;
+  const shown = found === undefined ? 'nothing' : excerpt(found);
+  const message = `Invalid ${member} in the unit of work: expected ${expected}, found ${shown}.`;
   return new PouwError('invalid_unit', message, { member });
 }
 

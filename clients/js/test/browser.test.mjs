@@ -76,10 +76,10 @@ for (const [browser, skip] of browsers()) {
       'aria-valuetext': `${total} of ${total} steps`,
       'aria-label': 'Progress of a small task',
       shown: true,
-      said: 'The task is done. It is nearly your turn.',
+      said: 'The task is done. Your request is sent in a moment.',
     });
     assert.ok(height > 4, 'the styles are in force');
-    assert.deepEqual(report.after, { shown: false, said: 'Done. You are through.' });
+    assert.deepEqual(report.after, { shown: false, said: 'Done. Your request went through.' });
   });
 
   test(`${browser}: WebAssembly refused by the policy`, { skip }, async (t) => {

@@ -1,4 +1,4 @@
-//! Every row of the wire protocol's table of answers, over real sockets, by one table of cases for all servers.
+//! Every row of the wire protocol's table of responses, over real sockets, by one table of cases for all servers.
 
 use std::sync::Arc;
 use std::time::Duration;

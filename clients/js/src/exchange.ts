@@ -1,6 +1,6 @@
 import { discard } from './body.js';
 import { toCompact } from './compact.js';
-import { accepted, type PassageContext } from './context.js';
+import { accepted, type ExchangeContext } from './context.js';
 import { lost, PouwError } from './errors.js';
 import { confirmed, isStale, weigh, type Refusal } from './offer.js';
 import { readProblem, retryAfterMs } from './problem.js';
@@ -9,12 +9,12 @@ import type { Scope } from './scope.js';
 import { monotonicMs, sleepUntil } from './time.js';
 import type { WorkUnit } from './types.js';
 
-/** Units that are solved for one request: a second one only when the server took the first back. */
+/** Units solved for one request: a second one only if the server withdrew the first. */
 const UNITS_MAX = 2;
-/** How often an answer is sent again because it was too early or could not be stored. */
+/** Repetitions of an answer that was too early or could not be stored. */
 const REPEATS_MAX = 3;
 
-/** How long a request without work waits to hear what those got that were sent together with it. */
+/** How long a request without work waits for the responses to requests sent at the same time. */
 const GATHER_MS = 2_000;
 
 /** A solved unit, ready to be sent. */
@@ -22,33 +22,33 @@ interface Answer extends AnswerHeaders {
   unitId: string;
 }
 
-/** What became of sending. Told apart by name: there is more than one class of responses. */
+/** The outcome of sending. Distinguished by name, since there is more than one class of responses. */
 type Outcome = { through: Response } | { refusal: Refusal };
 
-/** The way of one request past the limit. Sends a bounded number of times, within its scope. */
-export class Passage {
+/** Solves the challenges of one request. Sends a bounded number of times, within its scope. */
+export class Exchange {
   #request: Repeatable;
   #scope: Scope;
-  #context: PassageContext;
+  #context: ExchangeContext;
   #sent = 0;
   #units = 0;
   #repeats = 0;
   /** A redirect of an answer has been followed. */
   #followed = false;
-  /** The server had the last answer and did not take it back. */
+  /** The server got the last answer and did not withdraw its challenge. */
   #answered = false;
-  /** A refusal nobody has read. */
+  /** A refusal whose body has not been read. */
   #held: Response | undefined;
 
-  constructor(request: Repeatable, scope: Scope, context: PassageContext) {
+  constructor(request: Repeatable, scope: Scope, context: ExchangeContext) {
     this.#request = request;
     this.#scope = scope;
     this.#context = context;
   }
 
   /**
-   * Gets through, beginning with a refusal (of a request sent when `turns` had ended) or with nothing sent yet.
-   * `arrive` is called as soon as others can see it in the queue, or it has no work.
+   * Runs the exchange, starting with a refusal (of a request sent when `turns` had ended) or before the first sending.
+   * `arrive` is called as soon as the request is in the queue or has no work.
    */
   async run(first: Refusal | undefined, turns: number, arrive: () => void): Promise<Response> {
     try {
@@ -61,7 +61,7 @@ export class Passage {
       this.#hold(undefined);
       return response;
     } catch (error) {
-      // The response of an error is the caller's.
+      // The caller gets the response of an error.
       if (!(error instanceof PouwError && error.response === this.#held)) this.#hold(undefined);
       throw error;
     }
@@ -73,7 +73,7 @@ export class Passage {
     let refusal = first;
     for (;;) {
       if (refusal !== undefined && refusal.problem.unit === undefined) {
-        // Another one may have the work that there is, and its response be still on its way.
+        // Another request may have the work, and its response may not have arrived yet.
         arrive();
         await gathering.complete(monotonicMs() + GATHER_MS, signal);
       }
@@ -83,7 +83,7 @@ export class Passage {
       const leave = await entered;
       try {
         if (refusal?.problem.unit !== undefined && isStale(refusal)) refusal = undefined;
-        // Those before may have made room: whoever has no unit in hand asks again without an answer.
+        // Requests before this one may have made room: without a unit, ask again without an answer.
         if (refusal === undefined || (refusal.problem.unit === undefined && others)) {
           const outcome = await this.#plain(refusal);
           if ('through' in outcome) return outcome.through;
@@ -113,25 +113,25 @@ export class Passage {
   }
 
   /**
-   * A refusal that a redirect led to is of the address it came from: the one before let the request through, and may
-   * have carried it out. So it is answered there, and the request itself is not sent again.
+   * A refusal after a redirect is that of the new address: the first one let the request through and may have carried
+   * it out. So the answer goes to the new address, and the request itself is not sent again.
    */
   #move({ response }: Refusal): void {
     if (response.redirected) this.#request = this.#request.redirectedTo(response.url);
   }
 
-  /** Solves a unit, waits, and sends the answer; again, if the server could not look at it. */
+  /** Solves a unit, waits, and sends the answer; repeats it if the server could not process it. */
   async #work(refusal: Refusal, unit: WorkUnit): Promise<Outcome> {
     if (this.#answered || this.#units === UNITS_MAX) {
       const { response, problem } = refusal;
-      const message = `The server answers the work with more work: ${problem.detail}`;
+      const message = `Gave up: the server answered the work with more work: ${problem.detail}`;
       throw new PouwError('gave_up', message, { response, reason: problem.reason });
     }
     const answer = await this.#solve(refusal, unit);
     this.#answered = true;
     for (let last = refusal; ;) {
       const response = await this.#send(answer, last);
-      // It was sent where its challenge came from, so only the service behind the limit redirects it.
+      // The limiter does not redirect, so a redirect comes from the service behind it.
       if (accepted(response) || response.redirected) return this.#passed(response, answer);
       const next = await this.#refused(response, answer);
       if (next === undefined) return { through: response };
@@ -142,7 +142,7 @@ export class Passage {
         return { refusal: next };
       }
       if (this.#repeats === REPEATS_MAX) {
-        const message = `The same answer was sent ${REPEATS_MAX + 1} times and not taken: ${next.problem.detail}`;
+        const message = `Gave up: the server did not process the answer in ${REPEATS_MAX + 1} attempts: ${next.problem.detail}`;
         throw new PouwError('gave_up', message, { response, reason, workUnitId: answer.unitId });
       }
       this.#repeats += 1;
@@ -158,10 +158,10 @@ export class Passage {
     const task = weigh(unit, response, maxCost);
     const readyAt = receivedAt + unit.waitMs;
     if (readyAt - monotonicMs() > this.#scope.left) {
-      const message = `An answer counts only after ${unit.waitMs} ms, over the time left.`;
+      const message = `The server demands a wait of ${unit.waitMs} ms, which exceeds the deadline.`;
       throw new PouwError('deadline', message, { response, workUnitId: unit.id });
     }
-    // Nothing is hashed that could not be sent.
+    // Do not hash if the answer could not be sent.
     this.#room(refusal);
     if (confirm !== undefined) await confirmed(confirm, unit, url, signal);
     this.#hold(undefined);
@@ -181,18 +181,13 @@ export class Passage {
     const send = this.#request.prepare(signal, answer);
     signal.throwIfAborted();
     return send().catch((cause: unknown) => {
-      throw lost(
-        cause,
-        signal,
-        answer.unitId,
-        `No response to the answer to work unit ${answer.unitId} came.`,
-      );
+      throw lost(cause, signal, answer.unitId, `The answer to work unit ${answer.unitId} got no response.`);
     });
   }
 
   /**
-   * The response to an answer that was let through. Where the service answered with a redirect, `fetch` has taken the
-   * answer along, which is used up by then: a refusal from there is no verdict, and that address is asked without it.
+   * Handles the response to an accepted answer. If the service redirected, `fetch` sent the used answer to the next
+   * address too. A refusal from there is not about the answer, and that address is requested without it.
    */
   async #passed(response: Response, answer: Answer): Promise<Outcome> {
     const workUnitId = answer.unitId;
@@ -203,7 +198,7 @@ export class Passage {
     if (refusal === undefined) return { through: response };
     if (this.#followed) {
       const { reason, detail } = refusal.problem;
-      const message = `The request was let through and redirected more than once, and refused there: ${detail}`;
+      const message = `Gave up: the request was accepted, redirected more than once, and refused there: ${detail}`;
       throw new PouwError('gave_up', message, { response, reason, workUnitId });
     }
     this.#move(refusal);
@@ -222,18 +217,22 @@ export class Passage {
     }
   }
 
-  /** A refusal of an answer that is no verdict on it; nothing for what is no refusal. */
+  /** Returns a refusal that allows another attempt; undefined if the response is not a refusal. */
   async #refused(response: Response, answer: Answer): Promise<Refusal | undefined> {
     const workUnitId = answer.unitId;
     const refusal = await this.#readRefusal(response, answer);
     if (refusal !== undefined) {
       const { reason, detail } = refusal.problem;
       if (response.status === 429 && reason !== 'wrong_result') return refusal;
-      throw new PouwError('refused', `The answer was refused: ${detail}`, { reason, response, workUnitId });
+      throw new PouwError('refused', `The server refused the answer: ${detail}`, {
+        reason,
+        response,
+        workUnitId,
+      });
     }
     const html = response.headers.get('content-type')?.startsWith('text/html') ?? false;
     if (response.status === 403 || response.status === 429 || (response.status >= 400 && html)) {
-      const message = `The answer got a response of status ${response.status} that is not the limiter's.`;
+      const message = `The answer got a response of status ${response.status} that is not from the limiter.`;
       throw new PouwError('unexpected_response', message, { response, workUnitId });
     }
     return undefined;
@@ -262,18 +261,18 @@ export class Passage {
     return { response, problem, receivedAt };
   }
 
-  /** Keeps the last refusal for an error, and lets go of the one before. */
+  /** Keeps the last refusal for an error, and discards the one before. */
   #hold(response: Response | undefined): void {
     if (this.#held !== undefined && this.#held !== response) discard(this.#held);
     this.#held = response;
   }
 
-  /** Waits as long as the server says, if there is time for it. */
+  /** Waits as long as the server demands, if the deadline allows it. */
   async #retryAfter({ response, problem, receivedAt }: Refusal, workUnitId?: string): Promise<void> {
     const until = receivedAt + retryAfterMs(response);
     if (until - monotonicMs() > this.#scope.left) {
       const seconds = retryAfterMs(response) / 1000;
-      const message = `The server asks to wait ${seconds} s, over the time left: ${problem.detail}`;
+      const message = `The server demands a wait of ${seconds} s, which exceeds the deadline: ${problem.detail}`;
       throw new PouwError('deadline', message, { response, reason: problem.reason, workUnitId });
     }
     const milliseconds = Math.max(0, until - monotonicMs());
@@ -281,15 +280,15 @@ export class Passage {
     await sleepUntil(until, this.#scope.signal);
   }
 
-  /** Whether the request may be sent once more. */
+  /** Checks that the request may be sent once more. */
   #room(last: Refusal | undefined, workUnitId?: string): void {
     if (this.#sent < this.#context.maxAttempts) return;
-    const message = `Sent ${this.#sent} times and not let through: ${last?.problem.detail ?? ''}`;
+    const message = `Gave up after ${this.#sent} requests: ${last?.problem.detail ?? ''}`;
     const details = last && { response: last.response, reason: last.problem.reason, workUnitId };
     throw new PouwError('gave_up', message, details);
   }
 
-  /** Counts one more time of sending. */
+  /** Counts a sending. */
   #count(last: Refusal | undefined, workUnitId?: string): void {
     this.#room(last, workUnitId);
     this.#sent += 1;
