@@ -164,7 +164,7 @@ impl Members {
     }
 }
 
-/// What stands in a known member, no deeper than a list of scalars.
+/// The value of a known member, no deeper than a list of scalars.
 enum Field {
     Null,
     Bool(bool),

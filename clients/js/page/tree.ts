@@ -24,7 +24,7 @@ export interface Leaves {
 const TILE = 32;
 const SVG = 'http://www.w3.org/2000/svg';
 const [WIDTH, ROW, CELL_HEIGHT, CELL_WIDTH_MAX, MARGIN] = [640, 34, 48, 44, 10];
-/** Up to so many leaves are drawn one by one, more as tiles. */
+/** Up to this number, leaves are drawn one by one; more are drawn as tiles. */
 const SINGLE_MAX = 64;
 
 /** A leaf, or a tile of them: how much of it is done, and how much is one's own, each from 0 to 1. */

@@ -43,7 +43,7 @@ export async function readText(
   }
 }
 
-/** Lets go of a response that nobody is going to read, and of its connection. */
+/** Discards an unread response and frees its connection. */
 export function discard({ body }: Response): void {
   if (body === null || body === undefined) return;
   void ignored(() => (typeof body.cancel === 'function' ? body.cancel() : destroy(body)));
@@ -67,6 +67,6 @@ async function ignored(action: () => unknown): Promise<void> {
   try {
     await action();
   } catch {
-    // It had ended, or somebody reads it.
+    // It has ended, or is being read.
   }
 }

@@ -21,7 +21,7 @@ export interface ComputeOptions {
 }
 
 /**
- * Hashes what a unit of work asks for, on this thread, in slices of a few milliseconds. The unit is checked first, so
+ * Computes a unit of work on this thread, in slices of a few milliseconds. The unit is checked first, so
  * that a broken or hostile server costs nothing.
  *
  * @param unit the member `workUnit` of a 429, as it came.

@@ -157,7 +157,7 @@ function makeClass(): CustomElementConstructor {
   };
 }
 
-/** By name: the error may be of the class in another file that stands alone. */
+/** By name: the error may be of the same class in another standalone file. */
 function isTrouble(error: unknown): boolean {
   const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown };
   return name === 'PouwError' && code !== 'closed' && code !== 'declined';

@@ -29,7 +29,7 @@ export interface Engine {
   begin(task: Task): Promise<Run>;
 }
 
-/** An engine, and why it is not the one that was asked for first. */
+/** An engine, and why it is not the preferred one. */
 export interface LoadedEngine {
   /** The engine. */
   engine: Engine;

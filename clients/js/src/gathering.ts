@@ -5,7 +5,7 @@ export class Gathering {
   #count = 0;
   #waiting = new Set<() => void>();
 
-  /** One more is on its way. Gives what tells that it has arrived; calling it twice does nothing. */
+  /** Counts a request as sent. Returns a function to call on its arrival; a second call does nothing. */
   depart(): () => void {
     this.#count += 1;
     let there = false;

@@ -2,7 +2,7 @@
 
 /** The most leaves in one unit. */
 export const MAX_UNIT_LEAVES = 32;
-/** The most parent steps in one unit, and the deepest level a unit can stand at. */
+/** The most parent steps in one unit, and the deepest level of a unit. */
 export const MAX_FOLD_LEVELS = 40;
 /** The most bytes of `inputData`, decoded. */
 export const MAX_UNIT_DATA_BYTES = 2 << 20;

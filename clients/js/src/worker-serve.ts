@@ -3,7 +3,7 @@ import { describe } from './errors.js';
 import { hashTask } from './solve.js';
 import type { WorkerReply, WorkerRequest } from './worker-port.js';
 
-/** Does what one request asks for. Rejects never. */
+/** Handles one request. Never rejects. */
 export async function serve(request: WorkerRequest, reply: (message: WorkerReply) => void): Promise<void> {
   try {
     const { wasm } = request;
