@@ -271,9 +271,9 @@ impl Core {
 
 /// Starts the background thread; it ends when the engine closes.
 pub(super) fn start(core: Arc<Core>, wake: Receiver<()>) -> std::io::Result<std::thread::JoinHandle<()>> {
+    let mut swept_ms = core.now_ms();
     std::thread::Builder::new().name("pouw-upkeep".into()).spawn(move || {
         let mut behind = true;
-        let mut swept_ms = core.now_ms();
         loop {
             // After a quiet moment the deferred work is done. Then only sweeps are due until another wake.
             let woken = match wake.recv_timeout(if behind { QUIET } else { SWEEP_LOOK }) {

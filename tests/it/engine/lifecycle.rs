@@ -201,7 +201,7 @@ fn a_sweep_of_the_background_thread_that_fails_is_an_event_and_the_next_one_work
     seen(|event| matches!(event, Event::SweepFailed { .. }));
     disk.heal();
     engine.ingest_bytes(&cut(), "a", &[5; 512]).unwrap();
-    clock.advance(2_000);
-    work_off(&engine, b"c", DifficultyTier::Low);
+    engine.refill().unwrap();
+    assert_eq!(work_off(&engine, b"c", DifficultyTier::Low), 1);
     seen(|event| matches!(event, Event::TreeCompleted { .. }));
 }
