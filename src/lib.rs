@@ -1,9 +1,13 @@
-//! A rate limiter for Rust web services. A client over its limit can hash a piece of your data instead of waiting;
-//! the hashes become Merkle trees you can use.
+#![cfg_attr(feature = "axum", doc = include_str!("docs/front.md"))]
+#![cfg_attr(
+    not(feature = "axum"),
+    doc = "A rate limiter for Rust web services: clients over their limit do useful work."
+)]
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+#![warn(clippy::missing_errors_doc)]
 
 extern crate alloc;
 
@@ -92,6 +96,6 @@ pub mod internal {
 }
 
 /// The README's examples are compiled with the documentation tests.
-#[cfg(all(doctest, feature = "engine"))]
+#[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

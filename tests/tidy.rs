@@ -38,6 +38,9 @@ const TEST_FILE_LINES_MAX: usize = 900;
 /// Most lines of a function, from `fn` to its closing brace.
 const FUNCTION_LINES_MAX: usize = 70;
 
+/// The documents a stranger reads.
+const DOCUMENTS: [&str; 4] = ["README.md", "CHANGELOG.md", "src/docs/design.md", "src/docs/verification.md"];
+
 /// Most characters of a line of prose in a document.
 const PROSE_LINE_MAX: usize = 100;
 
@@ -281,6 +284,33 @@ fn a_sleep_in_a_test_is_found() {
         let module = format!("#[cfg(test)]\nmod tests {{ {planted} }}");
         expect_found(sleeping_tests, "src/hash/mod.rs", &module);
     }
+}
+
+#[test]
+fn the_drawing_of_the_ranks_is_in_the_design_and_names_every_folder() {
+    let design =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/docs/design.md")).expect("it is there");
+    let drawing: Vec<_> = design.lines().skip_while(|line| !line.starts_with("```")).skip(1).collect();
+    let end = drawing.iter().position(|line| line.starts_with("```")).expect("the drawing ends");
+    for (folder, rank) in RANKS.iter().filter(|(folder, _)| *folder != "docs") {
+        let mut below = drawing[..end].iter().skip_while(|line| !line.contains(&format!("rank {rank}")));
+        assert!(below.any(|line| line.contains(folder)), "src/docs/design.md does not draw {folder} at rank {rank}");
+    }
+}
+
+#[test]
+fn prose_is_plain_and_its_lines_are_short() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut findings = Vec::new();
+    for path in DOCUMENTS {
+        let text = fs::read_to_string(root.join(path)).expect("the document is there");
+        findings.extend(prose(&text).into_iter().map(|(line, what)| format!("{path}:{line}: {what}")));
+    }
+    for file in tree().iter().filter(|file| ["src", "examples"].contains(&file.area())) {
+        let comments = file.comments.iter().filter_map(|(line, comment)| Some((*line, dialect(comment)?)));
+        findings.extend(comments.map(|(line, what)| format!("{}:{line}: {what}", file.path)));
+    }
+    assert!(findings.is_empty(), "{}: \n{}\n", findings.len(), findings.join("\n"));
 }
 
 #[test]

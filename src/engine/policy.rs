@@ -76,7 +76,7 @@ impl fmt::Display for ExportPolicy {
 /// The text is not an export policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown export policy {0:?}; expected `strict`, `attested` or `statistical:EPSILON:DELTA` (both between 0 and 1)"
+    "unknown export policy {0:?}; expected `strict`, `attested` or `statistical:EPSILON:DELTA` (both above 0 and below 1)"
 )]
 pub struct UnknownPolicy(pub String);
 

@@ -228,8 +228,8 @@ fn wrong_calls_and_files_that_cannot_be_read_end_as_elsewhere() {
 fn the_help_shows_a_file_that_is_valid() {
     let sandbox = Sandbox::new();
     let help = sandbox.ok("check-config --help");
-    let (_, rest) = help.split_once("Every line may be left away:\n").unwrap();
-    let (example, _) = rest.split_once("\n\nThen:").unwrap();
+    let (_, rest) = help.split_once("Every line is optional:\n").unwrap();
+    let (example, _) = rest.split_once("\n\nExit codes:").unwrap();
     sandbox.write("pouw.secret", "s".repeat(32));
     #[cfg(unix)]
     {

@@ -221,7 +221,7 @@ fn waiting_without_work_has_to_be_asked_for() {
     assert_eq!((fetch(&sandbox, &server.url()).status.code(), server.heard().len()), (Some(1), 1));
     let output = fetch(&sandbox, &format!("{} -w", server.url()));
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "now".into()));
-    assert_eq!(text(&output.stderr), "pouw: over the limit and no work to do; waiting 1,000 ms\n");
+    assert_eq!(text(&output.stderr), "pouw: over the limit and no work is offered; waiting 1,000 ms\n");
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn a_store_that_is_open_elsewhere_is_refused() {
     sandbox.ok(&format!("{INGEST} in"));
     let engine = PouwEngine::open(sandbox.path("store"), Config::new([7; 32]).unwrap()).unwrap();
     for verb in ["status", "work", "check", "ingest --exposure public in"] {
-        sandbox.refused(1, &format!("{verb} --db store"), &["open in another process"]);
+        sandbox.refused(1, &format!("{verb} --db store"), &["is already open"]);
     }
     engine.close();
     sandbox.ok("status --db store");
@@ -220,7 +220,7 @@ fn first_uses_at_the_same_time_agree_on_one_secret() {
         let stderr = text(&output.stderr);
         match output.status.code() {
             Some(0) => done += 1,
-            code => assert!(code == Some(1) && stderr.contains("open in another process"), "{code:?}: {stderr}"),
+            code => assert!(code == Some(1) && stderr.contains("is already open"), "{code:?}: {stderr}"),
         }
     }
     assert!(done > 0);

@@ -136,7 +136,7 @@ fn a_wrong_leaf_that_survived_its_audit_never_leaves_through_a_strict_export() {
     house.checked();
     let wrong_root = house.engine.root("first").unwrap();
     let attested = house.engine.export_leaves_under(ExportPolicy::Attested, "first", &mut |_| Ok(())).unwrap();
-    assert_eq!(attested.provenance.to_string(), "Audited");
+    assert_eq!(attested.provenance.to_string(), "audited");
     house.assert_right("first", &first);
     assert_ne!(house.engine.root("first").unwrap(), wrong_root);
     let corrected = |event: &Event| matches!(event, Event::LeafCorrected { leaf: 7, name, .. } if name == "first");

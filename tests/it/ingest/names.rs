@@ -117,7 +117,7 @@ fn other_content_under_a_name_in_use_is_a_conflict_that_changes_nothing_and_stop
     let report = house.ingest_paths(&cut(), &[&house.path("in")]).unwrap();
     assert_eq!(counts(&report), [1, 0, 0, 0, 0, 1]);
     assert!(!report.is_clean());
-    assert!(report.problems[0].why.contains("other content"), "{:?}", report.problems);
+    assert!(report.problems[0].why.contains("different content"), "{:?}", report.problems);
     assert_eq!(house.engine.tree("a").unwrap(), before);
     house.work_off();
     house.assert_right("a", &blocks_of(&noise(3_000, 1), BLOCK));

@@ -608,7 +608,7 @@ fn a_full_disk_during_ingest_is_a_typed_error_and_it_goes_on_when_there_is_space
         let engine = caller.engine.as_ref().unwrap();
         let error = engine.ingest_bytes(&options, "big", &big).unwrap_err();
         assert!(matches!(error, IngestError::Store(_) | IngestError::Write(_)), "{error}");
-        assert!(error.to_string().contains("free space"), "it says what to do: {error}");
+        assert!(error.to_string().contains("free disk space"), "it says what to do: {error}");
         caller.verify();
         // Work that needs no more room goes on, or waits for it; nothing is lost either way.
         let worked = caller.run(Step::Answer(Medium, 2));
@@ -631,7 +631,7 @@ fn a_full_disk_during_an_answer_changes_nothing_and_the_same_answer_counts_later
     disk.set_full(true);
     for _ in 0..3 {
         let error = caller.run(Step::Answer(High, 2)).unwrap_err();
-        assert!(error.contains("free space") || error.contains("another copy"), "{error}");
+        assert!(error.contains("free disk space") || error.contains("another copy"), "{error}");
         assert!(caller.open.is_some(), "the caller keeps its answer");
     }
     disk.set_full(false);
