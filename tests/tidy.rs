@@ -532,7 +532,7 @@ fn prose(text: &str) -> Vec<Finding> {
 
 /// What to say instead of the first word of [`DIALECT`] in a line.
 fn dialect(line: &str) -> Option<String> {
-    let words: Vec<String> = line.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase).collect();
+    let words: Vec<String> = line.split(|c: char| !is_word_char(c)).map(str::to_lowercase).collect();
     let line = format!(" {} ", words.join(" "));
     let (word, plain) = DIALECT.iter().find(|(word, _)| line.contains(&format!(" {word} ")))?;
     Some(format!("{word:?} is not plain: {plain}"))

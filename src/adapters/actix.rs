@@ -1,8 +1,8 @@
 //! The gate as actix-web middleware.
 //!
-//! The other end of a connection is the connection's own peer address, unless the host set the extension
-//! [`PeerAddr`]. An error that an inner service returns in place of a response gets the gate's headers when it
-//! is rendered.
+//! Clients are identified by the peer address of the connection, unless the host sets the extension
+//! [`PeerAddr`]. If an inner service returns an error instead of a response, the rendered error
+//! gets the gate's headers.
 //!
 //! # Examples
 //!
@@ -44,7 +44,7 @@ use crate::gate::{BodyRead, Caller, Decision, Gate, Head, Headers, NeedsBody, Re
 use super::own_body::{OwnBody, SlowReader};
 use super::{AuthenticatedUser, PeerAddr, ValidatedApiKey, judged, known_names, names_and_values, unheard};
 
-/// Puts a gate in front of an application, a scope or a resource.
+/// Middleware that puts a gate in front of an application, a scope or a resource.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Pouw {
@@ -58,11 +58,12 @@ pub struct PouwMiddleware<S> {
     gate: Gate,
 }
 
-/// What a gated service answers.
+/// The result of a gated service.
 type Answered<B> = Result<ServiceResponse<EitherBody<B>>, Error>;
 
 impl Pouw {
-    /// Middleware for `gate`. All workers share one gate: make it outside of the application's factory.
+    /// Returns middleware for `gate`. All workers share one gate: make it outside the application's
+    /// factory.
     pub fn new(gate: Gate) -> Self {
         Self { gate }
     }
@@ -134,7 +135,7 @@ where
 }
 
 pin_project! {
-    /// The response to come.
+    /// The future of the response.
     pub struct GateFuture<F, B> {
         #[pin]
         stage: Stage<F, B>,
@@ -142,7 +143,7 @@ pin_project! {
 }
 
 pin_project! {
-    // What most requests need is in place. Only an answer, which costs a commit anyway, is boxed.
+    // Most requests need no allocation. Only an answer, which costs a commit anyway, is boxed.
     #[project = StageView]
     enum Stage<F, B> {
         Serving { #[pin] future: F, headers: Option<Headers> },
@@ -185,7 +186,7 @@ fn look(gate: &Gate, request: &mut ServiceRequest) -> Step {
     gate.on_request(&RequestHead { request, has_body }, &caller)
 }
 
-/// Reads what the gate has to see, and puts it back.
+/// Buffers the body for the gate, and puts it back into the request.
 async fn read_body(request: &mut ServiceRequest, mut needs: NeedsBody) -> Verdict {
     let mut payload = request.take_payload();
     let mut read = BytesMut::new();
@@ -206,7 +207,7 @@ async fn read_body(request: &mut ServiceRequest, mut needs: NeedsBody) -> Verdic
             needs.complete(BodyRead::Whole(&read))
         }
         Err(cut) => {
-            // It is refused, and what is left of it goes with its connection.
+            // The request is refused; the rest of the body ends with its connection.
             request.set_payload(payload);
             needs.complete(cut)
         }
@@ -245,10 +246,10 @@ fn with_headers<B>(served: Result<ServiceResponse<B>, Error>, headers: Option<He
 
 fn add(map: &mut HeaderMap, headers: Headers) {
     for (name, value) in names_and_values(headers) {
-        // Values of the gate's are visible ASCII, so none is left out.
+        // The gate's values are visible ASCII, so this never fails.
         if let Ok(value) = HeaderValue::from_maybe_shared(value) {
             let name = known(name).cloned().unwrap_or_else(|| HeaderName::from_static(name));
-            // The service's own cookies stay.
+            // The service's own cookies are kept.
             match name == SET_COOKIE {
                 true => map.append(name, value),
                 false => drop(map.insert(name, value)),
@@ -307,7 +308,8 @@ impl Head for RequestHead<'_> {
     }
 
     fn path(&self) -> &str {
-        // As the router sees it, decoded: another spelling of a route is not another policy.
+        // The decoded path that the router uses, so another spelling of a route has the same
+        // policy.
         self.request.match_info().as_str()
     }
 

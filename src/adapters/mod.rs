@@ -1,7 +1,8 @@
-//! Thin shells around the [gate](crate::gate) for web frameworks. They decide nothing: they hand the gate a request's
-//! head, buffer a body when it asks for one, and turn its decision into the framework's response.
+//! Adapters of the [gate](crate::gate) for web frameworks. They make no decisions: they pass a
+//! request's head to the gate, buffer a body if the gate asks for it, and convert the gate's
+//! decision to the framework's response.
 //!
-//! What the host knows of a request's sender travels as request extensions of the types below.
+//! The host describes the sender of a request by request extensions of the types below.
 
 #[cfg(feature = "actix")]
 pub mod actix;
@@ -10,8 +11,8 @@ pub mod tower;
 
 mod own_body;
 
-/// Defines `known`: the header names that the gate reads and writes as the framework's type, parsed once. Parsing one
-/// for each header of each response would cost more than the gate's verdict.
+/// Defines `known`, which returns the gate's header names as the framework's type, parsed once.
+/// Parsing the names for each response would cost more than the gate's decision.
 macro_rules! known_names {
     ($type:ty) => {
         $crate::adapters::known_names! {
@@ -42,36 +43,39 @@ use crate::protocol::Reason;
 
 pub use own_body::SlowReader;
 
-/// Address of the other end of the connection.
+/// The address of the other end of the connection, as a request extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
 
-/// Name of the user, put there by the host after it authenticated the request.
+/// The user's name, as a request extension that the host adds after it has authenticated the
+/// request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthenticatedUser(pub String);
 
-/// API key, put there by the host after it validated it.
+/// An API key, as a request extension that the host adds after it has validated the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValidatedApiKey(pub String);
 
-/// Names and values, all cut from one buffer, so that they cost one allocation together.
+/// Returns names and values. All values are slices of one buffer, so they need one allocation
+/// together.
 fn names_and_values(headers: Headers) -> impl Iterator<Item = (&'static str, Bytes)> {
     let (text, spans) = headers.into_text();
     let text = Bytes::from(text);
     spans.map(move |(name, span)| (name, text.slice(span)))
 }
 
-/// Judges an answer on the gate's threads. It is judged even if the receiver is dropped.
+/// Judges an answer on the gate's threads, even if the receiver is dropped.
 fn judged(pending: Pending) -> oneshot::Receiver<Decision> {
     let (sender, verdict) = oneshot::channel();
     pending.then(move |decision| {
-        // Whoever asked may have hung up.
+        // The receiver may be dropped.
         let _ = sender.send(decision);
     });
     verdict
 }
 
-/// What to say when no verdict comes any more, because the gate went away while it was judging.
+/// Returns the decision for an answer without a verdict, because the gate was dropped while
+/// judging.
 fn unheard() -> Decision {
     let (headers, body) = (Headers::default(), Vec::new());
     Decision::Refuse(Refusal { status: 503, reason: Reason::Unavailable, headers, body, flight: None })

@@ -7,16 +7,17 @@ use tokio::time::Instant;
 
 use crate::gate::Flight;
 
-/// Bytes handed to the server at once.
+/// Maximum size of a frame.
 const FRAME_BYTES: usize = 16 << 10;
 
-/// A client took longer to read a response of the gate's own than `write_timeout` allows.
+/// The error for a client that took longer than `write_timeout` to read one of the gate's
+/// responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the client did not read its challenge in time")]
 pub struct SlowReader;
 
-/// Bytes in frames of bounded size. A server takes them over long before a slow client has read them, so they
-/// stay booked as in flight until the server has let go of the last of them.
+/// A body in frames of bounded size. A server takes the frames long before a slow client has read
+/// them, so the bytes stay booked as in flight until the server has dropped the last frame.
 #[derive(Debug)]
 pub(super) struct OwnBody {
     rest: Bytes,
@@ -48,7 +49,7 @@ impl OwnBody {
     }
 }
 
-/// Holds its place in the budget of bytes in flight as long as any slice of it is alive.
+/// A body that stays in the budget of bytes in flight as long as any slice of it exists.
 struct Booked {
     body: Vec<u8>,
     _flight: Flight,

@@ -1,7 +1,9 @@
-//! Judging answers the server does not know: a sample is hashed again (`SampledAudit`), or they wait for others like
-//! them (`Redundant`), with a sample hashed too and the server as referee where they differ.
+//! Judges answers to units whose hashes the server does not know. `SampledAudit` hashes a sample
+//! again. `Redundant` waits for more equal answers, and hashes a sample too; where answers differ,
+//! the server hashes those leaves itself.
 //!
-//! The sample is drawn only now, when the answer is fixed: its lease is pinned, and a wrong one ends it.
+//! The sample is drawn only once the answer is fixed: its lease is pinned, and a wrong answer ends
+//! it.
 
 use crate::hash::{Checksum, sha3_512};
 use crate::merkle::{AlignedRange, TILE_LEAVES};
@@ -24,20 +26,20 @@ use super::verify::{Judged, check_fold, leaf_bytes};
 
 type Tree<'t> = (TreeId, &'t TreeRow);
 
-/// What the votes on a range come to with a new answer.
+/// The result of counting the votes on a range with a new answer.
 struct Count {
     ruling: Ruling,
     liars: Vec<Voter>,
-    /// What the server hashed to decide.
+    /// Work the server did to decide.
     referee: HashWork,
-    /// Leaves that the server has hashed, now or before.
+    /// Leaves the server has hashed, now or before.
     refereed: u32,
     /// The new answer is wrong at one of them.
     wrong: bool,
 }
 
 impl Core {
-    /// `SampledAudit`: right if all of a sample are.
+    /// Judges under `SampledAudit`: an answer is right if all leaves of a sample are.
     pub(super) fn verify_sample(
         &self,
         inspected: &Inspected,
@@ -56,7 +58,8 @@ impl Core {
         Ok(Judged { kind, nodes, leaves, accepted, audit, referee: HashWork::default(), follows: Follows::default() })
     }
 
-    /// `Redundant`: admitted if a sample is right and no leaf differs from what others returned, unless they are wrong.
+    /// Judges under `Redundant`: an answer is admitted if its sample is right and each leaf equals
+    /// that of the other votes, or those are wrong.
     pub(super) fn verify_vote(
         &self,
         inspected: &Inspected,
@@ -99,7 +102,8 @@ impl Core {
         Ok(Judged { kind, nodes, leaves, accepted, audit, referee, follows })
     }
 
-    /// The leaf hashes a client brought. Parents are hashed again from them, so that a lie about one is impossible.
+    /// Returns the client's leaf hashes. Parents are hashed again from them, so that a lie about a
+    /// parent is impossible.
     fn brought(&self, result: &WorkResult, row: &TreeRow, range: &AlignedRange) -> Result<Vec<Checksum>, SubmitError> {
         let single = range.order() == 0;
         let operation = if single { WorkUnitOperation::LeafHash } else { WorkUnitOperation::SubtreeHash };
@@ -111,7 +115,8 @@ impl Core {
         Ok(hashes)
     }
 
-    /// Hashes a sample of an answer. Every hash is compared, whichever differs. Also tells whether that was all of it.
+    /// Hashes a sample of an answer and compares every hash, whichever differs. Also returns
+    /// whether the sample was the whole answer.
     fn audit(
         &self,
         inspected: &Inspected,
@@ -140,8 +145,9 @@ impl Core {
         Ok((work, k >= leaves))
     }
 
-    /// A strike needs the server's own hash of the very bytes that were sent: read once more, as a whole, held against
-    /// the digest in the token, and hashed. Otherwise the unit is withdrawn.
+    /// Returns whether the answer is a lie. A strike needs the server's own hash of exactly the
+    /// bytes that were sent: they are read again as a whole, compared with the digest in the token,
+    /// and hashed. If they differ, the unit is withdrawn.
     fn is_lie(
         &self,
         inspected: &Inspected,
@@ -156,7 +162,7 @@ impl Core {
         if lie { Ok(()) } else { Err(SubmitError::Withdrawn) }
     }
 
-    /// The server's own hashes of some leaves of a range.
+    /// Returns the server's own hashes of some leaves of a range.
     fn hash_places(
         &self,
         (tree, row): Tree<'_>,
@@ -170,7 +176,7 @@ impl Core {
         Ok((hashed.into_iter().map(|(slot, hash)| (slot - first, hash)).collect(), work))
     }
 
-    /// Votes of clients that have been caught in a lie since they voted.
+    /// Returns the votes of clients that were caught in a lie since they voted.
     fn stale_votes(&self, group: Option<&QuorumRow>) -> Result<Vec<[u8; 16]>, SubmitError> {
         let mut stale = Vec::new();
         for vote in group.iter().flat_map(|group| &group.votes) {
@@ -181,7 +187,8 @@ impl Core {
         Ok(stale)
     }
 
-    /// Holds an answer against the votes there are. Where they differ, the server hashes exactly those leaves.
+    /// Compares an answer with the present votes. Where they differ, the server hashes exactly
+    /// those leaves.
     fn count_votes(
         &self,
         inspected: &Inspected,
@@ -212,21 +219,21 @@ impl Core {
                     ruling.lies.push(vote.id);
                     liars.push(vote.voter());
                 } else {
-                    // It was sent other data: it did not lie, and cannot be agreed with.
+                    // That client was sent other data: it did not lie, and its vote cannot agree.
                     ruling.stale.push(vote.id);
                 }
             }
             ruling.refereed = hashed;
         }
         if wrong || !liars.is_empty() {
-            // A strike needs the bytes that were sent, to this client and to those before it.
+            // A strike needs the bytes that were sent to this client and to those before it.
             self.sent_again(&inspected.opened, (tree, row), range)?;
         }
         Ok(Count { ruling, liars, referee, refereed, wrong })
     }
 
-    /// The answer is wrong, but what it made the server find out about the votes stays. If there is no room for the
-    /// command now, the next answer finds it out again.
+    /// Stores the server's findings about the votes, although the answer is wrong. If the writer
+    /// has no room for the command now, the next answer leads to the same findings.
     fn amend_soon(&self, tree: TreeId, range: AlignedRange, count: Count) {
         let Count { ruling, liars, referee, .. } = count;
         let changes = !ruling.refereed.is_empty() || !ruling.lies.is_empty() || !ruling.stale.is_empty();

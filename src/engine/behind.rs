@@ -1,5 +1,5 @@
-//! What is written behind: nobody waits for it, so it rides along with a commit that happens anyway, or goes
-//! alone after half a second.
+//! Deferred rows: no caller waits for them, so they are written with the next commit that happens
+//! anyway, or alone after half a second.
 
 use crate::store::records::UsefulnessAccount;
 use crate::store::{Command, PutStandings, Refuse};
@@ -7,7 +7,7 @@ use crate::store::{Command, PutStandings, Refuse};
 use super::core::Core;
 use super::standings::{Change, row_of};
 
-/// What goes along with one commit.
+/// The deferred rows of one commit.
 #[derive(Debug, Default)]
 pub(super) struct Behind {
     refused: Vec<Refuse>,
@@ -17,7 +17,7 @@ pub(super) struct Behind {
 }
 
 impl Behind {
-    /// The oldest of what waits: at most so many tokens and so many standings.
+    /// Takes the oldest: at most `refused` tokens and `standings` standings.
     pub(super) fn due(core: &Core, refused: usize, standings: usize) -> Self {
         Self {
             refused: core.refused.lock().oldest(refused),
@@ -31,7 +31,7 @@ impl Behind {
         !self.has_rows() && !self.checkpoint && self.account.is_empty()
     }
 
-    /// Whether there is something in it that can be tried again without the rest.
+    /// Whether it has rows that can be tried again without the rest.
     pub(super) fn has_rows(&self) -> bool {
         !self.refused.is_empty() || !self.standings.is_empty()
     }
@@ -50,7 +50,7 @@ impl Behind {
         }
     }
 
-    /// It is durable.
+    /// Updates the memory: these rows are durable now.
     pub(super) fn written(&self, core: &Core) {
         if !self.refused.is_empty() {
             core.refused.lock().written(&self.refused);
@@ -63,7 +63,8 @@ impl Behind {
         }
     }
 
-    /// Each token by itself, and the standings, which no damaged row can keep from being written, together.
+    /// Splits it: each token by itself, and the standings together, since no damaged row can keep
+    /// them from being written.
     pub(super) fn pieces(&self) -> Vec<Self> {
         let token = |refuse: &Refuse| Self { refused: vec![refuse.clone()], ..Self::default() };
         let mut out: Vec<Self> = self.refused.iter().map(token).collect();

@@ -1,4 +1,4 @@
-//! Calibration from what the server observes: its settings, what the engine notes of each answer, and how it shows.
+//! Calibration of unit sizes from observed response times: its settings, observations and report.
 
 use std::time::Duration;
 
@@ -11,44 +11,47 @@ use super::config::{Config, ConfigBuilder};
 use super::core::Core;
 use super::lanes::Fate;
 
-/// How long right answers to units of one tier took, by the server's own clock: from issue until the answer was
-/// held against its floor. Made-up units and interior nodes are left out. A client counts once a minute. Times
-/// are to 3 in 100, of the last one or two thousand answers, and 0 if there was none.
+/// Response times of right answers to units of one tier, by the server's clock: from issue until
+/// the answer's floor was checked. Synthetic units and interior nodes are left out. A client counts
+/// once a minute. Times are exact to 3 %, of the last one or two thousand answers, and 0 if there
+/// was none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ResponseTimes {
     /// Answers counted this boot.
     pub observations: u64,
     /// Median, milliseconds: network both ways, waiting for the floor, and computing.
     pub median_ms: u64,
-    /// Nine of ten took no longer.
+    /// 90th percentile, milliseconds.
     pub p90_ms: u64,
-    /// Median of what is beyond the floor.
+    /// Median of the time beyond the floor, milliseconds.
     pub beyond_floor_median_ms: u64,
-    /// Nine of ten were no longer beyond the floor.
+    /// 90th percentile of the time beyond the floor, milliseconds.
     pub beyond_floor_p90_ms: u64,
     /// Bytes a unit may carry now: the configured ones, or less if the engine calibrates.
     pub unit_bytes: usize,
-    /// What the configured bytes are divided by: 1, 2, 4 or 8. They do not fall below the least configured.
+    /// Divisor of the configured bytes: 1, 2, 4 or 8. A unit keeps at least `calibrate_bytes_min`.
     pub unit_bytes_divisor: u32,
 }
 
 impl ConfigBuilder {
-    /// Whether units of the medium and high tier become smaller where answers are observed to take too long, and
-    /// larger again, up to [`unit_bytes`](Self::unit_bytes), where not; default false. See
-    /// [`calibration`](crate::policy::calibration).
+    /// Sets whether units of the medium and high tier become smaller when answers take too long,
+    /// and larger again, up to [`unit_bytes`](Self::unit_bytes), when they do not; default false.
+    /// See [`calibration`](crate::policy::calibration).
     pub fn calibrate(mut self, calibrate: bool) -> Self {
         self.calibrate = calibrate;
         self
     }
 
-    /// Wanted median time beyond the floor, 1 ms to 1 hour; default 1 s for medium and 2.5 s for high, which with the
-    /// default floors are the paper's 5 and 10 seconds. A low unit is a single leaf already.
+    /// Sets the wanted median time beyond the floor, 1 ms to 1 hour; default 1 s for medium and 2.5
+    /// s for high, which with the default floors are the paper's 5 and 10 seconds. A low unit is a
+    /// single leaf already.
     pub fn calibrate_target(mut self, medium: Duration, high: Duration) -> Self {
         self.calibrate_target = [medium, high];
         self
     }
 
-    /// Bytes that calibration leaves a unit at least, 1 KiB to 1 MiB; default 4 KiB. A cap below it stays as it is.
+    /// Sets the least bytes of a unit under calibration, 1 KiB to 1 MiB; default 4 KiB. A cap below
+    /// it stays unchanged.
     pub fn calibrate_bytes_min(mut self, bytes: usize) -> Self {
         self.calibrate_bytes_min = bytes;
         self
@@ -65,7 +68,7 @@ impl ConfigBuilder {
 }
 
 impl Config {
-    /// What the size of units follows; `None` if they are not calibrated.
+    /// Returns the rules for the size of units; `None` if they are not calibrated.
     pub(super) fn size_rules(&self) -> Option<SizeRules> {
         let settings = &self.settings;
         let [medium, high] = settings.calibrate_target.map(whole_ms);
@@ -88,7 +91,8 @@ impl Core {
         }
     }
 
-    /// Bytes a new unit may carry, beside what its tier and its request allow.
+    /// Returns the bytes a new unit may carry under calibration. The limits of its tier and its
+    /// request apply as well.
     pub(super) fn calibrated_bytes(&self, tier: DifficultyTier) -> usize {
         if !self.config.settings.calibrate {
             return usize::MAX;
@@ -96,7 +100,7 @@ impl Core {
         self.calibration.lock().unit_bytes(tier, self.now_ms()).unwrap_or(usize::MAX)
     }
 
-    /// What has been observed of each tier.
+    /// Returns the response times of each tier.
     pub(super) fn response_times(&self) -> [ResponseTimes; 3] {
         let (calibration, now_ms) = (self.calibration.lock(), self.now_ms());
         DifficultyTier::ALL.map(|tier| {

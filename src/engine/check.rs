@@ -8,12 +8,13 @@ use crate::store::{self, CheckReport, OnCheck, StorageBackend, StorageProvider, 
 
 use super::error::OpenError;
 
-/// Checks the store in the directory `path`, which must not be open: every row of both files is read and
-/// held against the others. Not a byte is changed.
+/// Checks the store in the directory `path`, which must not be open: every row of both files is
+/// read and held against the others. Not a byte is changed.
 ///
 /// # Errors
-/// [`OpenError::Directory`] if there is no store; [`OpenError::Store`] for a foreign file, another format,
-/// a second process, or reads that fail. Rows that do not fit are no error but findings in the report.
+/// [`OpenError::Directory`] if there is no store; [`OpenError::Store`] for a foreign file, another
+/// format, a second process, or reads that fail. Rows that do not fit are no error but findings in
+/// the report.
 pub fn check(path: &Path, progress: OnCheck<'_>) -> Result<CheckReport, OpenError> {
     let existing = Existing(StoreDirectory::new(path));
     let state = existing.path(StoreFile::State);

@@ -14,8 +14,9 @@ pub trait Clock: Debug + Send + Sync {
     /// Milliseconds since some fixed moment: never falls.
     fn monotonic_ms(&self) -> u64;
 
-    /// Milliseconds since some fixed moment, for readings that are compared within a window of a rate limit: it
-    /// costs less than the monotonic reading, and may drift from it by seconds a day. By default the same.
+    /// Milliseconds since some fixed moment, for readings that are compared within a window of a
+    /// rate limit: it costs less than the monotonic reading, and may drift from it by seconds a
+    /// day. By default the same.
     fn window_ms(&self) -> u64 {
         self.monotonic_ms()
     }
@@ -25,8 +26,8 @@ pub trait Clock: Debug + Send + Sync {
 #[derive(Debug)]
 pub struct SystemClock {
     start: Instant,
-    // Reading the processor's counter stalls nothing; asking the system for the time waits for every load before
-    // it. Calibrated when it is first asked, which takes up to 200 ms.
+    // Reading the processor's counter stalls nothing; asking the system for the time waits for
+    // every load before it. Calibrated when it is first asked, which takes up to 200 ms.
     #[cfg(feature = "gate")]
     counter: std::sync::OnceLock<(quanta::Clock, quanta::Instant)>,
 }
@@ -70,7 +71,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when told to. Clones of its `Arc` share the time.
+/// A clock that moves only by calls of its methods. Clones of its `Arc` share the time.
 ///
 /// ```
 /// use pouw::{Clock, FakeClock};
@@ -112,9 +113,9 @@ impl Clock for FakeClock {
     }
 }
 
-/// Engine time: at open the later of the wall clock and the store's high-water mark; from then on it
-/// advances with the monotonic reading alone. A wall step back revives no token, a step forward and
-/// back freezes nothing.
+/// Engine time: at open the later of the wall clock and the store's high-water mark; from then on
+/// it advances with the monotonic reading alone. A wall step back revives no token, a step forward
+/// and back freezes nothing.
 #[derive(Debug)]
 pub(super) struct EngineTime {
     clock: std::sync::Arc<dyn Clock>,

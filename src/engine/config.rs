@@ -16,7 +16,8 @@ use super::checked::{ConfigError, MS_MAX, POSITIVE, check, check_time, whole_ms}
 pub enum AwardBasis {
     /// The hashes the unit asked for.
     Actual,
-    /// The paper's averages, 1 / 10 / 40 hashes by tier, for a unit that met its tier; else as `Actual`.
+    /// The paper's averages, 1 / 10 / 40 hashes by tier, for a unit that met its tier; else as
+    /// `Actual`.
     TierAverage,
 }
 
@@ -135,7 +136,8 @@ impl Config {
         whole_ms(self.settings.token_ttl)
     }
 
-    /// Bytes of data a unit of this tier may carry; one of a single leaf may carry as much as a high one.
+    /// Bytes of data a unit of this tier may carry; one of a single leaf may carry as much as a
+    /// high one.
     pub fn unit_bytes(&self, tier: DifficultyTier) -> usize {
         *self.settings.unit_bytes.get(tier)
     }
@@ -211,28 +213,30 @@ impl ConfigBuilder {
         self
     }
 
-    /// Time before an answer counts, below the token's lifetime; default 1.5 s for low, 4 s for medium, 7.5 s for high.
-    /// With zero, hashing alone is the price, as in the paper.
+    /// Time before an answer counts, below the token's lifetime; default 1.5 s for low, 4 s for
+    /// medium, 7.5 s for high. With zero, hashing alone is the price, as in the paper.
     pub fn floor(mut self, by_tier: ByTier<Duration>) -> Self {
         self.floor = by_tier;
         self
     }
 
-    /// Bytes of data a unit may carry, 1 KiB to 2 MiB, a higher tier not less than a lower one; default 32 KiB for low,
-    /// 64 for medium, 128 for high. A unit of one leaf may always carry as much as a high one.
+    /// Bytes of data a unit may carry, 1 KiB to 2 MiB, a higher tier not less than a lower one;
+    /// default 32 KiB for low, 64 for medium, 128 for high. A unit of one leaf may always carry as
+    /// much as a high one.
     pub fn unit_bytes(mut self, by_tier: ByTier<usize>) -> Self {
         self.unit_bytes = by_tier;
         self
     }
 
-    /// Whether interior nodes above the tiles are issued to clients too; default false, since hashing
-    /// them costs the server less than a request.
+    /// Whether interior nodes above the tiles are issued to clients too; default false, since
+    /// hashing them costs the server less than a request.
     pub fn interior_units(mut self, issue: bool) -> Self {
         self.interior_units = issue;
         self
     }
 
-    /// Units that may be out at once, 1 to 4 194 304; default 131 072. At the bound nothing is issued.
+    /// Units that may be out at once, 1 to 4 194 304; default 131 072. At the bound nothing is
+    /// issued.
     pub fn leases_max(mut self, leases: usize) -> Self {
         self.leases_max = leases;
         self
@@ -262,15 +266,15 @@ impl ConfigBuilder {
         self
     }
 
-    /// Ledger entries kept singly, 1 000 or more; default 100 000 000. Older ones are sealed: their sum
-    /// and the chain stay, their receipts go.
+    /// Ledger entries kept singly, 1 000 or more; default 100 000 000. Older ones are sealed: their
+    /// sum and the chain stay, their receipts go.
     pub fn ledger_entries_kept(mut self, entries: u64) -> Self {
         self.ledger_entries_kept = entries;
         self
     }
 
-    /// How long an answer waits for equal ones from other clients before the server hashes its leaves itself, 1 ms to
-    /// 12 hours; default 10 minutes. For trees verified by a quorum.
+    /// How long an answer waits for equal ones from other clients before the server hashes its
+    /// leaves itself, 1 ms to 12 hours; default 10 minutes. For trees verified by a quorum.
     pub fn quorum_wait(mut self, wait: Duration) -> Self {
         self.quorum_wait = wait;
         self
@@ -300,8 +304,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// Clients whose difficulty is remembered, 16 to 16 777 216; default 262 144, about 30 MiB. At the bound
-    /// the least telling of a few neighbours is forgotten.
+    /// Clients whose difficulty is remembered, 16 to 16 777 216; default 262 144, about 30 MiB. At
+    /// the bound the least telling of a few neighbours is forgotten.
     pub fn difficulty_clients_max(mut self, clients: usize) -> Self {
         self.difficulty_clients_max = clients;
         self
@@ -313,8 +317,9 @@ impl ConfigBuilder {
         self
     }
 
-    /// Whether a thread of the engine keeps units ready, assembles trees and sweeps about once a second; default true.
-    /// Without it, call [`upkeep`](super::PouwEngine::upkeep) and [`sweep`](super::PouwEngine::sweep).
+    /// Whether a thread of the engine keeps units ready, assembles trees and sweeps about once a
+    /// second; default true. Without it, call [`upkeep`](super::PouwEngine::upkeep) and
+    /// [`sweep`](super::PouwEngine::sweep).
     pub fn background(mut self, background: bool) -> Self {
         self.background = background;
         self
@@ -327,7 +332,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// Draws audits from a seed, so that they come out the same every time. Everybody could foresee them.
+    /// Draws audits from a seed, so that they come out the same every time. Everybody could foresee
+    /// them.
     #[cfg(feature = "testing")]
     pub fn audit_seed(mut self, seed: u64) -> Self {
         self.audit_seed = Some(seed);

@@ -1,4 +1,4 @@
-//! What all handles of one engine share.
+//! The state that all handles of one engine share.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -40,23 +40,25 @@ pub(super) struct Core {
     /// Tokens of wrong answers, not written yet. Bounded by [`REFUSED_MAX`]; the oldest goes first,
     /// since its lease is over and only a restart could revive it.
     pub(super) refused: Mutex<RefusedLater>,
-    /// Where each client stands in difficulty.
+    /// The difficulty of each client.
     pub(super) standings: Mutex<Standings>,
     /// Networks audited more than others for a while.
     pub(super) heightened: Mutex<Heightened>,
-    /// What was counted and is not written yet.
+    /// Counts that are not written yet.
     pub(super) account: Mutex<UsefulnessAccount>,
-    /// One verification of stored leaves at a time; whoever folds a tree that it may correct takes it too.
+    /// One verification of stored leaves at a time. Folding a tree that it may correct takes this
+    /// lock too.
     pub(super) auditing: Mutex<()>,
-    /// Events to be told when no lock is held that a subscriber may want. Emptied by the next upkeep at the latest.
+    /// Events to be reported once no lock is held that a subscriber may take. Emptied by the next
+    /// upkeep at the latest.
     pub(super) untold: Mutex<Vec<Event>>,
     /// How far doubted tiles have been hashed since the last sweep.
     pub(super) doubted_after: Mutex<Option<RangeKey>>,
-    /// How far open quorums have been looked at for those that wait too long.
+    /// How far the search for open quorums that wait too long has got.
     pub(super) quorum_after: Mutex<Option<RangeKey>>,
     #[cfg(feature = "testing")]
     pub(super) seeded: Option<Mutex<super::testing::SplitMix64>>,
-    /// How long answers take, and what follows from it.
+    /// Response times, and the sizes of units that follow from them.
     pub(super) calibration: Mutex<Calibration>,
     pub(super) events: EventSink,
     pub(super) tallies: Tallies,
@@ -66,12 +68,12 @@ pub(super) struct Core {
     wake: Sender<()>,
 }
 
-/// Closed challenges kept in memory until they are written, which is with the next commit. At the bound the
-/// oldest is let go: until it expires, a restart or, if it is of an earlier boot, its token itself could
-/// bring it back for one more judgement, never for a second payment.
+/// Most closed challenges kept in memory until the next commit writes them. At the bound the oldest
+/// is dropped. Until that one expires, it may be judged once more after a restart, or, if an
+/// earlier boot issued it, at once. It is never paid twice.
 pub(super) const REFUSED_MAX: usize = 16_384;
 
-/// Tokens of wrong answers on their way to the disk. Each stays here until it is durable.
+/// Tokens of wrong answers that are not durable yet.
 #[derive(Debug, Default)]
 pub(super) struct RefusedLater {
     waiting: VecDeque<Refuse>,
@@ -90,12 +92,12 @@ impl RefusedLater {
         }
     }
 
-    /// The oldest `count`.
+    /// Returns the oldest `count`.
     pub(super) fn oldest(&self, count: usize) -> Vec<Refuse> {
         self.waiting.iter().take(count).cloned().collect()
     }
 
-    /// These are durable.
+    /// Removes those that are durable now.
     pub(super) fn written(&mut self, refused: &[Refuse]) {
         for refuse in refused {
             self.ids.remove(&refuse.id);
@@ -108,7 +110,7 @@ impl RefusedLater {
         self.waiting.len()
     }
 
-    /// Bytes held, about.
+    /// Approximate number of bytes held.
     pub(super) fn memory_bytes(&self) -> usize {
         self.waiting.capacity() * size_of::<Refuse>() + self.ids.capacity() * (size_of::<[u8; 16]>() + 1)
     }
@@ -130,7 +132,8 @@ pub(super) struct Tallies {
 }
 
 impl Tallies {
-    /// A commit went through, or the storage failed it. Only the writer tells.
+    /// Counts a commit: `well` if it is durable, else the storage failed it. Only the writer calls
+    /// this.
     pub(super) fn commit(&self, well: bool) {
         if well {
             self.commits_failed_in_row.store(0, Ordering::SeqCst);
@@ -205,7 +208,7 @@ impl Core {
         ClientDigest::of(&self.store_keyring, client)
     }
 
-    /// Keyed digest of a network prefix.
+    /// Returns the keyed digest of a network prefix.
     pub(super) fn network_of(&self, network: &[u8]) -> [u8; 16] {
         let derived = self.store_keyring.derive(b"pouw-network-v1", network);
         let mut digest = [0; 16];
@@ -213,7 +216,7 @@ impl Core {
         digest
     }
 
-    /// 64 bits nobody can foresee, for audits.
+    /// Returns 64 unpredictable bits, for audits.
     fn draw(&self) -> Result<u64, StoreError> {
         #[cfg(feature = "testing")]
         if let Some(seeded) = &self.seeded {
@@ -222,7 +225,8 @@ impl Core {
         getrandom::u64().map_err(|e| StoreError::Io { what: format!("the system gave no random bytes: {e}") })
     }
 
-    /// Lets `with` draw as many as it likes; fails if the system gave none for any of them.
+    /// Calls `with` with a source of unpredictable numbers. Fails if the system failed to provide
+    /// any of them.
     pub(super) fn drawing<T>(&self, with: impl FnOnce(&mut dyn FnMut() -> u64) -> T) -> Result<T, StoreError> {
         let mut failed = None;
         let drawn = with(&mut || {
@@ -234,10 +238,10 @@ impl Core {
         failed.map_or(Ok(drawn), Err)
     }
 
-    /// Tells the background thread, if there is one, that there is something to do.
+    /// Wakes the background thread, if there is one.
     pub(super) fn wake(&self) {
         match self.wake.try_send(()) {
-            // A full channel: it has been told and has not looked yet.
+            // A full channel: an earlier wake has not been handled yet.
             Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
         }
     }
@@ -246,19 +250,19 @@ impl Core {
         self.events.emit(event);
     }
 
-    /// Notes an event that is told when no lock is held that its subscriber may want.
+    /// Stores an event, to be reported once no lock is held that its subscriber may take.
     pub(super) fn later(&self, event: Event) {
         self.untold.lock().push(event);
     }
 
-    /// Tells what was noted.
+    /// Reports the stored events.
     pub(super) fn tell_later(&self) {
-        // Taken out in a statement of its own, so that the lock is not held while they are told.
+        // A statement of its own, so that the lock is not held while they are reported.
         let events = std::mem::take(&mut *self.untold.lock());
         events.into_iter().for_each(|event| self.emit(event));
     }
 
-    /// Hands a job to the writer; `Busy` if too many are waiting.
+    /// Hands a job to the writer. Fails with `Busy` if too many are waiting.
     pub(super) fn write_soon(&self, job: Job) -> Result<(), (Job, WriteError)> {
         if self.closing.load(Ordering::SeqCst) {
             return Err((job, WriteError::Closed));
@@ -266,7 +270,7 @@ impl Core {
         self.lanes.offer(job)
     }
 
-    /// Writes one command and waits, in the lane of answers.
+    /// Writes one command in the lane of answers, and waits.
     pub(super) fn write(&self, command: Command) -> Result<Outcome, WriteError> {
         let (job, answer) = Job::waiting(vec![command], |_| {});
         self.write_soon(job).map_err(|(_, error)| error)?;
@@ -279,8 +283,8 @@ impl Core {
         self.write_bulk_then(commands, |_| {})
     }
 
-    /// The same, with what follows in memory once the fate of the commands is known: a commit that was
-    /// called unknown may prove to be stored.
+    /// Does the same, and runs `effect` once the fate of the commands is known: a commit reported
+    /// as unknown may prove to be stored.
     pub(super) fn write_bulk_then(
         &self,
         commands: Vec<Command>,
@@ -294,7 +298,7 @@ impl Core {
         answer.wait().ok_or(WriteError::Closed)?
     }
 
-    /// What follows in memory from the fate of a settled answer.
+    /// Updates the memory after the commit of an answer.
     pub(super) fn after_settle(&self, id: WorkId, client: &[u8; 16], fate: &Fate) {
         if let Fate::Stored(outcomes) = fate
             && matches!(outcomes.first(), Some(Outcome::Settled { .. } | Outcome::Voted))
@@ -315,7 +319,7 @@ impl Core {
                             self.wake();
                         }
                     }
-                    // Its leaves are pending still: they go to somebody else.
+                    // Its leaves are pending still: another client gets them.
                     Some(Outcome::Voted) => {
                         queue.voted(&lease);
                         drop(queue);
@@ -331,7 +335,7 @@ impl Core {
             Fate::NotStored => {
                 queue.leases.unpin(id, false);
             }
-            // Nobody knows: the lease stays pinned until the store has been read again.
+            // The outcome is unknown: the lease stays pinned until the store has been read again.
             Fate::Unknown => {}
         }
     }
@@ -342,7 +346,7 @@ impl Core {
         self.wake();
     }
 
-    /// Notes the token of a wrong answer; it is written with the next commit.
+    /// Stores the token of a wrong answer; the next commit writes it.
     pub(super) fn refuse_later(&self, refuse: Refuse) {
         self.refused.lock().push(refuse);
     }
@@ -351,7 +355,7 @@ impl Core {
         self.refused.lock().ids.contains(id)
     }
 
-    /// Stops taking writes; the writer ends when it has worked off what is there.
+    /// Stops taking writes. The writer ends after the jobs already handed in.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
         self.lanes.close();

@@ -1,6 +1,7 @@
 //! The errors of the engine's methods.
 //!
-//! `is_retryable` says whether the same call can succeed a moment later, without a change by the caller.
+//! `is_retryable` says whether the same call can succeed a moment later, without a change by the
+//! caller.
 
 use std::path::PathBuf;
 
@@ -46,8 +47,8 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether the same call can succeed later: another process has the store open, the operating system refused
-    /// a read, or no thread could be started.
+    /// Whether the same call can succeed later: another process has the store open, the operating
+    /// system refused a read, or no thread could be started.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Store(error) => error.is_retryable(),
@@ -134,8 +135,8 @@ impl IssueError {
 /// Why an answer was not accepted.
 ///
 /// Two of them use the token up: [`WrongResult`](Self::WrongResult), and the eighth
-/// [`Malformed`](Self::Malformed) answer to one challenge. After [`Unconfirmed`](Self::Unconfirmed) the answer may be
-/// stored. After every other error the token is as good as before.
+/// [`Malformed`](Self::Malformed) answer to one challenge. After [`Unconfirmed`](Self::Unconfirmed)
+/// the answer may be stored. After every other error the token is as good as before.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
@@ -181,8 +182,8 @@ pub enum SubmitError {
     /// The answer is not stored. The token is still good.
     #[error("the answer was not stored: {0}; send it again")]
     NotStored(String),
-    /// The commit failed, and it is not known whether the answer is stored. A repeat does no harm: it is accepted, or
-    /// refused as [`Replayed`](Self::Replayed) if the first one was stored.
+    /// The commit failed, and it is not known whether the answer is stored. A repeat does no harm:
+    /// it is accepted, or refused as [`Replayed`](Self::Replayed) if the first one was stored.
     #[error("commit {commit_seq} may or may not hold the answer: {what}; send it again, a repeat does no harm")]
     Unconfirmed {
         /// The commit.
@@ -224,8 +225,8 @@ impl SubmitError {
         }
     }
 
-    /// Whether the same answer can be accepted later. After [`TooEarly`](Self::TooEarly) wait for its `wait_ms`,
-    /// after the others for a moment.
+    /// Whether the same answer can be accepted later. After [`TooEarly`](Self::TooEarly) wait for
+    /// its `wait_ms`, after the others for a moment.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::TooEarly { .. } | Self::NotStored(_) | Self::Unconfirmed { .. } | Self::InFlight | Self::Busy => true,
@@ -326,8 +327,8 @@ pub enum TreeError {
 }
 
 impl TreeError {
-    /// Whether the same call can succeed later, without a change by the caller. A tree that is not complete may
-    /// become so, unless blocks of it are damaged or it contradicts itself.
+    /// Whether the same call can succeed later, without a change by the caller. A tree that is not
+    /// complete may become so, unless blocks of it are damaged or it contradicts itself.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::NotComplete { state, damaged, .. } => *damaged == 0 && *state != TreeState::Inconsistent,

@@ -1,4 +1,4 @@
-//! What the engine tells a subscriber.
+//! Events the engine reports to a subscriber.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,15 +25,15 @@ pub enum Event {
         /// What was found.
         what: String,
     },
-    /// A file ingested by reference is not what it was. Its leaves stay pending.
+    /// A file ingested by reference has changed. Its leaves stay pending.
     SourceChanged {
         /// Tree number.
         tree: u64,
         /// What was found.
         what: String,
     },
-    /// A block does not hash to its address: a client found it, and was right. Its leaf stays open, and its tree does
-    /// not export, until the block is ingested again.
+    /// A block does not hash to its address: a client found it, and was right. Its leaf stays open,
+    /// and its tree does not export, until the block is ingested again.
     BlockDamaged {
         /// Tree number.
         tree: u64,
@@ -44,8 +44,8 @@ pub enum Event {
         /// The address it should hash to.
         address: Checksum,
     },
-    /// The server hashed a leaf that clients had returned, and they were wrong. It has the right hash now; if its tree
-    /// was complete, its root has changed.
+    /// The server hashed a leaf that clients had returned, and they were wrong. It has the right
+    /// hash now; if its tree was complete, its root has changed.
     LeafCorrected {
         /// Tree number.
         tree: u64,
@@ -54,7 +54,7 @@ pub enum Event {
         /// The leaf.
         leaf: u64,
     },
-    /// A commit failed; `recovered` tells whether the store could be opened again.
+    /// A commit failed; `recovered` is whether the store could be opened again.
     StorageFailed {
         /// What failed.
         what: String,
@@ -66,8 +66,8 @@ pub enum Event {
         /// The error.
         what: String,
     },
-    /// A callback given to the engine panicked. What it was told of is stored all the same, and the engine
-    /// goes on.
+    /// A callback given to the engine panicked. The write it was called for keeps its outcome, and
+    /// the engine goes on.
     CallbackPanicked,
 }
 
@@ -76,8 +76,8 @@ pub enum Event {
 pub struct EventSink(Option<Arc<dyn Fn(Event) + Send + Sync>>);
 
 impl EventSink {
-    /// Calls `subscriber` for each event, on the thread where it happens: keep it short. One that panics
-    /// loses that event; the engine goes on.
+    /// Calls `subscriber` for each event, on the thread where it happens: keep it short. One that
+    /// panics loses that event; the engine goes on.
     pub fn new(subscriber: impl Fn(Event) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(subscriber)))
     }

@@ -149,7 +149,7 @@ impl PouwEngine {
 impl Core {
     fn release_locked(&self, tree: TreeId, name: &str) -> Result<(), TreeError> {
         self.clear_doubts(tree, &mut VerifyProgress::default(), &mut |_| ControlFlow::Continue(()))?;
-        // A leaf that was corrected took its root from it, and only what is complete can be released.
+        // A corrected leaf removed the tree's root, and only a complete tree can be released.
         self.complete_again(tree)?;
         match self.write_bulk(vec![Command::Release { tree }])?.first() {
             Some(Outcome::Done { .. }) => Ok(()),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::PouwEngine;
 use super::core::Core;
 
-/// The calls of the gate: the steps of checking an answer one by one, difficulty, and a probe of the storage.
+/// The calls of the gate: the steps of checking an answer one by one, difficulty, and a probe of
+/// the storage.
 #[derive(Debug, Clone, Copy)]
 pub struct ForGate<'e>(&'e PouwEngine);
 
@@ -26,8 +27,9 @@ impl ForGate<'_> {
         self.0.core()
     }
 
-    /// The clock of rate limit windows: engine time at the first call, then as [`Clock::window_ms`](super::Clock::window_ms)
-    /// advances. Not comparable with [`PouwEngine::now_ms`].
+    /// The clock of rate limit windows: engine time at the first call, then as
+    /// [`Clock::window_ms`](super::Clock::window_ms) advances. Not comparable with
+    /// [`PouwEngine::now_ms`].
     #[cfg(feature = "gate")]
     pub fn window_ms(&self) -> u64 {
         self.core().window_ms()

@@ -1,5 +1,5 @@
-//! The first half of judging an answer, which needs no disk and no result: is this token one of ours, in time,
-//! and this client's? What comes of it is judged on without opening the token again.
+//! Inspects a token, the first half of judging an answer. It needs no disk and no result: is the
+//! token ours, in time, and this client's? The second half does not open the token again.
 
 use crate::policy::lease::Claim;
 use crate::protocol::{ChallengeToken, DifficultyTier, Malformed, UnixMillis, WorkId};
@@ -8,78 +8,79 @@ use super::core::Core;
 use super::error::SubmitError;
 use super::for_gate::ForGate;
 
-/// A token that was found good as far as memory tells. It proves nothing about its lease: that is looked
-/// at when it is used.
+/// A token that passed every check that needs memory only. Its lease is checked when it is used.
 #[derive(Debug, Clone)]
 pub struct Inspected {
     pub(super) opened: ChallengeToken,
     pub(super) text: String,
-    /// The network prefix it came from. Its keyed digest is made where it is needed: most answers need none.
+    /// Network prefix of the client. Its keyed digest is computed where needed: most answers need
+    /// none.
     pub(super) network: Box<[u8]>,
     seen_ms: u64,
 }
 
 impl Inspected {
-    /// Notes the network prefix the answer came from; without it, it is from an unknown one.
+    /// Sets the network prefix of the client; without it, the network is unknown.
     #[must_use]
     pub fn from_network(self, network: &[u8]) -> Self {
         Self { network: network.into(), ..self }
     }
 
-    /// Challenge id.
+    /// Returns the challenge id.
     pub fn id(&self) -> WorkId {
         self.opened.id
     }
 
-    /// The tier the unit was issued for.
+    /// Returns the tier the unit was issued for.
     pub fn tier(&self) -> DifficultyTier {
         self.opened.tier
     }
 
-    /// Milliseconds from the inspection until an answer counts; 0 if it counts already.
+    /// Returns the milliseconds from the inspection until an answer counts; 0 if it counts already.
     pub fn wait_ms(&self) -> u64 {
         self.opened.not_before.0.saturating_sub(self.seen_ms)
     }
 
-    /// Milliseconds from the inspection until the token expires.
+    /// Returns the milliseconds from the inspection until the token expires.
     pub fn ttl_ms(&self) -> u64 {
         self.opened.expires_at.0.saturating_sub(self.seen_ms)
     }
 }
 
 impl ForGate<'_> {
-    /// Judges a token by its MAC, store, expiry, client and policy, in this order. Waits for no disk and
+    /// Checks a token's MAC, store, expiry, client and policy, in this order. Reads no disk and
     /// changes nothing.
     ///
     /// # Errors
-    /// As for an answer with this token, as far as these five go.
+    /// The error an answer with this token gets from these five checks.
     pub fn inspect(&self, client: &[u8], token: &str, policy: u64) -> Result<Inspected, SubmitError> {
         self.core().inspect(client, token, Some(policy))
     }
 
-    /// Whether its challenge is known to be over: used, closed or withdrawn. Looks at memory only, so a token of
-    /// before a restart is never known to be.
+    /// Returns whether its challenge is known to be over: used, closed or withdrawn. Reads memory
+    /// only, so the end of a challenge from before a restart is never known.
     pub fn is_over(&self, inspected: &Inspected) -> bool {
         let (core, token) = (self.core(), &inspected.opened);
         token.boot == core.identity.boot && core.queue.lock().leases.find(token.id).is_none()
     }
 
-    /// Whether its challenge is still open. A token of before a restart is adopted if it can be.
+    /// Checks that its challenge is still open. A token from before a restart is adopted if it can
+    /// be.
     ///
     /// # Errors
-    /// Used or withdrawn; or that it cannot be told right now.
+    /// The challenge was used or withdrawn, or it cannot be determined right now.
     pub fn check_open(&self, inspected: &Inspected) -> Result<(), SubmitError> {
         let core = self.core();
         core.still_good(inspected)?;
         core.open_claim(&inspected.opened).map(drop)
     }
 
-    /// Counts a result that could not even be read against its challenge, as [`SubmitError::Malformed`] is
-    /// counted: the eighth closes it.
+    /// Counts an unreadable result against its challenge, as [`SubmitError::Malformed`] is counted:
+    /// the eighth closes it.
     ///
     /// # Errors
-    /// What comes before the well-formed result in the order of judgement: used, withdrawn, too early, or
-    /// another copy being judged. Then nothing is counted.
+    /// The checks before the well-formed result in the order of judgement: used, withdrawn, too
+    /// early, or another copy is being judged. Then nothing is counted.
     pub fn refuse_malformed(&self, inspected: &Inspected) -> Result<(), SubmitError> {
         let core = self.core();
         core.still_good(inspected)?;
@@ -98,7 +99,8 @@ impl Core {
         Ok(Inspected { opened, text: text.to_owned(), network: Box::default(), seen_ms: self.now_ms() })
     }
 
-    /// Time may have passed since the inspection, and it may have been made by another engine.
+    /// Checks again that it is valid: time may have passed since the inspection, and another engine
+    /// may have made it.
     pub(super) fn still_good(&self, inspected: &Inspected) -> Result<(), SubmitError> {
         if inspected.opened.store != self.identity.store {
             return Err(SubmitError::OtherStore);
@@ -106,7 +108,7 @@ impl Core {
         self.check_expiry(&inspected.opened)
     }
 
-    /// MAC, store, expiry, client, policy.
+    /// Opens a token and checks MAC, store, expiry, client and policy.
     fn open_token(&self, client: &[u8], text: &str, policy: Option<u64>) -> Result<ChallengeToken, SubmitError> {
         let token =
             ChallengeToken::open(text, &self.keyring, self.config.token_ttl_ms()).map_err(SubmitError::Token)?;
@@ -131,8 +133,8 @@ impl Core {
         Ok(())
     }
 
-    /// The work of an open challenge. Rule L: a token of an earlier boot is adopted when it arrives, with a result
-    /// or without.
+    /// Returns the work of an open challenge. Rule L: a token from an earlier boot is adopted when
+    /// it arrives, with a result or without.
     pub(super) fn open_claim(&self, token: &ChallengeToken) -> Result<Claim, SubmitError> {
         // A statement of its own, so that the lock is not held while `no_lease` reads the store.
         let claim = self.queue.lock().leases.find(token.id).map(|lease| lease.claim);
@@ -147,7 +149,7 @@ impl Core {
         }
     }
 
-    /// The time, if the floor has passed.
+    /// Returns the time, if the floor has passed.
     pub(super) fn check_floor(&self, token: &ChallengeToken) -> Result<u64, SubmitError> {
         let now = self.now_ms();
         if now < token.not_before.0 {

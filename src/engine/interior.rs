@@ -1,4 +1,4 @@
-//! Interior nodes above the tiles as work, behind the `interior_units` switch: level by level, from
+//! Issues interior nodes above the tiles as work, if `interior_units` is on: level by level, from
 //! the parents of the tiles' tops to the root.
 
 use std::collections::{HashSet, VecDeque};
@@ -20,7 +20,7 @@ pub(super) struct ReadyNode {
     pub(super) index: u64,
     pub(super) left: Checksum,
     pub(super) right: Option<Checksum>,
-    /// Where the work is counted: the strategy of its tree.
+    /// Index of the account the work is counted in: the strategy of its tree.
     pub(super) account: usize,
 }
 
@@ -37,7 +37,7 @@ struct Folding {
     level: u8,
     /// Next index to look at.
     next: u64,
-    /// Indices that came back or are still out, of this level.
+    /// Indices of this level that were given back or are still leased.
     open: HashSet<u64>,
     returned: Vec<u64>,
 }
@@ -51,7 +51,7 @@ struct Step {
     level_done: bool,
 }
 
-/// Nodes held ready.
+/// Most nodes held ready.
 const NODES_READY: usize = 64;
 
 impl InteriorQueue {
@@ -74,7 +74,7 @@ impl InteriorQueue {
         }
     }
 
-    /// All nodes of the level are settled: go on above it.
+    /// Goes on to the level above, once all nodes of this one are settled.
     fn next_level(&mut self) {
         match self.current.as_mut() {
             Some(folding) if folding.level > 0 => {
@@ -85,18 +85,19 @@ impl InteriorQueue {
         }
     }
 
-    /// A node came back by its token from an earlier boot: it is out now.
+    /// Marks a node as leased: its token from an earlier boot was adopted.
     pub(super) fn withdraw(&mut self, tree: TreeId, level: u8, index: u64) {
         self.ready.retain(|node| (node.tree, node.level, node.index) != (tree, level, index));
     }
 }
 
-/// The level above which the assembler would fold by itself: the tiles' tops.
+/// Returns the level of the tiles' tops, above which the assembler would fold by itself.
 pub(super) fn tile_level(shape: Shape) -> Option<u8> {
     shape.height().checked_sub(TILE_ORDER).filter(|level| *level > 0)
 }
 
-/// The node at `level` of a tree, from what is stored; `level` is that of the tiles' tops or above.
+/// Returns the node at `level` of a tree, from stored hashes; `level` is that of the tiles' tops or
+/// above.
 pub(super) fn stored_node(
     reader: &Reader,
     tree: TreeId,
@@ -117,7 +118,7 @@ pub(super) fn stored_node(
 }
 
 impl Core {
-    /// Finds interior nodes to hand out. Returns how many became ready.
+    /// Finds interior nodes to issue. Returns how many became ready.
     pub(super) fn refill_interior(&self) -> Result<usize, StoreError> {
         if !self.config.settings.interior_units {
             return Ok(0);
@@ -133,7 +134,7 @@ impl Core {
         Ok(added)
     }
 
-    /// Makes one more node ready; false if there is none now.
+    /// Makes one more node ready. Returns false if there is none now.
     fn next_node(&self) -> Result<bool, StoreError> {
         loop {
             let step = {
@@ -152,7 +153,7 @@ impl Core {
                 }
                 continue;
             };
-            // Opened behind the look at the level, so that it sees all that was settled before.
+            // Opened after the level was read, so that it contains all nodes settled before.
             match self.store.read().and_then(|reader| self.take_step(&reader, &step)) {
                 Ok(Some(ready)) => return Ok(ready),
                 Ok(None) => {}
@@ -166,7 +167,8 @@ impl Core {
         }
     }
 
-    /// True: a node is ready. False: none can be. `None`: look again.
+    /// Takes one step. Returns true if a node is ready, false if none can be, and `None` to look
+    /// again.
     fn take_step(&self, reader: &Reader, step: &Step) -> Result<Option<bool>, StoreError> {
         let Step { tree, level, .. } = *step;
         let row = reader.tree(tree)?.filter(|row| row.state == TreeState::Folding);

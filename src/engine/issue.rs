@@ -27,9 +27,10 @@ use super::request::{IssueRequest, Issued};
 impl PouwEngine {
     /// Hands out a ready unit under a signed challenge bound to the client.
     ///
-    /// Takes from memory only: an empty ring is [`IssueError::NoWork`], or made-up work if the request
-    /// allows it. If the lease table is full nothing is issued, and no lease is evicted. Units that are
-    /// ready but over [`IssueRequest::bytes_max`] stay ready, and made-up work does not take their place.
+    /// Takes from memory only: an empty ring is [`IssueError::NoWork`], or made-up work if the
+    /// request allows it. If the lease table is full nothing is issued, and no lease is evicted.
+    /// Units that are ready but over [`IssueRequest::bytes_max`] stay ready, and made-up work does
+    /// not take their place.
     ///
     /// # Errors
     /// See [`IssueError`]; each has a reason on the wire.
@@ -213,7 +214,7 @@ impl Core {
     }
 
     fn token(&self, request: &IssueRequest<'_>, id: WorkId, purpose: TokenPurpose) -> ChallengeToken {
-        // The moment the id was made: lease and token end together, and the id tells when.
+        // The moment the id was made: lease and token end together, and the id contains the time.
         let now = id.unix_millis().0;
         let floor = request.floor.unwrap_or_else(|| self.config.floor(request.tier));
         let floor = whole_ms(floor.saturating_add(Duration::from_nanos(999_999)));
@@ -265,8 +266,8 @@ impl Core {
         }
     }
 
-    /// Made-up leaves, the same whenever they are asked for: HMAC over challenge id and counter, keyed by
-    /// the store's own secret, which neither a restart nor a new signing secret changes.
+    /// Made-up leaves, the same whenever they are asked for: HMAC over challenge id and counter,
+    /// keyed by the store's own secret, which neither a restart nor a new signing secret changes.
     pub(super) fn synthetic_leaves(&self, token: &ChallengeToken) -> Vec<[u8; 64]> {
         let label = b"pouw-synthetic-leaf-v1";
         let leaf = |index: u8| {

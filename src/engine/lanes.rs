@@ -1,4 +1,4 @@
-//! What the writer is handed, and the two lanes it comes in by.
+//! The writer's jobs, and the two lanes that carry them.
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::RwLock;
@@ -8,21 +8,21 @@ use crate::store::{Command, Outcome};
 use super::error::WriteError;
 use super::oneshot;
 
-/// What became of a job's commands, as far as memory is concerned.
+/// The fate of a job's commands, for the state in memory.
 #[derive(Debug)]
 pub(super) enum Fate {
     /// They are durable, with these outcomes.
     Stored(Vec<Outcome>),
-    /// They are not.
+    /// They are not stored.
     NotStored,
-    /// The store closed before anybody could look.
+    /// The store closed before it could be read again.
     Unknown,
 }
 
 pub(super) type Effect = Box<dyn FnOnce(&Fate) + Send>;
 pub(super) type Reply = Box<dyn FnOnce(Result<Vec<Outcome>, WriteError>) + Send>;
 
-/// Commands that belong together, and whom to tell.
+/// Commands that belong together, and the callbacks for their result.
 pub(super) struct Job {
     pub(super) commands: Vec<Command>,
     pub(super) effect: Effect,
@@ -30,8 +30,8 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// `effect` runs once the fate of the commands is known, `reply` as soon as there is anything to
-    /// say; in case of success in this order.
+    /// Makes a job. `effect` runs once the fate of the commands is known, `reply` as soon as there
+    /// is a result; on success in this order.
     pub(super) fn new(
         commands: Vec<Command>,
         effect: impl FnOnce(&Fate) + Send + 'static,
@@ -40,7 +40,7 @@ impl Job {
         Self { commands, effect: Box::new(effect), reply: Box::new(reply) }
     }
 
-    /// A job, and where its answer arrives.
+    /// Makes a job, and the receiver of its result.
     pub(super) fn waiting(
         commands: Vec<Command>,
         effect: impl FnOnce(&Fate) + Send + 'static,
@@ -49,7 +49,7 @@ impl Job {
         (Self::new(commands, effect, move |answer| sender.send(answer)), receiver)
     }
 
-    /// Tells everybody that nothing was written.
+    /// Ends the job: nothing was written, and the callers get `error`.
     pub(super) fn fail(self, error: WriteError) {
         (self.effect)(&Fate::NotStored);
         (self.reply)(Err(error));
@@ -101,7 +101,7 @@ pub(super) struct Inbox {
     pub(super) bulk: Receiver<Job>,
 }
 
-/// Both ends of the writer's lanes.
+/// Makes both ends of the writer's lanes.
 pub(super) fn lanes(waiting_answers: usize) -> (Lane, Inbox) {
     let (answers_in, answers) = bounded(waiting_answers);
     let (bulk_in, bulk) = bounded(2);

@@ -167,7 +167,8 @@ impl PouwEngine {
         if core.queue.lock().leases.find(id).is_some() {
             return Ok(Receipt::Open);
         }
-        // An id contains its time of issue, and so the expiry of its token: the key under which it is closed.
+        // An id contains its time of issue, and so the expiry of its token: the key under which it
+        // is closed.
         let expires_ms = id.unix_millis().0.saturating_add(core.config.token_ttl_ms());
         if core.is_refused(id.as_bytes()) {
             return Ok(Receipt::Refused);

@@ -1,4 +1,4 @@
-//! Reads the bytes of leaves, from the block file or from the file they came from.
+//! Reads the bytes of leaves, from the block file or from the file that was ingested by reference.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -9,7 +9,7 @@ use crate::policy::ready::Loaded;
 use crate::store::records::{DataPlace, SourceRow, TreeRow};
 use crate::store::{Reader, Store, StoreError, TreeId};
 
-/// Bytes could not be read.
+/// Why the bytes of leaves could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LoadError {
     #[error(transparent)]
@@ -19,7 +19,7 @@ pub(super) enum LoadError {
     Source(String),
 }
 
-/// Byte lengths of the leaves of a tile and the offset of the first in the tree's stored bytes.
+/// Byte lengths of the leaves of a tile, and the offset of the first in the tree's stored bytes.
 struct Layout {
     offset: u64,
     lengths: Vec<u64>,
@@ -59,7 +59,7 @@ pub(super) fn load_tile(
     Ok(Loaded { first, ends: ends.collect(), bytes })
 }
 
-/// Byte lengths of the leaves of a range.
+/// Returns the byte lengths of the leaves of a range.
 pub(super) fn leaf_lengths(
     reader: &Reader,
     tree: TreeId,
@@ -122,8 +122,8 @@ fn read_sources(store: &Store, tree: TreeId, first: u64, lengths: &[u64]) -> Res
     Ok(out)
 }
 
-/// Opens a plain file. Neither follows a link nor waits for a pipe: what was a file when it was
-/// ingested may be something else by now.
+/// Opens a plain file. Neither follows a link nor waits for a pipe: the path may be something else
+/// than the file that was ingested.
 pub(super) fn open_plain(path: &Path) -> std::io::Result<File> {
     let mut options = File::options();
     options.read(true);
@@ -136,13 +136,14 @@ pub(super) fn open_plain(path: &Path) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// Whether length, modification time and inode are as recorded.
+/// Returns whether length, modification time and inode are as recorded.
 fn same_file(file: &File, source: &SourceRow) -> std::io::Result<bool> {
     let now = fingerprint(&file.metadata()?);
     Ok(now == (source.len, source.modified_ns, source.inode))
 }
 
-/// Length, modification time in nanoseconds since 1970, inode number (0 where there is none).
+/// Returns the length, the modification time in nanoseconds since 1970, and the inode number (0 if
+/// there is none).
 pub(super) fn fingerprint(metadata: &std::fs::Metadata) -> (u64, i128, u64) {
     let modified = metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     let modified_ns = modified.and_then(|since| i128::try_from(since.as_nanos()).ok()).unwrap_or(0);
@@ -164,7 +165,7 @@ fn source_path(source: &SourceRow) -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(&source.path).into_owned())
 }
 
-/// The lowest run of set bits, and the rest.
+/// Returns the lowest run of set bits, and the rest.
 pub(super) fn first_run(mask: u32) -> (u32, u32) {
     let start = mask.trailing_zeros();
     let len = (mask >> start.min(31)).trailing_ones();

@@ -1,11 +1,12 @@
 //! The engine: a real backlog goes in, crash-safe Merkle trees come out.
 //!
-//! **Guarantee.** A reply of success is sent only after the commit that holds its effects is durable.
+//! **Guarantee.** A call reports success only after the commit that holds its effects is durable.
 //! Each token takes effect at most once, no leaf is lost or credited twice, and a tree exports only
 //! when it is complete and every parent fits its children.
 //!
-//! **After a crash**, at any point, [`PouwEngine::open`] finds everything acknowledged. Leases are gone;
-//! a token of before the crash is honoured if none of its work went elsewhere meanwhile.
+//! **After a crash**, at any point, [`PouwEngine::open`] finds everything acknowledged. Leases are
+//! gone; a token from before the crash is honoured if none of its work was done or issued again
+//! meanwhile.
 //!
 //! ```text
 //! ingest -> pending leaves -> ready ring -> issue -> (client) -> submit -> commit -> done leaves
@@ -94,8 +95,25 @@ pub use waiting::OpenQuorums;
 use self::core::Core;
 use clock::EngineTime;
 
-/// The embedded engine. Cheap to clone. All clones share one store, which closes when the last clone is dropped or
+/// The embedded engine: a backlog of leaves goes in, crash-safe Merkle trees come out. Cheap to
+/// clone. All clones share one store, which closes when the last clone is dropped or
 /// [`close`](Self::close) is called.
+///
+/// **Guarantee.** A call reports success only after the commit that holds its effects is durable.
+/// Each token takes effect at most once, no leaf is lost or credited twice, and a tree exports only
+/// when it is complete and every parent fits its children.
+///
+/// **After a crash**, at any point, [`open`](Self::open) finds everything acknowledged. Leases are
+/// gone; a token from before the crash is honoured if none of its work was done or issued again
+/// meanwhile.
+///
+/// **Bounds.** Every map, queue and buffer has a bound: ready units
+/// ([`ready_bytes_max`](ConfigBuilder::ready_bytes_max); refilling stops), leases
+/// ([`leases_max`](ConfigBuilder::leases_max); nothing is issued), answers waiting for a commit
+/// ([`waiting_answers_max`](ConfigBuilder::waiting_answers_max); [`SubmitError::Busy`]), and
+/// clients with a difficulty ([`difficulty_clients_max`](ConfigBuilder::difficulty_clients_max);
+/// the least recently used start again from the default). [`docs::design`](crate::docs::design)
+/// lists all of them.
 #[derive(Debug, Clone)]
 pub struct PouwEngine {
     inner: Arc<Inner>,
@@ -111,8 +129,8 @@ impl PouwEngine {
     /// Opens the store in the directory `path`, making both if need be.
     ///
     /// # Errors
-    /// A foreign or damaged file, another format, a second process, a clock far ahead: each says what
-    /// to do, and nothing has been changed.
+    /// A foreign or damaged file, another format, a second process, a clock far ahead: each says
+    /// what to do, and nothing has been changed.
     pub fn open(path: impl AsRef<Path>, config: Config) -> Result<Self, OpenError> {
         let path = path.as_ref();
         std::fs::create_dir_all(path)
@@ -162,8 +180,8 @@ impl PouwEngine {
         Ok(Self { inner: Arc::new(Inner { core, threads: Mutex::new(threads) }) })
     }
 
-    /// Stops taking requests, works off what is waiting, writes what is written behind, and closes the
-    /// files. Returns when that is done, unless it is called inside a callback, where it only begins it.
+    /// Stops taking requests, finishes waiting jobs, writes deferred rows, and closes the files.
+    /// Returns when that is done, unless it is called inside a callback, where it only begins it.
     /// Other clones answer `Closed` from then on.
     pub fn close(&self) {
         self.inner.close();
@@ -174,8 +192,9 @@ impl PouwEngine {
         &self.core().config
     }
 
-    /// Engine time, Unix milliseconds: at open the later of the wall clock and the newest time in the store,
-    /// from then on a monotonic clock's. It never falls, whatever happens to the wall clock.
+    /// Engine time, Unix milliseconds: at open the later of the wall clock and the newest time in
+    /// the store, from then on a monotonic clock's. It never falls, whatever happens to the wall
+    /// clock.
     pub fn now_ms(&self) -> u64 {
         self.core().now_ms()
     }
@@ -193,11 +212,12 @@ const _: fn() = || {
 impl Inner {
     fn close(&self) {
         self.core.close();
-        // Taken out in a statement of its own, so that nobody joins with the lock held.
+        // A statement of its own, so that the threads are not joined with the lock held.
         let threads = std::mem::take(&mut *self.threads.lock());
         let own = std::thread::current().id();
         if threads.iter().any(|thread| thread.thread().id() == own) {
-            // The last handle went inside a callback, on one of these very threads: they end by themselves.
+            // The last handle went inside a callback, on one of these very threads: they end by
+            // themselves.
             return;
         }
         for thread in threads {

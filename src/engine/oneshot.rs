@@ -1,5 +1,6 @@
-//! One value from the writer's thread to a waiting caller. The receiver sleeps at once: with dozens of
-//! submitters on few cores, a channel that spins before it sleeps takes the time the commit needs.
+//! A channel for one value, from the writer's thread to a waiting caller. The receiver sleeps at
+//! once: with dozens of submitters on few cores, a channel that spins first takes time the commit
+//! needs.
 
 use std::sync::Arc;
 
@@ -16,10 +17,10 @@ struct Shared<T> {
     changed: Condvar,
 }
 
-/// The end that sends.
+/// The sending end.
 pub(super) struct Sender<T>(Arc<Shared<T>>);
 
-/// The end that waits.
+/// The waiting end.
 pub(super) struct Receiver<T>(Arc<Shared<T>>);
 
 pub(super) fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
@@ -45,7 +46,7 @@ impl<T> Drop for Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// The value; `None` if the sender went without sending.
+    /// Waits for the value. Returns `None` if the sender was dropped without sending.
     pub(super) fn wait(self) -> Option<T> {
         let mut state = self.0.state.lock();
         loop {

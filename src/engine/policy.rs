@@ -34,7 +34,7 @@ use super::upkeep::UpkeepError;
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub enum ExportPolicy {
-    /// Every leaf is verified or known: the server hashes what is not.
+    /// Every leaf is verified or known: the server hashes the others.
     #[default]
     Strict,
     /// The server hashes a random sample of the leaves known from clients only. If a part of
@@ -166,7 +166,8 @@ impl Core {
             self.upgrade_tree(tree, LeafState::is_weak, &mut |_| true, &mut done, progress)?;
         }
         if let ExportPolicy::Statistical { epsilon, delta } = policy {
-            // Each further round may pass by chance too: their deltas add up to no more than the one given.
+            // Each further round may pass by chance too: their deltas add up to no more than the
+            // one given.
             let mut delta = delta / 2.0;
             while self.sample_once(tree, sample_size(epsilon, delta), &mut done, progress)? {
                 delta /= 2.0;

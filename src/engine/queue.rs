@@ -1,8 +1,7 @@
-//! The work queue in memory: the ready ring, the leases, and how far the backlog has been looked
-//! at.
+//! The work queue in memory: the ready ring, the leases, and how far the backlog has been read.
 //!
-//! Truth is in the store: a leaf that is not done there is pending, whatever happens here. Each
-//! pending leaf is looked at in queue order, and is then in the ring, leased, or given back.
+//! The store decides: a leaf that is not done there is pending, whatever happens here. Each pending
+//! leaf is read in queue order, and is then in the ring, leased, or given back.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -19,7 +18,7 @@ use super::interior::InteriorQueue;
 pub(super) struct Queue {
     pub(super) ring: ReadyRing,
     pub(super) leases: LeaseTable,
-    /// Work that was handed out and given back. Bounded by the leases and the ring it came from.
+    /// Issued work that was given back. Bounded by the leases and the ring it came from.
     pub(super) returned: VecDeque<Returned>,
     /// Ranges with votes that have no place in the ring. Bounded by the open quorums.
     pub(super) voted: Turns,
@@ -30,17 +29,17 @@ pub(super) struct Queue {
     /// Trees with their first leaf done in this boot, whose units go first. Bounded by
     /// [`PARTIAL_MAX`]: beyond it new units of further trees queue as fresh ones.
     partial: HashSet<TreeId>,
-    /// Trees whose data could not be read, and why. Bounded by [`BLOCKED_MAX`].
+    /// Trees with unreadable data, and the reason. Bounded by [`BLOCKED_MAX`].
     pub(super) blocked: HashMap<TreeId, Blocked>,
 }
 
 const PARTIAL_MAX: usize = 65_536;
-/// Trees with unreadable leaves that are remembered; those of further trees wait for the next open.
+/// Most trees with unreadable leaves that are kept; those of further trees wait for the next open.
 const BLOCKED_MAX: usize = 1_024;
-/// Tiles of one such tree that are remembered; beyond, the whole tree is looked at again.
+/// Most tiles of one such tree that are kept; beyond it, the whole tree is read again.
 const BLOCKED_TILES_MAX: usize = 256;
 
-/// Leaves of one tree whose bytes could not be read.
+/// Leaves of one tree with bytes that could not be read.
 #[derive(Debug)]
 pub(super) struct Blocked {
     /// The first failure.
@@ -49,7 +48,7 @@ pub(super) struct Blocked {
     overflow: bool,
 }
 
-/// How long units with votes keep their places in the ring at least.
+/// Least time that units with votes keep their places in the ring.
 const TURN_MS: u64 = 250;
 
 /// Ranges that wait for a place, each once.
@@ -100,23 +99,23 @@ impl Returned {
     }
 }
 
-/// How far the backlog has been looked at in this boot.
+/// How far the backlog has been read in this boot.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
-    /// The tree being looked at.
+    /// The tree being read.
     pub(super) current: Option<Cursor>,
-    /// Trees to look at (again) before any other. Bounded by the leases and the blocked trees.
+    /// Trees to read (again) before any other. Bounded by the leases and the blocked trees.
     pub(super) extra: VecDeque<TreeId>,
     /// Trees put there because a lease was adopted in this boot: once each. Bounded by the leases
     /// of the last boot.
     adopted: HashSet<TreeId>,
-    /// Last partly built tree opened; `None` before the first. Behind those that were partly built
+    /// Last partly built tree opened; `None` before the first. After those that were partly built
     /// at open come trees with a leaf that the server hashed at ingest, and trees opened as fresh
-    /// ones before: of these only what is neither ready nor out is taken.
+    /// ones before: of these only leaves that are neither ready nor leased are taken.
     pub(super) partial_after: Option<u64>,
     /// Last fresh tree opened; `None` before the first.
     pub(super) fresh_after: Option<u64>,
-    /// A stretch being read without the lock: what is settled meanwhile must not come back.
+    /// Tree of a stretch being read without the lock: leaves settled meanwhile must not come back.
     pub(super) reading: Option<TreeId>,
     pub(super) settled_meanwhile: Vec<AlignedRange>,
 }
@@ -148,7 +147,7 @@ impl Queue {
         }
     }
 
-    /// An answer was accepted: `lease` has just been released.
+    /// Records an accepted answer; `lease` has just been released.
     pub(super) fn settled(&mut self, lease: &Lease, first_leaf: bool) {
         if let Some((tree, range)) = lease.claim.leaves() {
             if self.scan.reading == Some(tree) {
@@ -166,13 +165,13 @@ impl Queue {
         }
     }
 
-    /// An answer was accepted as a vote: `lease` has just been released, its leaves are for other
-    /// clients.
+    /// Records an answer accepted as a vote; `lease` has just been released, and its leaves are for
+    /// other clients.
     pub(super) fn voted(&mut self, lease: &Lease) {
         if let Some((tree, range)) = lease.claim.leaves()
             && self.scan.reading == Some(tree)
         {
-            // What is being read now does not show the vote.
+            // The stretch being read now does not contain the vote.
             self.scan.settled_meanwhile.push(range);
         }
         if let Some((tree, range)) = lease.claim.leaves() {
@@ -180,8 +179,8 @@ impl Queue {
         }
     }
 
-    /// Whether there is room for one more unit with votes. They have their own bounds, so that
-    /// units closed to the present clients do not displace units open to all.
+    /// Returns whether there is room for one more unit with votes. They have their own bounds, so
+    /// that units closed to the present clients do not displace units open to all.
     pub(super) fn has_room_for_votes(&self, settings: &ConfigBuilder) -> bool {
         let (units, bytes) = self.ring.voted();
         let room = self.ring.bytes() < settings.ready_bytes_max;
@@ -200,9 +199,9 @@ impl Queue {
         }
     }
 
-    /// Work is out under a token of an earlier boot. Its tree may not have been opened in this one,
-    /// and leaves its place in the queue with its first leaf, from any client: it is opened by
-    /// name.
+    /// Records work leased under a token from an earlier boot. Its tree may not have been opened in
+    /// this one, and its place in the queue changes with its first done leaf, from any client. So
+    /// the tree is listed in `extra`.
     pub(super) fn adopted(&mut self, tree: TreeId, range: &AlignedRange) {
         for unit in self.ring.withdraw(tree, range) {
             self.voted.push(Returned::of(unit.tree, &unit.range));
@@ -212,7 +211,7 @@ impl Queue {
         }
     }
 
-    /// A lease ended without success: its work is pending again.
+    /// Makes the work of a lease that ended without success pending again.
     pub(super) fn give_back(&mut self, lease: &Lease) {
         match lease.claim {
             Claim::Leaves { tree, range } => self.returned.push_back(Returned::of(tree, &range)),
@@ -221,7 +220,8 @@ impl Queue {
         }
     }
 
-    /// The leaves of a tile that are in the ring, leased, or settled while the tile was being read.
+    /// Returns the leaves of a tile that are in the ring, leased, or settled while the tile was
+    /// being read.
     pub(super) fn taken_mask(&self, tree: TreeId, tile: u64) -> u32 {
         let mut mask = self.leases.tile_mask(tree, tile) | self.ring.tile_mask(tree, tile);
         if self.scan.reading == Some(tree) {
@@ -232,7 +232,7 @@ impl Queue {
         mask
     }
 
-    /// Notes leaves whose bytes could not be read.
+    /// Records leaves with bytes that could not be read.
     pub(super) fn block(&mut self, tree: TreeId, tile: u64, mask: u32, why: &str) {
         if self.blocked.len() >= BLOCKED_MAX && !self.blocked.contains_key(&tree) {
             return;
@@ -260,7 +260,7 @@ impl Queue {
         }
     }
 
-    /// Has a tree looked at again, before any other.
+    /// Schedules a tree to be read again, before any other.
     pub(super) fn look_again(&mut self, tree: TreeId) {
         if !self.scan.extra.contains(&tree) {
             self.scan.extra.push_back(tree);
@@ -271,7 +271,7 @@ impl Queue {
         self.partial.contains(&tree)
     }
 
-    /// All leaves of a tree are done: none of its units is ready or leased any more.
+    /// Records that all leaves of a tree are done: none of its units is ready or leased any more.
     pub(super) fn complete(&mut self, tree: TreeId) {
         self.partial.remove(&tree);
         self.blocked.remove(&tree);

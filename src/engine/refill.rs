@@ -1,4 +1,4 @@
-//! Filling the ready ring from the backlog, a stretch of one tree at a time.
+//! Refills the ready ring from the backlog, a stretch of one tree at a time.
 //!
 //! The lock is held for planning and merging only, never while the disk is read. A stretch is read
 //! from a snapshot opened under the lock; leaves that are leased, ready or settled by the time of
@@ -27,7 +27,7 @@ struct Plan {
     tree: TreeId,
     tiles: std::ops::Range<u64>,
     partial: bool,
-    /// For work that came back: only these leaves of the one tile.
+    /// For returned work: only these leaves of the one tile.
     only: Option<u32>,
     reader: Reader,
 }
@@ -41,7 +41,7 @@ struct Read {
     account: usize,
     groups: Vec<Group>,
     stretches: Vec<Stretch>,
-    /// Tile, leaves, and why their bytes could not be read.
+    /// Tile, leaves, and the reason why their bytes could not be read.
     unreadable: Vec<(u64, u32, LoadError)>,
 }
 
@@ -60,7 +60,7 @@ struct Group {
 
 impl Core {
     /// Refills the ring if it is below its minimum: to twice the minimum, as far as backlog and
-    /// byte bound allow. Returns the units added.
+    /// byte bound allow. Returns the number of units added.
     pub(super) fn refill(&self) -> Result<usize, StoreError> {
         let _one = self.refilling.lock();
         let minimum = self.config.settings.min_queue_depth;
@@ -82,14 +82,14 @@ impl Core {
         (room && queue.ring.open_len() < target) || (!queue.voted.is_empty() && queue.has_room_for_votes(settings))
     }
 
-    /// Returned work first, then the tree at hand, then trees to look at again, partly built ones,
-    /// new ones.
+    /// Plans the next stretch: returned work first, then the present tree, then trees to read
+    /// again, partly built ones, new ones.
     fn plan(&self) -> Result<Option<Plan>, StoreError> {
         loop {
             {
                 let mut queue = self.queue.lock();
-                // Opened first: if that fails, nothing has been taken off the lists. Never waited for: the
-                // store may be reopening itself, and issuing waits for this lock.
+                // Opened first: if that fails, nothing has been taken off the lists. Without
+                // waiting: the store may be reopening itself, and issuing waits for this lock.
                 let Some(reader) = self.store.try_read()? else { return Ok(None) };
                 let voted = if queue.has_room_for_votes(&self.config.settings) { queue.voted.pop() } else { None };
                 if let Some(Returned { tree, tile, mask }) = voted.or_else(|| queue.returned.pop_front()) {
@@ -135,7 +135,7 @@ impl Core {
         }
     }
 
-    /// The next tree in queue order, and whether it is partly built.
+    /// Returns the next tree in queue order, and whether it is partly built.
     fn next_tree(&self) -> Result<Option<(TreeId, bool)>, StoreError> {
         let (partial_after, fresh_after) = {
             let mut queue = self.queue.lock();
@@ -156,7 +156,7 @@ impl Core {
         Ok(Some((tree, false)))
     }
 
-    /// Reads a stretch and puts it into the ring. Leaves whose source cannot be read are noted and
+    /// Reads a stretch and puts it into the ring. Leaves with an unreadable source are recorded and
     /// left out.
     fn bring(&self, plan: Plan) -> Result<usize, StoreError> {
         let read = self.read_stretch(&plan);
@@ -193,7 +193,8 @@ impl Core {
     fn merge(&self, queue: &mut Queue, plan: &Plan, read: &Read) -> usize {
         let mut added = 0;
         let since_ms = self.now_ms();
-        // What came back, or was being read while the first leaf came in, is of a partly built tree all the same.
+        // Returned work, or a stretch read while the first leaf was settled, is of a partly built
+        // tree too.
         let partial = plan.partial || read.begun || queue.is_partial(plan.tree);
         let unit = |range, stretch: &Stretch, votes| ReadyUnit {
             tree: plan.tree,
@@ -215,7 +216,7 @@ impl Core {
                     queue.ring.push(unit(group.range, stretch, Some(group.votes.clone())), partial);
                     added += 1;
                 } else if free & mask != 0 {
-                    // A part of it cannot be read now; the whole of it comes back together.
+                    // A part of it cannot be read now; the whole group is read again later.
                     queue.block(plan.tree, stretch.tile, mask, "another leaf of its unit cannot be read");
                 }
                 free &= !mask;
@@ -262,7 +263,7 @@ impl Core {
         Ok(Some(read))
     }
 
-    /// The rows of the stretch; a damaged one is noted and left out.
+    /// Returns the rows of the stretch; a damaged one is recorded and left out.
     fn tile_rows(&self, plan: &Plan, read: &mut Read) -> Result<Vec<(u64, TileRow)>, StoreError> {
         let count = (plan.tiles.end - plan.tiles.start) as usize;
         match plan.reader.tiles(plan.tree, plan.tiles.start, count) {
@@ -283,8 +284,8 @@ impl Core {
         Ok(rows)
     }
 
-    /// Reads the leaves of a tile that `mask` names, neighbours together. If that fails, the halves
-    /// are read apart, so that one bad file or row keeps back its own leaves only.
+    /// Reads the leaves of a tile in `mask`, neighbours together. If that fails, it reads the
+    /// halves apart, so that one bad file or row affects its own leaves only.
     fn read_leaves(&self, plan: &Plan, row: &TreeRow, tile: u64, mask: u32, read: &mut Read) -> Result<(), StoreError> {
         let (first, rest) = first_run(mask);
         if rest != 0 {
@@ -305,7 +306,7 @@ impl Core {
     }
 }
 
-/// The ranges with votes in a tile.
+/// Returns the ranges with votes in a tile.
 fn groups_of(plan: &Plan, shape: Shape, tile: u64) -> Result<Vec<Group>, StoreError> {
     let rows = plan.reader.quorums_of_tile(plan.tree, tile)?;
     let group = |(start, row): (u64, QuorumRow)| {

@@ -1,4 +1,4 @@
-//! The requests of a caller and what it gets: a unit, and the answer to one.
+//! The requests of a caller and their results: a unit, and the answer to one.
 
 use std::time::Duration;
 
@@ -10,19 +10,21 @@ use crate::protocol::{DifficultyTier, MicroJoules, WorkId, WorkResult, WorkUnit}
 pub struct IssueRequest<'a> {
     /// Client key: bytes that identify the client. Only their keyed digest is kept.
     pub client: &'a [u8],
-    /// The client's network prefix (a /24 or /48, say), as bytes. Two clients of one network never verify each other's
-    /// work. Clients without a prefix count as one network.
+    /// The client's network prefix (a /24 or /48, say), as bytes. Two clients of one network never
+    /// verify each other's work. Clients without a prefix count as one network.
     pub network: &'a [u8],
     /// Difficulty tier.
     pub tier: DifficultyTier,
     /// Digest of the policy the challenge is for. An answer must name the same.
     pub policy: u64,
-    /// Time before an answer counts, rounded up to milliseconds; `None` takes the configured floor of the tier.
+    /// Time before an answer counts, rounded up to milliseconds; `None` takes the configured floor
+    /// of the tier.
     pub floor: Option<Duration>,
     /// Whether to issue synthetic work when no real unit is ready.
     pub synthetic: bool,
-    /// Bytes of data the unit may carry, beside the limit of its tier. Larger units are halved; if not even one leaf
-    /// fits, the request fails with [`IssueError::TooBig`](super::IssueError::TooBig).
+    /// Bytes of data the unit may carry, beside the limit of its tier. Larger units are halved; if
+    /// not even one leaf fits, the request fails with
+    /// [`IssueError::TooBig`](super::IssueError::TooBig).
     pub bytes_max: Option<usize>,
 }
 
@@ -90,7 +92,8 @@ pub struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// An answer from an unknown network under the default policy, with the token the result carries.
+    /// An answer from an unknown network under the default policy, with the token the result
+    /// carries.
     pub fn new(client: &'a [u8], result: &'a WorkResult) -> Self {
         Self { client, network: b"", token: &result.challenge_token, result, policy: 0 }
     }

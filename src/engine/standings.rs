@@ -1,12 +1,14 @@
-//! Where each client stands in difficulty: judged in memory, written behind.
+//! The difficulty of each client, its standing: judged in memory, written with a later commit.
 //!
-//! **Guarantee.** The path of a challenge reads and writes memory only. A change is on the disk within about a
-//! second, and in any case after [`PouwEngine::close`](super::PouwEngine::close); a crash loses what is younger, never more.
+//! **Guarantee.** Issuing a challenge reads and writes memory only. A change is on the disk within
+//! about a second, and in any case after [`PouwEngine::close`](super::PouwEngine::close). A crash
+//! loses only younger changes.
 //!
-//! **Bound.** Rows of at most `difficulty_clients_max` clients are kept. At the bound 16 neighbours are looked
-//! at, going round: the first that carries no information makes room, else the least recently touched of them.
-//! Its client starts anew, as one never seen. Changes waiting for the disk are bounded too: beyond one for
-//! each row and 65 536 for rows that are gone, a change stays in memory until that client's next one.
+//! **Bound.** Rows of at most `difficulty_clients_max` clients are kept. At the bound the next 16
+//! rows are looked at: the first that carries no information is removed, else the least recently
+//! touched of them. Its client is then treated as one never seen. Changes waiting for the disk are
+//! bounded too: beyond one for each row and 65 536 for removed rows, a change stays in memory until
+//! that client's next one.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -25,22 +27,22 @@ type Key = [u8; 16];
 
 /// Rows read at once at open.
 const LOAD_PAGE: usize = 4_096;
-/// Rows looked at to make room for one.
+/// Most rows looked at to make room for one.
 const PROBES: usize = 16;
-/// Changes of rows that are gone, waiting for the disk.
+/// Most changes of removed rows that wait for the disk.
 const GONE_MAX: usize = 65_536;
 
-/// The rows in memory, and which of them the disk does not have yet.
+/// The rows in memory, and the changes the disk does not have yet.
 #[derive(Debug)]
 pub(super) struct Standings {
     rules: DifficultyRules,
     bound: usize,
     rows: Vec<Row>,
     places: HashMap<Key, usize>,
-    /// Where the next look for room begins, and above which row the next sweep does.
+    /// Row where the next search for room begins, and the row below which the next sweep begins.
     hand: usize,
     broom: usize,
-    /// Keys whose row on the disk is another, oldest first: exactly the rows that are `queued`, and `gone`.
+    /// Keys whose row on the disk differs, oldest first: exactly the `queued` rows and `gone`.
     pending: VecDeque<Key>,
     gone: HashSet<Key>,
 }
@@ -53,7 +55,7 @@ struct Row {
     queued: bool,
 }
 
-/// A change for the disk: the row, or `None` if it is to go.
+/// A change for the disk: the row, or `None` to remove it.
 pub(super) type Change = (Key, Option<Standing>);
 
 impl Standings {
@@ -92,7 +94,7 @@ impl Standings {
         self.put(client, before.wrong(&self.rules, now_ms), now_ms);
     }
 
-    /// Says nothing of a client without a row: it has no violation that a right answer could redeem.
+    /// Ignores a client without a row: it has no violation that a right answer could redeem.
     fn completed(&mut self, client: &Key, now_ms: u64) {
         if let Some(before) = self.standing(client).copied() {
             self.put(client, before.completed(&self.rules, now_ms), now_ms);
@@ -120,7 +122,7 @@ impl Standings {
         while self.rows.len() >= self.bound {
             self.make_room(now_ms);
         }
-        // Gone and back: it waits for the disk already.
+        // Removed and back: its change waits for the disk already.
         let queued = self.gone.remove(client);
         self.places.insert(*client, self.rows.len());
         self.rows.push(Row { client: *client, standing, touched_ms, queued });
@@ -149,7 +151,7 @@ impl Standings {
         }
     }
 
-    /// Has the row of `client` written, if it does not wait for that already.
+    /// Queues the row of `client` for the disk, unless it is queued already.
     fn queue(&mut self, client: &Key) {
         let Some(at) = self.places.get(client).copied() else { return };
         if !self.rows[at].queued {
@@ -165,7 +167,7 @@ impl Standings {
         room
     }
 
-    /// A row from the disk.
+    /// Adds a row read from the disk.
     pub(super) fn load(&mut self, client: &Key, row: &StandingRow, now_ms: u64) {
         let standing = standing_of(row, now_ms);
         if standing.is_default(&self.rules, now_ms) {
@@ -175,15 +177,16 @@ impl Standings {
         }
     }
 
-    /// A row on the disk is to go: it says nothing, or cannot be read.
+    /// Queues the removal of a row on the disk: it carries no information, or cannot be read.
     pub(super) fn drop_stored(&mut self, client: &Key) {
         if !self.places.contains_key(client) && !self.gone.contains(client) && self.room_for(client) {
             self.gone.insert(*client);
         }
     }
 
-    /// Looks at up to `limit` rows and forgets those that say nothing any more. Returns how many. A round goes
-    /// from the last row down to the first, so that a row moved into a gap has been looked at.
+    /// Looks at up to `limit` rows and removes those that carry no information any more. Returns
+    /// how many it removed. A round goes from the last row down to the first, so that a row moved
+    /// into a gap has been looked at already.
     pub(super) fn sweep(&mut self, now_ms: u64, limit: usize) -> usize {
         let before = self.rows.len();
         if self.broom == 0 || self.broom > before {
@@ -198,12 +201,12 @@ impl Standings {
         before - self.rows.len()
     }
 
-    /// The oldest `count` changes, as they stand now.
+    /// Returns the oldest `count` changes, with the present rows.
     pub(super) fn oldest(&self, count: usize) -> Vec<Change> {
         self.pending.iter().take(count).map(|client| (*client, self.standing(client).copied())).collect()
     }
 
-    /// These are durable. What has changed since waits again.
+    /// Removes changes that are durable now. Rows changed since stay queued.
     pub(super) fn written(&mut self, changes: &[Change]) {
         for (client, written) in changes {
             let Some(position) = self.pending.pop_front() else { return };
@@ -218,17 +221,17 @@ impl Standings {
         }
     }
 
-    /// Rows in memory.
+    /// Number of rows in memory.
     pub(super) fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Changes the disk does not have yet.
+    /// Number of changes the disk does not have yet.
     pub(super) fn waiting(&self) -> usize {
         self.pending.len()
     }
 
-    /// Bytes held, about.
+    /// Approximate number of bytes held.
     pub(super) fn memory_bytes(&self) -> usize {
         let key = size_of::<Key>();
         self.rows.capacity() * size_of::<Row>()
@@ -238,7 +241,7 @@ impl Standings {
     }
 }
 
-/// The row that holds `standing`.
+/// Returns the row that holds `standing`.
 pub(super) fn row_of(standing: &Standing) -> StandingRow {
     StandingRow {
         tier: standing.tier as u8,
@@ -249,8 +252,8 @@ pub(super) fn row_of(standing: &Standing) -> StandingRow {
     }
 }
 
-/// What `row` says, with nothing in it that the rules could not have written: no moment to come, no count that
-/// would have raised the tier.
+/// Returns the standing in `row`, corrected where the rules could not have written it: no time in
+/// the future, no count that would have raised the tier.
 fn standing_of(row: &StandingRow, now_ms: u64) -> Standing {
     Standing {
         tier: DifficultyTier::ALL.get(usize::from(row.tier)).copied().unwrap_or_default(),
@@ -262,21 +265,21 @@ fn standing_of(row: &StandingRow, now_ms: u64) -> Standing {
 }
 
 impl ForGate<'_> {
-    /// The tier a challenge issued to this client now would have. Changes nothing.
+    /// Returns the tier of a challenge issued to this client now. Changes nothing.
     pub fn prospect(&self, client: &[u8]) -> DifficultyTier {
         let core = self.core();
         let (client, now_ms) = (*core.digest_of(client).as_bytes(), core.now_ms());
         core.standings.lock().prospect(&client, now_ms)
     }
 
-    /// A new challenge went out to this client.
+    /// Counts a new challenge issued to this client.
     pub fn note_issued(&self, client: &[u8]) {
         let core = self.core();
         let (client, now_ms) = (*core.digest_of(client).as_bytes(), core.now_ms());
         core.standings.lock().issued(&client, now_ms);
     }
 
-    /// Where this client stands now.
+    /// Returns this client's standing now.
     pub fn standing(&self, client: &[u8]) -> Standing {
         let core = self.core();
         let (client, now_ms) = (*core.digest_of(client).as_bytes(), core.now_ms());
@@ -309,13 +312,13 @@ impl Core {
         }
     }
 
-    /// A client's answer was wrong.
+    /// Counts a client's wrong answer.
     pub(super) fn note_wrong(&self, client: &Key) {
         let now_ms = self.now_ms();
         self.standings.lock().wrong(client, now_ms);
     }
 
-    /// A client's answer was accepted, and that is durable.
+    /// Counts a client's accepted answer, once it is durable.
     pub(super) fn note_completed(&self, client: &Key) {
         let now_ms = self.now_ms();
         self.standings.lock().completed(client, now_ms);

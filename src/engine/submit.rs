@@ -1,5 +1,6 @@
-//! Taking answers. Order of judgement: sizes and encoding, MAC, store, purpose, expiry, client, policy,
-//! lease and consumed, floor, well-formed result, verification, commit.
+//! Judges answers and commits the right ones. Order of judgement: sizes and encoding, MAC, store,
+//! purpose, expiry, client, policy, lease and consumed, floor, well-formed result, verification,
+//! commit.
 
 use crate::merkle::AlignedRange;
 use crate::policy::calibration::Observation;
@@ -20,7 +21,8 @@ use super::oneshot::oneshot;
 use super::request::{Accepted, Answer};
 use super::verify::Judged;
 
-/// Refused answers to one challenge, with the right token from the right client, before it is closed.
+/// Number of refused answers to one challenge, with the right token from the right client, that
+/// close it.
 const REFUSALS_MAX: u32 = 8;
 
 /// An answer found right, waiting for its commit.
@@ -29,10 +31,10 @@ struct Verified {
     follows: Follows,
 }
 
-/// What follows from an answer in memory, once it is durable.
+/// Changes in memory that an answer causes once it is durable.
 #[derive(Debug, Default)]
 pub(super) struct Follows {
-    /// Clients whose votes it proved wrong, and their networks.
+    /// Clients with votes that it proved wrong, and their networks.
     pub(super) liars: Vec<Voter>,
     /// Damaged blocks it found.
     pub(super) damaged: Vec<Event>,
@@ -42,15 +44,17 @@ impl PouwEngine {
     /// Checks an answer and, if it is right, waits until it is durable.
     ///
     /// # Errors
-    /// See [`SubmitError`]: it says what each error means for the token. Each has a reason on the wire.
+    /// See [`SubmitError`]: it says what each error means for the token. Each has a reason on the
+    /// wire.
     pub fn submit(&self, answer: &Answer<'_>) -> Result<Accepted, SubmitError> {
         let (sender, receiver) = oneshot();
         self.submit_with(answer, move |verdict| sender.send(verdict));
         receiver.wait().unwrap_or(Err(SubmitError::Closed))
     }
 
-    /// Judges an answer on this thread and calls `done` with the verdict: at once if it is refused, on
-    /// the writer's thread after the commit if it is right. Blocks for no commit. Keep `done` short.
+    /// Judges an answer on this thread and calls `done` with the verdict: at once if it is refused,
+    /// on the writer's thread after the commit if it is right. Never waits for a commit. Keep
+    /// `done` short.
     pub fn submit_with(&self, answer: &Answer<'_>, done: impl FnOnce(Result<Accepted, SubmitError>) + Send + 'static) {
         match self.for_gate().inspect(answer.client, answer.token, answer.policy) {
             Err(error) => done(Err(error)),
@@ -95,8 +99,9 @@ impl ForGate<'_> {
 }
 
 impl ForGate<'_> {
-    /// A durable commit that changes nothing, in the lane of answers: for a look at whether the storage works.
-    /// Calls `done` on the writer's thread, or at once if too many writes are waiting. Never blocks.
+    /// Checks that the storage works: makes a durable commit that changes nothing, in the lane of
+    /// answers. Calls `done` on the writer's thread, or at once if too many writes are waiting.
+    /// Never blocks.
     pub fn touch_with(&self, done: impl FnOnce(Result<(), WriteError>) + Send + 'static) {
         let job = Job::new(vec![Command::Touch], |_| {}, move |written| done(written.map(drop)));
         if let Err((job, error)) = self.core().write_soon(job) {
@@ -126,7 +131,7 @@ fn verdict(
 }
 
 impl Core {
-    /// Everything that comes before the commit. On success the lease is pinned.
+    /// Does all checks that come before the commit. On success the lease is pinned.
     fn judge(&self, inspected: &Inspected, result: &WorkResult) -> Result<Verified, SubmitError> {
         self.still_good(inspected)?;
         let token = &inspected.opened;
@@ -142,7 +147,7 @@ impl Core {
         judged
     }
 
-    /// What follows in memory from a durable answer.
+    /// Updates the memory after a durable answer.
     fn follow(&self, follows: Follows, fate: &Fate) {
         let Fate::Stored(outcomes) = fate else { return };
         if !matches!(outcomes.first(), Some(Outcome::Settled { .. } | Outcome::Voted)) {
@@ -150,13 +155,14 @@ impl Core {
         }
         self.note_liars(&follows.liars);
         if !follows.damaged.is_empty() {
-            // Not told here, on the writer's thread: whoever hears of damage may want to ingest the block again.
+            // Not reported here, on the writer's thread: a subscriber may ingest the damaged block
+            // again.
             follows.damaged.into_iter().for_each(|event| self.later(event));
             self.wake();
         }
     }
 
-    /// Clients were caught in a lie after their request had been admitted.
+    /// Counts wrong answers of clients caught in a lie after their request had been admitted.
     pub(super) fn note_liars(&self, liars: &[Voter]) {
         for liar in liars {
             self.note_wrong(&liar.client);
@@ -167,7 +173,8 @@ impl Core {
         }
     }
 
-    /// Rule L: a token is honoured only through a lease, its own or an adopted one.
+    /// Pins the lease of a token. Rule L: a token is honoured only through a lease, its own or an
+    /// adopted one.
     pub(super) fn pin(&self, token: &ChallengeToken) -> Result<Claim, SubmitError> {
         match self.queue.lock().leases.pin(token.id) {
             Pin::Pinned(claim) => return Ok(claim),
@@ -180,7 +187,7 @@ impl Core {
         self.adopt(token)
     }
 
-    /// Why a token has no lease: it has been used, or its work went elsewhere.
+    /// Returns why a token has no lease: it was used, or another client got its work.
     pub(super) fn no_lease(&self, token: &ChallengeToken) -> Result<SubmitError, SubmitError> {
         let id = *token.id.as_bytes();
         let used = self.is_refused(&id) || self.store.read()?.consumed(token.expires_at.0, id)?.is_some();
@@ -190,7 +197,7 @@ impl Core {
         Ok(if used { SubmitError::Replayed } else { SubmitError::Withdrawn })
     }
 
-    /// Takes a token of an earlier boot back as a lease, if none of its work is done or out.
+    /// Makes a lease of a token from an earlier boot, if none of its work is done or leased.
     pub(super) fn adopt(&self, token: &ChallengeToken) -> Result<Claim, SubmitError> {
         let id = *token.id.as_bytes();
         let reader = self.store.read()?;
@@ -231,7 +238,7 @@ impl Core {
         let lease = Lease { id: token.id, claim, expires_ms, pinned: true, refusals: 0 };
         let mut queue = self.queue.lock();
         if queue.leases.find(token.id).is_some() {
-            // Adopted by another copy since the first look.
+            // Another copy was adopted since the first look.
             return Err(SubmitError::InFlight);
         }
         queue.leases.insert(lease).map_err(|refusal| match refusal {
@@ -251,7 +258,8 @@ impl Core {
             return Err(SubmitError::Replayed);
         }
         match claim {
-            // What came back and waits for a refill stays noted: the refill leaves out what is leased by then.
+            // Returned work that waits for a refill stays listed: the refill leaves out leased
+            // leaves.
             Claim::Leaves { tree, range } => queue.adopted(tree, &range),
             Claim::Interior { tree, level, index } => queue.interior.withdraw(tree, level, index),
             Claim::Synthetic => {}
@@ -291,7 +299,7 @@ impl Core {
         })
     }
 
-    /// What the lease owes after a refusal.
+    /// Updates the lease after a refusal.
     pub(super) fn after_refusal(&self, token: &ChallengeToken, error: &SubmitError) {
         match error {
             SubmitError::WrongResult { .. } => {
@@ -305,7 +313,8 @@ impl Core {
                 }
             }
             SubmitError::Withdrawn => {
-                // A statement of its own: in the head of an `if let` the lock would be held through its body.
+                // A statement of its own: in the head of an `if let` the lock would be held through
+                // its body.
                 let released = self.queue.lock().leases.release(token.id);
                 if let Some(lease) = released {
                     bump(&self.tallies.withdrawn, 1);
@@ -318,9 +327,11 @@ impl Core {
         }
     }
 
-    /// The token is dead and the work pending again; both are on the disk with a later commit.
+    /// Closes the challenge and makes its work pending again. A later commit writes both to the
+    /// disk.
     fn end_challenge(&self, token: &ChallengeToken, strike: bool) {
-        // Noted before the lease ends: in between, a token of an earlier boot could be adopted anew.
+        // Stored before the lease ends: in between, a token from an earlier boot could be adopted
+        // again.
         self.refuse_later(Refuse {
             id: *token.id.as_bytes(),
             expires_ms: token.expires_at.0,
@@ -335,7 +346,8 @@ impl Core {
     }
 }
 
-/// Whether a range overlaps a group of votes without being it: that group is handed out whole or not at all.
+/// Returns whether a range overlaps a group of votes without being equal to it: a group is issued
+/// whole or not at all.
 fn splits_group(votes: &[(u64, QuorumRow)], range: &AlignedRange) -> bool {
     votes.iter().any(|(start, row)| {
         let end = range_end(*start, row.order);

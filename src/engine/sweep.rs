@@ -1,4 +1,5 @@
-//! The sweep: ends expired leases, takes back old units, removes old rows. The work of one call is bounded.
+//! The sweep: ends expired leases, takes back old units, removes old rows. The work of one call is
+//! bounded.
 
 use std::sync::atomic::Ordering;
 
@@ -41,11 +42,13 @@ const ROWS_PER_SWEEP: usize = 2_048;
 const IDLE_CLIENT_MS: u64 = 24 * 3_600_000;
 
 impl PouwEngine {
-    /// Ends leases whose token has expired, takes back ready units past their age, and removes rows that are no longer
-    /// needed. The background thread does the same about once a second; a host that turned it off calls this.
+    /// Ends leases whose token has expired, takes back ready units past their age, and removes rows
+    /// that are no longer needed. The background thread does the same about once a second; a host
+    /// that turned it off calls this.
     ///
     /// # Errors
-    /// A write failed, or the engine is closed. Leases are ended all the same; the rows are removed by a later sweep.
+    /// A write failed, or the engine is closed. Leases are ended nevertheless; the rows are removed
+    /// by a later sweep.
     pub fn sweep(&self) -> Result<SweepReport, WriteError> {
         self.core().sweep()
     }
@@ -84,8 +87,8 @@ impl Core {
         bump(&core.tallies.expired, report.expired as u64);
         core.sweep_quorums(&mut report)?;
         report.standings_pruned = core.standings.lock().sweep(now, ROWS_PER_SWEEP);
-        // A token is refused for its expiry from then on, so its consumption need not be kept; the token's
-        // lifetime again is the margin for a clock that was set back before a restart.
+        // A token is refused for its expiry from then on, so its consumption need not be kept; the
+        // token's lifetime again is the margin for a clock that was set back before a restart.
         let before_ms = now.saturating_sub(core.config.token_ttl_ms());
         let after = *core.prune_after.lock();
         let commands = vec![
@@ -124,7 +127,7 @@ impl Core {
                 report.more |= more;
             }
             Err(UpkeepError::Write(WriteError::Closed)) => return Err(WriteError::Closed),
-            // Rows are removed all the same.
+            // Rows are removed nevertheless.
             Err(error) => {
                 self.emit(Event::StorageFailed { what: error.to_string(), recovered: true });
             }

@@ -1,4 +1,5 @@
-//! Planted mistakes. Each is caught by a named test; one that is not would mean the test cannot fail.
+//! Planted mistakes. Each is caught by a named test; one that is not would mean the test cannot
+//! fail.
 
 /// A mistake real systems have shipped, switched on by a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,9 +25,9 @@ pub enum Mistake {
     SameNetworkMayVote,
     /// Count votes when one is still missing.
     CountVoteEarly,
-    /// Leave alone what else a liar stands for.
+    /// Do not doubt the other answers of a liar.
     NoBacktrack,
-    /// Export under `Strict` what has only been audited.
+    /// Export audited leaves under `Strict`.
     StrictTrustsAudited,
 }
 

@@ -319,7 +319,7 @@ impl Core {
         Ok(())
     }
 
-    /// One node of a complete tree: stored, or folded from what is.
+    /// Returns one node of a complete tree: stored, or folded from stored hashes.
     fn node(&self, tree: TreeId, shape: Shape, at: Position) -> Result<Checksum, StoreError> {
         let level = Self::group_level(shape);
         let reader = self.store.read()?;

@@ -41,7 +41,8 @@ impl Core {
             if self.hash_doubted(key)? {
                 steps += 1;
             } else {
-                // The others of this tree would fare no better: they are tried again after the next sweep.
+                // The others of this tree would fare no better: they are tried again after the next
+                // sweep.
                 *self.doubted_after.lock() = Some((key.0, u64::MAX));
                 skipped = Some(key.0);
             }

@@ -1,5 +1,6 @@
-//! What goes on beside requests: keeping the ring full, folding and validating finished trees, dropping
-//! what nobody needs. On a thread of its own, or called by the host.
+//! Upkeep: the work beside requests. It keeps the ready ring full, folds and validates finished
+//! trees, and removes rows that are no longer needed. It runs on a thread of its own, or the host
+//! calls it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,7 +28,7 @@ pub struct Upkeep {
     pub completed: usize,
     /// Rows of block data and of forgotten trees removed.
     pub removed: usize,
-    /// Steps taken back along the answers of clients caught in a lie, and tiles hashed because of them.
+    /// Earlier answers visited of clients caught in a lie, and tiles hashed because of them.
     pub doubts: usize,
 }
 
@@ -44,7 +45,7 @@ pub enum UpkeepError {
 }
 
 impl UpkeepError {
-    /// Whether the same call can succeed a moment later.
+    /// Whether the same call may succeed a moment later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Store(error) => error.is_retryable(),
@@ -53,7 +54,7 @@ impl UpkeepError {
     }
 }
 
-/// The state a tree gets, and its root where that was not known.
+/// The new state of a tree, and its root if it was not known before.
 type Judgement = (TreeState, Option<[u8; 64]>);
 
 struct Verdict {
@@ -63,17 +64,18 @@ struct Verdict {
     name: String,
 }
 
-/// Trees looked at, parents hashed (roughly), and rows removed in one step.
+/// Most trees looked at, parents hashed (roughly) and rows removed in one step.
 const TREES_PER_ROUND: usize = 256;
 const PARENTS_PER_ROUND: u64 = 1 << 20;
 const ROWS_PER_STEP: usize = 2_048;
 
 impl PouwEngine {
-    /// One bounded round of upkeep: refills the ring, assembles finished trees, removes rows. The background thread does
-    /// the same; a host that turned it off calls this about as often as it issues.
+    /// Does one bounded round of upkeep: refills the ring, assembles finished trees, removes rows.
+    /// The background thread does the same; a host that turned it off calls this about as often as
+    /// it issues.
     ///
     /// # Errors
-    /// A read or a write of the store failed. The other parts of the round are done all the same.
+    /// A read or a write of the store failed. The other parts of the round are done nevertheless.
     pub fn upkeep(&self) -> Result<Upkeep, UpkeepError> {
         self.core().upkeep(true)
     }
@@ -88,14 +90,16 @@ impl PouwEngine {
 }
 
 impl Core {
-    /// One round. Dropping data waits until `eager`, or until many trees wait for it, because each
-    /// transaction of the block file costs time in proportion to the file.
+    /// Does one round. Dropping data waits until `eager`, or until many trees wait for it, because
+    /// each transaction of the block file costs time in proportion to the file.
     pub(super) fn upkeep(&self, eager: bool) -> Result<Upkeep, UpkeepError> {
         let _one = self.upkeeping.lock();
         let mut done = Upkeep::default();
-        // One part that fails does not keep the others from their work; the first failure is reported.
+        // One part that fails does not keep the others from their work; the first failure is
+        // reported.
         let refilled = self.refill();
-        // While an export verifies leaves, nobody else may correct or fold them; it wakes this up at its end.
+        // While an export verifies leaves, no other thread may correct or fold them. It wakes this
+        // thread when it ends.
         let free = self.auditing.try_lock();
         let doubts = if free.is_some() { self.settle_doubts() } else { Ok(0) };
         let assembled = self.take_over_folding().and_then(|()| self.assemble(free.is_some()));
@@ -121,7 +125,8 @@ impl Core {
         self.closing.load(Ordering::SeqCst)
     }
 
-    /// Trees whose interior nodes were being issued when the switch was turned off: the server folds them.
+    /// Hands trees to the server's own folding whose interior nodes were being issued when
+    /// `interior_units` was turned off.
     fn take_over_folding(&self) -> Result<(), UpkeepError> {
         if self.config.settings.interior_units {
             return Ok(());
@@ -136,8 +141,9 @@ impl Core {
         Ok(())
     }
 
-    /// Folds and validates trees whose leaves are all done, and stores the verdicts together. Returns
-    /// how many became complete. Those whose leaves may be corrected wait while an export verifies leaves.
+    /// Folds and validates trees whose leaves are all done, and stores the verdicts together.
+    /// Returns how many became complete. Those whose leaves may be corrected wait while an export
+    /// verifies leaves.
     fn assemble(&self, free: bool) -> Result<usize, UpkeepError> {
         let mut verdicts = Vec::new();
         let mut parents = 0;
@@ -157,7 +163,7 @@ impl Core {
                     parents += leaves;
                     verdicts.push(Verdict { tree, to, root, name });
                 }
-                // Its own row is damaged: nothing can be said of this tree, the others go on.
+                // Its own row is damaged: this tree cannot be judged, the others go on.
                 Err(error) if error.is_one_row() => {
                     self.emit(Event::CorruptionFound { tree, what: error.to_string() });
                 }
@@ -192,7 +198,7 @@ impl Core {
         Ok(completed)
     }
 
-    /// The state a tree gets whose leaves are all done.
+    /// Returns the new state of a tree whose leaves are all done.
     fn judge_tree(&self, tree: TreeId, row: &TreeRow) -> Result<Judgement, StoreError> {
         let upper = Shape::new(row.leaves).ok().and_then(tile_level);
         if self.config.settings.interior_units && upper.is_some() && row.interior_done == 0 {
@@ -218,7 +224,7 @@ impl Core {
         }
     }
 
-    /// Removes block data, then what the state file has to forget about these trees.
+    /// Removes block data, then the rows of these trees in the state file.
     fn remove(&self, kind: u8, trees: &[TreeId]) -> Result<usize, UpkeepError> {
         let mut removed = 0;
         let mut left = trees;
@@ -248,8 +254,8 @@ impl Core {
         Ok(removed)
     }
 
-    /// Sweeps if a second of engine time has passed since the last sweep. A failure is an event; the next sweep tries
-    /// again.
+    /// Sweeps if a second of engine time has passed since the last sweep. A failure is reported as
+    /// an event; the next sweep tries again.
     fn sweep_if_due(&self, swept_ms: &mut u64) {
         let now = self.now_ms();
         if self.stopping() || now.saturating_sub(*swept_ms) < SWEEP_EVERY_MS {
@@ -263,7 +269,7 @@ impl Core {
         }
     }
 
-    /// The level of the groups' tops, if any level is above it.
+    /// Returns the level of the groups' tops, if any level is above it.
     pub(super) fn group_level(shape: Shape) -> Level {
         Level(shape.height().saturating_sub(crate::merkle::GROUP_ORDER))
     }
@@ -275,7 +281,8 @@ pub(super) fn start(core: Arc<Core>, wake: Receiver<()>) -> std::io::Result<std:
     std::thread::Builder::new().name("pouw-upkeep".into()).spawn(move || {
         let mut behind = true;
         loop {
-            // After a quiet moment the deferred work is done. Then only sweeps are due until another wake.
+            // After a quiet moment the deferred work is done. Then only sweeps are due until
+            // another wake.
             let woken = match wake.recv_timeout(if behind { QUIET } else { SWEEP_LOOK }) {
                 Ok(()) => true,
                 Err(RecvTimeoutError::Timeout) => false,
@@ -310,5 +317,5 @@ pub(super) fn start(core: Arc<Core>, wake: Receiver<()>) -> std::io::Result<std:
 const QUIET: Duration = Duration::from_millis(300);
 /// Engine time between two sweeps.
 const SWEEP_EVERY_MS: u64 = 1_000;
-/// How often an idle thread looks whether a sweep is due.
+/// How often an idle thread checks whether a sweep is due.
 const SWEEP_LOOK: Duration = Duration::from_secs(1);

@@ -1,5 +1,6 @@
-//! Comparing an answer with what the server knows, in constant time: with hashes of its own (strategy `Precomputed`),
-//! or with the blocks' addresses (`KnownAddress`). Answers it does not know are judged in [`audit`](super::audit).
+//! Compares an answer with hashes the server knows, in constant time: its own (strategy
+//! `Precomputed`) or the blocks' addresses (`KnownAddress`). [`audit`](super::audit) judges answers
+//! to units whose hashes the server does not know.
 
 use crate::hash::{Checksum, hash_batch, hash_parent, sha3_512};
 use crate::merkle::{AlignedRange, GROUP_LEAVES, GROUP_ORDER, Shape, TILE_LEAVES, fold};
@@ -19,7 +20,7 @@ use super::issue::{synthetic_range, synthetic_work};
 use super::load::{LoadError, leaf_lengths, load_tile};
 use super::submit::Follows;
 
-/// An answer found right: what it does, and what it is worth.
+/// An answer found right: its effect on the store, and its work.
 pub(super) struct Judged {
     pub(super) kind: SettleKind,
     pub(super) nodes: u64,
@@ -37,14 +38,14 @@ pub(super) struct Expected {
     fold_levels: u8,
     operation: WorkUnitOperation,
     pub(super) nodes: u64,
-    /// For an interior node: it has two children.
+    /// Whether an interior node has two children.
     pair: bool,
 }
 
-/// Blocks that do not hash to their address, found by an answer that is right about them.
+/// Blocks that do not hash to their address, found by a correct answer.
 #[derive(Default)]
 struct Damage {
-    /// One bit for each, within the tile.
+    /// One bit for each damaged leaf, within the tile.
     mask: u32,
     referee: HashWork,
     events: Vec<Event>,
@@ -57,7 +58,7 @@ impl Damage {
 }
 
 impl Expected {
-    /// Leaf hashes the answer must list.
+    /// Number of leaf hashes the answer must list.
     pub(super) fn leaf_count(&self) -> usize {
         if self.operation == WorkUnitOperation::SubtreeHash { self.leaves.len() } else { 0 }
     }
@@ -68,7 +69,7 @@ impl Expected {
 }
 
 impl Core {
-    /// Judges a result whose names are right.
+    /// Judges a result that names the right unit and token.
     pub(super) fn verify(
         &self,
         inspected: &Inspected,
@@ -86,7 +87,7 @@ impl Core {
         }
     }
 
-    /// Against the answer that is stored, or can be computed from what is.
+    /// Judges a result against the stored answer, or one computed from stored hashes.
     fn verify_stored(
         &self,
         inspected: &Inspected,
@@ -120,7 +121,7 @@ impl Core {
         Ok(Judged { kind, nodes, leaves, accepted, audit: HashWork::default(), referee, follows })
     }
 
-    /// The result must name the token's unit and the token, if it names any.
+    /// Checks that the result names the token's unit, and the token if it names one.
     pub(super) fn check_names(&self, inspected: &Inspected, result: &WorkResult) -> Result<(), SubmitError> {
         #[cfg(feature = "testing")]
         if self.config.makes(super::testing::Mistake::UnitFromBody) {
@@ -166,7 +167,7 @@ impl Core {
                 let node =
                     self.interior_node(&self.store.read()?, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
                 if data_digest(&node.bytes()) != token.data_digest {
-                    // A leaf below was corrected since: its children are others.
+                    // A leaf below was corrected since: its children have changed.
                     return Err(SubmitError::Withdrawn);
                 }
                 let top = hash_parent(&node.left, node.right.as_ref());
@@ -188,7 +189,7 @@ impl Core {
         }
     }
 
-    /// An interior node with its children, from what is stored.
+    /// Returns an interior node with its children, from stored hashes.
     pub(super) fn interior_node(
         &self,
         reader: &Reader,
@@ -214,7 +215,7 @@ impl Core {
         Ok(Some(ReadyNode { tree, handle: row.handle, level, index, left, right, account }))
     }
 
-    /// Every hash is compared, whichever differs, so that the time tells nothing.
+    /// Compares every hash, whichever differs, so that the time taken reveals nothing.
     fn compare(
         &self,
         result: &WorkResult,
@@ -231,7 +232,8 @@ impl Core {
                 }
             }
         }
-        // A stored top that the stored leaves do not fold to is damage of ours and counts against nobody.
+        // A stored top that the stored leaves do not fold to is damage of ours; no client is to
+        // blame.
         let top_wrong = result.result_hash != expected.top
             && fold(&expected.leaves, expected.fold_levels) != Some(result.result_hash);
         if wrong.is_empty() && !top_wrong {
@@ -253,8 +255,8 @@ impl Core {
         Err(SubmitError::WrongResult { what })
     }
 
-    /// The bytes of a unit once more. If they are not those that were sent, the client is not to blame for whatever
-    /// is wrong, and the unit is withdrawn.
+    /// Reads the bytes of a unit again. If they differ from those that were sent, the client is not
+    /// to blame for a wrong answer, and the unit is withdrawn.
     pub(super) fn sent_again(
         &self,
         token: &ChallengeToken,
@@ -270,7 +272,7 @@ impl Core {
         Ok(data)
     }
 
-    /// Bytes of leaves of a tile; withdrawn if their source cannot be read.
+    /// Returns the bytes of leaves of a tile. The unit is withdrawn if their source cannot be read.
     pub(super) fn load_leaves(
         &self,
         (tree, row): (TreeId, &TreeRow),
@@ -281,7 +283,8 @@ impl Core {
         read.map_err(|error| self.unreadable(tree, error))
     }
 
-    /// Leaves of a tree could not be read: the client is not to blame if their source is another.
+    /// Returns the error for leaves that could not be read: withdrawn, without blame for the
+    /// client, if their source has changed.
     pub(super) fn unreadable(&self, tree: TreeId, error: LoadError) -> SubmitError {
         match error {
             LoadError::Store(error) => error.into(),
@@ -292,8 +295,8 @@ impl Core {
         }
     }
 
-    /// A strike needs the server's own hash of a leaf that differs: if the bytes do not hash to the stored answer,
-    /// the client is not to blame.
+    /// Hashes a leaf that differs, as a strike requires: if the bytes do not hash to the stored
+    /// answer, the client is not to blame.
     fn own_hash_agrees(
         &self,
         tree: TreeId,
@@ -312,8 +315,8 @@ impl Core {
         }
     }
 
-    /// Leaves on which an answer differs from the blocks' addresses: the server hashes them until it finds a lie.
-    /// If it finds none, those blocks are damaged, and the client is right.
+    /// Hashes the leaves on which an answer differs from the blocks' addresses, until it finds a
+    /// lie. If it finds none, those blocks are damaged, and the client is right.
     fn look_for_damage(
         &self,
         result: &WorkResult,
@@ -344,7 +347,8 @@ impl Core {
     }
 }
 
-/// Parents are folded again from the leaf hashes a client brought: a top that does not fit them is no answer at all.
+/// Folds the parents again from a client's leaf hashes: a result with a top that does not fit them
+/// is malformed.
 pub(super) fn check_fold(result: &WorkResult, leaves: &[Checksum], levels: u8) -> Result<(), SubmitError> {
     if fold(leaves, levels) == Some(result.result_hash) {
         return Ok(());
@@ -352,8 +356,8 @@ pub(super) fn check_fold(result: &WorkResult, leaves: &[Checksum], levels: u8) -
     Err(SubmitError::Malformed(Malformed::new("resultHash", "the fold of leafHashes", "another hash")))
 }
 
-/// The top of `range`: from the tops of its groups if it has whole ones, which saves folding 31 parents
-/// for each answer; else folded from its leaves.
+/// Returns the top of `range`: from the tops of its groups if it has whole ones, which saves
+/// folding 31 parents for each answer; else folded from its leaves.
 fn stored_top(range: &AlignedRange, groups: &[GroupRow], leaves: &[Checksum]) -> Option<Checksum> {
     match groups {
         _ if range.order() < GROUP_ORDER => fold(leaves, range.fold_levels()),
@@ -364,7 +368,7 @@ fn stored_top(range: &AlignedRange, groups: &[GroupRow], leaves: &[Checksum]) ->
     }
 }
 
-/// What getting that top costs.
+/// Returns the work of computing that top.
 fn stored_top_work(range: &AlignedRange) -> HashWork {
     match range.order() {
         order if order < GROUP_ORDER => parents_work(range),

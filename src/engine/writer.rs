@@ -1,13 +1,14 @@
 //! The one thread that owns all write transactions of the state file: group commit.
 //!
-//! It takes what is waiting, up to a bound, applies it as one transaction, commits once, and only then
-//! answers. No artificial delay: while a commit runs, the next batch gathers by itself.
+//! It takes the waiting jobs, up to a bound, applies them as one transaction, commits once, and
+//! only then answers. No artificial delay: while a commit runs, the next batch gathers by itself.
 //!
-//! Two lanes: answers go first, then at most one bulk job (a stretch of an ingest) per commit, so that
-//! a big ingest cannot hold up an answer for longer than its bounded piece.
+//! There are two lanes: answers go first, then at most one bulk job (a stretch of an ingest) per
+//! commit, so that a big ingest cannot hold up an answer for longer than its bounded piece.
 //!
-//! A failed commit is *unknown*, not *failed*: its callers are told so at once, and what follows in
-//! memory waits until the store has been read again. After a failed sync the store stays closed.
+//! A failed commit is *unknown*, not *failed*: its callers get that result at once, and the state
+//! in memory is updated only when the store has been read again. After a failed sync the store
+//! stays closed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ use super::error::WriteError;
 use super::event::Event;
 use super::lanes::{Effect, Fate, Inbox, Job, Reply};
 
-/// The writer's loop; ends when the lanes are closed and empty.
+/// Runs the writer's loop until the lanes are closed and empty.
 pub(super) fn run(core: &Core, inbox: &Inbox) {
     let batch_max = core.config.settings.commit_ops_max;
     let mut writer = Writer { core, batch_max, limbo: Vec::new(), standings_at: Instant::now(), well: true };
@@ -34,7 +35,7 @@ pub(super) fn run(core: &Core, inbox: &Inbox) {
     writer.finish();
 }
 
-/// A commit nobody knows the outcome of: what it would have done, and what follows from that.
+/// A commit with an unknown outcome: its results and effects if it proves to be stored.
 struct Limbo {
     commit_seq: u64,
     outcomes: Vec<Outcome>,
@@ -46,15 +47,15 @@ struct Writer<'c> {
     core: &'c Core,
     batch_max: usize,
     limbo: Vec<Limbo>,
-    /// When standings were last sent along.
+    /// When standings were last written.
     standings_at: Instant,
     /// The last commit went through.
     well: bool,
 }
 
 impl Writer<'_> {
-    /// Waits for work; `None` when both lanes are closed and empty. An empty batch is a chance to
-    /// write what is written behind.
+    /// Waits for jobs. Returns `None` when both lanes are closed and empty, and an empty batch when
+    /// only deferred rows are due.
     fn next_batch(&self, inbox: &Inbox) -> Option<Vec<Job>> {
         let mut batch = Vec::new();
         let mut closed = false;
@@ -94,15 +95,15 @@ impl Writer<'_> {
         Some(batch)
     }
 
-    /// How long to wait for company when there is only something written behind.
+    /// Returns how long deferred rows wait for a job to be written with.
     fn patience(&self) -> Duration {
         let refused = self.core.refused.lock().len() >= self.batch_max;
         let standings = self.core.standings.lock().waiting() >= STANDINGS_PER_COMMIT;
         patience(self.well, refused, standings)
     }
 
-    /// What is written behind with the next commit. Standings have random keys, which cost a page each, so
-    /// they do not ride along with every commit: at most twice a second, unless many wait or nobody else does.
+    /// Returns the deferred rows for the next commit. Standings have random keys, which cost a page
+    /// each, so they are written at most twice a second, unless many wait or no job does (`idle`).
     fn behind(&mut self, idle: bool) -> Behind {
         let waiting = self.core.standings.lock().waiting();
         let due = idle || waiting >= STANDINGS_PER_COMMIT || self.standings_at.elapsed() >= WRITE_BEHIND;
@@ -112,7 +113,7 @@ impl Writer<'_> {
         Behind::due(self.core, self.batch_max, if due { STANDINGS_PER_COMMIT } else { 0 })
     }
 
-    /// Applies a batch, with what is written behind.
+    /// Applies a batch, with the deferred rows.
     fn commit(&mut self, batch: Vec<Job>, behind: Behind) {
         if batch.is_empty() && behind.is_empty() {
             return;
@@ -174,8 +175,8 @@ impl Writer<'_> {
         Ok(applied?.outcomes)
     }
 
-    /// A row that does not fit made a whole batch roll back. It concerns one job or one token: each is
-    /// tried by itself, and only that one fails.
+    /// Tries each job and token by itself, after one row that does not fit made the whole batch
+    /// roll back. Only the job or token with that row fails.
     fn one_by_one(&mut self, mut commands: Vec<Command>, talk: Vec<(usize, Effect, Reply)>, behind: &Behind) {
         for (count, effect, reply) in talk {
             let rest = commands.split_off(count.min(commands.len()));
@@ -199,7 +200,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Nothing of the batch is stored. Unless one row is to blame, the storage is opened anew.
+    /// Handles a batch of which nothing is stored. Unless one row is to blame, the storage is
+    /// opened again.
     fn rolled_back(&mut self, error: &StoreError, talk: Vec<(usize, Effect, Reply)>) {
         if !error.is_one_row() {
             self.recover(error);
@@ -214,8 +216,9 @@ impl Writer<'_> {
         }
     }
 
-    /// Opens the store again, with growing pauses, and settles what was unknown. After a failed sync,
-    /// or if it cannot be opened, the store stays closed and what is unknown stays unknown.
+    /// Opens the store again, with growing pauses, and settles the commits with an unknown outcome.
+    /// After a failed sync, or if it cannot be opened, the store stays closed and they stay
+    /// unknown.
     fn recover(&mut self, cause: &StoreError) {
         let mut pause = Duration::from_millis(1);
         let mut result = self.core.store.recover();
@@ -276,8 +279,9 @@ impl Writer<'_> {
                 effect(&Fate::Unknown);
             }
         }
-        // A full checkpoint makes the next open short; the ledger would do without it. The clock is written in any
-        // case: with an older one, and a wall clock set back, tokens that have expired would be good again.
+        // A full checkpoint shortens the next open; the ledger does not need it. The clock is
+        // written in any case: with an older one, and a wall clock set back, expired tokens would
+        // be valid again.
         let limit = usize::MAX;
         if self.core.store.dirty_clients() > 0 || self.core.now_ms() > self.core.store.head().clock_ms {
             let done = self.core.store.apply(&[Command::Checkpoint { limit }, Command::Touch], self.core.now_ms());
@@ -288,8 +292,9 @@ impl Writer<'_> {
     }
 }
 
-/// How long what is written behind waits for company, with a full commit's worth of refused tokens, or of
-/// standings, or neither. A store that fails is never hurried: it would fail as fast as it can be asked.
+/// Returns how long deferred rows wait for a job to be written with. `refused` and `standings`:
+/// there are enough of these for a full commit. A failing store (not `well`) is never hurried, or
+/// it would fail in a tight loop.
 fn patience(well: bool, refused: bool, standings: bool) -> Duration {
     match (well, refused, standings) {
         (true, true, _) => Duration::ZERO,
@@ -298,7 +303,7 @@ fn patience(well: bool, refused: bool, standings: bool) -> Duration {
     }
 }
 
-/// Calls back. A callback that panics ends nothing but itself.
+/// Calls `reply`. If it panics, only that call ends.
 fn tell(core: &Core, reply: Reply, answer: Result<Vec<Outcome>, WriteError>) {
     if contained(|| reply(answer)).is_err() {
         core.emit(Event::CallbackPanicked);
@@ -309,7 +314,7 @@ fn tell(core: &Core, reply: Reply, answer: Result<Vec<Outcome>, WriteError>) {
 pub(super) fn start(core: Arc<Core>, inbox: Inbox) -> std::io::Result<std::thread::JoinHandle<()>> {
     std::thread::Builder::new().name("pouw-writer".into()).spawn(move || {
         run(&core, &inbox);
-        // Jobs that came in after the lanes were closed.
+        // Jobs handed in after the lanes were closed.
         for job in inbox.answers.try_iter().chain(inbox.bulk.try_iter()) {
             (job.effect)(&Fate::NotStored);
             tell(&core, job.reply, Err(WriteError::Closed));
@@ -318,10 +323,10 @@ pub(super) fn start(core: Arc<Core>, inbox: Inbox) -> std::io::Result<std::threa
     })
 }
 
-/// How long something written behind may wait for a commit to ride on.
+/// How long deferred rows wait for a commit to be part of.
 const WRITE_BEHIND: Duration = Duration::from_millis(500);
-/// The same while more standings wait than one commit takes, unless the store fails: a flood of new clients makes
-/// thousands a second.
+/// The same while more standings wait than one commit takes, unless the store fails: a flood of new
+/// clients makes thousands a second.
 const CATCH_UP: Duration = Duration::from_millis(20);
 /// Standings written with one commit, and with one at close.
 const STANDINGS_PER_COMMIT: usize = 256;

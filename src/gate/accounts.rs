@@ -1,10 +1,10 @@
-//! The accounts of clients over their limit: open challenges, paid admissions, bytes sent,
-//! failures in a row. For the client, for its network prefix, and for all together.
+//! The accounts of clients over their limit: open challenges, paid admissions, bytes sent, failures
+//! in a row. They are kept for each client, for each network prefix, and for all clients together.
 //!
-//! Bounded by `tracked_clients_max` clients and as many prefixes at most. At the bound an account with nothing
-//! open makes room, least recently touched first; where there is none, no challenge goes out (`crowded`).
-//! An account that went has its byte budget and its paid admissions back: that is why those with open
-//! challenges stay.
+//! There are at most `tracked_clients_max` clients, and the same number of prefixes. At the
+//! maximum, the least recently used account without an open challenge is evicted; if there is none,
+//! no challenge is issued (`crowded`). An evicted client gets a full byte budget and all its paid
+//! admissions again, so accounts with open challenges are never evicted.
 
 use parking_lot::Mutex;
 
@@ -18,11 +18,12 @@ use super::digest::Digester;
 use super::identity::{ClientKey, NetworkPrefix};
 use super::share::{Quotas, Share};
 
-/// Locks the tables are spread over.
+/// Number of locks that share the tables.
 const SHARDS: usize = 16;
-/// The data of a unit goes out with its challenge and once more on request; then the token alone.
+/// The data of a unit is sent with its challenge and once more on request; after that, only the
+/// token.
 const SENDINGS_MAX: u8 = 2;
-/// Open challenges of one client remembered at most, whatever the configuration says.
+/// Maximum number of open challenges remembered for one client, whatever the configuration is.
 const OPEN_MAX: usize = 64;
 const MINUTE_MS: u64 = 60_000;
 const SECOND_MS: u64 = 1_000;
@@ -44,7 +45,8 @@ struct Rules {
     open_challenges: [u32; 2],
 }
 
-/// Paid admissions in a window; out of range counts as the nearest that is in it.
+/// Returns the rules for paid admissions in a window; a number out of range becomes the nearest
+/// valid one.
 fn ceiling(paid: u32, window_ms: u64) -> Option<WindowRules> {
     WindowRules::new(paid.min(1_000_000), window_ms)
 }
@@ -61,7 +63,7 @@ struct Open {
     id: WorkId,
     expires_ms: u64,
     sendings: u8,
-    /// The network it was sent to: a client may come back from another.
+    /// The network it was sent to. The client may answer from another one.
     prefix: u128,
 }
 
@@ -73,16 +75,17 @@ pub(super) struct Reservation<'a> {
     client: u128,
     prefix: u128,
     now_ms: u64,
-    /// Bytes of the encoded answer there is room for.
+    /// Bytes that the encoded challenge may have.
     pub(super) bytes: u64,
-    /// What was taken for it from the budgets of client, network and all: less where another was faster.
+    /// Bytes taken for it from the budgets of client, network and all: fewer where another thread
+    /// was faster.
     taken: [u64; 3],
     used: u64,
     opened: Option<Open>,
     begun: Begun,
 }
 
-/// For whom a challenge has been begun, and has to be settled.
+/// The shares in which a challenge was begun and has to be settled.
 #[derive(Debug, Default)]
 struct Begun {
     prefix: bool,
@@ -108,8 +111,8 @@ impl Accounts {
         }
     }
 
-    /// Room for a challenge of up to `bytes_wanted` encoded bytes, or the reason why there is none. Fewer
-    /// bytes are granted near a budget, down to `bytes_min`.
+    /// Reserves room for a challenge of up to `bytes_wanted` encoded bytes, or returns the reason
+    /// why there is none. Near the end of a budget it grants fewer bytes, down to `bytes_min`.
     pub(super) fn reserve(
         &self,
         client: &ClientKey,
@@ -170,8 +173,8 @@ impl Accounts {
         Ok(reservation)
     }
 
-    /// Whether the data of the open challenge `id` may go out once more; if so it is counted as sent. One that
-    /// is not remembered was issued before a restart and has been sent once.
+    /// Returns whether the data of the open challenge `id` may be sent again; if so, counts it as
+    /// sent. An unknown challenge was issued before a restart and has been sent once.
     pub(super) fn may_resend(
         &self,
         client: &ClientKey,
@@ -204,7 +207,7 @@ impl Accounts {
         true
     }
 
-    /// Books bytes that go out beside a new challenge; whether there was room for them.
+    /// Books bytes that are not for a new challenge; returns whether there was room for them.
     pub(super) fn send(&self, client: &ClientKey, prefix: NetworkPrefix, bytes: u64, now_ms: u64) -> bool {
         let (client, prefix) = (self.digests.client(client), self.digests.network(prefix));
         let room = {
@@ -222,7 +225,7 @@ impl Accounts {
         true
     }
 
-    /// An answer was accepted: the challenge is closed, the admission counts, failures are forgotten.
+    /// Records an accepted answer: closes the challenge, counts the admission, clears the failures.
     pub(super) fn paid(&self, client: &ClientKey, prefix: NetworkPrefix, id: WorkId, now_ms: u64) {
         let (client, prefix) = (self.digests.client(client), self.digests.network(prefix));
         if let Some(mut account) = shard(&self.clients, client).lock().entry(client, now_ms) {
@@ -233,11 +236,11 @@ impl Accounts {
             share.pay(&self.rules.prefix, now_ms);
         }
         self.all.lock().pay(&self.rules.all, now_ms);
-        // Closed after it is paid, so that no other challenge begins in between.
+        // Closed after it is counted as paid, so that no other challenge can begin in between.
         self.close(client, id);
     }
 
-    /// The data that [`Accounts::may_resend`] counted as sent did not go out after all.
+    /// Reverses a count of [`Accounts::may_resend`]: the data was not sent.
     pub(super) fn not_sent(&self, client: &ClientKey, id: WorkId) {
         let client = self.digests.client(client);
         let mut table = shard(&self.clients, client).lock();
@@ -248,23 +251,23 @@ impl Accounts {
         }
     }
 
-    /// A challenge is over without success.
+    /// Closes a challenge without success.
     pub(super) fn closed(&self, client: &ClientKey, id: WorkId) {
         self.close(self.digests.client(client), id);
     }
 
-    /// Counts a failure; how many in a row there are if that is worth an alert.
+    /// Counts a failure; returns the number of failures in a row if they are worth an alert.
     pub(super) fn failed(&self, client: &ClientKey, threshold: u32, now_ms: u64) -> Option<u32> {
         let digest = self.digests.client(client);
         shard(&self.clients, digest).lock().entry(digest, now_ms)?.failures.record(threshold)
     }
 
-    /// Clients remembered.
+    /// Returns the number of clients remembered.
     pub(super) fn len(&self) -> usize {
         self.clients.iter().map(|shard| shard.lock().len()).sum()
     }
 
-    /// Bytes held.
+    /// Returns the bytes held in memory.
     pub(super) fn bytes(&self) -> usize {
         let clients: usize = self.clients.iter().map(|shard| shard.lock().bytes()).sum();
         let prefixes: usize = self.prefixes.iter().map(|shard| shard.lock().bytes()).sum();
@@ -276,7 +279,7 @@ impl Accounts {
             let mut table = shard(&self.clients, client).lock();
             table.find(client).and_then(|mut account| account.close(id))
         };
-        // Expired, or issued before a restart: it is not counted any more.
+        // A challenge that has expired, or was issued before a restart, is not counted.
         let Some(Open { expires_ms, prefix, .. }) = closed else {
             return;
         };
@@ -286,7 +289,7 @@ impl Accounts {
         self.all.lock().close(expires_ms);
     }
 
-    /// Takes bytes from the budgets of client, network and all; how many from each.
+    /// Takes bytes from the budgets of client, network and all; returns the number taken from each.
     fn spend(&self, client: u128, prefix: u128, bytes: u64, now_ms: u64) -> [u64; 3] {
         let of_client = {
             let mut table = shard(&self.clients, client).lock();
@@ -301,7 +304,7 @@ impl Accounts {
 }
 
 impl Reservation<'_> {
-    /// The challenge went out, with this many bytes.
+    /// Uses the reservation for a challenge of `bytes` bytes that was issued.
     pub(super) fn opened(mut self, id: WorkId, expires_ms: u64, bytes: u64) {
         self.used = bytes;
         self.opened = Some(Open { id, expires_ms, sendings: 1, prefix: self.prefix });

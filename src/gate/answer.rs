@@ -1,4 +1,4 @@
-//! Requests that present a token: the answer is judged by the engine, in the order of the wire protocol.
+//! Requests with a token: the engine judges the answer, in the order of the wire protocol.
 
 use std::time::Instant;
 
@@ -17,20 +17,21 @@ use super::plain::{Because, encoded};
 use super::respond::{NewRefusal, detail, pass};
 use super::window::Admission;
 
-/// How long to wait before an answer is sent again that could not be taken.
+/// How long a client waits before it sends again an answer that could not be accepted.
 const TRY_AGAIN_MS: u64 = 1_000;
 
-/// A challenge whose token was opened.
+/// A challenge, as read from its token.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Challenge {
     id: WorkId,
     tier: DifficultyTier,
     expires_ms: u64,
-    /// When its floor is over.
+    /// The time at which its floor ends.
     not_before_ms: u64,
 }
 
-/// A token that was found good, apart from its lease. Time may have passed since: the engine looks at its expiry again.
+/// A valid token whose lease is not checked yet. Time may pass, so the engine checks its expiry
+/// again.
 #[derive(Debug)]
 pub(super) struct OpenedToken {
     inspected: Inspected,
@@ -38,21 +39,22 @@ pub(super) struct OpenedToken {
 }
 
 impl OpenedToken {
-    /// Whether its challenge is known to be over.
+    /// Returns whether its challenge is known to be over.
     pub(super) fn is_over(&self, gate: &Gate) -> bool {
         gate.engine().for_gate().is_over(&self.inspected)
     }
 
-    /// The id of its challenge.
+    /// Returns the id of its challenge.
     pub(super) fn id(&self) -> WorkId {
         self.challenge.id
     }
 }
 
 impl Gate {
-    /// Judges on this thread, up to the commit; `done` is called here if the decision needs none, else by the job
-    /// that `hand_over` gets on the engine's writer, which must not wait for the host. A `token` that has been opened is
-    /// not opened again.
+    /// Judges an answer on this thread, up to the commit. If the decision needs no commit, `done`
+    /// is called here. Otherwise the engine's writer passes a job that calls it to `hand_over`,
+    /// since the writer must not wait for the host. A `token` that is open already is not opened
+    /// again.
     pub(super) fn judge(
         &self,
         facts: Facts,
@@ -92,7 +94,7 @@ impl Gate {
         }
     }
 
-    /// Judges a token by everything that needs no store.
+    /// Checks everything about a token that needs no store.
     pub(super) fn open_token(&self, facts: &Facts, text: &str) -> Result<Box<OpenedToken>, SubmitError> {
         let policy = self.place(facts.policy).digest;
         let inspected = self.engine().for_gate().inspect(&facts.client.to_bytes(), text, policy)?;
@@ -130,13 +132,13 @@ impl Gate {
         pass(place, self.standing(place, facts), Some(AcceptedWork { id, award }))
     }
 
-    /// An answer that was not accepted.
+    /// Decides on an answer that was not accepted.
     pub(super) fn unanswered(&self, facts: &Facts, challenge: Option<Challenge>, error: &SubmitError) -> Decision {
         let id = challenge.map(|challenge| challenge.id);
         let reason = error.reason();
         match error {
             SubmitError::TooEarly { wait_ms } => return self.too_early(facts, challenge, *wait_ms),
-            // A failed commit has been counted where the engine reported it.
+            // A failed commit was counted when the engine reported it.
             SubmitError::NotStored(_)
             | SubmitError::Unconfirmed { .. }
             | SubmitError::InFlight
@@ -155,7 +157,8 @@ impl Gate {
         if let Some(Presented { result: Some(ResultText::Unfinished(malformed)), .. }) = &facts.answer
             && matches!(reason, Reason::TokenExpired | Reason::Withdrawn)
         {
-            // As a request without a token it might be let through, and the service would see a part of its body.
+            // Without its token the request might be admitted, and the service would get an
+            // incomplete body.
             return self.malformed(facts, id, malformed);
         }
         self.emit(&GateEvent::WorkFailed { client: facts.client.clone(), work_unit_id: id, reason });
@@ -170,7 +173,7 @@ impl Gate {
             }
             Reason::Malformed => self.refused(facts, reason, &error.to_string()),
             _ => {
-                // A person with two windows is no attacker.
+                // A person with two windows open is not an attacker.
                 if !facts.by_cookie() {
                     self.failed(facts);
                 }
@@ -179,8 +182,9 @@ impl Gate {
         }
     }
 
-    /// Why a withdrawn token does not count. Its client has to wait no second floor, only what is left of the first;
-    /// but that is good for one new challenge, however often the token comes back.
+    /// Returns the reason for a withdrawn token. Its client does not wait for a second floor, only
+    /// for the rest of the first. This applies to one new challenge, no matter how often the token
+    /// is presented.
     fn withdrawn(&self, challenge: Option<Challenge>) -> Because {
         let now_ms = self.engine().now_ms();
         let is_first =
@@ -190,7 +194,7 @@ impl Gate {
         Because { reason: Reason::Withdrawn, floor_ms }
     }
 
-    /// Counts a failure of this client and raises the alarm at the threshold.
+    /// Counts a failure of this client and emits an alert at the threshold.
     fn failed(&self, facts: &Facts) {
         let threshold = self.inner.settings.security_alert_threshold;
         let now_ms = self.engine().now_ms();
@@ -201,14 +205,14 @@ impl Gate {
         }
     }
 
-    /// A token or result that is not well formed; nothing was consumed.
+    /// Refuses a malformed token or result; the token is not used up.
     pub(super) fn malformed(&self, facts: &Facts, id: Option<WorkId>, malformed: &Malformed) -> Decision {
         let reason = Reason::Malformed;
         self.emit(&GateEvent::WorkFailed { client: facts.client.clone(), work_unit_id: id, reason });
         self.refused(facts, reason, &malformed.to_string())
     }
 
-    /// A refusal that no waiting helps against. It counts as a request.
+    /// Refuses a request that waiting does not help. It counts as a request.
     pub(super) fn refused(&self, facts: &Facts, reason: Reason, detail: &str) -> Decision {
         if facts.by_cookie() {
             return self.plain(facts, None);
@@ -220,24 +224,26 @@ impl Gate {
         refusal.refuse(None)
     }
 
-    /// The answer could not be stored, or there is no room for it right now: the same one may come again.
+    /// Refuses an answer that could not be stored, or that there is no room for now: the client may
+    /// send the same one again.
     pub(super) fn try_again(&self, facts: &Facts) -> Decision {
         self.with_token(facts, Reason::TryAgain, TRY_AGAIN_MS, None)
     }
 
-    /// Too early: not looked at, costs nothing. At Low the unit goes along, for clients that know only the paper.
+    /// Refuses an answer that is too early: it is not checked and costs nothing. At the low tier
+    /// the unit is sent too, for clients that implement only the paper.
     fn too_early(&self, facts: &Facts, challenge: Option<Challenge>, wait_ms: u64) -> Decision {
         let low = challenge.filter(|challenge| challenge.tier == DifficultyTier::Low);
-        // The token was found good; if its data cannot be read right now, the token alone does.
+        // The token is valid; if its data cannot be read now, the token alone is enough.
         let sent = low.and_then(|challenge| self.unit_again(facts, challenge).ok().flatten());
         self.with_token(facts, Reason::TooEarly, wait_ms, sent)
     }
 
-    /// A token without a result: one that is used or withdrawn is told so; with an open one the request is judged
-    /// by the window, and over the limit the challenge is sent again.
+    /// Decides on a token without a result. A used or withdrawn one is refused. With an open one
+    /// the window decides on the request; over the limit, the challenge is sent again.
     fn asked_again(&self, facts: &Facts, inspected: &Inspected, challenge: Challenge) -> Decision {
         let open = self.engine().for_gate().check_open(inspected);
-        // Where it cannot be told right now, who is under the limit need not notice.
+        // If this cannot be checked now, a request under the limit is still admitted.
         if let Err(error) = &open
             && error.reason() != Reason::TryAgain
         {
@@ -261,7 +267,8 @@ impl Gate {
         }
     }
 
-    /// The unit of an open challenge, if its data may still go out and there is room for it.
+    /// Returns the unit of an open challenge, if its data may be sent again and there is room for
+    /// it.
     fn unit_again(&self, facts: &Facts, challenge: Challenge) -> Result<Option<(String, Flight)>, SubmitError> {
         let inner = &*self.inner;
         let now_ms = self.engine().now_ms();
@@ -292,7 +299,7 @@ impl Gate {
         Ok(Some((unit, flight)))
     }
 
-    /// The same challenge once more.
+    /// Refuses with the same challenge again.
     fn with_token(&self, facts: &Facts, reason: Reason, retry_ms: u64, sent: Option<(String, Flight)>) -> Decision {
         let place = self.place(facts.policy);
         let (unit, flight) = sent.unzip();

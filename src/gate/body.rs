@@ -1,4 +1,4 @@
-//! Finding the result in a body that carries more than it.
+//! Finds the result in a body that contains other data too.
 
 use std::fmt;
 
@@ -9,12 +9,12 @@ use crate::protocol::Malformed;
 
 use super::facts::ResultText;
 
-/// The member `workResult` of a JSON object: an object, or its JSON text. `None` for an empty body and for an
-/// object without the member.
+/// Returns the member `workResult` of a JSON object: an object, or its JSON text. `None` for an
+/// empty body and for an object without the member.
 ///
 /// # Errors
-/// [`Malformed`] names the body when it is no JSON object, and `workResult` when it is there twice or is
-/// neither object nor text.
+/// [`Malformed`] names the body if it is not a JSON object, and `workResult` if it is repeated or
+/// is neither an object nor text.
 pub(super) fn find_result(body: &[u8]) -> Result<Option<ResultText>, Malformed> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);

@@ -1,8 +1,9 @@
-//! The circuit breaker as the gate keeps it: which failures count, when it probes, and how its changes are
-//! reported.
+//! The circuit breaker as the gate keeps it: which failures count, when it probes, and how its
+//! changes are reported.
 //!
-//! **Guarantee.** A commit that failed counts once, however many answers were in it. It is counted on the writer's
-//! thread, in the order of commits; changes are reported to the host from another thread, each once and in order.
+//! **Guarantee.** A commit that failed counts once, however many answers were in it. It is counted
+//! on the writer's thread, in the order of commits; changes are reported to the host from another
+//! thread, each once and in order.
 
 use std::collections::VecDeque;
 
@@ -13,8 +14,8 @@ use crate::protocol::Reason;
 use super::Gate;
 use super::event::GateEvent;
 
-/// Changes that are not reported yet. At the bound the oldest is dropped: then a subscriber has not returned for
-/// dozens of probes.
+/// Maximum number of changes not reported yet. Above it the oldest is dropped; by then a subscriber
+/// has not returned for dozens of probes.
 const UNREPORTED_MAX: usize = 64;
 
 /// A breaker, the last commit it counted, and its changes that are not reported yet.
@@ -43,7 +44,8 @@ impl Watch {
         self.breaker.failures()
     }
 
-    /// Counts the failed commit of an answer, the `commit`th that failed, unless it was counted before.
+    /// Counts the failed commit of an answer, the `commit`th that failed, unless it was counted
+    /// before.
     fn commit_failed(&mut self, commit: u64, now_ms: u64) {
         if commit > self.counted {
             self.counted = commit;
@@ -65,7 +67,8 @@ impl Watch {
         }
     }
 
-    /// The next change to report, unless another thread is reporting: that one goes on with it.
+    /// Returns the next change to report; `None` if another thread is reporting, which will report
+    /// it.
     fn next_unreported(&mut self) -> Option<(Transition, u64)> {
         let next = if self.reporting { None } else { self.unreported.pop_front() };
         self.reporting |= next.is_some();
@@ -83,7 +86,7 @@ impl Gate {
         self.inner.breaker.lock().failures()
     }
 
-    /// Whether work may be handed out, and if so whether the challenge goes out beside a probe.
+    /// Returns whether work may be issued, and if so, whether this is during a probe.
     pub(super) fn ask_breaker(&self, now_ms: u64) -> Result<bool, Reason> {
         let asked = self.inner.breaker.lock().breaker.ask(now_ms);
         match asked {
@@ -96,7 +99,8 @@ impl Gate {
         }
     }
 
-    /// Probes if the breaker is open and its interval is over, so that it closes without any traffic too.
+    /// Probes if the breaker is open and its interval is over, so that it closes without any
+    /// traffic too.
     pub(super) fn probe_if_due(&self) {
         let now_ms = self.engine().now_ms();
         let asked = self.inner.breaker.lock().breaker.ask(now_ms);
@@ -105,7 +109,8 @@ impl Gate {
         }
     }
 
-    /// Probes with a durable commit of its own, so that the verdict does not depend on a client that may never answer.
+    /// Probes with a durable commit of its own, so that the verdict does not depend on a client
+    /// that may never answer.
     fn probe(&self) {
         let gate = self.clone();
         self.engine().for_gate().touch_with(move |written| {
@@ -126,8 +131,8 @@ impl Gate {
         }
     }
 
-    /// Counts the outcome of an answer's commit. Must be called on the writer's thread, where the engine reports it:
-    /// there the number of failed commits is the number of this one.
+    /// Counts the outcome of an answer's commit. Must be called on the writer's thread, where the
+    /// engine reports it: there the number of failed commits is the number of this one.
     pub(super) fn count_commit(&self, verdict: &Result<Accepted, SubmitError>) {
         match verdict {
             Ok(_) => self.inner.breaker.lock().breaker.success(),
@@ -145,10 +150,12 @@ impl Gate {
         self.report_changes();
     }
 
-    /// Reports the changes that are not reported yet. Calls the host's subscriber, so never on the writer's thread.
+    /// Reports the changes that are not reported yet. Calls the host's subscriber, so never on the
+    /// writer's thread.
     pub(super) fn report_changes(&self) {
         loop {
-            // A statement of its own: in the head of `let else` the lock would be held during the report.
+            // A statement of its own: in the head of `let else` the lock would be held during the
+            // report.
             let next = self.inner.breaker.lock().next_unreported();
             let Some((change, timestamp)) = next else {
                 return;

@@ -1,9 +1,10 @@
-//! Request bodies that are being buffered because a result may be in them: room for their bytes, and one body at a
-//! time for each challenge, from before its first byte to the verdict.
+//! Request bodies that are being buffered because a result may be in them: room for their bytes,
+//! and one body at a time for each challenge, from before its first byte to the verdict.
 //!
-//! A body books [`FIRST_BYTES`] at once and what goes beyond as it arrives, so a body that does not come holds next
-//! to nothing, and there are at most `buffered_bytes_max / FIRST_BYTES` (65 536 by default) at once. At that bound,
-//! at the bound of bytes, and while another body is read for the same challenge the answer is `try_again`.
+//! A body books [`FIRST_BYTES`] at once, and more as it arrives, so a body that never arrives holds
+//! almost nothing. There are at most `buffered_bytes_max / FIRST_BYTES` (65 536 by default) bodies
+//! at once. Above that, at the bound of bytes, or while another body is read for the same
+//! challenge, a request is refused with `try_again`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,17 +15,17 @@ use crate::protocol::WorkId;
 
 use super::flight::{Flight, Runway};
 
-/// Booked for a body before any of it has arrived.
+/// Bytes booked for a body before any of it has arrived.
 pub(super) const FIRST_BYTES: u64 = 1 << 10;
 
-/// All of them.
+/// All bodies being buffered.
 #[derive(Debug)]
 pub(super) struct Buffers {
     room: Arc<Runway>,
     challenges: Mutex<HashSet<WorkId>>,
 }
 
-/// One of them; its place is free again when it is dropped.
+/// A body being buffered; dropping this frees its room.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Buffered {
@@ -38,14 +39,15 @@ impl Buffers {
         Arc::new(Self { room: Runway::new(bytes_max), challenges: Mutex::default() })
     }
 
-    /// A place for a body with an answer to `challenge`; `None` if there is no room, or another one has it.
+    /// Reserves room for a body with an answer to `challenge`; `None` if there is no room, or
+    /// another body is being read for it.
     pub(super) fn begin(self: &Arc<Self>, challenge: WorkId) -> Option<Buffered> {
         let booked = self.room.book(FIRST_BYTES)?;
         let is_first = self.challenges.lock().insert(challenge);
         is_first.then(|| Buffered { buffers: self.clone(), challenge, booked })
     }
 
-    /// Bytes booked.
+    /// Returns the bytes booked.
     pub(super) fn bytes(&self) -> u64 {
         self.room.bytes()
     }

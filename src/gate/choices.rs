@@ -1,5 +1,5 @@
-//! What settings of the gate choose from: who is one client, limits for routes, forms of headers, and what to do
-//! without a window.
+//! The choices in the gate's settings: how a client is identified, limits for routes, forms of
+//! headers, and the action when a window cannot be reached.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,31 +9,31 @@ use serde::{Deserialize, Serialize};
 use super::facts::{Caller, Head};
 use super::identity::ClientKey;
 
-/// Makes a client key of a request.
+/// A function that returns the client key of a request.
 pub type Extractor = dyn Fn(&dyn Head, &Caller<'_>) -> Option<ClientKey> + Send + Sync;
 
-/// Which property of a request tells clients apart.
+/// The property of a request that identifies a client.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum IdentifierStrategy {
-    /// The believed address.
+    /// The client's address.
     Ip,
-    /// The authenticated user; all others are one client together.
+    /// The authenticated user; all requests without one count as one client.
     User,
-    /// The validated API key; all others are one client together.
+    /// The validated API key; all requests without one count as one client.
     ApiKey,
-    /// The authenticated user, else the believed address.
+    /// The authenticated user, else the client's address.
     UserOrIp,
-    /// The key that this function returns for a request; the believed address if it returns none.
+    /// The key that this function returns for a request; the client's address if it returns none.
     Custom(Arc<Extractor>),
 }
 
-/// What happens when a window kept outside the process cannot be consulted.
+/// The action when a window outside the process cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FallbackBehavior {
-    /// Judge by the windows in memory.
+    /// Use the windows in memory.
     InMemory,
     /// Let the request through.
     Allow,
@@ -41,8 +41,8 @@ pub enum FallbackBehavior {
     Deny,
 }
 
-/// Which form of the IETF's rate limit headers (draft-ietf-httpapi-ratelimit-headers) a response carries beside
-/// `X-RateLimit-*`.
+/// The form of the IETF's rate limit headers (draft-ietf-httpapi-ratelimit-headers) that a response
+/// has in addition to `X-RateLimit-*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -51,11 +51,12 @@ pub enum RateLimitDraft {
     None,
     /// `RateLimit-Policy: 100;w=60` and `RateLimit: limit=100, remaining=0, reset=30`.
     Draft7,
-    /// `RateLimit-Policy: "default";q=100;w=60` and `RateLimit: "default";r=0;t=30`; the form since version 8.
+    /// `RateLimit-Policy: "default";q=100;w=60` and `RateLimit: "default";r=0;t=30`; the form since
+    /// version 8.
     Draft8,
 }
 
-/// A limit and the routes it is for.
+/// A limit and its routes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// Name, as sent in `RateLimit-Policy`.
@@ -64,13 +65,13 @@ pub struct Policy {
     pub rate_limit: u32,
     /// Length of the window.
     pub window: Duration,
-    /// Routes: a path, or a path ending in `/*` for all below it, with a method and a space before it if
-    /// it is for that method only. The longest match counts. Empty for the default policy.
+    /// Routes: a path, or a path ending in `/*` for all paths below it, optionally with a method
+    /// and a space before it. The longest match applies. Empty for the default policy.
     pub routes: Vec<String>,
 }
 
 impl Policy {
-    /// A policy for no route yet.
+    /// Returns a policy without routes.
     pub fn new(name: impl Into<String>, rate_limit: u32, window: Duration) -> Self {
         Self { name: name.into(), rate_limit, window, routes: Vec::new() }
     }

@@ -1,5 +1,6 @@
-//! Settings of the gate: the paper's names in snake_case and its defaults. The engine's own (the secret,
-//! token lifetime, floors, unit sizes, difficulty, credits) are in [`Config`](crate::Config).
+//! Settings of the gate: the paper's names in snake_case and its defaults. The engine's own (the
+//! secret, token lifetime, floors, unit sizes, difficulty, credits) are in
+//! [`Config`](crate::Config).
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -139,25 +140,29 @@ macro_rules! setters {
 }
 
 setters! {
-    /// What tells clients apart; default user, else address.
+    /// How clients are identified; default by user, else by address.
     identifier_strategy: IdentifierStrategy,
-    /// Bits of an IPv6 address that make one client, 16 to 128; default 64.
+    /// Leading bits of an IPv6 address that identify one client, 16 to 128; default 64.
     ipv6_prefix: u8,
-    /// Which form of the IETF's headers goes along; default that of version 8 and later.
+    /// Form of the IETF's headers; default that of version 8 and later.
     ratelimit_draft: RateLimitDraft,
     /// Failures of the store in a row that open the breaker, 1 or more; default 10.
     circuit_breaker_threshold: u32,
     /// Time between probes of an open breaker, 1 ms or more; default 30 seconds.
     circuit_breaker_probe_interval: Duration,
-    /// What to do when a window outside the process cannot be consulted; default the windows in memory.
+    /// What to do when a window outside the process cannot be reached; default: use those in
+    /// memory.
     fallback_behavior: FallbackBehavior,
     /// Failures of one client in a row that raise an alert, 0 for never; default 5.
     security_alert_threshold: u32,
-    /// Reputation from which the tier handed out is one lower, any finite value from 0 up; default 0.7.
+    /// Clients with at least this reputation get work one tier lower; a finite number, 0 or more;
+    /// default 0.7.
     reputation_difficulty_threshold: f64,
-    /// Reputation from which no work is asked, any finite value from 0 up; default 0.95, 1.1 switches it off.
+    /// Clients with at least this reputation get a 429 without work; a finite number, 0 or more;
+    /// default 0.95; 1.1 switches this off.
     reputation_exemption_threshold: f64,
-    /// Requests admitted by work in a default window: all clients together, up to 1 000 000; default 1 000 000.
+    /// Requests admitted by work in a default window: all clients together, up to 1 000 000;
+    /// default 1 000 000.
     paid_admissions_in_all: u32,
     /// Bytes of challenges sent to one client in a minute; default 2 MiB.
     bytes_per_minute: u64,
@@ -165,27 +170,29 @@ setters! {
     prefix_bytes_per_minute: u64,
     /// The same for all together, in a second; default 16 MiB.
     bytes_per_second: u64,
-    /// Bytes of challenges on their way at once, at least one of the engine's largest units, encoded; default 64 MiB.
+    /// Bytes of challenges being sent at one time, at least one of the engine's largest units,
+    /// encoded; default 64 MiB.
     bytes_in_flight: u64,
-    /// Open challenges of an address key and of an authenticated key, each 1 to 64; default 4 and 1.
+    /// Open challenges of an address key and of an authenticated key, each 1 to 64; default 4 and
+    /// 1.
     open_challenges: [u32; 2],
     /// Clients remembered at once, 1 000 to 16 777 216; default 1 000 000.
     tracked_clients_max: usize,
-    /// Bytes of a body that is buffered because a result may be in it, 16 KiB to 64 MiB; default 256 KiB.
+    /// Maximum bytes of a body that may contain a result, 16 KiB to 64 MiB; default 256 KiB.
     body_limit_bytes: usize,
-    /// Bytes of all such bodies together, at least one limit; default 64 MiB.
+    /// Maximum bytes of all such bodies together, at least `body_limit_bytes`; default 64 MiB.
     buffered_bytes_max: usize,
     /// Time for such a body to arrive, 1 ms or more; default 10 seconds.
     body_timeout: Duration,
     /// Time for a client to read a challenge, 1 ms or more; default 30 seconds.
     write_timeout: Duration,
-    /// Whether made-up work is handed out when the backlog is empty; default true.
+    /// Whether made-up work is issued when the backlog is empty; default true.
     synthetic: bool,
-    /// Decide and count, but let everything through that is only over its limit; default false.
+    /// Decide and count as usual, but let requests over the limit through; default false.
     shadow: bool,
     /// Threads that judge answers, 1 to 64; default 2.
     judge_threads: usize,
-    /// Answers waiting to be judged at most, 1 to 65 536; default 1 024.
+    /// Maximum number of answers waiting to be judged, 1 to 65 536; default 1 024.
     waiting_answers_max: usize,
 }
 
@@ -202,9 +209,10 @@ impl GateConfigBuilder {
         self
     }
 
-    /// Answers navigations of browsers that are over the limit with a page that does the work and asks again. Its files
-    /// ([`crate::page`], feature `page`) have to be served below this path, which begins and ends with `/` and is
-    /// not limited. Empty, the default, for none: all clients get problem documents.
+    /// Path of the challenge page, which browsers over the limit get: it does the work and repeats
+    /// the request. Its files ([`crate::page`], feature `page`) have to be served below this path,
+    /// which begins and ends with `/` and is not limited. Empty, the default: all clients get
+    /// problem documents.
     pub fn challenge_page(mut self, path: impl Into<String>) -> Self {
         self.challenge_page = path.into();
         self
@@ -216,31 +224,33 @@ impl GateConfigBuilder {
         self
     }
 
-    /// Adds a route that is not limited. CORS preflights never are.
+    /// Adds a route that is not limited. CORS preflights are always exempt.
     pub fn exempt_route(mut self, route: impl Into<String>) -> Self {
         self.exempt_routes.push(route.into());
         self
     }
 
-    /// Adds a network of proxies whose `Forwarded` or `X-Forwarded-For` is believed; none by default.
+    /// Adds a network of proxies whose `Forwarded` or `X-Forwarded-For` is trusted; none by
+    /// default.
     pub fn trusted_proxy(mut self, network: IpNet) -> Self {
         self.trusted_proxies.push(network);
         self
     }
 
-    /// Requests of one client admitted by work in a default window; default the default policy's limit. 0 means none.
+    /// Requests of one client admitted by work in a default window; default the default policy's
+    /// limit. 0 means none.
     pub fn paid_admissions_per_window(mut self, admissions: u32) -> Self {
         self.paid_admissions_per_window = Some(admissions);
         self
     }
 
-    /// The same for one network prefix; default eight times that of a client.
+    /// The same for one network prefix; default eight times the value for a client.
     pub fn paid_admissions_per_prefix(mut self, admissions: u32) -> Self {
         self.paid_admissions_per_prefix = Some(admissions);
         self
     }
 
-    /// The ceilings on paid admissions of a client and of a prefix.
+    /// Returns the ceilings on paid admissions of a client and of a prefix.
     pub(super) fn paid_admissions(&self) -> (u32, u32) {
         let client = self.paid_admissions_per_window.unwrap_or(self.policies[0].rate_limit);
         (client, self.paid_admissions_per_prefix.unwrap_or(client.saturating_mul(8)))
@@ -249,7 +259,8 @@ impl GateConfigBuilder {
     /// Checks the settings. Those that depend on the engine's are checked when the gate is made.
     ///
     /// # Errors
-    /// [`ConfigError`] with the field, the value and the rule of the first setting that is out of range.
+    /// [`ConfigError`] with the field, the value and the rule of the first setting that is out of
+    /// range.
     pub fn build(self) -> Result<GateConfig, ConfigError> {
         self.check_policies()?;
         self.check_page()?;

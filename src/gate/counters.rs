@@ -1,4 +1,4 @@
-//! What the gate counts, and the metrics it publishes.
+//! The gate's counters, and the metrics it publishes.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use crate::protocol::{DifficultyTier, Reason};
 
 use super::{Gate, usefulness};
 
-/// A counter that many threads bump: each on a cache line of its own, as far as there are lines.
+/// A counter for increments by many threads, spread over [`STRIPES`] cache lines.
 #[derive(Debug, Default)]
 pub(super) struct Striped([Line; STRIPES]);
 
@@ -69,11 +69,11 @@ pub(super) fn bump(counter: &AtomicU64, by: u64) {
     counter.fetch_add(by, Ordering::Relaxed);
 }
 
-/// A look at the gate. Counts start at zero when it is made.
+/// A snapshot of the gate's counters and sizes. Counts start at zero when the gate is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GateStats {
-    /// Requests judged, exempt routes not counted.
+    /// Requests judged, without those on exempt routes.
     pub requests: u64,
     /// Requests on exempt routes, and preflights.
     pub exempt_routes: u64,
@@ -83,13 +83,13 @@ pub struct GateStats {
     pub shadowed: u64,
     /// Challenges issued: low, medium, high.
     pub issued: [u64; 3],
-    /// Units sent once more, with the token they had.
+    /// Units sent again, with the same token.
     pub resent: u64,
     /// Answers accepted.
     pub completed: u64,
     /// Micro-Joules awarded for them.
     pub awarded: u64,
-    /// Hashes they were asked for.
+    /// Hashes computed for them.
     pub hashes: u64,
     /// Bytes of responses that carried a challenge.
     pub bytes_sent: u64,
@@ -112,7 +112,7 @@ pub struct GateStats {
 }
 
 impl Gate {
-    /// A look at counters and sizes.
+    /// Returns the current counters and sizes.
     pub fn stats(&self) -> GateStats {
         let inner = &self.inner;
         let counters = &inner.counters;
@@ -141,8 +141,8 @@ impl Gate {
         }
     }
 
-    /// Publishes counters and gauges of gate and engine to the `metrics` facade. A thread of the gate's
-    /// does it about once a second; call it before a scrape for fresher ones.
+    /// Publishes counters and gauges of gate and engine to the `metrics` facade. A thread of the
+    /// gate does this about once a second; call it before a scrape for newer values.
     pub fn record_metrics(&self) {
         let stats = self.stats();
         let total = |name: &'static str, value: u64| metrics::counter!(name).absolute(value);
@@ -194,13 +194,13 @@ impl Gate {
     }
 }
 
-/// How long answers took by tier, in seconds as is the custom of metrics, and the size of units.
+/// Publishes the response times by tier, in seconds, and the size of units.
 fn record_responses(responses: &[ResponseTimes; 3]) {
     for (tier, seen) in DifficultyTier::ALL.into_iter().zip(responses) {
         let tier = tier.as_str();
         metrics::counter!("pouw_responses_observed_total", "tier" => tier).absolute(seen.observations);
         metrics::gauge!("pouw_unit_max_bytes", "tier" => tier).set(seen.unit_bytes as f64);
-        // Without an answer there is no time: a zero would say that they are fast.
+        // Without an answer there is no time: a zero would look like fast answers.
         if seen.observations == 0 {
             continue;
         }

@@ -1,4 +1,4 @@
-//! The gate's decision: let the request through, or send a response of the gate's own.
+//! The gate's decision: let the request through, or send the gate's own response.
 
 use crate::policy::window::Quota;
 use crate::protocol::{MicroJoules, Reason, WorkId, header};
@@ -19,23 +19,23 @@ pub enum Decision {
     Refuse(Refusal),
 }
 
-/// A request that goes through.
+/// The decision to let a request through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pass {
     /// The policy it was judged by.
     pub policy: PolicyId,
-    /// Where its client stands.
+    /// The client's quota.
     pub quota: Quota,
-    /// How it got through, if by work.
+    /// The work that it was admitted for, if any.
     pub accepted: Option<AcceptedWork>,
-    /// Whether its client is told to forget the cookie that held the answer.
+    /// Whether the response clears the cookie that held the answer.
     pub clears_cookie: bool,
 }
 
 impl Pass {
-    /// Headers for the response; `gate` is the one that decided. They are written out here and not with the
-    /// verdict, because that costs more than the verdict.
+    /// Returns the headers for the response; `gate` is the gate that decided. They are formatted
+    /// here, because formatting costs more than the decision.
     pub fn headers(&self, gate: &Gate) -> Headers {
         let mut headers = respond::rate_headers(gate.place(self.policy), self.quota);
         if let Some(AcceptedWork { award: MicroJoules(award), .. }) = self.accepted {
@@ -49,30 +49,30 @@ impl Pass {
     }
 }
 
-/// Work that let a request through. Durable when this is seen.
+/// Work for which a request was admitted. It is durable already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AcceptedWork {
-    /// Challenge id, also the receipt's.
+    /// Challenge id, which is also the receipt's.
     pub id: WorkId,
     /// Credit.
     pub award: MicroJoules,
 }
 
-/// A response of the gate's own.
+/// The gate's own response.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Refusal {
     /// Status code.
     pub status: u16,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// Headers, `Content-Type` among them.
+    /// Headers, including `Content-Type`.
     pub headers: Headers,
     /// The body: one problem document (RFC 9457).
     pub body: Vec<u8>,
-    /// Holds the bytes of a challenge in the budget of those in flight; drop it when the body has been
-    /// written, or given up.
+    /// Keeps the bytes of a challenge in the budget of bytes in flight. Drop it when the body has
+    /// been written or abandoned.
     pub flight: Option<Flight>,
 }
 
@@ -80,12 +80,12 @@ pub struct Refusal {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headers {
     text: String,
-    // Name, and where its value ends in `text`.
+    // Name, and the end of its value in `text`.
     ends: Vec<(&'static str, usize)>,
 }
 
 impl Headers {
-    /// Room for the headers of an ordinary response.
+    /// Returns an empty set with room for the headers of a usual response.
     pub(super) fn new() -> Self {
         Self { text: String::with_capacity(128), ends: Vec::with_capacity(10) }
     }
@@ -96,12 +96,12 @@ impl Headers {
         self.end(name);
     }
 
-    /// Has the cookie that held an answer forgotten, under each of its names.
+    /// Adds headers that clear the cookie with an answer, under each of its names.
     pub(super) fn clear_cookie(&mut self) {
         page::CLEARED.iter().for_each(|cleared| self.add("set-cookie", cleared));
     }
 
-    /// Gives `name`, which is there, another value.
+    /// Replaces the value of `name`, which is present.
     pub(super) fn replace(&mut self, name: &str, value: &str) {
         let mut changed = Self::new();
         for (own, old) in self.iter() {
@@ -110,18 +110,19 @@ impl Headers {
         *self = changed;
     }
 
-    /// Adds `name` with a whole number. The formatting of the standard library would cost more than the verdict.
+    /// Adds `name` with a whole number. Formatting by the standard library would cost more than the
+    /// decision.
     pub(super) fn add_number(&mut self, name: &'static str, value: u64) {
         self.write_number(value);
         self.end(name);
     }
 
-    /// Writes a piece of the value that [`Headers::end`] ends.
+    /// Writes a piece of a value; [`Headers::end`] ends the value.
     pub(super) fn write(&mut self, piece: &str) {
         self.text.push_str(piece);
     }
 
-    /// The same with a whole number.
+    /// Writes a whole number in the same way.
     pub(super) fn write_number(&mut self, value: u64) {
         self.text.push_str(itoa::Buffer::new().format(value));
     }
@@ -131,14 +132,14 @@ impl Headers {
         self.ends.push((name, self.text.len()));
     }
 
-    /// All values, one after the other, and where the value of each name stands.
+    /// Returns the text of all values, and the range of each name's value in it.
     pub fn into_text(self) -> (String, impl Iterator<Item = (&'static str, std::ops::Range<usize>)>) {
         let mut from = 0;
         let spans = self.ends.into_iter().map(move |(name, end)| (name, std::mem::replace(&mut from, end)..end));
         (self.text, spans)
     }
 
-    /// Names and values in the order they were added.
+    /// Returns names and values in the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let mut from = 0;
         self.ends.iter().map(move |(name, end)| {
@@ -148,14 +149,14 @@ impl Headers {
         })
     }
 
-    /// The value of `name`.
+    /// Returns the value of `name`.
     pub fn find(&self, name: &str) -> Option<&str> {
         self.iter().find(|(own, _)| *own == name).map(|(_, value)| value)
     }
 }
 
 impl Refusal {
-    /// The token of the challenge it carries.
+    /// Returns the token of the challenge in it.
     pub fn token(&self) -> Option<&str> {
         self.headers.find(header::CHALLENGE)
     }

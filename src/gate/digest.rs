@@ -1,13 +1,13 @@
 //! Keyed digests of clients and networks, for the tables in memory.
 //!
-//! Two clients with the same digest would share a window. With 128 bits under a key of this process's own that
-//! does not happen, by accident or on purpose.
+//! Two clients with the same digest would share a window. With 128 bits under a key of this
+//! process's own that does not happen, by accident or on purpose.
 
 use siphasher::sip128::SipHasher13;
 
 use super::identity::{ClientKey, NetworkPrefix};
 
-/// Makes digests; another process makes other ones.
+/// Makes digests. Another process makes different ones.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Digester {
     clients: SipHasher13,

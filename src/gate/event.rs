@@ -8,35 +8,36 @@ use crate::protocol::{DifficultyTier, MicroJoules, Reason, WorkId};
 
 use super::identity::ClientKey;
 
-/// The paper's events. Client keys are for the server's own eyes: none of this is sent to a client.
+/// The paper's events. They contain client keys, so they stay on the server: none is sent to a
+/// client.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum GateEvent {
     /// `rate-limited`: a request is over its limit.
     RateLimited {
-        /// Who.
+        /// The client.
         client: ClientKey,
         /// Admitted requests per window.
         limit: u32,
-        /// What is left of them.
+        /// Requests left in this window.
         remaining: u32,
         /// Milliseconds until a slot frees.
         reset_ms: u64,
     },
     /// `work-issued`: a challenge went out.
     WorkIssued {
-        /// To whom.
+        /// The client that got it.
         client: ClientKey,
         /// Challenge id.
         work_unit_id: WorkId,
-        /// How hard.
+        /// Its tier.
         difficulty: DifficultyTier,
-        /// It went out while the breaker is half-open.
+        /// Whether it was issued while the breaker is half-open.
         is_probe: bool,
     },
     /// `work-verified`: an answer is right and durable.
     WorkVerified {
-        /// Whose.
+        /// The client that sent it.
         client: ClientKey,
         /// Challenge id.
         work_unit_id: WorkId,
@@ -45,54 +46,54 @@ pub enum GateEvent {
     },
     /// `work-failed`: an answer or a token was refused.
     WorkFailed {
-        /// Whose.
+        /// The client that sent it.
         client: ClientKey,
         /// Challenge id, where the token could be read.
         work_unit_id: Option<WorkId>,
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
-    /// `circuit-opened`: the store failed too often; no work is handed out for now.
+    /// `circuit-opened`: the store failed too often; no work is issued for now.
     CircuitOpened {
         /// Engine time, Unix milliseconds.
         timestamp: u64,
     },
-    /// `circuit-closed`: a probe came through.
+    /// `circuit-closed`: a probe succeeded.
     CircuitClosed {
         /// Engine time, Unix milliseconds.
         timestamp: u64,
     },
-    /// `security-alert`: one client failed again and again.
+    /// `security-alert`: one client failed several times in a row.
     SecurityAlert {
-        /// Who.
+        /// The client.
         client: ClientKey,
         /// Failures in a row.
         consecutive_failures: u32,
         /// The configured threshold.
         threshold: u32,
     },
-    /// `fallback-activated`: a plain 429, or what `fallback_behavior` says, instead of work.
+    /// `fallback-activated`: a plain 429 instead of work, or the action set in `fallback_behavior`.
     FallbackActivated {
-        /// For whom.
+        /// The client.
         client: ClientKey,
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
     /// `joule-credit-awarded`: an answer earned credit.
     JouleCreditAwarded {
-        /// Who.
+        /// The client.
         client: ClientKey,
         /// Challenge id.
         work_unit_id: WorkId,
-        /// How much.
+        /// The credit.
         micro_joules: MicroJoules,
-        /// Of which tier the work was.
+        /// The tier of the work.
         difficulty: DifficultyTier,
     },
 }
 
 impl GateEvent {
-    /// The paper's name of the event.
+    /// Returns the paper's name of the event.
     pub fn name(&self) -> &'static str {
         match self {
             Self::RateLimited { .. } => "rate-limited",
@@ -107,7 +108,7 @@ impl GateEvent {
         }
     }
 
-    /// Passes the event to `tracing`: alerts and the breaker as warnings, what happens all day as debug.
+    /// Passes the event to `tracing`: alerts and breaker changes as warnings, all others as debug.
     fn trace(&self) {
         let event = self.name();
         match self {
@@ -137,15 +138,15 @@ impl GateEvent {
     }
 }
 
-/// Where events go beside `tracing`.
+/// Receives gate events, in addition to `tracing`.
 #[derive(Clone, Default)]
 pub struct GateEventSink(Option<Arc<Subscriber>>);
 
 type Subscriber = dyn Fn(&GateEvent) + Send + Sync;
 
 impl GateEventSink {
-    /// Calls `subscriber` for each event, on the thread where it happens: keep it short. One that panics
-    /// changes no decision.
+    /// Calls `subscriber` for each event, on the thread where it happens: keep it short. A panic in
+    /// it does not change any decision.
     pub fn new(subscriber: impl Fn(&GateEvent) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(subscriber)))
     }

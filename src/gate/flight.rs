@@ -1,4 +1,4 @@
-//! Bytes of challenges that have been handed to a connection and not been taken off it yet.
+//! Bytes of challenges that were passed to a connection and are not sent yet.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ pub(super) struct Runway {
     bound: u64,
 }
 
-/// Some of those bytes; given back when it is dropped.
+/// A part of those bytes; dropping it gives them back.
 #[derive(Debug)]
 #[must_use]
 pub struct Flight {
@@ -37,7 +37,7 @@ impl Runway {
 }
 
 impl Flight {
-    /// Books what is missing to `bytes`; whether there was room for it. Never gives any back.
+    /// Books the bytes missing to `bytes`; returns whether there was room. It never gives any back.
     pub(super) fn grow(&mut self, bytes: u64) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         let Some(mut added) = self.runway.book(more) else {
@@ -47,7 +47,7 @@ impl Flight {
         true
     }
 
-    /// Gives back all but `bytes`, once it is known how many there really are.
+    /// Gives back all but `bytes`, once the true size is known.
     pub(super) fn shrink(&mut self, bytes: u64) {
         let less = self.bytes.saturating_sub(bytes);
         self.bytes -= less;

@@ -1,23 +1,23 @@
-//! Health, as an operator's monitor asks for it.
+//! Health of the gate, for an operator's monitoring.
 
 use std::fmt;
 
 use super::Gate;
 
-/// How well a part does.
+/// The state of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Condition {
-    /// All is well.
+    /// The part works fully.
     Healthy,
-    /// Requests are served, with plain 429s in place of work, or with less than was configured.
+    /// Requests are served, but with plain 429s instead of work, or with less than configured.
     Degraded,
-    /// It does not do its job.
+    /// The part does not work.
     Unavailable,
 }
 
 impl Condition {
-    /// The word in a health document.
+    /// Returns the word used in a health document.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
@@ -33,23 +33,23 @@ impl fmt::Display for Condition {
     }
 }
 
-/// One part's condition, with what is wrong and what to do.
+/// The condition of one part, with the cause and a remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartHealth {
-    /// How well it does.
+    /// Its state.
     pub condition: Condition,
-    /// Why, and what to do; empty when healthy.
+    /// The cause, and what to do; empty when healthy.
     pub detail: String,
 }
 
-/// The health of the gate and what it stands on.
+/// The health of the gate and of the parts that it depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Health {
-    /// Windows: without them nobody is limited rightly.
+    /// The windows. Without them no client is limited correctly.
     pub limiter: PartHealth,
-    /// Work to hand out.
+    /// Units of work to issue.
     pub queue: PartHealth,
     /// The store behind answers and credits.
     pub store: PartHealth,
@@ -58,8 +58,8 @@ pub struct Health {
 }
 
 impl Health {
-    /// Unavailable if requests cannot be judged; degraded if any part is less than healthy, since requests
-    /// are served all the same.
+    /// Returns unavailable if the limiter is; degraded if any part is not healthy, since requests
+    /// are still served; else healthy.
     pub fn overall(&self) -> Condition {
         let rest = [&self.queue, &self.store, &self.breaker].map(|part| part.condition);
         match self.limiter.condition {
@@ -70,15 +70,17 @@ impl Health {
 }
 
 impl Gate {
-    /// How limiter, queue, store and breaker do. Waits for no disk.
+    /// Returns the health of limiter, queue, store and breaker. It never waits for the disk.
     pub fn health(&self) -> Health {
         let stats = self.engine().stats();
         let breaker = match (self.breaker_is_open(), self.store_failures_in_row()) {
-            (true, _) => part(Condition::Degraded, "open: no work is handed out until a probe of the store succeeds"),
+            (true, _) => part(Condition::Degraded, "open: no work is issued until a probe of the store succeeds"),
             (false, 0) => healthy(),
             (false, failures) => part(
                 Condition::Degraded,
-                &format!("closed, with {failures} failures of the store in a row; it opens at the threshold"),
+                &format!(
+                    "closed, with {failures} failures of the store in a row; it opens at circuit_breaker_threshold"
+                ),
             ),
         };
         Health {
@@ -88,16 +90,16 @@ impl Gate {
             } else if stats.totals.pending > 0 {
                 part(Condition::Degraded, "no unit is ready although leaves are pending; see the engine's events")
             } else {
-                part(Condition::Degraded, "the backlog is empty: ingest more, or let made-up work do")
+                part(Condition::Degraded, "the backlog is empty: ingest more data, or rely on made-up work")
             },
             store: if stats.closed {
                 part(
                     Condition::Unavailable,
-                    "closed, nothing can be written until the process is restarted; if nobody stopped it a sync failed: check the disk",
+                    "closed: nothing can be written until the process is restarted; unless it was stopped, a sync failed: check the disk",
                 )
             } else if stats.commits_failed_in_row > 0 {
                 let failed = stats.commits_failed_in_row;
-                let what = "see the engine's events and the disk's free space";
+                let what = "check the engine's events and the disk's free space";
                 part(Condition::Degraded, &format!("the last write failed, {failed} in a row; {what}"))
             } else {
                 healthy()
@@ -112,11 +114,11 @@ impl Gate {
                 super::FallbackBehavior::Deny => Condition::Unavailable,
                 _ => Condition::Degraded,
             };
-            return part(condition, "the window outside this process cannot be consulted; fallback_behavior applies");
+            return part(condition, "the window outside this process cannot be reached; fallback_behavior applies");
         }
         let now_ms = self.engine().for_gate().window_ms();
         if self.inner.places.iter().any(|place| place.limiter.was_full(now_ms)) {
-            let what = "tracked_clients_max was reached within the last window: new clients share their network's";
+            let what = "tracked_clients_max was reached in the last window: new clients share their network's window";
             return part(Condition::Degraded, what);
         }
         healthy()

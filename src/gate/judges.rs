@@ -1,4 +1,5 @@
-//! Worker threads for judging answers, so that neither the async executor nor the engine's writer blocks.
+//! Worker threads for judging answers, so that neither the async executor nor the engine's writer
+//! blocks.
 
 use std::sync::Weak;
 use std::time::{Duration, Instant};
@@ -19,12 +20,12 @@ pub(super) type Job = Box<dyn FnOnce() + Send>;
 #[derive(Debug)]
 pub(super) struct Judges {
     answers: Sender<Job>,
-    /// No more than the answers that wait for a commit, and those of one commit: a thread that has a verdict to
-    /// deliver hands no further answer to the writer.
+    /// Verdicts to deliver. There are at most as many as answers waiting for a commit plus those of
+    /// one commit, since a thread delivers verdicts before it passes another answer to the writer.
     verdicts: Sender<Job>,
 }
 
-/// The end that the threads hold.
+/// The receiving end, held by the threads.
 #[derive(Debug, Clone)]
 pub(super) struct Inbox {
     answers: Receiver<Job>,
@@ -39,14 +40,14 @@ impl Judges {
         (Self { answers, verdicts }, Inbox { answers: answers_out, verdicts: verdicts_out })
     }
 
-    /// Has an answer judged soon, or gives it back if too many are waiting.
+    /// Queues an answer, or gives it back if too many are waiting.
     pub(super) fn offer(&self, job: Job) -> Result<(), Job> {
         self.answers.try_send(job).map_err(|error| match error {
             TrySendError::Full(job) | TrySendError::Disconnected(job) => job,
         })
     }
 
-    /// Has a verdict delivered, before any further answer is judged.
+    /// Queues a verdict, which is delivered before any further answer is judged.
     pub(super) fn finish(&self, job: Job) {
         if let Err(SendError(job)) = self.verdicts.send(job) {
             job();
@@ -59,7 +60,7 @@ impl Judges {
 }
 
 impl Inbox {
-    /// The next thing to do; `None` if there is none for a while.
+    /// Returns the next job; `None` if there is none for a while.
     fn next(&self) -> Result<Option<Job>, RecvError> {
         if let Ok(job) = self.verdicts.try_recv() {
             return Ok(Some(job));
@@ -102,7 +103,7 @@ fn run(inbox: &Inbox, ticking: Option<&Weak<Inner>>) {
     }
 }
 
-/// A bug, or a panic of the host's own code, costs what was being done and not the thread.
+/// Runs a job. A panic, by a bug or in the host's code, loses the job but not the thread.
 fn contained(what: &str, job: impl FnOnce()) {
     if guard::contained(job).is_err() {
         tracing::error!("{what} panicked");

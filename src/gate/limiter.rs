@@ -1,14 +1,14 @@
 //! The windows of all clients under one policy.
 //!
-//! **Guarantee.** A client is never admitted more often than its policy says, and none gains a fresh
-//! allowance by being forgotten: what an evicted window held joins the window of its network, and a new client's
-//! window starts with what that holds.
+//! **Guarantee.** A client is never admitted more often than its policy allows, and no client gains
+//! a new allowance by being evicted: the admissions of an evicted window are added to the window of
+//! its network, and the window of a new client starts as a copy of its network's window.
 //!
-//! At the bound of tracked clients the least recently seen of 16 makes room; those at their limit stay until a slot
-//! frees. A new client for whom there is no room, and one of a network with more than
-//! [`KEYS_PER_PREFIX_MAX`] clients, is judged by its network's window, which has the limit of one client.
-//! Networks are bounded too; beyond, those without a window of their own share one, and the first window of a
-//! network starts with what that one holds.
+//! At the maximum of tracked clients, the least recently seen of 16 is evicted; clients at their
+//! limit stay until a slot frees. A new client is judged by its network's window, which has the
+//! limit of one client, if there is no room or if the network has [`KEYS_PER_PREFIX_MAX`] clients
+//! already. The number of networks is bounded too. All networks above it share one window, and the
+//! first window of a network starts as a copy of that one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,9 +21,9 @@ use super::digest::Digester;
 use super::identity::{ClientKey, NetworkPrefix};
 use super::window::Admission;
 
-/// Locks the windows are spread over.
+/// Number of locks that share the windows.
 const SHARDS: usize = 64;
-/// Clients of one network that have a window of their own.
+/// Maximum number of clients of one network with a window of their own.
 const KEYS_PER_PREFIX_MAX: u32 = 1_024;
 
 /// All windows of one policy.
@@ -33,18 +33,18 @@ pub(super) struct Limiter {
     digests: Digester,
     shards: Vec<Shard>,
     networks: Vec<Mutex<ClockTable<u128, Network>>>,
-    /// For networks that there is no room for.
+    /// The shared window of all networks without one of their own.
     everybody: Mutex<AdmissionLog>,
-    /// When somebody last had to share a window for lack of room; 0 for never.
+    /// The last time a client had to share a window for lack of room; 0 if it never happened.
     full_ms: AtomicU64,
 }
 
-/// A lock on a cache line of its own.
+/// A lock with a cache line of its own.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Shard(Mutex<ClockTable<u128, Seen>>);
 
-/// One client.
+/// The window of one client.
 #[derive(Debug, Default)]
 struct Seen {
     log: AdmissionLog,
@@ -54,7 +54,7 @@ struct Seen {
 /// A client's slot is one cache line.
 const _: () = assert!(slot_bytes::<u128, Seen>() <= 64);
 
-/// One network.
+/// The window of one network, and its number of clients.
 #[derive(Debug, Default)]
 struct Network {
     clients: u32,
@@ -63,7 +63,7 @@ struct Network {
 }
 
 impl Limiter {
-    /// Windows for at most about `tracked_max` clients.
+    /// Returns a limiter with windows for at most about `tracked_max` clients.
     pub(super) fn new(rules: WindowRules, tracked_max: usize, digests: Digester) -> Self {
         let bound = (tracked_max / SHARDS).max(1);
         Self {
@@ -76,7 +76,7 @@ impl Limiter {
         }
     }
 
-    /// Judges one request and, if it is within the limit, logs it.
+    /// Checks one request against the limit and, if it is admitted, logs it.
     pub(super) fn check(&self, client: &ClientKey, prefix: NetworkPrefix, now_ms: u64) -> Admission {
         let digest = self.digests.client(client);
         let mut shard = self.shard(digest).lock();
@@ -86,7 +86,7 @@ impl Limiter {
         self.check_new(&mut shard, digest, prefix, now_ms)
     }
 
-    /// Where a client stands, logging nothing.
+    /// Returns the client's quota and logs nothing.
     pub(super) fn look(&self, client: &ClientKey, prefix: NetworkPrefix, now_ms: u64) -> Quota {
         let digest = self.digests.client(client);
         if let Some(mut seen) = self.shard(digest).lock().find(digest) {
@@ -99,12 +99,13 @@ impl Limiter {
         }
     }
 
-    /// Clients with a window of their own.
+    /// Returns the number of clients with a window of their own.
     pub(super) fn clients(&self) -> usize {
         self.shards.iter().map(|shard| shard.0.lock().len()).sum()
     }
 
-    /// Whether somebody had to share a window for lack of room, as long as that can be felt: within a window.
+    /// Returns whether a client had to share a window for lack of room within the last window.
+    /// After that it has no effect any more.
     pub(super) fn was_full(&self, now_ms: u64) -> bool {
         let full_ms = self.full_ms.load(Ordering::Relaxed);
         let felt_ms = self.rules.window_ms() + self.rules.tick_ms();
@@ -115,7 +116,7 @@ impl Limiter {
         self.full_ms.fetch_max(now_ms, Ordering::Relaxed);
     }
 
-    /// Bytes held. Looks at no client, at one lock at a time.
+    /// Returns the bytes held in memory. Takes one lock at a time and reads no client.
     pub(super) fn bytes(&self) -> usize {
         let own: usize = self.shards.iter().map(|shard| shard.0.lock().bytes()).sum();
         let networks: usize = self.networks.iter().map(|shard| shard.lock().bytes()).sum();
@@ -127,9 +128,10 @@ impl Limiter {
         if quota.admitted { Admission::Admitted(quota) } else { Admission::Over(quota) }
     }
 
-    /// A client without a window: it gets one, unless there is no room or its network has enough. The client's shard stays
-    /// locked all the while, so that no request of the same client comes between what it loses and what it inherits;
-    /// networks are locked inside, and last the window of all.
+    /// Checks a client without a window. It gets one, unless there is no room or its network is at
+    /// [`KEYS_PER_PREFIX_MAX`]. The client's shard stays locked throughout, so no other request of
+    /// this client is judged between eviction and inheritance. Lock order: shard, network, shared
+    /// window.
     fn check_new(
         &self,
         shard: &mut ClockTable<u128, Seen>,
@@ -153,7 +155,8 @@ impl Limiter {
                 admission
             }
             None => {
-                // Nothing is inserted, and still idle clients have to go, or a network would stay crowded.
+                // Nothing is inserted. Idle clients still have to be removed, or a network would
+                // stay crowded.
                 shard.tend(now_ms, &mut |seen| gone.push(seen));
                 None
             }
@@ -162,13 +165,14 @@ impl Limiter {
         admission.unwrap_or_else(|| self.overflow(prefix, now_ms, |log| log.admit(&self.rules, now_ms)))
     }
 
-    /// Counts a client to its network, if that has room. What the network's window holds may be this client's,
-    /// evicted or judged there before it had room: its own window starts with it, and nobody whose window would
-    /// start full takes a place.
+    /// Adds a client to its network and returns its first window; `None` if the network has no
+    /// room. Admissions in the network's window may be this client's, from an eviction or from a
+    /// time without room, so its own window starts with them. If that window would be full, the
+    /// client gets none.
     fn joins(&self, prefix: u128, now_ms: u64) -> Option<AdmissionLog> {
         let mut networks = self.network(prefix).lock();
         let Some(mut network) = self.row(&mut networks, prefix, now_ms) else {
-            // A network without a row of its own: its clients have windows, uncounted.
+            // A network without a row: its clients get windows, but are not counted.
             return inherited(&mut self.everybody.lock(), &self.rules, now_ms);
         };
         if network.clients >= KEYS_PER_PREFIX_MAX {
@@ -180,7 +184,7 @@ impl Limiter {
         Some(inherited)
     }
 
-    /// The row of a network, if there is room for it.
+    /// Returns the row of a network, made if needed; `None` if there is no room for it.
     fn row<'t>(
         &self,
         networks: &'t mut ClockTable<u128, Network>,
@@ -200,7 +204,7 @@ impl Limiter {
         }
     }
 
-    /// A window was dropped: what it held joins its network's.
+    /// Adds the admissions of a dropped window to the window of its network.
     fn leaves(&self, seen: Seen, now_ms: u64) {
         let prefix = self.digests.network(seen.prefix);
         self.quit(prefix);
@@ -213,7 +217,7 @@ impl Limiter {
         }
     }
 
-    /// Uses the window of a network, or the one for all where it has none.
+    /// Uses the window of a network, or the shared window if it has none.
     fn overflow(&self, prefix: u128, now_ms: u64, with: impl FnOnce(&mut AdmissionLog) -> Quota) -> Admission {
         let mut networks = self.network(prefix).lock();
         let quota = match self.row(&mut networks, prefix, now_ms) {
@@ -238,7 +242,7 @@ impl Limiter {
     }
 }
 
-/// What a new window starts with, if that leaves anything.
+/// Returns a copy of `log` for a new window; `None` if it is at the limit.
 fn inherited(log: &mut AdmissionLog, rules: &WindowRules, now_ms: u64) -> Option<AdmissionLog> {
     (log.look(rules, now_ms).remaining > 0).then(|| log.clone())
 }

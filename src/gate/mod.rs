@@ -1,11 +1,12 @@
 //! The gate: everything between an HTTP request and the engine, framework-neutral and synchronous.
 //!
-//! **Guarantee.** A request is let through when its client is under its limit, or for work that has been
-//! verified and is durable; each token lets one request through. Everything else gets the row of the wire
-//! protocol's table of responses. No decision waits for a commit or a disk but that on a request which
-//! presents a token, and that one comes by callback.
+//! **Guarantee.** A request is let through when its client is under its limit, or for work that has
+//! been verified and is durable; each token lets one request through. Every other request
+//! gets the refusal that the wire protocol's table of responses lists. Only the decision on a request
+//! with a token waits for a commit or a disk, and it comes by callback.
 //!
-//! **After a restart** windows, budgets and ceilings are empty; difficulty, credits and used tokens are kept.
+//! **After a restart** windows, budgets and ceilings are empty; difficulty, credits and used tokens
+//! are kept.
 //!
 //! ```text
 //! head --on_request--> identity, route, token? --no--> window --under--> Pass
@@ -14,10 +15,10 @@
 //!                                    yes --(body?)--> Pending --> engine.submit --durable--> Pass
 //! ```
 //!
-//! Held in memory, each with its bound and what happens there: windows ([`GateConfig`]: `tracked_clients_max`;
-//! new clients share their network's window), accounts of clients over their limit (the same bound; no
-//! challenge), challenge bytes in flight (a plain 429), request bodies being buffered and answers waiting to be
-//! judged (`try_again`).
+//! Everything in memory has a bound; above it: windows ([`GateConfig`]:
+//! `tracked_clients_max`; new clients share their network's window), accounts of clients over their
+//! limit (the same bound; no challenge), challenge bytes in flight (a plain 429), request bodies
+//! being buffered and answers waiting to be judged (`try_again`).
 
 mod accounts;
 mod answer;
@@ -94,7 +95,22 @@ use replaced::Replaced;
 use routes::{RouteMatch, Routes};
 use runtime::ReputationProvider;
 
-/// A rate limiter in front of a service. Cheap to clone; clones share everything.
+/// A rate limiter in front of a service, framework-neutral and synchronous. Cheap to clone; clones
+/// share everything.
+///
+/// **Guarantee.** A request passes when its client is under its limit, or for work that has been
+/// verified and is durable; each token lets one request pass. Every other request gets the refusal
+/// that the wire protocol's table of responses lists. Only the decision on a request with a token
+/// waits for a commit or a disk, and it comes by callback.
+///
+/// **After a restart** windows, budgets and ceilings are empty; difficulty, credits and used tokens
+/// are kept.
+///
+/// **Bounds.** Everything in memory has a bound: windows
+/// ([`tracked_clients_max`](GateConfigBuilder::tracked_clients_max); new clients share their
+/// network's window), accounts of clients over their limit (the same bound; no challenge),
+/// challenge bytes in flight ([`bytes_in_flight`](GateConfigBuilder::bytes_in_flight); a 429
+/// without work), buffered request bodies and answers waiting to be judged (`try_again`).
 #[derive(Debug, Clone)]
 pub struct Gate {
     inner: Arc<Inner>,
@@ -137,12 +153,14 @@ const _: fn() = || {
 };
 
 impl Gate {
-    /// Opens the store in `directory`, which is made if it is missing, and returns a gate in front of it with all
-    /// defaults: [`Config::new`] for the engine and [`GateConfig::default`] for the gate.
+    /// Opens the store in `directory`, which is made if it is missing, and returns a gate in front
+    /// of it with all defaults: [`Config::new`] for the engine and [`GateConfig::default`] for the
+    /// gate.
     ///
-    /// By default each client (user, else address; IPv6 by /64) has 100 requests in 60 seconds. A client over its limit
-    /// gets a challenge of the low tier with a floor of 1.5 seconds; while nothing is ingested the work in it is made up.
-    /// `secret` signs the challenges: 32 bytes or more, the same after each restart.
+    /// By default each client (user, else address; IPv6 by /64) has 100 requests in 60 seconds. A
+    /// client over its limit gets a challenge of the low tier with a floor of 1.5 seconds; while
+    /// nothing is ingested the work in it is made up. `secret` signs the challenges: 32 bytes or
+    /// more, the same after each restart.
     ///
     /// ```no_run
     /// let gate = pouw::Gate::open("pouw-data", "a secret of thirty-two bytes or more")?;
@@ -150,8 +168,8 @@ impl Gate {
     /// ```
     ///
     /// # Errors
-    /// [`GateError::Config`] for a secret that is too short, [`GateError::Open`] if the store cannot be opened, and
-    /// those of [`Gate::new`].
+    /// [`GateError::Config`] for a secret that is too short, [`GateError::Open`] if the store
+    /// cannot be opened, and those of [`Gate::new`].
     pub fn open(directory: impl AsRef<Path>, secret: impl Into<Vec<u8>>) -> Result<Self, GateError> {
         let engine = PouwEngine::open(directory, Config::new(secret)?)?;
         Self::new(engine, GateConfig::default())
@@ -160,7 +178,8 @@ impl Gate {
     /// Returns a gate in front of `engine`.
     ///
     /// # Errors
-    /// [`GateError`], if a setting does not fit the engine's, or the operating system gives no thread or random bytes.
+    /// [`GateError`], if a setting does not fit the engine's, or the operating system gives no
+    /// thread or random bytes.
     pub fn new(engine: PouwEngine, config: GateConfig) -> Result<Self, GateError> {
         Self::with_runtime(engine, config, GateRuntime::default())
     }
@@ -216,30 +235,31 @@ impl Gate {
         Ok(Self { inner })
     }
 
-    /// The engine behind it.
+    /// Returns the engine behind the gate.
     pub fn engine(&self) -> &PouwEngine {
         &self.inner.engine
     }
 
-    /// The time a client has to read a challenge.
+    /// Returns the time that a client has to read a challenge.
     pub fn write_timeout(&self) -> Duration {
         self.inner.settings.write_timeout
     }
 
-    /// The time that a body which may hold a result has to arrive.
+    /// Returns the time in which a body that may contain a result has to arrive.
     pub fn body_timeout(&self) -> Duration {
         self.inner.settings.body_timeout
     }
 
-    /// Does the work that is due about once a second: publishes metrics, probes an open breaker whose interval is over, and
-    /// reports changes of the breaker that are not reported yet. Waits for no commit.
+    /// Does the work that is due about once a second: publishes metrics, probes an open breaker
+    /// whose interval is over, and reports changes of the breaker that are not reported yet. Waits
+    /// for no commit.
     pub fn tick(&self) {
         self.probe_if_due();
         self.report_changes();
         self.record_metrics();
     }
 
-    /// Judges a request by its head. Reads no clock but the engine's and waits for nothing.
+    /// Decides on a request by its head. It reads only the engine's clock and never waits.
     pub fn on_request(&self, head: &dyn Head, caller: &Caller<'_>) -> Step {
         let inner = &*self.inner;
         let policy = match inner.routes.policy_of(head.method(), head.path()) {
@@ -278,7 +298,7 @@ impl Gate {
         self.ask_for_body(head, facts)
     }
 
-    /// Judges a request by its facts. A request that presents a token comes back as [`Verdict::Judge`].
+    /// Decides on a request by its facts. For a request with a token it returns [`Verdict::Judge`].
     pub fn decide(&self, facts: Facts) -> Verdict {
         if facts.answer.is_some() {
             return Verdict::Judge(self.pending(facts, None, None));
@@ -287,22 +307,23 @@ impl Gate {
         Verdict::Decided(self.without_token(&facts))
     }
 
-    /// Judges a request that presents no token.
+    /// Decides on a request without a token.
     fn without_token(&self, facts: &Facts) -> Decision {
         if facts.navigation.is_none() {
-            // Made in its place: to move it would cost a good part of the verdict.
+            // Made in place: moving it would be a large part of the cost of a decision.
             return self.plain(facts, None);
         }
         self.dressed(facts, self.plain(facts, None))
     }
 
-    /// Counts a request that presents a token, which is judged later.
+    /// Counts a request with a token, which is judged later.
     fn pending(&self, facts: Facts, token: Option<Box<OpenedToken>>, buffered: Option<Buffered>) -> Pending {
         self.inner.counters.requests.bump();
         Pending { gate: self.clone(), facts, token, buffered }
     }
 
-    /// Takes the first answer of a navigation whose token is good for this client, and returns that token.
+    /// Uses the first answer of a navigation whose token is valid for this client; returns that
+    /// token.
     fn take_answer(
         &self,
         facts: &mut Facts,
@@ -320,12 +341,13 @@ impl Gate {
         opened
     }
 
-    /// A decision in the form that its request understands.
+    /// Adapts a decision to the form of its request.
     fn dressed(&self, facts: &Facts, decision: Decision) -> Decision {
         page::dress(decision, facts.navigation, &self.inner.settings.challenge_page)
     }
 
-    /// The policy of a route, for facts that an adapter puts together itself; `None` if it is exempt.
+    /// Returns the policy of a route, for an adapter that makes facts itself; `None` if it is
+    /// exempt.
     pub fn policy_of(&self, method: &str, path: &str) -> Option<PolicyId> {
         match self.inner.routes.policy_of(method, path) {
             RouteMatch::Policy(policy) => Some(policy),
@@ -334,7 +356,7 @@ impl Gate {
     }
 
     fn place(&self, policy: PolicyId) -> &Place {
-        // Policy ids are made by this gate's routes; one of another gate falls back to the default.
+        // Policy ids are from this gate's routes; an id of another gate falls back to the default.
         self.inner.places.get(usize::from(policy.0)).unwrap_or(&self.inner.places[0])
     }
 

@@ -1,4 +1,4 @@
-//! A request that presents a token, with a body that its result may be in.
+//! A request with a token, and with a body that may contain the result.
 
 use std::io::{ErrorKind, Read};
 use std::time::{Duration, Instant};
@@ -11,17 +11,17 @@ use super::facts::{BodyRead, Facts, Head, ResultText};
 use super::step::{Step, Verdict};
 use super::{Gate, body, page, reading, respond};
 
-/// Bytes asked of a reader at once.
+/// Bytes requested from a reader at once.
 const READ_BYTES: usize = 8 << 10;
 
-/// A request whose body has to be seen. As long as this is held no other body is read for the same challenge; to drop
-/// it is to give the request up, and counts for nothing.
+/// A request whose body the gate has to read. While this exists, no other body is read for the same
+/// challenge. Dropping it abandons the request, without any effect on the client.
 #[derive(Debug)]
 #[must_use]
 pub struct NeedsBody {
-    /// The body may have at most this many bytes.
+    /// Maximum size of the body in bytes.
     pub limit_bytes: usize,
-    /// Wait at most this long for all of it; after that say [`BodyRead::Incomplete`].
+    /// Maximum time for the whole body to arrive; after that, report [`BodyRead::Incomplete`].
     pub timeout: Duration,
     gate: Gate,
     facts: Facts,
@@ -30,10 +30,10 @@ pub struct NeedsBody {
 }
 
 impl NeedsBody {
-    /// Asks for room for `bytes` of the body, all that are there by now, before they are kept.
+    /// Reserves room for `bytes` of the body, which is the total so far, before they are stored.
     ///
     /// # Errors
-    /// There is none: stop reading, and hand what this says to [`complete`](Self::complete).
+    /// There is no room: stop reading, and pass the error to [`complete`](Self::complete).
     pub fn arrived(&mut self, bytes: usize) -> Result<(), BodyRead<'static>> {
         if bytes > self.limit_bytes {
             return Err(BodyRead::TooLarge);
@@ -41,10 +41,11 @@ impl NeedsBody {
         if self.buffered.reserve(bytes as u64) { Ok(()) } else { Err(BodyRead::NoRoom) }
     }
 
-    /// Goes on with what became of the body. A request whose body did not arrive whole is never let through.
+    /// Continues with the outcome of reading. A request without its complete body is never let
+    /// through.
     pub fn complete(mut self, body: BodyRead<'_>) -> Verdict {
         let body = match body {
-            // Who has all of it at once need not have asked for room before.
+            // A caller that has the whole body at once may not have reserved room before.
             BodyRead::Whole(bytes) => self.arrived(bytes.len()).err().unwrap_or(body),
             cut => cut,
         };
@@ -73,9 +74,9 @@ impl NeedsBody {
         Verdict::Judge(gate.pending(facts, Some(token), Some(buffered)))
     }
 
-    /// Reads the body on this thread into `body`, which is emptied first, and goes on with what became of it. For a
-    /// host without an async runtime. The time is looked at after each read, so the socket needs a time limit of
-    /// its own for a client that sends nothing at all.
+    /// Reads the body on this thread into `body`, which is emptied first, and continues with the
+    /// outcome. This is for a host without an async runtime. The time is checked after each read,
+    /// so the socket needs a timeout of its own for a client that sends nothing.
     pub fn read(mut self, from: &mut dyn Read, body: &mut Vec<u8>) -> Verdict {
         body.clear();
         match self.read_all(from, body) {
@@ -104,8 +105,9 @@ impl NeedsBody {
 }
 
 impl Gate {
-    /// A body is read for the sake of a token only when the token is good so far and its challenge not known to be
-    /// over, one at a time for each challenge, and only as much of it as there is room for.
+    /// Decides whether to read a body. It is read only if the token is valid so far and its
+    /// challenge is not known to be over, one body at a time for each challenge, and only while
+    /// there is room.
     pub(super) fn ask_for_body(&self, head: &dyn Head, facts: Facts) -> Step {
         let inner = &*self.inner;
         let limit_bytes = inner.settings.body_limit_bytes;
@@ -124,7 +126,7 @@ impl Gate {
             None => return self.decide(facts).into(),
         };
         if token.is_over(self) {
-            // Whatever the body says, it is too late. The store knows whether the token was used or withdrawn.
+            // It is too late for any body. The store knows whether the token was used or withdrawn.
             return Step::Judge(self.pending(facts, Some(token), None));
         }
         match inner.buffers.begin(token.id()) {

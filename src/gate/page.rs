@@ -1,11 +1,12 @@
-//! The page that a browser gets in the place of one that is over the limit: it solves the work that stands in it,
-//! leaves the answer in a cookie, and asks for its own address again.
+//! The challenge page that a browser gets instead of a page over the limit: it does the work in it,
+//! stores the answer in a cookie, and loads its own address again.
 //!
-//! A navigation carries no headers of a script's, so the answer comes back in a cookie of one of the names in
-//! [`COOKIES`], as token and compact result with a dot between. It is taken from navigations only, and cleared with the
-//! response unless it is to come again. One that does not count costs no more than a request: whoever has two
-//! windows open is shown the page again, and no error. Others may plant cookies of the name (from a subdomain, or a
-//! network in the middle), so the one is taken whose token is good for this client, among the first few.
+//! A script cannot add headers to a navigation, so the answer is sent in a cookie named in
+//! [`COOKIES`]: token and compact result with a dot between them. It is read from navigations only,
+//! and cleared by the response unless the same answer has to be sent again. An answer that is not
+//! valid counts only as a request, so a user with two windows open sees the page again instead of
+//! an error. Others can set cookies of this name (from a subdomain, or in the network). So, among
+//! the first few, the cookie whose token is valid for this client is used.
 
 use crate::page::CONTENT_SECURITY_POLICY;
 use crate::protocol::limits::{MAX_RESULT_COMPACT_CHARS, MAX_TOKEN_CHARS};
@@ -14,22 +15,23 @@ use crate::protocol::{Reason, header};
 use super::decision::{Decision, Refusal};
 use super::facts::{Head, Navigation, Presented, ResultText};
 
-/// Hold the answer of a navigation: the first over TLS, where nobody else can set it.
+/// Names of the cookies with the answer of a navigation. The first is for TLS, where no other site
+/// can set it.
 const COOKIES: [&str; 2] = ["__Host-pouw-answer", "pouw-answer"];
-/// Take it away again.
+/// Values of `Set-Cookie` that clear these cookies.
 pub(super) const CLEARED: [&str; 2] = [
     "__Host-pouw-answer=; Path=/; Max-Age=0; Secure; SameSite=Strict",
     "pouw-answer=; Path=/; Max-Age=0; SameSite=Strict",
 ];
-/// Cookies of these names that are looked at.
+/// Maximum number of cookies of these names that are read.
 const COOKIES_MAX: usize = 4;
-/// Bytes of the page beside the problem document in it, the longest prefix counted.
+/// Maximum bytes of the page without the problem document in it.
 pub(super) const FRAME_BYTES: u64 = 1_536;
-/// Characters of the path that the page's files are below.
+/// Maximum length of the path of the page's files, in characters.
 pub(super) const PREFIX_CHARS_MAX: usize = 128;
 
-/// Whether this is a navigation of a browser's that is better answered with a page, and the answers that its cookies
-/// hold.
+/// Returns the navigation and the answers in its cookies; `None` if the request is not a browser's
+/// navigation, which prefers a page.
 pub(super) fn navigation(head: &dyn Head) -> Option<(Navigation, Vec<Presented>)> {
     if head.method() != "GET" || !is_page_load(head) || !prefers_html(head) {
         return None;
@@ -45,7 +47,8 @@ pub(super) fn navigation(head: &dyn Head) -> Option<(Navigation, Vec<Presented>)
     Some((Navigation { cookie: !cookies.is_empty(), answered: false }, answers))
 }
 
-/// What browsers say of themselves, where they do: a page for a person to see, not a frame, a script or a guess.
+/// Returns whether the request loads a page for a person: not a frame, a script or a prefetch.
+/// Browsers that do not send these headers count as such.
 fn is_page_load(head: &dyn Head) -> bool {
     let mut other = false;
     head.header("sec-fetch-mode", &mut |mode| other |= mode != b"navigate");
@@ -65,7 +68,7 @@ fn answer_in(cookie: &[u8]) -> Option<Presented> {
     good.then(|| Presented { token: token.to_owned(), result })
 }
 
-/// Whether `Accept` names HTML, and nothing that a program would read is as welcome.
+/// Returns whether `Accept` names HTML and prefers it to formats for programs.
 fn prefers_html(head: &dyn Head) -> bool {
     let (mut html, mut other) = (0, 0);
     head.header("accept", &mut |line| {
@@ -85,7 +88,8 @@ fn prefers_html(head: &dyn Head) -> bool {
     html > other
 }
 
-/// A weight of RFC 9110, 0 to 1 with up to three digits, in thousandths; 0 for what is none.
+/// Parses a weight of RFC 9110, 0 to 1 with up to three digits, into thousandths; 0 if it is
+/// invalid.
 fn thousandths(weight: &str) -> u32 {
     match weight.parse::<f64>() {
         Ok(weight) if (0.0..=1.0).contains(&weight) => (weight * 1_000.0) as u32,
@@ -93,7 +97,7 @@ fn thousandths(weight: &str) -> u32 {
     }
 }
 
-/// Gives a decision on a navigation the form for it; `prefix` is the path that the page's files are below.
+/// Adapts a decision to a navigation; `prefix` is the path of the page's files.
 pub(super) fn dress(decision: Decision, navigation: Option<Navigation>, prefix: &str) -> Decision {
     let Some(Navigation { cookie, .. }) = navigation else {
         return decision;
@@ -105,7 +109,7 @@ pub(super) fn dress(decision: Decision, navigation: Option<Navigation>, prefix: 
         }
         Decision::Refuse(refusal) => {
             let mut refusal = if refusal.status == 429 { page(refusal, prefix) } else { refusal };
-            // Who is told to come again needs the answer for that.
+            // For these two reasons the client has to send the same answer again.
             if cookie && !matches!(refusal.reason, Reason::TryAgain | Reason::TooEarly) {
                 refusal.headers.clear_cookie();
             }
@@ -114,10 +118,10 @@ pub(super) fn dress(decision: Decision, navigation: Option<Navigation>, prefix: 
     }
 }
 
-/// The problem document, as data in a page.
+/// Puts the problem document into a page, as data.
 fn page(mut refusal: Refusal, prefix: &str) -> Refusal {
     let retry = refusal.headers.find(header::RETRY_AFTER).unwrap_or("1").to_owned();
-    // Nothing in the document may end the element it stands in.
+    // The document must not be able to close its element.
     let problem = String::from_utf8_lossy(&refusal.body).replace('<', "\\u003c");
     let mut body = String::with_capacity(problem.len() + FRAME_BYTES as usize);
     for piece in [
@@ -131,7 +135,7 @@ fn page(mut refusal: Refusal, prefix: &str) -> Refusal {
         "page.css\"><script type=\"module\" src=\"",
         prefix,
         "challenge.js\"></script></head><body><main><h1 data-text=\"title\">One moment</h1>\
-         <noscript><p>More pages were asked for from your connection than is free. Waiting works: ask again in ",
+         <noscript><p>Your connection has requested more pages than the limit allows. Waiting works: ask again in ",
         &retry,
         " seconds, nothing is lost.</p></noscript><p data-text=\"lead\"></p>\
          <p id=\"status\" role=\"status\" hidden></p><pouw-progress></pouw-progress>\

@@ -1,4 +1,4 @@
-//! A request that presents a token.
+//! A request with a token.
 
 use std::sync::mpsc::sync_channel;
 
@@ -17,7 +17,7 @@ pub struct Pending {
     pub(super) facts: Facts,
     /// The token, if it has been opened already.
     pub(super) token: Option<Box<OpenedToken>>,
-    /// The place of the body that the result was found in: an adapter holds that body until the verdict.
+    /// The reservation for the body with the result: an adapter keeps that body until the decision.
     pub(super) buffered: Option<Buffered>,
 }
 
@@ -28,23 +28,24 @@ impl Pending {
         let dress = (gate.clone(), facts.clone());
         let (sender, receiver) = sync_channel(1);
         let (hand_over, handed_over) = sync_channel::<Job>(1);
-        // Each other end is here, and there is room for the one thing that comes.
+        // The receiver exists, and the channel has room for the only message.
         let hand_over = move |job| {
             let _ = hand_over.send(job);
         };
         gate.judge(facts, token, hand_over, move |decision| {
             let _ = sender.send(decision);
         });
-        // Nothing comes if the verdict needed no commit.
+        // No message arrives if the decision needs no commit.
         if let Ok(job) = handed_over.recv() {
             job();
         }
         dress.0.dressed(&dress.1, receiver.recv().unwrap_or_else(|_| dress.0.try_again(&dress.1)))
     }
 
-    /// Judges on a thread of the gate's own and calls `done` on such a thread; blocks for nothing, so it may be
-    /// called on a thread of an async executor. Keep `done` short. At the bound of waiting answers it is called at once,
-    /// with `try_again`, and so it is if judging panics, a bug or a panic of the host's own code.
+    /// Judges on a thread of the gate and calls `done` on such a thread. It never blocks, so it may
+    /// be called on a thread of an async executor. Keep `done` short. At the maximum of waiting
+    /// answers, `done` is called at once with `try_again`; also if judging panics, by a bug or in
+    /// the host's code.
     pub fn then(self, done: impl FnOnce(Decision) + Send + 'static) {
         let Self { gate, facts, token, buffered } = self;
         let done = move |decision| {
@@ -58,12 +59,12 @@ impl Pending {
             let finish = move |verdict| finishing.inner.judges.finish(verdict);
             judging.judge(facts, token, finish, move |decision| owed.settle(decision));
         });
-        // One that is not taken is dropped, and what is owed with it.
+        // A job that is not accepted is dropped, which calls `done` with `try_again`.
         drop(gate.inner.judges.offer(job));
     }
 }
 
-/// Somebody waits for a verdict: if it is lost on the way, this says `try_again`.
+/// A caller that waits for a decision. If the decision is lost, dropping this reports `try_again`.
 struct Owed {
     gate: Gate,
     facts: Facts,

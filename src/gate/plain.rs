@@ -1,5 +1,5 @@
-//! Requests without a token, and those judged as if they had none: the window, then a challenge or a
-//! plain 429.
+//! Requests without a token, and those judged as if they had none: the window, then a challenge or
+//! a plain 429.
 
 use std::sync::atomic::Ordering;
 
@@ -19,16 +19,16 @@ use super::respond::{NewRefusal, detail, pass};
 use super::window::{Admission, Window, WindowError};
 use super::{Gate, Place};
 
-/// Bytes of an encoded answer beside the unit's data: its other members, the problem document, the headers.
+/// Bytes of an encoded challenge without the unit's data: other members, problem document, headers.
 const FRAME_BYTES: u64 = 3_072;
 /// The least data worth a challenge.
 pub(super) const DATA_BYTES_MIN: u64 = 512;
 
-/// Why a token that was presented does not count.
+/// The reason why a presented token does not count.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Because {
     pub(super) reason: Reason,
-    /// The floor of the challenge that takes its place; `None` for that of its tier.
+    /// The floor of the new challenge in its place; `None` for the floor of its tier.
     pub(super) floor_ms: Option<u64>,
 }
 
@@ -39,13 +39,13 @@ impl From<Reason> for Because {
 }
 
 impl Gate {
-    /// Judges by the window. `because` is why a token that was presented does not count.
+    /// Decides by the window. `because` is the reason why a presented token does not count.
     pub(super) fn plain(&self, facts: &Facts, because: Option<Because>) -> Decision {
         let place = self.place(facts.policy);
         self.by_admission(place, facts, self.admission(place, facts), because)
     }
 
-    /// Decides on the answer of the window.
+    /// Decides by the window's result.
     pub(super) fn by_admission(
         &self,
         place: &Place,
@@ -67,7 +67,7 @@ impl Gate {
         }
     }
 
-    /// Asks the window; `None` if it cannot be consulted and the fallback is to deny.
+    /// Asks the window; `None` if it cannot be reached and the fallback is to deny.
     pub(super) fn admission(&self, place: &Place, facts: &Facts) -> Option<Admission> {
         let now_ms = self.engine().for_gate().window_ms();
         let (client, prefix) = (&facts.client, facts.prefix);
@@ -87,7 +87,7 @@ impl Gate {
         Some(place.limiter.check(client, prefix, now_ms))
     }
 
-    /// The client's quota, without taking a slot.
+    /// Returns the client's quota, without taking a slot.
     pub(super) fn standing(&self, place: &Place, facts: &Facts) -> Quota {
         let now_ms = self.engine().for_gate().window_ms();
         let (client, prefix) = (&facts.client, facts.prefix);
@@ -96,7 +96,7 @@ impl Gate {
         outside.unwrap_or_else(|| place.limiter.look(client, prefix, now_ms))
     }
 
-    /// A refused answer counts as a request: it takes a slot if there is one.
+    /// Counts a refused answer as a request: it takes a slot if there is one.
     pub(super) fn counted(&self, place: &Place, facts: &Facts) -> Quota {
         match self.admission(place, facts) {
             Some(Admission::Admitted(quota) | Admission::Over(quota) | Admission::Crowded(quota)) => quota,
@@ -112,7 +112,7 @@ impl Gate {
         self.challenge_or_short(place, facts, quota, because)
     }
 
-    /// A challenge if one can be made, else a plain 429 that says why not.
+    /// Returns a challenge if one can be made, else a plain 429 with the reason.
     pub(super) fn challenge_or_short(
         &self,
         place: &Place,
@@ -126,7 +126,7 @@ impl Gate {
         }
     }
 
-    /// A request over its limit, with or without a token.
+    /// Counts and reports a request over its limit, with or without a token.
     pub(super) fn limited(&self, facts: &Facts, Quota { limit, remaining, reset_ms, .. }: Quota) {
         bump(&self.inner.counters.limited, 1);
         self.emit(&GateEvent::RateLimited { client: facts.client.clone(), limit, remaining, reset_ms });
@@ -141,7 +141,7 @@ impl Gate {
         self.emit(&GateEvent::FallbackActivated { client: facts.client.clone(), reason });
     }
 
-    /// A plain refusal: waiting helps, working does not.
+    /// Returns a plain refusal: the client can only wait.
     fn short(&self, place: &Place, facts: &Facts, quota: Quota, reason: Reason) -> Decision {
         self.fell_back(facts, reason);
         self.inner.counters.refused(reason);
@@ -150,7 +150,7 @@ impl Gate {
         refusal.refuse(None)
     }
 
-    /// A new challenge, or the reason why there is none.
+    /// Returns a new challenge, or the reason why there is none.
     fn challenge(
         &self,
         place: &Place,
@@ -214,7 +214,7 @@ impl Gate {
         Ok(Decision::Refuse(refusal))
     }
 
-    /// The tier to hand out: the stored one, softened by reputation.
+    /// Returns the tier to issue: the stored one, reduced by reputation.
     fn tier(&self, facts: &Facts, client: &[u8]) -> Result<DifficultyTier, Reason> {
         let settings = &self.inner.settings;
         let stored = self.engine().for_gate().prospect(client);
@@ -225,7 +225,8 @@ impl Gate {
         }
     }
 
-    /// The client's reputation, from the facts or the provider. A provider that panics gives none.
+    /// Returns the client's reputation, from the facts or the provider; `None` if the provider
+    /// panics.
     fn reputation(&self, facts: &Facts) -> Option<f64> {
         facts.reputation.or_else(|| {
             let provider = self.inner.reputation.as_ref()?;
@@ -234,17 +235,17 @@ impl Gate {
     }
 }
 
-/// Bytes of an answer with `data` bytes of block data in it.
+/// Returns the bytes of an encoded challenge with `data` bytes of block data.
 pub(super) const fn encoded(data: u64) -> u64 {
     data.div_ceil(3) * 4 + FRAME_BYTES
 }
 
-/// Bytes of block data in an answer of `bytes` bytes.
+/// Returns the bytes of block data in an encoded challenge of `bytes` bytes.
 const fn decoded(bytes: u64) -> u64 {
     bytes.saturating_sub(FRAME_BYTES) / 4 * 3
 }
 
-/// Asks the host's window. A window that panics cannot be consulted.
+/// Asks the host's window. A panic counts as an error.
 fn consulted<T>(ask: impl FnOnce() -> Result<T, WindowError>) -> Result<T, WindowError> {
     contained(ask).unwrap_or_else(|_| Err(WindowError("it panicked".to_owned())))
 }

@@ -1,15 +1,15 @@
-//! From a request's head to facts: which headers count, and in which form.
+//! Reads the facts from a request's head: the relevant headers and their forms.
 
 use crate::protocol::limits::{MAX_RESULT_COMPACT_CHARS, MAX_TOKEN_CHARS};
 use crate::protocol::{Malformed, header};
 
 use super::facts::{Head, Presented, ResultText};
 
-/// The token and result that the headers present.
+/// Returns the token and result in the headers.
 ///
 /// # Errors
-/// [`Malformed`] names the header that came twice, is too long or is no visible ASCII text, and the token's
-/// header where a result came without one.
+/// [`Malformed`] names a header that is repeated, too long or not visible ASCII text. It names the
+/// token's header if there is a result without a token.
 pub(super) fn presented(head: &dyn Head) -> Result<Option<Presented>, Malformed> {
     let token = single(head, header::RESPONSE, MAX_TOKEN_CHARS)?;
     let result = single(head, header::RESULT, MAX_RESULT_COMPACT_CHARS)?;
@@ -20,7 +20,7 @@ pub(super) fn presented(head: &dyn Head) -> Result<Option<Presented>, Malformed>
     }
 }
 
-/// A CORS preflight: it carries no request yet.
+/// Returns whether this is a CORS preflight, which is not the request itself yet.
 pub(super) fn is_preflight(head: &dyn Head) -> bool {
     let mut asks = false;
     head.method() == "OPTIONS" && {
@@ -29,7 +29,7 @@ pub(super) fn is_preflight(head: &dyn Head) -> bool {
     }
 }
 
-/// What `Content-Length` says, if it says one thing.
+/// Returns the number in `Content-Length`, if there is one; the last if the header is repeated.
 pub(super) fn content_length(head: &dyn Head) -> Option<u64> {
     let mut length = None;
     head.header("content-length", &mut |value| {

@@ -1,13 +1,13 @@
-//! Withdrawn challenges that have been replaced by one without a second floor.
+//! Withdrawn challenges that were replaced by a challenge without a second floor.
 
 use std::collections::{BTreeSet, HashSet};
 
 use crate::protocol::WorkId;
 
-/// Remembered at once. At the bound a replacement has the floor of its tier.
+/// Maximum number remembered. Above it, a replacement has the floor of its tier.
 const REPLACED_MAX: usize = 65_536;
 
-/// Each until its token expires.
+/// The ids of these challenges, each until its token expires.
 #[derive(Debug, Default)]
 pub(super) struct Replaced {
     known: HashSet<WorkId>,
@@ -15,7 +15,7 @@ pub(super) struct Replaced {
 }
 
 impl Replaced {
-    /// Whether this one is new, and there is room to remember it.
+    /// Remembers a challenge; returns whether it is new and there was room for it.
     pub(super) fn insert(&mut self, id: WorkId, expires_ms: u64, now_ms: u64) -> bool {
         while let Some(oldest) = self.by_expiry.first().copied()
             && oldest.0 <= now_ms

@@ -1,4 +1,4 @@
-//! Decisions as status codes, headers and bodies: the one place where they are made.
+//! Turns decisions into status codes, headers and bodies. This is the only place that does.
 
 use crate::engine::whole_ms;
 use crate::policy::window::Quota;
@@ -9,12 +9,12 @@ use super::choices::RateLimitDraft;
 use super::decision::{AcceptedWork, Decision, Headers, Pass, Refusal};
 use super::flight::Flight;
 
-/// The content of a refusal that is not written out yet.
+/// The content of a refusal, before it is written as a response.
 pub(super) struct NewRefusal<'a> {
     pub(super) place: &'a Place,
     pub(super) quota: Quota,
     pub(super) reason: Reason,
-    /// What the client can do about it, as text for a person.
+    /// The cause and what the client can do, as text for a person.
     pub(super) detail: &'a str,
     /// Whole seconds, for `Retry-After`; rounded up.
     pub(super) retry_ms: Option<u64>,
@@ -44,7 +44,7 @@ pub(super) fn pass(place: &Place, quota: Quota, accepted: Option<AcceptedWork>) 
     Decision::Pass(Pass { policy: place.id, quota, accepted, clears_cookie: false })
 }
 
-/// Whole seconds, rounded up, so that nobody is told to come too early.
+/// Converts to whole seconds, rounded up, so that no client retries too early.
 fn seconds(ms: u64) -> u64 {
     ms.div_ceil(1000)
 }
@@ -56,7 +56,7 @@ pub(super) fn rate_headers(place: &Place, quota: Quota) -> Headers {
     headers.add_number(header::RATELIMIT_LIMIT, quota.limit.into());
     headers.add_number(header::RATELIMIT_REMAINING, quota.remaining.into());
     headers.add_number(header::RATELIMIT_RESET, reset);
-    // Pieces of text, each with the number after it.
+    // Writes pieces of text, each followed by a number.
     let mut field = |name, quoted: Option<&str>, pieces: &[(&str, u64)]| {
         for piece in quoted.iter().flat_map(|name| ["\"", name, "\""]) {
             headers.write(piece);
@@ -104,7 +104,7 @@ const fn phrase(status: u16) -> &'static str {
     }
 }
 
-/// A problem document (RFC 9457) with the members of the paper's middleware beside it.
+/// Returns a problem document (RFC 9457) that also has the members of the paper's middleware.
 fn problem(status: u16, reason: Reason, detail: &str, unit: Option<&str>) -> Vec<u8> {
     let title = phrase(status);
     let detail = serde_json::Value::from(detail).to_string();
@@ -131,37 +131,41 @@ fn problem(status: u16, reason: Reason, detail: &str, unit: Option<&str>) -> Vec
     body.into_bytes()
 }
 
-/// What a person reads. `Malformed` and `WrongResult` say more, from the error itself.
+/// Returns the text for a person. `Malformed` has a more detailed one, from the error itself.
 pub(super) const fn detail(reason: Reason) -> &'static str {
     match reason {
         Reason::WorkRequired => {
             "Over the limit. Compute workUnit, wait waitMs and send the request again with the result, or wait."
         }
-        Reason::NoWork => "Over the limit, and there is no work to hand out. Wait as Retry-After says.",
-        Reason::Degraded => "Over the limit, and no work is handed out for now. Wait as Retry-After says.",
-        Reason::Exempt => "Over the limit. No work is asked of this client. Wait as Retry-After says.",
+        Reason::NoWork => "Over the limit, and there is no work to issue. Wait for the time in Retry-After.",
+        Reason::Degraded => "Over the limit, and no work is issued for now. Wait for the time in Retry-After.",
+        Reason::Exempt => "Over the limit. This client is exempt from work. Wait for the time in Retry-After.",
         Reason::Budget => {
-            "Over the limit, and enough challenges or bytes have been sent to this client or its network. Answer an open challenge, or wait as Retry-After says."
+            "Over the limit, and no more challenges can be sent to this client or its network now. Answer an open challenge, or wait for the time in Retry-After."
         }
         Reason::Ceiling => {
-            "Over the limit, and no more requests can be paid for with work in this window. Wait as Retry-After says."
+            "Over the limit, and no more requests can be admitted by work in this window. Wait for the time in Retry-After."
         }
-        Reason::Crowded => "Over the limit of this network, or too many clients at once. Wait as Retry-After says.",
-        Reason::TooEarly => "The answer came too early and was not looked at. Send it again after Retry-After.",
+        Reason::Crowded => "Over the limit of this network, or too many clients. Wait for the time in Retry-After.",
+        Reason::TooEarly => {
+            "The answer was too early and was not checked. Send it again after the time in Retry-After."
+        }
         Reason::WrongResult => "The result is wrong.",
-        Reason::TokenExpired => "Over the limit, and the token is expired or unknown here. Compute the new workUnit.",
+        Reason::TokenExpired => "Over the limit, and the token has expired or is unknown. Compute the new workUnit.",
         Reason::Withdrawn => {
-            "Over the limit, and the challenge was taken back. Compute the new workUnit; there is no second wait."
+            "Over the limit, and the challenge was withdrawn. Compute the new workUnit; there is no second wait."
         }
-        Reason::TryAgain => "The answer could not be taken right now. Send the same request again after Retry-After.",
-        Reason::TokenInvalid => "The token is not genuine. Send it byte for byte as it was issued.",
-        Reason::ClientMismatch => "The token was issued to another client. Ask for a challenge of your own.",
-        Reason::PolicyMismatch => "The token was issued under another policy. Ask for a challenge on this route.",
-        Reason::TokenReplayed => "The token has been used. Its receipt tells what happened; ask for a new challenge.",
-        Reason::Malformed => "The token or the result is not well formed.",
-        Reason::TooLarge => {
-            "The body is too large to look for a result in it. Send the result in the header X-PoUW-Result."
+        Reason::TryAgain => {
+            "The answer could not be accepted now. Send the same request again after the time in Retry-After."
         }
-        Reason::Unavailable => "The limit cannot be consulted. Try again after Retry-After.",
+        Reason::TokenInvalid => "The token is not valid. Send it unchanged, exactly as it was issued.",
+        Reason::ClientMismatch => "The token was issued to another client. Request a new challenge.",
+        Reason::PolicyMismatch => "The token was issued under another policy. Request a challenge on this route.",
+        Reason::TokenReplayed => {
+            "The token has been used already; its receipt has the outcome. Request a new challenge."
+        }
+        Reason::Malformed => "The token or the result is malformed.",
+        Reason::TooLarge => "The body is too large to contain a result. Send the result in the header X-PoUW-Result.",
+        Reason::Unavailable => "The limit cannot be checked now. Try again after the time in Retry-After.",
     }
 }

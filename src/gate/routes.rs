@@ -1,7 +1,7 @@
-//! Which policy a route is under.
+//! Finds the policy of a route.
 //!
-//! Paths are compared byte for byte, as they came: no percent escape is decoded and no `..` resolved. A host
-//! that rewrites paths does so before the gate.
+//! Paths are compared byte for byte, as received: no percent escape is decoded and no `..` is
+//! resolved. A host that rewrites paths has to do so before the gate.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::hash::sha3_512;
 use super::choices::Policy;
 use super::facts::PolicyId;
 
-/// What a route is.
+/// The result of matching a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RouteMatch {
     /// Not limited.
@@ -19,7 +19,7 @@ pub(super) enum RouteMatch {
     Policy(PolicyId),
 }
 
-/// One route: `/path`, or `/path/*` for all below it, perhaps for one method only.
+/// One route: `/path`, or `/path/*` for all paths below it, optionally for one method only.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Pattern {
     method: Option<String>,
@@ -51,8 +51,8 @@ impl Pattern {
 pub(super) struct Routes {
     exact: HashMap<String, Vec<(Option<String>, RouteMatch)>>,
     below: HashMap<String, Vec<(Option<String>, RouteMatch)>>,
-    // Length of the longest path in `below`. Longer beginnings of a path are not looked up, so that one of
-    // many slashes costs no more than reading it.
+    // Length of the longest path in `below`. Longer prefixes of a path are not looked up, which
+    // bounds the cost of a path with many slashes.
     below_bytes_max: usize,
 }
 
@@ -81,7 +81,8 @@ impl Routes {
         }
     }
 
-    /// The longest match; one for this method before one for any; else the default policy.
+    /// Returns the longest match, else the default policy. Among equal paths, one for this method
+    /// is preferred to one for any method.
     pub(super) fn policy_of(&self, method: &str, path: &str) -> RouteMatch {
         let default = RouteMatch::Policy(PolicyId::default());
         if self.exact.is_empty() && self.below.is_empty() {
@@ -109,7 +110,8 @@ fn best(rules: &[(Option<String>, RouteMatch)], method: &str) -> Option<RouteMat
     own.or_else(|| rules.iter().find(|(rule, _)| rule.is_none())).map(|(_, to)| *to)
 }
 
-/// What a token says of its policy: the same in every process that calls the policy by this name.
+/// Returns the policy's digest for tokens. It depends on the name only, so it is the same in every
+/// process.
 pub(super) fn policy_digest(name: &str) -> u64 {
     let digest = sha3_512(format!("pouw-policy-v1\0{name}").as_bytes());
     let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();

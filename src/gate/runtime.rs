@@ -10,8 +10,9 @@ use super::window::Window;
 /// Returns the host's reputation of a client, 0 to 1.
 pub(super) type ReputationProvider = Arc<dyn Fn(&ClientKey) -> Option<f64> + Send + Sync>;
 
-/// The parts of a gate that the host may supply: a subscriber of events, a source of reputations, windows outside the
-/// process, and a clock tick. Used by [`Gate::with_runtime`](super::Gate::with_runtime).
+/// The parts of a gate that the host may supply: a subscriber of events, a source of reputations,
+/// windows outside the process, and a clock tick. Used by
+/// [`Gate::with_runtime`](super::Gate::with_runtime).
 #[derive(Clone, Default)]
 #[must_use]
 pub struct GateRuntime {
@@ -28,21 +29,21 @@ impl GateRuntime {
         self
     }
 
-    /// Asks `provider` for the reputation of clients over their limit. A provider that panics or returns no number
-    /// between 0 and 1 changes nothing.
+    /// Asks `provider` for the reputation of clients over their limit. A panic in it, or a number
+    /// that is not between 0 and 1, has no effect.
     pub fn reputation(mut self, provider: impl Fn(&ClientKey) -> Option<f64> + Send + Sync + 'static) -> Self {
         self.reputation = Some(Arc::new(provider));
         self
     }
 
-    /// Judges by windows kept outside the process. If they cannot be consulted, `fallback_behavior` applies.
+    /// Uses windows outside the process. If they cannot be reached, `fallback_behavior` applies.
     pub fn window(mut self, window: Arc<dyn Window>) -> Self {
         self.window = Some(window);
         self
     }
 
-    /// Leaves [`Gate::tick`](super::Gate::tick) to the host. Otherwise a thread of the gate calls it about once a
-    /// second.
+    /// Leaves [`Gate::tick`](super::Gate::tick) to the host. Otherwise a thread of the gate calls
+    /// it about once a second.
     pub fn ticked_by_host(mut self) -> Self {
         self.ticked_by_host = true;
         self

@@ -1,5 +1,5 @@
-//! The usage of one client, one network prefix, or all together: paid admissions, bytes of challenges, and open
-//! challenges that may still become paid admissions.
+//! The usage of one client, one network prefix, or all together: paid admissions, bytes of
+//! challenges, and open challenges that may still become paid admissions.
 
 use std::collections::VecDeque;
 
@@ -8,13 +8,13 @@ use crate::policy::clock_table::Tracked;
 use crate::policy::window::{AdmissionLog, WindowRules};
 
 const MINUTE_MS: u64 = 60_000;
-/// Expiry is counted this exactly, and never too early.
+/// Resolution of expiry times. They are rounded up, so an expiry never counts too early.
 const TICK_MS: u64 = 10;
 
 /// The quotas of one client, prefix, or all.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quotas {
-    /// None: nothing can be paid for with work.
+    /// `None` if no request can be admitted by work.
     pub(super) paid: Option<WindowRules>,
     pub(super) bytes: u64,
     pub(super) per_ms: u64,
@@ -32,7 +32,7 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// Bytes that may be sent now.
+    /// Returns the number of bytes that may be sent now.
     pub(super) fn available(&mut self, quotas: &Quotas, now_ms: u64) -> u64 {
         self.touched_ms = now_ms;
         self.budget(quotas).available(now_ms)
@@ -50,8 +50,9 @@ impl Share {
         self.budget(quotas).give_back(now_ms, bytes);
     }
 
-    /// Makes room for one more challenge, if it can still become a paid admission: those that are open and
-    /// those that were paid stay below the ceiling together. To be followed by [`Share::settle`].
+    /// Reserves room for one more challenge, if it can still become a paid admission: open
+    /// challenges and paid admissions together stay within the ceiling. If true, [`Share::settle`]
+    /// has to follow.
     pub(super) fn begin(&mut self, quotas: &Quotas, now_ms: u64) -> bool {
         self.touched_ms = now_ms;
         let paid_left = quotas.paid.map_or(0, |rules| self.paid.look(&rules, now_ms).remaining);
@@ -60,7 +61,7 @@ impl Share {
         room
     }
 
-    /// The challenge that was begun is open until it expires, or was not made after all.
+    /// Ends the reservation: the challenge is open until `expires_ms`, or was not made (`None`).
     pub(super) fn settle(&mut self, expires_ms: Option<u64>) {
         self.opening = self.opening.saturating_sub(1);
         if let Some(expires_ms) = expires_ms {
@@ -73,20 +74,21 @@ impl Share {
         self.open.add(expires_ms);
     }
 
-    /// A challenge that would have expired then is over.
+    /// Closes a challenge that expires at `expires_ms`.
     pub(super) fn close(&mut self, expires_ms: u64) {
         self.open.remove(expires_ms);
     }
 
     pub(super) fn pay(&mut self, quotas: &Quotas, now_ms: u64) {
         self.touched_ms = now_ms;
-        // At the ceiling already, when the challenge was issued before a restart: it stays there.
+        // A challenge issued before a restart can be answered at the ceiling; the count stays
+        // there.
         if let Some(rules) = &quotas.paid {
             self.paid.admit(rules, now_ms);
         }
     }
 
-    /// Challenges being made right now.
+    /// Returns the number of challenges being made right now.
     pub(super) fn opening(&self) -> u32 {
         self.opening
     }
@@ -97,17 +99,17 @@ impl Share {
 }
 
 impl Tracked for Share {
-    /// The ceiling of paid admissions; none where nothing can be paid for.
+    /// The ceiling of paid admissions; `None` if no request can be admitted by work.
     type Rules = Option<WindowRules>;
 
-    /// When the byte budget is full again and no paid admission counts any more there is nothing left to remember.
+    /// Returns true once the byte budget is full again and no paid admission counts any more.
     fn is_idle(&self, ceiling: &Self::Rules, now_ms: u64) -> bool {
         self.may_go(ceiling, now_ms)
             && ceiling.is_none_or(|rules| self.paid.is_idle(&rules, now_ms))
             && now_ms.saturating_sub(self.touched_ms) > 2 * MINUTE_MS
     }
 
-    /// What may still become a paid admission must not be forgotten.
+    /// Returns false while a challenge may still become a paid admission.
     fn may_go(&self, _: &Self::Rules, now_ms: u64) -> bool {
         self.opening == 0 && self.open.is_over(now_ms)
     }
@@ -121,10 +123,11 @@ impl Tracked for Share {
     }
 }
 
-/// How many expire in which tick. No more rows than there are ticks in the life of a token.
+/// Number of challenges that expire in each tick. There are at most as many rows as ticks in the
+/// life of a token.
 #[derive(Debug, Default)]
 struct Expiring {
-    // Tick, rounded up, and how many; in order.
+    // Tick, rounded up, and number of challenges; in order.
     rows: VecDeque<(u64, u32)>,
     sum: u32,
 }
@@ -139,8 +142,8 @@ impl Expiring {
         self.sum += 1;
     }
 
-    /// One that has expired already is not there any more. A row that became empty stays until its tick is over, so
-    /// that this moves nothing.
+    /// Removes one challenge, unless it has expired already. An empty row stays until its tick is
+    /// over, so no row has to be moved.
     fn remove(&mut self, expires_ms: u64) {
         if let Ok(at) = self.rows.binary_search_by_key(&expires_ms.div_ceil(TICK_MS), |row| row.0)
             && self.rows[at].1 > 0

@@ -1,4 +1,4 @@
-//! What an adapter does next with a request.
+//! The next step of an adapter for a request.
 
 use super::decision::Decision;
 use super::needs_body::NeedsBody;
@@ -12,10 +12,11 @@ pub enum Step {
     Exempt,
     /// The decision is made.
     Decided(Decision),
-    /// The request presents a token, so the decision needs the store: wait for it, or have it called back.
+    /// The request presents a token, so the decision needs the store: wait for it, or have it
+    /// called back.
     Judge(Pending),
-    /// The body may hold a result: buffer it as [`NeedsBody`] asks. If the request is let through, the body goes
-    /// on to the service byte for byte.
+    /// The body may hold a result: buffer it as [`NeedsBody`] asks. If the request is let through,
+    /// the body goes on to the service byte for byte.
     Body(NeedsBody),
 }
 
@@ -25,7 +26,8 @@ pub enum Step {
 pub enum Verdict {
     /// The decision is made.
     Decided(Decision),
-    /// The request presents a token, so the decision needs the store: wait for it, or have it called back.
+    /// The request presents a token, so the decision needs the store: wait for it, or have it
+    /// called back.
     Judge(Pending),
 }
 

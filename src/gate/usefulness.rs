@@ -1,12 +1,12 @@
-//! Metrics of what letting clients hash has come to: over the life of the store, by strategy.
+//! Metrics of the totals of offloaded work since the store was created, by strategy.
 
 use crate::engine::PouwEngine;
 use crate::store::records::{HashReason, UsefulnessAccount};
 
-/// Damaged blocks are counted up to here.
+/// Maximum number of damaged blocks that are counted.
 const DAMAGED_COUNTED: u64 = 65_536;
 
-/// Publishes the account, and how many blocks are damaged.
+/// Publishes the totals, and the number of damaged blocks.
 pub(super) fn record(engine: &PouwEngine, account: &UsefulnessAccount) {
     for (strategy, of) in account.named() {
         let permutations = |kind: &'static str, value: u64| {
@@ -23,7 +23,7 @@ pub(super) fn record(engine: &PouwEngine, account: &UsefulnessAccount) {
     if let Some(fraction) = account.useful_fraction() {
         metrics::gauge!("pouw_useful_fraction").set(fraction);
     }
-    // What cannot be read now keeps its last value.
+    // If this cannot be read now, the metric keeps its last value.
     if let Ok(Some(damaged)) = engine.damaged_blocks(DAMAGED_COUNTED) {
         metrics::gauge!("pouw_damaged_blocks").set(damaged as f64);
     }

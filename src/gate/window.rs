@@ -1,4 +1,4 @@
-//! Windows kept outside the process.
+//! Windows outside the process.
 
 use std::fmt::Debug;
 
@@ -7,29 +7,30 @@ use crate::policy::window::Quota;
 use super::choices::Policy;
 use super::identity::{ClientKey, NetworkPrefix};
 
-/// A window's answer for one request.
+/// A window's decision on one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// It is within the limit, and logged.
+    /// The request is within the limit, and is logged.
     Admitted(Quota),
-    /// It is over the limit.
+    /// The request is over the limit.
     Over(Quota),
-    /// Too many clients are tracked to give this one a window of its own, and its network is over the limit.
+    /// There is no room for a window of this client, and its network is over the limit.
     Crowded(Quota),
 }
 
-/// The error of a window that cannot be consulted now.
+/// The error of a window that cannot be reached now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the window cannot be consulted: {0}")]
+#[error("the window cannot be reached: {0}")]
 pub struct WindowError(pub String);
 
-/// Windows that several processes share, in place of those in memory. Called for every request on the
-/// thread that serves or judges it: answer from memory or give up at once. One that panics cannot be consulted.
+/// Windows that several processes share, instead of the windows in memory. It is called for every
+/// request, on the thread that serves or judges it: answer from memory or return an error at once.
+/// A panic counts as an error.
 pub trait Window: Debug + Send + Sync {
-    /// Judges one request and, if it is within the limit, logs it.
+    /// Checks one request against the limit and, if it is admitted, logs it.
     ///
     /// # Errors
-    /// [`WindowError`], if the window cannot be consulted now.
+    /// [`WindowError`], if the window cannot be reached now.
     fn check(
         &self,
         policy: &Policy,
@@ -41,7 +42,7 @@ pub trait Window: Debug + Send + Sync {
     /// Returns the client's quota and logs nothing.
     ///
     /// # Errors
-    /// [`WindowError`], if the window cannot be consulted now.
+    /// [`WindowError`], if the window cannot be reached now.
     fn look(
         &self,
         policy: &Policy,

@@ -116,7 +116,7 @@ impl Heightened {
         self.until.insert(network, until);
         self.order.push_back((network, until));
         if self.order.len() > 2 * NETWORKS_MAX {
-            // A network that lies often stands there often: only its last place counts.
+            // A network that lies often is listed often: only its last entry counts.
             let until = &self.until;
             self.order.retain(|(network, expiry)| until.get(network) == Some(expiry));
         }

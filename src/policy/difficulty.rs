@@ -14,7 +14,7 @@ const VIOLATIONS: u8 = 2;
 /// The rules, the same for all clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DifficultyRules {
-    /// Where everybody starts, and the lowest tier stored.
+    /// The tier of a new client, and the lowest tier stored.
     pub default: DifficultyTier,
     /// The highest tier stored; at least the default.
     pub cap: DifficultyTier,
@@ -24,7 +24,7 @@ pub struct DifficultyRules {
     pub cool_down_ms: u64,
 }
 
-/// Where one client stands. The default value is that of a client never seen.
+/// The standing of one client. The default value is that of a client never seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Standing {
     /// The stored tier; reputation may lower the one handed out.
@@ -40,7 +40,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Where the client stands now: after the cool-down, within the rules.
+    /// Returns the client's present standing: after the cool-down, within the rules.
     pub fn look(&self, rules: &DifficultyRules, now_ms: u64) -> Self {
         let mut now = *self;
         now.tier = now.tier.clamp(rules.default, rules.cap.max(rules.default));

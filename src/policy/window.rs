@@ -35,7 +35,7 @@ pub struct WindowRules {
     live: u64,
 }
 
-/// Where a client stands.
+/// The state of a client's window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
     /// Admitted requests in a window.
@@ -112,7 +112,7 @@ impl AdmissionLog {
         Quota { admitted, ..self.quota(rules, now_ms) }
     }
 
-    /// Where the client stands, logging nothing.
+    /// Returns the state of the client's window, without logging a request.
     pub fn look(&mut self, rules: &WindowRules, now_ms: u64) -> Quota {
         self.advance(rules, now_ms);
         self.quota(rules, now_ms)

@@ -119,7 +119,7 @@ pub enum CommitFailure {
     /// Nothing of the batch is stored; it can be sent again.
     #[error("rolled back: {0}")]
     RolledBack(StoreError),
-    /// The batch may or may not be stored; only a read of the store can tell.
+    /// The batch may or may not be stored; only a read of the store shows which.
     #[error("outcome of commit {commit_seq} unknown: {error}")]
     Unknown {
         /// The sequence number the batch would have.

@@ -56,7 +56,7 @@ impl Batch<'_> {
         self.agreed(settle, vote, &row)
     }
 
-    /// The quorum is complete: the leaves are done, and everybody is paid.
+    /// The quorum is complete: the leaves are done, and all voters are paid.
     fn agreed(&mut self, settle: &Settle, vote: &Vote, row: &QuorumRow) -> Result<Result<Taken, Refused>, StoreError> {
         let Vote { tree, range, .. } = *vote;
         let mut hashes = vote.hashes.clone();

@@ -162,7 +162,7 @@ impl Batch<'_> {
         let mut row = self.client(client)?;
         row.strikes = row.strikes.saturating_add(u64::from(strike));
         row.updated_ms = at_ms;
-        // Written now: unlike a credit, a strike stands nowhere else.
+        // Written now: unlike a credit, a strike is stored nowhere else.
         self.clients.insert(client, seal("clients-0", &row)?.as_slice())?;
         let last = row.last_seq;
         self.overlay.insert(client, row);

@@ -178,8 +178,7 @@ impl Batch<'_> {
         })
     }
 
-    /// Removes what stands about the leaves of a forgotten tree but their states, up to `limit`
-    /// rows.
+    /// Removes all rows about the leaves of a forgotten tree except their states, up to `limit` rows.
     pub(super) fn purge_trust(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
         self.txn.open_table(PROVENANCE)?.remove(tree)?;
         let mut rows = self.drop_claims(tree, limit)?;

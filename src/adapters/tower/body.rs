@@ -1,4 +1,5 @@
-//! Bodies: a request's, untouched or put together again, and a response's, the service's or the gate's.
+//! Bodies of requests (unchanged, or replayed after buffering) and of responses (the service's, or
+//! the gate's).
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,7 +15,7 @@ use crate::adapters::own_body::OwnBody;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 pin_project! {
-    /// A request body: as it comes, or what was read of it for the gate's sake, with its trailers.
+    /// A request body: unchanged, or the bytes that were buffered for the gate, with its trailers.
     #[derive(Debug)]
     pub struct RequestBody<B> {
         read: Option<Bytes>,
@@ -29,7 +30,7 @@ impl<B> RequestBody<B> {
         Self { read: None, trailers: None, rest: Some(body) }
     }
 
-    /// A body that has been read to its end.
+    /// Returns a body that was read to its end.
     pub(super) fn replayed(read: Bytes, trailers: Option<HeaderMap>) -> Self {
         Self { read: (!read.is_empty()).then_some(read), trailers, rest: None }
     }

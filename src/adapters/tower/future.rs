@@ -1,4 +1,4 @@
-//! The one future of the layer: ask the gate, then the service.
+//! The future of the layer: first the gate's decision, then the service.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -111,7 +111,7 @@ where
                 }
                 Stage::Refused { refusal } => match refusal.take() {
                     Some(refusal) => return Poll::Ready(Ok(refuse(refusal, *this.timeout))),
-                    // Polled after it was ready.
+                    // The future was polled after it was ready.
                     None => return Poll::Pending,
                 },
                 Stage::Judging { verdict, asked } => {

@@ -1,15 +1,18 @@
-//! The gate as a tower [`Layer`], for axum, hyper, tonic and other servers that use the `http` crate.
+//! The gate as a tower [`Layer`], for axum, hyper, tonic and other servers that use the `http`
+//! crate.
 //!
-//! No thread of the executor waits for a disk: answers are judged on the gate's own threads. A request body is
-//! buffered only when the gate asks for it, and goes on to the service byte for byte; every other body passes
-//! untouched. Headers of the gate replace those of the same name in the service's response.
+//! No thread of the executor waits for a disk: answers are judged on the gate's own threads. A
+//! request body is buffered only if the gate asks for it, and the service gets it byte for byte;
+//! every other body passes unchanged. Headers of the gate replace those of the same name in the
+//! service's response.
 //!
 //! # The peer's address
 //!
-//! Clients are told apart by the address of the other end of the connection. The layer reads it from the
-//! request's extensions: [`PeerAddr`], else axum's `ConnectInfo<SocketAddr>` (feature `axum`).
-//! [`PouwLayer::peer_from`] reads another extension, [`PouwLayer::with_peer`] calls a function of yours. Requests
-//! without an address are one client together; the first of them is reported as a warning to `tracing`.
+//! Clients are identified by the address of the other end of the connection. The layer reads it
+//! from the request's extensions: [`PeerAddr`], else axum's `ConnectInfo<SocketAddr>` (feature
+//! `axum`). [`PouwLayer::peer_from`] reads another extension; [`PouwLayer::with_peer`] calls your
+//! function. All requests without an address count as one client; the first one logs a warning to
+//! `tracing`.
 //!
 //! # Examples
 //!
@@ -34,8 +37,8 @@
 //! }
 //! ```
 //!
-//! With tonic, `Server::builder().layer(PouwLayer::new(gate).with_peer(..))`, where the function reads
-//! `TcpConnectInfo` from the extensions. A gRPC client sees a 429 as the status `UNAVAILABLE`.
+//! With tonic, `Server::builder().layer(PouwLayer::new(gate).with_peer(..))`, where the function
+//! reads `TcpConnectInfo` from the extensions. A gRPC client sees a 429 as the status `UNAVAILABLE`.
 
 mod body;
 mod future;
@@ -83,13 +86,13 @@ pub struct PouwService<S> {
 }
 
 impl PouwLayer {
-    /// A layer that asks `gate`. It finds the peer's address in the request extension [`PeerAddr`], else in axum's
-    /// `ConnectInfo<SocketAddr>` (feature `axum`).
+    /// Returns a layer for `gate`. It reads the peer's address from the request extension [`PeerAddr`],
+    /// else from axum's `ConnectInfo<SocketAddr>` (feature `axum`).
     pub fn new(gate: Gate) -> Self {
         Self { gate, peer: PeerReader::new(peer::known_peer) }
     }
 
-    /// Reads the peer's address from the request extension `T`, and from nothing else.
+    /// Reads the peer's address only from the request extension `T`.
     ///
     /// ```
     /// # fn layer(gate: pouw::Gate) -> pouw::tower::PouwLayer {
@@ -102,7 +105,7 @@ impl PouwLayer {
         self.with_peer(peer::peer_in::<T>)
     }
 
-    /// Reads the peer's address from the request's extensions with a function, and with nothing else.
+    /// Reads the peer's address only with this function, from the request's extensions.
     pub fn with_peer(mut self, read: impl Fn(&Extensions) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
         self.peer = PeerReader::new(read);
         self
@@ -161,7 +164,7 @@ where
 }
 
 impl<S: Clone> PouwService<S> {
-    /// The service that `poll_ready` made ready; a fresh one takes its place.
+    /// Takes the service that `poll_ready` made ready, and puts a new one in its place.
     fn take_ready(&mut self) -> S {
         let fresh = self.inner.clone();
         std::mem::replace(&mut self.inner, fresh)
@@ -219,10 +222,10 @@ fn refuse<R>(refusal: Refusal, timeout: Duration) -> Response<ResponseBody<R>> {
 fn write_headers(headers: Headers, into: &mut HeaderMap) {
     into.reserve(8);
     for (name, value) in names_and_values(headers) {
-        // The gate's values are visible ASCII, so none is left out.
+        // The gate's values are visible ASCII, so this never fails.
         if let Ok(value) = HeaderValue::from_maybe_shared(value) {
             let name = known(name).cloned().unwrap_or_else(|| HeaderName::from_static(name));
-            // The service's own cookies stay.
+            // The service's own cookies are kept.
             match name == SET_COOKIE {
                 true => drop(into.append(name, value)),
                 false => drop(into.insert(name, value)),

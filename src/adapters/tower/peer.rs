@@ -10,7 +10,7 @@ use super::super::PeerAddr;
 
 /// A request extension that holds the address of the other end of the connection.
 pub trait PeerSource: Send + Sync + 'static {
-    /// The address; `None` if it is not known.
+    /// Returns the address; `None` if it is unknown.
     fn peer_ip(&self) -> Option<IpAddr>;
 }
 
@@ -46,12 +46,12 @@ pub(super) struct PeerReader<F: ?Sized = dyn Fn(&Extensions) -> Option<IpAddr> +
 }
 
 impl PeerReader {
-    /// Reads with a function of the host.
+    /// Returns a reader that calls a function of the host.
     pub(super) fn new(read: impl Fn(&Extensions) -> Option<IpAddr> + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(PeerReader { warned: AtomicBool::new(false), read })
     }
 
-    /// The peer's address. The first request without one is reported to `tracing`.
+    /// Returns the peer's address. The first request without one logs a warning to `tracing`.
     pub(super) fn peer(&self, extensions: &Extensions) -> Option<IpAddr> {
         let peer = (self.read)(extensions);
         if peer.is_none() && !self.warned.load(Ordering::Relaxed) && !self.warned.swap(true, Ordering::Relaxed) {
@@ -65,12 +65,12 @@ impl PeerReader {
     }
 }
 
-/// [`PeerAddr`], else axum's `ConnectInfo<SocketAddr>`.
+/// Returns the address in [`PeerAddr`], else in axum's `ConnectInfo<SocketAddr>`.
 pub(super) fn known_peer(extensions: &Extensions) -> Option<IpAddr> {
     peer_in::<PeerAddr>(extensions).or_else(|| connect_info(extensions))
 }
 
-/// The address in the extension of this type.
+/// Returns the address in the extension of this type.
 pub(super) fn peer_in<T: PeerSource>(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<T>()?.peer_ip()
 }

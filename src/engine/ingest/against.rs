@@ -1,4 +1,4 @@
-//! What is given, held against a tree that is there, group by group.
+//! Compares given content with an existing tree, group by group.
 
 use crate::hash::sha3_512;
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
@@ -8,7 +8,7 @@ use crate::store::{Store, StoreError, TreeId};
 use super::group::Item;
 use super::options::IngestError;
 
-/// How what is given is held against a tree that is there.
+/// The comparison of given content with an existing tree.
 #[derive(Debug, Default)]
 pub(super) struct Against {
     /// Every byte is compared with the stored data: the tree's hashes are not known.

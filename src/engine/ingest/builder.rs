@@ -25,7 +25,7 @@ pub(super) struct TreeBuilder {
     stored_groups: u64,
     items: Vec<Item>,
     hashes: Hashes,
-    /// The tree is there already: what is given is held against it.
+    /// The tree exists already: the given content is compared with it.
     against: Option<Against>,
     root: StreamingRoot,
     pub(super) leaves: u64,
@@ -113,8 +113,8 @@ impl TreeBuilder {
         self
     }
 
-    /// Holds what is given against the tree that stands there: by its bytes, or, hashed if need be,
-    /// by its root.
+    /// Compares the given content with the existing tree: by its bytes, or by its root, hashing the
+    /// content if need be.
     pub(super) fn against(mut self, bytes: bool, hashes: Hashes) -> Self {
         self.against = Some(Against { bytes, ..Against::default() });
         self.hashes = hashes;

@@ -1,4 +1,4 @@
-//! A name that is in use: what is given is held against the tree that stands there.
+//! Compares given content with the existing tree of the same name.
 
 use crate::hash::Checksum;
 use crate::store::records::{DataPlace, HashReason, HashWork, Strategy, TreeRow};
@@ -11,7 +11,7 @@ use super::intake::{Feed, Intake, Stop};
 use super::options::{IngestError, Ingested};
 
 impl<'i> Intake<'i> {
-    /// Hashes what is given and compares it with the tree of that name.
+    /// Hashes the given content and compares it with the tree of that name.
     pub(super) fn compare(
         &mut self,
         (tree, row): (TreeId, &TreeRow),
@@ -29,7 +29,7 @@ impl<'i> Intake<'i> {
         let noted = row.data == DataPlace::Referenced && self.options.by_reference;
         begin.data = if noted { DataPlace::Referenced } else { DataPlace::Dropped };
         let unknown = !row.strategy.knows_answers();
-        // Hashes that came from clients say nothing about what is given, unless the data they were of is gone.
+        // Hashes from clients prove nothing about the given content, unless their data is gone.
         let by_bytes = unknown && row.data == DataPlace::Copied;
         let by_file = unknown && row.data == DataPlace::Referenced;
         let hashes = if by_bytes || by_file { Hashes::of(row.strategy) } else { own_hashes(row.strategy) };
@@ -70,7 +70,7 @@ impl<'i> Intake<'i> {
     }
 }
 
-/// Where the hashes come from when what is given is compared by its root.
+/// Source of the hashes when given content is compared by its root.
 fn own_hashes(strategy: Strategy) -> Hashes {
     if strategy == Strategy::KnownAddress { Hashes::Addresses } else { Hashes::Own }
 }

@@ -45,7 +45,7 @@ impl Hashes {
         }
     }
 
-    /// The row of a group, and what the server hashed for it: leaves, then parents.
+    /// The row of a group, and the server's hash work for it: leaves, then parents.
     pub(super) fn group(self, items: &[Item], levels: u8) -> (GroupRow, [HashWork; 2]) {
         let mut work =
             [HashWork::of(items.iter().filter(|item| item.hashed.is_some()).map(|item| item.len)), HashWork::default()];

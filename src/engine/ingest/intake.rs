@@ -32,7 +32,7 @@ impl<E: Into<IngestError>> From<E> for Stop {
 
 pub(super) type Feed<'f, 'i> = &'f mut dyn FnMut(&mut Intake<'i>, &mut TreeBuilder) -> Result<(), Stop>;
 
-/// One ingest: what waits for the next commit, and the report.
+/// One ingest: the commands that wait for the next commit, and the report.
 pub(super) struct Intake<'i> {
     pub(super) core: &'i Core,
     pub(super) options: &'i IngestOptions,
@@ -168,7 +168,7 @@ impl<'i> Intake<'i> {
         }
     }
 
-    /// Feeds a builder to its end and queues what it has to say; cleans up if that fails.
+    /// Feeds a builder to its end and queues its commands; cleans up if that fails.
     fn build(&mut self, mut builder: TreeBuilder, feed: Feed<'_, 'i>) -> Result<(), Stop> {
         let resumed = builder.begun;
         let fed = feed(self, &mut builder).and_then(|()| match builder.close(&self.core.store)? {
@@ -320,7 +320,7 @@ impl<'i> Intake<'i> {
         Ok(())
     }
 
-    /// Makes what waits durable: block data first.
+    /// Makes the waiting commands durable: block data first.
     pub(super) fn commit(&mut self) -> Result<(), IngestError> {
         self.blocks.commit()?;
         if self.commands.is_empty() {

@@ -6,7 +6,7 @@
 //! skipped, an interrupted tree is continued after its stored groups, whose hashes are compared
 //! first. Other content under a name in use is a conflict and changes nothing.
 //!
-//! Names, order and what is skipped: see [`walk`].
+//! Names, order and skipped files: see [`walk`].
 
 mod against;
 mod builder;

@@ -19,7 +19,7 @@
 //! ```text
 //!  a-b        0x2d sorts before 0x2e and 0x2f
 //!  a.txt      0x2e
-//!  a/b        0x2f: the directory `a` stands behind both, not in front of them
+//!  a/b        0x2f: the directory `a` comes after both, not before them
 //! ```
 //!
 //! Memory. One listing per open directory level and source, and one file per source. The depth is
@@ -153,7 +153,7 @@ pub struct SourceFile {
     /// Name of the file in the catalogue: prefix and encoded relative path, at most
     /// [`NAME_LEN_MAX`] bytes, unique within the walk.
     pub name: String,
-    /// Where to open it: the source as given, and what was found below it.
+    /// Where to open it: the given source, and the path found below it.
     pub path: PathBuf,
     /// Length in bytes when the walk saw it.
     pub len: u64,

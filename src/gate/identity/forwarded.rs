@@ -1,17 +1,18 @@
 //! Forwarding headers: the address of the client behind trusted proxies.
 //!
-//! **Guarantee.** Without a trusted peer no header changes anything. Behind one, only what a trusted hop wrote
-//! counts: lists are read from their right end, where the last hop wrote, and whatever a client put to the
-//! left of it, open quotes too, cannot reach into it.
+//! **Guarantee.** Without a trusted peer no header changes anything. Behind one, only values
+//! written by a trusted hop count: lists are read from their right end, where the last hop wrote.
+//! Values that a client put to the left of it, including open quotes, cannot change it.
 //!
-//! The walk begins at the peer. While the address is in a trusted network, the next one to its left in the
-//! list is taken. It ends at the first address that is not trusted, at a value that is no address (the last
-//! trusted hop is believed then), or at the left end. All lines of a header are one list.
+//! The walk begins at the peer. While the address is in a trusted network, the next one to its left
+//! in the list is taken. The walk ends at the first address that is not trusted, at a value that is
+//! not an address (then the last trusted hop is the result), or at the left end. All lines of a
+//! header are one list.
 //!
-//! `Forwarded` and `X-Forwarded-For` are never mixed. A proxy that writes one of them commonly passes the other
-//! on as the client sent it, and nobody here knows which one it writes. So where both are there each is
-//! walked by itself, and unless they lead to the same address no address is believed: such requests are one
-//! client together, and none of them takes the place of a proxy.
+//! `Forwarded` and `X-Forwarded-For` are never mixed. A proxy that writes one of them usually
+//! forwards the other as the client sent it, and the gate does not know which one the proxy writes.
+//! So if both are present, each is walked alone. If they lead to different addresses, neither is
+//! used: such requests count together as one client, and not as the proxy.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -19,13 +20,13 @@ use ipnet::IpNet;
 
 use super::super::facts::Head;
 
-/// Values walked over at most; the walk ends there.
+/// Maximum number of values walked; the walk ends there.
 const HOPS_MAX: usize = 64;
-/// Bytes of a header looked at, from its right end.
+/// Maximum number of bytes of a header that are read, from its right end.
 const BYTES_MAX: usize = 8_192;
 
-/// The address that is believed to be the client's; none where there is no peer, or where the two forwarding
-/// headers of a trusted one contradict each other.
+/// Returns the client's address. `None` if there is no peer, or if the two forwarding headers of a
+/// trusted peer contradict each other.
 pub fn believed_address(peer: Option<IpAddr>, head: &dyn Head, proxies: &[IpNet]) -> Option<IpAddr> {
     let peer = peer?;
     if !is_trusted(peer, proxies) {
@@ -54,7 +55,7 @@ enum Form {
 struct List {
     form: Form,
     bytes: Vec<u8>,
-    // Whether there was more to the left.
+    // Whether values at the left end were cut off.
     cut: bool,
 }
 
@@ -108,8 +109,8 @@ impl List {
         }
     }
 
-    /// The values from right to left, without one that lost its beginning. In `Forwarded` a comma between
-    /// quotes does not part them.
+    /// Returns the values from right to left, without one whose beginning was cut off. In
+    /// `Forwarded`, a comma in quotes does not separate values.
     fn values(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = Some(self.bytes.as_slice());
         std::iter::from_fn(move || {
@@ -135,7 +136,8 @@ fn is_escaped(text: &[u8], at: usize) -> bool {
     text[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 
-/// The `for` of one element of `Forwarded` (RFC 7239, 4); none if it is missing or there twice.
+/// Returns the `for` of one element of `Forwarded` (RFC 7239, 4); `None` if it is missing or
+/// repeated.
 fn element(text: &str) -> Option<IpAddr> {
     let (mut found, mut from, mut quoted) = (None, 0, false);
     let ends = text.bytes().enumerate().filter(|(at, byte)| {
@@ -156,8 +158,8 @@ fn element(text: &str) -> Option<IpAddr> {
     found
 }
 
-/// An address, perhaps in quotes, IPv6 perhaps in brackets, perhaps with a port (RFC 7239, 6). Names that hide
-/// an address (`_x`) and `unknown` are none.
+/// Parses an address: optionally in quotes, IPv6 optionally in brackets, optionally with a port
+/// (RFC 7239, 6). Returns `None` for names that hide an address (`_x`) and for `unknown`.
 fn node(text: &str) -> Option<IpAddr> {
     let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     if let Some(bracketed) = text.strip_prefix('[') {
@@ -171,7 +173,7 @@ fn node(text: &str) -> Option<IpAddr> {
     })
 }
 
-/// A port, in figures or hidden behind a name.
+/// Returns whether this is a port, as a number or hidden behind a name.
 fn is_port(text: &str) -> bool {
     let named = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     text.parse::<u16>().is_ok() || text.strip_prefix('_').is_some_and(named)

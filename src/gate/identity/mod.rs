@@ -1,7 +1,7 @@
-//! Who counts as one client, and which network it is in.
+//! Identifies the client of a request, and its network.
 //!
-//! No header is believed by default: `Forwarded` and `X-Forwarded-For` count only when the peer is in a
-//! configured proxy network, and are then walked from right to left.
+//! No header is trusted by default. `Forwarded` and `X-Forwarded-For` count only if the peer is in
+//! a configured proxy network; they are then read from right to left.
 
 mod forwarded;
 
@@ -20,31 +20,31 @@ use super::facts::{Caller, Head};
 
 pub use forwarded::believed_address;
 
-/// Longest name of a user or key that is kept as it is; of a longer one, its digest. The digest is written in
-/// 128 characters, so that no kept name is the digest of another.
+/// Maximum length of a user's name or a key that is kept unchanged; a longer one is replaced by its
+/// digest. A digest has 128 characters, so no unchanged name equals the digest of another.
 const NAME_BYTES_MAX: usize = 127;
 
-/// What tells clients apart.
+/// Identifies a client.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ClientKey {
-    /// An IPv4 address. An IPv4 address mapped into IPv6 is this one.
+    /// An IPv4 address, also if it is mapped into IPv6.
     V4(Ipv4Addr),
-    /// An IPv6 network: the address with all bits behind the prefix zero, and the prefix length.
+    /// An IPv6 network: the address with all bits after the prefix zero, and the prefix length.
     V6(Ipv6Addr, u8),
     /// A user whom the host authenticated.
     User(Arc<str>),
     /// An API key that the host validated.
     ApiKey(Arc<str>),
-    /// What the host's own extractor made of the request.
+    /// A key from the host's own function.
     Custom(Arc<[u8]>),
-    /// No identity: no peer address, or no user where the strategy needs one. All such requests are one
-    /// client.
+    /// No identity: no peer address, or no user or key where the strategy needs one. All such
+    /// requests count as one client.
     Anonymous,
 }
 
 impl ClientKey {
-    /// The key of an address: IPv4 whole, IPv6 cut to `v6_prefix` bits.
+    /// Returns the key of an address: IPv4 whole, IPv6 cut to `v6_prefix` bits.
     pub fn of_address(address: IpAddr, v6_prefix: u8) -> Self {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self::V4(v4),
@@ -55,18 +55,18 @@ impl ClientKey {
         }
     }
 
-    /// Whether many people may share this key: an address, or none.
+    /// Returns whether several people may share this key: an address, or no identity.
     pub fn is_shared(&self) -> bool {
         matches!(self, Self::V4(_) | Self::V6(..) | Self::Anonymous)
     }
 
-    /// The key as bytes; no two keys share them. This is what the engine digests.
+    /// Returns the key as bytes, which differ for all different keys. The engine digests them.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.with_bytes(<[u8]>::to_vec)
     }
 
-    /// Shows the bytes of [`ClientKey::to_bytes`] without an allocation, unless they are more than a key of
-    /// the gate's own making has.
+    /// Passes the bytes of [`ClientKey::to_bytes`] to `show`, without an allocation unless they are
+    /// longer than any key made by the gate.
     pub(super) fn with_bytes<T>(&self, show: impl FnOnce(&[u8]) -> T) -> T {
         let (octets, octets6);
         let (kind, rest): (&[u8], &[u8]) = match self {
@@ -97,7 +97,7 @@ impl ClientKey {
 }
 
 impl fmt::Display for ClientKey {
-    /// For logs of the server. An API key is not shown.
+    /// Writes the key for the server's logs. An API key is not shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::V4(address) => address.fmt(f),
@@ -110,12 +110,12 @@ impl fmt::Display for ClientKey {
     }
 }
 
-/// A network whose clients share a budget: IPv4 /24, IPv6 /48 of the believed address.
+/// A network whose clients share a budget: IPv4 /24 or IPv6 /48 of the client's address.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct NetworkPrefix([u8; 7]);
 
 impl NetworkPrefix {
-    /// The prefix of an address; requests without one share one.
+    /// Returns the prefix of an address. All requests without an address share one.
     pub fn of(address: Option<IpAddr>) -> Self {
         let mut out = [0; 7];
         match address.map(|address| address.to_canonical()) {
@@ -132,13 +132,13 @@ impl NetworkPrefix {
         Self(out)
     }
 
-    /// The prefix as bytes.
+    /// Returns the prefix as bytes.
     pub fn as_bytes(&self) -> &[u8; 7] {
         &self.0
     }
 }
 
-/// Who a request counts for, and the network it came from.
+/// Returns the client of a request, and its network.
 pub(super) fn identify(
     head: &dyn Head,
     caller: &Caller<'_>,
@@ -168,7 +168,7 @@ fn bounded(name: &str) -> Arc<str> {
     if name.len() <= NAME_BYTES_MAX { name.into() } else { digest(name.as_bytes()).into() }
 }
 
-/// A key of the host's making, short enough to be kept.
+/// Replaces a long key from the host by its digest.
 fn limited(key: ClientKey) -> ClientKey {
     match key {
         ClientKey::User(name) => ClientKey::User(bounded(&name)),

@@ -1,5 +1,5 @@
-//! The limiter at its bounds: who is limited stays limited, forgetting gains nobody anything, and memory stays where
-//! it is.
+//! The limiter at its bounds: a limited client stays limited, no client gains by being evicted, and
+//! memory stays bounded.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -15,9 +15,9 @@ use crate::policy::window::WindowRules;
 
 const START_MS: u64 = 1_700_000_000_000;
 const WINDOW_MS: u64 = 10_000;
-/// A window and its tick: what was logged before it has been forgotten.
+/// A window and its tick: older admissions do not count any more.
 const FORGOTTEN_MS: u64 = WINDOW_MS + WINDOW_MS / 250;
-/// The least there can be: one client in each shard.
+/// The smallest possible limiter: one client in each shard.
 const TINY: usize = 64;
 /// Clients of one network that have a window of their own.
 const KEYS_PER_PREFIX_MAX: u32 = 1_024;
@@ -26,11 +26,12 @@ fn limiter(limit: u32, tracked_max: usize) -> Limiter {
     Limiter::new(WindowRules::new(limit, WINDOW_MS).unwrap(), tracked_max, Digester::new([1; 16]))
 }
 
-/// The client of that number in the network of that number.
+/// Returns client number `number` of network number `network`.
 fn client(network: u32, number: u32) -> (ClientKey, NetworkPrefix) {
     let address = Ipv6Addr::from_bits(0x2001 << 112 | u128::from(network) << 80 | u128::from(number) << 64);
     let address = IpAddr::V6(address);
-    // More than 65 536 clients of one network have keys of their own, as users have.
+    // A network can have more than 65 536 clients here, because each has a key of its own, like a
+    // user.
     let key = ClientKey::User(format!("{network}/{number}").into());
     (key, NetworkPrefix::of(Some(address)))
 }
@@ -70,18 +71,18 @@ fn an_evicted_count_joins_its_networks_window_for_one_window() {
     let limiter = limiter(3, 5 * TINY);
     let evicted = (7, 1);
     assert!(limiter.admits(evicted, START_MS) && limiter.admits(evicted, START_MS));
-    // Others of other networks come until it has made room.
+    // Clients of other networks send requests until it is evicted.
     let forgotten = (0..10_000).any(|other| {
         limiter.ask((100 + other, 1), START_MS + 1);
         !limiter.has_window(evicted)
     });
     assert!(forgotten, "it never made room");
-    // Whoever is new in that network may be who was forgotten: two of three are counted to each.
+    // A new client of that network may be the evicted one: each starts with two of three used.
     for newcomer in [evicted, (7, 2), (7, 3)] {
         assert!(limiter.admits(newcomer, START_MS + 2), "{newcomer:?}");
         assert!(matches!(limiter.ask(newcomer, START_MS + 2), Admission::Over(_)), "{newcomer:?}");
     }
-    // One window later nothing is left of that.
+    // One window later this is forgotten.
     let later = START_MS + 2 + FORGOTTEN_MS;
     assert!((0..3).all(|_| limiter.admits(evicted, later)));
     assert!(matches!(limiter.ask(evicted, later), Admission::Over(_)));
@@ -97,11 +98,11 @@ fn a_busy_network_gets_windows_of_its_own_again_a_window_after_an_eviction() {
         !limiter.has_window((7, 0))
     });
     assert!(forgotten, "it never made room");
-    // Newcomers keep coming, a few in every tick.
+    // New clients keep arriving, a few in every tick.
     let arrivals = (0..2 * FORGOTTEN_MS).step_by(50).zip(1..);
     let mut admissions = arrivals.map(|(at, number)| (at, limiter.ask((7, number), START_MS + 100 + at)));
     assert!(admissions.all(|(at, one)| match one {
-        // What was evicted counts for a window, to everybody.
+        // Evicted admissions count for one window, for every client of the network.
         Admission::Admitted(quota) => at >= FORGOTTEN_MS || quota.remaining <= 198,
         _ => false,
     }));
@@ -109,7 +110,8 @@ fn a_busy_network_gets_windows_of_its_own_again_a_window_after_an_eviction() {
     assert!((0..200).all(|_| limiter.admits((7, 9_999), later)));
 }
 
-/// Admits in any order, at bounds where most are forgotten at once; counts what each client got in its last window.
+/// Admits in any order, at bounds where most clients are evicted at once; counts the admissions of
+/// each client in its last window.
 fn nobody_gets_more_than(limit: u32, networks: u32, bound: usize, history: Vec<(u16, u16)>) -> bool {
     let limiter = limiter(limit, bound);
     let mut admitted: HashMap<(u32, u32), VecDeque<u64>> = HashMap::new();
@@ -119,7 +121,7 @@ fn nobody_gets_more_than(limit: u32, networks: u32, bound: usize, history: Vec<(
             0 => u64::from(pause) % (2 * WINDOW_MS),
             _ => u64::from(pause) % 40,
         };
-        // Half of the requests come from a few, who so meet their limit.
+        // Half of the requests are from a few clients, which so reach their limit.
         let number = if who % 2 == 0 { u32::from(who / 2 % 16) } else { u32::from(who / 2 % 600) };
         let who = (number % networks, number);
         let own = admitted.entry(who).or_default();
@@ -140,7 +142,7 @@ fn nobody_gets_more_than(limit: u32, networks: u32, bound: usize, history: Vec<(
 fn a_client_is_never_admitted_more_often_than_its_limit_however_often_it_is_forgotten() {
     fn holds(limit: u8, networks: u8, history: Vec<(u16, u16)>) -> bool {
         let limit = 1 + u32::from(limit % 6);
-        // Room for every network, wherever its row may be, and for half of the clients.
+        // Room for every network, in any shard, and for half of the clients.
         nobody_gets_more_than(limit, 1 + u32::from(networks % 5), 5 * TINY, history)
     }
     QuickCheck::new().rng(Gen::new(4_000)).tests(60).quickcheck(holds as fn(u8, u8, Vec<(u16, u16)>) -> bool);
@@ -166,7 +168,7 @@ fn nobody_gets_more_than_the_limit_when_many_ask_at_once() {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for number in (0..40_000usize).map(|at| at * 37 % CLIENTS) {
-                        // More networks than have a row: some share the window of all.
+                        // More networks than rows: some use the shared window.
                         if limiter.admits((number as u32, number as u32), START_MS) {
                             admitted[number].fetch_add(1, Ordering::Relaxed);
                         }
@@ -191,10 +193,10 @@ fn more_than_1024_clients_of_one_network_share_its_window() {
     assert!(all[..3].iter().all(|one| matches!(one, Admission::Admitted(_))), "{:?}", &all[..3]);
     assert!(all[3..].iter().all(|one| matches!(one, Admission::Crowded(quota) if quota.remaining == 0)));
     assert_eq!(limiter.clients(), KEYS_PER_PREFIX_MAX as usize);
-    // Those who have a window keep it, and other networks are not concerned.
+    // Clients with a window keep it, and other networks are not affected.
     assert!((0..KEYS_PER_PREFIX_MAX).all(|number| limiter.admits((1, number), START_MS)));
     assert!(limiter.admits((2, 0), START_MS));
-    // A look says the same, and takes no slot.
+    // `look` returns the same, and takes no slot.
     let (crowded, prefix) = client(1, 5_000);
     assert_eq!(limiter.look(&crowded, prefix, START_MS).remaining, 0);
     let (fresh, prefix) = client(3, 0);
@@ -203,14 +205,14 @@ fn more_than_1024_clients_of_one_network_share_its_window() {
 
 #[test]
 fn where_nobody_may_make_room_new_clients_are_judged_by_their_networks_window() {
-    // With a limit of one everybody who was admitted is at the limit.
+    // With a limit of one, every admitted client is at the limit.
     let limiter = limiter(1, TINY);
     let all: Vec<Admission> = (0..1_000).map(|number| limiter.ask((1, number), START_MS)).collect();
     let admitted = all.iter().filter(|one| matches!(one, Admission::Admitted(_))).count();
-    // Each with a window of its own, and one by the window of the network.
+    // One for each client with a window, and one by the window of the network.
     assert_eq!(admitted, limiter.clients() + 1);
     assert!(all.iter().all(|one| !matches!(one, Admission::Over(_))), "each asked once");
-    // None of those who have a window has lost it.
+    // No client with a window has lost it.
     assert!((0..1_000).all(|number| !limiter.admits((1, number), START_MS + WINDOW_MS)));
 }
 
@@ -219,7 +221,7 @@ fn networks_for_which_there_is_no_room_share_one_window() {
     let limiter = limiter(1, TINY);
     let all: Vec<Admission> = (0..20_000).map(|network| limiter.ask((network, 1), START_MS)).collect();
     let admitted = all.iter().filter(|one| matches!(one, Admission::Admitted(_))).count();
-    // Clients with a window, networks with a window, and the one window of all others.
+    // Clients with a window, networks with a window, and the one shared window.
     assert!(admitted <= 2 * TINY + 1, "{admitted} were admitted");
     assert!(all[10_000..].iter().all(|one| matches!(one, Admission::Crowded(_))));
     // A window later there is room again.
@@ -228,7 +230,8 @@ fn networks_for_which_there_is_no_room_share_one_window() {
 
 #[test]
 fn memory_stops_growing_at_the_bound() {
-    // A row is at most 128 bytes, a table may have twice the room it needs, and each client may be in a network of its own.
+    // A row is at most 128 bytes, a table may have twice the room it needs, and each client may be
+    // in a network of its own.
     const TRACKED: u32 = 6_400;
     for (limit, heap) in [(10, 0), (100, 128), (5_000, 1_024)] {
         let limiter = limiter(limit, TRACKED as usize);
@@ -260,12 +263,12 @@ fn what_large_windows_hold_is_counted_out_again_when_they_go() {
         }
         (held, limiter.bytes())
     };
-    // Twice, until the tables are as large as they get.
+    // Twice, so that the tables reach their full size.
     fifty_and_then_others(1);
     let (_, idle) = fifty_and_then_others(1);
     let (held, idle_again) = fifty_and_then_others(40);
     assert!(held >= idle + 50 * 40, "{held} and {idle}");
-    // A slot more in a few shards is in the way; fifty rings are not.
+    // The bound allows for one more slot in a few shards, but not for fifty rings.
     assert!(idle_again < idle + 50 * 40, "{idle_again} and {idle}");
 }
 
@@ -276,7 +279,7 @@ fn a_network_whose_clients_have_all_gone_gives_new_ones_windows_of_their_own() {
         limiter.ask((1, number), START_MS);
     }
     assert!(matches!(limiter.ask((1, 99_999), START_MS), Admission::Crowded(_)));
-    // Idle windows go as others come, here over all shards.
+    // Idle windows are removed as new clients arrive, here in all shards.
     let later = START_MS + 2 * FORGOTTEN_MS;
     for number in 0..4 * KEYS_PER_PREFIX_MAX {
         limiter.ask((2 + number, number), later);
@@ -292,7 +295,7 @@ fn a_network_whose_clients_have_all_gone_gives_new_ones_windows_of_their_own() {
 #[test]
 fn the_bytes_told_are_those_a_walk_finds_whatever_clients_do() {
     fn holds(limit: u16, history: Vec<(u16, u16)>) -> bool {
-        // Below, at and above what fits into a slot, and what is listed singly.
+        // Logs below, at and above the size that fits into a slot, and that is listed one by one.
         let limiter = limiter([3, 40, 600][usize::from(limit % 3)], 3 * TINY);
         let mut now = START_MS;
         history.into_iter().all(|(who, pause)| {
@@ -312,7 +315,7 @@ fn the_bytes_told_are_those_a_walk_finds_whatever_clients_do() {
 
 #[test]
 fn it_was_full_as_long_as_somebody_shares_a_window_for_lack_of_room() {
-    // At a limit of one nobody makes room, at three the least recently seen does.
+    // At a limit of one no client is evicted, at three the least recently seen is.
     for limit in [1, 3] {
         let limiter = limiter(limit, 2 * TINY);
         (0..16).for_each(|at| _ = limiter.ask((at, at), START_MS));
@@ -322,11 +325,11 @@ fn it_was_full_as_long_as_somebody_shares_a_window_for_lack_of_room() {
         assert!(limiter.was_full(START_MS + 1 + WINDOW_MS));
         let later = START_MS + 2 + FORGOTTEN_MS;
         assert!(!limiter.was_full(later));
-        // Those of before are idle now: others come in their places, and nobody loses anything.
+        // The earlier clients are idle now: others take their places, and no client loses anything.
         (0..16).for_each(|at| _ = limiter.ask((5_000 + at, at), later));
         assert!(!limiter.was_full(later));
     }
-    // One network with more clients than have a window of their own is no lack of room.
+    // A network with more than `KEYS_PER_PREFIX_MAX` clients is not a lack of room.
     let limiter = limiter(3, 100_000);
     (0..2 * KEYS_PER_PREFIX_MAX).for_each(|at| _ = limiter.ask((1, at), START_MS));
     assert!(!limiter.was_full(START_MS));

@@ -1,12 +1,13 @@
 //! Configuration from a file: one document for the engine and the gate, in any format of serde.
 //!
-//! **Guarantee.** Every setting of [`Config`] and [`GateConfig`]
-//! that an operator may change is a key here, under the builder's name, and every key changes its setting. What
-//! is left away has the builder's default, and the builder judges every value.
+//! **Guarantee.** Every setting of [`Config`] and [`GateConfig`] that an operator may change is a
+//! key here, under the builder's name, and every key changes its setting. A missing key has the
+//! builder's default, and the builder checks every value.
 //!
-//! Left out on purpose: what only a program can give (a function that tells clients apart, whether the engine has
-//! a thread of its own) and `accept_clock_ahead`, which is for one start after somebody has looked at the clock.
-//! One name is taken twice among the builders: the engine's `waiting_answers_max` is `waiting_commits_max` here.
+//! Left out on purpose: settings that only a program can give (a function that identifies clients,
+//! whether the engine has a thread of its own) and `accept_clock_ahead`, which is for a single
+//! start after a person has checked the clock. Both builders have a `waiting_answers_max`; the
+//! engine's is `waiting_commits_max` here.
 //!
 //! ```
 //! use pouw::{Config, GateConfig};
@@ -40,7 +41,7 @@ pub use problems::Problem;
 pub use risks::{Risk, Weight};
 pub use words::{ClientIdentifier, RouteOverride};
 
-/// Hands what is set on to a builder.
+/// Passes the values that are set to a builder.
 macro_rules! fill {
     ($settings:ident, $builder:ident: $($name:ident)*) => {
         $(if let Some(value) = &$settings.$name {
@@ -49,7 +50,7 @@ macro_rules! fill {
     };
 }
 
-/// The same for values in the unit of their key.
+/// The same for values that are converted from the unit of their key.
 macro_rules! convert {
     ($settings:ident, $builder:ident: $($key:ident => $setter:ident($convert:expr)),* $(,)?) => {
         $(if let Some(value) = $settings.$key {
@@ -58,12 +59,12 @@ macro_rules! convert {
     };
 }
 
-/// The milliseconds of a time that a key set, or of a default.
+/// Returns a time in milliseconds.
 fn ms_of(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Takes what a builder holds.
+/// Stores values read back from a builder.
 macro_rules! take {
     ($settings:ident: $($name:ident)*) => {
         $($settings.$name = Some($name);)*
@@ -71,7 +72,7 @@ macro_rules! take {
 }
 
 impl Settings {
-    /// Sets what is set here on the engine's builder.
+    /// Applies the keys that are set to the engine's builder.
     pub fn engine(&self, mut builder: ConfigBuilder) -> ConfigBuilder {
         fill!(self, builder: min_queue_depth award_joule_credits micro_joules_per_hash award_basis calibrate
             calibrate_bytes_min interior_units leases_max synthetic_max ready_bytes_max commit_ops_max
@@ -94,7 +95,8 @@ impl Settings {
         }
     }
 
-    /// Sets what is set here on the gate's builder. Routes and proxies come to those it has.
+    /// Applies the keys that are set to the gate's builder. Routes and proxies are added to those
+    /// that the builder has.
     pub fn gate(&self, mut builder: GateConfigBuilder) -> GateConfigBuilder {
         fill!(self, builder: rate_limit ipv6_prefix ratelimit_draft challenge_page circuit_breaker_threshold
             fallback_behavior security_alert_threshold reputation_difficulty_threshold
@@ -123,8 +125,8 @@ impl Settings {
         builder
     }
 
-    /// All settings with the values they come to: what is set here, else the default. Only the secret's files
-    /// stay as they are.
+    /// Returns all settings with their effective values: the value set here, else the default. Only
+    /// the names of the files with secrets stay as they are.
     pub fn effective(&self) -> Self {
         let mut all = self.clone();
         all.take_engine(self.engine(Config::builder([0; 32])));
@@ -132,8 +134,8 @@ impl Settings {
         all
     }
 
-    /// Reads the builder back. A setting that is new there does not compile until it has a key here, or a reason
-    /// above why it has none.
+    /// Reads the values back from the builder. A new setting of the builder does not compile until
+    /// it has a key here, or a reason above why it has none.
     fn take_engine(&mut self, builder: ConfigBuilder) {
         let ConfigBuilder {
             hmac_secret: _,
@@ -182,7 +184,7 @@ impl Settings {
         self.cool_down_ms = Some(ms_of(cool_down));
     }
 
-    /// As [`take_engine`](Self::take_engine).
+    /// The same as [`take_engine`](Self::take_engine), for the gate.
     fn take_gate(&mut self, builder: GateConfigBuilder) {
         let (paid_admissions_per_window, paid_admissions_per_prefix) = builder.paid_admissions();
         let GateConfigBuilder {

@@ -1,7 +1,8 @@
-//! Everything that is wrong with a document, not only what a builder refuses first.
+//! All problems of a document, not only the first one that a builder refuses.
 //!
-//! The builders alone know the rules. What they refuse is taken out and the rest judged again, until they
-//! accept; of lists, each entry is judged by itself and then all that are good together.
+//! The rules are in the builders only. A refused value is removed and the rest is checked again,
+//! until the builders accept it. Each entry of a list is checked alone, then the good entries
+//! together.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,9 +17,9 @@ use super::keys::Settings;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Problem {
-    /// Where it stands in the document, like `rate_limit` or `route_overrides[1].routes[0]`.
+    /// Where it is in the document, like `rate_limit` or `route_overrides[1].routes[0]`.
     pub key: String,
-    /// What the builder says. Its field is another one where the key only made a default impossible.
+    /// The builder's error. Its field differs from `key` if the key only made a default invalid.
     pub error: ConfigError,
 }
 
@@ -34,7 +35,7 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// Settings whose rule names another one.
+/// Settings whose rule depends on another one.
 const GROUNDS: [(&str, &str); 5] = [
     ("floor_ms", "token_ttl_seconds"),
     ("synthetic_max", "leases_max"),
@@ -43,7 +44,7 @@ const GROUNDS: [(&str, &str); 5] = [
     ("bytes_in_flight", "unit_bytes"),
 ];
 
-/// Settings that are a time: the builder's name, the key, and the milliseconds of its unit.
+/// Settings that are a time: the builder's name, the key, and its unit in milliseconds.
 const TIMES: [(&str, &str, u128); 11] = [
     ("token_ttl", "token_ttl_seconds", 1_000),
     ("work_unit_max_age", "work_unit_max_age_ms", 1),
@@ -58,7 +59,7 @@ const TIMES: [(&str, &str, u128); 11] = [
     ("write_timeout", "write_timeout_ms", 1),
 ];
 
-/// The error of a builder, with name and value as they are in the document.
+/// Returns a builder's error with the name and value that the document has.
 fn in_document(error: ConfigError) -> ConfigError {
     let Some((_, key, unit_ms)) = TIMES.iter().find(|(field, ..)| *field == error.field) else {
         return error;
@@ -68,11 +69,12 @@ fn in_document(error: ConfigError) -> ConfigError {
     ConfigError { field: key, value, rule: error.rule }
 }
 
-/// More than these are not told, so that a file of nothing else is not judged for hours.
+/// Maximum number of problems reported. It bounds the time for a file with nothing but problems.
 const PROBLEMS_MAX: usize = 100;
 
 impl Settings {
-    /// What the builders would refuse, all of it up to 100 problems. The secret's files are not read.
+    /// Returns everything that the builders would refuse, at most 100 problems. The files with
+    /// secrets are not read.
     pub fn problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
         self.route_problems(&mut found);
@@ -81,11 +83,11 @@ impl Settings {
         (rest.route_overrides, rest.exempt_routes) = (None, None);
         while let Some(error) = rest.first_refused() {
             let ground = GROUNDS.iter().find(|(field, _)| *field == error.field).map(|(_, ground)| *ground);
-            // A default that no longer fits is the doing of the setting it is judged by.
+            // If a default is refused, the setting that its rule depends on is at fault.
             let key = if rest.is_set(error.field) { error.field } else { ground.unwrap_or(error.field) };
             let forgotten = rest.forget(key);
-            // Nothing is known of what was judged by a setting that is wrong itself, and the default in the place of
-            // a value that was refused is nobody's wish.
+            // Skip a setting whose rule depends on a wrong setting: its own state is unknown. Skip
+            // a default that replaced a refused value: the operator did not choose it.
             let told = |problem: &Problem| Some(&*problem.key) == ground || problem.error.field == error.field;
             if !found.iter().skip(of_lists).any(told) {
                 found.push(Problem { key: key.to_owned(), error });
@@ -98,9 +100,9 @@ impl Settings {
         found
     }
 
-    /// The first setting a builder refuses, by its name in the document.
+    /// Returns the error for the first setting that a builder refuses, by its name in the document.
     fn first_refused(&self) -> Option<ConfigError> {
-        // As many secrets as there are files, each another one.
+        // One secret for each file, all different.
         let previous = self.previous_secret_files.iter().flatten().zip(1..=u8::MAX);
         let builder =
             previous.fold(Config::builder([0; 32]), |builder, (_, other)| builder.previous_secret([other; 32]));
@@ -138,7 +140,7 @@ impl Settings {
                     break;
                 }
             };
-            // Each is good by itself, so the second of the same is meant.
+            // Each is good alone, so the error is about the later one of two equal entries.
             let Some(at) = list.iter().rposition(|(_, value)| *value == error.value) else {
                 break;
             };
@@ -148,7 +150,7 @@ impl Settings {
     }
 }
 
-/// Names and routes that are good each by itself, and where they stand.
+/// Names and routes that are each good alone, with their places in the document.
 #[derive(Default)]
 struct Places<'a> {
     names: Vec<(String, &'a str)>,
@@ -165,7 +167,7 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// What is wrong with all of them together.
+    /// Returns the first error of all of them together.
     fn first_refused(&self) -> Option<ConfigError> {
         let names = self.names.iter().map(|(_, name)| Policy::new(*name, 1, Duration::from_secs(1)));
         let builder = names.fold(GateConfig::builder(), GateConfigBuilder::policy);
@@ -174,7 +176,7 @@ impl<'a> Places<'a> {
     }
 }
 
-/// Whether the builder accepts this by itself; if not, that is a problem.
+/// Returns whether the builder accepts this alone; if not, records a problem.
 fn judge(found: &mut Vec<Problem>, key: String, change: impl FnOnce(GateConfigBuilder) -> GateConfigBuilder) -> bool {
     match change(GateConfig::builder()).build() {
         Ok(_) => true,

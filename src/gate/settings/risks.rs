@@ -1,4 +1,4 @@
-//! Settings that are allowed and probably not meant.
+//! Settings that are allowed but probably not intended.
 
 use ipnet::IpNet;
 
@@ -8,21 +8,21 @@ use crate::protocol::DifficultyTier;
 use super::keys::Settings;
 use super::words::{ClientIdentifier, RouteOverride};
 
-/// How much a [`Risk`] weighs.
+/// How serious a [`Risk`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Weight {
     /// Worth knowing.
     Note,
-    /// Probably not meant.
+    /// Probably not intended.
     Warning,
 }
 
-/// Something to think over before such a configuration serves anybody.
+/// A risk in a configuration, to consider before it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Risk {
-    /// How much it weighs.
+    /// How serious it is.
     pub weight: Weight,
     /// The key to change.
     pub key: &'static str,
@@ -30,12 +30,12 @@ pub struct Risk {
     pub what: String,
 }
 
-/// Less than this after the floor is little for a phone on a slow line.
+/// Less time than this between floor and expiry is too short for a phone on a slow line.
 const TIME_TO_ANSWER_MS: u64 = 10_000;
-/// Paid admissions beside the limit, from which on the limit means little.
+/// If work admits more than this multiple of the limit, the limit has little effect.
 const PAID_FACTOR_MAX: u32 = 10;
 
-/// Collects what is found.
+/// Collects the risks found.
 #[derive(Default)]
 struct Risks(Vec<Risk>);
 
@@ -56,7 +56,8 @@ impl Risks {
 }
 
 impl Settings {
-    /// Combinations that are allowed and probably not meant, warnings first. The defaults carry no warning.
+    /// Returns combinations that are allowed but probably not intended, warnings first. The
+    /// defaults have no warning.
     pub fn risks(&self) -> Vec<Risk> {
         let all = self.effective();
         let mut found = Risks::default();
@@ -67,7 +68,7 @@ impl Settings {
         found.note(
             all.calibrate == Some(false) && (self.calibrate_target_ms.is_some() || self.calibrate_bytes_min.is_some()),
             "calibrate",
-            "it is off: its target and its least bytes change nothing",
+            "it is off, so calibrate_target_ms and calibrate_bytes_min have no effect",
         );
         found.0.sort_by_key(|risk| std::cmp::Reverse(risk.weight));
         found.0
@@ -79,20 +80,20 @@ impl Settings {
         found.warn(
             floors.contains(&0),
             "floor_ms",
-            "a floor of 0 is the bare paper: an answer costs a program a fraction of a millisecond of hashing",
+            "with a floor of 0 an answer costs a program only a fraction of a millisecond of hashing",
         );
         let left_ms = ttl_ms.saturating_sub(floors.into_iter().max().unwrap_or_default());
         found.warn(
             left_ms < TIME_TO_ANSWER_MS,
             "token_ttl_seconds",
-            format!("{left_ms} ms are left for an answer between floor and expiry: slow lines will miss it"),
+            format!("only {left_ms} ms remain for an answer between floor and expiry: slow lines will be late"),
         );
         let late = |(floor, target): (&u64, &u64)| floor.saturating_add(*target) >= ttl_ms;
         found.warn(
             self.calibrate == Some(true)
                 && floors[1..].iter().zip(&self.calibrate_target_ms.unwrap_or_default()).any(late),
             "calibrate_target_ms",
-            "no answer can be that late, since its token expires before: units of that tier never shrink",
+            "floor and target together reach the token's lifetime, so units of that tier never become smaller",
         );
         let limit = self.rate_limit.unwrap_or_default();
         let client = self.paid_admissions_per_window.unwrap_or_default();
@@ -101,36 +102,36 @@ impl Settings {
         found.warn(
             client > limit.saturating_mul(PAID_FACTOR_MAX),
             "paid_admissions_per_window",
-            format!("work admits {client} requests beside the limit of {limit}: the limit means little"),
+            format!("work admits {client} requests in addition to the limit of {limit}: the limit has little effect"),
         );
         let nobody = client == 0 || prefix == 0 || in_all == 0;
-        found.warn(nobody, "paid_admissions_per_window", "a ceiling of 0 asks nobody for work: a plain rate limiter");
+        found.warn(
+            nobody,
+            "paid_admissions_per_window",
+            "with a ceiling of 0 no client gets work: a plain rate limiter",
+        );
         found.warn(
             !nobody && prefix < client,
             "paid_admissions_per_prefix",
-            format!("one client may have {client} paid admissions, its whole network {prefix}"),
+            format!("one client may have {client} paid admissions, but its whole network only {prefix}"),
         );
         found.warn(
             !nobody && in_all < client,
             "paid_admissions_in_all",
-            format!("one client may have {client} paid admissions, all together {in_all}"),
+            format!("one client may have {client} paid admissions, but all clients together only {in_all}"),
         );
         let (first, last) = (self.default_difficulty, self.max_difficulty);
-        found.note(
-            first == last,
-            "max_difficulty",
-            "default and highest tier are the same: difficulty never rises, whatever a client does",
-        );
+        found.note(first == last, "max_difficulty", "default and highest tier are the same, so difficulty never rises");
         found.warn(
             first == Some(DifficultyTier::High),
             "default_difficulty",
-            "the first challenge of every client is the hardest, and the largest to send",
+            "every client begins with the hardest challenge, which is also the largest to send",
         );
         let (lower, exempt) = (self.reputation_difficulty_threshold, self.reputation_exemption_threshold);
         found.warn(
             exempt <= lower,
             "reputation_exemption_threshold",
-            "who would get softer work gets none at all: the exemption comes first. 1.1 switches it off",
+            "the exemption applies first, so no client ever gets work one tier lower; 1.1 switches the exemption off",
         );
     }
 
@@ -147,12 +148,14 @@ impl Settings {
             found.warn(
                 bytes < least,
                 key,
-                format!("{bytes} bytes are less than the smallest challenge ({least}): none will ever go out"),
+                format!("{bytes} bytes are less than the smallest challenge ({least}), so none is ever sent"),
             );
             found.warn(
                 (least..whole).contains(&bytes),
                 key,
-                format!("{bytes} bytes are less than the largest challenge ({whole}): they shrink or are refused"),
+                format!(
+                    "{bytes} bytes are less than the largest challenge ({whole}), so large ones shrink or are refused"
+                ),
             );
         }
         let depth = self.min_queue_depth.unwrap_or_default();
@@ -160,7 +163,7 @@ impl Settings {
         found.note(
             depth.saturating_mul(unit_bytes[2]) > ready,
             "ready_bytes_max",
-            format!("{ready} bytes do not hold {depth} units of the largest size: fewer will be ready"),
+            format!("{ready} bytes do not hold {depth} units of the largest size, so fewer will be ready"),
         );
     }
 
@@ -171,23 +174,23 @@ impl Settings {
         found.warn(
             by_address && prefix > 64,
             "ipv6_prefix",
-            format!("one line has 2^64 IPv6 addresses; at {prefix} bits its owner has a fresh limit whenever it likes"),
+            format!("one subscriber has 2^64 IPv6 addresses; at {prefix} bits it can get a new limit at any time"),
         );
         found.note(
             by_address && prefix < 48,
             "ipv6_prefix",
-            format!("{prefix} bits put many subscribers of a provider under one limit"),
+            format!("at {prefix} bits many subscribers of a provider share one limit"),
         );
         let proxies = self.trusted_proxies.as_deref().unwrap_or_default();
         found.note(
             by_address && proxies.is_empty(),
             "trusted_proxies",
-            "no forwarding header is believed: behind a proxy or a load balancer everybody is one client",
+            "no forwarding header is trusted: behind a proxy or a load balancer all clients count as one",
         );
         found.warn(
             proxies.iter().any(|network| network.prefix_len() == 0),
             "trusted_proxies",
-            "a network of all addresses lets every client choose its own address",
+            "this network has all addresses, so every client can choose its own address",
         );
         let public = |network: &IpNet| match network {
             IpNet::V4(v4) => (1..8).contains(&v4.prefix_len()),
@@ -196,13 +199,13 @@ impl Settings {
         found.warn(
             proxies.iter().any(public),
             "trusted_proxies",
-            "a network this large is hardly one of proxies: whoever is in it chooses its own address",
+            "this network is too large for proxies alone; any client in it can choose its own address",
         );
         let [shared, _] = self.open_challenges.unwrap_or_default();
         found.warn(
             by_address && shared == 1,
             "open_challenges",
-            "one open challenge for each address: one person behind a shared address shuts out the others",
+            "with one open challenge for each address, one person behind a shared address blocks the others",
         );
     }
 
@@ -217,8 +220,8 @@ impl Settings {
                 u128::from(paid) > in_default.max(1) * u128::from(PAID_FACTOR_MAX),
                 "route_overrides",
                 format!(
-                    "{name:?} admits {in_default} requests in {window_ms} ms, and work {paid} more: \
-                     paid_admissions_per_window is one for all policies"
+                    "{name:?} admits {in_default} requests in {window_ms} ms, and work admits {paid} more: \
+                     paid_admissions_per_window applies to all policies"
                 ),
             );
         }
@@ -228,8 +231,8 @@ impl Settings {
         found.warn(
             exempt.iter().any(|route| route == "/*"),
             "exempt_routes",
-            "/* exempts every route that has no limit of its own: hardly anything is limited",
+            "/* exempts every route without a separate limit, so almost nothing is limited",
         );
-        found.note(self.shadow == Some(true), "shadow", "shadow mode: nobody is limited");
+        found.note(self.shadow == Some(true), "shadow", "shadow mode: requests over the limit are let through");
     }
 }

@@ -1,5 +1,5 @@
-//! What stands in a document beside plain numbers: routes with limits of their own, the word for the
-//! strategy, and what must never stand there.
+//! Values of a document that are not plain numbers: routes with separate limits, the word for the
+//! strategy, and secrets, which are refused.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::engine::whole_ms;
 use crate::gate::choices::{IdentifierStrategy, Policy};
 
-/// A limit for some routes; a [`Policy`] as it stands in a file.
+/// A limit for some routes: a [`Policy`] as written in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteOverride {
-    /// Name, as it stands in `RateLimit-Policy`; not `default`.
+    /// Name, as sent in `RateLimit-Policy`; not `default`.
     pub name: String,
     /// Admitted requests of one client in one window.
     pub rate_limit: u32,
@@ -23,23 +23,24 @@ pub struct RouteOverride {
     pub routes: Vec<String>,
 }
 
-/// Which property of a request tells clients apart; an [`IdentifierStrategy`] as it stands in a file.
+/// The property of a request that identifies a client: an [`IdentifierStrategy`] as written in a
+/// file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ClientIdentifier {
-    /// The believed address.
+    /// The client's address.
     Ip,
-    /// The authenticated user; everybody else is one client together.
+    /// The authenticated user; all requests without one count as one client.
     User,
-    /// The validated API key; everybody else is one client together.
+    /// The validated API key; all requests without one count as one client.
     ApiKey,
-    /// The authenticated user, else the believed address.
+    /// The authenticated user, else the client's address.
     UserOrIp,
 }
 
 impl ClientIdentifier {
-    /// The word of a strategy; a function of the host's has none.
+    /// Returns the word for a strategy; `None` for a function of the host.
     pub(super) fn of(strategy: &IdentifierStrategy) -> Option<Self> {
         Some(match strategy {
             IdentifierStrategy::Ip => Self::Ip,
@@ -70,8 +71,8 @@ impl<'de> Deserialize<'de> for ClientIdentifier {
             "api_key" => Ok(Self::ApiKey),
             "user_or_ip" => Ok(Self::UserOrIp),
             "custom" => Err(D::Error::custom(
-                "`custom` is a function of the host's and cannot come from a file: set it on the builder, after the \
-                 settings have filled it",
+                "`custom` is a function of the host and cannot be set in a file: set it on the builder, after the \
+                 settings have been applied",
             )),
             other => Err(D::Error::invalid_value(Unexpected::Str(other), &"ip, user, api_key or user_or_ip")),
         }
@@ -93,16 +94,16 @@ impl From<Policy> for RouteOverride {
     }
 }
 
-/// A secret, which nobody can read out of a configuration file because it is refused there.
+/// A secret in a configuration file. Reading one always fails, so no value of this type exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NeverInAFile(());
 
 impl<'de> Deserialize<'de> for NeverInAFile {
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
         Err(D::Error::custom(
-            "a secret must not stand in a configuration file, since such files are copied, shown and kept under version \
-             control: put it into a file of its own that only its owner can read, and name that with secret_file (older \
-             ones with previous_secret_files)",
+            "a secret must not be in a configuration file, since such files are copied, shown and kept under version \
+             control: put it into a separate file that only its owner can read, and name that file in secret_file \
+             (files with older secrets in previous_secret_files)",
         ))
     }
 }

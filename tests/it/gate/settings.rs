@@ -167,7 +167,10 @@ fn the_rules_that_are_told_are_those_the_builders_keep() {
             "unit_bytes" => json!([number, number, number]),
             _ => json!(number),
         };
-        let rule = key.rule.rsplit_once("each ").map_or(key.rule, |(_, each)| each.trim_end_matches(", not falling"));
+        let rule = key
+            .rule
+            .rsplit_once("each ")
+            .map_or(key.rule, |(_, each)| each.trim_end_matches(", none smaller than the one before"));
         let low_high = rule.split_once(" to ").and_then(|(a, b)| Some((a.parse::<u64>().ok()?, b.parse().ok()?)));
         let low = rule.strip_suffix(" or more").and_then(|low| low.parse::<u64>().ok());
         if let Some((low, high)) = low_high.or(low.map(|low| (low, u64::MAX))) {
@@ -188,7 +191,7 @@ fn the_rules_that_are_told_are_those_the_builders_keep() {
         } else if rule == "true or false" {
             assert!(fits(name, &json!(true)).is_empty() && fits(name, &json!(false)).is_empty());
             refused(json!({ name: "yes" }));
-        } else if rule == "a finite number from 0 up" {
+        } else if rule == "a finite number, 0 or more" {
             assert!(fits(name, &json!(0)).is_empty() && fits(name, &json!(1e9)).is_empty());
             assert_refused(name, json!(-0.001));
         } else if let Some(most) = rule.strip_prefix("empty, or a path of at most ") {

@@ -91,7 +91,7 @@ impl Source {
     }
 
     fn unreadable(&self, error: &walkdir::Error) -> WalkEvent {
-        // A listing that breaks off has no path of its own: its directory stands one level up.
+        // A listing that breaks off has no path of its own: its directory is one level up.
         let parent = error.depth().checked_sub(1);
         let path = error.path().or_else(|| Some(self.dirs.get(parent?)?.path.as_path())).unwrap_or(Path::new(""));
         let message = error.io_error().map_or_else(|| error.to_string(), io::Error::to_string);
