@@ -138,10 +138,10 @@ fn judge_only(engine: &PouwEngine, tier: DifficultyTier, answers: u32) -> Result
     for answer in &solved {
         let sender = sender.clone();
         let started = Instant::now();
-        let inspected = for_gate(&engine).inspect(&answer.client.to_be_bytes(), &answer.token, 0)?;
+        let inspected = for_gate(engine).inspect(&answer.client.to_be_bytes(), &answer.token, 0)?;
         let result =
             WorkResult::from_compact(&answer.result, &answer.token).map_err(|e| Failure::failed(e.to_string()))?;
-        for_gate(&engine).submit_inspected(inspected, &result, move |verdict| {
+        for_gate(engine).submit_inspected(inspected, &result, move |verdict| {
             // The other end waits below until all have come.
             let _ = sender.send(verdict.map(drop));
         });

@@ -48,7 +48,6 @@ impl SolveLayer {
 
     /// Calls `report` with each [`Report`]. [`Report::Hashed`] is called on the hashing thread, which
     /// waits for the call to return.
-    #[must_use]
     pub fn on_report(mut self, report: impl Fn(Report<'_>) + Send + Sync + 'static) -> Self {
         self.payer.hooks.on_report = Some(std::sync::Arc::new(report));
         self
@@ -56,7 +55,6 @@ impl SolveLayer {
 
     /// Calls `confirm` before a challenge within the terms is solved; if it returns `false`, the
     /// request ends with [`ClientError::Declined`].
-    #[must_use]
     pub fn confirm(mut self, confirm: impl Fn(&Offer) -> bool + Send + Sync + 'static) -> Self {
         self.payer.hooks.confirm = Some(std::sync::Arc::new(confirm));
         self

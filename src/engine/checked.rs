@@ -30,7 +30,7 @@ pub(crate) fn check_time(
     allowed_ms: std::ops::RangeInclusive<u128>,
     rule: &'static str,
 ) -> Result<(), ConfigError> {
-    if time.subsec_nanos() % 1_000_000 != 0 {
+    if !time.subsec_nanos().is_multiple_of(1_000_000) {
         let rule = "it must be a whole number of milliseconds";
         return Err(ConfigError { field, value: format!("{} ns", time.as_nanos()), rule });
     }

@@ -27,7 +27,7 @@ fn answer(engine: &PouwEngine, client: &[u8], right: bool) -> Result<(), SubmitE
 
 fn touch(engine: &PouwEngine) -> Result<(), pouw::WriteError> {
     let (sender, receiver) = std::sync::mpsc::channel();
-    for_gate(&engine).touch_with(move |written| sender.send(written).unwrap());
+    for_gate(engine).touch_with(move |written| sender.send(written).unwrap());
     receiver.recv().unwrap()
 }
 
@@ -351,8 +351,8 @@ impl Plain {
         let now_ms = engine.now_ms();
         (0..4).all(|client| {
             let row = self.rows.get(&client).copied().unwrap_or_default();
-            for_gate(&engine).standing(&[client]) == row.look(&RULES, now_ms)
-                && for_gate(&engine).prospect(&[client]) == row.issued(&RULES, now_ms).tier
+            for_gate(engine).standing(&[client]) == row.look(&RULES, now_ms)
+                && for_gate(engine).prospect(&[client]) == row.issued(&RULES, now_ms).tier
         })
     }
 }
