@@ -99,7 +99,7 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     }
 }
 
-/// Gives the store its storage. [`Directory`] is the real one; tests pass a faulty one.
+/// Gives the store its storage. [`StoreDirectory`] is the real one; tests pass a faulty one.
 pub trait StorageProvider: Debug + Send + Sync {
     /// Opens or creates the bytes behind `file`. Called again when the store reopens itself after a
     /// failed write.
