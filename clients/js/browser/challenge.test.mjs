@@ -91,7 +91,7 @@ test('cookies are refused: it ends with a button, and asks no further', async (t
   await page.waitForTimeout(1_000);
   assert.equal(asked.length, 1);
   assert.ok(
-    seen.warnings.some((text) => text.includes('keeps no cookies')),
+    seen.warnings.some((text) => text.includes('does not store cookies')),
     String(seen.warnings),
   );
   assert.deepEqual(seen.uncaught, []);

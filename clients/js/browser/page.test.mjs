@@ -264,8 +264,8 @@ test('without JavaScript the page says what it would be and that waiting works',
   const { page } = await open(t, browser, { javaScriptEnabled: false });
   await page.goto(url);
   const words = await page.locator('body').innerText();
-  assert.match(words, /With JavaScript your device can pay for more/);
-  assert.match(words, /Waiting works too/);
+  assert.match(words, /With JavaScript, your device can do a little useful work to make more of them/);
+  assert.match(words, /Without it, wait: after a minute you can make requests again/);
   assert.ok(await page.locator('#burst').isHidden());
   assert.ok(await page.locator('section').first().isHidden(), 'no empty boxes');
   assert.deepEqual((await page.locator('a').allTextContents()).toSorted(), ['Health', 'Metrics']);

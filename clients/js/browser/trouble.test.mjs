@@ -100,12 +100,12 @@ test('a short ceiling is waited for, and the page says that it waits', async (t)
   const { page } = await open(t, browser);
   await page.goto(url);
   await page.locator('#burst').click();
-  await page.getByText('What is left is sent by itself in').waitFor();
+  await page.getByText('The remaining requests are sent automatically in').waitFor();
   assert.match(
     await page.locator('#why').textContent(),
     /^You have reached the number .* sent automatically in [1-4] s\.$/,
   );
-  assert.match(await progressText(page), /goes on by itself/);
+  assert.match(await progressText(page), /sent again automatically/);
   await page.locator('#burst:enabled').waitFor();
   assert.doesNotMatch(await status(page), /did not go through/);
 });
@@ -117,7 +117,7 @@ test('the budget of bytes: the page says what that is', async (t) => {
   await page.goto(url);
   assert.match(
     await burst(page),
-    /did not go through\. This server has sent you as much work as it may for now\./,
+    /did not go through\. This server has sent you as much work as it allows for now\./,
   );
 });
 
