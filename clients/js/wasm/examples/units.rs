@@ -3,7 +3,7 @@
 
 use std::io::{self, BufWriter, Write};
 
-use pouw::protocol::{subtree_nodes, DifficultyTier, TreeHandle, UnixMillis, WorkId, WorkUnit, WorkUnitOperation};
+use pouw::protocol::{DifficultyTier, TreeHandle, UnixMillis, WorkId, WorkUnit, WorkUnitOperation, subtree_nodes};
 use pouw::solver::compute_work_unit;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
