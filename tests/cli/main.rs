@@ -2,9 +2,11 @@
 
 mod bench;
 mod config;
+#[cfg(unix)]
 mod fetch;
 mod flow;
 mod refusals;
+#[cfg(unix)]
 mod serve;
 mod strategies;
 
@@ -20,5 +22,6 @@ mod support {
     pub mod http {
         pub mod client;
     }
+    pub mod patience;
     pub mod scripted;
 }

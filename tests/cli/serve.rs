@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use crate::support::http::client;
 use crate::support::http::client::{Reply, request};
+use crate::support::patience::PATIENCE;
 use serde_json::Value;
 
 fn pouw(args: &[&str], input: &[u8]) -> Output {
@@ -247,7 +248,7 @@ fn an_upload_that_stops_arriving_is_cut_off_and_one_that_goes_on_is_not() {
         assert!(end.is_ok() || end.is_err_and(|end| end.kind() == std::io::ErrorKind::ConnectionReset));
         assert!(String::from_utf8_lossy(&reply).contains("hello"), "{:?}", String::from_utf8_lossy(&reply));
     }
-    assert!(started.elapsed() < client::PATIENCE && server.hello(&[]).status == 200);
+    assert!(started.elapsed() < PATIENCE && server.hello(&[]).status == 200);
     server.stop();
 }
 

@@ -40,7 +40,7 @@ fn floors(ms: u64) -> Setup {
 }
 
 fn url(site: &Site, path: &str) -> String {
-    format!("http://{}{path}", site.address)
+    format!("http://{}{path}", site.server.address)
 }
 
 #[tokio::test]

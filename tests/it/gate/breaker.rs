@@ -4,8 +4,9 @@
 use std::sync::mpsc::channel;
 
 use crate::support::desk;
-use crate::support::desk::{ADDRESS, Desk, accepted, changes, facts, passed, plain, refused, solved, until};
+use crate::support::desk::{ADDRESS, Desk, accepted, changes, facts, passed, plain, refused, solved};
 use crate::support::house::START_MS;
+use crate::support::patience::until;
 use pouw::internal::engine::for_gate;
 use pouw::internal::store::sim::Loss;
 use pouw::protocol::WorkResult;

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 
-use crate::support::desk::{ADDRESS, Desk, accepted, changes, facts, passed, plain, refused, solved, unit_in, until};
+use crate::support::desk::{ADDRESS, Desk, accepted, changes, facts, passed, plain, refused, solved, unit_in};
+use crate::support::patience::until;
 use crate::support::work::spoiled;
 use pouw::internal::engine::for_gate;
 use pouw::protocol::DifficultyTier::{High, Low, Medium};

@@ -3,14 +3,15 @@
 
 use std::io::{Read, Write};
 use std::sync::Barrier;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::support::house::{config, on_disk};
-use crate::support::http::client::{PATIENCE, connect, parse, raw};
+use crate::support::house::config;
+use crate::support::http::client::{connect, parse, raw};
 use crate::support::http::{Kind, Setup, Site, solved};
+use crate::support::patience::until;
 use pouw::hash::sha3_512;
 use pouw::protocol::{ByTier, WorkResult, header};
-use pouw::{Caller, Exposure, Gate, GateConfig, Head, IngestOptions, Receipt, Step};
+use pouw::{Caller, Exposure, Head, IngestOptions, Receipt, Step};
 
 fn zero_floor() -> Setup {
     Setup { engine: |config| config.floor(ByTier::all(Duration::ZERO)), ..Setup::default() }
@@ -19,7 +20,7 @@ fn zero_floor() -> Setup {
 #[test]
 fn of_64_connections_with_the_same_right_answer_one_is_admitted_also_after_a_restart() {
     for kind in Kind::ALL {
-        let site = Site::new(kind, &zero_floor());
+        let mut site = Site::new(kind, &zero_floor());
         let (unit, result) = solved(&site.limited());
         let start = Barrier::new(64);
         let statuses: Vec<(u16, String)> = std::thread::scope(|scope| {
@@ -37,14 +38,10 @@ fn of_64_connections_with_the_same_right_answer_one_is_admitted_also_after_a_res
         };
         assert!(statuses.iter().all(told), "{statuses:?}");
         assert_eq!(site.engine.stats().ledger_entries, 1);
-        site.engine.close();
-
-        let engine = on_disk(&site.disk, &site.clock, config());
-        let gate = Gate::new(engine.clone(), GateConfig::builder().rate_limit(1).build().unwrap()).unwrap();
-        let again = Site { address: kind.serve(gate.clone()), engine, gate, ..site };
-        assert!((0..4).all(|_| again.answer(&result).reason() == "token_replayed"));
-        assert_eq!(again.engine.stats().ledger_entries, 1);
-        assert!(matches!(again.engine.receipt(unit.id).unwrap(), Receipt::Accepted(_)));
+        site.restart(config());
+        assert!((0..4).all(|_| site.answer(&result).reason() == "token_replayed"));
+        assert_eq!(site.engine.stats().ledger_entries, 1);
+        assert!(matches!(site.engine.receipt(unit.id).unwrap(), Receipt::Accepted(_)));
     }
 }
 
@@ -153,7 +150,7 @@ fn clients_that_ask_and_do_not_read_hold_a_bounded_number_of_bytes_and_nobody_up
                     format!("GET /hello HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\n\r\n").repeat(2)
                 })
                 .collect();
-            let mut stream = connect(site.address);
+            let mut stream = connect(site.server.address);
             stream.write_all(requests.as_bytes()).unwrap();
             silent.push(stream);
             assert!(site.gate.stats().bytes_in_flight <= IN_FLIGHT_MAX);
@@ -164,11 +161,7 @@ fn clients_that_ask_and_do_not_read_hold_a_bounded_number_of_bytes_and_nobody_up
         assert!(site.gate.stats().issued.iter().sum::<u64>() > 100, "{:?}", site.gate.stats());
         drop(silent);
         // Each connection that broke gives back what it held.
-        let started = Instant::now();
-        while site.gate.stats().bytes_in_flight > 0 {
-            assert!(started.elapsed() < PATIENCE, "{:?}", site.gate.stats());
-            std::thread::yield_now();
-        }
+        until(|| site.gate.stats().bytes_in_flight == 0);
     }
 }
 
@@ -195,7 +188,7 @@ fn a_body_that_does_not_come_is_given_up() {
         let setup = Setup { gate: |config| config.body_timeout(Duration::from_millis(50)), ..zero_floor() };
         let site = Site::new(kind, &setup);
         let (_, result) = solved(&site.limited());
-        let mut stream = connect(site.address);
+        let mut stream = connect(site.server.address);
         let head = format!(
             "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 100\r\nX-PoUW-Response: {}\r\n\r\n{{",
             result.challenge_token
@@ -256,7 +249,7 @@ fn a_body_books_what_has_arrived_and_one_is_read_at_a_time_for_each_challenge_in
             panic!("the result may be in the body")
         };
         let told = |result: &WorkResult, bytes| {
-            let reply = raw(site.address, &chunked(result, bytes));
+            let reply = raw(site.server.address, &chunked(result, bytes));
             assert_eq!((reply.status, reply.reason().as_str()), (429, "try_again"), "{kind:?}");
             assert_eq!(reply.header("x-pouw-challenge"), Some(result.challenge_token.as_str()));
             assert_eq!(reply.number("retry-after"), 1);
@@ -266,10 +259,10 @@ fn a_body_books_what_has_arrived_and_one_is_read_at_a_time_for_each_challenge_in
         held.arrived(6 << 10).unwrap();
         told(&second, 12 << 10);
         assert_eq!(site.gate.stats().bytes_buffered, 6 << 10);
-        let reply = raw(site.address, &chunked(&second, 9 << 10));
+        let reply = raw(site.server.address, &chunked(&second, 9 << 10));
         assert_eq!((reply.status, reply.header("x-pouw-accepted"), reply.body.len()), (200, Some("true"), 9 << 10));
         drop(held);
-        assert_eq!(raw(site.address, &chunked(&first, 16 << 10)).status, 200);
+        assert_eq!(raw(site.server.address, &chunked(&first, 16 << 10)).status, 200);
         assert_eq!(site.gate.stats().bytes_buffered, 0);
     }
 }
@@ -296,7 +289,7 @@ fn connections_with_bodies_that_do_not_come_hold_nobody_up() {
             solved(&site.hello(&own)).1
         };
         let open = |client: u8, token: &str| {
-            let mut stream = connect(site.address);
+            let mut stream = connect(site.server.address);
             let head = format!(
                 "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-For: {}\r\n\
                  X-PoUW-Response: {token}\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{}\r\n",
@@ -311,12 +304,8 @@ fn connections_with_bodies_that_do_not_come_hold_nobody_up() {
         let token = challenged(0).challenge_token;
         let mut held: Vec<_> = (0..40).map(|_| open(0, &token)).collect();
         held.extend((1..30).map(|client| open(client, &challenged(client).challenge_token)));
-        let started = Instant::now();
         // What has come of the first and of each with a token of its own, and no more.
-        while site.gate.stats().bytes_buffered < 30 * COME as u64 {
-            assert!(started.elapsed() < PATIENCE, "{kind:?}: {:?}", site.gate.stats());
-            std::thread::yield_now();
-        }
+        until(|| site.gate.stats().bytes_buffered >= 30 * COME as u64);
         assert_eq!(site.gate.stats().bytes_buffered, 30 * COME as u64, "{kind:?}");
         let result = challenged(99);
         let body = format!("{{\"workResult\":{}}}", result.to_json());
@@ -324,10 +313,7 @@ fn connections_with_bodies_that_do_not_come_hold_nobody_up() {
         let reply = site.send("POST", "/echo", &headers, body.as_bytes());
         assert_eq!((reply.status, reply.header("x-pouw-accepted")), (200, Some("true")), "{kind:?}: {reply:?}");
         drop(held);
-        while site.gate.stats().bytes_buffered > 0 {
-            assert!(started.elapsed() < PATIENCE, "{:?}", site.gate.stats());
-            std::thread::yield_now();
-        }
+        until(|| site.gate.stats().bytes_buffered == 0);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::support::desk::WINDOW_MS;
 use crate::support::http::client::{Reply, raw, try_raw};
 use crate::support::http::{Kind, Setup, Site, solved};
+use crate::support::patience::until;
 use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{ByTier, WorkResult, header};
 use pouw::{
@@ -251,10 +252,10 @@ fn an_answer_that_cannot_be_stored_may_come_again_and_the_breaker_opens_and_clos
         site.clock.advance(30_000);
         challenged(&site.hello(&[]), "work_required");
         // The probe's verdict comes from the writer's thread.
-        while site.gate.health().overall() != pouw::Condition::Healthy {
+        until(|| {
             site.engine.refill().unwrap();
-            std::thread::yield_now();
-        }
+            site.gate.health().overall() == pouw::Condition::Healthy
+        });
         challenged(&site.hello(&[]), "work_required");
     });
 }
@@ -321,7 +322,7 @@ fn a_header_that_is_no_utf8_is_refused_by_the_gate_or_by_the_server_before_it() 
     everywhere(&zero_floor(), |site| {
         site.limited();
         let request = b"GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-PoUW-Response: \xff\xfe\r\n\r\n";
-        match (site.kind, try_raw(site.address, request)) {
+        match (site.kind, try_raw(site.server.address, request)) {
             // It hangs up by itself; the request never reaches the gate.
             (Kind::TinyHttp, None) => {}
             (_, reply) => drop(refused(&reply.expect("an answer"), 400, "malformed")),
@@ -344,7 +345,7 @@ fn a_body_over_the_buffer_limit_is_too_large_where_a_result_is_expected_in_it() 
             result.challenge_token,
             large.len()
         );
-        refused(&raw(site.address, &[head.as_bytes(), &large, b"\r\n0\r\n\r\n"].concat()), 413, "too_large");
+        refused(&raw(site.server.address, &[head.as_bytes(), &large, b"\r\n0\r\n\r\n"].concat()), 413, "too_large");
         // In the header form the body is not looked at.
         let compact = result.to_compact();
         let both = [token[0], ("X-PoUW-Result", compact.as_str())];

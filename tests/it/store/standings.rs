@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::support::house::{clock, config, in_directory, on_disk, open, parts};
+use crate::support::patience::until;
 use crate::support::store_plant::{STANDINGS, plant};
 use crate::support::work::{made_up, solve, spoiled};
 use pouw::internal::engine::for_gate;
@@ -152,9 +153,7 @@ fn a_store_that_fails_is_not_asked_again_without_a_pause_however_much_waits_for_
     assert!(stats.refused_waiting == 600 && stats.standings_waiting == 600, "{stats:?}");
     let failed = |by: u64| {
         let before = engine.stats().commits_failed;
-        while engine.stats().commits_failed < before + by {
-            std::thread::yield_now();
-        }
+        until(|| engine.stats().commits_failed >= before + by);
     };
     failed(1);
     let started = Instant::now();

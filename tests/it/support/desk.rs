@@ -1,11 +1,11 @@
 //! A gate on a faulty disk and a fake clock, asked in process, with its events.
 
-use std::time::Duration;
-
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::house::{clock, config, on_disk};
+use super::patience::until;
 use super::work::{self, cut, solve};
 use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{WorkResult, WorkUnit};
@@ -16,7 +16,7 @@ use pouw::{
 
 /// Long enough that no test leaves it by accident.
 pub const WINDOW_MS: u64 = 3_600_000;
-/// The address of whoever is not told apart.
+/// The address of clients that no test distinguishes.
 pub const ADDRESS: &str = "192.0.2.7";
 
 /// A gate with a limit of one request, and an engine with floors of zero and a backlog of 640 leaves.
@@ -93,14 +93,12 @@ impl Desk {
 
     /// Sends a right answer until the store takes it: after a failure the writer opens it anew on its own time.
     pub fn answer_until_stored(&self, result: &WorkResult) -> Pass {
-        let started = std::time::Instant::now();
-        loop {
-            if let Some(pass) = accepted(self.answer(result)) {
-                return pass;
-            }
-            assert!(started.elapsed().as_secs() < 30, "it is stored in the end");
-            std::thread::yield_now();
-        }
+        let mut stored = None;
+        until(|| {
+            stored = accepted(self.answer(result));
+            stored.is_some()
+        });
+        stored.expect("it was waited for")
     }
 
     /// Failures of the store in a row, as the health of the breaker tells them; `None` while it is open.
@@ -117,16 +115,12 @@ impl Desk {
     /// does so once: as long as its fate is not known it is in its own way.
     pub fn fail(&self, result: &WorkResult) {
         let before = self.failures().expect("closed");
-        for _ in 0..100_000 {
+        until(|| {
             refused(self.answer(result), "try_again");
             let now = self.failures();
-            if now != Some(before) {
-                assert!(now.is_none_or(|now| now == before + 1), "{now:?} after {before}");
-                return;
-            }
-            std::thread::yield_now();
-        }
-        panic!("it never counted");
+            assert!(now.is_none_or(|now| now == before || now == before + 1), "{now:?} after {before}");
+            now != Some(before)
+        });
     }
 
     /// What happened since the last time this was called, by the paper's names.
@@ -218,13 +212,4 @@ pub fn changes(events: &[GateEvent]) -> Vec<(bool, u64)> {
         _ => None,
     };
     events.iter().filter_map(change).collect()
-}
-
-/// Waits for what another thread is about to do.
-pub fn until(mut holds: impl FnMut() -> bool) {
-    let started = std::time::Instant::now();
-    while !holds() {
-        assert!(started.elapsed().as_secs() < 30, "it did not happen");
-        std::thread::yield_now();
-    }
 }

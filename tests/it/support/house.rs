@@ -45,7 +45,7 @@ pub fn parts(storage: Arc<dyn StorageProvider>, clock: &Arc<FakeClock>) -> Runti
     Runtime::on(storage)
         .clock(clock.clone())
         .events(EventSink::default())
-        .options(StoreOptions::new().state_cache_bytes(4 << 20).blocks_cache_bytes(4 << 20))
+        .options(StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20))
 }
 
 /// An engine on this disk.

@@ -5,6 +5,7 @@
 //! work        an honest client on any engine: issue, solve, answer, work off
 //! clients     many clients of distinct networks, honest or not, as methods of House; blocks and noise
 //! desk        a gate before an engine, asked in process          http   the same behind each example server
+//! patience    how long tests wait for other threads
 //! disk        power cuts, and a hook before each access          store_plant   damage to rows of a closed store
 //! scripted    a server that says what a test tells it to         model         the engine beside its oracle
 //! ```
@@ -16,6 +17,7 @@ pub mod disk;
 pub mod house;
 pub mod http;
 pub mod model;
+pub mod patience;
 pub mod scripted;
 pub mod store_plant;
 pub mod work;

@@ -1,9 +1,12 @@
-//! Challenges as a server writes them, and a server over a plain socket that says what it is told to.
+//! Challenges as a server writes them, and a server over a plain socket that follows a script.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
+use super::patience::PATIENCE;
 use pouw::protocol::{
     DifficultyTier, TreeHandle, UnixMillis, WorkId, WorkResult, WorkUnit, WorkUnitOperation, subtree_nodes,
 };
@@ -87,9 +90,22 @@ pub fn challenge(reason: &str, unit: &WorkUnit) -> Said {
 }
 
 /// A server that answers its n-th request with `say(n, request)`, and remembers the requests.
+/// Dropping it stops it, and panics if `say` has panicked.
 pub struct Scripted {
     pub address: SocketAddr,
     pub heard: Arc<Mutex<Vec<Heard>>>,
+    stopped: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Scripted {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        // It waits for a connection.
+        drop(TcpStream::connect(self.address));
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(matches!(ended, Some(Ok(()))) || std::thread::panicking(), "the server's script panicked");
+    }
 }
 
 impl Scripted {
@@ -98,9 +114,15 @@ impl Scripted {
         let address = listener.local_addr().unwrap();
         let heard = Arc::new(Mutex::new(Vec::new()));
         let remembered = heard.clone();
-        std::thread::spawn(move || {
+        let stopped = Arc::new(AtomicBool::new(false));
+        let stop = stopped.clone();
+        let thread = std::thread::spawn(move || {
             for (at, stream) in listener.incoming().enumerate() {
+                if stop.load(Ordering::SeqCst) {
+                    return;
+                }
                 let mut stream = stream.unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
                 // A client that goes away in the middle is part of some tests.
                 let Some(request) = read(&mut stream) else { continue };
                 remembered.lock().unwrap().push(request.clone());
@@ -109,7 +131,7 @@ impl Scripted {
                 }
             }
         });
-        Self { address, heard }
+        Self { address, heard, stopped, thread: Some(thread) }
     }
 
     pub fn url(&self) -> String {

@@ -2,10 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
-/// A test that waits longer than this hangs.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+use super::super::patience::PATIENCE;
 
 #[derive(Debug, Clone)]
 pub struct Reply {

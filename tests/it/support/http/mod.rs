@@ -11,13 +11,13 @@ mod hyper_example;
 #[path = "../../../../examples/tiny_http.rs"]
 mod tiny_http_example;
 
-use std::time::Duration;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::support::desk::WINDOW_MS;
 use crate::support::house::{SECRET, clock, on_disk};
+use crate::support::patience::until;
 use crate::support::work::{cut, solve};
 use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{WorkResult, WorkUnit};
@@ -37,35 +37,71 @@ pub enum Kind {
 impl Kind {
     pub const ALL: [Self; 4] = [Self::Actix, Self::Axum, Self::Hyper, Self::TinyHttp];
 
-    /// Serves `gate` until the process ends.
-    pub fn serve(self, gate: Gate) -> SocketAddr {
-        match self {
+    /// Serves `gate` until the server is dropped.
+    pub fn serve(self, gate: Gate) -> Server {
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let (listener, address) = listen();
+        let (stop, thread): (Box<dyn FnOnce() + Send + Sync>, _) = match self {
             Self::Actix => {
-                let (listener, address) = listen();
-                std::thread::spawn(move || actix_web::rt::System::new().block_on(actix_example::serve(listener, gate)));
-                address
+                let serve = move || {
+                    actix_web::rt::System::new().block_on(while_wanted(stopped, actix_example::serve(listener, gate)));
+                };
+                (Box::new(move || drop(stop)), std::thread::spawn(serve))
             }
             Self::Axum | Self::Hyper => {
-                let (listener, address) = listen();
-                std::thread::spawn(move || {
-                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                    runtime.block_on(async {
-                        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                        match self {
-                            Self::Axum => axum_example::serve(listener, gate).await.unwrap(),
-                            _ => hyper_example::serve(listener, gate).await.unwrap(),
-                        }
-                    });
-                });
-                address
+                let serve = async move {
+                    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                    match self {
+                        Self::Axum => while_wanted(stopped, axum_example::serve(listener, gate)).await,
+                        _ => while_wanted(stopped, hyper_example::serve(listener, gate)).await,
+                    }
+                };
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                (Box::new(move || drop(stop)), std::thread::spawn(move || runtime.block_on(serve)))
             }
             Self::TinyHttp => {
-                let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
-                let address = server.server_addr().to_ip().unwrap();
-                std::thread::spawn(move || tiny_http_example::serve(&server, &gate));
-                address
+                listener.set_nonblocking(false).unwrap();
+                let server = Arc::new(tiny_http::Server::from_listener(listener, None).unwrap());
+                let serving = server.clone();
+                let thread = std::thread::spawn(move || tiny_http_example::serve(&serving, &gate));
+                (Box::new(move || server.unblock()), thread)
             }
-        }
+        };
+        Server { address, stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+/// Serves until `stopped` resolves. A server does not end before that.
+async fn while_wanted<E: std::fmt::Debug>(
+    stopped: tokio::sync::oneshot::Receiver<()>,
+    serving: impl Future<Output = Result<(), E>>,
+) {
+    tokio::select! {
+        ended = serving => panic!("the server ended: {ended:?}"),
+        _ = stopped => {}
+    }
+}
+
+/// A server on a thread. Dropping it stops it, and panics if it has panicked.
+pub struct Server {
+    pub address: SocketAddr,
+    stop: Option<Box<dyn FnOnce() + Send + Sync>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Server {
+    /// Stops it, unless it is stopped already.
+    pub fn stop(&mut self) {
+        let (Some(stop), Some(thread)) = (self.stop.take(), self.thread.take()) else { return };
+        stop();
+        let ended = thread.join();
+        assert!(ended.is_ok() || std::thread::panicking(), "the server on {} panicked", self.address);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -91,6 +127,18 @@ impl Default for Setup {
     }
 }
 
+/// Sends an answer until the store takes it, for at most as long as tests have patience.
+pub fn until_stored(mut send: impl FnMut() -> Reply) -> Reply {
+    let mut stored = None;
+    until(|| {
+        let reply = send();
+        let again = reply.status == 429 && reply.reason() == "try_again";
+        stored = (!again).then_some(reply);
+        stored.is_some()
+    });
+    stored.expect("it was waited for")
+}
+
 /// A served gate with a limit of one request, and floors of zero.
 pub struct Site {
     pub kind: Kind,
@@ -98,7 +146,14 @@ pub struct Site {
     pub clock: Arc<FakeClock>,
     pub engine: PouwEngine,
     pub gate: Gate,
-    pub address: SocketAddr,
+    pub server: Server,
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.server.stop();
+        self.engine.close();
+    }
 }
 
 impl Site {
@@ -116,12 +171,22 @@ impl Site {
             .paid_admissions_per_window(1_000);
         let parts = (setup.parts)().ticked_by_host();
         let gate = Gate::with_runtime(engine.clone(), (setup.gate)(config).build().unwrap(), parts).unwrap();
-        let address = kind.serve(gate.clone());
-        Self { kind, disk, clock, engine, gate, address }
+        let server = kind.serve(gate.clone());
+        Self { kind, disk, clock, engine, gate, server }
+    }
+
+    /// Opens the store again, under these settings, and serves it.
+    pub fn restart(&mut self, config: ConfigBuilder) {
+        self.server.stop();
+        self.engine.close();
+        self.engine = on_disk(&self.disk, &self.clock, config);
+        let config = GateConfig::builder().rate_limit(1).build().unwrap();
+        self.gate = Gate::new(self.engine.clone(), config).unwrap();
+        self.server = self.kind.serve(self.gate.clone());
     }
 
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
-        request(self.address, method, path, headers, body)
+        request(self.server.address, method, path, headers, body)
     }
 
     pub fn hello(&self, headers: &[(&str, &str)]) -> Reply {
@@ -138,8 +203,7 @@ impl Site {
 
     /// Sends an answer until the store takes it: after a failure the writer opens it anew on its own time.
     pub fn answer_until_stored(&self, result: &WorkResult) -> Reply {
-        let mut replies = (0..10_000).map(|_| self.answer(result));
-        replies.find(|reply| reply.status != 429 || reply.reason() != "try_again").expect("it is stored in the end")
+        until_stored(|| self.answer(result))
     }
 
     /// Sends an answer in the header.

@@ -1,0 +1,15 @@
+//! How long tests wait for something that another thread does.
+
+use std::time::{Duration, Instant};
+
+/// Longer than anything takes on a busy machine. A test that reaches it fails.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until it holds.
+pub fn until(mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < PATIENCE, "it did not happen within {PATIENCE:?}");
+        std::thread::yield_now();
+    }
+}
