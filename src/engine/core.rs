@@ -19,6 +19,7 @@ use super::config::Config;
 use super::error::WriteError;
 use super::event::{Event, EventSink};
 use super::lanes::{Fate, Job, Lane};
+use super::prune::ClientSearch;
 use super::queue::Queue;
 use super::standings::Standings;
 
@@ -63,7 +64,7 @@ pub(super) struct Core {
     pub(super) events: EventSink,
     pub(super) tallies: Tallies,
     pub(super) closing: AtomicBool,
-    pub(super) prune_after: Mutex<[u8; 16]>,
+    pub(super) client_search: Mutex<ClientSearch>,
     pub(super) lanes: Lane,
     wake: Sender<()>,
 }
@@ -189,7 +190,7 @@ impl Core {
             events,
             tallies: Tallies::default(),
             closing: AtomicBool::new(false),
-            prune_after: Mutex::new([0; 16]),
+            client_search: Mutex::new(ClientSearch::default()),
             lanes,
             wake,
         }

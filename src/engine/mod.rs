@@ -39,6 +39,7 @@ mod own_hash;
 mod policy;
 mod progress;
 mod provenance;
+mod prune;
 mod queue;
 mod refill;
 mod request;

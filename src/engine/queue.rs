@@ -249,15 +249,18 @@ impl Queue {
         }
     }
 
-    /// Lets unreadable leaves be read again.
-    pub(super) fn unblock(&mut self) {
-        for (tree, blocked) in std::mem::take(&mut self.blocked) {
+    /// Lets unreadable leaves be read again. Returns whether there are any.
+    pub(super) fn unblock(&mut self) -> bool {
+        let blocked = std::mem::take(&mut self.blocked);
+        let any = !blocked.is_empty();
+        for (tree, blocked) in blocked {
             if blocked.overflow {
                 self.look_again(tree);
             } else {
                 self.returned.extend(blocked.tiles.into_iter().map(|(tile, mask)| Returned { tree, tile, mask }));
             }
         }
+        any
     }
 
     /// Schedules a tree to be read again, before any other.

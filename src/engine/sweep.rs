@@ -1,10 +1,6 @@
 //! The sweep: ends expired leases, takes back old units, removes old rows. The work of one call is
 //! bounded.
 
-use std::sync::atomic::Ordering;
-
-use crate::store::{Command, Outcome};
-
 use super::PouwEngine;
 use super::checked::whole_ms;
 use super::core::{Core, bump};
@@ -35,16 +31,14 @@ pub struct SweepReport {
     pub more: bool,
 }
 
-/// Leases ended and rows removed in one sweep.
+/// Leases ended, and standings looked at, in one sweep.
 const LEASES_PER_SWEEP: usize = 4_096;
-const ROWS_PER_SWEEP: usize = 2_048;
-/// A client with nothing on its account is forgotten after a day.
-const IDLE_CLIENT_MS: u64 = 24 * 3_600_000;
+const STANDINGS_PER_SWEEP: usize = 2_048;
 
 impl PouwEngine {
     /// Ends leases whose token has expired, takes back ready units past their age, and removes rows
     /// that are no longer needed. The background thread does the same about once a second; a host
-    /// that turned it off calls this.
+    /// that turned it off calls this. A sweep that finds nothing to do writes nothing.
     ///
     /// # Errors
     /// A write failed, or the engine is closed. Leases are ended nevertheless; the rows are removed
@@ -60,6 +54,7 @@ impl Core {
         let core = self;
         let now = core.now_ms();
         let mut report = SweepReport::default();
+        let unblocked;
         {
             let mut queue = core.queue.lock();
             #[cfg(feature = "testing")]
@@ -82,45 +77,27 @@ impl Core {
                 queue.returned.push_back(Returned::of(unit.tree, &unit.range));
             }
             // Sources that could not be read get another chance.
-            queue.unblock();
+            unblocked = queue.unblock();
         }
         bump(&core.tallies.expired, report.expired as u64);
-        core.sweep_quorums(&mut report)?;
-        report.standings_pruned = core.standings.lock().sweep(now, ROWS_PER_SWEEP);
-        // A token is refused for its expiry from then on, so its consumption need not be kept; the
-        // token's lifetime again is the margin for a clock that was set back before a restart.
-        let before_ms = now.saturating_sub(core.config.token_ttl_ms());
-        let after = *core.prune_after.lock();
-        let commands = vec![
-            Command::PruneConsumed { before_ms, limit: ROWS_PER_SWEEP },
-            Command::SealLedger { keep: core.config.settings.ledger_entries_kept, limit: ROWS_PER_SWEEP },
-            Command::PruneClients { before_ms: now.saturating_sub(IDLE_CLIENT_MS), after, limit: ROWS_PER_SWEEP },
-        ];
-        let outcomes = if core.closing.load(Ordering::SeqCst) {
-            return Err(WriteError::Closed);
-        } else {
-            core.write_bulk(commands)?
-        };
-        for (at, outcome) in outcomes.iter().enumerate() {
-            match outcome {
-                Outcome::Done { rows, more } => {
-                    report.more |= more;
-                    *(if at == 0 { &mut report.consumed_pruned } else { &mut report.sealed }) = *rows;
-                }
-                Outcome::Scanned { rows, next } => {
-                    report.clients_pruned = *rows;
-                    *core.prune_after.lock() = next.unwrap_or([0; 16]);
-                }
-                _ => {}
-            }
+        let doubts = core.doubted_after.lock().take().is_some();
+        if report.expired + report.aged > 0 || unblocked || doubts || !core.untold.lock().is_empty() {
+            core.wake();
         }
-        core.wake();
+        core.sweep_quorums(&mut report)?;
+        report.standings_pruned = core.standings.lock().sweep(now, STANDINGS_PER_SWEEP);
+        // The end of a lease is written, with the time: after a crash its token is expired too,
+        // even if the clock was set back.
+        core.prune(now, report.expired > 0, &mut report)?;
+        if report.sealed > 0 {
+            // Leaves of sealed entries may be doubted now.
+            core.wake();
+        }
         Ok(report)
     }
 
-    /// Ends quorums that wait too long, and lets leaves that could not be hashed be tried again.
+    /// Ends quorums that wait too long.
     fn sweep_quorums(&self, report: &mut SweepReport) -> Result<(), WriteError> {
-        *self.doubted_after.lock() = None;
         match self.referee_due() {
             Ok((refereed, more)) => {
                 report.refereed = refereed;

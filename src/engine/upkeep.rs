@@ -77,7 +77,7 @@ impl PouwEngine {
     /// # Errors
     /// A read or a write of the store failed. The other parts of the round are done nevertheless.
     pub fn upkeep(&self) -> Result<Upkeep, UpkeepError> {
-        self.core().upkeep(true)
+        self.core().upkeep(true, &|| false)
     }
 
     /// Refills the ready ring if it is below its minimum. Returns the number of units added.
@@ -91,8 +91,10 @@ impl PouwEngine {
 
 impl Core {
     /// Does one round. Dropping data waits until `eager`, or until many trees wait for it, because
-    /// each transaction of the block file costs time in proportion to the file.
-    pub(super) fn upkeep(&self, eager: bool) -> Result<Upkeep, UpkeepError> {
+    /// each transaction of the block file costs time in proportion to the file. Removing rows may
+    /// take long, so it ends behind one of its steps if `pause` says so, and the next round
+    /// continues.
+    fn upkeep(&self, eager: bool, pause: &dyn Fn() -> bool) -> Result<Upkeep, UpkeepError> {
         let _one = self.upkeeping.lock();
         let mut done = Upkeep::default();
         // One part that fails does not keep the others from their work; the first failure is
@@ -106,7 +108,7 @@ impl Core {
         drop(free);
         self.tell_later();
         let interior = self.refill_interior();
-        let removed = [CHORE_DROP, CHORE_PURGE].map(|kind| self.remove_due(kind, eager));
+        let removed = [CHORE_DROP, CHORE_PURGE].map(|kind| self.remove_due(kind, eager, pause));
         done.refilled = refilled? + interior?;
         done.doubts = doubts?;
         done.completed = assembled?;
@@ -116,9 +118,9 @@ impl Core {
         Ok(done)
     }
 
-    fn remove_due(&self, kind: u8, eager: bool) -> Result<usize, UpkeepError> {
+    fn remove_due(&self, kind: u8, eager: bool, pause: &dyn Fn() -> bool) -> Result<usize, UpkeepError> {
         let trees = self.store.read()?.chores(kind, None, TREES_PER_ROUND)?;
-        if eager || trees.len() >= TREES_PER_ROUND { self.remove(kind, &trees) } else { Ok(0) }
+        if eager || trees.len() >= TREES_PER_ROUND { self.remove(kind, &trees, pause) } else { Ok(0) }
     }
 
     fn stopping(&self) -> bool {
@@ -224,8 +226,9 @@ impl Core {
         }
     }
 
-    /// Removes block data, then the rows of these trees in the state file.
-    fn remove(&self, kind: u8, trees: &[TreeId]) -> Result<usize, UpkeepError> {
+    /// Removes block data, then the rows of these trees in the state file. Every step removes
+    /// something or finishes a tree, so it goes on even if `pause` is true each time.
+    fn remove(&self, kind: u8, trees: &[TreeId], pause: &dyn Fn() -> bool) -> Result<usize, UpkeepError> {
         let mut removed = 0;
         let mut left = trees;
         while !left.is_empty() && !self.stopping() {
@@ -249,24 +252,62 @@ impl Core {
                     }
                     _ => false,
                 });
+                if pause() {
+                    return Ok(removed);
+                }
+            }
+            if through == 0 && pause() {
+                break;
             }
         }
         Ok(removed)
     }
 
-    /// Sweeps if a second of engine time has passed since the last sweep. A failure is reported as
-    /// an event; the next sweep tries again.
-    fn sweep_if_due(&self, swept_ms: &mut u64) {
-        let now = self.now_ms();
-        if self.stopping() || now.saturating_sub(*swept_ms) < SWEEP_EVERY_MS {
-            return;
+    fn sweep_is_due(&self, swept_ms: u64) -> bool {
+        self.now_ms().saturating_sub(swept_ms) >= SWEEP_EVERY_MS
+    }
+
+    /// Sweeps if a second of engine time has passed since the last sweep, and again while there is
+    /// more to do, up to a bound. A failure is reported as an event; the next sweep tries again.
+    /// Returns whether it was due.
+    fn sweep_if_due(&self, swept_ms: &mut u64) -> bool {
+        if self.stopping() || !self.sweep_is_due(*swept_ms) {
+            return false;
         }
-        *swept_ms = now;
-        if let Err(error) = self.sweep()
-            && !self.stopping()
-        {
-            self.emit(Event::SweepFailed { what: error.to_string() });
+        *swept_ms = self.now_ms();
+        for _ in 0..SWEEPS_IN_A_ROW {
+            match self.sweep() {
+                Ok(report) if report.more && !self.stopping() => {}
+                Ok(_) => break,
+                Err(error) => {
+                    if !self.stopping() {
+                        self.emit(Event::SweepFailed { what: error.to_string() });
+                    }
+                    break;
+                }
+            }
         }
+        true
+    }
+
+    /// Does rounds of upkeep until one finds nothing to do or fails. Sweeps that fall due meanwhile
+    /// are done between the rounds, where no lock is held. Returns whether the last round went well.
+    fn catch_up(&self, eager: bool, swept_ms: &mut u64) -> bool {
+        while !self.stopping() {
+            self.sweep_if_due(swept_ms);
+            match self.upkeep(eager, &|| self.sweep_is_due(*swept_ms)) {
+                // A round that ended early for a sweep continues behind it.
+                Ok(done) if done.completed + done.removed + done.doubts > 0 || self.sweep_is_due(*swept_ms) => {}
+                Ok(_) => break,
+                Err(error) => {
+                    if !self.stopping() {
+                        self.emit(Event::StorageFailed { what: error.to_string(), recovered: true });
+                    }
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     /// Returns the level of the groups' tops, if any level is above it.
@@ -279,7 +320,7 @@ impl Core {
 pub(super) fn start(core: Arc<Core>, wake: Receiver<()>) -> std::io::Result<std::thread::JoinHandle<()>> {
     let mut swept_ms = core.now_ms();
     std::thread::Builder::new().name("pouw-upkeep".into()).spawn(move || {
-        let mut behind = true;
+        let (mut behind, mut failed) = (true, false);
         loop {
             // After a quiet moment the deferred work is done. Then only sweeps are due until
             // another wake.
@@ -288,27 +329,15 @@ pub(super) fn start(core: Arc<Core>, wake: Receiver<()>) -> std::io::Result<std:
                 Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            core.sweep_if_due(&mut swept_ms);
-            if !woken && !behind {
-                continue;
+            let swept = core.sweep_if_due(&mut swept_ms);
+            // Upkeep that failed is tried again after the next sweep.
+            if woken || behind || (swept && failed) {
+                failed = !core.catch_up(!woken, &mut swept_ms);
+                behind = woken;
             }
-            let eager = !woken;
-            loop {
-                if core.stopping() {
-                    return;
-                }
-                match core.upkeep(eager) {
-                    Ok(done) if done.completed + done.removed + done.doubts > 0 => {}
-                    Ok(_) => break,
-                    Err(error) => {
-                        if !core.stopping() {
-                            core.emit(Event::StorageFailed { what: error.to_string(), recovered: true });
-                        }
-                        break;
-                    }
-                }
+            if core.stopping() {
+                return;
             }
-            behind = !eager;
         }
     })
 }
@@ -317,5 +346,7 @@ pub(super) fn start(core: Arc<Core>, wake: Receiver<()>) -> std::io::Result<std:
 const QUIET: Duration = Duration::from_millis(300);
 /// Engine time between two sweeps.
 const SWEEP_EVERY_MS: u64 = 1_000;
+/// Sweeps done at once while there is more to do: enough for all leases of the default bound.
+const SWEEPS_IN_A_ROW: usize = 32;
 /// How often an idle thread checks whether a sweep is due.
 const SWEEP_LOOK: Duration = Duration::from_secs(1);

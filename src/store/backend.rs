@@ -150,43 +150,63 @@ impl StorageProvider for StoreDirectory {
     }
 }
 
-/// Delegates every call and remembers whether a sync ever failed: after that, a page read back may
-/// differ from what is on the disk, so the store must stay closed until the process restarts.
+/// The failures of a store's storage.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    /// A sync of either file failed, ever: after that, a page read back may differ from what is on
+    /// the disk, so the store must stay closed until the process restarts.
+    pub(super) sync: AtomicBool,
+    /// An access to the state file failed since it was opened: redb refuses the file from then on.
+    pub(super) state: AtomicBool,
+}
+
+/// Delegates every call and remembers the failures.
 #[derive(Debug)]
 pub(super) struct WatchedBackend {
     inner: Box<dyn StorageBackend>,
-    sync_failed: Arc<AtomicBool>,
+    file: StoreFile,
+    failures: Arc<Failures>,
 }
 
 impl WatchedBackend {
-    pub(super) fn new(inner: Box<dyn StorageBackend>, sync_failed: Arc<AtomicBool>) -> Self {
-        Self { inner, sync_failed }
+    pub(super) fn new(inner: Box<dyn StorageBackend>, file: StoreFile, failures: Arc<Failures>) -> Self {
+        if file == StoreFile::State {
+            failures.state.store(false, Ordering::SeqCst);
+        }
+        Self { inner, file, failures }
+    }
+
+    fn noted<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if result.is_err() && self.file == StoreFile::State {
+            self.failures.state.store(true, Ordering::SeqCst);
+        }
+        result
     }
 }
 
 impl StorageBackend for WatchedBackend {
     fn len(&self) -> io::Result<u64> {
-        self.inner.len()
+        self.noted(self.inner.len())
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.inner.read(offset, out)
+        self.noted(self.inner.read(offset, out))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.inner.set_len(len)
+        self.noted(self.inner.set_len(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
         let result = self.inner.sync_data();
         if result.is_err() {
-            self.sync_failed.store(true, Ordering::SeqCst);
+            self.failures.sync.store(true, Ordering::SeqCst);
         }
-        result
+        self.noted(result)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.inner.write(offset, data)
+        self.noted(self.inner.write(offset, data))
     }
 
     fn close(&self) -> io::Result<()> {

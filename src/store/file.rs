@@ -4,13 +4,12 @@ use std::io::ErrorKind;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use redb::Database;
 
 use crate::guard::{self, Panicked};
 
-use super::backend::{StorageBackend, StorageProvider, StoreFile, WatchedBackend};
+use super::backend::{Failures, StorageBackend, StorageProvider, StoreFile, WatchedBackend};
 use super::error::StoreError;
 use super::open::io_error;
 use super::overlay::Overlay;
@@ -20,12 +19,12 @@ pub(super) fn open_file(
     provider: &dyn StorageProvider,
     file: StoreFile,
     cache_bytes: usize,
-    sync_failed: &Arc<AtomicBool>,
+    failures: &Arc<Failures>,
 ) -> Result<Database, StoreError> {
     let path = provider.path(file);
     let backend = provider.open(file).map_err(io_error)?;
     inspect(&*backend, &path)?;
-    let watched = WatchedBackend::new(backend, sync_failed.clone());
+    let watched = WatchedBackend::new(backend, file, failures.clone());
     let mut builder = Database::builder();
     builder.set_cache_size(cache_bytes);
     contained(&path, || builder.create_with_backend(ForRedb(watched)).map_err(|error| open_error(error, &path)))

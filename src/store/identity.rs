@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
-use super::backend::{StorageProvider, StoreFile};
+use super::backend::{Failures, StorageProvider, StoreFile};
 use super::error::StoreError;
 use super::file::{Seen, contained, open_file, open_unchanged};
 use super::open::StoreOptions;
@@ -26,7 +25,7 @@ pub(super) struct Label {
 pub(super) fn open_pair(
     provider: &dyn StorageProvider,
     options: &StoreOptions,
-    sync_failed: &Arc<AtomicBool>,
+    failures: &Arc<Failures>,
 ) -> Result<(Database, Database), StoreError> {
     let paths = (provider.path(StoreFile::State), provider.path(StoreFile::Blocks));
     // Closing is part of the look: redb writes then, and may meet damage that opening did not.
@@ -38,13 +37,13 @@ pub(super) fn open_pair(
     if let (Some(state), Some(blocks)) = (&state_seen, &blocks_seen) {
         belong_together(state.as_ref(), blocks.as_ref(), &paths)?;
     }
-    let open_blocks = || open_file(provider, StoreFile::Blocks, options.blocks_cache_bytes, sync_failed);
+    let open_blocks = || open_file(provider, StoreFile::Blocks, options.blocks_cache_bytes, failures);
     // The label of a damaged file is known after its repair only; until then the other must not be created.
     if let (Some(None), None) = (&state_seen, &blocks_seen) {
         let blocks = label(&open_blocks()?.begin_read()?, &paths.1, "pouw-blocks")?;
         belong_together(None, blocks.as_ref(), &paths)?;
     }
-    let state = open_file(provider, StoreFile::State, options.state_cache_bytes, sync_failed)?;
+    let state = open_file(provider, StoreFile::State, options.state_cache_bytes, failures)?;
     let state_label = label(&state.begin_read()?, &paths.0, "pouw-state")?;
     if let Some(None) = blocks_seen {
         belong_together(state_label.as_ref(), None, &paths)?;

@@ -9,7 +9,7 @@ use super::apply::Batch;
 use super::commands::{Debit, Outcome, Refused};
 use super::error::StoreError;
 use super::open::WriterState;
-use super::records::{ClientRow, EntryKind, LedgerRow, seal, unseal};
+use super::records::{ClientRow, EntryKind, Head, LedgerRow, seal, unseal};
 use super::tables::{CLIENTS, FOLLOWED, LEDGER};
 
 impl Batch<'_> {
@@ -111,7 +111,7 @@ impl Batch<'_> {
     /// Removes the oldest entries with their receipts and keys; what they added up to goes into the
     /// head, and the chain goes on from the last digest removed.
     pub(super) fn seal_ledger(&mut self, keep: u64, limit: usize) -> Result<Outcome, StoreError> {
-        let bound = self.head.next_ledger.saturating_sub(keep).min(self.head.checkpoint);
+        let bound = seal_bound(&self.head, keep);
         let mut rows = 0;
         while self.head.anchor < bound && rows < limit as u64 {
             let seq = self.head.anchor;
@@ -143,9 +143,7 @@ impl Batch<'_> {
         limit: usize,
     ) -> Result<Outcome, StoreError> {
         let anchor = self.head.anchor;
-        let idle = |row: &ClientRow| {
-            row.balance == 0 && row.updated_ms < before_ms && (row.last_seq == u64::MAX || row.last_seq < anchor)
-        };
+        let idle = |row: &ClientRow| row.updated_ms < before_ms && is_spent(row, anchor);
         let mut victims = Vec::new();
         let mut next = None;
         let mut seen = 0;
@@ -165,6 +163,16 @@ impl Batch<'_> {
         }
         Ok(Outcome::Scanned { rows: victims.len() as u64, next })
     }
+}
+
+/// The entry up to which the ledger may be sealed, if the newest `keep` entries stay.
+pub(super) fn seal_bound(head: &Head, keep: u64) -> u64 {
+    head.next_ledger.saturating_sub(keep).min(head.checkpoint)
+}
+
+/// Whether a client has nothing on its account and no entry above the sealed ones.
+pub(super) fn is_spent(row: &ClientRow, anchor: u64) -> bool {
+    row.balance == 0 && (row.last_seq == u64::MAX || row.last_seq < anchor)
 }
 
 /// A checkpoint in progress.

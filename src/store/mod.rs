@@ -15,6 +15,7 @@ mod backend;
 mod blocks;
 mod check;
 mod commands;
+mod due;
 mod error;
 mod file;
 mod identity;
@@ -45,6 +46,7 @@ pub use check::{CHECK_FINDINGS_SHOWN, CheckFinding, CheckPhase, CheckProgress, C
 pub use commands::{
     AddGroups, BeginTree, Command, Debit, FinishTree, Outcome, PutStandings, Refuse, Refused, Settle, SettleKind,
 };
+pub use due::ClientStretch;
 pub use error::{CommitFailure, StoreError};
 pub use open::{Identity, Store, StoreOptions};
 pub use read::{LedgerEntry, Reader, StandingsPage, TreeId};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
 
-use super::backend::{StorageProvider, StoreFile};
+use super::backend::{Failures, StorageProvider, StoreFile};
 use super::error::StoreError;
 use super::file::{contained, open_file};
 use super::identity::{corrupted, fixed, open_pair};
@@ -61,7 +61,7 @@ impl Default for StoreOptions {
 pub struct Store {
     provider: Arc<dyn StorageProvider>,
     options: StoreOptions,
-    sync_failed: Arc<AtomicBool>,
+    failures: Arc<Failures>,
     state: RwLock<Option<Database>>,
     blocks: RwLock<Option<Database>>,
     /// redb refuses a file after an I/O error; the block file is reopened then.
@@ -105,8 +105,8 @@ impl Store {
     /// [`StoreError`] for a foreign or damaged file, another format, a second owner, or a failure
     /// of the storage.
     pub fn open(provider: Arc<dyn StorageProvider>, options: StoreOptions) -> Result<Self, StoreError> {
-        let sync_failed = Arc::new(AtomicBool::new(false));
-        let (state, blocks) = open_pair(&*provider, &options, &sync_failed)?;
+        let failures = Arc::<Failures>::default();
+        let (state, blocks) = open_pair(&*provider, &options, &failures)?;
         let (state_path, blocks_path) = (provider.path(StoreFile::State), provider.path(StoreFile::Blocks));
         let identity = contained(&state_path, || init_state(&state, &state_path))?;
         let writer = contained(&state_path, || load_writer(&state))?;
@@ -115,7 +115,7 @@ impl Store {
         Ok(Self {
             provider,
             options,
-            sync_failed,
+            failures,
             state: RwLock::new(Some(state)),
             blocks: RwLock::new(Some(blocks)),
             blocks_failed: AtomicBool::new(false),
@@ -149,7 +149,13 @@ impl Store {
 
     /// Whether a sync has failed: the store stays closed until the process restarts.
     pub fn is_closed(&self) -> bool {
-        self.sync_failed.load(Ordering::SeqCst)
+        self.failures.sync.load(Ordering::SeqCst)
+    }
+
+    /// Whether an access to the state file has failed since it was opened. The next
+    /// [`apply`](Self::apply) fails then, and [`recover`](Self::recover) opens the file again.
+    pub fn has_failed(&self) -> bool {
+        self.failures.state.load(Ordering::SeqCst)
     }
 
     /// Reopens both files after a failed write and reads the state again. Returns the sequence
@@ -167,9 +173,9 @@ impl Store {
         *state = None;
         *blocks = None;
         let fresh_state =
-            open_file(&*self.provider, StoreFile::State, self.options.state_cache_bytes, &self.sync_failed)?;
+            open_file(&*self.provider, StoreFile::State, self.options.state_cache_bytes, &self.failures)?;
         let fresh_blocks =
-            open_file(&*self.provider, StoreFile::Blocks, self.options.blocks_cache_bytes, &self.sync_failed)?;
+            open_file(&*self.provider, StoreFile::Blocks, self.options.blocks_cache_bytes, &self.failures)?;
         let writer = load_writer(&fresh_state)?;
         let seq = writer.head.commit_seq;
         *self.writer.write() = writer;
@@ -233,7 +239,7 @@ impl Store {
             if self.blocks_failed.load(Ordering::SeqCst) {
                 *blocks = None;
                 let bytes = self.options.blocks_cache_bytes;
-                *blocks = Some(open_file(&*self.provider, StoreFile::Blocks, bytes, &self.sync_failed)?);
+                *blocks = Some(open_file(&*self.provider, StoreFile::Blocks, bytes, &self.failures)?);
                 self.blocks_failed.store(false, Ordering::SeqCst);
             }
         }

@@ -1,0 +1,154 @@
+//! Removing old rows: consumed tokens, ledger entries, idle clients. The search for them only reads,
+//! so that an engine without anything to remove writes nothing.
+
+use std::sync::atomic::Ordering;
+
+use crate::store::{ClientStretch, Command, Outcome, StoreError};
+
+use super::behind::Behind;
+use super::core::Core;
+use super::error::WriteError;
+use super::sweep::SweepReport;
+
+/// Rows looked at or removed in one sweep.
+const ROWS_PER_SWEEP: usize = 2_048;
+/// A client with nothing on its account is forgotten after a day.
+const IDLE_CLIENT_MS: u64 = 24 * 3_600_000;
+/// The store's newest time is written at least this often. A start refuses a clock a day ahead of
+/// it.
+const CLOCK_EVERY_MS: u64 = 3_600_000;
+
+/// How far the search for idle clients has got.
+#[derive(Debug, Default)]
+pub(super) struct ClientSearch {
+    /// The last key looked at; zeroes before the first.
+    after: [u8; 16],
+    /// The newest commit when the present round began.
+    began: u64,
+    /// Time of the oldest change of a client that this round met and that may be forgotten later.
+    oldest_ms: u64,
+    /// The last round is through and removed nothing.
+    through: bool,
+}
+
+impl ClientSearch {
+    /// Whether another round would find nothing: nothing was committed since the last one, and no
+    /// client that it met has become idle.
+    fn rests(&self, commit_seq: u64, before_ms: u64) -> bool {
+        self.through && self.began == commit_seq && before_ms <= self.oldest_ms
+    }
+
+    /// Goes on behind a stretch without idle clients.
+    fn pass(&mut self, commit_seq: u64, stretch: &ClientStretch) {
+        if self.after == [0; 16] {
+            (self.began, self.oldest_ms) = (commit_seq, u64::MAX);
+        }
+        self.oldest_ms = self.oldest_ms.min(stretch.oldest_ms);
+        self.through = stretch.next.is_none();
+        self.after = stretch.next.unwrap_or([0; 16]);
+    }
+
+    /// Goes on behind a stretch of which rows were removed.
+    fn removed(&mut self, next: Option<[u8; 16]>) {
+        self.through = false;
+        self.after = next.unwrap_or([0; 16]);
+    }
+}
+
+impl Core {
+    /// Removes up to a bound of the rows that are no longer needed. If there are none, nothing is
+    /// written, unless `write` says so or another reason to write is found.
+    pub(super) fn prune(&self, now_ms: u64, write: bool, report: &mut SweepReport) -> Result<(), WriteError> {
+        if self.closing.load(Ordering::SeqCst) {
+            return Err(WriteError::Closed);
+        }
+        // A token is refused for its expiry from then on, so its consumption need not be kept; the
+        // token's lifetime again is the margin for a clock that was set back before a restart.
+        let before_ms = now_ms.saturating_sub(self.config.token_ttl_ms());
+        let idle_ms = now_ms.saturating_sub(IDLE_CLIENT_MS);
+        // What cannot be read is left to the write, which reports it.
+        let clients = self.search_clients(idle_ms).unwrap_or(true);
+        if !(write || clients || self.must_write(now_ms, before_ms).unwrap_or(true)) {
+            return Ok(());
+        }
+        let keep = self.config.settings.ledger_entries_kept;
+        let after = self.client_search.lock().after;
+        let commands = vec![
+            Command::PruneConsumed { before_ms, limit: ROWS_PER_SWEEP },
+            Command::SealLedger { keep, limit: ROWS_PER_SWEEP },
+            Command::PruneClients { before_ms: idle_ms, after, limit: ROWS_PER_SWEEP },
+        ];
+        for (at, outcome) in self.write_bulk(commands)?.iter().enumerate() {
+            match outcome {
+                Outcome::Done { rows, more } => {
+                    report.more |= more;
+                    *(if at == 0 { &mut report.consumed_pruned } else { &mut report.sealed }) = *rows;
+                }
+                Outcome::Scanned { rows, next } => {
+                    report.clients_pruned = *rows;
+                    self.client_search.lock().removed(*next);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the next stretch of client rows. Returns whether a client of it can be forgotten; if
+    /// not, the search goes on behind it the next time.
+    fn search_clients(&self, before_ms: u64) -> Result<bool, StoreError> {
+        let mut search = self.client_search.lock();
+        // Before the rows are read: a commit meanwhile begins another round.
+        let commit_seq = self.store.head().commit_seq;
+        if search.rests(commit_seq, before_ms) {
+            return Ok(false);
+        }
+        let stretch = self.store.idle_clients(before_ms, search.after, ROWS_PER_SWEEP)?;
+        if !stretch.any {
+            search.pass(commit_seq, &stretch);
+        }
+        Ok(stretch.any)
+    }
+
+    /// Whether a sweep has to write although no client can be forgotten.
+    fn must_write(&self, now_ms: u64, before_ms: u64) -> Result<bool, StoreError> {
+        let keep = self.config.settings.ledger_entries_kept;
+        // Until a commit goes through, the store may need to be opened again.
+        let failed = self.store.has_failed() || self.tallies.commits_failed_in_row.load(Ordering::SeqCst) > 0;
+        let clock = now_ms.saturating_sub(self.store.head().clock_ms) >= CLOCK_EVERY_MS;
+        Ok(failed || clock || !Behind::due(self, 1, 1).is_empty() || self.store.has_old_rows(before_ms, keep)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = IDLE_CLIENT_MS;
+
+    fn stretch(oldest_ms: u64, next: Option<[u8; 16]>) -> ClientStretch {
+        ClientStretch { any: false, oldest_ms, next }
+    }
+
+    #[test]
+    fn the_search_rests_after_a_whole_round_until_a_commit_or_until_a_client_becomes_idle() {
+        let mut search = ClientSearch::default();
+        assert!(!search.rests(0, 0), "nothing was looked at yet");
+        search.pass(7, &stretch(DAY, Some([5; 16])));
+        assert!(!search.rests(7, 0), "half a round");
+        search.pass(7, &stretch(2 * DAY, None));
+        assert!(search.rests(7, DAY) && !search.rests(7, DAY + 1) && !search.rests(8, DAY));
+        assert_eq!(search.after, [0; 16]);
+        // A commit in the middle of a round: the part before it may have changed.
+        search.pass(8, &stretch(u64::MAX, Some([5; 16])));
+        search.pass(9, &stretch(u64::MAX, None));
+        assert!(!search.rests(9, 0));
+        search.pass(9, &stretch(u64::MAX, None));
+        assert!(search.rests(9, u64::MAX));
+        search.removed(Some([6; 16]));
+        assert!(!search.rests(9, 0));
+        assert_eq!(search.after, [6; 16]);
+        search.pass(9, &stretch(u64::MAX, None));
+        assert!(!search.rests(10, 0), "the rows before the removed ones were not looked at since");
+    }
+}

@@ -1,0 +1,63 @@
+//! What a sweep would remove, found by reading: a sweep that would change nothing need not write.
+
+use std::ops::Bound;
+
+use super::error::StoreError;
+use super::ledger::{is_spent, seal_bound};
+use super::open::Store;
+use super::records::{ClientRow, unseal};
+use super::tables::{CLIENTS, CONSUMED};
+
+/// A stretch of stored client rows, as [`Store::idle_clients`] found it.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientStretch {
+    /// A client of it can be forgotten.
+    pub any: bool,
+    /// Time of the oldest change of a client in it that has nothing and is not idle yet.
+    pub oldest_ms: u64,
+    /// The last key of it, if there may be more rows behind.
+    pub next: Option<[u8; 16]>,
+}
+
+impl Store {
+    /// Whether [`Command::PruneConsumed`](super::Command) with `before_ms` or
+    /// [`Command::SealLedger`](super::Command) with `keep` would remove a row.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails.
+    pub fn has_old_rows(&self, before_ms: u64, keep: u64) -> Result<bool, StoreError> {
+        let head = self.head();
+        if head.anchor < seal_bound(&head, keep) {
+            return Ok(true);
+        }
+        let consumed = self.read()?.txn.open_table(CONSUMED)?;
+        Ok(consumed.range(..(before_ms, [0; 16]))?.next().transpose()?.is_some())
+    }
+
+    /// Looks at the rows that [`Command::PruneClients`](super::Command) with the same values would
+    /// look at. A row that changes meanwhile may be counted as either; the command decides.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
+    pub fn idle_clients(&self, before_ms: u64, after: [u8; 16], limit: usize) -> Result<ClientStretch, StoreError> {
+        let anchor = self.head().anchor;
+        let clients = self.read()?.txn.open_table(CLIENTS)?;
+        let mut spent = Vec::new();
+        let (mut seen, mut next) = (0, None);
+        for entry in clients.range::<[u8; 16]>((Bound::Excluded(after), Bound::Unbounded))?.take(limit) {
+            let (key, raw) = entry?;
+            let row: ClientRow = unseal("clients-0", raw.value())?;
+            seen += 1;
+            next = (seen == limit).then_some(key.value());
+            if is_spent(&row, anchor) {
+                spent.push((key.value(), row.updated_ms));
+            }
+        }
+        // Not while the disk is read: a commit waits for this lock.
+        let writer = self.writer.read();
+        spent.retain(|(key, _)| !writer.dirty.contains_key(key));
+        let oldest_ms = spent.iter().map(|(_, ms)| *ms).filter(|ms| *ms >= before_ms).min();
+        let any = spent.iter().any(|(_, ms)| *ms < before_ms);
+        Ok(ClientStretch { any, oldest_ms: oldest_ms.unwrap_or(u64::MAX), next })
+    }
+}
