@@ -113,10 +113,11 @@ impl Core {
     /// Whether a sweep has to write although no client can be forgotten.
     fn must_write(&self, now_ms: u64, before_ms: u64) -> Result<bool, StoreError> {
         let keep = self.config.settings.ledger_entries_kept;
-        // Until a commit goes through, the store may need to be opened again.
+        // Until a commit goes through, the store may need to be opened again. Standings are left to
+        // the writer, which paces them.
         let failed = self.store.has_failed() || self.tallies.commits_failed_in_row.load(Ordering::SeqCst) > 0;
         let clock = now_ms.saturating_sub(self.store.head().clock_ms) >= CLOCK_EVERY_MS;
-        Ok(failed || clock || !Behind::due(self, 1, 1).is_empty() || self.store.has_old_rows(before_ms, keep)?)
+        Ok(failed || clock || !Behind::due(self, 1, 0).is_empty() || self.store.has_old_rows(before_ms, keep)?)
     }
 }
 

@@ -350,3 +350,6 @@ const SWEEP_EVERY_MS: u64 = 1_000;
 const SWEEPS_IN_A_ROW: usize = 32;
 /// How often an idle thread checks whether a sweep is due.
 const SWEEP_LOOK: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

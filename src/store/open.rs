@@ -172,8 +172,7 @@ impl Store {
         let mut blocks = self.blocks.write();
         *state = None;
         *blocks = None;
-        let fresh_state =
-            open_file(&*self.provider, StoreFile::State, self.options.state_cache_bytes, &self.failures)?;
+        let fresh_state = open_file(&*self.provider, StoreFile::State, self.options.state_cache_bytes, &self.failures)?;
         let fresh_blocks =
             open_file(&*self.provider, StoreFile::Blocks, self.options.blocks_cache_bytes, &self.failures)?;
         let writer = load_writer(&fresh_state)?;

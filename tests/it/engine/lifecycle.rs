@@ -197,7 +197,8 @@ fn a_sweep_of_the_background_thread_that_fails_is_an_event_and_a_later_one_works
         while !wanted(&events.recv_timeout(Duration::from_secs(60)).expect("an event")) {}
     };
     disk.set_full(true);
-    clock.advance(2_000);
+    // A sweep writes the time once an hour.
+    clock.advance(3_600_000);
     seen(|event| matches!(event, Event::SweepFailed { .. }));
     disk.heal();
     // The writer may not have reopened the store yet; a write makes it try again.

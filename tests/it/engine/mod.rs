@@ -11,5 +11,6 @@ mod planted;
 mod planted_trust;
 mod quorum_networks;
 mod strategies;
+mod sweeps;
 mod tree_progress;
 mod trust_edges;

@@ -155,6 +155,8 @@ fn a_gate_probes_by_itself_unless_the_host_does_it() {
     assert_eq!(gate.stats().requests, 3);
 }
 
+const HOUR_MS: u64 = 3_600_000;
+
 fn store(desk: &Desk) -> Condition {
     let health = desk.gate.health();
     assert!(health.overall() <= Condition::Degraded);
@@ -165,7 +167,8 @@ fn store(desk: &Desk) -> Condition {
 fn the_store_is_as_well_as_its_last_commit_whoever_made_it() {
     let desk = Desk::new();
     assert_eq!(store(&desk), Condition::Healthy);
-    // The sweep.
+    // The sweep, which writes the time once an hour.
+    desk.clock.advance(HOUR_MS);
     desk.disk.set_full(true);
     for failed in 1..=3 {
         desk.engine.sweep().unwrap_err();
@@ -203,6 +206,7 @@ fn what_is_written_behind_tells_of_the_store_too() {
 #[test]
 fn a_sync_that_fails_without_any_answer_makes_the_store_unavailable_until_a_restart() {
     let mut desk = Desk::new();
+    desk.clock.advance(HOUR_MS);
     desk.disk.fail_sync(1, true);
     desk.engine.sweep().unwrap_err();
     desk.disk.heal();

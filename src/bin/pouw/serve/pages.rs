@@ -236,7 +236,7 @@ mod tests {
     use hyper::Request;
     use metrics_exporter_prometheus::PrometheusBuilder;
     use pouw::internal::store::sim::SimDisk;
-    use pouw::{Config, GateConfig, Runtime};
+    use pouw::{Config, FakeClock, GateConfig, Runtime};
     use tower_service::Service;
 
     use super::*;
@@ -256,7 +256,8 @@ mod tests {
     #[test]
     fn health_tells_of_writes_that_fail_and_of_a_failed_sync_that_needs_a_restart() {
         let disk = SimDisk::new();
-        let parts = Runtime::on(Arc::new(disk.clone()));
+        let clock = Arc::new(FakeClock::at(1_700_000_000_000));
+        let parts = Runtime::on(Arc::new(disk.clone())).clock(clock.clone());
         let config = Config::builder([7; 32]).background(false).build().unwrap();
         let engine = PouwEngine::open_with(parts, config).unwrap();
         let gate = Gate::new(engine.clone(), GateConfig::default()).unwrap();
@@ -267,6 +268,7 @@ mod tests {
             (code, told(&document["status"]), told(&part["status"]), told(&part["detail"]))
         };
         assert_eq!(store().2, "healthy");
+        clock.advance(3_600_000);
         disk.set_full(true);
         engine.sweep().unwrap_err();
         let (code, all, part, detail) = store();
@@ -276,6 +278,8 @@ mod tests {
         // The writer reopens the store in its own time.
         while engine.sweep().is_err() {}
         assert_eq!(store().2, "healthy");
+        // A sweep writes the time once an hour.
+        clock.advance(3_600_000);
         disk.fail_sync(1, true);
         engine.sweep().unwrap_err();
         disk.heal();

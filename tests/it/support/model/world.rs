@@ -499,7 +499,11 @@ impl World {
 
     fn sweep(&mut self) -> Step<&'static str> {
         let report = self.engine.sweep().map_err(|e| e.to_string())?;
-        self.committed();
+        // What was written behind is durable now; the time is if a lease ended.
+        self.oracle.committed();
+        if report.expired > 0 {
+            self.committed_ms = self.now();
+        }
         let expired = self.oracle.expire(self.now());
         ensure!(report.expired == expired, "{} leases expired, not {expired}", report.expired);
         let unsure = self.oracle.tokens.iter().any(|token| token.standing == Standing::Unsure);
