@@ -145,7 +145,8 @@ impl Tallies {
     }
 }
 
-pub(super) fn bump(counter: &AtomicU64, by: u64) {
+/// Adds to a counter that nothing is ordered by.
+pub(crate) fn bump(counter: &AtomicU64, by: u64) {
     counter.fetch_add(by, Ordering::Relaxed);
 }
 

@@ -11,6 +11,7 @@ use crate::protocol::{
     data_digest,
 };
 
+use crate::store::random;
 use crate::store::records::{HashWork, UsefulnessAccount};
 
 use super::PouwEngine;
@@ -39,7 +40,7 @@ impl PouwEngine {
         if core.closing.load(std::sync::atomic::Ordering::SeqCst) || core.store.is_closed() {
             return Err(IssueError::Closed);
         }
-        let id = WorkId::from_parts(core.now_ms(), random()?);
+        let id = WorkId::from_parts(core.now_ms(), random().map_err(|e| IssueError::Random(e.to_string()))?);
         if let Some(taken) = core.take(request, id)? {
             return Ok(taken);
         }
@@ -91,12 +92,6 @@ impl ForGate<'_> {
         };
         Ok(WorkUnit { challenge_token: inspected.text.clone(), ..core.timed(unit, &opened) })
     }
-}
-
-pub(super) fn random<const N: usize>() -> Result<[u8; N], IssueError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|e| IssueError::Random(e.to_string()))?;
-    Ok(bytes)
 }
 
 impl Core {

@@ -93,6 +93,9 @@ pub use trees::TreeInfo;
 pub use upkeep::{Upkeep, UpkeepError};
 pub use waiting::OpenQuorums;
 
+#[cfg(feature = "gate")]
+pub(crate) use self::core::bump;
+
 use self::core::Core;
 use clock::EngineTime;
 

@@ -6,12 +6,11 @@ use crate::policy::lease::{Claim, Lease};
 use crate::policy::ready::mask_of;
 use crate::protocol::{WorkId, data_digest};
 use crate::store::records::{DataPlace, HashWork, LeafState, QuorumRow, TreeRow, TreeState};
-use crate::store::{Command, Outcome, RangeKey, Referee, TreeId};
+use crate::store::{Command, Outcome, RangeKey, Referee, TreeId, random};
 
 use super::core::Core;
 use super::error::{SubmitError, TreeError, WriteError};
 use super::event::Event;
-use super::issue::random;
 use super::policy::VerifyProgress;
 use super::upkeep::UpkeepError;
 use super::verify::leaf_bytes;

@@ -2,11 +2,10 @@
 
 use std::time::Instant;
 
-use crate::engine::{Accepted, Inspected, SubmitError};
+use crate::engine::{Accepted, Inspected, SubmitError, bump};
 use crate::protocol::{DifficultyTier, Malformed, MicroJoules, Reason, WorkId, WorkResult};
 
 use super::Gate;
-use super::counters::bump;
 use super::decision::{AcceptedWork, Decision};
 use super::event::GateEvent;
 use super::facts::{Facts, Presented, ResultText};

@@ -65,10 +65,6 @@ impl Counters {
     }
 }
 
-pub(super) fn bump(counter: &AtomicU64, by: u64) {
-    counter.fetch_add(by, Ordering::Relaxed);
-}
-
 /// A snapshot of the gate's counters and sizes. Counts start at zero when the gate is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -89,7 +89,7 @@ fn run(inbox: &Inbox, ticking: Option<&Weak<Inner>>) {
     while let Ok(job) = inbox.next() {
         if let Some(job) = job {
             // A caller that waits for the verdict gets `try_again` when its job is dropped.
-            contained("judging an answer", job);
+            logged("judging an answer", job);
         }
         if let Some(gate) = ticking
             && ticked.elapsed() >= TICK_EVERY
@@ -97,14 +97,15 @@ fn run(inbox: &Inbox, ticking: Option<&Weak<Inner>>) {
             let Some(inner) = gate.upgrade() else {
                 return;
             };
-            contained("a tick of the gate", || Gate { inner }.tick());
+            logged("a tick of the gate", || Gate { inner }.tick());
             ticked = Instant::now();
         }
     }
 }
 
-/// Runs a job. A panic, by a bug or in the host's code, loses the job but not the thread.
-fn contained(what: &str, job: impl FnOnce()) {
+/// Runs a job and logs its panic. That, by a bug or in the host's code, loses the job but not the
+/// thread.
+fn logged(what: &str, job: impl FnOnce()) {
     if guard::contained(job).is_err() {
         tracing::error!("{what} panicked");
     }

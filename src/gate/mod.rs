@@ -61,9 +61,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::engine::{Config, PouwEngine, whole_ms};
+use crate::engine::{Config, PouwEngine, bump, whole_ms};
 use crate::policy::window::WindowRules;
 use crate::protocol::DifficultyTier;
+use crate::store::random;
 
 pub use crate::policy::window::Quota;
 pub use choices::{Extractor, FallbackBehavior, IdentifierStrategy, Policy, RateLimitDraft};
@@ -86,7 +87,7 @@ use accounts::Accounts;
 use answer::OpenedToken;
 use breaker::Watch;
 use buffers::{Buffered, Buffers};
-use counters::{Counters, bump};
+use counters::Counters;
 use digest::Digester;
 use flight::Runway;
 use judges::Judges;
@@ -191,9 +192,7 @@ impl Gate {
     pub fn with_runtime(engine: PouwEngine, config: GateConfig, runtime: GateRuntime) -> Result<Self, GateError> {
         config.fits(engine.config())?;
         let settings = config.settings;
-        let mut key = [0; 16];
-        getrandom::fill(&mut key).map_err(|error| GateError::Random(error.to_string()))?;
-        let digests = Digester::new(key);
+        let digests = Digester::new(random().map_err(|error| GateError::Random(error.to_string()))?);
         let place = |(at, policy): (usize, &Policy)| {
             let rules = WindowRules::new(policy.rate_limit, whole_ms(policy.window))
                 .ok_or_else(|| GateError::Policy { name: policy.name.clone() })?;

@@ -3,14 +3,13 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::engine::{IssueError, IssueRequest, Issued};
+use crate::engine::{IssueError, IssueRequest, Issued, bump};
 use crate::guard::contained;
 use crate::policy::reputation::{Effective, effective};
 use crate::policy::window::Quota;
 use crate::protocol::{DifficultyTier, Reason};
 
 use super::choices::FallbackBehavior;
-use super::counters::bump;
 use super::decision::Decision;
 use super::event::GateEvent;
 use super::facts::Facts;

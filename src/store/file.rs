@@ -27,13 +27,13 @@ pub(super) fn open_file(
     let watched = WatchedBackend::new(backend, file, failures.clone());
     let mut builder = Database::builder();
     builder.set_cache_size(cache_bytes);
-    contained(&path, || builder.create_with_backend(ForRedb(watched)).map_err(|error| open_error(error, &path)))
+    panic_is_damage(&path, || builder.create_with_backend(ForRedb(watched)).map_err(|error| open_error(error, &path)))
 }
 
 /// Runs a walk over the pages of a file that is not verified yet. redb panics on some pages that
 /// are damaged (it trusts what it reads until it verifies it): that is damage like any other, and
 /// no end of the process.
-pub(super) fn contained<T>(path: &Path, walk: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+pub(super) fn panic_is_damage<T>(path: &Path, walk: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     guard::contained(walk).unwrap_or_else(|Panicked(message)| {
         Err(StoreError::Corrupted { path: path.to_owned(), what: format!("redb gave up on a page ({message})") })
     })
@@ -63,7 +63,7 @@ pub(super) fn open_unchanged(
     if !mend {
         builder.set_repair_callback(redb::RepairSession::abort);
     }
-    contained(&path, || match builder.create_with_backend(ForRedb(overlay)) {
+    panic_is_damage(&path, || match builder.create_with_backend(ForRedb(overlay)) {
         Ok(database) => Ok(Seen::Open(database)),
         Err(redb::DatabaseError::RepairAborted) => Ok(Seen::Unclean),
         Err(error) => Err(open_error(error, &path)),

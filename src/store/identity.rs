@@ -7,7 +7,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
 use super::backend::{Failures, StorageProvider, StoreFile};
 use super::error::StoreError;
-use super::file::{Seen, contained, open_file, open_unchanged};
+use super::file::{Seen, open_file, open_unchanged, panic_is_damage};
 use super::open::StoreOptions;
 use super::records::{Head, unseal};
 use super::tables::{FORMAT_VERSION, META};
@@ -30,7 +30,7 @@ pub(super) fn open_pair(
     let paths = (provider.path(StoreFile::State), provider.path(StoreFile::Blocks));
     // Closing is part of the look: redb writes then, and may meet damage that opening did not.
     let look = |file, path: &Path, kind| {
-        contained(path, || seen_label(&open_unchanged(provider, file, LOOK_CACHE_BYTES, false)?, path, kind))
+        panic_is_damage(path, || seen_label(&open_unchanged(provider, file, LOOK_CACHE_BYTES, false)?, path, kind))
     };
     let state_seen = look(StoreFile::State, &paths.0, "pouw-state")?;
     let blocks_seen = look(StoreFile::Blocks, &paths.1, "pouw-blocks")?;
@@ -90,7 +90,7 @@ fn has_trees(state: &Label) -> bool {
 
 /// The label of a file of `kind`; `None` before its first commit.
 pub(super) fn label(txn: &ReadTransaction, path: &Path, kind: &str) -> Result<Option<Label>, StoreError> {
-    contained(path, || read_label(txn, path, kind))
+    panic_is_damage(path, || read_label(txn, path, kind))
 }
 
 fn read_label(txn: &ReadTransaction, path: &Path, kind: &str) -> Result<Option<Label>, StoreError> {

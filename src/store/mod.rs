@@ -23,6 +23,7 @@ mod ledger;
 mod open;
 mod overlay;
 mod quorum;
+mod random;
 mod read;
 mod read_trust;
 pub mod records;
@@ -49,6 +50,7 @@ pub use commands::{
 pub use due::ClientStretch;
 pub use error::{CommitFailure, StoreError};
 pub use open::{Identity, Store, StoreOptions};
+pub(crate) use random::random;
 pub use read::{LedgerEntry, Reader, StandingsPage, TreeId};
 pub use read_trust::{QuorumsPage, RangeKey};
 pub use tables::{

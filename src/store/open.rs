@@ -10,9 +10,10 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransacti
 
 use super::backend::{Failures, StorageProvider, StoreFile};
 use super::error::StoreError;
-use super::file::{contained, open_file};
+use super::file::{open_file, panic_is_damage};
 use super::identity::{corrupted, fixed, open_pair};
 use super::ledger::Round;
+use super::random::random;
 use super::records::{ClientRow, Head, UsefulnessAccount, seal, unseal};
 use super::tables::{
     BLOCKS, CHORES, CLAIMS, CLIENTS, CONSUMED, DAMAGED, DEBITS, DOUBTED, FOLLOWED, FORMAT_VERSION, HANDLES, HASHES,
@@ -108,9 +109,9 @@ impl Store {
         let failures = Arc::<Failures>::default();
         let (state, blocks) = open_pair(&*provider, &options, &failures)?;
         let (state_path, blocks_path) = (provider.path(StoreFile::State), provider.path(StoreFile::Blocks));
-        let identity = contained(&state_path, || init_state(&state, &state_path))?;
-        let writer = contained(&state_path, || load_writer(&state))?;
-        contained(&blocks_path, || init_blocks(&blocks, identity.store, writer.head.next_tree))?;
+        let identity = panic_is_damage(&state_path, || init_state(&state, &state_path))?;
+        let writer = panic_is_damage(&state_path, || load_writer(&state))?;
+        panic_is_damage(&blocks_path, || init_blocks(&blocks, identity.store, writer.head.next_tree))?;
         provider.sync_names().map_err(io_error)?;
         Ok(Self {
             provider,
@@ -292,8 +293,8 @@ fn init_state(database: &Database, path: &std::path::Path) -> Result<Identity, S
         if fresh {
             meta.insert("kind", &b"pouw-state"[..])?;
             meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..])?;
-            meta.insert("store", &random::<16>()?[..])?;
-            meta.insert("digest-key", &random::<32>()?[..])?;
+            meta.insert("store", &drawn::<16>()?[..])?;
+            meta.insert("digest-key", &drawn::<32>()?[..])?;
             meta.insert("head", seal("meta-0", &Head::default())?.as_slice())?;
         }
         let boot = match meta.get("boot")? {
@@ -372,9 +373,6 @@ pub(super) fn io_error(error: std::io::Error) -> StoreError {
     StoreError::Io { what: error.to_string() }
 }
 
-fn random<const N: usize>() -> Result<[u8; N], StoreError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)
-        .map_err(|e| StoreError::Io { what: format!("the system returned no random bytes: {e}") })?;
-    Ok(bytes)
+fn drawn<const N: usize>() -> Result<[u8; N], StoreError> {
+    random().map_err(|e| StoreError::Io { what: format!("the system returned no random bytes: {e}") })
 }

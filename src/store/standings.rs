@@ -4,7 +4,7 @@ use super::apply::Batch;
 use super::backend::StoreFile;
 use super::commands::{Outcome, PutStandings};
 use super::error::StoreError;
-use super::file::contained;
+use super::file::panic_is_damage;
 use super::open::Store;
 use super::read::StandingsPage;
 use super::tables::STANDINGS;
@@ -30,6 +30,6 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn standings(&self, after: Option<[u8; 16]>, limit: usize) -> Result<StandingsPage, StoreError> {
-        contained(&self.path(StoreFile::State), || self.read()?.standings(after, limit))
+        panic_is_damage(&self.path(StoreFile::State), || self.read()?.standings(after, limit))
     }
 }

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::hash::Checksum;
 use crate::store::records::{DataPlace, SourceRow, Strategy, TreeRow, TreeState};
-use crate::store::{BeginTree, BlocksWriter, Command, Outcome, Refused, StoreError, TreeId};
+use crate::store::{BeginTree, BlocksWriter, Command, Outcome, Refused, StoreError, TreeId, random};
 
 use super::super::core::Core;
 use super::super::error::WriteError;
-use super::super::issue::random;
 use super::super::load::{fingerprint, open_plain};
 use super::OnIngest;
 use super::builder::{self, TreeBuilder};

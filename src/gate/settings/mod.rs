@@ -30,7 +30,7 @@ mod words;
 
 use std::time::Duration;
 
-use crate::engine::{Config, ConfigBuilder};
+use crate::engine::{Config, ConfigBuilder, whole_ms};
 use crate::protocol::ByTier;
 
 use super::choices::Policy;
@@ -57,11 +57,6 @@ macro_rules! convert {
             $builder = $builder.$setter($convert(value));
         })*
     };
-}
-
-/// Returns a time in milliseconds.
-fn ms_of(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Stores values read back from a builder.
@@ -175,13 +170,13 @@ impl Settings {
             interior_units leases_max synthetic_max ready_bytes_max commit_ops_max waiting_commits_max
             ledger_entries_kept default_difficulty max_difficulty difficulty_clients_max);
         self.token_ttl_seconds = Some(token_ttl.as_secs());
-        self.work_unit_max_age_ms = Some(ms_of(work_unit_max_age));
-        self.floor_ms = Some(floor.map(ms_of).into());
+        self.work_unit_max_age_ms = Some(whole_ms(work_unit_max_age));
+        self.floor_ms = Some(floor.map(whole_ms).into());
         self.unit_bytes = Some(unit_bytes.into());
-        self.calibrate_target_ms = Some(calibrate_target.map(ms_of));
-        self.quorum_wait_ms = Some(ms_of(quorum_wait));
-        self.escalation_window_ms = Some(ms_of(escalation_window));
-        self.cool_down_ms = Some(ms_of(cool_down));
+        self.calibrate_target_ms = Some(calibrate_target.map(whole_ms));
+        self.quorum_wait_ms = Some(whole_ms(quorum_wait));
+        self.escalation_window_ms = Some(whole_ms(escalation_window));
+        self.cool_down_ms = Some(whole_ms(cool_down));
     }
 
     /// The same as [`take_engine`](Self::take_engine), for the gate.
@@ -222,11 +217,11 @@ impl Settings {
         self.identifier_strategy = ClientIdentifier::of(&identifier_strategy);
         let mut policies = policies.into_iter();
         if let Some(Policy { rate_limit, window, .. }) = policies.next() {
-            let window_ms = ms_of(window);
+            let window_ms = whole_ms(window);
             take!(self: rate_limit window_ms);
         }
         let [circuit_breaker_probe_interval_ms, body_timeout_ms, write_timeout_ms] =
-            [circuit_breaker_probe_interval, body_timeout, write_timeout].map(ms_of);
+            [circuit_breaker_probe_interval, body_timeout, write_timeout].map(whole_ms);
         let route_overrides = policies.map(RouteOverride::from).collect();
         take!(self: route_overrides exempt_routes ipv6_prefix trusted_proxies ratelimit_draft challenge_page circuit_breaker_threshold
             circuit_breaker_probe_interval_ms fallback_behavior security_alert_threshold reputation_difficulty_threshold

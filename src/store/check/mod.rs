@@ -28,7 +28,7 @@ use serde::Serialize;
 
 use super::backend::{StorageProvider, StoreFile};
 use super::error::StoreError;
-use super::file::contained;
+use super::file::panic_is_damage;
 use super::records::{Head, RecordError};
 use open::{BlocksFile, Opened, StateFile};
 
@@ -167,7 +167,7 @@ fn run(provider: &dyn StorageProvider, at_once: usize, progress: OnCheck<'_>) ->
     let mut report = CheckReport::default();
     progress(&CheckProgress { phase: CheckPhase::Files, done: 0, of: 2 });
     let path = provider.path(StoreFile::State);
-    let opened = contained(&path, || open::open(provider, &mut report, &mut *progress))?;
+    let opened = panic_is_damage(&path, || open::open(provider, &mut report, &mut *progress))?;
     let (head, state, blocks) = match opened {
         Opened::Both { head, state, blocks } => (head, state, blocks),
         Opened::Nothing => return Ok(report),
@@ -183,7 +183,7 @@ fn run(provider: &dyn StorageProvider, at_once: usize, progress: OnCheck<'_>) ->
     checker.standings()?;
     checker.trust()?;
     let report = std::mem::take(&mut checker.report);
-    contained(&path, || {
+    panic_is_damage(&path, || {
         drop(checker);
         Ok(())
     })?;

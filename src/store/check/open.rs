@@ -6,7 +6,7 @@ use redb::{
 
 use super::super::backend::{StorageProvider, StoreFile};
 use super::super::error::StoreError;
-use super::super::file::{Seen, contained, open_unchanged};
+use super::super::file::{Seen, open_unchanged, panic_is_damage};
 use super::super::identity::{belong_together, corrupted, label};
 use super::super::records::Head;
 use super::super::tables::{
@@ -145,7 +145,7 @@ fn verify(
     report: &mut CheckReport,
 ) -> Result<(), StoreError> {
     let name = file.file_name();
-    let sound = contained(&provider.path(file), || match database.check_integrity() {
+    let sound = panic_is_damage(&provider.path(file), || match database.check_integrity() {
         Ok(sound) => Ok(sound),
         Err(DatabaseError::Storage(error)) => Err(error.into()),
         Err(other) => Err(StoreError::Io { what: other.to_string() }),
