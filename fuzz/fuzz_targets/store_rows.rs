@@ -1,11 +1,9 @@
 //! Damage inside redb's own rules: rows changed in a transaction, so that every page fits its checksum.
 
-use std::io;
-use std::ops::Bound;
-
+use pouw::internal::store::ForRedb;
 use pouw::internal::store::sim::SimDisk;
-use pouw::{StorageBackend, StorageProvider, StoreFile};
-use redb::{AccessGuard, BackendError, Database, Key, ReadableTable, TableDefinition, WriteTransaction};
+use pouw::{StorageProvider, StoreFile};
+use redb::{AccessGuard, Database, Key, ReadableTable, TableDefinition, WriteTransaction};
 
 type Bytes = &'static [u8];
 type Outcome = Result<(), redb::Error>;
@@ -16,7 +14,7 @@ pub const EDIT: usize = 6;
 /// Makes all edits, as one commit to each file.
 pub fn damage(disk: &SimDisk, edits: &[[u8; EDIT]]) -> Outcome {
     for file in [StoreFile::State, StoreFile::Blocks] {
-        let backend = Backend(disk.open(file)?);
+        let backend = ForRedb(disk.open(file)?);
         let database = Database::builder().set_cache_size(1 << 20).create_with_backend(backend)?;
         let txn = database.begin_write()?;
         for edit in edits {
@@ -135,42 +133,4 @@ fn marks<K: Key + 'static>(
 /// A key that outlives its table's snapshot.
 fn key_bytes<K: Key + 'static>(key: &AccessGuard<'_, K>) -> Vec<u8> {
     K::as_bytes(&key.value()).as_ref().to_vec()
-}
-
-/// What the disk opened, as redb takes it.
-#[derive(Debug)]
-struct Backend(Box<dyn StorageBackend>);
-
-impl redb::StorageBackend for Backend {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write(offset, data)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.0.close()
-    }
-
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        Ok(self.0.try_lock_range(start, end)?)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        Ok(self.0.unlock_range(start, end)?)
-    }
 }

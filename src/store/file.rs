@@ -27,7 +27,9 @@ pub(super) fn open_file(
     let watched = WatchedBackend::new(backend, file, failures.clone());
     let mut builder = Database::builder();
     builder.set_cache_size(cache_bytes);
-    panic_is_damage(&path, || builder.create_with_backend(ForRedb(watched)).map_err(|error| open_error(error, &path)))
+    panic_is_damage(&path, || {
+        builder.create_with_backend(ForRedb(Box::new(watched))).map_err(|error| open_error(error, &path))
+    })
 }
 
 /// Runs a walk over the pages of a file that is not verified yet. redb panics on some pages that
@@ -63,7 +65,7 @@ pub(super) fn open_unchanged(
     if !mend {
         builder.set_repair_callback(redb::RepairSession::abort);
     }
-    panic_is_damage(&path, || match builder.create_with_backend(ForRedb(overlay)) {
+    panic_is_damage(&path, || match builder.create_with_backend(ForRedb(Box::new(overlay))) {
         Ok(database) => Ok(Seen::Open(database)),
         Err(redb::DatabaseError::RepairAborted) => Ok(Seen::Unclean),
         Err(error) => Err(open_error(error, &path)),

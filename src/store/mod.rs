@@ -53,6 +53,8 @@ pub use open::{Identity, Store, StoreOptions};
 pub(crate) use random::random;
 pub use read::{LedgerEntry, Reader, StandingsPage, TreeId};
 pub use read_trust::{QuorumsPage, RangeKey};
+#[cfg(feature = "testing")]
+pub use redb_backend::ForRedb;
 pub use tables::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, PRIORITY_FRESH,
     PRIORITY_PARTIAL, VOTED,

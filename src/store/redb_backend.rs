@@ -12,9 +12,9 @@ use super::backend::StorageBackend;
 /// redb opens a store for one writer, and then locks with two of its six methods only. The other
 /// four keep their default, [`BackendError::Unsupported`].
 #[derive(Debug)]
-pub(super) struct ForRedb<B>(pub(super) B);
+pub struct ForRedb(pub Box<dyn StorageBackend>);
 
-impl<B: StorageBackend> redb::StorageBackend for ForRedb<B> {
+impl redb::StorageBackend for ForRedb {
     fn len(&self) -> io::Result<u64> {
         self.0.len()
     }
