@@ -10,8 +10,9 @@
 //! bounded too: beyond one for each row and 65 536 for removed rows, a change stays in memory until
 //! that client's next one.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
+use crate::policy::clock_table::{ClockTable, Tracked};
 use crate::policy::difficulty::{DifficultyRules, Standing};
 use crate::protocol::DifficultyTier;
 use crate::store::StoreError;
@@ -27,8 +28,6 @@ type Key = [u8; 16];
 
 /// Rows read at once at open.
 const LOAD_PAGE: usize = 4_096;
-/// Most rows looked at to make room for one.
-const PROBES: usize = 16;
 /// Most changes of removed rows that wait for the disk.
 const GONE_MAX: usize = 65_536;
 
@@ -36,23 +35,66 @@ const GONE_MAX: usize = 65_536;
 #[derive(Debug)]
 pub(super) struct Standings {
     rules: DifficultyRules,
+    rows: ClockTable<Key, Row>,
+    changes: Changes,
+}
+
+#[derive(Debug, Default)]
+struct Row {
+    standing: Standing,
+    touched_ms: u64,
+    queued: bool,
+}
+
+impl Tracked for Row {
+    type Rules = DifficultyRules;
+
+    fn is_idle(&self, rules: &DifficultyRules, now_ms: u64) -> bool {
+        self.standing.is_default(rules, now_ms)
+    }
+
+    fn may_go(&self, _: &DifficultyRules, _: u64) -> bool {
+        true
+    }
+
+    fn touched_ms(&self, _: &DifficultyRules) -> u64 {
+        self.touched_ms
+    }
+
+    fn is_dear(&self, rules: &DifficultyRules, now_ms: u64) -> bool {
+        !self.is_idle(rules, now_ms)
+    }
+
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// Keys whose row on the disk differs.
+#[derive(Debug)]
+struct Changes {
     bound: usize,
-    rows: Vec<Row>,
-    places: HashMap<Key, usize>,
-    /// Row where the next search for room begins, and the row below which the next sweep begins.
-    hand: usize,
-    broom: usize,
-    /// Keys whose row on the disk differs, oldest first: exactly the `queued` rows and `gone`.
+    /// Oldest first: exactly the `queued` rows and `gone`.
     pending: VecDeque<Key>,
     gone: HashSet<Key>,
 }
 
-#[derive(Debug)]
-struct Row {
-    client: Key,
-    standing: Standing,
-    touched_ms: u64,
-    queued: bool,
+impl Changes {
+    /// Queues a key. Returns whether there was room for it.
+    fn queue(&mut self, client: Key) -> bool {
+        let room = self.pending.len() < self.bound.saturating_add(GONE_MAX);
+        if room {
+            self.pending.push_back(client);
+        }
+        room
+    }
+
+    /// Queues the removal of a row.
+    fn dropped(&mut self, client: Key, row: &Row) {
+        if row.queued || self.queue(client) {
+            self.gone.insert(client);
+        }
+    }
 }
 
 /// A change for the disk: the row, or `None` to remove it.
@@ -60,20 +102,13 @@ pub(super) type Change = (Key, Option<Standing>);
 
 impl Standings {
     pub(super) fn new(config: &Config) -> Self {
-        Self {
-            rules: config.difficulty(),
-            bound: config.settings.difficulty_clients_max,
-            rows: Vec::new(),
-            places: HashMap::new(),
-            hand: 0,
-            broom: 0,
-            pending: VecDeque::new(),
-            gone: HashSet::new(),
-        }
+        let (rules, bound) = (config.difficulty(), config.settings.difficulty_clients_max);
+        let changes = Changes { bound, pending: VecDeque::new(), gone: HashSet::new() };
+        Self { rules, rows: ClockTable::new(bound, rules), changes }
     }
 
     fn standing(&self, client: &Key) -> Option<&Standing> {
-        self.places.get(client).and_then(|at| self.rows.get(*at)).map(|row| &row.standing)
+        self.rows.get(*client).map(|row| &row.standing)
     }
 
     fn look(&self, client: &Key, now_ms: u64) -> Standing {
@@ -102,69 +137,25 @@ impl Standings {
     }
 
     fn put(&mut self, client: &Key, standing: Standing, now_ms: u64) {
-        match self.places.get(client).and_then(|at| self.rows.get_mut(*at)) {
-            Some(row) => {
-                let changed = row.standing != standing;
-                row.touched_ms = now_ms;
-                row.standing = standing;
-                if changed {
-                    self.queue(client);
-                }
-            }
-            None => {
-                self.insert(client, standing, now_ms, now_ms);
-                self.queue(client);
-            }
+        let changed = self.standing(client) != Some(&standing);
+        self.insert(client, standing, now_ms, now_ms);
+        if changed
+            && let Some(mut row) = self.rows.find(*client)
+            && !row.queued
+        {
+            row.queued = self.changes.queue(*client);
         }
     }
 
+    /// Sets the row of a client. At the bound another makes room for a new one.
     fn insert(&mut self, client: &Key, standing: Standing, touched_ms: u64, now_ms: u64) {
-        while self.rows.len() >= self.bound {
-            self.make_room(now_ms);
-        }
-        // Removed and back: its change waits for the disk already.
-        let queued = self.gone.remove(client);
-        self.places.insert(*client, self.rows.len());
-        self.rows.push(Row { client: *client, standing, touched_ms, queued });
-    }
-
-    fn make_room(&mut self, now_ms: u64) {
-        let len = self.rows.len();
-        let probed = (0..PROBES.min(len)).map(|step| (self.hand + step) % len);
-        let worth = |at: &usize| {
-            let row = &self.rows[*at];
-            (!row.standing.is_default(&self.rules, now_ms), row.touched_ms)
+        let Self { rows, changes, .. } = self;
+        let Some(mut row) = rows.entry_untended(*client, now_ms, &mut |key, row| changes.dropped(key, &row)) else {
+            return;
         };
-        let victim = probed.min_by_key(worth).unwrap_or(0);
-        self.hand = (self.hand + PROBES) % len;
-        self.drop_row(victim);
-    }
-
-    fn drop_row(&mut self, at: usize) {
-        let row = self.rows.swap_remove(at);
-        self.places.remove(&row.client);
-        if let Some(moved) = self.rows.get(at) {
-            self.places.insert(moved.client, at);
-        }
-        if row.queued || self.room_for(&row.client) {
-            self.gone.insert(row.client);
-        }
-    }
-
-    /// Queues the row of `client` for the disk, unless it is queued already.
-    fn queue(&mut self, client: &Key) {
-        let Some(at) = self.places.get(client).copied() else { return };
-        if !self.rows[at].queued {
-            self.rows[at].queued = self.room_for(client);
-        }
-    }
-
-    fn room_for(&mut self, client: &Key) -> bool {
-        let room = self.pending.len() < self.bound.saturating_add(GONE_MAX);
-        if room {
-            self.pending.push_back(*client);
-        }
-        room
+        (row.standing, row.touched_ms) = (standing, touched_ms);
+        // Removed and back: its change waits for the disk already.
+        row.queued |= changes.gone.remove(client);
     }
 
     /// Adds a row read from the disk.
@@ -179,44 +170,35 @@ impl Standings {
 
     /// Queues the removal of a row on the disk: it carries no information, or cannot be read.
     pub(super) fn drop_stored(&mut self, client: &Key) {
-        if !self.places.contains_key(client) && !self.gone.contains(client) && self.room_for(client) {
-            self.gone.insert(*client);
+        if self.rows.get(*client).is_none() && !self.changes.gone.contains(client) && self.changes.queue(*client) {
+            self.changes.gone.insert(*client);
         }
     }
 
     /// Looks at up to `limit` rows and removes those that carry no information any more. Returns
-    /// how many it removed. A round goes from the last row down to the first, so that a row moved
-    /// into a gap has been looked at already.
+    /// how many it removed.
     pub(super) fn sweep(&mut self, now_ms: u64, limit: usize) -> usize {
         let before = self.rows.len();
-        if self.broom == 0 || self.broom > before {
-            self.broom = before;
-        }
-        for _ in 0..limit.min(self.broom) {
-            self.broom -= 1;
-            if self.rows.get(self.broom).is_some_and(|row| row.standing.is_default(&self.rules, now_ms)) {
-                self.drop_row(self.broom);
-            }
-        }
+        self.rows.sweep(limit, now_ms, &mut |key, row| self.changes.dropped(key, &row));
         before - self.rows.len()
     }
 
     /// Returns the oldest `count` changes, with the present rows.
     pub(super) fn oldest(&self, count: usize) -> Vec<Change> {
-        self.pending.iter().take(count).map(|client| (*client, self.standing(client).copied())).collect()
+        self.changes.pending.iter().take(count).map(|client| (*client, self.standing(client).copied())).collect()
     }
 
     /// Removes changes that are durable now. Rows changed since stay queued.
     pub(super) fn written(&mut self, changes: &[Change]) {
         for (client, written) in changes {
-            let Some(position) = self.pending.pop_front() else { return };
+            let Some(position) = self.changes.pending.pop_front() else { return };
             debug_assert_eq!(position, *client);
             if self.standing(client) != written.as_ref() {
-                self.pending.push_back(*client);
-            } else if let Some(row) = self.places.get(client).and_then(|at| self.rows.get_mut(*at)) {
+                self.changes.pending.push_back(*client);
+            } else if let Some(mut row) = self.rows.find(*client) {
                 row.queued = false;
             } else {
-                self.gone.remove(client);
+                self.changes.gone.remove(client);
             }
         }
     }
@@ -228,16 +210,13 @@ impl Standings {
 
     /// Number of changes the disk does not have yet.
     pub(super) fn waiting(&self) -> usize {
-        self.pending.len()
+        self.changes.pending.len()
     }
 
     /// Approximate number of bytes held.
     pub(super) fn memory_bytes(&self) -> usize {
         let key = size_of::<Key>();
-        self.rows.capacity() * size_of::<Row>()
-            + self.places.capacity() * (key + size_of::<usize>() + 1)
-            + self.pending.capacity() * key
-            + self.gone.capacity() * (key + 1)
+        self.rows.bytes() + self.changes.pending.capacity() * key + self.changes.gone.capacity() * (key + 1)
     }
 }
 

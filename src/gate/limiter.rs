@@ -143,7 +143,7 @@ impl Limiter {
         let mut gone = Vec::new();
         let admission = match self.joins(prefix, now_ms) {
             Some(log) => {
-                let place = shard.entry_or(digest, now_ms, &mut |seen| gone.push(seen));
+                let place = shard.entry_or(digest, now_ms, &mut |_, seen| gone.push(seen));
                 let admission = place.map(|mut seen| {
                     *seen = Seen { log, prefix: network };
                     self.admit(&mut seen, now_ms)
@@ -157,7 +157,7 @@ impl Limiter {
             None => {
                 // Nothing is inserted. Idle clients still have to be removed, or a network would
                 // stay crowded.
-                shard.tend(now_ms, &mut |seen| gone.push(seen));
+                shard.tend(now_ms, &mut |_, seen| gone.push(seen));
                 None
             }
         };

@@ -3,7 +3,7 @@
 //! Entries have a fixed place in a slab, so that the hand can walk them; the index holds only
 //! places. Every insert looks at two entries under the hand and frees those that carry no
 //! information any more. At the bound the least recently touched of 16 entries that may go makes
-//! room; if none may, there is no room.
+//! room, a dear one only if all are; if none may, there is no room.
 //!
 //! The heap bytes of the values are summed up as the values change, so that reading the sum walks
 //! no entry.
@@ -27,6 +27,11 @@ pub trait Tracked {
     fn may_go(&self, rules: &Self::Rules, now_ms: u64) -> bool;
     /// The time of its last use.
     fn touched_ms(&self, rules: &Self::Rules) -> u64;
+    /// Whether it stays at the bound as long as another that may go does not. By default none does.
+    fn is_dear(&self, rules: &Self::Rules, now_ms: u64) -> bool {
+        let _ = (rules, now_ms);
+        false
+    }
     /// Bytes it holds on the heap.
     fn heap_bytes(&self) -> usize;
 }
@@ -89,35 +94,57 @@ impl<K: ClockKey, V: Tracked + Default> ClockTable<K, V> {
 
     /// The value of `key`.
     pub fn find(&mut self, key: K) -> Option<Held<'_, V>> {
-        let at = *self.index.find(key.hash(), |at| holds(&self.slots, *at, key))?;
+        let at = self.place_of(key)?;
         self.held(at)
     }
 
+    /// The value of `key`, to be read.
+    pub fn get(&self, key: K) -> Option<&V> {
+        let at = self.place_of(key)?;
+        self.slots.get(at as usize)?.as_ref().map(|slot| &slot.value)
+    }
+
     /// The value of `key`, made if it is not there; `None` if there is no room for it. `gone` gets
-    /// the values that were dropped for it.
-    pub fn entry_or(&mut self, key: K, now_ms: u64, gone: &mut dyn FnMut(V)) -> Option<Held<'_, V>> {
-        let found = self.index.find(key.hash(), |at| holds(&self.slots, *at, key)).copied();
-        let at = match found {
+    /// what was dropped for it.
+    pub fn entry_or(&mut self, key: K, now_ms: u64, gone: &mut dyn FnMut(K, V)) -> Option<Held<'_, V>> {
+        let at = match self.place_of(key) {
             Some(at) => at,
             None => {
                 self.tend(now_ms, gone);
-                let at = self.make_room(now_ms, gone)?;
-                let slot = Some(Slot { key, value: V::default() });
-                match self.slots.get_mut(at as usize) {
-                    Some(place) => *place = slot,
-                    None => self.slots.push(slot),
-                }
-                let slots = &self.slots;
-                self.index.insert_unique(key.hash(), at, |at| hash_at(slots, *at));
-                at
+                self.insert(key, now_ms, gone)?
             }
+        };
+        self.held(at)
+    }
+
+    /// The same, but idle values stay unless one makes room for this one.
+    pub fn entry_untended(&mut self, key: K, now_ms: u64, gone: &mut dyn FnMut(K, V)) -> Option<Held<'_, V>> {
+        let at = match self.place_of(key) {
+            Some(at) => at,
+            None => self.insert(key, now_ms, gone)?,
         };
         self.held(at)
     }
 
     /// The value of `key`, made if it is not there; `None` if there is no room for it.
     pub fn entry(&mut self, key: K, now_ms: u64) -> Option<Held<'_, V>> {
-        self.entry_or(key, now_ms, &mut |_| {})
+        self.entry_or(key, now_ms, &mut |_, _| {})
+    }
+
+    fn place_of(&self, key: K) -> Option<u32> {
+        self.index.find(key.hash(), |at| holds(&self.slots, *at, key)).copied()
+    }
+
+    fn insert(&mut self, key: K, now_ms: u64, gone: &mut dyn FnMut(K, V)) -> Option<u32> {
+        let at = self.make_room(now_ms, gone)?;
+        let slot = Some(Slot { key, value: V::default() });
+        match self.slots.get_mut(at as usize) {
+            Some(place) => *place = slot,
+            None => self.slots.push(slot),
+        }
+        let slots = &self.slots;
+        self.index.insert_unique(key.hash(), at, |at| hash_at(slots, *at));
+        Some(at)
     }
 
     fn held(&mut self, at: u32) -> Option<Held<'_, V>> {
@@ -141,22 +168,22 @@ impl<K: ClockKey, V: Tracked + Default> ClockTable<K, V> {
         own + self.heap + self.free.capacity() * size_of::<u32>() + self.index.allocation_size()
     }
 
-    fn make_room(&mut self, now_ms: u64, gone: &mut dyn FnMut(V)) -> Option<u32> {
+    fn make_room(&mut self, now_ms: u64, gone: &mut dyn FnMut(K, V)) -> Option<u32> {
         if let Some(at) = self.free.pop() {
             return Some(at);
         }
         if self.slots.len() < self.bound {
             return u32::try_from(self.slots.len()).ok();
         }
-        let mut victim: Option<(u64, usize)> = None;
+        let mut victim: Option<((bool, u64), usize)> = None;
         for _ in 0..PROBES.min(self.slots.len()) {
             let at = self.advance();
             if let Some(Some(slot)) = self.slots.get(at)
                 && slot.value.may_go(&self.rules, now_ms)
             {
-                let touched_ms = slot.value.touched_ms(&self.rules);
-                if victim.is_none_or(|(oldest, _)| touched_ms < oldest) {
-                    victim = Some((touched_ms, at));
+                let worth = (slot.value.is_dear(&self.rules, now_ms), slot.value.touched_ms(&self.rules));
+                if victim.is_none_or(|(least, _)| worth < least) {
+                    victim = Some((worth, at));
                 }
             }
         }
@@ -165,8 +192,13 @@ impl<K: ClockKey, V: Tracked + Default> ClockTable<K, V> {
     }
 
     /// Drops idle values under the hand.
-    pub fn tend(&mut self, now_ms: u64, gone: &mut dyn FnMut(V)) {
-        for _ in 0..TENDED.min(self.slots.len()) {
+    pub fn tend(&mut self, now_ms: u64, gone: &mut dyn FnMut(K, V)) {
+        self.sweep(TENDED, now_ms, gone);
+    }
+
+    /// Looks at the next `limit` places and drops idle values there.
+    pub fn sweep(&mut self, limit: usize, now_ms: u64, gone: &mut dyn FnMut(K, V)) {
+        for _ in 0..limit.min(self.slots.len()) {
             let at = self.advance();
             if matches!(self.slots.get(at), Some(Some(slot)) if slot.value.is_idle(&self.rules, now_ms)) {
                 self.remove(at, gone);
@@ -179,12 +211,12 @@ impl<K: ClockKey, V: Tracked + Default> ClockTable<K, V> {
         self.hand
     }
 
-    fn remove(&mut self, at: usize, gone: &mut dyn FnMut(V)) {
+    fn remove(&mut self, at: usize, gone: &mut dyn FnMut(K, V)) {
         let Some(Slot { key, value }) = self.slots.get_mut(at).and_then(Option::take) else {
             return;
         };
         self.heap = self.heap.saturating_sub(value.heap_bytes());
-        gone(value);
+        gone(key, value);
         if let Ok(found) = self.index.find_entry(key.hash(), |place| *place as usize == at) {
             let (place, _) = found.remove();
             self.free.push(place);
@@ -226,122 +258,4 @@ fn holds<K: ClockKey, V>(slots: &[Option<Slot<K, V>>], at: u32, key: K) -> bool 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, Default)]
-    struct Note {
-        touched: u64,
-        pinned: bool,
-        idle: bool,
-    }
-
-    impl Tracked for Note {
-        type Rules = ();
-        fn is_idle(&self, (): &(), _: u64) -> bool {
-            self.idle
-        }
-        fn may_go(&self, (): &(), _: u64) -> bool {
-            !self.pinned
-        }
-        fn touched_ms(&self, (): &()) -> u64 {
-            self.touched
-        }
-        fn heap_bytes(&self) -> usize {
-            0
-        }
-    }
-
-    #[test]
-    fn at_the_bound_the_least_recently_touched_goes_and_pinned_ones_stay() {
-        let mut table = ClockTable::<u128, Note>::new(4, ());
-        for (digest, touched) in [(1, 40), (2, 10), (3, 30), (4, 20)] {
-            let mut note = table.entry(digest, 0).unwrap();
-            (note.touched, note.pinned) = (touched, digest == 2);
-        }
-        table.entry(5, 0).unwrap().touched = 50;
-        assert_eq!(table.len(), 4);
-        assert!(table.find(4).is_none());
-        assert!([1, 2, 3, 5].into_iter().all(|digest| table.find(digest).is_some()));
-    }
-
-    #[test]
-    fn without_anything_that_may_go_there_is_no_room() {
-        let mut table = ClockTable::<u128, Note>::new(2, ());
-        for digest in [1, 2] {
-            table.entry(digest, 0).unwrap().pinned = true;
-        }
-        assert!(table.entry(3, 0).is_none());
-        assert!(table.entry(1, 0).is_some());
-    }
-
-    #[test]
-    fn idle_entries_go_as_new_ones_come() {
-        let mut table = ClockTable::<u128, Note>::new(1_000, ());
-        for digest in 0..100 {
-            table.entry(digest, 0).unwrap().idle = true;
-        }
-        for digest in 100..200 {
-            table.entry(digest, 0).unwrap();
-        }
-        assert!(table.len() <= 102, "{} are kept", table.len());
-        assert!((100..200).all(|digest| table.find(digest).is_some()));
-    }
-
-    impl<K, V: Tracked> ClockTable<K, V> {
-        /// Whether the sum of heap bytes is the one that a walk finds.
-        pub(crate) fn sums_up(&self) -> bool {
-            self.heap == self.slots.iter().flatten().map(|slot| slot.value.heap_bytes()).sum::<usize>()
-        }
-    }
-
-    /// Bytes elsewhere, as many as the steps say.
-    #[derive(Debug, Default)]
-    struct Heap {
-        bytes: Vec<u8>,
-        may_go: bool,
-    }
-
-    impl Tracked for Heap {
-        type Rules = ();
-        fn is_idle(&self, (): &(), _: u64) -> bool {
-            self.bytes.is_empty() && self.may_go
-        }
-        fn may_go(&self, (): &(), _: u64) -> bool {
-            self.may_go
-        }
-        fn touched_ms(&self, (): &()) -> u64 {
-            self.bytes.len() as u64
-        }
-        fn heap_bytes(&self) -> usize {
-            self.bytes.capacity()
-        }
-    }
-
-    #[test]
-    fn what_is_summed_up_is_what_a_walk_finds_after_any_steps() {
-        fn holds(bound: u8, steps: Vec<(u8, u8, u16)>) -> bool {
-            let mut table = ClockTable::<[u8; 16], Heap>::new(1 + usize::from(bound % 40), ());
-            steps.into_iter().all(|(what, whom, bytes)| {
-                let key = u128::from(whom % 64).to_le_bytes();
-                match what % 6 {
-                    0 => table.tend(0, &mut |_| {}),
-                    1 => {
-                        if let Some(mut heap) = table.find(key) {
-                            heap.bytes = Vec::new();
-                        }
-                    }
-                    _ => {
-                        if let Some(mut heap) = table.entry(key, 0) {
-                            heap.may_go = what % 2 == 0;
-                            heap.bytes.resize(usize::from(bytes % 512), 0);
-                        }
-                    }
-                }
-                table.sums_up()
-            })
-        }
-        let mut check = quickcheck::QuickCheck::new().rng(quickcheck::Gen::new(1_000)).tests(200);
-        check.quickcheck(holds as fn(u8, Vec<(u8, u8, u16)>) -> bool);
-    }
-}
+mod tests;

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use crate::{Config, Exposure, FakeClock, IngestLayout, IngestOptions, IssueRequest, Runtime};
+use crate::engine::ingest::{IngestLayout, IngestOptions};
+use crate::engine::{Config, FakeClock, IssueRequest, Runtime};
+use crate::store::records::Exposure;
 
 use super::*;
 
