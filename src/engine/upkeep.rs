@@ -91,9 +91,9 @@ impl PouwEngine {
 
 impl Core {
     /// Does one round. Dropping data waits until `eager`, or until many trees wait for it, because
-    /// each transaction of the block file costs time in proportion to the file. Removing rows may
-    /// take long, so it ends behind one of its steps if `pause` says so, and the next round
-    /// continues.
+    /// each transaction of the block file costs time in proportion to the file. Folding trees and
+    /// removing rows may take long, so both end behind one of their steps if `pause` says so, and
+    /// the next round continues.
     fn upkeep(&self, eager: bool, pause: &dyn Fn() -> bool) -> Result<Upkeep, UpkeepError> {
         let _one = self.upkeeping.lock();
         let mut done = Upkeep::default();
@@ -104,7 +104,7 @@ impl Core {
         // thread when it ends.
         let free = self.auditing.try_lock();
         let doubts = if free.is_some() { self.settle_doubts() } else { Ok(0) };
-        let assembled = self.take_over_folding().and_then(|()| self.assemble(free.is_some()));
+        let assembled = self.take_over_folding().and_then(|()| self.assemble(free.is_some(), pause));
         drop(free);
         self.tell_later();
         let interior = self.refill_interior();
@@ -146,12 +146,12 @@ impl Core {
     /// Folds and validates trees whose leaves are all done, and stores the verdicts together.
     /// Returns how many became complete. Those whose leaves may be corrected wait while an export
     /// verifies leaves.
-    fn assemble(&self, free: bool) -> Result<usize, UpkeepError> {
+    fn assemble(&self, free: bool, pause: &dyn Fn() -> bool) -> Result<usize, UpkeepError> {
         let mut verdicts = Vec::new();
         let mut parents = 0;
         let mut failure = None;
         for tree in self.store.read()?.chores(CHORE_ASSEMBLE, None, TREES_PER_ROUND)? {
-            if self.stopping() || parents > PARENTS_PER_ROUND {
+            if self.stopping() || parents > PARENTS_PER_ROUND || (!verdicts.is_empty() && pause()) {
                 break;
             }
             let judged = self.store.read().and_then(|reader| reader.tree(tree)).and_then(|row| {
