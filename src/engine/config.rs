@@ -305,7 +305,7 @@ impl ConfigBuilder {
     }
 
     /// Clients whose difficulty is remembered, 16 to 16 777 216; default 262 144, about 30 MiB. At
-    /// the bound the least telling of a few neighbours is forgotten.
+    /// the bound a few entries are compared and the least important one is forgotten.
     pub fn difficulty_clients_max(mut self, clients: usize) -> Self {
         self.difficulty_clients_max = clients;
         self

@@ -52,7 +52,7 @@ pub(super) struct Core {
     pub(super) auditing: Mutex<()>,
     /// Events to be reported once no lock is held that a subscriber may take. Emptied by the next
     /// upkeep at the latest.
-    pub(super) untold: Mutex<Vec<Event>>,
+    pub(super) unreported: Mutex<Vec<Event>>,
     /// How far doubted tiles have been hashed since the last sweep.
     pub(super) doubted_after: Mutex<Option<RangeKey>>,
     /// How far the search for open quorums that wait too long has got.
@@ -182,7 +182,7 @@ impl Core {
             heightened: Mutex::new(Heightened::default()),
             account: Mutex::new(UsefulnessAccount::default()),
             auditing: Mutex::new(()),
-            untold: Mutex::new(Vec::new()),
+            unreported: Mutex::new(Vec::new()),
             doubted_after: Mutex::new(None),
             quorum_after: Mutex::new(None),
             #[cfg(feature = "testing")]
@@ -254,13 +254,13 @@ impl Core {
 
     /// Stores an event, to be reported once no lock is held that its subscriber may take.
     pub(super) fn later(&self, event: Event) {
-        self.untold.lock().push(event);
+        self.unreported.lock().push(event);
     }
 
     /// Reports the stored events.
-    pub(super) fn tell_later(&self) {
+    pub(super) fn report_stored(&self) {
         // A statement of its own, so that the lock is not held while they are reported.
-        let events = std::mem::take(&mut *self.untold.lock());
+        let events = std::mem::take(&mut *self.unreported.lock());
         events.into_iter().for_each(|event| self.emit(event));
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::guard::contained;
 use crate::hash::Checksum;
 
-/// Something worth telling. Client keys, tree names and hashes never appear in one that concerns a
+/// An event of the engine. Client keys, tree names and hashes never appear in one that concerns a
 /// client's request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -138,7 +138,7 @@ impl PouwEngine {
             let one = core.auditing.lock();
             let released = core.release_locked(tree, &row.name);
             drop(one);
-            core.tell_later();
+            core.report_stored();
             released?;
         }
         core.wake();

@@ -136,7 +136,7 @@ impl Core {
         let one = self.auditing.lock();
         let done = self.satisfy_locked(tree, name, policy, progress);
         drop(one);
-        self.tell_later();
+        self.report_stored();
         self.wake();
         Ok((tree, done?))
     }

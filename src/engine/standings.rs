@@ -115,7 +115,7 @@ impl Standings {
         self.standing(client).copied().unwrap_or_default().look(&self.rules, now_ms)
     }
 
-    fn prospect(&self, client: &Key, now_ms: u64) -> DifficultyTier {
+    fn next_tier(&self, client: &Key, now_ms: u64) -> DifficultyTier {
         self.standing(client).copied().unwrap_or_default().issued(&self.rules, now_ms).tier
     }
 
@@ -245,10 +245,10 @@ fn standing_of(row: &StandingRow, now_ms: u64) -> Standing {
 
 impl ForGate<'_> {
     /// Returns the tier of a challenge issued to this client now. Changes nothing.
-    pub fn prospect(&self, client: &[u8]) -> DifficultyTier {
+    pub fn next_tier(&self, client: &[u8]) -> DifficultyTier {
         let core = self.core();
         let (client, now_ms) = (*core.digest_of(client).as_bytes(), core.now_ms());
-        core.standings.lock().prospect(&client, now_ms)
+        core.standings.lock().next_tier(&client, now_ms)
     }
 
     /// Counts a new challenge issued to this client.

@@ -106,7 +106,7 @@ impl Core {
         let doubts = if free.is_some() { self.settle_doubts() } else { Ok(0) };
         let assembled = self.take_over_folding().and_then(|()| self.assemble(free.is_some(), pause));
         drop(free);
-        self.tell_later();
+        self.report_stored();
         let interior = self.refill_interior();
         let removed = [CHORE_DROP, CHORE_PURGE].map(|kind| self.remove_due(kind, eager, pause));
         done.refilled = refilled? + interior?;

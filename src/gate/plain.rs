@@ -216,7 +216,7 @@ impl Gate {
     /// Returns the tier to issue: the stored one, reduced by reputation.
     fn tier(&self, facts: &Facts, client: &[u8]) -> Result<DifficultyTier, Reason> {
         let settings = &self.inner.settings;
-        let stored = self.engine().for_gate().prospect(client);
+        let stored = self.engine().for_gate().next_tier(client);
         let thresholds = (settings.reputation_difficulty_threshold, settings.reputation_exemption_threshold);
         match effective(stored, self.reputation(facts), thresholds.0, thresholds.1) {
             Effective::Tier(tier) => Ok(tier),

@@ -38,7 +38,7 @@ pub enum Ask {
     Probe,
 }
 
-/// A change worth telling.
+/// A change of the breaker that is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transition {
     /// Work is no longer handed out.

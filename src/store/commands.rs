@@ -90,7 +90,7 @@ pub enum Command {
     Amend(Amend),
     /// Take the server's own hashes for a range whose quorum did not come together.
     Referee(Referee),
-    /// Take the server's own hashes for leaves that only clients stood for.
+    /// Take the server's own hashes for leaves that only clients have hashed.
     Upgrade(Upgrade),
     /// Take damaged leaves as done: the server has hashed their bytes again.
     Repair(Repair),

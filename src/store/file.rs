@@ -53,11 +53,11 @@ pub(super) fn open_unchanged(
     let path = provider.path(file);
     let backend = match provider.open(file) {
         Ok(backend) => backend,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Seen::Unborn),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Seen::NotCreated),
         Err(error) => return Err(io_error(error)),
     };
-    if is_unborn(&*backend, &path)? {
-        return Ok(Seen::Unborn);
+    if is_not_created(&*backend, &path)? {
+        return Ok(Seen::NotCreated);
     }
     let overlay = Overlay::new(backend).map_err(io_error)?;
     let mut builder = Database::builder();
@@ -75,7 +75,7 @@ pub(super) fn open_unchanged(
 /// The state of a file that was opened without changing it.
 pub(super) enum Seen {
     /// Missing, empty, or cut short before its first commit.
-    Unborn,
+    NotCreated,
     /// A crash left it for redb to repair, and no repair was requested.
     Unclean,
     /// A database whose changes stay in memory.
@@ -106,7 +106,7 @@ const REDB_MAGIC: [u8; 9] = [b'r', b'e', b'd', b'b', 0x1a, 0x0a, 0xa9, 0x0d, 0x0
 /// short before its first commit.
 fn inspect(backend: &dyn StorageBackend, path: &Path) -> Result<(), StoreError> {
     while_alone(backend, path, || {
-        if looks_unborn(backend, path)? && backend.len().map_err(io_error)? > 0 {
+        if looks_not_created(backend, path)? && backend.len().map_err(io_error)? > 0 {
             return backend.set_len(0).map_err(io_error);
         }
         Ok(())
@@ -116,8 +116,8 @@ fn inspect(backend: &dyn StorageBackend, path: &Path) -> Result<(), StoreError> 
 /// Whether the file is empty, or redb was cut short before its first commit: redb makes the file
 /// its first size, writes a header without magic number, and adds that when the header is synced. A
 /// file of something else is refused.
-pub(super) fn is_unborn(backend: &dyn StorageBackend, path: &Path) -> Result<bool, StoreError> {
-    while_alone(backend, path, || looks_unborn(backend, path))
+pub(super) fn is_not_created(backend: &dyn StorageBackend, path: &Path) -> Result<bool, StoreError> {
+    while_alone(backend, path, || looks_not_created(backend, path))
 }
 
 /// Looks at a file under redb's own lock: a file that another process is making looks cut short,
@@ -141,7 +141,7 @@ fn while_alone<T>(
     seen
 }
 
-fn looks_unborn(backend: &dyn StorageBackend, path: &Path) -> Result<bool, StoreError> {
+fn looks_not_created(backend: &dyn StorageBackend, path: &Path) -> Result<bool, StoreError> {
     let len = backend.len().map_err(io_error)?;
     if len == 0 {
         return Ok(true);
@@ -151,7 +151,7 @@ fn looks_unborn(backend: &dyn StorageBackend, path: &Path) -> Result<bool, Store
     if header.starts_with(&REDB_MAGIC) {
         return Ok(false);
     }
-    if len <= UNBORN_MAX && is_unfinished_header(&header) {
+    if len <= NOT_CREATED_MAX && is_unfinished_header(&header) {
         let mut rest = vec![0; len.saturating_sub(HEADER_PAGE) as usize];
         backend.read(header.len() as u64, &mut rest).map_err(io_error)?;
         if rest.iter().all(|byte| *byte == 0) {
@@ -176,4 +176,4 @@ fn is_unfinished_header(page: &[u8]) -> bool {
 /// The page that holds redb's header: 320 bytes, then zeroes.
 const HEADER_PAGE: u64 = 4_096;
 /// A file of redb's is smaller than this before its first commit, bytes.
-const UNBORN_MAX: u64 = 16 << 20;
+const NOT_CREATED_MAX: u64 = 16 << 20;

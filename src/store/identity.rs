@@ -57,7 +57,7 @@ pub(super) fn open_pair(
 /// The label of an opened file; `None` if it is known after a repair only.
 fn seen_label(seen: &Seen, path: &Path, kind: &str) -> Result<Option<Option<Label>>, StoreError> {
     match seen {
-        Seen::Unborn => Ok(Some(None)),
+        Seen::NotCreated => Ok(Some(None)),
         Seen::Unclean => Ok(None),
         Seen::Open(database) => label(&database.begin_read()?, path, kind).map(Some),
     }

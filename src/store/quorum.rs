@@ -50,7 +50,7 @@ impl Batch<'_> {
                 leaves: vote.hashes.iter().map(|hash| *hash.as_bytes()).collect(),
             });
             self.put_quorum(key, &row)?;
-            return Ok(Ok(Taken::Waits));
+            return Ok(Ok(Taken::AwaitsQuorum));
         }
         self.txn.open_table(QUORUMS)?.remove(key)?;
         self.agreed(settle, vote, &row)

@@ -25,8 +25,8 @@ pub(super) type Entry = (EntryKind, u64, u64, u8, u32);
 pub(super) enum Taken {
     /// It counts, with this entry.
     Counts(Progress, Entry),
-    /// It waits for others like it.
-    Waits,
+    /// It waits for equal answers of other clients.
+    AwaitsQuorum,
 }
 
 impl Batch<'_> {
@@ -49,7 +49,7 @@ impl Batch<'_> {
         };
         let (progress, entry) = match taken {
             Err(refused) => return Ok(Outcome::Refused(refused)),
-            Ok(Taken::Waits) => {
+            Ok(Taken::AwaitsQuorum) => {
                 self.count_work(settle, entry_tree(&settle.kind), false)?;
                 self.consumed.insert((settle.expires_ms, settle.id), VOTED)?;
                 return Ok(Outcome::Voted);

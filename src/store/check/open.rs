@@ -134,7 +134,7 @@ impl StateFile {
 fn existing(provider: &dyn StorageProvider, file: StoreFile) -> Result<Option<Database>, StoreError> {
     match open_unchanged(provider, file, CACHE_BYTES, true)? {
         Seen::Open(database) => Ok(Some(database)),
-        Seen::Unborn | Seen::Unclean => Ok(None),
+        Seen::NotCreated | Seen::Unclean => Ok(None),
     }
 }
 

@@ -66,7 +66,8 @@ pub enum HashReason {
     /// Leaves on which answers differ, leaves of quorums that were not completed, blocks that do
     /// not fit their address.
     Referee,
-    /// Leaves that only clients stood for, before an export, or because a client behind them lied.
+    /// Leaves that only clients have hashed: before an export, or because one of these clients
+    /// lied.
     Export,
     /// Parents.
     Folding,

@@ -50,9 +50,9 @@ fn two_challenges_unanswered_and_one_wrong_result_raise_the_tier_and_a_restart_k
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
     let engine = in_directory(dir.path(), &clock, config());
-    assert_eq!(for_gate(&engine).prospect(b"a"), Low);
+    assert_eq!(for_gate(&engine).next_tier(b"a"), Low);
     for_gate(&engine).note_issued(b"a");
-    assert_eq!((for_gate(&engine).prospect(b"a"), for_gate(&engine).prospect(b"b")), (Medium, Low));
+    assert_eq!((for_gate(&engine).next_tier(b"a"), for_gate(&engine).next_tier(b"b")), (Medium, Low));
     for_gate(&engine).note_issued(b"a");
     answer(&engine, b"b", false).unwrap_err();
     assert_eq!((for_gate(&engine).standing(b"a").tier, for_gate(&engine).standing(b"b").tier), (Medium, Medium));
@@ -86,7 +86,7 @@ fn who_answers_rightly_is_no_abuser_and_that_too_survives_a_power_cut() {
         for_gate(&engine).note_issued(b"payer");
         answer(&engine, b"payer", true).unwrap();
     }
-    assert_eq!((for_gate(&engine).prospect(b"payer"), for_gate(&engine).prospect(b"idler")), (Low, Medium));
+    assert_eq!((for_gate(&engine).next_tier(b"payer"), for_gate(&engine).next_tier(b"idler")), (Low, Medium));
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn at_the_bound_rows_that_say_nothing_go_first_and_the_disk_forgets_them_too() {
     clock.advance(1);
     (9..24).for_each(|number| for_gate(&engine).note_issued(&client(number)));
     for_gate(&engine).note_issued(b"newest");
-    assert_eq!((for_gate(&engine).prospect(&client(8)), engine.stats().standings), (Low, 16));
+    assert_eq!((for_gate(&engine).next_tier(&client(8)), engine.stats().standings), (Low, 16));
     assert!((9..24).all(|number| for_gate(&engine).standing(&client(number)).tier == Medium));
     engine.close();
     assert_eq!(stored_rows(dir.path()), 16);
@@ -305,9 +305,9 @@ fn a_damaged_row_is_told_and_dropped_and_the_others_stay() {
     );
     let tiers = [b"a", b"b", b"c"].map(|client| for_gate(&engine).standing(client).tier);
     assert_eq!(tiers, [Medium, Low, Medium]);
-    assert_eq!((for_gate(&engine).standing(b"wild").tier, for_gate(&engine).prospect(b"wild")), (High, High));
+    assert_eq!((for_gate(&engine).standing(b"wild").tier, for_gate(&engine).next_tier(b"wild")), (High, High));
     clock.advance(1_200_000);
-    assert_eq!(for_gate(&engine).prospect(b"wild"), Low);
+    assert_eq!(for_gate(&engine).next_tier(b"wild"), Low);
     engine.close();
     assert_eq!(check(dir.path(), &mut |_| {}).unwrap().findings, []);
 }
@@ -323,7 +323,7 @@ fn a_tier_out_of_bounds_in_the_configuration_is_refused_by_name() {
     let medium = config().default_difficulty(Medium).max_difficulty(Medium);
     let engine = on_disk(&SimDisk::new(), &clock, medium);
     answer(&engine, b"a", false).unwrap_err();
-    assert_eq!((for_gate(&engine).prospect(b"a"), for_gate(&engine).prospect(b"b")), (Medium, Medium));
+    assert_eq!((for_gate(&engine).next_tier(b"a"), for_gate(&engine).next_tier(b"b")), (Medium, Medium));
 }
 
 const RULES: DifficultyRules =
@@ -351,7 +351,7 @@ impl Plain {
         (0..4).all(|client| {
             let row = self.rows.get(&client).copied().unwrap_or_default();
             for_gate(engine).standing(&[client]) == row.look(&RULES, now_ms)
-                && for_gate(engine).prospect(&[client]) == row.issued(&RULES, now_ms).tier
+                && for_gate(engine).next_tier(&[client]) == row.issued(&RULES, now_ms).tier
         })
     }
 }

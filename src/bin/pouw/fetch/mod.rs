@@ -1,7 +1,7 @@
 //! `pouw fetch`: an HTTP request that solves the challenge of a 429.
 
+mod reporter;
 mod request;
-mod told;
 
 use std::error::Error;
 use std::io::Write;
@@ -21,7 +21,7 @@ use crate::failure::{Failure, Verdict};
 use crate::output::{Output, complain, write_file};
 use crate::words::printable;
 
-use told::Told;
+use reporter::Reporter;
 
 /// Send an HTTP request, and do the work if the server requires it.
 ///
@@ -76,20 +76,20 @@ const JSON_BODY_MAX: usize = 16 << 20;
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let told = Told::new(out.json);
-    let teller = told.clone();
+    let reporter = Reporter::new(out.json);
+    let reporting = reporter.clone();
     // Only a user agent is sent to every origin.
     let client = Client::new(http(options), terms(options))?.across_origins();
-    let client = client.on_report(move |report| teller.hear(report));
+    let client = client.on_report(move |report| reporting.report(report));
     let request = request::build(options, &client)?;
     let answered = runtime.block_on(client.execute(request));
-    told.finish();
+    reporter.finish();
     match answered {
-        Ok(response) => deliver(options, response, &runtime, &told, out),
+        Ok(response) => deliver(options, response, &runtime, &reporter, out),
         Err(error) => {
             complain(&chain(&error));
             if out.json {
-                let mut document = told.document(None);
+                let mut document = reporter.document(None);
                 document["error"] = chain(&error).into();
                 document["code"] = error.code().into();
                 document["receipt"] = error.receipt().map(|receipt| receipt.to_string()).into();
@@ -123,12 +123,12 @@ fn deliver(
     options: &Options,
     response: Response,
     runtime: &Runtime,
-    told: &Told,
+    reporter: &Reporter,
     out: &Output,
 ) -> Result<Verdict, Failure> {
     let status = response.status();
     let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let mut document = told.document(Some(status.as_u16()));
+    let mut document = reporter.document(Some(status.as_u16()));
     let received = receive(options, response, runtime, out, &mut document);
     if !status.is_success() {
         let wait = wait.map_or_else(String::new, |seconds| format!("; retry after {seconds} s"));

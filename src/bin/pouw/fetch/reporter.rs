@@ -11,7 +11,7 @@ use crate::words::count;
 
 /// Shared with the thread that hashes.
 #[derive(Debug, Clone)]
-pub struct Told(Arc<Mutex<State>>);
+pub struct Reporter(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -24,13 +24,13 @@ struct State {
 
 const TEMPLATE: &str = "{bar:32} {pos}/{len} hashes {msg}";
 
-impl Told {
+impl Reporter {
     pub fn new(json: bool) -> Self {
         let (out, bar) = (Output::new(json), ProgressBar::hidden());
         Self(Arc::new(Mutex::new(State { out, bar, hashes: 0, waited_ms: 0, accepted: None })))
     }
 
-    pub fn hear(&self, report: Report<'_>) {
+    pub fn report(&self, report: Report<'_>) {
         let mut state = self.state();
         match report {
             Report::Challenge(offer) => state.challenge(offer),
