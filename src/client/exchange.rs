@@ -85,6 +85,7 @@ pub struct Exchange {
 /// The next step of an [`Exchange`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[must_use = "an exchange goes on only when its step is done"]
 pub enum Step {
     /// Return the response to the caller, with its body.
     Done,

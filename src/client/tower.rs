@@ -34,6 +34,19 @@ pub use super::replay::ResponseBody;
 
 /// Wraps a service in [`Solve`]. All services of one layer, and their clones, solve one challenge at a
 /// time.
+///
+/// # Examples
+///
+/// Work on made-up data is declined:
+///
+/// ```
+/// # fn wrap<S>(service: S) -> pouw::client::tower::Solve<S> {
+/// use pouw::client::{Terms, tower::SolveLayer};
+/// use tower_layer::Layer;
+///
+/// SolveLayer::new(Terms::default()).confirm(|offer| !offer.synthetic).layer(service)
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct SolveLayer {

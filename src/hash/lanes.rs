@@ -71,7 +71,7 @@ pub fn hash_batch_into(messages: &[&[u8]], out: &mut [Checksum]) {
 
 /// A kernel that hashes one message after the other with the `sha3` crate. It works on any processor.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Scalar;
+pub(super) struct Scalar;
 
 impl HashLanes for Scalar {
     fn name(&self) -> &'static str {

@@ -6,7 +6,7 @@
 //! ```text
 //! one message        sha3_512        hash_parent (128 or 64 bytes)
 //! message in pieces  StreamingHash
-//! many messages      hash_batch, hash_batch_into, through the kernel that `best_lanes` selects
+//! many messages      hash_batch, hash_batch_into
 //! ```
 //!
 //! ```
@@ -25,7 +25,9 @@ use core::fmt;
 use sha3::{Digest as _, Sha3_512};
 
 pub use checksum::{Checksum, ChecksumError};
-pub use lanes::{HashLanes, Scalar, best_lanes, hash_batch, hash_batch_into};
+#[doc(hidden)]
+pub use lanes::{HashLanes, best_lanes};
+pub use lanes::{hash_batch, hash_batch_into};
 
 /// Returns the SHA3-512 hash (FIPS 202, section 6.1) of `data`.
 pub fn sha3_512(data: &[u8]) -> Checksum {

@@ -105,8 +105,9 @@ impl Commitment {
 
     /// Checks the length in bytes of one leaf, as far as the commitment binds it.
     ///
-    /// With a `block_len` every length is bound. Without it, only the length of a single leaf and the sum of all
-    /// lengths are, and lengths for which [`ambiguous_leaf`] is true are refused.
+    /// With a `block_len` every length is bound. Without it, only the length of a single leaf and
+    /// the sum of all lengths are, and a length of 64 or 128 bytes is refused: such a leaf could be
+    /// an interior node.
     ///
     /// # Errors
     ///

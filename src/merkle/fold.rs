@@ -13,18 +13,9 @@ pub fn fold_level(nodes: &[Checksum]) -> Vec<Checksum> {
     parents
 }
 
-/// Writes the parents of the nodes of one level to `parents`, without allocating.
-///
-/// # Panics
-///
-/// If `parents.len()` is not `ceil(nodes.len() / 2)`.
-pub fn fold_level_into(nodes: &[Checksum], parents: &mut [Checksum]) {
-    best_lanes().hash_parents(nodes, parents);
-}
-
-/// Returns the node exactly `levels` parent steps above the leaves of an aligned range (its
-/// [`fold_levels`](super::AlignedRange::fold_levels)). A node without a sibling is hashed alone at each step. Up
-/// to a tile of leaves it does not allocate.
+/// Returns the node exactly `levels` parent steps above these leaves, the first of which has a
+/// number that is a multiple of `2^levels`. A node without a sibling is hashed alone at each step.
+/// Up to 32 leaves it does not allocate.
 ///
 /// `None` if there are no leaves, or more than `2^levels`, which would leave more than one node.
 pub fn fold(leaves: &[Checksum], levels: u8) -> Option<Checksum> {

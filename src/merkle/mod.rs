@@ -18,26 +18,26 @@
 //! ```
 //!
 //! A *tile* is an aligned range of 32 leaves, the unit of storage; a *group* is an aligned range of 16. The
-//! last one of a tree may be ragged. [`AlignedRange`] does their arithmetic.
+//! last one of a tree may be ragged.
 //!
 //! The root alone does not bind the number of leaves, since leaves have no prefix: publish the
 //! [`Commitment`] and verify against it.
 //!
 //! ```
 //! use pouw::hash::sha3_512;
-//! use pouw::merkle::{fold, prove, root, AlignedRange, Commitment, LeafIndex, Shape};
+//! use pouw::merkle::{fold, prove, root, Commitment, LeafIndex, Shape};
 //!
 //! let leaves = [b"ab", b"cd", b"ef"].map(|block| sha3_512(block));
 //! let shape = Shape::new(3)?;
-//! let range = AlignedRange::new(shape, 2, 1)?;
-//! assert_eq!((range.len(), range.fold_levels(), range.node_count()), (1, 1, 2));
-//! let top = fold(&leaves[2..], range.fold_levels()).expect("one leaf folds to one node");
+//! // The node above the last leaf, which has no sibling.
+//! let lone = fold(&leaves[2..], 1).expect("one leaf folds to one node");
 //!
 //! let root = root(&leaves).expect("there are leaves");
 //! let commitment = Commitment { leaves: 3, total_bytes: 6, block_len: 2, root };
-//! let proof = prove(shape, LeafIndex(0), |position| match position.level.0 {
-//!     2 => Ok(leaves[position.index as usize]),
-//!     _ => (position == range.top()).then_some(top).ok_or("not computed"),
+//! let proof = prove(shape, LeafIndex(0), |position| match (position.level.0, position.index) {
+//!     (2, index) => Ok(leaves[index as usize]),
+//!     (1, 1) => Ok(lone),
+//!     _ => Err("not computed"),
 //! });
 //! commitment.verify_leaf(LeafIndex(0), b"ab", &proof.expect("both siblings are known"))?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -50,23 +50,32 @@ mod range;
 mod shape;
 mod streaming;
 
-pub use commitment::{Commitment, CommitmentError, ambiguous_leaf};
-pub use fold::{fold, fold_level, fold_level_into, root};
+#[doc(hidden)]
+pub use commitment::ambiguous_leaf;
+pub use commitment::{Commitment, CommitmentError};
+pub use fold::{fold, fold_level, root};
 pub use proof::{InclusionProof, MAX_SIBLINGS, ProofError, ProveError, prove};
+#[doc(hidden)]
 pub use range::AlignedRange;
 pub use shape::{LeafIndex, Level, Position, Shape, ShapeError};
-pub use streaming::{LevelFolder, StreamError, StreamingRoot};
+#[doc(hidden)]
+pub use streaming::LevelFolder;
+pub use streaming::{StreamError, StreamingRoot};
 
 /// Leaves of a full tile, the unit of storage: `2^TILE_ORDER`.
+#[doc(hidden)]
 pub const TILE_LEAVES: u64 = 1 << TILE_ORDER;
 
 /// Levels that a full tile folds.
+#[doc(hidden)]
 pub const TILE_ORDER: u8 = 5;
 
 /// Leaves of a full group, half a tile: `2^GROUP_ORDER`.
+#[doc(hidden)]
 pub const GROUP_LEAVES: u64 = 1 << GROUP_ORDER;
 
 /// Levels that a full group folds.
+#[doc(hidden)]
 pub const GROUP_ORDER: u8 = 4;
 
 /// Most leaves of a tree: `2^MAX_ORDER`, half a pebibyte in leaves of 512 bytes.

@@ -70,11 +70,13 @@ impl Shape {
     }
 
     /// Number of tiles; the last one may be ragged.
+    #[doc(hidden)]
     pub const fn tiles(self) -> u64 {
         self.leaves.div_ceil(TILE_LEAVES)
     }
 
     /// Number of groups; the last one may be ragged.
+    #[doc(hidden)]
     pub const fn groups(self) -> u64 {
         self.leaves.div_ceil(GROUP_LEAVES)
     }
@@ -84,6 +86,7 @@ impl Shape {
     /// # Errors
     ///
     /// [`ShapeError::TileOutOfRange`] if there is no such tile.
+    #[doc(hidden)]
     pub fn tile_range(self, tile: u64) -> Result<AlignedRange, ShapeError> {
         let tiles = self.tiles();
         if tile >= tiles {
@@ -97,6 +100,7 @@ impl Shape {
     /// # Errors
     ///
     /// [`ShapeError::GroupOutOfRange`] if there is no such group.
+    #[doc(hidden)]
     pub fn group_range(self, group: u64) -> Result<AlignedRange, ShapeError> {
         let groups = self.groups();
         if group >= groups {

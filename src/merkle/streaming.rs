@@ -67,6 +67,7 @@ impl StreamingRoot {
     /// # Errors
     ///
     /// [`StreamError::RangeStart`] if the range does not start after the leaves so far.
+    #[doc(hidden)]
     pub fn finish_with(&self, range: AlignedRange, top: Checksum) -> Result<Checksum, StreamError> {
         let leaves = self.peaks.nodes;
         if range.start() != leaves {

@@ -65,11 +65,14 @@ impl Keyring {
     /// `HMAC-SHA-512(secret, lp("pouw-derive-v1") || lp(label) || lp(data))`, where `lp(x)` is the
     /// length of x as eight bytes, little endian, followed by x. `label` names the purpose; outputs of
     /// different labels are independent.
+    #[doc(hidden)]
     pub fn derive(&self, label: &[u8], data: &[u8]) -> [u8; 64] {
         self.newest().derive(label, data)
     }
 
-    /// Returns [`Keyring::derive`] under every secret, newest first, for values that outlive a rotation.
+    /// Returns the bytes of `derive` under every secret, newest first, for values that outlive a
+    /// rotation.
+    #[doc(hidden)]
     pub fn derivations(&self, label: &[u8], data: &[u8]) -> impl Iterator<Item = [u8; 64]> {
         self.keys.iter().map(move |key| key.derive(label, data))
     }

@@ -54,6 +54,7 @@ impl UnixMillis {
     }
 
     /// Returns the instant `millis` later, at most the largest value of the type.
+    #[must_use]
     pub const fn saturating_add(self, millis: u64) -> Self {
         Self(self.0.saturating_add(millis))
     }

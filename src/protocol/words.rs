@@ -25,6 +25,7 @@ impl DifficultyTier {
     pub const ALL: [Self; 3] = [Self::Low, Self::Medium, Self::High];
 
     /// Returns the next harder tier; `High` stays `High`.
+    #[must_use]
     pub const fn harder(self) -> Self {
         match self {
             Self::Low => Self::Medium,
@@ -33,6 +34,7 @@ impl DifficultyTier {
     }
 
     /// Returns the next easier tier; `Low` stays `Low`.
+    #[must_use]
     pub const fn softer(self) -> Self {
         match self {
             Self::High => Self::Medium,

@@ -12,6 +12,7 @@ use crate::protocol::{UnitError, UnixMillis, WorkResult, WorkUnit, WorkUnitOpera
 
 /// Progress in a unit: nodes hashed so far and in total.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
     /// Nodes hashed.
     pub done: u64,

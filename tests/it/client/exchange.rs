@@ -107,7 +107,8 @@ fn a_floor_beyond_the_deadline_is_told_before_anything_is_hashed() {
     }
     // Exactly in time is in time; hashing may use it up.
     let mut exchange = Exchange::new(Terms::default().deadline(ms(1_500)));
-    challenged(&mut exchange, &unit(1_500), ms(0)).unwrap();
+    let step = challenged(&mut exchange, &unit(1_500), ms(0)).unwrap();
+    assert!(matches!(step, Step::Work(_)), "{step:?}");
     let error = exchange.solved(&solve(&unit(1_500)), ms(1_501)).unwrap_err();
     assert_eq!((error.code(), exchange.answer()), ("deadline", None));
 }
@@ -216,7 +217,8 @@ fn a_challenge_that_was_taken_back_is_replaced_once() {
         let headers = [WORK[0], ("x-pouw-challenge", "the-second")];
         let step = tell(&mut exchange, 429, &headers, &problem(reason, &next), ms(30)).unwrap();
         assert_eq!(step, Step::Work(Box::new(next.clone())));
-        exchange.solved(&solve(&next), ms(40)).unwrap();
+        let step = exchange.solved(&solve(&next), ms(40)).unwrap();
+        assert!(matches!(step, Step::Send { .. }), "{step:?}");
         assert_eq!(exchange.answer().unwrap()[0].1, "the-second");
         let error = tell(&mut exchange, 429, &headers, &problem(reason, &next), ms(50)).unwrap_err();
         assert!(matches!(error, ClientError::GaveUp { requests: 3, receipt: None, .. }), "{error}");
@@ -291,7 +293,8 @@ fn waiting_without_work_is_the_callers_wish_and_bounded() {
     assert_eq!(waited, 8);
     // What comes after it is a plain request.
     let mut exchange = answered(wish);
-    limited(&mut exchange, "1").unwrap();
+    let step = limited(&mut exchange, "1").unwrap();
+    assert!(matches!(step, Step::Send { .. }), "{step:?}");
     assert_eq!(exchange.answer(), None);
 }
 
