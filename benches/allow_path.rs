@@ -21,7 +21,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use pouw::{ClientKey, Config, Decision, Facts, Gate, GateConfig, NetworkPrefix, PouwEngine, Verdict};
+use pouw::internal::gate::{Facts, decide};
+use pouw::{ClientKey, Config, Decision, Gate, GateConfig, NetworkPrefix, PouwEngine, Verdict};
 
 use backlog::{Scale, median, scratch};
 
@@ -98,7 +99,7 @@ fn round(engine: &PouwEngine, load: &Load, threads: usize) -> [f64; 3] {
     let first = timed(load, threads, &by_governor);
     drop(governor);
     let gate = new_gate(engine);
-    let second = timed(load, threads, &|at: usize| match gate.decide(load.facts(at)) {
+    let second = timed(load, threads, &|at: usize| match decide(&gate, load.facts(at)) {
         Verdict::Decided(Decision::Pass(pass)) => {
             black_box(pass);
             true
@@ -106,7 +107,7 @@ fn round(engine: &PouwEngine, load: &Load, threads: usize) -> [f64; 3] {
         _ => false,
     });
     let gate = new_gate(engine);
-    let third = timed(load, threads, &|at: usize| match gate.decide(load.facts(at)) {
+    let third = timed(load, threads, &|at: usize| match decide(&gate, load.facts(at)) {
         Verdict::Decided(Decision::Pass(pass)) => {
             black_box(pass.headers(&gate));
             true

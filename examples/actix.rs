@@ -5,14 +5,14 @@
 use std::net::TcpListener;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
-use pouw::actix::Pouw;
+use pouw::actix::PouwTransform;
 use pouw::{Config, Exposure, Gate, GateConfig, IngestOptions, PouwEngine};
 
 /// Serves until the process ends.
 pub async fn serve(listener: TcpListener, gate: Gate) -> std::io::Result<()> {
     let app = move || {
         App::new()
-            .wrap(Pouw::new(gate.clone()))
+            .wrap(PouwTransform::new(gate.clone()))
             .route("/hello", web::get().to(|| async { "hello\n" }))
             .route("/echo", web::post().to(|body: web::Payload| async { HttpResponse::Ok().streaming(body) }))
     };

@@ -30,7 +30,7 @@ fn answer(request: Request, status: u16, body: Vec<u8>, headers: &Headers) -> st
 }
 
 fn one(mut request: Request, gate: &Gate) -> std::io::Result<()> {
-    let caller = Caller { peer: request.remote_addr().map(std::net::SocketAddr::ip), ..Caller::default() };
+    let caller = Caller::from_peer(request.remote_addr().map(std::net::SocketAddr::ip));
     let mut body = Vec::new();
     let decision = match gate.on_request(&Seen(&request, request.method().to_string()), &caller) {
         Step::Exempt => return answer(request, 404, body, &Headers::default()),

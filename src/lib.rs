@@ -41,7 +41,7 @@ pub use adapters::actix;
 #[cfg(feature = "tower")]
 pub use adapters::tower;
 #[cfg(any(feature = "actix", feature = "tower"))]
-pub use adapters::{AuthenticatedUser, PeerAddr, SlowReader, ValidatedApiKey};
+pub use adapters::{AuthenticatedUser, PeerAddr, ValidatedApiKey};
 #[cfg(feature = "engine")]
 pub use engine::ingest::{
     BLOCK_SIZE_MAX, BLOCK_SIZE_MIN, INGEST_PROBLEMS_SHOWN, IngestError, IngestLayout, IngestOptions, IngestProblem,
@@ -57,10 +57,10 @@ pub use engine::{
 };
 #[cfg(feature = "gate")]
 pub use gate::{
-    AcceptedWork, Admission, BodyRead, Caller, ClientKey, Condition, Decision, Extractor, Facts, FallbackBehavior,
-    Flight, Gate, GateConfig, GateConfigBuilder, GateError, GateEvent, GateEventSink, GateRuntime, GateStats, Head,
-    Headers, Health, IdentifierStrategy, Navigation, NeedsBody, PartHealth, Pass, Pending, Policy, PolicyId, Presented,
-    RateLimitDraft, Refusal, ResultText, Step, Verdict, Window, WindowError, identity::NetworkPrefix, settings,
+    AcceptedWork, Admission, BodyRead, Caller, ClientKey, Decision, FallbackBehavior, Flight, Gate, GateConfig,
+    GateConfigBuilder, GateError, GateEvent, GateEventSink, GateRuntime, GateStats, Head, Headers, Health,
+    HealthCondition, IdentifierStrategy, NeedsBody, PartHealth, Pass, Pending, Policy, RateLimitDraft, Refusal, Step,
+    Verdict, Window, WindowError, identity::NetworkPrefix, settings,
 };
 #[cfg(feature = "gate")]
 pub use policy::window::Quota;

@@ -106,14 +106,14 @@ fn open(place: &Path, limit: u32, window_ms: u64) -> Gate {
     let config = GateConfig::builder()
         .rate_limit(limit)
         .window(Duration::from_millis(window_ms))
-        .trusted_proxy("127.0.0.1/32".parse().expect("a network"))
+        .trusted_proxy("127.0.0.1/32")
         .paid_admissions_per_window(1_000_000)
         .paid_admissions_per_prefix(1_000_000)
         .bytes_per_minute(1 << 40)
         .prefix_bytes_per_minute(1 << 40)
         .bytes_per_second(1 << 40)
         .bytes_in_flight(1 << 30)
-        .open_challenges([64, 64])
+        .open_challenges(64, 64)
         .synthetic(false);
     let sweeping = engine.clone();
     std::thread::spawn(move || {

@@ -93,7 +93,7 @@ pub fn unhindered() -> GateConfigBuilder {
         .prefix_bytes_per_minute(1 << 40)
         .bytes_per_second(1 << 40)
         .bytes_in_flight(1 << 40)
-        .open_challenges([64, 64])
+        .open_challenges(64, 64)
         .waiting_answers_max(65_536)
         // Made-up work would be no useful hash.
         .synthetic(false)
@@ -205,7 +205,7 @@ impl Solved {
 }
 
 fn caller(client: u32) -> Caller<'static> {
-    Caller { peer: Some(address(client)), ..Caller::default() }
+    Caller::from_peer(address(client))
 }
 
 /// The unit in the body of a 429.

@@ -212,7 +212,7 @@ fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> Gate {
         .policy(Policy::new("small", LIMITS[1] as u32, Duration::from_millis(WINDOW_MS)).route("/small"))
         .exempt_route("/free/*")
         .challenge_page("/p/")
-        .trusted_proxy(PROXY.parse().expect("a network"))
+        .trusted_proxy(PROXY)
         .paid_admissions_per_window(20)
         .tracked_clients_max(1_000)
         .bytes_in_flight(IN_FLIGHT_MAX)
@@ -354,7 +354,8 @@ impl House {
     /// Has a request judged to the end and holds the verdict against what is known. `answer` is the challenge whose
     /// token it may carry, and whether the result was the right one before bytes were changed.
     fn send(&mut self, request: &Request, answer: Option<(&Challenge, bool)>) {
-        let caller = Caller { peer: request.peer, user: request.user, api_key: None };
+        let mut caller = Caller::from_peer(request.peer);
+        caller.user = request.user;
         let mut whole = true;
         let decision = match self.gate.on_request(request, &caller) {
             Step::Exempt => {

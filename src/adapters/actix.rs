@@ -11,13 +11,16 @@
 //! ```no_run
 //! use actix_web::{App, HttpServer, web};
 //! use pouw::Gate;
-//! use pouw::actix::Pouw;
+//! use pouw::actix::PouwTransform;
 //!
 //! #[actix_web::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     // A real service reads its secret from its environment or a file.
 //!     let gate = Gate::open("pouw-data", "a secret of thirty-two bytes or more")?;
-//!     let app = move || App::new().wrap(Pouw::new(gate.clone())).route("/", web::get().to(|| async { "hello" }));
+//!     let app = move || {
+//!         let gate = PouwTransform::new(gate.clone());
+//!         App::new().wrap(gate).route("/", web::get().to(|| async { "hello" }))
+//!     };
 //!     HttpServer::new(app).bind("127.0.0.1:3000")?.run().await?;
 //!     Ok(())
 //! }
@@ -41,13 +44,28 @@ use pin_project_lite::pin_project;
 
 use crate::gate::{BodyRead, Caller, Decision, Gate, Head, Headers, NeedsBody, Refusal, Step, Verdict};
 
-use super::own_body::{OwnBody, SlowReader};
+use super::own_body::OwnBody;
 use super::{AuthenticatedUser, PeerAddr, ValidatedApiKey, judged, known_names, names_and_values, unheard};
 
+pub use super::own_body::SlowReader;
+
 /// Middleware that puts a gate in front of an application, a scope or a resource.
+///
+/// # Examples
+///
+/// ```
+/// # fn limited(gate: pouw::Gate) {
+/// use actix_web::{App, web};
+/// use pouw::actix::PouwTransform;
+///
+/// // Only the scope `/api` is limited.
+/// let app = App::new().service(web::scope("/api").wrap(PouwTransform::new(gate)));
+/// # let _ = app;
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use]
-pub struct Pouw {
+pub struct PouwTransform {
     gate: Gate,
 }
 
@@ -61,7 +79,7 @@ pub struct PouwMiddleware<S> {
 /// The result of a gated service.
 type Answered<B> = Result<ServiceResponse<EitherBody<B>>, Error>;
 
-impl Pouw {
+impl PouwTransform {
     /// Returns middleware for `gate`. All workers share one gate: make it outside the application's
     /// factory.
     pub fn new(gate: Gate) -> Self {
@@ -69,7 +87,7 @@ impl Pouw {
     }
 }
 
-impl<S, B> Transform<S, ServiceRequest> for Pouw
+impl<S, B> Transform<S, ServiceRequest> for PouwTransform
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
     B: MessageBody + 'static,

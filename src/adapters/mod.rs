@@ -41,8 +41,6 @@ use tokio::sync::oneshot;
 use crate::gate::{Decision, Headers, Pending, Refusal};
 use crate::protocol::Reason;
 
-pub use own_body::SlowReader;
-
 /// The address of the other end of the connection, as a request extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);

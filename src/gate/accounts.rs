@@ -13,6 +13,7 @@ use crate::policy::clock_table::{ClockTable, Tracked};
 use crate::policy::window::WindowRules;
 use crate::protocol::{Reason, WorkId};
 
+use super::choices::OpenChallenges;
 use super::config::GateConfigBuilder;
 use super::digest::Digester;
 use super::identity::{ClientKey, NetworkPrefix};
@@ -42,7 +43,7 @@ struct Rules {
     client: Quotas,
     prefix: Quotas,
     all: Quotas,
-    open_challenges: [u32; 2],
+    open_challenges: OpenChallenges,
 }
 
 /// Returns the rules for paid admissions in a window; a number out of range becomes the nearest
@@ -122,7 +123,8 @@ impl Accounts {
         now_ms: u64,
     ) -> Result<Reservation<'_>, Reason> {
         let (client_digest, prefix_digest) = (self.digests.client(client), self.digests.network(prefix));
-        let open_max = self.rules.open_challenges[usize::from(!client.is_shared())] as usize;
+        let OpenChallenges { by_address, by_name } = self.rules.open_challenges;
+        let open_max = if client.is_shared() { by_address } else { by_name } as usize;
         let mut bytes = bytes_wanted;
         {
             let mut table = shard(&self.clients, client_digest).lock();

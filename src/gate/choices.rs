@@ -6,13 +6,46 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::{ConfigError, MS_MAX, check_setting as check, check_time, whole_ms};
+use crate::guard::contained;
+use crate::policy::window::WindowRules;
+
 use super::facts::{Caller, Head};
 use super::identity::ClientKey;
 
 /// A function that returns the client key of a request.
-pub type Extractor = dyn Fn(&dyn Head, &Caller<'_>) -> Option<ClientKey> + Send + Sync;
+#[derive(Clone)]
+pub struct Extractor(Arc<KeyOf>);
+
+type KeyOf = dyn Fn(&dyn Head, &Caller<'_>) -> Option<ClientKey> + Send + Sync;
+
+impl Extractor {
+    /// Returns the key of a request; `None` if the function panics, too.
+    pub(super) fn key(&self, head: &dyn Head, caller: &Caller<'_>) -> Option<ClientKey> {
+        contained(|| (self.0)(head, caller)).ok().flatten()
+    }
+}
+
+/// The rule for a network of proxies.
+pub(super) const NETWORK_RULE: &str = "it is a network as ADDRESS/BITS, like 10.0.0.0/8";
 
 /// The property of a request that identifies a client.
+///
+/// # Examples
+///
+/// One limit for each tenant, which is the first part of the path:
+///
+/// ```
+/// use pouw::{ClientKey, GateConfig, IdentifierStrategy};
+///
+/// let by_tenant = IdentifierStrategy::custom(|head, _| {
+///     let tenant = head.path().split('/').nth(1)?;
+///     Some(ClientKey::Custom(tenant.as_bytes().into()))
+/// });
+/// let config = GateConfig::builder().identifier_strategy(by_tenant).build()?;
+/// # let _ = config;
+/// # Ok::<(), pouw::ConfigError>(())
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum IdentifierStrategy {
@@ -24,8 +57,17 @@ pub enum IdentifierStrategy {
     ApiKey,
     /// The authenticated user, else the client's address.
     UserOrIp,
-    /// The key that this function returns for a request; the client's address if it returns none.
-    Custom(Arc<Extractor>),
+    /// The key that a function of the host returns for a request; the client's address if it
+    /// returns none. Made by [`custom`](Self::custom).
+    Custom(#[doc(hidden)] Extractor),
+}
+
+impl IdentifierStrategy {
+    /// Identifies a client by the key that `key` returns for a request, and by the client's address
+    /// if it returns none or panics.
+    pub fn custom(key: impl Fn(&dyn Head, &Caller<'_>) -> Option<ClientKey> + Send + Sync + 'static) -> Self {
+        Self::Custom(Extractor(Arc::new(key)))
+    }
 }
 
 /// The action when a window outside the process cannot be reached.
@@ -56,8 +98,32 @@ pub enum RateLimitDraft {
     Draft8,
 }
 
+/// Most challenges that one client may have open.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OpenChallenges {
+    /// Of a client identified by address.
+    pub(super) by_address: u32,
+    /// Of a client identified by name or key.
+    pub(super) by_name: u32,
+}
+
 /// A limit and its routes.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use pouw::{GateConfig, Policy};
+///
+/// let upload = Policy::new("upload", 5, Duration::from_secs(60));
+/// let upload = upload.route("POST /files/*").route("PUT /files/*");
+/// let config = GateConfig::builder().policy(upload).build()?;
+/// # let _ = config;
+/// # Ok::<(), pouw::ConfigError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Policy {
     /// Name, as sent in `RateLimit-Policy`.
     pub name: String,
@@ -72,6 +138,7 @@ pub struct Policy {
 
 impl Policy {
     /// Returns a policy without routes.
+    #[must_use]
     pub fn new(name: impl Into<String>, rate_limit: u32, window: Duration) -> Self {
         Self { name: name.into(), rate_limit, window, routes: Vec::new() }
     }
@@ -81,5 +148,15 @@ impl Policy {
     pub fn route(mut self, route: impl Into<String>) -> Self {
         self.routes.push(route.into());
         self
+    }
+
+    /// Returns the rules of its windows, if its limit and window are valid.
+    pub(super) fn window_rules(&self) -> Result<WindowRules, ConfigError> {
+        let (limit, window, rule) = (self.rate_limit, self.window, "it must be from 1 ms to 1 day");
+        check("rate_limit", limit, (1..=1_000_000).contains(&limit), "it must be from 1 to 1000000")?;
+        // Only the whole milliseconds: the rules have the range.
+        check_time("window", window, 0..=MS_MAX, rule)?;
+        let refused = || ConfigError { field: "window", value: format!("{} ms", window.as_millis()), rule };
+        WindowRules::new(limit, whole_ms(window)).ok_or_else(refused)
     }
 }

@@ -8,19 +8,55 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::engine::{Config, ConfigError, MS_MAX, POSITIVE, check_setting as check, check_time};
+use crate::policy::window::WindowRules;
 
-use super::choices::{FallbackBehavior, IdentifierStrategy, Policy, RateLimitDraft};
+use super::choices::{FallbackBehavior, IdentifierStrategy, NETWORK_RULE, OpenChallenges, Policy, RateLimitDraft};
 use super::page::PREFIX_CHARS_MAX;
 use super::plain::encoded;
 use super::routes::Pattern;
 
+/// Limit of the default policy, its window in milliseconds, and the rules made of both.
+const DEFAULT_LIMIT: u32 = 100;
+const DEFAULT_WINDOW_MS: u64 = 60_000;
+const DEFAULT_RULES: WindowRules =
+    WindowRules::new(DEFAULT_LIMIT, DEFAULT_WINDOW_MS).expect("the defaults are within the limits");
+
 /// The valid settings of a gate.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use pouw::{GateConfig, Policy};
+///
+/// let config = GateConfig::builder()
+///     .rate_limit(60)
+///     .policy(Policy::new("upload", 5, Duration::from_secs(60)).route("POST /files/*"))
+///     .exempt_route("GET /health")
+///     .trusted_proxy("10.0.0.0/8")
+///     .build()?;
+/// # let _ = config;
+/// # Ok::<(), pouw::ConfigError>(())
+/// ```
 #[derive(Clone)]
 pub struct GateConfig {
     pub(super) settings: GateConfigBuilder,
+    /// The rules of each policy, in the order of the policies.
+    pub(super) windows: Vec<WindowRules>,
 }
 
 /// A builder of [`GateConfig`]; [`GateConfigBuilder::build`] checks the settings.
+///
+/// # Examples
+///
+/// An error names the setting, its value and the rule:
+///
+/// ```
+/// let error = pouw::GateConfig::builder().trusted_proxy("10.0.0.0/33").build().unwrap_err();
+/// assert_eq!((error.field, &*error.value), ("trusted_proxies", "10.0.0.0/33"));
+/// assert_eq!(error.rule, "it is a network as ADDRESS/BITS, like 10.0.0.0/8");
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct GateConfigBuilder {
@@ -30,6 +66,8 @@ pub struct GateConfigBuilder {
     pub(super) identifier_strategy: IdentifierStrategy,
     pub(super) ipv6_prefix: u8,
     pub(super) trusted_proxies: Vec<IpNet>,
+    /// The first text that is not a network.
+    pub(super) no_network: Option<String>,
     pub(super) ratelimit_draft: RateLimitDraft,
     /// Empty for none.
     pub(super) challenge_page: String,
@@ -47,8 +85,7 @@ pub struct GateConfigBuilder {
     pub(super) prefix_bytes_per_minute: u64,
     pub(super) bytes_per_second: u64,
     pub(super) bytes_in_flight: u64,
-    /// Per address key, per authenticated key.
-    pub(super) open_challenges: [u32; 2],
+    pub(super) open_challenges: OpenChallenges,
     pub(super) tracked_clients_max: usize,
     pub(super) body_limit_bytes: usize,
     pub(super) buffered_bytes_max: usize,
@@ -64,11 +101,12 @@ impl GateConfig {
     /// Returns a builder with the defaults.
     pub fn builder() -> GateConfigBuilder {
         GateConfigBuilder {
-            policies: vec![Policy::new("default", 100, Duration::from_secs(60))],
+            policies: vec![Policy::new("default", DEFAULT_LIMIT, Duration::from_millis(DEFAULT_WINDOW_MS))],
             exempt_routes: Vec::new(),
             identifier_strategy: IdentifierStrategy::UserOrIp,
             ipv6_prefix: 64,
             trusted_proxies: Vec::new(),
+            no_network: None,
             ratelimit_draft: RateLimitDraft::Draft8,
             challenge_page: String::new(),
             circuit_breaker_threshold: 10,
@@ -84,7 +122,7 @@ impl GateConfig {
             prefix_bytes_per_minute: 16 << 20,
             bytes_per_second: 16 << 20,
             bytes_in_flight: 64 << 20,
-            open_challenges: [4, 1],
+            open_challenges: OpenChallenges { by_address: 4, by_name: 1 },
             tracked_clients_max: 1_000_000,
             body_limit_bytes: 256 << 10,
             buffered_bytes_max: 64 << 20,
@@ -96,9 +134,7 @@ impl GateConfig {
             waiting_answers_max: 1_024,
         }
     }
-}
 
-impl GateConfig {
     /// Checks these settings against the engine's.
     pub(super) fn fits(&self, engine: &Config) -> Result<(), ConfigError> {
         let bytes = self.settings.bytes_in_flight;
@@ -110,7 +146,7 @@ impl GateConfig {
 impl Default for GateConfig {
     /// All defaults.
     fn default() -> Self {
-        Self { settings: Self::builder() }
+        Self { settings: Self::builder(), windows: vec![DEFAULT_RULES] }
     }
 }
 
@@ -173,9 +209,6 @@ setters! {
     /// Bytes of challenges being sent at one time, at least one of the engine's largest units,
     /// encoded; default 64 MiB.
     bytes_in_flight: u64,
-    /// Open challenges of an address key and of an authenticated key, each 1 to 64; default 4 and
-    /// 1.
-    open_challenges: [u32; 2],
     /// Clients remembered at once, 1 000 to 16 777 216; default 1 000 000.
     tracked_clients_max: usize,
     /// Maximum bytes of a body that may contain a result, 16 KiB to 64 MiB; default 256 KiB.
@@ -230,10 +263,20 @@ impl GateConfigBuilder {
         self
     }
 
-    /// Adds a network of proxies whose `Forwarded` or `X-Forwarded-For` is trusted; none by
-    /// default.
-    pub fn trusted_proxy(mut self, network: IpNet) -> Self {
-        self.trusted_proxies.push(network);
+    /// Adds a network of proxies whose `Forwarded` or `X-Forwarded-For` is trusted, as
+    /// `ADDRESS/BITS`; none by default.
+    pub fn trusted_proxy(mut self, network: impl AsRef<str>) -> Self {
+        match network.as_ref().parse() {
+            Ok(network) => self.trusted_proxies.push(network),
+            Err(_) => self.no_network = self.no_network.or_else(|| Some(network.as_ref().to_owned())),
+        }
+        self
+    }
+
+    /// Open challenges of a client identified by address, and of one identified by name or key,
+    /// each 1 to 64; default 4 and 1.
+    pub fn open_challenges(mut self, by_address: u32, by_name: u32) -> Self {
+        self.open_challenges = OpenChallenges { by_address, by_name };
         self
     }
 
@@ -262,15 +305,20 @@ impl GateConfigBuilder {
     /// [`ConfigError`] with the field, the value and the rule of the first setting that is out of
     /// range.
     pub fn build(self) -> Result<GateConfig, ConfigError> {
-        self.check_policies()?;
+        let windows = self.check_policies()?;
+        if let Some(network) = &self.no_network {
+            check("trusted_proxies", network, false, NETWORK_RULE)?;
+        }
         self.check_page()?;
         self.check_numbers()?;
-        Ok(GateConfig { settings: self })
+        Ok(GateConfig { settings: self, windows })
     }
 
-    fn check_policies(&self) -> Result<(), ConfigError> {
+    /// Checks the policies and the routes, and returns the rules of each policy.
+    fn check_policies(&self) -> Result<Vec<WindowRules>, ConfigError> {
         let count = self.policies.len();
         check("policies", count, count <= 1_000, "there can be at most 1000")?;
+        let mut windows = Vec::with_capacity(count);
         for (at, policy) in self.policies.iter().enumerate() {
             let name = &policy.name;
             let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
@@ -278,9 +326,7 @@ impl GateConfigBuilder {
             check("policies.name", name, good, "it has 1 to 64 of a-z, 0-9, _ and -")?;
             let repeated = self.policies.iter().take(at).any(|other| other.name == *name);
             check("policies.name", name, !repeated, "each policy has a name of its own")?;
-            let limit = policy.rate_limit;
-            check("rate_limit", limit, (1..=1_000_000).contains(&limit), "it must be from 1 to 1000000")?;
-            check_time("window", policy.window, 1..=86_400_000, "it must be from 1 ms to 1 day")?;
+            windows.push(policy.window_rules()?);
         }
         let routes = self.policies.iter().flat_map(|policy| &policy.routes).chain(&self.exempt_routes);
         let mut seen = HashSet::new();
@@ -290,7 +336,7 @@ impl GateConfigBuilder {
             check("routes", route, good, "it is /path or /path/*, with a method and a space before it at most")?;
             check("routes", route, seen.insert(pattern), "each route is given once, in one policy or as exempt")?;
         }
-        Ok(())
+        Ok(windows)
     }
 
     fn check_page(&self) -> Result<(), ConfigError> {
@@ -321,7 +367,8 @@ impl GateConfigBuilder {
         ] {
             within(field, value.into(), 0, 1_000_000, million)?;
         }
-        for open in self.open_challenges {
+        let OpenChallenges { by_address, by_name } = self.open_challenges;
+        for open in [by_address, by_name] {
             within("open_challenges", open.into(), 1, 64, "it must be from 1 to 64")?;
         }
         let tracked = self.tracked_clients_max as u64;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::engine::ResponseTimes;
-use crate::protocol::{DifficultyTier, Reason};
+use crate::protocol::{ByTier, DifficultyTier, Reason};
 
 use super::{Gate, usefulness};
 
@@ -77,8 +77,8 @@ pub struct GateStats {
     pub limited: u64,
     /// Of these, let through because of shadow mode.
     pub shadowed: u64,
-    /// Challenges issued: low, medium, high.
-    pub issued: [u64; 3],
+    /// Challenges issued.
+    pub issued: ByTier<u64>,
     /// Units sent again, with the same token.
     pub resent: u64,
     /// Answers accepted.
@@ -119,7 +119,7 @@ impl Gate {
             exempt_routes: read(&counters.exempt_routes),
             limited: read(&counters.limited),
             shadowed: read(&counters.shadowed),
-            issued: counters.issued.each_ref().map(read),
+            issued: ByTier::from(counters.issued.each_ref().map(read)),
             resent: read(&counters.resent),
             completed: read(&counters.completed),
             awarded: read(&counters.awarded),
@@ -150,8 +150,8 @@ impl Gate {
         total("pouw_sent_bytes_total", stats.bytes_sent);
         total("pouw_credits_micro_joules_total", stats.awarded);
         total("pouw_security_alerts_total", stats.alerts);
-        for (tier, issued) in DifficultyTier::ALL.into_iter().zip(stats.issued) {
-            metrics::counter!("pouw_issued_total", "tier" => tier.as_str()).absolute(issued);
+        for tier in DifficultyTier::ALL {
+            metrics::counter!("pouw_issued_total", "tier" => tier.as_str()).absolute(*stats.issued.get(tier));
         }
         for (reason, count) in &stats.refused {
             metrics::counter!("pouw_refused_total", "reason" => reason.as_str()).absolute(*count);

@@ -10,6 +10,8 @@ use super::page;
 use super::respond;
 
 /// The gate's decision on a request.
+///
+/// Complete on purpose: a server has to act on both, so a third one is a breaking change.
 #[derive(Debug)]
 #[must_use]
 pub enum Decision {
@@ -24,7 +26,7 @@ pub enum Decision {
 #[non_exhaustive]
 pub struct Pass {
     /// The policy it was judged by.
-    pub policy: PolicyId,
+    pub(super) policy: PolicyId,
     /// The client's quota.
     pub quota: Quota,
     /// The work that it was admitted for, if any.

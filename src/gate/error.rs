@@ -18,10 +18,16 @@ pub enum GateError {
     /// No thread could be started.
     #[error("no thread could be started: {0}; raise the limit of threads for this process")]
     Thread(#[from] std::io::Error),
-    /// A policy's limit or window is out of range.
-    #[error("policy {name:?}: the limit must be from 1 to 1000000 in a window from 1 ms to one day")]
-    Policy {
-        /// Its name.
-        name: String,
-    },
+}
+
+impl GateError {
+    /// Whether the same call can succeed later: another process has the store open, as during a
+    /// restart, or the operating system returned no random bytes or no thread.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Open(error) => error.is_retryable(),
+            Self::Random(_) | Self::Thread(_) => true,
+            Self::Config(_) => false,
+        }
+    }
 }

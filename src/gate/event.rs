@@ -139,6 +139,22 @@ impl GateEvent {
 }
 
 /// Receives gate events, in addition to `tracing`.
+///
+/// # Examples
+///
+/// ```
+/// use pouw::{GateEvent, GateEventSink, GateRuntime};
+///
+/// let (sender, alerts) = std::sync::mpsc::channel();
+/// let events = GateEventSink::new(move |event| {
+///     if let GateEvent::SecurityAlert { client, .. } = event {
+///         // A thread of the host sends the mail.
+///         let _ = sender.send(client.to_string());
+///     }
+/// });
+/// let runtime = GateRuntime::default().events(events);
+/// # let _ = (runtime, alerts);
+/// ```
 #[derive(Clone, Default)]
 pub struct GateEventSink(Option<Arc<Subscriber>>);
 

@@ -1,4 +1,4 @@
-//! The facts of a request, as plain values.
+//! A request as a host describes it, and its facts as plain values.
 
 use std::net::IpAddr;
 
@@ -7,6 +7,39 @@ use crate::protocol::Malformed;
 use super::identity::{ClientKey, NetworkPrefix};
 
 /// A request line and its headers, as an adapter sees them. The gate reads only what it needs.
+///
+/// # Examples
+///
+/// ```
+/// use pouw::Head;
+///
+/// /// A request of a server that is not known to this package.
+/// struct Request {
+///     method: String,
+///     path: String,
+///     headers: Vec<(String, Vec<u8>)>,
+///     length: u64,
+/// }
+///
+/// impl Head for Request {
+///     fn method(&self) -> &str {
+///         &self.method
+///     }
+///
+///     fn path(&self) -> &str {
+///         &self.path
+///     }
+///
+///     fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
+///         let named = self.headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
+///         named.for_each(|(_, value)| each(value));
+///     }
+///
+///     fn has_body(&self) -> bool {
+///         self.length > 0
+///     }
+/// }
+/// ```
 pub trait Head {
     /// Returns the method, in upper case.
     fn method(&self) -> &str;
@@ -22,7 +55,20 @@ pub trait Head {
 }
 
 /// The sender of a request, as known to the host. No value in it is a claim of the client.
+///
+/// # Examples
+///
+/// ```
+/// use std::net::IpAddr;
+///
+/// use pouw::Caller;
+///
+/// let caller = Caller::from_peer(IpAddr::from([192, 0, 2, 7])).user("ada");
+/// assert_eq!((caller.peer, caller.user), (Some(IpAddr::from([192, 0, 2, 7])), Some("ada")));
+/// assert_eq!(Caller::from_peer(None), Caller::default());
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Caller<'a> {
     /// Address of the other end of the connection.
     pub peer: Option<IpAddr>,
@@ -30,6 +76,26 @@ pub struct Caller<'a> {
     pub user: Option<&'a str>,
     /// The API key, after the host validated it.
     pub api_key: Option<&'a str>,
+}
+
+impl<'a> Caller<'a> {
+    /// Returns a caller with this address at the other end of the connection, if it is known.
+    #[must_use]
+    pub fn from_peer(peer: impl Into<Option<IpAddr>>) -> Self {
+        Self { peer: peer.into(), ..Self::default() }
+    }
+
+    /// Adds the name of the user, after the host authenticated it.
+    #[must_use]
+    pub fn user(self, user: &'a str) -> Self {
+        Self { user: Some(user), ..self }
+    }
+
+    /// Adds the API key, after the host validated it.
+    #[must_use]
+    pub fn api_key(self, api_key: &'a str) -> Self {
+        Self { api_key: Some(api_key), ..self }
+    }
 }
 
 /// Index of a policy in the configuration; 0 is the default policy.
@@ -100,6 +166,7 @@ pub enum ResultText {
 
 /// The outcome of buffering a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BodyRead<'a> {
     /// The body arrived completely.
     Whole(&'a [u8]),

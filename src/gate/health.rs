@@ -7,7 +7,7 @@ use super::Gate;
 /// The state of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
-pub enum Condition {
+pub enum HealthCondition {
     /// The part works fully.
     Healthy,
     /// Requests are served, but with plain 429s instead of work, or with less than configured.
@@ -16,7 +16,7 @@ pub enum Condition {
     Unavailable,
 }
 
-impl Condition {
+impl HealthCondition {
     /// Returns the word used in a health document.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -27,7 +27,7 @@ impl Condition {
     }
 }
 
-impl fmt::Display for Condition {
+impl fmt::Display for HealthCondition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
@@ -38,7 +38,7 @@ impl fmt::Display for Condition {
 #[non_exhaustive]
 pub struct PartHealth {
     /// Its state.
-    pub condition: Condition,
+    pub condition: HealthCondition,
     /// The cause, and what to do; empty when healthy.
     pub detail: String,
 }
@@ -60,11 +60,11 @@ pub struct Health {
 impl Health {
     /// Returns unavailable if the limiter is; degraded if any part is not healthy, since requests
     /// are still served; else healthy.
-    pub fn overall(&self) -> Condition {
+    pub fn overall(&self) -> HealthCondition {
         let rest = [&self.queue, &self.store, &self.breaker].map(|part| part.condition);
         match self.limiter.condition {
-            Condition::Unavailable => Condition::Unavailable,
-            own => rest.into_iter().fold(own, Ord::max).min(Condition::Degraded),
+            HealthCondition::Unavailable => HealthCondition::Unavailable,
+            own => rest.into_iter().fold(own, Ord::max).min(HealthCondition::Degraded),
         }
     }
 }
@@ -74,10 +74,10 @@ impl Gate {
     pub fn health(&self) -> Health {
         let stats = self.engine().stats();
         let breaker = match (self.breaker_is_open(), self.store_failures_in_row()) {
-            (true, _) => part(Condition::Degraded, "open: no work is issued until a probe of the store succeeds"),
+            (true, _) => part(HealthCondition::Degraded, "open: no work is issued until a probe of the store succeeds"),
             (false, 0) => healthy(),
             (false, failures) => part(
-                Condition::Degraded,
+                HealthCondition::Degraded,
                 &format!(
                     "closed, with {failures} failures of the store in a row; it opens at circuit_breaker_threshold"
                 ),
@@ -88,19 +88,19 @@ impl Gate {
             queue: if stats.ready_units > 0 {
                 healthy()
             } else if stats.totals.pending > 0 {
-                part(Condition::Degraded, "no unit is ready although leaves are pending; see the engine's events")
+                part(HealthCondition::Degraded, "no unit is ready although leaves are pending; see the engine's events")
             } else {
-                part(Condition::Degraded, "the backlog is empty: ingest more data, or rely on made-up work")
+                part(HealthCondition::Degraded, "the backlog is empty: ingest more data, or rely on made-up work")
             },
             store: if stats.closed {
                 part(
-                    Condition::Unavailable,
+                    HealthCondition::Unavailable,
                     "closed: nothing can be written until the process is restarted; unless it was stopped, a sync failed: check the disk",
                 )
             } else if stats.commits_failed_in_row > 0 {
                 let failed = stats.commits_failed_in_row;
                 let what = "check the engine's events and the disk's free space";
-                part(Condition::Degraded, &format!("the last write failed, {failed} in a row; {what}"))
+                part(HealthCondition::Degraded, &format!("the last write failed, {failed} in a row; {what}"))
             } else {
                 healthy()
             },
@@ -111,24 +111,24 @@ impl Gate {
     fn limiter_health(&self) -> PartHealth {
         if self.inner.window_failing.load(std::sync::atomic::Ordering::Relaxed) {
             let condition = match self.inner.settings.fallback_behavior {
-                super::FallbackBehavior::Deny => Condition::Unavailable,
-                _ => Condition::Degraded,
+                super::FallbackBehavior::Deny => HealthCondition::Unavailable,
+                _ => HealthCondition::Degraded,
             };
             return part(condition, "the window outside this process cannot be reached; fallback_behavior applies");
         }
         let now_ms = self.engine().for_gate().window_ms();
         if self.inner.places.iter().any(|place| place.limiter.was_full(now_ms)) {
             let what = "tracked_clients_max was reached in the last window: new clients share their network's window";
-            return part(Condition::Degraded, what);
+            return part(HealthCondition::Degraded, what);
         }
         healthy()
     }
 }
 
 fn healthy() -> PartHealth {
-    part(Condition::Healthy, "")
+    part(HealthCondition::Healthy, "")
 }
 
-fn part(condition: Condition, detail: &str) -> PartHealth {
+fn part(condition: HealthCondition, detail: &str) -> PartHealth {
     PartHealth { condition, detail: detail.to_owned() }
 }

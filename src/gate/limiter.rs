@@ -124,8 +124,8 @@ impl Limiter {
     }
 
     fn admit(&self, seen: &mut Seen, now_ms: u64) -> Admission {
-        let quota = seen.log.admit(&self.rules, now_ms);
-        if quota.admitted { Admission::Admitted(quota) } else { Admission::Over(quota) }
+        let (admitted, quota) = seen.log.admit(&self.rules, now_ms);
+        if admitted { Admission::Admitted(quota) } else { Admission::Over(quota) }
     }
 
     /// Checks a client without a window. It gets one, unless there is no room or its network is at
@@ -212,15 +212,15 @@ impl Limiter {
             self.note_full(now_ms);
             self.overflow(prefix, now_ms, |log| {
                 log.absorb(seen.log, &self.rules, now_ms);
-                log.look(&self.rules, now_ms)
+                (false, log.look(&self.rules, now_ms))
             });
         }
     }
 
     /// Uses the window of a network, or the shared window if it has none.
-    fn overflow(&self, prefix: u128, now_ms: u64, with: impl FnOnce(&mut AdmissionLog) -> Quota) -> Admission {
+    fn overflow(&self, prefix: u128, now_ms: u64, with: impl FnOnce(&mut AdmissionLog) -> (bool, Quota)) -> Admission {
         let mut networks = self.network(prefix).lock();
-        let quota = match self.row(&mut networks, prefix, now_ms) {
+        let (admitted, quota) = match self.row(&mut networks, prefix, now_ms) {
             Some(mut network) => {
                 network.touched_ms = now_ms;
                 with(&mut network.overflow)
@@ -230,7 +230,7 @@ impl Limiter {
                 with(&mut self.everybody.lock())
             }
         };
-        if quota.admitted { Admission::Admitted(quota) } else { Admission::Crowded(quota) }
+        if admitted { Admission::Admitted(quota) } else { Admission::Crowded(quota) }
     }
 
     fn shard(&self, digest: u128) -> &Mutex<ClockTable<u128, Seen>> {

@@ -67,7 +67,7 @@ use crate::protocol::DifficultyTier;
 use crate::store::random;
 
 pub use crate::policy::window::Quota;
-pub use choices::{Extractor, FallbackBehavior, IdentifierStrategy, Policy, RateLimitDraft};
+pub use choices::{FallbackBehavior, IdentifierStrategy, Policy, RateLimitDraft};
 pub use config::{GateConfig, GateConfigBuilder};
 pub use counters::GateStats;
 pub use decision::{AcceptedWork, Decision, Headers, Pass, Refusal};
@@ -75,7 +75,7 @@ pub use error::GateError;
 pub use event::{GateEvent, GateEventSink};
 pub use facts::{BodyRead, Caller, Facts, Head, Navigation, PolicyId, Presented, ResultText};
 pub use flight::Flight;
-pub use health::{Condition, Health, PartHealth};
+pub use health::{Health, HealthCondition, PartHealth};
 pub use identity::ClientKey;
 pub use needs_body::NeedsBody;
 pub use pending::Pending;
@@ -193,15 +193,13 @@ impl Gate {
         config.fits(engine.config())?;
         let settings = config.settings;
         let digests = Digester::new(random().map_err(|error| GateError::Random(error.to_string()))?);
-        let place = |(at, policy): (usize, &Policy)| {
-            let rules = WindowRules::new(policy.rate_limit, whole_ms(policy.window))
-                .ok_or_else(|| GateError::Policy { name: policy.name.clone() })?;
+        let place = |(at, (policy, rules)): (usize, (&Policy, WindowRules))| {
             let limiter = Limiter::new(rules, settings.tracked_clients_max, digests);
             let id = PolicyId(u16::try_from(at).unwrap_or(0));
             let (digest, draft) = (routes::policy_digest(&policy.name), settings.ratelimit_draft);
-            Ok(Place { id, digest, draft, policy: policy.clone(), limiter })
+            Place { id, digest, draft, policy: policy.clone(), limiter }
         };
-        let places = settings.policies.iter().enumerate().map(place).collect::<Result<Vec<_>, GateError>>()?;
+        let places = settings.policies.iter().zip(config.windows).enumerate().map(place).collect();
         let window_ms = settings.policies.first().map_or(60_000, |policy| whole_ms(policy.window));
         let (judges, inbox) = Judges::new(settings.waiting_answers_max);
         let threads = settings.judge_threads;
@@ -297,15 +295,6 @@ impl Gate {
         self.ask_for_body(head, facts)
     }
 
-    /// Decides on a request by its facts. For a request with a token it returns [`Verdict::Judge`].
-    pub fn decide(&self, facts: Facts) -> Verdict {
-        if facts.answer.is_some() {
-            return Verdict::Judge(self.pending(facts, None, None));
-        }
-        self.inner.counters.requests.bump();
-        Verdict::Decided(self.without_token(&facts))
-    }
-
     /// Decides on a request without a token.
     fn without_token(&self, facts: &Facts) -> Decision {
         if facts.navigation.is_none() {
@@ -345,15 +334,6 @@ impl Gate {
         page::dress(decision, facts.navigation, &self.inner.settings.challenge_page)
     }
 
-    /// Returns the policy of a route, for an adapter that makes facts itself; `None` if it is
-    /// exempt.
-    pub fn policy_of(&self, method: &str, path: &str) -> Option<PolicyId> {
-        match self.inner.routes.policy_of(method, path) {
-            RouteMatch::Policy(policy) => Some(policy),
-            RouteMatch::Exempt => None,
-        }
-    }
-
     fn place(&self, policy: PolicyId) -> &Place {
         // Policy ids are from this gate's routes; an id of another gate falls back to the default.
         self.inner.places.get(usize::from(policy.0)).unwrap_or(&self.inner.places[0])
@@ -362,6 +342,16 @@ impl Gate {
     fn emit(&self, event: &GateEvent) {
         self.inner.events.emit(event);
     }
+}
+
+/// Decides on a request by its facts: the door of the package's own tests and benchmarks, without a
+/// head to read. For a request with a token it returns [`Verdict::Judge`].
+pub fn decide(gate: &Gate, facts: Facts) -> Verdict {
+    if facts.answer.is_some() {
+        return Verdict::Judge(gate.pending(facts, None, None));
+    }
+    gate.inner.counters.requests.bump();
+    Verdict::Decided(gate.without_token(&facts))
 }
 
 impl fmt::Debug for Inner {

@@ -123,7 +123,10 @@ impl Gate {
         let token = match opened {
             Some(Ok(token)) => token,
             Some(Err(error)) => return decided(self.unanswered(&facts, None, &error)),
-            None => return self.decide(facts).into(),
+            None => {
+                inner.counters.requests.bump();
+                return Step::Decided(self.without_token(&facts));
+            }
         };
         if token.is_over(self) {
             // It is too late for any body. The store knows whether the token was used or withdrawn.

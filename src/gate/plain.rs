@@ -2,6 +2,7 @@
 //! a plain 429.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::engine::{IssueError, IssueRequest, Issued, bump};
 use crate::guard::contained;
@@ -69,9 +70,10 @@ impl Gate {
     /// Asks the window; `None` if it cannot be reached and the fallback is to deny.
     pub(super) fn admission(&self, place: &Place, facts: &Facts) -> Option<Admission> {
         let now_ms = self.engine().for_gate().window_ms();
+        let now = Duration::from_millis(now_ms);
         let (client, prefix) = (&facts.client, facts.prefix);
         if let Some(window) = &self.inner.window {
-            let outcome = consulted(|| window.check(&place.policy, client, prefix, now_ms));
+            let outcome = consulted(|| window.check(&place.policy, client, prefix, now));
             self.inner.window_failing.store(outcome.is_err(), Ordering::Relaxed);
             match (outcome, self.inner.settings.fallback_behavior) {
                 (Ok(admission), _) => return Some(admission),
@@ -90,7 +92,8 @@ impl Gate {
     pub(super) fn standing(&self, place: &Place, facts: &Facts) -> Quota {
         let now_ms = self.engine().for_gate().window_ms();
         let (client, prefix) = (&facts.client, facts.prefix);
-        let look = |window: &dyn Window| consulted(|| window.look(&place.policy, client, prefix, now_ms)).ok();
+        let now = Duration::from_millis(now_ms);
+        let look = |window: &dyn Window| consulted(|| window.look(&place.policy, client, prefix, now)).ok();
         let outside = self.inner.window.as_deref().and_then(look);
         outside.unwrap_or_else(|| place.limiter.look(client, prefix, now_ms))
     }
@@ -171,7 +174,7 @@ impl Gate {
             network: facts.prefix.as_bytes(),
             tier,
             policy: place.digest,
-            floor: because.and_then(|because| because.floor_ms).map(std::time::Duration::from_millis),
+            floor: because.and_then(|because| because.floor_ms).map(Duration::from_millis),
             synthetic: inner.settings.synthetic,
             bytes_max: usize::try_from(decoded(reservation.bytes)).ok(),
         };
@@ -246,10 +249,10 @@ const fn decoded(bytes: u64) -> u64 {
 
 /// Asks the host's window. A panic counts as an error.
 fn consulted<T>(ask: impl FnOnce() -> Result<T, WindowError>) -> Result<T, WindowError> {
-    contained(ask).unwrap_or_else(|_| Err(WindowError("it panicked".to_owned())))
+    contained(ask).unwrap_or_else(|_| Err(WindowError::new("it panicked")))
 }
 
-/// Rate-limit headers to send when the shared window cannot be read.
+/// Returns the quota to report when the shared window cannot be read: all of the limit.
 fn unknown(place: &Place) -> Quota {
-    Quota { limit: place.policy.rate_limit, remaining: place.policy.rate_limit, reset_ms: 0, admitted: false }
+    Quota::new(place.policy.rate_limit, place.policy.rate_limit, Duration::ZERO)
 }

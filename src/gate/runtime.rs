@@ -13,6 +13,23 @@ pub(super) type ReputationProvider = Arc<dyn Fn(&ClientKey) -> Option<f64> + Sen
 /// The parts of a gate that the host may supply: a subscriber of events, a source of reputations,
 /// windows outside the process, and a clock tick. Used by
 /// [`Gate::with_runtime`](super::Gate::with_runtime).
+///
+/// # Examples
+///
+/// ```no_run
+/// use pouw::{ClientKey, Config, Gate, GateConfig, GateRuntime, PouwEngine};
+///
+/// let config = Config::new("a secret of thirty-two bytes or more")?;
+/// let engine = PouwEngine::open("pouw-data", config)?;
+/// // Users who pay get work one tier lower.
+/// let runtime = GateRuntime::default().reputation(|client| match client {
+///     ClientKey::User(name) => name.starts_with("paying-").then_some(0.8),
+///     _ => None,
+/// });
+/// let gate = Gate::with_runtime(engine, GateConfig::default(), runtime)?;
+/// # let _ = gate;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Default)]
 #[must_use]
 pub struct GateRuntime {

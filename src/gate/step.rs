@@ -5,6 +5,8 @@ use super::needs_body::NeedsBody;
 use super::pending::Pending;
 
 /// The next step for a request whose head has been read.
+///
+/// Complete on purpose: a server has to act on every step, so a new one is a breaking change.
 #[derive(Debug)]
 #[must_use]
 pub enum Step {
@@ -45,15 +47,6 @@ impl Verdict {
         match self {
             Self::Decided(decision) => done(decision),
             Self::Judge(pending) => pending.then(done),
-        }
-    }
-}
-
-impl From<Verdict> for Step {
-    fn from(verdict: Verdict) -> Self {
-        match verdict {
-            Verdict::Decided(decision) => Self::Decided(decision),
-            Verdict::Judge(pending) => Self::Judge(pending),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Windows outside the process.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use crate::policy::window::Quota;
 
@@ -9,6 +10,7 @@ use super::identity::{ClientKey, NetworkPrefix};
 
 /// A window's decision on one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Admission {
     /// The request is within the limit, and is logged.
     Admitted(Quota),
@@ -21,11 +23,92 @@ pub enum Admission {
 /// The error of a window that cannot be reached now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the window cannot be reached: {0}")]
-pub struct WindowError(pub String);
+pub struct WindowError(String);
+
+impl WindowError {
+    /// Returns an error with its cause.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+}
 
 /// Windows that several processes share, instead of the windows in memory. It is called for every
 /// request, on the thread that serves or judges it: answer from memory or return an error at once.
 /// A panic counts as an error.
+///
+/// `now` is the engine's time since the Unix epoch. It never goes back while the engine is open.
+///
+/// # Examples
+///
+/// Fixed windows in one map, in place of a cache that all processes share:
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::sync::{Arc, Mutex};
+/// use std::time::Duration;
+///
+/// use pouw::{Admission, ClientKey, GateRuntime, NetworkPrefix, Policy, Quota};
+/// use pouw::{Window, WindowError};
+///
+/// #[derive(Debug, Default)]
+/// struct Shared(Mutex<HashMap<(String, ClientKey, u128), u32>>);
+///
+/// impl Shared {
+///     /// Counts `more` requests. Returns whether the limit allows all, and the quota.
+///     fn add(
+///         &self,
+///         policy: &Policy,
+///         client: &ClientKey,
+///         now: Duration,
+///         more: u32,
+///     ) -> Result<(bool, Quota), WindowError> {
+///         let mut windows = self.0.lock().map_err(|error| WindowError::new(error.to_string()))?;
+///         let number = now.as_millis() / policy.window.as_millis();
+///         let count = windows.entry((policy.name.clone(), client.clone(), number)).or_default();
+///         let good = *count + more <= policy.rate_limit;
+///         *count += if good { more } else { 0 };
+///         let over_ms = (now.as_millis() % policy.window.as_millis()) as u64;
+///         let reset = policy.window - Duration::from_millis(over_ms);
+///         Ok((good, Quota::new(policy.rate_limit, policy.rate_limit - *count, reset)))
+///     }
+/// }
+///
+/// impl Window for Shared {
+///     fn check(
+///         &self,
+///         policy: &Policy,
+///         client: &ClientKey,
+///         _: NetworkPrefix,
+///         now: Duration,
+///     ) -> Result<Admission, WindowError> {
+///         let (good, quota) = self.add(policy, client, now, 1)?;
+///         Ok(if good { Admission::Admitted(quota) } else { Admission::Over(quota) })
+///     }
+///
+///     fn look(
+///         &self,
+///         policy: &Policy,
+///         client: &ClientKey,
+///         _: NetworkPrefix,
+///         now: Duration,
+///     ) -> Result<Quota, WindowError> {
+///         Ok(self.add(policy, client, now, 0)?.1)
+///     }
+/// }
+///
+/// let shared = Shared::default();
+/// let policy = Policy::new("default", 1, Duration::from_secs(60));
+/// let (client, network) = (ClientKey::User("ada".into()), NetworkPrefix::of(None));
+/// let now = Duration::from_secs(70);
+/// assert!(matches!(shared.check(&policy, &client, network, now)?, Admission::Admitted(_)));
+/// assert!(matches!(shared.check(&policy, &client, network, now)?, Admission::Over(_)));
+/// let quota = shared.look(&policy, &client, network, now)?;
+/// assert_eq!(quota, Quota::new(1, 0, Duration::from_secs(50)));
+///
+/// let runtime = GateRuntime::default().window(Arc::new(shared));
+/// # let _ = runtime;
+/// # Ok::<(), WindowError>(())
+/// ```
 pub trait Window: Debug + Send + Sync {
     /// Checks one request against the limit and, if it is admitted, logs it.
     ///
@@ -36,7 +119,7 @@ pub trait Window: Debug + Send + Sync {
         policy: &Policy,
         client: &ClientKey,
         prefix: NetworkPrefix,
-        now_ms: u64,
+        now: Duration,
     ) -> Result<Admission, WindowError>;
 
     /// Returns the client's quota and logs nothing.
@@ -48,6 +131,6 @@ pub trait Window: Debug + Send + Sync {
         policy: &Policy,
         client: &ClientKey,
         prefix: NetworkPrefix,
-        now_ms: u64,
+        now: Duration,
     ) -> Result<Quota, WindowError>;
 }

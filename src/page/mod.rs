@@ -15,6 +15,7 @@
 /// A file of the browser client.
 #[cfg(feature = "page")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Asset {
     /// The name in the folder.
     pub name: &'static str,

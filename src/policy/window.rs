@@ -12,6 +12,7 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Parts a window is cut into.
 const TICKS: u64 = 250;
@@ -36,7 +37,16 @@ pub struct WindowRules {
 }
 
 /// The state of a client's window.
+///
+#[cfg_attr(feature = "gate", doc = "```")]
+#[cfg_attr(not(feature = "gate"), doc = "```ignore")]
+/// use std::time::Duration;
+///
+/// let quota = pouw::Quota::new(100, 7, Duration::from_secs(20));
+/// assert_eq!((quota.limit, quota.remaining, quota.reset_ms), (100, 7, 20_000));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Quota {
     /// Admitted requests in a window.
     pub limit: u32,
@@ -44,16 +54,25 @@ pub struct Quota {
     pub remaining: u32,
     /// Milliseconds until a slot frees; 0 when nothing is logged.
     pub reset_ms: u64,
-    /// Whether the request that was judged is admitted.
-    pub admitted: bool,
+}
+
+impl Quota {
+    /// Returns the quota of a client that has `remaining` of `limit` requests left, and gets the
+    /// next one after `reset`.
+    #[must_use]
+    pub fn new(limit: u32, remaining: u32, reset: Duration) -> Self {
+        Self { limit, remaining, reset_ms: u64::try_from(reset.as_millis()).unwrap_or(u64::MAX) }
+    }
 }
 
 impl WindowRules {
     /// Rules, if the limit is from 1 to 1 000 000 and the window from 1 ms to a day.
-    pub fn new(limit: u32, window_ms: u64) -> Option<Self> {
-        let good = (1..=LIMIT_MAX).contains(&limit) && (1..=WINDOW_MS_MAX).contains(&window_ms);
-        let tick_ms = window_ms.div_ceil(TICKS).max(1);
-        good.then(|| Self { limit, window_ms, tick_ms, live: window_ms.div_ceil(tick_ms) })
+    pub const fn new(limit: u32, window_ms: u64) -> Option<Self> {
+        if limit < 1 || limit > LIMIT_MAX || window_ms < 1 || window_ms > WINDOW_MS_MAX {
+            return None;
+        }
+        let tick_ms = window_ms.div_ceil(TICKS);
+        Some(Self { limit, window_ms, tick_ms, live: window_ms.div_ceil(tick_ms) })
     }
 
     /// Admitted requests in a window.
@@ -102,14 +121,15 @@ impl Default for Entries {
 }
 
 impl AdmissionLog {
-    /// Judges a request and logs it if it is admitted.
-    pub fn admit(&mut self, rules: &WindowRules, now_ms: u64) -> Quota {
+    /// Judges a request and logs it if it is admitted. Returns whether it is, and the quota after
+    /// it.
+    pub fn admit(&mut self, rules: &WindowRules, now_ms: u64) -> (bool, Quota) {
         self.advance(rules, now_ms);
         let admitted = self.count() < rules.limit;
         if admitted {
             self.push(rules);
         }
-        Quota { admitted, ..self.quota(rules, now_ms) }
+        (admitted, self.quota(rules, now_ms))
     }
 
     /// Returns the state of the client's window, without logging a request.
@@ -169,7 +189,7 @@ impl AdmissionLog {
             let leaves_ms = (oldest + rules.live + 1) * rules.tick_ms;
             leaves_ms.saturating_sub(now_ms.max(self.newest * rules.tick_ms)).max(1)
         });
-        Quota { limit: rules.limit, remaining, reset_ms, admitted: false }
+        Quota { limit: rules.limit, remaining, reset_ms }
     }
 
     /// Forgets what is a window old.

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use crate::adapters::own_body::OwnBody;
 
-/// Any error of the service's body, or [`SlowReader`](crate::SlowReader).
+/// Any error of the service's body, or [`SlowReader`](super::SlowReader).
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 pin_project! {

@@ -38,7 +38,9 @@
 //! ```
 //!
 //! With tonic, `Server::builder().layer(PouwLayer::new(gate).with_peer(..))`, where the function
-//! reads `TcpConnectInfo` from the extensions. A gRPC client sees a 429 as the status `UNAVAILABLE`.
+//! reads `TcpConnectInfo` from the extensions. A refusal is an HTTP response with the status 429
+//! and without a gRPC status, which a gRPC client reports as `UNAVAILABLE`. No test of this package
+//! runs tonic.
 
 mod body;
 mod future;
@@ -63,6 +65,7 @@ use super::PeerAddr;
 use super::own_body::OwnBody;
 use super::{AuthenticatedUser, ValidatedApiKey, known_names, names_and_values};
 
+pub use super::own_body::SlowReader;
 pub use body::{RequestBody, ResponseBody};
 pub use future::ResponseFuture;
 pub use peer::PeerSource;
@@ -71,6 +74,20 @@ use future::Asked;
 use peer::PeerReader;
 
 /// A [`Layer`] that puts a [`Gate`] in front of a service.
+///
+/// # Examples
+///
+/// ```
+/// # fn layer(gate: pouw::Gate) {
+/// use std::net::SocketAddr;
+///
+/// use pouw::tower::PouwLayer;
+///
+/// // Your accept loop puts the peer's address into each request.
+/// let layer = PouwLayer::new(gate).peer_from::<SocketAddr>();
+/// # let _ = layer;
+/// # }
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct PouwLayer {

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 
-use crate::guard::contained;
 use crate::hash::sha3_512;
 
 use super::choices::IdentifierStrategy;
@@ -155,11 +154,7 @@ pub(super) fn identify(
             caller.api_key.map_or(ClientKey::Anonymous, |key| ClientKey::ApiKey(bounded(key)))
         }
         IdentifierStrategy::UserOrIp => user().unwrap_or_else(by_address),
-        // A function that panics counts as one that returns nothing.
-        IdentifierStrategy::Custom(extract) => {
-            let key = contained(|| extract(head, caller)).ok().flatten();
-            key.map_or_else(by_address, limited)
-        }
+        IdentifierStrategy::Custom(extractor) => extractor.key(head, caller).map_or_else(by_address, limited),
     };
     (client, NetworkPrefix::of(address))
 }

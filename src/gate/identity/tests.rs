@@ -25,14 +25,14 @@ const PEER: &str = "192.0.2.7";
 
 fn key(strategy: IdentifierStrategy, user: Option<&str>, api_key: Option<&str>) -> ClientKey {
     let settings = GateConfig::builder().identifier_strategy(strategy);
-    let caller = Caller { peer: Some(PEER.parse().unwrap()), user, api_key };
+    let caller = Caller { user, api_key, ..Caller::from_peer(PEER.parse::<IpAddr>().unwrap()) };
     let (key, prefix) = identify(&NoHeaders, &caller, &settings);
     assert_eq!(prefix, NetworkPrefix::of(Some("192.0.2.0".parse().unwrap())), "the network is the address's");
     key
 }
 
 fn custom(extract: impl Fn(&Caller<'_>) -> Option<ClientKey> + Send + Sync + 'static) -> IdentifierStrategy {
-    IdentifierStrategy::Custom(Arc::new(move |_, caller| extract(caller)))
+    IdentifierStrategy::custom(move |_, caller| extract(caller))
 }
 
 #[test]

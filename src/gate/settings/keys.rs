@@ -3,14 +3,13 @@
 
 use std::path::PathBuf;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::AwardBasis;
 use crate::gate::choices::{FallbackBehavior, RateLimitDraft};
 use crate::protocol::DifficultyTier;
 
-use super::words::{ClientIdentifier, NeverInAFile, RouteOverride};
+use super::words::{ClientIdentifier, NeverInAFile, ProxyNetwork, RouteOverride};
 
 /// The description of one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -106,7 +105,7 @@ keys! {
         ipv6_prefix: u8, "bits", "16 to 128",
             "Leading bits of an IPv6 address that identify one client. One subscriber usually has 2^64 \
              addresses, so more than 64 bits limit no one.";
-        trusted_proxies: Vec<IpNet>, "", "a list of networks as ADDRESS/BITS, like 10.0.0.0/8",
+        trusted_proxies: Vec<ProxyNetwork>, "", "a list of networks as ADDRESS/BITS, like 10.0.0.0/8",
             "Proxies whose Forwarded or X-Forwarded-For header is trusted. If the list is empty, all clients \
              behind a proxy count as one.";
         tracked_clients_max: usize, "clients", "1000 to 16777216",

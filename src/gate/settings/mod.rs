@@ -33,13 +33,13 @@ use std::time::Duration;
 use crate::engine::{Config, ConfigBuilder, whole_ms};
 use crate::protocol::ByTier;
 
-use super::choices::Policy;
+use super::choices::{OpenChallenges, Policy};
 use super::config::{GateConfig, GateConfigBuilder};
 
 pub use keys::{KEYS, Key, Settings};
 pub use problems::Problem;
 pub use risks::{Risk, Weight};
-pub use words::{ClientIdentifier, RouteOverride};
+pub use words::{ClientIdentifier, ProxyNetwork, RouteOverride};
 
 /// Passes the values that are set to a builder.
 macro_rules! fill {
@@ -96,7 +96,7 @@ impl Settings {
         fill!(self, builder: rate_limit ipv6_prefix ratelimit_draft challenge_page circuit_breaker_threshold
             fallback_behavior security_alert_threshold reputation_difficulty_threshold
             reputation_exemption_threshold paid_admissions_per_window paid_admissions_per_prefix paid_admissions_in_all
-            bytes_per_minute prefix_bytes_per_minute bytes_per_second bytes_in_flight open_challenges tracked_clients_max
+            bytes_per_minute prefix_bytes_per_minute bytes_per_second bytes_in_flight tracked_clients_max
             body_limit_bytes buffered_bytes_max synthetic shadow judge_threads
             waiting_answers_max);
         let ms = Duration::from_millis;
@@ -105,6 +105,9 @@ impl Settings {
             circuit_breaker_probe_interval_ms => circuit_breaker_probe_interval(ms),
             body_timeout_ms => body_timeout(ms),
             write_timeout_ms => write_timeout(ms));
+        if let Some([by_address, by_name]) = self.open_challenges {
+            builder = builder.open_challenges(by_address, by_name);
+        }
         if let Some(word) = self.identifier_strategy {
             builder = builder.identifier_strategy(word.into());
         }
@@ -115,7 +118,7 @@ impl Settings {
             builder = builder.exempt_route(route);
         }
         for network in self.trusted_proxies.iter().flatten() {
-            builder = builder.trusted_proxy(*network);
+            builder = builder.trusted_proxy(network.to_string());
         }
         builder
     }
@@ -188,6 +191,7 @@ impl Settings {
             identifier_strategy,
             ipv6_prefix,
             trusted_proxies,
+            no_network: _,
             ratelimit_draft,
             challenge_page,
             circuit_breaker_threshold,
@@ -203,7 +207,7 @@ impl Settings {
             prefix_bytes_per_minute,
             bytes_per_second,
             bytes_in_flight,
-            open_challenges,
+            open_challenges: OpenChallenges { by_address, by_name },
             tracked_clients_max,
             body_limit_bytes,
             buffered_bytes_max,
@@ -214,6 +218,7 @@ impl Settings {
             judge_threads,
             waiting_answers_max,
         } = builder;
+        self.open_challenges = Some([by_address, by_name]);
         self.identifier_strategy = ClientIdentifier::of(&identifier_strategy);
         let mut policies = policies.into_iter();
         if let Some(Policy { rate_limit, window, .. }) = policies.next() {
@@ -223,10 +228,11 @@ impl Settings {
         let [circuit_breaker_probe_interval_ms, body_timeout_ms, write_timeout_ms] =
             [circuit_breaker_probe_interval, body_timeout, write_timeout].map(whole_ms);
         let route_overrides = policies.map(RouteOverride::from).collect();
+        let trusted_proxies = trusted_proxies.into_iter().map(ProxyNetwork::new).collect();
         take!(self: route_overrides exempt_routes ipv6_prefix trusted_proxies ratelimit_draft challenge_page circuit_breaker_threshold
             circuit_breaker_probe_interval_ms fallback_behavior security_alert_threshold reputation_difficulty_threshold
             reputation_exemption_threshold paid_admissions_per_window paid_admissions_per_prefix paid_admissions_in_all
-            bytes_per_minute prefix_bytes_per_minute bytes_per_second bytes_in_flight open_challenges tracked_clients_max
+            bytes_per_minute prefix_bytes_per_minute bytes_per_second bytes_in_flight tracked_clients_max
             body_limit_bytes buffered_bytes_max body_timeout_ms write_timeout_ms synthetic shadow judge_threads
             waiting_answers_max);
     }

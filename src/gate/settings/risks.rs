@@ -6,7 +6,7 @@ use crate::gate::plain::{DATA_BYTES_MIN, encoded};
 use crate::protocol::DifficultyTier;
 
 use super::keys::Settings;
-use super::words::{ClientIdentifier, RouteOverride};
+use super::words::{ClientIdentifier, ProxyNetwork, RouteOverride};
 
 /// How serious a [`Risk`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -188,11 +188,11 @@ impl Settings {
             "no forwarding header is trusted: behind a proxy or a load balancer all clients count as one",
         );
         found.warn(
-            proxies.iter().any(|network| network.prefix_len() == 0),
+            proxies.iter().any(|network| network.get().prefix_len() == 0),
             "trusted_proxies",
             "this network has all addresses, so every client can choose its own address",
         );
-        let public = |network: &IpNet| match network {
+        let public = |network: &ProxyNetwork| match network.get() {
             IpNet::V4(v4) => (1..8).contains(&v4.prefix_len()),
             IpNet::V6(v6) => (1..16).contains(&v6.prefix_len()),
         };

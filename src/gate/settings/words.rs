@@ -1,17 +1,21 @@
 //! Values of a document that are not plain numbers: routes with separate limits, the word for the
 //! strategy, and secrets, which are refused.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::engine::whole_ms;
-use crate::gate::choices::{IdentifierStrategy, Policy};
+use crate::engine::{ConfigError, whole_ms};
+use crate::gate::choices::{IdentifierStrategy, NETWORK_RULE, Policy};
 
-/// A limit for some routes: a [`Policy`] as written in a file.
+/// A limit for some routes: a [`Policy`] as written in a file. Made from a [`Policy`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RouteOverride {
     /// Name, as sent in `RateLimit-Policy`; not `default`.
     pub name: String,
@@ -21,6 +25,36 @@ pub struct RouteOverride {
     pub window_ms: u64,
     /// Its routes, as in [`Policy::routes`].
     pub routes: Vec<String>,
+}
+
+/// A network of proxies, written as `ADDRESS/BITS`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProxyNetwork(IpNet);
+
+impl ProxyNetwork {
+    pub(super) fn new(network: IpNet) -> Self {
+        Self(network)
+    }
+
+    pub(super) fn get(self) -> IpNet {
+        self.0
+    }
+}
+
+impl FromStr for ProxyNetwork {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let refused = |_| ConfigError { field: "trusted_proxies", value: text.to_owned(), rule: NETWORK_RULE };
+        text.parse().map(Self).map_err(refused)
+    }
+}
+
+impl fmt::Display for ProxyNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// The property of a request that identifies a client: an [`IdentifierStrategy`] as written in a

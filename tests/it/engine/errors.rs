@@ -5,8 +5,8 @@ use std::time::Duration;
 use pouw::merkle::{Level, Position};
 use pouw::protocol::{ByTier, Malformed, Reason, TokenError};
 use pouw::{
-    Config, ConfigBuilder, ConfigError, DebitError, IssueError, OpenError, StoreError, SubmitError, TreeError,
-    TreeState, UpkeepError, WriteError,
+    Config, ConfigBuilder, ConfigError, DebitError, GateError, IssueError, OpenError, StoreError, SubmitError,
+    TreeError, TreeState, UpkeepError, WriteError,
 };
 
 fn disk_full() -> StoreError {
@@ -123,6 +123,22 @@ fn opening_may_be_tried_again_after_exactly_these_errors() {
         (OpenError::Thread("limit".into()), true),
     ];
     opens.iter().for_each(|(error, again)| assert_eq!(error.is_retryable(), *again, "{error:?}"));
+    for (error, again) in opens {
+        let error = GateError::from(error);
+        assert_eq!(error.is_retryable(), again, "{error:?}");
+    }
+}
+
+#[test]
+fn a_gate_may_be_made_again_after_exactly_these_errors() {
+    let limit = std::io::Error::other("limit");
+    let table = [
+        (GateError::Config(ConfigError { field: "a", value: "1".into(), rule: "b" }), false),
+        (GateError::Open(OpenError::Store(StoreError::AlreadyOpen { path: "p".into() })), true),
+        (GateError::Random("none".into()), true),
+        (GateError::Thread(limit), true),
+    ];
+    table.iter().for_each(|(error, again)| assert_eq!(error.is_retryable(), *again, "{error:?}"));
 }
 
 #[test]

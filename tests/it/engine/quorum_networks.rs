@@ -12,7 +12,7 @@ const PAIR: Strategy = Strategy::Redundant { quorum: 2 };
 
 /// A desk whose only backlog is a tree of so many leaves, each a unit for a quorum of two.
 fn desk(leaves: u64) -> Desk {
-    let desk = Desk::with(|config| config.synthetic(false).open_challenges([64, 64]));
+    let desk = Desk::with(|config| config.synthetic(false).open_challenges(64, 64));
     desk.engine.forget("tree").unwrap();
     let options = IngestOptions::new(Exposure::Public).strategy(PAIR);
     let data = blocks(leaves, 1);

@@ -13,14 +13,13 @@ use crate::support::work::spoiled;
 use data_encoding::BASE64URL_NOPAD;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::for_gate;
+use pouw::internal::gate::{self, Facts, Presented, ResultText};
 use pouw::internal::store::sim::SimDisk;
 use pouw::merkle::fold;
 use pouw::protocol::{
     ByTier, ChallengeToken, DifficultyTier, Keyring, MicroJoules, Reason, UnixMillis, WorkId, WorkResult, WorkUnit,
 };
-use pouw::{
-    ClientKey, Decision, Facts, Gate, GateConfig, IssueRequest, PouwEngine, Presented, Refusal, ResultText, Verdict,
-};
+use pouw::{ClientKey, Decision, Gate, GateConfig, IssueRequest, PouwEngine, Refusal, Verdict};
 
 /// A gate before an engine of its own making, with a limit of one request.
 fn gate_before(engine: &PouwEngine) -> Gate {
@@ -30,7 +29,7 @@ fn gate_before(engine: &PouwEngine) -> Gate {
 }
 
 fn decide(gate: &Gate, facts: Facts) -> Decision {
-    gate.decide(facts).wait()
+    gate::decide(gate, facts).wait()
 }
 
 /// A request of `address` with this answer.
@@ -306,7 +305,7 @@ fn flood_of_wrong_answers_each_uses_a_challenge_up_and_none_waits_for_the_writer
     let commits = desk.engine.stats().commits;
     let judged = |result: &WorkResult| {
         let (told, verdict) = channel();
-        match desk.gate.decide(answering(ADDRESS, result)) {
+        match gate::decide(&desk.gate, answering(ADDRESS, result)) {
             Verdict::Judge(pending) => pending.then(move |decision| drop(told.send(decision))),
             other => panic!("{other:?}"),
         }
@@ -330,7 +329,7 @@ fn flood_of_wrong_answers_each_uses_a_challenge_up_and_none_waits_for_the_writer
     assert_eq!(reply.reason, Reason::Budget);
     let (stats, of_engine) = (desk.gate.stats(), desk.engine.stats());
     assert!(stats.bytes_sent <= 2 << 20, "{stats:?}");
-    assert_eq!((lies, of_engine.commits), (stats.issued.iter().sum::<u64>() - 1, commits));
+    assert_eq!((lies, of_engine.commits), (<[u64; 3]>::from(stats.issued).iter().sum::<u64>() - 1, commits));
     assert_eq!(
         of_engine.refused_waiting as u64, lies,
         "noted in memory, to be written with a commit that comes anyway"
@@ -354,7 +353,7 @@ fn flood_of_open_challenges_at_the_bound_nothing_is_issued_and_nobody_loses_a_ch
     for number in 4..40 {
         plain(over(number), "crowded");
     }
-    assert_eq!((engine.stats().leases, gate.stats().issued), (4, [4, 0, 0]));
+    assert_eq!((engine.stats().leases, gate.stats().issued), (4, ByTier { low: 4, medium: 0, high: 0 }));
     for (number, result) in (0..).zip(&held) {
         assert!(accepted(decide(&gate, answering(&address(number), result))).is_some(), "{number}");
     }

@@ -1,14 +1,16 @@
 //! Bodies that a result may be in: what is held of them, for whom, how long, and what becomes of broken ones.
 
 use std::io::{Error, ErrorKind, Read};
+use std::net::IpAddr;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use crate::support::desk;
 use crate::support::desk::{ADDRESS, Desk, accepted, facts, passed, refused, unit_in};
 use crate::support::work::solve;
+use pouw::internal::gate::{Facts, Presented, decide};
 use pouw::protocol::{WorkResult, header};
-use pouw::{BodyRead, Caller, Decision, Facts, Head, NeedsBody, Presented, Refusal, Step, Verdict};
+use pouw::{BodyRead, Caller, Decision, Head, NeedsBody, Refusal, Step, Verdict};
 
 const LIMIT: usize = 16 << 10;
 /// Booked for a body before any of it has arrived.
@@ -47,7 +49,7 @@ fn tight() -> Desk {
 }
 
 fn step(desk: &Desk, token: &str, length: Option<usize>) -> Step {
-    let caller = Caller { peer: Some(ADDRESS.parse().unwrap()), ..Caller::default() };
+    let caller = Caller::from_peer(ADDRESS.parse::<IpAddr>().unwrap());
     desk.gate.on_request(&Upload(token, length), &caller)
 }
 
@@ -110,7 +112,7 @@ fn a_body_keeps_its_room_while_its_answer_waits_for_a_judge() {
     };
     // The only judge hands over the verdict of an asker without a result, and waits.
     let asker = Presented { token: first.challenge_token.clone(), result: None };
-    let Verdict::Judge(asker) = desk.gate.decide(Facts { answer: Some(asker), ..facts(ADDRESS) }) else {
+    let Verdict::Judge(asker) = decide(&desk.gate, Facts { answer: Some(asker), ..facts(ADDRESS) }) else {
         panic!("a token needs the store")
     };
     let ((at_work, works), (let_go, wait)) = (channel(), channel::<()>());

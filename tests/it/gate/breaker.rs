@@ -8,9 +8,10 @@ use crate::support::desk::{ADDRESS, Desk, accepted, changes, facts, passed, plai
 use crate::support::house::START_MS;
 use crate::support::patience::until;
 use pouw::internal::engine::for_gate;
+use pouw::internal::gate::{Facts, Presented, ResultText, decide};
 use pouw::internal::store::sim::Loss;
 use pouw::protocol::WorkResult;
-use pouw::{Condition, Exposure, Facts, Gate, GateConfig, IngestOptions, Presented, ResultText, Verdict, WriteError};
+use pouw::{Exposure, Gate, GateConfig, HealthCondition, IngestOptions, Verdict, WriteError};
 
 /// A commit with nothing in it; what came before it has its verdict by then.
 fn touch(desk: &Desk) -> Result<(), WriteError> {
@@ -26,7 +27,7 @@ fn answer_of(result: &WorkResult, address: &str) -> Facts {
 }
 
 fn pending(desk: &Desk, facts: Facts) -> pouw::Pending {
-    match desk.gate.decide(facts) {
+    match decide(&desk.gate, facts) {
         Verdict::Judge(pending) => pending,
         other => panic!("{other:?}"),
     }
@@ -143,53 +144,56 @@ fn a_gate_probes_by_itself_unless_the_host_does_it() {
     let desk = Desk::new();
     let config = GateConfig::builder().rate_limit(1).circuit_breaker_threshold(1).build().unwrap();
     let gate = Gate::new(desk.engine.clone(), config).unwrap();
-    passed(gate.decide(facts(ADDRESS)).wait());
-    let (_, result) = solved(&refused(gate.decide(facts(ADDRESS)).wait(), "work_required"));
+    passed(decide(&gate, facts(ADDRESS)).wait());
+    let (_, result) = solved(&refused(decide(&gate, facts(ADDRESS)).wait(), "work_required"));
     desk.disk.set_full(true);
-    let Verdict::Judge(pending) = gate.decide(answer_of(&result, ADDRESS)) else { panic!() };
+    let Verdict::Judge(pending) = decide(&gate, answer_of(&result, ADDRESS)) else { panic!() };
     refused(pending.wait(), "try_again");
-    assert_eq!(gate.health().breaker.condition, Condition::Degraded);
+    assert_eq!(gate.health().breaker.condition, HealthCondition::Degraded);
     desk.disk.set_full(false);
     desk.clock.advance(30_000);
-    until(|| gate.health().breaker.condition == Condition::Healthy);
+    until(|| gate.health().breaker.condition == HealthCondition::Healthy);
     assert_eq!(gate.stats().requests, 3);
 }
 
 const HOUR_MS: u64 = 3_600_000;
 
-fn store(desk: &Desk) -> Condition {
+fn store(desk: &Desk) -> HealthCondition {
     let health = desk.gate.health();
-    assert!(health.overall() <= Condition::Degraded);
+    assert!(health.overall() <= HealthCondition::Degraded);
     health.store.condition
 }
 
 #[test]
 fn the_store_is_as_well_as_its_last_commit_whoever_made_it() {
     let desk = Desk::new();
-    assert_eq!(store(&desk), Condition::Healthy);
+    assert_eq!(store(&desk), HealthCondition::Healthy);
     // The sweep, which writes the time once an hour.
     desk.clock.advance(HOUR_MS);
     desk.disk.set_full(true);
     for failed in 1..=3 {
         desk.engine.sweep().unwrap_err();
         let (health, stats) = (desk.gate.health(), desk.engine.stats());
-        assert_eq!((health.store.condition, health.breaker.condition), (Condition::Degraded, Condition::Healthy));
+        assert_eq!(
+            (health.store.condition, health.breaker.condition),
+            (HealthCondition::Degraded, HealthCondition::Healthy)
+        );
         assert!(health.store.detail.contains(&format!("{failed} in a row")), "{health:?}");
         assert_eq!((stats.commits_failed, stats.commits_failed_in_row), (failed, failed));
     }
     desk.disk.set_full(false);
     // The writer opens the store anew on its own time.
     until(|| desk.engine.sweep().is_ok());
-    assert_eq!((store(&desk), desk.engine.stats().commits_failed_in_row), (Condition::Healthy, 0));
+    assert_eq!((store(&desk), desk.engine.stats().commits_failed_in_row), (HealthCondition::Healthy, 0));
     // An ingest. Leaves that no unit can carry leave no data behind: all there is to write is the commit.
     let options = IngestOptions::new(Exposure::Public).block_size(256 << 10);
     let ingest = || desk.engine.ingest_bytes(&options, "large", &vec![7; 1 << 20]);
     desk.disk.set_full(true);
     assert!(ingest().is_err());
-    assert_eq!((desk.engine.stats().commits_failed_in_row, store(&desk)), (1, Condition::Degraded));
+    assert_eq!((desk.engine.stats().commits_failed_in_row, store(&desk)), (1, HealthCondition::Degraded));
     desk.disk.set_full(false);
     until(|| ingest().is_ok());
-    assert_eq!(store(&desk), Condition::Healthy);
+    assert_eq!(store(&desk), HealthCondition::Healthy);
 }
 
 #[test]
@@ -197,9 +201,9 @@ fn what_is_written_behind_tells_of_the_store_too() {
     let desk = Desk::new();
     desk.disk.set_full(true);
     for_gate(&desk.engine).note_issued(b"a client");
-    until(|| store(&desk) == Condition::Degraded);
+    until(|| store(&desk) == HealthCondition::Degraded);
     desk.disk.set_full(false);
-    until(|| store(&desk) == Condition::Healthy);
+    until(|| store(&desk) == HealthCondition::Healthy);
     until(|| desk.engine.stats().standings_waiting == 0);
 }
 
@@ -211,12 +215,12 @@ fn a_sync_that_fails_without_any_answer_makes_the_store_unavailable_until_a_rest
     desk.engine.sweep().unwrap_err();
     desk.disk.heal();
     let health = desk.gate.health();
-    assert_eq!((health.store.condition, health.overall()), (Condition::Unavailable, Condition::Degraded));
+    assert_eq!((health.store.condition, health.overall()), (HealthCondition::Unavailable, HealthCondition::Degraded));
     assert!(health.store.detail.contains("restarted"), "{health:?}");
     desk.disk.crash(Loss::Nothing);
     desk.restart();
     desk.engine.sweep().unwrap();
-    assert_eq!(store(&desk), Condition::Healthy);
+    assert_eq!(store(&desk), HealthCondition::Healthy);
 }
 
 #[test]
@@ -225,12 +229,12 @@ fn a_limiter_without_room_for_new_clients_says_so_for_a_window() {
     let address = |number: u32| std::net::Ipv6Addr::from_bits(0x2001 << 112 | u128::from(number) << 64).to_string();
     let limiter = || desk.gate.health().limiter;
     (0..64).for_each(|number| drop(desk.ask_from(&address(number))));
-    assert_eq!(limiter().condition, Condition::Healthy);
+    assert_eq!(limiter().condition, HealthCondition::Healthy);
     (0..4_000).for_each(|number| drop(desk.ask_from(&address(number))));
     assert!(desk.gate.stats().clients < 1_000);
-    assert!(limiter().condition == Condition::Degraded && limiter().detail.contains("tracked_clients_max"));
+    assert!(limiter().condition == HealthCondition::Degraded && limiter().detail.contains("tracked_clients_max"));
     desk.clock.advance(desk::WINDOW_MS / 2);
-    assert_eq!(limiter().condition, Condition::Degraded);
+    assert_eq!(limiter().condition, HealthCondition::Degraded);
     desk.clock.advance(desk::WINDOW_MS);
-    assert_eq!(limiter().condition, Condition::Healthy);
+    assert_eq!(limiter().condition, HealthCondition::Healthy);
 }

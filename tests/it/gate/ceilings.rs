@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use crate::support::house::{House, config};
 use crate::support::work::{cut, solve, unit_in};
+use pouw::internal::gate::{Facts, Presented, ResultText, decide};
 use pouw::protocol::{ByTier, Reason, WorkResult, WorkUnit};
-use pouw::{
-    ClientKey, Decision, Facts, Gate, GateConfig, GateConfigBuilder, NetworkPrefix, Presented, Refusal, ResultText,
-};
+use pouw::{ClientKey, Decision, Gate, GateConfig, GateConfigBuilder, NetworkPrefix, Refusal};
 
 const FLOOR_MS: u64 = 5_000;
 
@@ -34,7 +33,7 @@ impl Desk {
     /// What client `number` of one network is told.
     fn ask(&self, number: u8, answer: Option<Presented>) -> Decision {
         let facts = Facts { answer, ..client(number) };
-        self.gate.decide(facts).wait()
+        decide(&self.gate, facts).wait()
     }
 
     fn refused(&self, number: u8, answer: Option<Presented>) -> Refusal {
@@ -125,7 +124,7 @@ fn asking_for_a_challenge_a_thousand_times_gives_its_data_twice_and_then_the_tok
 
 #[test]
 fn a_withdrawn_token_gives_one_challenge_without_a_second_floor_however_often_it_comes_back() {
-    let desk = Desk::with_floor(FLOOR_MS, |config| config.paid_admissions_per_window(50).open_challenges([10, 1]));
+    let desk = Desk::with_floor(FLOOR_MS, |config| config.paid_admissions_per_window(50).open_challenges(10, 1));
     assert!(matches!(desk.ask(1, None), Decision::Pass(_)));
     let withdrawn = presented(&solve(&desk.challenged(1)));
     desk.house.clock.advance(FLOOR_MS);

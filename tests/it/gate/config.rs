@@ -1,10 +1,10 @@
 //! Settings of the gate: defaults that stand, and refusals that name field, value and rule.
 use std::time::Duration;
 
+use pouw::internal::gate::{Facts, decide};
 use pouw::protocol::{ByTier, DifficultyTier, Reason};
 use pouw::{
-    ClientKey, Config, Decision, Facts, Gate, GateConfig, GateConfigBuilder, GateError, NetworkPrefix, Policy,
-    PouwEngine,
+    ClientKey, Config, Decision, Gate, GateConfig, GateConfigBuilder, GateError, NetworkPrefix, Policy, PouwEngine,
 };
 
 type Change = fn(GateConfigBuilder) -> GateConfigBuilder;
@@ -23,7 +23,7 @@ fn the_defaults_are_valid() {
 
 #[test]
 fn what_breaks_a_rule_is_refused_by_field_value_and_rule() {
-    let cases: [(Change, &str, &str); 26] = [
+    let cases: [(Change, &str, &str); 28] = [
         (|c| c.rate_limit(0), "rate_limit", "0"),
         (|c| c.rate_limit(1_000_001), "rate_limit", "1000001"),
         (|c| c.window(Duration::from_millis(0)), "window", "0 ms"),
@@ -38,8 +38,10 @@ fn what_breaks_a_rule_is_refused_by_field_value_and_rule() {
         (|c| c.paid_admissions_per_window(1_000_001), "paid_admissions_per_window", "1000001"),
         (|c| c.paid_admissions_per_prefix(1_000_001), "paid_admissions_per_prefix", "1000001"),
         (|c| c.paid_admissions_in_all(1_000_001), "paid_admissions_in_all", "1000001"),
-        (|c| c.open_challenges([4, 0]), "open_challenges", "0"),
-        (|c| c.open_challenges([65, 1]), "open_challenges", "65"),
+        (|c| c.trusted_proxy("10.0.0.0/8").trusted_proxy("10.0.0.0/33"), "trusted_proxies", "10.0.0.0/33"),
+        (|c| c.trusted_proxy("proxy.example").trusted_proxy("10.0.0.0/8"), "trusted_proxies", "proxy.example"),
+        (|c| c.open_challenges(4, 0), "open_challenges", "0"),
+        (|c| c.open_challenges(65, 1), "open_challenges", "65"),
         (|c| c.tracked_clients_max(999), "tracked_clients_max", "999"),
         (|c| c.tracked_clients_max(16_777_217), "tracked_clients_max", "16777217"),
         (|c| c.body_limit_bytes(16_383), "body_limit_bytes", "16383"),
@@ -59,11 +61,11 @@ fn what_breaks_a_rule_is_refused_by_field_value_and_rule() {
 #[test]
 fn the_bounds_themselves_are_allowed() {
     let low =
-        GateConfig::builder().rate_limit(1).window(Duration::from_millis(1)).ipv6_prefix(16).open_challenges([1, 1]);
+        GateConfig::builder().rate_limit(1).window(Duration::from_millis(1)).ipv6_prefix(16).open_challenges(1, 1);
     let low = low.tracked_clients_max(1_000).body_limit_bytes(16_384).buffered_bytes_max(16_384).judge_threads(1);
     low.paid_admissions_per_window(0).reputation_exemption_threshold(0.0).security_alert_threshold(0).build().unwrap();
     let high = GateConfig::builder().rate_limit(1_000_000).window(Duration::from_millis(86_400_000)).ipv6_prefix(128);
-    let high = high.open_challenges([64, 64]).tracked_clients_max(16_777_216).judge_threads(64);
+    let high = high.open_challenges(64, 64).tracked_clients_max(16_777_216).judge_threads(64);
     high.reputation_exemption_threshold(1.1).waiting_answers_max(65_536).build().unwrap();
 }
 
@@ -139,10 +141,12 @@ fn a_gate_opened_by_directory_and_secret_has_the_defaults_of_engine_and_gate() {
     let gate = Gate::open(&path, [7; 32]).unwrap();
     let facts = || Facts::new(ClientKey::User("u".into()), NetworkPrefix::of(None));
     for admitted in 1..=100 {
-        let Decision::Pass(pass) = gate.decide(facts()).wait() else { panic!("request {admitted} is under the limit") };
+        let Decision::Pass(pass) = decide(&gate, facts()).wait() else {
+            panic!("request {admitted} is under the limit")
+        };
         assert_eq!(pass.quota.remaining, 100 - admitted);
     }
-    let Decision::Refuse(refusal) = gate.decide(facts()).wait() else { panic!("request 101 is over the limit") };
+    let Decision::Refuse(refusal) = decide(&gate, facts()).wait() else { panic!("request 101 is over the limit") };
     assert_eq!((refusal.status, refusal.reason), (429, Reason::WorkRequired));
     assert_eq!(gate.engine().config().floor(DifficultyTier::Low), Duration::from_millis(1_500));
     // The store is locked while it is open, and a secret has 32 bytes.

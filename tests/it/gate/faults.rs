@@ -11,11 +11,12 @@ use crate::support::desk::{ADDRESS, Desk, accepted, changes, facts, passed, plai
 use crate::support::patience::until;
 use crate::support::work::spoiled;
 use pouw::internal::engine::for_gate;
+use pouw::internal::gate::{Facts, Presented, ResultText, decide};
 use pouw::protocol::DifficultyTier::{High, Low, Medium};
 use pouw::protocol::{Reason, header};
 use pouw::{
-    Admission, ClientKey, Condition, Decision, Facts, FallbackBehavior, GateEvent, GateRuntime, NetworkPrefix, Policy,
-    Presented, Quota, ResultText, Verdict, Window, WindowError,
+    Admission, ClientKey, Decision, FallbackBehavior, GateEvent, GateRuntime, HealthCondition, NetworkPrefix, Policy,
+    Quota, Verdict, Window, WindowError,
 };
 
 /// Asks as long as the breaker is open: one that is closed is told of a moment later.
@@ -93,7 +94,7 @@ fn what_clients_do_and_a_lack_of_work_never_count_for_the_breaker() {
     plain(desk.answer(&withdrawn), "no_work");
     plain(desk.ask(), "no_work");
     assert_eq!(changes(&desk.events()), []);
-    assert_eq!(desk.gate.health().breaker.condition, Condition::Healthy);
+    assert_eq!(desk.gate.health().breaker.condition, HealthCondition::Healthy);
 }
 
 #[test]
@@ -102,7 +103,7 @@ fn at_the_bound_of_waiting_answers_the_next_may_come_again_and_that_is_no_failur
     desk.use_up();
     let (_, result) = desk.challenge();
     let answer = || Presented { token: result.challenge_token.clone(), result: None };
-    let pending = || match desk.gate.decide(Facts { answer: Some(answer()), ..facts(ADDRESS) }) {
+    let pending = || match decide(&desk.gate, Facts { answer: Some(answer()), ..facts(ADDRESS) }) {
         Verdict::Judge(pending) => pending,
         other => panic!("{other:?}"),
     };
@@ -138,8 +139,8 @@ fn while_the_stores_writes_fail_for_30_seconds_there_are_plain_429s_and_then_it_
     assert_eq!(changes(&desk.events()).len(), 1);
     let opened_ms = desk.engine.now_ms();
     let health = desk.gate.health();
-    assert_eq!((health.overall(), health.breaker.condition), (Condition::Degraded, Condition::Degraded));
-    assert_eq!(health.store.condition, Condition::Degraded);
+    assert_eq!((health.overall(), health.breaker.condition), (HealthCondition::Degraded, HealthCondition::Degraded));
+    assert_eq!(health.store.condition, HealthCondition::Degraded);
     for _ in 0..29 {
         desk.clock.advance(1_000);
         let refusal = plain(desk.ask(), "degraded");
@@ -168,8 +169,8 @@ fn while_the_stores_writes_fail_for_30_seconds_there_are_plain_429s_and_then_it_
         ask_while_open(&desk);
         !changes(&desk.events()).is_empty()
     });
-    until(|| desk.gate.health().breaker.condition == Condition::Healthy);
-    assert_eq!(desk.gate.health().store.condition, Condition::Healthy);
+    until(|| desk.gate.health().breaker.condition == HealthCondition::Healthy);
+    assert_eq!(desk.gate.health().store.condition, HealthCondition::Healthy);
     refused(desk.ask_from(ADDRESS), "work_required");
 }
 
@@ -217,13 +218,16 @@ fn after_a_failed_sync_the_store_is_unavailable_until_a_restart_and_nothing_was_
         assert!(matches!(desk.ask(), Decision::Refuse(refusal) if refusal.status == 429));
         assert!(accepted(desk.answer(&result)).is_none());
         let health = desk.gate.health();
-        assert_eq!((health.store.condition, health.overall()), (Condition::Unavailable, Condition::Degraded));
+        assert_eq!(
+            (health.store.condition, health.overall()),
+            (HealthCondition::Unavailable, HealthCondition::Degraded)
+        );
         assert!(health.store.detail.contains("restarted"), "{health:?}");
     }
     desk.disk.crash(pouw::internal::store::sim::Loss::Nothing);
     desk.restart();
-    assert_eq!(desk.gate.health().store.condition, Condition::Healthy);
-    assert_eq!(desk.gate.health().overall(), Condition::Healthy, "{:?}", desk.gate.health());
+    assert_eq!(desk.gate.health().store.condition, HealthCondition::Healthy);
+    assert_eq!(desk.gate.health().overall(), HealthCondition::Healthy, "{:?}", desk.gate.health());
     assert_eq!(desk.engine.stats().ledger_entries, 1);
     refused(desk.answer(&kept), "token_replayed");
 }
@@ -235,19 +239,19 @@ struct Remote {
 }
 
 impl Remote {
-    fn quota(&self, admitted: bool) -> Result<Quota, WindowError> {
-        let quota = Quota { limit: 9, remaining: 0, reset_ms: 7_000, admitted };
-        if self.cut_off.load(Ordering::SeqCst) { Err(WindowError("cut off".into())) } else { Ok(quota) }
+    fn quota(&self) -> Result<Quota, WindowError> {
+        let quota = Quota::new(9, 0, Duration::from_secs(7));
+        if self.cut_off.load(Ordering::SeqCst) { Err(WindowError::new("cut off")) } else { Ok(quota) }
     }
 }
 
 impl Window for Remote {
-    fn check(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: u64) -> Result<Admission, WindowError> {
-        self.quota(false).map(Admission::Over)
+    fn check(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: Duration) -> Result<Admission, WindowError> {
+        self.quota().map(Admission::Over)
     }
 
-    fn look(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: u64) -> Result<Quota, WindowError> {
-        self.quota(true)
+    fn look(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: Duration) -> Result<Quota, WindowError> {
+        self.quota()
     }
 }
 
@@ -271,7 +275,7 @@ fn a_window_outside_the_process_counts_as_long_as_it_can_be_reached_and_again_af
             (Some("9"), Some("7"))
         );
         let (_, result) = solved(&over);
-        assert_eq!(desk.gate.health().limiter.condition, Condition::Healthy);
+        assert_eq!(desk.gate.health().limiter.condition, HealthCondition::Healthy);
         desk.events();
 
         remote.cut_off.store(true, Ordering::SeqCst);
@@ -284,17 +288,17 @@ fn a_window_outside_the_process_counts_as_long_as_it_can_be_reached_and_again_af
             FallbackBehavior::Deny => {
                 let refusal = refused(first, "unavailable");
                 assert!(refusal.status == 503 && refusal.headers.find("retry-after") == Some("1"));
-                Condition::Unavailable
+                HealthCondition::Unavailable
             }
             FallbackBehavior::Allow => {
                 passed(first);
                 assert!((0..9).all(|_| matches!(desk.ask(), Decision::Pass(_))));
-                Condition::Degraded
+                HealthCondition::Degraded
             }
             _ => {
                 passed(first);
                 refused(desk.ask(), "work_required");
-                Condition::Degraded
+                HealthCondition::Degraded
             }
         };
         assert_eq!(desk.gate.health().limiter.condition, expected);
@@ -304,7 +308,7 @@ fn a_window_outside_the_process_counts_as_long_as_it_can_be_reached_and_again_af
         remote.cut_off.store(false, Ordering::SeqCst);
         let over = refused(desk.ask(), "work_required");
         assert_eq!(over.headers.find("x-ratelimit-limit"), Some("9"));
-        assert_eq!(desk.gate.health().limiter.condition, Condition::Healthy);
+        assert_eq!(desk.gate.health().limiter.condition, HealthCondition::Healthy);
     }
 }
 
@@ -322,11 +326,11 @@ impl Broken {
 }
 
 impl Window for Broken {
-    fn check(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: u64) -> Result<Admission, WindowError> {
+    fn check(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: Duration) -> Result<Admission, WindowError> {
         self.called()
     }
 
-    fn look(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: u64) -> Result<Quota, WindowError> {
+    fn look(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: Duration) -> Result<Quota, WindowError> {
         self.called()
     }
 }
@@ -337,7 +341,7 @@ fn a_window_that_panics_cannot_be_consulted_and_never_runs_on_the_writers_thread
     let parts = || GateRuntime::default().window(broken.clone());
     let deny = Desk::with_parts(|config| config.fallback_behavior(FallbackBehavior::Deny), parts());
     assert_eq!(refused(deny.ask(), "unavailable").status, 503);
-    assert_eq!(deny.gate.health().overall(), Condition::Unavailable);
+    assert_eq!(deny.gate.health().overall(), HealthCondition::Unavailable);
     let allow = Desk::with_parts(|config| config.fallback_behavior(FallbackBehavior::Allow), parts());
     assert!((0..3).all(|_| passed(allow.ask()).accepted.is_none()));
     let desk = Desk::with_parts(|config| config, parts());
@@ -346,7 +350,7 @@ fn a_window_that_panics_cannot_be_consulted_and_never_runs_on_the_writers_thread
         let (_, result) = desk.challenge();
         let answer =
             Presented { token: result.challenge_token.clone(), result: Some(ResultText::Compact(result.to_compact())) };
-        let Verdict::Judge(pending) = desk.gate.decide(Facts { answer: Some(answer), ..facts(ADDRESS) }) else {
+        let Verdict::Judge(pending) = decide(&desk.gate, Facts { answer: Some(answer), ..facts(ADDRESS) }) else {
             panic!("a token needs the store");
         };
         // On the thread that waits, and on one of the gate's own.
@@ -363,7 +367,7 @@ fn a_window_that_panics_cannot_be_consulted_and_never_runs_on_the_writers_thread
         assert!(accepted(decision).is_some());
         assert_eq!(desk.engine.stats().ledger_entries, commits);
     }
-    assert_eq!(desk.gate.health().limiter.condition, Condition::Degraded);
+    assert_eq!(desk.gate.health().limiter.condition, HealthCondition::Degraded);
     let threads = broken.threads.lock().unwrap();
     assert!(threads.len() >= 10 && !threads.iter().any(|name| name == "pouw-writer"), "{threads:?}");
 }
@@ -377,7 +381,7 @@ fn a_window_that_keeps_its_caller_waiting_keeps_no_commit_waiting() {
     let (_, result) = solved(&refused(desk.ask(), "work_required"));
     let answer =
         Presented { token: result.challenge_token.clone(), result: Some(ResultText::Compact(result.to_compact())) };
-    let Verdict::Judge(pending) = desk.gate.decide(Facts { answer: Some(answer), ..facts(ADDRESS) }) else {
+    let Verdict::Judge(pending) = decide(&desk.gate, Facts { answer: Some(answer), ..facts(ADDRESS) }) else {
         panic!("a token needs the store");
     };
     let (done, verdict) = channel();
@@ -399,14 +403,14 @@ struct Slow {
 }
 
 impl Window for Slow {
-    fn check(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: u64) -> Result<Admission, WindowError> {
-        Ok(Admission::Over(Quota { limit: 1, remaining: 0, reset_ms: 1_000, admitted: false }))
+    fn check(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: Duration) -> Result<Admission, WindowError> {
+        Ok(Admission::Over(Quota::new(1, 0, Duration::from_secs(1))))
     }
 
-    fn look(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: u64) -> Result<Quota, WindowError> {
+    fn look(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: Duration) -> Result<Quota, WindowError> {
         self.entered.lock().unwrap().send(()).unwrap();
         self.wait.lock().unwrap().recv().unwrap();
-        Ok(Quota { limit: 1, remaining: 0, reset_ms: 1_000, admitted: false })
+        Ok(Quota::new(1, 0, Duration::from_secs(1)))
     }
 }
 
@@ -434,7 +438,7 @@ fn a_reputation_that_panics_or_is_no_number_from_0_to_1_changes_nothing() {
                 assert_eq!(unit_in(&refused(desk.ask(), "work_required")).unwrap().difficulty, tier);
                 // What the adapter knows itself comes before the provider.
                 let known = Facts { reputation: Some(0.99), ..facts(ADDRESS) };
-                plain(desk.gate.decide(known).wait(), "exempt");
+                plain(decide(&desk.gate, known).wait(), "exempt");
             }
             None => drop(plain(desk.ask(), "exempt")),
         }
@@ -447,12 +451,12 @@ fn a_subscriber_of_events_that_panics_changes_no_decision() {
     let broken = pouw::GateEventSink::new(|_| panic!("the subscriber is broken"));
     let config = pouw::GateConfig::builder().rate_limit(1).build().unwrap();
     let gate = pouw::Gate::with_runtime(desk.engine.clone(), config, GateRuntime::default().events(broken)).unwrap();
-    passed(gate.decide(facts(ADDRESS)).wait());
-    let (unit, result) = solved(&refused(gate.decide(facts(ADDRESS)).wait(), "work_required"));
+    passed(decide(&gate, facts(ADDRESS)).wait());
+    let (unit, result) = solved(&refused(decide(&gate, facts(ADDRESS)).wait(), "work_required"));
     assert_eq!(unit.difficulty, Low);
     let answer =
         Presented { token: result.challenge_token.clone(), result: Some(ResultText::Compact(result.to_compact())) };
-    let Verdict::Judge(pending) = gate.decide(Facts { answer: Some(answer), ..facts(ADDRESS) }) else {
+    let Verdict::Judge(pending) = decide(&gate, Facts { answer: Some(answer), ..facts(ADDRESS) }) else {
         panic!("a token needs the store");
     };
     assert!(accepted(pending.wait()).is_some());

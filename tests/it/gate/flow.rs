@@ -8,15 +8,13 @@ use std::sync::Barrier;
 use crate::support::desk;
 use crate::support::desk::{ADDRESS, Desk, accepted, facts, passed, plain, refused, solved, unit_in};
 use crate::support::work::spoiled;
-use pouw::protocol::{DifficultyTier, MicroJoules, Reason, header};
-use pouw::{
-    Caller, Decision, Facts, GateConfigBuilder, GateEvent, Head, IssueRequest, Presented, RateLimitDraft, ResultText,
-    Step, Verdict,
-};
+use pouw::internal::gate::{Facts, Presented, ResultText, decide};
+use pouw::protocol::{ByTier, DifficultyTier, MicroJoules, Reason, header};
+use pouw::{Caller, Decision, GateConfigBuilder, GateEvent, Head, IssueRequest, RateLimitDraft, Step, Verdict};
 
 #[test]
 fn parallel_requests_of_one_client_do_not_fight_each_is_admitted_by_a_challenge_of_its_own() {
-    let desk = Desk::with(|config| config.open_challenges([6, 6]));
+    let desk = Desk::with(|config| config.open_challenges(6, 6));
     desk.use_up();
     // Asked for all at once: six different challenges.
     let start = Barrier::new(6);
@@ -76,7 +74,7 @@ fn one_open_challenge_for_an_authenticated_client_and_its_neighbours_do_not_coun
     let desk = Desk::new();
     let ask = |name: &str| {
         let client = pouw::ClientKey::User(name.into());
-        desk.gate.decide(Facts { client, ..facts(ADDRESS) }).wait()
+        decide(&desk.gate, Facts { client, ..facts(ADDRESS) }).wait()
     };
     for name in ["anna", "berta"] {
         passed(ask(name));
@@ -174,7 +172,7 @@ fn a_token_that_is_over_is_told_so_however_often_it_is_asked_for_and_not_sent_ag
     let roomy = pouw::Gate::new(desk.engine.clone(), roomy).unwrap();
     let ask = |unit: &pouw::protocol::WorkUnit| {
         let answer = Some(Presented { token: unit.challenge_token.clone(), result: None });
-        match roomy.decide(Facts { answer, ..facts(ADDRESS) }) {
+        match decide(&roomy, Facts { answer, ..facts(ADDRESS) }) {
             Verdict::Judge(pending) => pending.wait(),
             other => panic!("{other:?}"),
         }
@@ -209,7 +207,7 @@ fn asking_again_after_a_restart_brings_the_same_challenge_and_not_one_without_a_
     let again = unit_in(&ask());
     assert!(again.is_none_or(|again| again.id == unit.id));
     assert!((0..5).all(|_| ask().token() == Some(unit.challenge_token.as_str())));
-    assert_eq!((desk.gate.stats().issued, desk.engine.stats().leases), ([0; 3], 1));
+    assert_eq!((desk.gate.stats().issued, desk.engine.stats().leases), (ByTier::all(0), 1));
     assert!(accepted(desk.answer(&result)).is_some());
 }
 
@@ -247,14 +245,14 @@ fn in_shadow_a_token_changes_nothing_about_who_is_let_through_and_is_counted() {
     // Issued before shadow mode was switched on: by the same engine, to the same client.
     let before = pouw::GateConfig::builder().rate_limit(1).build().unwrap();
     let before = pouw::Gate::new(desk.engine.clone(), before).unwrap();
-    passed(before.decide(facts(ADDRESS)).wait());
-    let Decision::Refuse(refusal) = before.decide(facts(ADDRESS)).wait() else { panic!("it is over the limit") };
+    passed(decide(&before, facts(ADDRESS)).wait());
+    let Decision::Refuse(refusal) = decide(&before, facts(ADDRESS)).wait() else { panic!("it is over the limit") };
     let (unit, result) = solved(&refusal);
     desk.use_up();
     for at in 1..=3u64 {
         passed(desk.present(ADDRESS, &unit.challenge_token, None));
         let stats = desk.gate.stats();
-        assert_eq!((stats.limited, stats.shadowed, stats.issued), (at, at, [0; 3]));
+        assert_eq!((stats.limited, stats.shadowed, stats.issued), (at, at, ByTier::all(0)));
     }
     assert_eq!(desk.events_named("rate-limited").len(), 3);
     // An answer is an answer.
@@ -356,7 +354,7 @@ fn a_token_without_a_result_under_the_limit_is_an_ordinary_request() {
     let (unit, result) = desk.challenge();
     desk.clock.advance(20_000);
     let facts = Facts { answer: Some(Presented { token: unit.challenge_token, result: None }), ..facts(ADDRESS) };
-    let Verdict::Judge(pending) = desk.gate.decide(facts) else { panic!("a token is looked at first") };
+    let Verdict::Judge(pending) = decide(&desk.gate, facts) else { panic!("a token is looked at first") };
     let pass = passed(pending.wait());
     assert_eq!((pass.accepted, pass.quota.remaining), (None, 0));
     assert!(accepted(desk.answer(&result)).is_some(), "it is still open");

@@ -6,10 +6,11 @@ use crate::support::work::solve;
 use crate::support::work::spoiled;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::for_gate;
+use pouw::internal::gate::ResultText;
 use pouw::internal::store::sim::Loss;
 use pouw::merkle::{Shape, root};
 use pouw::protocol::{DifficultyTier, MicroJoules, WorkResult, WorkUnit};
-use pouw::{Decision, GateConfigBuilder, IssueRequest, Receipt, ResultText, TreeState};
+use pouw::{Decision, GateConfigBuilder, IssueRequest, Receipt, TreeState};
 
 fn json(result: &WorkResult) -> Option<ResultText> {
     Some(ResultText::Json(result.to_json().into_bytes()))

@@ -2,6 +2,7 @@
 //! twice.
 
 use std::io::{Read, Write};
+use std::net::IpAddr;
 use std::sync::Barrier;
 use std::time::Duration;
 
@@ -48,8 +49,7 @@ fn of_64_connections_with_the_same_right_answer_one_is_admitted_also_after_a_res
 #[test]
 fn a_forwarding_header_counts_only_from_a_trusted_proxy() {
     for kind in Kind::ALL {
-        let trusting =
-            Setup { gate: |config| config.trusted_proxy("127.0.0.0/8".parse().unwrap()), ..Setup::default() };
+        let trusting = Setup { gate: |config| config.trusted_proxy("127.0.0.0/8"), ..Setup::default() };
         let (plain, trusting) = (Site::new(kind, &Setup::default()), Site::new(kind, &trusting));
         for at in 0..4u8 {
             let claimed = format!("198.51.{at}.7");
@@ -106,7 +106,7 @@ fn a_store_that_closes_or_fails_under_load_leaves_plain_429s() {
             assert_eq!(reply.status, 429);
             assert!(["degraded", "budget"].contains(&reply.reason().as_str()), "{reply:?}");
         }
-        assert_eq!(site.gate.health().overall(), pouw::Condition::Degraded);
+        assert_eq!(site.gate.health().overall(), pouw::HealthCondition::Degraded);
     }
 }
 
@@ -123,7 +123,7 @@ fn after_a_failed_sync_the_service_stays_degraded_and_says_so() {
             assert_ne!(site.answer(&result).status, 200);
         }
         let health = site.gate.health();
-        assert_eq!(health.overall(), pouw::Condition::Degraded);
+        assert_eq!(health.overall(), pouw::HealthCondition::Degraded);
         assert!(health.store.detail.contains("restarted"), "{health:?}");
     }
 }
@@ -134,7 +134,7 @@ fn clients_that_ask_and_do_not_read_hold_a_bounded_number_of_bytes_and_nobody_up
     const IN_FLIGHT_MAX: u64 = 1 << 20;
     for kind in [Kind::Axum, Kind::Hyper, Kind::Actix] {
         let setup = Setup {
-            gate: |config| config.trusted_proxy("127.0.0.0/8".parse().unwrap()).bytes_in_flight(IN_FLIGHT_MAX),
+            gate: |config| config.trusted_proxy("127.0.0.0/8").bytes_in_flight(IN_FLIGHT_MAX),
             backlog: 0,
             ..Setup::default()
         };
@@ -158,7 +158,7 @@ fn clients_that_ask_and_do_not_read_hold_a_bounded_number_of_bytes_and_nobody_up
         let neighbour = [("X-Forwarded-For", "203.0.113.9")];
         assert_eq!(site.hello(&neighbour).status, 200);
         assert_eq!(site.hello(&neighbour).status, 429);
-        assert!(site.gate.stats().issued.iter().sum::<u64>() > 100, "{:?}", site.gate.stats());
+        assert!(<[u64; 3]>::from(site.gate.stats().issued).iter().sum::<u64>() > 100, "{:?}", site.gate.stats());
         drop(silent);
         // Each connection that broke gives back what it held.
         until(|| site.gate.stats().bytes_in_flight == 0);
@@ -244,7 +244,7 @@ fn a_body_books_what_has_arrived_and_one_is_read_at_a_time_for_each_challenge_in
             Setup { gate: |config| config.body_limit_bytes(16 << 10).buffered_bytes_max(16 << 10), ..zero_floor() };
         let site = Site::new(kind, &setup);
         let [(_, first), (_, second)] = [solved(&site.limited()), solved(&site.hello(&[]))];
-        let caller = Caller { peer: Some([127, 0, 0, 1].into()), ..Caller::default() };
+        let caller = Caller::from_peer(IpAddr::from([127, 0, 0, 1]));
         let Step::Body(mut held) = site.gate.on_request(&Upload(&first.challenge_token), &caller) else {
             panic!("the result may be in the body")
         };
@@ -274,10 +274,7 @@ fn connections_with_bodies_that_do_not_come_hold_nobody_up() {
     const COME: usize = 1_500;
     for kind in [Kind::Axum, Kind::Hyper, Kind::Actix] {
         let setup = Setup {
-            gate: |config| {
-                let proxy = "127.0.0.0/8".parse().unwrap();
-                config.trusted_proxy(proxy).body_limit_bytes(16 << 10).buffered_bytes_max(64 << 10)
-            },
+            gate: |config| config.trusted_proxy("127.0.0.0/8").body_limit_bytes(16 << 10).buffered_bytes_max(64 << 10),
             ..zero_floor()
         };
         let site = Site::new(kind, &setup);

@@ -14,13 +14,14 @@ use actix_web::{App, HttpResponse, test as actix_test, web};
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Body, Bytes, Frame};
-use pouw::actix::Pouw;
+use pouw::actix::PouwTransform;
+use pouw::internal::gate::{Facts, decide};
 use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{WorkResult, header};
-use pouw::tower::{PouwLayer, PouwService, RequestBody, ResponseBody};
+use pouw::tower::{PouwLayer, PouwService, RequestBody, ResponseBody, SlowReader};
 use pouw::{
-    AuthenticatedUser, ClientKey, Decision, Facts, FakeClock, Gate, GateConfig, GateConfigBuilder, IdentifierStrategy,
-    NetworkPrefix, PeerAddr, SlowReader, ValidatedApiKey,
+    AuthenticatedUser, ClientKey, Decision, FakeClock, Gate, GateConfig, GateConfigBuilder, IdentifierStrategy,
+    NetworkPrefix, PeerAddr, ValidatedApiKey,
 };
 use quickcheck::quickcheck;
 use tower::{Layer, Service};
@@ -161,7 +162,7 @@ quickcheck! {
                 request.extensions_mut().insert(PeerAddr((address, 80).into()));
                 let response = call(&mut service, request).await;
                 let facts = Facts::new(ClientKey::of_address(address, 64), NetworkPrefix::of(Some(address)));
-                let (status, expected) = match plain.decide(facts).wait() {
+                let (status, expected) = match decide(&plain, facts).wait() {
                     Decision::Pass(pass) => (200, pass.headers(&plain)),
                     Decision::Refuse(refusal) => (refusal.status, refusal.headers),
                 };
@@ -186,7 +187,7 @@ quickcheck! {
         let few = |config: GateConfigBuilder| config.rate_limit(3).window(Duration::from_millis(60_000));
         let (behind, plain) = (gate_at(&clock, few), gate_at(&clock, few));
         actix_web::rt::System::new().block_on(async {
-            let app = App::new().wrap(Pouw::new(behind)).route("/", web::get().to(HttpResponse::Ok));
+            let app = App::new().wrap(PouwTransform::new(behind)).route("/", web::get().to(HttpResponse::Ok));
             let app = actix_test::init_service(app).await;
             for (client, pause) in requests {
                 clock.advance(pause.into());
@@ -194,7 +195,7 @@ quickcheck! {
                 let request = actix_test::TestRequest::get().peer_addr((address, 80).into());
                 let response = actix_test::call_service(&app, request.to_request()).await;
                 let facts = Facts::new(ClientKey::of_address(address, 64), NetworkPrefix::of(Some(address)));
-                let (status, expected) = match plain.decide(facts).wait() {
+                let (status, expected) = match decide(&plain, facts).wait() {
                     Decision::Pass(pass) => (200, pass.headers(&plain)),
                     Decision::Refuse(refusal) => (refusal.status, refusal.headers),
                 };
@@ -307,7 +308,7 @@ async fn what_the_host_knows_of_a_caller_comes_from_extensions_and_never_from_he
 #[actix_web::test]
 async fn in_actix_an_inner_error_has_the_gates_headers_too() {
     let refuse = |_, _: &_| ready(Err::<ServiceResponse, _>(actix_web::error::ErrorUnauthorized("who are you")));
-    let app = App::new().wrap_fn(refuse).wrap(Pouw::new(gate()));
+    let app = App::new().wrap_fn(refuse).wrap(PouwTransform::new(gate()));
     let app = actix_test::init_service(app.route("/", web::get().to(HttpResponse::Ok))).await;
     let error = app.call(actix_test::TestRequest::get().to_request()).await.unwrap_err();
     let response = error.error_response();
@@ -317,7 +318,7 @@ async fn in_actix_an_inner_error_has_the_gates_headers_too() {
 
 #[actix_web::test]
 async fn in_actix_a_body_without_a_length_is_seen_and_put_back_and_a_peer_may_be_named() {
-    let app = App::new().wrap(Pouw::new(gate()));
+    let app = App::new().wrap(PouwTransform::new(gate()));
     let app = actix_test::init_service(app.route("/", web::to(|body: Bytes| async { body }))).await;
     let named = |request: actix_test::TestRequest, peer: &str| {
         let mut request = request.to_request();
@@ -359,7 +360,8 @@ async fn in_actix_another_spelling_of_a_route_is_under_the_same_policy() {
     let strict = |config: GateConfigBuilder| {
         config.rate_limit(100).policy(pouw::Policy::new("upload", 1, Duration::from_millis(60_000)).route("/upload"))
     };
-    let app = App::new().wrap(Pouw::new(gate_at(&clock, strict))).route("/upload", web::get().to(HttpResponse::Ok));
+    let app =
+        App::new().wrap(PouwTransform::new(gate_at(&clock, strict))).route("/upload", web::get().to(HttpResponse::Ok));
     let app = actix_test::init_service(app).await;
     for (path, status) in [("/upload", 200), ("/upload", 429), ("/%75pload", 429), ("/uploa%64", 429)] {
         let request = actix_test::TestRequest::get().uri(path).peer_addr(([192, 0, 2, 1], 80).into());

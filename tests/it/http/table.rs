@@ -7,6 +7,7 @@ use crate::support::desk::WINDOW_MS;
 use crate::support::http::client::{Reply, raw, try_raw};
 use crate::support::http::{Kind, Setup, Site, solved};
 use crate::support::patience::until;
+use pouw::internal::gate::{Facts, decide};
 use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{ByTier, WorkResult, header};
 use pouw::{
@@ -109,7 +110,7 @@ fn made_up_work_stands_in_for_an_empty_backlog() {
 #[test]
 fn an_exempt_reputation_a_budget_and_a_ceiling_are_plain_429s() {
     let exempt = Setup { parts: || GateRuntime::default().reputation(|_| Some(0.99)), ..Setup::default() };
-    let budget = Setup { gate: |config| config.open_challenges([1, 1]), ..Setup::default() };
+    let budget = Setup { gate: |config| config.open_challenges(1, 1), ..Setup::default() };
     let ceiling = Setup { gate: |config| config.paid_admissions_per_window(0), ..Setup::default() };
     everywhere(&exempt, |site| {
         assert_eq!(site.hello(&[]).status, 200);
@@ -127,12 +128,12 @@ fn an_exempt_reputation_a_budget_and_a_ceiling_are_plain_429s() {
 
 #[test]
 fn ten_thousand_addresses_of_one_network_share_a_window_in_the_end() {
-    let setup = Setup { gate: |config| config.trusted_proxy("127.0.0.0/8".parse().unwrap()), ..Setup::default() };
+    let setup = Setup { gate: |config| config.trusted_proxy("127.0.0.0/8"), ..Setup::default() };
     everywhere(&setup, |site| {
         let prefix = NetworkPrefix::of(Some("2001:db8:7::1".parse().unwrap()));
         for at in 0..10_000u32 {
             let client = ClientKey::of_address(format!("2001:db8:7:{at:x}::1").parse().unwrap(), 64);
-            drop(site.gate.decide(pouw::Facts::new(client, prefix)));
+            drop(decide(&site.gate, Facts::new(client, prefix)));
         }
         assert!(site.gate.stats().clients <= 1_025, "{:?}", site.gate.stats());
         plain(&site.hello(&[("X-Forwarded-For", "2001:db8:7:ffff::9")]), "crowded");
@@ -254,7 +255,7 @@ fn an_answer_that_cannot_be_stored_may_come_again_and_the_breaker_opens_and_clos
         // The probe's verdict comes from the writer's thread.
         until(|| {
             site.engine.refill().unwrap();
-            site.gate.health().overall() == pouw::Condition::Healthy
+            site.gate.health().overall() == pouw::HealthCondition::Healthy
         });
         challenged(&site.hello(&[]), "work_required");
     });
@@ -264,8 +265,9 @@ fn an_answer_that_cannot_be_stored_may_come_again_and_the_breaker_opens_and_clos
 fn a_token_that_is_not_ones_own_or_used_is_forbidden() {
     let setup = Setup {
         gate: |config| {
-            let proxy = "127.0.0.0/8".parse().unwrap();
-            config.trusted_proxy(proxy).policy(Policy::new("other", 1, Duration::from_millis(WINDOW_MS)).route("/echo"))
+            config
+                .trusted_proxy("127.0.0.0/8")
+                .policy(Policy::new("other", 1, Duration::from_millis(WINDOW_MS)).route("/echo"))
         },
         ..zero_floor()
     };
@@ -357,11 +359,11 @@ fn a_body_over_the_buffer_limit_is_too_large_where_a_result_is_expected_in_it() 
 struct Unreachable;
 
 impl Window for Unreachable {
-    fn check(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: u64) -> Result<Admission, WindowError> {
-        Err(WindowError("nobody is there".into()))
+    fn check(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: Duration) -> Result<Admission, WindowError> {
+        Err(WindowError::new("unreachable"))
     }
-    fn look(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: u64) -> Result<Quota, WindowError> {
-        Err(WindowError("nobody is there".into()))
+    fn look(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: Duration) -> Result<Quota, WindowError> {
+        Err(WindowError::new("unreachable"))
     }
 }
 
@@ -374,7 +376,7 @@ fn a_window_that_cannot_be_consulted_falls_back_as_configured() {
         let reply = site.hello(&[]);
         refused(&reply, 503, "unavailable");
         assert_eq!(reply.number("retry-after"), 1);
-        assert_eq!(site.gate.health().overall(), pouw::Condition::Unavailable);
+        assert_eq!(site.gate.health().overall(), pouw::HealthCondition::Unavailable);
     });
     everywhere(&allow, |site| assert!((0..3).all(|_| site.hello(&[]).status == 200)));
     everywhere(&Setup { parts, ..Setup::default() }, |site| challenged(&site.limited(), "work_required"));
@@ -386,6 +388,6 @@ fn in_shadow_everything_over_the_limit_is_counted_and_let_through() {
     everywhere(&setup, |site| {
         assert!((0..5).all(|_| site.hello(&[]).status == 200));
         let stats = site.gate.stats();
-        assert_eq!((stats.requests, stats.limited, stats.shadowed, stats.issued), (5, 4, 4, [0; 3]));
+        assert_eq!((stats.requests, stats.limited, stats.shadowed, stats.issued), (5, 4, 4, ByTier::all(0)));
     });
 }

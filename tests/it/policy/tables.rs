@@ -120,8 +120,9 @@ fn window(machine: &mut Windows, case: &mut TestCase) -> Outcome {
             each_time(case, |at| {
                 let mut last = log.look(&rules, at);
                 let admitted = (0..times).filter(|_| {
-                    last = log.admit(&rules, at);
-                    last.admitted
+                    let admitted;
+                    (admitted, last) = log.admit(&rules, at);
+                    admitted
                 });
                 match (admitted.count(), times) {
                     (1, 1) => format!("admitted, {}", quota(last)),

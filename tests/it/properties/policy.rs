@@ -363,7 +363,7 @@ fn a_log_that_absorbs_another_keeps_the_newest_of_both() {
                     if admitted {
                         listed[at].0.push(now);
                     }
-                    if logs[at].admit(&rules, now).admitted != admitted {
+                    if logs[at].admit(&rules, now).0 != admitted {
                         return false;
                     }
                 }

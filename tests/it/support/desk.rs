@@ -7,11 +7,12 @@ use std::time::Duration;
 use super::house::{clock, config, on_disk};
 use super::patience::until;
 use super::work::{self, cut, solve};
+use pouw::internal::gate::{Facts, Presented, ResultText, decide};
 use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{WorkResult, WorkUnit};
 use pouw::{
-    ClientKey, Condition, Decision, Facts, FakeClock, Gate, GateConfig, GateConfigBuilder, GateEvent, GateEventSink,
-    GateRuntime, NetworkPrefix, Pass, PouwEngine, Presented, Refusal, ResultText, Verdict,
+    ClientKey, Decision, FakeClock, Gate, GateConfig, GateConfigBuilder, GateEvent, GateEventSink, GateRuntime,
+    HealthCondition, NetworkPrefix, Pass, PouwEngine, Refusal, Verdict,
 };
 
 /// Long enough that no test leaves it by accident.
@@ -60,7 +61,7 @@ impl Desk {
     }
 
     pub fn ask_from(&self, address: &str) -> Decision {
-        self.gate.decide(facts(address)).wait()
+        decide(&self.gate, facts(address)).wait()
     }
 
     /// Uses up the limit of one.
@@ -85,7 +86,7 @@ impl Desk {
     /// Presents a token, and waits for the verdict.
     pub fn present(&self, address: &str, token: &str, result: Option<ResultText>) -> Decision {
         let answer = Some(Presented { token: token.to_owned(), result });
-        match self.gate.decide(Facts { answer, ..facts(address) }) {
+        match decide(&self.gate, Facts { answer, ..facts(address) }) {
             Verdict::Judge(pending) => pending.wait(),
             other => panic!("{other:?} without a look at the token"),
         }
@@ -106,7 +107,7 @@ impl Desk {
         let breaker = self.gate.health().breaker;
         match breaker.detail.strip_prefix("closed, with ") {
             Some(rest) => Some(rest.split(' ').next().unwrap().parse().unwrap()),
-            None if breaker.condition == Condition::Healthy => Some(0),
+            None if breaker.condition == HealthCondition::Healthy => Some(0),
             None => None,
         }
     }

@@ -16,8 +16,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusBuilder;
+use pouw::settings::ProxyNetwork;
 use pouw::{Gate, PeerAddr};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -61,7 +61,7 @@ pub struct Options {
     floor: Vec<u64>,
     /// Network of proxies whose Forwarded or X-Forwarded-For is trusted; may be repeated.
     #[arg(long, value_name = "CIDR")]
-    trusted_proxy: Vec<IpNet>,
+    trusted_proxy: Vec<ProxyNetwork>,
     /// Send browsers over the limit a page that does the work, instead of a problem document.
     #[arg(long)]
     challenge_page: bool,

@@ -17,7 +17,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use pouw::merkle::TILE_LEAVES;
 use pouw::protocol::{TreeHandle, UnixMillis, WorkId};
 use pouw::tower::PouwLayer;
-use pouw::{Condition, Gate, LedgerEntry, PartHealth, PouwEngine, Receipt, StoreError, page};
+use pouw::{Gate, HealthCondition, LedgerEntry, PartHealth, PouwEngine, Receipt, StoreError, page};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -99,7 +99,7 @@ async fn health(State(shared): State<Shared>) -> Response {
     };
     let part = |part: &PartHealth| json!({ "status": part.condition.as_str(), "detail": part.detail });
     let overall = health.overall();
-    let status = if overall == Condition::Unavailable { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let status = if overall == HealthCondition::Unavailable { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let document = json!({
         "status": overall.as_str(),
         "parts": {
