@@ -388,3 +388,22 @@ impl GateConfigBuilder {
         within("waiting_answers_max", self.waiting_answers_max as u64, 1, 65_536, "it must be from 1 to 65536")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_has_the_rules_that_its_policy_is_built_with() {
+        let built = GateConfig::builder().build().unwrap();
+        assert_eq!(GateConfig::default().windows, built.windows);
+    }
+
+    #[test]
+    fn each_policy_has_the_rules_of_its_own_limit_and_window() {
+        let second = Policy::new("second", 5, Duration::from_secs(2));
+        let built = GateConfig::builder().rate_limit(7).policy(second).build().unwrap();
+        let seen: Vec<_> = built.windows.iter().map(|rules| (rules.limit(), rules.window_ms())).collect();
+        assert_eq!(seen, [(7, 60_000), (5, 2_000)]);
+    }
+}

@@ -73,10 +73,10 @@ struct Owed {
 
 impl Owed {
     fn settle(mut self, decision: Decision) {
-        self.tell(decision);
+        self.deliver(decision);
     }
 
-    fn tell(&mut self, decision: Decision) {
+    fn deliver(&mut self, decision: Decision) {
         if let Some(done) = self.done.take() {
             done(self.gate.dressed(&self.facts, decision));
         }
@@ -86,7 +86,7 @@ impl Owed {
 impl Drop for Owed {
     fn drop(&mut self) {
         if self.done.is_some() {
-            self.tell(self.gate.try_again(&self.facts));
+            self.deliver(self.gate.try_again(&self.facts));
         }
     }
 }

@@ -30,7 +30,7 @@ pub fn first_damaged(engine: &PouwEngine) -> Result<Vec<Damage>, Failure> {
 }
 
 /// Reports on stderr which blocks are damaged, and what to do. `all` is their number.
-pub fn tell_damage(all: u64, first: &[Damage]) {
+pub fn report_damage(all: u64, first: &[Damage]) {
     for Damage { tree, leaf, address } in first {
         complain(&format!(
             "leaf {leaf} of tree {:?} is damaged: its block does not hash to {address}",

@@ -130,7 +130,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let wanted = wanted(options);
     let started = Instant::now();
     let bar = out.progress(None, "{spinner} {msg}");
-    let mut progress = telling(&bar, started);
+    let mut progress = reporting(&bar, started);
     let report = engine.ingest_paths(&wanted, &options.paths, &mut progress).map_err(|error| match error {
         IngestError::Option { .. } => Failure::Usage(error.to_string()),
         IngestError::Walk(error) => walk_failure(error),
@@ -139,7 +139,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     bar.finish_and_clear();
     engine.close();
     let (report, seconds) = (report?, started.elapsed().as_secs_f64());
-    tell_problems(&report);
+    report_problems(&report);
     out.show(&document(&report, options.strategy, seconds), |to| human(to, &report, seconds))?;
     Ok(Verdict::of(report.is_clean()))
 }
@@ -200,7 +200,7 @@ fn resolved(path: &Path) -> PathBuf {
 }
 
 /// Shows files, bytes, leaves and rates, ten times a second at most.
-fn telling(bar: &ProgressBar, started: Instant) -> impl FnMut(&IngestProgress) -> ControlFlow<()> {
+fn reporting(bar: &ProgressBar, started: Instant) -> impl FnMut(&IngestProgress) -> ControlFlow<()> {
     let mut last = Duration::ZERO;
     move |read| {
         let now = started.elapsed();
@@ -221,7 +221,7 @@ fn telling(bar: &ProgressBar, started: Instant) -> impl FnMut(&IngestProgress) -
 }
 
 /// Reports the files that were left out, on stderr.
-pub fn tell_problems(report: &IngestReport) {
+pub fn report_problems(report: &IngestReport) {
     for problem in &report.problems {
         complain(&format!("{}: {}", printable(&problem.what), problem.why));
     }

@@ -8,7 +8,7 @@ use pouw::{OpenQuorums, PouwEngine, TreeState};
 use serde::Serialize;
 
 use crate::args::Tier;
-use crate::damage::{Damage, tell_damage};
+use crate::damage::{Damage, report_damage};
 use crate::drain::{Client, Drained, drain};
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, complain};
@@ -88,7 +88,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let wait_ms = engine.quorum_wait_ms();
     engine.close();
     let drained = drained?;
-    let done = tell_rest(&drained, options, wait_ms);
+    let done = report_rest(&drained, options, wait_ms);
     out.show(&document(&drained), |to| human(to, &drained))?;
     Ok(Verdict::of(done))
 }
@@ -112,11 +112,11 @@ fn minutes(ms: u64) -> String {
 }
 
 /// Reports on stderr what remains, and returns whether nothing does.
-fn tell_rest(drained: &Drained, options: &Options, wait_ms: u64) -> bool {
+fn report_rest(drained: &Drained, options: &Options, wait_ms: u64) -> bool {
     for (tree, why) in &drained.blocked {
         complain(&format!("tree {:?}: its data cannot be read: {why}", printable(tree)));
     }
-    tell_votes(drained, options, wait_ms);
+    report_votes(drained, options, wait_ms);
     if drained.pending > 0 {
         let left = count(drained.pending, "leaf is", "leaves are");
         let advice = match (drained.blocked.is_empty(), drained.quorums.units) {
@@ -126,7 +126,7 @@ fn tell_rest(drained: &Drained, options: &Options, wait_ms: u64) -> bool {
         };
         complain(&format!("{left} still pending and cannot be issued; {advice}"));
     }
-    tell_damage(drained.survey.damaged, &drained.damaged);
+    report_damage(drained.survey.damaged, &drained.damaged);
     if let unfinished @ 1.. = drained.in_state(TreeState::Ingesting) {
         let trees = count(unfinished, "tree is", "trees are");
         complain(&format!("{trees} not ingested completely; run the same `pouw ingest` again, then this"));
@@ -140,7 +140,7 @@ fn tell_rest(drained: &Drained, options: &Options, wait_ms: u64) -> bool {
 }
 
 /// Reports votes that no client of this run may join.
-fn tell_votes(drained: &Drained, options: &Options, wait_ms: u64) {
+fn report_votes(drained: &Drained, options: &Options, wait_ms: u64) {
     let quorums = &drained.quorums;
     if quorums.units == 0 {
         return;

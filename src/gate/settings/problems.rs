@@ -88,8 +88,8 @@ impl Settings {
             let forgotten = rest.forget(key);
             // Skip a setting whose rule depends on a wrong setting: its own state is unknown. Skip
             // a default that replaced a refused value: the operator did not choose it.
-            let told = |problem: &Problem| Some(&*problem.key) == ground || problem.error.field == error.field;
-            if !found.iter().skip(of_lists).any(told) {
+            let reported = |problem: &Problem| Some(&*problem.key) == ground || problem.error.field == error.field;
+            if !found.iter().skip(of_lists).any(reported) {
                 found.push(Problem { key: key.to_owned(), error });
             }
             if !forgotten {

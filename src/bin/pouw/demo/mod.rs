@@ -93,7 +93,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
 fn ingest_files(engine: &PouwEngine, paths: &[PathBuf]) -> Result<IngestReport, Failure> {
     let options = IngestOptions::new(Exposure::Public).prefix(PREFIX);
     let report = engine.ingest_paths(&options, paths, &mut |_| std::ops::ControlFlow::Continue(()))?;
-    ingest::tell_problems(&report);
+    ingest::report_problems(&report);
     Ok(report)
 }
 
