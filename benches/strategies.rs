@@ -139,14 +139,14 @@ impl Backlog {
             engine.upkeep().expect("upkeep goes through");
         }
         let served = process_cpu();
-        let account = engine.account().by[strategy.index()];
+        let account = *engine.stats().account.of(strategy);
         let exported = engine.export_leaves("t", &mut |leaf| {
             std::hint::black_box(leaf);
             Ok(())
         });
         assert_eq!(exported.expect("the tree exports").nodes, (self.units * LEAVES) as u64);
         let end = process_cpu();
-        let after = engine.account().by[strategy.index()];
+        let after = *engine.stats().account.of(strategy);
         engine.close();
         Run {
             ingest: micros(ingested - start, self.units),
@@ -231,7 +231,7 @@ fn print_table(data: &Backlog, alone: &[f64], runs: &[Vec<Run>]) {
         let Some(first) = runs.first() else { continue };
         let units = data.units as f64;
         let server = first.account.server_work().permutations as f64;
-        let folding = first.account.server[HashReason::Folding as usize].permutations as f64;
+        let folding = first.account.server(HashReason::Folding).permutations as f64;
         let accepted = first.account.accepted.permutations as f64;
         let strict = first.exported.server_work().permutations as f64;
         let of = |pick: fn(&Run) -> f64| middle(&runs.iter().map(pick).collect::<Vec<f64>>());

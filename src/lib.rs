@@ -49,11 +49,11 @@ pub use engine::ingest::{
 };
 #[cfg(feature = "engine")]
 pub use engine::{
-    Accepted, Answer, AwardBasis, Clock, Config, ConfigBuilder, ConfigError, DamagedBlock, DebitError, Debited, Event,
-    EventSink, ExportPolicy, ExportReport, FakeClock, Inspected, IssueError, IssueRequest, Issued, LedgerEntry,
-    NodeSink, OnVerify, OpenError, OpenQuorums, PouwEngine, Provenance, Provenances, Receipt, ResponseTimes, Runtime,
-    Stats, SubmitError, SweepReport, SystemClock, TreeError, TreeInfo, TreeProgress, UnknownPolicy, Upkeep,
-    UpkeepError, VerifyProgress, WorkProof, WriteError, check,
+    Accepted, Answer, AwardBasis, BlockedTree, Clock, Config, ConfigBuilder, ConfigError, DamageCursor, DamagedBlock,
+    Debit, DebitError, Event, EventSink, ExportPolicy, ExportReport, FakeClock, FileBytes, IssueError, IssueRequest,
+    Issued, LedgerEntry, NodeSink, OnVerify, OpenError, OpenQuorums, PouwEngine, Provenance, Provenances, Receipt,
+    ResponseTimes, Runtime, Stats, SubmitError, SweepReport, SystemClock, TreeError, TreeId, TreeInfo, TreeProgress,
+    UnknownPolicy, UpkeepError, UpkeepReport, VerifyProgress, WorkProof, WriteError,
 };
 #[cfg(feature = "gate")]
 pub use gate::{
@@ -66,12 +66,12 @@ pub use gate::{
 pub use policy::window::Quota;
 #[cfg(feature = "engine")]
 pub use store::records::{
-    DataPlace, EntryKind, Exposure, HashReason, HashWork, LedgerRow, RecordError, StoreTotals, Strategy,
-    StrategyAccount, TreeState, UnknownStrategy, UsefulnessAccount,
+    DataPlace, EntryKind, Exposure, HashReason, HashWork, StoreTotals, Strategy, StrategyAccount, TreeState,
+    UnknownStrategy, UsefulnessAccount,
 };
 #[cfg(feature = "engine")]
 pub use store::{
-    CHECK_FINDINGS_SHOWN, CheckFinding, CheckPhase, CheckProgress, CheckReport, OnCheck, RangeKey, StorageBackend,
+    CHECK_FINDINGS_SHOWN, CheckFinding, CheckPhase, CheckProgress, CheckReport, OnCheck, StorageBackend,
     StorageProvider, StoreDirectory, StoreError, StoreFile, StoreOptions,
 };
 

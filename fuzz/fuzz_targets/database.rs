@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::engine::for_gate;
 use pouw::internal::store::check;
 use pouw::internal::store::sim::SimDisk;
 use pouw::merkle::{LeafIndex, fold};
@@ -64,7 +65,7 @@ fn use_it(disk: &SimDisk) {
             issued.extend(engine.issue(&IssueRequest::new(b"anna", tier).network(b"north")));
         }
         for unit in issued.drain(..) {
-            let _ = engine.reissue(b"anna", &unit.unit.challenge_token);
+            let _ = for_gate(&engine).reissue(b"anna", &unit.unit.challenge_token);
             if let Ok(result) = compute_work_unit(&unit.unit) {
                 let _ = engine.submit(&Answer::new(b"anna", &result).network(b"north"));
             }
@@ -104,7 +105,7 @@ fn look(engine: &PouwEngine) {
         }
     }
     let _ = engine.damaged(None, 1_000);
-    let _ = engine.account();
+    let _ = engine.stats().account;
     let _ = engine.ledger(0, 1_000);
     let _ = engine.ledger_of(b"anna", None, 1_000);
     let _ = engine.balance(b"berta");
@@ -206,7 +207,7 @@ fn patched(file: StoreFile, edits: &[[u8; EDIT]]) -> SimDisk {
     let (mut state, mut blocks) = (SOUND.state.clone(), SOUND.blocks.clone());
     let (bytes, pages) = match file {
         StoreFile::State => (&mut state, &SOUND.pages[0]),
-        StoreFile::Blocks => (&mut blocks, &SOUND.pages[1]),
+        _ => (&mut blocks, &SOUND.pages[1]),
     };
     for [page, place, high, how, value, times] in edits {
         let page = pages[usize::from(*page) % pages.len()];

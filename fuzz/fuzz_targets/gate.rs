@@ -297,7 +297,7 @@ impl House {
             }
         }
         if input.byte() % 4 > 0 {
-            let now = self.gate.engine().now_ms();
+            let now = self.gate.engine().now().0;
             self.clock.advance(challenge.not_before_ms.saturating_sub(now));
         }
         let mut result = solve(&challenge.unit);
@@ -387,7 +387,7 @@ impl House {
 
     fn passed(&mut self, request: &Request, policy: usize, answer: Option<(&Challenge, bool)>, pass: &Pass) {
         rate_headers(&pass.headers(&self.gate), policy);
-        let now = self.gate.engine().now_ms();
+        let now = self.gate.engine().now().0;
         let Some(work) = pass.accepted else {
             assert!(pass.headers(&self.gate).find(header::ACCEPTED).is_none());
             assert!(!pass.clears_cookie || request.navigates(), "{request:?}");
@@ -438,7 +438,7 @@ impl House {
     }
 
     fn note(&mut self, request: &Request, policy: usize, unit: WorkUnit) {
-        let now = self.gate.engine().now_ms();
+        let now = self.gate.engine().now().0;
         let known = self.challenges.iter().find(|known| known.unit.id == unit.id);
         if let Some(known) = known {
             // Sent again: to its own client, the same bytes under the same token.

@@ -5,10 +5,9 @@ use std::fmt::Debug;
 
 use libfuzzer_sys::fuzz_target;
 use pouw::internal::store::records::{
-    ClaimRow, ClientRow, GroupRow, Head, LeafState, LengthRow, ProvenanceRow, QuorumRow, RecordError, SourceRow,
-    StandingRow, TileRow, TreeRow, seal, unseal,
+    AccountRow, ClaimRow, ClientRow, GroupRow, Head, LeafState, LedgerRow, LengthRow, ProvenanceRow, QuorumRow,
+    RecordError, SourceRow, StandingRow, TileRow, TreeRow, seal, unseal,
 };
-use pouw::{LedgerRow, UsefulnessAccount};
 
 fuzz_target!(|data: &[u8]| {
     if let Some(row) = read("tiles-0", TileRow::decode(data)) {
@@ -58,7 +57,7 @@ fn variable(data: &[u8]) {
     survives!(TreeRow, "trees-0");
     survives!(SourceRow, "sources-0");
     survives!(Head, "meta-0");
-    survives!(UsefulnessAccount, "meta-0");
+    survives!(AccountRow, "meta-0");
     survives!(ClaimRow, "claims-0");
     survives!(QuorumRow, "quorums-0");
 }

@@ -20,7 +20,7 @@ pub fn damage(disk: &SimDisk, edits: &[[u8; EDIT]]) -> Outcome {
         for edit in edits {
             match file {
                 StoreFile::State => state(&txn, *edit)?,
-                StoreFile::Blocks => blocks(&txn, *edit)?,
+                _ => blocks(&txn, *edit)?,
             }
         }
         txn.commit()?;

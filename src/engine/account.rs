@@ -15,7 +15,7 @@ use super::core::Core;
 impl PouwEngine {
     /// Totals of offloaded work since the store was created. Briefly after a commit, recent counts
     /// may be included twice.
-    pub fn account(&self) -> UsefulnessAccount {
+    pub(super) fn account(&self) -> UsefulnessAccount {
         let core = self.core();
         let waiting = core.account.lock();
         let mut account = core.store.account();
@@ -46,7 +46,7 @@ impl Core {
 
     /// Counts hashing of the server that no command counts.
     pub(super) fn count_server(&self, place: usize, reason: HashReason, work: HashWork) {
-        self.account.lock().server(place, reason, work);
+        self.account.lock().count_server(place, reason, work);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::policy::audit::{VOTE_SAMPLE, draw};
 use crate::policy::quorum::{Voter, admits, differences, is_right};
 use crate::protocol::{WorkResult, WorkUnitOperation};
 use crate::store::records::{HashReason, HashWork, QuorumRow, TreeRow, VoteRow};
-use crate::store::{Amend, Audited, Command, Ruling, SettleKind, TreeId, Vote};
+use crate::store::{Amend, Audited, Command, Ruling, SettleKind, TreeNumber, Vote};
 
 use super::account::{parents_work, unit_work};
 use super::core::Core;
@@ -24,7 +24,7 @@ use super::submit::Follows;
 use super::testing::Mistake;
 use super::verify::{Judged, check_fold, leaf_bytes};
 
-type Tree<'t> = (TreeId, &'t TreeRow);
+type Tree<'t> = (TreeNumber, &'t TreeRow);
 
 /// The result of counting the votes on a range with a new answer.
 struct Count {
@@ -234,7 +234,7 @@ impl Core {
 
     /// Stores the server's findings about the votes, although the answer is wrong. If the writer
     /// has no room for the command now, the next answer leads to the same findings.
-    fn amend_soon(&self, tree: TreeId, range: AlignedRange, count: Count) {
+    fn amend_soon(&self, tree: TreeNumber, range: AlignedRange, count: Count) {
         let Count { ruling, liars, referee, .. } = count;
         let changes = !ruling.refereed.is_empty() || !ruling.lies.is_empty() || !ruling.stale.is_empty();
         if !changes || ruling.votes_seen == 0 {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::policy::calibration::{Observation, SizeRules};
-use crate::protocol::DifficultyTier;
+use crate::protocol::{ByTier, DifficultyTier};
 use crate::store::Outcome;
 
 use super::checked::{ConfigError, check, check_time, whole_ms};
@@ -16,6 +16,7 @@ use super::lanes::Fate;
 /// once a minute. Times are exact to 3 %, of the last one or two thousand answers, and 0 if there
 /// was none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ResponseTimes {
     /// Answers counted this boot.
     pub observations: u64,
@@ -36,7 +37,7 @@ pub struct ResponseTimes {
 impl ConfigBuilder {
     /// Sets whether units of the medium and high tier become smaller when answers take too long,
     /// and larger again, up to [`unit_bytes`](Self::unit_bytes), when they do not; default false.
-    /// See [`calibration`](crate::policy::calibration).
+    /// See [`docs::configuration`](crate::docs::configuration).
     pub fn calibrate(mut self, calibrate: bool) -> Self {
         self.calibrate = calibrate;
         self
@@ -101,9 +102,9 @@ impl Core {
     }
 
     /// Returns the response times of each tier.
-    pub(super) fn response_times(&self) -> [ResponseTimes; 3] {
+    pub(super) fn response_times(&self) -> ByTier<ResponseTimes> {
         let (calibration, now_ms) = (self.calibration.lock(), self.now_ms());
-        DifficultyTier::ALL.map(|tier| {
+        let times = DifficultyTier::ALL.map(|tier| {
             let seen = calibration.look(tier, now_ms);
             ResponseTimes {
                 observations: seen.answers,
@@ -114,6 +115,7 @@ impl Core {
                 unit_bytes: calibration.unit_bytes(tier, now_ms).unwrap_or(self.config.unit_bytes(tier)),
                 unit_bytes_divisor: 1 << seen.step,
             }
-        })
+        });
+        times.into()
     }
 }

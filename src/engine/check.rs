@@ -6,23 +6,27 @@ use std::sync::Arc;
 
 use crate::store::{self, CheckReport, OnCheck, StorageBackend, StorageProvider, StoreDirectory, StoreFile};
 
+use super::PouwEngine;
 use super::error::OpenError;
 
-/// Checks the store in the directory `path`, which must not be open: every row of both files is
-/// read and held against the others. Not a byte is changed.
-///
-/// # Errors
-/// [`OpenError::Directory`] if there is no store; [`OpenError::Store`] for a foreign file, another
-/// format, a second process, or reads that fail. Rows that do not fit are no error but findings in
-/// the report.
-pub fn check(path: &Path, progress: OnCheck<'_>) -> Result<CheckReport, OpenError> {
-    let existing = Existing(StoreDirectory::new(path));
-    let state = existing.path(StoreFile::State);
-    if !state.is_file() {
-        let what = "there is no state.redb in it".to_owned();
-        return Err(OpenError::Directory { path: path.to_owned(), what });
+impl PouwEngine {
+    /// Checks the store in the directory `path`, which must not be open: every row of both files is
+    /// read and held against the others. Not a byte is changed.
+    ///
+    /// # Errors
+    /// [`OpenError::Directory`] if there is no store; [`OpenError::Store`] for a foreign file,
+    /// another format, a second process, or reads that fail. Rows that do not fit are no error but
+    /// findings in the report.
+    pub fn check_store(path: impl AsRef<Path>, progress: OnCheck<'_>) -> Result<CheckReport, OpenError> {
+        let path = path.as_ref();
+        let existing = Existing(StoreDirectory::new(path));
+        let state = existing.path(StoreFile::State);
+        if !state.is_file() {
+            let what = "there is no state.redb in it".to_owned();
+            return Err(OpenError::Directory { path: path.to_owned(), what });
+        }
+        Ok(store::check(Arc::new(existing), progress)?)
     }
-    Ok(store::check(Arc::new(existing), progress)?)
 }
 
 /// A directory in which nothing is made.

@@ -5,6 +5,7 @@ use std::time::Duration;
 /// A rejected setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` is {value}: {rule}")]
+#[non_exhaustive]
 pub struct ConfigError {
     /// Name of the setting.
     pub field: &'static str,

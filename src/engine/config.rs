@@ -153,6 +153,11 @@ impl Config {
         }
     }
 
+    /// Time that votes wait for equal ones before the server hashes their leaves itself.
+    pub fn quorum_wait(&self) -> Duration {
+        self.settings.quorum_wait
+    }
+
     /// Largest leaf a unit can carry, bytes. Longer ones are hashed by the server.
     pub fn send_cap(&self) -> usize {
         self.settings.unit_bytes.high
@@ -327,6 +332,7 @@ impl ConfigBuilder {
 
     /// Plants a mistake, to see the tests catch it.
     #[cfg(feature = "testing")]
+    #[doc(hidden)]
     pub fn mistake(mut self, mistake: super::testing::Mistake) -> Self {
         self.mistake = Some(mistake);
         self
@@ -335,6 +341,7 @@ impl ConfigBuilder {
     /// Draws audits from a seed, so that they come out the same every time. Everybody could foresee
     /// them.
     #[cfg(feature = "testing")]
+    #[doc(hidden)]
     pub fn audit_seed(mut self, seed: u64) -> Self {
         self.audit_seed = Some(seed);
         self

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::guard::contained;
 use crate::hash::Checksum;
 
+use super::tree_id::TreeId;
+
 /// An event of the engine. Client keys, tree names and hashes never appear in one that concerns a
 /// client's request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,30 +15,30 @@ use crate::hash::Checksum;
 pub enum Event {
     /// All nodes of a tree are there and validated.
     TreeCompleted {
-        /// Tree number.
-        tree: u64,
+        /// The tree.
+        tree: TreeId,
         /// Its name.
         name: String,
     },
     /// A tree contradicts itself and will not export.
     CorruptionFound {
-        /// Tree number.
-        tree: u64,
+        /// The tree; `None` where the row belongs to none, or the tree is not known.
+        tree: Option<TreeId>,
         /// What was found.
         what: String,
     },
     /// A file ingested by reference has changed. Its leaves stay pending.
     SourceChanged {
-        /// Tree number.
-        tree: u64,
+        /// The tree.
+        tree: TreeId,
         /// What was found.
         what: String,
     },
     /// A block does not hash to its address: a client found it, and was right. Its leaf stays open,
     /// and its tree does not export, until the block is ingested again.
     BlockDamaged {
-        /// Tree number.
-        tree: u64,
+        /// The tree.
+        tree: TreeId,
         /// Its name.
         name: String,
         /// The leaf.
@@ -47,8 +49,8 @@ pub enum Event {
     /// The server hashed a leaf that clients had returned, and they were wrong. It has the right
     /// hash now; if its tree was complete, its root has changed.
     LeafCorrected {
-        /// Tree number.
-        tree: u64,
+        /// The tree.
+        tree: TreeId,
         /// Its name.
         name: String,
         /// The leaf.

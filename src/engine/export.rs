@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use crate::hash::Checksum;
 use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, Level, LevelFolder, Shape, StreamError, fold_level};
 use crate::store::records::{HashReason, HashWork, TreeRow};
-use crate::store::{Command, Outcome, StoreError, TreeId};
+use crate::store::{Command, Outcome, StoreError, TreeNumber};
 
 use super::PouwEngine;
 use super::core::Core;
@@ -147,7 +147,7 @@ impl PouwEngine {
 }
 
 impl Core {
-    fn release_locked(&self, tree: TreeId, name: &str) -> Result<(), TreeError> {
+    fn release_locked(&self, tree: TreeNumber, name: &str) -> Result<(), TreeError> {
         self.clear_doubts(tree, &mut VerifyProgress::default(), &mut |_| ControlFlow::Continue(()))?;
         // A corrected leaf removed the tree's root, and only a complete tree can be released.
         self.complete_again(tree)?;
@@ -159,14 +159,18 @@ impl Core {
 
     /// A tree with leaves below verified may be corrected at any time, also while it is written
     /// out.
-    pub(super) fn is_unchanged(&self, tree: TreeId, row: &TreeRow) -> Result<(), TreeError> {
+    pub(super) fn is_unchanged(&self, tree: TreeNumber, row: &TreeRow) -> Result<(), TreeError> {
         let now = self.store.read()?.tree(tree)?;
         let same = now.is_none_or(|now| now.state == row.state && now.root == row.root);
         if same { Ok(()) } else { Err(TreeError::Corrected(row.name.clone())) }
     }
 
     /// Satisfies the policy, and validates.
-    fn ready_to_export(&self, name: &str, policy: ExportPolicy) -> Result<(TreeId, TreeRow, Provenance), TreeError> {
+    fn ready_to_export(
+        &self,
+        name: &str,
+        policy: ExportPolicy,
+    ) -> Result<(TreeNumber, TreeRow, Provenance), TreeError> {
         let (satisfied, _) = self.satisfy(name, policy, &mut |_| ControlFlow::Continue(()))?;
         let (tree, row) = self.complete(name)?;
         if tree != satisfied {

@@ -7,14 +7,14 @@ use crate::hash::{Checksum, hash_parent};
 use crate::merkle::{GROUP_ORDER, Level, Shape, TILE_ORDER};
 use crate::policy::lease::Claim;
 use crate::store::records::TreeState;
-use crate::store::{CHORE_FOLD, Reader, StoreError, TreeId};
+use crate::store::{CHORE_FOLD, Reader, StoreError, TreeNumber};
 
 use super::core::Core;
 
 /// A node whose children are known.
 #[derive(Debug, Clone)]
 pub(super) struct ReadyNode {
-    pub(super) tree: TreeId,
+    pub(super) tree: TreeNumber,
     pub(super) handle: [u8; 16],
     pub(super) level: u8,
     pub(super) index: u64,
@@ -33,7 +33,7 @@ pub(super) struct InteriorQueue {
 
 #[derive(Debug)]
 struct Folding {
-    tree: TreeId,
+    tree: TreeNumber,
     level: u8,
     /// Next index to look at.
     next: u64,
@@ -44,7 +44,7 @@ struct Folding {
 
 /// The state of the current tree, as seen under the lock.
 struct Step {
-    tree: TreeId,
+    tree: TreeNumber,
     level: u8,
     returned: Option<u64>,
     next: u64,
@@ -55,19 +55,19 @@ struct Step {
 const NODES_READY: usize = 64;
 
 impl InteriorQueue {
-    pub(super) fn settled(&mut self, tree: TreeId, level: u8, index: u64) {
+    pub(super) fn settled(&mut self, tree: TreeNumber, level: u8, index: u64) {
         if let Some(folding) = self.current.as_mut().filter(|f| f.tree == tree && f.level == level) {
             folding.open.remove(&index);
         }
     }
 
-    pub(super) fn give_back(&mut self, tree: TreeId, level: u8, index: u64) {
+    pub(super) fn give_back(&mut self, tree: TreeNumber, level: u8, index: u64) {
         if let Some(folding) = self.current.as_mut().filter(|f| f.tree == tree && f.level == level) {
             folding.returned.push(index);
         }
     }
 
-    pub(super) fn drop_tree(&mut self, tree: TreeId) {
+    pub(super) fn drop_tree(&mut self, tree: TreeNumber) {
         self.ready.retain(|node| node.tree != tree);
         if self.current.as_ref().is_some_and(|folding| folding.tree == tree) {
             self.current = None;
@@ -86,7 +86,7 @@ impl InteriorQueue {
     }
 
     /// Marks a node as leased: its token from an earlier boot was adopted.
-    pub(super) fn withdraw(&mut self, tree: TreeId, level: u8, index: u64) {
+    pub(super) fn withdraw(&mut self, tree: TreeNumber, level: u8, index: u64) {
         self.ready.retain(|node| (node.tree, node.level, node.index) != (tree, level, index));
     }
 }
@@ -100,7 +100,7 @@ pub(super) fn tile_level(shape: Shape) -> Option<u8> {
 /// above.
 pub(super) fn stored_node(
     reader: &Reader,
-    tree: TreeId,
+    tree: TreeNumber,
     shape: Shape,
     level: u8,
     index: u64,

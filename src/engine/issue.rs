@@ -20,7 +20,6 @@ use super::checked::whole_ms;
 use super::core::{Core, bump};
 use super::error::{IssueError, SubmitError};
 use super::for_gate::ForGate;
-use super::inspect::Inspected;
 use super::interior::ReadyNode;
 use super::load::load_tile;
 use super::request::{IssueRequest, Issued};
@@ -47,25 +46,17 @@ impl PouwEngine {
         core.wake();
         if request.synthetic { core.issue_synthetic(request, id) } else { Err(IssueError::NoWork) }
     }
+}
 
+impl ForGate<'_> {
     /// Sends the unit of an open challenge again, with the same token byte for byte.
     ///
     /// # Errors
     /// As for an answer with this token: expired, of another client, used, withdrawn.
     pub fn reissue(&self, client: &[u8], token: &str) -> Result<WorkUnit, SubmitError> {
         let core = self.core();
-        self.for_gate().reissue_inspected(&core.inspect(client, token, None)?)
-    }
-}
-
-impl ForGate<'_> {
-    /// The same for a token that has been inspected.
-    ///
-    /// # Errors
-    /// As for [`PouwEngine::reissue`].
-    pub fn reissue_inspected(&self, inspected: &Inspected) -> Result<WorkUnit, SubmitError> {
-        let core = self.core();
-        core.still_good(inspected)?;
+        let inspected = core.inspect(client, token, None)?;
+        core.still_good(&inspected)?;
         let opened = inspected.opened;
         let claim = core.open_claim(&opened)?;
         let reader = core.store.read()?;

@@ -1,28 +1,101 @@
 //! Credits: balances, entries, debits, receipts.
 
 use crate::merkle::{Commitment, InclusionProof, LeafIndex, Shape};
-use crate::protocol::{ClientDigest, MicroJoules, WorkId};
+use crate::protocol::{ClientDigest, DifficultyTier, MicroJoules, UnixMillis, WorkId};
 use crate::store::records::{EntryKind, LedgerRow, TreeState};
-use crate::store::{Command, Debit, NO_ENTRY, Outcome, Refused, StoreError, VOTED};
+use crate::store::{self, Command, NO_ENTRY, Outcome, Refused, StoreError, VOTED};
 
 use super::PouwEngine;
 use super::error::{DebitError, TreeError, WriteError};
+use super::tree_id::TreeId;
 use super::trees::commitment;
 
-/// One entry of the ledger.
+/// One entry of the ledger: a credit, a debit, or a correction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LedgerEntry {
     /// Sequence number, gapless.
     pub seq: u64,
-    /// The stored entry.
-    pub row: LedgerRow,
+    /// Challenge id of the unit; the caller's key of a debit; a number of a correction.
+    pub id: WorkId,
+    /// Keyed digest of the client.
+    pub client: ClientDigest,
+    /// The tree; `None` for debits and made-up work.
+    pub tree: Option<TreeId>,
+    /// First leaf of the range; node index for [`EntryKind::Interior`].
+    pub start: u64,
+    /// log2 of the range; level for [`EntryKind::Interior`].
+    pub order: u8,
+    /// What it records.
+    pub kind: EntryKind,
+    /// Difficulty tier of the unit; low for debits and corrections.
+    pub tier: DifficultyTier,
+    /// Leaves that became done with it.
+    pub leaves: u32,
+    /// Hashes in the unit.
+    pub nodes: u32,
+    /// Added by an award, taken by a debit.
+    pub amount: MicroJoules,
+    /// Engine time.
+    pub at: UnixMillis,
+    /// The client's entry before this one; `None` for its first.
+    pub previous: Option<u64>,
+    /// First 32 bytes of SHA3-512 over a tag, the digest of the entry before this one, the sequence
+    /// number and the other fields.
+    pub digest: [u8; 32],
+}
+
+impl LedgerEntry {
+    fn of(seq: u64, row: &LedgerRow) -> Self {
+        let tier = DifficultyTier::ALL.get(usize::from(row.tier)).copied().unwrap_or_default();
+        let of_tree = !matches!(row.kind, EntryKind::Debit | EntryKind::Synthetic);
+        Self {
+            seq,
+            id: WorkId::from_bytes(row.id),
+            client: ClientDigest::from_bytes(row.client),
+            tree: of_tree.then(|| TreeId::new(row.tree)),
+            start: row.start,
+            order: row.order,
+            kind: row.kind,
+            tier,
+            leaves: row.leaves,
+            nodes: row.nodes,
+            amount: MicroJoules(row.amount),
+            at: UnixMillis(row.at_ms),
+            previous: (row.previous != NO_ENTRY).then_some(row.previous),
+            digest: row.digest,
+        }
+    }
+
+    /// Whether its digest is the right one after an entry with the digest `before`. Before the
+    /// first entry of a store that is 32 zeroes.
+    pub fn follows(&self, before: &[u8; 32]) -> bool {
+        self.row().chained(before, self.seq) == self.digest
+    }
+
+    fn row(&self) -> LedgerRow {
+        LedgerRow {
+            id: *self.id.as_bytes(),
+            client: *self.client.as_bytes(),
+            tree: self.tree.map_or(0, TreeId::get),
+            start: self.start,
+            order: self.order,
+            kind: self.kind,
+            tier: self.tier as u8,
+            leaves: self.leaves,
+            nodes: self.nodes,
+            amount: self.amount.0,
+            at_ms: self.at.0,
+            previous: self.previous.unwrap_or(NO_ENTRY),
+            digest: self.digest,
+        }
+    }
 }
 
 /// A debit that is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Debited {
+pub struct Debit {
     /// Ledger entry.
     pub seq: u64,
     /// Balance now.
@@ -62,7 +135,8 @@ pub enum Receipt {
 }
 
 impl PouwEngine {
-    /// Returns the keyed digest that names a client in the store.
+    /// Returns the keyed digest that names a client in the store, to find it among the entries of
+    /// the ledger.
     pub fn client_digest(&self, client: &[u8]) -> ClientDigest {
         self.core().digest_of(client)
     }
@@ -82,7 +156,7 @@ impl PouwEngine {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ledger(&self, from: u64, limit: usize) -> Result<Vec<LedgerEntry>, StoreError> {
         let rows = self.core().store.read()?.ledger(from, limit)?;
-        Ok(rows.into_iter().map(|(seq, row)| LedgerEntry { seq, row }).collect())
+        Ok(rows.iter().map(|(seq, row)| LedgerEntry::of(*seq, row)).collect())
     }
 
     /// Returns up to `limit` entries of one client, newest first, older than `before` if given.
@@ -106,7 +180,7 @@ impl PouwEngine {
                 break;
             };
             if before.is_none_or(|before| next < before) {
-                out.push(LedgerEntry { seq: next, row });
+                out.push(LedgerEntry::of(next, &row));
             }
             next = row.previous;
         }
@@ -118,12 +192,16 @@ impl PouwEngine {
     /// # Errors
     /// [`DebitError::Insufficient`], [`DebitError::KeyConflict`]; [`DebitError::Write`] when it is
     /// not stored or that is not known: repeat with the same key.
-    pub fn debit(&self, client: &[u8], amount: MicroJoules, key: [u8; 16]) -> Result<Debited, DebitError> {
+    pub fn debit(&self, client: &[u8], amount: MicroJoules, key: [u8; 16]) -> Result<Debit, DebitError> {
         let core = self.core();
-        let debit =
-            Debit { key, client: *self.client_digest(client).as_bytes(), amount: amount.0, at_ms: core.now_ms() };
+        let debit = store::Debit {
+            key,
+            client: *self.client_digest(client).as_bytes(),
+            amount: amount.0,
+            at_ms: core.now_ms(),
+        };
         match core.write(Command::Debit(debit))? {
-            Outcome::Debited { seq, balance, repeated } => Ok(Debited { seq, balance: MicroJoules(balance), repeated }),
+            Outcome::Debited { seq, balance, repeated } => Ok(Debit { seq, balance: MicroJoules(balance), repeated }),
             Outcome::Refused(Refused::Insufficient { balance }) => {
                 Err(DebitError::Insufficient { balance, amount: amount.0 })
             }
@@ -138,12 +216,13 @@ impl PouwEngine {
     /// # Errors
     /// [`TreeError::Unknown`] if no tree has this name; [`TreeError::Store`] if the store cannot be
     /// read.
-    pub fn proof_of(&self, entry: &LedgerRow) -> Result<Option<WorkProof>, TreeError> {
+    pub fn proof_of(&self, entry: &LedgerEntry) -> Result<Option<WorkProof>, TreeError> {
+        let Some(tree) = entry.tree.map(TreeId::get) else { return Ok(None) };
         if !(entry.kind.is_of_leaves() || entry.kind == EntryKind::Interior) {
             return Ok(None);
         }
         let core = self.core();
-        let row = core.store.read()?.tree(entry.tree)?.filter(|row| row.state == TreeState::Complete);
+        let row = core.store.read()?.tree(tree)?.filter(|row| row.state == TreeState::Complete);
         let Some(row) = row else { return Ok(None) };
         let leaf = match (entry.kind, Shape::new(row.leaves)) {
             // The first leaf below the node.
@@ -151,7 +230,7 @@ impl PouwEngine {
             _ => entry.start,
         };
         let leaf = LeafIndex(leaf);
-        let proof = core.prove_leaf(entry.tree, &row, leaf)?;
+        let proof = core.prove_leaf(tree, &row, leaf)?;
         Ok(Some(WorkProof { leaf, commitment: commitment(&row), proof }))
     }
 
@@ -162,7 +241,7 @@ impl PouwEngine {
     pub fn receipt(&self, id: WorkId) -> Result<Receipt, StoreError> {
         let core = self.core();
         if let Some((seq, row)) = core.store.read()?.receipt(*id.as_bytes())? {
-            return Ok(Receipt::Accepted(LedgerEntry { seq, row }));
+            return Ok(Receipt::Accepted(LedgerEntry::of(seq, &row)));
         }
         if core.queue.lock().leases.find(id).is_some() {
             return Ok(Receipt::Open);

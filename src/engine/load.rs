@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::merkle::{AlignedRange, GROUP_LEAVES, TILE_LEAVES};
 use crate::policy::ready::Loaded;
 use crate::store::records::{DataPlace, SourceRow, TreeRow};
-use crate::store::{Reader, Store, StoreError, TreeId};
+use crate::store::{Reader, Store, StoreError, TreeNumber};
 
 /// Why the bytes of leaves could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,7 @@ struct Layout {
 pub(super) fn load_tile(
     store: &Store,
     reader: &Reader,
-    tree: TreeId,
+    tree: TreeNumber,
     row: &TreeRow,
     tile: u64,
     mask: u32,
@@ -62,7 +62,7 @@ pub(super) fn load_tile(
 /// Returns the byte lengths of the leaves of a range.
 pub(super) fn leaf_lengths(
     reader: &Reader,
-    tree: TreeId,
+    tree: TreeNumber,
     row: &TreeRow,
     range: &AlignedRange,
 ) -> Result<Vec<u64>, StoreError> {
@@ -71,7 +71,7 @@ pub(super) fn leaf_lengths(
     Ok(layout.lengths.into_iter().skip(skip).take(range.len() as usize).collect())
 }
 
-fn layout(reader: &Reader, tree: TreeId, row: &TreeRow, tile: u64) -> Result<Layout, StoreError> {
+fn layout(reader: &Reader, tree: TreeNumber, row: &TreeRow, tile: u64) -> Result<Layout, StoreError> {
     let first = tile * TILE_LEAVES;
     let count = row.leaves.saturating_sub(first).min(TILE_LEAVES);
     if row.block_len > 0 {
@@ -94,7 +94,7 @@ fn layout(reader: &Reader, tree: TreeId, row: &TreeRow, tile: u64) -> Result<Lay
     }
 }
 
-fn read_sources(store: &Store, tree: TreeId, first: u64, lengths: &[u64]) -> Result<Vec<u8>, LoadError> {
+fn read_sources(store: &Store, tree: TreeNumber, first: u64, lengths: &[u64]) -> Result<Vec<u8>, LoadError> {
     let mut out = Vec::new();
     let mut leaf = first;
     let end = first + lengths.len() as u64;

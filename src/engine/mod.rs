@@ -50,6 +50,7 @@ mod submit;
 mod sweep;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tree_id;
 mod trees;
 mod trust;
 mod upkeep;
@@ -64,13 +65,12 @@ use std::thread::JoinHandle;
 use crossbeam_channel::bounded;
 use parking_lot::Mutex;
 
-use crate::protocol::Keyring;
+use crate::protocol::{Keyring, UnixMillis};
 use crate::store::Store;
 
 pub use crate::store::{CheckFinding, CheckPhase, CheckProgress, CheckReport};
 
 pub use calibrate::ResponseTimes;
-pub use check::check;
 pub use checked::ConfigError;
 #[cfg(feature = "gate")]
 pub(crate) use checked::{MS_MAX, POSITIVE, check as check_setting, check_time, whole_ms};
@@ -81,16 +81,17 @@ pub use event::{Event, EventSink};
 pub use export::{ExportReport, NodeSink};
 pub use for_gate::{ForGate, for_gate};
 pub use inspect::Inspected;
-pub use ledger::{Debited, LedgerEntry, Receipt, WorkProof};
+pub use ledger::{Debit, LedgerEntry, Receipt, WorkProof};
 pub use policy::{ExportPolicy, OnVerify, UnknownPolicy, VerifyProgress};
 pub use progress::TreeProgress;
-pub use provenance::{DamagedBlock, Provenance, Provenances};
+pub use provenance::{DamageCursor, DamagedBlock, Provenance, Provenances};
 pub use request::{Accepted, Answer, IssueRequest, Issued};
 pub use runtime::Runtime;
-pub use stats::Stats;
+pub use stats::{BlockedTree, FileBytes, Stats};
 pub use sweep::SweepReport;
+pub use tree_id::TreeId;
 pub use trees::TreeInfo;
-pub use upkeep::{Upkeep, UpkeepError};
+pub use upkeep::{UpkeepError, UpkeepReport};
 pub use waiting::OpenQuorums;
 
 #[cfg(feature = "gate")]
@@ -196,11 +197,11 @@ impl PouwEngine {
         &self.core().config
     }
 
-    /// Engine time, Unix milliseconds: at open the later of the wall clock and the newest time in
-    /// the store, from then on a monotonic clock's. It never falls, whatever happens to the wall
-    /// clock.
-    pub fn now_ms(&self) -> u64 {
-        self.core().now_ms()
+    /// Engine time, by which tokens expire, for hosts that compare with it: at open the later of
+    /// the wall clock and the newest time in the store, from then on a monotonic clock's. It never
+    /// falls, whatever happens to the wall clock.
+    pub fn now(&self) -> UnixMillis {
+        UnixMillis(self.core().now_ms())
     }
 
     fn core(&self) -> &Arc<Core> {

@@ -2,7 +2,7 @@
 
 use crate::hash::{Checksum, hash_batch};
 use crate::policy::ready::Loaded;
-use crate::store::TreeId;
+use crate::store::TreeNumber;
 use crate::store::records::{HashWork, TreeRow};
 
 use super::core::Core;
@@ -16,7 +16,7 @@ impl Core {
     /// Hashes the leaves of a tile that `mask` names, in one batch. Neighbours are read together.
     pub(super) fn hash_mask(
         &self,
-        (tree, row): (TreeId, &TreeRow),
+        (tree, row): (TreeNumber, &TreeRow),
         tile: u64,
         mask: u32,
     ) -> Result<(Hashed, HashWork), LoadError> {

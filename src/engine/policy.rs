@@ -14,12 +14,13 @@ use crate::policy::audit::{Selection, sample_size};
 use crate::policy::ready::mask_of;
 use crate::protocol::data_digest;
 use crate::store::records::{DataPlace, HashReason, HashWork, LeafState, TreeRow, TreeState};
-use crate::store::{CHORE_DROP, Command, Outcome, TreeId, Upgrade};
+use crate::store::{CHORE_DROP, Command, Outcome, TreeNumber, Upgrade};
 
 use super::core::Core;
 use super::error::{TreeError, WriteError};
 use super::event::Event;
 use super::load::{LoadError, load_tile};
+use super::tree_id::TreeId;
 use super::upkeep::UpkeepError;
 
 /// The requirements on the leaves of a tree before it is exported.
@@ -78,6 +79,7 @@ impl fmt::Display for ExportPolicy {
 #[error(
     "unknown export policy {0:?}; expected `strict`, `attested` or `statistical:EPSILON:DELTA` (both above 0 and below 1)"
 )]
+#[non_exhaustive]
 pub struct UnknownPolicy(pub String);
 
 impl FromStr for ExportPolicy {
@@ -125,7 +127,7 @@ impl Core {
         name: &str,
         policy: ExportPolicy,
         progress: OnVerify<'_>,
-    ) -> Result<(TreeId, VerifyProgress), TreeError> {
+    ) -> Result<(TreeNumber, VerifyProgress), TreeError> {
         policy.check()?;
         let (tree, row) = self.named(name)?;
         if row.strategy.knows_answers() {
@@ -143,7 +145,7 @@ impl Core {
 
     fn satisfy_locked(
         &self,
-        tree: TreeId,
+        tree: TreeNumber,
         name: &str,
         policy: ExportPolicy,
         progress: OnVerify<'_>,
@@ -184,7 +186,7 @@ impl Core {
     }
 
     /// The name may belong to another tree by now.
-    fn same_tree(&self, tree: TreeId, name: &str) -> Result<(), TreeError> {
+    fn same_tree(&self, tree: TreeNumber, name: &str) -> Result<(), TreeError> {
         let (now, _) = self.complete(name)?;
         if now == tree { Ok(()) } else { Err(TreeError::Corrected(name.to_owned())) }
     }
@@ -193,7 +195,7 @@ impl Core {
     /// hashed. A lie found on the way makes more doubtful, so this goes on until nothing is found.
     pub(super) fn clear_doubts(
         &self,
-        tree: TreeId,
+        tree: TreeNumber,
         done: &mut VerifyProgress,
         progress: OnVerify<'_>,
     ) -> Result<(), TreeError> {
@@ -224,7 +226,7 @@ impl Core {
     /// Hashes one sample of the leaves known from clients only; true if it found a lie.
     fn sample_once(
         &self,
-        tree: TreeId,
+        tree: TreeNumber,
         count: u64,
         done: &mut VerifyProgress,
         progress: OnVerify<'_>,
@@ -248,7 +250,7 @@ impl Core {
     /// Hashes those leaves whose state `is` one of these and which are `wanted`, in order.
     fn upgrade_tree(
         &self,
-        tree: TreeId,
+        tree: TreeNumber,
         is: fn(LeafState) -> bool,
         wanted: &mut dyn FnMut(u64) -> bool,
         done: &mut VerifyProgress,
@@ -286,7 +288,13 @@ impl Core {
 
     /// The server's own hashes of some leaves of a tile. Where they differ from what is stored, the
     /// digest of the data that is there shows whether their clients were sent the same.
-    pub(super) fn hash_tile(&self, tree: TreeId, row: &TreeRow, tile: u64, mask: u32) -> Result<Upgrade, TreeError> {
+    pub(super) fn hash_tile(
+        &self,
+        tree: TreeNumber,
+        row: &TreeRow,
+        tile: u64,
+        mask: u32,
+    ) -> Result<Upgrade, TreeError> {
         let gone = |what: String| {
             let leaves = u64::from(mask.count_ones());
             TreeError::Unverifiable { name: row.name.clone(), leaves, what }
@@ -342,7 +350,7 @@ impl Core {
                 self.queue.lock().interior.drop_tree(tree);
             }
             for leaf in corrected {
-                self.later(Event::LeafCorrected { tree, name: name.to_owned(), leaf });
+                self.later(Event::LeafCorrected { tree: TreeId::new(tree), name: name.to_owned(), leaf });
             }
             self.note_liars(&liars);
         }
@@ -350,7 +358,7 @@ impl Core {
     }
 
     /// Folds a tree that a correction took its root from.
-    pub(super) fn complete_again(&self, tree: TreeId) -> Result<(), TreeError> {
+    pub(super) fn complete_again(&self, tree: TreeNumber) -> Result<(), TreeError> {
         let Some(row) = self.store.read()?.tree(tree)?.filter(|row| row.state == TreeState::Assembling) else {
             return Ok(());
         };
@@ -361,7 +369,7 @@ impl Core {
         let outcomes = self.write_bulk(vec![Command::SetTreeState { tree, from, to, root }])?;
         if matches!(outcomes.first(), Some(Outcome::Done { .. })) {
             self.queue.lock().complete(tree);
-            self.later(Event::TreeCompleted { tree, name: row.name });
+            self.later(Event::TreeCompleted { tree: TreeId::new(tree), name: row.name });
         }
         Ok(())
     }

@@ -4,11 +4,13 @@ use std::fmt;
 
 use crate::hash::Checksum;
 use crate::merkle::{GROUP_LEAVES, LeafIndex, TILE_LEAVES};
-use crate::store::records::{EntryKind, LeafState, LedgerRow, ProvenanceRow, range_end, written_as_str};
+use crate::store::records::{EntryKind, LeafState, ProvenanceRow, range_end, written_as_str};
 use crate::store::{RangeKey, StoreError};
 
 use super::PouwEngine;
 use super::error::TreeError;
+use super::ledger::LedgerEntry;
+use super::tree_id::TreeId;
 
 /// Why the hash of a leaf counts, from the strongest to the weakest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,9 +98,13 @@ pub struct DamagedBlock {
     pub leaf: LeafIndex,
     /// The address it should hash to.
     pub address: Checksum,
-    /// The key to continue after.
-    pub key: RangeKey,
+    /// Where to continue a listing after it.
+    pub key: DamageCursor,
 }
+
+/// A place in the listing of [`PouwEngine::damaged`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DamageCursor(RangeKey);
 
 impl PouwEngine {
     /// Returns why the hash of a leaf counts; `None` while it does not.
@@ -121,16 +127,17 @@ impl PouwEngine {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn provenance_of(&self, entry: &LedgerRow) -> Result<Option<Provenance>, StoreError> {
+    pub fn provenance_of(&self, entry: &LedgerEntry) -> Result<Option<Provenance>, StoreError> {
         let reader = self.core().store.read()?;
-        let Some(row) = reader.tree(entry.tree)? else { return Ok(None) };
+        let Some(tree) = entry.tree.map(TreeId::get) else { return Ok(None) };
+        let Some(row) = reader.tree(tree)? else { return Ok(None) };
         if entry.kind == EntryKind::Interior {
             return Ok(Some(Provenance::Verified));
         }
         if !entry.kind.is_of_leaves() {
             return Ok(None);
         }
-        let states = reader.tile(entry.tree, entry.start / TILE_LEAVES)?;
+        let states = reader.tile(tree, entry.start / TILE_LEAVES)?;
         let end = row.leaves.min(range_end(entry.start, entry.order));
         let found = (entry.start..end).filter_map(|leaf| Provenance::of(states.state(leaf % TILE_LEAVES)));
         Ok(found.max())
@@ -140,15 +147,15 @@ impl PouwEngine {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn damaged(&self, after: Option<RangeKey>, limit: usize) -> Result<Vec<DamagedBlock>, StoreError> {
+    pub fn damaged(&self, after: Option<DamageCursor>, limit: usize) -> Result<Vec<DamagedBlock>, StoreError> {
         let reader = self.core().store.read()?;
         let mut out = Vec::new();
-        for key in reader.damaged(after, limit)? {
+        for key in reader.damaged(after.map(|after| after.0), limit)? {
             let (tree, leaf) = key;
             let Some(row) = reader.tree(tree)? else { continue };
             let group = reader.group(tree, leaf / GROUP_LEAVES)?;
             let address = group.leaves.get((leaf % GROUP_LEAVES) as usize).copied().unwrap_or(Checksum::ZERO);
-            out.push(DamagedBlock { tree: row.name, leaf: LeafIndex(leaf), address, key });
+            out.push(DamagedBlock { tree: row.name, leaf: LeafIndex(leaf), address, key: DamageCursor(key) });
         }
         Ok(out)
     }

@@ -9,7 +9,7 @@ use crate::merkle::AlignedRange;
 use crate::policy::lease::{Claim, Lease, LeaseTable};
 use crate::policy::ready::{ReadyRing, mask_of};
 use crate::protocol::DifficultyTier;
-use crate::store::TreeId;
+use crate::store::TreeNumber;
 
 use super::config::{Config, ConfigBuilder};
 use super::interior::InteriorQueue;
@@ -28,9 +28,9 @@ pub(super) struct Queue {
     pub(super) interior: InteriorQueue,
     /// Trees with their first leaf done in this boot, whose units go first. Bounded by
     /// [`PARTIAL_MAX`]: beyond it new units of further trees queue as fresh ones.
-    partial: HashSet<TreeId>,
+    partial: HashSet<TreeNumber>,
     /// Trees with unreadable data, and the reason. Bounded by [`BLOCKED_MAX`].
-    pub(super) blocked: HashMap<TreeId, Blocked>,
+    pub(super) blocked: HashMap<TreeNumber, Blocked>,
 }
 
 const PARTIAL_MAX: usize = 65_536;
@@ -79,7 +79,7 @@ impl Turns {
         self.order.len()
     }
 
-    fn drop_tree(&mut self, tree: TreeId) {
+    fn drop_tree(&mut self, tree: TreeNumber) {
         self.order.retain(|range| range.tree != tree);
         self.known.retain(|range| range.tree != tree);
     }
@@ -88,13 +88,13 @@ impl Turns {
 /// Leaves of one tile that are pending again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Returned {
-    pub(super) tree: TreeId,
+    pub(super) tree: TreeNumber,
     pub(super) tile: u64,
     pub(super) mask: u32,
 }
 
 impl Returned {
-    pub(super) fn of(tree: TreeId, range: &AlignedRange) -> Self {
+    pub(super) fn of(tree: TreeNumber, range: &AlignedRange) -> Self {
         Self { tree, tile: range.tile(), mask: mask_of(range) }
     }
 }
@@ -105,10 +105,10 @@ pub(super) struct Scan {
     /// The tree being read.
     pub(super) current: Option<Cursor>,
     /// Trees to read (again) before any other. Bounded by the leases and the blocked trees.
-    pub(super) extra: VecDeque<TreeId>,
+    pub(super) extra: VecDeque<TreeNumber>,
     /// Trees put there because a lease was adopted in this boot: once each. Bounded by the leases
     /// of the last boot.
-    adopted: HashSet<TreeId>,
+    adopted: HashSet<TreeNumber>,
     /// Last partly built tree opened; `None` before the first. After those that were partly built
     /// at open come trees with a leaf that the server hashed at ingest, and trees opened as fresh
     /// ones before: of these only leaves that are neither ready nor leased are taken.
@@ -116,14 +116,14 @@ pub(super) struct Scan {
     /// Last fresh tree opened; `None` before the first.
     pub(super) fresh_after: Option<u64>,
     /// Tree of a stretch being read without the lock: leaves settled meanwhile must not come back.
-    pub(super) reading: Option<TreeId>,
+    pub(super) reading: Option<TreeNumber>,
     pub(super) settled_meanwhile: Vec<AlignedRange>,
 }
 
 /// A place within one tree.
 #[derive(Debug, Clone)]
 pub(super) struct Cursor {
-    pub(super) tree: TreeId,
+    pub(super) tree: TreeNumber,
     pub(super) next_tile: u64,
     pub(super) tiles: u64,
     /// Tiles to read at once.
@@ -202,7 +202,7 @@ impl Queue {
     /// Records work leased under a token from an earlier boot. Its tree may not have been opened in
     /// this one, and its place in the queue changes with its first done leaf, from any client. So
     /// the tree is listed in `extra`.
-    pub(super) fn adopted(&mut self, tree: TreeId, range: &AlignedRange) {
+    pub(super) fn adopted(&mut self, tree: TreeNumber, range: &AlignedRange) {
         for unit in self.ring.withdraw(tree, range) {
             self.voted.push(Returned::of(unit.tree, &unit.range));
         }
@@ -222,7 +222,7 @@ impl Queue {
 
     /// Returns the leaves of a tile that are in the ring, leased, or settled while the tile was
     /// being read.
-    pub(super) fn taken_mask(&self, tree: TreeId, tile: u64) -> u32 {
+    pub(super) fn taken_mask(&self, tree: TreeNumber, tile: u64) -> u32 {
         let mut mask = self.leases.tile_mask(tree, tile) | self.ring.tile_mask(tree, tile);
         if self.scan.reading == Some(tree) {
             for range in self.scan.settled_meanwhile.iter().filter(|range| range.tile() == tile) {
@@ -233,7 +233,7 @@ impl Queue {
     }
 
     /// Records leaves with bytes that could not be read.
-    pub(super) fn block(&mut self, tree: TreeId, tile: u64, mask: u32, why: &str) {
+    pub(super) fn block(&mut self, tree: TreeNumber, tile: u64, mask: u32, why: &str) {
         if self.blocked.len() >= BLOCKED_MAX && !self.blocked.contains_key(&tree) {
             return;
         }
@@ -264,25 +264,25 @@ impl Queue {
     }
 
     /// Schedules a tree to be read again, before any other.
-    pub(super) fn look_again(&mut self, tree: TreeId) {
+    pub(super) fn look_again(&mut self, tree: TreeNumber) {
         if !self.scan.extra.contains(&tree) {
             self.scan.extra.push_back(tree);
         }
     }
 
-    pub(super) fn is_partial(&self, tree: TreeId) -> bool {
+    pub(super) fn is_partial(&self, tree: TreeNumber) -> bool {
         self.partial.contains(&tree)
     }
 
     /// Records that all leaves of a tree are done: none of its units is ready or leased any more.
-    pub(super) fn complete(&mut self, tree: TreeId) {
+    pub(super) fn complete(&mut self, tree: TreeNumber) {
         self.partial.remove(&tree);
         self.blocked.remove(&tree);
         self.interior.drop_tree(tree);
     }
 
     /// Drops all state of a removed tree.
-    pub(super) fn drop_tree(&mut self, tree: TreeId) {
+    pub(super) fn drop_tree(&mut self, tree: TreeNumber) {
         self.ring.remove_if(|unit| unit.tree == tree);
         self.leases.release_tree(tree);
         self.returned.retain(|returned| returned.tree != tree);

@@ -11,12 +11,13 @@ use crate::policy::quorum::Voter;
 use crate::policy::ready::{Loaded, ReadyUnit, cut, mask_of};
 use crate::protocol::TreeHandle;
 use crate::store::records::{QuorumRow, Strategy, TileRow, TreeRow, TreeState, VoteRow};
-use crate::store::{PRIORITY_FRESH, PRIORITY_PARTIAL, Reader, StoreError, TreeId};
+use crate::store::{PRIORITY_FRESH, PRIORITY_PARTIAL, Reader, StoreError, TreeNumber};
 
 use super::core::Core;
 use super::event::Event;
 use super::load::{LoadError, first_run, load_tile};
 use super::queue::{Cursor, Queue, Returned};
+use super::tree_id::TreeId;
 
 /// Most tiles read at once, and most bytes in them.
 const STRETCH_TILES: u64 = 8;
@@ -24,7 +25,7 @@ const STRETCH_BYTES: u64 = 1 << 20;
 
 /// The next stretch to read.
 struct Plan {
-    tree: TreeId,
+    tree: TreeNumber,
     tiles: std::ops::Range<u64>,
     partial: bool,
     /// For returned work: only these leaves of the one tile.
@@ -118,7 +119,7 @@ impl Core {
             let row = match self.store.read().and_then(|reader| reader.tree(tree)) {
                 Ok(row) => row,
                 Err(error) if error.is_one_row() => {
-                    self.emit(Event::CorruptionFound { tree, what: error.to_string() });
+                    self.emit(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what: error.to_string() });
                     continue;
                 }
                 Err(error) => {
@@ -136,7 +137,7 @@ impl Core {
     }
 
     /// Returns the next tree in queue order, and whether it is partly built.
-    fn next_tree(&self) -> Result<Option<(TreeId, bool)>, StoreError> {
+    fn next_tree(&self) -> Result<Option<(TreeNumber, bool)>, StoreError> {
         let (partial_after, fresh_after) = {
             let mut queue = self.queue.lock();
             if let Some(tree) = queue.scan.extra.pop_front() {
@@ -183,8 +184,10 @@ impl Core {
         for (_, _, unreadable) in unreadable.into_iter().take(1) {
             let tree = plan.tree;
             self.emit(match unreadable {
-                LoadError::Source(what) => Event::SourceChanged { tree, what },
-                LoadError::Store(error) => Event::CorruptionFound { tree, what: error.to_string() },
+                LoadError::Source(what) => Event::SourceChanged { tree: TreeId::new(tree), what },
+                LoadError::Store(error) => {
+                    Event::CorruptionFound { tree: Some(TreeId::new(tree)), what: error.to_string() }
+                }
             });
         }
         result.map(|()| added)

@@ -281,7 +281,7 @@ impl Core {
                     Err(error) => {
                         standings.drop_stored(&client);
                         drop(standings);
-                        self.emit(Event::CorruptionFound { tree: 0, what: error.to_string() });
+                        self.emit(Event::CorruptionFound { tree: None, what: error.to_string() });
                     }
                 }
             }

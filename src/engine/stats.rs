@@ -2,10 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::protocol::ByTier;
 use crate::store::records::{StoreTotals, UsefulnessAccount};
 
 use super::PouwEngine;
 use super::calibrate::ResponseTimes;
+use super::queue::{Blocked, Queue};
+use super::tree_id::TreeId;
 
 /// Counters and sizes of an engine. Counts named `this_boot` start at zero with every open;
 /// `totals` are durable.
@@ -38,7 +41,7 @@ pub struct Stats {
     /// Interior nodes ready to be handed out.
     pub ready_interior: usize,
     /// Trees whose data could not be read, with the reason; at most 1 024.
-    pub blocked: Vec<(u64, String)>,
+    pub blocked: Vec<BlockedTree>,
     /// Wrong answers whose tokens are not written yet.
     pub refused_waiting: usize,
     /// Clients whose difficulty is remembered.
@@ -50,10 +53,10 @@ pub struct Stats {
     pub memory_bytes: usize,
     /// Changed client rows not written yet.
     pub dirty_clients: usize,
-    /// Units issued this boot by tier: low, medium, high.
-    pub issued_this_boot: [u64; 3],
+    /// Units issued this boot, by tier.
+    pub issued_this_boot: ByTier<u64>,
     /// Of these, units smaller than the size of their tier.
-    pub shortfalls_this_boot: [u64; 3],
+    pub shortfalls_this_boot: ByTier<u64>,
     /// Made-up units issued this boot.
     pub synthetic_this_boot: u64,
     /// Interior units issued this boot.
@@ -66,13 +69,33 @@ pub struct Stats {
     pub expired_this_boot: u64,
     /// Parents hashed by the server this boot, to fold and validate trees.
     pub folds_this_boot: u64,
-    /// Response times of this boot, by tier: low, medium, high.
-    pub responses: [ResponseTimes; 3],
-    /// Bytes of the state file and the block file.
-    pub file_bytes: (u64, u64),
+    /// Response times of this boot, by tier.
+    pub responses: ByTier<ResponseTimes>,
+    /// Sizes of the files.
+    pub file_bytes: FileBytes,
     /// Whether a sync failed or the engine was closed: nothing can be written until it is opened
     /// again.
     pub closed: bool,
+}
+
+/// A tree whose data could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlockedTree {
+    /// The tree.
+    pub tree: TreeId,
+    /// The reason.
+    pub why: String,
+}
+
+/// Sizes of the files of a store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileBytes {
+    /// Bytes of the state file.
+    pub state: u64,
+    /// Bytes of the block file.
+    pub blocks: u64,
 }
 
 impl PouwEngine {
@@ -91,7 +114,7 @@ impl PouwEngine {
         let tallies = &core.tallies;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         // Everything that may wait for something is read before the queue is locked.
-        let (file_bytes, dirty_clients) = (core.store.file_bytes(), core.store.dirty_clients());
+        let ((state, blocks), dirty_clients) = (core.store.file_bytes(), core.store.dirty_clients());
         let responses = core.response_times();
         let refused_waiting = core.refused.lock().len();
         let refused_bytes = core.refused.lock().memory_bytes();
@@ -115,14 +138,14 @@ impl PouwEngine {
             votes_waiting: queue.ring.voted().0 + queue.voted.len(),
             leases: queue.leases.len(),
             ready_interior: queue.interior.ready.len(),
-            blocked: queue.blocked.iter().map(|(tree, why)| (*tree, why.why.clone())).collect(),
+            blocked: blocked(&queue),
             refused_waiting,
             standings,
             standings_waiting,
             memory_bytes: queue_bytes + refused_bytes + standings_bytes,
             dirty_clients,
-            issued_this_boot: tallies.issued.each_ref().map(read),
-            shortfalls_this_boot: tallies.shortfalls.each_ref().map(read),
+            issued_this_boot: tallies.issued.each_ref().map(read).into(),
+            shortfalls_this_boot: tallies.shortfalls.each_ref().map(read).into(),
             synthetic_this_boot: read(&tallies.synthetic_issued),
             interior_this_boot: read(&tallies.interior_issued),
             bytes_this_boot: read(&tallies.bytes_issued),
@@ -130,8 +153,13 @@ impl PouwEngine {
             expired_this_boot: read(&tallies.expired),
             folds_this_boot: read(&tallies.server_folds),
             responses,
-            file_bytes,
+            file_bytes: FileBytes { state, blocks },
             closed: core.store.is_closed() || core.lanes.is_closed(),
         }
     }
+}
+
+fn blocked(queue: &Queue) -> Vec<BlockedTree> {
+    let tree = |(tree, blocked): (&u64, &Blocked)| BlockedTree { tree: TreeId::new(*tree), why: blocked.why.clone() };
+    queue.blocked.iter().map(tree).collect()
 }

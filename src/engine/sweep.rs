@@ -81,7 +81,7 @@ impl Core {
         }
         bump(&core.tallies.expired, report.expired as u64);
         let doubts = core.doubted_after.lock().take().is_some();
-        if report.expired + report.aged > 0 || unblocked || doubts || !core.untold.lock().is_empty() {
+        if report.expired + report.aged > 0 || unblocked || doubts || !core.unreported.lock().is_empty() {
             core.wake();
         }
         core.sweep_quorums(&mut report)?;

@@ -6,13 +6,14 @@ use crate::merkle::{
     StreamingRoot, fold, fold_level, prove,
 };
 use crate::store::records::{DataPlace, Exposure, LeafState, ProvenanceRow, Strategy, TreeRow, TreeState};
-use crate::store::{Command, Outcome, StoreError, TreeId};
+use crate::store::{Command, Outcome, StoreError, TreeNumber};
 
 use super::PouwEngine;
 use super::core::Core;
 use super::error::TreeError;
 use super::lanes::Fate;
 use super::provenance::Provenances;
+use super::tree_id::TreeId;
 
 /// The current state of one tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,22 +69,24 @@ impl PouwEngine {
     /// Returns up to `limit` trees numbered above `after`, by number.
     ///
     /// # Errors
-    /// [`TreeError::Unknown`] if no tree has this name; [`TreeError::Store`] if the store cannot be
-    /// read.
+    /// [`TreeError::Store`] if the store cannot be read.
     pub fn trees(&self, after: Option<TreeId>, limit: usize) -> Result<Vec<TreeInfo>, TreeError> {
         let reader = self.core().store.read()?;
-        let rows = reader.trees(after, limit)?.into_iter();
+        let rows = reader.trees(after.map(TreeId::get), limit)?.into_iter();
         rows.map(|(id, row)| Ok(info(id, row, reader.provenance(id)?))).collect()
     }
 
-    /// Up to `limit` partly built trees numbered above `after`: some leaves done, some pending.
+    /// Returns up to `limit` partly built trees numbered above `after`: some leaves done, some
+    /// pending. One of the reads of the paper's assembler, for a host that assembles trees itself.
     ///
     /// # Errors
-    /// [`TreeError::Unknown`] if no tree has this name; [`TreeError::Store`] if the store cannot be
-    /// read.
+    /// [`TreeError::Store`] if the store cannot be read.
     pub fn partial_trees(&self, after: Option<TreeId>, limit: usize) -> Result<Vec<TreeInfo>, TreeError> {
         let mut out = Vec::new();
         let mut after = after;
+        if limit == 0 {
+            return Ok(out);
+        }
         loop {
             let page = self.trees(after, 256)?;
             let Some(last) = page.last() else {
@@ -101,7 +104,8 @@ impl PouwEngine {
         }
     }
 
-    /// Returns up to `limit` leaves of the tree that are not done, from `from` on.
+    /// Returns up to `limit` leaves of the tree that are not done, from `from` on. One of the reads
+    /// of the paper's assembler.
     ///
     /// # Errors
     /// [`TreeError::Unknown`] if no tree has this name; [`TreeError::Store`] if the store cannot be
@@ -147,7 +151,9 @@ impl PouwEngine {
         Ok(commitment(&row))
     }
 
-    /// Checks every parent of a complete tree against its children, up to the stored root.
+    /// Checks every parent of a complete tree against its children, up to the stored root. One of
+    /// the calls of the paper's assembler, for a host that wants a check of its own before it
+    /// publishes.
     ///
     /// # Errors
     /// [`TreeError::Inconsistent`] names the first position that does not fit.
@@ -206,11 +212,11 @@ impl PouwEngine {
 }
 
 impl Core {
-    pub(super) fn named(&self, name: &str) -> Result<(TreeId, TreeRow), TreeError> {
+    pub(super) fn named(&self, name: &str) -> Result<(TreeNumber, TreeRow), TreeError> {
         self.store.read()?.tree_named(name)?.ok_or_else(|| TreeError::Unknown(name.to_owned()))
     }
 
-    pub(super) fn complete(&self, name: &str) -> Result<(TreeId, TreeRow), TreeError> {
+    pub(super) fn complete(&self, name: &str) -> Result<(TreeNumber, TreeRow), TreeError> {
         let (tree, row) = self.named(name)?;
         if row.state != TreeState::Complete {
             let damaged = self.store.read()?.provenance(tree)?.damaged;
@@ -222,7 +228,12 @@ impl Core {
     }
 
     /// Inclusion proof of one leaf of a tree that is complete.
-    pub(super) fn prove_leaf(&self, tree: TreeId, row: &TreeRow, leaf: LeafIndex) -> Result<InclusionProof, TreeError> {
+    pub(super) fn prove_leaf(
+        &self,
+        tree: TreeNumber,
+        row: &TreeRow,
+        leaf: LeafIndex,
+    ) -> Result<InclusionProof, TreeError> {
         let range = || TreeError::LeafRange { name: row.name.clone(), leaf: leaf.0, leaves: row.leaves };
         let shape = Shape::new(row.leaves).map_err(|_| range())?;
         if leaf.0 >= row.leaves {
@@ -237,7 +248,7 @@ impl Core {
     /// Calls `each` with the groups of a tree in order, a page at a time.
     pub(super) fn each_group(
         &self,
-        tree: TreeId,
+        tree: TreeNumber,
         row: &TreeRow,
         mut each: impl FnMut(u64, &crate::store::records::GroupRow) -> Result<(), TreeError>,
     ) -> Result<(), TreeError> {
@@ -258,7 +269,7 @@ impl Core {
 
     /// Folds all leaves, checks each group's top, and the root where it is known. Returns the
     /// parents hashed, and the root.
-    pub(super) fn validate_row(&self, tree: TreeId, row: &TreeRow) -> Result<(u64, Checksum), TreeError> {
+    pub(super) fn validate_row(&self, tree: TreeNumber, row: &TreeRow) -> Result<(u64, Checksum), TreeError> {
         let contradiction = |what: &str| StoreError::Contradiction { what: format!("tree {tree}: {what}") };
         let shape = Shape::new(row.leaves).map_err(|_| contradiction("it has no leaves"))?;
         let inconsistent = |at| TreeError::Inconsistent { name: row.name.clone(), at };
@@ -292,7 +303,7 @@ impl Core {
     }
 
     /// Interior nodes that clients had sent must be those that the leaves fold to.
-    fn validate_interior(&self, tree: TreeId, row: &TreeRow, shape: Shape) -> Result<(), TreeError> {
+    fn validate_interior(&self, tree: TreeNumber, row: &TreeRow, shape: Shape) -> Result<(), TreeError> {
         if row.interior_done == 0 {
             return Ok(());
         }
@@ -320,7 +331,7 @@ impl Core {
     }
 
     /// Returns one node of a complete tree: stored, or folded from stored hashes.
-    fn node(&self, tree: TreeId, shape: Shape, at: Position) -> Result<Checksum, StoreError> {
+    fn node(&self, tree: TreeNumber, shape: Shape, at: Position) -> Result<Checksum, StoreError> {
         let level = Self::group_level(shape);
         let reader = self.store.read()?;
         if at.level < level {
@@ -340,7 +351,7 @@ impl Core {
     }
 
     /// The node `levels` above the tops of groups `[first, end)`, in O(log n) memory.
-    fn fold_groups(&self, tree: TreeId, first: u64, end: u64, levels: u8) -> Result<Checksum, StoreError> {
+    fn fold_groups(&self, tree: TreeNumber, first: u64, end: u64, levels: u8) -> Result<Checksum, StoreError> {
         let lacks = |group: u64| StoreError::Contradiction { what: format!("tree {tree} lacks group {group}") };
         let mut tops = StreamingRoot::new();
         let mut next = first;
@@ -368,11 +379,11 @@ pub(super) fn commitment(row: &TreeRow) -> Commitment {
     }
 }
 
-fn info(id: TreeId, row: TreeRow, counts: ProvenanceRow) -> TreeInfo {
+fn info(id: TreeNumber, row: TreeRow, counts: ProvenanceRow) -> TreeInfo {
     let shape = Shape::new(row.leaves).ok();
     let complete = row.state == TreeState::Complete;
     TreeInfo {
-        id,
+        id: TreeId::new(id),
         leaves: row.leaves,
         pending: row.leaves.saturating_sub(row.done + counts.damaged),
         strategy: row.strategy,

@@ -6,12 +6,13 @@ use crate::policy::lease::{Claim, Lease};
 use crate::policy::ready::mask_of;
 use crate::protocol::{WorkId, data_digest};
 use crate::store::records::{DataPlace, HashWork, LeafState, QuorumRow, TreeRow, TreeState};
-use crate::store::{Command, Outcome, RangeKey, Referee, TreeId, random};
+use crate::store::{Command, Outcome, RangeKey, Referee, TreeNumber, random};
 
 use super::core::Core;
 use super::error::{SubmitError, TreeError, WriteError};
 use super::event::Event;
 use super::policy::VerifyProgress;
+use super::tree_id::TreeId;
 use super::upkeep::UpkeepError;
 use super::verify::leaf_bytes;
 
@@ -79,16 +80,16 @@ impl Core {
                 let left = self.store.read()?.tile(tree, tile)?.mask(TILE_LEAVES, |state| state == LeafState::Doubted);
                 if left > 0 {
                     let what = "doubted leaves are not what clients were sent".to_owned();
-                    self.later(Event::SourceChanged { tree, what });
+                    self.later(Event::SourceChanged { tree: TreeId::new(tree), what });
                 }
                 Ok(left == 0)
             }
             Err(TreeError::Unverifiable { what, .. }) => {
-                self.later(Event::SourceChanged { tree, what });
+                self.later(Event::SourceChanged { tree: TreeId::new(tree), what });
                 Ok(false)
             }
             Err(TreeError::Store(error)) if error.is_one_row() => {
-                self.later(Event::CorruptionFound { tree, what: error.to_string() });
+                self.later(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what: error.to_string() });
                 Ok(false)
             }
             Err(TreeError::Store(error)) => Err(error.into()),
@@ -110,7 +111,7 @@ impl Core {
             let row = match row {
                 Ok(row) => row,
                 Err(error) => {
-                    self.emit(Event::CorruptionFound { tree: key.0, what: error.to_string() });
+                    self.emit(Event::CorruptionFound { tree: Some(TreeId::new(key.0)), what: error.to_string() });
                     continue;
                 }
             };
@@ -126,10 +127,10 @@ impl Core {
                 Ok(done) => ended += usize::from(done),
                 // One that cannot be ended does not keep the others waiting.
                 Err(UpkeepError::Store(error)) if error.is_one_row() => {
-                    self.emit(Event::CorruptionFound { tree: key.0, what: error.to_string() });
+                    self.emit(Event::CorruptionFound { tree: Some(TreeId::new(key.0)), what: error.to_string() });
                 }
                 Err(UpkeepError::Write(WriteError::NotStored(what))) => {
-                    self.emit(Event::CorruptionFound { tree: key.0, what });
+                    self.emit(Event::CorruptionFound { tree: Some(TreeId::new(key.0)), what });
                 }
                 Err(error) => return Err(error),
             }
@@ -172,7 +173,7 @@ impl Core {
     /// Returns whether it completed the tree's first leaf; `None` if it changed nothing.
     fn hash_voted(
         &self,
-        tree: TreeId,
+        tree: TreeNumber,
         row: &TreeRow,
         range: AlignedRange,
         votes: &QuorumRow,

@@ -10,18 +10,19 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::merkle::{Level, Shape};
 use crate::store::records::{HashReason, HashWork, TreeRow, TreeState};
-use crate::store::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, Command, Outcome, StoreError, TreeId};
+use crate::store::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, Command, Outcome, StoreError, TreeNumber};
 
 use super::PouwEngine;
 use super::core::{Core, bump};
 use super::error::{TreeError, WriteError};
 use super::event::Event;
 use super::interior::tile_level;
+use super::tree_id::TreeId;
 
 /// The counts of one round of upkeep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Upkeep {
+pub struct UpkeepReport {
     /// Units that became ready.
     pub refilled: usize,
     /// Trees that became complete.
@@ -58,7 +59,7 @@ impl UpkeepError {
 type Judgement = (TreeState, Option<[u8; 64]>);
 
 struct Verdict {
-    tree: TreeId,
+    tree: TreeNumber,
     to: TreeState,
     root: Option<[u8; 64]>,
     name: String,
@@ -76,7 +77,7 @@ impl PouwEngine {
     ///
     /// # Errors
     /// A read or a write of the store failed. The other parts of the round are done nevertheless.
-    pub fn upkeep(&self) -> Result<Upkeep, UpkeepError> {
+    pub fn upkeep(&self) -> Result<UpkeepReport, UpkeepError> {
         self.core().upkeep(true, &|| false)
     }
 
@@ -94,9 +95,9 @@ impl Core {
     /// each transaction of the block file costs time in proportion to the file. Folding trees and
     /// removing rows may take long, so both end behind one of their steps if `pause` says so, and
     /// the next round continues.
-    fn upkeep(&self, eager: bool, pause: &dyn Fn() -> bool) -> Result<Upkeep, UpkeepError> {
+    fn upkeep(&self, eager: bool, pause: &dyn Fn() -> bool) -> Result<UpkeepReport, UpkeepError> {
         let _one = self.upkeeping.lock();
-        let mut done = Upkeep::default();
+        let mut done = UpkeepReport::default();
         // One part that fails does not keep the others from their work; the first failure is
         // reported.
         let refilled = self.refill();
@@ -167,7 +168,7 @@ impl Core {
                 }
                 // Its own row is damaged: this tree cannot be judged, the others go on.
                 Err(error) if error.is_one_row() => {
-                    self.emit(Event::CorruptionFound { tree, what: error.to_string() });
+                    self.emit(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what: error.to_string() });
                 }
                 Err(error) => {
                     failure = Some(error);
@@ -193,7 +194,7 @@ impl Core {
                 self.queue.lock().complete(tree);
             }
             if to == TreeState::Complete && matches!(outcome, Outcome::Done { .. }) {
-                self.later(Event::TreeCompleted { tree, name });
+                self.later(Event::TreeCompleted { tree: TreeId::new(tree), name });
                 completed += 1;
             }
         }
@@ -201,7 +202,7 @@ impl Core {
     }
 
     /// Returns the new state of a tree whose leaves are all done.
-    fn judge_tree(&self, tree: TreeId, row: &TreeRow) -> Result<Judgement, StoreError> {
+    fn judge_tree(&self, tree: TreeNumber, row: &TreeRow) -> Result<Judgement, StoreError> {
         let upper = Shape::new(row.leaves).ok().and_then(tile_level);
         if self.config.settings.interior_units && upper.is_some() && row.interior_done == 0 {
             return Ok((TreeState::Folding, None));
@@ -214,11 +215,11 @@ impl Core {
             }
             Err(TreeError::Inconsistent { at, .. }) => {
                 let what = format!("tree {:?} at level {}, index {}", row.name, at.level.0, at.index);
-                self.emit(Event::CorruptionFound { tree, what });
+                self.emit(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what });
                 Ok((TreeState::Inconsistent, None))
             }
             Err(TreeError::Store(error)) if error.is_one_row() => {
-                self.emit(Event::CorruptionFound { tree, what: error.to_string() });
+                self.emit(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what: error.to_string() });
                 Ok((TreeState::Inconsistent, None))
             }
             Err(TreeError::Store(error)) => Err(error),
@@ -228,7 +229,7 @@ impl Core {
 
     /// Removes block data, then the rows of these trees in the state file. Every step removes
     /// something or finishes a tree, so it goes on even if `pause` is true each time.
-    fn remove(&self, kind: u8, trees: &[TreeId], pause: &dyn Fn() -> bool) -> Result<usize, UpkeepError> {
+    fn remove(&self, kind: u8, trees: &[TreeNumber], pause: &dyn Fn() -> bool) -> Result<usize, UpkeepError> {
         let mut removed = 0;
         let mut left = trees;
         while !left.is_empty() && !self.stopping() {
@@ -239,7 +240,7 @@ impl Core {
             let mut emptied = emptied.to_vec();
             while !emptied.is_empty() && !self.stopping() {
                 let limit = (ROWS_PER_STEP / emptied.len()).max(1);
-                let step = |tree: &TreeId| match kind {
+                let step = |tree: &TreeNumber| match kind {
                     CHORE_DROP => Command::DropData { tree: *tree, limit },
                     _ => Command::Purge { tree: *tree, limit },
                 };

@@ -8,7 +8,7 @@ use crate::policy::lease::Claim;
 use crate::policy::ready::{Loaded, mask_of};
 use crate::protocol::{ChallengeToken, Malformed, WorkResult, WorkUnitOperation, data_digest};
 use crate::store::records::{GroupRow, HashReason, HashWork, Strategy, TreeRow};
-use crate::store::{Reader, SettleKind, StoreError, TreeId};
+use crate::store::{Reader, SettleKind, StoreError, TreeNumber};
 
 use super::account::{parents_work, unit_work};
 use super::core::Core;
@@ -19,6 +19,7 @@ use super::interior::{ReadyNode, stored_node};
 use super::issue::{synthetic_range, synthetic_work};
 use super::load::{LoadError, leaf_lengths, load_tile};
 use super::submit::Follows;
+use super::tree_id::TreeId;
 
 /// An answer found right: its effect on the store, and its work.
 pub(super) struct Judged {
@@ -193,7 +194,7 @@ impl Core {
     pub(super) fn interior_node(
         &self,
         reader: &Reader,
-        tree: TreeId,
+        tree: TreeNumber,
         level: u8,
         index: u64,
     ) -> Result<Option<ReadyNode>, StoreError> {
@@ -260,13 +261,13 @@ impl Core {
     pub(super) fn sent_again(
         &self,
         token: &ChallengeToken,
-        (tree, row): (TreeId, &TreeRow),
+        (tree, row): (TreeNumber, &TreeRow),
         range: &AlignedRange,
     ) -> Result<Loaded, SubmitError> {
         let data = self.load_leaves((tree, row), range.tile(), mask_of(range))?;
         if data_digest(&data.bytes) != token.data_digest {
             let what = format!("leaves {} to {} are not what was sent", range.start(), range.end() - 1);
-            self.emit(Event::SourceChanged { tree, what });
+            self.emit(Event::SourceChanged { tree: TreeId::new(tree), what });
             return Err(SubmitError::Withdrawn);
         }
         Ok(data)
@@ -275,7 +276,7 @@ impl Core {
     /// Returns the bytes of leaves of a tile. The unit is withdrawn if their source cannot be read.
     pub(super) fn load_leaves(
         &self,
-        (tree, row): (TreeId, &TreeRow),
+        (tree, row): (TreeNumber, &TreeRow),
         tile: u64,
         mask: u32,
     ) -> Result<Loaded, SubmitError> {
@@ -285,11 +286,11 @@ impl Core {
 
     /// Returns the error for leaves that could not be read: withdrawn, without blame for the
     /// client, if their source has changed.
-    pub(super) fn unreadable(&self, tree: TreeId, error: LoadError) -> SubmitError {
+    pub(super) fn unreadable(&self, tree: TreeNumber, error: LoadError) -> SubmitError {
         match error {
             LoadError::Store(error) => error.into(),
             LoadError::Source(what) => {
-                self.emit(Event::SourceChanged { tree, what });
+                self.emit(Event::SourceChanged { tree: TreeId::new(tree), what });
                 SubmitError::Withdrawn
             }
         }
@@ -299,7 +300,7 @@ impl Core {
     /// answer, the client is not to blame.
     fn own_hash_agrees(
         &self,
-        tree: TreeId,
+        tree: TreeNumber,
         range: &AlignedRange,
         expected: &Expected,
         index: usize,
@@ -309,7 +310,7 @@ impl Core {
             Some(bytes) if expected.leaves.get(index).is_some_and(|right| *right == sha3_512(bytes)) => Ok(()),
             _ => {
                 let what = format!("leaf {} does not hash to the stored answer", range.start() + index as u64);
-                self.emit(Event::SourceChanged { tree, what });
+                self.emit(Event::SourceChanged { tree: TreeId::new(tree), what });
                 Err(SubmitError::Withdrawn)
             }
         }
@@ -320,7 +321,7 @@ impl Core {
     fn look_for_damage(
         &self,
         result: &WorkResult,
-        (tree, row): (TreeId, &TreeRow),
+        (tree, row): (TreeNumber, &TreeRow),
         range: &AlignedRange,
         expected: &Expected,
         wrong: &[usize],
@@ -341,7 +342,7 @@ impl Core {
             let leaf = range.start() + *index as u64;
             damage.mask |= 1 << (leaf % TILE_LEAVES);
             let address = expected.leaves.get(*index).copied().unwrap_or(Checksum::ZERO);
-            damage.events.push(Event::BlockDamaged { tree, name: row.name.clone(), leaf, address });
+            damage.events.push(Event::BlockDamaged { tree: TreeId::new(tree), name: row.name.clone(), leaf, address });
         }
         Ok(damage)
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::store::StoreError;
 
 use super::PouwEngine;
+use super::for_gate::ForGate;
 
 /// The votes of incomplete quorums.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -54,7 +55,9 @@ impl PouwEngine {
             }
         }
     }
+}
 
+impl ForGate<'_> {
     /// Returns the number of damaged blocks, counted up to `limit`; `None` while the store is being
     /// reopened. Reads their keys only.
     ///
@@ -71,10 +74,5 @@ impl PouwEngine {
             count += page.len() as u64;
         }
         Ok(Some(count.min(limit)))
-    }
-
-    /// Milliseconds that votes wait for equal ones before the server hashes their leaves itself.
-    pub fn quorum_wait_ms(&self) -> u64 {
-        super::checked::whole_ms(self.config().settings.quorum_wait)
     }
 }

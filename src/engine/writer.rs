@@ -190,7 +190,7 @@ impl Writer<'_> {
                 Ok(_) => piece.written(self.core),
                 Err(CommitFailure::RolledBack(error)) if error.is_one_row() => {
                     piece.written(self.core);
-                    self.core.emit(Event::CorruptionFound { tree: 0, what: error.to_string() });
+                    self.core.emit(Event::CorruptionFound { tree: None, what: error.to_string() });
                 }
                 Err(CommitFailure::RolledBack(error) | CommitFailure::Unknown { error, .. }) => {
                     self.recover(&error);
@@ -206,7 +206,7 @@ impl Writer<'_> {
         if !error.is_one_row() {
             self.recover(error);
         } else if talk.is_empty() {
-            self.core.emit(Event::CorruptionFound { tree: 0, what: error.to_string() });
+            self.core.emit(Event::CorruptionFound { tree: None, what: error.to_string() });
         }
         let closed = self.core.store.is_closed();
         for (_, effect, reply) in talk {

@@ -97,14 +97,14 @@ impl Gate {
     pub(super) fn open_token(&self, facts: &Facts, text: &str) -> Result<Box<OpenedToken>, SubmitError> {
         let policy = self.place(facts.policy).digest;
         let inspected = self.engine().for_gate().inspect(&facts.client.to_bytes(), text, policy)?;
-        let (id, tier, now_ms) = (inspected.id(), inspected.tier(), self.engine().now_ms());
+        let (id, tier, now_ms) = (inspected.id(), inspected.tier(), self.engine().now().0);
         let expires_ms = now_ms + inspected.ttl_ms();
         let challenge = Challenge { id, tier, expires_ms, not_before_ms: now_ms + inspected.wait_ms() };
         Ok(Box::new(OpenedToken { inspected: inspected.from_network(facts.prefix.as_bytes()), challenge }))
     }
 
     fn accepted(&self, facts: &Facts, tier: DifficultyTier, accepted: Accepted, started: Instant) -> Decision {
-        let now_ms = self.engine().now_ms();
+        let now_ms = self.engine().now().0;
         let Accepted { id, award, nodes, .. } = accepted;
         let place = self.place(facts.policy);
         self.inner.accounts.paid(&facts.client, facts.prefix, id, now_ms);
@@ -144,7 +144,7 @@ impl Gate {
             | SubmitError::Busy
             | SubmitError::Closed => return self.try_again(facts),
             SubmitError::Store(_) => {
-                self.store_failed(self.engine().now_ms());
+                self.store_failed(self.engine().now().0);
                 return self.try_again(facts);
             }
             SubmitError::Malformed(malformed) => return self.malformed(facts, id, malformed),
@@ -185,7 +185,7 @@ impl Gate {
     /// for the rest of the first. This applies to one new challenge, no matter how often the token
     /// is presented.
     fn withdrawn(&self, challenge: Option<Challenge>) -> Because {
-        let now_ms = self.engine().now_ms();
+        let now_ms = self.engine().now().0;
         let is_first =
             |challenge: &Challenge| self.inner.replaced.lock().insert(challenge.id, challenge.expires_ms, now_ms);
         let first = challenge.filter(is_first);
@@ -196,7 +196,7 @@ impl Gate {
     /// Counts a failure of this client and emits an alert at the threshold.
     fn failed(&self, facts: &Facts) {
         let threshold = self.inner.settings.security_alert_threshold;
-        let now_ms = self.engine().now_ms();
+        let now_ms = self.engine().now().0;
         if let Some(consecutive_failures) = self.inner.accounts.failed(&facts.client, threshold, now_ms) {
             bump(&self.inner.counters.alerts, 1);
             let client = facts.client.clone();
@@ -256,7 +256,7 @@ impl Gate {
                 if self.inner.settings.shadow {
                     return self.shadowed(place, quota);
                 }
-                let ttl_ms = challenge.expires_ms.saturating_sub(self.engine().now_ms());
+                let ttl_ms = challenge.expires_ms.saturating_sub(self.engine().now().0);
                 match open.and_then(|()| self.unit_again(facts, challenge)) {
                     Ok(sent) => self.with_token(facts, Reason::WorkRequired, ttl_ms, sent),
                     Err(error) => self.unanswered(facts, Some(challenge), &error),
@@ -270,7 +270,7 @@ impl Gate {
     /// it.
     fn unit_again(&self, facts: &Facts, challenge: Challenge) -> Result<Option<(String, Flight)>, SubmitError> {
         let inner = &*self.inner;
-        let now_ms = self.engine().now_ms();
+        let now_ms = self.engine().now().0;
         let Some(presented) = &facts.answer else {
             return Ok(None);
         };
@@ -280,7 +280,7 @@ impl Gate {
         if !inner.accounts.may_resend(&facts.client, facts.prefix, challenge.id, challenge.expires_ms, now_ms) {
             return Ok(None);
         }
-        let unit = match self.engine().reissue(&facts.client.to_bytes(), &presented.token) {
+        let unit = match self.engine().for_gate().reissue(&facts.client.to_bytes(), &presented.token) {
             Ok(unit) => unit.to_json(),
             Err(error) => {
                 inner.accounts.not_sent(&facts.client, challenge.id);

@@ -102,7 +102,7 @@ impl Gate {
     /// Probes if the breaker is open and its interval is over, so that it closes without any
     /// traffic too.
     pub(super) fn probe_if_due(&self) {
-        let now_ms = self.engine().now_ms();
+        let now_ms = self.engine().now().0;
         let asked = self.inner.breaker.lock().breaker.ask(now_ms);
         if asked == Ask::Probe {
             self.probe();
@@ -121,7 +121,7 @@ impl Gate {
     }
 
     fn probed(&self, well: bool) {
-        let now_ms = self.engine().now_ms();
+        let now_ms = self.engine().now().0;
         let mut watch = self.inner.breaker.lock();
         if well {
             let changed = watch.breaker.probe_succeeded();
@@ -137,7 +137,7 @@ impl Gate {
         match verdict {
             Ok(_) => self.inner.breaker.lock().breaker.success(),
             Err(SubmitError::NotStored(_) | SubmitError::Unconfirmed { .. } | SubmitError::Closed) => {
-                let (commit, now_ms) = (self.engine().commits_failed(), self.engine().now_ms());
+                let (commit, now_ms) = (self.engine().commits_failed(), self.engine().now().0);
                 self.inner.breaker.lock().commit_failed(commit, now_ms);
             }
             Err(_) => {}

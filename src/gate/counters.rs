@@ -178,7 +178,7 @@ impl Gate {
         gauge("pouw_trees_in_progress", stats.totals.trees.saturating_sub(stats.totals.complete));
         gauge("pouw_trees_completed", stats.totals.complete);
         gauge("pouw_store_closed", u64::from(stats.closed));
-        gauge("pouw_file_bytes", stats.file_bytes.0 + stats.file_bytes.1);
+        gauge("pouw_file_bytes", stats.file_bytes.state + stats.file_bytes.blocks);
         metrics::counter!("pouw_hashes_total", "by" => "clients").absolute(stats.totals.nodes);
         metrics::counter!("pouw_hashes_total", "by" => "server")
             .absolute(stats.folds_this_boot + stats.totals.oversized);
@@ -191,8 +191,9 @@ impl Gate {
 }
 
 /// Publishes the response times by tier, in seconds, and the size of units.
-fn record_responses(responses: &[ResponseTimes; 3]) {
-    for (tier, seen) in DifficultyTier::ALL.into_iter().zip(responses) {
+fn record_responses(responses: &ByTier<ResponseTimes>) {
+    for tier in DifficultyTier::ALL {
+        let seen = responses.get(tier);
         let tier = tier.as_str();
         metrics::counter!("pouw_responses_observed_total", "tier" => tier).absolute(seen.observations);
         metrics::gauge!("pouw_unit_max_bytes", "tier" => tier).set(seen.unit_bytes as f64);

@@ -161,7 +161,7 @@ impl Gate {
         because: Option<Because>,
     ) -> Result<Decision, Reason> {
         let inner = &*self.inner;
-        let now_ms = self.engine().now_ms();
+        let now_ms = self.engine().now().0;
         let client = facts.client.to_bytes();
         let tier = self.tier(facts, &client)?;
         let is_probe = self.ask_breaker(now_ms)?;

@@ -14,8 +14,8 @@ pub(super) fn record(engine: &PouwEngine, account: &UsefulnessAccount) {
         };
         permutations("accepted", of.accepted.permutations);
         permutations("asked", of.asked.permutations);
-        for (reason, work) in HashReason::ALL.iter().zip(of.server) {
-            permutations(reason.as_str(), work.permutations);
+        for reason in HashReason::ALL {
+            permutations(reason.as_str(), of.server(reason).permutations);
         }
         metrics::gauge!("pouw_data_sent_bytes", "strategy" => strategy).set(of.sent_bytes as f64);
         metrics::gauge!("pouw_data_sent_units", "strategy" => strategy).set(of.sent_units as f64);
@@ -24,7 +24,7 @@ pub(super) fn record(engine: &PouwEngine, account: &UsefulnessAccount) {
         metrics::gauge!("pouw_useful_fraction").set(fraction);
     }
     // If this cannot be read now, the metric keeps its last value.
-    if let Ok(Some(damaged)) = engine.damaged_blocks(DAMAGED_COUNTED) {
+    if let Ok(Some(damaged)) = engine.for_gate().damaged_blocks(DAMAGED_COUNTED) {
         metrics::gauge!("pouw_damaged_blocks").set(damaged as f64);
     }
 }

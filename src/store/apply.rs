@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::commands::{Command, Outcome};
-use super::error::{CommitFailure, StoreError};
+use super::error::{CommitFailure, DbResult, StoreError, of_commit};
 use super::ledger::Round;
 use super::open::{Store, WriterState};
-use super::records::{ClientRow, Head, TreeRow, UsefulnessAccount, seal, unseal};
+use super::records::{AccountRow, ClientRow, Head, TreeRow, UsefulnessAccount, seal, unseal};
 use super::tables::{
     CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY, RECEIPTS, TILES,
     TREES,
@@ -56,7 +56,7 @@ impl Store {
             Err(redb::CommitError::TransactionPoisoned) => {
                 Err(CommitFailure::RolledBack(StoreError::Io { what: "the transaction was poisoned".into() }))
             }
-            Err(error) => Err(CommitFailure::Unknown { commit_seq, outcomes, error: error.into() }),
+            Err(error) => Err(CommitFailure::Unknown { commit_seq, outcomes, error: of_commit(error) }),
         }
     }
 }
@@ -133,21 +133,21 @@ impl<'t> Batch<'t> {
         head.commit_seq += 1;
         Ok(Self {
             txn,
-            meta: txn.open_table(META)?,
-            trees: txn.open_table(TREES)?,
-            names: txn.open_table(NAMES)?,
-            handles: txn.open_table(HANDLES)?,
-            hashes: txn.open_table(HASHES)?,
-            lengths: txn.open_table(LENGTHS)?,
-            tiles: txn.open_table(TILES)?,
-            interior: txn.open_table(INTERIOR)?,
-            ready: txn.open_table(READY)?,
-            chores: txn.open_table(CHORES)?,
-            consumed: txn.open_table(CONSUMED)?,
-            clients: txn.open_table(CLIENTS)?,
-            ledger: txn.open_table(LEDGER)?,
-            receipts: txn.open_table(RECEIPTS)?,
-            debits: txn.open_table(DEBITS)?,
+            meta: txn.open_table(META).db()?,
+            trees: txn.open_table(TREES).db()?,
+            names: txn.open_table(NAMES).db()?,
+            handles: txn.open_table(HANDLES).db()?,
+            hashes: txn.open_table(HASHES).db()?,
+            lengths: txn.open_table(LENGTHS).db()?,
+            tiles: txn.open_table(TILES).db()?,
+            interior: txn.open_table(INTERIOR).db()?,
+            ready: txn.open_table(READY).db()?,
+            chores: txn.open_table(CHORES).db()?,
+            consumed: txn.open_table(CONSUMED).db()?,
+            clients: txn.open_table(CLIENTS).db()?,
+            ledger: txn.open_table(LEDGER).db()?,
+            receipts: txn.open_table(RECEIPTS).db()?,
+            debits: txn.open_table(DEBITS).db()?,
             head,
             account: writer.account,
             writer,
@@ -192,7 +192,7 @@ impl<'t> Batch<'t> {
     /// The row of a tree, from this batch or the table.
     pub(super) fn tree(&mut self, tree: u64) -> Result<Option<&mut TreeRow>, StoreError> {
         if !self.rows.contains_key(&tree) {
-            let Some(raw) = self.trees.get(tree)? else {
+            let Some(raw) = self.trees.get(tree).db()? else {
                 return Ok(None);
             };
             let row: TreeRow = unseal("trees-0", raw.value())?;
@@ -214,7 +214,7 @@ impl<'t> Batch<'t> {
 
     pub(super) fn drop_tree(&mut self, tree: u64) -> Result<(), StoreError> {
         self.rows.remove(&tree);
-        self.trees.remove(tree)?;
+        self.trees.remove(tree).db()?;
         Ok(())
     }
 
@@ -222,11 +222,11 @@ impl<'t> Batch<'t> {
         let mut changed: Vec<_> = self.rows.drain().filter(|(_, (_, changed))| *changed).collect();
         changed.sort_unstable_by_key(|(tree, _)| *tree);
         for (tree, (row, _)) in changed {
-            self.trees.insert(tree, seal("trees-0", &row)?.as_slice())?;
+            self.trees.insert(tree, seal("trees-0", &row)?.as_slice()).db()?;
         }
-        self.meta.insert("head", seal("meta-0", &self.head)?.as_slice())?;
+        self.meta.insert("head", seal("meta-0", &self.head)?.as_slice()).db()?;
         if self.account != self.writer.account {
-            self.meta.insert("account", seal("meta-0", &self.account)?.as_slice())?;
+            self.meta.insert("account", seal("meta-0", &AccountRow(self.account))?.as_slice()).db()?;
         }
         Ok(Effects {
             head: self.head,

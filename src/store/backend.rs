@@ -13,6 +13,7 @@ use super::redb_backend::FromRedb;
 
 /// Which of the two files of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum StoreFile {
     /// `state.redb`: everything but block data.
     State,

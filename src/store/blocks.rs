@@ -1,6 +1,6 @@
 //! Block data: a file of its own, so that a big ingest never sits in front of an answer.
 
-use super::error::StoreError;
+use super::error::{DbResult, StoreError};
 use super::open::Store;
 use super::records::{SourceRow, seal, unseal};
 use super::tables::{BLOCKS, CHUNK_BYTES, SOURCES};
@@ -65,16 +65,16 @@ impl<'s> BlocksWriter<'s> {
         let database = self.store.blocks_db()?;
         let txn = database.begin_write(true)?;
         {
-            let mut table = txn.open_table(BLOCKS)?;
+            let mut table = txn.open_table(BLOCKS).db()?;
             for (key, bytes) in &self.chunks {
-                table.insert(*key, bytes.as_slice())?;
+                table.insert(*key, bytes.as_slice()).db()?;
             }
-            let mut table = txn.open_table(SOURCES)?;
+            let mut table = txn.open_table(SOURCES).db()?;
             for (key, row) in &self.sources {
-                table.insert(*key, seal("sources-0", row)?.as_slice())?;
+                table.insert(*key, seal("sources-0", row)?.as_slice()).db()?;
             }
         }
-        Ok(txn.commit()?)
+        txn.commit().db()
     }
 }
 
@@ -93,12 +93,12 @@ impl Store {
             return Ok(out);
         }
         let txn = self.blocks_db()?.begin_read()?;
-        let table = txn.open_table(BLOCKS)?;
+        let table = txn.open_table(BLOCKS).db()?;
         let first = chunk_number(offset / CHUNK_BYTES)?;
         let last = chunk_number((offset + len as u64 - 1) / CHUNK_BYTES)?;
         let mut skip = (offset % CHUNK_BYTES) as usize;
-        for entry in table.range((tree, first)..=(tree, last))? {
-            let (_, raw) = entry?;
+        for entry in table.range((tree, first)..=(tree, last)).db()? {
+            let (_, raw) = entry.db()?;
             let bytes = raw.value().get(skip..).unwrap_or_default();
             out.extend_from_slice(&bytes[..bytes.len().min(len - out.len())]);
             skip = 0;
@@ -120,10 +120,10 @@ impl Store {
 
     fn try_source(&self, tree: u64, leaf: u64) -> Result<Option<(u64, SourceRow)>, StoreError> {
         let txn = self.blocks_db()?.begin_read()?;
-        let table = txn.open_table(SOURCES)?;
-        let found = match table.range((tree, 0)..=(tree, leaf))?.next_back() {
+        let table = txn.open_table(SOURCES).db()?;
+        let found = match table.range((tree, 0)..=(tree, leaf)).db()?.next_back() {
             Some(entry) => {
-                let (key, raw) = entry?;
+                let (key, raw) = entry.db()?;
                 Some((key.value().1, unseal("sources-0", raw.value())?))
             }
             None => None,
@@ -147,15 +147,15 @@ impl Store {
         let mut rows = 0;
         let mut through = 0;
         {
-            let mut blocks = txn.open_table(BLOCKS)?;
-            let mut sources = txn.open_table(SOURCES)?;
+            let mut blocks = txn.open_table(BLOCKS).db()?;
+            let mut sources = txn.open_table(SOURCES).db()?;
             for tree in trees {
-                for row in blocks.extract_from_if((*tree, 0)..(tree + 1, 0), |_, _| true)?.take(limit - rows) {
-                    row?;
+                for row in blocks.extract_from_if((*tree, 0)..(tree + 1, 0), |_, _| true).db()?.take(limit - rows) {
+                    row.db()?;
                     rows += 1;
                 }
-                for row in sources.extract_from_if((*tree, 0)..(tree + 1, 0), |_, _| true)?.take(limit - rows) {
-                    row?;
+                for row in sources.extract_from_if((*tree, 0)..(tree + 1, 0), |_, _| true).db()?.take(limit - rows) {
+                    row.db()?;
                     rows += 1;
                 }
                 if rows >= limit {
@@ -165,9 +165,9 @@ impl Store {
             }
         }
         if rows == 0 {
-            txn.abort()?;
+            txn.abort().db()?;
         } else {
-            txn.commit()?;
+            txn.commit().db()?;
         }
         Ok((rows, through))
     }

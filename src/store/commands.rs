@@ -3,7 +3,7 @@
 use crate::merkle::AlignedRange;
 use crate::policy::quorum::Voter;
 
-use super::read::TreeId;
+use super::read::TreeNumber;
 use super::records::{
     DataPlace, Exposure, GroupRow, HashWork, LengthRow, StandingRow, Strategy, TreeState, UsefulnessAccount,
 };
@@ -28,7 +28,7 @@ pub enum Command {
     /// Move a tree to another state, if it is in `from`.
     SetTreeState {
         /// The tree.
-        tree: TreeId,
+        tree: TreeNumber,
         /// State it must be in.
         from: TreeState,
         /// State it gets.
@@ -40,19 +40,19 @@ pub enum Command {
     /// that clients had sent.
     DropData {
         /// The tree.
-        tree: TreeId,
+        tree: TreeNumber,
         /// Rows to remove at most.
         limit: usize,
     },
     /// Take a tree out of names, handles and queue at once; its rows go in later steps.
     Forget {
         /// The tree.
-        tree: TreeId,
+        tree: TreeNumber,
     },
     /// Remove up to `limit` rows of a forgotten tree.
     Purge {
         /// The tree.
-        tree: TreeId,
+        tree: TreeNumber,
         /// Rows to remove at most.
         limit: usize,
     },
@@ -105,7 +105,7 @@ pub enum Command {
     /// Accept the leaves of a complete tree as they are: its block data and claims may go.
     Release {
         /// The tree, which must be `Complete`.
-        tree: TreeId,
+        tree: TreeNumber,
     },
     /// Add to the account what has been counted in memory.
     Count(Box<UsefulnessAccount>),
@@ -119,7 +119,7 @@ pub enum SettleKind {
     /// Leaves of a tree, which must be all pending, with the hashes that are stored.
     Leaves {
         /// The tree, which must be `Active` under `handle`.
-        tree: TreeId,
+        tree: TreeNumber,
         /// The leaves.
         range: AlignedRange,
         /// One bit for each leaf within its tile whose block does not hash to its address.
@@ -132,7 +132,7 @@ pub enum SettleKind {
     /// An interior node above the tiles, which must not be there yet.
     Interior {
         /// The tree, which must be `Folding` under `handle`.
-        tree: TreeId,
+        tree: TreeNumber,
         /// Level of the node, 0 = root.
         level: u8,
         /// Index within the level.
@@ -214,7 +214,7 @@ pub struct Debit {
 #[derive(Debug, Clone)]
 pub struct BeginTree {
     /// Number, from [`Store::reserve_tree`](super::Store::reserve_tree).
-    pub tree: TreeId,
+    pub tree: TreeNumber,
     /// Name.
     pub name: String,
     /// Random public handle.
@@ -235,7 +235,7 @@ pub struct BeginTree {
 #[derive(Debug, Clone)]
 pub struct AddGroups {
     /// The tree.
-    pub tree: TreeId,
+    pub tree: TreeNumber,
     /// Group number of the first row.
     pub first_group: u64,
     /// Leaf hashes and top of each group.
@@ -254,7 +254,7 @@ pub struct AddGroups {
 #[derive(Debug, Clone)]
 pub struct FinishTree {
     /// The tree.
-    pub tree: TreeId,
+    pub tree: TreeNumber,
     /// Leaves.
     pub leaves: u64,
     /// Length of every leaf but the last, as the commitment binds it.

@@ -43,8 +43,13 @@ pub enum StoreError {
         what: String,
     },
     /// A row does not decode.
-    #[error(transparent)]
-    Record(#[from] RecordError),
+    #[error("a row of table {table} is damaged: {what}; run `check`, then restore the store from a backup")]
+    Record {
+        /// The row's table.
+        table: &'static str,
+        /// The reason.
+        what: String,
+    },
     /// The operating system reported an error.
     #[error("storage error: {what}; free disk space or repair the disk, then retry")]
     Io {
@@ -64,8 +69,8 @@ pub enum StoreError {
 
 impl StoreError {
     /// Whether the failure concerns one row, and the rest of the store is usable.
-    pub fn is_one_row(&self) -> bool {
-        matches!(self, Self::Record(_) | Self::Contradiction { .. })
+    pub(crate) fn is_one_row(&self) -> bool {
+        matches!(self, Self::Record { .. } | Self::Contradiction { .. })
     }
 
     /// Whether the same call can succeed later: the operating system refused it, or another process
@@ -75,40 +80,66 @@ impl StoreError {
     }
 }
 
-impl From<redb::StorageError> for StoreError {
-    fn from(error: redb::StorageError) -> Self {
-        match error {
-            redb::StorageError::Corrupted(what) => Self::Corrupted { path: PathBuf::from("the store"), what },
-            redb::StorageError::DatabaseClosed => Self::Closed,
-            other => Self::Io { what: other.to_string() },
-        }
+/// For the store, which alone knows rows.
+impl From<RecordError> for StoreError {
+    fn from(RecordError { table, what }: RecordError) -> Self {
+        Self::Record { table, what }
     }
 }
 
-impl From<redb::TableError> for StoreError {
-    fn from(error: redb::TableError) -> Self {
-        match error {
-            redb::TableError::Storage(storage) => storage.into(),
-            other => Self::Corrupted { path: PathBuf::from("the store"), what: other.to_string() },
-        }
+/// An answer of redb as one of the store. A trait of the crate and no `From`, so that no type of
+/// redb is part of the public interface.
+pub(super) trait DbResult<T> {
+    /// The value, or the failure in the words of the store.
+    fn db(self) -> Result<T, StoreError>;
+}
+
+impl<T> DbResult<T> for Result<T, redb::StorageError> {
+    fn db(self) -> Result<T, StoreError> {
+        self.map_err(of_storage)
     }
 }
 
-impl From<redb::TransactionError> for StoreError {
-    fn from(error: redb::TransactionError) -> Self {
-        match error {
-            redb::TransactionError::Storage(storage) => storage.into(),
-            other => Self::Io { what: other.to_string() },
-        }
+impl<T> DbResult<T> for Result<T, redb::TableError> {
+    fn db(self) -> Result<T, StoreError> {
+        self.map_err(of_table)
     }
 }
 
-impl From<redb::CommitError> for StoreError {
-    fn from(error: redb::CommitError) -> Self {
-        match error {
-            redb::CommitError::Storage(storage) => storage.into(),
-            other => Self::Io { what: other.to_string() },
-        }
+impl<T> DbResult<T> for Result<T, redb::TransactionError> {
+    fn db(self) -> Result<T, StoreError> {
+        self.map_err(|error| match error {
+            redb::TransactionError::Storage(storage) => of_storage(storage),
+            other => StoreError::Io { what: other.to_string() },
+        })
+    }
+}
+
+impl<T> DbResult<T> for Result<T, redb::CommitError> {
+    fn db(self) -> Result<T, StoreError> {
+        self.map_err(of_commit)
+    }
+}
+
+pub(super) fn of_storage(error: redb::StorageError) -> StoreError {
+    match error {
+        redb::StorageError::Corrupted(what) => StoreError::Corrupted { path: PathBuf::from("the store"), what },
+        redb::StorageError::DatabaseClosed => StoreError::Closed,
+        other => StoreError::Io { what: other.to_string() },
+    }
+}
+
+pub(super) fn of_table(error: redb::TableError) -> StoreError {
+    match error {
+        redb::TableError::Storage(storage) => of_storage(storage),
+        other => StoreError::Corrupted { path: PathBuf::from("the store"), what: other.to_string() },
+    }
+}
+
+pub(super) fn of_commit(error: redb::CommitError) -> StoreError {
+    match error {
+        redb::CommitError::Storage(storage) => of_storage(storage),
+        other => StoreError::Io { what: other.to_string() },
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
 use super::backend::{Failures, StorageProvider, StoreFile};
-use super::error::StoreError;
+use super::error::{DbResult, StoreError};
 use super::file::{Seen, open_file, open_unchanged, panic_is_damage};
 use super::open::StoreOptions;
 use super::records::{Head, unseal};
@@ -40,16 +40,16 @@ pub(super) fn open_pair(
     let open_blocks = || open_file(provider, StoreFile::Blocks, options.blocks_cache_bytes, failures);
     // The label of a damaged file is known after its repair only; until then the other must not be created.
     if let (Some(None), None) = (&state_seen, &blocks_seen) {
-        let blocks = label(&open_blocks()?.begin_read()?, &paths.1, "pouw-blocks")?;
+        let blocks = label(&open_blocks()?.begin_read().db()?, &paths.1, "pouw-blocks")?;
         belong_together(None, blocks.as_ref(), &paths)?;
     }
     let state = open_file(provider, StoreFile::State, options.state_cache_bytes, failures)?;
-    let state_label = label(&state.begin_read()?, &paths.0, "pouw-state")?;
+    let state_label = label(&state.begin_read().db()?, &paths.0, "pouw-state")?;
     if let Some(None) = blocks_seen {
         belong_together(state_label.as_ref(), None, &paths)?;
     }
     let blocks = open_blocks()?;
-    let blocks_label = label(&blocks.begin_read()?, &paths.1, "pouw-blocks")?;
+    let blocks_label = label(&blocks.begin_read().db()?, &paths.1, "pouw-blocks")?;
     belong_together(state_label.as_ref(), blocks_label.as_ref(), &paths)?;
     Ok((state, blocks))
 }
@@ -59,7 +59,7 @@ fn seen_label(seen: &Seen, path: &Path, kind: &str) -> Result<Option<Option<Labe
     match seen {
         Seen::NotCreated => Ok(Some(None)),
         Seen::Unclean => Ok(None),
-        Seen::Open(database) => label(&database.begin_read()?, path, kind).map(Some),
+        Seen::Open(database) => label(&database.begin_read().db()?, path, kind).map(Some),
     }
 }
 
@@ -94,17 +94,17 @@ pub(super) fn label(txn: &ReadTransaction, path: &Path, kind: &str) -> Result<Op
 }
 
 fn read_label(txn: &ReadTransaction, path: &Path, kind: &str) -> Result<Option<Label>, StoreError> {
-    if txn.list_tables()?.next().is_none() {
+    if txn.list_tables().db()?.next().is_none() {
         return Ok(None);
     }
     let foreign = |_| StoreError::Foreign { path: path.to_owned(), what: "a redb file with other tables".into() };
     let meta = txn.open_table(META).map_err(foreign)?;
     check_format(&meta, path, kind)?;
-    let store = match meta.get("store")? {
+    let store = match meta.get("store").db()? {
         Some(raw) => fixed(raw.value(), path, "store")?,
         None => return Err(corrupted(path, "its id is missing")),
     };
-    let head = meta.get("head")?.map(|raw| unseal("meta-0", raw.value())).transpose()?;
+    let head = meta.get("head").db()?.map(|raw| unseal("meta-0", raw.value())).transpose()?;
     Ok(Some(Label { store, head }))
 }
 
@@ -114,14 +114,14 @@ fn check_format(
     kind: &str,
 ) -> Result<(), StoreError> {
     let foreign = |what: String| Err(StoreError::Foreign { path: path.to_owned(), what });
-    match meta.get("kind")? {
+    match meta.get("kind").db()? {
         None => return foreign("a redb file with other tables".into()),
         Some(found) if found.value() != kind.as_bytes() => {
             return foreign(format!("its kind is {}", String::from_utf8_lossy(found.value())));
         }
         Some(_) => {}
     }
-    let format = match meta.get("format")? {
+    let format = match meta.get("format").db()? {
         Some(raw) => u32::from_le_bytes(fixed(raw.value(), path, "format")?),
         None => return Err(corrupted(path, "it has no format version")),
     };

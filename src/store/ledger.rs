@@ -7,7 +7,7 @@ use redb::{ReadTransaction, ReadableTable};
 
 use super::apply::Batch;
 use super::commands::{Debit, Outcome, Refused};
-use super::error::StoreError;
+use super::error::{DbResult, StoreError};
 use super::open::WriterState;
 use super::records::{ClientRow, EntryKind, Head, LedgerRow, seal, unseal};
 use super::tables::{CLIENTS, FOLLOWED, LEDGER};
@@ -18,7 +18,7 @@ impl Batch<'_> {
         if let Some(row) = self.overlay.get(&client).or_else(|| self.writer.dirty.get(&client)) {
             return Ok(*row);
         }
-        match self.clients.get(client)? {
+        match self.clients.get(client).db()? {
             Some(raw) => Ok(unseal("clients-0", raw.value())?),
             None => Ok(ClientRow::default()),
         }
@@ -28,7 +28,7 @@ impl Batch<'_> {
     pub(super) fn append(&mut self, mut row: LedgerRow, mut client: ClientRow) -> Result<u64, StoreError> {
         let seq = self.head.next_ledger;
         row.digest = row.chained(&self.head.last_digest, seq);
-        self.ledger.insert(seq, &row.encode()[..])?;
+        self.ledger.insert(seq, &row.encode()[..]).db()?;
         self.head.last_digest = row.digest;
         self.head.next_ledger += 1;
         client.last_seq = seq;
@@ -38,7 +38,7 @@ impl Batch<'_> {
 
     pub(super) fn debit(&mut self, debit: &Debit) -> Result<Outcome, StoreError> {
         let mut client = self.client(debit.client)?;
-        if let Some(found) = self.debits.get(debit.key)?.map(|raw| raw.value()) {
+        if let Some(found) = self.debits.get(debit.key).db()?.map(|raw| raw.value()) {
             let row = self.entry(found)?;
             if row.client != debit.client || row.amount != debit.amount {
                 return Ok(Outcome::Refused(Refused::KeyConflict));
@@ -69,12 +69,12 @@ impl Batch<'_> {
             },
             client,
         )?;
-        self.debits.insert(debit.key, seq)?;
+        self.debits.insert(debit.key, seq).db()?;
         Ok(Outcome::Debited { seq, balance, repeated: false })
     }
 
     pub(super) fn entry(&self, seq: u64) -> Result<LedgerRow, StoreError> {
-        match self.ledger.get(seq)? {
+        match self.ledger.get(seq).db()? {
             Some(raw) => Ok(LedgerRow::decode(raw.value())?),
             None => Err(StoreError::Contradiction { what: format!("ledger entry {seq} is missing") }),
         }
@@ -96,7 +96,7 @@ impl Batch<'_> {
         let rows = (until - round.at) as u64;
         for key in &round.keys[round.at..until] {
             let row = self.client(*key)?;
-            self.clients.insert(*key, seal("clients-0", &row)?.as_slice())?;
+            self.clients.insert(*key, seal("clients-0", &row)?.as_slice()).db()?;
             self.flushed.push(*key);
         }
         round.at = until;
@@ -117,15 +117,15 @@ impl Batch<'_> {
             let seq = self.head.anchor;
             let row = self.entry(seq)?;
             self.doubt_entry(&row)?;
-            self.ledger.remove(seq)?;
+            self.ledger.remove(seq).db()?;
             let totals = &mut self.head.totals;
             if row.kind == EntryKind::Debit {
                 totals.sealed_debited = totals.sealed_debited.saturating_add(row.amount);
-                self.debits.remove(row.id)?;
+                self.debits.remove(row.id).db()?;
             } else {
                 totals.sealed_awarded = totals.sealed_awarded.saturating_add(row.amount);
                 totals.sealed_leaves += u64::from(row.leaves);
-                self.receipts.remove(row.id)?;
+                self.receipts.remove(row.id).db()?;
             }
             self.head.anchor_digest = row.digest;
             self.head.anchor += 1;
@@ -147,8 +147,8 @@ impl Batch<'_> {
         let mut victims = Vec::new();
         let mut next = None;
         let mut seen = 0;
-        for entry in self.clients.range((Bound::Excluded(after), Bound::Unbounded))?.take(limit) {
-            let (key, raw) = entry?;
+        for entry in self.clients.range((Bound::Excluded(after), Bound::Unbounded)).db()?.take(limit) {
+            let (key, raw) = entry.db()?;
             let key = key.value();
             seen += 1;
             next = (seen == limit).then_some(key);
@@ -158,8 +158,8 @@ impl Batch<'_> {
             }
         }
         for key in &victims {
-            self.clients.remove(*key)?;
-            self.txn.open_table(FOLLOWED)?.remove(*key)?;
+            self.clients.remove(*key).db()?;
+            self.txn.open_table(FOLLOWED).db()?.remove(*key).db()?;
         }
         Ok(Outcome::Scanned { rows: victims.len() as u64, next })
     }
@@ -191,16 +191,16 @@ impl Round {
 
 /// Applies to client rows what the ledger holds beyond the last checkpoint.
 pub(super) fn replay(txn: &ReadTransaction, writer: &mut WriterState) -> Result<(), StoreError> {
-    let clients = txn.open_table(CLIENTS)?;
-    let ledger = txn.open_table(LEDGER)?;
+    let clients = txn.open_table(CLIENTS).db()?;
+    let ledger = txn.open_table(LEDGER).db()?;
     let from = writer.head.checkpoint.max(writer.head.anchor);
-    for entry in ledger.range(from..)? {
-        let (seq, raw) = entry?;
+    for entry in ledger.range(from..).db()? {
+        let (seq, raw) = entry.db()?;
         let (seq, row) = (seq.value(), LedgerRow::decode(raw.value())?);
         let client = match writer.dirty.get_mut(&row.client) {
             Some(client) => client,
             None => {
-                let stored = match clients.get(row.client)? {
+                let stored = match clients.get(row.client).db()? {
                     Some(raw) => unseal("clients-0", raw.value())?,
                     None => ClientRow::default(),
                 };

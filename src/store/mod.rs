@@ -51,7 +51,7 @@ pub use due::ClientStretch;
 pub use error::{CommitFailure, StoreError};
 pub use open::{Identity, Store, StoreOptions};
 pub(crate) use random::random;
-pub use read::{LedgerEntry, Reader, StandingsPage, TreeId};
+pub use read::{LedgerEntry, Reader, StandingsPage, TreeNumber};
 pub use read_trust::{QuorumsPage, RangeKey};
 #[cfg(feature = "testing")]
 pub use redb_backend::ForRedb;

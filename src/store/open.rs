@@ -9,12 +9,12 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use super::backend::{Failures, StorageProvider, StoreFile};
-use super::error::StoreError;
+use super::error::{DbResult, StoreError};
 use super::file::{open_file, panic_is_damage};
 use super::identity::{corrupted, fixed, open_pair};
 use super::ledger::Round;
 use super::random::random;
-use super::records::{ClientRow, Head, UsefulnessAccount, seal, unseal};
+use super::records::{AccountRow, ClientRow, Head, UsefulnessAccount, seal, unseal};
 use super::tables::{
     BLOCKS, CHORES, CLAIMS, CLIENTS, CONSUMED, DAMAGED, DEBITS, DOUBTED, FOLLOWED, FORMAT_VERSION, HANDLES, HASHES,
     INTERIOR, LEDGER, LENGTHS, META, NAMES, PROVENANCE, QUORUMS, READY, RECEIPTS, SOURCES, STANDINGS, SUSPECTS, TILES,
@@ -273,12 +273,12 @@ impl<'s> OpenDatabase<'s> {
     }
 
     pub(super) fn begin_read(&self) -> Result<redb::ReadTransaction, StoreError> {
-        Ok(self.0.as_ref().ok_or(StoreError::Closed)?.begin_read()?)
+        self.0.as_ref().ok_or(StoreError::Closed)?.begin_read().db()
     }
 }
 
 fn begin_durable(database: &Database, quick_repair: bool) -> Result<WriteTransaction, StoreError> {
-    let mut txn = database.begin_write()?;
+    let mut txn = database.begin_write().db()?;
     txn.set_durability(Durability::Immediate).map_err(|e| StoreError::Io { what: e.to_string() })?;
     txn.set_two_phase_commit(true);
     txn.set_quick_repair(quick_repair);
@@ -288,82 +288,83 @@ fn begin_durable(database: &Database, quick_repair: bool) -> Result<WriteTransac
 fn init_state(database: &Database, path: &std::path::Path) -> Result<Identity, StoreError> {
     let txn = begin_durable(database, false)?;
     let identity = {
-        let mut meta = txn.open_table(META)?;
-        let fresh = meta.get("kind")?.is_none();
+        let mut meta = txn.open_table(META).db()?;
+        let fresh = meta.get("kind").db()?.is_none();
         if fresh {
-            meta.insert("kind", &b"pouw-state"[..])?;
-            meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..])?;
-            meta.insert("store", &drawn::<16>()?[..])?;
-            meta.insert("digest-key", &drawn::<32>()?[..])?;
-            meta.insert("head", seal("meta-0", &Head::default())?.as_slice())?;
+            meta.insert("kind", &b"pouw-state"[..]).db()?;
+            meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..]).db()?;
+            meta.insert("store", &drawn::<16>()?[..]).db()?;
+            meta.insert("digest-key", &drawn::<32>()?[..]).db()?;
+            meta.insert("head", seal("meta-0", &Head::default())?.as_slice()).db()?;
         }
-        let boot = match meta.get("boot")? {
+        let boot = match meta.get("boot").db()? {
             Some(raw) => u64::from_le_bytes(fixed(raw.value(), path, "boot")?).wrapping_add(1),
             None => 0,
         };
-        meta.insert("boot", &boot.to_le_bytes()[..])?;
-        let store = meta.get("store")?.map(|raw| fixed(raw.value(), path, "store")).transpose()?;
-        let digest_key = meta.get("digest-key")?.map(|raw| fixed(raw.value(), path, "digest-key")).transpose()?;
+        meta.insert("boot", &boot.to_le_bytes()[..]).db()?;
+        let store = meta.get("store").db()?.map(|raw| fixed(raw.value(), path, "store")).transpose()?;
+        let digest_key = meta.get("digest-key").db()?.map(|raw| fixed(raw.value(), path, "digest-key")).transpose()?;
         match (store, digest_key) {
             (Some(store), Some(digest_key)) => Identity { store, digest_key, boot },
             _ => return Err(corrupted(path, "its ids are missing")),
         }
     };
-    txn.open_table(TREES)?;
-    txn.open_table(NAMES)?;
-    txn.open_table(HANDLES)?;
-    txn.open_table(HASHES)?;
-    txn.open_table(LENGTHS)?;
-    txn.open_table(TILES)?;
-    txn.open_table(INTERIOR)?;
-    txn.open_table(READY)?;
-    txn.open_table(CHORES)?;
-    txn.open_table(CONSUMED)?;
-    txn.open_table(CLIENTS)?;
-    txn.open_table(LEDGER)?;
-    txn.open_table(RECEIPTS)?;
-    txn.open_table(DEBITS)?;
+    txn.open_table(TREES).db()?;
+    txn.open_table(NAMES).db()?;
+    txn.open_table(HANDLES).db()?;
+    txn.open_table(HASHES).db()?;
+    txn.open_table(LENGTHS).db()?;
+    txn.open_table(TILES).db()?;
+    txn.open_table(INTERIOR).db()?;
+    txn.open_table(READY).db()?;
+    txn.open_table(CHORES).db()?;
+    txn.open_table(CONSUMED).db()?;
+    txn.open_table(CLIENTS).db()?;
+    txn.open_table(LEDGER).db()?;
+    txn.open_table(RECEIPTS).db()?;
+    txn.open_table(DEBITS).db()?;
     // Added to the first layout: a store from before them gets them here.
-    txn.open_table(STANDINGS)?;
-    txn.open_table(PROVENANCE)?;
-    txn.open_table(CLAIMS)?;
-    txn.open_table(QUORUMS)?;
-    txn.open_table(SUSPECTS)?;
-    txn.open_table(FOLLOWED)?;
-    txn.open_table(DOUBTED)?;
-    txn.open_table(DAMAGED)?;
-    txn.commit()?;
+    txn.open_table(STANDINGS).db()?;
+    txn.open_table(PROVENANCE).db()?;
+    txn.open_table(CLAIMS).db()?;
+    txn.open_table(QUORUMS).db()?;
+    txn.open_table(SUSPECTS).db()?;
+    txn.open_table(FOLLOWED).db()?;
+    txn.open_table(DOUBTED).db()?;
+    txn.open_table(DAMAGED).db()?;
+    txn.commit().db()?;
     Ok(identity)
 }
 
 fn init_blocks(database: &Database, store: [u8; 16], next_tree: u64) -> Result<(), StoreError> {
     let txn = begin_durable(database, true)?;
     {
-        let mut meta = txn.open_table(META)?;
-        meta.insert("kind", &b"pouw-blocks"[..])?;
-        meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..])?;
-        meta.insert("store", &store[..])?;
+        let mut meta = txn.open_table(META).db()?;
+        meta.insert("kind", &b"pouw-blocks"[..]).db()?;
+        meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..]).db()?;
+        meta.insert("store", &store[..]).db()?;
         // Data of trees that never got their row: a crash between the two files.
-        let mut blocks = txn.open_table(BLOCKS)?;
-        blocks.retain_in((next_tree, 0).., |_, _| false)?;
-        let mut sources = txn.open_table(SOURCES)?;
-        sources.retain_in((next_tree, 0).., |_, _| false)?;
+        let mut blocks = txn.open_table(BLOCKS).db()?;
+        blocks.retain_in((next_tree, 0).., |_, _| false).db()?;
+        let mut sources = txn.open_table(SOURCES).db()?;
+        sources.retain_in((next_tree, 0).., |_, _| false).db()?;
     }
-    txn.commit()?;
+    txn.commit().db()?;
     Ok(())
 }
 
 /// Reads the head and replays the ledger's tail over the client rows.
 fn load_writer(database: &Database) -> Result<WriterState, StoreError> {
-    let txn = database.begin_read()?;
-    let meta = txn.open_table(META)?;
-    let head: Head = match meta.get("head")? {
+    let txn = database.begin_read().db()?;
+    let meta = txn.open_table(META).db()?;
+    let head: Head = match meta.get("head").db()? {
         Some(raw) => unseal("meta-0", raw.value())?,
         None => {
             return Err(StoreError::Contradiction { what: "meta-0 has no head".into() });
         }
     };
-    let account = meta.get("account")?.map(|raw| unseal("meta-0", raw.value())).transpose()?.unwrap_or_default();
+    let account: Option<AccountRow> = meta.get("account").db()?.map(|raw| unseal("meta-0", raw.value())).transpose()?;
+    let AccountRow(account) = account.unwrap_or_default();
     let mut writer = WriterState { head, account, ..WriterState::default() };
     super::ledger::replay(&txn, &mut writer)?;
     Ok(writer)

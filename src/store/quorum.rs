@@ -8,7 +8,7 @@ use crate::policy::quorum::Voter;
 
 use super::apply::Batch;
 use super::commands::{Outcome, Refused, Settle};
-use super::error::StoreError;
+use super::error::{DbResult, StoreError};
 use super::records::{
     EntryKind, HashReason, LeafState, QuorumRow, Submitter, TreeState, VoteRow, range_end, seal, unseal,
 };
@@ -52,7 +52,7 @@ impl Batch<'_> {
             self.put_quorum(key, &row)?;
             return Ok(Ok(Taken::AwaitsQuorum));
         }
-        self.txn.open_table(QUORUMS)?.remove(key)?;
+        self.txn.open_table(QUORUMS).db()?.remove(key).db()?;
         self.agreed(settle, vote, &row)
     }
 
@@ -108,23 +108,23 @@ impl Batch<'_> {
         range: &AlignedRange,
         seen: usize,
     ) -> Result<Result<Option<QuorumRow>, Refused>, StoreError> {
-        let table = self.txn.open_table(QUORUMS)?;
+        let table = self.txn.open_table(QUORUMS).db()?;
         let first = range.tile() * TILE_LEAVES;
-        for entry in table.range((key.0, first)..(key.0, first + TILE_LEAVES))? {
-            let (other, raw) = entry?;
+        for entry in table.range((key.0, first)..(key.0, first + TILE_LEAVES)).db()? {
+            let (other, raw) = entry.db()?;
             let (_, start) = other.value();
             let row: QuorumRow = unseal("quorums-0", raw.value())?;
             if start != key.1 && start < range.end() && range.start() < range_end(start, row.order) {
                 return Ok(Err(Refused::QuorumMoved));
             }
         }
-        let row: Option<QuorumRow> = table.get(key)?.map(|raw| unseal("quorums-0", raw.value())).transpose()?;
+        let row: Option<QuorumRow> = table.get(key).db()?.map(|raw| unseal("quorums-0", raw.value())).transpose()?;
         let fits = row.as_ref().map_or(seen == 0, |row| row.votes.len() == seen && row.order == range.order());
         Ok(if fits { Ok(row) } else { Err(Refused::QuorumMoved) })
     }
 
     fn put_quorum(&self, key: Key, row: &QuorumRow) -> Result<(), StoreError> {
-        self.txn.open_table(QUORUMS)?.insert(key, seal("quorums-0", row)?.as_slice())?;
+        self.txn.open_table(QUORUMS).db()?.insert(key, seal("quorums-0", row)?.as_slice()).db()?;
         Ok(())
     }
 
@@ -142,7 +142,7 @@ impl Batch<'_> {
             let out = ruling.lies.contains(&vote.id) || ruling.stale.contains(&vote.id);
             // Looked at again: a strike may have been written since.
             if out || self.client(vote.client)?.strikes != vote.strikes {
-                self.consumed.insert((vote.expires_ms, vote.id), NO_ENTRY)?;
+                self.consumed.insert((vote.expires_ms, vote.id), NO_ENTRY).db()?;
             } else {
                 kept.push(vote);
             }
@@ -159,7 +159,7 @@ impl Batch<'_> {
     pub(super) fn amend(&mut self, amend: &Amend) -> Result<Outcome, StoreError> {
         let Amend { tree, range, ruling, work, at_ms } = amend;
         let place = self.account_place(*tree)?;
-        self.account.server(place, HashReason::Referee, *work);
+        self.account.count_server(place, HashReason::Referee, *work);
         if self.tree(*tree)?.is_none_or(|row| row.state != TreeState::Active) {
             return Ok(Outcome::Refused(Refused::TreeGone));
         }
@@ -171,7 +171,7 @@ impl Batch<'_> {
         };
         let liars = self.rule(&mut row, ruling, *at_ms)?;
         if row.votes.is_empty() && row.refereed.is_empty() {
-            self.txn.open_table(QUORUMS)?.remove(key)?;
+            self.txn.open_table(QUORUMS).db()?.remove(key).db()?;
         } else {
             self.put_quorum(key, &row)?;
         }
@@ -183,7 +183,7 @@ impl Batch<'_> {
     pub(super) fn referee(&mut self, referee: &Referee) -> Result<Outcome, StoreError> {
         let Referee { tree, range, hashes, votes_seen, data_digest, work, at_ms } = referee;
         let place = self.account_place(*tree)?;
-        self.account.server(place, HashReason::Referee, *work);
+        self.account.count_server(place, HashReason::Referee, *work);
         if self.tree(*tree)?.is_none_or(|row| row.state != TreeState::Active) {
             return Ok(Outcome::Refused(Refused::TreeGone));
         }
@@ -196,7 +196,7 @@ impl Batch<'_> {
             Ok(None) => return Ok(Outcome::Refused(Refused::QuorumMoved)),
             Err(refused) => return Ok(Outcome::Refused(refused)),
         };
-        self.txn.open_table(QUORUMS)?.remove(key)?;
+        self.txn.open_table(QUORUMS).db()?.remove(key).db()?;
         self.set_states(*tree, *range, hashes, |_| LeafState::Verified)?;
         let mut liars = Vec::new();
         for vote in &row.votes {
@@ -206,7 +206,7 @@ impl Batch<'_> {
                 self.pay_vote(*tree, range, vote, *at_ms)?;
                 continue;
             }
-            self.consumed.insert((vote.expires_ms, vote.id), NO_ENTRY)?;
+            self.consumed.insert((vote.expires_ms, vote.id), NO_ENTRY).db()?;
             if !right && vote.data_digest == *data_digest {
                 self.head.totals.refused += 1;
                 self.strike(vote.client, true, *at_ms)?;

@@ -7,7 +7,7 @@ use redb::{ReadTransaction, ReadableTableMetadata};
 
 use crate::merkle::AlignedRange;
 
-use super::error::StoreError;
+use super::error::{DbResult, StoreError};
 use super::open::Store;
 use super::records::{
     ClientRow, GroupRow, Head, LedgerRow, LengthRow, RecordError, StandingRow, TileRow, TreeRow, unseal,
@@ -18,7 +18,7 @@ use super::tables::{
 };
 
 /// Number of a tree inside one store; never used twice.
-pub type TreeId = u64;
+pub type TreeNumber = u64;
 
 /// A ledger entry with its sequence number.
 pub type LedgerEntry = (u64, LedgerRow);
@@ -84,7 +84,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn head(&self) -> Result<Head, StoreError> {
-        match self.txn.open_table(META)?.get("head")? {
+        match self.txn.open_table(META).db()?.get("head").db()? {
             Some(raw) => Ok(unseal("meta-0", raw.value())?),
             None => Err(StoreError::Contradiction { what: "meta-0 has no head".into() }),
         }
@@ -94,17 +94,17 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn tree(&self, tree: TreeId) -> Result<Option<TreeRow>, StoreError> {
-        let table = self.txn.open_table(TREES)?;
-        Ok(table.get(tree)?.map(|raw| unseal("trees-0", raw.value())).transpose()?)
+    pub fn tree(&self, tree: TreeNumber) -> Result<Option<TreeRow>, StoreError> {
+        let table = self.txn.open_table(TREES).db()?;
+        Ok(table.get(tree).db()?.map(|raw| unseal("trees-0", raw.value())).transpose()?)
     }
 
     /// The tree of a name.
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn tree_named(&self, name: &str) -> Result<Option<(TreeId, TreeRow)>, StoreError> {
-        let Some(tree) = self.txn.open_table(NAMES)?.get(name)?.map(|raw| raw.value()) else {
+    pub fn tree_named(&self, name: &str) -> Result<Option<(TreeNumber, TreeRow)>, StoreError> {
+        let Some(tree) = self.txn.open_table(NAMES).db()?.get(name).db()?.map(|raw| raw.value()) else {
             return Ok(None);
         };
         Ok(self.tree(tree)?.map(|row| (tree, row)))
@@ -114,8 +114,8 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn tree_of_handle(&self, handle: [u8; 16]) -> Result<Option<(TreeId, TreeRow)>, StoreError> {
-        let Some(tree) = self.txn.open_table(HANDLES)?.get(handle)?.map(|raw| raw.value()) else {
+    pub fn tree_of_handle(&self, handle: [u8; 16]) -> Result<Option<(TreeNumber, TreeRow)>, StoreError> {
+        let Some(tree) = self.txn.open_table(HANDLES).db()?.get(handle).db()?.map(|raw| raw.value()) else {
             return Ok(None);
         };
         Ok(self.tree(tree)?.map(|row| (tree, row)))
@@ -125,12 +125,12 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn trees(&self, after: Option<TreeId>, limit: usize) -> Result<Vec<(TreeId, TreeRow)>, StoreError> {
-        let table = self.txn.open_table(TREES)?;
+    pub fn trees(&self, after: Option<TreeNumber>, limit: usize) -> Result<Vec<(TreeNumber, TreeRow)>, StoreError> {
+        let table = self.txn.open_table(TREES).db()?;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut out = Vec::new();
-        for entry in table.range::<u64>((from, Bound::Unbounded))?.take(limit) {
-            let (key, raw) = entry?;
+        for entry in table.range::<u64>((from, Bound::Unbounded)).db()?.take(limit) {
+            let (key, raw) = entry.db()?;
             out.push((key.value(), unseal("trees-0", raw.value())?));
         }
         Ok(out)
@@ -140,15 +140,15 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn ready(&self, priority: u8, after: Option<u64>, limit: usize) -> Result<Vec<(u64, TreeId)>, StoreError> {
-        let table = self.txn.open_table(READY)?;
+    pub fn ready(&self, priority: u8, after: Option<u64>, limit: usize) -> Result<Vec<(u64, TreeNumber)>, StoreError> {
+        let table = self.txn.open_table(READY).db()?;
         let from = match after {
             Some(order) => Bound::Excluded((priority, order)),
             None => Bound::Included((priority, 0)),
         };
         let mut out = Vec::new();
-        for entry in table.range((from, Bound::Included((priority, u64::MAX))))?.take(limit) {
-            let (key, raw) = entry?;
+        for entry in table.range((from, Bound::Included((priority, u64::MAX)))).db()?.take(limit) {
+            let (key, raw) = entry.db()?;
             out.push((key.value().1, raw.value()));
         }
         Ok(out)
@@ -159,15 +159,15 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ready_len(&self) -> Result<u64, StoreError> {
-        Ok(self.txn.open_table(READY)?.len()?)
+        self.txn.open_table(READY).db()?.len().db()
     }
 
     /// The state of one tile.
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn tile(&self, tree: TreeId, tile: u64) -> Result<TileRow, StoreError> {
-        Ok(match self.txn.open_table(TILES)?.get((tree, tile))? {
+    pub fn tile(&self, tree: TreeNumber, tile: u64) -> Result<TileRow, StoreError> {
+        Ok(match self.txn.open_table(TILES).db()?.get((tree, tile)).db()? {
             Some(raw) => TileRow::decode(raw.value())?,
             None => TileRow::PENDING,
         })
@@ -177,11 +177,11 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn tiles(&self, tree: TreeId, first: u64, count: usize) -> Result<Vec<TileRow>, StoreError> {
+    pub fn tiles(&self, tree: TreeNumber, first: u64, count: usize) -> Result<Vec<TileRow>, StoreError> {
         let mut out = vec![TileRow::PENDING; count];
-        let table = self.txn.open_table(TILES)?;
-        for entry in table.range((tree, first)..(tree, first.saturating_add(count as u64)))? {
-            let (key, raw) = entry?;
+        let table = self.txn.open_table(TILES).db()?;
+        for entry in table.range((tree, first)..(tree, first.saturating_add(count as u64))).db()? {
+            let (key, raw) = entry.db()?;
             out[(key.value().1 - first) as usize] = TileRow::decode(raw.value())?;
         }
         Ok(out)
@@ -191,8 +191,8 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn group(&self, tree: TreeId, group: u64) -> Result<GroupRow, StoreError> {
-        match self.txn.open_table(HASHES)?.get((tree, group))? {
+    pub fn group(&self, tree: TreeNumber, group: u64) -> Result<GroupRow, StoreError> {
+        match self.txn.open_table(HASHES).db()?.get((tree, group)).db()? {
             Some(raw) => Ok(GroupRow::decode(raw.value())?),
             None => Err(missing("hashes-0", tree, group)),
         }
@@ -202,11 +202,11 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn groups(&self, tree: TreeId, first: u64, limit: usize) -> Result<Vec<GroupRow>, StoreError> {
-        let table = self.txn.open_table(HASHES)?;
+    pub fn groups(&self, tree: TreeNumber, first: u64, limit: usize) -> Result<Vec<GroupRow>, StoreError> {
+        let table = self.txn.open_table(HASHES).db()?;
         let mut out = Vec::new();
-        for entry in table.range((tree, first)..(tree + 1, 0))?.take(limit) {
-            let (key, raw) = entry?;
+        for entry in table.range((tree, first)..(tree + 1, 0)).db()?.take(limit) {
+            let (key, raw) = entry.db()?;
             let expected = first + out.len() as u64;
             if key.value().1 != expected {
                 return Err(missing("hashes-0", tree, expected));
@@ -220,7 +220,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn range_pending(&self, tree: TreeId, range: &AlignedRange) -> Result<bool, StoreError> {
+    pub fn range_pending(&self, tree: TreeNumber, range: &AlignedRange) -> Result<bool, StoreError> {
         let tile = self.tile(tree, range.tile())?;
         let mask = tile.pending_mask(crate::merkle::TILE_LEAVES);
         Ok((range.start()..range.end()).all(|leaf| mask & (1 << (leaf % crate::merkle::TILE_LEAVES)) != 0))
@@ -230,8 +230,8 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn lengths(&self, tree: TreeId, group: u64) -> Result<LengthRow, StoreError> {
-        match self.txn.open_table(LENGTHS)?.get((tree, group))? {
+    pub fn lengths(&self, tree: TreeNumber, group: u64) -> Result<LengthRow, StoreError> {
+        match self.txn.open_table(LENGTHS).db()?.get((tree, group)).db()? {
             Some(raw) => Ok(LengthRow::decode(raw.value())?),
             None => Err(missing("lengths-0", tree, group)),
         }
@@ -241,17 +241,17 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn has_lengths(&self, tree: TreeId) -> Result<bool, StoreError> {
-        Ok(self.txn.open_table(LENGTHS)?.get((tree, 0))?.is_some())
+    pub fn has_lengths(&self, tree: TreeNumber) -> Result<bool, StoreError> {
+        Ok(self.txn.open_table(LENGTHS).db()?.get((tree, 0)).db()?.is_some())
     }
 
     /// An interior node accepted from a client.
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn interior(&self, tree: TreeId, level: u8, index: u64) -> Result<Option<[u8; 64]>, StoreError> {
-        let table = self.txn.open_table(INTERIOR)?;
-        Ok(table.get((tree, level, index))?.and_then(|raw| raw.value().try_into().ok()))
+    pub fn interior(&self, tree: TreeNumber, level: u8, index: u64) -> Result<Option<[u8; 64]>, StoreError> {
+        let table = self.txn.open_table(INTERIOR).db()?;
+        Ok(table.get((tree, level, index)).db()?.and_then(|raw| raw.value().try_into().ok()))
     }
 
     /// The ledger sequence number under which a token was consumed.
@@ -259,7 +259,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn consumed(&self, expires_ms: u64, id: [u8; 16]) -> Result<Option<u64>, StoreError> {
-        Ok(self.txn.open_table(CONSUMED)?.get((expires_ms, id))?.map(|raw| raw.value()))
+        Ok(self.txn.open_table(CONSUMED).db()?.get((expires_ms, id)).db()?.map(|raw| raw.value()))
     }
 
     /// The ledger entry of an accepted challenge.
@@ -267,7 +267,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn receipt(&self, id: [u8; 16]) -> Result<Option<LedgerEntry>, StoreError> {
-        match self.txn.open_table(RECEIPTS)?.get(id)?.map(|raw| raw.value()) {
+        match self.txn.open_table(RECEIPTS).db()?.get(id).db()?.map(|raw| raw.value()) {
             Some(seq) => Ok(self.ledger_entry(seq)?.map(|row| (seq, row))),
             None => Ok(None),
         }
@@ -278,8 +278,8 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ledger_entry(&self, seq: u64) -> Result<Option<LedgerRow>, StoreError> {
-        let table = self.txn.open_table(LEDGER)?;
-        Ok(table.get(seq)?.map(|raw| LedgerRow::decode(raw.value())).transpose()?)
+        let table = self.txn.open_table(LEDGER).db()?;
+        Ok(table.get(seq).db()?.map(|raw| LedgerRow::decode(raw.value())).transpose()?)
     }
 
     /// Up to `limit` ledger entries from `from` on.
@@ -287,10 +287,10 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ledger(&self, from: u64, limit: usize) -> Result<Vec<LedgerEntry>, StoreError> {
-        let table = self.txn.open_table(LEDGER)?;
+        let table = self.txn.open_table(LEDGER).db()?;
         let mut out = Vec::new();
-        for entry in table.range(from..)?.take(limit) {
-            let (key, raw) = entry?;
+        for entry in table.range(from..).db()?.take(limit) {
+            let (key, raw) = entry.db()?;
             out.push((key.value(), LedgerRow::decode(raw.value())?));
         }
         Ok(out)
@@ -301,8 +301,8 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn client(&self, client: [u8; 16]) -> Result<Option<ClientRow>, StoreError> {
-        let table = self.txn.open_table(CLIENTS)?;
-        Ok(table.get(client)?.map(|raw| unseal("clients-0", raw.value())).transpose()?)
+        let table = self.txn.open_table(CLIENTS).db()?;
+        Ok(table.get(client).db()?.map(|raw| unseal("clients-0", raw.value())).transpose()?)
     }
 
     /// Up to `limit` clients behind `after` and where they stand.
@@ -310,11 +310,11 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn standings(&self, after: Option<[u8; 16]>, limit: usize) -> Result<StandingsPage, StoreError> {
-        let table = self.txn.open_table(STANDINGS)?;
+        let table = self.txn.open_table(STANDINGS).db()?;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut out = Vec::new();
-        for entry in table.range::<[u8; 16]>((from, Bound::Unbounded))?.take(limit) {
-            let (key, raw) = entry?;
+        for entry in table.range::<[u8; 16]>((from, Bound::Unbounded)).db()?.take(limit) {
+            let (key, raw) = entry.db()?;
             out.push((key.value(), StandingRow::decode(raw.value())));
         }
         Ok(out)
@@ -324,12 +324,12 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn chores(&self, kind: u8, after: Option<TreeId>, limit: usize) -> Result<Vec<TreeId>, StoreError> {
-        let table = self.txn.open_table(CHORES)?;
+    pub fn chores(&self, kind: u8, after: Option<TreeNumber>, limit: usize) -> Result<Vec<TreeNumber>, StoreError> {
+        let table = self.txn.open_table(CHORES).db()?;
         let from = after.map_or(Bound::Included((kind, 0)), |tree| Bound::Excluded((kind, tree)));
         let mut out = Vec::new();
-        for entry in table.range((from, Bound::Included((kind, u64::MAX))))?.take(limit) {
-            out.push(entry?.0.value().1);
+        for entry in table.range((from, Bound::Included((kind, u64::MAX)))).db()?.take(limit) {
+            out.push(entry.db()?.0.value().1);
         }
         Ok(out)
     }
@@ -340,6 +340,6 @@ const DIRTY_CLIENTS: usize = 32_768;
 /// Ledger entries behind the last checkpoint at which one begins: what an open has to replay.
 const ENTRIES_BEHIND: u64 = 65_536;
 
-fn missing(table: &'static str, tree: TreeId, row: u64) -> StoreError {
+fn missing(table: &'static str, tree: TreeNumber, row: u64) -> StoreError {
     StoreError::Contradiction { what: format!("{table} lacks row {row} of tree {tree}") }
 }

@@ -6,13 +6,13 @@ use redb::{Key, ReadOnlyTable, ReadableTable, TableDefinition, TableError, Value
 
 use crate::merkle::TILE_LEAVES;
 
-use super::error::StoreError;
-use super::read::{Reader, TreeId};
+use super::error::{DbResult, StoreError, of_table};
+use super::read::{Reader, TreeNumber};
 use super::records::{ClaimRow, ProvenanceRow, QuorumRow, RecordError, unseal};
 use super::tables::{CHORES, CLAIMS, DAMAGED, DOUBTED, PROVENANCE, QUORUMS, SUSPECTS};
 
 /// Tree and first leaf of a range.
-pub type RangeKey = (TreeId, u64);
+pub type RangeKey = (TreeNumber, u64);
 
 /// Ranges with their votes, each row by itself readable or not.
 pub type QuorumsPage = Vec<(RangeKey, Result<QuorumRow, RecordError>)>;
@@ -22,9 +22,9 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn provenance(&self, tree: TreeId) -> Result<ProvenanceRow, StoreError> {
+    pub fn provenance(&self, tree: TreeNumber) -> Result<ProvenanceRow, StoreError> {
         let Some(table) = self.known(PROVENANCE)? else { return Ok(ProvenanceRow::default()) };
-        match table.get(tree)? {
+        match table.get(tree).db()? {
             Some(raw) => Ok(ProvenanceRow::decode(raw.value())?),
             None => Ok(ProvenanceRow::default()),
         }
@@ -34,21 +34,21 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn quorum(&self, tree: TreeId, start: u64) -> Result<Option<QuorumRow>, StoreError> {
+    pub fn quorum(&self, tree: TreeNumber, start: u64) -> Result<Option<QuorumRow>, StoreError> {
         let Some(table) = self.known(QUORUMS)? else { return Ok(None) };
-        Ok(table.get((tree, start))?.map(|raw| unseal("quorums-0", raw.value())).transpose()?)
+        Ok(table.get((tree, start)).db()?.map(|raw| unseal("quorums-0", raw.value())).transpose()?)
     }
 
     /// The votes on ranges of one tile, by their first leaves.
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn quorums_of_tile(&self, tree: TreeId, tile: u64) -> Result<Vec<(u64, QuorumRow)>, StoreError> {
+    pub fn quorums_of_tile(&self, tree: TreeNumber, tile: u64) -> Result<Vec<(u64, QuorumRow)>, StoreError> {
         let Some(table) = self.known(QUORUMS)? else { return Ok(Vec::new()) };
         let first = tile * TILE_LEAVES;
         let mut out = Vec::new();
-        for entry in table.range((tree, first)..(tree, first + TILE_LEAVES))? {
-            let (key, raw) = entry?;
+        for entry in table.range((tree, first)..(tree, first + TILE_LEAVES)).db()? {
+            let (key, raw) = entry.db()?;
             out.push((key.value().1, unseal("quorums-0", raw.value())?));
         }
         Ok(out)
@@ -58,8 +58,8 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn has_chore(&self, kind: u8, tree: TreeId) -> Result<bool, StoreError> {
-        Ok(self.txn.open_table(CHORES)?.get((kind, tree))?.is_some())
+    pub fn has_chore(&self, kind: u8, tree: TreeNumber) -> Result<bool, StoreError> {
+        Ok(self.txn.open_table(CHORES).db()?.get((kind, tree)).db()?.is_some())
     }
 
     /// Up to `limit` ranges with votes behind `after`, of all trees.
@@ -69,8 +69,8 @@ impl Reader {
     pub fn quorums(&self, after: Option<RangeKey>, limit: usize) -> Result<QuorumsPage, StoreError> {
         let Some(table) = self.known(QUORUMS)? else { return Ok(Vec::new()) };
         let mut out = Vec::new();
-        for entry in table.range((behind(after), Bound::Unbounded))?.take(limit) {
-            let (key, raw) = entry?;
+        for entry in table.range((behind(after), Bound::Unbounded)).db()?.take(limit) {
+            let (key, raw) = entry.db()?;
             out.push((key.value(), unseal("quorums-0", raw.value())));
         }
         Ok(out)
@@ -80,11 +80,11 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn claims(&self, tree: TreeId, from: u64, limit: usize) -> Result<Vec<(u64, ClaimRow)>, StoreError> {
+    pub fn claims(&self, tree: TreeNumber, from: u64, limit: usize) -> Result<Vec<(u64, ClaimRow)>, StoreError> {
         let Some(table) = self.known(CLAIMS)? else { return Ok(Vec::new()) };
         let mut out = Vec::new();
-        for entry in table.range((tree, from)..(tree + 1, 0))?.take(limit) {
-            let (key, raw) = entry?;
+        for entry in table.range((tree, from)..(tree + 1, 0)).db()?.take(limit) {
+            let (key, raw) = entry.db()?;
             out.push((key.value().1, unseal("claims-0", raw.value())?));
         }
         Ok(out)
@@ -96,7 +96,7 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn suspects(&self, limit: usize) -> Result<Vec<[u8; 16]>, StoreError> {
         let Some(table) = self.known(SUSPECTS)? else { return Ok(Vec::new()) };
-        table.iter()?.take(limit).map(|entry| Ok(entry?.0.value())).collect()
+        table.iter().db()?.take(limit).map(|entry| Ok(entry.db()?.0.value())).collect()
     }
 
     /// Up to `limit` tiles with doubted leaves, behind `after`.
@@ -122,7 +122,12 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<RangeKey>, StoreError> {
         let Some(table) = self.known(definition)? else { return Ok(Vec::new()) };
-        table.range((behind(after), Bound::Unbounded))?.take(limit).map(|entry| Ok(entry?.0.value())).collect()
+        table
+            .range((behind(after), Bound::Unbounded))
+            .db()?
+            .take(limit)
+            .map(|entry| Ok(entry.db()?.0.value()))
+            .collect()
     }
 
     /// A table that the stores of the first build lack.
@@ -133,7 +138,7 @@ impl Reader {
         match self.txn.open_table(definition) {
             Ok(table) => Ok(Some(table)),
             Err(TableError::TableDoesNotExist(_)) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(of_table(error)),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::merkle::{AlignedRange, TILE_LEAVES};
 
 use super::apply::Batch;
 use super::commands::{Outcome, Refuse, Refused, Settle, SettleKind};
-use super::error::StoreError;
+use super::error::{DbResult, StoreError};
 use super::records::{EntryKind, HashReason, LeafState, LedgerRow, Strategy, TileRow, TreeState, UsefulnessAccount};
 use super::tables::{CHORE_ASSEMBLE, CHORE_FOLD, DAMAGED, NO_ENTRY, PRIORITY_FRESH, PRIORITY_PARTIAL, VOTED};
 
@@ -35,7 +35,7 @@ impl Batch<'_> {
         let check = !settle.skip_consumed_check;
         #[cfg(not(feature = "testing"))]
         let check = true;
-        if check && self.consumed.get((settle.expires_ms, settle.id))?.is_some() {
+        if check && self.consumed.get((settle.expires_ms, settle.id)).db()?.is_some() {
             return Ok(Outcome::Refused(Refused::Consumed));
         }
         let taken = match &settle.kind {
@@ -51,14 +51,14 @@ impl Batch<'_> {
             Err(refused) => return Ok(Outcome::Refused(refused)),
             Ok(Taken::AwaitsQuorum) => {
                 self.count_work(settle, entry_tree(&settle.kind), false)?;
-                self.consumed.insert((settle.expires_ms, settle.id), VOTED)?;
+                self.consumed.insert((settle.expires_ms, settle.id), VOTED).db()?;
                 return Ok(Outcome::Voted);
             }
             Ok(Taken::Counts(progress, entry)) => (progress, entry),
         };
         self.count_work(settle, entry_tree(&settle.kind), true)?;
         let seq = self.credit(settle, entry)?;
-        self.consumed.insert((settle.expires_ms, settle.id), seq)?;
+        self.consumed.insert((settle.expires_ms, settle.id), seq).db()?;
         let Progress { first_leaf, leaves_complete, interior_complete } = progress;
         Ok(Outcome::Settled { seq, first_leaf, leaves_complete, interior_complete })
     }
@@ -89,7 +89,7 @@ impl Batch<'_> {
     }
 
     pub(super) fn all_pending(&mut self, tree: u64, range: AlignedRange) -> Result<Result<(), Refused>, StoreError> {
-        let tile = match self.tiles.get((tree, range.tile()))? {
+        let tile = match self.tiles.get((tree, range.tile())).db()? {
             Some(raw) => TileRow::decode(raw.value())?,
             None => TileRow::PENDING,
         };
@@ -116,9 +116,9 @@ impl Batch<'_> {
         })?;
         let lost = damaged.count_ones();
         if lost > 0 {
-            let mut table = self.txn.open_table(DAMAGED)?;
+            let mut table = self.txn.open_table(DAMAGED).db()?;
             for leaf in (range.start()..range.end()).filter(|leaf| damaged & (1 << (leaf % TILE_LEAVES)) != 0) {
-                table.insert((tree, leaf), ())?;
+                table.insert((tree, leaf), ()).db()?;
             }
         }
         self.head.totals.pending = self.head.totals.pending.saturating_sub(u64::from(lost));
@@ -145,12 +145,12 @@ impl Batch<'_> {
         self.tree_changed(tree);
         self.head.totals.pending = self.head.totals.pending.saturating_sub(leaves);
         if leaves_complete {
-            self.chores.insert((CHORE_ASSEMBLE, tree), ())?;
-            self.ready.remove((PRIORITY_FRESH, order))?;
-            self.ready.remove((PRIORITY_PARTIAL, order))?;
+            self.chores.insert((CHORE_ASSEMBLE, tree), ()).db()?;
+            self.ready.remove((PRIORITY_FRESH, order)).db()?;
+            self.ready.remove((PRIORITY_PARTIAL, order)).db()?;
         } else if was_fresh {
-            self.ready.remove((PRIORITY_FRESH, order))?;
-            self.ready.insert((PRIORITY_PARTIAL, order), tree)?;
+            self.ready.remove((PRIORITY_FRESH, order)).db()?;
+            self.ready.insert((PRIORITY_PARTIAL, order), tree).db()?;
         }
         Ok(Some(Progress { first_leaf: was_fresh, leaves_complete, interior_complete: false }))
     }
@@ -164,8 +164,8 @@ impl Batch<'_> {
         if counts {
             self.account.by[place].accepted.add(settle.accepted);
         }
-        self.account.server(place, HashReason::Audit, settle.audit);
-        self.account.server(place, HashReason::Referee, settle.referee);
+        self.account.count_server(place, HashReason::Audit, settle.audit);
+        self.account.count_server(place, HashReason::Referee, settle.referee);
         Ok(())
     }
 
@@ -190,10 +190,10 @@ impl Batch<'_> {
         if row.state != TreeState::Folding {
             return Ok(Err(Refused::TreeState(row.state)));
         }
-        if self.interior.get((tree, level, index))?.is_some() {
+        if self.interior.get((tree, level, index)).db()?.is_some() {
             return Ok(Err(Refused::NodeDone));
         }
-        self.interior.insert((tree, level, index), &hash[..])?;
+        self.interior.insert((tree, level, index), &hash[..]).db()?;
         let Some(row) = self.tree(tree)? else {
             return Ok(Err(Refused::TreeGone));
         };
@@ -204,8 +204,8 @@ impl Batch<'_> {
         }
         self.tree_changed(tree);
         if interior_complete {
-            self.chores.remove((CHORE_FOLD, tree))?;
-            self.chores.insert((CHORE_ASSEMBLE, tree), ())?;
+            self.chores.remove((CHORE_FOLD, tree)).db()?;
+            self.chores.insert((CHORE_ASSEMBLE, tree), ()).db()?;
         }
         let progress = Progress { interior_complete, ..Progress::default() };
         Ok(Ok(Taken::Counts(progress, (EntryKind::Interior, tree, index, level, 0))))
@@ -261,15 +261,15 @@ impl Batch<'_> {
             digest: [0; 32],
         };
         let seq = self.append(row, client)?;
-        self.receipts.insert(id, seq)?;
+        self.receipts.insert(id, seq).db()?;
         Ok(seq)
     }
 
     pub(super) fn refuse(&mut self, refuse: &Refuse) -> Result<Outcome, StoreError> {
-        if self.consumed.get((refuse.expires_ms, refuse.id))?.is_some() {
+        if self.consumed.get((refuse.expires_ms, refuse.id)).db()?.is_some() {
             return Ok(Outcome::Refused(Refused::Consumed));
         }
-        self.consumed.insert((refuse.expires_ms, refuse.id), NO_ENTRY)?;
+        self.consumed.insert((refuse.expires_ms, refuse.id), NO_ENTRY).db()?;
         self.head.totals.refused += 1;
         self.strike(refuse.client, refuse.strike, refuse.at_ms)?;
         Ok(Outcome::Done { rows: 1, more: false })
@@ -277,11 +277,11 @@ impl Batch<'_> {
 
     pub(super) fn prune_consumed(&mut self, before_ms: u64, limit: usize) -> Result<Outcome, StoreError> {
         let mut rows = 0;
-        for row in self.consumed.extract_from_if(..(before_ms, [0; 16]), |_, _| true)?.take(limit) {
-            row?;
+        for row in self.consumed.extract_from_if(..(before_ms, [0; 16]), |_, _| true).db()?.take(limit) {
+            row.db()?;
             rows += 1;
         }
-        let more = self.consumed.range(..(before_ms, [0; 16]))?.next().is_some();
+        let more = self.consumed.range(..(before_ms, [0; 16])).db()?.next().is_some();
         Ok(Outcome::Done { rows, more })
     }
 }

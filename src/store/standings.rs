@@ -3,7 +3,7 @@
 use super::apply::Batch;
 use super::backend::StoreFile;
 use super::commands::{Outcome, PutStandings};
-use super::error::StoreError;
+use super::error::{DbResult, StoreError};
 use super::file::panic_is_damage;
 use super::open::Store;
 use super::read::StandingsPage;
@@ -12,11 +12,11 @@ use super::tables::STANDINGS;
 impl Batch<'_> {
     /// Opens its table only now: a batch of answers pays nothing for it.
     pub(super) fn put_standings(&mut self, put: &PutStandings) -> Result<Outcome, StoreError> {
-        let mut table = self.txn.open_table(STANDINGS)?;
+        let mut table = self.txn.open_table(STANDINGS).db()?;
         for (client, row) in &put.rows {
             match row {
-                Some(row) => drop(table.insert(*client, &row.encode()[..])?),
-                None => drop(table.remove(*client)?),
+                Some(row) => drop(table.insert(*client, &row.encode()[..]).db()?),
+                None => drop(table.remove(*client).db()?),
             }
         }
         Ok(Outcome::Done { rows: put.rows.len() as u64, more: false })

@@ -6,7 +6,7 @@ use crate::merkle::{GROUP_LEAVES, Shape, TILE_LEAVES};
 
 use super::apply::Batch;
 use super::commands::{AddGroups, BeginTree, FinishTree, Outcome, Refused};
-use super::error::StoreError;
+use super::error::{DbResult, StoreError};
 use super::records::{DataPlace, GroupRow, HashReason, LeafState, TreeRow, TreeState};
 use super::tables::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, DAMAGED, PRIORITY_FRESH, PRIORITY_PARTIAL};
 
@@ -14,10 +14,10 @@ const DONE: Outcome = Outcome::Done { rows: 1, more: false };
 
 impl Batch<'_> {
     pub(super) fn begin_tree(&mut self, begin: &BeginTree) -> Result<Outcome, StoreError> {
-        if self.names.get(begin.name.as_str())?.is_some() {
+        if self.names.get(begin.name.as_str()).db()?.is_some() {
             return Ok(Outcome::Refused(Refused::NameTaken(begin.name.clone())));
         }
-        if self.handles.get(begin.handle)?.is_some() || self.tree(begin.tree)?.is_some() {
+        if self.handles.get(begin.handle).db()?.is_some() || self.tree(begin.tree)?.is_some() {
             return Err(StoreError::Contradiction { what: format!("tree {} is in use", begin.tree) });
         }
         if begin.tree < self.head.next_tree {
@@ -25,13 +25,13 @@ impl Batch<'_> {
         }
         // A number passed over belonged to an ingest that failed, perhaps behind its block data.
         for skipped in self.head.next_tree..begin.tree {
-            self.chores.insert((CHORE_PURGE, skipped), ())?;
+            self.chores.insert((CHORE_PURGE, skipped), ()).db()?;
         }
         let order = self.head.next_order;
         self.head.next_order += 1;
         self.head.next_tree = begin.tree + 1;
-        self.names.insert(begin.name.as_str(), begin.tree)?;
-        self.handles.insert(begin.handle, begin.tree)?;
+        self.names.insert(begin.name.as_str(), begin.tree).db()?;
+        self.handles.insert(begin.handle, begin.tree).db()?;
         self.put_tree(
             begin.tree,
             TreeRow {
@@ -65,28 +65,28 @@ impl Batch<'_> {
         }
         let mut leaves = 0;
         for (group, row) in (add.first_group..).zip(&add.groups) {
-            if let Some(stored) = self.hashes.get((add.tree, group))?
+            if let Some(stored) = self.hashes.get((add.tree, group)).db()?
                 && GroupRow::decode(stored.value())? != *row
             {
                 return Ok(Outcome::Refused(Refused::HashConflict(group)));
             }
-            self.hashes.insert((add.tree, group), row.encode().as_slice())?;
+            self.hashes.insert((add.tree, group), row.encode().as_slice()).db()?;
             leaves += row.leaves.len() as u64;
         }
         for (group, row) in (add.first_group..).zip(&add.lengths) {
-            self.lengths.insert((add.tree, group), row.encode().as_slice())?;
+            self.lengths.insert((add.tree, group), row.encode().as_slice()).db()?;
         }
         for leaf in &add.oversized {
             let damaged = add.damaged.contains(leaf);
             let state = if damaged { LeafState::Damaged } else { LeafState::Verified };
             self.edit_tile(add.tree, leaf / TILE_LEAVES, |tile| tile.set(leaf % TILE_LEAVES, state))?;
             if damaged {
-                self.txn.open_table(DAMAGED)?.insert((add.tree, *leaf), ())?;
+                self.txn.open_table(DAMAGED).db()?.insert((add.tree, *leaf), ()).db()?;
             }
         }
         let place = self.account_place(add.tree)?;
-        self.account.server(place, HashReason::Ingest, add.work[0]);
-        self.account.server(place, HashReason::Folding, add.work[1]);
+        self.account.count_server(place, HashReason::Ingest, add.work[0]);
+        self.account.count_server(place, HashReason::Folding, add.work[1]);
         self.head.totals.oversized += add.oversized.len() as u64;
         if let Some(row) = self.tree(add.tree)? {
             row.groups += add.groups.len() as u64;
@@ -120,10 +120,10 @@ impl Batch<'_> {
         self.head.totals.trees += 1;
         self.head.totals.pending += finish.leaves.saturating_sub(done + damaged);
         if done >= finish.leaves {
-            self.chores.insert((CHORE_ASSEMBLE, finish.tree), ())?;
+            self.chores.insert((CHORE_ASSEMBLE, finish.tree), ()).db()?;
         } else {
             let priority = if done > 0 { PRIORITY_PARTIAL } else { PRIORITY_FRESH };
-            self.ready.insert((priority, order), finish.tree)?;
+            self.ready.insert((priority, order), finish.tree).db()?;
         }
         self.tree_changed(finish.tree);
         Ok(DONE)
@@ -153,11 +153,11 @@ impl Batch<'_> {
         row.root = root.unwrap_or(row.root);
         self.tree_changed(tree);
         for kind in [CHORE_ASSEMBLE, CHORE_FOLD] {
-            self.chores.remove((kind, tree))?;
+            self.chores.remove((kind, tree)).db()?;
         }
         match to {
-            TreeState::Assembling => drop(self.chores.insert((CHORE_ASSEMBLE, tree), ())?),
-            TreeState::Folding => drop(self.chores.insert((CHORE_FOLD, tree), ())?),
+            TreeState::Assembling => drop(self.chores.insert((CHORE_ASSEMBLE, tree), ()).db()?),
+            TreeState::Folding => drop(self.chores.insert((CHORE_FOLD, tree), ()).db()?),
             TreeState::Complete => {
                 self.head.totals.complete += 1;
                 self.data_may_go(tree)?;
@@ -180,15 +180,15 @@ impl Batch<'_> {
         rows += self.drop_claims(tree, limit.saturating_sub(rows))?;
         let more = rows >= limit;
         if !more {
-            self.chores.remove((CHORE_DROP, tree))?;
+            self.chores.remove((CHORE_DROP, tree)).db()?;
         }
         Ok(Outcome::Done { rows: rows as u64, more })
     }
 
     pub(super) fn remove_interior(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
         let mut rows = 0;
-        for row in self.interior.extract_from_if((tree, 0, 0)..(tree + 1, 0, 0), |_, _| true)?.take(limit) {
-            row?;
+        for row in self.interior.extract_from_if((tree, 0, 0)..(tree + 1, 0, 0), |_, _| true).db()?.take(limit) {
+            row.db()?;
             rows += 1;
         }
         Ok(rows)
@@ -200,15 +200,15 @@ impl Batch<'_> {
             None => return Ok(Outcome::Refused(Refused::TreeGone)),
         };
         self.uncount(tree)?;
-        self.names.remove(name.as_str())?;
-        self.handles.remove(handle)?;
-        self.ready.remove((PRIORITY_PARTIAL, order))?;
-        self.ready.remove((PRIORITY_FRESH, order))?;
+        self.names.remove(name.as_str()).db()?;
+        self.handles.remove(handle).db()?;
+        self.ready.remove((PRIORITY_PARTIAL, order)).db()?;
+        self.ready.remove((PRIORITY_FRESH, order)).db()?;
         self.drop_tree(tree)?;
         for kind in [CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD] {
-            self.chores.remove((kind, tree))?;
+            self.chores.remove((kind, tree)).db()?;
         }
-        self.chores.insert((CHORE_PURGE, tree), ())?;
+        self.chores.insert((CHORE_PURGE, tree), ()).db()?;
         Ok(DONE)
     }
 
@@ -231,14 +231,14 @@ impl Batch<'_> {
 
     /// Removes rows of a forgotten tree; its chore goes with the last of them.
     pub(super) fn purge_rows(&mut self, tree: u64, limit: usize) -> Result<Outcome, StoreError> {
-        if self.chores.get((CHORE_PURGE, tree))?.is_none() {
+        if self.chores.get((CHORE_PURGE, tree)).db()?.is_none() {
             return Ok(Outcome::Done { rows: 0, more: false });
         }
         let mut rows = 0;
         for table in [&mut self.tiles, &mut self.hashes, &mut self.lengths] {
             let left = limit.saturating_sub(rows);
-            for row in table.extract_from_if((tree, 0)..(tree + 1, 0), |_, _| true)?.take(left) {
-                row?;
+            for row in table.extract_from_if((tree, 0)..(tree + 1, 0), |_, _| true).db()?.take(left) {
+                row.db()?;
                 rows += 1;
             }
         }
@@ -247,7 +247,7 @@ impl Batch<'_> {
         rows += self.purge_trust(tree, limit.saturating_sub(rows))?;
         let more = rows >= limit;
         if !more {
-            self.chores.remove((CHORE_PURGE, tree))?;
+            self.chores.remove((CHORE_PURGE, tree)).db()?;
         }
         Ok(Outcome::Done { rows: rows as u64, more })
     }

@@ -8,7 +8,7 @@ use crate::merkle::{AlignedRange, GROUP_LEAVES, GROUP_ORDER, Shape, TILE_LEAVES,
 
 use super::apply::Batch;
 use super::commands::{Refused, Settle};
-use super::error::StoreError;
+use super::error::{DbResult, StoreError};
 use super::records::{
     ClaimRow, DataPlace, EntryKind, GroupRow, HashReason, HashWork, LeafState, ProvenanceRow, Submitter, TileRow,
     TreeRow, range_end, seal, unseal,
@@ -25,13 +25,13 @@ impl Batch<'_> {
         tile: u64,
         edit: impl FnOnce(&mut TileRow),
     ) -> Result<TileRow, StoreError> {
-        let before = match self.tiles.get((tree, tile))? {
+        let before = match self.tiles.get((tree, tile)).db()? {
             Some(raw) => TileRow::decode(raw.value())?,
             None => TileRow::PENDING,
         };
         let mut row = before;
         edit(&mut row);
-        self.tiles.insert((tree, tile), row.encode())?;
+        self.tiles.insert((tree, tile), row.encode()).db()?;
         let counted = |state: LeafState| !matches!(state, LeafState::Pending | LeafState::Verified);
         let changed: Vec<(LeafState, LeafState)> = (0..TILE_LEAVES)
             .map(|slot| (before.state(slot), row.state(slot)))
@@ -47,14 +47,14 @@ impl Batch<'_> {
                     *count += 1;
                 }
             }
-            self.txn.open_table(PROVENANCE)?.insert(tree, &provenance.encode()[..])?;
+            self.txn.open_table(PROVENANCE).db()?.insert(tree, &provenance.encode()[..]).db()?;
         }
         Ok(row)
     }
 
     /// The counts of a tree.
     pub(super) fn provenance(&self, tree: u64) -> Result<ProvenanceRow, StoreError> {
-        match self.txn.open_table(PROVENANCE)?.get(tree)? {
+        match self.txn.open_table(PROVENANCE).db()?.get(tree).db()? {
             Some(raw) => Ok(ProvenanceRow::decode(raw.value())?),
             None => Ok(ProvenanceRow::default()),
         }
@@ -79,7 +79,7 @@ impl Batch<'_> {
         for run in hashes.chunk_by(|a, b| a.0 / GROUP_LEAVES == b.0 / GROUP_LEAVES) {
             let Some((first, _)) = run.first() else { continue };
             let number = first / GROUP_LEAVES;
-            let mut group = match self.hashes.get((tree, number))? {
+            let mut group = match self.hashes.get((tree, number)).db()? {
                 Some(raw) => GroupRow::decode(raw.value())?,
                 None => {
                     return Err(StoreError::Contradiction { what: format!("hashes-0 lacks row {:?}", (tree, number)) });
@@ -96,10 +96,10 @@ impl Batch<'_> {
                 group.top = fold(&group.leaves, levels).unwrap_or(Checksum::ZERO);
                 parents += group.leaves.len() as u64 - 1;
             }
-            self.hashes.insert((tree, number), group.encode().as_slice())?;
+            self.hashes.insert((tree, number), group.encode().as_slice()).db()?;
         }
         let place = self.account_place(tree)?;
-        self.account.server(place, HashReason::Folding, HashWork::of_parents(parents, 0));
+        self.account.count_server(place, HashReason::Folding, HashWork::of_parents(parents, 0));
         Ok(())
     }
 
@@ -151,8 +151,8 @@ impl Batch<'_> {
         submitters: Vec<Submitter>,
     ) -> Result<(), StoreError> {
         let row = ClaimRow { order: range.order(), submitters };
-        let mut table = self.txn.open_table(CLAIMS)?;
-        table.insert((tree, range.start()), seal("claims-0", &row)?.as_slice())?;
+        let mut table = self.txn.open_table(CLAIMS).db()?;
+        table.insert((tree, range.start()), seal("claims-0", &row)?.as_slice()).db()?;
         Ok(())
     }
 
@@ -163,10 +163,10 @@ impl Batch<'_> {
         row.strikes = row.strikes.saturating_add(u64::from(strike));
         row.updated_ms = at_ms;
         // Written now: unlike a credit, a strike is stored nowhere else.
-        self.clients.insert(client, seal("clients-0", &row)?.as_slice())?;
+        self.clients.insert(client, seal("clients-0", &row)?.as_slice()).db()?;
         let last = row.last_seq;
         self.overlay.insert(client, row);
-        if strike && last != NO_ENTRY && !self.txn.open_table(CLAIMS)?.is_empty()? {
+        if strike && last != NO_ENTRY && !self.txn.open_table(CLAIMS).db()?.is_empty().db()? {
             self.suspect(client, last)?;
         }
         Ok(())
@@ -175,23 +175,23 @@ impl Batch<'_> {
     /// Has a client's entries up to `last` followed back, down to where it was followed back
     /// before.
     fn suspect(&self, client: [u8; 16], last: u64) -> Result<(), StoreError> {
-        let mut suspects = self.txn.open_table(SUSPECTS)?;
-        let walk = suspects.get(client)?.map(|raw| raw.value());
+        let mut suspects = self.txn.open_table(SUSPECTS).db()?;
+        let walk = suspects.get(client).db()?.map(|raw| raw.value());
         if let Some((next, from, until, _)) = walk {
             // What is newer than this walk gets one of its own behind it, so that no entry is met twice.
-            suspects.insert(client, (next, from, until, true))?;
+            suspects.insert(client, (next, from, until, true)).db()?;
             return Ok(());
         }
-        let until = self.txn.open_table(FOLLOWED)?.get(client)?.map_or(NO_ENTRY, |raw| raw.value());
+        let until = self.txn.open_table(FOLLOWED).db()?.get(client).db()?.map_or(NO_ENTRY, |raw| raw.value());
         if until == NO_ENTRY || last > until {
-            suspects.insert(client, (last, last, until, false))?;
+            suspects.insert(client, (last, last, until, false)).db()?;
         }
         Ok(())
     }
 
     /// Doubts the leaves of a client caught lying, going back along its entries.
     pub(super) fn backtrack(&mut self, client: [u8; 16], limit: usize) -> Result<super::commands::Outcome, StoreError> {
-        let walk = self.txn.open_table(SUSPECTS)?.get(client)?.map(|raw| raw.value());
+        let walk = self.txn.open_table(SUSPECTS).db()?.get(client).db()?.map(|raw| raw.value());
         let Some((mut next, from, until, again)) = walk else {
             return Ok(super::commands::Outcome::Done { rows: 0, more: false });
         };
@@ -207,10 +207,10 @@ impl Batch<'_> {
         }
         let more = goes_on(next);
         if more {
-            self.txn.open_table(SUSPECTS)?.insert(client, (next, from, until, again))?;
+            self.txn.open_table(SUSPECTS).db()?.insert(client, (next, from, until, again)).db()?;
         } else {
-            self.txn.open_table(SUSPECTS)?.remove(client)?;
-            self.txn.open_table(FOLLOWED)?.insert(client, from)?;
+            self.txn.open_table(SUSPECTS).db()?.remove(client).db()?;
+            self.txn.open_table(FOLLOWED).db()?.insert(client, from).db()?;
             if again {
                 let last = self.client(client)?.last_seq;
                 self.suspect(client, last)?;
@@ -232,13 +232,13 @@ impl Batch<'_> {
         if strategy.knows_answers() || data == DataPlace::Dropped {
             return Ok(());
         }
-        if self.chores.get((CHORE_DROP, entry.tree))?.is_some() {
+        if self.chores.get((CHORE_DROP, entry.tree)).db()?.is_some() {
             // Released: accepted as it is.
             return Ok(());
         }
         let end = leaves.min(range_end(entry.start, entry.order));
         let key = (entry.tree, entry.start / TILE_LEAVES);
-        let tile = match self.tiles.get(key)? {
+        let tile = match self.tiles.get(key).db()? {
             Some(raw) => TileRow::decode(raw.value())?,
             None => return Ok(()),
         };
@@ -248,7 +248,7 @@ impl Batch<'_> {
             return Ok(());
         }
         self.edit_tile(key.0, key.1, |tile| hit.iter().for_each(|slot| tile.set(*slot, LeafState::Doubted)))?;
-        self.txn.open_table(DOUBTED)?.insert(key, ())?;
+        self.txn.open_table(DOUBTED).db()?.insert(key, ()).db()?;
         Ok(())
     }
 
@@ -256,9 +256,9 @@ impl Batch<'_> {
     pub(super) fn prune_claims(&mut self, tree: u64, tile: u64, row: &TileRow) -> Result<(), StoreError> {
         let first = tile * TILE_LEAVES;
         let mut gone = Vec::new();
-        let mut table = self.txn.open_table(CLAIMS)?;
-        for entry in table.range((tree, first)..(tree, first + TILE_LEAVES))? {
-            let (key, raw) = entry?;
+        let mut table = self.txn.open_table(CLAIMS).db()?;
+        for entry in table.range((tree, first)..(tree, first + TILE_LEAVES)).db()? {
+            let (key, raw) = entry.db()?;
             let (_, start) = key.value();
             let claim: ClaimRow = unseal("claims-0", raw.value())?;
             let end = range_end(start, claim.order).min(first + TILE_LEAVES);
@@ -267,7 +267,7 @@ impl Batch<'_> {
             }
         }
         for start in gone {
-            table.remove((tree, start))?;
+            table.remove((tree, start)).db()?;
         }
         Ok(())
     }
@@ -275,11 +275,11 @@ impl Batch<'_> {
     /// Returns the clients behind a leaf, and the start of their range.
     pub(super) fn submitters(&self, tree: u64, leaf: u64) -> Result<Option<(u64, Vec<Submitter>)>, StoreError> {
         let first = leaf / TILE_LEAVES * TILE_LEAVES;
-        let table = self.txn.open_table(CLAIMS)?;
-        let Some(entry) = table.range((tree, first)..=(tree, leaf))?.next_back() else {
+        let table = self.txn.open_table(CLAIMS).db()?;
+        let Some(entry) = table.range((tree, first)..=(tree, leaf)).db()?.next_back() else {
             return Ok(None);
         };
-        let (key, raw) = entry?;
+        let (key, raw) = entry.db()?;
         let claim: ClaimRow = unseal("claims-0", raw.value())?;
         let (_, start) = key.value();
         let covers = range_end(start, claim.order) > leaf;

@@ -4,14 +4,14 @@
 use crate::hash::Checksum;
 use crate::merkle::AlignedRange;
 
-use super::read::TreeId;
+use super::read::TreeNumber;
 use super::records::HashWork;
 
 /// An answer of which a sample was hashed again. Precondition: the leaves are all pending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audited {
     /// The tree, which must be `Active` under the handle of the token.
-    pub tree: TreeId,
+    pub tree: TreeNumber,
     /// The leaves.
     pub range: AlignedRange,
     /// Their hashes.
@@ -41,7 +41,7 @@ pub struct Ruling {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vote {
     /// The tree, which must be `Active` under the handle of the token.
-    pub tree: TreeId,
+    pub tree: TreeNumber,
     /// The leaves.
     pub range: AlignedRange,
     /// Their hashes. Alike with all votes that stay, but for leaves that were refereed.
@@ -60,7 +60,7 @@ pub struct Vote {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Amend {
     /// The tree.
-    pub tree: TreeId,
+    pub tree: TreeNumber,
     /// The leaves.
     pub range: AlignedRange,
     /// What is to change.
@@ -76,7 +76,7 @@ pub struct Amend {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Referee {
     /// The tree, which must be `Active`.
-    pub tree: TreeId,
+    pub tree: TreeNumber,
     /// The leaves.
     pub range: AlignedRange,
     /// Their right hashes.
@@ -98,7 +98,7 @@ pub struct Referee {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upgrade {
     /// The tree.
-    pub tree: TreeId,
+    pub tree: TreeNumber,
     /// The tile.
     pub tile: u64,
     /// Place in the tile, right hash.
@@ -116,7 +116,7 @@ pub struct Upgrade {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repair {
     /// The tree.
-    pub tree: TreeId,
+    pub tree: TreeNumber,
     /// The leaves; those that are not damaged are left alone.
     pub leaves: Vec<u64>,
     /// What the server hashed.

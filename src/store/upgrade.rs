@@ -8,7 +8,7 @@ use crate::policy::quorum::Voter;
 
 use super::apply::Batch;
 use super::commands::{Outcome, Refused};
-use super::error::StoreError;
+use super::error::{DbResult, StoreError};
 use super::records::{EntryKind, GroupRow, HashReason, LeafState, LedgerRow, Submitter, TileRow, TreeState};
 use super::tables::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, DAMAGED, DOUBTED, PROVENANCE};
 use super::trust_commands::{Repair, Upgrade};
@@ -17,11 +17,11 @@ impl Batch<'_> {
     pub(super) fn upgrade(&mut self, upgrade: &Upgrade) -> Result<Outcome, StoreError> {
         let Upgrade { tree, tile, hashes, digests, work, at_ms } = upgrade;
         let place = self.account_place(*tree)?;
-        self.account.server(place, HashReason::Export, *work);
+        self.account.count_server(place, HashReason::Export, *work);
         let Some(state) = self.tree(*tree)?.map(|row| row.state) else {
             return Ok(Outcome::Refused(Refused::TreeGone));
         };
-        let row = match self.tiles.get((*tree, *tile))? {
+        let row = match self.tiles.get((*tree, *tile)).db()? {
             Some(raw) => TileRow::decode(raw.value())?,
             None => return Ok(judged(Vec::new(), Vec::new())),
         };
@@ -58,7 +58,7 @@ impl Batch<'_> {
         }
         self.prune_claims(*tree, *tile, &row)?;
         if row.mask(TILE_LEAVES, |state| state == LeafState::Doubted) == 0 {
-            self.txn.open_table(DOUBTED)?.remove((*tree, *tile))?;
+            self.txn.open_table(DOUBTED).db()?.remove((*tree, *tile)).db()?;
         }
         for Voter { client, .. } in &liars {
             self.strike(*client, true, *at_ms)?;
@@ -75,7 +75,7 @@ impl Batch<'_> {
     }
 
     fn leaf_hash(&self, tree: u64, leaf: u64) -> Result<Option<Checksum>, StoreError> {
-        match self.hashes.get((tree, leaf / GROUP_LEAVES))? {
+        match self.hashes.get((tree, leaf / GROUP_LEAVES)).db()? {
             Some(raw) => Ok(GroupRow::decode(raw.value())?.leaves.get((leaf % GROUP_LEAVES) as usize).copied()),
             None => Ok(None),
         }
@@ -107,7 +107,7 @@ impl Batch<'_> {
             digest: [0; 32],
         };
         let seq = self.append(row, client)?;
-        self.receipts.insert(id, seq)?;
+        self.receipts.insert(id, seq).db()?;
         Ok(())
     }
 
@@ -126,9 +126,9 @@ impl Batch<'_> {
             self.head.totals.complete = self.head.totals.complete.saturating_sub(1);
         }
         for kind in [CHORE_DROP, CHORE_FOLD] {
-            self.chores.remove((kind, tree))?;
+            self.chores.remove((kind, tree)).db()?;
         }
-        self.chores.insert((CHORE_ASSEMBLE, tree), ())?;
+        self.chores.insert((CHORE_ASSEMBLE, tree), ()).db()?;
         Ok(())
     }
 
@@ -136,7 +136,7 @@ impl Batch<'_> {
     pub(super) fn data_may_go(&mut self, tree: u64) -> Result<(), StoreError> {
         let complete = self.tree(tree)?.is_some_and(|row| row.state == TreeState::Complete);
         if complete && self.provenance(tree)?.weak() == 0 {
-            self.chores.insert((CHORE_DROP, tree), ())?;
+            self.chores.insert((CHORE_DROP, tree), ()).db()?;
         }
         Ok(())
     }
@@ -148,20 +148,20 @@ impl Batch<'_> {
             Some(TreeState::Complete) => {}
             Some(state) => return Ok(Outcome::Refused(Refused::TreeState(state))),
         }
-        self.chores.insert((CHORE_DROP, tree), ())?;
+        self.chores.insert((CHORE_DROP, tree), ()).db()?;
         Ok(Outcome::Done { rows: 1, more: false })
     }
 
     pub(super) fn repair(&mut self, repair: &Repair) -> Result<Outcome, StoreError> {
         let Repair { tree, leaves, work } = repair;
         let place = self.account_place(*tree)?;
-        self.account.server(place, HashReason::Ingest, *work);
+        self.account.count_server(place, HashReason::Ingest, *work);
         if self.tree(*tree)?.is_none_or(|row| row.state != TreeState::Active) {
             return Ok(Outcome::Refused(Refused::TreeGone));
         }
         let mut repaired = 0;
         for leaf in leaves {
-            let was = self.txn.open_table(DAMAGED)?.remove((*tree, *leaf))?.is_some();
+            let was = self.txn.open_table(DAMAGED).db()?.remove((*tree, *leaf)).db()?.is_some();
             if was {
                 self.edit_tile(*tree, leaf / TILE_LEAVES, |row| row.set(leaf % TILE_LEAVES, LeafState::Verified))?;
                 repaired += 1;
@@ -180,17 +180,22 @@ impl Batch<'_> {
 
     /// Removes all rows about the leaves of a forgotten tree except their states, up to `limit` rows.
     pub(super) fn purge_trust(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
-        self.txn.open_table(PROVENANCE)?.remove(tree)?;
+        self.txn.open_table(PROVENANCE).db()?.remove(tree).db()?;
         let mut rows = self.drop_claims(tree, limit)?;
         let all = (tree, 0)..(tree + 1, 0);
-        for row in
-            self.txn.open_table(super::tables::QUORUMS)?.extract_from_if(all.clone(), |_, _| true)?.take(limit - rows)
+        for row in self
+            .txn
+            .open_table(super::tables::QUORUMS)
+            .db()?
+            .extract_from_if(all.clone(), |_, _| true)
+            .db()?
+            .take(limit - rows)
         {
-            row?;
+            row.db()?;
             rows += 1;
         }
-        for row in self.txn.open_table(DAMAGED)?.extract_from_if(all, |_, ()| true)?.take(limit - rows) {
-            row?;
+        for row in self.txn.open_table(DAMAGED).db()?.extract_from_if(all, |_, ()| true).db()?.take(limit - rows) {
+            row.db()?;
             rows += 1;
         }
         Ok(rows)
@@ -199,15 +204,20 @@ impl Batch<'_> {
     /// Removes up to `limit` claims on the leaves of a tree, and notes on its doubted tiles.
     pub(super) fn drop_claims(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
         let mut rows = 0;
-        let mut table = self.txn.open_table(super::tables::CLAIMS)?;
-        for row in table.extract_from_if((tree, 0)..(tree + 1, 0), |_, _| true)?.take(limit) {
-            row?;
+        let mut table = self.txn.open_table(super::tables::CLAIMS).db()?;
+        for row in table.extract_from_if((tree, 0)..(tree + 1, 0), |_, _| true).db()?.take(limit) {
+            row.db()?;
             rows += 1;
         }
-        for row in
-            self.txn.open_table(DOUBTED)?.extract_from_if((tree, 0)..(tree + 1, 0), |_, ()| true)?.take(limit - rows)
+        for row in self
+            .txn
+            .open_table(DOUBTED)
+            .db()?
+            .extract_from_if((tree, 0)..(tree + 1, 0), |_, ()| true)
+            .db()?
+            .take(limit - rows)
         {
-            row?;
+            row.db()?;
             rows += 1;
         }
         Ok(rows)

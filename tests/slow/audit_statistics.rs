@@ -113,8 +113,7 @@ fn with_an_audit_of_one_skipping_neither_pays_nor_costs() {
 }
 
 fn audited(house: &House) -> u64 {
-    let strategy = Strategy::SampledAudit { k: 1 }.index();
-    house.engine.account().by[strategy].server[HashReason::Audit as usize].hashes
+    house.engine.stats().account.of(Strategy::SampledAudit { k: 1 }).server(HashReason::Audit).hashes
 }
 
 /// Blocks of 16 bytes: what is measured here does not depend on their length.

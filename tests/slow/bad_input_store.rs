@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use crate::support::house::config_with;
 use crate::support::work::{cut, issue, solve};
 use pouw::protocol::{DifficultyTier, WorkResult};
-use pouw::{Answer, Config, OpenError, PouwEngine, Receipt, StoreError, SubmitError, TreeState, check};
+use pouw::{Answer, Config, OpenError, PouwEngine, Receipt, StoreError, SubmitError, TreeState};
 
 const CHILD: &str = "POUW_BAD_INPUT_CHILD";
 
@@ -43,7 +43,7 @@ fn bytes(dir: &Path, name: &str) -> Option<Vec<u8>> {
 #[track_caller]
 fn refused(dir: &Path, wanted: &str) -> StoreError {
     let before = (bytes(dir, "state.redb"), bytes(dir, "blocks.redb"));
-    let checked = match check(dir, &mut |_| {}) {
+    let checked = match PouwEngine::check_store(dir, &mut |_| {}) {
         Ok(report) => report.findings.into_iter().map(|finding| finding.what).collect::<Vec<_>>().join("; "),
         Err(error) => error.to_string(),
     };
@@ -127,13 +127,16 @@ fn a_store_whose_making_was_cut_short_is_made_anew() {
             if let Some(blocks) = blocks {
                 std::fs::write(dir.path().join("blocks.redb"), blocks).unwrap();
             }
-            assert!(check(dir.path(), &mut |_| {}).unwrap().is_clean(), "nothing was ever acknowledged there");
+            assert!(
+                PouwEngine::check_store(dir.path(), &mut |_| {}).unwrap().is_clean(),
+                "nothing was ever acknowledged there"
+            );
             assert_eq!(bytes(dir.path(), "state.redb").as_ref(), Some(state), "a check makes nothing");
             let answer = store(dir.path());
             let engine = open(dir.path()).unwrap();
             engine.submit(&Answer::new(b"anna", &answer)).unwrap();
             engine.close();
-            assert!(check(dir.path(), &mut |_| {}).unwrap().is_clean());
+            assert!(PouwEngine::check_store(dir.path(), &mut |_| {}).unwrap().is_clean());
         }
     }
 }
@@ -162,7 +165,7 @@ fn the_block_file_of_another_store_is_refused() {
     refused(one.path(), "blocks.redb is damaged: it belongs to another store");
     std::fs::write(one.path().join("blocks.redb"), own).unwrap();
     open(one.path()).unwrap().close();
-    assert!(check(one.path(), &mut |_| {}).unwrap().is_clean());
+    assert!(PouwEngine::check_store(one.path(), &mut |_| {}).unwrap().is_clean());
 }
 
 #[test]
@@ -232,13 +235,13 @@ fn under_another_secret_outstanding_tokens_fail_and_nothing_else() {
     let balance = other.balance(b"anna").unwrap();
     assert!(balance.0 > 0, "credits are the client's under any secret");
     let entry = other.ledger(0, 10).unwrap()[0];
-    let id = pouw::protocol::WorkId::from_bytes(entry.row.id);
+    let id = entry.id;
     assert!(matches!(other.receipt(id).unwrap(), Receipt::Accepted(found) if found == entry));
     let own = next(&other);
     other.submit(&Answer::new(b"anna", &own)).unwrap();
     assert!(other.balance(b"anna").unwrap() > balance, "the same client goes on");
     other.close();
-    assert!(check(dir.path(), &mut |_| {}).unwrap().is_clean());
+    assert!(PouwEngine::check_store(dir.path(), &mut |_| {}).unwrap().is_clean());
     let engine = open(dir.path()).unwrap();
     let result = engine.submit(&Answer::new(b"anna", &outstanding));
     assert!(matches!(result, Ok(_) | Err(SubmitError::Withdrawn)), "back under its secret: {result:?}");

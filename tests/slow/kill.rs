@@ -149,14 +149,14 @@ fn run_and_kill(dir: &Path, lines: u64, spin: Duration) -> Heard {
 
 /// Everything acknowledged is there, and the store is clean. True if nothing is left to do in it.
 fn hold_against(dir: &Path, heard: &Heard, paid: &mut HashMap<WorkId, u64>) -> bool {
-    let report = pouw::check(dir, &mut |_| {}).unwrap();
+    let report = PouwEngine::check_store(dir, &mut |_| {}).unwrap();
     assert!(report.is_clean(), "{:?}", report.findings);
     paid.extend(heard.paid.iter().copied());
     let quiet = Config::builder([3; 32]).accept_clock_ahead(true).background(false).build().unwrap();
     let engine = PouwEngine::open(dir, quiet).unwrap();
     for (id, award) in &heard.paid {
         match engine.receipt(*id).unwrap() {
-            Receipt::Accepted(entry) => assert_eq!(entry.row.amount, *award),
+            Receipt::Accepted(entry) => assert_eq!(entry.amount.0, *award),
             other => panic!("the answer to {id} was acknowledged, and its receipt is {other:?}"),
         }
     }
@@ -222,11 +222,11 @@ fn finish(dir: &Path, paid: &HashMap<WorkId, u64>) {
         let Some(last) = page.last() else { break };
         from = last.seq + 1;
         for entry in page {
-            assert_eq!(entry.row.kind, EntryKind::Leaves);
-            sum += entry.row.amount;
-            credited += u64::from(entry.row.leaves);
-            assert_eq!(entry.row.amount, u64::from(entry.row.nodes) * 100);
-            assert!(entries.insert(entry.row.id, entry.row.amount).is_none(), "one answer was paid twice");
+            assert_eq!(entry.kind, EntryKind::Leaves);
+            sum += entry.amount.0;
+            credited += u64::from(entry.leaves);
+            assert_eq!(entry.amount.0, u64::from(entry.nodes) * 100);
+            assert!(entries.insert(*entry.id.as_bytes(), entry.amount.0).is_none(), "one answer was paid twice");
         }
     }
     assert_eq!(credited, all_leaves, "every leaf was credited once");

@@ -451,7 +451,7 @@ fn unpaid(reader: &Reader, heard: &Heard) -> Option<WorkId> {
 
 /// Everything acknowledged is there, and the store is clean.
 fn hold_against(dir: &Path, heard: &Heard, tally: &mut Tally) {
-    let report = pouw::check(dir, &mut |_| {}).unwrap();
+    let report = PouwEngine::check_store(dir, &mut |_| {}).unwrap();
     assert!(report.is_clean(), "{:?}", report.findings);
     let store = Store::open(Arc::new(StoreDirectory::new(dir)), StoreOptions::default()).unwrap();
     let reader = store.read().unwrap();
@@ -514,20 +514,20 @@ fn finish(dir: &Path, heard: &Heard, tally: &mut Tally) {
     }
     let mut credited = BTreeSet::new();
     let (mut sum, mut seen) = (0, BTreeSet::new());
-    for entry in engine.ledger(0, usize::MAX).unwrap() {
-        let row = entry.row;
+    for row in engine.ledger(0, usize::MAX).unwrap() {
+        let tree = row.tree.unwrap();
         assert!(seen.insert(row.id), "one answer was paid twice");
         tally.corrections += u64::from(row.kind == EntryKind::Correction);
-        assert_eq!(row.amount, u64::from(row.nodes) * 100);
-        sum += row.amount;
-        let end = (row.start + (1 << row.order)).min(TREES[ids[&row.tree]].2);
+        assert_eq!(row.amount.0, u64::from(row.nodes) * 100);
+        sum += row.amount.0;
+        let end = (row.start + (1 << row.order)).min(TREES[ids[&tree]].2);
         match row.kind {
             EntryKind::Leaves => assert_eq!(u64::from(row.leaves), end - row.start),
             EntryKind::Part => assert!(u64::from(row.leaves) < end - row.start),
             _ => assert_eq!(row.leaves, 0),
         }
         if matches!(row.kind, EntryKind::Leaves | EntryKind::Part) {
-            (row.start..end).for_each(|leaf| assert!(credited.insert((row.tree, leaf)), "{leaf} is credited twice"));
+            (row.start..end).for_each(|leaf| assert!(credited.insert((tree, leaf)), "{leaf} is credited twice"));
         }
     }
     let totals = engine.stats().totals;

@@ -15,7 +15,7 @@ use pouw::internal::store::sim::{Loss, SimDisk};
 use pouw::internal::store::{Store, check};
 use pouw::merkle::root;
 use pouw::{
-    Answer, EntryKind, FakeClock, HashReason, LedgerRow, PouwEngine, StoreOptions, Strategy, SubmitError, TreeState,
+    Answer, EntryKind, FakeClock, HashReason, LedgerEntry, PouwEngine, StoreOptions, Strategy, SubmitError, TreeState,
 };
 
 const AUDIT: Strategy = Strategy::SampledAudit { k: 2 };
@@ -96,7 +96,7 @@ impl Place {
     }
 
     fn referee_hashes(&self) -> u64 {
-        self.engine.account().by[PAIR.index()].server[HashReason::Referee as usize].hashes
+        self.engine.stats().account.of(PAIR).server(HashReason::Referee).hashes
     }
 
     fn strict(&self, name: &str) -> Vec<Checksum> {
@@ -238,13 +238,13 @@ fn go_on(disk: &SimDisk, now_ms: u64, when: &str) {
     }
     let entries = place.engine.ledger(0, 1_000).unwrap();
     let mut credited = BTreeSet::new();
-    let of_leaves = |row: &LedgerRow| matches!(row.kind, EntryKind::Leaves | EntryKind::Part);
-    for row in entries.iter().map(|entry| entry.row).filter(of_leaves) {
+    let of_leaves = |row: &&LedgerEntry| matches!(row.kind, EntryKind::Leaves | EntryKind::Part);
+    for row in entries.iter().filter(of_leaves) {
         let leaves = row.start..row.start + (1 << row.order);
         leaves.for_each(|leaf| assert!(credited.insert((row.tree, leaf)), "{when}: leaf {leaf} is credited twice"));
     }
     let totals = place.engine.stats().totals;
-    let sum: u64 = entries.iter().map(|entry| entry.row.amount).sum();
+    let sum: u64 = entries.iter().map(|entry| entry.amount.0).sum();
     assert_eq!((sum, totals.pending), (totals.awarded, 0), "{when}");
     place.engine.close();
     expect_clean(disk, when);
@@ -262,7 +262,7 @@ fn crash_through(deed: &Deed, mistake: Option<Mistake>) -> Felt {
     let disk = SimDisk::new();
     let place = Place::open(disk.clone(), START_MS, mistake);
     (deed.prepare)(&place);
-    let now_ms = place.engine.now_ms();
+    let now_ms = place.engine.now().0;
     place.engine.close();
     let place = Place::open(disk.clone(), now_ms, mistake);
     disk.record();
@@ -276,7 +276,7 @@ fn crash_through(deed: &Deed, mistake: Option<Mistake>) -> Felt {
         (acknowledged, commits) = (place.told_at.load(Ordering::SeqCst), place.engine.stats().commits - 1);
     }
     let recording = disk.take_recording().unwrap();
-    let now_ms = place.engine.now_ms();
+    let now_ms = place.engine.now().0;
     place.engine.close();
     let mut shots: BTreeMap<u64, String> = BTreeMap::new();
     let mut felt = Felt { crashes: 0, states: 0, lost: None };

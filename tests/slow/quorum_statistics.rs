@@ -212,8 +212,7 @@ impl Expected {
 }
 
 fn server(house: &House, reason: HashReason) -> u64 {
-    let strategy = Strategy::Redundant { quorum: 2 }.index();
-    house.engine.account().by[strategy].server[reason as usize].hashes
+    house.engine.stats().account.of(Strategy::Redundant { quorum: 2 }).server(reason).hashes
 }
 
 /// Works a tree off with half of the clients colluding, each verdict foretold: the audits are drawn from a seed, and the

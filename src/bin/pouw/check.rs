@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::HumanCount;
-use pouw::{CheckPhase, CheckProgress, CheckReport, StoreFile};
+use pouw::{CheckPhase, CheckProgress, CheckReport, PouwEngine, StoreFile};
 use serde::Serialize;
 
 use crate::failure::{Failure, Verdict};
@@ -45,7 +45,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
         return Err(Failure::Failed(format!("{db} has no {state}; restore it from a backup")));
     }
     let bar = out.progress(None, "{spinner} {msg}");
-    let report = pouw::check(&options.db, &mut |progress| bar.set_message(message(progress)));
+    let report = PouwEngine::check_store(&options.db, &mut |progress| bar.set_message(message(progress)));
     bar.finish_and_clear();
     let report = report?;
     report.findings.iter().for_each(|finding| complain(&finding.what));

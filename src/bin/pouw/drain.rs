@@ -14,7 +14,8 @@ use parking_lot::Mutex;
 use pouw::protocol::{DifficultyTier, WorkResult, WorkUnit};
 use pouw::solver::compute_work_unit_timed;
 use pouw::{
-    Accepted, Answer, IssueError, IssueRequest, OpenQuorums, PouwEngine, Receipt, Stats, SubmitError, TreeState,
+    Accepted, Answer, BlockedTree, IssueError, IssueRequest, OpenQuorums, PouwEngine, Receipt, Stats, SubmitError,
+    TreeId, TreeState,
 };
 
 use crate::damage::{Damage, first_damaged};
@@ -274,8 +275,8 @@ impl<'e> Crew<'e> {
                         Receipt::Accepted(entry) => Some(Tally {
                             units: 1,
                             leaves,
-                            nodes: u64::from(entry.row.nodes),
-                            micro_joules: entry.row.amount,
+                            nodes: u64::from(entry.nodes),
+                            micro_joules: entry.amount.0,
                             ..Tally::default()
                         }),
                         Receipt::Voted => {
@@ -387,8 +388,8 @@ fn assemble(engine: &PouwEngine, bar: &ProgressBar) -> Result<Survey, Failure> {
 
 fn named(engine: &PouwEngine, stats: &Stats) -> Result<Vec<(String, String)>, Failure> {
     let mut blocked = Vec::new();
-    for (tree, why) in &stats.blocked {
-        let found = engine.trees(tree.checked_sub(1), 1)?;
+    for BlockedTree { tree, why, .. } in &stats.blocked {
+        let found = engine.trees(tree.get().checked_sub(1).map(TreeId::new), 1)?;
         let name = found.into_iter().find(|info| info.id == *tree).map_or_else(|| format!("tree {tree}"), |t| t.name);
         blocked.push((name, why.clone()));
     }

@@ -5,14 +5,12 @@ use std::io::{BufWriter, StdoutLock, Write};
 use clap::Args;
 use data_encoding::HEXLOWER;
 use indicatif::HumanCount;
-use pouw::protocol::{DifficultyTier, UnixMillis, WorkId};
-use pouw::{EntryKind, LedgerEntry, PouwEngine};
+use pouw::{EntryKind, LedgerEntry, PouwEngine, TreeId};
 use serde::Serialize;
 
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
 use crate::place::Place;
-use crate::words::tier;
 
 /// List the credits of clients.
 ///
@@ -123,24 +121,24 @@ fn print(to: &mut BufWriter<StdoutLock<'_>>, entry: LedgerEntry, json: bool, fir
 }
 
 impl From<LedgerEntry> for Entry {
-    fn from(LedgerEntry { seq, row, .. }: LedgerEntry) -> Self {
-        let debit = row.kind == EntryKind::Debit;
-        let unpaid = debit || row.kind == EntryKind::Correction;
-        let amount = i128::from(row.amount);
+    fn from(entry: LedgerEntry) -> Self {
+        let debit = entry.kind == EntryKind::Debit;
+        let unpaid = debit || entry.kind == EntryKind::Correction;
+        let amount = i128::from(entry.amount.0);
         Self {
-            seq,
-            at: UnixMillis(row.at_ms).to_rfc3339(),
-            kind: row.kind,
+            seq: entry.seq,
+            at: entry.at.to_rfc3339(),
+            kind: entry.kind,
             micro_joules: if debit { -amount } else { amount },
-            client: HEXLOWER.encode(&row.client),
-            id: if unpaid { HEXLOWER.encode(&row.id) } else { WorkId::from_bytes(row.id).to_string() },
-            tree: row.tree,
-            start: row.start,
-            order: row.order,
-            tier: if unpaid { "-" } else { tier(row.tier).map_or("?", DifficultyTier::as_str) },
-            leaves: row.leaves,
-            nodes: row.nodes,
-            digest: HEXLOWER.encode(&row.digest),
+            client: entry.client.to_string(),
+            id: if unpaid { HEXLOWER.encode(entry.id.as_bytes()) } else { entry.id.to_string() },
+            tree: entry.tree.map_or(0, TreeId::get),
+            start: entry.start,
+            order: entry.order,
+            tier: if unpaid { "-" } else { entry.tier.as_str() },
+            leaves: entry.leaves,
+            nodes: entry.nodes,
+            digest: HEXLOWER.encode(&entry.digest),
         }
     }
 }

@@ -128,8 +128,8 @@ fn human(to: &mut dyn Write, found: &Found) -> io::Result<()> {
     writeln!(to, "credits    {awarded} uJ awarded, {debited} uJ debited")?;
     let entries = count(stats.ledger_entries, "entry", "entries");
     writeln!(to, "ledger     {entries}, {}", count(stats.commits, "commit", "commits"))?;
-    let (state, blocks) = stats.file_bytes;
-    writeln!(to, "files      {} state, {} blocks", HumanBytes(state), HumanBytes(blocks))?;
+    let files = stats.file_bytes;
+    writeln!(to, "files      {} state, {} blocks", HumanBytes(files.state), HumanBytes(files.blocks))?;
     usefulness::print(to, &stats.account)
 }
 
@@ -165,8 +165,8 @@ fn document(found: &Found) -> Document<'_> {
         ledger_entries: stats.ledger_entries,
         commits: stats.commits,
         openings: stats.boot,
-        state_bytes: stats.file_bytes.0,
-        block_bytes: stats.file_bytes.1,
+        state_bytes: stats.file_bytes.state,
+        block_bytes: stats.file_bytes.blocks,
         usefulness: (&stats.account).into(),
     }
 }

@@ -21,7 +21,7 @@ pub struct Survey {
 
 /// Units handed out so far.
 pub fn sent(stats: &Stats) -> u64 {
-    stats.account.by.iter().map(|account| account.sent_units).sum()
+    stats.account.named().map(|(_, account)| account.sent_units).sum()
 }
 
 const PAGE: usize = 512;

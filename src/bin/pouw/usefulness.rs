@@ -42,11 +42,10 @@ struct SyntheticDocument {
 
 impl From<&StrategyAccount> for StrategyDocument {
     fn from(account: &StrategyAccount) -> Self {
-        let by_reason = HashReason::ALL.iter().zip(account.server);
         Self {
             asked: account.asked,
             accepted: account.accepted,
-            server: by_reason.map(|(reason, work)| (reason.as_str(), work)).collect(),
+            server: HashReason::ALL.into_iter().map(|reason| (reason.as_str(), account.server(reason))).collect(),
             saved_permutations: account.saved(),
             sent_units: account.sent_units,
             sent_bytes: account.sent_bytes,
@@ -56,11 +55,11 @@ impl From<&StrategyAccount> for StrategyDocument {
 
 impl From<&UsefulnessAccount> for Usefulness {
     fn from(account: &UsefulnessAccount) -> Self {
-        let made_up = &account.by[UsefulnessAccount::SYNTHETIC];
+        let made_up = account.synthetic();
         Self {
             useful_fraction: account.useful_fraction(),
-            saved_permutations: real(account).map(|(_, account)| account.saved()).sum(),
-            strategies: real(account).map(|(word, account)| (word, account.into())).collect(),
+            saved_permutations: account.strategies().map(|(_, account)| account.saved()).sum(),
+            strategies: account.strategies().map(|(word, account)| (word, account.into())).collect(),
             synthetic: SyntheticDocument {
                 asked: made_up.asked,
                 accepted: made_up.accepted,
@@ -69,11 +68,6 @@ impl From<&UsefulnessAccount> for Usefulness {
             },
         }
     }
-}
-
-/// The strategies with their words.
-fn real(account: &UsefulnessAccount) -> impl Iterator<Item = (&'static str, &StrategyAccount)> {
-    account.named().take(UsefulnessAccount::SYNTHETIC)
 }
 
 /// Prints a table in Keccak permutations, with a line for each strategy that has counts.
@@ -90,23 +84,21 @@ pub fn print(to: &mut dyn Write, account: &UsefulnessAccount) -> io::Result<()> 
     write!(to, "{:<13} {:>15}", "", "accepted")?;
     HashReason::ALL.iter().try_for_each(|reason| write!(to, " {:>13}", reason.as_str()))?;
     writeln!(to, " {:>15} {:>12} {:>11}", "saved", "units sent", "bytes sent")?;
-    for (word, account) in account.named() {
-        if *account != StrategyAccount::default() {
-            line(to, word, account)?;
+    for (word, of) in account.named() {
+        if *of != StrategyAccount::default() {
+            // Made-up work saves nothing.
+            let made_up = std::ptr::eq(of, account.synthetic());
+            line(to, word, of, if made_up { "-".to_owned() } else { signed(of.saved()) })?;
         }
     }
     Ok(())
 }
 
-fn line(to: &mut dyn Write, word: &str, account: &StrategyAccount) -> io::Result<()> {
+fn line(to: &mut dyn Write, word: &str, account: &StrategyAccount, saved: String) -> io::Result<()> {
     write!(to, "{word:<13} {:>15}", number(account.accepted.permutations))?;
-    account.server.iter().try_for_each(|work| write!(to, " {:>13}", number(work.permutations)))?;
-    // Made-up work saves nothing.
-    let saved = if word == UsefulnessAccount::NAMES[UsefulnessAccount::SYNTHETIC] {
-        "-".to_owned()
-    } else {
-        signed(account.saved())
-    };
+    HashReason::ALL
+        .into_iter()
+        .try_for_each(|reason| write!(to, " {:>13}", number(account.server(reason).permutations)))?;
     let (units, bytes) = (number(account.sent_units), HumanBytes(account.sent_bytes).to_string());
     writeln!(to, " {saved:>15} {units:>12} {bytes:>11}")
 }

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use pouw::hash::Checksum;
-use pouw::internal::store::records::DataPlace;
-use pouw::protocol::DifficultyTier;
-use pouw::{Exposure, Provenance, Strategy, TreeInfo, TreeState};
+use pouw::{DataPlace, Exposure, Provenance, Strategy, TreeId, TreeInfo, TreeState};
 use serde::Serialize;
 
 /// Describes a provenance in a sentence, after `leaf 3 is`.
@@ -20,11 +18,6 @@ pub fn provenance_in_words(provenance: Provenance) -> &'static str {
         }
         _ => "of unknown provenance",
     }
-}
-
-/// Names the tier of a ledger entry.
-pub fn tier(number: u8) -> Option<DifficultyTier> {
-    DifficultyTier::ALL.get(usize::from(number)).copied()
 }
 
 /// Escapes the control characters of a file name, for a terminal.
@@ -53,7 +46,7 @@ pub fn rounded(seconds: f64) -> f64 {
 #[serde(rename_all = "camelCase")]
 pub struct TreeDocument {
     pub name: String,
-    pub id: u64,
+    pub id: TreeId,
     pub state: TreeState,
     pub leaves: u64,
     pub pending: u64,

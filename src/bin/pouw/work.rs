@@ -1,6 +1,7 @@
 //! `pouw work`: drains the real backlog.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use clap::Args;
 use indicatif::HumanCount;
@@ -85,10 +86,10 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let bar = out.progress(Some(pending), template);
     let drained = drain(&engine, &clients, &bar);
     bar.finish_and_clear();
-    let wait_ms = engine.quorum_wait_ms();
+    let wait = engine.config().quorum_wait();
     engine.close();
     let drained = drained?;
-    let done = report_rest(&drained, options, wait_ms);
+    let done = report_rest(&drained, options, wait);
     out.show(&document(&drained), |to| human(to, &drained))?;
     Ok(Verdict::of(done))
 }
@@ -98,7 +99,7 @@ fn warn_of_quorums(engine: &PouwEngine, clients: u16) -> Result<(), Failure> {
     if let Some((trees, quorum)) = Survey::of(engine)?.beyond(clients.into()) {
         let trees = count(trees, "tree waits", "trees wait");
         let clients = count(clients.into(), "client", "clients");
-        let wait = minutes(engine.quorum_wait_ms());
+        let wait = minutes(engine.config().quorum_wait());
         complain(&format!(
             "{trees} for the same answer from up to {quorum} clients, but this run has {clients}: use --clients {quorum}, \
              or run this again after {wait}, when the server hashes the leaves with too few votes"
@@ -107,16 +108,16 @@ fn warn_of_quorums(engine: &PouwEngine, clients: u16) -> Result<(), Failure> {
     Ok(())
 }
 
-fn minutes(ms: u64) -> String {
-    count(ms.div_ceil(60_000), "minute", "minutes")
+fn minutes(time: Duration) -> String {
+    count(u64::try_from(time.as_millis().div_ceil(60_000)).unwrap_or(u64::MAX), "minute", "minutes")
 }
 
 /// Reports on stderr what remains, and returns whether nothing does.
-fn report_rest(drained: &Drained, options: &Options, wait_ms: u64) -> bool {
+fn report_rest(drained: &Drained, options: &Options, wait: Duration) -> bool {
     for (tree, why) in &drained.blocked {
         complain(&format!("tree {:?}: its data cannot be read: {why}", printable(tree)));
     }
-    report_votes(drained, options, wait_ms);
+    report_votes(drained, options, wait);
     if drained.pending > 0 {
         let left = count(drained.pending, "leaf is", "leaves are");
         let advice = match (drained.blocked.is_empty(), drained.quorums.units) {
@@ -140,7 +141,7 @@ fn report_rest(drained: &Drained, options: &Options, wait_ms: u64) -> bool {
 }
 
 /// Reports votes that no client of this run may join.
-fn report_votes(drained: &Drained, options: &Options, wait_ms: u64) {
+fn report_votes(drained: &Drained, options: &Options, wait: Duration) {
     let quorums = &drained.quorums;
     if quorums.units == 0 {
         return;
@@ -156,7 +157,7 @@ fn report_votes(drained: &Drained, options: &Options, wait_ms: u64) {
     complain(&format!(
         "{votes} on {units} wait for the same answer from other clients: {advice}, or run this again {} after the \
          votes, when the server hashes their leaves itself",
-        minutes(wait_ms)
+        minutes(wait)
     ));
 }
 

@@ -3,7 +3,7 @@
 use crate::hash::sha3_512;
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 use crate::store::records::{HashWork, LeafState};
-use crate::store::{Store, StoreError, TreeId};
+use crate::store::{Store, StoreError, TreeNumber};
 
 use super::group::Item;
 use super::options::IngestError;
@@ -23,7 +23,7 @@ pub(super) struct Against {
 pub(super) fn hold(
     store: &Store,
     against: &mut Against,
-    tree: TreeId,
+    tree: TreeNumber,
     (group, offset): (u64, u64),
     items: &[Item],
     work: &mut [HashWork; 2],
@@ -57,7 +57,7 @@ pub(super) fn hold(
 }
 
 /// The hashes of leaves that no unit may carry are those that are stored.
-fn hashes_fit(store: &Store, tree: TreeId, group: u64, items: &[Item]) -> Result<bool, IngestError> {
+fn hashes_fit(store: &Store, tree: TreeNumber, group: u64, items: &[Item]) -> Result<bool, IngestError> {
     let reader = store.read()?;
     let stored = match reader.group(tree, group) {
         Ok(stored) => stored,

@@ -5,7 +5,7 @@ use std::io::Read;
 use crate::hash::{Checksum, StreamingHash};
 use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, Shape, StreamingRoot, ambiguous_leaf};
 use crate::store::records::{DataPlace, GroupRow, HashWork, LengthRow};
-use crate::store::{AddGroups, BeginTree, CHUNK_BYTES, Command, FinishTree, Store, TreeId};
+use crate::store::{AddGroups, BeginTree, CHUNK_BYTES, Command, FinishTree, Store, TreeNumber};
 
 use super::against::{Against, hold};
 use super::group::{Hashes, Item};
@@ -126,7 +126,7 @@ impl TreeBuilder {
         self.against.take().unwrap_or_default()
     }
 
-    pub(super) fn tree(&self) -> TreeId {
+    pub(super) fn tree(&self) -> TreeNumber {
         self.begin.tree
     }
 

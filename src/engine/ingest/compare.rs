@@ -2,7 +2,7 @@
 
 use crate::hash::Checksum;
 use crate::store::records::{DataPlace, HashReason, HashWork, Strategy, TreeRow};
-use crate::store::{Command, Repair, TreeId};
+use crate::store::{Command, Repair, TreeNumber};
 
 use super::against::Against;
 use super::builder::{Content, TreeBuilder};
@@ -14,7 +14,7 @@ impl<'i> Intake<'i> {
     /// Hashes the given content and compares it with the tree of that name.
     pub(super) fn compare(
         &mut self,
-        (tree, row): (TreeId, &TreeRow),
+        (tree, row): (TreeNumber, &TreeRow),
         cut: u64,
         single: bool,
         feed: Feed<'_, 'i>,
@@ -53,7 +53,7 @@ impl<'i> Intake<'i> {
     }
 
     /// The content is that of the tree; blocks that were damaged count if they are right now.
-    fn repair(&mut self, tree: TreeId, name: &str, found: Against) -> Result<Ingested, IngestError> {
+    fn repair(&mut self, tree: TreeNumber, name: &str, found: Against) -> Result<Ingested, IngestError> {
         for leaf in &found.damaged {
             self.report.damaged += 1;
             self.report.problem(format!("{name}, leaf {leaf}"), "the block still does not hash to its address");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::hash::Checksum;
 use crate::store::records::{DataPlace, SourceRow, Strategy, TreeRow, TreeState};
-use crate::store::{BeginTree, BlocksWriter, Command, Outcome, Refused, StoreError, TreeId, random};
+use crate::store::{BeginTree, BlocksWriter, Command, Outcome, Refused, StoreError, TreeNumber, random};
 
 use super::super::core::Core;
 use super::super::error::WriteError;
@@ -134,7 +134,7 @@ impl<'i> Intake<'i> {
         }
     }
 
-    fn can_resume(&self, tree: TreeId, row: &TreeRow, single: bool) -> Result<bool, IngestError> {
+    fn can_resume(&self, tree: TreeNumber, row: &TreeRow, single: bool) -> Result<bool, IngestError> {
         let place = if self.options.by_reference { DataPlace::Referenced } else { DataPlace::Copied };
         // A tree of one file has no rows of lengths, so a tree over several cannot go on from it.
         let lengths = single || row.groups == 0 || self.core.store.read()?.has_lengths(tree)?;
@@ -144,7 +144,7 @@ impl<'i> Intake<'i> {
         Ok(row.data == place && same && lengths)
     }
 
-    pub(super) fn begin(&self, tree: TreeId, name: &str, handle: [u8; 16]) -> BeginTree {
+    pub(super) fn begin(&self, tree: TreeNumber, name: &str, handle: [u8; 16]) -> BeginTree {
         BeginTree {
             tree,
             name: name.to_owned(),
@@ -297,7 +297,12 @@ impl<'i> Intake<'i> {
         }
     }
 
-    fn queue(&mut self, tree: TreeId, chunks: Vec<(u32, Vec<u8>)>, commands: Vec<Command>) -> Result<(), IngestError> {
+    fn queue(
+        &mut self,
+        tree: TreeNumber,
+        chunks: Vec<(u32, Vec<u8>)>,
+        commands: Vec<Command>,
+    ) -> Result<(), IngestError> {
         for (number, bytes) in chunks {
             self.blocks.put_chunk(tree, number, bytes);
         }
@@ -342,7 +347,7 @@ impl<'i> Intake<'i> {
         Ok(())
     }
 
-    fn forget(&mut self, tree: TreeId) -> Result<(), IngestError> {
+    fn forget(&mut self, tree: TreeNumber) -> Result<(), IngestError> {
         self.commands.retain(|command| {
             !matches!(command,
             Command::BeginTree(begin) if begin.tree == tree)

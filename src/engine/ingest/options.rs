@@ -178,6 +178,7 @@ pub struct IngestProblem {
 /// The result of an ingest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
+#[must_use = "files that were not ingested are listed in `problems`"]
 pub struct IngestReport {
     /// The amount read.
     pub read: IngestProgress,
@@ -297,4 +298,22 @@ pub enum IngestError {
     /// State was not stored.
     #[error(transparent)]
     Write(#[from] WriteError),
+}
+
+impl IngestError {
+    /// Whether the same call can succeed a moment later, without a change by the caller.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Cancelled => true,
+            Self::Walk(error) => error.is_retryable(),
+            Self::Store(error) => error.is_retryable(),
+            Self::Write(error) => error.is_retryable(),
+            Self::Option { .. }
+            | Self::Conflict { .. }
+            | Self::AmbiguousLeaf { .. }
+            | Self::Address { .. }
+            | Self::Empty { .. }
+            | Self::Read { .. } => false,
+        }
+    }
 }

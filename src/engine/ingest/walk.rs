@@ -237,6 +237,16 @@ pub enum WalkError {
     },
 }
 
+impl WalkError {
+    /// Whether the same call can succeed a moment later: never, since the sources, their names or
+    /// their permissions have to be changed first.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Conflict { .. } | Self::NoSuchSource { .. } | Self::Source { .. } | Self::Prefix { .. } => false,
+        }
+    }
+}
+
 /// The next file of the source with index `source`; ordered by name, then as the sources were
 /// given.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]

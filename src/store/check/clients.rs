@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 
 use redb::ReadableTableMetadata;
 
-use super::super::error::StoreError;
+use super::super::error::{DbResult, StoreError};
 use super::super::records::{ClientRow, EntryKind, LedgerRow, StandingRow, unseal};
 use super::super::tables::NO_ENTRY;
 use super::ledger::LedgerSums;
@@ -60,9 +60,9 @@ impl Checker<'_> {
         let Some(table) = self.state.standings.take() else {
             return Ok(());
         };
-        let of = table.len()?;
-        for entry in table.range::<[u8; 16]>(..)? {
-            let (key, raw) = entry?;
+        let of = table.len().db()?;
+        for entry in table.range::<[u8; 16]>(..).db()? {
+            let (key, raw) = entry.db()?;
             self.step(CheckPhase::Clients, of);
             self.report.standings += 1;
             self.decoded(hex(&key.value()), StandingRow::decode(raw.value()));
@@ -72,10 +72,10 @@ impl Checker<'_> {
 
     /// Every row decodes and names an entry of its client. Returns the sum of their balances.
     fn client_rows(&mut self) -> Result<i128, StoreError> {
-        let of = self.state.clients.len()?;
+        let of = self.state.clients.len().db()?;
         let mut total = 0;
-        for entry in self.state.clients.range::<[u8; 16]>(..)? {
-            let (key, raw) = entry?;
+        for entry in self.state.clients.range::<[u8; 16]>(..).db()? {
+            let (key, raw) = entry.db()?;
             let client = key.value();
             self.step(CheckPhase::Clients, of);
             self.report.clients += 1;
@@ -86,7 +86,7 @@ impl Checker<'_> {
             };
             total += i128::from(row.balance);
             let sealed = row.last_seq < self.head.anchor;
-            let entry = self.state.ledger.get(row.last_seq)?.and_then(|raw| LedgerRow::decode(raw.value()).ok());
+            let entry = self.state.ledger.get(row.last_seq).db()?.and_then(|raw| LedgerRow::decode(raw.value()).ok());
             let fits = match row.last_seq {
                 NO_ENTRY => row.balance == 0 && row.accepted == 0,
                 _ => sealed || entry.is_some_and(|entry| entry.client == client),
@@ -108,9 +108,9 @@ impl Checker<'_> {
     ) -> Result<(BTreeMap<[u8; 16], Account>, Option<[u8; 16]>), StoreError> {
         let mut accounts: BTreeMap<[u8; 16], Account> = BTreeMap::new();
         let mut end: Option<[u8; 16]> = None;
-        let of = self.state.ledger.len()?;
-        for entry in self.state.ledger.range::<u64>(..)? {
-            let (key, raw) = entry?;
+        let of = self.state.ledger.len().db()?;
+        for entry in self.state.ledger.range::<u64>(..).db()? {
+            let (key, raw) = entry.db()?;
             let seq = key.value();
             self.step(CheckPhase::Clients, of);
             let Ok(row) = LedgerRow::decode(raw.value()) else {
@@ -136,7 +136,7 @@ impl Checker<'_> {
     }
 
     fn open_account(&mut self, client: &[u8; 16]) -> Result<Account, StoreError> {
-        let stored = self.state.clients.get(client)?;
+        let stored = self.state.clients.get(client).db()?;
         let stored_row = stored.is_some();
         // A row that does not decode is a finding already.
         let row = stored.and_then(|raw| unseal::<ClientRow>("clients-0", raw.value()).ok()).unwrap_or_default();

@@ -3,7 +3,7 @@
 
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 
-use super::super::error::StoreError;
+use super::super::error::{DbResult, StoreError};
 use super::super::records::{EntryKind, LeafState, LedgerRow, LengthRow, Strategy, TileRow, TreeRow, TreeState};
 use super::trees::done_mask;
 use super::{CheckPhase, Checker};
@@ -27,8 +27,8 @@ impl Checker<'_> {
         let mut from = Some((0, 0));
         while let Some(first) = from {
             let mut tallies = Vec::new();
-            for entry in self.state.tiles.range(first..)?.take(self.at_once) {
-                let (key, raw) = entry?;
+            for entry in self.state.tiles.range(first..).db()?.take(self.at_once) {
+                let (key, raw) = entry.db()?;
                 // A row that does not decode is a finding already.
                 let tile = TileRow::decode(raw.value()).unwrap_or(TileRow::PENDING);
                 let verified = tile.mask(TILE_LEAVES, |state| state == LeafState::Verified);
@@ -48,8 +48,8 @@ impl Checker<'_> {
         first: (u64, u64),
         last: Option<(u64, u64)>,
     ) -> Result<(), StoreError> {
-        for entry in self.state.ledger.range::<u64>(..)? {
-            let (key, raw) = entry?;
+        for entry in self.state.ledger.range::<u64>(..).db()? {
+            let (key, raw) = entry.db()?;
             let seq = key.value();
             self.step(CheckPhase::Credits, 0);
             let Ok(row) = LedgerRow::decode(raw.value()) else {
@@ -81,7 +81,7 @@ impl Checker<'_> {
                     self.find(format!("ledger-0 row {seq}: no tree {} was ever begun", row.tree));
                 }
                 // Entries of a forgotten tree stay.
-                Err(_) if self.state.trees.get(row.tree)?.is_none() => {}
+                Err(_) if self.state.trees.get(row.tree).db()?.is_none() => {}
                 Err(_) => self.find(format!("ledger-0 row {seq}: it credits tile {at:?}, which has no row")),
             }
         }
@@ -103,7 +103,7 @@ impl Checker<'_> {
                 self.find(format!("ledger-0 row {seq}: leaves of tile {at:?} are credited a second time"));
             }
             tallies[index].covered |= mask;
-        } else if self.state.trees.get(row.tree)?.is_some() {
+        } else if self.state.trees.get(row.tree).db()?.is_some() {
             self.find(format!("ledger-0 row {seq}: it credits tile {at:?}, which has no row"));
         }
         Ok(())
@@ -138,7 +138,7 @@ impl Checker<'_> {
         let mut mask = 0;
         let groups = TILE_LEAVES / GROUP_LEAVES;
         for group in tile.saturating_mul(groups)..tile.saturating_mul(groups).saturating_add(groups) {
-            let listed = self.state.lengths.get((tree, group))?;
+            let listed = self.state.lengths.get((tree, group)).db()?;
             let lengths = match listed.map(|raw| LengthRow::decode(raw.value())) {
                 Some(Ok(listed)) => listed.lengths.iter().map(|len| u64::from(*len)).collect(),
                 Some(Err(_)) => Vec::new(),

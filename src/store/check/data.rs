@@ -1,6 +1,6 @@
 //! Where the leaves of a tree lie, and the bytes of those that are pending.
 
-use super::super::error::StoreError;
+use super::super::error::{DbResult, StoreError};
 use super::super::records::{DataPlace, LengthRow, SourceRow, TreeRow, TreeState, unseal};
 use super::super::tables::CHUNK_BYTES;
 use super::{Checker, open::BlocksFile};
@@ -73,7 +73,7 @@ impl Layout {
         leaves: u64,
     ) -> Result<Option<Vec<u64>>, StoreError> {
         let key = (tree, group);
-        let Some(raw) = checker.state.lengths.get(key)? else {
+        let Some(raw) = checker.state.lengths.get(key).db()? else {
             checker.find(format!("lengths-0 lacks row {key:?}"));
             return Ok(None);
         };
@@ -137,7 +137,7 @@ impl ChunkReader {
                 return Ok(None);
             };
             if self.chunk.as_ref().is_none_or(|(have, _)| *have != number) {
-                let Some(raw) = file.blocks.get((tree, number))? else {
+                let Some(raw) = file.blocks.get((tree, number)).db()? else {
                     return Ok(None);
                 };
                 self.chunk = Some((number, raw.value().to_vec()));
@@ -207,8 +207,8 @@ impl Checker<'_> {
         };
         let mut next = 0_u64;
         let mut bytes = 0_u64;
-        for entry in file.sources.range((tree, 0)..=(tree, u64::MAX))? {
-            let (key, raw) = entry?;
+        for entry in file.sources.range((tree, 0)..=(tree, u64::MAX)).db()? {
+            let (key, raw) = entry.db()?;
             let key = key.value();
             let decoded = unseal::<SourceRow>("sources-0", raw.value());
             let Some(source) = self.decoded(key, decoded) else {
@@ -234,8 +234,8 @@ impl Checker<'_> {
         let Some(file) = self.blocks.as_ref().filter(|_| row.data == DataPlace::Dropped) else {
             return Ok(());
         };
-        let left = file.blocks.range((tree, 0)..=(tree, u32::MAX))?.next().is_some()
-            || file.sources.range((tree, 0)..=(tree, u64::MAX))?.next().is_some();
+        let left = file.blocks.range((tree, 0)..=(tree, u32::MAX)).db()?.next().is_some()
+            || file.sources.range((tree, 0)..=(tree, u64::MAX)).db()?.next().is_some();
         if left {
             self.find(format!("blocks-0 rows of tree {tree}: its data should be gone"));
         }

@@ -2,7 +2,7 @@
 
 use redb::ReadableTableMetadata;
 
-use super::super::error::StoreError;
+use super::super::error::{DbResult, StoreError};
 use super::super::records::{EntryKind, LedgerRow};
 use super::super::tables::{NO_ENTRY, VOTED};
 use super::{CheckPhase, Checker, hex};
@@ -52,12 +52,12 @@ impl Checker<'_> {
             let (anchor, checkpoint, next) = (head.anchor, head.checkpoint, head.next_ledger);
             self.find(format!("meta-0 head: anchor {anchor}, checkpoint {checkpoint}, next entry {next}"));
         }
-        let of = self.state.ledger.len()?;
+        let of = self.state.ledger.len().db()?;
         let mut sums = LedgerSums::default();
         let mut expected = head.anchor;
         let mut digest = Some(head.anchor_digest);
-        for entry in self.state.ledger.range::<u64>(..)? {
-            let (key, raw) = entry?;
+        for entry in self.state.ledger.range::<u64>(..).db()? {
+            let (key, raw) = entry.db()?;
             let seq = key.value();
             self.step(CheckPhase::Ledger, of);
             self.report.ledger_entries += 1;
@@ -93,7 +93,7 @@ impl Checker<'_> {
     fn entry_pointer(&mut self, seq: u64, row: &LedgerRow) -> Result<(), StoreError> {
         let debit = row.kind == EntryKind::Debit;
         let table = if debit { &self.state.debits } else { &self.state.receipts };
-        if table.get(row.id)?.map(|raw| raw.value()) != Some(seq) {
+        if table.get(row.id).db()?.map(|raw| raw.value()) != Some(seq) {
             let name = if debit { "debits-0" } else { "receipts-0" };
             self.find(format!("ledger-0 row {seq}: {name} row {} does not lead to it", hex(&row.id)));
         }
@@ -101,10 +101,10 @@ impl Checker<'_> {
     }
 
     fn pointers_to_ledger(&mut self) -> Result<(), StoreError> {
-        let receipts = self.state.receipts.range::<[u8; 16]>(..)?.map(|entry| (entry, "receipts-0"));
-        let debits = self.state.debits.range::<[u8; 16]>(..)?.map(|entry| (entry, "debits-0"));
+        let receipts = self.state.receipts.range::<[u8; 16]>(..).db()?.map(|entry| (entry, "receipts-0"));
+        let debits = self.state.debits.range::<[u8; 16]>(..).db()?.map(|entry| (entry, "debits-0"));
         for (entry, name) in receipts.chain(debits) {
-            let (key, raw) = entry?;
+            let (key, raw) = entry.db()?;
             let (id, seq) = (key.value(), raw.value());
             if !self.leads_to(seq, id, name == "debits-0")? {
                 self.find(format!("{name} row {}: ledger-0 row {seq} is another, or is not there", hex(&id)));
@@ -114,8 +114,8 @@ impl Checker<'_> {
     }
 
     fn consumed_tokens(&mut self) -> Result<(), StoreError> {
-        for entry in self.state.consumed.range::<(u64, [u8; 16])>(..)? {
-            let (key, raw) = entry?;
+        for entry in self.state.consumed.range::<(u64, [u8; 16])>(..).db()? {
+            let (key, raw) = entry.db()?;
             let ((expires_ms, id), seq) = (key.value(), raw.value());
             self.report.consumed += 1;
             let sealed = seq < self.head.anchor;
@@ -128,7 +128,7 @@ impl Checker<'_> {
     }
 
     fn leads_to(&self, seq: u64, id: [u8; 16], debit: bool) -> Result<bool, StoreError> {
-        let row = self.state.ledger.get(seq)?.and_then(|raw| LedgerRow::decode(raw.value()).ok());
+        let row = self.state.ledger.get(seq).db()?.and_then(|raw| LedgerRow::decode(raw.value()).ok());
         Ok(row.is_some_and(|row| row.id == id && (row.kind == EntryKind::Debit) == debit))
     }
 

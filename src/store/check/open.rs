@@ -5,7 +5,7 @@ use redb::{
 };
 
 use super::super::backend::{StorageProvider, StoreFile};
-use super::super::error::StoreError;
+use super::super::error::{DbResult, StoreError, of_storage, of_table};
 use super::super::file::{Seen, open_unchanged, panic_is_damage};
 use super::super::identity::{belong_together, corrupted, label};
 use super::super::records::Head;
@@ -77,7 +77,7 @@ pub(super) fn open(
         return Ok(Opened::Nothing);
     }
     let read = |database: &Option<Database>| database.as_ref().map(Database::begin_read).transpose();
-    let (state_txn, blocks_txn) = (read(&state)?, read(&blocks)?);
+    let (state_txn, blocks_txn) = (read(&state).db()?, read(&blocks).db()?);
     let label_of = |txn: &Option<ReadTransaction>, path, kind| match txn {
         Some(txn) => label(txn, path, kind),
         None => Ok(None),
@@ -122,7 +122,7 @@ impl StateFile {
             standings: match txn.open_table(STANDINGS) {
                 Ok(standings) => Some(standings),
                 Err(TableError::TableDoesNotExist(_)) => None,
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(of_table(error)),
             },
             trust: TrustTables::open(txn)?,
             _database: database,
@@ -147,7 +147,7 @@ fn verify(
     let name = file.file_name();
     let sound = panic_is_damage(&provider.path(file), || match database.check_integrity() {
         Ok(sound) => Ok(sound),
-        Err(DatabaseError::Storage(error)) => Err(error.into()),
+        Err(DatabaseError::Storage(error)) => Err(of_storage(error)),
         Err(other) => Err(StoreError::Io { what: other.to_string() }),
     });
     match sound {
@@ -163,7 +163,7 @@ pub(super) fn table<K: Key + 'static, V: Value + 'static>(
     txn: &ReadTransaction,
     definition: TableDefinition<'static, K, V>,
 ) -> Result<ReadOnlyTable<K, V>, StoreError> {
-    Ok(txn.open_table(definition)?)
+    txn.open_table(definition).db()
 }
 
 /// Page cache of each file, bytes.

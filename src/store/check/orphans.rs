@@ -2,7 +2,7 @@
 
 use redb::{Key, ReadOnlyTable, Value};
 
-use super::super::error::StoreError;
+use super::super::error::{DbResult, StoreError};
 use super::super::tables::CHORE_PURGE;
 use super::Checker;
 
@@ -54,14 +54,15 @@ impl Checker<'_> {
         let mut out = Vec::new();
         let mut from = Some(0);
         while let Some(at) = from {
-            let Some(entry) = table.range(first_of(at)..)?.next() else {
+            let Some(entry) = table.range(first_of(at)..).db()?.next() else {
                 break;
             };
-            let tree = tree_of(entry?.0.value());
+            let tree = tree_of(entry.db()?.0.value());
             if tree >= end || out.len() == super::CHECK_FINDINGS_SHOWN {
                 break;
             }
-            let owned = self.state.trees.get(tree)?.is_some() || self.state.chores.get((CHORE_PURGE, tree))?.is_some();
+            let owned = self.state.trees.get(tree).db()?.is_some()
+                || self.state.chores.get((CHORE_PURGE, tree)).db()?.is_some();
             if !owned {
                 out.push(tree);
             }

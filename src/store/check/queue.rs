@@ -1,6 +1,6 @@
 //! Names, handles, queue and chores against the trees they point to.
 
-use super::super::error::StoreError;
+use super::super::error::{DbResult, StoreError};
 use super::super::records::{DataPlace, RecordError, TreeRow, TreeState, unseal};
 use super::super::tables::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, PRIORITY_FRESH, PRIORITY_PARTIAL};
 use super::{CheckPhase, Checker, hex};
@@ -10,17 +10,17 @@ impl Checker<'_> {
     /// Every pointer to a tree points to one that points back.
     pub(super) fn queue(&mut self) -> Result<(), StoreError> {
         self.begin();
-        let of = self.state.names.len()? + self.state.handles.len()? + self.state.ready.len()?;
-        for entry in self.state.names.range::<&str>(..)? {
-            let (name, tree) = entry?;
+        let of = self.state.names.len().db()? + self.state.handles.len().db()? + self.state.ready.len().db()?;
+        for entry in self.state.names.range::<&str>(..).db()? {
+            let (name, tree) = entry.db()?;
             let (name, tree) = (name.value().to_owned(), tree.value());
             if !self.tree_row(tree)?.is_some_and(|row| row.is_ok_and(|row| row.name == name)) {
                 self.find(format!("names-0 row {name:?}: tree {tree} has another name, or is not there"));
             }
             self.step(CheckPhase::Queue, of);
         }
-        for entry in self.state.handles.range::<[u8; 16]>(..)? {
-            let (handle, tree) = entry?;
+        for entry in self.state.handles.range::<[u8; 16]>(..).db()? {
+            let (handle, tree) = entry.db()?;
             let (handle, tree) = (handle.value(), tree.value());
             if !self.tree_row(tree)?.is_some_and(|row| row.is_ok_and(|row| row.handle == handle)) {
                 let handle = hex(&handle);
@@ -28,8 +28,8 @@ impl Checker<'_> {
             }
             self.step(CheckPhase::Queue, of);
         }
-        for entry in self.state.ready.range::<(u8, u64)>(..)? {
-            let (key, tree) = entry?;
+        for entry in self.state.ready.range::<(u8, u64)>(..).db()? {
+            let (key, tree) = entry.db()?;
             let ((priority, order), tree) = (key.value(), tree.value());
             self.report.queue_rows += 1;
             let fits = self.tree_row(tree)?.is_some_and(|row| {
@@ -46,8 +46,8 @@ impl Checker<'_> {
     }
 
     fn chores(&mut self) -> Result<(), StoreError> {
-        for entry in self.state.chores.range::<(u8, u64)>(..)? {
-            let (kind, tree) = entry?.0.value();
+        for entry in self.state.chores.range::<(u8, u64)>(..).db()? {
+            let (kind, tree) = entry.db()?.0.value();
             self.report.chores += 1;
             let state = self.tree_row(tree)?.map(|row| row.map(|row| row.state));
             let fits = match (kind, state) {
@@ -68,10 +68,10 @@ impl Checker<'_> {
 
     /// The row of a tree that points to it: a name, a handle, a place in the queue, a chore.
     pub(super) fn pointers(&mut self, tree: u64, row: &TreeRow) -> Result<(), StoreError> {
-        if self.state.names.get(row.name.as_str())?.map(|raw| raw.value()) != Some(tree) {
+        if self.state.names.get(row.name.as_str()).db()?.map(|raw| raw.value()) != Some(tree) {
             self.find(format!("trees-0 row {tree}: names-0 row {:?} does not lead to it", row.name));
         }
-        if self.state.handles.get(row.handle)?.map(|raw| raw.value()) != Some(tree) {
+        if self.state.handles.get(row.handle).db()?.map(|raw| raw.value()) != Some(tree) {
             self.find(format!("trees-0 row {tree}: handles-0 row {} does not lead to it", hex(&row.handle)));
         }
         if tree >= self.head.next_tree {
@@ -80,7 +80,7 @@ impl Checker<'_> {
         if row.order >= self.head.next_order {
             self.find(format!("trees-0 row {tree}: order {} but the next is {}", row.order, self.head.next_order));
         }
-        let queued = self.state.ready.get((priority_of(row), row.order))?.map(|raw| raw.value()) == Some(tree);
+        let queued = self.state.ready.get((priority_of(row), row.order)).db()?.map(|raw| raw.value()) == Some(tree);
         if row.state == TreeState::Active && !queued {
             let key = (priority_of(row), row.order);
             self.find(format!("trees-0 row {tree}: it is active, but ready-0 row {key:?} does not lead to it"));
@@ -92,7 +92,7 @@ impl Checker<'_> {
             _ => None,
         };
         if let Some(kind) = chore
-            && self.state.chores.get((kind, tree))?.is_none()
+            && self.state.chores.get((kind, tree)).db()?.is_none()
         {
             self.find(format!("trees-0 row {tree}: it is {:?}, but chores-0 lacks {:?}", row.state, (kind, tree)));
         }
@@ -105,7 +105,7 @@ impl Checker<'_> {
     }
 
     pub(super) fn tree_row(&self, tree: u64) -> Result<Option<Result<TreeRow, RecordError>>, StoreError> {
-        Ok(self.state.trees.get(tree)?.map(|raw| unseal("trees-0", raw.value())))
+        Ok(self.state.trees.get(tree).db()?.map(|raw| unseal("trees-0", raw.value())))
     }
 }
 

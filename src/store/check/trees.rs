@@ -7,7 +7,7 @@ use crate::merkle::{
     GROUP_LEAVES, GROUP_ORDER, Level, LevelFolder, Shape, StreamingRoot, TILE_LEAVES, TILE_ORDER, fold,
 };
 
-use super::super::error::StoreError;
+use super::super::error::{DbResult, StoreError};
 use super::super::records::{
     DataPlace, GroupRow, LeafState, ProvenanceRow, Strategy, TileRow, TreeRow, TreeState, unseal,
 };
@@ -18,10 +18,10 @@ impl Checker<'_> {
     /// All trees, and the totals that are sums over them.
     pub(super) fn trees(&mut self) -> Result<(), StoreError> {
         self.begin();
-        let of = self.state.hashes.len()?;
+        let of = self.state.hashes.len().db()?;
         let (mut finished, mut complete, mut pending) = (0, 0, 0_u64);
-        for entry in self.state.trees.range::<u64>(..)? {
-            let (key, raw) = entry?;
+        for entry in self.state.trees.range::<u64>(..).db()? {
+            let (key, raw) = entry.db()?;
             let tree = key.value();
             self.report.trees += 1;
             let decoded = unseal::<TreeRow>("trees-0", raw.value());
@@ -74,7 +74,7 @@ impl Checker<'_> {
     /// pending leaves.
     fn groups(&mut self, tree: u64, row: &TreeRow, of: u64) -> Result<(), StoreError> {
         let last_key = (tree, u64::MAX);
-        let listed = self.state.lengths.range((tree, 0)..=last_key)?.next().is_some();
+        let listed = self.state.lengths.range((tree, 0)..=last_key).db()?.next().is_some();
         let whole = row.state != TreeState::Ingesting;
         if whole && !listed && row.block_len == 0 {
             self.find(format!("trees-0 row {tree}: no block length, and no rows in lengths-0"));
@@ -85,8 +85,8 @@ impl Checker<'_> {
         let mut layout = Layout::new(listed);
         let mut chunks = ChunkReader::default();
         let mut next = 0_u64;
-        for entry in self.state.hashes.range((tree, 0)..=last_key)? {
-            let (key, raw) = entry?;
+        for entry in self.state.hashes.range((tree, 0)..=last_key).db()? {
+            let (key, raw) = entry.db()?;
             let key = key.value();
             self.step(CheckPhase::Trees, of);
             if key.1 != next {
@@ -124,8 +124,8 @@ impl Checker<'_> {
             let (sum, total) = (layout.bytes, row.total_bytes);
             self.find(format!("trees-0 row {tree}: its leaves have {sum} bytes, the row says {total}"));
         }
-        if let Some(entry) = self.state.lengths.range((tree, next)..=last_key)?.next() {
-            let key = entry?.0.value();
+        if let Some(entry) = self.state.lengths.range((tree, next)..=last_key).db()?.next() {
+            let key = entry.db()?.0.value();
             self.find(format!("lengths-0 row {key:?}: the tree has {next} groups"));
         }
         Ok(())
@@ -134,7 +134,7 @@ impl Checker<'_> {
     /// Whether all leaves of a group are done: its hashes came from clients.
     fn group_is_done(&self, (tree, _): (u64, &TreeRow), group: u64, leaves: u64) -> Result<bool, StoreError> {
         let first = group * GROUP_LEAVES;
-        let tile = match self.state.tiles.get((tree, first / TILE_LEAVES))? {
+        let tile = match self.state.tiles.get((tree, first / TILE_LEAVES)).db()? {
             Some(raw) => TileRow::decode(raw.value()).unwrap_or(TileRow::PENDING),
             None => TileRow::PENDING,
         };
@@ -154,7 +154,7 @@ impl Checker<'_> {
             return Ok(());
         };
         let first = group * GROUP_LEAVES;
-        let tile = match self.state.tiles.get((tree, first / TILE_LEAVES))? {
+        let tile = match self.state.tiles.get((tree, first / TILE_LEAVES)).db()? {
             Some(raw) => TileRow::decode(raw.value()).unwrap_or(TileRow::PENDING),
             None => TileRow::PENDING,
         };
@@ -179,8 +179,8 @@ impl Checker<'_> {
     fn tiles(&mut self, tree: u64, row: &TreeRow) -> Result<(), StoreError> {
         let mut done = 0;
         let mut provenance = ProvenanceRow::default();
-        for entry in self.state.tiles.range((tree, 0)..=(tree, u64::MAX))? {
-            let (key, raw) = entry?;
+        for entry in self.state.tiles.range((tree, 0)..=(tree, u64::MAX)).db()? {
+            let (key, raw) = entry.db()?;
             let key = key.value();
             self.report.tiles += 1;
             let decoded = TileRow::decode(raw.value());
@@ -219,8 +219,8 @@ impl Checker<'_> {
             return Ok(());
         };
         let end = shape.height().saturating_sub(TILE_ORDER);
-        for entry in self.state.interior.range(from..=to)? {
-            let (key, raw) = entry?;
+        for entry in self.state.interior.range(from..=to).db()? {
+            let (key, raw) = entry.db()?;
             let (_, level, index) = key.value();
             rows += 1;
             if level >= end || index >= shape.nodes_at(Level(level)) || raw.value().len() != Checksum::LEN {
@@ -241,7 +241,7 @@ impl Checker<'_> {
     }
 
     fn group_rows(&self, tree: u64) -> Result<u64, StoreError> {
-        Ok(self.state.hashes.range((tree, 0)..=(tree, u64::MAX))?.count() as u64)
+        Ok(self.state.hashes.range((tree, 0)..=(tree, u64::MAX)).db()?.count() as u64)
     }
 
     fn interior_level(&mut self, tree: u64, shape: Shape, level: u8) -> Result<(), StoreError> {
@@ -250,8 +250,8 @@ impl Checker<'_> {
             return Ok(());
         };
         let mut nodes = 0;
-        for entry in self.state.hashes.range((tree, 0)..=(tree, u64::MAX))? {
-            let (_, raw) = entry?;
+        for entry in self.state.hashes.range((tree, 0)..=(tree, u64::MAX)).db()? {
+            let (_, raw) = entry.db()?;
             // A row that does not decode is a finding already.
             let Ok(group) = GroupRow::decode(raw.value()) else {
                 return Ok(());
@@ -268,7 +268,7 @@ impl Checker<'_> {
     }
 
     fn interior_node(&mut self, key: (u64, u8, u64), node: &Checksum) -> Result<(), StoreError> {
-        let stored = self.state.interior.get(key)?;
+        let stored = self.state.interior.get(key).db()?;
         if stored.is_some_and(|raw| raw.value() != node.as_bytes()) {
             self.find(format!("interior-0 row {key:?}: not the hash of its children"));
         }

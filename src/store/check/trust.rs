@@ -5,10 +5,10 @@ use redb::{ReadOnlyTable, ReadTransaction, TableError};
 
 use crate::merkle::TILE_LEAVES;
 
-use super::super::error::StoreError;
+use super::super::error::{DbResult, StoreError, of_table};
 use super::super::records::{
-    ClaimRow, DataPlace, LeafState, LedgerRow, ProvenanceRow, QuorumRow, Strategy, TileRow, TreeRow, TreeState,
-    UsefulnessAccount, unseal,
+    AccountRow, ClaimRow, DataPlace, LeafState, LedgerRow, ProvenanceRow, QuorumRow, Strategy, TileRow, TreeRow,
+    TreeState, unseal,
 };
 use super::super::tables::{CHORE_DROP, CLAIMS, DAMAGED, DOUBTED, META, PROVENANCE, QUORUMS, SUSPECTS};
 use super::open::{Rows, StateFile, table};
@@ -30,7 +30,7 @@ impl TrustTables {
         let provenance = match txn.open_table(PROVENANCE) {
             Ok(provenance) => provenance,
             Err(TableError::TableDoesNotExist(_)) => return Ok(None),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(of_table(error)),
         };
         Ok(Some(Self {
             provenance,
@@ -73,7 +73,7 @@ impl Checker<'_> {
         let mask = |is: fn(LeafState) -> bool| states.mask(TILE_LEAVES, is);
         let weak = mask(LeafState::is_weak);
         let key = (tree, tile);
-        let released = row.data == DataPlace::Dropped || self.state.chores.get((CHORE_DROP, tree))?.is_some();
+        let released = row.data == DataPlace::Dropped || self.state.chores.get((CHORE_DROP, tree)).db()?.is_some();
         if weak & !said.claimed != 0 && !released {
             self.find(format!("tiles-0 row {key:?}: a leaf is below verified, but claims-0 names no client"));
         }
@@ -95,8 +95,8 @@ impl Checker<'_> {
         let range = (tree, first)..(tree, first.saturating_add(TILE_LEAVES));
         let mut said = Said::default();
         let Some(tables) = &self.state.trust else { return Ok(said) };
-        for entry in tables.claims.range(range.clone())? {
-            let (key, raw) = entry?;
+        for entry in tables.claims.range(range.clone()).db()? {
+            let (key, raw) = entry.db()?;
             // One that does not decode is found when all claims are looked at.
             let Ok(claim) = unseal::<ClaimRow>("claims-0", raw.value()) else { continue };
             let mask = mask_from(key.value().1 - first, claim.order);
@@ -105,10 +105,10 @@ impl Checker<'_> {
             }
             said.claimed |= mask;
         }
-        for entry in tables.damaged.range(range)? {
-            said.damaged |= 1 << (entry?.0.value().1 - first);
+        for entry in tables.damaged.range(range).db()? {
+            said.damaged |= 1 << (entry.db()?.0.value().1 - first);
         }
-        said.doubted = tables.doubted.get((tree, tile))?.is_some();
+        said.doubted = tables.doubted.get((tree, tile)).db()?.is_some();
         Ok(said)
     }
 
@@ -116,8 +116,8 @@ impl Checker<'_> {
     pub(super) fn trust(&mut self) -> Result<(), StoreError> {
         let Some(tables) = self.state.trust.take() else { return Ok(()) };
         self.begin();
-        for entry in tables.claims.range::<(u64, u64)>(..)? {
-            let (key, raw) = entry?;
+        for entry in tables.claims.range::<(u64, u64)>(..).db()? {
+            let (key, raw) = entry.db()?;
             let key = key.value();
             self.step(CheckPhase::Clients, 0);
             self.report.claims += 1;
@@ -129,22 +129,22 @@ impl Checker<'_> {
                 self.find(format!("claims-0 row {key:?}: none of its leaves is below verified"));
             }
         }
-        for entry in tables.doubted.range::<(u64, u64)>(..)? {
-            let key = entry?.0.value();
+        for entry in tables.doubted.range::<(u64, u64)>(..).db()? {
+            let key = entry.db()?.0.value();
             if self.is_untouched(key)? {
                 self.find(format!("doubted-0 row {key:?}: it does not fit the states of the leaves"));
             }
         }
-        for entry in tables.damaged.range::<(u64, u64)>(..)? {
-            let (tree, leaf) = entry?.0.value();
+        for entry in tables.damaged.range::<(u64, u64)>(..).db()? {
+            let (tree, leaf) = entry.db()?.0.value();
             self.report.damaged += 1;
             let tile = (tree, leaf / TILE_LEAVES);
             if self.is_untouched(tile)? {
                 self.find(format!("damaged-0 rows of tile {tile:?}: they do not fit the states of the leaves"));
             }
         }
-        for entry in tables.quorums.range::<(u64, u64)>(..)? {
-            let (key, raw) = entry?;
+        for entry in tables.quorums.range::<(u64, u64)>(..).db()? {
+            let (key, raw) = entry.db()?;
             let key = key.value();
             self.step(CheckPhase::Clients, 0);
             self.report.quorums += 1;
@@ -153,23 +153,23 @@ impl Checker<'_> {
                 self.find(format!("quorums-0 row {key:?}: {what}"));
             }
         }
-        for entry in tables.suspects.range::<[u8; 16]>(..)? {
-            let (client, seq) = entry?;
+        for entry in tables.suspects.range::<[u8; 16]>(..).db()? {
+            let (client, seq) = entry.db()?;
             let (client, (seq, ..)) = (client.value(), seq.value());
-            let entry = self.state.ledger.get(seq)?.and_then(|raw| LedgerRow::decode(raw.value()).ok());
+            let entry = self.state.ledger.get(seq).db()?.and_then(|raw| LedgerRow::decode(raw.value()).ok());
             if seq >= self.head.anchor && entry.is_none_or(|entry| entry.client != client) {
                 self.find(format!("suspects-0 row {}: ledger-0 row {seq} is not of this client", hex(&client)));
             }
         }
-        if let Some(raw) = tables.meta.get("account")? {
-            self.decoded("account", unseal::<UsefulnessAccount>("meta-0", raw.value()));
+        if let Some(raw) = tables.meta.get("account").db()? {
+            self.decoded("account", unseal::<AccountRow>("meta-0", raw.value()));
         }
         Ok(())
     }
 
     /// Whether a tile of a tree that is there has no row: nothing can be said about its leaves.
     fn is_untouched(&self, (tree, tile): (u64, u64)) -> Result<bool, StoreError> {
-        Ok(self.state.trees.get(tree)?.is_some() && self.state.tiles.get((tree, tile))?.is_none())
+        Ok(self.state.trees.get(tree).db()?.is_some() && self.state.tiles.get((tree, tile)).db()?.is_none())
     }
 
     fn wrong_quorum(&self, (tree, start): (u64, u64), row: &QuorumRow) -> Result<Option<&'static str>, StoreError> {
@@ -182,7 +182,7 @@ impl Checker<'_> {
             return Ok(Some("its range is no unit"));
         }
         let leaves = (owner.leaves - start).min(1 << row.order);
-        let tile = match self.state.tiles.get((tree, start / TILE_LEAVES))? {
+        let tile = match self.state.tiles.get((tree, start / TILE_LEAVES)).db()? {
             Some(raw) => TileRow::decode(raw.value()).unwrap_or(TileRow::PENDING),
             None => TileRow::PENDING,
         };

@@ -1,12 +1,12 @@
 //! Totals of offloaded work: accepted from clients, done by the server by reason, bytes sent.
 
-use bincode::{Decode, Encode};
 use serde::Serialize;
 
 use super::Strategy;
 
 /// An amount of hashing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct HashWork {
     /// SHA3-512 hashes.
     pub hashes: u64,
@@ -18,21 +18,21 @@ pub struct HashWork {
 
 impl HashWork {
     /// Hashing these messages, by their byte lengths.
-    pub fn of(lengths: impl IntoIterator<Item = u64>) -> Self {
+    pub(crate) fn of(lengths: impl IntoIterator<Item = u64>) -> Self {
         lengths
             .into_iter()
             .fold(Self::default(), |sum, len| sum.plus(Self { hashes: 1, bytes: len, permutations: len / RATE + 1 }))
     }
 
     /// Hashing `pairs` parents of two children and `singles` of one.
-    pub fn of_parents(pairs: u64, singles: u64) -> Self {
+    pub(crate) fn of_parents(pairs: u64, singles: u64) -> Self {
         let hashes = pairs + singles;
         Self { hashes, bytes: 128 * pairs + 64 * singles, permutations: 2 * pairs + singles }
     }
 
     /// The sum.
     #[must_use]
-    pub fn plus(self, other: Self) -> Self {
+    pub(crate) fn plus(self, other: Self) -> Self {
         Self {
             hashes: self.hashes.saturating_add(other.hashes),
             bytes: self.bytes.saturating_add(other.bytes),
@@ -41,7 +41,7 @@ impl HashWork {
     }
 
     /// Adds another amount.
-    pub fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         *self = self.plus(other);
     }
 
@@ -90,13 +90,13 @@ impl HashReason {
 }
 
 /// The account of the trees of one strategy, or of made-up work.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StrategyAccount {
     /// Leaves and parents accepted from clients.
     pub accepted: HashWork,
     /// Hashed by the server, in the order of [`HashReason::ALL`].
-    pub server: [HashWork; 5],
+    pub(super) server: [HashWork; 5],
     /// Work in the units sent, parents included; the bytes on the wire are `sent_bytes`.
     pub asked: HashWork,
     /// Units sent, each time one is sent.
@@ -106,6 +106,11 @@ pub struct StrategyAccount {
 }
 
 impl StrategyAccount {
+    /// Hashing by the server for this reason.
+    pub fn server(&self, reason: HashReason) -> HashWork {
+        self.server[reason as usize]
+    }
+
     /// All hashing by the server.
     pub fn server_work(&self) -> HashWork {
         self.server.iter().fold(HashWork::default(), |sum, work| sum.plus(*work))
@@ -118,7 +123,7 @@ impl StrategyAccount {
     }
 
     /// Adds another account.
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.accepted.add(other.accepted);
         for (work, more) in self.server.iter_mut().zip(other.server) {
             work.add(more);
@@ -129,21 +134,21 @@ impl StrategyAccount {
     }
 }
 
-/// `meta-0` under `account`: totals of offloaded work, by strategy. No row: no counts yet.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+/// Totals of offloaded work, by strategy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UsefulnessAccount {
     /// In the order of [`Strategy::index`](super::Strategy::index), then made-up work.
-    pub by: [StrategyAccount; Self::PLACES],
+    pub(crate) by: [StrategyAccount; Self::PLACES],
 }
 
 impl UsefulnessAccount {
     /// Strategies, and made-up work.
-    pub const PLACES: usize = 5;
+    pub(crate) const PLACES: usize = 5;
     /// The place of made-up work.
-    pub const SYNTHETIC: usize = 4;
+    pub(crate) const SYNTHETIC: usize = 4;
     /// The names of the places: each [`Strategy::as_str`], then `synthetic` for made-up work.
-    pub const NAMES: [&'static str; Self::PLACES] = [
+    pub(crate) const NAMES: [&'static str; Self::PLACES] = [
         Strategy::Precomputed.as_str(),
         Strategy::KnownAddress.as_str(),
         Strategy::SampledAudit { k: 1 }.as_str(),
@@ -156,22 +161,37 @@ impl UsefulnessAccount {
         Self::NAMES.into_iter().zip(&self.by)
     }
 
+    /// The account of the trees of one strategy, whatever its parameter.
+    pub fn of(&self, strategy: Strategy) -> &StrategyAccount {
+        &self.by[strategy.index()]
+    }
+
+    /// The account of made-up work.
+    pub fn synthetic(&self) -> &StrategyAccount {
+        &self.by[Self::SYNTHETIC]
+    }
+
+    /// The accounts of the strategies with their names, without made-up work.
+    pub fn strategies(&self) -> impl Iterator<Item = (&'static str, &StrategyAccount)> {
+        self.named().take(Self::SYNTHETIC)
+    }
+
     /// Counts work of the server.
-    pub fn server(&mut self, place: usize, reason: HashReason, work: HashWork) {
+    pub(crate) fn count_server(&mut self, place: usize, reason: HashReason, work: HashWork) {
         if let Some(account) = self.by.get_mut(place) {
             account.server[reason as usize].add(work);
         }
     }
 
     /// Adds another account.
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         for (account, more) in self.by.iter_mut().zip(&other.by) {
             account.add(more);
         }
     }
 
     /// Subtracts another account.
-    pub fn take_away(&mut self, other: &Self) {
+    pub(crate) fn take_away(&mut self, other: &Self) {
         for (account, less) in self.by.iter_mut().zip(&other.by) {
             account.accepted.take_away(less.accepted);
             account.asked.take_away(less.asked);

@@ -60,7 +60,7 @@ impl EntryKind {
     }
 
     /// Whether it records leaves of a tree that this client has hashed.
-    pub fn is_of_leaves(self) -> bool {
+    pub(crate) fn is_of_leaves(self) -> bool {
         matches!(self, Self::Leaves | Self::Part | Self::Vote)
     }
 }

@@ -10,6 +10,7 @@ use std::fmt;
 use bincode::{Decode, Encode};
 
 mod account;
+mod codec;
 mod leaves;
 mod ledger;
 mod standing;
@@ -17,6 +18,7 @@ mod strategy;
 mod trust;
 
 pub use account::{HashReason, HashWork, StrategyAccount, UsefulnessAccount};
+pub use codec::AccountRow;
 pub use leaves::{GroupRow, LeafState, LengthRow, TileRow};
 pub use ledger::{EntryKind, LedgerRow};
 pub use standing::StandingRow;
@@ -26,6 +28,7 @@ pub use trust::{ClaimRow, ProvenanceRow, QuorumRow, Submitter, VoteRow, range_en
 /// A row that does not decode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a row of table {table} is damaged: {what}; run `check`, then restore the store from a backup")]
+#[non_exhaustive]
 pub struct RecordError {
     /// The row's table.
     pub table: &'static str,
@@ -59,7 +62,7 @@ impl Default for ClientRow {
 }
 
 /// The state of a tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TreeState {
     /// Leaves are still coming in; nothing is issued.
@@ -95,7 +98,7 @@ impl TreeState {
 }
 
 /// Why the block data may be sent to clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Exposure {
     /// The data is public anyway.
@@ -115,7 +118,7 @@ impl Exposure {
 }
 
 /// Where a tree's block data is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DataPlace {
     /// Copied into `blocks-0`.
@@ -160,7 +163,7 @@ pub(crate) use written_as_str;
 written_as_str!(TreeState, Exposure, DataPlace, EntryKind, HashReason);
 
 /// `trees-0`: one tree.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeRow {
     /// Name given at ingest.
     pub name: String,
@@ -212,7 +215,7 @@ pub struct SourceRow {
 }
 
 /// `meta-0` under `head`: counters that change with every commit.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Head {
     /// Commits of the state file.
     pub commit_seq: u64,
@@ -237,7 +240,7 @@ pub struct Head {
 }
 
 /// Sums over everything ever accepted or hashed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreTotals {
     /// Trees, not counting those still being ingested.

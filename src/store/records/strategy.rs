@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use bincode::{Decode, Encode};
-
 /// How the answers of a tree's units are verified.
 ///
 /// ```
@@ -13,7 +11,7 @@ use bincode::{Decode, Encode};
 /// assert_eq!(Strategy::Redundant { quorum: 3 }.to_string(), "quorum:3");
 /// assert!("quorum:1".parse::<Strategy>().is_err());
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Strategy {
     /// Against answers the server computed at ingest.
@@ -33,9 +31,6 @@ pub enum Strategy {
 }
 
 impl Strategy {
-    /// Number of strategies, whatever their parameters.
-    pub const COUNT: usize = 4;
-
     /// Its name, without its parameter: `precomputed`, `known-address`, `audit` or `quorum`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -47,7 +42,7 @@ impl Strategy {
     }
 
     /// Place among the strategies, 0 to 3.
-    pub fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         match self {
             Self::Precomputed => 0,
             Self::KnownAddress => 1,
@@ -57,12 +52,12 @@ impl Strategy {
     }
 
     /// Whether the right answer is stored at ingest. If not, the leaf hashes come from clients.
-    pub fn knows_answers(self) -> bool {
+    pub(crate) fn knows_answers(self) -> bool {
         matches!(self, Self::Precomputed | Self::KnownAddress)
     }
 
     /// Whether its parameter is in range.
-    pub fn is_valid(self) -> bool {
+    pub(crate) fn is_valid(self) -> bool {
         match self {
             Self::Precomputed | Self::KnownAddress => true,
             Self::SampledAudit { k } => (1..=32).contains(&k),
@@ -95,6 +90,7 @@ impl serde::Serialize for Strategy {
     "unknown strategy {0:?}; expected `precomputed`, `known-address`, `audit:K` with K from 1 to 32, or `quorum:Q` with Q \
      from 2 to 8"
 )]
+#[non_exhaustive]
 pub struct UnknownStrategy(pub String);
 
 impl FromStr for Strategy {

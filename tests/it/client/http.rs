@@ -67,7 +67,7 @@ async fn under_the_limit_nothing_changes_and_over_it_a_request_gets_through_with
     let [accepted] = receipts.lock().unwrap()[..] else { panic!("one receipt") };
     assert_eq!(accepted.award.map(|award| award.0), Some(award));
     let Receipt::Accepted(entry) = site.engine.receipt(accepted.receipt).unwrap() else { panic!("not accepted") };
-    assert_eq!(entry.row.amount, award);
+    assert_eq!(entry.amount.0, award);
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
 //! Which errors of the engine a caller may answer by calling again, and that no text repeats a prefix.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use pouw::merkle::{Level, Position};
 use pouw::protocol::{ByTier, Malformed, Reason, TokenError};
 use pouw::{
-    Config, ConfigBuilder, ConfigError, DebitError, GateError, IssueError, OpenError, StoreError, SubmitError,
-    TreeError, TreeState, UpkeepError, WriteError,
+    Config, ConfigBuilder, ConfigError, DebitError, GateError, IngestError, IssueError, OpenError, StoreError, SubmitError,
+    TreeError, TreeState, UpkeepError, WalkError, WriteError,
 };
 
 fn disk_full() -> StoreError {
@@ -111,7 +112,7 @@ fn the_other_calls_may_be_repeated_after_exactly_these_errors() {
 #[test]
 fn opening_may_be_tried_again_after_exactly_these_errors() {
     let opens = [
-        (OpenError::Config(ConfigError { field: "a", value: "1".into(), rule: "b" }), false),
+        (OpenError::Config(Config::new([7; 31]).unwrap_err()), false),
         (OpenError::Directory { path: "p".into(), what: "read-only".into() }, false),
         (OpenError::Store(StoreError::AlreadyOpen { path: "p".into() }), true),
         (OpenError::Store(disk_full()), true),
@@ -142,6 +143,39 @@ fn a_gate_may_be_made_again_after_exactly_these_errors() {
 }
 
 #[test]
+fn an_ingest_may_be_repeated_after_exactly_these_errors() {
+    let (name, path) = (|| "t".to_owned(), || PathBuf::from("p"));
+    let no_source = || WalkError::NoSuchSource { path: path() };
+    let ingests = [
+        (IngestError::Option { field: "name", value: String::new(), rule: "b" }, false),
+        (IngestError::Conflict { name: name() }, false),
+        (IngestError::AmbiguousLeaf { name: name(), leaf: 1, len: 128, from: "p".into() }, false),
+        (IngestError::Address { path: path() }, false),
+        (IngestError::Empty { name: name() }, false),
+        (IngestError::Walk(no_source()), false),
+        (IngestError::Read { path: path(), what: "denied".into() }, false),
+        (IngestError::Cancelled, true),
+        (IngestError::Store(disk_full()), true),
+        (IngestError::Store(StoreError::Closed), false),
+        (IngestError::Write(unconfirmed()), true),
+        (IngestError::Write(WriteError::Closed), false),
+    ];
+    ingests.iter().for_each(|(error, again)| assert_eq!(error.is_retryable(), *again, "{error:?}"));
+    let walks = [
+        WalkError::Conflict { name: name(), first: path(), second: path() },
+        no_source(),
+        WalkError::Source { path: path(), source: std::io::Error::other("denied") },
+        WalkError::Prefix { len: 5_000 },
+    ];
+    walks.iter().for_each(|error| assert!(!error.is_retryable(), "{error:?}"));
+}
+
+/// Setting, value and rule.
+fn parts(error: &ConfigError) -> (&str, &str, &str) {
+    (error.field, &error.value, error.rule)
+}
+
+#[test]
 fn a_time_is_refused_by_setting_value_and_rule_if_it_is_no_whole_milliseconds_or_out_of_bounds() {
     type Change = fn(ConfigBuilder) -> ConfigBuilder;
     const WHOLE: &str = "it must be a whole number of milliseconds";
@@ -157,7 +191,7 @@ fn a_time_is_refused_by_setting_value_and_rule_if_it_is_no_whole_milliseconds_or
     ];
     for (change, field) in odd {
         let error = change(Config::builder([7; 32])).build().unwrap_err();
-        assert_eq!(error, ConfigError { field, value: "1000500000001 ns".into(), rule: WHOLE });
+        assert_eq!(parts(&error), (field, "1000500000001 ns", WHOLE));
     }
     let error = Config::builder([7; 32]).cool_down(nanos(999_999)).build().unwrap_err();
     assert_eq!(error.to_string(), format!("`cool_down` is 999999 ns: {WHOLE}"));
@@ -170,7 +204,7 @@ fn a_time_is_refused_by_setting_value_and_rule_if_it_is_no_whole_milliseconds_or
             Config::builder([7; 32]).cool_down(value).build().unwrap_err(),
         ];
         for (error, field) in found.into_iter().zip(["work_unit_max_age", "escalation_window", "cool_down"]) {
-            assert_eq!(error, ConfigError { field, value: shown.into(), rule: positive });
+            assert_eq!(parts(&error), (field, shown, positive));
         }
     }
     let bounded: [(Change, &str, &str, &str); 6] = [
@@ -203,7 +237,7 @@ fn a_time_is_refused_by_setting_value_and_rule_if_it_is_no_whole_milliseconds_or
     ];
     for (change, field, value, rule) in bounded {
         let error = change(Config::builder([7; 32])).build().unwrap_err();
-        assert_eq!(error, ConfigError { field, value: value.into(), rule });
+        assert_eq!(parts(&error), (field, value, rule));
     }
     let edges = Config::builder([7; 32]).work_unit_max_age(longest).escalation_window(longest).cool_down(longest);
     let edges = edges.token_ttl(Duration::from_secs(3_600)).floor(ByTier::all(Duration::from_millis(3_599_999)));

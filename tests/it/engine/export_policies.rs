@@ -16,7 +16,7 @@ fn short_blocks(count: u64) -> Vec<Vec<u8>> {
 }
 
 fn exported(house: &House) -> u64 {
-    house.engine.account().by[AUDIT.index()].server[HashReason::Export as usize].hashes
+    house.engine.stats().account.of(AUDIT).server(HashReason::Export).hashes
 }
 
 fn satisfy(house: &House, name: &str, policy: ExportPolicy) -> Result<VerifyProgress, TreeError> {
@@ -191,8 +191,9 @@ fn an_attested_export_states_the_weakest_provenance_and_hashes_nothing() {
     ];
     expected.iter().for_each(|(name, provenance)| assert_eq!(attested(&house, name), *provenance));
     assert!(expected.is_sorted_by_key(|(_, provenance)| *provenance), "the weaker, the greater");
-    let reasons = house.engine.account().by.map(|of| of.server[HashReason::Export as usize].hashes);
-    assert_eq!(reasons, [0; 5]);
+    let account = house.engine.stats().account;
+    let exports: Vec<u64> = account.named().map(|(_, of)| of.server(HashReason::Export).hashes).collect();
+    assert_eq!(exports, [0; 5]);
 }
 
 #[test]

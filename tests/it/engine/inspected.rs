@@ -7,12 +7,11 @@ use std::time::Duration;
 use crate::support::house::{House, config};
 use crate::support::work::{answer_right, cut, issue, solve, spoiled};
 use pouw::hash::sha3_512;
-use pouw::internal::engine::for_gate;
+use pouw::internal::engine::{Inspected, for_gate};
 use pouw::merkle::Shape;
 use pouw::protocol::{ByTier, DifficultyTier, Reason, WorkResult};
 use pouw::{
-    Accepted, Answer, ConfigBuilder, Exposure, IngestOptions, Inspected, IssueError, IssueRequest, Issued, Receipt,
-    SubmitError,
+    Accepted, Answer, ConfigBuilder, Exposure, IngestOptions, IssueError, IssueRequest, Issued, Receipt, SubmitError,
 };
 
 use DifficultyTier::{High, Low, Medium};
@@ -91,7 +90,7 @@ fn an_inspection_tells_id_tier_and_times_and_names_what_does_not_fit() {
     assert_eq!(inspect(&house, b"berta", &issued).unwrap_err().reason(), Reason::ClientMismatch);
     let policy = for_gate(&house.engine).inspect(b"anna", &issued.unit.challenge_token, 9);
     assert_eq!(policy.unwrap_err().reason(), Reason::PolicyMismatch);
-    let again = for_gate(&house.engine).reissue_inspected(&inspected).unwrap();
+    let again = for_gate(&house.engine).reissue(b"anna", &issued.unit.challenge_token).unwrap();
     assert_eq!(
         (again.input_data, again.challenge_token),
         (issued.unit.input_data.clone(), issued.unit.challenge_token.clone())
@@ -138,12 +137,12 @@ fn eight_results_that_cannot_be_read_close_a_challenge_and_those_before_the_floo
 #[test]
 fn engine_time_never_falls() {
     let mut house = furnished();
-    let before = house.engine.now_ms();
+    let before = house.engine.now().0;
     house.clock.advance(5_000);
     house.clock.step_wall(-3_600_000);
-    assert_eq!(house.engine.now_ms(), before + 5_000);
+    assert_eq!(house.engine.now().0, before + 5_000);
     house.reopen();
-    assert_eq!(house.engine.now_ms(), before + 5_000);
+    assert_eq!(house.engine.now().0, before + 5_000);
 }
 
 #[test]
@@ -206,7 +205,7 @@ fn a_receipt_proves_that_the_work_is_part_of_a_complete_tree() {
         let Receipt::Accepted(entry) = house.engine.receipt(accepted.id).unwrap() else {
             panic!("no receipt");
         };
-        entries.push((entry.row, right(&issued)));
+        entries.push((entry, right(&issued)));
     }
     assert_eq!(house.engine.proof_of(&entries[0].0).unwrap(), None, "the tree is not complete yet");
     house.engine.upkeep().unwrap();

@@ -71,9 +71,9 @@ fn ingest(engine: &PouwEngine, leaves: u8) {
 /// Invariant 5: credited leaves are the leaves that became done; no unit is paid twice.
 fn audit(engine: &PouwEngine) -> Step {
     let entries = engine.ledger(0, usize::MAX).unwrap();
-    let ids: BTreeSet<[u8; 16]> = entries.iter().map(|entry| entry.row.id).collect();
+    let ids: BTreeSet<[u8; 16]> = entries.iter().map(|entry| *entry.id.as_bytes()).collect();
     ensure!(ids.len() == entries.len(), "{} entries for {} challenges", entries.len(), ids.len());
-    let credited: u64 = entries.iter().map(|entry| u64::from(entry.row.leaves)).sum();
+    let credited: u64 = entries.iter().map(|entry| u64::from(entry.leaves)).sum();
     // By the leaves themselves: the tree's own count would believe a leaf done twice.
     let remaining = |name: &str| engine.remaining_nodes(name, LeafIndex(0), usize::MAX).unwrap().len() as u64;
     let done: u64 = engine.trees(None, 10).unwrap().iter().map(|tree| tree.leaves - remaining(&tree.name)).sum();

@@ -6,7 +6,7 @@ use crate::support::desk::{Desk, accepted, refused, solved, unit_in};
 use crate::support::house::House;
 use pouw::merkle::LeafIndex;
 use pouw::protocol::{WorkResult, WorkUnit};
-use pouw::{Decision, Exposure, IngestOptions, Provenance, Strategy};
+use pouw::{Decision, Exposure, HashReason, IngestOptions, Provenance, Strategy};
 
 const PAIR: Strategy = Strategy::Redundant { quorum: 2 };
 
@@ -111,7 +111,7 @@ fn a_liar_that_was_outvoted_makes_room_for_its_neighbour() {
     let data = blocks(32, 2);
     house.ingest(PAIR, "t", &data);
     let (liar, honest) = (apart(1), apart(2));
-    let audited = || house.engine.account().by[PAIR.index()].server[1].hashes;
+    let audited = || house.engine.stats().account.of(PAIR).server(HashReason::Audit).hashes;
     house.work(liar, |leaves| leaves[9] = wrong(&leaves[9])).unwrap().unwrap();
     assert!(house.issue(liar + 1, HIGH).is_none());
     assert!(house.work(honest, |_| {}).unwrap().unwrap().seq.is_none(), "the lie is out, and the quorum not complete");

@@ -9,7 +9,7 @@ const AUDIT: Strategy = Strategy::SampledAudit { k: 2 };
 const PAIR: Strategy = Strategy::Redundant { quorum: 2 };
 
 fn server(house: &House, strategy: Strategy, reason: HashReason) -> u64 {
-    house.engine.account().by[strategy.index()].server[reason as usize].hashes
+    house.engine.stats().account.of(strategy).server(reason).hashes
 }
 
 #[test]

@@ -298,8 +298,7 @@ fn a_damaged_block_that_no_unit_can_carry_is_in_the_report_of_its_ingest() {
 fn a_unit_that_was_hashed_again_as_a_whole_is_verified() {
     let mut house = House::in_memory(8);
     let data = blocks(LEAVES, 8);
-    let server =
-        |house: &House, reason: HashReason| house.engine.account().by[AUDIT.index()].server[reason as usize].hashes;
+    let server = |house: &House, reason: HashReason| house.engine.stats().account.of(AUDIT).server(reason).hashes;
     for (name, k, tier) in [("small", 2, DifficultyTier::Low), ("whole", 32, HIGH)] {
         let before = server(&house, HashReason::Audit);
         house.ingest(Strategy::SampledAudit { k }, name, &data);

@@ -137,7 +137,7 @@ fn while_the_stores_writes_fail_for_30_seconds_there_are_plain_429s_and_then_it_
     desk.disk.set_full(true);
     results.iter().for_each(|result| desk.fail(result));
     assert_eq!(changes(&desk.events()).len(), 1);
-    let opened_ms = desk.engine.now_ms();
+    let opened_ms = desk.engine.now().0;
     let health = desk.gate.health();
     assert_eq!((health.overall(), health.breaker.condition), (HealthCondition::Degraded, HealthCondition::Degraded));
     assert_eq!(health.store.condition, HealthCondition::Degraded);
@@ -146,7 +146,7 @@ fn while_the_stores_writes_fail_for_30_seconds_there_are_plain_429s_and_then_it_
         let refusal = plain(desk.ask(), "degraded");
         assert_eq!(refusal.headers.find("retry-after"), refusal.headers.find(header::RATELIMIT_RESET));
         // Those under their limit notice nothing.
-        let other = format!("198.51.{}.1", (desk.engine.now_ms() - opened_ms) / 1_000);
+        let other = format!("198.51.{}.1", (desk.engine.now().0 - opened_ms) / 1_000);
         assert!(passed(desk.ask_from(&other)).accepted.is_none());
     }
     // The probe goes out with a challenge, and its own write fails: 30 more seconds.

@@ -85,7 +85,7 @@ fn trees_are_completed_by_the_clients_of_the_gate_and_have_the_right_root() {
     assert_eq!(exported, leaves);
     // And a client can see that its work is part of it.
     let entry = desk.engine.ledger(0, 1).unwrap().remove(0);
-    let found = desk.engine.proof_of(&entry.row).unwrap().unwrap();
+    let found = desk.engine.proof_of(&entry).unwrap().unwrap();
     let shape = Shape::new(75).unwrap();
     found.proof.verify(shape, found.leaf, &leaves[found.leaf.0 as usize], &found.commitment.root).unwrap();
     assert_eq!(desk.engine.balance(&facts(ADDRESS).client.to_bytes()).unwrap(), MicroJoules(credit));

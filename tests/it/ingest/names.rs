@@ -53,7 +53,7 @@ fn the_blocks_layout_makes_one_leaf_of_each_file_in_bytewise_order_of_paths() {
         house.write(&format!("in/{name}"), bytes);
     }
     let options = cut().layout(IngestLayout::Blocks).tree("all");
-    house.ingest_paths(&options, &[&house.path("in")]).unwrap();
+    drop(house.ingest_paths(&options, &[&house.path("in")]).unwrap());
     assert_eq!(house.names(), ["all"]);
     house.work_off();
     house.assert_right("all", &data.iter().map(Vec::as_slice).collect::<Vec<_>>());
@@ -74,7 +74,7 @@ fn the_prefix_stands_in_front_of_every_name_as_given() {
     house.write("in/a", b"a");
     house.write("in/b/c", b"c");
     let options = cut().prefix("docs/v1-");
-    house.ingest_paths(&options, &[&house.path("in")]).unwrap();
+    drop(house.ingest_paths(&options, &[&house.path("in")]).unwrap());
     assert_eq!(house.names(), ["docs/v1-a", "docs/v1-b/c"]);
 }
 
@@ -86,7 +86,7 @@ fn bytes_of_a_name_that_are_not_utf_8_are_percent_encoded() {
     let directory = house.path("in");
     std::fs::create_dir(&directory).unwrap();
     std::fs::write(directory.join(std::ffi::OsStr::from_bytes(b"caf\xe9")), b"x").unwrap();
-    house.ingest_paths(&cut(), &[&directory]).unwrap();
+    drop(house.ingest_paths(&cut(), &[&directory]).unwrap());
     house.work_off();
     house.assert_right("caf%E9", &[b"x"]);
 }
@@ -110,7 +110,7 @@ fn the_same_content_again_is_unchanged_before_and_after_its_tree_is_complete() {
 fn other_content_under_a_name_in_use_is_a_conflict_that_changes_nothing_and_stops_nobody_else() {
     let house = House::new();
     house.write("in/a", &noise(3_000, 1));
-    house.ingest_paths(&cut(), &[&house.path("in")]).unwrap();
+    drop(house.ingest_paths(&cut(), &[&house.path("in")]).unwrap());
     let before = house.engine.tree("a").unwrap();
     house.write("in/a", &noise(3_000, 2));
     house.write("in/b", b"new");

@@ -127,7 +127,7 @@ fn a_file_cut_short_can_become_part_of_a_tree_over_several_files_of_the_same_nam
     let more = house.write("more", b"a short one in between");
     let last = house.write("zzz", &noise(BLOCK * 2, 4));
     let options = options().tree("big");
-    house.ingest_paths(&options, &[&path, &more, &last]).unwrap();
+    drop(house.ingest_paths(&options, &[&path, &more, &last]).unwrap());
     house.work_off();
     let mut blocks = blocks_of(&data, BLOCK);
     let tail = noise(BLOCK * 2, 4);

@@ -39,7 +39,7 @@ fn hashlib_agrees_with_every_root_until_a_file_changes() {
     }
     let source = house.path("in");
     let prefixed = cut().prefix("p/");
-    house.ingest_paths(&prefixed, &[&source]).unwrap();
+    drop(house.ingest_paths(&prefixed, &[&source]).unwrap());
     house.work_off();
     let listed = house.write("trees.json", document(&house).to_string().as_bytes());
     let verified = verify(&listed, &source, &["--prefix", "p/"]);
@@ -64,7 +64,7 @@ fn hashlib_agrees_with_one_tree_over_all_files_in_both_layouts() {
         }
         let source = house.path("in");
         let one = cut().layout(layout).tree("all");
-        house.ingest_paths(&one, &[&source]).unwrap();
+        drop(house.ingest_paths(&one, &[&source]).unwrap());
         house.work_off();
         let listed = house.write("trees.json", document(&house).to_string().as_bytes());
         let verified = verify(&listed, &source, more);

@@ -22,6 +22,7 @@ use std::time::Duration;
 use crate::support::house::{self, House};
 use crate::support::work::{self, answer_right, answer_wrong, cut, issue, solve, work_off};
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::engine::for_gate;
 use pouw::merkle::LeafIndex;
 use pouw::protocol::{ByTier, DifficultyTier, TreeHandle};
 use pouw::{
@@ -88,7 +89,7 @@ fn property_2_a_token_past_its_expiry_is_rejected_whatever_else_is_right() {
         reopened(&mut house, restart);
         let before = counters(&house.engine);
         let expired = matches!(answer_right(&house.engine, b"c", &issued.unit), Err(SubmitError::Expired { .. }));
-        let resent = house.engine.reissue(b"c", &issued.unit.challenge_token);
+        let resent = for_gate(&house.engine).reissue(b"c", &issued.unit.challenge_token);
         expired && matches!(resent, Err(SubmitError::Expired { .. })) && counters(&house.engine) == before
     }
     quickcheck(40, holds as fn(u8, bool, u16, u8, u32) -> bool);
@@ -107,7 +108,7 @@ fn property_4_a_token_issued_to_one_client_is_rejected_from_any_other() {
         reopened(&mut house, restart);
         let before = counters(&house.engine);
         let stolen = answer_right(&house.engine, &other, &issued.unit);
-        let resent = house.engine.reissue(&other, &issued.unit.challenge_token);
+        let resent = for_gate(&house.engine).reissue(&other, &issued.unit.challenge_token);
         let rejected = matches!(stolen, Err(SubmitError::ClientMismatch))
             && matches!(resent, Err(SubmitError::ClientMismatch))
             && counters(&house.engine) == before;
@@ -401,8 +402,8 @@ fn sixty_four_threads_submit_the_same_answer_and_exactly_one_is_accepted() {
         }
         let entries = house.engine.ledger(0, 10).unwrap();
         assert_eq!(entries.len(), 1);
-        assert_eq!(entries[0].row.kind, if made_up { EntryKind::Synthetic } else { EntryKind::Leaves });
-        let credited = entries[0].row.amount;
+        assert_eq!(entries[0].kind, if made_up { EntryKind::Synthetic } else { EntryKind::Leaves });
+        let credited = entries[0].amount.0;
         assert_eq!(house.engine.balance(b"c").unwrap().0, credited);
         assert_eq!(house.engine.stats().leases, 0);
     }
@@ -438,7 +439,10 @@ fn rule_l_an_old_token_that_is_adopted_keeps_its_leaves_from_others_until_it_exp
     assert!(matches!(early, Err(SubmitError::TooEarly { wait_ms: 5_000 })), "{early:?}");
     assert_eq!((house.engine.stats().ready_units, house.engine.stats().leases), (0, 1));
     assert!(matches!(house.engine.issue(&IssueRequest::new(b"d", DifficultyTier::Low)), Err(IssueError::NoWork)));
-    assert_eq!(house.engine.reissue(b"c", &issued.unit.challenge_token).unwrap().input_data, issued.unit.input_data);
+    assert_eq!(
+        for_gate(&house.engine).reissue(b"c", &issued.unit.challenge_token).unwrap().input_data,
+        issued.unit.input_data
+    );
     house.clock.advance(5_000);
     answer_right(&house.engine, b"c", &issued.unit).unwrap();
     assert_eq!(house.engine.stats().totals.pending, 0);

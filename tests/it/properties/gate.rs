@@ -124,7 +124,7 @@ quickcheck! {
             clock.advance(pause);
             let client = (at % (1 + usize::from(clients) % 5)) as u8;
             let facts = Facts::new(ClientKey::User(format!("u{client}").into()), NetworkPrefix::of(None));
-            let now = gate.engine().now_ms();
+            let now = gate.engine().now().0;
             let (admitted, expected) = oracle.entry(client).or_default().admit(&rules, now);
             let (headers, passed): (Headers, bool) = match decide(&gate, facts).wait() {
                 Decision::Pass(pass) => (pass.headers(&gate), true),

@@ -202,14 +202,14 @@ fn follows(history: &History) -> Option<By> {
             Step::Pause => {
                 house.clock.advance(PAUSE_MS);
                 house.engine.sweep().unwrap();
-                model.pause(&says, house.engine.now_ms());
+                model.pause(&says, house.engine.now().0);
             }
             Step::Asks { client, says: said } => {
                 let client = CLIENTS[client];
                 let issued = house.issue(client, HIGH);
                 assert_eq!(issued.is_some(), model.may_vote(client), "client {client}, votes {:?}", model.votes);
                 let Some(issued) = issued else { continue };
-                let now = house.engine.now_ms();
+                let now = house.engine.now().0;
                 let audited = draw(LEAVES as u32, model.audit(client, now), &mut || audits.next());
                 let expected = model.answer(&says, history.quorum, (client, said), audited, now);
                 match house.submit(client, &answer(&issued, |leaves| leaves.clone_from(&says[said]))) {
@@ -224,8 +224,8 @@ fn follows(history: &History) -> Option<By> {
             }
         }
         assert_leaves(&house, &model, &says);
-        let account = house.engine.account().by[strategy.index()];
-        assert_eq!(account.server[HashReason::Referee as usize].hashes, model.referee_hashes);
+        let referee = house.engine.stats().account.of(strategy).server(HashReason::Referee);
+        assert_eq!(referee.hashes, model.referee_hashes);
         if model.accepted.is_some() {
             break;
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::support::house::config;
 use crate::support::work::{answer_right, cut, pattern, try_issue};
 use pouw::protocol::{ByTier, DifficultyTier, MicroJoules};
-use pouw::{CheckReport, IngestLayout, OpenError, PouwEngine, check};
+use pouw::{CheckReport, IngestLayout, OpenError, PouwEngine};
 
 const CLIENTS: [&[u8]; 3] = [b"anna", b"berta", b"carl"];
 
@@ -15,7 +15,7 @@ fn open(dir: &Path) -> PouwEngine {
 }
 
 fn checked(dir: &Path) -> CheckReport {
-    check(dir, &mut |_| {}).unwrap()
+    PouwEngine::check_store(dir, &mut |_| {}).unwrap()
 }
 
 fn expect_clean(dir: &Path, when: &str) -> CheckReport {
@@ -84,11 +84,11 @@ fn a_store_is_clean_at_every_stage_of_its_life() {
 #[test]
 fn an_open_store_and_a_missing_one_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let missing = check(&dir.path().join("nowhere"), &mut |_| {}).unwrap_err();
+    let missing = PouwEngine::check_store(&dir.path().join("nowhere"), &mut |_| {}).unwrap_err();
     assert!(matches!(missing, OpenError::Directory { .. }), "{missing}");
     assert!(!dir.path().join("nowhere").exists(), "nothing is made");
     let engine = open(dir.path());
-    let busy = check(dir.path(), &mut |_| {}).unwrap_err();
+    let busy = PouwEngine::check_store(dir.path(), &mut |_| {}).unwrap_err();
     assert!(busy.to_string().contains("is already open; a store has one owner at a time"), "{busy}");
     engine.close();
     expect_clean(dir.path(), "closed");

@@ -5,7 +5,7 @@ use crate::support::house::{House, config};
 use crate::support::store_plant::{BLOCKS, CLIENTS, HASHES, TILES, plant};
 use crate::support::work::{answer_right, cut, solve, spoiled};
 use pouw::protocol::DifficultyTier;
-use pouw::{Answer, Event, IssueError, IssueRequest, PouwEngine, SubmitError, TreeState};
+use pouw::{Answer, Event, IssueError, IssueRequest, PouwEngine, SubmitError, TreeId, TreeState};
 use redb::WriteTransaction;
 
 /// Three trees of 100 leaves, numbered 0 to 2.
@@ -26,7 +26,7 @@ fn damage(house: &mut House, file: &str, change: impl FnOnce(&WriteTransaction))
 
 fn corrupted_trees(house: &House) -> Vec<u64> {
     let tree = |event: &Event| match event {
-        Event::CorruptionFound { tree, .. } => Some(*tree),
+        Event::CorruptionFound { tree, .. } => tree.map(TreeId::get),
         _ => None,
     };
     let mut trees: Vec<u64> = house.events.lock().iter().filter_map(tree).collect();
@@ -64,7 +64,7 @@ fn a_lost_chunk_of_block_data_keeps_back_its_own_leaves_and_no_other_tree() {
     drain(engine);
     assert_eq!(states(engine), [TreeState::Active, TreeState::Complete, TreeState::Complete]);
     assert_eq!(corrupted_trees(&house), [0]);
-    assert_eq!(engine.stats().blocked[0].0, 0);
+    assert_eq!(engine.stats().blocked[0].tree.get(), 0);
 }
 
 #[test]

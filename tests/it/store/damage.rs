@@ -18,7 +18,7 @@ use pouw::internal::store::records::{
     ClientRow, DataPlace, GroupRow, Head, LengthRow, SourceRow, TreeRow, seal, unseal,
 };
 use pouw::protocol::{DifficultyTier, MicroJoules};
-use pouw::{ConfigBuilder, IngestLayout, PouwEngine, StoreDirectory, TreeState, check};
+use pouw::{ConfigBuilder, IngestLayout, PouwEngine, StoreDirectory, TreeState};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
 
 /// Trees of the fixture, by the order of their ingest.
@@ -59,7 +59,9 @@ fn fixture() -> &'static (Vec<u8>, Vec<u8>) {
         engine.ingest_blocks(&options.clone().layout(IngestLayout::Blocks), "mixed", &blocks).unwrap();
         std::fs::write(dir.path().join("source"), pattern(512 * 50, 5)).unwrap();
         let reference = options.by_reference(true);
-        engine.ingest_paths(&reference, &[dir.path().join("source")], &mut |_| ControlFlow::Continue(())).unwrap();
+        drop(
+            engine.ingest_paths(&reference, &[dir.path().join("source")], &mut |_| ControlFlow::Continue(())).unwrap(),
+        );
         engine.debit(b"anna", MicroJoules(50), [9; 16]).unwrap();
         engine.forget("gone").unwrap();
         engine.close();
@@ -410,7 +412,7 @@ fn many_findings_are_counted_and_the_first_hundred_listed() {
             txn.open_table(NAMES).unwrap().insert(format!("extra {name}").as_str(), CUT).unwrap();
         }
     });
-    let report = check(dir.path(), &mut |_| {}).unwrap();
+    let report = PouwEngine::check_store(dir.path(), &mut |_| {}).unwrap();
     assert_eq!((report.found, report.findings.len()), (150, 100));
     assert!(!report.is_clean());
 }
@@ -445,7 +447,7 @@ fn a_check_in_many_small_runs_finds_the_same() {
 /// Opening and checking are refused with an error that contains `wanted`, and the rows stay as they are.
 #[track_caller]
 fn refused(dir: &Path, file: &str, wanted: &str) {
-    let text = check(dir, &mut |_| {}).unwrap_err().to_string();
+    let text = PouwEngine::check_store(dir, &mut |_| {}).unwrap_err().to_string();
     assert!(text.contains(wanted), "{wanted:?} is not in {text:?}");
     let boot = || {
         let database = Database::open(dir.join("state.redb")).unwrap();

@@ -10,11 +10,11 @@ use crate::support::store_plant::{
     forge_entry, set_leaf,
 };
 use pouw::hash::{Checksum, sha3_512};
-use pouw::internal::store::records::{ClaimRow, GroupRow, ProvenanceRow, QuorumRow, Submitter, VoteRow, seal, unseal};
-use pouw::internal::store::{Command, Refuse, Store};
-use pouw::{
-    Config, EntryKind, Issued, LedgerRow, PouwEngine, StoreDirectory, StoreOptions, Strategy, SubmitError, TreeState,
+use pouw::internal::store::records::{
+    ClaimRow, GroupRow, LedgerRow, ProvenanceRow, QuorumRow, Submitter, VoteRow, seal, unseal,
 };
+use pouw::internal::store::{Command, Refuse, Store};
+use pouw::{Config, EntryKind, Issued, PouwEngine, StoreDirectory, StoreOptions, Strategy, SubmitError, TreeState};
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 
 const AUDIT: Strategy = Strategy::SampledAudit { k: 2 };
@@ -170,7 +170,7 @@ fn entry(txn: &WriteTransaction, kind: EntryKind, tree: u64, start: u64) -> u64 
 fn the_fixture_is_clean_and_has_everything() {
     exactly(&[], |_| {});
     let dir = store_plant::copied(fixture());
-    let report = pouw::check(dir.path(), &mut |_| {}).unwrap();
+    let report = PouwEngine::check_store(dir.path(), &mut |_| {}).unwrap();
     assert_eq!((report.claims, report.quorums, report.damaged), (4, 3, 1));
     let database = Database::open(dir.path().join("state.redb")).unwrap();
     let txn = database.begin_read().unwrap();

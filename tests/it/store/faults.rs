@@ -237,11 +237,11 @@ impl Caller {
             }
             Err(SubmitError::Replayed) => {
                 assert!(maybe_stored, "an answer never stored is called used");
-                let Ok(Receipt::Accepted(LedgerEntry { row, .. })) = before else {
+                let Ok(Receipt::Accepted(LedgerEntry { amount, .. })) = before else {
                     panic!("used, but there is no receipt: {before:?}");
                 };
                 self.unknown_landed += 1;
-                self.deeds.push((client, id, row.amount));
+                self.deeds.push((client, id, amount.0));
                 Ok(())
             }
             Err(
@@ -342,7 +342,7 @@ impl Caller {
         let mut balances: BTreeMap<u8, u64> = BTreeMap::new();
         for (client, id, award) in &self.deeds {
             let receipt = engine.receipt(*id).unwrap();
-            assert!(matches!(receipt, Receipt::Accepted(entry) if entry.row.amount == *award), "{receipt:?}");
+            assert!(matches!(receipt, Receipt::Accepted(entry) if entry.amount.0 == *award), "{receipt:?}");
             *balances.entry(*client).or_default() += award;
         }
         for (key, amount) in &self.debits {
@@ -521,10 +521,10 @@ fn missing(disk: &SimDisk, at: usize, full: &Caller, ledger: &[LedgerEntry]) -> 
         let (sure, never) = (*after <= at, *before >= at);
         let there = match *ack {
             Ack::Answered(id, award) => {
-                matches!(engine.receipt(id).unwrap(), Receipt::Accepted(entry) if entry.row.amount == award)
+                matches!(engine.receipt(id).unwrap(), Receipt::Accepted(entry) if entry.amount.0 == award)
             }
             Ack::Debited(key, amount) => {
-                entries.iter().any(|entry| entry.row.id == [key; 16] && entry.row.amount == amount)
+                entries.iter().any(|entry| *entry.id.as_bytes() == [key; 16] && entry.amount.0 == amount)
             }
             Ack::Ingested(tree) => {
                 let forgotten = |(from, _, ack): &(usize, usize, Ack)| {
@@ -695,7 +695,7 @@ fn a_byte_changed_anywhere_is_found_or_refused_and_nothing_panics() {
             damaged[at] ^= [1, 0xff, 0x80][turn % 3];
             let disk = match file {
                 StoreFile::State => SimDisk::with_files(damaged, blocks.clone()),
-                StoreFile::Blocks => SimDisk::with_files(state.clone(), damaged),
+                _ => SimDisk::with_files(state.clone(), damaged),
             };
             let checked = check(Arc::new(disk.clone()), &mut |_| {});
             let outcome = match checked {

@@ -3,16 +3,14 @@
 use data_encoding::HEXLOWER;
 use pouw::hash::Checksum;
 use pouw::internal::store::records::{
-    ClaimRow, ClientRow, DataPlace, GroupRow, Head, LeafState, LengthRow, ProvenanceRow, QuorumRow, SourceRow,
-    StandingRow, Submitter, TileRow, TreeRow, VoteRow, seal, unseal,
+    AccountRow, ClaimRow, ClientRow, DataPlace, GroupRow, Head, LeafState, LedgerRow, LengthRow, ProvenanceRow,
+    QuorumRow, SourceRow, StandingRow, Submitter, TileRow, TreeRow, VoteRow, seal, unseal,
 };
 use pouw::internal::store::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, PRIORITY_FRESH,
     PRIORITY_PARTIAL, VOTED,
 };
-use pouw::{
-    EntryKind, Exposure, HashWork, LedgerRow, StoreTotals, Strategy, StrategyAccount, TreeState, UsefulnessAccount,
-};
+use pouw::{EntryKind, Exposure, HashReason, HashWork, StoreTotals, Strategy, TreeState};
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 
 /// A value of a non-exhaustive type with these fields.
@@ -135,20 +133,13 @@ fn quorum_row() -> QuorumRow {
 }
 
 /// The numbers 1 to 115, in the order of the fields.
-fn account() -> UsefulnessAccount {
-    let place = |place: u64| {
-        let number = |field: u64| 1 + 23 * place + field;
-        let work =
-            |first: u64| HashWork { hashes: number(first), bytes: number(first + 1), permutations: number(first + 2) };
-        filled!(StrategyAccount::default();
-            accepted: work(0),
-            server: [3, 6, 9, 12, 15].map(work),
-            asked: work(18),
-            sent_units: number(21),
-            sent_bytes: number(22),
-        )
-    };
-    filled!(UsefulnessAccount::default(); by: [0, 1, 2, 3, 4].map(place))
+fn account() -> AccountRow {
+    unseal("meta-0", &(0..=115).collect::<Vec<u8>>()).unwrap()
+}
+
+/// An account of these 115 numbers, as they are in its row.
+fn account_of(numbers: [u64; 115]) -> AccountRow {
+    unseal("meta-0", &seal("meta-0", &numbers).unwrap()).unwrap()
 }
 
 #[test]
@@ -201,8 +192,27 @@ fn rows_about_who_stands_for_a_leaf_are_a_version_byte_and_bincode() {
          b0b1b2b3b4b5b6b7b8b9babbbcbdbebf404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f
          606162636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f",
     );
-    golden(seal("meta-0", &UsefulnessAccount::default()).unwrap(), &"00".repeat(1 + 115));
+    golden(seal("meta-0", &AccountRow::default()).unwrap(), &"00".repeat(1 + 115));
     golden(seal("meta-0", &account()).unwrap(), &HEXLOWER.encode(&(0..=115).collect::<Vec<u8>>()));
+}
+
+#[test]
+fn every_number_of_the_account_keeps_its_place() {
+    let AccountRow(account) = account();
+    let strategies = ["precomputed", "known-address", "audit", "quorum", "synthetic"];
+    assert_eq!(account.named().map(|(name, _)| name).collect::<Vec<_>>(), strategies);
+    let numbers = |work: HashWork| [work.hashes, work.bytes, work.permutations];
+    let found = account.named().flat_map(|(_, of)| {
+        let works = [of.accepted].into_iter().chain(HashReason::ALL.map(|reason| of.server(reason))).chain([of.asked]);
+        works.flat_map(numbers).chain([of.sent_units, of.sent_bytes]).collect::<Vec<_>>()
+    });
+    assert_eq!(found.collect::<Vec<_>>(), (1..=115).collect::<Vec<_>>());
+    for strategy in ["precomputed", "known-address", "audit:1", "quorum:2"] {
+        let strategy = strategy.parse::<Strategy>().unwrap();
+        let (_, named) = account.named().find(|(name, _)| *name == strategy.as_str()).unwrap();
+        assert_eq!(account.of(strategy), named);
+    }
+    assert_eq!(account.named().last().unwrap().1, account.synthetic());
 }
 
 #[test]
@@ -351,7 +361,7 @@ fn survives(bytes: &[u8]) -> bool {
         || again::<SourceRow>(bytes)
         || again::<ClaimRow>(bytes)
         || again::<QuorumRow>(bytes)
-        || again::<UsefulnessAccount>(bytes))
+        || again::<AccountRow>(bytes))
 }
 
 #[test]
@@ -371,7 +381,7 @@ struct Rows {
     provenance: ProvenanceRow,
     claim: ClaimRow,
     quorum: QuorumRow,
-    account: UsefulnessAccount,
+    account: AccountRow,
     states: Vec<LeafState>,
 }
 
@@ -436,7 +446,7 @@ impl Arbitrary for Rows {
             provenance: ProvenanceRow { known: a, agreed: b, audited: c, doubted: d, damaged: a ^ b },
             claim: ClaimRow { order: a as u8, submitters: vec![claim_row().submitters[0]; (b % 9) as usize] },
             quorum: quorum_of([a, b, c, d]),
-            account: account_of([a, b, c, d]),
+            account: account_of(std::array::from_fn(|at| [a, b, c, d][at % 4])),
             states: (0..32).map(|_| *g.choose(&LeafState::ALL).unwrap()).collect(),
         }
     }
@@ -452,12 +462,6 @@ fn quorum_of([a, b, c, d]: [u64; 4]) -> QuorumRow {
         ..quorum_row().votes[0].clone()
     };
     QuorumRow { order: a as u8, since_ms: b, votes: vec![vote; (c % 8) as usize], ..quorum_row() }
-}
-
-fn account_of([a, b, c, d]: [u64; 4]) -> UsefulnessAccount {
-    let work = HashWork { hashes: a, bytes: b, permutations: c };
-    let place = filled!(account().by[1]; accepted: work, asked: work, sent_bytes: d);
-    filled!(UsefulnessAccount::default(); by: [place; UsefulnessAccount::PLACES])
 }
 
 #[test]

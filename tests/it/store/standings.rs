@@ -13,7 +13,7 @@ use pouw::internal::engine::for_gate;
 use pouw::internal::policy::difficulty::{DifficultyRules, Standing};
 use pouw::internal::store::sim::{Loss, SimDisk};
 use pouw::protocol::{DifficultyTier, WorkResult};
-use pouw::{Answer, ConfigBuilder, Event, EventSink, PouwEngine, Runtime, StoreDirectory, SubmitError, check};
+use pouw::{Answer, ConfigBuilder, Event, EventSink, PouwEngine, Runtime, StoreDirectory, SubmitError};
 use quickcheck::{Gen, QuickCheck};
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
@@ -66,7 +66,7 @@ fn two_challenges_unanswered_and_one_wrong_result_raise_the_tier_and_a_restart_k
     clock.advance(600_000);
     assert_eq!((for_gate(&engine).standing(b"a").tier, for_gate(&engine).standing(b"b").tier), (Medium, Low));
     engine.close();
-    let report = check(dir.path(), &mut |_| {}).unwrap();
+    let report = PouwEngine::check_store(dir.path(), &mut |_| {}).unwrap();
     assert_eq!((report.findings.as_slice(), report.standings), (&[][..], 2));
 }
 
@@ -227,7 +227,7 @@ fn at_the_bound_a_row_that_says_nothing_goes_before_an_older_one_that_does() {
     assert_eq!(engine.stats().standings, 16);
     assert_eq!(
         (for_gate(&engine).standing(b"wrong").tier, for_gate(&engine).standing(b"calm")),
-        (Medium, Standing::default().look(&RULES, engine.now_ms()))
+        (Medium, Standing::default().look(&RULES, engine.now().0))
     );
 }
 
@@ -266,7 +266,7 @@ fn a_store_from_before_the_table_opens_and_gets_it() {
     let clock = clock();
     in_directory(dir.path(), &clock, config()).close();
     plant(&dir.path().join("state.redb"), |txn| assert!(txn.delete_table(STANDINGS).unwrap()));
-    let report = check(dir.path(), &mut |_| {}).unwrap();
+    let report = PouwEngine::check_store(dir.path(), &mut |_| {}).unwrap();
     assert_eq!((report.findings.as_slice(), report.standings), (&[][..], 0));
     let engine = in_directory(dir.path(), &clock, config());
     for_gate(&engine).note_issued(b"a");
@@ -293,7 +293,7 @@ fn a_damaged_row_is_told_and_dropped_and_the_others_stay() {
         let wild = [&[0, 2, 255, 1][..], &[255; 16]].concat();
         table.insert(*engine.client_digest(b"wild").as_bytes(), wild.as_slice()).unwrap();
     });
-    let found = check(dir.path(), &mut |_| {}).unwrap().findings;
+    let found = PouwEngine::check_store(dir.path(), &mut |_| {}).unwrap().findings;
     assert!(found.len() == 1 && found[0].what.contains("standings-0 row") && found[0].what.contains("unknown tier 3"));
     let events = Arc::new(Mutex::new(Vec::new()));
     let sink = events.clone();
@@ -309,7 +309,7 @@ fn a_damaged_row_is_told_and_dropped_and_the_others_stay() {
     clock.advance(1_200_000);
     assert_eq!(for_gate(&engine).next_tier(b"wild"), Low);
     engine.close();
-    assert_eq!(check(dir.path(), &mut |_| {}).unwrap().findings, []);
+    assert_eq!(PouwEngine::check_store(dir.path(), &mut |_| {}).unwrap().findings, []);
 }
 
 #[test]
@@ -347,7 +347,7 @@ impl Plain {
     }
 
     fn agrees(&self, engine: &PouwEngine) -> bool {
-        let now_ms = engine.now_ms();
+        let now_ms = engine.now().0;
         (0..4).all(|client| {
             let row = self.rows.get(&client).copied().unwrap_or_default();
             for_gate(engine).standing(&[client]) == row.look(&RULES, now_ms)
@@ -361,7 +361,7 @@ fn follows_the_policy(steps: Vec<(u8, u8)>) -> bool {
     let (disk, clock, mut plain) = (SimDisk::new(), clock(), Plain::default());
     let mut engine = on_disk(&disk, &clock, config());
     steps.into_iter().all(|(what, with)| {
-        let (client, now_ms) = (with % 4, engine.now_ms());
+        let (client, now_ms) = (with % 4, engine.now().0);
         match what % 16 {
             0..=5 => {
                 for_gate(&engine).note_issued(&[client]);
@@ -391,7 +391,7 @@ fn follows_the_policy(steps: Vec<(u8, u8)>) -> bool {
                     engine.close();
                 }
                 engine = on_disk(&disk, &clock, config());
-                plain.forget(engine.now_ms());
+                plain.forget(engine.now().0);
             }
         }
         plain.agrees(&engine)

@@ -6,7 +6,7 @@ use crate::support::store_plant::{
     CLAIMS, CONSUMED, DAMAGED, DOUBTED, FOLLOWED, META, PROVENANCE, QUORUMS, STANDINGS, SUSPECTS, plant,
 };
 use pouw::internal::store::VOTED;
-use pouw::{Strategy, check};
+use pouw::{PouwEngine, Strategy};
 use redb::{Database, ReadableDatabase, ReadableTable, TableHandle};
 
 const LATER: [&str; 8] =
@@ -33,11 +33,11 @@ fn a_store_from_before_these_tables_opens_is_clean_and_gets_them() {
         assert!(txn.open_table(META).unwrap().remove("account").unwrap().is_some());
     });
     assert!(tables(&house).iter().all(|table| !LATER.contains(&table.as_str())));
-    let report = check(&house.store(), &mut |_| {}).unwrap();
+    let report = PouwEngine::check_store(&house.store(), &mut |_| {}).unwrap();
     assert!(report.is_clean(), "{:?}", report.findings);
     assert_eq!((report.claims, report.quorums, report.damaged), (0, 0, 0));
     house.checked();
-    assert!(house.engine.account().is_empty());
+    assert!(house.engine.stats().account.is_empty());
     let tree = house.engine.tree("old").unwrap();
     assert_eq!((tree.pending, tree.strategy, tree.provenance.weak()), (38, Strategy::Precomputed, 0));
     house.drain(apart(2)..apart(2) + 1);

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use pouw::internal::store::records::{ClientRow, Head, TreeRow, seal, unseal};
-use pouw::{LedgerRow, check};
+use pouw::PouwEngine;
+use pouw::internal::store::records::{ClientRow, Head, LedgerRow, TreeRow, seal, unseal};
 use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
 use tempfile::TempDir;
 
@@ -57,7 +57,7 @@ pub fn plant(file: &Path, change: impl FnOnce(&WriteTransaction)) {
 pub fn planted(files: &Files, file: &str, change: impl FnOnce(&WriteTransaction)) -> Vec<String> {
     let dir = copied(files);
     plant(&dir.path().join(file), change);
-    check(dir.path(), &mut |_| {}).unwrap().findings.into_iter().map(|finding| finding.what).collect()
+    PouwEngine::check_store(dir.path(), &mut |_| {}).unwrap().findings.into_iter().map(|finding| finding.what).collect()
 }
 
 #[track_caller]

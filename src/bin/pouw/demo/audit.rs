@@ -92,14 +92,13 @@ impl<'a> Audit<'a> {
                 break;
             }
             for entry in page {
-                let chained = entry.row.chained(&digest, seq);
-                if entry.seq != seq || entry.row.digest != chained {
+                if entry.seq != seq || !entry.follows(&digest) {
                     self.findings.push(format!("ledger entry {} does not follow entry {seq}", entry.seq));
                     return Ok(());
                 }
-                digest = entry.row.digest;
-                amount += entry.row.amount;
-                leaves += u64::from(entry.row.leaves);
+                digest = entry.digest;
+                amount += entry.amount.0;
+                leaves += u64::from(entry.leaves);
                 seq += 1;
             }
         }

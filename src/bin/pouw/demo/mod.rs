@@ -82,7 +82,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let table = Table::new(&drained, &engine.stats(), &counts, one_tree_block, pending);
     findings.extend(table.tiers_without_units());
     engine.close();
-    let checked = pouw::check(&store, &mut |_| {})?;
+    let checked = PouwEngine::check_store(&store, &mut |_| {})?;
     findings.extend(checked.findings.into_iter().map(|finding| format!("check: {}", finding.what)));
 
     findings.iter().for_each(|finding| complain(finding));

@@ -15,15 +15,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use pouw::merkle::TILE_LEAVES;
-use pouw::protocol::{TreeHandle, UnixMillis, WorkId};
+use pouw::protocol::{TreeHandle, WorkId};
 use pouw::tower::PouwLayer;
-use pouw::{Gate, HealthCondition, LedgerEntry, PartHealth, PouwEngine, Receipt, StoreError, page};
+use pouw::{Gate, HealthCondition, PartHealth, PouwEngine, Receipt, StoreError, page};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-
-use crate::words::tier;
 
 /// Where the files of the pages are.
 pub const ASSETS: &str = "/pouw/assets/";
@@ -131,27 +129,27 @@ async fn receipt(State(shared): State<Shared>, Path(id): Path<String>) -> Respon
 
 /// State, award and provenance of a challenge, and a proof of one of its leaves once the tree is complete.
 fn receipt_document(engine: &PouwEngine, id: WorkId) -> Result<Option<Value>, String> {
-    let LedgerEntry { seq, row, .. } = match engine.receipt(id).map_err(|error| error.to_string())? {
+    let entry = match engine.receipt(id).map_err(|error| error.to_string())? {
         Receipt::Open => return Ok(Some(json!({ "id": id.to_string(), "state": "open" }))),
         Receipt::Voted => return Ok(Some(json!({ "id": id.to_string(), "state": "voted" }))),
         Receipt::Refused => return Ok(Some(json!({ "id": id.to_string(), "state": "refused" }))),
         Receipt::Accepted(entry) => entry,
         _ => return Ok(None),
     };
-    let provenance = engine.provenance_of(&row).map_err(|error| error.to_string())?;
+    let provenance = engine.provenance_of(&entry).map_err(|error| error.to_string())?;
     let mut document = json!({
         "id": id.to_string(),
         "state": "accepted",
-        "kind": row.kind,
-        "entry": seq,
-        "microJoules": row.amount,
-        "tier": tier(row.tier),
-        "nodes": row.nodes,
-        "leaves": row.leaves,
-        "acceptedAt": UnixMillis(row.at_ms).to_rfc3339(),
+        "kind": entry.kind,
+        "entry": entry.seq,
+        "microJoules": entry.amount.0,
+        "tier": entry.tier,
+        "nodes": entry.nodes,
+        "leaves": entry.leaves,
+        "acceptedAt": entry.at.to_rfc3339(),
         "provenance": provenance,
     });
-    if let Some(found) = engine.proof_of(&row).map_err(|error| error.to_string())? {
+    if let Some(found) = engine.proof_of(&entry).map_err(|error| error.to_string())? {
         document["proof"] = json!({
             "leafIndex": found.leaf.0,
             "commitment": found.commitment.digest().map_err(|error| error.to_string())?,

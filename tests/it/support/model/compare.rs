@@ -3,7 +3,7 @@
 use pouw::hash::Checksum;
 use pouw::internal::store::records::DataPlace;
 use pouw::merkle::{LeafIndex, root};
-use pouw::{Receipt, TreeError, TreeState};
+use pouw::{Receipt, TreeError, TreeId, TreeState};
 
 use super::ensure;
 use super::ops::TTL_MS;
@@ -74,10 +74,11 @@ impl World {
             }
         }
         let is_partial = |tree: &Tree| tree.state == TreeState::Active && tree.pending() < tree.leaves.len() as u64;
-        let all: Vec<u64> = self.oracle.alive().filter_map(|(_, tree)| tree.id).collect();
-        let some: Vec<u64> =
-            self.oracle.alive().filter(|(_, tree)| is_partial(tree)).filter_map(|(_, tree)| tree.id).collect();
+        let all: Vec<TreeId> = self.oracle.alive().filter_map(|(_, tree)| tree.id).map(TreeId::new).collect();
+        let some = self.oracle.alive().filter(|(_, tree)| is_partial(tree)).filter_map(|(_, tree)| tree.id);
+        let some: Vec<TreeId> = some.map(TreeId::new).collect();
         ensure!(listed == all, "trees {listed:?}, not {all:?}");
+        ensure!(self.engine.partial_trees(None, 0).map_err(|e| e.to_string())?.is_empty(), "none was wanted");
         ensure!(partial == some, "partial trees {partial:?}, not {some:?}");
         Ok(())
     }
@@ -90,7 +91,7 @@ impl World {
         ensure!(shape == expected && info.state == tree.state, "{info:?}, not {expected:?} {:?}", tree.state);
         ensure!((info.block_len, info.total_bytes) == (tree.block_len, tree.total_bytes()), "{info:?}");
         let complete = tree.state == TreeState::Complete;
-        ensure!(Some(info.id) == tree.id && info.root == complete.then(|| tree.root()), "{info:?}");
+        ensure!(Some(info.id.get()) == tree.id && info.root == complete.then(|| tree.root()), "{info:?}");
         let place = if complete { DataPlace::Dropped } else { DataPlace::Copied };
         ensure!(info.data == place && info.commitment.is_some() == complete, "{info:?}");
         let mut remaining = Vec::new();
@@ -149,7 +150,7 @@ impl World {
     /// Entries are gapless and chained, are those of the oracle, and add up to the balances.
     fn check_ledger(&self) -> Step {
         let oracle = &self.oracle;
-        let (mut before, mut seq, mut last) = ([0; 32], 0u64, [u64::MAX; CLIENTS as usize]);
+        let (mut before, mut seq, mut last) = ([0; 32], 0u64, [None; CLIENTS as usize]);
         let mut sums = [0u64; CLIENTS as usize];
         loop {
             let page = self.engine.ledger(seq, PAGE).map_err(|e| e.to_string())?;
@@ -157,19 +158,19 @@ impl World {
                 let Some(expected) = oracle.entries.get(seq as usize) else {
                     return Err(format!("entry {seq} is not the oracle's"));
                 };
-                let (row, who) = (entry.row, usize::from(expected.client));
+                let (row, who) = (entry, usize::from(expected.client));
                 ensure!(entry.seq == seq, "entry {} instead of {seq}", entry.seq);
-                ensure!(row.digest == row.chained(&before, seq), "entry {seq} is not chained");
-                ensure!(row.previous == last[who], "entry {seq} follows {}, not {}", row.previous, last[who]);
-                let digest = *self.engine.client_digest(&client_key(expected.client)).as_bytes();
-                let found = (row.client, row.kind, row.id, row.amount, row.leaves, row.nodes);
+                ensure!(row.follows(&before), "entry {seq} is not chained");
+                ensure!(row.previous == last[who], "entry {seq} follows {:?}, not {:?}", row.previous, last[who]);
+                let digest = self.engine.client_digest(&client_key(expected.client));
+                let found = (row.client, row.kind, *row.id.as_bytes(), row.amount.0, row.leaves, row.nodes);
                 let wanted = (digest, expected.kind, expected.id, expected.amount, expected.leaves, expected.nodes);
                 ensure!(found == wanted, "entry {seq} is {row:?}, not {expected:?}");
-                let place = (row.tree, row.start, row.order);
+                let place = (row.tree.map_or(0, TreeId::get), row.start, row.order);
                 ensure!(place == (expected.tree, expected.start, expected.order), "{row:?}, not {expected:?}");
                 let debit = row.kind == pouw::EntryKind::Debit;
-                sums[who] = if debit { sums[who] - row.amount } else { sums[who] + row.amount };
-                (before, last[who], seq) = (row.digest, seq, seq + 1);
+                sums[who] = if debit { sums[who] - row.amount.0 } else { sums[who] + row.amount.0 };
+                (before, last[who], seq) = (row.digest, Some(seq), seq + 1);
             }
             if page.len() < PAGE {
                 break;
@@ -195,11 +196,11 @@ impl World {
         for token in &self.oracle.tokens {
             let receipt = self.engine.receipt(token.unit.id).map_err(|e| e.to_string())?;
             let holds = match (token.standing, &receipt) {
-                (Standing::Accepted, Receipt::Accepted(entry)) => entry.row.id == *token.unit.id.as_bytes(),
+                (Standing::Accepted, Receipt::Accepted(entry)) => entry.id == token.unit.id,
                 (Standing::Live, Receipt::Open) => true,
                 (Standing::Refused(_), Receipt::Refused) | (Standing::Unsure, Receipt::Refused) => true,
                 // Pruned a lifetime after its expiry.
-                (Standing::Refused(_), Receipt::Unknown) => token.unit.expires_at.0 + TTL_MS < self.engine.now_ms(),
+                (Standing::Refused(_), Receipt::Unknown) => token.unit.expires_at.0 + TTL_MS < self.engine.now().0,
                 (Standing::None | Standing::Unsure, Receipt::Unknown) => true,
                 _ => false,
             };

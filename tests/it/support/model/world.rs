@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pouw::hash::sha3_512;
+use pouw::internal::engine::for_gate;
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::check;
 use pouw::internal::store::sim::SimDisk;
@@ -195,11 +196,11 @@ impl World {
             self.oracle.trees.push(tree);
             let info = self.engine.tree(name).map_err(|e| e.to_string())?;
             ensure!(
-                self.oracle.trees.iter().all(|tree| tree.id != Some(info.id)),
+                self.oracle.trees.iter().all(|tree| tree.id != Some(info.id.get())),
                 "tree number {} is used twice",
                 info.id
             );
-            self.oracle.trees.last_mut().expect("just pushed").id = Some(info.id);
+            self.oracle.trees.last_mut().expect("just pushed").id = Some(info.id.get());
         }
         Ok(found)
     }
@@ -436,7 +437,7 @@ impl World {
         let token = &self.oracle.tokens[at];
         let now = self.now();
         let client = if other_client { (token.client + 1) % CLIENTS } else { token.client };
-        let outcome = self.engine.reissue(&client_key(client), &token.unit.challenge_token);
+        let outcome = for_gate(&self.engine).reissue(&client_key(client), &token.unit.challenge_token);
         let expected = match self.oracle.judge_lease(token) {
             _ if now >= token.opened.expires_at.0 => "expired",
             _ if other_client => "other_client",
@@ -478,7 +479,7 @@ impl World {
         let answer = Answer::new(&client, &result).token(&text).policy(token.opened.policy);
         let outcome = self.engine.submit(&answer);
         ensure!(matches!(outcome, Err(SubmitError::Token(_))), "a forged token came to {outcome:?}");
-        let outcome = self.engine.reissue(&client, &text);
+        let outcome = for_gate(&self.engine).reissue(&client, &text);
         ensure!(matches!(outcome, Err(SubmitError::Token(_))), "a forged token came to {outcome:?}");
         Ok("refused")
     }
