@@ -45,7 +45,7 @@ pub use adapters::{AuthenticatedUser, PeerAddr, ValidatedApiKey};
 #[cfg(feature = "engine")]
 pub use engine::ingest::{
     BLOCK_SIZE_MAX, BLOCK_SIZE_MIN, INGEST_PROBLEMS_SHOWN, IngestError, IngestLayout, IngestOptions, IngestProblem,
-    IngestProgress, IngestReport, Ingested, OnIngest, walk::WalkError,
+    IngestProgress, IngestReport, Ingested, OnIngest, TREE_NAME_LEN_MAX, walk::SourceFile, walk::WalkError,
 };
 #[cfg(feature = "engine")]
 pub use engine::{

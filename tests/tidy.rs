@@ -155,6 +155,25 @@ fn redb_outside_the_store_is_found() {
 }
 
 #[test]
+fn the_command_uses_the_public_interface_only() {
+    expect_clean(internals_in_the_command);
+}
+
+#[test]
+fn an_internal_part_in_the_command_is_found() {
+    for planted in [
+        "use pouw::internal::store::Store;",
+        "use pouw::{Config, internal::engine::ingest::walk::Walk};",
+        "fn f() { pouw::internal::engine::for_gate(&engine); }",
+    ] {
+        expect_found(internals_in_the_command, "src/bin/pouw/demo/audit.rs", planted);
+        expect_none(internals_in_the_command, "tests/it/store/check.rs", planted);
+    }
+    let test = "#[cfg(test)]\nmod tests { use pouw::internal::store::sim::SimDisk; }";
+    expect_none(internals_in_the_command, "src/bin/pouw/serve/pages.rs", test);
+}
+
+#[test]
 fn no_file_is_too_long() {
     expect_clean(long_file);
 }
@@ -442,6 +461,16 @@ fn redb_outside_the_store(file: &File) -> Vec<Finding> {
     }
     let what = "only src/store names redb: go through the store";
     file.find(|tokens| tokens[0].text == "redb", what)
+}
+
+fn internals_in_the_command(file: &File) -> Vec<Finding> {
+    if !file.path.starts_with("src/bin/") {
+        return Vec::new();
+    }
+    let what = "the command shows what a program of users can do: it uses the public interface";
+    let inner = |tokens: &[Token]| tokens[0].text == "internal" && tokens.get(1).is_some_and(|next| next.text == "::");
+    let found = file.find(inner, what).into_iter();
+    found.filter(|(line, _)| !file.tests_cover(*line)).collect()
 }
 
 fn long_file(file: &File) -> Vec<Finding> {

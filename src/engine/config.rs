@@ -153,11 +153,6 @@ impl Config {
         }
     }
 
-    /// Time that votes wait for equal ones before the server hashes their leaves itself.
-    pub fn quorum_wait(&self) -> Duration {
-        self.settings.quorum_wait
-    }
-
     /// Largest leaf a unit can carry, bytes. Longer ones are hashed by the server.
     pub fn send_cap(&self) -> usize {
         self.settings.unit_bytes.high

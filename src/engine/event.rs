@@ -74,6 +74,24 @@ pub enum Event {
 }
 
 /// Where events go.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::mpsc;
+///
+/// use pouw::{Event, EventSink, Runtime};
+///
+/// let (sender, completed) = mpsc::channel();
+/// let sink = EventSink::new(move |event| {
+///     if let Event::TreeCompleted { name, .. } = event {
+///         // Without a receiver no program waits for the name.
+///         let _ = sender.send(name);
+///     }
+/// });
+/// let runtime = Runtime::in_directory("store").events(sink);
+/// # drop(completed);
+/// ```
 #[derive(Clone, Default)]
 pub struct EventSink(Option<Arc<dyn Fn(Event) + Send + Sync>>);
 

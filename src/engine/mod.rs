@@ -119,6 +119,34 @@ use clock::EngineTime;
 /// clients with a difficulty ([`difficulty_clients_max`](ConfigBuilder::difficulty_clients_max);
 /// the least recently used start again from the default). [`docs::design`](crate::docs::design)
 /// lists all of them.
+///
+/// # Examples
+///
+/// A client hashes a tree of one leaf:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use pouw::protocol::{ByTier, DifficultyTier};
+/// use pouw::solver::compute_work_unit;
+/// use pouw::{Answer, Config, Exposure, IngestOptions, IssueRequest, PouwEngine};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let directory = tempfile::tempdir()?;
+/// let config = Config::builder([7; 32]).floor(ByTier::all(Duration::ZERO)).background(false).build()?;
+/// let engine = PouwEngine::open(directory.path(), config)?;
+/// engine.ingest_bytes(&IngestOptions::new(Exposure::Public), "greeting", b"hello, world")?;
+/// engine.upkeep()?;
+///
+/// let issued = engine.issue(&IssueRequest::new(b"anna", DifficultyTier::Low))?;
+/// let result = compute_work_unit(&issued.unit)?;
+/// engine.submit(&Answer::new(b"anna", &result))?;
+///
+/// engine.upkeep()?;
+/// assert!(engine.tree("greeting")?.root.is_some());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct PouwEngine {
     inner: Arc<Inner>,

@@ -5,6 +5,21 @@ use std::time::Duration;
 use crate::protocol::{DifficultyTier, MicroJoules, WorkId, WorkResult, WorkUnit};
 
 /// A request for a unit of work. Made by [`IssueRequest::new`] and its builder methods.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use pouw::IssueRequest;
+/// use pouw::protocol::DifficultyTier;
+///
+/// let request = IssueRequest::new(b"anna", DifficultyTier::High)
+///     .network(b"192.0.2.0/24")
+///     .floor(Duration::from_secs(5))
+///     .bytes_max(64 << 10);
+/// assert!(!request.synthetic, "real work only");
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct IssueRequest<'a> {
@@ -76,6 +91,17 @@ pub struct Issued {
 }
 
 /// A client's answer. Made by [`Answer::new`] and its builder methods.
+///
+/// # Examples
+///
+/// ```
+/// use pouw::protocol::WorkResult;
+/// use pouw::{Accepted, Answer, PouwEngine, SubmitError};
+///
+/// fn judge(engine: &PouwEngine, client: &[u8], result: &WorkResult) -> Result<Accepted, SubmitError> {
+///     engine.submit(&Answer::new(client, result).network(b"192.0.2.0/24"))
+/// }
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Answer<'a> {

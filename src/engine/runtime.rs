@@ -10,6 +10,24 @@ use super::event::EventSink;
 
 /// The storage, the clock, the subscriber of events and the cache sizes of an engine. Used by
 /// [`PouwEngine::open_with`](super::PouwEngine::open_with).
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use pouw::{Config, FakeClock, PouwEngine, Runtime, StoreOptions};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let directory = tempfile::tempdir()?;
+/// let runtime = Runtime::in_directory(directory.path())
+///     .clock(Arc::new(FakeClock::default()))
+///     .options(StoreOptions::new().state_cache_bytes(8 << 20));
+/// let engine = PouwEngine::open_with(runtime, Config::new([7; 32])?)?;
+/// assert_eq!(engine.now().0, 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Runtime {

@@ -82,26 +82,15 @@ impl PouwEngine {
     /// # Errors
     /// [`TreeError::Store`] if the store cannot be read.
     pub fn partial_trees(&self, after: Option<TreeId>, limit: usize) -> Result<Vec<TreeInfo>, TreeError> {
-        let mut out = Vec::new();
-        let mut after = after;
-        if limit == 0 {
-            return Ok(out);
-        }
-        loop {
+        let partial = |tree: &TreeInfo| tree.state == TreeState::Active && tree.pending < tree.leaves;
+        let (mut out, mut after) = (Vec::new(), after);
+        while out.len() < limit {
             let page = self.trees(after, 256)?;
-            let Some(last) = page.last() else {
-                return Ok(out);
-            };
+            let Some(last) = page.last() else { break };
             after = Some(last.id);
-            for tree in page {
-                if tree.state == TreeState::Active && tree.pending < tree.leaves {
-                    out.push(tree);
-                    if out.len() == limit {
-                        return Ok(out);
-                    }
-                }
-            }
+            out.extend(page.into_iter().filter(partial).take(limit - out.len()));
         }
+        Ok(out)
     }
 
     /// Returns up to `limit` leaves of the tree that are not done, from `from` on. One of the reads

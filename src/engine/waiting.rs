@@ -1,10 +1,13 @@
 //! Listings: votes short of a quorum, and blocks whose data is damaged.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::store::StoreError;
 
 use super::PouwEngine;
+use super::config::Config;
 use super::for_gate::ForGate;
 
 /// The votes of incomplete quorums.
@@ -54,6 +57,13 @@ impl PouwEngine {
                 sum.deferred = row.votes.iter().fold(sum.deferred, |sum, vote| sum.saturating_add(vote.award));
             }
         }
+    }
+}
+
+impl Config {
+    /// Time that votes wait for equal ones before the server hashes their leaves itself.
+    pub fn quorum_wait(&self) -> Duration {
+        self.settings.quorum_wait
     }
 }
 

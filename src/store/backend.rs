@@ -101,6 +101,38 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
 }
 
 /// Gives the store its storage. [`StoreDirectory`] is the real one; tests pass a faulty one.
+///
+/// # Examples
+///
+/// A directory of which every opened file is logged:
+///
+/// ```
+/// use std::io;
+/// use std::path::PathBuf;
+/// use std::sync::Arc;
+///
+/// use pouw::{Runtime, StorageBackend, StorageProvider, StoreDirectory, StoreFile};
+///
+/// #[derive(Debug)]
+/// struct Logged(StoreDirectory);
+///
+/// impl StorageProvider for Logged {
+///     fn open(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>> {
+///         println!("opening {}", self.path(file).display());
+///         self.0.open(file)
+///     }
+///
+///     fn sync_names(&self) -> io::Result<()> {
+///         self.0.sync_names()
+///     }
+///
+///     fn path(&self, file: StoreFile) -> PathBuf {
+///         self.0.path(file)
+///     }
+/// }
+///
+/// let runtime = Runtime::on(Arc::new(Logged(StoreDirectory::new("store"))));
+/// ```
 pub trait StorageProvider: Debug + Send + Sync {
     /// Opens or creates the bytes behind `file`. Called again when the store reopens itself after a
     /// failed write.

@@ -22,6 +22,14 @@ use super::tables::{
 };
 
 /// Sizes of a store's page caches.
+///
+/// # Examples
+///
+/// ```
+/// use pouw::{Runtime, StoreOptions};
+/// let options = StoreOptions::new().state_cache_bytes(256 << 20).blocks_cache_bytes(64 << 20);
+/// let runtime = Runtime::in_directory("store").options(options);
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 #[non_exhaustive]

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use pouw::hash::Checksum;
 use pouw::protocol::DifficultyTier;
-use pouw::{BLOCK_SIZE_MAX, BLOCK_SIZE_MIN};
+use pouw::{BLOCK_SIZE_MAX, BLOCK_SIZE_MIN, TREE_NAME_LEN_MAX};
 
 /// `4096`, `4k`, `4K`, `4KiB`, `1M`, `1MiB`: bytes.
 pub fn block_size(text: &str) -> Result<u64, String> {
@@ -25,7 +25,7 @@ pub fn block_size(text: &str) -> Result<u64, String> {
 /// A tree's name.
 pub fn tree_name(text: &str) -> Result<String, String> {
     match text.len() {
-        1..=pouw::internal::engine::ingest::walk::NAME_LEN_MAX => Ok(text.to_owned()),
+        1..=TREE_NAME_LEN_MAX => Ok(text.to_owned()),
         _ => Err("expected a tree name of 1 to 4096 bytes".into()),
     }
 }

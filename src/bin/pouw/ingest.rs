@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use indicatif::{HumanBytes, HumanCount, ProgressBar};
-use pouw::internal::engine::ingest::walk::{Walk, WalkError};
-use pouw::{Exposure, IngestError, IngestLayout, IngestOptions, IngestProblem, IngestProgress, IngestReport, Strategy};
+use pouw::{
+    Exposure, IngestError, IngestLayout, IngestOptions, IngestProblem, IngestProgress, IngestReport, Strategy,
+    WalkError,
+};
 use serde::Serialize;
 
 use crate::args;
@@ -125,9 +127,9 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
         ));
     }
     // Opens the sources first, so that a mistyped path does not leave an empty store behind.
-    Walk::new(&options.paths, options.prefix.as_deref()).map_err(walk_failure)?;
-    let engine = options.place.open_or_make()?;
     let wanted = wanted(options);
+    drop(wanted.files(&options.paths).map_err(walk_failure)?);
+    let engine = options.place.open_or_make()?;
     let started = Instant::now();
     let bar = out.progress(None, "{spinner} {msg}");
     let mut progress = reporting(&bar, started);

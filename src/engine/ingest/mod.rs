@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 pub use options::{
     BLOCK_SIZE_MAX, BLOCK_SIZE_MIN, INGEST_PROBLEMS_SHOWN, IngestError, IngestLayout, IngestOptions, IngestProblem,
-    IngestProgress, IngestReport, Ingested,
+    IngestProgress, IngestReport, Ingested, TREE_NAME_LEN_MAX,
 };
 
 use crate::hash::Checksum;

@@ -8,7 +8,7 @@ use crate::store::StoreError;
 use crate::store::records::{Exposure, Strategy};
 
 use super::super::error::WriteError;
-use super::walk::WalkError;
+use super::walk::{SourceFile, Walk, WalkError, WalkEvent};
 
 /// How files become trees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +96,24 @@ impl IngestOptions {
         self
     }
 
+    /// Opens the sources, and returns the files that an ingest of `paths` with these options reads,
+    /// in its order. Also for a check of the paths before a store is made.
+    ///
+    /// # Errors
+    /// [`WalkError`] if a source cannot be opened or the prefix is invalid; later, from the iterator,
+    /// if two files have one name.
+    pub fn files(
+        &self,
+        paths: &[PathBuf],
+    ) -> Result<impl Iterator<Item = Result<SourceFile, WalkError>> + use<>, WalkError> {
+        let walk = Walk::new(paths, self.prefix.as_deref())?;
+        Ok(walk.filter_map(|event| match event {
+            Ok(WalkEvent::File(file)) => Some(Ok(file)),
+            Ok(WalkEvent::Skipped(_)) => None,
+            Err(error) => Some(Err(error)),
+        }))
+    }
+
     pub(super) fn check(&self) -> Result<(), IngestError> {
         if !(BLOCK_SIZE_MIN..=BLOCK_SIZE_MAX).contains(&self.block_size) {
             let value = self.block_size.to_string();
@@ -124,6 +142,9 @@ impl IngestOptions {
         self.tree.as_deref().map_or(Ok(()), check_name)
     }
 }
+
+/// Most bytes of a tree's name.
+pub const TREE_NAME_LEN_MAX: usize = super::walk::NAME_LEN_MAX;
 
 /// Smallest and largest block, bytes.
 pub const BLOCK_SIZE_MIN: u64 = 512;

@@ -149,6 +149,7 @@ pub enum WalkEvent {
 
 /// A plain file that the walk found.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SourceFile {
     /// Name of the file in the catalogue: prefix and encoded relative path, at most
     /// [`NAME_LEN_MAX`] bytes, unique within the walk.

@@ -5,9 +5,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use pouw::hash::{Checksum, sha3_512};
-use pouw::internal::engine::ingest::walk::{Walk, WalkEvent};
 use pouw::merkle::{Shape, root};
-use pouw::{PouwEngine, TreeError, TreeState};
+use pouw::{Exposure, IngestOptions, PouwEngine, TreeError, TreeState};
 
 use crate::drain::{Client, Drained};
 use crate::failure::Failure;
@@ -39,15 +38,14 @@ impl<'a> Audit<'a> {
 
     /// Each file against the tree of its name.
     pub fn files(&mut self, paths: &[PathBuf], prefix: &str, block_size: u64) -> Result<(), Failure> {
-        for event in Walk::new(paths, Some(prefix))? {
-            if let WalkEvent::File(file) = event? {
-                let mut leaves = Vec::new();
-                if let Err(error) = hash_blocks(&file.path, block_size, &mut leaves) {
-                    self.findings.push(format!("{}: {error}", file.path.display()));
-                    continue;
-                }
-                self.tree(&file.name, &leaves)?;
+        for file in IngestOptions::new(Exposure::Public).prefix(prefix).files(paths)? {
+            let file = file?;
+            let mut leaves = Vec::new();
+            if let Err(error) = hash_blocks(&file.path, block_size, &mut leaves) {
+                self.findings.push(format!("{}: {error}", file.path.display()));
+                continue;
             }
+            self.tree(&file.name, &leaves)?;
         }
         Ok(())
     }
@@ -55,11 +53,10 @@ impl<'a> Audit<'a> {
     /// All files, in order, against the one tree.
     pub fn one_tree(&mut self, paths: &[PathBuf], name: &str, block_size: u64) -> Result<(), Failure> {
         let mut leaves = Vec::new();
-        for event in Walk::new(paths, None)? {
-            if let WalkEvent::File(file) = event? {
-                hash_blocks(&file.path, block_size, &mut leaves)
-                    .map_err(|e| Failure::Failed(format!("{}: {e}", file.path.display())))?;
-            }
+        for file in IngestOptions::new(Exposure::Public).files(paths)? {
+            let file = file?;
+            hash_blocks(&file.path, block_size, &mut leaves)
+                .map_err(|e| Failure::Failed(format!("{}: {e}", file.path.display())))?;
         }
         self.tree(name, &leaves)
     }
