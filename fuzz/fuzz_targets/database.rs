@@ -19,7 +19,7 @@ use pouw::internal::engine::for_gate;
 use pouw::internal::store::check;
 use pouw::internal::store::sim::SimDisk;
 use pouw::merkle::{LeafIndex, fold};
-use pouw::protocol::{ByTier, DifficultyTier, MicroJoules};
+use pouw::protocol::{ByTier, DifficultyTier, MicroJoules, UnixMillis};
 use pouw::solver::compute_work_unit;
 use pouw::{
     Answer, Config, EventSink, ExportPolicy, Exposure, FakeClock, IngestOptions, IssueRequest, Issued, Runtime,
@@ -56,7 +56,7 @@ fuzz_target!(|data: &[u8]| {
 
 /// Everything an engine does, whatever it comes to.
 fn use_it(disk: &SimDisk) {
-    let clock = Arc::new(FakeClock::at(START_MS));
+    let clock = Arc::new(FakeClock::at(UnixMillis(START_MS)));
     let Ok(engine) = open(disk, &clock) else { return };
     let mut issued: Vec<Issued> = Vec::new();
     for round in 0..2 {
@@ -78,7 +78,7 @@ fn use_it(disk: &SimDisk) {
         ingest(&engine, "new", 30);
         give_known(&engine, 99);
         // Quorums have waited too long in the second round.
-        clock.advance(600_001);
+        clock.advance(Duration::from_millis(600_001));
     }
     let _ = engine.upkeep();
     let _ = engine.stats();
@@ -121,7 +121,7 @@ struct Sound {
 
 static SOUND: LazyLock<Sound> = LazyLock::new(|| {
     let disk = SimDisk::new();
-    let engine = open(&disk, &Arc::new(FakeClock::at(START_MS))).expect("an empty disk");
+    let engine = open(&disk, &Arc::new(FakeClock::at(UnixMillis(START_MS)))).expect("an empty disk");
     for (name, leaves, units) in [("folding", 130, 8), ("whole", 20, 3), ("cut", 90, 3)] {
         ingest(&engine, name, leaves);
         for unit in 0..units {

@@ -100,7 +100,7 @@ fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> PouwEngine {
 
 impl House {
     fn new(leaves: u8) -> Self {
-        let (disk, clock) = (SimDisk::new(), Arc::new(FakeClock::at(START_MS)));
+        let (disk, clock) = (SimDisk::new(), Arc::new(FakeClock::at(UnixMillis(START_MS))));
         let engine = open(&disk, &clock);
         let bytes: Vec<u8> = (0..512 * (1 + usize::from(leaves % 80))).map(|at| (at / 512) as u8).collect();
         let options = IngestOptions::new(Exposure::Public).block_size(512);
@@ -116,7 +116,7 @@ impl House {
             2 => self.raw(input),
             3 | 4 => self.answer(input),
             5 | 6 => self.forged(input),
-            7 => self.clock.advance(u64::from(u16::from_le_bytes(input.array()))),
+            7 => self.clock.advance(Duration::from_millis(u64::from(u16::from_le_bytes(input.array())))),
             8 => self.reopen(),
             9 => self.ingest(input),
             10 | 11 => self.issue_and_answer(input),

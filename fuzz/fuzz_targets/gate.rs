@@ -224,7 +224,7 @@ fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> Gate {
 
 impl House {
     fn new(leaves: u8) -> Self {
-        let (disk, clock) = (SimDisk::new(), Arc::new(FakeClock::at(START_MS)));
+        let (disk, clock) = (SimDisk::new(), Arc::new(FakeClock::at(UnixMillis(START_MS))));
         let gate = open(&disk, &clock);
         let bytes: Vec<u8> = (0..512 * 7 * usize::from(leaves % 8)).map(|at| (at / 512) as u8).collect();
         let options = IngestOptions::new(Exposure::Public).block_size(512);
@@ -249,8 +249,14 @@ impl House {
                 self.send(&request, None);
             }
             3..=7 => self.answer(input),
-            8 => self.clock.advance(input.number()),
-            9 => self.clock.step_wall(input.number() as i64 * if input.byte() % 2 == 0 { 100 } else { -100 }),
+            8 => self.clock.advance(Duration::from_millis(input.number())),
+            9 => {
+                let time = Duration::from_millis(100 * input.number());
+                match input.byte() % 2 {
+                    0 => self.clock.step_wall_forward(time),
+                    _ => self.clock.step_wall_back(time),
+                }
+            }
             10 => self.unread.clear(),
             11 => self.reopen(),
             // The same once more, perhaps of before a restart.
@@ -298,7 +304,7 @@ impl House {
         }
         if input.byte() % 4 > 0 {
             let now = self.gate.engine().now().0;
-            self.clock.advance(challenge.not_before_ms.saturating_sub(now));
+            self.clock.advance(Duration::from_millis(challenge.not_before_ms.saturating_sub(now)));
         }
         let mut result = solve(&challenge.unit);
         match input.byte() % 8 {

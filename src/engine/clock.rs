@@ -2,23 +2,25 @@
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::protocol::UnixMillis;
+
+use super::checked::whole_ms;
 
 /// Where time comes from. [`SystemClock`] in a service, [`FakeClock`] in tests.
 pub trait Clock: Debug + Send + Sync {
     /// The wall clock: may step in either direction.
     fn wall(&self) -> UnixMillis;
 
-    /// Milliseconds since some fixed moment: never falls.
-    fn monotonic_ms(&self) -> u64;
+    /// Time since some fixed moment: never falls.
+    fn monotonic(&self) -> Duration;
 
-    /// Milliseconds since some fixed moment, for readings that are compared within a window of a
+    /// Time since some fixed moment, for readings that are compared within a window of a
     /// rate limit: it costs less than the monotonic reading, and may drift from it by seconds a
     /// day. By default the same.
-    fn window_ms(&self) -> u64 {
-        self.monotonic_ms()
+    fn window(&self) -> Duration {
+        self.monotonic()
     }
 }
 
@@ -55,28 +57,31 @@ impl Clock for SystemClock {
         UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
-    fn monotonic_ms(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
     }
 
     #[cfg(feature = "gate")]
-    fn window_ms(&self) -> u64 {
+    fn window(&self) -> Duration {
         let (counter, start) = self.counter.get_or_init(|| {
             let counter = quanta::Clock::new();
             let now = counter.now();
             (counter, now)
         });
-        let passed = counter.now().saturating_duration_since(*start);
-        u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
+        counter.now().saturating_duration_since(*start)
     }
 }
 
 /// A clock that moves only by calls of its methods. Clones of its `Arc` share the time.
 ///
 /// ```
+/// use std::time::Duration;
+///
+/// use pouw::protocol::UnixMillis;
 /// use pouw::{Clock, FakeClock};
-/// let clock = FakeClock::at(1_700_000_000_000);
-/// clock.advance(250);
+///
+/// let clock = FakeClock::at(UnixMillis(1_700_000_000_000));
+/// clock.advance(Duration::from_millis(250));
 /// assert_eq!(clock.wall().0, 1_700_000_000_250);
 /// ```
 #[derive(Debug, Default)]
@@ -86,20 +91,29 @@ pub struct FakeClock {
 }
 
 impl FakeClock {
-    /// A clock that shows `unix_ms`.
-    pub fn at(unix_ms: u64) -> Self {
-        Self { wall: AtomicU64::new(unix_ms), monotonic: AtomicU64::new(0) }
+    /// A clock that shows `time`.
+    pub fn at(time: UnixMillis) -> Self {
+        Self { wall: AtomicU64::new(time.0), monotonic: AtomicU64::new(0) }
     }
 
-    /// Lets time pass: both readings move.
-    pub fn advance(&self, ms: u64) {
-        self.wall.fetch_add(ms, Ordering::SeqCst);
-        self.monotonic.fetch_add(ms, Ordering::SeqCst);
+    /// Lets whole milliseconds pass: both readings move.
+    pub fn advance(&self, time: Duration) {
+        self.wall.fetch_add(whole_ms(time), Ordering::SeqCst);
+        self.monotonic.fetch_add(whole_ms(time), Ordering::SeqCst);
     }
 
-    /// Steps the wall clock alone, as a wrong time server does.
-    pub fn step_wall(&self, ms: i64) {
-        let _ = self.wall.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |wall| Some(wall.saturating_add_signed(ms)));
+    /// Steps the wall clock alone forward, as a wrong time server does.
+    pub fn step_wall_forward(&self, time: Duration) {
+        self.step_wall(|wall| wall.saturating_add(whole_ms(time)));
+    }
+
+    /// Steps the wall clock alone back, at most to 1970.
+    pub fn step_wall_back(&self, time: Duration) {
+        self.step_wall(|wall| wall.saturating_sub(whole_ms(time)));
+    }
+
+    fn step_wall(&self, step: impl Fn(u64) -> u64) {
+        let _ = self.wall.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |wall| Some(step(wall)));
     }
 }
 
@@ -108,8 +122,8 @@ impl Clock for FakeClock {
         UnixMillis(self.wall.load(Ordering::SeqCst))
     }
 
-    fn monotonic_ms(&self) -> u64 {
-        self.monotonic.load(Ordering::SeqCst)
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.monotonic.load(Ordering::SeqCst))
     }
 }
 
@@ -132,7 +146,7 @@ pub(super) const AHEAD_MAX_MS: u64 = 24 * 3_600_000;
 impl EngineTime {
     pub(super) fn start(clock: std::sync::Arc<dyn Clock>, high_water_ms: u64) -> Self {
         let base_ms = clock.wall().0.max(high_water_ms);
-        let started_ms = clock.monotonic_ms();
+        let started_ms = whole_ms(clock.monotonic());
         Self {
             clock,
             base_ms,
@@ -143,13 +157,13 @@ impl EngineTime {
     }
 
     pub(super) fn now_ms(&self) -> u64 {
-        self.base_ms.saturating_add(self.clock.monotonic_ms().saturating_sub(self.started_ms))
+        self.base_ms.saturating_add(whole_ms(self.clock.monotonic()).saturating_sub(self.started_ms))
     }
 
-    /// Engine time to begin with, then as [`Clock::window_ms`] goes.
+    /// Engine time to begin with, then as [`Clock::window`] goes.
     #[cfg(feature = "gate")]
     pub(super) fn window_ms(&self) -> u64 {
-        let now_ms = self.clock.window_ms();
+        let now_ms = whole_ms(self.clock.window());
         now_ms.wrapping_add(*self.window_base_ms.get_or_init(|| self.now_ms().wrapping_sub(now_ms)))
     }
 }

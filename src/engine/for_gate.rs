@@ -28,7 +28,7 @@ impl ForGate<'_> {
     }
 
     /// The clock of rate limit windows: engine time at the first call, then as
-    /// [`Clock::window_ms`](super::Clock::window_ms) advances. Not comparable with
+    /// [`Clock::window`](super::Clock::window) advances. Not comparable with
     /// [`PouwEngine::now`].
     #[cfg(feature = "gate")]
     pub fn window_ms(&self) -> u64 {

@@ -2,6 +2,8 @@
 //!
 //! Leaves of a unit: 32. The client that skips 9 % of its work skips 3 of them.
 
+use std::time::Duration;
+
 use crate::support::clients::{HIGH, answer, apart, names, wrong};
 use crate::support::house::House;
 use pouw::internal::engine::testing::SplitMix64;
@@ -195,13 +197,13 @@ fn a_network_that_lied_is_audited_more_until_it_has_been_quiet_for_long_enough()
     assert_eq!([liar, neighbour, stranger].map(hashed_for), [usual; 3]);
     lies(liar);
     assert_eq!([liar, neighbour, stranger].map(hashed_for), [more, more, usual]);
-    house.clock.advance(HEIGHTENED_MS - 1);
+    house.clock.advance(Duration::from_millis(HEIGHTENED_MS - 1));
     assert_eq!([liar, neighbour, stranger].map(hashed_for), [more, more, usual]);
     // Another lie, and the time runs anew.
     lies(neighbour);
-    house.clock.advance(1);
+    house.clock.advance(Duration::from_millis(1));
     assert_eq!([liar, neighbour, stranger].map(hashed_for), [more, more, usual]);
-    house.clock.advance(HEIGHTENED_MS - 1);
+    house.clock.advance(Duration::from_millis(HEIGHTENED_MS - 1));
     assert_eq!([liar, neighbour, stranger].map(hashed_for), [usual; 3]);
     // What was struck stays so: only the audits end.
     assert_eq!(house.engine.stats().totals.refused, 2);

@@ -350,7 +350,7 @@ impl Worker {
         if std::mem::take(&mut *self.groups.lock().unwrap()).is_empty() {
             return;
         }
-        self.clock.advance(WAIT_MS);
+        self.clock.advance(Duration::from_millis(WAIT_MS));
         self.during("expire", || self.engine.sweep().unwrap(), |_| None);
     }
 

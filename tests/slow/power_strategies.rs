@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use crate::support::clients::{HIGH, answer, apart, audited, blocks, exported_leaves, issue_to, names, options, wrong};
 use crate::support::house::{START_MS, on_disk};
@@ -14,6 +15,7 @@ use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::sim::{Loss, SimDisk};
 use pouw::internal::store::{Store, check};
 use pouw::merkle::root;
+use pouw::protocol::UnixMillis;
 use pouw::{
     Answer, EntryKind, FakeClock, HashReason, LedgerEntry, PouwEngine, StoreOptions, Strategy, SubmitError, TreeState,
 };
@@ -42,7 +44,7 @@ struct Place {
 
 impl Place {
     fn open(disk: SimDisk, now_ms: u64, mistake: Option<Mistake>) -> Self {
-        let clock = Arc::new(FakeClock::at(now_ms));
+        let clock = Arc::new(FakeClock::at(UnixMillis(now_ms)));
         let config = audited(5);
         let config = mistake.into_iter().fold(config, |config, mistake| config.mistake(mistake));
         let engine = on_disk(&disk, &clock, config);
@@ -147,7 +149,7 @@ const DEEDS: [Deed; 9] = [
             let liar = place.liar(1, &[3, 4, 9]);
             // Its neighbour is not asked about the same leaves.
             place.answer(liar + 1, &[]).unwrap().unwrap();
-            place.clock.advance(WAIT_MS);
+            place.clock.advance(Duration::from_millis(WAIT_MS));
         },
         act: |place| assert_eq!(place.engine.sweep().unwrap().refereed, 2),
     },
@@ -219,7 +221,7 @@ fn go_on(disk: &SimDisk, now_ms: u64, when: &str) {
     let place = Place::open(disk.clone(), now_ms, None);
     for round in 0..20 {
         (400..403).for_each(|who| while place.answer(apart(who), &[]).is_some() {});
-        place.clock.advance(WAIT_MS);
+        place.clock.advance(Duration::from_millis(WAIT_MS));
         place.engine.sweep().unwrap();
         if !place.engine.damaged(None, 1).unwrap().is_empty() {
             place.give_known(&[]);

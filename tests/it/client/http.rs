@@ -104,7 +104,7 @@ fn followed(site: &Site, client: Client) -> (Client, Arc<AtomicUsize>, Arc<Atomi
             _ => {}
         }
         let now = now.as_millis() as u64 + 1;
-        clock.advance(now.saturating_sub(at.fetch_max(now, Ordering::Relaxed)));
+        clock.advance(Duration::from_millis(now.saturating_sub(at.fetch_max(now, Ordering::Relaxed))));
     });
     (client, challenges, most)
 }

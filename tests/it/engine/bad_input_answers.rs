@@ -215,12 +215,12 @@ fn right_leaves_with_a_wrong_top_are_wrong_whichever_bit_it_is() {
 #[test]
 fn an_expired_token_is_refused_from_its_first_dead_millisecond() {
     let desk = Desk::new();
-    desk.house.clock.advance(TTL_MS - 1);
+    desk.house.clock.advance(Duration::from_millis(TTL_MS - 1));
     desk.house.engine.submit(&Answer::new(b"own", &solve(&desk.units[0].unit))).unwrap();
-    desk.house.clock.advance(1);
+    desk.house.clock.advance(Duration::from_millis(1));
     let before = desk.state();
     for (late_ms, issued) in [(0, &desk.units[1]), (7, &desk.units[2])] {
-        desk.house.clock.advance(late_ms);
+        desk.house.clock.advance(Duration::from_millis(late_ms));
         let error = desk.submit(&issued.unit.challenge_token, &solve(&issued.unit));
         assert!(matches!(error, SubmitError::Expired { late_ms: told } if told == late_ms), "{error:?}");
         advises(&error, "ask for a new challenge");

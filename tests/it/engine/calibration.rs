@@ -55,11 +55,11 @@ impl Bench {
         let allowed = self.seen(High).unit_bytes;
         let units: Vec<WorkUnit> = (0..clients).map(|client| self.issue(client, High).unit).collect();
         assert!(units.iter().all(|unit| unit.input_data.len() <= allowed), "{allowed}");
-        self.house.clock.advance(FLOORS_MS[2] + beyond_ms);
+        self.house.clock.advance(Duration::from_millis(FLOORS_MS[2] + beyond_ms));
         for (client, unit) in units.iter().enumerate() {
             self.answer(client, unit).unwrap();
         }
-        self.house.clock.advance(60_000 - FLOORS_MS[2] - beyond_ms);
+        self.house.clock.advance(Duration::from_millis(60_000 - FLOORS_MS[2] - beyond_ms));
         units.iter().map(|unit| unit.input_data.len()).max().unwrap()
     }
 
@@ -91,9 +91,9 @@ fn observed_times_show_in_the_stats_by_tier_with_the_floor_and_beyond_it() {
     // Ten clients, of whom the last two are late.
     for (tier, late_ms) in [(Low, 5_000), (Medium, 20_000), (High, 9_000)] {
         let units: Vec<WorkUnit> = (0..10).map(|client| bench.issue(client, tier).unit).collect();
-        bench.house.clock.advance(FLOORS_MS[tier as usize] + 300);
+        bench.house.clock.advance(Duration::from_millis(FLOORS_MS[tier as usize] + 300));
         (0..8).for_each(|client| bench.answer(client, &units[client]).unwrap());
-        bench.house.clock.advance(late_ms - 300);
+        bench.house.clock.advance(Duration::from_millis(late_ms - 300));
         (8..10).for_each(|client| bench.answer(client, &units[client]).unwrap());
         let (seen, floor_ms) = (bench.seen(tier), FLOORS_MS[tier as usize]);
         assert_eq!(seen.observations, 10);
@@ -124,13 +124,13 @@ fn only_a_right_answer_to_real_leaves_is_observed_and_only_once() {
     let unit = bench.issue(1, Medium).unit;
     assert!(matches!(bench.answer(1, &unit), Err(SubmitError::TooEarly { .. })));
     assert_eq!(bench.seen(Medium).observations, 0);
-    bench.house.clock.advance(2_000);
+    bench.house.clock.advance(Duration::from_millis(2_000));
     bench.answer(1, &unit).unwrap();
     assert_eq!(bench.seen(Medium).observations, 1);
     // Not again, although a minute has passed.
-    bench.house.clock.advance(50_000);
+    bench.house.clock.advance(Duration::from_millis(50_000));
     let unit_of_another = bench.issue(2, Medium).unit;
-    bench.house.clock.advance(2_000);
+    bench.house.clock.advance(Duration::from_millis(2_000));
     assert!(matches!(bench.answer(1, &unit), Err(SubmitError::Replayed)));
     let wrong = spoiled(&solve(&unit_of_another));
     let refused = bench.house.engine.submit(&Answer::new(&2usize.to_le_bytes(), &wrong));
@@ -141,7 +141,7 @@ fn only_a_right_answer_to_real_leaves_is_observed_and_only_once() {
     let empty = House::with(targets());
     let request = IssueRequest::new(b"c", High).synthetic(true);
     let made_up = empty.engine.issue(&request).unwrap().unit;
-    empty.clock.advance(3_000);
+    empty.clock.advance(Duration::from_millis(3_000));
     empty.engine.submit(&Answer::new(b"c", &solve(&made_up))).unwrap();
     assert_eq!((made_up.synthetic, empty.engine.stats().responses.high.observations), (true, 0));
 }
@@ -150,23 +150,23 @@ fn only_a_right_answer_to_real_leaves_is_observed_and_only_once() {
 fn answers_to_units_sent_again_and_to_tokens_of_before_a_restart_count_from_their_issue() {
     let mut bench = Bench::new(|config| config.calibrate(true));
     let unit = bench.issue(1, Medium).unit;
-    bench.house.clock.advance(10_000);
+    bench.house.clock.advance(Duration::from_millis(10_000));
     let again = for_gate(&bench.house.engine).reissue(&1usize.to_le_bytes(), &unit.challenge_token).unwrap();
-    bench.house.clock.advance(1_000);
+    bench.house.clock.advance(Duration::from_millis(1_000));
     bench.answer(1, &again).unwrap();
     let seen = bench.seen(Medium);
     assert!(seen.observations == 1 && about(seen.median_ms, 11_000) && about(seen.beyond_floor_median_ms, 9_000));
 
     let units: Vec<WorkUnit> = (0..MANY).map(|client| bench.issue(client, High).unit).collect();
     bench.reopen();
-    bench.house.clock.advance(40_000);
+    bench.house.clock.advance(Duration::from_millis(40_000));
     for (client, unit) in units.iter().enumerate() {
         bench.answer(client, unit).unwrap();
     }
     let seen = bench.seen(High);
     assert!(seen.observations > 70 && about(seen.median_ms, 40_000), "{seen:?}");
     // How long a restart took says nothing about units: these count for no size.
-    bench.house.clock.advance(40_000);
+    bench.house.clock.advance(Duration::from_millis(40_000));
     assert_eq!((bench.minute(MANY, 800), bench.minute(MANY, 800)), (CAP, CAP));
     assert_eq!(bench.seen(High).unit_bytes, CAP);
 }
@@ -225,7 +225,7 @@ fn a_single_client_moves_nothing_however_often_it_is_late() {
     assert_eq!((seen.observations, seen.unit_bytes), (100, CAP));
     // Nor does it fill the record: within a minute it counts once.
     let units: Vec<WorkUnit> = (0..20).map(|_| bench.issue(1, High).unit).collect();
-    bench.house.clock.advance(3_000);
+    bench.house.clock.advance(Duration::from_millis(3_000));
     units.iter().for_each(|unit| bench.answer(1, unit).unwrap());
     assert!(bench.seen(High).observations <= 102);
 }

@@ -64,7 +64,7 @@ fn an_inspected_token_is_judged_as_one_submitted_whole() {
             let house = furnished();
             let issued = issue(&house.engine, b"anna", High);
             let result = answer(&issued);
-            house.clock.advance(after_ms);
+            house.clock.advance(Duration::from_millis(after_ms));
             let mut verdicts = Vec::new();
             for _ in 0..2 {
                 verdicts.push(verdict(match whole {
@@ -83,7 +83,7 @@ fn an_inspected_token_is_judged_as_one_submitted_whole() {
 fn an_inspection_tells_id_tier_and_times_and_names_what_does_not_fit() {
     let house = furnished();
     let issued = issue(&house.engine, b"anna", Medium);
-    house.clock.advance(500);
+    house.clock.advance(Duration::from_millis(500));
     let inspected = inspect(&house, b"anna", &issued).unwrap();
     assert_eq!((inspected.id(), inspected.tier()), (issued.unit.id, Medium));
     assert_eq!((inspected.wait_ms(), inspected.ttl_ms()), (1_500, 59_500));
@@ -99,7 +99,7 @@ fn an_inspection_tells_id_tier_and_times_and_names_what_does_not_fit() {
     // An inspection is no promise: the token may expire before it is used, or be another store's.
     let other = furnished();
     assert_eq!(verdict(judge(&other, inspected.clone(), &right(&issued))), Err(Reason::TokenExpired));
-    house.clock.advance(59_500);
+    house.clock.advance(Duration::from_millis(59_500));
     assert_eq!(verdict(judge(&house, inspected.clone(), &right(&issued))), Err(Reason::TokenExpired));
     assert_eq!(for_gate(&house.engine).refuse_malformed(&inspected).unwrap_err().reason(), Reason::TokenExpired);
     assert_eq!(inspect(&house, b"anna", &issued).unwrap_err().reason(), Reason::TokenExpired);
@@ -114,7 +114,7 @@ fn eight_results_that_cannot_be_read_close_a_challenge_and_those_before_the_floo
         let early = for_gate(&house.engine).refuse_malformed(&inspected).unwrap_err();
         assert!(matches!(early, SubmitError::TooEarly { wait_ms: 1_000 }), "{early}");
     }
-    house.clock.advance(1_000);
+    house.clock.advance(Duration::from_millis(1_000));
     for _ in 0..3 {
         for_gate(&house.engine).refuse_malformed(&inspected).unwrap();
         // One that can be read and does not fit counts the same.
@@ -138,8 +138,8 @@ fn eight_results_that_cannot_be_read_close_a_challenge_and_those_before_the_floo
 fn engine_time_never_falls() {
     let mut house = furnished();
     let before = house.engine.now().0;
-    house.clock.advance(5_000);
-    house.clock.step_wall(-3_600_000);
+    house.clock.advance(Duration::from_millis(5_000));
+    house.clock.step_wall_back(Duration::from_secs(3_600));
     assert_eq!(house.engine.now().0, before + 5_000);
     house.reopen();
     assert_eq!(house.engine.now().0, before + 5_000);
@@ -200,7 +200,7 @@ fn a_receipt_proves_that_the_work_is_part_of_a_complete_tree() {
     let house = furnished();
     let mut entries = Vec::new();
     while let Ok(issued) = house.engine.issue(&IssueRequest::new(b"anna", High)) {
-        house.clock.advance(3_000);
+        house.clock.advance(Duration::from_millis(3_000));
         let accepted = answer_right(&house.engine, b"anna", &issued.unit).unwrap();
         let Receipt::Accepted(entry) = house.engine.receipt(accepted.id).unwrap() else {
             panic!("no receipt");
@@ -221,7 +221,7 @@ fn a_receipt_proves_that_the_work_is_part_of_a_complete_tree() {
     assert_eq!(house.engine.proof_of(&entries[0].0).unwrap(), None);
     let issued = house.engine.issue(&IssueRequest::new(b"anna", Low).synthetic(true)).unwrap();
     assert_eq!(house.engine.receipt(issued.unit.id).unwrap(), Receipt::Open);
-    house.clock.advance(60_001);
+    house.clock.advance(Duration::from_millis(60_001));
     house.engine.sweep().unwrap();
     assert_eq!(house.engine.receipt(issued.unit.id).unwrap(), Receipt::Unknown);
 }

@@ -130,7 +130,7 @@ fn sweeping_prunes_consumed_tokens_seals_the_ledger_and_keeps_sums_and_chain() {
     assert_eq!(work_off(engine, b"client", DifficultyTier::Low), 1_199);
     engine.debit(b"client", MicroJoules(50), [9; 16]).unwrap();
     assert_eq!(engine.sweep().unwrap().consumed_pruned, 0, "a token is remembered for its lifetime");
-    house.clock.advance(200_000);
+    house.clock.advance(Duration::from_millis(200_000));
     // Sealing waits for the checkpoint of client rows, which a close writes.
     house.reopen();
     let engine = &house.engine;
@@ -162,7 +162,7 @@ fn a_client_with_nothing_on_its_account_is_forgotten_after_a_day() {
     house.reopen();
     let engine = &house.engine;
     assert_eq!(engine.sweep().unwrap().clients_pruned, 0);
-    house.clock.advance(25 * 3_600_000);
+    house.clock.advance(Duration::from_millis(25 * 3_600_000));
     assert_eq!(engine.sweep().unwrap().clients_pruned, 1);
 }
 
@@ -180,7 +180,7 @@ fn a_lease_forgotten_by_its_client_returns_to_the_ring_without_the_hosts_help() 
         }
     };
     let forgotten = next();
-    house.clock.advance(60_001);
+    house.clock.advance(Duration::from_millis(60_001));
     let again = next();
     assert_eq!(again.unit.input_data, forgotten.unit.input_data);
     assert_ne!(again.unit.id, forgotten.unit.id);
@@ -198,7 +198,7 @@ fn a_sweep_of_the_background_thread_that_fails_is_an_event_and_a_later_one_works
     };
     disk.set_full(true);
     // A sweep writes the time once an hour.
-    clock.advance(3_600_000);
+    clock.advance(Duration::from_millis(3_600_000));
     seen(|event| matches!(event, Event::SweepFailed { .. }));
     disk.heal();
     // The writer may not have reopened the store yet; a write makes it try again.

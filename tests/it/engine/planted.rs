@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
+use std::time::Duration;
 
 use crate::support::disk::{Access, Hooked, after_power_cut};
 use crate::support::house::{clock, config, open, parts};
@@ -213,7 +214,7 @@ fn expired_work_comes_back(mistake: Option<Mistake>) -> Step {
     let engine = scene.open();
     ingest(&engine, 1);
     let lost = issue(&engine, b"c", DifficultyTier::Low);
-    scene.clock.advance(TTL_MS + 1);
+    scene.clock.advance(Duration::from_millis(TTL_MS + 1));
     engine.sweep().unwrap();
     engine.refill().unwrap();
     let again = engine.issue(&IssueRequest::new(b"d", DifficultyTier::Low));
@@ -288,7 +289,7 @@ fn a_lease_lasts_as_long_as_its_token(mistake: Option<Mistake>) -> Step {
     ingest(&engine, 1);
     let issued = issue(&engine, b"c", DifficultyTier::Low);
     for passed_ms in [1, 1_000, TTL_MS - 1_002] {
-        scene.clock.advance(passed_ms);
+        scene.clock.advance(Duration::from_millis(passed_ms));
         engine.sweep().unwrap();
         engine.refill().unwrap();
         let other = engine.issue(&IssueRequest::new(b"d", DifficultyTier::Low));

@@ -1,5 +1,7 @@
 //! Two clients of one network never meet in a quorum: asked of the engine, and through the gate by their addresses.
 
+use std::time::Duration;
+
 use crate::support::clients::{HIGH, answer, apart, blocks, names, wrong};
 use crate::support::desk;
 use crate::support::desk::{Desk, accepted, refused, solved, unit_in};
@@ -56,7 +58,7 @@ fn assert_apart(first: &str, neighbours: &[&str], stranger: &str) {
     for who in neighbours.iter().chain([&first]) {
         assert_eq!(places(&all_for(&desk, who)), others, "{who} beside {first}");
         // They never answer: it all comes back.
-        desk.clock.advance(61_000);
+        desk.clock.advance(Duration::from_millis(61_000));
         desk.engine.sweep().unwrap();
     }
     let for_stranger = all_for(&desk, stranger);

@@ -1,5 +1,7 @@
 //! The four ways to verify a tree, from ingest to export, with honest clients and with liars.
 
+use std::time::Duration;
+
 use crate::support::clients::{HIGH, answer, apart, blocks, names, wrong};
 use crate::support::house::House;
 use pouw::merkle::LeafIndex;
@@ -107,7 +109,7 @@ fn votes_that_stay_alone_are_decided_by_the_server_after_a_while() {
     while house.work(apart(1), |_| {}).is_some() {}
     house.checked();
     assert_eq!(house.engine.sweep().unwrap().refereed, 0);
-    house.clock.advance(600_000);
+    house.clock.advance(Duration::from_millis(600_000));
     assert_eq!(house.engine.sweep().unwrap().refereed, 2);
     house.settle();
     assert_eq!(server(&house, PAIR, HashReason::Referee), 40);
@@ -176,7 +178,7 @@ fn units_with_votes_that_nobody_may_join_keep_nobody_from_other_work() {
     // Those that have no place in the ring come by turns: a client that finds none asks again.
     let by_turns = |house: &House, who| -> usize {
         let turn = |_| {
-            house.clock.advance(300);
+            house.clock.advance(Duration::from_millis(300));
             votes(house, who)
         };
         (0..150).map(turn).sum()

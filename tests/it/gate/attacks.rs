@@ -111,9 +111,9 @@ fn replay_an_answer_that_took_effect_never_takes_effect_again() {
     // After a restart, with a fresh window and with a clock set back; and after its time.
     desk.restart();
     refused(desk.answer(&result), "token_replayed");
-    desk.clock.step_wall(-3_600_000);
+    desk.clock.step_wall_back(Duration::from_secs(3_600));
     refused(desk.answer(&result), "token_replayed");
-    desk.clock.advance(60_000);
+    desk.clock.advance(Duration::from_millis(60_000));
     assert!(accepted(desk.answer(&result)).is_none());
     assert_eq!((desk.gate.stats().completed, desk.engine.stats().ledger_entries), (0, 1));
 }
@@ -187,7 +187,7 @@ fn precomputation_knowing_every_block_saves_the_hashing_and_neither_token_nor_fl
         for unit in &units {
             refused(decide(&gate, answering(ADDRESS, &answer(unit))), "too_early");
         }
-        clock.advance(wait_ms);
+        clock.advance(Duration::from_millis(wait_ms));
     }
     // Then each is good for one admission, and not for another one.
     for unit in &units {
@@ -196,7 +196,7 @@ fn precomputation_knowing_every_block_saves_the_hashing_and_neither_token_nor_fl
     }
     // Nor can they be laid in: one that is kept past its time is none.
     let kept = challenge(&gate);
-    clock.advance(60_000);
+    clock.advance(Duration::from_millis(60_000));
     assert!(accepted(decide(&gate, answering(ADDRESS, &answer(&kept)))).is_none());
     assert_eq!((gate.stats().completed, engine.stats().ledger_entries), (4, 4));
 }

@@ -247,7 +247,7 @@ fn a_broken_body_before_the_floor_is_not_looked_at_and_one_of_a_challenge_that_e
     for read in BROKEN.into_iter().cycle().take(12) {
         refused(judged(needs(&desk, &result), read), "too_early");
     }
-    desk.clock.advance(5_000);
+    desk.clock.advance(Duration::from_millis(5_000));
     let late = needs(&desk, &result);
     assert!(accepted(desk.answer(&result)).is_some());
     refused(judged(late, BROKEN[0]), "token_replayed");
@@ -264,17 +264,20 @@ fn policy_of(desk: &Desk) -> u64 {
 #[test]
 fn a_request_whose_body_did_not_arrive_whole_is_never_let_through() {
     let desk = Desk::with(|config| config.window(Duration::from_millis(10_000)));
-    for ends in [|desk: &Desk| desk.clock.advance(60_000), |desk: &Desk| desk.engine.forget("tree").unwrap()] {
-        desk.clock.advance(20_000);
+    for ends in [
+        |desk: &Desk| desk.clock.advance(Duration::from_millis(60_000)),
+        |desk: &Desk| desk.engine.forget("tree").unwrap(),
+    ] {
+        desk.clock.advance(Duration::from_millis(20_000));
         desk.use_up();
         let results = [(); 2].map(|()| desk.challenge().1);
         let [cut, broken] = [&results[0], &results[1]].map(|result| needs(&desk, result));
         // Under the limit again, with a token that counts as none by now.
-        desk.clock.advance(20_000);
+        desk.clock.advance(Duration::from_millis(20_000));
         ends(&desk);
         refused(judged(cut, BodyRead::Incomplete), "malformed");
         // The refused answer took the slot. With the next one, all of the body is there for the service.
-        desk.clock.advance(20_000);
+        desk.clock.advance(Duration::from_millis(20_000));
         assert!(passed(judged(broken, BodyRead::Whole(b"name=value"))).accepted.is_none());
     }
 }

@@ -2,6 +2,7 @@
 //! not answers, and with or without traffic.
 
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use crate::support::desk;
 use crate::support::desk::{ADDRESS, Desk, accepted, changes, facts, passed, plain, refused, solved};
@@ -102,7 +103,7 @@ fn opened() -> Desk {
 #[test]
 fn an_open_breaker_is_probed_without_any_traffic_when_its_interval_is_over() {
     let desk = opened();
-    desk.clock.advance(29_999);
+    desk.clock.advance(Duration::from_millis(29_999));
     desk.gate.tick();
     // Too early for a probe; and a commit of somebody else decides nothing.
     assert!(touch(&desk).is_err());
@@ -111,7 +112,7 @@ fn an_open_breaker_is_probed_without_any_traffic_when_its_interval_is_over() {
     assert_eq!((desk.failures(), changes(&desk.events())), (None, vec![]));
     // A probe that fails makes it wait as long again.
     desk.disk.set_full(true);
-    desk.clock.advance(1);
+    desk.clock.advance(Duration::from_millis(1));
     desk.gate.tick();
     assert!(touch(&desk).is_err());
     desk.disk.set_full(false);
@@ -120,7 +121,7 @@ fn an_open_breaker_is_probed_without_any_traffic_when_its_interval_is_over() {
     assert_eq!((desk.failures(), changes(&desk.events())), (None, vec![]));
     plain(desk.ask(), "degraded");
     desk.events();
-    desk.clock.advance(30_000);
+    desk.clock.advance(Duration::from_millis(30_000));
     desk.gate.tick();
     touch(&desk).unwrap();
     assert_eq!(desk.failures(), Some(0));
@@ -132,7 +133,7 @@ fn an_open_breaker_is_probed_without_any_traffic_when_its_interval_is_over() {
     assert_eq!(told, [(false, START_MS + 60_000)]);
     // Closed, it is not probed.
     let commits = desk.engine.stats().commits;
-    desk.clock.advance(30_000);
+    desk.clock.advance(Duration::from_millis(30_000));
     desk.gate.tick();
     touch(&desk).unwrap();
     assert_eq!(desk.engine.stats().commits, commits + 1);
@@ -151,7 +152,7 @@ fn a_gate_probes_by_itself_unless_the_host_does_it() {
     refused(pending.wait(), "try_again");
     assert_eq!(gate.health().breaker.condition, HealthCondition::Degraded);
     desk.disk.set_full(false);
-    desk.clock.advance(30_000);
+    desk.clock.advance(Duration::from_millis(30_000));
     until(|| gate.health().breaker.condition == HealthCondition::Healthy);
     assert_eq!(gate.stats().requests, 3);
 }
@@ -169,7 +170,7 @@ fn the_store_is_as_well_as_its_last_commit_whoever_made_it() {
     let desk = Desk::new();
     assert_eq!(store(&desk), HealthCondition::Healthy);
     // The sweep, which writes the time once an hour.
-    desk.clock.advance(HOUR_MS);
+    desk.clock.advance(Duration::from_millis(HOUR_MS));
     desk.disk.set_full(true);
     for failed in 1..=3 {
         desk.engine.sweep().unwrap_err();
@@ -210,7 +211,7 @@ fn what_is_written_behind_tells_of_the_store_too() {
 #[test]
 fn a_sync_that_fails_without_any_answer_makes_the_store_unavailable_until_a_restart() {
     let mut desk = Desk::new();
-    desk.clock.advance(HOUR_MS);
+    desk.clock.advance(Duration::from_millis(HOUR_MS));
     desk.disk.fail_sync(1, true);
     desk.engine.sweep().unwrap_err();
     desk.disk.heal();
@@ -233,8 +234,8 @@ fn a_limiter_without_room_for_new_clients_says_so_for_a_window() {
     (0..4_000).for_each(|number| drop(desk.ask_from(&address(number))));
     assert!(desk.gate.stats().clients < 1_000);
     assert!(limiter().condition == HealthCondition::Degraded && limiter().detail.contains("tracked_clients_max"));
-    desk.clock.advance(desk::WINDOW_MS / 2);
+    desk.clock.advance(Duration::from_millis(desk::WINDOW_MS / 2));
     assert_eq!(limiter().condition, HealthCondition::Degraded);
-    desk.clock.advance(desk::WINDOW_MS);
+    desk.clock.advance(Duration::from_millis(desk::WINDOW_MS));
     assert_eq!(limiter().condition, HealthCondition::Healthy);
 }

@@ -99,7 +99,7 @@ fn a_challenge_that_expired_gives_its_place_below_the_ceiling_back() {
     desk.challenged(0);
     desk.challenged(1);
     assert_eq!(desk.refused(2, None).reason, Reason::Ceiling);
-    desk.house.clock.advance(60_010);
+    desk.house.clock.advance(Duration::from_millis(60_010));
     desk.gate.engine().sweep().unwrap();
     desk.challenged(2);
     desk.challenged(3);
@@ -127,7 +127,7 @@ fn a_withdrawn_token_gives_one_challenge_without_a_second_floor_however_often_it
     let desk = Desk::with_floor(FLOOR_MS, |config| config.paid_admissions_per_window(50).open_challenges(10, 1));
     assert!(matches!(desk.ask(1, None), Decision::Pass(_)));
     let withdrawn = presented(&solve(&desk.challenged(1)));
-    desk.house.clock.advance(FLOOR_MS);
+    desk.house.clock.advance(Duration::from_millis(FLOOR_MS));
     desk.gate.engine().forget("backlog").unwrap();
     // Made-up work takes its place; the second one, and all after it, have the floor of their tier.
     let waits: Vec<(Reason, u64)> = (0..4)

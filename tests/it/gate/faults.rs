@@ -37,7 +37,7 @@ fn an_alert_is_raised_at_the_threshold_and_its_multiples_and_an_accepted_answer_
             desk.events();
             drop(refused(desk.answer(&spoiled(&result)), "wrong_result"));
             // Its new challenge expires unanswered, which is no failure.
-            desk.clock.advance(60_000);
+            desk.clock.advance(Duration::from_millis(60_000));
             for event in desk.events_named("security-alert") {
                 let GateEvent::SecurityAlert { client, consecutive_failures, threshold } = event else { panic!() };
                 assert_eq!((client, threshold), (facts(ADDRESS).client, 3));
@@ -142,7 +142,7 @@ fn while_the_stores_writes_fail_for_30_seconds_there_are_plain_429s_and_then_it_
     assert_eq!((health.overall(), health.breaker.condition), (HealthCondition::Degraded, HealthCondition::Degraded));
     assert_eq!(health.store.condition, HealthCondition::Degraded);
     for _ in 0..29 {
-        desk.clock.advance(1_000);
+        desk.clock.advance(Duration::from_millis(1_000));
         let refusal = plain(desk.ask(), "degraded");
         assert_eq!(refusal.headers.find("retry-after"), refusal.headers.find(header::RATELIMIT_RESET));
         // Those under their limit notice nothing.
@@ -151,7 +151,7 @@ fn while_the_stores_writes_fail_for_30_seconds_there_are_plain_429s_and_then_it_
     }
     // The probe goes out with a challenge, and its own write fails: 30 more seconds.
     desk.events();
-    desk.clock.advance(1_000);
+    desk.clock.advance(Duration::from_millis(1_000));
     refused(desk.ask(), "work_required");
     let is_probe = |event: &GateEvent| matches!(event, GateEvent::WorkIssued { is_probe: true, .. });
     assert!(desk.events().iter().any(is_probe));
@@ -163,9 +163,9 @@ fn while_the_stores_writes_fail_for_30_seconds_there_are_plain_429s_and_then_it_
     plain(desk.ask(), "degraded");
     desk.disk.set_full(false);
     plain(desk.ask(), "degraded");
-    desk.clock.advance(30_000);
+    desk.clock.advance(Duration::from_millis(30_000));
     until(|| {
-        desk.clock.advance(1);
+        desk.clock.advance(Duration::from_millis(1));
         ask_while_open(&desk);
         !changes(&desk.events()).is_empty()
     });
@@ -183,17 +183,17 @@ fn the_breaker_tells_of_its_changes_once_each_and_in_order() {
     let mut told = Vec::new();
     for _ in 0..3 {
         // What was open before has expired.
-        desk.clock.advance(60_000);
+        desk.clock.advance(Duration::from_millis(60_000));
         let results = [(); 2].map(|()| desk.challenge().1);
         desk.disk.set_full(true);
         results.iter().for_each(|result| desk.fail(result));
         desk.disk.set_full(false);
-        desk.clock.advance(5_000);
+        desk.clock.advance(Duration::from_millis(5_000));
         until(|| {
             ask_while_open(&desk);
             told.extend(changes(&desk.events()));
             told.last().is_some_and(|(opened, _)| !opened) || {
-                desk.clock.advance(1);
+                desk.clock.advance(Duration::from_millis(1));
                 false
             }
         });
@@ -214,7 +214,7 @@ fn after_a_failed_sync_the_store_is_unavailable_until_a_restart_and_nothing_was_
     refused(desk.answer(&result), "try_again");
     desk.disk.heal();
     for _ in 0..20 {
-        desk.clock.advance(1_000);
+        desk.clock.advance(Duration::from_millis(1_000));
         assert!(matches!(desk.ask(), Decision::Refuse(refusal) if refusal.status == 429));
         assert!(accepted(desk.answer(&result)).is_none());
         let health = desk.gate.health();

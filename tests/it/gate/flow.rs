@@ -91,7 +91,7 @@ fn an_admitted_answer_takes_no_slot_and_a_refused_one_does() {
         passed(desk.ask());
     }
     let (_, expired) = desk.challenge();
-    desk.clock.advance(desk::WINDOW_MS + desk::WINDOW_MS / 250);
+    desk.clock.advance(Duration::from_millis(desk::WINDOW_MS + desk::WINDOW_MS / 250));
     // Under the limit again, with a token that has expired: as if none had come, so that takes one of four.
     assert_eq!(passed(desk.answer(&expired)).quota.remaining, 3);
     for _ in 0..3 {
@@ -116,7 +116,7 @@ fn an_answer_under_the_limit_is_judged_the_same_way_and_uses_its_token_up() {
     let desk = Desk::with(|config| config.window(Duration::from_millis(10_000)));
     desk.use_up();
     let (_, result) = desk.challenge();
-    desk.clock.advance(20_000);
+    desk.clock.advance(Duration::from_millis(20_000));
     let pass = accepted(desk.answer(&result)).unwrap();
     assert_eq!(pass.quota.remaining, 1, "it took no slot");
     assert!(pass.accepted.unwrap().award > MicroJoules(0));
@@ -167,7 +167,7 @@ fn a_token_that_is_over_is_told_so_however_often_it_is_asked_for_and_not_sent_ag
         assert!(accepted(desk.answer(&solved(&refusal).1)).is_some());
     }
     // Under the limit a used token is a used token, and one that was taken back is as none.
-    desk.clock.advance(30_000);
+    desk.clock.advance(Duration::from_millis(30_000));
     let roomy = pouw::GateConfig::builder().rate_limit(100).build().unwrap();
     let roomy = pouw::Gate::new(desk.engine.clone(), roomy).unwrap();
     let ask = |unit: &pouw::protocol::WorkUnit| {
@@ -187,7 +187,7 @@ fn while_the_store_cannot_be_read_a_token_without_a_result_does_not_keep_anybody
     desk.use_up();
     let (unit, result) = desk.challenge();
     assert!(accepted(desk.answer(&result)).is_some());
-    desk.clock.advance(20_000);
+    desk.clock.advance(Duration::from_millis(20_000));
     // Whether it was used stands in the store alone.
     desk.engine.close();
     assert!(passed(desk.present(ADDRESS, &unit.challenge_token, None)).accepted.is_none());
@@ -258,7 +258,7 @@ fn in_shadow_a_token_changes_nothing_about_who_is_let_through_and_is_counted() {
     // An answer is an answer.
     assert!(accepted(desk.answer(&result)).is_some());
     refused(desk.answer(&result), "token_replayed");
-    desk.clock.advance(60_000);
+    desk.clock.advance(Duration::from_millis(60_000));
     assert!(passed(desk.answer(&result)).accepted.is_none(), "it has expired: as a request without a token");
     assert_eq!(desk.gate.stats().shadowed, 4);
 }
@@ -352,7 +352,7 @@ fn a_token_without_a_result_under_the_limit_is_an_ordinary_request() {
     let desk = Desk::with(|config| config.window(Duration::from_millis(10_000)));
     desk.use_up();
     let (unit, result) = desk.challenge();
-    desk.clock.advance(20_000);
+    desk.clock.advance(Duration::from_millis(20_000));
     let facts = Facts { answer: Some(Presented { token: unit.challenge_token, result: None }), ..facts(ADDRESS) };
     let Verdict::Judge(pending) = decide(&desk.gate, facts) else { panic!("a token is looked at first") };
     let pass = passed(pending.wait());

@@ -1,6 +1,8 @@
 //! What this implementation promises where the one before it, in TypeScript, failed: each promise by name, shown through
 //! the gate as a client meets it.
 
+use std::time::Duration;
+
 use crate::support::desk::{ADDRESS, Desk, accepted, facts, ingest, passed, refused, solved, unit_in};
 use crate::support::work::solve;
 use crate::support::work::spoiled;
@@ -111,7 +113,7 @@ fn work_that_is_abandoned_answered_wrongly_or_lost_in_a_crash_comes_back() {
     desk.use_up();
     // One is left lying, one answered wrongly, one is out when the power fails.
     let (abandoned, _) = desk.challenge();
-    desk.clock.advance(60_001);
+    desk.clock.advance(Duration::from_millis(60_001));
     desk.engine.sweep().unwrap();
     let (_, result) = desk.challenge();
     let (harder, _) = solved(&refused(desk.answer(&spoiled(&result)), "wrong_result"));

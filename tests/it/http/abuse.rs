@@ -72,15 +72,19 @@ fn a_wall_clock_that_jumps_revives_nothing_and_freezes_nothing() {
         assert_eq!(site.answer(&first).status, 200);
         let (_, second) = solved(&site.hello(&[]));
         let (_, third) = solved(&site.hello(&[]));
-        for (step_ms, result) in [(-3_600_000, &second), (7_200_000, &third)] {
-            site.clock.step_wall(step_ms);
+        let steps: [fn(&FakeClock); 2] = [
+            |clock| clock.step_wall_back(Duration::from_secs(3_600)),
+            |clock| clock.step_wall_forward(Duration::from_secs(7_200)),
+        ];
+        for (step, result) in steps.iter().zip([&second, &third]) {
+            step(&site.clock);
             assert_eq!(site.answer(&first).reason(), "token_replayed");
             assert_eq!(site.answer(result).status, 200);
             assert_eq!(site.hello(&[]).status, 429);
         }
         let (_, late) = solved(&site.hello(&[]));
-        site.clock.step_wall(-7_200_000);
-        site.clock.advance(60_000);
+        site.clock.step_wall_back(Duration::from_secs(7_200));
+        site.clock.advance(Duration::from_millis(60_000));
         assert_eq!(site.answer(&late).reason(), "token_expired");
     }
 }

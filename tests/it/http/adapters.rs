@@ -156,7 +156,7 @@ quickcheck! {
         let mut service = gated(&behind);
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
             for (client, pause) in requests {
-                clock.advance(pause.into());
+                clock.advance(Duration::from_millis(pause.into()));
                 let address = IpAddr::from([192, 0, 2, client % 4]);
                 let mut request = get();
                 request.extensions_mut().insert(PeerAddr((address, 80).into()));
@@ -190,7 +190,7 @@ quickcheck! {
             let app = App::new().wrap(PouwTransform::new(behind)).route("/", web::get().to(HttpResponse::Ok));
             let app = actix_test::init_service(app).await;
             for (client, pause) in requests {
-                clock.advance(pause.into());
+                clock.advance(Duration::from_millis(pause.into()));
                 let address = IpAddr::from([192, 0, 2, client % 4]);
                 let request = actix_test::TestRequest::get().peer_addr((address, 80).into());
                 let response = actix_test::call_service(&app, request.to_request()).await;

@@ -171,7 +171,7 @@ fn a_cookie_opens_no_way_around_the_body_or_the_headers() {
     everywhere(|site| {
         let (_, result) = crate::support::http::solved(&site.limited());
         // Free again, so that whatever is taken for a request without an answer would pass.
-        site.clock.advance(2 * crate::support::desk::WINDOW_MS);
+        site.clock.advance(Duration::from_millis(2 * crate::support::desk::WINDOW_MS));
         let token = [("X-PoUW-Response", &*result.challenge_token), ("Cookie", "pouw-answer=x.y"), ACCEPT];
         let large = site.send("GET", "/hello", &token, &vec![b' '; 300 << 10]);
         assert_eq!(large.status, 413, "{large:?}");

@@ -180,7 +180,7 @@ fn an_answer_before_the_floor_is_not_looked_at_and_costs_nothing() {
         assert_eq!(document["workUnit"]["id"], unit.id.to_string());
         // The data goes out once more, then the token alone.
         assert!(site.answer(&wrong).json().get("workUnit").is_none());
-        site.clock.advance(1_500);
+        site.clock.advance(Duration::from_millis(1_500));
         accepted(&site.answer(&result), b"hello\n");
     });
 }
@@ -203,7 +203,7 @@ fn a_wrong_result_brings_a_new_and_harder_challenge() {
 fn a_token_that_does_not_count_is_as_none() {
     everywhere(&zero_floor(), |site| {
         let (_, result) = solved(&site.limited());
-        site.clock.advance(60_000);
+        site.clock.advance(Duration::from_millis(60_000));
         challenged(&site.answer(&result), "token_expired");
         // Of a store and a secret that nobody here knows.
         let other = crate::support::house::on_disk(
@@ -217,7 +217,7 @@ fn a_token_that_does_not_count_is_as_none() {
             WorkResult { challenge_token: foreign.challenge_token, work_unit_id: foreign.id, ..result.clone() };
         challenged(&site.answer(&stranger), "token_expired");
         // Under the limit it does no harm.
-        site.clock.advance(WINDOW_MS + 60_000);
+        site.clock.advance(Duration::from_millis(WINDOW_MS + 60_000));
         assert_eq!(site.answer(&result).status, 200);
     });
 }
@@ -227,7 +227,7 @@ fn a_withdrawn_challenge_is_replaced_without_a_second_floor() {
     everywhere(&Setup::default(), |site| {
         let (_, result) = solved(&site.limited());
         site.engine.forget("tree").unwrap();
-        site.clock.advance(1_500);
+        site.clock.advance(Duration::from_millis(1_500));
         let reply = site.answer(&result);
         challenged(&reply, "withdrawn");
         let (unit, result) = solved(&reply);
@@ -250,7 +250,7 @@ fn an_answer_that_cannot_be_stored_may_come_again_and_the_breaker_opens_and_clos
         site.disk.set_full(false);
         accepted(&site.answer_until_stored(&result), b"hello\n");
         plain(&site.hello(&[]), "degraded");
-        site.clock.advance(30_000);
+        site.clock.advance(Duration::from_millis(30_000));
         challenged(&site.hello(&[]), "work_required");
         // The probe's verdict comes from the writer's thread.
         until(|| {

@@ -79,12 +79,12 @@ fn property_2_a_token_past_its_expiry_is_rejected_whatever_else_is_right() {
         let tier = TIERS[usize::from(tier % 3)];
         let issued = if made_up { work::made_up(&house.engine, b"c", tier) } else { issue(&house.engine, b"c", tier) };
         let refused = issue(&house.engine, b"c", DifficultyTier::Low);
-        house.clock.advance(TTL_MS - 1);
+        house.clock.advance(Duration::from_millis(TTL_MS - 1));
         answer_right(&house.engine, b"c", &refused.unit).unwrap();
-        house.clock.advance(1 + u64::from(late_ms));
+        house.clock.advance(Duration::from_millis(1 + u64::from(late_ms)));
         // A wall clock set back before a restart revives nothing: the time stands in the store.
         if restart % 3 == 1 {
-            house.clock.step_wall(-i64::from(wall_back_ms));
+            house.clock.step_wall_back(Duration::from_millis(wall_back_ms.into()));
         }
         reopened(&mut house, restart);
         let before = counters(&house.engine);
@@ -133,7 +133,7 @@ fn property_5_a_token_that_took_effect_is_rejected_for_ever_after() {
         }
         let entries = house.engine.stats().ledger_entries;
         for (restart, step_ms) in restarts.into_iter().zip(steps_ms).take(6) {
-            house.clock.advance(step_ms.into());
+            house.clock.advance(Duration::from_millis(step_ms.into()));
             reopened(&mut house, restart);
             let again = answer_right(&house.engine, b"c", &issued.unit);
             if !matches!(again, Err(SubmitError::Replayed | SubmitError::Expired { .. })) {
@@ -141,7 +141,7 @@ fn property_5_a_token_that_took_effect_is_rejected_for_ever_after() {
             }
             house.engine.sweep().unwrap();
         }
-        house.clock.advance(3 * TTL_MS);
+        house.clock.advance(Duration::from_millis(3 * TTL_MS));
         house.engine.sweep().unwrap();
         let pruned = matches!(answer_right(&house.engine, b"c", &issued.unit), Err(SubmitError::Expired { .. }));
         pruned && house.engine.stats().ledger_entries == entries
@@ -266,9 +266,9 @@ fn property_14_a_unit_older_than_the_maximum_age_leaves_the_queue_at_the_next_sw
         reopened(&mut house, restart);
         house.engine.refill().unwrap();
         let full = (house.engine.stats().ready_units, house.engine.stats().ready_bytes);
-        house.clock.advance(max_age_ms);
+        house.clock.advance(Duration::from_millis(max_age_ms));
         let young = house.engine.sweep().unwrap().aged;
-        house.clock.advance(1);
+        house.clock.advance(Duration::from_millis(1));
         let aged = house.engine.sweep().unwrap().aged;
         let emptied = house.engine.stats().ready_units;
         house.engine.refill().unwrap();
@@ -300,7 +300,7 @@ fn property_15_a_leased_unit_whose_token_expired_unanswered_returns_to_the_queue
             assert!(matches!(refused, Err(SubmitError::Malformed(_))), "{refused:?}");
         }
         let leased = house.engine.stats().leases;
-        house.clock.advance(TTL_MS + 1);
+        house.clock.advance(Duration::from_millis(TTL_MS + 1));
         let expired = house.engine.sweep().unwrap().expired;
         drain(&house);
         let complete = house.engine.tree("a").unwrap().state == TreeState::Complete;
@@ -332,7 +332,7 @@ fn property_16_units_of_partly_built_trees_are_handed_out_before_units_of_new_tr
             kept.into_iter().for_each(|issued| answer_wrong(&house.engine, b"c", &issued.unit));
         }
         reopened(&mut house, restart);
-        house.clock.advance(TTL_MS + 1);
+        house.clock.advance(Duration::from_millis(TTL_MS + 1));
         house.engine.sweep().unwrap();
         let lost = issue(&house.engine, b"c", DifficultyTier::High);
         answer_wrong(&house.engine, b"c", &lost.unit);
@@ -443,7 +443,7 @@ fn rule_l_an_old_token_that_is_adopted_keeps_its_leaves_from_others_until_it_exp
         for_gate(&house.engine).reissue(b"c", &issued.unit.challenge_token).unwrap().input_data,
         issued.unit.input_data
     );
-    house.clock.advance(5_000);
+    house.clock.advance(Duration::from_millis(5_000));
     answer_right(&house.engine, b"c", &issued.unit).unwrap();
     assert_eq!(house.engine.stats().totals.pending, 0);
 }
@@ -701,10 +701,10 @@ fn a_wall_clock_set_back_while_the_store_was_closed_revives_no_token() {
     let mut house = House::with(config());
     ingest(&house, "a", 1);
     let issued = issue(&house.engine, b"c", DifficultyTier::Low);
-    house.clock.advance(TTL_MS);
+    house.clock.advance(Duration::from_millis(TTL_MS));
     // Nothing but time has changed since the ingest.
     house.engine.close();
-    house.clock.step_wall(-10 * TTL_MS as i64);
+    house.clock.step_wall_back(Duration::from_millis(10 * TTL_MS));
     house.reopen_as(config());
     let late = answer_right(&house.engine, b"c", &issued.unit);
     assert!(matches!(late, Err(SubmitError::Expired { .. })), "{late:?}");

@@ -9,7 +9,7 @@ use pouw::internal::policy::breaker::{Ask, Breaker, Transition};
 use pouw::internal::policy::budget::ByteBudget;
 use pouw::internal::policy::difficulty::{DifficultyRules, Standing};
 use pouw::internal::policy::window::{AdmissionLog, WindowRules};
-use pouw::protocol::{DifficultyTier, header};
+use pouw::protocol::{DifficultyTier, UnixMillis, header};
 use pouw::{
     ClientKey, Config, Decision, EventSink, FakeClock, Gate, GateConfig, Headers, NetworkPrefix, PouwEngine, Runtime,
 };
@@ -111,7 +111,7 @@ quickcheck! {
     }
 
     fn property_18_every_response_carries_correct_numeric_rate_limit_headers(pauses: Pauses, clients: u8) -> bool {
-        let clock = Arc::new(FakeClock::at(START_MS));
+        let clock = Arc::new(FakeClock::at(UnixMillis(START_MS)));
         let directory = tempfile::tempdir().unwrap();
         let parts = Runtime::in_directory(directory.path()).clock(clock.clone()).events(EventSink::default());
         let config = Config::builder([7; 32]).background(false).build().unwrap();
@@ -121,7 +121,7 @@ quickcheck! {
         let rules = WindowRules::new(3, 2_000).unwrap();
         let mut oracle: HashMap<u8, AdmissionLog> = HashMap::new();
         for (at, pause) in pauses.0.into_iter().take(150).enumerate() {
-            clock.advance(pause);
+            clock.advance(Duration::from_millis(pause));
             let client = (at % (1 + usize::from(clients) % 5)) as u8;
             let facts = Facts::new(ClientKey::User(format!("u{client}").into()), NetworkPrefix::of(None));
             let now = gate.engine().now().0;

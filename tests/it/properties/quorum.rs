@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use crate::support::clients::{HIGH, answer, blocks, wrong};
 use crate::support::house::House;
@@ -200,7 +201,7 @@ fn follows(history: &History) -> Option<By> {
     for step in &history.steps {
         match *step {
             Step::Pause => {
-                house.clock.advance(PAUSE_MS);
+                house.clock.advance(Duration::from_millis(PAUSE_MS));
                 house.engine.sweep().unwrap();
                 model.pause(&says, house.engine.now().0);
             }

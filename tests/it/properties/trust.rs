@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use crate::support::clients::{answer, apart, audited, blocks, names, options, wrong};
 use crate::support::house::House;
@@ -109,9 +110,9 @@ impl World {
             Op::Issue(client, tier) => self.issue(client.into(), tier),
             Op::Answer(which, lies) => self.answer(which, lies),
             Op::Sweep => self.sweep(),
-            Op::Advance(ms) => self.house.clock.advance(ms.into()),
+            Op::Advance(ms) => self.house.clock.advance(Duration::from_millis(ms.into())),
             Op::Expire => {
-                self.house.clock.advance(WAIT_MS);
+                self.house.clock.advance(Duration::from_millis(WAIT_MS));
                 self.sweep();
             }
             Op::Upkeep => drop(self.house.engine.upkeep().unwrap()),

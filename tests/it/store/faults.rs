@@ -139,7 +139,7 @@ impl Caller {
         if self.engine.is_none() {
             self.open().map_err(|error| error.to_string())?;
         }
-        self.clock.advance(10);
+        self.clock.advance(Duration::from_millis(10));
         let (before, deeds) = (self.disk.recorded(), self.deeds.len());
         self.step(step)?;
         let mut acks: Vec<Ack> = self.deeds[deeds..].iter().map(|(_, id, sum)| Ack::Answered(*id, *sum)).collect();

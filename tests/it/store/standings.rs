@@ -63,7 +63,7 @@ fn two_challenges_unanswered_and_one_wrong_result_raise_the_tier_and_a_restart_k
     let engine = in_directory(dir.path(), &clock, config());
     assert_eq!([for_gate(&engine).standing(b"a"), for_gate(&engine).standing(b"b")], before);
     assert_eq!((engine.stats().standings, engine.stats().standings_waiting), (2, 0));
-    clock.advance(600_000);
+    clock.advance(Duration::from_millis(600_000));
     assert_eq!((for_gate(&engine).standing(b"a").tier, for_gate(&engine).standing(b"b").tier), (Medium, Low));
     engine.close();
     let report = PouwEngine::check_store(dir.path(), &mut |_| {}).unwrap();
@@ -175,7 +175,7 @@ fn what_changes_while_it_is_being_written_is_written_again() {
         (0..1_500).for_each(|number| for_gate(&engine).note_issued(&client(number)));
         for_gate(&engine).touch_with(|_| {});
         (0..1_500).for_each(|number| for_gate(&engine).note_issued(&client(number)));
-        clock.advance(round);
+        clock.advance(Duration::from_millis(round));
     }
     engine.close();
     let kept: Vec<Standing> = (0..1_500).map(|number| for_gate(&engine).standing(&client(number))).collect();
@@ -192,12 +192,12 @@ fn at_the_bound_rows_that_say_nothing_go_first_and_the_disk_forgets_them_too() {
     let client = |number: u32| number.to_le_bytes();
     (0..8).for_each(|number| for_gate(&engine).note_issued(&client(number)));
     // By now the first eight say nothing any more.
-    clock.advance(700_000);
+    clock.advance(Duration::from_millis(700_000));
     (8..24).for_each(|number| for_gate(&engine).note_issued(&client(number)));
     assert_eq!(engine.stats().standings, 16);
     assert!((8..24).all(|number| for_gate(&engine).standing(&client(number)).violations == 1));
     // All of them tell something now: the one touched least recently goes.
-    clock.advance(1);
+    clock.advance(Duration::from_millis(1));
     (9..24).for_each(|number| for_gate(&engine).note_issued(&client(number)));
     for_gate(&engine).note_issued(b"newest");
     assert_eq!((for_gate(&engine).next_tier(&client(8)), engine.stats().standings), (Low, 16));
@@ -220,9 +220,9 @@ fn at_the_bound_a_row_that_says_nothing_goes_before_an_older_one_that_does() {
     let clock = clock();
     let engine = on_disk(&SimDisk::new(), &clock, config().difficulty_clients_max(16));
     answer(&engine, b"wrong", false).unwrap_err();
-    clock.advance(100_000);
+    clock.advance(Duration::from_millis(100_000));
     for_gate(&engine).note_issued(b"calm");
-    clock.advance(400_000);
+    clock.advance(Duration::from_millis(400_000));
     (0..15_u32).for_each(|number| for_gate(&engine).note_issued(&number.to_le_bytes()));
     assert_eq!(engine.stats().standings, 16);
     assert_eq!(
@@ -252,9 +252,9 @@ fn the_sweep_forgets_clients_whose_rows_say_nothing() {
     for_gate(&engine).note_issued(b"a");
     answer(&engine, b"b", false).unwrap_err();
     assert_eq!(engine.sweep().unwrap().standings_pruned, 0);
-    clock.advance(599_000);
+    clock.advance(Duration::from_millis(599_000));
     assert_eq!(engine.sweep().unwrap().standings_pruned, 1, "who was wrong is still at medium");
-    clock.advance(600_000);
+    clock.advance(Duration::from_millis(600_000));
     assert_eq!(engine.sweep().unwrap().standings_pruned, 1);
     engine.close();
     assert_eq!(stored_rows(dir.path()), 0);
@@ -306,7 +306,7 @@ fn a_damaged_row_is_told_and_dropped_and_the_others_stay() {
     let tiers = [b"a", b"b", b"c"].map(|client| for_gate(&engine).standing(client).tier);
     assert_eq!(tiers, [Medium, Low, Medium]);
     assert_eq!((for_gate(&engine).standing(b"wild").tier, for_gate(&engine).next_tier(b"wild")), (High, High));
-    clock.advance(1_200_000);
+    clock.advance(Duration::from_millis(1_200_000));
     assert_eq!(for_gate(&engine).next_tier(b"wild"), Low);
     engine.close();
     assert_eq!(PouwEngine::check_store(dir.path(), &mut |_| {}).unwrap().findings, []);
@@ -377,7 +377,9 @@ fn follows_the_policy(steps: Vec<(u8, u8)>) -> bool {
                 answer(&engine, &[client], false).unwrap_err();
                 plain.change(client, Standing::wrong, now_ms);
             }
-            11..=13 => clock.advance([1, 60_000, 299_999, 300_001, 600_000, 1_300_000][usize::from(with % 6)]),
+            11..=13 => clock.advance(Duration::from_millis(
+                [1, 60_000, 299_999, 300_001, 600_000, 1_300_000][usize::from(with % 6)],
+            )),
             14 => {
                 engine.sweep().unwrap();
                 plain.forget(now_ms);

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::support::clients::{HIGH, answer, apart, blocks, names, wrong};
 use crate::support::house::House;
@@ -107,7 +108,7 @@ fn the_referee_drops_a_vote_on_other_bytes_and_pays_the_others() {
     house.ingest(PAIR, "t", &data);
     let votes = [(); 2].map(|()| house.work(apart(1), |_| {}).unwrap().unwrap());
     flip(&mut house, 0, 7..8);
-    house.clock.advance(600_000);
+    house.clock.advance(Duration::from_millis(600_000));
     assert_eq!(house.engine.sweep().unwrap().refereed, 2);
     house.settle();
     let receipts = votes.map(|vote| house.engine.receipt(vote.id).unwrap());
@@ -168,7 +169,7 @@ fn votes_that_do_not_read_keep_back_nothing_but_their_own_leaves() {
         assert!(house.work(apart(2), |_| {}).unwrap().unwrap().seq.is_some());
     }
     assert!(std::mem::take(&mut *events.lock()).iter().any(corrupt));
-    house.clock.advance(600_000);
+    house.clock.advance(Duration::from_millis(600_000));
     let report = house.engine.sweep().unwrap();
     assert_eq!((report.refereed, report.consumed_pruned), (3, 8), "the sweep goes on behind the bad row");
     assert!(events.lock().iter().any(corrupt));

@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use pouw::internal::store::check;
 use pouw::internal::store::sim::SimDisk;
-use pouw::protocol::ByTier;
+use pouw::protocol::{ByTier, UnixMillis};
 use pouw::{
     Config, ConfigBuilder, Event, EventSink, FakeClock, PouwEngine, Runtime, StorageProvider, StoreDirectory,
     StoreOptions,
@@ -37,7 +37,7 @@ pub fn config_with(secret: [u8; 32]) -> ConfigBuilder {
 }
 
 pub fn clock() -> Arc<FakeClock> {
-    Arc::new(FakeClock::at(START_MS))
+    Arc::new(FakeClock::at(UnixMillis(START_MS)))
 }
 
 /// Small caches and no subscriber.

@@ -9,7 +9,9 @@ use pouw::internal::engine::for_gate;
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::check;
 use pouw::internal::store::sim::SimDisk;
-use pouw::protocol::{ChallengeToken, DifficultyTier, Keyring, MicroJoules, WorkResult, WorkUnit, data_digest};
+use pouw::protocol::{
+    ChallengeToken, DifficultyTier, Keyring, MicroJoules, UnixMillis, WorkResult, WorkUnit, data_digest,
+};
 use pouw::{
     Answer, Clock, DebitError, EntryKind, EventSink, Exposure, FakeClock, IngestError, IngestOptions, Ingested,
     IssueError, IssueRequest, Issued, OpenError, PouwEngine, Runtime, StoreOptions, SubmitError, TreeError,
@@ -47,6 +49,8 @@ pub const CLIENTS: u8 = 4;
 const START_MS: u64 = 1_700_000_000_000;
 const DAY_MS: u64 = 24 * 3_600_000;
 const NAMES: u8 = 6;
+/// Seconds of an hour.
+const HOUR: u64 = 3_600;
 
 /// Takes all steps, then drains what is left; fails at the first contradiction.
 pub fn run(setup: Setup, ops: &[Op], mistake: Option<Mistake>) -> Step<Tally> {
@@ -64,7 +68,7 @@ pub fn client_key(client: u8) -> [u8; 2] {
 
 impl World {
     pub fn new(setup: Setup, mistake: Option<Mistake>) -> Step<Self> {
-        let clock = Arc::new(FakeClock::at(START_MS));
+        let clock = Arc::new(FakeClock::at(UnixMillis(START_MS)));
         let disk = SimDisk::new();
         let keyring = Keyring::new(&SECRET).map_err(|e| e.to_string())?;
         let oracle = Oracle::new(setup);
@@ -75,7 +79,7 @@ impl World {
 
     /// Engine time.
     pub fn now(&self) -> u64 {
-        self.base.0 + self.clock.monotonic_ms() - self.base.1
+        self.base.0 + monotonic_ms(&self.clock) - self.base.1
     }
 
     /// Takes one step in the engine and in the oracle and compares.
@@ -95,8 +99,12 @@ impl World {
             Op::Submit { token, how } => self.submit(token, how)?,
             Op::Advance { how, by } => self.advance(how, by),
             Op::StepWall { how } => {
-                let steps = [-1_000, 10_000, -3_600_000, 3_600_000, -26 * 3_600_000, 26 * 3_600_000];
-                self.clock.step_wall(steps[usize::from(how) % steps.len()]);
+                let steps =
+                    [(false, 1), (true, 10), (false, HOUR), (true, HOUR), (false, 26 * HOUR), (true, 26 * HOUR)];
+                match steps[usize::from(how) % steps.len()] {
+                    (true, seconds) => self.clock.step_wall_forward(Duration::from_secs(seconds)),
+                    (false, seconds) => self.clock.step_wall_back(Duration::from_secs(seconds)),
+                }
                 "done"
             }
             Op::Sweep => self.sweep()?,
@@ -121,7 +129,7 @@ impl World {
     pub fn drain(&mut self) -> Step {
         // Tokens of before a power cut may be from the future: the wall clock was set back.
         let last = self.oracle.live().map(|token| token.opened.expires_at.0).max().unwrap_or(0);
-        self.clock.advance((last + 1).saturating_sub(self.now()));
+        self.clock.advance(Duration::from_millis((last + 1).saturating_sub(self.now())));
         self.sweep()?;
         loop {
             self.upkeep()?;
@@ -382,7 +390,7 @@ impl World {
             How::Right => {}
             How::RightInTime => {
                 let not_before = self.oracle.tokens[at].opened.not_before.0;
-                self.clock.advance(not_before.saturating_sub(self.now()));
+                self.clock.advance(Duration::from_millis(not_before.saturating_sub(self.now())));
             }
             How::WrongLeaf(leaf) if !result.leaf_hashes.is_empty() => {
                 let leaf = usize::from(leaf) % result.leaf_hashes.len();
@@ -494,7 +502,7 @@ impl World {
             6 => TTL_MS + 1,
             _ => MAX_AGE_MS + 1,
         };
-        self.clock.advance(ms);
+        self.clock.advance(Duration::from_millis(ms));
         "done"
     }
 
@@ -569,7 +577,7 @@ impl World {
         let now = issued.unit.created_at.0;
         let range = wall.max(self.committed_ms)..=wall.max(newest);
         ensure!(range.contains(&now), "engine time is {now} after a restart, not in {range:?}");
-        self.base = (now, self.clock.monotonic_ms());
+        self.base = (now, monotonic_ms(&self.clock));
         ensure!(issued.unit.synthetic, "a unit was ready before the first refill");
         self.learn(issued, 0, DifficultyTier::Low, 0, 0).map(|_| ())
     }
@@ -716,4 +724,8 @@ fn blocks_of(name: u8, count: u8, content: u8) -> Content {
         fill(len, name, content, leaf)
     });
     Content::Blocks(blocks.collect())
+}
+
+fn monotonic_ms(clock: &FakeClock) -> u64 {
+    clock.monotonic().as_millis() as u64
 }
