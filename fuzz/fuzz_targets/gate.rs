@@ -17,7 +17,7 @@ use pouw::hash::sha3_512;
 use pouw::internal::gate::identity::believed_address;
 use pouw::internal::store::check;
 use pouw::internal::store::sim::SimDisk;
-use pouw::protocol::{ByTier, ChallengeToken, Keyring, Reason, WorkId, WorkResult, WorkUnit, header};
+use pouw::protocol::{ByTier, ChallengeToken, Keyring, Reason, UnixMillis, WorkId, WorkResult, WorkUnit, header};
 use pouw::solver::compute_work_unit;
 use pouw::{
     BodyRead, Caller, ClientKey, Config, Decision, EventSink, Exposure, FakeClock, Gate, GateConfig, Head, Headers,

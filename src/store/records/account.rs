@@ -138,7 +138,7 @@ impl StrategyAccount {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UsefulnessAccount {
-    /// In the order of [`Strategy::index`](super::Strategy::index), then made-up work.
+    /// In the order of the strategies, then made-up work.
     pub(crate) by: [StrategyAccount; Self::PLACES],
 }
 

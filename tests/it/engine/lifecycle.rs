@@ -149,7 +149,7 @@ fn sweeping_prunes_consumed_tokens_seals_the_ledger_and_keeps_sums_and_chain() {
     assert_eq!(engine.balance(b"early").unwrap(), MicroJoules(100));
     assert_eq!(engine.balance(b"client").unwrap(), MicroJoules(1_199 * 100 - 50));
     engine.close();
-    assert_eq!(PouwEngine::check_store(&house.store(), &mut |_| {}).unwrap().findings, []);
+    assert_eq!(PouwEngine::check_store(house.store(), &mut |_| {}).unwrap().findings, []);
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn a_store_is_clean_at_every_stage_of_its_life() {
 #[test]
 fn an_open_store_and_a_missing_one_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let missing = PouwEngine::check_store(&dir.path().join("nowhere"), &mut |_| {}).unwrap_err();
+    let missing = PouwEngine::check_store(dir.path().join("nowhere"), &mut |_| {}).unwrap_err();
     assert!(matches!(missing, OpenError::Directory { .. }), "{missing}");
     assert!(!dir.path().join("nowhere").exists(), "nothing is made");
     let engine = open(dir.path());

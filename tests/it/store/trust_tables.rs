@@ -33,7 +33,7 @@ fn a_store_from_before_these_tables_opens_is_clean_and_gets_them() {
         assert!(txn.open_table(META).unwrap().remove("account").unwrap().is_some());
     });
     assert!(tables(&house).iter().all(|table| !LATER.contains(&table.as_str())));
-    let report = PouwEngine::check_store(&house.store(), &mut |_| {}).unwrap();
+    let report = PouwEngine::check_store(house.store(), &mut |_| {}).unwrap();
     assert!(report.is_clean(), "{:?}", report.findings);
     assert_eq!((report.claims, report.quorums, report.damaged), (0, 0, 0));
     house.checked();
