@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use super::error::StoreError;
+use super::error::{DbResult, StoreError};
 use super::ledger::{is_spent, seal_bound};
 use super::open::Store;
 use super::records::{ClientRow, unseal};
@@ -30,8 +30,8 @@ impl Store {
         if head.anchor < seal_bound(&head, keep) {
             return Ok(true);
         }
-        let consumed = self.read()?.txn.open_table(CONSUMED)?;
-        Ok(consumed.range(..(before_ms, [0; 16]))?.next().transpose()?.is_some())
+        let consumed = self.read()?.txn.open_table(CONSUMED).db()?;
+        Ok(consumed.range(..(before_ms, [0; 16])).db()?.next().transpose().db()?.is_some())
     }
 
     /// Looks at the rows that [`Command::PruneClients`](super::Command) with the same values would
@@ -41,11 +41,11 @@ impl Store {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn idle_clients(&self, before_ms: u64, after: [u8; 16], limit: usize) -> Result<ClientStretch, StoreError> {
         let anchor = self.head().anchor;
-        let clients = self.read()?.txn.open_table(CLIENTS)?;
+        let clients = self.read()?.txn.open_table(CLIENTS).db()?;
         let mut spent = Vec::new();
         let (mut seen, mut next) = (0, None);
-        for entry in clients.range::<[u8; 16]>((Bound::Excluded(after), Bound::Unbounded))?.take(limit) {
-            let (key, raw) = entry?;
+        for entry in clients.range::<[u8; 16]>((Bound::Excluded(after), Bound::Unbounded)).db()?.take(limit) {
+            let (key, raw) = entry.db()?;
             let row: ClientRow = unseal("clients-0", raw.value())?;
             seen += 1;
             next = (seen == limit).then_some(key.value());

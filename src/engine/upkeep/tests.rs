@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use crate::engine::ingest::{IngestLayout, IngestOptions};
 use crate::engine::{Config, FakeClock, IssueRequest, Runtime};
+use crate::protocol::UnixMillis;
 use crate::store::records::Exposure;
 
 use super::*;
@@ -9,7 +10,7 @@ use super::*;
 #[test]
 fn removing_a_large_tree_stops_for_a_sweep_and_continues_behind_it() {
     let directory = tempfile::tempdir().unwrap();
-    let clock = Arc::new(FakeClock::at(1_700_000_000_000));
+    let clock = Arc::new(FakeClock::at(UnixMillis(1_700_000_000_000)));
     let config = Config::builder([7; 32]).background(false).build().unwrap();
     let engine = PouwEngine::open_with(Runtime::in_directory(directory.path()).clock(clock.clone()), config).unwrap();
     // Rows of leaf hashes for more than two steps.
@@ -26,7 +27,7 @@ fn removing_a_large_tree_stops_for_a_sweep_and_continues_behind_it() {
         assert_eq!(purges(), 1, "one step removed all");
     }
     let mut swept_ms = core.now_ms();
-    clock.advance(engine.config().token_ttl_ms() + 1);
+    clock.advance(Duration::from_millis(engine.config().token_ttl_ms() + 1));
     assert_eq!(leases(), 1);
     assert!(core.catch_up(true, &mut swept_ms));
     assert_eq!((purges(), leases(), swept_ms), (0, 0, core.now_ms()));

@@ -6,8 +6,8 @@ use std::time::Duration;
 use pouw::merkle::{Level, Position};
 use pouw::protocol::{ByTier, Malformed, Reason, TokenError};
 use pouw::{
-    Config, ConfigBuilder, ConfigError, DebitError, GateError, IngestError, IssueError, OpenError, StoreError, SubmitError,
-    TreeError, TreeState, UpkeepError, WalkError, WriteError,
+    Config, ConfigBuilder, ConfigError, DebitError, GateError, IngestError, IssueError, OpenError, StoreError,
+    SubmitError, TreeError, TreeState, UpkeepError, WalkError, WriteError,
 };
 
 fn disk_full() -> StoreError {
@@ -134,7 +134,7 @@ fn opening_may_be_tried_again_after_exactly_these_errors() {
 fn a_gate_may_be_made_again_after_exactly_these_errors() {
     let limit = std::io::Error::other("limit");
     let table = [
-        (GateError::Config(ConfigError { field: "a", value: "1".into(), rule: "b" }), false),
+        (GateError::Config(Config::new([7; 31]).unwrap_err()), false),
         (GateError::Open(OpenError::Store(StoreError::AlreadyOpen { path: "p".into() })), true),
         (GateError::Random("none".into()), true),
         (GateError::Thread(limit), true),

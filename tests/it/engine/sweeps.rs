@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use crate::support::desk::until;
 use crate::support::disk::{Access, Hooked};
 use crate::support::house::{House, clock, config, open, parts};
+use crate::support::patience::until;
 use crate::support::work::{answer_wrong, cut, issue, made_up, work};
 use pouw::SweepReport;
 use pouw::internal::store::sim::SimDisk;
@@ -33,7 +34,7 @@ fn a_sweep_that_finds_nothing_to_do_writes_nothing() {
     let swept = |after_ms| {
         let mut report = SweepReport::default();
         let writes = writes(&house, || {
-            house.clock.advance(after_ms);
+            house.clock.advance(Duration::from_millis(after_ms));
             report = house.engine.sweep().unwrap();
         });
         (report.expired, report.consumed_pruned, report.more, writes > 0)
@@ -57,7 +58,7 @@ fn an_idle_engine_can_start_again_after_days_without_a_clean_end() {
     house.engine.ingest_bytes(&cut(), "a", &[1; 512]).unwrap();
     // A wall clock a day ahead of the newest time in the store is refused.
     for _ in 0..100 {
-        house.clock.advance(HOUR_MS / 2);
+        house.clock.advance(Duration::from_millis(HOUR_MS / 2));
         house.engine.sweep().unwrap();
     }
     house.power_cut();
@@ -73,7 +74,7 @@ fn the_search_for_idle_clients_rests_and_misses_none() {
     // The client's row was changed at this time for the last time.
     house.reopen();
     let forgotten = |after_ms| {
-        house.clock.advance(after_ms);
+        house.clock.advance(Duration::from_millis(after_ms));
         let pruned = house.engine.sweep().unwrap().clients_pruned;
         // The search looks at the newest commit until it rests.
         pruned + house.engine.sweep().unwrap().clients_pruned
@@ -95,7 +96,7 @@ fn the_background_ends_all_leases_that_are_over_at_one_time() {
         made_up(&house.engine, b"client", Low);
     }
     assert_eq!(house.engine.stats().leases, LEASES);
-    house.clock.advance(TTL_MS + 1);
+    house.clock.advance(Duration::from_millis(TTL_MS + 1));
     until(|| house.engine.stats().leases == 0);
 }
 
@@ -122,7 +123,7 @@ fn leases_end_while_the_background_is_busy_with_removing_trees() {
         engine.forget(&format!("tree {tree}")).unwrap();
         let given = forgotten.fetch_add(1, Ordering::SeqCst) + 1;
         if tree == 10 {
-            clock.advance(TTL_MS + 1);
+            clock.advance(Duration::from_millis(TTL_MS + 1));
         }
         until(|| changes.load(Ordering::SeqCst) > given);
         tree > 10 && engine.stats().leases == 0

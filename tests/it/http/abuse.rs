@@ -12,7 +12,7 @@ use crate::support::http::{Kind, Setup, Site, solved};
 use crate::support::patience::until;
 use pouw::hash::sha3_512;
 use pouw::protocol::{ByTier, WorkResult, header};
-use pouw::{Caller, Exposure, Head, IngestOptions, Receipt, Step};
+use pouw::{Caller, Exposure, FakeClock, Head, IngestOptions, Receipt, Step};
 
 fn zero_floor() -> Setup {
     Setup { engine: |config| config.floor(ByTier::all(Duration::ZERO)), ..Setup::default() }

@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn health_tells_of_writes_that_fail_and_of_a_failed_sync_that_needs_a_restart() {
         let disk = SimDisk::new();
-        let clock = Arc::new(FakeClock::at(1_700_000_000_000));
+        let clock = Arc::new(FakeClock::at(UnixMillis(1_700_000_000_000)));
         let parts = Runtime::on(Arc::new(disk.clone())).clock(clock.clone());
         let config = Config::builder([7; 32]).background(false).build().unwrap();
         let engine = PouwEngine::open_with(parts, config).unwrap();
@@ -266,7 +266,7 @@ mod tests {
             (code, told(&document["status"]), told(&part["status"]), told(&part["detail"]))
         };
         assert_eq!(store().2, "healthy");
-        clock.advance(3_600_000);
+        clock.advance(Duration::from_millis(3_600_000));
         disk.set_full(true);
         engine.sweep().unwrap_err();
         let (code, all, part, detail) = store();
@@ -277,7 +277,7 @@ mod tests {
         while engine.sweep().is_err() {}
         assert_eq!(store().2, "healthy");
         // A sweep writes the time once an hour.
-        clock.advance(3_600_000);
+        clock.advance(Duration::from_millis(3_600_000));
         disk.fail_sync(1, true);
         engine.sweep().unwrap_err();
         disk.heal();
