@@ -229,11 +229,13 @@ fn answer(status: StatusCode, document: &Value) -> Response {
 #[cfg(all(test, feature = "testing"))]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use axum::body::to_bytes;
     use hyper::Request;
     use metrics_exporter_prometheus::PrometheusBuilder;
     use pouw::internal::store::sim::SimDisk;
+    use pouw::protocol::UnixMillis;
     use pouw::{Config, FakeClock, GateConfig, Runtime};
     use tower_service::Service;
 
