@@ -19,50 +19,108 @@
 //!   probability, and what to expect of each attack;
 //! * [`protocol`](crate::protocol): the wire protocol.
 //!
-//! A guide is here when the features that it shows are on; docs.rs has them all.
+//! A guide is present if the features that it uses are enabled; docs.rs shows all of them.
 // Without all features, some links of this page and of the guides have no target.
 #![cfg_attr(not(feature = "serve"), allow(rustdoc::broken_intra_doc_links))]
 
+/// Where the guides' links lead in this documentation. The guides themselves name files, for readers
+/// of the repository; of two definitions of a link the first is used.
+macro_rules! guides {
+    () => {
+        concat!(
+            "[block_store]: crate::docs::block_store\n",
+            "[browser_client]: crate::docs::browser_client\n",
+            "[cli]: crate::docs::cli\n",
+            "[configuration]: crate::docs::configuration\n",
+            "[deployment]: crate::docs::deployment\n",
+            "[design]: crate::docs::design\n",
+            "[from_the_paper]: crate::docs::from_the_paper\n",
+            "[from_tower_governor]: crate::docs::from_tower_governor\n",
+            "[operator]: crate::docs::operator\n",
+            "[testing]: crate::docs::testing\n",
+            "[verification]: crate::docs::verification\n",
+            "[web_service]: crate::docs::web_service\n",
+            "[protocol]: crate::protocol\n\n",
+        )
+    };
+}
+
+#[doc = guides!()]
 #[doc = include_str!("design.md")]
 pub mod design {}
 
+#[doc = guides!()]
 #[doc = include_str!("verification.md")]
 pub mod verification {}
 
+#[doc = guides!()]
 #[doc = include_str!("cli.md")]
 pub mod cli {}
 
+#[doc = guides!()]
 #[doc = include_str!("block_store.md")]
+///
+/// In the reference: [`PouwEngine`](crate::PouwEngine), [`IngestOptions`](crate::IngestOptions),
+/// [`ExportPolicy`](crate::ExportPolicy), [`Strategy`](crate::Strategy).
 pub mod block_store {}
 
 #[cfg(feature = "gate")]
+#[doc = guides!()]
 #[doc = include_str!("deployment.md")]
+///
+/// In the reference: [`GateConfig`](crate::GateConfig), [`Window`](crate::Window),
+/// [`protocol::header::EXPOSED`](crate::protocol::header::EXPOSED).
 pub mod deployment {}
 
 #[cfg(feature = "gate")]
+#[doc = guides!()]
 #[doc = include_str!("configuration.md")]
+///
+/// In the reference: [`settings`](crate::settings), [`Config`](crate::Config),
+/// [`GateConfig`](crate::GateConfig).
 pub mod configuration {}
 
 #[cfg(feature = "serve")]
+#[doc = guides!()]
 #[doc = include_str!("operator.md")]
 pub mod operator {}
 
 #[cfg(all(feature = "actix", feature = "client", feature = "serve"))]
+#[doc = guides!()]
 #[doc = include_str!("web_service.md")]
+///
+/// In the reference: [`PouwEngine`](crate::PouwEngine), [`Gate`](crate::Gate),
+/// [`GateConfig`](crate::GateConfig), [`Head`](crate::Head), [`PeerAddr`](crate::PeerAddr),
+/// [`AuthenticatedUser`](crate::AuthenticatedUser), [`ValidatedApiKey`](crate::ValidatedApiKey),
+/// [`tower`](crate::tower), [`actix`](crate::actix), [`client`](crate::client).
 pub mod web_service {}
 
 #[cfg(all(feature = "page", feature = "tower"))]
+#[doc = guides!()]
 #[doc = include_str!("browser_client.md")]
+///
+/// In the reference: [`page`](crate::page), [`protocol::header`](crate::protocol::header).
 pub mod browser_client {}
 
 #[cfg(all(feature = "client", feature = "tower"))]
+#[doc = guides!()]
 #[doc = include_str!("testing.md")]
+///
+/// In the reference: [`Clock`](crate::Clock), [`FakeClock`](crate::FakeClock),
+/// [`Gate::on_request`](crate::Gate::on_request), [`client::Exchange`](crate::client::Exchange),
+/// [`PeerAddr`](crate::PeerAddr).
 pub mod testing {}
 
 #[cfg(all(feature = "gate", any(feature = "actix", feature = "tower")))]
+#[doc = guides!()]
 #[doc = include_str!("from_tower_governor.md")]
 pub mod from_tower_governor {}
 
 #[cfg(all(feature = "gate", any(feature = "actix", feature = "tower")))]
+#[doc = guides!()]
 #[doc = include_str!("from_the_paper.md")]
+///
+/// In the reference: [`Gate`](crate::Gate), [`GateRuntime`](crate::GateRuntime),
+/// [`PouwEngine`](crate::PouwEngine), [`Config`](crate::Config), [`GateConfig`](crate::GateConfig),
+/// [`merkle`](crate::merkle).
 pub mod from_the_paper {}
