@@ -48,7 +48,8 @@ fn one(mut request: Request, gate: &Gate) -> std::io::Result<()> {
     }
 }
 
-/// Serves on this thread until the server is unblocked. tiny_http has no timeouts: put a proxy in front.
+/// Serves on this thread until the server is unblocked. tiny_http has no timeouts: put a proxy in
+/// front.
 pub fn serve(server: &Server, gate: &Gate) {
     for request in server.incoming_requests() {
         one(request, gate).unwrap_or_else(|error| eprintln!("a client went away: {error}"));

@@ -75,8 +75,8 @@ pub use store::{
     StorageProvider, StoreDirectory, StoreError, StoreFile, StoreOptions,
 };
 
-/// The inner parts, for the package's own tests, benchmarks and fuzz targets. They are not part of the interface:
-/// they change without notice.
+/// The inner parts, for the package's own tests, benchmarks and fuzz targets. They are not part of
+/// the interface: they change without notice.
 #[cfg(feature = "engine")]
 #[doc(hidden)]
 pub mod internal {

@@ -11,15 +11,16 @@ use super::BoxError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The deadline is too short or has passed. If the server's minimum wait exceeds it, nothing was
-    /// hashed.
+    /// The deadline is too short or has passed. If the server's minimum wait exceeds it, nothing
+    /// was hashed.
     #[error("{}", deadline_text(*.deadline, *.needed, receipt.as_ref()))]
     Deadline {
         /// The deadline of the terms.
         deadline: Duration,
         /// The time needed since the start, if the server named it.
         needed: Option<Duration>,
-        /// The answer sent before the deadline, if any. It may have counted; its receipt shows that.
+        /// The answer sent before the deadline, if any. It may have counted; its receipt shows
+        /// that.
         receipt: Option<WorkId>,
     },
     /// The challenge costs more than the terms allow. Nothing was hashed.
@@ -60,11 +61,12 @@ pub enum ClientError {
         requests: u32,
         /// The reason in the last 429, if it had one.
         reason: Option<Reason>,
-        /// The answer that the server could not confirm, if any. It may have counted; its receipt shows that.
+        /// The answer that the server could not confirm, if any. It may have counted; its receipt
+        /// shows that.
         receipt: Option<WorkId>,
     },
-    /// The connection broke after an answer was sent. The answer may have counted: check its receipt
-    /// before paying again.
+    /// The connection broke after an answer was sent. The answer may have counted: check its
+    /// receipt before paying again.
     #[error("the connection broke after the answer to {receipt} was sent: {source}; check its receipt before retrying")]
     ConnectionLost {
         /// The id of the challenge and of its receipt.
@@ -101,10 +103,11 @@ impl ClientError {
         }
     }
 
-    /// Returns whether the same request may succeed later under the same terms, without paying twice.
+    /// Returns whether the same request may succeed later under the same terms, without paying
+    /// twice.
     ///
-    /// False if an answer may have counted (see [`ClientError::receipt`]). Whether the request itself can
-    /// be repeated safely depends on its method, which this does not consider.
+    /// False if an answer may have counted (see [`ClientError::receipt`]). Whether the request
+    /// itself can be repeated safely depends on its method, which this does not consider.
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::Transport(_) => true,

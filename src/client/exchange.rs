@@ -11,8 +11,8 @@ use super::{BoxError, ClientError, Cost, InvalidUnit, Terms};
 /// Most requests made for one, at one address.
 ///
 /// They are the first, an answer to each of two challenges, three repetitions of an answer, and one
-/// after each of eight waits without work. A shared client may add three, if its other requests hold
-/// all challenges of the address.
+/// after each of eight waits without work. A shared client may add three, if its other requests
+/// hold all challenges of the address.
 pub const REQUESTS_MAX: u32 = 1 + CHALLENGES_MAX + REPEATS_MAX + WAITS_MAX + super::pay::TURNS_MAX;
 
 /// Challenges solved for one request: a second one only if the server withdrew the first.
@@ -26,9 +26,9 @@ const RETRY_DEFAULT: Duration = Duration::from_secs(1);
 
 /// Solves the challenge of one request, as a state machine: it sends nothing and has no clock.
 ///
-/// Send the request with the headers of [`Exchange::answer`], pass the response to [`Exchange::head`],
-/// and do what the returned [`Step`] says, until it is [`Step::Done`] or an error. `elapsed` is always
-/// the time since the exchange was made, on any monotonic clock.
+/// Send the request with the headers of [`Exchange::answer`], pass the response to
+/// [`Exchange::head`], and do what the returned [`Step`] says, until it is [`Step::Done`] or an
+/// error. `elapsed` is always the time since the exchange was made, on any monotonic clock.
 ///
 /// # Examples
 ///
@@ -89,8 +89,8 @@ pub struct Exchange {
 pub enum Step {
     /// Return the response to the caller, with its body.
     Done,
-    /// Read the body, to its end or one byte over the limit, and pass it to [`Exchange::body`]. Keep it:
-    /// the response may have to be returned to the caller.
+    /// Read the body, to its end or one byte over the limit, and pass it to [`Exchange::body`].
+    /// Keep it: the response may have to be returned to the caller.
     Read {
         /// The most bytes wanted.
         limit_bytes: usize,
@@ -152,8 +152,8 @@ impl Exchange {
     /// several, none if it is not ASCII.
     ///
     /// # Errors
-    /// [`ClientError::Deadline`] if the server's wait exceeds the deadline, [`ClientError::GaveUp`] if the
-    /// server refused too often. Any error ends the exchange.
+    /// [`ClientError::Deadline`] if the server's wait exceeds the deadline, [`ClientError::GaveUp`]
+    /// if the server refused too often. Any error ends the exchange.
     pub fn head<'h>(
         &mut self,
         status: u16,
@@ -181,8 +181,8 @@ impl Exchange {
     /// Reads the body requested by [`Step::Read`].
     ///
     /// # Errors
-    /// [`ClientError::InvalidUnit`], [`ClientError::BodyTooLarge`] or [`ClientError::TooExpensive`] for a
-    /// challenge that is not solved, [`ClientError::Refused`] for a refused answer,
+    /// [`ClientError::InvalidUnit`], [`ClientError::BodyTooLarge`] or [`ClientError::TooExpensive`]
+    /// for a challenge that is not solved, [`ClientError::Refused`] for a refused answer,
     /// [`ClientError::Deadline`] and [`ClientError::GaveUp`]. Any error ends the exchange.
     pub fn body(&mut self, bytes: &[u8], elapsed: Duration) -> Result<Step, ClientError> {
         let Some(head) = self.head.take() else {
@@ -225,14 +225,15 @@ impl Exchange {
         Ok(Step::Send { after: floor.saturating_sub(elapsed), pause: Pause::Floor })
     }
 
-    /// Returns whether the challenge of [`Step::Work`] expired before hashing began. If so it is dropped,
-    /// and the request has to be sent again as it was: there may be a free slot, or another challenge.
+    /// Returns whether the challenge of [`Step::Work`] expired before hashing began. If so it is
+    /// dropped, and the request has to be sent again as it was: there may be a free slot, or
+    /// another challenge.
     pub(super) fn lapsed(&mut self, elapsed: Duration) -> bool {
         self.open.take_if(|open| elapsed >= open.over).is_some()
     }
 
-    /// Returns the names and values of the headers to add to the next sending: the answer, if there is
-    /// one.
+    /// Returns the names and values of the headers to add to the next sending: the answer, if there
+    /// is one.
     pub fn answer(&self) -> Option<[(&'static str, &str); 2]> {
         let answer = self.answer.as_ref()?;
         Some([(header::RESPONSE, &answer.token), (header::RESULT, &answer.compact)])

@@ -1,8 +1,8 @@
 //! Clients that solve challenges: they compute the work in a 429 and send the request again.
 //!
 //! Requests under the limit pass through unchanged. On a 429 the client solves the challenge, if it
-//! fits your [`Terms`], and retries once. A challenge that costs more ends in a [`ClientError`] before
-//! anything is hashed; a 429 without a challenge is returned as it came.
+//! fits your [`Terms`], and retries once. A challenge that costs more ends in a [`ClientError`]
+//! before anything is hashed; a 429 without a challenge is returned as it came.
 //!
 //! * [`reqwest::Client`]: around a [`reqwest`](::reqwest) client.
 //! * [`tower::SolveLayer`]: around any tower service over [`http`] types.
@@ -23,22 +23,22 @@
 //!
 //! # Guarantees
 //!
-//! * **Bounded.** One challenge is solved for a request, a second one only if the server withdrew the
-//!   first. An answer that was too early or could not be stored is sent again at most three times.
-//!   [`REQUESTS_MAX`] bounds the requests made for one. Redirects are bounded too; each redirected
-//!   request counts separately.
-//! * **No wasted hashing.** Unit, price and deadline are checked first. If the server's minimum wait
-//!   exceeds your deadline, you get an error before any hashing starts. A challenge that expired while
-//!   it was queued is not solved.
-//! * **No clock is compared with the server's.** Waits are measured from the arrival of the challenge,
-//!   on a monotonic clock.
+//! * **Bounded.** One challenge is solved for a request, a second one only if the server withdrew
+//!   the first. An answer that was too early or could not be stored is sent again at most three
+//!   times. [`REQUESTS_MAX`] bounds the requests made for one. Redirects are bounded too; each
+//!   redirected request counts separately.
+//! * **No wasted hashing.** Unit, price and deadline are checked first. If the server's minimum
+//!   wait exceeds your deadline, you get an error before any hashing starts. A challenge that
+//!   expired while it was queued is not solved.
+//! * **No clock is compared with the server's.** Waits are measured from the arrival of the
+//!   challenge, on a monotonic clock.
 //! * **Dropping the future stops the hashing**, within a batch of eight leaves.
 //! * **Receipts are not lost.** If the connection breaks or the deadline passes after an answer was
 //!   sent, the error has the id of its receipt.
-//! * **One challenge at a time** for a client and its clones, because a server allows few open ones per
-//!   client. Requests that may be limited queue in order of arrival, and each is first sent without an
-//!   answer, since a slot may be free by then. Before the first 429 all requests go out at once, so a
-//!   burst can open several challenges; they are answered one after the other.
+//! * **One challenge at a time** for a client and its clones, because a server allows few open ones
+//!   per client. Requests that may be limited queue in order of arrival, and each is first sent
+//!   without an answer, since a slot may be free by then. Before the first 429 all requests go out
+//!   at once, so a burst can open several challenges; they are answered one after the other.
 //!
 //! The answer travels in headers, so any method and any body is sent again byte for byte. The HTTP
 //! client must be able to send the request twice.

@@ -45,7 +45,8 @@ pub(super) trait Reply: Sized + Send {
 
     fn headers(&self) -> &HeaderMap;
 
-    /// The start of the body, up to a byte over the limit, and the response as if it had not been read.
+    /// The start of the body, up to a byte over the limit, and the response as if it had not been
+    /// read.
     fn read(self, limit_bytes: usize) -> impl Future<Output = Result<(Bytes, Self), BoxError>> + Send;
 }
 
@@ -61,7 +62,8 @@ pub(super) struct Payer {
 #[derive(Debug)]
 struct Turns {
     one: Arc<Semaphore>,
-    /// Whether the next request is likely to be limited: it then waits for its turn before it is sent.
+    /// Whether the next request is likely to be limited: it then waits for its turn before it is
+    /// sent.
     limited: AtomicBool,
     /// Requests in progress.
     under_way: AtomicUsize,
@@ -117,7 +119,8 @@ impl Way<'_> {
                     self.wait(step).await;
                 }
                 Step::Send { pause, .. } => {
-                    // Challenges held by this client's own requests are free sooner than `Retry-After` says.
+                    // Challenges held by this client's own requests are free sooner than
+                    // `Retry-After` says.
                     let (again, kept) = if pause == Pause::Limited { self.queue(kept).await? } else { (false, kept) };
                     drop(kept);
                     if !again {

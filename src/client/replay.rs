@@ -36,8 +36,8 @@ struct Kept<R> {
     rest: Option<Pin<Box<R>>>,
 }
 
-/// Reads `body` to its end or to one byte over `limit_bytes`, which shows that there is more. Returns
-/// the bytes and the complete body.
+/// Reads `body` to its end or to one byte over `limit_bytes`, which shows that there is more.
+/// Returns the bytes and the complete body.
 ///
 /// # Errors
 /// The error of the body.

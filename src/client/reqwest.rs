@@ -14,9 +14,9 @@ use super::{BoxError, ClientError, Offer, Report, Terms};
 
 /// A reqwest client that solves the challenge of a 429 and retries.
 ///
-/// Clones share their connections, and solve one challenge at a time. Use one client for each service:
-/// if one service limits a client, its requests to other services queue too. Proxies, TLS, cookies and
-/// timeouts are those of the builder; a timeout applies to each sending.
+/// Clones share their connections, and solve one challenge at a time. Use one client for each
+/// service: if one service limits a client, its requests to other services queue too. Proxies, TLS,
+/// cookies and timeouts are those of the builder; a timeout applies to each sending.
 ///
 /// # Examples
 ///
@@ -43,14 +43,15 @@ use super::{BoxError, ClientError, Offer, Report, Terms};
 ///
 /// # Redirects
 ///
-/// This client follows redirects itself, because an answer counts for one request only: the redirected
-/// request is sent without it, and an answer goes to the address its challenge came from. Methods and
-/// bodies change as in reqwest: POST becomes GET after 301 and 302, everything but HEAD becomes GET after
-/// 303, nothing changes after 307 and 308. Each address may demand work of its own; the deadline covers
-/// all of them. [`Report::Accepted`] reports each payment, also one before an error at a later address.
-/// `Referer` is not sent.
+/// This client follows redirects itself, because an answer counts for one request only: the
+/// redirected request is sent without it, and an answer goes to the address its challenge came
+/// from. Methods and bodies change as in reqwest: POST becomes GET after 301 and 302, everything
+/// but HEAD becomes GET after 303, nothing changes after 307 and 308. Each address may demand work
+/// of its own; the deadline covers all of them. [`Report::Accepted`] reports each payment, also one
+/// before an error at a later address. `Referer` is not sent.
 ///
-/// A redirect to another origin is returned to the caller, unless [`Client::across_origins`] was called.
+/// A redirect to another origin is returned to the caller, unless [`Client::across_origins`] was
+/// called.
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: reqwest::Client,
@@ -63,8 +64,8 @@ pub struct Client {
 const REDIRECTS: u32 = 10;
 
 impl Client {
-    /// Creates a client from `builder` that solves challenges within `terms`. The redirect policy of
-    /// `builder` is replaced.
+    /// Creates a client from `builder` that solves challenges within `terms`. The redirect policy
+    /// of `builder` is replaced.
     ///
     /// # Errors
     /// [`ClientError::Transport`] if reqwest cannot build its client.
@@ -82,16 +83,16 @@ impl Client {
 
     /// Follows redirects to other origins too.
     ///
-    /// The request's `Authorization`, `Cookie`, `Host` and similar headers are not sent there, but the
-    /// builder's default headers are: put no credentials among those.
+    /// The request's `Authorization`, `Cookie`, `Host` and similar headers are not sent there, but
+    /// the builder's default headers are: put no credentials among those.
     #[must_use]
     pub fn across_origins(mut self) -> Self {
         self.across_origins = true;
         self
     }
 
-    /// Calls `report` with each [`Report`]. [`Report::Hashed`] is called on the hashing thread, which
-    /// waits for the call to return.
+    /// Calls `report` with each [`Report`]. [`Report::Hashed`] is called on the hashing thread,
+    /// which waits for the call to return.
     #[must_use]
     pub fn on_report(mut self, report: impl Fn(Report<'_>) + Send + Sync + 'static) -> Self {
         self.payer.hooks.on_report = Some(std::sync::Arc::new(report));
@@ -106,8 +107,8 @@ impl Client {
         self
     }
 
-    /// Starts building a request for [`Client::send`]. Do not call the builder's own `send`: it bypasses
-    /// this client.
+    /// Starts building a request for [`Client::send`]. Do not call the builder's own `send`: it
+    /// bypasses this client.
     pub fn request(&self, method: Method, url: impl IntoUrl) -> RequestBuilder {
         self.inner.request(method, url)
     }
@@ -123,7 +124,8 @@ impl Client {
     /// Builds and sends a request: `client.send(client.request(Method::POST, url).body("text"))`.
     ///
     /// # Errors
-    /// The errors of [`Client::execute`], and [`ClientError::Transport`] if the request cannot be built.
+    /// The errors of [`Client::execute`], and [`ClientError::Transport`] if the request cannot be
+    /// built.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
         self.execute(request.build().map_err(transport)?).await
     }
@@ -133,8 +135,8 @@ impl Client {
     /// A request whose body is a stream cannot be sent twice: its 429 is returned.
     ///
     /// # Errors
-    /// [`ClientError`] if the request got no response, or a challenge was not solved or its answer not
-    /// accepted. An error of reqwest is the source of [`ClientError::Transport`].
+    /// [`ClientError`] if the request got no response, or a challenge was not solved or its answer
+    /// not accepted. An error of reqwest is the source of [`ClientError::Transport`].
     pub async fn execute(&self, request: Request) -> Result<Response, ClientError> {
         let (started, mut request, mut left) = (Instant::now(), request, self.redirects);
         loop {

@@ -19,8 +19,8 @@ use crate::protocol::subtree_nodes;
 #[non_exhaustive]
 pub struct Terms {
     /// Time for everything from the first sending on, redirects included; default 60 s. If the
-    /// server's wait would exceed it, the request fails at once. The first sending itself is never cut
-    /// off, so requests under the limit behave as they do without this client.
+    /// server's wait would exceed it, the request fails at once. The first sending itself is never
+    /// cut off, so requests under the limit behave as they do without this client.
     pub deadline: Duration,
     /// Most bytes of data in a unit; default 2 MiB, the protocol's maximum.
     pub max_bytes: u64,
@@ -29,8 +29,8 @@ pub struct Terms {
     /// Longest single wait the server may demand; by default only the deadline limits it.
     pub max_wait: Duration,
     /// Whether to wait out a 429 that has no work, for the seconds in its `Retry-After`; default
-    /// false. If false, the 429 is returned. It is also returned if `Retry-After` is a date (clocks are
-    /// never compared), if the wait is too long, and after eight waits.
+    /// false. If false, the 429 is returned. It is also returned if `Retry-After` is a date (clocks
+    /// are never compared), if the wait is too long, and after eight waits.
     pub wait_when_limited: bool,
 }
 

@@ -59,8 +59,8 @@ impl SolveLayer {
         Self { payer: Payer::new(terms) }
     }
 
-    /// Calls `report` with each [`Report`]. [`Report::Hashed`] is called on the hashing thread, which
-    /// waits for the call to return.
+    /// Calls `report` with each [`Report`]. [`Report::Hashed`] is called on the hashing thread,
+    /// which waits for the call to return.
     pub fn on_report(mut self, report: impl Fn(Report<'_>) + Send + Sync + 'static) -> Self {
         self.payer.hooks.on_report = Some(std::sync::Arc::new(report));
         self

@@ -1,9 +1,9 @@
 //! The gate: everything between an HTTP request and the engine, framework-neutral and synchronous.
 //!
 //! **Guarantee.** A request is let through when its client is under its limit, or for work that has
-//! been verified and is durable; each token lets one request through. Every other request
-//! gets the refusal that the wire protocol's table of responses lists. Only the decision on a request
-//! with a token waits for a commit or a disk, and it comes by callback.
+//! been verified and is durable; each token lets one request through. Every other request gets the
+//! refusal that the wire protocol's table of responses lists. Only the decision on a request with a
+//! token waits for a commit or a disk, and it comes by callback.
 //!
 //! **After a restart** windows, budgets and ceilings are empty; difficulty, credits and used tokens
 //! are kept.

@@ -9,9 +9,9 @@ use subtle::ConstantTimeEq as _;
 
 /// A SHA3-512 value: the address of a block, a leaf, an interior node or a root.
 ///
-/// Equality takes constant time. Ordering (by bytes) and hashing for maps do not: use them on public
-/// values only. The text form is exactly 128 lowercase hex digits; serde writes it to human-readable
-/// formats and 64 bytes to the others.
+/// Equality takes constant time. Ordering (by bytes) and hashing for maps do not: use them on
+/// public values only. The text form is exactly 128 lowercase hex digits; serde writes it to
+/// human-readable formats and 64 bytes to the others.
 #[derive(Clone, Copy)]
 pub struct Checksum([u8; Checksum::LEN]);
 
@@ -43,8 +43,9 @@ impl Checksum {
     ///
     /// # Errors
     ///
-    /// [`ChecksumError::HexLength`] for any other length, [`ChecksumError::HexDigit`] for a character
-    /// other than `0-9` and `a-f`. Uppercase digits are refused, so that each value has one text.
+    /// [`ChecksumError::HexLength`] for any other length, [`ChecksumError::HexDigit`] for a
+    /// character other than `0-9` and `a-f`. Uppercase digits are refused, so that each value has
+    /// one text.
     pub fn from_hex(text: &str) -> Result<Self, ChecksumError> {
         if text.len() != HEX_LEN {
             return Err(ChecksumError::HexLength { actual: text.len() });
@@ -285,7 +286,8 @@ mod tests {
     #[test]
     fn binary_formats_take_64_bytes_or_a_sequence_of_64() {
         let bytes = *numbered().as_bytes();
-        // serde's value deserializers call themselves human-readable, so the visitor is driven directly.
+        // serde's value deserializers call themselves human-readable, so the visitor is driven
+        // directly.
         let from_bytes = |bytes: &[u8]| BytesDeserializer::<ValueError>::new(bytes).deserialize_bytes(BytesVisitor);
         assert_eq!(from_bytes(&bytes), Ok(numbered()));
         assert!(from_bytes(&bytes[1..]).is_err());

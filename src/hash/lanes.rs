@@ -1,8 +1,8 @@
 //! Hashing many messages at once.
 //!
-//! SHA3-512 of one message is sequential, so wide registers only help if several messages are hashed
-//! side by side. Callers batch messages, [`best_lanes`] selects a kernel that implements [`HashLanes`].
-//! Every kernel returns the bytes of [`sha3_512`].
+//! SHA3-512 of one message is sequential, so wide registers only help if several messages are
+//! hashed side by side. Callers batch messages, [`best_lanes`] selects a kernel that implements
+//! [`HashLanes`]. Every kernel returns the bytes of [`sha3_512`].
 
 use alloc::{vec, vec::Vec};
 use core::fmt;
@@ -14,7 +14,8 @@ pub trait HashLanes: fmt::Debug + Send + Sync {
     /// Returns the kernel's name for logs and benchmarks, such as `scalar`.
     fn name(&self) -> &'static str;
 
-    /// Returns the number of messages hashed side by side. Multiples of it are the most efficient batches.
+    /// Returns the number of messages hashed side by side. Multiples of it are the most efficient
+    /// batches.
     fn lanes(&self) -> usize;
 
     /// Writes SHA3-512 of `messages[i]` to `out[i]`. The messages may differ in length.
@@ -24,8 +25,8 @@ pub trait HashLanes: fmt::Debug + Send + Sync {
     /// If the two slices differ in length.
     fn hash_many(&self, messages: &[&[u8]], out: &mut [Checksum]);
 
-    /// Writes the parents of one level of nodes to `out`: [`hash_parent`] of each pair, and of the last node
-    /// alone if their number is odd.
+    /// Writes the parents of one level of nodes to `out`: [`hash_parent`] of each pair, and of the
+    /// last node alone if their number is odd.
     ///
     /// # Panics
     ///
@@ -69,7 +70,8 @@ pub fn hash_batch_into(messages: &[&[u8]], out: &mut [Checksum]) {
     best_lanes().hash_many(messages, out);
 }
 
-/// A kernel that hashes one message after the other with the `sha3` crate. It works on any processor.
+/// A kernel that hashes one message after the other with the `sha3` crate. It works on any
+/// processor.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Scalar;
 
@@ -101,7 +103,8 @@ fn assert_level_lengths(nodes: &[Checksum], out: &[Checksum]) {
     assert_eq!(nodes.len().div_ceil(2), out.len(), "one checksum of room for each parent");
 }
 
-/// Parents that the default [`HashLanes::hash_parents`] hands to a kernel at once: half a tile, 2 KiB of stack.
+/// Parents that the default [`HashLanes::hash_parents`] hands to a kernel at once: half a tile, 2
+/// KiB of stack.
 const PARENTS_AT_ONCE: usize = 16;
 
 #[cfg(test)]

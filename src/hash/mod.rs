@@ -1,7 +1,7 @@
 //! SHA3-512 (FIPS 202) and its 64-byte value.
 //!
-//! Client and server compute the same bytes: a leaf is [`sha3_512`] of its data without a prefix, so it
-//! equals the address of its block. A parent is [`hash_parent`] of its children.
+//! Client and server compute the same bytes: a leaf is [`sha3_512`] of its data without a prefix,
+//! so it equals the address of its block. A parent is [`hash_parent`] of its children.
 //!
 //! ```text
 //! one message        sha3_512        hash_parent (128 or 64 bytes)
@@ -37,8 +37,8 @@ pub fn sha3_512(data: &[u8]) -> Checksum {
 /// Returns the hash of the node above `left` and `right`: SHA3-512 of their 128 bytes, or of the 64
 /// bytes of `left` if the node has no right child.
 ///
-/// There is no padding node and `left` is never repeated, so a list of leaves and the same list with
-/// its last leaf doubled have different roots (CVE-2012-2459 cannot arise).
+/// There is no padding node and `left` is never repeated, so a list of leaves and the same list
+/// with its last leaf doubled have different roots (CVE-2012-2459 cannot arise).
 pub fn hash_parent(left: &Checksum, right: Option<&Checksum>) -> Checksum {
     let Some(right) = right else {
         return sha3_512(left.as_bytes());
@@ -51,7 +51,8 @@ pub fn hash_parent(left: &Checksum, right: Option<&Checksum>) -> Checksum {
 }
 
 /// Returns the number of Keccak-f\[1600\] permutations in SHA3-512 of `len` bytes:
-/// `floor(len / 72) + 1` (rate 576 bits, FIPS 202 sections 4 and 6.1). It is the unit of hashing effort.
+/// `floor(len / 72) + 1` (rate 576 bits, FIPS 202 sections 4 and 6.1). It is the unit of hashing
+/// effort.
 pub const fn permutations(len: u64) -> u64 {
     len / RATE_BYTES + 1
 }

@@ -7,8 +7,9 @@ use crate::hash::{Checksum, StreamingHash, sha3_512};
 
 /// The root of a tree and its shape, bound by one [`digest`](Self::digest).
 ///
-/// Leaves are hashed without a prefix, so the root of three leaves is also the root of two chosen leaves of 128 and
-/// 64 bytes. A verifier takes the number of leaves and their lengths from here, never from a proof.
+/// Leaves are hashed without a prefix, so the root of three leaves is also the root of two chosen
+/// leaves of 128 and 64 bytes. A verifier takes the number of leaves and their lengths from here,
+/// never from a proof.
 ///
 /// ```
 /// use pouw::hash::sha3_512;
@@ -26,8 +27,8 @@ pub struct Commitment {
     pub leaves: u64,
     /// Length of all leaves together, in bytes.
     pub total_bytes: u64,
-    /// Length in bytes of every leaf but the last, which may be shorter: a file cut into blocks. 0 for leaves of
-    /// mixed lengths.
+    /// Length in bytes of every leaf but the last, which may be shorter: a file cut into blocks. 0
+    /// for leaves of mixed lengths.
     pub block_len: u64,
     /// The root.
     pub root: Checksum,
@@ -35,8 +36,8 @@ pub struct Commitment {
 
 impl Commitment {
     /// Returns the digest to publish:
-    /// `SHA3-512("pouw-tree-commit-v1\0" || u8 alg = 1 || u64le leaves || u8 height || u64le total_bytes ||
-    /// u64le block_len || root)`.
+    /// `SHA3-512("pouw-tree-commit-v1\0" || u8 alg = 1 || u64le leaves || u8 height ||
+    /// u64le total_bytes || u64le block_len || root)`.
     ///
     /// It does not check the lengths; [`check`](Self::check) does.
     ///
@@ -65,13 +66,14 @@ impl Commitment {
         Shape::new(self.leaves)
     }
 
-    /// Checks that the fields are consistent, and returns the shape of the tree. If `block_len` is not 0, the number
-    /// of leaves must be that of a file of `total_bytes` cut into blocks; only the empty file has an empty leaf.
+    /// Checks that the fields are consistent, and returns the shape of the tree. If `block_len` is
+    /// not 0, the number of leaves must be that of a file of `total_bytes` cut into blocks; only
+    /// the empty file has an empty leaf.
     ///
     /// # Errors
     ///
-    /// [`CommitmentError::Shape`] if `leaves` is 0 or too large, [`CommitmentError::TotalBytes`] if a file of that
-    /// length has another number of blocks.
+    /// [`CommitmentError::Shape`] if `leaves` is 0 or too large, [`CommitmentError::TotalBytes`] if
+    /// a file of that length has another number of blocks.
     pub fn check(&self) -> Result<Shape, CommitmentError> {
         let shape = self.shape()?;
         if self.block_len == 0 {
@@ -111,9 +113,9 @@ impl Commitment {
     ///
     /// # Errors
     ///
-    /// The errors of [`check`](Self::check); [`ProofError::IndexOutOfRange`] if there is no such leaf;
-    /// [`CommitmentError::LeafLength`], [`CommitmentError::LeafTooLong`] or [`CommitmentError::AmbiguousLeaf`] if
-    /// the leaf cannot have that length.
+    /// The errors of [`check`](Self::check); [`ProofError::IndexOutOfRange`] if there is no such
+    /// leaf; [`CommitmentError::LeafLength`], [`CommitmentError::LeafTooLong`] or
+    /// [`CommitmentError::AmbiguousLeaf`] if the leaf cannot have that length.
     pub fn check_leaf_len(&self, index: LeafIndex, len: u64) -> Result<(), CommitmentError> {
         self.check()?;
         if index.0 >= self.leaves {
@@ -158,7 +160,8 @@ impl Commitment {
         Ok(())
     }
 
-    /// Returns the length of a leaf if the commitment binds it. The fields are consistent and the leaf exists.
+    /// Returns the length of a leaf if the commitment binds it. The fields are consistent and the
+    /// leaf exists.
     fn bound_leaf_len(&self, index: LeafIndex) -> Option<u64> {
         match self.block_len {
             0 if self.leaves == 1 => Some(self.total_bytes),
@@ -169,8 +172,8 @@ impl Commitment {
     }
 }
 
-/// Returns whether a leaf of `len` bytes could be mistaken for an interior node and must be refused: it has the
-/// length of one or two checksums, and `block_len` 0 does not bind lengths.
+/// Returns whether a leaf of `len` bytes could be mistaken for an interior node and must be
+/// refused: it has the length of one or two checksums, and `block_len` 0 does not bind lengths.
 pub const fn ambiguous_leaf(block_len: u64, len: u64) -> bool {
     const ONE: u64 = Checksum::LEN as u64;
     const TWO: u64 = 2 * ONE;

@@ -6,7 +6,8 @@ use core::mem;
 use super::{Shape, TILE_LEAVES};
 use crate::hash::{Checksum, best_lanes};
 
-/// Returns the parents of the nodes of one level, `ceil(nodes / 2)` of them; an odd last node is hashed alone.
+/// Returns the parents of the nodes of one level, `ceil(nodes / 2)` of them; an odd last node is
+/// hashed alone.
 pub fn fold_level(nodes: &[Checksum]) -> Vec<Checksum> {
     let mut parents = vec![Checksum::ZERO; nodes.len().div_ceil(2)];
     best_lanes().hash_parents(nodes, &mut parents);
@@ -33,8 +34,8 @@ pub fn fold(leaves: &[Checksum], levels: u8) -> Option<Checksum> {
     fold_between(leaves, levels, &mut odd, &mut even)
 }
 
-/// Returns the root of a tree, `None` if there are no leaves. It allocates three quarters as many nodes as there
-/// are leaves; [`StreamingRoot`](super::StreamingRoot) holds one node per level.
+/// Returns the root of a tree, `None` if there are no leaves. It allocates three quarters as many
+/// nodes as there are leaves; [`StreamingRoot`](super::StreamingRoot) holds one node per level.
 pub fn root(leaves: &[Checksum]) -> Option<Checksum> {
     fold(leaves, steps_to_one_node(leaves.len())?)
 }
@@ -43,7 +44,8 @@ fn steps_to_one_node(leaves: usize) -> Option<u8> {
     Shape::new(leaves as u64).ok().map(Shape::height)
 }
 
-/// Writes the levels above the leaves to `out` and `other` in turn; they have room for the first and the second.
+/// Writes the levels above the leaves to `out` and `other` in turn; they have room for the first
+/// and the second.
 fn fold_between<'a>(
     leaves: &[Checksum],
     levels: u8,

@@ -1,11 +1,13 @@
 //! Merkle trees over SHA3-512 checksums: geometry, folding, inclusion proofs and the commitment.
 //!
-//! Guarantees: pure functions of their arguments, no I/O. Except for functions with a `# Panics` section,
-//! no input panics. Streams hold one node per level, batches at most as many nodes as they were given.
+//! Guarantees: pure functions of their arguments, no I/O. Except for functions with a `# Panics`
+//! section, no input panics. Streams hold one node per level, batches at most as many nodes as they
+//! were given.
 //!
-//! Terms. Level 0 is the root, the leaves are at level `height = ceil(log2 n)`. A parent is SHA3-512 of its
-//! children's 128 bytes; the parent of an odd last node is SHA3-512 of its 64 bytes. A tree therefore has
-//! `sum_j ceil(n / 2^j)` nodes, which is `2n - 1` for powers of two only.
+//! Terms. Level 0 is the root, the leaves are at level `height = ceil(log2 n)`. A parent is
+//! SHA3-512 of its children's 128 bytes; the parent of an odd last node is SHA3-512 of its 64
+//! bytes. A tree therefore has `sum_j ceil(n / 2^j)` nodes, which is `2n - 1` for powers of two
+//! only.
 //!
 //! ```text
 //! level 0            r            n = 5, height 3, 1 + 2 + 3 + 5 = 11 nodes

@@ -8,11 +8,12 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use super::{LeafIndex, Level, MAX_ORDER, Position, Shape};
 use crate::hash::{Checksum, hash_parent};
 
-/// The siblings on the path from a leaf to the root, leaf first. A level where the node has no sibling adds
-/// none.
+/// The siblings on the path from a leaf to the root, leaf first. A level where the node has no
+/// sibling adds none.
 ///
-/// It contains neither the number of leaves nor directions: both follow from the [`Shape`], which the verifier
-/// takes from a [`Commitment`](super::Commitment). It has at most [`MAX_SIBLINGS`]; decoding fails beyond that.
+/// It contains neither the number of leaves nor directions: both follow from the [`Shape`], which
+/// the verifier takes from a [`Commitment`](super::Commitment). It has at most [`MAX_SIBLINGS`];
+/// decoding fails beyond that.
 ///
 /// ```
 /// use pouw::hash::{hash_parent, sha3_512};
@@ -36,8 +37,9 @@ impl InclusionProof {
     ///
     /// # Errors
     ///
-    /// [`ProofError::IndexOutOfRange`] if the tree has no such leaf, [`ProofError::SiblingCount`] if the number of
-    /// siblings is wrong for this leaf, [`ProofError::RootMismatch`] if the proof leads to another root.
+    /// [`ProofError::IndexOutOfRange`] if the tree has no such leaf, [`ProofError::SiblingCount`]
+    /// if the number of siblings is wrong for this leaf, [`ProofError::RootMismatch`] if the proof
+    /// leads to another root.
     pub fn verify(&self, shape: Shape, index: LeafIndex, leaf: &Checksum, root: &Checksum) -> Result<(), ProofError> {
         let steps = steps_to_root(shape, index)?;
         let expected = steps.clone().filter(|step| step.sibling().is_some()).count();
@@ -58,11 +60,13 @@ impl InclusionProof {
     }
 }
 
-/// Collects the inclusion proof of a leaf. `node` reads the nodes at the requested positions, leaf level first.
+/// Collects the inclusion proof of a leaf. `node` reads the nodes at the requested positions, leaf
+/// level first.
 ///
 /// # Errors
 ///
-/// [`ProveError::IndexOutOfRange`] if the tree has no such leaf, [`ProveError::Node`] with the first error of `node`.
+/// [`ProveError::IndexOutOfRange`] if the tree has no such leaf, [`ProveError::Node`] with the
+/// first error of `node`.
 pub fn prove<E>(
     shape: Shape,
     index: LeafIndex,

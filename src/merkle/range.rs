@@ -2,10 +2,11 @@
 
 use super::{LeafIndex, Level, MAX_ORDER, Position, Shape, ShapeError, TILE_ORDER};
 
-/// The leaves `[start, min(start + 2^order, n))` of a tree of n leaves, `start` a multiple of `2^order`.
+/// The leaves `[start, min(start + 2^order, n))` of a tree of n leaves, `start` a multiple of
+/// `2^order`.
 ///
-/// Such a range is a complete subtree: the hash of its top node depends on these leaves only. It is never
-/// empty, and ragged only at the end of the tree.
+/// Such a range is a complete subtree: the hash of its top node depends on these leaves only. It is
+/// never empty, and ragged only at the end of the tree.
 ///
 /// ```
 /// use pouw::merkle::{AlignedRange, Level, Position, Shape};
@@ -31,8 +32,9 @@ impl AlignedRange {
     ///
     /// # Errors
     ///
-    /// [`ShapeError::OrderTooHigh`] above [`MAX_ORDER`], [`ShapeError::StartNotAligned`] if `start` is not a
-    /// multiple of `2^order`, [`ShapeError::StartOutOfRange`] if the tree has no leaf there.
+    /// [`ShapeError::OrderTooHigh`] above [`MAX_ORDER`], [`ShapeError::StartNotAligned`] if `start`
+    /// is not a multiple of `2^order`, [`ShapeError::StartOutOfRange`] if the tree has no leaf
+    /// there.
     pub const fn new(shape: Shape, start: u64, order: u8) -> Result<Self, ShapeError> {
         let leaves = shape.leaves();
         if order > MAX_ORDER {
@@ -69,7 +71,8 @@ impl AlignedRange {
         self.order
     }
 
-    /// Number of parent steps from the leaves to the top node: the order, but no more than the height of the tree.
+    /// Number of parent steps from the leaves to the top node: the order, but no more than the
+    /// height of the tree.
     pub const fn fold_levels(self) -> u8 {
         if self.order < self.height { self.order } else { self.height }
     }
@@ -92,7 +95,8 @@ impl AlignedRange {
         Position { level: Level(self.height - steps), index: self.start >> steps }
     }
 
-    /// Number of the tile of the first leaf. A range whose order is at most that of a tile lies in one tile.
+    /// Number of the tile of the first leaf. A range whose order is at most that of a tile lies in
+    /// one tile.
     pub const fn tile(self) -> u64 {
         self.start >> TILE_ORDER
     }
@@ -102,7 +106,8 @@ impl AlignedRange {
         self.start <= leaf.0 && leaf.0 < self.end
     }
 
-    /// Returns whether this range and another of the same tree share a leaf. If so, one contains the other.
+    /// Returns whether this range and another of the same tree share a leaf. If so, one contains
+    /// the other.
     pub const fn overlaps(self, other: &AlignedRange) -> bool {
         self.start < other.end && other.start < self.end
     }

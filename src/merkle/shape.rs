@@ -40,8 +40,8 @@ impl Shape {
         self.leaves
     }
 
-    /// Number of parent steps from a leaf to the root: `ceil(log2 leaves)`. It is 0 for a single leaf, which is
-    /// the root.
+    /// Number of parent steps from a leaf to the root: `ceil(log2 leaves)`. It is 0 for a single
+    /// leaf, which is the root.
     pub const fn height(self) -> u8 {
         (u64::BITS - (self.leaves - 1).leading_zeros()) as u8
     }
@@ -123,7 +123,8 @@ pub struct LeafIndex(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Level(pub u8);
 
-/// The position of a node. Ordered as nodes are exported: root first, level by level, left to right.
+/// The position of a node. Ordered as nodes are exported: root first, level by level, left to
+/// right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// Level of the node.

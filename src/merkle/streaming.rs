@@ -7,7 +7,8 @@ use crate::hash::{Checksum, hash_parent};
 
 /// Computes the root of leaves that arrive in order, equal to [`root`](super::root) of all of them.
 ///
-/// A complete subtree, such as a full tile, can be pushed by its top node. Memory: at most one node per level.
+/// A complete subtree, such as a full tile, can be pushed by its top node. Memory: at most one node
+/// per level.
 ///
 /// ```
 /// use pouw::hash::sha3_512;
@@ -61,8 +62,8 @@ impl StreamingRoot {
         Ok(())
     }
 
-    /// Returns the root of the tree that ends with `range`, whose top node is `top`. Use it for a ragged
-    /// last tile; a full one works too. The stream does not change.
+    /// Returns the root of the tree that ends with `range`, whose top node is `top`. Use it for a
+    /// ragged last tile; a full one works too. The stream does not change.
     ///
     /// # Errors
     ///
@@ -89,8 +90,8 @@ impl StreamingRoot {
 
 /// Turns the nodes of one level, fed in order, into the nodes of a level nearer the root, in order.
 ///
-/// An exporter that writes a tree level by level, root first, feeds the same stored nodes once per level and
-/// never holds the tree. Memory: at most one node per level between the two.
+/// An exporter that writes a tree level by level, root first, feeds the same stored nodes once per
+/// level and never holds the tree. Memory: at most one node per level between the two.
 ///
 /// ```
 /// use pouw::hash::{hash_parent, sha3_512};
@@ -118,8 +119,8 @@ impl LevelFolder {
     ///
     /// # Errors
     ///
-    /// [`StreamError::LevelOutOfRange`] if the tree has no level `from`, [`StreamError::LevelOrder`] if `to` is
-    /// farther from the root than `from`.
+    /// [`StreamError::LevelOutOfRange`] if the tree has no level `from`,
+    /// [`StreamError::LevelOrder`] if `to` is farther from the root than `from`.
     pub fn new(shape: Shape, from: Level, to: Level) -> Result<Self, StreamError> {
         if from > shape.leaf_level() {
             return Err(StreamError::LevelOutOfRange { level: from, leaf_level: shape.leaf_level() });
@@ -220,7 +221,8 @@ pub enum StreamError {
     },
 }
 
-/// The top nodes of complete subtrees: one for each bit set in the number of nodes, the largest first.
+/// The top nodes of complete subtrees: one for each bit set in the number of nodes, the largest
+/// first.
 #[derive(Clone, Debug, Default)]
 struct Peaks {
     tops: Vec<Checksum>,
@@ -241,7 +243,8 @@ impl Peaks {
         self.nodes += 1 << order;
     }
 
-    /// Returns the node above all of them and a last subtree, whose top node `last` is `order` steps up.
+    /// Returns the node above all of them and a last subtree, whose top node `last` is `order`
+    /// steps up.
     fn close(&self, order: u8, last: Checksum) -> Checksum {
         join(&self.tops, self.nodes, order, last).0
     }
@@ -251,7 +254,8 @@ impl Peaks {
         self.join_all().map(|(top, _)| top)
     }
 
-    /// Returns the node exactly `steps` steps up, `None` if there are none. They are no more than `2^steps`.
+    /// Returns the node exactly `steps` steps up, `None` if there are none. They are no more than
+    /// `2^steps`.
     fn raised_to(&self, steps: u8) -> Option<Checksum> {
         let (top, order) = self.join_all()?;
         Some((order..steps).fold(top, |node, _| hash_parent(&node, None)))
@@ -263,15 +267,16 @@ impl Peaks {
         Some(join(larger, self.nodes - (1 << order), order as u8, *last))
     }
 
-    /// Removes the nodes and returns the last top, which is the only one if their number is a power of two.
+    /// Removes the nodes and returns the last top, which is the only one if their number is a power
+    /// of two.
     fn take_only(&mut self) -> Option<Checksum> {
         self.nodes = 0;
         self.tops.pop()
     }
 }
 
-/// Joins the peaks of `nodes` nodes, a multiple of `2^order`, with the node to their right, `order` steps up.
-/// Returns the node above all of them and its number of steps up.
+/// Joins the peaks of `nodes` nodes, a multiple of `2^order`, with the node to their right, `order`
+/// steps up. Returns the node above all of them and its number of steps up.
 fn join(tops: &[Checksum], nodes: u64, order: u8, right: Checksum) -> (Checksum, u8) {
     let (mut node, mut order) = (right, order);
     for left in tops.iter().rev() {

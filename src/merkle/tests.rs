@@ -1,4 +1,5 @@
-//! What holds for trees of any size. Known answers and the independent oracle are in `tests/known_answers.rs`.
+//! What holds for trees of any size. Known answers and the independent oracle are in
+//! `tests/known_answers.rs`.
 
 use core::convert::Infallible;
 

@@ -1,5 +1,5 @@
-//! Files of the browser client, for servers that serve them: the WebAssembly solver, its worker, and the
-//! scripts of the two pages.
+//! Files of the browser client, for servers that serve them: the WebAssembly solver, its worker,
+//! and the scripts of the two pages.
 //!
 //! They refer to each other by relative address, so serve them from one folder. They are built from
 //! `clients/js` and included here, so that building a server does not need Node. They load nothing

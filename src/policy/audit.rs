@@ -26,7 +26,8 @@ pub fn draw(leaves: u32, k: u32, random: &mut dyn FnMut() -> u64) -> u32 {
     let leaves = leaves.min(u32::BITS);
     let k = k.min(leaves);
     let mut drawn = 0_u32;
-    // Floyd's: each step adds one of the first `at + 1`, or `at` itself if that one is there already.
+    // Floyd's: each step adds one of the first `at + 1`, or `at` itself if that one is there
+    // already.
     for at in leaves - k..leaves {
         let hit = below(u64::from(at) + 1, random) as u32;
         drawn |= if drawn & (1 << hit) == 0 { 1 << hit } else { 1 << at };

@@ -4,24 +4,26 @@
 //! against its floor. Both are the server's own, so that it contains the network, the wait for the
 //! floor, and the computing. What a client says of its computing does not occur here.
 //!
-//! * **The record** of a tier is two histograms, of the whole time and of what is beyond the floor, and follows
-//!   changes: it holds the last 1 024 to 2 048 answers of the last one to two hours in which there were any. A
-//!   client counts once a minute.
-//! * **The size**, only under [`SizeRules`], is the cap of the tier, or a half, a quarter or an eighth of it. It is
-//!   judged by windows: a minute or more, in which 64 clients or more have answered, each counted once. If the median
-//!   beyond the floor is over the target it goes one step down, if it is at most half the target one step up. An
-//!   hour without a full window is one step up too: what is not confirmed does not last.
-//! * After a step, the tokens issued before it are waited out. So a window holds units of one size, and slow answers as
-//!   well as fast ones.
-//! * A unit of twice the size takes at most twice as long, so a step up because of half the target leads to no step
-//!   down, unless the floor hid how long it took. If one does, the next step up needs twice as many windows
-//!   that ask for it in a row, up to 32.
+//! * **The record** of a tier is two histograms, of the whole time and of what is beyond the floor,
+//!   and follows changes: it holds the last 1 024 to 2 048 answers of the last one to two hours in
+//!   which there were any. A client counts once a minute.
+//! * **The size**, only under [`SizeRules`], is the cap of the tier, or a half, a quarter or an
+//!   eighth of it. It is judged by windows: a minute or more, in which 64 clients or more have
+//!   answered, each counted once. If the median beyond the floor is over the target it goes one
+//!   step down, if it is at most half the target one step up. An hour without a full window is one
+//!   step up too: what is not confirmed does not last.
+//! * After a step, the tokens issued before it are waited out. So a window holds units of one size,
+//!   and slow answers as well as fast ones.
+//! * A unit of twice the size takes at most twice as long, so a step up because of half the target
+//!   leads to no step down, unless the floor hid how long it took. If one does, the next step up
+//!   needs twice as many windows that ask for it in a row, up to 32.
 //!
-//! **Who can steer it.** An answer can be delayed, up to the lifetime of its token, but not be early: the floor is
-//! signed. Fewer than 64 clients change nothing, and a median follows a party with more than half
-//! of the clients in a window. A party with this majority can make units small or keep them
-//! large, and gets nothing else by it: the size stays between the operator's cap and its eighth,
-//! price and floor are as they were. A client whose answers all come too late is not observed.
+//! **Who can steer it.** An answer can be delayed, up to the lifetime of its token, but not be
+//! early: the floor is signed. Fewer than 64 clients change nothing, and a median follows a party
+//! with more than half of the clients in a window. A party with this majority can make units small
+//! or keep them large, and gets nothing else by it: the size stays between the operator's cap and
+//! its eighth, price and floor are as they were. A client whose answers all come too late is not
+//! observed.
 
 mod histogram;
 
@@ -201,7 +203,8 @@ impl Size {
             target_ms: rules.target_ms[tier as usize]?,
             deepest: rules.deepest(tier),
             step: 0,
-            // Tokens issued before a restart may differ in size, and their response time includes the downtime.
+            // Tokens issued before a restart may differ in size, and their response time includes
+            // the downtime.
             since_ms: now_ms.saturating_add(rules.settle_ms),
             window: 1,
             clients: Places::new(),

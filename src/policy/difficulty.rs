@@ -1,9 +1,11 @@
 //! How hard a client's next challenge is (paper, 5.3; component DifficultyAdjuster).
 //!
-//! * A violation is a new challenge, unless the one before was answered rightly: who pays every time is no abuser.
-//!   Two within the escalation window raise the tier one step and reset the count.
+//! * A violation is a new challenge, unless the one before was answered rightly: who pays every
+//!   time is no abuser. Two within the escalation window raise the tier one step and reset the
+//!   count.
 //! * A wrong result raises it at once.
-//! * It steps down once for every full cool-down since the last violation or completion, when looked at.
+//! * It steps down once for every full cool-down since the last violation or completion, when
+//!   looked at.
 //! * It never leaves the range from the default to the cap.
 
 use crate::protocol::DifficultyTier;

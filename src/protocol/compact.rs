@@ -30,8 +30,8 @@ use super::time::UnixMillis;
 use crate::hash::Checksum;
 
 impl WorkResult {
-    /// Returns this result in compact form, without the token: 131 characters, and 85 or 86 more per
-    /// leaf hash. Leaf hashes after the 32nd, which no unit needs, are left out.
+    /// Returns this result in compact form, without the token: 131 characters, and 85 or 86 more
+    /// per leaf hash. Leaf hashes after the 32nd, which no unit needs, are left out.
     pub fn to_compact(&self) -> String {
         let leaves = &self.leaf_hashes[..self.leaf_hashes.len().min(MAX_UNIT_LEAVES)];
         let mut bytes = Vec::with_capacity(HEAD_BYTES + leaves.len() * 64);
@@ -51,8 +51,8 @@ impl WorkResult {
     /// the token from the `X-PoUW-Response` header.
     ///
     /// # Errors
-    /// [`Malformed`] names the invalid member by its JSON name, or `(document)` if the text is not in
-    /// this encoding.
+    /// [`Malformed`] names the invalid member by its JSON name, or `(document)` if the text is not
+    /// in this encoding.
     pub fn from_compact(compact: &str, token: &str) -> Result<Self, Malformed> {
         if compact.len() > MAX_RESULT_COMPACT_CHARS {
             return Err(Malformed::new(

@@ -1,13 +1,14 @@
 //! A short digest of the bytes of a unit, to detect that their source has changed.
 
-/// Returns a 64-bit digest of the bytes sent with a unit: SipHash-2-4 (Aumasson and Bernstein, 2012)
-/// under a fixed key.
+/// Returns a 64-bit digest of the bytes sent with a unit: SipHash-2-4 (Aumasson and Bernstein,
+/// 2012) under a fixed key.
 ///
-/// It shows, when a source is read again, whether it still has the bytes that were sent. A file that
-/// changed by accident is missed with probability 2^-64. It is not a commitment: an attacker who
-/// chooses both versions of a source can make them collide, but gains only an answer that verification
-/// then rejects. SipHash costs a thirteenth of hashing the unit (128 KiB on one core: 49 us, SHA-512
-/// 212 us, SHA3-512 622 us) and, unlike a truncated SHA3-512, reveals nothing about a leaf hash.
+/// It shows, when a source is read again, whether it still has the bytes that were sent. A file
+/// that changed by accident is missed with probability 2^-64. It is not a commitment: an attacker
+/// who chooses both versions of a source can make them collide, but gains only an answer that
+/// verification then rejects. SipHash costs a thirteenth of hashing the unit (128 KiB on one core:
+/// 49 us, SHA-512 212 us, SHA3-512 622 us) and, unlike a truncated SHA3-512, reveals nothing about
+/// a leaf hash.
 ///
 /// ```
 /// assert_ne!(pouw::protocol::data_digest(b"before"), pouw::protocol::data_digest(b"after"));

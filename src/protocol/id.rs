@@ -84,8 +84,8 @@ impl ClientDigest {
         Self::from_derivation(&keyring.derive(CLIENT_LABEL, client_key))
     }
 
-    /// Returns whether this is the digest of `client_key` under any secret of `keyring`, so that clients
-    /// are recognized after a rotation of secrets.
+    /// Returns whether this is the digest of `client_key` under any secret of `keyring`, so that
+    /// clients are recognized after a rotation of secrets.
     pub fn matches(&self, keyring: &Keyring, client_key: &[u8]) -> bool {
         keyring.derivations(CLIENT_LABEL, client_key).any(|bytes| Self::from_derivation(&bytes) == *self)
     }

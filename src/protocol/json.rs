@@ -21,10 +21,12 @@ pub(crate) struct Members {
 }
 
 impl Members {
-    /// Reads `text`, one JSON object of at most `limit_bytes` bytes, keeping the members in `names`.
+    /// Reads `text`, one JSON object of at most `limit_bytes` bytes, keeping the members in
+    /// `names`.
     ///
     /// # Errors
-    /// [`Malformed`] for too much input, for text that is not a JSON object, and for a repeated member.
+    /// [`Malformed`] for too much input, for text that is not a JSON object, and for a repeated
+    /// member.
     pub(crate) fn read(text: &[u8], limit_bytes: usize, names: &[&'static str]) -> Result<Self, Malformed> {
         if text.len() > limit_bytes {
             return Err(Malformed::new(

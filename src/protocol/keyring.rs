@@ -10,10 +10,11 @@ use subtle::ConstantTimeEq;
 
 use super::limits::{MAX_SECRETS, MIN_SECRET_BYTES};
 
-/// The server's secrets: the newest, which seals new tokens, and previous ones, which open old tokens.
+/// The server's secrets: the newest, which seals new tokens, and previous ones, which open old
+/// tokens.
 ///
-/// Drop a previous secret once a full token lifetime has passed since it was replaced. Only the HMAC
-/// states keyed with the secrets are kept, not the secrets; `Debug` shows key ids.
+/// Drop a previous secret once a full token lifetime has passed since it was replaced. Only the
+/// HMAC states keyed with the secrets are kept, not the secrets; `Debug` shows key ids.
 ///
 /// ```
 /// use pouw::protocol::Keyring;
@@ -30,7 +31,8 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// Creates a keyring of one secret: at least [`MIN_SECRET_BYTES`] bytes from a secure random source.
+    /// Creates a keyring of one secret: at least [`MIN_SECRET_BYTES`] bytes from a secure random
+    /// source.
     ///
     /// # Errors
     /// [`SecretError::TooShort`] if it has fewer bytes.
@@ -42,8 +44,8 @@ impl Keyring {
     ///
     /// # Errors
     /// [`SecretError::TooShort`] if it has fewer than [`MIN_SECRET_BYTES`] bytes;
-    /// [`SecretError::Repeated`] if the keyring has it already; [`SecretError::TooMany`] if the keyring
-    /// has [`MAX_SECRETS`].
+    /// [`SecretError::Repeated`] if the keyring has it already; [`SecretError::TooMany`] if the
+    /// keyring has [`MAX_SECRETS`].
     pub fn with_previous(mut self, secret: &[u8]) -> Result<Self, SecretError> {
         let key = Key::new(secret)?;
         if self.find(key.id).is_some() {
@@ -82,8 +84,8 @@ impl Keyring {
         self.newest().mac(fields)
     }
 
-    /// Returns whether `mac` is the MAC over `fields` under the secret `key_id`, compared in constant
-    /// time. None if there is no such secret.
+    /// Returns whether `mac` is the MAC over `fields` under the secret `key_id`, compared in
+    /// constant time. None if there is no such secret.
     pub(crate) fn verify<'a>(
         &self,
         key_id: KeyId,
@@ -111,8 +113,9 @@ impl fmt::Debug for Keyring {
     }
 }
 
-/// The public id of a secret: the first eight bytes of `HMAC-SHA-512(secret, lp("pouw-key-id-v1"))`.
-/// It is part of every token and reveals nothing about a secret of full entropy.
+/// The public id of a secret: the first eight bytes of
+/// `HMAC-SHA-512(secret, lp("pouw-key-id-v1"))`. It is part of every token and reveals nothing
+/// about a secret of full entropy.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyId(pub(crate) [u8; 8]);
 

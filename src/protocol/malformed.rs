@@ -31,8 +31,8 @@ impl Malformed {
         Self { member: member.into(), expected: expected.into(), found: found.into() }
     }
 
-    /// Returns the invalid member by its wire name: `leafHashes[3]` for an item of a list, `(document)`
-    /// if the whole text is invalid.
+    /// Returns the invalid member by its wire name: `leafHashes[3]` for an item of a list,
+    /// `(document)` if the whole text is invalid.
     pub fn member(&self) -> &str {
         &self.member
     }

@@ -1,8 +1,8 @@
 //! The messages between client and server: types, encodings, limits. No clock, randomness or I/O.
 //!
-//! No input causes a panic, or an allocation beyond the bounds in [`limits`]. A message that was read
-//! has valid types; [`WorkUnit::validate`] and [`WorkResult::check_shape`] check that its members are
-//! consistent, [`ChallengeToken::open`] that a token is genuine.
+//! No input causes a panic, or an allocation beyond the bounds in [`limits`]. A message that was
+//! read has valid types; [`WorkUnit::validate`] and [`WorkResult::check_shape`] check that its
+//! members are consistent, [`ChallengeToken::open`] that a token is genuine.
 //!
 #![doc = include_str!("../docs/protocol.md")]
 

@@ -16,7 +16,8 @@ use crate::hash::Checksum;
 
 /// A client's answer to one [`WorkUnit`](super::WorkUnit).
 ///
-/// The server checks and credits the unit named by the token; `work_unit_id` is only compared with it.
+/// The server checks and credits the unit named by the token; `work_unit_id` is only compared with
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkResult {
     /// The id of the unit this answers.
@@ -55,22 +56,22 @@ impl WorkResult {
     ///
     /// # Errors
     /// [`JsonError`] names the first member that is missing, repeated, of the wrong type or out of
-    /// range. Only `leafHashes` may be missing; [`WorkResult::check_shape`] checks whether it must be
-    /// present.
+    /// range. Only `leafHashes` may be missing; [`WorkResult::check_shape`] checks whether it must
+    /// be present.
     pub fn from_json(json: &[u8]) -> Result<Self, JsonError> {
         let members = Members::read(json, MAX_RESULT_JSON_BYTES, &NAMES)?;
         Self::from_members(members)
     }
 
-    /// Reads a result that was sent with a genuine token in a header: `token` is its text, `id` the unit
-    /// it names.
+    /// Reads a result that was sent with a genuine token in a header: `token` is its text, `id` the
+    /// unit it names.
     ///
-    /// Only `resultHash` is required, so that clients written from the paper work (they hash the data and
-    /// send `resultHash` with the token). Missing telemetry reads 0.
+    /// Only `resultHash` is required, so that clients written from the paper work (they hash the
+    /// data and send `resultHash` with the token). Missing telemetry reads 0.
     ///
     /// # Errors
-    /// [`JsonError`] as for [`WorkResult::from_json`], and if `workUnitId` or `challengeToken` is present
-    /// but not the token's.
+    /// [`JsonError`] as for [`WorkResult::from_json`], and if `workUnitId` or `challengeToken` is
+    /// present but not the token's.
     pub fn from_json_beside(json: &[u8], token: &str, id: WorkId) -> Result<Self, JsonError> {
         let mut members = Members::read(json, MAX_RESULT_JSON_BYTES, &NAMES)?;
         members.supply_text(WORK_UNIT_ID, || id.to_string());
@@ -89,8 +90,8 @@ impl WorkResult {
         Ok(result)
     }
 
-    /// Checks that this result fits a unit of `leaves` leaves and this operation: one leaf hash per leaf
-    /// for `SubtreeHash`, else none.
+    /// Checks that this result fits a unit of `leaves` leaves and this operation: one leaf hash per
+    /// leaf for `SubtreeHash`, else none.
     ///
     /// # Errors
     /// [`Malformed`] names `leafHashes` if their number is wrong.

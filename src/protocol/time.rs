@@ -21,8 +21,8 @@ use super::malformed::{Malformed, excerpt};
 pub struct UnixMillis(pub u64);
 
 impl UnixMillis {
-    /// The latest instant with an RFC 3339 text: 9999-12-30T21:59:59.999Z, a day before the year has
-    /// five digits in any time zone.
+    /// The latest instant with an RFC 3339 text: 9999-12-30T21:59:59.999Z, a day before the year
+    /// has five digits in any time zone.
     pub const MAX_TEXT: Self = Self(253_402_207_199_999);
 
     /// Returns this instant as RFC 3339 text in UTC with exactly three decimals.
@@ -76,8 +76,8 @@ impl core::fmt::Display for MicroJoules {
     }
 }
 
-/// Returns whether `text` has the form `dddd-dd-ddTdd:dd:dd`, optional decimals, then `Z` or an offset.
-/// It does not check the values.
+/// Returns whether `text` has the form `dddd-dd-ddTdd:dd:dd`, optional decimals, then `Z` or an
+/// offset. It does not check the values.
 fn has_rfc3339_shape(text: &[u8]) -> bool {
     const LONGEST: usize = 40;
     let fits = |text: &[u8], pattern: &[u8]| {

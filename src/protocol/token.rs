@@ -14,9 +14,10 @@
 //!                                         132..196  MAC
 //! ```
 //!
-//! Integers are little endian. `MAC = HMAC-SHA-512(secret, lp("pouw-challenge-token-v1") || lp(field)
-//! for each field)`, where `lp(x)` is the length of x as eight bytes, little endian, followed by x.
-//! Only version and key id are read before the MAC is compared.
+//! Integers are little endian.
+//! `MAC = HMAC-SHA-512(secret, lp("pouw-challenge-token-v1") || lp(field) for each field)`, where
+//! `lp(x)` is the length of x as eight bytes, little endian, followed by x. Only version and key id
+//! are read before the MAC is compared.
 
 use alloc::format;
 use alloc::string::String;
@@ -103,8 +104,8 @@ pub struct ChallengeToken {
 }
 
 impl ChallengeToken {
-    /// Returns the token as text, 262 characters, sealed with the newest secret. The same contents and
-    /// secret always give the same text.
+    /// Returns the token as text, 262 characters, sealed with the newest secret. The same contents
+    /// and secret always give the same text.
     pub fn seal(&self, keyring: &Keyring) -> String {
         let mut bytes = self.fields(keyring.key_id());
         let mac = keyring.mac(mac_input(&bytes));
@@ -112,14 +113,14 @@ impl ChallengeToken {
         BASE64URL_NOPAD.encode(&bytes)
     }
 
-    /// Reads a token from a client's text and checks its MAC. The caller checks expiry, client, store,
-    /// boot and policy.
+    /// Reads a token from a client's text and checks its MAC. The caller checks expiry, client,
+    /// store, boot and policy.
     ///
     /// # Errors
     /// [`TokenError::Malformed`] if the text is not a token of this version;
-    /// [`TokenError::UnknownKey`] if its secret is not in `keyring`; [`TokenError::BadMac`] if it is not
-    /// genuine, in which case only version and key id were read; [`TokenError::Lifetime`] if it is valid
-    /// for more than `max_lifetime_ms`.
+    /// [`TokenError::UnknownKey`] if its secret is not in `keyring`; [`TokenError::BadMac`] if it
+    /// is not genuine, in which case only version and key id were read; [`TokenError::Lifetime`] if
+    /// it is valid for more than `max_lifetime_ms`.
     pub fn open(text: &str, keyring: &Keyring, max_lifetime_ms: u64) -> Result<Self, TokenError> {
         let bytes = decode(text)?;
         let (fields, mac) = bytes.split_last_chunk().ok_or_else(|| wrong_length(bytes.len()))?;
@@ -147,7 +148,8 @@ impl ChallengeToken {
         now >= self.expires_at
     }
 
-    /// Returns whether the token was issued to the client with this key, under any secret of `keyring`.
+    /// Returns whether the token was issued to the client with this key, under any secret of
+    /// `keyring`.
     pub fn is_for(&self, keyring: &Keyring, client_key: &[u8]) -> bool {
         self.client.matches(keyring, client_key)
     }
@@ -230,8 +232,9 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// Returns the wire reason: `malformed`; `token_expired` for an unknown key or too long a lifetime,
-    /// which the gate handles as if no token had been sent; `token_invalid` for a wrong MAC.
+    /// Returns the wire reason: `malformed`; `token_expired` for an unknown key or too long a
+    /// lifetime, which the gate handles as if no token had been sent; `token_invalid` for a wrong
+    /// MAC.
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Malformed { .. } => Reason::Malformed,

@@ -10,8 +10,8 @@ use super::words::{DifficultyTier, WorkUnitOperation};
 
 /// A piece of a Merkle tree to be hashed, and everything a client needs to do it.
 ///
-/// The fields are the members of the JSON object in `snake_case`. A unit that was read has valid types
-/// and is bounded; [`WorkUnit::validate`] checks that its members are consistent.
+/// The fields are the members of the JSON object in `snake_case`. A unit that was read has valid
+/// types and is bounded; [`WorkUnit::validate`] checks that its members are consistent.
 ///
 /// ```
 /// use pouw::protocol::WorkUnit;
@@ -69,9 +69,9 @@ pub struct WorkUnit {
 }
 
 impl WorkUnit {
-    /// Checks that the members are consistent: counts within their bounds, lengths that sum to the data,
-    /// the node count of the subtree ([`subtree_nodes`]), child hashes of 64 bytes each, a position inside
-    /// a tree. Only the server can check that the token is genuine.
+    /// Checks that the members are consistent: counts within their bounds, lengths that sum to the
+    /// data, the node count of the subtree ([`subtree_nodes`]), child hashes of 64 bytes each, a
+    /// position inside a tree. Only the server can check that the token is genuine.
     ///
     /// # Errors
     /// [`UnitError`] names the first inconsistent member.
@@ -102,8 +102,8 @@ impl WorkUnit {
         }
     }
 
-    /// Returns the leaves in order: one for `LeafHash`, none for `InteriorHash`. For a unit that fails
-    /// [`WorkUnit::validate`] it stops at the first leaf beyond the data.
+    /// Returns the leaves in order: one for `LeafHash`, none for `InteriorHash`. For a unit that
+    /// fails [`WorkUnit::validate`] it stops at the first leaf beyond the data.
     pub fn leaves(&self) -> impl Iterator<Item = &[u8]> {
         let whole = match self.operation {
             WorkUnitOperation::LeafHash => Some(self.input_data.as_slice()),
@@ -156,8 +156,9 @@ impl WorkUnit {
     }
 }
 
-/// Returns the number of nodes in the subtree over `leaves` leaves after `fold_levels` parent steps: the
-/// sum of `ceil(leaves / 2^j)` for j from 0 to `fold_levels`. Saturates; 0 leaves have 0 nodes.
+/// Returns the number of nodes in the subtree over `leaves` leaves after `fold_levels` parent
+/// steps: the sum of `ceil(leaves / 2^j)` for j from 0 to `fold_levels`. Saturates; 0 leaves have 0
+/// nodes.
 ///
 /// ```
 /// use pouw::protocol::subtree_nodes;

@@ -14,12 +14,12 @@ use super::unit::WorkUnit;
 use super::words::{DifficultyTier, WorkUnitOperation};
 
 impl WorkUnit {
-    /// Returns this unit as one JSON object without spaces, members in the order of the table in the
-    /// module documentation. `leafLengths` and `foldLevels` are left out unless the operation is
-    /// `subtree_hash` (or they are not empty or 0, which [`WorkUnit::validate`] rejects).
+    /// Returns this unit as one JSON object without spaces, members in the order of the table in
+    /// the module documentation. `leafLengths` and `foldLevels` are left out unless the operation
+    /// is `subtree_hash` (or they are not empty or 0, which [`WorkUnit::validate`] rejects).
     ///
-    /// Reading it back gives the same unit if its numbers are at most
-    /// [`MAX_NUMBER`] and its instants at most [`UnixMillis::MAX_TEXT`](super::UnixMillis::MAX_TEXT).
+    /// Reading it back gives the same unit if its numbers are at most [`MAX_NUMBER`] and its
+    /// instants at most [`UnixMillis::MAX_TEXT`](super::UnixMillis::MAX_TEXT).
     pub fn to_json(&self) -> String {
         let subtree = self.operation == WorkUnitOperation::SubtreeHash;
         let wire = Wire {

@@ -101,8 +101,8 @@ pub enum Reason {
     TooEarly,
     /// The answer is well formed and wrong.
     WrongResult,
-    /// The token is expired, of another store, or sealed with an unknown key. Handled as if no token
-    /// had been sent.
+    /// The token is expired, of another store, or sealed with an unknown key. Handled as if no
+    /// token had been sent.
     TokenExpired,
     /// The server withdrew the token. Handled as if no token had been sent, without a second floor.
     Withdrawn,

@@ -1,7 +1,7 @@
 //! Computes the result of a unit of work. `no_std` with `alloc`.
 //!
-//! A unit is checked before anything is hashed, so an invalid unit costs nothing. Progress is reported
-//! after each leaf, and each report can cancel.
+//! A unit is checked before anything is hashed, so an invalid unit costs nothing. Progress is
+//! reported after each leaf, and each report can cancel.
 
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
@@ -41,8 +41,8 @@ pub fn compute_work_unit(unit: &WorkUnit) -> Result<WorkResult, UnitError> {
 
 /// [`compute_work_unit`], reporting progress; a report can cancel the work.
 ///
-/// `progress` is called after each leaf and once at the end; returning [`ControlFlow::Break`] stops the
-/// work. Leaves are hashed in batches of eight, so up to eight reports follow each other, and
+/// `progress` is called after each leaf and once at the end; returning [`ControlFlow::Break`] stops
+/// the work. Leaves are hashed in batches of eight, so up to eight reports follow each other, and
 /// cancelling wastes at most one batch.
 ///
 /// # Errors
@@ -59,8 +59,8 @@ pub fn compute_work_unit_with(
     })
 }
 
-/// [`compute_work_unit_with`] that also fills in `compute_time_ms` and `completed_at`, from the clocks
-/// of the operating system.
+/// [`compute_work_unit_with`] that also fills in `compute_time_ms` and `completed_at`, from the
+/// clocks of the operating system.
 ///
 /// # Errors
 /// The errors of [`compute_work_unit_with`].

@@ -1,7 +1,7 @@
 //! Storage: two redb files behind commands and paged reads. The only folder that names redb.
 //!
-//! **Guarantee.** [`Store::apply`] makes a whole batch of commands durable (immediate durability and
-//! two-phase commit) or reports that it did not; a refused command has written nothing. What a
+//! **Guarantee.** [`Store::apply`] makes a whole batch of commands durable (immediate durability
+//! and two-phase commit) or reports that it did not; a refused command has written nothing. What a
 //! reader sees is always the state after some whole batch.
 //!
 //! **After a crash** the files hold exactly the batches acknowledged, and possibly the one that was

@@ -98,8 +98,8 @@ impl Batch<'_> {
     }
 
     pub(super) fn finish_tree(&mut self, finish: &FinishTree) -> Result<Outcome, StoreError> {
-        // Its place in the queue is behind all there is: trees that came in while this ingest was interrupted may
-        // have been opened since.
+        // Its place in the queue is behind all there is: trees that came in while this ingest was
+        // interrupted may have been opened since.
         let order = self.head.next_order;
         let damaged = self.provenance(finish.tree)?.damaged;
         let row = match self.ingesting(finish.tree)? {

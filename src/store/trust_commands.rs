@@ -91,10 +91,10 @@ pub struct Referee {
     pub at_ms: u64,
 }
 
-/// The server's own hashes of leaves of one tile. Leaves known from clients only become
-/// verified, and are corrected where they differ; others do not change. Nor does a leaf with another
-/// hash if none of its clients was sent the data that the server hashed: the data has changed, and
-/// the clients did not lie.
+/// The server's own hashes of leaves of one tile. Leaves known from clients only become verified,
+/// and are corrected where they differ; others do not change. Nor does a leaf with another hash if
+/// none of its clients was sent the data that the server hashed: the data has changed, and the
+/// clients did not lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upgrade {
     /// The tree.

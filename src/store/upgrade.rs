@@ -178,7 +178,8 @@ impl Batch<'_> {
         })
     }
 
-    /// Removes all rows about the leaves of a forgotten tree except their states, up to `limit` rows.
+    /// Removes all rows about the leaves of a forgotten tree except their states, up to `limit`
+    /// rows.
     pub(super) fn purge_trust(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
         self.txn.open_table(PROVENANCE).db()?.remove(tree).db()?;
         let mut rows = self.drop_claims(tree, limit)?;

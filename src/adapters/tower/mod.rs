@@ -30,7 +30,7 @@
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     // A real service reads its secret from its environment or a file.
 //!     let gate = Gate::open("pouw-data", "a secret of thirty-two bytes or more")?;
-//!     let app = Router::new().route("/hello", get(|| async { "hello" })).layer(PouwLayer::new(gate));
+//!     let app = Router::new().route("/", get(|| async { "hello" })).layer(PouwLayer::new(gate));
 //!     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
 //!     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
 //!     Ok(())
@@ -103,8 +103,8 @@ pub struct PouwService<S> {
 }
 
 impl PouwLayer {
-    /// Returns a layer for `gate`. It reads the peer's address from the request extension [`PeerAddr`],
-    /// else from axum's `ConnectInfo<SocketAddr>` (feature `axum`).
+    /// Returns a layer for `gate`. It reads the peer's address from the request extension
+    /// [`PeerAddr`], else from axum's `ConnectInfo<SocketAddr>` (feature `axum`).
     pub fn new(gate: Gate) -> Self {
         Self { gate, peer: PeerReader::new(peer::known_peer) }
     }

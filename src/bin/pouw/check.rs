@@ -15,8 +15,9 @@ use crate::words::count;
 
 /// Verify a whole store.
 ///
-/// Checks the files, all trees, the queue, the ledger chain and every balance, and hashes pending leaves that are copied in
-/// the store. Changes nothing. No other process may have the store open. Prints `clean`, or the number of findings.
+/// Checks the files, all trees, the queue, the ledger chain and every balance, and hashes pending
+/// leaves that are copied in the store. Changes nothing. No other process may have the store open.
+/// Prints `clean`, or the number of findings.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {

@@ -18,7 +18,8 @@ use crate::words::printable;
 
 /// Explain a configuration file of `pouw serve`.
 ///
-/// Prints every setting with its value, meaning and range, and warnings. If the file is wrong, lists every mistake.
+/// Prints every setting with its value, meaning and range, and warnings. If the file is wrong,
+/// lists every mistake.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {

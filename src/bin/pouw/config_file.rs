@@ -1,7 +1,8 @@
-//! A configuration file: TOML with the keys of [`Settings`], and `listen`, which is the server's alone.
+//! A configuration file: TOML with the keys of [`Settings`], and `listen`, which is the server's
+//! alone.
 //!
-//! All mistakes are reported at once, with line, column, key, value and rule. A value that may be a secret is never
-//! repeated.
+//! All mistakes are reported at once, with line, column, key, value and rule. A value that may be a
+//! secret is never repeated.
 
 use std::fmt;
 use std::fs::File;

@@ -1,8 +1,8 @@
-//! Draining a backlog: clients on threads of their own issue, solve and submit until no leaf is pending.
+//! Draining a backlog: clients on their own threads solve units until no leaf is pending.
 //!
-//! No thread spins. A client without work refills the ring and parks. The calling thread sweeps about once a second,
-//! draws the progress, and stops all clients when the pending leaves cannot be issued to any of them: their data cannot
-//! be read, or they have votes that no client may join.
+//! No thread spins. A client without work refills the ring and parks. The calling thread sweeps
+//! about once a second, draws the progress, and stops all clients when the pending leaves cannot be
+//! issued to any of them: their data cannot be read, or they have votes that no client may join.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,8 +23,8 @@ use crate::failure::Failure;
 use crate::survey::{Survey, sent};
 use crate::words::count;
 
-/// One client: its key, and the tier of its units. It is a network of its own, so that it may be in one quorum with the
-/// others.
+/// One client: its key, and the tier of its units. It is a network of its own, so that it may be in
+/// one quorum with the others.
 #[derive(Debug, Clone)]
 pub struct Client {
     pub key: String,
@@ -105,7 +105,7 @@ impl Drained {
     }
 }
 
-/// Lets the clients work until nothing is pending, then waits until all complete trees are assembled.
+/// Lets the clients work until nothing is pending and all complete trees are assembled.
 pub fn drain(engine: &PouwEngine, clients: &[Client], bar: &ProgressBar) -> Result<Drained, Failure> {
     let before = engine.stats();
     let started = Instant::now();
@@ -161,8 +161,8 @@ const QUORUMS_COUNTED: u64 = 1 << 20;
 struct Crew<'e> {
     engine: &'e PouwEngine,
     stop: AtomicBool,
-    /// The client whose turn it is to take its first unit: each takes one before any takes two, so that every tier has a
-    /// share of a small backlog.
+    /// The client whose turn it is to take its first unit: each takes one before any takes two, so
+    /// that every tier has a share of a small backlog.
     turn: Mutex<usize>,
     /// The first thing that went wrong.
     failure: Mutex<Option<String>>,
@@ -170,7 +170,7 @@ struct Crew<'e> {
     call: AtomicU64,
     /// By client: the last call after which it asked for a unit and there was none for it.
     in_vain: Vec<AtomicU64>,
-    /// Units issued when none was available for the first time, and how often none was available since.
+    /// Units issued when none was available first, and how often none was available since.
     fruitless: Mutex<(u64, usize)>,
 }
 
@@ -233,7 +233,8 @@ impl<'e> Crew<'e> {
                     return Ok(false);
                 }
                 self.in_vain[at].store(call, Ordering::SeqCst);
-                // Others hold what is left, or may join votes that this one may not, or it has to be read first.
+                // Others hold what is left, or may join votes that this one may not, or it has to
+                // be read first.
                 if self.engine.refill().map_err(|e| e.to_string())? == 0 {
                     thread::park_timeout(IDLE);
                 }
@@ -323,8 +324,9 @@ impl<'e> Crew<'e> {
         self.in_vain.iter().all(|last| last.load(Ordering::SeqCst) >= call)
     }
 
-    /// Returns whether no unit can be issued although leaves are pending. Unreadable data is tried again, leaves that waited
-    /// too long for votes are hashed, and units are made ready; then all clients ask once more while nothing changes.
+    /// Returns whether no unit can be issued although leaves are pending. Unreadable data is tried
+    /// again, leaves that waited too long for votes are hashed, and units are made ready; then all
+    /// clients ask once more while nothing changes.
     fn is_stuck(&self, busy: &impl Fn() -> bool) -> Result<bool, Failure> {
         loop {
             let swept = self.engine.sweep()?;
@@ -350,8 +352,8 @@ impl<'e> Crew<'e> {
         Ok(after.leases == 0 && after.totals == before.totals && sent(&after) == sent(&before))
     }
 
-    /// Returns whether the units made ready may be new to the clients. Units with votes become ready in turns of 16, and
-    /// return to the queue when no client here may join them.
+    /// Returns whether the units made ready may be new to the clients. Units with votes become
+    /// ready in turns of 16, and return to the queue when no client here may join them.
     fn others_wait(&self, stats: &Stats) -> bool {
         let mut fruitless = self.fruitless.lock();
         if fruitless.0 != sent(stats) {

@@ -1,4 +1,5 @@
-//! `pouw export`: streams the hashes of a complete tree after verifying its leaves as the policy requires.
+//! `pouw export`: streams the hashes of a complete tree after verifying its leaves as the policy
+//! requires.
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -16,11 +17,13 @@ use crate::words::{count, printable};
 
 /// Print the hashes of a complete tree.
 ///
-/// Every parent is checked against its children first. `--nodes all` prints all nodes, the root first, level by level,
-/// from left to right. `--nodes leaves` prints the leaves in order, which are the addresses of the file's blocks.
+/// Every parent is checked against its children first. `--nodes all` prints all nodes, the root
+/// first, level by level, from left to right. `--nodes leaves` prints the leaves in order, which
+/// are the addresses of the file's blocks.
 ///
-/// The server first hashes leaves that only clients have hashed, as `--policy` requires. This can be interrupted; the same
-/// command resumes it. A wrong leaf is corrected, which changes the root. stderr reports the weakest provenance of a leaf.
+/// The server first hashes leaves that only clients have hashed, as `--policy` requires. This can
+/// be interrupted; the same command resumes it. A wrong leaf is corrected, which changes the root.
+/// stderr reports the weakest provenance of a leaf.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
@@ -29,15 +32,16 @@ pub struct Options {
     /// Nodes to print.
     #[arg(long, value_enum, default_value = "all")]
     nodes: Nodes,
-    /// How many client hashes the server checks: `strict` checks all; `statistical:EPSILON:DELTA` checks a sample, which
-    /// finds a share EPSILON of wrong leaves with probability 1 - DELTA; `attested` checks only those of clients that
-    /// returned a wrong hash before.
+    /// How many client hashes the server checks: `strict` checks all; `statistical:EPSILON:DELTA`
+    /// checks a sample, which finds a share EPSILON of wrong leaves with probability 1 - DELTA;
+    /// `attested` checks only those of clients that returned a wrong hash before.
     #[arg(long, value_name = "P", default_value_t = ExportPolicy::Strict)]
     policy: ExportPolicy,
     /// Output format [default: hex, with --json json].
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Write to this file, completely or not at all, instead of stdout. With --json, stdout gets a summary.
+    /// Write to this file, completely or not at all, instead of stdout. With --json, stdout gets a
+    /// summary.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Accept the leaves afterwards: block data kept to verify them may be deleted.
@@ -139,7 +143,8 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     Ok(Verdict::Done)
 }
 
-/// Hashes the leaves that the policy requires. Each batch is durable: an interrupted run is not lost.
+/// Hashes the leaves that the policy requires. Each batch is durable: an interrupted run is not
+/// lost.
 fn satisfy(engine: &PouwEngine, options: &Options, out: &Output) -> Result<VerifyProgress, Failure> {
     let bar = out.progress(Some(0), "{bar:32} {human_pos}/{human_len} leaves hashed, {per_sec}, {eta} left");
     let verified = engine.satisfy(&options.of.tree, options.policy, &mut |progress| {
@@ -211,7 +216,8 @@ fn write_nodes(
             Format::Json => write!(to, "{}\"{node}\"", if std::mem::take(&mut first) { "[\n" } else { ",\n" }),
         }
     };
-    // The policy is satisfied, and no other process writes to this store: a second sample is of no use.
+    // The policy is satisfied, and no other process writes to this store: a second sample is of no
+    // use.
     let (policy, tree) = (ExportPolicy::Attested, &options.of.tree);
     let exported = match options.nodes {
         Nodes::All => engine.export_addresses_under(policy, tree, &mut sink),

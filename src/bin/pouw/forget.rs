@@ -10,8 +10,9 @@ use crate::words::{count, printable};
 
 /// Remove a tree and its data from a store.
 ///
-/// Prints its name and number of leaves. The name can be used again. Credits and ledger entries remain; votes that wait for
-/// a quorum are not paid. Export the tree first if you need its hashes: this cannot be undone.
+/// Prints its name and number of leaves. The name can be used again. Credits and ledger entries
+/// remain; votes that wait for a quorum are not paid. Export the tree first if you need its hashes:
+/// this cannot be undone.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
@@ -36,7 +37,8 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     engine.forget(&options.of.tree)?;
     let mut rows = 0;
     loop {
-        // Rows are removed in bounded steps; the next command that writes finishes an interrupted run.
+        // Rows are removed in bounded steps; the next command that writes finishes an interrupted
+        // run.
         let removed = engine.upkeep()?.removed as u64;
         rows += removed;
         if removed == 0 {

@@ -21,11 +21,12 @@ use crate::words::{count, per_second, printable, rounded};
 
 /// Put files into a store as trees of pending leaves.
 ///
-/// Each file becomes a tree. Each block of the file is one leaf, to be hashed by a client. Prints the numbers of files,
-/// leaves and bytes read, and of trees added, resumed and unchanged.
+/// Each file becomes a tree. Each block of the file is one leaf, to be hashed by a client. Prints
+/// the numbers of files, leaves and bytes read, and of trees added, resumed and unchanged.
 ///
-/// The same command can be run again: it skips unchanged files and resumes an interrupted ingest. Different content
-/// under a name in use is a conflict, which changes nothing. Symbolic links are not followed.
+/// The same command can be run again: it skips unchanged files and resumes an interrupted ingest.
+/// Different content under a name in use is a conflict, which changes nothing. Symbolic links are
+/// not followed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
@@ -52,7 +53,8 @@ pub struct Options {
     /// How answers are verified: precomputed, known-address, audit:K or quorum:Q; see below.
     #[arg(long, value_name = "S", default_value_t = Strategy::Precomputed)]
     strategy: Strategy,
-    /// Files and directories. A file in a directory is named by its path below it, another by its file name.
+    /// Files and directories. A file in a directory is named by its path below it, another by its
+    /// file name.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
 }

@@ -14,14 +14,15 @@ use crate::place::Place;
 
 /// List the credits of clients.
 ///
-/// Prints one line for each ledger entry: all entries, the oldest first, or those of one client, the newest first, after
-/// its balance. Amounts are in micro-Joules (uJ).
+/// Prints one line for each ledger entry: all entries, the oldest first, or those of one client,
+/// the newest first, after its balance. Amounts are in micro-Joules (uJ).
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
     place: Place,
-    /// List only the entries of this client. The store knows clients by keyed digests of their names.
+    /// List only the entries of this client. The store knows clients by keyed digests of their
+    /// names.
     #[arg(long, value_name = "ID")]
     client: Option<String>,
 }

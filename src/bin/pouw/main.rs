@@ -1,7 +1,8 @@
 //! The `pouw` command: a backlog of files goes in, complete Merkle trees come out.
 //!
-//! A shell around the library: it parses, calls the engine and prints. One verb per file. Results go to
-//! stdout (one JSON document with `--json`), everything else to stderr; exit 0 done, 1 failed, 2 usage.
+//! A shell around the library: it parses, calls the engine and prints. One verb per file. Results
+//! go to stdout (one JSON document with `--json`), everything else to stderr; exit 0 done, 1
+//! failed, 2 usage.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -130,7 +131,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints clap's help and version on stdout, and its errors on stderr in the form of all errors here.
+/// Prints clap's help and version on stdout, and its errors on stderr in the form of all errors
+/// here.
 fn refused(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {

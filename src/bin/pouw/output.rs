@@ -54,7 +54,8 @@ impl Output {
         }
     }
 
-    /// Returns a bar up to `total`, or a spinner. It draws only on a terminal and never with `--json`.
+    /// Returns a bar up to `total`, or a spinner. It draws only on a terminal and never with
+    /// `--json`.
     pub fn progress(&self, total: Option<u64>, template: &str) -> ProgressBar {
         let quiet = self.json || !io::stderr().is_terminal();
         let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) };
@@ -79,8 +80,8 @@ pub fn write_json<T: Serialize>(to: &mut dyn Write, document: &T) -> io::Result<
     to.write_all(b"\n")
 }
 
-/// Writes `path` completely or not at all, by a temporary file beside it, which is synced and renamed. A device or
-/// pipe is written directly.
+/// Writes `path` completely or not at all, by a temporary file beside it, which is synced and
+/// renamed. A device or pipe is written directly.
 pub fn write_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
     let fail = |e: io::Error| Failure::Failed(format!("{}: {e}; name a file that can be written", path.display()));
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {

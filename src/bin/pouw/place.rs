@@ -95,8 +95,8 @@ pub fn expect_store(dir: &Path) -> Result<(), Failure> {
     )))
 }
 
-/// Opens a store for a command: without a floor, since its user owns the backlog, and at any clock, since the store may not
-/// have been used for a long time.
+/// Opens a store for a command: without a floor, since its user owns the backlog, and at any clock,
+/// since the store may not have been used for a long time.
 pub fn open_engine(dir: &Path, secret: Vec<u8>, background: bool) -> Result<PouwEngine, Failure> {
     start_engine(
         dir,

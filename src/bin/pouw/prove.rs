@@ -13,7 +13,8 @@ use crate::words::provenance_in_words;
 
 /// Prove that a leaf is part of a complete tree.
 ///
-/// Prints the proof as JSON. `pouw verify` checks it without the store. With -o, prints the command that does so.
+/// Prints the proof as JSON. `pouw verify` checks it without the store. With -o, prints the command
+/// that does so.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
@@ -35,7 +36,8 @@ Examples:
 The proof contains the provenance of the leaf: how its hash was verified. To check a proof, take the commitment from a
 source you trust, not from the proof.";
 
-/// The content of a proof file. Only the siblings are evidence; the other members help to find mix-ups.
+/// The content of a proof file. Only the siblings are evidence; the other members help to find
+/// mix-ups.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProofDocument {

@@ -97,7 +97,8 @@ fn read(path: &Path) -> Result<Vec<u8>, Failed> {
     if bytes.len() < SECRET_BYTES_MIN { Err(Failed::Short(bytes.len())) } else { Ok(bytes) }
 }
 
-/// Writes 64 random hex digits atomically: of two concurrent first uses one wins, and both read its secret.
+/// Writes 64 random hex digits atomically: of two concurrent first uses one wins, and both read its
+/// secret.
 fn make(dir: &Path, path: &Path) -> io::Result<()> {
     let mut random = [0; SECRET_BYTES_MIN];
     getrandom::fill(&mut random).map_err(|e| io::Error::other(e.to_string()))?;

@@ -18,8 +18,8 @@ use crate::words::{count, printable};
 
 /// Summarize a store.
 ///
-/// Prints trees by state, pending leaves, accepted work, credits, file sizes, damaged blocks, and how much hashing clients
-/// saved the server.
+/// Prints trees by state, pending leaves, accepted work, credits, file sizes, damaged blocks, and
+/// how much hashing clients saved the server.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {

@@ -12,8 +12,9 @@ use crate::words::{TreeDocument, printable};
 
 /// Show one tree.
 ///
-/// Prints state, leaves, provenance of their hashes, height, root and commitment. Root and commitment exist once the tree
-/// is complete. Publish the commitment: it covers the root, the number of leaves and their lengths.
+/// Prints state, leaves, provenance of their hashes, height, root and commitment. Root and
+/// commitment exist once the tree is complete. Publish the commitment: it covers the root, the
+/// number of leaves and their lengths.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {

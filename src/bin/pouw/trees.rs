@@ -12,7 +12,8 @@ use crate::words::{TreeDocument, printable};
 
 /// List all trees.
 ///
-/// Prints one line for each: state, leaves, pending leaves, bytes, provenance of its weakest hashed leaf, name.
+/// Prints one line for each: state, leaves, pending leaves, bytes, provenance of its weakest hashed
+/// leaf, name.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {

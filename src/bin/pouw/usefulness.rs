@@ -11,7 +11,8 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Usefulness {
-    /// Accepted permutations of real leaves and parents, as a share of those requested from clients.
+    /// Accepted permutations of real leaves and parents, as a share of those requested from
+    /// clients.
     useful_fraction: Option<f64>,
     /// Accepted permutations minus those of the server, without made-up work.
     saved_permutations: i128,

@@ -16,8 +16,9 @@ use crate::prove::ProofDocument;
 
 /// Check that a file's content is a leaf of a committed tree.
 ///
-/// Needs no store. Prints `verified: ...` and exits with 0, or fails with exit code 1. The root, the number of leaves and
-/// their lengths come from the arguments and are checked against the commitment. Only the siblings come from the proof.
+/// Needs no store. Prints `verified: ...` and exits with 0, or fails with exit code 1. The root,
+/// the number of leaves and their lengths come from the arguments and are checked against the
+/// commitment. Only the siblings come from the proof.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {

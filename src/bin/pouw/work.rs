@@ -19,19 +19,19 @@ use crate::words::{count, per_second, printable, rounded};
 
 /// Hash all pending leaves with clients on this machine.
 ///
-/// Each client requests a unit, hashes it and submits the answer, as a client of a server does. Ends when no leaf is
-/// pending and every tree is complete. Prints the numbers of units, leaves and nodes, and the credits. It can be stopped
-/// at any time and started again.
+/// Each client requests a unit, hashes it and submits the answer, as a client of a server does.
+/// Ends when no leaf is pending and every tree is complete. Prints the numbers of units, leaves and
+/// nodes, and the credits. It can be stopped at any time and started again.
 ///
-/// Each client counts as a client in a network of its own. So in a tree with the strategy quorum:Q, Q of them hash each
-/// unit.
+/// Each client counts as a client in a network of its own. So in a tree with the strategy quorum:Q,
+/// Q of them hash each unit.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
     place: Place,
-    /// Number of concurrent clients, 1 to 256; at least the largest quorum of a tree. Their names are client-0, client-1
-    /// and so on.
+    /// Number of concurrent clients, 1 to 256; at least the largest quorum of a tree. Their names
+    /// are client-0, client-1 and so on.
     #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=256))]
     clients: u16,
     /// Size of the units.

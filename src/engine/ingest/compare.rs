@@ -25,7 +25,8 @@ impl<'i> Intake<'i> {
         }
         let mut begin = self.begin(tree, &row.name, row.handle);
         begin.send_cap = row.send_cap;
-        // The same bytes in a file put back are another file to the fingerprint: it is recorded again.
+        // The same bytes in a file put back are another file to the fingerprint: it is recorded
+        // again.
         let noted = row.data == DataPlace::Referenced && self.options.by_reference;
         begin.data = if noted { DataPlace::Referenced } else { DataPlace::Dropped };
         let unknown = !row.strategy.knows_answers();

@@ -188,7 +188,8 @@ impl<'i> Intake<'i> {
             }
             Err(stop) => {
                 self.blocks.discard(builder.tree());
-                // A tree begun in this run is of no use; one cut short earlier may still be resumed.
+                // A tree begun in this run is of no use; one cut short earlier may still be
+                // resumed.
                 let keep = resumed
                     || matches!(
                         stop,

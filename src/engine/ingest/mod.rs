@@ -1,8 +1,8 @@
 //! The ingestor: files, directories and bytes become trees of pending leaves.
 //!
-//! **Guarantee.** Memory does not grow with the input. Everything is committed in batches, block data
-//! before the state that refers to it; a tree is handed out only when all of it is stored. The same
-//! call again after a crash at any point continues from there: complete trees are compared and
+//! **Guarantee.** Memory does not grow with the input. Everything is committed in batches, block
+//! data before the state that refers to it; a tree is handed out only when all of it is stored. The
+//! same call again after a crash at any point continues from there: complete trees are compared and
 //! skipped, an interrupted tree is continued after its stored groups, whose hashes are compared
 //! first. Other content under a name in use is a conflict and changes nothing.
 //!

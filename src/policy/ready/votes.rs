@@ -6,7 +6,8 @@ use super::super::quorum::{Voter, admits};
 use super::{ORDERS, PROBES, ReadyRing, ReadyUnit, Take, Taken, wanted};
 
 impl ReadyRing {
-    /// Units with votes, and bytes of block data in them. They do not count as ready for all clients.
+    /// Units with votes, and bytes of block data in them. They do not count as ready for all
+    /// clients.
     pub fn voted(&self) -> (usize, usize) {
         (self.voted_len, self.voted_bytes)
     }

@@ -1,4 +1,5 @@
-//! The demo's checks: every result is computed again by code that shares only the hash with the engine.
+//! The demo's checks: every result is computed again by code that shares only the hash with the
+//! engine.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -18,9 +18,10 @@ use report::Table;
 
 /// Run the main job in a temporary directory and check every result.
 ///
-/// Ingests the files, each as its own tree and all as one tree. Eight concurrent clients of three tiers hash all leaves.
-/// Then every root is computed again from the files, all exports are compared, and all credits are added up. Prints the
-/// counts. Without a PATH it uses the sources of this program.
+/// Ingests the files, each as its own tree and all as one tree. Eight concurrent clients of three
+/// tiers hash all leaves. Then every root is computed again from the files, all exports are
+/// compared, and all credits are added up. Prints the counts. Without a PATH it uses the sources of
+/// this program.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
@@ -97,8 +98,9 @@ fn ingest_files(engine: &PouwEngine, paths: &[PathBuf]) -> Result<IngestReport, 
     Ok(report)
 }
 
-/// Puts all files into one tree and returns its block size. In a tree of mixed lengths a last block of 64 or 128 bytes is
-/// refused, since it could be taken for hashes; then another block size is tried.
+/// Puts all files into one tree and returns its block size. In a tree of mixed lengths a last block
+/// of 64 or 128 bytes is refused, since it could be taken for hashes; then another block size is
+/// tried.
 fn ingest_one_tree(engine: &PouwEngine, paths: &[PathBuf]) -> Result<Option<u64>, Failure> {
     for block_size in BLOCK_SIZES {
         let options = IngestOptions::new(Exposure::Public).block_size(block_size).tree(ONE_TREE);

@@ -25,8 +25,9 @@ use reporter::Reporter;
 
 /// Send an HTTP request, and do the work if the server requires it.
 ///
-/// Prints the body of the response; stderr reports the progress. A limited request is sent once more with the answer, after
-/// the wait that the server requires. Follows up to ten redirects; each may be limited again.
+/// Prints the body of the response; stderr reports the progress. A limited request is sent once
+/// more with the answer, after the wait that the server requires. Follows up to ten redirects; each
+/// may be limited again.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {

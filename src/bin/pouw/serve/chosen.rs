@@ -1,4 +1,5 @@
-//! The settings of `pouw serve`: the command line takes precedence over the file, the file over the defaults.
+//! The settings of `pouw serve`: the command line takes precedence over the file, the file over the
+//! defaults.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

@@ -37,8 +37,8 @@ pub use chosen::LISTEN;
 
 /// Serve a small HTTP service behind the rate limiter.
 ///
-/// Prints its address and the number of pending leaves, then serves until ctrl-c or SIGTERM. Requests in progress are
-/// finished first.
+/// Prints its address and the number of pending leaves, then serves until ctrl-c or SIGTERM.
+/// Requests in progress are finished first.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
@@ -56,7 +56,8 @@ pub struct Options {
     /// Length of the window in seconds [default: 60].
     #[arg(long, value_name = "SECS")]
     window: Option<u64>,
-    /// Shortest time before an answer is accepted, in milliseconds, for low, medium and high [default: 1500,4000,7500].
+    /// Shortest time before an answer is accepted, in milliseconds, for low, medium and high
+    /// [default: 1500,4000,7500].
     #[arg(long, value_name = "L,M,H", value_delimiter = ',')]
     floor: Vec<u64>,
     /// Network of proxies whose Forwarded or X-Forwarded-For is trusted; may be repeated.

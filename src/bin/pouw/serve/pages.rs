@@ -34,7 +34,8 @@ struct Shared {
     looks: Arc<Semaphore>,
 }
 
-/// Most concurrent reads of the store. Further ones get a 503, so that they cannot keep answers from the disk.
+/// Most concurrent reads of the store. Further ones get a 503, so that they cannot keep answers
+/// from the disk.
 const LOOKS_MAX: usize = 16;
 
 /// All routes. Only `/hello` and `/echo` are behind the gate.
@@ -127,7 +128,8 @@ async fn receipt(State(shared): State<Shared>, Path(id): Path<String>) -> Respon
     }
 }
 
-/// State, award and provenance of a challenge, and a proof of one of its leaves once the tree is complete.
+/// State, award and provenance of a challenge, and a proof of one of its leaves once the tree is
+/// complete.
 fn receipt_document(engine: &PouwEngine, id: WorkId) -> Result<Option<Value>, String> {
     let entry = match engine.receipt(id).map_err(|error| error.to_string())? {
         Receipt::Open => return Ok(Some(json!({ "id": id.to_string(), "state": "open" }))),

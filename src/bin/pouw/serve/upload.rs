@@ -8,8 +8,8 @@ use std::time::Duration;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-/// A body that fails when its next piece takes longer than `patience`. The time runs only while the service waits for
-/// a piece: else it is not the client that is slow.
+/// A body that fails when its next piece takes longer than `patience`. The time runs only while the
+/// service waits for a piece: else it is not the client that is slow.
 pub struct Upload {
     body: Incoming,
     patience: Duration,
