@@ -9,6 +9,11 @@ use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
+#[path = "tidy/documents.rs"]
+mod documents;
+#[path = "tidy/prose.rs"]
+mod prose;
+
 /// Folders of `src` and their ranks; imports go to a lower rank, or to a pair of [`SIDEWAYS`].
 const RANKS: [(&str, u8); 13] = [
     ("guard", 0),
@@ -37,26 +42,6 @@ const TEST_FILE_LINES_MAX: usize = 900;
 
 /// Most lines of a function, from `fn` to its closing brace.
 const FUNCTION_LINES_MAX: usize = 70;
-
-/// The documents a stranger reads.
-const DOCUMENTS: [&str; 4] = ["README.md", "CHANGELOG.md", "src/docs/design.md", "src/docs/verification.md"];
-
-/// Most characters of a line of prose in a document.
-const PROSE_LINE_MAX: usize = 100;
-
-/// Words of a private dialect, and the plain ones for them.
-const DIALECT: [(&str, &str); 10] = [
-    ("anew", "again"),
-    ("nobody", "no client, no thread"),
-    ("whoever", "any client that"),
-    ("so many", "n"),
-    ("that many", "n"),
-    ("of before", "from before"),
-    ("come to", "is, total"),
-    ("comes to", "is, total"),
-    ("is told", "is reported, gets"),
-    ("none the wiser", "unchanged"),
-];
 
 /// Something that breaks a rule: line number from 1, and what to do about it.
 type Finding = (usize, String);
@@ -318,30 +303,6 @@ fn the_drawing_of_the_ranks_is_in_the_design_and_names_every_folder() {
 }
 
 #[test]
-fn prose_is_plain_and_its_lines_are_short() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut findings = Vec::new();
-    for path in DOCUMENTS {
-        let text = fs::read_to_string(root.join(path)).expect("the document is there");
-        findings.extend(prose(&text).into_iter().map(|(line, what)| format!("{path}:{line}: {what}")));
-    }
-    for file in tree().iter().filter(|file| ["src", "examples"].contains(&file.area())) {
-        let comments = file.comments.iter().filter_map(|(line, comment)| Some((*line, dialect(comment)?)));
-        findings.extend(comments.map(|(line, what)| format!("{}:{line}: {what}", file.path)));
-    }
-    assert!(findings.is_empty(), "{}: \n{}\n", findings.len(), findings.join("\n"));
-}
-
-#[test]
-fn prose_that_is_not_plain_is_found() {
-    let long = "word ".repeat(21);
-    assert_eq!(prose(&long).len(), 1, "a long line");
-    assert_eq!(prose("Whoever asks is told so.\nIt begins\nanew.").len(), 2);
-    let clean = format!("| {long} |\n```text\n{long}\n```\n[name]: {}\nNobodyish.", "x".repeat(120));
-    assert_eq!(prose(&clean), []);
-}
-
-#[test]
 fn a_test_module_in_a_file_of_its_own_counts_as_a_test() {
     let texts = [
         ("src/hash/mod.rs", "mod lanes;\n#[cfg(test)]\nmod tests;\n"),
@@ -540,31 +501,6 @@ fn sleeping_tests(file: &File) -> Vec<Finding> {
     let mut findings = file.find(|tokens| ["sleep", "sleep_ms"].contains(&tokens[0].text.as_str()), what);
     findings.retain(|(line, _)| file.area() == "tests" || file.tests_cover(*line));
     findings
-}
-
-/// Lines of a document that are too long or not plain. Tables, code and link targets may be long.
-fn prose(text: &str) -> Vec<Finding> {
-    let (mut findings, mut in_code) = (Vec::new(), false);
-    for (line, text) in (1..).zip(text.lines()) {
-        in_code ^= text.trim_start().starts_with("```");
-        if in_code {
-            continue;
-        }
-        let may_be_long = text.starts_with('|') || (text.starts_with('[') && text.contains("]: "));
-        if text.chars().count() > PROSE_LINE_MAX && !may_be_long {
-            findings.push((line, format!("at most {PROSE_LINE_MAX} characters in a line of prose")));
-        }
-        findings.extend(dialect(text).map(|what| (line, what)));
-    }
-    findings
-}
-
-/// What to say instead of the first word of [`DIALECT`] in a line.
-fn dialect(line: &str) -> Option<String> {
-    let words: Vec<String> = line.split(|c: char| !is_word_char(c)).map(str::to_lowercase).collect();
-    let line = format!(" {} ", words.join(" "));
-    let (word, plain) = DIALECT.iter().find(|(word, _)| line.contains(&format!(" {word} ")))?;
-    Some(format!("{word:?} is not plain: {plain}"))
 }
 
 fn rank(folder: &str) -> Option<u8> {

@@ -23,8 +23,8 @@
 // Without all features, some links of this page and of the guides have no target.
 #![cfg_attr(not(feature = "serve"), allow(rustdoc::broken_intra_doc_links))]
 
-/// Where the guides' links lead in this documentation. The guides themselves name files, for readers
-/// of the repository; of two definitions of a link the first is used.
+/// Where the guides' links lead in this documentation. The guides themselves name files, for
+/// readers of the repository; of two definitions of a link the first is used.
 macro_rules! guides {
     () => {
         concat!(
