@@ -431,3 +431,57 @@ fn the_example_of_the_page_is_valid_and_carries_no_warning() {
     assert_eq!((effective.rate_limit, effective.paid_admissions_per_prefix), (Some(60), Some(240)));
     assert_eq!(effective.route_overrides.unwrap()[1].routes, ["/search"]);
 }
+
+#[test]
+fn every_configuration_in_the_guides_is_valid() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/docs");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            let text = fs::read_to_string(&path).unwrap();
+            let blocks = toml_blocks(&text).into_iter();
+            found.extend(blocks.map(|block| (path.file_name().unwrap().to_owned(), block.to_owned())));
+        }
+    }
+    for page in ["configuration.md", "operator.md"] {
+        assert!(found.iter().any(|(name, _)| name == page), "no block of {page} was found");
+    }
+    for (name, block) in found {
+        assert_eq!(mistakes(&block), [""; 0], "{name:?}:\n{block}");
+    }
+}
+
+#[test]
+fn a_wrong_configuration_in_a_guide_is_found() {
+    let text = "A\n```toml\nrate_limit = 0\n```\n* B\n  ```toml\n  rate_limit 1\n  ```\n```toml\nlisten = 1\n```\n";
+    let text = format!("{text}```toml\nrate_limt = 1\n```\n```toml\nlisten = \"127.0.0.1:1\"\n```\n");
+    let counts: Vec<_> = toml_blocks(&text).into_iter().map(|block| mistakes(block).len()).collect();
+    assert_eq!(counts, [1, 1, 1, 1, 0]);
+}
+
+/// The blocks of a document that are marked `toml`.
+fn toml_blocks(text: &str) -> Vec<&str> {
+    let from_marks = text.split("```toml\n").skip(1);
+    from_marks.map(|rest| rest.split("```").next().unwrap_or_default()).collect()
+}
+
+/// What is wrong with a configuration file. `listen` is read by `pouw serve` itself.
+fn mistakes(text: &str) -> Vec<String> {
+    let mut table: toml::Table = match toml::from_str(text) {
+        Ok(table) => table,
+        Err(error) => return vec![error.to_string()],
+    };
+    let mut found = Vec::new();
+    if let Some(listen) = table.remove("listen") {
+        let address = listen.as_str().map(str::parse::<std::net::SocketAddr>);
+        if !matches!(address, Some(Ok(_))) {
+            found.push(format!("`listen` is {listen:?}"));
+        }
+    }
+    match table.try_into::<Settings>() {
+        Ok(settings) => found.extend(settings.problems().iter().map(ToString::to_string)),
+        Err(error) => found.push(error.to_string()),
+    }
+    found
+}
