@@ -10,7 +10,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use pouw::tower::{PouwLayer, RequestBody};
-use pouw::{Config, Exposure, Gate, GateConfig, IngestOptions, PeerAddr, PouwEngine};
+use pouw::{Exposure, Gate, IngestOptions, PeerAddr};
 use tokio::net::TcpListener;
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -47,12 +47,12 @@ pub async fn serve(listener: TcpListener, gate: Gate) -> std::io::Result<()> {
 #[allow(dead_code, reason = "tests use what is above only")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let (directory, address) = (args.next().ok_or("give a directory")?, args.next().ok_or("give an address")?);
-    let engine = PouwEngine::open(directory, Config::new("a secret of thirty-two bytes or more")?)?;
-    if engine.stats().totals.trees == 0 {
-        engine.ingest_bytes(&IngestOptions::new(Exposure::Public), "sample", &vec![7; 1 << 20])?;
-    }
-    let gate = Gate::new(engine, GateConfig::builder().rate_limit(5).build()?)?;
+    let (Some(directory), Some(address)) = (args.next(), args.next()) else {
+        return Err("usage: hyper DIRECTORY ADDRESS, like: hyper pouw-data 127.0.0.1:3000".into());
+    };
+    // A real service keeps its secret outside the program.
+    let gate = Gate::open(directory, "a secret of thirty-two bytes or more")?;
+    gate.engine().ingest_bytes(&IngestOptions::new(Exposure::Public), "sample", &vec![7; 1 << 20])?;
     serve(TcpListener::bind(address).await?, gate).await?;
     Ok(())
 }

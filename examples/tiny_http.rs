@@ -2,7 +2,7 @@
 //!
 //! cargo run --release --features gate --example tiny_http -- DIR 127.0.0.1:3000
 
-use pouw::{Caller, Config, Decision, Exposure, Gate, GateConfig, Head, Headers, IngestOptions, PouwEngine, Step};
+use pouw::{Caller, Decision, Exposure, Gate, Head, Headers, IngestOptions, Step};
 use tiny_http::{Header, Request, Response, Server};
 
 struct Seen<'a>(&'a Request, String);
@@ -52,16 +52,19 @@ fn one(mut request: Request, gate: &Gate) -> std::io::Result<()> {
 /// front.
 pub fn serve(server: &Server, gate: &Gate) {
     for request in server.incoming_requests() {
-        one(request, gate).unwrap_or_else(|error| eprintln!("a client went away: {error}"));
+        one(request, gate).unwrap_or_else(|error| eprintln!("a response was not sent: {error}"));
     }
 }
 
 #[allow(dead_code, reason = "tests use what is above only")]
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut args = std::env::args().skip(1);
-    let (directory, address) = (args.next().ok_or("give a directory")?, args.next().ok_or("give an address")?);
-    let engine = PouwEngine::open(directory, Config::new("a secret of thirty-two bytes or more")?)?;
-    engine.ingest_bytes(&IngestOptions::new(Exposure::Public), "sample", &vec![7; 1 << 20])?;
-    serve(&Server::http(address)?, &Gate::new(engine, GateConfig::builder().rate_limit(5).build()?)?);
+    let (Some(directory), Some(address)) = (args.next(), args.next()) else {
+        return Err("usage: tiny_http DIRECTORY ADDRESS, like: tiny_http pouw-data 127.0.0.1:3000".into());
+    };
+    // A real service keeps its secret outside the program.
+    let gate = Gate::open(directory, "a secret of thirty-two bytes or more")?;
+    gate.engine().ingest_bytes(&IngestOptions::new(Exposure::Public), "sample", &vec![7; 1 << 20])?;
+    serve(&Server::http(address)?, &gate);
     Ok(())
 }
