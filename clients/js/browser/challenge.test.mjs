@@ -181,7 +181,7 @@ test('without JavaScript it says that waiting works', async (t) => {
   const { page } = await open(t, browser, { javaScriptEnabled: false });
   const response = await page.goto(`${url}/hello`);
   assert.equal(response.status(), 429);
-  assert.match(await content(page), /Waiting works: ask again in \d+ seconds, nothing is lost\./);
+  assert.match(await content(page), /Reload this page in \d+ seconds; nothing is lost\./);
   assert.ok(await page.locator('#again').isHidden());
 });
 

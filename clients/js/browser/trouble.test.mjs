@@ -52,7 +52,7 @@ test('workers refused by the policy: the page hashes, and the console says why',
   assert.equal(page.workers().length, 0);
   const warnings = seen.warnings.filter((text) => text.startsWith('pouw:'));
   assert.equal(warnings.length, 1, String(seen.warnings));
-  assert.match(warnings[0], /no worker could be used.*worker-src 'self'/);
+  assert.match(warnings[0], /the worker could not be started.*worker-src 'self'/);
   assert.deepEqual(seen.uncaught, []);
 });
 

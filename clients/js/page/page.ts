@@ -1,4 +1,4 @@
-/** The page to try it on: sends bursts, shows the work, the credits, the receipts and the tree. */
+/** The demonstration page: sends bursts, shows the work, the credits, the receipts and the tree. */
 import { createPouwClient, PouwError, type WorkUnit } from '../src/index.js';
 import { definePouwProgress } from '../src/element.js';
 import { byId, fillTexts, say } from './dom.js';

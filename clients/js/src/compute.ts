@@ -8,13 +8,13 @@ import { validateUnit } from './validate.js';
 
 /** Options of {@link computeWorkUnit}. */
 export interface ComputeOptions {
-  /** Called now and then with the nodes hashed so far, and once at the end. */
+  /** Called repeatedly with the nodes hashed so far, and once at the end. */
   onProgress?: (progress: Progress) => void;
   /** Stops the work; the promise rejects with its reason. */
   signal?: AbortSignal;
   /** Which implementation hashes; `auto` by default. */
   engine?: EngineChoice;
-  /** Told when WebAssembly is refused and JavaScript takes over; `console.warn` by default. */
+  /** Called when WebAssembly is not available and JavaScript hashes instead; default `console.warn`. */
   onWarning?: (warning: PouwWarning) => void;
   /** Where the WebAssembly module is, if not beside this file. */
   wasmUrl?: string | URL;

@@ -70,7 +70,10 @@ export async function wasmEngine(module: WebAssembly.Module): Promise<Engine> {
   const missing = ['memory', 'input', 'lengths', 'hashes', 'leaves', 'fold'].filter(
     (name) => !names.includes(name),
   );
-  if (missing.length > 0) throw new Error(`the module lacks ${missing.join(', ')}: it is of another version`);
+  if (missing.length > 0)
+    throw new Error(
+      `pouw.wasm lacks the export ${missing.join(', ')}; serve the file of the same package version`,
+    );
   const instantiate = async () => (await WebAssembly.instantiate(module)).exports as unknown as Exports;
   // An instance works on one run at a time; one that is done is kept for the next. The first shows here whether
   // they may be made at all.

@@ -6,7 +6,7 @@ const FETCH_MS = 10_000;
 /** Fetches and compiles a module. The media type the server gives it does not matter. */
 export async function compileFile(url: string | URL): Promise<WebAssembly.Module> {
   const response = await fetch(url, { credentials: 'same-origin', signal: AbortSignal.timeout(FETCH_MS) });
-  if (!response.ok) throw new Error(`${url} answers ${response.status}`);
+  if (!response.ok) throw new Error(`${url} returned status ${response.status}`);
   return WebAssembly.compile(await response.arrayBuffer());
 }
 

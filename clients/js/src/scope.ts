@@ -13,7 +13,7 @@ export class Scope {
     this.#endsAt = monotonicMs() + deadlineMs;
     this.signal = signal === undefined ? this.#own.signal : either(this.#own, signal);
     this.#timer = setTimeout(
-      () => this.end(new PouwError('deadline', `Not through after ${deadlineMs} ms, the time allowed.`)),
+      () => this.end(new PouwError('deadline', `The deadline of ${deadlineMs} ms has passed.`)),
       Math.min(deadlineMs, 2 ** 31 - 1),
     );
   }

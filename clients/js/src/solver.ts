@@ -75,8 +75,8 @@ export class Solver {
         this.#warn('worker_unavailable', {
           code: 'worker_unavailable',
           message:
-            `pouw: no worker could be used, the work is done on this thread in slices (${describe(error)}). ` +
-            "worker.js has to lie beside pouw.js, and a Content-Security-Policy has to allow it: worker-src 'self'.",
+            `pouw: the worker could not be started (${describe(error)}); this thread hashes in slices instead. ` +
+            "Serve worker.js beside pouw.js, and allow worker-src 'self' in the Content-Security-Policy.",
         });
       }
     }
@@ -89,7 +89,7 @@ export class Solver {
     const { engine } = this.#options;
     const wasm =
       engine === 'js'
-        ? { refused: 'not asked for' }
+        ? { refused: 'not requested' }
         : await this.#wasmModule().catch((error: unknown) => ({ refused: describe(error) }));
     signal.throwIfAborted();
     if (this.#closed) throw new Error('the client was closed');
@@ -97,7 +97,7 @@ export class Solver {
     let stop: ((error: unknown) => void) | undefined;
     const abort = () => stop?.(signal.reason);
     const timer = setTimeout(() => {
-      if (!this.#started) stop?.(new WorkerUnavailable(`nothing was heard of it for ${START_MS} ms`));
+      if (!this.#started) stop?.(new WorkerUnavailable(`the worker sent no message within ${START_MS} ms`));
     }, START_MS);
     try {
       return await new Promise<Hashes>((resolve, reject) => {

@@ -85,7 +85,7 @@ function addsUp(unit: WorkUnit, bytes: number, lengths: number[], foldLevels: nu
     const sum = lengths.reduce((sum, length) => sum + length, 0);
     exactly('leafLengths', bytes, sum);
     if (lengths.length > 2 ** foldLevels) {
-      throw refuse('foldLevels', `steps to one node above ${lengths.length} leaves`, foldLevels);
+      throw refuse('foldLevels', `the number of steps from ${lengths.length} leaves to one node`, foldLevels);
     }
     exactly('childCount', 0, unit.childCount);
     exactly('nodeCount', subtreeNodes(lengths.length, foldLevels), unit.nodeCount);
@@ -148,7 +148,7 @@ function atMost(member: string, max: number, found: number): void {
 }
 
 function exactly(member: string, expected: number, found: number): void {
-  if (found !== expected) throw refuse(member, `${expected} by the other members`, found);
+  if (found !== expected) throw refuse(member, `${expected}, as the other members imply`, found);
 }
 
 function refuse(member: string, expected: string, found: unknown): PouwError {

@@ -1,4 +1,4 @@
-/** The worker of browsers: hashes what the page posts. Stands alone, without an import left when built. */
+/** The worker of browsers: hashes what the page posts. The built file has no imports. */
 import { serve } from './worker-serve.js';
 import type { WorkerReply, WorkerRequest } from './worker-port.js';
 

@@ -51,7 +51,7 @@ test('a worker that is missing, refused at once, broken, or mute is done without
   ]) {
     const { codes, printed } = await warned(t, { workerUrl });
     assert.deepEqual(codes, ['worker_unavailable'], String(workerUrl));
-    assert.match(printed.join(), /no worker could be used.*worker-src 'self'/);
+    assert.match(printed.join(), /the worker could not be started.*worker-src 'self'/);
   }
 });
 
