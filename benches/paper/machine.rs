@@ -107,8 +107,9 @@ fn kib(path: &str, name: &str) -> Option<u64> {
 const SYNCS: usize = 50;
 
 fn disk_sync_us(directory: &Path) -> Result<f64, Failure> {
-    let times = sync_times(directory)
-        .map_err(|error| Failure::failed(format!("{}: {error}; give another --dir", directory.display())))?;
+    let times = sync_times(directory).map_err(|error| {
+        Failure::failed(format!("{}: {error}; choose another directory with --dir", directory.display()))
+    })?;
     Ok(times.spread().p50_us)
 }
 

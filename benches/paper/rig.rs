@@ -45,7 +45,7 @@ impl Rig {
         let report = rig.engine.ingest_paths(&options, sources, &mut |_| ControlFlow::Continue(()))?;
         std::fs::remove_file(&source)?;
         if !report.is_clean() {
-            return Err(Failure::failed("the backlog was not ingested; give another --dir"));
+            return Err(Failure::failed("the backlog was not ingested; choose another directory with --dir"));
         }
         rig.engine.refill()?;
         Ok(rig)

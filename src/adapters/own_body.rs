@@ -13,7 +13,7 @@ const FRAME_BYTES: usize = 16 << 10;
 /// The error for a client that took longer than `write_timeout` to read one of the gate's
 /// responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the client did not read its challenge in time")]
+#[error("the client did not read the response within write_timeout; its connection is closed")]
 pub struct SlowReader;
 
 /// A body in frames of bounded size. A server takes the frames long before a slow client has read

@@ -11,12 +11,12 @@ use super::error::OpenError;
 
 impl PouwEngine {
     /// Checks the store in the directory `path`, which must not be open: every row of both files is
-    /// read and held against the others. Not a byte is changed.
+    /// read and compared with the others. Nothing is changed.
     ///
     /// # Errors
     /// [`OpenError::Directory`] if there is no store; [`OpenError::Store`] for a foreign file,
-    /// another format, a second process, or reads that fail. Rows that do not fit are no error but
-    /// findings in the report.
+    /// another format, a second process, or reads that fail. Rows that do not fit are findings
+    /// in the report, not errors.
     pub fn check_store(path: impl AsRef<Path>, progress: OnCheck<'_>) -> Result<CheckReport, OpenError> {
         let path = path.as_ref();
         let existing = Existing(StoreDirectory::new(path));

@@ -14,7 +14,7 @@ use super::checked::{ConfigError, MS_MAX, POSITIVE, check, check_time, whole_ms}
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AwardBasis {
-    /// The hashes the unit asked for.
+    /// The hashes that the unit needs.
     Actual,
     /// The paper's averages, 1 / 10 / 40 hashes by tier, for a unit that met its tier; else as
     /// `Actual`.
@@ -76,7 +76,7 @@ pub struct ConfigBuilder {
 }
 
 impl Config {
-    /// All defaults with this secret of 32 bytes or more.
+    /// Returns the defaults with this secret, which has 32 bytes or more.
     ///
     /// # Errors
     /// The secret is shorter.
@@ -84,7 +84,7 @@ impl Config {
         Self::builder(hmac_secret).build()
     }
 
-    /// Defaults to be changed.
+    /// Returns a builder with the defaults and this secret.
     pub fn builder(hmac_secret: impl Into<Vec<u8>>) -> ConfigBuilder {
         ConfigBuilder {
             hmac_secret: hmac_secret.into(),
@@ -171,7 +171,7 @@ impl std::fmt::Debug for Config {
 }
 
 impl ConfigBuilder {
-    /// An older secret: its tokens are honoured until they expire, none are made with it.
+    /// Adds an older secret: its tokens are accepted until they expire; new tokens never use it.
     pub fn previous_secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
         self.previous_secrets.push(secret.into());
         self
@@ -183,13 +183,13 @@ impl ConfigBuilder {
         self
     }
 
-    /// Ready units kept in memory at least while there is a backlog, 1 to 65 536; default 100.
+    /// Minimum number of units kept ready while there is a backlog, 1 to 65 536; default 100.
     pub fn min_queue_depth(mut self, units: usize) -> Self {
         self.min_queue_depth = units;
         self
     }
 
-    /// Age at which a ready unit is taken back and made again, 1 ms or more; default 1 hour.
+    /// Age at which a ready unit is discarded and made again, 1 ms or more; default 1 hour.
     pub fn work_unit_max_age(mut self, age: Duration) -> Self {
         self.work_unit_max_age = age;
         self
@@ -207,7 +207,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// What an award is reckoned from; default [`AwardBasis::Actual`].
+    /// How an award is computed; default [`AwardBasis::Actual`].
     pub fn award_basis(mut self, basis: AwardBasis) -> Self {
         self.award_basis = basis;
         self
@@ -235,39 +235,39 @@ impl ConfigBuilder {
         self
     }
 
-    /// Units that may be out at once, 1 to 4 194 304; default 131 072. At the bound nothing is
-    /// issued.
+    /// Units issued and unanswered at most, 1 to 4 194 304; default 131 072. Then none is issued.
     pub fn leases_max(mut self, leases: usize) -> Self {
         self.leases_max = leases;
         self
     }
 
-    /// Made-up units that may be out at once; default 4 096.
+    /// Maximum number of made-up units issued and not answered; default 4 096.
     pub fn synthetic_max(mut self, units: usize) -> Self {
         self.synthetic_max = units;
         self
     }
 
-    /// Bytes of block data held ready, 1 MiB to 1 GiB; default 32 MiB. Wins over `min_queue_depth`.
+    /// Maximum bytes kept ready, 1 MiB to 1 GiB; default 32 MiB. Overrides `min_queue_depth`.
     pub fn ready_bytes_max(mut self, bytes: usize) -> Self {
         self.ready_bytes_max = bytes;
         self
     }
 
-    /// Answers in one commit at most, 1 to 4 096; default 256.
+    /// Maximum number of answers in one commit, 1 to 4 096; default 256.
     pub fn commit_ops_max(mut self, ops: usize) -> Self {
         self.commit_ops_max = ops;
         self
     }
 
-    /// Answers waiting for a commit at most, 1 to 65 536; default 4 096. Beyond it: busy.
+    /// Maximum of answers waiting for a commit, 1 to 65 536; default 4 096. Above it, `submit` fails
+    /// with `SubmitError::Busy`.
     pub fn waiting_answers_max(mut self, answers: usize) -> Self {
         self.waiting_answers_max = answers;
         self
     }
 
-    /// Ledger entries kept singly, 1 000 or more; default 100 000 000. Older ones are sealed: their
-    /// sum and the chain stay, their receipts go.
+    /// Ledger entries stored one by one, 1 000 or more; default 100 000 000. Older ones are sealed:
+    /// their total and the chain are kept, their receipts are deleted.
     pub fn ledger_entries_kept(mut self, entries: u64) -> Self {
         self.ledger_entries_kept = entries;
         self
@@ -305,13 +305,13 @@ impl ConfigBuilder {
     }
 
     /// Clients whose difficulty is remembered, 16 to 16 777 216; default 262 144, about 30 MiB. At
-    /// the bound a few entries are compared and the least important one is forgotten.
+    /// the maximum, the least important of a few entries is forgotten.
     pub fn difficulty_clients_max(mut self, clients: usize) -> Self {
         self.difficulty_clients_max = clients;
         self
     }
 
-    /// Open although the wall clock is more than a day ahead of the store's; default false.
+    /// Whether to open a store that is more than a day behind the wall clock; default false.
     pub fn accept_clock_ahead(mut self, accept: bool) -> Self {
         self.accept_clock_ahead = accept;
         self
@@ -333,8 +333,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// Draws audits from a seed, so that they come out the same every time. Everybody could foresee
-    /// them.
+    /// Draws audits from a seed, so that tests are repeatable. Clients could predict them: never
+    /// use it in a service.
     #[cfg(feature = "testing")]
     #[doc(hidden)]
     pub fn audit_seed(mut self, seed: u64) -> Self {
@@ -348,15 +348,17 @@ impl ConfigBuilder {
     /// The first invalid setting, with its value and the rule it breaks.
     pub fn build(self) -> Result<Config, ConfigError> {
         for secret in std::iter::once(&self.hmac_secret).chain(&self.previous_secrets) {
-            check("hmac_secret", secret.len(), secret.len() >= 32, "it needs 32 bytes or more (the length is shown)")?;
+            let found = format!("{} bytes", secret.len());
+            check("hmac_secret", found, secret.len() >= 32, "it must have at least 32 bytes")?;
         }
         let previous = &self.previous_secrets;
-        check("previous_secrets", previous.len(), previous.len() < 8, "at most 7 older secrets can be honoured")?;
+        let few = "there must be at most 7 older secrets; remove those whose tokens have expired";
+        check("previous_secrets", previous.len(), previous.len() < 8, few)?;
         let repeated = previous
             .iter()
             .enumerate()
             .any(|(at, secret)| *secret == self.hmac_secret || previous.iter().take(at).any(|other| other == secret));
-        check("previous_secrets", "repeated", !repeated, "each secret is given once, the newest as hmac_secret")?;
+        check("previous_secrets", "repeated", !repeated, "each secret must be given once, the newest as hmac_secret")?;
         check_time("token_ttl", self.token_ttl, 1_000..=3_600_000, "it must be from 1 to 3600 seconds")?;
         let depth = self.min_queue_depth;
         check("min_queue_depth", depth, (1..=65_536).contains(&depth), "it must be from 1 to 65536")?;
@@ -371,7 +373,7 @@ impl ConfigBuilder {
         for size in bytes {
             check("unit_bytes", size, (1 << 10..=1 << 21).contains(&size), "it must be from 1024 to 2097152")?;
         }
-        check("unit_bytes", format!("{bytes:?}"), bytes.is_sorted(), "it must not fall from tier to tier")?;
+        check("unit_bytes", format!("{bytes:?}"), bytes.is_sorted(), "none must be smaller than the one before")?;
         self.check_calibration()?;
         let leases = self.leases_max;
         check("leases_max", leases, (1..=4_194_304).contains(&leases), "it must be from 1 to 4194304")?;

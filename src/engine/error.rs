@@ -20,7 +20,7 @@ pub enum OpenError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The directory cannot be created or used.
-    #[error("{path}: {what}; name a directory that this process may write")]
+    #[error("{path}: {what}; check the path, and that this process may write to it")]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -96,7 +96,7 @@ pub enum IssueError {
     #[error("no unit is ready; answer with a plain 429, or ingest more")]
     NoWork,
     /// The number of open leases is at its bound.
-    #[error("{0} units are out, the most allowed; answer with a plain 429")]
+    #[error("all {0} units that may be issued at once are unanswered; answer with a plain 429")]
     Crowded(usize),
     /// Units are ready, but none fits into the requested bytes. All of them stay ready.
     #[error("no ready unit can be cut to {bytes_max} bytes; ask again with a larger budget")]
@@ -136,7 +136,7 @@ impl IssueError {
 ///
 /// Two of them use the token up: [`WrongResult`](Self::WrongResult), and the eighth
 /// [`Malformed`](Self::Malformed) answer to one challenge. After [`Unconfirmed`](Self::Unconfirmed)
-/// the answer may be stored. After every other error the token is as good as before.
+/// the answer may be stored. After every other error the token can still be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
@@ -165,7 +165,7 @@ pub enum SubmitError {
     #[error("the challenge was withdrawn; ask for a new one")]
     Withdrawn,
     /// The answer arrived before the tier's floor. It was not checked.
-    #[error("the answer came {wait_ms} ms too early; send it again then")]
+    #[error("the answer is {wait_ms} ms too early; send it again after that time")]
     TooEarly {
         /// Milliseconds left.
         wait_ms: u64,
@@ -258,8 +258,9 @@ pub enum TreeError {
     Unknown(String),
     /// The tree is not complete.
     #[error(
-        "tree {name:?} is {state:?} with {pending} of {leaves} leaves pending and {damaged} damaged; it exports when \
-         complete, and damaged blocks have to be ingested again"
+        "tree {name:?} is {}: {pending} of {leaves} leaves are pending, {damaged} damaged; export it when it is \
+         complete, and ingest damaged blocks again",
+        .state.as_str()
     )]
     NotComplete {
         /// Its name.

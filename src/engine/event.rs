@@ -60,7 +60,7 @@ pub enum Event {
     StorageFailed {
         /// What failed.
         what: String,
-        /// Whether writing goes on.
+        /// Whether writing continues.
         recovered: bool,
     },
     /// A sweep of the background thread failed. The next one, about a second later, tries again.

@@ -51,7 +51,7 @@ impl PouwEngine {
         self.export_addresses_under(ExportPolicy::Strict, name, sink)
     }
 
-    /// As the function above, under another policy.
+    /// Exports all nodes as [`export_addresses`](Self::export_addresses) does, under `policy`.
     ///
     /// # Errors
     /// As [`export_addresses`](Self::export_addresses).
@@ -102,7 +102,7 @@ impl PouwEngine {
         self.export_leaves_under(ExportPolicy::Strict, name, sink)
     }
 
-    /// As the function above, under another policy.
+    /// Exports the leaves as [`export_leaves`](Self::export_leaves) does, under `policy`.
     ///
     /// # Errors
     /// As [`export_addresses`](Self::export_addresses).

@@ -125,7 +125,7 @@ pub enum Receipt {
     /// Its answer was accepted; this is its entry.
     Accepted(LedgerEntry),
     /// Its answer counts as a vote: its entry and its credit follow when the quorum is complete.
-    /// Known as long as a refusal.
+    /// Known for one or two lifetimes of its token.
     Voted,
     /// Its answer was refused for good, and the challenge is closed. Known for one or two lifetimes
     /// of its token, and not for challenges issued before that lifetime was reconfigured.
@@ -214,8 +214,7 @@ impl PouwEngine {
     /// is part of it. `None` for debits, made-up work, and trees that are incomplete or forgotten.
     ///
     /// # Errors
-    /// [`TreeError::Unknown`] if no tree has this name; [`TreeError::Store`] if the store cannot be
-    /// read.
+    /// [`TreeError::Store`] if the store cannot be read.
     pub fn proof_of(&self, entry: &LedgerEntry) -> Result<Option<WorkProof>, TreeError> {
         let Some(tree) = entry.tree.map(TreeId::get) else { return Ok(None) };
         if !(entry.kind.is_of_leaves() || entry.kind == EntryKind::Interior) {

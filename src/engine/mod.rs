@@ -100,9 +100,9 @@ pub(crate) use self::core::bump;
 use self::core::Core;
 use clock::EngineTime;
 
-/// The embedded engine: a backlog of leaves goes in, crash-safe Merkle trees come out. Cheap to
-/// clone. All clones share one store, which closes when the last clone is dropped or
-/// [`close`](Self::close) is called.
+/// The embedded engine: it stores leaves, issues their hashing to clients, and builds crash-safe
+/// Merkle trees. Cheap to clone. All clones share one store, which closes when the last clone is
+/// dropped or [`close`](Self::close) is called.
 ///
 /// **Guarantee.** A call reports success only after the commit that holds its effects is durable.
 /// Each token takes effect at most once, no leaf is lost or credited twice, and a tree exports only
@@ -162,8 +162,8 @@ impl PouwEngine {
     /// Opens the store in the directory `path`, making both if need be.
     ///
     /// # Errors
-    /// A foreign or damaged file, another format, a second process, a clock far ahead: each says
-    /// what to do, and nothing has been changed.
+    /// [`OpenError`] for a foreign or damaged file, another format, a second process, or a clock
+    /// far ahead. Its text says what to do; nothing was changed.
     pub fn open(path: impl AsRef<Path>, config: Config) -> Result<Self, OpenError> {
         let path = path.as_ref();
         std::fs::create_dir_all(path)
@@ -184,8 +184,8 @@ impl PouwEngine {
     pub fn open_with(runtime: Runtime, config: Config) -> Result<Self, OpenError> {
         let secret_error = |_| ConfigError {
             field: "hmac_secret",
-            value: config.settings.hmac_secret.len().to_string(),
-            rule: "it needs 32 bytes or more (the length is shown)",
+            value: format!("{} bytes", config.settings.hmac_secret.len()),
+            rule: "it must have at least 32 bytes",
         };
         let mut keyring = Keyring::new(&config.settings.hmac_secret).map_err(secret_error)?;
         for previous in &config.settings.previous_secrets {

@@ -159,7 +159,7 @@ impl Core {
         let strict = strict && !self.config.makes(super::testing::Mistake::StrictTrustsAudited);
         let weak = self.store.read()?.provenance(tree)?.weak();
         if weak > 0 && policy != ExportPolicy::Attested && self.store.read()?.has_chore(CHORE_DROP, tree)? {
-            let what = "it was released".to_owned();
+            let what = "its block data was released".to_owned();
             return Err(TreeError::Unverifiable { name: name.to_owned(), leaves: weak, what });
         }
         self.clear_doubts(tree, &mut done, progress)?;
@@ -300,7 +300,7 @@ impl Core {
             TreeError::Unverifiable { name: row.name.clone(), leaves, what }
         };
         if row.data == DataPlace::Dropped {
-            return Err(gone("its block data was let go".into()));
+            return Err(gone("its block data was released".into()));
         }
         let failed = |error| match error {
             LoadError::Store(error) => error.into(),

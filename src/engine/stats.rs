@@ -30,15 +30,15 @@ pub struct Stats {
     pub ledger_entries: u64,
     /// Counts the openings of this store.
     pub boot: u64,
-    /// Units ready to be handed out.
+    /// Units ready to be issued.
     pub ready_units: usize,
     /// Bytes of block data in them.
     pub ready_bytes: usize,
     /// Units with votes that wait for an eligible client; some of them are among the ready ones.
     pub votes_waiting: usize,
-    /// Units handed out and not answered.
+    /// Units issued and not answered.
     pub leases: usize,
-    /// Interior nodes ready to be handed out.
+    /// Interior nodes ready to be issued.
     pub ready_interior: usize,
     /// Trees whose data could not be read, with the reason; at most 1 024.
     pub blocked: Vec<BlockedTree>,

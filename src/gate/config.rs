@@ -251,7 +251,7 @@ impl GateConfigBuilder {
         self
     }
 
-    /// Adds a policy for some routes; the paper's `route_overrides`. At most 1 000.
+    /// Adds a policy for some routes; the paper's `route_overrides`. At most 999.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policies.push(policy);
         self
@@ -317,15 +317,15 @@ impl GateConfigBuilder {
     /// Checks the policies and the routes, and returns the rules of each policy.
     fn check_policies(&self) -> Result<Vec<WindowRules>, ConfigError> {
         let count = self.policies.len();
-        check("policies", count, count <= 1_000, "there can be at most 1000")?;
+        check("policies", count - 1, count <= 1_000, "it must be at most 999 besides the default")?;
         let mut windows = Vec::with_capacity(count);
         for (at, policy) in self.policies.iter().enumerate() {
             let name = &policy.name;
             let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
             let good = (1..=64).contains(&name.len()) && name.bytes().all(plain);
-            check("policies.name", name, good, "it has 1 to 64 of a-z, 0-9, _ and -")?;
+            check("policies.name", name, good, "it must have 1 to 64 characters of a-z, 0-9, _ and -")?;
             let repeated = self.policies.iter().take(at).any(|other| other.name == *name);
-            check("policies.name", name, !repeated, "each policy has a name of its own")?;
+            check("policies.name", name, !repeated, "each policy must have a different name")?;
             windows.push(policy.window_rules()?);
         }
         let routes = self.policies.iter().flat_map(|policy| &policy.routes).chain(&self.exempt_routes);
@@ -333,8 +333,13 @@ impl GateConfigBuilder {
         for route in routes {
             let pattern = Pattern::parse(route);
             let good = pattern.is_some();
-            check("routes", route, good, "it is /path or /path/*, with a method and a space before it at most")?;
-            check("routes", route, seen.insert(pattern), "each route is given once, in one policy or as exempt")?;
+            check(
+                "routes",
+                route,
+                good,
+                "it must be /path or /path/*, optionally with a method and a space before it",
+            )?;
+            check("routes", route, seen.insert(pattern), "each route must be given once, in one policy or as exempt")?;
         }
         Ok(windows)
     }
@@ -343,7 +348,8 @@ impl GateConfigBuilder {
         let path = &self.challenge_page;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte);
         let good = path.starts_with('/') && path.ends_with('/') && path.len() <= PREFIX_CHARS_MAX;
-        let rule = "it is empty, or a path of at most 128 of A-Z, a-z, 0-9, /, _, - and . that begins and ends with /";
+        let rule = "it must be empty, or a path of at most 128 characters of A-Z, a-z, 0-9, /, _, - and . that begins and ends \
+                    with /";
         check("challenge_page", path, path.is_empty() || (good && path.bytes().all(plain)), rule)
     }
 
@@ -357,7 +363,7 @@ impl GateConfigBuilder {
             ("reputation_difficulty_threshold", self.reputation_difficulty_threshold),
             ("reputation_exemption_threshold", self.reputation_exemption_threshold),
         ] {
-            check(field, value, value.is_finite() && value >= 0.0, "it must be a finite number from 0 up")?;
+            check(field, value, value.is_finite() && value >= 0.0, "it must be a finite number, 0 or more")?;
         }
         let million = "it must be at most 1000000";
         for (field, value) in [

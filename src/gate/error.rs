@@ -13,7 +13,7 @@ pub enum GateError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The operating system returned no random bytes.
-    #[error("the operating system returned no random bytes: {0}")]
+    #[error("the operating system returned no random bytes: {0}; retry in a moment")]
     Random(String),
     /// No thread could be started.
     #[error("no thread could be started: {0}; raise the limit of threads for this process")]

@@ -4,6 +4,11 @@ use std::fmt;
 
 use super::Gate;
 
+const WHY_NOT_READY: &str = "no unit is ready although leaves are pending; call `upkeep`, or see the engine's events \
+                             for sources that cannot be read";
+const WHY_EMPTY: &str = "the backlog is empty; ingest more data (until then clients get made-up work, or a plain 429 \
+                         with synthetic = false)";
+
 /// The state of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -88,14 +93,14 @@ impl Gate {
             queue: if stats.ready_units > 0 {
                 healthy()
             } else if stats.totals.pending > 0 {
-                part(HealthCondition::Degraded, "no unit is ready although leaves are pending; see the engine's events")
+                part(HealthCondition::Degraded, WHY_NOT_READY)
             } else {
-                part(HealthCondition::Degraded, "the backlog is empty: ingest more data, or rely on made-up work")
+                part(HealthCondition::Degraded, WHY_EMPTY)
             },
             store: if stats.closed {
                 part(
                     HealthCondition::Unavailable,
-                    "closed: nothing can be written until the process is restarted; unless it was stopped, a sync failed: check the disk",
+                    "closed: nothing is written until the process restarts. If you did not stop it, a sync failed: check the disk, then restart",
                 )
             } else if stats.commits_failed_in_row > 0 {
                 let failed = stats.commits_failed_in_row;

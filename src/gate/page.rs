@@ -135,9 +135,9 @@ fn page(mut refusal: Refusal, prefix: &str) -> Refusal {
         "page.css\"><script type=\"module\" src=\"",
         prefix,
         "challenge.js\"></script></head><body><main><h1 data-text=\"title\">One moment</h1>\
-         <noscript><p>Your connection has requested more pages than the limit allows. Waiting works: ask again in ",
+         <noscript><p>Your connection has requested more pages than the limit allows. Reload this page in ",
         &retry,
-        " seconds, nothing is lost.</p></noscript><p data-text=\"lead\"></p>\
+        " seconds; nothing is lost.</p></noscript><p data-text=\"lead\"></p>\
          <p id=\"status\" role=\"status\" hidden></p><pouw-progress></pouw-progress>\
          <p><button id=\"again\" type=\"button\" data-text=\"again\" hidden></button></p></main>\
          <script type=\"application/json\" id=\"given\">{\"retryAfter\":",

@@ -146,11 +146,15 @@ pub(super) const fn detail(reason: Reason) -> &'static str {
         Reason::Ceiling => {
             "Over the limit, and no more requests can be admitted by work in this window. Wait for the time in Retry-After."
         }
-        Reason::Crowded => "Over the limit of this network, or too many clients. Wait for the time in Retry-After.",
+        Reason::Crowded => {
+            "Over the limit that this network shares, because too many clients are tracked. Wait for the time in Retry-After."
+        }
         Reason::TooEarly => {
             "The answer was too early and was not checked. Send it again after the time in Retry-After."
         }
-        Reason::WrongResult => "The result is wrong.",
+        Reason::WrongResult => {
+            "The result is wrong. Compute the new workUnit if there is one, or wait for the time in Retry-After."
+        }
         Reason::TokenExpired => "Over the limit, and the token has expired or is unknown. Compute the new workUnit.",
         Reason::Withdrawn => {
             "Over the limit, and the challenge was withdrawn. Compute the new workUnit; there is no second wait."

@@ -22,7 +22,7 @@ pub enum Admission {
 
 /// The error of a window that cannot be reached now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the window cannot be reached: {0}")]
+#[error("the shared window cannot be reached: {0}")]
 pub struct WindowError(String);
 
 impl WindowError {

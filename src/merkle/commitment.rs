@@ -211,8 +211,8 @@ pub enum CommitmentError {
         /// The digest of these fields.
         computed: Checksum,
     },
-    /// The leaf has not the committed length.
-    #[error("invalid data of leaf {index}: expected {expected} bytes by the commitment, found {actual}")]
+    /// The leaf's length differs from the committed one.
+    #[error("invalid data of leaf {index}: expected {expected} bytes, as committed, found {actual}")]
     LeafLength {
         /// The leaf.
         index: LeafIndex,

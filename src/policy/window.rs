@@ -50,7 +50,7 @@ pub struct WindowRules {
 pub struct Quota {
     /// Admitted requests in a window.
     pub limit: u32,
-    /// What is left of them.
+    /// Requests left in the window.
     pub remaining: u32,
     /// Milliseconds until a slot frees; 0 when nothing is logged.
     pub reset_ms: u64,

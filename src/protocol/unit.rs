@@ -179,7 +179,7 @@ pub fn subtree_nodes(leaves: u64, fold_levels: u8) -> u64 {
 #[non_exhaustive]
 pub enum UnitError {
     /// A count or a length contradicts the other members.
-    #[error("invalid `{member}`: expected {expected} by the other members, found {found}; request a new unit")]
+    #[error("invalid `{member}`: expected {expected}, as the other members imply, found {found}; request a new unit")]
     Mismatch {
         /// The inconsistent member by its wire name.
         member: &'static str,

@@ -29,7 +29,7 @@ pub enum StoreError {
         expected: u32,
     },
     /// Another process (or another engine of this one) has the store open.
-    #[error("{path} is already open; a store has one owner at a time, stop the other process first")]
+    #[error("{path} is already open; only one process can use a store, so stop the other one first")]
     AlreadyOpen {
         /// The file.
         path: PathBuf,

@@ -102,12 +102,12 @@ routes = [\"/x\", \"y\", \"/x\"]
         "4:34: `trusted_proxies` is \"10.0.0.1\": ",
         "5:23: `identifier_strategy` is \"custom\": ",
         "6:1: `listen`: ",
-        "7:21: `token_ttl_seconds` is 5: this does not fit: `floor_ms` is 7500, and it must be below the token's lifetime",
+        "7:21: `token_ttl_seconds` is 5: it does not fit `floor_ms`, which is 7500: it must be below the token's lifetime",
         "10:1: `route_overrides[0]` is limit: unknown field `limit`",
         "12:8: `route_overrides[1].name` is B: ",
         "13:14: `route_overrides[1].rate_limit` is 0: ",
         "15:17: `route_overrides[1].routes[1]` is y: ",
-        "15:22: `route_overrides[1].routes[2]` is /x: each route is given once",
+        "15:22: `route_overrides[1].routes[2]` is /x: each route must be given once",
     ];
     assert_eq!(said.len(), expected.len(), "{said:#?}");
     for (said, expected) in said.iter().zip(expected) {
@@ -194,7 +194,7 @@ fn the_secret_files_are_checked_as_the_server_would() {
     refused(&["chmod 600", "5 bytes"]);
     secret("etc/new", &"n".repeat(32), 0o600);
     secret("etc/old", &"o".repeat(32), 0o600);
-    refused(&["`previous_secret_files` is etc/older: each secret is given once"]);
+    refused(&["`previous_secret_files` is etc/older: each secret must be given once"]);
     secret("etc/older", &"p".repeat(32), 0o600);
     let said = sandbox.ok("check-config etc/pouw.toml");
     assert!(said.contains("secret_file = \"new\"") && !said.contains("nnnn"), "{said}");

@@ -265,7 +265,7 @@ fn a_verification_with_any_value_changed_fails_and_says_what_is_wrong() {
         ("--block-len", "0", "not the published one"),
         ("--total-bytes", "2001", "not the published one"),
         ("--leaf", "0", "the proof file is for leaf 1"),
-        ("--leaf", "3", "expected 464 bytes by the commitment"),
+        ("--leaf", "3", "expected 464 bytes, as committed"),
         ("--leaf", "4", "invalid leaf index: expected less than 4, found 4"),
         ("--proof", "absent", "absent"),
         ("--proof", "block", "not a proof"),
@@ -279,9 +279,9 @@ fn other_data_or_another_proof_does_not_verify() {
     let (sandbox, told) = proven();
     let block = pattern(2_000)[512..1024].to_vec();
     for (data, says) in [
-        (block[..511].to_vec(), "expected 512 bytes by the commitment, found 511"),
-        ([&block[..], b"x"].concat(), "expected 512 bytes by the commitment, found 513"),
-        (Vec::new(), "expected 512 bytes by the commitment, found 0"),
+        (block[..511].to_vec(), "expected 512 bytes, as committed, found 511"),
+        ([&block[..], b"x"].concat(), "expected 512 bytes, as committed, found 513"),
+        (Vec::new(), "expected 512 bytes, as committed, found 0"),
         ([b"x", &block[1..]].concat(), "the data is not the proved leaf"),
     ] {
         sandbox.write("other", data);

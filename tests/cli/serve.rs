@@ -298,7 +298,7 @@ fn what_cannot_be_solved_or_served_says_why() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     for (args, code, what) in [
-        (&["--listen", &address][..], 1, "give another --listen"),
+        (&["--listen", &address][..], 1, "choose another address with --listen"),
         (&["--floor", "1,2"], 2, "three numbers"),
         (&["--floor", "1,2,99999"], 1, "floor_ms"),
         (&["--rate", "0"], 1, "rate_limit"),

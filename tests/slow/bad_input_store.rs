@@ -203,7 +203,7 @@ fn a_second_process_is_refused_until_the_first_one_ends() {
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("open")), "the child opens the store");
-    let error = refused(dir.path(), "is already open; a store has one owner at a time, stop the other process first");
+    let error = refused(dir.path(), "is already open; only one process can use a store, so stop the other one first");
     assert!(matches!(error, StoreError::AlreadyOpen { .. }));
     drop(child.stdin.take());
     lines.for_each(drop);

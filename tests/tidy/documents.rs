@@ -75,7 +75,9 @@ fn beginnings_that_differ_are_found() {
 /// Paths of all documents that a reader is sent to.
 pub(crate) fn documents() -> Vec<String> {
     let mut paths: Vec<_> =
-        ["README.md", "BENCHMARKS.md", "CHANGELOG.md", "clients/js/README.md", "clients/js/DETAILS.md"].map(str::to_owned).into();
+        ["README.md", "BENCHMARKS.md", "CHANGELOG.md", "clients/js/README.md", "clients/js/DETAILS.md"]
+            .map(str::to_owned)
+            .into();
     for entry in fs::read_dir(root().join("src/docs")).expect("the folder can be listed") {
         let name = entry.expect("the folder can be listed").file_name().into_string().expect("names are ASCII");
         if name.ends_with(".md") {

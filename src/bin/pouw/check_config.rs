@@ -35,9 +35,9 @@ Examples:
 
 A file, pouw.toml. Every line is optional:
   listen = \"127.0.0.1:3000\"
-  rate_limit = 60                          # requests of one client
-  window_ms = 60_000                       # in a minute
-  paid_admissions_per_window = 30          # as many more for work
+  rate_limit = 60                          # requests of one client in a window
+  window_ms = 60_000                       # length of the window
+  paid_admissions_per_window = 30          # additional requests admitted by work
   floor_ms = [1_500, 4_000, 7_500]         # wait before an answer counts: low, medium, high
   trusted_proxies = [\"10.0.0.0/8\"]
   exempt_routes = [\"/health\", \"GET /feed/*\"]

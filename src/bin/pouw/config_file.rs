@@ -136,8 +136,8 @@ impl ConfigFile {
             let (value, message) = match said.strip_prefix(&own) {
                 Some(rule) => (problem.error.value.clone(), rule.to_owned()),
                 None => {
-                    let rest = said.split_once(" does not fit: ").map_or(said.as_str(), |(_, rest)| rest);
-                    (excerpt(text, &span), format!("this does not fit: {rest}"))
+                    let rest = said.split_once(" does not fit ").map_or(said.as_str(), |(_, rest)| rest);
+                    (excerpt(text, &span), format!("it does not fit {rest}"))
                 }
             };
             wrong.push(Wrong { place: place(text, &span), key: Some(key), value: Some(value), message });

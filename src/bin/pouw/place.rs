@@ -54,7 +54,10 @@ impl Place {
             secret::of_file(path)?;
         }
         std::fs::create_dir_all(&self.db).map_err(|e| {
-            Failure::Failed(format!("{}: {e}; name a directory this process may write", self.db.display()))
+            Failure::Failed(format!(
+                "{}: {e}; check the path, and that this process may write to it",
+                self.db.display()
+            ))
         })?;
         self.start(false)
     }
@@ -66,7 +69,10 @@ impl Place {
             secret::of_file(path)?;
         }
         std::fs::create_dir_all(&self.db).map_err(|e| {
-            Failure::Failed(format!("{}: {e}; name a directory this process may write", self.db.display()))
+            Failure::Failed(format!(
+                "{}: {e}; check the path, and that this process may write to it",
+                self.db.display()
+            ))
         })?;
         start_engine(&self.db, settings(self.secret()?).accept_clock_ahead(true), true)
     }
@@ -112,8 +118,8 @@ fn start_engine(dir: &Path, settings: ConfigBuilder, serving: bool) -> Result<Po
     let events = EventSink::new(move |event| match event {
         Event::CorruptionFound { what, .. } => complain(&format!("damage found: {what}; run: pouw check")),
         Event::StorageFailed { what, recovered } => {
-            let then = if recovered { "continuing" } else { "no more is written" };
-            complain(&format!("storage failed, {then}: {what}"));
+            let then = if recovered { "continuing" } else { "nothing more is written: check the disk, then restart" };
+            complain(&format!("storage failed: {what}; {then}"));
         }
         Event::BlockDamaged { name, leaf, address, .. } if serving => {
             let name = printable(&name);

@@ -42,7 +42,7 @@ impl PouwEngine {
     /// rest is ingested; with one tree for all, either ends the ingest.
     ///
     /// # Errors
-    /// See [`IngestError`]. What was committed stays, and the same call again goes on from there.
+    /// See [`IngestError`]. What was committed stays, and the same call continues from there.
     pub fn ingest_paths(
         &self,
         options: &IngestOptions,

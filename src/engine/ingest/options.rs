@@ -131,7 +131,7 @@ impl IngestOptions {
             });
         }
         if !self.strategy.is_valid() {
-            let rule = "`audit` takes 1 to 32 leaves, `quorum` 2 to 8 clients";
+            let rule = "expected audit:K with K from 1 to 32, or quorum:Q with Q from 2 to 8";
             return Err(IngestError::Option { field: "strategy", value: self.strategy.to_string(), rule });
         }
         if self.strategy == Strategy::KnownAddress && self.layout != IngestLayout::Blocks {
@@ -152,7 +152,7 @@ pub const BLOCK_SIZE_MIN: u64 = 512;
 pub const BLOCK_SIZE_MAX: u64 = 256 << 20;
 
 pub(super) fn check_name(name: &str) -> Result<(), IngestError> {
-    let rule = "a tree's name has 1 to 4096 bytes and no NUL";
+    let rule = "it must have 1 to 4096 bytes and no NUL byte";
     if name.is_empty() || name.len() > super::walk::NAME_LEN_MAX || name.contains('\0') {
         let value = name.chars().take(64).collect();
         return Err(IngestError::Option { field: "name", value, rule });

@@ -194,7 +194,7 @@ impl fmt::Display for SkipReason {
             Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
             Self::NameTooLong { len } => write!(
                 f,
-                "name of {len} bytes with its prefix, at most {NAME_LEN_MAX} are allowed: use a shorter prefix"
+                "name too long: {len} bytes with its prefix, expected at most {NAME_LEN_MAX}; use a shorter prefix"
             ),
         }
     }

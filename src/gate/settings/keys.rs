@@ -96,7 +96,7 @@ keys! {
              document; it does the work and repeats the request. Empty: no page. pouw serve has the files \
              below /pouw/assets/.";
         shadow: bool, "", "true or false",
-            "Decide and count as usual, but let requests over the limit through: a rehearsal.";
+            "Decide and count as usual, but let requests over the limit through, to try out settings.";
     }
     "Who is one client": {
         identifier_strategy: ClientIdentifier, "", "one of ip, user, api_key, user_or_ip",
@@ -104,7 +104,7 @@ keys! {
              with user_or_ip, they count by address.";
         ipv6_prefix: u8, "bits", "16 to 128",
             "Leading bits of an IPv6 address that identify one client. One subscriber usually has 2^64 \
-             addresses, so more than 64 bits limit no one.";
+             addresses, so with more than 64 bits a subscriber can evade the limit.";
         trusted_proxies: Vec<ProxyNetwork>, "", "a list of networks as ADDRESS/BITS, like 10.0.0.0/8",
             "Proxies whose Forwarded or X-Forwarded-For header is trusted. If the list is empty, all clients \
              behind a proxy count as one.";

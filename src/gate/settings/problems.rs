@@ -27,7 +27,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, error: ConfigError { field, value, rule } } = self;
         if GROUNDS.iter().any(|(other, ground)| field == other && key == ground) {
-            return write!(f, "`{key}` does not fit: `{field}` is {value}, and {rule}");
+            return write!(f, "`{key}` does not fit `{field}`, which is {value}: {rule}");
         }
         write!(f, "`{key}` is {value}: {rule}")
     }

@@ -66,7 +66,7 @@ impl Checker<'_> {
                 continue;
             }
             if row.leaves == 0 || slot + u64::from(row.leaves) > TILE_LEAVES {
-                self.find(format!("ledger-0 row {seq}: {} leaves from {} on are no unit", row.leaves, row.start));
+                self.find(format!("ledger-0 row {seq}: {} leaves from {} on are not a unit", row.leaves, row.start));
                 continue;
             }
             let mask = (((1_u64 << row.leaves) - 1) << slot) as u32;
@@ -94,7 +94,10 @@ impl Checker<'_> {
         let slot = row.start % TILE_LEAVES;
         let width = 1_u64 << row.order.min(5);
         if row.order > 5 || slot + width > TILE_LEAVES || u64::from(row.leaves) >= width {
-            self.find(format!("ledger-0 row {seq}: {} leaves from {} on are no part of a unit", row.leaves, row.start));
+            self.find(format!(
+                "ledger-0 row {seq}: {} leaves from {} on are not part of a unit",
+                row.leaves, row.start
+            ));
             return Ok(());
         }
         let mask = (((1_u64 << width) - 1) << slot) as u32;

@@ -44,7 +44,7 @@ pub struct CheckFinding {
 /// Findings listed one by one; all are counted.
 pub const CHECK_FINDINGS_SHOWN: usize = 100;
 
-/// What a check went through and found.
+/// The result of a check: what was read, and the rows that do not fit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

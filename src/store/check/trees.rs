@@ -66,7 +66,7 @@ impl Checker<'_> {
             self.find(format!("trees-0 row {tree}: it is {:?}, but its data was dropped", row.state));
         }
         if row.state != TreeState::Ingesting && Shape::new(row.leaves).is_err() {
-            self.find(format!("trees-0 row {tree}: {} leaves are no tree", row.leaves));
+            self.find(format!("trees-0 row {tree}: {} leaves do not form a tree", row.leaves));
         }
     }
 

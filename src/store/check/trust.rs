@@ -179,7 +179,7 @@ impl Checker<'_> {
             return Ok(Some("its tree is not active"));
         }
         if row.order > 5 || start % (1 << row.order) != 0 || start >= owner.leaves {
-            return Ok(Some("its range is no unit"));
+            return Ok(Some("its range is not a unit"));
         }
         let leaves = (owner.leaves - start).min(1 << row.order);
         let tile = match self.state.tiles.get((tree, start / TILE_LEAVES)).db()? {
@@ -195,7 +195,7 @@ impl Checker<'_> {
             return Ok(Some("its quorum is complete"));
         }
         if row.votes.is_empty() && row.refereed.is_empty() {
-            return Ok(Some("it says nothing"));
+            return Ok(Some("it has no votes"));
         }
         for (at, vote) in row.votes.iter().enumerate() {
             if vote.leaves.len() as u64 != leaves {

@@ -59,7 +59,7 @@ const RATE: u64 = 72;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HashReason {
-    /// Leaves of a tree coming in.
+    /// Leaves of a tree during its ingest.
     Ingest,
     /// A sample of an answer.
     Audit,

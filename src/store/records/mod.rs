@@ -27,7 +27,7 @@ pub use trust::{ClaimRow, ProvenanceRow, QuorumRow, Submitter, VoteRow, range_en
 
 /// A row that does not decode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a row of table {table} is damaged: {what}; run `check`, then restore the store from a backup")]
+#[error("a row of table {table} is damaged: {what}; run `pouw check`, then restore the store from a backup")]
 #[non_exhaustive]
 pub struct RecordError {
     /// The row's table.
@@ -65,7 +65,7 @@ impl Default for ClientRow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TreeState {
-    /// Leaves are still coming in; nothing is issued.
+    /// The ingest is not finished; nothing is issued.
     Ingesting,
     /// Some leaves are pending.
     Active,

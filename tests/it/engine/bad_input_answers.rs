@@ -381,10 +381,10 @@ fn a_debit_beyond_the_balance_or_under_a_used_key_is_refused() {
 fn a_secret_of_fewer_than_32_bytes_is_refused_by_name_and_never_shown() {
     for len in [0, 1, 31] {
         let error = Config::new(vec![0x5a; len]).unwrap_err();
-        assert_eq!((error.field, error.value.as_str()), ("hmac_secret", len.to_string().as_str()));
+        assert_eq!((error.field, error.value.as_str()), ("hmac_secret", format!("{len} bytes").as_str()));
         let error = Config::builder(SECRET).previous_secret(vec![0x5a; len]).build().unwrap_err();
         assert_eq!(error.field, "hmac_secret");
-        assert!(!error.to_string().contains("ZZ") && error.to_string().contains("32 bytes or more"));
+        assert!(!error.to_string().contains("ZZ") && error.to_string().contains("at least 32 bytes"));
     }
     Config::new(vec![0x5a; 32]).unwrap();
 }

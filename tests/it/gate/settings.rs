@@ -302,7 +302,10 @@ fn a_default_that_no_longer_fits_is_the_doing_of_the_key_that_is_set() {
     let high = json!({ "default_difficulty": "high", "max_difficulty": "low" });
     assert_eq!(problems(high), ["max_difficulty max_difficulty low"]);
     let said = read(&json!({ "token_ttl_seconds": 5 })).problems()[0].to_string();
-    assert_eq!(said, "`token_ttl_seconds` does not fit: `floor_ms` is 7500, and it must be below the token's lifetime");
+    assert_eq!(
+        said,
+        "`token_ttl_seconds` does not fit `floor_ms`, which is 7500: it must be below the token's lifetime"
+    );
     let said = with("rate_limit", json!(0)).problems()[0].to_string();
     assert_eq!(said, "`rate_limit` is 0: it must be from 1 to 1000000");
     // What is judged by a setting that is wrong itself is not told.

@@ -89,7 +89,7 @@ fn an_open_store_and_a_missing_one_are_refused() {
     assert!(!dir.path().join("nowhere").exists(), "nothing is made");
     let engine = open(dir.path());
     let busy = PouwEngine::check_store(dir.path(), &mut |_| {}).unwrap_err();
-    assert!(busy.to_string().contains("is already open; a store has one owner at a time"), "{busy}");
+    assert!(busy.to_string().contains("is already open; only one process can use a store"), "{busy}");
     engine.close();
     expect_clean(dir.path(), "closed");
 }

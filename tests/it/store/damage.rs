@@ -340,7 +340,7 @@ fn a_broken_ledger_is_found() {
     state("meta-0 head: nodes is", |txn| forge_entry(txn, 2, |row| row.nodes += 1));
     state("meta-0 head: leaves is", |txn| forge_entry(txn, 2, |row| row.leaves -= 1));
     state("are credited a second time", |txn| forge_entry(txn, 2, |row| row.start -= 32));
-    state("are no unit", |txn| forge_entry(txn, 2, |row| row.leaves = 33));
+    state("are not a unit", |txn| forge_entry(txn, 2, |row| row.leaves = 33));
     state("no tree 1234 was ever begun", |txn| forge_entry(txn, 2, |row| row.tree = 1234));
     state("which has no row", |txn| forge_entry(txn, 2, |row| row.start = 1 << 30));
     state("it follows entry 7 of its client", |txn| forge_entry(txn, 2, |row| row.previous = 7));

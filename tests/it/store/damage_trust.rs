@@ -284,12 +284,12 @@ fn votes_on_what_is_no_unit_with_pending_leaves_are_found() {
         let row = quorum(txn, (PAIRS, 32));
         put_quorum(txn, (PAIRS, 0), &row);
     });
-    exactly(&[&said(96, "its range is no unit")], |txn| {
+    exactly(&[&said(96, "its range is not a unit")], |txn| {
         let row = quorum(txn, (PAIRS, 32));
         put_quorum(txn, (PAIRS, 96), &row);
     });
-    exactly(&[&said(32, "its range is no unit")], |txn| edit_quorum(txn, (PAIRS, 32), |row| row.order = 6));
-    exactly(&[&said(33, "its range is no unit")], |txn| {
+    exactly(&[&said(32, "its range is not a unit")], |txn| edit_quorum(txn, (PAIRS, 32), |row| row.order = 6));
+    exactly(&[&said(33, "its range is not a unit")], |txn| {
         let row = quorum(txn, (PAIRS, 32));
         put_quorum(txn, (PAIRS, 33), &QuorumRow { order: 4, ..row });
     });
@@ -311,7 +311,7 @@ fn votes_that_cannot_stand_together_are_found() {
     };
     let other = |row: &QuorumRow| VoteRow { client: [1; 16], network: [1; 16], ..row.votes[0].clone() };
     edit(32, "its quorum is complete", &|row| row.votes.push(other(row)));
-    edit(32, "it says nothing", &|row| row.votes.clear());
+    edit(32, "it has no votes", &|row| row.votes.clear());
     edit(32, "a vote is for another number of leaves", &|row| row.votes[0].leaves.truncate(31));
     edit(64, "a vote differs from the server's own hash", &|row| row.votes[0].leaves[3][0] ^= 1);
     edit(64, "a vote differs from the server's own hash", &|row| row.refereed[1].1[0] ^= 1);
@@ -391,12 +391,12 @@ fn credits_that_do_not_fit_the_states_are_found() {
         let seq = entry(txn, EntryKind::Part, KNOWN, 0);
         forge_entry(txn, seq, |row| (row.tree, row.start) = (AUDITED, 64));
     });
-    exactly(&["31 leaves from 0 on are no part of a unit", "tiles-0 row (4, 0): a leaf is done"], |txn| {
+    exactly(&["31 leaves from 0 on are not part of a unit", "tiles-0 row (4, 0): a leaf is done"], |txn| {
         let seq = entry(txn, EntryKind::Part, KNOWN, 0);
         forge_entry(txn, seq, |row| row.order = 6);
     });
     // A vote credits no leaf: without the entry of the last one nobody is credited.
-    exactly(&["0 leaves from 0 on are no unit"], |txn| {
+    exactly(&["0 leaves from 0 on are not a unit"], |txn| {
         let seq = entry(txn, EntryKind::Vote, PAIRS, 0);
         forge_entry(txn, seq, |row| row.kind = EntryKind::Leaves);
     });

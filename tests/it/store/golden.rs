@@ -492,7 +492,7 @@ fn every_row_reads_back_as_it_was_written() {
 fn a_row_that_does_not_fit_is_refused_by_name() {
     let refused = |error: pouw::internal::store::records::RecordError, what: &str| {
         let text = error.to_string();
-        assert!(text.contains(what) && text.contains("run `check`"), "{text}");
+        assert!(text.contains(what) && text.contains("run `pouw check`"), "{text}");
     };
     refused(TileRow::decode(&[0; 15]).unwrap_err(), "table tiles-0 is damaged: 15 bytes");
     refused(TileRow::decode(&[7; 16]).unwrap_err(), "unknown leaf state");

@@ -49,7 +49,7 @@ pub struct Options {
     /// Longest time to get past the limit, in seconds from the first request.
     #[arg(long, value_name = "SECS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     deadline: u64,
-    /// Most bytes of data to hash [default: 1048576].
+    /// Most bytes of data to hash [default: 2097152].
     #[arg(long, value_name = "N")]
     max_bytes: Option<u64>,
     /// Most hashes to compute [default: 98].

@@ -114,9 +114,9 @@ async fn serve(
     metrics: metrics_exporter_prometheus::PrometheusHandle,
     out: &Output,
 ) -> Result<(), Failure> {
-    let listener = TcpListener::bind(chosen.listen)
-        .await
-        .map_err(|error| Failure::failed(format!("{}: {error}; give another --listen", chosen.listen)))?;
+    let listener = TcpListener::bind(chosen.listen).await.map_err(|error| {
+        Failure::failed(format!("cannot listen on {}: {error}; choose another address with --listen", chosen.listen))
+    })?;
     let address = listener.local_addr()?;
     // Before the first request: the first client over the limit gets real work too.
     gate.engine().refill()?;
