@@ -259,8 +259,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// Maximum of answers waiting for a commit, 1 to 65 536; default 4 096. Above it, `submit` fails
-    /// with `SubmitError::Busy`.
+    /// Maximum number of answers waiting for a commit, 1 to 65 536; default 4 096. Above it,
+    /// `submit` fails with `SubmitError::Busy`.
     pub fn waiting_answers_max(mut self, answers: usize) -> Self {
         self.waiting_answers_max = answers;
         self

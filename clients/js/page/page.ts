@@ -86,7 +86,7 @@ async function sendBurst(): Promise<void> {
     say(byId('status'), ended.signal.aborted ? strings.stopped : ending(results));
     say(byId('why'), '');
     burst.disabled = false;
-    // Whoever has gone on to something else stays there.
+    // A visitor who has moved the focus elsewhere keeps it.
     if (document.activeElement === stop) burst.focus();
     stop.hidden = true;
   }
