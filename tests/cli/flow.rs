@@ -169,7 +169,7 @@ fn a_referenced_file_that_changed_or_vanished_is_named_and_the_rest_is_done() {
     let blocked: Vec<&str> = report["blocked"].as_array().unwrap().iter().map(|tree| word(tree, "/tree")).collect();
     assert_eq!(blocked, ["cat.jpg", "gone"]);
     assert!(stderr.contains("in/gone") && stderr.contains("in/cat.jpg") && stderr.contains("changed"), "{stderr}");
-    sandbox.refused(1, "export --db store --tree gone", &["2 of 2 leaves pending"]);
+    sandbox.refused(1, "export --db store --tree gone", &["2 of 2 leaves are pending"]);
 
     fs::rename(sandbox.path("elsewhere"), sandbox.path("in/gone")).unwrap();
     sandbox.refused(1, "work --db store", &["in/cat.jpg"]);

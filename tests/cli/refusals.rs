@@ -133,7 +133,7 @@ fn trees_and_leaves_that_are_not_there_are_told_from_those_that_are_not_done() {
         sandbox.refused(1, &format!("{verb} --db store --tree dog.jpg"), &["dog.jpg"]);
     }
     for verb in ["export", "prove --leaf 0"] {
-        sandbox.refused(1, &format!("{verb} --db store --tree cat.jpg -o out"), &["3 of 3 leaves pending"]);
+        sandbox.refused(1, &format!("{verb} --db store --tree cat.jpg -o out"), &["3 of 3 leaves are pending"]);
     }
     sandbox.ok("work --db store");
     sandbox.refused(1, "prove --db store --tree cat.jpg --leaf 3 -o out", &["3 leaves"]);

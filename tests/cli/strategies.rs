@@ -144,7 +144,7 @@ fn a_quorum_larger_than_the_crew_ends_the_run_and_a_larger_crew_completes_it() {
     assert_eq!(status["quorums"], waiting);
     assert!(sandbox.ok("status --db store").contains("4 votes on 2 units"));
     assert_eq!(number(&sandbox.json("check --db store"), "/quorums"), 2);
-    sandbox.refused(1, "export --db store --tree a", &["40 of 40 leaves pending", "run: pouw work"]);
+    sandbox.refused(1, "export --db store --tree a", &["40 of 40 leaves are pending", "run: pouw work"]);
 
     let report = sandbox.json("work --db store --clients 3");
     assert_eq!((number(&report, "/votes"), number(&report, "/pending"), number(&report, "/treesComplete")), (0, 0, 1));
