@@ -43,7 +43,7 @@ pub enum StoreError {
         what: String,
     },
     /// A row does not decode.
-    #[error("a row of table {table} is damaged: {what}; run `check`, then restore the store from a backup")]
+    #[error("a row of table {table} is damaged: {what}; run `pouw check`, then restore the store from a backup")]
     Record {
         /// The row's table.
         table: &'static str,
