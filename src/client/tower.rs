@@ -32,8 +32,8 @@ use super::{BoxError, ClientError, Offer, Report, Terms};
 
 pub use super::replay::ResponseBody;
 
-/// Wraps a service in [`Solve`]. All services of one layer, and their clones, solve one challenge at a
-/// time.
+/// Wraps a service in [`Solve`]. All services of one layer, and their clones, solve one challenge
+/// at a time.
 ///
 /// # Examples
 ///

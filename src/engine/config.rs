@@ -333,8 +333,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// Draws audits from a seed, so that tests are repeatable. Clients could predict them: never
-    /// use it in a service.
+    /// Draws audits from a seed, for tests that repeat. Clients could predict them.
     #[cfg(feature = "testing")]
     #[doc(hidden)]
     pub fn audit_seed(mut self, seed: u64) -> Self {

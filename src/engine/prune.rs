@@ -1,5 +1,5 @@
-//! Removing old rows: consumed tokens, ledger entries, idle clients. The search for them only reads,
-//! so that an engine without anything to remove writes nothing.
+//! Removing old rows: consumed tokens, ledger entries, idle clients. The search for them only
+//! reads, so that an engine without anything to remove writes nothing.
 
 use std::sync::atomic::Ordering;
 
@@ -94,8 +94,8 @@ impl Core {
         Ok(())
     }
 
-    /// Looks at the next stretch of client rows. Returns whether a client of it can be forgotten; if
-    /// not, the search goes on behind it the next time.
+    /// Looks at the next stretch of client rows. Returns whether a client of it can be forgotten;
+    /// if not, the search goes on behind it the next time.
     fn search_clients(&self, before_ms: u64) -> Result<bool, StoreError> {
         let mut search = self.client_search.lock();
         // Before the rows are read: a commit meanwhile begins another round.

@@ -61,7 +61,7 @@ impl Tracked for Row {
         self.touched_ms
     }
 
-    fn is_dear(&self, rules: &DifficultyRules, now_ms: u64) -> bool {
+    fn is_valuable(&self, rules: &DifficultyRules, now_ms: u64) -> bool {
         !self.is_idle(rules, now_ms)
     }
 

@@ -53,8 +53,8 @@ impl PouwEngine {
     }
 
     /// Judges an answer on this thread and calls `done` with the verdict: at once if it is refused,
-    /// on the writer's thread after the commit if it is right. It never waits for a commit: it is for
-    /// callers with an event loop. Keep `done` short.
+    /// on the writer's thread after the commit if it is right. It never waits for a commit: it is
+    /// for callers with an event loop. Keep `done` short.
     pub fn submit_with(&self, answer: &Answer<'_>, done: impl FnOnce(Result<Accepted, SubmitError>) + Send + 'static) {
         match self.for_gate().inspect(answer.client, answer.token, answer.policy) {
             Err(error) => done(Err(error)),

@@ -292,7 +292,8 @@ impl Core {
     }
 
     /// Does rounds of upkeep until one finds nothing to do or fails. Sweeps that fall due meanwhile
-    /// are done between the rounds, where no lock is held. Returns whether the last round went well.
+    /// are done between the rounds, where no lock is held. Returns whether the last round went
+    /// well.
     fn catch_up(&self, eager: bool, swept_ms: &mut u64) -> bool {
         while !self.stopping() {
             self.sweep_if_due(swept_ms);

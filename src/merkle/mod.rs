@@ -19,8 +19,8 @@
 //! leaves      0  1 2  3 4
 //! ```
 //!
-//! A *tile* is an aligned range of 32 leaves, the unit of storage; a *group* is an aligned range of 16. The
-//! last one of a tree may be ragged.
+//! A *tile* is an aligned range of 32 leaves, the unit of storage; a *group* is an aligned range of
+//! 16. The last one of a tree may be ragged.
 //!
 //! The root alone does not bind the number of leaves, since leaves have no prefix: publish the
 //! [`Commitment`] and verify against it.

@@ -3,7 +3,7 @@
 //! Entries have a fixed place in a slab, so that the hand can walk them; the index holds only
 //! places. Every insert looks at two entries under the hand and frees those that carry no
 //! information any more. At the bound the least recently touched of 16 entries that may go makes
-//! room, a dear one only if all are; if none may, there is no room.
+//! room, a valuable one only if all are; if none may, there is no room.
 //!
 //! The heap bytes of the values are summed up as the values change, so that reading the sum walks
 //! no entry.
@@ -28,7 +28,7 @@ pub trait Tracked {
     /// The time of its last use.
     fn touched_ms(&self, rules: &Self::Rules) -> u64;
     /// Whether it stays at the bound as long as another that may go does not. By default none does.
-    fn is_dear(&self, rules: &Self::Rules, now_ms: u64) -> bool {
+    fn is_valuable(&self, rules: &Self::Rules, now_ms: u64) -> bool {
         let _ = (rules, now_ms);
         false
     }
@@ -181,7 +181,7 @@ impl<K: ClockKey, V: Tracked + Default> ClockTable<K, V> {
             if let Some(Some(slot)) = self.slots.get(at)
                 && slot.value.may_go(&self.rules, now_ms)
             {
-                let worth = (slot.value.is_dear(&self.rules, now_ms), slot.value.touched_ms(&self.rules));
+                let worth = (slot.value.is_valuable(&self.rules, now_ms), slot.value.touched_ms(&self.rules));
                 if victim.is_none_or(|(least, _)| worth < least) {
                     victim = Some((worth, at));
                 }

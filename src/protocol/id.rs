@@ -76,10 +76,10 @@ pub struct TreeHandle([u8; 16]);
 pub struct ClientDigest([u8; 16]);
 
 impl ClientDigest {
-    /// Returns the digest of `client_key` (an address, prefix, user or API key in the host's encoding) under
-    /// the newest secret of `keyring`: the first 16 bytes of
-    /// `HMAC-SHA-512(secret, lp("pouw-derive-v1") || lp("pouw-client-v1") || lp(client_key))`, where
-    /// `lp(x)` is the length of x as eight bytes, little endian, followed by x.
+    /// Returns the digest of `client_key` (an address, prefix, user or API key in the host's
+    /// encoding) under the newest secret of `keyring`: the first 16 bytes of `HMAC-SHA-512(secret,
+    /// lp("pouw-derive-v1") || lp("pouw-client-v1") || lp(client_key))`, where `lp(x)` is the
+    /// length of x as eight bytes, little endian, followed by x.
     pub fn of(keyring: &Keyring, client_key: &[u8]) -> Self {
         Self::from_derivation(&keyring.derive(CLIENT_LABEL, client_key))
     }

@@ -63,10 +63,10 @@ impl Keyring {
         self.newest().id
     }
 
-    /// Returns 64 bytes that only a holder of the newest secret can compute:
-    /// `HMAC-SHA-512(secret, lp("pouw-derive-v1") || lp(label) || lp(data))`, where `lp(x)` is the
-    /// length of x as eight bytes, little endian, followed by x. `label` names the purpose; outputs of
-    /// different labels are independent.
+    /// Returns 64 bytes that only a holder of the newest secret can compute: `HMAC-SHA-512(secret,
+    /// lp("pouw-derive-v1") || lp(label) || lp(data))`, where `lp(x)` is the length of x as eight
+    /// bytes, little endian, followed by x. `label` names the purpose; outputs of different labels
+    /// are independent.
     #[doc(hidden)]
     pub fn derive(&self, label: &[u8], data: &[u8]) -> [u8; 64] {
         self.newest().derive(label, data)

@@ -38,7 +38,8 @@ pub(super) fn open_pair(
         belong_together(state.as_ref(), blocks.as_ref(), &paths)?;
     }
     let open_blocks = || open_file(provider, StoreFile::Blocks, options.blocks_cache_bytes, failures);
-    // The label of a damaged file is known after its repair only; until then the other must not be created.
+    // The label of a damaged file is known after its repair only; until then the other must not be
+    // created.
     if let (Some(None), None) = (&state_seen, &blocks_seen) {
         let blocks = label(&open_blocks()?.begin_read().db()?, &paths.1, "pouw-blocks")?;
         belong_together(None, blocks.as_ref(), &paths)?;

@@ -178,7 +178,8 @@ impl Batch<'_> {
         let mut suspects = self.txn.open_table(SUSPECTS).db()?;
         let walk = suspects.get(client).db()?.map(|raw| raw.value());
         if let Some((next, from, until, _)) = walk {
-            // What is newer than this walk gets one of its own behind it, so that no entry is met twice.
+            // What is newer than this walk gets one of its own behind it, so that no entry is met
+            // twice.
             suspects.insert(client, (next, from, until, true)).db()?;
             return Ok(());
         }

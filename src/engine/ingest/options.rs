@@ -100,8 +100,8 @@ impl IngestOptions {
     /// in its order. Also for a check of the paths before a store is made.
     ///
     /// # Errors
-    /// [`WalkError`] if a source cannot be opened or the prefix is invalid; later, from the iterator,
-    /// if two files have one name.
+    /// [`WalkError`] if a source cannot be opened or the prefix is invalid; later, from the
+    /// iterator, if two files have one name.
     pub fn files(
         &self,
         paths: &[PathBuf],

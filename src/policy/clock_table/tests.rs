@@ -5,7 +5,7 @@ struct Note {
     touched: u64,
     pinned: bool,
     idle: bool,
-    dear: bool,
+    valuable: bool,
 }
 
 impl Tracked for Note {
@@ -19,8 +19,8 @@ impl Tracked for Note {
     fn touched_ms(&self, (): &()) -> u64 {
         self.touched
     }
-    fn is_dear(&self, (): &(), _: u64) -> bool {
-        self.dear
+    fn is_valuable(&self, (): &(), _: u64) -> bool {
+        self.valuable
     }
     fn heap_bytes(&self) -> usize {
         0
@@ -43,10 +43,10 @@ fn at_the_bound_the_least_recently_touched_goes_and_pinned_ones_stay() {
 #[test]
 fn a_dear_entry_stays_until_all_are_dear() {
     let mut table = ClockTable::<u128, Note>::new(2, ());
-    table.entry(1, 0).unwrap().dear = true;
+    table.entry(1, 0).unwrap().valuable = true;
     table.entry(2, 0).unwrap().touched = 9;
     let mut note = table.entry(3, 0).unwrap();
-    (note.touched, note.dear) = (9, true);
+    (note.touched, note.valuable) = (9, true);
     drop(note);
     assert!(table.get(1).is_some() && table.get(2).is_none());
     table.entry(4, 0).unwrap();

@@ -22,9 +22,9 @@ fn json(result: &WorkResult) -> Option<ResultText> {
 fn the_unit_is_the_one_in_the_token_and_never_one_named_by_the_body() {
     let desk = Desk::new();
     desk.use_up();
-    let (cheap, dear) = (desk.challenge(), desk.challenge());
+    let (cheap, valuable) = (desk.challenge(), desk.challenge());
     // The right answer to one unit under the token of another, and the other way round.
-    for ((_, result), (unit, right)) in [(&cheap, &dear), (&dear, &cheap)] {
+    for ((_, result), (unit, right)) in [(&cheap, &valuable), (&valuable, &cheap)] {
         refused(desk.present(ADDRESS, &unit.challenge_token, json(result)), "malformed");
         // Without naming a unit it is just an answer to the token's own, and a wrong one if the work differs.
         let bare =
