@@ -25,7 +25,7 @@ const DIALECT: [(&str, &str); 18] = [
     ("stands for", "is, represents"),
     ("stands alone", "has no imports, needs nothing else"),
     ("stands in", "is in"),
-    ("valuable", "expensive"),
+    ("dear", "expensive"),
     ("second thought", "a warning"),
 ];
 
