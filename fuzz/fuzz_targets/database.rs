@@ -22,8 +22,8 @@ use pouw::merkle::{LeafIndex, fold};
 use pouw::protocol::{ByTier, DifficultyTier, MicroJoules, UnixMillis};
 use pouw::solver::compute_work_unit;
 use pouw::{
-    Answer, Config, EventSink, ExportPolicy, Exposure, FakeClock, IngestOptions, IssueRequest, Issued, Runtime,
-    PouwEngine, StoreFile, StoreOptions, Strategy,
+    Answer, Config, EventSink, ExportPolicy, Exposure, FakeClock, IngestOptions, IssueRequest, Issued, PouwEngine,
+    Runtime, StoreFile, StoreOptions, Strategy,
 };
 
 use store_rows::EDIT;
@@ -192,7 +192,10 @@ fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> Result<PouwEngine, pouw::Open
         .interior_units(true)
         .audit_seed(5)
         .build()?;
-    let parts = Runtime::on(Arc::new(disk.clone())).clock(clock.clone()).events(EventSink::default()).options(StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20));
+    let parts = Runtime::on(Arc::new(disk.clone()))
+        .clock(clock.clone())
+        .events(EventSink::default())
+        .options(StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20));
     PouwEngine::open_with(parts, config)
 }
 

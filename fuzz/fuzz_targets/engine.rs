@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use pouw::internal::store::sim::SimDisk;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::for_gate;
 use pouw::internal::store::check;
+use pouw::internal::store::sim::SimDisk;
 use pouw::merkle::{LeafIndex, fold};
 use pouw::protocol::{
     ByTier, ChallengeToken, DifficultyTier, Keyring, MicroJoules, TokenPurpose, TreeHandle, UnixMillis, WorkId,
@@ -21,8 +21,8 @@ use pouw::protocol::{
 };
 use pouw::solver::compute_work_unit;
 use pouw::{
-    Answer, Config, EntryKind, EventSink, ExportPolicy, Exposure, FakeClock, IngestOptions, IssueRequest, Runtime,
-    PouwEngine, Provenance, StoreOptions, Strategy, TreeError,
+    Answer, Config, EntryKind, EventSink, ExportPolicy, Exposure, FakeClock, IngestOptions, IssueRequest, PouwEngine,
+    Provenance, Runtime, StoreOptions, Strategy, TreeError,
 };
 
 const SECRET: [u8; 32] = [9; 32];
@@ -92,9 +92,13 @@ struct House {
 }
 
 fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> PouwEngine {
-    let config = Config::builder(SECRET).floor(ByTier::all(Duration::ZERO)).background(false).leases_max(64).synthetic_max(16);
+    let config =
+        Config::builder(SECRET).floor(ByTier::all(Duration::ZERO)).background(false).leases_max(64).synthetic_max(16);
     let config = config.quorum_wait(Duration::from_millis(30_000)).audit_seed(1);
-    let parts = Runtime::on(Arc::new(disk.clone())).clock(clock.clone()).events(EventSink::default()).options(StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20));
+    let parts = Runtime::on(Arc::new(disk.clone()))
+        .clock(clock.clone())
+        .events(EventSink::default())
+        .options(StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20));
     PouwEngine::open_with(parts, config.build().expect("valid")).expect("it opens")
 }
 

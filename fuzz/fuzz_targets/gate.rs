@@ -21,7 +21,7 @@ use pouw::protocol::{ByTier, ChallengeToken, Keyring, Reason, UnixMillis, WorkId
 use pouw::solver::compute_work_unit;
 use pouw::{
     BodyRead, Caller, ClientKey, Config, Decision, EventSink, Exposure, FakeClock, Gate, GateConfig, Head, Headers,
-    IngestOptions, Runtime, Pass, Policy, PouwEngine, Refusal, Step, StoreOptions,
+    IngestOptions, Pass, Policy, PouwEngine, Refusal, Runtime, Step, StoreOptions,
 };
 
 const SECRET: [u8; 32] = [9; 32];
@@ -204,7 +204,10 @@ fn open(disk: &SimDisk, clock: &Arc<FakeClock>) -> Gate {
         .background(false)
         .leases_max(64)
         .synthetic_max(16);
-    let parts = Runtime::on(Arc::new(disk.clone())).clock(clock.clone()).events(EventSink::default()).options(StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20));
+    let parts = Runtime::on(Arc::new(disk.clone()))
+        .clock(clock.clone())
+        .events(EventSink::default())
+        .options(StoreOptions::new().state_cache_bytes(1 << 20).blocks_cache_bytes(1 << 20));
     let engine = PouwEngine::open_with(parts, config.build().expect("valid")).expect("it opens");
     let config = GateConfig::builder()
         .rate_limit(LIMITS[0] as u32)

@@ -1,7 +1,6 @@
 //! Reading a unit: no bytes panic, what reads survives a round trip, and what adds up can be solved.
 #![no_main]
 
-
 use libfuzzer_sys::fuzz_target;
 use pouw::protocol::WorkUnit;
 use pouw::solver::compute_work_unit;

@@ -222,7 +222,7 @@ fn after_a_failed_sync_the_store_is_unavailable_until_a_restart_and_nothing_was_
             (health.store.condition, health.overall()),
             (HealthCondition::Unavailable, HealthCondition::Degraded)
         );
-        assert!(health.store.detail.contains("restarted"), "{health:?}");
+        assert!(health.store.detail.contains("restarts"), "{health:?}");
     }
     desk.disk.crash(pouw::internal::store::sim::Loss::Nothing);
     desk.restart();

@@ -328,7 +328,7 @@ fn there_are_bounds_on_policies_secrets_and_what_is_told() {
         json!({ "route_overrides": (0..count).map(entry).collect::<Vec<_>>() })
     };
     assert!(problems(policies(999)).is_empty());
-    assert_eq!(problems(policies(1_000)), ["route_overrides policies 1001"]);
+    assert_eq!(problems(policies(1_000)), ["route_overrides policies 1000"]);
     let files = |count: usize| json!({ "previous_secret_files": vec!["old"; count] });
     assert!(problems(files(7)).is_empty());
     assert_eq!(problems(files(8)), ["previous_secret_files previous_secret_files 8"]);

@@ -128,7 +128,7 @@ fn after_a_failed_sync_the_service_stays_degraded_and_says_so() {
         }
         let health = site.gate.health();
         assert_eq!(health.overall(), pouw::HealthCondition::Degraded);
-        assert!(health.store.detail.contains("restarted"), "{health:?}");
+        assert!(health.store.detail.contains("restarts"), "{health:?}");
     }
 }
 

@@ -287,6 +287,6 @@ mod tests {
         disk.heal();
         let (code, all, part, detail) = store();
         assert_eq!((code, &*all, &*part), (200, "degraded", "unavailable"));
-        assert!(detail.contains("until the process is restarted"), "{detail}");
+        assert!(detail.contains("until the process restarts"), "{detail}");
     }
 }
