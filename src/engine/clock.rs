@@ -98,8 +98,10 @@ impl FakeClock {
 
     /// Lets whole milliseconds pass: both readings move.
     pub fn advance(&self, time: Duration) {
-        self.wall.fetch_add(whole_ms(time), Ordering::SeqCst);
-        self.monotonic.fetch_add(whole_ms(time), Ordering::SeqCst);
+        for reading in [&self.wall, &self.monotonic] {
+            let _ =
+                reading.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |ms| Some(ms.saturating_add(whole_ms(time))));
+        }
     }
 
     /// Steps the wall clock alone forward, as a wrong time server does.
@@ -154,6 +156,11 @@ impl EngineTime {
             #[cfg(feature = "gate")]
             window_base_ms: std::sync::OnceLock::new(),
         }
+    }
+
+    /// Engine time at open.
+    pub(super) fn opened_ms(&self) -> u64 {
+        self.base_ms
     }
 
     pub(super) fn now_ms(&self) -> u64 {

@@ -116,7 +116,11 @@ impl Core {
         // Until a commit goes through, the store may need to be opened again. Standings are left to
         // the writer, which paces them.
         let failed = self.store.has_failed() || self.tallies.commits_failed_in_row.load(Ordering::SeqCst) > 0;
-        let clock = now_ms.saturating_sub(self.store.head().clock_ms) >= CLOCK_EVERY_MS;
+        let clock_ms = self.store.head().clock_ms;
+        // Once the tokens of earlier boots have expired, so that a clock set back revives none.
+        let expired_ms = self.time.opened_ms().saturating_add(self.config.token_ttl_ms());
+        let clock =
+            now_ms.saturating_sub(clock_ms) >= CLOCK_EVERY_MS || (clock_ms < expired_ms && expired_ms <= now_ms);
         Ok(failed || clock || !Behind::due(self, 1, 0).is_empty() || self.store.has_old_rows(before_ms, keep)?)
     }
 }

@@ -249,10 +249,9 @@ impl Queue {
         }
     }
 
-    /// Lets unreadable leaves be read again. Returns whether there are any.
-    pub(super) fn unblock(&mut self) -> bool {
+    /// Lets unreadable leaves be read again.
+    pub(super) fn unblock(&mut self) {
         let blocked = std::mem::take(&mut self.blocked);
-        let any = !blocked.is_empty();
         for (tree, blocked) in blocked {
             if blocked.overflow {
                 self.look_again(tree);
@@ -260,7 +259,6 @@ impl Queue {
                 self.returned.extend(blocked.tiles.into_iter().map(|(tile, mask)| Returned { tree, tile, mask }));
             }
         }
-        any
     }
 
     /// Schedules a tree to be read again, before any other.

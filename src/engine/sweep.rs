@@ -44,17 +44,30 @@ impl PouwEngine {
     /// A write failed, or the engine is closed. Leases are ended nevertheless; the rows are removed
     /// by a later sweep.
     pub fn sweep(&self) -> Result<SweepReport, WriteError> {
-        self.core().sweep()
+        self.core().sweep().map(|(report, _)| report)
     }
 }
 
 impl Core {
-    /// One sweep.
-    pub(super) fn sweep(&self) -> Result<SweepReport, WriteError> {
+    /// One sweep. Returns its report, and whether leases or rows are left, so that
+    /// [`sweep_rows`](Self::sweep_rows) can be repeated at once.
+    pub(super) fn sweep(&self) -> Result<(SweepReport, bool), WriteError> {
+        let mut report = SweepReport::default();
+        let quorums = self.sweep_quorums(&mut report);
+        let quorums_left = report.more;
+        let rows = self.sweep_rows(&mut report);
+        let rows_left = report.more;
+        report.more |= quorums_left;
+        // Also if nothing was taken back: commits of the writer may have left work to upkeep.
+        self.wake();
+        quorums.and(rows)?;
+        Ok((report, rows_left))
+    }
+
+    /// The part of a sweep that looks at leases, ready units, standings and old rows.
+    pub(super) fn sweep_rows(&self, report: &mut SweepReport) -> Result<(), WriteError> {
         let core = self;
         let now = core.now_ms();
-        let mut report = SweepReport::default();
-        let unblocked;
         {
             let mut queue = core.queue.lock();
             #[cfg(feature = "testing")]
@@ -77,23 +90,14 @@ impl Core {
                 queue.returned.push_back(Returned::of(unit.tree, &unit.range));
             }
             // Sources that could not be read get another chance.
-            unblocked = queue.unblock();
+            queue.unblock();
         }
         bump(&core.tallies.expired, report.expired as u64);
-        let doubts = core.doubted_after.lock().take().is_some();
-        if report.expired + report.aged > 0 || unblocked || doubts || !core.unreported.lock().is_empty() {
-            core.wake();
-        }
-        core.sweep_quorums(&mut report)?;
+        *core.doubted_after.lock() = None;
         report.standings_pruned = core.standings.lock().sweep(now, STANDINGS_PER_SWEEP);
         // The end of a lease is written, with the time: after a crash its token is expired too,
         // even if the clock was set back.
-        core.prune(now, report.expired > 0, &mut report)?;
-        if report.sealed > 0 {
-            // Leaves of sealed entries may be doubted now.
-            core.wake();
-        }
-        Ok(report)
+        core.prune(now, report.expired > 0, report)
     }
 
     /// Ends quorums that wait too long.

@@ -2,6 +2,7 @@
 //! trees, and removes rows that are no longer needed. It runs on a thread of its own, or the host
 //! calls it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use super::core::{Core, bump};
 use super::error::{TreeError, WriteError};
 use super::event::Event;
 use super::interior::tile_level;
+use super::sweep::SweepReport;
 use super::tree_id::TreeId;
 
 /// The counts of one round of upkeep.
@@ -275,19 +277,21 @@ impl Core {
         if self.stopping() || !self.sweep_is_due(*swept_ms) {
             return false;
         }
-        *swept_ms = self.now_ms();
-        for _ in 0..SWEEPS_IN_A_ROW {
-            match self.sweep() {
-                Ok(report) if report.more && !self.stopping() => {}
-                Ok(_) => break,
-                Err(error) => {
-                    if !self.stopping() {
-                        self.emit(Event::SweepFailed { what: error.to_string() });
-                    }
-                    break;
-                }
+        let mut left = self.sweep().map(|(_, rows_left)| rows_left);
+        for _ in 1..SWEEPS_IN_A_ROW {
+            if !matches!(left, Ok(true)) || self.stopping() {
+                break;
             }
+            let mut report = SweepReport::default();
+            left = self.sweep_rows(&mut report).map(|()| report.more);
         }
+        if let Err(error) = left
+            && !self.stopping()
+        {
+            self.emit(Event::SweepFailed { what: error.to_string() });
+        }
+        // From the end of the sweep, so that upkeep has its turn however long it took.
+        *swept_ms = self.now_ms();
         true
     }
 
@@ -297,9 +301,14 @@ impl Core {
     fn catch_up(&self, eager: bool, swept_ms: &mut u64) -> bool {
         while !self.stopping() {
             self.sweep_if_due(swept_ms);
-            match self.upkeep(eager, &|| self.sweep_is_due(*swept_ms)) {
+            let paused = Cell::new(false);
+            let pause = || {
+                paused.set(paused.get() || self.sweep_is_due(*swept_ms));
+                paused.get()
+            };
+            match self.upkeep(eager, &pause) {
                 // A round that ended early for a sweep continues behind it.
-                Ok(done) if done.completed + done.removed + done.doubts > 0 || self.sweep_is_due(*swept_ms) => {}
+                Ok(done) if done.completed + done.removed + done.doubts > 0 || paused.get() => {}
                 Ok(_) => break,
                 Err(error) => {
                     if !self.stopping() {

@@ -36,7 +36,8 @@ impl WindowError {
 /// request, on the thread that serves or judges it: answer from memory or return an error at once.
 /// A panic counts as an error.
 ///
-/// `now` is the engine's time since the Unix epoch. It never goes back while the engine is open.
+/// `now` is a time since the Unix epoch. It never goes back while the engine is open, and may drift
+/// from the wall clock by seconds a day.
 ///
 /// # Examples
 ///

@@ -61,7 +61,9 @@ impl Quota {
     /// next one after `reset`.
     #[must_use]
     pub fn new(limit: u32, remaining: u32, reset: Duration) -> Self {
-        Self { limit, remaining, reset_ms: u64::try_from(reset.as_millis()).unwrap_or(u64::MAX) }
+        // Rounded up: zero means that nothing is logged.
+        let reset_ms = u64::try_from(reset.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        Self { limit, remaining, reset_ms }
     }
 }
 

@@ -51,6 +51,7 @@ impl Store {
             Ok(()) => {
                 drop(writer);
                 effects.merge_into(&mut self.writer.write());
+                self.has_written();
                 Ok(Applied { commit_seq, outcomes })
             }
             Err(redb::CommitError::TransactionPoisoned) => {

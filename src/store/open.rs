@@ -167,6 +167,12 @@ impl Store {
         self.failures.state.load(Ordering::SeqCst)
     }
 
+    /// A commit went through, so the state file is good: an earlier failure was of a handle that is
+    /// closed by now.
+    pub(super) fn has_written(&self) {
+        self.failures.state.store(false, Ordering::SeqCst);
+    }
+
     /// Reopens both files after a failed write and reads the state again. Returns the sequence
     /// number of the last commit on the disk.
     ///

@@ -53,8 +53,7 @@ fn refused(dir: &Path, wanted: &str) -> StoreError {
     };
     let text = error.to_string();
     assert!(text.contains(wanted), "{wanted:?} is not in {text:?}");
-    let advice =
-        ["name another directory", "restore it from a backup", "stop the other process first", "use the build"];
+    let advice = ["name another directory", "restore it from a backup", "stop the other one first", "use the build"];
     assert!(advice.iter().any(|advice| text.contains(advice)), "it does not say what to do: {text:?}");
     let after = (bytes(dir, "state.redb"), bytes(dir, "blocks.redb"));
     assert!(before.0 == after.0, "state.redb was changed after {text:?}");
