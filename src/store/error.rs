@@ -81,6 +81,7 @@ impl StoreError {
 }
 
 /// For the store, which alone knows rows.
+#[doc(hidden)]
 impl From<RecordError> for StoreError {
     fn from(RecordError { table, what }: RecordError) -> Self {
         Self::Record { table, what }
