@@ -636,6 +636,13 @@ fn a_process_killed_in_any_phase_of_any_strategy_loses_nothing_it_acknowledged()
         PHASES.into_iter().for_each(|phase| round.kill_inside(phase));
         (0..3).for_each(|_| round.kill_somewhere());
     }
+    // A kill while a liar is followed back leaves something to follow often, not always.
+    for _ in 0..20 {
+        if round.tally.suspects_or_doubts > 0 {
+            break;
+        }
+        round.kill_inside("backtrack");
+    }
     // The rest of the work, undisturbed.
     let mut victim = round.spawn("never:0");
     let heard = &mut round.heard;
@@ -647,7 +654,7 @@ fn a_process_killed_in_any_phase_of_any_strategy_loses_nothing_it_acknowledged()
     round.start_anew();
     let tally = round.tally;
     println!("{tally:#?}");
-    assert!(PHASES.iter().all(|phase| tally.inside.get(*phase) == Some(&kills)), "a phase is missing");
+    assert!(PHASES.iter().all(|phase| tally.inside.get(*phase) >= Some(&kills)), "a phase is missing");
     assert!(tally.inside.get("anything, with threads").is_some_and(|hit| *hit > 0));
     assert!(tally.waiting_votes > 0 && tally.suspects_or_doubts > 0 && tally.corrections > 0, "nothing was at stake");
 }
