@@ -99,24 +99,23 @@ impl FakeClock {
     /// Lets whole milliseconds pass: both readings move.
     pub fn advance(&self, time: Duration) {
         for reading in [&self.wall, &self.monotonic] {
-            let _ =
-                reading.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |ms| Some(ms.saturating_add(whole_ms(time))));
+            step(reading, |ms| ms.saturating_add(whole_ms(time)));
         }
     }
 
     /// Steps the wall clock alone forward, as a wrong time server does.
     pub fn step_wall_forward(&self, time: Duration) {
-        self.step_wall(|wall| wall.saturating_add(whole_ms(time)));
+        step(&self.wall, |ms| ms.saturating_add(whole_ms(time)));
     }
 
     /// Steps the wall clock alone back, at most to 1970.
     pub fn step_wall_back(&self, time: Duration) {
-        self.step_wall(|wall| wall.saturating_sub(whole_ms(time)));
+        step(&self.wall, |ms| ms.saturating_sub(whole_ms(time)));
     }
+}
 
-    fn step_wall(&self, step: impl Fn(u64) -> u64) {
-        let _ = self.wall.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |wall| Some(step(wall)));
-    }
+fn step(reading: &AtomicU64, change: impl Fn(u64) -> u64) {
+    let _ = reading.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |ms| Some(change(ms)));
 }
 
 impl Clock for FakeClock {
