@@ -2,7 +2,7 @@
 
 use crate::hash::Checksum;
 use crate::store::records::{DataPlace, HashReason, HashWork, Strategy, TreeRow};
-use crate::store::{Command, Repair, TreeNumber};
+use crate::store::{CHORE_DROP, Command, Repair, TreeNumber};
 
 use super::against::Against;
 use super::builder::{Content, TreeBuilder};
@@ -23,14 +23,45 @@ impl<'i> Intake<'i> {
             let rule = "the tree of this name is verified in another way; forget it first, or use a prefix";
             return Err(IngestError::Option { field: "strategy", value: self.options.strategy.to_string(), rule });
         }
+        let read = self.report.read;
+        let released = self.is_released(tree, row)?;
+        let mut same = self.same((tree, row), released, cut, single, feed)?;
+        if same.is_none() && !released {
+            // Its last leaf may have been verified meanwhile, and its data removed.
+            let now = self.core.store.read()?.tree(tree)?;
+            if let Some(now) = now.filter(|now| matches!(self.is_released(tree, now), Ok(true))) {
+                self.report.read = read;
+                same = self.same((tree, &now), true, cut, single, feed)?;
+            }
+        }
+        match same {
+            Some(found) => self.repair(tree, &row.name, found),
+            None => Err(IngestError::Conflict { name: row.name.clone() }),
+        }
+    }
+
+    /// Whether the data of the tree is removed, or may be removed at any moment.
+    fn is_released(&self, tree: TreeNumber, row: &TreeRow) -> Result<bool, IngestError> {
+        Ok(row.data == DataPlace::Dropped || self.core.store.read()?.has_chore(CHORE_DROP, tree)?)
+    }
+
+    /// Returns what was found of damaged leaves if the content is that of the tree.
+    fn same(
+        &mut self,
+        (tree, row): (TreeNumber, &TreeRow),
+        released: bool,
+        cut: u64,
+        single: bool,
+        feed: Feed<'_, 'i>,
+    ) -> Result<Option<Against>, IngestError> {
         let mut begin = self.begin(tree, &row.name, row.handle);
         begin.send_cap = row.send_cap;
         // The same bytes in a file put back are another file to the fingerprint: it is recorded
         // again.
         let noted = row.data == DataPlace::Referenced && self.options.by_reference;
-        begin.data = if noted { DataPlace::Referenced } else { DataPlace::Dropped };
-        let unknown = !row.strategy.knows_answers();
-        // Hashes from clients prove nothing about the given content, unless their data is gone.
+        begin.data = if noted && !released { DataPlace::Referenced } else { DataPlace::Dropped };
+        let unknown = !row.strategy.knows_answers() && !released;
+        // Hashes from clients prove nothing about the given content, unless its data is gone.
         let by_bytes = unknown && row.data == DataPlace::Copied;
         let by_file = unknown && row.data == DataPlace::Referenced;
         let hashes = if by_bytes || by_file { Hashes::of(row.strategy) } else { own_hashes(row.strategy) };
@@ -44,13 +75,13 @@ impl<'i> Intake<'i> {
         let root = if by_bytes || by_file { Checksum::ZERO } else { Checksum::from_bytes(row.root) };
         let stored = Content { leaves: row.leaves, block_len: row.block_len, total_bytes: row.total_bytes, root };
         if matches!(&fed, Ok(Ok(content)) if *content == stored) {
-            return self.repair(tree, &row.name, builder.found());
+            return Ok(Some(builder.found()));
         }
         self.blocks.discard(tree);
-        Err(match fed {
-            Err(Stop::Error(error)) => error,
-            _ => IngestError::Conflict { name: row.name.clone() },
-        })
+        match fed {
+            Err(Stop::Error(error)) => Err(error),
+            _ => Ok(None),
+        }
     }
 
     /// The content is that of the tree; blocks that were damaged count if they are right now.

@@ -2,17 +2,22 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::slice;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::support::clients::{apart, blocks, options};
+use crate::support::clients::{apart, audited, blocks, options};
+use crate::support::disk::copy;
 use crate::support::house::House;
 use crate::support::work::BLOCK;
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::store::Store;
 use pouw::internal::store::records::DataPlace;
+use pouw::internal::store::sim::{Loss, SimDisk};
 use pouw::merkle::LeafIndex;
 use pouw::{
-    Event, ExportPolicy, HashReason, IngestError, IngestOptions, IngestReport, Ingested, Provenance, Strategy,
-    TreeError, TreeState,
+    Event, ExportPolicy, HashReason, IngestError, IngestOptions, IngestReport, Ingested, PouwEngine, Provenance,
+    StoreOptions, Strategy, TreeError, TreeState,
 };
 
 const AUDIT: Strategy = Strategy::SampledAudit { k: 2 };
@@ -72,6 +77,77 @@ fn a_name_in_use_takes_the_same_bytes_and_the_same_strategy_at_any_time() {
         assert_eq!(house.engine.tree("t").unwrap().data, DataPlace::Dropped);
         assert_in_use(&house, strategy, &data, "exported, its data gone");
         house.assert_right("t", &data);
+    }
+}
+
+/// The data of the tree is gone, and its row does not say so.
+fn is_half_removed(disk: &SimDisk) -> bool {
+    let store = Store::open(Arc::new(copy(disk)), StoreOptions::default()).unwrap();
+    let (tree, row) = store.read().unwrap().tree_named("t").unwrap().unwrap();
+    let gone = store.read_blocks(tree, 0, 1).is_err();
+    store.close();
+    gone && row.data != DataPlace::Dropped
+}
+
+/// Crashes at every write of the removal of a tree's data: wherever it stopped, the tree takes the same bytes only.
+#[test]
+fn a_crash_while_data_is_removed_leaves_a_tree_that_takes_the_same_bytes() {
+    for strategy in ALL {
+        let house = House::in_memory(1);
+        let data = blocks(75, 1);
+        ingest(&house, strategy, &data).unwrap();
+        house.disk.record();
+        house.drain(2..3);
+        house.drain(apart(3)..apart(3) + 1);
+        house.settle();
+        house.assert_right("t", &data);
+        house.settle();
+        let recording = house.disk.take_recording().unwrap();
+        let mut half_removed = 0;
+        for at in 0..=recording.len() {
+            let disk = recording.crash_at(at, Loss::Everything);
+            half_removed += u64::from(is_half_removed(&disk));
+            let left = House::on_disk(disk, audited(1));
+            let mut other = data.clone();
+            other[17][5] ^= 1;
+            assert!(matches!(ingest(&left, strategy, &other), Err(IngestError::Conflict { .. })), "{strategy}, {at}");
+            assert_eq!(ingest(&left, strategy, &data).unwrap(), Ingested::Unchanged, "{strategy}, {at}");
+            if left.engine.tree("t").unwrap().state != TreeState::Complete {
+                continue;
+            }
+            left.assert_right("t", &data);
+            left.settle();
+            assert_eq!(left.engine.tree("t").unwrap().data, DataPlace::Dropped, "{strategy}, {at}");
+        }
+        assert!(half_removed > 0, "{strategy}: no crash came between the data and its row");
+    }
+}
+
+/// The data of a tree goes while the same content is given once more.
+#[test]
+fn a_tree_whose_data_is_removed_during_a_comparison_takes_the_same_bytes() {
+    for (strategy, by_reference) in OFFLOADED.into_iter().flat_map(|strategy| [(strategy, false), (strategy, true)]) {
+        let house = House::new();
+        let path = house.write("t", &vec![9; 75 * BLOCK]);
+        let options = options(strategy).by_reference(by_reference);
+        assert_eq!(house.ingest_paths(&options, &[&path]).unwrap().added, 1);
+        house.drain(2..3);
+        house.drain(apart(3)..apart(3) + 1);
+        house.engine.upkeep().unwrap();
+        let mut removed = false;
+        let again = house.engine.ingest_paths(&options, slice::from_ref(&path), &mut |_| {
+            if !removed {
+                house.leaves("t");
+                house.settle();
+                removed = house.engine.tree("t").unwrap().data == DataPlace::Dropped;
+            }
+            ControlFlow::Continue(())
+        });
+        assert!(removed, "{strategy}: its data stayed");
+        let again = again.unwrap();
+        assert_eq!((again.unchanged, again.conflicts, again.read.leaves), (1, 0, 75), "{strategy}: {again:?}");
+        house.engine.close();
+        assert!(PouwEngine::check_store(house.path("store"), &mut |_| {}).unwrap().is_clean());
     }
 }
 

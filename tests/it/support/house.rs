@@ -78,7 +78,11 @@ pub struct House {
 
 impl House {
     pub fn with(config: ConfigBuilder) -> Self {
-        let disk = SimDisk::new();
+        Self::on_disk(SimDisk::new(), config)
+    }
+
+    /// In memory, with what this disk holds.
+    pub fn on_disk(disk: SimDisk, config: ConfigBuilder) -> Self {
         Self::on(Arc::new(disk.clone()), disk, tempfile::tempdir().unwrap(), config)
     }
 
