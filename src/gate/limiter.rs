@@ -123,6 +123,7 @@ impl Limiter {
         own + networks + self.everybody.lock().heap_bytes()
     }
 
+    #[inline]
     fn admit(&self, seen: &mut Seen, now_ms: u64) -> Admission {
         let (admitted, quota) = seen.log.admit(&self.rules, now_ms);
         if admitted { Admission::Admitted(quota) } else { Admission::Over(quota) }

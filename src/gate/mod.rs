@@ -296,6 +296,7 @@ impl Gate {
     }
 
     /// Decides on a request without a token.
+    #[inline(always)]
     fn without_token(&self, facts: &Facts) -> Decision {
         if facts.navigation.is_none() {
             // Made in place: moving it would be a large part of the cost of a decision.

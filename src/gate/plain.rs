@@ -40,12 +40,15 @@ impl From<Reason> for Because {
 
 impl Gate {
     /// Decides by the window. `because` is the reason why a presented token does not count.
+    // Inlined: a pass is made where it is used, not copied there.
+    #[inline(always)]
     pub(super) fn plain(&self, facts: &Facts, because: Option<Because>) -> Decision {
         let place = self.place(facts.policy);
         self.by_admission(place, facts, self.admission(place, facts), because)
     }
 
     /// Decides by the window's result.
+    #[inline(always)]
     pub(super) fn by_admission(
         &self,
         place: &Place,
@@ -70,9 +73,9 @@ impl Gate {
     /// Asks the window; `None` if it cannot be reached and the fallback is to deny.
     pub(super) fn admission(&self, place: &Place, facts: &Facts) -> Option<Admission> {
         let now_ms = self.engine().for_gate().window_ms();
-        let now = Duration::from_millis(now_ms);
         let (client, prefix) = (&facts.client, facts.prefix);
         if let Some(window) = &self.inner.window {
+            let now = Duration::from_millis(now_ms);
             let outcome = consulted(|| window.check(&place.policy, client, prefix, now));
             self.inner.window_failing.store(outcome.is_err(), Ordering::Relaxed);
             match (outcome, self.inner.settings.fallback_behavior) {
@@ -106,6 +109,7 @@ impl Gate {
         }
     }
 
+    #[cold]
     fn over(&self, place: &Place, facts: &Facts, quota: Quota, because: Option<Because>) -> Decision {
         self.limited(facts, quota);
         if self.inner.settings.shadow {
@@ -144,6 +148,7 @@ impl Gate {
     }
 
     /// Returns a plain refusal: the client can only wait.
+    #[cold]
     fn short(&self, place: &Place, facts: &Facts, quota: Quota, reason: Reason) -> Decision {
         self.fell_back(facts, reason);
         self.inner.counters.refused(reason);

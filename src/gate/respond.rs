@@ -1,8 +1,8 @@
 //! Turns decisions into status codes, headers and bodies. This is the only place that does.
 
-use crate::engine::whole_ms;
 use crate::policy::window::Quota;
 use crate::protocol::{Reason, header};
+use std::time::Duration;
 
 use super::Place;
 use super::choices::RateLimitDraft;
@@ -49,9 +49,14 @@ fn seconds(ms: u64) -> u64 {
     ms.div_ceil(1000)
 }
 
+/// Returns whole seconds, rounded up.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
 pub(super) fn rate_headers(place: &Place, quota: Quota) -> Headers {
     let policy = &place.policy;
-    let (reset, window) = (seconds(quota.reset_ms), seconds(whole_ms(policy.window)));
+    let (reset, window) = (seconds(quota.reset_ms), whole_seconds(policy.window));
     let mut headers = Headers::new();
     headers.add_number(header::RATELIMIT_LIMIT, quota.limit.into());
     headers.add_number(header::RATELIMIT_REMAINING, quota.remaining.into());

@@ -125,6 +125,7 @@ impl Default for Entries {
 impl AdmissionLog {
     /// Judges a request and logs it if it is admitted. Returns whether it is, and the quota after
     /// it.
+    #[inline]
     pub fn admit(&mut self, rules: &WindowRules, now_ms: u64) -> (bool, Quota) {
         self.advance(rules, now_ms);
         let admitted = self.count() < rules.limit;
