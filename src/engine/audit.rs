@@ -159,7 +159,12 @@ impl Core {
         let data = self.sent_again(&inspected.opened, (tree, row), range)?;
         let own = |place: &u8| leaf_bytes(&data, usize::from(*place)).map(sha3_512);
         let lie = wrong.iter().any(|place| own(place).as_ref() != hashes.get(usize::from(*place)));
-        if lie { Ok(()) } else { Err(SubmitError::Withdrawn) }
+        if lie {
+            return Ok(());
+        }
+        // Two reads of the same leaf gave different bytes.
+        let what = format!("leaves {} to {} are read differently each time", range.start(), range.end() - 1);
+        Err(self.keep_back((tree, row), range, None, &what))
     }
 
     /// Returns the server's own hashes of some leaves of a range.
@@ -172,7 +177,7 @@ impl Core {
         let first = (range.start() % TILE_LEAVES) as u8;
         let mask = places.iter().fold(0, |mask, place| mask | (1 << (first + place)));
         let read = self.hash_mask((tree, row), range.tile(), mask);
-        let (hashed, work) = read.map_err(|error| self.unreadable(tree, error))?;
+        let (hashed, work) = read.map_err(|error| self.unreadable(tree, range, error))?;
         Ok((hashed.into_iter().map(|(slot, hash)| (slot - first, hash)).collect(), work))
     }
 

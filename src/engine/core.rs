@@ -9,19 +9,21 @@ use parking_lot::Mutex;
 
 use crate::policy::audit::Heightened;
 use crate::policy::calibration::Calibration;
-use crate::policy::lease::Lease;
-use crate::protocol::{ClientDigest, DifficultyTier, Keyring, WorkId};
+use crate::policy::lease::Claim;
+use crate::protocol::{ClientDigest, DifficultyTier, Keyring};
 use crate::store::records::UsefulnessAccount;
-use crate::store::{Command, Identity, Outcome, RangeKey, Refuse, Store, StoreError};
+use crate::store::{Command, Damage, Identity, Outcome, RangeKey, Refuse, Store, StoreError};
 
 use super::clock::EngineTime;
 use super::config::Config;
 use super::error::WriteError;
 use super::event::{Event, EventSink};
+use super::held::HeldLease;
 use super::lanes::{Fate, Job, Lane};
 use super::prune::ClientSearch;
 use super::queue::Queue;
 use super::standings::Standings;
+use super::trust::PutOff;
 
 #[derive(Debug)]
 pub(super) struct Core {
@@ -53,8 +55,13 @@ pub(super) struct Core {
     /// Events to be reported once no lock is held that a subscriber may take. Emptied by the next
     /// upkeep at the latest.
     pub(super) unreported: Mutex<Vec<Event>>,
+    /// Damaged leaves that are not marked in the store yet, at most
+    /// [`FOUND_MAX`](super::damaged::FOUND_MAX) tiles.
+    pub(super) found: Mutex<Vec<Damage>>,
     /// How far doubted tiles have been hashed since the last sweep.
     pub(super) doubted_after: Mutex<Option<RangeKey>>,
+    /// Trees with doubted leaves that could not be hashed, and when that is tried again.
+    pub(super) put_off: Mutex<PutOff>,
     /// How far the search for open quorums that wait too long has got.
     pub(super) quorum_after: Mutex<Option<RangeKey>>,
     #[cfg(feature = "testing")]
@@ -183,7 +190,9 @@ impl Core {
             account: Mutex::new(UsefulnessAccount::default()),
             auditing: Mutex::new(()),
             unreported: Mutex::new(Vec::new()),
+            found: Mutex::new(Vec::new()),
             doubted_after: Mutex::new(None),
+            put_off: Mutex::new(PutOff::default()),
             quorum_after: Mutex::new(None),
             #[cfg(feature = "testing")]
             seeded,
@@ -301,51 +310,40 @@ impl Core {
     }
 
     /// Updates the memory after the commit of an answer.
-    pub(super) fn after_settle(&self, id: WorkId, client: &[u8; 16], fate: &Fate) {
+    pub(super) fn after_settle(&self, held: HeldLease<Arc<Self>>, client: &[u8; 16], fate: &Fate) {
         if let Fate::Stored(outcomes) = fate
             && matches!(outcomes.first(), Some(Outcome::Settled { .. } | Outcome::Voted))
         {
             self.note_completed(client);
         }
-        let mut queue = self.queue.lock();
         match fate {
-            Fate::Stored(outcomes) => {
-                let Some(lease) = queue.leases.release(id) else {
-                    return;
-                };
-                match outcomes.first() {
-                    Some(Outcome::Settled { first_leaf, leaves_complete, interior_complete, .. }) => {
-                        queue.settled(&lease, *first_leaf);
-                        if *leaves_complete || *interior_complete || lease.claim.is_interior() {
-                            drop(queue);
-                            self.wake();
-                        }
-                    }
-                    // Its leaves are pending still: another client gets them.
-                    Some(Outcome::Voted) => {
-                        queue.voted(&lease);
-                        drop(queue);
+            Fate::Stored(outcomes) => match outcomes.first() {
+                Some(Outcome::Settled { first_leaf, leaves_complete, interior_complete, .. }) => {
+                    let more = *leaves_complete || *interior_complete || held.claim().is_interior();
+                    if held.end(|queue, lease| queue.settled(lease, *first_leaf)).is_some() && more {
                         self.wake();
                     }
-                    // A precondition did not hold: the work is done or gone.
-                    _ => {
-                        bump(&self.tallies.withdrawn, 1);
-                        queue.give_back(&lease);
+                }
+                // Its leaves are pending still: another client gets them.
+                Some(Outcome::Voted) => {
+                    if held.end(|queue, lease| queue.voted(lease)).is_some() {
+                        self.wake();
                     }
                 }
-            }
-            Fate::NotStored => {
-                queue.leases.unpin(id, false);
+                // A precondition did not hold: the work is done or gone.
+                _ => held.withdraw(),
+            },
+            Fate::NotStored => held.keep(),
+            // Its own client's row or the tree's: after a look another client may get the unit.
+            Fate::RowDamaged(what) => {
+                if let Claim::Leaves { tree, range } = held.claim() {
+                    self.block_later(tree, &range, what);
+                }
+                held.withdraw();
             }
             // The outcome is unknown: the lease stays pinned until the store has been read again.
-            Fate::Unknown => {}
+            Fate::Unknown => held.leave(),
         }
-    }
-
-    /// Ends a lease without success: its work is pending again.
-    pub(super) fn give_back(&self, lease: &Lease) {
-        self.queue.lock().give_back(lease);
-        self.wake();
     }
 
     /// Stores the token of a wrong answer; the next commit writes it.

@@ -27,15 +27,17 @@ pub enum Event {
         /// What was found.
         what: String,
     },
-    /// A file ingested by reference has changed. Its leaves stay pending.
+    /// A file ingested by reference has changed, or data is not what clients were sent. The leaves
+    /// stay pending, and are kept back until the server finds them right. Reported once for as long
+    /// as that lasts.
     SourceChanged {
         /// The tree.
         tree: TreeId,
         /// What was found.
         what: String,
     },
-    /// A block does not hash to its address: a client found it, and was right. Its leaf stays open,
-    /// and its tree does not export, until the block is ingested again.
+    /// A block does not hash to its address, or to the hash that was stored when it came in. Its
+    /// leaf stays open, and its tree does not export, until the block is ingested again.
     BlockDamaged {
         /// The tree.
         tree: TreeId,
@@ -43,7 +45,7 @@ pub enum Event {
         name: String,
         /// The leaf.
         leaf: u64,
-        /// The address it should hash to.
+        /// The hash it should have.
         address: Checksum,
     },
     /// The server hashed a leaf that clients had returned, and they were wrong. It has the right

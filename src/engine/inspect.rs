@@ -85,10 +85,10 @@ impl ForGate<'_> {
         let core = self.core();
         core.still_good(inspected)?;
         let token = &inspected.opened;
-        core.pin(token)?;
+        let held = core.pin(token)?;
         let malformed = SubmitError::Malformed(Malformed::new("workResult", "a work result", "something else"));
         let early = core.check_floor(token);
-        core.after_refusal(token, early.as_ref().err().unwrap_or(&malformed));
+        core.after_refusal(held, token, early.as_ref().err().unwrap_or(&malformed));
         early.map(drop)
     }
 }
@@ -142,8 +142,9 @@ impl Core {
             Some(claim) => Ok(claim),
             None if token.boot == self.identity.boot => Err(self.no_lease(token)?),
             None => {
-                let claim = self.adopt(token)?;
-                self.queue.lock().leases.unpin(token.id, false);
+                let held = self.adopt(token)?;
+                let claim = held.claim();
+                held.keep();
                 Ok(claim)
             }
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::merkle::{AlignedRange, Shape};
-use crate::policy::lease::{Claim, Lease, LeaseRefusal};
+use crate::policy::lease::{Claim, Lease, LeaseRefusal, Pin};
 use crate::policy::quorum::Voter;
 use crate::policy::ready::{ReadyUnit, Take};
 use crate::protocol::{
@@ -11,8 +11,8 @@ use crate::protocol::{
     data_digest,
 };
 
-use crate::store::random;
-use crate::store::records::{HashWork, UsefulnessAccount};
+use crate::store::records::{HashWork, TreeState, UsefulnessAccount};
+use crate::store::{Reader, TreeNumber, random};
 
 use super::PouwEngine;
 use super::account::unit_work;
@@ -21,7 +21,7 @@ use super::core::{Core, bump};
 use super::error::{IssueError, SubmitError};
 use super::for_gate::ForGate;
 use super::interior::ReadyNode;
-use super::load::load_tile;
+use super::queue::Returned;
 use super::request::{IssueRequest, Issued};
 
 impl PouwEngine {
@@ -63,17 +63,14 @@ impl ForGate<'_> {
         let unit = match claim {
             Claim::Synthetic => core.synthetic_unit(&opened),
             Claim::Leaves { tree, range } => {
-                let row = reader.tree(tree)?.ok_or(SubmitError::Withdrawn)?;
-                let shape = Shape::new(row.leaves).map_err(|_| SubmitError::Withdrawn)?;
-                let mask = crate::policy::ready::mask_of(&range);
-                let data = load_tile(&core.store, &reader, tree, &row, range.tile(), mask)
-                    .map_err(|_| SubmitError::Withdrawn)?;
-                let handle = TreeHandle::from_bytes(row.handle);
-                let since_ms = opened.issued_at.0;
-                let account = row.strategy.index();
-                let data = data.into();
-                let ready = ReadyUnit { tree, handle, shape, range, data, since_ms, account, votes: None };
-                core.count_sent(account, &ready, false);
+                let ready = match core.ready_again(&reader, &opened, tree, range) {
+                    Err(SubmitError::Withdrawn) => {
+                        core.withdraw_open(opened.id);
+                        return Err(SubmitError::Withdrawn);
+                    }
+                    other => other?,
+                };
+                core.count_sent(ready.account, &ready, false);
                 core.leaf_unit(&ready, &opened)
             }
             Claim::Interior { tree, level, index } => {
@@ -86,6 +83,32 @@ impl ForGate<'_> {
 }
 
 impl Core {
+    /// The unit of an open challenge with the bytes that were sent.
+    fn ready_again(
+        &self,
+        reader: &Reader,
+        token: &ChallengeToken,
+        tree: TreeNumber,
+        range: AlignedRange,
+    ) -> Result<ReadyUnit, SubmitError> {
+        let row = reader.tree(tree)?.filter(|row| row.state == TreeState::Active).ok_or(SubmitError::Withdrawn)?;
+        let shape = Shape::new(row.leaves).map_err(|_| SubmitError::Withdrawn)?;
+        let data = self.sent_again(token, (tree, &row), &range)?.into();
+        let (handle, since_ms) = (TreeHandle::from_bytes(row.handle), token.issued_at.0);
+        let account = row.strategy.index();
+        Ok(ReadyUnit { tree, handle, shape, range, data, since_ms, account, votes: None })
+    }
+
+    /// Ends an open challenge by the server's own fault, unless an answer to it is being judged:
+    /// that decides.
+    fn withdraw_open(&self, id: WorkId) {
+        let pin = self.queue.lock().leases.pin(id);
+        if let Pin::Pinned(claim) = pin {
+            self.hold_pinned(id, claim).withdraw();
+        }
+        self.report_stored();
+    }
+
     /// A real unit, leased; `None` if nothing is ready.
     fn take(&self, request: &IssueRequest<'_>, id: WorkId) -> Result<Option<Issued>, IssueError> {
         let expires_ms = id.unix_millis().0 + self.config.token_ttl_ms();
@@ -130,8 +153,11 @@ impl Core {
                     }
                     return Ok(Some(self.issued_leaves(request, id, &taken.unit, taken.shortfall)));
                 }
-                // The leaves are out under a token of an earlier boot: not ready after all.
-                Err(LeaseRefusal::Overlap) => {}
+                // Some of the leaves are out under another token: not ready after all. The refill
+                // brings the others.
+                Err(LeaseRefusal::Overlap) => {
+                    queue.returned.push_back(Returned::of(taken.unit.tree, &taken.unit.range));
+                }
                 Err(LeaseRefusal::Full(bound)) => return Err(IssueError::Crowded(bound)),
             }
         }

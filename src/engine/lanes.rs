@@ -15,6 +15,8 @@ pub(super) enum Fate {
     Stored(Vec<Outcome>),
     /// They are not stored.
     NotStored,
+    /// They are not stored, and will not be: a row they need is missing or does not decode.
+    RowDamaged(String),
     /// The store closed before it could be read again.
     Unknown,
 }

@@ -1,6 +1,10 @@
 //! Removing old rows: consumed tokens, ledger entries, idle clients. The search for them only
 //! reads, so that an engine without anything to remove writes nothing.
+//!
+//! The three are written apart, and each goes on when another fails. A row that does not decode is
+//! passed over, and reported once.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use crate::store::{ClientStretch, Command, Outcome, StoreError};
@@ -8,6 +12,7 @@ use crate::store::{ClientStretch, Command, Outcome, StoreError};
 use super::behind::Behind;
 use super::core::Core;
 use super::error::WriteError;
+use super::event::Event;
 use super::sweep::SweepReport;
 
 /// Rows looked at or removed in one sweep.
@@ -29,7 +34,12 @@ pub(super) struct ClientSearch {
     oldest_ms: u64,
     /// The last round is through and removed nothing.
     through: bool,
+    /// Clients with rows that do not decode, which were reported. Bounded by [`REPORTED_MAX`].
+    reported: BTreeSet<[u8; 16]>,
 }
+
+/// Most rows of clients that are reported as damaged in one boot.
+const REPORTED_MAX: usize = 1_024;
 
 impl ClientSearch {
     /// Whether another round would find nothing: nothing was committed since the last one, and no
@@ -46,6 +56,17 @@ impl ClientSearch {
         self.oldest_ms = self.oldest_ms.min(stretch.oldest_ms);
         self.through = stretch.next.is_none();
         self.after = stretch.next.unwrap_or([0; 16]);
+    }
+
+    /// Returns what is to be reported of a stretch.
+    fn news(&mut self, stretch: &ClientStretch) -> Vec<String> {
+        let mut news = Vec::new();
+        for (key, error) in &stretch.damaged {
+            if self.reported.len() < REPORTED_MAX && self.reported.insert(*key) {
+                news.push(error.to_string());
+            }
+        }
+        news
     }
 
     /// Goes on behind a stretch of which rows were removed.
@@ -67,31 +88,60 @@ impl Core {
         let before_ms = now_ms.saturating_sub(self.config.token_ttl_ms());
         let idle_ms = now_ms.saturating_sub(IDLE_CLIENT_MS);
         // What cannot be read is left to the write, which reports it.
-        let clients = self.search_clients(idle_ms).unwrap_or(true);
-        if !(write || clients || self.must_write(now_ms, before_ms).unwrap_or(true)) {
-            return Ok(());
-        }
-        let keep = self.config.settings.ledger_entries_kept;
-        let after = self.client_search.lock().after;
-        let commands = vec![
-            Command::PruneConsumed { before_ms, limit: ROWS_PER_SWEEP },
-            Command::SealLedger { keep, limit: ROWS_PER_SWEEP },
-            Command::PruneClients { before_ms: idle_ms, after, limit: ROWS_PER_SWEEP },
-        ];
-        for (at, outcome) in self.write_bulk(commands)?.iter().enumerate() {
-            match outcome {
-                Outcome::Done { rows, more } => {
-                    report.more |= more;
-                    *(if at == 0 { &mut report.consumed_pruned } else { &mut report.sealed }) = *rows;
-                }
-                Outcome::Scanned { rows, next } => {
-                    report.clients_pruned = *rows;
-                    self.client_search.lock().removed(*next);
-                }
-                _ => {}
+        let idle = self.search_clients(idle_ms).unwrap_or(true);
+        let tokens = if write || self.must_write(now_ms, before_ms).unwrap_or(true) {
+            self.prune_tokens(before_ms, report)
+        } else {
+            Ok(())
+        };
+        let sealed = self.seal_ledger(report);
+        let clients = if idle { self.prune_clients(idle_ms, report) } else { Ok(()) };
+        tokens.and(sealed).and(clients)
+    }
+
+    fn prune_tokens(&self, before_ms: u64, report: &mut SweepReport) -> Result<(), WriteError> {
+        let prune = Command::PruneConsumed { before_ms, limit: ROWS_PER_SWEEP };
+        for outcome in self.write_bulk(vec![prune])? {
+            if let Outcome::Done { rows, more } = outcome {
+                report.consumed_pruned = rows;
+                report.more |= more;
             }
         }
         Ok(())
+    }
+
+    fn seal_ledger(&self, report: &mut SweepReport) -> Result<(), WriteError> {
+        let keep = self.config.settings.ledger_entries_kept;
+        if !self.store.has_old_entries(keep) {
+            return Ok(());
+        }
+        for outcome in self.write_bulk(vec![Command::SealLedger { keep, limit: ROWS_PER_SWEEP }])? {
+            self.report_skipped(&outcome);
+            if let Outcome::Walked { rows, more, .. } = outcome {
+                report.sealed = rows;
+                report.more |= more;
+            }
+        }
+        Ok(())
+    }
+
+    fn prune_clients(&self, before_ms: u64, report: &mut SweepReport) -> Result<(), WriteError> {
+        let after = self.client_search.lock().after;
+        let prune = Command::PruneClients { before_ms, after, limit: ROWS_PER_SWEEP };
+        for outcome in self.write_bulk(vec![prune])? {
+            if let Outcome::Scanned { rows, next } = outcome {
+                report.clients_pruned = rows;
+                self.client_search.lock().removed(next);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports rows that a walk along the ledger has passed over.
+    pub(super) fn report_skipped(&self, outcome: &Outcome) {
+        if let Outcome::Walked { skipped, .. } = outcome {
+            skipped.iter().for_each(|what| self.later(Event::CorruptionFound { tree: None, what: what.clone() }));
+        }
     }
 
     /// Looks at the next stretch of client rows. Returns whether a client of it can be forgotten;
@@ -104,15 +154,17 @@ impl Core {
             return Ok(false);
         }
         let stretch = self.store.idle_clients(before_ms, search.after, ROWS_PER_SWEEP)?;
+        for what in search.news(&stretch) {
+            self.later(Event::CorruptionFound { tree: None, what });
+        }
         if !stretch.any {
             search.pass(commit_seq, &stretch);
         }
         Ok(stretch.any)
     }
 
-    /// Whether a sweep has to write although no client can be forgotten.
+    /// Whether a sweep has to write although no entry is sealed and no client forgotten.
     fn must_write(&self, now_ms: u64, before_ms: u64) -> Result<bool, StoreError> {
-        let keep = self.config.settings.ledger_entries_kept;
         // Until a commit goes through, the store may need to be opened again. Standings are left to
         // the writer, which paces them.
         let failed = self.store.has_failed() || self.tallies.commits_failed_in_row.load(Ordering::SeqCst) > 0;
@@ -121,7 +173,7 @@ impl Core {
         let expired_ms = self.time.opened_ms().saturating_add(self.config.token_ttl_ms());
         let clock =
             now_ms.saturating_sub(clock_ms) >= CLOCK_EVERY_MS || (clock_ms < expired_ms && expired_ms <= now_ms);
-        Ok(failed || clock || !Behind::due(self, 1, 0).is_empty() || self.store.has_old_rows(before_ms, keep)?)
+        Ok(failed || clock || !Behind::due(self, 1, 0).is_empty() || self.store.has_old_tokens(before_ms)?)
     }
 }
 
@@ -132,7 +184,7 @@ mod tests {
     const DAY: u64 = IDLE_CLIENT_MS;
 
     fn stretch(oldest_ms: u64, next: Option<[u8; 16]>) -> ClientStretch {
-        ClientStretch { any: false, oldest_ms, next }
+        ClientStretch { oldest_ms, next, ..ClientStretch::default() }
     }
 
     #[test]

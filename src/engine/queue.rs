@@ -3,14 +3,15 @@
 //! The store decides: a leaf that is not done there is pending, whatever happens here. Each pending
 //! leaf is read in queue order, and is then in the ring, leased, or given back.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
 use crate::merkle::AlignedRange;
 use crate::policy::lease::{Claim, Lease, LeaseTable};
-use crate::policy::ready::{ReadyRing, mask_of};
+use crate::policy::ready::{ReadyRing, ReadyUnit, mask_of};
 use crate::protocol::DifficultyTier;
 use crate::store::TreeNumber;
 
+use super::blocked::{BlockedLeaves, Look};
 use super::config::{Config, ConfigBuilder};
 use super::interior::InteriorQueue;
 
@@ -29,24 +30,12 @@ pub(super) struct Queue {
     /// Trees with their first leaf done in this boot, whose units go first. Bounded by
     /// [`PARTIAL_MAX`]: beyond it new units of further trees queue as fresh ones.
     partial: HashSet<TreeNumber>,
-    /// Trees with unreadable data, and the reason. Bounded by [`BLOCKED_MAX`].
-    pub(super) blocked: HashMap<TreeNumber, Blocked>,
+    /// Leaves that are kept back: neither ready, nor given back before the server has looked at
+    /// them.
+    pub(super) blocked: BlockedLeaves,
 }
 
 const PARTIAL_MAX: usize = 65_536;
-/// Most trees with unreadable leaves that are kept; those of further trees wait for the next open.
-const BLOCKED_MAX: usize = 1_024;
-/// Most tiles of one such tree that are kept; beyond it, the whole tree is read again.
-const BLOCKED_TILES_MAX: usize = 256;
-
-/// Leaves of one tree with bytes that could not be read.
-#[derive(Debug)]
-pub(super) struct Blocked {
-    /// The first failure.
-    pub(super) why: String,
-    tiles: BTreeMap<u64, u32>,
-    overflow: bool,
-}
 
 /// Least time that units with votes keep their places in the ring.
 const TURN_MS: u64 = 250;
@@ -143,7 +132,7 @@ impl Queue {
             scan: Scan::default(),
             interior: InteriorQueue::default(),
             partial: HashSet::new(),
-            blocked: HashMap::new(),
+            blocked: BlockedLeaves::default(),
         }
     }
 
@@ -211,19 +200,26 @@ impl Queue {
         }
     }
 
-    /// Makes the work of a lease that ended without success pending again.
+    /// Makes the work of a lease that ended without success pending again. Leaves that are kept
+    /// back come later, after a look at them.
     pub(super) fn give_back(&mut self, lease: &Lease) {
         match lease.claim {
-            Claim::Leaves { tree, range } => self.returned.push_back(Returned::of(tree, &range)),
+            Claim::Leaves { tree, range } => {
+                let mask = mask_of(&range) & !self.blocked.mask(tree, range.tile());
+                if mask != 0 {
+                    self.returned.push_back(Returned { tree, tile: range.tile(), mask });
+                }
+            }
             Claim::Interior { tree, level, index } => self.interior.give_back(tree, level, index),
             Claim::Synthetic => {}
         }
     }
 
-    /// Returns the leaves of a tile that are in the ring, leased, or settled while the tile was
-    /// being read.
+    /// Returns the leaves of a tile that are in the ring, leased, kept back, or settled while the
+    /// tile was being read.
     pub(super) fn taken_mask(&self, tree: TreeNumber, tile: u64) -> u32 {
         let mut mask = self.leases.tile_mask(tree, tile) | self.ring.tile_mask(tree, tile);
+        mask |= self.blocked.mask(tree, tile);
         if self.scan.reading == Some(tree) {
             for range in self.scan.settled_meanwhile.iter().filter(|range| range.tile() == tile) {
                 mask |= mask_of(range);
@@ -232,31 +228,42 @@ impl Queue {
         mask
     }
 
-    /// Records leaves with bytes that could not be read.
-    pub(super) fn block(&mut self, tree: TreeNumber, tile: u64, mask: u32, why: &str) {
-        if self.blocked.len() >= BLOCKED_MAX && !self.blocked.contains_key(&tree) {
+    /// Keeps leaves back whose data cannot be read or is not what it should be, ready ones too.
+    /// Returns whether the reason is to be reported.
+    pub(super) fn block(&mut self, tree: TreeNumber, tile: u64, mask: u32, why: &str, now_ms: u64) -> bool {
+        self.take_back(tree, tile, mask);
+        self.blocked.block(tree, tile, mask, why, now_ms)
+    }
+
+    /// Keeps damaged leaves back. Returns those that are to be reported.
+    pub(super) fn block_damaged(&mut self, tree: TreeNumber, tile: u64, mask: u32, why: &str, now_ms: u64) -> u32 {
+        self.take_back(tree, tile, mask);
+        self.blocked.block_damaged(tree, tile, mask, why, now_ms)
+    }
+
+    /// Takes ready units with one of these leaves out of the ring. Their other leaves are read
+    /// again.
+    fn take_back(&mut self, tree: TreeNumber, tile: u64, mask: u32) {
+        if self.ring.tile_mask(tree, tile) & mask == 0 {
             return;
         }
-        let blocked = self.blocked.entry(tree).or_insert_with(|| Blocked {
-            why: why.to_owned(),
-            tiles: BTreeMap::new(),
-            overflow: false,
-        });
-        if blocked.tiles.len() < BLOCKED_TILES_MAX || blocked.tiles.contains_key(&tile) {
-            *blocked.tiles.entry(tile).or_default() |= mask;
-        } else {
-            blocked.overflow = true;
+        let hit = |unit: &ReadyUnit| unit.tree == tree && unit.range.tile() == tile && mask_of(&unit.range) & mask != 0;
+        for (unit, _) in self.ring.remove_if(hit) {
+            let all = Returned::of(tree, &unit.range);
+            if unit.votes.is_some() {
+                self.voted.push(all);
+            } else if all.mask & !mask != 0 {
+                self.returned.push_back(Returned { mask: all.mask & !mask, ..all });
+            }
         }
     }
 
-    /// Lets unreadable leaves be read again.
-    pub(super) fn unblock(&mut self) {
-        let blocked = std::mem::take(&mut self.blocked);
-        for (tree, blocked) in blocked {
-            if blocked.overflow {
-                self.look_again(tree);
-            } else {
-                self.returned.extend(blocked.tiles.into_iter().map(|(tile, mask)| Returned { tree, tile, mask }));
+    /// Has the server look at blocked leaves, as far as that is due.
+    pub(super) fn look_at_blocked(&mut self, now_ms: u64) {
+        for look in self.blocked.due(now_ms) {
+            match look {
+                Look::Leaves { tree, tile, mask } => self.returned.push_back(Returned { tree, tile, mask }),
+                Look::WholeTree(tree) => self.look_again(tree),
             }
         }
     }
@@ -275,7 +282,7 @@ impl Queue {
     /// Records that all leaves of a tree are done: none of its units is ready or leased any more.
     pub(super) fn complete(&mut self, tree: TreeNumber) {
         self.partial.remove(&tree);
-        self.blocked.remove(&tree);
+        self.blocked.drop_tree(tree);
         self.interior.drop_tree(tree);
     }
 
@@ -286,7 +293,7 @@ impl Queue {
         self.returned.retain(|returned| returned.tree != tree);
         self.voted.drop_tree(tree);
         self.partial.remove(&tree);
-        self.blocked.remove(&tree);
+        self.blocked.drop_tree(tree);
         self.interior.drop_tree(tree);
         self.scan.extra.retain(|other| *other != tree);
         self.scan.adopted.remove(&tree);

@@ -30,6 +30,8 @@ struct Plan {
     partial: bool,
     /// For returned work: only these leaves of the one tile.
     only: Option<u32>,
+    /// Leaves of it were kept back: what is read is compared with the stored hashes.
+    look: bool,
     reader: Reader,
 }
 
@@ -44,6 +46,8 @@ struct Read {
     stretches: Vec<Stretch>,
     /// Tile, leaves, and the reason why their bytes could not be read.
     unreadable: Vec<(u64, u32, LoadError)>,
+    /// Tile, and leaves that are not what their stored hashes say.
+    wrong: Vec<(u64, u32)>,
 }
 
 /// A tile with its bytes, ready to be merged.
@@ -96,21 +100,18 @@ impl Core {
                 if let Some(Returned { tree, tile, mask }) = voted.or_else(|| queue.returned.pop_front()) {
                     let partial = queue.is_partial(tree);
                     queue.scan.reading = Some(tree);
+                    let look = queue.blocked.is_looking(tree, tile);
                     let (tiles, only) = (tile..tile + 1, Some(mask));
-                    return Ok(Some(Plan { tree, tiles, partial, only, reader }));
+                    return Ok(Some(Plan { tree, tiles, partial, only, look, reader }));
                 }
                 if let Some(cursor) = queue.scan.current.clone() {
                     let end = cursor.tiles.min(cursor.next_tile + cursor.stride);
                     queue.scan.current = (end < cursor.tiles).then(|| Cursor { next_tile: end, ..cursor.clone() });
                     queue.scan.reading = Some(cursor.tree);
                     let partial = cursor.partial || queue.is_partial(cursor.tree);
-                    return Ok(Some(Plan {
-                        tree: cursor.tree,
-                        tiles: cursor.next_tile..end,
-                        partial,
-                        only: None,
-                        reader,
-                    }));
+                    let (tree, tiles) = (cursor.tree, cursor.next_tile..end);
+                    let look = tiles.clone().any(|tile| queue.blocked.is_looking(tree, tile));
+                    return Ok(Some(Plan { tree, tiles, partial, only: None, look, reader }));
                 }
             }
             let Some((tree, partial)) = self.next_tree()? else {
@@ -163,17 +164,17 @@ impl Core {
         let read = self.read_stretch(&plan);
         let mut queue = self.queue.lock();
         let wanted = queue.scan.reading == Some(plan.tree);
-        let mut added = 0;
-        let mut unreadable = Vec::new();
+        let (mut added, mut news, mut wrong) = (0, Vec::new(), Vec::new());
         let result = match read {
             Ok(Some(read)) if wanted => {
+                news = self.keep_unreadable(&mut queue, &plan, &read);
                 added = self.merge(&mut queue, &plan, &read);
-                unreadable = read.unreadable;
-                unreadable.iter().for_each(|(tile, mask, why)| queue.block(plan.tree, *tile, *mask, &why.to_string()));
+                wrong = read.wrong;
                 Ok(())
             }
             Ok(_) => Ok(()),
             Err(error) => {
+                queue.blocked.not_looked(plan.tree);
                 queue.look_again(plan.tree);
                 Err(error)
             }
@@ -181,16 +182,41 @@ impl Core {
         queue.scan.reading = None;
         queue.scan.settled_meanwhile.clear();
         drop(queue);
-        for (_, _, unreadable) in unreadable.into_iter().take(1) {
-            let tree = plan.tree;
-            self.emit(match unreadable {
-                LoadError::Source(what) => Event::SourceChanged { tree: TreeId::new(tree), what },
-                LoadError::Store(error) => {
-                    Event::CorruptionFound { tree: Some(TreeId::new(tree)), what: error.to_string() }
-                }
-            });
+        for (tile, mask) in wrong {
+            let leaf = tile * TILE_LEAVES + u64::from(mask.trailing_zeros());
+            self.damaged(plan.tree, tile, mask, &format!("leaf {leaf} does not hash to the stored answer"));
         }
+        // One of a stretch, since one file or row may be to blame for all.
+        news.into_iter().take(1).for_each(|event| self.emit(event));
         result.map(|()| added)
+    }
+
+    /// Keeps back what could not be read; what was looked at and found right is kept back no
+    /// longer. Returns what is to be reported.
+    fn keep_unreadable(&self, queue: &mut Queue, plan: &Plan, read: &Read) -> Vec<Event> {
+        let (tree, now) = (plan.tree, self.now_ms());
+        let mut news = Vec::new();
+        for (tile, mask, why) in &read.unreadable {
+            let what = why.to_string();
+            if queue.block(tree, *tile, *mask, &what, now) {
+                news.push(match why {
+                    LoadError::Source(_) => Event::SourceChanged { tree: TreeId::new(tree), what },
+                    LoadError::Store(_) => Event::CorruptionFound { tree: Some(TreeId::new(tree)), what },
+                });
+            }
+        }
+        if plan.look {
+            for tile in plan.tiles.clone() {
+                let failed = read.unreadable.iter().map(|(at, mask, _)| (at, mask));
+                let failed = failed.chain(read.wrong.iter().map(|(at, mask)| (at, mask)));
+                let failed = failed.filter(|(at, _)| **at == tile).fold(0, |all, (_, mask)| all | mask);
+                queue.blocked.found_right(tree, tile, plan.only.unwrap_or(u32::MAX) & !failed);
+            }
+            if plan.tiles.end == read.shape.tiles() && plan.only.is_none() {
+                queue.blocked.read_to_end(tree);
+            }
+        }
+        news
     }
 
     fn merge(&self, queue: &mut Queue, plan: &Plan, read: &Read) -> usize {
@@ -220,7 +246,8 @@ impl Core {
                     added += 1;
                 } else if free & mask != 0 {
                     // A part of it cannot be read now; the whole group is read again later.
-                    queue.block(plan.tree, stretch.tile, mask, "another leaf of its unit cannot be read");
+                    let why = "another leaf of its unit cannot be read";
+                    queue.block(plan.tree, stretch.tile, mask, why, since_ms);
                 }
                 free &= !mask;
             }
@@ -246,6 +273,7 @@ impl Core {
             groups: Vec::new(),
             stretches: Vec::new(),
             unreadable: Vec::new(),
+            wrong: Vec::new(),
         };
         let voted = matches!(row.strategy, Strategy::Redundant { .. });
         for (tile, state) in self.tile_rows(plan, &mut read)? {
@@ -295,8 +323,14 @@ impl Core {
             self.read_leaves(plan, row, tile, first, read)?;
             return self.read_leaves(plan, row, tile, rest, read);
         }
-        match load_tile(&self.store, &plan.reader, plan.tree, row, tile, mask) {
-            Ok(data) => read.stretches.push(Stretch { tile, pending: mask, data: Arc::new(data) }),
+        let loaded = load_tile(&self.store, &plan.reader, plan.tree, row, tile, mask);
+        match loaded.and_then(|data| Ok((self.look_at(plan, row, tile, &data)?, data))) {
+            Ok((wrong, data)) => {
+                if wrong & mask != 0 {
+                    read.wrong.push((tile, wrong & mask));
+                }
+                read.stretches.push(Stretch { tile, pending: mask & !wrong, data: Arc::new(data) });
+            }
             Err(LoadError::Store(error)) if !error.is_one_row() => return Err(error),
             Err(error) if mask.is_power_of_two() => read.unreadable.push((tile, mask, error)),
             Err(_) => {
@@ -306,6 +340,13 @@ impl Core {
             }
         }
         Ok(())
+    }
+}
+
+impl Core {
+    /// Returns the leaves that are not what their stored hashes say, if the plan asks for a look.
+    fn look_at(&self, plan: &Plan, row: &TreeRow, tile: u64, data: &Loaded) -> Result<u32, StoreError> {
+        if plan.look { self.wrong_leaves(&plan.reader, (plan.tree, row), tile, data) } else { Ok(0) }
     }
 }
 

@@ -37,6 +37,9 @@ pub(super) struct Standings {
     rules: DifficultyRules,
     rows: ClockTable<Key, Row>,
     changes: Changes,
+    /// Takes changes made while they are written for written ones.
+    #[cfg(feature = "testing")]
+    forgets: bool,
 }
 
 #[derive(Debug, Default)]
@@ -104,7 +107,13 @@ impl Standings {
     pub(super) fn new(config: &Config) -> Self {
         let (rules, bound) = (config.difficulty(), config.settings.difficulty_clients_max);
         let changes = Changes { bound, pending: VecDeque::new(), gone: HashSet::new() };
-        Self { rules, rows: ClockTable::new(bound, rules), changes }
+        Self {
+            rules,
+            rows: ClockTable::new(bound, rules),
+            changes,
+            #[cfg(feature = "testing")]
+            forgets: config.makes(super::testing::Mistake::StandingLost),
+        }
     }
 
     fn standing(&self, client: &Key) -> Option<&Standing> {
@@ -193,7 +202,10 @@ impl Standings {
         for (client, written) in changes {
             let Some(position) = self.changes.pending.pop_front() else { return };
             debug_assert_eq!(position, *client);
-            if self.standing(client) != written.as_ref() {
+            let changed = self.standing(client) != written.as_ref();
+            #[cfg(feature = "testing")]
+            let changed = changed && !self.forgets;
+            if changed {
                 self.changes.pending.push_back(*client);
             } else if let Some(mut row) = self.rows.find(*client) {
                 row.queued = false;

@@ -7,7 +7,7 @@ use crate::store::records::{StoreTotals, UsefulnessAccount};
 
 use super::PouwEngine;
 use super::calibrate::ResponseTimes;
-use super::queue::{Blocked, Queue};
+use super::queue::Queue;
 use super::tree_id::TreeId;
 
 /// Counters and sizes of an engine. Counts named `this_boot` start at zero with every open;
@@ -160,6 +160,6 @@ impl PouwEngine {
 }
 
 fn blocked(queue: &Queue) -> Vec<BlockedTree> {
-    let tree = |(tree, blocked): (&u64, &Blocked)| BlockedTree { tree: TreeId::new(*tree), why: blocked.why.clone() };
-    queue.blocked.iter().map(tree).collect()
+    let tree = |(tree, why): (u64, &str)| BlockedTree { tree: TreeId::new(tree), why: why.to_owned() };
+    queue.blocked.reasons().map(tree).collect()
 }

@@ -15,6 +15,7 @@ use super::core::{Core, bump};
 use super::error::{SubmitError, WriteError};
 use super::event::Event;
 use super::for_gate::ForGate;
+use super::held::HeldLease;
 use super::inspect::Inspected;
 use super::lanes::{Fate, Job};
 use super::oneshot::oneshot;
@@ -76,16 +77,17 @@ impl ForGate<'_> {
         let core = self.core();
         match core.judge(&inspected, result) {
             Err(error) => done(Err(error)),
-            Ok(Verified { settle, follows }) => {
+            Ok((Verified { settle, follows }, held)) => {
                 let (id, client) = (WorkId::from_bytes(settle.id), settle.client);
                 let (award, nodes) = (MicroJoules(settle.award), u64::from(settle.nodes));
                 let seen = Observation::of(&inspected.opened, settle.at_ms);
+                let held = held.until_commit(core.clone());
                 let effect_core = core.clone();
                 let job = Job::new(
                     vec![Command::Settle(settle)],
                     move |fate| {
                         effect_core.observe(seen, fate);
-                        effect_core.after_settle(id, &client, fate);
+                        effect_core.after_settle(held, &client, fate);
                         effect_core.follow(follows, fate);
                     },
                     move |written| done(verdict(written, id, award, nodes)),
@@ -131,20 +133,32 @@ fn verdict(
 }
 
 impl Core {
-    /// Does all checks that come before the commit. On success the lease is pinned.
-    fn judge(&self, inspected: &Inspected, result: &WorkResult) -> Result<Verified, SubmitError> {
+    /// Does all checks that come before the commit. On success the lease is held, pinned.
+    fn judge(&self, inspected: &Inspected, result: &WorkResult) -> Result<(Verified, HeldLease<&Self>), SubmitError> {
         self.still_good(inspected)?;
         let token = &inspected.opened;
-        let claim = self.pin(token)?;
-        let judged = self.judge_pinned(inspected, result, claim);
-        if let Err(error) = &judged {
-            if matches!(error, SubmitError::WrongResult { .. }) {
-                let network = self.network_of(&inspected.network);
-                self.heightened.lock().lied(network, self.now_ms());
+        let held = self.pin(token)?;
+        let judged = match (self.judge_pinned(inspected, result, held.claim()), held.claim()) {
+            // A row of the unit is damaged: no client can answer it now.
+            (Err(SubmitError::Store(error)), Claim::Leaves { tree, range }) => {
+                Err(self.row_at_fault(tree, &range, error))
             }
-            self.after_refusal(token, error);
+            (judged, _) => judged,
+        };
+        let error = match judged {
+            Ok(verified) => return Ok((verified, held)),
+            Err(error) => error,
+        };
+        if matches!(error, SubmitError::WrongResult { .. }) {
+            let network = self.network_of(&inspected.network);
+            self.heightened.lock().lied(network, self.now_ms());
         }
-        judged
+        self.after_refusal(held, token, &error);
+        if matches!(error, SubmitError::Withdrawn) {
+            // No lock is held here: what was found damaged is reported at once.
+            self.report_stored();
+        }
+        Err(error)
     }
 
     /// Updates the memory after a durable answer.
@@ -175,9 +189,11 @@ impl Core {
 
     /// Pins the lease of a token. Rule L: a token is honoured only through a lease, its own or an
     /// adopted one.
-    pub(super) fn pin(&self, token: &ChallengeToken) -> Result<Claim, SubmitError> {
-        match self.queue.lock().leases.pin(token.id) {
-            Pin::Pinned(claim) => return Ok(claim),
+    pub(super) fn pin(&self, token: &ChallengeToken) -> Result<HeldLease<&Self>, SubmitError> {
+        // A statement of its own, so that the lock is not held while the store is read.
+        let pin = self.queue.lock().leases.pin(token.id);
+        match pin {
+            Pin::Pinned(claim) => return Ok(self.hold_pinned(token.id, claim)),
             Pin::Busy => return Err(SubmitError::InFlight),
             Pin::Unknown => {}
         }
@@ -198,7 +214,7 @@ impl Core {
     }
 
     /// Makes a lease of a token from an earlier boot, if none of its work is done or leased.
-    pub(super) fn adopt(&self, token: &ChallengeToken) -> Result<Claim, SubmitError> {
+    pub(super) fn adopt(&self, token: &ChallengeToken) -> Result<HeldLease<&Self>, SubmitError> {
         let id = *token.id.as_bytes();
         let reader = self.store.read()?;
         if self.is_refused(&id) || reader.consumed(token.expires_at.0, id)?.is_some() {
@@ -232,31 +248,34 @@ impl Core {
         drop(reader);
         #[cfg(feature = "testing")]
         if self.config.makes(super::testing::Mistake::NoAdoptionCheck) {
-            return Ok(claim);
+            return Ok(self.hold_pinned(token.id, claim));
         }
-        let expires_ms = token.expires_at.0;
-        let lease = Lease { id: token.id, claim, expires_ms, pinned: true, refusals: 0 };
+        let held = self.hold_adopted(token, claim)?;
+        if let Claim::Leaves { tree, range } = claim
+            && splits_group(&self.store.read()?.quorums_of_tile(tree, range.tile())?, &range)
+        {
+            // Voted on, in part, since the first look.
+            return Err(SubmitError::Withdrawn);
+        }
+        if self.is_refused(&id) {
+            // Judged wrong by another copy between the first look and the lease.
+            return Err(SubmitError::Replayed);
+        }
+        Ok(held.of_token())
+    }
+
+    /// Inserts the lease of a token from an earlier boot. Its work is not ready from then on.
+    fn hold_adopted(&self, token: &ChallengeToken, claim: Claim) -> Result<HeldLease<&Self>, SubmitError> {
+        let lease = Lease { id: token.id, claim, expires_ms: token.expires_at.0, pinned: true, refusals: 0 };
         let mut queue = self.queue.lock();
         if queue.leases.find(token.id).is_some() {
             // Another copy was adopted since the first look.
             return Err(SubmitError::InFlight);
         }
-        queue.leases.insert(lease).map_err(|refusal| match refusal {
+        queue.leases.insert(lease.clone()).map_err(|refusal| match refusal {
             LeaseRefusal::Overlap => SubmitError::Withdrawn,
             LeaseRefusal::Full(_) => SubmitError::Busy,
         })?;
-        if let Claim::Leaves { tree, range } = claim
-            && splits_group(&self.store.read()?.quorums_of_tile(tree, range.tile())?, &range)
-        {
-            // Voted on, in part, since the first look.
-            queue.leases.release(token.id);
-            return Err(SubmitError::Withdrawn);
-        }
-        if self.is_refused(&id) {
-            // Judged wrong by another copy between the first look and the lease.
-            queue.leases.release(token.id);
-            return Err(SubmitError::Replayed);
-        }
         match claim {
             // Returned work that waits for a refill stays listed: the refill leaves out leased
             // leaves.
@@ -264,7 +283,8 @@ impl Core {
             Claim::Interior { tree, level, index } => queue.interior.withdraw(tree, level, index),
             Claim::Synthetic => {}
         }
-        Ok(claim)
+        drop(queue);
+        Ok(self.hold_new(&lease))
     }
 
     fn judge_pinned(&self, inspected: &Inspected, result: &WorkResult, claim: Claim) -> Result<Verified, SubmitError> {
@@ -300,36 +320,24 @@ impl Core {
     }
 
     /// Updates the lease after a refusal.
-    pub(super) fn after_refusal(&self, token: &ChallengeToken, error: &SubmitError) {
+    pub(super) fn after_refusal(&self, held: HeldLease<&Self>, token: &ChallengeToken, error: &SubmitError) {
         match error {
             SubmitError::WrongResult { .. } => {
                 self.note_wrong(token.client.as_bytes());
-                self.end_challenge(token, true);
+                self.end_challenge(held, token, true);
             }
+            SubmitError::Malformed(_) if held.refusals() + 1 >= REFUSALS_MAX => self.end_challenge(held, token, false),
             SubmitError::Malformed(_) => {
-                let refusals = self.queue.lock().leases.unpin(token.id, true);
-                if refusals >= REFUSALS_MAX {
-                    self.end_challenge(token, false);
-                }
+                held.refuse();
             }
-            SubmitError::Withdrawn => {
-                // A statement of its own: in the head of an `if let` the lock would be held through
-                // its body.
-                let released = self.queue.lock().leases.release(token.id);
-                if let Some(lease) = released {
-                    bump(&self.tallies.withdrawn, 1);
-                    self.give_back(&lease);
-                }
-            }
-            _ => {
-                self.queue.lock().leases.unpin(token.id, false);
-            }
+            SubmitError::Withdrawn => held.withdraw(),
+            _ => held.keep(),
         }
     }
 
     /// Closes the challenge and makes its work pending again. A later commit writes both to the
     /// disk.
-    fn end_challenge(&self, token: &ChallengeToken, strike: bool) {
+    fn end_challenge(&self, held: HeldLease<&Self>, token: &ChallengeToken, strike: bool) {
         // Stored before the lease ends: in between, a token from an earlier boot could be adopted
         // again.
         self.refuse_later(Refuse {
@@ -339,10 +347,7 @@ impl Core {
             strike,
             at_ms: self.now_ms(),
         });
-        let released = self.queue.lock().leases.release(token.id);
-        if let Some(lease) = released {
-            self.give_back(&lease);
-        }
+        held.give_back();
     }
 }
 

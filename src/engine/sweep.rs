@@ -44,24 +44,27 @@ impl PouwEngine {
     /// A write failed, or the engine is closed. Leases are ended nevertheless; the rows are removed
     /// by a later sweep.
     pub fn sweep(&self) -> Result<SweepReport, WriteError> {
-        self.core().sweep().map(|(report, _)| report)
+        let (report, _, swept) = self.core().sweep();
+        swept.map(|()| report)
     }
 }
 
 impl Core {
-    /// One sweep. Returns its report, and whether leases or rows are left, so that
-    /// [`sweep_rows`](Self::sweep_rows) can be repeated at once.
-    pub(super) fn sweep(&self) -> Result<(SweepReport, bool), WriteError> {
+    /// One sweep. Returns its report; whether leases or rows are left, so that
+    /// [`sweep_rows`](Self::sweep_rows) can be repeated at once; and the first failure, beside
+    /// which all other parts of the sweep were done.
+    pub(super) fn sweep(&self) -> (SweepReport, bool, Result<(), WriteError>) {
         let mut report = SweepReport::default();
         let quorums = self.sweep_quorums(&mut report);
         let quorums_left = report.more;
         let rows = self.sweep_rows(&mut report);
         let rows_left = report.more;
         report.more |= quorums_left;
+        // No lock is held here that a subscriber may take.
+        self.report_stored();
         // Also if nothing was taken back: commits of the writer may have left work to upkeep.
         self.wake();
-        quorums.and(rows)?;
-        Ok((report, rows_left))
+        (report, rows_left, quorums.and(rows))
     }
 
     /// The part of a sweep that looks at leases, ready units, standings and old rows.
@@ -89,8 +92,8 @@ impl Core {
             for (unit, _) in aged {
                 queue.returned.push_back(Returned::of(unit.tree, &unit.range));
             }
-            // Sources that could not be read get another chance.
-            queue.unblock();
+            // What could not be read, or was not right, is looked at again.
+            queue.look_at_blocked(now);
         }
         bump(&core.tallies.expired, report.expired as u64);
         *core.doubted_after.lock() = None;

@@ -29,6 +29,16 @@ pub enum Mistake {
     NoBacktrack,
     /// Export audited leaves under `Strict`.
     StrictTrustsAudited,
+    /// Forget the work of an answer that is refused as withdrawn.
+    WithdrawnIsLost,
+    /// Give a unit back at once that is withdrawn by the server's own fault.
+    FaultIsForgotten,
+    /// Keep the lease of a token whose adoption failed.
+    AdoptionKeepsLease,
+    /// Take a standing as written that has changed while it was being written.
+    StandingLost,
+    /// Sweep once a second, however much is left.
+    SweepOnce,
 }
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): for audits that come out the same every time.

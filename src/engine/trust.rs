@@ -1,7 +1,10 @@
 //! Background work, in bounded steps, after a client was caught lying or a vote found no second.
 
+use std::collections::BTreeMap;
+
 use crate::hash::hash_batch;
 use crate::merkle::{AlignedRange, Shape, TILE_LEAVES};
+use crate::policy::backoff::Backoff;
 use crate::policy::lease::{Claim, Lease};
 use crate::policy::ready::mask_of;
 use crate::protocol::{WorkId, data_digest};
@@ -25,6 +28,34 @@ const TILES_PER_STEP: usize = 32;
 const QUORUMS_PER_SWEEP: usize = 2_048;
 const REFEREED_PER_SWEEP: usize = 64;
 
+/// Trees with doubted leaves that cannot be hashed, the reason, and when that is tried again.
+#[derive(Debug, Default)]
+pub(super) struct PutOff(BTreeMap<TreeNumber, (String, Backoff)>);
+
+/// Most such trees that are remembered. Further ones are tried with every sweep, and not reported.
+const PUT_OFF_MAX: usize = 1_024;
+
+impl PutOff {
+    fn is_due(&self, tree: TreeNumber, now_ms: u64) -> bool {
+        self.0.get(&tree).is_none_or(|(_, backoff)| backoff.is_due(now_ms))
+    }
+
+    /// Returns whether the reason is to be reported.
+    fn failed(&mut self, tree: TreeNumber, why: &str, now_ms: u64) -> bool {
+        if let Some((known, backoff)) = self.0.get_mut(&tree) {
+            *backoff = backoff.failed_again(now_ms);
+            let new = known != why;
+            why.clone_into(known);
+            return new;
+        }
+        let room = self.0.len() < PUT_OFF_MAX;
+        if room {
+            self.0.insert(tree, (why.to_owned(), Backoff::failed(now_ms)));
+        }
+        room
+    }
+}
+
 impl Core {
     /// Takes one bounded step after lies: doubts earlier answers of the liars and hashes doubted
     /// leaves. Returns the amount of work done; the caller holds `auditing`.
@@ -38,7 +69,9 @@ impl Core {
             if skipped == Some(key.0) {
                 continue;
             }
-            if self.hash_doubted(key)? {
+            let due = self.put_off.lock().is_due(key.0, self.now_ms());
+            if due && self.hash_doubted(key)? {
+                self.put_off.lock().0.remove(&key.0);
                 steps += 1;
             } else {
                 // The others of this tree would fare no better: they are tried again after the next
@@ -61,7 +94,9 @@ impl Core {
         if !suspects.is_empty() {
             let limit = ENTRIES_PER_STEP;
             let back = suspects.iter().map(|client| Command::Backtrack { client: *client, limit });
-            self.write_bulk(back.collect())?;
+            for outcome in self.write_bulk(back.collect())? {
+                self.report_skipped(&outcome);
+            }
         }
         Ok(suspects.len())
     }
@@ -70,30 +105,42 @@ impl Core {
     fn hash_doubted(&self, (tree, tile): RangeKey) -> Result<bool, UpkeepError> {
         let reader = self.store.read()?;
         let Some(row) = reader.tree(tree)?.filter(|row| row.data != DataPlace::Dropped) else {
+            self.put_off.lock().0.remove(&tree);
             return Ok(false);
         };
         let mask = reader.tile(tree, tile)?.mask(TILE_LEAVES, |state| state == LeafState::Doubted);
         drop(reader);
+        let of = TreeId::new(tree);
+        let changed = |what: String| Event::SourceChanged { tree: of, what };
+        let corrupt = |what: String| Event::CorruptionFound { tree: Some(of), what };
         match self.hash_tile(tree, &row, tile, mask) {
             Ok(upgrade) => {
                 self.write_upgrades(&row.name, vec![upgrade], &mut VerifyProgress::default())?;
                 let left = self.store.read()?.tile(tree, tile)?.mask(TILE_LEAVES, |state| state == LeafState::Doubted);
                 if left > 0 {
-                    let what = "doubted leaves are not what clients were sent".to_owned();
-                    self.later(Event::SourceChanged { tree: TreeId::new(tree), what });
+                    self.put_off(tree, "doubted leaves are not what clients were sent".to_owned(), changed);
                 }
                 Ok(left == 0)
             }
             Err(TreeError::Unverifiable { what, .. }) => {
-                self.later(Event::SourceChanged { tree: TreeId::new(tree), what });
+                self.put_off(tree, what, changed);
                 Ok(false)
             }
             Err(TreeError::Store(error)) if error.is_one_row() => {
-                self.later(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what: error.to_string() });
+                self.put_off(tree, error.to_string(), corrupt);
                 Ok(false)
             }
             Err(TreeError::Store(error)) => Err(error.into()),
             Err(_) => Ok(false),
+        }
+    }
+
+    /// Doubted leaves of a tree cannot be hashed now: the next try is after a pause, and a new
+    /// reason is reported.
+    fn put_off(&self, tree: TreeNumber, why: String, event: impl FnOnce(String) -> Event) {
+        let new = self.put_off.lock().failed(tree, &why, self.now_ms());
+        if new {
+            self.later(event(why));
         }
     }
 
@@ -149,25 +196,25 @@ impl Core {
         let id = WorkId::from_parts(self.now_ms(), salt);
         let claim = Claim::Leaves { tree, range };
         let lease = Lease { id, claim, expires_ms: u64::MAX, pinned: true, refusals: 0 };
-        {
+        let held = {
             let mut queue = self.queue.lock();
-            if queue.leases.insert(lease).is_err() {
-                // Out with a client: its answer may complete the quorum.
+            // Kept back: its data cannot be read before a look at it. Or out with a client: its
+            // answer may complete the quorum.
+            let kept_back = queue.blocked.mask(tree, range.tile()) & mask_of(&range) != 0;
+            if kept_back || queue.leases.insert(lease.clone()).is_err() {
                 return Ok(false);
             }
             queue.ring.withdraw(tree, &range);
-        }
-        let ended = self.hash_voted(tree, &row, range, votes);
-        let mut queue = self.queue.lock();
-        if let Some(lease) = queue.leases.release(id) {
-            match ended {
-                Ok(Some(first_leaf)) => queue.settled(&lease, first_leaf),
-                _ => queue.give_back(&lease),
-            }
-        }
-        drop(queue);
+            drop(queue);
+            self.hold_new(&lease)
+        };
+        let Some(first_leaf) = self.hash_voted(tree, &row, range, votes)? else {
+            held.give_back();
+            return Ok(false);
+        };
+        held.end(|queue, lease| queue.settled(lease, first_leaf));
         self.wake();
-        ended.map(|first_leaf| first_leaf.is_some())
+        Ok(true)
     }
 
     /// Returns whether it completed the tree's first leaf; `None` if it changed nothing.
@@ -178,7 +225,7 @@ impl Core {
         range: AlignedRange,
         votes: &QuorumRow,
     ) -> Result<Option<bool>, UpkeepError> {
-        let data = match self.load_leaves((tree, row), range.tile(), mask_of(&range)) {
+        let data = match self.load_leaves((tree, row), &range) {
             Ok(data) => data,
             Err(SubmitError::Store(error)) => return Err(error.into()),
             // The source cannot be read; an event says so.
@@ -195,5 +242,29 @@ impl Core {
         };
         self.note_liars(&liars);
         Ok(Some(first_leaf))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubts_that_cannot_be_settled_are_tried_ever_more_rarely_and_reported_once() {
+        let mut put_off = PutOff::default();
+        let mut tries = Vec::new();
+        for second in 0..40 {
+            let now = second * 1_000;
+            if put_off.is_due(1, now) {
+                assert_eq!(put_off.failed(1, "gone", now), second == 0);
+                tries.push(second);
+            }
+        }
+        assert_eq!(tries, [0, 1, 2, 4, 8, 16, 32]);
+        assert!(put_off.failed(1, "changed", 40_000), "another reason");
+        for tree in 2..2_000 {
+            assert_eq!(put_off.failed(tree, "gone", 0), tree <= PUT_OFF_MAX as u64);
+        }
+        assert!(put_off.is_due(2_000, 0));
     }
 }

@@ -102,6 +102,7 @@ impl Core {
         let mut done = UpkeepReport::default();
         // One part that fails does not keep the others from their work; the first failure is
         // reported.
+        let marked = self.mark_damaged();
         let refilled = self.refill();
         // While an export verifies leaves, no other thread may correct or fold them. It wakes this
         // thread when it ends.
@@ -112,6 +113,7 @@ impl Core {
         self.report_stored();
         let interior = self.refill_interior();
         let removed = [CHORE_DROP, CHORE_PURGE].map(|kind| self.remove_due(kind, eager, pause));
+        marked?;
         done.refilled = refilled? + interior?;
         done.doubts = doubts?;
         done.completed = assembled?;
@@ -277,15 +279,20 @@ impl Core {
         if self.stopping() || !self.sweep_is_due(*swept_ms) {
             return false;
         }
-        let mut left = self.sweep().map(|(_, rows_left)| rows_left);
-        for _ in 1..SWEEPS_IN_A_ROW {
-            if !matches!(left, Ok(true)) || self.stopping() {
+        let (_, mut more, mut swept) = self.sweep();
+        let in_a_row = SWEEPS_IN_A_ROW;
+        #[cfg(feature = "testing")]
+        let in_a_row = if self.config.makes(super::testing::Mistake::SweepOnce) { 1 } else { in_a_row };
+        for _ in 1..in_a_row {
+            if !more || self.stopping() {
                 break;
             }
             let mut report = SweepReport::default();
-            left = self.sweep_rows(&mut report).map(|()| report.more);
+            // What fails does not keep the other parts from the rest of their work.
+            swept = self.sweep_rows(&mut report).and(swept);
+            more = report.more;
         }
-        if let Err(error) = left
+        if let Err(error) = swept
             && !self.stopping()
         {
             self.emit(Event::SweepFailed { what: error.to_string() });

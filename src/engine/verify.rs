@@ -17,7 +17,7 @@ use super::event::Event;
 use super::inspect::Inspected;
 use super::interior::{ReadyNode, stored_node};
 use super::issue::{synthetic_range, synthetic_work};
-use super::load::{LoadError, leaf_lengths, load_tile};
+use super::load::{leaf_lengths, load_tile};
 use super::submit::Follows;
 use super::tree_id::TreeId;
 
@@ -150,6 +150,8 @@ impl Core {
                 let leaves: Vec<Checksum> =
                     groups.iter().flat_map(|group| &group.leaves).skip(skip).take(take).copied().collect();
                 if leaves.len() != take {
+                    // A row of them is missing, which this reports.
+                    reader.group(tree, first + groups.len() as u64)?;
                     return Err(SubmitError::Withdrawn);
                 }
                 let top = stored_top(&range, &groups, &leaves).ok_or(SubmitError::Withdrawn)?;
@@ -250,57 +252,44 @@ impl Core {
                 return self.look_for_damage(result, (tree, row), &range, expected, &wrong, &data);
             }
             if let Some(index) = wrong.first() {
-                self.own_hash_agrees(tree, &range, expected, *index, &data)?;
+                self.own_hash_agrees((tree, row), &range, expected, *index, &data)?;
             }
         }
         Err(SubmitError::WrongResult { what })
     }
 
     /// Reads the bytes of a unit again. If they differ from those that were sent, the client is not
-    /// to blame for a wrong answer, and the unit is withdrawn.
+    /// to blame for a wrong answer: the unit is withdrawn, and kept back until the server has
+    /// looked at it.
     pub(super) fn sent_again(
         &self,
         token: &ChallengeToken,
         (tree, row): (TreeNumber, &TreeRow),
         range: &AlignedRange,
     ) -> Result<Loaded, SubmitError> {
-        let data = self.load_leaves((tree, row), range.tile(), mask_of(range))?;
+        let data = self.load_leaves((tree, row), range)?;
         if data_digest(&data.bytes) != token.data_digest {
             let what = format!("leaves {} to {} are not what was sent", range.start(), range.end() - 1);
-            self.emit(Event::SourceChanged { tree: TreeId::new(tree), what });
-            return Err(SubmitError::Withdrawn);
+            return Err(self.keep_back((tree, row), range, Some(&data), &what));
         }
         Ok(data)
     }
 
-    /// Returns the bytes of leaves of a tile. The unit is withdrawn if their source cannot be read.
+    /// Returns the bytes of a unit. It is withdrawn and kept back if their source cannot be read.
     pub(super) fn load_leaves(
         &self,
         (tree, row): (TreeNumber, &TreeRow),
-        tile: u64,
-        mask: u32,
+        range: &AlignedRange,
     ) -> Result<Loaded, SubmitError> {
-        let read = load_tile(&self.store, &self.store.read()?, tree, row, tile, mask);
-        read.map_err(|error| self.unreadable(tree, error))
-    }
-
-    /// Returns the error for leaves that could not be read: withdrawn, without blame for the
-    /// client, if their source has changed.
-    pub(super) fn unreadable(&self, tree: TreeNumber, error: LoadError) -> SubmitError {
-        match error {
-            LoadError::Store(error) => error.into(),
-            LoadError::Source(what) => {
-                self.emit(Event::SourceChanged { tree: TreeId::new(tree), what });
-                SubmitError::Withdrawn
-            }
-        }
+        let read = load_tile(&self.store, &self.store.read()?, tree, row, range.tile(), mask_of(range));
+        read.map_err(|error| self.unreadable(tree, range, error))
     }
 
     /// Hashes a leaf that differs, as a strike requires: if the bytes do not hash to the stored
-    /// answer, the client is not to blame.
+    /// answer, the client is not to blame, and the leaves of which that is true are damaged.
     fn own_hash_agrees(
         &self,
-        tree: TreeNumber,
+        (tree, row): (TreeNumber, &TreeRow),
         range: &AlignedRange,
         expected: &Expected,
         index: usize,
@@ -310,8 +299,7 @@ impl Core {
             Some(bytes) if expected.leaves.get(index).is_some_and(|right| *right == sha3_512(bytes)) => Ok(()),
             _ => {
                 let what = format!("leaf {} does not hash to the stored answer", range.start() + index as u64);
-                self.emit(Event::SourceChanged { tree: TreeId::new(tree), what });
-                Err(SubmitError::Withdrawn)
+                Err(self.keep_back((tree, row), range, Some(data), &what))
             }
         }
     }

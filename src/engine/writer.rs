@@ -210,7 +210,8 @@ impl Writer<'_> {
         }
         let closed = self.core.store.is_closed();
         for (_, effect, reply) in talk {
-            effect(&Fate::NotStored);
+            let one_row = error.is_one_row();
+            effect(&if one_row { Fate::RowDamaged(error.to_string()) } else { Fate::NotStored });
             let error = if closed { WriteError::Closed } else { WriteError::NotStored(error.to_string()) };
             tell(self.core, reply, Err(error));
         }

@@ -5,6 +5,7 @@
 //! * [`difficulty`] how hard its next challenge is, and [`reputation`] what softens it;
 //! * [`budget`] how many bytes it may be sent;
 //! * [`calibration`] how long answers take, and the size of units that follows from it;
+//! * [`backoff`] when something that failed is tried again;
 //! * [`alert`] when its failures are worth an alarm;
 //! * [`breaker`] when no work is handed out at all;
 //! * [`clock_table`] a bounded table of clients, for the engine and the gate;
@@ -15,6 +16,7 @@
 
 pub mod alert;
 pub mod audit;
+pub mod backoff;
 pub mod breaker;
 pub mod budget;
 pub mod calibration;

@@ -180,6 +180,7 @@ impl<'t> Batch<'t> {
             Command::Referee(referee) => self.referee(referee),
             Command::Upgrade(upgrade) => self.upgrade(upgrade),
             Command::Repair(repair) => self.repair(repair),
+            Command::Damage(damage) => self.mark_damaged(damage),
             Command::Backtrack { client, limit } => self.backtrack(*client, *limit),
             Command::Release { tree } => self.release(*tree),
             Command::Count(account) => {

@@ -7,7 +7,7 @@ use super::read::TreeNumber;
 use super::records::{
     DataPlace, Exposure, GroupRow, HashWork, LengthRow, StandingRow, Strategy, TreeState, UsefulnessAccount,
 };
-use super::trust_commands::{Amend, Audited, Referee, Repair, Upgrade, Vote};
+use super::trust_commands::{Amend, Audited, Damage, Referee, Repair, Upgrade, Vote};
 
 /// One change of the store. A batch of them is one transaction.
 #[derive(Debug, Clone)]
@@ -94,6 +94,8 @@ pub enum Command {
     Upgrade(Upgrade),
     /// Take damaged leaves as done: the server has hashed their bytes again.
     Repair(Repair),
+    /// Take leaves out of the queue: their stored data is damaged.
+    Damage(Damage),
     /// Doubt the leaves of a client caught lying, going back along up to `limit` of its ledger
     /// entries.
     Backtrack {
@@ -300,6 +302,11 @@ pub enum Outcome {
         /// All leaves of the tree are done now.
         leaves_complete: bool,
     },
+    /// Leaves were marked as damaged.
+    Marked {
+        /// Those of the command that are damaged now, one bit each within the tile.
+        damaged: u32,
+    },
     /// A debit was made, or had been made under this key.
     Debited {
         /// Its ledger entry.
@@ -315,6 +322,15 @@ pub enum Outcome {
         rows: u64,
         /// There is more to do.
         more: bool,
+    },
+    /// Ledger entries were worked off, in order.
+    Walked {
+        /// Entries passed.
+        rows: u64,
+        /// There is more to do.
+        more: bool,
+        /// Why rows were passed over that are missing or do not decode; the first 16 of them.
+        skipped: Vec<String>,
     },
     /// A stretch of rows was looked at.
     Scanned {

@@ -101,7 +101,11 @@ impl Batch<'_> {
         }
         round.at = until;
         let more = !round.is_through();
-        if !more {
+        #[cfg(feature = "testing")]
+        let more_to_write = more && !self.makes(super::mistakes::StoreMistake::CheckpointEarly);
+        #[cfg(not(feature = "testing"))]
+        let more_to_write = more;
+        if !more_to_write {
             self.head.checkpoint = self.head.checkpoint.max(round.target);
         }
         self.round = Some(round);
@@ -110,32 +114,62 @@ impl Batch<'_> {
 
     /// Removes the oldest entries with their receipts and keys; what they added up to goes into the
     /// head, and the chain goes on from the last digest removed.
+    ///
+    /// An entry that is missing or does not decode is removed without its sums, and reported: it
+    /// must not keep all later ones.
     pub(super) fn seal_ledger(&mut self, keep: u64, limit: usize) -> Result<Outcome, StoreError> {
         let bound = seal_bound(&self.head, keep);
         let mut rows = 0;
+        let mut skipped = Vec::new();
         while self.head.anchor < bound && rows < limit as u64 {
             let seq = self.head.anchor;
-            let row = self.entry(seq)?;
-            self.doubt_entry(&row)?;
-            self.ledger.remove(seq).db()?;
-            let totals = &mut self.head.totals;
-            if row.kind == EntryKind::Debit {
-                totals.sealed_debited = totals.sealed_debited.saturating_add(row.amount);
-                self.debits.remove(row.id).db()?;
-            } else {
-                totals.sealed_awarded = totals.sealed_awarded.saturating_add(row.amount);
-                totals.sealed_leaves += u64::from(row.leaves);
-                self.receipts.remove(row.id).db()?;
+            match self.entry(seq) {
+                Ok(row) => {
+                    skip_row(self.doubt_entry(&row), &mut skipped)?;
+                    self.seal_entry(seq, &row)?;
+                }
+                #[cfg(feature = "testing")]
+                Err(error) if self.makes(super::mistakes::StoreMistake::RowStopsSealing) => return Err(error),
+                Err(error) => {
+                    skip_row::<()>(Err(error), &mut skipped)?;
+                    self.seal_damaged(seq)?;
+                }
             }
-            self.head.anchor_digest = row.digest;
             self.head.anchor += 1;
             rows += 1;
         }
-        Ok(Outcome::Done { rows, more: self.head.anchor < bound })
+        Ok(Outcome::Walked { rows, more: self.head.anchor < bound, skipped })
+    }
+
+    fn seal_entry(&mut self, seq: u64, row: &LedgerRow) -> Result<(), StoreError> {
+        self.ledger.remove(seq).db()?;
+        let totals = &mut self.head.totals;
+        if row.kind == EntryKind::Debit {
+            totals.sealed_debited = totals.sealed_debited.saturating_add(row.amount);
+            self.debits.remove(row.id).db()?;
+        } else {
+            totals.sealed_awarded = totals.sealed_awarded.saturating_add(row.amount);
+            totals.sealed_leaves += u64::from(row.leaves);
+            self.receipts.remove(row.id).db()?;
+        }
+        self.head.anchor_digest = row.digest;
+        Ok(())
+    }
+
+    /// Removes an entry that does not decode. If it has its length, its digest is where it was, and
+    /// the chain goes on from it.
+    fn seal_damaged(&mut self, seq: u64) -> Result<(), StoreError> {
+        let digest = match self.ledger.remove(seq).db()? {
+            Some(raw) if raw.value().len() == LedgerRow::LEN => raw.value().last_chunk::<32>().copied(),
+            _ => None,
+        };
+        self.head.anchor_digest = digest.unwrap_or(self.head.anchor_digest);
+        Ok(())
     }
 
     /// Looks at up to `limit` rows after `after` and removes those of clients that have nothing and
-    /// have not been seen since `before_ms`.
+    /// have not been seen since `before_ms`. Rows that do not decode stay: the search for them has
+    /// reported them.
     pub(super) fn prune_clients(
         &mut self,
         before_ms: u64,
@@ -153,7 +187,7 @@ impl Batch<'_> {
             seen += 1;
             next = (seen == limit).then_some(key);
             let newer = self.overlay.contains_key(&key) || self.writer.dirty.contains_key(&key);
-            if !newer && idle(&unseal::<ClientRow>("clients-0", raw.value())?) {
+            if !newer && unseal::<ClientRow>("clients-0", raw.value()).is_ok_and(|row| idle(&row)) {
                 victims.push(key);
             }
         }
@@ -162,6 +196,23 @@ impl Batch<'_> {
             self.txn.open_table(FOLLOWED).db()?.remove(*key).db()?;
         }
         Ok(Outcome::Scanned { rows: victims.len() as u64, next })
+    }
+}
+
+/// Most rows that one command reports as skipped.
+const SKIPPED_SHOWN: usize = 16;
+
+/// Passes over the failure of a single row, and remembers it to be reported.
+pub(super) fn skip_row<T>(done: Result<T, StoreError>, skipped: &mut Vec<String>) -> Result<Option<T>, StoreError> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if error.is_one_row() => {
+            if skipped.len() < SKIPPED_SHOWN {
+                skipped.push(error.to_string());
+            }
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -15,11 +15,14 @@ mod backend;
 mod blocks;
 mod check;
 mod commands;
+mod damage;
 mod due;
 mod error;
 mod file;
 mod identity;
 mod ledger;
+#[cfg(feature = "testing")]
+mod mistakes;
 mod open;
 mod overlay;
 mod quorum;
@@ -49,6 +52,8 @@ pub use commands::{
 };
 pub use due::ClientStretch;
 pub use error::{CommitFailure, StoreError};
+#[cfg(feature = "testing")]
+pub use mistakes::StoreMistake;
 pub use open::{Identity, Store, StoreOptions};
 pub(crate) use random::random;
 pub use read::{LedgerEntry, Reader, StandingsPage, TreeNumber};
@@ -59,4 +64,4 @@ pub use tables::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, PRIORITY_FRESH,
     PRIORITY_PARTIAL, VOTED,
 };
-pub use trust_commands::{Amend, Audited, Referee, Repair, Ruling, Upgrade, Vote};
+pub use trust_commands::{Amend, Audited, Damage, Referee, Repair, Ruling, Upgrade, Vote};

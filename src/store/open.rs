@@ -13,6 +13,8 @@ use super::error::{DbResult, StoreError};
 use super::file::{open_file, panic_is_damage};
 use super::identity::{corrupted, fixed, open_pair};
 use super::ledger::Round;
+#[cfg(feature = "testing")]
+use super::mistakes::StoreMistake;
 use super::random::random;
 use super::records::{AccountRow, ClientRow, Head, UsefulnessAccount, seal, unseal};
 use super::tables::{
@@ -105,6 +107,9 @@ pub(super) struct WriterState {
     pub(super) dirty: HashMap<[u8; 16], ClientRow>,
     /// The checkpoint in progress, or the last one.
     pub(super) round: Option<Round>,
+    /// Planted by a test.
+    #[cfg(feature = "testing")]
+    pub(super) mistake: Option<StoreMistake>,
 }
 
 impl Store {

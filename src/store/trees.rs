@@ -179,7 +179,11 @@ impl Batch<'_> {
         let mut rows = self.remove_interior(tree, limit)?;
         rows += self.drop_claims(tree, limit.saturating_sub(rows))?;
         let more = rows >= limit;
-        if !more {
+        #[cfg(feature = "testing")]
+        let early = self.makes(super::mistakes::StoreMistake::DropChoreEarly);
+        #[cfg(not(feature = "testing"))]
+        let early = false;
+        if !more || early {
             self.chores.remove((CHORE_DROP, tree)).db()?;
         }
         Ok(Outcome::Done { rows: rows as u64, more })
@@ -218,6 +222,8 @@ impl Batch<'_> {
         };
         let (state, undone) = (row.state, row.leaves.saturating_sub(row.done));
         let pending = undone.saturating_sub(self.provenance(tree)?.damaged);
+        #[cfg(feature = "testing")]
+        let pending = if self.makes(super::mistakes::StoreMistake::ForgetCountsDamaged) { undone } else { pending };
         let totals = &mut self.head.totals;
         if state != TreeState::Ingesting {
             totals.trees = totals.trees.saturating_sub(1);

@@ -7,8 +7,9 @@ use crate::hash::Checksum;
 use crate::merkle::{AlignedRange, GROUP_LEAVES, GROUP_ORDER, Shape, TILE_LEAVES, fold};
 
 use super::apply::Batch;
-use super::commands::{Refused, Settle};
+use super::commands::{Outcome, Refused, Settle};
 use super::error::{DbResult, StoreError};
+use super::ledger::skip_row;
 use super::records::{
     ClaimRow, DataPlace, EntryKind, GroupRow, HashReason, HashWork, LeafState, ProvenanceRow, Submitter, TileRow,
     TreeRow, range_end, seal, unseal,
@@ -31,14 +32,15 @@ impl Batch<'_> {
         };
         let mut row = before;
         edit(&mut row);
-        self.tiles.insert((tree, tile), row.encode()).db()?;
         let counted = |state: LeafState| !matches!(state, LeafState::Pending | LeafState::Verified);
         let changed: Vec<(LeafState, LeafState)> = (0..TILE_LEAVES)
             .map(|slot| (before.state(slot), row.state(slot)))
             .filter(|(from, to)| from != to && (counted(*from) || counted(*to)))
             .collect();
-        if !changed.is_empty() {
-            let mut provenance = self.provenance(tree)?;
+        // Read first: where it does not decode, nothing is written.
+        let counts = if changed.is_empty() { None } else { Some(self.provenance(tree)?) };
+        self.tiles.insert((tree, tile), row.encode()).db()?;
+        if let Some(mut provenance) = counts {
             for (from, to) in changed {
                 if let Some(count) = provenance.count_mut(from) {
                     *count = count.saturating_sub(1);
@@ -191,18 +193,22 @@ impl Batch<'_> {
     }
 
     /// Doubts the leaves of a client caught lying, going back along its entries.
-    pub(super) fn backtrack(&mut self, client: [u8; 16], limit: usize) -> Result<super::commands::Outcome, StoreError> {
+    pub(super) fn backtrack(&mut self, client: [u8; 16], limit: usize) -> Result<Outcome, StoreError> {
         let walk = self.txn.open_table(SUSPECTS).db()?.get(client).db()?.map(|raw| raw.value());
         let Some((mut next, from, until, again)) = walk else {
-            return Ok(super::commands::Outcome::Done { rows: 0, more: false });
+            return Ok(Outcome::Walked { rows: 0, more: false, skipped: Vec::new() });
         };
         // A row that leads nowhere ends here; the offline check names it.
         let kept = self.head.anchor..self.head.next_ledger;
         let goes_on = |next: u64| kept.contains(&next) && (until == NO_ENTRY || next > until);
-        let mut rows = 0;
+        let (mut rows, mut skipped) = (0, Vec::new());
         while rows < limit as u64 && goes_on(next) {
-            let entry = self.entry(next)?;
-            self.doubt_entry(&entry)?;
+            let Some(entry) = skip_row(self.entry(next), &mut skipped)? else {
+                // Nor does one that does not decode.
+                next = NO_ENTRY;
+                break;
+            };
+            skip_row(self.doubt_entry(&entry), &mut skipped)?;
             next = entry.previous;
             rows += 1;
         }
@@ -212,12 +218,11 @@ impl Batch<'_> {
         } else {
             self.txn.open_table(SUSPECTS).db()?.remove(client).db()?;
             self.txn.open_table(FOLLOWED).db()?.insert(client, from).db()?;
-            if again {
-                let last = self.client(client)?.last_seq;
-                self.suspect(client, last)?;
+            if again && let Some(row) = skip_row(self.client(client), &mut skipped)? {
+                self.suspect(client, row.last_seq)?;
             }
         }
-        Ok(super::commands::Outcome::Done { rows, more })
+        Ok(Outcome::Walked { rows, more, skipped })
     }
 
     /// Doubts the leaves of an entry that are known from clients only. What was sealed before it

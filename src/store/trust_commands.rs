@@ -122,3 +122,16 @@ pub struct Repair {
     /// What the server hashed.
     pub work: HashWork,
 }
+
+/// Leaves of one tile whose stored data is not what was ingested: those that are pending become
+/// damaged. Leaves that clients have voted on stay pending, since the votes count once the data is
+/// right again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Damage {
+    /// The tree, which must be `Active`.
+    pub tree: TreeNumber,
+    /// The tile.
+    pub tile: u64,
+    /// One bit for each leaf within the tile.
+    pub mask: u32,
+}

@@ -13,13 +13,14 @@ use super::options::IngestError;
 pub(super) struct Against {
     /// Every byte is compared with the stored data: the tree's hashes are not known.
     pub(super) bytes: bool,
-    /// Damaged leaves whose bytes hash to their address now, and those that still do not.
+    /// Damaged leaves whose bytes hash to their address or stored hash now, and those that still do
+    /// not.
     pub(super) repaired: Vec<u64>,
     pub(super) damaged: Vec<u64>,
 }
 
 /// Holds a group that is given against the tree that is there: its bytes against the stored ones,
-/// and those of damaged leaves against their addresses.
+/// and those of damaged leaves against their addresses or stored hashes.
 pub(super) fn hold(
     store: &Store,
     against: &mut Against,
@@ -38,9 +39,20 @@ pub(super) fn hold(
         let hashed = items.iter().any(|item| item.hashed.is_some());
         return Ok(same && (!hashed || hashes_fit(store, tree, group, items)?));
     }
-    let states = store.read()?.tile(tree, group * GROUP_LEAVES / TILE_LEAVES)?;
+    let reader = store.read()?;
+    let states = reader.tile(tree, group * GROUP_LEAVES / TILE_LEAVES)?;
+    let is_damaged = |leaf: u64| states.state(leaf % TILE_LEAVES) == LeafState::Damaged;
+    if !(group * GROUP_LEAVES..).take(items.len()).any(is_damaged) {
+        return Ok(true);
+    }
+    // The address of each block, or the hash that the server computed when it came in.
+    let stored = match reader.group(tree, group) {
+        Ok(stored) => stored.leaves,
+        Err(StoreError::Contradiction { .. } | StoreError::Record { .. }) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
     for (leaf, item) in (group * GROUP_LEAVES..).zip(items) {
-        if states.state(leaf % TILE_LEAVES) != LeafState::Damaged {
+        if !is_damaged(leaf) {
             continue;
         }
         let own = match &item.bytes {
@@ -50,7 +62,7 @@ pub(super) fn hold(
             }
             None => item.hashed,
         };
-        let right = own.is_some() && own == item.address;
+        let right = own.is_some() && own.as_ref() == stored.get((leaf % GROUP_LEAVES) as usize);
         if right { &mut against.repaired } else { &mut against.damaged }.push(leaf);
     }
     Ok(true)

@@ -35,7 +35,11 @@ impl<'i> Intake<'i> {
             }
         }
         match same {
-            Some(found) => self.repair(tree, &row.name, found),
+            Some(found) => {
+                // A file that was put back may be read at once.
+                self.core.queue.lock().blocked.given_again(tree, self.core.now_ms());
+                self.repair(tree, &row.name, found)
+            }
             None => Err(IngestError::Conflict { name: row.name.clone() }),
         }
     }
@@ -88,7 +92,10 @@ impl<'i> Intake<'i> {
     fn repair(&mut self, tree: TreeNumber, name: &str, found: Against) -> Result<Ingested, IngestError> {
         for leaf in &found.damaged {
             self.report.damaged += 1;
-            self.report.problem(format!("{name}, leaf {leaf}"), "the block still does not hash to its address");
+            self.report.problem(
+                format!("{name}, leaf {leaf}"),
+                "the block still does not hash to its address or to the hash stored for it",
+            );
         }
         if found.repaired.is_empty() {
             return Ok(Ingested::Unchanged);

@@ -123,7 +123,7 @@ impl Bench {
     /// Entries looked at in one step back, and whether there are more.
     fn step_back(&self, limit: usize) -> (u64, bool) {
         let outcomes = self.apply(&[Command::Backtrack { client: [1; 16], limit }]);
-        let Outcome::Done { rows, .. } = outcomes[0] else { panic!("{outcomes:?}") };
+        let Outcome::Walked { rows, .. } = outcomes[0] else { panic!("{outcomes:?}") };
         (rows, !self.store.read().unwrap().suspects(1).unwrap().is_empty())
     }
 

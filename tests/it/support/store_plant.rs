@@ -4,7 +4,8 @@ use std::path::Path;
 
 use pouw::PouwEngine;
 use pouw::internal::store::records::{ClientRow, Head, LedgerRow, TreeRow, seal, unseal};
-use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
+pub use redb::ReadableTable;
+use redb::{Database, TableDefinition, WriteTransaction};
 use tempfile::TempDir;
 
 pub type Bytes = &'static [u8];

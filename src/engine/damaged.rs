@@ -1,0 +1,221 @@
+//! Leaves whose stored data, or the hash that is stored for it, is damaged: no client is handed
+//! them, paid for them or blamed for them.
+//!
+//! Code that finds such leaves calls [`Core::damaged`]: an answer that differs from a hash that the
+//! server finds wrong itself, a look at leaves that were kept back, or a load whose bytes are not
+//! those that came in. From then on they are not ready, the next upkeep marks them in the store,
+//! and one event says so. Given again, they are done.
+
+use crate::hash::hash_batch;
+use crate::merkle::{AlignedRange, GROUP_LEAVES, TILE_LEAVES};
+use crate::policy::ready::{Loaded, mask_of};
+use crate::store::records::{DataPlace, HashReason, HashWork, TreeRow};
+use crate::store::{Command, Damage, Outcome, Reader, StoreError, TreeNumber};
+
+use super::core::Core;
+use super::error::{SubmitError, WriteError};
+use super::event::Event;
+use super::load::LoadError;
+use super::tree_id::TreeId;
+use super::verify::leaf_bytes;
+
+/// Most damaged tiles that wait to be marked in the store. Leaves of further ones are kept back in
+/// memory, and found again by the next look at them.
+pub(super) const FOUND_MAX: usize = 4_096;
+
+impl Core {
+    /// Takes leaves of one tile, one bit each, out of the queue, because their data or its hash is
+    /// damaged, and reports those that were not known. The other leaves of a unit are given back
+    /// by the end of its lease.
+    ///
+    /// Leaves with data in the block file are marked in the store. A file ingested by reference may
+    /// be put back, so its leaves are looked at again, after growing pauses.
+    pub(super) fn damaged(&self, tree: TreeNumber, tile: u64, mask: u32, why: &str) {
+        #[cfg(feature = "testing")]
+        if self.config.makes(super::testing::Mistake::FaultIsForgotten) {
+            return;
+        }
+        let now = self.now_ms();
+        let news = self.queue.lock().block_damaged(tree, tile, mask, why, now);
+        let row = self.store.read().and_then(|reader| Ok(reader.tree(tree)?.map(|row| (reader, row))));
+        match row {
+            Ok(Some((reader, row))) => {
+                if row.data != DataPlace::Referenced {
+                    self.mark_later(Damage { tree, tile, mask });
+                }
+                self.report_damage(&reader, (tree, &row), tile, news, why);
+            }
+            // Forgotten meanwhile.
+            Ok(None) => {}
+            // It cannot be read now: the leaves stay kept back until a look at them.
+            Err(_) if news != 0 => {
+                self.later(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what: why.to_owned() });
+            }
+            Err(_) => {}
+        }
+        self.wake();
+    }
+
+    fn mark_later(&self, damage: Damage) {
+        let mut found = self.found.lock();
+        if found.len() < FOUND_MAX && !found.contains(&damage) {
+            found.push(damage);
+        }
+    }
+
+    /// One event for each damaged block of a known hash; one for all leaves where no hash is known.
+    fn report_damage(&self, reader: &Reader, (tree, row): (TreeNumber, &TreeRow), tile: u64, news: u32, why: &str) {
+        if news == 0 {
+            return;
+        }
+        let of = TreeId::new(tree);
+        if row.data == DataPlace::Referenced {
+            return self.later(Event::SourceChanged { tree: of, what: why.to_owned() });
+        }
+        if !row.strategy.knows_answers() {
+            return self.later(Event::CorruptionFound { tree: Some(of), what: why.to_owned() });
+        }
+        for leaf in (0..TILE_LEAVES).filter(|slot| news & (1 << slot) != 0).map(|slot| tile * TILE_LEAVES + slot) {
+            let group = reader.group(tree, leaf / GROUP_LEAVES);
+            let hash = group.ok().and_then(|group| group.leaves.get((leaf % GROUP_LEAVES) as usize).copied());
+            self.later(match hash {
+                Some(address) => Event::BlockDamaged { tree: of, name: row.name.clone(), leaf, address },
+                None => Event::CorruptionFound { tree: Some(of), what: why.to_owned() },
+            });
+        }
+    }
+
+    /// Marks the damaged leaves that were found in the store. What cannot be written now is tried
+    /// again with the next upkeep.
+    pub(super) fn mark_damaged(&self) -> Result<(), WriteError> {
+        let found = self.found.lock().clone();
+        for part in found.chunks(self.config.settings.commit_ops_max) {
+            match self.mark(part) {
+                // One row does not allow it: only its own leaves are left.
+                Err(WriteError::NotStored(_)) => part.iter().try_for_each(|damage| self.mark_one(damage))?,
+                other => other?,
+            }
+            self.found.lock().retain(|damage| !part.contains(damage));
+        }
+        Ok(())
+    }
+
+    fn mark(&self, found: &[Damage]) -> Result<(), WriteError> {
+        let outcomes = self.write_bulk(found.iter().copied().map(Command::Damage).collect())?;
+        let mut queue = self.queue.lock();
+        for (Damage { tree, tile, .. }, outcome) in found.iter().zip(outcomes) {
+            if let Outcome::Marked { damaged } = outcome {
+                queue.blocked.clear(*tree, *tile, damaged);
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves that cannot be marked stay kept back, with the reason.
+    fn mark_one(&self, damage: &Damage) -> Result<(), WriteError> {
+        match self.mark(std::slice::from_ref(damage)) {
+            Err(WriteError::NotStored(what)) => {
+                let Damage { tree, tile, mask } = *damage;
+                let news = self.queue.lock().block(tree, tile, mask, &what, self.now_ms());
+                if news {
+                    self.later(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what });
+                }
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Keeps a unit back that is withdrawn by the server's own fault, until the server has looked
+    /// at its leaves. If `data` is there, the look is now: only leaves that are not what their
+    /// stored hashes say are kept back, as damaged.
+    pub(super) fn keep_back(
+        &self,
+        (tree, row): (TreeNumber, &TreeRow),
+        range: &AlignedRange,
+        data: Option<&Loaded>,
+        why: &str,
+    ) -> SubmitError {
+        let reader = self.store.read();
+        let bad = match (reader, data) {
+            (Ok(reader), Some(data)) => self.wrong_leaves(&reader, (tree, row), range.tile(), data).unwrap_or(0),
+            _ => 0,
+        };
+        if bad != 0 {
+            self.damaged(tree, range.tile(), bad, why);
+        } else if self.block(tree, range, why) {
+            self.emit(Event::SourceChanged { tree: TreeId::new(tree), what: why.to_owned() });
+        }
+        SubmitError::Withdrawn
+    }
+
+    /// Keeps the leaves of a unit back. Returns whether the reason is to be reported.
+    fn block(&self, tree: TreeNumber, range: &AlignedRange, why: &str) -> bool {
+        #[cfg(feature = "testing")]
+        if self.config.makes(super::testing::Mistake::FaultIsForgotten) {
+            return false;
+        }
+        let now = self.now_ms();
+        self.queue.lock().block(tree, range.tile(), mask_of(range), why, now)
+    }
+
+    /// Keeps a unit back whose data could not be loaded; a failure of the storage is an error of
+    /// its own. The client is not to blame.
+    pub(super) fn unreadable(&self, tree: TreeNumber, range: &AlignedRange, error: LoadError) -> SubmitError {
+        match error {
+            LoadError::Store(error) => self.row_at_fault(tree, range, error),
+            LoadError::Source(what) => {
+                if self.block(tree, range, &what) {
+                    self.emit(Event::SourceChanged { tree: TreeId::new(tree), what });
+                }
+                SubmitError::Withdrawn
+            }
+        }
+    }
+
+    /// The same for a row of the unit that is missing or does not decode.
+    pub(super) fn row_at_fault(&self, tree: TreeNumber, range: &AlignedRange, error: StoreError) -> SubmitError {
+        if !error.is_one_row() {
+            return error.into();
+        }
+        let what = error.to_string();
+        if self.block(tree, range, &what) {
+            self.emit(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what });
+        }
+        SubmitError::Withdrawn
+    }
+
+    /// The same on the writer's thread, where no event is sent.
+    pub(super) fn block_later(&self, tree: TreeNumber, range: &AlignedRange, what: &str) {
+        if self.block(tree, range, what) {
+            self.later(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what: what.to_owned() });
+        }
+    }
+
+    /// Hashes loaded leaves of a tile and returns those that are not what their stored hashes say,
+    /// one bit each within the tile. Of trees whose hashes are not known it returns none.
+    pub(super) fn wrong_leaves(
+        &self,
+        reader: &Reader,
+        (tree, row): (TreeNumber, &TreeRow),
+        tile: u64,
+        data: &Loaded,
+    ) -> Result<u32, StoreError> {
+        if !row.strategy.knows_answers() {
+            return Ok(0);
+        }
+        let slices: Vec<&[u8]> =
+            (0..data.ends.len()).map(|index| leaf_bytes(data, index).unwrap_or_default()).collect();
+        let work = HashWork::of(slices.iter().map(|leaf| leaf.len() as u64));
+        self.count_server(row.strategy.index(), HashReason::Referee, work);
+        let mut bad = 0;
+        for (leaf, hash) in (data.first..).zip(hash_batch(&slices)) {
+            let group = reader.group(tree, leaf / GROUP_LEAVES)?;
+            let slot = leaf - tile * TILE_LEAVES;
+            if group.leaves.get((leaf % GROUP_LEAVES) as usize) != Some(&hash) && slot < TILE_LEAVES {
+                bad |= 1 << slot;
+            }
+        }
+        Ok(bad)
+    }
+}

@@ -1,0 +1,61 @@
+//! Marking leaves whose stored data is not what was ingested.
+
+use redb::ReadableTable;
+
+use crate::merkle::TILE_LEAVES;
+
+use super::apply::Batch;
+use super::commands::{Outcome, Refused};
+use super::error::{DbResult, StoreError};
+use super::records::{LeafState, QuorumRow, TreeState, range_end, unseal};
+use super::tables::{DAMAGED, QUORUMS};
+use super::trust_commands::Damage;
+
+impl Batch<'_> {
+    pub(super) fn mark_damaged(&mut self, damage: &Damage) -> Result<Outcome, StoreError> {
+        let Damage { tree, tile, mask } = *damage;
+        let leaves = match self.tree(tree)? {
+            None => return Ok(Outcome::Refused(Refused::TreeGone)),
+            Some(row) if row.state != TreeState::Active => return Ok(Outcome::Refused(Refused::TreeState(row.state))),
+            Some(row) => row.leaves,
+        };
+        let first = tile * TILE_LEAVES;
+        let there = |slot: &u64| mask & (1 << slot) != 0 && first + slot < leaves;
+        let open = !self.voted(tree, tile)?;
+        let (mut marked, mut damaged) = (Vec::new(), 0);
+        self.edit_tile(tree, tile, |row| {
+            for slot in (0..TILE_LEAVES).filter(there) {
+                if row.state(slot) == LeafState::Pending && open & (1 << slot) != 0 {
+                    row.set(slot, LeafState::Damaged);
+                    marked.push(first + slot);
+                }
+                damaged |= u32::from(row.state(slot) == LeafState::Damaged) << slot;
+            }
+        })?;
+        let mut table = self.txn.open_table(DAMAGED).db()?;
+        for leaf in &marked {
+            table.insert((tree, *leaf), ()).db()?;
+        }
+        drop(table);
+        let pending = &mut self.head.totals.pending;
+        *pending = pending.saturating_sub(marked.len() as u64);
+        Ok(Outcome::Marked { damaged })
+    }
+
+    /// The leaves of a tile that clients have voted on, one bit each. Where a row does not decode,
+    /// that is all leaves from its first one on.
+    fn voted(&self, tree: u64, tile: u64) -> Result<u32, StoreError> {
+        let first = tile * TILE_LEAVES;
+        let mut voted = 0;
+        let table = self.txn.open_table(QUORUMS).db()?;
+        for entry in table.range((tree, first)..(tree, first + TILE_LEAVES)).db()? {
+            let (key, raw) = entry.db()?;
+            let (_, start) = key.value();
+            let end = unseal::<QuorumRow>("quorums-0", raw.value()).map_or(u64::MAX, |row| range_end(start, row.order));
+            for leaf in start..end.min(first + TILE_LEAVES) {
+                voted |= 1 << (leaf - first);
+            }
+        }
+        Ok(voted)
+    }
+}
