@@ -71,8 +71,8 @@ pub use store::records::{
 };
 #[cfg(feature = "engine")]
 pub use store::{
-    CHECK_FINDINGS_SHOWN, CheckFinding, CheckPhase, CheckProgress, CheckReport, OnCheck, StorageBackend,
-    StorageProvider, StoreDirectory, StoreError, StoreFile, StoreOptions,
+    CHECK_FINDINGS_SHOWN, CheckFinding, CheckPhase, CheckProgress, CheckReport, MendReport, MendStep, OnCheck,
+    StorageBackend, StorageProvider, StoreDirectory, StoreError, StoreFile, StoreOptions,
 };
 
 /// The inner parts, for the package's own tests, benchmarks and fuzz targets. They are not part of

@@ -1,49 +1,43 @@
-//! The offline check of a directory. It needs no secret, and no engine.
+//! The offline check of a directory, and mending it. They need no secret, and no engine.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::store::{self, CheckReport, OnCheck, StorageBackend, StorageProvider, StoreDirectory, StoreFile};
+use crate::store::{self, CheckReport, MendReport, OnCheck, StorageProvider, StoreDirectory, StoreFile};
 
 use super::PouwEngine;
 use super::error::OpenError;
 
 impl PouwEngine {
     /// Checks the store in the directory `path`, which must not be open: every row of both files is
-    /// read and compared with the others. Nothing is changed.
+    /// read and compared with the others. Nothing is written, so the directory may be read-only.
     ///
     /// # Errors
     /// [`OpenError::Directory`] if there is no store; [`OpenError::Store`] for a foreign file,
     /// another format, a second process, or reads that fail. Rows that do not fit are findings
     /// in the report, not errors.
     pub fn check_store(path: impl AsRef<Path>, progress: OnCheck<'_>) -> Result<CheckReport, OpenError> {
-        let path = path.as_ref();
-        let existing = Existing(StoreDirectory::new(path));
-        let state = existing.path(StoreFile::State);
-        if !state.is_file() {
-            let what = "there is no state.redb in it".to_owned();
-            return Err(OpenError::Directory { path: path.to_owned(), what });
-        }
-        Ok(store::check(Arc::new(existing), progress)?)
+        Ok(store::check(Arc::new(existing(path.as_ref())?), progress)?)
+    }
+
+    /// Mends the store in the directory `path`, which must not be open: removes block data and rows
+    /// that belong to no tree, and finishes removals that stopped. With `dry_run` it only says what
+    /// it would do, and writes nothing. It can be interrupted and repeated. What else a check finds
+    /// cannot be mended; a backup has it.
+    ///
+    /// # Errors
+    /// As for [`check_store`](Self::check_store). A damaged row that is met is an error too.
+    pub fn repair_store(path: impl AsRef<Path>, dry_run: bool) -> Result<MendReport, OpenError> {
+        Ok(store::mend(Arc::new(existing(path.as_ref())?), dry_run)?)
     }
 }
 
-/// A directory in which nothing is made.
-#[derive(Debug)]
-struct Existing(StoreDirectory);
-
-impl StorageProvider for Existing {
-    fn open(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>> {
-        std::fs::metadata(self.path(file))?;
-        self.0.open(file)
+/// The directory, if it has a state file.
+fn existing(path: &Path) -> Result<StoreDirectory, OpenError> {
+    let storage = StoreDirectory::new(path);
+    if !storage.path(StoreFile::State).is_file() {
+        let what = "there is no state.redb in it".to_owned();
+        return Err(OpenError::Directory { path: path.to_owned(), what });
     }
-
-    fn sync_names(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn path(&self, file: StoreFile) -> PathBuf {
-        self.0.path(file)
-    }
+    Ok(storage)
 }

@@ -141,8 +141,12 @@ pub(super) struct EngineTime {
     window_base_ms: std::sync::OnceLock<u64>,
 }
 
-/// A wall clock this far ahead of the store's high-water mark needs an explicit word.
-pub(super) const AHEAD_MAX_MS: u64 = 24 * 3_600_000;
+/// A wall clock this far ahead of the store's high-water mark is worth an event: the service was
+/// off for so long, or the clock is wrong.
+pub(super) const AHEAD_TOLD_MS: u64 = 24 * 3_600_000;
+/// A wall clock this far ahead needs an explicit word. No service is off for so long and starts
+/// again unattended; a clock that is wrong by years is seen before it moves the mark for good.
+pub(super) const AHEAD_MAX_MS: u64 = 400 * AHEAD_TOLD_MS;
 
 impl EngineTime {
     pub(super) fn start(clock: std::sync::Arc<dyn Clock>, high_water_ms: u64) -> Self {

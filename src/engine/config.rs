@@ -311,7 +311,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// Whether to open a store that is more than a day behind the wall clock; default false.
+    /// Whether to open a store that is more than 400 days behind the wall clock; default false.
     pub fn accept_clock_ahead(mut self, accept: bool) -> Self {
         self.accept_clock_ahead = accept;
         self

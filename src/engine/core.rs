@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::{Sender, TrySendError};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::policy::audit::Heightened;
 use crate::policy::calibration::Calibration;
@@ -40,6 +40,11 @@ pub(super) struct Core {
     pub(super) upkeeping: Mutex<()>,
     /// One ingest at a time, so that tree numbers are begun in the order they were reserved.
     pub(super) ingesting: Mutex<()>,
+    /// Held for writing by an ingest from its look at trees until data and rows are durable, for
+    /// reading by what removes trees or data. Each writes a bounded piece; the writer never waits.
+    pub(super) both_files: RwLock<()>,
+    /// The next tree to look at in the search for left-over block data; `None` when it is through.
+    pub(super) leftover_from: Mutex<Option<u64>>,
     /// Tokens of wrong answers, not written yet. Bounded by [`REFUSED_MAX`]; the oldest goes first,
     /// since its lease is over and only a restart could revive it.
     pub(super) refused: Mutex<RefusedLater>,
@@ -71,6 +76,8 @@ pub(super) struct Core {
     pub(super) events: EventSink,
     pub(super) tallies: Tallies,
     pub(super) closing: AtomicBool,
+    /// When a sweep last ended a lease, engine time.
+    pub(super) lease_ended_ms: AtomicU64,
     pub(super) client_search: Mutex<ClientSearch>,
     pub(super) lanes: Lane,
     wake: Sender<()>,
@@ -184,6 +191,8 @@ impl Core {
             refilling: Mutex::new(()),
             upkeeping: Mutex::new(()),
             ingesting: Mutex::new(()),
+            both_files: RwLock::new(()),
+            leftover_from: Mutex::new(Some(0)),
             refused: Mutex::new(RefusedLater::default()),
             standings: Mutex::new(standings),
             heightened: Mutex::new(Heightened::default()),
@@ -200,6 +209,7 @@ impl Core {
             events,
             tallies: Tallies::default(),
             closing: AtomicBool::new(false),
+            lease_ended_ms: AtomicU64::new(0),
             client_search: Mutex::new(ClientSearch::default()),
             lanes,
             wake,
@@ -273,10 +283,18 @@ impl Core {
         events.into_iter().for_each(|event| self.emit(event));
     }
 
+    fn may_write(&self) -> Result<(), WriteError> {
+        match (self.closing.load(Ordering::SeqCst), self.store.is_read_only()) {
+            (true, _) => Err(WriteError::Closed),
+            (false, true) => Err(WriteError::ReadOnly),
+            (false, false) => Ok(()),
+        }
+    }
+
     /// Hands a job to the writer. Fails with `Busy` if too many are waiting.
     pub(super) fn write_soon(&self, job: Job) -> Result<(), (Job, WriteError)> {
-        if self.closing.load(Ordering::SeqCst) {
-            return Err((job, WriteError::Closed));
+        if let Err(error) = self.may_write() {
+            return Err((job, error));
         }
         self.lanes.offer(job)
     }
@@ -301,9 +319,7 @@ impl Core {
         commands: Vec<Command>,
         effect: impl FnOnce(&Fate) + Send + 'static,
     ) -> Result<Vec<Outcome>, WriteError> {
-        if self.closing.load(Ordering::SeqCst) {
-            return Err(WriteError::Closed);
-        }
+        self.may_write()?;
         let (job, answer) = Job::waiting(commands, effect);
         self.lanes.send_bulk(job)?;
         answer.wait().ok_or(WriteError::Closed)?
@@ -359,6 +375,10 @@ impl Core {
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
         self.lanes.close();
+        if self.store.is_read_only() {
+            // It has no writer that would do so.
+            self.store.close();
+        }
         self.wake();
     }
 

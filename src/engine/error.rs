@@ -30,9 +30,9 @@ pub enum OpenError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The wall clock is more than a day ahead of the newest time in the store.
+    /// The wall clock is more than 400 days ahead of the newest time in the store.
     #[error(
-        "the wall clock ({wall_ms}) is more than a day ahead of the store's newest time ({high_water_ms}); check the \
+        "the wall clock ({wall_ms}) is more than 400 days ahead of the store's newest time ({high_water_ms}); check the \
          clock, then open once with `accept_clock_ahead`"
     )]
     ClockAhead {
@@ -79,12 +79,16 @@ pub enum WriteError {
     /// The engine is closed, or a sync failed and the process must restart.
     #[error("the engine is closed; open it again")]
     Closed,
+    /// The engine was opened to be read only. Nothing was stored.
+    #[error("the store was opened to be read only; open it for writing")]
+    ReadOnly,
 }
 
 impl WriteError {
-    /// Whether the same call can succeed a moment later: always, unless the engine is closed.
+    /// Whether the same call can succeed a moment later: always, unless the engine is closed or
+    /// only reads.
     pub fn is_retryable(&self) -> bool {
-        !matches!(self, Self::Closed)
+        !matches!(self, Self::Closed | Self::ReadOnly)
     }
 }
 
@@ -107,6 +111,9 @@ pub enum IssueError {
     /// The engine is closed.
     #[error("the engine is closed; open it again")]
     Closed,
+    /// The engine was opened to be read only.
+    #[error("the store was opened to be read only; open it for writing")]
+    ReadOnly,
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes: {0}; retry in a moment")]
     Random(String),
@@ -119,7 +126,7 @@ impl IssueError {
             Self::NoWork | Self::Random(_) => Reason::NoWork,
             Self::Crowded(_) => Reason::Crowded,
             Self::TooBig { .. } => Reason::Budget,
-            Self::Closed => Reason::Degraded,
+            Self::Closed | Self::ReadOnly => Reason::Degraded,
         }
     }
 
@@ -127,7 +134,7 @@ impl IssueError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::NoWork | Self::Crowded(_) | Self::Random(_) => true,
-            Self::TooBig { .. } | Self::Closed => false,
+            Self::TooBig { .. } | Self::Closed | Self::ReadOnly => false,
         }
     }
 }
@@ -245,6 +252,7 @@ impl From<WriteError> for SubmitError {
             WriteError::NotStored(what) => Self::NotStored(what),
             WriteError::Unconfirmed { commit_seq, what } => Self::Unconfirmed { commit_seq, what },
             WriteError::Closed => Self::Closed,
+            WriteError::ReadOnly => Self::Store(StoreError::ReadOnly),
         }
     }
 }

@@ -70,6 +70,15 @@ pub enum Event {
         /// The error.
         what: String,
     },
+    /// At open the wall clock was more than a day ahead of the newest time in the store: it was not
+    /// open for so long, or the clock is wrong. Engine time begins at the wall clock and does not
+    /// go back behind it any more.
+    ClockAhead {
+        /// Wall clock, Unix milliseconds.
+        wall_ms: u64,
+        /// Newest time in the store until then, Unix milliseconds.
+        high_water_ms: u64,
+    },
     /// A callback given to the engine panicked. The write it was called for keeps its outcome, and
     /// the engine goes on.
     CallbackPanicked,

@@ -39,6 +39,9 @@ impl PouwEngine {
         if core.closing.load(std::sync::atomic::Ordering::SeqCst) || core.store.is_closed() {
             return Err(IssueError::Closed);
         }
+        if core.store.is_read_only() {
+            return Err(IssueError::ReadOnly);
+        }
         let id = WorkId::from_parts(core.now_ms(), random().map_err(|e| IssueError::Random(e.to_string()))?);
         if let Some(taken) = core.take(request, id)? {
             return Ok(taken);

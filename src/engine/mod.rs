@@ -44,6 +44,7 @@ mod progress;
 mod provenance;
 mod prune;
 mod queue;
+mod read_only;
 mod refill;
 mod request;
 mod runtime;
@@ -71,7 +72,7 @@ use parking_lot::Mutex;
 use crate::protocol::{Keyring, UnixMillis};
 use crate::store::Store;
 
-pub use crate::store::{CheckFinding, CheckPhase, CheckProgress, CheckReport};
+pub use crate::store::{CheckFinding, CheckPhase, CheckProgress, CheckReport, MendReport, MendStep};
 
 pub use calibrate::ResponseTimes;
 pub use checked::ConfigError;
@@ -165,8 +166,9 @@ impl PouwEngine {
     /// Opens the store in the directory `path`, making both if need be.
     ///
     /// # Errors
-    /// [`OpenError`] for a foreign or damaged file, another format, a second process, or a clock
-    /// far ahead. Its text says what to do; nothing was changed.
+    /// [`OpenError`] for a foreign or damaged file, another format, a second process, or a wall
+    /// clock more than 400 days ahead of the newest time in the store. Its text says what to do;
+    /// nothing was changed.
     pub fn open(path: impl AsRef<Path>, config: Config) -> Result<Self, OpenError> {
         let path = path.as_ref();
         std::fs::create_dir_all(path)
@@ -197,9 +199,13 @@ impl PouwEngine {
         let store = Arc::new(Store::open(runtime.storage, runtime.options)?);
         let high_water_ms = store.head().clock_ms;
         let wall_ms = runtime.clock.wall().0;
-        if high_water_ms > 0 && wall_ms > high_water_ms + clock::AHEAD_MAX_MS && !config.settings.accept_clock_ahead {
+        if high_water_ms > 0
+            && wall_ms.saturating_sub(high_water_ms) > clock::AHEAD_MAX_MS
+            && !config.settings.accept_clock_ahead
+        {
             return Err(OpenError::ClockAhead { wall_ms, high_water_ms });
         }
+        let ahead_ms = if high_water_ms > 0 { wall_ms.saturating_sub(high_water_ms) } else { 0 };
         let store_keyring = Keyring::new(&store.identity().digest_key).map_err(secret_error)?;
         let time = EngineTime::start(runtime.clock, high_water_ms);
         let (lanes, inbox) = lanes::lanes(config.settings.waiting_answers_max);
@@ -207,6 +213,9 @@ impl PouwEngine {
         let background = config.settings.background;
         let core = Arc::new(Core::new(config, keyring, store_keyring, store, time, lanes, wake, runtime.events));
         core.load_standings()?;
+        if ahead_ms > clock::AHEAD_TOLD_MS {
+            core.emit(Event::ClockAhead { wall_ms, high_water_ms });
+        }
         let failed = |e: std::io::Error| OpenError::Thread(e.to_string());
         let mut threads = vec![writer::start(core.clone(), inbox).map_err(failed)?];
         if background {

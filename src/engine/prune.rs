@@ -19,9 +19,12 @@ use super::sweep::SweepReport;
 const ROWS_PER_SWEEP: usize = 2_048;
 /// A client with nothing on its account is forgotten after a day.
 const IDLE_CLIENT_MS: u64 = 24 * 3_600_000;
-/// The store's newest time is written at least this often. A start refuses a clock a day ahead of
-/// it.
+/// The store's newest time is written at least this often, so that a start sees for how long the
+/// service was off.
 const CLOCK_EVERY_MS: u64 = 3_600_000;
+/// The same when leases have ended since it was written: after a crash their tokens are expired
+/// too, even if the clock was set back, save those of the last minute.
+const CLOCK_AFTER_LEASES_MS: u64 = 60_000;
 
 /// How far the search for idle clients has got.
 #[derive(Debug, Default)]
@@ -78,8 +81,8 @@ impl ClientSearch {
 
 impl Core {
     /// Removes up to a bound of the rows that are no longer needed. If there are none, nothing is
-    /// written, unless `write` says so or another reason to write is found.
-    pub(super) fn prune(&self, now_ms: u64, write: bool, report: &mut SweepReport) -> Result<(), WriteError> {
+    /// written, unless another reason to write is found.
+    pub(super) fn prune(&self, now_ms: u64, report: &mut SweepReport) -> Result<(), WriteError> {
         if self.closing.load(Ordering::SeqCst) {
             return Err(WriteError::Closed);
         }
@@ -89,7 +92,7 @@ impl Core {
         let idle_ms = now_ms.saturating_sub(IDLE_CLIENT_MS);
         // What cannot be read is left to the write, which reports it.
         let idle = self.search_clients(idle_ms).unwrap_or(true);
-        let tokens = if write || self.must_write(now_ms, before_ms).unwrap_or(true) {
+        let tokens = if self.must_write(now_ms, before_ms).unwrap_or(true) {
             self.prune_tokens(before_ms, report)
         } else {
             Ok(())
@@ -171,8 +174,11 @@ impl Core {
         let clock_ms = self.store.head().clock_ms;
         // Once the tokens of earlier boots have expired, so that a clock set back revives none.
         let expired_ms = self.time.opened_ms().saturating_add(self.config.token_ttl_ms());
-        let clock =
-            now_ms.saturating_sub(clock_ms) >= CLOCK_EVERY_MS || (clock_ms < expired_ms && expired_ms <= now_ms);
+        let age_ms = now_ms.saturating_sub(clock_ms);
+        let ended = clock_ms < self.lease_ended_ms.load(Ordering::SeqCst);
+        let clock = age_ms >= CLOCK_EVERY_MS
+            || (ended && age_ms >= CLOCK_AFTER_LEASES_MS)
+            || (clock_ms < expired_ms && expired_ms <= now_ms);
         Ok(failed || clock || !Behind::due(self, 1, 0).is_empty() || self.store.has_old_tokens(before_ms)?)
     }
 }

@@ -1,6 +1,8 @@
 //! The sweep: ends expired leases, takes back old units, removes old rows. The work of one call is
 //! bounded.
 
+use std::sync::atomic::Ordering;
+
 use super::PouwEngine;
 use super::checked::whole_ms;
 use super::core::{Core, bump};
@@ -98,9 +100,10 @@ impl Core {
         bump(&core.tallies.expired, report.expired as u64);
         *core.doubted_after.lock() = None;
         report.standings_pruned = core.standings.lock().sweep(now, STANDINGS_PER_SWEEP);
-        // The end of a lease is written, with the time: after a crash its token is expired too,
-        // even if the clock was set back.
-        core.prune(now, report.expired > 0, report)
+        if report.expired > 0 {
+            core.lease_ended_ms.store(now, Ordering::SeqCst);
+        }
+        core.prune(now, report)
     }
 
     /// Ends quorums that wait too long.

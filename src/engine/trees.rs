@@ -179,7 +179,9 @@ impl PouwEngine {
     }
 
     /// Removes a tree: its name and handle at once, its rows in bounded steps. Tokens for its units
-    /// are withdrawn; paid credits stay.
+    /// are withdrawn; paid credits stay. If the tree is being ingested, this waits for the piece
+    /// that is being written, and the ingest ends with
+    /// [`IngestError::Forgotten`](super::ingest::IngestError::Forgotten).
     ///
     /// # Errors
     /// [`TreeError::Unknown`]; [`TreeError::Write`] if it is not stored.
@@ -187,11 +189,15 @@ impl PouwEngine {
         let core = self.core();
         let (tree, _) = core.named(name)?;
         let memory = core.clone();
-        let outcomes = core.write_bulk_then(vec![Command::Forget { tree }], move |fate| {
-            if matches!(fate, Fate::Stored(_)) {
-                memory.queue.lock().drop_tree(tree);
-            }
-        })?;
+        let forget = vec![Command::Forget { tree }];
+        let outcomes = {
+            let _alone = core.both_files.read();
+            core.write_bulk_then(forget, move |fate| {
+                if matches!(fate, Fate::Stored(_)) {
+                    memory.queue.lock().drop_tree(tree);
+                }
+            })?
+        };
         core.wake();
         match outcomes.first() {
             Some(Outcome::Done { .. }) => Ok(()),

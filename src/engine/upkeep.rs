@@ -71,6 +71,8 @@ struct Verdict {
 const TREES_PER_ROUND: usize = 256;
 const PARENTS_PER_ROUND: u64 = 1 << 20;
 const ROWS_PER_STEP: usize = 2_048;
+/// Stretches of trees looked at in one round of the search for left-over data.
+const LEFTOVER_PAGES: usize = 16;
 
 impl PouwEngine {
     /// Does one bounded round of upkeep: refills the ring, assembles finished trees, removes rows.
@@ -114,12 +116,14 @@ impl Core {
         let interior = self.refill_interior();
         let removed = [CHORE_DROP, CHORE_PURGE].map(|kind| self.remove_due(kind, eager, pause));
         marked?;
+        let left_over = if eager { self.remove_leftovers(pause) } else { Ok(0) };
         done.refilled = refilled? + interior?;
         done.doubts = doubts?;
         done.completed = assembled?;
         for rows in removed {
             done.removed += rows?;
         }
+        done.removed += left_over?;
         Ok(done)
     }
 
@@ -237,7 +241,7 @@ impl Core {
         let mut removed = 0;
         let mut left = trees;
         while !left.is_empty() && !self.stopping() {
-            let (rows, through) = self.store.drop_blocks(left, ROWS_PER_STEP)?;
+            let (rows, through) = self.drop_blocks(left)?;
             removed += rows;
             let (emptied, rest) = left.split_at(through);
             left = rest;
@@ -262,6 +266,36 @@ impl Core {
                 }
             }
             if through == 0 && pause() {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes up to a bound of the block data of these trees. No ingest writes meanwhile.
+    fn drop_blocks(&self, trees: &[TreeNumber]) -> Result<(usize, usize), StoreError> {
+        let _alone = self.both_files.read();
+        self.store.drop_blocks(trees, ROWS_PER_STEP)
+    }
+
+    /// Goes on with the search for block data that belongs to no tree, and removes what it finds.
+    /// The search runs once after each open; nothing that runs after it leaves such data behind.
+    fn remove_leftovers(&self, pause: &dyn Fn() -> bool) -> Result<usize, UpkeepError> {
+        let mut removed = 0;
+        for _ in 0..LEFTOVER_PAGES {
+            let Some(from) = *self.leftover_from.lock() else { break };
+            let found = self.store.leftovers(from, TREES_PER_ROUND)?;
+            let mut left = &found.trees[..];
+            while !left.is_empty() {
+                if self.stopping() || (removed > 0 && pause()) {
+                    return Ok(removed);
+                }
+                let (rows, through) = self.drop_blocks(left)?;
+                removed += rows;
+                left = &left[through..];
+            }
+            *self.leftover_from.lock() = found.next;
+            if pause() {
                 break;
             }
         }

@@ -170,6 +170,7 @@ impl<'t> Batch<'t> {
             Command::SetTreeState { tree, from, to, root } => self.set_tree_state(*tree, (*from, *to), *root),
             Command::DropData { tree, limit } => self.drop_data(*tree, *limit),
             Command::Forget { tree } => self.forget(*tree),
+            Command::NoteRemoval { tree } => self.note_removal(*tree),
             Command::Purge { tree, limit } => self.purge_rows(*tree, *limit),
             Command::PruneConsumed { before_ms, limit } => self.prune_consumed(*before_ms, *limit),
             Command::SealLedger { keep, limit } => self.seal_ledger(*keep, *limit),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::redb_backend::FromRedb;
+use super::redb_backend::{FromRedb, ReadOnlyFile};
 
 /// Which of the two files of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -141,6 +141,16 @@ pub trait StorageProvider: Debug + Send + Sync {
     /// Those of the storage.
     fn open(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>>;
 
+    /// Opens the bytes behind `file` to be read: the store will not change them. By default the
+    /// same as [`open`](Self::open); storage that may be read-only opens without making or changing
+    /// anything, and several such backends of the same bytes may hold their locks together.
+    ///
+    /// # Errors
+    /// Those of the storage; [`io::ErrorKind::NotFound`] if there are no bytes.
+    fn open_read_only(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>> {
+        self.open(file)
+    }
+
     /// Makes the names of newly created files durable.
     ///
     /// # Errors
@@ -172,6 +182,11 @@ impl StorageProvider for StoreDirectory {
         let handle = options.open(self.path(file))?;
         let backend = redb::backends::FileBackend::new(handle).map_err(io::Error::other)?;
         Ok(Box::new(FromRedb(backend)))
+    }
+
+    fn open_read_only(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>> {
+        let handle = File::open(self.path(file))?;
+        Ok(Box::new(ReadOnlyFile(redb::backends::FileBackend::new(handle).map_err(io::Error::other)?)))
     }
 
     fn sync_names(&self) -> io::Result<()> {

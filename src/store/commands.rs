@@ -49,6 +49,11 @@ pub enum Command {
         /// The tree.
         tree: TreeNumber,
     },
+    /// Note that the rows of a tree are to be removed which has no row, no name and no handle.
+    NoteRemoval {
+        /// The tree; its number was given before.
+        tree: TreeNumber,
+    },
     /// Remove up to `limit` rows of a forgotten tree.
     Purge {
         /// The tree.
@@ -353,6 +358,9 @@ pub enum Refused {
     /// The tree is gone, or is another one than the token names.
     #[error("the tree is gone")]
     TreeGone,
+    /// Something refers to the tree still.
+    #[error("the tree is in use")]
+    TreeInUse,
     /// The tree is not in the state the command needs.
     #[error("the tree is {0:?}")]
     TreeState(TreeState),

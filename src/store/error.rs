@@ -42,6 +42,14 @@ pub enum StoreError {
         /// What was found.
         what: String,
     },
+    /// The two files are of one store, but of different days or copies.
+    #[error("{blocks} does not belong to the state.redb beside it: {what}; restore both files from the same backup")]
+    NotAPair {
+        /// The block file.
+        blocks: PathBuf,
+        /// What contradicts that they belong together.
+        what: String,
+    },
     /// A row does not decode.
     #[error("a row of table {table} is damaged: {what}; run `pouw check`, then restore the store from a backup")]
     Record {
@@ -50,6 +58,23 @@ pub enum StoreError {
         /// The reason.
         what: String,
     },
+    /// There is no store, and one that is only read is not made.
+    #[error("{path} is missing or empty, and a store that is only read is not made; check the path")]
+    NotCreated {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The operating system allows no access to the file.
+    #[error("{path}: {what}; make the file and its directory readable, and writable unless the store is only read")]
+    NoAccess {
+        /// The file.
+        path: PathBuf,
+        /// The message of the operating system.
+        what: String,
+    },
+    /// The store was opened to be read only. Nothing was written.
+    #[error("the store was opened to be read only; open it for writing, on a medium that can be written")]
+    ReadOnly,
     /// The operating system reported an error.
     #[error("storage error: {what}; free disk space or repair the disk, then retry")]
     Io {

@@ -22,7 +22,7 @@ pub(super) fn open_file(
     failures: &Arc<Failures>,
 ) -> Result<Database, StoreError> {
     let path = provider.path(file);
-    let backend = provider.open(file).map_err(io_error)?;
+    let backend = provider.open(file).map_err(|error| access_error(error, &path))?;
     inspect(&*backend, &path)?;
     let watched = WatchedBackend::new(backend, file, failures.clone());
     let mut builder = Database::builder();
@@ -51,10 +51,10 @@ pub(super) fn open_unchanged(
     mend: bool,
 ) -> Result<Seen, StoreError> {
     let path = provider.path(file);
-    let backend = match provider.open(file) {
+    let backend = match provider.open_read_only(file) {
         Ok(backend) => backend,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Seen::NotCreated),
-        Err(error) => return Err(io_error(error)),
+        Err(error) => return Err(access_error(error, &path)),
     };
     if is_not_created(&*backend, &path)? {
         return Ok(Seen::NotCreated);
@@ -80,6 +80,16 @@ pub(super) enum Seen {
     Unclean,
     /// A database whose changes stay in memory.
     Open(Database),
+}
+
+/// Why a file could not be opened at all.
+fn access_error(error: std::io::Error, path: &Path) -> StoreError {
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            StoreError::NoAccess { path: path.to_owned(), what: error.to_string() }
+        }
+        _ => io_error(error),
+    }
 }
 
 fn open_error(error: redb::DatabaseError, path: &Path) -> StoreError {

@@ -8,6 +8,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 use super::backend::{Failures, StorageProvider, StoreFile};
 use super::error::{DbResult, StoreError};
 use super::file::{Seen, open_file, open_unchanged, panic_is_damage};
+use super::generation::{Generation, Marks, mismatch};
 use super::open::StoreOptions;
 use super::records::{Head, unseal};
 use super::tables::{FORMAT_VERSION, META};
@@ -18,6 +19,17 @@ pub(super) struct Label {
     pub(super) store: [u8; 16],
     /// The head, in the state file.
     pub(super) head: Option<Head>,
+    /// The mark of the newest opening, in the state file.
+    pub(super) generation: Option<Generation>,
+    /// The marks of the newest opening and of the one before, in the block file.
+    pub(super) marks: Option<Marks>,
+}
+
+/// Both files, and the label of the state file; `None` if the store is new.
+pub(super) struct Pair {
+    pub(super) state: Database,
+    pub(super) blocks: Database,
+    pub(super) label: Option<Label>,
 }
 
 /// Opens both files and checks that they belong together. A pair that does not is refused without a
@@ -26,7 +38,7 @@ pub(super) fn open_pair(
     provider: &dyn StorageProvider,
     options: &StoreOptions,
     failures: &Arc<Failures>,
-) -> Result<(Database, Database), StoreError> {
+) -> Result<Pair, StoreError> {
     let paths = (provider.path(StoreFile::State), provider.path(StoreFile::Blocks));
     // Closing is part of the look: redb writes then, and may meet damage that opening did not.
     let look = |file, path: &Path, kind| {
@@ -52,7 +64,44 @@ pub(super) fn open_pair(
     let blocks = open_blocks()?;
     let blocks_label = label(&blocks.begin_read().db()?, &paths.1, "pouw-blocks")?;
     belong_together(state_label.as_ref(), blocks_label.as_ref(), &paths)?;
-    Ok((state, blocks))
+    Ok(Pair { state, blocks, label: state_label })
+}
+
+/// Opens both files to be read, and checks that they belong together. What redb writes stays in
+/// memory. Block data that is not there yet is an empty file in memory.
+pub(super) fn see_pair(provider: &dyn StorageProvider, options: &StoreOptions) -> Result<Pair, StoreError> {
+    let paths = (provider.path(StoreFile::State), provider.path(StoreFile::Blocks));
+    let state = see_file(provider, StoreFile::State, options.state_cache_bytes)?;
+    let state = state.ok_or_else(|| StoreError::NotCreated { path: paths.0.clone() })?;
+    let state_label = label(&state.begin_read().db()?, &paths.0, "pouw-state")?;
+    if state_label.is_none() {
+        return Err(StoreError::NotCreated { path: paths.0 });
+    }
+    let (blocks, blocks_label) = match see_file(provider, StoreFile::Blocks, options.blocks_cache_bytes)? {
+        Some(blocks) => {
+            let label = label(&blocks.begin_read().db()?, &paths.1, "pouw-blocks")?;
+            (blocks, label)
+        }
+        None => {
+            let memory = redb::backends::InMemoryBackend::new();
+            let made = Database::builder().create_with_backend(memory);
+            (made.map_err(|e| StoreError::Io { what: e.to_string() })?, None)
+        }
+    };
+    belong_together(state_label.as_ref(), blocks_label.as_ref(), &paths)?;
+    Ok(Pair { state, blocks, label: state_label })
+}
+
+/// One file to be read, mended in memory if a crash left it; `None` before its first commit.
+pub(super) fn see_file(
+    provider: &dyn StorageProvider,
+    file: StoreFile,
+    cache_bytes: usize,
+) -> Result<Option<Database>, StoreError> {
+    match open_unchanged(provider, file, cache_bytes, true)? {
+        Seen::Open(database) => Ok(Some(database)),
+        Seen::NotCreated | Seen::Unclean => Ok(None),
+    }
 }
 
 /// The label of an opened file; `None` if it is known after a repair only.
@@ -81,6 +130,12 @@ pub(super) fn belong_together(
         (Some(state), Some(blocks)) if state.store != blocks.store => {
             Err(corrupted(blocks_path, "it belongs to another store than the state.redb beside it"))
         }
+        (Some(state), Some(blocks)) if blocks.marks.is_some() || has_trees(state) => {
+            match mismatch(state.generation, blocks.marks) {
+                Some(what) => Err(StoreError::NotAPair { blocks: blocks_path.clone(), what }),
+                None => Ok(()),
+            }
+        }
         _ => Ok(()),
     }
 }
@@ -106,7 +161,12 @@ fn read_label(txn: &ReadTransaction, path: &Path, kind: &str) -> Result<Option<L
         None => return Err(corrupted(path, "its id is missing")),
     };
     let head = meta.get("head").db()?.map(|raw| unseal("meta-0", raw.value())).transpose()?;
-    Ok(Some(Label { store, head }))
+    let (generation, marks) = match (kind, meta.get("generation").db()?) {
+        (_, None) => (None, None),
+        ("pouw-state", Some(raw)) => (Some(Generation::decode(&fixed(raw.value(), path, "generation")?)), None),
+        (_, Some(raw)) => (None, Some(Marks::decode(&fixed(raw.value(), path, "generation")?))),
+    };
+    Ok(Some(Label { store, head, generation, marks }))
 }
 
 fn check_format(

@@ -19,8 +19,12 @@ mod damage;
 mod due;
 mod error;
 mod file;
+mod generation;
 mod identity;
+mod init;
 mod ledger;
+mod leftover;
+mod mend;
 #[cfg(feature = "testing")]
 mod mistakes;
 mod open;
@@ -52,6 +56,8 @@ pub use commands::{
 };
 pub use due::ClientStretch;
 pub use error::{CommitFailure, StoreError};
+pub use leftover::Leftovers;
+pub use mend::{MEND_STEPS_SHOWN, MendReport, MendStep, mend};
 #[cfg(feature = "testing")]
 pub use mistakes::StoreMistake;
 pub use open::{Identity, Store, StoreOptions};

@@ -6,22 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{Database, ReadableDatabase, WriteTransaction};
 
 use super::backend::{Failures, StorageProvider, StoreFile};
 use super::error::{DbResult, StoreError};
 use super::file::{open_file, panic_is_damage};
-use super::identity::{corrupted, fixed, open_pair};
+use super::generation::Marks;
+use super::identity::{Label, Pair, open_pair, see_file, see_pair};
+use super::init::{begin_durable, init_blocks, init_state, load_writer};
 use super::ledger::Round;
 #[cfg(feature = "testing")]
 use super::mistakes::StoreMistake;
-use super::random::random;
-use super::records::{AccountRow, ClientRow, Head, UsefulnessAccount, seal, unseal};
-use super::tables::{
-    BLOCKS, CHORES, CLAIMS, CLIENTS, CONSUMED, DAMAGED, DEBITS, DOUBTED, FOLLOWED, FORMAT_VERSION, HANDLES, HASHES,
-    INTERIOR, LEDGER, LENGTHS, META, NAMES, PROVENANCE, QUORUMS, READY, RECEIPTS, SOURCES, STANDINGS, SUSPECTS, TILES,
-    TREES,
-};
+use super::records::{ClientRow, Head, UsefulnessAccount};
 
 /// Sizes of a store's page caches.
 ///
@@ -79,6 +75,8 @@ pub struct Store {
     blocks_failed: AtomicBool,
     /// `close` was called.
     shut: AtomicBool,
+    /// Both files are views: what redb writes stays in memory, and nothing else is written.
+    read_only: bool,
     /// One batch at a time.
     pub(super) applying: Mutex<()>,
     /// Read while a batch runs, written for a moment when it is durable: looking never waits for a
@@ -120,13 +118,50 @@ impl Store {
     /// of the storage.
     pub fn open(provider: Arc<dyn StorageProvider>, options: StoreOptions) -> Result<Self, StoreError> {
         let failures = Arc::<Failures>::default();
-        let (state, blocks) = open_pair(&*provider, &options, &failures)?;
+        let Pair { state, blocks, label } = open_pair(&*provider, &options, &failures)?;
         let (state_path, blocks_path) = (provider.path(StoreFile::State), provider.path(StoreFile::Blocks));
-        let identity = panic_is_damage(&state_path, || init_state(&state, &state_path))?;
+        let before = label.as_ref().and_then(|label| label.generation).unwrap_or_default();
+        let marks = Marks { before, now: before.next()? };
+        // The block file of a store gets the new mark first: see `generation`.
+        if let Some(Label { store, head: Some(head), .. }) = &label {
+            panic_is_damage(&blocks_path, || init_blocks(&blocks, *store, head.next_tree, Some(marks)))?;
+        }
+        let identity = panic_is_damage(&state_path, || init_state(&state, &state_path, Some(marks.now)))?;
         let writer = panic_is_damage(&state_path, || load_writer(&state))?;
-        panic_is_damage(&blocks_path, || init_blocks(&blocks, identity.store, writer.head.next_tree))?;
+        if label.is_none() {
+            panic_is_damage(&blocks_path, || init_blocks(&blocks, identity.store, 0, Some(marks)))?;
+        }
         provider.sync_names().map_err(io_error)?;
-        Ok(Self {
+        Ok(Self::of(provider, options, failures, (state, blocks), (writer, identity), false))
+    }
+
+    /// Opens the store behind `provider` to be read. Nothing is written or made, whatever state the
+    /// files are in: what redb has to write to open them, repairs after a crash too, stays in
+    /// memory, about as much as was changed. Everything that would write is
+    /// [`StoreError::ReadOnly`]. Several such stores may be open at once, but none beside one that
+    /// may write.
+    ///
+    /// # Errors
+    /// [`StoreError::NotCreated`] if there is no store; else as for [`open`](Self::open).
+    pub fn open_read_only(provider: Arc<dyn StorageProvider>, options: StoreOptions) -> Result<Self, StoreError> {
+        let Pair { state, blocks, .. } = see_pair(&*provider, &options)?;
+        let (state_path, blocks_path) = (provider.path(StoreFile::State), provider.path(StoreFile::Blocks));
+        // Tables that an older build did not make, in memory.
+        let identity = panic_is_damage(&state_path, || init_state(&state, &state_path, None))?;
+        let writer = panic_is_damage(&state_path, || load_writer(&state))?;
+        panic_is_damage(&blocks_path, || init_blocks(&blocks, identity.store, u64::MAX, None))?;
+        Ok(Self::of(provider, options, Arc::default(), (state, blocks), (writer, identity), true))
+    }
+
+    fn of(
+        provider: Arc<dyn StorageProvider>,
+        options: StoreOptions,
+        failures: Arc<Failures>,
+        (state, blocks): (Database, Database),
+        (writer, identity): (WriterState, Identity),
+        read_only: bool,
+    ) -> Self {
+        Self {
             provider,
             options,
             failures,
@@ -134,11 +169,17 @@ impl Store {
             blocks: RwLock::new(Some(blocks)),
             blocks_failed: AtomicBool::new(false),
             shut: AtomicBool::new(false),
+            read_only,
             next_tree: AtomicU64::new(writer.head.next_tree),
             applying: Mutex::new(()),
             writer: RwLock::new(writer),
             identity,
-        })
+        }
+    }
+
+    /// Whether it was opened to be read.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
     }
 
     /// The ids of this store and this opening.
@@ -184,6 +225,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Closed`] after a failed sync; else as for [`open`](Self::open).
     pub fn recover(&self) -> Result<u64, StoreError> {
+        if self.read_only {
+            return Err(StoreError::ReadOnly);
+        }
         if self.is_closed() {
             self.close();
             return Err(StoreError::Closed);
@@ -224,7 +268,7 @@ impl Store {
 
     pub(super) fn state_db(&self) -> Result<OpenDatabase<'_>, StoreError> {
         self.open_at_all()?;
-        OpenDatabase::of(&self.state)
+        OpenDatabase::of(&self.state, self.read_only)
     }
 
     /// Whether both files are open, or may be again.
@@ -245,7 +289,7 @@ impl Store {
         match self.state.try_read() {
             None => Ok(None),
             Some(guard) if guard.is_none() => Err(StoreError::Closed),
-            Some(guard) => Ok(Some(OpenDatabase(guard))),
+            Some(guard) => Ok(Some(OpenDatabase { guard, read_only: self.read_only })),
         }
     }
 
@@ -258,11 +302,16 @@ impl Store {
             if self.blocks_failed.load(Ordering::SeqCst) {
                 *blocks = None;
                 let bytes = self.options.blocks_cache_bytes;
-                *blocks = Some(open_file(&*self.provider, StoreFile::Blocks, bytes, &self.failures)?);
+                *blocks = Some(if self.read_only {
+                    let path = self.path(StoreFile::Blocks);
+                    see_file(&*self.provider, StoreFile::Blocks, bytes)?.ok_or(StoreError::NotCreated { path })?
+                } else {
+                    open_file(&*self.provider, StoreFile::Blocks, bytes, &self.failures)?
+                });
                 self.blocks_failed.store(false, Ordering::SeqCst);
             }
         }
-        OpenDatabase::of(&self.blocks)
+        OpenDatabase::of(&self.blocks, self.read_only)
     }
 
     /// Passes on the result of a use of the block file, and remembers a failure of the storage.
@@ -275,124 +324,33 @@ impl Store {
 }
 
 /// A database that is open for as long as this guard lives.
-pub(super) struct OpenDatabase<'s>(RwLockReadGuard<'s, Option<Database>>);
+pub(super) struct OpenDatabase<'s> {
+    guard: RwLockReadGuard<'s, Option<Database>>,
+    read_only: bool,
+}
 
 impl<'s> OpenDatabase<'s> {
-    fn of(lock: &'s RwLock<Option<Database>>) -> Result<Self, StoreError> {
+    fn of(lock: &'s RwLock<Option<Database>>, read_only: bool) -> Result<Self, StoreError> {
         let guard = lock.read();
         if guard.is_none() {
             return Err(StoreError::Closed);
         }
-        Ok(Self(guard))
+        Ok(Self { guard, read_only })
     }
 
     pub(super) fn begin_write(&self, quick_repair: bool) -> Result<WriteTransaction, StoreError> {
-        let database = self.0.as_ref().ok_or(StoreError::Closed)?;
+        if self.read_only {
+            return Err(StoreError::ReadOnly);
+        }
+        let database = self.guard.as_ref().ok_or(StoreError::Closed)?;
         begin_durable(database, quick_repair)
     }
 
     pub(super) fn begin_read(&self) -> Result<redb::ReadTransaction, StoreError> {
-        self.0.as_ref().ok_or(StoreError::Closed)?.begin_read().db()
+        self.guard.as_ref().ok_or(StoreError::Closed)?.begin_read().db()
     }
-}
-
-fn begin_durable(database: &Database, quick_repair: bool) -> Result<WriteTransaction, StoreError> {
-    let mut txn = database.begin_write().db()?;
-    txn.set_durability(Durability::Immediate).map_err(|e| StoreError::Io { what: e.to_string() })?;
-    txn.set_two_phase_commit(true);
-    txn.set_quick_repair(quick_repair);
-    Ok(txn)
-}
-
-fn init_state(database: &Database, path: &std::path::Path) -> Result<Identity, StoreError> {
-    let txn = begin_durable(database, false)?;
-    let identity = {
-        let mut meta = txn.open_table(META).db()?;
-        let fresh = meta.get("kind").db()?.is_none();
-        if fresh {
-            meta.insert("kind", &b"pouw-state"[..]).db()?;
-            meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..]).db()?;
-            meta.insert("store", &drawn::<16>()?[..]).db()?;
-            meta.insert("digest-key", &drawn::<32>()?[..]).db()?;
-            meta.insert("head", seal("meta-0", &Head::default())?.as_slice()).db()?;
-        }
-        let boot = match meta.get("boot").db()? {
-            Some(raw) => u64::from_le_bytes(fixed(raw.value(), path, "boot")?).wrapping_add(1),
-            None => 0,
-        };
-        meta.insert("boot", &boot.to_le_bytes()[..]).db()?;
-        let store = meta.get("store").db()?.map(|raw| fixed(raw.value(), path, "store")).transpose()?;
-        let digest_key = meta.get("digest-key").db()?.map(|raw| fixed(raw.value(), path, "digest-key")).transpose()?;
-        match (store, digest_key) {
-            (Some(store), Some(digest_key)) => Identity { store, digest_key, boot },
-            _ => return Err(corrupted(path, "its ids are missing")),
-        }
-    };
-    txn.open_table(TREES).db()?;
-    txn.open_table(NAMES).db()?;
-    txn.open_table(HANDLES).db()?;
-    txn.open_table(HASHES).db()?;
-    txn.open_table(LENGTHS).db()?;
-    txn.open_table(TILES).db()?;
-    txn.open_table(INTERIOR).db()?;
-    txn.open_table(READY).db()?;
-    txn.open_table(CHORES).db()?;
-    txn.open_table(CONSUMED).db()?;
-    txn.open_table(CLIENTS).db()?;
-    txn.open_table(LEDGER).db()?;
-    txn.open_table(RECEIPTS).db()?;
-    txn.open_table(DEBITS).db()?;
-    // Added to the first layout: a store from before them gets them here.
-    txn.open_table(STANDINGS).db()?;
-    txn.open_table(PROVENANCE).db()?;
-    txn.open_table(CLAIMS).db()?;
-    txn.open_table(QUORUMS).db()?;
-    txn.open_table(SUSPECTS).db()?;
-    txn.open_table(FOLLOWED).db()?;
-    txn.open_table(DOUBTED).db()?;
-    txn.open_table(DAMAGED).db()?;
-    txn.commit().db()?;
-    Ok(identity)
-}
-
-fn init_blocks(database: &Database, store: [u8; 16], next_tree: u64) -> Result<(), StoreError> {
-    let txn = begin_durable(database, true)?;
-    {
-        let mut meta = txn.open_table(META).db()?;
-        meta.insert("kind", &b"pouw-blocks"[..]).db()?;
-        meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..]).db()?;
-        meta.insert("store", &store[..]).db()?;
-        // Data of trees that never got their row: a crash between the two files.
-        let mut blocks = txn.open_table(BLOCKS).db()?;
-        blocks.retain_in((next_tree, 0).., |_, _| false).db()?;
-        let mut sources = txn.open_table(SOURCES).db()?;
-        sources.retain_in((next_tree, 0).., |_, _| false).db()?;
-    }
-    txn.commit().db()?;
-    Ok(())
-}
-
-/// Reads the head and replays the ledger's tail over the client rows.
-fn load_writer(database: &Database) -> Result<WriterState, StoreError> {
-    let txn = database.begin_read().db()?;
-    let meta = txn.open_table(META).db()?;
-    let head: Head = match meta.get("head").db()? {
-        Some(raw) => unseal("meta-0", raw.value())?,
-        None => {
-            return Err(StoreError::Contradiction { what: "meta-0 has no head".into() });
-        }
-    };
-    let account: Option<AccountRow> = meta.get("account").db()?.map(|raw| unseal("meta-0", raw.value())).transpose()?;
-    let AccountRow(account) = account.unwrap_or_default();
-    let mut writer = WriterState { head, account, ..WriterState::default() };
-    super::ledger::replay(&txn, &mut writer)?;
-    Ok(writer)
 }
 
 pub(super) fn io_error(error: std::io::Error) -> StoreError {
     StoreError::Io { what: error.to_string() }
-}
-
-fn drawn<const N: usize>() -> Result<[u8; N], StoreError> {
-    random().map_err(|e| StoreError::Io { what: format!("the system returned no random bytes: {e}") })
 }

@@ -85,3 +85,42 @@ impl<B: redb::StorageBackend> StorageBackend for FromRedb<B> {
         Ok(self.0.unlock_range(start, end)?)
     }
 }
+
+/// A file of redb's that is only read. Its locks are shared: readers do not exclude each other, and
+/// a writer excludes them all.
+#[derive(Debug)]
+pub(super) struct ReadOnlyFile(pub(super) redb::backends::FileBackend);
+
+impl StorageBackend for ReadOnlyFile {
+    fn len(&self) -> io::Result<u64> {
+        redb::StorageBackend::len(&self.0)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        redb::StorageBackend::read(&self.0, offset, out)
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+
+    fn close(&self) -> io::Result<()> {
+        redb::StorageBackend::close(&self.0)
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<bool> {
+        Ok(redb::StorageBackend::try_lock_shared_range(&self.0, start, end)?)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<()> {
+        Ok(redb::StorageBackend::unlock_range(&self.0, start, end)?)
+    }
+}

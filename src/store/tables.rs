@@ -6,7 +6,7 @@
 //! fail.
 //!
 //! ```text
-//! state.redb   meta-0      &str                   -> bytes  format, store id, digest key, boot, head, account
+//! state.redb   meta-0      &str                   -> bytes  format, store id, digest key, boot, generation, head, account
 //!              trees-0     tree                   -> bytes  TreeRow
 //!              names-0     &str name              -> tree       handles-0  handle -> tree
 //!              hashes-0    (tree, group)          -> bytes  16 leaf hashes and their top: 1 088 bytes, three to a page
@@ -29,7 +29,7 @@
 //!              followed-0  client digest          -> the newest entry that was followed back
 //!              doubted-0   (tree, tile)           -> ()     tiles with doubted leaves, to be hashed by the server
 //!              damaged-0   (tree, leaf)           -> ()     blocks that do not hash to their address
-//! blocks.redb  meta-0      &str                   -> bytes  format, store id (the same as in state.redb)
+//! blocks.redb  meta-0      &str                   -> bytes  format, store id (the same as in state.redb), generation
 //!              blocks-0    (tree, chunk)          -> bytes  copied backlog data in chunks of CHUNK_BYTES
 //!              sources-0   (tree, first leaf)     -> bytes  SourceRow of a tree ingested by reference
 //! ```

@@ -5,6 +5,7 @@ mod config;
 #[cfg(unix)]
 mod fetch;
 mod flow;
+mod look;
 mod refusals;
 #[cfg(unix)]
 mod serve;

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use pouw::hash::Checksum;
-use pouw::{ExportPolicy, ExportReport, PouwEngine, Provenance, TreeError, TreeState, VerifyProgress};
+use pouw::{
+    ExportPolicy, ExportReport, PouwEngine, Provenance, StoreError, TreeError, TreeState, VerifyProgress, WriteError,
+};
 use serde::Serialize;
 
 use crate::failure::{Failure, Verdict};
@@ -102,9 +104,8 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
             "with --json, stdout has one JSON document; write another format to a file with -o FILE".into(),
         ));
     }
-    let engine = options.of.place.open()?;
     // Reports an unknown or incomplete tree before a file is touched.
-    let done = satisfy(&engine, options, out)?;
+    let (engine, done) = ready(options, out)?;
     let Some(path) = &options.output else {
         let mut to = out.stream();
         let exported = write_nodes(&engine, options, format, &mut to)?;
@@ -143,17 +144,18 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     Ok(Verdict::Done)
 }
 
-/// Hashes the leaves that the policy requires. Each batch is durable: an interrupted run is not
-/// lost.
-fn satisfy(engine: &PouwEngine, options: &Options, out: &Output) -> Result<VerifyProgress, Failure> {
-    let bar = out.progress(Some(0), "{bar:32} {human_pos}/{human_len} leaves hashed, {per_sec}, {eta} left");
-    let verified = engine.satisfy(&options.of.tree, options.policy, &mut |progress| {
-        bar.set_length(progress.of);
-        bar.set_position(progress.hashed);
-        ControlFlow::Continue(())
-    });
-    bar.finish_and_clear();
-    let done = verified.map_err(advised)?;
+/// Opens the store to be read, or to be written if leaves have to be hashed or released, and has
+/// the policy satisfied.
+fn ready(options: &Options, out: &Output) -> Result<(PouwEngine, VerifyProgress), Failure> {
+    if !options.release {
+        let engine = options.of.place.look()?;
+        match satisfy(&engine, options, out) {
+            Err(TreeError::Write(WriteError::ReadOnly) | TreeError::Store(StoreError::ReadOnly)) => engine.close(),
+            ended => return Ok((engine, ended.map_err(advised)?)),
+        }
+    }
+    let engine = options.of.place.open()?;
+    let done = satisfy(&engine, options, out).map_err(advised)?;
     if done.corrected > 0 {
         let leaves = count(done.corrected, "leaf", "leaves");
         complain(&format!(
@@ -162,7 +164,20 @@ fn satisfy(engine: &PouwEngine, options: &Options, out: &Output) -> Result<Verif
             printable(&options.of.tree)
         ));
     }
-    Ok(done)
+    Ok((engine, done))
+}
+
+/// Hashes the leaves that the policy requires. Each batch is durable: an interrupted run is not
+/// lost.
+fn satisfy(engine: &PouwEngine, options: &Options, out: &Output) -> Result<VerifyProgress, TreeError> {
+    let bar = out.progress(Some(0), "{bar:32} {human_pos}/{human_len} leaves hashed, {per_sec}, {eta} left");
+    let verified = engine.satisfy(&options.of.tree, options.policy, &mut |progress| {
+        bar.set_length(progress.of);
+        bar.set_position(progress.hashed);
+        ControlFlow::Continue(())
+    });
+    bar.finish_and_clear();
+    verified
 }
 
 fn advised(error: TreeError) -> Failure {

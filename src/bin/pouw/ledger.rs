@@ -66,7 +66,7 @@ struct Entry {
 const PAGE: usize = 1_024;
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
-    let engine = options.place.open()?;
+    let engine = options.place.look()?;
     let client = options.client.as_deref().map(str::as_bytes);
     let balance = client.map(|client| engine.balance(client)).transpose()?.map(|balance| balance.0);
     let mut page = next_page(&engine, client, None)?;

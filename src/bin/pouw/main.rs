@@ -24,12 +24,14 @@ mod ledger;
 mod output;
 mod place;
 mod prove;
+mod repair;
 mod secret;
 #[cfg(feature = "serve")]
 mod serve;
 mod solve;
 mod status;
 mod survey;
+mod temporary;
 mod tree;
 mod trees;
 mod usefulness;
@@ -83,6 +85,7 @@ enum Verb {
     Verify(verify::Options),
     Forget(forget::Options),
     Check(check::Options),
+    Repair(repair::Options),
     #[cfg(feature = "serve")]
     CheckConfig(check_config::Options),
     Demo(demo::Options),
@@ -111,6 +114,7 @@ fn main() -> ExitCode {
         Verb::Verify(options) => verify::run(options, &out),
         Verb::Forget(options) => forget::run(options, &out),
         Verb::Check(options) => check::run(options, &out),
+        Verb::Repair(options) => repair::run(options, &out),
         #[cfg(feature = "serve")]
         Verb::CheckConfig(options) => check_config::run(options, &out),
         Verb::Demo(options) => demo::run(options, &out),

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::temporary;
 
 /// The form of the output, and whether any was written.
 #[derive(Debug)]
@@ -81,7 +82,8 @@ pub fn write_json<T: Serialize>(to: &mut dyn Write, document: &T) -> io::Result<
 }
 
 /// Writes `path` completely or not at all, by a temporary file beside it, which is synced and
-/// renamed. A device or pipe is written directly.
+/// renamed. What killed runs left in the folder is removed first. A device or pipe is written
+/// directly.
 pub fn write_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
     let fail = |e: io::Error| Failure::Failed(format!("{}: {e}; name a file that can be written", path.display()));
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
@@ -93,22 +95,13 @@ pub fn write_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<(), F
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let temporary = new_file_beside(folder).map_err(fail)?;
+    let temporary = temporary::new_in(folder, 0o666).map_err(fail)?;
     let mut writer = BufWriter::with_capacity(64 << 10, temporary);
     fill(&mut writer)?;
     let temporary = writer.into_inner().map_err(|e| fail(e.into_error()))?;
     temporary.as_file().sync_all().map_err(fail)?;
     temporary.persist(path).map_err(|e| fail(e.error))?;
     sync_folder(folder).map_err(fail)
-}
-
-fn new_file_beside(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".pouw-").suffix(".tmp");
-    // The mode of an ordinary new file: the umask applies.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
 }
 
 /// Makes a new name in `folder` durable.

@@ -11,7 +11,8 @@ use pouw::{Config, ConfigBuilder, Event, EventSink, PouwEngine, Runtime, StoreFi
 use crate::failure::Failure;
 use crate::output::complain;
 use crate::secret;
-use crate::words::printable;
+use crate::temporary;
+use crate::words::{count, printable};
 
 /// The store that a verb works on.
 #[derive(Debug, Args)]
@@ -35,6 +36,16 @@ pub struct TreeOf {
 }
 
 impl Place {
+    /// Opens the store to be read: nothing is written, and no secret is needed or made.
+    pub fn look(&self) -> Result<PouwEngine, Failure> {
+        expect_store(&self.db)?;
+        if let Some(path) = &self.secret_file {
+            // It is not used, but a wrong path is a mistake all the same.
+            secret::of_file(path)?;
+        }
+        Ok(PouwEngine::open_read_only_with(Runtime::in_directory(&self.db).events(reports(false)))?)
+    }
+
     /// Opens the store without background work.
     pub fn open(&self) -> Result<PouwEngine, Failure> {
         expect_store(&self.db)?;
@@ -82,6 +93,7 @@ impl Place {
     }
 
     fn secret(&self) -> Result<Vec<u8>, Failure> {
+        temporary::clear(&self.db);
         match &self.secret_file {
             Some(path) => secret::of_file(path),
             None => secret::of_store(&self.db),
@@ -113,9 +125,13 @@ pub fn open_engine(dir: &Path, secret: Vec<u8>, background: bool) -> Result<Pouw
 
 /// A server reports damaged blocks as they are found; other verbs report them at their end.
 fn start_engine(dir: &Path, settings: ConfigBuilder, serving: bool) -> Result<PouwEngine, Failure> {
-    let config = settings.build()?;
+    Ok(PouwEngine::open_with(Runtime::in_directory(dir).events(reports(serving)), settings.build()?)?)
+}
+
+/// Prints what an engine reports on stderr.
+fn reports(serving: bool) -> EventSink {
     let reported = AtomicU64::new(0);
-    let events = EventSink::new(move |event| match event {
+    EventSink::new(move |event| match event {
         Event::CorruptionFound { what, .. } => complain(&format!("damage found: {what}; run: pouw check")),
         Event::StorageFailed { what, recovered } => {
             let then = if recovered { "continuing" } else { "nothing more is written: check the disk, then restart" };
@@ -135,11 +151,20 @@ fn start_engine(dir: &Path, settings: ConfigBuilder, serving: bool) -> Result<Po
                 &format!("leaf {leaf} of tree {name:?} had a wrong hash from a client and was corrected"),
             );
         }
+        Event::ClockAhead { wall_ms, high_water_ms } if serving => {
+            let days = wall_ms.saturating_sub(high_water_ms) / DAY_MS;
+            complain(&format!(
+                "the clock is {} ahead of the newest time in the store; if the service was not off for so long, stop \
+                 it and check the clock",
+                count(days, "day", "days")
+            ));
+        }
         // The verbs report the others themselves.
         _ => {}
-    });
-    Ok(PouwEngine::open_with(Runtime::in_directory(dir).events(events), config)?)
+    })
 }
+
+const DAY_MS: u64 = 24 * 3_600_000;
 
 /// Most reports of one kind; `pouw status` and `pouw ledger` list them all.
 const REPORTS_MAX: u64 = 20;

@@ -57,7 +57,7 @@ pub struct ProofDocument {
 }
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
-    let engine = options.of.place.open()?;
+    let engine = options.of.place.look()?;
     let leaf = LeafIndex(options.leaf);
     let proof = engine.prove(&options.of.tree, leaf)?;
     let commitment = engine.commitment(&options.of.tree)?;

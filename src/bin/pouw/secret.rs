@@ -8,6 +8,7 @@ use data_encoding::HEXLOWER;
 
 use crate::failure::Failure;
 use crate::output::sync_folder;
+use crate::temporary;
 
 /// Name of the file within a store's directory.
 pub const FILE_NAME: &str = "secret";
@@ -102,8 +103,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failed> {
 fn make(dir: &Path, path: &Path) -> io::Result<()> {
     let mut random = [0; SECRET_BYTES_MIN];
     getrandom::fill(&mut random).map_err(|e| io::Error::other(e.to_string()))?;
-    // Temporary files are made with mode 0600.
-    let mut file = tempfile::Builder::new().prefix(".secret-").tempfile_in(dir)?;
+    let mut file = temporary::new_in(dir, 0o600)?;
     writeln!(file, "{}", HEXLOWER.encode(&random))?;
     file.as_file().sync_all()?;
     match file.persist_noclobber(path) {

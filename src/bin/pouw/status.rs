@@ -87,7 +87,7 @@ struct Found {
 }
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
-    let engine = options.place.open()?;
+    let engine = options.place.look()?;
     let found = Found {
         survey: Survey::of(&engine)?,
         stats: engine.stats(),

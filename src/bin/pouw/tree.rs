@@ -28,7 +28,7 @@ Examples:
   pouw tree --db store --tree cat.jpg --json";
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
-    let engine = options.of.place.open()?;
+    let engine = options.of.place.look()?;
     let tree = TreeDocument::from(engine.tree(&options.of.tree)?);
     engine.close();
     out.show(&tree, |to| {

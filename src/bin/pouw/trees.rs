@@ -30,7 +30,7 @@ Examples:
 const PAGE: usize = 512;
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
-    let engine = options.place.open()?;
+    let engine = options.place.look()?;
     let mut page = engine.trees(None, PAGE)?;
     let mut to = out.stream();
     let mut first = true;

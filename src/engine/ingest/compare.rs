@@ -38,14 +38,16 @@ impl<'i> Intake<'i> {
             Some(found) => {
                 // A file that was put back may be read at once.
                 self.core.queue.lock().blocked.given_again(tree, self.core.now_ms());
-                self.repair(tree, &row.name, found)
+                let ingested = self.repair(tree, &row.name, found)?;
+                self.waits(tree, &row.name)?;
+                Ok(ingested)
             }
             None => Err(IngestError::Conflict { name: row.name.clone() }),
         }
     }
 
     /// Whether the data of the tree is removed, or may be removed at any moment.
-    fn is_released(&self, tree: TreeNumber, row: &TreeRow) -> Result<bool, IngestError> {
+    pub(super) fn is_released(&self, tree: TreeNumber, row: &TreeRow) -> Result<bool, IngestError> {
         Ok(row.data == DataPlace::Dropped || self.core.store.read()?.has_chore(CHORE_DROP, tree)?)
     }
 

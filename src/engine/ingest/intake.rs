@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::hash::Checksum;
 use crate::store::records::{DataPlace, SourceRow, Strategy, TreeRow, TreeState};
-use crate::store::{BeginTree, BlocksWriter, Command, Outcome, Refused, StoreError, TreeNumber, random};
+use crate::store::{BeginTree, BlocksWriter, Command, StoreError, TreeNumber, random};
 
 use super::super::core::Core;
-use super::super::error::WriteError;
 use super::super::load::{fingerprint, open_plain};
 use super::OnIngest;
 use super::builder::{self, TreeBuilder};
@@ -39,7 +38,9 @@ pub(super) struct Intake<'i> {
     pub(super) blocks: BlocksWriter<'i>,
     pub(super) commands: Vec<Command>,
     /// Bytes of hashes in `commands`, roughly.
-    command_bytes: usize,
+    pub(super) command_bytes: usize,
+    /// Trees with something waiting in `blocks` or `commands`, and their names.
+    pub(super) waiting: Vec<(TreeNumber, String)>,
     /// The tree is only read, to be compared with the one of its name; by its files, if their bytes
     /// are not kept and their hashes not known.
     pub(super) comparing: Option<bool>,
@@ -48,9 +49,9 @@ pub(super) struct Intake<'i> {
 }
 
 /// Block data and hashes gathered for one commit.
-const BLOCK_BYTES_PER_COMMIT: usize = 16 << 20;
-const HASH_BYTES_PER_COMMIT: usize = 1 << 20;
-const COMMANDS_PER_COMMIT: usize = 4_096;
+pub(super) const BLOCK_BYTES_PER_COMMIT: usize = 16 << 20;
+pub(super) const HASH_BYTES_PER_COMMIT: usize = 1 << 20;
+pub(super) const COMMANDS_PER_COMMIT: usize = 4_096;
 
 impl<'i> Intake<'i> {
     pub(super) fn new(core: &'i Core, options: &'i IngestOptions, progress: OnIngest<'i>) -> Self {
@@ -62,6 +63,7 @@ impl<'i> Intake<'i> {
             blocks: BlocksWriter::new(&core.store),
             commands: Vec::new(),
             command_bytes: 0,
+            waiting: Vec::new(),
             comparing: None,
             report: IngestReport::default(),
         }
@@ -177,7 +179,7 @@ impl<'i> Intake<'i> {
         match fed {
             Ok(content) => {
                 let (chunks, commands) = builder.take_rest(&content);
-                self.queue(builder.tree(), chunks, commands)?;
+                self.queue(&builder.begin, chunks, commands)?;
                 self.report.oversized += builder.oversized;
                 for leaf in builder.damaged {
                     self.report.damaged += 1;
@@ -193,7 +195,12 @@ impl<'i> Intake<'i> {
                 let keep = resumed
                     || matches!(
                         stop,
-                        Stop::Error(IngestError::Cancelled | IngestError::Write(_) | IngestError::Store(_))
+                        Stop::Error(
+                            IngestError::Cancelled
+                                | IngestError::Forgotten { .. }
+                                | IngestError::Write(_)
+                                | IngestError::Store(_)
+                        )
                     );
                 if builder.begun && !keep {
                     self.forget(builder.tree())?;
@@ -271,7 +278,7 @@ impl<'i> Intake<'i> {
                 let full = if by_reference { HASH_BYTES_PER_COMMIT } else { BLOCK_BYTES_PER_COMMIT };
                 if builder.bytes_waiting() >= full && self.comparing.is_none() {
                     let (chunks, commands) = builder.take_part();
-                    self.queue(builder.tree(), chunks, commands)?;
+                    self.queue(&builder.begin, chunks, commands)?;
                     self.commit()?;
                 }
                 self.tick()?;
@@ -296,67 +303,6 @@ impl<'i> Intake<'i> {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(IngestError::Cancelled),
         }
-    }
-
-    fn queue(
-        &mut self,
-        tree: TreeNumber,
-        chunks: Vec<(u32, Vec<u8>)>,
-        commands: Vec<Command>,
-    ) -> Result<(), IngestError> {
-        for (number, bytes) in chunks {
-            self.blocks.put_chunk(tree, number, bytes);
-        }
-        for command in &commands {
-            self.command_bytes += match command {
-                Command::AddGroups(add) => {
-                    add.groups.iter().map(|group| (group.leaves.len() + 1) * Checksum::LEN).sum()
-                }
-                _ => 256,
-            };
-        }
-        self.commands.extend(commands);
-        if self.blocks.pending_bytes() >= BLOCK_BYTES_PER_COMMIT
-            || self.command_bytes >= HASH_BYTES_PER_COMMIT
-            || self.commands.len() >= COMMANDS_PER_COMMIT
-        {
-            self.commit()?;
-        }
-        Ok(())
-    }
-
-    /// Makes the waiting commands durable: block data first.
-    pub(super) fn commit(&mut self) -> Result<(), IngestError> {
-        self.blocks.commit()?;
-        if self.commands.is_empty() {
-            return Ok(());
-        }
-        self.command_bytes = 0;
-        let outcomes = self.core.write_bulk(std::mem::take(&mut self.commands))?;
-        self.core.wake();
-        for outcome in outcomes {
-            match outcome {
-                Outcome::Done { .. } | Outcome::Judged { .. } => {}
-                Outcome::Refused(Refused::NameTaken(name)) => {
-                    return Err(IngestError::Conflict { name });
-                }
-                other => {
-                    return Err(WriteError::NotStored(format!("unexpected outcome {other:?}")).into());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn forget(&mut self, tree: TreeNumber) -> Result<(), IngestError> {
-        self.commands.retain(|command| {
-            !matches!(command,
-            Command::BeginTree(begin) if begin.tree == tree)
-        });
-        self.commit()?;
-        self.core.write_bulk(vec![Command::Forget { tree }])?;
-        self.core.wake();
-        Ok(())
     }
 }
 

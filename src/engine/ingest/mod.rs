@@ -10,6 +10,7 @@
 
 mod against;
 mod builder;
+mod commit;
 mod compare;
 mod group;
 mod intake;

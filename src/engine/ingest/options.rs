@@ -310,6 +310,13 @@ pub enum IngestError {
         /// The message of the operating system.
         what: String,
     },
+    /// The tree was forgotten while it was ingested. Nothing more of it is stored; what was
+    /// ingested of others stays.
+    #[error("tree {name:?} was forgotten while it was ingested; ingest it again if it is wanted")]
+    Forgotten {
+        /// The tree.
+        name: String,
+    },
     /// The caller stopped it.
     #[error("stopped; the same call again continues from the last commit")]
     Cancelled,
@@ -334,6 +341,7 @@ impl IngestError {
             | Self::AmbiguousLeaf { .. }
             | Self::Address { .. }
             | Self::Empty { .. }
+            | Self::Forgotten { .. }
             | Self::Read { .. } => false,
         }
     }

@@ -237,7 +237,9 @@ impl Checker<'_> {
         let left = file.blocks.range((tree, 0)..=(tree, u32::MAX)).db()?.next().is_some()
             || file.sources.range((tree, 0)..=(tree, u64::MAX)).db()?.next().is_some();
         if left {
-            self.find(format!("blocks-0 rows of tree {tree}: its data should be gone"));
+            self.find(format!(
+                "blocks-0 rows of tree {tree}: its data should be gone; they are left over, run: pouw repair"
+            ));
         }
         Ok(())
     }

@@ -6,8 +6,8 @@ use redb::{
 
 use super::super::backend::{StorageProvider, StoreFile};
 use super::super::error::{DbResult, StoreError, of_storage, of_table};
-use super::super::file::{Seen, open_unchanged, panic_is_damage};
-use super::super::identity::{belong_together, corrupted, label};
+use super::super::file::panic_is_damage;
+use super::super::identity::{belong_together, corrupted, label, see_file};
 use super::super::records::Head;
 use super::super::tables::{
     BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, NAMES, READY, RECEIPTS,
@@ -62,8 +62,8 @@ pub(super) fn open(
     report: &mut CheckReport,
     progress: OnCheck<'_>,
 ) -> Result<Opened, StoreError> {
-    let mut state = existing(provider, StoreFile::State)?;
-    let mut blocks = existing(provider, StoreFile::Blocks)?;
+    let mut state = see_file(provider, StoreFile::State, CACHE_BYTES)?;
+    let mut blocks = see_file(provider, StoreFile::Blocks, CACHE_BYTES)?;
     let paths = (provider.path(StoreFile::State), provider.path(StoreFile::Blocks));
     if let Some(state) = &mut state {
         verify(state, provider, StoreFile::State, report)?;
@@ -127,14 +127,6 @@ impl StateFile {
             trust: TrustTables::open(txn)?,
             _database: database,
         })
-    }
-}
-
-/// The database, or `None` if the file is missing, empty, or was cut short before its first commit.
-fn existing(provider: &dyn StorageProvider, file: StoreFile) -> Result<Option<Database>, StoreError> {
-    match open_unchanged(provider, file, CACHE_BYTES, true)? {
-        Seen::Open(database) => Ok(Some(database)),
-        Seen::NotCreated | Seen::Unclean => Ok(None),
     }
 }
 

@@ -32,7 +32,10 @@ impl Checker<'_> {
         }
         for (table, trees) in found {
             for tree in trees {
-                self.find(format!("{table} rows of tree {tree}: there is no such tree, and none is being removed"));
+                self.find(format!(
+                    "{table} rows of tree {tree}: there is no such tree, and none is being removed; they are left over, \
+                     run: pouw repair"
+                ));
             }
         }
         Ok(())

@@ -99,6 +99,7 @@ fn the_other_calls_may_be_repeated_after_exactly_these_errors() {
         (DebitError::KeyConflict, false),
         (DebitError::Write(WriteError::Busy), true),
         (DebitError::Write(WriteError::Closed), false),
+        (DebitError::Write(WriteError::ReadOnly), false),
     ];
     debits.iter().for_each(|(error, again)| assert_eq!(error.is_retryable(), *again, "{error:?}"));
     let upkeeps = [
@@ -120,6 +121,10 @@ fn opening_may_be_tried_again_after_exactly_these_errors() {
         (OpenError::Store(StoreError::FormatVersion { path: "p".into(), found: 1, expected: 2 }), false),
         (OpenError::Store(StoreError::Corrupted { path: "p".into(), what: "torn".into() }), false),
         (OpenError::Store(StoreError::Contradiction { what: "a row".into() }), false),
+        (OpenError::Store(StoreError::NotAPair { blocks: "p".into(), what: "two days".into() }), false),
+        (OpenError::Store(StoreError::NotCreated { path: "p".into() }), false),
+        (OpenError::Store(StoreError::NoAccess { path: "p".into(), what: "read-only".into() }), false),
+        (OpenError::Store(StoreError::ReadOnly), false),
         (OpenError::ClockAhead { wall_ms: 2, high_water_ms: 1 }, false),
         (OpenError::Thread("limit".into()), true),
     ];
@@ -147,6 +152,7 @@ fn an_ingest_may_be_repeated_after_exactly_these_errors() {
     let (name, path) = (|| "t".to_owned(), || PathBuf::from("p"));
     let no_source = || WalkError::NoSuchSource { path: path() };
     let ingests = [
+        (IngestError::Forgotten { name: name() }, false),
         (IngestError::Option { field: "name", value: String::new(), rule: "b" }, false),
         (IngestError::Conflict { name: name() }, false),
         (IngestError::AmbiguousLeaf { name: name(), leaf: 1, len: 128, from: "p".into() }, false),

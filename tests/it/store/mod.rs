@@ -6,6 +6,8 @@ mod damage;
 mod damage_trust;
 mod faults;
 mod golden;
+mod mend;
+mod pairs;
 mod standings;
 mod trust_commands;
 mod trust_rows;

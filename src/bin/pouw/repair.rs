@@ -1,0 +1,70 @@
+//! `pouw repair`: mends what a check finds and can be mended.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use pouw::{MendReport, PouwEngine};
+
+use crate::failure::{Failure, Verdict};
+use crate::output::{Output, complain};
+use crate::place;
+use crate::words::count;
+
+/// Mend what `pouw check` finds and can be mended.
+///
+/// Removes block data and rows that belong to no tree, and finishes removals that stopped. Nothing
+/// that a tree needs is touched. No other process may have the store open. Prints what was done.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Options {
+    /// Directory of the store.
+    #[arg(long, value_name = "DIR")]
+    db: PathBuf,
+    /// Only print what would be done; write nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  pouw repair --db store --dry-run
+  pouw repair --db store && pouw check --db store
+
+Exit code 1 if something was found that only a backup can mend. stderr names it.";
+
+pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
+    place::expect_store(&options.db)?;
+    let report = PouwEngine::repair_store(&options.db, options.dry_run)?;
+    if report.not_mended > 0 {
+        let trees = count(report.not_mended, "tree has", "trees have");
+        complain(&format!("{trees} rows without their main row; restore the store from a backup"));
+    }
+    out.show(&report, |to| human(to, &report))?;
+    Ok(Verdict::of(report.not_mended == 0))
+}
+
+fn human(to: &mut dyn Write, report: &MendReport) -> io::Result<()> {
+    if report.is_clean() {
+        return writeln!(to, "nothing to repair");
+    }
+    for step in &report.steps {
+        writeln!(to, "{}", step.what)?;
+    }
+    let all = report.leftover_data + report.leftover_rows + report.removals + report.not_mended;
+    if let more @ 1.. = all.saturating_sub(report.steps.len() as u64) {
+        writeln!(to, "and {}", count(more, "more", "more"))?;
+    }
+    let found = [
+        (report.leftover_data, count(report.leftover_data, "tree with left-over data", "trees with left-over data")),
+        (report.leftover_rows, count(report.leftover_rows, "tree with left-over rows", "trees with left-over rows")),
+        (report.removals, count(report.removals, "unfinished removal", "unfinished removals")),
+    ];
+    let found: Vec<String> = found.into_iter().filter(|(number, _)| *number > 0).map(|(_, text)| text).collect();
+    if report.dry_run {
+        writeln!(to, "to repair: {}; nothing was changed", found.join(", "))
+    } else {
+        let rows = count(report.rows_removed, "row", "rows");
+        writeln!(to, "repaired: {}; {rows} removed; see: pouw check", found.join(", "))
+    }
+}

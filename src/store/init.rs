@@ -1,0 +1,133 @@
+//! What both files get when they are opened: tables, ids and the mark of the opening.
+
+use std::path::Path;
+
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
+
+use super::error::{DbResult, StoreError};
+use super::generation::{Generation, Marks};
+use super::identity::{corrupted, fixed};
+use super::open::{Identity, WriterState};
+use super::random::random;
+use super::records::{AccountRow, Head, seal, unseal};
+use super::tables::{
+    BLOCKS, CHORES, CLAIMS, CLIENTS, CONSUMED, DAMAGED, DEBITS, DOUBTED, FOLLOWED, FORMAT_VERSION, HANDLES, HASHES,
+    INTERIOR, LEDGER, LENGTHS, META, NAMES, PROVENANCE, QUORUMS, READY, RECEIPTS, SOURCES, STANDINGS, SUSPECTS, TILES,
+    TREES,
+};
+
+/// Makes what the state file lacks, and with `opening` notes that the store was opened.
+pub(super) fn init_state(
+    database: &Database,
+    path: &Path,
+    opening: Option<Generation>,
+) -> Result<Identity, StoreError> {
+    let txn = begin_durable(database, false)?;
+    let identity = {
+        let mut meta = txn.open_table(META).db()?;
+        let fresh = meta.get("kind").db()?.is_none();
+        if fresh {
+            meta.insert("kind", &b"pouw-state"[..]).db()?;
+            meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..]).db()?;
+            meta.insert("store", &drawn::<16>()?[..]).db()?;
+            meta.insert("digest-key", &drawn::<32>()?[..]).db()?;
+            meta.insert("head", seal("meta-0", &Head::default())?.as_slice()).db()?;
+        }
+        let boot = match meta.get("boot").db()? {
+            Some(raw) => u64::from_le_bytes(fixed(raw.value(), path, "boot")?).wrapping_add(opening.is_some().into()),
+            None => 0,
+        };
+        if let Some(mark) = opening {
+            meta.insert("boot", &boot.to_le_bytes()[..]).db()?;
+            meta.insert("generation", &mark.encode()[..]).db()?;
+        }
+        let store = meta.get("store").db()?.map(|raw| fixed(raw.value(), path, "store")).transpose()?;
+        let digest_key = meta.get("digest-key").db()?.map(|raw| fixed(raw.value(), path, "digest-key")).transpose()?;
+        match (store, digest_key) {
+            (Some(store), Some(digest_key)) => Identity { store, digest_key, boot },
+            _ => return Err(corrupted(path, "its ids are missing")),
+        }
+    };
+    txn.open_table(TREES).db()?;
+    txn.open_table(NAMES).db()?;
+    txn.open_table(HANDLES).db()?;
+    txn.open_table(HASHES).db()?;
+    txn.open_table(LENGTHS).db()?;
+    txn.open_table(TILES).db()?;
+    txn.open_table(INTERIOR).db()?;
+    txn.open_table(READY).db()?;
+    txn.open_table(CHORES).db()?;
+    txn.open_table(CONSUMED).db()?;
+    txn.open_table(CLIENTS).db()?;
+    txn.open_table(LEDGER).db()?;
+    txn.open_table(RECEIPTS).db()?;
+    txn.open_table(DEBITS).db()?;
+    // Added to the first layout: a store from before them gets them here.
+    txn.open_table(STANDINGS).db()?;
+    txn.open_table(PROVENANCE).db()?;
+    txn.open_table(CLAIMS).db()?;
+    txn.open_table(QUORUMS).db()?;
+    txn.open_table(SUSPECTS).db()?;
+    txn.open_table(FOLLOWED).db()?;
+    txn.open_table(DOUBTED).db()?;
+    txn.open_table(DAMAGED).db()?;
+    txn.commit().db()?;
+    Ok(identity)
+}
+
+/// Makes what the block file lacks, and with `opening` marks it. Data of trees from `next_tree` on
+/// never got its rows and goes.
+pub(super) fn init_blocks(
+    database: &Database,
+    store: [u8; 16],
+    next_tree: u64,
+    opening: Option<Marks>,
+) -> Result<(), StoreError> {
+    let txn = begin_durable(database, true)?;
+    {
+        let mut meta = txn.open_table(META).db()?;
+        meta.insert("kind", &b"pouw-blocks"[..]).db()?;
+        meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..]).db()?;
+        meta.insert("store", &store[..]).db()?;
+        if let Some(marks) = opening {
+            meta.insert("generation", &marks.encode()[..]).db()?;
+        }
+        // Data of trees that never got their row: a crash between the two files.
+        let mut blocks = txn.open_table(BLOCKS).db()?;
+        blocks.retain_in((next_tree, 0).., |_, _| false).db()?;
+        let mut sources = txn.open_table(SOURCES).db()?;
+        sources.retain_in((next_tree, 0).., |_, _| false).db()?;
+    }
+    txn.commit().db()?;
+    Ok(())
+}
+
+/// Reads the head and replays the ledger's tail over the client rows.
+pub(super) fn load_writer(database: &Database) -> Result<WriterState, StoreError> {
+    let txn = database.begin_read().db()?;
+    let meta = txn.open_table(META).db()?;
+    let head: Head = match meta.get("head").db()? {
+        Some(raw) => unseal("meta-0", raw.value())?,
+        None => {
+            return Err(StoreError::Contradiction { what: "meta-0 has no head".into() });
+        }
+    };
+    let account: Option<AccountRow> = meta.get("account").db()?.map(|raw| unseal("meta-0", raw.value())).transpose()?;
+    let AccountRow(account) = account.unwrap_or_default();
+    let mut writer = WriterState { head, account, ..WriterState::default() };
+    super::ledger::replay(&txn, &mut writer)?;
+    Ok(writer)
+}
+
+/// A transaction that is durable when it is committed.
+pub(super) fn begin_durable(database: &Database, quick_repair: bool) -> Result<WriteTransaction, StoreError> {
+    let mut txn = database.begin_write().db()?;
+    txn.set_durability(Durability::Immediate).map_err(|e| StoreError::Io { what: e.to_string() })?;
+    txn.set_two_phase_commit(true);
+    txn.set_quick_repair(quick_repair);
+    Ok(txn)
+}
+
+fn drawn<const N: usize>() -> Result<[u8; N], StoreError> {
+    random().map_err(|e| StoreError::Io { what: format!("the system returned no random bytes: {e}") })
+}
