@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::house::{House, config, parts};
 use crate::support::work::{answer_right, cut, issue, made_up, pattern, work, work_off};
+use pouw::hash::Checksum;
 use pouw::internal::store::sim::SimDisk;
 use pouw::merkle::LeafIndex;
 use pouw::protocol::DifficultyTier::{High, Low};
@@ -121,7 +122,11 @@ fn it_shows_everything_and_the_medium_is_never_written() {
     let house = lived();
     let nodes = |engine: &PouwEngine| {
         let mut nodes = Vec::new();
-        engine.export_addresses("done", &mut |node| Ok(nodes.push(*node))).unwrap();
+        let mut sink = |node: &Checksum| {
+            nodes.push(*node);
+            Ok(())
+        };
+        engine.export_addresses("done", &mut sink).unwrap();
         nodes
     };
     let shown = |engine: &PouwEngine| {

@@ -116,8 +116,7 @@ fn a_tree_completed_or_forgotten_while_its_files_are_compared_gets_no_sources() 
             once = at.leaves == 0;
             ControlFlow::Continue(())
         };
-        let mut big = |at: &IngestProgress| complete(at);
-        let again = house.engine.ingest_paths(&by_reference, &[path.clone()], &mut big);
+        let again = house.engine.ingest_paths(&by_reference, std::slice::from_ref(&path), &mut complete);
         match (forgets, again) {
             (false, Ok(report)) => {
                 assert_eq!(report.unchanged, 1);
