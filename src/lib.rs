@@ -49,11 +49,11 @@ pub use engine::ingest::{
 };
 #[cfg(feature = "engine")]
 pub use engine::{
-    Accepted, Answer, AwardBasis, BlockedTree, Clock, Config, ConfigBuilder, ConfigError, DamageCursor, DamagedBlock,
-    Debit, DebitError, Event, EventSink, ExportPolicy, ExportReport, FakeClock, FileBytes, IssueError, IssueRequest,
-    Issued, LedgerEntry, NodeSink, OnVerify, OpenError, OpenQuorums, PouwEngine, Provenance, Provenances, Receipt,
-    ResponseTimes, Runtime, Stats, SubmitError, SweepReport, SystemClock, TreeError, TreeId, TreeInfo, TreeProgress,
-    UnknownPolicy, UpkeepError, UpkeepReport, VerifyProgress, WorkProof, WriteError,
+    Accepted, Answer, AwardBasis, BackupError, BackupReport, BlockedTree, Clock, Config, ConfigBuilder, ConfigError,
+    CopyOf, DamageCursor, DamagedBlock, Debit, DebitError, Event, EventSink, ExportPolicy, ExportReport, FakeClock,
+    FileBytes, IssueError, IssueRequest, Issued, LedgerEntry, NodeSink, OnVerify, OpenError, OpenQuorums, PouwEngine,
+    Provenance, Provenances, Receipt, ResponseTimes, Runtime, Stats, SubmitError, SweepReport, SystemClock, TreeError,
+    TreeId, TreeInfo, TreeProgress, UnknownPolicy, UpkeepError, UpkeepReport, VerifyProgress, WorkProof, WriteError,
 };
 #[cfg(feature = "gate")]
 pub use gate::{
@@ -71,8 +71,8 @@ pub use store::records::{
 };
 #[cfg(feature = "engine")]
 pub use store::{
-    CHECK_FINDINGS_SHOWN, CheckFinding, CheckPhase, CheckProgress, CheckReport, MendReport, MendStep, OnCheck,
-    StorageBackend, StorageProvider, StoreDirectory, StoreError, StoreFile, StoreOptions,
+    BackupProgress, CHECK_FINDINGS_SHOWN, CheckFinding, CheckPhase, CheckProgress, CheckReport, MendReport, MendStep,
+    OnBackup, OnCheck, StorageBackend, StorageProvider, StoreDirectory, StoreError, StoreFile, StoreOptions,
 };
 
 /// The inner parts, for the package's own tests, benchmarks and fuzz targets. They are not part of

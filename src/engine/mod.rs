@@ -16,6 +16,7 @@
 
 mod account;
 mod audit;
+mod backup;
 mod behind;
 mod blocked;
 mod calibrate;
@@ -72,8 +73,10 @@ use parking_lot::Mutex;
 use crate::protocol::{Keyring, UnixMillis};
 use crate::store::Store;
 
+pub use crate::store::{BackupProgress, OnBackup};
 pub use crate::store::{CheckFinding, CheckPhase, CheckProgress, CheckReport, MendReport, MendStep};
 
+pub use backup::{BackupError, BackupReport, CopyOf};
 pub use calibrate::ResponseTimes;
 pub use checked::ConfigError;
 #[cfg(feature = "gate")]

@@ -144,6 +144,11 @@ fn has_trees(state: &Label) -> bool {
     state.head.as_ref().is_some_and(|head| head.next_tree > 0)
 }
 
+/// Whether nothing was committed to the file yet.
+pub(super) fn is_empty(database: &Database) -> Result<bool, StoreError> {
+    Ok(database.begin_read().db()?.list_tables().db()?.next().is_none())
+}
+
 /// The label of a file of `kind`; `None` before its first commit.
 pub(super) fn label(txn: &ReadTransaction, path: &Path, kind: &str) -> Result<Option<Label>, StoreError> {
     panic_is_damage(path, || read_label(txn, path, kind))

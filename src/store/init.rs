@@ -10,11 +10,7 @@ use super::identity::{corrupted, fixed};
 use super::open::{Identity, WriterState};
 use super::random::random;
 use super::records::{AccountRow, Head, seal, unseal};
-use super::tables::{
-    BLOCKS, CHORES, CLAIMS, CLIENTS, CONSUMED, DAMAGED, DEBITS, DOUBTED, FOLLOWED, FORMAT_VERSION, HANDLES, HASHES,
-    INTERIOR, LEDGER, LENGTHS, META, NAMES, PROVENANCE, QUORUMS, READY, RECEIPTS, SOURCES, STANDINGS, SUSPECTS, TILES,
-    TREES,
-};
+use super::tables::{BLOCKS, FORMAT_VERSION, META, SOURCES, each_state_table};
 
 /// Makes what the state file lacks, and with `opening` notes that the store was opened.
 pub(super) fn init_state(
@@ -43,34 +39,17 @@ pub(super) fn init_state(
         }
         let store = meta.get("store").db()?.map(|raw| fixed(raw.value(), path, "store")).transpose()?;
         let digest_key = meta.get("digest-key").db()?.map(|raw| fixed(raw.value(), path, "digest-key")).transpose()?;
+        let copy_of = meta.get("copy-of").db()?.map(|raw| unseal("meta-0", raw.value())).transpose()?;
         match (store, digest_key) {
-            (Some(store), Some(digest_key)) => Identity { store, digest_key, boot },
+            (Some(store), Some(digest_key)) => Identity { store, digest_key, boot, copy_of },
             _ => return Err(corrupted(path, "its ids are missing")),
         }
     };
-    txn.open_table(TREES).db()?;
-    txn.open_table(NAMES).db()?;
-    txn.open_table(HANDLES).db()?;
-    txn.open_table(HASHES).db()?;
-    txn.open_table(LENGTHS).db()?;
-    txn.open_table(TILES).db()?;
-    txn.open_table(INTERIOR).db()?;
-    txn.open_table(READY).db()?;
-    txn.open_table(CHORES).db()?;
-    txn.open_table(CONSUMED).db()?;
-    txn.open_table(CLIENTS).db()?;
-    txn.open_table(LEDGER).db()?;
-    txn.open_table(RECEIPTS).db()?;
-    txn.open_table(DEBITS).db()?;
-    // Added to the first layout: a store from before them gets them here.
-    txn.open_table(STANDINGS).db()?;
-    txn.open_table(PROVENANCE).db()?;
-    txn.open_table(CLAIMS).db()?;
-    txn.open_table(QUORUMS).db()?;
-    txn.open_table(SUSPECTS).db()?;
-    txn.open_table(FOLLOWED).db()?;
-    txn.open_table(DOUBTED).db()?;
-    txn.open_table(DAMAGED).db()?;
+    // Some were added after the first build: a store from before them gets them here.
+    macro_rules! make {
+        ($($table:ident),+) => { $(txn.open_table($table).db()?;)+ };
+    }
+    each_state_table!(make);
     txn.commit().db()?;
     Ok(identity)
 }
@@ -106,17 +85,19 @@ pub(super) fn init_blocks(
 pub(super) fn load_writer(database: &Database) -> Result<WriterState, StoreError> {
     let txn = database.begin_read().db()?;
     let meta = txn.open_table(META).db()?;
-    let head: Head = match meta.get("head").db()? {
-        Some(raw) => unseal("meta-0", raw.value())?,
-        None => {
-            return Err(StoreError::Contradiction { what: "meta-0 has no head".into() });
-        }
-    };
+    let head = head_of(&txn)?;
     let account: Option<AccountRow> = meta.get("account").db()?.map(|raw| unseal("meta-0", raw.value())).transpose()?;
     let AccountRow(account) = account.unwrap_or_default();
     let mut writer = WriterState { head, account, ..WriterState::default() };
     super::ledger::replay(&txn, &mut writer)?;
     Ok(writer)
+}
+
+pub(super) fn head_of(txn: &redb::ReadTransaction) -> Result<Head, StoreError> {
+    match txn.open_table(META).db()?.get("head").db()? {
+        Some(raw) => Ok(unseal("meta-0", raw.value())?),
+        None => Err(StoreError::Contradiction { what: "meta-0 has no head".into() }),
+    }
 }
 
 /// A transaction that is durable when it is committed.
@@ -128,6 +109,6 @@ pub(super) fn begin_durable(database: &Database, quick_repair: bool) -> Result<W
     Ok(txn)
 }
 
-fn drawn<const N: usize>() -> Result<[u8; N], StoreError> {
+pub(super) fn drawn<const N: usize>() -> Result<[u8; N], StoreError> {
     random().map_err(|e| StoreError::Io { what: format!("the system returned no random bytes: {e}") })
 }

@@ -12,6 +12,7 @@
 
 mod apply;
 mod backend;
+mod backup;
 mod blocks;
 mod check;
 mod commands;
@@ -47,6 +48,7 @@ mod upgrade;
 
 pub use apply::Applied;
 pub use backend::{StorageBackend, StorageProvider, StoreDirectory, StoreFile};
+pub use backup::{BackupFailure, BackupProgress, Copied, OnBackup};
 pub use blocks::BlocksWriter;
 #[cfg(feature = "testing")]
 pub use check::check_in_runs;

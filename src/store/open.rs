@@ -17,7 +17,7 @@ use super::init::{begin_durable, init_blocks, init_state, load_writer};
 use super::ledger::Round;
 #[cfg(feature = "testing")]
 use super::mistakes::StoreMistake;
-use super::records::{ClientRow, Head, UsefulnessAccount};
+use super::records::{ClientRow, CopyRow, Head, UsefulnessAccount};
 
 /// Sizes of a store's page caches.
 ///
@@ -73,6 +73,8 @@ pub struct Store {
     blocks: RwLock<Option<Database>>,
     /// redb refuses a file after an I/O error; the block file is reopened then.
     blocks_failed: AtomicBool,
+    /// How often a file was opened again.
+    reopened: AtomicU64,
     /// `close` was called.
     shut: AtomicBool,
     /// Both files are views: what redb writes stays in memory, and nothing else is written.
@@ -95,6 +97,8 @@ pub struct Identity {
     pub digest_key: [u8; 32],
     /// Counts the openings of this store.
     pub boot: u64,
+    /// The store that this one was copied from, if it is a copy.
+    pub copy_of: Option<CopyRow>,
 }
 
 /// The writer's state beside the files: the newest head, and the client rows not written yet.
@@ -168,6 +172,7 @@ impl Store {
             state: RwLock::new(Some(state)),
             blocks: RwLock::new(Some(blocks)),
             blocks_failed: AtomicBool::new(false),
+            reopened: AtomicU64::new(0),
             shut: AtomicBool::new(false),
             read_only,
             next_tree: AtomicU64::new(writer.head.next_tree),
@@ -213,6 +218,11 @@ impl Store {
         self.failures.state.load(Ordering::SeqCst)
     }
 
+    /// How often a file was opened again: a snapshot from before may show pages written since.
+    pub(super) fn reopened(&self) -> u64 {
+        self.reopened.load(Ordering::SeqCst)
+    }
+
     /// A commit went through, so the state file is good: an earlier failure was of a handle that is
     /// closed by now.
     pub(super) fn has_written(&self) {
@@ -234,6 +244,7 @@ impl Store {
         }
         let mut state = self.state.write();
         let mut blocks = self.blocks.write();
+        self.reopened.fetch_add(1, Ordering::SeqCst);
         *state = None;
         *blocks = None;
         let fresh_state = open_file(&*self.provider, StoreFile::State, self.options.state_cache_bytes, &self.failures)?;
@@ -300,6 +311,7 @@ impl Store {
             let mut blocks = self.blocks.write();
             // Another thread may have reopened it meanwhile.
             if self.blocks_failed.load(Ordering::SeqCst) {
+                self.reopened.fetch_add(1, Ordering::SeqCst);
                 *blocks = None;
                 let bytes = self.options.blocks_cache_bytes;
                 *blocks = Some(if self.read_only {

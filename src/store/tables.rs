@@ -64,6 +64,21 @@ pub(super) const FOLLOWED: TableDefinition<[u8; 16], u64> = TableDefinition::new
 pub(super) const DOUBTED: TableDefinition<(u64, u64), ()> = TableDefinition::new("doubted-0");
 pub(super) const DAMAGED: TableDefinition<(u64, u64), ()> = TableDefinition::new("damaged-0");
 
+/// Calls a macro with all tables of the state file but `meta-0`.
+macro_rules! each_state_table {
+    ($call:ident) => {{
+        use $crate::store::tables::{
+            CHORES, CLAIMS, CLIENTS, CONSUMED, DAMAGED, DEBITS, DOUBTED, FOLLOWED, HANDLES, HASHES, INTERIOR, LEDGER,
+            LENGTHS, NAMES, PROVENANCE, QUORUMS, READY, RECEIPTS, STANDINGS, SUSPECTS, TILES, TREES,
+        };
+        $call!(
+            TREES, NAMES, HANDLES, HASHES, LENGTHS, TILES, INTERIOR, READY, CHORES, CONSUMED, CLIENTS, LEDGER,
+            RECEIPTS, DEBITS, STANDINGS, PROVENANCE, CLAIMS, QUORUMS, SUSPECTS, FOLLOWED, DOUBTED, DAMAGED
+        );
+    }};
+}
+pub(super) use each_state_table;
+
 pub(super) const BLOCKS: TableDefinition<(u64, u32), Bytes> = TableDefinition::new("blocks-0");
 pub(super) const SOURCES: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("sources-0");
 

@@ -310,3 +310,40 @@ fn what_cannot_be_solved_or_served_says_why() {
         assert!(said.contains(what), "{said:?} does not say {what:?}");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_store_that_is_served_is_backed_up_by_its_service() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = store(directory.path());
+    let [first, second, third] =
+        ["first", "second", "third"].map(|name| directory.path().join(name).to_str().unwrap().to_owned());
+    let server = Server::start(Path::new(&db), &["--rate", "1", "--floor", "0,0,0"]);
+    assert_eq!(server.hello(&[]).body, b"hello\n");
+    let limited = server.hello(&[]);
+    let token = limited.header("x-pouw-challenge").unwrap().to_owned();
+    let result = done(&["solve", "--compact", "-"], &limited.body);
+    let admitted = server.hello(&[("X-PoUW-Response", &token), ("X-PoUW-Result", &result)]);
+    assert_eq!(admitted.status, 200);
+    let copied: Value = serde_json::from_str(&done(&["--json", "backup", "--db", &db, &first], b"")).unwrap();
+    assert!(copied["rows"].as_u64().unwrap() > 0, "{copied}");
+    let refused = pouw(&["backup", "--db", &db, &first], b"");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("is not empty"), "{refused:?}");
+    let socket = Path::new(&db).join("control.sock");
+    assert!(socket.exists());
+    server.stop();
+    assert!(!socket.exists());
+    // Without a service, and with a socket that a killed one has left.
+    done(&["backup", "--db", &db, &second], b"");
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    done(&["backup", "--db", &db, &third], b"");
+    for copy in [&first, &second, &third] {
+        done(&["check", "--db", copy], b"");
+        let entries =
+            |db: &str| -> Value { serde_json::from_str(&done(&["--json", "ledger", "--db", db], b"")).unwrap() };
+        assert_eq!(entries(copy)["entries"], entries(&db)["entries"], "{copy}");
+        let status: Value = serde_json::from_str(&done(&["--json", "status", "--db", copy], b"")).unwrap();
+        assert_eq!(status["copyOf"]["store"].as_str().unwrap().len(), 32, "{status}");
+    }
+}

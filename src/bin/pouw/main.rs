@@ -6,11 +6,14 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod backup;
 mod check;
 #[cfg(feature = "serve")]
 mod check_config;
 #[cfg(feature = "serve")]
 mod config_file;
+#[cfg(unix)]
+mod control;
 mod damage;
 mod demo;
 mod drain;
@@ -84,6 +87,7 @@ enum Verb {
     Prove(prove::Options),
     Verify(verify::Options),
     Forget(forget::Options),
+    Backup(backup::Options),
     Check(check::Options),
     Repair(repair::Options),
     #[cfg(feature = "serve")]
@@ -113,6 +117,7 @@ fn main() -> ExitCode {
         Verb::Prove(options) => prove::run(options, &out),
         Verb::Verify(options) => verify::run(options, &out),
         Verb::Forget(options) => forget::run(options, &out),
+        Verb::Backup(options) => backup::run(options, &out),
         Verb::Check(options) => check::run(options, &out),
         Verb::Repair(options) => repair::run(options, &out),
         #[cfg(feature = "serve")]

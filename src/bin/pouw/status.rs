@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::Args;
+use data_encoding::HEXLOWER;
 use indicatif::{HumanBytes, HumanCount};
-use pouw::{OpenQuorums, Stats};
+use pouw::{CopyOf, OpenQuorums, Stats};
 use serde::Serialize;
 
 use crate::damage::{Damage, first_damaged};
@@ -54,9 +55,18 @@ struct Document<'d> {
     ledger_entries: u64,
     commits: u64,
     openings: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    copy_of: Option<Origin>,
     state_bytes: u64,
     block_bytes: u64,
     usefulness: Usefulness,
+}
+
+/// The store that this one was copied from.
+#[derive(Debug, Serialize)]
+struct Origin {
+    store: String,
+    commit: u64,
 }
 
 /// Blocks that do not hash to their addresses.
@@ -84,6 +94,7 @@ struct Found {
     stats: Stats,
     quorums: OpenQuorums,
     damaged: Vec<Damage>,
+    copy_of: Option<CopyOf>,
 }
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
@@ -93,6 +104,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
         stats: engine.stats(),
         quorums: engine.open_quorums(QUORUMS_COUNTED)?,
         damaged: first_damaged(&engine)?,
+        copy_of: engine.copy_of(),
     };
     engine.close();
     out.show(&document(&found), |to| human(to, &found))?;
@@ -130,7 +142,14 @@ fn human(to: &mut dyn Write, found: &Found) -> io::Result<()> {
     writeln!(to, "ledger     {entries}, {}", count(stats.commits, "commit", "commits"))?;
     let files = stats.file_bytes;
     writeln!(to, "files      {} state, {} blocks", HumanBytes(files.state), HumanBytes(files.blocks))?;
+    if let Some(Origin { store, commit }) = found.copy_of.map(origin) {
+        writeln!(to, "copy       of store {store} after its commit {commit}")?;
+    }
     usefulness::print(to, &stats.account)
+}
+
+fn origin(of: CopyOf) -> Origin {
+    Origin { store: HEXLOWER.encode(&of.store), commit: of.commit_seq }
 }
 
 fn damage(to: &mut dyn Write, found: &Found) -> io::Result<()> {
@@ -149,7 +168,7 @@ fn damage(to: &mut dyn Write, found: &Found) -> io::Result<()> {
 }
 
 fn document(found: &Found) -> Document<'_> {
-    let Found { survey, stats, quorums, damaged } = found;
+    let Found { survey, stats, quorums, damaged, copy_of } = found;
     let totals = &stats.totals;
     Document {
         trees: survey.by_state().map(|(state, count)| (state.as_str(), count)).collect(),
@@ -165,6 +184,7 @@ fn document(found: &Found) -> Document<'_> {
         ledger_entries: stats.ledger_entries,
         commits: stats.commits,
         openings: stats.boot,
+        copy_of: copy_of.map(origin),
         state_bytes: stats.file_bytes.state,
         block_bytes: stats.file_bytes.blocks,
         usefulness: (&stats.account).into(),

@@ -214,6 +214,19 @@ pub struct SourceRow {
     pub inode: u64,
 }
 
+/// `meta-0` under `copy-of`: the store that this one was copied from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct CopyRow {
+    /// Id of that store.
+    pub store: [u8; 16],
+    /// Its count of openings.
+    pub boot: u64,
+    /// The last of its commits that is in the copy.
+    pub commit_seq: u64,
+    /// Its engine time, Unix milliseconds.
+    pub at_ms: u64,
+}
+
 /// `meta-0` under `head`: counters that change with every commit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Head {

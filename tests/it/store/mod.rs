@@ -1,5 +1,6 @@
 //! The store: golden rows, commands, damage, faults, the check.
 
+mod backup;
 mod check;
 mod contained;
 mod damage;

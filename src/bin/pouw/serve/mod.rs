@@ -1,6 +1,7 @@
 //! `pouw serve`: a small service behind the gate, for trials, measurements and as an example.
 
 mod chosen;
+mod control;
 mod pages;
 mod socket;
 mod upload;
@@ -30,6 +31,7 @@ use crate::place::Place;
 use crate::words::count;
 
 use chosen::Chosen;
+use control::Control;
 use socket::Impatient;
 use upload::Upload;
 
@@ -120,6 +122,8 @@ async fn serve(
     let address = listener.local_addr()?;
     // Before the first request: the first client over the limit gets real work too.
     gate.engine().refill()?;
+    // Removed when the service stops.
+    let _control = Control::start(&chosen.place.db, gate.engine().clone());
     announce(chosen, &gate, address, out)?;
     let [to_read, to_send] = [gate.write_timeout(), gate.body_timeout()];
     let app = pages::pages(gate, metrics);

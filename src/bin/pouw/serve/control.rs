@@ -1,0 +1,114 @@
+//! The socket in the store's directory through which other commands reach a store that is served.
+//!
+//! One request for each connection: a line of JSON. The answer is lines of JSON: progress, then the
+//! result or the error. Only the owner of the directory can connect.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pouw::PouwEngine;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+
+use crate::backup::Done;
+use crate::control::{LINE_BYTES_MAX, Reply, Request, socket_of};
+use crate::output::complain;
+
+/// Time for a request to arrive.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The socket's file. Dropping it removes the file.
+#[derive(Debug)]
+pub struct Control {
+    path: PathBuf,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Control {
+    /// Listens in the store's directory. Without the socket the service works, but no other command
+    /// reaches its store.
+    pub fn start(db: &Path, engine: PouwEngine) -> Option<Self> {
+        let path = socket_of(db);
+        match listen(&path) {
+            Ok(listener) => Some(Self { path, task: tokio::spawn(answer_all(listener, engine)) }),
+            Err(error) => {
+                let path = path.display();
+                complain(&format!("{path}: {error}; commands cannot back up this store while it is served"));
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.task.abort();
+        // A socket that is left behind is replaced by the next service.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    // The store is open, so no other service uses it: what is there was left by a crash.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+async fn answer_all(listener: UnixListener, engine: PouwEngine) {
+    loop {
+        // One at a time: a second backup would wait for the first in any case.
+        if let Ok((stream, _)) = listener.accept().await {
+            // An error of a connection concerns only its command.
+            let _ = answer(stream, &engine).await;
+        } else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+async fn answer(stream: UnixStream, engine: &PouwEngine) -> io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    let mut read = BufReader::new(read.take(LINE_BYTES_MAX));
+    tokio::time::timeout(REQUEST_TIMEOUT, read.read_line(&mut line)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    let (tell, mut told) = mpsc::channel(16);
+    match serde_json::from_str(&line) {
+        Ok(Request::Backup { to }) => {
+            let engine = engine.clone();
+            tokio::task::spawn_blocking(move || back_up(&engine, &to, &tell));
+        }
+        Err(error) => {
+            let _ = tell.send(Reply::Failed { error: format!("the request is not understood: {error}") }).await;
+            drop(tell);
+        }
+    }
+    while let Some(reply) = told.recv().await {
+        let mut line = serde_json::to_vec(&reply)?;
+        line.push(b'\n');
+        // A command that is gone ends its backup: sending fails then.
+        write.write_all(&line).await?;
+    }
+    Ok(())
+}
+
+fn back_up(engine: &PouwEngine, to: &Path, tell: &mpsc::Sender<Reply>) {
+    let copied = engine.backup(to, &mut |progress| {
+        let heard = tell.blocking_send(Reply::Progress { bytes: progress.bytes });
+        if heard.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    let reply = match copied {
+        Ok(report) => Reply::Done(Done::of(&report)),
+        Err(error) => Reply::Failed { error: error.to_string() },
+    };
+    // A command that is gone needs no answer.
+    let _ = tell.blocking_send(reply);
+}

@@ -1,0 +1,198 @@
+//! A copy of the store while it is used.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::protocol::UnixMillis;
+use crate::store::records::CopyRow;
+use crate::store::{BackupFailure, BackupProgress, OnBackup, StorageProvider, StoreDirectory, StoreError, StoreFile};
+
+use super::PouwEngine;
+
+/// One backup at a time: two into one directory would clear each other's files.
+static ONE: Mutex<()> = Mutex::new(());
+
+/// A finished backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackupReport {
+    /// Rows copied.
+    pub rows: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// The last commit that is in the copy.
+    pub commit_seq: u64,
+}
+
+/// The origin of a store that was made by a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CopyOf {
+    /// Id of the store that was copied.
+    pub store: [u8; 16],
+    /// The last of its commits that is in the copy.
+    pub commit_seq: u64,
+    /// Its engine time when it was copied.
+    pub at: UnixMillis,
+}
+
+/// Why a backup failed. The store is unchanged, and the destination too.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The destination exists, and is something else than an empty directory.
+    #[error("{} is not empty; name a new directory for the backup", path.display())]
+    NotEmpty {
+        /// The destination.
+        path: PathBuf,
+    },
+    /// The destination cannot be written.
+    #[error("{}: {what}; check the path, the free space, and that this process may write to it", path.display())]
+    Destination {
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's words.
+        what: String,
+    },
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The callback cancelled it.
+    #[error("the backup was cancelled; nothing is left of it")]
+    Cancelled,
+}
+
+impl BackupError {
+    /// Whether the same call can succeed a moment later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_retryable(),
+            Self::NotEmpty { .. } | Self::Destination { .. } | Self::Cancelled => false,
+        }
+    }
+}
+
+impl PouwEngine {
+    /// Copies the store into the new directory `path` while it is used: everything acknowledged
+    /// before this call is in the copy. Commits go on meanwhile, and so do issuing and ingest,
+    /// except for one moment at the beginning. The file of the store may grow by what is changed
+    /// during the copy.
+    ///
+    /// The copy is used by opening it. It is a store with an id of its own, so that a token counts
+    /// in the store that issued it and nowhere else; [`PouwEngine::copy_of`] returns its origin. It
+    /// appears under its name when it is complete and durable.
+    ///
+    /// # Errors
+    /// [`BackupError`]: the directory is not empty or cannot be written, the store cannot be read,
+    /// or `progress` cancelled it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    ///
+    /// use pouw::{Config, PouwEngine};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let parent = tempfile::tempdir()?;
+    /// let engine = PouwEngine::open(parent.path().join("store"), Config::new([7; 32])?)?;
+    /// let copy = parent.path().join("copy");
+    /// engine.backup(&copy, &mut |_| ControlFlow::Continue(()))?;
+    ///
+    /// let restored = PouwEngine::open(&copy, Config::new([7; 32])?)?;
+    /// assert!(restored.copy_of().is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn backup(&self, path: impl AsRef<Path>, progress: OnBackup<'_>) -> Result<BackupReport, BackupError> {
+        let path = std::path::absolute(path.as_ref()).map_err(|error| cannot_write(path.as_ref(), &error))?;
+        let partial = partial_of(&path)?;
+        let _one = ONE.lock();
+        expect_empty(&path)?;
+        // Left by a backup that was killed.
+        clear(&partial)?;
+        fs::create_dir_all(&partial).map_err(|error| cannot_write(&partial, &error))?;
+        let copied = self.copy_to(&partial, progress).and_then(|report| {
+            publish(&partial, &path)?;
+            Ok(report)
+        });
+        if copied.is_err() {
+            clear(&partial)?;
+        }
+        copied
+    }
+
+    /// Returns the origin of this store, if it was made by [`PouwEngine::backup`].
+    pub fn copy_of(&self) -> Option<CopyOf> {
+        let origin = |row: CopyRow| CopyOf { store: row.store, commit_seq: row.commit_seq, at: UnixMillis(row.at_ms) };
+        self.core().identity.copy_of.map(origin)
+    }
+
+    fn copy_to(&self, directory: &Path, progress: OnBackup<'_>) -> Result<BackupReport, BackupError> {
+        let to: Arc<dyn StorageProvider> = Arc::new(StoreDirectory::new(directory));
+        let copied = self.core().store.backup(to, progress).map_err(|failure| match failure {
+            BackupFailure::NotEmpty(file) => BackupError::NotEmpty { path: directory.join(file.file_name()) },
+            BackupFailure::Cancelled => BackupError::Cancelled,
+            BackupFailure::Source(error) => error.into(),
+            BackupFailure::Copy(error) => {
+                BackupError::Destination { path: directory.to_owned(), what: error.to_string() }
+            }
+        })?;
+        let BackupProgress { rows, bytes, .. } = copied.done;
+        Ok(BackupReport { rows, bytes, commit_seq: copied.commit_seq })
+    }
+}
+
+/// The directory in which a copy grows, beside its final name.
+fn partial_of(path: &Path) -> Result<PathBuf, BackupError> {
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => {
+            let mut hidden = std::ffi::OsString::from(".");
+            hidden.push(name);
+            hidden.push(".partial");
+            Ok(parent.join(hidden))
+        }
+        _ => Err(BackupError::NotEmpty { path: path.to_owned() }),
+    }
+}
+
+fn expect_empty(path: &Path) -> Result<(), BackupError> {
+    match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(BackupError::NotEmpty { path: path.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(cannot_write(path, &error)),
+    }
+}
+
+/// Removes the two files of a partial copy and its directory, and nothing else.
+fn clear(partial: &Path) -> Result<(), BackupError> {
+    let gone = |removed: io::Result<()>| match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(cannot_write(partial, &error)),
+        _ => Ok(()),
+    };
+    for file in [StoreFile::State, StoreFile::Blocks] {
+        gone(fs::remove_file(partial.join(file.file_name())))?;
+    }
+    gone(fs::remove_dir(partial))
+}
+
+/// Gives the complete copy its name.
+fn publish(partial: &Path, path: &Path) -> Result<(), BackupError> {
+    fs::rename(partial, path).map_err(|error| cannot_write(path, &error))?;
+    #[cfg(unix)]
+    if let Some(parent) = path.parent() {
+        fs::File::open(parent)
+            .and_then(|directory| directory.sync_all())
+            .map_err(|error| cannot_write(parent, &error))?;
+    }
+    Ok(())
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> BackupError {
+    BackupError::Destination { path: path.to_owned(), what: error.to_string() }
+}

@@ -1,0 +1,199 @@
+//! A consistent copy of both files, made while the store is used.
+//!
+//! **Guarantee.** The copy is the store after one whole batch: everything acknowledged before the
+//! copy began is in it. Commits of the state file go on; writes of block data wait for one moment,
+//! in which both snapshots are taken.
+//!
+//! The copy has an id of its own, so that a token counts in the store that issued it and not in the
+//! copy. It says of which store it is a copy. Its label is written last: a copy that was cut short
+//! is refused as a foreign file.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use redb::{Database, Key, ReadTransaction, ReadableTable, TableDefinition, Value};
+
+use super::backend::{Failures, StorageProvider, StoreFile};
+use super::error::{DbResult, StoreError};
+use super::file::open_file;
+use super::identity::is_empty;
+use super::init::{begin_durable, drawn, head_of};
+use super::open::{Store, io_error};
+use super::records::{CopyRow, seal};
+use super::tables::{BLOCKS, META, SOURCES, each_state_table};
+
+/// Bytes of rows in one transaction of the copy, roughly.
+const BYTES_PER_COMMIT: u64 = 8 << 20;
+/// Page cache for each file of the copy.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// Progress of a backup.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackupProgress {
+    /// Rows copied.
+    pub rows: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+}
+
+/// Called after every few MiB; [`ControlFlow::Break`] cancels the backup.
+pub type OnBackup<'p> = &'p mut dyn FnMut(&BackupProgress) -> ControlFlow<()>;
+
+/// The finished copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copied {
+    /// Rows and bytes.
+    pub done: BackupProgress,
+    /// The last commit that is in it.
+    pub commit_seq: u64,
+    /// Id of the copy.
+    pub store: [u8; 16],
+}
+
+/// Why there is no copy.
+#[derive(Debug)]
+pub enum BackupFailure {
+    /// The destination holds a store, or part of one.
+    NotEmpty(StoreFile),
+    /// The callback cancelled it.
+    Cancelled,
+    /// Reading the store failed.
+    Source(StoreError),
+    /// Writing the copy failed.
+    Copy(StoreError),
+}
+
+/// A copy in progress.
+struct Copying<'c> {
+    store: &'c Store,
+    /// Reopenings of the store when the snapshots were taken.
+    reopened: u64,
+    done: BackupProgress,
+    progress: OnBackup<'c>,
+}
+
+impl Store {
+    /// Copies the store to `to`, which must be empty.
+    ///
+    /// # Errors
+    /// [`BackupFailure`]. What was written to `to` is of no use then.
+    pub fn backup(&self, to: Arc<dyn StorageProvider>, progress: OnBackup<'_>) -> Result<Copied, BackupFailure> {
+        let failures = Arc::<Failures>::default();
+        let mut opened = Vec::new();
+        for file in [StoreFile::State, StoreFile::Blocks] {
+            let database = open_file(&*to, file, CACHE_BYTES, &failures).map_err(BackupFailure::Copy)?;
+            if !is_empty(&database).map_err(BackupFailure::Copy)? {
+                return Err(BackupFailure::NotEmpty(file));
+            }
+            opened.push(database);
+        }
+        let (Some(to_blocks), Some(to_state)) = (opened.pop(), opened.pop()) else {
+            return Err(BackupFailure::Cancelled);
+        };
+        let reopened = self.reopened();
+        let (state, blocks) = self.both_snapshots().map_err(BackupFailure::Source)?;
+        let mut copying = Copying { store: self, reopened, done: BackupProgress::default(), progress };
+        copying.table(&blocks, &to_blocks, BLOCKS)?;
+        copying.table(&blocks, &to_blocks, SOURCES)?;
+        macro_rules! copy {
+            ($($table:ident),+) => { $(copying.table(&state, &to_state, $table)?;)+ };
+        }
+        each_state_table!(copy);
+        let head = head_of(&state).map_err(BackupFailure::Source)?;
+        let identity = self.identity();
+        let row =
+            CopyRow { store: identity.store, boot: identity.boot, commit_seq: head.commit_seq, at_ms: head.clock_ms };
+        let store = drawn::<16>().map_err(BackupFailure::Copy)?;
+        copying.label(&blocks, &to_blocks, store, None)?;
+        copying.label(&state, &to_state, store, Some(&row))?;
+        to.sync_names().map_err(|error| BackupFailure::Copy(io_error(error)))?;
+        Ok(Copied { done: copying.done, commit_seq: head.commit_seq, store })
+    }
+
+    /// Snapshots of both files, of a moment between two writes of the block file. Block data is
+    /// stored before the state refers to it and removed before the state says so, so that this pair
+    /// is one that a crash could have left.
+    fn both_snapshots(&self) -> Result<(ReadTransaction, ReadTransaction), StoreError> {
+        let blocks_db = self.blocks_db()?;
+        // While this transaction is open no other one can write block data.
+        let hold = blocks_db.begin_write(true)?;
+        let blocks = blocks_db.begin_read()?;
+        let state = self.state_db()?.begin_read()?;
+        hold.abort().db()?;
+        Ok((state, blocks))
+    }
+}
+
+impl Copying<'_> {
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        from: &ReadTransaction,
+        to: &Database,
+        table: TableDefinition<'_, K, V>,
+    ) -> Result<(), BackupFailure> {
+        let rows = from.open_table(table).db().map_err(BackupFailure::Source)?;
+        let mut rows = rows.iter().db().map_err(BackupFailure::Source)?;
+        let mut more = true;
+        while more {
+            let txn = begin_durable(to, true).map_err(BackupFailure::Copy)?;
+            {
+                let mut copy = txn.open_table(table).db().map_err(BackupFailure::Copy)?;
+                let enough = self.done.bytes + BYTES_PER_COMMIT;
+                more = loop {
+                    if self.done.bytes >= enough {
+                        break true;
+                    }
+                    let Some(row) = rows.next() else { break false };
+                    let (key, value) = row.db().map_err(BackupFailure::Source)?;
+                    let (key, value) = (key.value(), value.value());
+                    let bytes = K::as_bytes(&key).as_ref().len() + V::as_bytes(&value).as_ref().len();
+                    copy.insert(key, value).db().map_err(BackupFailure::Copy)?;
+                    self.done.rows += 1;
+                    self.done.bytes += bytes as u64;
+                };
+            }
+            // Pages read after the store was opened again may have been overwritten.
+            self.still_open()?;
+            txn.commit().db().map_err(BackupFailure::Copy)?;
+            if (self.progress)(&self.done).is_break() {
+                return Err(BackupFailure::Cancelled);
+            }
+        }
+        Ok(())
+    }
+
+    fn still_open(&self) -> Result<(), BackupFailure> {
+        if self.store.reopened() == self.reopened && !self.store.is_closed() {
+            return Ok(());
+        }
+        let what = "the store failed while it was copied; copy it again".to_owned();
+        Err(BackupFailure::Source(StoreError::Io { what }))
+    }
+
+    /// Copies the label of a file, with the id of the copy.
+    fn label(
+        &self,
+        from: &ReadTransaction,
+        to: &Database,
+        store: [u8; 16],
+        copy_of: Option<&CopyRow>,
+    ) -> Result<(), BackupFailure> {
+        let txn = begin_durable(to, true).map_err(BackupFailure::Copy)?;
+        {
+            let labels = from.open_table(META).db().map_err(BackupFailure::Source)?;
+            let mut copy = txn.open_table(META).db().map_err(BackupFailure::Copy)?;
+            for row in labels.iter().db().map_err(BackupFailure::Source)? {
+                let (key, value) = row.db().map_err(BackupFailure::Source)?;
+                copy.insert(key.value(), value.value()).db().map_err(BackupFailure::Copy)?;
+            }
+            copy.insert("store", &store[..]).db().map_err(BackupFailure::Copy)?;
+            if let Some(row) = copy_of {
+                let sealed = seal("meta-0", row).map_err(|error| BackupFailure::Copy(error.into()))?;
+                copy.insert("copy-of", sealed.as_slice()).db().map_err(BackupFailure::Copy)?;
+            }
+        }
+        self.still_open()?;
+        txn.commit().db().map_err(BackupFailure::Copy)
+    }
+}
