@@ -79,7 +79,7 @@ fn copy(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Done, Failur
     if let Some(service) = control::service_of(&options.place.db) {
         return control::back_up(service, &options.to, progress);
     }
-    let engine = options.place.open()?;
+    let engine = options.place.look()?;
     let report = engine.backup(&options.to, &mut |done| {
         progress(done.bytes);
         ControlFlow::Continue(())
