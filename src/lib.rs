@@ -52,8 +52,9 @@ pub use engine::{
     Accepted, Answer, AwardBasis, BackupError, BackupReport, BlockedTree, Clock, Config, ConfigBuilder, ConfigError,
     CopyOf, DamageCursor, DamagedBlock, Debit, DebitError, Event, EventSink, ExportPolicy, ExportReport, FakeClock,
     FileBytes, IssueError, IssueRequest, Issued, LedgerEntry, NodeSink, OnVerify, OpenError, OpenQuorums, PouwEngine,
-    Provenance, Provenances, Receipt, ResponseTimes, Runtime, Stats, SubmitError, SweepReport, SystemClock, TreeError,
-    TreeId, TreeInfo, TreeProgress, UnknownPolicy, UpkeepError, UpkeepReport, VerifyProgress, WorkProof, WriteError,
+    Provenance, Provenances, Receipt, ResponseTimes, Runtime, Stats, SubmitError, SweepReport, SystemClock,
+    ThreadStats, TreeError, TreeId, TreeInfo, TreeProgress, UnknownPolicy, UpkeepError, UpkeepReport, VerifyProgress,
+    WorkProof, WriteError,
 };
 #[cfg(feature = "gate")]
 pub use gate::{

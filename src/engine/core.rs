@@ -21,6 +21,7 @@ use super::event::{Event, EventSink};
 use super::held::HeldLease;
 use super::lanes::{Fate, Job, Lane};
 use super::prune::ClientSearch;
+use super::pulse::Pulse;
 use super::queue::Queue;
 use super::standings::Standings;
 use super::trust::PutOff;
@@ -80,6 +81,9 @@ pub(super) struct Core {
     pub(super) lease_ended_ms: AtomicU64,
     pub(super) client_search: Mutex<ClientSearch>,
     pub(super) lanes: Lane,
+    pub(super) writer_pulse: Pulse,
+    /// Of the background thread, if there is one.
+    pub(super) upkeep_pulse: Option<Pulse>,
     wake: Sender<()>,
 }
 
@@ -179,8 +183,11 @@ impl Core {
         let (queue, standings) = (Queue::new(&config), Standings::new(&config));
         #[cfg(feature = "testing")]
         let seeded = config.settings.audit_seed.map(|seed| Mutex::new(super::testing::SplitMix64(seed)));
-        let calibration = Calibration::new(config.size_rules(), time.now_ms());
+        let now_ms = time.now_ms();
+        let calibration = Calibration::new(config.size_rules(), now_ms);
         Self {
+            writer_pulse: Pulse::new("pouw-writer", now_ms),
+            upkeep_pulse: config.settings.background.then(|| Pulse::new("pouw-upkeep", now_ms)),
             identity: store.identity(),
             config,
             keyring,
@@ -284,7 +291,7 @@ impl Core {
     }
 
     fn may_write(&self) -> Result<(), WriteError> {
-        match (self.closing.load(Ordering::SeqCst), self.store.is_read_only()) {
+        match (self.takes_no_writes(), self.store.is_read_only()) {
             (true, _) => Err(WriteError::Closed),
             (false, true) => Err(WriteError::ReadOnly),
             (false, false) => Ok(()),

@@ -76,7 +76,7 @@ pub enum WriteError {
         /// The cause of the failure.
         what: String,
     },
-    /// The engine is closed, or a sync failed and the process must restart.
+    /// The engine is closed, or its store failed and the process must restart.
     #[error("the engine is closed; open it again")]
     Closed,
     /// The engine was opened to be read only. Nothing was stored.
@@ -108,7 +108,7 @@ pub enum IssueError {
         /// The bytes the request allows.
         bytes_max: usize,
     },
-    /// The engine is closed.
+    /// The engine is closed, or its store failed and the process must restart.
     #[error("the engine is closed; open it again")]
     Closed,
     /// The engine was opened to be read only.
@@ -204,7 +204,7 @@ pub enum SubmitError {
     /// Too many answers wait for a commit, or too many leases are open.
     #[error("too many answers are waiting; send it again in a moment")]
     Busy,
-    /// The engine is closed, or a sync failed and the process must restart.
+    /// The engine is closed, or its store failed and the process must restart.
     #[error("the engine is closed; open it again")]
     Closed,
     /// A read of the store failed.

@@ -58,11 +58,13 @@ pub enum Event {
         /// The leaf.
         leaf: u64,
     },
-    /// A commit failed; `recovered` is whether the store could be opened again.
+    /// A read or a commit failed; `recovered` is whether the store is open. If it is not, it stays
+    /// closed until the process restarts once [`PouwEngine::failure`](super::PouwEngine::failure)
+    /// has a reason, which is reported by one such event.
     StorageFailed {
         /// What failed.
         what: String,
-        /// Whether writing continues.
+        /// Whether the store is open and writing continues.
         recovered: bool,
     },
     /// A sweep of the background thread failed. The next one, about a second later, tries again.
@@ -78,6 +80,14 @@ pub enum Event {
         wall_ms: u64,
         /// Newest time in the store until then, Unix milliseconds.
         high_water_ms: u64,
+    },
+    /// A thread of the engine or of a gate survived a panic and goes on. Each panic is counted in
+    /// its [`ThreadStats`](super::ThreadStats); one in a minute is reported for each thread.
+    ThreadPanicked {
+        /// The name of the thread.
+        thread: String,
+        /// The message of the panic.
+        what: String,
     },
     /// A callback given to the engine panicked. The write it was called for keeps its outcome, and
     /// the engine goes on.

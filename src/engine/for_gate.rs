@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::PouwEngine;
 use super::core::Core;
+#[cfg(feature = "gate")]
+use super::pulse::Reporter;
 
 /// The calls of the gate: the steps of checking an answer one by one, difficulty, and a probe of
 /// the storage.
@@ -23,6 +25,12 @@ pub fn for_gate(engine: &PouwEngine) -> ForGate<'_> {
 }
 
 impl ForGate<'_> {
+    /// What a thread of the gate needs to give signs of life. It does not keep the engine open.
+    #[cfg(feature = "gate")]
+    pub(crate) fn reporter(&self) -> Reporter {
+        Reporter::new(self.core().clone())
+    }
+
     pub(super) fn core(&self) -> &Arc<Core> {
         self.0.core()
     }

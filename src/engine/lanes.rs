@@ -3,6 +3,7 @@
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::RwLock;
 
+use crate::guard::contained;
 use crate::store::{Command, Outcome};
 
 use super::error::WriteError;
@@ -21,8 +22,63 @@ pub(super) enum Fate {
     Unknown,
 }
 
-pub(super) type Effect = Box<dyn FnOnce(&Fate) + Send>;
-pub(super) type Reply = Box<dyn FnOnce(Result<Vec<Outcome>, WriteError>) + Send>;
+type OnFate = Box<dyn FnOnce(&Fate) + Send>;
+type OnAnswer = Box<dyn FnOnce(Result<Vec<Outcome>, WriteError>) + Send>;
+
+/// The change in memory that a job causes. It runs once: if a panic drops it, the fate is unknown.
+pub(super) struct Effect(Option<OnFate>);
+
+impl Effect {
+    pub(super) fn run(mut self, fate: &Fate) {
+        if let Some(call) = self.0.take() {
+            call(fate);
+        }
+    }
+}
+
+impl Drop for Effect {
+    fn drop(&mut self) {
+        if let Some(call) = self.0.take() {
+            // During a panic, which is what gets reported.
+            let _ = contained(|| call(&Fate::Unknown));
+        }
+    }
+}
+
+/// The caller that waits for a job. It is answered once, also if a panic drops the job.
+pub(super) struct Reply {
+    call: Option<OnAnswer>,
+    /// The commit that the job is part of, once the writer has taken it.
+    commit_seq: Option<u64>,
+}
+
+impl Reply {
+    pub(super) fn new(call: impl FnOnce(Result<Vec<Outcome>, WriteError>) + Send + 'static) -> Self {
+        Self { call: Some(Box::new(call)), commit_seq: None }
+    }
+
+    pub(super) fn send(mut self, answer: Result<Vec<Outcome>, WriteError>) {
+        if let Some(call) = self.call.take() {
+            call(answer);
+        }
+    }
+
+    /// The writer puts the job into this commit.
+    pub(super) fn part_of(&mut self, commit_seq: u64) {
+        self.commit_seq = Some(commit_seq);
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take() {
+            let what = "the thread that writes gave up".to_owned();
+            let unconfirmed = |commit_seq| WriteError::Unconfirmed { commit_seq, what };
+            let error = self.commit_seq.map_or(WriteError::Closed, unconfirmed);
+            let _ = contained(|| call(Err(error)));
+        }
+    }
+}
 
 /// Commands that belong together, and the callbacks for their result.
 pub(super) struct Job {
@@ -39,7 +95,7 @@ impl Job {
         effect: impl FnOnce(&Fate) + Send + 'static,
         reply: impl FnOnce(Result<Vec<Outcome>, WriteError>) + Send + 'static,
     ) -> Self {
-        Self { commands, effect: Box::new(effect), reply: Box::new(reply) }
+        Self { commands, effect: Effect(Some(Box::new(effect))), reply: Reply::new(reply) }
     }
 
     /// Makes a job, and the receiver of its result.
@@ -53,8 +109,8 @@ impl Job {
 
     /// Ends the job: nothing was written, and the callers get `error`.
     pub(super) fn fail(self, error: WriteError) {
-        (self.effect)(&Fate::NotStored);
-        (self.reply)(Err(error));
+        self.effect.run(&Fate::NotStored);
+        self.reply.send(Err(error));
     }
 }
 
@@ -101,6 +157,19 @@ impl Lane {
 pub(super) struct Inbox {
     pub(super) answers: Receiver<Job>,
     pub(super) bulk: Receiver<Job>,
+}
+
+impl Inbox {
+    /// Takes what is left in both lanes, and what callers that wait for room still put there. Ends
+    /// once the lanes are closed and empty.
+    pub(super) fn drain(&self, mut each: impl FnMut(Job)) {
+        for job in self.answers.iter() {
+            each(job);
+        }
+        for job in self.bulk.iter() {
+            each(job);
+        }
+    }
 }
 
 /// Makes both ends of the writer's lanes.

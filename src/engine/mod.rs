@@ -16,6 +16,7 @@
 
 mod account;
 mod audit;
+mod background;
 mod backup;
 mod behind;
 mod blocked;
@@ -44,6 +45,7 @@ mod policy;
 mod progress;
 mod provenance;
 mod prune;
+mod pulse;
 mod queue;
 mod read_only;
 mod refill;
@@ -92,6 +94,7 @@ pub use ledger::{Debit, LedgerEntry, Receipt, WorkProof};
 pub use policy::{ExportPolicy, OnVerify, UnknownPolicy, VerifyProgress};
 pub use progress::TreeProgress;
 pub use provenance::{DamageCursor, DamagedBlock, Provenance, Provenances};
+pub use pulse::ThreadStats;
 pub use request::{Accepted, Answer, IssueRequest, Issued};
 pub use runtime::Runtime;
 pub use stats::{BlockedTree, FileBytes, Stats};
@@ -103,6 +106,8 @@ pub use waiting::OpenQuorums;
 
 #[cfg(feature = "gate")]
 pub(crate) use self::core::bump;
+#[cfg(feature = "gate")]
+pub(crate) use pulse::{Pulse, Reporter};
 
 use self::core::Core;
 use clock::EngineTime;
@@ -222,7 +227,7 @@ impl PouwEngine {
         let failed = |e: std::io::Error| OpenError::Thread(e.to_string());
         let mut threads = vec![writer::start(core.clone(), inbox).map_err(failed)?];
         if background {
-            threads.push(upkeep::start(core.clone(), woken).map_err(failed)?);
+            threads.push(background::start(core.clone(), woken).map_err(failed)?);
             core.wake();
         }
         Ok(Self { inner: Arc::new(Inner { core, threads: Mutex::new(threads) }) })
@@ -233,6 +238,13 @@ impl PouwEngine {
     /// Other clones answer `Closed` from then on.
     pub fn close(&self) {
         self.inner.close();
+    }
+
+    /// Why nothing can be read or written until the process restarts: a sync failed, a page of the
+    /// store is damaged, or the thread that writes gave up. `None` while the engine works, and
+    /// after [`close`](Self::close).
+    pub fn failure(&self) -> Option<&str> {
+        self.core().store.failure()
     }
 
     /// The configuration it was opened with.
@@ -269,9 +281,10 @@ impl Inner {
             return;
         }
         for thread in threads {
+            let name = thread.thread().name().unwrap_or_default().to_owned();
             if thread.join().is_err() {
-                let what = "a thread of the engine panicked".to_owned();
-                self.core.emit(Event::StorageFailed { what, recovered: false });
+                let what = "it ended by a panic".to_owned();
+                self.core.emit(Event::ThreadPanicked { thread: name, what });
             }
         }
     }

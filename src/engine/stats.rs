@@ -7,6 +7,7 @@ use crate::store::records::{StoreTotals, UsefulnessAccount};
 
 use super::PouwEngine;
 use super::calibrate::ResponseTimes;
+use super::pulse::ThreadStats;
 use super::queue::Queue;
 use super::tree_id::TreeId;
 
@@ -76,6 +77,11 @@ pub struct Stats {
     /// Whether a sync failed or the engine was closed: nothing can be written until it is opened
     /// again.
     pub closed: bool,
+    /// Why nothing can be read or written until the process restarts; see
+    /// [`PouwEngine::failure`].
+    pub failure: Option<String>,
+    /// The threads of the engine: the one that writes, and the background thread if there is one.
+    pub threads: Vec<ThreadStats>,
 }
 
 /// A tree whose data could not be read.
@@ -154,6 +160,12 @@ impl PouwEngine {
             folds_this_boot: read(&tallies.server_folds),
             responses,
             file_bytes: FileBytes { state, blocks },
+            failure: core.store.failure().map(str::to_owned),
+            threads: {
+                let now_ms = core.now_ms();
+                let pulses = std::iter::once(&core.writer_pulse).chain(&core.upkeep_pulse);
+                pulses.map(|pulse| pulse.look(now_ms)).collect()
+            },
             closed: core.store.is_closed() || core.lanes.is_closed(),
         }
     }

@@ -7,7 +7,6 @@ use super::PouwEngine;
 use super::checked::whole_ms;
 use super::core::{Core, bump};
 use super::error::WriteError;
-use super::event::Event;
 use super::queue::Returned;
 use super::upkeep::UpkeepError;
 
@@ -115,9 +114,7 @@ impl Core {
             }
             Err(UpkeepError::Write(WriteError::Closed)) => return Err(WriteError::Closed),
             // Rows are removed nevertheless.
-            Err(error) => {
-                self.emit(Event::StorageFailed { what: error.to_string(), recovered: true });
-            }
+            Err(error) => self.upkeep_failed(&error),
         }
         Ok(())
     }

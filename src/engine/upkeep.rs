@@ -3,11 +3,7 @@
 //! calls it.
 
 use std::cell::Cell;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
-
-use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::merkle::{Level, Shape};
 use crate::store::records::{HashReason, HashWork, TreeRow, TreeState};
@@ -132,7 +128,7 @@ impl Core {
         if eager || trees.len() >= TREES_PER_ROUND { self.remove(kind, &trees, pause) } else { Ok(0) }
     }
 
-    fn stopping(&self) -> bool {
+    pub(super) fn stopping(&self) -> bool {
         self.closing.load(Ordering::SeqCst)
     }
 
@@ -309,7 +305,7 @@ impl Core {
     /// Sweeps if a second of engine time has passed since the last sweep, and again while there is
     /// more to do, up to a bound. A failure is reported as an event; the next sweep tries again.
     /// Returns whether it was due.
-    fn sweep_if_due(&self, swept_ms: &mut u64) -> bool {
+    pub(super) fn sweep_if_due(&self, swept_ms: &mut u64) -> bool {
         if self.stopping() || !self.sweep_is_due(*swept_ms) {
             return false;
         }
@@ -327,7 +323,7 @@ impl Core {
             more = report.more;
         }
         if let Err(error) = swept
-            && !self.stopping()
+            && !self.takes_no_writes()
         {
             self.emit(Event::SweepFailed { what: error.to_string() });
         }
@@ -339,7 +335,7 @@ impl Core {
     /// Does rounds of upkeep until one finds nothing to do or fails. Sweeps that fall due meanwhile
     /// are done between the rounds, where no lock is held. Returns whether the last round went
     /// well.
-    fn catch_up(&self, eager: bool, swept_ms: &mut u64) -> bool {
+    pub(super) fn catch_up(&self, eager: bool, swept_ms: &mut u64) -> bool {
         while !self.stopping() {
             self.sweep_if_due(swept_ms);
             let paused = Cell::new(false);
@@ -352,14 +348,20 @@ impl Core {
                 Ok(done) if done.completed + done.removed + done.doubts > 0 || paused.get() => {}
                 Ok(_) => break,
                 Err(error) => {
-                    if !self.stopping() {
-                        self.emit(Event::StorageFailed { what: error.to_string(), recovered: true });
-                    }
+                    self.upkeep_failed(&error);
                     return false;
                 }
             }
         }
         true
+    }
+
+    /// Reports a failure of the background work. One that keeps the store closed is reported by the
+    /// writer.
+    pub(super) fn upkeep_failed(&self, error: &UpkeepError) {
+        if !self.takes_no_writes() {
+            self.emit(Event::StorageFailed { what: error.to_string(), recovered: true });
+        }
     }
 
     /// Returns the level of the groups' tops, if any level is above it.
@@ -368,40 +370,9 @@ impl Core {
     }
 }
 
-/// Starts the background thread; it ends when the engine closes.
-pub(super) fn start(core: Arc<Core>, wake: Receiver<()>) -> std::io::Result<std::thread::JoinHandle<()>> {
-    let mut swept_ms = core.now_ms();
-    std::thread::Builder::new().name("pouw-upkeep".into()).spawn(move || {
-        let (mut behind, mut failed) = (true, false);
-        loop {
-            // After a quiet moment the deferred work is done. Then only sweeps are due until
-            // another wake.
-            let woken = match wake.recv_timeout(if behind { QUIET } else { SWEEP_LOOK }) {
-                Ok(()) => true,
-                Err(RecvTimeoutError::Timeout) => false,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            let swept = core.sweep_if_due(&mut swept_ms);
-            // Upkeep that failed is tried again after the next sweep.
-            if woken || behind || (swept && failed) {
-                failed = !core.catch_up(!woken, &mut swept_ms);
-                behind = woken;
-            }
-            if core.stopping() {
-                return;
-            }
-        }
-    })
-}
-
-/// A pause without a wake counts as a quiet moment.
-const QUIET: Duration = Duration::from_millis(300);
 /// Engine time between two sweeps.
-const SWEEP_EVERY_MS: u64 = 1_000;
+pub(super) const SWEEP_EVERY_MS: u64 = 1_000;
 /// Sweeps done at once while there is more to do: enough for all leases of the default bound.
 const SWEEPS_IN_A_ROW: usize = 32;
-/// How often an idle thread checks whether a sweep is due.
-const SWEEP_LOOK: Duration = Duration::from_secs(1);
-
 #[cfg(test)]
 mod tests;

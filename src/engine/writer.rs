@@ -7,15 +7,15 @@
 //! commit, so that a big ingest cannot hold up an answer for longer than its bounded piece.
 //!
 //! A failed commit is *unknown*, not *failed*: its callers get that result at once, and the state
-//! in memory is updated only when the store has been read again. After a failed sync the store
-//! stays closed.
+//! in memory is updated only when the store has been read again. After a failed sync, or when redb
+//! gives up on a damaged page, the store stays closed: the thread answers what waits, and ends.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::RecvTimeoutError;
 
-use crate::guard::contained;
+use crate::guard::{Panicked, contained};
 use crate::store::{Command, CommitFailure, Outcome, StoreError};
 
 use super::behind::Behind;
@@ -24,15 +24,30 @@ use super::error::WriteError;
 use super::event::Event;
 use super::lanes::{Effect, Fate, Inbox, Job, Reply};
 
-/// Runs the writer's loop until the lanes are closed and empty.
-pub(super) fn run(core: &Core, inbox: &Inbox) {
+/// Runs the writer's loop until the lanes are closed and empty, or the store stays closed.
+fn run(core: &Core, inbox: &Inbox) {
     let batch_max = core.config.settings.commit_ops_max;
-    let mut writer = Writer { core, batch_max, limbo: Vec::new(), standings_at: Instant::now(), well: true };
-    while let Some(batch) = writer.next_batch(inbox) {
-        let behind = writer.behind(batch.is_empty());
-        writer.commit(batch, behind);
+    let standings_at = Instant::now();
+    let mut writer = Writer { core, batch_max, limbo: Vec::new(), standings_at, well: true, told: false };
+    let pulse = &core.writer_pulse;
+    let written = contained(|| {
+        while let Some(batch) = writer.next_batch(inbox) {
+            pulse.busy(core.now_ms());
+            let behind = writer.behind(batch.is_empty());
+            writer.commit(batch, behind);
+            pulse.idle(core.now_ms());
+            if core.store.is_closed() {
+                break;
+            }
+        }
+        if !core.store.is_closed() {
+            writer.finish();
+        }
+    });
+    if let Err(Panicked(what)) = written {
+        core.store.latch(format!("the thread that writes gave up ({what})"));
     }
-    writer.finish();
+    writer.give_up();
 }
 
 /// A commit with an unknown outcome: its results and effects if it proves to be stored.
@@ -51,6 +66,8 @@ struct Writer<'c> {
     standings_at: Instant,
     /// The last commit went through.
     well: bool,
+    /// That the store stays closed was reported.
+    told: bool,
 }
 
 impl Writer<'_> {
@@ -121,8 +138,10 @@ impl Writer<'_> {
         #[cfg(feature = "testing")]
         let batch = self.acknowledge_early(batch);
         let mut commands: Vec<Command> = Vec::new();
+        let commit_seq = self.core.store.head().commit_seq + 1;
         let mut talk = Vec::with_capacity(batch.len());
-        for job in batch {
+        for mut job in batch {
+            job.reply.part_of(commit_seq);
             talk.push((job.commands.len(), job.effect, job.reply));
             commands.extend(job.commands);
         }
@@ -136,7 +155,7 @@ impl Writer<'_> {
                 let mut outcomes = outcomes.into_iter();
                 for (count, effect, reply) in talk {
                     let fate = Fate::Stored(outcomes.by_ref().take(count).collect());
-                    effect(&fate);
+                    effect.run(&fate);
                     if let Fate::Stored(outcomes) = fate {
                         tell(self.core, reply, Ok(outcomes));
                     }
@@ -211,7 +230,7 @@ impl Writer<'_> {
         let closed = self.core.store.is_closed();
         for (_, effect, reply) in talk {
             let one_row = error.is_one_row();
-            effect(&if one_row { Fate::RowDamaged(error.to_string()) } else { Fate::NotStored });
+            effect.run(&if one_row { Fate::RowDamaged(error.to_string()) } else { Fate::NotStored });
             let error = if closed { WriteError::Closed } else { WriteError::NotStored(error.to_string()) };
             tell(self.core, reply, Err(error));
         }
@@ -237,11 +256,28 @@ impl Writer<'_> {
                 let mut outcomes = outcomes.into_iter();
                 for (count, effect) in effects {
                     let own: Vec<Outcome> = outcomes.by_ref().take(count).collect();
-                    effect(&if commit_seq <= last { Fate::Stored(own) } else { Fate::NotStored });
+                    effect.run(&if commit_seq <= last { Fate::Stored(own) } else { Fate::NotStored });
                 }
             }
         }
-        self.core.emit(Event::StorageFailed { what: cause.to_string(), recovered });
+        self.told |= self.core.store.is_closed();
+        let why = self.core.failure_or(cause.to_string());
+        self.core.emit(Event::StorageFailed { what: why, recovered });
+    }
+
+    /// Settles what is left once nothing more is written. If that is because of a failure, reports
+    /// it, once.
+    fn give_up(mut self) {
+        for (_, effect) in self.limbo.drain(..).flat_map(|limbo| limbo.effects) {
+            if contained(|| effect.run(&Fate::Unknown)).is_err() {
+                self.core.emit(Event::CallbackPanicked);
+            }
+        }
+        if let Some(why) = self.core.store.failure()
+            && !self.told
+        {
+            self.core.emit(Event::StorageFailed { what: why.to_owned(), recovered: false });
+        }
     }
 
     #[cfg(feature = "testing")]
@@ -256,7 +292,7 @@ impl Writer<'_> {
             let seq = self.core.store.head().next_ledger;
             let outcome = Outcome::Settled { seq, first_leaf: false, leaves_complete: false, interior_complete: false };
             tell(self.core, job.reply, Ok(vec![outcome; job.commands.len()]));
-            Job { commands: job.commands, effect: job.effect, reply: Box::new(|_| {}) }
+            Job { commands: job.commands, effect: job.effect, reply: Reply::new(|_| {}) }
         };
         batch.into_iter().map(early).collect()
     }
@@ -273,11 +309,6 @@ impl Writer<'_> {
             let after = self.waiting_behind();
             if after == 0 || after >= before {
                 break;
-            }
-        }
-        for limbo in self.limbo.drain(..) {
-            for (_, effect) in limbo.effects {
-                effect(&Fate::Unknown);
             }
         }
         // A full checkpoint shortens the next open; the ledger does not need it. The clock is
@@ -306,20 +337,23 @@ fn patience(well: bool, refused: bool, standings: bool) -> Duration {
 
 /// Calls `reply`. If it panics, only that call ends.
 fn tell(core: &Core, reply: Reply, answer: Result<Vec<Outcome>, WriteError>) {
-    if contained(|| reply(answer)).is_err() {
+    if contained(|| reply.send(answer)).is_err() {
         core.emit(Event::CallbackPanicked);
     }
 }
 
-/// Starts the writer's thread.
+/// Starts the writer's thread. However its loop ends, the lanes are closed and every job in them is
+/// answered: no caller waits for a thread that is gone.
 pub(super) fn start(core: Arc<Core>, inbox: Inbox) -> std::io::Result<std::thread::JoinHandle<()>> {
     std::thread::Builder::new().name("pouw-writer".into()).spawn(move || {
+        let _running = core.writer_pulse.while_running();
         run(&core, &inbox);
-        // Jobs handed in after the lanes were closed.
-        for job in inbox.answers.try_iter().chain(inbox.bulk.try_iter()) {
-            (job.effect)(&Fate::NotStored);
-            tell(&core, job.reply, Err(WriteError::Closed));
-        }
+        core.lanes.close();
+        inbox.drain(|job| {
+            if contained(|| job.fail(WriteError::Closed)).is_err() {
+                core.emit(Event::CallbackPanicked);
+            }
+        });
         core.store.close();
     })
 }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::engine::ResponseTimes;
+use crate::engine::{ResponseTimes, ThreadStats};
 use crate::protocol::{ByTier, DifficultyTier, Reason};
 
 use super::{Gate, usefulness};
@@ -105,6 +105,8 @@ pub struct GateStats {
     pub memory_bytes: usize,
     /// Answers waiting to be judged.
     pub waiting_answers: usize,
+    /// The threads that judge answers. The first also does the work of [`Gate::tick`].
+    pub threads: Vec<ThreadStats>,
 }
 
 impl Gate {
@@ -134,6 +136,7 @@ impl Gate {
             memory_bytes: inner.places.iter().map(|place| place.limiter.bytes()).sum::<usize>()
                 + inner.accounts.bytes(),
             waiting_answers: inner.judges.waiting(),
+            threads: inner.judges.threads(inner.engine.now().0),
         }
     }
 
@@ -164,11 +167,13 @@ impl Gate {
         gauge("pouw_waiting_answers", stats.waiting_answers);
         gauge("pouw_breaker_open", usize::from(self.breaker_is_open()));
         metrics::gauge!("pouw_memory_bytes", "part" => "gate").set(stats.memory_bytes as f64);
+        self.record_threads(&stats.threads);
         self.record_engine();
     }
 
     fn record_engine(&self) {
         let stats = self.engine().stats();
+        self.record_threads(&stats.threads);
         let gauge = |name: &'static str, value: u64| metrics::gauge!(name).set(value as f64);
         gauge("pouw_queue_depth", stats.ready_units as u64);
         gauge("pouw_leases", stats.leases as u64);
@@ -187,6 +192,20 @@ impl Gate {
         metrics::counter!("pouw_commits_total").absolute(stats.commits);
         metrics::counter!("pouw_commits_failed_total").absolute(stats.commits_failed);
         usefulness::record(self.engine(), &stats.account);
+    }
+}
+
+impl Gate {
+    /// Publishes the signs of life of threads.
+    fn record_threads(&self, threads: &[ThreadStats]) {
+        let now_ms = self.engine().now().0;
+        for thread in threads {
+            let name = thread.name.clone();
+            let since_ms = now_ms.saturating_sub(thread.came_round.0);
+            metrics::gauge!("pouw_thread_running", "thread" => name.clone()).set(f64::from(u8::from(thread.running)));
+            metrics::gauge!("pouw_thread_came_round_seconds", "thread" => name.clone()).set(since_ms as f64 / 1_000.0);
+            metrics::counter!("pouw_thread_panics_total", "thread" => name).absolute(thread.panics);
+        }
     }
 }
 

@@ -2,12 +2,18 @@
 
 use std::fmt;
 
+use crate::engine::ThreadStats;
+
 use super::Gate;
 
 const WHY_NOT_READY: &str = "no unit is ready although leaves are pending; call `upkeep`, or see the engine's events \
                              for sources that cannot be read";
 const WHY_EMPTY: &str = "the backlog is empty; ingest more data (until then clients get made-up work, or a plain 429 \
                          with synthetic = false)";
+
+const WHAT_THEN: &str = "Check the disk, run `pouw check`, then restart; acknowledged work is kept";
+/// A commit that takes longer is reported.
+const COMMIT_MS_MAX: u64 = 30_000;
 
 /// The state of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,17 +66,20 @@ pub struct Health {
     pub store: PartHealth,
     /// The circuit breaker.
     pub breaker: PartHealth,
+    /// The threads of engine and gate.
+    pub threads: PartHealth,
 }
 
 impl Health {
-    /// Returns unavailable if the limiter is; degraded if any part is not healthy, since requests
-    /// are still served; else healthy.
+    /// Returns unavailable if the limiter, the store or the threads are; degraded if any part is
+    /// not healthy, since requests are still served; else healthy.
     pub fn overall(&self) -> HealthCondition {
-        let rest = [&self.queue, &self.store, &self.breaker].map(|part| part.condition);
-        match self.limiter.condition {
-            HealthCondition::Unavailable => HealthCondition::Unavailable,
-            own => rest.into_iter().fold(own, Ord::max).min(HealthCondition::Degraded),
+        let needed = [&self.limiter, &self.store, &self.threads].map(|part| part.condition);
+        if needed.contains(&HealthCondition::Unavailable) {
+            return HealthCondition::Unavailable;
         }
+        let rest = [&self.queue, &self.breaker].map(|part| part.condition);
+        needed.into_iter().chain(rest).fold(HealthCondition::Healthy, Ord::max).min(HealthCondition::Degraded)
     }
 }
 
@@ -97,11 +106,10 @@ impl Gate {
             } else {
                 part(HealthCondition::Degraded, WHY_EMPTY)
             },
-            store: if stats.closed {
-                part(
-                    HealthCondition::Unavailable,
-                    "closed: nothing is written until the process restarts. If you did not stop it, a sync failed: check the disk, then restart",
-                )
+            store: if let Some(why) = &stats.failure {
+                part(HealthCondition::Unavailable, &format!("closed until the process restarts: {why}. {WHAT_THEN}"))
+            } else if stats.closed {
+                part(HealthCondition::Unavailable, "closed: nothing is written until the process restarts")
             } else if stats.commits_failed_in_row > 0 {
                 let failed = stats.commits_failed_in_row;
                 let what = "check the engine's events and the disk's free space";
@@ -110,6 +118,7 @@ impl Gate {
                 healthy()
             },
             breaker,
+            threads: threads(&stats.threads, &self.inner.judges.threads(self.engine().now().0)),
         }
     }
 
@@ -127,6 +136,29 @@ impl Gate {
             return part(HealthCondition::Degraded, what);
         }
         healthy()
+    }
+}
+
+/// Judges the threads of the engine and those that judge answers. Without one that judges, or
+/// without the one that writes, no answer counts.
+fn threads(engine: &[ThreadStats], judges: &[ThreadStats]) -> PartHealth {
+    let ended: Vec<&str> =
+        engine.iter().chain(judges).filter(|thread| !thread.running).map(|thread| thread.name.as_str()).collect();
+    let writer_ended = engine.first().is_some_and(|writer| !writer.running);
+    if writer_ended || (!judges.is_empty() && judges.iter().all(|thread| !thread.running)) {
+        let what = format!("{} ended: no answer counts until the process restarts", ended.join(", "));
+        return part(HealthCondition::Unavailable, &what);
+    }
+    if !ended.is_empty() {
+        let what = format!("{} ended: restart the process, and report it as a mistake of pouw", ended.join(", "));
+        return part(HealthCondition::Degraded, &what);
+    }
+    match engine.first().filter(|writer| writer.busy_ms > COMMIT_MS_MAX) {
+        Some(writer) => {
+            let seconds = writer.busy_ms / 1_000;
+            part(HealthCondition::Degraded, &format!("a commit has taken {seconds} s so far: check the disk"))
+        }
+        None => healthy(),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Worker threads for judging answers, so that neither the async executor nor the engine's writer
 //! blocks.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvError, SendError, Sender, TrySendError, bounded, select, unbounded};
 
+use crate::engine::{Pulse, Reporter, ThreadStats};
 use crate::guard;
 
 use super::{Gate, Inner};
@@ -23,6 +24,7 @@ pub(super) struct Judges {
     /// Verdicts to deliver. There are at most as many as answers waiting for a commit plus those of
     /// one commit, since a thread delivers verdicts before it passes another answer to the writer.
     verdicts: Sender<Job>,
+    pulses: Vec<Arc<Pulse>>,
 }
 
 /// The receiving end, held by the threads.
@@ -34,10 +36,12 @@ pub(super) struct Inbox {
 
 impl Judges {
     /// Makes the queue, and the end of it that [`start`] needs.
-    pub(super) fn new(waiting_max: usize) -> (Self, Inbox) {
+    pub(super) fn new(waiting_max: usize, threads: usize, now_ms: u64) -> (Self, Inbox) {
         let (answers, answers_out) = bounded(waiting_max);
         let (verdicts, verdicts_out) = unbounded();
-        (Self { answers, verdicts }, Inbox { answers: answers_out, verdicts: verdicts_out })
+        let pulse = |number| Arc::new(Pulse::new(format!("pouw-judge-{number}"), now_ms));
+        let pulses = (0..threads).map(pulse).collect();
+        (Self { answers, verdicts, pulses }, Inbox { answers: answers_out, verdicts: verdicts_out })
     }
 
     /// Queues an answer, or gives it back if too many are waiting.
@@ -52,6 +56,10 @@ impl Judges {
         if let Err(SendError(job)) = self.verdicts.send(job) {
             job();
         }
+    }
+
+    pub(super) fn threads(&self, now_ms: u64) -> Vec<ThreadStats> {
+        self.pulses.iter().map(|pulse| pulse.look(now_ms)).collect()
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -73,40 +81,58 @@ impl Inbox {
     }
 }
 
-/// Starts `threads` of them; the first also calls [`Gate::tick`] if there is a gate to call it on.
-pub(super) fn start(inbox: &Inbox, threads: usize, ticking: Option<&Weak<Inner>>) -> std::io::Result<()> {
-    for number in 0..threads {
-        let (inbox, ticking) = (inbox.clone(), ticking.filter(|_| number == 0).cloned());
-        std::thread::Builder::new()
-            .name(format!("pouw-judge-{number}"))
-            .spawn(move || run(&inbox, ticking.as_ref()))?;
+/// Starts a thread for each pulse; the first also calls [`Gate::tick`] if it is to be called. All
+/// of them end with the gate.
+pub(super) fn start(inbox: &Inbox, gate: &Arc<Inner>, ticking: bool) -> std::io::Result<()> {
+    for (number, pulse) in gate.judges.pulses.iter().enumerate() {
+        let (inbox, pulse) = (inbox.clone(), pulse.clone());
+        let (gate, engine) = (Arc::downgrade(gate), gate.engine.for_gate().reporter());
+        let ticking = ticking && number == 0;
+        std::thread::Builder::new().name(pulse.name().to_owned()).spawn(move || {
+            let _running = pulse.while_running();
+            Judge { inbox, gate, engine, pulse: &pulse, ticking }.run();
+        })?;
     }
     Ok(())
 }
 
-fn run(inbox: &Inbox, ticking: Option<&Weak<Inner>>) {
-    let mut ticked = Instant::now();
-    while let Ok(job) = inbox.next() {
-        if let Some(job) = job {
-            // A caller that waits for the verdict gets `try_again` when its job is dropped.
-            logged("judging an answer", job);
-        }
-        if let Some(gate) = ticking
-            && ticked.elapsed() >= TICK_EVERY
-        {
-            let Some(inner) = gate.upgrade() else {
-                return;
-            };
-            logged("a tick of the gate", || Gate { inner }.tick());
-            ticked = Instant::now();
-        }
-    }
+struct Judge<'p> {
+    inbox: Inbox,
+    gate: Weak<Inner>,
+    /// Without keeping the engine open.
+    engine: Reporter,
+    pulse: &'p Pulse,
+    ticking: bool,
 }
 
-/// Runs a job and logs its panic. That, by a bug or in the host's code, loses the job but not the
-/// thread.
-fn logged(what: &str, job: impl FnOnce()) {
-    if guard::contained(job).is_err() {
-        tracing::error!("{what} panicked");
+impl Judge<'_> {
+    fn run(&self) {
+        let mut ticked = Instant::now();
+        while let Ok(job) = self.inbox.next() {
+            // A caller that waits for the verdict gets `try_again` when its job is dropped.
+            self.survive(|| {
+                self.pulse.busy(self.engine.now_ms());
+                if let Some(job) = job {
+                    job();
+                }
+                self.pulse.idle(self.engine.now_ms());
+            });
+            if self.ticking && ticked.elapsed() >= TICK_EVERY {
+                let Some(inner) = self.gate.upgrade() else {
+                    return;
+                };
+                self.survive(|| Gate { inner }.tick());
+                ticked = Instant::now();
+            }
+        }
+    }
+
+    /// Runs a job and reports its panic. That, by a bug or in the host's code, loses the job but
+    /// not the thread.
+    fn survive(&self, job: impl FnOnce()) {
+        if let Err(panicked) = guard::contained(job) {
+            tracing::error!(thread = self.pulse.name(), "a job panicked: {}", panicked.0);
+            self.engine.survived(self.pulse, panicked);
+        }
     }
 }

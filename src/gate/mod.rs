@@ -201,8 +201,7 @@ impl Gate {
         };
         let places = settings.policies.iter().zip(config.windows).enumerate().map(place).collect();
         let window_ms = settings.policies.first().map_or(60_000, |policy| whole_ms(policy.window));
-        let (judges, inbox) = Judges::new(settings.waiting_answers_max);
-        let threads = settings.judge_threads;
+        let (judges, inbox) = Judges::new(settings.waiting_answers_max, settings.judge_threads, engine.now().0);
         let cap = engine.config().unit_bytes(DifficultyTier::High) as u64;
         let inner = Arc::new(Inner {
             routes: Routes::new(&settings.policies, &settings.exempt_routes),
@@ -227,8 +226,7 @@ impl Gate {
         });
         // The first reading calibrates: not while a request waits.
         inner.engine.for_gate().window_ms();
-        let ticking = (!runtime.ticked_by_host).then(|| Arc::downgrade(&inner));
-        judges::start(&inbox, threads, ticking.as_ref())?;
+        judges::start(&inbox, &inner, !runtime.ticked_by_host)?;
         Ok(Self { inner })
     }
 

@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 
-use redb::{ReadableTable, Table, WriteTransaction};
-
 use super::commands::{Command, Outcome};
-use super::error::{CommitFailure, DbResult, StoreError, of_commit};
+use super::error::{CommitFailure, DbResult, StoreError};
 use super::ledger::Round;
 use super::open::{Store, WriterState};
 use super::records::{AccountRow, ClientRow, Head, TreeRow, UsefulnessAccount, seal, unseal};
@@ -13,8 +11,9 @@ use super::tables::{
     CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY, RECEIPTS, TILES,
     TREES,
 };
+use super::transaction::{Changing, NotCommitted, NotWritten, Open};
 
-type Rows<'t, K> = Table<'t, K, &'static [u8]>;
+type Rows<'t, K> = Open<'t, K, &'static [u8]>;
 
 /// A durable batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,21 +30,21 @@ impl Store {
     ///
     /// # Errors
     /// [`CommitFailure::RolledBack`] if nothing is stored; [`CommitFailure::Unknown`] if that is
-    /// unknown.
+    /// unknown. If redb panics, on a damaged page, the store stays closed.
     pub fn apply(&self, commands: &[Command], now_ms: u64) -> Result<Applied, CommitFailure> {
         let _one = self.applying.lock();
         let writer = self.writer.read();
         let quick_repair = self.file_bytes().0 > QUICK_REPAIR_FROM;
         let database = self.state_db().map_err(CommitFailure::RolledBack)?;
-        let txn = database.begin_write(quick_repair).map_err(CommitFailure::RolledBack)?;
-        let (outcomes, effects) = match run(&txn, &writer, commands, now_ms) {
-            Ok(done) => done,
-            Err(error) => {
-                // Dropping the transaction aborts it; redb wrote nothing a reader can see.
-                drop(txn);
-                return Err(CommitFailure::RolledBack(error));
+        let rolled_back = |not: NotWritten| match not {
+            NotWritten::RolledBack(error) => CommitFailure::RolledBack(error),
+            NotWritten::Broken(error) => {
+                self.latch(error.to_string());
+                CommitFailure::RolledBack(error)
             }
         };
+        let txn = database.begin_write(quick_repair).map_err(rolled_back)?;
+        let (txn, (outcomes, effects)) = txn.change(|txn| run(txn, &writer, commands, now_ms)).map_err(rolled_back)?;
         let commit_seq = effects.head.commit_seq;
         match txn.commit() {
             Ok(()) => {
@@ -54,16 +53,18 @@ impl Store {
                 self.has_written();
                 Ok(Applied { commit_seq, outcomes })
             }
-            Err(redb::CommitError::TransactionPoisoned) => {
-                Err(CommitFailure::RolledBack(StoreError::Io { what: "the transaction was poisoned".into() }))
+            Err(NotCommitted::RolledBack(error)) => Err(CommitFailure::RolledBack(error)),
+            Err(NotCommitted::Unknown(error)) => Err(CommitFailure::Unknown { commit_seq, outcomes, error }),
+            Err(NotCommitted::Broken(error)) => {
+                self.latch(error.to_string());
+                Err(CommitFailure::Unknown { commit_seq, outcomes, error })
             }
-            Err(error) => Err(CommitFailure::Unknown { commit_seq, outcomes, error: of_commit(error) }),
         }
     }
 }
 
 fn run(
-    txn: &WriteTransaction,
+    txn: &Changing,
     writer: &WriterState,
     commands: &[Command],
     now_ms: u64,
@@ -102,22 +103,22 @@ impl Effects {
 
 /// The open tables of one transaction, and what has changed so far.
 pub(super) struct Batch<'t> {
-    pub(super) txn: &'t WriteTransaction,
+    pub(super) txn: &'t Changing,
     pub(super) meta: Rows<'t, &'static str>,
     pub(super) trees: Rows<'t, u64>,
-    pub(super) names: Table<'t, &'static str, u64>,
-    pub(super) handles: Table<'t, [u8; 16], u64>,
+    pub(super) names: Open<'t, &'static str, u64>,
+    pub(super) handles: Open<'t, [u8; 16], u64>,
     pub(super) hashes: Rows<'t, (u64, u64)>,
     pub(super) lengths: Rows<'t, (u64, u64)>,
     pub(super) tiles: Rows<'t, (u64, u64)>,
     pub(super) interior: Rows<'t, (u64, u8, u64)>,
-    pub(super) ready: Table<'t, (u8, u64), u64>,
-    pub(super) chores: Table<'t, (u8, u64), ()>,
-    pub(super) consumed: Table<'t, (u64, [u8; 16]), u64>,
+    pub(super) ready: Open<'t, (u8, u64), u64>,
+    pub(super) chores: Open<'t, (u8, u64), ()>,
+    pub(super) consumed: Open<'t, (u64, [u8; 16]), u64>,
     pub(super) clients: Rows<'t, [u8; 16]>,
     pub(super) ledger: Rows<'t, u64>,
-    pub(super) receipts: Table<'t, [u8; 16], u64>,
-    pub(super) debits: Table<'t, [u8; 16], u64>,
+    pub(super) receipts: Open<'t, [u8; 16], u64>,
+    pub(super) debits: Open<'t, [u8; 16], u64>,
     pub(super) head: Head,
     pub(super) account: UsefulnessAccount,
     pub(super) writer: &'t WriterState,
@@ -129,7 +130,7 @@ pub(super) struct Batch<'t> {
 }
 
 impl<'t> Batch<'t> {
-    fn open(txn: &'t WriteTransaction, writer: &'t WriterState) -> Result<Self, StoreError> {
+    fn open(txn: &'t Changing, writer: &'t WriterState) -> Result<Self, StoreError> {
         let mut head = writer.head.clone();
         head.commit_seq += 1;
         Ok(Self {

@@ -6,8 +6,8 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::redb_backend::{FromRedb, ReadOnlyFile};
 
@@ -201,9 +201,10 @@ impl StorageProvider for StoreDirectory {
 /// The failures of a store's storage.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
-    /// A sync of either file failed, ever: after that, a page read back may differ from what is on
-    /// the disk, so the store must stay closed until the process restarts.
-    pub(super) sync: AtomicBool,
+    /// Why the store must stay closed until the process restarts. A sync of either file failed:
+    /// after that, a page read back may differ from what is on the disk. Or a page is damaged so
+    /// that no write can go on.
+    pub(super) latched: OnceLock<String>,
     /// An access to the state file failed since it was opened: redb refuses the file from then on.
     pub(super) state: AtomicBool,
 }
@@ -247,8 +248,9 @@ impl StorageBackend for WatchedBackend {
 
     fn sync_data(&self) -> io::Result<()> {
         let result = self.inner.sync_data();
-        if result.is_err() {
-            self.failures.sync.store(true, Ordering::SeqCst);
+        if let Err(error) = &result {
+            // The first failure is the one to be reported.
+            self.failures.latched.get_or_init(|| format!("a sync of {} failed: {error}", self.file.file_name()));
         }
         self.noted(result)
     }

@@ -18,9 +18,10 @@ use super::error::{DbResult, StoreError};
 use super::file::open_file;
 use super::identity::is_empty;
 use super::init::{begin_durable, drawn, head_of};
-use super::open::{Store, io_error};
+use super::open::{Identity, Store, io_error};
 use super::records::{CopyRow, seal};
 use super::tables::{BLOCKS, META, SOURCES, each_state_table};
+use super::transaction::Snapshot;
 
 /// Bytes of rows in one transaction of the copy, roughly.
 const BYTES_PER_COMMIT: u64 = 8 << 20;
@@ -94,38 +95,50 @@ impl Store {
         let reopened = self.reopened();
         let (state, blocks) = self.both_snapshots().map_err(BackupFailure::Source)?;
         let mut copying = Copying { store: self, reopened, done: BackupProgress::default(), progress };
-        copying.table(&blocks, &to_blocks, BLOCKS)?;
-        copying.table(&blocks, &to_blocks, SOURCES)?;
-        macro_rules! copy {
-            ($($table:ident),+) => { $(copying.table(&state, &to_state, $table)?;)+ };
-        }
-        each_state_table!(copy);
-        let head = head_of(&state).map_err(BackupFailure::Source)?;
-        let identity = self.identity();
-        let row =
-            CopyRow { store: identity.store, boot: identity.boot, commit_seq: head.commit_seq, at_ms: head.clock_ms };
-        let store = drawn::<16>().map_err(BackupFailure::Copy)?;
-        copying.label(&blocks, &to_blocks, store, None)?;
-        copying.label(&state, &to_state, store, Some(&row))?;
+        let copied = state.look(|state| {
+            blocks.look(|blocks| Ok(copying.all((state, &to_state), (blocks, &to_blocks), self.identity())))
+        });
+        let copied = copied.map_err(BackupFailure::Source)??;
         to.sync_names().map_err(|error| BackupFailure::Copy(io_error(error)))?;
-        Ok(Copied { done: copying.done, commit_seq: head.commit_seq, store })
+        Ok(copied)
     }
 
     /// Snapshots of both files, of a moment between two writes of the block file. Block data is
     /// stored before the state refers to it and removed before the state says so, so that this pair
     /// is one that a crash could have left.
-    fn both_snapshots(&self) -> Result<(ReadTransaction, ReadTransaction), StoreError> {
-        let blocks_db = self.blocks_db()?;
+    fn both_snapshots(&self) -> Result<(Snapshot, Snapshot), StoreError> {
+        let both = || Ok((self.state_db()?.begin_read()?, self.blocks_db()?.begin_read()?));
+        if self.is_read_only() {
+            return both();
+        }
         // While this transaction is open no other one can write block data.
-        let hold = blocks_db.begin_write(true)?;
-        let blocks = blocks_db.begin_read()?;
-        let state = self.state_db()?.begin_read()?;
-        hold.abort().db()?;
-        Ok((state, blocks))
+        self.change_blocks(|_| Ok((both()?, false)))
     }
 }
 
 impl Copying<'_> {
+    /// Copies both files, each from its snapshot.
+    fn all(
+        &mut self,
+        (state, to_state): (&ReadTransaction, &Database),
+        (blocks, to_blocks): (&ReadTransaction, &Database),
+        identity: Identity,
+    ) -> Result<Copied, BackupFailure> {
+        self.table(blocks, to_blocks, BLOCKS)?;
+        self.table(blocks, to_blocks, SOURCES)?;
+        macro_rules! copy {
+            ($($table:ident),+) => { $(self.table(state, to_state, $table)?;)+ };
+        }
+        each_state_table!(copy);
+        let head = head_of(state).map_err(BackupFailure::Source)?;
+        let row =
+            CopyRow { store: identity.store, boot: identity.boot, commit_seq: head.commit_seq, at_ms: head.clock_ms };
+        let store = drawn::<16>().map_err(BackupFailure::Copy)?;
+        self.label(blocks, to_blocks, store, None)?;
+        self.label(state, to_state, store, Some(&row))?;
+        Ok(Copied { done: self.done, commit_seq: head.commit_seq, store })
+    }
+
     fn table<K: Key + 'static, V: Value + 'static>(
         &mut self,
         from: &ReadTransaction,

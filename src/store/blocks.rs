@@ -4,6 +4,7 @@ use super::error::{DbResult, StoreError};
 use super::open::Store;
 use super::records::{SourceRow, seal, unseal};
 use super::tables::{BLOCKS, CHUNK_BYTES, SOURCES};
+use super::transaction::{Changing, NotCommitted, NotWritten};
 
 /// Collects block data and writes it in bounded transactions. What [`BlocksWriter::commit`] has
 /// returned for is durable; state may refer to it then, and not before.
@@ -62,9 +63,7 @@ impl<'s> BlocksWriter<'s> {
     }
 
     fn write(&self) -> Result<(), StoreError> {
-        let database = self.store.blocks_db()?;
-        let txn = database.begin_write(true)?;
-        {
+        self.store.change_blocks(|txn| {
             let mut table = txn.open_table(BLOCKS).db()?;
             for (key, bytes) in &self.chunks {
                 table.insert(*key, bytes.as_slice()).db()?;
@@ -73,12 +72,44 @@ impl<'s> BlocksWriter<'s> {
             for (key, row) in &self.sources {
                 table.insert(*key, seal("sources-0", row)?.as_slice()).db()?;
             }
-        }
-        txn.commit().db()
+            Ok(((), true))
+        })
     }
 }
 
 impl Store {
+    /// Changes rows of the block file in one durable transaction. `with` returns whether there is
+    /// anything to commit.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged. After a panic of redb's the store
+    /// stays closed.
+    pub(super) fn change_blocks<T>(
+        &self,
+        with: impl FnOnce(&Changing) -> Result<(T, bool), StoreError>,
+    ) -> Result<T, StoreError> {
+        let broken = |error: StoreError| {
+            self.latch(error.to_string());
+            error
+        };
+        let rolled_back = |not: NotWritten| match not {
+            NotWritten::RolledBack(error) => error,
+            NotWritten::Broken(error) => broken(error),
+        };
+        let database = self.blocks_db()?;
+        let txn = database.begin_write(true).map_err(rolled_back)?;
+        let (txn, (out, changed)) = txn.change(with).map_err(rolled_back)?;
+        if changed {
+            txn.commit().map_err(|not| match not {
+                NotCommitted::RolledBack(error) | NotCommitted::Unknown(error) => error,
+                NotCommitted::Broken(error) => broken(error),
+            })?;
+        } else {
+            txn.abandon().map_err(broken)?;
+        }
+        Ok(out)
+    }
+
     /// Bytes `[offset, offset + len)` of the stored data of `tree`. Fewer bytes are damage.
     ///
     /// # Errors
@@ -92,17 +123,19 @@ impl Store {
         if len == 0 {
             return Ok(out);
         }
-        let txn = self.blocks_db()?.begin_read()?;
-        let table = txn.open_table(BLOCKS).db()?;
         let first = chunk_number(offset / CHUNK_BYTES)?;
         let last = chunk_number((offset + len as u64 - 1) / CHUNK_BYTES)?;
         let mut skip = (offset % CHUNK_BYTES) as usize;
-        for entry in table.range((tree, first)..=(tree, last)).db()? {
-            let (_, raw) = entry.db()?;
-            let bytes = raw.value().get(skip..).unwrap_or_default();
-            out.extend_from_slice(&bytes[..bytes.len().min(len - out.len())]);
-            skip = 0;
-        }
+        self.blocks_db()?.begin_read()?.look(|txn| {
+            let table = txn.open_table(BLOCKS).db()?;
+            for entry in table.range((tree, first)..=(tree, last)).db()? {
+                let (_, raw) = entry.db()?;
+                let bytes = raw.value().get(skip..).unwrap_or_default();
+                out.extend_from_slice(&bytes[..bytes.len().min(len - out.len())]);
+                skip = 0;
+            }
+            Ok(())
+        })?;
         if out.len() != len {
             let what = format!("tree {tree} lacks block data at byte {offset}: {} of {len} bytes", out.len());
             return Err(StoreError::Contradiction { what });
@@ -119,16 +152,17 @@ impl Store {
     }
 
     fn try_source(&self, tree: u64, leaf: u64) -> Result<Option<(u64, SourceRow)>, StoreError> {
-        let txn = self.blocks_db()?.begin_read()?;
-        let table = txn.open_table(SOURCES).db()?;
-        let found = match table.range((tree, 0)..=(tree, leaf)).db()?.next_back() {
-            Some(entry) => {
-                let (key, raw) = entry.db()?;
-                Some((key.value().1, unseal("sources-0", raw.value())?))
-            }
-            None => None,
-        };
-        Ok(found)
+        self.blocks_db()?.begin_read()?.look(|txn| {
+            let table = txn.open_table(SOURCES).db()?;
+            let found = match table.range((tree, 0)..=(tree, leaf)).db()?.next_back() {
+                Some(entry) => {
+                    let (key, raw) = entry.db()?;
+                    Some((key.value().1, unseal("sources-0", raw.value())?))
+                }
+                None => None,
+            };
+            Ok(found)
+        })
     }
 
     /// Removes up to `limit` rows of block data and references of `trees`, in order, as one
@@ -142,11 +176,9 @@ impl Store {
     }
 
     fn try_drop_blocks(&self, trees: &[u64], limit: usize) -> Result<(usize, usize), StoreError> {
-        let database = self.blocks_db()?;
-        let txn = database.begin_write(true)?;
-        let mut rows = 0;
-        let mut through = 0;
-        {
+        self.change_blocks(|txn| {
+            let mut rows = 0;
+            let mut through = 0;
             let mut blocks = txn.open_table(BLOCKS).db()?;
             let mut sources = txn.open_table(SOURCES).db()?;
             for tree in trees {
@@ -163,13 +195,8 @@ impl Store {
                 }
                 through += 1;
             }
-        }
-        if rows == 0 {
-            txn.abort().db()?;
-        } else {
-            txn.commit().db()?;
-        }
-        Ok((rows, through))
+            Ok(((rows, through), rows > 0))
+        })
     }
 }
 

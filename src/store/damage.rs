@@ -1,7 +1,5 @@
 //! Marking leaves whose stored data is not what was ingested.
 
-use redb::ReadableTable;
-
 use crate::merkle::TILE_LEAVES;
 
 use super::apply::Batch;

@@ -27,8 +27,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the storage fails.
     pub fn has_old_tokens(&self, before_ms: u64) -> Result<bool, StoreError> {
-        let consumed = self.read()?.txn.open_table(CONSUMED).db()?;
-        Ok(consumed.range(..(before_ms, [0; 16])).db()?.next().transpose().db()?.is_some())
+        self.read()?.rows.look(|txn| {
+            let consumed = txn.open_table(CONSUMED).db()?;
+            Ok(consumed.range(..(before_ms, [0; 16])).db()?.next().transpose().db()?.is_some())
+        })
     }
 
     /// Whether [`Command::SealLedger`](super::Command) with `keep` would remove a row. Reads memory
@@ -45,19 +47,22 @@ impl Store {
     /// [`StoreError`] if the storage fails.
     pub fn idle_clients(&self, before_ms: u64, after: [u8; 16], limit: usize) -> Result<ClientStretch, StoreError> {
         let anchor = self.head().anchor;
-        let clients = self.read()?.txn.open_table(CLIENTS).db()?;
-        let mut spent = Vec::new();
-        let (mut seen, mut next, mut damaged) = (0, None, Vec::new());
-        for entry in clients.range::<[u8; 16]>((Bound::Excluded(after), Bound::Unbounded)).db()?.take(limit) {
-            let (key, raw) = entry.db()?;
-            seen += 1;
-            next = (seen == limit).then_some(key.value());
-            match unseal::<ClientRow>("clients-0", raw.value()) {
-                Ok(row) if is_spent(&row, anchor) => spent.push((key.value(), row.updated_ms)),
-                Ok(_) => {}
-                Err(error) => damaged.push((key.value(), error.into())),
+        let (mut spent, next, damaged) = self.read()?.rows.look(|txn| {
+            let clients = txn.open_table(CLIENTS).db()?;
+            let mut spent = Vec::new();
+            let (mut seen, mut next, mut damaged) = (0, None, Vec::new());
+            for entry in clients.range::<[u8; 16]>((Bound::Excluded(after), Bound::Unbounded)).db()?.take(limit) {
+                let (key, raw) = entry.db()?;
+                seen += 1;
+                next = (seen == limit).then_some(key.value());
+                match unseal::<ClientRow>("clients-0", raw.value()) {
+                    Ok(row) if is_spent(&row, anchor) => spent.push((key.value(), row.updated_ms)),
+                    Ok(_) => {}
+                    Err(error) => damaged.push((key.value(), error.into())),
+                }
             }
-        }
+            Ok((spent, next, damaged))
+        })?;
         // Not while the disk is read: a commit waits for this lock.
         let writer = self.writer.read();
         spent.retain(|(key, _)| !writer.dirty.contains_key(key));

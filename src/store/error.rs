@@ -81,8 +81,9 @@ pub enum StoreError {
         /// The message of the operating system.
         what: String,
     },
-    /// A sync failed, so the content of the disk is unknown; the store is closed.
-    #[error("the store is closed after a failed sync; restart the process (acknowledged work is kept)")]
+    /// A sync failed or a page is damaged, so the content of the disk is unknown; the store is
+    /// closed.
+    #[error("the store is closed after a failure; restart the process (acknowledged work is kept)")]
     Closed,
     /// A row is missing, or two rows disagree.
     #[error("inconsistent store: {what}; run `pouw check`")]
@@ -96,6 +97,16 @@ impl StoreError {
     /// Whether the failure concerns one row, and the rest of the store is usable.
     pub(crate) fn is_one_row(&self) -> bool {
         matches!(self, Self::Record { .. } | Self::Contradiction { .. })
+    }
+
+    /// Whether the content of a file is to blame, so that opening it again cannot help.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Foreign { .. } | Self::FormatVersion { .. } | Self::Corrupted { .. } => true,
+            Self::Record { .. } | Self::Contradiction { .. } | Self::NotAPair { .. } => true,
+            Self::AlreadyOpen { .. } | Self::Io { .. } | Self::Closed => false,
+            Self::NotCreated { .. } | Self::NoAccess { .. } | Self::ReadOnly => false,
+        }
     }
 
     /// Whether the same call can succeed later: the operating system refused it, or another process
@@ -118,6 +129,13 @@ impl From<RecordError> for StoreError {
 pub(super) trait DbResult<T> {
     /// The value, or the failure in the words of the store.
     fn db(self) -> Result<T, StoreError>;
+}
+
+/// What a transaction of the store's own returns is in these words already.
+impl<T> DbResult<T> for Result<T, StoreError> {
+    fn db(self) -> Result<T, StoreError> {
+        self
+    }
 }
 
 impl<T> DbResult<T> for Result<T, redb::StorageError> {

@@ -43,16 +43,17 @@ impl Store {
     }
 
     fn trees_with_data(&self, from: TreeNumber, limit: usize) -> Result<Leftovers, StoreError> {
-        let txn = self.blocks_db()?.begin_read()?;
-        let (blocks, sources) = (txn.open_table(BLOCKS).db()?, txn.open_table(SOURCES).db()?);
-        let mut out = Leftovers { trees: Vec::new(), next: Some(from) };
-        while let Some(at) = out.next.filter(|_| out.trees.len() < limit) {
-            let found = [first_tree(&blocks, (at, 0), |key| key.0)?, first_tree(&sources, (at, 0), |key| key.0)?];
-            let first = found.into_iter().flatten().min();
-            out.trees.extend(first);
-            out.next = first.and_then(|tree| tree.checked_add(1));
-        }
-        Ok(out)
+        self.blocks_db()?.begin_read()?.look(|txn| {
+            let (blocks, sources) = (txn.open_table(BLOCKS).db()?, txn.open_table(SOURCES).db()?);
+            let mut out = Leftovers { trees: Vec::new(), next: Some(from) };
+            while let Some(at) = out.next.filter(|_| out.trees.len() < limit) {
+                let found = [first_tree(&blocks, (at, 0), |key| key.0)?, first_tree(&sources, (at, 0), |key| key.0)?];
+                let first = found.into_iter().flatten().min();
+                out.trees.extend(first);
+                out.next = first.and_then(|tree| tree.checked_add(1));
+            }
+            Ok(out)
+        })
     }
 }
 
@@ -63,38 +64,41 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails.
     pub fn ownerless(&self, from: TreeNumber, limit: usize) -> Result<Vec<TreeNumber>, StoreError> {
-        let txn = &self.txn;
-        let pairs = [HASHES, LENGTHS, TILES].map(|table| txn.open_table(table).db());
-        let interior = txn.open_table(INTERIOR).db()?;
-        let (trees, chores) = (txn.open_table(TREES).db()?, txn.open_table(CHORES).db()?);
-        let [hashes, lengths, tiles] = pairs;
-        let pairs = [hashes?, lengths?, tiles?];
-        let mut out = Vec::new();
-        let mut from = Some(from);
-        while let Some(at) = from.filter(|_| out.len() < limit) {
-            let mut first = first_tree(&interior, (at, 0, 0), |key| key.0)?;
-            for table in &pairs {
-                let found = first_tree(table, (at, 0), |key| key.0)?;
-                first = first.into_iter().chain(found).min();
-            }
-            let Some(tree) = first else { break };
-            if trees.get(tree).db()?.is_none() && chores.get((CHORE_PURGE, tree)).db()?.is_none() {
-                out.push(tree);
-            }
-            from = tree.checked_add(1);
-        }
-        Ok(out)
+        self.rows.look(|txn| ownerless(txn, from, limit))
     }
 
     fn is_left_over(&self, tree: TreeNumber) -> Result<bool, StoreError> {
-        let chores = self.txn.open_table(CHORES).db()?;
         match self.tree(tree) {
-            Ok(Some(row)) => Ok(row.data == DataPlace::Dropped && chores.get((CHORE_DROP, tree)).db()?.is_none()),
-            Ok(None) => Ok(chores.get((CHORE_PURGE, tree)).db()?.is_none() && !has_rows(&self.txn, tree)?),
+            Ok(Some(row)) => Ok(row.data == DataPlace::Dropped && !self.has_chore(CHORE_DROP, tree)?),
+            Ok(None) => Ok(!self.has_chore(CHORE_PURGE, tree)? && !self.rows.look(|txn| has_rows(txn, tree))?),
             Err(error) if error.is_one_row() => Ok(false),
             Err(error) => Err(error),
         }
     }
+}
+
+/// See [`Reader::ownerless`].
+fn ownerless(txn: &ReadTransaction, from: TreeNumber, limit: usize) -> Result<Vec<TreeNumber>, StoreError> {
+    let pairs = [HASHES, LENGTHS, TILES].map(|table| txn.open_table(table).db());
+    let interior = txn.open_table(INTERIOR).db()?;
+    let (trees, chores) = (txn.open_table(TREES).db()?, txn.open_table(CHORES).db()?);
+    let [hashes, lengths, tiles] = pairs;
+    let pairs = [hashes?, lengths?, tiles?];
+    let mut out = Vec::new();
+    let mut from = Some(from);
+    while let Some(at) = from.filter(|_| out.len() < limit) {
+        let mut first = first_tree(&interior, (at, 0, 0), |key| key.0)?;
+        for table in &pairs {
+            let found = first_tree(table, (at, 0), |key| key.0)?;
+            first = first.into_iter().chain(found).min();
+        }
+        let Some(tree) = first else { break };
+        if trees.get(tree).db()?.is_none() && chores.get((CHORE_PURGE, tree)).db()?.is_none() {
+            out.push(tree);
+        }
+        from = tree.checked_add(1);
+    }
+    Ok(out)
 }
 
 /// Whether a tree has hashes.

@@ -41,6 +41,7 @@ mod settle;
 pub mod sim;
 mod standings;
 mod tables;
+mod transaction;
 mod trees;
 mod trust;
 mod trust_commands;

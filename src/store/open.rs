@@ -5,19 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use redb::{Database, ReadableDatabase, WriteTransaction};
+use parking_lot::{Mutex, RwLock};
+use redb::Database;
 
 use super::backend::{Failures, StorageProvider, StoreFile};
-use super::error::{DbResult, StoreError};
+use super::error::StoreError;
 use super::file::{open_file, panic_is_damage};
 use super::generation::Marks;
 use super::identity::{Label, Pair, open_pair, see_file, see_pair};
-use super::init::{begin_durable, init_blocks, init_state, load_writer};
+use super::init::{init_blocks, init_state, load_writer};
 use super::ledger::Round;
 #[cfg(feature = "testing")]
 use super::mistakes::StoreMistake;
 use super::records::{ClientRow, CopyRow, Head, UsefulnessAccount};
+use super::transaction::{OpenDatabase, kept_in, let_go};
 
 /// Sizes of a store's page caches.
 ///
@@ -207,9 +208,20 @@ impl Store {
         self.next_tree.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Whether a sync has failed: the store stays closed until the process restarts.
+    /// Whether a sync has failed, or a write met a damaged page: the store stays closed until the
+    /// process restarts.
     pub fn is_closed(&self) -> bool {
-        self.failures.sync.load(Ordering::SeqCst)
+        self.failure().is_some()
+    }
+
+    /// Why it stays closed until the process restarts, if it does.
+    pub fn failure(&self) -> Option<&str> {
+        self.failures.latched.get().map(String::as_str)
+    }
+
+    /// Keeps the store closed until the process restarts. The first reason counts.
+    pub fn latch(&self, why: String) {
+        self.failures.latched.get_or_init(|| why);
     }
 
     /// Whether an access to the state file has failed since it was opened. The next
@@ -230,7 +242,8 @@ impl Store {
     }
 
     /// Reopens both files after a failed write and reads the state again. Returns the sequence
-    /// number of the last commit on the disk.
+    /// number of the last commit on the disk. If the files are damaged or have lost an acknowledged
+    /// commit, the store stays closed.
     ///
     /// # Errors
     /// [`StoreError::Closed`] after a failed sync; else as for [`open`](Self::open).
@@ -242,16 +255,32 @@ impl Store {
             self.close();
             return Err(StoreError::Closed);
         }
+        let opened = kept_in(StoreFile::State, || self.open_again());
+        if let Err(error) = &opened
+            && error.is_damage()
+        {
+            self.latch(error.to_string());
+        }
+        opened
+    }
+
+    fn open_again(&self) -> Result<u64, StoreError> {
         let mut state = self.state.write();
         let mut blocks = self.blocks.write();
         self.reopened.fetch_add(1, Ordering::SeqCst);
-        *state = None;
-        *blocks = None;
+        let_go(state.take());
+        let_go(blocks.take());
         let fresh_state = open_file(&*self.provider, StoreFile::State, self.options.state_cache_bytes, &self.failures)?;
         let fresh_blocks =
             open_file(&*self.provider, StoreFile::Blocks, self.options.blocks_cache_bytes, &self.failures)?;
         let writer = load_writer(&fresh_state)?;
         let seq = writer.head.commit_seq;
+        let acknowledged = self.writer.read().head.commit_seq;
+        if seq < acknowledged {
+            // redb goes back to an older commit if a page of the newest one is damaged.
+            let what = format!("it ends at commit {seq}, but commit {acknowledged} was acknowledged");
+            return Err(StoreError::Corrupted { path: self.path(StoreFile::State), what });
+        }
         *self.writer.write() = writer;
         *state = Some(fresh_state);
         *blocks = Some(fresh_blocks);
@@ -262,8 +291,8 @@ impl Store {
     /// Closes both files. Every later call returns [`StoreError::Closed`].
     pub fn close(&self) {
         self.shut.store(true, Ordering::SeqCst);
-        *self.state.write() = None;
-        *self.blocks.write() = None;
+        let_go(self.state.write().take());
+        let_go(self.blocks.write().take());
     }
 
     /// The path of a file, for messages.
@@ -279,7 +308,7 @@ impl Store {
 
     pub(super) fn state_db(&self) -> Result<OpenDatabase<'_>, StoreError> {
         self.open_at_all()?;
-        OpenDatabase::of(&self.state, self.read_only)
+        OpenDatabase::of(&self.state, StoreFile::State, self.read_only)
     }
 
     /// Whether both files are open, or may be again.
@@ -300,7 +329,7 @@ impl Store {
         match self.state.try_read() {
             None => Ok(None),
             Some(guard) if guard.is_none() => Err(StoreError::Closed),
-            Some(guard) => Ok(Some(OpenDatabase { guard, read_only: self.read_only })),
+            Some(guard) => Ok(Some(OpenDatabase::held(guard, StoreFile::State, self.read_only))),
         }
     }
 
@@ -312,7 +341,7 @@ impl Store {
             // Another thread may have reopened it meanwhile.
             if self.blocks_failed.load(Ordering::SeqCst) {
                 self.reopened.fetch_add(1, Ordering::SeqCst);
-                *blocks = None;
+                let_go(blocks.take());
                 let bytes = self.options.blocks_cache_bytes;
                 *blocks = Some(if self.read_only {
                     let path = self.path(StoreFile::Blocks);
@@ -323,7 +352,7 @@ impl Store {
                 self.blocks_failed.store(false, Ordering::SeqCst);
             }
         }
-        OpenDatabase::of(&self.blocks, self.read_only)
+        OpenDatabase::of(&self.blocks, StoreFile::Blocks, self.read_only)
     }
 
     /// Passes on the result of a use of the block file, and remembers a failure of the storage.
@@ -332,34 +361,6 @@ impl Store {
             self.blocks_failed.store(true, Ordering::SeqCst);
         }
         result
-    }
-}
-
-/// A database that is open for as long as this guard lives.
-pub(super) struct OpenDatabase<'s> {
-    guard: RwLockReadGuard<'s, Option<Database>>,
-    read_only: bool,
-}
-
-impl<'s> OpenDatabase<'s> {
-    fn of(lock: &'s RwLock<Option<Database>>, read_only: bool) -> Result<Self, StoreError> {
-        let guard = lock.read();
-        if guard.is_none() {
-            return Err(StoreError::Closed);
-        }
-        Ok(Self { guard, read_only })
-    }
-
-    pub(super) fn begin_write(&self, quick_repair: bool) -> Result<WriteTransaction, StoreError> {
-        if self.read_only {
-            return Err(StoreError::ReadOnly);
-        }
-        let database = self.guard.as_ref().ok_or(StoreError::Closed)?;
-        begin_durable(database, quick_repair)
-    }
-
-    pub(super) fn begin_read(&self) -> Result<redb::ReadTransaction, StoreError> {
-        self.guard.as_ref().ok_or(StoreError::Closed)?.begin_read().db()
     }
 }
 

@@ -1,7 +1,5 @@
 //! Votes: answers that count when a quorum of distinct clients returned the same.
 
-use redb::ReadableTable;
-
 use crate::hash::Checksum;
 use crate::merkle::{AlignedRange, TILE_LEAVES};
 use crate::policy::quorum::Voter;

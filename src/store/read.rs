@@ -3,7 +3,7 @@
 
 use std::ops::Bound;
 
-use redb::{ReadTransaction, ReadableTableMetadata};
+use redb::ReadableTableMetadata;
 
 use crate::merkle::AlignedRange;
 
@@ -16,6 +16,7 @@ use super::tables::{
     CHORES, CLIENTS, CONSUMED, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY, RECEIPTS, STANDINGS,
     TILES, TREES,
 };
+use super::transaction::Snapshot;
 
 /// Number of a tree inside one store; never used twice.
 pub type TreeNumber = u64;
@@ -28,7 +29,7 @@ pub type StandingsPage = Vec<([u8; 16], Result<StandingRow, RecordError>)>;
 
 /// One snapshot of the state file. Keep it for milliseconds.
 pub struct Reader {
-    pub(super) txn: ReadTransaction,
+    pub(super) rows: Snapshot,
 }
 
 impl Store {
@@ -37,7 +38,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn read(&self) -> Result<Reader, StoreError> {
-        Ok(Reader { txn: self.state_db()?.begin_read()? })
+        Ok(Reader { rows: self.state_db()?.begin_read()? })
     }
 
     /// A snapshot of the newest commit, or `None` while the store is being opened again: for
@@ -46,7 +47,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn try_read(&self) -> Result<Option<Reader>, StoreError> {
-        self.try_state_db()?.map(|database| Ok(Reader { txn: database.begin_read()? })).transpose()
+        self.try_state_db()?.map(|database| Ok(Reader { rows: database.begin_read()? })).transpose()
     }
 
     /// Whether a checkpoint is due: many rows changed, or many ledger entries stand behind the last
@@ -84,10 +85,10 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn head(&self) -> Result<Head, StoreError> {
-        match self.txn.open_table(META).db()?.get("head").db()? {
+        self.rows.look(|txn| match txn.open_table(META).db()?.get("head").db()? {
             Some(raw) => Ok(unseal("meta-0", raw.value())?),
             None => Err(StoreError::Contradiction { what: "meta-0 has no head".into() }),
-        }
+        })
     }
 
     /// A tree's row.
@@ -95,8 +96,10 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn tree(&self, tree: TreeNumber) -> Result<Option<TreeRow>, StoreError> {
-        let table = self.txn.open_table(TREES).db()?;
-        Ok(table.get(tree).db()?.map(|raw| unseal("trees-0", raw.value())).transpose()?)
+        self.rows.look(|txn| {
+            let table = txn.open_table(TREES).db()?;
+            Ok(table.get(tree).db()?.map(|raw| unseal("trees-0", raw.value())).transpose()?)
+        })
     }
 
     /// The tree of a name.
@@ -104,10 +107,12 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn tree_named(&self, name: &str) -> Result<Option<(TreeNumber, TreeRow)>, StoreError> {
-        let Some(tree) = self.txn.open_table(NAMES).db()?.get(name).db()?.map(|raw| raw.value()) else {
-            return Ok(None);
-        };
-        Ok(self.tree(tree)?.map(|row| (tree, row)))
+        self.rows.look(|txn| {
+            let Some(tree) = txn.open_table(NAMES).db()?.get(name).db()?.map(|raw| raw.value()) else {
+                return Ok(None);
+            };
+            Ok(self.tree(tree)?.map(|row| (tree, row)))
+        })
     }
 
     /// The tree of a public handle.
@@ -115,10 +120,12 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn tree_of_handle(&self, handle: [u8; 16]) -> Result<Option<(TreeNumber, TreeRow)>, StoreError> {
-        let Some(tree) = self.txn.open_table(HANDLES).db()?.get(handle).db()?.map(|raw| raw.value()) else {
-            return Ok(None);
-        };
-        Ok(self.tree(tree)?.map(|row| (tree, row)))
+        self.rows.look(|txn| {
+            let Some(tree) = txn.open_table(HANDLES).db()?.get(handle).db()?.map(|raw| raw.value()) else {
+                return Ok(None);
+            };
+            Ok(self.tree(tree)?.map(|row| (tree, row)))
+        })
     }
 
     /// Up to `limit` trees behind `after`, by number.
@@ -126,14 +133,16 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn trees(&self, after: Option<TreeNumber>, limit: usize) -> Result<Vec<(TreeNumber, TreeRow)>, StoreError> {
-        let table = self.txn.open_table(TREES).db()?;
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut out = Vec::new();
-        for entry in table.range::<u64>((from, Bound::Unbounded)).db()?.take(limit) {
-            let (key, raw) = entry.db()?;
-            out.push((key.value(), unseal("trees-0", raw.value())?));
-        }
-        Ok(out)
+        self.rows.look(|txn| {
+            let table = txn.open_table(TREES).db()?;
+            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let mut out = Vec::new();
+            for entry in table.range::<u64>((from, Bound::Unbounded)).db()?.take(limit) {
+                let (key, raw) = entry.db()?;
+                out.push((key.value(), unseal("trees-0", raw.value())?));
+            }
+            Ok(out)
+        })
     }
 
     /// Up to `limit` queue rows of one priority with an order above `after`: (order, tree).
@@ -141,17 +150,19 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ready(&self, priority: u8, after: Option<u64>, limit: usize) -> Result<Vec<(u64, TreeNumber)>, StoreError> {
-        let table = self.txn.open_table(READY).db()?;
-        let from = match after {
-            Some(order) => Bound::Excluded((priority, order)),
-            None => Bound::Included((priority, 0)),
-        };
-        let mut out = Vec::new();
-        for entry in table.range((from, Bound::Included((priority, u64::MAX)))).db()?.take(limit) {
-            let (key, raw) = entry.db()?;
-            out.push((key.value().1, raw.value()));
-        }
-        Ok(out)
+        self.rows.look(|txn| {
+            let table = txn.open_table(READY).db()?;
+            let from = match after {
+                Some(order) => Bound::Excluded((priority, order)),
+                None => Bound::Included((priority, 0)),
+            };
+            let mut out = Vec::new();
+            for entry in table.range((from, Bound::Included((priority, u64::MAX)))).db()?.take(limit) {
+                let (key, raw) = entry.db()?;
+                out.push((key.value().1, raw.value()));
+            }
+            Ok(out)
+        })
     }
 
     /// Rows in the queue.
@@ -159,7 +170,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ready_len(&self) -> Result<u64, StoreError> {
-        self.txn.open_table(READY).db()?.len().db()
+        self.rows.look(|txn| txn.open_table(READY).db()?.len().db())
     }
 
     /// The state of one tile.
@@ -167,9 +178,11 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn tile(&self, tree: TreeNumber, tile: u64) -> Result<TileRow, StoreError> {
-        Ok(match self.txn.open_table(TILES).db()?.get((tree, tile)).db()? {
-            Some(raw) => TileRow::decode(raw.value())?,
-            None => TileRow::PENDING,
+        self.rows.look(|txn| {
+            Ok(match txn.open_table(TILES).db()?.get((tree, tile)).db()? {
+                Some(raw) => TileRow::decode(raw.value())?,
+                None => TileRow::PENDING,
+            })
         })
     }
 
@@ -178,13 +191,15 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn tiles(&self, tree: TreeNumber, first: u64, count: usize) -> Result<Vec<TileRow>, StoreError> {
-        let mut out = vec![TileRow::PENDING; count];
-        let table = self.txn.open_table(TILES).db()?;
-        for entry in table.range((tree, first)..(tree, first.saturating_add(count as u64))).db()? {
-            let (key, raw) = entry.db()?;
-            out[(key.value().1 - first) as usize] = TileRow::decode(raw.value())?;
-        }
-        Ok(out)
+        self.rows.look(|txn| {
+            let mut out = vec![TileRow::PENDING; count];
+            let table = txn.open_table(TILES).db()?;
+            for entry in table.range((tree, first)..(tree, first.saturating_add(count as u64))).db()? {
+                let (key, raw) = entry.db()?;
+                out[(key.value().1 - first) as usize] = TileRow::decode(raw.value())?;
+            }
+            Ok(out)
+        })
     }
 
     /// One group of leaf hashes.
@@ -192,10 +207,10 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn group(&self, tree: TreeNumber, group: u64) -> Result<GroupRow, StoreError> {
-        match self.txn.open_table(HASHES).db()?.get((tree, group)).db()? {
+        self.rows.look(|txn| match txn.open_table(HASHES).db()?.get((tree, group)).db()? {
             Some(raw) => Ok(GroupRow::decode(raw.value())?),
             None => Err(missing("hashes-0", tree, group)),
-        }
+        })
     }
 
     /// Up to `limit` groups from `first` on; all of them must be there.
@@ -203,17 +218,19 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn groups(&self, tree: TreeNumber, first: u64, limit: usize) -> Result<Vec<GroupRow>, StoreError> {
-        let table = self.txn.open_table(HASHES).db()?;
-        let mut out = Vec::new();
-        for entry in table.range((tree, first)..(tree + 1, 0)).db()?.take(limit) {
-            let (key, raw) = entry.db()?;
-            let expected = first + out.len() as u64;
-            if key.value().1 != expected {
-                return Err(missing("hashes-0", tree, expected));
+        self.rows.look(|txn| {
+            let table = txn.open_table(HASHES).db()?;
+            let mut out = Vec::new();
+            for entry in table.range((tree, first)..(tree + 1, 0)).db()?.take(limit) {
+                let (key, raw) = entry.db()?;
+                let expected = first + out.len() as u64;
+                if key.value().1 != expected {
+                    return Err(missing("hashes-0", tree, expected));
+                }
+                out.push(GroupRow::decode(raw.value())?);
             }
-            out.push(GroupRow::decode(raw.value())?);
-        }
-        Ok(out)
+            Ok(out)
+        })
     }
 
     /// Whether all leaves of `range` are pending.
@@ -231,10 +248,10 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn lengths(&self, tree: TreeNumber, group: u64) -> Result<LengthRow, StoreError> {
-        match self.txn.open_table(LENGTHS).db()?.get((tree, group)).db()? {
+        self.rows.look(|txn| match txn.open_table(LENGTHS).db()?.get((tree, group)).db()? {
             Some(raw) => Ok(LengthRow::decode(raw.value())?),
             None => Err(missing("lengths-0", tree, group)),
-        }
+        })
     }
 
     /// Whether the first group of a tree has a row of offset and lengths.
@@ -242,7 +259,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn has_lengths(&self, tree: TreeNumber) -> Result<bool, StoreError> {
-        Ok(self.txn.open_table(LENGTHS).db()?.get((tree, 0)).db()?.is_some())
+        self.rows.look(|txn| Ok(txn.open_table(LENGTHS).db()?.get((tree, 0)).db()?.is_some()))
     }
 
     /// An interior node accepted from a client.
@@ -250,8 +267,10 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn interior(&self, tree: TreeNumber, level: u8, index: u64) -> Result<Option<[u8; 64]>, StoreError> {
-        let table = self.txn.open_table(INTERIOR).db()?;
-        Ok(table.get((tree, level, index)).db()?.and_then(|raw| raw.value().try_into().ok()))
+        self.rows.look(|txn| {
+            let table = txn.open_table(INTERIOR).db()?;
+            Ok(table.get((tree, level, index)).db()?.and_then(|raw| raw.value().try_into().ok()))
+        })
     }
 
     /// The ledger sequence number under which a token was consumed.
@@ -259,7 +278,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn consumed(&self, expires_ms: u64, id: [u8; 16]) -> Result<Option<u64>, StoreError> {
-        Ok(self.txn.open_table(CONSUMED).db()?.get((expires_ms, id)).db()?.map(|raw| raw.value()))
+        self.rows.look(|txn| Ok(txn.open_table(CONSUMED).db()?.get((expires_ms, id)).db()?.map(|raw| raw.value())))
     }
 
     /// The ledger entry of an accepted challenge.
@@ -267,10 +286,10 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn receipt(&self, id: [u8; 16]) -> Result<Option<LedgerEntry>, StoreError> {
-        match self.txn.open_table(RECEIPTS).db()?.get(id).db()?.map(|raw| raw.value()) {
+        self.rows.look(|txn| match txn.open_table(RECEIPTS).db()?.get(id).db()?.map(|raw| raw.value()) {
             Some(seq) => Ok(self.ledger_entry(seq)?.map(|row| (seq, row))),
             None => Ok(None),
-        }
+        })
     }
 
     /// One ledger entry; `None` if it was sealed or never written.
@@ -278,8 +297,10 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ledger_entry(&self, seq: u64) -> Result<Option<LedgerRow>, StoreError> {
-        let table = self.txn.open_table(LEDGER).db()?;
-        Ok(table.get(seq).db()?.map(|raw| LedgerRow::decode(raw.value())).transpose()?)
+        self.rows.look(|txn| {
+            let table = txn.open_table(LEDGER).db()?;
+            Ok(table.get(seq).db()?.map(|raw| LedgerRow::decode(raw.value())).transpose()?)
+        })
     }
 
     /// Up to `limit` ledger entries from `from` on.
@@ -287,13 +308,15 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ledger(&self, from: u64, limit: usize) -> Result<Vec<LedgerEntry>, StoreError> {
-        let table = self.txn.open_table(LEDGER).db()?;
-        let mut out = Vec::new();
-        for entry in table.range(from..).db()?.take(limit) {
-            let (key, raw) = entry.db()?;
-            out.push((key.value(), LedgerRow::decode(raw.value())?));
-        }
-        Ok(out)
+        self.rows.look(|txn| {
+            let table = txn.open_table(LEDGER).db()?;
+            let mut out = Vec::new();
+            for entry in table.range(from..).db()?.take(limit) {
+                let (key, raw) = entry.db()?;
+                out.push((key.value(), LedgerRow::decode(raw.value())?));
+            }
+            Ok(out)
+        })
     }
 
     /// The stored row of a client.
@@ -301,8 +324,10 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn client(&self, client: [u8; 16]) -> Result<Option<ClientRow>, StoreError> {
-        let table = self.txn.open_table(CLIENTS).db()?;
-        Ok(table.get(client).db()?.map(|raw| unseal("clients-0", raw.value())).transpose()?)
+        self.rows.look(|txn| {
+            let table = txn.open_table(CLIENTS).db()?;
+            Ok(table.get(client).db()?.map(|raw| unseal("clients-0", raw.value())).transpose()?)
+        })
     }
 
     /// Up to `limit` clients behind `after` and where they stand.
@@ -310,14 +335,16 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn standings(&self, after: Option<[u8; 16]>, limit: usize) -> Result<StandingsPage, StoreError> {
-        let table = self.txn.open_table(STANDINGS).db()?;
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut out = Vec::new();
-        for entry in table.range::<[u8; 16]>((from, Bound::Unbounded)).db()?.take(limit) {
-            let (key, raw) = entry.db()?;
-            out.push((key.value(), StandingRow::decode(raw.value())));
-        }
-        Ok(out)
+        self.rows.look(|txn| {
+            let table = txn.open_table(STANDINGS).db()?;
+            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let mut out = Vec::new();
+            for entry in table.range::<[u8; 16]>((from, Bound::Unbounded)).db()?.take(limit) {
+                let (key, raw) = entry.db()?;
+                out.push((key.value(), StandingRow::decode(raw.value())));
+            }
+            Ok(out)
+        })
     }
 
     /// Up to `limit` trees with a chore of `kind`, with a number above `after`.
@@ -325,13 +352,15 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn chores(&self, kind: u8, after: Option<TreeNumber>, limit: usize) -> Result<Vec<TreeNumber>, StoreError> {
-        let table = self.txn.open_table(CHORES).db()?;
-        let from = after.map_or(Bound::Included((kind, 0)), |tree| Bound::Excluded((kind, tree)));
-        let mut out = Vec::new();
-        for entry in table.range((from, Bound::Included((kind, u64::MAX)))).db()?.take(limit) {
-            out.push(entry.db()?.0.value().1);
-        }
-        Ok(out)
+        self.rows.look(|txn| {
+            let table = txn.open_table(CHORES).db()?;
+            let from = after.map_or(Bound::Included((kind, 0)), |tree| Bound::Excluded((kind, tree)));
+            let mut out = Vec::new();
+            for entry in table.range((from, Bound::Included((kind, u64::MAX)))).db()?.take(limit) {
+                out.push(entry.db()?.0.value().1);
+            }
+            Ok(out)
+        })
     }
 }
 

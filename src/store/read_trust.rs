@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use redb::{Key, ReadOnlyTable, ReadableTable, TableDefinition, TableError, Value};
+use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, TableError, Value};
 
 use crate::merkle::TILE_LEAVES;
 
@@ -23,11 +23,13 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn provenance(&self, tree: TreeNumber) -> Result<ProvenanceRow, StoreError> {
-        let Some(table) = self.known(PROVENANCE)? else { return Ok(ProvenanceRow::default()) };
-        match table.get(tree).db()? {
-            Some(raw) => Ok(ProvenanceRow::decode(raw.value())?),
-            None => Ok(ProvenanceRow::default()),
-        }
+        self.rows.look(|txn| {
+            let Some(table) = known(txn, PROVENANCE)? else { return Ok(ProvenanceRow::default()) };
+            match table.get(tree).db()? {
+                Some(raw) => Ok(ProvenanceRow::decode(raw.value())?),
+                None => Ok(ProvenanceRow::default()),
+            }
+        })
     }
 
     /// The votes on the range that starts at this leaf.
@@ -35,8 +37,10 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn quorum(&self, tree: TreeNumber, start: u64) -> Result<Option<QuorumRow>, StoreError> {
-        let Some(table) = self.known(QUORUMS)? else { return Ok(None) };
-        Ok(table.get((tree, start)).db()?.map(|raw| unseal("quorums-0", raw.value())).transpose()?)
+        self.rows.look(|txn| {
+            let Some(table) = known(txn, QUORUMS)? else { return Ok(None) };
+            Ok(table.get((tree, start)).db()?.map(|raw| unseal("quorums-0", raw.value())).transpose()?)
+        })
     }
 
     /// The votes on ranges of one tile, by their first leaves.
@@ -44,14 +48,16 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn quorums_of_tile(&self, tree: TreeNumber, tile: u64) -> Result<Vec<(u64, QuorumRow)>, StoreError> {
-        let Some(table) = self.known(QUORUMS)? else { return Ok(Vec::new()) };
-        let first = tile * TILE_LEAVES;
-        let mut out = Vec::new();
-        for entry in table.range((tree, first)..(tree, first + TILE_LEAVES)).db()? {
-            let (key, raw) = entry.db()?;
-            out.push((key.value().1, unseal("quorums-0", raw.value())?));
-        }
-        Ok(out)
+        self.rows.look(|txn| {
+            let Some(table) = known(txn, QUORUMS)? else { return Ok(Vec::new()) };
+            let first = tile * TILE_LEAVES;
+            let mut out = Vec::new();
+            for entry in table.range((tree, first)..(tree, first + TILE_LEAVES)).db()? {
+                let (key, raw) = entry.db()?;
+                out.push((key.value().1, unseal("quorums-0", raw.value())?));
+            }
+            Ok(out)
+        })
     }
 
     /// Whether a tree has a chore of this kind.
@@ -59,7 +65,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn has_chore(&self, kind: u8, tree: TreeNumber) -> Result<bool, StoreError> {
-        Ok(self.txn.open_table(CHORES).db()?.get((kind, tree)).db()?.is_some())
+        self.rows.look(|txn| Ok(txn.open_table(CHORES).db()?.get((kind, tree)).db()?.is_some()))
     }
 
     /// Up to `limit` ranges with votes behind `after`, of all trees.
@@ -67,13 +73,15 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn quorums(&self, after: Option<RangeKey>, limit: usize) -> Result<QuorumsPage, StoreError> {
-        let Some(table) = self.known(QUORUMS)? else { return Ok(Vec::new()) };
-        let mut out = Vec::new();
-        for entry in table.range((behind(after), Bound::Unbounded)).db()?.take(limit) {
-            let (key, raw) = entry.db()?;
-            out.push((key.value(), unseal("quorums-0", raw.value())));
-        }
-        Ok(out)
+        self.rows.look(|txn| {
+            let Some(table) = known(txn, QUORUMS)? else { return Ok(Vec::new()) };
+            let mut out = Vec::new();
+            for entry in table.range((behind(after), Bound::Unbounded)).db()?.take(limit) {
+                let (key, raw) = entry.db()?;
+                out.push((key.value(), unseal("quorums-0", raw.value())));
+            }
+            Ok(out)
+        })
     }
 
     /// Up to `limit` claims on leaves of a tree, from the leaf `from` on.
@@ -81,13 +89,15 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn claims(&self, tree: TreeNumber, from: u64, limit: usize) -> Result<Vec<(u64, ClaimRow)>, StoreError> {
-        let Some(table) = self.known(CLAIMS)? else { return Ok(Vec::new()) };
-        let mut out = Vec::new();
-        for entry in table.range((tree, from)..(tree + 1, 0)).db()?.take(limit) {
-            let (key, raw) = entry.db()?;
-            out.push((key.value().1, unseal("claims-0", raw.value())?));
-        }
-        Ok(out)
+        self.rows.look(|txn| {
+            let Some(table) = known(txn, CLAIMS)? else { return Ok(Vec::new()) };
+            let mut out = Vec::new();
+            for entry in table.range((tree, from)..(tree + 1, 0)).db()?.take(limit) {
+                let (key, raw) = entry.db()?;
+                out.push((key.value().1, unseal("claims-0", raw.value())?));
+            }
+            Ok(out)
+        })
     }
 
     /// Up to `limit` clients caught in a lie whose earlier answers have not all been doubted yet.
@@ -95,8 +105,10 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn suspects(&self, limit: usize) -> Result<Vec<[u8; 16]>, StoreError> {
-        let Some(table) = self.known(SUSPECTS)? else { return Ok(Vec::new()) };
-        table.iter().db()?.take(limit).map(|entry| Ok(entry.db()?.0.value())).collect()
+        self.rows.look(|txn| {
+            let Some(table) = known(txn, SUSPECTS)? else { return Ok(Vec::new()) };
+            table.iter().db()?.take(limit).map(|entry| Ok(entry.db()?.0.value())).collect()
+        })
     }
 
     /// Up to `limit` tiles with doubted leaves, behind `after`.
@@ -121,25 +133,27 @@ impl Reader {
         after: Option<RangeKey>,
         limit: usize,
     ) -> Result<Vec<RangeKey>, StoreError> {
-        let Some(table) = self.known(definition)? else { return Ok(Vec::new()) };
-        table
-            .range((behind(after), Bound::Unbounded))
-            .db()?
-            .take(limit)
-            .map(|entry| Ok(entry.db()?.0.value()))
-            .collect()
+        self.rows.look(|txn| {
+            let Some(table) = known(txn, definition)? else { return Ok(Vec::new()) };
+            table
+                .range((behind(after), Bound::Unbounded))
+                .db()?
+                .take(limit)
+                .map(|entry| Ok(entry.db()?.0.value()))
+                .collect()
+        })
     }
+}
 
-    /// A table that the stores of the first build lack.
-    fn known<K: Key + 'static, V: Value + 'static>(
-        &self,
-        definition: TableDefinition<'static, K, V>,
-    ) -> Result<Option<ReadOnlyTable<K, V>>, StoreError> {
-        match self.txn.open_table(definition) {
-            Ok(table) => Ok(Some(table)),
-            Err(TableError::TableDoesNotExist(_)) => Ok(None),
-            Err(error) => Err(of_table(error)),
-        }
+/// A table that the stores of the first build lack.
+fn known<K: Key + 'static, V: Value + 'static>(
+    txn: &ReadTransaction,
+    definition: TableDefinition<'static, K, V>,
+) -> Result<Option<ReadOnlyTable<K, V>>, StoreError> {
+    match txn.open_table(definition) {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(of_table(error)),
     }
 }
 

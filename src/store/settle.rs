@@ -1,7 +1,5 @@
 //! Taking answers: consume the token, mark leaves or nodes, credit the client.
 
-use redb::ReadableTable;
-
 use crate::merkle::{AlignedRange, TILE_LEAVES};
 
 use super::apply::Batch;

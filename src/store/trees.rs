@@ -1,7 +1,5 @@
 //! Trees from their first group to the last purged row.
 
-use redb::ReadableTable;
-
 use crate::merkle::{GROUP_LEAVES, Shape, TILE_LEAVES};
 
 use super::apply::Batch;

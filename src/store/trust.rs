@@ -1,8 +1,6 @@
 //! The clients behind the leaves of a tree: states with their counts, hashes that clients bring,
 //! claims, doubts.
 
-use redb::{ReadableTable, ReadableTableMetadata};
-
 use crate::hash::Checksum;
 use crate::merkle::{AlignedRange, GROUP_LEAVES, GROUP_ORDER, Shape, TILE_LEAVES, fold};
 

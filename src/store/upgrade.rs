@@ -1,7 +1,5 @@
 //! The server's second look: leaves below verified become verified, and are corrected if need be.
 
-use redb::ReadableTable;
-
 use crate::hash::{Checksum, StreamingHash};
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 use crate::policy::quorum::Voter;

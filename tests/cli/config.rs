@@ -46,6 +46,7 @@ fn a_valid_file_is_explained_setting_by_setting() {
         "(line 5; default [])",
         "\n  paid_admissions_per_prefix = 480 requests  (default)\n",
         "\n  secret_file = none  (default)\n",
+        "\n  on_store_failure = \"refuse\"  (default)\n",
         "Allowed: 1 to 1000000.",
         "\nwarning: floor_ms: ",
         "\nnote: trusted_proxies: ",
@@ -127,6 +128,8 @@ routes = [\"/x\", \"y\", \"/x\"]
 fn a_name_like_none_of_ours_is_no_mistyped_one() {
     let said = wrong(&file("foo = 1\n"));
     assert_eq!(said, ["1:1: `foo`: unknown setting; see: pouw check-config --help"]);
+    let said = wrong(&file("on_store_failure = \"stop\"\n"));
+    assert_eq!(said, ["1:1: `on_store_failure`: expected \"refuse\" or \"exit\""]);
 }
 
 #[test]

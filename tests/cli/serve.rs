@@ -8,6 +8,8 @@ use std::process::{Child, Command, Output, Stdio};
 use crate::support::http::client;
 use crate::support::http::client::{Reply, request};
 use crate::support::patience::PATIENCE;
+#[cfg(target_os = "linux")]
+use crate::support::patience::until;
 use serde_json::Value;
 
 fn pouw(args: &[&str], input: &[u8]) -> Output {
@@ -31,7 +33,10 @@ struct Server {
 
 impl Server {
     fn start(db: &Path, more: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pouw"));
+        Self::run(Command::new(env!("CARGO_BIN_EXE_pouw")), db, more)
+    }
+
+    fn run(mut command: Command, db: &Path, more: &[&str]) -> Self {
         command.args(["--json", "serve", "--listen", "127.0.0.1:0", "--db"]).arg(db).args(more);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut document = String::new();
@@ -61,13 +66,21 @@ impl Server {
     }
 
     /// Ends it as a service manager does; what it said on stderr.
-    fn stop(mut self) -> String {
+    fn stop(self) -> String {
+        let (code, said) = self.ended(true);
+        assert_eq!(code, Some(0), "{said}");
+        said
+    }
+
+    /// Waits for its end, which `asked` asks for. Its exit code, and what it said on stderr.
+    fn ended(mut self, asked: bool) -> (Option<i32>, String) {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        if asked {
+            assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        }
         let mut said = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        assert!(self.child.wait().unwrap().success(), "{said}");
-        said
+        (self.child.wait().unwrap().code(), said)
     }
 }
 
@@ -346,4 +359,57 @@ fn a_store_that_is_served_is_backed_up_by_its_service() {
         let status: Value = serde_json::from_str(&done(&["--json", "status", "--db", copy], b"")).unwrap();
         assert_eq!(status["copyOf"]["store"].as_str().unwrap().len(), 32, "{status}");
     }
+}
+
+/// A server whose store fails under it: its state file is zeroed behind the header, and may not be written any more. So
+/// the next commit fails, and the file cannot be opened again.
+#[cfg(target_os = "linux")]
+fn with_failing_store(directory: &Path, more: &[&str]) -> Server {
+    let db = store(directory);
+    let mut command = Command::new("sh");
+    // A write beyond the limit is an error then, and no signal that ends the process.
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_pouw")]);
+    let server = Server::run(command, Path::new(&db), &[&["--rate", "1", "--floor", "0,0,0"], more].concat());
+    assert_eq!(server.page("/health").status, 200);
+    let state = std::fs::OpenOptions::new().write(true).open(Path::new(&db).join("state.redb")).unwrap();
+    let len = state.metadata().unwrap().len();
+    std::os::unix::fs::FileExt::write_all_at(&state, &vec![0; len as usize - 4_096], 4_096).unwrap();
+    let process = server.child.id().to_string();
+    assert!(Command::new("prlimit").args(["--pid", &process, "--fsize=4096:"]).status().unwrap().success());
+    // The second one is over the limit; that it got a challenge is written soon.
+    server.hello(&[]);
+    server.hello(&[]);
+    server
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_store_that_failed_is_reported_by_health_and_by_the_exit_code_of_a_server_that_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = with_failing_store(directory.path(), &[]);
+    until(|| server.page("/health").status == 503);
+    let store = server.page("/health").json()["parts"]["store"].clone();
+    assert_eq!(store["status"], "unavailable");
+    assert!(store["detail"].as_str().unwrap().contains("state.redb is damaged"), "{store}");
+    assert_eq!(server.metric("pouw_store_closed"), 1.0);
+    until(|| server.metric("pouw_thread_running{thread=\"pouw-writer\"}") == 0.0);
+    // Work is no longer handed out.
+    let refused = server.hello(&[]);
+    assert!(refused.status == 429 && refused.json().get("workUnit").is_none(), "{refused:?}");
+    let (code, said) = server.ended(true);
+    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(said.matches("nothing more is written").count(), 1, "{said}");
+    assert!(said.contains("the store failed: "), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_that_is_to_exit_when_its_store_fails_ends_by_itself_with_1() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("pouw.toml");
+    std::fs::write(&file, "on_store_failure = \"exit\"\n").unwrap();
+    let server = with_failing_store(directory.path(), &["--config", file.to_str().unwrap()]);
+    let (code, said) = server.ended(false);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("the store failed: "), "{said}");
 }

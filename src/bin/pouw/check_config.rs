@@ -9,7 +9,7 @@ use pouw::settings::{ClientIdentifier, KEYS, Key, Risk, Settings, Weight};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::config_file::{self, ConfigFile, LISTEN, Place, Wrong};
+use crate::config_file::{self, ConfigFile, LISTEN, ON_STORE_FAILURE, OnStoreFailure, Place, Wrong};
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, complain};
 use crate::secret;
@@ -166,7 +166,20 @@ fn rows(file: &ConfigFile) -> Vec<Row> {
         meaning: "Where pouw serve listens; port 0 chooses a free port.",
         group: "The server",
     };
-    std::iter::once(listen).chain(KEYS.iter().map(row)).collect()
+    let line = file.place(ON_STORE_FAILURE).map(|place| place.line);
+    let on_store_failure = Row {
+        name: ON_STORE_FAILURE,
+        value: file.on_store_failure.unwrap_or_default().as_str().into(),
+        default: OnStoreFailure::default().as_str().into(),
+        source: if line.is_some() { "file" } else { "default" },
+        line,
+        unit: "",
+        rule: "one of refuse, exit",
+        meaning: "What pouw serve does once its store stays closed until a restart: refuse answers requests over the \
+                  limit with plain 429s, exit ends it with exit code 1.",
+        group: "The server",
+    };
+    [listen, on_store_failure].into_iter().chain(KEYS.iter().map(row)).collect()
 }
 
 /// Returns the library's warnings and notes, and those of this server.

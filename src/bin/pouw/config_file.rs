@@ -1,5 +1,5 @@
-//! A configuration file: TOML with the keys of [`Settings`], and `listen`, which is the server's
-//! alone.
+//! A configuration file: TOML with the keys of [`Settings`], and `listen` and `on_store_failure`,
+//! which are the server's alone.
 //!
 //! All mistakes are reported at once, with line, column, key, value and rule. A value that may be a
 //! secret is never repeated.
@@ -25,6 +25,7 @@ pub struct ConfigFile {
     pub path: PathBuf,
     pub settings: Settings,
     pub listen: Option<SocketAddr>,
+    pub on_store_failure: Option<OnStoreFailure>,
     /// The keys that are set, and where their values are.
     places: Vec<(String, Place)>,
 }
@@ -70,8 +71,28 @@ const SHOWN_CHARS_MAX: usize = 60;
 /// Similarity from which a name is suggested for an unknown one.
 const CLOSE: f64 = 0.88;
 
-/// The server's own key, explained like the others.
+/// The server's own keys, explained like the others.
 pub const LISTEN: &str = "listen";
+pub const ON_STORE_FAILURE: &str = "on_store_failure";
+
+/// What the server does once its store stays closed until a restart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnStoreFailure {
+    /// It goes on: requests over the limit get plain 429s.
+    #[default]
+    Refuse,
+    /// It ends with exit code 1, for a supervisor that starts it again.
+    Exit,
+}
+
+impl OnStoreFailure {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Exit => "exit",
+        }
+    }
+}
 
 /// Keys whose value is a secret, put where it must not be.
 const SECRETS: [&str; 2] = ["hmac_secret", "previous_secrets"];
@@ -116,13 +137,20 @@ impl ConfigFile {
             wrong.sort_by_key(|wrong| wrong.place);
             return Err(wrong);
         }
-        let mut reader = Reader { text, wrong: Vec::new(), good: DeTable::new(), kept: Vec::new(), listen: None };
+        let mut reader = Reader {
+            text,
+            wrong: Vec::new(),
+            good: DeTable::new(),
+            kept: Vec::new(),
+            listen: None,
+            on_store_failure: None,
+        };
         for (key, value) in table.get_ref() {
             if reader.wrong.len() < WRONG_MAX {
                 reader.entry(key, value);
             }
         }
-        let Reader { mut wrong, good, kept, listen, .. } = reader;
+        let Reader { mut wrong, good, kept, listen, on_store_failure, .. } = reader;
         let settings = match Settings::deserialize(Deserializer::from(Spanned::new(0..text.len(), good))) {
             Ok(settings) => settings,
             // Each entry was read by itself before, so this is not expected.
@@ -149,7 +177,7 @@ impl ConfigFile {
         }
         let places = table.get_ref().iter();
         let places = places.map(|(key, value)| (key.get_ref().to_string(), place(text, &value.span()))).collect();
-        Ok(Self { path: path.to_owned(), settings, listen, places })
+        Ok(Self { path: path.to_owned(), settings, listen, on_store_failure, places })
     }
 
     /// Returns where a key is set.
@@ -180,6 +208,7 @@ struct Reader<'t> {
     /// Which of the file's `route_overrides` are among the good ones.
     kept: Vec<usize>,
     listen: Option<SocketAddr>,
+    on_store_failure: Option<OnStoreFailure>,
 }
 
 type Name<'t> = Spanned<std::borrow::Cow<'t, str>>;
@@ -190,6 +219,7 @@ impl<'t> Reader<'t> {
         let known = KEYS.iter().find(|known| known.name == name);
         match (value.get_ref(), known) {
             (value, None) if name == LISTEN => self.listen(key, value),
+            (value, None) if name == ON_STORE_FAILURE => self.on_store_failure(key, value),
             (_, None) if !SECRETS.contains(&name) => self.unknown(key),
             (DeValue::Array(entries), Some(known)) if name == "route_overrides" => self.overrides(key, known, entries),
             (_, known) => {
@@ -243,9 +273,20 @@ impl<'t> Reader<'t> {
         }
     }
 
+    fn on_store_failure(&mut self, key: &Name<'t>, value: &DeValue<'t>) {
+        let known = [OnStoreFailure::Refuse, OnStoreFailure::Exit];
+        match known.into_iter().find(|known| value.as_str() == Some(known.as_str())) {
+            Some(known) => self.on_store_failure = Some(known),
+            None => {
+                let message = "expected \"refuse\" or \"exit\"".to_owned();
+                self.wrong_key(key, ON_STORE_FAILURE.to_owned(), message);
+            }
+        }
+    }
+
     fn unknown(&mut self, key: &Name<'t>) {
         let name = key.get_ref().as_ref();
-        let names = KEYS.iter().map(|known| known.name).chain([LISTEN]);
+        let names = KEYS.iter().map(|known| known.name).chain([LISTEN, ON_STORE_FAILURE]);
         let close = names.map(|known| (strsim::jaro_winkler(known, name), known));
         let closest = close.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(score, _)| *score > CLOSE);
         let then =

@@ -24,6 +24,7 @@ mod fetch;
 mod forget;
 mod ingest;
 mod ledger;
+mod limited;
 mod output;
 mod place;
 mod prove;

@@ -9,6 +9,7 @@ use pouw::protocol::ByTier;
 use pouw::{Config, ConfigBuilder, Event, EventSink, PouwEngine, Runtime, StoreFile};
 
 use crate::failure::Failure;
+use crate::limited::Limited;
 use crate::output::complain;
 use crate::secret;
 use crate::temporary;
@@ -131,11 +132,19 @@ fn start_engine(dir: &Path, settings: ConfigBuilder, serving: bool) -> Result<Po
 /// Prints what an engine reports on stderr.
 fn reports(serving: bool) -> EventSink {
     let reported = AtomicU64::new(0);
+    let (storage, sweeps, threads) = (Limited::new(), Limited::new(), Limited::new());
     EventSink::new(move |event| match event {
         Event::CorruptionFound { what, .. } => complain(&format!("damage found: {what}; run: pouw check")),
         Event::StorageFailed { what, recovered } => {
             let then = if recovered { "continuing" } else { "nothing more is written: check the disk, then restart" };
-            complain(&format!("storage failed: {what}; {then}"));
+            storage.complain(recovered, &format!("storage failed: {what}; {then}"));
+        }
+        Event::SweepFailed { what } => {
+            sweeps.complain((), &format!("a sweep failed: {what}; the next one tries again"))
+        }
+        Event::ThreadPanicked { thread, what } => {
+            let line = format!("{thread} survived a panic: {what}; please report this as a mistake of pouw");
+            threads.complain(thread, &line);
         }
         Event::BlockDamaged { name, leaf, address, .. } if serving => {
             let name = printable(&name);

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::ingest::{IngestLayout, IngestOptions};
 use crate::engine::{Config, FakeClock, IssueRequest, Runtime};

@@ -216,7 +216,10 @@ fn a_sync_that_fails_without_any_answer_makes_the_store_unavailable_until_a_rest
     desk.engine.sweep().unwrap_err();
     desk.disk.heal();
     let health = desk.gate.health();
-    assert_eq!((health.store.condition, health.overall()), (HealthCondition::Unavailable, HealthCondition::Degraded));
+    assert_eq!(
+        (health.store.condition, health.overall()),
+        (HealthCondition::Unavailable, HealthCondition::Unavailable)
+    );
     assert!(health.store.detail.contains("restarts"), "{health:?}");
     desk.disk.crash(Loss::Nothing);
     desk.restart();

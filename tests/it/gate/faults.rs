@@ -220,7 +220,7 @@ fn after_a_failed_sync_the_store_is_unavailable_until_a_restart_and_nothing_was_
         let health = desk.gate.health();
         assert_eq!(
             (health.store.condition, health.overall()),
-            (HealthCondition::Unavailable, HealthCondition::Degraded)
+            (HealthCondition::Unavailable, HealthCondition::Unavailable)
         );
         assert!(health.store.detail.contains("restarts"), "{health:?}");
     }

@@ -110,12 +110,12 @@ fn a_store_that_closes_or_fails_under_load_leaves_plain_429s() {
             assert_eq!(reply.status, 429);
             assert!(["degraded", "budget"].contains(&reply.reason().as_str()), "{reply:?}");
         }
-        assert_eq!(site.gate.health().overall(), pouw::HealthCondition::Degraded);
+        assert_eq!(site.gate.health().overall(), pouw::HealthCondition::Unavailable);
     }
 }
 
 #[test]
-fn after_a_failed_sync_the_service_stays_degraded_and_says_so() {
+fn after_a_failed_sync_the_service_stays_unavailable_and_says_so() {
     for kind in Kind::ALL {
         let site = Site::new(kind, &zero_floor());
         let (_, result) = solved(&site.limited());
@@ -127,7 +127,7 @@ fn after_a_failed_sync_the_service_stays_degraded_and_says_so() {
             assert_ne!(site.answer(&result).status, 200);
         }
         let health = site.gate.health();
-        assert_eq!(health.overall(), pouw::HealthCondition::Degraded);
+        assert_eq!(health.overall(), pouw::HealthCondition::Unavailable);
         assert!(health.store.detail.contains("restarts"), "{health:?}");
     }
 }

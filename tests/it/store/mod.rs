@@ -10,6 +10,7 @@ mod golden;
 mod mend;
 mod pairs;
 mod standings;
+mod supervision;
 mod trust_commands;
 mod trust_rows;
 mod trust_tables;

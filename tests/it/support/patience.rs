@@ -13,3 +13,10 @@ pub fn until(mut holds: impl FnMut() -> bool) {
         std::thread::yield_now();
     }
 }
+
+/// Makes a call on a thread of its own, and fails if it does not end.
+pub fn ended<T: Send + 'static>(what: &str, call: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(call()));
+    receiver.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{what} did not end"))
+}

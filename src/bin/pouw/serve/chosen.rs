@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use pouw::settings::Settings;
 use pouw::{Config, ConfigBuilder, GateConfig, PouwEngine};
 
-use crate::config_file::{ConfigFile, open};
+use crate::config_file::{ConfigFile, OnStoreFailure, open};
 use crate::failure::Failure;
 use crate::place::Place;
 use crate::secret;
@@ -22,6 +22,7 @@ pub struct Chosen {
     pub place: Place,
     pub rate_limit: u32,
     pub window_ms: u64,
+    pub on_store_failure: OnStoreFailure,
     settings: Settings,
     previous_secret_files: Vec<PathBuf>,
 }
@@ -52,6 +53,7 @@ impl Chosen {
             },
             rate_limit: all.rate_limit.unwrap_or_default(),
             window_ms: all.window_ms.unwrap_or_default(),
+            on_store_failure: file.and_then(|file| file.on_store_failure).unwrap_or_default(),
             previous_secret_files: file.map(ConfigFile::previous_secret_files).unwrap_or_default(),
             settings,
         })

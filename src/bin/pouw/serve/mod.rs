@@ -19,12 +19,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use pouw::settings::ProxyNetwork;
-use pouw::{Gate, PeerAddr};
+use pouw::{Gate, PeerAddr, PouwEngine};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tower_service::Service;
 
+use crate::config_file::OnStoreFailure;
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, complain};
 use crate::place::Place;
@@ -92,6 +93,8 @@ const WRITE_BUFFER_BYTES: usize = 16 << 10;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time for requests in progress when the service is stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the server looks whether its store failed.
+const STORE_LOOK: Duration = Duration::from_millis(500);
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let chosen = Chosen::new(options)?;
@@ -107,7 +110,25 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     // Waits for what runs on the pool, then for the last commit.
     runtime.shutdown_timeout(STOP_TIMEOUT);
     engine.close();
-    served.map(|()| Verdict::Done)
+    served?;
+    Ok(match engine.failure() {
+        None => Verdict::Done,
+        Some(why) => {
+            complain(&format!("the store failed: {why}; run: pouw check --db {}", chosen.place.db.display()));
+            Verdict::Failed
+        }
+    })
+}
+
+/// Returns once the store stays closed and the server is to end then.
+async fn store_failed(engine: &PouwEngine, then: OnStoreFailure) {
+    let mut look = tokio::time::interval(STORE_LOOK);
+    loop {
+        look.tick().await;
+        if then == OnStoreFailure::Exit && engine.failure().is_some() {
+            return;
+        }
+    }
 }
 
 async fn serve(
@@ -126,6 +147,9 @@ async fn serve(
     let _control = Control::start(&chosen.place.db, gate.engine().clone());
     announce(chosen, &gate, address, out)?;
     let [to_read, to_send] = [gate.write_timeout(), gate.body_timeout()];
+    let engine = gate.engine().clone();
+    let store_failed = store_failed(&engine, chosen.on_store_failure);
+    tokio::pin!(store_failed);
     let app = pages::pages(gate, metrics);
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -135,6 +159,7 @@ async fn serve(
             accepted = accept(&listener, &room) => accepted,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = &mut store_failed => break,
         };
         let Some((stream, peer, permit)) = accepted else {
             continue;

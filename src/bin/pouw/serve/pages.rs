@@ -106,6 +106,7 @@ async fn health(State(shared): State<Shared>) -> Response {
             "queue": part(&health.queue),
             "store": part(&health.store),
             "breaker": part(&health.breaker),
+            "threads": part(&health.threads),
         },
     });
     answer(status, &document)
@@ -286,7 +287,7 @@ mod tests {
         engine.sweep().unwrap_err();
         disk.heal();
         let (code, all, part, detail) = store();
-        assert_eq!((code, &*all, &*part), (200, "degraded", "unavailable"));
+        assert_eq!((code, &*all, &*part), (503, "unavailable", "unavailable"));
         assert!(detail.contains("until the process restarts"), "{detail}");
     }
 }
