@@ -2,8 +2,8 @@
 //! taken for this one's other half.
 //!
 //! The block file is marked first, with the mark before and the new one; the state file follows
-//! with the new one. So after a crash between the two the state file still has the mark before, and
-//! the pair is known as one.
+//! with the new one; then the block file drops the mark before. So after a crash between any two of
+//! them the state file has one of the marks in the block file, and else only the newest fits.
 
 use super::error::StoreError;
 use super::random::random;
@@ -20,7 +20,7 @@ pub(super) struct Generation {
 /// The marks in the block file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Marks {
-    /// The mark of the opening before; that of the state file until it gets the new one.
+    /// The mark of the state file until that gets the new one; the same as `now` from then on.
     pub(super) before: Generation,
     /// The mark of the newest opening.
     pub(super) now: Generation,

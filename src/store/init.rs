@@ -81,6 +81,14 @@ pub(super) fn init_blocks(
     Ok(())
 }
 
+/// The state file has the new mark: from now on only that fits the block file.
+pub(super) fn settle_marks(database: &Database, now: Generation) -> Result<(), StoreError> {
+    let txn = begin_durable(database, true)?;
+    let marks = Marks { before: now, now };
+    txn.open_table(META).db()?.insert("generation", &marks.encode()[..]).db()?;
+    txn.commit().db()
+}
+
 /// Reads the head and replays the ledger's tail over the client rows.
 pub(super) fn load_writer(database: &Database) -> Result<WriterState, StoreError> {
     let txn = database.begin_read().db()?;

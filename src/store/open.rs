@@ -13,7 +13,7 @@ use super::error::StoreError;
 use super::file::{open_file, panic_is_damage};
 use super::generation::Marks;
 use super::identity::{Label, Pair, open_pair, see_file, see_pair};
-use super::init::{init_blocks, init_state, load_writer};
+use super::init::{init_blocks, init_state, load_writer, settle_marks};
 use super::ledger::Round;
 #[cfg(feature = "testing")]
 use super::mistakes::StoreMistake;
@@ -126,15 +126,17 @@ impl Store {
         let Pair { state, blocks, label } = open_pair(&*provider, &options, &failures)?;
         let (state_path, blocks_path) = (provider.path(StoreFile::State), provider.path(StoreFile::Blocks));
         let before = label.as_ref().and_then(|label| label.generation).unwrap_or_default();
-        let marks = Marks { before, now: before.next()? };
+        let now = before.next()?;
+        let marks = Marks { before: if label.is_some() { before } else { now }, now };
         // The block file of a store gets the new mark first: see `generation`.
         if let Some(Label { store, head: Some(head), .. }) = &label {
             panic_is_damage(&blocks_path, || init_blocks(&blocks, *store, head.next_tree, Some(marks)))?;
         }
         let identity = panic_is_damage(&state_path, || init_state(&state, &state_path, Some(marks.now)))?;
         let writer = panic_is_damage(&state_path, || load_writer(&state))?;
-        if label.is_none() {
-            panic_is_damage(&blocks_path, || init_blocks(&blocks, identity.store, 0, Some(marks)))?;
+        match label {
+            Some(_) => panic_is_damage(&blocks_path, || settle_marks(&blocks, marks.now))?,
+            None => panic_is_damage(&blocks_path, || init_blocks(&blocks, identity.store, 0, Some(marks)))?,
         }
         provider.sync_names().map_err(io_error)?;
         Ok(Self::of(provider, options, failures, (state, blocks), (writer, identity), false))
