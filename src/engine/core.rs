@@ -290,14 +290,6 @@ impl Core {
         events.into_iter().for_each(|event| self.emit(event));
     }
 
-    fn may_write(&self) -> Result<(), WriteError> {
-        match (self.takes_no_writes(), self.store.is_read_only()) {
-            (true, _) => Err(WriteError::Closed),
-            (false, true) => Err(WriteError::ReadOnly),
-            (false, false) => Ok(()),
-        }
-    }
-
     /// Hands a job to the writer. Fails with `Busy` if too many are waiting.
     pub(super) fn write_soon(&self, job: Job) -> Result<(), (Job, WriteError)> {
         if let Err(error) = self.may_write() {

@@ -9,12 +9,21 @@ use crate::guard::Panicked;
 use crate::protocol::UnixMillis;
 
 use super::core::Core;
+use super::error::WriteError;
 use super::event::Event;
 
 impl Core {
     /// Whether the engine is being closed, or the store stays closed until a restart.
     pub(super) fn takes_no_writes(&self) -> bool {
         self.closing.load(Ordering::SeqCst) || self.store.is_closed()
+    }
+
+    pub(super) fn may_write(&self) -> Result<(), WriteError> {
+        match (self.takes_no_writes(), self.store.is_read_only()) {
+            (true, _) => Err(WriteError::Closed),
+            (false, true) => Err(WriteError::ReadOnly),
+            (false, false) => Ok(()),
+        }
     }
 
     /// Returns why the store stays closed, else `what`.

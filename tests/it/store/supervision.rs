@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -66,7 +67,7 @@ fn said<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<(), String> {
 }
 
 /// Every verb of the engine that can fail, in an order in which each has something to do.
-const VERBS: [(&str, Verb); 39] = [
+const VERBS: [(&str, Verb); 40] = [
     ("issue", |s| said(s.engine.issue(&IssueRequest::new(b"worker", DifficultyTier::Low)))),
     ("submit", |s| {
         let result = solve(&s.unit());
@@ -130,10 +131,27 @@ const VERBS: [(&str, Verb); 39] = [
     ("open_quorums", |s| said(s.engine.open_quorums(10))),
     ("stats", |s| said(Ok::<_, StoreError>(s.engine.stats()))),
     ("forget", |s| said(s.engine.forget("complete"))),
+    ("backup", |s| {
+        let directory = tempfile::tempdir().unwrap();
+        said(s.engine.backup(directory.path().join("copy"), &mut |_| ControlFlow::Continue(())))
+    }),
 ];
 
 /// Verbs that have no store to wait for: they open one, or only copy out of memory. `close` ends each test.
-const OTHERS: [&str; 8] = ["check_store", "open", "open_with", "close", "failure", "config", "now", "client_digest"];
+const OTHERS: [&str; 12] = [
+    "check_store",
+    "repair_store",
+    "open",
+    "open_with",
+    "open_read_only",
+    "open_read_only_with",
+    "close",
+    "failure",
+    "config",
+    "copy_of",
+    "now",
+    "client_digest",
+];
 
 /// Makes every call on a thread of its own. Returns what each said, in order.
 fn every_verb(scene: &Arc<Scene>) -> Vec<(&'static str, Result<(), String>)> {
@@ -235,6 +253,7 @@ fn after_a_failed_sync_no_verb_waits_and_one_event_says_why() {
 #[derive(Default)]
 struct Trap {
     state: Mutex<(bool, bool)>,
+    reached: AtomicBool,
     changed: Condvar,
 }
 
@@ -254,6 +273,7 @@ impl Trap {
         }
         let state = self.state.lock().unwrap();
         if state.0 {
+            self.reached.store(true, Ordering::SeqCst);
             let sprung = self.changed.wait_timeout_while(state, PATIENCE, |state| !state.1).unwrap();
             drop(sprung);
             panic!("the trap");
@@ -285,7 +305,8 @@ fn a_panic_of_the_writer_answers_every_job_that_waits_in_both_lanes() {
     };
     // One is in the commit that hangs, the others fill the lane, until one more finds no room.
     let mut key = 100;
-    let mut threads = Vec::new();
+    let mut threads = vec![debit(key)];
+    until(|| trap.reached.load(Ordering::SeqCst));
     until(|| {
         key += 1;
         threads.push(debit(key));
