@@ -107,12 +107,11 @@ impl Store {
     /// stored before the state refers to it and removed before the state says so, so that this pair
     /// is one that a crash could have left.
     fn both_snapshots(&self) -> Result<(Snapshot, Snapshot), StoreError> {
-        let both = || Ok((self.state_db()?.begin_read()?, self.blocks_db()?.begin_read()?));
-        if self.is_read_only() {
-            return both();
-        }
-        // While this transaction is open no other one can write block data.
-        self.change_blocks(|_| Ok((both()?, false)))
+        let _alone = self.changing_blocks.lock();
+        // One file after the other: whoever opens the store again waits for both.
+        let state = self.state_db()?.begin_read()?;
+        let blocks = self.blocks_used(self.blocks_db().and_then(|database| database.begin_read()))?;
+        Ok((state, blocks))
     }
 }
 

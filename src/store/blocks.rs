@@ -84,10 +84,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged. After a panic of redb's the store
     /// stays closed.
-    pub(super) fn change_blocks<T>(
-        &self,
-        with: impl FnOnce(&Changing) -> Result<(T, bool), StoreError>,
-    ) -> Result<T, StoreError> {
+    fn change_blocks<T>(&self, with: impl FnOnce(&Changing) -> Result<(T, bool), StoreError>) -> Result<T, StoreError> {
         let broken = |error: StoreError| {
             self.latch(error.to_string());
             error
@@ -96,6 +93,7 @@ impl Store {
             NotWritten::RolledBack(error) => error,
             NotWritten::Broken(error) => broken(error),
         };
+        let _alone = self.changing_blocks.lock();
         let database = self.blocks_db()?;
         let txn = database.begin_write(true).map_err(rolled_back)?;
         let (txn, (out, changed)) = txn.change(with).map_err(rolled_back)?;

@@ -74,6 +74,9 @@ pub struct Store {
     blocks: RwLock<Option<Database>>,
     /// redb refuses a file after an I/O error; the block file is reopened then.
     blocks_failed: AtomicBool,
+    /// One writer of block data at a time, so that none waits within redb, where it would wait for
+    /// ever for one that panicked. Taken before either file.
+    pub(super) changing_blocks: Mutex<()>,
     /// How often a file was opened again.
     reopened: AtomicU64,
     /// `close` was called.
@@ -175,6 +178,7 @@ impl Store {
             state: RwLock::new(Some(state)),
             blocks: RwLock::new(Some(blocks)),
             blocks_failed: AtomicBool::new(false),
+            changing_blocks: Mutex::new(()),
             reopened: AtomicU64::new(0),
             shut: AtomicBool::new(false),
             read_only,

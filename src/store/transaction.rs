@@ -1,6 +1,6 @@
 //! Transactions of redb in which a panic is contained. redb trusts the pages it reads, and panics
 //! on some that are damaged, also while an iterator is advanced or a value is taken. So no
-//! transaction leaves this file: rows are looked at and changed within closures.
+//! transaction of an open store leaves this file: rows are looked at and changed within closures.
 //!
 //! **After a panic in a read** the handle goes on. A read changes nothing of redb's but counts of
 //! open pages, which unwinding puts right, and redb takes its locks for longer than that only
@@ -78,7 +78,7 @@ impl<'s> OpenDatabase<'s> {
     }
 }
 
-/// A state of one file. Keep it for milliseconds.
+/// A state of one file. Keep it for milliseconds, a backup excepted: the file grows meanwhile.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     txn: Option<ReadTransaction>,

@@ -29,7 +29,9 @@ impl<'i> Intake<'i> {
         if same.is_none() && !released {
             // Its last leaf may have been verified meanwhile, and its data removed.
             let now = self.core.store.read()?.tree(tree)?;
-            if let Some(now) = now.filter(|now| matches!(self.is_released(tree, now), Ok(true))) {
+            if let Some(now) = now
+                && self.is_released(tree, &now)?
+            {
                 self.report.read = read;
                 same = self.same((tree, &now), true, cut, single, feed)?;
             }

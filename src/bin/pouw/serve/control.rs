@@ -5,7 +5,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ use crate::output::complain;
 
 /// Time for a request to arrive.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for a command to take a line of the answer.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The socket's file. Dropping it removes the file.
 #[derive(Debug)]
@@ -34,7 +36,7 @@ impl Control {
     pub fn start(db: &Path, engine: PouwEngine) -> Option<Self> {
         let path = socket_of(db);
         match listen(&path) {
-            Ok(listener) => Some(Self { path, task: tokio::spawn(answer_all(listener, engine)) }),
+            Ok((listener, owner)) => Some(Self { path, task: tokio::spawn(answer_all(listener, owner, engine)) }),
             Err(error) => {
                 let path = path.display();
                 complain(&format!("{path}: {error}; commands cannot back up this store while it is served"));
@@ -52,7 +54,8 @@ impl Drop for Control {
     }
 }
 
-fn listen(path: &Path) -> io::Result<UnixListener> {
+/// Returns the socket and the user that it belongs to.
+fn listen(path: &Path) -> io::Result<(UnixListener, u32)> {
     // The store is open, so no other service uses it: what is there was left by a crash.
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -60,22 +63,27 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     }
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    Ok((listener, std::fs::metadata(path)?.uid()))
 }
 
-async fn answer_all(listener: UnixListener, engine: PouwEngine) {
+async fn answer_all(listener: UnixListener, owner: u32, engine: PouwEngine) {
     loop {
         // One at a time: a second backup would wait for the first in any case.
         if let Ok((stream, _)) = listener.accept().await {
             // An error of a connection concerns only its command.
-            let _ = answer(stream, &engine).await;
+            let _ = answer(stream, owner, &engine).await;
         } else {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 }
 
-async fn answer(stream: UnixStream, engine: &PouwEngine) -> io::Result<()> {
+async fn answer(stream: UnixStream, owner: u32, engine: &PouwEngine) -> io::Result<()> {
+    // Others could connect before the socket had its mode.
+    let user = stream.peer_cred()?.uid();
+    if user != owner && user != 0 {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let mut read = BufReader::new(read.take(LINE_BYTES_MAX));
@@ -94,8 +102,8 @@ async fn answer(stream: UnixStream, engine: &PouwEngine) -> io::Result<()> {
     while let Some(reply) = told.recv().await {
         let mut line = serde_json::to_vec(&reply)?;
         line.push(b'\n');
-        // A command that is gone ends its backup: sending fails then.
-        write.write_all(&line).await?;
+        // A command that is gone or stands still ends its backup: sending fails then.
+        tokio::time::timeout(REPLY_TIMEOUT, write.write_all(&line)).await.map_err(|_| io::ErrorKind::TimedOut)??;
     }
     Ok(())
 }
