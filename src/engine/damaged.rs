@@ -170,6 +170,10 @@ impl Core {
                 }
                 SubmitError::Withdrawn
             }
+            LoadError::Damaged { tile, mask, what } => {
+                self.damaged(tree, tile, mask, &what);
+                SubmitError::Withdrawn
+            }
         }
     }
 

@@ -279,7 +279,7 @@ pub enum TreeError {
         pending: u64,
         /// All leaves.
         leaves: u64,
-        /// Leaves whose blocks do not hash to their addresses.
+        /// Leaves whose blocks do not hash to their addresses, or are not what was ingested.
         damaged: u64,
     },
     /// Leaves known from clients only cannot be hashed by the server, because their data is gone.
@@ -291,6 +291,17 @@ pub enum TreeError {
         leaves: u64,
         /// The reason.
         what: String,
+    },
+    /// A leaf that the server has to hash is damaged: its bytes are not those that were ingested.
+    #[error(
+        "the bytes of leaf {leaf} of tree {name:?} are not those that were ingested; ingest the same content again, \
+         then export"
+    )]
+    Damaged {
+        /// Its name.
+        name: String,
+        /// The first such leaf.
+        leaf: u64,
     },
     /// The caller's progress callback stopped the call. Leaves verified so far stay verified.
     #[error("stopped; the same call again continues after the verified leaves")]
@@ -344,7 +355,7 @@ impl TreeError {
             Self::Cancelled | Self::Corrected(_) => true,
             Self::Write(error) => error.is_retryable(),
             Self::Store(error) => error.is_retryable(),
-            Self::Unknown(_) | Self::Unverifiable { .. } | Self::Policy { .. } => false,
+            Self::Unknown(_) | Self::Unverifiable { .. } | Self::Damaged { .. } | Self::Policy { .. } => false,
             Self::Inconsistent { .. } | Self::LeafRange { .. } | Self::Sink(_) => false,
         }
     }

@@ -20,16 +20,18 @@ pub enum Event {
         /// Its name.
         name: String,
     },
-    /// A tree contradicts itself and will not export.
+    /// A tree contradicts itself and will not export, or stored bytes are not those that were
+    /// ingested. Leaves with such bytes are neither handed out nor hashed until the same content is
+    /// ingested again; they are reported once.
     CorruptionFound {
         /// The tree; `None` where the row belongs to none, or the tree is not known.
         tree: Option<TreeId>,
         /// What was found.
         what: String,
     },
-    /// A file ingested by reference has changed, or data is not what clients were sent. The leaves
-    /// stay pending, and are kept back until the server finds them right. Reported once for as long
-    /// as that lasts.
+    /// A file ingested by reference has changed, or data is not what was ingested or clients were
+    /// sent. The leaves stay pending, and are kept back until the server finds them right. Reported
+    /// once for as long as that lasts.
     SourceChanged {
         /// The tree.
         tree: TreeId,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::merkle::{AlignedRange, GROUP_LEAVES, TILE_LEAVES};
 use crate::policy::ready::Loaded;
 use crate::store::records::{DataPlace, SourceRow, TreeRow};
-use crate::store::{Reader, Store, StoreError, TreeNumber};
+use crate::store::{Reader, Store, StoreError, StoredLeaves, TreeNumber};
 
 /// Why the bytes of leaves could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,15 @@ pub(super) enum LoadError {
     /// A file ingested by reference is missing or has changed.
     #[error("{0}")]
     Source(String),
+    /// Bytes were read and are not those that came in.
+    #[error("{what}")]
+    Damaged {
+        tile: u64,
+        /// One bit for each of them, within the tile.
+        mask: u32,
+        /// Their numbers and their tree.
+        what: String,
+    },
 }
 
 /// Byte lengths of the leaves of a tile, and the offset of the first in the tree's stored bytes.
@@ -25,7 +34,8 @@ struct Layout {
     lengths: Vec<u64>,
 }
 
-/// Reads the leaves of `tile` from the first to the last one set in `mask`.
+/// Reads the leaves of `tile` from the first to the last one set in `mask`, and compares them with
+/// the checksums of their ingest. Whatever is handed out or hashed comes through here.
 pub(super) fn load_tile(
     store: &Store,
     reader: &Reader,
@@ -40,23 +50,42 @@ pub(super) fn load_tile(
     let stored = |length: &u64| if *length <= row.send_cap { *length } else { 0 };
     let skipped: u64 = layout.lengths.iter().take(from).map(stored).sum();
     let lengths: Vec<u64> = layout.lengths.iter().take(to).skip(from).map(stored).collect();
-    let total: u64 = lengths.iter().sum();
     let first = tile * TILE_LEAVES + from as u64;
-    let bytes = match row.data {
-        DataPlace::Copied => store.read_blocks(tree, layout.offset + skipped, total as usize)?,
-        DataPlace::Referenced => read_sources(store, tree, first, &lengths)?,
+    let read = match row.data {
+        DataPlace::Copied => store.read_leaves(tree, first, layout.offset + skipped, &lengths)?,
+        DataPlace::Referenced => {
+            let bytes = read_sources(store, tree, first, &lengths)?;
+            let damaged = store.differing(tree, first, &lengths, &bytes)?;
+            StoredLeaves { bytes, damaged }
+        }
         DataPlace::Dropped => {
             return Err(
                 StoreError::Contradiction { what: format!("tree {tree} has pending leaves and no data") }.into()
             );
         }
     };
+    let StoredLeaves { bytes, damaged } = read;
+    if damaged != 0 {
+        let mask = damaged << from;
+        return Err(LoadError::Damaged { tile, mask, what: damage_text(&row.name, tile, mask) });
+    }
     let mut end = 0;
     let ends = lengths.iter().map(|length| {
         end += *length as usize;
         end
     });
     Ok(Loaded { first, ends: ends.collect(), bytes })
+}
+
+/// The sentence about leaves, one bit each, that are not those that came in.
+fn damage_text(name: &str, tile: u64, mask: u32) -> String {
+    let noun = if mask.is_power_of_two() { "leaf" } else { "leaves" };
+    let slots = (0..TILE_LEAVES).filter(|slot| mask & (1 << slot) != 0);
+    let numbers: Vec<String> = slots.map(|slot| (tile * TILE_LEAVES + slot).to_string()).collect();
+    let numbers = numbers.join(", ");
+    format!(
+        "the bytes of {noun} {numbers} of tree {name:?} are not those that were ingested; ingest the same content again"
+    )
 }
 
 /// Returns the byte lengths of the leaves of a range.
@@ -69,6 +98,19 @@ pub(super) fn leaf_lengths(
     let layout = layout(reader, tree, row, range.tile())?;
     let skip = (range.start() % TILE_LEAVES) as usize;
     Ok(layout.lengths.into_iter().skip(skip).take(range.len() as usize).collect())
+}
+
+/// Returns where the stored bytes of a leaf begin in those of its tree, and their number.
+pub(super) fn stored_place(
+    reader: &Reader,
+    tree: TreeNumber,
+    row: &TreeRow,
+    leaf: u64,
+) -> Result<(u64, u64), StoreError> {
+    let layout = layout(reader, tree, row, leaf / TILE_LEAVES)?;
+    let mut stored = layout.lengths.iter().map(|length| if *length <= row.send_cap { *length } else { 0 });
+    let before: u64 = stored.by_ref().take((leaf % TILE_LEAVES) as usize).sum();
+    Ok((layout.offset + before, stored.next().unwrap_or_default()))
 }
 
 fn layout(reader: &Reader, tree: TreeNumber, row: &TreeRow, tile: u64) -> Result<Layout, StoreError> {
@@ -171,4 +213,16 @@ pub(super) fn first_run(mask: u32) -> (u32, u32) {
     let len = (mask >> start.min(31)).trailing_ones();
     let run = (((1u64 << len) - 1) << start) as u32;
     (run, mask & !run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damaged_leaves_are_named_by_their_numbers_in_the_tree() {
+        let text = "the bytes of leaf 33 of tree \"t\" are not those that were ingested; ingest the same content again";
+        assert_eq!(damage_text("t", 1, 2), text);
+        assert!(damage_text("t", 1, 1 | 1 << 31).starts_with("the bytes of leaves 32, 63 of tree"));
+    }
 }

@@ -305,6 +305,16 @@ impl Core {
         let failed = |error| match error {
             LoadError::Store(error) => error.into(),
             LoadError::Source(what) => gone(what),
+            LoadError::Damaged { tile, mask, what } => {
+                // Leaves with a hash that counts keep their state.
+                let of = TreeId::new(tree);
+                self.put_off(tree, what, |what| match row.data {
+                    DataPlace::Referenced => Event::SourceChanged { tree: of, what },
+                    _ => Event::CorruptionFound { tree: Some(of), what },
+                });
+                let leaf = tile * TILE_LEAVES + u64::from(mask.trailing_zeros());
+                TreeError::Damaged { name: row.name.clone(), leaf }
+            }
         };
         let (hashes, work) = self.hash_mask((tree, row), tile, mask).map_err(failed)?;
         let reader = self.store.read()?;

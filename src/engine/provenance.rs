@@ -62,7 +62,8 @@ written_as_str!(Provenance);
 #[non_exhaustive]
 pub struct Provenances {
     counts: [u64; 5],
-    /// Leaves whose blocks do not hash to their addresses: they are not done.
+    /// Leaves whose blocks do not hash to their addresses, or are not what was ingested: they are
+    /// not done.
     pub damaged: u64,
 }
 
@@ -88,7 +89,7 @@ impl Provenances {
     }
 }
 
-/// A block that does not hash to its address.
+/// A block that does not hash to its address, or is not what was ingested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DamagedBlock {
@@ -96,7 +97,7 @@ pub struct DamagedBlock {
     pub tree: String,
     /// The leaf.
     pub leaf: LeafIndex,
-    /// The address it should hash to.
+    /// The address it should hash to; zero where clients bring the hashes.
     pub address: Checksum,
     /// Where to continue a listing after it.
     pub key: DamageCursor,

@@ -46,8 +46,8 @@ struct Read {
     stretches: Vec<Stretch>,
     /// Tile, leaves, and the reason why their bytes could not be read.
     unreadable: Vec<(u64, u32, LoadError)>,
-    /// Tile, and leaves that are not what their stored hashes say.
-    wrong: Vec<(u64, u32)>,
+    /// Tile, leaves that are not what came in or what their stored hashes say, and which of both.
+    wrong: Vec<(u64, u32, String)>,
 }
 
 /// A tile with its bytes, ready to be merged.
@@ -167,9 +167,14 @@ impl Core {
         let (mut added, mut news, mut wrong) = (0, Vec::new(), Vec::new());
         let result = match read {
             Ok(Some(read)) if wanted => {
+                wrong.clone_from(&read.wrong);
+                for (tile, mask, _) in &mut wrong {
+                    // Leaves that are out may come back with a right answer, made of the right
+                    // bytes; else they are read again.
+                    *mask &= !queue.taken_mask(plan.tree, *tile);
+                }
                 news = self.keep_unreadable(&mut queue, &plan, &read);
                 added = self.merge(&mut queue, &plan, &read);
-                wrong = read.wrong;
                 Ok(())
             }
             Ok(_) => Ok(()),
@@ -182,9 +187,8 @@ impl Core {
         queue.scan.reading = None;
         queue.scan.settled_meanwhile.clear();
         drop(queue);
-        for (tile, mask) in wrong {
-            let leaf = tile * TILE_LEAVES + u64::from(mask.trailing_zeros());
-            self.damaged(plan.tree, tile, mask, &format!("leaf {leaf} does not hash to the stored answer"));
+        for (tile, mask, why) in wrong.into_iter().filter(|(_, mask, _)| *mask != 0) {
+            self.damaged(plan.tree, tile, mask, &why);
         }
         // One of a stretch, since one file or row may be to blame for all.
         news.into_iter().take(1).for_each(|event| self.emit(event));
@@ -201,14 +205,16 @@ impl Core {
             if queue.block(tree, *tile, *mask, &what, now) {
                 news.push(match why {
                     LoadError::Source(_) => Event::SourceChanged { tree: TreeId::new(tree), what },
-                    LoadError::Store(_) => Event::CorruptionFound { tree: Some(TreeId::new(tree)), what },
+                    LoadError::Store(_) | LoadError::Damaged { .. } => {
+                        Event::CorruptionFound { tree: Some(TreeId::new(tree)), what }
+                    }
                 });
             }
         }
         if plan.look {
             for tile in plan.tiles.clone() {
                 let failed = read.unreadable.iter().map(|(at, mask, _)| (at, mask));
-                let failed = failed.chain(read.wrong.iter().map(|(at, mask)| (at, mask)));
+                let failed = failed.chain(read.wrong.iter().map(|(at, mask, _)| (at, mask)));
                 let failed = failed.filter(|(at, _)| **at == tile).fold(0, |all, (_, mask)| all | mask);
                 queue.blocked.found_right(tree, tile, plan.only.unwrap_or(u32::MAX) & !failed);
             }
@@ -327,11 +333,19 @@ impl Core {
         match loaded.and_then(|data| Ok((self.look_at(plan, row, tile, &data)?, data))) {
             Ok((wrong, data)) => {
                 if wrong & mask != 0 {
-                    read.wrong.push((tile, wrong & mask));
+                    let leaf = tile * TILE_LEAVES + u64::from((wrong & mask).trailing_zeros());
+                    read.wrong.push((tile, wrong & mask, format!("leaf {leaf} does not hash to the stored answer")));
                 }
                 read.stretches.push(Stretch { tile, pending: mask & !wrong, data: Arc::new(data) });
             }
             Err(LoadError::Store(error)) if !error.is_one_row() => return Err(error),
+            Err(LoadError::Damaged { mask: damaged, what, .. }) => {
+                let good = mask & !damaged;
+                read.wrong.push((tile, damaged, what));
+                if good != 0 {
+                    self.read_leaves(plan, row, tile, good, read)?;
+                }
+            }
             Err(error) if mask.is_power_of_two() => read.unreadable.push((tile, mask, error)),
             Err(_) => {
                 let low = mask & ((1 << (mask.trailing_zeros() + mask.count_ones() / 2)) - 1);

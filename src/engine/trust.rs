@@ -40,6 +40,11 @@ impl PutOff {
         self.0.get(&tree).is_none_or(|(_, backoff)| backoff.is_due(now_ms))
     }
 
+    /// A try is worth while: the content of the tree was given again.
+    pub(super) fn forget(&mut self, tree: TreeNumber) {
+        self.0.remove(&tree);
+    }
+
     /// Returns whether the reason is to be reported.
     fn failed(&mut self, tree: TreeNumber, why: &str, now_ms: u64) -> bool {
         if let Some((known, backoff)) = self.0.get_mut(&tree) {
@@ -126,6 +131,8 @@ impl Core {
                 self.put_off(tree, what, changed);
                 Ok(false)
             }
+            // An event says so.
+            Err(TreeError::Damaged { .. }) => Ok(false),
             Err(TreeError::Store(error)) if error.is_one_row() => {
                 self.put_off(tree, error.to_string(), corrupt);
                 Ok(false)
@@ -137,7 +144,7 @@ impl Core {
 
     /// Doubted leaves of a tree cannot be hashed now: the next try is after a pause, and a new
     /// reason is reported.
-    fn put_off(&self, tree: TreeNumber, why: String, event: impl FnOnce(String) -> Event) {
+    pub(super) fn put_off(&self, tree: TreeNumber, why: String, event: impl FnOnce(String) -> Event) {
         let new = self.put_off.lock().failed(tree, &why, self.now_ms());
         if new {
             self.later(event(why));

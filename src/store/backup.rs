@@ -20,7 +20,7 @@ use super::identity::is_empty;
 use super::init::{begin_durable, drawn, head_of};
 use super::open::{Identity, Store, io_error};
 use super::records::{CopyRow, seal};
-use super::tables::{BLOCKS, META, SOURCES, each_state_table};
+use super::tables::{BLOCKS, META, SOURCES, SUMS, each_state_table};
 use super::transaction::Snapshot;
 
 /// Bytes of rows in one transaction of the copy, roughly.
@@ -125,6 +125,7 @@ impl Copying<'_> {
     ) -> Result<Copied, BackupFailure> {
         self.table(blocks, to_blocks, BLOCKS)?;
         self.table(blocks, to_blocks, SOURCES)?;
+        self.table(blocks, to_blocks, SUMS)?;
         macro_rules! copy {
             ($($table:ident),+) => { $(self.table(state, to_state, $table)?;)+ };
         }

@@ -1,10 +1,12 @@
 //! Block data: a file of its own, so that a big ingest never sits in front of an answer.
 
+use redb::ReadTransaction;
+
 use super::error::{DbResult, StoreError};
 use super::open::Store;
-use super::records::{SourceRow, seal, unseal};
-use super::tables::{BLOCKS, CHUNK_BYTES, SOURCES};
-use super::transaction::{Changing, NotCommitted, NotWritten};
+use super::records::{SourceRow, SumRow, seal, unseal};
+use super::tables::{BLOCKS, CHUNK_BYTES, SOURCES, SUMS};
+use super::transaction::{Changing, NotCommitted, NotWritten, Open};
 
 /// Collects block data and writes it in bounded transactions. What [`BlocksWriter::commit`] has
 /// returned for is durable; state may refer to it then, and not before.
@@ -13,13 +15,37 @@ pub struct BlocksWriter<'s> {
     store: &'s Store,
     chunks: Vec<((u64, u32), Vec<u8>)>,
     sources: Vec<((u64, u64), SourceRow)>,
+    sums: Vec<((u64, u64), SumRow)>,
+    renewals: Vec<(u64, Renewal)>,
     bytes: usize,
+}
+
+/// What is written over a row that is there, and nowhere else: data that was removed meanwhile does
+/// not come back.
+#[derive(Debug)]
+pub enum Renewal {
+    /// Bytes from this offset in the stored data on.
+    Bytes(u64, Vec<u8>),
+    /// The file that holds the leaves from this one on.
+    Source(u64, SourceRow),
+    /// The checksums of this group.
+    Sums(u64, SumRow),
+}
+
+impl Renewal {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(_, bytes) => bytes.len(),
+            Self::Source(_, row) => row.path.len() + 64,
+            Self::Sums(_, row) => row.leaves.len() * 8 + 32,
+        }
+    }
 }
 
 impl<'s> BlocksWriter<'s> {
     /// A writer with nothing in it.
     pub fn new(store: &'s Store) -> Self {
-        Self { store, chunks: Vec::new(), sources: Vec::new(), bytes: 0 }
+        Self { store, chunks: Vec::new(), sources: Vec::new(), sums: Vec::new(), renewals: Vec::new(), bytes: 0 }
     }
 
     /// Adds chunk `chunk` of `tree`: [`CHUNK_BYTES`] bytes, or fewer if it is the last.
@@ -34,11 +60,26 @@ impl<'s> BlocksWriter<'s> {
         self.sources.push(((tree, first_leaf), row));
     }
 
+    /// Adds the checksums of group `group` of `tree`.
+    pub fn put_sums(&mut self, tree: u64, group: u64, row: SumRow) {
+        self.bytes += row.leaves.len() * 8 + 32;
+        self.sums.push(((tree, group), row));
+    }
+
+    /// Adds what is to be written over rows of `tree`.
+    pub fn renew(&mut self, tree: u64, renewal: Renewal) {
+        self.bytes += renewal.len();
+        self.renewals.push((tree, renewal));
+    }
+
     /// Takes back what waits for `tree`.
     pub fn discard(&mut self, tree: u64) {
         self.chunks.retain(|((other, _), _)| *other != tree);
         self.sources.retain(|((other, _), _)| *other != tree);
-        self.bytes = self.chunks.iter().map(|(_, bytes)| bytes.len()).sum();
+        self.sums.retain(|((other, _), _)| *other != tree);
+        self.renewals.retain(|(other, _)| *other != tree);
+        let chunks = self.chunks.iter().map(|(_, bytes)| bytes.len());
+        self.bytes = chunks.chain(self.renewals.iter().map(|(_, renewal)| renewal.len())).sum();
     }
 
     /// Bytes waiting.
@@ -52,29 +93,94 @@ impl<'s> BlocksWriter<'s> {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn commit(&mut self) -> Result<(), StoreError> {
-        if self.chunks.is_empty() && self.sources.is_empty() {
+        let waiting = [self.chunks.len(), self.sources.len(), self.sums.len(), self.renewals.len()];
+        if waiting == [0; 4] {
             return Ok(());
         }
         self.store.blocks_used(self.write())?;
         self.chunks.clear();
         self.sources.clear();
+        self.sums.clear();
+        self.renewals.clear();
         self.bytes = 0;
         Ok(())
     }
 
     fn write(&self) -> Result<(), StoreError> {
         self.store.change_blocks(|txn| {
-            let mut table = txn.open_table(BLOCKS).db()?;
+            let mut blocks = txn.open_table(BLOCKS).db()?;
             for (key, bytes) in &self.chunks {
-                table.insert(*key, bytes.as_slice()).db()?;
+                blocks.insert(*key, bytes.as_slice()).db()?;
             }
-            let mut table = txn.open_table(SOURCES).db()?;
+            let mut sources = txn.open_table(SOURCES).db()?;
             for (key, row) in &self.sources {
-                table.insert(*key, seal("sources-0", row)?.as_slice()).db()?;
+                sources.insert(*key, seal("sources-0", row)?.as_slice()).db()?;
+            }
+            let mut sums = txn.open_table(SUMS).db()?;
+            for (key, row) in &self.sums {
+                sums.insert(*key, row.encode(key.0, key.1).as_slice()).db()?;
+            }
+            for (tree, renewal) in &self.renewals {
+                match renewal {
+                    Renewal::Bytes(offset, bytes) => write_over(&mut blocks, *tree, *offset, bytes)?,
+                    Renewal::Source(leaf, row) => replace(&mut sources, (*tree, *leaf), &seal("sources-0", row)?)?,
+                    Renewal::Sums(group, row) => replace(&mut sums, (*tree, *group), &row.encode(*tree, *group))?,
+                }
             }
             Ok(((), true))
         })
     }
+}
+
+type Rows<'t, K> = Open<'t, K, &'static [u8]>;
+
+/// A chunk that is too short gets zeros up to here, which match no checksum.
+fn write_over(table: &mut Rows<'_, (u64, u32)>, tree: u64, offset: u64, mut bytes: &[u8]) -> Result<(), StoreError> {
+    let mut at = offset;
+    while !bytes.is_empty() {
+        let key = (tree, chunk_number(at / CHUNK_BYTES)?);
+        let skip = (at % CHUNK_BYTES) as usize;
+        let (now, later) = bytes.split_at(bytes.len().min(CHUNK_BYTES as usize - skip));
+        let there = table.get(key).db()?.map(|raw| raw.value().to_vec());
+        if let Some(mut chunk) = there {
+            chunk.resize(chunk.len().max(skip + now.len()), 0);
+            chunk[skip..skip + now.len()].copy_from_slice(now);
+            table.insert(key, chunk.as_slice()).db()?;
+        }
+        at += now.len() as u64;
+        bytes = later;
+    }
+    Ok(())
+}
+
+fn replace(table: &mut Rows<'_, (u64, u64)>, key: (u64, u64), row: &[u8]) -> Result<(), StoreError> {
+    if table.get(key).db()?.is_some() {
+        table.insert(key, row).db()?;
+    }
+    Ok(())
+}
+
+/// Bytes `[offset, offset + len)` of the stored data of `tree`. Fewer bytes are damage.
+pub(super) fn read_bytes(txn: &ReadTransaction, tree: u64, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
+    let mut out = Vec::with_capacity(len);
+    if len == 0 {
+        return Ok(out);
+    }
+    let table = txn.open_table(BLOCKS).db()?;
+    let first = chunk_number(offset / CHUNK_BYTES)?;
+    let last = chunk_number((offset + len as u64 - 1) / CHUNK_BYTES)?;
+    let mut skip = (offset % CHUNK_BYTES) as usize;
+    for entry in table.range((tree, first)..=(tree, last)).db()? {
+        let (_, raw) = entry.db()?;
+        let bytes = raw.value().get(skip..).unwrap_or_default();
+        out.extend_from_slice(&bytes[..bytes.len().min(len - out.len())]);
+        skip = 0;
+    }
+    if out.len() != len {
+        let what = format!("tree {tree} lacks block data at byte {offset}: {} of {len} bytes", out.len());
+        return Err(StoreError::Contradiction { what });
+    }
+    Ok(out)
 }
 
 impl Store {
@@ -104,39 +210,6 @@ impl Store {
             })?;
         } else {
             txn.abandon().map_err(broken)?;
-        }
-        Ok(out)
-    }
-
-    /// Bytes `[offset, offset + len)` of the stored data of `tree`. Fewer bytes are damage.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn read_blocks(&self, tree: u64, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
-        self.blocks_used(self.try_read_blocks(tree, offset, len))
-    }
-
-    fn try_read_blocks(&self, tree: u64, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
-        let mut out = Vec::with_capacity(len);
-        if len == 0 {
-            return Ok(out);
-        }
-        let first = chunk_number(offset / CHUNK_BYTES)?;
-        let last = chunk_number((offset + len as u64 - 1) / CHUNK_BYTES)?;
-        let mut skip = (offset % CHUNK_BYTES) as usize;
-        self.blocks_db()?.begin_read()?.look(|txn| {
-            let table = txn.open_table(BLOCKS).db()?;
-            for entry in table.range((tree, first)..=(tree, last)).db()? {
-                let (_, raw) = entry.db()?;
-                let bytes = raw.value().get(skip..).unwrap_or_default();
-                out.extend_from_slice(&bytes[..bytes.len().min(len - out.len())]);
-                skip = 0;
-            }
-            Ok(())
-        })?;
-        if out.len() != len {
-            let what = format!("tree {tree} lacks block data at byte {offset}: {} of {len} bytes", out.len());
-            return Err(StoreError::Contradiction { what });
         }
         Ok(out)
     }
@@ -179,12 +252,17 @@ impl Store {
             let mut through = 0;
             let mut blocks = txn.open_table(BLOCKS).db()?;
             let mut sources = txn.open_table(SOURCES).db()?;
+            let mut sums = txn.open_table(SUMS).db()?;
             for tree in trees {
                 for row in blocks.extract_from_if((*tree, 0)..(tree + 1, 0), |_, _| true).db()?.take(limit - rows) {
                     row.db()?;
                     rows += 1;
                 }
                 for row in sources.extract_from_if((*tree, 0)..(tree + 1, 0), |_, _| true).db()?.take(limit - rows) {
+                    row.db()?;
+                    rows += 1;
+                }
+                for row in sums.extract_from_if((*tree, 0)..(tree + 1, 0), |_, _| true).db()?.take(limit - rows) {
                     row.db()?;
                     rows += 1;
                 }

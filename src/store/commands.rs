@@ -97,7 +97,7 @@ pub enum Command {
     Referee(Referee),
     /// Take the server's own hashes for leaves that only clients have hashed.
     Upgrade(Upgrade),
-    /// Take damaged leaves as done: the server has hashed their bytes again.
+    /// Take damaged leaves as mended: verified in trees of known addresses, else pending.
     Repair(Repair),
     /// Take leaves out of the queue: their stored data is damaged.
     Damage(Damage),

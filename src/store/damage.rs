@@ -1,13 +1,13 @@
-//! Marking leaves whose stored data is not what was ingested.
+//! Marking leaves whose stored data is not what was ingested, and leaves that are mended.
 
 use crate::merkle::TILE_LEAVES;
 
 use super::apply::Batch;
 use super::commands::{Outcome, Refused};
 use super::error::{DbResult, StoreError};
-use super::records::{LeafState, QuorumRow, TreeState, range_end, unseal};
+use super::records::{HashReason, LeafState, QuorumRow, TreeState, range_end, unseal};
 use super::tables::{DAMAGED, QUORUMS};
-use super::trust_commands::Damage;
+use super::trust_commands::{Damage, Repair};
 
 impl Batch<'_> {
     pub(super) fn mark_damaged(&mut self, damage: &Damage) -> Result<Outcome, StoreError> {
@@ -55,5 +55,36 @@ impl Batch<'_> {
             }
         }
         Ok(voted)
+    }
+
+    pub(super) fn repair(&mut self, repair: &Repair) -> Result<Outcome, StoreError> {
+        let Repair { tree, leaves, work } = repair;
+        let place = self.account_place(*tree)?;
+        self.account.count_server(place, HashReason::Ingest, *work);
+        let known = match self.tree(*tree)? {
+            Some(row) if row.state == TreeState::Active => row.strategy.knows_answers(),
+            _ => return Ok(Outcome::Refused(Refused::TreeGone)),
+        };
+        // Only blocks with known hashes were hashed for it. In other trees the work is still to be
+        // done and paid.
+        let now = if known { LeafState::Verified } else { LeafState::Pending };
+        let mut repaired = 0;
+        for leaf in leaves {
+            let was = self.txn.open_table(DAMAGED).db()?.remove((*tree, *leaf)).db()?.is_some();
+            if was {
+                self.edit_tile(*tree, leaf / TILE_LEAVES, |row| row.set(leaf % TILE_LEAVES, now))?;
+                repaired += 1;
+            }
+        }
+        // They were not counted as pending while they were damaged.
+        self.head.totals.pending += repaired;
+        let done = if known { repaired } else { 0 };
+        let progress = self.leaves_done(*tree, done)?.unwrap_or_default();
+        Ok(Outcome::Judged {
+            corrected: Vec::new(),
+            liars: Vec::new(),
+            first_leaf: progress.first_leaf,
+            leaves_complete: progress.leaves_complete,
+        })
     }
 }

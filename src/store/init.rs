@@ -10,7 +10,7 @@ use super::identity::{corrupted, fixed};
 use super::open::{Identity, WriterState};
 use super::random::random;
 use super::records::{AccountRow, Head, seal, unseal};
-use super::tables::{BLOCKS, FORMAT_VERSION, META, SOURCES, each_state_table};
+use super::tables::{BLOCKS, FORMAT_VERSION, META, SOURCES, SUMS, each_state_table};
 
 /// Makes what the state file lacks, and with `opening` notes that the store was opened.
 pub(super) fn init_state(
@@ -76,6 +76,9 @@ pub(super) fn init_blocks(
         blocks.retain_in((next_tree, 0).., |_, _| false).db()?;
         let mut sources = txn.open_table(SOURCES).db()?;
         sources.retain_in((next_tree, 0).., |_, _| false).db()?;
+        // Added to the first layout: a store from before it gets it here.
+        let mut sums = txn.open_table(SUMS).db()?;
+        sums.retain_in((next_tree, 0).., |_, _| false).db()?;
     }
     txn.commit().db()?;
     Ok(())

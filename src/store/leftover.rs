@@ -9,7 +9,7 @@ use super::error::{DbResult, StoreError};
 use super::open::Store;
 use super::read::{Reader, TreeNumber};
 use super::records::DataPlace;
-use super::tables::{BLOCKS, CHORE_DROP, CHORE_PURGE, CHORES, HASHES, INTERIOR, LENGTHS, SOURCES, TILES, TREES};
+use super::tables::{BLOCKS, CHORE_DROP, CHORE_PURGE, CHORES, HASHES, INTERIOR, LENGTHS, SOURCES, SUMS, TILES, TREES};
 
 /// A stretch of the search for block data that belongs to no tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,9 +45,14 @@ impl Store {
     fn trees_with_data(&self, from: TreeNumber, limit: usize) -> Result<Leftovers, StoreError> {
         self.blocks_db()?.begin_read()?.look(|txn| {
             let (blocks, sources) = (txn.open_table(BLOCKS).db()?, txn.open_table(SOURCES).db()?);
+            let sums = txn.open_table(SUMS).db()?;
             let mut out = Leftovers { trees: Vec::new(), next: Some(from) };
             while let Some(at) = out.next.filter(|_| out.trees.len() < limit) {
-                let found = [first_tree(&blocks, (at, 0), |key| key.0)?, first_tree(&sources, (at, 0), |key| key.0)?];
+                let found = [
+                    first_tree(&blocks, (at, 0), |key| key.0)?,
+                    first_tree(&sources, (at, 0), |key| key.0)?,
+                    first_tree(&sums, (at, 0), |key| key.0)?,
+                ];
                 let first = found.into_iter().flatten().min();
                 out.trees.extend(first);
                 out.next = first.and_then(|tree| tree.checked_add(1));

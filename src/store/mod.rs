@@ -40,6 +40,7 @@ mod settle;
 #[cfg(feature = "testing")]
 pub mod sim;
 mod standings;
+mod sums;
 mod tables;
 mod transaction;
 mod trees;
@@ -50,7 +51,7 @@ mod upgrade;
 pub use apply::Applied;
 pub use backend::{StorageBackend, StorageProvider, StoreDirectory, StoreFile};
 pub use backup::{BackupFailure, BackupProgress, Copied, OnBackup};
-pub use blocks::BlocksWriter;
+pub use blocks::{BlocksWriter, Renewal};
 #[cfg(feature = "testing")]
 pub use check::check_in_runs;
 pub use check::{CHECK_FINDINGS_SHOWN, CheckFinding, CheckPhase, CheckProgress, CheckReport, OnCheck, check};
@@ -69,6 +70,7 @@ pub use read::{LedgerEntry, Reader, StandingsPage, TreeNumber};
 pub use read_trust::{QuorumsPage, RangeKey};
 #[cfg(feature = "testing")]
 pub use redb_backend::ForRedb;
+pub use sums::{LeafSum, StoredLeaves};
 pub use tables::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, PRIORITY_FRESH,
     PRIORITY_PARTIAL, VOTED,

@@ -28,10 +28,13 @@
 //!                                                    which it ends, whether there is another behind it
 //!              followed-0  client digest          -> the newest entry that was followed back
 //!              doubted-0   (tree, tile)           -> ()     tiles with doubted leaves, to be hashed by the server
-//!              damaged-0   (tree, leaf)           -> ()     blocks that do not hash to their address
+//!              damaged-0   (tree, leaf)           -> ()     blocks that do not hash to their address, or whose bytes
+//!                                                    are not those that came in
 //! blocks.redb  meta-0      &str                   -> bytes  format, store id (the same as in state.redb), generation
 //!              blocks-0    (tree, chunk)          -> bytes  copied backlog data in chunks of CHUNK_BYTES
 //!              sources-0   (tree, first leaf)     -> bytes  SourceRow of a tree ingested by reference
+//!              sums-0      (tree, group)          -> bytes  SumRow: a checksum of each of 16 leaves, as it came in; not in
+//!                                                    the stores of the first build
 //! ```
 
 use redb::TableDefinition;
@@ -81,6 +84,7 @@ pub(super) use each_state_table;
 
 pub(super) const BLOCKS: TableDefinition<(u64, u32), Bytes> = TableDefinition::new("blocks-0");
 pub(super) const SOURCES: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("sources-0");
+pub(super) const SUMS: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("sums-0");
 
 /// Version of the layout above, kept under `format` in both files.
 pub const FORMAT_VERSION: u32 = 0;

@@ -112,7 +112,8 @@ pub struct Upgrade {
     pub at_ms: u64,
 }
 
-/// Damaged leaves whose bytes, ingested again, hash to their address.
+/// Damaged leaves whose bytes were ingested again and are right: they hash to their address, or are
+/// those that came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repair {
     /// The tree.

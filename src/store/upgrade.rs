@@ -9,7 +9,7 @@ use super::commands::{Outcome, Refused};
 use super::error::{DbResult, StoreError};
 use super::records::{EntryKind, GroupRow, HashReason, LeafState, LedgerRow, Submitter, TileRow, TreeState};
 use super::tables::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, DAMAGED, DOUBTED, PROVENANCE};
-use super::trust_commands::{Repair, Upgrade};
+use super::trust_commands::Upgrade;
 
 impl Batch<'_> {
     pub(super) fn upgrade(&mut self, upgrade: &Upgrade) -> Result<Outcome, StoreError> {
@@ -148,32 +148,6 @@ impl Batch<'_> {
         }
         self.chores.insert((CHORE_DROP, tree), ()).db()?;
         Ok(Outcome::Done { rows: 1, more: false })
-    }
-
-    pub(super) fn repair(&mut self, repair: &Repair) -> Result<Outcome, StoreError> {
-        let Repair { tree, leaves, work } = repair;
-        let place = self.account_place(*tree)?;
-        self.account.count_server(place, HashReason::Ingest, *work);
-        if self.tree(*tree)?.is_none_or(|row| row.state != TreeState::Active) {
-            return Ok(Outcome::Refused(Refused::TreeGone));
-        }
-        let mut repaired = 0;
-        for leaf in leaves {
-            let was = self.txn.open_table(DAMAGED).db()?.remove((*tree, *leaf)).db()?.is_some();
-            if was {
-                self.edit_tile(*tree, leaf / TILE_LEAVES, |row| row.set(leaf % TILE_LEAVES, LeafState::Verified))?;
-                repaired += 1;
-            }
-        }
-        // They were not counted as pending while they were damaged.
-        self.head.totals.pending += repaired;
-        let progress = self.leaves_done(*tree, repaired)?.unwrap_or_default();
-        Ok(Outcome::Judged {
-            corrected: Vec::new(),
-            liars: Vec::new(),
-            first_leaf: progress.first_leaf,
-            leaves_complete: progress.leaves_complete,
-        })
     }
 
     /// Removes all rows about the leaves of a forgotten tree except their states, up to `limit`

@@ -1,5 +1,6 @@
 //! Reports of damaged blocks.
 
+use pouw::hash::Checksum;
 use pouw::{DamagedBlock, PouwEngine};
 use serde::Serialize;
 
@@ -10,17 +11,19 @@ use crate::words::{count, printable};
 /// Most damaged blocks that are listed; all are counted.
 pub const DAMAGE_SHOWN: usize = 20;
 
-/// A block that does not hash to its address.
+/// A block that does not hash to its address, or is not what was ingested.
 #[derive(Debug, Serialize)]
 pub struct Damage {
     pub tree: String,
     pub leaf: u64,
-    pub address: String,
+    /// `None` where clients bring the hashes.
+    pub address: Option<String>,
 }
 
 impl From<DamagedBlock> for Damage {
     fn from(block: DamagedBlock) -> Self {
-        Self { tree: block.tree, leaf: block.leaf.0, address: block.address.to_hex() }
+        let address = (block.address != Checksum::ZERO).then(|| block.address.to_hex());
+        Self { tree: block.tree, leaf: block.leaf.0, address }
     }
 }
 
@@ -32,10 +35,11 @@ pub fn first_damaged(engine: &PouwEngine) -> Result<Vec<Damage>, Failure> {
 /// Reports on stderr which blocks are damaged, and what to do. `all` is their number.
 pub fn report_damage(all: u64, first: &[Damage]) {
     for Damage { tree, leaf, address } in first {
-        complain(&format!(
-            "leaf {leaf} of tree {:?} is damaged: its block does not hash to {address}",
-            printable(tree)
-        ));
+        let why = match address {
+            Some(address) => format!("its block does not hash to {address}"),
+            None => "its block is not what was ingested".to_owned(),
+        };
+        complain(&format!("leaf {leaf} of tree {:?} is damaged: {why}", printable(tree)));
     }
     if all > 0 {
         let blocks = count(all, "block is", "blocks are");

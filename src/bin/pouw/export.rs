@@ -185,6 +185,7 @@ fn advised(error: TreeError) -> Failure {
         TreeError::Unverifiable { .. } => {
             " (--policy attested); if its data is in files that were moved or changed, restore them and run this again"
         }
+        TreeError::Damaged { .. } => " (pouw ingest)",
         TreeError::NotComplete { damaged: 1.., .. } => "; `pouw status` lists them",
         TreeError::NotComplete { state: TreeState::Active, pending: 1.., .. } => "; run: pouw work",
         _ => "",

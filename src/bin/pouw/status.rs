@@ -159,7 +159,8 @@ fn damage(to: &mut dyn Write, found: &Found) -> io::Result<()> {
     }
     writeln!(to, "damaged    {}; restore the files and run their `pouw ingest` again:", count(all, "block", "blocks"))?;
     for Damage { tree, leaf, address } in &found.damaged {
-        writeln!(to, "           leaf {leaf} of {:?}, address {address}", printable(tree))?;
+        let address = address.as_ref().map_or_else(String::new, |address| format!(", address {address}"));
+        writeln!(to, "           leaf {leaf} of {:?}{address}", printable(tree))?;
     }
     match all.saturating_sub(found.damaged.len() as u64) {
         0 => Ok(()),

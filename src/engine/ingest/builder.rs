@@ -4,11 +4,11 @@ use std::io::Read;
 
 use crate::hash::{Checksum, StreamingHash};
 use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, Shape, StreamingRoot, ambiguous_leaf};
-use crate::store::records::{DataPlace, GroupRow, HashWork, LengthRow};
-use crate::store::{AddGroups, BeginTree, CHUNK_BYTES, Command, FinishTree, Store, TreeNumber};
+use crate::store::records::{DataPlace, GroupRow, HashWork, LengthRow, SumRow};
+use crate::store::{AddGroups, BeginTree, CHUNK_BYTES, Command, FinishTree, Renewal, Store, TreeNumber};
 
-use super::against::{Against, hold};
-use super::group::{Hashes, Item};
+use super::against::{Against, By, Given, hold};
+use super::group::{Hashes, Item, sums_of};
 use super::options::IngestError;
 
 /// A tree that is coming in. Its data and rows pile up in `chunks` and `commands` until the
@@ -37,6 +37,8 @@ pub(super) struct TreeBuilder {
     chunk: Vec<u8>,
     chunk_number: u32,
     chunks: Vec<(u32, Vec<u8>)>,
+    /// Checksums of groups, made as their bytes came in.
+    sums: Vec<(u64, SumRow)>,
     pending: AddGroups,
     pub(super) oversized: u64,
     /// Leaves whose bytes the server hashed because no unit may carry them, and which are not what
@@ -45,6 +47,13 @@ pub(super) struct TreeBuilder {
     bytes_waiting: usize,
     /// What was hashed and is in no command yet.
     pub(super) work: [HashWork; 2],
+}
+
+/// What piled up: block data and its checksums, to be committed before the commands.
+pub(super) struct Part {
+    pub(super) chunks: Vec<(u32, Vec<u8>)>,
+    pub(super) sums: Vec<(u64, SumRow)>,
+    pub(super) commands: Vec<Command>,
 }
 
 /// Whether every leaf but the last has the same length so far, and none is longer.
@@ -99,6 +108,7 @@ impl TreeBuilder {
             chunk: Vec::new(),
             chunk_number: 0,
             chunks: Vec::new(),
+            sums: Vec::new(),
             pending,
             oversized: 0,
             damaged: Vec::new(),
@@ -113,12 +123,16 @@ impl TreeBuilder {
         self
     }
 
-    /// Compares the given content with the existing tree: by its bytes, or by its root, hashing the
-    /// content if need be.
-    pub(super) fn against(mut self, bytes: bool, hashes: Hashes) -> Self {
-        self.against = Some(Against { bytes, ..Against::default() });
+    /// Compares the given content with the existing tree, hashing the content if need be.
+    pub(super) fn against(mut self, by: By, hashes: Hashes) -> Self {
+        self.against = Some(Against { by, ..Against::default() });
         self.hashes = hashes;
         self
+    }
+
+    /// Takes what is to be written over damaged bytes and checksums.
+    pub(super) fn take_renewals(&mut self) -> Vec<Renewal> {
+        self.against.as_mut().map_or_else(Vec::new, |against| std::mem::take(&mut against.renewals))
     }
 
     /// What that found about damaged leaves.
@@ -217,10 +231,17 @@ impl TreeBuilder {
         let number = self.groups;
         self.groups += 1;
         self.stored += items.iter().filter_map(|item| item.bytes.as_ref()).map(|bytes| bytes.len() as u64).sum::<u64>();
-        if let Some(against) = &mut self.against
-            && !hold(store, against, self.begin.tree, (number, offset), &items, &mut self.work)?
-        {
-            return Ok(Err(Differs));
+        if let Some(against) = &mut self.against {
+            let (tree, hashes) = (self.begin.tree, group.leaves.as_slice());
+            let given = Given { tree, group: number, offset, items: &items, hashes };
+            if !hold(store, against, &given, &mut self.work)? {
+                return Ok(Err(Differs));
+            }
+        }
+        if self.begin.data != DataPlace::Dropped && self.against.is_none() {
+            let row = sums_of(self.begin.tree, number, &items);
+            self.bytes_waiting += (row.leaves.len() + 1) * 8;
+            self.sums.push((number, row));
         }
         let first_leaf = number * GROUP_LEAVES;
         let oversized = (first_leaf..).zip(&items).filter(|(_, item)| item.bytes.is_none());
@@ -271,8 +292,8 @@ impl TreeBuilder {
         self.bytes_waiting
     }
 
-    /// What there is so far, for a commit in the middle of a tree: chunks, then commands.
-    pub(super) fn take_part(&mut self) -> (Vec<(u32, Vec<u8>)>, Vec<Command>) {
+    /// What there is so far, for a commit in the middle of a tree.
+    pub(super) fn take_part(&mut self) -> Part {
         let mut chunks = std::mem::take(&mut self.chunks);
         if !self.chunk.is_empty() {
             // Written again, longer, when it is full.
@@ -285,7 +306,7 @@ impl TreeBuilder {
         }
         self.take_groups(&mut commands);
         self.bytes_waiting = 0;
-        (chunks, commands)
+        Part { chunks, sums: std::mem::take(&mut self.sums), commands }
     }
 
     fn take_groups(&mut self, commands: &mut Vec<Command>) {
@@ -330,17 +351,17 @@ impl TreeBuilder {
     }
 
     /// Everything left, for the last commit of the tree.
-    pub(super) fn take_rest(&mut self, content: &Content) -> (Vec<(u32, Vec<u8>)>, Vec<Command>) {
-        let (chunks, mut commands) = self.take_part();
+    pub(super) fn take_rest(&mut self, content: &Content) -> Part {
+        let mut part = self.take_part();
         self.chunk.clear();
-        commands.push(Command::FinishTree(FinishTree {
+        part.commands.push(Command::FinishTree(FinishTree {
             tree: self.tree(),
             leaves: content.leaves,
             block_len: content.block_len,
             total_bytes: content.total_bytes,
             root: *content.root.as_bytes(),
         }));
-        (chunks, commands)
+        part
     }
 }
 

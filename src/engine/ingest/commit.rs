@@ -6,19 +6,19 @@ use crate::hash::Checksum;
 use crate::store::{BeginTree, Command, Outcome, Refused, TreeNumber};
 
 use super::super::error::WriteError;
+use super::builder::Part;
 use super::intake::{BLOCK_BYTES_PER_COMMIT, COMMANDS_PER_COMMIT, HASH_BYTES_PER_COMMIT, Intake};
 use super::options::IngestError;
 
 impl Intake<'_> {
     /// Adds rows of a tree that is coming in.
-    pub(super) fn queue(
-        &mut self,
-        begin: &BeginTree,
-        chunks: Vec<(u32, Vec<u8>)>,
-        commands: Vec<Command>,
-    ) -> Result<(), IngestError> {
+    pub(super) fn queue(&mut self, begin: &BeginTree, part: Part) -> Result<(), IngestError> {
+        let Part { chunks, sums, commands } = part;
         for (number, bytes) in chunks {
             self.blocks.put_chunk(begin.tree, number, bytes);
+        }
+        for (group, row) in sums {
+            self.blocks.put_sums(begin.tree, group, row);
         }
         self.waiting.push((begin.tree, begin.name.clone()));
         for command in &commands {
@@ -47,6 +47,7 @@ impl Intake<'_> {
             let _alone = self.core.both_files.write();
             let forgotten = self.leave_out_forgotten()?;
             self.write()?;
+            self.read_mended_again();
             forgotten
         };
         forgotten.map_or(Ok(()), |name| Err(IngestError::Forgotten { name }))

@@ -2,12 +2,12 @@
 
 use crate::hash::Checksum;
 use crate::store::records::{DataPlace, HashReason, HashWork, Strategy, TreeRow};
-use crate::store::{CHORE_DROP, Command, Repair, TreeNumber};
+use crate::store::{CHORE_DROP, Command, LeafSum, Repair, TreeNumber};
 
-use super::against::Against;
+use super::against::{Against, By};
 use super::builder::{Content, TreeBuilder};
 use super::group::Hashes;
-use super::intake::{Feed, Intake, Stop};
+use super::intake::{BLOCK_BYTES_PER_COMMIT, Feed, Intake, Stop};
 use super::options::{IngestError, Ingested};
 
 impl<'i> Intake<'i> {
@@ -68,27 +68,77 @@ impl<'i> Intake<'i> {
         // again.
         let noted = row.data == DataPlace::Referenced && self.options.by_reference;
         begin.data = if noted && !released { DataPlace::Referenced } else { DataPlace::Dropped };
-        let unknown = !row.strategy.knows_answers() && !released;
-        // Hashes from clients prove nothing about the given content, unless its data is gone.
-        let by_bytes = unknown && row.data == DataPlace::Copied;
-        let by_file = unknown && row.data == DataPlace::Referenced;
-        let hashes = if by_bytes || by_file { Hashes::of(row.strategy) } else { own_hashes(row.strategy) };
-        let mut builder = TreeBuilder::new(begin, cut, single).against(by_bytes, hashes);
-        self.comparing = Some(by_file);
+        let by = self.compared_by((tree, row), released)?;
+        let by_root = matches!(by, By::Root(_));
+        let hashes = if by_root { own_hashes(row.strategy) } else { Hashes::of(row.strategy) };
+        let mut builder = TreeBuilder::new(begin, cut, single).against(by, hashes);
+        self.comparing = Some(by == By::Files);
         let fed = feed(self, &mut builder).and_then(|()| Ok(builder.close(&self.core.store)?));
         self.comparing = None;
         let place = row.strategy.index();
         self.core.count_server(place, HashReason::Ingest, builder.work[0]);
         self.core.count_server(place, HashReason::Folding, builder.work[1]);
-        let root = if by_bytes || by_file { Checksum::ZERO } else { Checksum::from_bytes(row.root) };
+        let root = if by_root { Checksum::from_bytes(row.root) } else { Checksum::ZERO };
         let stored = Content { leaves: row.leaves, block_len: row.block_len, total_bytes: row.total_bytes, root };
         if matches!(&fed, Ok(Ok(content)) if *content == stored) {
-            return Ok(Some(builder.found()));
+            self.queue_renewals(&mut builder)?;
+            let mut found = builder.found();
+            if !released
+                && self
+                    .core
+                    .store
+                    .read()?
+                    .tree(tree)?
+                    .is_none_or(|row| matches!(self.is_released(tree, &row), Ok(true)))
+            {
+                // Its data was removed meanwhile: nothing is missing.
+                found.mended = 0;
+            }
+            if row.data == DataPlace::Referenced && !noted && !row.strategy.knows_answers() {
+                // The damaged bytes are still in their file.
+                found.repaired.clear();
+            }
+            return Ok(Some(found));
         }
         self.blocks.discard(tree);
         match fed {
             Err(Stop::Error(error)) => Err(error),
             _ => Ok(None),
+        }
+    }
+
+    /// Hashes from clients prove nothing about the given content, unless its data is gone.
+    fn compared_by(&self, (tree, row): (TreeNumber, &TreeRow), released: bool) -> Result<By, IngestError> {
+        if row.strategy.knows_answers() || released {
+            return Ok(By::Root(row.strategy));
+        }
+        if row.data == DataPlace::Copied {
+            return Ok(By::Bytes);
+        }
+        let known = self.core.store.leaf_sums(tree, 0, 1)?;
+        Ok(if known == [LeafSum::Unknown] { By::Files } else { By::Sums })
+    }
+
+    /// Queues right bytes for damaged ones. Each is right by itself, whatever else is given.
+    pub(super) fn queue_renewals(&mut self, builder: &mut TreeBuilder) -> Result<(), IngestError> {
+        for renewal in builder.take_renewals() {
+            self.blocks.renew(builder.tree(), renewal);
+        }
+        if self.comparing.is_some() && self.blocks.pending_bytes() >= BLOCK_BYTES_PER_COMMIT {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Leaves that were mended by a commit may be handed out.
+    pub(super) fn read_mended_again(&mut self) {
+        for tree in self.mended.drain(..) {
+            let mut queue = self.core.queue.lock();
+            queue.blocked.given_again(tree, self.core.now_ms());
+            queue.look_again(tree);
+            drop(queue);
+            self.core.put_off.lock().forget(tree);
+            self.core.found.lock().retain(|damage| damage.tree != tree);
         }
     }
 
@@ -101,10 +151,11 @@ impl<'i> Intake<'i> {
                 "the block still does not hash to its address or to the hash stored for it",
             );
         }
-        if found.repaired.is_empty() {
+        if found.repaired.is_empty() && found.mended == 0 {
             return Ok(Ingested::Unchanged);
         }
-        self.report.repaired += found.repaired.len() as u64;
+        self.report.repaired += found.repaired.len() as u64 + found.mended;
+        self.mended.push(tree);
         for leaves in found.repaired.chunks(REPAIRS_PER_COMMAND) {
             let repair = Repair { tree, leaves: leaves.to_vec(), work: HashWork::default() };
             self.commands.push(Command::Repair(repair));

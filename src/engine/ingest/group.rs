@@ -3,7 +3,8 @@
 
 use crate::hash::{Checksum, hash_batch};
 use crate::merkle::fold;
-use crate::store::records::{GroupRow, HashWork, Strategy};
+use crate::store::TreeNumber;
+use crate::store::records::{GroupRow, HashWork, Strategy, SumRow};
 
 use super::super::account::fold_work;
 
@@ -16,6 +17,11 @@ pub(super) struct Item {
     pub(super) hashed: Option<Checksum>,
     /// Its address, if that was given.
     pub(super) address: Option<Checksum>,
+}
+
+/// The checksums of a group, of the bytes that are kept.
+pub(super) fn sums_of(tree: TreeNumber, group: u64, items: &[Item]) -> SumRow {
+    SumRow::of(tree, group, items.iter().map(|item| item.bytes.as_deref().unwrap_or_default()))
 }
 
 impl Item {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::hash::Checksum;
 use crate::store::records::{DataPlace, SourceRow, Strategy, TreeRow, TreeState};
-use crate::store::{BeginTree, BlocksWriter, Command, StoreError, TreeNumber, random};
+use crate::store::{BeginTree, BlocksWriter, Command, Renewal, StoreError, TreeNumber, random};
 
 use super::super::core::Core;
 use super::super::load::{fingerprint, open_plain};
@@ -44,6 +44,8 @@ pub(super) struct Intake<'i> {
     /// The tree is only read, to be compared with the one of its name; by its files, if their bytes
     /// are not kept and their hashes not known.
     pub(super) comparing: Option<bool>,
+    /// Trees with leaves that the next commit mends.
+    pub(super) mended: Vec<TreeNumber>,
     pub(super) report: IngestReport,
     _one: parking_lot::MutexGuard<'i, ()>,
 }
@@ -65,6 +67,7 @@ impl<'i> Intake<'i> {
             command_bytes: 0,
             waiting: Vec::new(),
             comparing: None,
+            mended: Vec::new(),
             report: IngestReport::default(),
         }
     }
@@ -178,8 +181,8 @@ impl<'i> Intake<'i> {
         });
         match fed {
             Ok(content) => {
-                let (chunks, commands) = builder.take_rest(&content);
-                self.queue(&builder.begin, chunks, commands)?;
+                let rest = builder.take_rest(&content);
+                self.queue(&builder.begin, rest)?;
                 self.report.oversized += builder.oversized;
                 for leaf in builder.damaged {
                     self.report.damaged += 1;
@@ -251,7 +254,9 @@ impl<'i> Intake<'i> {
             let cut = if self.options.layout == IngestLayout::Blocks { len } else { self.options.block_size };
             let path = absolute(&file.path).map_err(|e| fail(e.to_string()))?;
             let row = SourceRow { path, leaves, cut, len, modified_ns, inode };
-            if !by_file {
+            if self.comparing == Some(false) {
+                self.blocks.renew(builder.tree(), Renewal::Source(first_leaf, row));
+            } else if !by_file {
                 self.blocks.put_source(builder.tree(), first_leaf, row);
             } else if self.core.store.source(builder.tree(), first_leaf)? != Some((first_leaf, row)) {
                 return Err(Stop::Differs);
@@ -277,10 +282,11 @@ impl<'i> Intake<'i> {
                 let by_reference = builder.begin.data == DataPlace::Referenced;
                 let full = if by_reference { HASH_BYTES_PER_COMMIT } else { BLOCK_BYTES_PER_COMMIT };
                 if builder.bytes_waiting() >= full && self.comparing.is_none() {
-                    let (chunks, commands) = builder.take_part();
-                    self.queue(&builder.begin, chunks, commands)?;
+                    let part = builder.take_part();
+                    self.queue(&builder.begin, part)?;
                     self.commit()?;
                 }
+                self.queue_renewals(builder)?;
                 self.tick()?;
             }
             let read = builder.read_leaf(source, first, address);

@@ -109,7 +109,7 @@ impl GroupLayout {
     }
 
     /// Offset and length of each leaf in the stored bytes; longer ones than `cap` are not stored.
-    fn spans(&self, cap: u64) -> Vec<(u64, u64)> {
+    pub(super) fn spans(&self, cap: u64) -> Vec<(u64, u64)> {
         let mut at = self.offset;
         let span = |len: &u64| {
             let start = at;
@@ -129,7 +129,13 @@ pub(super) struct ChunkReader {
 impl ChunkReader {
     /// Bytes `[offset, offset + len)` of the stored data of `tree`, or `None` if they are not all
     /// there.
-    fn read(&mut self, file: &BlocksFile, tree: u64, offset: u64, len: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(super) fn read(
+        &mut self,
+        file: &BlocksFile,
+        tree: u64,
+        offset: u64,
+        len: u64,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         let mut out = Vec::new();
         let mut at = offset;
         while (out.len() as u64) < len {
@@ -235,7 +241,8 @@ impl Checker<'_> {
             return Ok(());
         };
         let left = file.blocks.range((tree, 0)..=(tree, u32::MAX)).db()?.next().is_some()
-            || file.sources.range((tree, 0)..=(tree, u64::MAX)).db()?.next().is_some();
+            || file.sources.range((tree, 0)..=(tree, u64::MAX)).db()?.next().is_some()
+            || file.has_sums(tree)?;
         if left {
             self.find(format!(
                 "blocks-0 rows of tree {tree}: its data should be gone; they are left over, run: pouw repair"

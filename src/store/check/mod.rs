@@ -4,7 +4,8 @@
 //! **Guarantee.** A clean report means: both files pass redb's own verification; every row decodes;
 //! names, handles, queue and chores fit the trees; every tree folds to its stored root from its
 //! stored leaf hashes, and the bytes of its pending leaves hash to them, where the server had
-//! hashed them; each leaf below verified has a client behind it; no leaf is done without a credit
+//! hashed them, and those of pending leaves and of leaves below verified match the checksums of
+//! their ingest; each leaf below verified has a client behind it; no leaf is done without a credit
 //! or credited twice; the ledger is gapless, its chain and the balances are right; the totals are
 //! the sums.
 //!
@@ -19,6 +20,7 @@ mod ledger;
 mod open;
 mod orphans;
 mod queue;
+mod sums;
 mod trees;
 mod trust;
 

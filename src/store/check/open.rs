@@ -11,7 +11,7 @@ use super::super::identity::{belong_together, corrupted, label, see_file};
 use super::super::records::Head;
 use super::super::tables::{
     BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, NAMES, READY, RECEIPTS,
-    SOURCES, STANDINGS, TILES, TREES,
+    SOURCES, STANDINGS, SUMS, TILES, TREES,
 };
 use super::trust::TrustTables;
 use super::{CheckPhase, CheckProgress, CheckReport, OnCheck};
@@ -54,6 +54,8 @@ pub(super) struct StateFile {
 pub(super) struct BlocksFile {
     pub(super) blocks: Rows<(u64, u32)>,
     pub(super) sources: Rows<(u64, u64)>,
+    /// Not there in a store that no build with this table has opened yet.
+    pub(super) sums: Option<Rows<(u64, u64)>>,
     _database: Database,
 }
 
@@ -94,6 +96,7 @@ pub(super) fn open(
         (Some(database), Some(txn)) if has_blocks => Some(Box::new(BlocksFile {
             blocks: table(&txn, BLOCKS)?,
             sources: table(&txn, SOURCES)?,
+            sums: later_table(&txn, SUMS)?,
             _database: database,
         })),
         _ => None,
@@ -119,11 +122,7 @@ impl StateFile {
             ledger: table(txn, LEDGER)?,
             receipts: table(txn, RECEIPTS)?,
             debits: table(txn, DEBITS)?,
-            standings: match txn.open_table(STANDINGS) {
-                Ok(standings) => Some(standings),
-                Err(TableError::TableDoesNotExist(_)) => None,
-                Err(error) => return Err(of_table(error)),
-            },
+            standings: later_table(txn, STANDINGS)?,
             trust: TrustTables::open(txn)?,
             _database: database,
         })
@@ -156,6 +155,18 @@ pub(super) fn table<K: Key + 'static, V: Value + 'static>(
     definition: TableDefinition<'static, K, V>,
 ) -> Result<ReadOnlyTable<K, V>, StoreError> {
     txn.open_table(definition).db()
+}
+
+/// A table that was added to the first layout.
+fn later_table<K: Key + 'static, V: Value + 'static>(
+    txn: &ReadTransaction,
+    definition: TableDefinition<'static, K, V>,
+) -> Result<Option<ReadOnlyTable<K, V>>, StoreError> {
+    match txn.open_table(definition) {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(of_table(error)),
+    }
 }
 
 /// Page cache of each file, bytes.

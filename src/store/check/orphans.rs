@@ -29,6 +29,9 @@ impl Checker<'_> {
             let next = self.head.next_tree;
             found.push(("blocks-0", self.ownerless(&file.blocks, next, |tree| (tree, 0), |key| key.0)?));
             found.push(("sources-0", self.ownerless(&file.sources, next, pair, |key| key.0)?));
+            if let Some(sums) = &file.sums {
+                found.push(("sums-0", self.ownerless(sums, next, pair, |key| key.0)?));
+            }
         }
         for (table, trees) in found {
             for tree in trees {

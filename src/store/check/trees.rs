@@ -84,6 +84,7 @@ impl Checker<'_> {
         let mut tops = StreamingRoot::new();
         let mut layout = Layout::new(listed);
         let mut chunks = ChunkReader::default();
+        let summed = self.is_summed(tree, row)?;
         let mut next = 0_u64;
         for entry in self.state.hashes.range((tree, 0)..=last_key).db()? {
             let (key, raw) = entry.db()?;
@@ -110,12 +111,13 @@ impl Checker<'_> {
                 self.find(format!("hashes-0 row {key:?}: its leaves do not fold to its top"));
             }
             tops.push(group.top);
-            self.group_leaves((tree, row), key.1, &group.leaves, &mut layout, &mut chunks)?;
+            self.group_leaves((tree, row), key.1, &group.leaves, &mut layout, (&mut chunks, summed))?;
         }
         if next != row.groups || next != row.leaves.div_ceil(GROUP_LEAVES) {
             self.find(format!("hashes-0 lacks row {:?}: the tree has {} groups", (tree, next), row.groups));
             return Ok(());
         }
+        self.sums_left_over(tree, row)?;
         let rooted = row.strategy.knows_answers() || row.state == TreeState::Complete;
         if whole && rooted && tops.finish() != Some(Checksum::from_bytes(row.root)) {
             self.find(format!("trees-0 row {tree}: its leaves do not fold to its root"));
@@ -148,7 +150,7 @@ impl Checker<'_> {
         group: u64,
         hashes: &[Checksum],
         layout: &mut Layout,
-        chunks: &mut ChunkReader,
+        (chunks, summed): (&mut ChunkReader, bool),
     ) -> Result<(), StoreError> {
         let Some(place) = layout.group(self, tree, row, group, hashes.len() as u64)? else {
             return Ok(());
@@ -170,6 +172,9 @@ impl Checker<'_> {
         let precomputed = row.strategy == Strategy::Precomputed && row.data == DataPlace::Copied;
         if precomputed && row.state != TreeState::Complete && pending.contains(&true) {
             self.pending_bytes((tree, row), group, &place, &pending, hashes, chunks)?;
+        }
+        if summed {
+            self.group_sums((tree, row), group, &place, &tile, chunks)?;
         }
         Ok(())
     }

@@ -21,8 +21,8 @@ pub enum LeafState {
     Audited,
     /// Was agreed or audited, until a client behind it was caught in a lie: the server hashes it.
     Doubted,
-    /// The block does not hash to its address. Neither done nor pending, until it is ingested
-    /// again.
+    /// The block does not hash to its address, or is not what was ingested. Neither done nor
+    /// pending, until it is ingested again.
     Damaged,
 }
 

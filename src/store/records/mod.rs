@@ -15,6 +15,7 @@ mod leaves;
 mod ledger;
 mod standing;
 mod strategy;
+mod sums;
 mod trust;
 
 pub use account::{HashReason, HashWork, StrategyAccount, UsefulnessAccount};
@@ -23,6 +24,7 @@ pub use leaves::{GroupRow, LeafState, LengthRow, TileRow};
 pub use ledger::{EntryKind, LedgerRow};
 pub use standing::StandingRow;
 pub use strategy::{Strategy, UnknownStrategy};
+pub use sums::{SumRow, leaf_sum};
 pub use trust::{ClaimRow, ProvenanceRow, QuorumRow, Submitter, VoteRow, range_end};
 
 /// A row that does not decode.

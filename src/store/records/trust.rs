@@ -20,7 +20,7 @@ pub struct ProvenanceRow {
     pub audited: u64,
     /// Leaves the server has to hash because a client behind them lied.
     pub doubted: u64,
-    /// Leaves whose block does not hash to its address.
+    /// Leaves whose block does not hash to its address, or is not what was ingested.
     pub damaged: u64,
 }
 

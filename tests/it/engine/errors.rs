@@ -76,6 +76,7 @@ fn the_other_calls_may_be_repeated_after_exactly_these_errors() {
         (incomplete(TreeState::Active, 1), false),
         (incomplete(TreeState::Inconsistent, 0), false),
         (TreeError::Unverifiable { name: name(), leaves: 1, what: "gone".into() }, false),
+        (TreeError::Damaged { name: name(), leaf: 7 }, false),
         (TreeError::Cancelled, true),
         (TreeError::Corrected(name()), true),
         (policy, false),

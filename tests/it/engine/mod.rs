@@ -16,6 +16,8 @@ mod planted_trust;
 mod prunings;
 mod quorum_networks;
 mod read_only;
+mod rot;
+mod rot_votes;
 mod strategies;
 mod sweeps;
 mod tree_progress;

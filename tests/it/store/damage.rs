@@ -8,14 +8,14 @@ use crate::support::house::config;
 use crate::support::store_plant;
 use crate::support::store_plant::{
     BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY,
-    RECEIPTS, SOURCES, TILES, TREES, edit_client, edit_entry, edit_head, edit_tree, expect, forge_entry, plant,
+    RECEIPTS, SOURCES, SUMS, TILES, TREES, edit_client, edit_entry, edit_head, edit_tree, expect, forge_entry, plant,
     set_leaf,
 };
 use crate::support::work::{cut, pattern, work};
 use pouw::hash::Checksum;
 use pouw::internal::store::check_in_runs;
 use pouw::internal::store::records::{
-    ClientRow, DataPlace, GroupRow, Head, LengthRow, SourceRow, TreeRow, seal, unseal,
+    ClientRow, DataPlace, GroupRow, Head, LengthRow, SourceRow, SumRow, TreeRow, seal, unseal,
 };
 use pouw::protocol::{DifficultyTier, MicroJoules};
 use pouw::{ConfigBuilder, IngestLayout, PouwEngine, StoreDirectory, TreeState};
@@ -291,6 +291,32 @@ fn damaged_block_data_is_found() {
     blocks("the bytes of leaf 20 of tree 4 do not hash", |txn| edit(txn, (MIXED, 0), &|bytes| bytes[5_850] ^= 1));
     let found = planted("blocks.redb", |txn| edit(txn, (CUT, 0), &|bytes| bytes[0] ^= 1));
     assert_eq!(found, Vec::<String>::new(), "leaf 0 is done: nobody needs its bytes any more");
+}
+
+#[test]
+fn checksums_that_do_not_fit_are_found() {
+    let put = |txn: &WriteTransaction, key: (u64, u64), row: &[u8]| {
+        drop(txn.open_table(SUMS).unwrap().insert(key, row).unwrap());
+    };
+    let row = |tree, group, leaves: usize| SumRow { leaves: vec![1; leaves] }.encode(tree, group);
+    for (tree, group) in [(CUT, 4), (MIXED, 0), (REFERENCED, 3)] {
+        blocks(&format!("sums-0 lacks row ({tree}, {group})"), |txn| {
+            drop(txn.open_table(SUMS).unwrap().remove((tree, group)).unwrap())
+        });
+    }
+    blocks("sums-0 row (3, 4): 5 bytes are not", |txn| put(txn, (CUT, 4), &[1; 5]));
+    blocks("sums-0 row (3, 4): it does not match its own checksum", |txn| put(txn, (CUT, 4), &row(CUT, 5, 16)));
+    blocks("sums-0 row (5, 3): 3 checksums for 2 leaves", |txn| put(txn, (REFERENCED, 3), &row(REFERENCED, 3, 3)));
+    blocks("the bytes of leaf 64 of tree 3 are not those that were ingested", |txn| {
+        put(txn, (CUT, 4), &row(CUT, 4, 16));
+    });
+    blocks("sums-0 row (3, 13): the tree has 13 groups", |txn| put(txn, (CUT, 13), &row(CUT, 13, 1)));
+    blocks("blocks-0 rows of tree 1: its data should be gone", |txn| put(txn, (WHOLE, 0), &row(WHOLE, 0, 16)));
+    // The numbers of trees that never got their row are not looked at.
+    let found = planted("blocks.redb", |txn| put(txn, (NOBODY, 0), &row(NOBODY, 0, 1)));
+    assert_eq!(found, Vec::<String>::new());
+    let dropped = planted("blocks.redb", |txn| assert!(txn.delete_table(SUMS).unwrap()));
+    assert_eq!(dropped, Vec::<String>::new(), "a store from before there were any");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use data_encoding::HEXLOWER;
 use pouw::hash::Checksum;
 use pouw::internal::store::records::{
     AccountRow, ClaimRow, ClientRow, DataPlace, GroupRow, Head, LeafState, LedgerRow, LengthRow, ProvenanceRow,
-    QuorumRow, SourceRow, StandingRow, Submitter, TileRow, TreeRow, VoteRow, seal, unseal,
+    QuorumRow, SourceRow, StandingRow, Submitter, SumRow, TileRow, TreeRow, VoteRow, seal, unseal,
 };
 use pouw::internal::store::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, PRIORITY_FRESH,
@@ -235,6 +235,11 @@ fn variable_rows_are_a_version_byte_and_bincode() {
     let source =
         SourceRow { path: b"/x\xff".to_vec(), leaves: 2, cut: 512, len: 1_000, modified_ns: -1, inode: 1 << 33 };
     golden(seal("sources-0", &source).unwrap(), "00032f78ff02fb0002fbe80301fd0000000002000000");
+    // Not in an envelope: checksums alone, the last one of the row itself.
+    golden(
+        SumRow::of(3, 2, [&b"one"[..], b""].into_iter()).encode(3, 2),
+        "6c5ea791d07c92d6ea8bfeccb9996ae744e3de35866a4f31",
+    );
     golden(
         seal("meta-0", &Head::default()).unwrap(),
         "000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000

@@ -15,7 +15,7 @@ use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{ByTier, UnixMillis};
 use pouw::{
     Config, ConfigBuilder, Event, EventSink, FakeClock, PouwEngine, Runtime, StorageProvider, StoreDirectory,
-    StoreOptions,
+    StoreFile, StoreOptions,
 };
 use tempfile::TempDir;
 
@@ -120,6 +120,16 @@ impl House {
         self.engine.close();
         self.storage = Arc::new(left.clone());
         self.disk = left;
+        self.reopen();
+    }
+
+    /// Closes the store, changes its block file below redb, and opens it again. For houses in memory.
+    pub fn rot(&mut self, change: impl FnOnce(&mut Vec<u8>)) {
+        self.engine.close();
+        let (state, mut blocks) = (self.disk.bytes(StoreFile::State), self.disk.bytes(StoreFile::Blocks));
+        change(&mut blocks);
+        self.disk = SimDisk::with_files(state, blocks);
+        self.storage = Arc::new(self.disk.clone());
         self.reopen();
     }
 

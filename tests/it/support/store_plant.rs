@@ -8,6 +8,8 @@ pub use redb::ReadableTable;
 use redb::{Database, TableDefinition, WriteTransaction};
 use tempfile::TempDir;
 
+use super::house::House;
+
 pub type Bytes = &'static [u8];
 pub const META: TableDefinition<&str, Bytes> = TableDefinition::new("meta-0");
 pub const TREES: TableDefinition<u64, Bytes> = TableDefinition::new("trees-0");
@@ -27,6 +29,7 @@ pub const RECEIPTS: TableDefinition<[u8; 16], u64> = TableDefinition::new("recei
 pub const DEBITS: TableDefinition<[u8; 16], u64> = TableDefinition::new("debits-0");
 pub const BLOCKS: TableDefinition<(u64, u32), Bytes> = TableDefinition::new("blocks-0");
 pub const SOURCES: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("sources-0");
+pub const SUMS: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("sums-0");
 pub const PROVENANCE: TableDefinition<u64, Bytes> = TableDefinition::new("provenance-0");
 pub const CLAIMS: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("claims-0");
 pub const QUORUMS: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("quorums-0");
@@ -52,6 +55,55 @@ pub fn plant(file: &Path, change: impl FnOnce(&WriteTransaction)) {
     let txn = database.begin_write().unwrap();
     change(&txn);
     txn.commit().unwrap();
+}
+
+impl House {
+    /// Closes the store, changes rows of its block file, and opens it again. For houses in memory.
+    pub fn edit_blocks(&mut self, change: impl FnOnce(&WriteTransaction)) {
+        self.rot(|blocks| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), &blocks).unwrap();
+            plant(file.path(), change);
+            *blocks = std::fs::read(file.path()).unwrap();
+        });
+    }
+}
+
+impl House {
+    /// Changes a chunk of stored data of the first tree.
+    pub fn edit_chunk(&mut self, chunk: u32, edit: impl FnOnce(&mut Vec<u8>)) {
+        self.edit_blocks(|txn| {
+            let mut table = txn.open_table(BLOCKS).unwrap();
+            let mut bytes = table.get((0, chunk)).unwrap().unwrap().value().to_vec();
+            edit(&mut bytes);
+            table.insert((0, chunk), bytes.as_slice()).unwrap();
+        });
+    }
+
+    /// Changes the checksums of a group of the first tree.
+    pub fn edit_sums(&mut self, group: u64, edit: impl FnOnce(&mut Vec<u8>)) {
+        self.edit_blocks(|txn| {
+            let mut table = txn.open_table(SUMS).unwrap();
+            let mut row = table.get((0, group)).unwrap().unwrap().value().to_vec();
+            edit(&mut row);
+            table.insert((0, group), row.as_slice()).unwrap();
+        });
+    }
+
+    /// Makes the store one of a build that had no checksums.
+    pub fn drop_sums(&mut self) {
+        self.edit_blocks(|txn| assert!(txn.delete_table(SUMS).unwrap()));
+    }
+
+    /// Rows of block data, and of its checksums.
+    pub fn block_rows(&mut self) -> (usize, usize) {
+        let mut rows = (0, 0);
+        self.edit_blocks(|txn| {
+            let blocks = txn.open_table(BLOCKS).unwrap().iter().unwrap().count();
+            rows = (blocks, txn.open_table(SUMS).unwrap().iter().unwrap().count());
+        });
+        rows
+    }
 }
 
 /// What the check finds in a copy of these files after a change of one of them.
