@@ -108,7 +108,7 @@ impl Store {
     /// is one that a crash could have left.
     fn both_snapshots(&self) -> Result<(Snapshot, Snapshot), StoreError> {
         let _alone = self.changing_blocks.lock();
-        // One file after the other: whoever opens the store again waits for both.
+        // One file after the other: the reopening of the store waits for the locks of both.
         let state = self.state_db()?.begin_read()?;
         let blocks = self.blocks_used(self.blocks_db().and_then(|database| database.begin_read()))?;
         Ok((state, blocks))
