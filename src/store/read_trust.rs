@@ -145,8 +145,8 @@ impl Reader {
     }
 }
 
-/// A table that the stores of the first build lack.
-fn known<K: Key + 'static, V: Value + 'static>(
+/// A table that was added to the first layout: the stores of the first build lack it.
+pub(super) fn known<K: Key + 'static, V: Value + 'static>(
     txn: &ReadTransaction,
     definition: TableDefinition<'static, K, V>,
 ) -> Result<Option<ReadOnlyTable<K, V>>, StoreError> {

@@ -1,13 +1,12 @@
 //! Opening the two files to be looked at: not a byte of them is changed.
 
-use redb::{
-    Database, DatabaseError, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, TableError, Value,
-};
+use redb::{Database, DatabaseError, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, Value};
 
 use super::super::backend::{StorageProvider, StoreFile};
-use super::super::error::{DbResult, StoreError, of_storage, of_table};
+use super::super::error::{DbResult, StoreError, of_storage};
 use super::super::file::panic_is_damage;
 use super::super::identity::{belong_together, corrupted, label, see_file};
+use super::super::read_trust::known;
 use super::super::records::Head;
 use super::super::tables::{
     BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, NAMES, READY, RECEIPTS,
@@ -96,7 +95,7 @@ pub(super) fn open(
         (Some(database), Some(txn)) if has_blocks => Some(Box::new(BlocksFile {
             blocks: table(&txn, BLOCKS)?,
             sources: table(&txn, SOURCES)?,
-            sums: later_table(&txn, SUMS)?,
+            sums: known(&txn, SUMS)?,
             _database: database,
         })),
         _ => None,
@@ -122,7 +121,7 @@ impl StateFile {
             ledger: table(txn, LEDGER)?,
             receipts: table(txn, RECEIPTS)?,
             debits: table(txn, DEBITS)?,
-            standings: later_table(txn, STANDINGS)?,
+            standings: known(txn, STANDINGS)?,
             trust: TrustTables::open(txn)?,
             _database: database,
         })
@@ -155,18 +154,6 @@ pub(super) fn table<K: Key + 'static, V: Value + 'static>(
     definition: TableDefinition<'static, K, V>,
 ) -> Result<ReadOnlyTable<K, V>, StoreError> {
     txn.open_table(definition).db()
-}
-
-/// A table that was added to the first layout.
-fn later_table<K: Key + 'static, V: Value + 'static>(
-    txn: &ReadTransaction,
-    definition: TableDefinition<'static, K, V>,
-) -> Result<Option<ReadOnlyTable<K, V>>, StoreError> {
-    match txn.open_table(definition) {
-        Ok(table) => Ok(Some(table)),
-        Err(TableError::TableDoesNotExist(_)) => Ok(None),
-        Err(error) => Err(of_table(error)),
-    }
 }
 
 /// Page cache of each file, bytes.
