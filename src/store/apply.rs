@@ -199,7 +199,7 @@ impl<'t> Batch<'t> {
             let Some(raw) = self.trees.get(tree).db()? else {
                 return Ok(None);
             };
-            let row: TreeRow = unseal("trees-0", raw.value())?;
+            let row: TreeRow = unseal("trees-0", tree, raw.value())?;
             self.rows.insert(tree, (row, false));
         }
         Ok(self.rows.get_mut(&tree).map(|(row, _)| row))
@@ -226,11 +226,12 @@ impl<'t> Batch<'t> {
         let mut changed: Vec<_> = self.rows.drain().filter(|(_, (_, changed))| *changed).collect();
         changed.sort_unstable_by_key(|(tree, _)| *tree);
         for (tree, (row, _)) in changed {
-            self.trees.insert(tree, seal("trees-0", &row)?.as_slice()).db()?;
+            self.trees.insert(tree, seal("trees-0", tree, &row)?.as_slice()).db()?;
         }
-        self.meta.insert("head", seal("meta-0", &self.head)?.as_slice()).db()?;
+        self.meta.insert("head", seal("meta-0", "head", &self.head)?.as_slice()).db()?;
         if self.account != self.writer.account {
-            self.meta.insert("account", seal("meta-0", &AccountRow(self.account))?.as_slice()).db()?;
+            let row = seal("meta-0", "account", &AccountRow(self.account))?;
+            self.meta.insert("account", row.as_slice()).db()?;
         }
         Ok(Effects {
             head: self.head,

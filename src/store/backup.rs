@@ -19,7 +19,7 @@ use super::file::open_file;
 use super::identity::is_empty;
 use super::init::{begin_durable, drawn, head_of};
 use super::open::{Identity, Store, io_error};
-use super::records::{CopyRow, seal};
+use super::records::{CopyRow, encode_meta, seal};
 use super::tables::{BLOCKS, META, SOURCES, SUMS, each_state_table};
 use super::transaction::Snapshot;
 
@@ -200,9 +200,9 @@ impl Copying<'_> {
                 let (key, value) = row.db().map_err(BackupFailure::Source)?;
                 copy.insert(key.value(), value.value()).db().map_err(BackupFailure::Copy)?;
             }
-            copy.insert("store", &store[..]).db().map_err(BackupFailure::Copy)?;
+            copy.insert("store", encode_meta("store", &store).as_slice()).db().map_err(BackupFailure::Copy)?;
             if let Some(row) = copy_of {
-                let sealed = seal("meta-0", row).map_err(|error| BackupFailure::Copy(error.into()))?;
+                let sealed = seal("meta-0", "copy-of", row).map_err(|error| BackupFailure::Copy(error.into()))?;
                 copy.insert("copy-of", sealed.as_slice()).db().map_err(BackupFailure::Copy)?;
             }
         }

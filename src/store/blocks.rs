@@ -114,7 +114,7 @@ impl<'s> BlocksWriter<'s> {
             }
             let mut sources = txn.open_table(SOURCES).db()?;
             for (key, row) in &self.sources {
-                sources.insert(*key, seal("sources-0", row)?.as_slice()).db()?;
+                sources.insert(*key, seal("sources-0", *key, row)?.as_slice()).db()?;
             }
             let mut sums = txn.open_table(SUMS).db()?;
             for (key, row) in &self.sums {
@@ -123,7 +123,10 @@ impl<'s> BlocksWriter<'s> {
             for (tree, renewal) in &self.renewals {
                 match renewal {
                     Renewal::Bytes(offset, bytes) => write_over(&mut blocks, *tree, *offset, bytes)?,
-                    Renewal::Source(leaf, row) => replace(&mut sources, (*tree, *leaf), &seal("sources-0", row)?)?,
+                    Renewal::Source(leaf, row) => {
+                        let key = (*tree, *leaf);
+                        replace(&mut sources, key, &seal("sources-0", key, row)?)?;
+                    }
                     Renewal::Sums(group, row) => replace(&mut sums, (*tree, *group), &row.encode(*tree, *group))?,
                 }
             }
@@ -228,7 +231,8 @@ impl Store {
             let found = match table.range((tree, 0)..=(tree, leaf)).db()?.next_back() {
                 Some(entry) => {
                     let (key, raw) = entry.db()?;
-                    Some((key.value().1, unseal("sources-0", raw.value())?))
+                    let key = key.value();
+                    Some((key.1, unseal("sources-0", key, raw.value())?))
                 }
                 None => None,
             };

@@ -48,8 +48,10 @@ impl Batch<'_> {
         let table = self.txn.open_table(QUORUMS).db()?;
         for entry in table.range((tree, first)..(tree, first + TILE_LEAVES)).db()? {
             let (key, raw) = entry.db()?;
-            let (_, start) = key.value();
-            let end = unseal::<QuorumRow>("quorums-0", raw.value()).map_or(u64::MAX, |row| range_end(start, row.order));
+            let key = key.value();
+            let (_, start) = key;
+            let row = unseal::<QuorumRow>("quorums-0", key, raw.value());
+            let end = row.map_or(u64::MAX, |row| range_end(start, row.order));
             for leaf in start..end.min(first + TILE_LEAVES) {
                 voted |= 1 << (leaf - first);
             }

@@ -55,7 +55,7 @@ impl Store {
                 let (key, raw) = entry.db()?;
                 seen += 1;
                 next = (seen == limit).then_some(key.value());
-                match unseal::<ClientRow>("clients-0", raw.value()) {
+                match unseal::<ClientRow>("clients-0", key.value(), raw.value()) {
                     Ok(row) if is_spent(&row, anchor) => spent.push((key.value(), row.updated_ms)),
                     Ok(_) => {}
                     Err(error) => damaged.push((key.value(), error.into())),

@@ -10,7 +10,7 @@ use super::error::{DbResult, StoreError};
 use super::file::{Seen, open_file, open_unchanged, panic_is_damage};
 use super::generation::{Generation, Marks, mismatch};
 use super::open::StoreOptions;
-use super::records::{Head, unseal};
+use super::records::{Head, meta_bytes, unseal};
 use super::tables::{FORMAT_VERSION, META};
 
 /// The label of one file.
@@ -162,14 +162,14 @@ fn read_label(txn: &ReadTransaction, path: &Path, kind: &str) -> Result<Option<L
     let meta = txn.open_table(META).map_err(foreign)?;
     check_format(&meta, path, kind)?;
     let store = match meta.get("store").db()? {
-        Some(raw) => fixed(raw.value(), path, "store")?,
+        Some(raw) => labelled(raw.value(), path, "store")?,
         None => return Err(corrupted(path, "its id is missing")),
     };
-    let head = meta.get("head").db()?.map(|raw| unseal("meta-0", raw.value())).transpose()?;
+    let head = meta.get("head").db()?.map(|raw| unseal("meta-0", "head", raw.value())).transpose()?;
     let (generation, marks) = match (kind, meta.get("generation").db()?) {
         (_, None) => (None, None),
-        ("pouw-state", Some(raw)) => (Some(Generation::decode(&fixed(raw.value(), path, "generation")?)), None),
-        (_, Some(raw)) => (None, Some(Marks::decode(&fixed(raw.value(), path, "generation")?))),
+        ("pouw-state", Some(raw)) => (Some(Generation::decode(&labelled(raw.value(), path, "generation")?)), None),
+        (_, Some(raw)) => (None, Some(Marks::decode(&labelled(raw.value(), path, "generation")?))),
     };
     Ok(Some(Label { store, head, generation, marks }))
 }
@@ -197,7 +197,13 @@ fn check_format(
     Ok(())
 }
 
-pub(super) fn fixed<const N: usize>(bytes: &[u8], path: &Path, key: &str) -> Result<[u8; N], StoreError> {
+/// A value of `meta-0` with its checksum.
+pub(super) fn labelled<const N: usize>(bytes: &[u8], path: &Path, key: &str) -> Result<[u8; N], StoreError> {
+    meta_bytes(key, bytes).map_err(|error| corrupted(path, &format!("`{key}`: {}", error.what)))
+}
+
+/// One without: `format`, of which only one value is accepted.
+fn fixed<const N: usize>(bytes: &[u8], path: &Path, key: &str) -> Result<[u8; N], StoreError> {
     bytes.try_into().map_err(|_| corrupted(path, &format!("`{key}` has {} bytes instead of {N}", bytes.len())))
 }
 

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, WriteTransaction};
 
 use super::error::{DbResult, StoreError};
 use super::generation::{Generation, Marks};
-use super::identity::{corrupted, fixed};
+use super::identity::{corrupted, labelled};
 use super::open::{Identity, WriterState};
 use super::random::random;
-use super::records::{AccountRow, Head, seal, unseal};
+use super::records::{AccountRow, Head, encode_meta, seal, unseal};
 use super::tables::{BLOCKS, FORMAT_VERSION, META, SOURCES, SUMS, each_state_table};
 
 /// Makes what the state file lacks, and with `opening` notes that the store was opened.
@@ -25,23 +25,31 @@ pub(super) fn init_state(
         if fresh {
             meta.insert("kind", &b"pouw-state"[..]).db()?;
             meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..]).db()?;
-            meta.insert("store", &drawn::<16>()?[..]).db()?;
-            meta.insert("digest-key", &drawn::<32>()?[..]).db()?;
-            meta.insert("head", seal("meta-0", &Head::default())?.as_slice()).db()?;
+            put(&mut meta, "store", &drawn::<16>()?)?;
+            put(&mut meta, "digest-key", &drawn::<32>()?)?;
+            meta.insert("head", seal("meta-0", "head", &Head::default())?.as_slice()).db()?;
         }
         let boot = match meta.get("boot").db()? {
-            Some(raw) => u64::from_le_bytes(fixed(raw.value(), path, "boot")?).wrapping_add(opening.is_some().into()),
+            Some(raw) => {
+                u64::from_le_bytes(labelled(raw.value(), path, "boot")?).wrapping_add(opening.is_some().into())
+            }
             None => 0,
         };
         if let Some(mark) = opening {
-            meta.insert("boot", &boot.to_le_bytes()[..]).db()?;
-            meta.insert("generation", &mark.encode()[..]).db()?;
+            put(&mut meta, "boot", &boot.to_le_bytes())?;
+            put(&mut meta, "generation", &mark.encode())?;
         }
-        let store = meta.get("store").db()?.map(|raw| fixed(raw.value(), path, "store")).transpose()?;
-        let digest_key = meta.get("digest-key").db()?.map(|raw| fixed(raw.value(), path, "digest-key")).transpose()?;
-        let copy_of = meta.get("copy-of").db()?.map(|raw| unseal("meta-0", raw.value())).transpose()?;
+        let store = meta.get("store").db()?.map(|raw| labelled::<16>(raw.value(), path, "store")).transpose()?;
+        let digest_key =
+            meta.get("digest-key").db()?.map(|raw| labelled::<32>(raw.value(), path, "digest-key")).transpose()?;
+        let copy_of = meta.get("copy-of").db()?.map(|raw| unseal("meta-0", "copy-of", raw.value())).transpose()?;
         match (store, digest_key) {
-            (Some(store), Some(digest_key)) => Identity { store, digest_key, boot, copy_of },
+            (Some(store), Some(digest_key)) => {
+                // Those of an older store get their checksums.
+                put(&mut meta, "store", &store)?;
+                put(&mut meta, "digest-key", &digest_key)?;
+                Identity { store, digest_key, boot, copy_of }
+            }
             _ => return Err(corrupted(path, "its ids are missing")),
         }
     };
@@ -67,9 +75,9 @@ pub(super) fn init_blocks(
         let mut meta = txn.open_table(META).db()?;
         meta.insert("kind", &b"pouw-blocks"[..]).db()?;
         meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..]).db()?;
-        meta.insert("store", &store[..]).db()?;
+        put(&mut meta, "store", &store)?;
         if let Some(marks) = opening {
-            meta.insert("generation", &marks.encode()[..]).db()?;
+            put(&mut meta, "generation", &marks.encode())?;
         }
         // Data of trees that never got their row: a crash between the two files.
         let mut blocks = txn.open_table(BLOCKS).db()?;
@@ -88,7 +96,7 @@ pub(super) fn init_blocks(
 pub(super) fn settle_marks(database: &Database, now: Generation) -> Result<(), StoreError> {
     let txn = begin_durable(database, true)?;
     let marks = Marks { before: now, now };
-    txn.open_table(META).db()?.insert("generation", &marks.encode()[..]).db()?;
+    put(&mut txn.open_table(META).db()?, "generation", &marks.encode())?;
     txn.commit().db()
 }
 
@@ -97,7 +105,8 @@ pub(super) fn load_writer(database: &Database) -> Result<WriterState, StoreError
     let txn = database.begin_read().db()?;
     let meta = txn.open_table(META).db()?;
     let head = head_of(&txn)?;
-    let account: Option<AccountRow> = meta.get("account").db()?.map(|raw| unseal("meta-0", raw.value())).transpose()?;
+    let account: Option<AccountRow> =
+        meta.get("account").db()?.map(|raw| unseal("meta-0", "account", raw.value())).transpose()?;
     let AccountRow(account) = account.unwrap_or_default();
     let mut writer = WriterState { head, account, ..WriterState::default() };
     super::ledger::replay(&txn, &mut writer)?;
@@ -106,9 +115,16 @@ pub(super) fn load_writer(database: &Database) -> Result<WriterState, StoreError
 
 pub(super) fn head_of(txn: &redb::ReadTransaction) -> Result<Head, StoreError> {
     match txn.open_table(META).db()?.get("head").db()? {
-        Some(raw) => Ok(unseal("meta-0", raw.value())?),
+        Some(raw) => Ok(unseal("meta-0", "head", raw.value())?),
         None => Err(StoreError::Contradiction { what: "meta-0 has no head".into() }),
     }
+}
+
+type Meta<'t> = Table<'t, &'static str, &'static [u8]>;
+
+fn put(meta: &mut Meta<'_>, key: &str, value: &[u8]) -> Result<(), StoreError> {
+    meta.insert(key, encode_meta(key, value).as_slice()).db()?;
+    Ok(())
 }
 
 /// A transaction that is durable when it is committed.

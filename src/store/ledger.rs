@@ -19,7 +19,7 @@ impl Batch<'_> {
             return Ok(*row);
         }
         match self.clients.get(client).db()? {
-            Some(raw) => Ok(unseal("clients-0", raw.value())?),
+            Some(raw) => Ok(unseal("clients-0", client, raw.value())?),
             None => Ok(ClientRow::default()),
         }
     }
@@ -28,7 +28,7 @@ impl Batch<'_> {
     pub(super) fn append(&mut self, mut row: LedgerRow, mut client: ClientRow) -> Result<u64, StoreError> {
         let seq = self.head.next_ledger;
         row.digest = row.chained(&self.head.last_digest, seq);
-        self.ledger.insert(seq, &row.encode()[..]).db()?;
+        self.ledger.insert(seq, &row.encode(seq)[..]).db()?;
         self.head.last_digest = row.digest;
         self.head.next_ledger += 1;
         client.last_seq = seq;
@@ -75,7 +75,7 @@ impl Batch<'_> {
 
     pub(super) fn entry(&self, seq: u64) -> Result<LedgerRow, StoreError> {
         match self.ledger.get(seq).db()? {
-            Some(raw) => Ok(LedgerRow::decode(raw.value())?),
+            Some(raw) => Ok(LedgerRow::decode(seq, raw.value())?),
             None => Err(StoreError::Contradiction { what: format!("ledger entry {seq} is missing") }),
         }
     }
@@ -96,7 +96,7 @@ impl Batch<'_> {
         let rows = (until - round.at) as u64;
         for key in &round.keys[round.at..until] {
             let row = self.client(*key)?;
-            self.clients.insert(*key, seal("clients-0", &row)?.as_slice()).db()?;
+            self.clients.insert(*key, seal("clients-0", *key, &row)?.as_slice()).db()?;
             self.flushed.push(*key);
         }
         round.at = until;
@@ -160,8 +160,8 @@ impl Batch<'_> {
     /// the chain goes on from it.
     fn seal_damaged(&mut self, seq: u64) -> Result<(), StoreError> {
         let digest = match self.ledger.remove(seq).db()? {
-            Some(raw) if raw.value().len() == LedgerRow::LEN => raw.value().last_chunk::<32>().copied(),
-            _ => None,
+            Some(raw) => LedgerRow::digest_in(raw.value()),
+            None => None,
         };
         self.head.anchor_digest = digest.unwrap_or(self.head.anchor_digest);
         Ok(())
@@ -187,7 +187,7 @@ impl Batch<'_> {
             seen += 1;
             next = (seen == limit).then_some(key);
             let newer = self.overlay.contains_key(&key) || self.writer.dirty.contains_key(&key);
-            if !newer && unseal::<ClientRow>("clients-0", raw.value()).is_ok_and(|row| idle(&row)) {
+            if !newer && unseal::<ClientRow>("clients-0", key, raw.value()).is_ok_and(|row| idle(&row)) {
                 victims.push(key);
             }
         }
@@ -247,12 +247,13 @@ pub(super) fn replay(txn: &ReadTransaction, writer: &mut WriterState) -> Result<
     let from = writer.head.checkpoint.max(writer.head.anchor);
     for entry in ledger.range(from..).db()? {
         let (seq, raw) = entry.db()?;
-        let (seq, row) = (seq.value(), LedgerRow::decode(raw.value())?);
+        let seq = seq.value();
+        let row = LedgerRow::decode(seq, raw.value())?;
         let client = match writer.dirty.get_mut(&row.client) {
             Some(client) => client,
             None => {
                 let stored = match clients.get(row.client).db()? {
-                    Some(raw) => unseal("clients-0", raw.value())?,
+                    Some(raw) => unseal("clients-0", row.client, raw.value())?,
                     None => ClientRow::default(),
                 };
                 writer.dirty.entry(row.client).or_insert(stored)

@@ -110,19 +110,21 @@ impl Batch<'_> {
         let first = range.tile() * TILE_LEAVES;
         for entry in table.range((key.0, first)..(key.0, first + TILE_LEAVES)).db()? {
             let (other, raw) = entry.db()?;
-            let (_, start) = other.value();
-            let row: QuorumRow = unseal("quorums-0", raw.value())?;
+            let other = other.value();
+            let (_, start) = other;
+            let row: QuorumRow = unseal("quorums-0", other, raw.value())?;
             if start != key.1 && start < range.end() && range.start() < range_end(start, row.order) {
                 return Ok(Err(Refused::QuorumMoved));
             }
         }
-        let row: Option<QuorumRow> = table.get(key).db()?.map(|raw| unseal("quorums-0", raw.value())).transpose()?;
+        let row = table.get(key).db()?;
+        let row: Option<QuorumRow> = row.map(|raw| unseal("quorums-0", key, raw.value())).transpose()?;
         let fits = row.as_ref().map_or(seen == 0, |row| row.votes.len() == seen && row.order == range.order());
         Ok(if fits { Ok(row) } else { Err(Refused::QuorumMoved) })
     }
 
     fn put_quorum(&self, key: Key, row: &QuorumRow) -> Result<(), StoreError> {
-        self.txn.open_table(QUORUMS).db()?.insert(key, seal("quorums-0", row)?.as_slice()).db()?;
+        self.txn.open_table(QUORUMS).db()?.insert(key, seal("quorums-0", key, row)?.as_slice()).db()?;
         Ok(())
     }
 

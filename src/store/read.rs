@@ -10,7 +10,7 @@ use crate::merkle::AlignedRange;
 use super::error::{DbResult, StoreError};
 use super::open::Store;
 use super::records::{
-    ClientRow, GroupRow, Head, LedgerRow, LengthRow, RecordError, StandingRow, TileRow, TreeRow, unseal,
+    ClientRow, GroupRow, Head, LedgerRow, LengthRow, NodeRow, RecordError, StandingRow, TileRow, TreeRow, unseal,
 };
 use super::tables::{
     CHORES, CLIENTS, CONSUMED, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY, RECEIPTS, STANDINGS,
@@ -86,7 +86,7 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn head(&self) -> Result<Head, StoreError> {
         self.rows.look(|txn| match txn.open_table(META).db()?.get("head").db()? {
-            Some(raw) => Ok(unseal("meta-0", raw.value())?),
+            Some(raw) => Ok(unseal("meta-0", "head", raw.value())?),
             None => Err(StoreError::Contradiction { what: "meta-0 has no head".into() }),
         })
     }
@@ -98,7 +98,7 @@ impl Reader {
     pub fn tree(&self, tree: TreeNumber) -> Result<Option<TreeRow>, StoreError> {
         self.rows.look(|txn| {
             let table = txn.open_table(TREES).db()?;
-            Ok(table.get(tree).db()?.map(|raw| unseal("trees-0", raw.value())).transpose()?)
+            Ok(table.get(tree).db()?.map(|raw| unseal("trees-0", tree, raw.value())).transpose()?)
         })
     }
 
@@ -139,7 +139,8 @@ impl Reader {
             let mut out = Vec::new();
             for entry in table.range::<u64>((from, Bound::Unbounded)).db()?.take(limit) {
                 let (key, raw) = entry.db()?;
-                out.push((key.value(), unseal("trees-0", raw.value())?));
+                let key = key.value();
+                out.push((key, unseal("trees-0", key, raw.value())?));
             }
             Ok(out)
         })
@@ -180,7 +181,7 @@ impl Reader {
     pub fn tile(&self, tree: TreeNumber, tile: u64) -> Result<TileRow, StoreError> {
         self.rows.look(|txn| {
             Ok(match txn.open_table(TILES).db()?.get((tree, tile)).db()? {
-                Some(raw) => TileRow::decode(raw.value())?,
+                Some(raw) => TileRow::decode((tree, tile), raw.value())?,
                 None => TileRow::PENDING,
             })
         })
@@ -196,7 +197,8 @@ impl Reader {
             let table = txn.open_table(TILES).db()?;
             for entry in table.range((tree, first)..(tree, first.saturating_add(count as u64))).db()? {
                 let (key, raw) = entry.db()?;
-                out[(key.value().1 - first) as usize] = TileRow::decode(raw.value())?;
+                let key = key.value();
+                out[(key.1 - first) as usize] = TileRow::decode(key, raw.value())?;
             }
             Ok(out)
         })
@@ -208,7 +210,7 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn group(&self, tree: TreeNumber, group: u64) -> Result<GroupRow, StoreError> {
         self.rows.look(|txn| match txn.open_table(HASHES).db()?.get((tree, group)).db()? {
-            Some(raw) => Ok(GroupRow::decode(raw.value())?),
+            Some(raw) => Ok(GroupRow::decode((tree, group), raw.value())?),
             None => Err(missing("hashes-0", tree, group)),
         })
     }
@@ -224,10 +226,11 @@ impl Reader {
             for entry in table.range((tree, first)..(tree + 1, 0)).db()?.take(limit) {
                 let (key, raw) = entry.db()?;
                 let expected = first + out.len() as u64;
-                if key.value().1 != expected {
+                let key = key.value();
+                if key.1 != expected {
                     return Err(missing("hashes-0", tree, expected));
                 }
-                out.push(GroupRow::decode(raw.value())?);
+                out.push(GroupRow::decode(key, raw.value())?);
             }
             Ok(out)
         })
@@ -249,7 +252,7 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn lengths(&self, tree: TreeNumber, group: u64) -> Result<LengthRow, StoreError> {
         self.rows.look(|txn| match txn.open_table(LENGTHS).db()?.get((tree, group)).db()? {
-            Some(raw) => Ok(LengthRow::decode(raw.value())?),
+            Some(raw) => Ok(LengthRow::decode((tree, group), raw.value())?),
             None => Err(missing("lengths-0", tree, group)),
         })
     }
@@ -269,7 +272,11 @@ impl Reader {
     pub fn interior(&self, tree: TreeNumber, level: u8, index: u64) -> Result<Option<[u8; 64]>, StoreError> {
         self.rows.look(|txn| {
             let table = txn.open_table(INTERIOR).db()?;
-            Ok(table.get((tree, level, index)).db()?.and_then(|raw| raw.value().try_into().ok()))
+            let key = (tree, level, index);
+            Ok(match table.get(key).db()? {
+                Some(raw) => Some(NodeRow::decode(key, raw.value())?.0),
+                None => None,
+            })
         })
     }
 
@@ -299,7 +306,7 @@ impl Reader {
     pub fn ledger_entry(&self, seq: u64) -> Result<Option<LedgerRow>, StoreError> {
         self.rows.look(|txn| {
             let table = txn.open_table(LEDGER).db()?;
-            Ok(table.get(seq).db()?.map(|raw| LedgerRow::decode(raw.value())).transpose()?)
+            Ok(table.get(seq).db()?.map(|raw| LedgerRow::decode(seq, raw.value())).transpose()?)
         })
     }
 
@@ -313,7 +320,8 @@ impl Reader {
             let mut out = Vec::new();
             for entry in table.range(from..).db()?.take(limit) {
                 let (key, raw) = entry.db()?;
-                out.push((key.value(), LedgerRow::decode(raw.value())?));
+                let seq = key.value();
+                out.push((seq, LedgerRow::decode(seq, raw.value())?));
             }
             Ok(out)
         })
@@ -326,7 +334,7 @@ impl Reader {
     pub fn client(&self, client: [u8; 16]) -> Result<Option<ClientRow>, StoreError> {
         self.rows.look(|txn| {
             let table = txn.open_table(CLIENTS).db()?;
-            Ok(table.get(client).db()?.map(|raw| unseal("clients-0", raw.value())).transpose()?)
+            Ok(table.get(client).db()?.map(|raw| unseal("clients-0", client, raw.value())).transpose()?)
         })
     }
 
@@ -341,7 +349,8 @@ impl Reader {
             let mut out = Vec::new();
             for entry in table.range::<[u8; 16]>((from, Bound::Unbounded)).db()?.take(limit) {
                 let (key, raw) = entry.db()?;
-                out.push((key.value(), StandingRow::decode(raw.value())));
+                let client = key.value();
+                out.push((client, StandingRow::decode(client, raw.value())));
             }
             Ok(out)
         })

@@ -26,7 +26,7 @@ impl Reader {
         self.rows.look(|txn| {
             let Some(table) = known(txn, PROVENANCE)? else { return Ok(ProvenanceRow::default()) };
             match table.get(tree).db()? {
-                Some(raw) => Ok(ProvenanceRow::decode(raw.value())?),
+                Some(raw) => Ok(ProvenanceRow::decode(tree, raw.value())?),
                 None => Ok(ProvenanceRow::default()),
             }
         })
@@ -39,7 +39,8 @@ impl Reader {
     pub fn quorum(&self, tree: TreeNumber, start: u64) -> Result<Option<QuorumRow>, StoreError> {
         self.rows.look(|txn| {
             let Some(table) = known(txn, QUORUMS)? else { return Ok(None) };
-            Ok(table.get((tree, start)).db()?.map(|raw| unseal("quorums-0", raw.value())).transpose()?)
+            let key = (tree, start);
+            Ok(table.get(key).db()?.map(|raw| unseal("quorums-0", key, raw.value())).transpose()?)
         })
     }
 
@@ -54,7 +55,8 @@ impl Reader {
             let mut out = Vec::new();
             for entry in table.range((tree, first)..(tree, first + TILE_LEAVES)).db()? {
                 let (key, raw) = entry.db()?;
-                out.push((key.value().1, unseal("quorums-0", raw.value())?));
+                let key = key.value();
+                out.push((key.1, unseal("quorums-0", key, raw.value())?));
             }
             Ok(out)
         })
@@ -78,7 +80,8 @@ impl Reader {
             let mut out = Vec::new();
             for entry in table.range((behind(after), Bound::Unbounded)).db()?.take(limit) {
                 let (key, raw) = entry.db()?;
-                out.push((key.value(), unseal("quorums-0", raw.value())));
+                let key = key.value();
+                out.push((key, unseal("quorums-0", key, raw.value())));
             }
             Ok(out)
         })
@@ -94,7 +97,8 @@ impl Reader {
             let mut out = Vec::new();
             for entry in table.range((tree, from)..(tree + 1, 0)).db()?.take(limit) {
                 let (key, raw) = entry.db()?;
-                out.push((key.value().1, unseal("claims-0", raw.value())?));
+                let key = key.value();
+                out.push((key.1, unseal("claims-0", key, raw.value())?));
             }
             Ok(out)
         })

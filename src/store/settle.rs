@@ -5,7 +5,7 @@ use crate::merkle::{AlignedRange, TILE_LEAVES};
 use super::apply::Batch;
 use super::commands::{Outcome, Refuse, Refused, Settle, SettleKind};
 use super::error::{DbResult, StoreError};
-use super::records::{EntryKind, HashReason, LeafState, LedgerRow, Strategy, TileRow, TreeState, UsefulnessAccount};
+use super::records::{EntryKind, HashReason, LeafState, LedgerRow, NodeRow, Strategy, TreeState, UsefulnessAccount};
 use super::tables::{CHORE_ASSEMBLE, CHORE_FOLD, DAMAGED, NO_ENTRY, PRIORITY_FRESH, PRIORITY_PARTIAL, VOTED};
 
 /// What an answer changed in its tree.
@@ -87,10 +87,7 @@ impl Batch<'_> {
     }
 
     pub(super) fn all_pending(&mut self, tree: u64, range: AlignedRange) -> Result<Result<(), Refused>, StoreError> {
-        let tile = match self.tiles.get((tree, range.tile())).db()? {
-            Some(raw) => TileRow::decode(raw.value())?,
-            None => TileRow::PENDING,
-        };
+        let tile = self.tile((tree, range.tile()))?;
         let done = (range.start()..range.end()).find(|leaf| tile.state(leaf % TILE_LEAVES) != LeafState::Pending);
         Ok(done.map_or(Ok(()), |leaf| Err(Refused::LeafDone(leaf))))
     }
@@ -188,10 +185,11 @@ impl Batch<'_> {
         if row.state != TreeState::Folding {
             return Ok(Err(Refused::TreeState(row.state)));
         }
-        if self.interior.get((tree, level, index)).db()?.is_some() {
+        let key = (tree, level, index);
+        if self.interior.get(key).db()?.is_some() {
             return Ok(Err(Refused::NodeDone));
         }
-        self.interior.insert((tree, level, index), &hash[..]).db()?;
+        self.interior.insert(key, &NodeRow(*hash).encode(key)[..]).db()?;
         let Some(row) = self.tree(tree)? else {
             return Ok(Err(Refused::TreeGone));
         };

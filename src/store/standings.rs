@@ -13,7 +13,7 @@ impl Batch<'_> {
         let mut table = self.txn.open_table(STANDINGS).db()?;
         for (client, row) in &put.rows {
             match row {
-                Some(row) => drop(table.insert(*client, &row.encode()[..]).db()?),
+                Some(row) => drop(table.insert(*client, &row.encode(*client)[..]).db()?),
                 None => drop(table.remove(*client).db()?),
             }
         }

@@ -63,16 +63,18 @@ impl Batch<'_> {
         }
         let mut leaves = 0;
         for (group, row) in (add.first_group..).zip(&add.groups) {
-            if let Some(stored) = self.hashes.get((add.tree, group)).db()?
-                && GroupRow::decode(stored.value())? != *row
+            let key = (add.tree, group);
+            if let Some(stored) = self.hashes.get(key).db()?
+                && GroupRow::decode(key, stored.value())? != *row
             {
                 return Ok(Outcome::Refused(Refused::HashConflict(group)));
             }
-            self.hashes.insert((add.tree, group), row.encode().as_slice()).db()?;
+            self.hashes.insert(key, row.encode(key).as_slice()).db()?;
             leaves += row.leaves.len() as u64;
         }
         for (group, row) in (add.first_group..).zip(&add.lengths) {
-            self.lengths.insert((add.tree, group), row.encode().as_slice()).db()?;
+            let key = (add.tree, group);
+            self.lengths.insert(key, &row.encode(key)[..]).db()?;
         }
         for leaf in &add.oversized {
             let damaged = add.damaged.contains(leaf);

@@ -24,10 +24,8 @@ impl Batch<'_> {
         tile: u64,
         edit: impl FnOnce(&mut TileRow),
     ) -> Result<TileRow, StoreError> {
-        let before = match self.tiles.get((tree, tile)).db()? {
-            Some(raw) => TileRow::decode(raw.value())?,
-            None => TileRow::PENDING,
-        };
+        let key = (tree, tile);
+        let before = self.tile(key)?;
         let mut row = before;
         edit(&mut row);
         let counted = |state: LeafState| !matches!(state, LeafState::Pending | LeafState::Verified);
@@ -37,7 +35,7 @@ impl Batch<'_> {
             .collect();
         // Read first: where it does not decode, nothing is written.
         let counts = if changed.is_empty() { None } else { Some(self.provenance(tree)?) };
-        self.tiles.insert((tree, tile), row.encode()).db()?;
+        self.tiles.insert(key, &row.encode(key)[..]).db()?;
         if let Some(mut provenance) = counts {
             for (from, to) in changed {
                 if let Some(count) = provenance.count_mut(from) {
@@ -47,15 +45,23 @@ impl Batch<'_> {
                     *count += 1;
                 }
             }
-            self.txn.open_table(PROVENANCE).db()?.insert(tree, &provenance.encode()[..]).db()?;
+            self.txn.open_table(PROVENANCE).db()?.insert(tree, &provenance.encode(tree)[..]).db()?;
         }
         Ok(row)
+    }
+
+    /// The states of a tile.
+    pub(super) fn tile(&self, key: (u64, u64)) -> Result<TileRow, StoreError> {
+        match self.tiles.get(key).db()? {
+            Some(raw) => Ok(TileRow::decode(key, raw.value())?),
+            None => Ok(TileRow::PENDING),
+        }
     }
 
     /// The counts of a tree.
     pub(super) fn provenance(&self, tree: u64) -> Result<ProvenanceRow, StoreError> {
         match self.txn.open_table(PROVENANCE).db()?.get(tree).db()? {
-            Some(raw) => Ok(ProvenanceRow::decode(raw.value())?),
+            Some(raw) => Ok(ProvenanceRow::decode(tree, raw.value())?),
             None => Ok(ProvenanceRow::default()),
         }
     }
@@ -79,11 +85,10 @@ impl Batch<'_> {
         for run in hashes.chunk_by(|a, b| a.0 / GROUP_LEAVES == b.0 / GROUP_LEAVES) {
             let Some((first, _)) = run.first() else { continue };
             let number = first / GROUP_LEAVES;
-            let mut group = match self.hashes.get((tree, number)).db()? {
-                Some(raw) => GroupRow::decode(raw.value())?,
-                None => {
-                    return Err(StoreError::Contradiction { what: format!("hashes-0 lacks row {:?}", (tree, number)) });
-                }
+            let key = (tree, number);
+            let mut group = match self.hashes.get(key).db()? {
+                Some(raw) => GroupRow::decode(key, raw.value())?,
+                None => return Err(StoreError::Contradiction { what: format!("hashes-0 lacks row {key:?}") }),
             };
             for (leaf, hash) in run {
                 if let Some(place) = group.leaves.get_mut((leaf % GROUP_LEAVES) as usize) {
@@ -96,7 +101,7 @@ impl Batch<'_> {
                 group.top = fold(&group.leaves, levels).unwrap_or(Checksum::ZERO);
                 parents += group.leaves.len() as u64 - 1;
             }
-            self.hashes.insert((tree, number), group.encode().as_slice()).db()?;
+            self.hashes.insert(key, group.encode(key).as_slice()).db()?;
         }
         let place = self.account_place(tree)?;
         self.account.count_server(place, HashReason::Folding, HashWork::of_parents(parents, 0));
@@ -152,7 +157,8 @@ impl Batch<'_> {
     ) -> Result<(), StoreError> {
         let row = ClaimRow { order: range.order(), submitters };
         let mut table = self.txn.open_table(CLAIMS).db()?;
-        table.insert((tree, range.start()), seal("claims-0", &row)?.as_slice()).db()?;
+        let key = (tree, range.start());
+        table.insert(key, seal("claims-0", key, &row)?.as_slice()).db()?;
         Ok(())
     }
 
@@ -163,7 +169,7 @@ impl Batch<'_> {
         row.strikes = row.strikes.saturating_add(u64::from(strike));
         row.updated_ms = at_ms;
         // Written now: unlike a credit, a strike is stored nowhere else.
-        self.clients.insert(client, seal("clients-0", &row)?.as_slice()).db()?;
+        self.clients.insert(client, seal("clients-0", client, &row)?.as_slice()).db()?;
         let last = row.last_seq;
         self.overlay.insert(client, row);
         if strike && last != NO_ENTRY && !self.txn.open_table(CLAIMS).db()?.is_empty().db()? {
@@ -243,7 +249,7 @@ impl Batch<'_> {
         let end = leaves.min(range_end(entry.start, entry.order));
         let key = (entry.tree, entry.start / TILE_LEAVES);
         let tile = match self.tiles.get(key).db()? {
-            Some(raw) => TileRow::decode(raw.value())?,
+            Some(raw) => TileRow::decode(key, raw.value())?,
             None => return Ok(()),
         };
         let firm = |slot: u64| matches!(tile.state(slot), LeafState::Agreed | LeafState::Audited);
@@ -263,8 +269,9 @@ impl Batch<'_> {
         let mut table = self.txn.open_table(CLAIMS).db()?;
         for entry in table.range((tree, first)..(tree, first + TILE_LEAVES)).db()? {
             let (key, raw) = entry.db()?;
-            let (_, start) = key.value();
-            let claim: ClaimRow = unseal("claims-0", raw.value())?;
+            let key = key.value();
+            let (_, start) = key;
+            let claim: ClaimRow = unseal("claims-0", key, raw.value())?;
             let end = range_end(start, claim.order).min(first + TILE_LEAVES);
             if !(start..end).any(|leaf| row.state(leaf % TILE_LEAVES).is_weak()) {
                 gone.push(start);
@@ -284,8 +291,9 @@ impl Batch<'_> {
             return Ok(None);
         };
         let (key, raw) = entry.db()?;
-        let claim: ClaimRow = unseal("claims-0", raw.value())?;
-        let (_, start) = key.value();
+        let key = key.value();
+        let (_, start) = key;
+        let claim: ClaimRow = unseal("claims-0", key, raw.value())?;
         let covers = range_end(start, claim.order) > leaf;
         Ok(covers.then_some((start, claim.submitters)))
     }

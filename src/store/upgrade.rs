@@ -19,8 +19,9 @@ impl Batch<'_> {
         let Some(state) = self.tree(*tree)?.map(|row| row.state) else {
             return Ok(Outcome::Refused(Refused::TreeGone));
         };
-        let row = match self.tiles.get((*tree, *tile)).db()? {
-            Some(raw) => TileRow::decode(raw.value())?,
+        let key = (*tree, *tile);
+        let row = match self.tiles.get(key).db()? {
+            Some(raw) => TileRow::decode(key, raw.value())?,
             None => return Ok(judged(Vec::new(), Vec::new())),
         };
         let first = tile * TILE_LEAVES;
@@ -73,8 +74,9 @@ impl Batch<'_> {
     }
 
     fn leaf_hash(&self, tree: u64, leaf: u64) -> Result<Option<Checksum>, StoreError> {
-        match self.hashes.get((tree, leaf / GROUP_LEAVES)).db()? {
-            Some(raw) => Ok(GroupRow::decode(raw.value())?.leaves.get((leaf % GROUP_LEAVES) as usize).copied()),
+        let key = (tree, leaf / GROUP_LEAVES);
+        match self.hashes.get(key).db()? {
+            Some(raw) => Ok(GroupRow::decode(key, raw.value())?.leaves.get((leaf % GROUP_LEAVES) as usize).copied()),
             None => Ok(None),
         }
     }

@@ -65,7 +65,8 @@ impl Checker<'_> {
             let (key, raw) = entry.db()?;
             self.step(CheckPhase::Clients, of);
             self.report.standings += 1;
-            self.decoded(hex(&key.value()), StandingRow::decode(raw.value()));
+            let client = key.value();
+            self.decoded(hex(&client), StandingRow::decode(client, raw.value()));
         }
         Ok(())
     }
@@ -80,13 +81,13 @@ impl Checker<'_> {
             self.step(CheckPhase::Clients, of);
             self.report.clients += 1;
             let name = hex(&client);
-            let decoded = unseal::<ClientRow>("clients-0", raw.value());
+            let decoded = unseal::<ClientRow>("clients-0", client, raw.value());
             let Some(row) = self.decoded(&name, decoded) else {
                 continue;
             };
             total += i128::from(row.balance);
             let sealed = row.last_seq < self.head.anchor;
-            let entry = self.state.ledger.get(row.last_seq).db()?.and_then(|raw| LedgerRow::decode(raw.value()).ok());
+            let entry = self.state.entry(row.last_seq)?;
             let fits = match row.last_seq {
                 NO_ENTRY => row.balance == 0 && row.accepted == 0,
                 _ => sealed || entry.is_some_and(|entry| entry.client == client),
@@ -113,7 +114,7 @@ impl Checker<'_> {
             let (key, raw) = entry.db()?;
             let seq = key.value();
             self.step(CheckPhase::Clients, of);
-            let Ok(row) = LedgerRow::decode(raw.value()) else {
+            let Ok(row) = LedgerRow::decode(seq, raw.value()) else {
                 continue;
             };
             let client = row.client;
@@ -139,7 +140,8 @@ impl Checker<'_> {
         let stored = self.state.clients.get(client).db()?;
         let stored_row = stored.is_some();
         // A row that does not decode is a finding already.
-        let row = stored.and_then(|raw| unseal::<ClientRow>("clients-0", raw.value()).ok()).unwrap_or_default();
+        let row =
+            stored.and_then(|raw| unseal::<ClientRow>("clients-0", *client, raw.value()).ok()).unwrap_or_default();
         let sealed = row.last_seq != NO_ENTRY && row.last_seq < self.head.anchor;
         let at_row = (sealed || row.last_seq == NO_ENTRY).then_some((0, 0));
         Ok(Account { row, stored_row, last: NO_ENTRY, sum: 0, accepted: 0, at_row, settled: NO_ENTRY })

@@ -30,9 +30,10 @@ impl Checker<'_> {
             for entry in self.state.tiles.range(first..).db()?.take(self.at_once) {
                 let (key, raw) = entry.db()?;
                 // A row that does not decode is a finding already.
-                let tile = TileRow::decode(raw.value()).unwrap_or(TileRow::PENDING);
+                let key = key.value();
+                let tile = TileRow::decode(key, raw.value()).unwrap_or(TileRow::PENDING);
                 let verified = tile.mask(TILE_LEAVES, |state| state == LeafState::Verified);
-                tallies.push(Tally { key: key.value(), done: done_mask(&tile), verified, credited: 0, covered: 0 });
+                tallies.push(Tally { key, done: done_mask(&tile), verified, credited: 0, covered: 0 });
             }
             let end = if tallies.len() < self.at_once { None } else { tallies.last().map(|tally| tally.key) };
             self.count_credits(&mut tallies, first, end)?;
@@ -52,7 +53,7 @@ impl Checker<'_> {
             let (key, raw) = entry.db()?;
             let seq = key.value();
             self.step(CheckPhase::Credits, 0);
-            let Ok(row) = LedgerRow::decode(raw.value()) else {
+            let Ok(row) = LedgerRow::decode(seq, raw.value()) else {
                 continue;
             };
             let at = (row.tree, row.start / TILE_LEAVES);
@@ -144,7 +145,7 @@ impl Checker<'_> {
         let groups = TILE_LEAVES / GROUP_LEAVES;
         for group in tile.saturating_mul(groups)..tile.saturating_mul(groups).saturating_add(groups) {
             let listed = self.state.lengths.get((tree, group)).db()?;
-            let lengths = match listed.map(|raw| LengthRow::decode(raw.value())) {
+            let lengths = match listed.map(|raw| LengthRow::decode((tree, group), raw.value())) {
                 Some(Ok(listed)) => listed.lengths.iter().map(|len| u64::from(*len)).collect(),
                 Some(Err(_)) => Vec::new(),
                 // A single file still coming in has its lengths nowhere: believe it.

@@ -77,7 +77,7 @@ impl Layout {
             checker.find(format!("lengths-0 lacks row {key:?}"));
             return Ok(None);
         };
-        let Some(row) = checker.decoded(key, LengthRow::decode(raw.value())) else {
+        let Some(row) = checker.decoded(key, LengthRow::decode(key, raw.value())) else {
             return Ok(None);
         };
         if row.lengths.len() as u64 != leaves {
@@ -216,7 +216,7 @@ impl Checker<'_> {
         for entry in file.sources.range((tree, 0)..=(tree, u64::MAX)).db()? {
             let (key, raw) = entry.db()?;
             let key = key.value();
-            let decoded = unseal::<SourceRow>("sources-0", raw.value());
+            let decoded = unseal::<SourceRow>("sources-0", key, raw.value());
             let Some(source) = self.decoded(key, decoded) else {
                 return Ok(());
             };

@@ -66,7 +66,7 @@ impl Checker<'_> {
                 digest = None;
             }
             expected = seq.saturating_add(1);
-            let decoded = LedgerRow::decode(raw.value());
+            let decoded = LedgerRow::decode(seq, raw.value());
             let Some(row) = self.decoded(seq, decoded) else {
                 digest = None;
                 continue;
@@ -128,7 +128,7 @@ impl Checker<'_> {
     }
 
     fn leads_to(&self, seq: u64, id: [u8; 16], debit: bool) -> Result<bool, StoreError> {
-        let row = self.state.ledger.get(seq).db()?.and_then(|raw| LedgerRow::decode(raw.value()).ok());
+        let row = self.state.entry(seq)?;
         Ok(row.is_some_and(|row| row.id == id && (row.kind == EntryKind::Debit) == debit))
     }
 

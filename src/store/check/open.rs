@@ -7,7 +7,7 @@ use super::super::error::{DbResult, StoreError, of_storage};
 use super::super::file::panic_is_damage;
 use super::super::identity::{belong_together, corrupted, label, see_file};
 use super::super::read_trust::known;
-use super::super::records::Head;
+use super::super::records::{Head, LedgerRow, TileRow};
 use super::super::tables::{
     BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, NAMES, READY, RECEIPTS,
     SOURCES, STANDINGS, SUMS, TILES, TREES,
@@ -105,6 +105,17 @@ pub(super) fn open(
 }
 
 impl StateFile {
+    /// A ledger entry; `None` if it is not there, or does not decode.
+    pub(super) fn entry(&self, seq: u64) -> Result<Option<LedgerRow>, StoreError> {
+        Ok(self.ledger.get(seq).db()?.and_then(|raw| LedgerRow::decode(seq, raw.value()).ok()))
+    }
+
+    /// The states of a tile; all pending if it has no row, or one that does not decode.
+    pub(super) fn tile(&self, key: (u64, u64)) -> Result<TileRow, StoreError> {
+        let raw = self.tiles.get(key).db()?;
+        Ok(raw.and_then(|raw| TileRow::decode(key, raw.value()).ok()).unwrap_or(TileRow::PENDING))
+    }
+
     fn open(txn: &ReadTransaction, database: Database) -> Result<Self, StoreError> {
         Ok(Self {
             trees: table(txn, TREES)?,

@@ -105,7 +105,7 @@ impl Checker<'_> {
     }
 
     pub(super) fn tree_row(&self, tree: u64) -> Result<Option<Result<TreeRow, RecordError>>, StoreError> {
-        Ok(self.state.trees.get(tree).db()?.map(|raw| unseal("trees-0", raw.value())))
+        Ok(self.state.trees.get(tree).db()?.map(|raw| unseal("trees-0", tree, raw.value())))
     }
 }
 

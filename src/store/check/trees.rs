@@ -9,7 +9,7 @@ use crate::merkle::{
 
 use super::super::error::{DbResult, StoreError};
 use super::super::records::{
-    DataPlace, GroupRow, LeafState, ProvenanceRow, Strategy, TileRow, TreeRow, TreeState, unseal,
+    DataPlace, GroupRow, LeafState, NodeRow, ProvenanceRow, Strategy, TileRow, TreeRow, TreeState, unseal,
 };
 use super::data::{ChunkReader, Layout};
 use super::{CheckPhase, Checker};
@@ -24,7 +24,7 @@ impl Checker<'_> {
             let (key, raw) = entry.db()?;
             let tree = key.value();
             self.report.trees += 1;
-            let decoded = unseal::<TreeRow>("trees-0", raw.value());
+            let decoded = unseal::<TreeRow>("trees-0", tree, raw.value());
             let Some(row) = self.decoded(tree, decoded) else {
                 continue;
             };
@@ -96,7 +96,7 @@ impl Checker<'_> {
             }
             next += 1;
             self.report.groups += 1;
-            let decoded = GroupRow::decode(raw.value());
+            let decoded = GroupRow::decode(key, raw.value());
             let Some(group) = self.decoded(key, decoded) else {
                 return Ok(());
             };
@@ -136,10 +136,7 @@ impl Checker<'_> {
     /// Whether all leaves of a group are done: its hashes came from clients.
     fn group_is_done(&self, (tree, _): (u64, &TreeRow), group: u64, leaves: u64) -> Result<bool, StoreError> {
         let first = group * GROUP_LEAVES;
-        let tile = match self.state.tiles.get((tree, first / TILE_LEAVES)).db()? {
-            Some(raw) => TileRow::decode(raw.value()).unwrap_or(TileRow::PENDING),
-            None => TileRow::PENDING,
-        };
+        let tile = self.state.tile((tree, first / TILE_LEAVES))?;
         Ok((0..leaves).all(|leaf| tile.state(first % TILE_LEAVES + leaf).is_done()))
     }
 
@@ -156,10 +153,7 @@ impl Checker<'_> {
             return Ok(());
         };
         let first = group * GROUP_LEAVES;
-        let tile = match self.state.tiles.get((tree, first / TILE_LEAVES)).db()? {
-            Some(raw) => TileRow::decode(raw.value()).unwrap_or(TileRow::PENDING),
-            None => TileRow::PENDING,
-        };
+        let tile = self.state.tile((tree, first / TILE_LEAVES))?;
         let slot = first % TILE_LEAVES;
         let pending: Vec<bool> =
             (0..hashes.len() as u64).map(|leaf| tile.state(slot + leaf) == LeafState::Pending).collect();
@@ -188,7 +182,7 @@ impl Checker<'_> {
             let (key, raw) = entry.db()?;
             let key = key.value();
             self.report.tiles += 1;
-            let decoded = TileRow::decode(raw.value());
+            let decoded = TileRow::decode(key, raw.value());
             let Some(tile) = self.decoded(key, decoded) else {
                 continue;
             };
@@ -226,9 +220,13 @@ impl Checker<'_> {
         let end = shape.height().saturating_sub(TILE_ORDER);
         for entry in self.state.interior.range(from..=to).db()? {
             let (key, raw) = entry.db()?;
-            let (_, level, index) = key.value();
+            let key = key.value();
+            let (_, level, index) = key;
             rows += 1;
-            if level >= end || index >= shape.nodes_at(Level(level)) || raw.value().len() != Checksum::LEN {
+            if self.decoded(key, NodeRow::decode(key, raw.value())).is_none() {
+                continue;
+            }
+            if level >= end || index >= shape.nodes_at(Level(level)) {
                 self.find(format!("interior-0 row {:?}: the tree has no such node", (tree, level, index)));
             } else {
                 levels.insert(level);
@@ -256,9 +254,9 @@ impl Checker<'_> {
         };
         let mut nodes = 0;
         for entry in self.state.hashes.range((tree, 0)..=(tree, u64::MAX)).db()? {
-            let (_, raw) = entry.db()?;
+            let (key, raw) = entry.db()?;
             // A row that does not decode is a finding already.
-            let Ok(group) = GroupRow::decode(raw.value()) else {
+            let Ok(group) = GroupRow::decode(key.value(), raw.value()) else {
                 return Ok(());
             };
             if let Some(node) = folder.push(group.top) {
@@ -274,7 +272,9 @@ impl Checker<'_> {
 
     fn interior_node(&mut self, key: (u64, u8, u64), node: &Checksum) -> Result<(), StoreError> {
         let stored = self.state.interior.get(key).db()?;
-        if stored.is_some_and(|raw| raw.value() != node.as_bytes()) {
+        // As is one of these.
+        let other = |found: NodeRow| found.0 != *node.as_bytes();
+        if stored.is_some_and(|raw| NodeRow::decode(key, raw.value()).is_ok_and(other)) {
             self.find(format!("interior-0 row {key:?}: not the hash of its children"));
         }
         Ok(())

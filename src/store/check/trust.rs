@@ -7,8 +7,7 @@ use crate::merkle::TILE_LEAVES;
 
 use super::super::error::{DbResult, StoreError, of_table};
 use super::super::records::{
-    AccountRow, ClaimRow, DataPlace, LeafState, LedgerRow, ProvenanceRow, QuorumRow, Strategy, TileRow, TreeRow,
-    TreeState, unseal,
+    AccountRow, ClaimRow, DataPlace, LeafState, ProvenanceRow, QuorumRow, Strategy, TileRow, TreeRow, TreeState, unseal,
 };
 use super::super::tables::{CHORE_DROP, CLAIMS, DAMAGED, DOUBTED, META, PROVENANCE, QUORUMS, SUSPECTS};
 use super::open::{Rows, StateFile, table};
@@ -48,7 +47,7 @@ impl StateFile {
     /// The counts of a tree; none if there is no row, or none that can be read.
     pub(super) fn provenance(&self, tree: u64) -> Option<ProvenanceRow> {
         let raw = self.trust.as_ref()?.provenance.get(tree).ok()??;
-        ProvenanceRow::decode(raw.value()).ok()
+        ProvenanceRow::decode(tree, raw.value()).ok()
     }
 }
 
@@ -98,10 +97,11 @@ impl Checker<'_> {
         for entry in tables.claims.range(range.clone()).db()? {
             let (key, raw) = entry.db()?;
             // One that does not decode is found when all claims are looked at.
-            let Ok(claim) = unseal::<ClaimRow>("claims-0", raw.value()) else { continue };
-            let mask = mask_from(key.value().1 - first, claim.order);
+            let key = key.value();
+            let Ok(claim) = unseal::<ClaimRow>("claims-0", key, raw.value()) else { continue };
+            let mask = mask_from(key.1 - first, claim.order);
             if states.mask(TILE_LEAVES, LeafState::is_weak) & mask == 0 {
-                said.idle_claims.push(key.value().1);
+                said.idle_claims.push(key.1);
             }
             said.claimed |= mask;
         }
@@ -121,7 +121,7 @@ impl Checker<'_> {
             let key = key.value();
             self.step(CheckPhase::Clients, 0);
             self.report.claims += 1;
-            let Some(claim) = self.decoded(key, unseal::<ClaimRow>("claims-0", raw.value())) else { continue };
+            let Some(claim) = self.decoded(key, unseal::<ClaimRow>("claims-0", key, raw.value())) else { continue };
             if claim.submitters.is_empty() || claim.order > 5 || key.1 % (1 << claim.order) != 0 {
                 self.find(format!("claims-0 row {key:?}: it is not a claim on a unit"));
             }
@@ -148,7 +148,7 @@ impl Checker<'_> {
             let key = key.value();
             self.step(CheckPhase::Clients, 0);
             self.report.quorums += 1;
-            let Some(row) = self.decoded(key, unseal::<QuorumRow>("quorums-0", raw.value())) else { continue };
+            let Some(row) = self.decoded(key, unseal::<QuorumRow>("quorums-0", key, raw.value())) else { continue };
             if let Some(what) = self.wrong_quorum(key, &row)? {
                 self.find(format!("quorums-0 row {key:?}: {what}"));
             }
@@ -156,13 +156,13 @@ impl Checker<'_> {
         for entry in tables.suspects.range::<[u8; 16]>(..).db()? {
             let (client, seq) = entry.db()?;
             let (client, (seq, ..)) = (client.value(), seq.value());
-            let entry = self.state.ledger.get(seq).db()?.and_then(|raw| LedgerRow::decode(raw.value()).ok());
+            let entry = self.state.entry(seq)?;
             if seq >= self.head.anchor && entry.is_none_or(|entry| entry.client != client) {
                 self.find(format!("suspects-0 row {}: ledger-0 row {seq} is not of this client", hex(&client)));
             }
         }
         if let Some(raw) = tables.meta.get("account").db()? {
-            self.decoded("account", unseal::<AccountRow>("meta-0", raw.value()));
+            self.decoded("account", unseal::<AccountRow>("meta-0", "account", raw.value()));
         }
         Ok(())
     }
@@ -182,10 +182,7 @@ impl Checker<'_> {
             return Ok(Some("its range is not a unit"));
         }
         let leaves = (owner.leaves - start).min(1 << row.order);
-        let tile = match self.state.tiles.get((tree, start / TILE_LEAVES)).db()? {
-            Some(raw) => TileRow::decode(raw.value()).unwrap_or(TileRow::PENDING),
-            None => TileRow::PENDING,
-        };
+        let tile = self.state.tile((tree, start / TILE_LEAVES))?;
         let own =
             mask_from(start % TILE_LEAVES, row.order) & tile.mask(TILE_LEAVES, |state| state != LeafState::Pending);
         if own != 0 {

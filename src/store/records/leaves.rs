@@ -3,6 +3,7 @@
 use crate::hash::Checksum;
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 
+use super::summed::{TAIL, before_sum, close, opened, opened_fixed, put_sum};
 use super::{RecordError, damaged};
 
 /// State of one leaf: whether its hash counts, and why. Four bits in a tile row.
@@ -58,24 +59,30 @@ impl TileRow {
     /// An untouched tile.
     pub const PENDING: Self = Self([0; 16]);
 
-    /// Decodes a row; unknown states and other lengths are damage.
+    const TABLE: &'static str = "tiles-0";
+    /// Bytes of the stored row.
+    pub const LEN: usize = 16 + TAIL;
+
+    /// Decodes the row of this key, tree and tile; unknown states and other lengths are damage.
     ///
     /// # Errors
     /// [`RecordError`] if the bytes are not such a row.
-    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        let raw: [u8; 16] =
-            bytes.try_into().map_err(|_| damaged("tiles-0", format!("{} bytes instead of 16", bytes.len())))?;
+    pub fn decode(key: (u64, u64), bytes: &[u8]) -> Result<Self, RecordError> {
+        let raw: [u8; 16] = *opened_fixed(Self::TABLE, key, bytes)?;
         for byte in raw {
             if LeafState::from_bits(byte & 15).is_none() || LeafState::from_bits(byte >> 4).is_none() {
-                return Err(damaged("tiles-0", format!("unknown leaf state in byte {byte:#04x}")));
+                return Err(damaged(Self::TABLE, format!("unknown leaf state in byte {byte:#04x}")));
             }
         }
         Ok(Self(raw))
     }
 
-    /// The stored bytes.
-    pub fn encode(&self) -> &[u8] {
-        &self.0
+    /// The stored bytes of the row with this key.
+    pub fn encode(&self, key: (u64, u64)) -> [u8; Self::LEN] {
+        let mut out = [0; Self::LEN];
+        out[..16].copy_from_slice(&self.0);
+        close(Self::TABLE, key, &mut out);
+        out
     }
 
     /// State of leaf `slot` (0 to 31) of the tile; `Pending` beyond.
@@ -122,30 +129,35 @@ impl GroupRow {
         Self { leaves: vec![Checksum::ZERO; leaves], top: Checksum::ZERO }
     }
 
-    /// Decodes a row of 2 to 17 digests.
+    const TABLE: &'static str = "hashes-0";
+
+    /// Decodes the row of this key, tree and group: 2 to 17 digests.
     ///
     /// # Errors
     /// [`RecordError`] if the bytes are not such a row.
-    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        let count = bytes.len() / Checksum::LEN;
-        if !bytes.len().is_multiple_of(Checksum::LEN) || count < 2 || count as u64 > GROUP_LEAVES + 1 {
-            return Err(damaged("hashes-0", format!("{} bytes are not 2 to 17 digests", bytes.len())));
+    pub fn decode(key: (u64, u64), bytes: &[u8]) -> Result<Self, RecordError> {
+        let counts = 2..=GROUP_LEAVES as usize + 1;
+        let fits = |len: usize| len.is_multiple_of(Checksum::LEN) && counts.contains(&(len / Checksum::LEN));
+        let body = opened(Self::TABLE, key, bytes, fits)?;
+        let body = body
+            .ok_or_else(|| damaged(Self::TABLE, format!("{} bytes are not those of 2 to 17 digests", bytes.len())))?;
+        let mut leaves = Vec::with_capacity(body.len() / Checksum::LEN);
+        for digest in body.chunks_exact(Checksum::LEN) {
+            leaves.push(Checksum::from_slice(digest).map_err(|e| damaged(Self::TABLE, e.to_string()))?);
         }
-        let mut leaves = Vec::with_capacity(count);
-        for digest in bytes.chunks_exact(Checksum::LEN) {
-            leaves.push(Checksum::from_slice(digest).map_err(|e| damaged("hashes-0", e.to_string()))?);
-        }
-        let top = leaves.pop().ok_or_else(|| damaged("hashes-0", "no digest"))?;
+        let top = leaves.pop().ok_or_else(|| damaged(Self::TABLE, "no digest"))?;
         Ok(Self { leaves, top })
     }
 
-    /// The stored bytes.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity((self.leaves.len() + 1) * Checksum::LEN);
+    /// The stored bytes of the row with this key.
+    pub fn encode(&self, key: (u64, u64)) -> Vec<u8> {
+        let mut out = Vec::with_capacity((self.leaves.len() + 1) * Checksum::LEN + TAIL);
         for leaf in &self.leaves {
             out.extend_from_slice(leaf.as_bytes());
         }
         out.extend_from_slice(self.top.as_bytes());
+        out.extend_from_slice(&[0; TAIL]);
+        close(Self::TABLE, key, &mut out);
         out
     }
 }
@@ -160,26 +172,49 @@ pub struct LengthRow {
 }
 
 impl LengthRow {
-    /// Decodes a row of one offset and 1 to 16 lengths.
+    const TABLE: &'static str = "lengths-0";
+    /// Bytes of the offset and of as many lengths as there may be.
+    const FIELDS: usize = 8 + 4 * GROUP_LEAVES as usize;
+    /// Bytes of the stored row: offset, 16 lengths, their number, checksum.
+    pub const LEN: usize = Self::FIELDS + TAIL;
+
+    /// Decodes the row of this key, tree and group: one offset and 1 to 16 lengths. Older stores
+    /// have only as many lengths as there are leaves, and no checksum.
     ///
     /// # Errors
     /// [`RecordError`] if the bytes are not such a row.
-    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        let table = "lengths-0";
-        let (head, tail) = bytes.split_first_chunk::<8>().ok_or_else(|| damaged(table, "shorter than its offset"))?;
-        if tail.is_empty() || tail.len() % 4 != 0 || (tail.len() / 4) as u64 > GROUP_LEAVES {
-            return Err(damaged(table, format!("{} bytes of lengths", tail.len())));
+    pub fn decode(key: (u64, u64), bytes: &[u8]) -> Result<Self, RecordError> {
+        if bytes.len() != Self::LEN {
+            return Self::of(bytes);
         }
-        let lengths = tail.chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect();
+        let summed = before_sum(Self::TABLE, key, bytes)?;
+        let count = summed.last().map_or(0, |count| usize::from(*count));
+        Self::of(summed.get(..8 + 4 * count).unwrap_or_default())
+    }
+
+    fn of(bytes: &[u8]) -> Result<Self, RecordError> {
+        let (head, tail) =
+            bytes.split_first_chunk::<8>().ok_or_else(|| damaged(Self::TABLE, "shorter than its offset"))?;
+        let (lengths, rest) = tail.as_chunks::<4>();
+        if lengths.is_empty() || !rest.is_empty() || lengths.len() as u64 > GROUP_LEAVES {
+            return Err(damaged(Self::TABLE, format!("{} bytes of lengths", tail.len())));
+        }
+        let lengths = lengths.iter().map(|length| u32::from_le_bytes(*length)).collect();
         Ok(Self { offset: u64::from_le_bytes(*head), lengths })
     }
 
-    /// The stored bytes.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = self.offset.to_le_bytes().to_vec();
-        for length in &self.lengths {
-            out.extend_from_slice(&length.to_le_bytes());
+    /// The stored bytes of the row with this key. Lengths behind the 16th are left out.
+    ///
+    /// They are always as many: with fewer, one bit of the length that redb keeps could turn the
+    /// row into one of an older store with two more lengths.
+    pub fn encode(&self, key: (u64, u64)) -> [u8; Self::LEN] {
+        let mut out = [0; Self::LEN];
+        out[..8].copy_from_slice(&self.offset.to_le_bytes());
+        for (place, length) in out[8..Self::FIELDS].as_chunks_mut::<4>().0.iter_mut().zip(&self.lengths) {
+            *place = length.to_le_bytes();
         }
+        out[Self::FIELDS] = self.lengths.len().min(GROUP_LEAVES as usize) as u8;
+        put_sum(Self::TABLE, key, &mut out);
         out
     }
 }

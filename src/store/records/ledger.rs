@@ -2,6 +2,7 @@
 
 use crate::hash::StreamingHash;
 
+use super::summed::{TAIL, close, opened_fixed};
 use super::{RecordError, damaged};
 
 /// What a ledger entry records.
@@ -97,18 +98,20 @@ pub struct LedgerRow {
 }
 
 impl LedgerRow {
+    const TABLE: &'static str = "ledger-0";
+    /// Bytes of the row before its checksum.
+    const BODY: usize = 115;
+    const FIELDS: usize = Self::BODY - 32;
     /// Bytes of the stored row.
-    pub const LEN: usize = 115;
-    const FIELDS: usize = Self::LEN - 32;
+    pub const LEN: usize = Self::BODY + TAIL;
 
-    /// Decodes a row of exactly [`LedgerRow::LEN`] bytes.
+    /// Decodes the row of entry `seq`.
     ///
     /// # Errors
     /// [`RecordError`] if the bytes are not such a row.
-    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        let table = "ledger-0";
-        let raw: &[u8; Self::LEN] =
-            bytes.try_into().map_err(|_| damaged(table, format!("{} bytes instead of {}", bytes.len(), Self::LEN)))?;
+    pub fn decode(seq: u64, bytes: &[u8]) -> Result<Self, RecordError> {
+        let table = Self::TABLE;
+        let raw: &[u8; Self::BODY] = opened_fixed(table, seq, bytes)?;
         let mut at = 0;
         let kind = EntryKind::from_bits(raw[49]).ok_or_else(|| damaged(table, format!("unknown kind {}", raw[49])))?;
         let row = Self {
@@ -135,12 +138,20 @@ impl LedgerRow {
         Ok(row)
     }
 
-    /// The stored bytes.
-    pub fn encode(&self) -> [u8; Self::LEN] {
+    /// The stored bytes of entry `seq`.
+    pub fn encode(&self, seq: u64) -> [u8; Self::LEN] {
         let mut out = [0; Self::LEN];
         out[..Self::FIELDS].copy_from_slice(&self.fields());
-        out[Self::FIELDS..].copy_from_slice(&self.digest);
+        out[Self::FIELDS..Self::BODY].copy_from_slice(&self.digest);
+        close(Self::TABLE, seq, &mut out);
         out
+    }
+
+    /// The digest in a row of the right length, whatever else it has.
+    pub(crate) fn digest_in(bytes: &[u8]) -> Option<[u8; 32]> {
+        let known = bytes.len() == Self::LEN || bytes.len() == Self::BODY;
+        let body = bytes.get(..Self::BODY).filter(|_| known)?;
+        body.last_chunk::<32>().copied()
     }
 
     /// The digest this entry must carry after one with digest `before`, at sequence number `seq`.

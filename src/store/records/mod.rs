@@ -1,9 +1,11 @@
 //! Row formats of the tables, byte for byte.
 //!
 //! Hot rows of fixed size are plain little-endian bytes. Variable rows are bincode 2 inside an
-//! envelope of one version byte, decoded with a size limit. Golden-byte tests pin every row, so the
-//! codec can be replaced without a change of format. A row that does not decode is reported as
-//! [`RecordError`] with the table and the reason; nothing here panics on any input.
+//! envelope of one version byte, decoded with a size limit. Both end with a checksum, bound to
+//! table and key, which is compared whenever a row is decoded; rows of older stores have none.
+//! Golden-byte tests pin every row, so the codec can be replaced without a change of format. A row
+//! that does not decode is reported as [`RecordError`] with the table and the reason; nothing here
+//! panics on any input.
 
 use std::fmt;
 
@@ -15,6 +17,7 @@ mod leaves;
 mod ledger;
 mod standing;
 mod strategy;
+mod summed;
 mod sums;
 mod trust;
 
@@ -24,6 +27,7 @@ pub use leaves::{GroupRow, LeafState, LengthRow, TileRow};
 pub use ledger::{EntryKind, LedgerRow};
 pub use standing::StandingRow;
 pub use strategy::{Strategy, UnknownStrategy};
+pub use summed::{NodeRow, RowKey, encode_meta, meta_bytes};
 pub use sums::{SumRow, leaf_sum};
 pub use trust::{ClaimRow, ProvenanceRow, QuorumRow, Submitter, VoteRow, range_end};
 
@@ -290,32 +294,42 @@ pub struct StoreTotals {
     pub sealed_leaves: u64,
 }
 
-const ENVELOPE: u8 = 0;
+/// Version byte of rows without a checksum, of older stores.
+const UNSUMMED: u8 = 0;
+/// Version byte of rows that end with their checksum.
+const SUMMED: u8 = 1;
 const ROW_LIMIT: usize = 64 * 1024;
 
-/// Wraps a variable row in its versioned envelope, at most 64 KiB.
+/// Wraps a variable row in its versioned envelope, at most 64 KiB, and adds its checksum.
 ///
 /// # Errors
 /// [`RecordError`] if the row would be larger, and so could not be read back.
-pub fn seal<T: Encode>(table: &'static str, row: &T) -> Result<Vec<u8>, RecordError> {
-    let mut out = vec![ENVELOPE];
+pub fn seal<T: Encode>(table: &'static str, key: impl RowKey, row: &T) -> Result<Vec<u8>, RecordError> {
+    let mut out = Vec::with_capacity(256);
+    out.push(SUMMED);
     let config = bincode::config::standard().with_limit::<ROW_LIMIT>();
-    out.extend(bincode::encode_to_vec(row, config).map_err(|e| damaged(table, e.to_string()))?);
+    bincode::encode_into_std_write(row, &mut out, config).map_err(|e| damaged(table, e.to_string()))?;
     if out.len() > ROW_LIMIT {
         return Err(damaged(table, format!("{} bytes, at most {ROW_LIMIT} are read back", out.len())));
     }
+    out.extend_from_slice(&summed::row_sum(table, key, &out));
     Ok(out)
 }
 
-/// Opens the envelope of a variable row: version 0, at most 64 KiB, no trailing bytes.
+/// Opens the envelope of a variable row, at most 64 KiB, no trailing bytes: version 1 with the right
+/// checksum, or version 0 without one.
 ///
 /// # Errors
 /// [`RecordError`] if the bytes are not such a row.
-pub fn unseal<T: Decode<()>>(table: &'static str, bytes: &[u8]) -> Result<T, RecordError> {
-    let (version, body) = bytes.split_first().ok_or_else(|| damaged(table, "empty row"))?;
-    if *version != ENVELOPE {
-        return Err(damaged(table, format!("row version {version}, this build reads {ENVELOPE}")));
-    }
+pub fn unseal<T: Decode<()>>(table: &'static str, key: impl RowKey, bytes: &[u8]) -> Result<T, RecordError> {
+    let body = match bytes.split_first() {
+        None => return Err(damaged(table, "empty row")),
+        Some((&UNSUMMED, body)) => body,
+        Some((&SUMMED, _)) => summed::before_sum(table, key, bytes)?.get(1..).unwrap_or_default(),
+        Some((version, _)) => {
+            return Err(damaged(table, format!("row version {version}, this build reads {UNSUMMED} and {SUMMED}")));
+        }
+    };
     let config = bincode::config::standard().with_limit::<ROW_LIMIT>();
     let (row, used) = bincode::decode_from_slice(body, config).map_err(|e| damaged(table, e.to_string()))?;
     if used != body.len() {

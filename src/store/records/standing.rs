@@ -1,6 +1,7 @@
 //! Standing rows: plain bytes of fixed size behind a version byte.
 
-use super::{ENVELOPE, RecordError, damaged};
+use super::summed::{TAIL, close, opened_fixed};
+use super::{RecordError, damaged};
 
 /// `standings-0`: the difficulty of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,20 +19,22 @@ pub struct StandingRow {
 }
 
 impl StandingRow {
+    const TABLE: &'static str = "standings-0";
+    const BODY: usize = 20;
+    const VERSION: u8 = 0;
     /// Bytes of the stored row.
-    pub const LEN: usize = 20;
+    pub const LEN: usize = Self::BODY + TAIL;
 
-    /// Decodes a row of exactly [`StandingRow::LEN`] bytes, version 0.
+    /// Decodes the row of this client, version 0.
     ///
     /// # Errors
     /// [`RecordError`] if the bytes are not such a row.
-    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        let table = "standings-0";
-        let raw: &[u8; Self::LEN] =
-            bytes.try_into().map_err(|_| damaged(table, format!("{} bytes instead of {}", bytes.len(), Self::LEN)))?;
+    pub fn decode(client: [u8; 16], bytes: &[u8]) -> Result<Self, RecordError> {
+        let table = Self::TABLE;
+        let raw: &[u8; Self::BODY] = opened_fixed(table, client, bytes)?;
         let [version, tier, violations, unanswered, times @ ..] = raw;
-        if *version != ENVELOPE {
-            return Err(damaged(table, format!("row version {version}, this build reads {ENVELOPE}")));
+        if *version != Self::VERSION {
+            return Err(damaged(table, format!("row version {version}, this build reads {}", Self::VERSION)));
         }
         if *tier > 2 {
             return Err(damaged(table, format!("unknown tier {tier}")));
@@ -51,12 +54,13 @@ impl StandingRow {
         })
     }
 
-    /// The stored bytes.
-    pub fn encode(&self) -> [u8; Self::LEN] {
+    /// The stored bytes of the row of this client.
+    pub fn encode(&self, client: [u8; 16]) -> [u8; Self::LEN] {
         let mut out = [0; Self::LEN];
-        out[..4].copy_from_slice(&[ENVELOPE, self.tier, self.violations, u8::from(self.unanswered)]);
+        out[..4].copy_from_slice(&[Self::VERSION, self.tier, self.violations, u8::from(self.unanswered)]);
         out[4..12].copy_from_slice(&self.first_violation_ms.to_le_bytes());
-        out[12..].copy_from_slice(&self.last_ms.to_le_bytes());
+        out[12..Self::BODY].copy_from_slice(&self.last_ms.to_le_bytes());
+        close(Self::TABLE, client, &mut out);
         out
     }
 }

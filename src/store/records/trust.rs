@@ -6,7 +6,8 @@ use bincode::{Decode, Encode};
 use crate::merkle::TILE_ORDER;
 use crate::policy::quorum::Voter;
 
-use super::{LeafState, RecordError, damaged};
+use super::summed::{TAIL, close, opened_fixed};
+use super::{LeafState, RecordError};
 
 /// `provenance-0`: how many leaves of a tree are in each state but `Pending` and `Verified`. No
 /// row: none.
@@ -25,33 +26,33 @@ pub struct ProvenanceRow {
 }
 
 impl ProvenanceRow {
+    const TABLE: &'static str = "provenance-0";
+    const BODY: usize = 40;
     /// Bytes of the stored row.
-    pub const LEN: usize = 40;
+    pub const LEN: usize = Self::BODY + TAIL;
 
-    /// Decodes a row of exactly [`ProvenanceRow::LEN`] bytes.
+    /// Decodes the row of this tree.
     ///
     /// # Errors
     /// [`RecordError`] if the bytes are not such a row.
-    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        let (words, rest) = bytes.as_chunks::<8>();
-        let &[known, agreed, audited, doubted, damaged_leaves] = words else {
-            return Err(damaged("provenance-0", format!("{} bytes instead of {}", bytes.len(), Self::LEN)));
-        };
-        if !rest.is_empty() {
-            return Err(damaged("provenance-0", format!("{} bytes instead of {}", bytes.len(), Self::LEN)));
+    pub fn decode(tree: u64, bytes: &[u8]) -> Result<Self, RecordError> {
+        let body: &[u8; Self::BODY] = opened_fixed(Self::TABLE, tree, bytes)?;
+        let mut counts = [0; 5];
+        for (count, word) in counts.iter_mut().zip(body.as_chunks::<8>().0) {
+            *count = u64::from_le_bytes(*word);
         }
-        let [known, agreed, audited, doubted, damaged] =
-            [known, agreed, audited, doubted, damaged_leaves].map(u64::from_le_bytes);
+        let [known, agreed, audited, doubted, damaged] = counts;
         Ok(Self { known, agreed, audited, doubted, damaged })
     }
 
-    /// The stored bytes.
-    pub fn encode(&self) -> [u8; Self::LEN] {
+    /// The stored bytes of the row of this tree.
+    pub fn encode(&self, tree: u64) -> [u8; Self::LEN] {
         let mut out = [0; Self::LEN];
         let counts = [self.known, self.agreed, self.audited, self.doubted, self.damaged];
         for (place, count) in out.as_chunks_mut::<8>().0.iter_mut().zip(counts) {
             *place = count.to_le_bytes();
         }
+        close(Self::TABLE, tree, &mut out);
         out
     }
 

@@ -127,19 +127,19 @@ fn exactly(wanted: &[&str], plant: impl FnOnce(&WriteTransaction)) {
 
 fn edit_claim(txn: &WriteTransaction, key: (u64, u64), edit: impl FnOnce(&mut ClaimRow)) {
     let mut table = txn.open_table(CLAIMS).unwrap();
-    let mut row: ClaimRow = unseal("claims-0", table.get(key).unwrap().unwrap().value()).unwrap();
+    let mut row: ClaimRow = unseal("claims-0", key, table.get(key).unwrap().unwrap().value()).unwrap();
     edit(&mut row);
-    table.insert(key, seal("claims-0", &row).unwrap().as_slice()).unwrap();
+    table.insert(key, seal("claims-0", key, &row).unwrap().as_slice()).unwrap();
 }
 
 fn quorum(txn: &WriteTransaction, key: (u64, u64)) -> QuorumRow {
     let table = txn.open_table(QUORUMS).unwrap();
     let raw = table.get(key).unwrap().unwrap();
-    unseal("quorums-0", raw.value()).unwrap()
+    unseal("quorums-0", key, raw.value()).unwrap()
 }
 
 fn put_quorum(txn: &WriteTransaction, key: (u64, u64), row: &QuorumRow) {
-    txn.open_table(QUORUMS).unwrap().insert(key, seal("quorums-0", row).unwrap().as_slice()).unwrap();
+    txn.open_table(QUORUMS).unwrap().insert(key, seal("quorums-0", key, row).unwrap().as_slice()).unwrap();
 }
 
 fn edit_quorum(txn: &WriteTransaction, key: (u64, u64), edit: impl FnOnce(&mut QuorumRow)) {
@@ -150,20 +150,20 @@ fn edit_quorum(txn: &WriteTransaction, key: (u64, u64), edit: impl FnOnce(&mut Q
 
 fn edit_counts(txn: &WriteTransaction, tree: u64, edit: impl FnOnce(&mut ProvenanceRow)) {
     let mut table = txn.open_table(PROVENANCE).unwrap();
-    let mut row = ProvenanceRow::decode(table.get(tree).unwrap().unwrap().value()).unwrap();
+    let mut row = ProvenanceRow::decode(tree, table.get(tree).unwrap().unwrap().value()).unwrap();
     edit(&mut row);
-    table.insert(tree, &row.encode()[..]).unwrap();
+    table.insert(tree, &row.encode(tree)[..]).unwrap();
 }
 
 /// The sequence number of the one entry of this kind on this range.
 fn entry(txn: &WriteTransaction, kind: EntryKind, tree: u64, start: u64) -> u64 {
     let table = txn.open_table(LEDGER).unwrap();
     let mut rows = table.iter().unwrap().map(|entry| entry.unwrap());
-    let is_it = |raw: &[u8]| {
-        let row = LedgerRow::decode(raw).unwrap();
+    let is_it = |seq: u64, raw: &[u8]| {
+        let row = LedgerRow::decode(seq, raw).unwrap();
         (row.kind, row.tree, row.start) == (kind, tree, start)
     };
-    rows.find(|(_, raw)| is_it(raw.value())).unwrap().0.value()
+    rows.find(|(seq, raw)| is_it(seq.value(), raw.value())).unwrap().0.value()
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn the_fixture_is_clean_and_has_everything() {
     let txn = database.begin_read().unwrap();
     let counts = |tree: u64| {
         let table = txn.open_table(PROVENANCE).unwrap();
-        ProvenanceRow::decode(table.get(tree).unwrap().unwrap().value()).unwrap()
+        ProvenanceRow::decode(tree, table.get(tree).unwrap().unwrap().value()).unwrap()
     };
     let none = ProvenanceRow::default();
     assert_eq!(counts(AUDITED), ProvenanceRow { audited: 32, doubted: 32, ..none });
@@ -185,7 +185,7 @@ fn the_fixture_is_clean_and_has_everything() {
     assert_eq!(counts(KNOWN), ProvenanceRow { known: 31, damaged: 1, ..none });
     let votes = |key| {
         let table = txn.open_table(QUORUMS).unwrap();
-        let row: QuorumRow = unseal("quorums-0", table.get(key).unwrap().unwrap().value()).unwrap();
+        let row: QuorumRow = unseal("quorums-0", key, table.get(key).unwrap().unwrap().value()).unwrap();
         (row.votes.len(), row.refereed.len())
     };
     assert_eq!([votes((PAIRS, 32)), votes((PAIRS, 64)), votes((THREE, 0))], [(1, 0), (1, 3), (2, 0)]);
@@ -230,9 +230,10 @@ fn claims_that_do_not_fit_the_states_are_found() {
     });
     let claim = |txn: &WriteTransaction, key, order| {
         let mut table = txn.open_table(CLAIMS).unwrap();
-        let mut row: ClaimRow = unseal("claims-0", table.get((AUDITED, 0)).unwrap().unwrap().value()).unwrap();
+        let mut row: ClaimRow =
+            unseal("claims-0", (AUDITED, 0), table.get((AUDITED, 0)).unwrap().unwrap().value()).unwrap();
         row.order = order;
-        table.insert(key, seal("claims-0", &row).unwrap().as_slice()).unwrap();
+        table.insert(key, seal("claims-0", key, &row).unwrap().as_slice()).unwrap();
     };
     let idle = "none of its leaves is below verified";
     exactly(&[&format!("claims-0 row (4, 8): {idle}")], |txn| claim(txn, (KNOWN, 8), 3));
@@ -344,14 +345,14 @@ fn a_suspect_or_an_account_that_does_not_read_is_found() {
 fn rows_about_a_tree_that_is_not_there_are_found() {
     let orphans = |table: &str| format!("{table} rows of tree 77: there is no such tree");
     exactly(&[&orphans("provenance-0")], |txn| {
-        drop(txn.open_table(PROVENANCE).unwrap().insert(77, &ProvenanceRow::default().encode()[..]))
+        drop(txn.open_table(PROVENANCE).unwrap().insert(77, &ProvenanceRow::default().encode(77)[..]))
     });
     exactly(&[&orphans("claims-0")], |txn| {
         let row = ClaimRow {
             order: 0,
             submitters: vec![Submitter { client: [1; 16], network: [1; 16], seq: 0, data_digest: 0 }],
         };
-        drop(txn.open_table(CLAIMS).unwrap().insert((77, 0), seal("claims-0", &row).unwrap().as_slice()))
+        drop(txn.open_table(CLAIMS).unwrap().insert((77, 0), seal("claims-0", (77, 0), &row).unwrap().as_slice()))
     });
     exactly(&[&orphans("quorums-0")], |txn| {
         let row = quorum(txn, (PAIRS, 32));
@@ -365,9 +366,9 @@ fn rows_about_a_tree_that_is_not_there_are_found() {
 fn hashes_of_clients_that_do_not_fold_are_found() {
     let edit = |txn: &WriteTransaction, key: (u64, u64), edit: &dyn Fn(&mut GroupRow)| {
         let mut table = txn.open_table(HASHES).unwrap();
-        let mut row = GroupRow::decode(table.get(key).unwrap().unwrap().value()).unwrap();
+        let mut row = GroupRow::decode(key, table.get(key).unwrap().unwrap().value()).unwrap();
         edit(&mut row);
-        table.insert(key, row.encode().as_slice()).unwrap();
+        table.insert(key, row.encode(key).as_slice()).unwrap();
     };
     let fold = "its leaves do not fold to its top";
     exactly(&[&format!("hashes-0 row (0, 1): {fold}")], |txn| edit(txn, (AUDITED, 1), &|row| row.top = Checksum::ZERO));

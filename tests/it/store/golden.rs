@@ -3,8 +3,9 @@
 use data_encoding::HEXLOWER;
 use pouw::hash::Checksum;
 use pouw::internal::store::records::{
-    AccountRow, ClaimRow, ClientRow, DataPlace, GroupRow, Head, LeafState, LedgerRow, LengthRow, ProvenanceRow,
-    QuorumRow, SourceRow, StandingRow, Submitter, SumRow, TileRow, TreeRow, VoteRow, seal, unseal,
+    AccountRow, ClaimRow, ClientRow, DataPlace, GroupRow, Head, LeafState, LedgerRow, LengthRow, NodeRow,
+    ProvenanceRow, QuorumRow, RowKey, SourceRow, StandingRow, Submitter, SumRow, TileRow, TreeRow, VoteRow,
+    encode_meta, meta_bytes, seal, unseal,
 };
 use pouw::internal::store::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, PRIORITY_FRESH,
@@ -30,6 +31,11 @@ fn golden(bytes: impl AsRef<[u8]>, hex: &str) {
 fn fill<const N: usize>(first: u8) -> [u8; N] {
     std::array::from_fn(|at| first.wrapping_add(at as u8))
 }
+
+/// The keys of the rows below.
+const SEQ: u64 = 9;
+const PAIR: (u64, u64) = (3, 2);
+const ID: [u8; 16] = [0xc1; 16];
 
 fn ledger_row() -> LedgerRow {
     LedgerRow {
@@ -134,57 +140,62 @@ fn quorum_row() -> QuorumRow {
 
 /// The numbers 1 to 115, in the order of the fields.
 fn account() -> AccountRow {
-    unseal("meta-0", &(0..=115).collect::<Vec<u8>>()).unwrap()
+    unseal("meta-0", "account", &(0..=115).collect::<Vec<u8>>()).unwrap()
 }
 
 /// An account of these 115 numbers, as they are in its row.
 fn account_of(numbers: [u64; 115]) -> AccountRow {
-    unseal("meta-0", &seal("meta-0", &numbers).unwrap()).unwrap()
+    unseal("meta-0", "account", &seal("meta-0", "account", &numbers).unwrap()).unwrap()
 }
 
 #[test]
-fn rows_of_fixed_size_are_plain_bytes() {
+fn rows_of_fixed_size_are_plain_bytes_a_mark_and_a_checksum() {
     let mut tile = TileRow::PENDING;
-    golden(tile.encode(), "00000000000000000000000000000000");
+    golden(tile.encode(PAIR), "00000000000000000000000000000000");
     for slot in [0, 3, 30, 31] {
         tile.set(slot, LeafState::Verified);
     }
-    golden(tile.encode(), "01100000000000000000000000000011");
+    golden(tile.encode(PAIR), "01100000000000000000000000000011");
     let group = GroupRow { leaves: vec![Checksum::from_bytes(fill(0)); 1], top: Checksum::from_bytes(fill(0x80)) };
     golden(
-        group.encode(),
+        group.encode(PAIR),
         "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f
          303132333435363738393a3b3c3d3e3f808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f
          a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf",
     );
     let lengths = LengthRow { offset: 0x0102_0304_0506_0708, lengths: vec![0, 1, 0xffff_ffff] };
-    golden(lengths.encode(), "080706050403020100000000 01000000ffffffff");
+    golden(lengths.encode(PAIR), "080706050403020100000000 01000000ffffffff");
     golden(
-        ledger_row().encode(),
+        ledger_row().encode(SEQ),
         "101112131415161718191a1b1c1d1e1f303132333435363738393a3b3c3d3e3f08070605040302011817161514131211
          050002242322213433323148474645444342415857565554535251ffffffffffffffff808182838485868788898a8b8c
          8d8e8f909192939495969798999a9b9c9d9e9f",
     );
-    golden(standing_row().encode(), "00020101 0807060504030201 1817161514131211");
+    golden(standing_row().encode(ID), "00020101 0807060504030201 1817161514131211");
     let provenance = ProvenanceRow { known: 1, agreed: 0x0102, audited: 3, doubted: 4, damaged: u64::MAX };
-    golden(provenance.encode(), "0100000000000000 0201000000000000 0300000000000000 0400000000000000 ffffffffffffffff");
+    golden(
+        provenance.encode(SEQ),
+        "0100000000000000 0201000000000000 0300000000000000 0400000000000000 ffffffffffffffff",
+    );
     // Every state once, and the last two in the high halves.
     let mut tile = TileRow::PENDING;
     (0..).zip(LeafState::ALL).for_each(|(slot, state)| tile.set(slot, state));
     tile.set(29, LeafState::Doubted);
     tile.set(31, LeafState::Damaged);
-    golden(tile.encode(), "1032540600000000 0000000000005060");
+    golden(tile.encode(PAIR), "1032540600000000 0000000000005060");
+    golden(NodeRow(fill(0x40)).encode((3, 2, 1)), "NODE");
+    golden(encode_meta("boot", &7_u64.to_le_bytes()), "BOOT");
 }
 
 #[test]
 fn rows_about_who_stands_for_a_leaf_are_a_version_byte_and_bincode() {
     golden(
-        seal("claims-0", &claim_row()).unwrap(),
+        seal("claims-0", PAIR, &claim_row()).unwrap(),
         "000502101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2ffbfb00fd0807060504030201
              101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f07fd0807060504030201",
     );
     golden(
-        seal("quorums-0", &quorum_row()).unwrap(),
+        seal("quorums-0", PAIR, &quorum_row()).unwrap(),
         "0001fd0068e5cf8b0100000101404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f606162
          636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f01000102030405060708090a0b0c0d0e0ffd6052e6cf8b0100001011
          12131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f023ffb9c18fd0168e5cf8b01000001fd080706050403020102
@@ -192,8 +203,8 @@ fn rows_about_who_stands_for_a_leaf_are_a_version_byte_and_bincode() {
          b0b1b2b3b4b5b6b7b8b9babbbcbdbebf404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f
          606162636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f",
     );
-    golden(seal("meta-0", &AccountRow::default()).unwrap(), &"00".repeat(1 + 115));
-    golden(seal("meta-0", &account()).unwrap(), &HEXLOWER.encode(&(0..=115).collect::<Vec<u8>>()));
+    golden(seal("meta-0", "account", &AccountRow::default()).unwrap(), &"00".repeat(1 + 115));
+    golden(seal("meta-0", "account", &account()).unwrap(), &HEXLOWER.encode(&(0..=115).collect::<Vec<u8>>()));
 }
 
 #[test]
@@ -223,30 +234,30 @@ fn the_chain_digest_is_what_it_was() {
 
 #[test]
 fn variable_rows_are_a_version_byte_and_bincode() {
-    golden(seal("clients-0", &ClientRow::default()).unwrap(), "0000fdffffffffffffffff000000");
+    golden(seal("clients-0", ID, &ClientRow::default()).unwrap(), "0000fdffffffffffffffff000000");
     let client = ClientRow { balance: 1, last_seq: 250, accepted: 251, strikes: 65_536, updated_ms: 1 << 40 };
-    golden(seal("clients-0", &client).unwrap(), "0001fafbfb00fc00000100fd0000000000010000");
+    golden(seal("clients-0", ID, &client).unwrap(), "0001fafbfb00fc00000100fd0000000000010000");
     golden(
-        seal("trees-0", &tree_row()).unwrap(),
+        seal("trees-0", SEQ, &tree_row()).unwrap(),
         "0003612f620102030405060708090a0b0c0d0e0f10fb2c01fb0010fcffbf1200fc0000020000000001fafbfb00fc7011
          0100404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f606162636465666768696a6b6c6d
          6e6f707172737475767778797a7b7c7d7e7f13",
     );
     let source =
         SourceRow { path: b"/x\xff".to_vec(), leaves: 2, cut: 512, len: 1_000, modified_ns: -1, inode: 1 << 33 };
-    golden(seal("sources-0", &source).unwrap(), "00032f78ff02fb0002fbe80301fd0000000002000000");
+    golden(seal("sources-0", PAIR, &source).unwrap(), "00032f78ff02fb0002fbe80301fd0000000002000000");
     // Not in an envelope: checksums alone, the last one of the row itself.
     golden(
         SumRow::of(3, 2, [&b"one"[..], b""].into_iter()).encode(3, 2),
         "6c5ea791d07c92d6ea8bfeccb9996ae744e3de35866a4f31",
     );
     golden(
-        seal("meta-0", &Head::default()).unwrap(),
+        seal("meta-0", "head", &Head::default()).unwrap(),
         "000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000
          000000000000000000000000000000000000000000000000000000000000000000000000000000",
     );
     golden(
-        seal("meta-0", &head()).unwrap(),
+        seal("meta-0", "head", &head()).unwrap(),
         "0001fd0068e5cf8b0100000304050607a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf
          c0c1c2c3c4c5c6c7c8c9cacbcccdcecfd0d1d2d3d4d5d6d7d8d9dadbdcdddedf08090a0b0c0d0e0f10111213141516",
     );
@@ -254,7 +265,7 @@ fn variable_rows_are_a_version_byte_and_bincode() {
 
 #[test]
 fn every_variant_keeps_its_number() {
-    let place = |row: &TreeRow| seal("trees-0", row).unwrap();
+    let place = |row: &TreeRow| seal("trees-0", SEQ, row).unwrap();
     let plain = place(&tree_row());
     // The four enumerations stand behind the cap: data, strategy, exposure, state.
     let at = plain.windows(4).position(|window| window == [0, 0, 0, 1]).unwrap();
@@ -276,7 +287,7 @@ fn every_variant_keeps_its_number() {
         assert_eq!(place(&TreeRow { state, ..tree_row() })[at + 3], number as u8);
     }
     for (number, kind) in KINDS.into_iter().enumerate() {
-        assert_eq!(LedgerRow { kind, ..ledger_row() }.encode()[49], number as u8);
+        assert_eq!(LedgerRow { kind, ..ledger_row() }.encode(SEQ)[49], number as u8);
     }
     let strategies = [
         (Strategy::Precomputed, &[0][..]),
@@ -317,14 +328,14 @@ impl Arbitrary for Bytes {
     /// Bytes near a row that decodes are more telling than noise.
     fn arbitrary(g: &mut Gen) -> Self {
         let rows = [
-            seal("trees-0", &tree_row()).unwrap(),
-            seal("meta-0", &head()).unwrap(),
-            seal("clients-0", &ClientRow::default()).unwrap(),
-            ledger_row().encode().to_vec(),
-            standing_row().encode().to_vec(),
-            seal("claims-0", &claim_row()).unwrap(),
-            seal("quorums-0", &quorum_row()).unwrap(),
-            seal("meta-0", &account()).unwrap(),
+            seal("trees-0", SEQ, &tree_row()).unwrap(),
+            seal("meta-0", "head", &head()).unwrap(),
+            seal("clients-0", ID, &ClientRow::default()).unwrap(),
+            ledger_row().encode(SEQ).to_vec(),
+            standing_row().encode(ID).to_vec(),
+            seal("claims-0", PAIR, &claim_row()).unwrap(),
+            seal("quorums-0", PAIR, &quorum_row()).unwrap(),
+            seal("meta-0", "account", &account()).unwrap(),
             vec![1; 40],
             vec![0; 16],
             vec![7; 64 * (2 + usize::arbitrary(g) % 18)],
@@ -345,28 +356,124 @@ impl Arbitrary for Bytes {
     }
 }
 
-/// What decodes is encoded to the very same bytes again, or to ones that decode to the same row.
+/// What decodes is encoded to bytes that decode to the same row.
 fn survives(bytes: &[u8]) -> bool {
-    let fixed = TileRow::decode(bytes).is_ok_and(|row| row.encode() != bytes)
-        || GroupRow::decode(bytes).is_ok_and(|row| row.encode() != bytes)
-        || LengthRow::decode(bytes).is_ok_and(|row| row.encode() != bytes)
-        || LedgerRow::decode(bytes).is_ok_and(|row| row.encode() != bytes)
-        || StandingRow::decode(bytes).is_ok_and(|row| row.encode() != bytes)
-        || ProvenanceRow::decode(bytes).is_ok_and(|row| row.encode() != bytes);
+    macro_rules! fixed {
+        ($($row:ident($key:expr)),+) => {
+            $($row::decode($key, bytes).is_ok_and(|row| $row::decode($key, &row.encode($key)[..]) != Ok(row)))||+
+        };
+    }
     fn again<T: bincode::Encode + bincode::Decode<()> + PartialEq>(bytes: &[u8]) -> bool {
-        unseal::<T>("any", bytes).is_ok_and(|row| {
-            let sealed = seal("any", &row);
-            !sealed.is_ok_and(|sealed| unseal::<T>("any", &sealed).is_ok_and(|same| same == row))
+        unseal::<T>("any", SEQ, bytes).is_ok_and(|row| {
+            let sealed = seal("any", SEQ, &row);
+            !sealed.is_ok_and(|sealed| unseal::<T>("any", SEQ, &sealed).is_ok_and(|same| same == row))
         })
     }
-    !(fixed
-        || again::<TreeRow>(bytes)
+    !(fixed!(
+        TileRow(PAIR),
+        GroupRow(PAIR),
+        LengthRow(PAIR),
+        LedgerRow(SEQ),
+        StandingRow(ID),
+        ProvenanceRow(SEQ),
+        NodeRow((3, 2, 1))
+    ) || again::<TreeRow>(bytes)
         || again::<Head>(bytes)
         || again::<ClientRow>(bytes)
         || again::<SourceRow>(bytes)
         || again::<ClaimRow>(bytes)
         || again::<QuorumRow>(bytes)
         || again::<AccountRow>(bytes))
+}
+
+/// The same row as older stores have it: without mark and checksum, and version 0 of an envelope.
+fn older(row: &[u8]) -> Vec<u8> {
+    row[..row.len() - 9].to_vec()
+}
+
+fn older_sealed(row: &[u8]) -> Vec<u8> {
+    [&[0], &row[1..row.len() - 8]].concat()
+}
+
+#[test]
+fn rows_of_older_stores_are_read() {
+    let tile = TileRow::decode(PAIR, &[0x10; 16]).unwrap();
+    assert_eq!(older(&tile.encode(PAIR)), [0x10; 16]);
+    let group = GroupRow { leaves: vec![Checksum::from_bytes(fill(0)); 9], top: Checksum::from_bytes(fill(0x80)) };
+    assert_eq!(GroupRow::decode(PAIR, &older(&group.encode(PAIR))), Ok(group));
+    let lengths = LengthRow { offset: 7, lengths: vec![1, 2] };
+    let bytes = HEXLOWER.decode(b"07000000000000000100000002000000").unwrap();
+    assert_eq!(LengthRow::decode(PAIR, &bytes), Ok(lengths));
+    assert_eq!(LedgerRow::decode(SEQ, &older(&ledger_row().encode(SEQ))), Ok(ledger_row()));
+    assert_eq!(StandingRow::decode(ID, &older(&standing_row().encode(ID))), Ok(standing_row()));
+    let provenance = ProvenanceRow { known: 1, agreed: 2, audited: 3, doubted: 4, damaged: 5 };
+    assert_eq!(ProvenanceRow::decode(SEQ, &older(&provenance.encode(SEQ))), Ok(provenance));
+    assert_eq!(NodeRow::decode((3, 2, 1), &[5; 64]), Ok(NodeRow([5; 64])));
+    assert_eq!(meta_bytes("store", &[5; 16]), Ok([5; 16]));
+    assert_eq!(unseal("trees-0", SEQ, &older_sealed(&seal("trees-0", SEQ, &tree_row()).unwrap())), Ok(tree_row()));
+    assert_eq!(unseal("meta-0", "head", &older_sealed(&seal("meta-0", "head", &head()).unwrap())), Ok(head()));
+}
+
+type Reads = Box<dyn Fn(&[u8]) -> bool>;
+
+#[test]
+fn a_changed_bit_another_length_or_another_key_is_refused_in_every_row() {
+    fn row<K: RowKey + 'static, R: 'static, E: 'static>(
+        bytes: impl AsRef<[u8]>,
+        decode: fn(K, &[u8]) -> Result<R, E>,
+        keys: [K; 2],
+    ) -> (Vec<u8>, [Reads; 2]) {
+        (bytes.as_ref().to_vec(), keys.map(|key| Box::new(move |bytes: &[u8]| decode(key, bytes).is_ok()) as Reads))
+    }
+    let (seqs, pairs, ids) = ([SEQ, SEQ + 1], [PAIR, (3, 3)], [ID, [0xc2; 16]]);
+    let group = |leaves| GroupRow { leaves: vec![Checksum::ZERO; leaves], top: Checksum::ZERO }.encode(PAIR);
+    let lengths = |leaves| LengthRow { offset: 0, lengths: vec![4_096; leaves] }.encode(PAIR);
+    let mut rows = vec![
+        row(TileRow::PENDING.encode(PAIR), TileRow::decode, pairs),
+        row(ledger_row().encode(SEQ), LedgerRow::decode, seqs),
+        row(standing_row().encode(ID), StandingRow::decode, ids),
+        row(ProvenanceRow::default().encode(SEQ), ProvenanceRow::decode, seqs),
+        row(NodeRow([0; 64]).encode((3, 2, 1)), NodeRow::decode, [(3, 2, 1), (3, 1, 2)]),
+        row(encode_meta("boot", &[0; 8]), |key: &str, bytes| meta_bytes::<8>(key, bytes), ["boot", "store"]),
+        row(seal("trees-0", SEQ, &tree_row()).unwrap(), |key, raw| unseal::<TreeRow>("trees-0", key, raw), seqs),
+        row(
+            seal("meta-0", "head", &head()).unwrap(),
+            |key, raw| unseal::<Head>("meta-0", key, raw),
+            ["head", "account"],
+        ),
+        row(
+            seal("clients-0", ID, &ClientRow::default()).unwrap(),
+            |key, raw| unseal::<ClientRow>("clients-0", key, raw),
+            ids,
+        ),
+        row(seal("claims-0", PAIR, &claim_row()).unwrap(), |key, raw| unseal::<ClaimRow>("claims-0", key, raw), pairs),
+        row(
+            seal("quorums-0", PAIR, &quorum_row()).unwrap(),
+            |key, raw| unseal::<QuorumRow>("quorums-0", key, raw),
+            pairs,
+        ),
+    ];
+    rows.extend((1..=16).map(|leaves| row(group(leaves), GroupRow::decode, pairs)));
+    rows.extend((1..=16).map(|leaves| row(lengths(leaves), LengthRow::decode, pairs)));
+    for (at, (bytes, [own, other])) in rows.iter().enumerate() {
+        assert!(own(bytes) && !other(bytes), "row {at}");
+        for bit in 0..bytes.len() * 8 {
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(!own(&changed), "row {at}, bit {bit}");
+        }
+        // One bit of a length that redb keeps: of this row's end, or of its beginning.
+        for change in (0..16).map(|bit| 1_usize << bit) {
+            let longer = [&bytes[..], &[0; 1 << 15]].concat();
+            let earlier = [&[0; 1 << 15], &bytes[..]].concat();
+            let mut others =
+                vec![&longer[..bytes.len() + change.min(1 << 15)], &earlier[(1 << 15) - change.min(1 << 15)..]];
+            if let Some(left) = bytes.len().checked_sub(change) {
+                others.extend([&bytes[..left], &bytes[change..]]);
+            }
+            assert!(others.into_iter().all(|bytes| !own(bytes)), "row {at}, {change} bytes");
+        }
+    }
 }
 
 #[test]
@@ -477,18 +584,18 @@ fn every_row_reads_back_as_it_was_written() {
         let mut tile = TileRow::PENDING;
         (0..).zip(&states).for_each(|(slot, state)| tile.set(slot, *state));
         (0..).zip(&states).all(|(slot, state)| tile.state(slot) == *state)
-            && TileRow::decode(tile.encode()) == Ok(tile)
-            && unseal("trees-0", &seal("trees-0", &tree).unwrap()) == Ok(tree)
-            && unseal("clients-0", &seal("clients-0", &client).unwrap()) == Ok(client)
-            && unseal("sources-0", &seal("sources-0", &source).unwrap()) == Ok(source)
-            && unseal("meta-0", &seal("meta-0", &head).unwrap()) == Ok(head)
-            && LedgerRow::decode(&ledger.encode()) == Ok(ledger)
-            && LengthRow::decode(&lengths.encode()) == Ok(lengths)
-            && StandingRow::decode(&standing.encode()) == Ok(standing)
-            && ProvenanceRow::decode(&provenance.encode()) == Ok(provenance)
-            && unseal("claims-0", &seal("claims-0", &claim).unwrap()) == Ok(claim)
-            && unseal("quorums-0", &seal("quorums-0", &quorum).unwrap()) == Ok(quorum)
-            && unseal("meta-0", &seal("meta-0", &account).unwrap()) == Ok(account)
+            && TileRow::decode(PAIR, &tile.encode(PAIR)) == Ok(tile)
+            && unseal("trees-0", SEQ, &seal("trees-0", SEQ, &tree).unwrap()) == Ok(tree)
+            && unseal("clients-0", ID, &seal("clients-0", ID, &client).unwrap()) == Ok(client)
+            && unseal("sources-0", PAIR, &seal("sources-0", PAIR, &source).unwrap()) == Ok(source)
+            && unseal("meta-0", "head", &seal("meta-0", "head", &head).unwrap()) == Ok(head)
+            && LedgerRow::decode(SEQ, &ledger.encode(SEQ)) == Ok(ledger)
+            && LengthRow::decode(PAIR, &lengths.encode(PAIR)) == Ok(lengths)
+            && StandingRow::decode(ID, &standing.encode(ID)) == Ok(standing)
+            && ProvenanceRow::decode(SEQ, &provenance.encode(SEQ)) == Ok(provenance)
+            && unseal("claims-0", PAIR, &seal("claims-0", PAIR, &claim).unwrap()) == Ok(claim)
+            && unseal("quorums-0", PAIR, &seal("quorums-0", PAIR, &quorum).unwrap()) == Ok(quorum)
+            && unseal("meta-0", "account", &seal("meta-0", "account", &account).unwrap()) == Ok(account)
     }
     QuickCheck::new().tests(5_000).quickcheck(same as fn(Rows) -> bool);
 }
@@ -499,37 +606,41 @@ fn a_row_that_does_not_fit_is_refused_by_name() {
         let text = error.to_string();
         assert!(text.contains(what) && text.contains("run `pouw check`"), "{text}");
     };
-    refused(TileRow::decode(&[0; 15]).unwrap_err(), "table tiles-0 is damaged: 15 bytes");
-    refused(TileRow::decode(&[7; 16]).unwrap_err(), "unknown leaf state");
-    refused(GroupRow::decode(&[0; 64]).unwrap_err(), "64 bytes are not 2 to 17 digests");
-    refused(GroupRow::decode(&[0; 64 * 18]).unwrap_err(), "1152 bytes");
-    refused(LengthRow::decode(&[0; 8]).unwrap_err(), "0 bytes of lengths");
-    refused(LengthRow::decode(&[0; 8 + 17 * 4]).unwrap_err(), "68 bytes of lengths");
-    refused(LedgerRow::decode(&[0; 114]).unwrap_err(), "114 bytes instead of 115");
-    refused(LedgerRow::decode(&LedgerRow { tier: 3, ..ledger_row() }.encode()).unwrap_err(), "unknown tier 3");
-    refused(StandingRow::decode(&[0; 19]).unwrap_err(), "19 bytes instead of 20");
-    refused(ProvenanceRow::decode(&[0; 39]).unwrap_err(), "39 bytes instead of 40");
-    refused(ProvenanceRow::decode(&[0; 48]).unwrap_err(), "48 bytes instead of 40");
+    refused(TileRow::decode(PAIR, &[0; 15]).unwrap_err(), "table tiles-0 is damaged: 15 bytes instead of 25");
+    refused(TileRow::decode(PAIR, &[0; 25]).unwrap_err(), "it does not match its own checksum");
+    refused(TileRow::decode(PAIR, &[7; 16]).unwrap_err(), "unknown leaf state");
+    refused(GroupRow::decode(PAIR, &[0; 64]).unwrap_err(), "64 bytes are not those of 2 to 17 digests");
+    refused(GroupRow::decode(PAIR, &[0; 64 * 18]).unwrap_err(), "1152 bytes");
+    refused(LengthRow::decode(PAIR, &[0; 8]).unwrap_err(), "0 bytes of lengths");
+    refused(LengthRow::decode(PAIR, &[0; 8 + 17 * 4]).unwrap_err(), "68 bytes of lengths");
+    refused(LedgerRow::decode(SEQ, &[0; 114]).unwrap_err(), "114 bytes instead of 124");
+    refused(LedgerRow::decode(SEQ, &LedgerRow { tier: 3, ..ledger_row() }.encode(SEQ)).unwrap_err(), "unknown tier 3");
+    refused(StandingRow::decode(ID, &[0; 19]).unwrap_err(), "19 bytes instead of 29");
+    refused(ProvenanceRow::decode(SEQ, &[0; 39]).unwrap_err(), "39 bytes instead of 49");
+    refused(ProvenanceRow::decode(SEQ, &[0; 48]).unwrap_err(), "48 bytes instead of 49");
     let standing = |at: usize, byte| {
-        let mut raw = standing_row().encode();
+        let mut raw = older(&standing_row().encode(ID));
         raw[at] = byte;
-        StandingRow::decode(&raw).unwrap_err()
+        StandingRow::decode(ID, &raw).unwrap_err()
     };
     refused(standing(0, 1), "row version 1, this build reads 0");
     refused(standing(1, 3), "unknown tier 3");
     refused(standing(3, 2), "2 is neither true nor false");
-    refused(unseal::<ClientRow>("clients-0", &[]).unwrap_err(), "empty row");
-    refused(unseal::<ClientRow>("clients-0", &[1, 0, 0, 0, 0, 0]).unwrap_err(), "row version 1, this build reads 0");
-    refused(unseal::<ClientRow>("clients-0", &[0, 0, 0, 0, 0, 0, 0]).unwrap_err(), "1 bytes left over");
+    refused(unseal::<ClientRow>("clients-0", ID, &[]).unwrap_err(), "empty row");
+    let sealed = unseal::<ClientRow>("clients-0", ID, &[2, 0, 0, 0, 0, 0]);
+    refused(sealed.unwrap_err(), "row version 2, this build reads 0 and 1");
+    let sealed = unseal::<ClientRow>("clients-0", ID, &[1, 0, 0, 0, 0, 0]);
+    refused(sealed.unwrap_err(), "it does not match its own checksum");
+    refused(unseal::<ClientRow>("clients-0", ID, &[0, 0, 0, 0, 0, 0, 0]).unwrap_err(), "1 bytes left over");
     // A length of 2^60 is refused before anything is allocated for it.
     let long = [&[0, 253][..], &(1_u64 << 60).to_le_bytes()].concat();
-    refused(unseal::<SourceRow>("sources-0", &long).unwrap_err(), "sources-0");
+    refused(unseal::<SourceRow>("sources-0", PAIR, &long).unwrap_err(), "sources-0");
     let kind = |kind: u8| {
-        let mut raw = ledger_row().encode();
+        let mut raw = older(&ledger_row().encode(SEQ));
         raw[49] = kind;
-        LedgerRow::decode(&raw).unwrap_err()
+        LedgerRow::decode(SEQ, &raw).unwrap_err()
     };
     refused(kind(7), "unknown kind 7");
     let name = "x".repeat(70_000);
-    refused(seal("trees-0", &TreeRow { name, ..tree_row() }).unwrap_err(), "trees-0");
+    refused(seal("trees-0", SEQ, &TreeRow { name, ..tree_row() }).unwrap_err(), "trees-0");
 }

@@ -52,7 +52,7 @@ fn orphaned(dir: &Path, trees: &[u64]) {
                 blocks.insert((*tree, chunk), &[7; 900][..]).unwrap();
             }
             let row = SourceRow { path: b"gone".to_vec(), leaves: 1, cut: 512, len: 9, modified_ns: 1, inode: 1 };
-            let row = seal("sources-0", &row).unwrap();
+            let row = seal("sources-0", (*tree, 0), &row).unwrap();
             txn.open_table(SOURCES).unwrap().insert((*tree, 0), row.as_slice()).unwrap();
         }
     });

@@ -120,23 +120,23 @@ pub fn expect(found: &[String], wanted: &str) {
 
 pub fn edit_tree(txn: &WriteTransaction, tree: u64, edit: impl FnOnce(&mut TreeRow)) {
     let mut table = txn.open_table(TREES).unwrap();
-    let mut row: TreeRow = unseal("trees-0", table.get(tree).unwrap().unwrap().value()).unwrap();
+    let mut row: TreeRow = unseal("trees-0", tree, table.get(tree).unwrap().unwrap().value()).unwrap();
     edit(&mut row);
-    table.insert(tree, seal("trees-0", &row).unwrap().as_slice()).unwrap();
+    table.insert(tree, seal("trees-0", tree, &row).unwrap().as_slice()).unwrap();
 }
 
 pub fn edit_head(txn: &WriteTransaction, edit: impl FnOnce(&mut Head)) {
     let mut table = txn.open_table(META).unwrap();
-    let mut row: Head = unseal("meta-0", table.get("head").unwrap().unwrap().value()).unwrap();
+    let mut row: Head = unseal("meta-0", "head", table.get("head").unwrap().unwrap().value()).unwrap();
     edit(&mut row);
-    table.insert("head", seal("meta-0", &row).unwrap().as_slice()).unwrap();
+    table.insert("head", seal("meta-0", "head", &row).unwrap().as_slice()).unwrap();
 }
 
 pub fn edit_entry(txn: &WriteTransaction, seq: u64, edit: impl FnOnce(&mut LedgerRow)) {
     let mut table = txn.open_table(LEDGER).unwrap();
-    let mut row = LedgerRow::decode(table.get(seq).unwrap().unwrap().value()).unwrap();
+    let mut row = LedgerRow::decode(seq, table.get(seq).unwrap().unwrap().value()).unwrap();
     edit(&mut row);
-    table.insert(seq, &row.encode()[..]).unwrap();
+    table.insert(seq, &row.encode(seq)[..]).unwrap();
 }
 
 /// Edits an entry and mends the chain behind it, as somebody would who knows the format.
@@ -148,12 +148,12 @@ pub fn forge_entry(txn: &WriteTransaction, seq: u64, edit: impl FnOnce(&mut Ledg
         .iter()
         .unwrap()
         .map(|entry| entry.unwrap())
-        .map(|(key, raw)| (key.value(), LedgerRow::decode(raw.value()).unwrap()))
+        .map(|(key, raw)| (key.value(), LedgerRow::decode(key.value(), raw.value()).unwrap()))
         .collect();
     for (seq, mut row) in rows {
         row.digest = row.chained(&digest, seq);
         digest = row.digest;
-        table.insert(seq, &row.encode()[..]).unwrap();
+        table.insert(seq, &row.encode(seq)[..]).unwrap();
     }
     drop(table);
     edit_head(txn, |head| head.last_digest = digest);
@@ -163,16 +163,17 @@ pub fn edit_client(txn: &WriteTransaction, edit: impl FnOnce(&mut ClientRow)) {
     let mut table = txn.open_table(CLIENTS).unwrap();
     let (key, mut row) = {
         let (key, raw) = table.first().unwrap().unwrap();
-        (key.value(), unseal::<ClientRow>("clients-0", raw.value()).unwrap())
+        (key.value(), unseal::<ClientRow>("clients-0", key.value(), raw.value()).unwrap())
     };
     edit(&mut row);
-    table.insert(key, seal("clients-0", &row).unwrap().as_slice()).unwrap();
+    table.insert(key, seal("clients-0", key, &row).unwrap().as_slice()).unwrap();
 }
 
+/// In the form of older stores, so that any state can be planted.
 pub fn set_leaf(txn: &WriteTransaction, tree: u64, leaf: u64, bits: u8) {
     let mut table = txn.open_table(TILES).unwrap();
     let key = (tree, leaf / 32);
-    let mut row = table.get(key).unwrap().map_or(vec![0; 16], |raw| raw.value().to_vec());
+    let mut row = table.get(key).unwrap().map_or(vec![0; 16], |raw| raw.value()[..16].to_vec());
     let (byte, shift) = ((leaf % 32 / 2) as usize, if leaf.is_multiple_of(2) { 0 } else { 4 });
     row[byte] = (row[byte] & !(15 << shift)) | (bits << shift);
     table.insert(key, row.as_slice()).unwrap();
