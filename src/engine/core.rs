@@ -80,6 +80,7 @@ pub(super) struct Core {
     /// When a sweep last ended a lease, engine time.
     pub(super) lease_ended_ms: AtomicU64,
     pub(super) client_search: Mutex<ClientSearch>,
+    pub(super) odd_rows: super::odd_rows::OddRows,
     pub(super) lanes: Lane,
     pub(super) writer_pulse: Pulse,
     /// Of the background thread, if there is one.
@@ -218,6 +219,7 @@ impl Core {
             closing: AtomicBool::new(false),
             lease_ended_ms: AtomicU64::new(0),
             client_search: Mutex::new(ClientSearch::default()),
+            odd_rows: Default::default(),
             lanes,
             wake,
         }

@@ -39,6 +39,7 @@ mod issue;
 mod lanes;
 mod ledger;
 mod load;
+mod odd_rows;
 mod oneshot;
 mod own_hash;
 mod policy;

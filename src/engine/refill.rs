@@ -114,7 +114,7 @@ impl Core {
                     return Ok(Some(Plan { tree, tiles, partial, only: None, look, reader }));
                 }
             }
-            let Some((tree, partial)) = self.next_tree()? else {
+            let Some((tree, partial, order)) = self.next_tree()? else {
                 return Ok(None);
             };
             let row = match self.store.read().and_then(|reader| reader.tree(tree)) {
@@ -129,6 +129,10 @@ impl Core {
                 }
             };
             let Some(row) = row.filter(|row| row.state == TreeState::Active) else { continue };
+            if order.is_some_and(|order| order != row.order) {
+                self.odd_row(format!("ready-0 has tree {tree} at another place than its own; run `pouw check`"));
+                continue;
+            }
             let Ok(shape) = Shape::new(row.leaves) else { continue };
             let largest = if row.block_len == 0 { row.send_cap } else { row.block_len.min(row.send_cap) };
             let stride = (STRETCH_BYTES / (TILE_LEAVES * largest.max(1))).clamp(1, STRETCH_TILES);
@@ -137,25 +141,26 @@ impl Core {
         }
     }
 
-    /// Returns the next tree in queue order, and whether it is partly built.
-    fn next_tree(&self) -> Result<Option<(TreeNumber, bool)>, StoreError> {
+    /// Returns the next tree in queue order, whether it is partly built, and its place if it comes
+    /// from the stored queue.
+    fn next_tree(&self) -> Result<Option<(TreeNumber, bool, Option<u64>)>, StoreError> {
         let (partial_after, fresh_after) = {
             let mut queue = self.queue.lock();
             if let Some(tree) = queue.scan.extra.pop_front() {
-                return Ok(Some((tree, queue.is_partial(tree))));
+                return Ok(Some((tree, queue.is_partial(tree), None)));
             }
             (queue.scan.partial_after, queue.scan.fresh_after)
         };
         let reader = self.store.read()?;
         if let Some((order, tree)) = reader.ready(PRIORITY_PARTIAL, partial_after, 1)?.first().copied() {
             self.queue.lock().scan.partial_after = Some(order);
-            return Ok(Some((tree, true)));
+            return Ok(Some((tree, true, Some(order))));
         }
         let Some((order, tree)) = reader.ready(PRIORITY_FRESH, fresh_after, 1)?.first().copied() else {
             return Ok(None);
         };
         self.queue.lock().scan.fresh_after = Some(order);
-        Ok(Some((tree, false)))
+        Ok(Some((tree, false, Some(order))))
     }
 
     /// Reads a stretch and puts it into the ring. Leaves with an unreadable source are recorded and

@@ -124,7 +124,17 @@ impl Core {
     }
 
     fn remove_due(&self, kind: u8, eager: bool, pause: &dyn Fn() -> bool) -> Result<usize, UpkeepError> {
-        let trees = self.store.read()?.chores(kind, None, TREES_PER_ROUND)?;
+        let reader = self.store.read()?;
+        let mut trees = reader.chores(kind, None, TREES_PER_ROUND)?;
+        for tree in std::mem::take(&mut trees) {
+            match reader.check_chore(kind, tree) {
+                Ok(()) => trees.push(tree),
+                // Nothing is removed because of a row that the tree contradicts.
+                Err(error) if error.is_one_row() => self.odd_row(error.to_string()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        drop(reader);
         if eager || trees.len() >= TREES_PER_ROUND { self.remove(kind, &trees, pause) } else { Ok(0) }
     }
 

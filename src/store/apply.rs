@@ -189,6 +189,7 @@ impl<'t> Batch<'t> {
                 self.account.add(account);
                 Ok(Outcome::Done { rows: 0, more: false })
             }
+            Command::SumRows(rows) => self.sum_rows(rows),
             Command::Touch => Ok(Outcome::Done { rows: 0, more: false }),
         }
     }

@@ -8,6 +8,7 @@ use super::records::{
     DataPlace, Exposure, GroupRow, HashWork, LengthRow, StandingRow, Strategy, TreeState, UsefulnessAccount,
 };
 use super::trust_commands::{Amend, Audited, Damage, Referee, Repair, Upgrade, Vote};
+use super::verify_rows::OlderRow;
 
 /// One change of the store. A batch of them is one transaction.
 #[derive(Debug, Clone)]
@@ -116,6 +117,8 @@ pub enum Command {
     },
     /// Add to the account what has been counted in memory.
     Count(Box<UsefulnessAccount>),
+    /// Give rows of older stores their checksums.
+    SumRows(Vec<OlderRow>),
     /// Write nothing but the head, so that it carries the clock.
     Touch,
 }

@@ -72,8 +72,10 @@ impl Batch<'_> {
         let now = if known { LeafState::Verified } else { LeafState::Pending };
         let mut repaired = 0;
         for leaf in leaves {
-            let was = self.txn.open_table(DAMAGED).db()?.remove((*tree, *leaf)).db()?.is_some();
-            if was {
+            self.txn.open_table(DAMAGED).db()?.remove((*tree, *leaf)).db()?;
+            // The state decides: it has a checksum, and the row does not.
+            let state = self.tile((*tree, leaf / TILE_LEAVES))?.state(leaf % TILE_LEAVES);
+            if state == LeafState::Damaged {
                 self.edit_tile(*tree, leaf / TILE_LEAVES, |row| row.set(leaf % TILE_LEAVES, now))?;
                 repaired += 1;
             }

@@ -38,13 +38,13 @@ impl Batch<'_> {
 
     pub(super) fn debit(&mut self, debit: &Debit) -> Result<Outcome, StoreError> {
         let mut client = self.client(debit.client)?;
-        if let Some(found) = self.debits.get(debit.key).db()?.map(|raw| raw.value()) {
-            let row = self.entry(found)?;
+        if let Some((found, row)) = self.debited(debit.key)? {
             if row.client != debit.client || row.amount != debit.amount {
                 return Ok(Outcome::Refused(Refused::KeyConflict));
             }
             return Ok(Outcome::Debited { seq: found, balance: client.balance, repeated: true });
         }
+        self.is_new_debit(debit.key, client.last_seq)?;
         let Some(balance) = client.balance.checked_sub(debit.amount) else {
             return Ok(Outcome::Refused(Refused::Insufficient { balance: client.balance }));
         };
@@ -74,10 +74,8 @@ impl Batch<'_> {
     }
 
     pub(super) fn entry(&self, seq: u64) -> Result<LedgerRow, StoreError> {
-        match self.ledger.get(seq).db()? {
-            Some(raw) => Ok(LedgerRow::decode(seq, raw.value())?),
-            None => Err(StoreError::Contradiction { what: format!("ledger entry {seq} is missing") }),
-        }
+        let missing = || StoreError::Contradiction { what: format!("ledger entry {seq} is missing") };
+        self.try_entry(seq)?.ok_or_else(missing)
     }
 
     /// Writes up to `limit` changed client rows in key order. A round covers the rows that were

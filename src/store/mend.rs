@@ -31,7 +31,8 @@ pub struct MendReport {
     pub removals: u64,
     /// Rows removed; 0 in a dry run.
     pub rows_removed: u64,
-    /// Trees of which rows are left that something refers to: only a backup has the rest of them.
+    /// Trees of which rows are left that something refers to, and notes on removals that do not fit
+    /// their tree: only a backup has what is missing.
     pub not_mended: u64,
     /// The first [`MEND_STEPS_SHOWN`] steps, in order.
     pub steps: Vec<MendStep>,
@@ -130,6 +131,14 @@ impl Mender {
             let Some(last) = trees.last() else { return Ok(()) };
             after = Some(*last);
             for tree in trees {
+                if let Err(error) = self.store.read()?.check_chore(kind, tree) {
+                    if !error.is_one_row() {
+                        return Err(error);
+                    }
+                    self.report.not_mended += 1;
+                    self.report.step(format!("tree {tree}: {error}"));
+                    continue;
+                }
                 self.report.removals += 1;
                 let what = if kind == CHORE_PURGE { "the removal of the tree" } else { "the removal of its data" };
                 self.report.step(format!("tree {tree}: {what} was not finished"));

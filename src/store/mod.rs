@@ -20,6 +20,7 @@ mod damage;
 mod due;
 mod error;
 mod file;
+mod fits;
 mod generation;
 mod identity;
 mod init;
@@ -36,10 +37,12 @@ mod read;
 mod read_trust;
 pub mod records;
 mod redb_backend;
+mod row_checks;
 mod settle;
 #[cfg(feature = "testing")]
 pub mod sim;
 mod standings;
+mod sum_rows;
 mod sums;
 mod tables;
 mod transaction;
@@ -47,6 +50,7 @@ mod trees;
 mod trust;
 mod trust_commands;
 mod upgrade;
+mod verify_rows;
 
 pub use apply::Applied;
 pub use backend::{StorageBackend, StorageProvider, StoreDirectory, StoreFile};
@@ -76,3 +80,4 @@ pub use tables::{
     PRIORITY_PARTIAL, VOTED,
 };
 pub use trust_commands::{Amend, Audited, Damage, Referee, Repair, Ruling, Upgrade, Vote};
+pub use verify_rows::{OlderRow, RowCursor, RowFinding, RowsVerified};

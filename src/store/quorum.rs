@@ -32,6 +32,10 @@ impl Batch<'_> {
             refereed: Vec::new(),
             votes: Vec::new(),
         });
+        // Its token was used, also if that row is lost.
+        if row.votes.iter().any(|other| other.id == settle.id) {
+            return Ok(Err(Refused::Consumed));
+        }
         self.rule(&mut row, &vote.ruling, settle.at_ms)?;
         if row.votes.len() + 1 < usize::from(vote.quorum) {
             row.votes.push(VoteRow {

@@ -8,13 +8,13 @@ use redb::ReadableTableMetadata;
 use crate::merkle::AlignedRange;
 
 use super::error::{DbResult, StoreError};
+use super::fits::leads_to_tree;
 use super::open::Store;
 use super::records::{
     ClientRow, GroupRow, Head, LedgerRow, LengthRow, NodeRow, RecordError, StandingRow, TileRow, TreeRow, unseal,
 };
 use super::tables::{
-    CHORES, CLIENTS, CONSUMED, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY, RECEIPTS, STANDINGS,
-    TILES, TREES,
+    CHORES, CLIENTS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY, STANDINGS, TILES, TREES,
 };
 use super::transaction::Snapshot;
 
@@ -111,7 +111,9 @@ impl Reader {
             let Some(tree) = txn.open_table(NAMES).db()?.get(name).db()?.map(|raw| raw.value()) else {
                 return Ok(None);
             };
-            Ok(self.tree(tree)?.map(|row| (tree, row)))
+            let row = self.tree(tree)?;
+            leads_to_tree("names-0", tree, row.as_ref(), |row| row.name == name)?;
+            Ok(row.map(|row| (tree, row)))
         })
     }
 
@@ -124,7 +126,9 @@ impl Reader {
             let Some(tree) = txn.open_table(HANDLES).db()?.get(handle).db()?.map(|raw| raw.value()) else {
                 return Ok(None);
             };
-            Ok(self.tree(tree)?.map(|row| (tree, row)))
+            let row = self.tree(tree)?;
+            leads_to_tree("handles-0", tree, row.as_ref(), |row| row.handle == handle)?;
+            Ok(row.map(|row| (tree, row)))
         })
     }
 
@@ -277,25 +281,6 @@ impl Reader {
                 Some(raw) => Some(NodeRow::decode(key, raw.value())?.0),
                 None => None,
             })
-        })
-    }
-
-    /// The ledger sequence number under which a token was consumed.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn consumed(&self, expires_ms: u64, id: [u8; 16]) -> Result<Option<u64>, StoreError> {
-        self.rows.look(|txn| Ok(txn.open_table(CONSUMED).db()?.get((expires_ms, id)).db()?.map(|raw| raw.value())))
-    }
-
-    /// The ledger entry of an accepted challenge.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn receipt(&self, id: [u8; 16]) -> Result<Option<LedgerEntry>, StoreError> {
-        self.rows.look(|txn| match txn.open_table(RECEIPTS).db()?.get(id).db()?.map(|raw| raw.value()) {
-            Some(seq) => Ok(self.ledger_entry(seq)?.map(|row| (seq, row))),
-            None => Ok(None),
         })
     }
 

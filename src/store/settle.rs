@@ -33,7 +33,7 @@ impl Batch<'_> {
         let check = !settle.skip_consumed_check;
         #[cfg(not(feature = "testing"))]
         let check = true;
-        if check && self.consumed.get((settle.expires_ms, settle.id)).db()?.is_some() {
+        if check && self.is_consumed(settle.expires_ms, settle.id)? {
             return Ok(Outcome::Refused(Refused::Consumed));
         }
         let taken = match &settle.kind {
@@ -130,6 +130,10 @@ impl Batch<'_> {
         let Some(row) = self.tree(tree)? else {
             return Ok(None);
         };
+        if row.done.saturating_add(leaves) > row.leaves {
+            let what = format!("tree {tree} would have more leaves done than it has");
+            return Err(StoreError::Contradiction { what });
+        }
         let order = row.order;
         let was_fresh = row.done == 0 && leaves > 0;
         row.done += leaves;
@@ -262,7 +266,7 @@ impl Batch<'_> {
     }
 
     pub(super) fn refuse(&mut self, refuse: &Refuse) -> Result<Outcome, StoreError> {
-        if self.consumed.get((refuse.expires_ms, refuse.id)).db()?.is_some() {
+        if self.is_consumed(refuse.expires_ms, refuse.id)? {
             return Ok(Outcome::Refused(Refused::Consumed));
         }
         self.consumed.insert((refuse.expires_ms, refuse.id), NO_ENTRY).db()?;

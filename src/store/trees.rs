@@ -256,6 +256,9 @@ impl Batch<'_> {
         if self.chores.get((CHORE_PURGE, tree)).db()?.is_none() {
             return Ok(Outcome::Done { rows: 0, more: false });
         }
+        if self.trees.get(tree).db()?.is_some() {
+            return Ok(Outcome::Refused(Refused::TreeInUse));
+        }
         let mut rows = 0;
         for table in [&mut self.tiles, &mut self.hashes, &mut self.lengths] {
             let left = limit.saturating_sub(rows);

@@ -72,28 +72,33 @@ impl Batch<'_> {
     }
 
     /// Writes leaf hashes of one tile, in order. A group whose leaves are all done by `tile` gets
-    /// its top.
+    /// its top. `first` says that they had none before: one that has was done, whatever its tile
+    /// says.
     pub(super) fn write_hashes(
         &mut self,
         tree: u64,
         hashes: &[(u64, Checksum)],
         tile: &TileRow,
+        first: bool,
     ) -> Result<(), StoreError> {
         let shape = self.shape(tree)?;
         let levels = GROUP_ORDER.min(shape.height());
         let mut parents = 0;
         for run in hashes.chunk_by(|a, b| a.0 / GROUP_LEAVES == b.0 / GROUP_LEAVES) {
-            let Some((first, _)) = run.first() else { continue };
-            let number = first / GROUP_LEAVES;
+            let Some((leaf, _)) = run.first() else { continue };
+            let number = leaf / GROUP_LEAVES;
             let key = (tree, number);
             let mut group = match self.hashes.get(key).db()? {
                 Some(raw) => GroupRow::decode(key, raw.value())?,
                 None => return Err(StoreError::Contradiction { what: format!("hashes-0 lacks row {key:?}") }),
             };
             for (leaf, hash) in run {
-                if let Some(place) = group.leaves.get_mut((leaf % GROUP_LEAVES) as usize) {
-                    *place = *hash;
+                let Some(place) = group.leaves.get_mut((leaf % GROUP_LEAVES) as usize) else { continue };
+                if first && *place != Checksum::ZERO {
+                    let what = format!("leaf {leaf} of tree {tree} is pending in tiles-0, but hashes-0 has its hash");
+                    return Err(StoreError::Contradiction { what });
                 }
+                *place = *hash;
             }
             let slot = (number * GROUP_LEAVES) % TILE_LEAVES;
             let all_done = (0..group.leaves.len() as u64).all(|at| tile.state(slot + at).is_done());
@@ -146,7 +151,7 @@ impl Batch<'_> {
             }
         })?;
         let placed: Vec<(u64, Checksum)> = (range.start()..range.end()).zip(hashes.iter().copied()).collect();
-        self.write_hashes(tree, &placed, &tile)
+        self.write_hashes(tree, &placed, &tile, true)
     }
 
     pub(super) fn put_claim(
@@ -189,7 +194,7 @@ impl Batch<'_> {
             suspects.insert(client, (next, from, until, true)).db()?;
             return Ok(());
         }
-        let until = self.txn.open_table(FOLLOWED).db()?.get(client).db()?.map_or(NO_ENTRY, |raw| raw.value());
+        let until = self.followed(client)?;
         if until == NO_ENTRY || last > until {
             suspects.insert(client, (last, last, until, false)).db()?;
         }
@@ -199,19 +204,33 @@ impl Batch<'_> {
     /// Doubts the leaves of a client caught lying, going back along its entries.
     pub(super) fn backtrack(&mut self, client: [u8; 16], limit: usize) -> Result<Outcome, StoreError> {
         let walk = self.txn.open_table(SUSPECTS).db()?.get(client).db()?.map(|raw| raw.value());
-        let Some((mut next, from, until, again)) = walk else {
+        let Some(walk) = walk else {
             return Ok(Outcome::Walked { rows: 0, more: false, skipped: Vec::new() });
+        };
+        let mut skipped = Vec::new();
+        let (mut next, from, until, again) = match skip_row(self.check_walk(client, walk), &mut skipped)? {
+            Some(()) => walk,
+            // It begins once more, behind nothing: to meet an entry twice does no harm.
+            None => {
+                let last = skip_row(self.client(client), &mut skipped)?.map_or(NO_ENTRY, |row| row.last_seq);
+                self.txn.open_table(FOLLOWED).db()?.remove(client).db()?;
+                (last, last, NO_ENTRY, false)
+            }
         };
         // A row that leads nowhere ends here; the offline check names it.
         let kept = self.head.anchor..self.head.next_ledger;
         let goes_on = |next: u64| kept.contains(&next) && (until == NO_ENTRY || next > until);
-        let (mut rows, mut skipped) = (0, Vec::new());
+        let mut rows = 0;
         while rows < limit as u64 && goes_on(next) {
             let Some(entry) = skip_row(self.entry(next), &mut skipped)? else {
                 // Nor does one that does not decode.
                 next = NO_ENTRY;
                 break;
             };
+            if entry.client != client {
+                next = NO_ENTRY;
+                break;
+            }
             skip_row(self.doubt_entry(&entry), &mut skipped)?;
             next = entry.previous;
             rows += 1;

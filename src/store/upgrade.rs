@@ -46,7 +46,7 @@ impl Batch<'_> {
         })?;
         let mut liars: Vec<Voter> = Vec::new();
         if !wrong.is_empty() {
-            self.write_hashes(*tree, &wrong, &row)?;
+            self.write_hashes(*tree, &wrong, &row, false)?;
             for (leaf, submitter) in &behind {
                 self.correction(*tree, *leaf, submitter, *at_ms)?;
                 if liars.iter().all(|liar| liar.client != submitter.client) {

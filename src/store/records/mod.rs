@@ -27,6 +27,7 @@ pub use leaves::{GroupRow, LeafState, LengthRow, TileRow};
 pub use ledger::{EntryKind, LedgerRow};
 pub use standing::StandingRow;
 pub use strategy::{Strategy, UnknownStrategy};
+pub(super) use summed::is_older;
 pub use summed::{NodeRow, RowKey, encode_meta, meta_bytes};
 pub use sums::{SumRow, leaf_sum};
 pub use trust::{ClaimRow, ProvenanceRow, QuorumRow, Submitter, VoteRow, range_end};
@@ -42,7 +43,7 @@ pub struct RecordError {
     pub what: String,
 }
 
-fn damaged(table: &'static str, what: impl Into<String>) -> RecordError {
+pub(super) fn damaged(table: &'static str, what: impl Into<String>) -> RecordError {
     RecordError { table, what: what.into() }
 }
 
@@ -314,6 +315,16 @@ pub fn seal<T: Encode>(table: &'static str, key: impl RowKey, row: &T) -> Result
     }
     out.extend_from_slice(&summed::row_sum(table, key, &out));
     Ok(out)
+}
+
+/// Whether a variable row is in the form of older stores.
+pub(super) fn is_older_sealed(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&UNSUMMED)
+}
+
+/// Compares the checksum of a variable row of another build, whose fields are unknown.
+pub(super) fn check_sealed(table: &'static str, key: impl RowKey, bytes: &[u8]) -> Result<(), RecordError> {
+    if is_older_sealed(bytes) { Ok(()) } else { summed::before_sum(table, key, bytes).map(drop) }
 }
 
 /// Opens the envelope of a variable row, at most 64 KiB, no trailing bytes: version 1 with the right

@@ -151,60 +151,72 @@ fn account_of(numbers: [u64; 115]) -> AccountRow {
 #[test]
 fn rows_of_fixed_size_are_plain_bytes_a_mark_and_a_checksum() {
     let mut tile = TileRow::PENDING;
-    golden(tile.encode(PAIR), "00000000000000000000000000000000");
+    golden(tile.encode(PAIR), "00000000000000000000000000000000 01 763bd463f91b873b");
     for slot in [0, 3, 30, 31] {
         tile.set(slot, LeafState::Verified);
     }
-    golden(tile.encode(PAIR), "01100000000000000000000000000011");
+    golden(tile.encode(PAIR), "01100000000000000000000000000011 01 103be4eab3bea7fd");
     let group = GroupRow { leaves: vec![Checksum::from_bytes(fill(0)); 1], top: Checksum::from_bytes(fill(0x80)) };
     golden(
         group.encode(PAIR),
         "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f
          303132333435363738393a3b3c3d3e3f808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f
-         a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf",
+         a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf 01 defd81149c9a3e3a",
     );
     let lengths = LengthRow { offset: 0x0102_0304_0506_0708, lengths: vec![0, 1, 0xffff_ffff] };
-    golden(lengths.encode(PAIR), "080706050403020100000000 01000000ffffffff");
+    golden(
+        lengths.encode(PAIR),
+        "080706050403020100000000 01000000ffffffff 00000000000000000000
+         0000000000000000000000000000000000000000000000000000000000000000000000000000000000 03 661397a0fc4c65cc",
+    );
     golden(
         ledger_row().encode(SEQ),
         "101112131415161718191a1b1c1d1e1f303132333435363738393a3b3c3d3e3f08070605040302011817161514131211
          050002242322213433323148474645444342415857565554535251ffffffffffffffff808182838485868788898a8b8c
-         8d8e8f909192939495969798999a9b9c9d9e9f",
+         8d8e8f909192939495969798999a9b9c9d9e9f 01 b2e1fb5cdffc0817",
     );
-    golden(standing_row().encode(ID), "00020101 0807060504030201 1817161514131211");
+    golden(standing_row().encode(ID), "00020101 0807060504030201 1817161514131211 01 a505f6cb7245f0be");
     let provenance = ProvenanceRow { known: 1, agreed: 0x0102, audited: 3, doubted: 4, damaged: u64::MAX };
     golden(
         provenance.encode(SEQ),
-        "0100000000000000 0201000000000000 0300000000000000 0400000000000000 ffffffffffffffff",
+        "0100000000000000 0201000000000000 0300000000000000 0400000000000000 ffffffffffffffff 01 4cef860f95092d3c",
     );
     // Every state once, and the last two in the high halves.
     let mut tile = TileRow::PENDING;
     (0..).zip(LeafState::ALL).for_each(|(slot, state)| tile.set(slot, state));
     tile.set(29, LeafState::Doubted);
     tile.set(31, LeafState::Damaged);
-    golden(tile.encode(PAIR), "1032540600000000 0000000000005060");
-    golden(NodeRow(fill(0x40)).encode((3, 2, 1)), "NODE");
-    golden(encode_meta("boot", &7_u64.to_le_bytes()), "BOOT");
+    golden(tile.encode(PAIR), "1032540600000000 0000000000005060 01 c0927c47d0ff4668");
+    golden(
+        NodeRow(fill(0x40)).encode((3, 2, 1)),
+        "404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f
+         606162636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f 01 010b60f63a588050",
+    );
+    golden(encode_meta("boot", &7_u64.to_le_bytes()), "0700000000000000 01 65b56f8a42d0e7a5");
 }
 
 #[test]
-fn rows_about_who_stands_for_a_leaf_are_a_version_byte_and_bincode() {
+fn rows_about_who_stands_for_a_leaf_are_a_version_byte_bincode_and_a_checksum() {
     golden(
         seal("claims-0", PAIR, &claim_row()).unwrap(),
-        "000502101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2ffbfb00fd0807060504030201
-             101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f07fd0807060504030201",
+        "010502101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2ffbfb00fd0807060504030201
+             101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f07fd0807060504030201 e53f115d0a07c5f4",
     );
     golden(
         seal("quorums-0", PAIR, &quorum_row()).unwrap(),
-        "0001fd0068e5cf8b0100000101404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f606162
+        "0101fd0068e5cf8b0100000101404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f606162
          636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f01000102030405060708090a0b0c0d0e0ffd6052e6cf8b0100001011
          12131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f023ffb9c18fd0168e5cf8b01000001fd080706050403020102
          808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9fa0a1a2a3a4a5a6a7a8a9aaabacadaeaf
          b0b1b2b3b4b5b6b7b8b9babbbcbdbebf404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f
-         606162636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f",
+         606162636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f 2a25cb99b28dd25a",
     );
-    golden(seal("meta-0", "account", &AccountRow::default()).unwrap(), &"00".repeat(1 + 115));
-    golden(seal("meta-0", "account", &account()).unwrap(), &HEXLOWER.encode(&(0..=115).collect::<Vec<u8>>()));
+    golden(
+        seal("meta-0", "account", &AccountRow::default()).unwrap(),
+        &format!("01{} 2d53c97c204bb42a", "00".repeat(115)),
+    );
+    let numbers = HEXLOWER.encode(&(1..=115).collect::<Vec<u8>>());
+    golden(seal("meta-0", "account", &account()).unwrap(), &format!("01{numbers} 87077e6658d421af"));
 }
 
 #[test]
@@ -233,19 +245,19 @@ fn the_chain_digest_is_what_it_was() {
 }
 
 #[test]
-fn variable_rows_are_a_version_byte_and_bincode() {
-    golden(seal("clients-0", ID, &ClientRow::default()).unwrap(), "0000fdffffffffffffffff000000");
+fn variable_rows_are_a_version_byte_bincode_and_a_checksum() {
+    golden(seal("clients-0", ID, &ClientRow::default()).unwrap(), "0100fdffffffffffffffff000000 570bee47576b1307");
     let client = ClientRow { balance: 1, last_seq: 250, accepted: 251, strikes: 65_536, updated_ms: 1 << 40 };
-    golden(seal("clients-0", ID, &client).unwrap(), "0001fafbfb00fc00000100fd0000000000010000");
+    golden(seal("clients-0", ID, &client).unwrap(), "0101fafbfb00fc00000100fd0000000000010000 7443bdd27c0bbf2a");
     golden(
         seal("trees-0", SEQ, &tree_row()).unwrap(),
-        "0003612f620102030405060708090a0b0c0d0e0f10fb2c01fb0010fcffbf1200fc0000020000000001fafbfb00fc7011
+        "0103612f620102030405060708090a0b0c0d0e0f10fb2c01fb0010fcffbf1200fc0000020000000001fafbfb00fc7011
          0100404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f606162636465666768696a6b6c6d
-         6e6f707172737475767778797a7b7c7d7e7f13",
+         6e6f707172737475767778797a7b7c7d7e7f13 9d3f371898b3839b",
     );
     let source =
         SourceRow { path: b"/x\xff".to_vec(), leaves: 2, cut: 512, len: 1_000, modified_ns: -1, inode: 1 << 33 };
-    golden(seal("sources-0", PAIR, &source).unwrap(), "00032f78ff02fb0002fbe80301fd0000000002000000");
+    golden(seal("sources-0", PAIR, &source).unwrap(), "01032f78ff02fb0002fbe80301fd0000000002000000 c9d52592e052232d");
     // Not in an envelope: checksums alone, the last one of the row itself.
     golden(
         SumRow::of(3, 2, [&b"one"[..], b""].into_iter()).encode(3, 2),
@@ -253,13 +265,14 @@ fn variable_rows_are_a_version_byte_and_bincode() {
     );
     golden(
         seal("meta-0", "head", &Head::default()).unwrap(),
-        "000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000
-         000000000000000000000000000000000000000000000000000000000000000000000000000000",
+        "010000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000
+         000000000000000000000000000000000000000000000000000000000000000000000000000000 1ef76b973926e6ee",
     );
     golden(
         seal("meta-0", "head", &head()).unwrap(),
-        "0001fd0068e5cf8b0100000304050607a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf
-         c0c1c2c3c4c5c6c7c8c9cacbcccdcecfd0d1d2d3d4d5d6d7d8d9dadbdcdddedf08090a0b0c0d0e0f10111213141516",
+        "0101fd0068e5cf8b0100000304050607a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf
+         c0c1c2c3c4c5c6c7c8c9cacbcccdcecfd0d1d2d3d4d5d6d7d8d9dadbdcdddedf08090a0b0c0d0e0f10111213141516
+         99b8bb34f5c973c8",
     );
 }
 

@@ -1,0 +1,258 @@
+//! Verifying rows while the store is used: every row of the state file, and the references and
+//! checksums of the block file, a bounded stretch at a time.
+
+use std::ops::Bound;
+
+use redb::{Key, ReadOnlyTable, TableDefinition, TableHandle, Value};
+
+use super::error::{DbResult, StoreError};
+use super::open::Store;
+use super::read::{Reader, TreeNumber};
+use super::read_trust::known;
+use super::records::{Head, SourceRow, SumRow, unseal};
+use super::tables::{
+    CHORES, CLAIMS, CLIENTS, CONSUMED, DAMAGED, DEBITS, DOUBTED, FOLLOWED, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS,
+    META, NAMES, PROVENANCE, QUORUMS, READY, RECEIPTS, SOURCES, STANDINGS, SUMS, SUSPECTS, TILES, TREES,
+};
+use super::transaction::Snapshot;
+
+/// A place in the walk through all rows: behind this key of this table. The default is the
+/// beginning.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RowCursor {
+    /// Place of the table in the order of the walk.
+    pub table: u8,
+    /// Bytes of the last key looked at; empty before the first.
+    pub key: Vec<u8>,
+}
+
+/// What one stretch of the walk found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RowsVerified {
+    /// Where to go on; `None` behind the last row.
+    pub next: Option<RowCursor>,
+    /// Rows looked at.
+    pub rows: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// Rows that do not decode, or that others contradict.
+    pub found: Vec<RowFinding>,
+    /// Rows that have no checksum yet, for [`Command::SumRows`](super::Command::SumRows).
+    pub older: Vec<OlderRow>,
+}
+
+/// A row that is damaged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowFinding {
+    /// Its table.
+    pub table: &'static str,
+    /// The tree it is about, if its key names one.
+    pub tree: Option<TreeNumber>,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// A row of the state file in the form of older stores, without a checksum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OlderRow {
+    pub(super) table: u8,
+    pub(super) key: Vec<u8>,
+}
+
+/// A stretch ends behind so many findings or older rows, so that it takes bounded memory.
+const FOUND_MAX: usize = 256;
+const OLDER_MAX: usize = 4_096;
+
+/// Places of the tables in the walk whose rows may be given a checksum.
+pub(super) mod place {
+    pub(in crate::store) const META: u8 = 0;
+    pub(in crate::store) const TREES: u8 = 1;
+    pub(in crate::store) const HASHES: u8 = 4;
+    pub(in crate::store) const LENGTHS: u8 = 5;
+    pub(in crate::store) const TILES: u8 = 6;
+    pub(in crate::store) const INTERIOR: u8 = 7;
+    pub(in crate::store) const CLIENTS: u8 = 11;
+    pub(in crate::store) const LEDGER: u8 = 12;
+    pub(in crate::store) const STANDINGS: u8 = 15;
+    pub(in crate::store) const PROVENANCE: u8 = 16;
+    pub(in crate::store) const CLAIMS: u8 = 17;
+    pub(in crate::store) const QUORUMS: u8 = 18;
+    /// The first of the block file.
+    pub(in crate::store) const SOURCES: u8 = 23;
+    pub(in crate::store) const LAST: u8 = 24;
+}
+
+impl Store {
+    /// Looks at rows behind `from` until about `max_bytes` are read: each is decoded, its checksum
+    /// compared, and what leads to other rows is compared with them. All of it is seen as of one
+    /// commit, whose pages stay for that long.
+    ///
+    /// A table whose pages cannot be read gives one finding, and the walk goes on with the next.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails.
+    pub fn verify_rows(&self, from: &RowCursor, max_bytes: u64) -> Result<RowsVerified, StoreError> {
+        let out = RowsVerified { next: Some(from.clone()), ..RowsVerified::default() };
+        let mut walk = Walk { out, max_bytes, at: 0 };
+        if from.table < place::SOURCES {
+            let reader = self.read()?;
+            match reader.head() {
+                Ok(head) => walk.state(&reader.rows, &Looks { reader: &reader, head })?,
+                // Nothing can be compared without it.
+                Err(error) => {
+                    walk.finding("meta-0", None, error)?;
+                    walk.out.next = Some(RowCursor { table: place::SOURCES, key: Vec::new() });
+                }
+            }
+        }
+        if !walk.is_full() {
+            walk.at = place::SOURCES;
+            let walked = self.blocks_db().and_then(|database| database.begin_read());
+            self.blocks_used(walked.and_then(|snapshot| walk.blocks(&snapshot)))?;
+        }
+        Ok(walk.out)
+    }
+}
+
+/// What rows are compared with.
+pub(super) struct Looks<'r> {
+    pub(super) reader: &'r Reader,
+    pub(super) head: Head,
+}
+
+/// Whether a row is in the form of older stores, or why it is damaged.
+pub(super) type IsOlder = Result<bool, StoreError>;
+
+struct Walk {
+    out: RowsVerified,
+    max_bytes: u64,
+    /// Place of the table that is next in the list.
+    at: u8,
+}
+
+/// Where a key has the number of its tree.
+type TreeAt = Option<usize>;
+
+impl Walk {
+    fn is_full(&self) -> bool {
+        let out = &self.out;
+        out.bytes >= self.max_bytes || out.found.len() >= FOUND_MAX || out.older.len() >= OLDER_MAX
+    }
+
+    /// A failure of one row, or of the pages of a table, is a finding; another one ends the walk.
+    fn finding(&mut self, table: &'static str, tree: Option<u64>, error: StoreError) -> Result<(), StoreError> {
+        let what = match error {
+            StoreError::Record { table: of, what } if of == table => what,
+            error @ (StoreError::Record { .. } | StoreError::Contradiction { .. } | StoreError::Corrupted { .. }) => {
+                error.to_string()
+            }
+            other => return Err(other),
+        };
+        self.out.found.push(RowFinding { table, tree, what });
+        Ok(())
+    }
+
+    /// One table, if the walk is at it: all rows behind the cursor, or until the stretch is full.
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        snapshot: &Snapshot,
+        definition: &'static TableDefinition<'static, K, V>,
+        tree_at: TreeAt,
+        check: impl for<'a> Fn(K::SelfType<'a>, V::SelfType<'a>) -> IsOlder,
+    ) -> Result<(), StoreError> {
+        let (at, name) = (self.at, definition.name());
+        self.at += 1;
+        let Some(from) = self.out.next.clone().filter(|next| next.table == at && !self.is_full()) else {
+            return Ok(());
+        };
+        match snapshot.look(|txn| self.rows(known(txn, *definition)?, &from.key, (name, tree_at), &check)) {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) => self.finding(name, None, error)?,
+        }
+        self.out.next = (at < place::LAST).then(|| RowCursor { table: at + 1, key: Vec::new() });
+        Ok(())
+    }
+
+    /// Whether the stretch became full before the last row.
+    fn rows<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        table: Option<ReadOnlyTable<K, V>>,
+        from: &[u8],
+        (name, tree_at): (&'static str, TreeAt),
+        check: &impl for<'a> Fn(K::SelfType<'a>, V::SelfType<'a>) -> IsOlder,
+    ) -> Result<bool, StoreError> {
+        let Some(table) = table else { return Ok(false) };
+        let begin = if is_key::<K>(from) { Bound::Excluded(K::from_bytes(from)) } else { Bound::Unbounded };
+        for entry in table.range::<K::SelfType<'_>>((begin, Bound::Unbounded)).db()? {
+            let full = self.is_full();
+            if full {
+                return Ok(true);
+            }
+            let (key, value) = entry.db()?;
+            let bytes = K::as_bytes(&key.value()).as_ref().to_vec();
+            self.out.rows += 1;
+            self.out.bytes += (bytes.len() + V::as_bytes(&value.value()).as_ref().len()) as u64;
+            let number = tree_at.and_then(|at| bytes.get(at..)).and_then(|rest| rest.first_chunk::<8>());
+            let tree = number.map(|number| u64::from_le_bytes(*number));
+            let checked = check(key.value(), value.value());
+            if let Some(next) = &mut self.out.next {
+                next.key.clone_from(&bytes);
+            }
+            match checked {
+                Ok(false) => {}
+                Ok(true) => self.out.older.push(OlderRow { table: self.at - 1, key: bytes }),
+                Err(error) if error.is_one_row() => self.finding(name, tree, error)?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// The tables of the state file, in the order of their places.
+    fn state(&mut self, rows: &Snapshot, looks: &Looks<'_>) -> Result<(), StoreError> {
+        self.table(rows, &META, None, |key, raw| looks.meta(key, raw))?;
+        self.table(rows, &TREES, Some(0), |tree, raw| looks.tree(tree, raw))?;
+        self.table(rows, &NAMES, None, |name, tree| looks.name(name, tree))?;
+        self.table(rows, &HANDLES, None, |handle, tree| looks.handle(handle, tree))?;
+        self.table(rows, &HASHES, Some(0), |key, raw| looks.group(key, raw))?;
+        self.table(rows, &LENGTHS, Some(0), |key, raw| looks.lengths(key, raw))?;
+        self.table(rows, &TILES, Some(0), |key, raw| looks.tile(key, raw))?;
+        self.table(rows, &INTERIOR, Some(0), |key, raw| looks.node(key, raw))?;
+        self.table(rows, &READY, None, |key, tree| looks.ready(key, tree))?;
+        self.table(rows, &CHORES, Some(1), |key, ()| looks.chore(key))?;
+        self.table(rows, &CONSUMED, None, |key, seq| looks.consumed(key, seq))?;
+        self.table(rows, &CLIENTS, None, |client, raw| looks.client(client, raw))?;
+        self.table(rows, &LEDGER, None, |seq, raw| looks.entry(seq, raw))?;
+        self.table(rows, &RECEIPTS, None, |id, seq| looks.pointer(("receipts-0", id, false), seq))?;
+        self.table(rows, &DEBITS, None, |id, seq| looks.pointer(("debits-0", id, true), seq))?;
+        self.table(rows, &STANDINGS, None, |client, raw| looks.standing(client, raw))?;
+        self.table(rows, &PROVENANCE, Some(0), |tree, raw| looks.provenance(tree, raw))?;
+        self.table(rows, &CLAIMS, Some(0), |key, raw| looks.claim(key, raw))?;
+        self.table(rows, &QUORUMS, Some(0), |key, raw| looks.quorum(key, raw))?;
+        self.table(rows, &SUSPECTS, None, |client, walk| looks.suspect(client, walk))?;
+        self.table(rows, &FOLLOWED, None, |client, seq| looks.followed(client, seq))?;
+        self.table(rows, &DOUBTED, Some(0), |key, ()| looks.doubted(key))?;
+        self.table(rows, &DAMAGED, Some(0), |key, ()| looks.damaged(key))
+    }
+
+    /// Those of the block file. Rows of older stores stay as they are there.
+    fn blocks(&mut self, rows: &Snapshot) -> Result<(), StoreError> {
+        self.table(rows, &SOURCES, Some(0), |key, raw| {
+            unseal::<SourceRow>("sources-0", key, raw)?;
+            Ok(false)
+        })?;
+        self.table(rows, &SUMS, Some(0), |key, raw| {
+            SumRow::decode(key.0, key.1, raw)?;
+            Ok(false)
+        })
+    }
+}
+
+/// Whether bytes of a cursor are those of a key; if not, the walk begins at the first row.
+fn is_key<K: Key>(bytes: &[u8]) -> bool {
+    match K::fixed_width() {
+        Some(width) => bytes.len() == width,
+        None => !bytes.is_empty() && std::str::from_utf8(bytes).is_ok(),
+    }
+}
