@@ -35,7 +35,7 @@ fn settings() -> ConfigBuilder {
 }
 
 /// A store with a tree in each state, entries of each kind, and a purge not yet done.
-fn fixture() -> &'static (Vec<u8>, Vec<u8>) {
+pub fn fixture() -> &'static (Vec<u8>, Vec<u8>) {
     static FILES: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
     FILES.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();

@@ -82,7 +82,7 @@ fn ingest(house: &House) {
 }
 
 /// The files of a store with every kind of row about who stands for a leaf.
-fn fixture() -> &'static Files {
+pub fn fixture() -> &'static Files {
     static FILES: OnceLock<Files> = OnceLock::new();
     FILES.get_or_init(|| {
         let mut house = House::new();

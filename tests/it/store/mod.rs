@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod contained;
+mod cross_checks;
 mod damage;
 mod damage_trust;
 mod faults;
@@ -10,6 +11,7 @@ mod golden;
 mod mend;
 mod pairs;
 mod standings;
+mod summed_rows;
 mod supervision;
 mod trust_commands;
 mod trust_rows;
