@@ -178,6 +178,7 @@ impl<'t> Batch<'t> {
             Command::PruneClients { before_ms, after, limit } => self.prune_clients(*before_ms, *after, *limit),
             Command::Checkpoint { limit } => self.checkpoint(*limit),
             Command::PutStandings(put) => self.put_standings(put),
+            Command::PutScrub(row) => self.put_scrub(row),
             Command::Amend(amend) => self.amend(amend),
             Command::Referee(referee) => self.referee(referee),
             Command::Upgrade(upgrade) => self.upgrade(upgrade),

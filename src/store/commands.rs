@@ -5,8 +5,9 @@ use crate::policy::quorum::Voter;
 
 use super::read::TreeNumber;
 use super::records::{
-    DataPlace, Exposure, GroupRow, HashWork, LengthRow, StandingRow, Strategy, TreeState, UsefulnessAccount,
+    DataPlace, Exposure, GroupRow, HashWork, LengthRow, ScrubRow, Strategy, TreeState, UsefulnessAccount,
 };
+use super::standings::PutStandings;
 use super::trust_commands::{Amend, Audited, Damage, Referee, Repair, Upgrade, Vote};
 use super::verify_rows::OlderRow;
 
@@ -92,6 +93,8 @@ pub enum Command {
     },
     /// Write or remove rows of `standings-0`.
     PutStandings(PutStandings),
+    /// Note how far scrubbing is.
+    PutScrub(Box<ScrubRow>),
     /// Change the votes on a range without adding one.
     Amend(Amend),
     /// Take the server's own hashes for a range whose quorum did not come together.
@@ -273,13 +276,6 @@ pub struct FinishTree {
     pub total_bytes: u64,
     /// Root.
     pub root: [u8; 64],
-}
-
-/// No precondition: a row replaces the one there, `None` removes it.
-#[derive(Debug, Clone)]
-pub struct PutStandings {
-    /// Keyed digests of clients, and where they stand.
-    pub rows: Vec<([u8; 16], Option<StandingRow>)>,
 }
 
 /// What became of one command.

@@ -38,6 +38,7 @@ mod read_trust;
 pub mod records;
 mod redb_backend;
 mod row_checks;
+mod scrub;
 mod settle;
 #[cfg(feature = "testing")]
 pub mod sim;
@@ -60,7 +61,7 @@ pub use blocks::{BlocksWriter, Renewal};
 pub use check::check_in_runs;
 pub use check::{CHECK_FINDINGS_SHOWN, CheckFinding, CheckPhase, CheckProgress, CheckReport, OnCheck, check};
 pub use commands::{
-    AddGroups, BeginTree, Command, Debit, FinishTree, Outcome, PutStandings, Refuse, Refused, Settle, SettleKind,
+    AddGroups, BeginTree, Command, Debit, FinishTree, Outcome, Refuse, Refused, Settle, SettleKind,
 };
 pub use due::ClientStretch;
 pub use error::{CommitFailure, StoreError};
@@ -74,6 +75,8 @@ pub use read::{LedgerEntry, Reader, StandingsPage, TreeNumber};
 pub use read_trust::{QuorumsPage, RangeKey};
 #[cfg(feature = "testing")]
 pub use redb_backend::ForRedb;
+pub use scrub::NextTree;
+pub use standings::PutStandings;
 pub use sums::{LeafSum, StoredLeaves};
 pub use tables::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, PRIORITY_FRESH,

@@ -1,11 +1,19 @@
 //! Client difficulty: rows written behind, in slices.
 
 use super::apply::Batch;
-use super::commands::{Outcome, PutStandings};
+use super::commands::Outcome;
 use super::error::{DbResult, StoreError};
 use super::open::Store;
 use super::read::StandingsPage;
+use super::records::StandingRow;
 use super::tables::STANDINGS;
+
+/// No precondition: a row replaces the one there, `None` removes it.
+#[derive(Debug, Clone)]
+pub struct PutStandings {
+    /// Keyed digests of clients, and where they stand.
+    pub rows: Vec<([u8; 16], Option<StandingRow>)>,
+}
 
 impl Batch<'_> {
     /// Opens its table only now: a batch of answers pays nothing for it.

@@ -1,0 +1,41 @@
+//! How far scrubbing is.
+
+use bincode::{Decode, Encode};
+
+/// The place at which a pass goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum ScrubPlace {
+    /// Block data: this leaf, or the next one that has data.
+    Data {
+        /// The tree.
+        tree: u64,
+        /// The leaf.
+        leaf: u64,
+    },
+    /// Rows: this key of this table, or the next row.
+    Rows {
+        /// Number of the table.
+        table: u8,
+        /// Bytes of the key.
+        key: Vec<u8>,
+    },
+}
+
+/// `meta-0` under `scrub`: the pass in progress, and the last full one. No row: none was begun.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+pub struct ScrubRow {
+    /// Where the pass goes on; `None` between passes.
+    pub at: Option<ScrubPlace>,
+    /// When the newest pass began, engine time, Unix milliseconds; 0 before the first.
+    pub began_ms: u64,
+    /// Bytes it has read.
+    pub bytes: u64,
+    /// Damaged leaves and rows that it has found, and leaves that it could not read.
+    pub found: u64,
+    /// When the last full pass ended, engine time, Unix milliseconds; 0 before the first.
+    pub full_ms: u64,
+    /// Bytes that it read.
+    pub full_bytes: u64,
+    /// What it found.
+    pub full_found: u64,
+}
