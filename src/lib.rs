@@ -51,8 +51,9 @@ pub use engine::ingest::{
 pub use engine::{
     Accepted, Answer, AwardBasis, BackupError, BackupReport, BlockedTree, Clock, Config, ConfigBuilder, ConfigError,
     CopyOf, DamageCursor, DamagedBlock, Debit, DebitError, Event, EventSink, ExportPolicy, ExportReport, FakeClock,
-    FileBytes, IssueError, IssueRequest, Issued, LedgerEntry, NodeSink, OnVerify, OpenError, OpenQuorums, PouwEngine,
-    Provenance, Provenances, Receipt, ResponseTimes, Runtime, Stats, SubmitError, SweepReport, SystemClock,
+    FileBytes, IssueError, IssueRequest, Issued, LedgerEntry, NodeSink, OnScrub, OnVerify, OpenError, OpenQuorums,
+    PouwEngine, Provenance, Provenances, Receipt, ResponseTimes, Runtime, SCRUB_FINDINGS_SHOWN, ScrubBudget,
+    ScrubError, ScrubFinding, ScrubPosition, ScrubReport, ScrubStats, Stats, SubmitError, SweepReport, SystemClock,
     ThreadStats, TreeError, TreeId, TreeInfo, TreeProgress, UnknownPolicy, UpkeepError, UpkeepReport, VerifyProgress,
     WorkProof, WriteError,
 };

@@ -8,8 +8,19 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::guard::contained;
 
+use super::config::ConfigBuilder;
 use super::core::Core;
 use super::upkeep::SWEEP_EVERY_MS;
+
+impl ConfigBuilder {
+    /// Whether a thread of the engine keeps units ready, assembles trees and sweeps about once a
+    /// second; default true. Without it, call [`upkeep`](super::PouwEngine::upkeep) and
+    /// [`sweep`](super::PouwEngine::sweep).
+    pub fn background(mut self, background: bool) -> Self {
+        self.background = background;
+        self
+    }
+}
 
 /// Starts the background thread; it ends when the engine closes.
 pub(super) fn start(core: Arc<Core>, wake: Receiver<()>) -> std::io::Result<std::thread::JoinHandle<()>> {
@@ -72,23 +83,23 @@ impl Background<'_> {
 
 /// The pause after a round that panicked. It doubles while further rounds do.
 #[derive(Debug, Default)]
-struct Rest {
+pub(super) struct Rest {
     /// Engine time at which it ends.
     until_ms: u64,
     last_ms: u64,
 }
 
 impl Rest {
-    fn begin(&mut self, now_ms: u64) {
+    pub(super) fn begin(&mut self, now_ms: u64) {
         self.last_ms = (self.last_ms * 2).clamp(SWEEP_EVERY_MS, REST_MAX_MS);
         self.until_ms = now_ms.saturating_add(self.last_ms);
     }
 
-    fn is_over(&self, now_ms: u64) -> bool {
+    pub(super) fn is_over(&self, now_ms: u64) -> bool {
         now_ms >= self.until_ms
     }
 
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.last_ms = 0;
     }
 }

@@ -69,6 +69,8 @@ pub struct ConfigBuilder {
     pub(crate) difficulty_clients_max: usize,
     pub(crate) accept_clock_ahead: bool,
     pub(crate) background: bool,
+    pub(crate) scrub_bytes_per_second: u64,
+    pub(crate) scrub_every: Duration,
     #[cfg(feature = "testing")]
     pub(crate) mistake: Option<super::testing::Mistake>,
     #[cfg(feature = "testing")]
@@ -115,6 +117,8 @@ impl Config {
             difficulty_clients_max: 262_144,
             accept_clock_ahead: false,
             background: true,
+            scrub_bytes_per_second: 1 << 20,
+            scrub_every: Duration::from_secs(86_400),
             #[cfg(feature = "testing")]
             mistake: None,
             #[cfg(feature = "testing")]
@@ -317,14 +321,6 @@ impl ConfigBuilder {
         self
     }
 
-    /// Whether a thread of the engine keeps units ready, assembles trees and sweeps about once a
-    /// second; default true. Without it, call [`upkeep`](super::PouwEngine::upkeep) and
-    /// [`sweep`](super::PouwEngine::sweep).
-    pub fn background(mut self, background: bool) -> Self {
-        self.background = background;
-        self
-    }
-
     /// Plants a mistake, to see the tests catch it.
     #[cfg(feature = "testing")]
     #[doc(hidden)]
@@ -395,6 +391,7 @@ impl ConfigBuilder {
         let clients = self.difficulty_clients_max;
         let fits = (16..=1 << 24).contains(&clients);
         check("difficulty_clients_max", clients, fits, "it must be from 16 to 16777216")?;
+        self.check_scrub()?;
         Ok(Config { settings: self })
     }
 }

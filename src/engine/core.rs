@@ -85,6 +85,7 @@ pub(super) struct Core {
     pub(super) writer_pulse: Pulse,
     /// Of the background thread, if there is one.
     pub(super) upkeep_pulse: Option<Pulse>,
+    pub(super) scrub: super::scrub::Scrubber,
     wake: Sender<()>,
 }
 
@@ -189,6 +190,7 @@ impl Core {
         Self {
             writer_pulse: Pulse::new("pouw-writer", now_ms),
             upkeep_pulse: config.settings.background.then(|| Pulse::new("pouw-upkeep", now_ms)),
+            scrub: super::scrub::Scrubber::new(&config, now_ms),
             identity: store.identity(),
             config,
             keyring,

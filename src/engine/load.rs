@@ -78,7 +78,7 @@ pub(super) fn load_tile(
 }
 
 /// The sentence about leaves, one bit each, that are not those that came in.
-fn damage_text(name: &str, tile: u64, mask: u32) -> String {
+pub(super) fn damage_text(name: &str, tile: u64, mask: u32) -> String {
     let noun = if mask.is_power_of_two() { "leaf" } else { "leaves" };
     let slots = (0..TILE_LEAVES).filter(|slot| mask & (1 << slot) != 0);
     let numbers: Vec<String> = slots.map(|slot| (tile * TILE_LEAVES + slot).to_string()).collect();
@@ -86,6 +86,17 @@ fn damage_text(name: &str, tile: u64, mask: u32) -> String {
     format!(
         "the bytes of {noun} {numbers} of tree {name:?} are not those that were ingested; ingest the same content again"
     )
+}
+
+/// Returns the stored bytes of each leaf of a tile; a leaf over the cap has none.
+pub(super) fn stored_lengths(
+    reader: &Reader,
+    tree: TreeNumber,
+    row: &TreeRow,
+    tile: u64,
+) -> Result<Vec<u64>, StoreError> {
+    let lengths = layout(reader, tree, row, tile)?.lengths.into_iter();
+    Ok(lengths.map(|length| if length <= row.send_cap { length } else { 0 }).collect())
 }
 
 /// Returns the byte lengths of the leaves of a range.

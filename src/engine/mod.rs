@@ -52,6 +52,7 @@ mod read_only;
 mod refill;
 mod request;
 mod runtime;
+mod scrub;
 mod standings;
 mod stats;
 mod submit;
@@ -98,6 +99,9 @@ pub use provenance::{DamageCursor, DamagedBlock, Provenance, Provenances};
 pub use pulse::ThreadStats;
 pub use request::{Accepted, Answer, IssueRequest, Issued};
 pub use runtime::Runtime;
+pub use scrub::{
+    OnScrub, SCRUB_FINDINGS_SHOWN, ScrubBudget, ScrubError, ScrubFinding, ScrubPosition, ScrubReport, ScrubStats,
+};
 pub use stats::{BlockedTree, FileBytes, Stats};
 pub use sweep::SweepReport;
 pub use tree_id::TreeId;
@@ -222,6 +226,7 @@ impl PouwEngine {
         let background = config.settings.background;
         let core = Arc::new(Core::new(config, keyring, store_keyring, store, time, lanes, wake, runtime.events));
         core.load_standings()?;
+        core.load_scrub()?;
         if ahead_ms > clock::AHEAD_TOLD_MS {
             core.emit(Event::ClockAhead { wall_ms, high_water_ms });
         }
@@ -231,6 +236,7 @@ impl PouwEngine {
             threads.push(background::start(core.clone(), woken).map_err(failed)?);
             core.wake();
         }
+        threads.extend(scrub::start(&core).map_err(failed)?);
         Ok(Self { inner: Arc::new(Inner { core, threads: Mutex::new(threads) }) })
     }
 
@@ -273,6 +279,7 @@ const _: fn() = || {
 impl Inner {
     fn close(&self) {
         self.core.close();
+        self.core.scrub.end();
         // A statement of its own, so that the threads are not joined with the lock held.
         let threads = std::mem::take(&mut *self.threads.lock());
         let own = std::thread::current().id();

@@ -78,6 +78,7 @@ impl PouwEngine {
         let (wake, _) = bounded(1);
         let core = Arc::new(Core::new(config, keyring, store_keyring, store, time, lanes, wake, runtime.events));
         core.load_standings()?;
+        core.load_scrub()?;
         Ok(Self { inner: Arc::new(Inner { core, threads: Mutex::new(Vec::new()) }) })
     }
 }

@@ -9,6 +9,7 @@ use super::PouwEngine;
 use super::calibrate::ResponseTimes;
 use super::pulse::ThreadStats;
 use super::queue::Queue;
+use super::scrub::ScrubStats;
 use super::tree_id::TreeId;
 
 /// Counters and sizes of an engine. Counts named `this_boot` start at zero with every open;
@@ -80,7 +81,9 @@ pub struct Stats {
     /// Why nothing can be read or written until the process restarts; see
     /// [`PouwEngine::failure`].
     pub failure: Option<String>,
-    /// The threads of the engine: the one that writes, and the background thread if there is one.
+    /// What scrubbing has read and found, and how far it is.
+    pub scrub: ScrubStats,
+    /// The threads of the engine: the one that writes, and the background threads if there are any.
     pub threads: Vec<ThreadStats>,
 }
 
@@ -128,7 +131,7 @@ impl PouwEngine {
             let standings = core.standings.lock();
             (standings.len(), standings.waiting(), standings.memory_bytes())
         };
-        let account = self.account();
+        let (account, scrub) = (self.account(), core.scrub_stats());
         let queue = core.queue.lock();
         let queue_bytes = queue.ring.memory_bytes() + queue.leases.memory_bytes();
         Stats {
@@ -160,10 +163,12 @@ impl PouwEngine {
             folds_this_boot: read(&tallies.server_folds),
             responses,
             file_bytes: FileBytes { state, blocks },
+            scrub,
             failure: core.store.failure().map(str::to_owned),
             threads: {
                 let now_ms = core.now_ms();
                 let pulses = std::iter::once(&core.writer_pulse).chain(&core.upkeep_pulse);
+                let pulses = pulses.chain(&core.scrub.pulse);
                 pulses.map(|pulse| pulse.look(now_ms)).collect()
             },
             closed: core.store.is_closed() || core.lanes.is_closed(),

@@ -315,8 +315,12 @@ impl Writer<'_> {
         // written in any case: with an older one, and a wall clock set back, expired tokens would
         // be valid again.
         let limit = usize::MAX;
-        if self.core.store.dirty_clients() > 0 || self.core.now_ms() > self.core.store.head().clock_ms {
-            let done = self.core.store.apply(&[Command::Checkpoint { limit }, Command::Touch], self.core.now_ms());
+        let scrub = self.core.scrub.unwritten().map(|row| Command::PutScrub(Box::new(row)));
+        let behind = self.core.now_ms() > self.core.store.head().clock_ms;
+        if self.core.store.dirty_clients() > 0 || behind || scrub.is_some() {
+            let mut last = vec![Command::Checkpoint { limit }, Command::Touch];
+            last.extend(scrub);
+            let done = self.core.store.apply(&last, self.core.now_ms());
             if let Err(error) = done {
                 self.core.emit(Event::StorageFailed { what: error.to_string(), recovered: false });
             }

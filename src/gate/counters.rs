@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::engine::{ResponseTimes, ThreadStats};
+use crate::engine::{ResponseTimes, ScrubStats, ThreadStats};
 use crate::protocol::{ByTier, DifficultyTier, Reason};
 
 use super::{Gate, usefulness};
@@ -183,6 +183,7 @@ impl Gate {
         gauge("pouw_trees_in_progress", stats.totals.trees.saturating_sub(stats.totals.complete));
         gauge("pouw_trees_completed", stats.totals.complete);
         gauge("pouw_store_closed", u64::from(stats.closed));
+        record_scrubbing(&stats.scrub);
         gauge("pouw_file_bytes", stats.file_bytes.state + stats.file_bytes.blocks);
         metrics::counter!("pouw_hashes_total", "by" => "clients").absolute(stats.totals.nodes);
         metrics::counter!("pouw_hashes_total", "by" => "server")
@@ -206,6 +207,18 @@ impl Gate {
             metrics::gauge!("pouw_thread_came_round_seconds", "thread" => name.clone()).set(since_ms as f64 / 1_000.0);
             metrics::counter!("pouw_thread_panics_total", "thread" => name).absolute(thread.panics);
         }
+    }
+}
+
+/// Publishes how far scrubbing is and what it found.
+fn record_scrubbing(scrub: &ScrubStats) {
+    metrics::counter!("pouw_scrub_bytes_total").absolute(scrub.bytes_this_boot);
+    metrics::counter!("pouw_scrub_rows_total").absolute(scrub.rows_this_boot);
+    metrics::counter!("pouw_scrub_damaged_total").absolute(scrub.damaged_this_boot);
+    metrics::gauge!("pouw_scrub_progress_ratio").set(scrub.progress());
+    // Before the first pass there is no time: a zero would look like one in 1970.
+    if let Some(at) = scrub.last_full_pass {
+        metrics::gauge!("pouw_scrub_last_full_pass_seconds").set(at.0 as f64 / 1_000.0);
     }
 }
 

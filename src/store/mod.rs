@@ -60,9 +60,7 @@ pub use blocks::{BlocksWriter, Renewal};
 #[cfg(feature = "testing")]
 pub use check::check_in_runs;
 pub use check::{CHECK_FINDINGS_SHOWN, CheckFinding, CheckPhase, CheckProgress, CheckReport, OnCheck, check};
-pub use commands::{
-    AddGroups, BeginTree, Command, Debit, FinishTree, Outcome, Refuse, Refused, Settle, SettleKind,
-};
+pub use commands::{AddGroups, BeginTree, Command, Debit, FinishTree, Outcome, Refuse, Refused, Settle, SettleKind};
 pub use due::ClientStretch;
 pub use error::{CommitFailure, StoreError};
 pub use leftover::Leftovers;

@@ -224,6 +224,14 @@ keys! {
             "Ledger entries stored one by one. Older ones are sealed: their total is kept, their receipts are \
              deleted.";
     }
+    "Scrubbing": {
+        scrub_bytes_per_second: u64, "bytes", "0 or more",
+            "Bytes a second that are read of what is stored, to find damage before the bytes are needed. 0: \
+             never.";
+        scrub_every_ms: u64, "ms", "60000 or more",
+            "Shortest time from the beginning of one full pass over everything that is stored to the beginning \
+             of the next.";
+    }
     "When something fails": {
         circuit_breaker_threshold: u32, "failures", "1 or more",
             "Consecutive failures of the store that open the breaker. While it is open, 429s carry no work, \

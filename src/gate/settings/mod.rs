@@ -71,7 +71,7 @@ impl Settings {
     pub fn engine(&self, mut builder: ConfigBuilder) -> ConfigBuilder {
         fill!(self, builder: min_queue_depth award_joule_credits micro_joules_per_hash award_basis calibrate
             calibrate_bytes_min interior_units leases_max synthetic_max ready_bytes_max commit_ops_max
-            ledger_entries_kept default_difficulty max_difficulty difficulty_clients_max);
+            ledger_entries_kept default_difficulty max_difficulty difficulty_clients_max scrub_bytes_per_second);
         let ms = Duration::from_millis;
         convert!(self, builder:
             token_ttl_seconds => token_ttl(Duration::from_secs),
@@ -80,7 +80,8 @@ impl Settings {
             unit_bytes => unit_bytes(ByTier::from),
             quorum_wait_ms => quorum_wait(ms),
             escalation_window_ms => escalation_window(ms),
-            cool_down_ms => cool_down(ms));
+            cool_down_ms => cool_down(ms),
+            scrub_every_ms => scrub_every(ms));
         if let Some([medium, high]) = self.calibrate_target_ms {
             builder = builder.calibrate_target(ms(medium), ms(high));
         }
@@ -163,6 +164,8 @@ impl Settings {
             cool_down,
             difficulty_clients_max,
             accept_clock_ahead: _,
+            scrub_bytes_per_second,
+            scrub_every,
             background: _,
             #[cfg(feature = "testing")]
                 mistake: _,
@@ -171,7 +174,7 @@ impl Settings {
         } = builder;
         take!(self: min_queue_depth award_joule_credits micro_joules_per_hash award_basis calibrate calibrate_bytes_min
             interior_units leases_max synthetic_max ready_bytes_max commit_ops_max waiting_commits_max
-            ledger_entries_kept default_difficulty max_difficulty difficulty_clients_max);
+            ledger_entries_kept default_difficulty max_difficulty difficulty_clients_max scrub_bytes_per_second);
         self.token_ttl_seconds = Some(token_ttl.as_secs());
         self.work_unit_max_age_ms = Some(whole_ms(work_unit_max_age));
         self.floor_ms = Some(floor.map(whole_ms).into());
@@ -180,6 +183,7 @@ impl Settings {
         self.quorum_wait_ms = Some(whole_ms(quorum_wait));
         self.escalation_window_ms = Some(whole_ms(escalation_window));
         self.cool_down_ms = Some(whole_ms(cool_down));
+        self.scrub_every_ms = Some(whole_ms(scrub_every));
     }
 
     /// The same as [`take_engine`](Self::take_engine), for the gate.

@@ -45,7 +45,7 @@ const GROUNDS: [(&str, &str); 5] = [
 ];
 
 /// Settings that are a time: the builder's name, the key, and its unit in milliseconds.
-const TIMES: [(&str, &str, u128); 11] = [
+const TIMES: [(&str, &str, u128); 12] = [
     ("token_ttl", "token_ttl_seconds", 1_000),
     ("work_unit_max_age", "work_unit_max_age_ms", 1),
     ("floor", "floor_ms", 1),
@@ -53,6 +53,7 @@ const TIMES: [(&str, &str, u128); 11] = [
     ("quorum_wait", "quorum_wait_ms", 1),
     ("escalation_window", "escalation_window_ms", 1),
     ("cool_down", "cool_down_ms", 1),
+    ("scrub_every", "scrub_every_ms", 1),
     ("window", "window_ms", 1),
     ("circuit_breaker_probe_interval", "circuit_breaker_probe_interval_ms", 1),
     ("body_timeout", "body_timeout_ms", 1),

@@ -53,7 +53,7 @@ fn others() -> Value {
         "write_timeout_ms": 42, "judge_threads": 3, "waiting_answers_max": 43, "waiting_commits_max": 44,
         "commit_ops_max": 45, "quorum_wait_ms": 46, "award_joule_credits": false, "micro_joules_per_hash": 51,
         "award_basis": "tier_average", "ledger_entries_kept": 1052, "circuit_breaker_threshold": 61,
-        "circuit_breaker_probe_interval_ms": 62, "fallback_behavior": "deny", "security_alert_threshold": 63,
+        "scrub_bytes_per_second": 65, "scrub_every_ms": 60001, "circuit_breaker_probe_interval_ms": 62, "fallback_behavior": "deny", "security_alert_threshold": 63,
         "secret_file": "secret", "previous_secret_files": ["older"]
     }"#;
     serde_json::from_str(text).unwrap()
@@ -131,6 +131,7 @@ fn no_setter_of_the_builders_is_forgotten() {
         ("quorum_wait", "quorum_wait_ms"),
         ("escalation_window", "escalation_window_ms"),
         ("cool_down", "cool_down_ms"),
+        ("scrub_every", "scrub_every_ms"),
         ("window", "window_ms"),
         ("circuit_breaker_probe_interval", "circuit_breaker_probe_interval_ms"),
         ("body_timeout", "body_timeout_ms"),
@@ -138,7 +139,8 @@ fn no_setter_of_the_builders_is_forgotten() {
     ];
     let left_out = ["accept_clock_ahead", "audit_seed", "background", "mistake"];
     let source = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
-    let engine = source("src/engine/config.rs") + &source("src/engine/calibrate.rs");
+    let engine = ["config", "calibrate", "background", "scrub/settings"];
+    let engine = engine.map(|file| source(&format!("src/engine/{file}.rs"))).concat();
     let gate = source("src/gate/config.rs");
     let by_hand = |text: &str| -> Vec<String> {
         let functions = text.lines().filter_map(|line| line.trim().strip_prefix("pub fn "));

@@ -1,0 +1,35 @@
+//! The rows of the state file.
+
+use crate::store::records::ScrubPlace;
+use crate::store::{Command, RowCursor};
+
+use super::super::error::WriteError;
+use super::ScrubError;
+use super::walk::Step;
+
+/// Most bytes of rows verified from one snapshot.
+const AT_ONCE_BYTES: u64 = 256 << 10;
+
+impl Step<'_> {
+    /// Verifies some rows from this place on. Returns where to go on; `None` at the end.
+    pub(super) fn rows(&mut self, table: u8, key: &[u8]) -> Result<Option<ScrubPlace>, ScrubError> {
+        let from = RowCursor { table, key: key.to_vec() };
+        let verified = self.core.store.verify_rows(&from, self.left.min(AT_ONCE_BYTES))?;
+        self.spend(verified.bytes);
+        self.report.bytes += verified.bytes;
+        self.report.rows += verified.rows;
+        for found in verified.found {
+            self.damaged_row(found.tree, &format!("{}: {}", found.table, found.what));
+        }
+        if !verified.older.is_empty() {
+            let rows = verified.older.len() as u64;
+            match self.core.write_bulk(vec![Command::SumRows(verified.older)]) {
+                Ok(_) => self.report.sums_added += rows,
+                // One of them does not allow it; the next pass tries again.
+                Err(WriteError::NotStored(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(verified.next.map(|RowCursor { table, key }| ScrubPlace::Rows { table, key }))
+    }
+}

@@ -1,0 +1,27 @@
+//! The settings of scrubbing.
+
+use std::time::Duration;
+
+use super::super::checked::{ConfigError, MS_MAX, check_time};
+use super::super::config::ConfigBuilder;
+
+impl ConfigBuilder {
+    /// Bytes a second that a background thread reads of what is stored, to find damage before the
+    /// bytes are needed; default 1 MiB. 0: never. Without [`background`](Self::background) there is
+    /// no such thread; call [`PouwEngine::scrub`](super::super::PouwEngine::scrub).
+    pub fn scrub_bytes_per_second(mut self, bytes: u64) -> Self {
+        self.scrub_bytes_per_second = bytes;
+        self
+    }
+
+    /// Shortest time from the beginning of one full pass over everything that is stored to the
+    /// beginning of the next, 1 minute or more; default 24 hours.
+    pub fn scrub_every(mut self, time: Duration) -> Self {
+        self.scrub_every = time;
+        self
+    }
+
+    pub(in super::super) fn check_scrub(&self) -> Result<(), ConfigError> {
+        check_time("scrub_every", self.scrub_every, 60_000..=MS_MAX, "it must be 60000 ms or more")
+    }
+}

@@ -1,0 +1,163 @@
+//! Checksums for the leaves of stores of the first build, which had none.
+//!
+//! Where the server knows the hash of a leaf, its bytes get a checksum if they hash to it. Where no
+//! hash of its own is known, they get one as they are: what was damaged before stays unnoticed.
+
+use crate::hash::hash_batch;
+use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
+use crate::policy::ready::Loaded;
+use crate::store::records::{HashReason, HashWork, LeafState, SumRow, leaf_sum};
+use crate::store::{BlocksWriter, LeafSum, StoreError, TreeNumber};
+
+use super::super::verify::leaf_bytes;
+use super::ScrubError;
+use super::data::{Tile, has_data};
+use super::walk::{Step, is_of_the_place};
+
+/// Rows of checksums that wait to be written, at most.
+const ROWS_MAX: usize = 4_096;
+
+/// Checksums that are not written yet.
+#[derive(Debug, Default)]
+pub(super) struct NewSums {
+    /// Whole groups, in order.
+    rows: Vec<(TreeNumber, u64, SumRow)>,
+    /// Tree and group of which these are the first leaves.
+    part: Option<(TreeNumber, u64, Vec<u64>)>,
+}
+
+impl NewSums {
+    /// The first leaf of what waits.
+    pub(super) fn begin(&self) -> Option<(TreeNumber, u64)> {
+        let part = self.part.as_ref().map(|(tree, group, _)| (*tree, *group));
+        let first = self.rows.first().map(|(tree, group, _)| (*tree, *group)).or(part);
+        first.map(|(tree, group)| (tree, group * GROUP_LEAVES))
+    }
+
+    /// Adds the checksums of neighbouring leaves of a group, `first` being the first of them.
+    fn add(&mut self, tree: TreeNumber, first: u64, sums: &[u64], group_leaves: u64) {
+        let group = first / GROUP_LEAVES;
+        let begun = match self.part.take() {
+            Some((of, at, begun)) if (of, at, at * GROUP_LEAVES + begun.len() as u64) == (tree, group, first) => begun,
+            // A group of which the first leaves were not summed waits for the next pass.
+            _ if !first.is_multiple_of(GROUP_LEAVES) => return,
+            _ => Vec::new(),
+        };
+        let leaves = [begun, sums.to_vec()].concat();
+        if leaves.len() as u64 == group_leaves {
+            self.rows.push((tree, group, SumRow { leaves }));
+        } else {
+            self.part = Some((tree, group, leaves));
+        }
+    }
+}
+
+impl Step<'_> {
+    /// Makes checksums of leaves that have none. Returns the leaves that do not hash to what the
+    /// server knows; their group gets none.
+    pub(super) fn new_sums(&mut self, at: &Tile<'_>, mask: u32, data: &Loaded) -> Result<u32, ScrubError> {
+        let count = mask.count_ones() as usize;
+        if !self.core.store.leaf_sums(at.tree, data.first, count)?.contains(&LeafSum::Unknown) {
+            return Ok(0);
+        }
+        let wrong = self.unlike_hashes(at, mask, data)?;
+        if wrong == 0 {
+            let sum =
+                |(index, leaf): (usize, u64)| leaf_sum(at.tree, leaf, leaf_bytes(data, index).unwrap_or_default());
+            let sums: Vec<u64> = (0..count).zip(data.first..).map(sum).collect();
+            let group = data.first / GROUP_LEAVES;
+            let in_group = at.row.leaves.saturating_sub(group * GROUP_LEAVES).min(GROUP_LEAVES);
+            self.walk.sums.add(at.tree, data.first, &sums, in_group);
+        } else {
+            self.walk.sums.part = None;
+        }
+        if self.walk.sums.rows.len() >= ROWS_MAX {
+            self.flush_sums()?;
+        }
+        Ok(wrong)
+    }
+
+    /// The leaves that do not hash to the hash that the server itself stored or was given as their
+    /// address, one bit each.
+    fn unlike_hashes(&self, at: &Tile<'_>, mask: u32, data: &Loaded) -> Result<u32, ScrubError> {
+        let known =
+            if at.row.strategy.knows_answers() { mask } else { mask & at.states(|state| state == LeafState::Verified) };
+        let slot = |leaf: u64| leaf % TILE_LEAVES;
+        let is_known = |(leaf, bytes): &(u64, &[u8])| known & (1 << slot(*leaf)) != 0 && !bytes.is_empty();
+        let bytes = (0..data.ends.len()).map(|index| leaf_bytes(data, index).unwrap_or_default());
+        let (leaves, bytes): (Vec<u64>, Vec<&[u8]>) = (data.first..).zip(bytes).filter(is_known).unzip();
+        if leaves.is_empty() {
+            return Ok(0);
+        }
+        let group = match at.reader.group(at.tree, data.first / GROUP_LEAVES) {
+            Ok(group) => group,
+            // The row is found among the rows; its leaves wait for it.
+            Err(error) if is_of_the_place(&error) => return Ok(0),
+            Err(error) => return Err(error.into()),
+        };
+        let work = HashWork::of(bytes.iter().map(|leaf| leaf.len() as u64));
+        self.core.count_server(at.row.strategy.index(), HashReason::Referee, work);
+        let unlike = leaves.into_iter().zip(hash_batch(&bytes));
+        let unlike = unlike.filter(|(leaf, hash)| group.leaves.get((leaf % GROUP_LEAVES) as usize) != Some(hash));
+        Ok(unlike.fold(0, |mask, (leaf, _)| mask | (1 << slot(leaf))))
+    }
+
+    /// Writes the checksums that wait. Meanwhile no ingest writes, no tree is forgotten and no data
+    /// dropped.
+    pub(super) fn flush_sums(&mut self) -> Result<(), ScrubError> {
+        let Some((tree, _, _)) = self.walk.sums.rows.first() else { return Ok(()) };
+        if !self.core.progress_covers(*tree) {
+            // First, so that a check knows why some groups of a tree have checksums and others not.
+            self.core.write_progress()?;
+        }
+        let rows = std::mem::take(&mut self.walk.sums.rows);
+        let written = self.write_sums(&rows);
+        if written.is_err() {
+            self.walk.sums.rows = rows;
+        }
+        self.report.sums_added += written?;
+        Ok(())
+    }
+
+    fn write_sums(&self, rows: &[(TreeNumber, u64, SumRow)]) -> Result<u64, StoreError> {
+        let core = self.core;
+        let _alone = core.both_files.write();
+        let reader = core.store.read()?;
+        let mut writer = BlocksWriter::new(&core.store);
+        let mut added = 0;
+        let mut of: Option<(TreeNumber, bool)> = None;
+        for (tree, group, row) in rows {
+            let there = match of {
+                Some((known, there)) if known == *tree => there,
+                _ => reader.tree(*tree)?.map_or(Ok(false), |row| has_data(&reader, *tree, &row))?,
+            };
+            of = Some((*tree, there));
+            let lacks = core.store.leaf_sums(*tree, group * GROUP_LEAVES, 1)?.contains(&LeafSum::Unknown);
+            if there && lacks {
+                writer.put_sums(*tree, *group, row.clone());
+                added += row.leaves.len() as u64;
+            }
+        }
+        writer.commit()?;
+        Ok(added)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_read_in_pieces_is_one_row_and_one_without_its_beginning_is_none() {
+        let mut sums = NewSums::default();
+        sums.add(3, 16, &[1, 2], 16);
+        assert_eq!(sums.begin(), Some((3, 16)));
+        sums.add(3, 18, &[3; 14], 16);
+        assert!(sums.part.is_none() && sums.rows.len() == 1 && sums.rows[0].2.leaves.len() == 16);
+        sums.add(3, 32, &[1], 2);
+        sums.add(3, 34, &[1], 2);
+        assert!(sums.part.is_none() && sums.rows.len() == 1);
+        sums.add(4, 0, &[9], 1);
+        assert_eq!((sums.rows.len(), sums.begin()), (2, Some((3, 16))));
+    }
+}

@@ -1,0 +1,201 @@
+//! The walk of a pass: which place is next, and when a step has read enough.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::store::StoreError;
+use crate::store::records::ScrubPlace;
+
+use super::super::core::{Core, bump};
+use super::known::Known;
+use super::report::{ScrubReport, position_of};
+use super::sums::NewSums;
+use super::{ScrubError, Scrubber};
+
+/// The place of a walk, and what it carries from step to step.
+#[derive(Debug, Default)]
+pub(super) struct Walk {
+    /// Where the next step begins; `None` if that is where the progress says.
+    pub(super) place: Option<ScrubPlace>,
+    pub(super) sums: NewSums,
+    pub(super) known: Known,
+    /// A place that could not be read, and how often.
+    failed: Option<(ScrubPlace, u32)>,
+}
+
+/// How often a place is tried that the storage cannot read.
+const TRIES: u32 = 3;
+/// What a tree, a row of the walk or a read costs at least, bytes, so that a step is bounded
+/// whatever it meets.
+pub(super) const LEAST_COST: u64 = 256;
+
+/// One step.
+pub(super) struct Step<'c> {
+    pub(super) core: &'c Core,
+    pub(super) walk: &'c mut Walk,
+    pub(super) report: ScrubReport,
+    /// Bytes that may still be read.
+    pub(super) left: u64,
+}
+
+/// A failure that concerns the place that was read, and not the storage.
+pub(super) fn is_of_the_place(error: &StoreError) -> bool {
+    error.is_one_row() || matches!(error, StoreError::Corrupted { .. })
+}
+
+impl Core {
+    /// Gives up the pass in progress; the next step begins one.
+    pub(super) fn begin_pass(&self) {
+        let mut walk = self.scrub.walk.lock();
+        let known = std::mem::take(&mut walk.known);
+        *walk = Walk { place: Some(ScrubPlace::Data { tree: 0, leaf: 0 }), known, ..Walk::default() };
+        self.note_beginning();
+    }
+
+    fn note_beginning(&self) {
+        let now_ms = self.now_ms();
+        let mut progress = self.scrub.progress.lock();
+        let row = progress.edit();
+        row.at = Some(ScrubPlace::Data { tree: 0, leaf: 0 });
+        (row.began_ms, row.bytes, row.found) = (now_ms, 0, 0);
+    }
+
+    /// Takes one step.
+    pub(super) fn scrub_step(&self, budget: u64) -> Result<ScrubReport, ScrubError> {
+        self.may_write()?;
+        let stepped = {
+            let mut walk = self.scrub.walk.lock();
+            let mut step = Step { core: self, walk: &mut walk, report: ScrubReport::default(), left: budget.max(1) };
+            let stepped = step.run();
+            let report = step.report;
+            self.scrub.count(&report);
+            stepped.map(|()| report)
+        };
+        // Neither waits for a lock that a subscriber may take.
+        if !self.found.lock().is_empty() {
+            // What cannot be marked now is marked by the next upkeep.
+            let _ = self.mark_damaged();
+        }
+        self.report_stored();
+        stepped
+    }
+}
+
+impl Scrubber {
+    fn count(&self, report: &ScrubReport) {
+        let count = |counter: &AtomicU64, by: u64| bump(counter, by);
+        count(&self.counts.bytes, report.bytes);
+        count(&self.counts.rows, report.rows);
+        count(&self.counts.sums, report.sums_added);
+    }
+
+    /// Counts damage that was not known.
+    pub(super) fn count_news(&self, found: u64) {
+        self.counts.damaged.fetch_add(found, Ordering::Relaxed);
+    }
+}
+
+impl Step<'_> {
+    pub(super) fn spend(&mut self, bytes: u64) {
+        self.left = self.left.saturating_sub(bytes.max(LEAST_COST));
+    }
+
+    /// Walks on until the budget is spent or the pass has ended.
+    fn run(&mut self) -> Result<(), ScrubError> {
+        let stored = self.core.scrub.progress.lock().row().at.clone();
+        let mut place = match self.walk.place.take().or(stored) {
+            Some(place) => place,
+            None => {
+                self.core.note_beginning();
+                ScrubPlace::Data { tree: 0, leaf: 0 }
+            }
+        };
+        let ended = loop {
+            if self.left == 0 || self.core.stopping() {
+                break false;
+            }
+            let before = (self.report.bytes, self.report.found());
+            let next = match &place {
+                ScrubPlace::Data { tree, leaf } => self.data(*tree, *leaf),
+                ScrubPlace::Rows { table, key } => self.rows(*table, key),
+            };
+            self.note(before);
+            match next {
+                Ok(Some(next)) => place = next,
+                Ok(None) => break true,
+                Err(error) => {
+                    let (next, error) = self.failed_at(place, error);
+                    place = next;
+                    if let Some(error) = error {
+                        self.stop_at(Some(place))?;
+                        return Err(error);
+                    }
+                }
+            }
+        };
+        if ended { self.end() } else { self.stop_at(Some(place)) }
+    }
+
+    /// A place that the storage cannot read again and again is passed over. Returns where to go on,
+    /// and the error if it is to be reported to the caller.
+    fn failed_at(&mut self, place: ScrubPlace, error: ScrubError) -> (ScrubPlace, Option<ScrubError>) {
+        let ScrubError::Store(StoreError::Io { what }) = &error else { return (place, Some(error)) };
+        let tries = match self.walk.failed.take() {
+            Some((at, tries)) if at == place => tries + 1,
+            _ => 1,
+        };
+        if tries < TRIES || self.core.takes_no_writes() {
+            self.walk.failed = Some((place.clone(), tries));
+            return (place, Some(error));
+        }
+        let what = what.clone();
+        let before = (self.report.bytes, self.report.found());
+        let next = self.pass_over(place, &what);
+        self.note(before);
+        (next, None)
+    }
+
+    /// Adds what was read since to the progress of the pass.
+    fn note(&mut self, (bytes, found): (u64, u64)) {
+        let mut progress = self.core.scrub.progress.lock();
+        let row = progress.edit();
+        row.bytes += self.report.bytes - bytes;
+        row.found += self.report.found() - found;
+    }
+
+    /// Ends the step at `place`. The progress goes no further than what is durable of the checksums
+    /// that were added.
+    fn stop_at(&mut self, place: Option<ScrubPlace>) -> Result<(), ScrubError> {
+        let durable = self.walk.sums.begin().map(|(tree, leaf)| ScrubPlace::Data { tree, leaf });
+        self.walk.place.clone_from(&place);
+        self.core.scrub.progress.lock().edit().at = durable.or_else(|| place.clone());
+        if self.core.progress_is_due() {
+            self.flush_sums()?;
+            let durable = self.walk.sums.begin().map(|(tree, leaf)| ScrubPlace::Data { tree, leaf });
+            self.core.scrub.progress.lock().edit().at = durable.or(place);
+            self.core.write_progress()?;
+        }
+        self.fill_in(false);
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), ScrubError> {
+        self.walk.place = None;
+        {
+            let now_ms = self.core.now_ms();
+            let mut progress = self.core.scrub.progress.lock();
+            let row = progress.edit();
+            row.at = None;
+            (row.full_ms, row.full_bytes, row.full_found) = (now_ms, row.bytes, row.found);
+        }
+        self.fill_in(true);
+        Ok(self.core.write_progress()?)
+    }
+
+    fn fill_in(&mut self, ended: bool) {
+        let row = self.core.scrub.progress.lock().row().clone();
+        self.report.pass_ended = ended;
+        self.report.position = position_of(row.at.as_ref());
+        self.report.pass_bytes = row.bytes;
+        self.report.pass_bytes_expected = self.core.pass_expected(&row);
+    }
+}
