@@ -2,7 +2,7 @@
 
 use crate::hash::Checksum;
 use crate::store::records::{DataPlace, HashReason, HashWork, Strategy, TreeRow};
-use crate::store::{CHORE_DROP, Command, LeafSum, Repair, TreeNumber};
+use crate::store::{CHORE_DROP, Command, Repair, TreeNumber};
 
 use super::against::{Against, By};
 use super::builder::{Content, TreeBuilder};
@@ -115,8 +115,8 @@ impl<'i> Intake<'i> {
         if row.data == DataPlace::Copied {
             return Ok(By::Bytes);
         }
-        let known = self.core.store.leaf_sums(tree, 0, 1)?;
-        Ok(if known == [LeafSum::Unknown] { By::Files } else { By::Sums })
+        // An older tree gets them group by group.
+        Ok(if self.core.store.has_all_sums(tree, row.leaves)? { By::Sums } else { By::Files })
     }
 
     /// Queues right bytes for damaged ones. Each is right by itself, whatever else is given.

@@ -49,8 +49,7 @@ impl Step<'_> {
         match self.try_data(tree, leaf) {
             Ok(next) => Ok(Some(next)),
             Err(ScrubError::Store(error)) if is_of_the_place(&error) => {
-                let place = ScrubPlace::Data { tree, leaf };
-                Ok(Some(self.pass_over(place, &error.to_string())))
+                Ok(self.pass_over(&ScrubPlace::Data { tree, leaf }, &error.to_string()))
             }
             Err(error) => Err(error),
         }
@@ -220,30 +219,28 @@ impl Step<'_> {
         })
     }
 
-    /// Goes on behind a place that cannot be read, and counts it as damaged.
-    pub(super) fn pass_over(&mut self, place: ScrubPlace, what: &str) -> ScrubPlace {
+    /// Goes on behind a place that cannot be read, and counts it as damaged. Returns `None` if that
+    /// was the last one.
+    pub(super) fn pass_over(&mut self, place: &ScrubPlace, what: &str) -> Option<ScrubPlace> {
         self.spend(LEAST_COST);
-        match place {
-            ScrubPlace::Data { tree, leaf } => {
-                let found = self.core.store.read().and_then(|reader| reader.next_tree(tree));
-                if let Ok(Some((number, Ok(row)))) = found {
-                    let leaf = if number == tree { leaf } else { 0 };
-                    if leaf < row.leaves {
-                        self.report.damaged += 1;
-                        self.report.find(Some(&row.name), Some(leaf), what);
-                        self.report_once(Some(number), what);
-                    }
-                    return behind(number, &row, leaf + 1);
-                }
-                // Without their rows nothing says where the data of trees is.
-                self.damaged_row(None, what);
-                ScrubPlace::Rows { table: 0, key: Vec::new() }
-            }
-            ScrubPlace::Rows { table, .. } => {
-                self.damaged_row(None, what);
-                ScrubPlace::Rows { table: table.saturating_add(1), key: Vec::new() }
-            }
+        let &ScrubPlace::Data { tree, leaf } = place else {
+            self.damaged_row(None, what);
+            let ScrubPlace::Rows { table, .. } = place else { return None };
+            return Some(ScrubPlace::Rows { table: table.checked_add(1)?, key: Vec::new() });
+        };
+        let found = self.core.store.read().and_then(|reader| reader.next_tree(tree));
+        let Ok(Some((number, Ok(row)))) = found else {
+            // Without their rows nothing says where the data of trees is.
+            self.damaged_row(None, what);
+            return Some(ScrubPlace::Rows { table: 0, key: Vec::new() });
+        };
+        let leaf = if number == tree { leaf } else { 0 };
+        if leaf < row.leaves {
+            self.report.damaged += 1;
+            self.report.find(Some(&row.name), Some(leaf), what);
+            self.report_once(Some(number), what);
         }
+        Some(behind(number, &row, leaf + 1))
     }
 
     pub(super) fn damaged_row(&mut self, tree: Option<TreeNumber>, what: &str) {

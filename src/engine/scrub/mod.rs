@@ -184,12 +184,18 @@ impl PouwEngine {
         taken.map_err(|_| ScrubError::Busy)?;
         let _free = Free(&core.scrub.whole_pass);
         core.begin_pass();
-        let mut all = ScrubReport::default();
+        let (mut all, mut failed) = (ScrubReport::default(), 0);
         loop {
             match core.scrub_step(STEP_BYTES) {
-                Ok(step) => all.add(step),
-                // Tried again: at a place that stays unreadable the walk goes on.
-                Err(ScrubError::Store(error)) if error.is_retryable() && !core.takes_no_writes() => continue,
+                Ok(step) => {
+                    all.add(step);
+                    failed = 0;
+                }
+                // Tried again: a place that stays unreadable is passed over.
+                Err(ScrubError::Store(error)) if error.is_retryable() && failed < walk::TRIES => {
+                    failed += 1;
+                    continue;
+                }
                 Err(error) => return Err(error),
             }
             if progress(&all).is_break() || all.pass_ended {

@@ -20,10 +20,14 @@ pub(super) struct Walk {
     pub(super) known: Known,
     /// A place that could not be read, and how often.
     failed: Option<(ScrubPlace, u32)>,
+    /// Places passed over in a row.
+    passed_over: u32,
 }
 
 /// How often a place is tried that the storage cannot read.
-const TRIES: u32 = 3;
+pub(super) const TRIES: u32 = 3;
+/// How many places in a row are passed over. Beyond, the storage is at fault, and not the places.
+const PASSED_OVER_MAX: u32 = 1_024;
 /// What a tree, a row of the walk or a read costs at least, bytes, so that a step is bounded
 /// whatever it meets.
 pub(super) const LEAST_COST: u64 = 256;
@@ -120,38 +124,42 @@ impl Step<'_> {
             };
             self.note(before);
             match next {
-                Ok(Some(next)) => place = next,
-                Ok(None) => break true,
-                Err(error) => {
-                    let (next, error) = self.failed_at(place, error);
+                Ok(Some(next)) => {
+                    self.walk.passed_over = 0;
                     place = next;
-                    if let Some(error) = error {
-                        self.stop_at(Some(place))?;
+                }
+                Ok(None) => break true,
+                Err(error) => match self.failed_at(&place, error) {
+                    Ok(Some(next)) => place = next,
+                    Ok(None) => break true,
+                    Err(error) => {
+                        self.stop_at(place)?;
                         return Err(error);
                     }
-                }
+                },
             }
         };
-        if ended { self.end() } else { self.stop_at(Some(place)) }
+        if ended { self.end() } else { self.stop_at(place) }
     }
 
     /// A place that the storage cannot read again and again is passed over. Returns where to go on,
-    /// and the error if it is to be reported to the caller.
-    fn failed_at(&mut self, place: ScrubPlace, error: ScrubError) -> (ScrubPlace, Option<ScrubError>) {
-        let ScrubError::Store(StoreError::Io { what }) = &error else { return (place, Some(error)) };
+    /// or the error if the place is to be tried again.
+    fn failed_at(&mut self, place: &ScrubPlace, error: ScrubError) -> Result<Option<ScrubPlace>, ScrubError> {
+        let ScrubError::Store(StoreError::Io { what }) = &error else { return Err(error) };
         let tries = match self.walk.failed.take() {
-            Some((at, tries)) if at == place => tries + 1,
+            Some((at, tries)) if at == *place => tries + 1,
             _ => 1,
         };
-        if tries < TRIES || self.core.takes_no_writes() {
+        let again = tries < TRIES || self.walk.passed_over >= PASSED_OVER_MAX;
+        if again || self.core.takes_no_writes() {
             self.walk.failed = Some((place.clone(), tries));
-            return (place, Some(error));
+            return Err(error);
         }
-        let what = what.clone();
+        self.walk.passed_over += 1;
         let before = (self.report.bytes, self.report.found());
-        let next = self.pass_over(place, &what);
+        let next = self.pass_over(place, what);
         self.note(before);
-        (next, None)
+        Ok(next)
     }
 
     /// Adds what was read since to the progress of the pass.
@@ -164,18 +172,29 @@ impl Step<'_> {
 
     /// Ends the step at `place`. The progress goes no further than what is durable of the checksums
     /// that were added.
-    fn stop_at(&mut self, place: Option<ScrubPlace>) -> Result<(), ScrubError> {
-        let durable = self.walk.sums.begin().map(|(tree, leaf)| ScrubPlace::Data { tree, leaf });
-        self.walk.place.clone_from(&place);
-        self.core.scrub.progress.lock().edit().at = durable.or_else(|| place.clone());
+    fn stop_at(&mut self, place: ScrubPlace) -> Result<(), ScrubError> {
+        self.walk.place = Some(place.clone());
+        self.note_place(place.clone());
         if self.core.progress_is_due() {
             self.flush_sums()?;
-            let durable = self.walk.sums.begin().map(|(tree, leaf)| ScrubPlace::Data { tree, leaf });
-            self.core.scrub.progress.lock().edit().at = durable.or(place);
-            self.core.write_progress()?;
+            self.note_place(place);
+            self.write_progress()?;
         }
         self.fill_in(false);
         Ok(())
+    }
+
+    fn note_place(&self, place: ScrubPlace) {
+        let durable = self.walk.sums.begin().map(|(tree, leaf)| ScrubPlace::Data { tree, leaf });
+        self.core.scrub.progress.lock().edit().at = Some(durable.unwrap_or(place));
+    }
+
+    /// What cannot be written now is written by a later step, or when the engine closes.
+    fn write_progress(&self) -> Result<(), ScrubError> {
+        match self.core.write_progress() {
+            Err(error) if self.core.takes_no_writes() => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     fn end(&mut self) -> Result<(), ScrubError> {
@@ -188,7 +207,7 @@ impl Step<'_> {
             (row.full_ms, row.full_bytes, row.full_found) = (now_ms, row.bytes, row.found);
         }
         self.fill_in(true);
-        Ok(self.core.write_progress()?)
+        self.write_progress()
     }
 
     fn fill_in(&mut self, ended: bool) {

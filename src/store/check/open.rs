@@ -7,10 +7,11 @@ use super::super::error::{DbResult, StoreError, of_storage};
 use super::super::file::panic_is_damage;
 use super::super::identity::{belong_together, corrupted, label, see_file};
 use super::super::read_trust::known;
-use super::super::records::{Head, LedgerRow, TileRow};
+use super::super::records::{Head, LedgerRow, ScrubPlace, ScrubRow, TileRow, unseal};
+use super::super::scrub::SCRUB;
 use super::super::tables::{
-    BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, NAMES, READY, RECEIPTS,
-    SOURCES, STANDINGS, SUMS, TILES, TREES,
+    BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY,
+    RECEIPTS, SOURCES, STANDINGS, SUMS, TILES, TREES,
 };
 use super::trust::TrustTables;
 use super::{CheckPhase, CheckProgress, CheckReport, OnCheck};
@@ -45,6 +46,8 @@ pub(super) struct StateFile {
     pub(super) standings: Option<Rows<[u8; 16]>>,
     /// Not in the stores of the first build.
     pub(super) trust: Option<TrustTables>,
+    /// Scrubbing is adding checksums to trees of an older store, from this one on.
+    pub(super) unsummed_from: Option<u64>,
     // Dropped last: closing the file ends every table's snapshot.
     _database: Database,
 }
@@ -118,6 +121,7 @@ impl StateFile {
 
     fn open(txn: &ReadTransaction, database: Database) -> Result<Self, StoreError> {
         Ok(Self {
+            unsummed_from: unsummed_from(txn)?,
             trees: table(txn, TREES)?,
             names: table(txn, NAMES)?,
             handles: table(txn, HANDLES)?,
@@ -169,3 +173,14 @@ pub(super) fn table<K: Key + 'static, V: Value + 'static>(
 
 /// Page cache of each file, bytes.
 const CACHE_BYTES: usize = 32 << 20;
+
+/// The tree at which scrubbing is. Of the trees behind it, some groups may have checksums and
+/// others not, if they are of an older store.
+fn unsummed_from(txn: &ReadTransaction) -> Result<Option<u64>, StoreError> {
+    let raw = txn.open_table(META).db()?.get(SCRUB).db()?;
+    let row = raw.and_then(|raw| unseal::<ScrubRow>("meta-0", SCRUB, raw.value()).ok());
+    Ok(row.and_then(|row| match row.at {
+        Some(ScrubPlace::Data { tree, .. }) => Some(tree),
+        _ => None,
+    }))
+}

@@ -7,8 +7,10 @@ use crate::merkle::TILE_LEAVES;
 
 use super::super::error::{DbResult, StoreError, of_table};
 use super::super::records::{
-    AccountRow, ClaimRow, DataPlace, LeafState, ProvenanceRow, QuorumRow, Strategy, TileRow, TreeRow, TreeState, unseal,
+    AccountRow, ClaimRow, DataPlace, LeafState, ProvenanceRow, QuorumRow, ScrubRow, Strategy, TileRow, TreeRow, TreeState,
+    unseal,
 };
+use super::super::scrub::SCRUB;
 use super::super::tables::{CHORE_DROP, CLAIMS, DAMAGED, DOUBTED, META, PROVENANCE, QUORUMS, SUSPECTS};
 use super::open::{Rows, StateFile, table};
 use super::{CheckPhase, Checker, hex};
@@ -163,6 +165,9 @@ impl Checker<'_> {
         }
         if let Some(raw) = tables.meta.get("account").db()? {
             self.decoded("account", unseal::<AccountRow>("meta-0", "account", raw.value()));
+        }
+        if let Some(raw) = tables.meta.get(SCRUB).db()? {
+            self.decoded(SCRUB, unseal::<ScrubRow>("meta-0", SCRUB, raw.value()));
         }
         Ok(())
     }

@@ -18,6 +18,8 @@ mod quorum_networks;
 mod read_only;
 mod rot;
 mod rot_votes;
+mod scrub;
+mod scrub_pace;
 mod strategies;
 mod sweeps;
 mod tree_progress;

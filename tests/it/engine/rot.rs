@@ -14,18 +14,18 @@ use pouw::{
     TreeError, TreeState,
 };
 
-const AUDIT: Strategy = Strategy::SampledAudit { k: 2 };
+pub(super) const AUDIT: Strategy = Strategy::SampledAudit { k: 2 };
 /// Every leaf of an answer is hashed.
 const AUDIT_ALL: Strategy = Strategy::SampledAudit { k: 32 };
-const PAIR: Strategy = Strategy::Redundant { quorum: 2 };
-const ALL: [Strategy; 4] = [Strategy::Precomputed, Strategy::KnownAddress, AUDIT, PAIR];
+pub(super) const PAIR: Strategy = Strategy::Redundant { quorum: 2 };
+pub(super) const ALL: [Strategy; 4] = [Strategy::Precomputed, Strategy::KnownAddress, AUDIT, PAIR];
 
 /// The damaged leaf of most tests, neither first nor last in its tile.
-const LEAF: usize = 37;
+pub(super) const LEAF: usize = 37;
 
 /// How content comes in.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum From {
+pub(super) enum From {
     /// Blocks from memory, each a leaf.
     Blocks,
     /// Bytes from memory, cut into leaves.
@@ -39,7 +39,7 @@ enum From {
 const WAYS: [From; 4] = [From::Blocks, From::Bytes, From::File, From::Files];
 
 /// Every way of every strategy; blocks with addresses have no other layout.
-fn all_ways() -> Vec<(Strategy, From)> {
+pub(super) fn all_ways() -> Vec<(Strategy, From)> {
     let ways = |strategy| WAYS.map(|from| (strategy, from));
     let is = |(strategy, from): &(Strategy, From)| {
         *strategy != Strategy::KnownAddress || matches!(from, From::Blocks | From::Files)
@@ -47,7 +47,11 @@ fn all_ways() -> Vec<(Strategy, From)> {
     ALL.into_iter().flat_map(ways).filter(is).collect()
 }
 
-fn give(house: &House, (strategy, from): (Strategy, From), data: &[Vec<u8>]) -> Result<Ingested, IngestError> {
+pub(super) fn give(
+    house: &House,
+    (strategy, from): (Strategy, From),
+    data: &[Vec<u8>],
+) -> Result<Ingested, IngestError> {
     let slices: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
     match from {
         From::Blocks if strategy == Strategy::KnownAddress => {
@@ -85,7 +89,7 @@ fn from_files(house: &House, options: &IngestOptions) -> Result<Ingested, Ingest
 }
 
 /// The leaves in the order of their ingest.
-fn content(strategy: Strategy, count: u64, seed: u64) -> Vec<Vec<u8>> {
+pub(super) fn content(strategy: Strategy, count: u64, seed: u64) -> Vec<Vec<u8>> {
     let mut data = blocks(count, seed);
     if strategy == Strategy::KnownAddress {
         // Files are taken in the order of their names.
@@ -111,7 +115,7 @@ fn flip_source(path: &Path, block: &[u8]) {
     File::options().write(true).open(path).unwrap().set_modified(at).unwrap();
 }
 
-fn damage(house: &mut House, (strategy, from): (Strategy, From), data: &[Vec<u8>], leaf: usize) {
+pub(super) fn damage(house: &mut House, (strategy, from): (Strategy, From), data: &[Vec<u8>], leaf: usize) {
     match from {
         From::Blocks | From::Bytes => house.rot(|file| flip(file, &data[leaf])),
         From::File => flip_source(&house.path("in/t"), &data[leaf]),
@@ -120,7 +124,7 @@ fn damage(house: &mut House, (strategy, from): (Strategy, From), data: &[Vec<u8>
 }
 
 /// Reports of damage to this leaf.
-fn reports(house: &House, leaf: usize) -> usize {
+pub(super) fn reports(house: &House, leaf: usize) -> usize {
     let text = format!("the bytes of leaf {leaf} of tree \"t\" are not those that were ingested");
     let is = |event: &&Event| match event {
         Event::CorruptionFound { what, .. } | Event::SourceChanged { what, .. } => what.starts_with(&text),
@@ -130,12 +134,12 @@ fn reports(house: &House, leaf: usize) -> usize {
     house.events.lock().iter().filter(is).count()
 }
 
-fn damaged(house: &House) -> Vec<u64> {
+pub(super) fn damaged(house: &House) -> Vec<u64> {
     house.engine.damaged(None, 100).unwrap().iter().map(|block| block.leaf.0).collect()
 }
 
 /// Honest clients work off what there is. Everything they are sent is as it came in.
-fn drain(house: &House, data: &[Vec<u8>]) {
+pub(super) fn drain(house: &House, data: &[Vec<u8>]) {
     let mut idle = 0;
     for who in (1..).map(apart) {
         let mut units = 0;
@@ -277,17 +281,17 @@ fn a_strict_export_of_damaged_data_names_the_leaf_and_gives_no_hash() {
     }
 }
 
-fn knows_answers(strategy: Strategy) -> bool {
+pub(super) fn knows_answers(strategy: Strategy) -> bool {
     matches!(strategy, Strategy::Precomputed | Strategy::KnownAddress)
 }
 
 /// Leaves in files are kept back, and not marked: the file may be put back.
-fn marked(from: From, leaves: &[u64]) -> Vec<u64> {
+pub(super) fn marked(from: From, leaves: &[u64]) -> Vec<u64> {
     if matches!(from, From::File | From::Files) { Vec::new() } else { leaves.to_vec() }
 }
 
 /// What is in a file that was put back is not known to have been damaged.
-fn repaired(from: From) -> Ingested {
+pub(super) fn repaired(from: From) -> Ingested {
     if matches!(from, From::File | From::Files) { Ingested::Unchanged } else { Ingested::Repaired }
 }
 

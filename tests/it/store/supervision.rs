@@ -67,7 +67,7 @@ fn said<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<(), String> {
 }
 
 /// Every verb of the engine that can fail, in an order in which each has something to do.
-const VERBS: [(&str, Verb); 40] = [
+const VERBS: [(&str, Verb); 42] = [
     ("issue", |s| said(s.engine.issue(&IssueRequest::new(b"worker", DifficultyTier::Low)))),
     ("submit", |s| {
         let result = solve(&s.unit());
@@ -130,6 +130,8 @@ const VERBS: [(&str, Verb); 40] = [
     ("prove", |s| said(s.engine.prove("complete", pouw::merkle::LeafIndex(1)))),
     ("open_quorums", |s| said(s.engine.open_quorums(10))),
     ("stats", |s| said(Ok::<_, StoreError>(s.engine.stats()))),
+    ("scrub", |s| said(s.engine.scrub(pouw::ScrubBudget::bytes(1 << 20)))),
+    ("scrub_all", |s| said(s.engine.scrub_all(&mut |_| ControlFlow::Continue(())))),
     ("forget", |s| said(s.engine.forget("complete"))),
     ("backup", |s| {
         let directory = tempfile::tempdir().unwrap();
@@ -431,6 +433,37 @@ fn a_panic_in_a_round_of_upkeep_is_one_event_and_later_rounds_go_on() {
     let threads = gate.health().threads;
     assert!(
         threads.condition == HealthCondition::Degraded && threads.detail.contains("pouw-upkeep ended"),
+        "{threads:?}"
+    );
+    ended("close", move || engine.close());
+}
+
+#[test]
+fn a_panic_of_the_thread_that_scrubs_is_one_event_and_later_steps_go_on() {
+    let broken = Arc::new(BrokenClock::default());
+    let (sink, events) = heard();
+    let runtime = parts(Arc::new(SimDisk::new()), &clock()).clock(broken.clone()).events(sink);
+    let engine = open(runtime, config().background(true));
+    let gate = gate(&engine);
+    engine.ingest_bytes(&cut(), "a", &[5; 512]).unwrap();
+    for count in 1..=2 {
+        broken.panics("pouw-scrub", false);
+        until(|| engine.stats().threads[2].panics == count);
+    }
+    let told = |event: &Event| matches!(event, Event::ThreadPanicked { thread, .. } if thread == "pouw-scrub");
+    assert_eq!(events.lock().unwrap().iter().filter(|event| told(event)).count(), 1);
+    assert_eq!(engine.stats().scrub.last_full_pass, None, "it waits a minute after the start");
+    broken.inner.advance(Duration::from_millis(60_001));
+    until(|| {
+        broken.inner.advance(Duration::from_millis(1_000));
+        engine.stats().scrub.last_full_pass.is_some()
+    });
+    assert_eq!(gate.health().threads.condition, HealthCondition::Healthy);
+    broken.panics("pouw-scrub", true);
+    until(|| !engine.stats().threads[2].running);
+    let threads = gate.health().threads;
+    assert!(
+        threads.condition == HealthCondition::Degraded && threads.detail.contains("pouw-scrub ended"),
         "{threads:?}"
     );
     ended("close", move || engine.close());
