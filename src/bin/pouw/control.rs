@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::backup::Done;
+use crate::backup;
 use crate::failure::Failure;
+use crate::scrub;
 
 /// Longest line of a request, bytes.
 #[cfg(feature = "serve")]
@@ -19,15 +20,25 @@ pub const LINE_BYTES_MAX: u64 = 16 << 10;
 pub enum Request {
     /// Copy the store into this directory, an absolute path.
     Backup { to: PathBuf },
+    /// Read everything that is stored, at this many bytes a second at most.
+    Scrub { rate: Option<u64> },
 }
 
 /// A line of the answer.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Reply {
-    Progress { bytes: u64 },
-    Done(Done),
-    Failed { error: String },
+    /// Bytes done, and about how many there are; 0 where that is not known.
+    Progress {
+        bytes: u64,
+        #[serde(default)]
+        of: u64,
+    },
+    Done(backup::Done),
+    Scrubbed(scrub::Done),
+    Failed {
+        error: String,
+    },
 }
 
 /// The socket of the service that has the store in `db` open.
@@ -41,17 +52,44 @@ pub fn service_of(db: &Path) -> Option<UnixStream> {
 }
 
 /// Has the service copy its store.
-pub fn back_up(mut service: UnixStream, to: &Path, progress: &mut dyn FnMut(u64)) -> Result<Done, Failure> {
+pub fn back_up(service: UnixStream, to: &Path, progress: &mut dyn FnMut(u64)) -> Result<backup::Done, Failure> {
     let to = std::path::absolute(to)?;
-    serde_json::to_writer(&mut service, &Request::Backup { to })?;
+    match ask(service, &Request::Backup { to }, &mut |bytes, _| progress(bytes))? {
+        Some(Reply::Done(done)) => Ok(done),
+        _ => Err(gone("the copy was complete; back up again")),
+    }
+}
+
+/// Has the service read everything that it stores.
+pub fn scrub(
+    service: UnixStream,
+    rate: Option<u64>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<scrub::Done, Failure> {
+    match ask(service, &Request::Scrub { rate }, progress)? {
+        Some(Reply::Scrubbed(done)) => Ok(done),
+        _ => Err(gone("everything was read; scrub again")),
+    }
+}
+
+/// Sends a request. Returns its result; `None` if the service ended before.
+fn ask(
+    mut service: UnixStream,
+    request: &Request,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Option<Reply>, Failure> {
+    serde_json::to_writer(&mut service, request)?;
     service.write_all(b"\n")?;
     for line in BufReader::new(service).lines() {
         match serde_json::from_str(&line?)? {
-            Reply::Progress { bytes } => progress(bytes),
-            Reply::Done(done) => return Ok(done),
+            Reply::Progress { bytes, of } => progress(bytes, of),
             Reply::Failed { error } => return Err(Failure::Failed(error)),
+            result => return Ok(Some(result)),
         }
     }
-    let gone = "the service that has the store open ended before the copy was complete; back up again";
-    Err(Failure::failed(gone))
+    Ok(None)
+}
+
+fn gone(before: &str) -> Failure {
+    Failure::failed(format!("the service that has the store open ended before {before}"))
 }

@@ -29,6 +29,7 @@ mod output;
 mod place;
 mod prove;
 mod repair;
+mod scrub;
 mod secret;
 #[cfg(feature = "serve")]
 mod serve;
@@ -90,6 +91,7 @@ enum Verb {
     Forget(forget::Options),
     Backup(backup::Options),
     Check(check::Options),
+    Scrub(scrub::Options),
     Repair(repair::Options),
     #[cfg(feature = "serve")]
     CheckConfig(check_config::Options),
@@ -120,6 +122,7 @@ fn main() -> ExitCode {
         Verb::Forget(options) => forget::run(options, &out),
         Verb::Backup(options) => backup::run(options, &out),
         Verb::Check(options) => check::run(options, &out),
+        Verb::Scrub(options) => scrub::run(options, &out),
         Verb::Repair(options) => repair::run(options, &out),
         #[cfg(feature = "serve")]
         Verb::CheckConfig(options) => check_config::run(options, &out),

@@ -53,6 +53,13 @@ impl Place {
         self.start(false)
     }
 
+    /// Opens the store without background work, for a verb that reports itself what is damaged.
+    pub fn open_to_scrub(&self) -> Result<PouwEngine, Failure> {
+        expect_store(&self.db)?;
+        let settings = Config::builder(self.secret()?).accept_clock_ahead(true).background(false);
+        Ok(PouwEngine::open_with(Runtime::in_directory(&self.db), settings.build()?)?)
+    }
+
     /// Opens the store to work on it: a background thread of the engine keeps units ready.
     pub fn open_to_work(&self) -> Result<PouwEngine, Failure> {
         expect_store(&self.db)?;

@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use clap::Args;
 use data_encoding::HEXLOWER;
 use indicatif::{HumanBytes, HumanCount};
-use pouw::{CopyOf, OpenQuorums, Stats};
+use pouw::protocol::UnixMillis;
+use pouw::{CopyOf, OpenQuorums, ScrubPosition, ScrubStats, Stats};
 use serde::Serialize;
 
 use crate::damage::{Damage, first_damaged};
@@ -15,7 +16,7 @@ use crate::output::Output;
 use crate::place::Place;
 use crate::survey::Survey;
 use crate::usefulness::{self, Usefulness};
-use crate::words::{count, printable};
+use crate::words::{count, printable, rounded};
 
 /// Summarize a store.
 ///
@@ -59,7 +60,29 @@ struct Document<'d> {
     copy_of: Option<Origin>,
     state_bytes: u64,
     block_bytes: u64,
+    scrub: Scrub,
     usefulness: Usefulness,
+}
+
+/// Reading what is stored to find damage.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Scrub {
+    last_full_pass: Option<String>,
+    /// Damaged leaves and rows that it found.
+    last_full_pass_found: u64,
+    /// Part of the pass in progress that is done, 0 to 1; `None` if there is none.
+    progress: Option<f64>,
+}
+
+impl From<&ScrubStats> for Scrub {
+    fn from(scrub: &ScrubStats) -> Self {
+        Self {
+            last_full_pass: scrub.last_full_pass.map(UnixMillis::to_rfc3339),
+            last_full_pass_found: scrub.last_full_pass_found,
+            progress: (scrub.position != ScrubPosition::Idle).then(|| rounded(scrub.progress())),
+        }
+    }
 }
 
 /// The store that this one was copied from.
@@ -142,10 +165,22 @@ fn human(to: &mut dyn Write, found: &Found) -> io::Result<()> {
     writeln!(to, "ledger     {entries}, {}", count(stats.commits, "commit", "commits"))?;
     let files = stats.file_bytes;
     writeln!(to, "files      {} state, {} blocks", HumanBytes(files.state), HumanBytes(files.blocks))?;
+    scrubbed(to, &(&stats.scrub).into())?;
     if let Some(Origin { store, commit }) = found.copy_of.map(origin) {
         writeln!(to, "copy       of store {store} after its commit {commit}")?;
     }
     usefulness::print(to, &stats.account)
+}
+
+fn scrubbed(to: &mut dyn Write, scrub: &Scrub) -> io::Result<()> {
+    let progress = scrub.progress.map_or(String::new(), |done| format!("; {:.0} % of the next", done * 100.0));
+    match (&scrub.last_full_pass, scrub.last_full_pass_found) {
+        (None, _) => writeln!(to, "scrubbed   no full pass yet{progress}"),
+        (Some(at), 0) => writeln!(to, "scrubbed   {at}, nothing damaged{progress}"),
+        (Some(at), found) => {
+            writeln!(to, "scrubbed   {at}, {}; see: pouw scrub{progress}", count(found, "finding", "findings"))
+        }
+    }
 }
 
 fn origin(of: CopyOf) -> Origin {
@@ -188,6 +223,7 @@ fn document(found: &Found) -> Document<'_> {
         copy_of: copy_of.map(origin),
         state_bytes: stats.file_bytes.state,
         block_bytes: stats.file_bytes.blocks,
+        scrub: (&stats.scrub).into(),
         usefulness: (&stats.account).into(),
     }
 }

@@ -13,11 +13,15 @@ use pouw::PouwEngine;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-use crate::backup::Done;
+use crate::backup;
 use crate::control::{LINE_BYTES_MAX, Reply, Request, socket_of};
 use crate::output::complain;
+use crate::scrub::{self, Pace};
 
+/// Most commands that are answered at once; others wait.
+const COMMANDS_MAX: usize = 4;
 /// Time for a request to arrive.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for a command to take a line of the answer.
@@ -39,7 +43,7 @@ impl Control {
             Ok((listener, owner)) => Some(Self { path, task: tokio::spawn(answer_all(listener, owner, engine)) }),
             Err(error) => {
                 let path = path.display();
-                complain(&format!("{path}: {error}; commands cannot back up this store while it is served"));
+                complain(&format!("{path}: {error}; commands cannot back up or scrub this store while it is served"));
                 None
             }
         }
@@ -67,11 +71,18 @@ fn listen(path: &Path) -> io::Result<(UnixListener, u32)> {
 }
 
 async fn answer_all(listener: UnixListener, owner: u32, engine: PouwEngine) {
+    // Dropped with this task, which ends what they asked for.
+    let mut answers = JoinSet::new();
     loop {
-        // One at a time: a second backup would wait for the first in any case.
+        // A slow pass over the store keeps no backup waiting.
+        while answers.len() >= COMMANDS_MAX {
+            answers.join_next().await;
+        }
+        while answers.try_join_next().is_some() {}
         if let Ok((stream, _)) = listener.accept().await {
+            let engine = engine.clone();
             // An error of a connection concerns only its command.
-            let _ = answer(stream, owner, &engine).await;
+            answers.spawn(async move { drop(answer(stream, owner, &engine).await) });
         } else {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -94,6 +105,10 @@ async fn answer(stream: UnixStream, owner: u32, engine: &PouwEngine) -> io::Resu
             let engine = engine.clone();
             tokio::task::spawn_blocking(move || back_up(&engine, &to, &tell));
         }
+        Ok(Request::Scrub { rate }) => {
+            let engine = engine.clone();
+            tokio::task::spawn_blocking(move || scrub_all(&engine, rate, &tell));
+        }
         Err(error) => {
             let _ = tell.send(Reply::Failed { error: format!("the request is not understood: {error}") }).await;
             drop(tell);
@@ -102,7 +117,7 @@ async fn answer(stream: UnixStream, owner: u32, engine: &PouwEngine) -> io::Resu
     while let Some(reply) = told.recv().await {
         let mut line = serde_json::to_vec(&reply)?;
         line.push(b'\n');
-        // A command that is gone or stands still ends its backup: sending fails then.
+        // A command that is gone or stands still ends what it asked for: sending fails then.
         tokio::time::timeout(REPLY_TIMEOUT, write.write_all(&line)).await.map_err(|_| io::ErrorKind::TimedOut)??;
     }
     Ok(())
@@ -110,11 +125,26 @@ async fn answer(stream: UnixStream, owner: u32, engine: &PouwEngine) -> io::Resu
 
 fn back_up(engine: &PouwEngine, to: &Path, tell: &mpsc::Sender<Reply>) {
     let copied = engine.backup(to, &mut |progress| {
-        let heard = tell.blocking_send(Reply::Progress { bytes: progress.bytes });
+        let heard = tell.blocking_send(Reply::Progress { bytes: progress.bytes, of: 0 });
         if heard.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     let reply = match copied {
-        Ok(report) => Reply::Done(Done::of(&report)),
+        Ok(report) => Reply::Done(backup::Done::of(&report)),
+        Err(error) => Reply::Failed { error: error.to_string() },
+    };
+    // A command that is gone needs no answer.
+    let _ = tell.blocking_send(reply);
+}
+
+fn scrub_all(engine: &PouwEngine, rate: Option<u64>, tell: &mpsc::Sender<Reply>) {
+    let pace = Pace::of(rate);
+    let scrubbed = engine.scrub_all(&mut |report| {
+        let progress = || Reply::Progress { bytes: report.bytes, of: report.pass_bytes_expected };
+        // While it waits too, so that a command that is gone ends it.
+        pace.wait(report.bytes, || tell.blocking_send(progress()).is_ok())
+    });
+    let reply = match scrubbed {
+        Ok(report) => Reply::Scrubbed(scrub::Done::of(&report)),
         Err(error) => Reply::Failed { error: error.to_string() },
     };
     // A command that is gone needs no answer.
