@@ -10,6 +10,7 @@ mod faults;
 mod golden;
 mod mend;
 mod pairs;
+mod rotting;
 mod standings;
 mod summed_rows;
 mod supervision;
