@@ -2,6 +2,7 @@
 
 mod bench;
 mod config;
+mod damage;
 #[cfg(unix)]
 mod fetch;
 mod flow;

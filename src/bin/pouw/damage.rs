@@ -8,8 +8,10 @@ use crate::failure::Failure;
 use crate::output::complain;
 use crate::words::{count, printable};
 
-/// Most damaged blocks that are listed; all are counted.
+/// Most damaged blocks that `pouw status` lists; all are counted.
 pub const DAMAGE_SHOWN: usize = 20;
+/// The same for `pouw work`, after which they are restored.
+pub const DAMAGE_NAMED: usize = 1_000;
 
 /// A block that does not hash to its address, or is not what was ingested.
 #[derive(Debug, Serialize)]
@@ -27,9 +29,9 @@ impl From<DamagedBlock> for Damage {
     }
 }
 
-/// The first damaged blocks of the store.
-pub fn first_damaged(engine: &PouwEngine) -> Result<Vec<Damage>, Failure> {
-    Ok(engine.damaged(None, DAMAGE_SHOWN)?.into_iter().map(Damage::from).collect())
+/// The first damaged blocks of the store, `most` of them.
+pub fn first_damaged(engine: &PouwEngine, most: usize) -> Result<Vec<Damage>, Failure> {
+    Ok(engine.damaged(None, most)?.into_iter().map(Damage::from).collect())
 }
 
 /// Reports on stderr which blocks are damaged, and what to do. `all` is their number.

@@ -18,7 +18,7 @@ use pouw::{
     TreeId, TreeState,
 };
 
-use crate::damage::{Damage, first_damaged};
+use crate::damage::{DAMAGE_NAMED, Damage, first_damaged};
 use crate::failure::Failure;
 use crate::survey::{Survey, sent};
 use crate::words::count;
@@ -145,7 +145,7 @@ pub fn drain(engine: &PouwEngine, clients: &[Client], bar: &ProgressBar) -> Resu
         blocked: named(engine, &after)?,
         credited: after.totals.awarded - before.totals.awarded,
         quorums: engine.open_quorums(QUORUMS_COUNTED)?,
-        damaged: first_damaged(engine)?,
+        damaged: first_damaged(engine, DAMAGE_NAMED)?,
         survey,
     })
 }

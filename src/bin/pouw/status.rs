@@ -10,7 +10,7 @@ use pouw::protocol::UnixMillis;
 use pouw::{CopyOf, OpenQuorums, ScrubPosition, ScrubStats, Stats};
 use serde::Serialize;
 
-use crate::damage::{Damage, first_damaged};
+use crate::damage::{DAMAGE_SHOWN, Damage, first_damaged};
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
 use crate::place::Place;
@@ -126,7 +126,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
         survey: Survey::of(&engine)?,
         stats: engine.stats(),
         quorums: engine.open_quorums(QUORUMS_COUNTED)?,
-        damaged: first_damaged(&engine)?,
+        damaged: first_damaged(&engine, DAMAGE_SHOWN)?,
         copy_of: engine.copy_of(),
     };
     engine.close();
