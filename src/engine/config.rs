@@ -163,7 +163,7 @@ impl Config {
     }
 
     #[cfg(feature = "testing")]
-    pub(super) fn makes(&self, mistake: super::testing::Mistake) -> bool {
+    pub(crate) fn makes(&self, mistake: super::testing::Mistake) -> bool {
         self.settings.mistake == Some(mistake)
     }
 }

@@ -251,8 +251,8 @@ impl Core {
     /// Returns 64 unpredictable bits, for audits.
     fn draw(&self) -> Result<u64, StoreError> {
         #[cfg(feature = "testing")]
-        if let Some(seeded) = &self.seeded {
-            return Ok(seeded.lock().next());
+        if let Some(bits) = self.foreseen() {
+            return Ok(bits);
         }
         getrandom::u64().map_err(|e| StoreError::Io { what: format!("the system gave no random bytes: {e}") })
     }

@@ -36,7 +36,10 @@ impl PouwEngine {
     /// See [`IssueError`]; each has a reason on the wire.
     pub fn issue(&self, request: &IssueRequest<'_>) -> Result<Issued, IssueError> {
         let core = self.core();
-        if core.closing.load(std::sync::atomic::Ordering::SeqCst) || core.store.is_closed() {
+        let stays_closed = core.store.is_closed();
+        #[cfg(feature = "testing")]
+        let stays_closed = stays_closed && !core.config.makes(super::testing::Mistake::LatchedIssues);
+        if core.closing.load(std::sync::atomic::Ordering::SeqCst) || stays_closed {
             return Err(IssueError::Closed);
         }
         if core.store.is_read_only() {

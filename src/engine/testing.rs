@@ -1,6 +1,10 @@
 //! Planted mistakes. Each is caught by a named test; one that is not would mean the test cannot
 //! fail.
 
+use std::sync::Arc;
+
+use crate::store::{BackupFailure, Copied, OnBackup, StorageProvider};
+
 /// A mistake real systems have shipped, switched on by a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -39,6 +43,16 @@ pub enum Mistake {
     StandingLost,
     /// Sweep once a second, however much is left.
     SweepOnce,
+    /// Draw the samples of audits from a seed that everybody knows.
+    AuditForeseen,
+    /// Export a tree without folding it first.
+    ExportUnvalidated,
+    /// Leave the jobs that wait unanswered when the writer panics.
+    PanicLeavesJobs,
+    /// Leave out of health that the store stays closed.
+    HealthIgnoresLatch,
+    /// Issue units of a store that stays closed.
+    LatchedIssues,
 }
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): for audits that come out the same every time.
@@ -57,7 +71,30 @@ impl SplitMix64 {
     }
 }
 
+/// Copies the store of an engine to any empty storage, as a backup does.
+///
+/// # Errors
+/// [`BackupFailure`].
+pub fn backup_to(
+    engine: &super::PouwEngine,
+    to: Arc<dyn StorageProvider>,
+    progress: OnBackup<'_>,
+) -> Result<Copied, BackupFailure> {
+    engine.core().store.backup(to, progress)
+}
+
+/// The seed of [`Mistake::AuditForeseen`].
+pub const FORESEEN: u64 = 0;
+
 impl super::core::Core {
+    /// Bits for an audit that a test can foresee.
+    pub(super) fn foreseen(&self) -> Option<u64> {
+        if self.config.makes(Mistake::AuditForeseen) {
+            return Some(SplitMix64(FORESEEN).next());
+        }
+        self.seeded.as_ref().map(|seeded| seeded.lock().next())
+    }
+
     /// The claim to judge: the lease's, or with [`Mistake::UnitFromBody`] the one the body names.
     pub(super) fn claim_from_body(
         &self,

@@ -352,6 +352,10 @@ pub(super) fn start(core: Arc<Core>, inbox: Inbox) -> std::io::Result<std::threa
     std::thread::Builder::new().name("pouw-writer".into()).spawn(move || {
         let _running = core.writer_pulse.while_running();
         run(&core, &inbox);
+        #[cfg(feature = "testing")]
+        if core.store.is_closed() && core.config.makes(super::testing::Mistake::PanicLeavesJobs) {
+            return std::mem::forget(inbox);
+        }
         core.lanes.close();
         inbox.drain(|job| {
             if contained(|| job.fail(WriteError::Closed)).is_err() {

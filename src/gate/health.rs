@@ -87,6 +87,12 @@ impl Gate {
     /// Returns the health of limiter, queue, store and breaker. It never waits for the disk.
     pub fn health(&self) -> Health {
         let stats = self.engine().stats();
+        #[cfg(feature = "testing")]
+        let stats = if self.engine().config().makes(crate::engine::testing::Mistake::HealthIgnoresLatch) {
+            crate::engine::Stats { failure: None, closed: false, ..stats }
+        } else {
+            stats
+        };
         let breaker = match (self.breaker_is_open(), self.store_failures_in_row()) {
             (true, _) => part(HealthCondition::Degraded, "open: no work is issued until a probe of the store succeeds"),
             (false, 0) => healthy(),

@@ -17,8 +17,10 @@ use super::backend::{Failures, StorageProvider, StoreFile};
 use super::error::{DbResult, StoreError};
 use super::file::open_file;
 use super::identity::is_empty;
-use super::init::{begin_durable, drawn, head_of};
-use super::open::{Identity, Store, io_error};
+use super::init::{begin_durable, drawn, head_of, sync_names};
+#[cfg(feature = "testing")]
+use super::mistakes::StoreMistake;
+use super::open::{Identity, Store};
 use super::records::{CopyRow, encode_meta, seal};
 use super::tables::{BLOCKS, META, SOURCES, SUMS, each_state_table};
 use super::transaction::Snapshot;
@@ -81,6 +83,8 @@ impl Store {
     /// [`BackupFailure`]. What was written to `to` is of no use then.
     pub fn backup(&self, to: Arc<dyn StorageProvider>, progress: OnBackup<'_>) -> Result<Copied, BackupFailure> {
         let failures = Arc::<Failures>::default();
+        #[cfg(feature = "testing")]
+        let early = self.blocks_too_early().map_err(BackupFailure::Source)?;
         let mut opened = Vec::new();
         for file in [StoreFile::State, StoreFile::Blocks] {
             let database = open_file(&*to, file, CACHE_BYTES, &failures).map_err(BackupFailure::Copy)?;
@@ -94,13 +98,21 @@ impl Store {
         };
         let reopened = self.reopened();
         let (state, blocks) = self.both_snapshots().map_err(BackupFailure::Source)?;
+        #[cfg(feature = "testing")]
+        let blocks = early.unwrap_or(blocks);
         let mut copying = Copying { store: self, reopened, done: BackupProgress::default(), progress };
         let copied = state.look(|state| {
             blocks.look(|blocks| Ok(copying.all((state, &to_state), (blocks, &to_blocks), self.identity())))
         });
         let copied = copied.map_err(BackupFailure::Source)??;
-        to.sync_names().map_err(|error| BackupFailure::Copy(io_error(error)))?;
+        sync_names(&*to, &self.options).map_err(BackupFailure::Copy)?;
         Ok(copied)
+    }
+
+    #[cfg(feature = "testing")]
+    fn blocks_too_early(&self) -> Result<Option<Snapshot>, StoreError> {
+        let early = self.options.makes(StoreMistake::SnapshotsOutOfOrder);
+        early.then(|| self.blocks_db()?.begin_read()).transpose()
     }
 
     /// Snapshots of both files, of a moment between two writes of the block file. Block data is
@@ -123,6 +135,17 @@ impl Copying<'_> {
         (blocks, to_blocks): (&ReadTransaction, &Database),
         identity: Identity,
     ) -> Result<Copied, BackupFailure> {
+        let head = head_of(state).map_err(BackupFailure::Source)?;
+        let row =
+            CopyRow { store: identity.store, boot: identity.boot, commit_seq: head.commit_seq, at_ms: head.clock_ms };
+        let store = drawn::<16>().map_err(BackupFailure::Copy)?;
+        #[cfg(feature = "testing")]
+        let store = if self.store.options.makes(StoreMistake::BackupKeepsId) { identity.store } else { store };
+        #[cfg(feature = "testing")]
+        if self.store.options.makes(StoreMistake::LabelsFirst) {
+            self.label(blocks, to_blocks, store, None)?;
+            self.label(state, to_state, store, Some(&row))?;
+        }
         self.table(blocks, to_blocks, BLOCKS)?;
         self.table(blocks, to_blocks, SOURCES)?;
         self.table(blocks, to_blocks, SUMS)?;
@@ -130,10 +153,6 @@ impl Copying<'_> {
             ($($table:ident),+) => { $(self.table(state, to_state, $table)?;)+ };
         }
         each_state_table!(copy);
-        let head = head_of(state).map_err(BackupFailure::Source)?;
-        let row =
-            CopyRow { store: identity.store, boot: identity.boot, commit_seq: head.commit_seq, at_ms: head.clock_ms };
-        let store = drawn::<16>().map_err(BackupFailure::Copy)?;
         self.label(blocks, to_blocks, store, None)?;
         self.label(state, to_state, store, Some(&row))?;
         Ok(Copied { done: self.done, commit_seq: head.commit_seq, store })

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, WriteTransaction};
 
+use super::backend::StorageProvider;
 use super::error::{DbResult, StoreError};
 use super::generation::{Generation, Marks};
 use super::identity::{corrupted, labelled};
-use super::open::{Identity, WriterState};
+use super::open::{Identity, StoreOptions, WriterState, io_error};
 use super::random::random;
 use super::records::{AccountRow, Head, encode_meta, seal, unseal};
 use super::tables::{BLOCKS, FORMAT_VERSION, META, SOURCES, SUMS, each_state_table};
@@ -98,6 +99,17 @@ pub(super) fn settle_marks(database: &Database, now: Generation) -> Result<(), S
     let marks = Marks { before: now, now };
     put(&mut txn.open_table(META).db()?, "generation", &marks.encode())?;
     txn.commit().db()
+}
+
+/// Makes the names of the files as durable as what is in them.
+pub(super) fn sync_names(provider: &dyn StorageProvider, options: &StoreOptions) -> Result<(), StoreError> {
+    #[cfg(feature = "testing")]
+    if options.makes(super::mistakes::StoreMistake::NamesNotSynced) {
+        return Ok(());
+    }
+    #[cfg(not(feature = "testing"))]
+    let _ = options;
+    provider.sync_names().map_err(io_error)
 }
 
 /// Reads the head and replays the ledger's tail over the client rows.

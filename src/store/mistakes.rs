@@ -1,9 +1,9 @@
-//! Planted mistakes inside a commit (feature `testing`).
+//! Planted mistakes of the store (feature `testing`).
 
 use super::apply::Batch;
-use super::open::Store;
+use super::open::{Store, StoreOptions};
 
-/// A mistake inside a commit, switched on by a test that must notice it.
+/// A mistake of the store, switched on by a test that must notice it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreMistake {
@@ -15,6 +15,30 @@ pub enum StoreMistake {
     CheckpointEarly,
     /// Stop sealing at an entry that does not decode.
     RowStopsSealing,
+    /// Keep the data of trees that a crash between the two files left without rows.
+    OrphansStay,
+    /// Do not sync the directory in which the files were made.
+    NamesNotSynced,
+    /// Believe block data without comparing its checksums.
+    SumsNotCompared,
+    /// Take the snapshot of the block file first, and that of the state file later.
+    SnapshotsOutOfOrder,
+    /// Give a backup the id of its store.
+    BackupKeepsId,
+    /// Write the labels of a backup before its rows.
+    LabelsFirst,
+}
+
+impl StoreOptions {
+    /// Makes a planted mistake, also while the store is opened.
+    pub const fn mistake(mut self, mistake: StoreMistake) -> Self {
+        self.mistake = Some(mistake);
+        self
+    }
+
+    pub(super) fn makes(&self, mistake: StoreMistake) -> bool {
+        self.mistake == Some(mistake)
+    }
 }
 
 impl Store {

@@ -13,7 +13,7 @@ use super::error::StoreError;
 use super::file::{open_file, panic_is_damage};
 use super::generation::Marks;
 use super::identity::{Label, Pair, open_pair, see_file, see_pair};
-use super::init::{init_blocks, init_state, load_writer, settle_marks};
+use super::init::{init_blocks, init_state, load_writer, settle_marks, sync_names};
 use super::ledger::Round;
 #[cfg(feature = "testing")]
 use super::mistakes::StoreMistake;
@@ -37,12 +37,20 @@ pub struct StoreOptions {
     pub state_cache_bytes: usize,
     /// Page cache of the block file, bytes.
     pub blocks_cache_bytes: usize,
+    /// Planted by a test.
+    #[cfg(feature = "testing")]
+    pub(super) mistake: Option<StoreMistake>,
 }
 
 impl StoreOptions {
     /// The defaults: 48 MiB for the state file, 16 MiB for the block file.
     pub const fn new() -> Self {
-        Self { state_cache_bytes: 48 << 20, blocks_cache_bytes: 16 << 20 }
+        Self {
+            state_cache_bytes: 48 << 20,
+            blocks_cache_bytes: 16 << 20,
+            #[cfg(feature = "testing")]
+            mistake: None,
+        }
     }
 
     /// Sets the page cache of the state file, bytes.
@@ -68,7 +76,7 @@ impl Default for StoreOptions {
 #[derive(Debug)]
 pub struct Store {
     provider: Arc<dyn StorageProvider>,
-    options: StoreOptions,
+    pub(super) options: StoreOptions,
     failures: Arc<Failures>,
     state: RwLock<Option<Database>>,
     blocks: RwLock<Option<Database>>,
@@ -133,7 +141,10 @@ impl Store {
         let marks = Marks { before: if label.is_some() { before } else { now }, now };
         // The block file of a store gets the new mark first: see `generation`.
         if let Some(Label { store, head: Some(head), .. }) = &label {
-            panic_is_damage(&blocks_path, || init_blocks(&blocks, *store, head.next_tree, Some(marks)))?;
+            let unused_from = head.next_tree;
+            #[cfg(feature = "testing")]
+            let unused_from = if options.makes(StoreMistake::OrphansStay) { u64::MAX } else { unused_from };
+            panic_is_damage(&blocks_path, || init_blocks(&blocks, *store, unused_from, Some(marks)))?;
         }
         let identity = panic_is_damage(&state_path, || init_state(&state, &state_path, Some(marks.now)))?;
         let writer = panic_is_damage(&state_path, || load_writer(&state))?;
@@ -141,7 +152,7 @@ impl Store {
             Some(_) => panic_is_damage(&blocks_path, || settle_marks(&blocks, marks.now))?,
             None => panic_is_damage(&blocks_path, || init_blocks(&blocks, identity.store, 0, Some(marks)))?,
         }
-        provider.sync_names().map_err(io_error)?;
+        sync_names(&*provider, &options)?;
         Ok(Self::of(provider, options, failures, (state, blocks), (writer, identity), false))
     }
 

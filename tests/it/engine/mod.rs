@@ -1,5 +1,14 @@
 //! The engine: verbs, strategies, trust, refusals, planted mistakes.
 
+/// Ends a scenario with what went wrong, unless it holds.
+macro_rules! ensure {
+    ($holds:expr, $($what:tt)+) => {
+        if !$holds {
+            return Err(format!($($what)+));
+        }
+    };
+}
+
 mod bad_input_answers;
 mod calibration;
 mod errors;
@@ -11,6 +20,7 @@ mod kept_back;
 mod known_address;
 mod lifecycle;
 mod planted;
+mod planted_disk;
 mod planted_faults;
 mod planted_trust;
 mod prunings;

@@ -24,14 +24,6 @@ use pouw::{ConfigBuilder, IssueRequest, StoreOptions, Strategy, SubmitError};
 /// `Err` says what went wrong.
 type Step = Result<(), String>;
 
-macro_rules! ensure {
-    ($holds:expr, $($what:tt)+) => {
-        if !$holds {
-            return Err(format!($($what)+));
-        }
-    };
-}
-
 /// The scenario holds; with the mistake it does not, and says `symptom`.
 fn caught(mistake: Mistake, symptom: &str, scenario: fn(ConfigBuilder) -> Step) {
     assert_eq!(scenario(audited(1)), Ok(()));

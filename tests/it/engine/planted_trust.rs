@@ -13,14 +13,6 @@ const PAIR: Strategy = Strategy::Redundant { quorum: 2 };
 /// `Err` says what went wrong.
 type Step = Result<(), String>;
 
-macro_rules! ensure {
-    ($holds:expr, $($what:tt)+) => {
-        if !$holds {
-            return Err(format!($($what)+));
-        }
-    };
-}
-
 /// The scenario holds; with the mistake it does not, and says `symptom`.
 fn caught(mistake: Mistake, symptom: &str, scenario: fn(House) -> Step) {
     assert_eq!(scenario(House::new()), Ok(()));

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use pouw::PouwEngine;
-use pouw::internal::store::records::{ClientRow, Head, LedgerRow, TreeRow, seal, unseal};
-pub use redb::ReadableTable;
+use pouw::internal::store::records::{ClientRow, GroupRow, Head, LedgerRow, TreeRow, seal, unseal};
 use redb::{Database, TableDefinition, WriteTransaction};
+pub use redb::{ReadableTable, ReadableTableMetadata};
 use tempfile::TempDir;
 
 use super::house::House;
@@ -157,6 +157,14 @@ pub fn forge_entry(txn: &WriteTransaction, seq: u64, edit: impl FnOnce(&mut Ledg
     }
     drop(table);
     edit_head(txn, |head| head.last_digest = digest);
+}
+
+/// Edits a group of hashes, in a row that stays well formed.
+pub fn edit_group(txn: &WriteTransaction, at: (u64, u64), edit: impl FnOnce(&mut GroupRow)) {
+    let mut table = txn.open_table(HASHES).unwrap();
+    let mut row = GroupRow::decode(table.get(at).unwrap().unwrap().value()).unwrap();
+    edit(&mut row);
+    table.insert(at, row.encode().as_slice()).unwrap();
 }
 
 pub fn edit_client(txn: &WriteTransaction, edit: impl FnOnce(&mut ClientRow)) {
