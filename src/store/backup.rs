@@ -96,6 +96,8 @@ impl Store {
         let (Some(to_blocks), Some(to_state)) = (opened.pop(), opened.pop()) else {
             return Err(BackupFailure::Cancelled);
         };
+        // A block file that failed before is opened again now, and not under the snapshots.
+        self.blocks_used(self.blocks_db().map(drop)).map_err(BackupFailure::Source)?;
         let reopened = self.reopened();
         let (state, blocks) = self.both_snapshots().map_err(BackupFailure::Source)?;
         #[cfg(feature = "testing")]
@@ -146,16 +148,30 @@ impl Copying<'_> {
             self.label(blocks, to_blocks, store, None)?;
             self.label(state, to_state, store, Some(&row))?;
         }
-        self.table(blocks, to_blocks, BLOCKS)?;
-        self.table(blocks, to_blocks, SOURCES)?;
-        self.table(blocks, to_blocks, SUMS)?;
+        let copied = self.block_tables(blocks, to_blocks);
+        self.blocks_used(copied)?;
         macro_rules! copy {
             ($($table:ident),+) => { $(self.table(state, to_state, $table)?;)+ };
         }
         each_state_table!(copy);
-        self.label(blocks, to_blocks, store, None)?;
+        let labelled = self.label(blocks, to_blocks, store, None);
+        self.blocks_used(labelled)?;
         self.label(state, to_state, store, Some(&row))?;
         Ok(Copied { done: self.done, commit_seq: head.commit_seq, store })
+    }
+
+    fn block_tables(&mut self, blocks: &ReadTransaction, to: &Database) -> Result<(), BackupFailure> {
+        self.table(blocks, to, BLOCKS)?;
+        self.table(blocks, to, SOURCES)?;
+        self.table(blocks, to, SUMS)
+    }
+
+    /// Remembers a failure of the block file, which is opened again before its next use.
+    fn blocks_used(&self, copied: Result<(), BackupFailure>) -> Result<(), BackupFailure> {
+        match copied {
+            Err(BackupFailure::Source(error)) => self.store.blocks_used(Err(error)).map_err(BackupFailure::Source),
+            other => other,
+        }
     }
 
     fn table<K: Key + 'static, V: Value + 'static>(

@@ -2,8 +2,10 @@
 
 mod backup;
 mod check;
+mod clones;
 mod contained;
 mod cross_checks;
+mod crossed;
 mod damage;
 mod damage_trust;
 mod faults;
