@@ -12,13 +12,15 @@ use crate::support::disk::{Access, Hooked, PAGE, Rotting, copy};
 use crate::support::house::{clock, config, on_disk, open, parts};
 use crate::support::patience::{PATIENCE, ended, until};
 use crate::support::work::{answer_right, cut, issue, pattern, solve, work, work_off};
+use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::gate::{Facts, Presented, ResultText, decide};
 use pouw::internal::store::sim::SimDisk;
+use pouw::merkle::{LeafIndex, Shape, root};
 use pouw::protocol::{DifficultyTier, MicroJoules, UnixMillis, WorkId, WorkUnit};
 use pouw::{
     Answer, Clock, DebitError, Event, EventSink, ExportPolicy, FakeClock, Gate, GateConfig, GateRuntime,
     HealthCondition, IssueError, IssueRequest, LedgerEntry, PouwEngine, Receipt, Runtime, StorageProvider, StoreError,
-    StoreOptions, Verdict, WriteError,
+    StoreOptions, TreeError, Verdict, WriteError,
 };
 
 /// A small store with a bit of everything: a complete tree, one in work, entries, debits, clients.
@@ -62,6 +64,34 @@ impl Scene {
 
 type Verb = fn(&Scene) -> Result<(), String>;
 
+/// The leaves of the tree `complete`.
+fn complete() -> Vec<Checksum> {
+    pattern(512 * 40, 1).chunks(512).map(sha3_512).collect()
+}
+
+/// A value that is given is the right one.
+fn is<T: PartialEq + std::fmt::Debug, E: std::fmt::Display>(result: Result<T, E>, right: &T) -> Result<(), String> {
+    result.map(|value| assert_eq!(&value, right)).map_err(|error| error.to_string())
+}
+
+/// All nodes that an export gives, if it comes to its end.
+fn all<T, E: std::fmt::Display>(
+    export: impl FnOnce(&mut dyn FnMut(&Checksum) -> std::io::Result<()>) -> Result<T, E>,
+) -> Result<Vec<Checksum>, E> {
+    let mut nodes = Vec::new();
+    export(&mut |node| {
+        nodes.push(*node);
+        Ok(())
+    })?;
+    Ok(nodes)
+}
+
+/// The same of all nodes: root first, leaves last.
+fn nodes_fit(nodes: Result<Vec<Checksum>, TreeError>) -> Result<(), String> {
+    let ends = nodes.map(|nodes| (nodes[0], nodes[nodes.len() - 40..].to_vec()));
+    is(ends, &(root(&complete()).unwrap(), complete()))
+}
+
 fn said<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<(), String> {
     result.map(drop).map_err(|error| error.to_string())
 }
@@ -100,21 +130,21 @@ const VERBS: [(&str, Verb); 42] = [
         said(s.engine.ingest_paths(&cut(), &[file.path().to_owned()], &mut |_| ControlFlow::Continue(())))
     }),
     ("satisfy", |s| said(s.engine.satisfy("complete", ExportPolicy::Strict, &mut |_| ControlFlow::Continue(())))),
-    ("export_addresses", |s| said(s.engine.export_addresses("complete", &mut |_| Ok(())))),
+    ("export_addresses", |s| nodes_fit(all(|sink| s.engine.export_addresses("complete", sink)))),
     ("export_addresses_under", |s| {
-        said(s.engine.export_addresses_under(ExportPolicy::Attested, "complete", &mut |_| Ok(())))
+        nodes_fit(all(|sink| s.engine.export_addresses_under(ExportPolicy::Attested, "complete", sink)))
     }),
-    ("export_leaves", |s| said(s.engine.export_leaves("complete", &mut |_| Ok(())))),
+    ("export_leaves", |s| is(all(|sink| s.engine.export_leaves("complete", sink)), &complete())),
     ("export_leaves_under", |s| {
-        said(s.engine.export_leaves_under(ExportPolicy::Attested, "complete", &mut |_| Ok(())))
+        is(all(|sink| s.engine.export_leaves_under(ExportPolicy::Attested, "complete", sink)), &complete())
     }),
     ("release", |s| said(s.engine.release("complete"))),
     ("balance", |s| said(s.engine.balance(b"worker"))),
-    ("ledger", |s| said(s.engine.ledger(0, 100))),
+    ("ledger", |s| is(s.engine.ledger(0, 100).map(|entries| entries[0]), &s.entry)),
     ("ledger_of", |s| said(s.engine.ledger_of(&[1], None, 100))),
     ("debit", |s| said(s.engine.debit(&[1], MicroJoules(1), [9; 16]))),
     ("proof_of", |s| said(s.engine.proof_of(&s.entry))),
-    ("receipt", |s| said(s.engine.receipt(s.entry.id))),
+    ("receipt", |s| is(s.engine.receipt(s.entry.id), &Receipt::Accepted(s.entry))),
     ("tree_progress", |s| said(s.engine.tree_progress(s.unit().tree_id, 0, 8))),
     ("provenance", |s| said(s.engine.provenance("complete", pouw::merkle::LeafIndex(1)))),
     ("provenance_of", |s| said(s.engine.provenance_of(&s.entry))),
@@ -123,11 +153,16 @@ const VERBS: [(&str, Verb); 42] = [
     ("trees", |s| said(s.engine.trees(None, 10))),
     ("partial_trees", |s| said(s.engine.partial_trees(None, 10))),
     ("remaining_nodes", |s| said(s.engine.remaining_nodes("open", pouw::merkle::LeafIndex(0), 10))),
-    ("root", |s| said(s.engine.root("complete"))),
-    ("commitment", |s| said(s.engine.commitment("complete"))),
+    ("root", |s| is(s.engine.root("complete"), &root(&complete()).unwrap())),
+    ("commitment", |s| is(s.engine.commitment("complete").map(|it| it.root), &root(&complete()).unwrap())),
     ("validate", |s| said(s.engine.validate("complete"))),
-    ("leaf", |s| said(s.engine.leaf("complete", pouw::merkle::LeafIndex(1)))),
-    ("prove", |s| said(s.engine.prove("complete", pouw::merkle::LeafIndex(1)))),
+    ("leaf", |s| is(s.engine.leaf("complete", LeafIndex(1)), &complete()[1])),
+    ("prove", |s| {
+        let leaves = complete();
+        let (shape, root) = (Shape::new(40).unwrap(), root(&leaves).unwrap());
+        let proof = s.engine.prove("complete", LeafIndex(1));
+        is(proof.map(|proof| proof.verify(shape, LeafIndex(1), &leaves[1], &root)), &Ok(()))
+    }),
     ("open_quorums", |s| said(s.engine.open_quorums(10))),
     ("stats", |s| said(Ok::<_, StoreError>(s.engine.stats()))),
     ("scrub", |s| said(s.engine.scrub(pouw::ScrubBudget::bytes(1 << 20)))),
