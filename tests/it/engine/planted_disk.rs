@@ -143,6 +143,8 @@ fn changed_bytes_stay_here(options: StoreOptions) -> Step {
         if let Some(issued) = try_issue(&engine, b"client", HIGH) {
             ensure!(issued.unit.input_data == block[0], "{strategy}: a client was sent bytes that never came in");
         }
+        // What was found is marked by the next upkeep.
+        engine.upkeep().unwrap();
         let damaged = engine.damaged(None, 10).unwrap().len();
         ensure!(damaged == 1, "{strategy}: {damaged} leaves are damaged");
     }

@@ -162,9 +162,9 @@ pub fn forge_entry(txn: &WriteTransaction, seq: u64, edit: impl FnOnce(&mut Ledg
 /// Edits a group of hashes, in a row that stays well formed.
 pub fn edit_group(txn: &WriteTransaction, at: (u64, u64), edit: impl FnOnce(&mut GroupRow)) {
     let mut table = txn.open_table(HASHES).unwrap();
-    let mut row = GroupRow::decode(table.get(at).unwrap().unwrap().value()).unwrap();
+    let mut row = GroupRow::decode(at, table.get(at).unwrap().unwrap().value()).unwrap();
     edit(&mut row);
-    table.insert(at, row.encode().as_slice()).unwrap();
+    table.insert(at, row.encode(at).as_slice()).unwrap();
 }
 
 pub fn edit_client(txn: &WriteTransaction, edit: impl FnOnce(&mut ClientRow)) {

@@ -85,6 +85,7 @@ fn without_damage_everything_is_right_and_completes() {
         for activity in Activity::ALL {
             let (outcome, label) = ends(&base, None, activity, true);
             assert!(outcome.wrong.is_empty(), "{label}: {:?}", outcome.wrong);
+            assert_eq!(outcome.refused, None, "{label}");
             assert!((outcome.mended, outcome.latched, outcome.closed) == (2, false, false), "{label}: {outcome:?}");
         }
     }

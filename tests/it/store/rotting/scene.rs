@@ -40,6 +40,8 @@ pub struct Outcome {
     pub latched: bool,
     /// Calls that failed, and events about damage.
     pub refusals: u64,
+    /// The first of them.
+    pub refused: Option<String>,
     pub accepted: u64,
     /// Trees that were complete with the right root in the end.
     pub mended: u64,
@@ -133,12 +135,20 @@ impl Scene {
         }
     }
 
+    pub fn refused(&mut self, why: &str) {
+        self.outcome.refusals += 1;
+        self.outcome.refused.get_or_insert_with(|| format!("{}: {why}", self.step.lock().unwrap()));
+    }
+
     /// The value, unless the call was refused.
     pub fn take<T, E: std::fmt::Display>(&mut self, result: Result<T, E>) -> Option<T> {
         // A tree that is not complete yet refuses too, without any damage.
-        let of_damage = |error: &E| !error.to_string().contains("leaves are pending, 0 damaged");
-        self.outcome.refusals += u64::from(result.as_ref().err().is_some_and(of_damage));
-        result.ok()
+        match result {
+            Ok(value) => return Some(value),
+            Err(error) if error.to_string().contains("leaves are pending, 0 damaged") => {}
+            Err(error) => self.refused(&error.to_string()),
+        }
+        None
     }
 
     /// A unit for this client. What is sent must be what came in.
@@ -187,7 +197,9 @@ impl Scene {
                     if matches!(error, SubmitError::Unconfirmed { .. }) {
                         account.maybe += 1_000 * issued.unit.node_count;
                     }
-                    self.outcome.refusals += u64::from(!repeated);
+                    if !repeated {
+                        self.refused(&error.to_string());
+                    }
                     return;
                 }
             }
@@ -210,6 +222,9 @@ impl Scene {
         }
         self.step("debit");
         for who in CLIENTS {
+            if self.accounts.get(&who).is_none_or(|account| account.sure == 0) {
+                continue;
+            }
             self.debits += 1;
             let debit = self.engine.debit(&names(who).0, MicroJoules(1), [self.debits; 16]);
             let unknown = matches!(&debit, Err(pouw::DebitError::Write(pouw::WriteError::Unconfirmed { .. })));
@@ -219,12 +234,12 @@ impl Scene {
                     account.sure = account.sure.saturating_sub(1);
                     self.balance(who, debit.balance.0, "a debit");
                 }
-                Err(_) => {
+                Err(error) => {
                     if unknown && account.sure > 0 {
                         account.sure -= 1;
                         account.maybe += 1;
                     }
-                    self.outcome.refusals += 1;
+                    self.refused(&error.to_string());
                 }
             }
         }
@@ -250,8 +265,7 @@ impl Scene {
             Decision::Refuse(refusal) => refusal,
         };
         if refusal.reason.as_str() != "work_required" {
-            self.outcome.refusals += 1;
-            return;
+            return self.refused(refusal.reason.as_str());
         }
         let Some(unit) = desk::unit_in(&refusal) else { return };
         self.sent(&unit);
@@ -259,8 +273,7 @@ impl Scene {
         let compact = Some(ResultText::Compact(result.to_compact()));
         let answer = Some(Presented { token: result.challenge_token.clone(), result: compact });
         let Verdict::Judge(pending) = decide(&self.gate, Facts { answer, ..desk::facts(address) }) else {
-            self.outcome.refusals += 1;
-            return;
+            return self.refused("the token");
         };
         match pending.wait() {
             Decision::Pass(pass) => {
@@ -272,7 +285,7 @@ impl Scene {
             Decision::Refuse(refusal) if refusal.reason.as_str() == "wrong_result" => {
                 self.wrong("an honest client of the gate was blamed");
             }
-            Decision::Refuse(_) => self.outcome.refusals += 1,
+            Decision::Refuse(refusal) => self.refused(refusal.reason.as_str()),
         }
     }
 
