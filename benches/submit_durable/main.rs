@@ -13,6 +13,7 @@
 //!
 //! * `backups`: 20 backups under 64 submitters. Each copy is checked, and has every answer that was acknowledged before
 //!   its backup began; how long no answer was acknowledged is printed.
+//! * `scrubs`: a full pass over a store of 1 GiB, and what answers beside scrubbing wait.
 //! * `sweeps`: 5 000 answers a second for a minute, swept once a second: rows of used tokens.
 
 #[path = "../backlog/mod.rs"]
@@ -20,6 +21,7 @@ mod backlog;
 mod backups;
 mod counted;
 mod raw;
+mod scrubs;
 mod sweeps;
 mod work;
 
@@ -45,6 +47,7 @@ fn main() {
     println!("store below {}", directory.path().display());
     match std::env::args().nth(1).as_deref() {
         Some("backups") => return backups::run(directory.path(), scale),
+        Some("scrubs") => return scrubs::run(directory.path(), scale),
         Some("sweeps") => return sweeps::run(directory.path(), scale),
         _ => {}
     }

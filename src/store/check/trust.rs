@@ -7,8 +7,8 @@ use crate::merkle::TILE_LEAVES;
 
 use super::super::error::{DbResult, StoreError, of_table};
 use super::super::records::{
-    AccountRow, ClaimRow, DataPlace, LeafState, ProvenanceRow, QuorumRow, ScrubRow, Strategy, TileRow, TreeRow, TreeState,
-    unseal,
+    AccountRow, ClaimRow, DataPlace, LeafState, ProvenanceRow, QuorumRow, ScrubRow, Strategy, TileRow, TreeRow,
+    TreeState, unseal,
 };
 use super::super::scrub::SCRUB;
 use super::super::tables::{CHORE_DROP, CLAIMS, DAMAGED, DOUBTED, META, PROVENANCE, QUORUMS, SUSPECTS};

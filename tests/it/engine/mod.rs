@@ -1,14 +1,5 @@
 //! The engine: verbs, strategies, trust, refusals, planted mistakes.
 
-/// Ends a scenario with what went wrong, unless it holds.
-macro_rules! ensure {
-    ($holds:expr, $($what:tt)+) => {
-        if !$holds {
-            return Err(format!($($what)+));
-        }
-    };
-}
-
 mod bad_input_answers;
 mod calibration;
 mod errors;

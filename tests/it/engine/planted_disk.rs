@@ -11,6 +11,7 @@ use std::sync::mpsc::channel;
 use crate::support::clients::{HIGH, apart, audited, blocks, wrong};
 use crate::support::disk::{Access, Hooked, after_power_cut};
 use crate::support::house::{House, clock, open, parts};
+use crate::support::model::ensure;
 use crate::support::patience::until;
 use crate::support::store_plant::{BLOCKS, ReadableTableMetadata, edit_group, plant};
 use crate::support::work::{answer_right, cut, issue, try_issue};

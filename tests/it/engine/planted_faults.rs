@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use crate::support::clients::{HIGH, answer, apart, audited, blocks, names};
 use crate::support::disk::{Access, Hooked, after_power_cut};
 use crate::support::house::{House, clock, config, open, parts};
+use crate::support::model::ensure;
 use crate::support::store_plant::{BLOCKS, LEDGER, ReadableTable, SUMS, plant};
 use crate::support::work::{answer_right, answer_wrong, issue, made_up};
 use pouw::internal::engine::for_gate;

@@ -2,6 +2,7 @@
 
 use crate::support::clients::{HIGH, SEED, answer, apart, blocks, wrong};
 use crate::support::house::House;
+use crate::support::model::ensure;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::Mistake;
 use pouw::merkle::LeafIndex;
