@@ -117,6 +117,9 @@ pub(super) fn stored_node(
     })
 }
 
+/// Trees looked at to find one whose nodes are issued.
+const TREES_LOOKED_AT: usize = 64;
+
 impl Core {
     /// Finds interior nodes to issue. Returns how many became ready.
     pub(super) fn refill_interior(&self) -> Result<usize, StoreError> {
@@ -212,7 +215,16 @@ impl Core {
 
     fn open_folding(&self) -> Result<bool, StoreError> {
         let reader = self.store.read()?;
-        for tree in reader.chores(CHORE_FOLD, None, 1)? {
+        for tree in reader.chores(CHORE_FOLD, None, TREES_LOOKED_AT)? {
+            match reader.check_chore(CHORE_FOLD, tree) {
+                Ok(()) => {}
+                // Taken, it would be looked at again and again.
+                Err(error) if error.is_one_row() => {
+                    self.odd_row(error.to_string());
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
             let level = reader.tree(tree)?.and_then(|row| Shape::new(row.leaves).ok()).and_then(tile_level);
             if let Some(level) = level {
                 let folding = Folding { tree, level: level - 1, next: 0, open: HashSet::new(), returned: Vec::new() };

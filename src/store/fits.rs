@@ -9,6 +9,15 @@ use super::tables::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CONSUMED, FOLLOWED, NO_ENTRY, RECEIPTS, VOTED,
 };
 
+/// The row, or `None` if it is damaged.
+pub(super) fn readable<T>(row: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match row {
+        Ok(row) => Ok(Some(row)),
+        Err(error) if error.is_one_row() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The tree that a row leads to has what the row says.
 pub(super) fn leads_to_tree(
     table: &'static str,
@@ -138,7 +147,7 @@ impl Batch<'_> {
         let mut next = last;
         for _ in 0..DEBITS_LOOKED_AT {
             // Sealed ones are gone with their keys, and damaged ones are of no help.
-            let Ok(Some(row)) = self.try_entry(next) else { return Ok(()) };
+            let Some(row) = readable(self.try_entry(next))?.flatten() else { return Ok(()) };
             if row.kind == EntryKind::Debit && row.id == key {
                 return Err(damaged("debits-0", format!("it lacks the row of ledger entry {next}")).into());
             }
@@ -155,7 +164,7 @@ impl Batch<'_> {
     /// following it again does no harm.
     pub(super) fn followed(&self, client: [u8; 16]) -> Result<u64, StoreError> {
         let stored = self.txn.open_table(FOLLOWED).db()?.get(client).db()?.map_or(NO_ENTRY, |raw| raw.value());
-        let entry = self.try_entry(stored).unwrap_or_default();
+        let entry = readable(self.try_entry(stored))?.flatten();
         let fits = is_of_client("followed-0", client, stored, &self.head, entry.as_ref()).is_ok();
         Ok(if fits { stored } else { NO_ENTRY })
     }
@@ -170,10 +179,8 @@ impl Batch<'_> {
         let table = "suspects-0";
         for seq in [next, from, until] {
             // An entry that does not decode has an error of its own when the walk comes to it.
-            match self.try_entry(seq) {
-                Ok(entry) => is_of_client(table, client, seq, &self.head, entry.as_ref())?,
-                Err(error) if error.is_one_row() => {}
-                Err(error) => return Err(error),
+            if let Some(entry) = readable(self.try_entry(seq))? {
+                is_of_client(table, client, seq, &self.head, entry.as_ref())?;
             }
         }
         if next > from || until != self.followed(client)? {

@@ -3,7 +3,7 @@
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 
 use super::error::{DbResult, StoreError};
-use super::fits;
+use super::fits::{self, readable};
 use super::records::{
     AccountRow, ClaimRow, ClientRow, CopyRow, DataPlace, EntryKind, GroupRow, LeafState, LedgerRow, LengthRow, NodeRow,
     ProvenanceRow, QuorumRow, StandingRow, TileRow, TreeRow, TreeState, check_sealed, damaged, is_older,
@@ -15,21 +15,13 @@ use super::tables::{
 };
 use super::verify_rows::{IsOlder, Looks};
 
-/// The row, or nothing if its own table has a finding about it.
-fn readable<T>(row: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
-    match row {
-        Ok(row) => Ok(Some(row)),
-        Err(error) if error.is_one_row() => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 impl Looks<'_> {
     pub(super) fn meta(&self, key: &str, raw: &[u8]) -> IsOlder {
         let table = "meta-0";
         let unknown = || damaged(table, format!("`{key}` is not what this build wrote"));
         match key {
-            "head" => return Ok(is_older_sealed(raw)),
+            // Read before all others.
+            "head" => {}
             "account" => drop(unseal::<AccountRow>(table, key, raw)?),
             "copy-of" => drop(unseal::<CopyRow>(table, key, raw)?),
             "store" => drop(meta_bytes::<16>(key, raw)?),

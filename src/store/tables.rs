@@ -1,7 +1,8 @@
 //! The whole schema on one page.
 //!
 //! Names end in a version suffix: a changed row format is a new table and a migration, never a
-//! reinterpretation. Keys are native fixed-width tuples. Values are plain bytes that
+//! reinterpretation. Rows that gained a checksum differ from those without by length or version
+//! byte. Keys are native fixed-width tuples. Values are plain bytes that
 //! [`records`](super::records) decodes explicitly, because a decoder inside redb's `Value` cannot
 //! fail.
 //!
@@ -9,7 +10,7 @@
 //! state.redb   meta-0      &str                   -> bytes  format, store id, digest key, boot, generation, head, account
 //!              trees-0     tree                   -> bytes  TreeRow
 //!              names-0     &str name              -> tree       handles-0  handle -> tree
-//!              hashes-0    (tree, group)          -> bytes  16 leaf hashes and their top: 1 088 bytes, three to a page
+//!              hashes-0    (tree, group)          -> bytes  16 leaf hashes and their top: 1 097 bytes, three to a page
 //!              lengths-0   (tree, group)          -> bytes  byte offset and leaf lengths, trees of mixed lengths only
 //!              tiles-0     (tree, tile)           -> bytes  4 bits of state for each of 32 leaves; absent = all pending
 //!              interior-0  (tree, level, index)   -> bytes  node accepted from a client, until its tree is complete

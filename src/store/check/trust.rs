@@ -6,12 +6,14 @@ use redb::{ReadOnlyTable, ReadTransaction, TableError};
 use crate::merkle::TILE_LEAVES;
 
 use super::super::error::{DbResult, StoreError, of_table};
+use super::super::fits::is_of_client;
+use super::super::read_trust::known;
 use super::super::records::{
     AccountRow, ClaimRow, DataPlace, LeafState, ProvenanceRow, QuorumRow, ScrubRow, Strategy, TileRow, TreeRow,
     TreeState, unseal,
 };
 use super::super::scrub::SCRUB;
-use super::super::tables::{CHORE_DROP, CLAIMS, DAMAGED, DOUBTED, META, PROVENANCE, QUORUMS, SUSPECTS};
+use super::super::tables::{CHORE_DROP, CLAIMS, DAMAGED, DOUBTED, FOLLOWED, META, PROVENANCE, QUORUMS, SUSPECTS};
 use super::open::{Rows, StateFile, table};
 use super::{CheckPhase, Checker, hex};
 
@@ -23,6 +25,7 @@ pub(super) struct TrustTables {
     pub(super) suspects: ReadOnlyTable<[u8; 16], (u64, u64, u64, bool)>,
     pub(super) doubted: ReadOnlyTable<(u64, u64), ()>,
     pub(super) damaged: ReadOnlyTable<(u64, u64), ()>,
+    followed: Option<ReadOnlyTable<[u8; 16], u64>>,
     meta: Rows<&'static str>,
 }
 
@@ -40,6 +43,7 @@ impl TrustTables {
             suspects: table(txn, SUSPECTS)?,
             doubted: table(txn, DOUBTED)?,
             damaged: table(txn, DAMAGED)?,
+            followed: known(txn, FOLLOWED)?,
             meta: table(txn, META)?,
         }))
     }
@@ -157,10 +161,17 @@ impl Checker<'_> {
         }
         for entry in tables.suspects.range::<[u8; 16]>(..).db()? {
             let (client, seq) = entry.db()?;
-            let (client, (seq, ..)) = (client.value(), seq.value());
-            let entry = self.state.entry(seq)?;
-            if seq >= self.head.anchor && entry.is_none_or(|entry| entry.client != client) {
-                self.find(format!("suspects-0 row {}: ledger-0 row {seq} is not of this client", hex(&client)));
+            let (client, (next, from, until, _)) = (client.value(), seq.value());
+            for seq in [next, from, until] {
+                if !self.entry_of_client("suspects-0", client, seq)? {
+                    break;
+                }
+            }
+        }
+        if let Some(followed) = &tables.followed {
+            for entry in followed.range::<[u8; 16]>(..).db()? {
+                let (client, seq) = entry.db()?;
+                self.entry_of_client("followed-0", client.value(), seq.value())?;
             }
         }
         if let Some(raw) = tables.meta.get("account").db()? {
@@ -170,6 +181,15 @@ impl Checker<'_> {
             self.decoded(SCRUB, unseal::<ScrubRow>("meta-0", SCRUB, raw.value()));
         }
         Ok(())
+    }
+
+    fn entry_of_client(&mut self, table: &'static str, client: [u8; 16], seq: u64) -> Result<bool, StoreError> {
+        let entry = self.state.entry(seq)?;
+        let fits = is_of_client(table, client, seq, &self.head, entry.as_ref()).is_ok();
+        if !fits {
+            self.find(format!("{table} row {}: ledger-0 row {seq} is not of this client", hex(&client)));
+        }
+        Ok(fits)
     }
 
     /// Whether a tile of a tree that is there has no row: nothing can be said about its leaves.

@@ -320,10 +320,10 @@ fn rows_without_values_are_compared_with_what_they_are_about() {
     odd(&trust, "doubted-0", &|txn| drop(txn.open_table(DOUBTED).unwrap().insert((0, 0), ()).unwrap()));
     // Those that are not there are missed.
     odd(&whole, "trees-0", &|txn| drop(txn.open_table(CHORES).unwrap().remove((3, 0)).unwrap()));
-    odd(&trust, "damaged-0", &|txn| txn.open_table(DAMAGED).unwrap().retain(|_, ()| false).unwrap());
-    odd(&trust, "doubted-0", &|txn| txn.open_table(DOUBTED).unwrap().retain(|_, ()| false).unwrap());
-    odd(&whole, "trees-0", &|txn| drop(txn.open_table(READY).unwrap().retain(|_, tree| tree != 3).unwrap()));
-    odd(&whole, "ledger-0", &|txn| drop(txn.open_table(RECEIPTS).unwrap().retain(|_, seq| seq != 1).unwrap()));
+    odd(&trust, "tiles-0", &|txn| txn.open_table(DAMAGED).unwrap().retain(|_, ()| false).unwrap());
+    odd(&trust, "tiles-0", &|txn| txn.open_table(DOUBTED).unwrap().retain(|_, ()| false).unwrap());
+    odd(&whole, "trees-0", &|txn| txn.open_table(READY).unwrap().retain(|_, tree| tree != 3).unwrap());
+    odd(&whole, "ledger-0", &|txn| txn.open_table(RECEIPTS).unwrap().retain(|_, seq| seq != 1).unwrap());
     odd(&whole, "ledger-0", &|txn| drop(txn.open_table(TILES).unwrap().remove((3, 0)).unwrap()));
     odd(&trust, "hashes-0", &|txn| drop(txn.open_table(TILES).unwrap().remove((0, 0)).unwrap()));
 }
