@@ -8,6 +8,7 @@ mod fetch;
 mod flow;
 mod look;
 mod refusals;
+mod scrub;
 #[cfg(unix)]
 mod serve;
 mod strategies;

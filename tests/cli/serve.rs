@@ -326,6 +326,25 @@ fn what_cannot_be_solved_or_served_says_why() {
 
 #[cfg(unix)]
 #[test]
+fn a_store_that_is_served_is_scrubbed_by_its_service() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = store(directory.path());
+    let server = Server::start(Path::new(&db), &["--rate", "3", "--floor", "0,0,0"]);
+    assert_eq!(server.metric("pouw_scrub_rows_total"), 0.0);
+    let scrubbed: Value = serde_json::from_str(&done(&["--json", "scrub", "--db", &db], b"")).unwrap();
+    assert_eq!((scrubbed["clean"].as_bool(), scrubbed["leaves"].as_u64()), (Some(true), Some(98)), "{scrubbed}");
+    assert!(done(&["scrub", "--db", &db, "--rate", "100000000"], b"").ends_with("clean\n"));
+    assert!(server.metric("pouw_scrub_bytes_total") >= 800_000.0 && server.metric("pouw_scrub_rows_total") > 0.0);
+    assert_eq!((server.metric("pouw_scrub_damaged_total"), server.metric("pouw_scrub_progress_ratio")), (0.0, 0.0));
+    assert!(server.metric("pouw_scrub_last_full_pass_seconds") > 1.6e9);
+    assert_eq!(server.hello(&[]).body, b"hello\n");
+    server.stop();
+    let status: Value = serde_json::from_str(&done(&["--json", "status", "--db", &db], b"")).unwrap();
+    assert!(status["scrub"]["lastFullPass"].is_string() && status["scrub"]["progress"].is_null(), "{status}");
+}
+
+#[cfg(unix)]
+#[test]
 fn a_store_that_is_served_is_backed_up_by_its_service() {
     let directory = tempfile::tempdir().unwrap();
     let db = store(directory.path());

@@ -5,7 +5,7 @@ use std::path::Path;
 use pouw::PouwEngine;
 use pouw::internal::store::records::{ClientRow, GroupRow, Head, LedgerRow, TreeRow, seal, unseal};
 use redb::{Database, TableDefinition, WriteTransaction};
-pub use redb::{ReadableTable, ReadableTableMetadata};
+pub use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction as Planted};
 use tempfile::TempDir;
 
 use super::house::House;
