@@ -27,6 +27,10 @@ pub enum StoreMistake {
     BackupKeepsId,
     /// Write the labels of a backup before its rows.
     LabelsFirst,
+    /// Go on with a backup although the store was opened again under its snapshots.
+    BackupGoesOn,
+    /// Open any two files of one store, also if they were never open together.
+    MarksNotCompared,
 }
 
 impl StoreOptions {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 
 use crate::support::clients::{HIGH, apart, audited, blocks, wrong};
-use crate::support::disk::{Access, Hooked, after_power_cut};
+use crate::support::disk::{Access, Hooked, after_power_cut, copy};
 use crate::support::house::{House, clock, open, parts};
 use crate::support::model::ensure;
 use crate::support::patience::until;
@@ -24,7 +24,7 @@ use pouw::protocol::DifficultyTier::Low;
 use pouw::protocol::MicroJoules;
 use pouw::{
     ConfigBuilder, ExportPolicy, Gate, GateConfig, GateRuntime, HealthCondition, IssueError, IssueRequest, PouwEngine,
-    StorageBackend, StorageProvider, StoreFile, StoreOptions, Strategy, TreeError,
+    StorageBackend, StorageProvider, StoreError, StoreFile, StoreOptions, Strategy, TreeError,
 };
 
 /// `Err` says what went wrong.
@@ -222,6 +222,55 @@ fn half_a_copy_is_no_store(options: StoreOptions) -> Step {
 #[test]
 fn a_backup_with_its_label_first_is_caught() {
     caught_in_store(StoreMistake::LabelsFirst, "ended after step 1 opens as a store", half_a_copy_is_no_store);
+}
+
+/// The store is opened again in the middle of a backup.
+fn a_copy_is_of_pages_that_stay(options: StoreOptions) -> Step {
+    let disk = SimDisk::new();
+    let engine = engine_on(Arc::new(disk.clone()), options);
+    engine.ingest_bytes(&cut(), "t", &[1; 40 * 512]).unwrap();
+    engine.close();
+    let store = Store::open(Arc::new(disk), options).unwrap();
+    let mut steps = 0;
+    let copied = store.backup(Arc::new(SimDisk::new()), &mut |_| {
+        steps += 1;
+        if steps == 3 {
+            store.recover().unwrap();
+        }
+        GO
+    });
+    ensure!(copied.is_err(), "a backup went on although its pages may have been overwritten");
+    Ok(())
+}
+
+#[test]
+fn a_backup_that_goes_on_after_a_reopening_is_caught() {
+    caught_in_store(StoreMistake::BackupGoesOn, "a backup went on", a_copy_is_of_pages_that_stay);
+}
+
+/// Two copies of a store are used apart; then one file is taken of each.
+fn files_of_two_copies_are_no_store(options: StoreOptions) -> Step {
+    let disk = SimDisk::new();
+    engine_on(Arc::new(disk.clone()), options).close();
+    let lives = [1, 2].map(|trees| {
+        let disk = copy(&disk);
+        let engine = engine_on(Arc::new(disk.clone()), options);
+        for name in 0..trees {
+            engine.ingest_bytes(&cut(), &name.to_string(), &[1; 40 * 512]).unwrap();
+        }
+        engine.close();
+        disk
+    });
+    let mixed = SimDisk::with_files(lives[1].bytes(StoreFile::State), lives[0].bytes(StoreFile::Blocks));
+    match Store::open(Arc::new(mixed), options) {
+        Err(StoreError::NotAPair { .. }) => Ok(()),
+        other => Err(format!("files of two copies came to {:?}", other.map(|store| store.head().next_tree))),
+    }
+}
+
+#[test]
+fn opening_files_of_two_copies_is_caught() {
+    caught_in_store(StoreMistake::MarksNotCompared, "files of two copies came to", files_of_two_copies_are_no_store);
 }
 
 /// A client knows which leaves of its answer would be hashed if the draws could be foreseen.

@@ -11,6 +11,7 @@ use crate::support::clients::{HIGH, answer, apart, audited, blocks, issue_to, na
 use crate::support::disk::{PAGE, copy};
 use crate::support::house::{clock, on_disk, parts};
 use pouw::hash::{Checksum, sha3_512};
+use pouw::internal::store::StoreMistake;
 use pouw::internal::store::sim::SimDisk;
 use pouw::merkle::root;
 use pouw::protocol::{DifficultyTier, MicroJoules};
@@ -78,6 +79,8 @@ pub struct Base {
     pub trees: [Tree; 2],
     pub accounts: Accounts,
     pub ledger: Vec<LedgerEntry>,
+    /// Made by every engine on it.
+    pub mistake: Option<StoreMistake>,
     /// Every block of both trees.
     known: HashSet<Vec<u8>>,
     disk: SimDisk,
@@ -93,8 +96,16 @@ impl Base {
         let trees = [tree(kind, "done", 40, 1), tree(kind, "open", 70, 2)];
         let known = trees.iter().flat_map(|tree| tree.blocks.iter().cloned()).collect();
         let (disk, files) = (SimDisk::new(), tempfile::tempdir().unwrap());
-        let mut base =
-            Self { kind, trees, accounts: Accounts::new(), ledger: Vec::new(), known, disk: disk.clone(), files };
+        let mut base = Self {
+            kind,
+            trees,
+            accounts: Accounts::new(),
+            ledger: Vec::new(),
+            mistake: None,
+            known,
+            disk: disk.clone(),
+            files,
+        };
         base.write_files();
         let engine = on_disk(&disk, &clock(), settings());
         base.give(&engine, &base.trees[0]).unwrap();
@@ -154,6 +165,7 @@ impl Base {
         events: EventSink,
     ) -> Result<PouwEngine, pouw::OpenError> {
         let options = StoreOptions::new().state_cache_bytes(0).blocks_cache_bytes(0);
+        let options = self.mistake.into_iter().fold(options, StoreOptions::mistake);
         let runtime: Runtime = parts(Arc::new(disk.clone()), clock).events(events).options(options);
         PouwEngine::open_with(runtime, settings().build().unwrap())
     }

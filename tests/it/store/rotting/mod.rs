@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use crate::support::patience::PATIENCE;
 use base::{Base, Damage, Kind};
 use pouw::StoreFile;
+use pouw::internal::store::StoreMistake;
 use scene::{Activity, Outcome, play};
 
 /// Every how many damages one is tried, without `POUW_DAMAGE=all`.
@@ -89,6 +90,20 @@ fn without_damage_everything_is_right_and_completes() {
             assert!((outcome.mended, outcome.latched, outcome.closed) == (2, false, false), "{label}: {outcome:?}");
         }
     }
+}
+
+#[test]
+fn damaged_bytes_that_are_believed_are_caught() {
+    let wrong = |mistake| {
+        let mut base = Base::new(Kind::ALL[4]);
+        base.mistake = mistake;
+        let base = Arc::new(base);
+        let bits = base.damages(StoreFile::Blocks).into_iter().filter(|damage| matches!(damage, Damage::Bit { .. }));
+        let each = bits.step_by(5).map(|damage| ends(&base, Some(damage), Activity::Work, false).0.wrong.len());
+        each.sum::<usize>()
+    };
+    assert_eq!(wrong(None), 0);
+    assert!(wrong(Some(StoreMistake::SumsNotCompared)) > 0, "the mistake was not caught");
 }
 
 #[test]
