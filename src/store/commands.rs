@@ -9,7 +9,6 @@ use super::records::{
 };
 use super::standings::PutStandings;
 use super::trust_commands::{Amend, Audited, Damage, Referee, Repair, Upgrade, Vote};
-use super::verify_rows::OlderRow;
 
 /// One change of the store. A batch of them is one transaction.
 #[derive(Debug, Clone)]
@@ -121,7 +120,7 @@ pub enum Command {
     /// Add to the account what has been counted in memory.
     Count(Box<UsefulnessAccount>),
     /// Give rows of older stores their checksums.
-    SumRows(Vec<OlderRow>),
+    SumRows(Vec<super::verify_rows::OlderRow>),
     /// Write nothing but the head, so that it carries the clock.
     Touch,
 }
@@ -194,8 +193,7 @@ pub struct Settle {
     pub skip_leaf_check: bool,
 }
 
-/// The token of a challenge that was closed. No precondition: one that is consumed already stays as
-/// it is.
+/// The token of a challenge that was closed. No precondition: a consumed one stays as it is.
 #[derive(Debug, Clone)]
 pub struct Refuse {
     /// Challenge id.

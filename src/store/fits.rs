@@ -178,7 +178,7 @@ impl Batch<'_> {
     ) -> Result<(), StoreError> {
         let table = "suspects-0";
         for seq in [next, from, until] {
-            // An entry that does not decode has an error of its own when the walk comes to it.
+            // An entry that does not decode is an error of its own when the walk is there.
             if let Some(entry) = readable(self.try_entry(seq))? {
                 is_of_client(table, client, seq, &self.head, entry.as_ref())?;
             }

@@ -59,7 +59,7 @@ pub struct OlderRow {
     pub(super) key: Vec<u8>,
 }
 
-/// A stretch ends behind so many findings or older rows, so that it takes bounded memory.
+/// Findings and older rows at which a stretch ends, so that it takes bounded memory.
 const FOUND_MAX: usize = 256;
 const OLDER_MAX: usize = 4_096;
 

@@ -329,8 +329,8 @@ pub(super) fn check_sealed(table: &'static str, key: impl RowKey, bytes: &[u8]) 
     if is_older_sealed(bytes) { Ok(()) } else { summed::before_sum(table, key, bytes).map(drop) }
 }
 
-/// Opens the envelope of a variable row, at most 64 KiB, no trailing bytes: version 1 with the right
-/// checksum, or version 0 without one.
+/// Opens the envelope of a variable row, at most 64 KiB, no trailing bytes: version 1 with the
+/// right checksum, or version 0 without one.
 ///
 /// # Errors
 /// [`RecordError`] if the bytes are not such a row.

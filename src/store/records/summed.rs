@@ -122,7 +122,7 @@ pub(super) fn opened_fixed<'b, const N: usize>(
         .ok_or_else(|| damaged(table, format!("{} bytes instead of {}", bytes.len(), N + TAIL)))
 }
 
-/// Whether a row of so many bytes is in the form of older stores, if `stored` is the length with a
+/// Whether a row of this length is in the form of older stores, if `stored` is the length with a
 /// checksum.
 pub(in crate::store) fn is_older(len: usize, stored: usize) -> bool {
     len + TAIL == stored

@@ -77,8 +77,9 @@ fn stores() -> [Files; 2] {
             let suspects = txn.open_table(SUSPECTS).unwrap();
             let table = txn.open_table(LEDGER).unwrap();
             let entries = table.iter().unwrap().map(|entry| entry.unwrap());
-            let entries = entries.map(|(seq, raw)| (seq.value(), LedgerRow::decode(seq.value(), raw.value()).unwrap()));
-            let (seq, entry) = entries.filter(|(_, row)| suspects.get(row.client).unwrap().is_none()).next().unwrap();
+            let mut entries =
+                entries.map(|(seq, raw)| (seq.value(), LedgerRow::decode(seq.value(), raw.value()).unwrap()));
+            let (seq, entry) = entries.find(|(_, row)| suspects.get(row.client).unwrap().is_none()).unwrap();
             txn.open_table(FOLLOWED).unwrap().insert(entry.client, seq).unwrap();
         });
         *state = std::fs::read(file.path()).unwrap();
