@@ -108,7 +108,13 @@ impl Store {
         if !walk.is_full() {
             walk.at = place::SOURCES;
             let walked = self.blocks_db().and_then(|database| database.begin_read());
-            self.blocks_used(walked.and_then(|snapshot| walk.blocks(&snapshot)))?;
+            self.blocks_used(match walked {
+                Ok(snapshot) => walk.blocks(&snapshot),
+                Err(error) => {
+                    walk.out.next = None;
+                    walk.finding("sources-0", None, error)
+                }
+            })?;
         }
         Ok(walk.out)
     }

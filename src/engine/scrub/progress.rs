@@ -54,6 +54,10 @@ impl Core {
     /// Writes how far the pass is, in a commit of its own.
     pub(super) fn write_progress(&self) -> Result<(), WriteError> {
         let row = self.scrub.progress.lock().row().clone();
+        self.put_progress(row)
+    }
+
+    pub(super) fn put_progress(&self, row: ScrubRow) -> Result<(), WriteError> {
         self.write_bulk(vec![Command::PutScrub(Box::new(row.clone()))])?;
         let mut progress = self.scrub.progress.lock();
         progress.written = row;

@@ -197,17 +197,20 @@ impl Step<'_> {
         }
     }
 
+    /// Everything was read once. That is shown when it is durable.
     fn end(&mut self) -> Result<(), ScrubError> {
         self.walk.place = None;
-        {
-            let now_ms = self.core.now_ms();
-            let mut progress = self.core.scrub.progress.lock();
-            let row = progress.edit();
-            row.at = None;
-            (row.full_ms, row.full_bytes, row.full_found) = (now_ms, row.bytes, row.found);
-        }
+        let now_ms = self.core.now_ms();
+        let mut row = self.core.scrub.progress.lock().row().clone();
+        row.at = None;
+        (row.full_ms, row.full_bytes, row.full_found) = (now_ms, row.bytes, row.found);
+        let written = self.core.put_progress(row.clone());
+        *self.core.scrub.progress.lock().edit() = row;
         self.fill_in(true);
-        self.write_progress()
+        match written {
+            Err(error) if self.core.takes_no_writes() => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     fn fill_in(&mut self, ended: bool) {

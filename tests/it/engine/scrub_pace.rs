@@ -16,7 +16,7 @@ fn read(house: &House) -> u64 {
 }
 
 /// Moves the clock a second and waits until the thread came round after that.
-fn second(house: &House) {
+pub(super) fn second(house: &House) {
     house.clock.advance(SECOND);
     let now = house.engine.now();
     until(|| {
