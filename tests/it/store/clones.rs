@@ -49,7 +49,7 @@ fn no_token_of_a_store_counts_in_its_backups_nor_one_of_a_backup_in_another() {
     let second = backup(&copies[0]);
     let of_copies: Vec<WorkUnit> = copies.iter().map(|copy| issue(copy, CLIENT, High).unit).collect();
     let mut copies = copies;
-    // From a restart on, a store adopts its own tokens of before, and no others.
+    // After a restart a store adopts the tokens that it issued before, and no others.
     for _ in 0..3 {
         for (copy, other) in copies.iter().zip([&of_copies[1], &of_copies[0]]) {
             units.iter().chain([other]).for_each(|unit| is_of_another_store(copy, unit));
