@@ -306,9 +306,8 @@ fn a_tree_that_contradicts_itself_stays_here(config: ConfigBuilder) -> Step {
     });
     let engine = open(parts(house.storage(), &house.clock), config);
     for policy in [ExportPolicy::Strict, ExportPolicy::Attested] {
-        let (mut first, mut second) = (Vec::new(), Vec::new());
-        let leaves = engine.export_leaves_under(policy, "t", &mut |leaf| Ok(first.push(*leaf)));
-        let nodes = engine.export_addresses_under(policy, "t", &mut |node| Ok(second.push(*node)));
+        let leaves = engine.export_leaves_under(policy, "t", &mut |_| Ok(()));
+        let nodes = engine.export_addresses_under(policy, "t", &mut |_| Ok(()));
         for exported in [leaves, nodes] {
             ensure!(matches!(exported, Err(TreeError::Inconsistent { .. })), "a wrong leaf was exported: {exported:?}");
         }

@@ -27,7 +27,6 @@ const GO: ControlFlow<()> = ControlFlow::Continue(());
 
 /// A tree of 40 leaves on a disk of which every page is read again.
 struct Scene {
-    strategy: Strategy,
     disk: SimDisk,
     clock: Arc<FakeClock>,
     engine: PouwEngine,
@@ -38,7 +37,7 @@ impl Scene {
     fn new(strategy: Strategy) -> Self {
         let (disk, clock) = (SimDisk::new(), clock());
         let engine = engine_on(&disk, &clock);
-        let scene = Self { strategy, disk, clock, engine, issued: None };
+        let scene = Self { disk, clock, engine, issued: None };
         let data = blocks(40, 9);
         let given: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
         scene.engine.ingest_blocks(&options(strategy), "t", &given).unwrap();
