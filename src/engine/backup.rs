@@ -12,6 +12,7 @@ use crate::store::records::CopyRow;
 use crate::store::{BackupFailure, BackupProgress, OnBackup, StorageProvider, StoreDirectory, StoreError, StoreFile};
 
 use super::PouwEngine;
+use super::event::Event;
 
 /// One backup at a time: two into one directory would clear each other's files.
 static ONE: Mutex<()> = Mutex::new(());
@@ -40,7 +41,8 @@ pub struct CopyOf {
     pub at: UnixMillis,
 }
 
-/// Why a backup failed. The store is unchanged, and the destination too.
+/// Why a backup failed. The store is unchanged, and so is the destination, unless the text says
+/// that the copy is there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
@@ -61,7 +63,7 @@ pub enum BackupError {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The callback cancelled it.
+    /// The callback cancelled it, or panicked, which is an event too.
     #[error("the backup was cancelled; nothing is left of it")]
     Cancelled,
 }
@@ -113,17 +115,22 @@ impl PouwEngine {
         let partial = partial_of(&path)?;
         let _one = ONE.lock();
         expect_empty(&path)?;
+        let _alone = Alone::in_directory(&partial)?;
+        // Another process may have finished one meanwhile.
+        expect_empty(&path)?;
         // Left by a backup that was killed.
-        clear(&partial)?;
-        fs::create_dir_all(&partial).map_err(|error| cannot_write(&partial, &error))?;
+        clear_files(&partial)?;
         let copied = self.copy_to(&partial, progress).and_then(|report| {
-            publish(&partial, &path)?;
+            fs::rename(&partial, &path).map_err(|error| cannot_write(&path, &error))?;
             Ok(report)
         });
-        if copied.is_err() {
-            clear(&partial)?;
+        match copied {
+            Ok(report) => published(&path, sync_names_in).map(|()| report),
+            Err(error) => {
+                clear(&partial)?;
+                Err(error)
+            }
         }
-        copied
     }
 
     /// Returns the origin of this store, if it was made by [`PouwEngine::backup`].
@@ -137,6 +144,10 @@ impl PouwEngine {
         let copied = self.core().store.backup(to, progress).map_err(|failure| match failure {
             BackupFailure::NotEmpty(file) => BackupError::NotEmpty { path: directory.join(file.file_name()) },
             BackupFailure::Cancelled => BackupError::Cancelled,
+            BackupFailure::Panicked => {
+                self.core().emit(Event::CallbackPanicked);
+                BackupError::Cancelled
+            }
             BackupFailure::Source(error) => error.into(),
             BackupFailure::Copy(error) => {
                 BackupError::Destination { path: directory.to_owned(), what: error.to_string() }
@@ -169,30 +180,128 @@ fn expect_empty(path: &Path) -> Result<(), BackupError> {
     }
 }
 
-/// Removes the two files of a partial copy and its directory, and nothing else.
-fn clear(partial: &Path) -> Result<(), BackupError> {
-    let gone = |removed: io::Result<()>| match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(cannot_write(partial, &error)),
-        _ => Ok(()),
-    };
-    for file in [StoreFile::State, StoreFile::Blocks] {
-        gone(fs::remove_file(partial.join(file.file_name())))?;
-    }
-    gone(fs::remove_dir(partial))
+/// The lock on the directory in which a copy grows: no other process writes or clears it meanwhile.
+struct Alone {
+    /// Locked until it is closed.
+    #[cfg(unix)]
+    _directory: Option<fs::File>,
 }
 
-/// Gives the complete copy its name.
-fn publish(partial: &Path, path: &Path) -> Result<(), BackupError> {
-    fs::rename(partial, path).map_err(|error| cannot_write(path, &error))?;
+impl Alone {
+    /// Makes the directory and locks it.
     #[cfg(unix)]
-    if let Some(parent) = path.parent() {
-        fs::File::open(parent)
-            .and_then(|directory| directory.sync_all())
-            .map_err(|error| cannot_write(parent, &error))?;
+    fn in_directory(partial: &Path) -> Result<Self, BackupError> {
+        let failed = |error: io::Error| cannot_write(partial, &error);
+        // Its owner may have given it its name, or removed it, before it was locked here.
+        for _ in 0..TRIES {
+            fs::create_dir_all(partial).map_err(failed)?;
+            let directory = match fs::File::open(partial) {
+                Ok(directory) => directory,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(failed(error)),
+            };
+            match directory.try_lock() {
+                Ok(()) => {}
+                Err(fs::TryLockError::WouldBlock) => return Err(taken(partial)),
+                // A file system without locks.
+                Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                    return Ok(Self { _directory: None });
+                }
+                Err(fs::TryLockError::Error(error)) => return Err(failed(error)),
+            }
+            let id = |metadata: fs::Metadata| {
+                use std::os::unix::fs::MetadataExt;
+                (metadata.dev(), metadata.ino())
+            };
+            let locked = directory.metadata().map(id).map_err(failed)?;
+            if fs::metadata(partial).is_ok_and(|there| id(there) == locked) {
+                return Ok(Self { _directory: Some(directory) });
+            }
+        }
+        Err(taken(partial))
+    }
+
+    /// Makes the directory. Elsewhere than on Unix it has no lock between processes.
+    #[cfg(not(unix))]
+    fn in_directory(partial: &Path) -> Result<Self, BackupError> {
+        fs::create_dir_all(partial).map_err(|error| cannot_write(partial, &error))?;
+        Ok(Self {})
+    }
+}
+
+/// Most tries to lock a directory that others make and remove.
+#[cfg(unix)]
+const TRIES: usize = 16;
+
+#[cfg(unix)]
+fn taken(partial: &Path) -> BackupError {
+    let what = "another backup writes there; wait for its end, or name another directory".to_owned();
+    BackupError::Destination { path: partial.to_owned(), what }
+}
+
+/// Removes the two files of a partial copy and its directory, and nothing else.
+fn clear(partial: &Path) -> Result<(), BackupError> {
+    clear_files(partial)?;
+    gone(partial, fs::remove_dir(partial))
+}
+
+fn clear_files(partial: &Path) -> Result<(), BackupError> {
+    for file in [StoreFile::State, StoreFile::Blocks] {
+        gone(partial, fs::remove_file(partial.join(file.file_name())))?;
     }
     Ok(())
 }
 
+fn gone(partial: &Path, removed: io::Result<()>) -> Result<(), BackupError> {
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(cannot_write(partial, &error)),
+        _ => Ok(()),
+    }
+}
+
+/// The complete copy has its name; `sync` makes the name durable.
+fn published(path: &Path, sync: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), BackupError> {
+    path.parent().map_or(Ok(()), sync).map_err(|error| {
+        let what = format!("the copy is complete and is there, but a power cut may take its name away: {error}");
+        BackupError::Destination { path: path.to_owned(), what }
+    })
+}
+
+fn sync_names_in(parent: &Path) -> io::Result<()> {
+    if cfg!(unix) { fs::File::open(parent)?.sync_all() } else { Ok(()) }
+}
+
 fn cannot_write(path: &Path, error: &io::Error) -> BackupError {
     BackupError::Destination { path: path.to_owned(), what: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_whose_name_may_be_lost_is_reported_as_there() {
+        let failed = published(Path::new("/backups/monday"), |parent| {
+            assert_eq!(parent, Path::new("/backups"));
+            Err(io::Error::other("input/output error"))
+        });
+        let text = failed.unwrap_err().to_string();
+        assert!(text.starts_with("/backups/monday: the copy is complete and is there"), "{text}");
+        assert!(published(Path::new("/backups/monday"), |_| Ok(())).is_ok());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_directory_in_which_a_copy_grows_has_one_owner() {
+        let parent = tempfile::tempdir().unwrap();
+        let partial = partial_of(&parent.path().join("copy")).unwrap();
+        let owner = Alone::in_directory(&partial).unwrap();
+        let second = Alone::in_directory(&partial).err().unwrap().to_string();
+        assert!(second.contains("another backup writes there"), "{second}");
+        // Published: the name is free, while the lock is still held.
+        fs::rename(&partial, parent.path().join("copy")).unwrap();
+        let other = Alone::in_directory(&partial).unwrap();
+        drop((owner, other));
+        assert!(Alone::in_directory(&partial).is_ok());
+    }
 }

@@ -13,20 +13,24 @@ use std::sync::Arc;
 
 use redb::{Database, Key, ReadTransaction, ReadableTable, TableDefinition, Value};
 
+use crate::guard::contained;
+
 use super::backend::{Failures, StorageProvider, StoreFile};
 use super::error::{DbResult, StoreError};
-use super::file::open_file;
+use super::file::{Seen, open_file, open_unchanged};
 use super::identity::is_empty;
-use super::init::{begin_durable, drawn, head_of, sync_names};
+use super::init::{drawn, head_of, sync_names};
 #[cfg(feature = "testing")]
 use super::mistakes::StoreMistake;
 use super::open::{Identity, Store};
 use super::records::{CopyRow, encode_meta, seal};
 use super::tables::{BLOCKS, META, SOURCES, SUMS, each_state_table};
-use super::transaction::Snapshot;
+use super::transaction::{Changing, NotCommitted, NotWritten, Snapshot, kept_in, let_go};
 
 /// Bytes of rows in one transaction of the copy, roughly.
 const BYTES_PER_COMMIT: u64 = 8 << 20;
+/// Most rows in one transaction of the copy.
+const ROWS_PER_COMMIT: usize = 1 << 16;
 /// Page cache for each file of the copy.
 const CACHE_BYTES: usize = 16 << 20;
 
@@ -61,6 +65,8 @@ pub enum BackupFailure {
     NotEmpty(StoreFile),
     /// The callback cancelled it.
     Cancelled,
+    /// The callback panicked.
+    Panicked,
     /// Reading the store failed.
     Source(StoreError),
     /// Writing the copy failed.
@@ -85,17 +91,8 @@ impl Store {
         let failures = Arc::<Failures>::default();
         #[cfg(feature = "testing")]
         let early = self.blocks_too_early().map_err(BackupFailure::Source)?;
-        let mut opened = Vec::new();
-        for file in [StoreFile::State, StoreFile::Blocks] {
-            let database = open_file(&*to, file, CACHE_BYTES, &failures).map_err(BackupFailure::Copy)?;
-            if !is_empty(&database).map_err(BackupFailure::Copy)? {
-                return Err(BackupFailure::NotEmpty(file));
-            }
-            opened.push(database);
-        }
-        let (Some(to_blocks), Some(to_state)) = (opened.pop(), opened.pop()) else {
-            return Err(BackupFailure::Cancelled);
-        };
+        let to_state = CopyFile::open(&*to, StoreFile::State, &failures)?;
+        let to_blocks = CopyFile::open(&*to, StoreFile::Blocks, &failures)?;
         // A block file that failed before is opened again now, and not under the snapshots.
         self.blocks_used(self.blocks_db().map(drop)).map_err(BackupFailure::Source)?;
         let reopened = self.reopened();
@@ -103,11 +100,22 @@ impl Store {
         #[cfg(feature = "testing")]
         let blocks = early.unwrap_or(blocks);
         let mut copying = Copying { store: self, reopened, done: BackupProgress::default(), progress };
+        // What panics in here belongs to the source: writes of the copy and the callback contain
+        // their own.
         let copied = state.look(|state| {
             blocks.look(|blocks| Ok(copying.all((state, &to_state), (blocks, &to_blocks), self.identity())))
         });
-        let copied = copied.map_err(BackupFailure::Source)??;
-        sync_names(&*to, &self.options).map_err(BackupFailure::Copy)?;
+        let copied = copied.map_err(BackupFailure::Source)?;
+        let closed = to_state.close().and(to_blocks.close());
+        let copied = copied?;
+        closed.map_err(BackupFailure::Copy)?;
+        if let Some(what) = failures.latched.get() {
+            return Err(BackupFailure::Copy(StoreError::Io { what: what.clone() }));
+        }
+        for file in [StoreFile::State, StoreFile::Blocks] {
+            kept_in(file, || expect_closed(&*to, file)).map_err(BackupFailure::Copy)?;
+        }
+        kept_in(StoreFile::State, || sync_names(&*to, &self.options)).map_err(BackupFailure::Copy)?;
         Ok(copied)
     }
 
@@ -129,12 +137,72 @@ impl Store {
     }
 }
 
+/// One file of the copy. A panic of redb's in it is an error of the copy.
+struct CopyFile {
+    database: Option<Database>,
+    file: StoreFile,
+}
+
+impl CopyFile {
+    fn open(to: &dyn StorageProvider, file: StoreFile, failures: &Arc<Failures>) -> Result<Self, BackupFailure> {
+        let opened = kept_in(file, || {
+            let database = open_file(to, file, CACHE_BYTES, failures)?;
+            Ok((is_empty(&database)?, database))
+        });
+        let (empty, database) = opened.map_err(BackupFailure::Copy)?;
+        let copy = Self { database: Some(database), file };
+        if empty { Ok(copy) } else { Err(BackupFailure::NotEmpty(file)) }
+    }
+
+    /// Writes in one durable transaction.
+    fn write(&self, with: impl FnOnce(&Changing) -> Result<(), StoreError>) -> Result<(), BackupFailure> {
+        let database = self.database.as_ref().ok_or(BackupFailure::Copy(StoreError::Closed))?;
+        let not_written = |not: NotWritten| match not {
+            NotWritten::RolledBack(error) | NotWritten::Broken(error) => BackupFailure::Copy(error),
+        };
+        let txn = Changing::of(database, self.file, true).map_err(not_written)?;
+        let (txn, ()) = txn.change(with).map_err(not_written)?;
+        txn.commit().map_err(|not| match not {
+            NotCommitted::RolledBack(error) | NotCommitted::Unknown(error) | NotCommitted::Broken(error) => {
+                BackupFailure::Copy(error)
+            }
+        })
+    }
+
+    fn close(mut self) -> Result<(), StoreError> {
+        kept_in(self.file, || {
+            drop(self.database.take());
+            Ok(())
+        })
+    }
+}
+
+impl Drop for CopyFile {
+    fn drop(&mut self) {
+        let_go(self.database.take());
+    }
+}
+
+/// redb reports no failure of closing a file; it shows when the file is opened.
+fn expect_closed(to: &dyn StorageProvider, file: StoreFile) -> Result<(), StoreError> {
+    match open_unchanged(to, file, CACHE_BYTES, false)? {
+        Seen::Open(database) => {
+            let_go(database);
+            Ok(())
+        }
+        Seen::Unclean | Seen::NotCreated => {
+            let what = format!("{} could not be closed", to.path(file).display());
+            Err(StoreError::Io { what })
+        }
+    }
+}
+
 impl Copying<'_> {
     /// Copies both files, each from its snapshot.
     fn all(
         &mut self,
-        (state, to_state): (&ReadTransaction, &Database),
-        (blocks, to_blocks): (&ReadTransaction, &Database),
+        (state, to_state): (&ReadTransaction, &CopyFile),
+        (blocks, to_blocks): (&ReadTransaction, &CopyFile),
         identity: Identity,
     ) -> Result<Copied, BackupFailure> {
         let head = head_of(state).map_err(BackupFailure::Source)?;
@@ -160,7 +228,7 @@ impl Copying<'_> {
         Ok(Copied { done: self.done, commit_seq: head.commit_seq, store })
     }
 
-    fn block_tables(&mut self, blocks: &ReadTransaction, to: &Database) -> Result<(), BackupFailure> {
+    fn block_tables(&mut self, blocks: &ReadTransaction, to: &CopyFile) -> Result<(), BackupFailure> {
         self.table(blocks, to, BLOCKS)?;
         self.table(blocks, to, SOURCES)?;
         self.table(blocks, to, SUMS)
@@ -177,35 +245,39 @@ impl Copying<'_> {
     fn table<K: Key + 'static, V: Value + 'static>(
         &mut self,
         from: &ReadTransaction,
-        to: &Database,
+        to: &CopyFile,
         table: TableDefinition<'_, K, V>,
     ) -> Result<(), BackupFailure> {
         let rows = from.open_table(table).db().map_err(BackupFailure::Source)?;
         let mut rows = rows.iter().db().map_err(BackupFailure::Source)?;
         let mut more = true;
         while more {
-            let txn = begin_durable(to, true).map_err(BackupFailure::Copy)?;
-            {
-                let mut copy = txn.open_table(table).db().map_err(BackupFailure::Copy)?;
-                let enough = self.done.bytes + BYTES_PER_COMMIT;
-                more = loop {
-                    if self.done.bytes >= enough {
-                        break true;
-                    }
-                    let Some(row) = rows.next() else { break false };
-                    let (key, value) = row.db().map_err(BackupFailure::Source)?;
-                    let (key, value) = (key.value(), value.value());
-                    let bytes = K::as_bytes(&key).as_ref().len() + V::as_bytes(&value).as_ref().len();
-                    copy.insert(key, value).db().map_err(BackupFailure::Copy)?;
-                    self.done.rows += 1;
-                    self.done.bytes += bytes as u64;
+            let (mut batch, mut bytes) = (Vec::new(), 0);
+            while batch.len() < ROWS_PER_COMMIT && bytes < BYTES_PER_COMMIT {
+                let Some(row) = rows.next() else {
+                    more = false;
+                    break;
                 };
+                let (key, value) = row.db().map_err(BackupFailure::Source)?;
+                bytes += K::as_bytes(&key.value()).as_ref().len() as u64;
+                bytes += V::as_bytes(&value.value()).as_ref().len() as u64;
+                batch.push((key, value));
             }
             // Pages read after the store was opened again may have been overwritten.
             self.still_open()?;
-            txn.commit().db().map_err(BackupFailure::Copy)?;
-            if (self.progress)(&self.done).is_break() {
-                return Err(BackupFailure::Cancelled);
+            to.write(|txn| {
+                let mut copy = txn.open_table(table).db()?;
+                for (key, value) in &batch {
+                    copy.insert(key.value(), value.value()).db()?;
+                }
+                Ok(())
+            })?;
+            self.done.rows += batch.len() as u64;
+            self.done.bytes += bytes;
+            match contained(|| (self.progress)(&self.done)) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => return Err(BackupFailure::Cancelled),
+                Err(_) => return Err(BackupFailure::Panicked),
             }
         }
         Ok(())
@@ -227,25 +299,27 @@ impl Copying<'_> {
     fn label(
         &self,
         from: &ReadTransaction,
-        to: &Database,
+        to: &CopyFile,
         store: [u8; 16],
         copy_of: Option<&CopyRow>,
     ) -> Result<(), BackupFailure> {
-        let txn = begin_durable(to, true).map_err(BackupFailure::Copy)?;
-        {
-            let labels = from.open_table(META).db().map_err(BackupFailure::Source)?;
-            let mut copy = txn.open_table(META).db().map_err(BackupFailure::Copy)?;
-            for row in labels.iter().db().map_err(BackupFailure::Source)? {
-                let (key, value) = row.db().map_err(BackupFailure::Source)?;
-                copy.insert(key.value(), value.value()).db().map_err(BackupFailure::Copy)?;
-            }
-            copy.insert("store", encode_meta("store", &store).as_slice()).db().map_err(BackupFailure::Copy)?;
-            if let Some(row) = copy_of {
-                let sealed = seal("meta-0", "copy-of", row).map_err(|error| BackupFailure::Copy(error.into()))?;
-                copy.insert("copy-of", sealed.as_slice()).db().map_err(BackupFailure::Copy)?;
-            }
+        let labels = from.open_table(META).db().map_err(BackupFailure::Source)?;
+        let mut rows = Vec::new();
+        for row in labels.iter().db().map_err(BackupFailure::Source)? {
+            let (key, value) = row.db().map_err(BackupFailure::Source)?;
+            rows.push((key.value().to_owned(), value.value().to_vec()));
         }
         self.still_open()?;
-        txn.commit().db().map_err(BackupFailure::Copy)
+        to.write(|txn| {
+            let mut copy = txn.open_table(META).db()?;
+            for (key, value) in &rows {
+                copy.insert(key.as_str(), value.as_slice()).db()?;
+            }
+            copy.insert("store", encode_meta("store", &store).as_slice()).db()?;
+            if let Some(row) = copy_of {
+                copy.insert("copy-of", seal("meta-0", "copy-of", row)?.as_slice()).db()?;
+            }
+            Ok(())
+        })
     }
 }

@@ -76,9 +76,12 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
 /// By the service that has the store open, if there is one.
 fn copy(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Done, Failure> {
     #[cfg(unix)]
-    if let Some(service) = control::service_of(&options.place.db) {
-        return control::back_up(service, &options.to, progress);
-    }
+    let engine = match control::service_of(&options.place.db) {
+        Ok(Some(service)) => return control::back_up(service, &options.to, progress),
+        Ok(None) => options.place.look()?,
+        Err(unreachable) => options.place.look().map_err(|failure| control::or_service(failure, &unreachable))?,
+    };
+    #[cfg(not(unix))]
     let engine = options.place.look()?;
     let report = engine.backup(&options.to, &mut |done| {
         progress(done.bytes);

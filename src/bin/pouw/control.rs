@@ -1,6 +1,6 @@
 //! Requests to the service that has a store open.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -46,9 +46,33 @@ pub fn socket_of(db: &Path) -> PathBuf {
     db.join("control.sock")
 }
 
-/// Connects to the service that has the store open; `None` if there is none.
-pub fn service_of(db: &Path) -> Option<UnixStream> {
-    UnixStream::connect(socket_of(db)).ok()
+/// Why the store cannot be opened, and why its service cannot be reached. The socket is left by a
+/// service that is gone, unless the store is in use.
+pub fn or_service(failure: Failure, unreachable: &str) -> Failure {
+    match failure {
+        Failure::Failed(what) => {
+            Failure::Failed(format!("{what}; its service, if there is one, cannot be reached: {unreachable}"))
+        }
+        other => other,
+    }
+}
+
+/// Connects to the service that has the store open; `None` if there is none. The error says why one
+/// that may be there cannot be reached.
+pub fn service_of(db: &Path) -> Result<Option<UnixStream>, String> {
+    let path = socket_of(db);
+    match UnixStream::connect(&path) {
+        Ok(service) => Ok(Some(service)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            let then = match error.kind() {
+                ErrorKind::PermissionDenied => "run this as the user of the service",
+                ErrorKind::ConnectionRefused => "no service listens there: one was killed, or is about to end",
+                _ => "see whether the service runs",
+            };
+            Err(format!("{}: {error}; {then}", path.display()))
+        }
+    }
 }
 
 /// Has the service copy its store.

@@ -151,9 +151,14 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
 /// By the service that has the store open, if there is one.
 fn scrub(options: &Options, progress: &mut dyn FnMut(u64, u64)) -> Result<Done, Failure> {
     #[cfg(unix)]
-    if let Some(service) = control::service_of(&options.place.db) {
-        return control::scrub(service, options.rate.0, progress);
-    }
+    let engine = match control::service_of(&options.place.db) {
+        Ok(Some(service)) => return control::scrub(service, options.rate.0, progress),
+        Ok(None) => options.place.open_to_scrub()?,
+        Err(unreachable) => {
+            options.place.open_to_scrub().map_err(|failure| control::or_service(failure, &unreachable))?
+        }
+    };
+    #[cfg(not(unix))]
     let engine = options.place.open_to_scrub()?;
     let pace = Pace::of(options.rate.0);
     let report = engine.scrub_all(&mut |report| {

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use crate::support::clients::{apart, audited, blocks, names, options};
+use crate::support::disk::{Access, Hooked};
 use crate::support::house::{House, config, in_directory};
 use crate::support::patience::until;
 use crate::support::work::{cut, issue, made_up, solve, work};
@@ -15,7 +16,9 @@ use pouw::internal::store::sim::{Loss, SimDisk};
 use pouw::internal::store::{BackupFailure, Store, check};
 use pouw::protocol::DifficultyTier::{High, Low};
 use pouw::protocol::WorkId;
-use pouw::{Answer, BackupError, IssueRequest, PouwEngine, Receipt, StoreError, StoreOptions, Strategy, SubmitError};
+use pouw::{
+    Answer, BackupError, Event, IssueRequest, PouwEngine, Receipt, StoreError, StoreOptions, Strategy, SubmitError,
+};
 
 const GO: ControlFlow<()> = ControlFlow::Continue(());
 const SUBMITTERS: u64 = 8;
@@ -202,6 +205,39 @@ fn a_copy_to_a_disk_that_fails_is_an_error_of_the_destination() {
     }
     assert!(failed > 20, "{failed}");
     assert!(matches!(store.backup(Arc::new(SimDisk::new()), &mut |_| GO), Ok(copied) if copied.done.rows > 0));
+}
+
+#[test]
+fn a_panic_at_the_destination_or_of_the_callback_is_no_damage_of_the_store() {
+    let store = stored(&SimDisk::new());
+    let mut panicked = 0;
+    for nth in 1.. {
+        let (to, count) = (SimDisk::new(), AtomicUsize::new(0));
+        let to = Hooked::new(Arc::new(to), move |access| {
+            let now = if access == Access::Change { count.fetch_add(1, Ordering::SeqCst) + 1 } else { 0 };
+            assert!(now != nth, "the destination gives up");
+        });
+        match store.backup(Arc::new(to), &mut |_| GO) {
+            Err(BackupFailure::Copy(_)) => panicked += 1,
+            Err(other) => panic!("{nth}: {other:?}"),
+            Ok(_) => break,
+        }
+    }
+    assert!(panicked > 20, "{panicked}");
+    let failed = store.backup(Arc::new(SimDisk::new()), &mut |_| panic!("the callback"));
+    assert!(matches!(failed, Err(BackupFailure::Panicked)), "{failed:?}");
+    assert!(store.backup(Arc::new(SimDisk::new()), &mut |_| GO).is_ok());
+}
+
+#[test]
+fn a_callback_that_panics_cancels_the_backup_with_an_event() {
+    let house = House::in_directory(config());
+    let failed = house.engine.backup(house.path("copy"), &mut |_| panic!("the callback"));
+    assert!(matches!(failed, Err(BackupError::Cancelled)), "{failed:?}");
+    assert_eq!(*house.events.lock(), [Event::CallbackPanicked]);
+    let names: Vec<_> =
+        std::fs::read_dir(house.directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["store"]);
 }
 
 /// The store is opened again in the middle: its pages may be written anew under the snapshot.
