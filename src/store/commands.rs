@@ -3,6 +3,7 @@
 use crate::merkle::AlignedRange;
 use crate::policy::quorum::Voter;
 
+use super::mend::Mend;
 use super::read::TreeNumber;
 use super::records::{
     DataPlace, Exposure, GroupRow, HashWork, LengthRow, ScrubRow, Strategy, TreeState, UsefulnessAccount,
@@ -50,11 +51,6 @@ pub enum Command {
         /// The tree.
         tree: TreeNumber,
     },
-    /// Note that the rows of a tree are to be removed which has no row, no name and no handle.
-    NoteRemoval {
-        /// The tree; its number was given before.
-        tree: TreeNumber,
-    },
     /// Remove up to `limit` rows of a forgotten tree.
     Purge {
         /// The tree.
@@ -100,6 +96,8 @@ pub enum Command {
     Referee(Referee),
     /// Take the server's own hashes for leaves that only clients have hashed.
     Upgrade(Upgrade),
+    /// Mend rows.
+    Mend(Mend),
     /// Take damaged leaves as mended: verified in trees of known addresses, else pending.
     Repair(Repair),
     /// Take leaves out of the queue: their stored data is damaged.

@@ -1,15 +1,18 @@
 //! Rows that belong to no tree: block data without a tree that needs it, and rows of trees that are
 //! gone without a note that they are to be removed.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
-use redb::{Key, ReadOnlyTable, ReadTransaction, Value};
+use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, Value};
 
 use super::error::{DbResult, StoreError};
 use super::open::Store;
 use super::read::{Reader, TreeNumber};
 use super::records::DataPlace;
-use super::tables::{BLOCKS, CHORE_DROP, CHORE_PURGE, CHORES, HASHES, INTERIOR, LENGTHS, SOURCES, SUMS, TILES, TREES};
+use super::tables::{
+    BLOCKS, CHORE_DROP, CHORE_PURGE, CHORES, HANDLES, HASHES, INTERIOR, LENGTHS, NAMES, SOURCES, SUMS, TILES, TREES,
+};
 
 /// A stretch of the search for block data that belongs to no tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,6 +73,29 @@ impl Reader {
     /// [`StoreError`] if the storage fails.
     pub fn ownerless(&self, from: TreeNumber, limit: usize) -> Result<Vec<TreeNumber>, StoreError> {
         self.rows.look(|txn| ownerless(txn, from, limit))
+    }
+
+    /// Those of `trees`, which are in order, that a name or a handle leads to. One walk over both
+    /// tables.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails.
+    pub fn named(&self, trees: &[TreeNumber]) -> Result<BTreeSet<TreeNumber>, StoreError> {
+        self.rows.look(|txn| {
+            let mut named = BTreeSet::new();
+            let mut note = |tree: TreeNumber| {
+                if trees.binary_search(&tree).is_ok() {
+                    named.insert(tree);
+                }
+            };
+            for entry in txn.open_table(NAMES).db()?.iter().db()? {
+                note(entry.db()?.1.value());
+            }
+            for entry in txn.open_table(HANDLES).db()?.iter().db()? {
+                note(entry.db()?.1.value());
+            }
+            Ok(named)
+        })
     }
 
     fn is_left_over(&self, tree: TreeNumber) -> Result<bool, StoreError> {

@@ -1,10 +1,16 @@
-//! Mending a closed store: removes what belongs to no tree, and finishes removals that stopped.
+//! Mending a closed store: removes what belongs to no tree, finishes removals that stopped, and
+//! fits the sums of the head to the ledger.
 //!
 //! The order: rows of the state file that belong to no tree get a note that they are to be removed;
 //! then every noted removal is finished; then block data goes that no tree needs. Each step is
 //! bounded and durable by itself, so that mending may be interrupted, and goes on when it is
 //! repeated.
 
+mod apply;
+mod commands;
+mod ledger;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -15,6 +21,8 @@ use super::error::{CommitFailure, StoreError};
 use super::open::{Store, StoreOptions};
 use super::read::TreeNumber;
 use super::tables::{CHORE_DROP, CHORE_PURGE};
+
+pub use commands::{Mend, Regroup};
 
 /// What mending did, or would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -29,6 +37,8 @@ pub struct MendReport {
     pub leftover_rows: u64,
     /// Trees whose removal, or the removal of whose data, had not been finished.
     pub removals: u64,
+    /// Sums in the head that did not fit the ledger, and rows that led to entries it no longer has.
+    pub sums: u64,
     /// Rows removed; 0 in a dry run.
     pub rows_removed: u64,
     /// Trees of which rows are left that something refers to, and notes on removals that do not fit
@@ -53,7 +63,7 @@ pub const MEND_STEPS_SHOWN: usize = 100;
 impl MendReport {
     /// Whether there was nothing to mend.
     pub fn is_clean(&self) -> bool {
-        self.leftover_data + self.leftover_rows + self.removals + self.not_mended == 0
+        self.leftover_data + self.leftover_rows + self.removals + self.sums + self.not_mended == 0
     }
 
     fn step(&mut self, what: String) {
@@ -66,6 +76,8 @@ impl MendReport {
 /// Trees looked at, and rows removed, in one step.
 const TREES_PER_STEP: usize = 256;
 const ROWS_PER_STEP: usize = 2_048;
+/// Trees without an owner that are looked for in names and handles with one walk over these.
+const TREES_PER_WALK: usize = 65_536;
 
 /// Mends the closed store behind `provider`. A dry run opens it to be read only.
 ///
@@ -80,6 +92,7 @@ pub fn mend(provider: Arc<dyn StorageProvider>, dry_run: bool) -> Result<MendRep
     mender.removals(CHORE_PURGE)?;
     mender.removals(CHORE_DROP)?;
     mender.data()?;
+    mender.ledger()?;
     mender.store.close();
     Ok(mender.report)
 }
@@ -90,34 +103,62 @@ struct Mender {
 }
 
 impl Mender {
-    fn apply(&self, command: Command) -> Result<Outcome, StoreError> {
+    fn apply_all(&self, commands: &[Command]) -> Result<Vec<Outcome>, StoreError> {
         // The clock of the store stays where it is.
-        let applied = self.store.apply(&[command], 0).map_err(|failure| match failure {
+        let applied = self.store.apply(commands, 0).map_err(|failure| match failure {
             CommitFailure::RolledBack(error) | CommitFailure::Unknown { error, .. } => error,
         })?;
-        let mut outcomes = applied.outcomes.into_iter();
-        outcomes.next().ok_or_else(|| StoreError::Contradiction { what: "a commit without an outcome".into() })
+        Ok(applied.outcomes)
+    }
+
+    fn apply(&self, command: Command) -> Result<Outcome, StoreError> {
+        self.apply_all(&[command])?
+            .into_iter()
+            .next()
+            .ok_or_else(|| StoreError::Contradiction { what: "a commit without an outcome".into() })
     }
 
     /// Rows of the state file that belong to no tree.
     fn rows(&mut self) -> Result<(), StoreError> {
         let mut from = Some(0);
         while let Some(at) = from {
-            let found = self.store.read()?.ownerless(at, TREES_PER_STEP)?;
-            from = found.last().filter(|_| found.len() == TREES_PER_STEP).and_then(|last| last.checked_add(1));
-            for tree in found {
-                let removed =
-                    self.report.dry_run || matches!(self.apply(Command::NoteRemoval { tree })?, Outcome::Done { .. });
-                if removed {
-                    self.report.leftover_rows += 1;
-                    self.report.step(format!("tree {tree}: rows without a tree"));
-                } else {
-                    self.report.not_mended += 1;
-                    self.report.step(format!(
-                        "tree {tree}: its row in trees-0 is missing, but its name or handle is not; restore the store \
-                         from a backup"
-                    ));
+            let reader = self.store.read()?;
+            let found = reader.ownerless(at, TREES_PER_WALK)?;
+            let named = if found.is_empty() { BTreeSet::new() } else { reader.named(&found)? };
+            drop(reader);
+            from = found.last().filter(|_| found.len() == TREES_PER_WALK).and_then(|last| last.checked_add(1));
+            for tree in &named {
+                self.report.not_mended += 1;
+                self.report.step(format!(
+                    "tree {tree}: its row in trees-0 is missing, but its name or handle is not; restore the store from \
+                     a backup"
+                ));
+            }
+            let nameless: Vec<TreeNumber> = found.into_iter().filter(|tree| !named.contains(tree)).collect();
+            for trees in nameless.chunks(TREES_PER_STEP) {
+                self.note_removals(trees)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note_removals(&mut self, trees: &[TreeNumber]) -> Result<(), StoreError> {
+        let mut refused = BTreeSet::new();
+        if !self.report.dry_run {
+            let notes: Vec<Command> = trees.iter().map(|tree| Command::Mend(Mend::Removal(*tree))).collect();
+            for (tree, outcome) in trees.iter().zip(self.apply_all(&notes)?) {
+                if !matches!(outcome, Outcome::Done { .. }) {
+                    refused.insert(*tree);
                 }
+            }
+        }
+        for tree in trees {
+            if refused.contains(tree) {
+                self.report.not_mended += 1;
+                self.report.step(format!("tree {tree}: its number was never given; restore the store from a backup"));
+            } else {
+                self.report.leftover_rows += 1;
+                self.report.step(format!("tree {tree}: rows without a tree"));
             }
         }
         Ok(())

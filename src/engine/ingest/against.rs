@@ -2,10 +2,10 @@
 
 use crate::hash::{Checksum, sha3_512};
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
-use crate::store::records::{HashWork, LeafState, Strategy};
+use crate::store::records::{DataPlace, HashWork, LeafState, Strategy};
 use crate::store::{LeafSum, Renewal, Store, StoreError, TreeNumber};
 
-use super::super::load::stored_place;
+use super::super::load::{LoadError, read_sources, stored_place};
 use super::group::{Item, sums_of};
 use super::options::IngestError;
 
@@ -34,11 +34,24 @@ pub(super) struct Against {
     pub(super) mended: u64,
     /// Right bytes and checksums for damaged ones.
     pub(super) renewals: Vec<Renewal>,
+    /// Groups whose row of hashes is damaged, with right hashes, which count if all of the content
+    /// is that of the tree. Bounded by [`GROUPS_MAX`]; further ones are for the next ingest.
+    pub(super) groups: Vec<(u64, Vec<Checksum>)>,
 }
+
+/// Most rows of hashes that one ingest of a tree writes again.
+const GROUPS_MAX: usize = 4_096;
 
 impl Default for Against {
     fn default() -> Self {
-        Self { by: By::Files, repaired: Vec::new(), damaged: Vec::new(), mended: 0, renewals: Vec::new() }
+        Self {
+            by: By::Files,
+            repaired: Vec::new(),
+            damaged: Vec::new(),
+            mended: 0,
+            renewals: Vec::new(),
+            groups: Vec::new(),
+        }
     }
 }
 
@@ -58,6 +71,15 @@ impl Given<'_> {
         self.group * GROUP_LEAVES
     }
 
+    /// Whether the tree's row of its hashes is missing or damaged.
+    fn lacks_hashes(&self, store: &Store) -> Result<bool, StoreError> {
+        match store.read()?.group(self.tree, self.group) {
+            Ok(row) => Ok(row.leaves.len() != self.items.len()),
+            Err(error) if error.is_one_row() => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     fn sums(&self, store: &Store) -> Result<Vec<LeafSum>, StoreError> {
         store.leaf_sums(self.tree, self.first(), self.items.len())
     }
@@ -72,9 +94,14 @@ pub(super) fn hold(
 ) -> Result<bool, IngestError> {
     let states = store.read()?.tile(given.tree, given.first() / TILE_LEAVES)?;
     let is_damaged = |leaf: u64| states.state(leaf % TILE_LEAVES) == LeafState::Damaged;
+    let lacks_hashes = given.lacks_hashes(store)?;
     match against.by {
         By::Root(strategy) => {
-            hold_damaged(store, against, given, strategy, is_damaged, work)?;
+            if lacks_hashes {
+                against.regroup(given, given.hashes.to_vec());
+            } else {
+                hold_damaged(store, against, given, strategy, is_damaged, work)?;
+            }
             return Ok(true);
         }
         By::Bytes => {
@@ -83,18 +110,62 @@ pub(super) fn hold(
             }
         }
         By::Sums => {
-            for ((leaf, item), sum) in (given.first()..).zip(given.items).zip(given.sums(store)?) {
-                let bytes = item.bytes.as_deref().unwrap_or_default();
-                if !matches!(sum, LeafSum::Is(_)) || !sum.admits(given.tree, leaf, bytes) {
-                    return Ok(false);
-                }
+            if !hold_sums(store, against, given)? {
+                return Ok(false);
             }
             against.repaired.extend((given.first()..).take(given.items.len()).filter(|leaf| is_damaged(*leaf)));
         }
         By::Files => {}
     }
     let hashed = given.items.iter().any(|item| item.hashed.is_some());
+    if lacks_hashes && !hashed {
+        // The server hashes what clients had hashed.
+        let done = |leaf: u64| states.state(leaf % TILE_LEAVES).is_done();
+        let hash = |(leaf, item)| if done(leaf) { own_hash(item, work) } else { None };
+        let hashes = (given.first()..).zip(given.items).map(hash).map(|hash| hash.unwrap_or(Checksum::ZERO));
+        against.regroup(given, hashes.collect());
+        return Ok(true);
+    }
     Ok(!hashed || hashes_fit(store, given)?)
+}
+
+impl Against {
+    /// The checksums of a group are damaged; its content is right.
+    fn renew_sums(&mut self, given: &Given<'_>) {
+        self.renewals.push(Renewal::Sums(given.group, sums_of(given.tree, given.group, given.items)));
+        self.mended += given.items.len() as u64;
+    }
+
+    fn regroup(&mut self, given: &Given<'_>, hashes: Vec<Checksum>) {
+        if self.groups.len() < GROUPS_MAX {
+            self.groups.push((given.group, hashes));
+        }
+    }
+}
+
+/// Holds given bytes against checksums, where the bytes are in files. A damaged row of checksums is
+/// replaced if the recorded files are as they were and hold the same bytes.
+fn hold_sums(store: &Store, against: &mut Against, given: &Given<'_>) -> Result<bool, IngestError> {
+    let sums = given.sums(store)?;
+    let bytes = |item: &Item| item.bytes.clone().unwrap_or_default();
+    if sums.contains(&LeafSum::Damaged) {
+        let lengths: Vec<u64> = given.items.iter().map(|item| bytes(item).len() as u64).collect();
+        let there = match read_sources(store, given.tree, given.first(), &lengths) {
+            Ok(there) => there,
+            Err(LoadError::Store(error)) => return Err(error.into()),
+            Err(_) => return Ok(false),
+        };
+        if there != given.items.iter().flat_map(bytes).collect::<Vec<u8>>() {
+            return Ok(false);
+        }
+        against.renew_sums(given);
+        return Ok(true);
+    }
+    let mut leaves = (given.first()..).zip(given.items).zip(sums);
+    Ok(leaves.all(|((leaf, item), sum)| {
+        let bytes = item.bytes.as_deref().unwrap_or_default();
+        matches!(sum, LeafSum::Is(_)) && sum.admits(given.tree, leaf, bytes)
+    }))
 }
 
 /// Holds the leaves that are damaged against their addresses or stored hashes. Bytes that fit are
@@ -109,11 +180,16 @@ fn hold_damaged(
 ) -> Result<(), IngestError> {
     let places = (given.first()..).zip(given.items).zip(given.hashes).filter(|((leaf, _), _)| is_damaged(*leaf));
     let places: Vec<((u64, &Item), &Checksum)> = places.collect();
-    if places.is_empty() {
-        return Ok(());
-    }
     let reader = store.read()?;
     let Some(row) = reader.tree(given.tree)? else { return Ok(()) };
+    if places.is_empty() {
+        // A leaf of a file is never marked because of its checksum, another one not at once.
+        let damaged = row.data != DataPlace::Dropped && given.sums(store)?.contains(&LeafSum::Damaged);
+        if damaged && own_hashes(strategy, given, work) == reader.group(given.tree, given.group)?.leaves {
+            against.renew_sums(given);
+        }
+        return Ok(());
+    }
     // The address of each block, or the hash that the server computed when it came in.
     let stored = match reader.group(given.tree, given.group) {
         Ok(stored) => stored.leaves,
@@ -171,7 +247,7 @@ fn hold_bytes(
         }
         if is_damaged(leaf) {
             against.repaired.push(leaf);
-        } else if !there {
+        } else if !there || sum == LeafSum::Damaged {
             against.mended += 1;
         }
         at += bytes.len();
@@ -181,6 +257,15 @@ fn hold_bytes(
     }
     against.renewals.append(&mut renewals);
     Ok(true)
+}
+
+/// The hashes of what is given, none of them from its address.
+fn own_hashes(strategy: Strategy, given: &Given<'_>, work: &mut [HashWork; 2]) -> Vec<Checksum> {
+    if strategy == Strategy::KnownAddress {
+        given.items.iter().filter_map(|item| own_hash(item, work)).collect()
+    } else {
+        given.hashes.to_vec()
+    }
 }
 
 /// The hash of a block whose bytes are known.
@@ -199,7 +284,7 @@ fn hashes_fit(store: &Store, given: &Given<'_>) -> Result<bool, IngestError> {
     let reader = store.read()?;
     let stored = match reader.group(given.tree, given.group) {
         Ok(stored) => stored,
-        Err(StoreError::Contradiction { .. }) => return Ok(false),
+        Err(error) if error.is_one_row() => return Ok(false),
         Err(error) => return Err(error.into()),
     };
     Ok(given.items.iter().zip(stored.leaves).all(|(item, stored)| item.hashed.is_none_or(|hashed| hashed == stored)))

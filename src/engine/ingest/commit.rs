@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::hash::Checksum;
-use crate::store::{BeginTree, Command, Outcome, Refused, TreeNumber};
+use crate::store::{BeginTree, Command, Mend, Outcome, Refused, TreeNumber};
 
 use super::super::error::WriteError;
 use super::builder::Part;
@@ -133,6 +133,7 @@ fn tree_of(command: &Command) -> Option<TreeNumber> {
         Command::AddGroups(add) => Some(add.tree),
         Command::FinishTree(finish) => Some(finish.tree),
         Command::Repair(repair) => Some(repair.tree),
+        Command::Mend(Mend::Group(regroup)) => Some(regroup.tree),
         _ => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::hash::Checksum;
 use crate::store::records::{DataPlace, HashReason, HashWork, Strategy, TreeRow};
-use crate::store::{CHORE_DROP, Command, Repair, TreeNumber};
+use crate::store::{CHORE_DROP, Command, Mend, Regroup, Repair, TreeNumber};
 
 use super::against::{Against, By};
 use super::builder::{Content, TreeBuilder};
@@ -39,7 +39,11 @@ impl<'i> Intake<'i> {
         match same {
             Some(found) => {
                 // A file that was put back may be read at once.
-                self.core.queue.lock().blocked.given_again(tree, self.core.now_ms());
+                let mut queue = self.core.queue.lock();
+                queue.blocked.given_again(tree, self.core.now_ms());
+                queue.interior.given_again(tree);
+                drop(queue);
+                self.core.findings.lock().forget(tree);
                 let ingested = self.repair(tree, &row.name, found)?;
                 self.waits(tree, &row.name)?;
                 Ok(ingested)
@@ -151,11 +155,15 @@ impl<'i> Intake<'i> {
                 "the block still does not hash to its address or to the hash stored for it",
             );
         }
-        if found.repaired.is_empty() && found.mended == 0 {
+        if found.repaired.is_empty() && found.groups.is_empty() && found.mended == 0 {
             return Ok(Ingested::Unchanged);
         }
         self.report.repaired += found.repaired.len() as u64 + found.mended;
+        self.report.repaired += found.groups.iter().map(|(_, leaves)| leaves.len() as u64).sum::<u64>();
         self.mended.push(tree);
+        for (group, leaves) in found.groups {
+            self.commands.push(Command::Mend(Mend::Group(Regroup { tree, group, leaves })));
+        }
         for leaves in found.repaired.chunks(REPAIRS_PER_COMMAND) {
             let repair = Repair { tree, leaves: leaves.to_vec(), work: HashWork::default() };
             self.commands.push(Command::Repair(repair));

@@ -9,20 +9,22 @@ use super::{CheckPhase, Checker, hex};
 
 /// Sums over the entries that are kept.
 #[derive(Debug, Default)]
-pub(super) struct LedgerSums {
+pub(in crate::store) struct LedgerSums {
     /// Micro-Joules awarded.
-    pub(super) awarded: u64,
+    pub(in crate::store) awarded: u64,
     /// Micro-Joules debited.
-    pub(super) debited: u64,
-    units: u64,
-    leaves: u64,
-    nodes: u64,
-    interior: u64,
-    synthetic: u64,
+    pub(in crate::store) debited: u64,
+    /// Real units, leaves credited, and hashes in those units.
+    pub(in crate::store) units: u64,
+    pub(in crate::store) leaves: u64,
+    pub(in crate::store) nodes: u64,
+    /// Interior and synthetic units.
+    pub(in crate::store) interior: u64,
+    pub(in crate::store) synthetic: u64,
 }
 
 impl LedgerSums {
-    fn add(&mut self, row: &LedgerRow) {
+    pub(in crate::store) fn add(&mut self, row: &LedgerRow) {
         match row.kind {
             EntryKind::Leaves | EntryKind::Part | EntryKind::Vote => {
                 self.units += 1;

@@ -34,6 +34,8 @@ use super::file::panic_is_damage;
 use super::records::{Head, RecordError};
 use open::{BlocksFile, Opened, StateFile};
 
+pub(super) use ledger::LedgerSums;
+
 /// A row that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]

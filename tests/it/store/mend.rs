@@ -1,13 +1,18 @@
 //! Data and rows that belong to no tree: a check names them, an engine that runs removes data, a repair mends all.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::support::house::config;
-use crate::support::store_plant::{BLOCKS, CHORES, Files, HASHES, NAMES, SOURCES, TILES, TREES, copied, expect, plant};
-use crate::support::work::{cut, pattern, work_off};
-use pouw::internal::store::records::{SourceRow, seal};
-use pouw::protocol::DifficultyTier::High;
-use pouw::{MendReport, PouwEngine};
+use crate::support::store_plant::{
+    BLOCKS, CHORES, Files, HASHES, LEDGER, META, NAMES, SOURCES, TILES, TREES, copied, expect, plant,
+};
+use crate::support::work::{cut, pattern, work, work_off};
+use pouw::internal::store::Store;
+use pouw::internal::store::records::{Head, SourceRow, seal, unseal};
+use pouw::protocol::DifficultyTier::{High, Low};
+use pouw::protocol::MicroJoules;
+use pouw::{MendReport, PouwEngine, StoreDirectory, StoreOptions};
 use redb::ReadableTable;
 
 const STATE: &str = "state.redb";
@@ -138,4 +143,77 @@ fn rows_without_a_tree_are_removed_unless_something_refers_to_them() {
     let report = PouwEngine::repair_store(dir.path(), false).unwrap();
     assert_eq!((report.not_mended, report.leftover_rows, report.leftover_data), (1, 0, 0));
     assert!(!report.is_clean() && report.rows_removed == 0, "{report:?}");
+}
+
+/// A damaged entry is sealed without its amount, which balances and totals still have.
+#[test]
+fn sums_that_lack_a_sealed_entry_are_brought_to_what_the_rows_give() {
+    for at in [3, 4] {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = config().ledger_entries_kept(1_000).accept_clock_ahead(true);
+        let open = || PouwEngine::open(dir.path(), kept.clone().build().unwrap()).unwrap();
+        let engine = open();
+        engine.ingest_bytes(&cut(), "t", &pattern(8 * 512, 1)).unwrap();
+        for _ in 0..8 {
+            work(&engine, b"client", Low);
+        }
+        for number in 0..1_010_u32 {
+            let mut key = [1; 16];
+            key[..4].copy_from_slice(&number.to_le_bytes());
+            engine.debit(b"client", MicroJoules(u64::from(number < 3)), key).unwrap();
+        }
+        engine.close();
+        plant(&dir.path().join(STATE), |txn| {
+            let mut ledger = txn.open_table(LEDGER).unwrap();
+            let mut entry = ledger.get(at).unwrap().unwrap().value().to_vec();
+            // Its kind.
+            entry[49] = 0xff;
+            let bytes = if at == 3 { &entry[..] } else { &entry[..40] };
+            ledger.insert(at, bytes).unwrap();
+        });
+        let engine = open();
+        while engine.sweep().unwrap().sealed > 0 {}
+        assert!(engine.ledger(0, 1).unwrap()[0].seq > at);
+        engine.close();
+        let before = found(dir.path());
+        assert!(before.iter().any(|what| what.starts_with("meta-0 head:")), "{before:#?}");
+        let dry = PouwEngine::repair_store(dir.path(), true).unwrap();
+        assert!(dry.sums > 0 && !dry.is_clean(), "{dry:?}");
+        assert_eq!(found(dir.path()), before);
+        let done = PouwEngine::repair_store(dir.path(), false).unwrap();
+        assert_eq!(done.steps, dry.steps);
+        assert!(done.steps.iter().any(|step| step.what.contains("sealed awarded is")), "{done:?}");
+        assert_eq!(found(dir.path()), [""; 0], "{done:?}");
+        assert!(PouwEngine::repair_store(dir.path(), false).unwrap().is_clean());
+        let engine = open();
+        engine.debit(b"client", MicroJoules(0), [9; 16]).unwrap();
+        engine.close();
+        assert_eq!(found(dir.path()), [""; 0]);
+    }
+}
+
+#[test]
+fn many_trees_without_a_row_are_noted_with_few_commits() {
+    let dir = copied(&lived());
+    let before = open(dir.path()).stats().commits;
+    plant(&dir.path().join(STATE), |txn| {
+        let mut head: Head =
+            unseal("meta-0", "head", txn.open_table(META).unwrap().get("head").unwrap().unwrap().value()).unwrap();
+        head.next_tree += 1_000;
+        txn.open_table(META).unwrap().insert("head", seal("meta-0", "head", &head).unwrap().as_slice()).unwrap();
+        let mut hashes = txn.open_table(HASHES).unwrap();
+        for tree in 100..700 {
+            hashes.insert((tree, 0), &[7; 128][..]).unwrap();
+        }
+    });
+    let store = Store::open(Arc::new(StoreDirectory::new(dir.path())), StoreOptions::new()).unwrap();
+    assert_eq!(store.read().unwrap().ownerless(0, 1_000).unwrap().len(), 600);
+    assert_eq!(store.read().unwrap().named(&[0, 1, 2, 3]).unwrap().into_iter().collect::<Vec<_>>(), [0, 1, 3]);
+    store.close();
+    let done = PouwEngine::repair_store(dir.path(), false).unwrap();
+    assert_eq!((done.leftover_rows, done.not_mended), (600, 0), "{done:?}");
+    assert_eq!(found(dir.path()), [""; 0]);
+    let commits = open(dir.path()).stats().commits - before;
+    // One for each 256 notes; each removal has its own.
+    assert!(commits < 600 + 20, "{commits}");
 }

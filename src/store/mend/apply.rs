@@ -1,0 +1,101 @@
+//! Applying the commands that mend rows.
+
+use crate::hash::Checksum;
+use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, TILE_LEAVES, fold};
+
+use super::super::apply::Batch;
+use super::super::commands::{Outcome, Refused};
+use super::super::error::{DbResult, StoreError};
+use super::super::records::{GroupRow, LeafState, TileRow, TreeState};
+use super::super::tables::{CHORE_PURGE, DOUBTED};
+use super::commands::{Mend, Regroup};
+
+const DONE: Outcome = Outcome::Done { rows: 0, more: false };
+
+impl Batch<'_> {
+    pub(in crate::store) fn mend(&mut self, mend: &Mend) -> Result<Outcome, StoreError> {
+        match mend {
+            Mend::Removal(tree) => self.note_removal(*tree),
+            Mend::Totals(totals) => {
+                self.head.totals = *totals;
+                Ok(DONE)
+            }
+            Mend::Pointers { receipts, debits } => self.remove_pointers(receipts, debits),
+            Mend::Group(regroup) => self.regroup(regroup),
+        }
+    }
+
+    /// Has the rows of a tree removed that has none of its own.
+    fn note_removal(&mut self, tree: u64) -> Result<Outcome, StoreError> {
+        if tree >= self.head.next_tree || self.trees.get(tree).db()?.is_some() {
+            return Ok(Outcome::Refused(Refused::TreeInUse));
+        }
+        self.chores.insert((CHORE_PURGE, tree), ()).db()?;
+        Ok(DONE)
+    }
+
+    /// Removes receipts and debit keys of sealed entries.
+    fn remove_pointers(&mut self, receipts: &[[u8; 16]], debits: &[[u8; 16]]) -> Result<Outcome, StoreError> {
+        let mut rows = 0;
+        for (table, keys) in [(&mut self.receipts, receipts), (&mut self.debits, debits)] {
+            for key in keys {
+                let sealed = table.get(*key).db()?.is_some_and(|seq| seq.value() < self.head.anchor);
+                if sealed {
+                    table.remove(*key).db()?;
+                    rows += 1;
+                }
+            }
+        }
+        Ok(Outcome::Done { rows, more: false })
+    }
+
+    fn regroup(&mut self, regroup: &Regroup) -> Result<Outcome, StoreError> {
+        let Regroup { tree, group, leaves } = regroup;
+        let (state, known) = match self.tree(*tree)? {
+            Some(row) if row.state != TreeState::Ingesting => (row.state, row.strategy.knows_answers()),
+            _ => return Ok(Outcome::Refused(Refused::TreeGone)),
+        };
+        let key = (*tree, *group);
+        let stored = self.hashes.get(key).db()?.map(|raw| GroupRow::decode(key, raw.value()));
+        if stored.is_some_and(|row| row.is_ok_and(|row| row.leaves.len() == leaves.len())) {
+            return Ok(Outcome::Done { rows: 0, more: false });
+        }
+        let first = group * GROUP_LEAVES;
+        let (tile, slot) = (first / TILE_LEAVES, first % TILE_LEAVES);
+        let row = match self.tiles.get((*tree, tile)).db()? {
+            Some(raw) => TileRow::decode((*tree, tile), raw.value())?,
+            None => TileRow::PENDING,
+        };
+        if known {
+            let levels = GROUP_ORDER.min(self.shape(*tree)?.height());
+            let row = GroupRow { leaves: leaves.clone(), top: fold(leaves, levels).unwrap_or(Checksum::ZERO) };
+            self.hashes.insert(key, row.encode(key).as_slice()).db()?;
+        } else {
+            let done = (slot..).zip((first..).zip(leaves)).filter(|(slot, _)| row.state(*slot).is_done());
+            let done: Vec<(u64, Checksum)> = done.map(|(_, (leaf, hash))| (leaf, *hash)).collect();
+            if done.iter().any(|(_, hash)| *hash == Checksum::ZERO) {
+                // Done meanwhile: the next ingest hashes it.
+                return Ok(Outcome::Done { rows: 0, more: false });
+            }
+            self.hashes.insert(key, GroupRow::unknown(leaves.len()).encode(key).as_slice()).db()?;
+            let row = self.edit_tile(*tree, tile, |row| {
+                for (leaf, _) in done.iter().filter(|(leaf, _)| leaf / GROUP_LEAVES == *group) {
+                    row.set(leaf % TILE_LEAVES, LeafState::Verified);
+                }
+            })?;
+            self.write_hashes(*tree, &done, &row, false)?;
+            self.prune_claims(*tree, tile, &row)?;
+            if row.mask(TILE_LEAVES, |state| state == LeafState::Doubted) == 0 {
+                self.txn.open_table(DOUBTED).db()?.remove((*tree, tile)).db()?;
+            }
+        }
+        match state {
+            // Without this row it did not fold.
+            TreeState::Inconsistent => self.fold_again(*tree, TreeState::Assembling)?,
+            // The hashes that are lost may have been others.
+            _ if !known => self.fold_again(*tree, state)?,
+            _ => {}
+        }
+        Ok(Outcome::Done { rows: 1, more: false })
+    }
+}

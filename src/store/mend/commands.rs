@@ -1,0 +1,39 @@
+//! Commands that mend rows.
+
+use crate::hash::Checksum;
+
+use super::super::read::TreeNumber;
+use super::super::records::StoreTotals;
+
+/// A change of rows that are damaged, or that nothing refers to.
+#[derive(Debug, Clone)]
+pub enum Mend {
+    /// Note that the rows of a tree are to be removed which has no row of its own; its number was
+    /// given before. The caller has seen to it that it has no name and no handle either.
+    Removal(TreeNumber),
+    /// Set the totals of the head, to fit the rows.
+    Totals(StoreTotals),
+    /// Remove receipts and debit keys of sealed ledger entries.
+    Pointers {
+        /// Ids of challenges.
+        receipts: Vec<[u8; 16]>,
+        /// Keys of debits.
+        debits: Vec<[u8; 16]>,
+    },
+    /// Write the hashes of a group again whose row is damaged.
+    Group(Regroup),
+}
+
+/// The hashes of a group whose row is missing or does not decode, as the server has computed them
+/// from the content that came in. Done leaves that were known from clients only become verified. A
+/// row that decodes is left alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Regroup {
+    /// The tree, which must not be `Ingesting`.
+    pub tree: TreeNumber,
+    /// The group.
+    pub group: u64,
+    /// A hash for each of its leaves; zero for those that are not done, where clients bring the
+    /// hashes.
+    pub leaves: Vec<Checksum>,
+}
