@@ -4,6 +4,9 @@
 //! Looks are paced by engine time: the first may be made at once, the next ones after growing
 //! pauses. While a look is under way its leaves are not kept back; it ends with
 //! [`block`](BlockedLeaves::block) or [`clear`](BlockedLeaves::clear).
+//!
+//! The tables are bounded. Of a tile that has no place in them, each read is a look: its leaves may
+//! be read at any time, and none becomes ready without being compared with its stored hash.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,6 +23,8 @@ const REASONS_MAX: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct BlockedLeaves {
     trees: HashMap<TreeNumber, Blocked>,
+    /// A tree had no place here. Which one is not known, so it may be any.
+    crowded: bool,
 }
 
 /// Leaves of one tree.
@@ -62,6 +67,7 @@ impl BlockedLeaves {
             return false;
         }
         if self.trees.len() >= TREES_MAX && !self.trees.contains_key(&tree) {
+            self.crowded = true;
             return true;
         }
         let blocked = self.trees.entry(tree).or_default();
@@ -108,11 +114,14 @@ impl BlockedLeaves {
         self.held(tree, tile).map_or(0, |held| held.mask & !held.looking)
     }
 
-    /// Whether leaves of this tile are being looked at: what is read of it now is to be compared
-    /// with the hashes that are stored.
+    /// Whether leaves of this tile are being looked at, or had no place here: what is read of it
+    /// now is to be compared with the hashes that are stored.
     pub(super) fn is_looking(&self, tree: TreeNumber, tile: u64) -> bool {
-        let reading = |blocked: &Blocked| blocked.overflow.as_ref().is_some_and(|overflow| overflow.reading);
-        self.trees.get(&tree).is_some_and(reading) || self.held(tree, tile).is_some_and(|held| held.looking != 0)
+        let Some(blocked) = self.trees.get(&tree) else { return self.crowded };
+        match blocked.tiles.get(&tile) {
+            Some(held) => held.looking != 0 || blocked.overflow.as_ref().is_some_and(|overflow| overflow.reading),
+            None => self.crowded || blocked.overflow.is_some(),
+        }
     }
 
     fn held(&self, tree: TreeNumber, tile: u64) -> Option<&Held> {

@@ -12,14 +12,14 @@ use crate::policy::calibration::Calibration;
 use crate::policy::lease::Claim;
 use crate::protocol::{ClientDigest, DifficultyTier, Keyring};
 use crate::store::records::UsefulnessAccount;
-use crate::store::{Command, Damage, Identity, Outcome, RangeKey, Refuse, Store, StoreError};
+use crate::store::{Damage, Identity, Outcome, RangeKey, Refuse, Store, StoreError};
 
 use super::clock::EngineTime;
 use super::config::Config;
-use super::error::WriteError;
 use super::event::{Event, EventSink};
+use super::findings::Findings;
 use super::held::HeldLease;
-use super::lanes::{Fate, Job, Lane};
+use super::lanes::{Fate, Lane};
 use super::prune::ClientSearch;
 use super::pulse::Pulse;
 use super::queue::Queue;
@@ -61,6 +61,8 @@ pub(super) struct Core {
     /// Events to be reported once no lock is held that a subscriber may take. Emptied by the next
     /// upkeep at the latest.
     pub(super) unreported: Mutex<Vec<Event>>,
+    /// Damage that was reported in this boot.
+    pub(super) findings: Mutex<Findings>,
     /// Damaged leaves that are not marked in the store yet, at most
     /// [`FOUND_MAX`](super::damaged::FOUND_MAX) tiles.
     pub(super) found: Mutex<Vec<Damage>>,
@@ -209,6 +211,7 @@ impl Core {
             account: Mutex::new(UsefulnessAccount::default()),
             auditing: Mutex::new(()),
             unreported: Mutex::new(Vec::new()),
+            findings: Mutex::new(Findings::default()),
             found: Mutex::new(Vec::new()),
             doubted_after: Mutex::new(None),
             put_off: Mutex::new(PutOff::default()),
@@ -292,40 +295,6 @@ impl Core {
         // A statement of its own, so that the lock is not held while they are reported.
         let events = std::mem::take(&mut *self.unreported.lock());
         events.into_iter().for_each(|event| self.emit(event));
-    }
-
-    /// Hands a job to the writer. Fails with `Busy` if too many are waiting.
-    pub(super) fn write_soon(&self, job: Job) -> Result<(), (Job, WriteError)> {
-        if let Err(error) = self.may_write() {
-            return Err((job, error));
-        }
-        self.lanes.offer(job)
-    }
-
-    /// Writes one command in the lane of answers, and waits.
-    pub(super) fn write(&self, command: Command) -> Result<Outcome, WriteError> {
-        let (job, answer) = Job::waiting(vec![command], |_| {});
-        self.write_soon(job).map_err(|(_, error)| error)?;
-        let mut outcomes = answer.wait().ok_or(WriteError::Closed)??;
-        outcomes.pop().ok_or(WriteError::Closed)
-    }
-
-    /// Writes commands in the lane that answers overtake, and waits.
-    pub(super) fn write_bulk(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, WriteError> {
-        self.write_bulk_then(commands, |_| {})
-    }
-
-    /// Does the same, and runs `effect` once the fate of the commands is known: a commit reported
-    /// as unknown may prove to be stored.
-    pub(super) fn write_bulk_then(
-        &self,
-        commands: Vec<Command>,
-        effect: impl FnOnce(&Fate) + Send + 'static,
-    ) -> Result<Vec<Outcome>, WriteError> {
-        self.may_write()?;
-        let (job, answer) = Job::waiting(commands, effect);
-        self.lanes.send_bulk(job)?;
-        answer.wait().ok_or(WriteError::Closed)?
     }
 
     /// Updates the memory after the commit of an answer.

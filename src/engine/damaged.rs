@@ -18,6 +18,7 @@ use super::event::Event;
 use super::load::LoadError;
 use super::tree_id::TreeId;
 use super::verify::leaf_bytes;
+use super::write::Unwritten;
 
 /// Most damaged tiles that wait to be marked in the store. Leaves of further ones are kept back in
 /// memory, and found again by the next look at them.
@@ -92,16 +93,17 @@ impl Core {
         for part in found.chunks(self.config.settings.commit_ops_max) {
             match self.mark(part) {
                 // One row does not allow it: only its own leaves are left.
-                Err(WriteError::NotStored(_)) => part.iter().try_for_each(|damage| self.mark_one(damage))?,
-                other => other?,
+                Err(Unwritten::Row(_)) => part.iter().try_for_each(|damage| self.mark_one(damage))?,
+                Err(Unwritten::Storage(error)) => return Err(error),
+                Ok(()) => {}
             }
             self.found.lock().retain(|damage| !part.contains(damage));
         }
         Ok(())
     }
 
-    fn mark(&self, found: &[Damage]) -> Result<(), WriteError> {
-        let outcomes = self.write_bulk(found.iter().copied().map(Command::Damage).collect())?;
+    fn mark(&self, found: &[Damage]) -> Result<(), Unwritten> {
+        let outcomes = self.write_rows(found.iter().copied().map(Command::Damage).collect())?;
         let mut queue = self.queue.lock();
         for (Damage { tree, tile, .. }, outcome) in found.iter().zip(outcomes) {
             if let Outcome::Marked { damaged } = outcome {
@@ -111,10 +113,10 @@ impl Core {
         Ok(())
     }
 
-    /// Leaves that cannot be marked stay kept back, with the reason.
+    /// Leaves that cannot be marked because of a row stay kept back, with the reason.
     fn mark_one(&self, damage: &Damage) -> Result<(), WriteError> {
         match self.mark(std::slice::from_ref(damage)) {
-            Err(WriteError::NotStored(what)) => {
+            Err(Unwritten::Row(what)) => {
                 let Damage { tree, tile, mask } = *damage;
                 let news = self.queue.lock().block(tree, tile, mask, &what, self.now_ms());
                 if news {
@@ -122,7 +124,8 @@ impl Core {
                 }
                 Ok(())
             }
-            other => other,
+            Err(Unwritten::Storage(error)) => Err(error),
+            Ok(()) => Ok(()),
         }
     }
 

@@ -1,10 +1,12 @@
 //! Issues interior nodes above the tiles as work, if `interior_units` is on: level by level, from
-//! the parents of the tiles' tops to the root.
+//! the parents of the tiles' tops to the root. A tree of which a row is damaged is kept back, and
+//! the others go on.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use crate::hash::{Checksum, hash_parent};
 use crate::merkle::{GROUP_ORDER, Level, Shape, TILE_ORDER};
+use crate::policy::backoff::Backoff;
 use crate::policy::lease::Claim;
 use crate::store::records::TreeState;
 use crate::store::{CHORE_FOLD, Reader, StoreError, TreeNumber};
@@ -29,7 +31,14 @@ pub(super) struct ReadyNode {
 pub(super) struct InteriorQueue {
     pub(super) ready: VecDeque<ReadyNode>,
     current: Option<Folding>,
+    /// Trees with a damaged row, and when each is tried again. Bounded by [`KEPT_BACK_MAX`].
+    kept_back: BTreeMap<TreeNumber, Backoff>,
 }
+
+/// Most trees with a damaged row that are remembered. Beyond it, no further tree is opened.
+const KEPT_BACK_MAX: usize = 1_024;
+/// Trees looked at in one step of the search for the next one.
+const TREES_PER_LOOK: usize = 64;
 
 #[derive(Debug)]
 struct Folding {
@@ -68,10 +77,34 @@ impl InteriorQueue {
     }
 
     pub(super) fn drop_tree(&mut self, tree: TreeNumber) {
+        self.kept_back.remove(&tree);
+        self.close(tree);
+    }
+
+    /// Takes the nodes of a tree back.
+    fn close(&mut self, tree: TreeNumber) {
         self.ready.retain(|node| node.tree != tree);
-        if self.current.as_ref().is_some_and(|folding| folding.tree == tree) {
-            self.current = None;
+        self.current.take_if(|folding| folding.tree == tree);
+    }
+
+    /// Keeps a tree back, one of whose rows is damaged.
+    fn keep_back(&mut self, tree: TreeNumber, now_ms: u64) {
+        self.close(tree);
+        let before = self.kept_back.get(&tree);
+        let backoff = before.copied().unwrap_or(Backoff::failed(now_ms)).failed_again(now_ms);
+        self.kept_back.insert(tree, backoff);
+    }
+
+    fn may_open(&self, tree: TreeNumber, now_ms: u64) -> bool {
+        match self.kept_back.get(&tree) {
+            Some(backoff) => backoff.is_due(now_ms),
+            None => self.kept_back.len() < KEPT_BACK_MAX,
         }
+    }
+
+    /// Its content was given again: it may be tried at once.
+    pub(super) fn given_again(&mut self, tree: TreeNumber) {
+        self.kept_back.remove(&tree);
     }
 
     /// Goes on to the level above, once all nodes of this one are settled.
@@ -117,9 +150,6 @@ pub(super) fn stored_node(
     })
 }
 
-/// Trees looked at to find one whose nodes are issued.
-const TREES_LOOKED_AT: usize = 64;
-
 impl Core {
     /// Finds interior nodes to issue. Returns how many became ready.
     pub(super) fn refill_interior(&self) -> Result<usize, StoreError> {
@@ -160,6 +190,7 @@ impl Core {
             match self.store.read().and_then(|reader| self.take_step(&reader, &step)) {
                 Ok(Some(ready)) => return Ok(ready),
                 Ok(None) => {}
+                Err(error) if error.is_one_row() => self.keep_folding_back(step.tree, &error),
                 Err(error) => {
                     if let Some(index) = step.returned {
                         self.queue.lock().interior.give_back(step.tree, step.level, index);
@@ -213,25 +244,38 @@ impl Core {
         Ok(Some(true))
     }
 
+    fn keep_folding_back(&self, tree: TreeNumber, error: &StoreError) {
+        self.queue.lock().interior.keep_back(tree, self.now_ms());
+        self.corruption_later(Some(tree), error.to_string());
+    }
+
+    /// Opens the next tree to be folded. Returns false if there is none.
     fn open_folding(&self) -> Result<bool, StoreError> {
         let reader = self.store.read()?;
-        for tree in reader.chores(CHORE_FOLD, None, TREES_LOOKED_AT)? {
-            match reader.check_chore(CHORE_FOLD, tree) {
-                Ok(()) => {}
-                // Taken, it would be looked at again and again.
-                Err(error) if error.is_one_row() => {
-                    self.odd_row(error.to_string());
+        let mut after = None;
+        loop {
+            let page = reader.chores(CHORE_FOLD, after, TREES_PER_LOOK)?;
+            let Some(last) = page.last() else { return Ok(false) };
+            after = Some(*last);
+            for tree in page {
+                if !self.queue.lock().interior.may_open(tree, self.now_ms()) {
                     continue;
                 }
-                Err(error) => return Err(error),
-            }
-            let level = reader.tree(tree)?.and_then(|row| Shape::new(row.leaves).ok()).and_then(tile_level);
-            if let Some(level) = level {
-                let folding = Folding { tree, level: level - 1, next: 0, open: HashSet::new(), returned: Vec::new() };
-                self.queue.lock().interior.current = Some(folding);
-                return Ok(true);
+                let row = match reader.check_chore(CHORE_FOLD, tree).and_then(|()| reader.tree(tree)) {
+                    Ok(row) => row,
+                    Err(error) if error.is_one_row() => {
+                        self.keep_folding_back(tree, &error);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
+                if let Some(level) = row.and_then(|row| Shape::new(row.leaves).ok()).and_then(tile_level) {
+                    let level = level - 1;
+                    let folding = Folding { tree, level, next: 0, open: HashSet::new(), returned: Vec::new() };
+                    self.queue.lock().interior.current = Some(folding);
+                    return Ok(true);
+                }
             }
         }
-        Ok(false)
     }
 }

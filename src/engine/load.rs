@@ -147,7 +147,8 @@ fn layout(reader: &Reader, tree: TreeNumber, row: &TreeRow, tile: u64) -> Result
     }
 }
 
-fn read_sources(store: &Store, tree: TreeNumber, first: u64, lengths: &[u64]) -> Result<Vec<u8>, LoadError> {
+/// Reads neighbouring leaves from the files that hold them, unless those have changed.
+pub(super) fn read_sources(store: &Store, tree: TreeNumber, first: u64, lengths: &[u64]) -> Result<Vec<u8>, LoadError> {
     let mut out = Vec::new();
     let mut leaf = first;
     let end = first + lengths.len() as u64;

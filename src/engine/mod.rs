@@ -30,6 +30,7 @@ mod damaged;
 mod error;
 mod event;
 mod export;
+mod findings;
 mod for_gate;
 mod held;
 pub mod ingest;
@@ -65,6 +66,7 @@ mod trust;
 mod upkeep;
 mod verify;
 mod waiting;
+mod write;
 mod writer;
 
 use std::path::Path;

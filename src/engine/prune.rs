@@ -90,15 +90,18 @@ impl Core {
         // token's lifetime again is the margin for a clock that was set back before a restart.
         let before_ms = now_ms.saturating_sub(self.config.token_ttl_ms());
         let idle_ms = now_ms.saturating_sub(IDLE_CLIENT_MS);
-        // What cannot be read is left to the write, which reports it.
-        let idle = self.search_clients(idle_ms).unwrap_or(true);
-        let tokens = if self.must_write(now_ms, before_ms).unwrap_or(true) {
-            self.prune_tokens(before_ms, report)
-        } else {
-            Ok(())
+        // What cannot be read is not written either: that would meet the same page.
+        let tokens = match self.must_write(now_ms, before_ms) {
+            Ok(true) => self.prune_tokens(before_ms, report),
+            Ok(false) => Ok(()),
+            Err(error) => Err(not_looked(error)),
         };
         let sealed = self.seal_ledger(report);
-        let clients = if idle { self.prune_clients(idle_ms, report) } else { Ok(()) };
+        let clients = match self.search_clients(idle_ms) {
+            Ok(true) => self.prune_clients(idle_ms, report),
+            Ok(false) => Ok(()),
+            Err(error) => Err(not_looked(error)),
+        };
         tokens.and(sealed).and(clients)
     }
 
@@ -143,7 +146,7 @@ impl Core {
     /// Reports rows that a walk along the ledger has passed over.
     pub(super) fn report_skipped(&self, outcome: &Outcome) {
         if let Outcome::Walked { skipped, .. } = outcome {
-            skipped.iter().for_each(|what| self.later(Event::CorruptionFound { tree: None, what: what.clone() }));
+            skipped.iter().for_each(|what| self.corruption_later(None, what.clone()));
         }
     }
 
@@ -180,6 +183,14 @@ impl Core {
             || (ended && age_ms >= CLOCK_AFTER_LEASES_MS)
             || (clock_ms < expired_ms && expired_ms <= now_ms);
         Ok(failed || clock || !Behind::due(self, 1, 0).is_empty() || self.store.has_old_tokens(before_ms)?)
+    }
+}
+
+/// The failure of a look for old rows, after which nothing is written.
+fn not_looked(error: StoreError) -> WriteError {
+    match error {
+        StoreError::Closed => WriteError::Closed,
+        other => WriteError::NotStored(other.to_string()),
     }
 }
 

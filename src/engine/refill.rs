@@ -120,7 +120,7 @@ impl Core {
             let row = match self.store.read().and_then(|reader| reader.tree(tree)) {
                 Ok(row) => row,
                 Err(error) if error.is_one_row() => {
-                    self.emit(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what: error.to_string() });
+                    self.corruption(Some(tree), error.to_string());
                     continue;
                 }
                 Err(error) => {

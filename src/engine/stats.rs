@@ -167,8 +167,8 @@ impl PouwEngine {
             failure: core.store.failure().map(str::to_owned),
             threads: {
                 let now_ms = core.now_ms();
-                let pulses = std::iter::once(&core.writer_pulse).chain(&core.upkeep_pulse);
-                let pulses = pulses.chain(&core.scrub.pulse);
+                let writer = (!core.store.is_read_only()).then_some(&core.writer_pulse);
+                let pulses = writer.into_iter().chain(&core.upkeep_pulse).chain(&core.scrub.pulse);
                 pulses.map(|pulse| pulse.look(now_ms)).collect()
             },
             closed: core.store.is_closed() || core.lanes.is_closed(),

@@ -12,12 +12,13 @@ use crate::store::records::{DataPlace, HashWork, LeafState, QuorumRow, TreeRow, 
 use crate::store::{Command, Outcome, RangeKey, Referee, TreeNumber, random};
 
 use super::core::Core;
-use super::error::{SubmitError, TreeError, WriteError};
+use super::error::{SubmitError, TreeError};
 use super::event::Event;
 use super::policy::VerifyProgress;
 use super::tree_id::TreeId;
 use super::upkeep::UpkeepError;
 use super::verify::leaf_bytes;
+use super::write::Unwritten;
 
 /// Clients followed back, and entries of each looked at, in one step.
 const SUSPECTS_PER_STEP: usize = 16;
@@ -165,7 +166,7 @@ impl Core {
             let row = match row {
                 Ok(row) => row,
                 Err(error) => {
-                    self.emit(Event::CorruptionFound { tree: Some(TreeId::new(key.0)), what: error.to_string() });
+                    self.corruption(Some(key.0), error.to_string());
                     continue;
                 }
             };
@@ -181,10 +182,7 @@ impl Core {
                 Ok(done) => ended += usize::from(done),
                 // One that cannot be ended does not keep the others waiting.
                 Err(UpkeepError::Store(error)) if error.is_one_row() => {
-                    self.emit(Event::CorruptionFound { tree: Some(TreeId::new(key.0)), what: error.to_string() });
-                }
-                Err(UpkeepError::Write(WriteError::NotStored(what))) => {
-                    self.emit(Event::CorruptionFound { tree: Some(TreeId::new(key.0)), what });
+                    self.corruption(Some(key.0), error.to_string());
                 }
                 Err(error) => return Err(error),
             }
@@ -243,7 +241,14 @@ impl Core {
         let (hashes, data_digest) = (hash_batch(&slices), data_digest(&data.bytes));
         let (votes_seen, at_ms) = (votes.votes.len(), self.now_ms());
         let referee = Referee { tree, range, hashes, votes_seen, data_digest, work, at_ms };
-        let outcomes = self.write_bulk(vec![Command::Referee(referee)])?;
+        let outcomes = match self.write_rows(vec![Command::Referee(referee)]) {
+            Err(Unwritten::Row(what)) => {
+                self.corruption(Some(tree), what);
+                return Ok(None);
+            }
+            Err(Unwritten::Storage(error)) => return Err(error.into()),
+            Ok(outcomes) => outcomes,
+        };
         let Some(Outcome::Judged { liars, first_leaf, .. }) = outcomes.into_iter().next() else {
             return Ok(None);
         };

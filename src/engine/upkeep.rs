@@ -182,7 +182,7 @@ impl Core {
                 }
                 // Its own row is damaged: this tree cannot be judged, the others go on.
                 Err(error) if error.is_one_row() => {
-                    self.emit(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what: error.to_string() });
+                    self.corruption(Some(tree), error.to_string());
                 }
                 Err(error) => {
                     failure = Some(error);
@@ -229,11 +229,11 @@ impl Core {
             }
             Err(TreeError::Inconsistent { at, .. }) => {
                 let what = format!("tree {:?} at level {}, index {}", row.name, at.level.0, at.index);
-                self.emit(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what });
+                self.corruption(Some(tree), what);
                 Ok((TreeState::Inconsistent, None))
             }
             Err(TreeError::Store(error)) if error.is_one_row() => {
-                self.emit(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what: error.to_string() });
+                self.corruption(Some(tree), error.to_string());
                 Ok((TreeState::Inconsistent, None))
             }
             Err(TreeError::Store(error)) => Err(error),
@@ -347,6 +347,9 @@ impl Core {
     /// well.
     pub(super) fn catch_up(&self, eager: bool, swept_ms: &mut u64) -> bool {
         while !self.stopping() {
+            if let Some(pulse) = &self.upkeep_pulse {
+                pulse.busy(self.now_ms());
+            }
             self.sweep_if_due(swept_ms);
             let paused = Cell::new(false);
             let pause = || {
@@ -369,8 +372,9 @@ impl Core {
     /// Reports a failure of the background work. One that keeps the store closed is reported by the
     /// writer.
     pub(super) fn upkeep_failed(&self, error: &UpkeepError) {
+        let recovered = self.store.is_open();
         if !self.takes_no_writes() {
-            self.emit(Event::StorageFailed { what: error.to_string(), recovered: true });
+            self.emit(Event::StorageFailed { what: error.to_string(), recovered });
         }
     }
 

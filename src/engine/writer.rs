@@ -225,7 +225,7 @@ impl Writer<'_> {
         if !error.is_one_row() {
             self.recover(error);
         } else if talk.is_empty() {
-            self.core.emit(Event::CorruptionFound { tree: None, what: error.to_string() });
+            self.core.corruption(None, error.to_string());
         }
         let closed = self.core.store.is_closed();
         for (_, effect, reply) in talk {
@@ -260,9 +260,16 @@ impl Writer<'_> {
                 }
             }
         }
-        self.told |= self.core.store.is_closed();
-        let why = self.core.failure_or(cause.to_string());
-        self.core.emit(Event::StorageFailed { what: why, recovered });
+        self.report(cause.to_string(), recovered);
+    }
+
+    /// Reports a failure. That the store stays closed is reported once, with the reason.
+    fn report(&mut self, what: String, recovered: bool) {
+        let closed = self.core.store.is_closed();
+        if !(closed && self.told) {
+            self.told = closed;
+            self.core.emit(Event::StorageFailed { what: self.core.failure_or(what), recovered });
+        }
     }
 
     /// Settles what is left once nothing more is written. If that is because of a failure, reports
@@ -273,10 +280,8 @@ impl Writer<'_> {
                 self.core.emit(Event::CallbackPanicked);
             }
         }
-        if let Some(why) = self.core.store.failure()
-            && !self.told
-        {
-            self.core.emit(Event::StorageFailed { what: why.to_owned(), recovered: false });
+        if let Some(why) = self.core.store.failure() {
+            self.report(why.to_owned(), false);
         }
     }
 
@@ -322,7 +327,7 @@ impl Writer<'_> {
             last.extend(scrub);
             let done = self.core.store.apply(&last, self.core.now_ms());
             if let Err(error) = done {
-                self.core.emit(Event::StorageFailed { what: error.to_string(), recovered: false });
+                self.report(error.to_string(), self.core.store.is_open());
             }
         }
     }

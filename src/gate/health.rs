@@ -14,6 +14,10 @@ const WHY_EMPTY: &str = "the backlog is empty; ingest more data (until then clie
 const WHAT_THEN: &str = "Check the disk, run `pouw check`, then restart; acknowledged work is kept";
 /// A commit that takes longer is reported.
 const COMMIT_MS_MAX: u64 = 30_000;
+/// A judge that is busy with one answer for longer, and a round of upkeep that takes longer, are
+/// reported. A round may fold a tree of many million leaves.
+const ANSWER_MS_MAX: u64 = 60_000;
+const ROUND_MS_MAX: u64 = 300_000;
 
 /// The state of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,12 +149,12 @@ impl Gate {
     }
 }
 
-/// Judges the threads of the engine and those that judge answers. Without one that judges, or
-/// without the one that writes, no answer counts.
+/// Judges the threads of the engine and those that judge answers, running and busy. Without one
+/// that judges, or without the one that writes, no answer counts.
 fn threads(engine: &[ThreadStats], judges: &[ThreadStats]) -> PartHealth {
     let ended: Vec<&str> =
         engine.iter().chain(judges).filter(|thread| !thread.running).map(|thread| thread.name.as_str()).collect();
-    let writer_ended = engine.first().is_some_and(|writer| !writer.running);
+    let writer_ended = engine.iter().any(|thread| is_writer(thread) && !thread.running);
     if writer_ended || (!judges.is_empty() && judges.iter().all(|thread| !thread.running)) {
         let what = format!("{} ended: no answer counts until the process restarts", ended.join(", "));
         return part(HealthCondition::Unavailable, &what);
@@ -159,13 +163,32 @@ fn threads(engine: &[ThreadStats], judges: &[ThreadStats]) -> PartHealth {
         let what = format!("{} ended: restart the process, and report it as a mistake of pouw", ended.join(", "));
         return part(HealthCondition::Degraded, &what);
     }
-    match engine.first().filter(|writer| writer.busy_ms > COMMIT_MS_MAX) {
-        Some(writer) => {
-            let seconds = writer.busy_ms / 1_000;
-            part(HealthCondition::Degraded, &format!("a commit has taken {seconds} s so far: check the disk"))
-        }
-        None => healthy(),
-    }
+    let late = stuck(engine, judges);
+    if late.is_empty() { healthy() } else { part(HealthCondition::Degraded, &late.join("; ")) }
+}
+
+fn is_writer(thread: &ThreadStats) -> bool {
+    thread.name == "pouw-writer"
+}
+
+/// What takes longer than it should, a sentence each.
+fn stuck(engine: &[ThreadStats], judges: &[ThreadStats]) -> Vec<String> {
+    let late = |threads: &[ThreadStats], ms_max: u64, say: fn(&ThreadStats, u64) -> String| -> Vec<String> {
+        threads.iter().filter(|thread| thread.busy_ms > ms_max).map(|late| say(late, late.busy_ms / 1_000)).collect()
+    };
+    let (writer, upkeep): (Vec<_>, Vec<_>) = engine.iter().cloned().partition(is_writer);
+    let mut all =
+        late(&writer, COMMIT_MS_MAX, |_, seconds| format!("a commit has taken {seconds} s so far: check the disk"));
+    all.extend(late(&upkeep, ROUND_MS_MAX, |thread, seconds| {
+        format!("{} has been busy with one round for {seconds} s: check the disk; no new work is readied", thread.name)
+    }));
+    all.extend(late(judges, ANSWER_MS_MAX, |thread, seconds| {
+        format!(
+            "{} has been busy with one answer for {seconds} s: check the disk and the host's callbacks",
+            thread.name
+        )
+    }));
+    all
 }
 
 fn healthy() -> PartHealth {

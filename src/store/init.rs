@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable, Table};
 
 use super::backend::StorageProvider;
 use super::error::{DbResult, StoreError};
@@ -12,6 +12,7 @@ use super::open::{Identity, StoreOptions, WriterState, io_error};
 use super::random::random;
 use super::records::{AccountRow, Head, encode_meta, seal, unseal};
 use super::tables::{BLOCKS, FORMAT_VERSION, META, SOURCES, SUMS, each_state_table};
+use super::transaction::begin_durable;
 
 /// Makes what the state file lacks, and with `opening` notes that the store was opened.
 pub(super) fn init_state(
@@ -137,15 +138,6 @@ type Meta<'t> = Table<'t, &'static str, &'static [u8]>;
 fn put(meta: &mut Meta<'_>, key: &str, value: &[u8]) -> Result<(), StoreError> {
     meta.insert(key, encode_meta(key, value).as_slice()).db()?;
     Ok(())
-}
-
-/// A transaction that is durable when it is committed.
-pub(super) fn begin_durable(database: &Database, quick_repair: bool) -> Result<WriteTransaction, StoreError> {
-    let mut txn = database.begin_write().db()?;
-    txn.set_durability(Durability::Immediate).map_err(|e| StoreError::Io { what: e.to_string() })?;
-    txn.set_two_phase_commit(true);
-    txn.set_quick_repair(quick_repair);
-    Ok(txn)
 }
 
 pub(super) fn drawn<const N: usize>() -> Result<[u8; N], StoreError> {

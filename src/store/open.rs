@@ -231,6 +231,13 @@ impl Store {
         self.failure().is_some()
     }
 
+    /// Whether both reads and writes are taken now: it is not closed, and neither being opened again
+    /// nor waiting for that after a failure of the state file.
+    pub fn is_open(&self) -> bool {
+        let shut = self.is_closed() || self.shut.load(Ordering::SeqCst) || self.has_failed();
+        !shut && self.state.try_read().is_some_and(|state| state.is_some())
+    }
+
     /// Why it stays closed until the process restarts, if it does.
     pub fn failure(&self) -> Option<&str> {
         self.failures.latched.get().map(String::as_str)
@@ -343,6 +350,9 @@ impl Store {
     /// The state file, or `None` while it is being reopened: for readers that must not wait for a
     /// disk.
     pub(super) fn try_state_db(&self) -> Result<Option<OpenDatabase<'_>>, StoreError> {
+        if self.is_closed() || self.shut.load(Ordering::SeqCst) {
+            return Err(StoreError::Closed);
+        }
         match self.state.try_read() {
             None => Ok(None),
             Some(guard) if guard.is_none() => Err(StoreError::Closed),

@@ -10,6 +10,9 @@
 //! commit, and the handle is not used again. Its tables and iterators are leaked: dropping them
 //! takes a lock that the panic may have poisoned, or reads the damaged page again, and a second
 //! panic during the first ends the process. The file stays locked until the process ends.
+//!
+//! **After damage that redb reports in a write**, without a panic, the handle is not used again
+//! either: every write would meet the same page. Nothing is leaked then.
 
 use std::borrow::Borrow;
 use std::cell::Cell;
@@ -115,6 +118,18 @@ pub(super) enum NotWritten {
     Broken(StoreError),
 }
 
+impl NotWritten {
+    /// After this error of a write of `file`. One of a damaged page would be met by every write.
+    fn by(file: StoreFile, error: StoreError) -> Self {
+        match error {
+            StoreError::Corrupted { what, .. } => {
+                Self::Broken(StoreError::Corrupted { path: PathBuf::from(file.file_name()), what })
+            }
+            other => Self::RolledBack(other),
+        }
+    }
+}
+
 /// The outcome of a commit that failed.
 pub(super) enum NotCommitted {
     /// Nothing is stored.
@@ -123,6 +138,16 @@ pub(super) enum NotCommitted {
     Unknown(StoreError),
     /// It may be stored, and the handle must not be used again.
     Broken(StoreError),
+}
+
+/// A transaction that is durable when it is committed. Its panics are not contained: it is for files
+/// that are being opened.
+pub(super) fn begin_durable(database: &Database, quick_repair: bool) -> Result<WriteTransaction, StoreError> {
+    let mut txn = database.begin_write().db()?;
+    txn.set_durability(Durability::Immediate).map_err(|e| StoreError::Io { what: e.to_string() })?;
+    txn.set_two_phase_commit(true);
+    txn.set_quick_repair(quick_repair);
+    Ok(txn)
 }
 
 /// A write transaction with two phases and immediate durability.
@@ -134,17 +159,14 @@ pub(super) struct Changing {
 }
 
 impl Changing {
-    /// Begins one. After an error that is not of the storage the handle must not be used again.
+    /// Begins one.
     pub(super) fn of(database: &Database, file: StoreFile, quick_repair: bool) -> Result<Self, NotWritten> {
         let begun = contained(|| {
-            let mut txn = database.begin_write().db()?;
-            txn.set_durability(Durability::Immediate).map_err(|e| StoreError::Io { what: e.to_string() })?;
-            txn.set_two_phase_commit(true);
-            txn.set_quick_repair(quick_repair);
+            let txn = begin_durable(database, quick_repair)?;
             Ok(Self { txn, file, broken: Cell::new(false) })
         });
         match begun {
-            Ok(begun) => begun.map_err(NotWritten::RolledBack),
+            Ok(begun) => begun.map_err(|error| NotWritten::by(file, error)),
             Err(panicked) => Err(NotWritten::Broken(gave_up(file, panicked))),
         }
     }
@@ -157,8 +179,9 @@ impl Changing {
                 Ok(done) => Ok((self, done)),
                 Err(error) => {
                     // Aborts it; redb wrote nothing that a reader can see.
+                    let file = self.file;
                     self.abandon().map_err(NotWritten::Broken)?;
-                    Err(NotWritten::RolledBack(error))
+                    Err(NotWritten::by(file, error))
                 }
             },
             Ok(done) => {
@@ -193,7 +216,10 @@ impl Changing {
             Ok(Err(redb::CommitError::TransactionPoisoned)) => {
                 Err(NotCommitted::RolledBack(StoreError::Io { what: "the transaction was poisoned".into() }))
             }
-            Ok(Err(error)) => Err(NotCommitted::Unknown(of_commit(error))),
+            Ok(Err(error)) => Err(match NotWritten::by(file, of_commit(error)) {
+                NotWritten::RolledBack(error) => NotCommitted::Unknown(error),
+                NotWritten::Broken(error) => NotCommitted::Broken(error),
+            }),
             Err(panicked) => Err(NotCommitted::Broken(gave_up(file, panicked))),
         }
     }
@@ -244,10 +270,6 @@ impl<K: Key + 'static, V: Value + 'static> Open<'_, K, V> {
         range: impl RangeBounds<B> + 'k,
     ) -> Result<Range<'_, K, V>, StorageError> {
         self.table()?.range(range)
-    }
-
-    pub(super) fn iter(&self) -> Result<Range<'_, K, V>, StorageError> {
-        self.table()?.iter()
     }
 
     pub(super) fn is_empty(&self) -> Result<bool, StorageError> {
@@ -313,5 +335,32 @@ where
         if std::thread::panicking() {
             std::mem::forget(self.0.take());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+
+    fn database() -> Database {
+        Database::builder().create_with_backend(InMemoryBackend::new()).unwrap()
+    }
+
+    fn after(error: StoreError) -> NotWritten {
+        let begun = Changing::of(&database(), StoreFile::Blocks, false);
+        let Ok(txn) = begun else { panic!("it does not begin") };
+        txn.change(|_| Err::<(), _>(error)).err().unwrap()
+    }
+
+    #[test]
+    fn a_write_that_redb_reports_damage_to_is_the_last_one_and_names_the_file() {
+        let damage = redb::StorageError::Corrupted("Btree exceeded maximum depth".into());
+        let NotWritten::Broken(error) = after(super::super::error::of_storage(damage)) else { panic!("goes on") };
+        assert!(error.to_string().starts_with("blocks.redb is damaged: Btree"), "{error}");
+        let one_row = StoreError::Record { table: "trees-0", what: "bytes".into() };
+        assert!(matches!(after(one_row), NotWritten::RolledBack(_)));
+        assert!(matches!(after(StoreError::Io { what: "full".into() }), NotWritten::RolledBack(_)));
     }
 }

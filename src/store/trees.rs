@@ -216,22 +216,6 @@ impl Batch<'_> {
         Ok(DONE)
     }
 
-    /// Has the rows of a tree removed that nothing refers to.
-    pub(super) fn note_removal(&mut self, tree: u64) -> Result<Outcome, StoreError> {
-        let mut named = tree >= self.head.next_tree || self.trees.get(tree).db()?.is_some();
-        for entry in self.names.iter().db()? {
-            named |= entry.db()?.1.value() == tree;
-        }
-        for entry in self.handles.iter().db()? {
-            named |= entry.db()?.1.value() == tree;
-        }
-        if named {
-            return Ok(Outcome::Refused(Refused::TreeInUse));
-        }
-        self.chores.insert((CHORE_PURGE, tree), ()).db()?;
-        Ok(DONE)
-    }
-
     fn uncount(&mut self, tree: u64) -> Result<(), StoreError> {
         let Some(row) = self.tree(tree)? else {
             return Ok(());

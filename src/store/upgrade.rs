@@ -112,7 +112,7 @@ impl Batch<'_> {
     }
 
     /// A leaf of a tree has another hash now: what was folded from the old one goes.
-    fn fold_again(&mut self, tree: u64, state: TreeState) -> Result<(), StoreError> {
+    pub(super) fn fold_again(&mut self, tree: u64, state: TreeState) -> Result<(), StoreError> {
         if !matches!(state, TreeState::Complete | TreeState::Folding | TreeState::Assembling) {
             return Ok(());
         }

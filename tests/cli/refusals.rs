@@ -310,3 +310,19 @@ fn other_data_or_another_proof_does_not_verify() {
     sandbox.write("huge", " ".repeat(100_000));
     sandbox.refused(1, &with(&told, "--proof", "huge"), &["65536"]);
 }
+
+/// The service that has the store open cannot be asked: its socket is there, and nothing listens.
+#[test]
+#[cfg(unix)]
+fn a_backup_says_why_the_service_cannot_be_reached() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a", vec![1; 5_000]);
+    sandbox.ok("ingest --db store --exposure public a");
+    drop(std::os::unix::net::UnixListener::bind(sandbox.path("store/control.sock")).unwrap());
+    // Left by a service that was killed.
+    sandbox.ok("backup --db store copy");
+    let config = pouw::Config::builder([7; 32]).background(false).accept_clock_ahead(true).build().unwrap();
+    let engine = pouw::PouwEngine::open(sandbox.path("store"), config).unwrap();
+    sandbox.refused(1, "backup --db store other", &["already open", "control.sock: Connection refused", "no service"]);
+    engine.close();
+}

@@ -1,6 +1,7 @@
 //! Lines on stderr about something that may go on for hours: one for each change, and at most one a
 //! minute while it stays the same.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,40 @@ struct Last<S> {
     left_out: u64,
 }
 
+/// Lines about things that differ: each of the first few, then at most one a minute.
+#[derive(Debug)]
+pub struct Burst {
+    printed: AtomicU64,
+    later: Limited<()>,
+}
+
+/// Lines printed one by one.
+const BURST_LINES: u64 = 20;
+
+impl Burst {
+    pub fn new() -> Self {
+        Self { printed: AtomicU64::new(0), later: Limited::new() }
+    }
+
+    /// Prints the line, unless it is one of too many.
+    pub fn complain(&self, line: &str) {
+        print(line, self.left_out(Instant::now()));
+    }
+
+    fn left_out(&self, now: Instant) -> Option<u64> {
+        let first = self.printed.fetch_add(1, Ordering::Relaxed) < BURST_LINES;
+        if first { Some(0) } else { self.later.left_out((), now) }
+    }
+}
+
+fn print(line: &str, left_out: Option<u64>) {
+    match left_out {
+        Some(0) => complain(line),
+        Some(count) => complain(&format!("{line} ({count} more like this were omitted)")),
+        None => {}
+    }
+}
+
 const EVERY: Duration = Duration::from_secs(60);
 
 impl<S: PartialEq> Limited<S> {
@@ -28,11 +63,7 @@ impl<S: PartialEq> Limited<S> {
 
     /// Prints the line, unless one of the same state was printed less than a minute ago.
     pub fn complain(&self, state: S, line: &str) {
-        match self.left_out(state, Instant::now()) {
-            Some(0) => complain(line),
-            Some(count) => complain(&format!("{line} ({count} more like this were omitted)")),
-            None => {}
-        }
+        print(line, self.left_out(state, Instant::now()));
     }
 
     /// Returns the number of lines omitted before this one; `None` if it is to be omitted too.
@@ -54,6 +85,14 @@ impl<S: PartialEq> Limited<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_lines_that_differ_the_first_are_printed_then_one_a_minute() {
+        let (burst, start) = (Burst::new(), Instant::now());
+        assert!((0..BURST_LINES).all(|_| burst.left_out(start) == Some(0)));
+        let after = [0, 1, 59, 60].map(|seconds| burst.left_out(start + Duration::from_secs(seconds)));
+        assert_eq!(after, [Some(0), None, None, Some(2)]);
+    }
 
     #[test]
     fn a_line_is_printed_at_each_change_and_once_a_minute_with_the_number_of_omitted_ones() {

@@ -9,7 +9,7 @@ use pouw::protocol::ByTier;
 use pouw::{Config, ConfigBuilder, Event, EventSink, PouwEngine, Runtime, StoreFile};
 
 use crate::failure::Failure;
-use crate::limited::Limited;
+use crate::limited::{Burst, Limited};
 use crate::output::complain;
 use crate::secret;
 use crate::temporary;
@@ -139,9 +139,11 @@ fn start_engine(dir: &Path, settings: ConfigBuilder, serving: bool) -> Result<Po
 /// Prints what an engine reports on stderr.
 fn reports(serving: bool) -> EventSink {
     let reported = AtomicU64::new(0);
-    let (storage, sweeps, threads) = (Limited::new(), Limited::new(), Limited::new());
+    let (storage, sweeps, threads, damage) = (Limited::new(), Limited::new(), Limited::new(), Burst::new());
     EventSink::new(move |event| match event {
-        Event::CorruptionFound { what, .. } => complain(&format!("damage found: {what}; run: pouw check")),
+        Event::CorruptionFound { what, .. } => {
+            damage.complain(&format!("damage found: {what}; run: pouw check"));
+        }
         Event::StorageFailed { what, recovered } => {
             let then = if recovered { "continuing" } else { "nothing more is written: check the disk, then restart" };
             storage.complain(recovered, &format!("storage failed: {what}; {then}"));

@@ -13,8 +13,9 @@ use crate::words::count;
 
 /// Mend what `pouw check` finds and can be mended.
 ///
-/// Removes block data and rows that belong to no tree, and finishes removals that stopped. Nothing
-/// that a tree needs is touched. No other process may have the store open. Prints what was done.
+/// Removes block data and rows that belong to no tree, finishes removals that stopped, and brings
+/// the sums of the ledger to what its entries give. Nothing that a tree needs is touched. No other
+/// process may have the store open. Prints what was done.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
@@ -51,7 +52,7 @@ fn human(to: &mut dyn Write, report: &MendReport) -> io::Result<()> {
     for step in &report.steps {
         writeln!(to, "{}", step.what)?;
     }
-    let all = report.leftover_data + report.leftover_rows + report.removals + report.not_mended;
+    let all = report.leftover_data + report.leftover_rows + report.removals + report.sums + report.not_mended;
     if let more @ 1.. = all.saturating_sub(report.steps.len() as u64) {
         writeln!(to, "and {}", count(more, "more", "more"))?;
     }
@@ -59,6 +60,7 @@ fn human(to: &mut dyn Write, report: &MendReport) -> io::Result<()> {
         (report.leftover_data, count(report.leftover_data, "tree with left-over data", "trees with left-over data")),
         (report.leftover_rows, count(report.leftover_rows, "tree with left-over rows", "trees with left-over rows")),
         (report.removals, count(report.removals, "unfinished removal", "unfinished removals")),
+        (report.sums, count(report.sums, "sum or row of the ledger", "sums and rows of the ledger")),
     ];
     let found: Vec<String> = found.into_iter().filter(|(number, _)| *number > 0).map(|(_, text)| text).collect();
     if report.dry_run {

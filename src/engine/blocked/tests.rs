@@ -64,3 +64,22 @@ fn trees_tiles_and_reasons_are_bounded_and_what_has_no_room_is_read_as_a_whole()
     assert!((0..2_000).all(|tree| blocked.block(tree, 0, 1, "gone", 0)));
     assert_eq!(blocked.reasons().count(), TREES_MAX);
 }
+
+#[test]
+fn of_what_has_no_room_each_read_is_a_look() {
+    let mut blocked = BlockedLeaves::default();
+    for tile in 0..TILES_MAX as u64 {
+        blocked.block(1, tile, 1, "gone", 0);
+    }
+    assert!(!blocked.is_looking(1, 0) && !blocked.is_looking(1, 299) && !blocked.is_looking(2, 0));
+    blocked.block(1, 299, 1, "gone", 0);
+    assert!(blocked.is_looking(1, 299), "before its look, too");
+    assert!(!blocked.is_looking(1, 0), "it is kept back");
+    assert_eq!(blocked.due(0).len(), TILES_MAX + 1);
+    blocked.read_to_end(1);
+    assert!(!blocked.is_looking(1, 299));
+    for tree in 0..2_000 {
+        blocked.block(tree, 0, 1, "gone", 0);
+    }
+    assert!(blocked.is_looking(1_999, 0) && blocked.is_looking(5_000, 7), "any tree may be the one");
+}

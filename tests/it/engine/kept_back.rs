@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::clients::{HIGH, answer, apart, audited, blocks, options};
 use crate::support::house::{House, config};
 use crate::support::store_plant::{BLOCKS, HASHES, ReadableTable, SUMS, plant};
-use crate::support::work::{BLOCK, solve};
+use crate::support::work::{BLOCK, solve, spoiled};
 use pouw::protocol::DifficultyTier;
 use pouw::{Answer, Event, Exposure, IngestOptions, Ingested, IssueRequest, Strategy, SubmitError, TreeState};
 
@@ -219,4 +219,48 @@ fn a_unit_that_is_sent_again_is_withdrawn_if_its_bytes_are_not_what_they_were() 
         let late = house.engine.submit(&Answer::new(b"client", &solve(&issued.unit))).unwrap_err();
         assert!(matches!(late, SubmitError::Withdrawn), "{late}");
     }
+}
+
+/// A file of more tiles than are kept back singly, all of which rot.
+#[test]
+fn no_unit_of_a_tree_that_is_damaged_all_over_comes_back_without_a_look() {
+    let mut house = House::in_memory(7);
+    let data = blocks(260 * 32, 7).concat();
+    let path = house.write("in/a", &data);
+    let at = path.metadata().unwrap().modified().unwrap();
+    let by_reference = options(Strategy::Precomputed).by_reference(true);
+    drop(house.ingest_paths(&by_reference, &[&house.path("in")]).unwrap());
+    house.drop_sums();
+    let issued: Vec<_> = (0..).map_while(|_| house.issue(apart(1), HIGH)).collect();
+    assert_eq!(issued.len(), 260);
+    std::fs::write(&path, vec![1; data.len()]).unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(at).unwrap();
+    // Wrong answers, so that the server reads the leaves again.
+    for issued in &issued {
+        let refused = house.submit(apart(1), &spoiled(&answer(issued, |_| {})));
+        assert!(matches!(refused, Err(SubmitError::Withdrawn)), "{refused:?}");
+    }
+    assert_eq!(house.issue(apart(1), HIGH).map(|issued| issued.unit.id), None);
+    assert_eq!(house.engine.stats().blocked.len(), 1);
+}
+
+#[test]
+fn a_full_disk_while_leaves_are_marked_is_no_damage_and_they_are_marked_later() {
+    let data = blocks(40, 1);
+    let mut house = House::with(config());
+    house.ingest(Strategy::Precomputed, "rotten", &data);
+    house.rot(|file| {
+        let at = file.windows(data[5].len()).position(|window| window == data[5].as_slice()).unwrap();
+        file[at + 77] ^= 4;
+    });
+    house.engine.refill().unwrap();
+    house.disk.set_full(true);
+    assert!(house.engine.upkeep().is_err());
+    assert_eq!(complaints(&house), 0, "{:?}", house.events.lock());
+    house.disk.set_full(false);
+    house.engine.upkeep().unwrap();
+    house.engine.upkeep().unwrap();
+    assert_eq!((told(&house), complaints(&house)), (vec![5], 0), "{:?}", house.events.lock());
+    assert_eq!(house.engine.damaged(None, 9).unwrap().len(), 1);
+    assert_eq!(house.engine.stats().blocked, []);
 }

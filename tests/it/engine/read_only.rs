@@ -231,3 +231,12 @@ fn readers_share_a_directory_and_exclude_a_writer() {
     other.close();
     write().unwrap();
 }
+
+#[test]
+fn an_engine_that_only_reads_lists_no_thread_that_writes() {
+    let house = House::with(config());
+    assert_eq!(house.engine.stats().threads.len(), 1);
+    house.engine.close();
+    let seen = PouwEngine::open_read_only_with(parts(Arc::new(Medium::of(&house.disk)), &house.clock)).unwrap();
+    assert_eq!(seen.stats().threads, []);
+}

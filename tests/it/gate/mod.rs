@@ -10,3 +10,4 @@ mod flow;
 mod identity;
 mod promises;
 mod settings;
+mod stuck;

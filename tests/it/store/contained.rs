@@ -2,8 +2,9 @@
 //! as an event, and everything else goes on.
 
 use crate::support::house::{House, config};
-use crate::support::store_plant::{BLOCKS, CLIENTS, HASHES, TILES, plant};
+use crate::support::store_plant::{BLOCKS, CHORES, CLIENTS, HASHES, QUORUMS, TILES, TREES, plant};
 use crate::support::work::{answer_right, cut, solve, spoiled};
+use pouw::internal::store::CHORE_ASSEMBLE;
 use pouw::protocol::DifficultyTier;
 use pouw::{Answer, Event, IssueError, IssueRequest, PouwEngine, SubmitError, TreeId, TreeState};
 use redb::WriteTransaction;
@@ -143,4 +144,30 @@ fn with_few_clients_the_ledger_is_still_checkpointed_and_sealed() {
     engine.sweep().unwrap();
     let after = engine.ledger(0, 1).unwrap()[0].seq;
     assert!(after > before, "the oldest entry is still {after}");
+}
+
+#[test]
+fn a_row_that_each_round_meets_again_is_one_event_until_it_changes() {
+    let mut house = with_three_trees();
+    damage(&mut house, "state.redb", |txn| {
+        txn.open_table(CHORES).unwrap().insert((CHORE_ASSEMBLE, 1), ()).unwrap();
+        txn.open_table(TREES).unwrap().insert(1, &b"\x07no row"[..]).unwrap();
+        txn.open_table(QUORUMS).unwrap().insert((2, 0), &b"\x07no row"[..]).unwrap();
+    });
+    for _ in 0..5 {
+        // Of each tree a part of a round may fail.
+        let _ = (house.engine.upkeep(), house.engine.sweep());
+    }
+    let whats = |house: &House| {
+        let what = |event: &Event| match event {
+            Event::CorruptionFound { tree, what } => Some((tree.map(TreeId::get), what.clone())),
+            _ => None,
+        };
+        house.events.lock().iter().filter_map(what).collect::<Vec<_>>()
+    };
+    let mut found = whats(&house);
+    found.sort();
+    let (all, each) = (found.len(), found.iter().collect::<std::collections::BTreeSet<_>>().len());
+    assert_eq!(all, each, "{found:#?}");
+    assert!([1, 2].iter().all(|tree| found.iter().any(|(of, _)| *of == Some(*tree))), "{found:#?}");
 }

@@ -10,6 +10,7 @@ mod damage;
 mod damage_trust;
 mod faults;
 mod golden;
+mod latched;
 mod mend;
 mod pairs;
 mod rotting;

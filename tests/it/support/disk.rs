@@ -133,6 +133,11 @@ impl Rotting {
     pub fn rot(&self, file: StoreFile, page: u64) {
         self.pages.lock().unwrap().push((file, page));
     }
+
+    /// All pages read as they are again.
+    pub fn heal(&self) {
+        self.pages.lock().unwrap().clear();
+    }
 }
 
 impl StorageProvider for Rotting {

@@ -1,0 +1,72 @@
+//! Handing commands to the writer, and waiting for their fate.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::store::{Command, Outcome};
+
+use super::core::Core;
+use super::error::WriteError;
+use super::lanes::{Fate, Job};
+
+/// Why commands were not written.
+#[derive(Debug)]
+pub(super) enum Unwritten {
+    /// A row they need is missing or does not decode: a repeat fares no better.
+    Row(String),
+    /// The storage or the engine is to blame, and no row of theirs.
+    Storage(WriteError),
+}
+
+impl Core {
+    /// Hands a job to the writer. Fails with `Busy` if too many are waiting.
+    pub(super) fn write_soon(&self, job: Job) -> Result<(), (Job, WriteError)> {
+        if let Err(error) = self.may_write() {
+            return Err((job, error));
+        }
+        self.lanes.offer(job)
+    }
+
+    /// Writes one command in the lane of answers, and waits.
+    pub(super) fn write(&self, command: Command) -> Result<Outcome, WriteError> {
+        let (job, answer) = Job::waiting(vec![command], |_| {});
+        self.write_soon(job).map_err(|(_, error)| error)?;
+        let mut outcomes = answer.wait().ok_or(WriteError::Closed)??;
+        outcomes.pop().ok_or(WriteError::Closed)
+    }
+
+    /// Writes commands in the lane that answers overtake, and waits.
+    pub(super) fn write_bulk(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, WriteError> {
+        self.write_bulk_then(commands, |_| {})
+    }
+
+    /// Does the same, and runs `effect` once the fate of the commands is known: a commit reported
+    /// as unknown may prove to be stored.
+    pub(super) fn write_bulk_then(
+        &self,
+        commands: Vec<Command>,
+        effect: impl FnOnce(&Fate) + Send + 'static,
+    ) -> Result<Vec<Outcome>, WriteError> {
+        self.may_write()?;
+        let (job, answer) = Job::waiting(commands, effect);
+        self.lanes.send_bulk(job)?;
+        answer.wait().ok_or(WriteError::Closed)?
+    }
+
+    /// Writes commands in the same lane. If they are not written, the error says whether one of
+    /// their rows is to blame.
+    pub(super) fn write_rows(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, Unwritten> {
+        let at_fault = Arc::new(Mutex::new(None));
+        let noted = at_fault.clone();
+        let written = self.write_bulk_then(commands, move |fate| {
+            if let Fate::RowDamaged(what) = fate {
+                *noted.lock() = Some(what.clone());
+            }
+        });
+        written.map_err(|error| match at_fault.lock().take() {
+            Some(what) => Unwritten::Row(what),
+            None => Unwritten::Storage(error),
+        })
+    }
+}
