@@ -154,19 +154,6 @@ pub(super) struct Tallies {
     pub(super) commits_failed_in_row: AtomicU64,
 }
 
-impl Tallies {
-    /// Counts a commit: `well` if it is durable, else the storage failed it. Only the writer calls
-    /// this.
-    pub(super) fn commit(&self, well: bool) {
-        if well {
-            self.commits_failed_in_row.store(0, Ordering::SeqCst);
-        } else {
-            self.commits_failed.fetch_add(1, Ordering::SeqCst);
-            self.commits_failed_in_row.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-}
-
 /// Adds to a counter that nothing is ordered by.
 pub(crate) fn bump(counter: &AtomicU64, by: u64) {
     counter.fetch_add(by, Ordering::Relaxed);

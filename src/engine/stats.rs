@@ -7,6 +7,7 @@ use crate::store::records::{StoreTotals, UsefulnessAccount};
 
 use super::PouwEngine;
 use super::calibrate::ResponseTimes;
+use super::core::Tallies;
 use super::pulse::ThreadStats;
 use super::queue::Queue;
 use super::scrub::ScrubStats;
@@ -172,6 +173,19 @@ impl PouwEngine {
                 pulses.map(|pulse| pulse.look(now_ms)).collect()
             },
             closed: core.store.is_closed() || core.lanes.is_closed(),
+        }
+    }
+}
+
+impl Tallies {
+    /// Counts a commit: `well` if it is durable, else the storage failed it. Only the writer calls
+    /// this.
+    pub(super) fn commit(&self, well: bool) {
+        if well {
+            self.commits_failed_in_row.store(0, Ordering::SeqCst);
+        } else {
+            self.commits_failed.fetch_add(1, Ordering::SeqCst);
+            self.commits_failed_in_row.fetch_add(1, Ordering::SeqCst);
         }
     }
 }

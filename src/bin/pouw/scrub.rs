@@ -110,7 +110,7 @@ impl Pace {
         Self { rate, begun: Instant::now() }
     }
 
-    /// Waits until so many bytes are due. `goes_on` ends the wait.
+    /// Waits until this number of bytes is due. `goes_on` ends the wait.
     pub fn wait(&self, bytes: u64, mut goes_on: impl FnMut() -> bool) -> ControlFlow<()> {
         loop {
             if !goes_on() {

@@ -6,7 +6,7 @@ use crate::store::records::{ScrubPlace, ScrubRow};
 use super::super::core::Core;
 use super::super::error::WriteError;
 
-/// Progress is written after so many bytes or so much engine time, whichever is first.
+/// Progress is written after these bytes or this engine time, whichever is first.
 const WRITE_BYTES: u64 = 64 << 20;
 const WRITE_EVERY_MS: u64 = 600_000;
 
