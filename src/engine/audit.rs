@@ -11,7 +11,7 @@ use crate::policy::audit::{VOTE_SAMPLE, draw};
 use crate::policy::quorum::{Voter, admits, differences, is_right};
 use crate::protocol::{WorkResult, WorkUnitOperation};
 use crate::store::records::{HashReason, HashWork, QuorumRow, TreeRow, VoteRow};
-use crate::store::{Amend, Audited, Command, Ruling, SettleKind, TreeNumber, Vote};
+use crate::store::{Amend, Audited, Command, Ruling, SettleKind, StoreError, TreeNumber, Vote};
 
 use super::account::{parents_work, unit_work};
 use super::core::Core;
@@ -251,5 +251,27 @@ impl Core {
         if let Err((job, error)) = self.write_soon(job) {
             job.fail(error);
         }
+    }
+
+    /// Returns 64 unpredictable bits, for audits.
+    fn draw(&self) -> Result<u64, StoreError> {
+        #[cfg(feature = "testing")]
+        if let Some(bits) = self.foreseen() {
+            return Ok(bits);
+        }
+        getrandom::u64().map_err(|e| StoreError::Io { what: format!("the system gave no random bytes: {e}") })
+    }
+
+    /// Calls `with` with a source of unpredictable numbers. Fails if the system failed to provide
+    /// any of them.
+    pub(super) fn drawing<T>(&self, with: impl FnOnce(&mut dyn FnMut() -> u64) -> T) -> Result<T, StoreError> {
+        let mut failed = None;
+        let drawn = with(&mut || {
+            self.draw().unwrap_or_else(|error| {
+                failed = Some(error);
+                0
+            })
+        });
+        failed.map_or(Ok(drawn), Err)
     }
 }

@@ -12,7 +12,7 @@ use crate::policy::calibration::Calibration;
 use crate::policy::lease::Claim;
 use crate::protocol::{ClientDigest, DifficultyTier, Keyring};
 use crate::store::records::UsefulnessAccount;
-use crate::store::{Damage, Identity, Outcome, RangeKey, Refuse, Store, StoreError};
+use crate::store::{Damage, Identity, Outcome, RangeKey, Refuse, Store};
 
 use super::clock::EngineTime;
 use super::config::Config;
@@ -236,28 +236,6 @@ impl Core {
         let mut digest = [0; 16];
         digest.copy_from_slice(&derived[..16]);
         digest
-    }
-
-    /// Returns 64 unpredictable bits, for audits.
-    fn draw(&self) -> Result<u64, StoreError> {
-        #[cfg(feature = "testing")]
-        if let Some(bits) = self.foreseen() {
-            return Ok(bits);
-        }
-        getrandom::u64().map_err(|e| StoreError::Io { what: format!("the system gave no random bytes: {e}") })
-    }
-
-    /// Calls `with` with a source of unpredictable numbers. Fails if the system failed to provide
-    /// any of them.
-    pub(super) fn drawing<T>(&self, with: impl FnOnce(&mut dyn FnMut() -> u64) -> T) -> Result<T, StoreError> {
-        let mut failed = None;
-        let drawn = with(&mut || {
-            self.draw().unwrap_or_else(|error| {
-                failed = Some(error);
-                0
-            })
-        });
-        failed.map_or(Ok(drawn), Err)
     }
 
     /// Wakes the background thread, if there is one.
