@@ -167,6 +167,9 @@ fn no_row_is_believed_that_has_a_changed_byte() {
                     Err(StoreError::Record { table: refused, .. }) => assert_eq!(refused, table, "byte {at}"),
                     Err(other) => panic!("{table}, byte {at}: {other}"),
                 }
+                if at % 4 != 0 {
+                    continue;
+                }
                 let report = PouwEngine::check_store(dir.path(), &mut |_| {});
                 assert!(report.is_err() || report.is_ok_and(|report| !report.is_clean()), "{table}, byte {at}");
             }
