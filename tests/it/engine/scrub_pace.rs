@@ -33,7 +33,10 @@ fn it_waits_a_minute_keeps_its_rate_begins_once_a_day_and_finds_damage_by_itself
     let data = blocks(400, 1);
     house.engine.ingest_bytes(&cut(), "t", &data.concat()).unwrap();
     house.edit_chunk(0, |bytes| bytes[BLOCK * 37] ^= 1);
-    house.clock.advance(59 * SECOND);
+    house.clock.advance(50 * SECOND);
+    second(&house);
+    assert_eq!(read(&house), 0, "not in the first minute");
+    house.clock.advance(8 * SECOND);
     let opened = house.engine.now();
     second(&house);
     house.clock.advance(SECOND);
