@@ -250,13 +250,18 @@ pub enum Damage {
 impl Damage {
     /// Changes the file below its users.
     pub fn happen(self, disk: &SimDisk) {
+        let (Self::Page { file, .. } | Self::Bit { file, .. }) = self;
+        let now = disk.bytes(file);
         let (file, at, bytes) = match self {
             Self::Page { file, page } => (file, page * PAGE, vec![0; PAGE as usize]),
             Self::Bit { file, at, bit } => {
-                let old = disk.bytes(file)[at as usize];
-                (file, at, vec![old ^ (1 << bit)])
+                (file, at, now.get(at as usize).map(|old| old ^ (1 << bit)).into_iter().collect())
             }
         };
+        // A file that an open engine has made shorter has fewer bytes to damage.
+        if at + bytes.len() as u64 > now.len() as u64 || bytes.is_empty() {
+            return;
+        }
         let medium = disk.open(file).unwrap();
         medium.write(at, &bytes).unwrap();
         medium.sync_data().unwrap();
