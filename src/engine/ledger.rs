@@ -251,10 +251,16 @@ impl PouwEngine {
         if core.is_refused(id.as_bytes()) {
             return Ok(Receipt::Refused);
         }
-        Ok(match core.store.read()?.consumed(expires_ms, *id.as_bytes())? {
+        let reader = core.store.read()?;
+        Ok(match reader.consumed(expires_ms, *id.as_bytes())? {
             Some(NO_ENTRY) => Receipt::Refused,
             Some(VOTED) => Receipt::Voted,
-            _ => Receipt::Unknown,
+            // The row under its id is lost.
+            Some(seq) => match reader.ledger_entry(seq)? {
+                Some(row) => Receipt::Accepted(LedgerEntry::of(seq, &row)),
+                None => Receipt::Unknown,
+            },
+            None => Receipt::Unknown,
         })
     }
 }
