@@ -36,7 +36,7 @@ fn removing_a_large_tree_stops_for_a_sweep_and_continues_behind_it() {
 
 /// Rows of used tokens after six seconds with this many answers and a sweep in each.
 #[cfg(feature = "testing")]
-fn used_tokens(answers: usize, mistake: Option<crate::engine::testing::Mistake>) -> usize {
+fn used_tokens(answers: usize, mistake: Option<crate::engine::testing::Mistake>) -> u64 {
     use crate::engine::Answer;
     use crate::protocol::{ByTier, DifficultyTier};
     use crate::solver::compute_work_unit;
@@ -46,17 +46,16 @@ fn used_tokens(answers: usize, mistake: Option<crate::engine::testing::Mistake>)
     let config = Config::builder([7; 32]).background(false).token_ttl(Duration::from_secs(1));
     let config = mistake.into_iter().fold(config, |config, mistake| config.mistake(mistake));
     let config = config.floor(ByTier::all(Duration::ZERO)).build().unwrap();
-    let engine = PouwEngine::open_with(Runtime::on(Arc::new(SimDisk::new())).clock(clock.clone()), config).unwrap();
+    let disk = Arc::new(SimDisk::new());
+    let engine = PouwEngine::open_with(Runtime::on(disk.clone()).clock(clock.clone()), config).unwrap();
     let core = engine.core();
     let mut swept_ms = core.now_ms();
-    let mut answered = Vec::new();
     let (done, verdicts) = std::sync::mpsc::channel();
     for _ in 0..6 {
         for _ in 0..answers / 250 {
             for _ in 0..250 {
                 let request = IssueRequest::new(b"client", DifficultyTier::Low).synthetic(true);
                 let unit = engine.issue(&request).unwrap().unit;
-                answered.push((unit.expires_at.0, *unit.id.as_bytes()));
                 let done = done.clone();
                 let verdict = move |verdict: Result<_, _>| done.send(verdict.map(drop)).unwrap();
                 engine.submit_with(&Answer::new(b"client", &compute_work_unit(&unit).unwrap()), verdict);
@@ -65,10 +64,9 @@ fn used_tokens(answers: usize, mistake: Option<crate::engine::testing::Mistake>)
         }
         clock.advance(Duration::from_secs(1));
         assert!(core.sweep_if_due(&mut swept_ms));
-        let reader = core.store.read().unwrap();
-        answered.retain(|(expires_ms, id)| reader.consumed(*expires_ms, *id).unwrap().is_some());
     }
-    answered.len()
+    engine.close();
+    crate::store::check(disk, &mut |_| {}).unwrap().consumed
 }
 
 #[cfg(feature = "testing")]
