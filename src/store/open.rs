@@ -231,8 +231,8 @@ impl Store {
         self.failure().is_some()
     }
 
-    /// Whether both reads and writes are taken now: it is not closed, and neither being opened again
-    /// nor waiting for that after a failure of the state file.
+    /// Whether both reads and writes are taken now: it is not closed, and neither being opened
+    /// again nor waiting for that after a failure of the state file.
     pub fn is_open(&self) -> bool {
         let shut = self.is_closed() || self.shut.load(Ordering::SeqCst) || self.has_failed();
         !shut && self.state.try_read().is_some_and(|state| state.is_some())

@@ -140,8 +140,8 @@ pub(super) enum NotCommitted {
     Broken(StoreError),
 }
 
-/// A transaction that is durable when it is committed. Its panics are not contained: it is for files
-/// that are being opened.
+/// A transaction that is durable when it is committed. Its panics are not contained: it is for
+/// files that are being opened.
 pub(super) fn begin_durable(database: &Database, quick_repair: bool) -> Result<WriteTransaction, StoreError> {
     let mut txn = database.begin_write().db()?;
     txn.set_durability(Durability::Immediate).map_err(|e| StoreError::Io { what: e.to_string() })?;
