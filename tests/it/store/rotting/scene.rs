@@ -1,6 +1,6 @@
 //! One damage under one activity: what is done, and what must be right about all that comes back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -58,8 +58,8 @@ pub struct Scene {
     pub accounts: Accounts,
     /// Answers that counted.
     pub accepted: BTreeSet<WorkId>,
-    /// Those of them that are votes, and when they were given, by the clock.
-    pub votes: BTreeMap<WorkId, u64>,
+    /// Those of them that are votes.
+    pub votes: BTreeSet<WorkId>,
     pub outcome: Outcome,
     events: Arc<Mutex<Vec<Event>>>,
     /// The call that is being made.
@@ -107,7 +107,7 @@ impl Scene {
         *step.lock().unwrap() = "open".into();
         let (engine, gate, events) = engine_on(base, &disk, &clock)?;
         let accounts = base.accounts.clone();
-        let (accepted, votes, outcome, step) = (BTreeSet::new(), BTreeMap::new(), Outcome::default(), step.clone());
+        let (accepted, votes, outcome, step) = (BTreeSet::new(), BTreeSet::new(), Outcome::default(), step.clone());
         Some(Self {
             base: base.clone(),
             disk,
@@ -187,7 +187,7 @@ impl Scene {
                     account.maybe += accepted.deferred.0;
                     self.accepted.insert(accepted.id);
                     if accepted.seq.is_none() {
-                        self.votes.insert(accepted.id, self.clock.wall().0);
+                        self.votes.insert(accepted.id);
                     }
                     self.outcome.accepted += 1;
                 }
