@@ -15,7 +15,7 @@ use pouw::internal::gate::{Facts, Presented, ResultText, decide};
 use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{DifficultyTier, MicroJoules, WorkId, WorkUnit, WorkUnitOperation};
 use pouw::{
-    Answer, Clock, Decision, Event, EventSink, FakeClock, Gate, GateConfig, GateRuntime, HealthCondition, IssueError,
+    Answer, Decision, Event, EventSink, FakeClock, Gate, GateConfig, GateRuntime, HealthCondition, IssueError,
     IssueRequest, Issued, PouwEngine, SubmitError, Verdict,
 };
 
