@@ -2,12 +2,13 @@
 //! reads, so that an engine without anything to remove writes nothing.
 //!
 //! The three are written apart, and each goes on when another fails. A row that does not decode is
-//! passed over, and reported once.
+//! passed over, and reported once. So is a page that cannot be read, with the rows beside it: a
+//! write that met it would be the last one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
-use crate::store::{ClientStretch, Command, Outcome, StoreError};
+use crate::store::{ClientStretch, Command, Outcome, StoreError, TokenKey};
 
 use super::behind::Behind;
 use super::core::Core;
@@ -39,7 +40,25 @@ pub(super) struct ClientSearch {
     through: bool,
     /// Clients with rows that do not decode, which were reported. Bounded by [`REPORTED_MAX`].
     reported: BTreeSet<[u8; 16]>,
+    /// Where the search goes on behind pages that cannot be read; by where it met them. Bounded by
+    /// [`PASSED_MAX`].
+    passed: BTreeMap<[u8; 16], [u8; 16]>,
 }
+
+/// How far used tokens are removed, past pages that cannot be read.
+#[derive(Debug, Default)]
+pub(super) struct TokenSearch {
+    /// Rows up to this key stay.
+    after: TokenKey,
+    /// There were no rows behind such a page that can be removed: engine time of the next look.
+    look_ms: u64,
+}
+
+/// Most runs of pages of client rows that are remembered as unreadable. At the bound all are
+/// searched again.
+const PASSED_MAX: usize = 64;
+/// Time between two searches for used tokens behind a page that cannot be read.
+const LOOK_EVERY_MS: u64 = 60_000;
 
 /// Most rows of clients that are reported as damaged in one boot.
 const REPORTED_MAX: usize = 1_024;
@@ -72,6 +91,19 @@ impl ClientSearch {
         news
     }
 
+    /// Where to go on behind a page that cannot be read, if that is known.
+    fn known(&self) -> Option<[u8; 16]> {
+        let (_, next) = self.passed.range(..=self.after).next_back()?;
+        (*next > self.after).then_some(*next)
+    }
+
+    fn remember(&mut self, next: [u8; 16]) {
+        if self.passed.len() >= PASSED_MAX {
+            self.passed.clear();
+        }
+        self.passed.insert(self.after, next);
+    }
+
     /// Goes on behind a stretch of which rows were removed.
     fn removed(&mut self, next: Option<[u8; 16]>) {
         self.through = false;
@@ -90,23 +122,29 @@ impl Core {
         // token's lifetime again is the margin for a clock that was set back before a restart.
         let before_ms = now_ms.saturating_sub(self.config.token_ttl_ms());
         let idle_ms = now_ms.saturating_sub(IDLE_CLIENT_MS);
-        // What cannot be read is not written either: that would meet the same page.
-        let tokens = match self.must_write(now_ms, before_ms) {
-            Ok(true) => self.prune_tokens(before_ms, report),
-            Ok(false) => Ok(()),
-            Err(error) => Err(not_looked(error)),
-        };
+        let tokens = self.sweep_tokens(now_ms, before_ms, report);
         let sealed = self.seal_ledger(report);
         let clients = match self.search_clients(idle_ms) {
-            Ok(true) => self.prune_clients(idle_ms, report),
-            Ok(false) => Ok(()),
+            Ok(Some(rows)) => self.prune_clients(idle_ms, rows, report),
+            Ok(None) => Ok(()),
             Err(error) => Err(not_looked(error)),
         };
         tokens.and(sealed).and(clients)
     }
 
-    fn prune_tokens(&self, before_ms: u64, report: &mut SweepReport) -> Result<(), WriteError> {
-        let prune = Command::PruneConsumed { before_ms, limit: ROWS_PER_SWEEP };
+    /// Removes used tokens, and writes what else has to be written. What cannot be read is not
+    /// written either.
+    fn sweep_tokens(&self, now_ms: u64, before_ms: u64, report: &mut SweepReport) -> Result<(), WriteError> {
+        let mut looked = self.look_for_tokens(now_ms, before_ms);
+        if !matches!(looked, Ok(Some(_))) && self.must_write(now_ms) {
+            self.write_bulk(vec![Command::Touch])?;
+            if looked.is_err() {
+                // The write may have opened the store again.
+                looked = self.look_for_tokens(now_ms, before_ms);
+            }
+        }
+        let Some((after, limit)) = looked.map_err(not_looked)? else { return Ok(()) };
+        let prune = Command::PruneConsumed { after, before_ms, limit };
         for outcome in self.write_bulk(vec![prune])? {
             if let Outcome::Done { rows, more } = outcome {
                 report.consumed_pruned = rows;
@@ -116,12 +154,43 @@ impl Core {
         Ok(())
     }
 
+    /// Looks for used tokens that can be removed. Returns how many, and behind which key.
+    fn look_for_tokens(&self, now_ms: u64, before_ms: u64) -> Result<Option<(TokenKey, usize)>, StoreError> {
+        let mut search = self.token_search.lock();
+        let mut old = self.store.old_tokens(search.after, before_ms, ROWS_PER_SWEEP)?;
+        if let Some(error) = &old.cut {
+            self.page_unread("consumed-0", error);
+        }
+        if old.cut.is_some() && old.rows == 0 && now_ms >= search.look_ms {
+            match self.store.tokens_behind(search.after, before_ms)? {
+                Some(after) => {
+                    search.after = after;
+                    old = self.store.old_tokens(after, before_ms, ROWS_PER_SWEEP)?;
+                }
+                None => search.look_ms = now_ms.saturating_add(LOOK_EVERY_MS),
+            }
+        }
+        Ok((old.rows > 0).then_some((search.after, old.rows)))
+    }
+
+    /// Reports a page that cannot be read, once.
+    fn page_unread(&self, table: &str, error: &StoreError) {
+        self.corruption_later(None, format!("rows of {table} cannot be read, and stay: {error}"));
+    }
+
     fn seal_ledger(&self, report: &mut SweepReport) -> Result<(), WriteError> {
         let keep = self.config.settings.ledger_entries_kept;
         if !self.store.has_old_entries(keep) {
             return Ok(());
         }
-        for outcome in self.write_bulk(vec![Command::SealLedger { keep, limit: ROWS_PER_SWEEP }])? {
+        let old = self.store.old_entries(ROWS_PER_SWEEP).map_err(not_looked)?;
+        if let Some(error) = &old.cut {
+            self.page_unread("ledger-0", error);
+        }
+        if old.rows == 0 {
+            return Ok(());
+        }
+        for outcome in self.write_bulk(vec![Command::SealLedger { keep, limit: old.rows }])? {
             self.report_skipped(&outcome);
             if let Outcome::Walked { rows, more, .. } = outcome {
                 report.sealed = rows;
@@ -131,9 +200,9 @@ impl Core {
         Ok(())
     }
 
-    fn prune_clients(&self, before_ms: u64, report: &mut SweepReport) -> Result<(), WriteError> {
+    fn prune_clients(&self, before_ms: u64, limit: usize, report: &mut SweepReport) -> Result<(), WriteError> {
         let after = self.client_search.lock().after;
-        let prune = Command::PruneClients { before_ms, after, limit: ROWS_PER_SWEEP };
+        let prune = Command::PruneClients { before_ms, after, limit };
         for outcome in self.write_bulk(vec![prune])? {
             if let Outcome::Scanned { rows, next } = outcome {
                 report.clients_pruned = rows;
@@ -150,27 +219,37 @@ impl Core {
         }
     }
 
-    /// Looks at the next stretch of client rows. Returns whether a client of it can be forgotten;
-    /// if not, the search goes on behind it the next time.
-    fn search_clients(&self, before_ms: u64) -> Result<bool, StoreError> {
+    /// Looks at the next stretch of client rows. Returns the number of its rows if a client of it
+    /// can be forgotten; if not, the search goes on behind it the next time.
+    fn search_clients(&self, before_ms: u64) -> Result<Option<usize>, StoreError> {
         let mut search = self.client_search.lock();
         // Before the rows are read: a commit meanwhile begins another round.
         let commit_seq = self.store.head().commit_seq;
         if search.rests(commit_seq, before_ms) {
-            return Ok(false);
+            return Ok(None);
         }
-        let stretch = self.store.idle_clients(before_ms, search.after, ROWS_PER_SWEEP)?;
+        let mut stretch = self.store.idle_clients(before_ms, search.after, ROWS_PER_SWEEP)?;
         for what in search.news(&stretch) {
             self.later(Event::CorruptionFound { tree: None, what });
+        }
+        if let Some(error) = &stretch.cut {
+            self.page_unread("clients-0", error);
+            if stretch.rows == 0 {
+                stretch.next = match search.known() {
+                    Some(next) => Some(next),
+                    None => self.store.clients_behind(search.after)?,
+                };
+                stretch.next.into_iter().for_each(|next| search.remember(next));
+            }
         }
         if !stretch.any {
             search.pass(commit_seq, &stretch);
         }
-        Ok(stretch.any)
+        Ok(stretch.any.then_some(stretch.rows))
     }
 
-    /// Whether a sweep has to write although no entry is sealed and no client forgotten.
-    fn must_write(&self, now_ms: u64, before_ms: u64) -> Result<bool, StoreError> {
+    /// Whether a sweep has to write although no row is removed.
+    fn must_write(&self, now_ms: u64) -> bool {
         // Until a commit goes through, the store may need to be opened again. Standings are left to
         // the writer, which paces them.
         let failed = self.store.has_failed() || self.tallies.commits_failed_in_row.load(Ordering::SeqCst) > 0;
@@ -182,7 +261,7 @@ impl Core {
         let clock = age_ms >= CLOCK_EVERY_MS
             || (ended && age_ms >= CLOCK_AFTER_LEASES_MS)
             || (clock_ms < expired_ms && expired_ms <= now_ms);
-        Ok(failed || clock || !Behind::due(self, 1, 0).is_empty() || self.store.has_old_tokens(before_ms)?)
+        failed || clock || !Behind::due(self, 1, 0).is_empty()
     }
 }
 

@@ -172,7 +172,7 @@ impl<'t> Batch<'t> {
             Command::DropData { tree, limit } => self.drop_data(*tree, *limit),
             Command::Forget { tree } => self.forget(*tree),
             Command::Purge { tree, limit } => self.purge_rows(*tree, *limit),
-            Command::PruneConsumed { before_ms, limit } => self.prune_consumed(*before_ms, *limit),
+            Command::PruneConsumed { after, before_ms, limit } => self.prune_consumed(*after, *before_ms, *limit),
             Command::SealLedger { keep, limit } => self.seal_ledger(*keep, *limit),
             Command::PruneClients { before_ms, after, limit } => self.prune_clients(*before_ms, *after, *limit),
             Command::Checkpoint { limit } => self.checkpoint(*limit),

@@ -3,6 +3,7 @@
 use crate::merkle::AlignedRange;
 use crate::policy::quorum::Voter;
 
+use super::due::TokenKey;
 use super::mend::Mend;
 use super::read::TreeNumber;
 use super::records::{
@@ -60,6 +61,8 @@ pub enum Command {
     },
     /// Remove up to `limit` consumed tokens that expired before `before_ms`.
     PruneConsumed {
+        /// Remove rows behind this key.
+        after: TokenKey,
         /// Expiry bound, Unix milliseconds.
         before_ms: u64,
         /// Rows to remove at most.

@@ -61,7 +61,7 @@ pub use blocks::{BlocksWriter, Renewal};
 pub use check::check_in_runs;
 pub use check::{CHECK_FINDINGS_SHOWN, CheckFinding, CheckPhase, CheckProgress, CheckReport, OnCheck, check};
 pub use commands::{AddGroups, BeginTree, Command, Debit, FinishTree, Outcome, Refuse, Refused, Settle, SettleKind};
-pub use due::ClientStretch;
+pub use due::{ClientStretch, TokenKey};
 pub use error::{CommitFailure, StoreError};
 pub use leftover::Leftovers;
 pub use mend::{MEND_STEPS_SHOWN, Mend, MendReport, MendStep, Regroup, mend};

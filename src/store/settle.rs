@@ -1,9 +1,12 @@
 //! Taking answers: consume the token, mark leaves or nodes, credit the client.
 
+use std::ops::Bound;
+
 use crate::merkle::{AlignedRange, TILE_LEAVES};
 
 use super::apply::Batch;
 use super::commands::{Outcome, Refuse, Refused, Settle, SettleKind};
+use super::due::TokenKey;
 use super::error::{DbResult, StoreError};
 use super::records::{EntryKind, HashReason, LeafState, LedgerRow, NodeRow, Strategy, TreeState, UsefulnessAccount};
 use super::tables::{CHORE_ASSEMBLE, CHORE_FOLD, DAMAGED, NO_ENTRY, PRIORITY_FRESH, PRIORITY_PARTIAL, VOTED};
@@ -275,13 +278,19 @@ impl Batch<'_> {
         Ok(Outcome::Done { rows: 1, more: false })
     }
 
-    pub(super) fn prune_consumed(&mut self, before_ms: u64, limit: usize) -> Result<Outcome, StoreError> {
+    pub(super) fn prune_consumed(
+        &mut self,
+        after: TokenKey,
+        before_ms: u64,
+        limit: usize,
+    ) -> Result<Outcome, StoreError> {
+        let old = (Bound::Excluded(after), Bound::Excluded((before_ms, [0; 16])));
         let mut rows = 0;
-        for row in self.consumed.extract_from_if(..(before_ms, [0; 16]), |_, _| true).db()?.take(limit) {
+        for row in self.consumed.extract_from_if(old, |_, _| true).db()?.take(limit) {
             row.db()?;
             rows += 1;
         }
-        let more = self.consumed.range(..(before_ms, [0; 16])).db()?.next().is_some();
+        let more = self.consumed.range(old).db()?.next().transpose().db()?.is_some();
         Ok(Outcome::Done { rows, more })
     }
 }

@@ -27,3 +27,4 @@ mod strategies;
 mod sweeps;
 mod tree_progress;
 mod trust_edges;
+mod unread_pages;
