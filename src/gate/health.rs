@@ -180,7 +180,8 @@ fn stuck(engine: &[ThreadStats], judges: &[ThreadStats]) -> Vec<String> {
     let mut all =
         late(&writer, COMMIT_MS_MAX, |_, seconds| format!("a commit has taken {seconds} s so far: check the disk"));
     all.extend(late(&upkeep, ROUND_MS_MAX, |thread, seconds| {
-        format!("{} has been busy with one round for {seconds} s: check the disk; no new work is readied", thread.name)
+        let so = if thread.name == "pouw-scrub" { "damage is found later" } else { "no new work is readied" };
+        format!("{} has been busy with one round for {seconds} s: check the disk; {so}", thread.name)
     }));
     all.extend(late(judges, ANSWER_MS_MAX, |thread, seconds| {
         format!(
@@ -197,4 +198,26 @@ fn healthy() -> PartHealth {
 
 fn part(condition: HealthCondition, detail: &str) -> PartHealth {
     PartHealth { condition, detail: detail.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::UnixMillis;
+
+    #[test]
+    fn a_thread_that_is_stuck_says_what_is_not_done() {
+        let busy = |name: &str, busy_ms| ThreadStats {
+            name: name.to_owned(),
+            running: true,
+            came_round: UnixMillis(0),
+            busy_ms,
+            panics: 0,
+        };
+        let late = |name| stuck(&[busy("pouw-writer", 0), busy(name, ROUND_MS_MAX + 1)], &[]);
+        let [upkeep, scrub] = ["pouw-upkeep", "pouw-scrub"].map(late);
+        assert!(upkeep.len() == 1 && upkeep[0].ends_with("no new work is readied"), "{upkeep:?}");
+        assert!(scrub.len() == 1 && scrub[0].starts_with("pouw-scrub"), "{scrub:?}");
+        assert!(!scrub[0].contains("no new work"), "{scrub:?}");
+    }
 }
