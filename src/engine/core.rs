@@ -23,6 +23,7 @@ use super::lanes::{Fate, Lane};
 use super::prune::{ClientSearch, TokenSearch};
 use super::pulse::Pulse;
 use super::queue::Queue;
+use super::repeats::Repeats;
 use super::standings::Standings;
 use super::trust::PutOff;
 
@@ -66,10 +67,13 @@ pub(super) struct Core {
     /// Damaged leaves that are not marked in the store yet, at most
     /// [`FOUND_MAX`](super::damaged::FOUND_MAX) tiles.
     pub(super) found: Mutex<Vec<Damage>>,
+    pub(super) repeats: Mutex<Repeats>,
     /// How far doubted tiles have been hashed since the last sweep.
     pub(super) doubted_after: Mutex<Option<RangeKey>>,
     /// Trees with doubted leaves that could not be hashed, and when that is tried again.
     pub(super) put_off: Mutex<PutOff>,
+    /// Trees whose verdict could not be stored because of a row, and when that is tried again.
+    pub(super) unstored: Mutex<PutOff>,
     /// How far the search for open quorums that wait too long has got.
     pub(super) quorum_after: Mutex<Option<RangeKey>>,
     #[cfg(feature = "testing")]
@@ -201,8 +205,10 @@ impl Core {
             unreported: Mutex::new(Vec::new()),
             findings: Mutex::new(Findings::default()),
             found: Mutex::new(Vec::new()),
+            repeats: Mutex::new(Repeats::default()),
             doubted_after: Mutex::new(None),
             put_off: Mutex::new(PutOff::default()),
+            unstored: Mutex::new(PutOff::default()),
             quorum_after: Mutex::new(None),
             #[cfg(feature = "testing")]
             seeded,

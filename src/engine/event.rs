@@ -60,7 +60,8 @@ pub enum Event {
         /// The leaf.
         leaf: u64,
     },
-    /// A read or a commit failed; `recovered` is whether the store is open. If it is not, it stays
+    /// A read or a commit failed; `recovered` is whether the store is open. The same failure of
+    /// upkeep or of a sweep is reported once a minute. If the store is not open, it stays
     /// closed until the process restarts once [`PouwEngine::failure`](super::PouwEngine::failure)
     /// has a reason, which is reported by one such event.
     StorageFailed {
@@ -69,7 +70,8 @@ pub enum Event {
         /// Whether the store is open and writing continues.
         recovered: bool,
     },
-    /// A sweep of the background thread failed. The next one, about a second later, tries again.
+    /// A sweep of the background thread failed. The next one, about a second later, tries again; the
+    /// same failure is reported once a minute.
     SweepFailed {
         /// The error.
         what: String,

@@ -15,6 +15,7 @@
 //! ```
 
 mod account;
+mod assemble;
 mod audit;
 mod background;
 mod backup;
@@ -51,6 +52,7 @@ mod pulse;
 mod queue;
 mod read_only;
 mod refill;
+mod repeats;
 mod request;
 mod runtime;
 mod scrub;

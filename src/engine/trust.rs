@@ -29,15 +29,15 @@ const TILES_PER_STEP: usize = 32;
 const QUORUMS_PER_SWEEP: usize = 2_048;
 const REFEREED_PER_SWEEP: usize = 64;
 
-/// Trees with doubted leaves that cannot be hashed, the reason, and when that is tried again.
+/// Trees for which something cannot be done, the reason, and when that is tried again.
 #[derive(Debug, Default)]
 pub(super) struct PutOff(BTreeMap<TreeNumber, (String, Backoff)>);
 
-/// Most such trees that are remembered. Further ones are tried with every sweep, and not reported.
+/// Most such trees that are remembered. Further ones are tried each time, and not reported.
 const PUT_OFF_MAX: usize = 1_024;
 
 impl PutOff {
-    fn is_due(&self, tree: TreeNumber, now_ms: u64) -> bool {
+    pub(super) fn is_due(&self, tree: TreeNumber, now_ms: u64) -> bool {
         self.0.get(&tree).is_none_or(|(_, backoff)| backoff.is_due(now_ms))
     }
 
@@ -47,7 +47,7 @@ impl PutOff {
     }
 
     /// Returns whether the reason is to be reported.
-    fn failed(&mut self, tree: TreeNumber, why: &str, now_ms: u64) -> bool {
+    pub(super) fn failed(&mut self, tree: TreeNumber, why: &str, now_ms: u64) -> bool {
         if let Some((known, backoff)) = self.0.get_mut(&tree) {
             *backoff = backoff.failed_again(now_ms);
             let new = known != why;

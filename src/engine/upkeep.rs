@@ -6,16 +6,12 @@ use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
 use crate::merkle::{Level, Shape};
-use crate::store::records::{HashReason, HashWork, TreeRow, TreeState};
-use crate::store::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, Command, Outcome, StoreError, TreeNumber};
+use crate::store::{CHORE_DROP, CHORE_PURGE, Command, Outcome, StoreError, TreeNumber};
 
 use super::PouwEngine;
-use super::core::{Core, bump};
-use super::error::{TreeError, WriteError};
-use super::event::Event;
-use super::interior::tile_level;
+use super::core::Core;
+use super::error::WriteError;
 use super::sweep::SweepReport;
-use super::tree_id::TreeId;
 
 /// The counts of one round of upkeep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,19 +49,8 @@ impl UpkeepError {
     }
 }
 
-/// The new state of a tree, and its root if it was not known before.
-type Judgement = (TreeState, Option<[u8; 64]>);
-
-struct Verdict {
-    tree: TreeNumber,
-    to: TreeState,
-    root: Option<[u8; 64]>,
-    name: String,
-}
-
-/// Most trees looked at, parents hashed (roughly) and rows removed in one step.
-const TREES_PER_ROUND: usize = 256;
-const PARENTS_PER_ROUND: u64 = 1 << 20;
+/// Most trees looked at, and rows removed, in one step.
+pub(super) const TREES_PER_ROUND: usize = 256;
 const ROWS_PER_STEP: usize = 2_048;
 /// Stretches of trees looked at in one round of the search for left-over data.
 const LEFTOVER_PAGES: usize = 16;
@@ -106,15 +91,17 @@ impl Core {
         // thread when it ends.
         let free = self.auditing.try_lock();
         let doubts = if free.is_some() { self.settle_doubts() } else { Ok(0) };
-        let assembled = self.take_over_folding().and_then(|()| self.assemble(free.is_some(), pause));
+        let taken_over = self.take_over_folding();
+        let assembled = self.assemble(free.is_some(), pause);
         drop(free);
         self.report_stored();
         let interior = self.refill_interior();
         let removed = [CHORE_DROP, CHORE_PURGE].map(|kind| self.remove_due(kind, eager, pause));
-        marked?;
         let left_over = if eager { self.remove_leftovers(pause) } else { Ok(0) };
+        marked?;
         done.refilled = refilled? + interior?;
         done.doubts = doubts?;
+        taken_over?;
         done.completed = assembled?;
         for rows in removed {
             done.removed += rows?;
@@ -124,121 +111,40 @@ impl Core {
     }
 
     fn remove_due(&self, kind: u8, eager: bool, pause: &dyn Fn() -> bool) -> Result<usize, UpkeepError> {
+        let trees = self.chores_due(kind, |_| true)?;
+        if eager || trees.len() >= TREES_PER_ROUND { self.remove(kind, &trees, pause) } else { Ok(0) }
+    }
+
+    /// The first trees that `wanted` takes, up to a bound, with a chore of this kind that they need.
+    /// Chores that a tree does not need, and trees with a row that does not decode, are passed over
+    /// and reported once.
+    pub(super) fn chores_due(
+        &self,
+        kind: u8,
+        wanted: impl Fn(TreeNumber) -> bool,
+    ) -> Result<Vec<TreeNumber>, StoreError> {
         let reader = self.store.read()?;
-        let mut trees = reader.chores(kind, None, TREES_PER_ROUND)?;
-        for tree in std::mem::take(&mut trees) {
-            match reader.check_chore(kind, tree) {
-                Ok(()) => trees.push(tree),
-                // Nothing is removed because of a row that the tree contradicts.
-                Err(error) if error.is_one_row() => self.odd_row(error.to_string()),
-                Err(error) => return Err(error.into()),
+        let (mut due, mut after) = (Vec::new(), None);
+        while due.len() < TREES_PER_ROUND && !self.stopping() {
+            let page = reader.chores(kind, after, TREES_PER_ROUND)?;
+            let Some(last) = page.last() else { break };
+            after = Some(*last);
+            for tree in page.into_iter().filter(|tree| wanted(*tree)) {
+                match reader.check_chore(kind, tree) {
+                    Ok(()) => due.push(tree),
+                    // Nothing is done because of a row that the tree contradicts.
+                    Err(error @ StoreError::Record { table: "chores-0", .. }) => self.odd_row(error.to_string()),
+                    Err(error) if error.is_one_row() => self.corruption_later(Some(tree), error.to_string()),
+                    Err(error) => return Err(error),
+                }
             }
         }
-        drop(reader);
-        if eager || trees.len() >= TREES_PER_ROUND { self.remove(kind, &trees, pause) } else { Ok(0) }
+        due.truncate(TREES_PER_ROUND);
+        Ok(due)
     }
 
     pub(super) fn stopping(&self) -> bool {
         self.closing.load(Ordering::SeqCst)
-    }
-
-    /// Hands trees to the server's own folding whose interior nodes were being issued when
-    /// `interior_units` was turned off.
-    fn take_over_folding(&self) -> Result<(), UpkeepError> {
-        if self.config.settings.interior_units {
-            return Ok(());
-        }
-        let trees = self.store.read()?.chores(CHORE_FOLD, None, TREES_PER_ROUND)?;
-        if !trees.is_empty() {
-            let (from, to) = (TreeState::Folding, TreeState::Assembling);
-            self.write_bulk(
-                trees.into_iter().map(|tree| Command::SetTreeState { tree, from, to, root: None }).collect(),
-            )?;
-        }
-        Ok(())
-    }
-
-    /// Folds and validates trees whose leaves are all done, and stores the verdicts together.
-    /// Returns how many became complete. Those whose leaves may be corrected wait while an export
-    /// verifies leaves.
-    fn assemble(&self, free: bool, pause: &dyn Fn() -> bool) -> Result<usize, UpkeepError> {
-        let mut verdicts = Vec::new();
-        let mut parents = 0;
-        let mut failure = None;
-        for tree in self.store.read()?.chores(CHORE_ASSEMBLE, None, TREES_PER_ROUND)? {
-            if self.stopping() || parents > PARENTS_PER_ROUND || (!verdicts.is_empty() && pause()) {
-                break;
-            }
-            let judged = self.store.read().and_then(|reader| reader.tree(tree)).and_then(|row| {
-                let row = row.filter(|row| row.state == TreeState::Assembling);
-                let row = row.filter(|row| free || row.strategy.knows_answers());
-                row.map(|row| Ok((row.leaves, self.judge_tree(tree, &row)?, row.name))).transpose()
-            });
-            match judged {
-                Ok(None) => {}
-                Ok(Some((leaves, (to, root), name))) => {
-                    parents += leaves;
-                    verdicts.push(Verdict { tree, to, root, name });
-                }
-                // Its own row is damaged: this tree cannot be judged, the others go on.
-                Err(error) if error.is_one_row() => {
-                    self.corruption(Some(tree), error.to_string());
-                }
-                Err(error) => {
-                    failure = Some(error);
-                    break;
-                }
-            }
-        }
-        let completed = self.store_verdicts(verdicts)?;
-        failure.map_or(Ok(completed), |error| Err(error.into()))
-    }
-
-    fn store_verdicts(&self, verdicts: Vec<Verdict>) -> Result<usize, WriteError> {
-        if verdicts.is_empty() {
-            return Ok(0);
-        }
-        let from = TreeState::Assembling;
-        let command =
-            |verdict: &Verdict| Command::SetTreeState { tree: verdict.tree, from, to: verdict.to, root: verdict.root };
-        let outcomes = self.write_bulk(verdicts.iter().map(command).collect())?;
-        let mut completed = 0;
-        for (Verdict { tree, to, name, .. }, outcome) in verdicts.into_iter().zip(outcomes) {
-            if to != TreeState::Folding {
-                self.queue.lock().complete(tree);
-            }
-            if to == TreeState::Complete && matches!(outcome, Outcome::Done { .. }) {
-                self.later(Event::TreeCompleted { tree: TreeId::new(tree), name });
-                completed += 1;
-            }
-        }
-        Ok(completed)
-    }
-
-    /// Returns the new state of a tree whose leaves are all done.
-    fn judge_tree(&self, tree: TreeNumber, row: &TreeRow) -> Result<Judgement, StoreError> {
-        let upper = Shape::new(row.leaves).ok().and_then(tile_level);
-        if self.config.settings.interior_units && upper.is_some() && row.interior_done == 0 {
-            return Ok((TreeState::Folding, None));
-        }
-        match self.validate_row(tree, row) {
-            Ok((folds, root)) => {
-                bump(&self.tallies.server_folds, folds);
-                self.count_server(row.strategy.index(), HashReason::Folding, HashWork::of_parents(folds, 0));
-                Ok((TreeState::Complete, (!row.strategy.knows_answers()).then(|| *root.as_bytes())))
-            }
-            Err(TreeError::Inconsistent { at, .. }) => {
-                let what = format!("tree {:?} at level {}, index {}", row.name, at.level.0, at.index);
-                self.corruption(Some(tree), what);
-                Ok((TreeState::Inconsistent, None))
-            }
-            Err(TreeError::Store(error)) if error.is_one_row() => {
-                self.corruption(Some(tree), error.to_string());
-                Ok((TreeState::Inconsistent, None))
-            }
-            Err(TreeError::Store(error)) => Err(error),
-            Err(other) => Err(StoreError::Contradiction { what: other.to_string() }),
-        }
     }
 
     /// Removes block data, then the rows of these trees in the state file. Every step removes
@@ -258,15 +164,22 @@ impl Core {
                     CHORE_DROP => Command::DropData { tree: *tree, limit },
                     _ => Command::Purge { tree: *tree, limit },
                 };
-                let outcomes = self.write_bulk(emptied.iter().map(step).collect())?;
-                let mut outcomes = outcomes.into_iter();
-                emptied.retain(|_| match outcomes.next() {
-                    Some(Outcome::Done { rows, more }) => {
+                let commands: Vec<Command> = emptied.iter().map(step).collect();
+                let mut fates = Vec::new();
+                let written = self.write_each(&commands, &mut fates);
+                let mut fates = fates.into_iter();
+                emptied.retain(|tree| match fates.next() {
+                    Some(Ok(Outcome::Done { rows, more })) => {
                         removed += rows as usize;
                         more
                     }
+                    Some(Err(what)) => {
+                        self.corruption_later(Some(*tree), what);
+                        false
+                    }
                     _ => false,
                 });
+                written?;
                 if pause() {
                     return Ok(removed);
                 }
@@ -332,10 +245,8 @@ impl Core {
             swept = self.sweep_rows(&mut report).and(swept);
             more = report.more;
         }
-        if let Err(error) = swept
-            && !self.takes_no_writes()
-        {
-            self.emit(Event::SweepFailed { what: error.to_string() });
+        if let Err(error) = swept {
+            self.sweep_failed(error.to_string());
         }
         // From the end of the sweep, so that upkeep has its turn however long it took.
         *swept_ms = self.now_ms();
@@ -367,15 +278,6 @@ impl Core {
             }
         }
         true
-    }
-
-    /// Reports a failure of the background work. One that keeps the store closed is reported by the
-    /// writer.
-    pub(super) fn upkeep_failed(&self, error: &UpkeepError) {
-        let recovered = self.store.is_open();
-        if !self.takes_no_writes() {
-            self.emit(Event::StorageFailed { what: error.to_string(), recovered });
-        }
     }
 
     /// Returns the level of the groups' tops, if any level is above it.

@@ -69,4 +69,28 @@ impl Core {
             None => Unwritten::Storage(error),
         })
     }
+
+    /// Writes commands of which each has rows of its own, and adds what became of each: its outcome,
+    /// or what is wrong with one of its rows. Such a command is found by halving, and the others are
+    /// written. Those behind a failure of the storage have no fate.
+    pub(super) fn write_each(
+        &self,
+        commands: &[Command],
+        fates: &mut Vec<Result<Outcome, String>>,
+    ) -> Result<(), WriteError> {
+        if commands.is_empty() {
+            return Ok(());
+        }
+        match self.write_rows(commands.to_vec()) {
+            Ok(outcomes) => fates.extend(outcomes.into_iter().map(Ok)),
+            Err(Unwritten::Row(what)) if commands.len() == 1 => fates.push(Err(what)),
+            Err(Unwritten::Row(_)) => {
+                let (first, rest) = commands.split_at(commands.len() / 2);
+                self.write_each(first, fates)?;
+                self.write_each(rest, fates)?;
+            }
+            Err(Unwritten::Storage(error)) => return Err(error),
+        }
+        Ok(())
+    }
 }

@@ -44,6 +44,7 @@ impl<'i> Intake<'i> {
                 queue.interior.given_again(tree);
                 drop(queue);
                 self.core.findings.lock().forget(tree);
+                self.core.unstored.lock().forget(tree);
                 let ingested = self.repair(tree, &row.name, found)?;
                 self.waits(tree, &row.name)?;
                 Ok(ingested)

@@ -2,12 +2,15 @@
 //! as an event, and everything else goes on.
 
 use crate::support::house::{House, config};
-use crate::support::store_plant::{BLOCKS, CHORES, CLIENTS, HASHES, QUORUMS, TILES, TREES, plant};
+use crate::support::store_plant::{
+    BLOCKS, CHORES, CLIENTS, HASHES, PROVENANCE, QUORUMS, TILES, TREES, edit_head, plant,
+};
 use crate::support::work::{answer_right, cut, solve, spoiled};
-use pouw::internal::store::CHORE_ASSEMBLE;
+use pouw::internal::store::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD};
 use pouw::protocol::DifficultyTier;
 use pouw::{Answer, Event, IssueError, IssueRequest, PouwEngine, SubmitError, TreeId, TreeState};
 use redb::WriteTransaction;
+use std::time::Duration;
 
 /// Three trees of 100 leaves, numbered 0 to 2.
 fn with_three_trees() -> House {
@@ -170,4 +173,88 @@ fn a_row_that_each_round_meets_again_is_one_event_until_it_changes() {
     let (all, each) = (found.len(), found.iter().collect::<std::collections::BTreeSet<_>>().len());
     assert_eq!(all, each, "{found:#?}");
     assert!([1, 2].iter().all(|tree| found.iter().any(|(of, _)| *of == Some(*tree))), "{found:#?}");
+}
+
+/// Clients do all leaves; nothing is assembled yet.
+fn do_all(engine: &PouwEngine) {
+    engine.upkeep().unwrap();
+    while let Ok(issued) = engine.issue(&IssueRequest::new(b"worker", DifficultyTier::High)) {
+        answer_right(engine, b"worker", &issued.unit).unwrap();
+    }
+}
+
+/// Ten rounds of upkeep and sweeps, each of which goes well.
+fn rounds(house: &House) {
+    for _ in 0..10 {
+        house.clock.advance(Duration::from_secs(2));
+        house.engine.upkeep().unwrap();
+        house.engine.sweep().unwrap();
+    }
+    let failed = |event: &&Event| matches!(event, Event::StorageFailed { .. } | Event::SweepFailed { .. });
+    assert_eq!(house.events.lock().iter().find(failed), None);
+}
+
+/// Events about damage of which the text has a part.
+fn told(house: &House, part: &str) -> usize {
+    let says = |event: &&Event| matches!(event, Event::CorruptionFound { what, .. } if what.contains(part));
+    house.events.lock().iter().filter(says).count()
+}
+
+#[test]
+fn a_verdict_that_a_damaged_row_does_not_allow_keeps_no_other_tree() {
+    let mut house = with_three_trees();
+    do_all(&house.engine);
+    assert_eq!(states(&house.engine), [TreeState::Assembling; 3]);
+    damage(&mut house, "state.redb", |txn| {
+        txn.open_table(PROVENANCE).unwrap().insert(1, &b"no row"[..]).unwrap();
+    });
+    rounds(&house);
+    let state = |name: &str| house.engine.tree(name).map(|tree| tree.state).ok();
+    assert_eq!(["tree-0", "tree-2"].map(state), [Some(TreeState::Complete); 2]);
+    assert_eq!((corrupted_trees(&house), told(&house, "provenance-0")), (vec![1], 1), "{:?}", house.events.lock());
+}
+
+#[test]
+fn a_damaged_tree_that_clients_were_folding_keeps_no_other_tree_when_they_stop() {
+    let mut house = with_three_trees();
+    house.reopen_as(config().interior_units(true));
+    do_all(&house.engine);
+    house.engine.upkeep().unwrap();
+    assert_eq!(states(&house.engine), [TreeState::Folding; 3]);
+    house.reopen_as(config());
+    damage(&mut house, "state.redb", |txn| {
+        txn.open_table(TREES).unwrap().insert(1, &b"\x07no row"[..]).unwrap();
+    });
+    rounds(&house);
+    let state = |name: &str| house.engine.tree(name).map(|tree| tree.state).ok();
+    assert_eq!(["tree-0", "tree-2"].map(state), [Some(TreeState::Complete); 2]);
+    assert_eq!((corrupted_trees(&house), told(&house, "trees-0")), (vec![1], 1), "{:?}", house.events.lock());
+}
+
+#[test]
+fn chores_that_a_tree_does_not_need_are_told_once_and_written_never() {
+    let mut house = with_three_trees();
+    damage(&mut house, "state.redb", |txn| {
+        let mut chores = txn.open_table(CHORES).unwrap();
+        [CHORE_ASSEMBLE, CHORE_FOLD].into_iter().for_each(|kind| drop(chores.insert((kind, 0), ()).unwrap()));
+    });
+    rounds(&house);
+    let commits = house.engine.stats().commits;
+    rounds(&house);
+    assert_eq!((house.engine.stats().commits - commits, told(&house, "chores-0")), (0, 2), "{:?}", house.events.lock());
+}
+
+#[test]
+fn many_chores_that_no_tree_needs_do_not_keep_back_those_behind_them() {
+    let mut house = House::in_directory(config());
+    damage(&mut house, "state.redb", |txn| {
+        edit_head(txn, |head| head.next_tree = 400);
+        let mut chores = txn.open_table(CHORES).unwrap();
+        (0..300).for_each(|tree| drop(chores.insert((CHORE_DROP, tree), ()).unwrap()));
+    });
+    house.engine.ingest_bytes(&cut(), "t", &[1; 512 * 100]).unwrap();
+    do_all(&house.engine);
+    let rounds: Vec<_> = (0..3).map(|_| house.engine.upkeep().unwrap()).collect();
+    assert_eq!(rounds.iter().map(|round| round.completed).sum::<usize>(), 1);
+    assert!(rounds.iter().any(|round| round.removed > 0), "{rounds:?}");
 }
