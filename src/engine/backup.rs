@@ -1,5 +1,6 @@
 //! A copy of the store while it is used.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,8 +15,24 @@ use crate::store::{BackupFailure, BackupProgress, OnBackup, StorageProvider, Sto
 use super::PouwEngine;
 use super::event::Event;
 
-/// One backup at a time: two into one directory would clear each other's files.
-static ONE: Mutex<()> = Mutex::new(());
+/// Directories in which a copy grows in this process: two into one would clear each other's files,
+/// where directories have no locks.
+static GROWING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// A directory in [`GROWING`].
+struct Turn(PathBuf);
+
+impl Turn {
+    fn take(partial: &Path) -> Result<Self, BackupError> {
+        if GROWING.lock().insert(partial.to_owned()) { Ok(Self(partial.to_owned())) } else { Err(taken(partial)) }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        GROWING.lock().remove(&self.0);
+    }
+}
 
 /// A finished backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +77,12 @@ pub enum BackupError {
         /// The system's words.
         what: String,
     },
+    /// Another backup, of this process or another, copies to the same destination.
+    #[error("{}: another backup writes there; wait for its end, or name another directory", path.display())]
+    Running {
+        /// The directory in which its copy grows.
+        path: PathBuf,
+    },
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -73,6 +96,7 @@ impl BackupError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Store(error) => error.is_retryable(),
+            Self::Running { .. } => true,
             Self::NotEmpty { .. } | Self::Destination { .. } | Self::Cancelled => false,
         }
     }
@@ -89,8 +113,8 @@ impl PouwEngine {
     /// appears under its name when it is complete and durable.
     ///
     /// # Errors
-    /// [`BackupError`]: the directory is not empty or cannot be written, the store cannot be read,
-    /// or `progress` cancelled it.
+    /// [`BackupError`]: the directory is not empty or cannot be written, another backup writes there,
+    /// the store cannot be read, or `progress` cancelled it.
     ///
     /// # Examples
     ///
@@ -113,7 +137,7 @@ impl PouwEngine {
     pub fn backup(&self, path: impl AsRef<Path>, progress: OnBackup<'_>) -> Result<BackupReport, BackupError> {
         let path = std::path::absolute(path.as_ref()).map_err(|error| cannot_write(path.as_ref(), &error))?;
         let partial = partial_of(&path)?;
-        let _one = ONE.lock();
+        let _turn = Turn::take(&partial)?;
         expect_empty(&path)?;
         let _alone = Alone::in_directory(&partial)?;
         // Another process may have finished one meanwhile.
@@ -127,7 +151,8 @@ impl PouwEngine {
         match copied {
             Ok(report) => published(&path, sync_names_in).map(|()| report),
             Err(error) => {
-                clear(&partial)?;
+                // What cannot be removed is cleared by the next backup to this destination.
+                let _ = clear(&partial);
                 Err(error)
             }
         }
@@ -233,10 +258,8 @@ impl Alone {
 #[cfg(unix)]
 const TRIES: usize = 16;
 
-#[cfg(unix)]
 fn taken(partial: &Path) -> BackupError {
-    let what = "another backup writes there; wait for its end, or name another directory".to_owned();
-    BackupError::Destination { path: partial.to_owned(), what }
+    BackupError::Running { path: partial.to_owned() }
 }
 
 /// Removes the two files of a partial copy and its directory, and nothing else.
@@ -296,8 +319,8 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let partial = partial_of(&parent.path().join("copy")).unwrap();
         let owner = Alone::in_directory(&partial).unwrap();
-        let second = Alone::in_directory(&partial).err().unwrap().to_string();
-        assert!(second.contains("another backup writes there"), "{second}");
+        let second = Alone::in_directory(&partial).err().unwrap();
+        assert!(second.to_string().contains("another backup writes there") && second.is_retryable(), "{second}");
         // Published: the name is free, while the lock is still held.
         fs::rename(&partial, parent.path().join("copy")).unwrap();
         let other = Alone::in_directory(&partial).unwrap();

@@ -229,6 +229,30 @@ fn a_panic_at_the_destination_or_of_the_callback_is_no_damage_of_the_store() {
     assert!(store.backup(Arc::new(SimDisk::new()), &mut |_| GO).is_ok());
 }
 
+/// Within the callback of the first, so that the second is asked for while it runs.
+#[test]
+fn a_second_backup_to_one_directory_is_refused_and_to_another_is_made() {
+    let house = House::in_directory(config());
+    house.ingest(pouw::Strategy::Precomputed, "a", &[b"block".to_vec()]);
+    let (copy, other) = (house.path("copy"), house.path("other"));
+    let mut asked = false;
+    house
+        .engine
+        .backup(&copy, &mut |_| {
+            if !asked {
+                asked = true;
+                let refused = house.engine.backup(&copy, &mut |_| GO).unwrap_err();
+                assert!(matches!(refused, BackupError::Running { .. }) && refused.is_retryable(), "{refused}");
+                assert!(refused.to_string().contains("another backup writes there"), "{refused}");
+            }
+            GO
+        })
+        .unwrap();
+    assert!(asked);
+    assert!(matches!(house.engine.backup(&copy, &mut |_| GO), Err(BackupError::NotEmpty { .. })));
+    house.engine.backup(&other, &mut |_| GO).unwrap();
+}
+
 #[test]
 fn a_callback_that_panics_cancels_the_backup_with_an_event() {
     let house = House::in_directory(config());
