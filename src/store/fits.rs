@@ -142,12 +142,16 @@ impl Batch<'_> {
     }
 
     /// None of the last entries of a client is a debit under this key, for which `debits-0` has no
-    /// row. `last` is its newest entry.
+    /// row. `last` is its newest entry. An entry on the way that is missing or damaged may be that
+    /// debit.
     pub(super) fn is_new_debit(&self, key: [u8; 16], last: u64) -> Result<(), StoreError> {
         let mut next = last;
         for _ in 0..DEBITS_LOOKED_AT {
-            // Sealed ones are gone with their keys, and damaged ones are of no help.
-            let Some(row) = readable(self.try_entry(next))?.flatten() else { return Ok(()) };
+            // Sealed ones are gone with their keys.
+            if next == NO_ENTRY || next < self.head.anchor {
+                return Ok(());
+            }
+            let row = self.entry(next)?;
             if row.kind == EntryKind::Debit && row.id == key {
                 return Err(damaged("debits-0", format!("it lacks the row of ledger entry {next}")).into());
             }

@@ -6,7 +6,7 @@ use crate::support::clients::{HIGH, answer, apart, blocks, names};
 use crate::support::house::{House, config};
 use crate::support::patience::ended;
 use crate::support::store_plant::{
-    CHORES, CONSUMED, DEBITS, FOLLOWED, HANDLES, NAMES, READY, RECEIPTS, ReadableTable, SUSPECTS, TILES, plant,
+    CHORES, CONSUMED, DEBITS, FOLLOWED, HANDLES, LEDGER, NAMES, READY, RECEIPTS, ReadableTable, SUSPECTS, TILES, plant,
 };
 use parking_lot::Mutex;
 use pouw::internal::store::Store;
@@ -119,6 +119,33 @@ fn a_debit_is_made_once_also_if_its_row_is_lost_or_leads_elsewhere() {
     assert_eq!(house.engine.balance(&client).unwrap(), balance, "{repeated:?}");
     house.engine.debit(&client, MicroJoules(1), [8; 16]).unwrap();
     house.checked();
+}
+
+/// The damaged entry may be the debit that is asked for again.
+#[test]
+fn a_debit_behind_a_damaged_entry_is_refused_and_others_are_taken() {
+    let mut house = House::new();
+    house.ingest(Strategy::Precomputed, "a", &blocks(4 * LEAVES, 1));
+    house.work(apart(1), |_| {}).unwrap().unwrap();
+    let client = names(apart(1)).0;
+    house.engine.debit(&client, MicroJoules(1), [9; 16]).unwrap();
+    house.work(apart(1), |_| {}).unwrap().unwrap();
+    while house.engine.upkeep().unwrap().removed > 0 {}
+    edited(&mut house, |txn| {
+        assert!(txn.open_table(DEBITS).unwrap().remove([9; 16]).unwrap().is_some());
+        let mut ledger = txn.open_table(LEDGER).unwrap();
+        let mut entry = ledger.get(1).unwrap().unwrap().value().to_vec();
+        entry[3] ^= 1;
+        ledger.insert(1, &entry[..]).unwrap();
+    });
+    let balance = house.engine.balance(&client).unwrap();
+    for key in [[9; 16], [8; 16]] {
+        let refused = house.engine.debit(&client, MicroJoules(1), key).unwrap_err();
+        assert!(refused.to_string().contains("ledger-0"), "{refused}");
+        assert_eq!(house.engine.balance(&client).unwrap(), balance);
+    }
+    house.work(apart(2), |_| {}).unwrap().unwrap();
+    house.engine.debit(&names(apart(2)).0, MicroJoules(1), [7; 16]).unwrap();
 }
 
 #[test]
