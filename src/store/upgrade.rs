@@ -7,7 +7,7 @@ use crate::policy::quorum::Voter;
 use super::apply::Batch;
 use super::commands::{Outcome, Refused};
 use super::error::{DbResult, StoreError};
-use super::records::{EntryKind, GroupRow, HashReason, LeafState, LedgerRow, Submitter, TileRow, TreeState};
+use super::records::{DataPlace, EntryKind, GroupRow, HashReason, LeafState, LedgerRow, Submitter, TileRow, TreeState};
 use super::tables::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, DAMAGED, DOUBTED, PROVENANCE};
 use super::trust_commands::Upgrade;
 
@@ -27,13 +27,14 @@ impl Batch<'_> {
         let first = tile * TILE_LEAVES;
         let weak: Vec<&(u8, Checksum)> =
             hashes.iter().filter(|(slot, _)| row.state(u64::from(*slot)).is_weak()).collect();
+        let released = self.is_released(*tree)?;
         let (mut wrong, mut verified) = (Vec::new(), Vec::new());
         let mut behind = Vec::new();
         for (slot, hash) in &weak {
             let leaf = first + u64::from(*slot);
             if self.leaf_hash(*tree, leaf)? != Some(*hash) {
                 let liars = self.submitters_of(*tree, leaf, digests)?;
-                if liars.is_empty() {
+                if liars.is_empty() || released {
                     continue;
                 }
                 wrong.push((leaf, *hash));
@@ -139,6 +140,13 @@ impl Batch<'_> {
             self.chores.insert((CHORE_DROP, tree), ()).db()?;
         }
         Ok(())
+    }
+
+    /// Whether the data of a tree is removed, or may be at any moment: its leaves are accepted as they
+    /// are.
+    pub(super) fn is_released(&mut self, tree: u64) -> Result<bool, StoreError> {
+        let dropped = self.tree(tree)?.is_some_and(|row| row.data == DataPlace::Dropped);
+        Ok(dropped || self.chores.get((CHORE_DROP, tree)).db()?.is_some())
     }
 
     /// The leaves of a complete tree are accepted as they are.

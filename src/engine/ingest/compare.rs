@@ -161,9 +161,10 @@ impl<'i> Intake<'i> {
         }
         self.report.repaired += found.repaired.len() as u64 + found.mended;
         self.report.repaired += found.groups.iter().map(|(_, leaves)| leaves.len() as u64).sum::<u64>();
+        let rooted = matches!(found.by, By::Root(_));
         self.mended.push(tree);
         for (group, leaves) in found.groups {
-            self.commands.push(Command::Mend(Mend::Group(Regroup { tree, group, leaves })));
+            self.commands.push(Command::Mend(Mend::Group(Regroup { tree, group, leaves, rooted })));
         }
         for leaves in found.repaired.chunks(REPAIRS_PER_COMMAND) {
             let repair = Repair { tree, leaves: leaves.to_vec(), work: HashWork::default() };

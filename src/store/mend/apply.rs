@@ -50,11 +50,16 @@ impl Batch<'_> {
     }
 
     fn regroup(&mut self, regroup: &Regroup) -> Result<Outcome, StoreError> {
-        let Regroup { tree, group, leaves } = regroup;
+        let Regroup { tree, group, leaves, rooted } = regroup;
         let (state, known) = match self.tree(*tree)? {
             Some(row) if row.state != TreeState::Ingesting => (row.state, row.strategy.knows_answers()),
             _ => return Ok(Outcome::Refused(Refused::TreeGone)),
         };
+        let released = self.is_released(*tree)?;
+        if released && !rooted {
+            // Released meanwhile: the next ingest compares the root.
+            return Ok(Outcome::Done { rows: 0, more: false });
+        }
         let key = (*tree, *group);
         let stored = self.hashes.get(key).db()?.map(|raw| GroupRow::decode(key, raw.value()));
         if stored.is_some_and(|row| row.is_ok_and(|row| row.leaves.len() == leaves.len())) {
@@ -92,8 +97,8 @@ impl Batch<'_> {
         match state {
             // Without this row it did not fold.
             TreeState::Inconsistent => self.fold_again(*tree, TreeState::Assembling)?,
-            // The hashes that are lost may have been others.
-            _ if !known => self.fold_again(*tree, state)?,
+            // The hashes that are lost may have been others, unless the root is that of the content.
+            _ if !known && !released => self.fold_again(*tree, state)?,
             _ => {}
         }
         Ok(Outcome::Done { rows: 1, more: false })

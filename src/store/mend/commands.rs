@@ -36,4 +36,7 @@ pub struct Regroup {
     /// A hash for each of its leaves; zero for those that are not done, where clients bring the
     /// hashes.
     pub leaves: Vec<Checksum>,
+    /// The content that came in folds to the root of the tree. A tree whose data was released is
+    /// not folded again, so its hashes are written only if this holds.
+    pub rooted: bool,
 }

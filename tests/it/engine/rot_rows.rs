@@ -152,3 +152,27 @@ fn leaves_that_the_server_hashed_again_are_verified() {
     assert!(!house.events.lock().iter().any(|event| matches!(event, Event::LeafCorrected { .. })));
     house.checked();
 }
+
+/// Its data may be half removed, so it stays complete, and the removal goes on.
+#[test]
+fn a_released_tree_stays_complete_when_a_row_of_hashes_is_written_again() {
+    for (strategy, removed) in [(AUDIT, false), (AUDIT, true), (PAIR, false)] {
+        let mut house = house();
+        let data = content(strategy);
+        give(&house, strategy, false, &data).unwrap();
+        drain(&house, usize::MAX);
+        assert!(house.engine.tree("t").unwrap().provenance.weak() > 0);
+        house.engine.release("t").unwrap();
+        while removed && house.engine.upkeep().unwrap().removed > 0 {}
+        spoil(&mut house, "state.redb", false, 1);
+        assert_eq!(give(&house, strategy, false, &data).unwrap(), Ingested::Repaired);
+        assert_eq!(house.engine.tree("t").unwrap().state, TreeState::Complete);
+        house.checked();
+        while house.engine.upkeep().unwrap().removed > 0 {}
+        house.settle();
+        house.engine.release("t").unwrap();
+        house.checked();
+        assert_eq!(house.engine.tree("t").unwrap().state, TreeState::Complete);
+        assert_eq!(give(&house, strategy, false, &data).unwrap(), Ingested::Unchanged);
+    }
+}
