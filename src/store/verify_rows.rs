@@ -48,7 +48,9 @@ pub struct RowFinding {
     pub table: &'static str,
     /// The tree it is about, if its key names one.
     pub tree: Option<TreeNumber>,
-    /// What is wrong.
+    /// Bytes of its key; empty if the whole table is meant.
+    pub key: Vec<u8>,
+    /// Which row it is, and what is wrong.
     pub what: String,
 }
 
@@ -100,7 +102,7 @@ impl Store {
                 Ok(head) => walk.state(&reader.rows, &Looks { reader: &reader, head })?,
                 // Nothing can be compared without it.
                 Err(error) => {
-                    walk.finding("meta-0", None, error)?;
+                    walk.finding("meta-0", Row::default(), error)?;
                     walk.out.next = Some(RowCursor { table: place::SOURCES, key: Vec::new() });
                 }
             }
@@ -112,7 +114,7 @@ impl Store {
                 Ok(snapshot) => walk.blocks(&snapshot),
                 Err(error) => {
                     walk.out.next = None;
-                    walk.finding("sources-0", None, error)
+                    walk.finding("sources-0", Row::default(), error)
                 }
             })?;
         }
@@ -128,6 +130,15 @@ pub(super) struct Looks<'r> {
 
 /// Whether a row is in the form of older stores, or why it is damaged.
 pub(super) type IsOlder = Result<bool, StoreError>;
+
+/// The row that a finding is about; the default is the whole table.
+#[derive(Default)]
+struct Row {
+    tree: Option<TreeNumber>,
+    key: Vec<u8>,
+    /// The key, to be read by people.
+    text: String,
+}
 
 struct Walk {
     out: RowsVerified,
@@ -146,7 +157,7 @@ impl Walk {
     }
 
     /// A failure of one row, or of the pages of a table, is a finding; another one ends the walk.
-    fn finding(&mut self, table: &'static str, tree: Option<u64>, error: StoreError) -> Result<(), StoreError> {
+    fn finding(&mut self, table: &'static str, row: Row, error: StoreError) -> Result<(), StoreError> {
         let what = match error {
             StoreError::Record { table: of, what } if of == table => what,
             error @ (StoreError::Record { .. } | StoreError::Contradiction { .. } | StoreError::Corrupted { .. }) => {
@@ -154,7 +165,9 @@ impl Walk {
             }
             other => return Err(other),
         };
-        self.out.found.push(RowFinding { table, tree, what });
+        let Row { tree, key, text } = row;
+        let what = if text.is_empty() { what } else { format!("row {text}: {what}") };
+        self.out.found.push(RowFinding { table, tree, key, what });
         Ok(())
     }
 
@@ -174,7 +187,7 @@ impl Walk {
         match snapshot.look(|txn| self.rows(known(txn, *definition)?, &from.key, (name, tree_at), &check)) {
             Ok(true) => return Ok(()),
             Ok(false) => {}
-            Err(error) => self.finding(name, None, error)?,
+            Err(error) => self.finding(name, Row::default(), error)?,
         }
         self.out.next = (at < place::LAST).then(|| RowCursor { table: at + 1, key: Vec::new() });
         Ok(())
@@ -208,7 +221,10 @@ impl Walk {
             match checked {
                 Ok(false) => {}
                 Ok(true) => self.out.older.push(OlderRow { table: self.at - 1, key: bytes }),
-                Err(error) if error.is_one_row() => self.finding(name, tree, error)?,
+                Err(error) if error.is_one_row() => {
+                    let text = key_text::<K>(&key.value());
+                    self.finding(name, Row { tree, key: bytes, text }, error)?;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -252,6 +268,20 @@ impl Walk {
             SumRow::decode(key.0, key.1, raw)?;
             Ok(false)
         })
+    }
+}
+
+/// A key as numbers or text; ids in hexadecimal digits.
+fn key_text<K: Key>(key: &K::SelfType<'_>) -> String {
+    let bytes = K::as_bytes(key);
+    let bytes = bytes.as_ref();
+    let hex = |id: &[u8]| data_encoding::HEXLOWER.encode(id);
+    match bytes.split_first_chunk::<8>() {
+        _ if K::type_name() == <[u8; 16]>::type_name() => hex(bytes),
+        Some((number, id)) if K::type_name() == <(u64, [u8; 16])>::type_name() => {
+            format!("({}, {})", u64::from_le_bytes(*number), hex(id))
+        }
+        _ => format!("{key:?}"),
     }
 }
 

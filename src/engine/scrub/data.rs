@@ -224,38 +224,41 @@ impl Step<'_> {
     pub(super) fn pass_over(&mut self, place: &ScrubPlace, what: &str) -> Option<ScrubPlace> {
         self.spend(LEAST_COST);
         let &ScrubPlace::Data { tree, leaf } = place else {
-            self.damaged_row(None, what);
-            let ScrubPlace::Rows { table, .. } = place else { return None };
+            let ScrubPlace::Rows { table, key } = place else { return None };
+            self.damaged_row(None, (&format!("table {table}"), key), what);
             return Some(ScrubPlace::Rows { table: table.checked_add(1)?, key: Vec::new() });
         };
         let found = self.core.store.read().and_then(|reader| reader.next_tree(tree));
         let Ok(Some((number, Ok(row)))) = found else {
             // Without their rows nothing says where the data of trees is.
-            self.damaged_row(None, what);
+            self.damaged_row(None, ("trees-0", &tree.to_le_bytes()), what);
             return Some(ScrubPlace::Rows { table: 0, key: Vec::new() });
         };
         let leaf = if number == tree { leaf } else { 0 };
         if leaf < row.leaves {
             self.report.damaged += 1;
             self.report.find(Some(&row.name), Some(leaf), what);
-            self.report_once(Some(number), what);
+            if self.walk.known.is_news(&format!("{number} {what}")) {
+                self.report_row(Some(number), what);
+            }
         }
         Some(behind(number, &row, leaf + 1))
     }
 
-    pub(super) fn damaged_row(&mut self, tree: Option<TreeNumber>, what: &str) {
+    /// Counts a damaged row, and reports it unless it is known. `row` is its table and its key.
+    pub(super) fn damaged_row(&mut self, tree: Option<TreeNumber>, row: (&str, &[u8]), what: &str) {
         self.report.damaged_rows += 1;
-        let row = tree.and_then(|tree| self.core.store.read().ok()?.tree(tree).ok()?);
-        self.report.find(row.as_ref().map(|row| &*row.name), None, what);
-        self.report_once(tree, what);
+        let of = tree.and_then(|tree| self.core.store.read().ok()?.tree(tree).ok()?);
+        self.report.find(of.as_ref().map(|row| &*row.name), None, what);
+        if self.walk.known.add_row(row) {
+            self.report_row(tree, what);
+        }
     }
 
-    fn report_once(&mut self, tree: Option<TreeNumber>, what: &str) {
-        if self.walk.known.is_news(&format!("{tree:?} {what}")) {
-            self.core.scrub.count_news(1);
-            let tree = tree.map(TreeId::new);
-            self.core.later(Event::CorruptionFound { tree, what: what.to_owned() });
-        }
+    fn report_row(&self, tree: Option<TreeNumber>, what: &str) {
+        self.core.scrub.count_news(1);
+        let tree = tree.map(TreeId::new);
+        self.core.later(Event::CorruptionFound { tree, what: what.to_owned() });
     }
 }
 

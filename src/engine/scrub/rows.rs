@@ -13,6 +13,9 @@ const AT_ONCE_BYTES: u64 = 256 << 10;
 impl Step<'_> {
     /// Verifies some rows from this place on. Returns where to go on; `None` at the end.
     pub(super) fn rows(&mut self, table: u8, key: &[u8]) -> Result<Option<ScrubPlace>, ScrubError> {
+        if table == 0 && key.is_empty() {
+            self.walk.known.begin_rows();
+        }
         let from = RowCursor { table, key: key.to_vec() };
         let verified = match self.core.store.verify_rows(&from, self.left.min(AT_ONCE_BYTES)) {
             Err(error) if is_of_the_place(&error) => {
@@ -26,7 +29,8 @@ impl Step<'_> {
         self.report.bytes += verified.bytes;
         self.report.rows += verified.rows;
         for found in verified.found {
-            self.damaged_row(found.tree, &format!("{}: {}", found.table, found.what));
+            let what = format!("{}: {}", found.table, found.what);
+            self.damaged_row(found.tree, (found.table, &found.key), &what);
         }
         if !verified.older.is_empty() {
             let rows = verified.older.len() as u64;

@@ -200,6 +200,7 @@ impl Step<'_> {
     /// Everything was read once. That is shown when it is durable.
     fn end(&mut self) -> Result<(), ScrubError> {
         self.walk.place = None;
+        self.walk.known.end_rows();
         let now_ms = self.core.now_ms();
         let mut row = self.core.scrub.progress.lock().row().clone();
         row.at = None;

@@ -226,7 +226,7 @@ fn a_pass_goes_on_after_reopening_and_after_a_power_cut_from_what_was_written() 
 }
 
 /// Changes rows of the state file of a closed store, and opens it again.
-fn edit_state(house: &mut House, change: impl FnOnce(&Planted)) {
+pub(super) fn edit_state(house: &mut House, change: impl FnOnce(&Planted)) {
     house.engine.close();
     plant(&house.store().join(StoreFile::State.file_name()), change);
     house.reopen();

@@ -1,0 +1,36 @@
+//! Damaged rows that scrubbing finds, and what is left for the checksums of older stores.
+
+use super::rot::AUDIT;
+use super::scrub::{edit_state, pass};
+use crate::support::clients::{audited, blocks, options};
+use crate::support::house::House;
+use crate::support::store_plant::{HASHES, ReadableTable};
+use pouw::Event;
+
+/// Changes one bit of rows of `hashes-0`.
+fn flip(house: &mut House, groups: &[u64]) {
+    edit_state(house, |txn| {
+        let mut table = txn.open_table(HASHES).unwrap();
+        for group in groups {
+            let mut row = table.get((0, *group)).unwrap().unwrap().value().to_vec();
+            row[100] ^= 8;
+            table.insert((0, *group), row.as_slice()).unwrap();
+        }
+    });
+}
+
+#[test]
+fn each_damaged_row_of_a_table_is_named_by_its_key_and_is_one_event() {
+    let mut house = House::in_directory(audited(1));
+    house.engine.ingest_bytes(&options(AUDIT), "t", &blocks(75, 1).concat()).unwrap();
+    flip(&mut house, &[1, 3, 4]);
+    for _ in 0..2 {
+        let report = pass(&house.engine);
+        let what: Vec<&str> = report.findings.iter().map(|found| &*found.what).collect();
+        let told = |group| format!("hashes-0: row (0, {group}): it does not match its own checksum");
+        assert_eq!((report.damaged_rows, what), (3, vec![&*told(1), &*told(3), &*told(4)]));
+    }
+    let told = |event: &&Event| matches!(event, Event::CorruptionFound { what, .. } if what.starts_with("hashes-0: "));
+    assert_eq!(house.events.lock().iter().filter(told).count(), 3);
+    assert_eq!(house.engine.stats().scrub.damaged_this_boot, 3);
+}
