@@ -81,4 +81,4 @@ pub use tables::{
     PRIORITY_PARTIAL, VOTED,
 };
 pub use trust_commands::{Amend, Audited, Damage, Referee, Repair, Ruling, Upgrade, Vote};
-pub use verify_rows::{OlderRow, RowCursor, RowFinding, RowsVerified};
+pub use verify_rows::{LOOK_COST, OlderRow, ROW_COST, RowCursor, RowFinding, RowsVerified};

@@ -35,6 +35,9 @@ pub struct RowsVerified {
     pub rows: u64,
     /// Bytes of their keys and values.
     pub bytes: u64,
+    /// What reading them costs the disk, bytes: each row at least [`ROW_COST`], and [`LOOK_COST`] for
+    /// each row elsewhere that it is compared with.
+    pub cost: u64,
     /// Rows that do not decode, or that others contradict.
     pub found: Vec<RowFinding>,
     /// Rows that have no checksum yet, for [`Command::SumRows`](super::Command::SumRows).
@@ -61,6 +64,14 @@ pub struct OlderRow {
     pub(super) key: Vec<u8>,
 }
 
+/// What a row costs at least, bytes.
+pub const ROW_COST: u64 = 256;
+/// What it costs to look at a row at a random place of another table, bytes: a page.
+pub const LOOK_COST: u64 = 4_096;
+
+/// Bytes and rows at which a stretch ends, so that no snapshot is held for long.
+const BYTES_MAX: u64 = 256 << 10;
+const ROWS_MAX: u64 = 1_024;
 /// Findings and older rows at which a stretch ends, so that it takes bounded memory.
 const FOUND_MAX: usize = 256;
 const OLDER_MAX: usize = 4_096;
@@ -85,7 +96,7 @@ pub(super) mod place {
 }
 
 impl Store {
-    /// Looks at rows behind `from` until about `max_bytes` are read: each is decoded, its checksum
+    /// Looks at rows behind `from` until about `max_cost` is spent, or 256 KiB or 1 024 rows are read: each is decoded, its checksum
     /// compared, and what leads to other rows is compared with them. All of it is seen as of one
     /// commit, whose pages stay for that long.
     ///
@@ -93,9 +104,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails.
-    pub fn verify_rows(&self, from: &RowCursor, max_bytes: u64) -> Result<RowsVerified, StoreError> {
+    pub fn verify_rows(&self, from: &RowCursor, max_cost: u64) -> Result<RowsVerified, StoreError> {
         let out = RowsVerified { next: Some(from.clone()), ..RowsVerified::default() };
-        let mut walk = Walk { out, max_bytes, at: 0 };
+        let mut walk = Walk { out, max_cost, at: 0 };
         if from.table < place::SOURCES {
             let reader = self.read()?;
             match reader.head() {
@@ -142,7 +153,7 @@ struct Row {
 
 struct Walk {
     out: RowsVerified,
-    max_bytes: u64,
+    max_cost: u64,
     /// Place of the table that is next in the list.
     at: u8,
 }
@@ -153,7 +164,8 @@ type TreeAt = Option<usize>;
 impl Walk {
     fn is_full(&self) -> bool {
         let out = &self.out;
-        out.bytes >= self.max_bytes || out.found.len() >= FOUND_MAX || out.older.len() >= OLDER_MAX
+        let enough = out.cost >= self.max_cost || out.bytes >= BYTES_MAX || out.rows >= ROWS_MAX;
+        enough || out.found.len() >= FOUND_MAX || out.older.len() >= OLDER_MAX
     }
 
     /// A failure of one row, or of the pages of a table, is a finding; another one ends the walk.
@@ -211,7 +223,9 @@ impl Walk {
             let (key, value) = entry.db()?;
             let bytes = K::as_bytes(&key.value()).as_ref().to_vec();
             self.out.rows += 1;
-            self.out.bytes += (bytes.len() + V::as_bytes(&value.value()).as_ref().len()) as u64;
+            let read = (bytes.len() + V::as_bytes(&value.value()).as_ref().len()) as u64;
+            self.out.bytes += read;
+            self.out.cost += read.max(ROW_COST) + looks_of(name) * LOOK_COST;
             let number = tree_at.and_then(|at| bytes.get(at..)).and_then(|rest| rest.first_chunk::<8>());
             let tree = number.map(|number| u64::from_le_bytes(*number));
             let checked = check(key.value(), value.value());
@@ -268,6 +282,21 @@ impl Walk {
             SumRow::decode(key.0, key.1, raw)?;
             Ok(false)
         })
+    }
+}
+
+/// Rows at random places of other tables that a row of this table is compared with.
+fn looks_of(table: &str) -> u64 {
+    match table {
+        // Name, handle, place in the queue.
+        "trees-0" | "suspects-0" => 3,
+        // Receipt or debit, and the tile it credits.
+        "ledger-0" => 2,
+        "names-0" | "handles-0" | "ready-0" | "consumed-0" | "clients-0" | "receipts-0" | "debits-0" | "followed-0" => {
+            1
+        }
+        // Those of the others are of the same tree, in the same order.
+        _ => 0,
     }
 }
 

@@ -163,7 +163,7 @@ fn scrub(options: &Options, progress: &mut dyn FnMut(u64, u64)) -> Result<Done, 
     let pace = Pace::of(options.rate.0);
     let report = engine.scrub_all(&mut |report| {
         progress(report.bytes, report.pass_bytes_expected);
-        pace.wait(report.bytes, || true)
+        pace.wait(report.spent, || true)
     })?;
     engine.close();
     Ok(Done::of(&report))

@@ -69,7 +69,7 @@ impl Step<'_> {
             Some(row) if has_data(&reader, number, &row)? => row,
             _ => {
                 self.spend(LEAST_COST);
-                return Ok(ScrubPlace::Data { tree: number + 1, leaf: 0 });
+                return Ok(behind_tree(number));
             }
         };
         let tile = leaf / TILE_LEAVES;
@@ -264,10 +264,29 @@ impl Step<'_> {
 
 /// The place of the next leaf.
 fn behind(tree: TreeNumber, row: &TreeRow, leaf: u64) -> ScrubPlace {
-    if leaf < row.leaves { ScrubPlace::Data { tree, leaf } } else { ScrubPlace::Data { tree: tree + 1, leaf: 0 } }
+    if leaf < row.leaves { ScrubPlace::Data { tree, leaf } } else { behind_tree(tree) }
+}
+
+/// The first leaf of the next tree; the rows, if no number is higher.
+fn behind_tree(tree: TreeNumber) -> ScrubPlace {
+    match tree.checked_add(1) {
+        Some(tree) => ScrubPlace::Data { tree, leaf: 0 },
+        None => ScrubPlace::Rows { table: 0, key: Vec::new() },
+    }
 }
 
 /// Numbers of the leaves of a tile that are set in `mask`.
 fn leaves(tile: u64, mask: u32) -> impl Iterator<Item = u64> {
     (0..TILE_LEAVES).filter(move |slot| mask & (1 << slot) != 0).map(move |slot| tile * TILE_LEAVES + slot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behind_the_highest_number_of_a_tree_are_the_rows() {
+        assert_eq!(behind_tree(7), ScrubPlace::Data { tree: 8, leaf: 0 });
+        assert_eq!(behind_tree(u64::MAX), ScrubPlace::Rows { table: 0, key: Vec::new() });
+    }
 }

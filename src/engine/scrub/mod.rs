@@ -42,7 +42,8 @@ use walk::Walk;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ScrubBudget {
-    /// Bytes; a step reads at most one leaf or row more.
+    /// Bytes; a step reads at most one leaf or row more. A row counts as 256 at least, and as 4 KiB more
+    /// for each row at another place that it is compared with.
     pub bytes: u64,
 }
 
@@ -102,6 +103,8 @@ pub(super) struct Scrubber {
 #[derive(Debug, Default)]
 struct Counts {
     bytes: AtomicU64,
+    /// What was spent of budgets.
+    spent: AtomicU64,
     rows: AtomicU64,
     /// Damage that was not known.
     damaged: AtomicU64,
@@ -163,11 +166,7 @@ impl PouwEngine {
     /// # }
     /// ```
     pub fn scrub(&self, budget: ScrubBudget) -> Result<ScrubReport, ScrubError> {
-        let core = self.core();
-        if core.scrub.whole_pass.load(Ordering::SeqCst) {
-            return Err(ScrubError::Busy);
-        }
-        core.scrub_step(budget.bytes)
+        self.core().scrub_step(budget.bytes, Stepper::Any)
     }
 
     /// Makes a full pass from the beginning, in steps of 1 MiB, while the engine serves. `progress`
@@ -186,7 +185,7 @@ impl PouwEngine {
         core.begin_pass();
         let (mut all, mut failed) = (ScrubReport::default(), 0);
         loop {
-            match core.scrub_step(STEP_BYTES) {
+            match core.scrub_step(STEP_BYTES, Stepper::WholePass) {
                 Ok(step) => {
                     all.add(step);
                     failed = 0;
@@ -203,6 +202,15 @@ impl PouwEngine {
             }
         }
     }
+}
+
+/// Who takes a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stepper {
+    /// The call that makes a full pass.
+    WholePass,
+    /// The thread, or a call for one step.
+    Any,
 }
 
 /// Lets other calls take steps again when it is dropped.
@@ -230,5 +238,33 @@ impl Core {
         };
         self.scrub.progress.lock().load(row.unwrap_or_default(), self.now_ms());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_waited_while_a_full_pass_began_is_not_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config::builder([7; 32]).background(false).build().unwrap();
+        let engine = PouwEngine::open(directory.path(), config).unwrap();
+        let walk = engine.core().scrub.walk.lock();
+        let started = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            let waiting = threads.spawn(|| {
+                started.store(true, Ordering::SeqCst);
+                engine.scrub(ScrubBudget::bytes(1))
+            });
+            // Until it waits, most likely; if it does not yet, it is refused all the same.
+            while !started.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            (0..100_000).for_each(|_| std::thread::yield_now());
+            engine.core().scrub.whole_pass.store(true, Ordering::SeqCst);
+            drop(walk);
+            assert!(matches!(waiting.join().unwrap(), Err(ScrubError::Busy)));
+        });
     }
 }

@@ -48,6 +48,8 @@ pub enum ScrubPosition {
 pub struct ScrubReport {
     /// Bytes read: block data, and keys and values of rows.
     pub bytes: u64,
+    /// What was spent of the [budget](super::ScrubBudget): what reading this costs the disk, bytes.
+    pub spent: u64,
     /// Leaves whose bytes were read.
     pub leaves: u64,
     /// Rows read.
@@ -93,6 +95,7 @@ impl ScrubReport {
     /// Adds the next step of the same pass.
     pub(super) fn add(&mut self, step: Self) {
         self.bytes += step.bytes;
+        self.spent += step.spent;
         self.leaves += step.leaves;
         self.rows += step.rows;
         self.damaged += step.damaged;

@@ -7,9 +7,6 @@ use super::super::error::WriteError;
 use super::ScrubError;
 use super::walk::{Step, is_of_the_place};
 
-/// Most bytes of rows verified from one snapshot.
-const AT_ONCE_BYTES: u64 = 256 << 10;
-
 impl Step<'_> {
     /// Verifies some rows from this place on. Returns where to go on; `None` at the end.
     pub(super) fn rows(&mut self, table: u8, key: &[u8]) -> Result<Option<ScrubPlace>, ScrubError> {
@@ -17,13 +14,13 @@ impl Step<'_> {
             self.walk.known.begin_rows();
         }
         let from = RowCursor { table, key: key.to_vec() };
-        let verified = match self.core.store.verify_rows(&from, self.left.min(AT_ONCE_BYTES)) {
+        let verified = match self.core.store.verify_rows(&from, self.left) {
             Err(error) if is_of_the_place(&error) => {
                 return Ok(self.pass_over(&ScrubPlace::Rows { table, key: key.to_vec() }, &error.to_string()));
             }
             verified => verified?,
         };
-        self.spend(verified.bytes);
+        self.spend(verified.cost);
         // A place behind all tables leads nowhere.
         let stands = verified.rows == 0 && verified.found.is_empty() && verified.next.as_ref() == Some(&from);
         self.report.bytes += verified.bytes;

@@ -1,6 +1,7 @@
 //! The thread that scrubs. A step that panics is reported, and after a pause the next one is taken.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::guard::contained;
@@ -9,7 +10,7 @@ use super::super::background::Rest;
 use super::super::checked::whole_ms;
 use super::super::core::Core;
 use super::super::upkeep::UpkeepError;
-use super::{ScrubError, Scrubber};
+use super::{ScrubError, Scrubber, Stepper};
 
 /// Starts the thread, if the settings ask for one; it ends when the engine closes.
 pub(in super::super) fn start(core: &Arc<Core>) -> std::io::Result<Option<std::thread::JoinHandle<()>>> {
@@ -79,9 +80,10 @@ impl Round {
             if budget == 0 || core.stopping() {
                 return true;
             }
-            let before = core.scrub_stats().bytes_this_boot;
-            let stepped = core.scrub_step(budget);
-            self.pace.spent(core.scrub_stats().bytes_this_boot.saturating_sub(before).max(1));
+            let spent = || core.scrub.counts.spent.load(Ordering::Relaxed);
+            let before = spent();
+            let stepped = core.scrub_step(budget, Stepper::Any);
+            self.pace.spent(spent().saturating_sub(before).max(1));
             match stepped {
                 Ok(report) => {
                     self.failing = false;
@@ -89,6 +91,8 @@ impl Round {
                         return true;
                     }
                 }
+                // A full pass has begun.
+                Err(ScrubError::Busy) => return true,
                 Err(error) => {
                     if !std::mem::replace(&mut self.failing, true) {
                         core.scrub_failed(error);
@@ -106,7 +110,7 @@ impl Core {
         let row = self.scrub.progress.lock().row().clone();
         let every_ms = whole_ms(self.config.settings.scrub_every);
         let due = row.began_ms == 0 || now_ms.saturating_sub(row.began_ms) >= every_ms;
-        !self.scrub.whole_pass.load(std::sync::atomic::Ordering::SeqCst) && (row.at.is_some() || due)
+        !self.scrub.whole_pass.load(Ordering::SeqCst) && (row.at.is_some() || due)
     }
 
     fn scrub_failed(&self, error: ScrubError) {

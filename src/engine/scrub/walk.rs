@@ -2,14 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::store::StoreError;
 use crate::store::records::ScrubPlace;
+use crate::store::{ROW_COST, StoreError};
 
 use super::super::core::{Core, bump};
 use super::known::Known;
 use super::report::{ScrubReport, position_of};
 use super::sums::NewSums;
-use super::{ScrubError, Scrubber};
+use super::{ScrubError, Scrubber, Stepper};
 
 /// The place of a walk, and what it carries from step to step.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ pub(super) const TRIES: u32 = 3;
 const PASSED_OVER_MAX: u32 = 1_024;
 /// What a tree, a row of the walk or a read costs at least, bytes, so that a step is bounded
 /// whatever it meets.
-pub(super) const LEAST_COST: u64 = 256;
+pub(super) const LEAST_COST: u64 = ROW_COST;
 
 /// One step.
 pub(super) struct Step<'c> {
@@ -64,10 +64,14 @@ impl Core {
     }
 
     /// Takes one step.
-    pub(super) fn scrub_step(&self, budget: u64) -> Result<ScrubReport, ScrubError> {
+    pub(super) fn scrub_step(&self, budget: u64, by: Stepper) -> Result<ScrubReport, ScrubError> {
         self.may_write()?;
         let stepped = {
             let mut walk = self.scrub.walk.lock();
+            // Under the lock: a full pass begins under it, and each later step is one of its own.
+            if by == Stepper::Any && self.scrub.whole_pass.load(Ordering::SeqCst) {
+                return Err(ScrubError::Busy);
+            }
             let mut step = Step { core: self, walk: &mut walk, report: ScrubReport::default(), left: budget.max(1) };
             let stepped = step.run();
             let report = step.report;
@@ -88,6 +92,7 @@ impl Scrubber {
     fn count(&self, report: &ScrubReport) {
         let count = |counter: &AtomicU64, by: u64| bump(counter, by);
         count(&self.counts.bytes, report.bytes);
+        count(&self.counts.spent, report.spent);
         count(&self.counts.rows, report.rows);
         count(&self.counts.sums, report.sums_added);
     }
@@ -100,7 +105,9 @@ impl Scrubber {
 
 impl Step<'_> {
     pub(super) fn spend(&mut self, bytes: u64) {
-        self.left = self.left.saturating_sub(bytes.max(LEAST_COST));
+        let cost = bytes.max(LEAST_COST);
+        self.left = self.left.saturating_sub(cost);
+        self.report.spent += cost;
     }
 
     /// Walks on until the budget is spent or the pass has ended.

@@ -4,7 +4,7 @@ use super::rot::AUDIT;
 use super::scrub::{edit_state, pass};
 use crate::support::clients::{audited, blocks, options};
 use crate::support::house::House;
-use crate::support::store_plant::{HASHES, ReadableTable};
+use crate::support::store_plant::{HASHES, ReadableTable, TREES};
 use pouw::Event;
 
 /// Changes one bit of rows of `hashes-0`.
@@ -33,4 +33,16 @@ fn each_damaged_row_of_a_table_is_named_by_its_key_and_is_one_event() {
     let told = |event: &&Event| matches!(event, Event::CorruptionFound { what, .. } if what.starts_with("hashes-0: "));
     assert_eq!(house.events.lock().iter().filter(told).count(), 3);
     assert_eq!(house.engine.stats().scrub.damaged_this_boot, 3);
+}
+
+#[test]
+fn a_damaged_key_of_a_tree_ends_no_pass_however_high_it_is() {
+    let mut house = House::in_directory(audited(2));
+    house.engine.ingest_bytes(&options(AUDIT), "t", &blocks(75, 2).concat()).unwrap();
+    edit_state(&mut house, |txn| {
+        txn.open_table(TREES).unwrap().insert(u64::MAX, [7; 20].as_slice()).unwrap();
+    });
+    let report = pass(&house.engine);
+    assert_eq!((report.leaves, report.damaged, report.damaged_rows), (75, 0, 1), "{report:?}");
+    assert!(report.findings[0].what.starts_with("trees-0: row 18446744073709551615: "), "{report:?}");
 }

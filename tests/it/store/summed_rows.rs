@@ -120,6 +120,18 @@ fn a_sound_store_has_no_findings_however_it_is_walked() {
     }
 }
 
+#[test]
+fn a_stretch_is_bounded_by_what_its_rows_cost_the_disk() {
+    const RECEIPTS: u8 = 13;
+    let [files, _] = stores();
+    let dir = copied(&files);
+    let store = seen(dir.path()).unwrap();
+    let whole = store.verify_rows(&RowCursor { table: RECEIPTS, key: Vec::new() }, u64::MAX).unwrap();
+    assert!(whole.rows <= 1_024 && whole.cost >= whole.rows * 256, "{whole:?}");
+    let few = store.verify_rows(&RowCursor { table: RECEIPTS, key: Vec::new() }, 8_192).unwrap();
+    assert!(few.rows == 2 && few.cost == 2 * (4_096 + 256) && few.next.unwrap().table == RECEIPTS);
+}
+
 /// Changes byte `at` of each row of a table; returns how many have one.
 fn damaged(dir: &Path, file: &str, change: Edit, at: usize) -> usize {
     let mut changed = 0;

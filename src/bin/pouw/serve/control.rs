@@ -141,7 +141,7 @@ fn scrub_all(engine: &PouwEngine, rate: Option<u64>, tell: &mpsc::Sender<Reply>)
     let scrubbed = engine.scrub_all(&mut |report| {
         let progress = || Reply::Progress { bytes: report.bytes, of: report.pass_bytes_expected };
         // While it waits too, so that a command that is gone ends it.
-        pace.wait(report.bytes, || tell.blocking_send(progress()).is_ok())
+        pace.wait(report.spent, || tell.blocking_send(progress()).is_ok())
     });
     let reply = match scrubbed {
         Ok(report) => Reply::Scrubbed(scrub::Done::of(&report)),
