@@ -58,7 +58,6 @@ impl Step<'_> {
     fn try_data(&mut self, tree: TreeNumber, leaf: u64) -> Result<ScrubPlace, ScrubError> {
         let reader = self.core.store.read()?;
         let Some((number, row)) = reader.next_tree(tree)? else {
-            self.flush_sums()?;
             return Ok(ScrubPlace::Rows { table: 0, key: Vec::new() });
         };
         let leaf = if number == tree { leaf } else { 0 };
@@ -159,6 +158,7 @@ impl Step<'_> {
         if mask == 0 || self.is_gone(at)? {
             return Ok(());
         }
+        self.leave_out(at.tree, at.tile * TILE_LEAVES + u64::from(mask.trailing_zeros()));
         self.report.damaged += u64::from(mask.count_ones());
         for leaf in leaves(at.tile, mask) {
             self.report.find(Some(&at.row.name), Some(leaf), text(leaf));
@@ -185,6 +185,7 @@ impl Step<'_> {
         if self.is_gone(at)? {
             return Ok(());
         }
+        self.leave_out(at.tree, at.tile * TILE_LEAVES + u64::from(mask.trailing_zeros()));
         self.report.unreadable += u64::from(mask.count_ones());
         leaves(at.tile, mask).for_each(|leaf| self.report.find(Some(&at.row.name), Some(leaf), what));
         let now_ms = self.core.now_ms();
@@ -223,6 +224,7 @@ impl Step<'_> {
     /// was the last one.
     pub(super) fn pass_over(&mut self, place: &ScrubPlace, what: &str) -> Option<ScrubPlace> {
         self.spend(LEAST_COST);
+        self.drop_part();
         let &ScrubPlace::Data { tree, leaf } = place else {
             let ScrubPlace::Rows { table, key } = place else { return None };
             self.damaged_row(None, (&format!("table {table}"), key), what);
@@ -236,6 +238,7 @@ impl Step<'_> {
         };
         let leaf = if number == tree { leaf } else { 0 };
         if leaf < row.leaves {
+            self.leave_out(number, leaf);
             self.report.damaged += 1;
             self.report.find(Some(&row.name), Some(leaf), what);
             if self.walk.known.is_news(&format!("{number} {what}")) {

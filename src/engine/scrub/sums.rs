@@ -6,13 +6,13 @@
 use crate::hash::hash_batch;
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 use crate::policy::ready::Loaded;
-use crate::store::records::{HashReason, HashWork, LeafState, SumRow, leaf_sum};
-use crate::store::{BlocksWriter, LeafSum, StoreError, TreeNumber};
+use crate::store::records::{HashReason, HashWork, LeafState, ScrubPlace, SumRow, leaf_sum};
+use crate::store::{BlocksWriter, LeafSum, Reader, StoreError, TreeNumber};
 
 use super::super::verify::leaf_bytes;
 use super::ScrubError;
 use super::data::{Tile, has_data};
-use super::walk::{Step, is_of_the_place};
+use super::walk::{Step, TRIES, is_of_the_place};
 
 /// Rows of checksums that wait to be written, at most.
 const ROWS_MAX: usize = 4_096;
@@ -24,6 +24,8 @@ pub(super) struct NewSums {
     rows: Vec<(TreeNumber, u64, SumRow)>,
     /// Tree and group of which these are the first leaves.
     part: Option<(TreeNumber, u64, Vec<u64>)>,
+    /// How often in a row they could not be written.
+    failed: u32,
 }
 
 impl NewSums {
@@ -34,13 +36,14 @@ impl NewSums {
         first.map(|(tree, group)| (tree, group * GROUP_LEAVES))
     }
 
-    /// Adds the checksums of neighbouring leaves of a group, `first` being the first of them.
-    fn add(&mut self, tree: TreeNumber, first: u64, sums: &[u64], group_leaves: u64) {
+    /// Adds the checksums of neighbouring leaves of a group, `first` being the first of them. Returns
+    /// whether the group has those of its first leaves.
+    fn add(&mut self, tree: TreeNumber, first: u64, sums: &[u64], group_leaves: u64) -> bool {
         let group = first / GROUP_LEAVES;
         let begun = match self.part.take() {
             Some((of, at, begun)) if (of, at, at * GROUP_LEAVES + begun.len() as u64) == (tree, group, first) => begun,
             // A group of which the first leaves were not summed waits for the next pass.
-            _ if !first.is_multiple_of(GROUP_LEAVES) => return,
+            _ if !first.is_multiple_of(GROUP_LEAVES) => return false,
             _ => Vec::new(),
         };
         let leaves = [begun, sums.to_vec()].concat();
@@ -49,6 +52,7 @@ impl NewSums {
         } else {
             self.part = Some((tree, group, leaves));
         }
+        true
     }
 }
 
@@ -67,12 +71,9 @@ impl Step<'_> {
             let sums: Vec<u64> = (0..count).zip(data.first..).map(sum).collect();
             let group = data.first / GROUP_LEAVES;
             let in_group = at.row.leaves.saturating_sub(group * GROUP_LEAVES).min(GROUP_LEAVES);
-            self.walk.sums.add(at.tree, data.first, &sums, in_group);
-        } else {
-            self.walk.sums.part = None;
-        }
-        if self.walk.sums.rows.len() >= ROWS_MAX {
-            self.flush_sums()?;
+            if !self.walk.sums.add(at.tree, data.first, &sums, in_group) {
+                self.core.leave_out(at.tree);
+            }
         }
         Ok(wrong)
     }
@@ -102,23 +103,64 @@ impl Step<'_> {
         Ok(unlike.fold(0, |mask, (leaf, _)| mask | (1 << slot(leaf))))
     }
 
+    /// Writes the checksums that wait, if there are many, or if the data of all trees was read.
+    pub(super) fn flush_if_due(&mut self, place: &ScrubPlace) -> Result<(), ScrubError> {
+        let rows = matches!(place, ScrubPlace::Rows { .. });
+        if rows {
+            self.drop_part();
+        }
+        if rows || self.walk.sums.rows.len() >= ROWS_MAX { self.flush_sums() } else { Ok(()) }
+    }
+
+    /// Gives up a group of which only the first leaves have new checksums.
+    pub(super) fn drop_part(&mut self) {
+        if let Some((tree, _, _)) = self.walk.sums.part.take() {
+            self.core.leave_out(tree);
+        }
+    }
+
+    /// The group of this leaf gets no checksums in this pass, if it has none.
+    pub(super) fn leave_out(&mut self, tree: TreeNumber, leaf: u64) {
+        self.drop_part();
+        let sums = self.core.store.leaf_sums(tree, leaf, 1);
+        if sums.is_ok_and(|sums| sums.contains(&LeafSum::Unknown)) {
+            self.core.leave_out(tree);
+        }
+    }
+
     /// Writes the checksums that wait. Meanwhile no ingest writes, no tree is forgotten and no data
-    /// dropped.
+    /// dropped. Those that cannot be written are tried again, and then left to the next pass.
     pub(super) fn flush_sums(&mut self) -> Result<(), ScrubError> {
-        let Some((tree, _, _)) = self.walk.sums.rows.first() else { return Ok(()) };
-        if !self.core.progress_covers(*tree) {
+        let Some((first, _, _)) = self.walk.sums.rows.first() else { return Ok(()) };
+        let first = *first;
+        if !self.core.progress_covers(first) {
             // First, so that a check knows why some groups of a tree have checksums and others not.
             self.core.write_progress()?;
         }
         let rows = std::mem::take(&mut self.walk.sums.rows);
-        let written = self.write_sums(&rows);
-        if written.is_err() {
+        let error = match self.write_sums(&rows) {
+            Ok(added) => {
+                self.report.sums_added += added;
+                self.walk.sums.failed = 0;
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        self.walk.sums.failed += 1;
+        let damaged = is_of_the_place(&error);
+        if !damaged && (self.walk.sums.failed < TRIES || self.core.takes_no_writes()) {
             self.walk.sums.rows = rows;
+            return Err(error.into());
         }
-        self.report.sums_added += written?;
+        self.walk.sums.failed = 0;
+        self.core.leave_out(first);
+        if damaged {
+            self.damaged_row(None, ("sums-0", &[]), &error.to_string());
+        }
         Ok(())
     }
 
+    /// Returns how many were added.
     fn write_sums(&self, rows: &[(TreeNumber, u64, SumRow)]) -> Result<u64, StoreError> {
         let core = self.core;
         let _alone = core.both_files.write();
@@ -129,7 +171,14 @@ impl Step<'_> {
         for (tree, group, row) in rows {
             let there = match of {
                 Some((known, there)) if known == *tree => there,
-                _ => reader.tree(*tree)?.map_or(Ok(false), |row| has_data(&reader, *tree, &row))?,
+                _ => match has_data_still(&reader, *tree) {
+                    // What cannot be read of a tree is found among the rows.
+                    Err(error) if is_of_the_place(&error) => {
+                        core.leave_out(*tree);
+                        false
+                    }
+                    there => there?,
+                },
             };
             of = Some((*tree, there));
             let lacks = core.store.leaf_sums(*tree, group * GROUP_LEAVES, 1)?.contains(&LeafSum::Unknown);
@@ -143,9 +192,40 @@ impl Step<'_> {
     }
 }
 
+fn has_data_still(reader: &Reader, tree: TreeNumber) -> Result<bool, StoreError> {
+    reader.tree(tree)?.map_or(Ok(false), |row| has_data(reader, tree, &row))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::ScrubBudget;
     use super::*;
+    use crate::{Config, ConfigBuilder, Exposure, IngestOptions, PouwEngine};
+
+    fn config() -> ConfigBuilder {
+        Config::builder([7; 32]).background(false)
+    }
+
+    #[test]
+    fn checksums_of_a_tree_that_cannot_be_read_hold_up_no_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = PouwEngine::open(directory.path(), config().build().unwrap()).unwrap();
+        engine.ingest_bytes(&IngestOptions::new(Exposure::Public), "t", &[1; 5_000]).unwrap();
+        engine.close();
+        let file = redb::Database::open(directory.path().join("state.redb")).unwrap();
+        let txn = file.begin_write().unwrap();
+        let trees = redb::TableDefinition::<u64, &[u8]>::new("trees-0");
+        txn.open_table(trees).unwrap().insert(5, [9; 20].as_slice()).unwrap();
+        txn.commit().unwrap();
+        drop(file);
+        let engine = PouwEngine::open(directory.path(), config().build().unwrap()).unwrap();
+        let waiting = |tree| (tree, 0, SumRow { leaves: vec![1] });
+        engine.core().scrub.walk.lock().sums.rows = vec![waiting(3), waiting(5)];
+        let report = engine.scrub(ScrubBudget::bytes(1 << 20)).unwrap();
+        assert_eq!((report.damaged, report.damaged_rows, report.pass_ended), (0, 1, true), "{report:?}");
+        assert!(engine.core().scrub.walk.lock().sums.rows.is_empty());
+        assert_eq!(engine.core().scrub.progress.lock().row().left_out, Some(5));
+    }
 
     #[test]
     fn a_group_read_in_pieces_is_one_row_and_one_without_its_beginning_is_none() {

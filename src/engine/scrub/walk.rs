@@ -41,6 +41,11 @@ pub(super) struct Step<'c> {
     pub(super) left: u64,
 }
 
+/// The lower number of two trees, if there is one.
+fn first_of(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
+}
+
 /// A failure that concerns the place that was read, and not the storage.
 pub(super) fn is_of_the_place(error: &StoreError) -> bool {
     error.is_one_row() || matches!(error, StoreError::Corrupted { .. })
@@ -55,12 +60,21 @@ impl Core {
         self.note_beginning();
     }
 
+    /// Some groups of this tree get no checksums in this pass.
+    pub(super) fn leave_out(&self, tree: u64) {
+        let mut progress = self.scrub.progress.lock();
+        let row = progress.edit();
+        row.leaves_out = first_of(row.leaves_out, Some(tree));
+    }
+
     fn note_beginning(&self) {
         let now_ms = self.now_ms();
         let mut progress = self.scrub.progress.lock();
         let row = progress.edit();
         row.at = Some(ScrubPlace::Data { tree: 0, leaf: 0 });
         (row.began_ms, row.bytes, row.found) = (now_ms, 0, 0);
+        // Of a pass that was given up.
+        row.left_out = first_of(row.left_out, row.leaves_out.take());
     }
 
     /// Takes one step.
@@ -123,6 +137,14 @@ impl Step<'_> {
         let ended = loop {
             if self.left == 0 || self.core.stopping() {
                 break false;
+            }
+            let before = (self.report.bytes, self.report.found());
+            // Its failures are not those of the place.
+            let flushed = self.flush_if_due(&place);
+            self.note(before);
+            if let Err(error) = flushed {
+                self.stop_at(place)?;
+                return Err(error);
             }
             let before = (self.report.bytes, self.report.found());
             let next = match &place {
@@ -212,6 +234,7 @@ impl Step<'_> {
         let mut row = self.core.scrub.progress.lock().row().clone();
         row.at = None;
         (row.full_ms, row.full_bytes, row.full_found) = (now_ms, row.bytes, row.found);
+        row.left_out = row.leaves_out.take();
         let written = self.core.put_progress(row.clone());
         *self.core.scrub.progress.lock().edit() = row;
         self.fill_in(true);

@@ -174,13 +174,16 @@ pub(super) fn table<K: Key + 'static, V: Value + 'static>(
 /// Page cache of each file, bytes.
 const CACHE_BYTES: usize = 32 << 20;
 
-/// The tree at which scrubbing is. Of the trees behind it, some groups may have checksums and
-/// others not, if they are of an older store.
+/// The tree at which scrubbing is, or the first one of which it left groups out. Of the trees behind
+/// it, some groups may have checksums and others not, if they are of an older store.
 fn unsummed_from(txn: &ReadTransaction) -> Result<Option<u64>, StoreError> {
     let raw = txn.open_table(META).db()?.get(SCRUB).db()?;
     let row = raw.and_then(|raw| unseal::<ScrubRow>("meta-0", SCRUB, raw.value()).ok());
-    Ok(row.and_then(|row| match row.at {
-        Some(ScrubPlace::Data { tree, .. }) => Some(tree),
-        _ => None,
+    Ok(row.and_then(|row| {
+        let at = match row.at {
+            Some(ScrubPlace::Data { tree, .. }) => Some(tree),
+            _ => None,
+        };
+        at.into_iter().chain(row.left_out).chain(row.leaves_out).min()
     }))
 }

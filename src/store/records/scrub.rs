@@ -38,6 +38,10 @@ pub struct ScrubRow {
     pub full_bytes: u64,
     /// What it found.
     pub full_found: u64,
+    /// First tree of which earlier passes left groups without checksums.
+    pub left_out: Option<u64>,
+    /// The same of the newest pass, until it has ended.
+    pub leaves_out: Option<u64>,
 }
 
 #[cfg(test)]
@@ -48,12 +52,22 @@ mod tests {
     #[test]
     fn the_bytes_of_the_row_are_these() {
         let at = Some(ScrubPlace::Data { tree: 3, leaf: 300 });
-        let row = ScrubRow { at, began_ms: 1, bytes: 2, found: 0, full_ms: 250, full_bytes: 251, full_found: 4 };
+        let row = ScrubRow {
+            at,
+            began_ms: 1,
+            bytes: 2,
+            found: 0,
+            full_ms: 250,
+            full_bytes: 251,
+            full_found: 4,
+            ..ScrubRow::default()
+        };
+        let row = ScrubRow { left_out: Some(9), ..row };
         let sealed = seal("meta-0", "scrub", &row).unwrap();
-        assert_eq!(sealed[..sealed.len() - 8], [1, 1, 0, 3, 251, 44, 1, 1, 2, 0, 250, 251, 251, 0, 4]);
+        assert_eq!(sealed[..sealed.len() - 8], [1, 1, 0, 3, 251, 44, 1, 1, 2, 0, 250, 251, 251, 0, 4, 1, 9, 0]);
         assert_eq!(unseal::<ScrubRow>("meta-0", "scrub", &sealed).unwrap(), row);
         let rows = Some(ScrubPlace::Rows { table: 9, key: vec![7, 8] });
         let sealed = seal("meta-0", "scrub", &ScrubRow { at: rows, ..ScrubRow::default() }).unwrap();
-        assert_eq!(sealed[..sealed.len() - 8], [1, 1, 1, 9, 2, 7, 8, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(sealed[..sealed.len() - 8], [1, 1, 1, 9, 2, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0]);
     }
 }

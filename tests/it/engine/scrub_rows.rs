@@ -1,11 +1,15 @@
 //! Damaged rows that scrubbing finds, and what is left for the checksums of older stores.
 
-use super::rot::AUDIT;
+use std::time::Duration;
+
+use super::rot::{AUDIT, From, content, give};
 use super::scrub::{edit_state, pass};
 use crate::support::clients::{audited, blocks, options};
 use crate::support::house::House;
-use crate::support::store_plant::{HASHES, ReadableTable, TREES};
-use pouw::Event;
+use crate::support::store_plant::{BLOCKS, HASHES, ReadableTable, SUMS, TREES};
+use crate::support::work::BLOCK;
+use pouw::internal::store::check;
+use pouw::{Event, ScrubBudget, ScrubPosition, Strategy};
 
 /// Changes one bit of rows of `hashes-0`.
 fn flip(house: &mut House, groups: &[u64]) {
@@ -45,4 +49,34 @@ fn a_damaged_key_of_a_tree_ends_no_pass_however_high_it_is() {
     let report = pass(&house.engine);
     assert_eq!((report.leaves, report.damaged, report.damaged_rows), (75, 0, 1), "{report:?}");
     assert!(report.findings[0].what.starts_with("trees-0: row 18446744073709551615: "), "{report:?}");
+}
+
+/// What the check says of checksums of the closed store.
+fn lacking(house: &mut House) -> Vec<String> {
+    house.engine.close();
+    let report = check(house.storage(), &mut |_| {}).unwrap();
+    house.reopen();
+    report.findings.into_iter().map(|found| found.what).filter(|what| what.starts_with("sums-0 lacks")).collect()
+}
+
+#[test]
+fn groups_left_out_hold_up_no_progress_and_are_no_finding_of_the_check_until_they_have_checksums() {
+    let mut house = House::in_memory(3);
+    let data = content(Strategy::Precomputed, 300, 3);
+    give(&house, (Strategy::Precomputed, From::Bytes), &data).unwrap();
+    house.drop_sums();
+    house.edit_blocks(|txn| drop(txn.open_table(BLOCKS).unwrap().remove((0, 1)).unwrap()));
+    // Leaf 127 is missing, the last one of a group. What waits is written.
+    house.clock.advance(Duration::from_secs(600));
+    house.engine.scrub(ScrubBudget::bytes(240 * BLOCK as u64)).unwrap();
+    let at = house.engine.stats().scrub.position;
+    assert!(matches!(at, ScrubPosition::Data { leaf, .. } if leaf.0 > 128), "{at:?}");
+    assert!(lacking(&mut house).is_empty(), "during the pass");
+    while !house.engine.scrub(ScrubBudget::bytes(1 << 20)).unwrap().pass_ended {}
+    assert!(lacking(&mut house).is_empty(), "after the pass");
+    give(&house, (Strategy::Precomputed, From::Bytes), &data).unwrap();
+    assert!(pass(&house.engine).is_clean());
+    assert_eq!(house.block_rows().1, 19);
+    house.edit_blocks(|txn| drop(txn.open_table(SUMS).unwrap().remove((0, 3)).unwrap()));
+    assert_eq!(lacking(&mut house).len(), 1, "that row was lost");
 }
