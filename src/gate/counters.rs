@@ -216,6 +216,7 @@ fn record_scrubbing(scrub: &ScrubStats) {
     metrics::counter!("pouw_scrub_rows_total").absolute(scrub.rows_this_boot);
     metrics::counter!("pouw_scrub_damaged_total").absolute(scrub.damaged_this_boot);
     metrics::gauge!("pouw_scrub_progress_ratio").set(scrub.progress());
+    metrics::gauge!("pouw_scrub_pass_findings").set(scrub.pass_found as f64);
     // Before the first pass there is no time: a zero would look like one in 1970.
     if let Some(at) = scrub.last_full_pass {
         metrics::gauge!("pouw_scrub_last_full_pass_seconds").set(at.0 as f64 / 1_000.0);

@@ -73,6 +73,8 @@ struct Scrub {
     last_full_pass_found: u64,
     /// Part of the pass in progress that is done, 0 to 1; `None` if there is none.
     progress: Option<f64>,
+    /// Damaged leaves and rows that it has found.
+    found: u64,
 }
 
 impl From<&ScrubStats> for Scrub {
@@ -81,6 +83,7 @@ impl From<&ScrubStats> for Scrub {
             last_full_pass: scrub.last_full_pass.map(UnixMillis::to_rfc3339),
             last_full_pass_found: scrub.last_full_pass_found,
             progress: (scrub.position != ScrubPosition::Idle).then(|| rounded(scrub.progress())),
+            found: scrub.pass_found,
         }
     }
 }
@@ -173,7 +176,11 @@ fn human(to: &mut dyn Write, found: &Found) -> io::Result<()> {
 }
 
 fn scrubbed(to: &mut dyn Write, scrub: &Scrub) -> io::Result<()> {
-    let progress = scrub.progress.map_or(String::new(), |done| format!("; {:.0} % of the next", done * 100.0));
+    let found = match scrub.found {
+        0 => String::new(),
+        found => format!(", {} so far", count(found, "finding", "findings")),
+    };
+    let progress = scrub.progress.map_or(String::new(), |done| format!("; {:.0} % of the next{found}", done * 100.0));
     match (&scrub.last_full_pass, scrub.last_full_pass_found) {
         (None, _) => writeln!(to, "scrubbed   no full pass yet{progress}"),
         (Some(at), 0) => writeln!(to, "scrubbed   {at}, nothing damaged{progress}"),

@@ -9,6 +9,7 @@ use super::super::event::Event;
 use super::super::load::{LoadError, damage_text, first_run, load_tile, stored_lengths};
 use super::super::tree_id::TreeId;
 use super::ScrubError;
+use super::known::News;
 use super::walk::{LEAST_COST, Step, is_of_the_place};
 
 /// A tile of a tree that is being read.
@@ -166,15 +167,17 @@ impl Step<'_> {
         // A client that has a leaf was sent the right bytes, and may bring its hash.
         let out = self.core.queue.lock().leases.tile_mask(at.tree, at.tile);
         let pending = at.states(|state| state == LeafState::Pending) & mask;
-        let news = self.walk.known.add(at.tree, at.tile, mask & !(pending & out));
+        let (news, kind) = self.walk.known.add(at.tree, at.tile, mask & !(pending & out));
         self.core.scrub.count_news(news.count_ones().into());
         if pending & !out != 0 {
             self.core.damaged(at.tree, at.tile, pending & !out, why);
         }
         // Marked ones were reported when they were marked.
         let done = news & !pending & !at.states(|state| state == LeafState::Damaged);
-        if done != 0 {
-            let what = if done == mask { why.to_owned() } else { damage_text(&at.row.name, at.tile, done) };
+        let what = if done == mask { why.to_owned() } else { damage_text(&at.row.name, at.tile, done) };
+        if done != 0
+            && let Some(what) = self.walk.known.text(kind, &what)
+        {
             self.core.later(Event::CorruptionFound { tree: Some(TreeId::new(at.tree)), what });
         }
         Ok(())
@@ -190,19 +193,24 @@ impl Step<'_> {
         leaves(at.tile, mask).for_each(|leaf| self.report.find(Some(&at.row.name), Some(leaf), what));
         let now_ms = self.core.now_ms();
         let pending = at.states(|state| state == LeafState::Pending) & mask;
-        let news = self.walk.known.add(at.tree, at.tile, mask);
+        let (news, kind) = self.walk.known.add(at.tree, at.tile, mask);
         self.core.scrub.count_news(news.count_ones().into());
-        let is_news = {
+        let blocked = {
             let mut queue = self.core.queue.lock();
             let pending = pending & !queue.leases.tile_mask(at.tree, at.tile);
-            let blocked = pending != 0 && queue.block(at.tree, at.tile, pending, what, now_ms);
-            drop(queue);
-            // One file may be to blame for many leaves.
-            blocked | (pending != mask && news != 0 && self.walk.known.is_news(&format!("{} {what}", at.tree)))
+            pending != 0 && queue.block(at.tree, at.tile, pending, what, now_ms)
         };
-        if is_news {
-            let tree = TreeId::new(at.tree);
-            self.core.later(Event::SourceChanged { tree, what: what.to_owned() });
+        let known = &mut self.walk.known;
+        // One file may be to blame for many leaves.
+        let other = if pending != mask && news != 0 { known.add_other(&format!("{} {what}", at.tree)) } else { None };
+        let told = match other {
+            _ if blocked => Some(what.to_owned()),
+            Some(News::New) => known.text(kind, what),
+            Some(News::Beyond) => known.text(News::Beyond, what),
+            None => None,
+        };
+        if let Some(what) = told {
+            self.core.later(Event::SourceChanged { tree: TreeId::new(at.tree), what });
         }
         Ok(())
     }
@@ -241,8 +249,8 @@ impl Step<'_> {
             self.leave_out(number, leaf);
             self.report.damaged += 1;
             self.report.find(Some(&row.name), Some(leaf), what);
-            if self.walk.known.is_news(&format!("{number} {what}")) {
-                self.report_row(Some(number), what);
+            if let Some(news) = self.walk.known.add_other(&format!("{number} {what}")) {
+                self.report_row(Some(number), news, what);
             }
         }
         Some(behind(number, &row, leaf + 1))
@@ -253,15 +261,16 @@ impl Step<'_> {
         self.report.damaged_rows += 1;
         let of = tree.and_then(|tree| self.core.store.read().ok()?.tree(tree).ok()?);
         self.report.find(of.as_ref().map(|row| &*row.name), None, what);
-        if self.walk.known.add_row(row) {
-            self.report_row(tree, what);
+        if let Some(news) = self.walk.known.add_row(row) {
+            self.report_row(tree, news, what);
         }
     }
 
-    fn report_row(&self, tree: Option<TreeNumber>, what: &str) {
+    fn report_row(&mut self, tree: Option<TreeNumber>, news: News, what: &str) {
         self.core.scrub.count_news(1);
-        let tree = tree.map(TreeId::new);
-        self.core.later(Event::CorruptionFound { tree, what: what.to_owned() });
+        if let Some(what) = self.walk.known.text(news, what) {
+            self.core.later(Event::CorruptionFound { tree: tree.map(TreeId::new), what });
+        }
     }
 }
 

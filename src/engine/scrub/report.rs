@@ -119,7 +119,8 @@ pub struct ScrubStats {
     pub bytes_this_boot: u64,
     /// Rows read this boot.
     pub rows_this_boot: u64,
-    /// Damaged leaves and rows found this boot, and leaves that cannot be read, each once.
+    /// Damaged leaves and rows found this boot, and leaves that cannot be read, each once. Of very
+    /// many, those that are not remembered count in each pass.
     pub damaged_this_boot: u64,
     /// Checksums added to an older store this boot.
     pub sums_added_this_boot: u64,
@@ -131,6 +132,9 @@ pub struct ScrubStats {
     pub pass_bytes: u64,
     /// Bytes that it will read, estimated by the last full pass, or else the sizes of the files.
     pub pass_bytes_expected: u64,
+    /// Damaged leaves and rows that it has found, and leaves that it could not read; 0 if none is in
+    /// progress.
+    pub pass_found: u64,
     /// When the last full pass ended, engine time.
     pub last_full_pass: Option<UnixMillis>,
     /// Damaged leaves and rows that it found, and leaves that it could not read.
@@ -169,6 +173,7 @@ impl Core {
             position: position_of(row.at.as_ref()),
             pass_bytes: if row.at.is_some() { row.bytes } else { 0 },
             pass_bytes_expected: self.pass_expected(&row),
+            pass_found: if row.at.is_some() { row.found } else { 0 },
             last_full_pass: some(row.full_ms),
             last_full_pass_found: row.full_found,
         }
