@@ -1,13 +1,14 @@
-//! Mending a closed store: removes what belongs to no tree, finishes removals that stopped, and
-//! fits the sums of the head to the ledger.
+//! Mending a closed store: removes what belongs to no tree, finishes removals that stopped, brings
+//! rows that follow from others to what those give, and fits the sums of the head to the rows.
 //!
 //! The order: rows of the state file that belong to no tree get a note that they are to be removed;
-//! then every noted removal is finished; then block data goes that no tree needs. Each step is
+//! then rows that follow from others are removed or written; then every noted removal is finished; then block data goes that no tree needs. Each step is
 //! bounded and durable by itself, so that mending may be interrupted, and goes on when it is
 //! repeated.
 
 mod apply;
 mod commands;
+mod derived;
 mod ledger;
 
 use std::collections::BTreeSet;
@@ -18,11 +19,12 @@ use serde::Serialize;
 use super::backend::StorageProvider;
 use super::commands::{Command, Outcome};
 use super::error::{CommitFailure, StoreError};
+use super::fits::readable;
 use super::open::{Store, StoreOptions};
 use super::read::TreeNumber;
 use super::tables::{CHORE_DROP, CHORE_PURGE};
 
-pub use commands::{Mend, Regroup};
+pub use commands::{Derived, Mend, Regroup};
 
 /// What mending did, or would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -37,12 +39,14 @@ pub struct MendReport {
     pub leftover_rows: u64,
     /// Trees whose removal, or the removal of whose data, had not been finished.
     pub removals: u64,
-    /// Sums in the head that did not fit the ledger, and rows that led to entries it no longer has.
+    /// Rows that follow from others and did not fit these: removed, or written again.
+    pub derived: u64,
+    /// Sums in the head that did not fit the rows, and rows that led to entries it no longer has.
     pub sums: u64,
     /// Rows removed; 0 in a dry run.
     pub rows_removed: u64,
-    /// Trees of which rows are left that something refers to, and notes on removals that do not fit
-    /// their tree: only a backup has what is missing.
+    /// Trees of which rows are left that something refers to, trees with counts and states that are
+    /// both damaged, and two trees of one name: the steps say what to do.
     pub not_mended: u64,
     /// The first [`MEND_STEPS_SHOWN`] steps, in order.
     pub steps: Vec<MendStep>,
@@ -63,7 +67,7 @@ pub const MEND_STEPS_SHOWN: usize = 100;
 impl MendReport {
     /// Whether there was nothing to mend.
     pub fn is_clean(&self) -> bool {
-        self.leftover_data + self.leftover_rows + self.removals + self.sums + self.not_mended == 0
+        self.leftover_data + self.leftover_rows + self.removals + self.derived + self.sums + self.not_mended == 0
     }
 
     fn step(&mut self, what: String) {
@@ -89,6 +93,7 @@ pub fn mend(provider: Arc<dyn StorageProvider>, dry_run: bool) -> Result<MendRep
     let store = if dry_run { Store::open_read_only(provider, options) } else { Store::open(provider, options) }?;
     let mut mender = Mender { store, report: MendReport { dry_run, ..MendReport::default() } };
     mender.rows()?;
+    mender.derived()?;
     mender.removals(CHORE_PURGE)?;
     mender.removals(CHORE_DROP)?;
     mender.data()?;
@@ -172,12 +177,16 @@ impl Mender {
             let Some(last) = trees.last() else { return Ok(()) };
             after = Some(*last);
             for tree in trees {
-                if let Err(error) = self.store.read()?.check_chore(kind, tree) {
+                if let Err(error) = self.store.read()?.tree(tree) {
                     if !error.is_one_row() {
                         return Err(error);
                     }
                     self.report.not_mended += 1;
                     self.report.step(format!("tree {tree}: {error}"));
+                    continue;
+                }
+                if readable(self.store.read()?.check_chore(kind, tree))?.is_none() {
+                    // It does not fit, and is a step of its own.
                     continue;
                 }
                 self.report.removals += 1;

@@ -64,7 +64,7 @@ pub use commands::{AddGroups, BeginTree, Command, Debit, FinishTree, Outcome, Re
 pub use due::{ClientStretch, TokenKey};
 pub use error::{CommitFailure, StoreError};
 pub use leftover::Leftovers;
-pub use mend::{MEND_STEPS_SHOWN, Mend, MendReport, MendStep, Regroup, mend};
+pub use mend::{Derived, MEND_STEPS_SHOWN, Mend, MendReport, MendStep, Regroup, mend};
 #[cfg(feature = "testing")]
 pub use mistakes::StoreMistake;
 pub use open::{Identity, Store, StoreOptions};

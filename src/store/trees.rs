@@ -5,6 +5,7 @@ use crate::merkle::{GROUP_LEAVES, Shape, TILE_LEAVES};
 use super::apply::Batch;
 use super::commands::{AddGroups, BeginTree, FinishTree, Outcome, Refused};
 use super::error::{DbResult, StoreError};
+use super::fits::readable;
 use super::records::{DataPlace, GroupRow, HashReason, LeafState, TreeRow, TreeState};
 use super::tables::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, DAMAGED, PRIORITY_FRESH, PRIORITY_PARTIAL};
 
@@ -221,7 +222,12 @@ impl Batch<'_> {
             return Ok(());
         };
         let (state, undone) = (row.state, row.leaves.saturating_sub(row.done));
-        let pending = undone.saturating_sub(self.provenance(tree)?.damaged);
+        // A tree whose counts are damaged can be forgotten.
+        let counts = match readable(self.provenance(tree))? {
+            Some(counts) => Some(counts),
+            None => readable(self.counted(tree))?,
+        };
+        let pending = undone.saturating_sub(counts.map_or(0, |counts| counts.damaged));
         #[cfg(feature = "testing")]
         let pending = if self.makes(super::mistakes::StoreMistake::ForgetCountsDamaged) { undone } else { pending };
         let totals = &mut self.head.totals;

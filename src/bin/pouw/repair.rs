@@ -13,8 +13,8 @@ use crate::words::count;
 
 /// Mend what `pouw check` finds and can be mended.
 ///
-/// Removes block data and rows that belong to no tree, finishes removals that stopped, and brings
-/// the sums of the ledger to what its entries give. Nothing that a tree needs is touched. No other
+/// Removes block data and rows that belong to no tree, finishes removals that stopped, writes rows
+/// again that follow from others, and brings sums to what the rows give. Nothing that a tree needs is touched. No other
 /// process may have the store open. Prints what was done.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -39,7 +39,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     let report = PouwEngine::repair_store(&options.db, options.dry_run)?;
     if report.not_mended > 0 {
         let trees = count(report.not_mended, "tree has", "trees have");
-        complain(&format!("{trees} rows without their main row; restore the store from a backup"));
+        complain(&format!("{trees} damage that this does not mend; the steps say what to do"));
     }
     out.show(&report, |to| human(to, &report))?;
     Ok(Verdict::of(report.not_mended == 0))
@@ -52,7 +52,12 @@ fn human(to: &mut dyn Write, report: &MendReport) -> io::Result<()> {
     for step in &report.steps {
         writeln!(to, "{}", step.what)?;
     }
-    let all = report.leftover_data + report.leftover_rows + report.removals + report.sums + report.not_mended;
+    let all = report.leftover_data
+        + report.leftover_rows
+        + report.removals
+        + report.derived
+        + report.sums
+        + report.not_mended;
     if let more @ 1.. = all.saturating_sub(report.steps.len() as u64) {
         writeln!(to, "and {}", count(more, "more", "more"))?;
     }
@@ -60,6 +65,7 @@ fn human(to: &mut dyn Write, report: &MendReport) -> io::Result<()> {
         (report.leftover_data, count(report.leftover_data, "tree with left-over data", "trees with left-over data")),
         (report.leftover_rows, count(report.leftover_rows, "tree with left-over rows", "trees with left-over rows")),
         (report.removals, count(report.removals, "unfinished removal", "unfinished removals")),
+        (report.derived, count(report.derived, "row that follows from others", "rows that follow from others")),
         (report.sums, count(report.sums, "sum or row of the ledger", "sums and rows of the ledger")),
     ];
     let found: Vec<String> = found.into_iter().filter(|(number, _)| *number > 0).map(|(_, text)| text).collect();

@@ -1,16 +1,33 @@
 //! Applying the commands that mend rows.
 
+use redb::{Key, Value};
+
 use crate::hash::Checksum;
 use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, TILE_LEAVES, fold};
 
 use super::super::apply::Batch;
 use super::super::commands::{Outcome, Refused};
 use super::super::error::{DbResult, StoreError};
-use super::super::records::{GroupRow, LeafState, TileRow, TreeState};
-use super::super::tables::{CHORE_PURGE, DOUBTED};
-use super::commands::{Mend, Regroup};
+use super::super::fits::readable;
+use super::super::records::{GroupRow, LeafState, ProvenanceRow, TileRow, TreeState};
+use super::super::tables::{CHORE_PURGE, DAMAGED, DOUBTED, PROVENANCE};
+use super::super::transaction::Open;
+use super::commands::{Derived, Mend, Regroup};
 
 const DONE: Outcome = Outcome::Done { rows: 0, more: false };
+
+/// Writes the row, or removes it.
+fn put<K, V>(table: &mut Open<'_, K, V>, key: K, value: Option<V>) -> Result<(), StoreError>
+where
+    K: Key + for<'a> Value<SelfType<'a> = K> + 'static,
+    V: for<'a> Value<SelfType<'a> = V> + 'static,
+{
+    match value {
+        Some(value) => drop(table.insert(key, value).db()?),
+        None => drop(table.remove(key).db()?),
+    }
+    Ok(())
+}
 
 impl Batch<'_> {
     pub(in crate::store) fn mend(&mut self, mend: &Mend) -> Result<Outcome, StoreError> {
@@ -21,8 +38,58 @@ impl Batch<'_> {
                 Ok(DONE)
             }
             Mend::Pointers { receipts, debits } => self.remove_pointers(receipts, debits),
+            Mend::Recount(tree) => self.recount(*tree),
+            Mend::Derived(rows) => self.derive(rows),
             Mend::Group(regroup) => self.regroup(regroup),
         }
+    }
+
+    fn recount(&mut self, tree: u64) -> Result<Outcome, StoreError> {
+        if self.tree(tree)?.is_none() {
+            return Ok(Outcome::Refused(Refused::TreeGone));
+        }
+        let counts = self.counted(tree)?;
+        if readable(self.provenance(tree))? == Some(counts) {
+            return Ok(DONE);
+        }
+        self.txn.open_table(PROVENANCE).db()?.insert(tree, &counts.encode(tree)[..]).db()?;
+        Ok(Outcome::Done { rows: 1, more: false })
+    }
+
+    /// Counts the leaves of a tree by their states.
+    pub(in crate::store) fn counted(&self, tree: u64) -> Result<ProvenanceRow, StoreError> {
+        let mut counts = ProvenanceRow::default();
+        for entry in self.tiles.range((tree, 0)..=(tree, u64::MAX)).db()? {
+            let (key, raw) = entry.db()?;
+            let row = TileRow::decode(key.value(), raw.value())?;
+            for slot in 0..TILE_LEAVES {
+                if let Some(count) = counts.count_mut(row.state(slot)) {
+                    *count += 1;
+                }
+            }
+        }
+        Ok(counts)
+    }
+
+    fn derive(&mut self, rows: &[Derived]) -> Result<Outcome, StoreError> {
+        for row in rows {
+            match row {
+                Derived::Name(name, Some(tree)) => drop(self.names.insert(name.as_str(), tree).db()?),
+                Derived::Name(name, None) => drop(self.names.remove(name.as_str()).db()?),
+                Derived::Handle(handle, tree) => put(&mut self.handles, *handle, *tree)?,
+                Derived::Place(place, tree) => put(&mut self.ready, *place, *tree)?,
+                Derived::Chore(chore, there) => put(&mut self.chores, *chore, there.then_some(()))?,
+                Derived::Damaged(leaf, there) => {
+                    put(&mut self.txn.open_table(DAMAGED).db()?, *leaf, there.then_some(()))?;
+                }
+                Derived::Doubted(tile, there) => {
+                    put(&mut self.txn.open_table(DOUBTED).db()?, *tile, there.then_some(()))?;
+                }
+                Derived::Receipt(id, seq) => put(&mut self.receipts, *id, *seq)?,
+                Derived::Debit(key, seq) => put(&mut self.debits, *key, *seq)?,
+            }
+        }
+        Ok(Outcome::Done { rows: rows.len() as u64, more: false })
     }
 
     /// Has the rows of a tree removed that has none of its own.

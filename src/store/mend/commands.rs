@@ -20,8 +20,33 @@ pub enum Mend {
         /// Keys of debits.
         debits: Vec<[u8; 16]>,
     },
+    /// Count the leaves of a tree by their states again, where the counts are damaged or do not fit.
+    Recount(TreeNumber),
+    /// Write and remove rows that follow from others, as those say.
+    Derived(Vec<Derived>),
     /// Write the hashes of a group again whose row is damaged.
     Group(Regroup),
+}
+
+/// A row that follows from others, as it should be: what it leads to, or whether it is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Derived {
+    /// The tree of a name.
+    Name(String, Option<TreeNumber>),
+    /// The tree of a handle.
+    Handle([u8; 16], Option<TreeNumber>),
+    /// The tree at a place in the queue: priority, order.
+    Place((u8, u64), Option<TreeNumber>),
+    /// A chore: kind, tree.
+    Chore((u8, u64), bool),
+    /// A damaged leaf: tree, leaf.
+    Damaged((u64, u64), bool),
+    /// A tile with doubted leaves: tree, tile.
+    Doubted((u64, u64), bool),
+    /// The ledger entry of a challenge.
+    Receipt([u8; 16], Option<u64>),
+    /// The ledger entry of a debit.
+    Debit([u8; 16], Option<u64>),
 }
 
 /// The hashes of a group whose row is missing or does not decode, as the server has computed them

@@ -68,16 +68,26 @@ impl Mender {
         let head = reader.head()?;
         let sums = reader.ledger_sums()?;
         drop(reader);
-        if let Some(totals) = sums.map(|sums| fitted(&head, &sums)).filter(|totals| *totals != head.totals) {
-            let steps = changes(&head.totals, &totals);
-            self.report.sums += steps.len() as u64;
-            steps.into_iter().for_each(|step| self.report.step(step));
-            if !self.report.dry_run {
-                self.apply(Command::Mend(Mend::Totals(totals)))?;
-            }
+        if let Some(sums) = sums {
+            self.fit_totals(fitted(&head, &sums))?;
         }
         self.pointers(RECEIPTS, "receipts-0", head.anchor)?;
         self.pointers(DEBITS, "debits-0", head.anchor)
+    }
+
+    /// Sets the totals of the head.
+    pub(super) fn fit_totals(&mut self, totals: StoreTotals) -> Result<(), StoreError> {
+        let before = self.store.read()?.head()?.totals;
+        if totals == before {
+            return Ok(());
+        }
+        let steps = changes(&before, &totals);
+        self.report.sums += steps.len() as u64;
+        steps.into_iter().for_each(|step| self.report.step(step));
+        if !self.report.dry_run {
+            self.apply(Command::Mend(Mend::Totals(totals)))?;
+        }
+        Ok(())
     }
 
     fn pointers(&mut self, table: Pointers, name: &str, anchor: u64) -> Result<(), StoreError> {
@@ -135,6 +145,9 @@ fn fitted(head: &Head, sums: &LedgerSums) -> StoreTotals {
 /// A sentence for each sum that changes.
 fn changes(from: &StoreTotals, to: &StoreTotals) -> Vec<String> {
     let all = [
+        ("trees", from.trees, to.trees),
+        ("complete", from.complete, to.complete),
+        ("pending", from.pending, to.pending),
         ("leaves", from.leaves, to.leaves),
         ("awarded", from.awarded, to.awarded),
         ("debited", from.debited, to.debited),
@@ -147,5 +160,5 @@ fn changes(from: &StoreTotals, to: &StoreTotals) -> Vec<String> {
         ("synthetic", from.synthetic, to.synthetic),
     ];
     let changed = all.into_iter().filter(|(_, from, to)| from != to);
-    changed.map(|(what, from, to)| format!("meta-0 head: {what} is {from}, the ledger gives {to}")).collect()
+    changed.map(|(what, from, to)| format!("meta-0 head: {what} is {from}, the rows give {to}")).collect()
 }

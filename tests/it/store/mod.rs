@@ -8,6 +8,7 @@ mod cross_checks;
 mod crossed;
 mod damage;
 mod damage_trust;
+mod derived;
 mod faults;
 mod golden;
 mod latched;
