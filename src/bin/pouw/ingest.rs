@@ -114,6 +114,7 @@ struct Document<'r> {
     unreadable: u64,
     special: u64,
     conflicts: u64,
+    damaged_trees: u64,
     strategy: Strategy,
     problems: &'r [IngestProblem],
     seconds: f64,
@@ -229,7 +230,7 @@ pub fn report_problems(report: &IngestReport) {
     for problem in &report.problems {
         complain(&format!("{}: {}", printable(&problem.what), problem.why));
     }
-    let all = report.unreadable + report.conflicts + report.special + report.damaged;
+    let all = report.unreadable + report.conflicts + report.special + report.damaged + report.damaged_trees;
     if let more @ 1.. = all.saturating_sub(report.problems.len() as u64) {
         complain(&format!("and {} not ingested", count(more, "other file", "other files")));
     }
@@ -259,6 +260,10 @@ fn human(to: &mut dyn Write, report: &IngestReport, seconds: f64) -> io::Result<
         let leaves = count(report.oversized, "leaf", "leaves");
         writeln!(to, "{leaves} too long to send to clients, hashed by the server")?;
     }
+    if report.damaged_trees > 0 {
+        let trees = count(report.damaged_trees, "tree has", "trees have");
+        writeln!(to, "{trees} a damaged row: stop the server, run `pouw repair`, then this again")?;
+    }
     if report.special > 0 {
         writeln!(to, "{} skipped (symbolic links, sockets and other special files)", report.special)?;
     }
@@ -283,6 +288,7 @@ fn document(report: &IngestReport, strategy: Strategy, seconds: f64) -> Document
         unreadable: report.unreadable,
         special: report.special,
         conflicts: report.conflicts,
+        damaged_trees: report.damaged_trees,
         strategy,
         problems: &report.problems,
         seconds: rounded(seconds),

@@ -37,6 +37,8 @@ pub(super) struct Against {
     /// Groups whose row of hashes is damaged, with right hashes, which count if all of the content
     /// is that of the tree. Bounded by [`GROUPS_MAX`]; further ones are for the next ingest.
     pub(super) groups: Vec<(u64, Vec<Checksum>)>,
+    /// The counts of the tree are damaged.
+    pub(super) recount: bool,
 }
 
 /// Most rows of hashes that one ingest of a tree writes again.
@@ -51,6 +53,7 @@ impl Default for Against {
             mended: 0,
             renewals: Vec::new(),
             groups: Vec::new(),
+            recount: false,
         }
     }
 }

@@ -1,11 +1,13 @@
-//! The commits of an ingest: data, then rows, and nothing for a tree that was forgotten meanwhile.
+//! The commits of an ingest: data, then rows, and nothing for a tree that was forgotten meanwhile, or
+//! of which a row is damaged.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::hash::Checksum;
 use crate::store::{BeginTree, Command, Mend, Outcome, Refused, TreeNumber};
 
 use super::super::error::WriteError;
+use super::super::write::Unwritten;
 use super::builder::Part;
 use super::intake::{BLOCK_BYTES_PER_COMMIT, COMMANDS_PER_COMMIT, HASH_BYTES_PER_COMMIT, Intake};
 use super::options::IngestError;
@@ -45,63 +47,110 @@ impl Intake<'_> {
     pub(super) fn commit(&mut self) -> Result<(), IngestError> {
         let forgotten = {
             let _alone = self.core.both_files.write();
-            let forgotten = self.leave_out_forgotten()?;
-            self.write()?;
+            let waiting: BTreeMap<TreeNumber, String> = std::mem::take(&mut self.waiting).into_iter().collect();
+            let forgotten = self.leave_out_forgotten(&waiting)?;
+            self.write(&waiting)?;
+            let failed = &self.failed;
+            self.mended.retain(|tree| !failed.contains(tree));
             self.read_mended_again();
             forgotten
         };
+        for (tree, ingested, repaired) in self.counted.drain(..) {
+            if !self.failed.remove(&tree) {
+                self.report.count(ingested);
+                self.report.repaired += repaired;
+            }
+        }
+        if self.current.is_some_and(|tree| self.failed.contains(&tree)) {
+            // Reported already; what comes next would be of no use.
+            return Err(WriteError::NotStored("a row of the tree is damaged".into()).into());
+        }
         forgotten.map_or(Ok(()), |name| Err(IngestError::Forgotten { name }))
     }
 
     /// Takes back what waits for trees that are gone, and data for trees that need none any more.
     /// Returns the name of a tree that is gone.
-    fn leave_out_forgotten(&mut self) -> Result<Option<String>, IngestError> {
+    fn leave_out_forgotten(&mut self, waiting: &BTreeMap<TreeNumber, String>) -> Result<Option<String>, IngestError> {
         let mut forgotten = None;
         let begun = self.commands.iter().filter_map(|command| match command {
             Command::BeginTree(begin) => Some(begin.tree),
             _ => None,
         });
         let begun: HashSet<TreeNumber> = begun.collect();
-        for (tree, name) in std::mem::take(&mut self.waiting) {
+        for (tree, name) in waiting.iter().map(|(tree, name)| (*tree, name)) {
             if begun.contains(&tree) {
                 continue;
             }
-            match self.core.store.read()?.tree(tree)? {
-                Some(row) => {
+            let row = self.core.store.read()?.tree(tree);
+            match row {
+                Ok(Some(row)) => {
                     if self.is_released(tree, &row)? {
                         self.blocks.discard(tree);
                     }
+                    continue;
                 }
-                None => {
-                    self.blocks.discard(tree);
-                    self.commands.retain(|command| tree_of(command) != Some(tree));
-                    forgotten = Some(name);
-                }
+                Ok(None) => forgotten = Some(name.clone()),
+                Err(error) if self.each && error.is_one_row() => self.row_damaged(tree, name, error),
+                Err(error) => return Err(error.into()),
             }
+            self.blocks.discard(tree);
+            self.commands.retain(|command| tree_of(command) != Some(tree));
         }
         Ok(forgotten)
     }
 
-    fn write(&mut self) -> Result<(), IngestError> {
+    fn write(&mut self, names: &BTreeMap<TreeNumber, String>) -> Result<(), IngestError> {
         self.blocks.commit()?;
         if self.commands.is_empty() {
             return Ok(());
         }
         self.command_bytes = 0;
-        let outcomes = self.core.write_bulk(std::mem::take(&mut self.commands))?;
+        let commands = std::mem::take(&mut self.commands);
+        if !self.each {
+            let outcomes = self.core.write_bulk(commands)?;
+            self.core.wake();
+            return all_done(outcomes);
+        }
+        let written = match self.core.write_rows(commands.clone()) {
+            Ok(outcomes) => all_done(outcomes),
+            Err(Unwritten::Storage(error)) => Err(error.into()),
+            Err(Unwritten::Row(_)) => self.write_singly(commands, names),
+        };
         self.core.wake();
-        for outcome in outcomes {
-            match outcome {
-                Outcome::Done { .. } | Outcome::Judged { .. } => {}
-                Outcome::Refused(Refused::NameTaken(name)) => {
-                    return Err(IngestError::Conflict { name });
+        written
+    }
+
+    /// One of the rows is damaged: each tree gets a commit of its own, in the order of their numbers,
+    /// so that only the tree of that row goes without.
+    fn write_singly(
+        &mut self,
+        commands: Vec<Command>,
+        names: &BTreeMap<TreeNumber, String>,
+    ) -> Result<(), IngestError> {
+        let mut by_tree: BTreeMap<Option<TreeNumber>, Vec<Command>> = BTreeMap::new();
+        for command in commands {
+            by_tree.entry(tree_of(&command)).or_default().push(command);
+        }
+        for (tree, commands) in by_tree {
+            match (self.core.write_rows(commands), tree) {
+                (Ok(outcomes), _) => all_done(outcomes)?,
+                (Err(Unwritten::Row(what)), Some(tree)) => {
+                    let name = names.get(&tree).map_or("", String::as_str);
+                    self.row_damaged(tree, name, what);
                 }
-                other => {
-                    return Err(WriteError::NotStored(format!("unexpected outcome {other:?}")).into());
-                }
+                (Err(Unwritten::Row(what)), None) => return Err(WriteError::NotStored(what).into()),
+                (Err(Unwritten::Storage(error)), _) => return Err(error.into()),
             }
         }
         Ok(())
+    }
+
+    /// Counts a tree of which a row is damaged; the others go on.
+    fn row_damaged(&mut self, tree: TreeNumber, name: &str, what: impl ToString) {
+        if self.failed.insert(tree) {
+            self.report.damaged_trees += 1;
+            self.report.problem(name, what);
+        }
     }
 
     /// Notes that rows of an existing tree wait for the next commit.
@@ -114,16 +163,40 @@ impl Intake<'_> {
     }
 
     /// Removes a tree of this ingest.
-    pub(super) fn forget(&mut self, tree: TreeNumber) -> Result<(), IngestError> {
+    pub(super) fn forget(&mut self, tree: TreeNumber, name: &str) -> Result<(), IngestError> {
         self.commands.retain(|command| {
             !matches!(command,
             Command::BeginTree(begin) if begin.tree == tree)
         });
         self.commit()?;
-        self.core.write_bulk(vec![Command::Forget { tree }])?;
+        let forgotten = self.core.write_rows(vec![Command::Forget { tree }]);
         self.core.wake();
-        Ok(())
+        match forgotten {
+            Ok(_) => Ok(()),
+            Err(Unwritten::Row(what)) => {
+                if self.each {
+                    self.row_damaged(tree, name, &what);
+                }
+                Err(WriteError::NotStored(what).into())
+            }
+            Err(Unwritten::Storage(error)) => Err(error.into()),
+        }
     }
+}
+
+fn all_done(outcomes: Vec<Outcome>) -> Result<(), IngestError> {
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Done { .. } | Outcome::Judged { .. } => {}
+            Outcome::Refused(Refused::NameTaken(name)) => {
+                return Err(IngestError::Conflict { name });
+            }
+            other => {
+                return Err(WriteError::NotStored(format!("unexpected outcome {other:?}")).into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The tree that a command of an ingest is about.
@@ -134,6 +207,7 @@ fn tree_of(command: &Command) -> Option<TreeNumber> {
         Command::FinishTree(finish) => Some(finish.tree),
         Command::Repair(repair) => Some(repair.tree),
         Command::Mend(Mend::Group(regroup)) => Some(regroup.tree),
+        Command::Mend(Mend::Recount(tree)) => Some(*tree),
         _ => None,
     }
 }

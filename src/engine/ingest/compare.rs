@@ -37,7 +37,12 @@ impl<'i> Intake<'i> {
             }
         }
         match same {
-            Some(found) => {
+            Some(mut found) => {
+                found.recount = match self.core.store.read()?.provenance(tree) {
+                    Ok(_) => false,
+                    Err(error) if error.is_one_row() => true,
+                    Err(error) => return Err(error.into()),
+                };
                 // A file that was put back may be read at once.
                 let mut queue = self.core.queue.lock();
                 queue.blocked.given_again(tree, self.core.now_ms());
@@ -156,13 +161,16 @@ impl<'i> Intake<'i> {
                 "the block still does not hash to its address or to the hash stored for it",
             );
         }
-        if found.repaired.is_empty() && found.groups.is_empty() && found.mended == 0 {
+        if found.repaired.is_empty() && found.groups.is_empty() && found.mended == 0 && !found.recount {
             return Ok(Ingested::Unchanged);
         }
-        self.report.repaired += found.repaired.len() as u64 + found.mended;
-        self.report.repaired += found.groups.iter().map(|(_, leaves)| leaves.len() as u64).sum::<u64>();
+        self.repaired += found.repaired.len() as u64 + found.mended;
+        self.repaired += found.groups.iter().map(|(_, leaves)| leaves.len() as u64).sum::<u64>();
         let rooted = matches!(found.by, By::Root(_));
         self.mended.push(tree);
+        if found.recount {
+            self.commands.push(Command::Mend(Mend::Recount(tree)));
+        }
         for (group, leaves) in found.groups {
             self.commands.push(Command::Mend(Mend::Group(Regroup { tree, group, leaves, rooted })));
         }

@@ -1,5 +1,6 @@
 //! One ingest: walking sources, feeding builders, committing in batches.
 
+use std::collections::HashSet;
 use std::io::{Read, Seek};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,16 @@ pub(super) struct Intake<'i> {
     pub(super) comparing: Option<bool>,
     /// Trees with leaves that the next commit mends.
     pub(super) mended: Vec<TreeNumber>,
+    /// Each file is a tree: a damaged row of one does not end the ingest of the others.
+    pub(super) each: bool,
+    /// The tree that is fed.
+    pub(super) current: Option<TreeNumber>,
+    /// Leaves of it that the next commit mends.
+    pub(super) repaired: u64,
+    /// Trees to be counted when the next commit has their rows, with the leaves it mends.
+    pub(super) counted: Vec<(TreeNumber, Ingested, u64)>,
+    /// Trees whose rows were not written, since one of them is damaged.
+    pub(super) failed: HashSet<TreeNumber>,
     pub(super) report: IngestReport,
     _one: parking_lot::MutexGuard<'i, ()>,
 }
@@ -68,19 +79,31 @@ impl<'i> Intake<'i> {
             waiting: Vec::new(),
             comparing: None,
             mended: Vec::new(),
+            each: false,
+            current: None,
+            repaired: 0,
+            counted: Vec::new(),
+            failed: HashSet::new(),
             report: IngestReport::default(),
         }
     }
 
     /// Each file is a tree.
     pub(super) fn tree_for_each(&mut self, walk: Walk) -> Result<(), IngestError> {
+        self.each = true;
         for event in walk {
             match event? {
                 WalkEvent::Skipped(skipped) => self.skipped(&skipped),
                 WalkEvent::File(file) => {
                     let fed = self.single_file(&file.name, &mut |intake, builder| intake.feed_file(builder, &file));
                     match fed {
-                        Ok(ingested) => self.report.count(ingested),
+                        Ok(ingested) => self.tally(ingested),
+                        // Counted when its rows were not written.
+                        Err(_) if self.current.is_some_and(|tree| self.failed.remove(&tree)) => {}
+                        Err(IngestError::Store(error)) if error.is_one_row() => {
+                            self.report.damaged_trees += 1;
+                            self.report.problem(&file.name, error);
+                        }
                         Err(IngestError::Read { path, what }) => {
                             self.report.unreadable += 1;
                             self.report.problem(path.display(), what);
@@ -96,6 +119,13 @@ impl<'i> Intake<'i> {
             }
         }
         Ok(())
+    }
+
+    /// Has the tree that was fed counted with the commit of its rows.
+    pub(super) fn tally(&mut self, ingested: Ingested) {
+        if let Some(tree) = self.current {
+            self.counted.push((tree, ingested, std::mem::take(&mut self.repaired)));
+        }
     }
 
     fn skipped(&mut self, skipped: &walk::Skipped) {
@@ -118,7 +148,10 @@ impl<'i> Intake<'i> {
     /// A name that is new, in use, or was cut short.
     fn tree_of(&mut self, name: &str, cut: u64, single: bool, feed: Feed<'_, 'i>) -> Result<Ingested, IngestError> {
         check_name(name)?;
-        match self.core.store.read()?.tree_named(name)? {
+        (self.current, self.repaired) = (None, 0);
+        let there = self.core.store.read()?.tree_named(name)?;
+        self.current = there.as_ref().map(|(tree, _)| *tree);
+        match there {
             Some((tree, row)) if row.state == TreeState::Ingesting => {
                 self.commit()?;
                 if self.can_resume(tree, &row, single)? {
@@ -131,7 +164,7 @@ impl<'i> Intake<'i> {
                         Err(Stop::Differs) => {}
                     }
                 }
-                self.forget(tree)?;
+                self.forget(tree, name)?;
                 self.add(name, cut, single, feed)
             }
             Some((tree, row)) => self.compare((tree, &row), cut, single, feed),
@@ -165,6 +198,7 @@ impl<'i> Intake<'i> {
     fn add(&mut self, name: &str, cut: u64, single: bool, feed: Feed<'_, 'i>) -> Result<Ingested, IngestError> {
         let handle = random().map_err(|e| StoreError::Io { what: e.to_string() })?;
         let begin = self.begin(self.core.store.reserve_tree(), name, handle);
+        self.current = Some(begin.tree);
         match self.build(TreeBuilder::new(begin, cut, single), feed) {
             Ok(()) => Ok(Ingested::Added),
             Err(Stop::Error(error)) => Err(error),
@@ -206,7 +240,7 @@ impl<'i> Intake<'i> {
                         )
                     );
                 if builder.begun && !keep {
-                    self.forget(builder.tree())?;
+                    self.forget(builder.tree(), &builder.begin.name)?;
                 }
                 Err(stop)
             }

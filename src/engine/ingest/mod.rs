@@ -39,8 +39,9 @@ pub type OnIngest<'p> = &'p mut dyn FnMut(&IngestProgress) -> ControlFlow<()>;
 impl PouwEngine {
     /// Ingests files and directories.
     ///
-    /// Unreadable files, and names of trees with other content, are counted in the report, and the
-    /// rest is ingested; with one tree for all, either ends the ingest.
+    /// Unreadable files, names of trees with other content, and trees with a damaged row are counted
+    /// in the report, and the rest is ingested; with one tree for all, each of these ends the
+    /// ingest.
     ///
     /// # Errors
     /// See [`IngestError`]. What was committed stays, and the same call continues from there.
@@ -56,7 +57,7 @@ impl PouwEngine {
             Some(name) => {
                 let walk = || Walk::new(paths, options.prefix.as_deref());
                 let ingested = intake.one_tree(name, &mut |intake, builder| intake.feed_walk(builder, walk()?))?;
-                intake.report.count(ingested);
+                intake.tally(ingested);
             }
             None => intake.tree_for_each(Walk::new(paths, options.prefix.as_deref())?)?,
         }

@@ -221,6 +221,9 @@ pub struct IngestReport {
     pub special: u64,
     /// Names of trees that exist with other content.
     pub conflicts: u64,
+    /// Trees of which a row is damaged, so that nothing of their files was stored; also in
+    /// `problems`.
+    pub damaged_trees: u64,
     /// The first [`INGEST_PROBLEMS_SHOWN`] of these, of damaged blocks, and of files that could not
     /// be read or are special.
     pub problems: Vec<IngestProblem>,
@@ -246,7 +249,7 @@ impl IngestReport {
 
     /// Whether everything given is in the store now.
     pub fn is_clean(&self) -> bool {
-        self.unreadable == 0 && self.conflicts == 0 && self.damaged == 0
+        self.unreadable == 0 && self.conflicts == 0 && self.damaged == 0 && self.damaged_trees == 0
     }
 }
 

@@ -1,6 +1,7 @@
 //! Ingest: sources, names, blocks, resuming, strategies.
 
 mod blocks;
+mod damaged_rows;
 mod forgotten;
 mod known_answers;
 mod names;
