@@ -432,3 +432,24 @@ fn a_server_that_is_to_exit_when_its_store_fails_ends_by_itself_with_1() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("the store failed: "), "{said}");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_scrub_by_a_service_keeps_to_the_rate_of_the_service_unless_it_is_told_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = store(directory.path());
+    let file = directory.path().join("pouw.toml");
+    std::fs::write(&file, "scrub_bytes_per_second = 1\n").unwrap();
+    let server = Server::start(Path::new(&db), &["--config", file.to_str().unwrap()]);
+    // At one byte a second it does not end.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pouw"));
+    let mut slow = command.args(["scrub", "--db", &db]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until(|| server.metric("pouw_scrub_progress_ratio") > 0.0);
+    slow.kill().unwrap();
+    slow.wait().unwrap();
+    // The service notices that the command is gone.
+    until(|| pouw(&["scrub", "--db", &db, "--rate", "unlimited"], b"").status.success());
+    assert!(server.metric("pouw_scrub_last_full_pass_seconds") > 1.6e9);
+    assert_eq!(server.metric("pouw_scrub_pass_findings"), 0.0);
+    server.stop();
+}

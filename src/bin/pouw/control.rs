@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backup;
 use crate::failure::Failure;
-use crate::scrub;
+use crate::scrub::{self, Rate};
 
 /// Longest line of a request, bytes.
 #[cfg(feature = "serve")]
@@ -20,8 +20,8 @@ pub const LINE_BYTES_MAX: u64 = 16 << 10;
 pub enum Request {
     /// Copy the store into this directory, an absolute path.
     Backup { to: PathBuf },
-    /// Read everything that is stored, at this many bytes a second at most.
-    Scrub { rate: Option<u64> },
+    /// Read everything that is stored, at this rate, or at that of the service.
+    Scrub { rate: Option<Rate> },
 }
 
 /// A line of the answer.
@@ -87,7 +87,7 @@ pub fn back_up(service: UnixStream, to: &Path, progress: &mut dyn FnMut(u64)) ->
 /// Has the service read everything that it stores.
 pub fn scrub(
     service: UnixStream,
-    rate: Option<u64>,
+    rate: Option<Rate>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<scrub::Done, Failure> {
     match ask(service, &Request::Scrub { rate }, progress)? {

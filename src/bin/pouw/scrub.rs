@@ -27,27 +27,43 @@ use crate::words::{count, printable};
 pub struct Options {
     #[command(flatten)]
     place: Place,
-    /// Bytes to read in a second, or `unlimited`.
-    #[arg(long, value_name = "BYTES", default_value = "unlimited", value_parser = rate)]
-    rate: Rate,
+    /// Bytes to read in a second, or `unlimited`. Without it: as many as the disk gives, but by a
+    /// service at its `scrub_bytes_per_second`, 1 MiB if that is 0.
+    #[arg(long, value_name = "BYTES", value_parser = rate)]
+    rate: Option<Rate>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   pouw scrub --db store
   pouw scrub --db store --rate 4194304                  4 MiB a second, beside a busy service
+  pouw scrub --db store --rate unlimited                as fast as the disk, also by a service
 
 Exit code 1 if something is damaged. stderr names the first 100 damaged leaves and rows, and what to do.";
 
-/// Bytes to read in a second; `None` for as many as the disk gives.
-#[derive(Debug, Clone, Copy)]
-struct Rate(Option<u64>);
+/// How fast a pass is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Rate {
+    /// As fast as the disk allows.
+    Unlimited,
+    /// Bytes to read in a second.
+    Bytes(u64),
+}
+
+impl Rate {
+    /// Of a service that was asked for none: its own, or 1 MiB if it reads nothing by itself.
+    #[cfg(all(unix, feature = "serve"))]
+    pub fn of_service(bytes_per_second: u64) -> Self {
+        Self::Bytes(if bytes_per_second == 0 { 1 << 20 } else { bytes_per_second })
+    }
+}
 
 fn rate(text: &str) -> Result<Rate, String> {
     match text.parse() {
-        _ if text == "unlimited" => Ok(Rate(None)),
+        _ if text == "unlimited" => Ok(Rate::Unlimited),
         Ok(0) | Err(_) => Err("expected a number of bytes, 1 or more, or `unlimited`".to_owned()),
-        Ok(bytes) => Ok(Rate(Some(bytes))),
+        Ok(bytes) => Ok(Rate::Bytes(bytes)),
     }
 }
 
@@ -98,7 +114,7 @@ impl Done {
 
 /// Keeps a pass at its rate.
 pub struct Pace {
-    rate: Option<u64>,
+    rate: Rate,
     begun: Instant,
 }
 
@@ -106,7 +122,7 @@ pub struct Pace {
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 impl Pace {
-    pub fn of(rate: Option<u64>) -> Self {
+    pub fn of(rate: Rate) -> Self {
         Self { rate, begun: Instant::now() }
     }
 
@@ -116,7 +132,10 @@ impl Pace {
             if !goes_on() {
                 return ControlFlow::Break(());
             }
-            let due = self.rate.map_or(0.0, |rate| bytes as f64 / rate as f64);
+            let due = match self.rate {
+                Rate::Unlimited => 0.0,
+                Rate::Bytes(rate) => bytes as f64 / rate as f64,
+            };
             let left = Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX).saturating_sub(self.begun.elapsed());
             if left.is_zero() {
                 return ControlFlow::Continue(());
@@ -152,7 +171,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
 fn scrub(options: &Options, progress: &mut dyn FnMut(u64, u64)) -> Result<Done, Failure> {
     #[cfg(unix)]
     let engine = match control::service_of(&options.place.db) {
-        Ok(Some(service)) => return control::scrub(service, options.rate.0, progress),
+        Ok(Some(service)) => return control::scrub(service, options.rate, progress),
         Ok(None) => options.place.open_to_scrub()?,
         Err(unreachable) => {
             options.place.open_to_scrub().map_err(|failure| control::or_service(failure, &unreachable))?
@@ -160,7 +179,7 @@ fn scrub(options: &Options, progress: &mut dyn FnMut(u64, u64)) -> Result<Done, 
     };
     #[cfg(not(unix))]
     let engine = options.place.open_to_scrub()?;
-    let pace = Pace::of(options.rate.0);
+    let pace = Pace::of(options.rate.unwrap_or(Rate::Unlimited));
     let report = engine.scrub_all(&mut |report| {
         progress(report.bytes, report.pass_bytes_expected);
         pace.wait(report.spent, || true)
@@ -206,8 +225,8 @@ mod tests {
 
     #[test]
     fn a_rate_is_bytes_or_unlimited() {
-        assert_eq!(["1", "4194304"].map(|text| rate(text).map(|rate| rate.0)), [Ok(Some(1)), Ok(Some(4_194_304))]);
-        assert_eq!(rate("unlimited").map(|rate| rate.0), Ok(None));
+        assert_eq!(["1", "4194304"].map(rate), [1, 4_194_304].map(|bytes| Ok(Rate::Bytes(bytes))));
+        assert_eq!(rate("unlimited"), Ok(Rate::Unlimited));
         for wrong in ["0", "-1", "1.5", "fast", ""] {
             assert!(rate(wrong).is_err(), "{wrong}");
         }
@@ -215,8 +234,13 @@ mod tests {
 
     #[test]
     fn a_wait_ends_when_it_is_due_or_given_up() {
-        assert!(Pace::of(None).wait(u64::MAX, || true).is_continue());
-        assert!(Pace::of(Some(1 << 40)).wait(1, || true).is_continue());
-        assert!(Pace::of(Some(1)).wait(u64::MAX, || false).is_break());
+        assert!(Pace::of(Rate::Unlimited).wait(u64::MAX, || true).is_continue());
+        assert!(Pace::of(Rate::Bytes(1 << 40)).wait(1, || true).is_continue());
+        assert!(Pace::of(Rate::Bytes(1)).wait(u64::MAX, || false).is_break());
+    }
+    #[cfg(all(unix, feature = "serve"))]
+    #[test]
+    fn a_service_that_is_asked_for_no_rate_keeps_to_its_own() {
+        assert_eq!([0, 7].map(Rate::of_service), [Rate::Bytes(1 << 20), Rate::Bytes(7)]);
     }
 }

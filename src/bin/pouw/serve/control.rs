@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::backup;
 use crate::control::{LINE_BYTES_MAX, Reply, Request, socket_of};
 use crate::output::complain;
-use crate::scrub::{self, Pace};
+use crate::scrub::{self, Pace, Rate};
 
 /// Most commands that are answered at once; others wait.
 const COMMANDS_MAX: usize = 4;
@@ -136,8 +136,9 @@ fn back_up(engine: &PouwEngine, to: &Path, tell: &mpsc::Sender<Reply>) {
     let _ = tell.blocking_send(reply);
 }
 
-fn scrub_all(engine: &PouwEngine, rate: Option<u64>, tell: &mpsc::Sender<Reply>) {
-    let pace = Pace::of(rate);
+fn scrub_all(engine: &PouwEngine, rate: Option<Rate>, tell: &mpsc::Sender<Reply>) {
+    let own = || Rate::of_service(engine.config().scrub_bytes_per_second());
+    let pace = Pace::of(rate.unwrap_or_else(own));
     let scrubbed = engine.scrub_all(&mut |report| {
         let progress = || Reply::Progress { bytes: report.bytes, of: report.pass_bytes_expected };
         // While it waits too, so that a command that is gone ends it.
