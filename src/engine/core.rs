@@ -20,7 +20,7 @@ use super::event::{Event, EventSink};
 use super::findings::Findings;
 use super::held::HeldLease;
 use super::lanes::{Fate, Lane};
-use super::prune::{ClientSearch, TokenSearch};
+use super::prune::{ClientSearch, OldSearch};
 use super::pulse::Pulse;
 use super::queue::Queue;
 use super::repeats::Repeats;
@@ -86,7 +86,7 @@ pub(super) struct Core {
     /// When a sweep last ended a lease, engine time.
     pub(super) lease_ended_ms: AtomicU64,
     pub(super) client_search: Mutex<ClientSearch>,
-    pub(super) token_search: Mutex<TokenSearch>,
+    pub(super) old_search: Mutex<OldSearch>,
     pub(super) odd_rows: super::odd_rows::OddRows,
     pub(super) lanes: Lane,
     pub(super) writer_pulse: Pulse,
@@ -218,7 +218,7 @@ impl Core {
             closing: AtomicBool::new(false),
             lease_ended_ms: AtomicU64::new(0),
             client_search: Mutex::new(ClientSearch::default()),
-            token_search: Mutex::new(TokenSearch::default()),
+            old_search: Mutex::new(OldSearch::default()),
             odd_rows: Default::default(),
             lanes,
             wake,

@@ -45,19 +45,21 @@ pub(super) struct ClientSearch {
     passed: BTreeMap<[u8; 16], [u8; 16]>,
 }
 
-/// How far used tokens are removed, past pages that cannot be read.
+/// How far used tokens and ledger entries are removed where pages cannot be read.
 #[derive(Debug, Default)]
-pub(super) struct TokenSearch {
-    /// Rows up to this key stay.
-    after: TokenKey,
-    /// There were no rows behind such a page that can be removed: engine time of the next look.
-    look_ms: u64,
+pub(super) struct OldSearch {
+    /// Used tokens up to this key stay.
+    tokens_after: TokenKey,
+    /// No token behind such a page can be removed: engine time of the next look.
+    tokens_ms: u64,
+    /// The same for entries before such a page.
+    entries_ms: u64,
 }
 
 /// Most runs of pages of client rows that are remembered as unreadable. At the bound all are
 /// searched again.
 const PASSED_MAX: usize = 64;
-/// Time between two searches for used tokens behind a page that cannot be read.
+/// Time between two looks that meet a page that cannot be read and find no row to remove.
 const LOOK_EVERY_MS: u64 = 60_000;
 
 /// Most rows of clients that are reported as damaged in one boot.
@@ -123,7 +125,7 @@ impl Core {
         let before_ms = now_ms.saturating_sub(self.config.token_ttl_ms());
         let idle_ms = now_ms.saturating_sub(IDLE_CLIENT_MS);
         let tokens = self.sweep_tokens(now_ms, before_ms, report);
-        let sealed = self.seal_ledger(report);
+        let sealed = self.seal_ledger(now_ms, report);
         let clients = match self.search_clients(idle_ms) {
             Ok(Some(rows)) => self.prune_clients(idle_ms, rows, report),
             Ok(None) => Ok(()),
@@ -156,21 +158,24 @@ impl Core {
 
     /// Looks for used tokens that can be removed. Returns how many, and behind which key.
     fn look_for_tokens(&self, now_ms: u64, before_ms: u64) -> Result<Option<(TokenKey, usize)>, StoreError> {
-        let mut search = self.token_search.lock();
-        let mut old = self.store.old_tokens(search.after, before_ms, ROWS_PER_SWEEP)?;
+        let mut search = self.old_search.lock();
+        if now_ms < search.tokens_ms {
+            return Ok(None);
+        }
+        let mut old = self.store.old_tokens(search.tokens_after, before_ms, ROWS_PER_SWEEP)?;
         if let Some(error) = &old.cut {
             self.page_unread("consumed-0", error);
         }
-        if old.cut.is_some() && old.rows == 0 && now_ms >= search.look_ms {
-            match self.store.tokens_behind(search.after, before_ms)? {
+        if old.cut.is_some() && old.rows == 0 {
+            match self.store.tokens_behind(search.tokens_after, before_ms)? {
                 Some(after) => {
-                    search.after = after;
+                    search.tokens_after = after;
                     old = self.store.old_tokens(after, before_ms, ROWS_PER_SWEEP)?;
                 }
-                None => search.look_ms = now_ms.saturating_add(LOOK_EVERY_MS),
+                None => search.tokens_ms = now_ms.saturating_add(LOOK_EVERY_MS),
             }
         }
-        Ok((old.rows > 0).then_some((search.after, old.rows)))
+        Ok((old.rows > 0).then_some((search.tokens_after, old.rows)))
     }
 
     /// Reports a page that cannot be read, once.
@@ -178,9 +183,9 @@ impl Core {
         self.corruption_later(None, format!("rows of {table} cannot be read, and stay: {error}"));
     }
 
-    fn seal_ledger(&self, report: &mut SweepReport) -> Result<(), WriteError> {
+    fn seal_ledger(&self, now_ms: u64, report: &mut SweepReport) -> Result<(), WriteError> {
         let keep = self.config.settings.ledger_entries_kept;
-        if !self.store.has_old_entries(keep) {
+        if !self.store.has_old_entries(keep) || now_ms < self.old_search.lock().entries_ms {
             return Ok(());
         }
         let old = self.store.old_entries(ROWS_PER_SWEEP).map_err(not_looked)?;
@@ -188,6 +193,7 @@ impl Core {
             self.page_unread("ledger-0", error);
         }
         if old.rows == 0 {
+            self.old_search.lock().entries_ms = now_ms.saturating_add(LOOK_EVERY_MS);
             return Ok(());
         }
         for outcome in self.write_bulk(vec![Command::SealLedger { keep, limit: old.rows }])? {
