@@ -84,8 +84,8 @@ impl Core {
         failure.map_or(Ok(completed), |error| Err(error.into()))
     }
 
-    /// Stores verdicts. One that a row does not allow is put off, since judging the tree again costs
-    /// much, and keeps no other.
+    /// Stores verdicts. One that a row does not allow is put off, since judging the tree again
+    /// costs much, and keeps no other.
     fn store_verdicts(&self, verdicts: Vec<Verdict>) -> Result<usize, WriteError> {
         if verdicts.is_empty() {
             return Ok(0);

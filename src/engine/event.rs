@@ -70,8 +70,8 @@ pub enum Event {
         /// Whether the store is open and writing continues.
         recovered: bool,
     },
-    /// A sweep of the background thread failed. The next one, about a second later, tries again; the
-    /// same failure is reported once a minute.
+    /// A sweep of the background thread failed. The next one, about a second later, tries again;
+    /// the same failure is reported once a minute.
     SweepFailed {
         /// The error.
         what: String,

@@ -115,9 +115,9 @@ impl Core {
         if eager || trees.len() >= TREES_PER_ROUND { self.remove(kind, &trees, pause) } else { Ok(0) }
     }
 
-    /// The first trees that `wanted` takes, up to a bound, with a chore of this kind that they need.
-    /// Chores that a tree does not need, and trees with a row that does not decode, are passed over
-    /// and reported once.
+    /// The first trees that `wanted` takes, up to a bound, with a chore of this kind that they
+    /// need. Chores that a tree does not need, and trees with a row that does not decode, are
+    /// passed over and reported once.
     pub(super) fn chores_due(
         &self,
         kind: u8,

@@ -70,9 +70,9 @@ impl Core {
         })
     }
 
-    /// Writes commands of which each has rows of its own, and adds what became of each: its outcome,
-    /// or what is wrong with one of its rows. Such a command is found by halving, and the others are
-    /// written. Those behind a failure of the storage have no fate.
+    /// Writes commands of which each has rows of its own, and adds what became of each: its
+    /// outcome, or what is wrong with one of its rows. Such a command is found by halving, and the
+    /// others are written. Those behind a failure of the storage have no fate.
     pub(super) fn write_each(
         &self,
         commands: &[Command],

@@ -1,6 +1,6 @@
-//! What a sweep would remove, found by reading: a sweep that would change nothing need not write, and
-//! one that would meet a page that cannot be read must not: redb gives up on it, and the store stays
-//! closed.
+//! What a sweep would remove, found by reading: a sweep that would change nothing need not write,
+//! and one that would meet a page that cannot be read must not: redb gives up on it, and the store
+//! stays closed.
 //!
 //! To remove a row, redb may read the pages beside the row's own. So rows within [`NEIGHBOURS`] of
 //! a page that cannot be read stay.
@@ -58,8 +58,8 @@ struct Looked {
 }
 
 impl Store {
-    /// Looks at the rows behind `after` that [`Command::PruneConsumed`](super::Command) with the same
-    /// values would remove.
+    /// Looks at the rows behind `after` that [`Command::PruneConsumed`](super::Command) with the
+    /// same values would remove.
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails. A page of these rows that cannot be read is none.
@@ -74,8 +74,9 @@ impl Store {
         Ok(OldRows { rows, cut })
     }
 
-    /// The key behind which used tokens can be removed again, after a page behind `after` that cannot
-    /// be read; `None` if there is no such key yet among those that expired before `before_ms`.
+    /// The key behind which used tokens can be removed again, after a page behind `after` that
+    /// cannot be read; `None` if there is no such key yet among those that expired before
+    /// `before_ms`.
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails.
@@ -102,8 +103,8 @@ impl Store {
         head.anchor < seal_bound(&head, keep)
     }
 
-    /// Looks at the ledger entries that [`Command::SealLedger`](super::Command) with the same `limit`
-    /// would remove. Numbers without an entry count too.
+    /// Looks at the ledger entries that [`Command::SealLedger`](super::Command) with the same
+    /// `limit` would remove. Numbers without an entry count too.
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails. A page of these rows that cannot be read is none.
@@ -156,8 +157,8 @@ impl Store {
         Ok(stretch)
     }
 
-    /// The key behind which client rows can be removed again, after a page behind `after` that cannot
-    /// be read; `None` if there is none.
+    /// The key behind which client rows can be removed again, after a page behind `after` that
+    /// cannot be read; `None` if there is none.
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails.
@@ -231,7 +232,8 @@ impl Reader {
 
 /// Searches for rows behind a page that cannot be read, of which [`NEIGHBOURS`] are passed over.
 /// Returns the last of these. `read` reads rows from a number on, and says whether it met such a
-/// page; `number` is the number of a key. The row at the number `bad` is on such a page, or before it.
+/// page; `number` is the number of a key. The row at the number `bad` is on such a page, or before
+/// it.
 fn search<K: Copy>(
     (mut bad, end): (u64, u64),
     number: impl Fn(&K) -> u64,
