@@ -21,9 +21,10 @@ impl PouwEngine {
     }
 
     /// Mends the store in the directory `path`, which must not be open: removes block data and rows
-    /// that belong to no tree, and finishes removals that stopped. With `dry_run` it only says what
-    /// it would do, and writes nothing. It can be interrupted and repeated. What else a check finds
-    /// cannot be mended; a backup has it.
+    /// that belong to no tree, finishes removals that stopped, writes rows again that follow from
+    /// others, and fits the sums. With `dry_run` it only says what it would do, and writes nothing.
+    /// It can be interrupted and repeated. What else a check finds is mended by ingesting the same
+    /// content again, or only a backup has it.
     ///
     /// # Errors
     /// As for [`check_store`](Self::check_store). A damaged row that is met is an error too.
