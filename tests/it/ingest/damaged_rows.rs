@@ -6,6 +6,9 @@ use crate::support::store_plant::{BLOCKS, NAMES, PROVENANCE, ReadableTable, TILE
 use pouw::{IngestOptions, IngestReport, Strategy};
 use redb::WriteTransaction;
 
+/// A table, and what happens to a row of it.
+type Damage<'d> = (&'static str, &'d dyn Fn(&WriteTransaction));
+
 const AUDIT: Strategy = Strategy::SampledAudit { k: 2 };
 
 fn given() -> IngestOptions {
@@ -55,7 +58,7 @@ fn with_damage(damage: impl FnOnce(&WriteTransaction)) -> House {
 #[test]
 fn a_damaged_row_of_one_tree_does_not_end_the_ingest_of_the_others() {
     let no_row = &b"no row"[..];
-    let damages: [(&str, &dyn Fn(&WriteTransaction)); 4] = [
+    let damages: [Damage<'_>; 4] = [
         ("trees-0", &|txn| drop(txn.open_table(TREES).unwrap().insert(1, no_row).unwrap())),
         ("names-0", &|txn| drop(txn.open_table(NAMES).unwrap().insert("1", 3).unwrap())),
         ("tiles-0", &|txn| drop(txn.open_table(TILES).unwrap().insert((1, 2), no_row).unwrap())),
