@@ -2,13 +2,14 @@
 //! rows that follow from others to what those give, and fits the sums of the head to the rows.
 //!
 //! The order: rows of the state file that belong to no tree get a note that they are to be removed;
-//! then rows that follow from others are removed or written; then every noted removal is finished; then block data goes that no tree needs. Each step is
-//! bounded and durable by itself, so that mending may be interrupted, and goes on when it is
-//! repeated.
+//! then rows that follow from others are removed or written; then every noted removal is finished;
+//! then block data goes that no tree needs. Each step is bounded and durable by itself, so that
+//! mending may be interrupted, and goes on when it is repeated.
 
 mod apply;
 mod commands;
 mod derived;
+mod follow;
 mod ledger;
 
 use std::collections::BTreeSet;

@@ -142,8 +142,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Whether the data of a tree is removed, or may be at any moment: its leaves are accepted as they
-    /// are.
+    /// Whether the data of a tree is removed, or may be at any moment: its leaves are accepted as
+    /// they are.
     pub(super) fn is_released(&mut self, tree: u64) -> Result<bool, StoreError> {
         let dropped = self.tree(tree)?.is_some_and(|row| row.data == DataPlace::Dropped);
         Ok(dropped || self.chores.get((CHORE_DROP, tree)).db()?.is_some())

@@ -14,8 +14,8 @@ use crate::words::count;
 /// Mend what `pouw check` finds and can be mended.
 ///
 /// Removes block data and rows that belong to no tree, finishes removals that stopped, writes rows
-/// again that follow from others, and brings sums to what the rows give. Nothing that a tree needs is touched. No other
-/// process may have the store open. Prints what was done.
+/// again that follow from others, and brings sums to what the rows give. Nothing that a tree needs
+/// is touched. No other process may have the store open. Prints what was done.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {

@@ -1,5 +1,5 @@
-//! The commits of an ingest: data, then rows, and nothing for a tree that was forgotten meanwhile, or
-//! of which a row is damaged.
+//! The commits of an ingest: data, then rows, and nothing for a tree that was forgotten meanwhile,
+//! or of which a row is damaged.
 
 use std::collections::{BTreeMap, HashSet};
 

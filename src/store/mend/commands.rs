@@ -20,7 +20,8 @@ pub enum Mend {
         /// Keys of debits.
         debits: Vec<[u8; 16]>,
     },
-    /// Count the leaves of a tree by their states again, where the counts are damaged or do not fit.
+    /// Count the leaves of a tree by their states again, where the counts are damaged or do not
+    /// fit.
     Recount(TreeNumber),
     /// Write and remove rows that follow from others, as those say.
     Derived(Vec<Derived>),

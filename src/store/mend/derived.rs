@@ -9,30 +9,29 @@ use redb::{Key, ReadOnlyTable, ReadTransaction, TableDefinition, Value};
 
 use crate::merkle::TILE_LEAVES;
 
-use super::super::commands::Command;
 use super::super::error::{DbResult, StoreError};
 use super::super::fits::{chore, leads_to_entry, readable};
 use super::super::read::{Reader, TreeNumber};
 use super::super::read_trust::known;
 use super::super::records::{
-    DataPlace, EntryKind, Head, LeafState, LedgerRow, ProvenanceRow, StoreTotals, TileRow, TreeRow, TreeState, unseal,
+    DataPlace, EntryKind, Head, LeafState, LedgerRow, ProvenanceRow, TileRow, TreeRow, TreeState, unseal,
 };
 use super::super::tables::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORES, DAMAGED, DEBITS, DOUBTED, HANDLES, HASHES, LEDGER, NAMES,
     PRIORITY_FRESH, PRIORITY_PARTIAL, READY, RECEIPTS, TILES, TREES,
 };
+use super::TREES_PER_STEP;
 use super::commands::Derived;
-use super::{Mend, Mender, TREES_PER_STEP};
 
 /// Rows looked at in one step.
 const ROWS_PER_STEP: usize = 2_048;
 
 /// Rows to be written or removed, each with a sentence for the report.
 #[derive(Default)]
-struct Found {
-    rows: Vec<(Derived, String)>,
+pub(super) struct Found {
+    pub(super) rows: Vec<(Derived, String)>,
     /// What cannot be mended.
-    lost: Vec<String>,
+    pub(super) lost: Vec<String>,
 }
 
 impl Found {
@@ -88,7 +87,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 impl Reader {
-    fn odd_names(&self, after: Option<&str>, found: &mut Found) -> Result<Option<String>, StoreError> {
+    pub(super) fn odd_names(&self, after: Option<&str>, found: &mut Found) -> Result<Option<String>, StoreError> {
         self.rows.look(|txn| {
             let table = txn.open_table(NAMES).db()?;
             let from = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -112,7 +111,11 @@ impl Reader {
         })
     }
 
-    fn odd_handles(&self, after: Option<[u8; 16]>, found: &mut Found) -> Result<Option<[u8; 16]>, StoreError> {
+    pub(super) fn odd_handles(
+        &self,
+        after: Option<[u8; 16]>,
+        found: &mut Found,
+    ) -> Result<Option<[u8; 16]>, StoreError> {
         self.rows.look(|txn| {
             stretch(&txn.open_table(HANDLES).db()?, after, |handle, tree| {
                 let odd = match owner(txn, tree)? {
@@ -130,7 +133,11 @@ impl Reader {
         })
     }
 
-    fn odd_places(&self, after: Option<(u8, u64)>, found: &mut Found) -> Result<Option<(u8, u64)>, StoreError> {
+    pub(super) fn odd_places(
+        &self,
+        after: Option<(u8, u64)>,
+        found: &mut Found,
+    ) -> Result<Option<(u8, u64)>, StoreError> {
         self.rows.look(|txn| {
             stretch(&txn.open_table(READY).db()?, after, |key, tree| {
                 let odd = match owner(txn, tree)? {
@@ -149,7 +156,11 @@ impl Reader {
         })
     }
 
-    fn odd_chores(&self, after: Option<(u8, u64)>, found: &mut Found) -> Result<Option<(u8, u64)>, StoreError> {
+    pub(super) fn odd_chores(
+        &self,
+        after: Option<(u8, u64)>,
+        found: &mut Found,
+    ) -> Result<Option<(u8, u64)>, StoreError> {
         let next_tree = self.head()?.next_tree;
         self.rows.look(|txn| {
             let trees = txn.open_table(TREES).db()?;
@@ -169,7 +180,7 @@ impl Reader {
         })
     }
 
-    fn odd_pointers(
+    pub(super) fn odd_pointers(
         &self,
         debit: bool,
         head: &Head,
@@ -190,7 +201,7 @@ impl Reader {
         })
     }
 
-    fn lost_pointers(&self, from: u64, found: &mut Found) -> Result<Option<u64>, StoreError> {
+    pub(super) fn lost_pointers(&self, from: u64, found: &mut Found) -> Result<Option<u64>, StoreError> {
         self.rows.look(|txn| {
             let (receipts, debits) = (txn.open_table(RECEIPTS).db()?, txn.open_table(DEBITS).db()?);
             for (seen, entry) in txn.open_table(LEDGER).db()?.range(from..).db()?.enumerate() {
@@ -218,7 +229,7 @@ impl Reader {
     }
 
     /// Up to [`TREES_PER_STEP`] trees from `from` on; `None` where the row does not decode.
-    fn tree_rows(&self, from: TreeNumber) -> Result<Vec<(TreeNumber, Option<TreeRow>)>, StoreError> {
+    pub(super) fn tree_rows(&self, from: TreeNumber) -> Result<Vec<(TreeNumber, Option<TreeRow>)>, StoreError> {
         self.rows.look(|txn| {
             let mut out = Vec::new();
             for entry in txn.open_table(TREES).db()?.range(from..).db()?.take(TREES_PER_STEP) {
@@ -231,7 +242,7 @@ impl Reader {
 
     /// Notes on up to [`ROWS_PER_STEP`] tiles of a tree from `from` on. The states are added to
     /// `counts`, which is `None` from the first row on that does not decode. Returns the next tile.
-    fn odd_notes(
+    pub(super) fn odd_notes(
         &self,
         (tree, released): (TreeNumber, bool),
         from: u64,
@@ -283,7 +294,13 @@ impl Reader {
     }
 
     /// What leads to a tree, and its chore, where these are missing.
-    fn lost_of_tree(&self, tree: TreeNumber, row: &TreeRow, weak: bool, found: &mut Found) -> Result<(), StoreError> {
+    pub(super) fn lost_of_tree(
+        &self,
+        tree: TreeNumber,
+        row: &TreeRow,
+        weak: bool,
+        found: &mut Found,
+    ) -> Result<(), StoreError> {
         self.rows.look(|txn| {
             let names = txn.open_table(NAMES).db()?.get(row.name.as_str()).db()?.map(|raw| raw.value());
             match names {
@@ -344,120 +361,4 @@ fn pointers(debit: bool) -> (TableDefinition<'static, [u8; 16], u64>, &'static s
 
 fn pointer(debit: bool, id: [u8; 16], seq: Option<u64>) -> Derived {
     if debit { Derived::Debit(id, seq) } else { Derived::Receipt(id, seq) }
-}
-
-impl Mender {
-    /// Brings rows that follow from others to what those give: first removes what is contradicted,
-    /// then writes what is missing.
-    pub(super) fn derived(&mut self) -> Result<(), StoreError> {
-        let head = self.store.read()?.head()?;
-        self.walk(|reader, after: Option<String>, found| reader.odd_names(after.as_deref(), found))?;
-        self.walk(Reader::odd_handles)?;
-        self.walk(Reader::odd_places)?;
-        self.walk(Reader::odd_chores)?;
-        for debit in [false, true] {
-            self.walk(|reader, after, found| reader.odd_pointers(debit, &head, after, found))?;
-        }
-        self.walk(|reader, after: Option<u64>, found| reader.lost_pointers(after.unwrap_or(0), found))?;
-        self.trees(head.totals)
-    }
-
-    fn walk<K>(
-        &mut self,
-        look: impl Fn(&Reader, Option<K>, &mut Found) -> Result<Option<K>, StoreError>,
-    ) -> Result<(), StoreError> {
-        let mut after = None;
-        loop {
-            let mut found = Found::default();
-            after = look(&self.store.read()?, after, &mut found)?;
-            self.settle(found)?;
-            if after.is_none() {
-                return Ok(());
-            }
-        }
-    }
-
-    fn settle(&mut self, found: Found) -> Result<(), StoreError> {
-        for what in found.lost {
-            self.report.not_mended += 1;
-            self.report.step(what);
-        }
-        if found.rows.is_empty() {
-            return Ok(());
-        }
-        self.report.derived += found.rows.len() as u64;
-        let (rows, steps): (Vec<Derived>, Vec<String>) = found.rows.into_iter().unzip();
-        steps.into_iter().for_each(|step| self.report.step(step));
-        if !self.report.dry_run {
-            self.apply(Command::Mend(Mend::Derived(rows)))?;
-        }
-        Ok(())
-    }
-
-    /// What follows from the row of each tree and from the states of its leaves, and the sums over
-    /// all trees.
-    fn trees(&mut self, before: StoreTotals) -> Result<(), StoreError> {
-        let (mut trees, mut complete, mut pending) = (0, 0, 0_u64);
-        let (mut from, mut all) = (Some(0), true);
-        while let Some(at) = from {
-            let page = self.store.read()?.tree_rows(at)?;
-            from = page.last().and_then(|(tree, _)| tree.checked_add(1));
-            for (tree, row) in page {
-                let Some(row) = row else {
-                    all = false;
-                    continue;
-                };
-                let counts = self.tree(tree, &row)?;
-                if row.state != TreeState::Ingesting {
-                    trees += 1;
-                    let lost = counts.map_or(0, |counts| counts.damaged);
-                    pending = pending.saturating_add(row.leaves.saturating_sub(row.done).saturating_sub(lost));
-                }
-                complete += u64::from(row.state == TreeState::Complete);
-                all &= counts.is_some();
-            }
-        }
-        // A tree that cannot be read has its part in them.
-        if all && self.report.not_mended == 0 {
-            self.fit_totals(StoreTotals { trees, complete, pending, ..before })?;
-        }
-        Ok(())
-    }
-
-    /// Returns the counts of the tree, if they are known.
-    fn tree(&mut self, tree: TreeNumber, row: &TreeRow) -> Result<Option<ProvenanceRow>, StoreError> {
-        let chore = self.store.read()?.has_chore(CHORE_DROP, tree)?;
-        let released = row.data == DataPlace::Dropped || (chore && row.state == TreeState::Complete);
-        let (mut counts, mut tile) = (Some(ProvenanceRow::default()), Some(0));
-        while let Some(from) = tile {
-            let mut found = Found::default();
-            tile = self.store.read()?.odd_notes((tree, released), from, &mut counts, &mut found)?;
-            self.settle(found)?;
-        }
-        let stored = readable(self.store.read()?.provenance(tree))?;
-        let known = match (stored, counts) {
-            (None, None) => {
-                self.report.not_mended += 1;
-                let what =
-                    "the counts in provenance-0 and states in tiles-0 are damaged; forget it, or restore the store";
-                self.report.step(format!("tree {tree}: {what} from a backup"));
-                None
-            }
-            (stored, Some(counts)) if stored != Some(counts) => {
-                self.report.derived += 1;
-                self.report.step(format!("tree {tree}: the counts in provenance-0 do not fit tiles-0"));
-                if !self.report.dry_run {
-                    self.apply(Command::Mend(Mend::Recount(tree)))?;
-                }
-                Some(counts)
-            }
-            (stored, counts) => counts.or(stored),
-        };
-        if let Some(known) = known {
-            let mut found = Found::default();
-            self.store.read()?.lost_of_tree(tree, row, known.weak() > 0, &mut found)?;
-            self.settle(found)?;
-        }
-        Ok(known)
-    }
 }

@@ -1,4 +1,4 @@
-//! Rows that follow from others are damaged, lost or astray: a repair brings them to what the others give.
+//! Rows that follow from others are damaged, lost or astray: a repair derives them again.
 
 use crate::support::clients::{apart, audited, blocks, names};
 use crate::support::house::House;
