@@ -39,6 +39,7 @@ pub mod records;
 mod redb_backend;
 mod row_checks;
 mod scrub;
+mod seek;
 mod settle;
 #[cfg(feature = "testing")]
 pub mod sim;
@@ -74,6 +75,8 @@ pub use read_trust::{QuorumsPage, RangeKey};
 #[cfg(feature = "testing")]
 pub use redb_backend::ForRedb;
 pub use scrub::NextTree;
+#[cfg(test)]
+pub use scrub::plant_tree;
 pub use standings::PutStandings;
 pub use sums::{LeafSum, StoredLeaves};
 pub use tables::{

@@ -73,3 +73,11 @@ impl Store {
 
 /// The key of [`ScrubRow`] in `meta-0`.
 pub(super) const SCRUB: &str = "scrub";
+
+/// Writes a row of a tree into the state file of a closed store.
+#[cfg(test)]
+pub fn plant_tree(file: &std::path::Path, tree: TreeNumber, row: &[u8]) {
+    let txn = redb::Database::open(file).unwrap().begin_write().unwrap();
+    txn.open_table(TREES).unwrap().insert(tree, row).unwrap();
+    txn.commit().unwrap();
+}

@@ -10,6 +10,7 @@ use super::open::Store;
 use super::read::{Reader, TreeNumber};
 use super::read_trust::known;
 use super::records::{Head, SourceRow, SumRow, unseal};
+use super::seek::is_of_a_place;
 use super::tables::{
     CHORES, CLAIMS, CLIENTS, CONSUMED, DAMAGED, DEBITS, DOUBTED, FOLLOWED, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS,
     META, NAMES, PROVENANCE, QUORUMS, READY, RECEIPTS, SOURCES, STANDINGS, SUMS, SUSPECTS, TILES, TREES,
@@ -35,9 +36,11 @@ pub struct RowsVerified {
     pub rows: u64,
     /// Bytes of their keys and values.
     pub bytes: u64,
-    /// What reading them costs the disk, bytes: each row at least [`ROW_COST`], and [`LOOK_COST`] for
-    /// each row elsewhere that it is compared with.
+    /// What reading them costs the disk, bytes: each row at least [`ROW_COST`], and [`LOOK_COST`]
+    /// for each row elsewhere that it is compared with.
     pub cost: u64,
+    /// Pages that cannot be read, and were passed over.
+    pub passed_over: u64,
     /// Rows that do not decode, or that others contradict.
     pub found: Vec<RowFinding>,
     /// Rows that have no checksum yet, for [`Command::SumRows`](super::Command::SumRows).
@@ -96,11 +99,12 @@ pub(super) mod place {
 }
 
 impl Store {
-    /// Looks at rows behind `from` until about `max_cost` is spent, or 256 KiB or 1 024 rows are read: each is decoded, its checksum
-    /// compared, and what leads to other rows is compared with them. All of it is seen as of one
-    /// commit, whose pages stay for that long.
+    /// Looks at rows behind `from` until about `max_cost` is spent, or 256 KiB or 1 024 rows are
+    /// read: each is decoded, its checksum compared, and what leads to other rows is compared
+    /// with them. All of it is seen as of one commit, whose pages stay for that long.
     ///
-    /// A table whose pages cannot be read gives one finding, and the walk goes on with the next.
+    /// A page that cannot be read is one finding, and the walk goes on behind it; behind one of a
+    /// table of names, with the next table.
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails.
@@ -172,9 +176,7 @@ impl Walk {
     fn finding(&mut self, table: &'static str, row: Row, error: StoreError) -> Result<(), StoreError> {
         let what = match error {
             StoreError::Record { table: of, what } if of == table => what,
-            error @ (StoreError::Record { .. } | StoreError::Contradiction { .. } | StoreError::Corrupted { .. }) => {
-                error.to_string()
-            }
+            error if is_of_a_place(&error) => error.to_string(),
             other => return Err(other),
         };
         let Row { tree, key, text } = row;
@@ -196,10 +198,31 @@ impl Walk {
         let Some(from) = self.out.next.clone().filter(|next| next.table == at && !self.is_full()) else {
             return Ok(());
         };
-        match snapshot.look(|txn| self.rows(known(txn, *definition)?, &from.key, (name, tree_at), &check)) {
-            Ok(true) => return Ok(()),
+        let begin = if is_key::<K>(&from.key) { Bound::Excluded(&*from.key) } else { Bound::Unbounded };
+        let walked = snapshot.look(|txn| self.rows(known(txn, *definition)?, begin, (name, tree_at), &check));
+        let walked = match walked {
+            Err(error) => {
+                let last = self.out.next.clone().unwrap_or_default().key;
+                self.finding(name, Row { key: last.clone(), ..Row::default() }, error)?;
+                self.out.passed_over += 1;
+                self.out.cost += LOOK_COST;
+                match snapshot.first_readable(*definition, &last)? {
+                    None => Ok(false),
+                    Some(key) => {
+                        self.out.next = Some(RowCursor { table: at, key: key.clone() });
+                        let begin = Bound::Included(&*key);
+                        snapshot.look(|txn| self.rows(known(txn, *definition)?, begin, (name, tree_at), &check))
+                    }
+                }
+            }
+            walked => walked,
+        };
+        match walked {
             Ok(false) => {}
-            Err(error) => self.finding(name, Row::default(), error)?,
+            Ok(true) => return Ok(()),
+            // Another page: the next stretch meets it.
+            Err(error) if is_of_a_place(&error) => return Ok(()),
+            Err(error) => return Err(error),
         }
         self.out.next = (at < place::LAST).then(|| RowCursor { table: at + 1, key: Vec::new() });
         Ok(())
@@ -209,15 +232,15 @@ impl Walk {
     fn rows<K: Key + 'static, V: Value + 'static>(
         &mut self,
         table: Option<ReadOnlyTable<K, V>>,
-        from: &[u8],
+        begin: Bound<&[u8]>,
         (name, tree_at): (&'static str, TreeAt),
         check: &impl for<'a> Fn(K::SelfType<'a>, V::SelfType<'a>) -> IsOlder,
     ) -> Result<bool, StoreError> {
         let Some(table) = table else { return Ok(false) };
-        let begin = if is_key::<K>(from) { Bound::Excluded(K::from_bytes(from)) } else { Bound::Unbounded };
+        let begin = begin.map(K::from_bytes);
+        let before = self.out.rows;
         for entry in table.range::<K::SelfType<'_>>((begin, Bound::Unbounded)).db()? {
-            let full = self.is_full();
-            if full {
+            if self.is_full() && self.out.rows > before {
                 return Ok(true);
             }
             let (key, value) = entry.db()?;
@@ -239,6 +262,8 @@ impl Walk {
                     let text = key_text::<K>(&key.value());
                     self.finding(name, Row { tree, key: bytes, text }, error)?;
                 }
+                // A page of another table, where it is found.
+                Err(error) if is_of_a_place(&error) => {}
                 Err(error) => return Err(error),
             }
         }

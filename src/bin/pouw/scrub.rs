@@ -78,6 +78,8 @@ pub struct Done {
     damaged_leaves: u64,
     unreadable_leaves: u64,
     damaged_rows: u64,
+    #[serde(default)]
+    passed_over: u64,
     checksums_added: u64,
     /// The first of them.
     findings: Vec<Finding>,
@@ -106,6 +108,7 @@ impl Done {
             damaged_leaves: report.damaged,
             unreadable_leaves: report.unreadable,
             damaged_rows: report.damaged_rows,
+            passed_over: report.passed_over,
             checksums_added: report.sums_added,
             findings: report.findings.iter().map(Finding::from).collect(),
         }
@@ -161,10 +164,18 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
         }
         match done.damaged_leaves + done.unreadable_leaves + done.damaged_rows {
             0 => writeln!(to, "clean"),
-            found => writeln!(to, "{}", count(found, "finding", "findings")),
+            found => writeln!(to, "{}{}", count(found, "finding", "findings"), but_for(done.passed_over)),
         }
     })?;
     Ok(Verdict::of(done.clean))
+}
+
+/// What a full pass has not read.
+pub fn but_for(passed_over: u64) -> String {
+    match passed_over {
+        0 => String::new(),
+        pages => format!(", without what is on {}", count(pages, "damaged page", "damaged pages")),
+    }
 }
 
 /// By the service that has the store open, if there is one.

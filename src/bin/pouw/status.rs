@@ -14,6 +14,7 @@ use crate::damage::{DAMAGE_SHOWN, Damage, first_damaged};
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
 use crate::place::Place;
+use crate::scrub::but_for;
 use crate::survey::Survey;
 use crate::usefulness::{self, Usefulness};
 use crate::words::{count, printable, rounded};
@@ -71,6 +72,8 @@ struct Scrub {
     last_full_pass: Option<String>,
     /// Damaged leaves and rows that it found.
     last_full_pass_found: u64,
+    /// Pages that it could not read.
+    last_full_pass_passed_over: u64,
     /// Part of the pass in progress that is done, 0 to 1; `None` if there is none.
     progress: Option<f64>,
     /// Damaged leaves and rows that it has found.
@@ -82,6 +85,7 @@ impl From<&ScrubStats> for Scrub {
         Self {
             last_full_pass: scrub.last_full_pass.map(UnixMillis::to_rfc3339),
             last_full_pass_found: scrub.last_full_pass_found,
+            last_full_pass_passed_over: scrub.last_full_pass_passed_over,
             progress: (scrub.position != ScrubPosition::Idle).then(|| rounded(scrub.progress())),
             found: scrub.pass_found,
         }
@@ -185,7 +189,9 @@ fn scrubbed(to: &mut dyn Write, scrub: &Scrub) -> io::Result<()> {
         (None, _) => writeln!(to, "scrubbed   no full pass yet{progress}"),
         (Some(at), 0) => writeln!(to, "scrubbed   {at}, nothing damaged{progress}"),
         (Some(at), found) => {
-            writeln!(to, "scrubbed   {at}, {}; see: pouw scrub{progress}", count(found, "finding", "findings"))
+            let found = count(found, "finding", "findings");
+            let but = but_for(scrub.last_full_pass_passed_over);
+            writeln!(to, "scrubbed   {at}, {found}{but}; see: pouw scrub{progress}")
         }
     }
 }

@@ -236,13 +236,19 @@ impl Step<'_> {
         let &ScrubPlace::Data { tree, leaf } = place else {
             let ScrubPlace::Rows { table, key } = place else { return None };
             self.damaged_row(None, (&format!("table {table}"), key), what);
+            self.pass_by(1);
             return Some(ScrubPlace::Rows { table: table.checked_add(1)?, key: Vec::new() });
         };
         let found = self.core.store.read().and_then(|reader| reader.next_tree(tree));
         let Ok(Some((number, Ok(row)))) = found else {
             // Without their rows nothing says where the data of trees is.
             self.damaged_row(None, ("trees-0", &tree.to_le_bytes()), what);
-            return Some(ScrubPlace::Rows { table: 0, key: Vec::new() });
+            self.pass_by(1);
+            let next = self.core.store.read().and_then(|reader| reader.next_readable_tree(tree));
+            return Some(match next {
+                Ok(Some(tree)) => ScrubPlace::Data { tree, leaf: 0 },
+                _ => ScrubPlace::Rows { table: 0, key: Vec::new() },
+            });
         };
         let leaf = if number == tree { leaf } else { 0 };
         if leaf < row.leaves {
@@ -254,6 +260,12 @@ impl Step<'_> {
             }
         }
         Some(behind(number, &row, leaf + 1))
+    }
+
+    /// Counts pages that were passed over.
+    pub(super) fn pass_by(&mut self, pages: u64) {
+        self.report.passed_over += pages;
+        self.core.scrub.progress.lock().edit().passed_over += pages;
     }
 
     /// Counts a damaged row, and reports it unless it is known. `row` is its table and its key.

@@ -6,8 +6,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::store::TreeNumber;
 
-/// Most tiles with damaged leaves that are remembered. Leaves of further ones are counted each time,
-/// and are one event together.
+/// Most tiles with damaged leaves that are remembered. Leaves of further ones are counted each
+/// time, and are one event together.
 const TILES_MAX: usize = 4_096;
 /// Most damaged rows that are remembered; further ones likewise.
 const ROWS_MAX: usize = 1_024;

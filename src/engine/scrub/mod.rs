@@ -42,8 +42,8 @@ use walk::Walk;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ScrubBudget {
-    /// Bytes; a step reads at most one leaf or row more. A row counts as 256 at least, and as 4 KiB more
-    /// for each row at another place that it is compared with.
+    /// Bytes; a step reads at most one leaf or row more. A row counts as 256 at least, and as 4
+    /// KiB more for each row at another place that it is compared with.
     pub bytes: u64,
 }
 

@@ -60,6 +60,9 @@ pub struct ScrubReport {
     pub unreadable: u64,
     /// Damaged rows.
     pub damaged_rows: u64,
+    /// Pages that cannot be read: the rows on them, and the data that these lead to, were not read.
+    /// They count among the damaged rows.
+    pub passed_over: u64,
     /// The first [`SCRUB_FINDINGS_SHOWN`] of these.
     pub findings: Vec<ScrubFinding>,
     /// Checksums added to leaves and rows of an older store.
@@ -96,6 +99,7 @@ impl ScrubReport {
     pub(super) fn add(&mut self, step: Self) {
         self.bytes += step.bytes;
         self.spent += step.spent;
+        self.passed_over += step.passed_over;
         self.leaves += step.leaves;
         self.rows += step.rows;
         self.damaged += step.damaged;
@@ -132,13 +136,16 @@ pub struct ScrubStats {
     pub pass_bytes: u64,
     /// Bytes that it will read, estimated by the last full pass, or else the sizes of the files.
     pub pass_bytes_expected: u64,
-    /// Damaged leaves and rows that it has found, and leaves that it could not read; 0 if none is in
-    /// progress.
+    /// Damaged leaves and rows that it has found, and leaves that it could not read; 0 if none is
+    /// in progress.
     pub pass_found: u64,
     /// When the last full pass ended, engine time.
     pub last_full_pass: Option<UnixMillis>,
     /// Damaged leaves and rows that it found, and leaves that it could not read.
     pub last_full_pass_found: u64,
+    /// Pages that it could not read; the rows on them, and the data that these lead to, were not
+    /// read.
+    pub last_full_pass_passed_over: u64,
 }
 
 impl ScrubStats {
@@ -176,6 +183,7 @@ impl Core {
             pass_found: if row.at.is_some() { row.found } else { 0 },
             last_full_pass: some(row.full_ms),
             last_full_pass_found: row.full_found,
+            last_full_pass_passed_over: row.full_passed_over,
         }
     }
 

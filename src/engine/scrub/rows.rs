@@ -25,6 +25,7 @@ impl Step<'_> {
         let stands = verified.rows == 0 && verified.found.is_empty() && verified.next.as_ref() == Some(&from);
         self.report.bytes += verified.bytes;
         self.report.rows += verified.rows;
+        self.pass_by(verified.passed_over);
         for found in verified.found {
             let what = format!("{}: {}", found.table, found.what);
             self.damaged_row(found.tree, (found.table, &found.key), &what);

@@ -36,8 +36,8 @@ impl NewSums {
         first.map(|(tree, group)| (tree, group * GROUP_LEAVES))
     }
 
-    /// Adds the checksums of neighbouring leaves of a group, `first` being the first of them. Returns
-    /// whether the group has those of its first leaves.
+    /// Adds the checksums of neighbouring leaves of a group, `first` being the first of them.
+    /// Returns whether the group has those of its first leaves.
     fn add(&mut self, tree: TreeNumber, first: u64, sums: &[u64], group_leaves: u64) -> bool {
         let group = first / GROUP_LEAVES;
         let begun = match self.part.take() {
@@ -200,7 +200,8 @@ fn has_data_still(reader: &Reader, tree: TreeNumber) -> Result<bool, StoreError>
 mod tests {
     use super::super::ScrubBudget;
     use super::*;
-    use crate::{Config, ConfigBuilder, Exposure, IngestOptions, PouwEngine};
+    use crate::engine::{Config, ConfigBuilder, Exposure, IngestOptions, PouwEngine};
+    use crate::store::plant_tree;
 
     fn config() -> ConfigBuilder {
         Config::builder([7; 32]).background(false)
@@ -212,12 +213,7 @@ mod tests {
         let engine = PouwEngine::open(directory.path(), config().build().unwrap()).unwrap();
         engine.ingest_bytes(&IngestOptions::new(Exposure::Public), "t", &[1; 5_000]).unwrap();
         engine.close();
-        let file = redb::Database::open(directory.path().join("state.redb")).unwrap();
-        let txn = file.begin_write().unwrap();
-        let trees = redb::TableDefinition::<u64, &[u8]>::new("trees-0");
-        txn.open_table(trees).unwrap().insert(5, [9; 20].as_slice()).unwrap();
-        txn.commit().unwrap();
-        drop(file);
+        plant_tree(&directory.path().join("state.redb"), 5, &[9; 20]);
         let engine = PouwEngine::open(directory.path(), config().build().unwrap()).unwrap();
         let waiting = |tree| (tree, 0, SumRow { leaves: vec![1] });
         engine.core().scrub.walk.lock().sums.rows = vec![waiting(3), waiting(5)];

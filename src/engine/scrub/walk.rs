@@ -72,7 +72,7 @@ impl Core {
         let mut progress = self.scrub.progress.lock();
         let row = progress.edit();
         row.at = Some(ScrubPlace::Data { tree: 0, leaf: 0 });
-        (row.began_ms, row.bytes, row.found) = (now_ms, 0, 0);
+        (row.began_ms, row.bytes, row.found, row.passed_over) = (now_ms, 0, 0, 0);
         // Of a pass that was given up.
         row.left_out = first_of(row.left_out, row.leaves_out.take());
     }
@@ -229,11 +229,14 @@ impl Step<'_> {
     /// Everything was read once. That is shown when it is durable.
     fn end(&mut self) -> Result<(), ScrubError> {
         self.walk.place = None;
-        self.walk.known.end_rows();
+        if self.core.scrub.progress.lock().row().passed_over == 0 {
+            self.walk.known.end_rows();
+        }
         let now_ms = self.core.now_ms();
         let mut row = self.core.scrub.progress.lock().row().clone();
         row.at = None;
         (row.full_ms, row.full_bytes, row.full_found) = (now_ms, row.bytes, row.found);
+        row.full_passed_over = row.passed_over;
         row.left_out = row.leaves_out.take();
         let written = self.core.put_progress(row.clone());
         *self.core.scrub.progress.lock().edit() = row;

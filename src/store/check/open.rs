@@ -174,8 +174,8 @@ pub(super) fn table<K: Key + 'static, V: Value + 'static>(
 /// Page cache of each file, bytes.
 const CACHE_BYTES: usize = 32 << 20;
 
-/// The tree at which scrubbing is, or the first one of which it left groups out. Of the trees behind
-/// it, some groups may have checksums and others not, if they are of an older store.
+/// The tree at which scrubbing is, or the first one of which it left groups out. Of the trees
+/// behind it, some groups may have checksums and others not, if they are of an older store.
 fn unsummed_from(txn: &ReadTransaction) -> Result<Option<u64>, StoreError> {
     let raw = txn.open_table(META).db()?.get(SCRUB).db()?;
     let row = raw.and_then(|raw| unseal::<ScrubRow>("meta-0", SCRUB, raw.value()).ok());

@@ -38,6 +38,10 @@ pub struct ScrubRow {
     pub full_bytes: u64,
     /// What it found.
     pub full_found: u64,
+    /// Places that the newest pass could not read and passed over, whatever is behind them.
+    pub passed_over: u64,
+    /// The same of the last full pass.
+    pub full_passed_over: u64,
     /// First tree of which earlier passes left groups without checksums.
     pub left_out: Option<u64>,
     /// The same of the newest pass, until it has ended.
@@ -64,10 +68,10 @@ mod tests {
         };
         let row = ScrubRow { left_out: Some(9), ..row };
         let sealed = seal("meta-0", "scrub", &row).unwrap();
-        assert_eq!(sealed[..sealed.len() - 8], [1, 1, 0, 3, 251, 44, 1, 1, 2, 0, 250, 251, 251, 0, 4, 1, 9, 0]);
+        assert_eq!(sealed[..sealed.len() - 8], [1, 1, 0, 3, 251, 44, 1, 1, 2, 0, 250, 251, 251, 0, 4, 0, 0, 1, 9, 0]);
         assert_eq!(unseal::<ScrubRow>("meta-0", "scrub", &sealed).unwrap(), row);
         let rows = Some(ScrubPlace::Rows { table: 9, key: vec![7, 8] });
         let sealed = seal("meta-0", "scrub", &ScrubRow { at: rows, ..ScrubRow::default() }).unwrap();
-        assert_eq!(sealed[..sealed.len() - 8], [1, 1, 1, 9, 2, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(sealed[..sealed.len() - 8], [1, 1, 1, 9, 2, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     }
 }

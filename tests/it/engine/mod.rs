@@ -23,6 +23,7 @@ mod rot_rows;
 mod rot_votes;
 mod scrub;
 mod scrub_pace;
+mod scrub_pages;
 mod scrub_rows;
 mod strategies;
 mod sweeps;

@@ -1,4 +1,5 @@
-//! Every row of a store, damaged byte by byte: none is believed. Rows of older stores are read, and get checksums.
+//! Every row of a store, damaged byte by byte: none is believed. Rows of older stores are read,
+//! and get checksums.
 
 use std::path::Path;
 use std::sync::Arc;
