@@ -78,12 +78,6 @@ pub struct ConfigBuilder {
 }
 
 impl Config {
-    /// Bytes a second that scrubbing reads, see
-    /// [`scrub_bytes_per_second`](ConfigBuilder::scrub_bytes_per_second); 0: never.
-    pub fn scrub_bytes_per_second(&self) -> u64 {
-        self.settings.scrub_bytes_per_second
-    }
-
     /// Returns the defaults with this secret, which has 32 bytes or more.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::checked::{ConfigError, MS_MAX, check_time};
-use super::super::config::ConfigBuilder;
+use super::super::config::{Config, ConfigBuilder};
 
 impl ConfigBuilder {
     /// Bytes a second that a background thread reads of what is stored, to find damage before the
@@ -23,5 +23,13 @@ impl ConfigBuilder {
 
     pub(in super::super) fn check_scrub(&self) -> Result<(), ConfigError> {
         check_time("scrub_every", self.scrub_every, 60_000..=MS_MAX, "it must be 60000 ms or more")
+    }
+}
+
+impl Config {
+    /// Bytes a second that scrubbing reads, see
+    /// [`scrub_bytes_per_second`](ConfigBuilder::scrub_bytes_per_second); 0: never.
+    pub fn scrub_bytes_per_second(&self) -> u64 {
+        self.settings.scrub_bytes_per_second
     }
 }

@@ -200,8 +200,10 @@ fn has_data_still(reader: &Reader, tree: TreeNumber) -> Result<bool, StoreError>
 mod tests {
     use super::super::ScrubBudget;
     use super::*;
-    use crate::engine::{Config, ConfigBuilder, Exposure, IngestOptions, PouwEngine};
+    use crate::engine::ingest::IngestOptions;
+    use crate::engine::{Config, ConfigBuilder, PouwEngine};
     use crate::store::plant_tree;
+    use crate::store::records::Exposure;
 
     fn config() -> ConfigBuilder {
         Config::builder([7; 32]).background(false)
