@@ -120,8 +120,8 @@ impl Intake<'_> {
         written
     }
 
-    /// One of the rows is damaged: each tree gets a commit of its own, in the order of their numbers,
-    /// so that only the tree of that row goes without.
+    /// One of the rows is damaged: each tree gets a commit of its own, in the order of their
+    /// numbers, so that only the tree of that row goes without.
     fn write_singly(
         &mut self,
         commands: Vec<Command>,

@@ -39,9 +39,9 @@ pub type OnIngest<'p> = &'p mut dyn FnMut(&IngestProgress) -> ControlFlow<()>;
 impl PouwEngine {
     /// Ingests files and directories.
     ///
-    /// Unreadable files, names of trees with other content, and trees with a damaged row are counted
-    /// in the report, and the rest is ingested; with one tree for all, each of these ends the
-    /// ingest.
+    /// Unreadable files, names of trees with other content, and trees with a damaged row are
+    /// counted in the report, and the rest is ingested; with one tree for all, each of these ends
+    /// the ingest.
     ///
     /// # Errors
     /// See [`IngestError`]. What was committed stays, and the same call continues from there.

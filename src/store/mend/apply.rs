@@ -164,7 +164,8 @@ impl Batch<'_> {
         match state {
             // Without this row it did not fold.
             TreeState::Inconsistent => self.fold_again(*tree, TreeState::Assembling)?,
-            // The hashes that are lost may have been others, unless the root is that of the content.
+            // The hashes that are lost may have been others, unless the root is that of the
+            // content.
             _ if !known && !released => self.fold_again(*tree, state)?,
             _ => {}
         }

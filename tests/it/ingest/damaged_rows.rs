@@ -2,12 +2,11 @@
 
 use crate::support::clients::{apart, audited, blocks, options};
 use crate::support::house::House;
-use crate::support::store_plant::{BLOCKS, NAMES, PROVENANCE, ReadableTable, TILES, TREES, plant};
+use crate::support::store_plant::{BLOCKS, NAMES, PROVENANCE, Planted, ReadableTable, TILES, TREES, plant};
 use pouw::{IngestOptions, IngestReport, Strategy};
-use redb::WriteTransaction;
 
 /// A table, and what happens to a row of it.
-type Damage<'d> = (&'static str, &'d dyn Fn(&WriteTransaction));
+type Damage<'d> = (&'static str, &'d dyn Fn(&Planted));
 
 const AUDIT: Strategy = Strategy::SampledAudit { k: 2 };
 
@@ -23,7 +22,7 @@ fn ingest(house: &House) -> IngestReport {
     house.ingest_paths(&given(), &[&house.path("in")]).unwrap()
 }
 
-fn with_damage(damage: impl FnOnce(&WriteTransaction)) -> House {
+fn with_damage(damage: impl FnOnce(&Planted)) -> House {
     let mut house = House::in_directory(audited(3));
     for number in 0..4 {
         house.write(&format!("in/{number}"), &content(number));
