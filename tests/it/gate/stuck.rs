@@ -69,8 +69,9 @@ fn a_judge_and_a_round_of_upkeep_that_hang_make_health_degraded() {
             Verdict::Judge(pending) => pending.then(move |decision| verdict.send(decision).unwrap()),
             other => panic!("{other:?}"),
         }
-        // This wakes the thread.
-        engine.ingest_bytes(&cut(), "more", &[7; 512]).unwrap();
+        // This wakes the thread, and may wait for it.
+        let ingesting = engine.clone();
+        let ingest = std::thread::spawn(move || ingesting.ingest_bytes(&cut(), "more", &[7; 512]).unwrap());
         until(|| hold.held.load(Ordering::SeqCst));
         time.advance(Duration::from_secs(seconds + 1));
         let expected = format!("{thread} has been busy with one");
@@ -82,6 +83,7 @@ fn a_judge_and_a_round_of_upkeep_that_hang_make_health_degraded() {
         assert!(health.threads.detail.contains(&format!("{} s", seconds + 1)), "{}", health.threads.detail);
         assert_eq!(health.overall(), HealthCondition::Degraded);
         hold.release();
+        ended("the ingest", move || drop(ingest.join().unwrap()));
         ended("the verdict", move || drop(judged.recv().unwrap()));
         until(|| gate.health().threads.condition == HealthCondition::Healthy);
         ended("close", move || engine.close());
