@@ -87,7 +87,6 @@ pub(super) struct Core {
     pub(super) lease_ended_ms: AtomicU64,
     pub(super) client_search: Mutex<ClientSearch>,
     pub(super) old_search: Mutex<OldSearch>,
-    pub(super) odd_rows: super::odd_rows::OddRows,
     pub(super) lanes: Lane,
     pub(super) writer_pulse: Pulse,
     /// Of the background thread, if there is one.
@@ -219,7 +218,6 @@ impl Core {
             lease_ended_ms: AtomicU64::new(0),
             client_search: Mutex::new(ClientSearch::default()),
             old_search: Mutex::new(OldSearch::default()),
-            odd_rows: Default::default(),
             lanes,
             wake,
         }

@@ -41,7 +41,6 @@ mod issue;
 mod lanes;
 mod ledger;
 mod load;
-mod odd_rows;
 mod oneshot;
 mod own_hash;
 mod policy;

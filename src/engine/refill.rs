@@ -130,7 +130,8 @@ impl Core {
             };
             let Some(row) = row.filter(|row| row.state == TreeState::Active) else { continue };
             if order.is_some_and(|order| order != row.order) {
-                self.odd_row(format!("ready-0 has tree {tree} at another place than its own; run `pouw check`"));
+                let what = format!("ready-0 has tree {tree} at another place than its own; run `pouw check`");
+                self.corruption_later(None, what);
                 continue;
             }
             let Ok(shape) = Shape::new(row.leaves) else { continue };

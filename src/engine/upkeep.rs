@@ -133,7 +133,9 @@ impl Core {
                 match reader.check_chore(kind, tree) {
                     Ok(()) => due.push(tree),
                     // Nothing is done because of a row that the tree contradicts.
-                    Err(error @ StoreError::Record { table: "chores-0", .. }) => self.odd_row(error.to_string()),
+                    Err(error @ StoreError::Record { table: "chores-0", .. }) => {
+                        self.corruption_later(None, error.to_string())
+                    }
                     Err(error) if error.is_one_row() => self.corruption_later(Some(tree), error.to_string()),
                     Err(error) => return Err(error),
                 }
