@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::rot::{
-    ALL, AUDIT, From, LEAF, PAIR, all_ways, content, damage, damaged, drain, give, knows_answers, marked, repaired,
-    reports,
+    ALL, AUDIT, From, LEAF, PAIR, all_ways, completes, content, damage, damaged, drain, give, knows_answers, marked,
+    repaired, reports,
 };
 use crate::support::clients::{HIGH, audited, blocks, options};
 use crate::support::disk::{Access, Hooked, copy};
@@ -63,10 +63,7 @@ fn damage_is_found_without_a_client_reported_once_and_gone_after_the_same_conten
         assert_eq!(give(&house, way, &data).unwrap(), repaired(way.1), "{way:?}");
         assert!(pass(&house.engine).is_clean(), "{way:?}");
         house.engine.sweep().unwrap();
-        drain(&house, &data);
-        house.assert_right("t", &data);
-        house.settle();
-        house.checked();
+        completes(&mut house, &data);
     }
 }
 
@@ -298,10 +295,7 @@ fn bytes_that_do_not_hash_to_what_the_server_knows_get_no_checksum_until_they_ar
         give(&house, way, &data).unwrap();
         assert_eq!(pass(&house.engine).sums_added, 16, "{way:?}");
         house.engine.sweep().unwrap();
-        drain(&house, &data);
-        house.assert_right("t", &data);
-        house.settle();
-        house.checked();
+        completes(&mut house, &data);
     }
 }
 

@@ -95,14 +95,20 @@ fn a_token_whose_row_is_lost_was_used_if_it_has_a_receipt() {
     assert_eq!(house.engine.balance(&names(apart(1)).0).unwrap(), balance);
 }
 
-#[test]
-fn a_debit_is_made_once_also_if_its_row_is_lost_or_leads_elsewhere() {
-    let mut house = House::new();
+/// A client with a debit of one micro-Joule between two answers.
+fn debited() -> (House, Vec<u8>) {
+    let house = House::new();
     house.ingest(Strategy::Precomputed, "a", &blocks(4 * LEAVES, 1));
     house.work(apart(1), |_| {}).unwrap().unwrap();
     let client = names(apart(1)).0;
     house.engine.debit(&client, MicroJoules(1), [9; 16]).unwrap();
     house.work(apart(1), |_| {}).unwrap().unwrap();
+    (house, client)
+}
+
+#[test]
+fn a_debit_is_made_once_also_if_its_row_is_lost_or_leads_elsewhere() {
+    let (mut house, client) = debited();
     let balance = house.engine.balance(&client).unwrap();
     for row in [None, Some(0), Some(2), Some(1 << 40)] {
         edited(&mut house, |txn| {
@@ -124,12 +130,7 @@ fn a_debit_is_made_once_also_if_its_row_is_lost_or_leads_elsewhere() {
 /// The damaged entry may be the debit that is asked for again.
 #[test]
 fn a_debit_behind_a_damaged_entry_is_refused_and_others_are_taken() {
-    let mut house = House::new();
-    house.ingest(Strategy::Precomputed, "a", &blocks(4 * LEAVES, 1));
-    house.work(apart(1), |_| {}).unwrap().unwrap();
-    let client = names(apart(1)).0;
-    house.engine.debit(&client, MicroJoules(1), [9; 16]).unwrap();
-    house.work(apart(1), |_| {}).unwrap().unwrap();
+    let (mut house, client) = debited();
     while house.engine.upkeep().unwrap().removed > 0 {}
     edited(&mut house, |txn| {
         assert!(txn.open_table(DEBITS).unwrap().remove([9; 16]).unwrap().is_some());
