@@ -20,15 +20,15 @@ pub struct BlocksWriter<'s> {
     bytes: usize,
 }
 
-/// What is written over a row that is there, and nowhere else: data that was removed meanwhile does
-/// not come back.
+/// What is written over stored data. The caller sees to it that data which was removed meanwhile
+/// does not come back.
 #[derive(Debug)]
 pub enum Renewal {
     /// Bytes from this offset in the stored data on.
     Bytes(u64, Vec<u8>),
-    /// The file that holds the leaves from this one on.
+    /// The file that holds the leaves from this one on; only over a row that is there.
     Source(u64, SourceRow),
-    /// The checksums of this group.
+    /// The checksums of this group; only over a row that is there.
     Sums(u64, SumRow),
 }
 
@@ -137,7 +137,7 @@ impl<'s> BlocksWriter<'s> {
 
 type Rows<'t, K> = Open<'t, K, &'static [u8]>;
 
-/// A chunk that is too short gets zeros up to here, which match no checksum.
+/// A chunk that is missing or too short gets zeros up to here, which match no checksum.
 fn write_over(table: &mut Rows<'_, (u64, u32)>, tree: u64, offset: u64, mut bytes: &[u8]) -> Result<(), StoreError> {
     let mut at = offset;
     while !bytes.is_empty() {
@@ -145,11 +145,10 @@ fn write_over(table: &mut Rows<'_, (u64, u32)>, tree: u64, offset: u64, mut byte
         let skip = (at % CHUNK_BYTES) as usize;
         let (now, later) = bytes.split_at(bytes.len().min(CHUNK_BYTES as usize - skip));
         let there = table.get(key).db()?.map(|raw| raw.value().to_vec());
-        if let Some(mut chunk) = there {
-            chunk.resize(chunk.len().max(skip + now.len()), 0);
-            chunk[skip..skip + now.len()].copy_from_slice(now);
-            table.insert(key, chunk.as_slice()).db()?;
-        }
+        let mut chunk = there.unwrap_or_default();
+        chunk.resize(chunk.len().max(skip + now.len()), 0);
+        chunk[skip..skip + now.len()].copy_from_slice(now);
+        table.insert(key, chunk.as_slice()).db()?;
         at += now.len() as u64;
         bytes = later;
     }

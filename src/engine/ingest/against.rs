@@ -12,8 +12,9 @@ use super::options::IngestError;
 /// What given content is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum By {
-    /// The root, at the end, and damaged leaves with their hashes.
-    Root(Strategy),
+    /// The root, at the end, and damaged leaves with their hashes. `copied`: the bytes are in the
+    /// store, and those that differ are damaged.
+    Root { strategy: Strategy, copied: bool },
     /// The checksums of the ingest, and the stored bytes where there are none: the tree's hashes
     /// are not known, or prove nothing.
     Bytes,
@@ -83,9 +84,41 @@ impl Given<'_> {
         }
     }
 
+    /// The stored bytes, if none of them are missing.
+    fn stored(&self, store: &Store) -> Result<Option<Vec<u8>>, StoreError> {
+        let lengths: Vec<u64> = self.bytes().map(|bytes| bytes.len() as u64).collect();
+        match store.read_leaves(self.tree, self.first(), self.offset, &lengths) {
+            Ok(stored) => Ok(Some(stored.bytes)),
+            Err(StoreError::Contradiction { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The bytes of each leaf that are kept.
+    fn bytes(&self) -> impl Iterator<Item = &[u8]> {
+        self.items.iter().map(|item| item.bytes.as_deref().unwrap_or_default())
+    }
+
+    /// The leaves whose stored bytes are others or missing, one bit each, the first leaf lowest.
+    fn differing(&self, store: &Store) -> Result<u32, StoreError> {
+        let stored = self.stored(store)?;
+        let (mut at, mut differing) = (0, 0);
+        for (place, bytes) in self.bytes().enumerate() {
+            if !lie_at(stored.as_deref(), at, bytes) {
+                differing |= 1 << place;
+            }
+            at += bytes.len();
+        }
+        Ok(differing)
+    }
+
     fn sums(&self, store: &Store) -> Result<Vec<LeafSum>, StoreError> {
         store.leaf_sums(self.tree, self.first(), self.items.len())
     }
+}
+
+fn lie_at(stored: Option<&[u8]>, at: usize, bytes: &[u8]) -> bool {
+    bytes.is_empty() || stored.and_then(|stored| stored.get(at..at + bytes.len())) == Some(bytes)
 }
 
 /// Holds a group that is given against the tree that is there. Returns whether it may be the same.
@@ -99,11 +132,13 @@ pub(super) fn hold(
     let is_damaged = |leaf: u64| states.state(leaf % TILE_LEAVES) == LeafState::Damaged;
     let lacks_hashes = given.lacks_hashes(store)?;
     match against.by {
-        By::Root(strategy) => {
+        By::Root { strategy, copied } => {
             if lacks_hashes {
                 against.regroup(given, given.hashes.to_vec());
             } else {
-                hold_damaged(store, against, given, strategy, is_damaged, work)?;
+                let differing = if copied { given.differing(store)? } else { 0 };
+                let differs = |leaf: u64| differing & (1 << (leaf % GROUP_LEAVES)) != 0;
+                hold_damaged(store, against, given, strategy, (is_damaged, differs), work)?;
             }
             return Ok(true);
         }
@@ -171,17 +206,19 @@ fn hold_sums(store: &Store, against: &mut Against, given: &Given<'_>) -> Result<
     }))
 }
 
-/// Holds the leaves that are damaged against their addresses or stored hashes. Bytes that fit are
-/// to be written over the stored ones, where those lie.
+/// Holds the leaves that are marked as damaged or differ from the stored bytes against their
+/// addresses or stored hashes. Bytes that fit are to be written over the stored ones, where those
+/// lie.
 fn hold_damaged(
     store: &Store,
     against: &mut Against,
     given: &Given<'_>,
     strategy: Strategy,
-    is_damaged: impl Fn(u64) -> bool,
+    (is_damaged, differs): (impl Fn(u64) -> bool, impl Fn(u64) -> bool),
     work: &mut [HashWork; 2],
 ) -> Result<(), IngestError> {
-    let places = (given.first()..).zip(given.items).zip(given.hashes).filter(|((leaf, _), _)| is_damaged(*leaf));
+    let doubtful = |leaf: u64| is_damaged(leaf) || differs(leaf);
+    let places = (given.first()..).zip(given.items).zip(given.hashes).filter(|((leaf, _), _)| doubtful(*leaf));
     let places: Vec<((u64, &Item), &Checksum)> = places.collect();
     let reader = store.read()?;
     let Some(row) = reader.tree(given.tree)? else { return Ok(()) };
@@ -201,13 +238,20 @@ fn hold_damaged(
     };
     for ((leaf, item), hash) in places {
         let own = if strategy == Strategy::KnownAddress { own_hash(item, work) } else { Some(*hash) };
+        let marked = is_damaged(leaf);
         if own.is_none() || own.as_ref() != stored.get((leaf % GROUP_LEAVES) as usize) {
-            against.damaged.push(leaf);
+            // If it is not marked, the root decides.
+            against.damaged.extend(marked.then_some(leaf));
             continue;
         }
-        against.repaired.push(leaf);
+        match marked {
+            true => against.repaired.push(leaf),
+            false => against.mended += 1,
+        }
         let (offset, len) = stored_place(&reader, given.tree, &row, leaf)?;
-        if let Some(bytes) = item.bytes.as_ref().filter(|bytes| bytes.len() as u64 == len) {
+        if let Some(bytes) =
+            item.bytes.as_ref().filter(|bytes| row.data == DataPlace::Copied && bytes.len() as u64 == len)
+        {
             against.renewals.push(Renewal::Bytes(offset, bytes.clone()));
         }
     }
@@ -225,18 +269,12 @@ fn hold_bytes(
     given: &Given<'_>,
     is_damaged: impl Fn(u64) -> bool,
 ) -> Result<bool, IngestError> {
-    let lengths: Vec<u64> =
-        given.items.iter().map(|item| item.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)).collect();
-    let stored = match store.read_leaves(given.tree, given.first(), given.offset, &lengths) {
-        Ok(stored) => Some(stored.bytes),
-        Err(StoreError::Contradiction { .. }) => None,
-        Err(error) => return Err(error.into()),
-    };
+    let stored = given.stored(store)?;
     let (mut at, mut renew) = (0, false);
     let mut renewals = Vec::new();
     for ((leaf, item), sum) in (given.first()..).zip(given.items).zip(given.sums(store)?) {
         let bytes = item.bytes.as_deref().unwrap_or_default();
-        let there = stored.as_ref().and_then(|stored| stored.get(at..at + bytes.len())) == Some(bytes);
+        let there = lie_at(stored.as_deref(), at, bytes);
         let right = match sum {
             LeafSum::Is(_) => sum.admits(given.tree, leaf, bytes),
             LeafSum::Unknown | LeafSum::Damaged => there,

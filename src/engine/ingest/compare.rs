@@ -79,7 +79,7 @@ impl<'i> Intake<'i> {
         let noted = row.data == DataPlace::Referenced && self.options.by_reference;
         begin.data = if noted && !released { DataPlace::Referenced } else { DataPlace::Dropped };
         let by = self.compared_by((tree, row), released)?;
-        let by_root = matches!(by, By::Root(_));
+        let by_root = matches!(by, By::Root { .. });
         let hashes = if by_root { own_hashes(row.strategy) } else { Hashes::of(row.strategy) };
         let mut builder = TreeBuilder::new(begin, cut, single).against(by, hashes);
         self.comparing = Some(by == By::Files);
@@ -120,7 +120,7 @@ impl<'i> Intake<'i> {
     /// Hashes from clients prove nothing about the given content, unless its data is gone.
     fn compared_by(&self, (tree, row): (TreeNumber, &TreeRow), released: bool) -> Result<By, IngestError> {
         if row.strategy.knows_answers() || released {
-            return Ok(By::Root(row.strategy));
+            return Ok(By::Root { strategy: row.strategy, copied: row.data == DataPlace::Copied && !released });
         }
         if row.data == DataPlace::Copied {
             return Ok(By::Bytes);
@@ -131,7 +131,11 @@ impl<'i> Intake<'i> {
 
     /// Queues right bytes for damaged ones. Each is right by itself, whatever else is given.
     pub(super) fn queue_renewals(&mut self, builder: &mut TreeBuilder) -> Result<(), IngestError> {
-        for renewal in builder.take_renewals() {
+        let renewals = builder.take_renewals();
+        if !renewals.is_empty() {
+            self.waiting.push((builder.tree(), builder.begin.name.clone()));
+        }
+        for renewal in renewals {
             self.blocks.renew(builder.tree(), renewal);
         }
         if self.comparing.is_some() && self.blocks.pending_bytes() >= BLOCK_BYTES_PER_COMMIT {
@@ -166,7 +170,7 @@ impl<'i> Intake<'i> {
         }
         self.repaired += found.repaired.len() as u64 + found.mended;
         self.repaired += found.groups.iter().map(|(_, leaves)| leaves.len() as u64).sum::<u64>();
-        let rooted = matches!(found.by, By::Root(_));
+        let rooted = matches!(found.by, By::Root { .. });
         self.mended.push(tree);
         if found.recount {
             self.commands.push(Command::Mend(Mend::Recount(tree)));

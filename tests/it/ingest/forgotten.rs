@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::support::clients::{blocks_of, noise};
 use crate::support::house::House;
+use crate::support::store_plant::BLOCKS;
 use crate::support::work::{BLOCK, cut};
 use pouw::internal::store::records::DataPlace;
 use pouw::{Exposure, IngestError, IngestOptions, IngestProgress, TreeError};
@@ -44,6 +45,31 @@ fn forgetting_a_tree_ends_its_ingest_and_leaves_nothing() {
     // The name is free.
     assert_eq!(house.ingest_paths(&options(), &[&path]).unwrap().added, 1);
     purge(&house);
+    house.checked();
+}
+
+#[test]
+fn a_tree_that_is_forgotten_while_its_missing_data_is_given_again_gets_none_back() {
+    let mut house = House::in_memory(5);
+    let path = house.write("big", &noise(3 * MIB, 5));
+    assert_eq!(house.ingest_paths(&options(), &[&path]).unwrap().added, 1);
+    house.edit_blocks(|txn| assert!(txn.delete_table(BLOCKS).unwrap()));
+    let engine = house.engine.clone();
+    let mut forgotten = 0;
+    let mut forget = |read: &IngestProgress| {
+        // What was read so far waits for a commit.
+        if forgotten == 0 && read.bytes > 2 * MIB as u64 {
+            engine.forget("big").unwrap();
+            while engine.upkeep().unwrap().removed > 0 {}
+            forgotten += 1;
+        }
+        ControlFlow::Continue(())
+    };
+    let ended = house.engine.ingest_paths(&options(), &[PathBuf::from(&path)], &mut forget).unwrap_err();
+    assert!(matches!(&ended, IngestError::Forgotten { name } if name == "big"), "{ended}");
+    assert_eq!(forgotten, 1);
+    purge(&house);
+    assert_eq!(house.block_rows(), (0, 0));
     house.checked();
 }
 
