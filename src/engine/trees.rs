@@ -63,7 +63,7 @@ impl PouwEngine {
     pub fn tree(&self, name: &str) -> Result<TreeInfo, TreeError> {
         let core = self.core();
         let (id, row) = core.named(name)?;
-        Ok(info(id, row, core.store.read()?.provenance(id)?))
+        Ok(info(id, row, core.store.read()?.provenance_or_counted(id)?))
     }
 
     /// Returns up to `limit` trees numbered above `after`, by number.
@@ -73,7 +73,7 @@ impl PouwEngine {
     pub fn trees(&self, after: Option<TreeId>, limit: usize) -> Result<Vec<TreeInfo>, TreeError> {
         let reader = self.core().store.read()?;
         let rows = reader.trees(after.map(TreeId::get), limit)?.into_iter();
-        rows.map(|(id, row)| Ok(info(id, row, reader.provenance(id)?))).collect()
+        rows.map(|(id, row)| Ok(info(id, row, reader.provenance_or_counted(id)?))).collect()
     }
 
     /// Returns up to `limit` partly built trees numbered above `after`: some leaves done, some

@@ -8,8 +8,8 @@ use crate::merkle::TILE_LEAVES;
 
 use super::error::{DbResult, StoreError, of_table};
 use super::read::{Reader, TreeNumber};
-use super::records::{ClaimRow, ProvenanceRow, QuorumRow, RecordError, unseal};
-use super::tables::{CHORES, CLAIMS, DAMAGED, DOUBTED, PROVENANCE, QUORUMS, SUSPECTS};
+use super::records::{ClaimRow, ProvenanceRow, QuorumRow, RecordError, TileRow, unseal};
+use super::tables::{CHORES, CLAIMS, DAMAGED, DOUBTED, PROVENANCE, QUORUMS, SUSPECTS, TILES};
 
 /// Tree and first leaf of a range.
 pub type RangeKey = (TreeNumber, u64);
@@ -30,6 +30,24 @@ impl Reader {
                 None => Ok(ProvenanceRow::default()),
             }
         })
+    }
+
+    /// The same, counted by the states of the leaves if the row of the counts is damaged.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row of states is damaged too.
+    pub fn provenance_or_counted(&self, tree: TreeNumber) -> Result<ProvenanceRow, StoreError> {
+        match self.provenance(tree) {
+            Err(error) if error.is_one_row() => self.rows.look(|txn| {
+                let mut counts = ProvenanceRow::default();
+                for entry in txn.open_table(TILES).db()?.range((tree, 0)..=(tree, u64::MAX)).db()? {
+                    let (key, raw) = entry.db()?;
+                    counts.add_tile(&TileRow::decode(key.value(), raw.value())?);
+                }
+                Ok(counts)
+            }),
+            read => read,
+        }
     }
 
     /// The votes on the range that starts at this leaf.

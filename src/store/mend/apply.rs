@@ -61,12 +61,7 @@ impl Batch<'_> {
         let mut counts = ProvenanceRow::default();
         for entry in self.tiles.range((tree, 0)..=(tree, u64::MAX)).db()? {
             let (key, raw) = entry.db()?;
-            let row = TileRow::decode(key.value(), raw.value())?;
-            for slot in 0..TILE_LEAVES {
-                if let Some(count) = counts.count_mut(row.state(slot)) {
-                    *count += 1;
-                }
-            }
+            counts.add_tile(&TileRow::decode(key.value(), raw.value())?);
         }
         Ok(counts)
     }

@@ -3,11 +3,11 @@
 
 use bincode::{Decode, Encode};
 
-use crate::merkle::TILE_ORDER;
+use crate::merkle::{TILE_LEAVES, TILE_ORDER};
 use crate::policy::quorum::Voter;
 
 use super::summed::{TAIL, close, opened_fixed};
-use super::{LeafState, RecordError};
+use super::{LeafState, RecordError, TileRow};
 
 /// `provenance-0`: how many leaves of a tree are in each state but `Pending` and `Verified`. No
 /// row: none.
@@ -65,6 +65,15 @@ impl ProvenanceRow {
             LeafState::Audited => Some(&mut self.audited),
             LeafState::Doubted => Some(&mut self.doubted),
             LeafState::Damaged => Some(&mut self.damaged),
+        }
+    }
+
+    /// Counts the leaves of a tile.
+    pub fn add_tile(&mut self, tile: &TileRow) {
+        for slot in 0..TILE_LEAVES {
+            if let Some(count) = self.count_mut(tile.state(slot)) {
+                *count += 1;
+            }
         }
     }
 
