@@ -1,8 +1,8 @@
 //! Refills the ready ring from the backlog, a stretch of one tree at a time.
 //!
 //! The lock is held for planning and merging only, never while the disk is read. A stretch is read
-//! from a snapshot opened under the lock; leaves that are leased, ready or settled by the time of
-//! the merge are left out, so that no leaf is handed out twice.
+//! from a snapshot opened once the queue knows of it; leaves that are leased, ready or settled
+//! by the time of the merge are left out, so that no leaf is handed out twice.
 
 use std::sync::Arc;
 
@@ -32,7 +32,6 @@ struct Plan {
     only: Option<u32>,
     /// Leaves of it were kept back: what is read is compared with the stored hashes.
     look: bool,
-    reader: Reader,
 }
 
 /// The content of a stretch.
@@ -93,16 +92,13 @@ impl Core {
         loop {
             {
                 let mut queue = self.queue.lock();
-                // Opened first: if that fails, nothing has been taken off the lists. Without
-                // waiting: the store may be reopening itself, and issuing waits for this lock.
-                let Some(reader) = self.store.try_read()? else { return Ok(None) };
                 let voted = if queue.has_room_for_votes(&self.config.settings) { queue.voted.pop() } else { None };
                 if let Some(Returned { tree, tile, mask }) = voted.or_else(|| queue.returned.pop_front()) {
                     let partial = queue.is_partial(tree);
                     queue.scan.reading = Some(tree);
                     let look = queue.blocked.is_looking(tree, tile);
                     let (tiles, only) = (tile..tile + 1, Some(mask));
-                    return Ok(Some(Plan { tree, tiles, partial, only, look, reader }));
+                    return Ok(Some(Plan { tree, tiles, partial, only, look }));
                 }
                 if let Some(cursor) = queue.scan.current.clone() {
                     let end = cursor.tiles.min(cursor.next_tile + cursor.stride);
@@ -111,7 +107,7 @@ impl Core {
                     let partial = cursor.partial || queue.is_partial(cursor.tree);
                     let (tree, tiles) = (cursor.tree, cursor.next_tile..end);
                     let look = tiles.clone().any(|tile| queue.blocked.is_looking(tree, tile));
-                    return Ok(Some(Plan { tree, tiles, partial, only: None, look, reader }));
+                    return Ok(Some(Plan { tree, tiles, partial, only: None, look }));
                 }
             }
             let Some((tree, partial, order)) = self.next_tree()? else {
@@ -272,15 +268,16 @@ impl Core {
     }
 
     fn read_stretch(&self, plan: &Plan) -> Result<Option<Read>, StoreError> {
-        let Some(row) = plan.reader.tree(plan.tree)?.filter(|row| row.state == TreeState::Active) else {
+        let reader = &self.store.read()?;
+        let Some(row) = reader.tree(plan.tree)?.filter(|row| row.state == TreeState::Active) else {
             return Ok(None);
         };
         let Ok(shape) = Shape::new(row.leaves) else { return Ok(None) };
-        let handle = TreeHandle::from_bytes(row.handle);
+        let source = Source { plan, reader, row: &row };
         let mut read = Read {
             begun: row.done > 0,
             shape,
-            handle,
+            handle: TreeHandle::from_bytes(row.handle),
             account: row.strategy.index(),
             groups: Vec::new(),
             stretches: Vec::new(),
@@ -288,11 +285,11 @@ impl Core {
             wrong: Vec::new(),
         };
         let voted = matches!(row.strategy, Strategy::Redundant { .. });
-        for (tile, state) in self.tile_rows(plan, &mut read)? {
+        for (tile, state) in source.tile_rows(&mut read)? {
             let leaves = row.leaves.saturating_sub(tile * TILE_LEAVES).min(TILE_LEAVES);
             let pending = state.pending_mask(leaves) & plan.only.unwrap_or(u32::MAX);
             if pending != 0 {
-                match if voted { groups_of(plan, shape, tile) } else { Ok(Vec::new()) } {
+                match if voted { source.groups(shape, tile) } else { Ok(Vec::new()) } {
                     Ok(groups) => read.groups.extend(groups),
                     Err(error) if error.is_one_row() => {
                         read.unreadable.push((tile, pending, LoadError::Store(error)));
@@ -300,43 +297,22 @@ impl Core {
                     }
                     Err(error) => return Err(error),
                 }
-                self.read_leaves(plan, &row, tile, pending, &mut read)?;
+                self.read_leaves(&source, tile, pending, &mut read)?;
             }
         }
         Ok(Some(read))
     }
 
-    /// Returns the rows of the stretch; a damaged one is recorded and left out.
-    fn tile_rows(&self, plan: &Plan, read: &mut Read) -> Result<Vec<(u64, TileRow)>, StoreError> {
-        let count = (plan.tiles.end - plan.tiles.start) as usize;
-        match plan.reader.tiles(plan.tree, plan.tiles.start, count) {
-            Ok(rows) => return Ok(plan.tiles.clone().zip(rows).collect()),
-            Err(error) if error.is_one_row() => {}
-            Err(error) => return Err(error),
-        }
-        let mut rows = Vec::new();
-        for tile in plan.tiles.clone() {
-            match plan.reader.tile(plan.tree, tile) {
-                Ok(row) => rows.push((tile, row)),
-                Err(error) if error.is_one_row() => {
-                    read.unreadable.push((tile, u32::MAX, LoadError::Store(error)));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(rows)
-    }
-
     /// Reads the leaves of a tile in `mask`, neighbours together. If that fails, it reads the
     /// halves apart, so that one bad file or row affects its own leaves only.
-    fn read_leaves(&self, plan: &Plan, row: &TreeRow, tile: u64, mask: u32, read: &mut Read) -> Result<(), StoreError> {
+    fn read_leaves(&self, source: &Source<'_>, tile: u64, mask: u32, read: &mut Read) -> Result<(), StoreError> {
         let (first, rest) = first_run(mask);
         if rest != 0 {
-            self.read_leaves(plan, row, tile, first, read)?;
-            return self.read_leaves(plan, row, tile, rest, read);
+            self.read_leaves(source, tile, first, read)?;
+            return self.read_leaves(source, tile, rest, read);
         }
-        let loaded = load_tile(&self.store, &plan.reader, plan.tree, row, tile, mask);
-        match loaded.and_then(|data| Ok((self.look_at(plan, row, tile, &data)?, data))) {
+        let loaded = load_tile(&self.store, source.reader, source.plan.tree, source.row, tile, mask);
+        match loaded.and_then(|data| Ok((self.look_at(source, tile, &data)?, data))) {
             Ok((wrong, data)) => {
                 if wrong & mask != 0 {
                     let leaf = tile * TILE_LEAVES + u64::from((wrong & mask).trailing_zeros());
@@ -349,33 +325,63 @@ impl Core {
                 let good = mask & !damaged;
                 read.wrong.push((tile, damaged, what));
                 if good != 0 {
-                    self.read_leaves(plan, row, tile, good, read)?;
+                    self.read_leaves(source, tile, good, read)?;
                 }
             }
             Err(error) if mask.is_power_of_two() => read.unreadable.push((tile, mask, error)),
             Err(_) => {
                 let low = mask & ((1 << (mask.trailing_zeros() + mask.count_ones() / 2)) - 1);
-                self.read_leaves(plan, row, tile, low, read)?;
-                self.read_leaves(plan, row, tile, mask & !low, read)?;
+                self.read_leaves(source, tile, low, read)?;
+                self.read_leaves(source, tile, mask & !low, read)?;
             }
         }
         Ok(())
     }
-}
 
-impl Core {
     /// Returns the leaves that are not what their stored hashes say, if the plan asks for a look.
-    fn look_at(&self, plan: &Plan, row: &TreeRow, tile: u64, data: &Loaded) -> Result<u32, StoreError> {
-        if plan.look { self.wrong_leaves(&plan.reader, (plan.tree, row), tile, data) } else { Ok(0) }
+    fn look_at(&self, source: &Source<'_>, tile: u64, data: &Loaded) -> Result<u32, StoreError> {
+        let &Source { plan, reader, row } = source;
+        if plan.look { self.wrong_leaves(reader, (plan.tree, row), tile, data) } else { Ok(0) }
     }
 }
 
-/// Returns the ranges with votes in a tile.
-fn groups_of(plan: &Plan, shape: Shape, tile: u64) -> Result<Vec<Group>, StoreError> {
-    let rows = plan.reader.quorums_of_tile(plan.tree, tile)?;
-    let group = |(start, row): (u64, QuorumRow)| {
-        let range = AlignedRange::new(shape, start, row.order).ok()?;
-        Some(Group { range, votes: row.votes.iter().map(VoteRow::voter).collect() })
-    };
-    Ok(rows.into_iter().filter_map(group).collect())
+/// What a stretch is read from.
+struct Source<'s> {
+    plan: &'s Plan,
+    /// Not older than the plan.
+    reader: &'s Reader,
+    row: &'s TreeRow,
+}
+
+impl Source<'_> {
+    /// Returns the rows of the stretch; a damaged one is recorded and left out.
+    fn tile_rows(&self, read: &mut Read) -> Result<Vec<(u64, TileRow)>, StoreError> {
+        let (tree, tiles) = (self.plan.tree, self.plan.tiles.clone());
+        match self.reader.tiles(tree, tiles.start, (tiles.end - tiles.start) as usize) {
+            Ok(rows) => return Ok(tiles.zip(rows).collect()),
+            Err(error) if error.is_one_row() => {}
+            Err(error) => return Err(error),
+        }
+        let mut rows = Vec::new();
+        for tile in tiles {
+            match self.reader.tile(tree, tile) {
+                Ok(row) => rows.push((tile, row)),
+                Err(error) if error.is_one_row() => {
+                    read.unreadable.push((tile, u32::MAX, LoadError::Store(error)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Returns the ranges with votes in a tile.
+    fn groups(&self, shape: Shape, tile: u64) -> Result<Vec<Group>, StoreError> {
+        let rows = self.reader.quorums_of_tile(self.plan.tree, tile)?;
+        let group = |(start, row): (u64, QuorumRow)| {
+            let range = AlignedRange::new(shape, start, row.order).ok()?;
+            Some(Group { range, votes: row.votes.iter().map(VoteRow::voter).collect() })
+        };
+        Ok(rows.into_iter().filter_map(group).collect())
+    }
 }

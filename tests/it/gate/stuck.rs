@@ -43,8 +43,12 @@ impl Hold {
 
 #[test]
 fn a_judge_and_a_round_of_upkeep_that_hang_make_health_degraded() {
-    // Of the block file: the queue is locked while a snapshot of the other one is opened.
-    for (thread, file, seconds) in [("pouw-judge-0", StoreFile::State, 60), ("pouw-upkeep", StoreFile::Blocks, 300)] {
+    let cases = [
+        ("pouw-judge-0", StoreFile::State, 60),
+        ("pouw-upkeep", StoreFile::State, 300),
+        ("pouw-upkeep", StoreFile::Blocks, 300),
+    ];
+    for (thread, file, seconds) in cases {
         let hold = Arc::new(Hold::default());
         let hook = hold.clone();
         let disk = SimDisk::new();
