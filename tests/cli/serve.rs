@@ -85,8 +85,13 @@ impl Server {
 }
 
 fn store(directory: &Path) -> String {
+    store_of(directory, 400_000)
+}
+
+/// A store with one file of this many bytes.
+fn store_of(directory: &Path, bytes: u32) -> String {
     let (source, db) = (directory.join("source"), directory.join("db"));
-    std::fs::write(&source, (0..400_000u32).map(|at| (at / 4_096) as u8).collect::<Vec<_>>()).unwrap();
+    std::fs::write(&source, (0..bytes).map(|at| (at / 4_096) as u8).collect::<Vec<_>>()).unwrap();
     let db = db.to_str().unwrap().to_owned();
     done(&["ingest", "--db", &db, "--exposure", "public", source.to_str().unwrap()], b"");
     db
@@ -345,6 +350,17 @@ fn a_store_that_is_served_is_scrubbed_by_its_service() {
 
 #[cfg(unix)]
 #[test]
+fn a_scrub_that_has_read_everything_does_not_wait_for_its_rate() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = store(directory.path());
+    assert!(done(&["scrub", "--db", &db, "--rate", "1"], b"").trim_end().ends_with("clean"));
+    let server = Server::start(Path::new(&db), &[]);
+    assert!(done(&["scrub", "--db", &db, "--rate", "1"], b"").trim_end().ends_with("clean"));
+    server.stop();
+}
+
+#[cfg(unix)]
+#[test]
 fn a_store_that_is_served_is_backed_up_by_its_service() {
     let directory = tempfile::tempdir().unwrap();
     let db = store(directory.path());
@@ -437,7 +453,8 @@ fn a_server_that_is_to_exit_when_its_store_fails_ends_by_itself_with_1() {
 #[test]
 fn a_scrub_by_a_service_keeps_to_the_rate_of_the_service_unless_it_is_told_another() {
     let directory = tempfile::tempdir().unwrap();
-    let db = store(directory.path());
+    // More than one step reads.
+    let db = store_of(directory.path(), 4 << 20);
     let file = directory.path().join("pouw.toml");
     std::fs::write(&file, "scrub_bytes_per_second = 1\n").unwrap();
     let server = Server::start(Path::new(&db), &["--config", file.to_str().unwrap()]);

@@ -129,15 +129,15 @@ impl Pace {
         Self { rate, begun: Instant::now() }
     }
 
-    /// Waits until this number of bytes is due. `goes_on` ends the wait.
-    pub fn wait(&self, bytes: u64, mut goes_on: impl FnMut() -> bool) -> ControlFlow<()> {
+    /// Waits until what was read is due; not at the end of the pass. `goes_on` ends the wait.
+    pub fn wait(&self, read: &ScrubReport, mut goes_on: impl FnMut() -> bool) -> ControlFlow<()> {
         loop {
             if !goes_on() {
                 return ControlFlow::Break(());
             }
             let due = match self.rate {
-                Rate::Unlimited => 0.0,
-                Rate::Bytes(rate) => bytes as f64 / rate as f64,
+                Rate::Bytes(rate) if !read.pass_ended => read.spent as f64 / rate as f64,
+                Rate::Bytes(_) | Rate::Unlimited => 0.0,
             };
             let left = Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX).saturating_sub(self.begun.elapsed());
             if left.is_zero() {
@@ -193,7 +193,7 @@ fn scrub(options: &Options, progress: &mut dyn FnMut(u64, u64)) -> Result<Done, 
     let pace = Pace::of(options.rate.unwrap_or(Rate::Unlimited));
     let report = engine.scrub_all(&mut |report| {
         progress(report.bytes, report.pass_bytes_expected);
-        pace.wait(report.spent, || true)
+        pace.wait(report, || true)
     })?;
     engine.close();
     Ok(Done::of(&report))
@@ -245,10 +245,16 @@ mod tests {
 
     #[test]
     fn a_wait_ends_when_it_is_due_or_given_up() {
-        assert!(Pace::of(Rate::Unlimited).wait(u64::MAX, || true).is_continue());
-        assert!(Pace::of(Rate::Bytes(1 << 40)).wait(1, || true).is_continue());
-        assert!(Pace::of(Rate::Bytes(1)).wait(u64::MAX, || false).is_break());
+        let mut read = ScrubReport::default();
+        read.spent = 1;
+        assert!(Pace::of(Rate::Bytes(1 << 40)).wait(&read, || true).is_continue());
+        read.spent = u64::MAX;
+        assert!(Pace::of(Rate::Unlimited).wait(&read, || true).is_continue());
+        assert!(Pace::of(Rate::Bytes(1)).wait(&read, || false).is_break());
+        read.pass_ended = true;
+        assert!(Pace::of(Rate::Bytes(1)).wait(&read, || true).is_continue());
     }
+
     #[cfg(all(unix, feature = "serve"))]
     #[test]
     fn a_service_that_is_asked_for_no_rate_keeps_to_its_own() {

@@ -142,7 +142,7 @@ fn scrub_all(engine: &PouwEngine, rate: Option<Rate>, tell: &mpsc::Sender<Reply>
     let scrubbed = engine.scrub_all(&mut |report| {
         let progress = || Reply::Progress { bytes: report.bytes, of: report.pass_bytes_expected };
         // While it waits too, so that a command that is gone ends it.
-        pace.wait(report.spent, || tell.blocking_send(progress()).is_ok())
+        pace.wait(report, || tell.blocking_send(progress()).is_ok())
     });
     let reply = match scrubbed {
         Ok(report) => Reply::Scrubbed(scrub::Done::of(&report)),
