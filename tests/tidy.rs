@@ -13,6 +13,8 @@ use std::path::Path;
 mod documents;
 #[path = "tidy/prose.rs"]
 mod prose;
+#[path = "tidy/rooms.rs"]
+mod rooms;
 
 /// Folders of `src` and their ranks; imports go to a lower rank, or to a pair of [`SIDEWAYS`].
 const RANKS: [(&str, u8); 13] = [
