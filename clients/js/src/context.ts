@@ -1,6 +1,6 @@
-import type { MaxCost, PouwClientOptions } from './client.js';
 import type { PouwEventDetails } from './events.js';
 import type { Gathering } from './gathering.js';
+import type { MaxCost, PouwClientOptions } from './options.js';
 import type { Queue } from './queue.js';
 import type { Solver } from './solver.js';
 

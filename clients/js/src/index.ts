@@ -3,19 +3,12 @@
  *
  * @packageDocumentation
  */
-export {
-  createPouwClient,
-  createPouwFetch,
-  pouwFetch,
-  PouwClient,
-  type MaxCost,
-  type PouwClientOptions,
-  type PouwFetch,
-} from './client.js';
+export { createPouwClient, createPouwFetch, pouwFetch, PouwClient, type PouwFetch } from './client.js';
 export { toCompact } from './compact.js';
 export { computeWorkUnit, type ComputeOptions } from './compute.js';
 export { PouwError, type PouwErrorCode, type PouwErrorDetails } from './errors.js';
 export type { PouwEvent, PouwEventDetails, PouwListener } from './events.js';
+export type { MaxCost, PouwClientOptions } from './options.js';
 export type {
   DifficultyTier,
   EngineChoice,

@@ -1,5 +1,5 @@
-import type { MaxCost, PouwClientOptions } from './client.js';
 import { PouwError } from './errors.js';
+import type { MaxCost, PouwClientOptions } from './options.js';
 import type { Problem } from './problem.js';
 import { abortable, monotonicMs } from './time.js';
 import type { WorkUnit } from './types.js';
