@@ -1,5 +1,5 @@
 import { sha3_512 } from '@noble/hashes/sha3.js';
-import type { Engine, Hashes, Run } from './engine.js';
+import type { Engine, Hashes, Run } from './hashing.js';
 import { HASH_BYTES } from './limits.js';
 import type { Task } from './validate.js';
 

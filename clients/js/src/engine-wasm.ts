@@ -1,4 +1,4 @@
-import type { Engine, Hashes, Run } from './engine.js';
+import type { Engine, Hashes, Run } from './hashing.js';
 import { HASH_BYTES } from './limits.js';
 import type { Task } from './validate.js';
 

@@ -1,6 +1,6 @@
 import { toHex } from './bytes.js';
-import type { Hashes } from './engine.js';
 import { describe, PouwError } from './errors.js';
+import type { Hashes } from './hashing.js';
 import { HASH_BYTES } from './limits.js';
 import { MAX_UNIX_MS } from './time.js';
 import type { PouwWarning, WorkResult, WorkUnit } from './types.js';

@@ -1,4 +1,4 @@
-import type { Engine, Hashes } from './engine.js';
+import type { Engine, Hashes } from './hashing.js';
 import { monotonicMs } from './time.js';
 import type { Progress } from './types.js';
 import type { Task } from './validate.js';

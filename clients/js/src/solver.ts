@@ -1,7 +1,8 @@
 import { startWorker } from '#platform';
 import { solverError, wasmWarning, workResult } from './outcome.js';
-import { loadEngine, type Hashes } from './engine.js';
+import { loadEngine } from './engine.js';
 import { describe } from './errors.js';
+import type { Hashes } from './hashing.js';
 import { hashTask } from './solve.js';
 import { abortable, monotonicMs } from './time.js';
 import type { EngineChoice, PouwWarning, Progress, WorkResult, WorkUnit } from './types.js';

@@ -1,4 +1,4 @@
-import type { Hashes } from './engine.js';
+import type { Hashes } from './hashing.js';
 import type { EngineChoice, Progress } from './types.js';
 import type { Task } from './validate.js';
 
