@@ -61,8 +61,8 @@ pub use engine::{
 pub use gate::{
     AcceptedWork, Admission, BodyRead, Caller, ClientKey, Decision, FallbackBehavior, Flight, Gate, GateConfig,
     GateConfigBuilder, GateError, GateEvent, GateEventSink, GateRuntime, GateStats, Head, Headers, Health,
-    HealthCondition, IdentifierStrategy, NeedsBody, PartHealth, Pass, Pending, Policy, RateLimitDraft, Refusal, Step,
-    Verdict, Window, WindowError, identity::NetworkPrefix, settings,
+    HealthCondition, IdentifierStrategy, NeedsBody, NetworkPrefix, PartHealth, Pass, Pending, Policy, RateLimitDraft,
+    Refusal, Step, Verdict, Window, WindowError, settings,
 };
 #[cfg(feature = "gate")]
 pub use policy::window::Quota;

@@ -9,7 +9,7 @@ pub enum GateError {
     /// A setting is out of range, or does not fit the engine's settings.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The engine's store could not be opened ([`Gate::open`](super::Gate::open)).
+    /// The engine's store could not be opened ([`Gate::open`](crate::Gate::open)).
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The operating system returned no random bytes.

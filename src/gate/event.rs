@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::guard::contained;
 use crate::protocol::{DifficultyTier, MicroJoules, Reason, WorkId};
 
-use super::identity::ClientKey;
+use super::request::client::ClientKey;
 
 /// The paper's events. They contain client keys, so they stay on the server: none is sent to a
 /// client.

@@ -20,138 +20,66 @@
 //! limit (the same bound; no challenge), challenge bytes in flight (a plain 429), request bodies
 //! being buffered and answers waiting to be judged (`try_again`).
 
-mod accounts;
-mod answer;
-mod body;
-mod breaker;
-mod buffers;
-mod choices;
 mod config;
-mod counters;
-mod decision;
-mod digest;
+mod decide;
 mod error;
 mod event;
-mod facts;
-mod flight;
-mod health;
-pub mod identity;
-mod judges;
-mod limiter;
-mod needs_body;
-mod page;
-mod pending;
-mod plain;
-mod reading;
-mod replaced;
-mod respond;
-mod routes;
+mod memory;
+mod reply;
+mod report;
+mod request;
 mod runtime;
-pub mod settings;
-mod share;
-mod step;
-mod usefulness;
-mod window;
+mod state;
+mod tallies;
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::engine::{Config, PouwEngine, bump, whole_ms};
-use crate::policy::window::WindowRules;
 use crate::protocol::DifficultyTier;
 use crate::store::random;
 
 pub use crate::policy::window::Quota;
-pub use choices::{FallbackBehavior, IdentifierStrategy, Policy, RateLimitDraft};
-pub use config::{GateConfig, GateConfigBuilder};
-pub use counters::GateStats;
-pub use decision::{AcceptedWork, Decision, Headers, Pass, Refusal};
+pub use config::builder::{GateConfig, GateConfigBuilder};
+pub use config::choices::{FallbackBehavior, Policy, RateLimitDraft};
+pub use config::settings;
+pub use decide::body::{BodyRead, NeedsBody};
+pub use decide::pending::{Pending, Verdict};
+pub use decide::step::Step;
 pub use error::GateError;
 pub use event::{GateEvent, GateEventSink};
-pub use facts::{BodyRead, Caller, Facts, Head, Navigation, PolicyId, Presented, ResultText};
-pub use flight::Flight;
-pub use health::{Health, HealthCondition, PartHealth};
-pub use identity::ClientKey;
-pub use needs_body::NeedsBody;
-pub use pending::Pending;
+pub use memory::flight::Flight;
+pub use memory::shared_window::{Admission, Window, WindowError};
+pub use reply::decision::{AcceptedWork, Decision, Pass, Refusal};
+pub use reply::headers::Headers;
+pub use report::health::{Health, HealthCondition, PartHealth};
+pub use report::stats::GateStats;
+pub use request::client::{ClientKey, NetworkPrefix};
+pub use request::facts::{Facts, PolicyId};
+pub use request::head::{Caller, Head};
+pub use request::identity::{self, IdentifierStrategy};
+pub use request::navigation::Navigation;
+pub use request::presented::{Presented, ResultText};
 pub use runtime::GateRuntime;
-pub use step::{Step, Verdict};
-pub use window::{Admission, Window, WindowError};
+pub use state::Gate;
 
-use accounts::Accounts;
-use answer::OpenedToken;
-use breaker::Watch;
-use buffers::{Buffered, Buffers};
-use counters::Counters;
-use digest::Digester;
-use flight::Runway;
-use judges::Judges;
-use limiter::Limiter;
-use replaced::Replaced;
-use routes::{RouteMatch, Routes};
-use runtime::ReputationProvider;
-
-/// A rate limiter in front of a service, framework-neutral and synchronous. Cheap to clone; clones
-/// share everything.
-///
-/// **Guarantee.** A request passes when its client is under its limit, or for work that has been
-/// verified and is durable; each token lets one request pass. Every other request gets the refusal
-/// that the wire protocol's table of responses lists. Only the decision on a request with a token
-/// waits for a commit or a disk, and it comes by callback.
-///
-/// **After a restart** windows, budgets and ceilings are empty; difficulty, credits and used tokens
-/// are kept.
-///
-/// **Bounds.** Everything in memory has a bound: windows
-/// ([`tracked_clients_max`](GateConfigBuilder::tracked_clients_max); new clients share their
-/// network's window), accounts of clients over their limit (the same bound; no challenge),
-/// challenge bytes in flight ([`bytes_in_flight`](GateConfigBuilder::bytes_in_flight); a 429
-/// without work), buffered request bodies and answers waiting to be judged (`try_again`).
-#[derive(Debug, Clone)]
-pub struct Gate {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    engine: PouwEngine,
-    settings: GateConfigBuilder,
-    routes: Routes,
-    places: Vec<Place>,
-    /// Data that a unit of each tier may carry: a single leaf at Low may be as long as a High unit.
-    unit_bytes: [u64; 3],
-    accounts: Accounts,
-    in_flight: Arc<Runway>,
-    buffers: Arc<Buffers>,
-    breaker: Mutex<Watch>,
-    replaced: Mutex<Replaced>,
-    window: Option<Arc<dyn Window>>,
-    window_failing: AtomicBool,
-    reputation: Option<ReputationProvider>,
-    counters: Counters,
-    events: GateEventSink,
-    judges: Judges,
-}
-
-/// A policy and its windows.
-#[derive(Debug)]
-struct Place {
-    id: PolicyId,
-    policy: Policy,
-    digest: u64,
-    draft: RateLimitDraft,
-    limiter: Limiter,
-}
-
-/// All threads of a server share one gate.
-const _: fn() = || {
-    fn is_shared<T: Send + Sync + Clone>() {}
-    is_shared::<Gate>();
-};
+use config::routes::{RouteMatch, Routes};
+use decide::threads;
+use memory::breaker::Watch;
+use memory::buffers::Buffers;
+use memory::challenges::Challenges;
+use memory::digest::Digester;
+use memory::flight::Runway;
+use memory::jobs::Jobs;
+use memory::limit::Limits;
+use memory::replaced::Replaced;
+use memory::shared_window::SharedWindow;
+use request::head::is_preflight;
+use request::navigation::navigation;
+use request::presented::presented;
+use state::Inner;
+use tallies::Tallies;
 
 impl Gate {
     /// Opens the store in `directory`, which is made if it is missing, and returns a gate in front
@@ -191,42 +119,33 @@ impl Gate {
     /// As [`Gate::new`].
     pub fn with_runtime(engine: PouwEngine, config: GateConfig, runtime: GateRuntime) -> Result<Self, GateError> {
         config.fits(engine.config())?;
-        let settings = config.settings;
         let digests = Digester::new(random().map_err(|error| GateError::Random(error.to_string()))?);
-        let place = |(at, (policy, rules)): (usize, (&Policy, WindowRules))| {
-            let limiter = Limiter::new(rules, settings.tracked_clients_max, digests);
-            let id = PolicyId(u16::try_from(at).unwrap_or(0));
-            let (digest, draft) = (routes::policy_digest(&policy.name), settings.ratelimit_draft);
-            Place { id, digest, draft, policy: policy.clone(), limiter }
-        };
-        let places = settings.policies.iter().zip(config.windows).enumerate().map(place).collect();
+        let limits = Limits::new(&config, digests);
+        let settings = config.settings;
         let window_ms = settings.policies.first().map_or(60_000, |policy| whole_ms(policy.window));
-        let (judges, inbox) = Judges::new(settings.waiting_answers_max, settings.judge_threads, engine.now().0);
+        let (jobs, inbox) = Jobs::new(settings.waiting_answers_max, settings.judge_threads, engine.now().0);
         let cap = engine.config().unit_bytes(DifficultyTier::High) as u64;
+        let probe_interval_ms = whole_ms(settings.circuit_breaker_probe_interval);
         let inner = Arc::new(Inner {
             routes: Routes::new(&settings.policies, &settings.exempt_routes),
-            places,
+            limits,
             unit_bytes: [cap, engine.config().unit_bytes(DifficultyTier::Medium) as u64, cap],
-            accounts: Accounts::new(&settings, window_ms, digests),
+            challenges: Challenges::new(&settings, window_ms, digests),
             in_flight: Runway::new(settings.bytes_in_flight),
             buffers: Buffers::new(settings.buffered_bytes_max as u64),
-            breaker: Mutex::new(Watch::new(
-                settings.circuit_breaker_threshold,
-                whole_ms(settings.circuit_breaker_probe_interval),
-            )),
-            replaced: Mutex::default(),
-            window: runtime.window,
-            window_failing: AtomicBool::new(false),
+            breaker: Watch::new(settings.circuit_breaker_threshold, probe_interval_ms),
+            replaced: Replaced::default(),
+            window: SharedWindow::new(runtime.window),
             reputation: runtime.reputation,
-            counters: Counters::default(),
+            tallies: Tallies::default(),
             events: runtime.events,
-            judges,
+            jobs,
             engine,
             settings,
         });
         // The first reading calibrates: not while a request waits.
         inner.engine.for_gate().window_ms();
-        judges::start(&inbox, &inner, !runtime.ticked_by_host)?;
+        threads::start(&inbox, &inner, (!runtime.ticked_by_host).then_some(Self::tick))?;
         Ok(Self { inner })
     }
 
@@ -258,21 +177,21 @@ impl Gate {
     pub fn on_request(&self, head: &dyn Head, caller: &Caller<'_>) -> Step {
         let inner = &*self.inner;
         let policy = match inner.routes.policy_of(head.method(), head.path()) {
-            RouteMatch::Policy(policy) if !reading::is_preflight(head) => policy,
+            RouteMatch::Policy(policy) if !is_preflight(head) => policy,
             _ => {
-                bump(&inner.counters.exempt_routes, 1);
+                bump(&inner.tallies.exempt_routes, 1);
                 return Step::Exempt;
             }
         };
-        let (client, prefix) = identity::identify(head, caller, &inner.settings);
+        let (client, prefix) = identity::identify(head, caller, &inner.settings.identity());
         let mut facts = Facts { client, prefix, policy, answer: None, reputation: None, navigation: None };
-        let navigation = (!inner.settings.challenge_page.is_empty()).then(|| page::navigation(head)).flatten();
+        let navigation = (!inner.settings.challenge_page.is_empty()).then(|| navigation(head)).flatten();
         facts.navigation = navigation.as_ref().map(|(navigation, _)| *navigation);
-        let token = match reading::presented(head) {
+        let token = match presented(head) {
             Ok(None) => match self.take_answer(&mut facts, navigation) {
                 Some(token) => Some(token),
                 None => {
-                    inner.counters.requests.bump();
+                    inner.tallies.requests.bump();
                     return Step::Decided(self.without_token(&facts));
                 }
             },
@@ -281,65 +200,16 @@ impl Gate {
                 None
             }
             Err(malformed) => {
-                inner.counters.requests.bump();
+                inner.tallies.requests.bump();
                 let refused = self.malformed(&facts, None, &malformed);
                 return Step::Decided(self.dressed(&facts, refused));
             }
         };
         let in_header = facts.answer.as_ref().is_some_and(|presented| presented.result.is_some());
         if in_header || !head.has_body() {
-            return Step::Judge(self.pending(facts, token, None));
+            return Step::Judge(Pending::new(self, facts, token, None));
         }
         self.ask_for_body(head, facts)
-    }
-
-    /// Decides on a request without a token.
-    #[inline(always)]
-    fn without_token(&self, facts: &Facts) -> Decision {
-        if facts.navigation.is_none() {
-            // Made in place: moving it would be a large part of the cost of a decision.
-            return self.plain(facts, None);
-        }
-        self.dressed(facts, self.plain(facts, None))
-    }
-
-    /// Counts a request with a token, which is judged later.
-    fn pending(&self, facts: Facts, token: Option<Box<OpenedToken>>, buffered: Option<Buffered>) -> Pending {
-        self.inner.counters.requests.bump();
-        Pending { gate: self.clone(), facts, token, buffered }
-    }
-
-    /// Uses the first answer of a navigation whose token is valid for this client; returns that
-    /// token.
-    fn take_answer(
-        &self,
-        facts: &mut Facts,
-        navigation: Option<(Navigation, Vec<Presented>)>,
-    ) -> Option<Box<OpenedToken>> {
-        let (navigation, answers) = navigation?;
-        let mut opened = None;
-        for answer in answers {
-            if let Ok(token) = self.open_token(facts, &answer.token) {
-                (opened, facts.answer) = (Some(token), Some(answer));
-                break;
-            }
-        }
-        facts.navigation = Some(Navigation { answered: opened.is_some(), ..navigation });
-        opened
-    }
-
-    /// Adapts a decision to the form of its request.
-    fn dressed(&self, facts: &Facts, decision: Decision) -> Decision {
-        page::dress(decision, facts.navigation, &self.inner.settings.challenge_page)
-    }
-
-    fn place(&self, policy: PolicyId) -> &Place {
-        // Policy ids are from this gate's routes; an id of another gate falls back to the default.
-        self.inner.places.get(usize::from(policy.0)).unwrap_or(&self.inner.places[0])
-    }
-
-    fn emit(&self, event: &GateEvent) {
-        self.inner.events.emit(event);
     }
 }
 
@@ -347,14 +217,8 @@ impl Gate {
 /// head to read. For a request with a token it returns [`Verdict::Judge`].
 pub fn decide(gate: &Gate, facts: Facts) -> Verdict {
     if facts.answer.is_some() {
-        return Verdict::Judge(gate.pending(facts, None, None));
+        return Verdict::Judge(Pending::new(gate, facts, None, None));
     }
-    gate.inner.counters.requests.bump();
+    gate.inner.tallies.requests.bump();
     Verdict::Decided(gate.without_token(&facts))
-}
-
-impl fmt::Debug for Inner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inner").field("engine", &self.engine).finish_non_exhaustive()
-    }
 }

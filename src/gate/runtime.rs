@@ -4,15 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::event::GateEventSink;
-use super::identity::ClientKey;
-use super::window::Window;
+use super::memory::shared_window::Window;
+use super::request::client::ClientKey;
 
 /// Returns the host's reputation of a client, 0 to 1.
 pub(super) type ReputationProvider = Arc<dyn Fn(&ClientKey) -> Option<f64> + Send + Sync>;
 
 /// The parts of a gate that the host may supply: a subscriber of events, a source of reputations,
 /// windows outside the process, and a clock tick. Used by
-/// [`Gate::with_runtime`](super::Gate::with_runtime).
+/// [`Gate::with_runtime`](crate::Gate::with_runtime).
 ///
 /// # Examples
 ///
@@ -59,7 +59,7 @@ impl GateRuntime {
         self
     }
 
-    /// Leaves [`Gate::tick`](super::Gate::tick) to the host. Otherwise a thread of the gate calls
+    /// Leaves [`Gate::tick`](crate::Gate::tick) to the host. Otherwise a thread of the gate calls
     /// it about once a second.
     pub fn ticked_by_host(mut self) -> Self {
         self.ticked_by_host = true;

@@ -141,7 +141,7 @@ fn no_setter_of_the_builders_is_forgotten() {
     let source = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
     let engine = ["config", "calibrate", "background", "scrub/settings"];
     let engine = engine.map(|file| source(&format!("src/engine/{file}.rs"))).concat();
-    let gate = source("src/gate/config.rs");
+    let gate = source("src/gate/config/builder.rs");
     let by_hand = |text: &str| -> Vec<String> {
         let functions = text.lines().filter_map(|line| line.trim().strip_prefix("pub fn "));
         let setters = functions.filter_map(|rest| rest.split_once("(mut self, "));

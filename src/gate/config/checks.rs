@@ -1,0 +1,138 @@
+//! The rules of the settings.
+
+use std::collections::HashSet;
+
+use crate::engine::{Config, ConfigError, MS_MAX, POSITIVE, check_setting as check, check_time};
+use crate::policy::window::WindowRules;
+
+use super::builder::{GateConfig, GateConfigBuilder};
+use super::choices::{NETWORK_RULE, OpenChallenges};
+use super::routes::Pattern;
+use super::sizes::{PREFIX_CHARS_MAX, encoded};
+
+impl GateConfig {
+    /// Checks these settings against the engine's.
+    pub(in crate::gate) fn fits(&self, engine: &Config) -> Result<(), ConfigError> {
+        let bytes = self.settings.bytes_in_flight;
+        let rule = "it must hold a challenge of the largest unit: four thirds of unit_bytes of the high tier, and 3072";
+        check("bytes_in_flight", bytes, bytes >= encoded(engine.send_cap() as u64), rule)
+    }
+}
+
+impl GateConfigBuilder {
+    /// Checks the settings. Those that depend on the engine's are checked when the gate is made.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the field, the value and the rule of the first setting that is out of
+    /// range.
+    pub fn build(self) -> Result<GateConfig, ConfigError> {
+        let windows = self.check_policies()?;
+        if let Some(network) = &self.no_network {
+            check("trusted_proxies", network, false, NETWORK_RULE)?;
+        }
+        self.check_page()?;
+        self.check_numbers()?;
+        Ok(GateConfig { settings: self, windows })
+    }
+
+    /// Checks the policies and the routes, and returns the rules of each policy.
+    fn check_policies(&self) -> Result<Vec<WindowRules>, ConfigError> {
+        let count = self.policies.len();
+        check("policies", count - 1, count <= 1_000, "it must be at most 999 besides the default")?;
+        let mut windows = Vec::with_capacity(count);
+        for (at, policy) in self.policies.iter().enumerate() {
+            let name = &policy.name;
+            let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
+            let good = (1..=64).contains(&name.len()) && name.bytes().all(plain);
+            check("policies.name", name, good, "it must have 1 to 64 characters of a-z, 0-9, _ and -")?;
+            let repeated = self.policies.iter().take(at).any(|other| other.name == *name);
+            check("policies.name", name, !repeated, "each policy must have a different name")?;
+            windows.push(policy.window_rules()?);
+        }
+        let routes = self.policies.iter().flat_map(|policy| &policy.routes).chain(&self.exempt_routes);
+        let mut seen = HashSet::new();
+        for route in routes {
+            let pattern = Pattern::parse(route);
+            let good = pattern.is_some();
+            check(
+                "routes",
+                route,
+                good,
+                "it must be /path or /path/*, optionally with a method and a space before it",
+            )?;
+            check("routes", route, seen.insert(pattern), "each route must be given once, in one policy or as exempt")?;
+        }
+        Ok(windows)
+    }
+
+    fn check_page(&self) -> Result<(), ConfigError> {
+        let path = &self.challenge_page;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte);
+        let good = path.starts_with('/') && path.ends_with('/') && path.len() <= PREFIX_CHARS_MAX;
+        let rule = "it must be empty, or a path of at most 128 characters of A-Z, a-z, 0-9, /, _, - and . that begins and ends \
+                    with /";
+        check("challenge_page", path, path.is_empty() || (good && path.bytes().all(plain)), rule)
+    }
+
+    fn check_numbers(&self) -> Result<(), ConfigError> {
+        let within =
+            |field, value: u64, low: u64, high: u64, rule| check(field, value, (low..=high).contains(&value), rule);
+        within("ipv6_prefix", self.ipv6_prefix.into(), 16, 128, "it must be from 16 to 128")?;
+        let positive = "it must be 1 or more";
+        within("circuit_breaker_threshold", self.circuit_breaker_threshold.into(), 1, u64::MAX, positive)?;
+        for (field, value) in [
+            ("reputation_difficulty_threshold", self.reputation_difficulty_threshold),
+            ("reputation_exemption_threshold", self.reputation_exemption_threshold),
+        ] {
+            check(field, value, value.is_finite() && value >= 0.0, "it must be a finite number, 0 or more")?;
+        }
+        let million = "it must be at most 1000000";
+        for (field, value) in [
+            ("paid_admissions_per_window", self.paid_admissions_per_window.unwrap_or(0)),
+            ("paid_admissions_per_prefix", self.paid_admissions_per_prefix.unwrap_or(0)),
+            ("paid_admissions_in_all", self.paid_admissions_in_all),
+        ] {
+            within(field, value.into(), 0, 1_000_000, million)?;
+        }
+        let OpenChallenges { by_address, by_name } = self.open_challenges;
+        for open in [by_address, by_name] {
+            within("open_challenges", open.into(), 1, 64, "it must be from 1 to 64")?;
+        }
+        let tracked = self.tracked_clients_max as u64;
+        within("tracked_clients_max", tracked, 1_000, 16_777_216, "it must be from 1000 to 16777216")?;
+        let limit = self.body_limit_bytes as u64;
+        within("body_limit_bytes", limit, 16 << 10, 64 << 20, "it must be from 16384 to 67108864")?;
+        let buffered = self.buffered_bytes_max as u64;
+        within("buffered_bytes_max", buffered, limit, u64::MAX, "it must be at least body_limit_bytes")?;
+        for (field, time) in [
+            ("circuit_breaker_probe_interval", self.circuit_breaker_probe_interval),
+            ("body_timeout", self.body_timeout),
+            ("write_timeout", self.write_timeout),
+        ] {
+            check_time(field, time, 1..=MS_MAX, POSITIVE)?;
+        }
+        within("judge_threads", self.judge_threads as u64, 1, 64, "it must be from 1 to 64")?;
+        within("waiting_answers_max", self.waiting_answers_max as u64, 1, 65_536, "it must be from 1 to 65536")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::config::choices::Policy;
+    use std::time::Duration;
+
+    #[test]
+    fn the_default_has_the_rules_that_its_policy_is_built_with() {
+        let built = GateConfig::builder().build().unwrap();
+        assert_eq!(GateConfig::default().windows, built.windows);
+    }
+
+    #[test]
+    fn each_policy_has_the_rules_of_its_own_limit_and_window() {
+        let second = Policy::new("second", 5, Duration::from_secs(2));
+        let built = GateConfig::builder().rate_limit(7).policy(second).build().unwrap();
+        let seen: Vec<_> = built.windows.iter().map(|rules| (rules.limit(), rules.window_ms())).collect();
+        assert_eq!(seen, [(7, 60_000), (5, 2_000)]);
+    }
+}

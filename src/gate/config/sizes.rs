@@ -1,0 +1,20 @@
+//! Sizes of what is sent with a challenge.
+
+/// Bytes of an encoded challenge without the unit's data: other members, problem document, headers.
+const FRAME_BYTES: u64 = 3_072;
+/// The least data worth a challenge.
+pub(in crate::gate) const DATA_BYTES_MIN: u64 = 512;
+/// Maximum bytes of the challenge page without the problem document in it.
+pub(in crate::gate) const PAGE_BYTES: u64 = 1_536;
+/// Maximum length of the path of the page's files, in characters.
+pub(in crate::gate) const PREFIX_CHARS_MAX: usize = 128;
+
+/// Returns the bytes of an encoded challenge with `data` bytes of block data.
+pub(in crate::gate) const fn encoded(data: u64) -> u64 {
+    data.div_ceil(3) * 4 + FRAME_BYTES
+}
+
+/// Returns the bytes of block data in an encoded challenge of `bytes` bytes.
+pub(in crate::gate) const fn decoded(bytes: u64) -> u64 {
+    bytes.saturating_sub(FRAME_BYTES) / 4 * 3
+}

@@ -1,0 +1,338 @@
+//! Requests with a token: the engine judges the answer, in the order of the wire protocol.
+
+use std::time::Instant;
+
+use crate::engine::{Accepted, Inspected, SubmitError, bump};
+use crate::gate::config::sizes::{PAGE_BYTES, encoded};
+use crate::gate::event::GateEvent;
+use crate::gate::memory::flight::Flight;
+use crate::gate::memory::jobs::Job;
+use crate::gate::memory::shared_window::Admission;
+use crate::gate::reply::decision::{AcceptedWork, Decision};
+use crate::gate::reply::problem::detail;
+use crate::gate::reply::respond::{NewRefusal, pass};
+use crate::gate::request::facts::Facts;
+use crate::gate::request::presented::{Presented, ResultText};
+use crate::gate::state::Gate;
+use crate::protocol::{DifficultyTier, Malformed, MicroJoules, Reason, WorkId, WorkResult};
+
+use super::challenge::Because;
+
+/// How long a client waits before it sends again an answer that could not be accepted.
+const TRY_AGAIN_MS: u64 = 1_000;
+
+/// A challenge, as read from its token.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::gate) struct Challenge {
+    id: WorkId,
+    tier: DifficultyTier,
+    expires_ms: u64,
+    /// The time at which its floor ends.
+    not_before_ms: u64,
+}
+
+/// A valid token whose lease is not checked yet. Time may pass, so the engine checks its expiry
+/// again.
+#[derive(Debug)]
+pub(in crate::gate) struct OpenedToken {
+    inspected: Inspected,
+    challenge: Challenge,
+}
+
+impl OpenedToken {
+    /// Returns whether its challenge is known to be over.
+    pub(in crate::gate) fn is_over(&self, gate: &Gate) -> bool {
+        gate.inner.engine.for_gate().is_over(&self.inspected)
+    }
+
+    /// Returns the id of its challenge.
+    pub(in crate::gate) fn id(&self) -> WorkId {
+        self.challenge.id
+    }
+}
+
+impl Gate {
+    /// Judges an answer on this thread, up to the commit. If the decision needs no commit, `done`
+    /// is called here. Otherwise the engine's writer passes a job that calls it to `hand_over`,
+    /// since the writer must not wait for the host. A `token` that is open already is not opened
+    /// again.
+    pub(in crate::gate) fn judge(
+        &self,
+        facts: Facts,
+        token: Option<Box<OpenedToken>>,
+        hand_over: impl FnOnce(Job) + Send + 'static,
+        done: impl FnOnce(Decision) + Send + 'static,
+    ) {
+        let started = Instant::now();
+        let Some(Presented { token: text, result }) = facts.answer.as_ref() else {
+            return done(self.plain(&facts, None));
+        };
+        let OpenedToken { inspected, challenge } = match token.map_or_else(|| self.open_token(&facts, text), Ok) {
+            Ok(token) => *token,
+            Err(error) => return done(self.unanswered(&facts, None, &error)),
+        };
+        let Some(result) = result else {
+            return done(self.asked_again(&facts, &inspected, challenge));
+        };
+        match read(result, text, challenge.id) {
+            Err(malformed) => done(match self.inner.engine.for_gate().refuse_malformed(&inspected) {
+                Ok(()) => self.malformed(&facts, Some(challenge.id), &malformed),
+                Err(error) => self.unanswered(&facts, Some(challenge), &error),
+            }),
+            Ok(result) => {
+                let gate = self.clone();
+                self.inner.engine.for_gate().submit_inspected(inspected, &result, move |verdict| {
+                    gate.count_commit(&verdict);
+                    hand_over(Box::new(move || {
+                        gate.report_changes();
+                        done(match verdict {
+                            Ok(accepted) => gate.accepted(&facts, challenge.tier, accepted, started),
+                            Err(error) => gate.unanswered(&facts, Some(challenge), &error),
+                        });
+                    }));
+                });
+            }
+        }
+    }
+
+    /// Checks everything about a token that needs no store.
+    pub(in crate::gate) fn open_token(&self, facts: &Facts, text: &str) -> Result<Box<OpenedToken>, SubmitError> {
+        let policy = self.inner.limits.of(facts.policy).digest;
+        let inspected = self.inner.engine.for_gate().inspect(&facts.client.to_bytes(), text, policy)?;
+        let (id, tier, now_ms) = (inspected.id(), inspected.tier(), self.inner.engine.now().0);
+        let expires_ms = now_ms + inspected.ttl_ms();
+        let challenge = Challenge { id, tier, expires_ms, not_before_ms: now_ms + inspected.wait_ms() };
+        Ok(Box::new(OpenedToken { inspected: inspected.from_network(facts.prefix.as_bytes()), challenge }))
+    }
+
+    fn accepted(&self, facts: &Facts, tier: DifficultyTier, accepted: Accepted, started: Instant) -> Decision {
+        let now_ms = self.inner.engine.now().0;
+        let Accepted { id, award, nodes, .. } = accepted;
+        let limit = self.inner.limits.of(facts.policy);
+        self.inner.challenges.paid(&facts.client, facts.prefix, id, now_ms);
+        let latency = started.elapsed();
+        metrics::histogram!("pouw_verification_seconds").record(latency.as_secs_f64());
+        let counters = &self.inner.tallies;
+        bump(&counters.completed, 1);
+        bump(&counters.awarded, award.0);
+        bump(&counters.hashes, nodes);
+        let client = &facts.client;
+        self.inner.events.emit(&GateEvent::WorkVerified {
+            client: client.clone(),
+            work_unit_id: id,
+            verification_latency_us: u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
+        });
+        if award > MicroJoules(0) {
+            self.inner.events.emit(&GateEvent::JouleCreditAwarded {
+                client: client.clone(),
+                work_unit_id: id,
+                micro_joules: award,
+                difficulty: tier,
+            });
+        }
+        pass(limit, self.standing(limit, facts), Some(AcceptedWork { id, award }))
+    }
+
+    /// Decides on an answer that was not accepted.
+    pub(in crate::gate) fn unanswered(
+        &self,
+        facts: &Facts,
+        challenge: Option<Challenge>,
+        error: &SubmitError,
+    ) -> Decision {
+        let id = challenge.map(|challenge| challenge.id);
+        let reason = error.reason();
+        match error {
+            SubmitError::TooEarly { wait_ms } => return self.too_early(facts, challenge, *wait_ms),
+            // A failed commit was counted when the engine reported it.
+            SubmitError::NotStored(_)
+            | SubmitError::Unconfirmed { .. }
+            | SubmitError::InFlight
+            | SubmitError::Busy
+            | SubmitError::Closed => return self.try_again(facts),
+            SubmitError::Store(_) => {
+                self.store_failed(self.inner.engine.now().0);
+                return self.try_again(facts);
+            }
+            SubmitError::Malformed(malformed) => return self.malformed(facts, id, malformed),
+            _ => {}
+        }
+        if let Some(id) = id {
+            self.inner.challenges.closed(&facts.client, id);
+        }
+        if let Some(Presented { result: Some(ResultText::Unfinished(malformed)), .. }) = &facts.answer
+            && matches!(reason, Reason::TokenExpired | Reason::Withdrawn)
+        {
+            // Without its token the request might be admitted, and the service would get an
+            // incomplete body.
+            return self.malformed(facts, id, malformed);
+        }
+        self.inner.events.emit(&GateEvent::WorkFailed { client: facts.client.clone(), work_unit_id: id, reason });
+        match reason {
+            Reason::TokenExpired => self.plain(facts, Some(reason.into())),
+            Reason::Withdrawn => self.plain(facts, Some(self.withdrawn(challenge))),
+            Reason::WrongResult => {
+                self.failed(facts);
+                let limit = self.inner.limits.of(facts.policy);
+                let quota = self.counted(limit, facts);
+                self.challenge_or_short(limit, facts, quota, Some(Reason::WrongResult.into()))
+            }
+            Reason::Malformed => self.refused(facts, reason, &error.to_string()),
+            _ => {
+                // A person with two windows open is not an attacker.
+                if !facts.by_cookie() {
+                    self.failed(facts);
+                }
+                self.refused(facts, reason, detail(reason))
+            }
+        }
+    }
+
+    /// Returns the reason for a withdrawn token. Its client does not wait for a second floor, only
+    /// for the rest of the first. This applies to one new challenge, no matter how often the token
+    /// is presented.
+    fn withdrawn(&self, challenge: Option<Challenge>) -> Because {
+        let now_ms = self.inner.engine.now().0;
+        let is_first = |challenge: &Challenge| self.inner.replaced.insert(challenge.id, challenge.expires_ms, now_ms);
+        let first = challenge.filter(is_first);
+        let floor_ms = first.map(|challenge| challenge.not_before_ms.saturating_sub(now_ms));
+        Because { reason: Reason::Withdrawn, floor_ms }
+    }
+
+    /// Counts a failure of this client and emits an alert at the threshold.
+    fn failed(&self, facts: &Facts) {
+        let threshold = self.inner.settings.security_alert_threshold;
+        let now_ms = self.inner.engine.now().0;
+        if let Some(consecutive_failures) = self.inner.challenges.failed(&facts.client, threshold, now_ms) {
+            bump(&self.inner.tallies.alerts, 1);
+            let client = facts.client.clone();
+            self.inner.events.emit(&GateEvent::SecurityAlert { client, consecutive_failures, threshold });
+        }
+    }
+
+    /// Refuses a malformed token or result; the token is not used up.
+    pub(in crate::gate) fn malformed(&self, facts: &Facts, id: Option<WorkId>, malformed: &Malformed) -> Decision {
+        let reason = Reason::Malformed;
+        self.inner.events.emit(&GateEvent::WorkFailed { client: facts.client.clone(), work_unit_id: id, reason });
+        self.refused(facts, reason, &malformed.to_string())
+    }
+
+    /// Refuses a request that waiting does not help. It counts as a request.
+    pub(in crate::gate) fn refused(&self, facts: &Facts, reason: Reason, detail: &str) -> Decision {
+        if facts.by_cookie() {
+            return self.plain(facts, None);
+        }
+        let limit = self.inner.limits.of(facts.policy);
+        let quota = self.counted(limit, facts);
+        self.inner.tallies.refused(reason);
+        let refusal = NewRefusal { limit, quota, reason, detail, retry_ms: None, token: None, unit: None };
+        refusal.refuse(None)
+    }
+
+    /// Refuses an answer that could not be stored, or that there is no room for now: the client may
+    /// send the same one again.
+    pub(in crate::gate) fn try_again(&self, facts: &Facts) -> Decision {
+        self.with_token(facts, Reason::TryAgain, TRY_AGAIN_MS, None)
+    }
+
+    /// Refuses an answer that is too early: it is not checked and costs nothing. At the low tier
+    /// the unit is sent too, for clients that implement only the paper.
+    fn too_early(&self, facts: &Facts, challenge: Option<Challenge>, wait_ms: u64) -> Decision {
+        let low = challenge.filter(|challenge| challenge.tier == DifficultyTier::Low);
+        // The token is valid; if its data cannot be read now, the token alone is enough.
+        let sent = low.and_then(|challenge| self.unit_again(facts, challenge).ok().flatten());
+        self.with_token(facts, Reason::TooEarly, wait_ms, sent)
+    }
+
+    /// Decides on a token without a result. A used or withdrawn one is refused. With an open one
+    /// the window decides on the request; over the limit, the challenge is sent again.
+    fn asked_again(&self, facts: &Facts, inspected: &Inspected, challenge: Challenge) -> Decision {
+        let open = self.inner.engine.for_gate().check_open(inspected);
+        // If this cannot be checked now, a request under the limit is still admitted.
+        if let Err(error) = &open
+            && error.reason() != Reason::TryAgain
+        {
+            return self.unanswered(facts, Some(challenge), error);
+        }
+        let limit = self.inner.limits.of(facts.policy);
+        match self.admission(limit, facts) {
+            Some(Admission::Admitted(quota)) => pass(limit, quota, None),
+            Some(Admission::Over(quota)) => {
+                self.limited(facts, quota);
+                if self.inner.settings.shadow {
+                    return self.shadowed(limit, quota);
+                }
+                let ttl_ms = challenge.expires_ms.saturating_sub(self.inner.engine.now().0);
+                match open.and_then(|()| self.unit_again(facts, challenge)) {
+                    Ok(sent) => self.with_token(facts, Reason::WorkRequired, ttl_ms, sent),
+                    Err(error) => self.unanswered(facts, Some(challenge), &error),
+                }
+            }
+            otherwise => self.by_admission(limit, facts, otherwise, None),
+        }
+    }
+
+    /// Returns the unit of an open challenge, if its data may be sent again and there is room for
+    /// it.
+    fn unit_again(&self, facts: &Facts, challenge: Challenge) -> Result<Option<(String, Flight)>, SubmitError> {
+        let inner = &*self.inner;
+        let now_ms = self.inner.engine.now().0;
+        let Some(presented) = &facts.answer else {
+            return Ok(None);
+        };
+        let Some(mut flight) = inner.in_flight.book(encoded(inner.unit_bytes[challenge.tier as usize])) else {
+            return Ok(None);
+        };
+        if !inner.challenges.may_resend(&facts.client, facts.prefix, challenge.id, challenge.expires_ms, now_ms) {
+            return Ok(None);
+        }
+        let unit = match self.inner.engine.for_gate().reissue(&facts.client.to_bytes(), &presented.token) {
+            Ok(unit) => unit.to_json(),
+            Err(error) => {
+                inner.challenges.not_sent(&facts.client, challenge.id);
+                return Err(error);
+            }
+        };
+        let bytes = unit.len() as u64 + facts.navigation.map_or(0, |_| PAGE_BYTES);
+        if !inner.challenges.send(&facts.client, facts.prefix, bytes, now_ms) {
+            inner.challenges.not_sent(&facts.client, challenge.id);
+            return Ok(None);
+        }
+        flight.shrink(bytes);
+        bump(&inner.tallies.resent, 1);
+        bump(&inner.tallies.bytes_sent, bytes);
+        Ok(Some((unit, flight)))
+    }
+
+    /// Refuses with the same challenge again.
+    fn with_token(&self, facts: &Facts, reason: Reason, retry_ms: u64, sent: Option<(String, Flight)>) -> Decision {
+        let limit = self.inner.limits.of(facts.policy);
+        let (unit, flight) = sent.unzip();
+        self.inner.tallies.refused(reason);
+        let refusal = NewRefusal {
+            limit,
+            quota: self.standing(limit, facts),
+            reason,
+            detail: detail(reason),
+            retry_ms: Some(retry_ms),
+            token: facts.answer.as_ref().map(|presented| presented.token.as_str()),
+            unit: unit.as_deref(),
+        };
+        refusal.refuse(flight)
+    }
+}
+
+fn read(result: &ResultText, token: &str, id: WorkId) -> Result<WorkResult, Malformed> {
+    match result {
+        ResultText::Json(json) => WorkResult::from_json_beside(json, token, id),
+        ResultText::Compact(text) => {
+            let result = WorkResult::from_compact(text, token)?;
+            if result.work_unit_id == id {
+                return Ok(result);
+            }
+            let found = result.work_unit_id.to_string();
+            Err(Malformed::new("workUnitId", format!("the token's unit {id}"), found))
+        }
+        ResultText::Broken(malformed) | ResultText::Unfinished(malformed) => Err(malformed.clone()),
+    }
+}

@@ -1,0 +1,118 @@
+//! A challenge for a request over its limit: at which tier, with how many bytes, and why there is
+//! none.
+
+use std::time::Duration;
+
+use crate::engine::{IssueError, IssueRequest, Issued, bump};
+use crate::gate::config::sizes::{DATA_BYTES_MIN, PAGE_BYTES, decoded, encoded};
+use crate::gate::event::GateEvent;
+use crate::gate::memory::limit::Limit;
+use crate::gate::reply::decision::Decision;
+use crate::gate::reply::problem::detail;
+use crate::gate::reply::respond::NewRefusal;
+use crate::gate::request::facts::Facts;
+use crate::gate::state::Gate;
+use crate::guard::contained;
+use crate::policy::reputation::{Effective, effective};
+use crate::policy::window::Quota;
+use crate::protocol::{DifficultyTier, Reason};
+
+/// The reason why a presented token does not count.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::gate) struct Because {
+    pub(in crate::gate) reason: Reason,
+    /// The floor of the new challenge in its place; `None` for the floor of its tier.
+    pub(in crate::gate) floor_ms: Option<u64>,
+}
+
+impl From<Reason> for Because {
+    fn from(reason: Reason) -> Self {
+        Self { reason, floor_ms: None }
+    }
+}
+
+impl Gate {
+    /// Returns a new challenge, or the reason why there is none.
+    pub(in crate::gate) fn challenge(
+        &self,
+        limit: &Limit,
+        facts: &Facts,
+        quota: Quota,
+        because: Option<Because>,
+    ) -> Result<Decision, Reason> {
+        let inner = &*self.inner;
+        let now_ms = self.inner.engine.now().0;
+        let client = facts.client.to_bytes();
+        let tier = self.tier(facts, &client)?;
+        let is_probe = self.ask_breaker(now_ms)?;
+        let wanted = encoded(inner.unit_bytes[tier as usize]);
+        let reservation =
+            inner.challenges.reserve(&facts.client, facts.prefix, wanted, encoded(DATA_BYTES_MIN), now_ms)?;
+        let mut flight = inner.in_flight.book(reservation.bytes).ok_or(Reason::Budget)?;
+        let request = IssueRequest {
+            client: &client,
+            network: facts.prefix.as_bytes(),
+            tier,
+            policy: limit.digest,
+            floor: because.and_then(|because| because.floor_ms).map(Duration::from_millis),
+            synthetic: inner.settings.synthetic,
+            bytes_max: usize::try_from(decoded(reservation.bytes)).ok(),
+        };
+        let Issued { unit, .. } = self.inner.engine.issue(&request).map_err(|error| {
+            if matches!(error, IssueError::Closed) {
+                self.store_failed(now_ms);
+            }
+            error.reason()
+        })?;
+        self.inner.engine.for_gate().note_issued(&client);
+        let reason = because.map_or(Reason::WorkRequired, |because| because.reason);
+        let refusal = NewRefusal {
+            limit,
+            quota,
+            reason,
+            detail: detail(reason),
+            retry_ms: Some(unit.ttl_ms),
+            token: Some(&unit.challenge_token),
+            unit: Some(&unit.to_json()),
+        };
+        let decision = refusal.refuse(None);
+        let Decision::Refuse(mut refusal) = decision else {
+            return Ok(decision);
+        };
+        let page_bytes = facts.navigation.map_or(0, |_| PAGE_BYTES);
+        let bytes = refusal.body.len() as u64 + unit.challenge_token.len() as u64 + page_bytes;
+        reservation.opened(unit.id, unit.expires_at.0, bytes);
+        flight.shrink(bytes);
+        refusal.flight = Some(flight);
+        bump(&inner.tallies.issued[tier as usize], 1);
+        bump(&inner.tallies.bytes_sent, bytes);
+        inner.tallies.refused(reason);
+        self.inner.events.emit(&GateEvent::WorkIssued {
+            client: facts.client.clone(),
+            work_unit_id: unit.id,
+            difficulty: tier,
+            is_probe,
+        });
+        Ok(Decision::Refuse(refusal))
+    }
+
+    /// Returns the tier to issue: the stored one, reduced by reputation.
+    fn tier(&self, facts: &Facts, client: &[u8]) -> Result<DifficultyTier, Reason> {
+        let settings = &self.inner.settings;
+        let stored = self.inner.engine.for_gate().next_tier(client);
+        let thresholds = (settings.reputation_difficulty_threshold, settings.reputation_exemption_threshold);
+        match effective(stored, self.reputation(facts), thresholds.0, thresholds.1) {
+            Effective::Tier(tier) => Ok(tier),
+            Effective::Exempt => Err(Reason::Exempt),
+        }
+    }
+
+    /// Returns the client's reputation, from the facts or the provider; `None` if the provider
+    /// panics.
+    fn reputation(&self, facts: &Facts) -> Option<f64> {
+        facts.reputation.or_else(|| {
+            let provider = self.inner.reputation.as_ref()?;
+            contained(|| provider(&facts.client)).ok().flatten()
+        })
+    }
+}

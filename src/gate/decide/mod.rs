@@ -1,0 +1,10 @@
+//! Decisions: on a request without a token by its window, on one with a token by its answer.
+
+mod answer;
+pub(super) mod body;
+pub(super) mod breaker;
+mod challenge;
+pub(super) mod pending;
+pub(super) mod step;
+pub(super) mod threads;
+mod window;

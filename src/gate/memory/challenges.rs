@@ -1,0 +1,375 @@
+//! The accounts of clients over their limit: open challenges, paid admissions, bytes sent, failures
+//! in a row. They are kept for each client, for each network prefix, and for all clients together.
+//!
+//! There are at most `tracked_clients_max` clients, and the same number of prefixes. At the
+//! maximum, the least recently used account without an open challenge is evicted; if there is none,
+//! no challenge is issued (`crowded`). An evicted client gets a full byte budget and all its paid
+//! admissions again, so accounts with open challenges are never evicted.
+
+use parking_lot::Mutex;
+
+use crate::gate::config::builder::GateConfigBuilder;
+use crate::gate::config::choices::OpenChallenges;
+use crate::gate::request::client::{ClientKey, NetworkPrefix};
+use crate::policy::alert::Failures;
+use crate::policy::clock_table::{ClockTable, Tracked};
+use crate::policy::window::WindowRules;
+use crate::protocol::{Reason, WorkId};
+
+use super::digest::Digester;
+use super::usage::{Quotas, Usage};
+
+/// Number of locks that usage the tables.
+const SHARDS: usize = 16;
+/// The data of a unit is sent with its challenge and once more on request; after that, only the
+/// token.
+const SENDINGS_MAX: u8 = 2;
+/// Maximum number of open challenges remembered for one client, whatever the configuration is.
+const OPEN_MAX: usize = 64;
+const MINUTE_MS: u64 = 60_000;
+const SECOND_MS: u64 = 1_000;
+
+#[derive(Debug)]
+pub(in crate::gate) struct Challenges {
+    digests: Digester,
+    clients: Vec<Mutex<ClockTable<u128, Account>>>,
+    prefixes: Vec<Mutex<ClockTable<u128, Usage>>>,
+    all: Mutex<Usage>,
+    rules: Rules,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rules {
+    client: Quotas,
+    prefix: Quotas,
+    all: Quotas,
+    open_challenges: OpenChallenges,
+}
+
+/// Returns the rules for paid admissions in a window; a number out of range becomes the nearest
+/// valid one.
+fn ceiling(paid: u32, window_ms: u64) -> Option<WindowRules> {
+    WindowRules::new(paid.min(1_000_000), window_ms)
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    usage: Usage,
+    open: Vec<Open>,
+    failures: Failures,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    id: WorkId,
+    expires_ms: u64,
+    sendings: u8,
+    /// The network it was sent to. The client may answer from another one.
+    prefix: u128,
+}
+
+/// A reservation for one open challenge; dropping it unused releases it.
+#[derive(Debug)]
+#[must_use]
+pub(in crate::gate) struct Reservation<'a> {
+    challenges: &'a Challenges,
+    client: u128,
+    prefix: u128,
+    now_ms: u64,
+    /// Bytes that the encoded challenge may have.
+    pub(in crate::gate) bytes: u64,
+    /// Bytes taken for it from the budgets of client, network and all: fewer where another thread
+    /// was faster.
+    taken: [u64; 3],
+    used: u64,
+    opened: Option<Open>,
+    begun: Begun,
+}
+
+/// The shares in which a challenge was begun and has to be settled.
+#[derive(Debug, Default)]
+struct Begun {
+    prefix: bool,
+    all: bool,
+}
+
+impl Challenges {
+    pub(in crate::gate) fn new(settings: &GateConfigBuilder, window_ms: u64, digests: Digester) -> Self {
+        let (client, prefix) = settings.paid_admissions();
+        let quotas = |paid: u32, bytes, per_ms| Quotas { paid: ceiling(paid, window_ms), bytes, per_ms };
+        let bound = (settings.tracked_clients_max / SHARDS).max(1);
+        Self {
+            digests,
+            clients: (0..SHARDS).map(|_| Mutex::new(ClockTable::new(bound, ceiling(client, window_ms)))).collect(),
+            prefixes: (0..SHARDS).map(|_| Mutex::new(ClockTable::new(bound, ceiling(prefix, window_ms)))).collect(),
+            all: Mutex::new(Usage::default()),
+            rules: Rules {
+                client: quotas(client, settings.bytes_per_minute, MINUTE_MS),
+                prefix: quotas(prefix, settings.prefix_bytes_per_minute, MINUTE_MS),
+                all: quotas(settings.paid_admissions_in_all, settings.bytes_per_second, SECOND_MS),
+                open_challenges: settings.open_challenges,
+            },
+        }
+    }
+
+    /// Reserves room for a challenge of up to `bytes_wanted` encoded bytes, or returns the reason
+    /// why there is none. Near the end of a budget it grants fewer bytes, down to `bytes_min`.
+    pub(in crate::gate) fn reserve(
+        &self,
+        client: &ClientKey,
+        prefix: NetworkPrefix,
+        bytes_wanted: u64,
+        bytes_min: u64,
+        now_ms: u64,
+    ) -> Result<Reservation<'_>, Reason> {
+        let (client_digest, prefix_digest) = (self.digests.client(client), self.digests.network(prefix));
+        let OpenChallenges { by_address, by_name } = self.rules.open_challenges;
+        let open_max = if client.is_shared() { by_address } else { by_name } as usize;
+        let mut bytes = bytes_wanted;
+        {
+            let mut table = shard(&self.clients, client_digest).lock();
+            let mut account = table.entry(client_digest, now_ms).ok_or(Reason::Crowded)?;
+            account.expire(now_ms);
+            let open = account.open.len() + account.usage.opening() as usize;
+            if open >= open_max.min(OPEN_MAX) {
+                return Err(Reason::Budget);
+            }
+            if !account.usage.begin(&self.rules.client, now_ms) {
+                return Err(Reason::Ceiling);
+            }
+            bytes = bytes.min(account.usage.available(&self.rules.client, now_ms));
+        }
+        let mut reservation = Reservation {
+            challenges: self,
+            client: client_digest,
+            prefix: prefix_digest,
+            now_ms,
+            bytes: 0,
+            taken: [0; 3],
+            used: 0,
+            opened: None,
+            begun: Begun::default(),
+        };
+        {
+            let mut table = shard(&self.prefixes, prefix_digest).lock();
+            let mut usage = table.entry(prefix_digest, now_ms).ok_or(Reason::Crowded)?;
+            if !usage.begin(&self.rules.prefix, now_ms) {
+                return Err(Reason::Ceiling);
+            }
+            reservation.begun.prefix = true;
+            bytes = bytes.min(usage.available(&self.rules.prefix, now_ms));
+        }
+        {
+            let mut all = self.all.lock();
+            if !all.begin(&self.rules.all, now_ms) {
+                return Err(Reason::Ceiling);
+            }
+            reservation.begun.all = true;
+            bytes = bytes.min(all.available(&self.rules.all, now_ms));
+        }
+        if bytes < bytes_min {
+            return Err(Reason::Budget);
+        }
+        reservation.taken = self.spend(client_digest, prefix_digest, bytes, now_ms);
+        reservation.bytes = bytes;
+        Ok(reservation)
+    }
+
+    /// Returns whether the data of the open challenge `id` may be sent again; if so, counts it as
+    /// sent. An unknown challenge was issued before a restart and has been sent once.
+    pub(in crate::gate) fn may_resend(
+        &self,
+        client: &ClientKey,
+        prefix: NetworkPrefix,
+        id: WorkId,
+        expires_ms: u64,
+        now_ms: u64,
+    ) -> bool {
+        let (digest, prefix) = (self.digests.client(client), self.digests.network(prefix));
+        {
+            let mut table = shard(&self.clients, digest).lock();
+            let Some(mut account) = table.entry(digest, now_ms) else {
+                return false;
+            };
+            account.expire(now_ms);
+            if let Some(open) = account.open.iter_mut().find(|open| open.id == id) {
+                open.sendings = open.sendings.saturating_add(1);
+                return open.sendings <= SENDINGS_MAX;
+            }
+            if account.open.len() >= OPEN_MAX {
+                return false;
+            }
+            account.open.push(Open { id, expires_ms, sendings: SENDINGS_MAX, prefix });
+            account.usage.adopt(expires_ms);
+        }
+        if let Some(mut usage) = shard(&self.prefixes, prefix).lock().entry(prefix, now_ms) {
+            usage.adopt(expires_ms);
+        }
+        self.all.lock().adopt(expires_ms);
+        true
+    }
+
+    /// Books bytes that are not for a new challenge; returns whether there was room for them.
+    pub(in crate::gate) fn send(&self, client: &ClientKey, prefix: NetworkPrefix, bytes: u64, now_ms: u64) -> bool {
+        let (client, prefix) = (self.digests.client(client), self.digests.network(prefix));
+        let room = {
+            let mut table = shard(&self.clients, client).lock();
+            table.entry(client, now_ms).map_or(0, |mut account| account.usage.available(&self.rules.client, now_ms))
+        };
+        let room = room.min({
+            let mut table = shard(&self.prefixes, prefix).lock();
+            table.entry(prefix, now_ms).map_or(0, |mut usage| usage.available(&self.rules.prefix, now_ms))
+        });
+        if room.min(self.all.lock().available(&self.rules.all, now_ms)) < bytes {
+            return false;
+        }
+        self.spend(client, prefix, bytes, now_ms);
+        true
+    }
+
+    /// Records an accepted answer: closes the challenge, counts the admission, clears the failures.
+    pub(in crate::gate) fn paid(&self, client: &ClientKey, prefix: NetworkPrefix, id: WorkId, now_ms: u64) {
+        let (client, prefix) = (self.digests.client(client), self.digests.network(prefix));
+        if let Some(mut account) = shard(&self.clients, client).lock().entry(client, now_ms) {
+            account.failures.clear();
+            account.usage.pay(&self.rules.client, now_ms);
+        }
+        if let Some(mut usage) = shard(&self.prefixes, prefix).lock().entry(prefix, now_ms) {
+            usage.pay(&self.rules.prefix, now_ms);
+        }
+        self.all.lock().pay(&self.rules.all, now_ms);
+        // Closed after it is counted as paid, so that no other challenge can begin in between.
+        self.close(client, id);
+    }
+
+    /// Reverses a count of [`Challenges::may_resend`]: the data was not sent.
+    pub(in crate::gate) fn not_sent(&self, client: &ClientKey, id: WorkId) {
+        let client = self.digests.client(client);
+        let mut table = shard(&self.clients, client).lock();
+        if let Some(mut account) = table.find(client)
+            && let Some(open) = account.open.iter_mut().find(|open| open.id == id)
+        {
+            open.sendings = open.sendings.saturating_sub(1);
+        }
+    }
+
+    /// Closes a challenge without success.
+    pub(in crate::gate) fn closed(&self, client: &ClientKey, id: WorkId) {
+        self.close(self.digests.client(client), id);
+    }
+
+    /// Counts a failure; returns the number of failures in a row if they are worth an alert.
+    pub(in crate::gate) fn failed(&self, client: &ClientKey, threshold: u32, now_ms: u64) -> Option<u32> {
+        let digest = self.digests.client(client);
+        shard(&self.clients, digest).lock().entry(digest, now_ms)?.failures.record(threshold)
+    }
+
+    /// Returns the number of clients remembered.
+    pub(in crate::gate) fn len(&self) -> usize {
+        self.clients.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    /// Returns the bytes held in memory.
+    pub(in crate::gate) fn bytes(&self) -> usize {
+        let clients: usize = self.clients.iter().map(|shard| shard.lock().bytes()).sum();
+        let prefixes: usize = self.prefixes.iter().map(|shard| shard.lock().bytes()).sum();
+        clients + prefixes + self.all.lock().heap_bytes()
+    }
+
+    fn close(&self, client: u128, id: WorkId) {
+        let closed = {
+            let mut table = shard(&self.clients, client).lock();
+            table.find(client).and_then(|mut account| account.close(id))
+        };
+        // A challenge that has expired, or was issued before a restart, is not counted.
+        let Some(Open { expires_ms, prefix, .. }) = closed else {
+            return;
+        };
+        if let Some(mut usage) = shard(&self.prefixes, prefix).lock().find(prefix) {
+            usage.close(expires_ms);
+        }
+        self.all.lock().close(expires_ms);
+    }
+
+    /// Takes bytes from the budgets of client, network and all; returns the number taken from each.
+    fn spend(&self, client: u128, prefix: u128, bytes: u64, now_ms: u64) -> [u64; 3] {
+        let of_client = {
+            let mut table = shard(&self.clients, client).lock();
+            table.entry(client, now_ms).map_or(0, |mut account| account.usage.take(&self.rules.client, bytes, now_ms))
+        };
+        let of_prefix = {
+            let mut table = shard(&self.prefixes, prefix).lock();
+            table.entry(prefix, now_ms).map_or(0, |mut usage| usage.take(&self.rules.prefix, bytes, now_ms))
+        };
+        [of_client, of_prefix, self.all.lock().take(&self.rules.all, bytes, now_ms)]
+    }
+}
+
+impl Reservation<'_> {
+    /// Uses the reservation for a challenge of `bytes` bytes that was issued.
+    pub(in crate::gate) fn opened(mut self, id: WorkId, expires_ms: u64, bytes: u64) {
+        self.used = bytes;
+        self.opened = Some(Open { id, expires_ms, sendings: 1, prefix: self.prefix });
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        let (challenges, now_ms) = (self.challenges, self.now_ms);
+        let [client, prefix, all_bytes] = self.taken.map(|taken| taken.saturating_sub(self.used));
+        let expires_ms = self.opened.map(|open| open.expires_ms);
+        if let Some(mut account) = shard(&challenges.clients, self.client).lock().find(self.client) {
+            account.usage.settle(expires_ms);
+            account.open.extend(self.opened);
+            account.usage.give_back(&challenges.rules.client, client, now_ms);
+        }
+        if self.begun.prefix
+            && let Some(mut usage) = shard(&challenges.prefixes, self.prefix).lock().find(self.prefix)
+        {
+            usage.settle(expires_ms);
+            usage.give_back(&challenges.rules.prefix, prefix, now_ms);
+        }
+        if self.begun.all {
+            let mut all = challenges.all.lock();
+            all.settle(expires_ms);
+            all.give_back(&challenges.rules.all, all_bytes, now_ms);
+        }
+    }
+}
+
+impl Account {
+    fn expire(&mut self, now_ms: u64) {
+        self.open.retain(|open| open.expires_ms > now_ms);
+    }
+
+    fn close(&mut self, id: WorkId) -> Option<Open> {
+        let at = self.open.iter().position(|open| open.id == id)?;
+        let open = self.open.swap_remove(at);
+        self.usage.close(open.expires_ms);
+        Some(open)
+    }
+}
+
+impl Tracked for Account {
+    type Rules = <Usage as Tracked>::Rules;
+
+    fn is_idle(&self, rules: &Self::Rules, now_ms: u64) -> bool {
+        self.may_go(rules, now_ms) && self.usage.is_idle(rules, now_ms)
+    }
+
+    fn may_go(&self, rules: &Self::Rules, now_ms: u64) -> bool {
+        self.usage.may_go(rules, now_ms)
+    }
+
+    fn touched_ms(&self, rules: &Self::Rules) -> u64 {
+        self.usage.touched_ms(rules)
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.usage.heap_bytes() + self.open.capacity() * size_of::<Open>()
+    }
+}
+
+fn shard<V: Tracked>(shards: &[Mutex<ClockTable<u128, V>>], digest: u128) -> &Mutex<ClockTable<u128, V>> {
+    &shards[(digest >> 64) as usize % shards.len()]
+}

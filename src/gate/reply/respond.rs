@@ -1,0 +1,45 @@
+//! Turns decisions into status codes, headers and bodies. This is the only place that does.
+
+use crate::gate::memory::flight::Flight;
+use crate::gate::memory::limit::Limit;
+use crate::policy::window::Quota;
+use crate::protocol::{Reason, header};
+
+use super::decision::{AcceptedWork, Decision, Pass, Refusal};
+use super::headers::{rate_headers, seconds};
+use super::problem::{problem, status};
+
+/// The content of a refusal, before it is written as a response.
+pub(in crate::gate) struct NewRefusal<'a> {
+    pub(in crate::gate) limit: &'a Limit,
+    pub(in crate::gate) quota: Quota,
+    pub(in crate::gate) reason: Reason,
+    /// The cause and what the client can do, as text for a person.
+    pub(in crate::gate) detail: &'a str,
+    /// Whole seconds, for `Retry-After`; rounded up.
+    pub(in crate::gate) retry_ms: Option<u64>,
+    pub(in crate::gate) token: Option<&'a str>,
+    /// A unit as JSON.
+    pub(in crate::gate) unit: Option<&'a str>,
+}
+
+impl NewRefusal<'_> {
+    pub(in crate::gate) fn refuse(self, flight: Option<Flight>) -> Decision {
+        let status = status(self.reason);
+        let mut headers = rate_headers(self.limit, self.quota);
+        if let Some(token) = self.token {
+            headers.add(header::CHALLENGE, token);
+        }
+        if let Some(retry_ms) = self.retry_ms {
+            headers.add_number(header::RETRY_AFTER, seconds(retry_ms));
+        }
+        headers.add("content-type", "application/problem+json");
+        headers.add("cache-control", "no-store");
+        let body = problem(status, self.reason, self.detail, self.unit);
+        Decision::Refuse(Refusal { status, reason: self.reason, headers, body, flight })
+    }
+}
+
+pub(in crate::gate) fn pass(limit: &Limit, quota: Quota, accepted: Option<AcceptedWork>) -> Decision {
+    Decision::Pass(Pass { policy: limit.id, quota, accepted, clears_cookie: false })
+}

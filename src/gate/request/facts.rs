@@ -1,0 +1,39 @@
+//! The facts of a request as plain values: everything that a decision depends on, except the time
+//! and the gate's own state.
+
+use super::client::{ClientKey, NetworkPrefix};
+use super::navigation::Navigation;
+use super::presented::Presented;
+
+/// Index of a policy in the configuration; 0 is the default policy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct PolicyId(pub(in crate::gate) u16);
+
+/// Everything that a decision depends on, except the time and the gate's own state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// The client that the request counts for.
+    pub client: ClientKey,
+    /// The network that client is in.
+    pub prefix: NetworkPrefix,
+    /// The policy of the route.
+    pub policy: PolicyId,
+    /// The token and result, if the request has any.
+    pub answer: Option<Presented>,
+    /// The client's reputation, 0 to 1, if the host knows it. Other values have no effect.
+    pub reputation: Option<f64>,
+    /// Set for a browser's navigation, which is answered with pages.
+    pub navigation: Option<Navigation>,
+}
+
+impl Facts {
+    /// Returns whether the answer is in a cookie: then an invalid answer counts as none.
+    pub(in crate::gate) fn by_cookie(&self) -> bool {
+        self.navigation.is_some_and(|navigation| navigation.answered)
+    }
+
+    /// Returns the facts of a request without a token, under the default policy.
+    pub fn new(client: ClientKey, prefix: NetworkPrefix) -> Self {
+        Self { client, prefix, policy: PolicyId::default(), answer: None, reputation: None, navigation: None }
+    }
+}

@@ -1,0 +1,101 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::*;
+use crate::gate::GateConfig;
+
+struct NoHeaders;
+
+impl Head for NoHeaders {
+    fn method(&self) -> &str {
+        "GET"
+    }
+
+    fn path(&self) -> &str {
+        "/"
+    }
+
+    fn header(&self, _: &str, _: &mut dyn FnMut(&[u8])) {}
+
+    fn has_body(&self) -> bool {
+        false
+    }
+}
+
+const PEER: &str = "192.0.2.7";
+
+fn key(strategy: IdentifierStrategy, user: Option<&str>, api_key: Option<&str>) -> ClientKey {
+    let settings = GateConfig::builder().identifier_strategy(strategy);
+    let caller = Caller { user, api_key, ..Caller::from_peer(PEER.parse::<IpAddr>().unwrap()) };
+    let (key, prefix) = identify(&NoHeaders, &caller, &settings.identity());
+    assert_eq!(prefix, NetworkPrefix::of(Some("192.0.2.0".parse().unwrap())), "the network is the address's");
+    key
+}
+
+fn custom(extract: impl Fn(&Caller<'_>) -> Option<ClientKey> + Send + Sync + 'static) -> IdentifierStrategy {
+    IdentifierStrategy::custom(move |_, caller| extract(caller))
+}
+
+#[test]
+fn each_strategy_takes_its_property_and_falls_back_as_it_says() {
+    let address = || ClientKey::V4(PEER.parse().unwrap());
+    let user = || ClientKey::User("ann".into());
+    let api_key = || ClientKey::ApiKey("k1".into());
+    let both = (Some("ann"), Some("k1"));
+    for (strategy, with, without) in [
+        (IdentifierStrategy::Ip, address(), address()),
+        (IdentifierStrategy::User, user(), ClientKey::Anonymous),
+        (IdentifierStrategy::ApiKey, api_key(), ClientKey::Anonymous),
+        (IdentifierStrategy::UserOrIp, user(), address()),
+        (
+            custom(|caller| caller.api_key.map(|key| ClientKey::Custom(key.as_bytes().into()))),
+            custom_key("k1"),
+            address(),
+        ),
+    ] {
+        assert_eq!(key(strategy.clone(), both.0, both.1), with);
+        assert_eq!(key(strategy, None, None), without);
+    }
+}
+
+fn custom_key(text: &str) -> ClientKey {
+    ClientKey::Custom(text.as_bytes().into())
+}
+
+#[test]
+fn an_extractor_that_panics_has_told_nothing() {
+    let broken = custom(|caller| if caller.user.is_some() { panic!("planted") } else { Some(ClientKey::Anonymous) });
+    assert_eq!(key(broken.clone(), Some("ann"), None), ClientKey::V4(PEER.parse().unwrap()));
+    assert_eq!(key(broken, None, None), ClientKey::Anonymous, "it is asked again");
+}
+
+#[test]
+fn long_names_are_kept_as_digests_that_no_other_name_has() {
+    let (short, long) = ("u".repeat(NAME_BYTES_MAX), "u".repeat(NAME_BYTES_MAX + 1));
+    let user = |name: &str| key(IdentifierStrategy::User, Some(name), None);
+    assert_eq!(user(&short), ClientKey::User(short.as_str().into()));
+    let ClientKey::User(digested) = user(&long) else { panic!("it is a user's") };
+    assert_eq!(digested.len(), 128);
+    assert_ne!(user(&digested), user(&long), "who takes the digest for a name is another client");
+    let huge = "k".repeat(1 << 20);
+    assert_eq!(key(IdentifierStrategy::ApiKey, None, Some(&huge)).to_bytes().len(), 129);
+    let made = custom(|caller| caller.user.map(|user| ClientKey::Custom(user.as_bytes().into())));
+    assert_eq!(key(made, Some(&huge), None).to_bytes().len(), 129);
+}
+
+#[test]
+fn no_two_kinds_of_key_share_bytes() {
+    let name: Arc<str> = "ann".into();
+    let keys = [
+        ClientKey::V4(PEER.parse().unwrap()),
+        ClientKey::V6("2001:db8::".parse().unwrap(), 64),
+        ClientKey::V6("2001:db8::".parse().unwrap(), 56),
+        ClientKey::User(name.clone()),
+        ClientKey::ApiKey(name),
+        custom_key("ann"),
+        ClientKey::Anonymous,
+    ];
+    for (at, key) in keys.iter().enumerate() {
+        assert!(keys[..at].iter().all(|other| other.to_bytes() != key.to_bytes()), "{key:?}");
+    }
+}

@@ -1,0 +1,11 @@
+//! What a request is to the gate: its head, its client, what it presents, and the facts made of
+//! them.
+
+pub(super) mod client;
+pub(super) mod facts;
+mod forwarded;
+pub(super) mod head;
+pub mod identity;
+pub(super) mod navigation;
+pub(super) mod presented;
+pub(super) mod result_in_body;
