@@ -1,11 +1,10 @@
 //! Requests with a token: the engine judges the answer, in the order of the wire protocol.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::engine::{Accepted, Inspected, SubmitError, bump};
-use crate::gate::config::sizes::{PAGE_BYTES, encoded};
 use crate::gate::event::GateEvent;
-use crate::gate::memory::flight::Flight;
 use crate::gate::memory::jobs::Job;
 use crate::gate::memory::shared_window::Admission;
 use crate::gate::reply::decision::{AcceptedWork, Decision};
@@ -17,48 +16,16 @@ use crate::gate::state::Gate;
 use crate::protocol::{DifficultyTier, Malformed, MicroJoules, Reason, WorkId, WorkResult};
 
 use super::challenge::Because;
-
-/// How long a client waits before it sends again an answer that could not be accepted.
-const TRY_AGAIN_MS: u64 = 1_000;
-
-/// A challenge, as read from its token.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::gate) struct Challenge {
-    id: WorkId,
-    tier: DifficultyTier,
-    expires_ms: u64,
-    /// The time at which its floor ends.
-    not_before_ms: u64,
-}
-
-/// A valid token whose lease is not checked yet. Time may pass, so the engine checks its expiry
-/// again.
-#[derive(Debug)]
-pub(in crate::gate) struct OpenedToken {
-    inspected: Inspected,
-    challenge: Challenge,
-}
-
-impl OpenedToken {
-    /// Returns whether its challenge is known to be over.
-    pub(in crate::gate) fn is_over(&self, gate: &Gate) -> bool {
-        gate.inner.engine.for_gate().is_over(&self.inspected)
-    }
-
-    /// Returns the id of its challenge.
-    pub(in crate::gate) fn id(&self) -> WorkId {
-        self.challenge.id
-    }
-}
+use super::token::{Challenge, OpenedToken};
 
 impl Gate {
     /// Judges an answer on this thread, up to the commit. If the decision needs no commit, `done`
     /// is called here. Otherwise the engine's writer passes a job that calls it to `hand_over`,
     /// since the writer must not wait for the host. A `token` that is open already is not opened
     /// again.
-    pub(in crate::gate) fn judge(
+    pub(super) fn judge(
         &self,
-        facts: Facts,
+        facts: Arc<Facts>,
         token: Option<Box<OpenedToken>>,
         hand_over: impl FnOnce(Job) + Send + 'static,
         done: impl FnOnce(Decision) + Send + 'static,
@@ -95,16 +62,6 @@ impl Gate {
         }
     }
 
-    /// Checks everything about a token that needs no store.
-    pub(in crate::gate) fn open_token(&self, facts: &Facts, text: &str) -> Result<Box<OpenedToken>, SubmitError> {
-        let policy = self.inner.limits.of(facts.policy).digest;
-        let inspected = self.inner.engine.for_gate().inspect(&facts.client.to_bytes(), text, policy)?;
-        let (id, tier, now_ms) = (inspected.id(), inspected.tier(), self.inner.engine.now().0);
-        let expires_ms = now_ms + inspected.ttl_ms();
-        let challenge = Challenge { id, tier, expires_ms, not_before_ms: now_ms + inspected.wait_ms() };
-        Ok(Box::new(OpenedToken { inspected: inspected.from_network(facts.prefix.as_bytes()), challenge }))
-    }
-
     fn accepted(&self, facts: &Facts, tier: DifficultyTier, accepted: Accepted, started: Instant) -> Decision {
         let now_ms = self.inner.engine.now().0;
         let Accepted { id, award, nodes, .. } = accepted;
@@ -134,12 +91,7 @@ impl Gate {
     }
 
     /// Decides on an answer that was not accepted.
-    pub(in crate::gate) fn unanswered(
-        &self,
-        facts: &Facts,
-        challenge: Option<Challenge>,
-        error: &SubmitError,
-    ) -> Decision {
+    pub(super) fn unanswered(&self, facts: &Facts, challenge: Option<Challenge>, error: &SubmitError) -> Decision {
         let id = challenge.map(|challenge| challenge.id);
         let reason = error.reason();
         match error {
@@ -218,7 +170,7 @@ impl Gate {
     }
 
     /// Refuses a request that waiting does not help. It counts as a request.
-    pub(in crate::gate) fn refused(&self, facts: &Facts, reason: Reason, detail: &str) -> Decision {
+    pub(super) fn refused(&self, facts: &Facts, reason: Reason, detail: &str) -> Decision {
         if facts.by_cookie() {
             return self.plain(facts, None);
         }
@@ -227,21 +179,6 @@ impl Gate {
         self.inner.tallies.refused(reason);
         let refusal = NewRefusal { limit, quota, reason, detail, retry_ms: None, token: None, unit: None };
         refusal.refuse(None)
-    }
-
-    /// Refuses an answer that could not be stored, or that there is no room for now: the client may
-    /// send the same one again.
-    pub(in crate::gate) fn try_again(&self, facts: &Facts) -> Decision {
-        self.with_token(facts, Reason::TryAgain, TRY_AGAIN_MS, None)
-    }
-
-    /// Refuses an answer that is too early: it is not checked and costs nothing. At the low tier
-    /// the unit is sent too, for clients that implement only the paper.
-    fn too_early(&self, facts: &Facts, challenge: Option<Challenge>, wait_ms: u64) -> Decision {
-        let low = challenge.filter(|challenge| challenge.tier == DifficultyTier::Low);
-        // The token is valid; if its data cannot be read now, the token alone is enough.
-        let sent = low.and_then(|challenge| self.unit_again(facts, challenge).ok().flatten());
-        self.with_token(facts, Reason::TooEarly, wait_ms, sent)
     }
 
     /// Decides on a token without a result. A used or withdrawn one is refused. With an open one
@@ -270,55 +207,6 @@ impl Gate {
             }
             otherwise => self.by_admission(limit, facts, otherwise, None),
         }
-    }
-
-    /// Returns the unit of an open challenge, if its data may be sent again and there is room for
-    /// it.
-    fn unit_again(&self, facts: &Facts, challenge: Challenge) -> Result<Option<(String, Flight)>, SubmitError> {
-        let inner = &*self.inner;
-        let now_ms = self.inner.engine.now().0;
-        let Some(presented) = &facts.answer else {
-            return Ok(None);
-        };
-        let Some(mut flight) = inner.in_flight.book(encoded(inner.unit_bytes[challenge.tier as usize])) else {
-            return Ok(None);
-        };
-        if !inner.challenges.may_resend(&facts.client, facts.prefix, challenge.id, challenge.expires_ms, now_ms) {
-            return Ok(None);
-        }
-        let unit = match self.inner.engine.for_gate().reissue(&facts.client.to_bytes(), &presented.token) {
-            Ok(unit) => unit.to_json(),
-            Err(error) => {
-                inner.challenges.not_sent(&facts.client, challenge.id);
-                return Err(error);
-            }
-        };
-        let bytes = unit.len() as u64 + facts.navigation.map_or(0, |_| PAGE_BYTES);
-        if !inner.challenges.send(&facts.client, facts.prefix, bytes, now_ms) {
-            inner.challenges.not_sent(&facts.client, challenge.id);
-            return Ok(None);
-        }
-        flight.shrink(bytes);
-        bump(&inner.tallies.resent, 1);
-        bump(&inner.tallies.bytes_sent, bytes);
-        Ok(Some((unit, flight)))
-    }
-
-    /// Refuses with the same challenge again.
-    fn with_token(&self, facts: &Facts, reason: Reason, retry_ms: u64, sent: Option<(String, Flight)>) -> Decision {
-        let limit = self.inner.limits.of(facts.policy);
-        let (unit, flight) = sent.unzip();
-        self.inner.tallies.refused(reason);
-        let refusal = NewRefusal {
-            limit,
-            quota: self.standing(limit, facts),
-            reason,
-            detail: detail(reason),
-            retry_ms: Some(retry_ms),
-            token: facts.answer.as_ref().map(|presented| presented.token.as_str()),
-            unit: unit.as_deref(),
-        };
-        refusal.refuse(flight)
     }
 }
 

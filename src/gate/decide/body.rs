@@ -11,8 +11,8 @@ use crate::gate::request::result_in_body::find_result;
 use crate::gate::state::Gate;
 use crate::protocol::{Malformed, Reason};
 
-use super::answer::OpenedToken;
 use super::pending::{Pending, Verdict};
+use super::token::OpenedToken;
 
 /// The outcome of buffering a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

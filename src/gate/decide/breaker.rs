@@ -13,7 +13,7 @@ use crate::protocol::Reason;
 
 impl Gate {
     /// Returns whether work may be issued, and if so, whether this is during a probe.
-    pub(in crate::gate) fn ask_breaker(&self, now_ms: u64) -> Result<bool, Reason> {
+    pub(super) fn ask_breaker(&self, now_ms: u64) -> Result<bool, Reason> {
         match self.inner.breaker.ask(now_ms) {
             Ask::Closed => Ok(false),
             Ask::Open { .. } => Err(Reason::Degraded),
@@ -46,7 +46,7 @@ impl Gate {
 
     /// Counts the outcome of an answer's commit. Must be called on the writer's thread, where the
     /// engine reports it: there the number of failed commits is the number of this one.
-    pub(in crate::gate) fn count_commit(&self, verdict: &Result<Accepted, SubmitError>) {
+    pub(super) fn count_commit(&self, verdict: &Result<Accepted, SubmitError>) {
         match verdict {
             Ok(_) => self.inner.breaker.commit_succeeded(),
             Err(SubmitError::NotStored(_) | SubmitError::Unconfirmed { .. } | SubmitError::Closed) => {
@@ -58,7 +58,7 @@ impl Gate {
     }
 
     /// Counts a failure of the store outside a commit: it could not be read, or is closed.
-    pub(in crate::gate) fn store_failed(&self, now_ms: u64) {
+    pub(super) fn store_failed(&self, now_ms: u64) {
         self.inner.breaker.failed(now_ms);
         self.report_changes();
     }

@@ -19,10 +19,10 @@ use crate::protocol::{DifficultyTier, Reason};
 
 /// The reason why a presented token does not count.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::gate) struct Because {
-    pub(in crate::gate) reason: Reason,
+pub(super) struct Because {
+    pub(super) reason: Reason,
     /// The floor of the new challenge in its place; `None` for the floor of its tier.
-    pub(in crate::gate) floor_ms: Option<u64>,
+    pub(super) floor_ms: Option<u64>,
 }
 
 impl From<Reason> for Because {
@@ -33,7 +33,7 @@ impl From<Reason> for Because {
 
 impl Gate {
     /// Returns a new challenge, or the reason why there is none.
-    pub(in crate::gate) fn challenge(
+    pub(super) fn challenge(
         &self,
         limit: &Limit,
         facts: &Facts,

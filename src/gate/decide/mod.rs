@@ -1,5 +1,6 @@
 //! Decisions: on a request without a token by its window, on one with a token by its answer.
 
+mod again;
 mod answer;
 pub(super) mod body;
 pub(super) mod breaker;
@@ -7,4 +8,5 @@ mod challenge;
 pub(super) mod pending;
 pub(super) mod step;
 pub(super) mod threads;
+mod token;
 mod window;

@@ -1,5 +1,6 @@
 //! A request with a token, whose decision needs the store.
 
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
 use crate::gate::memory::buffers::Buffered;
@@ -8,7 +9,7 @@ use crate::gate::reply::decision::Decision;
 use crate::gate::request::facts::Facts;
 use crate::gate::state::Gate;
 
-use super::answer::OpenedToken;
+use super::token::OpenedToken;
 
 /// A request whose decision needs the store.
 #[derive(Debug)]
@@ -37,21 +38,21 @@ impl Pending {
     /// Judges on this thread and waits until the answer is durable.
     pub fn wait(self) -> Decision {
         let Self { gate, facts, token, buffered: _buffered } = self;
-        let dress = (gate.clone(), facts.clone());
+        let facts = Arc::new(facts);
         let (sender, receiver) = sync_channel(1);
         let (hand_over, handed_over) = sync_channel::<Job>(1);
         // The receiver exists, and the channel has room for the only message.
         let hand_over = move |job| {
             let _ = hand_over.send(job);
         };
-        gate.judge(facts, token, hand_over, move |decision| {
+        gate.judge(facts.clone(), token, hand_over, move |decision| {
             let _ = sender.send(decision);
         });
         // No message arrives if the decision needs no commit.
         if let Ok(job) = handed_over.recv() {
             job();
         }
-        dress.0.dressed(&dress.1, receiver.recv().unwrap_or_else(|_| dress.0.try_again(&dress.1)))
+        gate.dressed(&facts, receiver.recv().unwrap_or_else(|_| gate.try_again(&facts)))
     }
 
     /// Judges on a thread of the gate and calls `done` on such a thread. It never blocks, so it may
@@ -64,6 +65,7 @@ impl Pending {
             drop(buffered);
             done(decision);
         };
+        let facts = Arc::new(facts);
         let owed = Owed { gate: gate.clone(), facts: facts.clone(), done: Some(Box::new(done)) };
         let judging = gate.clone();
         let job: Job = Box::new(move || {
@@ -108,7 +110,7 @@ impl Verdict {
 /// A caller that waits for a decision. If the decision is lost, dropping this reports `try_again`.
 struct Owed {
     gate: Gate,
-    facts: Facts,
+    facts: Arc<Facts>,
     done: Option<Box<dyn FnOnce(Decision) + Send>>,
 }
 
@@ -149,7 +151,7 @@ mod tests {
         facts.answer = Some(Presented { token: "token".to_owned(), result: None });
         let (sender, receiver) = sync_channel(1);
         let done: Box<dyn FnOnce(Decision) + Send> = Box::new(move |decision| sender.send(decision).unwrap());
-        let owed = Owed { gate, facts, done: Some(done) };
+        let owed = Owed { gate, facts: Arc::new(facts), done: Some(done) };
         let lost = std::thread::spawn(move || {
             let _owed = owed;
             panic!("a bug");

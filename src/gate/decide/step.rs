@@ -1,18 +1,15 @@
 //! The next step of an adapter for a request.
 
+use crate::gate::reply::decision::Decision;
 use crate::gate::reply::page::dress;
 use crate::gate::reply::problem::detail;
 use crate::gate::request::facts::Facts;
 use crate::gate::request::head::{Head, content_length};
-use crate::gate::request::navigation::Navigation;
-use crate::gate::request::presented::Presented;
 use crate::gate::state::Gate;
 use crate::protocol::Reason;
 
-use super::answer::OpenedToken;
 use super::body::NeedsBody;
 use super::pending::Pending;
-use crate::gate::reply::decision::Decision;
 
 /// The next step for a request whose head has been read.
 ///
@@ -33,25 +30,6 @@ pub enum Step {
 }
 
 impl Gate {
-    /// Uses the first answer of a navigation whose token is valid for this client; returns that
-    /// token.
-    pub(in crate::gate) fn take_answer(
-        &self,
-        facts: &mut Facts,
-        navigation: Option<(Navigation, Vec<Presented>)>,
-    ) -> Option<Box<OpenedToken>> {
-        let (navigation, answers) = navigation?;
-        let mut opened = None;
-        for answer in answers {
-            if let Ok(token) = self.open_token(facts, &answer.token) {
-                (opened, facts.answer) = (Some(token), Some(answer));
-                break;
-            }
-        }
-        facts.navigation = Some(Navigation { answered: opened.is_some(), ..navigation });
-        opened
-    }
-
     /// Decides whether to read a body. It is read only if the token is valid so far and its
     /// challenge is not known to be over, one body at a time for each challenge, and only while
     /// there is room.

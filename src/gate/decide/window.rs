@@ -32,14 +32,14 @@ impl Gate {
     /// Decides by the window. `because` is the reason why a presented token does not count.
     // Inlined: a pass is made where it is used, not copied there.
     #[inline(always)]
-    pub(in crate::gate) fn plain(&self, facts: &Facts, because: Option<Because>) -> Decision {
+    pub(super) fn plain(&self, facts: &Facts, because: Option<Because>) -> Decision {
         let limit = self.inner.limits.of(facts.policy);
         self.by_admission(limit, facts, self.admission(limit, facts), because)
     }
 
     /// Decides by the window's result.
     #[inline(always)]
-    pub(in crate::gate) fn by_admission(
+    pub(super) fn by_admission(
         &self,
         limit: &Limit,
         facts: &Facts,
@@ -61,7 +61,7 @@ impl Gate {
     }
 
     /// Asks the window; `None` if it cannot be reached and the fallback is to deny.
-    pub(in crate::gate) fn admission(&self, limit: &Limit, facts: &Facts) -> Option<Admission> {
+    pub(super) fn admission(&self, limit: &Limit, facts: &Facts) -> Option<Admission> {
         let now_ms = self.inner.engine.for_gate().window_ms();
         let (client, prefix) = (&facts.client, facts.prefix);
         if let Some(outcome) = self.inner.window.check(&limit.policy, client, prefix, now_ms) {
@@ -79,7 +79,7 @@ impl Gate {
     }
 
     /// Returns the client's quota, without taking a slot.
-    pub(in crate::gate) fn standing(&self, limit: &Limit, facts: &Facts) -> Quota {
+    pub(super) fn standing(&self, limit: &Limit, facts: &Facts) -> Quota {
         let now_ms = self.inner.engine.for_gate().window_ms();
         let (client, prefix) = (&facts.client, facts.prefix);
         let outside = self.inner.window.look(&limit.policy, client, prefix, now_ms);
@@ -87,7 +87,7 @@ impl Gate {
     }
 
     /// Counts a refused answer as a request: it takes a slot if there is one.
-    pub(in crate::gate) fn counted(&self, limit: &Limit, facts: &Facts) -> Quota {
+    pub(super) fn counted(&self, limit: &Limit, facts: &Facts) -> Quota {
         match self.admission(limit, facts) {
             Some(Admission::Admitted(quota) | Admission::Over(quota) | Admission::Crowded(quota)) => quota,
             None => unknown(limit),
@@ -104,7 +104,7 @@ impl Gate {
     }
 
     /// Returns a challenge if one can be made, else a plain 429 with the reason.
-    pub(in crate::gate) fn challenge_or_short(
+    pub(super) fn challenge_or_short(
         &self,
         limit: &Limit,
         facts: &Facts,
@@ -118,12 +118,12 @@ impl Gate {
     }
 
     /// Counts and reports a request over its limit, with or without a token.
-    pub(in crate::gate) fn limited(&self, facts: &Facts, Quota { limit, remaining, reset_ms, .. }: Quota) {
+    pub(super) fn limited(&self, facts: &Facts, Quota { limit, remaining, reset_ms, .. }: Quota) {
         bump(&self.inner.tallies.limited, 1);
         self.inner.events.emit(&GateEvent::RateLimited { client: facts.client.clone(), limit, remaining, reset_ms });
     }
 
-    pub(in crate::gate) fn shadowed(&self, limit: &Limit, quota: Quota) -> Decision {
+    pub(super) fn shadowed(&self, limit: &Limit, quota: Quota) -> Decision {
         bump(&self.inner.tallies.shadowed, 1);
         pass(limit, quota, None)
     }

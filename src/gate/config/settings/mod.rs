@@ -1,8 +1,8 @@
 //! Configuration from a file: one document for the engine and the gate, in any format of serde.
 //!
-//! **Guarantee.** Every setting of [`Config`] and [`GateConfig`] that an operator may change is a
-//! key here, under the builder's name, and every key changes its setting. A missing key has the
-//! builder's default, and the builder checks every value.
+//! **Guarantee.** Every setting of [`Config`](crate::Config) and [`GateConfig`](crate::GateConfig)
+//! that an operator may change is a key here, under the builder's name, and every key changes its
+//! setting. A missing key has the builder's default, and the builder checks every value.
 //!
 //! Left out on purpose: settings that only a program can give (a function that identifies clients,
 //! whether the engine has a thread of its own) and `accept_clock_ahead`, which is for a single
@@ -23,220 +23,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod apply;
+mod effective;
 mod keys;
 mod problems;
 mod risks;
 mod words;
 
-use std::time::Duration;
-
-use crate::engine::{Config, ConfigBuilder, whole_ms};
-use crate::gate::config::builder::{GateConfig, GateConfigBuilder};
-use crate::gate::config::choices::{OpenChallenges, Policy};
-use crate::protocol::ByTier;
-
 pub use keys::{KEYS, Key, Settings};
 pub use problems::Problem;
 pub use risks::{Risk, Weight};
 pub use words::{ClientIdentifier, ProxyNetwork, RouteOverride};
-
-/// Passes the values that are set to a builder.
-macro_rules! fill {
-    ($settings:ident, $builder:ident: $($name:ident)*) => {
-        $(if let Some(value) = &$settings.$name {
-            $builder = $builder.$name(value.clone());
-        })*
-    };
-}
-
-/// The same for values that are converted from the unit of their key.
-macro_rules! convert {
-    ($settings:ident, $builder:ident: $($key:ident => $setter:ident($convert:expr)),* $(,)?) => {
-        $(if let Some(value) = $settings.$key {
-            $builder = $builder.$setter($convert(value));
-        })*
-    };
-}
-
-/// Stores values read back from a builder.
-macro_rules! take {
-    ($settings:ident: $($name:ident)*) => {
-        $($settings.$name = Some($name);)*
-    };
-}
-
-impl Settings {
-    /// Applies the keys that are set to the engine's builder.
-    pub fn engine(&self, mut builder: ConfigBuilder) -> ConfigBuilder {
-        fill!(self, builder: min_queue_depth award_joule_credits micro_joules_per_hash award_basis calibrate
-            calibrate_bytes_min interior_units leases_max synthetic_max ready_bytes_max commit_ops_max
-            ledger_entries_kept default_difficulty max_difficulty difficulty_clients_max scrub_bytes_per_second);
-        let ms = Duration::from_millis;
-        convert!(self, builder:
-            token_ttl_seconds => token_ttl(Duration::from_secs),
-            work_unit_max_age_ms => work_unit_max_age(ms),
-            floor_ms => floor(|by_tier| ByTier::from(by_tier).map(ms)),
-            unit_bytes => unit_bytes(ByTier::from),
-            quorum_wait_ms => quorum_wait(ms),
-            escalation_window_ms => escalation_window(ms),
-            cool_down_ms => cool_down(ms),
-            scrub_every_ms => scrub_every(ms));
-        if let Some([medium, high]) = self.calibrate_target_ms {
-            builder = builder.calibrate_target(ms(medium), ms(high));
-        }
-        match self.waiting_commits_max {
-            Some(answers) => builder.waiting_answers_max(answers),
-            None => builder,
-        }
-    }
-
-    /// Applies the keys that are set to the gate's builder. Routes and proxies are added to those
-    /// that the builder has.
-    pub fn gate(&self, mut builder: GateConfigBuilder) -> GateConfigBuilder {
-        fill!(self, builder: rate_limit ipv6_prefix ratelimit_draft challenge_page circuit_breaker_threshold
-            fallback_behavior security_alert_threshold reputation_difficulty_threshold
-            reputation_exemption_threshold paid_admissions_per_window paid_admissions_per_prefix paid_admissions_in_all
-            bytes_per_minute prefix_bytes_per_minute bytes_per_second bytes_in_flight tracked_clients_max
-            body_limit_bytes buffered_bytes_max synthetic shadow judge_threads
-            waiting_answers_max);
-        let ms = Duration::from_millis;
-        convert!(self, builder:
-            window_ms => window(ms),
-            circuit_breaker_probe_interval_ms => circuit_breaker_probe_interval(ms),
-            body_timeout_ms => body_timeout(ms),
-            write_timeout_ms => write_timeout(ms));
-        if let Some([by_address, by_name]) = self.open_challenges {
-            builder = builder.open_challenges(by_address, by_name);
-        }
-        if let Some(word) = self.identifier_strategy {
-            builder = builder.identifier_strategy(word.into());
-        }
-        for policy in self.route_overrides.iter().flatten() {
-            builder = builder.policy(policy.into());
-        }
-        for route in self.exempt_routes.iter().flatten() {
-            builder = builder.exempt_route(route);
-        }
-        for network in self.trusted_proxies.iter().flatten() {
-            builder = builder.trusted_proxy(network.to_string());
-        }
-        builder
-    }
-
-    /// Returns all settings with their effective values: the value set here, else the default. Only
-    /// the names of the files with secrets stay as they are.
-    pub fn effective(&self) -> Self {
-        let mut all = self.clone();
-        all.take_engine(self.engine(Config::builder([0; 32])));
-        all.take_gate(self.gate(GateConfig::builder()));
-        all
-    }
-
-    /// Reads the values back from the builder. A new setting of the builder does not compile until
-    /// it has a key here, or a reason above why it has none.
-    fn take_engine(&mut self, builder: ConfigBuilder) {
-        let ConfigBuilder {
-            hmac_secret: _,
-            previous_secrets: _,
-            token_ttl,
-            min_queue_depth,
-            work_unit_max_age,
-            award_joule_credits,
-            micro_joules_per_hash,
-            award_basis,
-            floor,
-            unit_bytes,
-            calibrate,
-            calibrate_target,
-            calibrate_bytes_min,
-            interior_units,
-            leases_max,
-            synthetic_max,
-            ready_bytes_max,
-            commit_ops_max,
-            waiting_answers_max: waiting_commits_max,
-            ledger_entries_kept,
-            quorum_wait,
-            default_difficulty,
-            max_difficulty,
-            escalation_window,
-            cool_down,
-            difficulty_clients_max,
-            accept_clock_ahead: _,
-            scrub_bytes_per_second,
-            scrub_every,
-            background: _,
-            #[cfg(feature = "testing")]
-                mistake: _,
-            #[cfg(feature = "testing")]
-                audit_seed: _,
-        } = builder;
-        take!(self: min_queue_depth award_joule_credits micro_joules_per_hash award_basis calibrate calibrate_bytes_min
-            interior_units leases_max synthetic_max ready_bytes_max commit_ops_max waiting_commits_max
-            ledger_entries_kept default_difficulty max_difficulty difficulty_clients_max scrub_bytes_per_second);
-        self.token_ttl_seconds = Some(token_ttl.as_secs());
-        self.work_unit_max_age_ms = Some(whole_ms(work_unit_max_age));
-        self.floor_ms = Some(floor.map(whole_ms).into());
-        self.unit_bytes = Some(unit_bytes.into());
-        self.calibrate_target_ms = Some(calibrate_target.map(whole_ms));
-        self.quorum_wait_ms = Some(whole_ms(quorum_wait));
-        self.escalation_window_ms = Some(whole_ms(escalation_window));
-        self.cool_down_ms = Some(whole_ms(cool_down));
-        self.scrub_every_ms = Some(whole_ms(scrub_every));
-    }
-
-    /// The same as [`take_engine`](Self::take_engine), for the gate.
-    fn take_gate(&mut self, builder: GateConfigBuilder) {
-        let (paid_admissions_per_window, paid_admissions_per_prefix) = builder.paid_admissions();
-        let GateConfigBuilder {
-            policies,
-            exempt_routes,
-            identifier_strategy,
-            ipv6_prefix,
-            trusted_proxies,
-            no_network: _,
-            ratelimit_draft,
-            challenge_page,
-            circuit_breaker_threshold,
-            circuit_breaker_probe_interval,
-            fallback_behavior,
-            security_alert_threshold,
-            reputation_difficulty_threshold,
-            reputation_exemption_threshold,
-            paid_admissions_per_window: _,
-            paid_admissions_per_prefix: _,
-            paid_admissions_in_all,
-            bytes_per_minute,
-            prefix_bytes_per_minute,
-            bytes_per_second,
-            bytes_in_flight,
-            open_challenges: OpenChallenges { by_address, by_name },
-            tracked_clients_max,
-            body_limit_bytes,
-            buffered_bytes_max,
-            body_timeout,
-            write_timeout,
-            synthetic,
-            shadow,
-            judge_threads,
-            waiting_answers_max,
-        } = builder;
-        self.open_challenges = Some([by_address, by_name]);
-        self.identifier_strategy = ClientIdentifier::of(&identifier_strategy);
-        let mut policies = policies.into_iter();
-        if let Some(Policy { rate_limit, window, .. }) = policies.next() {
-            let window_ms = whole_ms(window);
-            take!(self: rate_limit window_ms);
-        }
-        let [circuit_breaker_probe_interval_ms, body_timeout_ms, write_timeout_ms] =
-            [circuit_breaker_probe_interval, body_timeout, write_timeout].map(whole_ms);
-        let route_overrides = policies.map(RouteOverride::from).collect();
-        let trusted_proxies = trusted_proxies.into_iter().map(ProxyNetwork::new).collect();
-        take!(self: route_overrides exempt_routes ipv6_prefix trusted_proxies ratelimit_draft challenge_page circuit_breaker_threshold
-            circuit_breaker_probe_interval_ms fallback_behavior security_alert_threshold reputation_difficulty_threshold
-            reputation_exemption_threshold paid_admissions_per_window paid_admissions_per_prefix paid_admissions_in_all
-            bytes_per_minute prefix_bytes_per_minute bytes_per_second bytes_in_flight tracked_clients_max
-            body_limit_bytes buffered_bytes_max body_timeout_ms write_timeout_ms synthetic shadow judge_threads
-            waiting_answers_max);
-    }
-}

@@ -1,0 +1,69 @@
+//! A token that a request presents, opened: the checks that need no store.
+
+use crate::engine::{Inspected, SubmitError};
+use crate::gate::request::facts::Facts;
+use crate::gate::request::navigation::Navigation;
+use crate::gate::request::presented::Presented;
+use crate::gate::state::Gate;
+use crate::protocol::{DifficultyTier, WorkId};
+
+/// A challenge, as read from its token.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Challenge {
+    pub(super) id: WorkId,
+    pub(super) tier: DifficultyTier,
+    pub(super) expires_ms: u64,
+    /// The time at which its floor ends.
+    pub(super) not_before_ms: u64,
+}
+
+/// A valid token whose lease is not checked yet. Time may pass, so the engine checks its expiry
+/// again.
+#[derive(Debug)]
+pub(in crate::gate) struct OpenedToken {
+    pub(super) inspected: Inspected,
+    pub(super) challenge: Challenge,
+}
+
+impl OpenedToken {
+    /// Returns whether its challenge is known to be over.
+    pub(super) fn is_over(&self, gate: &Gate) -> bool {
+        gate.inner.engine.for_gate().is_over(&self.inspected)
+    }
+
+    /// Returns the id of its challenge.
+    pub(super) fn id(&self) -> WorkId {
+        self.challenge.id
+    }
+}
+
+impl Gate {
+    /// Checks everything about a token that needs no store.
+    pub(super) fn open_token(&self, facts: &Facts, text: &str) -> Result<Box<OpenedToken>, SubmitError> {
+        let policy = self.inner.limits.of(facts.policy).digest;
+        let inspected = self.inner.engine.for_gate().inspect(&facts.client.to_bytes(), text, policy)?;
+        let (id, tier, now_ms) = (inspected.id(), inspected.tier(), self.inner.engine.now().0);
+        let expires_ms = now_ms + inspected.ttl_ms();
+        let challenge = Challenge { id, tier, expires_ms, not_before_ms: now_ms + inspected.wait_ms() };
+        Ok(Box::new(OpenedToken { inspected: inspected.from_network(facts.prefix.as_bytes()), challenge }))
+    }
+
+    /// Uses the first answer of a navigation whose token is valid for this client; returns that
+    /// token.
+    pub(in crate::gate) fn take_answer(
+        &self,
+        facts: &mut Facts,
+        navigation: Option<(Navigation, Vec<Presented>)>,
+    ) -> Option<Box<OpenedToken>> {
+        let (navigation, answers) = navigation?;
+        let mut opened = None;
+        for answer in answers {
+            if let Ok(token) = self.open_token(facts, &answer.token) {
+                (opened, facts.answer) = (Some(token), Some(answer));
+                break;
+            }
+        }
+        facts.navigation = Some(Navigation { answered: opened.is_some(), ..navigation });
+        opened
+    }
+}
