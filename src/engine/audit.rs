@@ -17,12 +17,12 @@ use super::account::{parents_work, unit_work};
 use super::core::Core;
 use super::error::SubmitError;
 use super::inspect::Inspected;
-use super::lanes::Job;
 use super::load::leaf_lengths;
 use super::submit::Follows;
 #[cfg(feature = "testing")]
 use super::testing::Mistake;
 use super::verify::{Judged, check_fold, leaf_bytes};
+use super::writer::job::Job;
 
 type Tree<'t> = (TreeNumber, &'t TreeRow);
 

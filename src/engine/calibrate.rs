@@ -9,7 +9,7 @@ use crate::store::Outcome;
 use super::checked::{ConfigError, check, check_time, whole_ms};
 use super::config::{Config, ConfigBuilder};
 use super::core::Core;
-use super::lanes::Fate;
+use super::writer::job::Fate;
 
 /// Response times of right answers to units of one tier, by the server's clock: from issue until
 /// the answer's floor was checked. Synthetic units and interior nodes are left out. A client counts

@@ -19,13 +19,13 @@ use super::config::Config;
 use super::event::{Event, EventSink};
 use super::findings::Findings;
 use super::held::HeldLease;
-use super::lanes::{Fate, Lane};
 use super::prune::{ClientSearch, OldSearch};
 use super::pulse::Pulse;
 use super::queue::Queue;
 use super::repeats::Repeats;
 use super::standings::Standings;
 use super::trust::PutOff;
+use super::writer::job::{Fate, Lane};
 
 #[derive(Debug)]
 pub(super) struct Core {

@@ -18,7 +18,7 @@ use super::event::Event;
 use super::load::LoadError;
 use super::tree_id::TreeId;
 use super::verify::leaf_bytes;
-use super::write::Unwritten;
+use super::writer::Unwritten;
 
 /// Most damaged tiles that wait to be marked in the store. Leaves of further ones are kept back in
 /// memory, and found again by the next look at them.

@@ -138,8 +138,8 @@ impl<C: Deref<Target = Core>> Drop for HeldLease<C> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, PouwEngine, Runtime};
     use super::*;
+    use crate::engine::{Config, PouwEngine, Runtime};
 
     #[test]
     fn a_panic_gives_a_held_lease_back_or_leaves_it_to_its_token() {

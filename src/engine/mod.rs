@@ -19,7 +19,6 @@ mod assemble;
 mod audit;
 mod background;
 mod backup;
-mod behind;
 mod blocked;
 mod calibrate;
 mod check;
@@ -38,10 +37,8 @@ pub mod ingest;
 mod inspect;
 mod interior;
 mod issue;
-mod lanes;
 mod ledger;
 mod load;
-mod oneshot;
 mod own_hash;
 mod policy;
 mod progress;
@@ -67,7 +64,6 @@ mod trust;
 mod upkeep;
 mod verify;
 mod waiting;
-mod write;
 mod writer;
 
 use std::path::Path;
@@ -224,7 +220,7 @@ impl PouwEngine {
         let ahead_ms = if high_water_ms > 0 { wall_ms.saturating_sub(high_water_ms) } else { 0 };
         let store_keyring = Keyring::new(&store.identity().digest_key).map_err(secret_error)?;
         let time = EngineTime::start(runtime.clock, high_water_ms);
-        let (lanes, inbox) = lanes::lanes(config.settings.waiting_answers_max);
+        let (lanes, inbox) = writer::job::lanes(config.settings.waiting_answers_max);
         let (wake, woken) = bounded(1);
         let background = config.settings.background;
         let core = Arc::new(Core::new(config, keyring, store_keyring, store, time, lanes, wake, runtime.events));
@@ -234,7 +230,7 @@ impl PouwEngine {
             core.emit(Event::ClockAhead { wall_ms, high_water_ms });
         }
         let failed = |e: std::io::Error| OpenError::Thread(e.to_string());
-        let mut threads = vec![writer::start(core.clone(), inbox).map_err(failed)?];
+        let mut threads = vec![writer::thread::start(core.clone(), inbox).map_err(failed)?];
         if background {
             threads.push(background::start(core.clone(), woken).map_err(failed)?);
             core.wake();

@@ -10,11 +10,11 @@ use std::sync::atomic::Ordering;
 
 use crate::store::{ClientStretch, Command, Outcome, StoreError, TokenKey};
 
-use super::behind::Behind;
 use super::core::Core;
 use super::error::WriteError;
 use super::event::Event;
 use super::sweep::SweepReport;
+use super::writer::behind::Behind;
 
 /// Rows looked at or removed in one sweep.
 const ROWS_PER_SWEEP: usize = 2_048;

@@ -14,8 +14,8 @@ use super::clock::EngineTime;
 use super::config::Config;
 use super::core::Core;
 use super::error::OpenError;
-use super::lanes;
 use super::runtime::Runtime;
+use super::writer::job::lanes;
 use super::{Inner, PouwEngine};
 
 impl PouwEngine {
@@ -74,7 +74,7 @@ impl PouwEngine {
         let store_keyring = Keyring::new(&store.identity().digest_key).map_err(no_keys)?;
         let time = EngineTime::start(runtime.clock, store.head().clock_ms);
         // Nothing is ever sent to either: what would be is refused before.
-        let (lanes, _) = lanes::lanes(1);
+        let (lanes, _) = lanes(1);
         let (wake, _) = bounded(1);
         let core = Arc::new(Core::new(config, keyring, store_keyring, store, time, lanes, wake, runtime.events));
         core.load_standings()?;

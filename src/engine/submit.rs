@@ -17,10 +17,10 @@ use super::event::Event;
 use super::for_gate::ForGate;
 use super::held::HeldLease;
 use super::inspect::Inspected;
-use super::lanes::{Fate, Job};
-use super::oneshot::oneshot;
 use super::request::{Accepted, Answer};
 use super::verify::Judged;
+use super::writer::job::{Fate, Job};
+use super::writer::reply::oneshot;
 
 /// Number of refused answers to one challenge, with the right token from the right client, that
 /// close it.

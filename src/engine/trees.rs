@@ -11,9 +11,9 @@ use crate::store::{Command, Outcome, StoreError, TreeNumber};
 use super::PouwEngine;
 use super::core::Core;
 use super::error::TreeError;
-use super::lanes::Fate;
 use super::provenance::Provenances;
 use super::tree_id::TreeId;
+use super::writer::job::Fate;
 
 /// The current state of one tree.
 #[derive(Debug, Clone, PartialEq, Eq)]

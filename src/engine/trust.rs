@@ -18,7 +18,7 @@ use super::policy::VerifyProgress;
 use super::tree_id::TreeId;
 use super::upkeep::UpkeepError;
 use super::verify::leaf_bytes;
-use super::write::Unwritten;
+use super::writer::Unwritten;
 
 /// Clients followed back, and entries of each looked at, in one step.
 const SUSPECTS_PER_STEP: usize = 16;

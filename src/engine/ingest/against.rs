@@ -5,9 +5,9 @@ use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 use crate::store::records::{DataPlace, HashWork, LeafState, Strategy};
 use crate::store::{LeafSum, Renewal, Store, StoreError, TreeNumber};
 
-use super::super::load::{LoadError, read_sources, stored_place};
 use super::group::{Item, sums_of};
 use super::options::IngestError;
+use crate::engine::load::{LoadError, read_sources, stored_place};
 
 /// What given content is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, HashSet};
 use crate::hash::Checksum;
 use crate::store::{BeginTree, Command, Mend, Outcome, Refused, TreeNumber};
 
-use super::super::error::WriteError;
-use super::super::write::Unwritten;
 use super::builder::Part;
 use super::intake::{BLOCK_BYTES_PER_COMMIT, COMMANDS_PER_COMMIT, HASH_BYTES_PER_COMMIT, Intake};
 use super::options::IngestError;
+use crate::engine::error::WriteError;
+use crate::engine::writer::Unwritten;
 
 impl Intake<'_> {
     /// Adds rows of a tree that is coming in.

@@ -9,12 +9,12 @@ use crate::hash::Checksum;
 use crate::store::records::{DataPlace, SourceRow, Strategy, TreeRow, TreeState};
 use crate::store::{BeginTree, BlocksWriter, Command, Renewal, StoreError, TreeNumber, random};
 
-use super::super::core::Core;
-use super::super::load::{fingerprint, open_plain};
 use super::OnIngest;
 use super::builder::{self, TreeBuilder};
 use super::options::{IngestError, IngestLayout, IngestOptions, IngestReport, Ingested, check_name};
 use super::walk::{self, SkipReason, SourceFile, Walk, WalkEvent};
+use crate::engine::core::Core;
+use crate::engine::load::{fingerprint, open_plain};
 
 /// Why feeding a tree stopped.
 pub(super) enum Stop {

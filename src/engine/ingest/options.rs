@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::store::StoreError;
 use crate::store::records::{Exposure, Strategy};
 
-use super::super::error::WriteError;
 use super::walk::{SourceFile, Walk, WalkError, WalkEvent};
+use crate::engine::error::WriteError;
 
 /// How files become trees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

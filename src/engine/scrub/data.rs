@@ -5,12 +5,12 @@ use crate::policy::ready::Loaded;
 use crate::store::records::{DataPlace, LeafState, ScrubPlace, TileRow, TreeRow, TreeState};
 use crate::store::{CHORE_DROP, Reader, StoreError, TreeNumber};
 
-use super::super::event::Event;
-use super::super::load::{LoadError, damage_text, first_run, load_tile, stored_lengths};
-use super::super::tree_id::TreeId;
 use super::ScrubError;
 use super::known::News;
 use super::walk::{LEAST_COST, Step, is_of_the_place};
+use crate::engine::event::Event;
+use crate::engine::load::{LoadError, damage_text, first_run, load_tile, stored_lengths};
+use crate::engine::tree_id::TreeId;
 
 /// A tile of a tree that is being read.
 pub(super) struct Tile<'t> {

@@ -3,8 +3,8 @@
 use crate::store::Command;
 use crate::store::records::{ScrubPlace, ScrubRow};
 
-use super::super::core::Core;
-use super::super::error::WriteError;
+use crate::engine::core::Core;
+use crate::engine::error::WriteError;
 
 /// Progress is written after these bytes or this engine time, whichever is first.
 const WRITE_BYTES: u64 = 64 << 20;

@@ -4,8 +4,8 @@ use crate::merkle::LeafIndex;
 use crate::protocol::UnixMillis;
 use crate::store::records::{ScrubPlace, ScrubRow};
 
-use super::super::core::Core;
-use super::super::tree_id::TreeId;
+use crate::engine::core::Core;
+use crate::engine::tree_id::TreeId;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -115,7 +115,7 @@ impl ScrubReport {
     }
 }
 
-/// Scrubbing, as [`Stats`](super::super::Stats) shows it.
+/// Scrubbing, as [`Stats`](crate::engine::Stats) shows it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ScrubStats {

@@ -3,9 +3,9 @@
 use crate::store::records::ScrubPlace;
 use crate::store::{Command, RowCursor};
 
-use super::super::error::WriteError;
 use super::ScrubError;
 use super::walk::{Step, is_of_the_place};
+use crate::engine::error::WriteError;
 
 impl Step<'_> {
     /// Verifies some rows from this place on. Returns where to go on; `None` at the end.

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::super::checked::{ConfigError, MS_MAX, check_time};
-use super::super::config::{Config, ConfigBuilder};
+use crate::engine::checked::{ConfigError, MS_MAX, check_time};
+use crate::engine::config::{Config, ConfigBuilder};
 
 impl ConfigBuilder {
     /// Bytes a second that a background thread reads of what is stored, to find damage before the
     /// bytes are needed; default 1 MiB. 0: never. Without [`background`](Self::background) there is
-    /// no such thread; call [`PouwEngine::scrub`](super::super::PouwEngine::scrub).
+    /// no such thread; call [`PouwEngine::scrub`](crate::engine::PouwEngine::scrub).
     pub fn scrub_bytes_per_second(mut self, bytes: u64) -> Self {
         self.scrub_bytes_per_second = bytes;
         self

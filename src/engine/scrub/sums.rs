@@ -9,10 +9,10 @@ use crate::policy::ready::Loaded;
 use crate::store::records::{HashReason, HashWork, LeafState, ScrubPlace, SumRow, leaf_sum};
 use crate::store::{BlocksWriter, LeafSum, Reader, StoreError, TreeNumber};
 
-use super::super::verify::leaf_bytes;
 use super::ScrubError;
 use super::data::{Tile, has_data};
 use super::walk::{Step, TRIES, is_of_the_place};
+use crate::engine::verify::leaf_bytes;
 
 /// Rows of checksums that wait to be written, at most.
 const ROWS_MAX: usize = 4_096;
@@ -198,9 +198,9 @@ fn has_data_still(reader: &Reader, tree: TreeNumber) -> Result<bool, StoreError>
 
 #[cfg(test)]
 mod tests {
-    use super::super::ScrubBudget;
     use super::*;
     use crate::engine::ingest::IngestOptions;
+    use crate::engine::scrub::ScrubBudget;
     use crate::engine::{Config, ConfigBuilder, PouwEngine};
     use crate::store::plant_tree;
     use crate::store::records::Exposure;

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use crate::guard::contained;
 
-use super::super::background::Rest;
-use super::super::checked::whole_ms;
-use super::super::core::Core;
-use super::super::upkeep::UpkeepError;
 use super::{ScrubError, Scrubber, Stepper};
+use crate::engine::background::Rest;
+use crate::engine::checked::whole_ms;
+use crate::engine::core::Core;
+use crate::engine::upkeep::UpkeepError;
 
 /// Starts the thread, if the settings ask for one; it ends when the engine closes.
 pub(in super::super) fn start(core: &Arc<Core>) -> std::io::Result<Option<std::thread::JoinHandle<()>>> {

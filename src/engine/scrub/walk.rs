@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::store::records::ScrubPlace;
 use crate::store::{ROW_COST, StoreError};
 
-use super::super::core::{Core, bump};
 use super::known::Known;
 use super::report::{ScrubReport, position_of};
 use super::sums::NewSums;
 use super::{ScrubError, Scrubber, Stepper};
+use crate::engine::core::{Core, bump};
 
 /// The place of a walk, and what it carries from step to step.
 #[derive(Debug, Default)]

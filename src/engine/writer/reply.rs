@@ -18,18 +18,18 @@ struct Shared<T> {
 }
 
 /// The sending end.
-pub(super) struct Sender<T>(Arc<Shared<T>>);
+pub(in crate::engine) struct Sender<T>(Arc<Shared<T>>);
 
 /// The waiting end.
-pub(super) struct Receiver<T>(Arc<Shared<T>>);
+pub(in crate::engine) struct Receiver<T>(Arc<Shared<T>>);
 
-pub(super) fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
+pub(in crate::engine) fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared { state: Mutex::new(State::Waiting), changed: Condvar::new() });
     (Sender(shared.clone()), Receiver(shared))
 }
 
 impl<T> Sender<T> {
-    pub(super) fn send(self, value: T) {
+    pub(in crate::engine) fn send(self, value: T) {
         *self.0.state.lock() = State::Sent(value);
         self.0.changed.notify_one();
     }
@@ -47,7 +47,7 @@ impl<T> Drop for Sender<T> {
 
 impl<T> Receiver<T> {
     /// Waits for the value. Returns `None` if the sender was dropped without sending.
-    pub(super) fn wait(self) -> Option<T> {
+    pub(in crate::engine) fn wait(self) -> Option<T> {
         let mut state = self.0.state.lock();
         loop {
             match std::mem::replace(&mut *state, State::Gone) {

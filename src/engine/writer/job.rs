@@ -6,12 +6,12 @@ use parking_lot::RwLock;
 use crate::guard::contained;
 use crate::store::{Command, Outcome};
 
-use super::error::WriteError;
-use super::oneshot;
+use super::reply;
+use crate::engine::error::WriteError;
 
 /// The fate of a job's commands, for the state in memory.
 #[derive(Debug)]
-pub(super) enum Fate {
+pub(in crate::engine) enum Fate {
     /// They are durable, with these outcomes.
     Stored(Vec<Outcome>),
     /// They are not stored.
@@ -26,10 +26,10 @@ type OnFate = Box<dyn FnOnce(&Fate) + Send>;
 type OnAnswer = Box<dyn FnOnce(Result<Vec<Outcome>, WriteError>) + Send>;
 
 /// The change in memory that a job causes. It runs once: if a panic drops it, the fate is unknown.
-pub(super) struct Effect(Option<OnFate>);
+pub(in crate::engine) struct Effect(Option<OnFate>);
 
 impl Effect {
-    pub(super) fn run(mut self, fate: &Fate) {
+    pub(in crate::engine) fn run(mut self, fate: &Fate) {
         if let Some(call) = self.0.take() {
             call(fate);
         }
@@ -46,25 +46,25 @@ impl Drop for Effect {
 }
 
 /// The caller that waits for a job. It is answered once, also if a panic drops the job.
-pub(super) struct Reply {
+pub(in crate::engine) struct Reply {
     call: Option<OnAnswer>,
     /// The commit that the job is part of, once the writer has taken it.
     commit_seq: Option<u64>,
 }
 
 impl Reply {
-    pub(super) fn new(call: impl FnOnce(Result<Vec<Outcome>, WriteError>) + Send + 'static) -> Self {
+    pub(in crate::engine) fn new(call: impl FnOnce(Result<Vec<Outcome>, WriteError>) + Send + 'static) -> Self {
         Self { call: Some(Box::new(call)), commit_seq: None }
     }
 
-    pub(super) fn send(mut self, answer: Result<Vec<Outcome>, WriteError>) {
+    pub(in crate::engine) fn send(mut self, answer: Result<Vec<Outcome>, WriteError>) {
         if let Some(call) = self.call.take() {
             call(answer);
         }
     }
 
     /// The writer puts the job into this commit.
-    pub(super) fn part_of(&mut self, commit_seq: u64) {
+    pub(in crate::engine) fn part_of(&mut self, commit_seq: u64) {
         self.commit_seq = Some(commit_seq);
     }
 }
@@ -81,16 +81,16 @@ impl Drop for Reply {
 }
 
 /// Commands that belong together, and the callbacks for their result.
-pub(super) struct Job {
-    pub(super) commands: Vec<Command>,
-    pub(super) effect: Effect,
-    pub(super) reply: Reply,
+pub(in crate::engine) struct Job {
+    pub(in crate::engine) commands: Vec<Command>,
+    pub(in crate::engine) effect: Effect,
+    pub(in crate::engine) reply: Reply,
 }
 
 impl Job {
     /// Makes a job. `effect` runs once the fate of the commands is known, `reply` as soon as there
     /// is a result; on success in this order.
-    pub(super) fn new(
+    pub(in crate::engine) fn new(
         commands: Vec<Command>,
         effect: impl FnOnce(&Fate) + Send + 'static,
         reply: impl FnOnce(Result<Vec<Outcome>, WriteError>) + Send + 'static,
@@ -99,16 +99,16 @@ impl Job {
     }
 
     /// Makes a job, and the receiver of its result.
-    pub(super) fn waiting(
+    pub(in crate::engine) fn waiting(
         commands: Vec<Command>,
         effect: impl FnOnce(&Fate) + Send + 'static,
-    ) -> (Self, oneshot::Receiver<Result<Vec<Outcome>, WriteError>>) {
-        let (sender, receiver) = oneshot::oneshot();
+    ) -> (Self, reply::Receiver<Result<Vec<Outcome>, WriteError>>) {
+        let (sender, receiver) = reply::oneshot();
         (Self::new(commands, effect, move |answer| sender.send(answer)), receiver)
     }
 
     /// Ends the job: nothing was written, and the callers get `error`.
-    pub(super) fn fail(self, error: WriteError) {
+    pub(in crate::engine) fn fail(self, error: WriteError) {
         self.effect.run(&Fate::NotStored);
         self.reply.send(Err(error));
     }
@@ -122,12 +122,12 @@ impl std::fmt::Debug for Job {
 
 /// The sending side of both lanes. Emptied by `close`, which ends the writer.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(in crate::engine) struct Lane {
     senders: RwLock<Option<(Sender<Job>, Sender<Job>)>>,
 }
 
 impl Lane {
-    pub(super) fn offer(&self, job: Job) -> Result<(), (Job, WriteError)> {
+    pub(in crate::engine) fn offer(&self, job: Job) -> Result<(), (Job, WriteError)> {
         let senders = self.senders.read();
         let Some((answers, _)) = senders.as_ref() else {
             return Err((job, WriteError::Closed));
@@ -138,31 +138,31 @@ impl Lane {
         })
     }
 
-    pub(super) fn send_bulk(&self, job: Job) -> Result<(), WriteError> {
+    pub(in crate::engine) fn send_bulk(&self, job: Job) -> Result<(), WriteError> {
         // Cloned, so that waiting for room does not hold up `close`.
         let bulk = self.senders.read().as_ref().map(|(_, bulk)| bulk.clone()).ok_or(WriteError::Closed)?;
         bulk.send(job).map_err(|_| WriteError::Closed)
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    pub(in crate::engine) fn is_closed(&self) -> bool {
         self.senders.read().is_none()
     }
 
-    pub(super) fn close(&self) {
+    pub(in crate::engine) fn close(&self) {
         *self.senders.write() = None;
     }
 }
 
 /// The receiving side.
-pub(super) struct Inbox {
-    pub(super) answers: Receiver<Job>,
-    pub(super) bulk: Receiver<Job>,
+pub(in crate::engine) struct Inbox {
+    pub(in crate::engine) answers: Receiver<Job>,
+    pub(in crate::engine) bulk: Receiver<Job>,
 }
 
 impl Inbox {
     /// Takes what is left in both lanes, and what callers that wait for room still put there. Ends
     /// once the lanes are closed and empty.
-    pub(super) fn drain(&self, mut each: impl FnMut(Job)) {
+    pub(in crate::engine) fn drain(&self, mut each: impl FnMut(Job)) {
         for job in self.answers.iter() {
             each(job);
         }
@@ -173,7 +173,7 @@ impl Inbox {
 }
 
 /// Makes both ends of the writer's lanes.
-pub(super) fn lanes(waiting_answers: usize) -> (Lane, Inbox) {
+pub(in crate::engine) fn lanes(waiting_answers: usize) -> (Lane, Inbox) {
     let (answers_in, answers) = bounded(waiting_answers);
     let (bulk_in, bulk) = bounded(2);
     (Lane { senders: RwLock::new(Some((answers_in, bulk_in))) }, Inbox { answers, bulk })

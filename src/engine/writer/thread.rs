@@ -19,10 +19,10 @@ use crate::guard::{Panicked, contained};
 use crate::store::{Command, CommitFailure, Outcome, StoreError};
 
 use super::behind::Behind;
-use super::core::Core;
-use super::error::WriteError;
-use super::event::Event;
-use super::lanes::{Effect, Fate, Inbox, Job, Reply};
+use super::job::{Effect, Fate, Inbox, Job, Reply};
+use crate::engine::core::Core;
+use crate::engine::error::WriteError;
+use crate::engine::event::Event;
 
 /// Runs the writer's loop until the lanes are closed and empty, or the store stays closed.
 fn run(core: &Core, inbox: &Inbox) {
@@ -287,7 +287,7 @@ impl Writer<'_> {
 
     #[cfg(feature = "testing")]
     fn acknowledge_early(&self, batch: Vec<Job>) -> Vec<Job> {
-        if !self.core.config.makes(super::testing::Mistake::AcknowledgeEarly) {
+        if !self.core.config.makes(crate::engine::testing::Mistake::AcknowledgeEarly) {
             return batch;
         }
         let early = |job: Job| {
@@ -353,12 +353,12 @@ fn tell(core: &Core, reply: Reply, answer: Result<Vec<Outcome>, WriteError>) {
 
 /// Starts the writer's thread. However its loop ends, the lanes are closed and every job in them is
 /// answered: no caller waits for a thread that is gone.
-pub(super) fn start(core: Arc<Core>, inbox: Inbox) -> std::io::Result<std::thread::JoinHandle<()>> {
+pub(in crate::engine) fn start(core: Arc<Core>, inbox: Inbox) -> std::io::Result<std::thread::JoinHandle<()>> {
     std::thread::Builder::new().name("pouw-writer".into()).spawn(move || {
         let _running = core.writer_pulse.while_running();
         run(&core, &inbox);
         #[cfg(feature = "testing")]
-        if core.store.is_closed() && core.config.makes(super::testing::Mistake::PanicLeavesJobs) {
+        if core.store.is_closed() && core.config.makes(crate::engine::testing::Mistake::PanicLeavesJobs) {
             return std::mem::forget(inbox);
         }
         core.lanes.close();

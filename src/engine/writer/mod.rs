@@ -1,5 +1,10 @@
 //! Handing commands to the writer, and waiting for their fate.
 
+pub(super) mod behind;
+pub(super) mod job;
+pub(super) mod reply;
+pub(super) mod thread;
+
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -8,11 +13,11 @@ use crate::store::{Command, Outcome};
 
 use super::core::Core;
 use super::error::WriteError;
-use super::lanes::{Fate, Job};
+use job::{Fate, Job};
 
 /// Why commands were not written.
 #[derive(Debug)]
-pub(super) enum Unwritten {
+pub(in crate::engine) enum Unwritten {
     /// A row they need is missing or does not decode: a repeat fares no better.
     Row(String),
     /// The storage or the engine is to blame, and no row of theirs.
@@ -21,7 +26,7 @@ pub(super) enum Unwritten {
 
 impl Core {
     /// Hands a job to the writer. Fails with `Busy` if too many are waiting.
-    pub(super) fn write_soon(&self, job: Job) -> Result<(), (Job, WriteError)> {
+    pub(in crate::engine) fn write_soon(&self, job: Job) -> Result<(), (Job, WriteError)> {
         if let Err(error) = self.may_write() {
             return Err((job, error));
         }
@@ -29,7 +34,7 @@ impl Core {
     }
 
     /// Writes one command in the lane of answers, and waits.
-    pub(super) fn write(&self, command: Command) -> Result<Outcome, WriteError> {
+    pub(in crate::engine) fn write(&self, command: Command) -> Result<Outcome, WriteError> {
         let (job, answer) = Job::waiting(vec![command], |_| {});
         self.write_soon(job).map_err(|(_, error)| error)?;
         let mut outcomes = answer.wait().ok_or(WriteError::Closed)??;
@@ -37,13 +42,13 @@ impl Core {
     }
 
     /// Writes commands in the lane that answers overtake, and waits.
-    pub(super) fn write_bulk(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, WriteError> {
+    pub(in crate::engine) fn write_bulk(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, WriteError> {
         self.write_bulk_then(commands, |_| {})
     }
 
     /// Does the same, and runs `effect` once the fate of the commands is known: a commit reported
     /// as unknown may prove to be stored.
-    pub(super) fn write_bulk_then(
+    pub(in crate::engine) fn write_bulk_then(
         &self,
         commands: Vec<Command>,
         effect: impl FnOnce(&Fate) + Send + 'static,
@@ -56,7 +61,7 @@ impl Core {
 
     /// Writes commands in the same lane. If they are not written, the error says whether one of
     /// their rows is to blame.
-    pub(super) fn write_rows(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, Unwritten> {
+    pub(in crate::engine) fn write_rows(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, Unwritten> {
         let at_fault = Arc::new(Mutex::new(None));
         let noted = at_fault.clone();
         let written = self.write_bulk_then(commands, move |fate| {
@@ -73,7 +78,7 @@ impl Core {
     /// Writes commands of which each has rows of its own, and adds what became of each: its
     /// outcome, or what is wrong with one of its rows. Such a command is found by halving, and the
     /// others are written. Those behind a failure of the storage have no fate.
-    pub(super) fn write_each(
+    pub(in crate::engine) fn write_each(
         &self,
         commands: &[Command],
         fates: &mut Vec<Result<Outcome, String>>,

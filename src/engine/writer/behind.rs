@@ -4,12 +4,12 @@
 use crate::store::records::UsefulnessAccount;
 use crate::store::{Command, PutStandings, Refuse};
 
-use super::core::Core;
-use super::standings::{Change, row_of};
+use crate::engine::core::Core;
+use crate::engine::standings::{Change, row_of};
 
 /// The deferred rows of one commit.
 #[derive(Debug, Default)]
-pub(super) struct Behind {
+pub(in crate::engine) struct Behind {
     refused: Vec<Refuse>,
     standings: Vec<Change>,
     account: UsefulnessAccount,
@@ -18,7 +18,7 @@ pub(super) struct Behind {
 
 impl Behind {
     /// Takes the oldest: at most `refused` tokens and `standings` standings.
-    pub(super) fn due(core: &Core, refused: usize, standings: usize) -> Self {
+    pub(in crate::engine) fn due(core: &Core, refused: usize, standings: usize) -> Self {
         Self {
             refused: core.refused.lock().oldest(refused),
             standings: core.standings.lock().oldest(standings),
@@ -27,16 +27,16 @@ impl Behind {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::engine) fn is_empty(&self) -> bool {
         !self.has_rows() && !self.checkpoint && self.account.is_empty()
     }
 
     /// Whether it has rows that can be tried again without the rest.
-    pub(super) fn has_rows(&self) -> bool {
+    pub(in crate::engine) fn has_rows(&self) -> bool {
         !self.refused.is_empty() || !self.standings.is_empty()
     }
 
-    pub(super) fn add_to(&self, commands: &mut Vec<Command>) {
+    pub(in crate::engine) fn add_to(&self, commands: &mut Vec<Command>) {
         commands.extend(self.refused.iter().cloned().map(Command::Refuse));
         if !self.standings.is_empty() {
             let row = |(client, standing): &Change| (*client, standing.as_ref().map(row_of));
@@ -51,7 +51,7 @@ impl Behind {
     }
 
     /// Updates the memory: these rows are durable now.
-    pub(super) fn written(&self, core: &Core) {
+    pub(in crate::engine) fn written(&self, core: &Core) {
         if !self.refused.is_empty() {
             core.refused.lock().written(&self.refused);
         }
@@ -65,7 +65,7 @@ impl Behind {
 
     /// Splits it: each token by itself, and the standings together, since no damaged row can keep
     /// them from being written.
-    pub(super) fn pieces(&self) -> Vec<Self> {
+    pub(in crate::engine) fn pieces(&self) -> Vec<Self> {
         let token = |refuse: &Refuse| Self { refused: vec![refuse.clone()], ..Self::default() };
         let mut out: Vec<Self> = self.refused.iter().map(token).collect();
         if !self.standings.is_empty() {
