@@ -5,10 +5,10 @@ use crate::merkle::Shape;
 use crate::store::records::{HashReason, HashWork, TreeRow, TreeState};
 use crate::store::{CHORE_ASSEMBLE, CHORE_FOLD, Command, Outcome, StoreError, TreeNumber};
 
+use super::backlog::interior::tile_level;
 use super::core::{Core, bump};
 use super::error::{TreeError, WriteError};
 use super::event::Event;
-use super::interior::tile_level;
 use super::tree_id::TreeId;
 use super::upkeep::UpkeepError;
 

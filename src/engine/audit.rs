@@ -14,14 +14,14 @@ use crate::store::records::{HashReason, HashWork, QuorumRow, TreeRow, VoteRow};
 use crate::store::{Amend, Audited, Command, Ruling, SettleKind, StoreError, TreeNumber, Vote};
 
 use super::account::{parents_work, unit_work};
+use super::backlog::leaf_bytes::{leaf_bytes, leaf_lengths};
 use super::core::Core;
 use super::error::SubmitError;
 use super::inspect::Inspected;
-use super::load::leaf_lengths;
 use super::submit::Follows;
 #[cfg(feature = "testing")]
 use super::testing::Mistake;
-use super::verify::{Judged, check_fold, leaf_bytes};
+use super::verify::{Judged, check_fold};
 use super::writer::job::Job;
 
 type Tree<'t> = (TreeNumber, &'t TreeRow);

@@ -14,6 +14,7 @@ use crate::protocol::{ClientDigest, DifficultyTier, Keyring};
 use crate::store::records::UsefulnessAccount;
 use crate::store::{Damage, Identity, Outcome, RangeKey, Refuse, Store};
 
+use super::backlog::queue::Queue;
 use super::clock::EngineTime;
 use super::config::Config;
 use super::event::{Event, EventSink};
@@ -21,7 +22,6 @@ use super::findings::Findings;
 use super::held::HeldLease;
 use super::prune::{ClientSearch, OldSearch};
 use super::pulse::Pulse;
-use super::queue::Queue;
 use super::repeats::Repeats;
 use super::standings::Standings;
 use super::trust::PutOff;
@@ -65,7 +65,7 @@ pub(super) struct Core {
     /// Damage that was reported in this boot.
     pub(super) findings: Mutex<Findings>,
     /// Damaged leaves that are not marked in the store yet, at most
-    /// [`FOUND_MAX`](super::damaged::FOUND_MAX) tiles.
+    /// [`FOUND_MAX`](super::backlog::damaged::FOUND_MAX) tiles.
     pub(super) found: Mutex<Vec<Damage>>,
     pub(super) repeats: Mutex<Repeats>,
     /// How far doubted tiles have been hashed since the last sweep.

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use crate::policy::lease::{Claim, Lease};
 use crate::protocol::WorkId;
 
+use super::backlog::queue::Queue;
 use super::core::{Core, bump};
-use super::queue::Queue;
 
 /// `C` is `&Core` for as long as a call takes, and `Arc<Core>` until a commit is done.
 #[must_use]

@@ -16,12 +16,12 @@ use crate::store::{Reader, TreeNumber, random};
 
 use super::PouwEngine;
 use super::account::unit_work;
+use super::backlog::interior::ReadyNode;
+use super::backlog::queue::Returned;
 use super::checked::whole_ms;
 use super::core::{Core, bump};
 use super::error::{IssueError, SubmitError};
 use super::for_gate::ForGate;
-use super::interior::ReadyNode;
-use super::queue::Returned;
 use super::request::{IssueRequest, Issued};
 
 impl PouwEngine {

@@ -16,10 +16,10 @@ use crate::protocol::data_digest;
 use crate::store::records::{DataPlace, HashReason, HashWork, LeafState, TreeRow, TreeState};
 use crate::store::{CHORE_DROP, Command, Outcome, TreeNumber, Upgrade};
 
+use super::backlog::leaf_bytes::{LoadError, load_tile};
 use super::core::Core;
 use super::error::{TreeError, WriteError};
 use super::event::Event;
-use super::load::{LoadError, load_tile};
 use super::tree_id::TreeId;
 use super::upkeep::UpkeepError;
 

@@ -6,10 +6,10 @@ use crate::protocol::ByTier;
 use crate::store::records::{StoreTotals, UsefulnessAccount};
 
 use super::PouwEngine;
+use super::backlog::queue::Queue;
 use super::calibrate::ResponseTimes;
 use super::core::Tallies;
 use super::pulse::ThreadStats;
-use super::queue::Queue;
 use super::scrub::ScrubStats;
 use super::tree_id::TreeId;
 

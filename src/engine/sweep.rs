@@ -4,10 +4,10 @@
 use std::sync::atomic::Ordering;
 
 use super::PouwEngine;
+use super::backlog::queue::Returned;
 use super::checked::whole_ms;
 use super::core::{Core, bump};
 use super::error::WriteError;
-use super::queue::Returned;
 use super::upkeep::UpkeepError;
 
 /// The counts of one sweep.

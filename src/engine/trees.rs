@@ -304,7 +304,7 @@ impl Core {
             return Ok(());
         }
         let from = Self::group_level(shape);
-        for to in 0..super::interior::tile_level(shape).unwrap_or(0) {
+        for to in 0..super::backlog::interior::tile_level(shape).unwrap_or(0) {
             let Ok(mut folder) = LevelFolder::new(shape, from, Level(to)) else {
                 continue;
             };

@@ -11,13 +11,13 @@ use crate::protocol::{WorkId, data_digest};
 use crate::store::records::{DataPlace, HashWork, LeafState, QuorumRow, TreeRow, TreeState};
 use crate::store::{Command, Outcome, RangeKey, Referee, TreeNumber, random};
 
+use super::backlog::leaf_bytes::leaf_bytes;
 use super::core::Core;
 use super::error::{SubmitError, TreeError};
 use super::event::Event;
 use super::policy::VerifyProgress;
 use super::tree_id::TreeId;
 use super::upkeep::UpkeepError;
-use super::verify::leaf_bytes;
 use super::writer::Unwritten;
 
 /// Clients followed back, and entries of each looked at, in one step.

@@ -11,13 +11,13 @@ use crate::store::records::{GroupRow, HashReason, HashWork, Strategy, TreeRow};
 use crate::store::{Reader, SettleKind, StoreError, TreeNumber};
 
 use super::account::{parents_work, unit_work};
+use super::backlog::interior::{ReadyNode, stored_node};
+use super::backlog::leaf_bytes::{leaf_bytes, leaf_lengths, load_tile};
 use super::core::Core;
 use super::error::SubmitError;
 use super::event::Event;
 use super::inspect::Inspected;
-use super::interior::{ReadyNode, stored_node};
 use super::issue::{synthetic_range, synthetic_work};
-use super::load::{leaf_lengths, load_tile};
 use super::submit::Follows;
 use super::tree_id::TreeId;
 
@@ -364,9 +364,4 @@ fn stored_top_work(range: &AlignedRange) -> HashWork {
         _ if range.len() > GROUP_LEAVES => HashWork::of_parents(1, 0),
         _ => HashWork::of_parents(0, u64::from(range.fold_levels().saturating_sub(GROUP_ORDER))),
     }
-}
-
-pub(super) fn leaf_bytes(data: &Loaded, index: usize) -> Option<&[u8]> {
-    let start = if index == 0 { 0 } else { *data.ends.get(index - 1)? };
-    data.bytes.get(start..*data.ends.get(index)?)
 }

@@ -7,7 +7,7 @@ use crate::store::{LeafSum, Renewal, Store, StoreError, TreeNumber};
 
 use super::group::{Item, sums_of};
 use super::options::IngestError;
-use crate::engine::load::{LoadError, read_sources, stored_place};
+use crate::engine::backlog::leaf_bytes::{LoadError, read_sources, stored_place};
 
 /// What given content is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use super::OnIngest;
 use super::builder::{self, TreeBuilder};
 use super::options::{IngestError, IngestLayout, IngestOptions, IngestReport, Ingested, check_name};
 use super::walk::{self, SkipReason, SourceFile, Walk, WalkEvent};
+use crate::engine::backlog::leaf_bytes::{fingerprint, open_plain};
 use crate::engine::core::Core;
-use crate::engine::load::{fingerprint, open_plain};
 
 /// Why feeding a tree stopped.
 pub(super) enum Stop {

@@ -8,8 +8,8 @@ use crate::store::{CHORE_DROP, Reader, StoreError, TreeNumber};
 use super::ScrubError;
 use super::known::News;
 use super::walk::{LEAST_COST, Step, is_of_the_place};
+use crate::engine::backlog::leaf_bytes::{LoadError, damage_text, first_run, load_tile, stored_lengths};
 use crate::engine::event::Event;
-use crate::engine::load::{LoadError, damage_text, first_run, load_tile, stored_lengths};
 use crate::engine::tree_id::TreeId;
 
 /// A tile of a tree that is being read.

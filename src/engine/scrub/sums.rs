@@ -12,7 +12,7 @@ use crate::store::{BlocksWriter, LeafSum, Reader, StoreError, TreeNumber};
 use super::ScrubError;
 use super::data::{Tile, has_data};
 use super::walk::{Step, TRIES, is_of_the_place};
-use crate::engine::verify::leaf_bytes;
+use crate::engine::backlog::leaf_bytes::leaf_bytes;
 
 /// Rows of checksums that wait to be written, at most.
 const ROWS_MAX: usize = 4_096;

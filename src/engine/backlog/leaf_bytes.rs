@@ -11,7 +11,7 @@ use crate::store::{Reader, Store, StoreError, StoredLeaves, TreeNumber};
 
 /// Why the bytes of leaves could not be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LoadError {
+pub(in crate::engine) enum LoadError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A file ingested by reference is missing or has changed.
@@ -36,7 +36,7 @@ struct Layout {
 
 /// Reads the leaves of `tile` from the first to the last one set in `mask`, and compares them with
 /// the checksums of their ingest. Whatever is handed out or hashed comes through here.
-pub(super) fn load_tile(
+pub(in crate::engine) fn load_tile(
     store: &Store,
     reader: &Reader,
     tree: TreeNumber,
@@ -78,7 +78,7 @@ pub(super) fn load_tile(
 }
 
 /// The sentence about leaves, one bit each, that are not those that came in.
-pub(super) fn damage_text(name: &str, tile: u64, mask: u32) -> String {
+pub(in crate::engine) fn damage_text(name: &str, tile: u64, mask: u32) -> String {
     let noun = if mask.is_power_of_two() { "leaf" } else { "leaves" };
     let slots = (0..TILE_LEAVES).filter(|slot| mask & (1 << slot) != 0);
     let numbers: Vec<String> = slots.map(|slot| (tile * TILE_LEAVES + slot).to_string()).collect();
@@ -89,7 +89,7 @@ pub(super) fn damage_text(name: &str, tile: u64, mask: u32) -> String {
 }
 
 /// Returns the stored bytes of each leaf of a tile; a leaf over the cap has none.
-pub(super) fn stored_lengths(
+pub(in crate::engine) fn stored_lengths(
     reader: &Reader,
     tree: TreeNumber,
     row: &TreeRow,
@@ -100,7 +100,7 @@ pub(super) fn stored_lengths(
 }
 
 /// Returns the byte lengths of the leaves of a range.
-pub(super) fn leaf_lengths(
+pub(in crate::engine) fn leaf_lengths(
     reader: &Reader,
     tree: TreeNumber,
     row: &TreeRow,
@@ -112,7 +112,7 @@ pub(super) fn leaf_lengths(
 }
 
 /// Returns where the stored bytes of a leaf begin in those of its tree, and their number.
-pub(super) fn stored_place(
+pub(in crate::engine) fn stored_place(
     reader: &Reader,
     tree: TreeNumber,
     row: &TreeRow,
@@ -148,7 +148,12 @@ fn layout(reader: &Reader, tree: TreeNumber, row: &TreeRow, tile: u64) -> Result
 }
 
 /// Reads neighbouring leaves from the files that hold them, unless those have changed.
-pub(super) fn read_sources(store: &Store, tree: TreeNumber, first: u64, lengths: &[u64]) -> Result<Vec<u8>, LoadError> {
+pub(in crate::engine) fn read_sources(
+    store: &Store,
+    tree: TreeNumber,
+    first: u64,
+    lengths: &[u64],
+) -> Result<Vec<u8>, LoadError> {
     let mut out = Vec::new();
     let mut leaf = first;
     let end = first + lengths.len() as u64;
@@ -178,7 +183,7 @@ pub(super) fn read_sources(store: &Store, tree: TreeNumber, first: u64, lengths:
 
 /// Opens a plain file. Neither follows a link nor waits for a pipe: the path may be something else
 /// than the file that was ingested.
-pub(super) fn open_plain(path: &Path) -> std::io::Result<File> {
+pub(in crate::engine) fn open_plain(path: &Path) -> std::io::Result<File> {
     let mut options = File::options();
     options.read(true);
     #[cfg(unix)]
@@ -198,7 +203,7 @@ fn same_file(file: &File, source: &SourceRow) -> std::io::Result<bool> {
 
 /// Returns the length, the modification time in nanoseconds since 1970, and the inode number (0 if
 /// there is none).
-pub(super) fn fingerprint(metadata: &std::fs::Metadata) -> (u64, i128, u64) {
+pub(in crate::engine) fn fingerprint(metadata: &std::fs::Metadata) -> (u64, i128, u64) {
     let modified = metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     let modified_ns = modified.and_then(|since| i128::try_from(since.as_nanos()).ok()).unwrap_or(0);
     #[cfg(unix)]
@@ -220,11 +225,17 @@ fn source_path(source: &SourceRow) -> PathBuf {
 }
 
 /// Returns the lowest run of set bits, and the rest.
-pub(super) fn first_run(mask: u32) -> (u32, u32) {
+pub(in crate::engine) fn first_run(mask: u32) -> (u32, u32) {
     let start = mask.trailing_zeros();
     let len = (mask >> start.min(31)).trailing_ones();
     let run = (((1u64 << len) - 1) << start) as u32;
     (run, mask & !run)
+}
+
+/// Returns the bytes of the leaf at `index` of what was read.
+pub(in crate::engine) fn leaf_bytes(data: &Loaded, index: usize) -> Option<&[u8]> {
+    let start = if index == 0 { 0 } else { *data.ends.get(index - 1)? };
+    data.bytes.get(start..*data.ends.get(index)?)
 }
 
 #[cfg(test)]

@@ -12,27 +12,27 @@ use crate::protocol::DifficultyTier;
 use crate::store::TreeNumber;
 
 use super::blocked::{BlockedLeaves, Look};
-use super::config::{Config, ConfigBuilder};
 use super::interior::InteriorQueue;
+use crate::engine::config::{Config, ConfigBuilder};
 
 #[derive(Debug)]
-pub(super) struct Queue {
-    pub(super) ring: ReadyRing,
-    pub(super) leases: LeaseTable,
+pub(in crate::engine) struct Queue {
+    pub(in crate::engine) ring: ReadyRing,
+    pub(in crate::engine) leases: LeaseTable,
     /// Issued work that was given back. Bounded by the leases and the ring it came from.
-    pub(super) returned: VecDeque<Returned>,
+    pub(in crate::engine) returned: VecDeque<Returned>,
     /// Ranges with votes that have no place in the ring. Bounded by the open quorums.
-    pub(super) voted: Turns,
+    pub(in crate::engine) voted: Turns,
     /// When units with votes last made room for others, engine time.
     turned_ms: u64,
-    pub(super) scan: Scan,
-    pub(super) interior: InteriorQueue,
+    pub(in crate::engine) scan: Scan,
+    pub(in crate::engine) interior: InteriorQueue,
     /// Trees with their first leaf done in this boot, whose units go first. Bounded by
     /// [`PARTIAL_MAX`]: beyond it new units of further trees queue as fresh ones.
     partial: HashSet<TreeNumber>,
     /// Leaves that are kept back: neither ready, nor given back before the server has looked at
     /// them.
-    pub(super) blocked: BlockedLeaves,
+    pub(in crate::engine) blocked: BlockedLeaves,
 }
 
 const PARTIAL_MAX: usize = 65_536;
@@ -42,29 +42,29 @@ const TURN_MS: u64 = 250;
 
 /// Ranges that wait for a place, each once.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub(in crate::engine) struct Turns {
     order: VecDeque<Returned>,
     known: HashSet<Returned>,
 }
 
 impl Turns {
-    pub(super) fn push(&mut self, range: Returned) {
+    pub(in crate::engine) fn push(&mut self, range: Returned) {
         if self.known.insert(range) {
             self.order.push_back(range);
         }
     }
 
-    pub(super) fn pop(&mut self) -> Option<Returned> {
+    pub(in crate::engine) fn pop(&mut self) -> Option<Returned> {
         let range = self.order.pop_front()?;
         self.known.remove(&range);
         Some(range)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::engine) fn is_empty(&self) -> bool {
         self.order.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::engine) fn len(&self) -> usize {
         self.order.len()
     }
 
@@ -76,52 +76,52 @@ impl Turns {
 
 /// Leaves of one tile that are pending again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Returned {
-    pub(super) tree: TreeNumber,
-    pub(super) tile: u64,
-    pub(super) mask: u32,
+pub(in crate::engine) struct Returned {
+    pub(in crate::engine) tree: TreeNumber,
+    pub(in crate::engine) tile: u64,
+    pub(in crate::engine) mask: u32,
 }
 
 impl Returned {
-    pub(super) fn of(tree: TreeNumber, range: &AlignedRange) -> Self {
+    pub(in crate::engine) fn of(tree: TreeNumber, range: &AlignedRange) -> Self {
         Self { tree, tile: range.tile(), mask: mask_of(range) }
     }
 }
 
 /// How far the backlog has been read in this boot.
 #[derive(Debug, Default)]
-pub(super) struct Scan {
+pub(in crate::engine) struct Scan {
     /// The tree being read.
-    pub(super) current: Option<Cursor>,
+    pub(in crate::engine) current: Option<Cursor>,
     /// Trees to read (again) before any other. Bounded by the leases and the blocked trees.
-    pub(super) extra: VecDeque<TreeNumber>,
+    pub(in crate::engine) extra: VecDeque<TreeNumber>,
     /// Trees put there because a lease was adopted in this boot: once each. Bounded by the leases
     /// of the last boot.
     adopted: HashSet<TreeNumber>,
     /// Last partly built tree opened; `None` before the first. After those that were partly built
     /// at open come trees with a leaf that the server hashed at ingest, and trees opened as fresh
     /// ones before: of these only leaves that are neither ready nor leased are taken.
-    pub(super) partial_after: Option<u64>,
+    pub(in crate::engine) partial_after: Option<u64>,
     /// Last fresh tree opened; `None` before the first.
-    pub(super) fresh_after: Option<u64>,
+    pub(in crate::engine) fresh_after: Option<u64>,
     /// Tree of a stretch being read without the lock: leaves settled meanwhile must not come back.
-    pub(super) reading: Option<TreeNumber>,
-    pub(super) settled_meanwhile: Vec<AlignedRange>,
+    pub(in crate::engine) reading: Option<TreeNumber>,
+    pub(in crate::engine) settled_meanwhile: Vec<AlignedRange>,
 }
 
 /// A place within one tree.
 #[derive(Debug, Clone)]
-pub(super) struct Cursor {
-    pub(super) tree: TreeNumber,
-    pub(super) next_tile: u64,
-    pub(super) tiles: u64,
+pub(in crate::engine) struct Cursor {
+    pub(in crate::engine) tree: TreeNumber,
+    pub(in crate::engine) next_tile: u64,
+    pub(in crate::engine) tiles: u64,
     /// Tiles to read at once.
-    pub(super) stride: u64,
-    pub(super) partial: bool,
+    pub(in crate::engine) stride: u64,
+    pub(in crate::engine) partial: bool,
 }
 
 impl Queue {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(in crate::engine) fn new(config: &Config) -> Self {
         let settings = &config.settings;
         Self {
             ring: ReadyRing::new(settings.unit_bytes.into()),
@@ -137,7 +137,7 @@ impl Queue {
     }
 
     /// Records an accepted answer; `lease` has just been released.
-    pub(super) fn settled(&mut self, lease: &Lease, first_leaf: bool) {
+    pub(in crate::engine) fn settled(&mut self, lease: &Lease, first_leaf: bool) {
         if let Some((tree, range)) = lease.claim.leaves() {
             if self.scan.reading == Some(tree) {
                 self.scan.settled_meanwhile.push(range);
@@ -156,7 +156,7 @@ impl Queue {
 
     /// Records an answer accepted as a vote; `lease` has just been released, and its leaves are for
     /// other clients.
-    pub(super) fn voted(&mut self, lease: &Lease) {
+    pub(in crate::engine) fn voted(&mut self, lease: &Lease) {
         if let Some((tree, range)) = lease.claim.leaves()
             && self.scan.reading == Some(tree)
         {
@@ -170,7 +170,7 @@ impl Queue {
 
     /// Returns whether there is room for one more unit with votes. They have their own bounds, so
     /// that units closed to the present clients do not displace units open to all.
-    pub(super) fn has_room_for_votes(&self, settings: &ConfigBuilder) -> bool {
+    pub(in crate::engine) fn has_room_for_votes(&self, settings: &ConfigBuilder) -> bool {
         let (units, bytes) = self.ring.voted();
         let room = self.ring.bytes() < settings.ready_bytes_max;
         room && units < settings.min_queue_depth * 2 && bytes < settings.ready_bytes_max / 2
@@ -178,7 +178,7 @@ impl Queue {
 
     /// Replaces the units with votes that a client may not join by waiting ones, if there are any.
     /// At most every [`TURN_MS`], since the waiting ones have to be read from the disk.
-    pub(super) fn rotate_votes(&mut self, tier: DifficultyTier, now_ms: u64) {
+    pub(in crate::engine) fn rotate_votes(&mut self, tier: DifficultyTier, now_ms: u64) {
         if self.voted.is_empty() || now_ms < self.turned_ms.saturating_add(TURN_MS) {
             return;
         }
@@ -191,7 +191,7 @@ impl Queue {
     /// Records work leased under a token from an earlier boot. Its tree may not have been opened in
     /// this one, and its place in the queue changes with its first done leaf, from any client. So
     /// the tree is listed in `extra`.
-    pub(super) fn adopted(&mut self, tree: TreeNumber, range: &AlignedRange) {
+    pub(in crate::engine) fn adopted(&mut self, tree: TreeNumber, range: &AlignedRange) {
         for unit in self.ring.withdraw(tree, range) {
             self.voted.push(Returned::of(unit.tree, &unit.range));
         }
@@ -202,7 +202,7 @@ impl Queue {
 
     /// Makes the work of a lease that ended without success pending again. Leaves that are kept
     /// back come later, after a look at them.
-    pub(super) fn give_back(&mut self, lease: &Lease) {
+    pub(in crate::engine) fn give_back(&mut self, lease: &Lease) {
         match lease.claim {
             Claim::Leaves { tree, range } => {
                 let mask = mask_of(&range) & !self.blocked.mask(tree, range.tile());
@@ -217,7 +217,7 @@ impl Queue {
 
     /// Returns the leaves of a tile that are in the ring, leased, kept back, or settled while the
     /// tile was being read.
-    pub(super) fn taken_mask(&self, tree: TreeNumber, tile: u64) -> u32 {
+    pub(in crate::engine) fn taken_mask(&self, tree: TreeNumber, tile: u64) -> u32 {
         let mut mask = self.leases.tile_mask(tree, tile) | self.ring.tile_mask(tree, tile);
         mask |= self.blocked.mask(tree, tile);
         if self.scan.reading == Some(tree) {
@@ -230,13 +230,20 @@ impl Queue {
 
     /// Keeps leaves back whose data cannot be read or is not what it should be, ready ones too.
     /// Returns whether the reason is to be reported.
-    pub(super) fn block(&mut self, tree: TreeNumber, tile: u64, mask: u32, why: &str, now_ms: u64) -> bool {
+    pub(in crate::engine) fn block(&mut self, tree: TreeNumber, tile: u64, mask: u32, why: &str, now_ms: u64) -> bool {
         self.take_back(tree, tile, mask);
         self.blocked.block(tree, tile, mask, why, now_ms)
     }
 
     /// Keeps damaged leaves back. Returns those that are to be reported.
-    pub(super) fn block_damaged(&mut self, tree: TreeNumber, tile: u64, mask: u32, why: &str, now_ms: u64) -> u32 {
+    pub(in crate::engine) fn block_damaged(
+        &mut self,
+        tree: TreeNumber,
+        tile: u64,
+        mask: u32,
+        why: &str,
+        now_ms: u64,
+    ) -> u32 {
         self.take_back(tree, tile, mask);
         self.blocked.block_damaged(tree, tile, mask, why, now_ms)
     }
@@ -259,7 +266,7 @@ impl Queue {
     }
 
     /// Has the server look at blocked leaves, as far as that is due.
-    pub(super) fn look_at_blocked(&mut self, now_ms: u64) {
+    pub(in crate::engine) fn look_at_blocked(&mut self, now_ms: u64) {
         for look in self.blocked.due(now_ms) {
             match look {
                 Look::Leaves { tree, tile, mask } => self.returned.push_back(Returned { tree, tile, mask }),
@@ -269,25 +276,25 @@ impl Queue {
     }
 
     /// Schedules a tree to be read again, before any other.
-    pub(super) fn look_again(&mut self, tree: TreeNumber) {
+    pub(in crate::engine) fn look_again(&mut self, tree: TreeNumber) {
         if !self.scan.extra.contains(&tree) {
             self.scan.extra.push_back(tree);
         }
     }
 
-    pub(super) fn is_partial(&self, tree: TreeNumber) -> bool {
+    pub(in crate::engine) fn is_partial(&self, tree: TreeNumber) -> bool {
         self.partial.contains(&tree)
     }
 
     /// Records that all leaves of a tree are done: none of its units is ready or leased any more.
-    pub(super) fn complete(&mut self, tree: TreeNumber) {
+    pub(in crate::engine) fn complete(&mut self, tree: TreeNumber) {
         self.partial.remove(&tree);
         self.blocked.drop_tree(tree);
         self.interior.drop_tree(tree);
     }
 
     /// Drops all state of a removed tree.
-    pub(super) fn drop_tree(&mut self, tree: TreeNumber) {
+    pub(in crate::engine) fn drop_tree(&mut self, tree: TreeNumber) {
         self.ring.remove_if(|unit| unit.tree == tree);
         self.leases.release_tree(tree);
         self.returned.retain(|returned| returned.tree != tree);

@@ -11,25 +11,25 @@ use crate::policy::lease::Claim;
 use crate::store::records::TreeState;
 use crate::store::{CHORE_FOLD, Reader, StoreError, TreeNumber};
 
-use super::core::Core;
+use crate::engine::core::Core;
 
 /// A node whose children are known.
 #[derive(Debug, Clone)]
-pub(super) struct ReadyNode {
-    pub(super) tree: TreeNumber,
-    pub(super) handle: [u8; 16],
-    pub(super) level: u8,
-    pub(super) index: u64,
-    pub(super) left: Checksum,
-    pub(super) right: Option<Checksum>,
+pub(in crate::engine) struct ReadyNode {
+    pub(in crate::engine) tree: TreeNumber,
+    pub(in crate::engine) handle: [u8; 16],
+    pub(in crate::engine) level: u8,
+    pub(in crate::engine) index: u64,
+    pub(in crate::engine) left: Checksum,
+    pub(in crate::engine) right: Option<Checksum>,
     /// Index of the account the work is counted in: the strategy of its tree.
-    pub(super) account: usize,
+    pub(in crate::engine) account: usize,
 }
 
 /// Interior nodes of one tree at a time.
 #[derive(Debug, Default)]
-pub(super) struct InteriorQueue {
-    pub(super) ready: VecDeque<ReadyNode>,
+pub(in crate::engine) struct InteriorQueue {
+    pub(in crate::engine) ready: VecDeque<ReadyNode>,
     current: Option<Folding>,
     /// Trees with a damaged row, and when each is tried again. Bounded by [`KEPT_BACK_MAX`].
     kept_back: BTreeMap<TreeNumber, Backoff>,
@@ -64,19 +64,19 @@ struct Step {
 const NODES_READY: usize = 64;
 
 impl InteriorQueue {
-    pub(super) fn settled(&mut self, tree: TreeNumber, level: u8, index: u64) {
+    pub(in crate::engine) fn settled(&mut self, tree: TreeNumber, level: u8, index: u64) {
         if let Some(folding) = self.current.as_mut().filter(|f| f.tree == tree && f.level == level) {
             folding.open.remove(&index);
         }
     }
 
-    pub(super) fn give_back(&mut self, tree: TreeNumber, level: u8, index: u64) {
+    pub(in crate::engine) fn give_back(&mut self, tree: TreeNumber, level: u8, index: u64) {
         if let Some(folding) = self.current.as_mut().filter(|f| f.tree == tree && f.level == level) {
             folding.returned.push(index);
         }
     }
 
-    pub(super) fn drop_tree(&mut self, tree: TreeNumber) {
+    pub(in crate::engine) fn drop_tree(&mut self, tree: TreeNumber) {
         self.kept_back.remove(&tree);
         self.close(tree);
     }
@@ -103,7 +103,7 @@ impl InteriorQueue {
     }
 
     /// Its content was given again: it may be tried at once.
-    pub(super) fn given_again(&mut self, tree: TreeNumber) {
+    pub(in crate::engine) fn given_again(&mut self, tree: TreeNumber) {
         self.kept_back.remove(&tree);
     }
 
@@ -119,19 +119,19 @@ impl InteriorQueue {
     }
 
     /// Marks a node as leased: its token from an earlier boot was adopted.
-    pub(super) fn withdraw(&mut self, tree: TreeNumber, level: u8, index: u64) {
+    pub(in crate::engine) fn withdraw(&mut self, tree: TreeNumber, level: u8, index: u64) {
         self.ready.retain(|node| (node.tree, node.level, node.index) != (tree, level, index));
     }
 }
 
 /// Returns the level of the tiles' tops, above which the assembler would fold by itself.
-pub(super) fn tile_level(shape: Shape) -> Option<u8> {
+pub(in crate::engine) fn tile_level(shape: Shape) -> Option<u8> {
     shape.height().checked_sub(TILE_ORDER).filter(|level| *level > 0)
 }
 
 /// Returns the node at `level` of a tree, from stored hashes; `level` is that of the tiles' tops or
 /// above.
-pub(super) fn stored_node(
+pub(in crate::engine) fn stored_node(
     reader: &Reader,
     tree: TreeNumber,
     shape: Shape,
@@ -152,7 +152,7 @@ pub(super) fn stored_node(
 
 impl Core {
     /// Finds interior nodes to issue. Returns how many became ready.
-    pub(super) fn refill_interior(&self) -> Result<usize, StoreError> {
+    pub(in crate::engine) fn refill_interior(&self) -> Result<usize, StoreError> {
         if !self.config.settings.interior_units {
             return Ok(0);
         }

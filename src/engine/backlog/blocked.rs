@@ -21,7 +21,7 @@ const TILES_MAX: usize = 256;
 const REASONS_MAX: usize = 16;
 
 #[derive(Debug, Default)]
-pub(super) struct BlockedLeaves {
+pub(in crate::engine) struct BlockedLeaves {
     trees: HashMap<TreeNumber, Blocked>,
     /// A tree had no place here. Which one is not known, so it may be any.
     crowded: bool,
@@ -55,14 +55,14 @@ struct Overflow {
 
 /// Something to be looked at.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(in crate::engine) enum Look {
     Leaves { tree: TreeNumber, tile: u64, mask: u32 },
     WholeTree(TreeNumber),
 }
 
 impl BlockedLeaves {
     /// Keeps leaves back. Returns whether the reason is new for their tree, and so to be reported.
-    pub(super) fn block(&mut self, tree: TreeNumber, tile: u64, mask: u32, why: &str, now_ms: u64) -> bool {
+    pub(in crate::engine) fn block(&mut self, tree: TreeNumber, tile: u64, mask: u32, why: &str, now_ms: u64) -> bool {
         if mask == 0 {
             return false;
         }
@@ -100,7 +100,14 @@ impl BlockedLeaves {
     }
 
     /// Keeps damaged leaves back. Returns those that are not known to be damaged yet.
-    pub(super) fn block_damaged(&mut self, tree: TreeNumber, tile: u64, mask: u32, why: &str, now_ms: u64) -> u32 {
+    pub(in crate::engine) fn block_damaged(
+        &mut self,
+        tree: TreeNumber,
+        tile: u64,
+        mask: u32,
+        why: &str,
+        now_ms: u64,
+    ) -> u32 {
         self.block(tree, tile, mask, why, now_ms);
         let held = self.trees.get_mut(&tree).and_then(|blocked| blocked.tiles.get_mut(&tile));
         let Some(held) = held else { return mask };
@@ -110,13 +117,13 @@ impl BlockedLeaves {
     }
 
     /// The leaves of a tile that are kept back, one bit each.
-    pub(super) fn mask(&self, tree: TreeNumber, tile: u64) -> u32 {
+    pub(in crate::engine) fn mask(&self, tree: TreeNumber, tile: u64) -> u32 {
         self.held(tree, tile).map_or(0, |held| held.mask & !held.looking)
     }
 
     /// Whether leaves of this tile are being looked at, or had no place here: what is read of it
     /// now is to be compared with the hashes that are stored.
-    pub(super) fn is_looking(&self, tree: TreeNumber, tile: u64) -> bool {
+    pub(in crate::engine) fn is_looking(&self, tree: TreeNumber, tile: u64) -> bool {
         let Some(blocked) = self.trees.get(&tree) else { return self.crowded };
         match blocked.tiles.get(&tile) {
             Some(held) => held.looking != 0 || blocked.overflow.as_ref().is_some_and(|overflow| overflow.reading),
@@ -129,7 +136,7 @@ impl BlockedLeaves {
     }
 
     /// Begins the looks that are due.
-    pub(super) fn due(&mut self, now_ms: u64) -> Vec<Look> {
+    pub(in crate::engine) fn due(&mut self, now_ms: u64) -> Vec<Look> {
         let mut looks = Vec::new();
         for (tree, blocked) in &mut self.trees {
             for (tile, held) in &mut blocked.tiles {
@@ -151,13 +158,13 @@ impl BlockedLeaves {
 
     /// The look at these leaves found them right. Of leaves that were blocked during it, it says
     /// nothing.
-    pub(super) fn found_right(&mut self, tree: TreeNumber, tile: u64, mask: u32) {
+    pub(in crate::engine) fn found_right(&mut self, tree: TreeNumber, tile: u64, mask: u32) {
         let looked = self.held(tree, tile).map_or(0, |held| held.looking);
         self.clear(tree, tile, mask & looked);
     }
 
     /// Keeps leaves back no longer: they are right, or are marked as damaged.
-    pub(super) fn clear(&mut self, tree: TreeNumber, tile: u64, mask: u32) {
+    pub(in crate::engine) fn clear(&mut self, tree: TreeNumber, tile: u64, mask: u32) {
         let Some(blocked) = self.trees.get_mut(&tree) else { return };
         if let Some(held) = blocked.tiles.get_mut(&tile) {
             held.mask &= !mask;
@@ -171,7 +178,7 @@ impl BlockedLeaves {
     }
 
     /// A tree was read again to its end.
-    pub(super) fn read_to_end(&mut self, tree: TreeNumber) {
+    pub(in crate::engine) fn read_to_end(&mut self, tree: TreeNumber) {
         if let Some(blocked) = self.trees.get_mut(&tree) {
             blocked.overflow.take_if(|overflow| overflow.reading);
         }
@@ -179,14 +186,14 @@ impl BlockedLeaves {
     }
 
     /// The looks that were under way in a tree were not made: they are due again.
-    pub(super) fn not_looked(&mut self, tree: TreeNumber) {
+    pub(in crate::engine) fn not_looked(&mut self, tree: TreeNumber) {
         for held in self.trees.get_mut(&tree).into_iter().flat_map(|blocked| blocked.tiles.values_mut()) {
             held.looking = 0;
         }
     }
 
     /// The content of a tree was given again: all of its looks are due.
-    pub(super) fn given_again(&mut self, tree: TreeNumber, now_ms: u64) {
+    pub(in crate::engine) fn given_again(&mut self, tree: TreeNumber, now_ms: u64) {
         let Some(blocked) = self.trees.get_mut(&tree) else { return };
         blocked.tiles.values_mut().for_each(|held| held.backoff = Backoff::failed(now_ms));
         if let Some(overflow) = &mut blocked.overflow {
@@ -194,12 +201,12 @@ impl BlockedLeaves {
         }
     }
 
-    pub(super) fn drop_tree(&mut self, tree: TreeNumber) {
+    pub(in crate::engine) fn drop_tree(&mut self, tree: TreeNumber) {
         self.trees.remove(&tree);
     }
 
     /// The trees with leaves that are kept back, and the first reason of each.
-    pub(super) fn reasons(&self) -> impl Iterator<Item = (TreeNumber, &str)> {
+    pub(in crate::engine) fn reasons(&self) -> impl Iterator<Item = (TreeNumber, &str)> {
         self.trees.iter().map(|(tree, blocked)| (*tree, blocked.reasons.first().map_or("", String::as_str)))
     }
 

@@ -5,16 +5,15 @@ use crate::policy::ready::Loaded;
 use crate::store::TreeNumber;
 use crate::store::records::{HashWork, TreeRow};
 
-use super::core::Core;
-use super::load::{LoadError, first_run, load_tile};
-use super::verify::leaf_bytes;
+use super::leaf_bytes::{LoadError, first_run, leaf_bytes, load_tile};
+use crate::engine::core::Core;
 
 /// Leaves of one tile: place in it, hash.
-pub(super) type Hashed = Vec<(u8, Checksum)>;
+pub(in crate::engine) type Hashed = Vec<(u8, Checksum)>;
 
 impl Core {
     /// Hashes the leaves of a tile that `mask` names, in one batch. Neighbours are read together.
-    pub(super) fn hash_mask(
+    pub(in crate::engine) fn hash_mask(
         &self,
         (tree, row): (TreeNumber, &TreeRow),
         tile: u64,

@@ -12,17 +12,16 @@ use crate::policy::ready::{Loaded, mask_of};
 use crate::store::records::{DataPlace, HashReason, HashWork, TreeRow};
 use crate::store::{Command, Damage, Outcome, Reader, StoreError, TreeNumber};
 
-use super::core::Core;
-use super::error::{SubmitError, WriteError};
-use super::event::Event;
-use super::load::LoadError;
-use super::tree_id::TreeId;
-use super::verify::leaf_bytes;
-use super::writer::Unwritten;
+use super::leaf_bytes::{LoadError, leaf_bytes};
+use crate::engine::core::Core;
+use crate::engine::error::{SubmitError, WriteError};
+use crate::engine::event::Event;
+use crate::engine::tree_id::TreeId;
+use crate::engine::writer::Unwritten;
 
 /// Most damaged tiles that wait to be marked in the store. Leaves of further ones are kept back in
 /// memory, and found again by the next look at them.
-pub(super) const FOUND_MAX: usize = 4_096;
+pub(in crate::engine) const FOUND_MAX: usize = 4_096;
 
 impl Core {
     /// Takes leaves of one tile, one bit each, out of the queue, because their data or its hash is
@@ -31,9 +30,9 @@ impl Core {
     ///
     /// Leaves with data in the block file are marked in the store. A file ingested by reference may
     /// be put back, so its leaves are looked at again, after growing pauses.
-    pub(super) fn damaged(&self, tree: TreeNumber, tile: u64, mask: u32, why: &str) {
+    pub(in crate::engine) fn damaged(&self, tree: TreeNumber, tile: u64, mask: u32, why: &str) {
         #[cfg(feature = "testing")]
-        if self.config.makes(super::testing::Mistake::FaultIsForgotten) {
+        if self.config.makes(crate::engine::testing::Mistake::FaultIsForgotten) {
             return;
         }
         let now = self.now_ms();
@@ -88,7 +87,7 @@ impl Core {
 
     /// Marks the damaged leaves that were found in the store. What cannot be written now is tried
     /// again with the next upkeep.
-    pub(super) fn mark_damaged(&self) -> Result<(), WriteError> {
+    pub(in crate::engine) fn mark_damaged(&self) -> Result<(), WriteError> {
         let found = self.found.lock().clone();
         for part in found.chunks(self.config.settings.commit_ops_max) {
             match self.mark(part) {
@@ -132,7 +131,7 @@ impl Core {
     /// Keeps a unit back that is withdrawn by the server's own fault, until the server has looked
     /// at its leaves. If `data` is there, the look is now: only leaves that are not what their
     /// stored hashes say are kept back, as damaged.
-    pub(super) fn keep_back(
+    pub(in crate::engine) fn keep_back(
         &self,
         (tree, row): (TreeNumber, &TreeRow),
         range: &AlignedRange,
@@ -155,7 +154,7 @@ impl Core {
     /// Keeps the leaves of a unit back. Returns whether the reason is to be reported.
     fn block(&self, tree: TreeNumber, range: &AlignedRange, why: &str) -> bool {
         #[cfg(feature = "testing")]
-        if self.config.makes(super::testing::Mistake::FaultIsForgotten) {
+        if self.config.makes(crate::engine::testing::Mistake::FaultIsForgotten) {
             return false;
         }
         let now = self.now_ms();
@@ -164,7 +163,12 @@ impl Core {
 
     /// Keeps a unit back whose data could not be loaded; a failure of the storage is an error of
     /// its own. The client is not to blame.
-    pub(super) fn unreadable(&self, tree: TreeNumber, range: &AlignedRange, error: LoadError) -> SubmitError {
+    pub(in crate::engine) fn unreadable(
+        &self,
+        tree: TreeNumber,
+        range: &AlignedRange,
+        error: LoadError,
+    ) -> SubmitError {
         match error {
             LoadError::Store(error) => self.row_at_fault(tree, range, error),
             LoadError::Source(what) => {
@@ -181,7 +185,12 @@ impl Core {
     }
 
     /// The same for a row of the unit that is missing or does not decode.
-    pub(super) fn row_at_fault(&self, tree: TreeNumber, range: &AlignedRange, error: StoreError) -> SubmitError {
+    pub(in crate::engine) fn row_at_fault(
+        &self,
+        tree: TreeNumber,
+        range: &AlignedRange,
+        error: StoreError,
+    ) -> SubmitError {
         if !error.is_one_row() {
             return error.into();
         }
@@ -193,7 +202,7 @@ impl Core {
     }
 
     /// The same on the writer's thread, where no event is sent.
-    pub(super) fn block_later(&self, tree: TreeNumber, range: &AlignedRange, what: &str) {
+    pub(in crate::engine) fn block_later(&self, tree: TreeNumber, range: &AlignedRange, what: &str) {
         if self.block(tree, range, what) {
             self.later(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what: what.to_owned() });
         }
@@ -201,7 +210,7 @@ impl Core {
 
     /// Hashes loaded leaves of a tile and returns those that are not what their stored hashes say,
     /// one bit each within the tile. Of trees whose hashes are not known it returns none.
-    pub(super) fn wrong_leaves(
+    pub(in crate::engine) fn wrong_leaves(
         &self,
         reader: &Reader,
         (tree, row): (TreeNumber, &TreeRow),

@@ -13,11 +13,11 @@ use crate::protocol::TreeHandle;
 use crate::store::records::{QuorumRow, Strategy, TileRow, TreeRow, TreeState, VoteRow};
 use crate::store::{PRIORITY_FRESH, PRIORITY_PARTIAL, Reader, StoreError, TreeNumber};
 
-use super::core::Core;
-use super::event::Event;
-use super::load::{LoadError, first_run, load_tile};
+use super::leaf_bytes::{LoadError, first_run, load_tile};
 use super::queue::{Cursor, Queue, Returned};
-use super::tree_id::TreeId;
+use crate::engine::core::Core;
+use crate::engine::event::Event;
+use crate::engine::tree_id::TreeId;
 
 /// Most tiles read at once, and most bytes in them.
 const STRETCH_TILES: u64 = 8;
@@ -65,7 +65,7 @@ struct Group {
 impl Core {
     /// Refills the ring if it is below its minimum: to twice the minimum, as far as backlog and
     /// byte bound allow. Returns the number of units added.
-    pub(super) fn refill(&self) -> Result<usize, StoreError> {
+    pub(in crate::engine) fn refill(&self) -> Result<usize, StoreError> {
         let _one = self.refilling.lock();
         let minimum = self.config.settings.min_queue_depth;
         if !self.wants_more(minimum) {
