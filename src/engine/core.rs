@@ -14,12 +14,12 @@ use crate::protocol::{ClientDigest, DifficultyTier, Keyring};
 use crate::store::records::UsefulnessAccount;
 use crate::store::{Damage, Identity, Outcome, RangeKey, Refuse, Store};
 
+use super::answers::held::HeldLease;
 use super::backlog::queue::Queue;
 use super::clock::EngineTime;
 use super::config::Config;
 use super::event::{Event, EventSink};
 use super::findings::Findings;
-use super::held::HeldLease;
 use super::prune::{ClientSearch, OldSearch};
 use super::pulse::Pulse;
 use super::repeats::Repeats;

@@ -15,8 +15,8 @@
 //! ```
 
 mod account;
+mod answers;
 mod assemble;
-mod audit;
 mod background;
 mod backlog;
 mod backup;
@@ -31,9 +31,7 @@ mod event;
 mod export;
 mod findings;
 mod for_gate;
-mod held;
 pub mod ingest;
-mod inspect;
 mod issue;
 mod ledger;
 mod policy;
@@ -48,7 +46,6 @@ mod runtime;
 mod scrub;
 mod standings;
 mod stats;
-mod submit;
 mod sweep;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -56,7 +53,6 @@ mod tree_id;
 mod trees;
 mod trust;
 mod upkeep;
-mod verify;
 mod waiting;
 mod writer;
 
@@ -73,6 +69,7 @@ use crate::store::Store;
 pub use crate::store::{BackupProgress, OnBackup};
 pub use crate::store::{CheckFinding, CheckPhase, CheckProgress, CheckReport, MendReport, MendStep};
 
+pub use answers::token::Inspected;
 pub use backup::{BackupError, BackupReport, CopyOf};
 pub use calibrate::ResponseTimes;
 pub use checked::ConfigError;
@@ -84,7 +81,6 @@ pub use error::{DebitError, IssueError, OpenError, SubmitError, TreeError, Write
 pub use event::{Event, EventSink};
 pub use export::{ExportReport, NodeSink};
 pub use for_gate::{ForGate, for_gate};
-pub use inspect::Inspected;
 pub use ledger::{Debit, LedgerEntry, Receipt, WorkProof};
 pub use policy::{ExportPolicy, OnVerify, UnknownPolicy, VerifyProgress};
 pub use progress::TreeProgress;

@@ -1,5 +1,5 @@
 //! Compares an answer with hashes the server knows, in constant time: its own (strategy
-//! `Precomputed`) or the blocks' addresses (`KnownAddress`). [`audit`](super::audit) judges answers
+//! `Precomputed`) or the blocks' addresses (`KnownAddress`). [`audit`](super::votes) judges answers
 //! to units whose hashes the server does not know.
 
 use crate::hash::{Checksum, hash_batch, hash_parent, sha3_512};
@@ -10,35 +10,35 @@ use crate::protocol::{ChallengeToken, Malformed, WorkResult, WorkUnitOperation, 
 use crate::store::records::{GroupRow, HashReason, HashWork, Strategy, TreeRow};
 use crate::store::{Reader, SettleKind, StoreError, TreeNumber};
 
-use super::account::{parents_work, unit_work};
-use super::backlog::interior::{ReadyNode, stored_node};
-use super::backlog::leaf_bytes::{leaf_bytes, leaf_lengths, load_tile};
-use super::core::Core;
-use super::error::SubmitError;
-use super::event::Event;
-use super::inspect::Inspected;
-use super::issue::{synthetic_range, synthetic_work};
 use super::submit::Follows;
-use super::tree_id::TreeId;
+use super::token::Inspected;
+use crate::engine::account::{parents_work, unit_work};
+use crate::engine::backlog::interior::{ReadyNode, stored_node};
+use crate::engine::backlog::leaf_bytes::{leaf_bytes, leaf_lengths, load_tile};
+use crate::engine::core::Core;
+use crate::engine::error::SubmitError;
+use crate::engine::event::Event;
+use crate::engine::issue::{synthetic_range, synthetic_work};
+use crate::engine::tree_id::TreeId;
 
 /// An answer found right: its effect on the store, and its work.
-pub(super) struct Judged {
-    pub(super) kind: SettleKind,
-    pub(super) nodes: u64,
-    pub(super) leaves: u64,
-    pub(super) accepted: HashWork,
-    pub(super) audit: HashWork,
-    pub(super) referee: HashWork,
-    pub(super) follows: Follows,
+pub(in crate::engine) struct Judged {
+    pub(in crate::engine) kind: SettleKind,
+    pub(in crate::engine) nodes: u64,
+    pub(in crate::engine) leaves: u64,
+    pub(in crate::engine) accepted: HashWork,
+    pub(in crate::engine) audit: HashWork,
+    pub(in crate::engine) referee: HashWork,
+    pub(in crate::engine) follows: Follows,
 }
 
 /// The right answer to one unit.
-pub(super) struct Expected {
+pub(in crate::engine) struct Expected {
     leaves: Vec<Checksum>,
     top: Checksum,
     fold_levels: u8,
     operation: WorkUnitOperation,
-    pub(super) nodes: u64,
+    pub(in crate::engine) nodes: u64,
     /// Whether an interior node has two children.
     pair: bool,
 }
@@ -60,18 +60,18 @@ impl Damage {
 
 impl Expected {
     /// Number of leaf hashes the answer must list.
-    pub(super) fn leaf_count(&self) -> usize {
+    pub(in crate::engine) fn leaf_count(&self) -> usize {
         if self.operation == WorkUnitOperation::SubtreeHash { self.leaves.len() } else { 0 }
     }
 
-    pub(super) fn operation(&self) -> WorkUnitOperation {
+    pub(in crate::engine) fn operation(&self) -> WorkUnitOperation {
         self.operation
     }
 }
 
 impl Core {
     /// Judges a result that names the right unit and token.
-    pub(super) fn verify(
+    pub(in crate::engine) fn verify(
         &self,
         inspected: &Inspected,
         result: &WorkResult,
@@ -123,9 +123,9 @@ impl Core {
     }
 
     /// Checks that the result names the token's unit, and the token if it names one.
-    pub(super) fn check_names(&self, inspected: &Inspected, result: &WorkResult) -> Result<(), SubmitError> {
+    pub(in crate::engine) fn check_names(&self, inspected: &Inspected, result: &WorkResult) -> Result<(), SubmitError> {
         #[cfg(feature = "testing")]
-        if self.config.makes(super::testing::Mistake::UnitFromBody) {
+        if self.config.makes(crate::engine::testing::Mistake::UnitFromBody) {
             return Ok(());
         }
         if result.work_unit_id != inspected.opened.id {
@@ -138,7 +138,7 @@ impl Core {
         Ok(())
     }
 
-    pub(super) fn expected(&self, token: &ChallengeToken, claim: Claim) -> Result<Expected, SubmitError> {
+    pub(in crate::engine) fn expected(&self, token: &ChallengeToken, claim: Claim) -> Result<Expected, SubmitError> {
         match claim {
             Claim::Leaves { tree, range } => {
                 let reader = self.store.read()?;
@@ -193,7 +193,7 @@ impl Core {
     }
 
     /// Returns an interior node with its children, from stored hashes.
-    pub(super) fn interior_node(
+    pub(in crate::engine) fn interior_node(
         &self,
         reader: &Reader,
         tree: TreeNumber,
@@ -261,7 +261,7 @@ impl Core {
     /// Reads the bytes of a unit again. If they differ from those that were sent, the client is not
     /// to blame for a wrong answer: the unit is withdrawn, and kept back until the server has
     /// looked at it.
-    pub(super) fn sent_again(
+    pub(in crate::engine) fn sent_again(
         &self,
         token: &ChallengeToken,
         (tree, row): (TreeNumber, &TreeRow),
@@ -276,7 +276,7 @@ impl Core {
     }
 
     /// Returns the bytes of a unit. It is withdrawn and kept back if their source cannot be read.
-    pub(super) fn load_leaves(
+    pub(in crate::engine) fn load_leaves(
         &self,
         (tree, row): (TreeNumber, &TreeRow),
         range: &AlignedRange,
@@ -338,7 +338,7 @@ impl Core {
 
 /// Folds the parents again from a client's leaf hashes: a result with a top that does not fit them
 /// is malformed.
-pub(super) fn check_fold(result: &WorkResult, leaves: &[Checksum], levels: u8) -> Result<(), SubmitError> {
+pub(in crate::engine) fn check_fold(result: &WorkResult, leaves: &[Checksum], levels: u8) -> Result<(), SubmitError> {
     if fold(leaves, levels) == Some(result.result_hash) {
         return Ok(());
     }

@@ -13,16 +13,16 @@ use crate::protocol::{WorkResult, WorkUnitOperation};
 use crate::store::records::{HashReason, HashWork, QuorumRow, TreeRow, VoteRow};
 use crate::store::{Amend, Audited, Command, Ruling, SettleKind, StoreError, TreeNumber, Vote};
 
-use super::account::{parents_work, unit_work};
-use super::backlog::leaf_bytes::{leaf_bytes, leaf_lengths};
-use super::core::Core;
-use super::error::SubmitError;
-use super::inspect::Inspected;
+use super::compare::{Judged, check_fold};
 use super::submit::Follows;
+use super::token::Inspected;
+use crate::engine::account::{parents_work, unit_work};
+use crate::engine::backlog::leaf_bytes::{leaf_bytes, leaf_lengths};
+use crate::engine::core::Core;
+use crate::engine::error::SubmitError;
 #[cfg(feature = "testing")]
-use super::testing::Mistake;
-use super::verify::{Judged, check_fold};
-use super::writer::job::Job;
+use crate::engine::testing::Mistake;
+use crate::engine::writer::job::Job;
 
 type Tree<'t> = (TreeNumber, &'t TreeRow);
 
@@ -40,7 +40,7 @@ struct Count {
 
 impl Core {
     /// Judges under `SampledAudit`: an answer is right if all leaves of a sample are.
-    pub(super) fn verify_sample(
+    pub(in crate::engine) fn verify_sample(
         &self,
         inspected: &Inspected,
         result: &WorkResult,
@@ -60,7 +60,7 @@ impl Core {
 
     /// Judges under `Redundant`: an answer is admitted if its sample is right and each leaf equals
     /// that of the other votes, or those are wrong.
-    pub(super) fn verify_vote(
+    pub(in crate::engine) fn verify_vote(
         &self,
         inspected: &Inspected,
         result: &WorkResult,
@@ -264,7 +264,10 @@ impl Core {
 
     /// Calls `with` with a source of unpredictable numbers. Fails if the system failed to provide
     /// any of them.
-    pub(super) fn drawing<T>(&self, with: impl FnOnce(&mut dyn FnMut() -> u64) -> T) -> Result<T, StoreError> {
+    pub(in crate::engine) fn drawing<T>(
+        &self,
+        with: impl FnOnce(&mut dyn FnMut() -> u64) -> T,
+    ) -> Result<T, StoreError> {
         let mut failed = None;
         let drawn = with(&mut || {
             self.draw().unwrap_or_else(|error| {

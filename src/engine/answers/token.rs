@@ -4,18 +4,18 @@
 use crate::policy::lease::Claim;
 use crate::protocol::{ChallengeToken, DifficultyTier, Malformed, UnixMillis, WorkId};
 
-use super::core::Core;
-use super::error::SubmitError;
-use super::for_gate::ForGate;
+use crate::engine::core::Core;
+use crate::engine::error::SubmitError;
+use crate::engine::for_gate::ForGate;
 
 /// A token that passed every check that needs memory only. Its lease is checked when it is used.
 #[derive(Debug, Clone)]
 pub struct Inspected {
-    pub(super) opened: ChallengeToken,
-    pub(super) text: String,
+    pub(in crate::engine) opened: ChallengeToken,
+    pub(in crate::engine) text: String,
     /// Network prefix of the client. Its keyed digest is computed where needed: most answers need
     /// none.
-    pub(super) network: Box<[u8]>,
+    pub(in crate::engine) network: Box<[u8]>,
     seen_ms: u64,
 }
 
@@ -94,14 +94,19 @@ impl ForGate<'_> {
 }
 
 impl Core {
-    pub(super) fn inspect(&self, client: &[u8], text: &str, policy: Option<u64>) -> Result<Inspected, SubmitError> {
+    pub(in crate::engine) fn inspect(
+        &self,
+        client: &[u8],
+        text: &str,
+        policy: Option<u64>,
+    ) -> Result<Inspected, SubmitError> {
         let opened = self.open_token(client, text, policy)?;
         Ok(Inspected { opened, text: text.to_owned(), network: Box::default(), seen_ms: self.now_ms() })
     }
 
     /// Checks again that it is valid: time may have passed since the inspection, and another engine
     /// may have made it.
-    pub(super) fn still_good(&self, inspected: &Inspected) -> Result<(), SubmitError> {
+    pub(in crate::engine) fn still_good(&self, inspected: &Inspected) -> Result<(), SubmitError> {
         if inspected.opened.store != self.identity.store {
             return Err(SubmitError::OtherStore);
         }
@@ -135,7 +140,7 @@ impl Core {
 
     /// Returns the work of an open challenge. Rule L: a token from an earlier boot is adopted when
     /// it arrives, with a result or without.
-    pub(super) fn open_claim(&self, token: &ChallengeToken) -> Result<Claim, SubmitError> {
+    pub(in crate::engine) fn open_claim(&self, token: &ChallengeToken) -> Result<Claim, SubmitError> {
         // A statement of its own, so that the lock is not held while `no_lease` reads the store.
         let claim = self.queue.lock().leases.find(token.id).map(|lease| lease.claim);
         match claim {
@@ -151,7 +156,7 @@ impl Core {
     }
 
     /// Returns the time, if the floor has passed.
-    pub(super) fn check_floor(&self, token: &ChallengeToken) -> Result<u64, SubmitError> {
+    pub(in crate::engine) fn check_floor(&self, token: &ChallengeToken) -> Result<u64, SubmitError> {
         let now = self.now_ms();
         if now < token.not_before.0 {
             return Err(SubmitError::TooEarly { wait_ms: token.not_before.0 - now });

@@ -10,17 +10,17 @@ use crate::protocol::{ChallengeToken, MicroJoules, TokenPurpose, WorkId, WorkRes
 use crate::store::records::{QuorumRow, TreeState, range_end};
 use crate::store::{Command, Outcome, Refuse, Refused, Settle};
 
-use super::PouwEngine;
-use super::core::{Core, bump};
-use super::error::{SubmitError, WriteError};
-use super::event::Event;
-use super::for_gate::ForGate;
+use super::compare::Judged;
 use super::held::HeldLease;
-use super::inspect::Inspected;
-use super::request::{Accepted, Answer};
-use super::verify::Judged;
-use super::writer::job::{Fate, Job};
-use super::writer::reply::oneshot;
+use super::token::Inspected;
+use crate::engine::PouwEngine;
+use crate::engine::core::{Core, bump};
+use crate::engine::error::{SubmitError, WriteError};
+use crate::engine::event::Event;
+use crate::engine::for_gate::ForGate;
+use crate::engine::request::{Accepted, Answer};
+use crate::engine::writer::job::{Fate, Job};
+use crate::engine::writer::reply::oneshot;
 
 /// Number of refused answers to one challenge, with the right token from the right client, that
 /// close it.
@@ -34,11 +34,11 @@ struct Verified {
 
 /// Changes in memory that an answer causes once it is durable.
 #[derive(Debug, Default)]
-pub(super) struct Follows {
+pub(in crate::engine) struct Follows {
     /// Clients with votes that it proved wrong, and their networks.
-    pub(super) liars: Vec<Voter>,
+    pub(in crate::engine) liars: Vec<Voter>,
     /// Damaged blocks it found.
-    pub(super) damaged: Vec<Event>,
+    pub(in crate::engine) damaged: Vec<Event>,
 }
 
 impl PouwEngine {
@@ -177,7 +177,7 @@ impl Core {
     }
 
     /// Counts wrong answers of clients caught in a lie after their request had been admitted.
-    pub(super) fn note_liars(&self, liars: &[Voter]) {
+    pub(in crate::engine) fn note_liars(&self, liars: &[Voter]) {
         for liar in liars {
             self.note_wrong(&liar.client);
             self.heightened.lock().lied(liar.network, self.now_ms());
@@ -189,7 +189,7 @@ impl Core {
 
     /// Pins the lease of a token. Rule L: a token is honoured only through a lease, its own or an
     /// adopted one.
-    pub(super) fn pin(&self, token: &ChallengeToken) -> Result<HeldLease<&Self>, SubmitError> {
+    pub(in crate::engine) fn pin(&self, token: &ChallengeToken) -> Result<HeldLease<&Self>, SubmitError> {
         // A statement of its own, so that the lock is not held while the store is read.
         let pin = self.queue.lock().leases.pin(token.id);
         match pin {
@@ -204,7 +204,7 @@ impl Core {
     }
 
     /// Returns why a token has no lease: it was used, or another client got its work.
-    pub(super) fn no_lease(&self, token: &ChallengeToken) -> Result<SubmitError, SubmitError> {
+    pub(in crate::engine) fn no_lease(&self, token: &ChallengeToken) -> Result<SubmitError, SubmitError> {
         let id = *token.id.as_bytes();
         let used = self.is_refused(&id) || self.store.read()?.consumed(token.expires_at.0, id)?.is_some();
         if !used {
@@ -214,7 +214,7 @@ impl Core {
     }
 
     /// Makes a lease of a token from an earlier boot, if none of its work is done or leased.
-    pub(super) fn adopt(&self, token: &ChallengeToken) -> Result<HeldLease<&Self>, SubmitError> {
+    pub(in crate::engine) fn adopt(&self, token: &ChallengeToken) -> Result<HeldLease<&Self>, SubmitError> {
         let id = *token.id.as_bytes();
         let reader = self.store.read()?;
         if self.is_refused(&id) || reader.consumed(token.expires_at.0, id)?.is_some() {
@@ -247,7 +247,7 @@ impl Core {
         };
         drop(reader);
         #[cfg(feature = "testing")]
-        if self.config.makes(super::testing::Mistake::NoAdoptionCheck) {
+        if self.config.makes(crate::engine::testing::Mistake::NoAdoptionCheck) {
             return Ok(self.hold_pinned(token.id, claim));
         }
         let held = self.hold_adopted(token, claim)?;
@@ -311,16 +311,16 @@ impl Core {
                 referee,
                 at_ms: now,
                 #[cfg(feature = "testing")]
-                skip_consumed_check: self.config.makes(super::testing::Mistake::SkipConsumedCheck),
+                skip_consumed_check: self.config.makes(crate::engine::testing::Mistake::SkipConsumedCheck),
                 #[cfg(feature = "testing")]
-                skip_leaf_check: self.config.makes(super::testing::Mistake::SkipLeafCheck),
+                skip_leaf_check: self.config.makes(crate::engine::testing::Mistake::SkipLeafCheck),
             },
             follows,
         })
     }
 
     /// Updates the lease after a refusal.
-    pub(super) fn after_refusal(&self, held: HeldLease<&Self>, token: &ChallengeToken, error: &SubmitError) {
+    pub(in crate::engine) fn after_refusal(&self, held: HeldLease<&Self>, token: &ChallengeToken, error: &SubmitError) {
         match error {
             SubmitError::WrongResult { .. } => {
                 self.note_wrong(token.client.as_bytes());

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use crate::policy::lease::{Claim, Lease};
 use crate::protocol::WorkId;
 
-use super::backlog::queue::Queue;
-use super::core::{Core, bump};
+use crate::engine::backlog::queue::Queue;
+use crate::engine::core::{Core, bump};
 
 /// `C` is `&Core` for as long as a call takes, and `Arc<Core>` until a commit is done.
 #[must_use]
 #[derive(Debug)]
-pub(super) struct HeldLease<C: Deref<Target = Core>> {
+pub(in crate::engine) struct HeldLease<C: Deref<Target = Core>> {
     core: C,
     id: WorkId,
     claim: Claim,
@@ -37,63 +37,63 @@ enum Dropped {
 
 impl Core {
     /// Holds a lease that has just been inserted, and that no token has.
-    pub(super) fn hold_new(&self, lease: &Lease) -> HeldLease<&Self> {
+    pub(in crate::engine) fn hold_new(&self, lease: &Lease) -> HeldLease<&Self> {
         let dropped = Dropped::GivenBack;
         #[cfg(feature = "testing")]
-        let kept = self.config.makes(super::testing::Mistake::AdoptionKeepsLease);
+        let kept = self.config.makes(crate::engine::testing::Mistake::AdoptionKeepsLease);
         #[cfg(feature = "testing")]
         let dropped = if kept { Dropped::Left } else { dropped };
         HeldLease { core: self, id: lease.id, claim: lease.claim, dropped }
     }
 
     /// Holds the lease of a token that has just been pinned.
-    pub(super) fn hold_pinned(&self, id: WorkId, claim: Claim) -> HeldLease<&Self> {
+    pub(in crate::engine) fn hold_pinned(&self, id: WorkId, claim: Claim) -> HeldLease<&Self> {
         HeldLease { core: self, id, claim, dropped: Dropped::Unpinned }
     }
 }
 
 impl<C: Deref<Target = Core>> HeldLease<C> {
-    pub(super) fn claim(&self) -> Claim {
+    pub(in crate::engine) fn claim(&self) -> Claim {
         self.claim
     }
 
     /// From now on it belongs to its token.
-    pub(super) fn of_token(mut self) -> Self {
+    pub(in crate::engine) fn of_token(mut self) -> Self {
         self.dropped = Dropped::Unpinned;
         self
     }
 
     /// The same until a commit is done, which may be after this call.
-    pub(super) fn until_commit(mut self, core: Arc<Core>) -> HeldLease<Arc<Core>> {
+    pub(in crate::engine) fn until_commit(mut self, core: Arc<Core>) -> HeldLease<Arc<Core>> {
         let HeldLease { id, claim, dropped, .. } = self;
         self.dropped = Dropped::Left;
         HeldLease { core, id, claim, dropped }
     }
 
     /// Leaves it to its token.
-    pub(super) fn keep(mut self) {
+    pub(in crate::engine) fn keep(mut self) {
         self.dropped = Dropped::Unpinned;
     }
 
     /// Leaves it to its token after a refusal that counts. Returns how many there were.
-    pub(super) fn refuse(mut self) -> u32 {
+    pub(in crate::engine) fn refuse(mut self) -> u32 {
         self.dropped = Dropped::Left;
         self.core.queue.lock().leases.unpin(self.id, true)
     }
 
     /// How many refusals of its token have counted.
-    pub(super) fn refusals(&self) -> u32 {
+    pub(in crate::engine) fn refusals(&self) -> u32 {
         self.core.queue.lock().leases.find(self.id).map_or(0, |lease| lease.refusals)
     }
 
     /// Leaves it as it is: whether its work is done is unknown.
-    pub(super) fn leave(mut self) {
+    pub(in crate::engine) fn leave(mut self) {
         self.dropped = Dropped::Left;
     }
 
     /// Ends it, and changes the queue in the same moment. Returns `None` if it is gone, with its
     /// tree.
-    pub(super) fn end<T>(mut self, then: impl FnOnce(&mut Queue, &Lease) -> T) -> Option<T> {
+    pub(in crate::engine) fn end<T>(mut self, then: impl FnOnce(&mut Queue, &Lease) -> T) -> Option<T> {
         self.dropped = Dropped::Left;
         let mut queue = self.core.queue.lock();
         let lease = queue.leases.release(self.id)?;
@@ -101,15 +101,15 @@ impl<C: Deref<Target = Core>> HeldLease<C> {
     }
 
     /// Ends it without success: its work is pending again.
-    pub(super) fn give_back(mut self) {
+    pub(in crate::engine) fn give_back(mut self) {
         self.dropped = Dropped::GivenBack;
     }
 
     /// The same for a challenge that is withdrawn.
-    pub(super) fn withdraw(self) {
+    pub(in crate::engine) fn withdraw(self) {
         bump(&self.core.tallies.withdrawn, 1);
         #[cfg(feature = "testing")]
-        if self.core.config.makes(super::testing::Mistake::WithdrawnIsLost) {
+        if self.core.config.makes(crate::engine::testing::Mistake::WithdrawnIsLost) {
             self.end(|_, _| ());
             return;
         }
