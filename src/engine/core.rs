@@ -9,12 +9,10 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::policy::audit::Heightened;
 use crate::policy::calibration::Calibration;
-use crate::policy::lease::Claim;
 use crate::protocol::{ClientDigest, DifficultyTier, Keyring};
 use crate::store::records::UsefulnessAccount;
-use crate::store::{Damage, Identity, Outcome, RangeKey, Refuse, Store};
+use crate::store::{Damage, Identity, RangeKey, Refuse, Store};
 
-use super::answers::held::HeldLease;
 use super::backlog::queue::Queue;
 use super::clock::EngineTime;
 use super::config::Config;
@@ -25,7 +23,7 @@ use super::pulse::Pulse;
 use super::repeats::Repeats;
 use super::standings::Standings;
 use super::trust::PutOff;
-use super::writer::job::{Fate, Lane};
+use super::writer::job::Lane;
 
 #[derive(Debug)]
 pub(super) struct Core {
@@ -266,43 +264,6 @@ impl Core {
         // A statement of its own, so that the lock is not held while they are reported.
         let events = std::mem::take(&mut *self.unreported.lock());
         events.into_iter().for_each(|event| self.emit(event));
-    }
-
-    /// Updates the memory after the commit of an answer.
-    pub(super) fn after_settle(&self, held: HeldLease<Arc<Self>>, client: &[u8; 16], fate: &Fate) {
-        if let Fate::Stored(outcomes) = fate
-            && matches!(outcomes.first(), Some(Outcome::Settled { .. } | Outcome::Voted))
-        {
-            self.note_completed(client);
-        }
-        match fate {
-            Fate::Stored(outcomes) => match outcomes.first() {
-                Some(Outcome::Settled { first_leaf, leaves_complete, interior_complete, .. }) => {
-                    let more = *leaves_complete || *interior_complete || held.claim().is_interior();
-                    if held.end(|queue, lease| queue.settled(lease, *first_leaf)).is_some() && more {
-                        self.wake();
-                    }
-                }
-                // Its leaves are pending still: another client gets them.
-                Some(Outcome::Voted) => {
-                    if held.end(|queue, lease| queue.voted(lease)).is_some() {
-                        self.wake();
-                    }
-                }
-                // A precondition did not hold: the work is done or gone.
-                _ => held.withdraw(),
-            },
-            Fate::NotStored => held.keep(),
-            // Its own client's row or the tree's: after a look another client may get the unit.
-            Fate::RowDamaged(what) => {
-                if let Claim::Leaves { tree, range } = held.claim() {
-                    self.block_later(tree, &range, what);
-                }
-                held.withdraw();
-            }
-            // The outcome is unknown: the lease stays pinned until the store has been read again.
-            Fate::Unknown => held.leave(),
-        }
     }
 
     /// Stores the token of a wrong answer; the next commit writes it.

@@ -1,6 +1,6 @@
 //! Compares an answer with hashes the server knows, in constant time: its own (strategy
-//! `Precomputed`) or the blocks' addresses (`KnownAddress`). [`audit`](super::votes) judges answers
-//! to units whose hashes the server does not know.
+//! `Precomputed`) or the blocks' addresses (`KnownAddress`). [`sample`](super::sample) and
+//! [`votes`](super::votes) judge answers to units whose hashes the server does not know.
 
 use crate::hash::{Checksum, hash_batch, hash_parent, sha3_512};
 use crate::merkle::{AlignedRange, GROUP_LEAVES, GROUP_ORDER, Shape, TILE_LEAVES, fold};
@@ -10,8 +10,8 @@ use crate::protocol::{ChallengeToken, Malformed, WorkResult, WorkUnitOperation, 
 use crate::store::records::{GroupRow, HashReason, HashWork, Strategy, TreeRow};
 use crate::store::{Reader, SettleKind, StoreError, TreeNumber};
 
-use super::submit::Follows;
 use super::token::Inspected;
+use super::verdict::{Follows, Judged, check_fold};
 use crate::engine::account::{parents_work, unit_work};
 use crate::engine::backlog::interior::{ReadyNode, stored_node};
 use crate::engine::backlog::leaf_bytes::{leaf_bytes, leaf_lengths, load_tile};
@@ -20,17 +20,6 @@ use crate::engine::error::SubmitError;
 use crate::engine::event::Event;
 use crate::engine::issue::{synthetic_range, synthetic_work};
 use crate::engine::tree_id::TreeId;
-
-/// An answer found right: its effect on the store, and its work.
-pub(in crate::engine) struct Judged {
-    pub(in crate::engine) kind: SettleKind,
-    pub(in crate::engine) nodes: u64,
-    pub(in crate::engine) leaves: u64,
-    pub(in crate::engine) accepted: HashWork,
-    pub(in crate::engine) audit: HashWork,
-    pub(in crate::engine) referee: HashWork,
-    pub(in crate::engine) follows: Follows,
-}
 
 /// The right answer to one unit.
 pub(in crate::engine) struct Expected {
@@ -334,15 +323,6 @@ impl Core {
         }
         Ok(damage)
     }
-}
-
-/// Folds the parents again from a client's leaf hashes: a result with a top that does not fit them
-/// is malformed.
-pub(in crate::engine) fn check_fold(result: &WorkResult, leaves: &[Checksum], levels: u8) -> Result<(), SubmitError> {
-    if fold(leaves, levels) == Some(result.result_hash) {
-        return Ok(());
-    }
-    Err(SubmitError::Malformed(Malformed::new("resultHash", "the fold of leafHashes", "another hash")))
 }
 
 /// Returns the top of `range`: from the tops of its groups if it has whole ones, which saves

@@ -1,7 +1,6 @@
 //! Inspects a token, the first half of judging an answer. It needs no disk and no result: is the
 //! token ours, in time, and this client's? The second half does not open the token again.
 
-use crate::policy::lease::Claim;
 use crate::protocol::{ChallengeToken, DifficultyTier, Malformed, UnixMillis, WorkId};
 
 use crate::engine::core::Core;
@@ -136,23 +135,6 @@ impl Core {
             return Err(SubmitError::Expired { late_ms: now.saturating_sub(token.expires_at.0) });
         }
         Ok(())
-    }
-
-    /// Returns the work of an open challenge. Rule L: a token from an earlier boot is adopted when
-    /// it arrives, with a result or without.
-    pub(in crate::engine) fn open_claim(&self, token: &ChallengeToken) -> Result<Claim, SubmitError> {
-        // A statement of its own, so that the lock is not held while `no_lease` reads the store.
-        let claim = self.queue.lock().leases.find(token.id).map(|lease| lease.claim);
-        match claim {
-            Some(claim) => Ok(claim),
-            None if token.boot == self.identity.boot => Err(self.no_lease(token)?),
-            None => {
-                let held = self.adopt(token)?;
-                let claim = held.claim();
-                held.keep();
-                Ok(claim)
-            }
-        }
     }
 
     /// Returns the time, if the floor has passed.
