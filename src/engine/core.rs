@@ -14,6 +14,7 @@ use crate::store::records::UsefulnessAccount;
 use crate::store::{Damage, Identity, RangeKey, Refuse, Store};
 
 use super::backlog::queue::Queue;
+use super::clients::standings::Standings;
 use super::clock::EngineTime;
 use super::config::Config;
 use super::event::{Event, EventSink};
@@ -21,7 +22,6 @@ use super::findings::Findings;
 use super::prune::{ClientSearch, OldSearch};
 use super::pulse::Pulse;
 use super::repeats::Repeats;
-use super::standings::Standings;
 use super::trust::PutOff;
 use super::writer::job::Lane;
 

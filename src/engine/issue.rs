@@ -15,7 +15,6 @@ use crate::store::records::{HashWork, TreeState, UsefulnessAccount};
 use crate::store::{Reader, TreeNumber, random};
 
 use super::PouwEngine;
-use super::account::unit_work;
 use super::backlog::interior::ReadyNode;
 use super::backlog::queue::Returned;
 use super::checked::whole_ms;
@@ -23,6 +22,7 @@ use super::core::{Core, bump};
 use super::error::{IssueError, SubmitError};
 use super::for_gate::ForGate;
 use super::request::{IssueRequest, Issued};
+use super::work::unit_work;
 
 impl PouwEngine {
     /// Hands out a ready unit under a signed challenge bound to the client.

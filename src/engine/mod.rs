@@ -14,15 +14,14 @@
 //!                 +----- expiry, refusal -----+            last leaf: fold, validate, export
 //! ```
 
-mod account;
 mod answers;
 mod assemble;
 mod background;
 mod backlog;
 mod backup;
-mod calibrate;
 mod check;
 mod checked;
+mod clients;
 mod clock;
 mod config;
 mod core;
@@ -44,7 +43,6 @@ mod repeats;
 mod request;
 mod runtime;
 mod scrub;
-mod standings;
 mod stats;
 mod sweep;
 #[cfg(feature = "testing")]
@@ -54,6 +52,7 @@ mod trees;
 mod trust;
 mod upkeep;
 mod waiting;
+mod work;
 mod writer;
 
 use std::path::Path;
@@ -71,10 +70,10 @@ pub use crate::store::{CheckFinding, CheckPhase, CheckProgress, CheckReport, Men
 
 pub use answers::token::Inspected;
 pub use backup::{BackupError, BackupReport, CopyOf};
-pub use calibrate::ResponseTimes;
 pub use checked::ConfigError;
 #[cfg(feature = "gate")]
 pub(crate) use checked::{MS_MAX, POSITIVE, check as check_setting, check_time, whole_ms};
+pub use clients::response_times::ResponseTimes;
 pub use clock::{Clock, FakeClock, SystemClock};
 pub use config::{AwardBasis, Config, ConfigBuilder};
 pub use error::{DebitError, IssueError, OpenError, SubmitError, TreeError, WriteError};

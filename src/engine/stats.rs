@@ -7,7 +7,7 @@ use crate::store::records::{StoreTotals, UsefulnessAccount};
 
 use super::PouwEngine;
 use super::backlog::queue::Queue;
-use super::calibrate::ResponseTimes;
+use super::clients::response_times::ResponseTimes;
 use super::core::Tallies;
 use super::pulse::ThreadStats;
 use super::scrub::ScrubStats;

@@ -12,7 +12,6 @@ use crate::store::{Reader, SettleKind, StoreError, TreeNumber};
 
 use super::token::Inspected;
 use super::verdict::{Follows, Judged, check_fold};
-use crate::engine::account::{parents_work, unit_work};
 use crate::engine::backlog::interior::{ReadyNode, stored_node};
 use crate::engine::backlog::leaf_bytes::{leaf_bytes, leaf_lengths, load_tile};
 use crate::engine::core::Core;
@@ -20,6 +19,7 @@ use crate::engine::error::SubmitError;
 use crate::engine::event::Event;
 use crate::engine::issue::{synthetic_range, synthetic_work};
 use crate::engine::tree_id::TreeId;
+use crate::engine::work::{parents_work, unit_work};
 
 /// The right answer to one unit.
 pub(in crate::engine) struct Expected {

@@ -13,12 +13,12 @@ use crate::store::{Audited, SettleKind, StoreError, TreeNumber};
 
 use super::token::Inspected;
 use super::verdict::{Follows, Judged, check_fold};
-use crate::engine::account::{parents_work, unit_work};
 use crate::engine::backlog::leaf_bytes::{leaf_bytes, leaf_lengths};
 use crate::engine::core::Core;
 use crate::engine::error::SubmitError;
 #[cfg(feature = "testing")]
 use crate::engine::testing::Mistake;
+use crate::engine::work::{parents_work, unit_work};
 
 pub(super) type Tree<'t> = (TreeNumber, &'t TreeRow);
 

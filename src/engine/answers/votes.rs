@@ -13,12 +13,12 @@ use crate::store::{Amend, Command, Ruling, SettleKind, TreeNumber, Vote};
 use super::sample::Tree;
 use super::token::Inspected;
 use super::verdict::{Follows, Judged};
-use crate::engine::account::parents_work;
 use crate::engine::backlog::leaf_bytes::leaf_lengths;
 use crate::engine::core::Core;
 use crate::engine::error::SubmitError;
 #[cfg(feature = "testing")]
 use crate::engine::testing::Mistake;
+use crate::engine::work::parents_work;
 use crate::engine::writer::job::Job;
 
 /// The result of counting the votes on a range with a new answer.

@@ -6,7 +6,7 @@ use crate::merkle::fold;
 use crate::store::TreeNumber;
 use crate::store::records::{GroupRow, HashWork, Strategy, SumRow};
 
-use crate::engine::account::fold_work;
+use crate::engine::work::fold_work;
 
 /// A leaf waiting for its group to be full.
 pub(super) struct Item {

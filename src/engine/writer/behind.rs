@@ -4,8 +4,8 @@
 use crate::store::records::UsefulnessAccount;
 use crate::store::{Command, PutStandings, Refuse};
 
+use crate::engine::clients::standings::{Change, row_of};
 use crate::engine::core::Core;
-use crate::engine::standings::{Change, row_of};
 
 /// The deferred rows of one commit.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! The difficulty of each client, its standing: judged in memory, written with a later commit.
 //!
 //! **Guarantee.** Issuing a challenge reads and writes memory only. A change is on the disk within
-//! about a second, and in any case after [`PouwEngine::close`](super::PouwEngine::close). A crash
+//! about a second, and in any case after [`PouwEngine::close`](crate::engine::PouwEngine::close). A crash
 //! loses only younger changes.
 //!
 //! **Bound.** Rows of at most `difficulty_clients_max` clients are kept. At the bound the next 16
@@ -15,25 +15,19 @@ use std::collections::{HashSet, VecDeque};
 use crate::policy::clock_table::{ClockTable, Tracked};
 use crate::policy::difficulty::{DifficultyRules, Standing};
 use crate::protocol::DifficultyTier;
-use crate::store::StoreError;
 use crate::store::records::StandingRow;
 
-use super::config::Config;
-use super::core::Core;
-use super::event::Event;
-use super::for_gate::ForGate;
+use crate::engine::config::Config;
 
 /// Key of a row: the keyed digest of a client.
-type Key = [u8; 16];
+pub(super) type Key = [u8; 16];
 
-/// Rows read at once at open.
-const LOAD_PAGE: usize = 4_096;
 /// Most changes of removed rows that wait for the disk.
 const GONE_MAX: usize = 65_536;
 
 /// The rows in memory, and the changes the disk does not have yet.
 #[derive(Debug)]
-pub(super) struct Standings {
+pub(in crate::engine) struct Standings {
     rules: DifficultyRules,
     rows: ClockTable<Key, Row>,
     changes: Changes,
@@ -101,10 +95,10 @@ impl Changes {
 }
 
 /// A change for the disk: the row, or `None` to remove it.
-pub(super) type Change = (Key, Option<Standing>);
+pub(in crate::engine) type Change = (Key, Option<Standing>);
 
 impl Standings {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(in crate::engine) fn new(config: &Config) -> Self {
         let (rules, bound) = (config.difficulty(), config.settings.difficulty_clients_max);
         let changes = Changes { bound, pending: VecDeque::new(), gone: HashSet::new() };
         Self {
@@ -112,7 +106,7 @@ impl Standings {
             rows: ClockTable::new(bound, rules),
             changes,
             #[cfg(feature = "testing")]
-            forgets: config.makes(super::testing::Mistake::StandingLost),
+            forgets: config.makes(crate::engine::testing::Mistake::StandingLost),
         }
     }
 
@@ -120,26 +114,26 @@ impl Standings {
         self.rows.get(*client).map(|row| &row.standing)
     }
 
-    fn look(&self, client: &Key, now_ms: u64) -> Standing {
+    pub(super) fn look(&self, client: &Key, now_ms: u64) -> Standing {
         self.standing(client).copied().unwrap_or_default().look(&self.rules, now_ms)
     }
 
-    fn next_tier(&self, client: &Key, now_ms: u64) -> DifficultyTier {
+    pub(super) fn next_tier(&self, client: &Key, now_ms: u64) -> DifficultyTier {
         self.standing(client).copied().unwrap_or_default().issued(&self.rules, now_ms).tier
     }
 
-    fn issued(&mut self, client: &Key, now_ms: u64) {
+    pub(super) fn issued(&mut self, client: &Key, now_ms: u64) {
         let before = self.standing(client).copied().unwrap_or_default();
         self.put(client, before.issued(&self.rules, now_ms), now_ms);
     }
 
-    fn wrong(&mut self, client: &Key, now_ms: u64) {
+    pub(super) fn wrong(&mut self, client: &Key, now_ms: u64) {
         let before = self.standing(client).copied().unwrap_or_default();
         self.put(client, before.wrong(&self.rules, now_ms), now_ms);
     }
 
     /// Ignores a client without a row: it has no violation that a right answer could redeem.
-    fn completed(&mut self, client: &Key, now_ms: u64) {
+    pub(super) fn completed(&mut self, client: &Key, now_ms: u64) {
         if let Some(before) = self.standing(client).copied() {
             self.put(client, before.completed(&self.rules, now_ms), now_ms);
         }
@@ -168,7 +162,7 @@ impl Standings {
     }
 
     /// Adds a row read from the disk.
-    pub(super) fn load(&mut self, client: &Key, row: &StandingRow, now_ms: u64) {
+    pub(in crate::engine) fn load(&mut self, client: &Key, row: &StandingRow, now_ms: u64) {
         let standing = standing_of(row, now_ms);
         if standing.is_default(&self.rules, now_ms) {
             self.drop_stored(client);
@@ -178,7 +172,7 @@ impl Standings {
     }
 
     /// Queues the removal of a row on the disk: it carries no information, or cannot be read.
-    pub(super) fn drop_stored(&mut self, client: &Key) {
+    pub(in crate::engine) fn drop_stored(&mut self, client: &Key) {
         if self.rows.get(*client).is_none() && !self.changes.gone.contains(client) && self.changes.queue(*client) {
             self.changes.gone.insert(*client);
         }
@@ -186,19 +180,19 @@ impl Standings {
 
     /// Looks at up to `limit` rows and removes those that carry no information any more. Returns
     /// how many it removed.
-    pub(super) fn sweep(&mut self, now_ms: u64, limit: usize) -> usize {
+    pub(in crate::engine) fn sweep(&mut self, now_ms: u64, limit: usize) -> usize {
         let before = self.rows.len();
         self.rows.sweep(limit, now_ms, &mut |key, row| self.changes.dropped(key, &row));
         before - self.rows.len()
     }
 
     /// Returns the oldest `count` changes, with the present rows.
-    pub(super) fn oldest(&self, count: usize) -> Vec<Change> {
+    pub(in crate::engine) fn oldest(&self, count: usize) -> Vec<Change> {
         self.changes.pending.iter().take(count).map(|client| (*client, self.standing(client).copied())).collect()
     }
 
     /// Removes changes that are durable now. Rows changed since stay queued.
-    pub(super) fn written(&mut self, changes: &[Change]) {
+    pub(in crate::engine) fn written(&mut self, changes: &[Change]) {
         for (client, written) in changes {
             let Some(position) = self.changes.pending.pop_front() else { return };
             debug_assert_eq!(position, *client);
@@ -216,24 +210,24 @@ impl Standings {
     }
 
     /// Number of rows in memory.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::engine) fn len(&self) -> usize {
         self.rows.len()
     }
 
     /// Number of changes the disk does not have yet.
-    pub(super) fn waiting(&self) -> usize {
+    pub(in crate::engine) fn waiting(&self) -> usize {
         self.changes.pending.len()
     }
 
     /// Approximate number of bytes held.
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(in crate::engine) fn memory_bytes(&self) -> usize {
         let key = size_of::<Key>();
         self.rows.bytes() + self.changes.pending.capacity() * key + self.changes.gone.capacity() * (key + 1)
     }
 }
 
 /// Returns the row that holds `standing`.
-pub(super) fn row_of(standing: &Standing) -> StandingRow {
+pub(in crate::engine) fn row_of(standing: &Standing) -> StandingRow {
     StandingRow {
         tier: standing.tier as u8,
         violations: standing.violations,
@@ -252,66 +246,5 @@ fn standing_of(row: &StandingRow, now_ms: u64) -> Standing {
         first_violation_ms: row.first_violation_ms.min(now_ms),
         last_ms: row.last_ms.min(now_ms),
         unanswered: row.unanswered,
-    }
-}
-
-impl ForGate<'_> {
-    /// Returns the tier of a challenge issued to this client now. Changes nothing.
-    pub fn next_tier(&self, client: &[u8]) -> DifficultyTier {
-        let core = self.core();
-        let (client, now_ms) = (*core.digest_of(client).as_bytes(), core.now_ms());
-        core.standings.lock().next_tier(&client, now_ms)
-    }
-
-    /// Counts a new challenge issued to this client.
-    pub fn note_issued(&self, client: &[u8]) {
-        let core = self.core();
-        let (client, now_ms) = (*core.digest_of(client).as_bytes(), core.now_ms());
-        core.standings.lock().issued(&client, now_ms);
-    }
-
-    /// Returns this client's standing now.
-    pub fn standing(&self, client: &[u8]) -> Standing {
-        let core = self.core();
-        let (client, now_ms) = (*core.digest_of(client).as_bytes(), core.now_ms());
-        core.standings.lock().look(&client, now_ms)
-    }
-}
-
-impl Core {
-    /// Reads all rows of the store, page by page. One that is damaged is dropped, with an event.
-    pub(super) fn load_standings(&self) -> Result<(), StoreError> {
-        let mut after = None;
-        loop {
-            let page = self.store.standings(after, LOAD_PAGE)?;
-            after = page.last().map(|(client, _)| *client);
-            let (full, now_ms) = (page.len() == LOAD_PAGE, self.now_ms());
-            for (client, row) in page {
-                let mut standings = self.standings.lock();
-                match row {
-                    Ok(row) => standings.load(&client, &row, now_ms),
-                    Err(error) => {
-                        standings.drop_stored(&client);
-                        drop(standings);
-                        self.emit(Event::CorruptionFound { tree: None, what: error.to_string() });
-                    }
-                }
-            }
-            if !full {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Counts a client's wrong answer.
-    pub(super) fn note_wrong(&self, client: &Key) {
-        let now_ms = self.now_ms();
-        self.standings.lock().wrong(client, now_ms);
-    }
-
-    /// Counts a client's accepted answer, once it is durable.
-    pub(super) fn note_completed(&self, client: &Key) {
-        let now_ms = self.now_ms();
-        self.standings.lock().completed(client, now_ms);
     }
 }

@@ -6,10 +6,10 @@ use crate::policy::calibration::{Observation, SizeRules};
 use crate::protocol::{ByTier, DifficultyTier};
 use crate::store::Outcome;
 
-use super::checked::{ConfigError, check, check_time, whole_ms};
-use super::config::{Config, ConfigBuilder};
-use super::core::Core;
-use super::writer::job::Fate;
+use crate::engine::checked::{ConfigError, check, check_time, whole_ms};
+use crate::engine::config::{Config, ConfigBuilder};
+use crate::engine::core::Core;
+use crate::engine::writer::job::Fate;
 
 /// Response times of right answers to units of one tier, by the server's clock: from issue until
 /// the answer's floor was checked. Synthetic units and interior nodes are left out. A client counts
@@ -58,7 +58,7 @@ impl ConfigBuilder {
         self
     }
 
-    pub(super) fn check_calibration(&self) -> Result<(), ConfigError> {
+    pub(in crate::engine) fn check_calibration(&self) -> Result<(), ConfigError> {
         for target in self.calibrate_target {
             check_time("calibrate_target", target, 1..=3_600_000, "it must be from 1 ms to 1 hour")?;
         }
@@ -70,7 +70,7 @@ impl ConfigBuilder {
 
 impl Config {
     /// Returns the rules for the size of units; `None` if they are not calibrated.
-    pub(super) fn size_rules(&self) -> Option<SizeRules> {
+    pub(in crate::engine) fn size_rules(&self) -> Option<SizeRules> {
         let settings = &self.settings;
         let [medium, high] = settings.calibrate_target.map(whole_ms);
         settings.calibrate.then(|| SizeRules {
@@ -84,7 +84,7 @@ impl Config {
 
 impl Core {
     /// Counts an answer that was found right, once it is durable.
-    pub(super) fn observe(&self, seen: Option<Observation>, fate: &Fate) {
+    pub(in crate::engine) fn observe(&self, seen: Option<Observation>, fate: &Fate) {
         if let (Some(seen), Fate::Stored(outcomes)) = (seen, fate)
             && matches!(outcomes.first(), Some(Outcome::Settled { .. } | Outcome::Voted))
         {
@@ -94,7 +94,7 @@ impl Core {
 
     /// Returns the bytes a new unit may carry under calibration. The limits of its tier and its
     /// request apply as well.
-    pub(super) fn calibrated_bytes(&self, tier: DifficultyTier) -> usize {
+    pub(in crate::engine) fn calibrated_bytes(&self, tier: DifficultyTier) -> usize {
         if !self.config.settings.calibrate {
             return usize::MAX;
         }
@@ -102,7 +102,7 @@ impl Core {
     }
 
     /// Returns the response times of each tier.
-    pub(super) fn response_times(&self) -> ByTier<ResponseTimes> {
+    pub(in crate::engine) fn response_times(&self) -> ByTier<ResponseTimes> {
         let (calibration, now_ms) = (self.calibration.lock(), self.now_ms());
         let times = DifficultyTier::ALL.map(|tier| {
             let seen = calibration.look(tier, now_ms);

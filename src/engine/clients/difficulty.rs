@@ -1,0 +1,74 @@
+//! The difficulty of a client: counted when a challenge is issued, and by the verdict on its answer.
+
+use crate::policy::difficulty::Standing;
+use crate::protocol::DifficultyTier;
+use crate::store::StoreError;
+
+use super::standings::Key;
+use crate::engine::core::Core;
+use crate::engine::event::Event;
+use crate::engine::for_gate::ForGate;
+
+/// Rows read at once at open.
+const LOAD_PAGE: usize = 4_096;
+
+impl ForGate<'_> {
+    /// Returns the tier of a challenge issued to this client now. Changes nothing.
+    pub fn next_tier(&self, client: &[u8]) -> DifficultyTier {
+        let core = self.core();
+        let (client, now_ms) = (*core.digest_of(client).as_bytes(), core.now_ms());
+        core.standings.lock().next_tier(&client, now_ms)
+    }
+
+    /// Counts a new challenge issued to this client.
+    pub fn note_issued(&self, client: &[u8]) {
+        let core = self.core();
+        let (client, now_ms) = (*core.digest_of(client).as_bytes(), core.now_ms());
+        core.standings.lock().issued(&client, now_ms);
+    }
+
+    /// Returns this client's standing now.
+    pub fn standing(&self, client: &[u8]) -> Standing {
+        let core = self.core();
+        let (client, now_ms) = (*core.digest_of(client).as_bytes(), core.now_ms());
+        core.standings.lock().look(&client, now_ms)
+    }
+}
+
+impl Core {
+    /// Reads all rows of the store, page by page. One that is damaged is dropped, with an event.
+    pub(in crate::engine) fn load_standings(&self) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let page = self.store.standings(after, LOAD_PAGE)?;
+            after = page.last().map(|(client, _)| *client);
+            let (full, now_ms) = (page.len() == LOAD_PAGE, self.now_ms());
+            for (client, row) in page {
+                let mut standings = self.standings.lock();
+                match row {
+                    Ok(row) => standings.load(&client, &row, now_ms),
+                    Err(error) => {
+                        standings.drop_stored(&client);
+                        drop(standings);
+                        self.emit(Event::CorruptionFound { tree: None, what: error.to_string() });
+                    }
+                }
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Counts a client's wrong answer.
+    pub(in crate::engine) fn note_wrong(&self, client: &Key) {
+        let now_ms = self.now_ms();
+        self.standings.lock().wrong(client, now_ms);
+    }
+
+    /// Counts a client's accepted answer, once it is durable.
+    pub(in crate::engine) fn note_completed(&self, client: &Key) {
+        let now_ms = self.now_ms();
+        self.standings.lock().completed(client, now_ms);
+    }
+}

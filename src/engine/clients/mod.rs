@@ -1,0 +1,7 @@
+//! What the engine knows of its clients: their difficulty, their response times, and what their work
+//! is worth.
+
+pub(super) mod difficulty;
+pub(super) mod response_times;
+pub(super) mod standings;
+pub(super) mod usefulness;
