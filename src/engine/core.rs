@@ -22,7 +22,7 @@ use super::findings::Findings;
 use super::prune::{ClientSearch, OldSearch};
 use super::pulse::Pulse;
 use super::repeats::Repeats;
-use super::trust::PutOff;
+use super::trees::put_off::PutOff;
 use super::writer::job::Lane;
 
 #[derive(Debug)]

@@ -15,7 +15,6 @@
 //! ```
 
 mod answers;
-mod assemble;
 mod background;
 mod backlog;
 mod backup;
@@ -27,15 +26,11 @@ mod config;
 mod core;
 mod error;
 mod event;
-mod export;
 mod findings;
 mod for_gate;
 pub mod ingest;
 mod issue;
 mod ledger;
-mod policy;
-mod progress;
-mod provenance;
 mod prune;
 mod pulse;
 mod read_only;
@@ -49,9 +44,7 @@ mod sweep;
 pub mod testing;
 mod tree_id;
 mod trees;
-mod trust;
 mod upkeep;
-mod waiting;
 mod work;
 mod writer;
 
@@ -78,12 +71,8 @@ pub use clock::{Clock, FakeClock, SystemClock};
 pub use config::{AwardBasis, Config, ConfigBuilder};
 pub use error::{DebitError, IssueError, OpenError, SubmitError, TreeError, WriteError};
 pub use event::{Event, EventSink};
-pub use export::{ExportReport, NodeSink};
 pub use for_gate::{ForGate, for_gate};
 pub use ledger::{Debit, LedgerEntry, Receipt, WorkProof};
-pub use policy::{ExportPolicy, OnVerify, UnknownPolicy, VerifyProgress};
-pub use progress::TreeProgress;
-pub use provenance::{DamageCursor, DamagedBlock, Provenance, Provenances};
 pub use pulse::ThreadStats;
 pub use request::{Accepted, Answer, IssueRequest, Issued};
 pub use runtime::Runtime;
@@ -93,9 +82,14 @@ pub use scrub::{
 pub use stats::{BlockedTree, FileBytes, Stats};
 pub use sweep::SweepReport;
 pub use tree_id::TreeId;
-pub use trees::TreeInfo;
+pub use trees::assure::{OnVerify, VerifyProgress};
+pub use trees::export::{ExportReport, NodeSink};
+pub use trees::export_policy::{ExportPolicy, UnknownPolicy};
+pub use trees::info::TreeInfo;
+pub use trees::progress::TreeProgress;
+pub use trees::provenance::{DamageCursor, DamagedBlock, Provenance, Provenances};
+pub use trees::quorums::OpenQuorums;
 pub use upkeep::{UpkeepError, UpkeepReport};
-pub use waiting::OpenQuorums;
 
 #[cfg(feature = "gate")]
 pub(crate) use self::core::bump;

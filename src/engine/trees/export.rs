@@ -7,11 +7,12 @@ use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, Level, LevelFolder, Shape, Stream
 use crate::store::records::{HashReason, HashWork, TreeRow};
 use crate::store::{Command, Outcome, StoreError, TreeNumber};
 
-use super::PouwEngine;
-use super::core::Core;
-use super::error::TreeError;
-use super::policy::{ExportPolicy, OnVerify, VerifyProgress};
+use super::assure::{OnVerify, VerifyProgress};
+use super::export_policy::ExportPolicy;
 use super::provenance::{Provenance, Provenances};
+use crate::engine::PouwEngine;
+use crate::engine::core::Core;
+use crate::engine::error::TreeError;
 
 /// Takes exported nodes in order. An error of the sink ends the export.
 pub type NodeSink<'s> = &'s mut dyn FnMut(&Checksum) -> std::io::Result<()>;
@@ -159,7 +160,7 @@ impl Core {
 
     /// A tree with leaves below verified may be corrected at any time, also while it is written
     /// out.
-    pub(super) fn is_unchanged(&self, tree: TreeNumber, row: &TreeRow) -> Result<(), TreeError> {
+    pub(in crate::engine) fn is_unchanged(&self, tree: TreeNumber, row: &TreeRow) -> Result<(), TreeError> {
         let now = self.store.read()?.tree(tree)?;
         let same = now.is_none_or(|now| now.state == row.state && now.root == row.root);
         if same { Ok(()) } else { Err(TreeError::Corrected(row.name.clone())) }
@@ -177,7 +178,7 @@ impl Core {
             return Err(TreeError::Corrected(row.name));
         }
         #[cfg(feature = "testing")]
-        if self.config.makes(super::testing::Mistake::ExportUnvalidated) {
+        if self.config.makes(crate::engine::testing::Mistake::ExportUnvalidated) {
             return Ok((tree, row, Provenance::Verified));
         }
         let validated = self.validate_row(tree, &row);

@@ -8,12 +8,12 @@ use crate::merkle::{
 use crate::store::records::{DataPlace, Exposure, LeafState, ProvenanceRow, Strategy, TreeRow, TreeState};
 use crate::store::{Command, Outcome, StoreError, TreeNumber};
 
-use super::PouwEngine;
-use super::core::Core;
-use super::error::TreeError;
 use super::provenance::Provenances;
-use super::tree_id::TreeId;
-use super::writer::job::Fate;
+use crate::engine::PouwEngine;
+use crate::engine::core::Core;
+use crate::engine::error::TreeError;
+use crate::engine::tree_id::TreeId;
+use crate::engine::writer::job::Fate;
 
 /// The current state of one tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,7 +181,7 @@ impl PouwEngine {
     /// Removes a tree: its name and handle at once, its rows in bounded steps. Tokens for its units
     /// are withdrawn; paid credits stay. If the tree is being ingested, this waits for the piece
     /// that is being written, and the ingest ends with
-    /// [`IngestError::Forgotten`](super::ingest::IngestError::Forgotten).
+    /// [`IngestError::Forgotten`](crate::engine::ingest::IngestError::Forgotten).
     ///
     /// # Errors
     /// [`TreeError::Unknown`]; [`TreeError::Write`] if it is not stored.
@@ -208,11 +208,11 @@ impl PouwEngine {
 }
 
 impl Core {
-    pub(super) fn named(&self, name: &str) -> Result<(TreeNumber, TreeRow), TreeError> {
+    pub(in crate::engine) fn named(&self, name: &str) -> Result<(TreeNumber, TreeRow), TreeError> {
         self.store.read()?.tree_named(name)?.ok_or_else(|| TreeError::Unknown(name.to_owned()))
     }
 
-    pub(super) fn complete(&self, name: &str) -> Result<(TreeNumber, TreeRow), TreeError> {
+    pub(in crate::engine) fn complete(&self, name: &str) -> Result<(TreeNumber, TreeRow), TreeError> {
         let (tree, row) = self.named(name)?;
         if row.state != TreeState::Complete {
             let damaged = self.store.read()?.provenance(tree)?.damaged;
@@ -224,7 +224,7 @@ impl Core {
     }
 
     /// Inclusion proof of one leaf of a tree that is complete.
-    pub(super) fn prove_leaf(
+    pub(in crate::engine) fn prove_leaf(
         &self,
         tree: TreeNumber,
         row: &TreeRow,
@@ -242,7 +242,7 @@ impl Core {
     }
 
     /// Calls `each` with the groups of a tree in order, a page at a time.
-    pub(super) fn each_group(
+    pub(in crate::engine) fn each_group(
         &self,
         tree: TreeNumber,
         row: &TreeRow,
@@ -265,7 +265,11 @@ impl Core {
 
     /// Folds all leaves, checks each group's top, and the root where it is known. Returns the
     /// parents hashed, and the root.
-    pub(super) fn validate_row(&self, tree: TreeNumber, row: &TreeRow) -> Result<(u64, Checksum), TreeError> {
+    pub(in crate::engine) fn validate_row(
+        &self,
+        tree: TreeNumber,
+        row: &TreeRow,
+    ) -> Result<(u64, Checksum), TreeError> {
         let contradiction = |what: &str| StoreError::Contradiction { what: format!("tree {tree}: {what}") };
         let shape = Shape::new(row.leaves).map_err(|_| contradiction("it has no leaves"))?;
         let inconsistent = |at| TreeError::Inconsistent { name: row.name.clone(), at };
@@ -304,7 +308,7 @@ impl Core {
             return Ok(());
         }
         let from = Self::group_level(shape);
-        for to in 0..super::backlog::interior::tile_level(shape).unwrap_or(0) {
+        for to in 0..crate::engine::backlog::interior::tile_level(shape).unwrap_or(0) {
             let Ok(mut folder) = LevelFolder::new(shape, from, Level(to)) else {
                 continue;
             };
@@ -366,7 +370,7 @@ impl Core {
     }
 }
 
-pub(super) fn commitment(row: &TreeRow) -> Commitment {
+pub(in crate::engine) fn commitment(row: &TreeRow) -> Commitment {
     Commitment {
         leaves: row.leaves,
         total_bytes: row.total_bytes,

@@ -1,13 +1,11 @@
-//! Export policies: the requirements on the leaves of a tree before it is exported.
+//! Satisfies an export policy before a tree is exported.
 //!
 //! The server hashes leaves known from clients only, all of them or a sample, in bounded batches
 //! that each are durable: an interrupted verification continues where it stopped. A wrong leaf is
 //! corrected, which changes the root of the tree, and all other leaves of its clients are doubted
 //! and hashed too.
 
-use std::fmt;
 use std::ops::ControlFlow;
-use std::str::FromStr;
 
 use crate::merkle::{AlignedRange, GROUP_LEAVES, Shape, TILE_LEAVES};
 use crate::policy::audit::{Selection, sample_size};
@@ -16,88 +14,13 @@ use crate::protocol::data_digest;
 use crate::store::records::{DataPlace, HashReason, HashWork, LeafState, TreeRow, TreeState};
 use crate::store::{CHORE_DROP, Command, Outcome, TreeNumber, Upgrade};
 
-use super::backlog::leaf_bytes::{LoadError, load_tile};
-use super::core::Core;
-use super::error::{TreeError, WriteError};
-use super::event::Event;
-use super::tree_id::TreeId;
-use super::upkeep::UpkeepError;
-
-/// The requirements on the leaves of a tree before it is exported.
-///
-/// ```
-/// use pouw::ExportPolicy;
-/// assert_eq!("strict".parse(), Ok(ExportPolicy::Strict));
-/// let sampled = ExportPolicy::Statistical { epsilon: 0.01, delta: 1e-6 };
-/// assert_eq!("statistical:0.01:0.000001".parse(), Ok(sampled));
-/// assert!("statistical:0:0.1".parse::<ExportPolicy>().is_err());
-/// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-#[non_exhaustive]
-pub enum ExportPolicy {
-    /// Every leaf is verified or known: the server hashes the others.
-    #[default]
-    Strict,
-    /// The server hashes a random sample of the leaves known from clients only. If a part of
-    /// `epsilon` or more of them were wrong, the sample would contain one with a probability of at
-    /// least `1 - delta`.
-    Statistical {
-        /// Part of wrong leaves that must be found, above 0 and below 1.
-        epsilon: f64,
-        /// Probability of missing it, above 0 and below 1.
-        delta: f64,
-    },
-    /// No verification, except for leaves of clients caught lying, which are hashed before any
-    /// export.
-    Attested,
-}
-
-impl ExportPolicy {
-    pub(super) fn check(self) -> Result<(), TreeError> {
-        let Self::Statistical { epsilon, delta } = self else { return Ok(()) };
-        for (field, value) in [("epsilon", epsilon), ("delta", delta)] {
-            if !(value > 0.0 && value < 1.0) {
-                return Err(TreeError::Policy { field, value: value.to_string() });
-            }
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for ExportPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Strict => f.write_str("strict"),
-            Self::Statistical { epsilon, delta } => write!(f, "statistical:{epsilon}:{delta}"),
-            Self::Attested => f.write_str("attested"),
-        }
-    }
-}
-
-/// The text is not an export policy.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "unknown export policy {0:?}; expected `strict`, `attested` or `statistical:EPSILON:DELTA` (both above 0 and below 1)"
-)]
-#[non_exhaustive]
-pub struct UnknownPolicy(pub String);
-
-impl FromStr for ExportPolicy {
-    type Err = UnknownPolicy;
-
-    fn from_str(text: &str) -> Result<Self, UnknownPolicy> {
-        let statistical = |rest: &str| {
-            let (epsilon, delta) = rest.split_once(':')?;
-            Some(Self::Statistical { epsilon: epsilon.parse().ok()?, delta: delta.parse().ok()? })
-        };
-        let found = match text {
-            "strict" => Some(Self::Strict),
-            "attested" => Some(Self::Attested),
-            _ => text.strip_prefix("statistical:").and_then(statistical),
-        };
-        found.filter(|policy| policy.check().is_ok()).ok_or_else(|| UnknownPolicy(text.to_owned()))
-    }
-}
+use super::export_policy::ExportPolicy;
+use crate::engine::backlog::leaf_bytes::{LoadError, load_tile};
+use crate::engine::core::Core;
+use crate::engine::error::{TreeError, WriteError};
+use crate::engine::event::Event;
+use crate::engine::tree_id::TreeId;
+use crate::engine::upkeep::UpkeepError;
 
 /// Progress of a verification before an export.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -122,7 +45,7 @@ const BYTES_PER_COMMIT: u64 = 8 << 20;
 
 impl Core {
     /// Satisfies `policy`, and returns the tree, which is complete then.
-    pub(super) fn satisfy(
+    pub(in crate::engine) fn satisfy(
         &self,
         name: &str,
         policy: ExportPolicy,
@@ -156,7 +79,7 @@ impl Core {
         self.same_tree(tree, name)?;
         let strict = policy == ExportPolicy::Strict;
         #[cfg(feature = "testing")]
-        let strict = strict && !self.config.makes(super::testing::Mistake::StrictTrustsAudited);
+        let strict = strict && !self.config.makes(crate::engine::testing::Mistake::StrictTrustsAudited);
         let weak = self.store.read()?.provenance(tree)?.weak();
         if weak > 0 && policy != ExportPolicy::Attested && self.store.read()?.has_chore(CHORE_DROP, tree)? {
             let what = "its block data was released".to_owned();
@@ -193,7 +116,7 @@ impl Core {
 
     /// Before any export, what is to be doubted is known, and what is doubted in this tree is
     /// hashed. A lie found on the way makes more doubtful, so this goes on until nothing is found.
-    pub(super) fn clear_doubts(
+    pub(in crate::engine) fn clear_doubts(
         &self,
         tree: TreeNumber,
         done: &mut VerifyProgress,
@@ -288,7 +211,7 @@ impl Core {
 
     /// The server's own hashes of some leaves of a tile. Where they differ from what is stored, the
     /// digest of the data that is there shows whether their clients were sent the same.
-    pub(super) fn hash_tile(
+    pub(in crate::engine) fn hash_tile(
         &self,
         tree: TreeNumber,
         row: &TreeRow,
@@ -341,7 +264,7 @@ impl Core {
     }
 
     /// Makes hashes of the server durable and reports the corrections.
-    pub(super) fn write_upgrades(
+    pub(in crate::engine) fn write_upgrades(
         &self,
         name: &str,
         upgrades: Vec<Upgrade>,
@@ -368,7 +291,7 @@ impl Core {
     }
 
     /// Folds a tree that a correction took its root from.
-    pub(super) fn complete_again(&self, tree: TreeNumber) -> Result<(), TreeError> {
+    pub(in crate::engine) fn complete_again(&self, tree: TreeNumber) -> Result<(), TreeError> {
         let Some(row) = self.store.read()?.tree(tree)?.filter(|row| row.state == TreeState::Assembling) else {
             return Ok(());
         };

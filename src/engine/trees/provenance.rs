@@ -7,10 +7,11 @@ use crate::merkle::{GROUP_LEAVES, LeafIndex, TILE_LEAVES};
 use crate::store::records::{EntryKind, LeafState, ProvenanceRow, range_end, written_as_str};
 use crate::store::{RangeKey, StoreError};
 
-use super::PouwEngine;
-use super::error::TreeError;
-use super::ledger::LedgerEntry;
-use super::tree_id::TreeId;
+use crate::engine::PouwEngine;
+use crate::engine::error::TreeError;
+use crate::engine::for_gate::ForGate;
+use crate::engine::ledger::LedgerEntry;
+use crate::engine::tree_id::TreeId;
 
 /// Why the hash of a leaf counts, from the strongest to the weakest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,7 +69,7 @@ pub struct Provenances {
 }
 
 impl Provenances {
-    pub(super) fn of(done: u64, row: &ProvenanceRow) -> Self {
+    pub(in crate::engine) fn of(done: u64, row: &ProvenanceRow) -> Self {
         let verified = done.saturating_sub(row.known + row.weak());
         Self { counts: [verified, row.known, row.agreed, row.audited, row.doubted], damaged: row.damaged }
     }
@@ -159,6 +160,29 @@ impl PouwEngine {
             out.push(DamagedBlock { tree: row.name, leaf: LeafIndex(leaf), address, key: DamageCursor(key) });
         }
         Ok(out)
+    }
+}
+
+/// Keys read at once.
+const KEYS_PAGE: usize = 4_096;
+
+impl ForGate<'_> {
+    /// Returns the number of damaged blocks, counted up to `limit`; `None` while the store is being
+    /// reopened. Reads their keys only.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
+    pub fn damaged_blocks(&self, limit: u64) -> Result<Option<u64>, StoreError> {
+        let Some(reader) = self.core().store.try_read()? else { return Ok(None) };
+        let mut count = 0;
+        let mut after = None;
+        while count < limit {
+            let page = reader.damaged(after, KEYS_PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = Some(*last);
+            count += page.len() as u64;
+        }
+        Ok(Some(count.min(limit)))
     }
 }
 

@@ -5,12 +5,12 @@ use crate::merkle::Shape;
 use crate::store::records::{HashReason, HashWork, TreeRow, TreeState};
 use crate::store::{CHORE_ASSEMBLE, CHORE_FOLD, Command, Outcome, StoreError, TreeNumber};
 
-use super::backlog::interior::tile_level;
-use super::core::{Core, bump};
-use super::error::{TreeError, WriteError};
-use super::event::Event;
-use super::tree_id::TreeId;
-use super::upkeep::UpkeepError;
+use crate::engine::backlog::interior::tile_level;
+use crate::engine::core::{Core, bump};
+use crate::engine::error::{TreeError, WriteError};
+use crate::engine::event::Event;
+use crate::engine::tree_id::TreeId;
+use crate::engine::upkeep::UpkeepError;
 
 /// Parents hashed (roughly) in one step.
 const PARENTS_PER_ROUND: u64 = 1 << 20;
@@ -29,7 +29,7 @@ struct Verdict {
 impl Core {
     /// Hands trees to the server's own folding whose interior nodes were being issued when
     /// `interior_units` was turned off.
-    pub(super) fn take_over_folding(&self) -> Result<(), UpkeepError> {
+    pub(in crate::engine) fn take_over_folding(&self) -> Result<(), UpkeepError> {
         if self.config.settings.interior_units {
             return Ok(());
         }
@@ -50,7 +50,7 @@ impl Core {
     /// Folds and validates trees whose leaves are all done, and stores the verdicts together.
     /// Returns how many became complete. Those whose leaves may be corrected wait while an export
     /// verifies leaves.
-    pub(super) fn assemble(&self, free: bool, pause: &dyn Fn() -> bool) -> Result<usize, UpkeepError> {
+    pub(in crate::engine) fn assemble(&self, free: bool, pause: &dyn Fn() -> bool) -> Result<usize, UpkeepError> {
         let mut verdicts = Vec::new();
         let mut parents = 0;
         let mut failure = None;
