@@ -19,10 +19,10 @@ use super::clock::EngineTime;
 use super::config::Config;
 use super::event::{Event, EventSink};
 use super::findings::Findings;
-use super::prune::{ClientSearch, OldSearch};
 use super::pulse::Pulse;
-use super::repeats::Repeats;
 use super::trees::put_off::PutOff;
+use super::upkeep::repeats::Repeats;
+use super::upkeep::search::{ClientSearch, OldSearch};
 use super::writer::job::Lane;
 
 #[derive(Debug)]

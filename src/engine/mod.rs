@@ -15,7 +15,6 @@
 //! ```
 
 mod answers;
-mod background;
 mod backlog;
 mod backup;
 mod check;
@@ -31,15 +30,12 @@ mod for_gate;
 pub mod ingest;
 mod issue;
 mod ledger;
-mod prune;
 mod pulse;
 mod read_only;
-mod repeats;
 mod request;
 mod runtime;
 mod scrub;
 mod stats;
-mod sweep;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tree_id;
@@ -80,7 +76,6 @@ pub use scrub::{
     OnScrub, SCRUB_FINDINGS_SHOWN, ScrubBudget, ScrubError, ScrubFinding, ScrubPosition, ScrubReport, ScrubStats,
 };
 pub use stats::{BlockedTree, FileBytes, Stats};
-pub use sweep::SweepReport;
 pub use tree_id::TreeId;
 pub use trees::assure::{OnVerify, VerifyProgress};
 pub use trees::export::{ExportReport, NodeSink};
@@ -89,7 +84,7 @@ pub use trees::info::TreeInfo;
 pub use trees::progress::TreeProgress;
 pub use trees::provenance::{DamageCursor, DamagedBlock, Provenance, Provenances};
 pub use trees::quorums::OpenQuorums;
-pub use upkeep::{UpkeepError, UpkeepReport};
+pub use upkeep::report::{SweepReport, UpkeepError, UpkeepReport};
 
 #[cfg(feature = "gate")]
 pub(crate) use self::core::bump;
@@ -215,7 +210,7 @@ impl PouwEngine {
         let failed = |e: std::io::Error| OpenError::Thread(e.to_string());
         let mut threads = vec![writer::thread::start(core.clone(), inbox).map_err(failed)?];
         if background {
-            threads.push(background::start(core.clone(), woken).map_err(failed)?);
+            threads.push(upkeep::background::start(core.clone(), woken).map_err(failed)?);
             core.wake();
         }
         threads.extend(scrub::start(&core).map_err(failed)?);

@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::guard::contained;
 
 use super::{ScrubError, Scrubber, Stepper};
-use crate::engine::background::Rest;
 use crate::engine::checked::whole_ms;
 use crate::engine::core::Core;
-use crate::engine::upkeep::UpkeepError;
+use crate::engine::upkeep::report::UpkeepError;
+use crate::engine::upkeep::rest::Rest;
 
 /// Starts the thread, if the settings ask for one; it ends when the engine closes.
 pub(in super::super) fn start(core: &Arc<Core>) -> std::io::Result<Option<std::thread::JoinHandle<()>>> {

@@ -10,7 +10,7 @@ use crate::engine::core::{Core, bump};
 use crate::engine::error::{TreeError, WriteError};
 use crate::engine::event::Event;
 use crate::engine::tree_id::TreeId;
-use crate::engine::upkeep::UpkeepError;
+use crate::engine::upkeep::report::UpkeepError;
 
 /// Parents hashed (roughly) in one step.
 const PARENTS_PER_ROUND: u64 = 1 << 20;

@@ -20,7 +20,7 @@ use crate::engine::core::Core;
 use crate::engine::error::{TreeError, WriteError};
 use crate::engine::event::Event;
 use crate::engine::tree_id::TreeId;
-use crate::engine::upkeep::UpkeepError;
+use crate::engine::upkeep::report::UpkeepError;
 
 /// Progress of a verification before an export.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

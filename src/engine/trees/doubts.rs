@@ -9,7 +9,7 @@ use crate::engine::core::Core;
 use crate::engine::error::TreeError;
 use crate::engine::event::Event;
 use crate::engine::tree_id::TreeId;
-use crate::engine::upkeep::UpkeepError;
+use crate::engine::upkeep::report::UpkeepError;
 
 /// Clients followed back, and entries of each looked at, in one step.
 const SUSPECTS_PER_STEP: usize = 16;

@@ -18,7 +18,7 @@ use crate::engine::checked::whole_ms;
 use crate::engine::config::Config;
 use crate::engine::core::Core;
 use crate::engine::error::SubmitError;
-use crate::engine::upkeep::UpkeepError;
+use crate::engine::upkeep::report::UpkeepError;
 use crate::engine::writer::Unwritten;
 
 /// The votes of incomplete quorums.

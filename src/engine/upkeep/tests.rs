@@ -6,7 +6,9 @@ use crate::engine::{Config, FakeClock, IssueRequest, Runtime};
 use crate::protocol::UnixMillis;
 use crate::store::records::Exposure;
 
-use super::*;
+use super::round::ROWS_PER_STEP;
+use crate::engine::PouwEngine;
+use crate::store::CHORE_PURGE;
 
 #[test]
 fn removing_a_large_tree_stops_for_a_sweep_and_continues_behind_it() {

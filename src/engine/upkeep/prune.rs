@@ -5,16 +5,15 @@
 //! passed over, and reported once. So is a page that cannot be read, with the rows beside it: a
 //! write that met it would be the last one.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
-use crate::store::{ClientStretch, Command, Outcome, StoreError, TokenKey};
+use crate::store::{Command, Outcome, StoreError, TokenKey};
 
-use super::core::Core;
-use super::error::WriteError;
-use super::event::Event;
-use super::sweep::SweepReport;
-use super::writer::behind::Behind;
+use super::report::SweepReport;
+use crate::engine::core::Core;
+use crate::engine::error::WriteError;
+use crate::engine::event::Event;
+use crate::engine::writer::behind::Behind;
 
 /// Rows looked at or removed in one sweep.
 const ROWS_PER_SWEEP: usize = 2_048;
@@ -27,96 +26,13 @@ const CLOCK_EVERY_MS: u64 = 3_600_000;
 /// too, even if the clock was set back, save those of the last minute.
 const CLOCK_AFTER_LEASES_MS: u64 = 60_000;
 
-/// How far the search for idle clients has got.
-#[derive(Debug, Default)]
-pub(super) struct ClientSearch {
-    /// The last key looked at; zeroes before the first.
-    after: [u8; 16],
-    /// The newest commit when the present round began.
-    began: u64,
-    /// Time of the oldest change of a client that this round met and that may be forgotten later.
-    oldest_ms: u64,
-    /// The last round is through and removed nothing.
-    through: bool,
-    /// Clients with rows that do not decode, which were reported. Bounded by [`REPORTED_MAX`].
-    reported: BTreeSet<[u8; 16]>,
-    /// Where the search goes on behind pages that cannot be read; by where it met them. Bounded by
-    /// [`PASSED_MAX`].
-    passed: BTreeMap<[u8; 16], [u8; 16]>,
-}
-
-/// How far used tokens and ledger entries are removed where pages cannot be read.
-#[derive(Debug, Default)]
-pub(super) struct OldSearch {
-    /// Used tokens up to this key stay.
-    tokens_after: TokenKey,
-    /// No token behind such a page can be removed: engine time of the next look.
-    tokens_ms: u64,
-    /// The same for entries before such a page.
-    entries_ms: u64,
-}
-
-/// Most runs of pages of client rows that are remembered as unreadable. At the bound all are
-/// searched again.
-const PASSED_MAX: usize = 64;
 /// Time between two looks that meet a page that cannot be read and find no row to remove.
 const LOOK_EVERY_MS: u64 = 60_000;
-
-/// Most rows of clients that are reported as damaged in one boot.
-const REPORTED_MAX: usize = 1_024;
-
-impl ClientSearch {
-    /// Whether another round would find nothing: nothing was committed since the last one, and no
-    /// client that it met has become idle.
-    fn rests(&self, commit_seq: u64, before_ms: u64) -> bool {
-        self.through && self.began == commit_seq && before_ms <= self.oldest_ms
-    }
-
-    /// Goes on behind a stretch without idle clients.
-    fn pass(&mut self, commit_seq: u64, stretch: &ClientStretch) {
-        if self.after == [0; 16] {
-            (self.began, self.oldest_ms) = (commit_seq, u64::MAX);
-        }
-        self.oldest_ms = self.oldest_ms.min(stretch.oldest_ms);
-        self.through = stretch.next.is_none();
-        self.after = stretch.next.unwrap_or([0; 16]);
-    }
-
-    /// Returns what is to be reported of a stretch.
-    fn news(&mut self, stretch: &ClientStretch) -> Vec<String> {
-        let mut news = Vec::new();
-        for (key, error) in &stretch.damaged {
-            if self.reported.len() < REPORTED_MAX && self.reported.insert(*key) {
-                news.push(error.to_string());
-            }
-        }
-        news
-    }
-
-    /// Where to go on behind a page that cannot be read, if that is known.
-    fn known(&self) -> Option<[u8; 16]> {
-        let (_, next) = self.passed.range(..=self.after).next_back()?;
-        (*next > self.after).then_some(*next)
-    }
-
-    fn remember(&mut self, next: [u8; 16]) {
-        if self.passed.len() >= PASSED_MAX {
-            self.passed.clear();
-        }
-        self.passed.insert(self.after, next);
-    }
-
-    /// Goes on behind a stretch of which rows were removed.
-    fn removed(&mut self, next: Option<[u8; 16]>) {
-        self.through = false;
-        self.after = next.unwrap_or([0; 16]);
-    }
-}
 
 impl Core {
     /// Removes up to a bound of the rows that are no longer needed. If there are none, nothing is
     /// written, unless another reason to write is found.
-    pub(super) fn prune(&self, now_ms: u64, report: &mut SweepReport) -> Result<(), WriteError> {
+    pub(in crate::engine) fn prune(&self, now_ms: u64, report: &mut SweepReport) -> Result<(), WriteError> {
         if self.closing.load(Ordering::SeqCst) {
             return Err(WriteError::Closed);
         }
@@ -219,7 +135,7 @@ impl Core {
     }
 
     /// Reports rows that a walk along the ledger has passed over.
-    pub(super) fn report_skipped(&self, outcome: &Outcome) {
+    pub(in crate::engine) fn report_skipped(&self, outcome: &Outcome) {
         if let Outcome::Walked { skipped, .. } = outcome {
             skipped.iter().for_each(|what| self.corruption_later(None, what.clone()));
         }
@@ -276,38 +192,5 @@ fn not_looked(error: StoreError) -> WriteError {
     match error {
         StoreError::Closed => WriteError::Closed,
         other => WriteError::NotStored(other.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DAY: u64 = IDLE_CLIENT_MS;
-
-    fn stretch(oldest_ms: u64, next: Option<[u8; 16]>) -> ClientStretch {
-        ClientStretch { oldest_ms, next, ..ClientStretch::default() }
-    }
-
-    #[test]
-    fn the_search_rests_after_a_whole_round_until_a_commit_or_until_a_client_becomes_idle() {
-        let mut search = ClientSearch::default();
-        assert!(!search.rests(0, 0), "nothing was looked at yet");
-        search.pass(7, &stretch(DAY, Some([5; 16])));
-        assert!(!search.rests(7, 0), "half a round");
-        search.pass(7, &stretch(2 * DAY, None));
-        assert!(search.rests(7, DAY) && !search.rests(7, DAY + 1) && !search.rests(8, DAY));
-        assert_eq!(search.after, [0; 16]);
-        // A commit in the middle of a round: the part before it may have changed.
-        search.pass(8, &stretch(u64::MAX, Some([5; 16])));
-        search.pass(9, &stretch(u64::MAX, None));
-        assert!(!search.rests(9, 0));
-        search.pass(9, &stretch(u64::MAX, None));
-        assert!(search.rests(9, u64::MAX));
-        search.removed(Some([6; 16]));
-        assert!(!search.rests(9, 0));
-        assert_eq!(search.after, [6; 16]);
-        search.pass(9, &stretch(u64::MAX, None));
-        assert!(!search.rests(10, 0), "the rows before the removed ones were not looked at since");
     }
 }

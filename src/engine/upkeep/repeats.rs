@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::core::Core;
-use super::event::Event;
-use super::upkeep::UpkeepError;
+use super::report::UpkeepError;
+use crate::engine::core::Core;
+use crate::engine::event::Event;
 
 /// Shortest engine time between two reports of the same failure.
 const REPORT_EVERY_MS: u64 = 60_000;
@@ -14,7 +14,7 @@ const REMEMBERED_MAX: usize = 16;
 
 /// When failures were reported, engine time; by their text.
 #[derive(Debug, Default)]
-pub(super) struct Repeats(BTreeMap<String, u64>);
+pub(in crate::engine) struct Repeats(BTreeMap<String, u64>);
 
 impl Repeats {
     /// Returns whether a failure is to be reported now.
@@ -36,7 +36,7 @@ impl Repeats {
 impl Core {
     /// Reports a failure of the background work. One that keeps the store closed is reported by the
     /// writer.
-    pub(super) fn upkeep_failed(&self, error: &UpkeepError) {
+    pub(in crate::engine) fn upkeep_failed(&self, error: &UpkeepError) {
         let recovered = self.store.is_open();
         self.failed(format!("upkeep, {recovered}: {error}"), || Event::StorageFailed {
             what: error.to_string(),
@@ -45,7 +45,7 @@ impl Core {
     }
 
     /// The same for a sweep of the background thread.
-    pub(super) fn sweep_failed(&self, what: String) {
+    pub(in crate::engine) fn sweep_failed(&self, what: String) {
         self.failed(format!("sweep: {what}"), || Event::SweepFailed { what });
     }
 

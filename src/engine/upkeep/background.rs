@@ -8,14 +8,14 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::guard::contained;
 
-use super::config::ConfigBuilder;
-use super::core::Core;
-use super::upkeep::SWEEP_EVERY_MS;
+use super::rest::Rest;
+use crate::engine::config::ConfigBuilder;
+use crate::engine::core::Core;
 
 impl ConfigBuilder {
     /// Whether a thread of the engine keeps units ready, assembles trees and sweeps about once a
-    /// second; default true. Without it, call [`upkeep`](super::PouwEngine::upkeep) and
-    /// [`sweep`](super::PouwEngine::sweep).
+    /// second; default true. Without it, call [`upkeep`](crate::engine::PouwEngine::upkeep) and
+    /// [`sweep`](crate::engine::PouwEngine::sweep).
     pub fn background(mut self, background: bool) -> Self {
         self.background = background;
         self
@@ -23,7 +23,7 @@ impl ConfigBuilder {
 }
 
 /// Starts the background thread; it ends when the engine closes.
-pub(super) fn start(core: Arc<Core>, wake: Receiver<()>) -> std::io::Result<std::thread::JoinHandle<()>> {
+pub(in crate::engine) fn start(core: Arc<Core>, wake: Receiver<()>) -> std::io::Result<std::thread::JoinHandle<()>> {
     // Not on the thread: time that passes until it runs counts.
     let swept_ms = core.now_ms();
     std::thread::Builder::new().name("pouw-upkeep".into()).spawn(move || {
@@ -81,52 +81,7 @@ impl Background<'_> {
     }
 }
 
-/// The pause after a round that panicked. It doubles while further rounds do.
-#[derive(Debug, Default)]
-pub(super) struct Rest {
-    /// Engine time at which it ends.
-    until_ms: u64,
-    last_ms: u64,
-}
-
-impl Rest {
-    pub(super) fn begin(&mut self, now_ms: u64) {
-        self.last_ms = (self.last_ms * 2).clamp(SWEEP_EVERY_MS, REST_MAX_MS);
-        self.until_ms = now_ms.saturating_add(self.last_ms);
-    }
-
-    pub(super) fn is_over(&self, now_ms: u64) -> bool {
-        now_ms >= self.until_ms
-    }
-
-    pub(super) fn end(&mut self) {
-        self.last_ms = 0;
-    }
-}
-
-/// Longest pause after rounds that panicked.
-const REST_MAX_MS: u64 = 60_000;
 /// A pause without a wake counts as a quiet moment.
 const QUIET: Duration = Duration::from_millis(300);
 /// How often an idle thread checks whether a sweep is due.
 const SWEEP_LOOK: Duration = Duration::from_secs(1);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rounds_that_panic_in_a_row_are_further_and_further_apart_up_to_a_minute() {
-        let mut rest = Rest::default();
-        assert!(rest.is_over(0));
-        let mut now_ms = 5;
-        for pause_ms in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000] {
-            rest.begin(now_ms);
-            assert!(!rest.is_over(now_ms + pause_ms - 1) && rest.is_over(now_ms + pause_ms), "{pause_ms}");
-            now_ms += pause_ms;
-        }
-        rest.end();
-        rest.begin(now_ms);
-        assert!(rest.is_over(now_ms + 1_000));
-    }
-}

@@ -1,6 +1,5 @@
-//! Upkeep: the work beside requests. It keeps the ready ring full, folds and validates finished
-//! trees, and removes rows that are no longer needed. It runs on a thread of its own, or the host
-//! calls it.
+//! Rounds of upkeep: they keep the ready ring full, fold and validate finished trees, and remove
+//! rows that are no longer needed.
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
@@ -8,50 +7,14 @@ use std::sync::atomic::Ordering;
 use crate::merkle::{Level, Shape};
 use crate::store::{CHORE_DROP, CHORE_PURGE, Command, Outcome, StoreError, TreeNumber};
 
-use super::PouwEngine;
-use super::core::Core;
-use super::error::WriteError;
-use super::sweep::SweepReport;
-
-/// The counts of one round of upkeep.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct UpkeepReport {
-    /// Units that became ready.
-    pub refilled: usize,
-    /// Trees that became complete.
-    pub completed: usize,
-    /// Rows of block data and of forgotten trees removed.
-    pub removed: usize,
-    /// Earlier answers visited of clients caught in a lie, and tiles hashed because of them.
-    pub doubts: usize,
-}
-
-/// Why upkeep failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum UpkeepError {
-    /// A read failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A write failed.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-}
-
-impl UpkeepError {
-    /// Whether the same call may succeed a moment later.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Store(error) => error.is_retryable(),
-            Self::Write(error) => error.is_retryable(),
-        }
-    }
-}
+use super::report::{SweepReport, UpkeepError, UpkeepReport};
+use super::rest::SWEEP_EVERY_MS;
+use crate::engine::PouwEngine;
+use crate::engine::core::Core;
 
 /// Most trees looked at, and rows removed, in one step.
-pub(super) const TREES_PER_ROUND: usize = 256;
-const ROWS_PER_STEP: usize = 2_048;
+const TREES_PER_ROUND: usize = 256;
+pub(super) const ROWS_PER_STEP: usize = 2_048;
 /// Stretches of trees looked at in one round of the search for left-over data.
 const LEFTOVER_PAGES: usize = 16;
 
@@ -80,7 +43,7 @@ impl Core {
     /// each transaction of the block file costs time in proportion to the file. Folding trees and
     /// removing rows may take long, so both end behind one of their steps if `pause` says so, and
     /// the next round continues.
-    fn upkeep(&self, eager: bool, pause: &dyn Fn() -> bool) -> Result<UpkeepReport, UpkeepError> {
+    pub(super) fn upkeep(&self, eager: bool, pause: &dyn Fn() -> bool) -> Result<UpkeepReport, UpkeepError> {
         let _one = self.upkeeping.lock();
         let mut done = UpkeepReport::default();
         // One part that fails does not keep the others from their work; the first failure is
@@ -118,7 +81,7 @@ impl Core {
     /// The first trees that `wanted` takes, up to a bound, with a chore of this kind that they
     /// need. Chores that a tree does not need, and trees with a row that does not decode, are
     /// passed over and reported once.
-    pub(super) fn chores_due(
+    pub(in crate::engine) fn chores_due(
         &self,
         kind: u8,
         wanted: impl Fn(TreeNumber) -> bool,
@@ -145,7 +108,7 @@ impl Core {
         Ok(due)
     }
 
-    pub(super) fn stopping(&self) -> bool {
+    pub(in crate::engine) fn stopping(&self) -> bool {
         self.closing.load(Ordering::SeqCst)
     }
 
@@ -230,14 +193,14 @@ impl Core {
     /// Sweeps if a second of engine time has passed since the last sweep, and again while there is
     /// more to do, up to a bound. A failure is reported as an event; the next sweep tries again.
     /// Returns whether it was due.
-    pub(super) fn sweep_if_due(&self, swept_ms: &mut u64) -> bool {
+    pub(in crate::engine) fn sweep_if_due(&self, swept_ms: &mut u64) -> bool {
         if self.stopping() || !self.sweep_is_due(*swept_ms) {
             return false;
         }
         let (_, mut more, mut swept) = self.sweep();
         let in_a_row = SWEEPS_IN_A_ROW;
         #[cfg(feature = "testing")]
-        let in_a_row = if self.config.makes(super::testing::Mistake::SweepOnce) { 1 } else { in_a_row };
+        let in_a_row = if self.config.makes(crate::engine::testing::Mistake::SweepOnce) { 1 } else { in_a_row };
         for _ in 1..in_a_row {
             if !more || self.stopping() {
                 break;
@@ -258,7 +221,7 @@ impl Core {
     /// Does rounds of upkeep until one finds nothing to do or fails. Sweeps that fall due meanwhile
     /// are done between the rounds, where no lock is held. Returns whether the last round went
     /// well.
-    pub(super) fn catch_up(&self, eager: bool, swept_ms: &mut u64) -> bool {
+    pub(in crate::engine) fn catch_up(&self, eager: bool, swept_ms: &mut u64) -> bool {
         while !self.stopping() {
             if let Some(pulse) = &self.upkeep_pulse {
                 pulse.busy(self.now_ms());
@@ -283,14 +246,10 @@ impl Core {
     }
 
     /// Returns the level of the groups' tops, if any level is above it.
-    pub(super) fn group_level(shape: Shape) -> Level {
+    pub(in crate::engine) fn group_level(shape: Shape) -> Level {
         Level(shape.height().saturating_sub(crate::merkle::GROUP_ORDER))
     }
 }
 
-/// Engine time between two sweeps.
-pub(super) const SWEEP_EVERY_MS: u64 = 1_000;
 /// Sweeps done at once while there is more to do: enough for all leases of the default bound.
 const SWEEPS_IN_A_ROW: usize = 32;
-#[cfg(test)]
-mod tests;

@@ -3,34 +3,12 @@
 
 use std::sync::atomic::Ordering;
 
-use super::PouwEngine;
-use super::backlog::queue::Returned;
-use super::checked::whole_ms;
-use super::core::{Core, bump};
-use super::error::WriteError;
-use super::upkeep::UpkeepError;
-
-/// The counts of one sweep.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SweepReport {
-    /// Leases whose token expired unanswered; their work is pending again.
-    pub expired: usize,
-    /// Ready units taken back because of their age. They become ready again.
-    pub aged: usize,
-    /// Quorums that were not complete in time. The server hashed their leaves.
-    pub refereed: usize,
-    /// Consumed tokens removed, long past their expiry.
-    pub consumed_pruned: u64,
-    /// Ledger entries sealed.
-    pub sealed: u64,
-    /// Idle client rows removed.
-    pub clients_pruned: u64,
-    /// Clients forgotten because their difficulty is the default.
-    pub standings_pruned: usize,
-    /// There is more to do. Call again soon.
-    pub more: bool,
-}
+use super::report::{SweepReport, UpkeepError};
+use crate::engine::PouwEngine;
+use crate::engine::backlog::queue::Returned;
+use crate::engine::checked::whole_ms;
+use crate::engine::core::{Core, bump};
+use crate::engine::error::WriteError;
 
 /// Leases ended, and standings looked at, in one sweep.
 const LEASES_PER_SWEEP: usize = 4_096;
@@ -54,7 +32,7 @@ impl Core {
     /// One sweep. Returns its report; whether leases or rows are left, so that
     /// [`sweep_rows`](Self::sweep_rows) can be repeated at once; and the first failure, beside
     /// which all other parts of the sweep were done.
-    pub(super) fn sweep(&self) -> (SweepReport, bool, Result<(), WriteError>) {
+    pub(in crate::engine) fn sweep(&self) -> (SweepReport, bool, Result<(), WriteError>) {
         let mut report = SweepReport::default();
         let quorums = self.sweep_quorums(&mut report);
         let quorums_left = report.more;
@@ -69,21 +47,25 @@ impl Core {
     }
 
     /// The part of a sweep that looks at leases, ready units, standings and old rows.
-    pub(super) fn sweep_rows(&self, report: &mut SweepReport) -> Result<(), WriteError> {
+    pub(in crate::engine) fn sweep_rows(&self, report: &mut SweepReport) -> Result<(), WriteError> {
         let core = self;
         let now = core.now_ms();
         {
             let mut queue = core.queue.lock();
             #[cfg(feature = "testing")]
-            let early =
-                if core.config.makes(super::testing::Mistake::LeaseEndsEarly) { core.config.token_ttl_ms() } else { 0 };
+            let early = if core.config.makes(crate::engine::testing::Mistake::LeaseEndsEarly) {
+                core.config.token_ttl_ms()
+            } else {
+                0
+            };
             #[cfg(not(feature = "testing"))]
             let early = 0;
             let expired = queue.leases.expire(now + early, LEASES_PER_SWEEP);
             report.expired = expired.len();
             report.more = expired.len() == LEASES_PER_SWEEP;
             #[cfg(feature = "testing")]
-            let expired = if core.config.makes(super::testing::Mistake::NoRequeue) { Vec::new() } else { expired };
+            let expired =
+                if core.config.makes(crate::engine::testing::Mistake::NoRequeue) { Vec::new() } else { expired };
             for lease in &expired {
                 queue.give_back(lease);
             }

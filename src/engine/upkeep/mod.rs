@@ -1,0 +1,14 @@
+//! Upkeep: the work beside requests. It keeps the ready ring full, folds and validates finished
+//! trees, and removes rows that are no longer needed. It runs on a thread of its own, or the host
+//! calls it.
+
+pub(super) mod background;
+mod prune;
+pub(super) mod repeats;
+pub(super) mod report;
+pub(super) mod rest;
+mod round;
+pub(super) mod search;
+mod sweep;
+#[cfg(test)]
+mod tests;
