@@ -12,8 +12,8 @@ use crate::protocol::UnixMillis;
 use crate::store::records::CopyRow;
 use crate::store::{BackupFailure, BackupProgress, OnBackup, StorageProvider, StoreDirectory, StoreError, StoreFile};
 
-use super::PouwEngine;
 use super::event::Event;
+use super::handle::PouwEngine;
 
 /// Directories in which a copy grows in this process: two into one would clear each other's files,
 /// where directories have no locks.

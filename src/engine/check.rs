@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::store::{self, CheckReport, MendReport, OnCheck, StorageProvider, StoreDirectory, StoreFile};
 
-use super::PouwEngine;
 use super::error::OpenError;
+use super::handle::PouwEngine;
 
 impl PouwEngine {
     /// Checks the store in the directory `path`, which must not be open: every row of both files is

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::PouwEngine;
 use super::core::Core;
+use super::handle::PouwEngine;
 #[cfg(feature = "gate")]
 use super::pulse::Reporter;
 

@@ -14,13 +14,13 @@ use crate::protocol::{
 use crate::store::records::{HashWork, TreeState, UsefulnessAccount};
 use crate::store::{Reader, TreeNumber, random};
 
-use super::PouwEngine;
 use super::backlog::interior::ReadyNode;
 use super::backlog::queue::Returned;
 use super::checked::whole_ms;
 use super::core::{Core, bump};
 use super::error::{IssueError, SubmitError};
 use super::for_gate::ForGate;
+use super::handle::PouwEngine;
 use super::request::{IssueRequest, Issued};
 use super::work::unit_work;
 

@@ -5,8 +5,8 @@ use crate::protocol::{ClientDigest, DifficultyTier, MicroJoules, UnixMillis, Wor
 use crate::store::records::{EntryKind, LedgerRow, TreeState};
 use crate::store::{self, Command, NO_ENTRY, Outcome, Refused, StoreError, VOTED};
 
-use super::PouwEngine;
 use super::error::{DebitError, TreeError, WriteError};
+use super::handle::PouwEngine;
 use super::tree_id::TreeId;
 use super::trees::info::commitment;
 

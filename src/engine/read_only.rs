@@ -14,9 +14,9 @@ use super::clock::EngineTime;
 use super::config::Config;
 use super::core::Core;
 use super::error::OpenError;
+use super::handle::{Inner, PouwEngine};
 use super::runtime::Runtime;
 use super::writer::job::lanes;
-use super::{Inner, PouwEngine};
 
 impl PouwEngine {
     /// Opens the store in the directory `path` to be read: its trees, ledger, counters, exports and

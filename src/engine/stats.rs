@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::protocol::ByTier;
 use crate::store::records::{StoreTotals, UsefulnessAccount};
 
-use super::PouwEngine;
 use super::backlog::queue::Queue;
 use super::clients::response_times::ResponseTimes;
 use super::core::Tallies;
+use super::handle::PouwEngine;
 use super::pulse::ThreadStats;
 use super::scrub::ScrubStats;
 use super::tree_id::TreeId;

@@ -76,7 +76,7 @@ impl SplitMix64 {
 /// # Errors
 /// [`BackupFailure`].
 pub fn backup_to(
-    engine: &super::PouwEngine,
+    engine: &super::handle::PouwEngine,
     to: Arc<dyn StorageProvider>,
     progress: OnBackup<'_>,
 ) -> Result<Copied, BackupFailure> {

@@ -8,8 +8,8 @@
 use crate::policy::ready::ReadyUnit;
 use crate::store::records::{HashReason, HashWork, UsefulnessAccount};
 
-use crate::engine::PouwEngine;
 use crate::engine::core::Core;
+use crate::engine::handle::PouwEngine;
 use crate::engine::work::unit_work;
 
 impl PouwEngine {

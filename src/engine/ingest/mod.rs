@@ -28,7 +28,7 @@ pub use options::{
 use crate::hash::Checksum;
 use crate::store::records::Strategy;
 
-use super::PouwEngine;
+use super::handle::PouwEngine;
 use intake::Intake;
 use options::check_name;
 use walk::Walk;

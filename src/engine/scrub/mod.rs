@@ -25,11 +25,11 @@ use parking_lot::{Condvar, Mutex};
 use crate::store::StoreError;
 use crate::store::records::ScrubRow;
 
-use super::PouwEngine;
 use super::config::Config;
 use super::core::Core;
 use super::error::WriteError;
 use super::event::Event;
+use super::handle::PouwEngine;
 use super::pulse::Pulse;
 
 pub use report::{SCRUB_FINDINGS_SHOWN, ScrubFinding, ScrubPosition, ScrubReport, ScrubStats};

@@ -10,9 +10,9 @@ use crate::store::{Command, Outcome, StoreError, TreeNumber};
 use super::assure::{OnVerify, VerifyProgress};
 use super::export_policy::ExportPolicy;
 use super::provenance::{Provenance, Provenances};
-use crate::engine::PouwEngine;
 use crate::engine::core::Core;
 use crate::engine::error::TreeError;
+use crate::engine::handle::PouwEngine;
 
 /// Takes exported nodes in order. An error of the sink ends the export.
 pub type NodeSink<'s> = &'s mut dyn FnMut(&Checksum) -> std::io::Result<()>;

@@ -9,9 +9,9 @@ use crate::store::records::{DataPlace, Exposure, LeafState, ProvenanceRow, Strat
 use crate::store::{Command, Outcome, StoreError, TreeNumber};
 
 use super::provenance::Provenances;
-use crate::engine::PouwEngine;
 use crate::engine::core::Core;
 use crate::engine::error::TreeError;
+use crate::engine::handle::PouwEngine;
 use crate::engine::tree_id::TreeId;
 use crate::engine::writer::job::Fate;
 

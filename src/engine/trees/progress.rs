@@ -5,7 +5,7 @@ use crate::protocol::TreeHandle;
 use crate::store::StoreError;
 use crate::store::records::{LeafState, TileRow, TreeState};
 
-use crate::engine::PouwEngine;
+use crate::engine::handle::PouwEngine;
 
 /// Progress of a tree, with the leaves of some of its tiles.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use crate::merkle::{GROUP_LEAVES, LeafIndex, TILE_LEAVES};
 use crate::store::records::{EntryKind, LeafState, ProvenanceRow, range_end, written_as_str};
 use crate::store::{RangeKey, StoreError};
 
-use crate::engine::PouwEngine;
 use crate::engine::error::TreeError;
 use crate::engine::for_gate::ForGate;
+use crate::engine::handle::PouwEngine;
 use crate::engine::ledger::LedgerEntry;
 use crate::engine::tree_id::TreeId;
 

@@ -12,12 +12,12 @@ use crate::protocol::{WorkId, data_digest};
 use crate::store::records::{HashWork, QuorumRow, TreeRow, TreeState};
 use crate::store::{Command, Outcome, RangeKey, Referee, StoreError, TreeNumber, random};
 
-use crate::engine::PouwEngine;
 use crate::engine::backlog::leaf_bytes::leaf_bytes;
 use crate::engine::checked::whole_ms;
 use crate::engine::config::Config;
 use crate::engine::core::Core;
 use crate::engine::error::SubmitError;
+use crate::engine::handle::PouwEngine;
 use crate::engine::upkeep::report::UpkeepError;
 use crate::engine::writer::Unwritten;
 

@@ -9,8 +9,8 @@ use crate::store::{CHORE_DROP, CHORE_PURGE, Command, Outcome, StoreError, TreeNu
 
 use super::report::{SweepReport, UpkeepError, UpkeepReport};
 use super::rest::SWEEP_EVERY_MS;
-use crate::engine::PouwEngine;
 use crate::engine::core::Core;
+use crate::engine::handle::PouwEngine;
 
 /// Most trees looked at, and rows removed, in one step.
 const TREES_PER_ROUND: usize = 256;

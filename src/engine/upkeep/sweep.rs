@@ -4,11 +4,11 @@
 use std::sync::atomic::Ordering;
 
 use super::report::{SweepReport, UpkeepError};
-use crate::engine::PouwEngine;
 use crate::engine::backlog::queue::Returned;
 use crate::engine::checked::whole_ms;
 use crate::engine::core::{Core, bump};
 use crate::engine::error::WriteError;
+use crate::engine::handle::PouwEngine;
 
 /// Leases ended, and standings looked at, in one sweep.
 const LEASES_PER_SWEEP: usize = 4_096;
