@@ -6,18 +6,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::protocol::UnixMillis;
 use crate::store::records::CopyRow;
 use crate::store::{BackupFailure, BackupProgress, OnBackup, StorageProvider, StoreDirectory, StoreError, StoreFile};
 
 use super::event::Event;
 use super::handle::PouwEngine;
+use super::locks::{Rank, Ranked};
 
 /// Directories in which a copy grows in this process: two into one would clear each other's files,
 /// where directories have no locks.
-static GROWING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+static GROWING: Ranked<BTreeSet<PathBuf>> = Ranked::new(Rank::Growing, BTreeSet::new());
 
 /// A directory in [`GROWING`].
 struct Turn(PathBuf);

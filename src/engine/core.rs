@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::{Sender, TrySendError};
-use parking_lot::{Mutex, RwLock};
 
 use crate::policy::audit::Heightened;
 use crate::policy::calibration::Calibration;
@@ -19,6 +18,7 @@ use super::clock::EngineTime;
 use super::config::Config;
 use super::event::{Event, EventSink};
 use super::findings::Findings;
+use super::locks::{Rank, Ranked, RankedRw};
 use super::pulse::Pulse;
 use super::trees::put_off::PutOff;
 use super::upkeep::repeats::Repeats;
@@ -33,58 +33,58 @@ pub(super) struct Core {
     pub(super) identity: Identity,
     pub(super) store: Arc<Store>,
     pub(super) time: EngineTime,
-    pub(super) queue: Mutex<Queue>,
+    pub(super) queue: Ranked<Queue>,
     /// One refill at a time.
-    pub(super) refilling: Mutex<()>,
+    pub(super) refilling: Ranked<()>,
     /// One upkeep at a time.
-    pub(super) upkeeping: Mutex<()>,
+    pub(super) upkeeping: Ranked<()>,
     /// One ingest at a time, so that tree numbers are begun in the order they were reserved.
-    pub(super) ingesting: Mutex<()>,
+    pub(super) ingesting: Ranked<()>,
     /// Held for writing by an ingest from its look at trees until data and rows are durable, for
     /// reading by what removes trees or data. Each writes a bounded piece; the writer never waits.
-    pub(super) both_files: RwLock<()>,
+    pub(super) both_files: RankedRw<()>,
     /// The next tree to look at in the search for left-over block data; `None` when it is through.
-    pub(super) leftover_from: Mutex<Option<u64>>,
+    pub(super) leftover_from: Ranked<Option<u64>>,
     /// Tokens of wrong answers, not written yet. Bounded by [`REFUSED_MAX`]; the oldest goes first,
     /// since its lease is over and only a restart could revive it.
-    pub(super) refused: Mutex<RefusedLater>,
+    pub(super) refused: Ranked<RefusedLater>,
     /// The difficulty of each client.
-    pub(super) standings: Mutex<Standings>,
+    pub(super) standings: Ranked<Standings>,
     /// Networks audited more than others for a while.
-    pub(super) heightened: Mutex<Heightened>,
+    pub(super) heightened: Ranked<Heightened>,
     /// Counts that are not written yet.
-    pub(super) account: Mutex<UsefulnessAccount>,
+    pub(super) account: Ranked<UsefulnessAccount>,
     /// One verification of stored leaves at a time. Folding a tree that it may correct takes this
     /// lock too.
-    pub(super) auditing: Mutex<()>,
+    pub(super) auditing: Ranked<()>,
     /// Events to be reported once no lock is held that a subscriber may take. Emptied by the next
     /// upkeep at the latest.
-    pub(super) unreported: Mutex<Vec<Event>>,
+    pub(super) unreported: Ranked<Vec<Event>>,
     /// Damage that was reported in this boot.
-    pub(super) findings: Mutex<Findings>,
+    pub(super) findings: Ranked<Findings>,
     /// Damaged leaves that are not marked in the store yet, at most
     /// [`FOUND_MAX`](super::backlog::damaged::FOUND_MAX) tiles.
-    pub(super) found: Mutex<Vec<Damage>>,
-    pub(super) repeats: Mutex<Repeats>,
+    pub(super) found: Ranked<Vec<Damage>>,
+    pub(super) repeats: Ranked<Repeats>,
     /// How far doubted tiles have been hashed since the last sweep.
-    pub(super) doubted_after: Mutex<Option<RangeKey>>,
+    pub(super) doubted_after: Ranked<Option<RangeKey>>,
     /// Trees with doubted leaves that could not be hashed, and when that is tried again.
-    pub(super) put_off: Mutex<PutOff>,
+    pub(super) put_off: Ranked<PutOff>,
     /// Trees whose verdict could not be stored because of a row, and when that is tried again.
-    pub(super) unstored: Mutex<PutOff>,
+    pub(super) unstored: Ranked<PutOff>,
     /// How far the search for open quorums that wait too long has got.
-    pub(super) quorum_after: Mutex<Option<RangeKey>>,
+    pub(super) quorum_after: Ranked<Option<RangeKey>>,
     #[cfg(feature = "testing")]
-    pub(super) seeded: Option<Mutex<super::testing::SplitMix64>>,
+    pub(super) seeded: Option<Ranked<super::testing::SplitMix64>>,
     /// Response times, and the sizes of units that follow from them.
-    pub(super) calibration: Mutex<Calibration>,
+    pub(super) calibration: Ranked<Calibration>,
     pub(super) events: EventSink,
     pub(super) tallies: Tallies,
     pub(super) closing: AtomicBool,
     /// When a sweep last ended a lease, engine time.
     pub(super) lease_ended_ms: AtomicU64,
-    pub(super) client_search: Mutex<ClientSearch>,
-    pub(super) old_search: Mutex<OldSearch>,
+    pub(super) client_search: Ranked<ClientSearch>,
+    pub(super) old_search: Ranked<OldSearch>,
     pub(super) lanes: Lane,
     pub(super) writer_pulse: Pulse,
     /// Of the background thread, if there is one.
@@ -175,7 +175,7 @@ impl Core {
     ) -> Self {
         let (queue, standings) = (Queue::new(&config), Standings::new(&config));
         #[cfg(feature = "testing")]
-        let seeded = config.settings.audit_seed.map(|seed| Mutex::new(super::testing::SplitMix64(seed)));
+        let seeded = config.settings.audit_seed.map(|seed| Ranked::new(Rank::Seeded, super::testing::SplitMix64(seed)));
         let now_ms = time.now_ms();
         let calibration = Calibration::new(config.size_rules(), now_ms);
         Self {
@@ -188,34 +188,34 @@ impl Core {
             store_keyring,
             store,
             time,
-            queue: Mutex::new(queue),
-            refilling: Mutex::new(()),
-            upkeeping: Mutex::new(()),
-            ingesting: Mutex::new(()),
-            both_files: RwLock::new(()),
-            leftover_from: Mutex::new(Some(0)),
-            refused: Mutex::new(RefusedLater::default()),
-            standings: Mutex::new(standings),
-            heightened: Mutex::new(Heightened::default()),
-            account: Mutex::new(UsefulnessAccount::default()),
-            auditing: Mutex::new(()),
-            unreported: Mutex::new(Vec::new()),
-            findings: Mutex::new(Findings::default()),
-            found: Mutex::new(Vec::new()),
-            repeats: Mutex::new(Repeats::default()),
-            doubted_after: Mutex::new(None),
-            put_off: Mutex::new(PutOff::default()),
-            unstored: Mutex::new(PutOff::default()),
-            quorum_after: Mutex::new(None),
+            queue: Ranked::new(Rank::Queue, queue),
+            refilling: Ranked::new(Rank::Refilling, ()),
+            upkeeping: Ranked::new(Rank::Upkeeping, ()),
+            ingesting: Ranked::new(Rank::Ingesting, ()),
+            both_files: RankedRw::new(Rank::BothFiles, ()),
+            leftover_from: Ranked::new(Rank::LeftoverFrom, Some(0)),
+            refused: Ranked::new(Rank::Refused, RefusedLater::default()),
+            standings: Ranked::new(Rank::Standings, standings),
+            heightened: Ranked::new(Rank::Heightened, Heightened::default()),
+            account: Ranked::new(Rank::Account, UsefulnessAccount::default()),
+            auditing: Ranked::new(Rank::Auditing, ()),
+            unreported: Ranked::new(Rank::Unreported, Vec::new()),
+            findings: Ranked::new(Rank::Findings, Findings::default()),
+            found: Ranked::new(Rank::Found, Vec::new()),
+            repeats: Ranked::new(Rank::Repeats, Repeats::default()),
+            doubted_after: Ranked::new(Rank::DoubtedAfter, None),
+            put_off: Ranked::new(Rank::PutOff, PutOff::default()),
+            unstored: Ranked::new(Rank::Unstored, PutOff::default()),
+            quorum_after: Ranked::new(Rank::QuorumAfter, None),
             #[cfg(feature = "testing")]
             seeded,
-            calibration: Mutex::new(calibration),
+            calibration: Ranked::new(Rank::Calibration, calibration),
             events,
             tallies: Tallies::default(),
             closing: AtomicBool::new(false),
             lease_ended_ms: AtomicU64::new(0),
-            client_search: Mutex::new(ClientSearch::default()),
-            old_search: Mutex::new(OldSearch::default()),
+            client_search: Ranked::new(Rank::ClientSearch, ClientSearch::default()),
+            old_search: Ranked::new(Rank::OldSearch, OldSearch::default()),
             lanes,
             wake,
         }

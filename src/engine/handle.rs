@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use parking_lot::Mutex;
-
 use crate::protocol::UnixMillis;
 
 use super::config::Config;
 use super::core::Core;
 use super::event::Event;
+use super::locks::Ranked;
 
 /// The embedded engine: it stores leaves, issues their hashing to clients, and builds crash-safe
 /// Merkle trees. Cheap to clone. All clones share one store, which closes when the last clone is
@@ -66,7 +65,7 @@ pub struct PouwEngine {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) core: Arc<Core>,
-    pub(super) threads: Mutex<Vec<JoinHandle<()>>>,
+    pub(super) threads: Ranked<Vec<JoinHandle<()>>>,
 }
 
 impl PouwEngine {

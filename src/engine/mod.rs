@@ -31,6 +31,7 @@ mod handle;
 pub mod ingest;
 mod issue;
 mod ledger;
+mod locks;
 mod open;
 mod pulse;
 mod read_only;

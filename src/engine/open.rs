@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crossbeam_channel::bounded;
-use parking_lot::Mutex;
 
 use crate::protocol::Keyring;
 use crate::store::Store;
@@ -16,6 +15,7 @@ use super::core::Core;
 use super::error::OpenError;
 use super::event::Event;
 use super::handle::{Inner, PouwEngine};
+use super::locks::{Rank, Ranked};
 use super::runtime::Runtime;
 use super::{scrub, upkeep, writer};
 
@@ -81,6 +81,6 @@ impl PouwEngine {
             core.wake();
         }
         threads.extend(scrub::start(&core).map_err(failed)?);
-        Ok(Self { inner: Arc::new(Inner { core, threads: Mutex::new(threads) }) })
+        Ok(Self { inner: Arc::new(Inner { core, threads: Ranked::new(Rank::Threads, threads) }) })
     }
 }

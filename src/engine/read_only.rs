@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crossbeam_channel::bounded;
-use parking_lot::Mutex;
 
 use crate::protocol::Keyring;
 use crate::store::{Store, StoreError, random};
@@ -15,6 +14,7 @@ use super::config::Config;
 use super::core::Core;
 use super::error::OpenError;
 use super::handle::{Inner, PouwEngine};
+use super::locks::{Rank, Ranked};
 use super::runtime::Runtime;
 use super::writer::job::lanes;
 
@@ -79,6 +79,6 @@ impl PouwEngine {
         let core = Arc::new(Core::new(config, keyring, store_keyring, store, time, lanes, wake, runtime.events));
         core.load_standings()?;
         core.load_scrub()?;
-        Ok(Self { inner: Arc::new(Inner { core, threads: Mutex::new(Vec::new()) }) })
+        Ok(Self { inner: Arc::new(Inner { core, threads: Ranked::new(Rank::Threads, Vec::new()) }) })
     }
 }

@@ -15,6 +15,7 @@ use super::options::{IngestError, IngestLayout, IngestOptions, IngestReport, Ing
 use super::walk::{self, SkipReason, SourceFile, Walk, WalkEvent};
 use crate::engine::backlog::leaf_bytes::{fingerprint, open_plain};
 use crate::engine::core::Core;
+use crate::engine::locks::Guard;
 
 /// Why feeding a tree stopped.
 pub(super) enum Stop {
@@ -58,7 +59,7 @@ pub(super) struct Intake<'i> {
     /// Trees whose rows were not written, since one of them is damaged.
     pub(super) failed: HashSet<TreeNumber>,
     pub(super) report: IngestReport,
-    _one: parking_lot::MutexGuard<'i, ()>,
+    _one: Guard<parking_lot::MutexGuard<'i, ()>>,
 }
 
 /// Block data and hashes gathered for one commit.

@@ -20,7 +20,7 @@ mod walk;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Condvar;
 
 use crate::store::StoreError;
 use crate::store::records::ScrubRow;
@@ -30,6 +30,7 @@ use super::core::Core;
 use super::error::WriteError;
 use super::event::Event;
 use super::handle::PouwEngine;
+use super::locks::{Rank, Ranked};
 use super::pulse::Pulse;
 
 pub use report::{SCRUB_FINDINGS_SHOWN, ScrubFinding, ScrubPosition, ScrubReport, ScrubStats};
@@ -88,13 +89,13 @@ pub type OnScrub<'p> = &'p mut dyn FnMut(&ScrubReport) -> ControlFlow<()>;
 #[derive(Debug)]
 pub(super) struct Scrubber {
     /// One step at a time.
-    walk: Mutex<Walk>,
-    progress: Mutex<Progress>,
+    walk: Ranked<Walk>,
+    progress: Ranked<Progress>,
     /// A call makes a full pass, and no other step is taken.
     whole_pass: AtomicBool,
     /// Of the thread, if there is one.
     pub(super) pulse: Option<Pulse>,
-    ended: Mutex<bool>,
+    ended: Ranked<bool>,
     end: Condvar,
     counts: Counts,
 }
@@ -116,11 +117,11 @@ impl Scrubber {
         let settings = &config.settings;
         let threaded = settings.background && settings.scrub_bytes_per_second > 0;
         Self {
-            walk: Mutex::default(),
-            progress: Mutex::default(),
+            walk: Ranked::new(Rank::ScrubWalk, Walk::default()),
+            progress: Ranked::new(Rank::ScrubProgress, Progress::default()),
             whole_pass: AtomicBool::new(false),
             pulse: threaded.then(|| Pulse::new("pouw-scrub", now_ms)),
-            ended: Mutex::new(false),
+            ended: Ranked::new(Rank::ScrubEnded, false),
             end: Condvar::new(),
             counts: Counts::default(),
         }

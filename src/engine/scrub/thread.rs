@@ -52,7 +52,7 @@ impl Scrubber {
     fn waits(&self, time: Duration) -> bool {
         let mut ended = self.ended.lock();
         if !*ended {
-            self.end.wait_for(&mut ended, time);
+            ended.wait_for(&self.end, time);
         }
         *ended
     }

@@ -1,13 +1,13 @@
 //! The writer's jobs, and the two lanes that carry them.
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use parking_lot::RwLock;
 
 use crate::guard::contained;
 use crate::store::{Command, Outcome};
 
 use super::reply;
 use crate::engine::error::WriteError;
+use crate::engine::locks::{Rank, RankedRw};
 
 /// The fate of a job's commands, for the state in memory.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ impl std::fmt::Debug for Job {
 /// The sending side of both lanes. Emptied by `close`, which ends the writer.
 #[derive(Debug)]
 pub(in crate::engine) struct Lane {
-    senders: RwLock<Option<(Sender<Job>, Sender<Job>)>>,
+    senders: RankedRw<Option<(Sender<Job>, Sender<Job>)>>,
 }
 
 impl Lane {
@@ -176,5 +176,5 @@ impl Inbox {
 pub(in crate::engine) fn lanes(waiting_answers: usize) -> (Lane, Inbox) {
     let (answers_in, answers) = bounded(waiting_answers);
     let (bulk_in, bulk) = bounded(2);
-    (Lane { senders: RwLock::new(Some((answers_in, bulk_in))) }, Inbox { answers, bulk })
+    (Lane { senders: RankedRw::new(Rank::Lanes, Some((answers_in, bulk_in))) }, Inbox { answers, bulk })
 }

@@ -7,12 +7,11 @@ pub(super) mod thread;
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::store::{Command, Outcome};
 
 use super::core::Core;
 use super::error::WriteError;
+use super::locks::{Rank, Ranked};
 use job::{Fate, Job};
 
 /// Why commands were not written.
@@ -62,7 +61,7 @@ impl Core {
     /// Writes commands in the same lane. If they are not written, the error says whether one of
     /// their rows is to blame.
     pub(in crate::engine) fn write_rows(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, Unwritten> {
-        let at_fault = Arc::new(Mutex::new(None));
+        let at_fault = Arc::new(Ranked::new(Rank::AtFault, None));
         let noted = at_fault.clone();
         let written = self.write_bulk_then(commands, move |fate| {
             if let Fate::RowDamaged(what) = fate {

@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Condvar;
+
+use crate::engine::locks::{Rank, Ranked};
 
 enum State<T> {
     Waiting,
@@ -13,7 +15,7 @@ enum State<T> {
 }
 
 struct Shared<T> {
-    state: Mutex<State<T>>,
+    state: Ranked<State<T>>,
     changed: Condvar,
 }
 
@@ -24,7 +26,7 @@ pub(in crate::engine) struct Sender<T>(Arc<Shared<T>>);
 pub(in crate::engine) struct Receiver<T>(Arc<Shared<T>>);
 
 pub(in crate::engine) fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
-    let shared = Arc::new(Shared { state: Mutex::new(State::Waiting), changed: Condvar::new() });
+    let shared = Arc::new(Shared { state: Ranked::new(Rank::Reply, State::Waiting), changed: Condvar::new() });
     (Sender(shared.clone()), Receiver(shared))
 }
 
@@ -55,7 +57,7 @@ impl<T> Receiver<T> {
                 State::Gone => return None,
                 State::Waiting => {
                     *state = State::Waiting;
-                    self.0.changed.wait(&mut state);
+                    state.wait(&self.0.changed);
                 }
             }
         }
