@@ -169,7 +169,7 @@ impl PouwEngine {
             BackupFailure::NotEmpty(file) => BackupError::NotEmpty { path: directory.join(file.file_name()) },
             BackupFailure::Cancelled => BackupError::Cancelled,
             BackupFailure::Panicked => {
-                self.core().emit(Event::CallbackPanicked);
+                self.core().events.emit(Event::CallbackPanicked);
                 BackupError::Cancelled
             }
             BackupFailure::Source(error) => error.into(),

@@ -72,7 +72,7 @@ pub struct ConfigBuilder {
     pub(crate) scrub_bytes_per_second: u64,
     pub(crate) scrub_every: Duration,
     #[cfg(feature = "testing")]
-    pub(crate) mistake: Option<super::testing::Mistake>,
+    pub(crate) mistake: Option<super::mistake::Mistake>,
     #[cfg(feature = "testing")]
     pub(crate) audit_seed: Option<u64>,
 }
@@ -163,7 +163,7 @@ impl Config {
     }
 
     #[cfg(feature = "testing")]
-    pub(crate) fn makes(&self, mistake: super::testing::Mistake) -> bool {
+    pub(crate) fn makes(&self, mistake: super::mistake::Mistake) -> bool {
         self.settings.mistake == Some(mistake)
     }
 }
@@ -324,7 +324,7 @@ impl ConfigBuilder {
     /// Plants a mistake, to see the tests catch it.
     #[cfg(feature = "testing")]
     #[doc(hidden)]
-    pub fn mistake(mut self, mistake: super::testing::Mistake) -> Self {
+    pub fn mistake(mut self, mistake: super::mistake::Mistake) -> Self {
         self.mistake = Some(mistake);
         self
     }

@@ -1,6 +1,5 @@
 //! The state that all handles of one engine share.
 
-use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -8,28 +7,27 @@ use crossbeam_channel::{Sender, TrySendError};
 
 use crate::policy::audit::Heightened;
 use crate::policy::calibration::Calibration;
-use crate::protocol::{ClientDigest, DifficultyTier, Keyring};
 use crate::store::records::UsefulnessAccount;
-use crate::store::{Damage, Identity, RangeKey, Refuse, Store};
+use crate::store::{Damage, Identity, RangeKey, Store};
 
 use super::backlog::queue::Queue;
 use super::clients::standings::Standings;
 use super::clock::EngineTime;
 use super::config::Config;
-use super::event::{Event, EventSink};
-use super::findings::Findings;
+use super::event::EventSink;
+use super::events::Events;
+use super::keys::Keys;
 use super::locks::{Rank, Ranked, RankedRw};
 use super::pulse::Pulse;
+use super::refused::RefusedLater;
 use super::trees::put_off::PutOff;
-use super::upkeep::repeats::Repeats;
 use super::upkeep::search::{ClientSearch, OldSearch};
 use super::writer::job::Lane;
 
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) config: Config,
-    pub(super) keyring: Keyring,
-    pub(super) store_keyring: Keyring,
+    pub(super) keys: Keys,
     pub(super) identity: Identity,
     pub(super) store: Arc<Store>,
     pub(super) time: EngineTime,
@@ -45,9 +43,7 @@ pub(super) struct Core {
     pub(super) both_files: RankedRw<()>,
     /// The next tree to look at in the search for left-over block data; `None` when it is through.
     pub(super) leftover_from: Ranked<Option<u64>>,
-    /// Tokens of wrong answers, not written yet. Bounded by [`REFUSED_MAX`]; the oldest goes first,
-    /// since its lease is over and only a restart could revive it.
-    pub(super) refused: Ranked<RefusedLater>,
+    pub(super) refused: RefusedLater,
     /// The difficulty of each client.
     pub(super) standings: Ranked<Standings>,
     /// Networks audited more than others for a while.
@@ -57,15 +53,9 @@ pub(super) struct Core {
     /// One verification of stored leaves at a time. Folding a tree that it may correct takes this
     /// lock too.
     pub(super) auditing: Ranked<()>,
-    /// Events to be reported once no lock is held that a subscriber may take. Emptied by the next
-    /// upkeep at the latest.
-    pub(super) unreported: Ranked<Vec<Event>>,
-    /// Damage that was reported in this boot.
-    pub(super) findings: Ranked<Findings>,
     /// Damaged leaves that are not marked in the store yet, at most
     /// [`FOUND_MAX`](super::backlog::damaged::FOUND_MAX) tiles.
     pub(super) found: Ranked<Vec<Damage>>,
-    pub(super) repeats: Ranked<Repeats>,
     /// How far doubted tiles have been hashed since the last sweep.
     pub(super) doubted_after: Ranked<Option<RangeKey>>,
     /// Trees with doubted leaves that could not be hashed, and when that is tried again.
@@ -75,10 +65,10 @@ pub(super) struct Core {
     /// How far the search for open quorums that wait too long has got.
     pub(super) quorum_after: Ranked<Option<RangeKey>>,
     #[cfg(feature = "testing")]
-    pub(super) seeded: Option<Ranked<super::testing::SplitMix64>>,
+    pub(super) seeded: Option<Ranked<super::mistake::SplitMix64>>,
     /// Response times, and the sizes of units that follow from them.
     pub(super) calibration: Ranked<Calibration>,
-    pub(super) events: EventSink,
+    pub(super) events: Events,
     pub(super) tallies: Tallies,
     pub(super) closing: AtomicBool,
     /// When a sweep last ended a lease, engine time.
@@ -91,54 +81,6 @@ pub(super) struct Core {
     pub(super) upkeep_pulse: Option<Pulse>,
     pub(super) scrub: super::scrub::Scrubber,
     wake: Sender<()>,
-}
-
-/// Most closed challenges kept in memory until the next commit writes them. At the bound the oldest
-/// is dropped. Until that one expires, it may be judged once more after a restart, or, if an
-/// earlier boot issued it, at once. It is never paid twice.
-pub(super) const REFUSED_MAX: usize = 16_384;
-
-/// Tokens of wrong answers that are not durable yet.
-#[derive(Debug, Default)]
-pub(super) struct RefusedLater {
-    waiting: VecDeque<Refuse>,
-    ids: HashSet<[u8; 16]>,
-}
-
-impl RefusedLater {
-    fn push(&mut self, refuse: Refuse) {
-        if self.waiting.len() >= REFUSED_MAX
-            && let Some(oldest) = self.waiting.pop_front()
-        {
-            self.ids.remove(&oldest.id);
-        }
-        if self.ids.insert(refuse.id) {
-            self.waiting.push_back(refuse);
-        }
-    }
-
-    /// Returns the oldest `count`.
-    pub(super) fn oldest(&self, count: usize) -> Vec<Refuse> {
-        self.waiting.iter().take(count).cloned().collect()
-    }
-
-    /// Removes those that are durable now.
-    pub(super) fn written(&mut self, refused: &[Refuse]) {
-        for refuse in refused {
-            self.ids.remove(&refuse.id);
-        }
-        let ids = &self.ids;
-        self.waiting.retain(|refuse| ids.contains(&refuse.id));
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.waiting.len()
-    }
-
-    /// Approximate number of bytes held.
-    pub(super) fn memory_bytes(&self) -> usize {
-        self.waiting.capacity() * size_of::<Refuse>() + self.ids.capacity() * (size_of::<[u8; 16]>() + 1)
-    }
 }
 
 /// Counters of this boot.
@@ -165,8 +107,7 @@ impl Core {
     #[allow(clippy::too_many_arguments)]
     pub(super) fn new(
         config: Config,
-        keyring: Keyring,
-        store_keyring: Keyring,
+        keys: Keys,
         store: Arc<Store>,
         time: EngineTime,
         lanes: Lane,
@@ -175,7 +116,7 @@ impl Core {
     ) -> Self {
         let (queue, standings) = (Queue::new(&config), Standings::new(&config));
         #[cfg(feature = "testing")]
-        let seeded = config.settings.audit_seed.map(|seed| Ranked::new(Rank::Seeded, super::testing::SplitMix64(seed)));
+        let seeded = config.settings.audit_seed.map(|seed| Ranked::new(Rank::Seeded, super::mistake::SplitMix64(seed)));
         let now_ms = time.now_ms();
         let calibration = Calibration::new(config.size_rules(), now_ms);
         Self {
@@ -184,8 +125,7 @@ impl Core {
             scrub: super::scrub::Scrubber::new(&config, now_ms),
             identity: store.identity(),
             config,
-            keyring,
-            store_keyring,
+            keys,
             store,
             time,
             queue: Ranked::new(Rank::Queue, queue),
@@ -194,15 +134,12 @@ impl Core {
             ingesting: Ranked::new(Rank::Ingesting, ()),
             both_files: RankedRw::new(Rank::BothFiles, ()),
             leftover_from: Ranked::new(Rank::LeftoverFrom, Some(0)),
-            refused: Ranked::new(Rank::Refused, RefusedLater::default()),
+            refused: RefusedLater::default(),
             standings: Ranked::new(Rank::Standings, standings),
             heightened: Ranked::new(Rank::Heightened, Heightened::default()),
             account: Ranked::new(Rank::Account, UsefulnessAccount::default()),
             auditing: Ranked::new(Rank::Auditing, ()),
-            unreported: Ranked::new(Rank::Unreported, Vec::new()),
-            findings: Ranked::new(Rank::Findings, Findings::default()),
             found: Ranked::new(Rank::Found, Vec::new()),
-            repeats: Ranked::new(Rank::Repeats, Repeats::default()),
             doubted_after: Ranked::new(Rank::DoubtedAfter, None),
             put_off: Ranked::new(Rank::PutOff, PutOff::default()),
             unstored: Ranked::new(Rank::Unstored, PutOff::default()),
@@ -210,7 +147,7 @@ impl Core {
             #[cfg(feature = "testing")]
             seeded,
             calibration: Ranked::new(Rank::Calibration, calibration),
-            events,
+            events: Events::new(events),
             tallies: Tallies::default(),
             closing: AtomicBool::new(false),
             lease_ended_ms: AtomicU64::new(0),
@@ -230,49 +167,12 @@ impl Core {
         self.time.window_ms()
     }
 
-    pub(super) fn digest_of(&self, client: &[u8]) -> ClientDigest {
-        ClientDigest::of(&self.store_keyring, client)
-    }
-
-    /// Returns the keyed digest of a network prefix.
-    pub(super) fn network_of(&self, network: &[u8]) -> [u8; 16] {
-        let derived = self.store_keyring.derive(b"pouw-network-v1", network);
-        let mut digest = [0; 16];
-        digest.copy_from_slice(&derived[..16]);
-        digest
-    }
-
     /// Wakes the background thread, if there is one.
     pub(super) fn wake(&self) {
         match self.wake.try_send(()) {
             // A full channel: an earlier wake has not been handled yet.
             Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
         }
-    }
-
-    pub(super) fn emit(&self, event: Event) {
-        self.events.emit(event);
-    }
-
-    /// Stores an event, to be reported once no lock is held that its subscriber may take.
-    pub(super) fn later(&self, event: Event) {
-        self.unreported.lock().push(event);
-    }
-
-    /// Reports the stored events.
-    pub(super) fn report_stored(&self) {
-        // A statement of its own, so that the lock is not held while they are reported.
-        let events = std::mem::take(&mut *self.unreported.lock());
-        events.into_iter().for_each(|event| self.emit(event));
-    }
-
-    /// Stores the token of a wrong answer; the next commit writes it.
-    pub(super) fn refuse_later(&self, refuse: Refuse) {
-        self.refused.lock().push(refuse);
-    }
-
-    pub(super) fn is_refused(&self, id: &[u8; 16]) -> bool {
-        self.refused.lock().ids.contains(id)
     }
 
     /// Stops taking writes. The writer ends after the jobs already handed in.
@@ -284,19 +184,5 @@ impl Core {
             self.store.close();
         }
         self.wake();
-    }
-
-    pub(super) fn award(&self, tier: DifficultyTier, nodes: u64, leaves: u64) -> u64 {
-        use super::config::AwardBasis;
-        let settings = &self.config.settings;
-        if !settings.award_joule_credits {
-            return 0;
-        }
-        let met = leaves >= 1 << crate::policy::ready::wanted(tier).last().copied().unwrap_or(0);
-        let hashes = match settings.award_basis {
-            AwardBasis::TierAverage if met => [1, 10, 40][tier as usize],
-            _ => nodes,
-        };
-        hashes.saturating_mul(settings.micro_joules_per_hash)
     }
 }

@@ -6,10 +6,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::store::TreeNumber;
 
-use super::core::Core;
-use super::event::Event;
-use super::tree_id::TreeId;
-
 /// Most findings that are remembered. Further ones are one event together.
 const FINDINGS_MAX: usize = 1_024;
 
@@ -23,7 +19,7 @@ pub(super) struct Findings {
 
 impl Findings {
     /// Returns the sentence to be reported, if any.
-    fn news(&mut self, tree: Option<TreeNumber>, what: String) -> Option<String> {
+    pub(super) fn news(&mut self, tree: Option<TreeNumber>, what: String) -> Option<String> {
         let mut hasher = DefaultHasher::new();
         what.hash(&mut hasher);
         let digest = hasher.finish();
@@ -45,27 +41,6 @@ impl Findings {
             self.len -= known.len();
             self.full = false;
         }
-    }
-}
-
-impl Core {
-    /// Reports damage of the store, unless the same was reported before.
-    pub(super) fn corruption(&self, tree: Option<TreeNumber>, what: String) {
-        if let Some(event) = self.corruption_news(tree, what) {
-            self.emit(event);
-        }
-    }
-
-    /// The same, once no lock is held that the subscriber may take.
-    pub(super) fn corruption_later(&self, tree: Option<TreeNumber>, what: String) {
-        if let Some(event) = self.corruption_news(tree, what) {
-            self.later(event);
-        }
-    }
-
-    fn corruption_news(&self, tree: Option<TreeNumber>, what: String) -> Option<Event> {
-        let what = self.findings.lock().news(tree, what)?;
-        Some(Event::CorruptionFound { tree: tree.map(TreeId::new), what })
     }
 }
 

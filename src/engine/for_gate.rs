@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "gate")]
+use crate::guard::Panicked;
+
 use super::core::Core;
 use super::handle::PouwEngine;
 #[cfg(feature = "gate")]
-use super::pulse::Reporter;
+use super::pulse::Pulse;
 
 /// The calls of the gate: the steps of checking an answer one by one, difficulty, and a probe of
 /// the storage.
@@ -28,7 +31,7 @@ impl ForGate<'_> {
     /// What a thread of the gate needs to give signs of life. It does not keep the engine open.
     #[cfg(feature = "gate")]
     pub(crate) fn reporter(&self) -> Reporter {
-        Reporter::new(self.core().clone())
+        Reporter(self.core().clone())
     }
 
     pub(super) fn core(&self) -> &Arc<Core> {
@@ -41,5 +44,21 @@ impl ForGate<'_> {
     #[cfg(feature = "gate")]
     pub fn window_ms(&self) -> u64 {
         self.core().window_ms()
+    }
+}
+
+/// Reports on threads of a gate. The engine closes when its last handle goes, whether or not one of
+/// these is left.
+#[cfg(feature = "gate")]
+pub(crate) struct Reporter(Arc<Core>);
+
+#[cfg(feature = "gate")]
+impl Reporter {
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.0.now_ms()
+    }
+
+    pub(crate) fn survived(&self, pulse: &Pulse, panicked: Panicked) {
+        self.0.events.survived(pulse, self.0.now_ms(), panicked);
     }
 }

@@ -121,7 +121,7 @@ impl Inner {
             let name = thread.thread().name().unwrap_or_default().to_owned();
             if thread.join().is_err() {
                 let what = "it ended by a panic".to_owned();
-                self.core.emit(Event::ThreadPanicked { thread: name, what });
+                self.core.events.emit(Event::ThreadPanicked { thread: name, what });
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::protocol::{
 use crate::store::records::{HashWork, TreeState, UsefulnessAccount};
 use crate::store::{Reader, TreeNumber, random};
 
-use super::backlog::interior::ReadyNode;
+use super::backlog::interior::{ReadyNode, interior_node};
 use super::backlog::queue::Returned;
 use super::checked::whole_ms;
 use super::core::{Core, bump};
@@ -38,7 +38,7 @@ impl PouwEngine {
         let core = self.core();
         let stays_closed = core.store.is_closed();
         #[cfg(feature = "testing")]
-        let stays_closed = stays_closed && !core.config.makes(super::testing::Mistake::LatchedIssues);
+        let stays_closed = stays_closed && !core.config.makes(super::mistake::Mistake::LatchedIssues);
         if core.closing.load(std::sync::atomic::Ordering::SeqCst) || stays_closed {
             return Err(IssueError::Closed);
         }
@@ -80,7 +80,7 @@ impl ForGate<'_> {
                 core.leaf_unit(&ready, &opened)
             }
             Claim::Interior { tree, level, index } => {
-                let node = core.interior_node(&reader, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
+                let node = interior_node(&reader, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
                 interior_unit(&node, &opened)
             }
         };
@@ -112,7 +112,7 @@ impl Core {
         if let Pin::Pinned(claim) = pin {
             self.hold_pinned(id, claim).withdraw();
         }
-        self.report_stored();
+        self.events.report_stored();
     }
 
     /// A real unit, leased; `None` if nothing is ready.
@@ -173,7 +173,8 @@ impl Core {
     fn asker(&self, request: &IssueRequest<'_>) -> Option<Voter> {
         let any = self.queue.lock().ring.voted().0 > 0;
         any.then(|| {
-            let (client, network) = (*self.digest_of(request.client).as_bytes(), self.network_of(request.network));
+            let (client, network) =
+                (*self.keys.digest_of(request.client).as_bytes(), self.keys.network_of(request.network));
             Voter { client, network }
         })
     }
@@ -242,7 +243,7 @@ impl Core {
             store: self.identity.store,
             boot: self.identity.boot,
             id,
-            client: self.digest_of(request.client),
+            client: self.keys.digest_of(request.client),
             tree: TreeHandle::from_bytes([0; 16]),
             start: 0,
             order: 0,
@@ -256,7 +257,7 @@ impl Core {
     }
 
     fn sealed(&self, unit: WorkUnit, token: &ChallengeToken) -> WorkUnit {
-        WorkUnit { challenge_token: token.seal(&self.keyring), ..self.timed(unit, token) }
+        WorkUnit { challenge_token: token.seal(&self.keys.tokens), ..self.timed(unit, token) }
     }
 
     fn timed(&self, unit: WorkUnit, token: &ChallengeToken) -> WorkUnit {
@@ -291,7 +292,7 @@ impl Core {
         let leaf = |index: u8| {
             let mut data = token.id.as_bytes().to_vec();
             data.push(index);
-            self.store_keyring.derive(label, &data)
+            self.keys.derive(label, &data)
         };
         (0..1u8 << token.order.min(4)).map(leaf).collect()
     }

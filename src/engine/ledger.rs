@@ -138,7 +138,7 @@ impl PouwEngine {
     /// Returns the keyed digest that names a client in the store, to find it among the entries of
     /// the ledger.
     pub fn client_digest(&self, client: &[u8]) -> ClientDigest {
-        self.core().digest_of(client)
+        self.core().keys.digest_of(client)
     }
 
     /// Returns the credits of a client.
@@ -248,7 +248,7 @@ impl PouwEngine {
         // An id contains its time of issue, and so the expiry of its token: the key under which it
         // is closed.
         let expires_ms = id.unix_millis().0.saturating_add(core.config.token_ttl_ms());
-        if core.is_refused(id.as_bytes()) {
+        if core.refused.contains(id.as_bytes()) {
             return Ok(Receipt::Refused);
         }
         let reader = core.store.read()?;

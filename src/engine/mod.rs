@@ -25,16 +25,22 @@ mod config;
 mod core;
 mod error;
 mod event;
+mod events;
 mod findings;
 mod for_gate;
 mod handle;
 pub mod ingest;
 mod issue;
+mod keys;
 mod ledger;
 mod locks;
+#[cfg(feature = "testing")]
+mod mistake;
 mod open;
 mod pulse;
 mod read_only;
+mod refused;
+mod repeats;
 mod request;
 mod runtime;
 mod scrub;
@@ -83,4 +89,6 @@ pub use upkeep::report::{SweepReport, UpkeepError, UpkeepReport};
 #[cfg(feature = "gate")]
 pub(crate) use self::core::bump;
 #[cfg(feature = "gate")]
-pub(crate) use pulse::{Pulse, Reporter};
+pub(crate) use for_gate::Reporter;
+#[cfg(feature = "gate")]
+pub(crate) use pulse::Pulse;

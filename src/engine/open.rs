@@ -15,6 +15,7 @@ use super::core::Core;
 use super::error::OpenError;
 use super::event::Event;
 use super::handle::{Inner, PouwEngine};
+use super::keys::Keys;
 use super::locks::{Rank, Ranked};
 use super::runtime::Runtime;
 use super::{scrub, upkeep, writer};
@@ -68,11 +69,12 @@ impl PouwEngine {
         let (lanes, inbox) = writer::job::lanes(config.settings.waiting_answers_max);
         let (wake, woken) = bounded(1);
         let background = config.settings.background;
-        let core = Arc::new(Core::new(config, keyring, store_keyring, store, time, lanes, wake, runtime.events));
+        let core =
+            Arc::new(Core::new(config, Keys::new(keyring, store_keyring), store, time, lanes, wake, runtime.events));
         core.load_standings()?;
         core.load_scrub()?;
         if ahead_ms > clock::AHEAD_TOLD_MS {
-            core.emit(Event::ClockAhead { wall_ms, high_water_ms });
+            core.events.emit(Event::ClockAhead { wall_ms, high_water_ms });
         }
         let failed = |e: std::io::Error| OpenError::Thread(e.to_string());
         let mut threads = vec![writer::thread::start(core.clone(), inbox).map_err(failed)?];

@@ -1,63 +1,9 @@
 //! Signs of life of the threads: when each came round last, whether it still runs, and what it
 //! survived.
 
-#[cfg(feature = "gate")]
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::guard::Panicked;
 use crate::protocol::UnixMillis;
-
-use super::core::Core;
-use super::error::WriteError;
-use super::event::Event;
-
-impl Core {
-    /// Whether the engine is being closed, or the store stays closed until a restart.
-    pub(super) fn takes_no_writes(&self) -> bool {
-        self.closing.load(Ordering::SeqCst) || self.store.is_closed()
-    }
-
-    pub(super) fn may_write(&self) -> Result<(), WriteError> {
-        match (self.takes_no_writes(), self.store.is_read_only()) {
-            (true, _) => Err(WriteError::Closed),
-            (false, true) => Err(WriteError::ReadOnly),
-            (false, false) => Ok(()),
-        }
-    }
-
-    /// Returns why the store stays closed, else `what`.
-    pub(super) fn failure_or(&self, what: String) -> String {
-        self.store.failure().map_or(what, str::to_owned)
-    }
-
-    /// Reports that a thread survived a panic.
-    pub(super) fn survived(&self, pulse: &Pulse, Panicked(what): Panicked) {
-        if pulse.survived(self.now_ms()) {
-            self.emit(Event::ThreadPanicked { thread: pulse.name().to_owned(), what });
-        }
-    }
-}
-
-/// Reports on threads of a gate. The engine closes when its last handle goes, whether or not one of
-/// these is left.
-#[cfg(feature = "gate")]
-pub(crate) struct Reporter(Arc<Core>);
-
-#[cfg(feature = "gate")]
-impl Reporter {
-    pub(super) fn new(core: Arc<Core>) -> Self {
-        Self(core)
-    }
-
-    pub(crate) fn now_ms(&self) -> u64 {
-        self.0.now_ms()
-    }
-
-    pub(crate) fn survived(&self, pulse: &Pulse, panicked: Panicked) {
-        self.0.survived(pulse, panicked);
-    }
-}
 
 /// A thread of the engine or of a gate, as its signs of life show it.
 #[derive(Debug, Clone, PartialEq, Eq)]

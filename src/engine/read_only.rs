@@ -14,6 +14,7 @@ use super::config::Config;
 use super::core::Core;
 use super::error::OpenError;
 use super::handle::{Inner, PouwEngine};
+use super::keys::Keys;
 use super::locks::{Rank, Ranked};
 use super::runtime::Runtime;
 use super::writer::job::lanes;
@@ -76,7 +77,8 @@ impl PouwEngine {
         // Nothing is ever sent to either: what would be is refused before.
         let (lanes, _) = lanes(1);
         let (wake, _) = bounded(1);
-        let core = Arc::new(Core::new(config, keyring, store_keyring, store, time, lanes, wake, runtime.events));
+        let core =
+            Arc::new(Core::new(config, Keys::new(keyring, store_keyring), store, time, lanes, wake, runtime.events));
         core.load_standings()?;
         core.load_scrub()?;
         Ok(Self { inner: Arc::new(Inner { core, threads: Ranked::new(Rank::Threads, Vec::new()) }) })

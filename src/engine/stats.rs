@@ -126,8 +126,8 @@ impl PouwEngine {
         // Everything that may wait for something is read before the queue is locked.
         let ((state, blocks), dirty_clients) = (core.store.file_bytes(), core.store.dirty_clients());
         let responses = core.response_times();
-        let refused_waiting = core.refused.lock().len();
-        let refused_bytes = core.refused.lock().memory_bytes();
+        let refused_waiting = core.refused.len();
+        let refused_bytes = core.refused.memory_bytes();
         let (standings, standings_waiting, standings_bytes) = {
             let standings = core.standings.lock();
             (standings.len(), standings.waiting(), standings.memory_bytes())

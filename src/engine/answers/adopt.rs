@@ -29,7 +29,7 @@ impl Core {
     /// Returns why a token has no lease: it was used, or another client got its work.
     pub(in crate::engine) fn no_lease(&self, token: &ChallengeToken) -> Result<SubmitError, SubmitError> {
         let id = *token.id.as_bytes();
-        let used = self.is_refused(&id) || self.store.read()?.consumed(token.expires_at.0, id)?.is_some();
+        let used = self.refused.contains(&id) || self.store.read()?.consumed(token.expires_at.0, id)?.is_some();
         if !used {
             bump(&self.tallies.withdrawn, 1);
         }
@@ -40,7 +40,7 @@ impl Core {
     pub(in crate::engine) fn adopt(&self, token: &ChallengeToken) -> Result<HeldLease<&Self>, SubmitError> {
         let id = *token.id.as_bytes();
         let reader = self.store.read()?;
-        if self.is_refused(&id) || reader.consumed(token.expires_at.0, id)?.is_some() {
+        if self.refused.contains(&id) || reader.consumed(token.expires_at.0, id)?.is_some() {
             return Err(SubmitError::Replayed);
         }
         let claim = match token.purpose {
@@ -69,7 +69,7 @@ impl Core {
         };
         drop(reader);
         #[cfg(feature = "testing")]
-        if self.config.makes(crate::engine::testing::Mistake::NoAdoptionCheck) {
+        if self.config.makes(crate::engine::mistake::Mistake::NoAdoptionCheck) {
             return Ok(self.hold_pinned(token.id, claim));
         }
         let held = self.hold_adopted(token, claim)?;
@@ -79,7 +79,7 @@ impl Core {
             // Voted on, in part, since the first look.
             return Err(SubmitError::Withdrawn);
         }
-        if self.is_refused(&id) {
+        if self.refused.contains(&id) {
             // Judged wrong by another copy between the first look and the lease.
             return Err(SubmitError::Replayed);
         }

@@ -3,16 +3,16 @@
 //! [`votes`](super::votes) judge answers to units whose hashes the server does not know.
 
 use crate::hash::{Checksum, hash_batch, hash_parent, sha3_512};
-use crate::merkle::{AlignedRange, GROUP_LEAVES, GROUP_ORDER, Shape, TILE_LEAVES, fold};
+use crate::merkle::{AlignedRange, GROUP_LEAVES, GROUP_ORDER, TILE_LEAVES, fold};
 use crate::policy::lease::Claim;
 use crate::policy::ready::{Loaded, mask_of};
 use crate::protocol::{ChallengeToken, Malformed, WorkResult, WorkUnitOperation, data_digest};
 use crate::store::records::{GroupRow, HashReason, HashWork, Strategy, TreeRow};
-use crate::store::{Reader, SettleKind, StoreError, TreeNumber};
+use crate::store::{SettleKind, TreeNumber};
 
 use super::token::Inspected;
 use super::verdict::{Follows, Judged, check_fold};
-use crate::engine::backlog::interior::{ReadyNode, stored_node};
+use crate::engine::backlog::interior::interior_node;
 use crate::engine::backlog::leaf_bytes::{leaf_bytes, leaf_lengths, load_tile};
 use crate::engine::core::Core;
 use crate::engine::error::SubmitError;
@@ -114,7 +114,7 @@ impl Core {
     /// Checks that the result names the token's unit, and the token if it names one.
     pub(in crate::engine) fn check_names(&self, inspected: &Inspected, result: &WorkResult) -> Result<(), SubmitError> {
         #[cfg(feature = "testing")]
-        if self.config.makes(crate::engine::testing::Mistake::UnitFromBody) {
+        if self.config.makes(crate::engine::mistake::Mistake::UnitFromBody) {
             return Ok(());
         }
         if result.work_unit_id != inspected.opened.id {
@@ -156,8 +156,7 @@ impl Core {
                 })
             }
             Claim::Interior { tree, level, index } => {
-                let node =
-                    self.interior_node(&self.store.read()?, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
+                let node = interior_node(&self.store.read()?, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
                 if data_digest(&node.bytes()) != token.data_digest {
                     // A leaf below was corrected since: its children have changed.
                     return Err(SubmitError::Withdrawn);
@@ -179,32 +178,6 @@ impl Core {
                 Ok(Expected { leaves, top, fold_levels, operation, nodes, pair: false })
             }
         }
-    }
-
-    /// Returns an interior node with its children, from stored hashes.
-    pub(in crate::engine) fn interior_node(
-        &self,
-        reader: &Reader,
-        tree: TreeNumber,
-        level: u8,
-        index: u64,
-    ) -> Result<Option<ReadyNode>, StoreError> {
-        let Some(row) = reader.tree(tree)? else {
-            return Ok(None);
-        };
-        let Ok(shape) = Shape::new(row.leaves) else {
-            return Ok(None);
-        };
-        let Some(left) = stored_node(reader, tree, shape, level + 1, index * 2)? else {
-            return Ok(None);
-        };
-        let has_right = index * 2 + 1 < shape.nodes_at(crate::merkle::Level(level + 1));
-        let right = if has_right { stored_node(reader, tree, shape, level + 1, index * 2 + 1)? } else { None };
-        if has_right && right.is_none() {
-            return Ok(None);
-        }
-        let account = row.strategy.index();
-        Ok(Some(ReadyNode { tree, handle: row.handle, level, index, left, right, account }))
     }
 
     /// Compares every hash, whichever differs, so that the time taken reveals nothing.

@@ -40,7 +40,7 @@ impl Core {
     pub(in crate::engine) fn hold_new(&self, lease: &Lease) -> HeldLease<&Self> {
         let dropped = Dropped::GivenBack;
         #[cfg(feature = "testing")]
-        let kept = self.config.makes(crate::engine::testing::Mistake::AdoptionKeepsLease);
+        let kept = self.config.makes(crate::engine::mistake::Mistake::AdoptionKeepsLease);
         #[cfg(feature = "testing")]
         let dropped = if kept { Dropped::Left } else { dropped };
         HeldLease { core: self, id: lease.id, claim: lease.claim, dropped }
@@ -109,7 +109,7 @@ impl<C: Deref<Target = Core>> HeldLease<C> {
     pub(in crate::engine) fn withdraw(self) {
         bump(&self.core.tallies.withdrawn, 1);
         #[cfg(feature = "testing")]
-        if self.core.config.makes(crate::engine::testing::Mistake::WithdrawnIsLost) {
+        if self.core.config.makes(crate::engine::mistake::Mistake::WithdrawnIsLost) {
             self.end(|_, _| ());
             return;
         }

@@ -17,7 +17,7 @@ use crate::engine::backlog::leaf_bytes::{leaf_bytes, leaf_lengths};
 use crate::engine::core::Core;
 use crate::engine::error::SubmitError;
 #[cfg(feature = "testing")]
-use crate::engine::testing::Mistake;
+use crate::engine::mistake::{FORESEEN, Mistake, SplitMix64};
 use crate::engine::work::{parents_work, unit_work};
 
 pub(super) type Tree<'t> = (TreeNumber, &'t TreeRow);
@@ -33,7 +33,7 @@ impl Core {
         k: u8,
     ) -> Result<Judged, SubmitError> {
         let hashes = self.brought(result, row, &range)?;
-        let network = self.network_of(&inspected.network);
+        let network = self.keys.network_of(&inspected.network);
         let (audit, whole) = self.audit(inspected, &network, (tree, row), &range, &hashes, k)?;
         let lengths = leaf_lengths(&self.store.read()?, tree, row, &range)?;
         let accepted = unit_work(&range, lengths.into_iter());
@@ -124,6 +124,15 @@ impl Core {
         let read = self.hash_mask((tree, row), range.tile(), mask);
         let (hashed, work) = read.map_err(|error| self.unreadable(tree, range, error))?;
         Ok((hashed.into_iter().map(|(slot, hash)| (slot - first, hash)).collect(), work))
+    }
+
+    /// Bits for an audit that a test can foresee.
+    #[cfg(feature = "testing")]
+    fn foreseen(&self) -> Option<u64> {
+        if self.config.makes(Mistake::AuditForeseen) {
+            return Some(SplitMix64(FORESEEN).next());
+        }
+        self.seeded.as_ref().map(|seeded| seeded.lock().next())
     }
 
     /// Returns 64 unpredictable bits, for audits.

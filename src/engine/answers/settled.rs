@@ -65,7 +65,7 @@ impl Core {
         if !follows.damaged.is_empty() {
             // Not reported here, on the writer's thread: a subscriber may ingest the damaged block
             // again.
-            follows.damaged.into_iter().for_each(|event| self.later(event));
+            follows.damaged.into_iter().for_each(|event| self.events.later(event));
             self.wake();
         }
     }
@@ -102,7 +102,7 @@ impl Core {
     fn end_challenge(&self, held: HeldLease<&Self>, token: &ChallengeToken, strike: bool) {
         // Stored before the lease ends: in between, a token from an earlier boot could be adopted
         // again.
-        self.refuse_later(Refuse {
+        self.refused.push(Refuse {
             id: *token.id.as_bytes(),
             expires_ms: token.expires_at.0,
             client: *token.client.as_bytes(),

@@ -4,16 +4,20 @@
 
 use crate::policy::calibration::Observation;
 use crate::policy::lease::Claim;
-use crate::protocol::{MicroJoules, WorkId, WorkResult};
+use crate::policy::ready::wanted;
+use crate::protocol::{DifficultyTier, MicroJoules, WorkId, WorkResult};
 use crate::store::{Command, Outcome, Refused, Settle};
 
 use super::held::HeldLease;
 use super::token::Inspected;
 use super::verdict::{Follows, Judged};
+use crate::engine::config::AwardBasis;
 use crate::engine::core::Core;
 use crate::engine::error::{SubmitError, WriteError};
 use crate::engine::for_gate::ForGate;
 use crate::engine::handle::PouwEngine;
+#[cfg(feature = "testing")]
+use crate::engine::mistake::Mistake;
 use crate::engine::request::{Accepted, Answer};
 use crate::engine::writer::job::Job;
 use crate::engine::writer::reply::oneshot;
@@ -133,13 +137,13 @@ impl Core {
             Err(error) => error,
         };
         if matches!(error, SubmitError::WrongResult { .. }) {
-            let network = self.network_of(&inspected.network);
+            let network = self.keys.network_of(&inspected.network);
             self.heightened.lock().lied(network, self.now_ms());
         }
         self.after_refusal(held, token, &error);
         if matches!(error, SubmitError::Withdrawn) {
             // No lock is held here: what was found damaged is reported at once.
-            self.report_stored();
+            self.events.report_stored();
         }
         Err(error)
     }
@@ -168,11 +172,34 @@ impl Core {
                 referee,
                 at_ms: now,
                 #[cfg(feature = "testing")]
-                skip_consumed_check: self.config.makes(crate::engine::testing::Mistake::SkipConsumedCheck),
+                skip_consumed_check: self.config.makes(Mistake::SkipConsumedCheck),
                 #[cfg(feature = "testing")]
-                skip_leaf_check: self.config.makes(crate::engine::testing::Mistake::SkipLeafCheck),
+                skip_leaf_check: self.config.makes(Mistake::SkipLeafCheck),
             },
             follows,
         })
+    }
+
+    /// The claim to judge: the lease's, or with [`Mistake::UnitFromBody`] the one the body names.
+    #[cfg(feature = "testing")]
+    fn claim_from_body(&self, result: &WorkResult, claim: Claim) -> Claim {
+        if !self.config.makes(Mistake::UnitFromBody) {
+            return claim;
+        }
+        self.queue.lock().leases.find(result.work_unit_id).map_or(claim, |lease| lease.claim)
+    }
+
+    /// Returns what a right answer earns.
+    fn award(&self, tier: DifficultyTier, nodes: u64, leaves: u64) -> u64 {
+        let settings = &self.config.settings;
+        if !settings.award_joule_credits {
+            return 0;
+        }
+        let met = leaves >= 1 << wanted(tier).last().copied().unwrap_or(0);
+        let hashes = match settings.award_basis {
+            AwardBasis::TierAverage if met => [1, 10, 40][tier as usize],
+            _ => nodes,
+        };
+        hashes.saturating_mul(settings.micro_joules_per_hash)
     }
 }

@@ -115,12 +115,12 @@ impl Core {
     /// Opens a token and checks MAC, store, expiry, client and policy.
     fn open_token(&self, client: &[u8], text: &str, policy: Option<u64>) -> Result<ChallengeToken, SubmitError> {
         let token =
-            ChallengeToken::open(text, &self.keyring, self.config.token_ttl_ms()).map_err(SubmitError::Token)?;
+            ChallengeToken::open(text, &self.keys.tokens, self.config.token_ttl_ms()).map_err(SubmitError::Token)?;
         if token.store != self.identity.store {
             return Err(SubmitError::OtherStore);
         }
         self.check_expiry(&token)?;
-        if token.client != self.digest_of(client) {
+        if token.client != self.keys.digest_of(client) {
             return Err(SubmitError::ClientMismatch);
         }
         if policy.is_some_and(|policy| policy != token.policy) {

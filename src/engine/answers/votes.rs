@@ -17,7 +17,7 @@ use crate::engine::backlog::leaf_bytes::leaf_lengths;
 use crate::engine::core::Core;
 use crate::engine::error::SubmitError;
 #[cfg(feature = "testing")]
-use crate::engine::testing::Mistake;
+use crate::engine::mistake::Mistake;
 use crate::engine::work::parents_work;
 use crate::engine::writer::job::Job;
 
@@ -47,7 +47,7 @@ impl Core {
         let hashes = self.brought(result, row, &range)?;
         let client = *inspected.opened.client.as_bytes();
         let group = self.store.read()?.quorum(tree, range.start())?;
-        let network = self.network_of(&inspected.network);
+        let network = self.keys.network_of(&inspected.network);
         let voter = Voter { client, network };
         let stale = self.stale_votes(group.as_ref())?;
         let in_group = |vote: &VoteRow| (!stale.contains(&vote.id)).then(|| vote.voter());

@@ -32,7 +32,7 @@ impl Core {
     /// be put back, so its leaves are looked at again, after growing pauses.
     pub(in crate::engine) fn damaged(&self, tree: TreeNumber, tile: u64, mask: u32, why: &str) {
         #[cfg(feature = "testing")]
-        if self.config.makes(crate::engine::testing::Mistake::FaultIsForgotten) {
+        if self.config.makes(crate::engine::mistake::Mistake::FaultIsForgotten) {
             return;
         }
         let now = self.now_ms();
@@ -49,7 +49,7 @@ impl Core {
             Ok(None) => {}
             // It cannot be read now: the leaves stay kept back until a look at them.
             Err(_) if news != 0 => {
-                self.later(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what: why.to_owned() });
+                self.events.later(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what: why.to_owned() });
             }
             Err(_) => {}
         }
@@ -70,15 +70,15 @@ impl Core {
         }
         let of = TreeId::new(tree);
         if row.data == DataPlace::Referenced {
-            return self.later(Event::SourceChanged { tree: of, what: why.to_owned() });
+            return self.events.later(Event::SourceChanged { tree: of, what: why.to_owned() });
         }
         if !row.strategy.knows_answers() {
-            return self.later(Event::CorruptionFound { tree: Some(of), what: why.to_owned() });
+            return self.events.later(Event::CorruptionFound { tree: Some(of), what: why.to_owned() });
         }
         for leaf in (0..TILE_LEAVES).filter(|slot| news & (1 << slot) != 0).map(|slot| tile * TILE_LEAVES + slot) {
             let group = reader.group(tree, leaf / GROUP_LEAVES);
             let hash = group.ok().and_then(|group| group.leaves.get((leaf % GROUP_LEAVES) as usize).copied());
-            self.later(match hash {
+            self.events.later(match hash {
                 Some(address) => Event::BlockDamaged { tree: of, name: row.name.clone(), leaf, address },
                 None => Event::CorruptionFound { tree: Some(of), what: why.to_owned() },
             });
@@ -119,7 +119,7 @@ impl Core {
                 let Damage { tree, tile, mask } = *damage;
                 let news = self.queue.lock().block(tree, tile, mask, &what, self.now_ms());
                 if news {
-                    self.later(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what });
+                    self.events.later(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what });
                 }
                 Ok(())
             }
@@ -146,7 +146,7 @@ impl Core {
         if bad != 0 {
             self.damaged(tree, range.tile(), bad, why);
         } else if self.block(tree, range, why) {
-            self.emit(Event::SourceChanged { tree: TreeId::new(tree), what: why.to_owned() });
+            self.events.emit(Event::SourceChanged { tree: TreeId::new(tree), what: why.to_owned() });
         }
         SubmitError::Withdrawn
     }
@@ -154,7 +154,7 @@ impl Core {
     /// Keeps the leaves of a unit back. Returns whether the reason is to be reported.
     fn block(&self, tree: TreeNumber, range: &AlignedRange, why: &str) -> bool {
         #[cfg(feature = "testing")]
-        if self.config.makes(crate::engine::testing::Mistake::FaultIsForgotten) {
+        if self.config.makes(crate::engine::mistake::Mistake::FaultIsForgotten) {
             return false;
         }
         let now = self.now_ms();
@@ -173,7 +173,7 @@ impl Core {
             LoadError::Store(error) => self.row_at_fault(tree, range, error),
             LoadError::Source(what) => {
                 if self.block(tree, range, &what) {
-                    self.emit(Event::SourceChanged { tree: TreeId::new(tree), what });
+                    self.events.emit(Event::SourceChanged { tree: TreeId::new(tree), what });
                 }
                 SubmitError::Withdrawn
             }
@@ -196,7 +196,7 @@ impl Core {
         }
         let what = error.to_string();
         if self.block(tree, range, &what) {
-            self.emit(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what });
+            self.events.emit(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what });
         }
         SubmitError::Withdrawn
     }
@@ -204,7 +204,7 @@ impl Core {
     /// The same on the writer's thread, where no event is sent.
     pub(in crate::engine) fn block_later(&self, tree: TreeNumber, range: &AlignedRange, what: &str) {
         if self.block(tree, range, what) {
-            self.later(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what: what.to_owned() });
+            self.events.later(Event::CorruptionFound { tree: Some(TreeId::new(tree)), what: what.to_owned() });
         }
     }
 

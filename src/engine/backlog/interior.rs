@@ -1,17 +1,12 @@
-//! Issues interior nodes above the tiles as work, if `interior_units` is on: level by level, from
-//! the parents of the tiles' tops to the root. A tree of which a row is damaged is kept back, and
-//! the others go on.
+//! Interior nodes above the tiles that are ready to be issued, and how nodes are made of stored
+//! hashes.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use crate::hash::{Checksum, hash_parent};
 use crate::merkle::{GROUP_ORDER, Level, Shape, TILE_ORDER};
 use crate::policy::backoff::Backoff;
-use crate::policy::lease::Claim;
-use crate::store::records::TreeState;
-use crate::store::{CHORE_FOLD, Reader, StoreError, TreeNumber};
-
-use crate::engine::core::Core;
+use crate::store::{Reader, StoreError, TreeNumber};
 
 /// A node whose children are known.
 #[derive(Debug, Clone)]
@@ -30,38 +25,24 @@ pub(in crate::engine) struct ReadyNode {
 #[derive(Debug, Default)]
 pub(in crate::engine) struct InteriorQueue {
     pub(in crate::engine) ready: VecDeque<ReadyNode>,
-    current: Option<Folding>,
+    pub(super) current: Option<Folding>,
     /// Trees with a damaged row, and when each is tried again. Bounded by [`KEPT_BACK_MAX`].
     kept_back: BTreeMap<TreeNumber, Backoff>,
 }
 
 /// Most trees with a damaged row that are remembered. Beyond it, no further tree is opened.
 const KEPT_BACK_MAX: usize = 1_024;
-/// Trees looked at in one step of the search for the next one.
-const TREES_PER_LOOK: usize = 64;
 
 #[derive(Debug)]
-struct Folding {
-    tree: TreeNumber,
-    level: u8,
+pub(super) struct Folding {
+    pub(super) tree: TreeNumber,
+    pub(super) level: u8,
     /// Next index to look at.
-    next: u64,
+    pub(super) next: u64,
     /// Indices of this level that were given back or are still leased.
-    open: HashSet<u64>,
-    returned: Vec<u64>,
+    pub(super) open: HashSet<u64>,
+    pub(super) returned: Vec<u64>,
 }
-
-/// The state of the current tree, as seen under the lock.
-struct Step {
-    tree: TreeNumber,
-    level: u8,
-    returned: Option<u64>,
-    next: u64,
-    level_done: bool,
-}
-
-/// Most nodes held ready.
-const NODES_READY: usize = 64;
 
 impl InteriorQueue {
     pub(in crate::engine) fn settled(&mut self, tree: TreeNumber, level: u8, index: u64) {
@@ -88,14 +69,14 @@ impl InteriorQueue {
     }
 
     /// Keeps a tree back, one of whose rows is damaged.
-    fn keep_back(&mut self, tree: TreeNumber, now_ms: u64) {
+    pub(super) fn keep_back(&mut self, tree: TreeNumber, now_ms: u64) {
         self.close(tree);
         let before = self.kept_back.get(&tree);
         let backoff = before.copied().unwrap_or(Backoff::failed(now_ms)).failed_again(now_ms);
         self.kept_back.insert(tree, backoff);
     }
 
-    fn may_open(&self, tree: TreeNumber, now_ms: u64) -> bool {
+    pub(super) fn may_open(&self, tree: TreeNumber, now_ms: u64) -> bool {
         match self.kept_back.get(&tree) {
             Some(backoff) => backoff.is_due(now_ms),
             None => self.kept_back.len() < KEPT_BACK_MAX,
@@ -108,7 +89,7 @@ impl InteriorQueue {
     }
 
     /// Goes on to the level above, once all nodes of this one are settled.
-    fn next_level(&mut self) {
+    pub(super) fn next_level(&mut self) {
         match self.current.as_mut() {
             Some(folding) if folding.level > 0 => {
                 folding.level -= 1;
@@ -150,132 +131,27 @@ pub(in crate::engine) fn stored_node(
     })
 }
 
-impl Core {
-    /// Finds interior nodes to issue. Returns how many became ready.
-    pub(in crate::engine) fn refill_interior(&self) -> Result<usize, StoreError> {
-        if !self.config.settings.interior_units {
-            return Ok(0);
-        }
-        let _one = self.refilling.lock();
-        let mut added = 0;
-        while self.queue.lock().interior.ready.len() < NODES_READY {
-            if !self.next_node()? {
-                break;
-            }
-            added += 1;
-        }
-        Ok(added)
+/// Returns an interior node with its children, from stored hashes.
+pub(in crate::engine) fn interior_node(
+    reader: &Reader,
+    tree: TreeNumber,
+    level: u8,
+    index: u64,
+) -> Result<Option<ReadyNode>, StoreError> {
+    let Some(row) = reader.tree(tree)? else {
+        return Ok(None);
+    };
+    let Ok(shape) = Shape::new(row.leaves) else {
+        return Ok(None);
+    };
+    let Some(left) = stored_node(reader, tree, shape, level + 1, index * 2)? else {
+        return Ok(None);
+    };
+    let has_right = index * 2 + 1 < shape.nodes_at(Level(level + 1));
+    let right = if has_right { stored_node(reader, tree, shape, level + 1, index * 2 + 1)? } else { None };
+    if has_right && right.is_none() {
+        return Ok(None);
     }
-
-    /// Makes one more node ready. Returns false if there is none now.
-    fn next_node(&self) -> Result<bool, StoreError> {
-        loop {
-            let step = {
-                let mut queue = self.queue.lock();
-                queue.interior.current.as_mut().map(|folding| Step {
-                    tree: folding.tree,
-                    level: folding.level,
-                    returned: folding.returned.pop(),
-                    next: folding.next,
-                    level_done: folding.open.is_empty(),
-                })
-            };
-            let Some(step) = step else {
-                if !self.open_folding()? {
-                    return Ok(false);
-                }
-                continue;
-            };
-            // Opened after the level was read, so that it contains all nodes settled before.
-            match self.store.read().and_then(|reader| self.take_step(&reader, &step)) {
-                Ok(Some(ready)) => return Ok(ready),
-                Ok(None) => {}
-                Err(error) if error.is_one_row() => self.keep_folding_back(step.tree, &error),
-                Err(error) => {
-                    if let Some(index) = step.returned {
-                        self.queue.lock().interior.give_back(step.tree, step.level, index);
-                    }
-                    return Err(error);
-                }
-            }
-        }
-    }
-
-    /// Takes one step. Returns true if a node is ready, false if none can be, and `None` to look
-    /// again.
-    fn take_step(&self, reader: &Reader, step: &Step) -> Result<Option<bool>, StoreError> {
-        let Step { tree, level, .. } = *step;
-        let row = reader.tree(tree)?.filter(|row| row.state == TreeState::Folding);
-        let Some(shape) = row.and_then(|row| Shape::new(row.leaves).ok()) else {
-            self.queue.lock().interior.current = None;
-            return Ok(None);
-        };
-        let index = match step.returned {
-            Some(index) => index,
-            None if step.next < shape.nodes_at(Level(level)) => step.next,
-            None if !step.level_done => return Ok(Some(false)),
-            None => {
-                self.queue.lock().interior.next_level();
-                return Ok(None);
-            }
-        };
-        let done = reader.interior(tree, level, index)?.is_some();
-        let node = if done { None } else { self.interior_node(reader, tree, level, index)? };
-        if !done && node.is_none() {
-            return Err(StoreError::Contradiction { what: format!("tree {tree} lacks a child of {level}/{index}") });
-        }
-        let mut queue = self.queue.lock();
-        let out = queue.leases.is_out(&Claim::Interior { tree, level, index });
-        let Some(folding) = queue.interior.current.as_mut().filter(|f| f.tree == tree && f.level == level) else {
-            return Ok(None);
-        };
-        if step.returned.is_none() {
-            folding.next = index + 1;
-        }
-        let Some(node) = node else {
-            folding.open.remove(&index);
-            return Ok(None);
-        };
-        folding.open.insert(index);
-        if out {
-            return Ok(None);
-        }
-        queue.interior.ready.push_back(node);
-        Ok(Some(true))
-    }
-
-    fn keep_folding_back(&self, tree: TreeNumber, error: &StoreError) {
-        self.queue.lock().interior.keep_back(tree, self.now_ms());
-        self.corruption_later(Some(tree), error.to_string());
-    }
-
-    /// Opens the next tree to be folded. Returns false if there is none.
-    fn open_folding(&self) -> Result<bool, StoreError> {
-        let reader = self.store.read()?;
-        let mut after = None;
-        loop {
-            let page = reader.chores(CHORE_FOLD, after, TREES_PER_LOOK)?;
-            let Some(last) = page.last() else { return Ok(false) };
-            after = Some(*last);
-            for tree in page {
-                if !self.queue.lock().interior.may_open(tree, self.now_ms()) {
-                    continue;
-                }
-                let row = match reader.check_chore(CHORE_FOLD, tree).and_then(|()| reader.tree(tree)) {
-                    Ok(row) => row,
-                    Err(error) if error.is_one_row() => {
-                        self.keep_folding_back(tree, &error);
-                        continue;
-                    }
-                    Err(error) => return Err(error),
-                };
-                if let Some(level) = row.and_then(|row| Shape::new(row.leaves).ok()).and_then(tile_level) {
-                    let level = level - 1;
-                    let folding = Folding { tree, level, next: 0, open: HashSet::new(), returned: Vec::new() };
-                    self.queue.lock().interior.current = Some(folding);
-                    return Ok(true);
-                }
-            }
-        }
-    }
+    let account = row.strategy.index();
+    Ok(Some(ReadyNode { tree, handle: row.handle, level, index, left, right, account }))
 }

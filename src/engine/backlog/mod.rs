@@ -6,4 +6,5 @@ pub(super) mod interior;
 pub(super) mod leaf_bytes;
 pub(super) mod queue;
 pub(super) mod refill;
+pub(super) mod refill_interior;
 pub(super) mod rehash;

@@ -116,7 +116,7 @@ impl Core {
             let row = match self.store.read().and_then(|reader| reader.tree(tree)) {
                 Ok(row) => row,
                 Err(error) if error.is_one_row() => {
-                    self.corruption(Some(tree), error.to_string());
+                    self.events.corruption(Some(tree), error.to_string());
                     continue;
                 }
                 Err(error) => {
@@ -127,7 +127,7 @@ impl Core {
             let Some(row) = row.filter(|row| row.state == TreeState::Active) else { continue };
             if order.is_some_and(|order| order != row.order) {
                 let what = format!("ready-0 has tree {tree} at another place than its own; run `pouw check`");
-                self.corruption_later(None, what);
+                self.events.corruption_later(None, what);
                 continue;
             }
             let Ok(shape) = Shape::new(row.leaves) else { continue };
@@ -193,7 +193,7 @@ impl Core {
             self.damaged(plan.tree, tile, mask, &why);
         }
         // One of a stretch, since one file or row may be to blame for all.
-        news.into_iter().take(1).for_each(|event| self.emit(event));
+        news.into_iter().take(1).for_each(|event| self.events.emit(event));
         result.map(|()| added)
     }
 

@@ -16,21 +16,21 @@ impl ForGate<'_> {
     /// Returns the tier of a challenge issued to this client now. Changes nothing.
     pub fn next_tier(&self, client: &[u8]) -> DifficultyTier {
         let core = self.core();
-        let (client, now_ms) = (*core.digest_of(client).as_bytes(), core.now_ms());
+        let (client, now_ms) = (*core.keys.digest_of(client).as_bytes(), core.now_ms());
         core.standings.lock().next_tier(&client, now_ms)
     }
 
     /// Counts a new challenge issued to this client.
     pub fn note_issued(&self, client: &[u8]) {
         let core = self.core();
-        let (client, now_ms) = (*core.digest_of(client).as_bytes(), core.now_ms());
+        let (client, now_ms) = (*core.keys.digest_of(client).as_bytes(), core.now_ms());
         core.standings.lock().issued(&client, now_ms);
     }
 
     /// Returns this client's standing now.
     pub fn standing(&self, client: &[u8]) -> Standing {
         let core = self.core();
-        let (client, now_ms) = (*core.digest_of(client).as_bytes(), core.now_ms());
+        let (client, now_ms) = (*core.keys.digest_of(client).as_bytes(), core.now_ms());
         core.standings.lock().look(&client, now_ms)
     }
 }
@@ -50,7 +50,7 @@ impl Core {
                     Err(error) => {
                         standings.drop_stored(&client);
                         drop(standings);
-                        self.emit(Event::CorruptionFound { tree: None, what: error.to_string() });
+                        self.events.emit(Event::CorruptionFound { tree: None, what: error.to_string() });
                     }
                 }
             }

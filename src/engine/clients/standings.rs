@@ -106,7 +106,7 @@ impl Standings {
             rows: ClockTable::new(bound, rules),
             changes,
             #[cfg(feature = "testing")]
-            forgets: config.makes(crate::engine::testing::Mistake::StandingLost),
+            forgets: config.makes(crate::engine::mistake::Mistake::StandingLost),
         }
     }
 

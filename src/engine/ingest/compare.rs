@@ -48,7 +48,7 @@ impl<'i> Intake<'i> {
                 queue.blocked.given_again(tree, self.core.now_ms());
                 queue.interior.given_again(tree);
                 drop(queue);
-                self.core.findings.lock().forget(tree);
+                self.core.events.forget(tree);
                 self.core.unstored.lock().forget(tree);
                 let ingested = self.repair(tree, &row.name, found)?;
                 self.waits(tree, &row.name)?;

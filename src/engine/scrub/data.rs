@@ -178,7 +178,7 @@ impl Step<'_> {
         if done != 0
             && let Some(what) = self.walk.known.text(kind, &what)
         {
-            self.core.later(Event::CorruptionFound { tree: Some(TreeId::new(at.tree)), what });
+            self.core.events.later(Event::CorruptionFound { tree: Some(TreeId::new(at.tree)), what });
         }
         Ok(())
     }
@@ -210,7 +210,7 @@ impl Step<'_> {
             None => None,
         };
         if let Some(what) = told {
-            self.core.later(Event::SourceChanged { tree: TreeId::new(at.tree), what });
+            self.core.events.later(Event::SourceChanged { tree: TreeId::new(at.tree), what });
         }
         Ok(())
     }
@@ -281,7 +281,7 @@ impl Step<'_> {
     fn report_row(&mut self, tree: Option<TreeNumber>, news: News, what: &str) {
         self.core.scrub.count_news(1);
         if let Some(what) = self.walk.known.text(news, what) {
-            self.core.later(Event::CorruptionFound { tree: tree.map(TreeId::new), what });
+            self.core.events.later(Event::CorruptionFound { tree: tree.map(TreeId::new), what });
         }
     }
 }

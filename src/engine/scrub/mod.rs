@@ -232,7 +232,7 @@ impl Core {
         let row = match self.store.read()?.scrub() {
             Ok(row) => row,
             Err(error) if error.is_one_row() => {
-                self.later(Event::CorruptionFound { tree: None, what: error.to_string() });
+                self.events.later(Event::CorruptionFound { tree: None, what: error.to_string() });
                 None
             }
             Err(error) => return Err(error),

@@ -40,7 +40,7 @@ pub(in super::super) fn start(core: &Arc<Core>) -> std::io::Result<Option<std::t
             });
             if let Err(panicked) = done {
                 rest.begin(core.now_ms());
-                core.survived(pulse, panicked);
+                core.events.survived(pulse, core.now_ms(), panicked);
             }
         }
     })?;

@@ -97,7 +97,7 @@ impl Core {
             // What cannot be marked now is marked by the next upkeep.
             let _ = self.mark_damaged();
         }
-        self.report_stored();
+        self.events.report_stored();
         stepped
     }
 }

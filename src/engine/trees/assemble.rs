@@ -41,7 +41,7 @@ impl Core {
         let written = self.write_each(&commands, &mut fates);
         for (tree, fate) in trees.into_iter().zip(fates) {
             if let Err(what) = fate {
-                self.corruption_later(Some(tree), what);
+                self.events.corruption_later(Some(tree), what);
             }
         }
         Ok(written?)
@@ -72,7 +72,7 @@ impl Core {
                 }
                 // Its own row is damaged: this tree cannot be judged, the others go on.
                 Err(error) if error.is_one_row() => {
-                    self.corruption(Some(tree), error.to_string());
+                    self.events.corruption(Some(tree), error.to_string());
                 }
                 Err(error) => {
                     failure = Some(error);
@@ -102,7 +102,7 @@ impl Core {
                 Ok(outcome) => outcome,
                 Err(what) => {
                     self.unstored.lock().failed(tree, &what, self.now_ms());
-                    self.corruption_later(Some(tree), what);
+                    self.events.corruption_later(Some(tree), what);
                     continue;
                 }
             };
@@ -111,7 +111,7 @@ impl Core {
                 self.queue.lock().complete(tree);
             }
             if to == TreeState::Complete && matches!(outcome, Outcome::Done { .. }) {
-                self.later(Event::TreeCompleted { tree: TreeId::new(tree), name });
+                self.events.later(Event::TreeCompleted { tree: TreeId::new(tree), name });
                 completed += 1;
             }
         }
@@ -132,11 +132,11 @@ impl Core {
             }
             Err(TreeError::Inconsistent { at, .. }) => {
                 let what = format!("tree {:?} at level {}, index {}", row.name, at.level.0, at.index);
-                self.corruption(Some(tree), what);
+                self.events.corruption(Some(tree), what);
                 Ok((TreeState::Inconsistent, None))
             }
             Err(TreeError::Store(error)) if error.is_one_row() => {
-                self.corruption(Some(tree), error.to_string());
+                self.events.corruption(Some(tree), error.to_string());
                 Ok((TreeState::Inconsistent, None))
             }
             Err(TreeError::Store(error)) => Err(error),

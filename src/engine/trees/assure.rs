@@ -61,7 +61,7 @@ impl Core {
         let one = self.auditing.lock();
         let done = self.satisfy_locked(tree, name, policy, progress);
         drop(one);
-        self.report_stored();
+        self.events.report_stored();
         self.wake();
         Ok((tree, done?))
     }
@@ -79,7 +79,7 @@ impl Core {
         self.same_tree(tree, name)?;
         let strict = policy == ExportPolicy::Strict;
         #[cfg(feature = "testing")]
-        let strict = strict && !self.config.makes(crate::engine::testing::Mistake::StrictTrustsAudited);
+        let strict = strict && !self.config.makes(crate::engine::mistake::Mistake::StrictTrustsAudited);
         let weak = self.store.read()?.provenance(tree)?.weak();
         if weak > 0 && policy != ExportPolicy::Attested && self.store.read()?.has_chore(CHORE_DROP, tree)? {
             let what = "its block data was released".to_owned();
@@ -123,7 +123,7 @@ impl Core {
         progress: OnVerify<'_>,
     ) -> Result<(), TreeError> {
         // Lies just caught are written first.
-        let waiting = self.refused.lock().len();
+        let waiting = self.refused.len();
         for _ in 0..waiting.div_ceil(self.config.settings.commit_ops_max) {
             self.write_bulk(vec![Command::Touch])?;
         }
@@ -283,7 +283,7 @@ impl Core {
                 self.queue.lock().interior.drop_tree(tree);
             }
             for leaf in corrected {
-                self.later(Event::LeafCorrected { tree: TreeId::new(tree), name: name.to_owned(), leaf });
+                self.events.later(Event::LeafCorrected { tree: TreeId::new(tree), name: name.to_owned(), leaf });
             }
             self.note_liars(&liars);
         }
@@ -302,7 +302,7 @@ impl Core {
         let outcomes = self.write_bulk(vec![Command::SetTreeState { tree, from, to, root }])?;
         if matches!(outcomes.first(), Some(Outcome::Done { .. })) {
             self.queue.lock().complete(tree);
-            self.later(Event::TreeCompleted { tree: TreeId::new(tree), name: row.name });
+            self.events.later(Event::TreeCompleted { tree: TreeId::new(tree), name: row.name });
         }
         Ok(())
     }

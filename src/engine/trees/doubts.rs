@@ -47,7 +47,7 @@ impl Core {
     /// clients.
     pub(in crate::engine) fn follow_suspects(&self) -> Result<usize, UpkeepError> {
         #[cfg(feature = "testing")]
-        if self.config.makes(crate::engine::testing::Mistake::NoBacktrack) {
+        if self.config.makes(crate::engine::mistake::Mistake::NoBacktrack) {
             return Ok(0);
         }
         let suspects = self.store.read()?.suspects(SUSPECTS_PER_STEP)?;
@@ -102,7 +102,7 @@ impl Core {
     pub(in crate::engine) fn put_off(&self, tree: TreeNumber, why: String, event: impl FnOnce(String) -> Event) {
         let new = self.put_off.lock().failed(tree, &why, self.now_ms());
         if new {
-            self.later(event(why));
+            self.events.later(event(why));
         }
     }
 }

@@ -139,7 +139,7 @@ impl PouwEngine {
             let one = core.auditing.lock();
             let released = core.release_locked(tree, &row.name);
             drop(one);
-            core.report_stored();
+            core.events.report_stored();
             released?;
         }
         core.wake();
@@ -178,7 +178,7 @@ impl Core {
             return Err(TreeError::Corrected(row.name));
         }
         #[cfg(feature = "testing")]
-        if self.config.makes(crate::engine::testing::Mistake::ExportUnvalidated) {
+        if self.config.makes(crate::engine::mistake::Mistake::ExportUnvalidated) {
             return Ok((tree, row, Provenance::Verified));
         }
         let validated = self.validate_row(tree, &row);

@@ -195,7 +195,7 @@ impl PouwEngine {
             core.write_bulk_then(forget, move |fate| {
                 if matches!(fate, Fate::Stored(_)) {
                     memory.queue.lock().drop_tree(tree);
-                    memory.findings.lock().forget(tree);
+                    memory.events.forget(tree);
                 }
             })?
         };

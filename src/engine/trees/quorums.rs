@@ -95,7 +95,7 @@ impl Core {
             let row = match row {
                 Ok(row) => row,
                 Err(error) => {
-                    self.corruption(Some(key.0), error.to_string());
+                    self.events.corruption(Some(key.0), error.to_string());
                     continue;
                 }
             };
@@ -111,7 +111,7 @@ impl Core {
                 Ok(done) => ended += usize::from(done),
                 // One that cannot be ended does not keep the others waiting.
                 Err(UpkeepError::Store(error)) if error.is_one_row() => {
-                    self.corruption(Some(key.0), error.to_string());
+                    self.events.corruption(Some(key.0), error.to_string());
                 }
                 Err(error) => return Err(error),
             }
@@ -172,7 +172,7 @@ impl Core {
         let referee = Referee { tree, range, hashes, votes_seen, data_digest, work, at_ms };
         let outcomes = match self.write_rows(vec![Command::Referee(referee)]) {
             Err(Unwritten::Row(what)) => {
-                self.corruption(Some(tree), what);
+                self.events.corruption(Some(tree), what);
                 return Ok(None);
             }
             Err(Unwritten::Storage(error)) => return Err(error.into()),

@@ -51,7 +51,7 @@ pub(in crate::engine) fn start(core: Arc<Core>, wake: Receiver<()>) -> std::io::
             });
             if let Err(panicked) = round {
                 rest.begin(core.now_ms());
-                core.survived(pulse, panicked);
+                core.events.survived(pulse, core.now_ms(), panicked);
             }
             if core.stopping() {
                 return;

@@ -3,8 +3,8 @@
 //! calls it.
 
 pub(super) mod background;
+mod failures;
 mod prune;
-pub(super) mod repeats;
 pub(super) mod report;
 pub(super) mod rest;
 mod round;

@@ -96,7 +96,7 @@ impl Core {
 
     /// Reports a page that cannot be read, once.
     fn page_unread(&self, table: &str, error: &StoreError) {
-        self.corruption_later(None, format!("rows of {table} cannot be read, and stay: {error}"));
+        self.events.corruption_later(None, format!("rows of {table} cannot be read, and stay: {error}"));
     }
 
     fn seal_ledger(&self, now_ms: u64, report: &mut SweepReport) -> Result<(), WriteError> {
@@ -137,7 +137,7 @@ impl Core {
     /// Reports rows that a walk along the ledger has passed over.
     pub(in crate::engine) fn report_skipped(&self, outcome: &Outcome) {
         if let Outcome::Walked { skipped, .. } = outcome {
-            skipped.iter().for_each(|what| self.corruption_later(None, what.clone()));
+            skipped.iter().for_each(|what| self.events.corruption_later(None, what.clone()));
         }
     }
 
@@ -152,7 +152,7 @@ impl Core {
         }
         let mut stretch = self.store.idle_clients(before_ms, search.after, ROWS_PER_SWEEP)?;
         for what in search.news(&stretch) {
-            self.later(Event::CorruptionFound { tree: None, what });
+            self.events.later(Event::CorruptionFound { tree: None, what });
         }
         if let Some(error) = &stretch.cut {
             self.page_unread("clients-0", error);

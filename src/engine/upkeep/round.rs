@@ -57,7 +57,7 @@ impl Core {
         let taken_over = self.take_over_folding();
         let assembled = self.assemble(free.is_some(), pause);
         drop(free);
-        self.report_stored();
+        self.events.report_stored();
         let interior = self.refill_interior();
         let removed = [CHORE_DROP, CHORE_PURGE].map(|kind| self.remove_due(kind, eager, pause));
         let left_over = if eager { self.remove_leftovers(pause) } else { Ok(0) };
@@ -97,9 +97,9 @@ impl Core {
                     Ok(()) => due.push(tree),
                     // Nothing is done because of a row that the tree contradicts.
                     Err(error @ StoreError::Record { table: "chores-0", .. }) => {
-                        self.corruption_later(None, error.to_string())
+                        self.events.corruption_later(None, error.to_string())
                     }
-                    Err(error) if error.is_one_row() => self.corruption_later(Some(tree), error.to_string()),
+                    Err(error) if error.is_one_row() => self.events.corruption_later(Some(tree), error.to_string()),
                     Err(error) => return Err(error),
                 }
             }
@@ -139,7 +139,7 @@ impl Core {
                         more
                     }
                     Some(Err(what)) => {
-                        self.corruption_later(Some(*tree), what);
+                        self.events.corruption_later(Some(*tree), what);
                         false
                     }
                     _ => false,
@@ -200,7 +200,7 @@ impl Core {
         let (_, mut more, mut swept) = self.sweep();
         let in_a_row = SWEEPS_IN_A_ROW;
         #[cfg(feature = "testing")]
-        let in_a_row = if self.config.makes(crate::engine::testing::Mistake::SweepOnce) { 1 } else { in_a_row };
+        let in_a_row = if self.config.makes(crate::engine::mistake::Mistake::SweepOnce) { 1 } else { in_a_row };
         for _ in 1..in_a_row {
             if !more || self.stopping() {
                 break;

@@ -40,7 +40,7 @@ impl Core {
         let rows_left = report.more;
         report.more |= quorums_left;
         // No lock is held here that a subscriber may take.
-        self.report_stored();
+        self.events.report_stored();
         // Also if nothing was taken back: commits of the writer may have left work to upkeep.
         self.wake();
         (report, rows_left, quorums.and(rows))
@@ -53,7 +53,7 @@ impl Core {
         {
             let mut queue = core.queue.lock();
             #[cfg(feature = "testing")]
-            let early = if core.config.makes(crate::engine::testing::Mistake::LeaseEndsEarly) {
+            let early = if core.config.makes(crate::engine::mistake::Mistake::LeaseEndsEarly) {
                 core.config.token_ttl_ms()
             } else {
                 0
@@ -65,7 +65,7 @@ impl Core {
             report.more = expired.len() == LEASES_PER_SWEEP;
             #[cfg(feature = "testing")]
             let expired =
-                if core.config.makes(crate::engine::testing::Mistake::NoRequeue) { Vec::new() } else { expired };
+                if core.config.makes(crate::engine::mistake::Mistake::NoRequeue) { Vec::new() } else { expired };
             for lease in &expired {
                 queue.give_back(lease);
             }

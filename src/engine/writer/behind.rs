@@ -20,7 +20,7 @@ impl Behind {
     /// Takes the oldest: at most `refused` tokens and `standings` standings.
     pub(in crate::engine) fn due(core: &Core, refused: usize, standings: usize) -> Self {
         Self {
-            refused: core.refused.lock().oldest(refused),
+            refused: core.refused.oldest(refused),
             standings: core.standings.lock().oldest(standings),
             account: *core.account.lock(),
             checkpoint: core.store.checkpoint_due(),
@@ -53,7 +53,7 @@ impl Behind {
     /// Updates the memory: these rows are durable now.
     pub(in crate::engine) fn written(&self, core: &Core) {
         if !self.refused.is_empty() {
-            core.refused.lock().written(&self.refused);
+            core.refused.written(&self.refused);
         }
         if !self.standings.is_empty() {
             core.standings.lock().written(&self.standings);

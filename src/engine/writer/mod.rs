@@ -6,6 +6,7 @@ pub(super) mod reply;
 pub(super) mod thread;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::store::{Command, Outcome};
 
@@ -24,6 +25,24 @@ pub(in crate::engine) enum Unwritten {
 }
 
 impl Core {
+    /// Whether the engine is being closed, or the store stays closed until a restart.
+    pub(in crate::engine) fn takes_no_writes(&self) -> bool {
+        self.closing.load(Ordering::SeqCst) || self.store.is_closed()
+    }
+
+    pub(in crate::engine) fn may_write(&self) -> Result<(), WriteError> {
+        match (self.takes_no_writes(), self.store.is_read_only()) {
+            (true, _) => Err(WriteError::Closed),
+            (false, true) => Err(WriteError::ReadOnly),
+            (false, false) => Ok(()),
+        }
+    }
+
+    /// Returns why the store stays closed, else `what`.
+    pub(in crate::engine) fn failure_or(&self, what: String) -> String {
+        self.store.failure().map_or(what, str::to_owned)
+    }
+
     /// Hands a job to the writer. Fails with `Busy` if too many are waiting.
     pub(in crate::engine) fn write_soon(&self, job: Job) -> Result<(), (Job, WriteError)> {
         if let Err(error) = self.may_write() {

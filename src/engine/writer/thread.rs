@@ -114,7 +114,7 @@ impl Writer<'_> {
 
     /// Returns how long deferred rows wait for a job to be written with.
     fn patience(&self) -> Duration {
-        let refused = self.core.refused.lock().len() >= self.batch_max;
+        let refused = self.core.refused.len() >= self.batch_max;
         let standings = self.core.standings.lock().waiting() >= STANDINGS_PER_COMMIT;
         patience(self.well, refused, standings)
     }
@@ -209,7 +209,7 @@ impl Writer<'_> {
                 Ok(_) => piece.written(self.core),
                 Err(CommitFailure::RolledBack(error)) if error.is_one_row() => {
                     piece.written(self.core);
-                    self.core.emit(Event::CorruptionFound { tree: None, what: error.to_string() });
+                    self.core.events.emit(Event::CorruptionFound { tree: None, what: error.to_string() });
                 }
                 Err(CommitFailure::RolledBack(error) | CommitFailure::Unknown { error, .. }) => {
                     self.recover(&error);
@@ -225,7 +225,7 @@ impl Writer<'_> {
         if !error.is_one_row() {
             self.recover(error);
         } else if talk.is_empty() {
-            self.core.corruption(None, error.to_string());
+            self.core.events.corruption(None, error.to_string());
         }
         let closed = self.core.store.is_closed();
         for (_, effect, reply) in talk {
@@ -268,7 +268,7 @@ impl Writer<'_> {
         let closed = self.core.store.is_closed();
         if !(closed && self.told) {
             self.told = closed;
-            self.core.emit(Event::StorageFailed { what: self.core.failure_or(what), recovered });
+            self.core.events.emit(Event::StorageFailed { what: self.core.failure_or(what), recovered });
         }
     }
 
@@ -277,7 +277,7 @@ impl Writer<'_> {
     fn give_up(mut self) {
         for (_, effect) in self.limbo.drain(..).flat_map(|limbo| limbo.effects) {
             if contained(|| effect.run(&Fate::Unknown)).is_err() {
-                self.core.emit(Event::CallbackPanicked);
+                self.core.events.emit(Event::CallbackPanicked);
             }
         }
         if let Some(why) = self.core.store.failure() {
@@ -287,7 +287,7 @@ impl Writer<'_> {
 
     #[cfg(feature = "testing")]
     fn acknowledge_early(&self, batch: Vec<Job>) -> Vec<Job> {
-        if !self.core.config.makes(crate::engine::testing::Mistake::AcknowledgeEarly) {
+        if !self.core.config.makes(crate::engine::mistake::Mistake::AcknowledgeEarly) {
             return batch;
         }
         let early = |job: Job| {
@@ -303,7 +303,7 @@ impl Writer<'_> {
     }
 
     fn waiting_behind(&self) -> usize {
-        self.core.refused.lock().len() + self.core.standings.lock().waiting()
+        self.core.refused.len() + self.core.standings.lock().waiting()
     }
 
     fn finish(&mut self) {
@@ -347,7 +347,7 @@ fn patience(well: bool, refused: bool, standings: bool) -> Duration {
 /// Calls `reply`. If it panics, only that call ends.
 fn tell(core: &Core, reply: Reply, answer: Result<Vec<Outcome>, WriteError>) {
     if contained(|| reply.send(answer)).is_err() {
-        core.emit(Event::CallbackPanicked);
+        core.events.emit(Event::CallbackPanicked);
     }
 }
 
@@ -358,13 +358,13 @@ pub(in crate::engine) fn start(core: Arc<Core>, inbox: Inbox) -> std::io::Result
         let _running = core.writer_pulse.while_running();
         run(&core, &inbox);
         #[cfg(feature = "testing")]
-        if core.store.is_closed() && core.config.makes(crate::engine::testing::Mistake::PanicLeavesJobs) {
+        if core.store.is_closed() && core.config.makes(crate::engine::mistake::Mistake::PanicLeavesJobs) {
             return std::mem::forget(inbox);
         }
         core.lanes.close();
         inbox.drain(|job| {
             if contained(|| job.fail(WriteError::Closed)).is_err() {
-                core.emit(Event::CallbackPanicked);
+                core.events.emit(Event::CallbackPanicked);
             }
         });
         core.store.close();

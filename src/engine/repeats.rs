@@ -3,10 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use super::report::UpkeepError;
-use crate::engine::core::Core;
-use crate::engine::event::Event;
-
 /// Shortest engine time between two reports of the same failure.
 const REPORT_EVERY_MS: u64 = 60_000;
 /// Most failures that are remembered. At the bound the oldest is forgotten.
@@ -14,11 +10,11 @@ const REMEMBERED_MAX: usize = 16;
 
 /// When failures were reported, engine time; by their text.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Repeats(BTreeMap<String, u64>);
+pub(super) struct Repeats(BTreeMap<String, u64>);
 
 impl Repeats {
     /// Returns whether a failure is to be reported now.
-    fn is_news(&mut self, what: &str, now_ms: u64) -> bool {
+    pub(super) fn is_news(&mut self, what: &str, now_ms: u64) -> bool {
         self.0.retain(|_, told_ms| now_ms.saturating_sub(*told_ms) < REPORT_EVERY_MS);
         if self.0.contains_key(what) {
             return false;
@@ -30,30 +26,6 @@ impl Repeats {
         }
         self.0.insert(what.to_owned(), now_ms);
         true
-    }
-}
-
-impl Core {
-    /// Reports a failure of the background work. One that keeps the store closed is reported by the
-    /// writer.
-    pub(in crate::engine) fn upkeep_failed(&self, error: &UpkeepError) {
-        let recovered = self.store.is_open();
-        self.failed(format!("upkeep, {recovered}: {error}"), || Event::StorageFailed {
-            what: error.to_string(),
-            recovered,
-        });
-    }
-
-    /// The same for a sweep of the background thread.
-    pub(in crate::engine) fn sweep_failed(&self, what: String) {
-        self.failed(format!("sweep: {what}"), || Event::SweepFailed { what });
-    }
-
-    fn failed(&self, key: String, event: impl FnOnce() -> Event) {
-        let news = !self.takes_no_writes() && self.repeats.lock().is_news(&key, self.now_ms());
-        if news {
-            self.emit(event());
-        }
     }
 }
 
