@@ -20,6 +20,8 @@ use super::keys::Keys;
 use super::locks::{Rank, Ranked, RankedRw};
 use super::pulse::Pulse;
 use super::refused::RefusedLater;
+use super::scrub::scrubber::Scrubber;
+use super::tallies::Tallies;
 use super::trees::put_off::PutOff;
 use super::upkeep::search::{ClientSearch, OldSearch};
 use super::writer::job::Lane;
@@ -79,28 +81,8 @@ pub(super) struct Core {
     pub(super) writer_pulse: Pulse,
     /// Of the background thread, if there is one.
     pub(super) upkeep_pulse: Option<Pulse>,
-    pub(super) scrub: super::scrub::Scrubber,
+    pub(super) scrub: Scrubber,
     wake: Sender<()>,
-}
-
-/// Counters of this boot.
-#[derive(Debug, Default)]
-pub(super) struct Tallies {
-    pub(super) issued: [AtomicU64; 3],
-    pub(super) shortfalls: [AtomicU64; 3],
-    pub(super) synthetic_issued: AtomicU64,
-    pub(super) interior_issued: AtomicU64,
-    pub(super) withdrawn: AtomicU64,
-    pub(super) expired: AtomicU64,
-    pub(super) bytes_issued: AtomicU64,
-    pub(super) server_folds: AtomicU64,
-    pub(super) commits_failed: AtomicU64,
-    pub(super) commits_failed_in_row: AtomicU64,
-}
-
-/// Adds to a counter that nothing is ordered by.
-pub(crate) fn bump(counter: &AtomicU64, by: u64) {
-    counter.fetch_add(by, Ordering::Relaxed);
 }
 
 impl Core {
@@ -122,7 +104,7 @@ impl Core {
         Self {
             writer_pulse: Pulse::new("pouw-writer", now_ms),
             upkeep_pulse: config.settings.background.then(|| Pulse::new("pouw-upkeep", now_ms)),
-            scrub: super::scrub::Scrubber::new(&config, now_ms),
+            scrub: Scrubber::new(&config, now_ms),
             identity: store.identity(),
             config,
             keys,

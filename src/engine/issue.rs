@@ -17,11 +17,12 @@ use crate::store::{Reader, TreeNumber, random};
 use super::backlog::interior::{ReadyNode, interior_node};
 use super::backlog::queue::Returned;
 use super::checked::whole_ms;
-use super::core::{Core, bump};
+use super::core::Core;
 use super::error::{IssueError, SubmitError};
 use super::for_gate::ForGate;
 use super::handle::PouwEngine;
 use super::request::{IssueRequest, Issued};
+use super::tallies::bump;
 use super::work::unit_work;
 
 impl PouwEngine {

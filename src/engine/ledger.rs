@@ -8,7 +8,7 @@ use crate::store::{self, Command, NO_ENTRY, Outcome, Refused, StoreError, VOTED}
 use super::error::{DebitError, TreeError, WriteError};
 use super::handle::PouwEngine;
 use super::tree_id::TreeId;
-use super::trees::info::commitment;
+use super::trees::commitment::commitment;
 
 /// One entry of the ledger: a credit, a debit, or a correction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

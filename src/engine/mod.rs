@@ -45,6 +45,7 @@ mod request;
 mod runtime;
 mod scrub;
 mod stats;
+mod tallies;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tree_id;
@@ -87,8 +88,8 @@ pub use trees::quorums::OpenQuorums;
 pub use upkeep::report::{SweepReport, UpkeepError, UpkeepReport};
 
 #[cfg(feature = "gate")]
-pub(crate) use self::core::bump;
-#[cfg(feature = "gate")]
 pub(crate) use for_gate::Reporter;
 #[cfg(feature = "gate")]
 pub(crate) use pulse::Pulse;
+#[cfg(feature = "gate")]
+pub(crate) use tallies::bump;

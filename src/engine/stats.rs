@@ -7,7 +7,6 @@ use crate::store::records::{StoreTotals, UsefulnessAccount};
 
 use super::backlog::queue::Queue;
 use super::clients::response_times::ResponseTimes;
-use super::core::Tallies;
 use super::handle::PouwEngine;
 use super::pulse::ThreadStats;
 use super::scrub::ScrubStats;
@@ -173,19 +172,6 @@ impl PouwEngine {
                 pulses.map(|pulse| pulse.look(now_ms)).collect()
             },
             closed: core.store.is_closed() || core.lanes.is_closed(),
-        }
-    }
-}
-
-impl Tallies {
-    /// Counts a commit: `well` if it is durable, else the storage failed it. Only the writer calls
-    /// this.
-    pub(super) fn commit(&self, well: bool) {
-        if well {
-            self.commits_failed_in_row.store(0, Ordering::SeqCst);
-        } else {
-            self.commits_failed.fetch_add(1, Ordering::SeqCst);
-            self.commits_failed_in_row.fetch_add(1, Ordering::SeqCst);
         }
     }
 }

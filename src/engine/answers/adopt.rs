@@ -6,8 +6,9 @@ use crate::protocol::{ChallengeToken, TokenPurpose};
 use crate::store::records::{QuorumRow, TreeState, range_end};
 
 use super::held::HeldLease;
-use crate::engine::core::{Core, bump};
+use crate::engine::core::Core;
 use crate::engine::error::SubmitError;
+use crate::engine::tallies::bump;
 
 impl Core {
     /// Pins the lease of a token. Rule L: a token is honoured only through a lease, its own or an

@@ -12,7 +12,8 @@ use crate::policy::lease::{Claim, Lease};
 use crate::protocol::WorkId;
 
 use crate::engine::backlog::queue::Queue;
-use crate::engine::core::{Core, bump};
+use crate::engine::core::Core;
+use crate::engine::tallies::bump;
 
 /// `C` is `&Core` for as long as a call takes, and `Arc<Core>` until a commit is done.
 #[must_use]

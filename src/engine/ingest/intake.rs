@@ -9,9 +9,8 @@ use crate::hash::Checksum;
 use crate::store::records::{DataPlace, SourceRow, Strategy, TreeRow, TreeState};
 use crate::store::{BeginTree, BlocksWriter, Command, Renewal, StoreError, TreeNumber, random};
 
-use super::OnIngest;
 use super::builder::{self, TreeBuilder};
-use super::options::{IngestError, IngestLayout, IngestOptions, IngestReport, Ingested, check_name};
+use super::options::{IngestError, IngestLayout, IngestOptions, IngestReport, Ingested, OnIngest, check_name};
 use super::walk::{self, SkipReason, SourceFile, Walk, WalkEvent};
 use crate::engine::backlog::leaf_bytes::{fingerprint, open_plain};
 use crate::engine::core::Core;

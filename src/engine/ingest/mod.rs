@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 pub use options::{
     BLOCK_SIZE_MAX, BLOCK_SIZE_MIN, INGEST_PROBLEMS_SHOWN, IngestError, IngestLayout, IngestOptions, IngestProblem,
-    IngestProgress, IngestReport, Ingested, TREE_NAME_LEN_MAX,
+    IngestProgress, IngestReport, Ingested, OnIngest, TREE_NAME_LEN_MAX,
 };
 
 use crate::hash::Checksum;
@@ -32,9 +32,6 @@ use super::handle::PouwEngine;
 use intake::Intake;
 use options::check_name;
 use walk::Walk;
-
-/// Called repeatedly with the progress of an ingest; `Break` stops it.
-pub type OnIngest<'p> = &'p mut dyn FnMut(&IngestProgress) -> ControlFlow<()>;
 
 impl PouwEngine {
     /// Ingests files and directories.

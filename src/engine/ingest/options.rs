@@ -1,5 +1,6 @@
 //! Options, reports and errors of an ingest.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -349,3 +350,6 @@ impl IngestError {
         }
     }
 }
+
+/// Called repeatedly with the progress of an ingest; `Break` stops it.
+pub type OnIngest<'p> = &'p mut dyn FnMut(&IngestProgress) -> ControlFlow<()>;

@@ -5,9 +5,10 @@ use crate::policy::ready::Loaded;
 use crate::store::records::{DataPlace, LeafState, ScrubPlace, TileRow, TreeRow, TreeState};
 use crate::store::{CHORE_DROP, Reader, StoreError, TreeNumber};
 
-use super::ScrubError;
 use super::known::News;
-use super::walk::{LEAST_COST, Step, is_of_the_place};
+use super::report::ScrubError;
+use super::scrubber::is_of_the_place;
+use super::walk::{LEAST_COST, Step};
 use crate::engine::backlog::leaf_bytes::{LoadError, damage_text, first_run, load_tile, stored_lengths};
 use crate::engine::event::Event;
 use crate::engine::tree_id::TreeId;

@@ -9,135 +9,30 @@
 
 mod data;
 mod known;
+mod new_sums;
 mod progress;
 mod report;
 mod rows;
+pub(super) mod scrubber;
 mod settings;
 mod sums;
 mod thread;
 mod walk;
 
-use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use parking_lot::Condvar;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::store::StoreError;
-use crate::store::records::ScrubRow;
 
-use super::config::Config;
 use super::core::Core;
-use super::error::WriteError;
 use super::event::Event;
 use super::handle::PouwEngine;
-use super::locks::{Rank, Ranked};
-use super::pulse::Pulse;
 
-pub use report::{SCRUB_FINDINGS_SHOWN, ScrubFinding, ScrubPosition, ScrubReport, ScrubStats};
+pub use report::{
+    OnScrub, SCRUB_FINDINGS_SHOWN, ScrubBudget, ScrubError, ScrubFinding, ScrubPosition, ScrubReport, ScrubStats,
+};
 pub(super) use thread::start;
 
-use progress::Progress;
-use walk::Walk;
-
-/// How much one step of scrubbing may read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ScrubBudget {
-    /// Bytes; a step reads at most one leaf or row more. A row counts as 256 at least, and as 4
-    /// KiB more for each row at another place that it is compared with.
-    pub bytes: u64,
-}
-
-impl ScrubBudget {
-    /// A budget of this many bytes.
-    pub const fn bytes(bytes: u64) -> Self {
-        Self { bytes }
-    }
-}
-
-/// Why a step of scrubbing failed. The next one goes on from the same place.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ScrubError {
-    /// A read failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A write failed, the engine is closed, or it was opened to be read only.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// Another call makes a full pass.
-    #[error("another call makes a full pass; wait until it has ended")]
-    Busy,
-}
-
-impl ScrubError {
-    /// Whether the same call may succeed a moment later.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Store(error) => error.is_retryable(),
-            Self::Write(error) => error.is_retryable(),
-            Self::Busy => true,
-        }
-    }
-}
-
-/// Called after each step of a full pass with what the pass has read and found so far;
-/// [`ControlFlow::Break`] ends the pass early.
-pub type OnScrub<'p> = &'p mut dyn FnMut(&ScrubReport) -> ControlFlow<()>;
-
-/// What an engine knows about scrubbing.
-#[derive(Debug)]
-pub(super) struct Scrubber {
-    /// One step at a time.
-    walk: Ranked<Walk>,
-    progress: Ranked<Progress>,
-    /// A call makes a full pass, and no other step is taken.
-    whole_pass: AtomicBool,
-    /// Of the thread, if there is one.
-    pub(super) pulse: Option<Pulse>,
-    ended: Ranked<bool>,
-    end: Condvar,
-    counts: Counts,
-}
-
-/// Counts of this boot.
-#[derive(Debug, Default)]
-struct Counts {
-    bytes: AtomicU64,
-    /// What was spent of budgets.
-    spent: AtomicU64,
-    rows: AtomicU64,
-    /// Damage that was not known.
-    damaged: AtomicU64,
-    sums: AtomicU64,
-}
-
-impl Scrubber {
-    pub(super) fn new(config: &Config, now_ms: u64) -> Self {
-        let settings = &config.settings;
-        let threaded = settings.background && settings.scrub_bytes_per_second > 0;
-        Self {
-            walk: Ranked::new(Rank::ScrubWalk, Walk::default()),
-            progress: Ranked::new(Rank::ScrubProgress, Progress::default()),
-            whole_pass: AtomicBool::new(false),
-            pulse: threaded.then(|| Pulse::new("pouw-scrub", now_ms)),
-            ended: Ranked::new(Rank::ScrubEnded, false),
-            end: Condvar::new(),
-            counts: Counts::default(),
-        }
-    }
-
-    /// Ends the thread.
-    pub(super) fn end(&self) {
-        *self.ended.lock() = true;
-        self.end.notify_all();
-    }
-
-    /// The row to be written when the engine closes, if it differs from the one that is stored.
-    pub(super) fn unwritten(&self) -> Option<ScrubRow> {
-        self.progress.lock().unwritten()
-    }
-}
+use scrubber::{Stepper, TRIES};
 
 impl PouwEngine {
     /// Takes one step of scrubbing: reads about as much as `budget` allows of what is stored, from
@@ -192,7 +87,7 @@ impl PouwEngine {
                     failed = 0;
                 }
                 // Tried again: a place that stays unreadable is passed over.
-                Err(ScrubError::Store(error)) if error.is_retryable() && failed < walk::TRIES => {
+                Err(ScrubError::Store(error)) if error.is_retryable() && failed < TRIES => {
                     failed += 1;
                     continue;
                 }
@@ -203,15 +98,6 @@ impl PouwEngine {
             }
         }
     }
-}
-
-/// Who takes a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stepper {
-    /// The call that makes a full pass.
-    WholePass,
-    /// The thread, or a call for one step.
-    Any,
 }
 
 /// Lets other calls take steps again when it is dropped.
@@ -245,6 +131,7 @@ impl Core {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::config::Config;
 
     #[test]
     fn a_step_that_waited_while_a_full_pass_began_is_not_taken() {

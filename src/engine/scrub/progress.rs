@@ -1,10 +1,6 @@
 //! How far a pass is, and when that is written: seldom, since an idle engine writes nothing.
 
-use crate::store::Command;
-use crate::store::records::{ScrubPlace, ScrubRow};
-
-use crate::engine::core::Core;
-use crate::engine::error::WriteError;
+use crate::store::records::ScrubRow;
 
 /// Progress is written after these bytes or this engine time, whichever is first.
 const WRITE_BYTES: u64 = 64 << 20;
@@ -14,8 +10,8 @@ const WRITE_EVERY_MS: u64 = 600_000;
 pub(super) struct Progress {
     row: ScrubRow,
     /// As it is stored.
-    written: ScrubRow,
-    written_ms: u64,
+    pub(super) written: ScrubRow,
+    pub(super) written_ms: u64,
 }
 
 impl Progress {
@@ -37,7 +33,7 @@ impl Progress {
 
     /// Whether the row is to be written: enough was read, enough time has passed, or the pass has
     /// ended.
-    fn is_due(&self, now_ms: u64) -> bool {
+    pub(super) fn is_due(&self, now_ms: u64) -> bool {
         let ended = self.row.at.is_none();
         let same_pass = self.row.began_ms == self.written.began_ms;
         let since = if same_pass { self.row.bytes.saturating_sub(self.written.bytes) } else { self.row.bytes };
@@ -46,36 +42,10 @@ impl Progress {
     }
 }
 
-impl Core {
-    pub(super) fn progress_is_due(&self) -> bool {
-        self.scrub.progress.lock().is_due(self.now_ms())
-    }
-
-    /// Writes how far the pass is, in a commit of its own.
-    pub(super) fn write_progress(&self) -> Result<(), WriteError> {
-        let row = self.scrub.progress.lock().row().clone();
-        self.put_progress(row)
-    }
-
-    pub(super) fn put_progress(&self, row: ScrubRow) -> Result<(), WriteError> {
-        self.write_bulk(vec![Command::PutScrub(Box::new(row.clone()))])?;
-        let mut progress = self.scrub.progress.lock();
-        progress.written = row;
-        progress.written_ms = self.now_ms();
-        Ok(())
-    }
-
-    /// Whether the stored row says that the data of this tree and all behind it may lack checksums
-    /// still. See `store::check`.
-    pub(super) fn progress_covers(&self, tree: u64) -> bool {
-        let progress = self.scrub.progress.lock();
-        matches!(progress.written.at, Some(ScrubPlace::Data { tree: at, .. }) if at <= tree)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::records::ScrubPlace;
 
     #[test]
     fn progress_is_written_at_the_end_of_a_pass_every_64_mib_or_every_10_minutes_and_only_if_it_changed() {

@@ -1,13 +1,60 @@
-//! What scrubbing has read and found.
+//! What scrubbing may read, and what it has read and found.
+
+use std::ops::ControlFlow;
 
 use crate::merkle::LeafIndex;
 use crate::protocol::UnixMillis;
-use crate::store::records::{ScrubPlace, ScrubRow};
+use crate::store::StoreError;
+use crate::store::records::ScrubPlace;
 
-use crate::engine::core::Core;
+use crate::engine::error::WriteError;
 use crate::engine::tree_id::TreeId;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+/// How much one step of scrubbing may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ScrubBudget {
+    /// Bytes; a step reads at most one leaf or row more. A row counts as 256 at least, and as 4
+    /// KiB more for each row at another place that it is compared with.
+    pub bytes: u64,
+}
+
+impl ScrubBudget {
+    /// A budget of this many bytes.
+    pub const fn bytes(bytes: u64) -> Self {
+        Self { bytes }
+    }
+}
+
+/// Why a step of scrubbing failed. The next one goes on from the same place.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScrubError {
+    /// A read failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A write failed, the engine is closed, or it was opened to be read only.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// Another call makes a full pass.
+    #[error("another call makes a full pass; wait until it has ended")]
+    Busy,
+}
+
+impl ScrubError {
+    /// Whether the same call may succeed a moment later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_retryable(),
+            Self::Write(error) => error.is_retryable(),
+            Self::Busy => true,
+        }
+    }
+}
+
+/// Called after each step of a full pass with what the pass has read and found so far;
+/// [`ControlFlow::Break`] ends the pass early.
+pub type OnScrub<'p> = &'p mut dyn FnMut(&ScrubReport) -> ControlFlow<()>;
 
 /// Findings listed one by one in a report; all are counted.
 pub const SCRUB_FINDINGS_SHOWN: usize = 100;
@@ -162,35 +209,5 @@ pub(super) fn position_of(at: Option<&ScrubPlace>) -> ScrubPosition {
             ScrubPosition::Data { tree: TreeId::new(*tree), leaf: LeafIndex(*leaf) }
         }
         Some(ScrubPlace::Rows { .. }) => ScrubPosition::Rows,
-    }
-}
-
-impl Core {
-    pub(in super::super) fn scrub_stats(&self) -> ScrubStats {
-        let counts = &self.scrub.counts;
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let row = self.scrub.progress.lock().row().clone();
-        let some = |ms: u64| (ms > 0).then_some(UnixMillis(ms));
-        ScrubStats {
-            bytes_this_boot: read(&counts.bytes),
-            rows_this_boot: read(&counts.rows),
-            damaged_this_boot: read(&counts.damaged),
-            sums_added_this_boot: read(&counts.sums),
-            began: some(row.began_ms),
-            position: position_of(row.at.as_ref()),
-            pass_bytes: if row.at.is_some() { row.bytes } else { 0 },
-            pass_bytes_expected: self.pass_expected(&row),
-            pass_found: if row.at.is_some() { row.found } else { 0 },
-            last_full_pass: some(row.full_ms),
-            last_full_pass_found: row.full_found,
-            last_full_pass_passed_over: row.full_passed_over,
-        }
-    }
-
-    /// The bytes that a pass will read, as far as that is known.
-    pub(super) fn pass_expected(&self, row: &ScrubRow) -> u64 {
-        let (state, blocks) = self.store.file_bytes();
-        let of = if row.full_ms > 0 { row.full_bytes } else { state + blocks };
-        of.max(row.bytes)
     }
 }

@@ -3,8 +3,9 @@
 use crate::store::records::ScrubPlace;
 use crate::store::{Command, RowCursor};
 
-use super::ScrubError;
-use super::walk::{Step, is_of_the_place};
+use super::report::ScrubError;
+use super::scrubber::is_of_the_place;
+use super::walk::Step;
 use crate::engine::error::WriteError;
 
 impl Step<'_> {

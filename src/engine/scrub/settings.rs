@@ -21,7 +21,7 @@ impl ConfigBuilder {
         self
     }
 
-    pub(in super::super) fn check_scrub(&self) -> Result<(), ConfigError> {
+    pub(in crate::engine) fn check_scrub(&self) -> Result<(), ConfigError> {
         check_time("scrub_every", self.scrub_every, 60_000..=MS_MAX, "it must be 60000 ms or more")
     }
 }

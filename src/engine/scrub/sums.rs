@@ -9,52 +9,14 @@ use crate::policy::ready::Loaded;
 use crate::store::records::{HashReason, HashWork, LeafState, ScrubPlace, SumRow, leaf_sum};
 use crate::store::{BlocksWriter, LeafSum, Reader, StoreError, TreeNumber};
 
-use super::ScrubError;
 use super::data::{Tile, has_data};
-use super::walk::{Step, TRIES, is_of_the_place};
+use super::report::ScrubError;
+use super::scrubber::{TRIES, is_of_the_place};
+use super::walk::Step;
 use crate::engine::backlog::leaf_bytes::leaf_bytes;
 
 /// Rows of checksums that wait to be written, at most.
 const ROWS_MAX: usize = 4_096;
-
-/// Checksums that are not written yet.
-#[derive(Debug, Default)]
-pub(super) struct NewSums {
-    /// Whole groups, in order.
-    rows: Vec<(TreeNumber, u64, SumRow)>,
-    /// Tree and group of which these are the first leaves.
-    part: Option<(TreeNumber, u64, Vec<u64>)>,
-    /// How often in a row they could not be written.
-    failed: u32,
-}
-
-impl NewSums {
-    /// The first leaf of what waits.
-    pub(super) fn begin(&self) -> Option<(TreeNumber, u64)> {
-        let part = self.part.as_ref().map(|(tree, group, _)| (*tree, *group));
-        let first = self.rows.first().map(|(tree, group, _)| (*tree, *group)).or(part);
-        first.map(|(tree, group)| (tree, group * GROUP_LEAVES))
-    }
-
-    /// Adds the checksums of neighbouring leaves of a group, `first` being the first of them.
-    /// Returns whether the group has those of its first leaves.
-    fn add(&mut self, tree: TreeNumber, first: u64, sums: &[u64], group_leaves: u64) -> bool {
-        let group = first / GROUP_LEAVES;
-        let begun = match self.part.take() {
-            Some((of, at, begun)) if (of, at, at * GROUP_LEAVES + begun.len() as u64) == (tree, group, first) => begun,
-            // A group of which the first leaves were not summed waits for the next pass.
-            _ if !first.is_multiple_of(GROUP_LEAVES) => return false,
-            _ => Vec::new(),
-        };
-        let leaves = [begun, sums.to_vec()].concat();
-        if leaves.len() as u64 == group_leaves {
-            self.rows.push((tree, group, SumRow { leaves }));
-        } else {
-            self.part = Some((tree, group, leaves));
-        }
-        true
-    }
-}
 
 impl Step<'_> {
     /// Makes checksums of leaves that have none. Returns the leaves that do not hash to what the
@@ -201,6 +163,7 @@ mod tests {
     use super::*;
     use crate::engine::ingest::IngestOptions;
     use crate::engine::scrub::ScrubBudget;
+    use crate::engine::scrub::new_sums::NewSums;
     use crate::engine::{Config, ConfigBuilder, PouwEngine};
     use crate::store::plant_tree;
     use crate::store::records::Exposure;

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use crate::guard::contained;
 
-use super::{ScrubError, Scrubber, Stepper};
+use super::report::ScrubError;
+use super::scrubber::{Scrubber, Stepper};
 use crate::engine::checked::whole_ms;
 use crate::engine::core::Core;
 use crate::engine::upkeep::report::UpkeepError;
 use crate::engine::upkeep::rest::Rest;
 
 /// Starts the thread, if the settings ask for one; it ends when the engine closes.
-pub(in super::super) fn start(core: &Arc<Core>) -> std::io::Result<Option<std::thread::JoinHandle<()>>> {
+pub(in crate::engine) fn start(core: &Arc<Core>) -> std::io::Result<Option<std::thread::JoinHandle<()>>> {
     if core.scrub.pulse.is_none() {
         return Ok(None);
     }

@@ -2,30 +2,15 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::store::records::ScrubPlace;
-use crate::store::{ROW_COST, StoreError};
+use crate::protocol::UnixMillis;
+use crate::store::records::{ScrubPlace, ScrubRow};
+use crate::store::{Command, ROW_COST, StoreError};
 
-use super::known::Known;
-use super::report::{ScrubReport, position_of};
-use super::sums::NewSums;
-use super::{ScrubError, Scrubber, Stepper};
-use crate::engine::core::{Core, bump};
+use super::report::{ScrubError, ScrubReport, ScrubStats, position_of};
+use super::scrubber::{Stepper, TRIES, Walk};
+use crate::engine::core::Core;
+use crate::engine::error::WriteError;
 
-/// The place of a walk, and what it carries from step to step.
-#[derive(Debug, Default)]
-pub(super) struct Walk {
-    /// Where the next step begins; `None` if that is where the progress says.
-    pub(super) place: Option<ScrubPlace>,
-    pub(super) sums: NewSums,
-    pub(super) known: Known,
-    /// A place that could not be read, and how often.
-    failed: Option<(ScrubPlace, u32)>,
-    /// Places passed over in a row.
-    passed_over: u32,
-}
-
-/// How often a place is tried that the storage cannot read.
-pub(super) const TRIES: u32 = 3;
 /// How many places in a row are passed over. Beyond, the storage is at fault, and not the places.
 const PASSED_OVER_MAX: u32 = 1_024;
 /// What a tree, a row of the walk or a read costs at least, bytes, so that a step is bounded
@@ -44,11 +29,6 @@ pub(super) struct Step<'c> {
 /// The lower number of two trees, if there is one.
 fn first_of(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     one.into_iter().chain(other).min()
-}
-
-/// A failure that concerns the place that was read, and not the storage.
-pub(super) fn is_of_the_place(error: &StoreError) -> bool {
-    error.is_one_row() || matches!(error, StoreError::Corrupted { .. })
 }
 
 impl Core {
@@ -100,20 +80,58 @@ impl Core {
         self.events.report_stored();
         stepped
     }
-}
 
-impl Scrubber {
-    fn count(&self, report: &ScrubReport) {
-        let count = |counter: &AtomicU64, by: u64| bump(counter, by);
-        count(&self.counts.bytes, report.bytes);
-        count(&self.counts.spent, report.spent);
-        count(&self.counts.rows, report.rows);
-        count(&self.counts.sums, report.sums_added);
+    pub(super) fn progress_is_due(&self) -> bool {
+        self.scrub.progress.lock().is_due(self.now_ms())
     }
 
-    /// Counts damage that was not known.
-    pub(super) fn count_news(&self, found: u64) {
-        self.counts.damaged.fetch_add(found, Ordering::Relaxed);
+    /// Writes how far the pass is, in a commit of its own.
+    pub(super) fn write_progress(&self) -> Result<(), WriteError> {
+        let row = self.scrub.progress.lock().row().clone();
+        self.put_progress(row)
+    }
+
+    pub(super) fn put_progress(&self, row: ScrubRow) -> Result<(), WriteError> {
+        self.write_bulk(vec![Command::PutScrub(Box::new(row.clone()))])?;
+        let mut progress = self.scrub.progress.lock();
+        progress.written = row;
+        progress.written_ms = self.now_ms();
+        Ok(())
+    }
+
+    /// Whether the stored row says that the data of this tree and all behind it may lack checksums
+    /// still. See `store::check`.
+    pub(super) fn progress_covers(&self, tree: u64) -> bool {
+        let progress = self.scrub.progress.lock();
+        matches!(progress.written.at, Some(ScrubPlace::Data { tree: at, .. }) if at <= tree)
+    }
+
+    pub(in crate::engine) fn scrub_stats(&self) -> ScrubStats {
+        let counts = &self.scrub.counts;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let row = self.scrub.progress.lock().row().clone();
+        let some = |ms: u64| (ms > 0).then_some(UnixMillis(ms));
+        ScrubStats {
+            bytes_this_boot: read(&counts.bytes),
+            rows_this_boot: read(&counts.rows),
+            damaged_this_boot: read(&counts.damaged),
+            sums_added_this_boot: read(&counts.sums),
+            began: some(row.began_ms),
+            position: position_of(row.at.as_ref()),
+            pass_bytes: if row.at.is_some() { row.bytes } else { 0 },
+            pass_bytes_expected: self.pass_expected(&row),
+            pass_found: if row.at.is_some() { row.found } else { 0 },
+            last_full_pass: some(row.full_ms),
+            last_full_pass_found: row.full_found,
+            last_full_pass_passed_over: row.full_passed_over,
+        }
+    }
+
+    /// The bytes that a pass will read, as far as that is known.
+    pub(super) fn pass_expected(&self, row: &ScrubRow) -> u64 {
+        let (state, blocks) = self.store.file_bytes();
+        let of = if row.full_ms > 0 { row.full_bytes } else { state + blocks };
+        of.max(row.bytes)
     }
 }
 

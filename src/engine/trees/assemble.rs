@@ -6,9 +6,10 @@ use crate::store::records::{HashReason, HashWork, TreeRow, TreeState};
 use crate::store::{CHORE_ASSEMBLE, CHORE_FOLD, Command, Outcome, StoreError, TreeNumber};
 
 use crate::engine::backlog::interior::tile_level;
-use crate::engine::core::{Core, bump};
+use crate::engine::core::Core;
 use crate::engine::error::{TreeError, WriteError};
 use crate::engine::event::Event;
+use crate::engine::tallies::bump;
 use crate::engine::tree_id::TreeId;
 use crate::engine::upkeep::report::UpkeepError;
 

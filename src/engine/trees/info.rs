@@ -8,6 +8,7 @@ use crate::merkle::{
 use crate::store::records::{DataPlace, Exposure, LeafState, ProvenanceRow, Strategy, TreeRow, TreeState};
 use crate::store::{Command, Outcome, StoreError, TreeNumber};
 
+use super::commitment::commitment;
 use super::provenance::Provenances;
 use crate::engine::core::Core;
 use crate::engine::error::TreeError;
@@ -367,15 +368,6 @@ impl Core {
         let node = tops.finish().ok_or_else(|| lacks(first))?;
         // A ragged end has only children for some levels: hash them on, one at a time.
         Ok((folded..levels).fold(node, |node, _| hash_parent(&node, None)))
-    }
-}
-
-pub(in crate::engine) fn commitment(row: &TreeRow) -> Commitment {
-    Commitment {
-        leaves: row.leaves,
-        total_bytes: row.total_bytes,
-        block_len: row.block_len,
-        root: Checksum::from_bytes(row.root),
     }
 }
 

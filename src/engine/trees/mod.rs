@@ -2,6 +2,7 @@
 
 pub(super) mod assemble;
 pub(super) mod assure;
+pub(super) mod commitment;
 pub(super) mod doubts;
 pub(super) mod export;
 pub(super) mod export_policy;

@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 use super::report::{SweepReport, UpkeepError};
 use crate::engine::backlog::queue::Returned;
 use crate::engine::checked::whole_ms;
-use crate::engine::core::{Core, bump};
+use crate::engine::core::Core;
 use crate::engine::error::WriteError;
 use crate::engine::handle::PouwEngine;
+use crate::engine::tallies::bump;
 
 /// Leases ended, and standings looked at, in one sweep.
 const LEASES_PER_SWEEP: usize = 4_096;

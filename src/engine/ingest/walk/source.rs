@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use percent_encoding::percent_encode_byte;
 use walkdir::{DirEntry, WalkDir};
 
-use super::{NAME_LEN_MAX, SkipReason, Skipped, SourceFile, WalkError, WalkEvent};
+use super::found::{NAME_LEN_MAX, SkipReason, Skipped, SourceFile, WalkError, WalkEvent};
 
 /// The walk of one source.
 #[derive(Debug)]
