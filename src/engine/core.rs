@@ -5,13 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::{Sender, TrySendError};
 
-use crate::policy::audit::Heightened;
-use crate::policy::calibration::Calibration;
-use crate::store::records::UsefulnessAccount;
-use crate::store::{Damage, Identity, RangeKey, Store};
+use crate::store::{Identity, Store};
 
+use super::backlog::found::Found;
 use super::backlog::queue::Queue;
-use super::clients::standings::Standings;
+use super::clients::state::Clients;
 use super::clock::EngineTime;
 use super::config::Config;
 use super::event::EventSink;
@@ -22,8 +20,8 @@ use super::pulse::Pulse;
 use super::refused::RefusedLater;
 use super::scrub::scrubber::Scrubber;
 use super::tallies::Tallies;
-use super::trees::put_off::PutOff;
-use super::upkeep::search::{ClientSearch, OldSearch};
+use super::trees::put_off::Doubts;
+use super::upkeep::search::Searches;
 use super::writer::job::Lane;
 
 #[derive(Debug)]
@@ -43,40 +41,21 @@ pub(super) struct Core {
     /// Held for writing by an ingest from its look at trees until data and rows are durable, for
     /// reading by what removes trees or data. Each writes a bounded piece; the writer never waits.
     pub(super) both_files: RankedRw<()>,
-    /// The next tree to look at in the search for left-over block data; `None` when it is through.
-    pub(super) leftover_from: Ranked<Option<u64>>,
     pub(super) refused: RefusedLater,
-    /// The difficulty of each client.
-    pub(super) standings: Ranked<Standings>,
-    /// Networks audited more than others for a while.
-    pub(super) heightened: Ranked<Heightened>,
-    /// Counts that are not written yet.
-    pub(super) account: Ranked<UsefulnessAccount>,
+    pub(super) clients: Clients,
+    pub(super) found: Found,
+    pub(super) doubts: Doubts,
+    pub(super) searches: Searches,
     /// One verification of stored leaves at a time. Folding a tree that it may correct takes this
     /// lock too.
     pub(super) auditing: Ranked<()>,
-    /// Damaged leaves that are not marked in the store yet, at most
-    /// [`FOUND_MAX`](super::backlog::damaged::FOUND_MAX) tiles.
-    pub(super) found: Ranked<Vec<Damage>>,
-    /// How far doubted tiles have been hashed since the last sweep.
-    pub(super) doubted_after: Ranked<Option<RangeKey>>,
-    /// Trees with doubted leaves that could not be hashed, and when that is tried again.
-    pub(super) put_off: Ranked<PutOff>,
-    /// Trees whose verdict could not be stored because of a row, and when that is tried again.
-    pub(super) unstored: Ranked<PutOff>,
-    /// How far the search for open quorums that wait too long has got.
-    pub(super) quorum_after: Ranked<Option<RangeKey>>,
     #[cfg(feature = "testing")]
     pub(super) seeded: Option<Ranked<super::mistake::SplitMix64>>,
-    /// Response times, and the sizes of units that follow from them.
-    pub(super) calibration: Ranked<Calibration>,
     pub(super) events: Events,
     pub(super) tallies: Tallies,
     pub(super) closing: AtomicBool,
     /// When a sweep last ended a lease, engine time.
     pub(super) lease_ended_ms: AtomicU64,
-    pub(super) client_search: Ranked<ClientSearch>,
-    pub(super) old_search: Ranked<OldSearch>,
     pub(super) lanes: Lane,
     pub(super) writer_pulse: Pulse,
     /// Of the background thread, if there is one.
@@ -86,7 +65,6 @@ pub(super) struct Core {
 }
 
 impl Core {
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn new(
         config: Config,
         keys: Keys,
@@ -96,11 +74,11 @@ impl Core {
         wake: Sender<()>,
         events: EventSink,
     ) -> Self {
-        let (queue, standings) = (Queue::new(&config), Standings::new(&config));
+        let queue = Queue::new(&config);
         #[cfg(feature = "testing")]
         let seeded = config.settings.audit_seed.map(|seed| Ranked::new(Rank::Seeded, super::mistake::SplitMix64(seed)));
         let now_ms = time.now_ms();
-        let calibration = Calibration::new(config.size_rules(), now_ms);
+        let clients = Clients::new(&config, now_ms);
         Self {
             writer_pulse: Pulse::new("pouw-writer", now_ms),
             upkeep_pulse: config.settings.background.then(|| Pulse::new("pouw-upkeep", now_ms)),
@@ -115,26 +93,18 @@ impl Core {
             upkeeping: Ranked::new(Rank::Upkeeping, ()),
             ingesting: Ranked::new(Rank::Ingesting, ()),
             both_files: RankedRw::new(Rank::BothFiles, ()),
-            leftover_from: Ranked::new(Rank::LeftoverFrom, Some(0)),
             refused: RefusedLater::default(),
-            standings: Ranked::new(Rank::Standings, standings),
-            heightened: Ranked::new(Rank::Heightened, Heightened::default()),
-            account: Ranked::new(Rank::Account, UsefulnessAccount::default()),
+            clients,
+            found: Found::default(),
+            doubts: Doubts::default(),
+            searches: Searches::default(),
             auditing: Ranked::new(Rank::Auditing, ()),
-            found: Ranked::new(Rank::Found, Vec::new()),
-            doubted_after: Ranked::new(Rank::DoubtedAfter, None),
-            put_off: Ranked::new(Rank::PutOff, PutOff::default()),
-            unstored: Ranked::new(Rank::Unstored, PutOff::default()),
-            quorum_after: Ranked::new(Rank::QuorumAfter, None),
             #[cfg(feature = "testing")]
             seeded,
-            calibration: Ranked::new(Rank::Calibration, calibration),
             events: Events::new(events),
             tallies: Tallies::default(),
             closing: AtomicBool::new(false),
             lease_ended_ms: AtomicU64::new(0),
-            client_search: Ranked::new(Rank::ClientSearch, ClientSearch::default()),
-            old_search: Ranked::new(Rank::OldSearch, OldSearch::default()),
             lanes,
             wake,
         }

@@ -128,7 +128,7 @@ impl PouwEngine {
         let refused_waiting = core.refused.len();
         let refused_bytes = core.refused.memory_bytes();
         let (standings, standings_waiting, standings_bytes) = {
-            let standings = core.standings.lock();
+            let standings = core.clients.standings.lock();
             (standings.len(), standings.waiting(), standings.memory_bytes())
         };
         let (account, scrub) = (self.account(), core.scrub_stats());

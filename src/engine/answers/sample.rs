@@ -76,7 +76,7 @@ impl Core {
             return Ok((HashWork::default(), false));
         }
         let leaves = range.len() as u32;
-        let k = self.heightened.lock().sample(network, k.into(), leaves, self.now_ms());
+        let k = self.clients.heightened.lock().sample(network, k.into(), leaves, self.now_ms());
         let drawn = self.drawing(|random| draw(leaves, k, random))?;
         let places: Vec<u8> = (0..leaves as u8).filter(|place| drawn & (1 << place) != 0).collect();
         let (hashed, work) = self.hash_places((tree, row), range, &places)?;

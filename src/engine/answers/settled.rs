@@ -74,7 +74,7 @@ impl Core {
     pub(in crate::engine) fn note_liars(&self, liars: &[Voter]) {
         for liar in liars {
             self.note_wrong(&liar.client);
-            self.heightened.lock().lied(liar.network, self.now_ms());
+            self.clients.heightened.lock().lied(liar.network, self.now_ms());
         }
         if !liars.is_empty() {
             self.wake();

@@ -138,7 +138,7 @@ impl Core {
         };
         if matches!(error, SubmitError::WrongResult { .. }) {
             let network = self.keys.network_of(&inspected.network);
-            self.heightened.lock().lied(network, self.now_ms());
+            self.clients.heightened.lock().lied(network, self.now_ms());
         }
         self.after_refusal(held, token, &error);
         if matches!(error, SubmitError::Withdrawn) {

@@ -19,10 +19,6 @@ use crate::engine::event::Event;
 use crate::engine::tree_id::TreeId;
 use crate::engine::writer::Unwritten;
 
-/// Most damaged tiles that wait to be marked in the store. Leaves of further ones are kept back in
-/// memory, and found again by the next look at them.
-pub(in crate::engine) const FOUND_MAX: usize = 4_096;
-
 impl Core {
     /// Takes leaves of one tile, one bit each, out of the queue, because their data or its hash is
     /// damaged, and reports those that were not known. The other leaves of a unit are given back
@@ -41,7 +37,7 @@ impl Core {
         match row {
             Ok(Some((reader, row))) => {
                 if row.data != DataPlace::Referenced {
-                    self.mark_later(Damage { tree, tile, mask });
+                    self.found.push(Damage { tree, tile, mask });
                 }
                 self.report_damage(&reader, (tree, &row), tile, news, why);
             }
@@ -54,13 +50,6 @@ impl Core {
             Err(_) => {}
         }
         self.wake();
-    }
-
-    fn mark_later(&self, damage: Damage) {
-        let mut found = self.found.lock();
-        if found.len() < FOUND_MAX && !found.contains(&damage) {
-            found.push(damage);
-        }
     }
 
     /// One event for each damaged block of a known hash; one for all leaves where no hash is known.
@@ -88,7 +77,7 @@ impl Core {
     /// Marks the damaged leaves that were found in the store. What cannot be written now is tried
     /// again with the next upkeep.
     pub(in crate::engine) fn mark_damaged(&self) -> Result<(), WriteError> {
-        let found = self.found.lock().clone();
+        let found = self.found.all();
         for part in found.chunks(self.config.settings.commit_ops_max) {
             match self.mark(part) {
                 // One row does not allow it: only its own leaves are left.
@@ -96,7 +85,7 @@ impl Core {
                 Err(Unwritten::Storage(error)) => return Err(error),
                 Ok(()) => {}
             }
-            self.found.lock().retain(|damage| !part.contains(damage));
+            self.found.marked(part);
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 pub(super) mod blocked;
 pub(super) mod damaged;
+pub(super) mod found;
 pub(super) mod interior;
 pub(super) mod leaf_bytes;
 pub(super) mod queue;

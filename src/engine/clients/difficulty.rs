@@ -17,21 +17,21 @@ impl ForGate<'_> {
     pub fn next_tier(&self, client: &[u8]) -> DifficultyTier {
         let core = self.core();
         let (client, now_ms) = (*core.keys.digest_of(client).as_bytes(), core.now_ms());
-        core.standings.lock().next_tier(&client, now_ms)
+        core.clients.standings.lock().next_tier(&client, now_ms)
     }
 
     /// Counts a new challenge issued to this client.
     pub fn note_issued(&self, client: &[u8]) {
         let core = self.core();
         let (client, now_ms) = (*core.keys.digest_of(client).as_bytes(), core.now_ms());
-        core.standings.lock().issued(&client, now_ms);
+        core.clients.standings.lock().issued(&client, now_ms);
     }
 
     /// Returns this client's standing now.
     pub fn standing(&self, client: &[u8]) -> Standing {
         let core = self.core();
         let (client, now_ms) = (*core.keys.digest_of(client).as_bytes(), core.now_ms());
-        core.standings.lock().look(&client, now_ms)
+        core.clients.standings.lock().look(&client, now_ms)
     }
 }
 
@@ -44,7 +44,7 @@ impl Core {
             after = page.last().map(|(client, _)| *client);
             let (full, now_ms) = (page.len() == LOAD_PAGE, self.now_ms());
             for (client, row) in page {
-                let mut standings = self.standings.lock();
+                let mut standings = self.clients.standings.lock();
                 match row {
                     Ok(row) => standings.load(&client, &row, now_ms),
                     Err(error) => {
@@ -63,12 +63,12 @@ impl Core {
     /// Counts a client's wrong answer.
     pub(in crate::engine) fn note_wrong(&self, client: &Key) {
         let now_ms = self.now_ms();
-        self.standings.lock().wrong(client, now_ms);
+        self.clients.standings.lock().wrong(client, now_ms);
     }
 
     /// Counts a client's accepted answer, once it is durable.
     pub(in crate::engine) fn note_completed(&self, client: &Key) {
         let now_ms = self.now_ms();
-        self.standings.lock().completed(client, now_ms);
+        self.clients.standings.lock().completed(client, now_ms);
     }
 }

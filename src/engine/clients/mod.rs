@@ -3,5 +3,7 @@
 
 pub(super) mod difficulty;
 pub(super) mod response_times;
+mod settings;
 pub(super) mod standings;
+pub(super) mod state;
 pub(super) mod usefulness;

@@ -49,7 +49,7 @@ impl<'i> Intake<'i> {
                 queue.interior.given_again(tree);
                 drop(queue);
                 self.core.events.forget(tree);
-                self.core.unstored.lock().forget(tree);
+                self.core.doubts.unstored.lock().forget(tree);
                 let ingested = self.repair(tree, &row.name, found)?;
                 self.waits(tree, &row.name)?;
                 Ok(ingested)
@@ -151,8 +151,8 @@ impl<'i> Intake<'i> {
             queue.blocked.given_again(tree, self.core.now_ms());
             queue.look_again(tree);
             drop(queue);
-            self.core.put_off.lock().forget(tree);
-            self.core.found.lock().retain(|damage| damage.tree != tree);
+            self.core.doubts.put_off.lock().forget(tree);
+            self.core.found.forget(tree);
         }
     }
 

@@ -73,7 +73,7 @@ impl Core {
             stepped.map(|()| report)
         };
         // Neither waits for a lock that a subscriber may take.
-        if !self.found.lock().is_empty() {
+        if !self.found.is_empty() {
             // What cannot be marked now is marked by the next upkeep.
             let _ = self.mark_damaged();
         }

@@ -56,7 +56,7 @@ impl Core {
         let mut parents = 0;
         let mut failure = None;
         let now_ms = self.now_ms();
-        for tree in self.chores_due(CHORE_ASSEMBLE, |tree| self.unstored.lock().is_due(tree, now_ms))? {
+        for tree in self.chores_due(CHORE_ASSEMBLE, |tree| self.doubts.unstored.lock().is_due(tree, now_ms))? {
             if self.stopping() || parents > PARENTS_PER_ROUND || (!verdicts.is_empty() && pause()) {
                 break;
             }
@@ -102,12 +102,12 @@ impl Core {
             let outcome = match fate {
                 Ok(outcome) => outcome,
                 Err(what) => {
-                    self.unstored.lock().failed(tree, &what, self.now_ms());
+                    self.doubts.unstored.lock().failed(tree, &what, self.now_ms());
                     self.events.corruption_later(Some(tree), what);
                     continue;
                 }
             };
-            self.unstored.lock().forget(tree);
+            self.doubts.unstored.lock().forget(tree);
             if to != TreeState::Folding {
                 self.queue.lock().complete(tree);
             }

@@ -21,22 +21,22 @@ impl Core {
     /// leaves. Returns the amount of work done; the caller holds `auditing`.
     pub(in crate::engine) fn settle_doubts(&self) -> Result<usize, UpkeepError> {
         let mut steps = self.follow_suspects()?;
-        let after = *self.doubted_after.lock();
+        let after = *self.doubts.doubted_after.lock();
         let doubted = self.store.read()?.doubted(after, TILES_PER_STEP)?;
         let mut skipped = None;
         for key in doubted {
-            *self.doubted_after.lock() = Some(key);
+            *self.doubts.doubted_after.lock() = Some(key);
             if skipped == Some(key.0) {
                 continue;
             }
-            let due = self.put_off.lock().is_due(key.0, self.now_ms());
+            let due = self.doubts.put_off.lock().is_due(key.0, self.now_ms());
             if due && self.hash_doubted(key)? {
-                self.put_off.lock().forget(key.0);
+                self.doubts.put_off.lock().forget(key.0);
                 steps += 1;
             } else {
                 // The others of this tree would fare no better: they are tried again after the next
                 // sweep.
-                *self.doubted_after.lock() = Some((key.0, u64::MAX));
+                *self.doubts.doubted_after.lock() = Some((key.0, u64::MAX));
                 skipped = Some(key.0);
             }
         }
@@ -65,7 +65,7 @@ impl Core {
     fn hash_doubted(&self, (tree, tile): RangeKey) -> Result<bool, UpkeepError> {
         let reader = self.store.read()?;
         let Some(row) = reader.tree(tree)?.filter(|row| row.data != DataPlace::Dropped) else {
-            self.put_off.lock().forget(tree);
+            self.doubts.put_off.lock().forget(tree);
             return Ok(false);
         };
         let mask = reader.tile(tree, tile)?.mask(TILE_LEAVES, |state| state == LeafState::Doubted);
@@ -100,7 +100,7 @@ impl Core {
     /// Doubted leaves of a tree cannot be hashed now: the next try is after a pause, and a new
     /// reason is reported.
     pub(in crate::engine) fn put_off(&self, tree: TreeNumber, why: String, event: impl FnOnce(String) -> Event) {
-        let new = self.put_off.lock().failed(tree, &why, self.now_ms());
+        let new = self.doubts.put_off.lock().failed(tree, &why, self.now_ms());
         if new {
             self.events.later(event(why));
         }

@@ -84,10 +84,10 @@ impl Core {
     /// Ends quorums whose first vote has waited too long: the server hashes their leaves. Returns
     /// their number, and whether there may be more.
     pub(in crate::engine) fn referee_due(&self) -> Result<(usize, bool), UpkeepError> {
-        let after = *self.quorum_after.lock();
+        let after = *self.doubts.quorum_after.lock();
         let page = self.store.read()?.quorums(after, QUORUMS_PER_SWEEP)?;
         let full = page.len() == QUORUMS_PER_SWEEP;
-        *self.quorum_after.lock() = if full { page.last().map(|(key, _)| *key) } else { None };
+        *self.doubts.quorum_after.lock() = if full { page.last().map(|(key, _)| *key) } else { None };
         let now = self.now_ms();
         let wait = whole_ms(self.config.settings.quorum_wait);
         let mut ended = 0;
@@ -104,7 +104,7 @@ impl Core {
             }
             if ended == REFEREED_PER_SWEEP {
                 // Looked at again with the next sweep, from here on.
-                *self.quorum_after.lock() = after;
+                *self.doubts.quorum_after.lock() = after;
                 return Ok((ended, true));
             }
             match self.end_quorum(key, &row) {

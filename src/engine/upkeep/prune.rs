@@ -74,7 +74,7 @@ impl Core {
 
     /// Looks for used tokens that can be removed. Returns how many, and behind which key.
     fn look_for_tokens(&self, now_ms: u64, before_ms: u64) -> Result<Option<(TokenKey, usize)>, StoreError> {
-        let mut search = self.old_search.lock();
+        let mut search = self.searches.old_search.lock();
         if now_ms < search.tokens_ms {
             return Ok(None);
         }
@@ -101,7 +101,7 @@ impl Core {
 
     fn seal_ledger(&self, now_ms: u64, report: &mut SweepReport) -> Result<(), WriteError> {
         let keep = self.config.settings.ledger_entries_kept;
-        if !self.store.has_old_entries(keep) || now_ms < self.old_search.lock().entries_ms {
+        if !self.store.has_old_entries(keep) || now_ms < self.searches.old_search.lock().entries_ms {
             return Ok(());
         }
         let old = self.store.old_entries(ROWS_PER_SWEEP).map_err(not_looked)?;
@@ -109,7 +109,7 @@ impl Core {
             self.page_unread("ledger-0", error);
         }
         if old.rows == 0 {
-            self.old_search.lock().entries_ms = now_ms.saturating_add(LOOK_EVERY_MS);
+            self.searches.old_search.lock().entries_ms = now_ms.saturating_add(LOOK_EVERY_MS);
             return Ok(());
         }
         for outcome in self.write_bulk(vec![Command::SealLedger { keep, limit: old.rows }])? {
@@ -123,12 +123,12 @@ impl Core {
     }
 
     fn prune_clients(&self, before_ms: u64, limit: usize, report: &mut SweepReport) -> Result<(), WriteError> {
-        let after = self.client_search.lock().after;
+        let after = self.searches.client_search.lock().after;
         let prune = Command::PruneClients { before_ms, after, limit };
         for outcome in self.write_bulk(vec![prune])? {
             if let Outcome::Scanned { rows, next } = outcome {
                 report.clients_pruned = rows;
-                self.client_search.lock().removed(next);
+                self.searches.client_search.lock().removed(next);
             }
         }
         Ok(())
@@ -144,7 +144,7 @@ impl Core {
     /// Looks at the next stretch of client rows. Returns the number of its rows if a client of it
     /// can be forgotten; if not, the search goes on behind it the next time.
     fn search_clients(&self, before_ms: u64) -> Result<Option<usize>, StoreError> {
-        let mut search = self.client_search.lock();
+        let mut search = self.searches.client_search.lock();
         // Before the rows are read: a commit meanwhile begins another round.
         let commit_seq = self.store.head().commit_seq;
         if search.rests(commit_seq, before_ms) {

@@ -167,7 +167,7 @@ impl Core {
     fn remove_leftovers(&self, pause: &dyn Fn() -> bool) -> Result<usize, UpkeepError> {
         let mut removed = 0;
         for _ in 0..LEFTOVER_PAGES {
-            let Some(from) = *self.leftover_from.lock() else { break };
+            let Some(from) = *self.searches.leftover_from.lock() else { break };
             let found = self.store.leftovers(from, TREES_PER_ROUND)?;
             let mut left = &found.trees[..];
             while !left.is_empty() {
@@ -178,7 +178,7 @@ impl Core {
                 removed += rows;
                 left = &left[through..];
             }
-            *self.leftover_from.lock() = found.next;
+            *self.searches.leftover_from.lock() = found.next;
             if pause() {
                 break;
             }

@@ -4,6 +4,27 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::store::{ClientStretch, TokenKey};
 
+use crate::engine::locks::{Rank, Ranked};
+
+/// How far each search has got.
+#[derive(Debug)]
+pub(in crate::engine) struct Searches {
+    pub(super) client_search: Ranked<ClientSearch>,
+    pub(super) old_search: Ranked<OldSearch>,
+    /// The next tree to look at in the search for left-over block data; `None` when it is through.
+    pub(super) leftover_from: Ranked<Option<u64>>,
+}
+
+impl Default for Searches {
+    fn default() -> Self {
+        Self {
+            client_search: Ranked::new(Rank::ClientSearch, ClientSearch::default()),
+            old_search: Ranked::new(Rank::OldSearch, OldSearch::default()),
+            leftover_from: Ranked::new(Rank::LeftoverFrom, Some(0)),
+        }
+    }
+}
+
 /// Most runs of pages of client rows that are remembered as unreadable. At the bound all are
 /// searched again.
 const PASSED_MAX: usize = 64;
@@ -12,7 +33,7 @@ const REPORTED_MAX: usize = 1_024;
 
 /// How far the search for idle clients has got.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct ClientSearch {
+pub(super) struct ClientSearch {
     /// The last key looked at; zeroes before the first.
     pub(super) after: [u8; 16],
     /// The newest commit when the present round began.
@@ -30,7 +51,7 @@ pub(in crate::engine) struct ClientSearch {
 
 /// How far used tokens and ledger entries are removed where pages cannot be read.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct OldSearch {
+pub(super) struct OldSearch {
     /// Used tokens up to this key stay.
     pub(super) tokens_after: TokenKey,
     /// No token behind such a page can be removed: engine time of the next look.

@@ -80,8 +80,8 @@ impl Core {
             queue.look_at_blocked(now);
         }
         bump(&core.tallies.expired, report.expired as u64);
-        *core.doubted_after.lock() = None;
-        report.standings_pruned = core.standings.lock().sweep(now, STANDINGS_PER_SWEEP);
+        *core.doubts.doubted_after.lock() = None;
+        report.standings_pruned = core.clients.standings.lock().sweep(now, STANDINGS_PER_SWEEP);
         if report.expired > 0 {
             core.lease_ended_ms.store(now, Ordering::SeqCst);
         }

@@ -21,8 +21,8 @@ impl Behind {
     pub(in crate::engine) fn due(core: &Core, refused: usize, standings: usize) -> Self {
         Self {
             refused: core.refused.oldest(refused),
-            standings: core.standings.lock().oldest(standings),
-            account: *core.account.lock(),
+            standings: core.clients.standings.lock().oldest(standings),
+            account: *core.clients.account.lock(),
             checkpoint: core.store.checkpoint_due(),
         }
     }
@@ -56,10 +56,10 @@ impl Behind {
             core.refused.written(&self.refused);
         }
         if !self.standings.is_empty() {
-            core.standings.lock().written(&self.standings);
+            core.clients.standings.lock().written(&self.standings);
         }
         if !self.account.is_empty() {
-            core.account.lock().take_away(&self.account);
+            core.clients.account.lock().take_away(&self.account);
         }
     }
 

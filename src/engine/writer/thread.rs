@@ -115,14 +115,14 @@ impl Writer<'_> {
     /// Returns how long deferred rows wait for a job to be written with.
     fn patience(&self) -> Duration {
         let refused = self.core.refused.len() >= self.batch_max;
-        let standings = self.core.standings.lock().waiting() >= STANDINGS_PER_COMMIT;
+        let standings = self.core.clients.standings.lock().waiting() >= STANDINGS_PER_COMMIT;
         patience(self.well, refused, standings)
     }
 
     /// Returns the deferred rows for the next commit. Standings have random keys, which cost a page
     /// each, so they are written at most twice a second, unless many wait or no job does (`idle`).
     fn behind(&mut self, idle: bool) -> Behind {
-        let waiting = self.core.standings.lock().waiting();
+        let waiting = self.core.clients.standings.lock().waiting();
         let due = idle || waiting >= STANDINGS_PER_COMMIT || self.standings_at.elapsed() >= WRITE_BEHIND;
         if due {
             self.standings_at = Instant::now();
@@ -303,7 +303,7 @@ impl Writer<'_> {
     }
 
     fn waiting_behind(&self) -> usize {
-        self.core.refused.len() + self.core.standings.lock().waiting()
+        self.core.refused.len() + self.core.clients.standings.lock().waiting()
     }
 
     fn finish(&mut self) {

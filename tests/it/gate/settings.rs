@@ -139,7 +139,7 @@ fn no_setter_of_the_builders_is_forgotten() {
     ];
     let left_out = ["accept_clock_ahead", "audit_seed", "background", "mistake"];
     let source = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
-    let engine = ["config", "clients/response_times", "upkeep/background", "scrub/settings"];
+    let engine = ["config", "clients/settings", "upkeep/background", "scrub/settings"];
     let engine = engine.map(|file| source(&format!("src/engine/{file}.rs"))).concat();
     let gate = source("src/gate/config/builder.rs");
     let by_hand = |text: &str| -> Vec<String> {
