@@ -21,7 +21,7 @@ use super::core::Core;
 use super::error::{IssueError, SubmitError};
 use super::for_gate::ForGate;
 use super::handle::PouwEngine;
-use super::request::{IssueRequest, Issued};
+use super::request::{Asked, IssueRequest, Issued};
 use super::tallies::bump;
 use super::work::unit_work;
 
@@ -36,6 +36,16 @@ impl PouwEngine {
     /// # Errors
     /// See [`IssueError`]; each has a reason on the wire.
     pub fn issue(&self, request: &IssueRequest<'_>) -> Result<Issued, IssueError> {
+        self.for_gate().issue(&Asked::of(self.client_digest(request.client), request))
+    }
+}
+
+impl ForGate<'_> {
+    /// Hands out a unit as [`PouwEngine::issue`] does.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn issue(&self, request: &Asked<'_>) -> Result<Issued, IssueError> {
         let core = self.core();
         let stays_closed = core.store.is_closed();
         #[cfg(feature = "testing")]
@@ -62,7 +72,7 @@ impl ForGate<'_> {
     /// As for an answer with this token: expired, of another client, used, withdrawn.
     pub fn reissue(&self, client: &[u8], token: &str) -> Result<WorkUnit, SubmitError> {
         let core = self.core();
-        let inspected = core.inspect(client, token, None)?;
+        let inspected = core.inspect(|| core.keys.digest_of(client), token, None)?;
         core.still_good(&inspected)?;
         let opened = inspected.opened;
         let claim = core.open_claim(&opened)?;
@@ -117,7 +127,7 @@ impl Core {
     }
 
     /// A real unit, leased; `None` if nothing is ready.
-    fn take(&self, request: &IssueRequest<'_>, id: WorkId) -> Result<Option<Issued>, IssueError> {
+    fn take(&self, request: &Asked<'_>, id: WorkId) -> Result<Option<Issued>, IssueError> {
         let expires_ms = id.unix_millis().0 + self.config.token_ttl_ms();
         let lease = |claim| Lease { id, claim, expires_ms, pinned: false, refusals: 0 };
         let bytes_max = request.bytes_max.unwrap_or(usize::MAX);
@@ -170,17 +180,16 @@ impl Core {
         }
     }
 
-    /// Who asks, if any unit has votes: only then it matters, and it costs two keyed hashes.
-    fn asker(&self, request: &IssueRequest<'_>) -> Option<Voter> {
+    /// Who asks, if any unit has votes: only then it matters, and it costs a keyed hash.
+    fn asker(&self, request: &Asked<'_>) -> Option<Voter> {
         let any = self.queue.lock().ring.voted().0 > 0;
         any.then(|| {
-            let (client, network) =
-                (*self.keys.digest_of(request.client).as_bytes(), self.keys.network_of(request.network));
+            let (client, network) = (*request.client.as_bytes(), self.keys.network_of(request.network));
             Voter { client, network }
         })
     }
 
-    fn issued_leaves(&self, request: &IssueRequest<'_>, id: WorkId, ready: &ReadyUnit, shortfall: bool) -> Issued {
+    fn issued_leaves(&self, request: &Asked<'_>, id: WorkId, ready: &ReadyUnit, shortfall: bool) -> Issued {
         let token = ChallengeToken {
             tree: ready.handle,
             start: ready.range.start(),
@@ -198,7 +207,7 @@ impl Core {
         Issued { unit, shortfall }
     }
 
-    fn issued_interior(&self, request: &IssueRequest<'_>, id: WorkId, node: &ReadyNode) -> Issued {
+    fn issued_interior(&self, request: &Asked<'_>, id: WorkId, node: &ReadyNode) -> Issued {
         let token = ChallengeToken {
             tree: TreeHandle::from_bytes(node.handle),
             start: node.index,
@@ -211,7 +220,7 @@ impl Core {
         Issued { unit: self.sealed(interior_unit(node, &token), &token), shortfall: false }
     }
 
-    fn issue_synthetic(&self, request: &IssueRequest<'_>, id: WorkId) -> Result<Issued, IssueError> {
+    fn issue_synthetic(&self, request: &Asked<'_>, id: WorkId) -> Result<Issued, IssueError> {
         let wanted = synthetic_order(request.tier);
         let bytes_max = request.bytes_max.unwrap_or(usize::MAX);
         let fitting = (0..=wanted).rev().find(|order| SYNTHETIC_LEAF_BYTES << *order <= bytes_max);
@@ -233,7 +242,7 @@ impl Core {
         Ok(Issued { unit: self.sealed(self.synthetic_unit(&token), &token), shortfall: order < wanted })
     }
 
-    fn token(&self, request: &IssueRequest<'_>, id: WorkId, purpose: TokenPurpose) -> ChallengeToken {
+    fn token(&self, request: &Asked<'_>, id: WorkId, purpose: TokenPurpose) -> ChallengeToken {
         // The moment the id was made: lease and token end together, and the id contains the time.
         let now = id.unix_millis().0;
         let floor = request.floor.unwrap_or_else(|| self.config.floor(request.tier));
@@ -244,7 +253,7 @@ impl Core {
             store: self.identity.store,
             boot: self.identity.boot,
             id,
-            client: self.keys.digest_of(request.client),
+            client: request.client,
             tree: TreeHandle::from_bytes([0; 16]),
             start: 0,
             order: 0,

@@ -71,6 +71,8 @@ pub use for_gate::{ForGate, for_gate};
 pub use handle::PouwEngine;
 pub use ledger::{Debit, LedgerEntry, Receipt, WorkProof};
 pub use pulse::ThreadStats;
+#[cfg(feature = "gate")]
+pub(crate) use request::Asked;
 pub use request::{Accepted, Answer, IssueRequest, Issued};
 pub use runtime::Runtime;
 pub use scrub::{

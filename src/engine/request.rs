@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::protocol::{DifficultyTier, MicroJoules, WorkId, WorkResult, WorkUnit};
+use crate::protocol::{ClientDigest, DifficultyTier, MicroJoules, WorkId, WorkResult, WorkUnit};
 
 /// A request for a unit of work. Made by [`IssueRequest::new`] and its builder methods.
 ///
@@ -77,6 +77,26 @@ impl<'a> IssueRequest<'a> {
     #[must_use]
     pub fn bytes_max(self, bytes: usize) -> Self {
         Self { bytes_max: Some(bytes), ..self }
+    }
+}
+
+/// An [`IssueRequest`] of a client whose digest is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) client: ClientDigest,
+    pub(crate) network: &'a [u8],
+    pub(crate) tier: DifficultyTier,
+    pub(crate) policy: u64,
+    pub(crate) floor: Option<Duration>,
+    pub(crate) synthetic: bool,
+    pub(crate) bytes_max: Option<usize>,
+}
+
+impl<'a> Asked<'a> {
+    /// The request, which comes from the client with this digest.
+    pub(super) fn of(client: ClientDigest, request: &IssueRequest<'a>) -> Self {
+        let IssueRequest { client: _, network, tier, policy, floor, synthetic, bytes_max } = *request;
+        Self { client, network, tier, policy, floor, synthetic, bytes_max }
     }
 }
 

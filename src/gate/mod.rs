@@ -184,7 +184,7 @@ impl Gate {
             }
         };
         let (client, prefix) = identity::identify(head, caller, &inner.settings.identity());
-        let mut facts = Facts { client, prefix, policy, answer: None, reputation: None, navigation: None };
+        let mut facts = Facts { policy, ..Facts::new(client, prefix) };
         let navigation = (!inner.settings.challenge_page.is_empty()).then(|| navigation(head)).flatten();
         facts.navigation = navigation.as_ref().map(|(navigation, _)| *navigation);
         let token = match presented(head) {

@@ -1,7 +1,7 @@
 //! Inspects a token, the first half of judging an answer. It needs no disk and no result: is the
 //! token ours, in time, and this client's? The second half does not open the token again.
 
-use crate::protocol::{ChallengeToken, DifficultyTier, Malformed, UnixMillis, WorkId};
+use crate::protocol::{ChallengeToken, ClientDigest, DifficultyTier, Malformed, UnixMillis, WorkId};
 
 use crate::engine::core::Core;
 use crate::engine::error::SubmitError;
@@ -53,6 +53,20 @@ impl ForGate<'_> {
     /// # Errors
     /// The error an answer with this token gets from these five checks.
     pub fn inspect(&self, client: &[u8], token: &str, policy: u64) -> Result<Inspected, SubmitError> {
+        self.inspect_for(|| self.core().keys.digest_of(client), token, policy)
+    }
+
+    /// The same for a client whose digest is known or easily found: it is asked for only if the
+    /// token is ours and in time.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn inspect_for(
+        &self,
+        client: impl FnOnce() -> ClientDigest,
+        token: &str,
+        policy: u64,
+    ) -> Result<Inspected, SubmitError> {
         self.core().inspect(client, token, Some(policy))
     }
 
@@ -95,7 +109,7 @@ impl ForGate<'_> {
 impl Core {
     pub(in crate::engine) fn inspect(
         &self,
-        client: &[u8],
+        client: impl FnOnce() -> ClientDigest,
         text: &str,
         policy: Option<u64>,
     ) -> Result<Inspected, SubmitError> {
@@ -113,14 +127,19 @@ impl Core {
     }
 
     /// Opens a token and checks MAC, store, expiry, client and policy.
-    fn open_token(&self, client: &[u8], text: &str, policy: Option<u64>) -> Result<ChallengeToken, SubmitError> {
+    fn open_token(
+        &self,
+        client: impl FnOnce() -> ClientDigest,
+        text: &str,
+        policy: Option<u64>,
+    ) -> Result<ChallengeToken, SubmitError> {
         let token =
             ChallengeToken::open(text, &self.keys.tokens, self.config.token_ttl_ms()).map_err(SubmitError::Token)?;
         if token.store != self.identity.store {
             return Err(SubmitError::OtherStore);
         }
         self.check_expiry(&token)?;
-        if token.client != self.keys.digest_of(client) {
+        if token.client != client() {
             return Err(SubmitError::ClientMismatch);
         }
         if policy.is_some_and(|policy| policy != token.policy) {

@@ -1,7 +1,7 @@
 //! The difficulty of a client: counted when a challenge is issued, and by the verdict on its answer.
 
 use crate::policy::difficulty::Standing;
-use crate::protocol::DifficultyTier;
+use crate::protocol::{ClientDigest, DifficultyTier};
 use crate::store::StoreError;
 
 use super::standings::Key;
@@ -15,16 +15,24 @@ const LOAD_PAGE: usize = 4_096;
 impl ForGate<'_> {
     /// Returns the tier of a challenge issued to this client now. Changes nothing.
     pub fn next_tier(&self, client: &[u8]) -> DifficultyTier {
-        let core = self.core();
-        let (client, now_ms) = (*core.keys.digest_of(client).as_bytes(), core.now_ms());
-        core.clients.standings.lock().next_tier(&client, now_ms)
+        self.tier_for(self.core().keys.digest_of(client))
+    }
+
+    /// The same for a client whose digest is known.
+    pub(crate) fn tier_for(&self, client: ClientDigest) -> DifficultyTier {
+        let (core, now_ms) = (self.core(), self.core().now_ms());
+        core.clients.standings.lock().next_tier(client.as_bytes(), now_ms)
     }
 
     /// Counts a new challenge issued to this client.
     pub fn note_issued(&self, client: &[u8]) {
-        let core = self.core();
-        let (client, now_ms) = (*core.keys.digest_of(client).as_bytes(), core.now_ms());
-        core.clients.standings.lock().issued(&client, now_ms);
+        self.issued_to(self.core().keys.digest_of(client));
+    }
+
+    /// The same for a client whose digest is known.
+    pub(crate) fn issued_to(&self, client: ClientDigest) {
+        let (core, now_ms) = (self.core(), self.core().now_ms());
+        core.clients.standings.lock().issued(client.as_bytes(), now_ms);
     }
 
     /// Returns this client's standing now.

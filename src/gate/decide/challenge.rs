@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::engine::{IssueError, IssueRequest, Issued, bump};
+use crate::engine::{Asked, IssueError, Issued, bump};
 use crate::gate::config::sizes::{DATA_BYTES_MIN, PAGE_BYTES, decoded, encoded};
 use crate::gate::event::GateEvent;
 use crate::gate::memory::limit::Limit;
@@ -15,7 +15,7 @@ use crate::gate::state::Gate;
 use crate::guard::contained;
 use crate::policy::reputation::{Effective, effective};
 use crate::policy::window::Quota;
-use crate::protocol::{DifficultyTier, Reason};
+use crate::protocol::{ClientDigest, DifficultyTier, Reason};
 
 /// The reason why a presented token does not count.
 #[derive(Debug, Clone, Copy)]
@@ -42,15 +42,15 @@ impl Gate {
     ) -> Result<Decision, Reason> {
         let inner = &*self.inner;
         let now_ms = self.inner.engine.now().0;
-        let client = facts.client.to_bytes();
-        let tier = self.tier(facts, &client)?;
+        let client = facts.client_digest(&inner.engine);
+        let tier = self.tier(facts, client)?;
         let is_probe = self.ask_breaker(now_ms)?;
         let wanted = encoded(inner.unit_bytes[tier as usize]);
         let reservation =
             inner.challenges.reserve(&facts.client, facts.prefix, wanted, encoded(DATA_BYTES_MIN), now_ms)?;
         let mut flight = inner.in_flight.book(reservation.bytes).ok_or(Reason::Budget)?;
-        let request = IssueRequest {
-            client: &client,
+        let request = Asked {
+            client,
             network: facts.prefix.as_bytes(),
             tier,
             policy: limit.digest,
@@ -58,13 +58,13 @@ impl Gate {
             synthetic: inner.settings.synthetic,
             bytes_max: usize::try_from(decoded(reservation.bytes)).ok(),
         };
-        let Issued { unit, .. } = self.inner.engine.issue(&request).map_err(|error| {
+        let Issued { unit, .. } = self.inner.engine.for_gate().issue(&request).map_err(|error| {
             if matches!(error, IssueError::Closed) {
                 self.store_failed(now_ms);
             }
             error.reason()
         })?;
-        self.inner.engine.for_gate().note_issued(&client);
+        self.inner.engine.for_gate().issued_to(client);
         let reason = because.map_or(Reason::WorkRequired, |because| because.reason);
         let refusal = NewRefusal {
             limit,
@@ -97,9 +97,9 @@ impl Gate {
     }
 
     /// Returns the tier to issue: the stored one, reduced by reputation.
-    fn tier(&self, facts: &Facts, client: &[u8]) -> Result<DifficultyTier, Reason> {
+    fn tier(&self, facts: &Facts, client: ClientDigest) -> Result<DifficultyTier, Reason> {
         let settings = &self.inner.settings;
-        let stored = self.inner.engine.for_gate().next_tier(client);
+        let stored = self.inner.engine.for_gate().tier_for(client);
         let thresholds = (settings.reputation_difficulty_threshold, settings.reputation_exemption_threshold);
         match effective(stored, self.reputation(facts), thresholds.0, thresholds.1) {
             Effective::Tier(tier) => Ok(tier),

@@ -41,7 +41,8 @@ impl Gate {
     /// Checks everything about a token that needs no store.
     pub(super) fn open_token(&self, facts: &Facts, text: &str) -> Result<Box<OpenedToken>, SubmitError> {
         let policy = self.inner.limits.of(facts.policy).digest;
-        let inspected = self.inner.engine.for_gate().inspect(&facts.client.to_bytes(), text, policy)?;
+        let inspected =
+            self.inner.engine.for_gate().inspect_for(|| facts.client_digest(&self.inner.engine), text, policy)?;
         let (id, tier, now_ms) = (inspected.id(), inspected.tier(), self.inner.engine.now().0);
         let expires_ms = now_ms + inspected.ttl_ms();
         let challenge = Challenge { id, tier, expires_ms, not_before_ms: now_ms + inspected.wait_ms() };

@@ -1,6 +1,11 @@
 //! The facts of a request as plain values: everything that a decision depends on, except the time
 //! and the gate's own state.
 
+use std::sync::OnceLock;
+
+use crate::engine::PouwEngine;
+use crate::protocol::ClientDigest;
+
 use super::client::{ClientKey, NetworkPrefix};
 use super::navigation::Navigation;
 use super::presented::Presented;
@@ -24,6 +29,19 @@ pub struct Facts {
     pub reputation: Option<f64>,
     /// Set for a browser's navigation, which is answered with pages.
     pub navigation: Option<Navigation>,
+    /// The engine's digest of the client, once it was needed.
+    pub digest: OnceDigest,
+}
+
+/// A keyed digest of a client, computed when it is first needed. It follows from the client, so all
+/// are equal.
+#[derive(Debug, Clone, Default)]
+pub struct OnceDigest(OnceLock<ClientDigest>);
+
+impl PartialEq for OnceDigest {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Facts {
@@ -34,6 +52,13 @@ impl Facts {
 
     /// Returns the facts of a request without a token, under the default policy.
     pub fn new(client: ClientKey, prefix: NetworkPrefix) -> Self {
-        Self { client, prefix, policy: PolicyId::default(), answer: None, reputation: None, navigation: None }
+        let (policy, digest) = (PolicyId::default(), OnceDigest::default());
+        Self { client, prefix, policy, answer: None, reputation: None, navigation: None, digest }
+    }
+
+    /// Returns the engine's digest of the client. Facts belong to one gate, so it is always the
+    /// same engine.
+    pub(in crate::gate) fn client_digest(&self, engine: &PouwEngine) -> ClientDigest {
+        *self.digest.0.get_or_init(|| self.client.with_bytes(|key| engine.client_digest(key)))
     }
 }
