@@ -20,6 +20,7 @@ use super::checked::whole_ms;
 use super::core::Core;
 use super::error::{IssueError, SubmitError};
 use super::for_gate::ForGate;
+use super::answers::token::Inspected;
 use super::handle::PouwEngine;
 use super::request::{Asked, IssueRequest, Issued};
 use super::tallies::bump;
@@ -72,15 +73,23 @@ impl ForGate<'_> {
     /// As for an answer with this token: expired, of another client, used, withdrawn.
     pub fn reissue(&self, client: &[u8], token: &str) -> Result<WorkUnit, SubmitError> {
         let core = self.core();
-        let inspected = core.inspect(|| core.keys.digest_of(client), token, None)?;
-        core.still_good(&inspected)?;
-        let opened = inspected.opened;
-        let claim = core.open_claim(&opened)?;
+        self.reissue_inspected(&core.inspect(|| core.keys.digest_of(client), token, None)?, token)
+    }
+
+    /// The same for a token that has been inspected; `token` is its text.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn reissue_inspected(&self, inspected: &Inspected, token: &str) -> Result<WorkUnit, SubmitError> {
+        let core = self.core();
+        core.still_good(inspected)?;
+        let opened = &inspected.opened;
+        let claim = core.open_claim(opened)?;
         let reader = core.store.read()?;
         let unit = match claim {
-            Claim::Synthetic => core.synthetic_unit(&opened),
+            Claim::Synthetic => core.synthetic_unit(opened),
             Claim::Leaves { tree, range } => {
-                let ready = match core.ready_again(&reader, &opened, tree, range) {
+                let ready = match core.ready_again(&reader, opened, tree, range) {
                     Err(SubmitError::Withdrawn) => {
                         core.withdraw_open(opened.id);
                         return Err(SubmitError::Withdrawn);
@@ -88,14 +97,14 @@ impl ForGate<'_> {
                     other => other?,
                 };
                 core.count_sent(ready.account, &ready, false);
-                core.leaf_unit(&ready, &opened)
+                core.leaf_unit(&ready, opened)
             }
             Claim::Interior { tree, level, index } => {
                 let node = interior_node(&reader, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
-                interior_unit(&node, &opened)
+                interior_unit(&node, opened)
             }
         };
-        Ok(WorkUnit { challenge_token: inspected.text.clone(), ..core.timed(unit, &opened) })
+        Ok(WorkUnit { challenge_token: token.to_owned(), ..core.timed(unit, opened) })
     }
 }
 

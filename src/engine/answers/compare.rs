@@ -112,16 +112,21 @@ impl Core {
     }
 
     /// Checks that the result names the token's unit, and the token if it names one.
-    pub(in crate::engine) fn check_names(&self, inspected: &Inspected, result: &WorkResult) -> Result<(), SubmitError> {
+    pub(in crate::engine) fn check_names(
+        &self,
+        token: &ChallengeToken,
+        text: &str,
+        result: &WorkResult,
+    ) -> Result<(), SubmitError> {
         #[cfg(feature = "testing")]
         if self.config.makes(crate::engine::mistake::Mistake::UnitFromBody) {
             return Ok(());
         }
-        if result.work_unit_id != inspected.opened.id {
+        if result.work_unit_id != token.id {
             let found = result.work_unit_id.to_string();
             return Err(SubmitError::Malformed(Malformed::new("workUnitId", "the id in the token", found)));
         }
-        if result.challenge_token != inspected.text {
+        if result.challenge_token != text {
             return Err(SubmitError::Malformed(Malformed::new("challengeToken", "the token in the header", "another")));
         }
         Ok(())

@@ -47,22 +47,25 @@ impl PouwEngine {
         match self.for_gate().inspect(answer.client, answer.token, answer.policy) {
             Err(error) => done(Err(error)),
             Ok(inspected) => {
-                self.for_gate().submit_inspected(inspected.from_network(answer.network), answer.result, done)
+                let inspected = inspected.from_network(answer.network);
+                self.for_gate().submit_inspected(&inspected, answer.token, answer.result, done)
             }
         }
     }
 }
 
 impl ForGate<'_> {
-    /// Judges the result for a token that has been inspected, as [`PouwEngine::submit_with`] does.
+    /// Judges the result for a token that has been inspected, as [`PouwEngine::submit_with`] does;
+    /// `token` is its text.
     pub fn submit_inspected(
         &self,
-        inspected: Inspected,
+        inspected: &Inspected,
+        token: &str,
         result: &WorkResult,
         done: impl FnOnce(Result<Accepted, SubmitError>) + Send + 'static,
     ) {
         let core = self.core();
-        match core.judge(&inspected, result) {
+        match core.judge(inspected, token, result) {
             Err(error) => done(Err(error)),
             Ok((Verified { settle, follows }, held)) => {
                 let (id, client) = (WorkId::from_bytes(settle.id), settle.client);
@@ -121,11 +124,16 @@ fn verdict(
 
 impl Core {
     /// Does all checks that come before the commit. On success the lease is held, pinned.
-    fn judge(&self, inspected: &Inspected, result: &WorkResult) -> Result<(Verified, HeldLease<&Self>), SubmitError> {
+    fn judge(
+        &self,
+        inspected: &Inspected,
+        text: &str,
+        result: &WorkResult,
+    ) -> Result<(Verified, HeldLease<&Self>), SubmitError> {
         self.still_good(inspected)?;
         let token = &inspected.opened;
         let held = self.pin(token)?;
-        let judged = match (self.judge_pinned(inspected, result, held.claim()), held.claim()) {
+        let judged = match (self.judge_pinned(inspected, text, result, held.claim()), held.claim()) {
             // A row of the unit is damaged: no client can answer it now.
             (Err(SubmitError::Store(error)), Claim::Leaves { tree, range }) => {
                 Err(self.row_at_fault(tree, &range, error))
@@ -148,12 +156,18 @@ impl Core {
         Err(error)
     }
 
-    fn judge_pinned(&self, inspected: &Inspected, result: &WorkResult, claim: Claim) -> Result<Verified, SubmitError> {
+    fn judge_pinned(
+        &self,
+        inspected: &Inspected,
+        text: &str,
+        result: &WorkResult,
+        claim: Claim,
+    ) -> Result<Verified, SubmitError> {
         let token = &inspected.opened;
         let now = self.check_floor(token)?;
         #[cfg(feature = "testing")]
         let claim = self.claim_from_body(result, claim);
-        self.check_names(inspected, result)?;
+        self.check_names(token, text, result)?;
         let Judged { kind, nodes, leaves, accepted, audit, referee, follows } =
             self.verify(inspected, result, claim)?;
         Ok(Verified {

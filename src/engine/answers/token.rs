@@ -8,10 +8,10 @@ use crate::engine::error::SubmitError;
 use crate::engine::for_gate::ForGate;
 
 /// A token that passed every check that needs memory only. Its lease is checked when it is used.
+/// The text of the token stays with the caller.
 #[derive(Debug, Clone)]
 pub struct Inspected {
     pub(in crate::engine) opened: ChallengeToken,
-    pub(in crate::engine) text: String,
     /// Network prefix of the client. Its keyed digest is computed where needed: most answers need
     /// none.
     pub(in crate::engine) network: Box<[u8]>,
@@ -114,7 +114,7 @@ impl Core {
         policy: Option<u64>,
     ) -> Result<Inspected, SubmitError> {
         let opened = self.open_token(client, text, policy)?;
-        Ok(Inspected { opened, text: text.to_owned(), network: Box::default(), seen_ms: self.now_ms() })
+        Ok(Inspected { opened, network: Box::default(), seen_ms: self.now_ms() })
     }
 
     /// Checks again that it is valid: time may have passed since the inspection, and another engine

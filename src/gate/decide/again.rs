@@ -11,7 +11,7 @@ use crate::gate::request::facts::Facts;
 use crate::gate::state::Gate;
 use crate::protocol::{DifficultyTier, Reason};
 
-use super::token::Challenge;
+use super::token::OpenedToken;
 
 /// How long a client waits before it sends again an answer that could not be accepted.
 const TRY_AGAIN_MS: u64 = 1_000;
@@ -25,10 +25,10 @@ impl Gate {
 
     /// Refuses an answer that is too early: it is not checked and costs nothing. At the low tier
     /// the unit is sent too, for clients that implement only the paper.
-    pub(super) fn too_early(&self, facts: &Facts, challenge: Option<Challenge>, wait_ms: u64) -> Decision {
-        let low = challenge.filter(|challenge| challenge.tier == DifficultyTier::Low);
+    pub(super) fn too_early(&self, facts: &Facts, token: Option<&OpenedToken>, wait_ms: u64) -> Decision {
+        let low = token.filter(|token| token.tier() == DifficultyTier::Low);
         // The token is valid; if its data cannot be read now, the token alone is enough.
-        let sent = low.and_then(|challenge| self.unit_again(facts, challenge).ok().flatten());
+        let sent = low.and_then(|token| self.unit_again(facts, token).ok().flatten());
         self.with_token(facts, Reason::TooEarly, wait_ms, sent)
     }
 
@@ -37,29 +37,29 @@ impl Gate {
     pub(super) fn unit_again(
         &self,
         facts: &Facts,
-        challenge: Challenge,
+        token: &OpenedToken,
     ) -> Result<Option<(String, Flight)>, SubmitError> {
         let inner = &*self.inner;
         let now_ms = self.inner.engine.now().0;
         let Some(presented) = &facts.answer else {
             return Ok(None);
         };
-        let Some(mut flight) = inner.in_flight.book(encoded(inner.unit_bytes[challenge.tier as usize])) else {
+        let Some(mut flight) = inner.in_flight.book(encoded(inner.unit_bytes[token.tier() as usize])) else {
             return Ok(None);
         };
-        if !inner.challenges.may_resend(&facts.client, facts.prefix, challenge.id, challenge.expires_ms, now_ms) {
+        if !inner.challenges.may_resend(&facts.client, facts.prefix, token.id(), token.expires_ms, now_ms) {
             return Ok(None);
         }
-        let unit = match self.inner.engine.for_gate().reissue(&facts.client.to_bytes(), &presented.token) {
+        let unit = match self.inner.engine.for_gate().reissue_inspected(&token.inspected, &presented.token) {
             Ok(unit) => unit.to_json(),
             Err(error) => {
-                inner.challenges.not_sent(&facts.client, challenge.id);
+                inner.challenges.not_sent(&facts.client, token.id());
                 return Err(error);
             }
         };
         let bytes = unit.len() as u64 + facts.navigation.map_or(0, |_| PAGE_BYTES);
         if !inner.challenges.send(&facts.client, facts.prefix, bytes, now_ms) {
-            inner.challenges.not_sent(&facts.client, challenge.id);
+            inner.challenges.not_sent(&facts.client, token.id());
             return Ok(None);
         }
         flight.shrink(bytes);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::engine::{Accepted, Inspected, SubmitError, bump};
+use crate::engine::{Accepted, SubmitError, bump};
 use crate::gate::event::GateEvent;
 use crate::gate::memory::jobs::Job;
 use crate::gate::memory::shared_window::Admission;
@@ -16,7 +16,7 @@ use crate::gate::state::Gate;
 use crate::protocol::{DifficultyTier, Malformed, MicroJoules, Reason, WorkId, WorkResult};
 
 use super::challenge::Because;
-use super::token::{Challenge, OpenedToken};
+use super::token::OpenedToken;
 
 impl Gate {
     /// Judges an answer on this thread, up to the commit. If the decision needs no commit, `done`
@@ -26,7 +26,7 @@ impl Gate {
     pub(super) fn judge(
         &self,
         facts: Arc<Facts>,
-        token: Option<Box<OpenedToken>>,
+        token: Option<Arc<OpenedToken>>,
         hand_over: impl FnOnce(Job) + Send + 'static,
         done: impl FnOnce(Decision) + Send + 'static,
     ) {
@@ -34,27 +34,27 @@ impl Gate {
         let Some(Presented { token: text, result }) = facts.answer.as_ref() else {
             return done(self.plain(&facts, None));
         };
-        let OpenedToken { inspected, challenge } = match token.map_or_else(|| self.open_token(&facts, text), Ok) {
-            Ok(token) => *token,
+        let token = match token.map_or_else(|| self.open_token(&facts, text), Ok) {
+            Ok(token) => token,
             Err(error) => return done(self.unanswered(&facts, None, &error)),
         };
         let Some(result) = result else {
-            return done(self.asked_again(&facts, &inspected, challenge));
+            return done(self.asked_again(&facts, &token));
         };
-        match read(result, text, challenge.id) {
-            Err(malformed) => done(match self.inner.engine.for_gate().refuse_malformed(&inspected) {
-                Ok(()) => self.malformed(&facts, Some(challenge.id), &malformed),
-                Err(error) => self.unanswered(&facts, Some(challenge), &error),
+        match read(result, text, token.id()) {
+            Err(malformed) => done(match self.inner.engine.for_gate().refuse_malformed(&token.inspected) {
+                Ok(()) => self.malformed(&facts, Some(token.id()), &malformed),
+                Err(error) => self.unanswered(&facts, Some(&token), &error),
             }),
             Ok(result) => {
-                let gate = self.clone();
-                self.inner.engine.for_gate().submit_inspected(inspected, &result, move |verdict| {
+                let (gate, opened, presented) = (self.clone(), token.clone(), facts.clone());
+                self.inner.engine.for_gate().submit_inspected(&token.inspected, text, &result, move |verdict| {
                     gate.count_commit(&verdict);
                     hand_over(Box::new(move || {
                         gate.report_changes();
                         done(match verdict {
-                            Ok(accepted) => gate.accepted(&facts, challenge.tier, accepted, started),
-                            Err(error) => gate.unanswered(&facts, Some(challenge), &error),
+                            Ok(accepted) => gate.accepted(&presented, opened.tier(), accepted, started),
+                            Err(error) => gate.unanswered(&presented, Some(&opened), &error),
                         });
                     }));
                 });
@@ -91,11 +91,11 @@ impl Gate {
     }
 
     /// Decides on an answer that was not accepted.
-    pub(super) fn unanswered(&self, facts: &Facts, challenge: Option<Challenge>, error: &SubmitError) -> Decision {
-        let id = challenge.map(|challenge| challenge.id);
+    pub(super) fn unanswered(&self, facts: &Facts, token: Option<&OpenedToken>, error: &SubmitError) -> Decision {
+        let id = token.map(OpenedToken::id);
         let reason = error.reason();
         match error {
-            SubmitError::TooEarly { wait_ms } => return self.too_early(facts, challenge, *wait_ms),
+            SubmitError::TooEarly { wait_ms } => return self.too_early(facts, token, *wait_ms),
             // A failed commit was counted when the engine reported it.
             SubmitError::NotStored(_)
             | SubmitError::Unconfirmed { .. }
@@ -122,7 +122,7 @@ impl Gate {
         self.inner.events.emit(&GateEvent::WorkFailed { client: facts.client.clone(), work_unit_id: id, reason });
         match reason {
             Reason::TokenExpired => self.plain(facts, Some(reason.into())),
-            Reason::Withdrawn => self.plain(facts, Some(self.withdrawn(challenge))),
+            Reason::Withdrawn => self.plain(facts, Some(self.withdrawn(token))),
             Reason::WrongResult => {
                 self.failed(facts);
                 let limit = self.inner.limits.of(facts.policy);
@@ -143,11 +143,11 @@ impl Gate {
     /// Returns the reason for a withdrawn token. Its client does not wait for a second floor, only
     /// for the rest of the first. This applies to one new challenge, no matter how often the token
     /// is presented.
-    fn withdrawn(&self, challenge: Option<Challenge>) -> Because {
+    fn withdrawn(&self, token: Option<&OpenedToken>) -> Because {
         let now_ms = self.inner.engine.now().0;
-        let is_first = |challenge: &Challenge| self.inner.replaced.insert(challenge.id, challenge.expires_ms, now_ms);
-        let first = challenge.filter(is_first);
-        let floor_ms = first.map(|challenge| challenge.not_before_ms.saturating_sub(now_ms));
+        let is_first = |token: &&OpenedToken| self.inner.replaced.insert(token.id(), token.expires_ms, now_ms);
+        let first = token.filter(is_first);
+        let floor_ms = first.map(|token| token.not_before_ms.saturating_sub(now_ms));
         Because { reason: Reason::Withdrawn, floor_ms }
     }
 
@@ -183,13 +183,13 @@ impl Gate {
 
     /// Decides on a token without a result. A used or withdrawn one is refused. With an open one
     /// the window decides on the request; over the limit, the challenge is sent again.
-    fn asked_again(&self, facts: &Facts, inspected: &Inspected, challenge: Challenge) -> Decision {
-        let open = self.inner.engine.for_gate().check_open(inspected);
+    fn asked_again(&self, facts: &Facts, token: &OpenedToken) -> Decision {
+        let open = self.inner.engine.for_gate().check_open(&token.inspected);
         // If this cannot be checked now, a request under the limit is still admitted.
         if let Err(error) = &open
             && error.reason() != Reason::TryAgain
         {
-            return self.unanswered(facts, Some(challenge), error);
+            return self.unanswered(facts, Some(token), error);
         }
         let limit = self.inner.limits.of(facts.policy);
         match self.admission(limit, facts) {
@@ -199,10 +199,10 @@ impl Gate {
                 if self.inner.settings.shadow {
                     return self.shadowed(limit, quota);
                 }
-                let ttl_ms = challenge.expires_ms.saturating_sub(self.inner.engine.now().0);
-                match open.and_then(|()| self.unit_again(facts, challenge)) {
+                let ttl_ms = token.expires_ms.saturating_sub(self.inner.engine.now().0);
+                match open.and_then(|()| self.unit_again(facts, token)) {
                     Ok(sent) => self.with_token(facts, Reason::WorkRequired, ttl_ms, sent),
-                    Err(error) => self.unanswered(facts, Some(challenge), &error),
+                    Err(error) => self.unanswered(facts, Some(token), &error),
                 }
             }
             otherwise => self.by_admission(limit, facts, otherwise, None),

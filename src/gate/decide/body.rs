@@ -1,6 +1,7 @@
 //! A request with a token, and with a body that may contain the result.
 
 use std::io::{ErrorKind, Read};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::gate::memory::buffers::Buffered;
@@ -43,7 +44,7 @@ pub struct NeedsBody {
     pub timeout: Duration,
     pub(super) gate: Gate,
     pub(super) facts: Facts,
-    pub(super) token: Box<OpenedToken>,
+    pub(super) token: Arc<OpenedToken>,
     pub(super) buffered: Buffered,
 }
 

@@ -18,7 +18,7 @@ pub struct Pending {
     gate: Gate,
     facts: Facts,
     /// The token, if it has been opened already.
-    token: Option<Box<OpenedToken>>,
+    token: Option<Arc<OpenedToken>>,
     /// The reservation for the body with the result: an adapter keeps that body until the decision.
     buffered: Option<Buffered>,
 }
@@ -28,7 +28,7 @@ impl Pending {
     pub(in crate::gate) fn new(
         gate: &Gate,
         facts: Facts,
-        token: Option<Box<OpenedToken>>,
+        token: Option<Arc<OpenedToken>>,
         buffered: Option<Buffered>,
     ) -> Self {
         gate.inner.tallies.requests.bump();
