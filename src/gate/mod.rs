@@ -19,6 +19,11 @@
 //! `tracked_clients_max`; new clients share their network's window), accounts of clients over their
 //! limit (the same bound; no challenge), challenge bytes in flight (a plain 429), request bodies
 //! being buffered and answers waiting to be judged (`try_again`).
+//!
+//! Its folders, each of which imports only those before it: `request` (what a request is), `config`
+//! (what the operator chose), `memory` (the parts that remember, each with its own lock), `state`
+//! (all parts of one gate), `reply` (what is sent), `decide` (what happens to a request), `report`
+//! (what the operator sees).
 
 mod config;
 mod decide;
