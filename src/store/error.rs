@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::records::RecordError;
+use crate::store::records::RecordError;
 
 /// A failure of the store. The text of each says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -200,7 +200,7 @@ pub enum CommitFailure {
         /// The sequence number the batch would have.
         commit_seq: u64,
         /// What the batch did, if it is stored.
-        outcomes: Vec<super::commands::Outcome>,
+        outcomes: Vec<crate::store::command::Outcome>,
         /// What failed.
         error: StoreError,
     },

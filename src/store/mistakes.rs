@@ -1,7 +1,7 @@
 //! Planted mistakes of the store (feature `testing`).
 
-use super::apply::Batch;
-use super::open::{Store, StoreOptions};
+use crate::store::redb::apply::Batch;
+use crate::store::redb::open::{Store, StoreOptions};
 
 /// A mistake of the store, switched on by a test that must notice it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Storage: two redb files behind commands and paged reads. The only folder that names redb.
+//! Storage: two redb files behind commands and paged reads. Only the folder `redb` names redb.
 //!
 //! **Guarantee.** [`Store::apply`] makes a whole batch of commands durable (immediate durability
 //! and two-phase commit) or reports that it did not; a refused command has written nothing. What a
@@ -10,78 +10,48 @@
 //!
 //! The store checks the preconditions of a command and makes no other decision.
 
-mod apply;
-mod backend;
-mod backup;
-mod blocks;
-mod check;
-mod commands;
-mod damage;
-mod due;
+mod command;
 mod error;
-mod file;
-mod fits;
-mod generation;
-mod identity;
-mod init;
-mod ledger;
-mod leftover;
-mod mend;
 #[cfg(feature = "testing")]
 mod mistakes;
-mod open;
-mod overlay;
-mod quorum;
 mod random;
-mod read;
-mod read_trust;
 pub mod records;
-mod redb_backend;
-mod row_checks;
-mod scrub;
-mod seek;
-mod settle;
-#[cfg(feature = "testing")]
-pub mod sim;
-mod standings;
-mod sum_rows;
-mod sums;
-mod tables;
-mod transaction;
-mod trees;
-mod trust;
-mod trust_commands;
-mod upgrade;
-mod verify_rows;
+mod redb;
+mod rules;
 
-pub use apply::Applied;
-pub use backend::{StorageBackend, StorageProvider, StoreDirectory, StoreFile};
-pub use backup::{BackupFailure, BackupProgress, Copied, OnBackup};
-pub use blocks::{BlocksWriter, Renewal};
 #[cfg(feature = "testing")]
-pub use check::check_in_runs;
-pub use check::{CHECK_FINDINGS_SHOWN, CheckFinding, CheckPhase, CheckProgress, CheckReport, OnCheck, check};
-pub use commands::{AddGroups, BeginTree, Command, Debit, FinishTree, Outcome, Refuse, Refused, Settle, SettleKind};
-pub use due::{ClientStretch, TokenKey};
-pub use error::{CommitFailure, StoreError};
-pub use leftover::Leftovers;
-pub use mend::{Derived, MEND_STEPS_SHOWN, Mend, MendReport, MendStep, Regroup, mend};
+pub use self::redb::ForRedb;
+pub use self::redb::apply::Applied;
+pub use self::redb::backend::{StorageBackend, StorageProvider, StoreDirectory, StoreFile};
+pub use self::redb::backup::{BackupFailure, BackupProgress, Copied, OnBackup};
+pub use self::redb::blocks::{BlocksWriter, Renewal};
 #[cfg(feature = "testing")]
-pub use mistakes::StoreMistake;
-pub use open::{Identity, Store, StoreOptions};
-pub(crate) use random::random;
-pub use read::{LedgerEntry, Reader, StandingsPage, TreeNumber};
-pub use read_trust::{QuorumsPage, RangeKey};
-#[cfg(feature = "testing")]
-pub use redb_backend::ForRedb;
-pub use scrub::NextTree;
+pub use self::redb::check::check_in_runs;
+pub use self::redb::check::{
+    CHECK_FINDINGS_SHOWN, CheckFinding, CheckPhase, CheckProgress, CheckReport, OnCheck, check,
+};
+pub use self::redb::mend::{MEND_STEPS_SHOWN, MendReport, MendStep, mend};
+pub use self::redb::open::{Identity, Store, StoreOptions};
+pub use self::redb::read::claims::{QuorumsPage, RangeKey};
+pub use self::redb::read::due::{ClientStretch, TokenKey};
+pub use self::redb::read::leftover::Leftovers;
+pub use self::redb::read::scrub::NextTree;
 #[cfg(test)]
-pub use scrub::plant_tree;
-pub use standings::PutStandings;
-pub use sums::{LeafSum, StoredLeaves};
-pub use tables::{
+pub use self::redb::read::scrub::plant_tree;
+pub use self::redb::read::sums::{LeafSum, StoredLeaves};
+pub use self::redb::read::verify::{LOOK_COST, OlderRow, ROW_COST, RowCursor, RowFinding, RowsVerified};
+pub use self::redb::read::{LedgerEntry, Reader, StandingsPage, TreeNumber};
+#[cfg(feature = "testing")]
+pub use self::redb::sim;
+pub use self::redb::tables::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, PRIORITY_FRESH,
     PRIORITY_PARTIAL, VOTED,
 };
-pub use trust_commands::{Amend, Audited, Damage, Referee, Repair, Ruling, Upgrade, Vote};
-pub use verify_rows::{LOOK_COST, OlderRow, ROW_COST, RowCursor, RowFinding, RowsVerified};
+pub use command::claims::{Amend, Audited, Damage, Referee, Repair, Ruling, Upgrade, Vote};
+pub use command::mend::{Derived, Mend, Regroup};
+pub use command::{AddGroups, BeginTree, Command, Debit, FinishTree, Outcome, Refuse, Refused, Settle, SettleKind};
+pub use error::{CommitFailure, StoreError};
+#[cfg(feature = "testing")]
+pub use mistakes::StoreMistake;
+pub(crate) use random::random;
+pub use rules::PutStandings;

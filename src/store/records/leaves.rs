@@ -1,10 +1,9 @@
 //! Rows about leaves: their states, hashes and lengths.
 
-use crate::hash::Checksum;
-use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
-
 use super::summed::{TAIL, before_sum, close, opened, opened_fixed, put_sum};
 use super::{RecordError, damaged};
+use crate::hash::Checksum;
+use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 
 /// State of one leaf: whether its hash counts, and why. Four bits in a tile row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

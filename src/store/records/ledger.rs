@@ -1,9 +1,8 @@
 //! Ledger rows: plain bytes of fixed size, chained by digest.
 
-use crate::hash::StreamingHash;
-
 use super::summed::{TAIL, close, opened_fixed};
 use super::{RecordError, damaged};
+use crate::hash::StreamingHash;
 
 /// What a ledger entry records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

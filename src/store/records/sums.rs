@@ -2,9 +2,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::merkle::GROUP_LEAVES;
-
 use super::{RecordError, damaged};
+use crate::merkle::GROUP_LEAVES;
 
 /// Returns the checksum of a leaf: XXH3-64 over that of its stored bytes, its tree and its number.
 /// A leaf that no unit may carry has no stored bytes.

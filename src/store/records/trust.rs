@@ -3,11 +3,10 @@
 
 use bincode::{Decode, Encode};
 
-use crate::merkle::{TILE_LEAVES, TILE_ORDER};
-use crate::policy::quorum::Voter;
-
 use super::summed::{TAIL, close, opened_fixed};
 use super::{LeafState, RecordError, TileRow};
+use crate::merkle::{TILE_LEAVES, TILE_ORDER};
+use crate::policy::quorum::Voter;
 
 /// `provenance-0`: how many leaves of a tree are in each state but `Pending` and `Verified`. No
 /// row: none.

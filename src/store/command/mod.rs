@@ -1,0 +1,400 @@
+//! The commands of the store. Each names its preconditions.
+
+pub mod claims;
+pub mod mend;
+
+use crate::merkle::AlignedRange;
+use crate::policy::quorum::Voter;
+use crate::store::records::{
+    DataPlace, Exposure, GroupRow, HashWork, LengthRow, ScrubRow, Strategy, TreeState, UsefulnessAccount,
+};
+use crate::store::redb::read::TreeNumber;
+use crate::store::redb::read::due::TokenKey;
+use crate::store::rules::PutStandings;
+
+use claims::{Amend, Audited, Damage, Referee, Repair, Upgrade, Vote};
+use mend::Mend;
+
+/// One change of the store. A batch of them is one transaction.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Command {
+    /// Take an answer: consume its token, mark what it did, write its ledger entry.
+    Settle(Settle),
+    /// Use up the token of a wrong answer.
+    Refuse(Refuse),
+    /// Take credits from a client.
+    Debit(Debit),
+    /// Start a tree.
+    BeginTree(BeginTree),
+    /// Store the hashes of consecutive groups of a tree that is `Ingesting`.
+    AddGroups(AddGroups),
+    /// Make a tree `Active` (or `Assembling`, if nothing is pending).
+    FinishTree(FinishTree),
+    /// Move a tree to another state, if it is in `from`.
+    SetTreeState {
+        /// The tree.
+        tree: TreeNumber,
+        /// State it must be in.
+        from: TreeState,
+        /// State it gets.
+        to: TreeState,
+        /// Its root, where that was not known at ingest or has changed.
+        root: Option<[u8; 64]>,
+    },
+    /// Note that the block data of a complete tree is gone, and remove up to `limit` interior nodes
+    /// that clients had sent.
+    DropData {
+        /// The tree.
+        tree: TreeNumber,
+        /// Rows to remove at most.
+        limit: usize,
+    },
+    /// Take a tree out of names, handles and queue at once; its rows go in later steps.
+    Forget {
+        /// The tree.
+        tree: TreeNumber,
+    },
+    /// Remove up to `limit` rows of a forgotten tree.
+    Purge {
+        /// The tree.
+        tree: TreeNumber,
+        /// Rows to remove at most.
+        limit: usize,
+    },
+    /// Remove up to `limit` consumed tokens that expired before `before_ms`.
+    PruneConsumed {
+        /// Remove rows behind this key.
+        after: TokenKey,
+        /// Expiry bound, Unix milliseconds.
+        before_ms: u64,
+        /// Rows to remove at most.
+        limit: usize,
+    },
+    /// Seal up to `limit` of the oldest ledger entries, keeping the newest `keep`.
+    SealLedger {
+        /// Entries to keep.
+        keep: u64,
+        /// Entries to seal at most.
+        limit: usize,
+    },
+    /// Look at up to `limit` client rows and remove those with nothing in them.
+    PruneClients {
+        /// Rows changed since stay; engine time, Unix milliseconds.
+        before_ms: u64,
+        /// Look at rows behind this key.
+        after: [u8; 16],
+        /// Rows to look at at most.
+        limit: usize,
+    },
+    /// Write changed client rows, up to `limit`.
+    Checkpoint {
+        /// Rows to write at most.
+        limit: usize,
+    },
+    /// Write or remove rows of `standings-0`.
+    PutStandings(PutStandings),
+    /// Note how far scrubbing is.
+    PutScrub(Box<ScrubRow>),
+    /// Change the votes on a range without adding one.
+    Amend(Amend),
+    /// Take the server's own hashes for a range whose quorum did not come together.
+    Referee(Referee),
+    /// Take the server's own hashes for leaves that only clients have hashed.
+    Upgrade(Upgrade),
+    /// Mend rows.
+    Mend(Mend),
+    /// Take damaged leaves as mended: verified in trees of known addresses, else pending.
+    Repair(Repair),
+    /// Take leaves out of the queue: their stored data is damaged.
+    Damage(Damage),
+    /// Doubt the leaves of a client caught lying, going back along up to `limit` of its ledger
+    /// entries.
+    Backtrack {
+        /// Keyed digest of the client.
+        client: [u8; 16],
+        /// Entries to look at at most.
+        limit: usize,
+    },
+    /// Accept the leaves of a complete tree as they are: its block data and claims may go.
+    Release {
+        /// The tree, which must be `Complete`.
+        tree: TreeNumber,
+    },
+    /// Add to the account what has been counted in memory.
+    Count(Box<UsefulnessAccount>),
+    /// Give rows of older stores their checksums.
+    SumRows(Vec<crate::store::redb::read::verify::OlderRow>),
+    /// Write nothing but the head, so that it carries the clock.
+    Touch,
+}
+
+/// What an accepted answer did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SettleKind {
+    /// Leaves of a tree, which must be all pending, with the hashes that are stored.
+    Leaves {
+        /// The tree, which must be `Active` under `handle`.
+        tree: TreeNumber,
+        /// The leaves.
+        range: AlignedRange,
+        /// One bit for each leaf within its tile whose block does not hash to its address.
+        damaged: u32,
+    },
+    /// The same with hashes that the client brought, of which a sample was hashed again.
+    Audited(Box<Audited>),
+    /// The same, to count when a quorum agrees.
+    Vote(Box<Vote>),
+    /// An interior node above the tiles, which must not be there yet.
+    Interior {
+        /// The tree, which must be `Folding` under `handle`.
+        tree: TreeNumber,
+        /// Level of the node, 0 = root.
+        level: u8,
+        /// Index within the level.
+        index: u64,
+        /// The accepted hash.
+        hash: [u8; 64],
+    },
+    /// Made-up work: nothing but consumption and credit.
+    Synthetic,
+}
+
+/// Precondition: the token is not consumed, and what [`SettleKind`] says.
+#[derive(Debug, Clone)]
+pub struct Settle {
+    /// Challenge id.
+    pub id: [u8; 16],
+    /// Expiry of the token, Unix milliseconds.
+    pub expires_ms: u64,
+    /// Keyed digest of the client.
+    pub client: [u8; 16],
+    /// Handle the token names; must still be the tree's.
+    pub handle: [u8; 16],
+    /// What was done.
+    pub kind: SettleKind,
+    /// Difficulty tier: 0, 1, 2.
+    pub tier: u8,
+    /// Hashes in the unit.
+    pub nodes: u32,
+    /// Micro-Joules to credit.
+    pub award: u64,
+    /// Digest of the data the client was sent, from the token.
+    pub data_digest: u64,
+    /// What the answer is worth, if it counts: leaves and parents the client hashed.
+    pub accepted: HashWork,
+    /// What the server hashed to audit it.
+    pub audit: HashWork,
+    /// What it hashed to decide between it and others, or the stored addresses.
+    pub referee: HashWork,
+    /// Engine time, Unix milliseconds.
+    pub at_ms: u64,
+    /// Test switch: leave the consumed check out.
+    #[cfg(feature = "testing")]
+    pub skip_consumed_check: bool,
+    /// Test switch: leave the leaf state check out.
+    #[cfg(feature = "testing")]
+    pub skip_leaf_check: bool,
+}
+
+/// The token of a challenge that was closed. No precondition: a consumed one stays as it is.
+#[derive(Debug, Clone)]
+pub struct Refuse {
+    /// Challenge id.
+    pub id: [u8; 16],
+    /// Expiry of the token, Unix milliseconds.
+    pub expires_ms: u64,
+    /// Keyed digest of the client.
+    pub client: [u8; 16],
+    /// The answer was well formed and wrong.
+    pub strike: bool,
+    /// Engine time, Unix milliseconds.
+    pub at_ms: u64,
+}
+
+/// Precondition: the key is new, or was used for the same debit; the balance suffices.
+#[derive(Debug, Clone)]
+pub struct Debit {
+    /// Idempotency key.
+    pub key: [u8; 16],
+    /// Keyed digest of the client.
+    pub client: [u8; 16],
+    /// Micro-Joules to take.
+    pub amount: u64,
+    /// Engine time, Unix milliseconds.
+    pub at_ms: u64,
+}
+
+/// Precondition: neither number, name nor handle is in use.
+#[derive(Debug, Clone)]
+pub struct BeginTree {
+    /// Number, from [`Store::reserve_tree`](super::Store::reserve_tree).
+    pub tree: TreeNumber,
+    /// Name.
+    pub name: String,
+    /// Random public handle.
+    pub handle: [u8; 16],
+    /// Length of every leaf but the last; 0 for mixed lengths.
+    pub block_len: u64,
+    /// Leaves longer than this are hashed by the server.
+    pub send_cap: u64,
+    /// Where the block data is.
+    pub data: DataPlace,
+    /// How answers are verified.
+    pub strategy: Strategy,
+    /// Why the data may be sent.
+    pub exposure: Exposure,
+}
+
+/// Precondition: the tree is `Ingesting` and `first_group` is the next one it lacks.
+#[derive(Debug, Clone)]
+pub struct AddGroups {
+    /// The tree.
+    pub tree: TreeNumber,
+    /// Group number of the first row.
+    pub first_group: u64,
+    /// Leaf hashes and top of each group.
+    pub groups: Vec<GroupRow>,
+    /// For trees of mixed lengths, one for each group.
+    pub lengths: Vec<LengthRow>,
+    /// Leaves hashed by the server because they are over the cap.
+    pub oversized: Vec<u64>,
+    /// Of these, leaves that do not hash to their address.
+    pub damaged: Vec<u64>,
+    /// What the server hashed for it: leaves, then parents.
+    pub work: [HashWork; 2],
+}
+
+/// Precondition: the tree is `Ingesting` and all its groups are stored.
+#[derive(Debug, Clone)]
+pub struct FinishTree {
+    /// The tree.
+    pub tree: TreeNumber,
+    /// Leaves.
+    pub leaves: u64,
+    /// Length of every leaf but the last, as the commitment binds it.
+    pub block_len: u64,
+    /// Bytes in all leaves.
+    pub total_bytes: u64,
+    /// Root.
+    pub root: [u8; 64],
+}
+
+/// What became of one command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// An answer was taken.
+    Settled {
+        /// Its ledger entry.
+        seq: u64,
+        /// The tree got its first leaf with it.
+        first_leaf: bool,
+        /// All leaves of the tree are done now.
+        leaves_complete: bool,
+        /// All interior nodes of the tree are done now.
+        interior_complete: bool,
+    },
+    /// An answer was taken as a vote.
+    Voted,
+    /// The server's own hashes were taken.
+    Judged {
+        /// Leaves that had another hash before.
+        corrected: Vec<u64>,
+        /// Clients caught in a lie by it, each with its network.
+        liars: Vec<Voter>,
+        /// The tree got its first leaf with it.
+        first_leaf: bool,
+        /// All leaves of the tree are done now.
+        leaves_complete: bool,
+    },
+    /// Leaves were marked as damaged.
+    Marked {
+        /// Those of the command that are damaged now, one bit each within the tile.
+        damaged: u32,
+    },
+    /// A debit was made, or had been made under this key.
+    Debited {
+        /// Its ledger entry.
+        seq: u64,
+        /// Balance of the client now, micro-Joules.
+        balance: u64,
+        /// The entry existed already.
+        repeated: bool,
+    },
+    /// Done; `more` says that the limit cut it short.
+    Done {
+        /// Rows touched.
+        rows: u64,
+        /// There is more to do.
+        more: bool,
+    },
+    /// Ledger entries were worked off, in order.
+    Walked {
+        /// Entries passed.
+        rows: u64,
+        /// There is more to do.
+        more: bool,
+        /// Why rows were passed over that are missing or do not decode; the first 16 of them.
+        skipped: Vec<String>,
+    },
+    /// A stretch of rows was looked at.
+    Scanned {
+        /// Rows removed.
+        rows: u64,
+        /// Where to go on; `None` at the end of the table.
+        next: Option<[u8; 16]>,
+    },
+    /// A precondition did not hold; nothing was written.
+    Refused(Refused),
+}
+
+/// Which precondition did not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// The token has taken effect before.
+    #[error("the token has been used")]
+    Consumed,
+    /// The tree is gone, or is another one than the token names.
+    #[error("the tree is gone")]
+    TreeGone,
+    /// Something refers to the tree still.
+    #[error("the tree is in use")]
+    TreeInUse,
+    /// The tree is not in the state the command needs.
+    #[error("the tree is {0:?}")]
+    TreeState(TreeState),
+    /// A leaf of the range is done.
+    #[error("leaf {0} is done")]
+    LeafDone(u64),
+    /// The interior node is there.
+    #[error("the interior node is done")]
+    NodeDone,
+    /// The votes on the range are not those that were looked at.
+    #[error("the votes on the leaves have changed")]
+    QuorumMoved,
+    /// The name is in use.
+    #[error("the name {0:?} is in use")]
+    NameTaken(String),
+    /// The groups do not continue what is stored.
+    #[error("group {found} given, {expected} is next")]
+    GroupOrder {
+        /// The next group the tree lacks.
+        expected: u64,
+        /// The group given.
+        found: u64,
+    },
+    /// A stored hash would change.
+    #[error("the hashes of group {0} are stored with another value")]
+    HashConflict(u64),
+    /// The idempotency key belongs to another debit.
+    #[error("the idempotency key was used for another debit")]
+    KeyConflict,
+    /// Too little credit.
+    #[error("the balance is {balance}")]
+    Insufficient {
+        /// Balance of the client, micro-Joules.
+        balance: u64,
+    },
+}

@@ -1,0 +1,273 @@
+//! Storage of the two files: the traits, and the directory on a disk. Tests implement them to make
+//! the disk fail.
+
+use std::fmt::Debug;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::for_redb::{FromRedb, ReadOnlyFile};
+
+/// Which of the two files of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreFile {
+    /// `state.redb`: everything but block data.
+    State,
+    /// `blocks.redb`: copied block data and references.
+    Blocks,
+}
+
+impl StoreFile {
+    /// File name inside the store's directory.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::State => "state.redb",
+            Self::Blocks => "blocks.redb",
+        }
+    }
+}
+
+/// The bytes of one file: a growable array that is read and written at offsets.
+///
+/// An implementation is complete with the first five methods if no other process and no second
+/// engine can reach the same bytes.
+#[allow(clippy::len_without_is_empty)]
+pub trait StorageBackend: Debug + Send + Sync + 'static {
+    /// Length in bytes.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Fills `out` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// Those of the storage; [`io::ErrorKind::UnexpectedEof`] if the range ends behind the length.
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
+
+    /// Cuts the file, or extends it with zeroes.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Makes everything written so far durable.
+    ///
+    /// # Errors
+    /// Those of the storage. After one the store stays closed until the process restarts, since a
+    /// later sync may succeed without these bytes.
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// Writes `data` at `offset`. The store extends the file first, with
+    /// [`set_len`](Self::set_len).
+    ///
+    /// # Errors
+    /// Those of the storage.
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()>;
+
+    /// Releases the locks. Called once, after the last use.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    fn close(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Locks a range of bytes, or returns `false` if another backend of the same bytes has locked a
+    /// part of it, in this process or in another. A range may lie behind the end of the file. The
+    /// default has no locks.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] if there are no locks, or none on this range: the store then
+    /// tries the whole file (both bounds unbounded), and if that is unsupported too, it opens
+    /// without a lock.
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<bool> {
+        let _ = (start, end);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Releases the lock on exactly this range.
+    ///
+    /// # Errors
+    /// As for [`try_lock_range`](Self::try_lock_range).
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<()> {
+        let _ = (start, end);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Gives the store its storage. [`StoreDirectory`] is the real one; tests pass a faulty one.
+///
+/// # Examples
+///
+/// A directory of which every opened file is logged:
+///
+/// ```
+/// use std::io;
+/// use std::path::PathBuf;
+/// use std::sync::Arc;
+///
+/// use pouw::{Runtime, StorageBackend, StorageProvider, StoreDirectory, StoreFile};
+///
+/// #[derive(Debug)]
+/// struct Logged(StoreDirectory);
+///
+/// impl StorageProvider for Logged {
+///     fn open(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>> {
+///         println!("opening {}", self.path(file).display());
+///         self.0.open(file)
+///     }
+///
+///     fn sync_names(&self) -> io::Result<()> {
+///         self.0.sync_names()
+///     }
+///
+///     fn path(&self, file: StoreFile) -> PathBuf {
+///         self.0.path(file)
+///     }
+/// }
+///
+/// let runtime = Runtime::on(Arc::new(Logged(StoreDirectory::new("store"))));
+/// ```
+pub trait StorageProvider: Debug + Send + Sync {
+    /// Opens or creates the bytes behind `file`. Called again when the store reopens itself after a
+    /// failed write.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    fn open(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>>;
+
+    /// Opens the bytes behind `file` to be read: the store will not change them. By default the
+    /// same as [`open`](Self::open); storage that may be read-only opens without making or changing
+    /// anything, and several such backends of the same bytes may hold their locks together.
+    ///
+    /// # Errors
+    /// Those of the storage; [`io::ErrorKind::NotFound`] if there are no bytes.
+    fn open_read_only(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>> {
+        self.open(file)
+    }
+
+    /// Makes the names of newly created files durable.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    fn sync_names(&self) -> io::Result<()>;
+
+    /// The path of the file, for error messages.
+    fn path(&self, file: StoreFile) -> PathBuf;
+}
+
+/// A directory on a file system.
+#[derive(Debug, Clone)]
+pub struct StoreDirectory(PathBuf);
+
+impl StoreDirectory {
+    /// Storage in the existing directory `path`.
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        Self(path.as_ref().to_owned())
+    }
+}
+
+impl StorageProvider for StoreDirectory {
+    fn open(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        // The state file holds the keys of client digests and made-up work.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let handle = options.open(self.path(file))?;
+        let backend = redb::backends::FileBackend::new(handle).map_err(io::Error::other)?;
+        Ok(Box::new(FromRedb(backend)))
+    }
+
+    fn open_read_only(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>> {
+        let handle = File::open(self.path(file))?;
+        Ok(Box::new(ReadOnlyFile(redb::backends::FileBackend::new(handle).map_err(io::Error::other)?)))
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        File::open(&self.0)?.sync_all()
+    }
+
+    fn path(&self, file: StoreFile) -> PathBuf {
+        self.0.join(file.file_name())
+    }
+}
+
+/// The failures of a store's storage.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Failures {
+    /// Why the store must stay closed until the process restarts. A sync of either file failed:
+    /// after that, a page read back may differ from what is on the disk. Or a page is damaged so
+    /// that no write can go on.
+    pub(in crate::store) latched: OnceLock<String>,
+    /// An access to the state file failed since it was opened: redb refuses the file from then on.
+    pub(in crate::store) state: AtomicBool,
+}
+
+/// Delegates every call and remembers the failures.
+#[derive(Debug)]
+pub(in crate::store) struct WatchedBackend {
+    inner: Box<dyn StorageBackend>,
+    file: StoreFile,
+    failures: Arc<Failures>,
+}
+
+impl WatchedBackend {
+    pub(in crate::store) fn new(inner: Box<dyn StorageBackend>, file: StoreFile, failures: Arc<Failures>) -> Self {
+        if file == StoreFile::State {
+            failures.state.store(false, Ordering::SeqCst);
+        }
+        Self { inner, file, failures }
+    }
+
+    fn noted<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if result.is_err() && self.file == StoreFile::State {
+            self.failures.state.store(true, Ordering::SeqCst);
+        }
+        result
+    }
+}
+
+impl StorageBackend for WatchedBackend {
+    fn len(&self) -> io::Result<u64> {
+        self.noted(self.inner.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.noted(self.inner.read(offset, out))
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.noted(self.inner.set_len(len))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let result = self.inner.sync_data();
+        if let Err(error) = &result {
+            // The first failure is the one to be reported.
+            self.failures.latched.get_or_init(|| format!("a sync of {} failed: {error}", self.file.file_name()));
+        }
+        self.noted(result)
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.noted(self.inner.write(offset, data))
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.inner.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<bool> {
+        self.inner.try_lock_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> io::Result<()> {
+        self.inner.unlock_range(start, end)
+    }
+}

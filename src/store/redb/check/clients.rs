@@ -1,0 +1,205 @@
+//! Balances: each client's entries form a chain, and its row with the ledger's tail is their sum.
+//! Rows of client difficulty are only decoded.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use redb::ReadableTableMetadata;
+
+use super::ledger::LedgerSums;
+use super::{CheckPhase, Checker, hex};
+use crate::store::error::{DbResult, StoreError};
+use crate::store::records::{ClientRow, EntryKind, LedgerRow, StandingRow, unseal};
+use crate::store::redb::tables::NO_ENTRY;
+
+/// The sums of one client's entries.
+struct Account {
+    /// Its stored row, or the default.
+    row: ClientRow,
+    stored_row: bool,
+    /// Newest entry so far.
+    last: u64,
+    /// Micro-Joules after it, as far as the entries are kept.
+    sum: i128,
+    accepted: u64,
+    /// The row's own entry was met, with these sums then.
+    at_row: Option<(i128, u64)>,
+    /// Newest entry below the checkpoint.
+    settled: u64,
+}
+
+impl Checker<'_> {
+    /// Clients in the order of their digests, a bounded number at a time.
+    pub(super) fn clients(&mut self, sums: &LedgerSums) -> Result<(), StoreError> {
+        self.begin();
+        let mut total = self.client_rows()?;
+        let mut behind: Option<[u8; 16]> = None;
+        loop {
+            let (accounts, last) = self.accounts(behind)?;
+            for (client, account) in &accounts {
+                self.report.clients += u64::from(!account.stored_row);
+                total += account.sum - account.at_row.map_or(0, |(sum, _)| sum);
+                self.account(client, account);
+            }
+            match last {
+                Some(last) => behind = Some(last),
+                None => break,
+            }
+        }
+        let totals = self.head.totals;
+        let sealed = i128::from(totals.sealed_awarded) - i128::from(totals.sealed_debited);
+        let kept = i128::from(sums.awarded) - i128::from(sums.debited);
+        if total != sealed + kept {
+            self.find(format!("clients-0: all balances total {total}, the ledger {}", sealed + kept));
+        }
+        Ok(())
+    }
+
+    /// Every row of `standings-0` decodes.
+    pub(super) fn standings(&mut self) -> Result<(), StoreError> {
+        let Some(table) = self.state.standings.take() else {
+            return Ok(());
+        };
+        let of = table.len().db()?;
+        for entry in table.range::<[u8; 16]>(..).db()? {
+            let (key, raw) = entry.db()?;
+            self.step(CheckPhase::Clients, of);
+            self.report.standings += 1;
+            let client = key.value();
+            self.decoded(hex(&client), StandingRow::decode(client, raw.value()));
+        }
+        Ok(())
+    }
+
+    /// Every row decodes and names an entry of its client. Returns the sum of their balances.
+    fn client_rows(&mut self) -> Result<i128, StoreError> {
+        let of = self.state.clients.len().db()?;
+        let mut total = 0;
+        for entry in self.state.clients.range::<[u8; 16]>(..).db()? {
+            let (key, raw) = entry.db()?;
+            let client = key.value();
+            self.step(CheckPhase::Clients, of);
+            self.report.clients += 1;
+            let name = hex(&client);
+            let decoded = unseal::<ClientRow>("clients-0", client, raw.value());
+            let Some(row) = self.decoded(&name, decoded) else {
+                continue;
+            };
+            total += i128::from(row.balance);
+            let sealed = row.last_seq < self.head.anchor;
+            let entry = self.state.entry(row.last_seq)?;
+            let fits = match row.last_seq {
+                NO_ENTRY => row.balance == 0 && row.accepted == 0,
+                _ => sealed || entry.is_some_and(|entry| entry.client == client),
+            };
+            if !fits {
+                let (balance, last) = (row.balance, row.last_seq);
+                self.find(format!("clients-0 row {name}: balance {balance} as of entry {last}, which is not its own"));
+            }
+        }
+        Ok(total)
+    }
+
+    /// The accounts of a bounded number of clients behind `behind`, and the last of them if there
+    /// are more.
+    #[allow(clippy::type_complexity)]
+    fn accounts(
+        &mut self,
+        behind: Option<[u8; 16]>,
+    ) -> Result<(BTreeMap<[u8; 16], Account>, Option<[u8; 16]>), StoreError> {
+        let mut accounts: BTreeMap<[u8; 16], Account> = BTreeMap::new();
+        let mut end: Option<[u8; 16]> = None;
+        let of = self.state.ledger.len().db()?;
+        for entry in self.state.ledger.range::<u64>(..).db()? {
+            let (key, raw) = entry.db()?;
+            let seq = key.value();
+            self.step(CheckPhase::Clients, of);
+            let Ok(row) = LedgerRow::decode(seq, raw.value()) else {
+                continue;
+            };
+            let client = row.client;
+            if behind.is_some_and(|behind| client <= behind) || end.is_some_and(|end| client >= end) {
+                continue;
+            }
+            let account = match accounts.entry(client) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(self.open_account(&client)?),
+            };
+            if let Some(what) = account.enter(seq, &row, &self.head) {
+                self.find(format!("ledger-0 row {seq}: {what}"));
+            }
+            if accounts.len() > self.at_once {
+                end = accounts.pop_last().map(|(client, _)| client);
+            }
+        }
+        let last = end.and_then(|_| accounts.last_key_value().map(|(client, _)| *client));
+        Ok((accounts, last))
+    }
+
+    fn open_account(&mut self, client: &[u8; 16]) -> Result<Account, StoreError> {
+        let stored = self.state.clients.get(client).db()?;
+        let stored_row = stored.is_some();
+        // A row that does not decode is a finding already.
+        let row =
+            stored.and_then(|raw| unseal::<ClientRow>("clients-0", *client, raw.value()).ok()).unwrap_or_default();
+        let sealed = row.last_seq != NO_ENTRY && row.last_seq < self.head.anchor;
+        let at_row = (sealed || row.last_seq == NO_ENTRY).then_some((0, 0));
+        Ok(Account { row, stored_row, last: NO_ENTRY, sum: 0, accepted: 0, at_row, settled: NO_ENTRY })
+    }
+
+    fn account(&mut self, client: &[u8; 16], account: &Account) {
+        let name = hex(client);
+        let row = &account.row;
+        let reflected = row.last_seq != NO_ENTRY && (account.settled <= row.last_seq || account.settled == NO_ENTRY);
+        if account.settled != NO_ENTRY && !reflected {
+            let (settled, last) = (account.settled, row.last_seq);
+            self.find(format!(
+                "clients-0 row {name}: as of entry {last}, but its entry {settled} is below the checkpoint"
+            ));
+        }
+        if self.head.anchor > 0 {
+            return;
+        }
+        match account.at_row {
+            Some((sum, accepted)) => {
+                if i128::from(row.balance) != sum || row.accepted != accepted {
+                    let (balance, have) = (row.balance, row.accepted);
+                    self.find(format!(
+                        "clients-0 row {name}: {balance} uJ from {have} answers, its entries total {sum} from {accepted}"
+                    ));
+                }
+            }
+            None => self.find(format!("clients-0 row {name}: its entry {} is not there", row.last_seq)),
+        }
+    }
+}
+
+impl Account {
+    /// Takes one entry; says what is wrong with it.
+    fn enter(&mut self, seq: u64, row: &LedgerRow, head: &super::Head) -> Option<String> {
+        let first = self.last == NO_ENTRY;
+        // The first entry kept may follow a sealed one.
+        let chained = row.previous == self.last || (first && row.previous < head.anchor);
+        let before = self.last;
+        self.last = seq;
+        if row.kind == EntryKind::Debit {
+            self.sum -= i128::from(row.amount);
+        } else {
+            self.sum += i128::from(row.amount);
+            self.accepted += u64::from(row.kind != EntryKind::Correction);
+        }
+        if seq == self.row.last_seq {
+            self.at_row = Some((self.sum, self.accepted));
+        }
+        if seq < head.checkpoint {
+            self.settled = seq;
+        }
+        if !chained {
+            return Some(format!("it follows entry {} of its client, but {before} is the one before it", row.previous));
+        }
+        if head.anchor == 0 && self.sum < 0 {
+            return Some(format!("its client's balance falls to {}", self.sum));
+        }
+        None
+    }
+}

@@ -1,0 +1,243 @@
+//! The clients behind leaves below verified: claims, votes, doubts and damage against the states of
+//! the leaves.
+
+use redb::{ReadOnlyTable, ReadTransaction, TableError};
+
+use super::open::{Rows, StateFile, table};
+use super::{CheckPhase, Checker, hex};
+use crate::merkle::TILE_LEAVES;
+use crate::store::error::{DbResult, StoreError, of_table};
+use crate::store::records::{
+    AccountRow, ClaimRow, DataPlace, LeafState, ProvenanceRow, QuorumRow, ScrubRow, Strategy, TileRow, TreeRow,
+    TreeState, unseal,
+};
+use crate::store::redb::read::claims::known;
+use crate::store::redb::read::scrub::SCRUB;
+use crate::store::redb::tables::{CHORE_DROP, CLAIMS, DAMAGED, DOUBTED, FOLLOWED, META, PROVENANCE, QUORUMS, SUSPECTS};
+use crate::store::rules::fits::is_of_client;
+
+/// Tables that the stores of the first build lack.
+pub(super) struct TrustTables {
+    pub(super) provenance: Rows<u64>,
+    pub(super) claims: Rows<(u64, u64)>,
+    pub(super) quorums: Rows<(u64, u64)>,
+    pub(super) suspects: ReadOnlyTable<[u8; 16], (u64, u64, u64, bool)>,
+    pub(super) doubted: ReadOnlyTable<(u64, u64), ()>,
+    pub(super) damaged: ReadOnlyTable<(u64, u64), ()>,
+    followed: Option<ReadOnlyTable<[u8; 16], u64>>,
+    meta: Rows<&'static str>,
+}
+
+impl TrustTables {
+    pub(super) fn open(txn: &ReadTransaction) -> Result<Option<Self>, StoreError> {
+        let provenance = match txn.open_table(PROVENANCE) {
+            Ok(provenance) => provenance,
+            Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(of_table(error)),
+        };
+        Ok(Some(Self {
+            provenance,
+            claims: table(txn, CLAIMS)?,
+            quorums: table(txn, QUORUMS)?,
+            suspects: table(txn, SUSPECTS)?,
+            doubted: table(txn, DOUBTED)?,
+            damaged: table(txn, DAMAGED)?,
+            followed: known(txn, FOLLOWED)?,
+            meta: table(txn, META)?,
+        }))
+    }
+}
+
+impl StateFile {
+    /// The counts of a tree; none if there is no row, or none that can be read.
+    pub(super) fn provenance(&self, tree: u64) -> Option<ProvenanceRow> {
+        let raw = self.trust.as_ref()?.provenance.get(tree).ok()??;
+        ProvenanceRow::decode(tree, raw.value()).ok()
+    }
+}
+
+/// What the tables say about the leaves of one tile.
+#[derive(Default)]
+struct Said {
+    claimed: u32,
+    idle_claims: Vec<u64>,
+    doubted: bool,
+    damaged: u32,
+}
+
+impl Checker<'_> {
+    /// What is said about the leaves of a tile fits their states.
+    pub(super) fn tile_trust(
+        &mut self,
+        (tree, row): (u64, &TreeRow),
+        tile: u64,
+        states: &TileRow,
+    ) -> Result<(), StoreError> {
+        let said = self.said((tree, tile), states)?;
+        let mask = |is: fn(LeafState) -> bool| states.mask(TILE_LEAVES, is);
+        let weak = mask(LeafState::is_weak);
+        let key = (tree, tile);
+        let released = row.data == DataPlace::Dropped || self.state.chores.get((CHORE_DROP, tree)).db()?.is_some();
+        if weak & !said.claimed != 0 && !released {
+            self.find(format!("tiles-0 row {key:?}: a leaf is below verified, but claims-0 names no client"));
+        }
+        for start in said.idle_claims {
+            self.find(format!("claims-0 row {:?}: none of its leaves is below verified", (tree, start)));
+        }
+        let doubted = mask(|state| state == LeafState::Doubted) != 0;
+        if doubted != said.doubted && !released {
+            self.find(format!("doubted-0 row {key:?}: it does not fit the states of the leaves"));
+        }
+        if mask(|state| state == LeafState::Damaged) != said.damaged {
+            self.find(format!("damaged-0 rows of tile {key:?}: they do not fit the states of the leaves"));
+        }
+        Ok(())
+    }
+
+    fn said(&mut self, (tree, tile): (u64, u64), states: &TileRow) -> Result<Said, StoreError> {
+        let first = tile.saturating_mul(TILE_LEAVES);
+        let range = (tree, first)..(tree, first.saturating_add(TILE_LEAVES));
+        let mut said = Said::default();
+        let Some(tables) = &self.state.trust else { return Ok(said) };
+        for entry in tables.claims.range(range.clone()).db()? {
+            let (key, raw) = entry.db()?;
+            // One that does not decode is found when all claims are looked at.
+            let key = key.value();
+            let Ok(claim) = unseal::<ClaimRow>("claims-0", key, raw.value()) else { continue };
+            let mask = mask_from(key.1 - first, claim.order);
+            if states.mask(TILE_LEAVES, LeafState::is_weak) & mask == 0 {
+                said.idle_claims.push(key.1);
+            }
+            said.claimed |= mask;
+        }
+        for entry in tables.damaged.range(range).db()? {
+            said.damaged |= 1 << (entry.db()?.0.value().1 - first);
+        }
+        said.doubted = tables.doubted.get((tree, tile)).db()?.is_some();
+        Ok(said)
+    }
+
+    /// Every claim, vote, suspect and account by itself.
+    pub(super) fn trust(&mut self) -> Result<(), StoreError> {
+        let Some(tables) = self.state.trust.take() else { return Ok(()) };
+        self.begin();
+        for entry in tables.claims.range::<(u64, u64)>(..).db()? {
+            let (key, raw) = entry.db()?;
+            let key = key.value();
+            self.step(CheckPhase::Clients, 0);
+            self.report.claims += 1;
+            let Some(claim) = self.decoded(key, unseal::<ClaimRow>("claims-0", key, raw.value())) else { continue };
+            if claim.submitters.is_empty() || claim.order > 5 || key.1 % (1 << claim.order) != 0 {
+                self.find(format!("claims-0 row {key:?}: it is not a claim on a unit"));
+            }
+            if self.is_untouched((key.0, key.1 / TILE_LEAVES))? {
+                self.find(format!("claims-0 row {key:?}: none of its leaves is below verified"));
+            }
+        }
+        for entry in tables.doubted.range::<(u64, u64)>(..).db()? {
+            let key = entry.db()?.0.value();
+            if self.is_untouched(key)? {
+                self.find(format!("doubted-0 row {key:?}: it does not fit the states of the leaves"));
+            }
+        }
+        for entry in tables.damaged.range::<(u64, u64)>(..).db()? {
+            let (tree, leaf) = entry.db()?.0.value();
+            self.report.damaged += 1;
+            let tile = (tree, leaf / TILE_LEAVES);
+            if self.is_untouched(tile)? {
+                self.find(format!("damaged-0 rows of tile {tile:?}: they do not fit the states of the leaves"));
+            }
+        }
+        for entry in tables.quorums.range::<(u64, u64)>(..).db()? {
+            let (key, raw) = entry.db()?;
+            let key = key.value();
+            self.step(CheckPhase::Clients, 0);
+            self.report.quorums += 1;
+            let Some(row) = self.decoded(key, unseal::<QuorumRow>("quorums-0", key, raw.value())) else { continue };
+            if let Some(what) = self.wrong_quorum(key, &row)? {
+                self.find(format!("quorums-0 row {key:?}: {what}"));
+            }
+        }
+        for entry in tables.suspects.range::<[u8; 16]>(..).db()? {
+            let (client, seq) = entry.db()?;
+            let (client, (next, from, until, _)) = (client.value(), seq.value());
+            for seq in [next, from, until] {
+                if !self.entry_of_client("suspects-0", client, seq)? {
+                    break;
+                }
+            }
+        }
+        if let Some(followed) = &tables.followed {
+            for entry in followed.range::<[u8; 16]>(..).db()? {
+                let (client, seq) = entry.db()?;
+                self.entry_of_client("followed-0", client.value(), seq.value())?;
+            }
+        }
+        if let Some(raw) = tables.meta.get("account").db()? {
+            self.decoded("account", unseal::<AccountRow>("meta-0", "account", raw.value()));
+        }
+        if let Some(raw) = tables.meta.get(SCRUB).db()? {
+            self.decoded(SCRUB, unseal::<ScrubRow>("meta-0", SCRUB, raw.value()));
+        }
+        Ok(())
+    }
+
+    fn entry_of_client(&mut self, table: &'static str, client: [u8; 16], seq: u64) -> Result<bool, StoreError> {
+        let entry = self.state.entry(seq)?;
+        let fits = is_of_client(table, client, seq, &self.head, entry.as_ref()).is_ok();
+        if !fits {
+            self.find(format!("{table} row {}: ledger-0 row {seq} is not of this client", hex(&client)));
+        }
+        Ok(fits)
+    }
+
+    /// Whether a tile of a tree that is there has no row: nothing can be said about its leaves.
+    fn is_untouched(&self, (tree, tile): (u64, u64)) -> Result<bool, StoreError> {
+        Ok(self.state.trees.get(tree).db()?.is_some() && self.state.tiles.get((tree, tile)).db()?.is_none())
+    }
+
+    fn wrong_quorum(&self, (tree, start): (u64, u64), row: &QuorumRow) -> Result<Option<&'static str>, StoreError> {
+        let Some(Ok(owner)) = self.tree_row(tree)? else { return Ok(None) };
+        let Strategy::Redundant { quorum } = owner.strategy else { return Ok(Some("its tree takes no votes")) };
+        if owner.state != TreeState::Active {
+            return Ok(Some("its tree is not active"));
+        }
+        if row.order > 5 || start % (1 << row.order) != 0 || start >= owner.leaves {
+            return Ok(Some("its range is not a unit"));
+        }
+        let leaves = (owner.leaves - start).min(1 << row.order);
+        let tile = self.state.tile((tree, start / TILE_LEAVES))?;
+        let own =
+            mask_from(start % TILE_LEAVES, row.order) & tile.mask(TILE_LEAVES, |state| state != LeafState::Pending);
+        if own != 0 {
+            return Ok(Some("one of its leaves is not pending"));
+        }
+        if row.votes.len() >= usize::from(quorum) {
+            return Ok(Some("its quorum is complete"));
+        }
+        if row.votes.is_empty() && row.refereed.is_empty() {
+            return Ok(Some("it has no votes"));
+        }
+        for (at, vote) in row.votes.iter().enumerate() {
+            if vote.leaves.len() as u64 != leaves {
+                return Ok(Some("a vote is for another number of leaves"));
+            }
+            if row.votes[..at].iter().any(|other| other.client == vote.client || other.network == vote.network) {
+                return Ok(Some("two votes are of one client or network"));
+            }
+            if row.refereed.iter().any(|(place, hash)| vote.leaves.get(usize::from(*place)) != Some(hash)) {
+                return Ok(Some("a vote differs from the server's own hash"));
+            }
+            if row.votes[..at].iter().any(|other| other.leaves != vote.leaves) {
+                return Ok(Some("its votes differ"));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The leaves of a range of this order from `slot` on, one bit each.
+fn mask_from(slot: u64, order: u8) -> u32 {
+    let width = (1_u64 << order.min(5)).min(TILE_LEAVES - slot.min(TILE_LEAVES));
+    ((((1_u64 << width) - 1) << slot.min(31)) & u64::from(u32::MAX)) as u32
+}

@@ -1,0 +1,145 @@
+//! What both files get when they are opened: tables, ids and the mark of the opening.
+
+use std::path::Path;
+
+use redb::{Database, ReadableDatabase, ReadableTable, Table};
+
+use super::backend::StorageProvider;
+use super::generation::{Generation, Marks};
+use super::identity::{corrupted, labelled};
+use super::open::{Identity, StoreOptions, WriterState, io_error};
+use super::tables::{BLOCKS, FORMAT_VERSION, META, SOURCES, SUMS, each_state_table};
+use super::transaction::begin_durable;
+use crate::store::error::{DbResult, StoreError};
+use crate::store::random::random;
+use crate::store::records::{AccountRow, Head, encode_meta, seal, unseal};
+
+/// Makes what the state file lacks, and with `opening` notes that the store was opened.
+pub(in crate::store) fn init_state(
+    database: &Database,
+    path: &Path,
+    opening: Option<Generation>,
+) -> Result<Identity, StoreError> {
+    let txn = begin_durable(database, false)?;
+    let identity = {
+        let mut meta = txn.open_table(META).db()?;
+        let fresh = meta.get("kind").db()?.is_none();
+        if fresh {
+            meta.insert("kind", &b"pouw-state"[..]).db()?;
+            meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..]).db()?;
+            put(&mut meta, "store", &drawn::<16>()?)?;
+            put(&mut meta, "digest-key", &drawn::<32>()?)?;
+            meta.insert("head", seal("meta-0", "head", &Head::default())?.as_slice()).db()?;
+        }
+        let boot = match meta.get("boot").db()? {
+            Some(raw) => {
+                u64::from_le_bytes(labelled(raw.value(), path, "boot")?).wrapping_add(opening.is_some().into())
+            }
+            None => 0,
+        };
+        if let Some(mark) = opening {
+            put(&mut meta, "boot", &boot.to_le_bytes())?;
+            put(&mut meta, "generation", &mark.encode())?;
+        }
+        let store = meta.get("store").db()?.map(|raw| labelled::<16>(raw.value(), path, "store")).transpose()?;
+        let digest_key =
+            meta.get("digest-key").db()?.map(|raw| labelled::<32>(raw.value(), path, "digest-key")).transpose()?;
+        let copy_of = meta.get("copy-of").db()?.map(|raw| unseal("meta-0", "copy-of", raw.value())).transpose()?;
+        match (store, digest_key) {
+            (Some(store), Some(digest_key)) => {
+                // Those of an older store get their checksums.
+                put(&mut meta, "store", &store)?;
+                put(&mut meta, "digest-key", &digest_key)?;
+                Identity { store, digest_key, boot, copy_of }
+            }
+            _ => return Err(corrupted(path, "its ids are missing")),
+        }
+    };
+    // Some were added after the first build: a store from before them gets them here.
+    macro_rules! make {
+        ($($table:ident),+) => { $(txn.open_table($table).db()?;)+ };
+    }
+    each_state_table!(make);
+    txn.commit().db()?;
+    Ok(identity)
+}
+
+/// Makes what the block file lacks, and with `opening` marks it. Data of trees from `next_tree` on
+/// never got its rows and goes.
+pub(in crate::store) fn init_blocks(
+    database: &Database,
+    store: [u8; 16],
+    next_tree: u64,
+    opening: Option<Marks>,
+) -> Result<(), StoreError> {
+    let txn = begin_durable(database, true)?;
+    {
+        let mut meta = txn.open_table(META).db()?;
+        meta.insert("kind", &b"pouw-blocks"[..]).db()?;
+        meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..]).db()?;
+        put(&mut meta, "store", &store)?;
+        if let Some(marks) = opening {
+            put(&mut meta, "generation", &marks.encode())?;
+        }
+        // Data of trees that never got their row: a crash between the two files.
+        let mut blocks = txn.open_table(BLOCKS).db()?;
+        blocks.retain_in((next_tree, 0).., |_, _| false).db()?;
+        let mut sources = txn.open_table(SOURCES).db()?;
+        sources.retain_in((next_tree, 0).., |_, _| false).db()?;
+        // Added to the first layout: a store from before it gets it here.
+        let mut sums = txn.open_table(SUMS).db()?;
+        sums.retain_in((next_tree, 0).., |_, _| false).db()?;
+    }
+    txn.commit().db()?;
+    Ok(())
+}
+
+/// The state file has the new mark: from now on only that fits the block file.
+pub(in crate::store) fn settle_marks(database: &Database, now: Generation) -> Result<(), StoreError> {
+    let txn = begin_durable(database, true)?;
+    let marks = Marks { before: now, now };
+    put(&mut txn.open_table(META).db()?, "generation", &marks.encode())?;
+    txn.commit().db()
+}
+
+/// Makes the names of the files as durable as what is in them.
+pub(in crate::store) fn sync_names(provider: &dyn StorageProvider, options: &StoreOptions) -> Result<(), StoreError> {
+    #[cfg(feature = "testing")]
+    if options.makes(crate::store::mistakes::StoreMistake::NamesNotSynced) {
+        return Ok(());
+    }
+    #[cfg(not(feature = "testing"))]
+    let _ = options;
+    provider.sync_names().map_err(io_error)
+}
+
+/// Reads the head and replays the ledger's tail over the client rows.
+pub(in crate::store) fn load_writer(database: &Database) -> Result<WriterState, StoreError> {
+    let txn = database.begin_read().db()?;
+    let meta = txn.open_table(META).db()?;
+    let head = head_of(&txn)?;
+    let account: Option<AccountRow> =
+        meta.get("account").db()?.map(|raw| unseal("meta-0", "account", raw.value())).transpose()?;
+    let AccountRow(account) = account.unwrap_or_default();
+    let mut writer = WriterState { head, account, ..WriterState::default() };
+    crate::store::rules::ledger::replay(&txn, &mut writer)?;
+    Ok(writer)
+}
+
+pub(in crate::store) fn head_of(txn: &redb::ReadTransaction) -> Result<Head, StoreError> {
+    match txn.open_table(META).db()?.get("head").db()? {
+        Some(raw) => Ok(unseal("meta-0", "head", raw.value())?),
+        None => Err(StoreError::Contradiction { what: "meta-0 has no head".into() }),
+    }
+}
+
+type Meta<'t> = Table<'t, &'static str, &'static [u8]>;
+
+fn put(meta: &mut Meta<'_>, key: &str, value: &[u8]) -> Result<(), StoreError> {
+    meta.insert(key, encode_meta(key, value).as_slice()).db()?;
+    Ok(())
+}
+
+pub(in crate::store) fn drawn<const N: usize>() -> Result<[u8; N], StoreError> {
+    random().map_err(|e| StoreError::Io { what: format!("the system returned no random bytes: {e}") })
+}

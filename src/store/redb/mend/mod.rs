@@ -1,0 +1,245 @@
+//! Mending a closed store: removes what belongs to no tree, finishes removals that stopped, brings
+//! rows that follow from others to what those give, and fits the sums of the head to the rows.
+//!
+//! The order: rows of the state file that belong to no tree get a note that they are to be removed;
+//! then rows that follow from others are removed or written; then every noted removal is finished;
+//! then block data goes that no tree needs. Each step is bounded and durable by itself, so that
+//! mending may be interrupted, and goes on when it is repeated.
+
+mod derived;
+mod follow;
+mod ledger;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::backend::StorageProvider;
+use super::open::{Store, StoreOptions};
+use super::read::TreeNumber;
+use super::tables::{CHORE_DROP, CHORE_PURGE};
+use crate::store::command::mend::Mend;
+use crate::store::command::{Command, Outcome};
+use crate::store::error::{CommitFailure, StoreError};
+use crate::store::rules::fits::readable;
+
+/// What mending did, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct MendReport {
+    /// Nothing was changed: the numbers say what would be done.
+    pub dry_run: bool,
+    /// Trees whose block data was left over.
+    pub leftover_data: u64,
+    /// Trees of which only rows were left, without a note that they are to be removed.
+    pub leftover_rows: u64,
+    /// Trees whose removal, or the removal of whose data, had not been finished.
+    pub removals: u64,
+    /// Rows that follow from others and did not fit these: removed, or written again.
+    pub derived: u64,
+    /// Sums in the head that did not fit the rows, and rows that led to entries it no longer has.
+    pub sums: u64,
+    /// Rows removed; 0 in a dry run.
+    pub rows_removed: u64,
+    /// Trees of which rows are left that something refers to, trees with counts and states that are
+    /// both damaged, and two trees of one name: the steps say what to do.
+    pub not_mended: u64,
+    /// The first [`MEND_STEPS_SHOWN`] steps, in order.
+    pub steps: Vec<MendStep>,
+}
+
+/// Something mended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+#[non_exhaustive]
+pub struct MendStep {
+    /// The tree, and what was wrong with it.
+    pub what: String,
+}
+
+/// Steps listed one by one; all are counted.
+pub const MEND_STEPS_SHOWN: usize = 100;
+
+impl MendReport {
+    /// Whether there was nothing to mend.
+    pub fn is_clean(&self) -> bool {
+        self.leftover_data + self.leftover_rows + self.removals + self.derived + self.sums + self.not_mended == 0
+    }
+
+    fn step(&mut self, what: String) {
+        if self.steps.len() < MEND_STEPS_SHOWN {
+            self.steps.push(MendStep { what });
+        }
+    }
+}
+
+/// Trees looked at, and rows removed, in one step.
+const TREES_PER_STEP: usize = 256;
+const ROWS_PER_STEP: usize = 2_048;
+/// Trees without an owner that are looked for in names and handles with one walk over these.
+const TREES_PER_WALK: usize = 65_536;
+
+/// Mends the closed store behind `provider`. A dry run opens it to be read only.
+///
+/// # Errors
+/// As for [`Store::open`] and [`Store::open_read_only`]; [`StoreError`] if the storage fails or a
+/// row is damaged.
+pub fn mend(provider: Arc<dyn StorageProvider>, dry_run: bool) -> Result<MendReport, StoreError> {
+    let options = StoreOptions::default();
+    let store = if dry_run { Store::open_read_only(provider, options) } else { Store::open(provider, options) }?;
+    let mut mender = Mender { store, report: MendReport { dry_run, ..MendReport::default() } };
+    mender.rows()?;
+    mender.derived()?;
+    mender.removals(CHORE_PURGE)?;
+    mender.removals(CHORE_DROP)?;
+    mender.data()?;
+    mender.ledger()?;
+    mender.store.close();
+    Ok(mender.report)
+}
+
+struct Mender {
+    store: Store,
+    report: MendReport,
+}
+
+impl Mender {
+    fn apply_all(&self, commands: &[Command]) -> Result<Vec<Outcome>, StoreError> {
+        // The clock of the store stays where it is.
+        let applied = self.store.apply(commands, 0).map_err(|failure| match failure {
+            CommitFailure::RolledBack(error) | CommitFailure::Unknown { error, .. } => error,
+        })?;
+        Ok(applied.outcomes)
+    }
+
+    fn apply(&self, command: Command) -> Result<Outcome, StoreError> {
+        self.apply_all(&[command])?
+            .into_iter()
+            .next()
+            .ok_or_else(|| StoreError::Contradiction { what: "a commit without an outcome".into() })
+    }
+
+    /// Rows of the state file that belong to no tree.
+    fn rows(&mut self) -> Result<(), StoreError> {
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let reader = self.store.read()?;
+            let found = reader.ownerless(at, TREES_PER_WALK)?;
+            let named = if found.is_empty() { BTreeSet::new() } else { reader.named(&found)? };
+            drop(reader);
+            from = found.last().filter(|_| found.len() == TREES_PER_WALK).and_then(|last| last.checked_add(1));
+            for tree in &named {
+                self.report.not_mended += 1;
+                self.report.step(format!(
+                    "tree {tree}: its row in trees-0 is missing, but its name or handle is not; restore the store from \
+                     a backup"
+                ));
+            }
+            let nameless: Vec<TreeNumber> = found.into_iter().filter(|tree| !named.contains(tree)).collect();
+            for trees in nameless.chunks(TREES_PER_STEP) {
+                self.note_removals(trees)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note_removals(&mut self, trees: &[TreeNumber]) -> Result<(), StoreError> {
+        let mut refused = BTreeSet::new();
+        if !self.report.dry_run {
+            let notes: Vec<Command> = trees.iter().map(|tree| Command::Mend(Mend::Removal(*tree))).collect();
+            for (tree, outcome) in trees.iter().zip(self.apply_all(&notes)?) {
+                if !matches!(outcome, Outcome::Done { .. }) {
+                    refused.insert(*tree);
+                }
+            }
+        }
+        for tree in trees {
+            if refused.contains(tree) {
+                self.report.not_mended += 1;
+                self.report.step(format!("tree {tree}: its number was never given; restore the store from a backup"));
+            } else {
+                self.report.leftover_rows += 1;
+                self.report.step(format!("tree {tree}: rows without a tree"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Trees whose rows, or whose data, are noted to be removed.
+    fn removals(&mut self, kind: u8) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let trees = self.store.read()?.chores(kind, after, TREES_PER_STEP)?;
+            let Some(last) = trees.last() else { return Ok(()) };
+            after = Some(*last);
+            for tree in trees {
+                if let Err(error) = self.store.read()?.tree(tree) {
+                    if !error.is_one_row() {
+                        return Err(error);
+                    }
+                    self.report.not_mended += 1;
+                    self.report.step(format!("tree {tree}: {error}"));
+                    continue;
+                }
+                if readable(self.store.read()?.check_chore(kind, tree))?.is_none() {
+                    // It does not fit, and is a step of its own.
+                    continue;
+                }
+                self.report.removals += 1;
+                let what = if kind == CHORE_PURGE { "the removal of the tree" } else { "the removal of its data" };
+                self.report.step(format!("tree {tree}: {what} was not finished"));
+                self.remove(kind, tree)?;
+            }
+        }
+    }
+
+    fn remove(&mut self, kind: u8, tree: TreeNumber) -> Result<(), StoreError> {
+        if self.report.dry_run {
+            return Ok(());
+        }
+        self.drop_data(&[tree])?;
+        loop {
+            let limit = ROWS_PER_STEP;
+            let command =
+                if kind == CHORE_PURGE { Command::Purge { tree, limit } } else { Command::DropData { tree, limit } };
+            match self.apply(command)? {
+                Outcome::Done { rows, more } => {
+                    self.report.rows_removed += rows;
+                    if !more {
+                        return Ok(());
+                    }
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Block data that no tree needs.
+    fn data(&mut self) -> Result<(), StoreError> {
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let found = self.store.leftovers(at, TREES_PER_STEP)?;
+            from = found.next;
+            for tree in &found.trees {
+                self.report.leftover_data += 1;
+                self.report.step(format!("tree {tree}: block data that no tree needs"));
+            }
+            if !self.report.dry_run {
+                self.drop_data(&found.trees)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_data(&mut self, trees: &[TreeNumber]) -> Result<(), StoreError> {
+        let mut left = trees;
+        while !left.is_empty() {
+            let (rows, through) = self.store.drop_blocks(left, ROWS_PER_STEP)?;
+            self.report.rows_removed += rows as u64;
+            left = &left[through..];
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,25 @@
+//! The store in two redb files: opening and closing them, transactions, reads, checks and repairs.
+//! The only folder that names redb.
+
+pub(super) mod apply;
+pub(super) mod backend;
+pub(super) mod backup;
+pub(super) mod blocks;
+pub(super) mod check;
+mod file;
+mod for_redb;
+mod generation;
+mod identity;
+mod init;
+pub(super) mod mend;
+pub(super) mod open;
+mod overlay;
+pub(super) mod read;
+mod seek;
+#[cfg(feature = "testing")]
+pub mod sim;
+pub(super) mod tables;
+pub(super) mod transaction;
+
+#[cfg(feature = "testing")]
+pub use for_redb::ForRedb;

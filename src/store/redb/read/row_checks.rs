@@ -1,0 +1,280 @@
+//! Each row by itself and against those that it leads to, as a walk through all rows looks at it.
+
+use super::verify::{IsOlder, Looks};
+use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
+use crate::store::error::{DbResult, StoreError};
+use crate::store::records::{
+    AccountRow, ClaimRow, ClientRow, CopyRow, DataPlace, EntryKind, GroupRow, LeafState, LedgerRow, LengthRow, NodeRow,
+    ProvenanceRow, QuorumRow, StandingRow, TileRow, TreeRow, TreeState, check_sealed, damaged, is_older,
+    is_older_sealed, meta_bytes, range_end, unseal,
+};
+use crate::store::redb::tables::{
+    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, DAMAGED, DEBITS, DOUBTED, FORMAT_VERSION, HANDLES, NAMES, NO_ENTRY,
+    PRIORITY_FRESH, PRIORITY_PARTIAL, READY, RECEIPTS, VOTED,
+};
+use crate::store::rules::fits::{self, readable};
+
+impl Looks<'_> {
+    pub(in crate::store) fn meta(&self, key: &str, raw: &[u8]) -> IsOlder {
+        let table = "meta-0";
+        let unknown = || damaged(table, format!("`{key}` is not what this build wrote"));
+        match key {
+            // Read before all others.
+            "head" => {}
+            "account" => drop(unseal::<AccountRow>(table, key, raw)?),
+            "copy-of" => drop(unseal::<CopyRow>(table, key, raw)?),
+            "store" => drop(meta_bytes::<16>(key, raw)?),
+            "digest-key" => drop(meta_bytes::<32>(key, raw)?),
+            "boot" => drop(meta_bytes::<8>(key, raw)?),
+            "generation" => drop(meta_bytes::<24>(key, raw)?),
+            "kind" if raw != b"pouw-state" => return Err(unknown().into()),
+            "format" if raw != FORMAT_VERSION.to_le_bytes() => return Err(unknown().into()),
+            "kind" | "format" => {}
+            _ => check_sealed(table, key, raw)?,
+        }
+        Ok(matches!(key, "account" | "copy-of") && is_older_sealed(raw))
+    }
+
+    /// A tree is led to by its name, its handle and its place in the queue, and has the chore that
+    /// its state needs.
+    pub(in crate::store) fn tree(&self, tree: u64, raw: &[u8]) -> IsOlder {
+        let row: TreeRow = unseal("trees-0", tree, raw)?;
+        let lacks = |what: &str| StoreError::from(damaged("trees-0", format!("{what} does not lead to tree {tree}")));
+        self.reader.rows.look(|txn| {
+            let named = txn.open_table(NAMES).db()?.get(row.name.as_str()).db()?.map(|raw| raw.value());
+            if named != Some(tree) {
+                return Err(lacks("its name in names-0"));
+            }
+            if txn.open_table(HANDLES).db()?.get(row.handle).db()?.map(|raw| raw.value()) != Some(tree) {
+                return Err(lacks("its handle in handles-0"));
+            }
+            let place = (priority_of(&row), row.order);
+            let queued = txn.open_table(READY).db()?.get(place).db()?.map(|raw| raw.value());
+            if row.state == TreeState::Active && queued != Some(tree) {
+                return Err(lacks("its place in ready-0"));
+            }
+            Ok(())
+        })?;
+        let weak = readable(self.reader.provenance(tree))?.is_none_or(|row| row.weak() > 0);
+        let chore = match row.state {
+            TreeState::Assembling => Some(CHORE_ASSEMBLE),
+            TreeState::Folding => Some(CHORE_FOLD),
+            TreeState::Complete if row.data != DataPlace::Dropped && !weak => Some(CHORE_DROP),
+            _ => None,
+        };
+        if let Some(kind) = chore
+            && !self.reader.has_chore(kind, tree)?
+        {
+            return Err(damaged("trees-0", format!("chores-0 lacks chore {kind} of tree {tree}")).into());
+        }
+        Ok(is_older_sealed(raw))
+    }
+
+    pub(in crate::store) fn name(&self, name: &str, tree: u64) -> IsOlder {
+        let Some(row) = readable(self.reader.tree(tree))? else { return Ok(false) };
+        fits::leads_to_tree("names-0", tree, row.as_ref(), |row| row.name == name)?;
+        Ok(false)
+    }
+
+    pub(in crate::store) fn handle(&self, handle: [u8; 16], tree: u64) -> IsOlder {
+        let Some(row) = readable(self.reader.tree(tree))? else { return Ok(false) };
+        fits::leads_to_tree("handles-0", tree, row.as_ref(), |row| row.handle == handle)?;
+        Ok(false)
+    }
+
+    pub(in crate::store) fn ready(&self, (priority, order): (u8, u64), tree: u64) -> IsOlder {
+        let Some(row) = readable(self.reader.tree(tree))? else { return Ok(false) };
+        let has = |row: &TreeRow| row.state == TreeState::Active && row.order == order && priority == priority_of(row);
+        fits::leads_to_tree("ready-0", tree, row.as_ref(), has)?;
+        Ok(false)
+    }
+
+    pub(in crate::store) fn chore(&self, (kind, tree): (u8, u64)) -> IsOlder {
+        let Some(row) = readable(self.reader.tree(tree))? else { return Ok(false) };
+        fits::chore(kind, tree, row.as_ref(), self.head.next_tree)?;
+        Ok(false)
+    }
+
+    /// In a tree whose hashes come from clients, exactly the leaves that are done have one.
+    pub(in crate::store) fn group(&self, key: (u64, u64), raw: &[u8]) -> IsOlder {
+        let row = GroupRow::decode(key, raw)?;
+        let first = key.1.saturating_mul(GROUP_LEAVES);
+        let tree = readable(self.reader.tree(key.0))?.flatten();
+        if tree.is_some_and(|tree| !tree.strategy.knows_answers())
+            && let Some(tile) = readable(self.reader.tile(key.0, first / TILE_LEAVES))?
+        {
+            let differs = |(leaf, hash): (u64, &crate::hash::Checksum)| {
+                tile.state(leaf % TILE_LEAVES).is_done() != (*hash != crate::hash::Checksum::ZERO)
+            };
+            if (first..).zip(&row.leaves).any(differs) {
+                return Err(damaged("hashes-0", format!("row {key:?} does not fit the states in tiles-0")).into());
+            }
+        }
+        Ok(raw.len().is_multiple_of(crate::hash::Checksum::LEN))
+    }
+
+    pub(in crate::store) fn lengths(&self, key: (u64, u64), raw: &[u8]) -> IsOlder {
+        LengthRow::decode(key, raw)?;
+        Ok(raw.len() != LengthRow::LEN)
+    }
+
+    /// Damaged and doubted leaves are listed as such.
+    pub(in crate::store) fn tile(&self, key: (u64, u64), raw: &[u8]) -> IsOlder {
+        let row = TileRow::decode(key, raw)?;
+        let (tree, tile) = key;
+        let lacks = |table: &'static str| Err(damaged(table, format!("it lacks rows of tile {key:?}")).into());
+        let Some(Some(owner)) = readable(self.reader.tree(tree))? else {
+            return Ok(is_older(raw.len(), TileRow::LEN));
+        };
+        let is_in = |state| row.mask(TILE_LEAVES, |found| found == state);
+        let (is_damaged, is_doubted) = (is_in(LeafState::Damaged), is_in(LeafState::Doubted) != 0);
+        let first = tile.saturating_mul(TILE_LEAVES);
+        let slots = (0..TILE_LEAVES).filter(|slot| is_damaged & (1 << slot) != 0);
+        for slot in slots {
+            let listed = self
+                .reader
+                .rows
+                .look(|txn| Ok(txn.open_table(DAMAGED).db()?.get((tree, first + slot)).db()?.is_some()))?;
+            if !listed {
+                return lacks("damaged-0");
+            }
+        }
+        if is_doubted && !self.is_released(tree, &owner)? && !self.is_listed(key)? {
+            return lacks("doubted-0");
+        }
+        Ok(is_older(raw.len(), TileRow::LEN))
+    }
+
+    /// The leaves of a tree were accepted as they are: nothing is kept about those behind them.
+    fn is_released(&self, tree: u64, row: &TreeRow) -> Result<bool, StoreError> {
+        Ok(row.data == DataPlace::Dropped || self.reader.has_chore(CHORE_DROP, tree)?)
+    }
+
+    fn is_listed(&self, key: (u64, u64)) -> Result<bool, StoreError> {
+        self.reader.rows.look(|txn| Ok(txn.open_table(DOUBTED).db()?.get(key).db()?.is_some()))
+    }
+
+    pub(in crate::store) fn node(&self, key: (u64, u8, u64), raw: &[u8]) -> IsOlder {
+        NodeRow::decode(key, raw)?;
+        Ok(raw.len() == 64)
+    }
+
+    pub(in crate::store) fn consumed(&self, (_, id): (u64, [u8; 16]), seq: u64) -> IsOlder {
+        match seq {
+            NO_ENTRY | VOTED => Ok(false),
+            seq => self.pointer(("consumed-0", id, false), seq),
+        }
+    }
+
+    pub(in crate::store) fn pointer(&self, of: (&'static str, [u8; 16], bool), seq: u64) -> IsOlder {
+        let Some(entry) = readable(self.reader.ledger_entry(seq))? else { return Ok(false) };
+        fits::leads_to_entry(of, seq, &self.head, entry.as_ref())?;
+        Ok(false)
+    }
+
+    fn of_client(&self, table: &'static str, client: [u8; 16], seq: u64) -> Result<(), StoreError> {
+        let Some(entry) = readable(self.reader.ledger_entry(seq))? else { return Ok(()) };
+        Ok(fits::is_of_client(table, client, seq, &self.head, entry.as_ref())?)
+    }
+
+    pub(in crate::store) fn client(&self, client: [u8; 16], raw: &[u8]) -> IsOlder {
+        let row: ClientRow = unseal("clients-0", client, raw)?;
+        self.of_client("clients-0", client, row.last_seq)?;
+        Ok(is_older_sealed(raw))
+    }
+
+    /// An entry follows the one before it, is found by its id, and the leaves it credits are done.
+    pub(in crate::store) fn entry(&self, seq: u64, raw: &[u8]) -> IsOlder {
+        let table = "ledger-0";
+        let row = LedgerRow::decode(seq, raw)?;
+        let odd = |what: &str| StoreError::from(damaged(table, format!("entry {seq}: {what}")));
+        let before = if seq > self.head.anchor { readable(self.reader.ledger_entry(seq - 1))?.flatten() } else { None };
+        if before.is_some_and(|before| row.chained(&before.digest, seq) != row.digest) {
+            return Err(odd("its digest does not follow from the entry before it"));
+        }
+        let debit = row.kind == EntryKind::Debit;
+        let found = self.reader.rows.look(|txn| {
+            let table = txn.open_table(if debit { DEBITS } else { RECEIPTS }).db()?;
+            Ok(table.get(row.id).db()?.map(|raw| raw.value()))
+        })?;
+        if found != Some(seq) {
+            return Err(odd(if debit { "debits-0 does not lead to it" } else { "receipts-0 does not lead to it" }));
+        }
+        if row.kind == EntryKind::Leaves
+            && readable(self.reader.tree(row.tree))?.flatten().is_some()
+            && let Some(tile) = readable(self.reader.tile(row.tree, row.start / TILE_LEAVES))?
+        {
+            let mut credited = row.start..row.start.saturating_add(u64::from(row.leaves).min(TILE_LEAVES));
+            if !credited.all(|leaf| tile.state(leaf % TILE_LEAVES).is_done()) {
+                return Err(odd("tiles-0 says that a leaf it credits is not done"));
+            }
+        }
+        Ok(is_older(raw.len(), LedgerRow::LEN))
+    }
+
+    pub(in crate::store) fn standing(&self, client: [u8; 16], raw: &[u8]) -> IsOlder {
+        StandingRow::decode(client, raw)?;
+        Ok(is_older(raw.len(), StandingRow::LEN))
+    }
+
+    pub(in crate::store) fn provenance(&self, tree: u64, raw: &[u8]) -> IsOlder {
+        ProvenanceRow::decode(tree, raw)?;
+        Ok(is_older(raw.len(), ProvenanceRow::LEN))
+    }
+
+    /// Some leaf of a claim is below verified.
+    pub(in crate::store) fn claim(&self, key: (u64, u64), raw: &[u8]) -> IsOlder {
+        let row: ClaimRow = unseal("claims-0", key, raw)?;
+        let (tree, start) = key;
+        if let Some(Some(owner)) = readable(self.reader.tree(tree))?
+            && !self.is_released(tree, &owner)?
+            && let Some(tile) = readable(self.reader.tile(tree, start / TILE_LEAVES))?
+            && !(start..range_end(start, row.order)).any(|leaf| tile.state(leaf % TILE_LEAVES).is_weak())
+        {
+            return Err(damaged("claims-0", format!("none of the leaves of {key:?} is below verified")).into());
+        }
+        Ok(is_older_sealed(raw))
+    }
+
+    pub(in crate::store) fn quorum(&self, key: (u64, u64), raw: &[u8]) -> IsOlder {
+        unseal::<QuorumRow>("quorums-0", key, raw)?;
+        Ok(is_older_sealed(raw))
+    }
+
+    pub(in crate::store) fn suspect(&self, client: [u8; 16], (next, from, until, _): (u64, u64, u64, bool)) -> IsOlder {
+        for seq in [next, from, until] {
+            self.of_client("suspects-0", client, seq)?;
+        }
+        Ok(false)
+    }
+
+    pub(in crate::store) fn followed(&self, client: [u8; 16], seq: u64) -> IsOlder {
+        self.of_client("followed-0", client, seq)?;
+        Ok(false)
+    }
+
+    pub(in crate::store) fn doubted(&self, key: (u64, u64)) -> IsOlder {
+        if let Some(Some(owner)) = readable(self.reader.tree(key.0))?
+            && !self.is_released(key.0, &owner)?
+            && let Some(tile) = readable(self.reader.tile(key.0, key.1))?
+            && tile.mask(TILE_LEAVES, |state| state == LeafState::Doubted) == 0
+        {
+            return Err(damaged("doubted-0", format!("no leaf of tile {key:?} is doubted")).into());
+        }
+        Ok(false)
+    }
+
+    pub(in crate::store) fn damaged(&self, key: (u64, u64)) -> IsOlder {
+        if readable(self.reader.tree(key.0))?.flatten().is_some()
+            && let Some(tile) = readable(self.reader.tile(key.0, key.1 / TILE_LEAVES))?
+            && tile.state(key.1 % TILE_LEAVES) != LeafState::Damaged
+        {
+            return Err(damaged("damaged-0", format!("leaf {key:?} is not damaged")).into());
+        }
+        Ok(false)
+    }
+}
+
+fn priority_of(row: &TreeRow) -> u8 {
+    if row.done > 0 { PRIORITY_PARTIAL } else { PRIORITY_FRESH }
+}

@@ -1,0 +1,322 @@
+//! The clients behind the leaves of a tree: states with their counts, hashes that clients bring,
+//! claims, doubts.
+
+use super::ledger::skip_row;
+use super::settle::Taken;
+use crate::hash::Checksum;
+use crate::merkle::{AlignedRange, GROUP_LEAVES, GROUP_ORDER, Shape, TILE_LEAVES, fold};
+use crate::store::command::claims::Audited;
+use crate::store::command::{Outcome, Refused, Settle};
+use crate::store::error::{DbResult, StoreError};
+use crate::store::records::{
+    ClaimRow, DataPlace, EntryKind, GroupRow, HashReason, HashWork, LeafState, ProvenanceRow, Submitter, TileRow,
+    TreeRow, range_end, seal, unseal,
+};
+use crate::store::redb::apply::Batch;
+use crate::store::redb::tables::{CHORE_DROP, CLAIMS, DOUBTED, FOLLOWED, NO_ENTRY, PROVENANCE, SUSPECTS};
+
+impl Batch<'_> {
+    /// Changes the states of a tile; the counts of its tree follow. Returns the tile as it is now.
+    pub(in crate::store) fn edit_tile(
+        &mut self,
+        tree: u64,
+        tile: u64,
+        edit: impl FnOnce(&mut TileRow),
+    ) -> Result<TileRow, StoreError> {
+        let key = (tree, tile);
+        let before = self.tile(key)?;
+        let mut row = before;
+        edit(&mut row);
+        let counted = |state: LeafState| !matches!(state, LeafState::Pending | LeafState::Verified);
+        let changed: Vec<(LeafState, LeafState)> = (0..TILE_LEAVES)
+            .map(|slot| (before.state(slot), row.state(slot)))
+            .filter(|(from, to)| from != to && (counted(*from) || counted(*to)))
+            .collect();
+        // Read first: where it does not decode, nothing is written.
+        let counts = if changed.is_empty() { None } else { Some(self.provenance(tree)?) };
+        self.tiles.insert(key, &row.encode(key)[..]).db()?;
+        if let Some(mut provenance) = counts {
+            for (from, to) in changed {
+                if let Some(count) = provenance.count_mut(from) {
+                    *count = count.saturating_sub(1);
+                }
+                if let Some(count) = provenance.count_mut(to) {
+                    *count += 1;
+                }
+            }
+            self.txn.open_table(PROVENANCE).db()?.insert(tree, &provenance.encode(tree)[..]).db()?;
+        }
+        Ok(row)
+    }
+
+    /// The states of a tile.
+    pub(in crate::store) fn tile(&self, key: (u64, u64)) -> Result<TileRow, StoreError> {
+        match self.tiles.get(key).db()? {
+            Some(raw) => Ok(TileRow::decode(key, raw.value())?),
+            None => Ok(TileRow::PENDING),
+        }
+    }
+
+    /// The counts of a tree.
+    pub(in crate::store) fn provenance(&self, tree: u64) -> Result<ProvenanceRow, StoreError> {
+        match self.txn.open_table(PROVENANCE).db()?.get(tree).db()? {
+            Some(raw) => Ok(ProvenanceRow::decode(tree, raw.value())?),
+            None => Ok(ProvenanceRow::default()),
+        }
+    }
+
+    pub(in crate::store) fn shape(&mut self, tree: u64) -> Result<Shape, StoreError> {
+        let leaves = self.tree(tree)?.map_or(0, |row| row.leaves);
+        Shape::new(leaves).map_err(|_| StoreError::Contradiction { what: format!("tree {tree} has no shape") })
+    }
+
+    /// Writes leaf hashes of one tile, in order. A group whose leaves are all done by `tile` gets
+    /// its top. `first` says that they had none before: one that has was done, whatever its tile
+    /// says.
+    pub(in crate::store) fn write_hashes(
+        &mut self,
+        tree: u64,
+        hashes: &[(u64, Checksum)],
+        tile: &TileRow,
+        first: bool,
+    ) -> Result<(), StoreError> {
+        let shape = self.shape(tree)?;
+        let levels = GROUP_ORDER.min(shape.height());
+        let mut parents = 0;
+        for run in hashes.chunk_by(|a, b| a.0 / GROUP_LEAVES == b.0 / GROUP_LEAVES) {
+            let Some((leaf, _)) = run.first() else { continue };
+            let number = leaf / GROUP_LEAVES;
+            let key = (tree, number);
+            let mut group = match self.hashes.get(key).db()? {
+                Some(raw) => GroupRow::decode(key, raw.value())?,
+                None => return Err(StoreError::Contradiction { what: format!("hashes-0 lacks row {key:?}") }),
+            };
+            for (leaf, hash) in run {
+                let Some(place) = group.leaves.get_mut((leaf % GROUP_LEAVES) as usize) else { continue };
+                if first && *place != Checksum::ZERO {
+                    let what = format!("leaf {leaf} of tree {tree} is pending in tiles-0, but hashes-0 has its hash");
+                    return Err(StoreError::Contradiction { what });
+                }
+                *place = *hash;
+            }
+            let slot = (number * GROUP_LEAVES) % TILE_LEAVES;
+            let all_done = (0..group.leaves.len() as u64).all(|at| tile.state(slot + at).is_done());
+            if all_done {
+                group.top = fold(&group.leaves, levels).unwrap_or(Checksum::ZERO);
+                parents += group.leaves.len() as u64 - 1;
+            }
+            self.hashes.insert(key, group.encode(key).as_slice()).db()?;
+        }
+        let place = self.account_place(tree)?;
+        self.account.count_server(place, HashReason::Folding, HashWork::of_parents(parents, 0));
+        Ok(())
+    }
+
+    pub(in crate::store) fn settle_audited(
+        &mut self,
+        settle: &Settle,
+        audited: &Audited,
+    ) -> Result<Result<Taken, Refused>, StoreError> {
+        let Audited { tree, range, hashes, network, .. } = audited;
+        if let Err(refused) = self.check_range(settle, *tree, *range)? {
+            return Ok(Err(refused));
+        }
+        let state = if audited.whole { LeafState::Verified } else { LeafState::Audited };
+        self.set_states(*tree, *range, hashes, |_| state)?;
+        if !audited.whole {
+            // The entry that `settle` is about to write.
+            let (client, seq, data_digest) = (settle.client, self.head.next_ledger, settle.data_digest);
+            self.put_claim(*tree, *range, vec![Submitter { client, network: *network, seq, data_digest }])?;
+        }
+        let Some(progress) = self.leaves_done(*tree, range.len())? else {
+            return Ok(Err(Refused::TreeGone));
+        };
+        let entry = (EntryKind::Leaves, *tree, range.start(), range.order(), range.len() as u32);
+        Ok(Ok(Taken::Counts(progress, entry)))
+    }
+
+    /// Gives the leaves of a range the states that `state` says for their places in it, and these
+    /// hashes.
+    pub(in crate::store) fn set_states(
+        &mut self,
+        tree: u64,
+        range: AlignedRange,
+        hashes: &[Checksum],
+        state: impl Fn(u64) -> LeafState,
+    ) -> Result<(), StoreError> {
+        let tile = self.edit_tile(tree, range.tile(), |tile| {
+            for leaf in range.start()..range.end() {
+                tile.set(leaf % TILE_LEAVES, state(leaf - range.start()));
+            }
+        })?;
+        let placed: Vec<(u64, Checksum)> = (range.start()..range.end()).zip(hashes.iter().copied()).collect();
+        self.write_hashes(tree, &placed, &tile, true)
+    }
+
+    pub(in crate::store) fn put_claim(
+        &mut self,
+        tree: u64,
+        range: AlignedRange,
+        submitters: Vec<Submitter>,
+    ) -> Result<(), StoreError> {
+        let row = ClaimRow { order: range.order(), submitters };
+        let mut table = self.txn.open_table(CLAIMS).db()?;
+        let key = (tree, range.start());
+        table.insert(key, seal("claims-0", key, &row)?.as_slice()).db()?;
+        Ok(())
+    }
+
+    /// A strike, if it is one, against a client; with it everything that only this client and its
+    /// like stand for is to be doubted, step by step.
+    pub(in crate::store) fn strike(&mut self, client: [u8; 16], strike: bool, at_ms: u64) -> Result<(), StoreError> {
+        let mut row = self.client(client)?;
+        row.strikes = row.strikes.saturating_add(u64::from(strike));
+        row.updated_ms = at_ms;
+        // Written now: unlike a credit, a strike is stored nowhere else.
+        self.clients.insert(client, seal("clients-0", client, &row)?.as_slice()).db()?;
+        let last = row.last_seq;
+        self.overlay.insert(client, row);
+        if strike && last != NO_ENTRY && !self.txn.open_table(CLAIMS).db()?.is_empty().db()? {
+            self.suspect(client, last)?;
+        }
+        Ok(())
+    }
+
+    /// Has a client's entries up to `last` followed back, down to where it was followed back
+    /// before.
+    fn suspect(&self, client: [u8; 16], last: u64) -> Result<(), StoreError> {
+        let mut suspects = self.txn.open_table(SUSPECTS).db()?;
+        let walk = suspects.get(client).db()?.map(|raw| raw.value());
+        if let Some((next, from, until, _)) = walk {
+            // What is newer than this walk gets one of its own behind it, so that no entry is met
+            // twice.
+            suspects.insert(client, (next, from, until, true)).db()?;
+            return Ok(());
+        }
+        let until = self.followed(client)?;
+        if until == NO_ENTRY || last > until {
+            suspects.insert(client, (last, last, until, false)).db()?;
+        }
+        Ok(())
+    }
+
+    /// Doubts the leaves of a client caught lying, going back along its entries.
+    pub(in crate::store) fn backtrack(&mut self, client: [u8; 16], limit: usize) -> Result<Outcome, StoreError> {
+        let walk = self.txn.open_table(SUSPECTS).db()?.get(client).db()?.map(|raw| raw.value());
+        let Some(walk) = walk else {
+            return Ok(Outcome::Walked { rows: 0, more: false, skipped: Vec::new() });
+        };
+        let mut skipped = Vec::new();
+        let (mut next, from, until, again) = match skip_row(self.check_walk(client, walk), &mut skipped)? {
+            Some(()) => walk,
+            // It begins once more, behind nothing: to meet an entry twice does no harm.
+            None => {
+                let last = skip_row(self.client(client), &mut skipped)?.map_or(NO_ENTRY, |row| row.last_seq);
+                self.txn.open_table(FOLLOWED).db()?.remove(client).db()?;
+                (last, last, NO_ENTRY, false)
+            }
+        };
+        // A row that leads nowhere ends here; the offline check names it.
+        let kept = self.head.anchor..self.head.next_ledger;
+        let goes_on = |next: u64| kept.contains(&next) && (until == NO_ENTRY || next > until);
+        let mut rows = 0;
+        while rows < limit as u64 && goes_on(next) {
+            let Some(entry) = skip_row(self.entry(next), &mut skipped)? else {
+                // Nor does one that does not decode.
+                next = NO_ENTRY;
+                break;
+            };
+            if entry.client != client {
+                next = NO_ENTRY;
+                break;
+            }
+            skip_row(self.doubt_entry(&entry), &mut skipped)?;
+            next = entry.previous;
+            rows += 1;
+        }
+        let more = goes_on(next);
+        if more {
+            self.txn.open_table(SUSPECTS).db()?.insert(client, (next, from, until, again)).db()?;
+        } else {
+            self.txn.open_table(SUSPECTS).db()?.remove(client).db()?;
+            self.txn.open_table(FOLLOWED).db()?.insert(client, from).db()?;
+            if again && let Some(row) = skip_row(self.client(client), &mut skipped)? {
+                self.suspect(client, row.last_seq)?;
+            }
+        }
+        Ok(Outcome::Walked { rows, more, skipped })
+    }
+
+    /// Doubts the leaves of an entry that are known from clients only. What was sealed before it
+    /// was verified cannot be found along the chain any more, so that sealing doubts it too.
+    pub(in crate::store) fn doubt_entry(&mut self, entry: &crate::store::records::LedgerRow) -> Result<(), StoreError> {
+        if !entry.kind.is_of_leaves() {
+            return Ok(());
+        }
+        let Some(TreeRow { strategy, data, leaves, .. }) = self.tree(entry.tree)? else {
+            return Ok(());
+        };
+        let (strategy, data, leaves) = (*strategy, *data, *leaves);
+        if strategy.knows_answers() || data == DataPlace::Dropped {
+            return Ok(());
+        }
+        if self.chores.get((CHORE_DROP, entry.tree)).db()?.is_some() {
+            // Released: accepted as it is.
+            return Ok(());
+        }
+        let end = leaves.min(range_end(entry.start, entry.order));
+        let key = (entry.tree, entry.start / TILE_LEAVES);
+        let tile = match self.tiles.get(key).db()? {
+            Some(raw) => TileRow::decode(key, raw.value())?,
+            None => return Ok(()),
+        };
+        let firm = |slot: u64| matches!(tile.state(slot), LeafState::Agreed | LeafState::Audited);
+        let hit: Vec<u64> = (entry.start..end).map(|leaf| leaf % TILE_LEAVES).filter(|slot| firm(*slot)).collect();
+        if hit.is_empty() {
+            return Ok(());
+        }
+        self.edit_tile(key.0, key.1, |tile| hit.iter().for_each(|slot| tile.set(*slot, LeafState::Doubted)))?;
+        self.txn.open_table(DOUBTED).db()?.insert(key, ()).db()?;
+        Ok(())
+    }
+
+    /// Removes the claims of a tile on ranges in which no leaf is weak any more.
+    pub(in crate::store) fn prune_claims(&mut self, tree: u64, tile: u64, row: &TileRow) -> Result<(), StoreError> {
+        let first = tile * TILE_LEAVES;
+        let mut gone = Vec::new();
+        let mut table = self.txn.open_table(CLAIMS).db()?;
+        for entry in table.range((tree, first)..(tree, first + TILE_LEAVES)).db()? {
+            let (key, raw) = entry.db()?;
+            let key = key.value();
+            let (_, start) = key;
+            let claim: ClaimRow = unseal("claims-0", key, raw.value())?;
+            let end = range_end(start, claim.order).min(first + TILE_LEAVES);
+            if !(start..end).any(|leaf| row.state(leaf % TILE_LEAVES).is_weak()) {
+                gone.push(start);
+            }
+        }
+        for start in gone {
+            table.remove((tree, start)).db()?;
+        }
+        Ok(())
+    }
+
+    /// Returns the clients behind a leaf, and the start of their range.
+    pub(in crate::store) fn submitters(
+        &self,
+        tree: u64,
+        leaf: u64,
+    ) -> Result<Option<(u64, Vec<Submitter>)>, StoreError> {
+        let first = leaf / TILE_LEAVES * TILE_LEAVES;
+        let table = self.txn.open_table(CLAIMS).db()?;
+        let Some(entry) = table.range((tree, first)..=(tree, leaf)).db()?.next_back() else {
+            return Ok(None);
+        };
+        let (key, raw) = entry.db()?;
+        let key = key.value();
+        let (_, start) = key;
+        let claim: ClaimRow = unseal("claims-0", key, raw.value())?;
+        let covers = range_end(start, claim.order) > leaf;
+        Ok(covers.then_some((start, claim.submitters)))
+    }
+}

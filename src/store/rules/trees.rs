@@ -1,0 +1,271 @@
+//! Trees from their first group to the last purged row.
+
+use super::fits::readable;
+use crate::merkle::{GROUP_LEAVES, Shape, TILE_LEAVES};
+use crate::store::command::{AddGroups, BeginTree, FinishTree, Outcome, Refused};
+use crate::store::error::{DbResult, StoreError};
+use crate::store::records::{DataPlace, GroupRow, HashReason, LeafState, TreeRow, TreeState};
+use crate::store::redb::apply::Batch;
+use crate::store::redb::tables::{
+    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, DAMAGED, PRIORITY_FRESH, PRIORITY_PARTIAL,
+};
+
+const DONE: Outcome = Outcome::Done { rows: 1, more: false };
+
+impl Batch<'_> {
+    pub(in crate::store) fn begin_tree(&mut self, begin: &BeginTree) -> Result<Outcome, StoreError> {
+        if self.names.get(begin.name.as_str()).db()?.is_some() {
+            return Ok(Outcome::Refused(Refused::NameTaken(begin.name.clone())));
+        }
+        if self.handles.get(begin.handle).db()?.is_some() || self.tree(begin.tree)?.is_some() {
+            return Err(StoreError::Contradiction { what: format!("tree {} is in use", begin.tree) });
+        }
+        if begin.tree < self.head.next_tree {
+            return Err(StoreError::Contradiction { what: format!("tree number {} is spent", begin.tree) });
+        }
+        // A number passed over belonged to an ingest that failed, perhaps behind its block data.
+        for skipped in self.head.next_tree..begin.tree {
+            self.chores.insert((CHORE_PURGE, skipped), ()).db()?;
+        }
+        let order = self.head.next_order;
+        self.head.next_order += 1;
+        self.head.next_tree = begin.tree + 1;
+        self.names.insert(begin.name.as_str(), begin.tree).db()?;
+        self.handles.insert(begin.handle, begin.tree).db()?;
+        self.put_tree(
+            begin.tree,
+            TreeRow {
+                name: begin.name.clone(),
+                handle: begin.handle,
+                leaves: 0,
+                block_len: begin.block_len,
+                total_bytes: 0,
+                send_cap: begin.send_cap,
+                data: begin.data,
+                strategy: begin.strategy,
+                exposure: begin.exposure,
+                state: TreeState::Ingesting,
+                done: 0,
+                interior_done: 0,
+                order,
+                root: [0; 64],
+                groups: 0,
+            },
+        );
+        Ok(DONE)
+    }
+
+    pub(in crate::store) fn add_groups(&mut self, add: &AddGroups) -> Result<Outcome, StoreError> {
+        let next = match self.ingesting(add.tree)? {
+            Ok(row) => row.groups,
+            Err(refused) => return Ok(Outcome::Refused(refused)),
+        };
+        if add.first_group != next {
+            return Ok(Outcome::Refused(Refused::GroupOrder { expected: next, found: add.first_group }));
+        }
+        let mut leaves = 0;
+        for (group, row) in (add.first_group..).zip(&add.groups) {
+            let key = (add.tree, group);
+            if let Some(stored) = self.hashes.get(key).db()?
+                && GroupRow::decode(key, stored.value())? != *row
+            {
+                return Ok(Outcome::Refused(Refused::HashConflict(group)));
+            }
+            self.hashes.insert(key, row.encode(key).as_slice()).db()?;
+            leaves += row.leaves.len() as u64;
+        }
+        for (group, row) in (add.first_group..).zip(&add.lengths) {
+            let key = (add.tree, group);
+            self.lengths.insert(key, &row.encode(key)[..]).db()?;
+        }
+        for leaf in &add.oversized {
+            let damaged = add.damaged.contains(leaf);
+            let state = if damaged { LeafState::Damaged } else { LeafState::Verified };
+            self.edit_tile(add.tree, leaf / TILE_LEAVES, |tile| tile.set(leaf % TILE_LEAVES, state))?;
+            if damaged {
+                self.txn.open_table(DAMAGED).db()?.insert((add.tree, *leaf), ()).db()?;
+            }
+        }
+        let place = self.account_place(add.tree)?;
+        self.account.count_server(place, HashReason::Ingest, add.work[0]);
+        self.account.count_server(place, HashReason::Folding, add.work[1]);
+        self.head.totals.oversized += add.oversized.len() as u64;
+        if let Some(row) = self.tree(add.tree)? {
+            row.groups += add.groups.len() as u64;
+            row.leaves += leaves;
+            row.done += (add.oversized.len() - add.damaged.len()) as u64;
+        }
+        self.tree_changed(add.tree);
+        Ok(DONE)
+    }
+
+    pub(in crate::store) fn finish_tree(&mut self, finish: &FinishTree) -> Result<Outcome, StoreError> {
+        // Its place in the queue is behind all there is: trees that came in while this ingest was
+        // interrupted may have been opened since.
+        let order = self.head.next_order;
+        let damaged = self.provenance(finish.tree)?.damaged;
+        let row = match self.ingesting(finish.tree)? {
+            Ok(row) => row,
+            Err(refused) => return Ok(Outcome::Refused(refused)),
+        };
+        let groups = finish.leaves.div_ceil(GROUP_LEAVES);
+        if row.groups != groups || row.leaves != finish.leaves || Shape::new(finish.leaves).is_err() {
+            return Ok(Outcome::Refused(Refused::GroupOrder { expected: groups, found: row.groups }));
+        }
+        row.block_len = finish.block_len;
+        row.total_bytes = finish.total_bytes;
+        row.root = finish.root;
+        row.order = order;
+        let done = row.done;
+        row.state = if done >= finish.leaves { TreeState::Assembling } else { TreeState::Active };
+        self.head.next_order += 1;
+        self.head.totals.trees += 1;
+        self.head.totals.pending += finish.leaves.saturating_sub(done + damaged);
+        if done >= finish.leaves {
+            self.chores.insert((CHORE_ASSEMBLE, finish.tree), ()).db()?;
+        } else {
+            let priority = if done > 0 { PRIORITY_PARTIAL } else { PRIORITY_FRESH };
+            self.ready.insert((priority, order), finish.tree).db()?;
+        }
+        self.tree_changed(finish.tree);
+        Ok(DONE)
+    }
+
+    fn ingesting(&mut self, tree: u64) -> Result<Result<&mut TreeRow, Refused>, StoreError> {
+        Ok(match self.tree(tree)? {
+            None => Err(Refused::TreeGone),
+            Some(row) if row.state != TreeState::Ingesting => Err(Refused::TreeState(row.state)),
+            Some(row) => Ok(row),
+        })
+    }
+
+    pub(in crate::store) fn set_tree_state(
+        &mut self,
+        tree: u64,
+        (from, to): (TreeState, TreeState),
+        root: Option<[u8; 64]>,
+    ) -> Result<Outcome, StoreError> {
+        let Some(row) = self.tree(tree)? else {
+            return Ok(Outcome::Refused(Refused::TreeGone));
+        };
+        if row.state != from {
+            return Ok(Outcome::Refused(Refused::TreeState(row.state)));
+        }
+        row.state = to;
+        row.root = root.unwrap_or(row.root);
+        self.tree_changed(tree);
+        for kind in [CHORE_ASSEMBLE, CHORE_FOLD] {
+            self.chores.remove((kind, tree)).db()?;
+        }
+        match to {
+            TreeState::Assembling => drop(self.chores.insert((CHORE_ASSEMBLE, tree), ()).db()?),
+            TreeState::Folding => drop(self.chores.insert((CHORE_FOLD, tree), ()).db()?),
+            TreeState::Complete => {
+                self.head.totals.complete += 1;
+                self.data_may_go(tree)?;
+            }
+            _ => {}
+        }
+        Ok(DONE)
+    }
+
+    pub(in crate::store) fn drop_data(&mut self, tree: u64, limit: usize) -> Result<Outcome, StoreError> {
+        let Some(row) = self.tree(tree)? else {
+            return Ok(Outcome::Refused(Refused::TreeGone));
+        };
+        if row.state != TreeState::Complete {
+            return Ok(Outcome::Refused(Refused::TreeState(row.state)));
+        }
+        row.data = DataPlace::Dropped;
+        self.tree_changed(tree);
+        let mut rows = self.remove_interior(tree, limit)?;
+        rows += self.drop_claims(tree, limit.saturating_sub(rows))?;
+        let more = rows >= limit;
+        #[cfg(feature = "testing")]
+        let early = self.makes(crate::store::mistakes::StoreMistake::DropChoreEarly);
+        #[cfg(not(feature = "testing"))]
+        let early = false;
+        if !more || early {
+            self.chores.remove((CHORE_DROP, tree)).db()?;
+        }
+        Ok(Outcome::Done { rows: rows as u64, more })
+    }
+
+    pub(in crate::store) fn remove_interior(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
+        let mut rows = 0;
+        for row in self.interior.extract_from_if((tree, 0, 0)..(tree + 1, 0, 0), |_, _| true).db()?.take(limit) {
+            row.db()?;
+            rows += 1;
+        }
+        Ok(rows)
+    }
+
+    pub(in crate::store) fn forget(&mut self, tree: u64) -> Result<Outcome, StoreError> {
+        let (name, handle, order) = match self.tree(tree)? {
+            Some(row) => (row.name.clone(), row.handle, row.order),
+            None => return Ok(Outcome::Refused(Refused::TreeGone)),
+        };
+        self.uncount(tree)?;
+        self.names.remove(name.as_str()).db()?;
+        self.handles.remove(handle).db()?;
+        self.ready.remove((PRIORITY_PARTIAL, order)).db()?;
+        self.ready.remove((PRIORITY_FRESH, order)).db()?;
+        self.drop_tree(tree)?;
+        for kind in [CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD] {
+            self.chores.remove((kind, tree)).db()?;
+        }
+        self.chores.insert((CHORE_PURGE, tree), ()).db()?;
+        Ok(DONE)
+    }
+
+    fn uncount(&mut self, tree: u64) -> Result<(), StoreError> {
+        let Some(row) = self.tree(tree)? else {
+            return Ok(());
+        };
+        let (state, undone) = (row.state, row.leaves.saturating_sub(row.done));
+        // A tree whose counts are damaged can be forgotten.
+        let counts = match readable(self.provenance(tree))? {
+            Some(counts) => Some(counts),
+            None => readable(self.counted(tree))?,
+        };
+        let pending = undone.saturating_sub(counts.map_or(0, |counts| counts.damaged));
+        #[cfg(feature = "testing")]
+        let pending =
+            if self.makes(crate::store::mistakes::StoreMistake::ForgetCountsDamaged) { undone } else { pending };
+        let totals = &mut self.head.totals;
+        if state != TreeState::Ingesting {
+            totals.trees = totals.trees.saturating_sub(1);
+            totals.pending = totals.pending.saturating_sub(pending);
+        }
+        if state == TreeState::Complete {
+            totals.complete = totals.complete.saturating_sub(1);
+        }
+        Ok(())
+    }
+
+    /// Removes rows of a forgotten tree; its chore goes with the last of them.
+    pub(in crate::store) fn purge_rows(&mut self, tree: u64, limit: usize) -> Result<Outcome, StoreError> {
+        if self.chores.get((CHORE_PURGE, tree)).db()?.is_none() {
+            return Ok(Outcome::Done { rows: 0, more: false });
+        }
+        if self.trees.get(tree).db()?.is_some() {
+            return Ok(Outcome::Refused(Refused::TreeInUse));
+        }
+        let mut rows = 0;
+        for table in [&mut self.tiles, &mut self.hashes, &mut self.lengths] {
+            let left = limit.saturating_sub(rows);
+            for row in table.extract_from_if((tree, 0)..(tree + 1, 0), |_, _| true).db()?.take(left) {
+                row.db()?;
+                rows += 1;
+            }
+        }
+        let left = limit.saturating_sub(rows);
+        rows += self.remove_interior(tree, left)?;
+        rows += self.purge_trust(tree, limit.saturating_sub(rows))?;
+        let more = rows >= limit;
+        if !more {
+            self.chores.remove((CHORE_PURGE, tree)).db()?;
+        }
+        Ok(Outcome::Done { rows: rows as u64, more })
+    }
+}
