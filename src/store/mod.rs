@@ -18,6 +18,8 @@ mod random;
 pub mod records;
 mod redb;
 mod rules;
+mod schema;
+mod table;
 
 #[cfg(feature = "testing")]
 pub use self::redb::ForRedb;
@@ -32,26 +34,27 @@ pub use self::redb::check::{
 };
 pub use self::redb::mend::{MEND_STEPS_SHOWN, MendReport, MendStep, mend};
 pub use self::redb::open::{Identity, Store, StoreOptions};
-pub use self::redb::read::claims::{QuorumsPage, RangeKey};
-pub use self::redb::read::due::{ClientStretch, TokenKey};
+pub use self::redb::read::claims::QuorumsPage;
+pub use self::redb::read::due::ClientStretch;
 pub use self::redb::read::leftover::Leftovers;
 pub use self::redb::read::scrub::NextTree;
 #[cfg(test)]
 pub use self::redb::read::scrub::plant_tree;
 pub use self::redb::read::sums::{LeafSum, StoredLeaves};
-pub use self::redb::read::verify::{LOOK_COST, OlderRow, ROW_COST, RowCursor, RowFinding, RowsVerified};
-pub use self::redb::read::{LedgerEntry, Reader, StandingsPage, TreeNumber};
+pub use self::redb::read::verify::{LOOK_COST, ROW_COST, RowCursor, RowFinding, RowsVerified};
+pub use self::redb::read::{LedgerEntry, Reader, StandingsPage};
 #[cfg(feature = "testing")]
 pub use self::redb::sim;
-pub use self::redb::tables::{
-    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, PRIORITY_FRESH,
-    PRIORITY_PARTIAL, VOTED,
-};
 pub use command::claims::{Amend, Audited, Damage, Referee, Repair, Ruling, Upgrade, Vote};
 pub use command::mend::{Derived, Mend, Regroup};
+pub use command::older::OlderRow;
+pub use command::standings::PutStandings;
 pub use command::{AddGroups, BeginTree, Command, Debit, FinishTree, Outcome, Refuse, Refused, Settle, SettleKind};
 pub use error::{CommitFailure, StoreError};
 #[cfg(feature = "testing")]
 pub use mistakes::StoreMistake;
 pub(crate) use random::random;
-pub use rules::PutStandings;
+pub use schema::{
+    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, PRIORITY_FRESH,
+    PRIORITY_PARTIAL, RangeKey, TokenKey, TreeNumber, VOTED,
+};

@@ -4,7 +4,7 @@
 use crate::hash::Checksum;
 use crate::merkle::AlignedRange;
 use crate::store::records::HashWork;
-use crate::store::redb::read::TreeNumber;
+use crate::store::schema::TreeNumber;
 
 /// An answer of which a sample was hashed again. Precondition: the leaves are all pending.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use crate::hash::Checksum;
 use crate::store::records::StoreTotals;
-use crate::store::redb::read::TreeNumber;
+use crate::store::schema::TreeNumber;
 
 /// A change of rows that are damaged, or that nothing refers to.
 #[derive(Debug, Clone)]

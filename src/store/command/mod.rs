@@ -2,18 +2,20 @@
 
 pub mod claims;
 pub mod mend;
+pub mod older;
+pub mod standings;
 
 use crate::merkle::AlignedRange;
 use crate::policy::quorum::Voter;
 use crate::store::records::{
     DataPlace, Exposure, GroupRow, HashWork, LengthRow, ScrubRow, Strategy, TreeState, UsefulnessAccount,
 };
-use crate::store::redb::read::TreeNumber;
-use crate::store::redb::read::due::TokenKey;
-use crate::store::rules::PutStandings;
+use crate::store::schema::{TokenKey, TreeNumber};
 
 use claims::{Amend, Audited, Damage, Referee, Repair, Upgrade, Vote};
 use mend::Mend;
+use older::OlderRow;
+use standings::PutStandings;
 
 /// One change of the store. A batch of them is one transaction.
 #[derive(Debug, Clone)]
@@ -124,7 +126,7 @@ pub enum Command {
     /// Add to the account what has been counted in memory.
     Count(Box<UsefulnessAccount>),
     /// Give rows of older stores their checksums.
-    SumRows(Vec<crate::store::redb::read::verify::OlderRow>),
+    SumRows(Vec<OlderRow>),
     /// Write nothing but the head, so that it carries the clock.
     Touch,
 }

@@ -297,6 +297,38 @@ pub struct StoreTotals {
     pub sealed_leaves: u64,
 }
 
+/// A row of `meta-0` with fields, which has a key of its own.
+pub(super) trait MetaRow: Encode + Decode<()> {
+    /// The key.
+    const KEY: &'static str;
+
+    /// The stored bytes.
+    fn sealed(&self) -> Result<Vec<u8>, RecordError> {
+        seal(summed::META, Self::KEY, self)
+    }
+
+    /// The row with these stored bytes.
+    fn unsealed(bytes: &[u8]) -> Result<Self, RecordError> {
+        unseal(summed::META, Self::KEY, bytes)
+    }
+}
+
+impl MetaRow for Head {
+    const KEY: &'static str = "head";
+}
+
+impl MetaRow for AccountRow {
+    const KEY: &'static str = "account";
+}
+
+impl MetaRow for ScrubRow {
+    const KEY: &'static str = "scrub";
+}
+
+impl MetaRow for CopyRow {
+    const KEY: &'static str = "copy-of";
+}
+
 /// Version byte of rows without a checksum, of older stores.
 const UNSUMMED: u8 = 0;
 /// Version byte of rows that end with their checksum.

@@ -128,7 +128,7 @@ pub(in crate::store) fn is_older(len: usize, stored: usize) -> bool {
     len + TAIL == stored
 }
 
-const META: &str = "meta-0";
+pub(super) const META: &str = "meta-0";
 
 /// Decodes a value of `meta-0` that is plain bytes.
 ///
@@ -152,6 +152,8 @@ pub struct NodeRow(pub [u8; 64]);
 
 impl NodeRow {
     const TABLE: &'static str = "interior-0";
+    /// Bytes of the stored row.
+    pub const LEN: usize = 64 + TAIL;
 
     /// Decodes the row of this key: tree, level, index.
     ///
@@ -162,8 +164,8 @@ impl NodeRow {
     }
 
     /// The stored bytes of the row with this key.
-    pub fn encode(&self, key: (u64, u8, u64)) -> [u8; 64 + TAIL] {
-        let mut out = [0; 64 + TAIL];
+    pub fn encode(&self, key: (u64, u8, u64)) -> [u8; Self::LEN] {
+        let mut out = [0; Self::LEN];
         out[..64].copy_from_slice(&self.0);
         close(Self::TABLE, key, &mut out);
         out

@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 
 use super::open::{Store, WriterState};
-use super::tables::{
-    CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY, RECEIPTS, TILES,
-    TREES,
-};
 use super::transaction::{Changing, NotCommitted, NotWritten, Open};
 use crate::store::command::{Command, Outcome};
 use crate::store::error::{CommitFailure, DbResult, StoreError};
-use crate::store::records::{AccountRow, ClientRow, Head, TreeRow, UsefulnessAccount, seal, unseal};
+use crate::store::records::{AccountRow, ClientRow, Head, MetaRow, TreeRow, UsefulnessAccount};
+use crate::store::redb::tables::InRedb;
 use crate::store::rules::ledger::Round;
+use crate::store::schema::{
+    Chores, Clients, Consumed, Debits, Handles, Hashes, Interior, Ledger, Lengths, Meta, Names, Ready, Receipts, Tiles,
+    Trees,
+};
+use crate::store::table::Table;
 
 type Rows<'t, K> = Open<'t, K, &'static [u8]>;
 
@@ -135,21 +137,21 @@ impl<'t> Batch<'t> {
         head.commit_seq += 1;
         Ok(Self {
             txn,
-            meta: txn.open_table(META).db()?,
-            trees: txn.open_table(TREES).db()?,
-            names: txn.open_table(NAMES).db()?,
-            handles: txn.open_table(HANDLES).db()?,
-            hashes: txn.open_table(HASHES).db()?,
-            lengths: txn.open_table(LENGTHS).db()?,
-            tiles: txn.open_table(TILES).db()?,
-            interior: txn.open_table(INTERIOR).db()?,
-            ready: txn.open_table(READY).db()?,
-            chores: txn.open_table(CHORES).db()?,
-            consumed: txn.open_table(CONSUMED).db()?,
-            clients: txn.open_table(CLIENTS).db()?,
-            ledger: txn.open_table(LEDGER).db()?,
-            receipts: txn.open_table(RECEIPTS).db()?,
-            debits: txn.open_table(DEBITS).db()?,
+            meta: txn.open_table(Meta::DEFINITION).db()?,
+            trees: txn.open_table(Trees::DEFINITION).db()?,
+            names: txn.open_table(Names::DEFINITION).db()?,
+            handles: txn.open_table(Handles::DEFINITION).db()?,
+            hashes: txn.open_table(Hashes::DEFINITION).db()?,
+            lengths: txn.open_table(Lengths::DEFINITION).db()?,
+            tiles: txn.open_table(Tiles::DEFINITION).db()?,
+            interior: txn.open_table(Interior::DEFINITION).db()?,
+            ready: txn.open_table(Ready::DEFINITION).db()?,
+            chores: txn.open_table(Chores::DEFINITION).db()?,
+            consumed: txn.open_table(Consumed::DEFINITION).db()?,
+            clients: txn.open_table(Clients::DEFINITION).db()?,
+            ledger: txn.open_table(Ledger::DEFINITION).db()?,
+            receipts: txn.open_table(Receipts::DEFINITION).db()?,
+            debits: txn.open_table(Debits::DEFINITION).db()?,
             head,
             account: writer.account,
             writer,
@@ -201,7 +203,7 @@ impl<'t> Batch<'t> {
             let Some(raw) = self.trees.get(tree).db()? else {
                 return Ok(None);
             };
-            let row: TreeRow = unseal("trees-0", tree, raw.value())?;
+            let row: TreeRow = Trees::decode(&tree, raw.value())?;
             self.rows.insert(tree, (row, false));
         }
         Ok(self.rows.get_mut(&tree).map(|(row, _)| row))
@@ -228,11 +230,11 @@ impl<'t> Batch<'t> {
         let mut changed: Vec<_> = self.rows.drain().filter(|(_, (_, changed))| *changed).collect();
         changed.sort_unstable_by_key(|(tree, _)| *tree);
         for (tree, (row, _)) in changed {
-            self.trees.insert(tree, seal("trees-0", tree, &row)?.as_slice()).db()?;
+            self.trees.insert(tree, Trees::encode(&tree, &row)?.as_slice()).db()?;
         }
-        self.meta.insert("head", seal("meta-0", "head", &self.head)?.as_slice()).db()?;
+        self.meta.insert("head", self.head.sealed()?.as_slice()).db()?;
         if self.account != self.writer.account {
-            let row = seal("meta-0", "account", &AccountRow(self.account))?;
+            let row = AccountRow(self.account).sealed()?;
             self.meta.insert("account", row.as_slice()).db()?;
         }
         Ok(Effects {

@@ -18,13 +18,14 @@ use super::file::{Seen, open_file, open_unchanged};
 use super::identity::is_empty;
 use super::init::{drawn, head_of, sync_names};
 use super::open::{Identity, Store};
-use super::tables::{BLOCKS, META, SOURCES, SUMS, each_state_table};
 use super::transaction::{Changing, NotCommitted, NotWritten, Snapshot, kept_in, let_go};
 use crate::guard::contained;
 use crate::store::error::{DbResult, StoreError};
 #[cfg(feature = "testing")]
 use crate::store::mistakes::StoreMistake;
-use crate::store::records::{CopyRow, encode_meta, seal};
+use crate::store::records::{CopyRow, MetaRow, encode_meta};
+use crate::store::redb::tables::InRedb;
+use crate::store::schema::{self, Blocks, Meta, Sources, Sums, each_state_table};
 
 /// Bytes of rows in one transaction of the copy, roughly.
 const BYTES_PER_COMMIT: u64 = 8 << 20;
@@ -218,7 +219,7 @@ impl Copying<'_> {
         let copied = self.block_tables(blocks, to_blocks);
         self.blocks_used(copied)?;
         macro_rules! copy {
-            ($($table:ident),+) => { $(self.table(state, to_state, $table)?;)+ };
+            ($($table:ident $name:ident),+) => { $(self.table(state, to_state, schema::$table::DEFINITION)?;)+ };
         }
         each_state_table!(copy);
         let labelled = self.label(blocks, to_blocks, store, None);
@@ -228,9 +229,9 @@ impl Copying<'_> {
     }
 
     fn block_tables(&mut self, blocks: &ReadTransaction, to: &CopyFile) -> Result<(), BackupFailure> {
-        self.table(blocks, to, BLOCKS)?;
-        self.table(blocks, to, SOURCES)?;
-        self.table(blocks, to, SUMS)
+        self.table(blocks, to, Blocks::DEFINITION)?;
+        self.table(blocks, to, Sources::DEFINITION)?;
+        self.table(blocks, to, Sums::DEFINITION)
     }
 
     /// Remembers a failure of the block file, which is opened again before its next use.
@@ -302,7 +303,7 @@ impl Copying<'_> {
         store: [u8; 16],
         copy_of: Option<&CopyRow>,
     ) -> Result<(), BackupFailure> {
-        let labels = from.open_table(META).db().map_err(BackupFailure::Source)?;
+        let labels = from.open_table(Meta::DEFINITION).db().map_err(BackupFailure::Source)?;
         let mut rows = Vec::new();
         for row in labels.iter().db().map_err(BackupFailure::Source)? {
             let (key, value) = row.db().map_err(BackupFailure::Source)?;
@@ -310,13 +311,13 @@ impl Copying<'_> {
         }
         self.still_open()?;
         to.write(|txn| {
-            let mut copy = txn.open_table(META).db()?;
+            let mut copy = txn.open_table(Meta::DEFINITION).db()?;
             for (key, value) in &rows {
                 copy.insert(key.as_str(), value.as_slice()).db()?;
             }
             copy.insert("store", encode_meta("store", &store).as_slice()).db()?;
             if let Some(row) = copy_of {
-                copy.insert("copy-of", seal("meta-0", "copy-of", row)?.as_slice()).db()?;
+                copy.insert("copy-of", row.sealed()?.as_slice()).db()?;
             }
             Ok(())
         })

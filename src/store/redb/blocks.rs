@@ -3,10 +3,12 @@
 use redb::ReadTransaction;
 
 use super::open::Store;
-use super::tables::{BLOCKS, CHUNK_BYTES, SOURCES, SUMS};
 use super::transaction::{Changing, NotCommitted, NotWritten, Open};
 use crate::store::error::{DbResult, StoreError};
-use crate::store::records::{SourceRow, SumRow, seal, unseal};
+use crate::store::records::{SourceRow, SumRow};
+use crate::store::redb::tables::InRedb;
+use crate::store::schema::{Blocks, CHUNK_BYTES, Sources, Sums};
+use crate::store::table::Table;
 
 /// Collects block data and writes it in bounded transactions. What [`BlocksWriter::commit`] has
 /// returned for is durable; state may refer to it then, and not before.
@@ -108,26 +110,28 @@ impl<'s> BlocksWriter<'s> {
 
     fn write(&self) -> Result<(), StoreError> {
         self.store.change_blocks(|txn| {
-            let mut blocks = txn.open_table(BLOCKS).db()?;
+            let mut blocks = txn.open_table(Blocks::DEFINITION).db()?;
             for (key, bytes) in &self.chunks {
                 blocks.insert(*key, bytes.as_slice()).db()?;
             }
-            let mut sources = txn.open_table(SOURCES).db()?;
+            let mut sources = txn.open_table(Sources::DEFINITION).db()?;
             for (key, row) in &self.sources {
-                sources.insert(*key, seal("sources-0", *key, row)?.as_slice()).db()?;
+                sources.insert(*key, Sources::encode(key, row)?.as_slice()).db()?;
             }
-            let mut sums = txn.open_table(SUMS).db()?;
+            let mut sums = txn.open_table(Sums::DEFINITION).db()?;
             for (key, row) in &self.sums {
-                sums.insert(*key, row.encode(key.0, key.1).as_slice()).db()?;
+                sums.insert(*key, Sums::encode(key, row)?.as_slice()).db()?;
             }
             for (tree, renewal) in &self.renewals {
                 match renewal {
                     Renewal::Bytes(offset, bytes) => write_over(&mut blocks, *tree, *offset, bytes)?,
                     Renewal::Source(leaf, row) => {
                         let key = (*tree, *leaf);
-                        replace(&mut sources, key, &seal("sources-0", key, row)?)?;
+                        replace(&mut sources, key, &Sources::encode(&key, row)?)?;
                     }
-                    Renewal::Sums(group, row) => replace(&mut sums, (*tree, *group), &row.encode(*tree, *group))?,
+                    Renewal::Sums(group, row) => {
+                        replace(&mut sums, (*tree, *group), &Sums::encode(&(*tree, *group), row)?)?
+                    }
                 }
             }
             Ok(((), true))
@@ -173,7 +177,7 @@ pub(in crate::store) fn read_bytes(
     if len == 0 {
         return Ok(out);
     }
-    let table = txn.open_table(BLOCKS).db()?;
+    let table = txn.open_table(Blocks::DEFINITION).db()?;
     let first = chunk_number(offset / CHUNK_BYTES)?;
     let last = chunk_number((offset + len as u64 - 1) / CHUNK_BYTES)?;
     let mut skip = (offset % CHUNK_BYTES) as usize;
@@ -231,12 +235,12 @@ impl Store {
 
     fn try_source(&self, tree: u64, leaf: u64) -> Result<Option<(u64, SourceRow)>, StoreError> {
         self.blocks_db()?.begin_read()?.look(|txn| {
-            let table = txn.open_table(SOURCES).db()?;
+            let table = txn.open_table(Sources::DEFINITION).db()?;
             let found = match table.range((tree, 0)..=(tree, leaf)).db()?.next_back() {
                 Some(entry) => {
                     let (key, raw) = entry.db()?;
                     let key = key.value();
-                    Some((key.1, unseal("sources-0", key, raw.value())?))
+                    Some((key.1, Sources::decode(&key, raw.value())?))
                 }
                 None => None,
             };
@@ -258,9 +262,9 @@ impl Store {
         self.change_blocks(|txn| {
             let mut rows = 0;
             let mut through = 0;
-            let mut blocks = txn.open_table(BLOCKS).db()?;
-            let mut sources = txn.open_table(SOURCES).db()?;
-            let mut sums = txn.open_table(SUMS).db()?;
+            let mut blocks = txn.open_table(Blocks::DEFINITION).db()?;
+            let mut sources = txn.open_table(Sources::DEFINITION).db()?;
+            let mut sums = txn.open_table(Sums::DEFINITION).db()?;
             for tree in trees {
                 for row in blocks.extract_from_if((*tree, 0)..(tree + 1, 0), |_, _| true).db()?.take(limit - rows) {
                     row.db()?;

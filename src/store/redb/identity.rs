@@ -9,9 +9,10 @@ use super::backend::{Failures, StorageProvider, StoreFile};
 use super::file::{Seen, open_file, open_unchanged, panic_is_damage};
 use super::generation::{Generation, Marks, mismatch};
 use super::open::StoreOptions;
-use super::tables::{FORMAT_VERSION, META};
 use crate::store::error::{DbResult, StoreError};
-use crate::store::records::{Head, meta_bytes, unseal};
+use crate::store::records::{Head, MetaRow, meta_bytes};
+use crate::store::redb::tables::InRedb;
+use crate::store::schema::{FORMAT_VERSION, Meta};
 
 /// The label of one file.
 pub(in crate::store) struct Label {
@@ -166,13 +167,13 @@ fn read_label(txn: &ReadTransaction, path: &Path, kind: &str) -> Result<Option<L
         return Ok(None);
     }
     let foreign = |_| StoreError::Foreign { path: path.to_owned(), what: "a redb file with other tables".into() };
-    let meta = txn.open_table(META).map_err(foreign)?;
+    let meta = txn.open_table(Meta::DEFINITION).map_err(foreign)?;
     check_format(&meta, path, kind)?;
     let store = match meta.get("store").db()? {
         Some(raw) => labelled(raw.value(), path, "store")?,
         None => return Err(corrupted(path, "its id is missing")),
     };
-    let head = meta.get("head").db()?.map(|raw| unseal("meta-0", "head", raw.value())).transpose()?;
+    let head = meta.get("head").db()?.map(|raw| Head::unsealed(raw.value())).transpose()?;
     let (generation, marks) = match (kind, meta.get("generation").db()?) {
         (_, None) => (None, None),
         ("pouw-state", Some(raw)) => (Some(Generation::decode(&labelled(raw.value(), path, "generation")?)), None),

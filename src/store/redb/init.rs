@@ -8,11 +8,12 @@ use super::backend::StorageProvider;
 use super::generation::{Generation, Marks};
 use super::identity::{corrupted, labelled};
 use super::open::{Identity, StoreOptions, WriterState, io_error};
-use super::tables::{BLOCKS, FORMAT_VERSION, META, SOURCES, SUMS, each_state_table};
 use super::transaction::begin_durable;
 use crate::store::error::{DbResult, StoreError};
 use crate::store::random::random;
-use crate::store::records::{AccountRow, Head, encode_meta, seal, unseal};
+use crate::store::records::{AccountRow, CopyRow, Head, MetaRow, encode_meta};
+use crate::store::redb::tables::InRedb;
+use crate::store::schema::{self, Blocks, FORMAT_VERSION, Meta, Sources, Sums, each_state_table};
 
 /// Makes what the state file lacks, and with `opening` notes that the store was opened.
 pub(in crate::store) fn init_state(
@@ -22,14 +23,14 @@ pub(in crate::store) fn init_state(
 ) -> Result<Identity, StoreError> {
     let txn = begin_durable(database, false)?;
     let identity = {
-        let mut meta = txn.open_table(META).db()?;
+        let mut meta = txn.open_table(Meta::DEFINITION).db()?;
         let fresh = meta.get("kind").db()?.is_none();
         if fresh {
             meta.insert("kind", &b"pouw-state"[..]).db()?;
             meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..]).db()?;
             put(&mut meta, "store", &drawn::<16>()?)?;
             put(&mut meta, "digest-key", &drawn::<32>()?)?;
-            meta.insert("head", seal("meta-0", "head", &Head::default())?.as_slice()).db()?;
+            meta.insert("head", Head::default().sealed()?.as_slice()).db()?;
         }
         let boot = match meta.get("boot").db()? {
             Some(raw) => {
@@ -44,7 +45,7 @@ pub(in crate::store) fn init_state(
         let store = meta.get("store").db()?.map(|raw| labelled::<16>(raw.value(), path, "store")).transpose()?;
         let digest_key =
             meta.get("digest-key").db()?.map(|raw| labelled::<32>(raw.value(), path, "digest-key")).transpose()?;
-        let copy_of = meta.get("copy-of").db()?.map(|raw| unseal("meta-0", "copy-of", raw.value())).transpose()?;
+        let copy_of = meta.get("copy-of").db()?.map(|raw| CopyRow::unsealed(raw.value())).transpose()?;
         match (store, digest_key) {
             (Some(store), Some(digest_key)) => {
                 // Those of an older store get their checksums.
@@ -57,7 +58,7 @@ pub(in crate::store) fn init_state(
     };
     // Some were added after the first build: a store from before them gets them here.
     macro_rules! make {
-        ($($table:ident),+) => { $(txn.open_table($table).db()?;)+ };
+        ($($table:ident $name:ident),+) => { $(txn.open_table(schema::$table::DEFINITION).db()?;)+ };
     }
     each_state_table!(make);
     txn.commit().db()?;
@@ -74,7 +75,7 @@ pub(in crate::store) fn init_blocks(
 ) -> Result<(), StoreError> {
     let txn = begin_durable(database, true)?;
     {
-        let mut meta = txn.open_table(META).db()?;
+        let mut meta = txn.open_table(Meta::DEFINITION).db()?;
         meta.insert("kind", &b"pouw-blocks"[..]).db()?;
         meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..]).db()?;
         put(&mut meta, "store", &store)?;
@@ -82,12 +83,12 @@ pub(in crate::store) fn init_blocks(
             put(&mut meta, "generation", &marks.encode())?;
         }
         // Data of trees that never got their row: a crash between the two files.
-        let mut blocks = txn.open_table(BLOCKS).db()?;
+        let mut blocks = txn.open_table(Blocks::DEFINITION).db()?;
         blocks.retain_in((next_tree, 0).., |_, _| false).db()?;
-        let mut sources = txn.open_table(SOURCES).db()?;
+        let mut sources = txn.open_table(Sources::DEFINITION).db()?;
         sources.retain_in((next_tree, 0).., |_, _| false).db()?;
         // Added to the first layout: a store from before it gets it here.
-        let mut sums = txn.open_table(SUMS).db()?;
+        let mut sums = txn.open_table(Sums::DEFINITION).db()?;
         sums.retain_in((next_tree, 0).., |_, _| false).db()?;
     }
     txn.commit().db()?;
@@ -98,7 +99,7 @@ pub(in crate::store) fn init_blocks(
 pub(in crate::store) fn settle_marks(database: &Database, now: Generation) -> Result<(), StoreError> {
     let txn = begin_durable(database, true)?;
     let marks = Marks { before: now, now };
-    put(&mut txn.open_table(META).db()?, "generation", &marks.encode())?;
+    put(&mut txn.open_table(Meta::DEFINITION).db()?, "generation", &marks.encode())?;
     txn.commit().db()
 }
 
@@ -116,10 +117,9 @@ pub(in crate::store) fn sync_names(provider: &dyn StorageProvider, options: &Sto
 /// Reads the head and replays the ledger's tail over the client rows.
 pub(in crate::store) fn load_writer(database: &Database) -> Result<WriterState, StoreError> {
     let txn = database.begin_read().db()?;
-    let meta = txn.open_table(META).db()?;
+    let meta = txn.open_table(Meta::DEFINITION).db()?;
     let head = head_of(&txn)?;
-    let account: Option<AccountRow> =
-        meta.get("account").db()?.map(|raw| unseal("meta-0", "account", raw.value())).transpose()?;
+    let account = meta.get("account").db()?.map(|raw| AccountRow::unsealed(raw.value())).transpose()?;
     let AccountRow(account) = account.unwrap_or_default();
     let mut writer = WriterState { head, account, ..WriterState::default() };
     crate::store::rules::ledger::replay(&txn, &mut writer)?;
@@ -127,15 +127,15 @@ pub(in crate::store) fn load_writer(database: &Database) -> Result<WriterState, 
 }
 
 pub(in crate::store) fn head_of(txn: &redb::ReadTransaction) -> Result<Head, StoreError> {
-    match txn.open_table(META).db()?.get("head").db()? {
-        Some(raw) => Ok(unseal("meta-0", "head", raw.value())?),
+    match txn.open_table(Meta::DEFINITION).db()?.get("head").db()? {
+        Some(raw) => Ok(Head::unsealed(raw.value())?),
         None => Err(StoreError::Contradiction { what: "meta-0 has no head".into() }),
     }
 }
 
-type Meta<'t> = Table<'t, &'static str, &'static [u8]>;
+type MetaTable<'t> = Table<'t, &'static str, &'static [u8]>;
 
-fn put(meta: &mut Meta<'_>, key: &str, value: &[u8]) -> Result<(), StoreError> {
+fn put(meta: &mut MetaTable<'_>, key: &str, value: &[u8]) -> Result<(), StoreError> {
     meta.insert(key, encode_meta(key, value).as_slice()).db()?;
     Ok(())
 }

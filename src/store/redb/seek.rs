@@ -4,10 +4,12 @@ use std::ops::Bound;
 
 use redb::{Key, TableDefinition, Value};
 
-use super::read::{Reader, TreeNumber};
+use super::read::Reader;
 use super::transaction::Snapshot;
 use crate::store::error::{DbResult, StoreError};
 use crate::store::redb::read::claims::known;
+use crate::store::redb::tables::InRedb;
+use crate::store::schema::{TreeNumber, Trees};
 
 /// The parts of a key in the order of their weight: bytes, and whether they are a little-endian
 /// number.
@@ -125,7 +127,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails.
     pub fn next_readable_tree(&self, from: TreeNumber) -> Result<Option<TreeNumber>, StoreError> {
-        let found = self.rows.first_readable(super::tables::TREES, &from.to_le_bytes())?;
+        let found = self.rows.first_readable(Trees::DEFINITION, &from.to_le_bytes())?;
         Ok(found.and_then(|key| key.first_chunk::<8>().copied()).map(u64::from_le_bytes))
     }
 }

@@ -9,11 +9,15 @@ use crate::store::command::claims::Audited;
 use crate::store::command::{Outcome, Refused, Settle};
 use crate::store::error::{DbResult, StoreError};
 use crate::store::records::{
-    ClaimRow, DataPlace, EntryKind, GroupRow, HashReason, HashWork, LeafState, ProvenanceRow, Submitter, TileRow,
-    TreeRow, range_end, seal, unseal,
+    ClaimRow, DataPlace, EntryKind, HashReason, HashWork, LeafState, ProvenanceRow, Submitter, TileRow, TreeRow,
+    range_end,
 };
 use crate::store::redb::apply::Batch;
-use crate::store::redb::tables::{CHORE_DROP, CLAIMS, DOUBTED, FOLLOWED, NO_ENTRY, PROVENANCE, SUSPECTS};
+use crate::store::redb::tables::InRedb;
+use crate::store::schema::{
+    CHORE_DROP, Claims, Clients, Doubted, Followed, Hashes, NO_ENTRY, Provenance, Suspects, Tiles,
+};
+use crate::store::table::Table;
 
 impl Batch<'_> {
     /// Changes the states of a tile; the counts of its tree follow. Returns the tile as it is now.
@@ -44,7 +48,7 @@ impl Batch<'_> {
                     *count += 1;
                 }
             }
-            self.txn.open_table(PROVENANCE).db()?.insert(tree, &provenance.encode(tree)[..]).db()?;
+            self.txn.open_table(Provenance::DEFINITION).db()?.insert(tree, &provenance.encode(tree)[..]).db()?;
         }
         Ok(row)
     }
@@ -52,15 +56,15 @@ impl Batch<'_> {
     /// The states of a tile.
     pub(in crate::store) fn tile(&self, key: (u64, u64)) -> Result<TileRow, StoreError> {
         match self.tiles.get(key).db()? {
-            Some(raw) => Ok(TileRow::decode(key, raw.value())?),
+            Some(raw) => Ok(Tiles::decode(&key, raw.value())?),
             None => Ok(TileRow::PENDING),
         }
     }
 
     /// The counts of a tree.
     pub(in crate::store) fn provenance(&self, tree: u64) -> Result<ProvenanceRow, StoreError> {
-        match self.txn.open_table(PROVENANCE).db()?.get(tree).db()? {
-            Some(raw) => Ok(ProvenanceRow::decode(tree, raw.value())?),
+        match self.txn.open_table(Provenance::DEFINITION).db()?.get(tree).db()? {
+            Some(raw) => Ok(Provenance::decode(&tree, raw.value())?),
             None => Ok(ProvenanceRow::default()),
         }
     }
@@ -88,7 +92,7 @@ impl Batch<'_> {
             let number = leaf / GROUP_LEAVES;
             let key = (tree, number);
             let mut group = match self.hashes.get(key).db()? {
-                Some(raw) => GroupRow::decode(key, raw.value())?,
+                Some(raw) => Hashes::decode(&key, raw.value())?,
                 None => return Err(StoreError::Contradiction { what: format!("hashes-0 lacks row {key:?}") }),
             };
             for (leaf, hash) in run {
@@ -160,9 +164,9 @@ impl Batch<'_> {
         submitters: Vec<Submitter>,
     ) -> Result<(), StoreError> {
         let row = ClaimRow { order: range.order(), submitters };
-        let mut table = self.txn.open_table(CLAIMS).db()?;
+        let mut table = self.txn.open_table(Claims::DEFINITION).db()?;
         let key = (tree, range.start());
-        table.insert(key, seal("claims-0", key, &row)?.as_slice()).db()?;
+        table.insert(key, Claims::encode(&key, &row)?.as_slice()).db()?;
         Ok(())
     }
 
@@ -173,10 +177,10 @@ impl Batch<'_> {
         row.strikes = row.strikes.saturating_add(u64::from(strike));
         row.updated_ms = at_ms;
         // Written now: unlike a credit, a strike is stored nowhere else.
-        self.clients.insert(client, seal("clients-0", client, &row)?.as_slice()).db()?;
+        self.clients.insert(client, Clients::encode(&client, &row)?.as_slice()).db()?;
         let last = row.last_seq;
         self.overlay.insert(client, row);
-        if strike && last != NO_ENTRY && !self.txn.open_table(CLAIMS).db()?.is_empty().db()? {
+        if strike && last != NO_ENTRY && !self.txn.open_table(Claims::DEFINITION).db()?.is_empty().db()? {
             self.suspect(client, last)?;
         }
         Ok(())
@@ -185,7 +189,7 @@ impl Batch<'_> {
     /// Has a client's entries up to `last` followed back, down to where it was followed back
     /// before.
     fn suspect(&self, client: [u8; 16], last: u64) -> Result<(), StoreError> {
-        let mut suspects = self.txn.open_table(SUSPECTS).db()?;
+        let mut suspects = self.txn.open_table(Suspects::DEFINITION).db()?;
         let walk = suspects.get(client).db()?.map(|raw| raw.value());
         if let Some((next, from, until, _)) = walk {
             // What is newer than this walk gets one of its own behind it, so that no entry is met
@@ -202,7 +206,7 @@ impl Batch<'_> {
 
     /// Doubts the leaves of a client caught lying, going back along its entries.
     pub(in crate::store) fn backtrack(&mut self, client: [u8; 16], limit: usize) -> Result<Outcome, StoreError> {
-        let walk = self.txn.open_table(SUSPECTS).db()?.get(client).db()?.map(|raw| raw.value());
+        let walk = self.txn.open_table(Suspects::DEFINITION).db()?.get(client).db()?.map(|raw| raw.value());
         let Some(walk) = walk else {
             return Ok(Outcome::Walked { rows: 0, more: false, skipped: Vec::new() });
         };
@@ -212,7 +216,7 @@ impl Batch<'_> {
             // It begins once more, behind nothing: to meet an entry twice does no harm.
             None => {
                 let last = skip_row(self.client(client), &mut skipped)?.map_or(NO_ENTRY, |row| row.last_seq);
-                self.txn.open_table(FOLLOWED).db()?.remove(client).db()?;
+                self.txn.open_table(Followed::DEFINITION).db()?.remove(client).db()?;
                 (last, last, NO_ENTRY, false)
             }
         };
@@ -236,10 +240,10 @@ impl Batch<'_> {
         }
         let more = goes_on(next);
         if more {
-            self.txn.open_table(SUSPECTS).db()?.insert(client, (next, from, until, again)).db()?;
+            self.txn.open_table(Suspects::DEFINITION).db()?.insert(client, (next, from, until, again)).db()?;
         } else {
-            self.txn.open_table(SUSPECTS).db()?.remove(client).db()?;
-            self.txn.open_table(FOLLOWED).db()?.insert(client, from).db()?;
+            self.txn.open_table(Suspects::DEFINITION).db()?.remove(client).db()?;
+            self.txn.open_table(Followed::DEFINITION).db()?.insert(client, from).db()?;
             if again && let Some(row) = skip_row(self.client(client), &mut skipped)? {
                 self.suspect(client, row.last_seq)?;
             }
@@ -267,7 +271,7 @@ impl Batch<'_> {
         let end = leaves.min(range_end(entry.start, entry.order));
         let key = (entry.tree, entry.start / TILE_LEAVES);
         let tile = match self.tiles.get(key).db()? {
-            Some(raw) => TileRow::decode(key, raw.value())?,
+            Some(raw) => Tiles::decode(&key, raw.value())?,
             None => return Ok(()),
         };
         let firm = |slot: u64| matches!(tile.state(slot), LeafState::Agreed | LeafState::Audited);
@@ -276,7 +280,7 @@ impl Batch<'_> {
             return Ok(());
         }
         self.edit_tile(key.0, key.1, |tile| hit.iter().for_each(|slot| tile.set(*slot, LeafState::Doubted)))?;
-        self.txn.open_table(DOUBTED).db()?.insert(key, ()).db()?;
+        self.txn.open_table(Doubted::DEFINITION).db()?.insert(key, ()).db()?;
         Ok(())
     }
 
@@ -284,12 +288,12 @@ impl Batch<'_> {
     pub(in crate::store) fn prune_claims(&mut self, tree: u64, tile: u64, row: &TileRow) -> Result<(), StoreError> {
         let first = tile * TILE_LEAVES;
         let mut gone = Vec::new();
-        let mut table = self.txn.open_table(CLAIMS).db()?;
+        let mut table = self.txn.open_table(Claims::DEFINITION).db()?;
         for entry in table.range((tree, first)..(tree, first + TILE_LEAVES)).db()? {
             let (key, raw) = entry.db()?;
             let key = key.value();
             let (_, start) = key;
-            let claim: ClaimRow = unseal("claims-0", key, raw.value())?;
+            let claim: ClaimRow = Claims::decode(&key, raw.value())?;
             let end = range_end(start, claim.order).min(first + TILE_LEAVES);
             if !(start..end).any(|leaf| row.state(leaf % TILE_LEAVES).is_weak()) {
                 gone.push(start);
@@ -308,14 +312,14 @@ impl Batch<'_> {
         leaf: u64,
     ) -> Result<Option<(u64, Vec<Submitter>)>, StoreError> {
         let first = leaf / TILE_LEAVES * TILE_LEAVES;
-        let table = self.txn.open_table(CLAIMS).db()?;
+        let table = self.txn.open_table(Claims::DEFINITION).db()?;
         let Some(entry) = table.range((tree, first)..=(tree, leaf)).db()?.next_back() else {
             return Ok(None);
         };
         let (key, raw) = entry.db()?;
         let key = key.value();
         let (_, start) = key;
-        let claim: ClaimRow = unseal("claims-0", key, raw.value())?;
+        let claim: ClaimRow = Claims::decode(&key, raw.value())?;
         let covers = range_end(start, claim.order) > leaf;
         Ok(covers.then_some((start, claim.submitters)))
     }

@@ -4,9 +4,11 @@ use crate::merkle::TILE_LEAVES;
 use crate::store::command::claims::{Damage, Repair};
 use crate::store::command::{Outcome, Refused};
 use crate::store::error::{DbResult, StoreError};
-use crate::store::records::{HashReason, LeafState, QuorumRow, TreeState, range_end, unseal};
+use crate::store::records::{HashReason, LeafState, TreeState, range_end};
 use crate::store::redb::apply::Batch;
-use crate::store::redb::tables::{DAMAGED, QUORUMS};
+use crate::store::redb::tables::InRedb;
+use crate::store::schema::{Damaged, Quorums};
+use crate::store::table::Table;
 
 impl Batch<'_> {
     pub(in crate::store) fn mark_damaged(&mut self, damage: &Damage) -> Result<Outcome, StoreError> {
@@ -29,7 +31,7 @@ impl Batch<'_> {
                 damaged |= u32::from(row.state(slot) == LeafState::Damaged) << slot;
             }
         })?;
-        let mut table = self.txn.open_table(DAMAGED).db()?;
+        let mut table = self.txn.open_table(Damaged::DEFINITION).db()?;
         for leaf in &marked {
             table.insert((tree, *leaf), ()).db()?;
         }
@@ -44,12 +46,12 @@ impl Batch<'_> {
     fn voted(&self, tree: u64, tile: u64) -> Result<u32, StoreError> {
         let first = tile * TILE_LEAVES;
         let mut voted = 0;
-        let table = self.txn.open_table(QUORUMS).db()?;
+        let table = self.txn.open_table(Quorums::DEFINITION).db()?;
         for entry in table.range((tree, first)..(tree, first + TILE_LEAVES)).db()? {
             let (key, raw) = entry.db()?;
             let key = key.value();
             let (_, start) = key;
-            let row = unseal::<QuorumRow>("quorums-0", key, raw.value());
+            let row = Quorums::decode(&key, raw.value());
             let end = row.map_or(u64::MAX, |row| range_end(start, row.order));
             for leaf in start..end.min(first + TILE_LEAVES) {
                 voted |= 1 << (leaf - first);
@@ -71,7 +73,7 @@ impl Batch<'_> {
         let now = if known { LeafState::Verified } else { LeafState::Pending };
         let mut repaired = 0;
         for leaf in leaves {
-            self.txn.open_table(DAMAGED).db()?.remove((*tree, *leaf)).db()?;
+            self.txn.open_table(Damaged::DEFINITION).db()?.remove((*tree, *leaf)).db()?;
             // The state decides: it has a checksum, and the row does not.
             let state = self.tile((*tree, leaf / TILE_LEAVES))?.state(leaf % TILE_LEAVES);
             if state == LeafState::Damaged {

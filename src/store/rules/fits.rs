@@ -5,9 +5,12 @@ use crate::store::error::{DbResult, StoreError};
 use crate::store::records::{EntryKind, Head, LedgerRow, RecordError, TreeRow, TreeState, damaged};
 use crate::store::redb::apply::Batch;
 use crate::store::redb::read::Reader;
-use crate::store::redb::tables::{
-    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CONSUMED, FOLLOWED, NO_ENTRY, RECEIPTS, VOTED,
+use crate::store::redb::tables::InRedb;
+use crate::store::schema::{
+    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, Chores, Consumed, Debits, Followed, Ledger, NO_ENTRY,
+    Receipts, Suspects, VOTED,
 };
+use crate::store::table::Table;
 
 /// The row, or `None` if it is damaged.
 pub(in crate::store) fn readable<T>(row: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
@@ -42,7 +45,7 @@ pub(in crate::store) fn chore(kind: u8, tree: u64, row: Option<&TreeRow>, next_t
         CHORE_FOLD => state == Some(TreeState::Folding),
         _ => false,
     };
-    if fits { Ok(()) } else { Err(damaged("chores-0", format!("tree {tree} needs no chore {kind}"))) }
+    if fits { Ok(()) } else { Err(damaged(Chores::NAME, format!("tree {tree} needs no chore {kind}"))) }
 }
 
 /// The ledger entry that a row leads to has its id and is, or is not, a debit. False if it was
@@ -95,15 +98,15 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn consumed(&self, expires_ms: u64, id: [u8; 16]) -> Result<Option<u64>, StoreError> {
         self.rows.look(|txn| {
-            let found = txn.open_table(CONSUMED).db()?.get((expires_ms, id)).db()?.map(|raw| raw.value());
+            let found = txn.open_table(Consumed::DEFINITION).db()?.get((expires_ms, id)).db()?.map(|raw| raw.value());
             match found {
                 Some(NO_ENTRY | VOTED) => Ok(found),
                 Some(seq) => {
                     let entry = self.ledger_entry(seq)?;
-                    leads_to_entry(("consumed-0", id, false), seq, &self.head()?, entry.as_ref())?;
+                    leads_to_entry((Consumed::NAME, id, false), seq, &self.head()?, entry.as_ref())?;
                     Ok(found)
                 }
-                None => Ok(txn.open_table(RECEIPTS).db()?.get(id).db()?.map(|raw| raw.value())),
+                None => Ok(txn.open_table(Receipts::DEFINITION).db()?.get(id).db()?.map(|raw| raw.value())),
             }
         })
     }
@@ -114,11 +117,11 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn receipt(&self, id: [u8; 16]) -> Result<Option<(u64, LedgerRow)>, StoreError> {
         self.rows.look(|txn| {
-            let Some(seq) = txn.open_table(RECEIPTS).db()?.get(id).db()?.map(|raw| raw.value()) else {
+            let Some(seq) = txn.open_table(Receipts::DEFINITION).db()?.get(id).db()?.map(|raw| raw.value()) else {
                 return Ok(None);
             };
             let entry = self.ledger_entry(seq)?;
-            leads_to_entry(("receipts-0", id, false), seq, &self.head()?, entry.as_ref())?;
+            leads_to_entry((Receipts::NAME, id, false), seq, &self.head()?, entry.as_ref())?;
             Ok(entry.map(|row| (seq, row)))
         })
     }
@@ -137,7 +140,7 @@ impl Batch<'_> {
     pub(in crate::store) fn debited(&self, key: [u8; 16]) -> Result<Option<(u64, LedgerRow)>, StoreError> {
         let Some(seq) = self.debits.get(key).db()?.map(|raw| raw.value()) else { return Ok(None) };
         let entry = self.try_entry(seq)?;
-        leads_to_entry(("debits-0", key, true), seq, &self.head, entry.as_ref())?;
+        leads_to_entry((Debits::NAME, key, true), seq, &self.head, entry.as_ref())?;
         Ok(entry.map(|row| (seq, row)))
     }
 
@@ -153,7 +156,7 @@ impl Batch<'_> {
             }
             let row = self.entry(next)?;
             if row.kind == EntryKind::Debit && row.id == key {
-                return Err(damaged("debits-0", format!("it lacks the row of ledger entry {next}")).into());
+                return Err(damaged(Debits::NAME, format!("it lacks the row of ledger entry {next}")).into());
             }
             next = row.previous;
         }
@@ -161,15 +164,16 @@ impl Batch<'_> {
     }
 
     pub(in crate::store) fn try_entry(&self, seq: u64) -> Result<Option<LedgerRow>, StoreError> {
-        Ok(self.ledger.get(seq).db()?.map(|raw| LedgerRow::decode(seq, raw.value())).transpose()?)
+        Ok(self.ledger.get(seq).db()?.map(|raw| Ledger::decode(&seq, raw.value())).transpose()?)
     }
 
     /// How far up a client was followed back; [`NO_ENTRY`] if never, or if the row cannot be right:
     /// following it again does no harm.
     pub(in crate::store) fn followed(&self, client: [u8; 16]) -> Result<u64, StoreError> {
-        let stored = self.txn.open_table(FOLLOWED).db()?.get(client).db()?.map_or(NO_ENTRY, |raw| raw.value());
+        let stored =
+            self.txn.open_table(Followed::DEFINITION).db()?.get(client).db()?.map_or(NO_ENTRY, |raw| raw.value());
         let entry = readable(self.try_entry(stored))?.flatten();
-        let fits = is_of_client("followed-0", client, stored, &self.head, entry.as_ref()).is_ok();
+        let fits = is_of_client(Followed::NAME, client, stored, &self.head, entry.as_ref()).is_ok();
         Ok(if fits { stored } else { NO_ENTRY })
     }
 
@@ -180,7 +184,7 @@ impl Batch<'_> {
         client: [u8; 16],
         (next, from, until, _): (u64, u64, u64, bool),
     ) -> Result<(), StoreError> {
-        let table = "suspects-0";
+        let table = Suspects::NAME;
         for seq in [next, from, until] {
             // An entry that does not decode is an error of its own when the walk is there.
             if let Some(entry) = readable(self.try_entry(seq))? {

@@ -7,10 +7,12 @@ use redb::ReadTransaction;
 
 use crate::store::command::{Debit, Outcome, Refused};
 use crate::store::error::{DbResult, StoreError};
-use crate::store::records::{ClientRow, EntryKind, Head, LedgerRow, seal, unseal};
+use crate::store::records::{ClientRow, EntryKind, Head, LedgerRow};
 use crate::store::redb::apply::Batch;
 use crate::store::redb::open::WriterState;
-use crate::store::redb::tables::{CLIENTS, FOLLOWED, LEDGER};
+use crate::store::redb::tables::InRedb;
+use crate::store::schema::{Clients, Followed, Ledger};
+use crate::store::table::Table;
 
 impl Batch<'_> {
     /// The newest row of a client: from this batch, from memory, from the table, or a new one.
@@ -19,7 +21,7 @@ impl Batch<'_> {
             return Ok(*row);
         }
         match self.clients.get(client).db()? {
-            Some(raw) => Ok(unseal("clients-0", client, raw.value())?),
+            Some(raw) => Ok(Clients::decode(&client, raw.value())?),
             None => Ok(ClientRow::default()),
         }
     }
@@ -94,7 +96,7 @@ impl Batch<'_> {
         let rows = (until - round.at) as u64;
         for key in &round.keys[round.at..until] {
             let row = self.client(*key)?;
-            self.clients.insert(*key, seal("clients-0", *key, &row)?.as_slice()).db()?;
+            self.clients.insert(*key, Clients::encode(key, &row)?.as_slice()).db()?;
             self.flushed.push(*key);
         }
         round.at = until;
@@ -185,13 +187,13 @@ impl Batch<'_> {
             seen += 1;
             next = (seen == limit).then_some(key);
             let newer = self.overlay.contains_key(&key) || self.writer.dirty.contains_key(&key);
-            if !newer && unseal::<ClientRow>("clients-0", key, raw.value()).is_ok_and(|row| idle(&row)) {
+            if !newer && Clients::decode(&key, raw.value()).is_ok_and(|row| idle(&row)) {
                 victims.push(key);
             }
         }
         for key in &victims {
             self.clients.remove(*key).db()?;
-            self.txn.open_table(FOLLOWED).db()?.remove(*key).db()?;
+            self.txn.open_table(Followed::DEFINITION).db()?.remove(*key).db()?;
         }
         Ok(Outcome::Scanned { rows: victims.len() as u64, next })
     }
@@ -243,18 +245,18 @@ impl Round {
 
 /// Applies to client rows what the ledger holds beyond the last checkpoint.
 pub(in crate::store) fn replay(txn: &ReadTransaction, writer: &mut WriterState) -> Result<(), StoreError> {
-    let clients = txn.open_table(CLIENTS).db()?;
-    let ledger = txn.open_table(LEDGER).db()?;
+    let clients = txn.open_table(Clients::DEFINITION).db()?;
+    let ledger = txn.open_table(Ledger::DEFINITION).db()?;
     let from = writer.head.checkpoint.max(writer.head.anchor);
     for entry in ledger.range(from..).db()? {
         let (seq, raw) = entry.db()?;
         let seq = seq.value();
-        let row = LedgerRow::decode(seq, raw.value())?;
+        let row = Ledger::decode(&seq, raw.value())?;
         let client = match writer.dirty.get_mut(&row.client) {
             Some(client) => client,
             None => {
                 let stored = match clients.get(row.client).db()? {
-                    Some(raw) => unseal("clients-0", row.client, raw.value())?,
+                    Some(raw) => Clients::decode(&row.client, raw.value())?,
                     None => ClientRow::default(),
                 };
                 writer.dirty.entry(row.client).or_insert(stored)

@@ -10,8 +10,10 @@ use crate::store::command::{Outcome, Refused};
 use crate::store::error::{DbResult, StoreError};
 use crate::store::records::{GroupRow, LeafState, ProvenanceRow, TileRow, TreeState};
 use crate::store::redb::apply::Batch;
-use crate::store::redb::tables::{CHORE_PURGE, DAMAGED, DOUBTED, PROVENANCE};
+use crate::store::redb::tables::InRedb;
 use crate::store::redb::transaction::Open;
+use crate::store::schema::{CHORE_PURGE, Damaged, Doubted, Hashes, Provenance, Tiles};
+use crate::store::table::Table;
 
 const DONE: Outcome = Outcome::Done { rows: 0, more: false };
 
@@ -51,7 +53,7 @@ impl Batch<'_> {
         if readable(self.provenance(tree))? == Some(counts) {
             return Ok(DONE);
         }
-        self.txn.open_table(PROVENANCE).db()?.insert(tree, &counts.encode(tree)[..]).db()?;
+        self.txn.open_table(Provenance::DEFINITION).db()?.insert(tree, &counts.encode(tree)[..]).db()?;
         Ok(Outcome::Done { rows: 1, more: false })
     }
 
@@ -60,7 +62,7 @@ impl Batch<'_> {
         let mut counts = ProvenanceRow::default();
         for entry in self.tiles.range((tree, 0)..=(tree, u64::MAX)).db()? {
             let (key, raw) = entry.db()?;
-            counts.add_tile(&TileRow::decode(key.value(), raw.value())?);
+            counts.add_tile(&Tiles::decode(&key.value(), raw.value())?);
         }
         Ok(counts)
     }
@@ -74,10 +76,10 @@ impl Batch<'_> {
                 Derived::Place(place, tree) => put(&mut self.ready, *place, *tree)?,
                 Derived::Chore(chore, there) => put(&mut self.chores, *chore, there.then_some(()))?,
                 Derived::Damaged(leaf, there) => {
-                    put(&mut self.txn.open_table(DAMAGED).db()?, *leaf, there.then_some(()))?;
+                    put(&mut self.txn.open_table(Damaged::DEFINITION).db()?, *leaf, there.then_some(()))?;
                 }
                 Derived::Doubted(tile, there) => {
-                    put(&mut self.txn.open_table(DOUBTED).db()?, *tile, there.then_some(()))?;
+                    put(&mut self.txn.open_table(Doubted::DEFINITION).db()?, *tile, there.then_some(()))?;
                 }
                 Derived::Receipt(id, seq) => put(&mut self.receipts, *id, *seq)?,
                 Derived::Debit(key, seq) => put(&mut self.debits, *key, *seq)?,
@@ -122,14 +124,14 @@ impl Batch<'_> {
             return Ok(Outcome::Done { rows: 0, more: false });
         }
         let key = (*tree, *group);
-        let stored = self.hashes.get(key).db()?.map(|raw| GroupRow::decode(key, raw.value()));
+        let stored = self.hashes.get(key).db()?.map(|raw| Hashes::decode(&key, raw.value()));
         if stored.is_some_and(|row| row.is_ok_and(|row| row.leaves.len() == leaves.len())) {
             return Ok(Outcome::Done { rows: 0, more: false });
         }
         let first = group * GROUP_LEAVES;
         let (tile, slot) = (first / TILE_LEAVES, first % TILE_LEAVES);
         let row = match self.tiles.get((*tree, tile)).db()? {
-            Some(raw) => TileRow::decode((*tree, tile), raw.value())?,
+            Some(raw) => Tiles::decode(&(*tree, tile), raw.value())?,
             None => TileRow::PENDING,
         };
         if known {
@@ -152,7 +154,7 @@ impl Batch<'_> {
             self.write_hashes(*tree, &done, &row, false)?;
             self.prune_claims(*tree, tile, &row)?;
             if row.mask(TILE_LEAVES, |state| state == LeafState::Doubted) == 0 {
-                self.txn.open_table(DOUBTED).db()?.remove((*tree, tile)).db()?;
+                self.txn.open_table(Doubted::DEFINITION).db()?.remove((*tree, tile)).db()?;
             }
         }
         match state {

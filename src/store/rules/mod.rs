@@ -11,5 +11,3 @@ mod settle;
 mod standings;
 mod sum_rows;
 mod trees;
-
-pub use standings::PutStandings;

@@ -7,11 +7,11 @@ use crate::policy::quorum::Voter;
 use crate::store::command::claims::{Amend, Referee, Ruling, Vote};
 use crate::store::command::{Outcome, Refused, Settle};
 use crate::store::error::{DbResult, StoreError};
-use crate::store::records::{
-    EntryKind, HashReason, LeafState, QuorumRow, Submitter, TreeState, VoteRow, range_end, seal, unseal,
-};
+use crate::store::records::{EntryKind, HashReason, LeafState, QuorumRow, Submitter, TreeState, VoteRow, range_end};
 use crate::store::redb::apply::Batch;
-use crate::store::redb::tables::{NO_ENTRY, QUORUMS};
+use crate::store::redb::tables::InRedb;
+use crate::store::schema::{NO_ENTRY, Quorums};
+use crate::store::table::Table;
 
 type Key = (u64, u64);
 
@@ -57,7 +57,7 @@ impl Batch<'_> {
             self.put_quorum(key, &row)?;
             return Ok(Ok(Taken::AwaitsQuorum));
         }
-        self.txn.open_table(QUORUMS).db()?.remove(key).db()?;
+        self.txn.open_table(Quorums::DEFINITION).db()?.remove(key).db()?;
         self.agreed(settle, vote, &row)
     }
 
@@ -113,25 +113,25 @@ impl Batch<'_> {
         range: &AlignedRange,
         seen: usize,
     ) -> Result<Result<Option<QuorumRow>, Refused>, StoreError> {
-        let table = self.txn.open_table(QUORUMS).db()?;
+        let table = self.txn.open_table(Quorums::DEFINITION).db()?;
         let first = range.tile() * TILE_LEAVES;
         for entry in table.range((key.0, first)..(key.0, first + TILE_LEAVES)).db()? {
             let (other, raw) = entry.db()?;
             let other = other.value();
             let (_, start) = other;
-            let row: QuorumRow = unseal("quorums-0", other, raw.value())?;
+            let row: QuorumRow = Quorums::decode(&other, raw.value())?;
             if start != key.1 && start < range.end() && range.start() < range_end(start, row.order) {
                 return Ok(Err(Refused::QuorumMoved));
             }
         }
         let row = table.get(key).db()?;
-        let row: Option<QuorumRow> = row.map(|raw| unseal("quorums-0", key, raw.value())).transpose()?;
+        let row: Option<QuorumRow> = row.map(|raw| Quorums::decode(&key, raw.value())).transpose()?;
         let fits = row.as_ref().map_or(seen == 0, |row| row.votes.len() == seen && row.order == range.order());
         Ok(if fits { Ok(row) } else { Err(Refused::QuorumMoved) })
     }
 
     fn put_quorum(&self, key: Key, row: &QuorumRow) -> Result<(), StoreError> {
-        self.txn.open_table(QUORUMS).db()?.insert(key, seal("quorums-0", key, row)?.as_slice()).db()?;
+        self.txn.open_table(Quorums::DEFINITION).db()?.insert(key, Quorums::encode(&key, row)?.as_slice()).db()?;
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl Batch<'_> {
         };
         let liars = self.rule(&mut row, ruling, *at_ms)?;
         if row.votes.is_empty() && row.refereed.is_empty() {
-            self.txn.open_table(QUORUMS).db()?.remove(key).db()?;
+            self.txn.open_table(Quorums::DEFINITION).db()?.remove(key).db()?;
         } else {
             self.put_quorum(key, &row)?;
         }
@@ -203,7 +203,7 @@ impl Batch<'_> {
             Ok(None) => return Ok(Outcome::Refused(Refused::QuorumMoved)),
             Err(refused) => return Ok(Outcome::Refused(refused)),
         };
-        self.txn.open_table(QUORUMS).db()?.remove(key).db()?;
+        self.txn.open_table(Quorums::DEFINITION).db()?.remove(key).db()?;
         self.set_states(*tree, *range, hashes, |_| LeafState::Verified)?;
         let mut liars = Vec::new();
         for vote in &row.votes {

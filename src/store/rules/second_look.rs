@@ -6,11 +6,13 @@ use crate::policy::quorum::Voter;
 use crate::store::command::claims::Upgrade;
 use crate::store::command::{Outcome, Refused};
 use crate::store::error::{DbResult, StoreError};
-use crate::store::records::{
-    DataPlace, EntryKind, GroupRow, HashReason, LeafState, LedgerRow, Submitter, TileRow, TreeState,
-};
+use crate::store::records::{DataPlace, EntryKind, HashReason, LeafState, LedgerRow, Submitter, TreeState};
 use crate::store::redb::apply::Batch;
-use crate::store::redb::tables::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, DAMAGED, DOUBTED, PROVENANCE};
+use crate::store::redb::tables::InRedb;
+use crate::store::schema::{
+    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, Claims, Damaged, Doubted, Hashes, Provenance, Quorums, Tiles,
+};
+use crate::store::table::Table;
 
 impl Batch<'_> {
     pub(in crate::store) fn upgrade(&mut self, upgrade: &Upgrade) -> Result<Outcome, StoreError> {
@@ -22,7 +24,7 @@ impl Batch<'_> {
         };
         let key = (*tree, *tile);
         let row = match self.tiles.get(key).db()? {
-            Some(raw) => TileRow::decode(key, raw.value())?,
+            Some(raw) => Tiles::decode(&key, raw.value())?,
             None => return Ok(judged(Vec::new(), Vec::new())),
         };
         let first = tile * TILE_LEAVES;
@@ -59,7 +61,7 @@ impl Batch<'_> {
         }
         self.prune_claims(*tree, *tile, &row)?;
         if row.mask(TILE_LEAVES, |state| state == LeafState::Doubted) == 0 {
-            self.txn.open_table(DOUBTED).db()?.remove((*tree, *tile)).db()?;
+            self.txn.open_table(Doubted::DEFINITION).db()?.remove((*tree, *tile)).db()?;
         }
         for Voter { client, .. } in &liars {
             self.strike(*client, true, *at_ms)?;
@@ -78,7 +80,7 @@ impl Batch<'_> {
     fn leaf_hash(&self, tree: u64, leaf: u64) -> Result<Option<Checksum>, StoreError> {
         let key = (tree, leaf / GROUP_LEAVES);
         match self.hashes.get(key).db()? {
-            Some(raw) => Ok(GroupRow::decode(key, raw.value())?.leaves.get((leaf % GROUP_LEAVES) as usize).copied()),
+            Some(raw) => Ok(Hashes::decode(&key, raw.value())?.leaves.get((leaf % GROUP_LEAVES) as usize).copied()),
             None => Ok(None),
         }
     }
@@ -164,12 +166,12 @@ impl Batch<'_> {
     /// Removes all rows about the leaves of a forgotten tree except their states, up to `limit`
     /// rows.
     pub(in crate::store) fn purge_trust(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
-        self.txn.open_table(PROVENANCE).db()?.remove(tree).db()?;
+        self.txn.open_table(Provenance::DEFINITION).db()?.remove(tree).db()?;
         let mut rows = self.drop_claims(tree, limit)?;
         let all = (tree, 0)..(tree + 1, 0);
         for row in self
             .txn
-            .open_table(crate::store::redb::tables::QUORUMS)
+            .open_table(Quorums::DEFINITION)
             .db()?
             .extract_from_if(all.clone(), |_, _| true)
             .db()?
@@ -178,7 +180,9 @@ impl Batch<'_> {
             row.db()?;
             rows += 1;
         }
-        for row in self.txn.open_table(DAMAGED).db()?.extract_from_if(all, |_, ()| true).db()?.take(limit - rows) {
+        for row in
+            self.txn.open_table(Damaged::DEFINITION).db()?.extract_from_if(all, |_, ()| true).db()?.take(limit - rows)
+        {
             row.db()?;
             rows += 1;
         }
@@ -188,14 +192,14 @@ impl Batch<'_> {
     /// Removes up to `limit` claims on the leaves of a tree, and notes on its doubted tiles.
     pub(in crate::store) fn drop_claims(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
         let mut rows = 0;
-        let mut table = self.txn.open_table(crate::store::redb::tables::CLAIMS).db()?;
+        let mut table = self.txn.open_table(Claims::DEFINITION).db()?;
         for row in table.extract_from_if((tree, 0)..(tree + 1, 0), |_, _| true).db()?.take(limit) {
             row.db()?;
             rows += 1;
         }
         for row in self
             .txn
-            .open_table(DOUBTED)
+            .open_table(Doubted::DEFINITION)
             .db()?
             .extract_from_if((tree, 0)..(tree + 1, 0), |_, ()| true)
             .db()?

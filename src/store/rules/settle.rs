@@ -9,9 +9,9 @@ use crate::store::records::{
     EntryKind, HashReason, LeafState, LedgerRow, NodeRow, Strategy, TreeState, UsefulnessAccount,
 };
 use crate::store::redb::apply::Batch;
-use crate::store::redb::read::due::TokenKey;
-use crate::store::redb::tables::{
-    CHORE_ASSEMBLE, CHORE_FOLD, DAMAGED, NO_ENTRY, PRIORITY_FRESH, PRIORITY_PARTIAL, VOTED,
+use crate::store::redb::tables::InRedb;
+use crate::store::schema::{
+    CHORE_ASSEMBLE, CHORE_FOLD, Damaged, NO_ENTRY, PRIORITY_FRESH, PRIORITY_PARTIAL, TokenKey, VOTED,
 };
 
 /// What an answer changed in its tree.
@@ -121,7 +121,7 @@ impl Batch<'_> {
         })?;
         let lost = damaged.count_ones();
         if lost > 0 {
-            let mut table = self.txn.open_table(DAMAGED).db()?;
+            let mut table = self.txn.open_table(Damaged::DEFINITION).db()?;
             for leaf in (range.start()..range.end()).filter(|leaf| damaged & (1 << (leaf % TILE_LEAVES)) != 0) {
                 table.insert((tree, leaf), ()).db()?;
             }

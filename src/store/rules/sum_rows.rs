@@ -3,15 +3,14 @@
 use redb::{Key, TableDefinition};
 
 use crate::store::command::Outcome;
+use crate::store::command::older::{OlderRow, place};
 use crate::store::error::{DbResult, StoreError};
-use crate::store::records::{
-    AccountRow, ClaimRow, ClientRow, CopyRow, GroupRow, LedgerRow, LengthRow, NodeRow, ProvenanceRow, QuorumRow,
-    RecordError, StandingRow, TileRow, seal, unseal,
-};
+use crate::store::records::{AccountRow, CopyRow, MetaRow, RecordError};
 use crate::store::redb::apply::Batch;
-use crate::store::redb::read::verify::{OlderRow, place};
-use crate::store::redb::tables::{CLAIMS, PROVENANCE, QUORUMS, STANDINGS};
+use crate::store::redb::tables::InRedb;
 use crate::store::redb::transaction::Open;
+use crate::store::schema::{Claims, Clients, Hashes, Interior, Ledger, Lengths, Provenance, Quorums, Standings, Tiles};
+use crate::store::table::Table;
 
 /// A row encoded once more. One that does not decode stays as it is.
 type Again = Result<Vec<u8>, RecordError>;
@@ -26,34 +25,33 @@ impl Batch<'_> {
             done += u64::from(match *table {
                 place::META => put(&mut self.meta, key, again_meta)?,
                 place::TREES => self.sum_tree(key)?,
-                place::HASHES => put(&mut self.hashes, key, |key, raw| Ok(GroupRow::decode(key, raw)?.encode(key)))?,
+                place::HASHES => put(&mut self.hashes, key, |key, raw| Ok(Hashes::decode(&key, raw)?.encode(key)))?,
                 place::LENGTHS => {
-                    put(&mut self.lengths, key, |key, raw| Ok(LengthRow::decode(key, raw)?.encode(key).to_vec()))?
+                    put(&mut self.lengths, key, |key, raw| Ok(Lengths::decode(&key, raw)?.encode(key).to_vec()))?
                 }
                 place::TILES => {
-                    put(&mut self.tiles, key, |key, raw| Ok(TileRow::decode(key, raw)?.encode(key).to_vec()))?
+                    put(&mut self.tiles, key, |key, raw| Ok(Tiles::decode(&key, raw)?.encode(key).to_vec()))?
                 }
                 place::INTERIOR => {
-                    put(&mut self.interior, key, |key, raw| Ok(NodeRow::decode(key, raw)?.encode(key).to_vec()))?
+                    put(&mut self.interior, key, |key, raw| Ok(Interior::decode(&key, raw)?.encode(key).to_vec()))?
                 }
-                place::CLIENTS => put(&mut self.clients, key, |key, raw| {
-                    seal("clients-0", key, &unseal::<ClientRow>("clients-0", key, raw)?)
-                })?,
+                place::CLIENTS => {
+                    put(&mut self.clients, key, |key, raw| Clients::encode(&key, &Clients::decode(&key, raw)?))?
+                }
                 place::LEDGER => {
-                    put(&mut self.ledger, key, |key, raw| Ok(LedgerRow::decode(key, raw)?.encode(key).to_vec()))?
+                    put(&mut self.ledger, key, |key, raw| Ok(Ledger::decode(&key, raw)?.encode(key).to_vec()))?
                 }
-                place::STANDINGS => {
-                    self.sum_in(STANDINGS, key, |key, raw| Ok(StandingRow::decode(key, raw)?.encode(key).to_vec()))?
-                }
-                place::PROVENANCE => {
-                    self.sum_in(PROVENANCE, key, |key, raw| Ok(ProvenanceRow::decode(key, raw)?.encode(key).to_vec()))?
-                }
-                place::CLAIMS => self.sum_in(CLAIMS, key, |key, raw| {
-                    seal("claims-0", key, &unseal::<ClaimRow>("claims-0", key, raw)?)
+                place::STANDINGS => self.sum_in(Standings::DEFINITION, key, |key, raw| {
+                    Ok(Standings::decode(&key, raw)?.encode(key).to_vec())
                 })?,
-                place::QUORUMS => self.sum_in(QUORUMS, key, |key, raw| {
-                    seal("quorums-0", key, &unseal::<QuorumRow>("quorums-0", key, raw)?)
+                place::PROVENANCE => self.sum_in(Provenance::DEFINITION, key, |key, raw| {
+                    Ok(Provenance::decode(&key, raw)?.encode(key).to_vec())
                 })?,
+                place::CLAIMS => {
+                    self.sum_in(Claims::DEFINITION, key, |key, raw| Claims::encode(&key, &Claims::decode(&key, raw)?))?
+                }
+                place::QUORUMS => self
+                    .sum_in(Quorums::DEFINITION, key, |key, raw| Quorums::encode(&key, &Quorums::decode(&key, raw)?))?,
                 _ => false,
             });
         }
@@ -87,8 +85,8 @@ impl Batch<'_> {
 /// Account and origin; everything else there is written by each opening or commit.
 fn again_meta(key: &str, raw: &[u8]) -> Again {
     match key {
-        "account" => seal("meta-0", key, &unseal::<AccountRow>("meta-0", key, raw)?),
-        _ => seal("meta-0", key, &unseal::<CopyRow>("meta-0", key, raw)?),
+        "account" => AccountRow::unsealed(raw)?.sealed(),
+        _ => CopyRow::unsealed(raw)?.sealed(),
     }
 }
 

@@ -4,11 +4,13 @@ use super::fits::readable;
 use crate::merkle::{GROUP_LEAVES, Shape, TILE_LEAVES};
 use crate::store::command::{AddGroups, BeginTree, FinishTree, Outcome, Refused};
 use crate::store::error::{DbResult, StoreError};
-use crate::store::records::{DataPlace, GroupRow, HashReason, LeafState, TreeRow, TreeState};
+use crate::store::records::{DataPlace, HashReason, LeafState, TreeRow, TreeState};
 use crate::store::redb::apply::Batch;
-use crate::store::redb::tables::{
-    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, DAMAGED, PRIORITY_FRESH, PRIORITY_PARTIAL,
+use crate::store::redb::tables::InRedb;
+use crate::store::schema::{
+    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, Damaged, Hashes, PRIORITY_FRESH, PRIORITY_PARTIAL,
 };
+use crate::store::table::Table;
 
 const DONE: Outcome = Outcome::Done { rows: 1, more: false };
 
@@ -67,7 +69,7 @@ impl Batch<'_> {
         for (group, row) in (add.first_group..).zip(&add.groups) {
             let key = (add.tree, group);
             if let Some(stored) = self.hashes.get(key).db()?
-                && GroupRow::decode(key, stored.value())? != *row
+                && Hashes::decode(&key, stored.value())? != *row
             {
                 return Ok(Outcome::Refused(Refused::HashConflict(group)));
             }
@@ -83,7 +85,7 @@ impl Batch<'_> {
             let state = if damaged { LeafState::Damaged } else { LeafState::Verified };
             self.edit_tile(add.tree, leaf / TILE_LEAVES, |tile| tile.set(leaf % TILE_LEAVES, state))?;
             if damaged {
-                self.txn.open_table(DAMAGED).db()?.insert((add.tree, *leaf), ()).db()?;
+                self.txn.open_table(Damaged::DEFINITION).db()?.insert((add.tree, *leaf), ()).db()?;
             }
         }
         let place = self.account_place(add.tree)?;

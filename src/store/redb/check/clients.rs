@@ -9,8 +9,9 @@ use redb::ReadableTableMetadata;
 use super::ledger::LedgerSums;
 use super::{CheckPhase, Checker, hex};
 use crate::store::error::{DbResult, StoreError};
-use crate::store::records::{ClientRow, EntryKind, LedgerRow, StandingRow, unseal};
-use crate::store::redb::tables::NO_ENTRY;
+use crate::store::records::{ClientRow, EntryKind, LedgerRow};
+use crate::store::schema::{Clients, Ledger, NO_ENTRY, Standings};
+use crate::store::table::Table;
 
 /// The sums of one client's entries.
 struct Account {
@@ -66,7 +67,7 @@ impl Checker<'_> {
             self.step(CheckPhase::Clients, of);
             self.report.standings += 1;
             let client = key.value();
-            self.decoded(hex(&client), StandingRow::decode(client, raw.value()));
+            self.decoded(hex(&client), Standings::decode(&client, raw.value()));
         }
         Ok(())
     }
@@ -81,7 +82,7 @@ impl Checker<'_> {
             self.step(CheckPhase::Clients, of);
             self.report.clients += 1;
             let name = hex(&client);
-            let decoded = unseal::<ClientRow>("clients-0", client, raw.value());
+            let decoded = Clients::decode(&client, raw.value());
             let Some(row) = self.decoded(&name, decoded) else {
                 continue;
             };
@@ -114,7 +115,7 @@ impl Checker<'_> {
             let (key, raw) = entry.db()?;
             let seq = key.value();
             self.step(CheckPhase::Clients, of);
-            let Ok(row) = LedgerRow::decode(seq, raw.value()) else {
+            let Ok(row) = Ledger::decode(&seq, raw.value()) else {
                 continue;
             };
             let client = row.client;
@@ -140,8 +141,7 @@ impl Checker<'_> {
         let stored = self.state.clients.get(client).db()?;
         let stored_row = stored.is_some();
         // A row that does not decode is a finding already.
-        let row =
-            stored.and_then(|raw| unseal::<ClientRow>("clients-0", *client, raw.value()).ok()).unwrap_or_default();
+        let row = stored.and_then(|raw| Clients::decode(client, raw.value()).ok()).unwrap_or_default();
         let sealed = row.last_seq != NO_ENTRY && row.last_seq < self.head.anchor;
         let at_row = (sealed || row.last_seq == NO_ENTRY).then_some((0, 0));
         Ok(Account { row, stored_row, last: NO_ENTRY, sum: 0, accepted: 0, at_row, settled: NO_ENTRY })

@@ -5,7 +5,9 @@ use super::trees::done_mask;
 use super::{CheckPhase, Checker};
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 use crate::store::error::{DbResult, StoreError};
-use crate::store::records::{EntryKind, LeafState, LedgerRow, LengthRow, Strategy, TileRow, TreeRow, TreeState};
+use crate::store::records::{EntryKind, LeafState, LedgerRow, Strategy, TileRow, TreeRow, TreeState};
+use crate::store::schema::{Ledger, Lengths, Tiles};
+use crate::store::table::Table;
 
 /// A tile row, and the leaves credited in it.
 struct Tally {
@@ -30,7 +32,7 @@ impl Checker<'_> {
                 let (key, raw) = entry.db()?;
                 // A row that does not decode is a finding already.
                 let key = key.value();
-                let tile = TileRow::decode(key, raw.value()).unwrap_or(TileRow::PENDING);
+                let tile = Tiles::decode(&key, raw.value()).unwrap_or(TileRow::PENDING);
                 let verified = tile.mask(TILE_LEAVES, |state| state == LeafState::Verified);
                 tallies.push(Tally { key, done: done_mask(&tile), verified, credited: 0, covered: 0 });
             }
@@ -52,7 +54,7 @@ impl Checker<'_> {
             let (key, raw) = entry.db()?;
             let seq = key.value();
             self.step(CheckPhase::Credits, 0);
-            let Ok(row) = LedgerRow::decode(seq, raw.value()) else {
+            let Ok(row) = Ledger::decode(&seq, raw.value()) else {
                 continue;
             };
             let at = (row.tree, row.start / TILE_LEAVES);
@@ -144,7 +146,7 @@ impl Checker<'_> {
         let groups = TILE_LEAVES / GROUP_LEAVES;
         for group in tile.saturating_mul(groups)..tile.saturating_mul(groups).saturating_add(groups) {
             let listed = self.state.lengths.get((tree, group)).db()?;
-            let lengths = match listed.map(|raw| LengthRow::decode((tree, group), raw.value())) {
+            let lengths = match listed.map(|raw| Lengths::decode(&(tree, group), raw.value())) {
                 Some(Ok(listed)) => listed.lengths.iter().map(|len| u64::from(*len)).collect(),
                 Some(Err(_)) => Vec::new(),
                 // A single file still coming in has its lengths nowhere: believe it.

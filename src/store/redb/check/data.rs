@@ -2,8 +2,9 @@
 
 use super::{Checker, open::BlocksFile};
 use crate::store::error::{DbResult, StoreError};
-use crate::store::records::{DataPlace, LengthRow, SourceRow, TreeRow, TreeState, unseal};
-use crate::store::redb::tables::CHUNK_BYTES;
+use crate::store::records::{DataPlace, TreeRow, TreeState};
+use crate::store::schema::{CHUNK_BYTES, Lengths, Sources};
+use crate::store::table::Table;
 
 use crate::hash::hash_batch;
 use crate::merkle::GROUP_LEAVES;
@@ -77,7 +78,7 @@ impl Layout {
             checker.find(format!("lengths-0 lacks row {key:?}"));
             return Ok(None);
         };
-        let Some(row) = checker.decoded(key, LengthRow::decode(key, raw.value())) else {
+        let Some(row) = checker.decoded(key, Lengths::decode(&key, raw.value())) else {
             return Ok(None);
         };
         if row.lengths.len() as u64 != leaves {
@@ -216,7 +217,7 @@ impl Checker<'_> {
         for entry in file.sources.range((tree, 0)..=(tree, u64::MAX)).db()? {
             let (key, raw) = entry.db()?;
             let key = key.value();
-            let decoded = unseal::<SourceRow>("sources-0", key, raw.value());
+            let decoded = Sources::decode(&key, raw.value());
             let Some(source) = self.decoded(key, decoded) else {
                 return Ok(());
             };

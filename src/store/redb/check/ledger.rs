@@ -5,7 +5,8 @@ use redb::ReadableTableMetadata;
 use super::{CheckPhase, Checker, hex};
 use crate::store::error::{DbResult, StoreError};
 use crate::store::records::{EntryKind, LedgerRow};
-use crate::store::redb::tables::{NO_ENTRY, VOTED};
+use crate::store::schema::{Debits, Ledger, NO_ENTRY, Receipts, VOTED};
+use crate::store::table::Table;
 
 /// Sums over the entries that are kept.
 #[derive(Debug, Default)]
@@ -68,7 +69,7 @@ impl Checker<'_> {
                 digest = None;
             }
             expected = seq.saturating_add(1);
-            let decoded = LedgerRow::decode(seq, raw.value());
+            let decoded = Ledger::decode(&seq, raw.value());
             let Some(row) = self.decoded(seq, decoded) else {
                 digest = None;
                 continue;
@@ -96,19 +97,19 @@ impl Checker<'_> {
         let debit = row.kind == EntryKind::Debit;
         let table = if debit { &self.state.debits } else { &self.state.receipts };
         if table.get(row.id).db()?.map(|raw| raw.value()) != Some(seq) {
-            let name = if debit { "debits-0" } else { "receipts-0" };
+            let name = if debit { Debits::NAME } else { Receipts::NAME };
             self.find(format!("ledger-0 row {seq}: {name} row {} does not lead to it", hex(&row.id)));
         }
         Ok(())
     }
 
     fn pointers_to_ledger(&mut self) -> Result<(), StoreError> {
-        let receipts = self.state.receipts.range::<[u8; 16]>(..).db()?.map(|entry| (entry, "receipts-0"));
-        let debits = self.state.debits.range::<[u8; 16]>(..).db()?.map(|entry| (entry, "debits-0"));
+        let receipts = self.state.receipts.range::<[u8; 16]>(..).db()?.map(|entry| (entry, Receipts::NAME));
+        let debits = self.state.debits.range::<[u8; 16]>(..).db()?.map(|entry| (entry, Debits::NAME));
         for (entry, name) in receipts.chain(debits) {
             let (key, raw) = entry.db()?;
             let (id, seq) = (key.value(), raw.value());
-            if !self.leads_to(seq, id, name == "debits-0")? {
+            if !self.leads_to(seq, id, name == Debits::NAME)? {
                 self.find(format!("{name} row {}: ledger-0 row {seq} is another, or is not there", hex(&id)));
             }
         }

@@ -5,16 +5,17 @@ use redb::{Database, DatabaseError, Key, ReadOnlyTable, ReadTransaction, Readabl
 use super::trust::TrustTables;
 use super::{CheckPhase, CheckProgress, CheckReport, OnCheck};
 use crate::store::error::{DbResult, StoreError, of_storage};
-use crate::store::records::{Head, LedgerRow, ScrubPlace, ScrubRow, TileRow, unseal};
+use crate::store::records::{Head, LedgerRow, MetaRow, ScrubPlace, ScrubRow, TileRow};
 use crate::store::redb::backend::{StorageProvider, StoreFile};
 use crate::store::redb::file::panic_is_damage;
 use crate::store::redb::identity::{belong_together, corrupted, label, see_file};
 use crate::store::redb::read::claims::known;
-use crate::store::redb::read::scrub::SCRUB;
-use crate::store::redb::tables::{
-    BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY,
-    RECEIPTS, SOURCES, STANDINGS, SUMS, TILES, TREES,
+use crate::store::redb::tables::InRedb;
+use crate::store::schema::{
+    Blocks, Chores, Clients, Consumed, Debits, Handles, Hashes, Interior, Ledger, Lengths, Meta, Names, Ready,
+    Receipts, Sources, Standings, Sums, Tiles, Trees,
 };
+use crate::store::table::Table;
 
 pub(super) type Rows<K> = ReadOnlyTable<K, &'static [u8]>;
 
@@ -96,9 +97,9 @@ pub(super) fn open(
     let head = label.head.ok_or_else(|| corrupted(&paths.0, "it has no head"))?;
     let blocks = match (blocks, blocks_txn) {
         (Some(database), Some(txn)) if has_blocks => Some(Box::new(BlocksFile {
-            blocks: table(&txn, BLOCKS)?,
-            sources: table(&txn, SOURCES)?,
-            sums: known(&txn, SUMS)?,
+            blocks: table(&txn, Blocks::DEFINITION)?,
+            sources: table(&txn, Sources::DEFINITION)?,
+            sums: known(&txn, Sums::DEFINITION)?,
             _database: database,
         })),
         _ => None,
@@ -110,33 +111,33 @@ pub(super) fn open(
 impl StateFile {
     /// A ledger entry; `None` if it is not there, or does not decode.
     pub(super) fn entry(&self, seq: u64) -> Result<Option<LedgerRow>, StoreError> {
-        Ok(self.ledger.get(seq).db()?.and_then(|raw| LedgerRow::decode(seq, raw.value()).ok()))
+        Ok(self.ledger.get(seq).db()?.and_then(|raw| Ledger::decode(&seq, raw.value()).ok()))
     }
 
     /// The states of a tile; all pending if it has no row, or one that does not decode.
     pub(super) fn tile(&self, key: (u64, u64)) -> Result<TileRow, StoreError> {
         let raw = self.tiles.get(key).db()?;
-        Ok(raw.and_then(|raw| TileRow::decode(key, raw.value()).ok()).unwrap_or(TileRow::PENDING))
+        Ok(raw.and_then(|raw| Tiles::decode(&key, raw.value()).ok()).unwrap_or(TileRow::PENDING))
     }
 
     fn open(txn: &ReadTransaction, database: Database) -> Result<Self, StoreError> {
         Ok(Self {
             unsummed_from: unsummed_from(txn)?,
-            trees: table(txn, TREES)?,
-            names: table(txn, NAMES)?,
-            handles: table(txn, HANDLES)?,
-            hashes: table(txn, HASHES)?,
-            lengths: table(txn, LENGTHS)?,
-            tiles: table(txn, TILES)?,
-            interior: table(txn, INTERIOR)?,
-            ready: table(txn, READY)?,
-            chores: table(txn, CHORES)?,
-            consumed: table(txn, CONSUMED)?,
-            clients: table(txn, CLIENTS)?,
-            ledger: table(txn, LEDGER)?,
-            receipts: table(txn, RECEIPTS)?,
-            debits: table(txn, DEBITS)?,
-            standings: known(txn, STANDINGS)?,
+            trees: table(txn, Trees::DEFINITION)?,
+            names: table(txn, Names::DEFINITION)?,
+            handles: table(txn, Handles::DEFINITION)?,
+            hashes: table(txn, Hashes::DEFINITION)?,
+            lengths: table(txn, Lengths::DEFINITION)?,
+            tiles: table(txn, Tiles::DEFINITION)?,
+            interior: table(txn, Interior::DEFINITION)?,
+            ready: table(txn, Ready::DEFINITION)?,
+            chores: table(txn, Chores::DEFINITION)?,
+            consumed: table(txn, Consumed::DEFINITION)?,
+            clients: table(txn, Clients::DEFINITION)?,
+            ledger: table(txn, Ledger::DEFINITION)?,
+            receipts: table(txn, Receipts::DEFINITION)?,
+            debits: table(txn, Debits::DEFINITION)?,
+            standings: known(txn, Standings::DEFINITION)?,
             trust: TrustTables::open(txn)?,
             _database: database,
         })
@@ -177,8 +178,8 @@ const CACHE_BYTES: usize = 32 << 20;
 /// The tree at which scrubbing is, or the first one of which it left groups out. Of the trees
 /// behind it, some groups may have checksums and others not, if they are of an older store.
 fn unsummed_from(txn: &ReadTransaction) -> Result<Option<u64>, StoreError> {
-    let raw = txn.open_table(META).db()?.get(SCRUB).db()?;
-    let row = raw.and_then(|raw| unseal::<ScrubRow>("meta-0", SCRUB, raw.value()).ok());
+    let raw = txn.open_table(Meta::DEFINITION).db()?.get(ScrubRow::KEY).db()?;
+    let row = raw.and_then(|raw| ScrubRow::unsealed(raw.value()).ok());
     Ok(row.and_then(|row| {
         let at = match row.at {
             Some(ScrubPlace::Data { tree, .. }) => Some(tree),

@@ -4,7 +4,10 @@ use redb::{Key, ReadOnlyTable, Value};
 
 use super::Checker;
 use crate::store::error::{DbResult, StoreError};
-use crate::store::redb::tables::CHORE_PURGE;
+use crate::store::schema::{
+    Blocks, CHORE_PURGE, Claims, Damaged, Doubted, Hashes, Interior, Lengths, Provenance, Quorums, Sources, Sums, Tiles,
+};
+use crate::store::table::Table;
 
 impl Checker<'_> {
     /// Jumps from tree to tree in each table, whatever the number of its rows.
@@ -12,25 +15,25 @@ impl Checker<'_> {
         let state = &self.state;
         let pair = |tree| (tree, 0_u64);
         let mut found = vec![
-            ("hashes-0", self.ownerless(&state.hashes, u64::MAX, pair, |key| key.0)?),
-            ("lengths-0", self.ownerless(&state.lengths, u64::MAX, pair, |key| key.0)?),
-            ("tiles-0", self.ownerless(&state.tiles, u64::MAX, pair, |key| key.0)?),
-            ("interior-0", self.ownerless(&state.interior, u64::MAX, |tree| (tree, 0, 0), |key| key.0)?),
+            (Hashes::NAME, self.ownerless(&state.hashes, u64::MAX, pair, |key| key.0)?),
+            (Lengths::NAME, self.ownerless(&state.lengths, u64::MAX, pair, |key| key.0)?),
+            (Tiles::NAME, self.ownerless(&state.tiles, u64::MAX, pair, |key| key.0)?),
+            (Interior::NAME, self.ownerless(&state.interior, u64::MAX, |tree| (tree, 0, 0), |key| key.0)?),
         ];
         if let Some(trust) = &state.trust {
-            found.push(("provenance-0", self.ownerless(&trust.provenance, u64::MAX, |tree| tree, |key| key)?));
-            found.push(("claims-0", self.ownerless(&trust.claims, u64::MAX, pair, |key| key.0)?));
-            found.push(("quorums-0", self.ownerless(&trust.quorums, u64::MAX, pair, |key| key.0)?));
-            found.push(("doubted-0", self.ownerless(&trust.doubted, u64::MAX, pair, |key| key.0)?));
-            found.push(("damaged-0", self.ownerless(&trust.damaged, u64::MAX, pair, |key| key.0)?));
+            found.push((Provenance::NAME, self.ownerless(&trust.provenance, u64::MAX, |tree| tree, |key| key)?));
+            found.push((Claims::NAME, self.ownerless(&trust.claims, u64::MAX, pair, |key| key.0)?));
+            found.push((Quorums::NAME, self.ownerless(&trust.quorums, u64::MAX, pair, |key| key.0)?));
+            found.push((Doubted::NAME, self.ownerless(&trust.doubted, u64::MAX, pair, |key| key.0)?));
+            found.push((Damaged::NAME, self.ownerless(&trust.damaged, u64::MAX, pair, |key| key.0)?));
         }
         if let Some(file) = &self.blocks {
             // From the next number on it is data of a tree whose row was never written.
             let next = self.head.next_tree;
-            found.push(("blocks-0", self.ownerless(&file.blocks, next, |tree| (tree, 0), |key| key.0)?));
-            found.push(("sources-0", self.ownerless(&file.sources, next, pair, |key| key.0)?));
+            found.push((Blocks::NAME, self.ownerless(&file.blocks, next, |tree| (tree, 0), |key| key.0)?));
+            found.push((Sources::NAME, self.ownerless(&file.sources, next, pair, |key| key.0)?));
             if let Some(sums) = &file.sums {
-                found.push(("sums-0", self.ownerless(sums, next, pair, |key| key.0)?));
+                found.push((Sums::NAME, self.ownerless(sums, next, pair, |key| key.0)?));
             }
         }
         for (table, trees) in found {

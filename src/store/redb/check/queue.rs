@@ -2,10 +2,11 @@
 
 use super::{CheckPhase, Checker, hex};
 use crate::store::error::{DbResult, StoreError};
-use crate::store::records::{DataPlace, RecordError, TreeRow, TreeState, unseal};
-use crate::store::redb::tables::{
-    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, PRIORITY_FRESH, PRIORITY_PARTIAL,
+use crate::store::records::{DataPlace, RecordError, TreeRow, TreeState};
+use crate::store::schema::{
+    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, PRIORITY_FRESH, PRIORITY_PARTIAL, Trees,
 };
+use crate::store::table::Table;
 use redb::ReadableTableMetadata;
 
 impl Checker<'_> {
@@ -107,7 +108,7 @@ impl Checker<'_> {
     }
 
     pub(super) fn tree_row(&self, tree: u64) -> Result<Option<Result<TreeRow, RecordError>>, StoreError> {
-        Ok(self.state.trees.get(tree).db()?.map(|raw| unseal("trees-0", tree, raw.value())))
+        Ok(self.state.trees.get(tree).db()?.map(|raw| Trees::decode(&tree, raw.value())))
     }
 }
 

@@ -5,7 +5,8 @@ use super::data::{ChunkReader, GroupLayout};
 use super::{Checker, open::BlocksFile};
 use crate::store::error::{DbResult, StoreError};
 use crate::store::records::{DataPlace, LeafState, SumRow, TileRow, TreeRow, TreeState, leaf_sum};
-use crate::store::redb::tables::CHORE_DROP;
+use crate::store::schema::{CHORE_DROP, Sums};
+use crate::store::table::Table;
 
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 
@@ -78,7 +79,7 @@ impl Checker<'_> {
             }
             return Ok(None);
         };
-        let Some(row) = self.decoded(key, SumRow::decode(key.0, key.1, &raw)) else { return Ok(None) };
+        let Some(row) = self.decoded(key, Sums::decode(&key, &raw)) else { return Ok(None) };
         if row.leaves.len() != leaves {
             self.find(format!("sums-0 row {key:?}: {} checksums for {leaves} leaves", row.leaves.len()));
             return Ok(None);

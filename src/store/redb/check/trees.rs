@@ -9,9 +9,9 @@ use crate::merkle::{
     GROUP_LEAVES, GROUP_ORDER, Level, LevelFolder, Shape, StreamingRoot, TILE_LEAVES, TILE_ORDER, fold,
 };
 use crate::store::error::{DbResult, StoreError};
-use crate::store::records::{
-    DataPlace, GroupRow, LeafState, NodeRow, ProvenanceRow, Strategy, TileRow, TreeRow, TreeState, unseal,
-};
+use crate::store::records::{DataPlace, LeafState, NodeRow, ProvenanceRow, Strategy, TileRow, TreeRow, TreeState};
+use crate::store::schema::{Hashes, Interior, Tiles, Trees};
+use crate::store::table::Table;
 
 impl Checker<'_> {
     /// All trees, and the totals that are sums over them.
@@ -23,7 +23,7 @@ impl Checker<'_> {
             let (key, raw) = entry.db()?;
             let tree = key.value();
             self.report.trees += 1;
-            let decoded = unseal::<TreeRow>("trees-0", tree, raw.value());
+            let decoded = Trees::decode(&tree, raw.value());
             let Some(row) = self.decoded(tree, decoded) else {
                 continue;
             };
@@ -95,7 +95,7 @@ impl Checker<'_> {
             }
             next += 1;
             self.report.groups += 1;
-            let decoded = GroupRow::decode(key, raw.value());
+            let decoded = Hashes::decode(&key, raw.value());
             let Some(group) = self.decoded(key, decoded) else {
                 return Ok(());
             };
@@ -181,7 +181,7 @@ impl Checker<'_> {
             let (key, raw) = entry.db()?;
             let key = key.value();
             self.report.tiles += 1;
-            let decoded = TileRow::decode(key, raw.value());
+            let decoded = Tiles::decode(&key, raw.value());
             let Some(tile) = self.decoded(key, decoded) else {
                 continue;
             };
@@ -222,7 +222,7 @@ impl Checker<'_> {
             let key = key.value();
             let (_, level, index) = key;
             rows += 1;
-            if self.decoded(key, NodeRow::decode(key, raw.value())).is_none() {
+            if self.decoded(key, Interior::decode(&key, raw.value())).is_none() {
                 continue;
             }
             if level >= end || index >= shape.nodes_at(Level(level)) {
@@ -255,7 +255,7 @@ impl Checker<'_> {
         for entry in self.state.hashes.range((tree, 0)..=(tree, u64::MAX)).db()? {
             let (key, raw) = entry.db()?;
             // A row that does not decode is a finding already.
-            let Ok(group) = GroupRow::decode(key.value(), raw.value()) else {
+            let Ok(group) = Hashes::decode(&key.value(), raw.value()) else {
                 return Ok(());
             };
             if let Some(node) = folder.push(group.top) {
@@ -273,7 +273,7 @@ impl Checker<'_> {
         let stored = self.state.interior.get(key).db()?;
         // As is one of these.
         let other = |found: NodeRow| found.0 != *node.as_bytes();
-        if stored.is_some_and(|raw| NodeRow::decode(key, raw.value()).is_ok_and(other)) {
+        if stored.is_some_and(|raw| Interior::decode(&key, raw.value()).is_ok_and(other)) {
             self.find(format!("interior-0 row {key:?}: not the hash of its children"));
         }
         Ok(())

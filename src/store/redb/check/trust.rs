@@ -8,13 +8,14 @@ use super::{CheckPhase, Checker, hex};
 use crate::merkle::TILE_LEAVES;
 use crate::store::error::{DbResult, StoreError, of_table};
 use crate::store::records::{
-    AccountRow, ClaimRow, DataPlace, LeafState, ProvenanceRow, QuorumRow, ScrubRow, Strategy, TileRow, TreeRow,
-    TreeState, unseal,
+    AccountRow, DataPlace, LeafState, MetaRow, ProvenanceRow, QuorumRow, ScrubRow, Strategy, TileRow, TreeRow,
+    TreeState,
 };
 use crate::store::redb::read::claims::known;
-use crate::store::redb::read::scrub::SCRUB;
-use crate::store::redb::tables::{CHORE_DROP, CLAIMS, DAMAGED, DOUBTED, FOLLOWED, META, PROVENANCE, QUORUMS, SUSPECTS};
+use crate::store::redb::tables::InRedb;
 use crate::store::rules::fits::is_of_client;
+use crate::store::schema::{CHORE_DROP, Claims, Damaged, Doubted, Followed, Meta, Provenance, Quorums, Suspects};
+use crate::store::table::Table;
 
 /// Tables that the stores of the first build lack.
 pub(super) struct TrustTables {
@@ -30,20 +31,20 @@ pub(super) struct TrustTables {
 
 impl TrustTables {
     pub(super) fn open(txn: &ReadTransaction) -> Result<Option<Self>, StoreError> {
-        let provenance = match txn.open_table(PROVENANCE) {
+        let provenance = match txn.open_table(Provenance::DEFINITION) {
             Ok(provenance) => provenance,
             Err(TableError::TableDoesNotExist(_)) => return Ok(None),
             Err(error) => return Err(of_table(error)),
         };
         Ok(Some(Self {
             provenance,
-            claims: table(txn, CLAIMS)?,
-            quorums: table(txn, QUORUMS)?,
-            suspects: table(txn, SUSPECTS)?,
-            doubted: table(txn, DOUBTED)?,
-            damaged: table(txn, DAMAGED)?,
-            followed: known(txn, FOLLOWED)?,
-            meta: table(txn, META)?,
+            claims: table(txn, Claims::DEFINITION)?,
+            quorums: table(txn, Quorums::DEFINITION)?,
+            suspects: table(txn, Suspects::DEFINITION)?,
+            doubted: table(txn, Doubted::DEFINITION)?,
+            damaged: table(txn, Damaged::DEFINITION)?,
+            followed: known(txn, Followed::DEFINITION)?,
+            meta: table(txn, Meta::DEFINITION)?,
         }))
     }
 }
@@ -52,7 +53,7 @@ impl StateFile {
     /// The counts of a tree; none if there is no row, or none that can be read.
     pub(super) fn provenance(&self, tree: u64) -> Option<ProvenanceRow> {
         let raw = self.trust.as_ref()?.provenance.get(tree).ok()??;
-        ProvenanceRow::decode(tree, raw.value()).ok()
+        Provenance::decode(&tree, raw.value()).ok()
     }
 }
 
@@ -103,7 +104,7 @@ impl Checker<'_> {
             let (key, raw) = entry.db()?;
             // One that does not decode is found when all claims are looked at.
             let key = key.value();
-            let Ok(claim) = unseal::<ClaimRow>("claims-0", key, raw.value()) else { continue };
+            let Ok(claim) = Claims::decode(&key, raw.value()) else { continue };
             let mask = mask_from(key.1 - first, claim.order);
             if states.mask(TILE_LEAVES, LeafState::is_weak) & mask == 0 {
                 said.idle_claims.push(key.1);
@@ -126,7 +127,7 @@ impl Checker<'_> {
             let key = key.value();
             self.step(CheckPhase::Clients, 0);
             self.report.claims += 1;
-            let Some(claim) = self.decoded(key, unseal::<ClaimRow>("claims-0", key, raw.value())) else { continue };
+            let Some(claim) = self.decoded(key, Claims::decode(&key, raw.value())) else { continue };
             if claim.submitters.is_empty() || claim.order > 5 || key.1 % (1 << claim.order) != 0 {
                 self.find(format!("claims-0 row {key:?}: it is not a claim on a unit"));
             }
@@ -153,7 +154,7 @@ impl Checker<'_> {
             let key = key.value();
             self.step(CheckPhase::Clients, 0);
             self.report.quorums += 1;
-            let Some(row) = self.decoded(key, unseal::<QuorumRow>("quorums-0", key, raw.value())) else { continue };
+            let Some(row) = self.decoded(key, Quorums::decode(&key, raw.value())) else { continue };
             if let Some(what) = self.wrong_quorum(key, &row)? {
                 self.find(format!("quorums-0 row {key:?}: {what}"));
             }
@@ -162,7 +163,7 @@ impl Checker<'_> {
             let (client, seq) = entry.db()?;
             let (client, (next, from, until, _)) = (client.value(), seq.value());
             for seq in [next, from, until] {
-                if !self.entry_of_client("suspects-0", client, seq)? {
+                if !self.entry_of_client(Suspects::NAME, client, seq)? {
                     break;
                 }
             }
@@ -170,14 +171,14 @@ impl Checker<'_> {
         if let Some(followed) = &tables.followed {
             for entry in followed.range::<[u8; 16]>(..).db()? {
                 let (client, seq) = entry.db()?;
-                self.entry_of_client("followed-0", client.value(), seq.value())?;
+                self.entry_of_client(Followed::NAME, client.value(), seq.value())?;
             }
         }
         if let Some(raw) = tables.meta.get("account").db()? {
-            self.decoded("account", unseal::<AccountRow>("meta-0", "account", raw.value()));
+            self.decoded("account", AccountRow::unsealed(raw.value()));
         }
-        if let Some(raw) = tables.meta.get(SCRUB).db()? {
-            self.decoded(SCRUB, unseal::<ScrubRow>("meta-0", SCRUB, raw.value()));
+        if let Some(raw) = tables.meta.get(ScrubRow::KEY).db()? {
+            self.decoded(ScrubRow::KEY, ScrubRow::unsealed(raw.value()));
         }
         Ok(())
     }

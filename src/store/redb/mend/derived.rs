@@ -11,16 +11,16 @@ use super::TREES_PER_STEP;
 use crate::merkle::TILE_LEAVES;
 use crate::store::command::mend::Derived;
 use crate::store::error::{DbResult, StoreError};
-use crate::store::records::{
-    DataPlace, EntryKind, Head, LeafState, LedgerRow, ProvenanceRow, TileRow, TreeRow, TreeState, unseal,
-};
+use crate::store::records::{DataPlace, EntryKind, Head, LeafState, ProvenanceRow, TreeRow, TreeState};
+use crate::store::redb::read::Reader;
 use crate::store::redb::read::claims::known;
-use crate::store::redb::read::{Reader, TreeNumber};
-use crate::store::redb::tables::{
-    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORES, DAMAGED, DEBITS, DOUBTED, HANDLES, HASHES, LEDGER, NAMES,
-    PRIORITY_FRESH, PRIORITY_PARTIAL, READY, RECEIPTS, TILES, TREES,
-};
+use crate::store::redb::tables::InRedb;
 use crate::store::rules::fits::{chore, leads_to_entry, readable};
+use crate::store::schema::{
+    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, Chores, Damaged, Debits, Doubted, Handles, Hashes, Ledger, Names,
+    PRIORITY_FRESH, PRIORITY_PARTIAL, Ready, Receipts, Tiles, TreeNumber, Trees,
+};
+use crate::store::table::Table;
 
 /// Rows looked at in one step.
 const ROWS_PER_STEP: usize = 2_048;
@@ -48,10 +48,10 @@ enum Owner {
 }
 
 fn owner(txn: &ReadTransaction, tree: TreeNumber) -> Result<Owner, StoreError> {
-    if let Some(raw) = txn.open_table(TREES).db()?.get(tree).db()? {
-        return Ok(unseal("trees-0", tree, raw.value()).map_or(Owner::Unknown, |row| Owner::Is(Box::new(row))));
+    if let Some(raw) = txn.open_table(Trees::DEFINITION).db()?.get(tree).db()? {
+        return Ok(Trees::decode(&tree, raw.value()).map_or(Owner::Unknown, |row| Owner::Is(Box::new(row))));
     }
-    let hashes = txn.open_table(HASHES).db()?;
+    let hashes = txn.open_table(Hashes::DEFINITION).db()?;
     let lost = hashes.range((tree, 0)..=(tree, u64::MAX)).db()?.next().is_some();
     Ok(if lost { Owner::Unknown } else { Owner::Gone })
 }
@@ -88,7 +88,7 @@ fn hex(bytes: &[u8]) -> String {
 impl Reader {
     pub(super) fn odd_names(&self, after: Option<&str>, found: &mut Found) -> Result<Option<String>, StoreError> {
         self.rows.look(|txn| {
-            let table = txn.open_table(NAMES).db()?;
+            let table = txn.open_table(Names::DEFINITION).db()?;
             let from = after.map_or(Bound::Unbounded, Bound::Excluded);
             for (seen, entry) in table.range::<&str>((from, Bound::Unbounded)).db()?.enumerate() {
                 let (name, tree) = entry.db()?;
@@ -116,7 +116,7 @@ impl Reader {
         found: &mut Found,
     ) -> Result<Option<[u8; 16]>, StoreError> {
         self.rows.look(|txn| {
-            stretch(&txn.open_table(HANDLES).db()?, after, |handle, tree| {
+            stretch(&txn.open_table(Handles::DEFINITION).db()?, after, |handle, tree| {
                 let odd = match owner(txn, tree)? {
                     Owner::Is(row) => row.handle != handle,
                     Owner::Unknown => false,
@@ -138,7 +138,7 @@ impl Reader {
         found: &mut Found,
     ) -> Result<Option<(u8, u64)>, StoreError> {
         self.rows.look(|txn| {
-            stretch(&txn.open_table(READY).db()?, after, |key, tree| {
+            stretch(&txn.open_table(Ready::DEFINITION).db()?, after, |key, tree| {
                 let odd = match owner(txn, tree)? {
                     Owner::Is(row) => row.state != TreeState::Active || (priority_of(&row), row.order) != key,
                     Owner::Unknown => false,
@@ -162,10 +162,10 @@ impl Reader {
     ) -> Result<Option<(u8, u64)>, StoreError> {
         let next_tree = self.head()?.next_tree;
         self.rows.look(|txn| {
-            let trees = txn.open_table(TREES).db()?;
-            stretch(&txn.open_table(CHORES).db()?, after, |(kind, tree), ()| {
+            let trees = txn.open_table(Trees::DEFINITION).db()?;
+            stretch(&txn.open_table(Chores::DEFINITION).db()?, after, |(kind, tree), ()| {
                 let raw = trees.get(tree).db()?;
-                let row = match raw.map(|raw| unseal::<TreeRow>("trees-0", tree, raw.value())) {
+                let row = match raw.map(|raw| Trees::decode(&tree, raw.value())) {
                     Some(Err(_)) => return Ok(()),
                     Some(Ok(row)) => Some(row),
                     None => None,
@@ -202,14 +202,15 @@ impl Reader {
 
     pub(super) fn lost_pointers(&self, from: u64, found: &mut Found) -> Result<Option<u64>, StoreError> {
         self.rows.look(|txn| {
-            let (receipts, debits) = (txn.open_table(RECEIPTS).db()?, txn.open_table(DEBITS).db()?);
-            for (seen, entry) in txn.open_table(LEDGER).db()?.range(from..).db()?.enumerate() {
+            let (receipts, debits) =
+                (txn.open_table(Receipts::DEFINITION).db()?, txn.open_table(Debits::DEFINITION).db()?);
+            for (seen, entry) in txn.open_table(Ledger::DEFINITION).db()?.range(from..).db()?.enumerate() {
                 let (seq, raw) = entry.db()?;
                 let seq = seq.value();
                 if seen == ROWS_PER_STEP {
                     return Ok(Some(seq));
                 }
-                let Ok(row) = LedgerRow::decode(seq, raw.value()) else { continue };
+                let Ok(row) = Ledger::decode(&seq, raw.value()) else { continue };
                 let debit = row.kind == EntryKind::Debit;
                 let there = if debit { &debits } else { &receipts }.get(row.id).db()?.map(|raw| raw.value());
                 let name = pointers(debit).1;
@@ -231,9 +232,9 @@ impl Reader {
     pub(super) fn tree_rows(&self, from: TreeNumber) -> Result<Vec<(TreeNumber, Option<TreeRow>)>, StoreError> {
         self.rows.look(|txn| {
             let mut out = Vec::new();
-            for entry in txn.open_table(TREES).db()?.range(from..).db()?.take(TREES_PER_STEP) {
+            for entry in txn.open_table(Trees::DEFINITION).db()?.range(from..).db()?.take(TREES_PER_STEP) {
                 let (tree, raw) = entry.db()?;
-                out.push((tree.value(), unseal("trees-0", tree.value(), raw.value()).ok()));
+                out.push((tree.value(), Trees::decode(&tree.value(), raw.value()).ok()));
             }
             Ok(out)
         })
@@ -251,14 +252,16 @@ impl Reader {
         self.rows.look(|txn| {
             let (mut damaged, mut doubted, mut unknown) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
             let (mut end, mut next) = (u64::MAX, None);
-            for (seen, entry) in txn.open_table(TILES).db()?.range((tree, from)..=(tree, u64::MAX)).db()?.enumerate() {
+            for (seen, entry) in
+                txn.open_table(Tiles::DEFINITION).db()?.range((tree, from)..=(tree, u64::MAX)).db()?.enumerate()
+            {
                 let (key, raw) = entry.db()?;
                 let key = key.value();
                 if seen == ROWS_PER_STEP {
                     (end, next) = (key.1, Some(key.1));
                     break;
                 }
-                let Ok(row) = TileRow::decode(key, raw.value()) else {
+                let Ok(row) = Tiles::decode(&key, raw.value()) else {
                     unknown.insert(key.1);
                     *counts = None;
                     continue;
@@ -276,13 +279,13 @@ impl Reader {
                 }
             }
             let last = end.saturating_mul(TILE_LEAVES);
-            let leaves = noted(txn, DAMAGED, (tree, from.saturating_mul(TILE_LEAVES)), (tree, last))?;
+            let leaves = noted(txn, Damaged::DEFINITION, (tree, from.saturating_mul(TILE_LEAVES)), (tree, last))?;
             for key in leaves.symmetric_difference(&damaged).filter(|key| !unknown.contains(&(key.1 / TILE_LEAVES))) {
                 let what = format!("damaged-0 row {key:?}: it does not fit the state of the leaf");
                 found.note(Derived::Damaged(*key, damaged.contains(key)), what);
             }
             if !released {
-                let tiles = noted(txn, DOUBTED, (tree, from), (tree, end))?;
+                let tiles = noted(txn, Doubted::DEFINITION, (tree, from), (tree, end))?;
                 for key in tiles.symmetric_difference(&doubted).filter(|key| !unknown.contains(&key.1)) {
                     let what = format!("doubted-0 row {key:?}: it does not fit the states of the leaves");
                     found.note(Derived::Doubted(*key, doubted.contains(key)), what);
@@ -301,7 +304,7 @@ impl Reader {
         found: &mut Found,
     ) -> Result<(), StoreError> {
         self.rows.look(|txn| {
-            let names = txn.open_table(NAMES).db()?.get(row.name.as_str()).db()?.map(|raw| raw.value());
+            let names = txn.open_table(Names::DEFINITION).db()?.get(row.name.as_str()).db()?.map(|raw| raw.value());
             match names {
                 Some(there) if there == tree => {}
                 Some(other) if matches!(owner(txn, other)?, Owner::Is(owner) if owner.name == row.name) => {
@@ -314,12 +317,12 @@ impl Reader {
                     found.note(Derived::Name(row.name.clone(), Some(tree)), what);
                 }
             }
-            if txn.open_table(HANDLES).db()?.get(row.handle).db()?.map(|raw| raw.value()) != Some(tree) {
+            if txn.open_table(Handles::DEFINITION).db()?.get(row.handle).db()?.map(|raw| raw.value()) != Some(tree) {
                 let what = format!("tree {tree}: handles-0 row {} does not lead to it", hex(&row.handle));
                 found.note(Derived::Handle(row.handle, Some(tree)), what);
             }
             let place = (priority_of(row), row.order);
-            let there = txn.open_table(READY).db()?.get(place).db()?.map(|raw| raw.value());
+            let there = txn.open_table(Ready::DEFINITION).db()?.get(place).db()?.map(|raw| raw.value());
             if row.state == TreeState::Active && there != Some(tree) {
                 let what = format!("tree {tree}: ready-0 row {place:?} does not lead to it");
                 found.note(Derived::Place(place, Some(tree)), what);
@@ -331,7 +334,7 @@ impl Reader {
                 _ => None,
             };
             if let Some(kind) = kind
-                && txn.open_table(CHORES).db()?.get((kind, tree)).db()?.is_none()
+                && txn.open_table(Chores::DEFINITION).db()?.get((kind, tree)).db()?.is_none()
             {
                 let what = format!("tree {tree}: it is {:?}, but chores-0 lacks {:?}", row.state, (kind, tree));
                 found.note(Derived::Chore((kind, tree), true), what);
@@ -355,7 +358,7 @@ fn noted(
 }
 
 fn pointers(debit: bool) -> (TableDefinition<'static, [u8; 16], u64>, &'static str) {
-    if debit { (DEBITS, "debits-0") } else { (RECEIPTS, "receipts-0") }
+    if debit { (Debits::DEFINITION, Debits::NAME) } else { (Receipts::DEFINITION, Receipts::NAME) }
 }
 
 fn pointer(debit: bool, id: [u8; 16], seq: Option<u64>) -> Derived {

@@ -6,9 +6,9 @@ use crate::store::command::Command;
 use crate::store::command::mend::Derived;
 use crate::store::error::StoreError;
 use crate::store::records::{DataPlace, ProvenanceRow, StoreTotals, TreeRow, TreeState};
-use crate::store::redb::read::{Reader, TreeNumber};
-use crate::store::redb::tables::CHORE_DROP;
+use crate::store::redb::read::Reader;
 use crate::store::rules::fits::readable;
+use crate::store::schema::{CHORE_DROP, TreeNumber};
 
 impl Mender {
     /// Brings rows that follow from others to what those give: first removes what is contradicted,

@@ -8,10 +8,12 @@ use redb::{ReadTransaction, TableDefinition};
 use super::{Mend, Mender};
 use crate::store::command::Command;
 use crate::store::error::{DbResult, StoreError};
-use crate::store::records::{Head, LedgerRow, StoreTotals};
+use crate::store::records::{Head, StoreTotals};
 use crate::store::redb::check::LedgerSums;
 use crate::store::redb::read::Reader;
-use crate::store::redb::tables::{DEBITS, LEDGER, RECEIPTS};
+use crate::store::redb::tables::InRedb;
+use crate::store::schema::{Debits, Ledger, Receipts};
+use crate::store::table::Table;
 
 type Pointers = TableDefinition<'static, [u8; 16], u64>;
 
@@ -31,9 +33,9 @@ impl Reader {
     fn ledger_sums(&self) -> Result<Option<LedgerSums>, StoreError> {
         self.rows.look(|txn| {
             let mut sums = LedgerSums::default();
-            for entry in txn.open_table(LEDGER).db()?.range::<u64>(..).db()? {
+            for entry in txn.open_table(Ledger::DEFINITION).db()?.range::<u64>(..).db()? {
                 let (seq, raw) = entry.db()?;
-                let Ok(row) = LedgerRow::decode(seq.value(), raw.value()) else { return Ok(None) };
+                let Ok(row) = Ledger::decode(&seq.value(), raw.value()) else { return Ok(None) };
                 sums.add(&row);
             }
             Ok(Some(sums))
@@ -71,8 +73,8 @@ impl Mender {
         if let Some(sums) = sums {
             self.fit_totals(fitted(&head, &sums))?;
         }
-        self.pointers(RECEIPTS, "receipts-0", head.anchor)?;
-        self.pointers(DEBITS, "debits-0", head.anchor)
+        self.pointers(Receipts::DEFINITION, Receipts::NAME, head.anchor)?;
+        self.pointers(Debits::DEFINITION, Debits::NAME, head.anchor)
     }
 
     /// Sets the totals of the head.
@@ -97,7 +99,8 @@ impl Mender {
             found += sealed.len() as u64;
             if !sealed.is_empty() && !self.report.dry_run {
                 self.report.rows_removed += sealed.len() as u64;
-                let (receipts, debits) = if name == "receipts-0" { (sealed, Vec::new()) } else { (Vec::new(), sealed) };
+                let (receipts, debits) =
+                    if name == Receipts::NAME { (sealed, Vec::new()) } else { (Vec::new(), sealed) };
                 self.apply(Command::Mend(Mend::Pointers { receipts, debits }))?;
             }
             match next {

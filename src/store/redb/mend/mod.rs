@@ -17,12 +17,11 @@ use serde::Serialize;
 
 use super::backend::StorageProvider;
 use super::open::{Store, StoreOptions};
-use super::read::TreeNumber;
-use super::tables::{CHORE_DROP, CHORE_PURGE};
 use crate::store::command::mend::Mend;
 use crate::store::command::{Command, Outcome};
 use crate::store::error::{CommitFailure, StoreError};
 use crate::store::rules::fits::readable;
+use crate::store::schema::{CHORE_DROP, CHORE_PURGE, TreeNumber};
 
 /// What mending did, or would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

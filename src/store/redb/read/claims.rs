@@ -6,12 +6,13 @@ use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, 
 
 use crate::merkle::TILE_LEAVES;
 use crate::store::error::{DbResult, StoreError, of_table};
-use crate::store::records::{ClaimRow, ProvenanceRow, QuorumRow, RecordError, TileRow, unseal};
-use crate::store::redb::read::{Reader, TreeNumber};
-use crate::store::redb::tables::{CHORES, CLAIMS, DAMAGED, DOUBTED, PROVENANCE, QUORUMS, SUSPECTS, TILES};
-
-/// Tree and first leaf of a range.
-pub type RangeKey = (TreeNumber, u64);
+use crate::store::records::{ClaimRow, ProvenanceRow, QuorumRow, RecordError};
+use crate::store::redb::read::Reader;
+use crate::store::redb::tables::InRedb;
+use crate::store::schema::{
+    Chores, Claims, Damaged, Doubted, Provenance, Quorums, RangeKey, Suspects, Tiles, TreeNumber,
+};
+use crate::store::table::Table;
 
 /// Ranges with their votes, each row by itself readable or not.
 pub type QuorumsPage = Vec<(RangeKey, Result<QuorumRow, RecordError>)>;
@@ -23,9 +24,9 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn provenance(&self, tree: TreeNumber) -> Result<ProvenanceRow, StoreError> {
         self.rows.look(|txn| {
-            let Some(table) = known(txn, PROVENANCE)? else { return Ok(ProvenanceRow::default()) };
+            let Some(table) = known(txn, Provenance::DEFINITION)? else { return Ok(ProvenanceRow::default()) };
             match table.get(tree).db()? {
-                Some(raw) => Ok(ProvenanceRow::decode(tree, raw.value())?),
+                Some(raw) => Ok(Provenance::decode(&tree, raw.value())?),
                 None => Ok(ProvenanceRow::default()),
             }
         })
@@ -39,9 +40,9 @@ impl Reader {
         match self.provenance(tree) {
             Err(error) if error.is_one_row() => self.rows.look(|txn| {
                 let mut counts = ProvenanceRow::default();
-                for entry in txn.open_table(TILES).db()?.range((tree, 0)..=(tree, u64::MAX)).db()? {
+                for entry in txn.open_table(Tiles::DEFINITION).db()?.range((tree, 0)..=(tree, u64::MAX)).db()? {
                     let (key, raw) = entry.db()?;
-                    counts.add_tile(&TileRow::decode(key.value(), raw.value())?);
+                    counts.add_tile(&Tiles::decode(&key.value(), raw.value())?);
                 }
                 Ok(counts)
             }),
@@ -55,9 +56,9 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn quorum(&self, tree: TreeNumber, start: u64) -> Result<Option<QuorumRow>, StoreError> {
         self.rows.look(|txn| {
-            let Some(table) = known(txn, QUORUMS)? else { return Ok(None) };
+            let Some(table) = known(txn, Quorums::DEFINITION)? else { return Ok(None) };
             let key = (tree, start);
-            Ok(table.get(key).db()?.map(|raw| unseal("quorums-0", key, raw.value())).transpose()?)
+            Ok(table.get(key).db()?.map(|raw| Quorums::decode(&key, raw.value())).transpose()?)
         })
     }
 
@@ -67,13 +68,13 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn quorums_of_tile(&self, tree: TreeNumber, tile: u64) -> Result<Vec<(u64, QuorumRow)>, StoreError> {
         self.rows.look(|txn| {
-            let Some(table) = known(txn, QUORUMS)? else { return Ok(Vec::new()) };
+            let Some(table) = known(txn, Quorums::DEFINITION)? else { return Ok(Vec::new()) };
             let first = tile * TILE_LEAVES;
             let mut out = Vec::new();
             for entry in table.range((tree, first)..(tree, first + TILE_LEAVES)).db()? {
                 let (key, raw) = entry.db()?;
                 let key = key.value();
-                out.push((key.1, unseal("quorums-0", key, raw.value())?));
+                out.push((key.1, Quorums::decode(&key, raw.value())?));
             }
             Ok(out)
         })
@@ -84,7 +85,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn has_chore(&self, kind: u8, tree: TreeNumber) -> Result<bool, StoreError> {
-        self.rows.look(|txn| Ok(txn.open_table(CHORES).db()?.get((kind, tree)).db()?.is_some()))
+        self.rows.look(|txn| Ok(txn.open_table(Chores::DEFINITION).db()?.get((kind, tree)).db()?.is_some()))
     }
 
     /// Up to `limit` ranges with votes behind `after`, of all trees.
@@ -93,12 +94,12 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn quorums(&self, after: Option<RangeKey>, limit: usize) -> Result<QuorumsPage, StoreError> {
         self.rows.look(|txn| {
-            let Some(table) = known(txn, QUORUMS)? else { return Ok(Vec::new()) };
+            let Some(table) = known(txn, Quorums::DEFINITION)? else { return Ok(Vec::new()) };
             let mut out = Vec::new();
             for entry in table.range((behind(after), Bound::Unbounded)).db()?.take(limit) {
                 let (key, raw) = entry.db()?;
                 let key = key.value();
-                out.push((key, unseal("quorums-0", key, raw.value())));
+                out.push((key, Quorums::decode(&key, raw.value())));
             }
             Ok(out)
         })
@@ -110,12 +111,12 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn claims(&self, tree: TreeNumber, from: u64, limit: usize) -> Result<Vec<(u64, ClaimRow)>, StoreError> {
         self.rows.look(|txn| {
-            let Some(table) = known(txn, CLAIMS)? else { return Ok(Vec::new()) };
+            let Some(table) = known(txn, Claims::DEFINITION)? else { return Ok(Vec::new()) };
             let mut out = Vec::new();
             for entry in table.range((tree, from)..(tree + 1, 0)).db()?.take(limit) {
                 let (key, raw) = entry.db()?;
                 let key = key.value();
-                out.push((key.1, unseal("claims-0", key, raw.value())?));
+                out.push((key.1, Claims::decode(&key, raw.value())?));
             }
             Ok(out)
         })
@@ -127,7 +128,7 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn suspects(&self, limit: usize) -> Result<Vec<[u8; 16]>, StoreError> {
         self.rows.look(|txn| {
-            let Some(table) = known(txn, SUSPECTS)? else { return Ok(Vec::new()) };
+            let Some(table) = known(txn, Suspects::DEFINITION)? else { return Ok(Vec::new()) };
             table.iter().db()?.take(limit).map(|entry| Ok(entry.db()?.0.value())).collect()
         })
     }
@@ -137,7 +138,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn doubted(&self, after: Option<RangeKey>, limit: usize) -> Result<Vec<RangeKey>, StoreError> {
-        self.keys(DOUBTED, after, limit)
+        self.keys(Doubted::DEFINITION, after, limit)
     }
 
     /// Up to `limit` damaged leaves behind `after`.
@@ -145,7 +146,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn damaged(&self, after: Option<RangeKey>, limit: usize) -> Result<Vec<RangeKey>, StoreError> {
-        self.keys(DAMAGED, after, limit)
+        self.keys(Damaged::DEFINITION, after, limit)
     }
 
     fn keys(

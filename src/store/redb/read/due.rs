@@ -10,14 +10,13 @@ use std::ops::{Bound, RangeBounds};
 use redb::{Key, TableDefinition, Value};
 
 use crate::store::error::{DbResult, StoreError};
-use crate::store::records::{ClientRow, RecordError, unseal};
+use crate::store::records::RecordError;
 use crate::store::redb::open::Store;
 use crate::store::redb::read::Reader;
-use crate::store::redb::tables::{CLIENTS, CONSUMED, LEDGER};
+use crate::store::redb::tables::InRedb;
 use crate::store::rules::ledger::{is_spent, seal_bound};
-
-/// The key of a used token: expiry, challenge id.
-pub type TokenKey = (u64, [u8; 16]);
+use crate::store::schema::{Clients, Consumed, Ledger, TokenKey};
+use crate::store::table::Table;
 
 /// Rows that fill at least two pages of any of these tables.
 const NEIGHBOURS: usize = 256;
@@ -65,7 +64,7 @@ impl Store {
     /// [`StoreError`] if the storage fails. A page of these rows that cannot be read is none.
     pub fn old_tokens(&self, after: TokenKey, before_ms: u64, limit: usize) -> Result<OldRows, StoreError> {
         let (mut seen, mut old) = (0, 0);
-        let cut = self.read()?.walk(CONSUMED, behind_key(after), |(expiry_ms, _), _| {
+        let cut = self.read()?.walk(Consumed::DEFINITION, behind_key(after), |(expiry_ms, _), _| {
             seen += 1;
             old += usize::from(expiry_ms < before_ms && old < limit);
             old > 0 && seen - old < NEIGHBOURS
@@ -87,7 +86,7 @@ impl Store {
             |(expiry_ms, _)| *expiry_ms,
             |from, count| {
                 let mut keys = Vec::new();
-                let cut = reader.walk(CONSUMED, (from, [0; 16]).., |key, _| {
+                let cut = reader.walk(Consumed::DEFINITION, (from, [0; 16]).., |key, _| {
                     keys.push(key);
                     keys.len() < count
                 })?;
@@ -111,7 +110,7 @@ impl Store {
     pub fn old_entries(&self, limit: usize) -> Result<OldRows, StoreError> {
         let anchor = self.head().anchor;
         let mut seqs = Vec::new();
-        let cut = self.read()?.walk(LEDGER, anchor.., |seq, _| {
+        let cut = self.read()?.walk(Ledger::DEFINITION, anchor.., |seq, _| {
             seqs.push(seq);
             seqs.len() < limit + NEIGHBOURS
         })?;
@@ -133,9 +132,8 @@ impl Store {
         let anchor = self.head().anchor;
         let reader = self.read()?;
         let mut rows = Vec::new();
-        let cut = reader.walk(CLIENTS, behind_key(after), |key, raw| {
-            let spent_ms =
-                unseal::<ClientRow>("clients-0", key, raw).map(|row| is_spent(&row, anchor).then_some(row.updated_ms));
+        let cut = reader.walk(Clients::DEFINITION, behind_key(after), |key, raw| {
+            let spent_ms = Clients::decode(&key, raw).map(|row| is_spent(&row, anchor).then_some(row.updated_ms));
             rows.push(Looked { key, spent_ms });
             rows.len() < limit + NEIGHBOURS
         })?;
@@ -165,12 +163,12 @@ impl Store {
     pub fn clients_behind(&self, after: [u8; 16]) -> Result<Option<[u8; 16]>, StoreError> {
         let reader = self.read()?;
         let prefix = |key: &[u8; 16]| u64::from_be_bytes(*key.first_chunk().unwrap_or(&[0; 8]));
-        let last = reader.last_readable(CLIENTS, after)?;
+        let last = reader.last_readable(Clients::DEFINITION, after)?;
         search((prefix(&last), u64::MAX), prefix, |from, count| {
             let mut first = [0; 16];
             first[..8].copy_from_slice(&from.to_be_bytes());
             let mut keys = Vec::new();
-            let cut = reader.walk(CLIENTS, first.., |key, _| {
+            let cut = reader.walk(Clients::DEFINITION, first.., |key, _| {
                 keys.push(key);
                 keys.len() < count
             })?;

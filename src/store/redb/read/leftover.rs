@@ -9,9 +9,11 @@ use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, Value};
 use crate::store::error::{DbResult, StoreError};
 use crate::store::records::DataPlace;
 use crate::store::redb::open::Store;
-use crate::store::redb::read::{Reader, TreeNumber};
-use crate::store::redb::tables::{
-    BLOCKS, CHORE_DROP, CHORE_PURGE, CHORES, HANDLES, HASHES, INTERIOR, LENGTHS, NAMES, SOURCES, SUMS, TILES, TREES,
+use crate::store::redb::read::Reader;
+use crate::store::redb::tables::InRedb;
+use crate::store::schema::{
+    Blocks, CHORE_DROP, CHORE_PURGE, Chores, Handles, Hashes, Interior, Lengths, Names, Sources, Sums, Tiles,
+    TreeNumber, Trees,
 };
 
 /// A stretch of the search for block data that belongs to no tree.
@@ -47,8 +49,9 @@ impl Store {
 
     fn trees_with_data(&self, from: TreeNumber, limit: usize) -> Result<Leftovers, StoreError> {
         self.blocks_db()?.begin_read()?.look(|txn| {
-            let (blocks, sources) = (txn.open_table(BLOCKS).db()?, txn.open_table(SOURCES).db()?);
-            let sums = txn.open_table(SUMS).db()?;
+            let (blocks, sources) =
+                (txn.open_table(Blocks::DEFINITION).db()?, txn.open_table(Sources::DEFINITION).db()?);
+            let sums = txn.open_table(Sums::DEFINITION).db()?;
             let mut out = Leftovers { trees: Vec::new(), next: Some(from) };
             while let Some(at) = out.next.filter(|_| out.trees.len() < limit) {
                 let found = [
@@ -88,10 +91,10 @@ impl Reader {
                     named.insert(tree);
                 }
             };
-            for entry in txn.open_table(NAMES).db()?.iter().db()? {
+            for entry in txn.open_table(Names::DEFINITION).db()?.iter().db()? {
                 note(entry.db()?.1.value());
             }
-            for entry in txn.open_table(HANDLES).db()?.iter().db()? {
+            for entry in txn.open_table(Handles::DEFINITION).db()?.iter().db()? {
                 note(entry.db()?.1.value());
             }
             Ok(named)
@@ -110,9 +113,9 @@ impl Reader {
 
 /// See [`Reader::ownerless`].
 fn ownerless(txn: &ReadTransaction, from: TreeNumber, limit: usize) -> Result<Vec<TreeNumber>, StoreError> {
-    let pairs = [HASHES, LENGTHS, TILES].map(|table| txn.open_table(table).db());
-    let interior = txn.open_table(INTERIOR).db()?;
-    let (trees, chores) = (txn.open_table(TREES).db()?, txn.open_table(CHORES).db()?);
+    let pairs = [Hashes::DEFINITION, Lengths::DEFINITION, Tiles::DEFINITION].map(|table| txn.open_table(table).db());
+    let interior = txn.open_table(Interior::DEFINITION).db()?;
+    let (trees, chores) = (txn.open_table(Trees::DEFINITION).db()?, txn.open_table(Chores::DEFINITION).db()?);
     let [hashes, lengths, tiles] = pairs;
     let pairs = [hashes?, lengths?, tiles?];
     let mut out = Vec::new();
@@ -134,7 +137,7 @@ fn ownerless(txn: &ReadTransaction, from: TreeNumber, limit: usize) -> Result<Ve
 
 /// Whether a tree has hashes.
 fn has_rows(txn: &ReadTransaction, tree: TreeNumber) -> Result<bool, StoreError> {
-    Ok(first_tree(&txn.open_table(HASHES).db()?, (tree, 0), |key| key.0)? == Some(tree))
+    Ok(first_tree(&txn.open_table(Hashes::DEFINITION).db()?, (tree, 0), |key| key.0)? == Some(tree))
 }
 
 /// The tree of the first row at or behind `from`.

@@ -14,19 +14,19 @@ use std::ops::Bound;
 use redb::ReadableTableMetadata;
 
 use super::open::Store;
-use super::tables::{
-    CHORES, CLIENTS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY, STANDINGS, TILES, TREES,
-};
 use super::transaction::Snapshot;
 use crate::merkle::AlignedRange;
 use crate::store::error::{DbResult, StoreError};
 use crate::store::records::{
-    ClientRow, GroupRow, Head, LedgerRow, LengthRow, NodeRow, RecordError, StandingRow, TileRow, TreeRow, unseal,
+    ClientRow, GroupRow, Head, LedgerRow, LengthRow, MetaRow, RecordError, StandingRow, TileRow, TreeRow,
 };
+use crate::store::redb::tables::InRedb;
 use crate::store::rules::fits::leads_to_tree;
-
-/// Number of a tree inside one store; never used twice.
-pub type TreeNumber = u64;
+use crate::store::schema::{
+    Chores, Clients, Handles, Hashes, Interior, Ledger, Lengths, Meta, Names, Ready, Standings, Tiles, TreeNumber,
+    Trees,
+};
+use crate::store::table::Table;
 
 /// A ledger entry with its sequence number.
 pub type LedgerEntry = (u64, LedgerRow);
@@ -80,6 +80,15 @@ impl Store {
         Ok(self.writer.read().dirty.get(&client).copied().or(stored).unwrap_or_default())
     }
 
+    /// Up to `limit` rows of `standings-0` behind `after`, in the order of their keys. A row that
+    /// does not decode is an error of its own, the others are there.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the storage fails or a row is damaged.
+    pub fn standings(&self, after: Option<[u8; 16]>, limit: usize) -> Result<StandingsPage, StoreError> {
+        self.read()?.standings(after, limit)
+    }
+
     /// Client rows changed and not written yet.
     pub fn dirty_clients(&self) -> usize {
         self.writer.read().dirty.len()
@@ -92,8 +101,8 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn head(&self) -> Result<Head, StoreError> {
-        self.rows.look(|txn| match txn.open_table(META).db()?.get("head").db()? {
-            Some(raw) => Ok(unseal("meta-0", "head", raw.value())?),
+        self.rows.look(|txn| match txn.open_table(Meta::DEFINITION).db()?.get("head").db()? {
+            Some(raw) => Ok(Head::unsealed(raw.value())?),
             None => Err(StoreError::Contradiction { what: "meta-0 has no head".into() }),
         })
     }
@@ -104,8 +113,8 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn tree(&self, tree: TreeNumber) -> Result<Option<TreeRow>, StoreError> {
         self.rows.look(|txn| {
-            let table = txn.open_table(TREES).db()?;
-            Ok(table.get(tree).db()?.map(|raw| unseal("trees-0", tree, raw.value())).transpose()?)
+            let table = txn.open_table(Trees::DEFINITION).db()?;
+            Ok(table.get(tree).db()?.map(|raw| Trees::decode(&tree, raw.value())).transpose()?)
         })
     }
 
@@ -115,11 +124,11 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn tree_named(&self, name: &str) -> Result<Option<(TreeNumber, TreeRow)>, StoreError> {
         self.rows.look(|txn| {
-            let Some(tree) = txn.open_table(NAMES).db()?.get(name).db()?.map(|raw| raw.value()) else {
+            let Some(tree) = txn.open_table(Names::DEFINITION).db()?.get(name).db()?.map(|raw| raw.value()) else {
                 return Ok(None);
             };
             let row = self.tree(tree)?;
-            leads_to_tree("names-0", tree, row.as_ref(), |row| row.name == name)?;
+            leads_to_tree(Names::NAME, tree, row.as_ref(), |row| row.name == name)?;
             Ok(row.map(|row| (tree, row)))
         })
     }
@@ -130,11 +139,11 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn tree_of_handle(&self, handle: [u8; 16]) -> Result<Option<(TreeNumber, TreeRow)>, StoreError> {
         self.rows.look(|txn| {
-            let Some(tree) = txn.open_table(HANDLES).db()?.get(handle).db()?.map(|raw| raw.value()) else {
+            let Some(tree) = txn.open_table(Handles::DEFINITION).db()?.get(handle).db()?.map(|raw| raw.value()) else {
                 return Ok(None);
             };
             let row = self.tree(tree)?;
-            leads_to_tree("handles-0", tree, row.as_ref(), |row| row.handle == handle)?;
+            leads_to_tree(Handles::NAME, tree, row.as_ref(), |row| row.handle == handle)?;
             Ok(row.map(|row| (tree, row)))
         })
     }
@@ -145,13 +154,13 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn trees(&self, after: Option<TreeNumber>, limit: usize) -> Result<Vec<(TreeNumber, TreeRow)>, StoreError> {
         self.rows.look(|txn| {
-            let table = txn.open_table(TREES).db()?;
+            let table = txn.open_table(Trees::DEFINITION).db()?;
             let from = after.map_or(Bound::Unbounded, Bound::Excluded);
             let mut out = Vec::new();
             for entry in table.range::<u64>((from, Bound::Unbounded)).db()?.take(limit) {
                 let (key, raw) = entry.db()?;
                 let key = key.value();
-                out.push((key, unseal("trees-0", key, raw.value())?));
+                out.push((key, Trees::decode(&key, raw.value())?));
             }
             Ok(out)
         })
@@ -163,7 +172,7 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ready(&self, priority: u8, after: Option<u64>, limit: usize) -> Result<Vec<(u64, TreeNumber)>, StoreError> {
         self.rows.look(|txn| {
-            let table = txn.open_table(READY).db()?;
+            let table = txn.open_table(Ready::DEFINITION).db()?;
             let from = match after {
                 Some(order) => Bound::Excluded((priority, order)),
                 None => Bound::Included((priority, 0)),
@@ -182,7 +191,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ready_len(&self) -> Result<u64, StoreError> {
-        self.rows.look(|txn| txn.open_table(READY).db()?.len().db())
+        self.rows.look(|txn| txn.open_table(Ready::DEFINITION).db()?.len().db())
     }
 
     /// The state of one tile.
@@ -191,8 +200,8 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn tile(&self, tree: TreeNumber, tile: u64) -> Result<TileRow, StoreError> {
         self.rows.look(|txn| {
-            Ok(match txn.open_table(TILES).db()?.get((tree, tile)).db()? {
-                Some(raw) => TileRow::decode((tree, tile), raw.value())?,
+            Ok(match txn.open_table(Tiles::DEFINITION).db()?.get((tree, tile)).db()? {
+                Some(raw) => Tiles::decode(&(tree, tile), raw.value())?,
                 None => TileRow::PENDING,
             })
         })
@@ -205,11 +214,11 @@ impl Reader {
     pub fn tiles(&self, tree: TreeNumber, first: u64, count: usize) -> Result<Vec<TileRow>, StoreError> {
         self.rows.look(|txn| {
             let mut out = vec![TileRow::PENDING; count];
-            let table = txn.open_table(TILES).db()?;
+            let table = txn.open_table(Tiles::DEFINITION).db()?;
             for entry in table.range((tree, first)..(tree, first.saturating_add(count as u64))).db()? {
                 let (key, raw) = entry.db()?;
                 let key = key.value();
-                out[(key.1 - first) as usize] = TileRow::decode(key, raw.value())?;
+                out[(key.1 - first) as usize] = Tiles::decode(&key, raw.value())?;
             }
             Ok(out)
         })
@@ -220,9 +229,9 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn group(&self, tree: TreeNumber, group: u64) -> Result<GroupRow, StoreError> {
-        self.rows.look(|txn| match txn.open_table(HASHES).db()?.get((tree, group)).db()? {
-            Some(raw) => Ok(GroupRow::decode((tree, group), raw.value())?),
-            None => Err(missing("hashes-0", tree, group)),
+        self.rows.look(|txn| match txn.open_table(Hashes::DEFINITION).db()?.get((tree, group)).db()? {
+            Some(raw) => Ok(Hashes::decode(&(tree, group), raw.value())?),
+            None => Err(missing(Hashes::NAME, tree, group)),
         })
     }
 
@@ -232,16 +241,16 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn groups(&self, tree: TreeNumber, first: u64, limit: usize) -> Result<Vec<GroupRow>, StoreError> {
         self.rows.look(|txn| {
-            let table = txn.open_table(HASHES).db()?;
+            let table = txn.open_table(Hashes::DEFINITION).db()?;
             let mut out = Vec::new();
             for entry in table.range((tree, first)..(tree + 1, 0)).db()?.take(limit) {
                 let (key, raw) = entry.db()?;
                 let expected = first + out.len() as u64;
                 let key = key.value();
                 if key.1 != expected {
-                    return Err(missing("hashes-0", tree, expected));
+                    return Err(missing(Hashes::NAME, tree, expected));
                 }
-                out.push(GroupRow::decode(key, raw.value())?);
+                out.push(Hashes::decode(&key, raw.value())?);
             }
             Ok(out)
         })
@@ -262,9 +271,9 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn lengths(&self, tree: TreeNumber, group: u64) -> Result<LengthRow, StoreError> {
-        self.rows.look(|txn| match txn.open_table(LENGTHS).db()?.get((tree, group)).db()? {
-            Some(raw) => Ok(LengthRow::decode((tree, group), raw.value())?),
-            None => Err(missing("lengths-0", tree, group)),
+        self.rows.look(|txn| match txn.open_table(Lengths::DEFINITION).db()?.get((tree, group)).db()? {
+            Some(raw) => Ok(Lengths::decode(&(tree, group), raw.value())?),
+            None => Err(missing(Lengths::NAME, tree, group)),
         })
     }
 
@@ -273,7 +282,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn has_lengths(&self, tree: TreeNumber) -> Result<bool, StoreError> {
-        self.rows.look(|txn| Ok(txn.open_table(LENGTHS).db()?.get((tree, 0)).db()?.is_some()))
+        self.rows.look(|txn| Ok(txn.open_table(Lengths::DEFINITION).db()?.get((tree, 0)).db()?.is_some()))
     }
 
     /// An interior node accepted from a client.
@@ -282,10 +291,10 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn interior(&self, tree: TreeNumber, level: u8, index: u64) -> Result<Option<[u8; 64]>, StoreError> {
         self.rows.look(|txn| {
-            let table = txn.open_table(INTERIOR).db()?;
+            let table = txn.open_table(Interior::DEFINITION).db()?;
             let key = (tree, level, index);
             Ok(match table.get(key).db()? {
-                Some(raw) => Some(NodeRow::decode(key, raw.value())?.0),
+                Some(raw) => Some(Interior::decode(&key, raw.value())?.0),
                 None => None,
             })
         })
@@ -297,8 +306,8 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ledger_entry(&self, seq: u64) -> Result<Option<LedgerRow>, StoreError> {
         self.rows.look(|txn| {
-            let table = txn.open_table(LEDGER).db()?;
-            Ok(table.get(seq).db()?.map(|raw| LedgerRow::decode(seq, raw.value())).transpose()?)
+            let table = txn.open_table(Ledger::DEFINITION).db()?;
+            Ok(table.get(seq).db()?.map(|raw| Ledger::decode(&seq, raw.value())).transpose()?)
         })
     }
 
@@ -308,12 +317,12 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ledger(&self, from: u64, limit: usize) -> Result<Vec<LedgerEntry>, StoreError> {
         self.rows.look(|txn| {
-            let table = txn.open_table(LEDGER).db()?;
+            let table = txn.open_table(Ledger::DEFINITION).db()?;
             let mut out = Vec::new();
             for entry in table.range(from..).db()?.take(limit) {
                 let (key, raw) = entry.db()?;
                 let seq = key.value();
-                out.push((seq, LedgerRow::decode(seq, raw.value())?));
+                out.push((seq, Ledger::decode(&seq, raw.value())?));
             }
             Ok(out)
         })
@@ -325,8 +334,8 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn client(&self, client: [u8; 16]) -> Result<Option<ClientRow>, StoreError> {
         self.rows.look(|txn| {
-            let table = txn.open_table(CLIENTS).db()?;
-            Ok(table.get(client).db()?.map(|raw| unseal("clients-0", client, raw.value())).transpose()?)
+            let table = txn.open_table(Clients::DEFINITION).db()?;
+            Ok(table.get(client).db()?.map(|raw| Clients::decode(&client, raw.value())).transpose()?)
         })
     }
 
@@ -336,13 +345,13 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn standings(&self, after: Option<[u8; 16]>, limit: usize) -> Result<StandingsPage, StoreError> {
         self.rows.look(|txn| {
-            let table = txn.open_table(STANDINGS).db()?;
+            let table = txn.open_table(Standings::DEFINITION).db()?;
             let from = after.map_or(Bound::Unbounded, Bound::Excluded);
             let mut out = Vec::new();
             for entry in table.range::<[u8; 16]>((from, Bound::Unbounded)).db()?.take(limit) {
                 let (key, raw) = entry.db()?;
                 let client = key.value();
-                out.push((client, StandingRow::decode(client, raw.value())));
+                out.push((client, Standings::decode(&client, raw.value())));
             }
             Ok(out)
         })
@@ -354,7 +363,7 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn chores(&self, kind: u8, after: Option<TreeNumber>, limit: usize) -> Result<Vec<TreeNumber>, StoreError> {
         self.rows.look(|txn| {
-            let table = txn.open_table(CHORES).db()?;
+            let table = txn.open_table(Chores::DEFINITION).db()?;
             let from = after.map_or(Bound::Included((kind, 0)), |tree| Bound::Excluded((kind, tree)));
             let mut out = Vec::new();
             for entry in table.range((from, Bound::Included((kind, u64::MAX)))).db()?.take(limit) {

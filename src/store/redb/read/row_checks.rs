@@ -4,25 +4,28 @@ use super::verify::{IsOlder, Looks};
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 use crate::store::error::{DbResult, StoreError};
 use crate::store::records::{
-    AccountRow, ClaimRow, ClientRow, CopyRow, DataPlace, EntryKind, GroupRow, LeafState, LedgerRow, LengthRow, NodeRow,
-    ProvenanceRow, QuorumRow, StandingRow, TileRow, TreeRow, TreeState, check_sealed, damaged, is_older,
-    is_older_sealed, meta_bytes, range_end, unseal,
+    AccountRow, ClaimRow, ClientRow, CopyRow, DataPlace, EntryKind, LeafState, LedgerRow, LengthRow, MetaRow,
+    ProvenanceRow, StandingRow, TileRow, TreeRow, TreeState, check_sealed, damaged, is_older, is_older_sealed,
+    meta_bytes, range_end,
 };
-use crate::store::redb::tables::{
-    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, DAMAGED, DEBITS, DOUBTED, FORMAT_VERSION, HANDLES, NAMES, NO_ENTRY,
-    PRIORITY_FRESH, PRIORITY_PARTIAL, READY, RECEIPTS, VOTED,
-};
+use crate::store::redb::tables::InRedb;
 use crate::store::rules::fits::{self, readable};
+use crate::store::schema::{
+    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, Claims, Clients, Consumed, Damaged, Debits, Doubted, FORMAT_VERSION,
+    Followed, Handles, Hashes, Interior, Ledger, Lengths, Meta, NO_ENTRY, Names, PRIORITY_FRESH, PRIORITY_PARTIAL,
+    Provenance, Quorums, Ready, Receipts, Standings, Suspects, Tiles, Trees, VOTED,
+};
+use crate::store::table::Table;
 
 impl Looks<'_> {
     pub(in crate::store) fn meta(&self, key: &str, raw: &[u8]) -> IsOlder {
-        let table = "meta-0";
+        let table = Meta::NAME;
         let unknown = || damaged(table, format!("`{key}` is not what this build wrote"));
         match key {
             // Read before all others.
             "head" => {}
-            "account" => drop(unseal::<AccountRow>(table, key, raw)?),
-            "copy-of" => drop(unseal::<CopyRow>(table, key, raw)?),
+            "account" => drop(AccountRow::unsealed(raw)?),
+            "copy-of" => drop(CopyRow::unsealed(raw)?),
             "store" => drop(meta_bytes::<16>(key, raw)?),
             "digest-key" => drop(meta_bytes::<32>(key, raw)?),
             "boot" => drop(meta_bytes::<8>(key, raw)?),
@@ -38,18 +41,18 @@ impl Looks<'_> {
     /// A tree is led to by its name, its handle and its place in the queue, and has the chore that
     /// its state needs.
     pub(in crate::store) fn tree(&self, tree: u64, raw: &[u8]) -> IsOlder {
-        let row: TreeRow = unseal("trees-0", tree, raw)?;
-        let lacks = |what: &str| StoreError::from(damaged("trees-0", format!("{what} does not lead to tree {tree}")));
+        let row: TreeRow = Trees::decode(&tree, raw)?;
+        let lacks = |what: &str| StoreError::from(damaged(Trees::NAME, format!("{what} does not lead to tree {tree}")));
         self.reader.rows.look(|txn| {
-            let named = txn.open_table(NAMES).db()?.get(row.name.as_str()).db()?.map(|raw| raw.value());
+            let named = txn.open_table(Names::DEFINITION).db()?.get(row.name.as_str()).db()?.map(|raw| raw.value());
             if named != Some(tree) {
                 return Err(lacks("its name in names-0"));
             }
-            if txn.open_table(HANDLES).db()?.get(row.handle).db()?.map(|raw| raw.value()) != Some(tree) {
+            if txn.open_table(Handles::DEFINITION).db()?.get(row.handle).db()?.map(|raw| raw.value()) != Some(tree) {
                 return Err(lacks("its handle in handles-0"));
             }
             let place = (priority_of(&row), row.order);
-            let queued = txn.open_table(READY).db()?.get(place).db()?.map(|raw| raw.value());
+            let queued = txn.open_table(Ready::DEFINITION).db()?.get(place).db()?.map(|raw| raw.value());
             if row.state == TreeState::Active && queued != Some(tree) {
                 return Err(lacks("its place in ready-0"));
             }
@@ -65,27 +68,27 @@ impl Looks<'_> {
         if let Some(kind) = chore
             && !self.reader.has_chore(kind, tree)?
         {
-            return Err(damaged("trees-0", format!("chores-0 lacks chore {kind} of tree {tree}")).into());
+            return Err(damaged(Trees::NAME, format!("chores-0 lacks chore {kind} of tree {tree}")).into());
         }
         Ok(is_older_sealed(raw))
     }
 
     pub(in crate::store) fn name(&self, name: &str, tree: u64) -> IsOlder {
         let Some(row) = readable(self.reader.tree(tree))? else { return Ok(false) };
-        fits::leads_to_tree("names-0", tree, row.as_ref(), |row| row.name == name)?;
+        fits::leads_to_tree(Names::NAME, tree, row.as_ref(), |row| row.name == name)?;
         Ok(false)
     }
 
     pub(in crate::store) fn handle(&self, handle: [u8; 16], tree: u64) -> IsOlder {
         let Some(row) = readable(self.reader.tree(tree))? else { return Ok(false) };
-        fits::leads_to_tree("handles-0", tree, row.as_ref(), |row| row.handle == handle)?;
+        fits::leads_to_tree(Handles::NAME, tree, row.as_ref(), |row| row.handle == handle)?;
         Ok(false)
     }
 
     pub(in crate::store) fn ready(&self, (priority, order): (u8, u64), tree: u64) -> IsOlder {
         let Some(row) = readable(self.reader.tree(tree))? else { return Ok(false) };
         let has = |row: &TreeRow| row.state == TreeState::Active && row.order == order && priority == priority_of(row);
-        fits::leads_to_tree("ready-0", tree, row.as_ref(), has)?;
+        fits::leads_to_tree(Ready::NAME, tree, row.as_ref(), has)?;
         Ok(false)
     }
 
@@ -97,7 +100,7 @@ impl Looks<'_> {
 
     /// In a tree whose hashes come from clients, exactly the leaves that are done have one.
     pub(in crate::store) fn group(&self, key: (u64, u64), raw: &[u8]) -> IsOlder {
-        let row = GroupRow::decode(key, raw)?;
+        let row = Hashes::decode(&key, raw)?;
         let first = key.1.saturating_mul(GROUP_LEAVES);
         let tree = readable(self.reader.tree(key.0))?.flatten();
         if tree.is_some_and(|tree| !tree.strategy.knows_answers())
@@ -107,20 +110,20 @@ impl Looks<'_> {
                 tile.state(leaf % TILE_LEAVES).is_done() != (*hash != crate::hash::Checksum::ZERO)
             };
             if (first..).zip(&row.leaves).any(differs) {
-                return Err(damaged("hashes-0", format!("row {key:?} does not fit the states in tiles-0")).into());
+                return Err(damaged(Hashes::NAME, format!("row {key:?} does not fit the states in tiles-0")).into());
             }
         }
         Ok(raw.len().is_multiple_of(crate::hash::Checksum::LEN))
     }
 
     pub(in crate::store) fn lengths(&self, key: (u64, u64), raw: &[u8]) -> IsOlder {
-        LengthRow::decode(key, raw)?;
+        Lengths::decode(&key, raw)?;
         Ok(raw.len() != LengthRow::LEN)
     }
 
     /// Damaged and doubted leaves are listed as such.
     pub(in crate::store) fn tile(&self, key: (u64, u64), raw: &[u8]) -> IsOlder {
-        let row = TileRow::decode(key, raw)?;
+        let row = Tiles::decode(&key, raw)?;
         let (tree, tile) = key;
         let lacks = |table: &'static str| Err(damaged(table, format!("it lacks rows of tile {key:?}")).into());
         let Some(Some(owner)) = readable(self.reader.tree(tree))? else {
@@ -134,13 +137,13 @@ impl Looks<'_> {
             let listed = self
                 .reader
                 .rows
-                .look(|txn| Ok(txn.open_table(DAMAGED).db()?.get((tree, first + slot)).db()?.is_some()))?;
+                .look(|txn| Ok(txn.open_table(Damaged::DEFINITION).db()?.get((tree, first + slot)).db()?.is_some()))?;
             if !listed {
-                return lacks("damaged-0");
+                return lacks(Damaged::NAME);
             }
         }
         if is_doubted && !self.is_released(tree, &owner)? && !self.is_listed(key)? {
-            return lacks("doubted-0");
+            return lacks(Doubted::NAME);
         }
         Ok(is_older(raw.len(), TileRow::LEN))
     }
@@ -151,18 +154,18 @@ impl Looks<'_> {
     }
 
     fn is_listed(&self, key: (u64, u64)) -> Result<bool, StoreError> {
-        self.reader.rows.look(|txn| Ok(txn.open_table(DOUBTED).db()?.get(key).db()?.is_some()))
+        self.reader.rows.look(|txn| Ok(txn.open_table(Doubted::DEFINITION).db()?.get(key).db()?.is_some()))
     }
 
     pub(in crate::store) fn node(&self, key: (u64, u8, u64), raw: &[u8]) -> IsOlder {
-        NodeRow::decode(key, raw)?;
+        Interior::decode(&key, raw)?;
         Ok(raw.len() == 64)
     }
 
     pub(in crate::store) fn consumed(&self, (_, id): (u64, [u8; 16]), seq: u64) -> IsOlder {
         match seq {
             NO_ENTRY | VOTED => Ok(false),
-            seq => self.pointer(("consumed-0", id, false), seq),
+            seq => self.pointer((Consumed::NAME, id, false), seq),
         }
     }
 
@@ -178,15 +181,15 @@ impl Looks<'_> {
     }
 
     pub(in crate::store) fn client(&self, client: [u8; 16], raw: &[u8]) -> IsOlder {
-        let row: ClientRow = unseal("clients-0", client, raw)?;
-        self.of_client("clients-0", client, row.last_seq)?;
+        let row: ClientRow = Clients::decode(&client, raw)?;
+        self.of_client(Clients::NAME, client, row.last_seq)?;
         Ok(is_older_sealed(raw))
     }
 
     /// An entry follows the one before it, is found by its id, and the leaves it credits are done.
     pub(in crate::store) fn entry(&self, seq: u64, raw: &[u8]) -> IsOlder {
-        let table = "ledger-0";
-        let row = LedgerRow::decode(seq, raw)?;
+        let table = Ledger::NAME;
+        let row = Ledger::decode(&seq, raw)?;
         let odd = |what: &str| StoreError::from(damaged(table, format!("entry {seq}: {what}")));
         let before = if seq > self.head.anchor { readable(self.reader.ledger_entry(seq - 1))?.flatten() } else { None };
         if before.is_some_and(|before| row.chained(&before.digest, seq) != row.digest) {
@@ -194,7 +197,7 @@ impl Looks<'_> {
         }
         let debit = row.kind == EntryKind::Debit;
         let found = self.reader.rows.look(|txn| {
-            let table = txn.open_table(if debit { DEBITS } else { RECEIPTS }).db()?;
+            let table = txn.open_table(if debit { Debits::DEFINITION } else { Receipts::DEFINITION }).db()?;
             Ok(table.get(row.id).db()?.map(|raw| raw.value()))
         })?;
         if found != Some(seq) {
@@ -213,43 +216,43 @@ impl Looks<'_> {
     }
 
     pub(in crate::store) fn standing(&self, client: [u8; 16], raw: &[u8]) -> IsOlder {
-        StandingRow::decode(client, raw)?;
+        Standings::decode(&client, raw)?;
         Ok(is_older(raw.len(), StandingRow::LEN))
     }
 
     pub(in crate::store) fn provenance(&self, tree: u64, raw: &[u8]) -> IsOlder {
-        ProvenanceRow::decode(tree, raw)?;
+        Provenance::decode(&tree, raw)?;
         Ok(is_older(raw.len(), ProvenanceRow::LEN))
     }
 
     /// Some leaf of a claim is below verified.
     pub(in crate::store) fn claim(&self, key: (u64, u64), raw: &[u8]) -> IsOlder {
-        let row: ClaimRow = unseal("claims-0", key, raw)?;
+        let row: ClaimRow = Claims::decode(&key, raw)?;
         let (tree, start) = key;
         if let Some(Some(owner)) = readable(self.reader.tree(tree))?
             && !self.is_released(tree, &owner)?
             && let Some(tile) = readable(self.reader.tile(tree, start / TILE_LEAVES))?
             && !(start..range_end(start, row.order)).any(|leaf| tile.state(leaf % TILE_LEAVES).is_weak())
         {
-            return Err(damaged("claims-0", format!("none of the leaves of {key:?} is below verified")).into());
+            return Err(damaged(Claims::NAME, format!("none of the leaves of {key:?} is below verified")).into());
         }
         Ok(is_older_sealed(raw))
     }
 
     pub(in crate::store) fn quorum(&self, key: (u64, u64), raw: &[u8]) -> IsOlder {
-        unseal::<QuorumRow>("quorums-0", key, raw)?;
+        Quorums::decode(&key, raw)?;
         Ok(is_older_sealed(raw))
     }
 
     pub(in crate::store) fn suspect(&self, client: [u8; 16], (next, from, until, _): (u64, u64, u64, bool)) -> IsOlder {
         for seq in [next, from, until] {
-            self.of_client("suspects-0", client, seq)?;
+            self.of_client(Suspects::NAME, client, seq)?;
         }
         Ok(false)
     }
 
     pub(in crate::store) fn followed(&self, client: [u8; 16], seq: u64) -> IsOlder {
-        self.of_client("followed-0", client, seq)?;
+        self.of_client(Followed::NAME, client, seq)?;
         Ok(false)
     }
 
@@ -259,7 +262,7 @@ impl Looks<'_> {
             && let Some(tile) = readable(self.reader.tile(key.0, key.1))?
             && tile.mask(TILE_LEAVES, |state| state == LeafState::Doubted) == 0
         {
-            return Err(damaged("doubted-0", format!("no leaf of tile {key:?} is doubted")).into());
+            return Err(damaged(Doubted::NAME, format!("no leaf of tile {key:?} is doubted")).into());
         }
         Ok(false)
     }
@@ -269,7 +272,7 @@ impl Looks<'_> {
             && let Some(tile) = readable(self.reader.tile(key.0, key.1 / TILE_LEAVES))?
             && tile.state(key.1 % TILE_LEAVES) != LeafState::Damaged
         {
-            return Err(damaged("damaged-0", format!("leaf {key:?} is not damaged")).into());
+            return Err(damaged(Damaged::NAME, format!("leaf {key:?} is not damaged")).into());
         }
         Ok(false)
     }

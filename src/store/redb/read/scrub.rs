@@ -5,18 +5,20 @@ use std::ops::Bound;
 use crate::merkle::GROUP_LEAVES;
 use crate::store::command::Outcome;
 use crate::store::error::{DbResult, StoreError};
-use crate::store::records::{RecordError, ScrubRow, TreeRow, seal, unseal};
+use crate::store::records::{MetaRow, RecordError, ScrubRow, TreeRow};
 use crate::store::redb::apply::Batch;
 use crate::store::redb::open::Store;
-use crate::store::redb::read::{Reader, TreeNumber};
-use crate::store::redb::tables::{META, SUMS, TREES};
+use crate::store::redb::read::Reader;
+use crate::store::redb::tables::InRedb;
+use crate::store::schema::{Meta, Sums, TreeNumber, Trees};
+use crate::store::table::Table;
 
 /// A tree of which the row decodes or not.
 pub type NextTree = (TreeNumber, Result<TreeRow, RecordError>);
 
 impl Batch<'_> {
     pub(in crate::store) fn put_scrub(&mut self, row: &ScrubRow) -> Result<Outcome, StoreError> {
-        self.meta.insert(SCRUB, seal("meta-0", SCRUB, row)?.as_slice()).db()?;
+        self.meta.insert(ScrubRow::KEY, row.sealed()?.as_slice()).db()?;
         Ok(Outcome::Done { rows: 1, more: false })
     }
 }
@@ -28,8 +30,8 @@ impl Reader {
     /// [`StoreError`] if the storage fails or the row is damaged.
     pub fn scrub(&self) -> Result<Option<ScrubRow>, StoreError> {
         self.rows.look(|txn| {
-            let row = txn.open_table(META).db()?.get(SCRUB).db()?;
-            Ok(row.map(|raw| unseal("meta-0", SCRUB, raw.value())).transpose()?)
+            let row = txn.open_table(Meta::DEFINITION).db()?.get(ScrubRow::KEY).db()?;
+            Ok(row.map(|raw| ScrubRow::unsealed(raw.value())).transpose()?)
         })
     }
 
@@ -39,12 +41,12 @@ impl Reader {
     /// [`StoreError`] if the storage fails.
     pub fn next_tree(&self, from: TreeNumber) -> Result<Option<NextTree>, StoreError> {
         self.rows.look(|txn| {
-            let table = txn.open_table(TREES).db()?;
+            let table = txn.open_table(Trees::DEFINITION).db()?;
             let mut rows = table.range::<u64>((Bound::Included(from), Bound::Unbounded)).db()?;
             let Some(entry) = rows.next() else { return Ok(None) };
             let (key, raw) = entry.db()?;
             let tree = key.value();
-            Ok(Some((tree, unseal("trees-0", tree, raw.value()))))
+            Ok(Some((tree, Trees::decode(&tree, raw.value()))))
         })
     }
 }
@@ -57,7 +59,7 @@ impl Store {
     pub fn has_all_sums(&self, tree: TreeNumber, leaves: u64) -> Result<bool, StoreError> {
         let read = || {
             self.blocks_db()?.begin_read()?.look(|txn| {
-                let Some(table) = super::claims::known(txn, SUMS)? else { return Ok(false) };
+                let Some(table) = super::claims::known(txn, Sums::DEFINITION)? else { return Ok(false) };
                 let mut rows = 0;
                 for row in table.range((tree, 0)..=(tree, u64::MAX)).db()? {
                     row.db()?;
@@ -70,13 +72,10 @@ impl Store {
     }
 }
 
-/// The key of [`ScrubRow`] in `meta-0`.
-pub(in crate::store) const SCRUB: &str = "scrub";
-
 /// Writes a row of a tree into the state file of a closed store.
 #[cfg(test)]
 pub fn plant_tree(file: &std::path::Path, tree: TreeNumber, row: &[u8]) {
     let txn = redb::Database::open(file).unwrap().begin_write().unwrap();
-    txn.open_table(TREES).unwrap().insert(tree, row).unwrap();
+    txn.open_table(Trees::DEFINITION).unwrap().insert(tree, row).unwrap();
     txn.commit().unwrap();
 }

@@ -4,9 +4,11 @@ use redb::{ReadOnlyTable, ReadTransaction, TableError};
 
 use crate::merkle::GROUP_LEAVES;
 use crate::store::error::{DbResult, StoreError, of_table};
-use crate::store::records::{SumRow, leaf_sum};
+use crate::store::records::leaf_sum;
 use crate::store::redb::open::Store;
-use crate::store::redb::tables::SUMS;
+use crate::store::redb::tables::InRedb;
+use crate::store::schema::Sums;
+use crate::store::table::Table;
 
 /// What is known about the bytes with which a leaf came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +111,7 @@ fn sums(txn: &ReadTransaction, tree: u64, first: u64, count: usize) -> Result<Ve
     for leaf in (first..).take(count) {
         let group = leaf / GROUP_LEAVES;
         if row.as_ref().is_none_or(|(have, _)| *have != group) {
-            let found = table.get((tree, group)).db()?.map(|raw| match SumRow::decode(tree, group, raw.value()) {
+            let found = table.get((tree, group)).db()?.map(|raw| match Sums::decode(&(tree, group), raw.value()) {
                 Ok(row) => row.leaves.into_iter().map(LeafSum::Is).collect(),
                 Err(_) => Vec::new(),
             });
@@ -126,7 +128,7 @@ type Rows = ReadOnlyTable<(u64, u64), &'static [u8]>;
 
 /// The table, unless the file is of a build without checksums and was not opened since.
 fn table(txn: &ReadTransaction) -> Result<Option<Rows>, StoreError> {
-    match txn.open_table(SUMS) {
+    match txn.open_table(Sums::DEFINITION) {
         Ok(table) => Ok(Some(table)),
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
         Err(error) => Err(of_table(error)),

@@ -6,16 +6,19 @@ use std::ops::Bound;
 use redb::{Key, ReadOnlyTable, TableDefinition, TableHandle, Value};
 
 use super::claims::known;
+use crate::store::command::older::{OlderRow, place};
 use crate::store::error::{DbResult, StoreError};
-use crate::store::records::{Head, SourceRow, SumRow, unseal};
+use crate::store::records::Head;
 use crate::store::redb::open::Store;
-use crate::store::redb::read::{Reader, TreeNumber};
+use crate::store::redb::read::Reader;
 use crate::store::redb::seek::is_of_a_place;
-use crate::store::redb::tables::{
-    CHORES, CLAIMS, CLIENTS, CONSUMED, DAMAGED, DEBITS, DOUBTED, FOLLOWED, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS,
-    META, NAMES, PROVENANCE, QUORUMS, READY, RECEIPTS, SOURCES, STANDINGS, SUMS, SUSPECTS, TILES, TREES,
-};
+use crate::store::redb::tables::InRedb;
 use crate::store::redb::transaction::Snapshot;
+use crate::store::schema::{
+    Chores, Claims, Clients, Consumed, Damaged, Debits, Doubted, Followed, Handles, Hashes, Interior, Ledger, Lengths,
+    Meta, Names, Provenance, Quorums, Ready, Receipts, Sources, Standings, Sums, Suspects, Tiles, TreeNumber, Trees,
+};
+use crate::store::table::Table;
 
 /// A place in the walk through all rows: behind this key of this table. The default is the
 /// beginning.
@@ -60,13 +63,6 @@ pub struct RowFinding {
     pub what: String,
 }
 
-/// A row of the state file in the form of older stores, without a checksum.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OlderRow {
-    pub(in crate::store) table: u8,
-    pub(in crate::store) key: Vec<u8>,
-}
-
 /// What a row costs at least, bytes.
 pub const ROW_COST: u64 = 256;
 /// What it costs to look at a row at a random place of another table, bytes: a page.
@@ -78,25 +74,6 @@ const ROWS_MAX: u64 = 1_024;
 /// Findings and older rows at which a stretch ends, so that it takes bounded memory.
 const FOUND_MAX: usize = 256;
 const OLDER_MAX: usize = 4_096;
-
-/// Places of the tables in the walk whose rows may be given a checksum.
-pub(in crate::store) mod place {
-    pub(in crate::store) const META: u8 = 0;
-    pub(in crate::store) const TREES: u8 = 1;
-    pub(in crate::store) const HASHES: u8 = 4;
-    pub(in crate::store) const LENGTHS: u8 = 5;
-    pub(in crate::store) const TILES: u8 = 6;
-    pub(in crate::store) const INTERIOR: u8 = 7;
-    pub(in crate::store) const CLIENTS: u8 = 11;
-    pub(in crate::store) const LEDGER: u8 = 12;
-    pub(in crate::store) const STANDINGS: u8 = 15;
-    pub(in crate::store) const PROVENANCE: u8 = 16;
-    pub(in crate::store) const CLAIMS: u8 = 17;
-    pub(in crate::store) const QUORUMS: u8 = 18;
-    /// The first of the block file.
-    pub(in crate::store) const SOURCES: u8 = 23;
-    pub(in crate::store) const LAST: u8 = 24;
-}
 
 impl Store {
     /// Looks at rows behind `from` until about `max_cost` is spent, or 256 KiB or 1 024 rows are
@@ -117,7 +94,7 @@ impl Store {
                 Ok(head) => walk.state(&reader.rows, &Looks { reader: &reader, head })?,
                 // Nothing can be compared without it.
                 Err(error) => {
-                    walk.finding("meta-0", Row::default(), error)?;
+                    walk.finding(Meta::NAME, Row::default(), error)?;
                     walk.out.next = Some(RowCursor { table: place::SOURCES, key: Vec::new() });
                 }
             }
@@ -129,7 +106,7 @@ impl Store {
                 Ok(snapshot) => walk.blocks(&snapshot),
                 Err(error) => {
                     walk.out.next = None;
-                    walk.finding("sources-0", Row::default(), error)
+                    walk.finding(Sources::NAME, Row::default(), error)
                 }
             })?;
         }
@@ -272,39 +249,39 @@ impl Walk {
 
     /// The tables of the state file, in the order of their places.
     fn state(&mut self, rows: &Snapshot, looks: &Looks<'_>) -> Result<(), StoreError> {
-        self.table(rows, &META, None, |key, raw| looks.meta(key, raw))?;
-        self.table(rows, &TREES, Some(0), |tree, raw| looks.tree(tree, raw))?;
-        self.table(rows, &NAMES, None, |name, tree| looks.name(name, tree))?;
-        self.table(rows, &HANDLES, None, |handle, tree| looks.handle(handle, tree))?;
-        self.table(rows, &HASHES, Some(0), |key, raw| looks.group(key, raw))?;
-        self.table(rows, &LENGTHS, Some(0), |key, raw| looks.lengths(key, raw))?;
-        self.table(rows, &TILES, Some(0), |key, raw| looks.tile(key, raw))?;
-        self.table(rows, &INTERIOR, Some(0), |key, raw| looks.node(key, raw))?;
-        self.table(rows, &READY, None, |key, tree| looks.ready(key, tree))?;
-        self.table(rows, &CHORES, Some(1), |key, ()| looks.chore(key))?;
-        self.table(rows, &CONSUMED, None, |key, seq| looks.consumed(key, seq))?;
-        self.table(rows, &CLIENTS, None, |client, raw| looks.client(client, raw))?;
-        self.table(rows, &LEDGER, None, |seq, raw| looks.entry(seq, raw))?;
-        self.table(rows, &RECEIPTS, None, |id, seq| looks.pointer(("receipts-0", id, false), seq))?;
-        self.table(rows, &DEBITS, None, |id, seq| looks.pointer(("debits-0", id, true), seq))?;
-        self.table(rows, &STANDINGS, None, |client, raw| looks.standing(client, raw))?;
-        self.table(rows, &PROVENANCE, Some(0), |tree, raw| looks.provenance(tree, raw))?;
-        self.table(rows, &CLAIMS, Some(0), |key, raw| looks.claim(key, raw))?;
-        self.table(rows, &QUORUMS, Some(0), |key, raw| looks.quorum(key, raw))?;
-        self.table(rows, &SUSPECTS, None, |client, walk| looks.suspect(client, walk))?;
-        self.table(rows, &FOLLOWED, None, |client, seq| looks.followed(client, seq))?;
-        self.table(rows, &DOUBTED, Some(0), |key, ()| looks.doubted(key))?;
-        self.table(rows, &DAMAGED, Some(0), |key, ()| looks.damaged(key))
+        self.table(rows, &Meta::DEFINITION, None, |key, raw| looks.meta(key, raw))?;
+        self.table(rows, &Trees::DEFINITION, Some(0), |tree, raw| looks.tree(tree, raw))?;
+        self.table(rows, &Names::DEFINITION, None, |name, tree| looks.name(name, tree))?;
+        self.table(rows, &Handles::DEFINITION, None, |handle, tree| looks.handle(handle, tree))?;
+        self.table(rows, &Hashes::DEFINITION, Some(0), |key, raw| looks.group(key, raw))?;
+        self.table(rows, &Lengths::DEFINITION, Some(0), |key, raw| looks.lengths(key, raw))?;
+        self.table(rows, &Tiles::DEFINITION, Some(0), |key, raw| looks.tile(key, raw))?;
+        self.table(rows, &Interior::DEFINITION, Some(0), |key, raw| looks.node(key, raw))?;
+        self.table(rows, &Ready::DEFINITION, None, |key, tree| looks.ready(key, tree))?;
+        self.table(rows, &Chores::DEFINITION, Some(1), |key, ()| looks.chore(key))?;
+        self.table(rows, &Consumed::DEFINITION, None, |key, seq| looks.consumed(key, seq))?;
+        self.table(rows, &Clients::DEFINITION, None, |client, raw| looks.client(client, raw))?;
+        self.table(rows, &Ledger::DEFINITION, None, |seq, raw| looks.entry(seq, raw))?;
+        self.table(rows, &Receipts::DEFINITION, None, |id, seq| looks.pointer((Receipts::NAME, id, false), seq))?;
+        self.table(rows, &Debits::DEFINITION, None, |id, seq| looks.pointer((Debits::NAME, id, true), seq))?;
+        self.table(rows, &Standings::DEFINITION, None, |client, raw| looks.standing(client, raw))?;
+        self.table(rows, &Provenance::DEFINITION, Some(0), |tree, raw| looks.provenance(tree, raw))?;
+        self.table(rows, &Claims::DEFINITION, Some(0), |key, raw| looks.claim(key, raw))?;
+        self.table(rows, &Quorums::DEFINITION, Some(0), |key, raw| looks.quorum(key, raw))?;
+        self.table(rows, &Suspects::DEFINITION, None, |client, walk| looks.suspect(client, walk))?;
+        self.table(rows, &Followed::DEFINITION, None, |client, seq| looks.followed(client, seq))?;
+        self.table(rows, &Doubted::DEFINITION, Some(0), |key, ()| looks.doubted(key))?;
+        self.table(rows, &Damaged::DEFINITION, Some(0), |key, ()| looks.damaged(key))
     }
 
     /// Those of the block file. Rows of older stores stay as they are there.
     fn blocks(&mut self, rows: &Snapshot) -> Result<(), StoreError> {
-        self.table(rows, &SOURCES, Some(0), |key, raw| {
-            unseal::<SourceRow>("sources-0", key, raw)?;
+        self.table(rows, &Sources::DEFINITION, Some(0), |key, raw| {
+            Sources::decode(&key, raw)?;
             Ok(false)
         })?;
-        self.table(rows, &SUMS, Some(0), |key, raw| {
-            SumRow::decode(key.0, key.1, raw)?;
+        self.table(rows, &Sums::DEFINITION, Some(0), |key, raw| {
+            Sums::decode(&key, raw)?;
             Ok(false)
         })
     }
@@ -314,12 +291,17 @@ impl Walk {
 fn looks_of(table: &str) -> u64 {
     match table {
         // Name, handle, place in the queue.
-        "trees-0" | "suspects-0" => 3,
+        Trees::NAME | Suspects::NAME => 3,
         // Receipt or debit, and the tile it credits.
-        "ledger-0" => 2,
-        "names-0" | "handles-0" | "ready-0" | "consumed-0" | "clients-0" | "receipts-0" | "debits-0" | "followed-0" => {
-            1
-        }
+        Ledger::NAME => 2,
+        Names::NAME
+        | Handles::NAME
+        | Ready::NAME
+        | Consumed::NAME
+        | Clients::NAME
+        | Receipts::NAME
+        | Debits::NAME
+        | Followed::NAME => 1,
         // Those of the others are of the same tree, in the same order.
         _ => 0,
     }

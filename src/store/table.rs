@@ -1,0 +1,220 @@
+//! What a table of the [schema](super::schema) is: a name, keys in their order, and rows that have
+//! stored bytes.
+
+use super::records::RecordError;
+
+/// A table of the schema.
+pub(super) trait Table: Copy + 'static {
+    /// Its name in the file.
+    const NAME: &'static str;
+    /// Its keys, in whose order rows are read.
+    type Key: TableKey + ?Sized;
+    /// Its rows.
+    type Row;
+    /// How a row is stored: [`Blob`], a number, a walk, or nothing.
+    type Stored;
+    /// The stored bytes of a row.
+    type Bytes: AsRef<[u8]>;
+
+    /// The stored bytes of the row with this key.
+    fn encode(key: &Self::Key, row: &Self::Row) -> Result<Self::Bytes, RecordError>;
+
+    /// The row of this key.
+    fn decode(key: &Self::Key, bytes: &[u8]) -> Result<Self::Row, RecordError>;
+}
+
+/// A key that is kept.
+pub(super) type Owned<T> = <<T as Table>::Key as ToOwned>::Owned;
+
+/// A walk back along the ledger entries of a client: next entry, where it began, the entry at which
+/// it ends, whether there is another walk behind it.
+pub(super) type Steps = (u64, u64, u64, bool);
+
+/// Plain bytes, as the file stores most rows.
+#[derive(Clone, Copy)]
+pub(super) struct Blob;
+
+macro_rules! tables {
+    ($($name:ident $text:literal: $key:ty => $row:ty, $codec:ident $([$bytes:ty])?;)+) => { $(
+        #[doc = concat!("`", $text, "`")]
+        #[derive(Clone, Copy)]
+        pub(super) struct $name;
+
+        impl $crate::store::table::Table for $name {
+            const NAME: &'static str = $text;
+            type Key = $key;
+            type Row = $row;
+            $crate::store::table::codec!($codec $([$bytes])?);
+        }
+    )+ };
+}
+
+/// How rows become bytes: `own` rows have methods for it (`pair`: which take a key of two
+/// numbers apart), `sealed` ones are in an envelope, `bytes` and `plain` ones are what they are.
+macro_rules! codec {
+    (own [$bytes:ty]) => {
+        type Stored = $crate::store::table::Blob;
+        type Bytes = $bytes;
+
+        fn encode(key: &Self::Key, row: &Self::Row) -> Result<Self::Bytes, $crate::store::records::RecordError> {
+            Ok(row.encode(*key))
+        }
+
+        fn decode(key: &Self::Key, bytes: &[u8]) -> Result<Self::Row, $crate::store::records::RecordError> {
+            <Self::Row>::decode(*key, bytes)
+        }
+    };
+    (pair [$bytes:ty]) => {
+        type Stored = $crate::store::table::Blob;
+        type Bytes = $bytes;
+
+        fn encode(key: &Self::Key, row: &Self::Row) -> Result<Self::Bytes, $crate::store::records::RecordError> {
+            Ok(row.encode(key.0, key.1))
+        }
+
+        fn decode(key: &Self::Key, bytes: &[u8]) -> Result<Self::Row, $crate::store::records::RecordError> {
+            <Self::Row>::decode(key.0, key.1, bytes)
+        }
+    };
+    (sealed) => {
+        type Stored = $crate::store::table::Blob;
+        type Bytes = Vec<u8>;
+
+        fn encode(key: &Self::Key, row: &Self::Row) -> Result<Self::Bytes, $crate::store::records::RecordError> {
+            $crate::store::records::seal(Self::NAME, *key, row)
+        }
+
+        fn decode(key: &Self::Key, bytes: &[u8]) -> Result<Self::Row, $crate::store::records::RecordError> {
+            $crate::store::records::unseal(Self::NAME, *key, bytes)
+        }
+    };
+    (bytes) => {
+        type Stored = $crate::store::table::Blob;
+        type Bytes = Vec<u8>;
+
+        fn encode(_: &Self::Key, row: &Self::Row) -> Result<Self::Bytes, $crate::store::records::RecordError> {
+            Ok(row.clone())
+        }
+
+        fn decode(_: &Self::Key, bytes: &[u8]) -> Result<Self::Row, $crate::store::records::RecordError> {
+            Ok(bytes.to_vec())
+        }
+    };
+    (plain [$bytes:ty]) => {
+        type Stored = Self::Row;
+        type Bytes = $bytes;
+
+        fn encode(_: &Self::Key, row: &Self::Row) -> Result<Self::Bytes, $crate::store::records::RecordError> {
+            Ok($crate::store::table::Plain::to_plain(row))
+        }
+
+        fn decode(_: &Self::Key, bytes: &[u8]) -> Result<Self::Row, $crate::store::records::RecordError> {
+            $crate::store::table::Plain::from_plain(bytes)
+                .ok_or_else(|| $crate::store::records::damaged(Self::NAME, format!("{} bytes", bytes.len())))
+        }
+    };
+}
+pub(super) use {codec, tables};
+
+/// A row that has no format but its numbers.
+pub(super) trait Plain: Sized {
+    type Bytes;
+    fn to_plain(&self) -> Self::Bytes;
+    fn from_plain(bytes: &[u8]) -> Option<Self>;
+}
+
+impl Plain for u64 {
+    type Bytes = [u8; 8];
+
+    fn to_plain(&self) -> [u8; 8] {
+        self.to_le_bytes()
+    }
+
+    fn from_plain(bytes: &[u8]) -> Option<Self> {
+        Some(Self::from_le_bytes(bytes.try_into().ok()?))
+    }
+}
+
+impl Plain for () {
+    type Bytes = [u8; 0];
+
+    fn to_plain(&self) -> [u8; 0] {
+        []
+    }
+
+    fn from_plain(bytes: &[u8]) -> Option<Self> {
+        bytes.is_empty().then_some(())
+    }
+}
+
+impl Plain for Steps {
+    type Bytes = [u8; 25];
+
+    fn to_plain(&self) -> [u8; 25] {
+        let mut out = [0; 25];
+        for (place, number) in out.as_chunks_mut::<8>().0.iter_mut().zip([self.0, self.1, self.2]) {
+            *place = number.to_le_bytes();
+        }
+        out[24] = self.3.into();
+        out
+    }
+
+    fn from_plain(bytes: &[u8]) -> Option<Self> {
+        let ([next, from, until], [again]) = bytes.as_chunks::<8>() else { return None };
+        let number = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+        Some((number(next), number(from), number(until), *again != 0))
+    }
+}
+
+/// A key of a table.
+pub(super) trait TableKey: Ord + ToOwned<Owned: Ord + Clone> {
+    /// The key with these stored bytes: its numbers with the lowest byte first.
+    fn from_stored(bytes: &[u8]) -> Option<Self::Owned>;
+}
+
+impl TableKey for str {
+    fn from_stored(bytes: &[u8]) -> Option<String> {
+        String::from_utf8(bytes.to_vec()).ok()
+    }
+}
+
+/// A part of a key.
+trait Part: Sized {
+    fn split(bytes: &[u8]) -> Option<(Self, &[u8])>;
+}
+
+impl<const N: usize> Part for [u8; N] {
+    fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        bytes.split_first_chunk().map(|(part, rest)| (*part, rest))
+    }
+}
+
+macro_rules! number_part {
+    ($($number:ty),+) => { $(
+        impl Part for $number {
+            fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
+                Part::split(bytes).map(|(part, rest)| (<$number>::from_le_bytes(part), rest))
+            }
+        }
+    )+ };
+}
+number_part!(u8, u32, u64);
+
+macro_rules! key {
+    ($($name:ident: $part:ty),+ => $key:ty = $all:expr) => {
+        impl TableKey for $key {
+            fn from_stored(bytes: &[u8]) -> Option<Self> {
+                let rest = bytes;
+                $(let ($name, rest) = <$part>::split(rest)?;)+
+                rest.is_empty().then_some($all)
+            }
+        }
+    };
+}
+key!(a: u64 => u64 = a);
+key!(a: [u8; 16] => [u8; 16] = a);
+key!(a: u64, b: u64 => (u64, u64) = (a, b));
+key!(a: u8, b: u64 => (u8, u64) = (a, b));
+key!(a: u64, b: u32 => (u64, u32) = (a, b));
+key!(a: u64, b: [u8; 16] => (u64, [u8; 16]) = (a, b));
+key!(a: u64, b: u8, c: u64 => (u64, u8, u64) = (a, b, c));
