@@ -1,8 +1,5 @@
 //! Planted mistakes of the store (feature `testing`).
 
-use crate::store::redb::apply::Batch;
-use crate::store::redb::open::{Store, StoreOptions};
-
 /// A mistake of the store, switched on by a test that must notice it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -31,29 +28,4 @@ pub enum StoreMistake {
     BackupGoesOn,
     /// Open any two files of one store, also if they were never open together.
     MarksNotCompared,
-}
-
-impl StoreOptions {
-    /// Makes a planted mistake, also while the store is opened.
-    pub const fn mistake(mut self, mistake: StoreMistake) -> Self {
-        self.mistake = Some(mistake);
-        self
-    }
-
-    pub(super) fn makes(&self, mistake: StoreMistake) -> bool {
-        self.mistake == Some(mistake)
-    }
-}
-
-impl Store {
-    /// Makes a planted mistake until the store is opened again.
-    pub fn make(&self, mistake: StoreMistake) {
-        self.writer.write().mistake = Some(mistake);
-    }
-}
-
-impl Batch<'_> {
-    pub(super) fn makes(&self, mistake: StoreMistake) -> bool {
-        self.writer.mistake == Some(mistake)
-    }
 }

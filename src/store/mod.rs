@@ -12,8 +12,11 @@
 
 mod command;
 mod error;
+#[cfg(test)]
+mod memory;
 #[cfg(feature = "testing")]
 mod mistakes;
+mod port;
 mod random;
 pub mod records;
 mod redb;

@@ -20,10 +20,11 @@ use super::init::{drawn, head_of, sync_names};
 use super::open::{Identity, Store};
 use super::transaction::{Changing, NotCommitted, NotWritten, Snapshot, kept_in, let_go};
 use crate::guard::contained;
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
 #[cfg(feature = "testing")]
 use crate::store::mistakes::StoreMistake;
 use crate::store::records::{CopyRow, MetaRow, encode_meta};
+use crate::store::redb::errors::DbResult;
 use crate::store::redb::tables::InRedb;
 use crate::store::schema::{self, Blocks, Meta, Sources, Sums, each_state_table};
 

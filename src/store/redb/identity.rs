@@ -9,8 +9,9 @@ use super::backend::{Failures, StorageProvider, StoreFile};
 use super::file::{Seen, open_file, open_unchanged, panic_is_damage};
 use super::generation::{Generation, Marks, mismatch};
 use super::open::StoreOptions;
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
 use crate::store::records::{Head, MetaRow, meta_bytes};
+use crate::store::redb::errors::DbResult;
 use crate::store::redb::tables::InRedb;
 use crate::store::schema::{FORMAT_VERSION, Meta};
 

@@ -7,12 +7,17 @@ use redb::{Database, ReadableDatabase, ReadableTable, Table};
 use super::backend::StorageProvider;
 use super::generation::{Generation, Marks};
 use super::identity::{corrupted, labelled};
-use super::open::{Identity, StoreOptions, WriterState, io_error};
+use super::open::{Identity, StoreOptions, io_error};
+use super::rows::RedbView;
 use super::transaction::begin_durable;
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
+use crate::store::port::View;
 use crate::store::random::random;
 use crate::store::records::{AccountRow, CopyRow, Head, MetaRow, encode_meta};
+use crate::store::redb::errors::DbResult;
 use crate::store::redb::tables::InRedb;
+use crate::store::rules::ledger::replay;
+use crate::store::rules::state::WriterState;
 use crate::store::schema::{self, Blocks, FORMAT_VERSION, Meta, Sources, Sums, each_state_table};
 
 /// Makes what the state file lacks, and with `opening` notes that the store was opened.
@@ -117,12 +122,10 @@ pub(in crate::store) fn sync_names(provider: &dyn StorageProvider, options: &Sto
 /// Reads the head and replays the ledger's tail over the client rows.
 pub(in crate::store) fn load_writer(database: &Database) -> Result<WriterState, StoreError> {
     let txn = database.begin_read().db()?;
-    let meta = txn.open_table(Meta::DEFINITION).db()?;
-    let head = head_of(&txn)?;
-    let account = meta.get("account").db()?.map(|raw| AccountRow::unsealed(raw.value())).transpose()?;
-    let AccountRow(account) = account.unwrap_or_default();
-    let mut writer = WriterState { head, account, ..WriterState::default() };
-    crate::store::rules::ledger::replay(&txn, &mut writer)?;
+    let rows = RedbView::of(&txn);
+    let AccountRow(account) = rows.meta()?.unwrap_or_default();
+    let mut writer = WriterState { head: head_of(&txn)?, account, ..WriterState::default() };
+    replay(&rows, &mut writer)?;
     Ok(writer)
 }
 

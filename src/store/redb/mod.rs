@@ -6,15 +6,19 @@ pub(super) mod backend;
 pub(super) mod backup;
 pub(super) mod blocks;
 pub(super) mod check;
+mod errors;
 mod file;
 mod for_redb;
 mod generation;
 mod identity;
 mod init;
 pub(super) mod mend;
+#[cfg(feature = "testing")]
+mod mistakes;
 pub(super) mod open;
 mod overlay;
 pub(super) mod read;
+mod rows;
 mod seek;
 #[cfg(feature = "testing")]
 pub mod sim;

@@ -1,6 +1,5 @@
 //! Opening, reopening and closing the two files.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,8 +16,8 @@ use super::transaction::{OpenDatabase, kept_in, let_go};
 use crate::store::error::StoreError;
 #[cfg(feature = "testing")]
 use crate::store::mistakes::StoreMistake;
-use crate::store::records::{ClientRow, CopyRow, Head, UsefulnessAccount};
-use crate::store::rules::ledger::Round;
+use crate::store::records::{CopyRow, Head, UsefulnessAccount};
+use crate::store::rules::state::WriterState;
 
 /// Sizes of a store's page caches.
 ///
@@ -111,19 +110,6 @@ pub struct Identity {
     pub boot: u64,
     /// The store that this one was copied from, if it is a copy.
     pub copy_of: Option<CopyRow>,
-}
-
-/// The writer's state beside the files: the newest head, and the client rows not written yet.
-#[derive(Debug, Default)]
-pub(in crate::store) struct WriterState {
-    pub(in crate::store) head: Head,
-    pub(in crate::store) account: UsefulnessAccount,
-    pub(in crate::store) dirty: HashMap<[u8; 16], ClientRow>,
-    /// The checkpoint in progress, or the last one.
-    pub(in crate::store) round: Option<Round>,
-    /// Planted by a test.
-    #[cfg(feature = "testing")]
-    pub(in crate::store) mistake: Option<StoreMistake>,
 }
 
 impl Store {

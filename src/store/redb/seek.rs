@@ -6,7 +6,8 @@ use redb::{Key, TableDefinition, Value};
 
 use super::read::Reader;
 use super::transaction::Snapshot;
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
+use crate::store::redb::errors::DbResult;
 use crate::store::redb::read::claims::known;
 use crate::store::redb::tables::InRedb;
 use crate::store::schema::{TreeNumber, Trees};

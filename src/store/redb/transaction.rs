@@ -27,7 +27,8 @@ use redb::{
 
 use super::backend::StoreFile;
 use crate::guard::{Panicked, contained};
-use crate::store::error::{DbResult, StoreError, of_commit};
+use crate::store::error::StoreError;
+use crate::store::redb::errors::{DbResult, of_commit};
 
 /// Runs code of redb's on `file`. A panic is damage of it like any other.
 ///
@@ -370,7 +371,9 @@ mod tests {
     #[test]
     fn a_write_that_redb_reports_damage_to_is_the_last_one_and_names_the_file() {
         let damage = redb::StorageError::Corrupted("Btree exceeded maximum depth".into());
-        let NotWritten::Broken(error) = after(crate::store::error::of_storage(damage)) else { panic!("goes on") };
+        let NotWritten::Broken(error) = after(crate::store::redb::errors::of_storage(damage)) else {
+            panic!("goes on")
+        };
         assert!(error.to_string().starts_with("blocks.redb is damaged: Btree"), "{error}");
         let one_row = StoreError::Record { table: "trees-0", what: "bytes".into() };
         assert!(matches!(after(one_row), NotWritten::RolledBack(_)));

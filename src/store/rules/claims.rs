@@ -1,27 +1,29 @@
 //! The clients behind the leaves of a tree: states with their counts, hashes that clients bring,
 //! claims, doubts.
 
+use std::ops::ControlFlow;
+
 use super::ledger::skip_row;
 use super::settle::Taken;
 use crate::hash::Checksum;
 use crate::merkle::{AlignedRange, GROUP_LEAVES, GROUP_ORDER, Shape, TILE_LEAVES, fold};
 use crate::store::command::claims::Audited;
 use crate::store::command::{Outcome, Refused, Settle};
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
+use crate::store::port::Txn;
 use crate::store::records::{
     ClaimRow, DataPlace, EntryKind, HashReason, HashWork, LeafState, ProvenanceRow, Submitter, TileRow, TreeRow,
     range_end,
 };
-use crate::store::redb::apply::Batch;
-use crate::store::redb::tables::InRedb;
 use crate::store::schema::{
-    CHORE_DROP, Claims, Clients, Doubted, Followed, Hashes, NO_ENTRY, Provenance, Suspects, Tiles,
+    CHORE_DROP, Chores, Claims, Clients, Doubted, Followed, Hashes, NO_ENTRY, Provenance, Suspects, Tiles,
 };
-use crate::store::table::Table;
 
-impl Batch<'_> {
+use super::batch::Batch;
+
+impl<R: Txn> Batch<'_, R> {
     /// Changes the states of a tile; the counts of its tree follow. Returns the tile as it is now.
-    pub(in crate::store) fn edit_tile(
+    pub(super) fn edit_tile(
         &mut self,
         tree: u64,
         tile: u64,
@@ -38,7 +40,7 @@ impl Batch<'_> {
             .collect();
         // Read first: where it does not decode, nothing is written.
         let counts = if changed.is_empty() { None } else { Some(self.provenance(tree)?) };
-        self.tiles.insert(key, &row.encode(key)[..]).db()?;
+        self.rows.put(Tiles, &key, &row)?;
         if let Some(mut provenance) = counts {
             for (from, to) in changed {
                 if let Some(count) = provenance.count_mut(from) {
@@ -48,28 +50,22 @@ impl Batch<'_> {
                     *count += 1;
                 }
             }
-            self.txn.open_table(Provenance::DEFINITION).db()?.insert(tree, &provenance.encode(tree)[..]).db()?;
+            self.rows.put(Provenance, &tree, &provenance)?;
         }
         Ok(row)
     }
 
     /// The states of a tile.
-    pub(in crate::store) fn tile(&self, key: (u64, u64)) -> Result<TileRow, StoreError> {
-        match self.tiles.get(key).db()? {
-            Some(raw) => Ok(Tiles::decode(&key, raw.value())?),
-            None => Ok(TileRow::PENDING),
-        }
+    pub(super) fn tile(&self, key: (u64, u64)) -> Result<TileRow, StoreError> {
+        Ok(self.rows.get(Tiles, &key)?.unwrap_or(TileRow::PENDING))
     }
 
     /// The counts of a tree.
-    pub(in crate::store) fn provenance(&self, tree: u64) -> Result<ProvenanceRow, StoreError> {
-        match self.txn.open_table(Provenance::DEFINITION).db()?.get(tree).db()? {
-            Some(raw) => Ok(Provenance::decode(&tree, raw.value())?),
-            None => Ok(ProvenanceRow::default()),
-        }
+    pub(super) fn provenance(&self, tree: u64) -> Result<ProvenanceRow, StoreError> {
+        Ok(self.rows.get(Provenance, &tree)?.unwrap_or_default())
     }
 
-    pub(in crate::store) fn shape(&mut self, tree: u64) -> Result<Shape, StoreError> {
+    pub(super) fn shape(&mut self, tree: u64) -> Result<Shape, StoreError> {
         let leaves = self.tree(tree)?.map_or(0, |row| row.leaves);
         Shape::new(leaves).map_err(|_| StoreError::Contradiction { what: format!("tree {tree} has no shape") })
     }
@@ -77,7 +73,7 @@ impl Batch<'_> {
     /// Writes leaf hashes of one tile, in order. A group whose leaves are all done by `tile` gets
     /// its top. `first` says that they had none before: one that has was done, whatever its tile
     /// says.
-    pub(in crate::store) fn write_hashes(
+    pub(super) fn write_hashes(
         &mut self,
         tree: u64,
         hashes: &[(u64, Checksum)],
@@ -91,9 +87,8 @@ impl Batch<'_> {
             let Some((leaf, _)) = run.first() else { continue };
             let number = leaf / GROUP_LEAVES;
             let key = (tree, number);
-            let mut group = match self.hashes.get(key).db()? {
-                Some(raw) => Hashes::decode(&key, raw.value())?,
-                None => return Err(StoreError::Contradiction { what: format!("hashes-0 lacks row {key:?}") }),
+            let Some(mut group) = self.rows.get(Hashes, &key)? else {
+                return Err(StoreError::Contradiction { what: format!("hashes-0 lacks row {key:?}") });
             };
             for (leaf, hash) in run {
                 let Some(place) = group.leaves.get_mut((leaf % GROUP_LEAVES) as usize) else { continue };
@@ -109,14 +104,14 @@ impl Batch<'_> {
                 group.top = fold(&group.leaves, levels).unwrap_or(Checksum::ZERO);
                 parents += group.leaves.len() as u64 - 1;
             }
-            self.hashes.insert(key, group.encode(key).as_slice()).db()?;
+            self.rows.put(Hashes, &key, &group)?;
         }
         let place = self.account_place(tree)?;
         self.account.count_server(place, HashReason::Folding, HashWork::of_parents(parents, 0));
         Ok(())
     }
 
-    pub(in crate::store) fn settle_audited(
+    pub(super) fn settle_audited(
         &mut self,
         settle: &Settle,
         audited: &Audited,
@@ -141,7 +136,7 @@ impl Batch<'_> {
 
     /// Gives the leaves of a range the states that `state` says for their places in it, and these
     /// hashes.
-    pub(in crate::store) fn set_states(
+    pub(super) fn set_states(
         &mut self,
         tree: u64,
         range: AlignedRange,
@@ -157,30 +152,27 @@ impl Batch<'_> {
         self.write_hashes(tree, &placed, &tile, true)
     }
 
-    pub(in crate::store) fn put_claim(
+    pub(super) fn put_claim(
         &mut self,
         tree: u64,
         range: AlignedRange,
         submitters: Vec<Submitter>,
     ) -> Result<(), StoreError> {
         let row = ClaimRow { order: range.order(), submitters };
-        let mut table = self.txn.open_table(Claims::DEFINITION).db()?;
-        let key = (tree, range.start());
-        table.insert(key, Claims::encode(&key, &row)?.as_slice()).db()?;
-        Ok(())
+        self.rows.put(Claims, &(tree, range.start()), &row)
     }
 
     /// A strike, if it is one, against a client; with it everything that only this client and its
     /// like stand for is to be doubted, step by step.
-    pub(in crate::store) fn strike(&mut self, client: [u8; 16], strike: bool, at_ms: u64) -> Result<(), StoreError> {
+    pub(super) fn strike(&mut self, client: [u8; 16], strike: bool, at_ms: u64) -> Result<(), StoreError> {
         let mut row = self.client(client)?;
         row.strikes = row.strikes.saturating_add(u64::from(strike));
         row.updated_ms = at_ms;
         // Written now: unlike a credit, a strike is stored nowhere else.
-        self.clients.insert(client, Clients::encode(&client, &row)?.as_slice()).db()?;
+        self.rows.put(Clients, &client, &row)?;
         let last = row.last_seq;
         self.overlay.insert(client, row);
-        if strike && last != NO_ENTRY && !self.txn.open_table(Claims::DEFINITION).db()?.is_empty().db()? {
+        if strike && last != NO_ENTRY && !self.rows.is_empty(Claims)? {
             self.suspect(client, last)?;
         }
         Ok(())
@@ -188,25 +180,23 @@ impl Batch<'_> {
 
     /// Has a client's entries up to `last` followed back, down to where it was followed back
     /// before.
-    fn suspect(&self, client: [u8; 16], last: u64) -> Result<(), StoreError> {
-        let mut suspects = self.txn.open_table(Suspects::DEFINITION).db()?;
-        let walk = suspects.get(client).db()?.map(|raw| raw.value());
+    fn suspect(&mut self, client: [u8; 16], last: u64) -> Result<(), StoreError> {
+        let walk = self.rows.get(Suspects, &client)?;
         if let Some((next, from, until, _)) = walk {
             // What is newer than this walk gets one of its own behind it, so that no entry is met
             // twice.
-            suspects.insert(client, (next, from, until, true)).db()?;
-            return Ok(());
+            return self.rows.put(Suspects, &client, &(next, from, until, true));
         }
         let until = self.followed(client)?;
         if until == NO_ENTRY || last > until {
-            suspects.insert(client, (last, last, until, false)).db()?;
+            self.rows.put(Suspects, &client, &(last, last, until, false))?;
         }
         Ok(())
     }
 
     /// Doubts the leaves of a client caught lying, going back along its entries.
-    pub(in crate::store) fn backtrack(&mut self, client: [u8; 16], limit: usize) -> Result<Outcome, StoreError> {
-        let walk = self.txn.open_table(Suspects::DEFINITION).db()?.get(client).db()?.map(|raw| raw.value());
+    pub(super) fn backtrack(&mut self, client: [u8; 16], limit: usize) -> Result<Outcome, StoreError> {
+        let walk = self.rows.get(Suspects, &client)?;
         let Some(walk) = walk else {
             return Ok(Outcome::Walked { rows: 0, more: false, skipped: Vec::new() });
         };
@@ -216,7 +206,7 @@ impl Batch<'_> {
             // It begins once more, behind nothing: to meet an entry twice does no harm.
             None => {
                 let last = skip_row(self.client(client), &mut skipped)?.map_or(NO_ENTRY, |row| row.last_seq);
-                self.txn.open_table(Followed::DEFINITION).db()?.remove(client).db()?;
+                self.rows.remove(Followed, &client)?;
                 (last, last, NO_ENTRY, false)
             }
         };
@@ -240,10 +230,10 @@ impl Batch<'_> {
         }
         let more = goes_on(next);
         if more {
-            self.txn.open_table(Suspects::DEFINITION).db()?.insert(client, (next, from, until, again)).db()?;
+            self.rows.put(Suspects, &client, &(next, from, until, again))?;
         } else {
-            self.txn.open_table(Suspects::DEFINITION).db()?.remove(client).db()?;
-            self.txn.open_table(Followed::DEFINITION).db()?.insert(client, from).db()?;
+            self.rows.remove(Suspects, &client)?;
+            self.rows.put(Followed, &client, &from)?;
             if again && let Some(row) = skip_row(self.client(client), &mut skipped)? {
                 self.suspect(client, row.last_seq)?;
             }
@@ -253,7 +243,7 @@ impl Batch<'_> {
 
     /// Doubts the leaves of an entry that are known from clients only. What was sealed before it
     /// was verified cannot be found along the chain any more, so that sealing doubts it too.
-    pub(in crate::store) fn doubt_entry(&mut self, entry: &crate::store::records::LedgerRow) -> Result<(), StoreError> {
+    pub(super) fn doubt_entry(&mut self, entry: &crate::store::records::LedgerRow) -> Result<(), StoreError> {
         if !entry.kind.is_of_leaves() {
             return Ok(());
         }
@@ -264,62 +254,47 @@ impl Batch<'_> {
         if strategy.knows_answers() || data == DataPlace::Dropped {
             return Ok(());
         }
-        if self.chores.get((CHORE_DROP, entry.tree)).db()?.is_some() {
+        if self.rows.has(Chores, &(CHORE_DROP, entry.tree))? {
             // Released: accepted as it is.
             return Ok(());
         }
         let end = leaves.min(range_end(entry.start, entry.order));
         let key = (entry.tree, entry.start / TILE_LEAVES);
-        let tile = match self.tiles.get(key).db()? {
-            Some(raw) => Tiles::decode(&key, raw.value())?,
-            None => return Ok(()),
-        };
+        let Some(tile) = self.rows.get(Tiles, &key)? else { return Ok(()) };
         let firm = |slot: u64| matches!(tile.state(slot), LeafState::Agreed | LeafState::Audited);
         let hit: Vec<u64> = (entry.start..end).map(|leaf| leaf % TILE_LEAVES).filter(|slot| firm(*slot)).collect();
         if hit.is_empty() {
             return Ok(());
         }
         self.edit_tile(key.0, key.1, |tile| hit.iter().for_each(|slot| tile.set(*slot, LeafState::Doubted)))?;
-        self.txn.open_table(Doubted::DEFINITION).db()?.insert(key, ()).db()?;
+        self.rows.put(Doubted, &key, &())?;
         Ok(())
     }
 
     /// Removes the claims of a tile on ranges in which no leaf is weak any more.
-    pub(in crate::store) fn prune_claims(&mut self, tree: u64, tile: u64, row: &TileRow) -> Result<(), StoreError> {
+    pub(super) fn prune_claims(&mut self, tree: u64, tile: u64, row: &TileRow) -> Result<(), StoreError> {
         let first = tile * TILE_LEAVES;
         let mut gone = Vec::new();
-        let mut table = self.txn.open_table(Claims::DEFINITION).db()?;
-        for entry in table.range((tree, first)..(tree, first + TILE_LEAVES)).db()? {
-            let (key, raw) = entry.db()?;
-            let key = key.value();
-            let (_, start) = key;
-            let claim: ClaimRow = Claims::decode(&key, raw.value())?;
-            let end = range_end(start, claim.order).min(first + TILE_LEAVES);
+        self.rows.each(Claims, (tree, first)..(tree, first + TILE_LEAVES), |(_, start), claim| {
+            let end = range_end(start, claim?.order).min(first + TILE_LEAVES);
             if !(start..end).any(|leaf| row.state(leaf % TILE_LEAVES).is_weak()) {
                 gone.push(start);
             }
-        }
+            Ok(ControlFlow::Continue(()))
+        })?;
         for start in gone {
-            table.remove((tree, start)).db()?;
+            self.rows.remove(Claims, &(tree, start))?;
         }
         Ok(())
     }
 
     /// Returns the clients behind a leaf, and the start of their range.
-    pub(in crate::store) fn submitters(
-        &self,
-        tree: u64,
-        leaf: u64,
-    ) -> Result<Option<(u64, Vec<Submitter>)>, StoreError> {
+    pub(super) fn submitters(&self, tree: u64, leaf: u64) -> Result<Option<(u64, Vec<Submitter>)>, StoreError> {
         let first = leaf / TILE_LEAVES * TILE_LEAVES;
-        let table = self.txn.open_table(Claims::DEFINITION).db()?;
-        let Some(entry) = table.range((tree, first)..=(tree, leaf)).db()?.next_back() else {
+        let Some(((_, start), claim)) = self.rows.last(Claims, (tree, first)..=(tree, leaf))? else {
             return Ok(None);
         };
-        let (key, raw) = entry.db()?;
-        let key = key.value();
-        let (_, start) = key;
-        let claim: ClaimRow = Claims::decode(&key, raw.value())?;
+        let claim = claim?;
         let covers = range_end(start, claim.order) > leaf;
         Ok(covers.then_some((start, claim.submitters)))
     }

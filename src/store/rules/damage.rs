@@ -1,17 +1,19 @@
 //! Marking leaves whose stored data is not what was ingested, and leaves that are mended.
 
+use std::ops::ControlFlow;
+
 use crate::merkle::TILE_LEAVES;
 use crate::store::command::claims::{Damage, Repair};
 use crate::store::command::{Outcome, Refused};
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
+use crate::store::port::Txn;
 use crate::store::records::{HashReason, LeafState, TreeState, range_end};
-use crate::store::redb::apply::Batch;
-use crate::store::redb::tables::InRedb;
 use crate::store::schema::{Damaged, Quorums};
-use crate::store::table::Table;
 
-impl Batch<'_> {
-    pub(in crate::store) fn mark_damaged(&mut self, damage: &Damage) -> Result<Outcome, StoreError> {
+use super::batch::Batch;
+
+impl<R: Txn> Batch<'_, R> {
+    pub(super) fn mark_damaged(&mut self, damage: &Damage) -> Result<Outcome, StoreError> {
         let Damage { tree, tile, mask } = *damage;
         let leaves = match self.tree(tree)? {
             None => return Ok(Outcome::Refused(Refused::TreeGone)),
@@ -31,11 +33,9 @@ impl Batch<'_> {
                 damaged |= u32::from(row.state(slot) == LeafState::Damaged) << slot;
             }
         })?;
-        let mut table = self.txn.open_table(Damaged::DEFINITION).db()?;
         for leaf in &marked {
-            table.insert((tree, *leaf), ()).db()?;
+            self.rows.put(Damaged, &(tree, *leaf), &())?;
         }
-        drop(table);
         let pending = &mut self.head.totals.pending;
         *pending = pending.saturating_sub(marked.len() as u64);
         Ok(Outcome::Marked { damaged })
@@ -46,21 +46,17 @@ impl Batch<'_> {
     fn voted(&self, tree: u64, tile: u64) -> Result<u32, StoreError> {
         let first = tile * TILE_LEAVES;
         let mut voted = 0;
-        let table = self.txn.open_table(Quorums::DEFINITION).db()?;
-        for entry in table.range((tree, first)..(tree, first + TILE_LEAVES)).db()? {
-            let (key, raw) = entry.db()?;
-            let key = key.value();
-            let (_, start) = key;
-            let row = Quorums::decode(&key, raw.value());
+        self.rows.each(Quorums, (tree, first)..(tree, first + TILE_LEAVES), |(_, start), row| {
             let end = row.map_or(u64::MAX, |row| range_end(start, row.order));
             for leaf in start..end.min(first + TILE_LEAVES) {
                 voted |= 1 << (leaf - first);
             }
-        }
+            Ok(ControlFlow::Continue(()))
+        })?;
         Ok(voted)
     }
 
-    pub(in crate::store) fn repair(&mut self, repair: &Repair) -> Result<Outcome, StoreError> {
+    pub(super) fn repair(&mut self, repair: &Repair) -> Result<Outcome, StoreError> {
         let Repair { tree, leaves, work } = repair;
         let place = self.account_place(*tree)?;
         self.account.count_server(place, HashReason::Ingest, *work);
@@ -73,7 +69,7 @@ impl Batch<'_> {
         let now = if known { LeafState::Verified } else { LeafState::Pending };
         let mut repaired = 0;
         for leaf in leaves {
-            self.txn.open_table(Damaged::DEFINITION).db()?.remove((*tree, *leaf)).db()?;
+            self.rows.remove(Damaged, &(*tree, *leaf))?;
             // The state decides: it has a checksum, and the row does not.
             let state = self.tile((*tree, leaf / TILE_LEAVES))?.state(leaf % TILE_LEAVES);
             if state == LeafState::Damaged {

@@ -1,16 +1,16 @@
 //! What protects the rows whose values are plain numbers, or that have none: they carry no
 //! checksum, so they are believed only if the rows that they lead to, which do, agree.
 
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
+use crate::store::port::Txn;
 use crate::store::records::{EntryKind, Head, LedgerRow, RecordError, TreeRow, TreeState, damaged};
-use crate::store::redb::apply::Batch;
-use crate::store::redb::read::Reader;
-use crate::store::redb::tables::InRedb;
 use crate::store::schema::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, Chores, Consumed, Debits, Followed, Ledger, NO_ENTRY,
-    Receipts, Suspects, VOTED,
+    Receipts, Suspects,
 };
 use crate::store::table::Table;
+
+use super::batch::Batch;
 
 /// The row, or `None` if it is damaged.
 pub(in crate::store) fn readable<T>(row: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
@@ -82,63 +82,18 @@ pub(in crate::store) fn is_of_client(
     if fits { Ok(()) } else { Err(damaged(table, format!("ledger entry {seq} is not of its client"))) }
 }
 
-impl Reader {
-    /// Whether a chore is one that its tree needs.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it is not, the storage fails, or a row is damaged.
-    pub fn check_chore(&self, kind: u8, tree: u64) -> Result<(), StoreError> {
-        Ok(chore(kind, tree, self.tree(tree)?.as_ref(), self.head()?.next_tree)?)
-    }
-
-    /// The ledger sequence number under which a token was consumed. A token with a receipt was,
-    /// also if its own row is lost.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn consumed(&self, expires_ms: u64, id: [u8; 16]) -> Result<Option<u64>, StoreError> {
-        self.rows.look(|txn| {
-            let found = txn.open_table(Consumed::DEFINITION).db()?.get((expires_ms, id)).db()?.map(|raw| raw.value());
-            match found {
-                Some(NO_ENTRY | VOTED) => Ok(found),
-                Some(seq) => {
-                    let entry = self.ledger_entry(seq)?;
-                    leads_to_entry((Consumed::NAME, id, false), seq, &self.head()?, entry.as_ref())?;
-                    Ok(found)
-                }
-                None => Ok(txn.open_table(Receipts::DEFINITION).db()?.get(id).db()?.map(|raw| raw.value())),
-            }
-        })
-    }
-
-    /// The ledger entry of an accepted challenge.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn receipt(&self, id: [u8; 16]) -> Result<Option<(u64, LedgerRow)>, StoreError> {
-        self.rows.look(|txn| {
-            let Some(seq) = txn.open_table(Receipts::DEFINITION).db()?.get(id).db()?.map(|raw| raw.value()) else {
-                return Ok(None);
-            };
-            let entry = self.ledger_entry(seq)?;
-            leads_to_entry((Receipts::NAME, id, false), seq, &self.head()?, entry.as_ref())?;
-            Ok(entry.map(|row| (seq, row)))
-        })
-    }
-}
-
 /// Entries of a client that are looked at to find a debit whose own row is lost.
 const DEBITS_LOOKED_AT: usize = 32;
 
-impl Batch<'_> {
+impl<R: Txn> Batch<'_, R> {
     /// Whether a token was used: a token with a receipt was, also if its own row is lost.
     pub(in crate::store) fn is_consumed(&self, expires_ms: u64, id: [u8; 16]) -> Result<bool, StoreError> {
-        Ok(self.consumed.get((expires_ms, id)).db()?.is_some() || self.receipts.get(id).db()?.is_some())
+        Ok(self.rows.has(Consumed, &(expires_ms, id))? || self.rows.has(Receipts, &id)?)
     }
 
     /// The entry of an earlier debit under this key.
     pub(in crate::store) fn debited(&self, key: [u8; 16]) -> Result<Option<(u64, LedgerRow)>, StoreError> {
-        let Some(seq) = self.debits.get(key).db()?.map(|raw| raw.value()) else { return Ok(None) };
+        let Some(seq) = self.rows.get(Debits, &key)? else { return Ok(None) };
         let entry = self.try_entry(seq)?;
         leads_to_entry((Debits::NAME, key, true), seq, &self.head, entry.as_ref())?;
         Ok(entry.map(|row| (seq, row)))
@@ -164,14 +119,13 @@ impl Batch<'_> {
     }
 
     pub(in crate::store) fn try_entry(&self, seq: u64) -> Result<Option<LedgerRow>, StoreError> {
-        Ok(self.ledger.get(seq).db()?.map(|raw| Ledger::decode(&seq, raw.value())).transpose()?)
+        self.rows.get(Ledger, &seq)
     }
 
     /// How far up a client was followed back; [`NO_ENTRY`] if never, or if the row cannot be right:
     /// following it again does no harm.
     pub(in crate::store) fn followed(&self, client: [u8; 16]) -> Result<u64, StoreError> {
-        let stored =
-            self.txn.open_table(Followed::DEFINITION).db()?.get(client).db()?.map_or(NO_ENTRY, |raw| raw.value());
+        let stored = self.rows.get(Followed, &client)?.unwrap_or(NO_ENTRY);
         let entry = readable(self.try_entry(stored))?.flatten();
         let fits = is_of_client(Followed::NAME, client, stored, &self.head, entry.as_ref()).is_ok();
         Ok(if fits { stored } else { NO_ENTRY })

@@ -1,36 +1,31 @@
 //! The credit ledger: gapless entries chained by digest, balances as a checkpoint plus the tail.
 
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use redb::ReadTransaction;
-
 use crate::store::command::{Debit, Outcome, Refused};
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
+use crate::store::port::{Txn, View};
 use crate::store::records::{ClientRow, EntryKind, Head, LedgerRow};
-use crate::store::redb::apply::Batch;
-use crate::store::redb::open::WriterState;
-use crate::store::redb::tables::InRedb;
-use crate::store::schema::{Clients, Followed, Ledger};
-use crate::store::table::Table;
+use crate::store::schema::{Clients, Debits, Followed, Ledger, Receipts};
 
-impl Batch<'_> {
+use super::batch::Batch;
+use super::state::{Round, WriterState};
+
+impl<R: Txn> Batch<'_, R> {
     /// The newest row of a client: from this batch, from memory, from the table, or a new one.
     pub(in crate::store) fn client(&mut self, client: [u8; 16]) -> Result<ClientRow, StoreError> {
         if let Some(row) = self.overlay.get(&client).or_else(|| self.writer.dirty.get(&client)) {
             return Ok(*row);
         }
-        match self.clients.get(client).db()? {
-            Some(raw) => Ok(Clients::decode(&client, raw.value())?),
-            None => Ok(ClientRow::default()),
-        }
+        Ok(self.rows.get(Clients, &client)?.unwrap_or_default())
     }
 
     /// Writes `row` as the next entry, with its digest, and remembers `client` as of it.
     pub(in crate::store) fn append(&mut self, mut row: LedgerRow, mut client: ClientRow) -> Result<u64, StoreError> {
         let seq = self.head.next_ledger;
         row.digest = row.chained(&self.head.last_digest, seq);
-        self.ledger.insert(seq, &row.encode(seq)[..]).db()?;
+        self.rows.put(Ledger, &seq, &row)?;
         self.head.last_digest = row.digest;
         self.head.next_ledger += 1;
         client.last_seq = seq;
@@ -71,7 +66,7 @@ impl Batch<'_> {
             },
             client,
         )?;
-        self.debits.insert(debit.key, seq).db()?;
+        self.rows.put(Debits, &debit.key, &seq)?;
         Ok(Outcome::Debited { seq, balance, repeated: false })
     }
 
@@ -96,7 +91,7 @@ impl Batch<'_> {
         let rows = (until - round.at) as u64;
         for key in &round.keys[round.at..until] {
             let row = self.client(*key)?;
-            self.clients.insert(*key, Clients::encode(key, &row)?.as_slice()).db()?;
+            self.rows.put(Clients, key, &row)?;
             self.flushed.push(*key);
         }
         round.at = until;
@@ -142,15 +137,15 @@ impl Batch<'_> {
     }
 
     fn seal_entry(&mut self, seq: u64, row: &LedgerRow) -> Result<(), StoreError> {
-        self.ledger.remove(seq).db()?;
+        self.rows.remove(Ledger, &seq)?;
         let totals = &mut self.head.totals;
         if row.kind == EntryKind::Debit {
             totals.sealed_debited = totals.sealed_debited.saturating_add(row.amount);
-            self.debits.remove(row.id).db()?;
+            self.rows.remove(Debits, &row.id)?;
         } else {
             totals.sealed_awarded = totals.sealed_awarded.saturating_add(row.amount);
             totals.sealed_leaves += u64::from(row.leaves);
-            self.receipts.remove(row.id).db()?;
+            self.rows.remove(Receipts, &row.id)?;
         }
         self.head.anchor_digest = row.digest;
         Ok(())
@@ -159,10 +154,8 @@ impl Batch<'_> {
     /// Removes an entry that does not decode. If it has its length, its digest is where it was, and
     /// the chain goes on from it.
     fn seal_damaged(&mut self, seq: u64) -> Result<(), StoreError> {
-        let digest = match self.ledger.remove(seq).db()? {
-            Some(raw) => LedgerRow::digest_in(raw.value()),
-            None => None,
-        };
+        let digest = self.rows.bytes(Ledger, &seq)?.and_then(|bytes| LedgerRow::digest_in(&bytes));
+        self.rows.remove(Ledger, &seq)?;
         self.head.anchor_digest = digest.unwrap_or(self.head.anchor_digest);
         Ok(())
     }
@@ -181,19 +174,21 @@ impl Batch<'_> {
         let mut victims = Vec::new();
         let mut next = None;
         let mut seen = 0;
-        for entry in self.clients.range((Bound::Excluded(after), Bound::Unbounded)).db()?.take(limit) {
-            let (key, raw) = entry.db()?;
-            let key = key.value();
-            seen += 1;
-            next = (seen == limit).then_some(key);
-            let newer = self.overlay.contains_key(&key) || self.writer.dirty.contains_key(&key);
-            if !newer && Clients::decode(&key, raw.value()).is_ok_and(|row| idle(&row)) {
-                victims.push(key);
-            }
+        let (overlay, dirty) = (&self.overlay, &self.writer.dirty);
+        if limit > 0 {
+            self.rows.each(Clients, (Bound::Excluded(after), Bound::Unbounded), |key, row| {
+                seen += 1;
+                next = (seen == limit).then_some(key);
+                let newer = overlay.contains_key(&key) || dirty.contains_key(&key);
+                if !newer && row.is_ok_and(|row| idle(&row)) {
+                    victims.push(key);
+                }
+                Ok(if seen == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            })?;
         }
         for key in &victims {
-            self.clients.remove(*key).db()?;
-            self.txn.open_table(Followed::DEFINITION).db()?.remove(*key).db()?;
+            self.rows.remove(Clients, key)?;
+            self.rows.remove(Followed, key)?;
         }
         Ok(Outcome::Scanned { rows: victims.len() as u64, next })
     }
@@ -229,41 +224,20 @@ pub(in crate::store) fn is_spent(row: &ClientRow, anchor: u64) -> bool {
     row.balance == 0 && (row.last_seq == u64::MAX || row.last_seq < anchor)
 }
 
-/// A checkpoint in progress.
-#[derive(Debug, Clone)]
-pub(in crate::store) struct Round {
-    keys: Arc<Vec<[u8; 16]>>,
-    at: usize,
-    target: u64,
-}
-
-impl Round {
-    pub(in crate::store) fn is_through(&self) -> bool {
-        self.at >= self.keys.len()
-    }
-}
-
 /// Applies to client rows what the ledger holds beyond the last checkpoint.
-pub(in crate::store) fn replay(txn: &ReadTransaction, writer: &mut WriterState) -> Result<(), StoreError> {
-    let clients = txn.open_table(Clients::DEFINITION).db()?;
-    let ledger = txn.open_table(Ledger::DEFINITION).db()?;
+pub(in crate::store) fn replay(rows: &impl View, writer: &mut WriterState) -> Result<(), StoreError> {
     let from = writer.head.checkpoint.max(writer.head.anchor);
-    for entry in ledger.range(from..).db()? {
-        let (seq, raw) = entry.db()?;
-        let seq = seq.value();
-        let row = Ledger::decode(&seq, raw.value())?;
+    rows.each(Ledger, from.., |seq, row| {
+        let row = row?;
         let client = match writer.dirty.get_mut(&row.client) {
             Some(client) => client,
             None => {
-                let stored = match clients.get(row.client).db()? {
-                    Some(raw) => Clients::decode(&row.client, raw.value())?,
-                    None => ClientRow::default(),
-                };
+                let stored = rows.get(Clients, &row.client)?.unwrap_or_default();
                 writer.dirty.entry(row.client).or_insert(stored)
             }
         };
         if client.last_seq != u64::MAX && client.last_seq >= seq {
-            continue;
+            return Ok(ControlFlow::Continue(()));
         }
         if row.kind == EntryKind::Debit {
             client.balance = client.balance.saturating_sub(row.amount);
@@ -273,6 +247,6 @@ pub(in crate::store) fn replay(txn: &ReadTransaction, writer: &mut WriterState) 
         }
         client.last_seq = seq;
         client.updated_ms = row.at_ms;
-    }
-    Ok(())
+        Ok(ControlFlow::Continue(()))
+    })
 }

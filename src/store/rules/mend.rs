@@ -1,37 +1,26 @@
 //! Applying the commands that mend rows.
 
-use redb::{Key, Value};
+use std::ops::ControlFlow;
 
 use super::fits::readable;
 use crate::hash::Checksum;
 use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, TILE_LEAVES, fold};
 use crate::store::command::mend::{Derived, Mend, Regroup};
 use crate::store::command::{Outcome, Refused};
-use crate::store::error::{DbResult, StoreError};
-use crate::store::records::{GroupRow, LeafState, ProvenanceRow, TileRow, TreeState};
-use crate::store::redb::apply::Batch;
-use crate::store::redb::tables::InRedb;
-use crate::store::redb::transaction::Open;
-use crate::store::schema::{CHORE_PURGE, Damaged, Doubted, Hashes, Provenance, Tiles};
+use crate::store::error::StoreError;
+use crate::store::port::{RowsMut, Txn};
+use crate::store::records::{GroupRow, LeafState, ProvenanceRow, TreeState};
+use crate::store::schema::{
+    CHORE_PURGE, Chores, Damaged, Debits, Doubted, Handles, Hashes, Names, Provenance, Ready, Receipts, Tiles, Trees,
+};
 use crate::store::table::Table;
+
+use super::batch::Batch;
 
 const DONE: Outcome = Outcome::Done { rows: 0, more: false };
 
-/// Writes the row, or removes it.
-fn put<K, V>(table: &mut Open<'_, K, V>, key: K, value: Option<V>) -> Result<(), StoreError>
-where
-    K: Key + for<'a> Value<SelfType<'a> = K> + 'static,
-    V: for<'a> Value<SelfType<'a> = V> + 'static,
-{
-    match value {
-        Some(value) => drop(table.insert(key, value).db()?),
-        None => drop(table.remove(key).db()?),
-    }
-    Ok(())
-}
-
-impl Batch<'_> {
-    pub(in crate::store) fn mend(&mut self, mend: &Mend) -> Result<Outcome, StoreError> {
+impl<R: Txn> Batch<'_, R> {
+    pub(super) fn mend(&mut self, mend: &Mend) -> Result<Outcome, StoreError> {
         match mend {
             Mend::Removal(tree) => self.note_removal(*tree),
             Mend::Totals(totals) => {
@@ -53,36 +42,31 @@ impl Batch<'_> {
         if readable(self.provenance(tree))? == Some(counts) {
             return Ok(DONE);
         }
-        self.txn.open_table(Provenance::DEFINITION).db()?.insert(tree, &counts.encode(tree)[..]).db()?;
+        self.rows.put(Provenance, &tree, &counts)?;
         Ok(Outcome::Done { rows: 1, more: false })
     }
 
     /// Counts the leaves of a tree by their states.
-    pub(in crate::store) fn counted(&self, tree: u64) -> Result<ProvenanceRow, StoreError> {
+    pub(super) fn counted(&self, tree: u64) -> Result<ProvenanceRow, StoreError> {
         let mut counts = ProvenanceRow::default();
-        for entry in self.tiles.range((tree, 0)..=(tree, u64::MAX)).db()? {
-            let (key, raw) = entry.db()?;
-            counts.add_tile(&Tiles::decode(&key.value(), raw.value())?);
-        }
+        self.rows.each(Tiles, (tree, 0)..=(tree, u64::MAX), |_, row| {
+            counts.add_tile(&row?);
+            Ok(ControlFlow::Continue(()))
+        })?;
         Ok(counts)
     }
 
     fn derive(&mut self, rows: &[Derived]) -> Result<Outcome, StoreError> {
         for row in rows {
             match row {
-                Derived::Name(name, Some(tree)) => drop(self.names.insert(name.as_str(), tree).db()?),
-                Derived::Name(name, None) => drop(self.names.remove(name.as_str()).db()?),
-                Derived::Handle(handle, tree) => put(&mut self.handles, *handle, *tree)?,
-                Derived::Place(place, tree) => put(&mut self.ready, *place, *tree)?,
-                Derived::Chore(chore, there) => put(&mut self.chores, *chore, there.then_some(()))?,
-                Derived::Damaged(leaf, there) => {
-                    put(&mut self.txn.open_table(Damaged::DEFINITION).db()?, *leaf, there.then_some(()))?;
-                }
-                Derived::Doubted(tile, there) => {
-                    put(&mut self.txn.open_table(Doubted::DEFINITION).db()?, *tile, there.then_some(()))?;
-                }
-                Derived::Receipt(id, seq) => put(&mut self.receipts, *id, *seq)?,
-                Derived::Debit(key, seq) => put(&mut self.debits, *key, *seq)?,
+                Derived::Name(name, tree) => self.rows.set(Names, name, tree.as_ref())?,
+                Derived::Handle(handle, tree) => self.rows.set(Handles, handle, tree.as_ref())?,
+                Derived::Place(place, tree) => self.rows.set(Ready, place, tree.as_ref())?,
+                Derived::Chore(chore, there) => self.rows.set(Chores, chore, there.then_some(&()))?,
+                Derived::Damaged(leaf, there) => self.rows.set(Damaged, leaf, there.then_some(&()))?,
+                Derived::Doubted(tile, there) => self.rows.set(Doubted, tile, there.then_some(&()))?,
+                Derived::Receipt(id, seq) => self.rows.set(Receipts, id, seq.as_ref())?,
+                Derived::Debit(key, seq) => self.rows.set(Debits, key, seq.as_ref())?,
             }
         }
         Ok(Outcome::Done { rows: rows.len() as u64, more: false })
@@ -90,26 +74,32 @@ impl Batch<'_> {
 
     /// Has the rows of a tree removed that has none of its own.
     fn note_removal(&mut self, tree: u64) -> Result<Outcome, StoreError> {
-        if tree >= self.head.next_tree || self.trees.get(tree).db()?.is_some() {
+        if tree >= self.head.next_tree || self.rows.has(Trees, &tree)? {
             return Ok(Outcome::Refused(Refused::TreeInUse));
         }
-        self.chores.insert((CHORE_PURGE, tree), ()).db()?;
+        self.rows.put(Chores, &(CHORE_PURGE, tree), &())?;
         Ok(DONE)
     }
 
     /// Removes receipts and debit keys of sealed entries.
     fn remove_pointers(&mut self, receipts: &[[u8; 16]], debits: &[[u8; 16]]) -> Result<Outcome, StoreError> {
+        let rows = self.remove_sealed(Receipts, receipts)? + self.remove_sealed(Debits, debits)?;
+        Ok(Outcome::Done { rows, more: false })
+    }
+
+    fn remove_sealed<T>(&mut self, table: T, keys: &[[u8; 16]]) -> Result<u64, StoreError>
+    where
+        T: Table<Key = [u8; 16], Row = u64>,
+        R: RowsMut<T>,
+    {
         let mut rows = 0;
-        for (table, keys) in [(&mut self.receipts, receipts), (&mut self.debits, debits)] {
-            for key in keys {
-                let sealed = table.get(*key).db()?.is_some_and(|seq| seq.value() < self.head.anchor);
-                if sealed {
-                    table.remove(*key).db()?;
-                    rows += 1;
-                }
+        for key in keys {
+            if self.rows.get(table, key)?.is_some_and(|seq| seq < self.head.anchor) {
+                self.rows.remove(table, key)?;
+                rows += 1;
             }
         }
-        Ok(Outcome::Done { rows, more: false })
+        Ok(rows)
     }
 
     fn regroup(&mut self, regroup: &Regroup) -> Result<Outcome, StoreError> {
@@ -124,20 +114,17 @@ impl Batch<'_> {
             return Ok(Outcome::Done { rows: 0, more: false });
         }
         let key = (*tree, *group);
-        let stored = self.hashes.get(key).db()?.map(|raw| Hashes::decode(&key, raw.value()));
-        if stored.is_some_and(|row| row.is_ok_and(|row| row.leaves.len() == leaves.len())) {
+        let stored = readable(self.rows.get(Hashes, &key))?.flatten();
+        if stored.is_some_and(|row| row.leaves.len() == leaves.len()) {
             return Ok(Outcome::Done { rows: 0, more: false });
         }
         let first = group * GROUP_LEAVES;
         let (tile, slot) = (first / TILE_LEAVES, first % TILE_LEAVES);
-        let row = match self.tiles.get((*tree, tile)).db()? {
-            Some(raw) => Tiles::decode(&(*tree, tile), raw.value())?,
-            None => TileRow::PENDING,
-        };
+        let row = self.tile((*tree, tile))?;
         if known {
             let levels = GROUP_ORDER.min(self.shape(*tree)?.height());
             let row = GroupRow { leaves: leaves.clone(), top: fold(leaves, levels).unwrap_or(Checksum::ZERO) };
-            self.hashes.insert(key, row.encode(key).as_slice()).db()?;
+            self.rows.put(Hashes, &key, &row)?;
         } else {
             let done = (slot..).zip((first..).zip(leaves)).filter(|(slot, _)| row.state(*slot).is_done());
             let done: Vec<(u64, Checksum)> = done.map(|(_, (leaf, hash))| (leaf, *hash)).collect();
@@ -145,7 +132,7 @@ impl Batch<'_> {
                 // Done meanwhile: the next ingest hashes it.
                 return Ok(Outcome::Done { rows: 0, more: false });
             }
-            self.hashes.insert(key, GroupRow::unknown(leaves.len()).encode(key).as_slice()).db()?;
+            self.rows.put(Hashes, &key, &GroupRow::unknown(leaves.len()))?;
             let row = self.edit_tile(*tree, tile, |row| {
                 for (leaf, _) in done.iter().filter(|(leaf, _)| leaf / GROUP_LEAVES == *group) {
                     row.set(leaf % TILE_LEAVES, LeafState::Verified);
@@ -154,7 +141,7 @@ impl Batch<'_> {
             self.write_hashes(*tree, &done, &row, false)?;
             self.prune_claims(*tree, tile, &row)?;
             if row.mask(TILE_LEAVES, |state| state == LeafState::Doubted) == 0 {
-                self.txn.open_table(Doubted::DEFINITION).db()?.remove((*tree, tile)).db()?;
+                self.rows.remove(Doubted, &(*tree, tile))?;
             }
         }
         match state {

@@ -1,5 +1,7 @@
-//! The rules of the store: what each command requires, and what it changes.
+//! The rules of the store: what each command requires, and what it changes. Written once, over the
+//! [port](super::port), for any database.
 
+mod batch;
 mod claims;
 mod damage;
 pub(super) mod fits;
@@ -9,5 +11,8 @@ mod quorum;
 mod second_look;
 mod settle;
 mod standings;
+pub(super) mod state;
 mod sum_rows;
 mod trees;
+
+pub(super) use batch::run;

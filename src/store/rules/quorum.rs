@@ -1,26 +1,24 @@
 //! Votes: answers that count when a quorum of distinct clients returned the same.
 
+use std::ops::ControlFlow;
+
 use super::settle::{Payee, Taken};
 use crate::hash::Checksum;
 use crate::merkle::{AlignedRange, TILE_LEAVES};
 use crate::policy::quorum::Voter;
 use crate::store::command::claims::{Amend, Referee, Ruling, Vote};
 use crate::store::command::{Outcome, Refused, Settle};
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
+use crate::store::port::Txn;
 use crate::store::records::{EntryKind, HashReason, LeafState, QuorumRow, Submitter, TreeState, VoteRow, range_end};
-use crate::store::redb::apply::Batch;
-use crate::store::redb::tables::InRedb;
-use crate::store::schema::{NO_ENTRY, Quorums};
-use crate::store::table::Table;
+use crate::store::schema::{Consumed, NO_ENTRY, Quorums};
+
+use super::batch::Batch;
 
 type Key = (u64, u64);
 
-impl Batch<'_> {
-    pub(in crate::store) fn settle_vote(
-        &mut self,
-        settle: &Settle,
-        vote: &Vote,
-    ) -> Result<Result<Taken, Refused>, StoreError> {
+impl<R: Txn> Batch<'_, R> {
+    pub(super) fn settle_vote(&mut self, settle: &Settle, vote: &Vote) -> Result<Result<Taken, Refused>, StoreError> {
         if let Err(refused) = self.check_range(settle, vote.tree, vote.range)? {
             return Ok(Err(refused));
         }
@@ -57,7 +55,7 @@ impl Batch<'_> {
             self.put_quorum(key, &row)?;
             return Ok(Ok(Taken::AwaitsQuorum));
         }
-        self.txn.open_table(Quorums::DEFINITION).db()?.remove(key).db()?;
+        self.rows.remove(Quorums, &key)?;
         self.agreed(settle, vote, &row)
     }
 
@@ -113,26 +111,23 @@ impl Batch<'_> {
         range: &AlignedRange,
         seen: usize,
     ) -> Result<Result<Option<QuorumRow>, Refused>, StoreError> {
-        let table = self.txn.open_table(Quorums::DEFINITION).db()?;
         let first = range.tile() * TILE_LEAVES;
-        for entry in table.range((key.0, first)..(key.0, first + TILE_LEAVES)).db()? {
-            let (other, raw) = entry.db()?;
-            let other = other.value();
-            let (_, start) = other;
-            let row: QuorumRow = Quorums::decode(&other, raw.value())?;
-            if start != key.1 && start < range.end() && range.start() < range_end(start, row.order) {
-                return Ok(Err(Refused::QuorumMoved));
-            }
+        let mut moved = false;
+        self.rows.each(Quorums, (key.0, first)..(key.0, first + TILE_LEAVES), |(_, start), row| {
+            let row = row?;
+            moved = start != key.1 && start < range.end() && range.start() < range_end(start, row.order);
+            Ok(if moved { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        if moved {
+            return Ok(Err(Refused::QuorumMoved));
         }
-        let row = table.get(key).db()?;
-        let row: Option<QuorumRow> = row.map(|raw| Quorums::decode(&key, raw.value())).transpose()?;
+        let row = self.rows.get(Quorums, &key)?;
         let fits = row.as_ref().map_or(seen == 0, |row| row.votes.len() == seen && row.order == range.order());
         Ok(if fits { Ok(row) } else { Err(Refused::QuorumMoved) })
     }
 
-    fn put_quorum(&self, key: Key, row: &QuorumRow) -> Result<(), StoreError> {
-        self.txn.open_table(Quorums::DEFINITION).db()?.insert(key, Quorums::encode(&key, row)?.as_slice()).db()?;
-        Ok(())
+    fn put_quorum(&mut self, key: Key, row: &QuorumRow) -> Result<(), StoreError> {
+        self.rows.put(Quorums, &key, row)
     }
 
     /// Notes what the server hashed, and takes out votes that are wrong or do not count any more.
@@ -149,7 +144,7 @@ impl Batch<'_> {
             let out = ruling.lies.contains(&vote.id) || ruling.stale.contains(&vote.id);
             // Looked at again: a strike may have been written since.
             if out || self.client(vote.client)?.strikes != vote.strikes {
-                self.consumed.insert((vote.expires_ms, vote.id), NO_ENTRY).db()?;
+                self.rows.put(Consumed, &(vote.expires_ms, vote.id), &NO_ENTRY)?;
             } else {
                 kept.push(vote);
             }
@@ -163,7 +158,7 @@ impl Batch<'_> {
     }
 
     /// Changes the votes on a range without adding one.
-    pub(in crate::store) fn amend(&mut self, amend: &Amend) -> Result<Outcome, StoreError> {
+    pub(super) fn amend(&mut self, amend: &Amend) -> Result<Outcome, StoreError> {
         let Amend { tree, range, ruling, work, at_ms } = amend;
         let place = self.account_place(*tree)?;
         self.account.count_server(place, HashReason::Referee, *work);
@@ -178,7 +173,7 @@ impl Batch<'_> {
         };
         let liars = self.rule(&mut row, ruling, *at_ms)?;
         if row.votes.is_empty() && row.refereed.is_empty() {
-            self.txn.open_table(Quorums::DEFINITION).db()?.remove(key).db()?;
+            self.rows.remove(Quorums, &key)?;
         } else {
             self.put_quorum(key, &row)?;
         }
@@ -187,7 +182,7 @@ impl Batch<'_> {
 
     /// The server's own hashes end the wait for a quorum: right votes are paid, wrong ones get a
     /// strike.
-    pub(in crate::store) fn referee(&mut self, referee: &Referee) -> Result<Outcome, StoreError> {
+    pub(super) fn referee(&mut self, referee: &Referee) -> Result<Outcome, StoreError> {
         let Referee { tree, range, hashes, votes_seen, data_digest, work, at_ms } = referee;
         let place = self.account_place(*tree)?;
         self.account.count_server(place, HashReason::Referee, *work);
@@ -203,7 +198,7 @@ impl Batch<'_> {
             Ok(None) => return Ok(Outcome::Refused(Refused::QuorumMoved)),
             Err(refused) => return Ok(Outcome::Refused(refused)),
         };
-        self.txn.open_table(Quorums::DEFINITION).db()?.remove(key).db()?;
+        self.rows.remove(Quorums, &key)?;
         self.set_states(*tree, *range, hashes, |_| LeafState::Verified)?;
         let mut liars = Vec::new();
         for vote in &row.votes {
@@ -213,7 +208,7 @@ impl Batch<'_> {
                 self.pay_vote(*tree, range, vote, *at_ms)?;
                 continue;
             }
-            self.consumed.insert((vote.expires_ms, vote.id), NO_ENTRY).db()?;
+            self.rows.put(Consumed, &(vote.expires_ms, vote.id), &NO_ENTRY)?;
             if !right && vote.data_digest == *data_digest {
                 self.head.totals.refused += 1;
                 self.strike(vote.client, true, *at_ms)?;

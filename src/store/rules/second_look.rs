@@ -5,17 +5,18 @@ use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 use crate::policy::quorum::Voter;
 use crate::store::command::claims::Upgrade;
 use crate::store::command::{Outcome, Refused};
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
+use crate::store::port::Txn;
 use crate::store::records::{DataPlace, EntryKind, HashReason, LeafState, LedgerRow, Submitter, TreeState};
-use crate::store::redb::apply::Batch;
-use crate::store::redb::tables::InRedb;
 use crate::store::schema::{
-    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, Claims, Damaged, Doubted, Hashes, Provenance, Quorums, Tiles,
+    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, Chores, Claims, Damaged, Doubted, Hashes, Provenance, Quorums, Receipts,
+    Tiles,
 };
-use crate::store::table::Table;
 
-impl Batch<'_> {
-    pub(in crate::store) fn upgrade(&mut self, upgrade: &Upgrade) -> Result<Outcome, StoreError> {
+use super::batch::Batch;
+
+impl<R: Txn> Batch<'_, R> {
+    pub(super) fn upgrade(&mut self, upgrade: &Upgrade) -> Result<Outcome, StoreError> {
         let Upgrade { tree, tile, hashes, digests, work, at_ms } = upgrade;
         let place = self.account_place(*tree)?;
         self.account.count_server(place, HashReason::Export, *work);
@@ -23,10 +24,7 @@ impl Batch<'_> {
             return Ok(Outcome::Refused(Refused::TreeGone));
         };
         let key = (*tree, *tile);
-        let row = match self.tiles.get(key).db()? {
-            Some(raw) => Tiles::decode(&key, raw.value())?,
-            None => return Ok(judged(Vec::new(), Vec::new())),
-        };
+        let Some(row) = self.rows.get(Tiles, &key)? else { return Ok(judged(Vec::new(), Vec::new())) };
         let first = tile * TILE_LEAVES;
         let weak: Vec<&(u8, Checksum)> =
             hashes.iter().filter(|(slot, _)| row.state(u64::from(*slot)).is_weak()).collect();
@@ -61,7 +59,7 @@ impl Batch<'_> {
         }
         self.prune_claims(*tree, *tile, &row)?;
         if row.mask(TILE_LEAVES, |state| state == LeafState::Doubted) == 0 {
-            self.txn.open_table(Doubted::DEFINITION).db()?.remove((*tree, *tile)).db()?;
+            self.rows.remove(Doubted, &(*tree, *tile))?;
         }
         for Voter { client, .. } in &liars {
             self.strike(*client, true, *at_ms)?;
@@ -78,11 +76,8 @@ impl Batch<'_> {
     }
 
     fn leaf_hash(&self, tree: u64, leaf: u64) -> Result<Option<Checksum>, StoreError> {
-        let key = (tree, leaf / GROUP_LEAVES);
-        match self.hashes.get(key).db()? {
-            Some(raw) => Ok(Hashes::decode(&key, raw.value())?.leaves.get((leaf % GROUP_LEAVES) as usize).copied()),
-            None => Ok(None),
-        }
+        let group = self.rows.get(Hashes, &(tree, leaf / GROUP_LEAVES))?;
+        Ok(group.and_then(|group| group.leaves.get((leaf % GROUP_LEAVES) as usize).copied()))
     }
 
     /// The ledger says which leaf was corrected and who had returned it. It takes nothing back.
@@ -111,12 +106,12 @@ impl Batch<'_> {
             digest: [0; 32],
         };
         let seq = self.append(row, client)?;
-        self.receipts.insert(id, seq).db()?;
+        self.rows.put(Receipts, &id, &seq)?;
         Ok(())
     }
 
     /// A leaf of a tree has another hash now: what was folded from the old one goes.
-    pub(in crate::store) fn fold_again(&mut self, tree: u64, state: TreeState) -> Result<(), StoreError> {
+    pub(super) fn fold_again(&mut self, tree: u64, state: TreeState) -> Result<(), StoreError> {
         if !matches!(state, TreeState::Complete | TreeState::Folding | TreeState::Assembling) {
             return Ok(());
         }
@@ -130,85 +125,55 @@ impl Batch<'_> {
             self.head.totals.complete = self.head.totals.complete.saturating_sub(1);
         }
         for kind in [CHORE_DROP, CHORE_FOLD] {
-            self.chores.remove((kind, tree)).db()?;
+            self.rows.remove(Chores, &(kind, tree))?;
         }
-        self.chores.insert((CHORE_ASSEMBLE, tree), ()).db()?;
+        self.rows.put(Chores, &(CHORE_ASSEMBLE, tree), &())?;
         Ok(())
     }
 
     /// Has the block data of a complete tree dropped once nothing may be asked of it any more.
-    pub(in crate::store) fn data_may_go(&mut self, tree: u64) -> Result<(), StoreError> {
+    pub(super) fn data_may_go(&mut self, tree: u64) -> Result<(), StoreError> {
         let complete = self.tree(tree)?.is_some_and(|row| row.state == TreeState::Complete);
         if complete && self.provenance(tree)?.weak() == 0 {
-            self.chores.insert((CHORE_DROP, tree), ()).db()?;
+            self.rows.put(Chores, &(CHORE_DROP, tree), &())?;
         }
         Ok(())
     }
 
     /// Whether the data of a tree is removed, or may be at any moment: its leaves are accepted as
     /// they are.
-    pub(in crate::store) fn is_released(&mut self, tree: u64) -> Result<bool, StoreError> {
+    pub(super) fn is_released(&mut self, tree: u64) -> Result<bool, StoreError> {
         let dropped = self.tree(tree)?.is_some_and(|row| row.data == DataPlace::Dropped);
-        Ok(dropped || self.chores.get((CHORE_DROP, tree)).db()?.is_some())
+        Ok(dropped || self.rows.has(Chores, &(CHORE_DROP, tree))?)
     }
 
     /// The leaves of a complete tree are accepted as they are.
-    pub(in crate::store) fn release(&mut self, tree: u64) -> Result<Outcome, StoreError> {
+    pub(super) fn release(&mut self, tree: u64) -> Result<Outcome, StoreError> {
         match self.tree(tree)?.map(|row| row.state) {
             None => return Ok(Outcome::Refused(Refused::TreeGone)),
             Some(TreeState::Complete) => {}
             Some(state) => return Ok(Outcome::Refused(Refused::TreeState(state))),
         }
-        self.chores.insert((CHORE_DROP, tree), ()).db()?;
+        self.rows.put(Chores, &(CHORE_DROP, tree), &())?;
         Ok(Outcome::Done { rows: 1, more: false })
     }
 
     /// Removes all rows about the leaves of a forgotten tree except their states, up to `limit`
     /// rows.
-    pub(in crate::store) fn purge_trust(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
-        self.txn.open_table(Provenance::DEFINITION).db()?.remove(tree).db()?;
+    pub(super) fn purge_trust(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
+        self.rows.remove(Provenance, &tree)?;
         let mut rows = self.drop_claims(tree, limit)?;
         let all = (tree, 0)..(tree + 1, 0);
-        for row in self
-            .txn
-            .open_table(Quorums::DEFINITION)
-            .db()?
-            .extract_from_if(all.clone(), |_, _| true)
-            .db()?
-            .take(limit - rows)
-        {
-            row.db()?;
-            rows += 1;
-        }
-        for row in
-            self.txn.open_table(Damaged::DEFINITION).db()?.extract_from_if(all, |_, ()| true).db()?.take(limit - rows)
-        {
-            row.db()?;
-            rows += 1;
-        }
+        rows += self.rows.extract(Quorums, all.clone(), limit - rows)?;
+        rows += self.rows.extract(Damaged, all, limit - rows)?;
         Ok(rows)
     }
 
     /// Removes up to `limit` claims on the leaves of a tree, and notes on its doubted tiles.
-    pub(in crate::store) fn drop_claims(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
-        let mut rows = 0;
-        let mut table = self.txn.open_table(Claims::DEFINITION).db()?;
-        for row in table.extract_from_if((tree, 0)..(tree + 1, 0), |_, _| true).db()?.take(limit) {
-            row.db()?;
-            rows += 1;
-        }
-        for row in self
-            .txn
-            .open_table(Doubted::DEFINITION)
-            .db()?
-            .extract_from_if((tree, 0)..(tree + 1, 0), |_, ()| true)
-            .db()?
-            .take(limit - rows)
-        {
-            row.db()?;
-            rows += 1;
-        }
-        Ok(rows)
+    pub(super) fn drop_claims(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
+        let all = (tree, 0)..(tree + 1, 0);
+        let rows = self.rows.extract(Claims, all.clone(), limit)?;
+        Ok(rows + self.rows.extract(Doubted, all, limit - rows)?)
     }
 }
 

@@ -4,37 +4,39 @@ use std::ops::Bound;
 
 use crate::merkle::{AlignedRange, TILE_LEAVES};
 use crate::store::command::{Outcome, Refuse, Refused, Settle, SettleKind};
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
+use crate::store::port::Txn;
 use crate::store::records::{
     EntryKind, HashReason, LeafState, LedgerRow, NodeRow, Strategy, TreeState, UsefulnessAccount,
 };
-use crate::store::redb::apply::Batch;
-use crate::store::redb::tables::InRedb;
 use crate::store::schema::{
-    CHORE_ASSEMBLE, CHORE_FOLD, Damaged, NO_ENTRY, PRIORITY_FRESH, PRIORITY_PARTIAL, TokenKey, VOTED,
+    CHORE_ASSEMBLE, CHORE_FOLD, Chores, Consumed, Damaged, Interior, NO_ENTRY, PRIORITY_FRESH, PRIORITY_PARTIAL, Ready,
+    Receipts, TokenKey, VOTED,
 };
+
+use super::batch::Batch;
 
 /// What an answer changed in its tree.
 #[derive(Default)]
-pub(in crate::store) struct Progress {
-    pub(in crate::store) first_leaf: bool,
-    pub(in crate::store) leaves_complete: bool,
-    pub(in crate::store) interior_complete: bool,
+pub(super) struct Progress {
+    pub(super) first_leaf: bool,
+    pub(super) leaves_complete: bool,
+    pub(super) interior_complete: bool,
 }
 
 /// A ledger entry for work: kind, tree, start, order, leaves credited.
-pub(in crate::store) type Entry = (EntryKind, u64, u64, u8, u32);
+pub(super) type Entry = (EntryKind, u64, u64, u8, u32);
 
 /// What to do with an answer whose preconditions hold.
-pub(in crate::store) enum Taken {
+pub(super) enum Taken {
     /// It counts, with this entry.
     Counts(Progress, Entry),
     /// It waits for equal answers of other clients.
     AwaitsQuorum,
 }
 
-impl Batch<'_> {
-    pub(in crate::store) fn settle(&mut self, settle: &Settle) -> Result<Outcome, StoreError> {
+impl<R: Txn> Batch<'_, R> {
+    pub(super) fn settle(&mut self, settle: &Settle) -> Result<Outcome, StoreError> {
         #[cfg(feature = "testing")]
         let check = !settle.skip_consumed_check;
         #[cfg(not(feature = "testing"))]
@@ -55,21 +57,21 @@ impl Batch<'_> {
             Err(refused) => return Ok(Outcome::Refused(refused)),
             Ok(Taken::AwaitsQuorum) => {
                 self.count_work(settle, entry_tree(&settle.kind), false)?;
-                self.consumed.insert((settle.expires_ms, settle.id), VOTED).db()?;
+                self.rows.put(Consumed, &(settle.expires_ms, settle.id), &VOTED)?;
                 return Ok(Outcome::Voted);
             }
             Ok(Taken::Counts(progress, entry)) => (progress, entry),
         };
         self.count_work(settle, entry_tree(&settle.kind), true)?;
         let seq = self.credit(settle, entry)?;
-        self.consumed.insert((settle.expires_ms, settle.id), seq).db()?;
+        self.rows.put(Consumed, &(settle.expires_ms, settle.id), &seq)?;
         let Progress { first_leaf, leaves_complete, interior_complete } = progress;
         Ok(Outcome::Settled { seq, first_leaf, leaves_complete, interior_complete })
     }
 
     /// The state, handle and strategy of the tree must be right, and all leaves of the range
     /// pending.
-    pub(in crate::store) fn check_range(
+    pub(super) fn check_range(
         &mut self,
         settle: &Settle,
         tree: u64,
@@ -92,11 +94,7 @@ impl Batch<'_> {
         Ok(self.all_pending(tree, range)?.map(|()| strategy))
     }
 
-    pub(in crate::store) fn all_pending(
-        &mut self,
-        tree: u64,
-        range: AlignedRange,
-    ) -> Result<Result<(), Refused>, StoreError> {
+    pub(super) fn all_pending(&mut self, tree: u64, range: AlignedRange) -> Result<Result<(), Refused>, StoreError> {
         let tile = self.tile((tree, range.tile()))?;
         let done = (range.start()..range.end()).find(|leaf| tile.state(leaf % TILE_LEAVES) != LeafState::Pending);
         Ok(done.map_or(Ok(()), |leaf| Err(Refused::LeafDone(leaf))))
@@ -121,9 +119,8 @@ impl Batch<'_> {
         })?;
         let lost = damaged.count_ones();
         if lost > 0 {
-            let mut table = self.txn.open_table(Damaged::DEFINITION).db()?;
             for leaf in (range.start()..range.end()).filter(|leaf| damaged & (1 << (leaf % TILE_LEAVES)) != 0) {
-                table.insert((tree, leaf), ()).db()?;
+                self.rows.put(Damaged, &(tree, leaf), &())?;
             }
         }
         self.head.totals.pending = self.head.totals.pending.saturating_sub(u64::from(lost));
@@ -136,7 +133,7 @@ impl Batch<'_> {
     }
 
     /// Marks `leaves` more leaves as done: updates the counters, the queue and the chores.
-    pub(in crate::store) fn leaves_done(&mut self, tree: u64, leaves: u64) -> Result<Option<Progress>, StoreError> {
+    pub(super) fn leaves_done(&mut self, tree: u64, leaves: u64) -> Result<Option<Progress>, StoreError> {
         let Some(row) = self.tree(tree)? else {
             return Ok(None);
         };
@@ -154,12 +151,12 @@ impl Batch<'_> {
         self.tree_changed(tree);
         self.head.totals.pending = self.head.totals.pending.saturating_sub(leaves);
         if leaves_complete {
-            self.chores.insert((CHORE_ASSEMBLE, tree), ()).db()?;
-            self.ready.remove((PRIORITY_FRESH, order)).db()?;
-            self.ready.remove((PRIORITY_PARTIAL, order)).db()?;
+            self.rows.put(Chores, &(CHORE_ASSEMBLE, tree), &())?;
+            self.rows.remove(Ready, &(PRIORITY_FRESH, order))?;
+            self.rows.remove(Ready, &(PRIORITY_PARTIAL, order))?;
         } else if was_fresh {
-            self.ready.remove((PRIORITY_FRESH, order)).db()?;
-            self.ready.insert((PRIORITY_PARTIAL, order), tree).db()?;
+            self.rows.remove(Ready, &(PRIORITY_FRESH, order))?;
+            self.rows.put(Ready, &(PRIORITY_PARTIAL, order), &tree)?;
         }
         Ok(Some(Progress { first_leaf: was_fresh, leaves_complete, interior_complete: false }))
     }
@@ -179,7 +176,7 @@ impl Batch<'_> {
     }
 
     /// Where the work on a tree is counted.
-    pub(in crate::store) fn account_place(&mut self, tree: u64) -> Result<usize, StoreError> {
+    pub(super) fn account_place(&mut self, tree: u64) -> Result<usize, StoreError> {
         Ok(self.tree(tree)?.map_or(0, |row| row.strategy.index()))
     }
 
@@ -200,10 +197,10 @@ impl Batch<'_> {
             return Ok(Err(Refused::TreeState(row.state)));
         }
         let key = (tree, level, index);
-        if self.interior.get(key).db()?.is_some() {
+        if self.rows.has(Interior, &key)? {
             return Ok(Err(Refused::NodeDone));
         }
-        self.interior.insert(key, &NodeRow(*hash).encode(key)[..]).db()?;
+        self.rows.put(Interior, &key, &NodeRow(*hash))?;
         let Some(row) = self.tree(tree)? else {
             return Ok(Err(Refused::TreeGone));
         };
@@ -214,8 +211,8 @@ impl Batch<'_> {
         }
         self.tree_changed(tree);
         if interior_complete {
-            self.chores.remove((CHORE_FOLD, tree)).db()?;
-            self.chores.insert((CHORE_ASSEMBLE, tree), ()).db()?;
+            self.rows.remove(Chores, &(CHORE_FOLD, tree))?;
+            self.rows.put(Chores, &(CHORE_ASSEMBLE, tree), &())?;
         }
         let progress = Progress { interior_complete, ..Progress::default() };
         Ok(Ok(Taken::Counts(progress, (EntryKind::Interior, tree, index, level, 0))))
@@ -236,7 +233,7 @@ impl Batch<'_> {
     }
 
     /// Writes the entry and the receipt of an answer that counts.
-    pub(in crate::store) fn pay(&mut self, entry: Entry, payee: &Payee) -> Result<u64, StoreError> {
+    pub(super) fn pay(&mut self, entry: Entry, payee: &Payee) -> Result<u64, StoreError> {
         let (kind, tree, start, order, leaves) = entry;
         let totals = &mut self.head.totals;
         match kind {
@@ -271,45 +268,41 @@ impl Batch<'_> {
             digest: [0; 32],
         };
         let seq = self.append(row, client)?;
-        self.receipts.insert(id, seq).db()?;
+        self.rows.put(Receipts, &id, &seq)?;
         Ok(seq)
     }
 
-    pub(in crate::store) fn refuse(&mut self, refuse: &Refuse) -> Result<Outcome, StoreError> {
+    pub(super) fn refuse(&mut self, refuse: &Refuse) -> Result<Outcome, StoreError> {
         if self.is_consumed(refuse.expires_ms, refuse.id)? {
             return Ok(Outcome::Refused(Refused::Consumed));
         }
-        self.consumed.insert((refuse.expires_ms, refuse.id), NO_ENTRY).db()?;
+        self.rows.put(Consumed, &(refuse.expires_ms, refuse.id), &NO_ENTRY)?;
         self.head.totals.refused += 1;
         self.strike(refuse.client, refuse.strike, refuse.at_ms)?;
         Ok(Outcome::Done { rows: 1, more: false })
     }
 
-    pub(in crate::store) fn prune_consumed(
+    pub(super) fn prune_consumed(
         &mut self,
         after: TokenKey,
         before_ms: u64,
         limit: usize,
     ) -> Result<Outcome, StoreError> {
         let old = (Bound::Excluded(after), Bound::Excluded((before_ms, [0; 16])));
-        let mut rows = 0;
-        for row in self.consumed.extract_from_if(old, |_, _| true).db()?.take(limit) {
-            row.db()?;
-            rows += 1;
-        }
-        let more = self.consumed.range(old).db()?.next().transpose().db()?.is_some();
+        let rows = self.rows.extract(Consumed, old, limit)? as u64;
+        let more = self.rows.any(Consumed, old)?;
         Ok(Outcome::Done { rows, more })
     }
 }
 
 /// Whom a ledger entry pays.
-pub(in crate::store) struct Payee {
-    pub(in crate::store) id: [u8; 16],
-    pub(in crate::store) client: [u8; 16],
-    pub(in crate::store) tier: u8,
-    pub(in crate::store) nodes: u32,
-    pub(in crate::store) award: u64,
-    pub(in crate::store) at_ms: u64,
+pub(super) struct Payee {
+    pub(super) id: [u8; 16],
+    pub(super) client: [u8; 16],
+    pub(super) tier: u8,
+    pub(super) nodes: u32,
+    pub(super) award: u64,
+    pub(super) at_ms: u64,
 }
 
 fn entry_tree(kind: &SettleKind) -> Option<u64> {

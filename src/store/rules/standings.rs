@@ -1,22 +1,24 @@
-//! Client difficulty: rows written behind, in slices.
+//! Rows written behind: client difficulty, and the place of scrubbing.
 
 use crate::store::command::Outcome;
 use crate::store::command::standings::PutStandings;
-use crate::store::error::{DbResult, StoreError};
-use crate::store::redb::apply::Batch;
-use crate::store::redb::tables::InRedb;
+use crate::store::error::StoreError;
+use crate::store::port::Txn;
+use crate::store::records::ScrubRow;
 use crate::store::schema::Standings;
 
-impl Batch<'_> {
-    /// Opens its table only now: a batch of answers pays nothing for it.
-    pub(in crate::store) fn put_standings(&mut self, put: &PutStandings) -> Result<Outcome, StoreError> {
-        let mut table = self.txn.open_table(Standings::DEFINITION).db()?;
+use super::batch::Batch;
+
+impl<R: Txn> Batch<'_, R> {
+    pub(super) fn put_standings(&mut self, put: &PutStandings) -> Result<Outcome, StoreError> {
         for (client, row) in &put.rows {
-            match row {
-                Some(row) => drop(table.insert(*client, &row.encode(*client)[..]).db()?),
-                None => drop(table.remove(*client).db()?),
-            }
+            self.rows.set(Standings, client, row.as_ref())?;
         }
         Ok(Outcome::Done { rows: put.rows.len() as u64, more: false })
+    }
+
+    pub(super) fn put_scrub(&mut self, row: &ScrubRow) -> Result<Outcome, StoreError> {
+        self.rows.put_meta(row)?;
+        Ok(Outcome::Done { rows: 1, more: false })
     }
 }

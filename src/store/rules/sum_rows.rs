@@ -1,57 +1,39 @@
 //! Giving rows of older stores the checksum that they lack.
 
-use redb::{Key, TableDefinition};
+use std::borrow::Borrow;
 
 use crate::store::command::Outcome;
 use crate::store::command::older::{OlderRow, place};
-use crate::store::error::{DbResult, StoreError};
-use crate::store::records::{AccountRow, CopyRow, MetaRow, RecordError};
-use crate::store::redb::apply::Batch;
-use crate::store::redb::tables::InRedb;
-use crate::store::redb::transaction::Open;
+use crate::store::error::StoreError;
+use crate::store::port::{RowsMut, Txn};
+use crate::store::records::{AccountRow, CopyRow, MetaRow};
 use crate::store::schema::{Claims, Clients, Hashes, Interior, Ledger, Lengths, Provenance, Quorums, Standings, Tiles};
-use crate::store::table::Table;
+use crate::store::table::{Table, TableKey};
 
-/// A row encoded once more. One that does not decode stays as it is.
-type Again = Result<Vec<u8>, RecordError>;
+use super::batch::Batch;
+use super::fits::readable;
 
-impl Batch<'_> {
+impl<R: Txn> Batch<'_, R> {
     /// Rewrites rows, if they are still there and decode. What was rewritten meanwhile has its
     /// checksum, and gets the same one again.
-    pub(in crate::store) fn sum_rows(&mut self, rows: &[OlderRow]) -> Result<Outcome, StoreError> {
+    pub(super) fn sum_rows(&mut self, rows: &[OlderRow]) -> Result<Outcome, StoreError> {
         let mut done = 0;
         for OlderRow { table, key } in rows {
-            let key = key.as_slice();
             done += u64::from(match *table {
-                place::META => put(&mut self.meta, key, again_meta)?,
+                // Everything else there is written by each opening or commit.
+                place::META if key == AccountRow::KEY.as_bytes() => self.sum_meta::<AccountRow>()?,
+                place::META if key == CopyRow::KEY.as_bytes() => self.sum_meta::<CopyRow>()?,
                 place::TREES => self.sum_tree(key)?,
-                place::HASHES => put(&mut self.hashes, key, |key, raw| Ok(Hashes::decode(&key, raw)?.encode(key)))?,
-                place::LENGTHS => {
-                    put(&mut self.lengths, key, |key, raw| Ok(Lengths::decode(&key, raw)?.encode(key).to_vec()))?
-                }
-                place::TILES => {
-                    put(&mut self.tiles, key, |key, raw| Ok(Tiles::decode(&key, raw)?.encode(key).to_vec()))?
-                }
-                place::INTERIOR => {
-                    put(&mut self.interior, key, |key, raw| Ok(Interior::decode(&key, raw)?.encode(key).to_vec()))?
-                }
-                place::CLIENTS => {
-                    put(&mut self.clients, key, |key, raw| Clients::encode(&key, &Clients::decode(&key, raw)?))?
-                }
-                place::LEDGER => {
-                    put(&mut self.ledger, key, |key, raw| Ok(Ledger::decode(&key, raw)?.encode(key).to_vec()))?
-                }
-                place::STANDINGS => self.sum_in(Standings::DEFINITION, key, |key, raw| {
-                    Ok(Standings::decode(&key, raw)?.encode(key).to_vec())
-                })?,
-                place::PROVENANCE => self.sum_in(Provenance::DEFINITION, key, |key, raw| {
-                    Ok(Provenance::decode(&key, raw)?.encode(key).to_vec())
-                })?,
-                place::CLAIMS => {
-                    self.sum_in(Claims::DEFINITION, key, |key, raw| Claims::encode(&key, &Claims::decode(&key, raw)?))?
-                }
-                place::QUORUMS => self
-                    .sum_in(Quorums::DEFINITION, key, |key, raw| Quorums::encode(&key, &Quorums::decode(&key, raw)?))?,
+                place::HASHES => self.sum(Hashes, key)?,
+                place::LENGTHS => self.sum(Lengths, key)?,
+                place::TILES => self.sum(Tiles, key)?,
+                place::INTERIOR => self.sum(Interior, key)?,
+                place::CLIENTS => self.sum(Clients, key)?,
+                place::LEDGER => self.sum(Ledger, key)?,
+                place::STANDINGS => self.sum(Standings, key)?,
+                place::PROVENANCE => self.sum(Provenance, key)?,
+                place::CLAIMS => self.sum(Claims, key)?,
+                place::QUORUMS => self.sum(Quorums, key)?,
                 _ => false,
             });
         }
@@ -72,31 +54,18 @@ impl Batch<'_> {
         }
     }
 
-    fn sum_in<K: Key + 'static>(
-        &self,
-        table: TableDefinition<'static, K, &'static [u8]>,
-        key: &[u8],
-        again: impl for<'a> Fn(K::SelfType<'a>, &[u8]) -> Again,
-    ) -> Result<bool, StoreError> {
-        put(&mut self.txn.open_table(table).db()?, key, again)
+    /// Writes a row once more. One that does not decode stays as it is.
+    fn sum<T: Table>(&mut self, table: T, key: &[u8]) -> Result<bool, StoreError>
+    where
+        R: RowsMut<T>,
+    {
+        let Some(key) = T::Key::from_stored(key) else { return Ok(false) };
+        let Some(Some(row)) = readable(self.rows.get(table, key.borrow()))? else { return Ok(false) };
+        Ok(readable(self.rows.put(table, key.borrow(), &row))?.is_some())
     }
-}
 
-/// Account and origin; everything else there is written by each opening or commit.
-fn again_meta(key: &str, raw: &[u8]) -> Again {
-    match key {
-        "account" => AccountRow::unsealed(raw)?.sealed(),
-        _ => CopyRow::unsealed(raw)?.sealed(),
+    fn sum_meta<M: MetaRow>(&mut self) -> Result<bool, StoreError> {
+        let Some(Some(row)) = readable(self.rows.meta::<M>())? else { return Ok(false) };
+        Ok(readable(self.rows.put_meta(&row))?.is_some())
     }
-}
-
-fn put<K: Key + 'static>(
-    table: &mut Open<'_, K, &'static [u8]>,
-    key: &[u8],
-    again: impl for<'a> Fn(K::SelfType<'a>, &[u8]) -> Again,
-) -> Result<bool, StoreError> {
-    let row = table.get(K::from_bytes(key)).db()?.map(|raw| again(K::from_bytes(key), raw.value()));
-    let Some(Ok(row)) = row else { return Ok(false) };
-    table.insert(K::from_bytes(key), row.as_slice()).db()?;
-    Ok(true)
 }

@@ -3,23 +3,24 @@
 use super::fits::readable;
 use crate::merkle::{GROUP_LEAVES, Shape, TILE_LEAVES};
 use crate::store::command::{AddGroups, BeginTree, FinishTree, Outcome, Refused};
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
+use crate::store::port::Txn;
 use crate::store::records::{DataPlace, HashReason, LeafState, TreeRow, TreeState};
-use crate::store::redb::apply::Batch;
-use crate::store::redb::tables::InRedb;
 use crate::store::schema::{
-    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, Damaged, Hashes, PRIORITY_FRESH, PRIORITY_PARTIAL,
+    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, Chores, Damaged, Handles, Hashes, Interior, Lengths, Names,
+    PRIORITY_FRESH, PRIORITY_PARTIAL, Ready, Tiles, Trees,
 };
-use crate::store::table::Table;
+
+use super::batch::Batch;
 
 const DONE: Outcome = Outcome::Done { rows: 1, more: false };
 
-impl Batch<'_> {
-    pub(in crate::store) fn begin_tree(&mut self, begin: &BeginTree) -> Result<Outcome, StoreError> {
-        if self.names.get(begin.name.as_str()).db()?.is_some() {
+impl<R: Txn> Batch<'_, R> {
+    pub(super) fn begin_tree(&mut self, begin: &BeginTree) -> Result<Outcome, StoreError> {
+        if self.rows.has(Names, &begin.name)? {
             return Ok(Outcome::Refused(Refused::NameTaken(begin.name.clone())));
         }
-        if self.handles.get(begin.handle).db()?.is_some() || self.tree(begin.tree)?.is_some() {
+        if self.rows.has(Handles, &begin.handle)? || self.tree(begin.tree)?.is_some() {
             return Err(StoreError::Contradiction { what: format!("tree {} is in use", begin.tree) });
         }
         if begin.tree < self.head.next_tree {
@@ -27,13 +28,13 @@ impl Batch<'_> {
         }
         // A number passed over belonged to an ingest that failed, perhaps behind its block data.
         for skipped in self.head.next_tree..begin.tree {
-            self.chores.insert((CHORE_PURGE, skipped), ()).db()?;
+            self.rows.put(Chores, &(CHORE_PURGE, skipped), &())?;
         }
         let order = self.head.next_order;
         self.head.next_order += 1;
         self.head.next_tree = begin.tree + 1;
-        self.names.insert(begin.name.as_str(), begin.tree).db()?;
-        self.handles.insert(begin.handle, begin.tree).db()?;
+        self.rows.put(Names, &begin.name, &begin.tree)?;
+        self.rows.put(Handles, &begin.handle, &begin.tree)?;
         self.put_tree(
             begin.tree,
             TreeRow {
@@ -57,7 +58,7 @@ impl Batch<'_> {
         Ok(DONE)
     }
 
-    pub(in crate::store) fn add_groups(&mut self, add: &AddGroups) -> Result<Outcome, StoreError> {
+    pub(super) fn add_groups(&mut self, add: &AddGroups) -> Result<Outcome, StoreError> {
         let next = match self.ingesting(add.tree)? {
             Ok(row) => row.groups,
             Err(refused) => return Ok(Outcome::Refused(refused)),
@@ -68,24 +69,24 @@ impl Batch<'_> {
         let mut leaves = 0;
         for (group, row) in (add.first_group..).zip(&add.groups) {
             let key = (add.tree, group);
-            if let Some(stored) = self.hashes.get(key).db()?
-                && Hashes::decode(&key, stored.value())? != *row
+            if let Some(stored) = self.rows.get(Hashes, &key)?
+                && stored != *row
             {
                 return Ok(Outcome::Refused(Refused::HashConflict(group)));
             }
-            self.hashes.insert(key, row.encode(key).as_slice()).db()?;
+            self.rows.put(Hashes, &key, row)?;
             leaves += row.leaves.len() as u64;
         }
         for (group, row) in (add.first_group..).zip(&add.lengths) {
             let key = (add.tree, group);
-            self.lengths.insert(key, &row.encode(key)[..]).db()?;
+            self.rows.put(Lengths, &key, &row)?;
         }
         for leaf in &add.oversized {
             let damaged = add.damaged.contains(leaf);
             let state = if damaged { LeafState::Damaged } else { LeafState::Verified };
             self.edit_tile(add.tree, leaf / TILE_LEAVES, |tile| tile.set(leaf % TILE_LEAVES, state))?;
             if damaged {
-                self.txn.open_table(Damaged::DEFINITION).db()?.insert((add.tree, *leaf), ()).db()?;
+                self.rows.put(Damaged, &(add.tree, *leaf), &())?;
             }
         }
         let place = self.account_place(add.tree)?;
@@ -101,7 +102,7 @@ impl Batch<'_> {
         Ok(DONE)
     }
 
-    pub(in crate::store) fn finish_tree(&mut self, finish: &FinishTree) -> Result<Outcome, StoreError> {
+    pub(super) fn finish_tree(&mut self, finish: &FinishTree) -> Result<Outcome, StoreError> {
         // Its place in the queue is behind all there is: trees that came in while this ingest was
         // interrupted may have been opened since.
         let order = self.head.next_order;
@@ -124,10 +125,10 @@ impl Batch<'_> {
         self.head.totals.trees += 1;
         self.head.totals.pending += finish.leaves.saturating_sub(done + damaged);
         if done >= finish.leaves {
-            self.chores.insert((CHORE_ASSEMBLE, finish.tree), ()).db()?;
+            self.rows.put(Chores, &(CHORE_ASSEMBLE, finish.tree), &())?;
         } else {
             let priority = if done > 0 { PRIORITY_PARTIAL } else { PRIORITY_FRESH };
-            self.ready.insert((priority, order), finish.tree).db()?;
+            self.rows.put(Ready, &(priority, order), &finish.tree)?;
         }
         self.tree_changed(finish.tree);
         Ok(DONE)
@@ -141,7 +142,7 @@ impl Batch<'_> {
         })
     }
 
-    pub(in crate::store) fn set_tree_state(
+    pub(super) fn set_tree_state(
         &mut self,
         tree: u64,
         (from, to): (TreeState, TreeState),
@@ -157,11 +158,11 @@ impl Batch<'_> {
         row.root = root.unwrap_or(row.root);
         self.tree_changed(tree);
         for kind in [CHORE_ASSEMBLE, CHORE_FOLD] {
-            self.chores.remove((kind, tree)).db()?;
+            self.rows.remove(Chores, &(kind, tree))?;
         }
         match to {
-            TreeState::Assembling => drop(self.chores.insert((CHORE_ASSEMBLE, tree), ()).db()?),
-            TreeState::Folding => drop(self.chores.insert((CHORE_FOLD, tree), ()).db()?),
+            TreeState::Assembling => self.rows.put(Chores, &(CHORE_ASSEMBLE, tree), &())?,
+            TreeState::Folding => self.rows.put(Chores, &(CHORE_FOLD, tree), &())?,
             TreeState::Complete => {
                 self.head.totals.complete += 1;
                 self.data_may_go(tree)?;
@@ -171,7 +172,7 @@ impl Batch<'_> {
         Ok(DONE)
     }
 
-    pub(in crate::store) fn drop_data(&mut self, tree: u64, limit: usize) -> Result<Outcome, StoreError> {
+    pub(super) fn drop_data(&mut self, tree: u64, limit: usize) -> Result<Outcome, StoreError> {
         let Some(row) = self.tree(tree)? else {
             return Ok(Outcome::Refused(Refused::TreeGone));
         };
@@ -188,35 +189,30 @@ impl Batch<'_> {
         #[cfg(not(feature = "testing"))]
         let early = false;
         if !more || early {
-            self.chores.remove((CHORE_DROP, tree)).db()?;
+            self.rows.remove(Chores, &(CHORE_DROP, tree))?;
         }
         Ok(Outcome::Done { rows: rows as u64, more })
     }
 
-    pub(in crate::store) fn remove_interior(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
-        let mut rows = 0;
-        for row in self.interior.extract_from_if((tree, 0, 0)..(tree + 1, 0, 0), |_, _| true).db()?.take(limit) {
-            row.db()?;
-            rows += 1;
-        }
-        Ok(rows)
+    pub(super) fn remove_interior(&mut self, tree: u64, limit: usize) -> Result<usize, StoreError> {
+        self.rows.extract(Interior, (tree, 0, 0)..(tree + 1, 0, 0), limit)
     }
 
-    pub(in crate::store) fn forget(&mut self, tree: u64) -> Result<Outcome, StoreError> {
+    pub(super) fn forget(&mut self, tree: u64) -> Result<Outcome, StoreError> {
         let (name, handle, order) = match self.tree(tree)? {
             Some(row) => (row.name.clone(), row.handle, row.order),
             None => return Ok(Outcome::Refused(Refused::TreeGone)),
         };
         self.uncount(tree)?;
-        self.names.remove(name.as_str()).db()?;
-        self.handles.remove(handle).db()?;
-        self.ready.remove((PRIORITY_PARTIAL, order)).db()?;
-        self.ready.remove((PRIORITY_FRESH, order)).db()?;
+        self.rows.remove(Names, &name)?;
+        self.rows.remove(Handles, &handle)?;
+        self.rows.remove(Ready, &(PRIORITY_PARTIAL, order))?;
+        self.rows.remove(Ready, &(PRIORITY_FRESH, order))?;
         self.drop_tree(tree)?;
         for kind in [CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD] {
-            self.chores.remove((kind, tree)).db()?;
+            self.rows.remove(Chores, &(kind, tree))?;
         }
-        self.chores.insert((CHORE_PURGE, tree), ()).db()?;
+        self.rows.put(Chores, &(CHORE_PURGE, tree), &())?;
         Ok(DONE)
     }
 
@@ -246,27 +242,22 @@ impl Batch<'_> {
     }
 
     /// Removes rows of a forgotten tree; its chore goes with the last of them.
-    pub(in crate::store) fn purge_rows(&mut self, tree: u64, limit: usize) -> Result<Outcome, StoreError> {
-        if self.chores.get((CHORE_PURGE, tree)).db()?.is_none() {
+    pub(super) fn purge_rows(&mut self, tree: u64, limit: usize) -> Result<Outcome, StoreError> {
+        if !self.rows.has(Chores, &(CHORE_PURGE, tree))? {
             return Ok(Outcome::Done { rows: 0, more: false });
         }
-        if self.trees.get(tree).db()?.is_some() {
+        if self.rows.has(Trees, &tree)? {
             return Ok(Outcome::Refused(Refused::TreeInUse));
         }
-        let mut rows = 0;
-        for table in [&mut self.tiles, &mut self.hashes, &mut self.lengths] {
-            let left = limit.saturating_sub(rows);
-            for row in table.extract_from_if((tree, 0)..(tree + 1, 0), |_, _| true).db()?.take(left) {
-                row.db()?;
-                rows += 1;
-            }
-        }
-        let left = limit.saturating_sub(rows);
-        rows += self.remove_interior(tree, left)?;
-        rows += self.purge_trust(tree, limit.saturating_sub(rows))?;
+        let all = (tree, 0)..(tree + 1, 0);
+        let mut rows = self.rows.extract(Tiles, all.clone(), limit)?;
+        rows += self.rows.extract(Hashes, all.clone(), limit - rows)?;
+        rows += self.rows.extract(Lengths, all, limit - rows)?;
+        rows += self.remove_interior(tree, limit - rows)?;
+        rows += self.purge_trust(tree, limit - rows)?;
         let more = rows >= limit;
         if !more {
-            self.chores.remove((CHORE_PURGE, tree)).db()?;
+            self.rows.remove(Chores, &(CHORE_PURGE, tree))?;
         }
         Ok(Outcome::Done { rows: rows as u64, more })
     }

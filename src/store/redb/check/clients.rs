@@ -8,8 +8,9 @@ use redb::ReadableTableMetadata;
 
 use super::ledger::LedgerSums;
 use super::{CheckPhase, Checker, hex};
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
 use crate::store::records::{ClientRow, EntryKind, LedgerRow};
+use crate::store::redb::errors::DbResult;
 use crate::store::schema::{Clients, Ledger, NO_ENTRY, Standings};
 use crate::store::table::Table;
 

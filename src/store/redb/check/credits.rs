@@ -4,8 +4,9 @@
 use super::trees::done_mask;
 use super::{CheckPhase, Checker};
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
 use crate::store::records::{EntryKind, LeafState, LedgerRow, Strategy, TileRow, TreeRow, TreeState};
+use crate::store::redb::errors::DbResult;
 use crate::store::schema::{Ledger, Lengths, Tiles};
 use crate::store::table::Table;
 

@@ -3,8 +3,9 @@
 use redb::ReadableTableMetadata;
 
 use super::{CheckPhase, Checker, hex};
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
 use crate::store::records::{EntryKind, LedgerRow};
+use crate::store::redb::errors::DbResult;
 use crate::store::schema::{Debits, Ledger, NO_ENTRY, Receipts, VOTED};
 use crate::store::table::Table;
 

@@ -4,9 +4,10 @@ use redb::{Database, DatabaseError, Key, ReadOnlyTable, ReadTransaction, Readabl
 
 use super::trust::TrustTables;
 use super::{CheckPhase, CheckProgress, CheckReport, OnCheck};
-use crate::store::error::{DbResult, StoreError, of_storage};
+use crate::store::error::StoreError;
 use crate::store::records::{Head, LedgerRow, MetaRow, ScrubPlace, ScrubRow, TileRow};
 use crate::store::redb::backend::{StorageProvider, StoreFile};
+use crate::store::redb::errors::{DbResult, of_storage};
 use crate::store::redb::file::panic_is_damage;
 use crate::store::redb::identity::{belong_together, corrupted, label, see_file};
 use crate::store::redb::read::claims::known;

@@ -3,7 +3,8 @@
 use redb::{Key, ReadOnlyTable, Value};
 
 use super::Checker;
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
+use crate::store::redb::errors::DbResult;
 use crate::store::schema::{
     Blocks, CHORE_PURGE, Claims, Damaged, Doubted, Hashes, Interior, Lengths, Provenance, Quorums, Sources, Sums, Tiles,
 };

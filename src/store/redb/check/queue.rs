@@ -1,8 +1,9 @@
 //! Names, handles, queue and chores against the trees they point to.
 
 use super::{CheckPhase, Checker, hex};
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
 use crate::store::records::{DataPlace, RecordError, TreeRow, TreeState};
+use crate::store::redb::errors::DbResult;
 use crate::store::schema::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, PRIORITY_FRESH, PRIORITY_PARTIAL, Trees,
 };

@@ -3,8 +3,9 @@
 
 use super::data::{ChunkReader, GroupLayout};
 use super::{Checker, open::BlocksFile};
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
 use crate::store::records::{DataPlace, LeafState, SumRow, TileRow, TreeRow, TreeState, leaf_sum};
+use crate::store::redb::errors::DbResult;
 use crate::store::schema::{CHORE_DROP, Sums};
 use crate::store::table::Table;
 

@@ -6,11 +6,12 @@ use redb::{ReadOnlyTable, ReadTransaction, TableError};
 use super::open::{Rows, StateFile, table};
 use super::{CheckPhase, Checker, hex};
 use crate::merkle::TILE_LEAVES;
-use crate::store::error::{DbResult, StoreError, of_table};
+use crate::store::error::StoreError;
 use crate::store::records::{
     AccountRow, DataPlace, LeafState, MetaRow, ProvenanceRow, QuorumRow, ScrubRow, Strategy, TileRow, TreeRow,
     TreeState,
 };
+use crate::store::redb::errors::{DbResult, of_table};
 use crate::store::redb::read::claims::known;
 use crate::store::redb::tables::InRedb;
 use crate::store::rules::fits::is_of_client;

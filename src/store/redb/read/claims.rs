@@ -5,8 +5,9 @@ use std::ops::Bound;
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, TableError, Value};
 
 use crate::merkle::TILE_LEAVES;
-use crate::store::error::{DbResult, StoreError, of_table};
+use crate::store::error::StoreError;
 use crate::store::records::{ClaimRow, ProvenanceRow, QuorumRow, RecordError};
+use crate::store::redb::errors::{DbResult, of_table};
 use crate::store::redb::read::Reader;
 use crate::store::redb::tables::InRedb;
 use crate::store::schema::{

@@ -9,8 +9,9 @@ use std::ops::{Bound, RangeBounds};
 
 use redb::{Key, TableDefinition, Value};
 
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
 use crate::store::records::RecordError;
+use crate::store::redb::errors::DbResult;
 use crate::store::redb::open::Store;
 use crate::store::redb::read::Reader;
 use crate::store::redb::tables::InRedb;

@@ -6,8 +6,9 @@ use std::ops::Bound;
 
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, Value};
 
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
 use crate::store::records::DataPlace;
+use crate::store::redb::errors::DbResult;
 use crate::store::redb::open::Store;
 use crate::store::redb::read::Reader;
 use crate::store::redb::tables::InRedb;

@@ -3,6 +3,7 @@
 
 pub(in crate::store) mod claims;
 pub(in crate::store) mod due;
+mod fits;
 pub(in crate::store) mod leftover;
 mod row_checks;
 pub(in crate::store) mod scrub;
@@ -16,10 +17,11 @@ use redb::ReadableTableMetadata;
 use super::open::Store;
 use super::transaction::Snapshot;
 use crate::merkle::AlignedRange;
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
 use crate::store::records::{
     ClientRow, GroupRow, Head, LedgerRow, LengthRow, MetaRow, RecordError, StandingRow, TileRow, TreeRow,
 };
+use crate::store::redb::errors::DbResult;
 use crate::store::redb::tables::InRedb;
 use crate::store::rules::fits::leads_to_tree;
 use crate::store::schema::{

@@ -3,10 +3,9 @@
 use std::ops::Bound;
 
 use crate::merkle::GROUP_LEAVES;
-use crate::store::command::Outcome;
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
 use crate::store::records::{MetaRow, RecordError, ScrubRow, TreeRow};
-use crate::store::redb::apply::Batch;
+use crate::store::redb::errors::DbResult;
 use crate::store::redb::open::Store;
 use crate::store::redb::read::Reader;
 use crate::store::redb::tables::InRedb;
@@ -15,13 +14,6 @@ use crate::store::table::Table;
 
 /// A tree of which the row decodes or not.
 pub type NextTree = (TreeNumber, Result<TreeRow, RecordError>);
-
-impl Batch<'_> {
-    pub(in crate::store) fn put_scrub(&mut self, row: &ScrubRow) -> Result<Outcome, StoreError> {
-        self.meta.insert(ScrubRow::KEY, row.sealed()?.as_slice()).db()?;
-        Ok(Outcome::Done { rows: 1, more: false })
-    }
-}
 
 impl Reader {
     /// How far scrubbing was when that was last written.

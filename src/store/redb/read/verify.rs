@@ -7,8 +7,9 @@ use redb::{Key, ReadOnlyTable, TableDefinition, TableHandle, Value};
 
 use super::claims::known;
 use crate::store::command::older::{OlderRow, place};
-use crate::store::error::{DbResult, StoreError};
+use crate::store::error::StoreError;
 use crate::store::records::Head;
+use crate::store::redb::errors::DbResult;
 use crate::store::redb::open::Store;
 use crate::store::redb::read::Reader;
 use crate::store::redb::seek::is_of_a_place;

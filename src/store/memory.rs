@@ -1,0 +1,135 @@
+//! The tables of the state file in memory, for tests of the rules: the same stored bytes, without a
+//! file. A transaction on it is a copy.
+
+use std::collections::{BTreeMap, btree_map};
+use std::ops::{Bound, ControlFlow, RangeBounds};
+
+use super::error::StoreError;
+use super::port::{Found, More, Rows, RowsMut, bounds};
+use super::records::RecordError;
+use super::schema::{self, Meta, each_state_table};
+use super::table::{Owned, Table};
+
+/// The rows of one table: their keys, and their stored bytes.
+pub(super) type Stored<T> = BTreeMap<Owned<T>, Vec<u8>>;
+
+/// Where the rows of a table are.
+pub(super) trait InMemory: Table {
+    /// The rows of the table.
+    fn rows(tables: &Tables) -> &Stored<Self>;
+
+    /// The same, to be changed.
+    fn rows_mut(tables: &mut Tables) -> &mut Stored<Self>;
+}
+
+macro_rules! tables {
+    ($($table:ident $name:ident),+) => {
+        /// All tables of a state file.
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub(super) struct Tables {
+            meta: Stored<Meta>,
+            $($name: Stored<schema::$table>,)+
+        }
+
+        impl InMemory for Meta {
+            fn rows(tables: &Tables) -> &Stored<Self> {
+                &tables.meta
+            }
+
+            fn rows_mut(tables: &mut Tables) -> &mut Stored<Self> {
+                &mut tables.meta
+            }
+        }
+
+        $(impl InMemory for schema::$table {
+            fn rows(tables: &Tables) -> &Stored<Self> {
+                &tables.$name
+            }
+
+            fn rows_mut(tables: &mut Tables) -> &mut Stored<Self> {
+                &mut tables.$name
+            }
+        })+
+    };
+}
+each_state_table!(tables);
+
+impl<T: InMemory> Rows<T> for Tables {
+    fn get(&self, _: T, key: &T::Key) -> Result<Option<T::Row>, StoreError> {
+        Ok(T::rows(self).get(key).map(|bytes| T::decode(key, bytes)).transpose()?)
+    }
+
+    fn bytes(&self, _: T, key: &T::Key) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(T::rows(self).get(key).cloned())
+    }
+
+    fn has(&self, _: T, key: &T::Key) -> Result<bool, StoreError> {
+        Ok(T::rows(self).contains_key(key))
+    }
+
+    fn each(
+        &self,
+        _: T,
+        range: impl RangeBounds<Owned<T>>,
+        mut with: impl FnMut(Owned<T>, Result<T::Row, RecordError>) -> More,
+    ) -> Result<(), StoreError> {
+        for (key, bytes) in within::<T>(T::rows(self), &range) {
+            let (key, row) = found::<T>(key, bytes);
+            if let ControlFlow::Break(()) = with(key, row)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn last(&self, _: T, range: impl RangeBounds<Owned<T>>) -> Result<Option<Found<T>>, StoreError> {
+        Ok(within::<T>(T::rows(self), &range).next_back().map(|(key, bytes)| found::<T>(key, bytes)))
+    }
+
+    fn is_empty(&self, _: T) -> Result<bool, StoreError> {
+        Ok(T::rows(self).is_empty())
+    }
+}
+
+impl<T: InMemory> RowsMut<T> for Tables {
+    fn put(&mut self, _: T, key: &T::Key, row: &T::Row) -> Result<(), StoreError> {
+        let bytes = T::encode(key, row)?.as_ref().to_vec();
+        T::rows_mut(self).insert(key.to_owned(), bytes);
+        Ok(())
+    }
+
+    fn remove(&mut self, _: T, key: &T::Key) -> Result<(), StoreError> {
+        T::rows_mut(self).remove(key);
+        Ok(())
+    }
+
+    fn extract(&mut self, _: T, range: impl RangeBounds<Owned<T>>, limit: usize) -> Result<usize, StoreError> {
+        let rows = T::rows_mut(self);
+        let keys: Vec<Owned<T>> = within::<T>(rows, &range).take(limit).map(|(key, _)| key.clone()).collect();
+        for key in &keys {
+            rows.remove::<Owned<T>>(key);
+        }
+        Ok(keys.len())
+    }
+}
+
+/// The rows of a range, which may end before it begins.
+fn within<'r, T: Table>(
+    rows: &'r Stored<T>,
+    range: &impl RangeBounds<Owned<T>>,
+) -> btree_map::Range<'r, Owned<T>, Vec<u8>> {
+    match bounds(range) {
+        (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end))
+            if start >= end =>
+        {
+            let one = range.contains(&start) && start == end;
+            let end = if one { Bound::Included(end) } else { Bound::Excluded(start.clone()) };
+            rows.range::<Owned<T>, _>((Bound::Included(start), end))
+        }
+        range => rows.range::<Owned<T>, _>(range),
+    }
+}
+
+fn found<T: Table>(key: &Owned<T>, bytes: &[u8]) -> Found<T> {
+    (key.clone(), T::decode(std::borrow::Borrow::borrow(key), bytes))
+}
