@@ -38,7 +38,7 @@ impl Store {
         };
         let txn = database.begin_write(quick_repair).map_err(rolled_back)?;
         let (txn, (outcomes, effects)) =
-            txn.change(|txn| run(RedbTxn::of(txn), &writer, commands, now_ms)).map_err(rolled_back)?;
+            txn.change(|txn| run(&mut RedbTxn::of(txn), &writer, commands, now_ms)).map_err(rolled_back)?;
         let commit_seq = effects.head.commit_seq;
         match txn.commit() {
             Ok(()) => {

@@ -1,6 +1,8 @@
 //! The store in two redb files: opening and closing them, transactions, reads, checks and repairs.
 //! The only folder that names redb.
 
+#[cfg(test)]
+mod against_memory;
 pub(super) mod apply;
 pub(super) mod backend;
 pub(super) mod backup;

@@ -17,7 +17,7 @@ use super::state::{Effects, Round, WriterState};
 /// [`StoreError`] if the database fails, or a row on the way is damaged: the transaction must not
 /// be committed then.
 pub(in crate::store) fn run(
-    rows: impl Txn,
+    rows: &mut impl Txn,
     writer: &WriterState,
     commands: &[Command],
     now_ms: u64,
@@ -33,7 +33,7 @@ pub(in crate::store) fn run(
 
 /// The transaction, and what has changed so far.
 pub(super) struct Batch<'w, R> {
-    pub(super) rows: R,
+    pub(super) rows: &'w mut R,
     pub(super) head: Head,
     pub(super) account: UsefulnessAccount,
     pub(super) writer: &'w WriterState,
@@ -45,7 +45,7 @@ pub(super) struct Batch<'w, R> {
 }
 
 impl<'w, R: Txn> Batch<'w, R> {
-    fn of(rows: R, writer: &'w WriterState) -> Self {
+    fn of(rows: &'w mut R, writer: &'w WriterState) -> Self {
         let mut head = writer.head.clone();
         head.commit_seq += 1;
         Self {
