@@ -137,7 +137,7 @@ pub enum CommitFailure {
         /// The sequence number the batch would have.
         commit_seq: u64,
         /// What the batch did, if it is stored.
-        outcomes: Vec<crate::store::command::Outcome>,
+        outcomes: Vec<crate::store::command::outcome::Outcome>,
         /// What failed.
         error: StoreError,
     },

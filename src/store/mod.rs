@@ -51,8 +51,9 @@ pub use self::redb::sim;
 pub use command::claims::{Amend, Audited, Damage, Referee, Repair, Ruling, Upgrade, Vote};
 pub use command::mend::{Derived, Mend, Regroup};
 pub use command::older::OlderRow;
+pub use command::outcome::{Outcome, Refused};
 pub use command::standings::PutStandings;
-pub use command::{AddGroups, BeginTree, Command, Debit, FinishTree, Outcome, Refuse, Refused, Settle, SettleKind};
+pub use command::{AddGroups, BeginTree, Command, Debit, FinishTree, Refuse, Settle, SettleKind};
 pub use error::{CommitFailure, StoreError};
 #[cfg(feature = "testing")]
 pub use mistakes::StoreMistake;

@@ -17,7 +17,6 @@ use crate::store::memory::{InMemory, Tables};
 use crate::store::port::{Rows, View};
 use crate::store::records::{
     DataPlace, Exposure, GroupRow, HashWork, Head, LengthRow, ScrubRow, StandingRow, Strategy, TreeRow, TreeState,
-    UsefulnessAccount,
 };
 use crate::store::rules::run;
 use crate::store::rules::state::{Effects, WriterState};
@@ -167,7 +166,7 @@ fn tables_of(view: &impl View) -> Tables {
 const TREES: u64 = 3;
 
 fn leaves_of(tree: u64) -> u64 {
-    if tree % 2 == 0 { 40 } else { 20 }
+    if tree.is_multiple_of(2) { 40 } else { 20 }
 }
 
 fn strategy_of(tree: u64) -> Strategy {
@@ -436,7 +435,7 @@ impl Commands<'_> {
                 Command::PutStandings(PutStandings { rows: vec![(client, Some(row)), (self.draw.id(4), None)] })
             }
             6 => Command::PutScrub(Box::new(ScrubRow { began_ms: at_ms, ..ScrubRow::default() })),
-            7 => Command::Count(Box::new(UsefulnessAccount::default())),
+            7 => Command::Count(Box::default()),
             8 => {
                 let tree = self.tree();
                 let pair = [tree.to_le_bytes(), 0_u64.to_le_bytes()].concat();

@@ -1,6 +1,7 @@
 //! One batch of commands as one durable transaction.
 
-use crate::store::command::{Command, Outcome};
+use crate::store::command::Command;
+use crate::store::command::outcome::Outcome;
 use crate::store::error::CommitFailure;
 use crate::store::rules::run;
 

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::store::command::{Command, Outcome};
+use crate::store::command::Command;
+use crate::store::command::outcome::Outcome;
 use crate::store::error::StoreError;
 use crate::store::port::Txn;
 use crate::store::records::{AccountRow, ClientRow, Head, TreeRow, UsefulnessAccount};

@@ -7,8 +7,9 @@ use super::ledger::skip_row;
 use super::settle::Taken;
 use crate::hash::Checksum;
 use crate::merkle::{AlignedRange, GROUP_LEAVES, GROUP_ORDER, Shape, TILE_LEAVES, fold};
+use crate::store::command::Settle;
 use crate::store::command::claims::Audited;
-use crate::store::command::{Outcome, Refused, Settle};
+use crate::store::command::outcome::{Outcome, Refused};
 use crate::store::error::StoreError;
 use crate::store::port::Txn;
 use crate::store::records::{

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::merkle::TILE_LEAVES;
 use crate::store::command::claims::{Damage, Repair};
-use crate::store::command::{Outcome, Refused};
+use crate::store::command::outcome::{Outcome, Refused};
 use crate::store::error::StoreError;
 use crate::store::port::Txn;
 use crate::store::records::{HashReason, LeafState, TreeState, range_end};

@@ -3,7 +3,8 @@
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use crate::store::command::{Debit, Outcome, Refused};
+use crate::store::command::Debit;
+use crate::store::command::outcome::{Outcome, Refused};
 use crate::store::error::StoreError;
 use crate::store::port::{Txn, View};
 use crate::store::records::{ClientRow, EntryKind, Head, LedgerRow};

@@ -6,7 +6,7 @@ use super::fits::readable;
 use crate::hash::Checksum;
 use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, TILE_LEAVES, fold};
 use crate::store::command::mend::{Derived, Mend, Regroup};
-use crate::store::command::{Outcome, Refused};
+use crate::store::command::outcome::{Outcome, Refused};
 use crate::store::error::StoreError;
 use crate::store::port::{RowsMut, Txn};
 use crate::store::records::{GroupRow, LeafState, ProvenanceRow, TreeState};

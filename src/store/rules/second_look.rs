@@ -4,7 +4,7 @@ use crate::hash::{Checksum, StreamingHash};
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 use crate::policy::quorum::Voter;
 use crate::store::command::claims::Upgrade;
-use crate::store::command::{Outcome, Refused};
+use crate::store::command::outcome::{Outcome, Refused};
 use crate::store::error::StoreError;
 use crate::store::port::Txn;
 use crate::store::records::{DataPlace, EntryKind, HashReason, LeafState, LedgerRow, Submitter, TreeState};

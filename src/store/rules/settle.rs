@@ -3,7 +3,8 @@
 use std::ops::Bound;
 
 use crate::merkle::{AlignedRange, TILE_LEAVES};
-use crate::store::command::{Outcome, Refuse, Refused, Settle, SettleKind};
+use crate::store::command::outcome::{Outcome, Refused};
+use crate::store::command::{Refuse, Settle, SettleKind};
 use crate::store::error::StoreError;
 use crate::store::port::Txn;
 use crate::store::records::{

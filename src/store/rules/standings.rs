@@ -1,6 +1,6 @@
 //! Rows written behind: client difficulty, and the place of scrubbing.
 
-use crate::store::command::Outcome;
+use crate::store::command::outcome::Outcome;
 use crate::store::command::standings::PutStandings;
 use crate::store::error::StoreError;
 use crate::store::port::Txn;

@@ -2,8 +2,8 @@
 
 use std::borrow::Borrow;
 
-use crate::store::command::Outcome;
 use crate::store::command::older::{OlderRow, place};
+use crate::store::command::outcome::Outcome;
 use crate::store::error::StoreError;
 use crate::store::port::{RowsMut, Txn};
 use crate::store::records::{AccountRow, CopyRow, MetaRow};

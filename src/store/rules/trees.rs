@@ -2,7 +2,8 @@
 
 use super::fits::readable;
 use crate::merkle::{GROUP_LEAVES, Shape, TILE_LEAVES};
-use crate::store::command::{AddGroups, BeginTree, FinishTree, Outcome, Refused};
+use crate::store::command::outcome::{Outcome, Refused};
+use crate::store::command::{AddGroups, BeginTree, FinishTree};
 use crate::store::error::StoreError;
 use crate::store::port::Txn;
 use crate::store::records::{DataPlace, HashReason, LeafState, TreeRow, TreeState};
@@ -79,7 +80,7 @@ impl<R: Txn> Batch<'_, R> {
         }
         for (group, row) in (add.first_group..).zip(&add.lengths) {
             let key = (add.tree, group);
-            self.rows.put(Lengths, &key, &row)?;
+            self.rows.put(Lengths, &key, row)?;
         }
         for leaf in &add.oversized {
             let damaged = add.damaged.contains(leaf);

@@ -17,8 +17,9 @@ use serde::Serialize;
 
 use super::backend::StorageProvider;
 use super::open::{Store, StoreOptions};
+use crate::store::command::Command;
 use crate::store::command::mend::Mend;
-use crate::store::command::{Command, Outcome};
+use crate::store::command::outcome::Outcome;
 use crate::store::error::{CommitFailure, StoreError};
 use crate::store::rules::fits::readable;
 use crate::store::schema::{CHORE_DROP, CHORE_PURGE, TreeNumber};
