@@ -14,13 +14,13 @@ use crate::protocol::{
 use crate::store::records::{HashWork, TreeState, UsefulnessAccount};
 use crate::store::{Reader, TreeNumber, random};
 
+use super::answers::token::Inspected;
 use super::backlog::interior::{ReadyNode, interior_node};
 use super::backlog::queue::Returned;
 use super::checked::whole_ms;
 use super::core::Core;
 use super::error::{IssueError, SubmitError};
 use super::for_gate::ForGate;
-use super::answers::token::Inspected;
 use super::handle::PouwEngine;
 use super::request::{Asked, IssueRequest, Issued};
 use super::tallies::bump;

@@ -99,6 +99,11 @@ impl StoreError {
         matches!(self, Self::Record { .. } | Self::Contradiction { .. })
     }
 
+    /// Whether the failure concerns the place that was read, one row or page, and not the storage.
+    pub(crate) fn is_of_the_place(&self) -> bool {
+        self.is_one_row() || matches!(self, Self::Corrupted { .. })
+    }
+
     /// Whether the content of a file is to blame, so that opening it again cannot help.
     pub(super) fn is_damage(&self) -> bool {
         match self {

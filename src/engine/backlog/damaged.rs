@@ -12,7 +12,7 @@ use crate::policy::ready::{Loaded, mask_of};
 use crate::store::records::{DataPlace, HashReason, HashWork, TreeRow};
 use crate::store::{Command, Damage, Outcome, Reader, StoreError, TreeNumber};
 
-use super::leaf_bytes::{LoadError, leaf_bytes};
+use super::leaf_bytes::{LoadError, first_run, leaf_bytes, load_tile};
 use crate::engine::core::Core;
 use crate::engine::error::{SubmitError, WriteError};
 use crate::engine::event::Event;
@@ -77,6 +77,7 @@ impl Core {
     /// Marks the damaged leaves that were found in the store. What cannot be written now is tried
     /// again with the next upkeep.
     pub(in crate::engine) fn mark_damaged(&self) -> Result<(), WriteError> {
+        self.look_at_mended();
         let found = self.found.all();
         for part in found.chunks(self.config.settings.commit_ops_max) {
             match self.mark(part) {
@@ -88,6 +89,43 @@ impl Core {
             self.found.marked(part);
         }
         Ok(())
+    }
+
+    /// What was found in trees that an ingest has mended may have been read before that: such leaves
+    /// are read again, and those that are right are handed out.
+    fn look_at_mended(&self) {
+        for damage in self.found.mended() {
+            let Some(wrong) = self.wrong_now(&damage).filter(|wrong| *wrong != damage.mask) else { continue };
+            let Damage { tree, tile, mask } = damage;
+            self.found.marked(&[damage]);
+            if wrong != 0 {
+                self.found.push(Damage { mask: wrong, ..damage });
+            }
+            let mut queue = self.queue.lock();
+            queue.blocked.clear(tree, tile, mask & !wrong);
+            queue.look_again(tree);
+        }
+    }
+
+    /// The leaves that are still damaged; `None` if they cannot be read.
+    fn wrong_now(&self, damage: &Damage) -> Option<u32> {
+        let Damage { tree, tile, mask } = *damage;
+        let reader = self.store.read().ok()?;
+        let row = reader.tree(tree).ok()??;
+        let (mut wrong, mut left) = (0, mask);
+        while left != 0 {
+            let (run, rest) = first_run(left);
+            left = rest;
+            match load_tile(&self.store, &reader, tree, &row, tile, run) {
+                Ok(data) => wrong |= self.wrong_leaves(&reader, (tree, &row), tile, &data).ok()?,
+                Err(LoadError::Damaged { mask, .. }) => {
+                    wrong |= mask;
+                    left |= run & !mask;
+                }
+                Err(_) => return None,
+            }
+        }
+        Some(wrong)
     }
 
     fn mark(&self, found: &[Damage]) -> Result<(), Unwritten> {

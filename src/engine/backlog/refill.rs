@@ -115,7 +115,7 @@ impl Core {
             };
             let row = match self.store.read().and_then(|reader| reader.tree(tree)) {
                 Ok(row) => row,
-                Err(error) if error.is_one_row() => {
+                Err(error) if error.is_of_the_place() => {
                     self.events.corruption(Some(tree), error.to_string());
                     continue;
                 }
@@ -179,6 +179,11 @@ impl Core {
                 added = self.merge(&mut queue, &plan, &read);
                 Ok(())
             }
+            // It has no pending leaves any more, so none is to be kept back.
+            Ok(None) if wanted => {
+                queue.blocked.drop_tree(plan.tree);
+                Ok(())
+            }
             Ok(_) => Ok(()),
             Err(error) => {
                 queue.blocked.not_looked(plan.tree);
@@ -204,7 +209,9 @@ impl Core {
         let mut news = Vec::new();
         for (tile, mask, why) in &read.unreadable {
             let what = why.to_string();
-            if queue.block(tree, *tile, *mask, &what, now) {
+            // What was settled meanwhile needs no data any more.
+            let mask = *mask & !queue.taken_mask(tree, *tile);
+            if mask != 0 && queue.block(tree, *tile, mask, &what, now) {
                 news.push(match why {
                     LoadError::Source(_) => Event::SourceChanged { tree: TreeId::new(tree), what },
                     LoadError::Store(_) | LoadError::Damaged { .. } => {
@@ -291,7 +298,7 @@ impl Core {
             if pending != 0 {
                 match if voted { source.groups(shape, tile) } else { Ok(Vec::new()) } {
                     Ok(groups) => read.groups.extend(groups),
-                    Err(error) if error.is_one_row() => {
+                    Err(error) if error.is_of_the_place() => {
                         read.unreadable.push((tile, pending, LoadError::Store(error)));
                         continue;
                     }
@@ -320,7 +327,7 @@ impl Core {
                 }
                 read.stretches.push(Stretch { tile, pending: mask & !wrong, data: Arc::new(data) });
             }
-            Err(LoadError::Store(error)) if !error.is_one_row() => return Err(error),
+            Err(LoadError::Store(error)) if !error.is_of_the_place() => return Err(error),
             Err(LoadError::Damaged { mask: damaged, what, .. }) => {
                 let good = mask & !damaged;
                 read.wrong.push((tile, damaged, what));
@@ -359,14 +366,14 @@ impl Source<'_> {
         let (tree, tiles) = (self.plan.tree, self.plan.tiles.clone());
         match self.reader.tiles(tree, tiles.start, (tiles.end - tiles.start) as usize) {
             Ok(rows) => return Ok(tiles.zip(rows).collect()),
-            Err(error) if error.is_one_row() => {}
+            Err(error) if error.is_of_the_place() => {}
             Err(error) => return Err(error),
         }
         let mut rows = Vec::new();
         for tile in tiles {
             match self.reader.tile(tree, tile) {
                 Ok(row) => rows.push((tile, row)),
-                Err(error) if error.is_one_row() => {
+                Err(error) if error.is_of_the_place() => {
                     read.unreadable.push((tile, u32::MAX, LoadError::Store(error)));
                 }
                 Err(error) => return Err(error),

@@ -2,19 +2,19 @@
 
 use crate::hash::{Checksum, sha3_512};
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
-use crate::store::records::{DataPlace, HashWork, LeafState, Strategy};
-use crate::store::{LeafSum, Renewal, Store, StoreError, TreeNumber};
+use crate::store::records::{DataPlace, HashWork, LeafState, Strategy, SumRow, TileRow, TreeRow, leaf_sum};
+use crate::store::{LeafSum, Reader, Renewal, Store, StoreError, TreeNumber};
 
-use super::group::{Item, sums_of};
+use super::group::Item;
 use super::options::IngestError;
-use crate::engine::backlog::leaf_bytes::{LoadError, read_sources, stored_place};
+use crate::engine::backlog::leaf_bytes::{LoadError, read_sources, stored_lengths, stored_place};
 
 /// What given content is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum By {
-    /// The root, at the end, and damaged leaves with their hashes. `copied`: the bytes are in the
-    /// store, and those that differ are damaged.
-    Root { strategy: Strategy, copied: bool },
+    /// The root, at the end, and damaged leaves with their hashes. `kept`: there is data, and bytes
+    /// in the store that differ are damaged.
+    Root { strategy: Strategy, kept: bool },
     /// The checksums of the ingest, and the stored bytes where there are none: the tree's hashes
     /// are not known, or prove nothing.
     Bytes,
@@ -31,8 +31,8 @@ pub(super) struct Against {
     /// Damaged leaves whose bytes are right now, and those whose bytes still are not.
     pub(super) repaired: Vec<u64>,
     pub(super) damaged: Vec<u64>,
-    /// Leaves that are not marked as damaged and get other bytes.
-    pub(super) mended: u64,
+    /// Leaves that are not marked as damaged and get other bytes or another checksum.
+    pub(super) mended: Vec<u64>,
     /// Right bytes and checksums for damaged ones.
     pub(super) renewals: Vec<Renewal>,
     /// Groups whose row of hashes is damaged, with right hashes, which count if all of the content
@@ -51,7 +51,7 @@ impl Default for Against {
             by: By::Files,
             repaired: Vec::new(),
             damaged: Vec::new(),
-            mended: 0,
+            mended: Vec::new(),
             renewals: Vec::new(),
             groups: Vec::new(),
             recount: false,
@@ -63,11 +63,28 @@ impl Default for Against {
 pub(super) struct Given<'i> {
     pub(super) tree: TreeNumber,
     pub(super) group: u64,
-    /// Of its first leaf in the stored bytes.
-    pub(super) offset: u64,
     pub(super) items: &'i [Item],
     /// Their hashes, where the server has computed them or they are addresses.
     pub(super) hashes: &'i [Checksum],
+}
+
+/// What is stored of a group of leaves.
+struct Stored {
+    row: TreeRow,
+    states: TileRow,
+    /// `None` if the row is missing or damaged.
+    hashes: Option<Vec<Checksum>>,
+    sums: Vec<LeafSum>,
+    /// Of its first leaf in the stored bytes, if the leaves have the lengths of those given;
+    /// `Differ` if they have others, `Unknown` if the row of lengths is damaged.
+    place: Place,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    At(u64),
+    Differ,
+    Unknown,
 }
 
 impl Given<'_> {
@@ -75,50 +92,91 @@ impl Given<'_> {
         self.group * GROUP_LEAVES
     }
 
-    /// Whether the tree's row of its hashes is missing or damaged.
-    fn lacks_hashes(&self, store: &Store) -> Result<bool, StoreError> {
-        match store.read()?.group(self.tree, self.group) {
-            Ok(row) => Ok(row.leaves.len() != self.items.len()),
-            Err(error) if error.is_one_row() => Ok(true),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The stored bytes, if none of them are missing.
-    fn stored(&self, store: &Store) -> Result<Option<Vec<u8>>, StoreError> {
-        let lengths: Vec<u64> = self.bytes().map(|bytes| bytes.len() as u64).collect();
-        match store.read_leaves(self.tree, self.first(), self.offset, &lengths) {
-            Ok(stored) => Ok(Some(stored.bytes)),
-            Err(StoreError::Contradiction { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// The bytes of each leaf that are kept.
     fn bytes(&self) -> impl Iterator<Item = &[u8]> {
         self.items.iter().map(|item| item.bytes.as_deref().unwrap_or_default())
     }
 
-    /// The leaves whose stored bytes are others or missing, one bit each, the first leaf lowest.
-    fn differing(&self, store: &Store) -> Result<u32, StoreError> {
-        let stored = self.stored(store)?;
-        let (mut at, mut differing) = (0, 0);
-        for (place, bytes) in self.bytes().enumerate() {
-            if !lie_at(stored.as_deref(), at, bytes) {
-                differing |= 1 << place;
-            }
-            at += bytes.len();
-        }
-        Ok(differing)
+    fn lengths(&self) -> Vec<u64> {
+        self.bytes().map(|bytes| bytes.len() as u64).collect()
     }
 
-    fn sums(&self, store: &Store) -> Result<Vec<LeafSum>, StoreError> {
-        store.leaf_sums(self.tree, self.first(), self.items.len())
+    /// `None` if the tree was forgotten.
+    fn stored(&self, store: &Store) -> Result<Option<Stored>, StoreError> {
+        let reader = store.read()?;
+        let Some(row) = reader.tree(self.tree)? else { return Ok(None) };
+        let states = reader.tile(self.tree, self.first() / TILE_LEAVES)?;
+        let hashes = match reader.group(self.tree, self.group) {
+            Ok(group) => (group.leaves.len() == self.items.len()).then_some(group.leaves),
+            Err(error) if error.is_one_row() => None,
+            Err(error) => return Err(error),
+        };
+        let sums = store.leaf_sums(self.tree, self.first(), self.items.len())?;
+        let place = match self.place(&reader, &row) {
+            Err(error) if error.is_one_row() => Place::Unknown,
+            place => place?,
+        };
+        Ok(Some(Stored { row, states, hashes, sums, place }))
+    }
+
+    fn place(&self, reader: &Reader, row: &TreeRow) -> Result<Place, StoreError> {
+        let first = self.first();
+        if first >= row.leaves {
+            return Ok(Place::Differ);
+        }
+        let lengths = stored_lengths(reader, self.tree, row, first / TILE_LEAVES)?;
+        let skip = (first % TILE_LEAVES) as usize;
+        let there = lengths.iter().skip(skip).take(GROUP_LEAVES as usize);
+        if !there.eq(&self.lengths()) {
+            return Ok(Place::Differ);
+        }
+        Ok(Place::At(stored_place(reader, self.tree, row, first)?.0))
+    }
+
+    /// Whether each leaf lies at its place in the stored bytes.
+    fn lie_at(&self, store: &Store, offset: u64) -> Result<Vec<bool>, StoreError> {
+        let lengths = self.lengths();
+        match store.read_leaves(self.tree, self.first(), offset, &lengths) {
+            Ok(stored) => {
+                let mut rest = stored.bytes.as_slice();
+                let same = |bytes: &[u8]| {
+                    let (own, behind) = rest.split_at_checked(bytes.len()).unwrap_or_default();
+                    rest = behind;
+                    own == bytes
+                };
+                Ok(self.bytes().map(same).collect())
+            }
+            // Some are missing: one by one.
+            Err(StoreError::Contradiction { .. }) => {
+                let mut at = offset;
+                let mut lie = Vec::with_capacity(lengths.len());
+                for ((leaf, bytes), length) in (self.first()..).zip(self.bytes()).zip(lengths) {
+                    lie.push(match store.read_leaves(self.tree, leaf, at, &[length]) {
+                        Ok(stored) => stored.bytes == bytes,
+                        Err(StoreError::Contradiction { .. }) => false,
+                        Err(error) => return Err(error),
+                    });
+                    at += length;
+                }
+                Ok(lie)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
-fn lie_at(stored: Option<&[u8]>, at: usize, bytes: &[u8]) -> bool {
-    bytes.is_empty() || stored.and_then(|stored| stored.get(at..at + bytes.len())) == Some(bytes)
+impl Stored {
+    fn is_damaged(&self, leaf: u64) -> bool {
+        self.states.state(leaf % TILE_LEAVES) == LeafState::Damaged
+    }
+
+    /// Whether each given leaf lies in the stored bytes; all do where there is nothing to look at.
+    fn lie(&self, store: &Store, given: &Given<'_>) -> Result<Vec<bool>, StoreError> {
+        match self.place {
+            Place::At(offset) if self.row.data == DataPlace::Copied => given.lie_at(store, offset),
+            _ => Ok(vec![true; given.items.len()]),
+        }
+    }
 }
 
 /// Holds a group that is given against the tree that is there. Returns whether it may be the same.
@@ -128,185 +186,164 @@ pub(super) fn hold(
     given: &Given<'_>,
     work: &mut [HashWork; 2],
 ) -> Result<bool, IngestError> {
-    let states = store.read()?.tile(given.tree, given.first() / TILE_LEAVES)?;
-    let is_damaged = |leaf: u64| states.state(leaf % TILE_LEAVES) == LeafState::Damaged;
-    let lacks_hashes = given.lacks_hashes(store)?;
+    let Some(stored) = given.stored(store)? else { return Ok(true) };
     match against.by {
-        By::Root { strategy, copied } => {
-            if lacks_hashes {
+        By::Root { strategy, kept } => {
+            if stored.hashes.is_none() {
                 against.regroup(given, given.hashes.to_vec());
-            } else {
-                let differing = if copied { given.differing(store)? } else { 0 };
-                let differs = |leaf: u64| differing & (1 << (leaf % GROUP_LEAVES)) != 0;
-                hold_damaged(store, against, given, strategy, (is_damaged, differs), work)?;
             }
+            hold_proved(store, against, given, &stored, (strategy, kept), work)?;
             return Ok(true);
         }
         By::Bytes => {
-            if !hold_bytes(store, against, given, is_damaged)? {
+            if !hold_bytes(store, against, given, &stored)? {
                 return Ok(false);
             }
         }
         By::Sums => {
-            if !hold_sums(store, against, given)? {
+            if !hold_sums(store, against, given, &stored)? {
                 return Ok(false);
             }
-            against.repaired.extend((given.first()..).take(given.items.len()).filter(|leaf| is_damaged(*leaf)));
+            let leaves = (given.first()..).take(given.items.len());
+            against.repaired.extend(leaves.filter(|leaf| stored.is_damaged(*leaf)));
         }
         By::Files => {}
     }
     let hashed = given.items.iter().any(|item| item.hashed.is_some());
-    if lacks_hashes && !hashed {
+    if stored.hashes.is_none() && !hashed {
         // The server hashes what clients had hashed.
-        let done = |leaf: u64| states.state(leaf % TILE_LEAVES).is_done();
+        let done = |leaf: u64| stored.states.state(leaf % TILE_LEAVES).is_done();
         let hash = |(leaf, item)| if done(leaf) { own_hash(item, work) } else { None };
         let hashes = (given.first()..).zip(given.items).map(hash).map(|hash| hash.unwrap_or(Checksum::ZERO));
         against.regroup(given, hashes.collect());
         return Ok(true);
     }
-    Ok(!hashed || hashes_fit(store, given)?)
+    Ok(!hashed || hashes_fit(given, &stored))
 }
 
 impl Against {
-    /// The checksums of a group are damaged; its content is right.
-    fn renew_sums(&mut self, given: &Given<'_>) {
-        self.renewals.push(Renewal::Sums(given.group, sums_of(given.tree, given.group, given.items)));
-        self.mended += given.items.len() as u64;
-    }
-
     fn regroup(&mut self, given: &Given<'_>, hashes: Vec<Checksum>) {
         if self.groups.len() < GROUPS_MAX {
             self.groups.push((given.group, hashes));
+        }
+    }
+
+    /// Writes right bytes over stored ones. `leaf` counts from the first one of the group.
+    fn renew_bytes(&mut self, given: &Given<'_>, offset: u64, leaf: usize) {
+        let before: usize = given.bytes().take(leaf).map(<[u8]>::len).sum();
+        if let Some(bytes) = given.bytes().nth(leaf) {
+            self.renewals.push(Renewal::Bytes(offset + before as u64, bytes.to_vec()));
+        }
+    }
+
+    /// Writes the row of the checksums of a group, if the right one of each leaf is known: `right`
+    /// says whose bytes are right.
+    fn renew_sums(&mut self, given: &Given<'_>, sums: &[LeafSum], right: &[bool]) {
+        let leaves = (given.first()..).zip(given.bytes()).zip(sums.iter().zip(right));
+        let sum = |((leaf, bytes), (sum, right)): ((u64, &[u8]), (&LeafSum, &bool))| match sum {
+            _ if *right => Some(leaf_sum(given.tree, leaf, bytes)),
+            LeafSum::Is(sum) => Some(*sum),
+            LeafSum::Unknown | LeafSum::Damaged => None,
+        };
+        if let Some(leaves) = leaves.map(sum).collect::<Option<Vec<u64>>>() {
+            self.renewals.push(Renewal::Sums(given.group, SumRow { leaves }));
         }
     }
 }
 
 /// Holds given bytes against checksums, where the bytes are in files. A damaged row of checksums is
 /// replaced if the recorded files are as they were and hold the same bytes.
-fn hold_sums(store: &Store, against: &mut Against, given: &Given<'_>) -> Result<bool, IngestError> {
-    let sums = given.sums(store)?;
-    let bytes = |item: &Item| item.bytes.clone().unwrap_or_default();
-    if sums.contains(&LeafSum::Damaged) {
-        let lengths: Vec<u64> = given.items.iter().map(|item| bytes(item).len() as u64).collect();
-        let there = match read_sources(store, given.tree, given.first(), &lengths) {
+fn hold_sums(store: &Store, against: &mut Against, given: &Given<'_>, stored: &Stored) -> Result<bool, IngestError> {
+    if stored.sums.contains(&LeafSum::Damaged) {
+        let there = match read_sources(store, given.tree, given.first(), &given.lengths()) {
             Ok(there) => there,
             Err(LoadError::Store(error)) => return Err(error.into()),
             Err(_) => return Ok(false),
         };
-        if there != given.items.iter().flat_map(bytes).collect::<Vec<u8>>() {
+        if stored.place == Place::Differ || there != given.bytes().flatten().copied().collect::<Vec<u8>>() {
             return Ok(false);
         }
-        against.renew_sums(given);
+        against.renew_sums(given, &stored.sums, &vec![true; given.items.len()]);
+        against.mended.extend((given.first()..).take(given.items.len()));
         return Ok(true);
     }
-    let mut leaves = (given.first()..).zip(given.items).zip(sums);
-    Ok(leaves.all(|((leaf, item), sum)| {
-        let bytes = item.bytes.as_deref().unwrap_or_default();
-        matches!(sum, LeafSum::Is(_)) && sum.admits(given.tree, leaf, bytes)
-    }))
+    let mut leaves = (given.first()..).zip(given.bytes()).zip(&stored.sums);
+    Ok(leaves.all(|((leaf, bytes), sum)| matches!(sum, LeafSum::Is(_)) && sum.admits(given.tree, leaf, bytes)))
 }
 
-/// Holds the leaves that are marked as damaged or differ from the stored bytes against their
-/// addresses or stored hashes. Bytes that fit are to be written over the stored ones, where those
-/// lie.
-fn hold_damaged(
+/// Finds leaves that are marked as damaged, whose stored bytes are others, or whose checksum is
+/// damaged or that of others. Given bytes with the hash that is stored are right; where no hash is
+/// known, those with the right checksum. They are written over the stored ones, and get their
+/// checksum.
+fn hold_proved(
     store: &Store,
     against: &mut Against,
     given: &Given<'_>,
-    strategy: Strategy,
-    (is_damaged, differs): (impl Fn(u64) -> bool, impl Fn(u64) -> bool),
+    stored: &Stored,
+    (strategy, kept): (Strategy, bool),
     work: &mut [HashWork; 2],
 ) -> Result<(), IngestError> {
-    let doubtful = |leaf: u64| is_damaged(leaf) || differs(leaf);
-    let places = (given.first()..).zip(given.items).zip(given.hashes).filter(|((leaf, _), _)| doubtful(*leaf));
-    let places: Vec<((u64, &Item), &Checksum)> = places.collect();
-    let reader = store.read()?;
-    let Some(row) = reader.tree(given.tree)? else { return Ok(()) };
-    if places.is_empty() {
-        // A leaf of a file is never marked because of its checksum, another one not at once.
-        let damaged = row.data != DataPlace::Dropped && given.sums(store)?.contains(&LeafSum::Damaged);
-        if damaged && own_hashes(strategy, given, work) == reader.group(given.tree, given.group)?.leaves {
-            against.renew_sums(given);
-        }
-        return Ok(());
-    }
-    // The address of each block, or the hash that the server computed when it came in.
-    let stored = match reader.group(given.tree, given.group) {
-        Ok(stored) => stored.leaves,
-        Err(StoreError::Contradiction { .. } | StoreError::Record { .. }) => Vec::new(),
-        Err(error) => return Err(error.into()),
-    };
-    for ((leaf, item), hash) in places {
-        let own = if strategy == Strategy::KnownAddress { own_hash(item, work) } else { Some(*hash) };
-        let marked = is_damaged(leaf);
-        if own.is_none() || own.as_ref() != stored.get((leaf % GROUP_LEAVES) as usize) {
-            // If it is not marked, the root decides.
-            against.damaged.extend(marked.then_some(leaf));
+    let lie = if kept { stored.lie(store, given)? } else { vec![true; given.items.len()] };
+    let (mut right, mut renew) = (vec![false; given.items.len()], false);
+    let leaves = (given.first()..).zip(given.items).zip(given.bytes()).zip(stored.sums.iter().zip(given.hashes));
+    for (at, (((leaf, item), bytes), (sum, hash))) in leaves.enumerate() {
+        let marked = stored.is_damaged(leaf);
+        let sum_fits = !kept || sum.admits(given.tree, leaf, bytes);
+        if lie[at] && sum_fits && !marked {
             continue;
         }
-        match marked {
-            true => against.repaired.push(leaf),
-            false => against.mended += 1,
+        right[at] = match &stored.hashes {
+            Some(hashes) if strategy == Strategy::KnownAddress => own_hash(item, work).as_ref() == hashes.get(at),
+            Some(hashes) => hashes.get(at) == Some(hash),
+            None => matches!(sum, LeafSum::Is(_)) && sum_fits,
+        };
+        if !right[at] {
+            // The root proves addresses only, not the bytes given with them.
+            let unproved = strategy == Strategy::KnownAddress && !lie[at];
+            against.damaged.extend((marked || unproved).then_some(leaf));
+            continue;
         }
-        let (offset, len) = stored_place(&reader, given.tree, &row, leaf)?;
-        if let Some(bytes) =
-            item.bytes.as_ref().filter(|bytes| row.data == DataPlace::Copied && bytes.len() as u64 == len)
-        {
-            against.renewals.push(Renewal::Bytes(offset, bytes.clone()));
+        renew |= !sum_fits;
+        if let (false, Place::At(offset)) = (lie[at], stored.place) {
+            against.renew_bytes(given, offset, at);
         }
+        if marked { against.repaired.push(leaf) } else { against.mended.push(leaf) }
     }
-    if against.damaged.is_empty() && given.sums(store)?.contains(&LeafSum::Damaged) {
-        against.renewals.push(Renewal::Sums(given.group, sums_of(given.tree, given.group, given.items)));
+    if renew {
+        against.renew_sums(given, &stored.sums, &right);
     }
     Ok(())
 }
 
 /// Holds given bytes against their checksums. Stored bytes that differ from right ones are damaged,
 /// and are to be replaced. Where no checksum is known, the stored bytes decide.
-fn hold_bytes(
-    store: &Store,
-    against: &mut Against,
-    given: &Given<'_>,
-    is_damaged: impl Fn(u64) -> bool,
-) -> Result<bool, IngestError> {
-    let stored = given.stored(store)?;
-    let (mut at, mut renew) = (0, false);
-    let mut renewals = Vec::new();
-    for ((leaf, item), sum) in (given.first()..).zip(given.items).zip(given.sums(store)?) {
-        let bytes = item.bytes.as_deref().unwrap_or_default();
-        let there = lie_at(stored.as_deref(), at, bytes);
-        let right = match sum {
-            LeafSum::Is(_) => sum.admits(given.tree, leaf, bytes),
-            LeafSum::Unknown | LeafSum::Damaged => there,
-        };
-        if !right {
-            return Ok(false);
+fn hold_bytes(store: &Store, against: &mut Against, given: &Given<'_>, stored: &Stored) -> Result<bool, IngestError> {
+    if stored.place == Place::Differ {
+        return Ok(false);
+    }
+    let known = matches!(stored.place, Place::At(_));
+    let lie = stored.lie(store, given)?;
+    let fits = |((leaf, bytes), (sum, lies)): ((u64, &[u8]), (&LeafSum, &bool))| match sum {
+        LeafSum::Is(_) => sum.admits(given.tree, leaf, bytes),
+        LeafSum::Unknown | LeafSum::Damaged => known && *lies,
+    };
+    if !(given.first()..).zip(given.bytes()).zip(stored.sums.iter().zip(&lie)).all(fits) {
+        return Ok(false);
+    }
+    for (at, leaf) in (given.first()..).take(given.items.len()).enumerate() {
+        if let (false, Place::At(offset)) = (lie[at], stored.place) {
+            against.renew_bytes(given, offset, at);
         }
-        renew |= sum == LeafSum::Damaged;
-        if !there {
-            renewals.push(Renewal::Bytes(given.offset + at as u64, bytes.to_vec()));
-        }
-        if is_damaged(leaf) {
+        if stored.is_damaged(leaf) {
             against.repaired.push(leaf);
-        } else if !there || sum == LeafSum::Damaged {
-            against.mended += 1;
+        } else if !lie[at] || stored.sums[at] == LeafSum::Damaged {
+            against.mended.push(leaf);
         }
-        at += bytes.len();
     }
-    if renew {
-        renewals.push(Renewal::Sums(given.group, sums_of(given.tree, given.group, given.items)));
+    if stored.sums.contains(&LeafSum::Damaged) {
+        against.renew_sums(given, &stored.sums, &vec![true; given.items.len()]);
     }
-    against.renewals.append(&mut renewals);
     Ok(true)
-}
-
-/// The hashes of what is given, none of them from its address.
-fn own_hashes(strategy: Strategy, given: &Given<'_>, work: &mut [HashWork; 2]) -> Vec<Checksum> {
-    if strategy == Strategy::KnownAddress {
-        given.items.iter().filter_map(|item| own_hash(item, work)).collect()
-    } else {
-        given.hashes.to_vec()
-    }
 }
 
 /// The hash of a block whose bytes are known.
@@ -321,12 +358,7 @@ fn own_hash(item: &Item, work: &mut [HashWork; 2]) -> Option<Checksum> {
 }
 
 /// The hashes of leaves that no unit may carry are those that are stored.
-fn hashes_fit(store: &Store, given: &Given<'_>) -> Result<bool, IngestError> {
-    let reader = store.read()?;
-    let stored = match reader.group(given.tree, given.group) {
-        Ok(stored) => stored,
-        Err(error) if error.is_one_row() => return Ok(false),
-        Err(error) => return Err(error.into()),
-    };
-    Ok(given.items.iter().zip(stored.leaves).all(|(item, stored)| item.hashed.is_none_or(|hashed| hashed == stored)))
+fn hashes_fit(given: &Given<'_>, stored: &Stored) -> bool {
+    let Some(hashes) = &stored.hashes else { return false };
+    given.items.iter().zip(hashes).all(|(item, stored)| item.hashed.is_none_or(|hashed| hashed == *stored))
 }

@@ -8,7 +8,7 @@ use crate::store::{BeginTree, Command, Mend, Outcome, Refused, TreeNumber};
 
 use super::builder::Part;
 use super::intake::{BLOCK_BYTES_PER_COMMIT, COMMANDS_PER_COMMIT, HASH_BYTES_PER_COMMIT, Intake};
-use super::options::IngestError;
+use super::options::{IngestError, Ingested};
 use crate::engine::error::WriteError;
 use crate::engine::writer::Unwritten;
 
@@ -86,6 +86,10 @@ impl Intake<'_> {
                 Ok(Some(row)) => {
                     if self.is_released(tree, &row)? {
                         self.blocks.discard(tree);
+                        // It was completed meanwhile, and needs no data: nothing is mended.
+                        for (_, ingested, repaired) in self.counted.iter_mut().filter(|(of, ..)| *of == tree) {
+                            (*ingested, *repaired) = (Ingested::Unchanged, 0);
+                        }
                     }
                     continue;
                 }
@@ -106,13 +110,14 @@ impl Intake<'_> {
         }
         self.command_bytes = 0;
         let commands = std::mem::take(&mut self.commands);
+        let repairs = repairs(&commands);
         if !self.each {
             let outcomes = self.core.write_bulk(commands)?;
             self.core.wake();
-            return all_done(outcomes);
+            return all_done(outcomes, &repairs);
         }
         let written = match self.core.write_rows(commands.clone()) {
-            Ok(outcomes) => all_done(outcomes),
+            Ok(outcomes) => all_done(outcomes, &repairs),
             Err(Unwritten::Storage(error)) => Err(error.into()),
             Err(Unwritten::Row(_)) => self.write_singly(commands, names),
         };
@@ -132,8 +137,9 @@ impl Intake<'_> {
             by_tree.entry(tree_of(&command)).or_default().push(command);
         }
         for (tree, commands) in by_tree {
+            let repairs = repairs(&commands);
             match (self.core.write_rows(commands), tree) {
-                (Ok(outcomes), _) => all_done(outcomes)?,
+                (Ok(outcomes), _) => all_done(outcomes, &repairs)?,
                 (Err(Unwritten::Row(what)), Some(tree)) => {
                     let name = names.get(&tree).map_or("", String::as_str);
                     self.row_damaged(tree, name, what);
@@ -184,10 +190,17 @@ impl Intake<'_> {
     }
 }
 
-fn all_done(outcomes: Vec<Outcome>) -> Result<(), IngestError> {
-    for outcome in outcomes {
+/// Which of the commands are repairs.
+fn repairs(commands: &[Command]) -> Vec<bool> {
+    commands.iter().map(|command| matches!(command, Command::Repair(_))).collect()
+}
+
+fn all_done(outcomes: Vec<Outcome>, repairs: &[bool]) -> Result<(), IngestError> {
+    for (outcome, repair) in outcomes.into_iter().zip(repairs) {
         match outcome {
             Outcome::Done { .. } | Outcome::Judged { .. } => {}
+            // Its tree was completed meanwhile: no leaf of it is marked.
+            Outcome::Refused(Refused::TreeGone) if *repair => {}
             Outcome::Refused(Refused::NameTaken(name)) => {
                 return Err(IngestError::Conflict { name });
             }

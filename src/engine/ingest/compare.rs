@@ -102,7 +102,7 @@ impl<'i> Intake<'i> {
                     .is_none_or(|row| matches!(self.is_released(tree, &row), Ok(true)))
             {
                 // Its data was removed meanwhile: nothing is missing.
-                found.mended = 0;
+                found.mended.clear();
             }
             if row.data == DataPlace::Referenced && !noted && !row.strategy.knows_answers() {
                 // The damaged bytes are still in their file.
@@ -120,7 +120,7 @@ impl<'i> Intake<'i> {
     /// Hashes from clients prove nothing about the given content, unless its data is gone.
     fn compared_by(&self, (tree, row): (TreeNumber, &TreeRow), released: bool) -> Result<By, IngestError> {
         if row.strategy.knows_answers() || released {
-            return Ok(By::Root { strategy: row.strategy, copied: row.data == DataPlace::Copied && !released });
+            return Ok(By::Root { strategy: row.strategy, kept: !released });
         }
         if row.data == DataPlace::Copied {
             return Ok(By::Bytes);
@@ -129,10 +129,12 @@ impl<'i> Intake<'i> {
         Ok(if self.core.store.has_all_sums(tree, row.leaves)? { By::Sums } else { By::Files })
     }
 
-    /// Queues right bytes for damaged ones. Each is right by itself, whatever else is given.
+    /// Queues right bytes for damaged ones, and right checksums. Each is right by itself, whatever
+    /// else is given.
     pub(super) fn queue_renewals(&mut self, builder: &mut TreeBuilder) -> Result<(), IngestError> {
         let renewals = builder.take_renewals();
-        if !renewals.is_empty() {
+        let waits = self.waiting.last().is_some_and(|(tree, _)| *tree == builder.tree());
+        if !renewals.is_empty() && !waits {
             self.waiting.push((builder.tree(), builder.begin.name.clone()));
         }
         for renewal in renewals {
@@ -149,10 +151,12 @@ impl<'i> Intake<'i> {
         for tree in self.mended.drain(..) {
             let mut queue = self.core.queue.lock();
             queue.blocked.given_again(tree, self.core.now_ms());
+            // Units that are ready may have been read before.
+            queue.ring.remove_if(|unit| unit.tree == tree);
             queue.look_again(tree);
             drop(queue);
             self.core.doubts.put_off.lock().forget(tree);
-            self.core.found.forget(tree);
+            self.core.found.mended_again(tree);
         }
     }
 
@@ -165,10 +169,10 @@ impl<'i> Intake<'i> {
                 "the block still does not hash to its address or to the hash stored for it",
             );
         }
-        if found.repaired.is_empty() && found.groups.is_empty() && found.mended == 0 && !found.recount {
+        if found.repaired.is_empty() && found.groups.is_empty() && found.mended.is_empty() && !found.recount {
             return Ok(Ingested::Unchanged);
         }
-        self.repaired += found.repaired.len() as u64 + found.mended;
+        self.repaired += (found.repaired.len() + found.mended.len()) as u64;
         self.repaired += found.groups.iter().map(|(_, leaves)| leaves.len() as u64).sum::<u64>();
         let rooted = matches!(found.by, By::Root { .. });
         self.mended.push(tree);
@@ -178,7 +182,9 @@ impl<'i> Intake<'i> {
         for (group, leaves) in found.groups {
             self.commands.push(Command::Mend(Mend::Group(Regroup { tree, group, leaves, rooted })));
         }
-        for leaves in found.repaired.chunks(REPAIRS_PER_COMMAND) {
+        // Those that were not marked when they were compared may be by now.
+        let leaves = [found.repaired, found.mended].concat();
+        for leaves in leaves.chunks(REPAIRS_PER_COMMAND) {
             let repair = Repair { tree, leaves: leaves.to_vec(), work: HashWork::default() };
             self.commands.push(Command::Repair(repair));
         }

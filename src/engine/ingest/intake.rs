@@ -100,7 +100,7 @@ impl<'i> Intake<'i> {
                         Ok(ingested) => self.tally(ingested),
                         // Counted when its rows were not written.
                         Err(_) if self.current.is_some_and(|tree| self.failed.remove(&tree)) => {}
-                        Err(IngestError::Store(error)) if error.is_one_row() => {
+                        Err(IngestError::Store(error)) if error.is_of_the_place() => {
                             self.report.damaged_trees += 1;
                             self.report.problem(&file.name, error);
                         }

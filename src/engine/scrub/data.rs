@@ -7,7 +7,6 @@ use crate::store::{CHORE_DROP, Reader, StoreError, TreeNumber};
 
 use super::known::News;
 use super::report::ScrubError;
-use super::scrubber::is_of_the_place;
 use super::walk::{LEAST_COST, Step};
 use crate::engine::backlog::leaf_bytes::{LoadError, damage_text, first_run, load_tile, stored_lengths};
 use crate::engine::event::Event;
@@ -50,7 +49,7 @@ impl Step<'_> {
     pub(super) fn data(&mut self, tree: TreeNumber, leaf: u64) -> Result<Option<ScrubPlace>, ScrubError> {
         match self.try_data(tree, leaf) {
             Ok(next) => Ok(Some(next)),
-            Err(ScrubError::Store(error)) if is_of_the_place(&error) => {
+            Err(ScrubError::Store(error)) if error.is_of_the_place() => {
                 Ok(self.pass_over(&ScrubPlace::Data { tree, leaf }, &error.to_string()))
             }
             Err(error) => Err(error),
@@ -76,7 +75,7 @@ impl Step<'_> {
         let tile = leaf / TILE_LEAVES;
         let states = match reader.tile(number, tile) {
             Ok(states) => Some(states),
-            Err(error) if is_of_the_place(&error) => None,
+            Err(error) if error.is_of_the_place() => None,
             Err(error) => return Err(error.into()),
         };
         let lengths = stored_lengths(&reader, number, &row, tile)?;
@@ -117,7 +116,7 @@ impl Step<'_> {
                 let text = |leaf: u64| damage_text(&at.row.name, at.tile, 1 << (leaf % TILE_LEAVES));
                 self.wrong(at, damaged, &damage_text(&at.row.name, at.tile, damaged), text)
             }
-            Err(LoadError::Store(error)) if !is_of_the_place(&error) => Err(error.into()),
+            Err(LoadError::Store(error)) if !error.is_of_the_place() => Err(error.into()),
             Err(error) if mask.is_power_of_two() => match error {
                 LoadError::Source(what) => self.unreadable(at, mask, &what),
                 LoadError::Store(_) | LoadError::Damaged { .. } => {
@@ -220,7 +219,7 @@ impl Step<'_> {
     fn is_gone(&self, at: &Tile<'_>) -> Result<bool, ScrubError> {
         let reader = self.core.store.read()?;
         let row = match reader.tree(at.tree) {
-            Err(error) if is_of_the_place(&error) => return Ok(false),
+            Err(error) if error.is_of_the_place() => return Ok(false),
             row => row?,
         };
         Ok(match row {

@@ -4,7 +4,6 @@ use crate::store::records::ScrubPlace;
 use crate::store::{Command, RowCursor};
 
 use super::report::ScrubError;
-use super::scrubber::is_of_the_place;
 use super::walk::Step;
 use crate::engine::error::WriteError;
 
@@ -16,7 +15,7 @@ impl Step<'_> {
         }
         let from = RowCursor { table, key: key.to_vec() };
         let verified = match self.core.store.verify_rows(&from, self.left) {
-            Err(error) if is_of_the_place(&error) => {
+            Err(error) if error.is_of_the_place() => {
                 return Ok(self.pass_over(&ScrubPlace::Rows { table, key: key.to_vec() }, &error.to_string()));
             }
             verified => verified?,

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Condvar;
 
-use crate::store::StoreError;
 use crate::store::records::{ScrubPlace, ScrubRow};
 
 use super::known::Known;
@@ -109,8 +108,3 @@ pub(super) enum Stepper {
 
 /// How often a place is tried that the storage cannot read.
 pub(super) const TRIES: u32 = 3;
-
-/// A failure that concerns the place that was read, and not the storage.
-pub(super) fn is_of_the_place(error: &StoreError) -> bool {
-    error.is_one_row() || matches!(error, StoreError::Corrupted { .. })
-}

@@ -11,7 +11,7 @@ use crate::store::{BlocksWriter, LeafSum, Reader, StoreError, TreeNumber};
 
 use super::data::{Tile, has_data};
 use super::report::ScrubError;
-use super::scrubber::{TRIES, is_of_the_place};
+use super::scrubber::TRIES;
 use super::walk::Step;
 use crate::engine::backlog::leaf_bytes::leaf_bytes;
 
@@ -55,7 +55,7 @@ impl Step<'_> {
         let group = match at.reader.group(at.tree, data.first / GROUP_LEAVES) {
             Ok(group) => group,
             // The row is found among the rows; its leaves wait for it.
-            Err(error) if is_of_the_place(&error) => return Ok(0),
+            Err(error) if error.is_of_the_place() => return Ok(0),
             Err(error) => return Err(error.into()),
         };
         let work = HashWork::of(bytes.iter().map(|leaf| leaf.len() as u64));
@@ -109,7 +109,7 @@ impl Step<'_> {
             Err(error) => error,
         };
         self.walk.sums.failed += 1;
-        let damaged = is_of_the_place(&error);
+        let damaged = error.is_of_the_place();
         if !damaged && (self.walk.sums.failed < TRIES || self.core.takes_no_writes()) {
             self.walk.sums.rows = rows;
             return Err(error.into());
@@ -135,7 +135,7 @@ impl Step<'_> {
                 Some((known, there)) if known == *tree => there,
                 _ => match has_data_still(&reader, *tree) {
                     // What cannot be read of a tree is found among the rows.
-                    Err(error) if is_of_the_place(&error) => {
+                    Err(error) if error.is_of_the_place() => {
                         core.leave_out(*tree);
                         false
                     }

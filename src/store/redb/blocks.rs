@@ -38,7 +38,7 @@ pub enum Renewal {
 impl Renewal {
     fn len(&self) -> usize {
         match self {
-            Self::Bytes(_, bytes) => bytes.len(),
+            Self::Bytes(_, bytes) => bytes.len() + 64,
             Self::Source(_, row) => row.path.len() + 64,
             Self::Sums(_, row) => row.leaves.len() * 8 + 32,
         }
@@ -69,8 +69,21 @@ impl<'s> BlocksWriter<'s> {
         self.sums.push(((tree, group), row));
     }
 
-    /// Adds what is to be written over rows of `tree`.
+    /// Adds what is to be written over rows of `tree`. Bytes that follow the last ones are joined
+    /// with them, so that each chunk is written about once.
     pub fn renew(&mut self, tree: u64, renewal: Renewal) {
+        let last = self.renewals.iter_mut().rev().take_while(|(other, _)| *other == tree);
+        let last = last.filter_map(|(_, renewal)| match renewal {
+            Renewal::Bytes(offset, bytes) => Some((*offset, bytes)),
+            _ => None,
+        });
+        if let (Some((offset, before)), Renewal::Bytes(at, bytes)) = (last.take(1).next(), &renewal)
+            && offset + before.len() as u64 == *at
+        {
+            self.bytes += bytes.len();
+            before.extend_from_slice(bytes);
+            return;
+        }
         self.bytes += renewal.len();
         self.renewals.push((tree, renewal));
     }
@@ -182,9 +195,14 @@ pub(in crate::store) fn read_bytes(
     let first = chunk_number(offset / CHUNK_BYTES)?;
     let last = chunk_number((offset + len as u64 - 1) / CHUNK_BYTES)?;
     let mut skip = (offset % CHUNK_BYTES) as usize;
-    for entry in table.range((tree, first)..=(tree, last)).db()? {
-        let (_, raw) = entry.db()?;
-        let bytes = raw.value().get(skip..).unwrap_or_default();
+    for (entry, number) in table.range((tree, first)..=(tree, last)).db()?.zip(first..) {
+        let (key, raw) = entry.db()?;
+        let chunk = raw.value();
+        // Behind a chunk that is missing or too short are no bytes of this place.
+        if key.value().1 != number || (number != last && chunk.len() as u64 != CHUNK_BYTES) {
+            break;
+        }
+        let bytes = chunk.get(skip..).unwrap_or_default();
         out.extend_from_slice(&bytes[..bytes.len().min(len - out.len())]);
         skip = 0;
     }

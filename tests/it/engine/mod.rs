@@ -19,6 +19,7 @@ mod prunings;
 mod quorum_networks;
 mod read_only;
 mod rot;
+mod rot_given;
 mod rot_missing;
 mod rot_rows;
 mod rot_votes;

@@ -71,7 +71,7 @@ pub(super) fn give(
     }
 }
 
-fn name(strategy: Strategy, leaf: usize, block: &[u8]) -> String {
+pub(super) fn name(strategy: Strategy, leaf: usize, block: &[u8]) -> String {
     match strategy {
         Strategy::KnownAddress => format!("in/{}", sha3_512(block).to_hex()),
         _ => format!("in/{leaf:03}"),
