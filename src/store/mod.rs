@@ -36,7 +36,8 @@ pub use self::redb::check::{
     CHECK_FINDINGS_SHOWN, CheckFinding, CheckPhase, CheckProgress, CheckReport, OnCheck, check,
 };
 pub use self::redb::mend::{MEND_STEPS_SHOWN, MendReport, MendStep, mend};
-pub use self::redb::open::{Identity, Store, StoreOptions};
+pub use self::redb::open::Store;
+pub use self::redb::options::{Identity, StoreOptions};
 pub use self::redb::read::claims::QuorumsPage;
 pub use self::redb::read::due::ClientStretch;
 pub use self::redb::read::leftover::Leftovers;

@@ -66,3 +66,7 @@ pub(in crate::store) fn of_commit(error: redb::CommitError) -> StoreError {
         other => StoreError::Io { what: other.to_string() },
     }
 }
+
+pub(in crate::store) fn io_error(error: std::io::Error) -> StoreError {
+    StoreError::Io { what: error.to_string() }
+}

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use redb::Database;
 
 use super::backend::{Failures, StorageBackend, StorageProvider, StoreFile, WatchedBackend};
+use super::errors::io_error;
 use super::for_redb::ForRedb;
-use super::open::io_error;
 use super::overlay::Overlay;
 use crate::guard::{self, Panicked};
 use crate::store::error::StoreError;

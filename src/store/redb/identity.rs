@@ -8,7 +8,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 use super::backend::{Failures, StorageProvider, StoreFile};
 use super::file::{Seen, open_file, open_unchanged, panic_is_damage};
 use super::generation::{Generation, Marks, mismatch};
-use super::open::StoreOptions;
+use super::options::StoreOptions;
 use crate::store::error::StoreError;
 use crate::store::records::{Head, MetaRow, meta_bytes};
 use crate::store::redb::errors::DbResult;

@@ -5,9 +5,10 @@ use std::path::Path;
 use redb::{Database, ReadableDatabase, ReadableTable, Table};
 
 use super::backend::StorageProvider;
+use super::errors::io_error;
 use super::generation::{Generation, Marks};
 use super::identity::{corrupted, labelled};
-use super::open::{Identity, StoreOptions, io_error};
+use super::options::{Identity, StoreOptions};
 use super::rows::RedbView;
 use super::transaction::begin_durable;
 use crate::store::error::StoreError;

@@ -2,19 +2,7 @@
 
 use crate::store::mistakes::StoreMistake;
 
-use super::open::{Store, StoreOptions};
-
-impl StoreOptions {
-    /// Makes a planted mistake, also while the store is opened.
-    pub const fn mistake(mut self, mistake: StoreMistake) -> Self {
-        self.mistake = Some(mistake);
-        self
-    }
-
-    pub(super) fn makes(&self, mistake: StoreMistake) -> bool {
-        self.mistake == Some(mistake)
-    }
-}
+use super::open::Store;
 
 impl Store {
     /// Makes a planted mistake until the store is opened again.

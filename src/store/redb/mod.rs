@@ -18,6 +18,7 @@ pub(super) mod mend;
 #[cfg(feature = "testing")]
 mod mistakes;
 pub(super) mod open;
+pub(super) mod options;
 mod overlay;
 pub(super) mod read;
 mod rows;

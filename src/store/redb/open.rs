@@ -12,64 +12,13 @@ use super::file::{open_file, panic_is_damage};
 use super::generation::Marks;
 use super::identity::{Label, Pair, open_pair, see_file, see_pair};
 use super::init::{init_blocks, init_state, load_writer, settle_marks, sync_names};
+use super::options::{Identity, StoreOptions};
 use super::transaction::{OpenDatabase, kept_in, let_go};
 use crate::store::error::StoreError;
 #[cfg(feature = "testing")]
 use crate::store::mistakes::StoreMistake;
-use crate::store::records::{CopyRow, Head, UsefulnessAccount};
+use crate::store::records::{Head, UsefulnessAccount};
 use crate::store::rules::state::WriterState;
-
-/// Sizes of a store's page caches.
-///
-/// # Examples
-///
-/// ```
-/// use pouw::{Runtime, StoreOptions};
-/// let options = StoreOptions::new().state_cache_bytes(256 << 20).blocks_cache_bytes(64 << 20);
-/// let runtime = Runtime::in_directory("store").options(options);
-/// ```
-#[derive(Debug, Clone, Copy)]
-#[must_use]
-#[non_exhaustive]
-pub struct StoreOptions {
-    /// Page cache of the state file, bytes.
-    pub state_cache_bytes: usize,
-    /// Page cache of the block file, bytes.
-    pub blocks_cache_bytes: usize,
-    /// Planted by a test.
-    #[cfg(feature = "testing")]
-    pub(in crate::store) mistake: Option<StoreMistake>,
-}
-
-impl StoreOptions {
-    /// The defaults: 48 MiB for the state file, 16 MiB for the block file.
-    pub const fn new() -> Self {
-        Self {
-            state_cache_bytes: 48 << 20,
-            blocks_cache_bytes: 16 << 20,
-            #[cfg(feature = "testing")]
-            mistake: None,
-        }
-    }
-
-    /// Sets the page cache of the state file, bytes.
-    pub const fn state_cache_bytes(mut self, bytes: usize) -> Self {
-        self.state_cache_bytes = bytes;
-        self
-    }
-
-    /// Sets the page cache of the block file, bytes.
-    pub const fn blocks_cache_bytes(mut self, bytes: usize) -> Self {
-        self.blocks_cache_bytes = bytes;
-        self
-    }
-}
-
-impl Default for StoreOptions {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// The two files of one engine. Reads may run beside the one writer.
 #[derive(Debug)]
@@ -97,19 +46,6 @@ pub struct Store {
     pub(in crate::store) writer: RwLock<WriterState>,
     next_tree: AtomicU64,
     identity: Identity,
-}
-
-/// The ids of an open store. They never change while it is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
-    /// Random id of the store, drawn when it was made.
-    pub store: [u8; 16],
-    /// Key of the client digests, drawn when the store was made.
-    pub digest_key: [u8; 32],
-    /// Counts the openings of this store.
-    pub boot: u64,
-    /// The store that this one was copied from, if it is a copy.
-    pub copy_of: Option<CopyRow>,
 }
 
 impl Store {
@@ -375,8 +311,4 @@ impl Store {
         }
         result
     }
-}
-
-pub(in crate::store) fn io_error(error: std::io::Error) -> StoreError {
-    StoreError::Io { what: error.to_string() }
 }

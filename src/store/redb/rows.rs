@@ -14,8 +14,7 @@ use crate::store::redb::errors::DbResult;
 use crate::store::schema::{self, Meta, each_state_table};
 use crate::store::table::Owned;
 
-use super::read::claims::known;
-use super::tables::{InRedb, RedbKey};
+use super::tables::{InRedb, RedbKey, known};
 use super::transaction::{Changing, Open};
 
 type OpenTable<'t, T> = Open<'t, <T as InRedb>::Keys, <T as InRedb>::Values>;

@@ -8,8 +8,7 @@ use super::read::Reader;
 use super::transaction::Snapshot;
 use crate::store::error::StoreError;
 use crate::store::redb::errors::DbResult;
-use crate::store::redb::read::claims::known;
-use crate::store::redb::tables::InRedb;
+use crate::store::redb::tables::{InRedb, known};
 use crate::store::schema::{TreeNumber, Trees};
 
 /// The parts of a key in the order of their weight: bytes, and whether they are a little-endian

@@ -1,8 +1,11 @@
 //! The tables of the [schema](crate::store::schema), as redb has them.
 
-use redb::{Key, TableDefinition, Value};
+use redb::{Key, ReadOnlyTable, ReadTransaction, TableDefinition, TableError, Value};
 
+use crate::store::error::StoreError;
 use crate::store::table::{Blob, Steps, Table, TableKey};
+
+use super::errors::of_table;
 
 /// A table as redb has it.
 pub(in crate::store) trait InRedb: Table {
@@ -81,3 +84,15 @@ macro_rules! native_values {
     )+ };
 }
 native_values!(u64, (), Steps);
+
+/// A table that was added to the first layout: the stores of the first build lack it.
+pub(in crate::store) fn known<K: Key + 'static, V: Value + 'static>(
+    txn: &ReadTransaction,
+    definition: TableDefinition<'static, K, V>,
+) -> Result<Option<ReadOnlyTable<K, V>>, StoreError> {
+    match txn.open_table(definition) {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(of_table(error)),
+    }
+}

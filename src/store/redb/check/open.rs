@@ -2,16 +2,15 @@
 
 use redb::{Database, DatabaseError, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, Value};
 
+use super::report::{CheckPhase, CheckProgress, CheckReport, OnCheck};
 use super::trust::TrustTables;
-use super::{CheckPhase, CheckProgress, CheckReport, OnCheck};
 use crate::store::error::StoreError;
 use crate::store::records::{Head, LedgerRow, MetaRow, ScrubPlace, ScrubRow, TileRow};
 use crate::store::redb::backend::{StorageProvider, StoreFile};
 use crate::store::redb::errors::{DbResult, of_storage};
 use crate::store::redb::file::panic_is_damage;
 use crate::store::redb::identity::{belong_together, corrupted, label, see_file};
-use crate::store::redb::read::claims::known;
-use crate::store::redb::tables::InRedb;
+use crate::store::redb::tables::{InRedb, known};
 use crate::store::schema::{
     Blocks, Chores, Clients, Consumed, Debits, Handles, Hashes, Interior, Ledger, Lengths, Meta, Names, Ready,
     Receipts, Sources, Standings, Sums, Tiles, Trees,

@@ -12,8 +12,7 @@ use crate::store::records::{
     TreeState,
 };
 use crate::store::redb::errors::{DbResult, of_table};
-use crate::store::redb::read::claims::known;
-use crate::store::redb::tables::InRedb;
+use crate::store::redb::tables::{InRedb, known};
 use crate::store::rules::fits::is_of_client;
 use crate::store::schema::{CHORE_DROP, Claims, Damaged, Doubted, Followed, Meta, Provenance, Quorums, Suspects};
 use crate::store::table::Table;

@@ -14,8 +14,7 @@ use crate::store::error::StoreError;
 use crate::store::records::{DataPlace, EntryKind, Head, LeafState, ProvenanceRow, TreeRow, TreeState};
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::read::Reader;
-use crate::store::redb::read::claims::known;
-use crate::store::redb::tables::InRedb;
+use crate::store::redb::tables::{InRedb, known};
 use crate::store::rules::fits::{chore, leads_to_entry, readable};
 use crate::store::schema::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, Chores, Damaged, Debits, Doubted, Handles, Hashes, Ledger, Names,

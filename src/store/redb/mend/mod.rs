@@ -16,7 +16,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::backend::StorageProvider;
-use super::open::{Store, StoreOptions};
+use super::open::Store;
+use super::options::StoreOptions;
 use crate::store::command::Command;
 use crate::store::command::mend::Mend;
 use crate::store::command::outcome::Outcome;

@@ -2,14 +2,14 @@
 
 use std::ops::Bound;
 
-use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, TableError, Value};
+use redb::{ReadableTable, TableDefinition};
 
 use crate::merkle::TILE_LEAVES;
 use crate::store::error::StoreError;
 use crate::store::records::{ClaimRow, ProvenanceRow, QuorumRow, RecordError};
-use crate::store::redb::errors::{DbResult, of_table};
+use crate::store::redb::errors::DbResult;
 use crate::store::redb::read::Reader;
-use crate::store::redb::tables::InRedb;
+use crate::store::redb::tables::{InRedb, known};
 use crate::store::schema::{
     Chores, Claims, Damaged, Doubted, Provenance, Quorums, RangeKey, Suspects, Tiles, TreeNumber,
 };
@@ -165,18 +165,6 @@ impl Reader {
                 .map(|entry| Ok(entry.db()?.0.value()))
                 .collect()
         })
-    }
-}
-
-/// A table that was added to the first layout: the stores of the first build lack it.
-pub(in crate::store) fn known<K: Key + 'static, V: Value + 'static>(
-    txn: &ReadTransaction,
-    definition: TableDefinition<'static, K, V>,
-) -> Result<Option<ReadOnlyTable<K, V>>, StoreError> {
-    match txn.open_table(definition) {
-        Ok(table) => Ok(Some(table)),
-        Err(TableError::TableDoesNotExist(_)) => Ok(None),
-        Err(error) => Err(of_table(error)),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::store::records::{MetaRow, RecordError, ScrubRow, TreeRow};
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::open::Store;
 use crate::store::redb::read::Reader;
-use crate::store::redb::tables::InRedb;
+use crate::store::redb::tables::{InRedb, known};
 use crate::store::schema::{Meta, Sums, TreeNumber, Trees};
 use crate::store::table::Table;
 
@@ -51,7 +51,7 @@ impl Store {
     pub fn has_all_sums(&self, tree: TreeNumber, leaves: u64) -> Result<bool, StoreError> {
         let read = || {
             self.blocks_db()?.begin_read()?.look(|txn| {
-                let Some(table) = super::claims::known(txn, Sums::DEFINITION)? else { return Ok(false) };
+                let Some(table) = known(txn, Sums::DEFINITION)? else { return Ok(false) };
                 let mut rows = 0;
                 for row in table.range((tree, 0)..=(tree, u64::MAX)).db()? {
                     row.db()?;

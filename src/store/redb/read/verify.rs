@@ -5,7 +5,6 @@ use std::ops::Bound;
 
 use redb::{Key, ReadOnlyTable, TableDefinition, TableHandle, Value};
 
-use super::claims::known;
 use crate::store::command::older::{OlderRow, place};
 use crate::store::error::StoreError;
 use crate::store::records::Head;
@@ -13,7 +12,7 @@ use crate::store::redb::errors::DbResult;
 use crate::store::redb::open::Store;
 use crate::store::redb::read::Reader;
 use crate::store::redb::seek::is_of_a_place;
-use crate::store::redb::tables::InRedb;
+use crate::store::redb::tables::{InRedb, known};
 use crate::store::redb::transaction::Snapshot;
 use crate::store::schema::{
     Chores, Claims, Clients, Consumed, Damaged, Debits, Doubted, Followed, Handles, Hashes, Interior, Ledger, Lengths,
