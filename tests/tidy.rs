@@ -608,6 +608,8 @@ impl File {
                 "crate" if text(at + 1) == "as" => {
                     found.push((self.tokens[at].line, Vec::new()));
                 }
+                // Who may see an item imports nothing.
+                "crate" if at >= 3 && text(at - 1) == "in" && text(at - 2) == "(" && text(at - 3) == "pub" => {}
                 "crate" | "pouw" if starts_path => {
                     at = follow(&self.tokens, at + 2, Vec::new(), &mut found);
                     continue;

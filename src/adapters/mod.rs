@@ -21,7 +21,7 @@ macro_rules! known_names {
         }
     };
     ($type:ty: $($name:ident)*) => {
-        fn known(name: &str) -> Option<&'static $type> {
+        pub(super) fn known(name: &str) -> Option<&'static $type> {
             use $crate::protocol::header;
             $(static $name: $type = <$type>::from_static(header::$name);)*
             match name {

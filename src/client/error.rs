@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::protocol::{Malformed, Reason, UnitError, WorkId};
 
-use super::BoxError;
+/// An error of the HTTP client that sends the requests.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A request over its limit that did not get through. A 429 without a challenge is not an error: it
 /// is returned as the response.

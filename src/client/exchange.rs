@@ -13,7 +13,10 @@ use super::{BoxError, ClientError, Cost, InvalidUnit, Terms};
 /// They are the first, an answer to each of two challenges, three repetitions of an answer, and one
 /// after each of eight waits without work. A shared client may add three, if its other requests
 /// hold all challenges of the address.
-pub const REQUESTS_MAX: u32 = 1 + CHALLENGES_MAX + REPEATS_MAX + WAITS_MAX + super::pay::TURNS_MAX;
+pub const REQUESTS_MAX: u32 = 1 + CHALLENGES_MAX + REPEATS_MAX + WAITS_MAX + TURNS_MAX;
+
+/// How often a request queues because other requests of its client hold all challenges.
+pub(super) const TURNS_MAX: u32 = 3;
 
 /// Challenges solved for one request: a second one only if the server withdrew the first.
 const CHALLENGES_MAX: u32 = 2;

@@ -55,10 +55,7 @@ mod terms;
 pub mod reqwest;
 pub mod tower;
 
-pub use error::{ClientError, Cost, InvalidUnit};
+pub use error::{BoxError, ClientError, Cost, InvalidUnit};
 pub use exchange::{Exchange, REQUESTS_MAX, Step};
 pub use report::{Accepted, Offer, Pause, Report};
 pub use terms::Terms;
-
-/// An error of the HTTP client that sends the requests.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

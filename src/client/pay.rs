@@ -13,12 +13,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::protocol::{Reason, WorkResult, WorkUnit, header};
 use crate::solver::{SolveError, compute_work_unit_timed};
 
+use super::exchange::TURNS_MAX;
 use super::problem::{Problem, REFUSAL_BYTES_MAX, is_problem};
 use super::report::{Hooks, Offer, Pause, Report};
 use super::{BoxError, ClientError, Exchange, Step, Terms};
-
-/// How often a request queues because other requests of its client hold all challenges.
-pub(super) const TURNS_MAX: u32 = 3;
 
 /// A request that can be sent again.
 pub(super) trait Attempt: Send {

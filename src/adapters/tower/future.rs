@@ -16,8 +16,8 @@ use tower_service::Service;
 use crate::gate::{BodyRead, Decision, Gate, Headers, NeedsBody, Pending, Refusal, Verdict};
 
 use super::super::{judged, unheard};
+use super::answer::{refuse, write_headers};
 use super::body::{RequestBody, ResponseBody};
-use super::{refuse, write_headers};
 
 pin_project! {
     /// The response, from the service or from the gate.

@@ -42,6 +42,7 @@
 //! and without a gRPC status, which a gRPC client reports as `UNAVAILABLE`. No test of this package
 //! runs tonic.
 
+mod answer;
 mod body;
 mod future;
 mod peer;
@@ -49,27 +50,25 @@ mod peer;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::SET_COOKIE;
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{Extensions, Request, Response};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::gate::{Caller, Decision, Gate, Head, Headers, Refusal, Step};
+use crate::gate::{Caller, Decision, Gate, Head, Step};
 
 #[cfg(doc)]
 use super::PeerAddr;
-use super::own_body::OwnBody;
-use super::{AuthenticatedUser, ValidatedApiKey, known_names, names_and_values};
+use super::{AuthenticatedUser, ValidatedApiKey};
 
 pub use super::own_body::SlowReader;
 pub use body::{RequestBody, ResponseBody};
 pub use future::ResponseFuture;
 pub use peer::PeerSource;
 
+use answer::known;
 use future::Asked;
 use peer::PeerReader;
 
@@ -200,8 +199,6 @@ impl<S: std::fmt::Debug> std::fmt::Debug for PouwService<S> {
     }
 }
 
-known_names!(HeaderName);
-
 /// A request as the gate sees it.
 struct RequestHead<'a, B>(&'a Request<B>);
 
@@ -224,29 +221,5 @@ impl<B: Body> Head for RequestHead<'_, B> {
 
     fn has_body(&self) -> bool {
         !self.0.body().is_end_stream()
-    }
-}
-
-/// The gate's own response.
-fn refuse<R>(refusal: Refusal, timeout: Duration) -> Response<ResponseBody<R>> {
-    let Refusal { status, headers, body, flight, .. } = refusal;
-    let mut response = Response::new(ResponseBody::own(OwnBody::new(body, flight, timeout)));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::TOO_MANY_REQUESTS);
-    write_headers(headers, response.headers_mut());
-    response
-}
-
-fn write_headers(headers: Headers, into: &mut HeaderMap) {
-    into.reserve(8);
-    for (name, value) in names_and_values(headers) {
-        // The gate's values are visible ASCII, so this never fails.
-        if let Ok(value) = HeaderValue::from_maybe_shared(value) {
-            let name = known(name).cloned().unwrap_or_else(|| HeaderName::from_static(name));
-            // The service's own cookies are kept.
-            match name == SET_COOKIE {
-                true => drop(into.append(name, value)),
-                false => drop(into.insert(name, value)),
-            }
-        }
     }
 }

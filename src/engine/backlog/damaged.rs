@@ -91,8 +91,8 @@ impl Core {
         Ok(())
     }
 
-    /// What was found in trees that an ingest has mended may have been read before that: such leaves
-    /// are read again, and those that are right are handed out.
+    /// What was found in trees that an ingest has mended may have been read before that: such
+    /// leaves are read again, and those that are right are handed out.
     fn look_at_mended(&self) {
         for damage in self.found.mended() {
             let Some(wrong) = self.wrong_now(&damage).filter(|wrong| *wrong != damage.mask) else { continue };

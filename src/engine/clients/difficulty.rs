@@ -1,4 +1,5 @@
-//! The difficulty of a client: counted when a challenge is issued, and by the verdict on its answer.
+//! The difficulty of a client: counted when a challenge is issued, and by the verdict on its
+//! answer.
 
 use crate::policy::difficulty::Standing;
 use crate::protocol::{ClientDigest, DifficultyTier};
