@@ -1,4 +1,4 @@
-//! The difficulty of a client: counted when a challenge is issued, and by the verdict on its
+//! The difficulty of a client: it changes when a challenge is issued, and with the verdict on its
 //! answer.
 
 use crate::policy::difficulty::Standing;

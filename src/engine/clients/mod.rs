@@ -1,5 +1,5 @@
-//! What the engine knows of its clients: their difficulty, their response times, and what their
-//! work is worth.
+//! What the engine knows of its clients: their difficulty, their response times, and the worth of
+//! their work.
 
 pub(super) mod difficulty;
 pub(super) mod response_times;
