@@ -9,6 +9,10 @@
 //! row refers to is removed at the next open.
 //!
 //! The store checks the preconditions of a command and makes no other decision.
+//!
+//! Ranks, low to high: `records` (stored bytes), `table` and `schema` (what the tables are),
+//! `command`, `error`, `port` (what the rules need of a database), `rules` (what a command requires
+//! and changes), `redb`. An import points down.
 
 mod command;
 mod error;

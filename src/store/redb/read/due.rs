@@ -58,7 +58,7 @@ struct Looked {
 }
 
 impl Store {
-    /// Looks at the rows behind `after` that [`Command::PruneConsumed`](super::Command) with the
+    /// Looks at the rows behind `after` that `Command::PruneConsumed` with the
     /// same values would remove.
     ///
     /// # Errors
@@ -96,14 +96,14 @@ impl Store {
         )
     }
 
-    /// Whether [`Command::SealLedger`](super::Command) with `keep` would remove a row. Reads memory
+    /// Whether `Command::SealLedger` with `keep` would remove a row. Reads memory
     /// only.
     pub fn has_old_entries(&self, keep: u64) -> bool {
         let head = self.head();
         head.anchor < seal_bound(&head, keep)
     }
 
-    /// Looks at the ledger entries that [`Command::SealLedger`](super::Command) with the same
+    /// Looks at the ledger entries that `Command::SealLedger` with the same
     /// `limit` would remove. Numbers without an entry count too.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ impl Store {
         Ok(OldRows { rows, cut })
     }
 
-    /// Looks at the rows that [`Command::PruneClients`](super::Command) with the same values would
+    /// Looks at the rows that `Command::PruneClients` with the same values would
     /// look at. A row that changes meanwhile may be counted as either; the command decides.
     ///
     /// # Errors

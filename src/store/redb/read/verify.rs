@@ -46,7 +46,7 @@ pub struct RowsVerified {
     pub passed_over: u64,
     /// Rows that do not decode, or that others contradict.
     pub found: Vec<RowFinding>,
-    /// Rows that have no checksum yet, for [`Command::SumRows`](super::Command::SumRows).
+    /// Rows that have no checksum yet, for [`Command::SumRows`](crate::store::Command::SumRows).
     pub older: Vec<OlderRow>,
 }
 
