@@ -1,8 +1,8 @@
 //! The difficulty of each client, its standing: judged in memory, written with a later commit.
 //!
 //! **Guarantee.** Issuing a challenge reads and writes memory only. A change is on the disk within
-//! about a second, and in any case after the [engine is closed](crate::engine::PouwEngine::close). A
-//! crash loses only younger changes.
+//! about a second, and in any case after the [engine is
+//! closed](crate::engine::PouwEngine::close). A crash loses only younger changes.
 //!
 //! **Bound.** Rows of at most `difficulty_clients_max` clients are kept. At the bound the next 16
 //! rows are looked at: the first that carries no information is removed, else the least recently
