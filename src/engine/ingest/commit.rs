@@ -86,6 +86,11 @@ impl Intake<'_> {
                 Ok(Some(row)) => {
                     if self.is_released(tree, &row)? {
                         self.blocks.discard(tree);
+                        let mends =
+                            |command: &Command| matches!(command, Command::Mend(_)) && tree_of(command) == Some(tree);
+                        if self.commands.iter().any(mends) {
+                            continue;
+                        }
                         // It was completed meanwhile, and needs no data: nothing is mended.
                         for (_, ingested, repaired) in self.counted.iter_mut().filter(|(of, ..)| *of == tree) {
                             (*ingested, *repaired) = (Ingested::Unchanged, 0);

@@ -25,7 +25,7 @@ pub const HIGH: DifficultyTier = DifficultyTier::High;
 pub const SEED: u64 = 5;
 
 /// The client of a test that needs only one.
-const CLIENT: &[u8] = b"client";
+pub const CLIENT: &[u8] = b"client";
 
 /// The usual settings, with audits from this seed and a known wait for quorums.
 pub fn audited(seed: u64) -> ConfigBuilder {
