@@ -138,6 +138,7 @@ fn redb_outside_the_store_is_found() {
     ] {
         expect_none(redb_outside_the_store, path, planted);
     }
+    expect_found(redb_outside_the_store, "src/store/port.rs", "use ::redb::Database;");
     expect_none(redb_outside_the_store, "src/store/mod.rs", "mod redb;\npub use self::redb::open::Store;");
     let mentioned = "//! Not redb.\nconst NAME: &str = \"redb\";";
     expect_none(redb_outside_the_store, "src/engine/mod.rs", mentioned);
@@ -427,8 +428,13 @@ fn redb_outside_the_store(file: &File) -> Vec<Finding> {
     let what = "only src/store/redb names redb: go through the store";
     // The store's own folder of that name is named behind another word.
     let own = file.path.starts_with("src/store/");
-    let before = |at: usize| at.checked_sub(1).map_or("", |at| file.tokens[at].text.as_str());
-    let named = |at: &usize| file.tokens[*at].text == "redb" && !(own && ["::", "mod"].contains(&before(*at)));
+    let before = |at: usize, words: usize| at.checked_sub(words).map_or("", |at| file.tokens[at].text.as_str());
+    let folder = |at: usize| match before(at, 1) {
+        "mod" => true,
+        "::" => ["self", "super", "store"].contains(&before(at, 2)),
+        _ => false,
+    };
+    let named = |at: &usize| file.tokens[*at].text == "redb" && !(own && folder(*at));
     (0..file.tokens.len()).filter(named).map(|at| (file.tokens[at].line, what.to_owned())).collect()
 }
 

@@ -6,7 +6,11 @@ use std::thread::JoinHandle;
 use crate::protocol::UnixMillis;
 
 use super::config::Config;
+#[cfg(doc)]
+use super::config::ConfigBuilder;
 use super::core::Core;
+#[cfg(doc)]
+use super::error::SubmitError;
 use super::event::Event;
 use super::locks::Ranked;
 

@@ -256,12 +256,12 @@ mod order {
 
 #[cfg(test)]
 mod tests {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-
     use super::*;
 
+    #[cfg(debug_assertions)]
     fn refused(take: impl FnOnce()) -> String {
-        let panicked = catch_unwind(AssertUnwindSafe(take)).expect_err("the order was not checked");
+        let panicked =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(take)).expect_err("the order was not checked");
         panicked.downcast_ref::<String>().cloned().unwrap_or_default()
     }
 

@@ -77,6 +77,8 @@ impl Core {
     /// Marks the damaged leaves that were found in the store. What cannot be written now is tried
     /// again with the next upkeep.
     pub(in crate::engine) fn mark_damaged(&self) -> Result<(), WriteError> {
+        // No ingest mends between the look and the mark.
+        let _alone = self.both_files.read();
         self.look_at_mended();
         let found = self.found.all();
         for part in found.chunks(self.config.settings.commit_ops_max) {

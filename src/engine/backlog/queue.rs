@@ -293,6 +293,13 @@ impl Queue {
         self.interior.drop_tree(tree);
     }
 
+    /// The stretch of this tree that is being read is not to be used.
+    pub(in crate::engine) fn drop_reading(&mut self, tree: TreeNumber) {
+        if self.scan.reading == Some(tree) {
+            self.scan.reading = None;
+        }
+    }
+
     /// Drops all state of a removed tree.
     pub(in crate::engine) fn drop_tree(&mut self, tree: TreeNumber) {
         self.ring.remove_if(|unit| unit.tree == tree);
@@ -304,10 +311,7 @@ impl Queue {
         self.interior.drop_tree(tree);
         self.scan.extra.retain(|other| *other != tree);
         self.scan.adopted.remove(&tree);
-        if self.scan.reading == Some(tree) {
-            // The stretch being read belongs to no tree any more.
-            self.scan.reading = None;
-        }
+        self.drop_reading(tree);
         if self.scan.current.as_ref().is_some_and(|cursor| cursor.tree == tree) {
             self.scan.current = None;
         }

@@ -63,6 +63,8 @@ impl Default for Against {
 pub(super) struct Given<'i> {
     pub(super) tree: TreeNumber,
     pub(super) group: u64,
+    /// Of its first leaf in the stored bytes, if all groups before have the lengths of the tree's.
+    pub(super) offset: u64,
     pub(super) items: &'i [Item],
     /// Their hashes, where the server has computed them or they are addresses.
     pub(super) hashes: &'i [Checksum],
@@ -168,6 +170,11 @@ impl Given<'_> {
 impl Stored {
     fn is_damaged(&self, leaf: u64) -> bool {
         self.states.state(leaf % TILE_LEAVES) == LeafState::Damaged
+    }
+
+    /// Whether the bytes are in the store, and it is not known where.
+    fn is_lost(&self) -> bool {
+        self.row.data == DataPlace::Copied && !matches!(self.place, Place::At(_))
     }
 
     /// Whether each given leaf lies in the stored bytes; all do where there is nothing to look at.
@@ -295,8 +302,14 @@ fn hold_proved(
         right[at] = match &stored.hashes {
             Some(hashes) if strategy == Strategy::KnownAddress => own_hash(item, work).as_ref() == hashes.get(at),
             Some(hashes) => hashes.get(at) == Some(hash),
+            // The root proves the address.
+            None if strategy == Strategy::KnownAddress => own_hash(item, work).as_ref() == Some(hash),
             None => matches!(sum, LeafSum::Is(_)) && sum_fits,
         };
+        if right[at] && kept && stored.is_lost() {
+            // Nothing can be written: a leaf that is marked stays so.
+            continue;
+        }
         if !right[at] {
             // The root proves addresses only, not the bytes given with them.
             let unproved = strategy == Strategy::KnownAddress && !lie[at];
@@ -309,7 +322,7 @@ fn hold_proved(
         }
         if marked { against.repaired.push(leaf) } else { against.mended.push(leaf) }
     }
-    if renew {
+    if renew && !stored.is_lost() {
         against.renew_sums(given, &stored.sums, &right);
     }
     Ok(())
@@ -321,8 +334,12 @@ fn hold_bytes(store: &Store, against: &mut Against, given: &Given<'_>, stored: &
     if stored.place == Place::Differ {
         return Ok(false);
     }
-    let known = matches!(stored.place, Place::At(_));
-    let lie = stored.lie(store, given)?;
+    // Without a row of lengths only checksums prove the lengths of the given leaves.
+    let (known, offset) = match stored.place {
+        Place::At(offset) => (true, offset),
+        Place::Differ | Place::Unknown => (false, given.offset),
+    };
+    let lie = given.lie_at(store, offset)?;
     let fits = |((leaf, bytes), (sum, lies)): ((u64, &[u8]), (&LeafSum, &bool))| match sum {
         LeafSum::Is(_) => sum.admits(given.tree, leaf, bytes),
         LeafSum::Unknown | LeafSum::Damaged => known && *lies,
@@ -331,7 +348,7 @@ fn hold_bytes(store: &Store, against: &mut Against, given: &Given<'_>, stored: &
         return Ok(false);
     }
     for (at, leaf) in (given.first()..).take(given.items.len()).enumerate() {
-        if let (false, Place::At(offset)) = (lie[at], stored.place) {
+        if !lie[at] {
             against.renew_bytes(given, offset, at);
         }
         if stored.is_damaged(leaf) {

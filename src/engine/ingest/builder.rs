@@ -233,7 +233,7 @@ impl TreeBuilder {
         self.stored += items.iter().filter_map(|item| item.bytes.as_ref()).map(|bytes| bytes.len() as u64).sum::<u64>();
         if let Some(against) = &mut self.against {
             let (tree, hashes) = (self.begin.tree, group.leaves.as_slice());
-            let given = Given { tree, group: number, items: &items, hashes };
+            let given = Given { tree, group: number, offset, items: &items, hashes };
             if !hold(store, against, &given, &mut self.work)? {
                 return Ok(Err(Differs));
             }

@@ -111,6 +111,7 @@ impl<'i> Intake<'i> {
             return Ok(Some(found));
         }
         self.blocks.discard(tree);
+        self.waiting.retain(|(other, _)| *other != tree);
         match fed {
             Err(Stop::Error(error)) => Err(error),
             _ => Ok(None),
@@ -153,6 +154,7 @@ impl<'i> Intake<'i> {
             queue.blocked.given_again(tree, self.core.now_ms());
             // Units that are ready may have been read before.
             queue.ring.remove_if(|unit| unit.tree == tree);
+            queue.drop_reading(tree);
             queue.look_again(tree);
             drop(queue);
             self.core.doubts.put_off.lock().forget(tree);
@@ -183,10 +185,14 @@ impl<'i> Intake<'i> {
             self.commands.push(Command::Mend(Mend::Group(Regroup { tree, group, leaves, rooted })));
         }
         // Those that were not marked when they were compared may be by now.
-        let leaves = [found.repaired, found.mended].concat();
-        for leaves in leaves.chunks(REPAIRS_PER_COMMAND) {
+        for leaves in found.repaired.chunks(REPAIRS_PER_COMMAND).chain(found.mended.chunks(REPAIRS_PER_COMMAND)) {
             let repair = Repair { tree, leaves: leaves.to_vec(), work: HashWork::default() };
             self.commands.push(Command::Repair(repair));
+            if self.commands.len() >= REPAIRS_PER_COMMIT {
+                self.waits(tree, name)?;
+                self.commit()?;
+                self.mended.push(tree);
+            }
         }
         Ok(Ingested::Repaired)
     }
@@ -197,5 +203,6 @@ fn own_hashes(strategy: Strategy) -> Hashes {
     if strategy == Strategy::KnownAddress { Hashes::Addresses } else { Hashes::Own }
 }
 
-/// Leaves taken as repaired with one command.
+/// Leaves taken as repaired with one command, and commands of one commit.
 const REPAIRS_PER_COMMAND: usize = 1_024;
+const REPAIRS_PER_COMMIT: usize = 64;

@@ -19,7 +19,7 @@ use crate::protocol::{Reason, WorkId};
 use super::digest::Digester;
 use super::usage::{Quotas, Usage};
 
-/// Number of locks that usage the tables.
+/// Number of locks that share the tables.
 const SHARDS: usize = 16;
 /// The data of a unit is sent with its challenge and once more on request; after that, only the
 /// token.

@@ -8,7 +8,7 @@ use super::rot::{ALL, From, completes, content, damaged, drain, give, name};
 use crate::support::clients::{CLIENT, HIGH, audited, blocks, options};
 use crate::support::disk::PAGE;
 use crate::support::house::{House, open, parts};
-use crate::support::store_plant::{BLOCKS, ReadableTable};
+use crate::support::store_plant::{BLOCKS, HASHES, ReadableTable, plant};
 use crate::support::work::solve;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::store::sim::SimDisk;
@@ -49,6 +49,35 @@ fn a_block_that_came_in_damaged_gets_the_checksum_of_the_right_one() {
         scrubbed(&house);
         completes(&mut house, &data);
     }
+}
+
+#[test]
+fn a_wrong_block_given_again_stays_damaged_although_the_hashes_are_lost_too() {
+    let mut house = House::in_memory(1);
+    let mut sent = blocks(40, 1);
+    let ids: Vec<Checksum> = sent.iter().map(|block| sha3_512(block)).collect();
+    let right = sent.clone();
+    sent[7][0] ^= 1;
+    let given = |house: &House, data: &[Vec<u8>]| {
+        let pairs: Vec<(Checksum, &[u8])> = ids.iter().copied().zip(data.iter().map(Vec::as_slice)).collect();
+        house.engine.ingest_known_blocks(&options(Strategy::KnownAddress), "t", &pairs).unwrap()
+    };
+    given(&house, &sent);
+    drain(&house, &sent);
+    assert_eq!(damaged(&house), [7]);
+    house.engine.close();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), house.disk.bytes(StoreFile::State)).unwrap();
+    plant(file.path(), |txn| drop(txn.open_table(HASHES).unwrap().remove((0, 0)).unwrap().unwrap()));
+    house.disk = SimDisk::with_files(std::fs::read(file.path()).unwrap(), house.disk.bytes(StoreFile::Blocks));
+    house.engine = open(parts(Arc::new(house.disk.clone()), &house.clock), audited(1));
+    // Its own row is written again, and proves nothing about the block.
+    assert_eq!(given(&house, &sent), Ingested::Repaired);
+    assert_eq!((damaged(&house), house.engine.tree("t").unwrap().provenance.damaged), (vec![7], 1));
+    assert_eq!(given(&house, &right), Ingested::Repaired);
+    assert_eq!(damaged(&house), [0; 0]);
+    house.settle();
+    house.assert_right("t", &right);
 }
 
 #[test]
