@@ -77,6 +77,10 @@ impl Core {
     /// Marks the damaged leaves that were found in the store. What cannot be written now is tried
     /// again with the next upkeep.
     pub(in crate::engine) fn mark_damaged(&self) -> Result<(), WriteError> {
+        if self.found.is_empty() {
+            // Without waiting for an ingest that commits.
+            return Ok(());
+        }
         // No ingest mends between the look and the mark.
         let _alone = self.both_files.read();
         self.look_at_mended();
