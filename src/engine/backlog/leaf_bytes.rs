@@ -95,8 +95,19 @@ pub(in crate::engine) fn stored_lengths(
     row: &TreeRow,
     tile: u64,
 ) -> Result<Vec<u64>, StoreError> {
-    let lengths = layout(reader, tree, row, tile)?.lengths.into_iter();
-    Ok(lengths.map(|length| if length <= row.send_cap { length } else { 0 }).collect())
+    Ok(stored_places(reader, tree, row, tile)?.1)
+}
+
+/// Returns where the stored bytes of a tile begin in those of its tree, and those of each leaf.
+pub(in crate::engine) fn stored_places(
+    reader: &Reader,
+    tree: TreeNumber,
+    row: &TreeRow,
+    tile: u64,
+) -> Result<(u64, Vec<u64>), StoreError> {
+    let Layout { offset, lengths } = layout(reader, tree, row, tile)?;
+    let lengths = lengths.into_iter().map(|length| if length <= row.send_cap { length } else { 0 });
+    Ok((offset, lengths.collect()))
 }
 
 /// Returns the byte lengths of the leaves of a range.
@@ -109,19 +120,6 @@ pub(in crate::engine) fn leaf_lengths(
     let layout = layout(reader, tree, row, range.tile())?;
     let skip = (range.start() % TILE_LEAVES) as usize;
     Ok(layout.lengths.into_iter().skip(skip).take(range.len() as usize).collect())
-}
-
-/// Returns where the stored bytes of a leaf begin in those of its tree, and their number.
-pub(in crate::engine) fn stored_place(
-    reader: &Reader,
-    tree: TreeNumber,
-    row: &TreeRow,
-    leaf: u64,
-) -> Result<(u64, u64), StoreError> {
-    let layout = layout(reader, tree, row, leaf / TILE_LEAVES)?;
-    let mut stored = layout.lengths.iter().map(|length| if *length <= row.send_cap { *length } else { 0 });
-    let before: u64 = stored.by_ref().take((leaf % TILE_LEAVES) as usize).sum();
-    Ok((layout.offset + before, stored.next().unwrap_or_default()))
 }
 
 fn layout(reader: &Reader, tree: TreeNumber, row: &TreeRow, tile: u64) -> Result<Layout, StoreError> {

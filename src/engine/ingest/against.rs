@@ -7,7 +7,7 @@ use crate::store::{LeafSum, Reader, Renewal, Store, StoreError, TreeNumber};
 
 use super::group::Item;
 use super::options::IngestError;
-use crate::engine::backlog::leaf_bytes::{LoadError, read_sources, stored_lengths, stored_place};
+use crate::engine::backlog::leaf_bytes::{LoadError, read_sources, stored_places};
 
 /// What given content is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,13 +126,13 @@ impl Given<'_> {
         if first >= row.leaves {
             return Ok(Place::Differ);
         }
-        let lengths = stored_lengths(reader, self.tree, row, first / TILE_LEAVES)?;
+        let (offset, lengths) = stored_places(reader, self.tree, row, first / TILE_LEAVES)?;
         let skip = (first % TILE_LEAVES) as usize;
         let there = lengths.iter().skip(skip).take(GROUP_LEAVES as usize);
         if !there.eq(&self.lengths()) {
             return Ok(Place::Differ);
         }
-        Ok(Place::At(stored_place(reader, self.tree, row, first)?.0))
+        Ok(Place::At(offset + lengths.iter().take(skip).sum::<u64>()))
     }
 
     /// Whether each leaf lies at its place in the stored bytes.

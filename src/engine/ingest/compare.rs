@@ -189,7 +189,7 @@ impl<'i> Intake<'i> {
             let repair = Repair { tree, leaves: leaves.to_vec(), work: HashWork::default() };
             self.commands.push(Command::Repair(repair));
             if self.commands.len() >= REPAIRS_PER_COMMIT {
-                self.waits(tree, name)?;
+                self.waiting.push((tree, name.to_owned()));
                 self.commit()?;
                 self.mended.push(tree);
             }
