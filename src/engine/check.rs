@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::store::{self, CheckReport, MendReport, OnCheck, StorageProvider, StoreDirectory, StoreFile};
+use crate::store::{self, CheckReport, MendReport, OnCheck, StorageProvider, StoreDirectory, StoreFile, StoreOptions};
 
 use super::error::OpenError;
 use super::handle::PouwEngine;
@@ -29,7 +29,7 @@ impl PouwEngine {
     /// # Errors
     /// As for [`check_store`](Self::check_store). A damaged row that is met is an error too.
     pub fn repair_store(path: impl AsRef<Path>, dry_run: bool) -> Result<MendReport, OpenError> {
-        Ok(store::mend(Arc::new(existing(path.as_ref())?), dry_run)?)
+        Ok(store::mend(Arc::new(existing(path.as_ref())?), StoreOptions::default(), dry_run)?)
     }
 }
 

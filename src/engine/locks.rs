@@ -63,6 +63,8 @@ pub(super) enum Rank {
     PutOff,
     /// Trees whose verdict is put off.
     Unstored,
+    /// Trees whose block data cannot be removed now.
+    Undropped,
     /// How far a pass of scrubbing is.
     ScrubProgress,
     /// Whether the thread that scrubs is to end.

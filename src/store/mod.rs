@@ -51,6 +51,7 @@ pub use self::redb::read::scrub::plant_tree;
 pub use self::redb::read::sums::{LeafSum, StoredLeaves};
 pub use self::redb::read::verify::{LOOK_COST, ROW_COST, RowCursor, RowFinding, RowsVerified};
 pub use self::redb::read::{LedgerEntry, Reader, StandingsPage};
+pub use self::redb::removal::Dropped;
 #[cfg(feature = "testing")]
 pub use self::redb::sim;
 pub use command::claims::{Amend, Audited, Damage, Referee, Repair, Ruling, Upgrade, Vote};

@@ -41,7 +41,7 @@ use super::records::{
     ClaimRow, ClientRow, GroupRow, LedgerRow, LengthRow, NodeRow, ProvenanceRow, QuorumRow, SourceRow, StandingRow,
     SumRow, TileRow, TreeRow,
 };
-use super::table::{Steps, tables};
+use super::table::{Steps, Table, tables};
 
 /// Number of a tree inside one store; never used twice.
 pub type TreeNumber = u64;
@@ -85,6 +85,20 @@ tables! {
     Sources "sources-0": (u64, u64) => SourceRow, sealed;
     Sums "sums-0": (u64, u64) => SumRow, pair [Vec<u8>];
 }
+
+/// Tables that were added to the first layout: the stores of the first build lack them. A store that
+/// lacks any other is damaged.
+pub(super) const ADDED: [&str; 9] = [
+    Standings::NAME,
+    Provenance::NAME,
+    Claims::NAME,
+    Quorums::NAME,
+    Suspects::NAME,
+    Followed::NAME,
+    Doubted::NAME,
+    Damaged::NAME,
+    Sums::NAME,
+];
 
 /// Calls a macro with all tables of the state file but `meta-0`, and a name for each.
 macro_rules! each_state_table {

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
 use crate::merkle::{Level, Shape};
-use crate::store::{CHORE_DROP, CHORE_PURGE, Command, Outcome, StoreError, TreeNumber};
+use crate::store::{CHORE_DROP, CHORE_PURGE, Command, Dropped, Outcome, StoreError, TreeNumber};
 
 use super::report::{SweepReport, UpkeepError, UpkeepReport};
 use super::rest::SWEEP_EVERY_MS;
@@ -74,7 +74,8 @@ impl Core {
     }
 
     fn remove_due(&self, kind: u8, eager: bool, pause: &dyn Fn() -> bool) -> Result<usize, UpkeepError> {
-        let trees = self.chores_due(kind, |_| true)?;
+        let now_ms = self.now_ms();
+        let trees = self.chores_due(kind, |tree| self.searches.undropped.lock().is_due(tree, now_ms))?;
         if eager || trees.len() >= TREES_PER_ROUND { self.remove(kind, &trees, pause) } else { Ok(0) }
     }
 
@@ -118,11 +119,12 @@ impl Core {
         let mut removed = 0;
         let mut left = trees;
         while !left.is_empty() && !self.stopping() {
-            let (rows, through) = self.drop_blocks(left)?;
+            let Dropped { rows, through, kept } = self.drop_blocks(left)?;
             removed += rows;
             let (emptied, rest) = left.split_at(through);
             left = rest;
             let mut emptied = emptied.to_vec();
+            emptied.retain(|tree| kept.iter().all(|(kept, _)| kept != tree));
             while !emptied.is_empty() && !self.stopping() {
                 let limit = (ROWS_PER_STEP / emptied.len()).max(1);
                 let step = |tree: &TreeNumber| match kind {
@@ -156,10 +158,18 @@ impl Core {
         Ok(removed)
     }
 
-    /// Removes up to a bound of the block data of these trees. No ingest writes meanwhile.
-    fn drop_blocks(&self, trees: &[TreeNumber]) -> Result<(usize, usize), StoreError> {
-        let _alone = self.both_files.read();
-        self.store.drop_blocks(trees, ROWS_PER_STEP)
+    /// Removes up to a bound of the block data of these trees. No ingest writes meanwhile. Data that
+    /// stays is reported once, and tried again after growing pauses.
+    fn drop_blocks(&self, trees: &[TreeNumber]) -> Result<Dropped, StoreError> {
+        let alone = self.both_files.read();
+        let dropped = self.store.drop_blocks(trees, ROWS_PER_STEP)?;
+        drop(alone);
+        for (tree, error) in &dropped.kept {
+            let what = format!("block data that is not needed any more stays: {error}");
+            self.searches.undropped.lock().failed(*tree, &what, self.now_ms());
+            self.events.corruption_later(Some(*tree), what);
+        }
+        Ok(dropped)
     }
 
     /// Goes on with the search for block data that belongs to no tree, and removes what it finds.
@@ -174,9 +184,12 @@ impl Core {
                 if self.stopping() || (removed > 0 && pause()) {
                     return Ok(removed);
                 }
-                let (rows, through) = self.drop_blocks(left)?;
-                removed += rows;
-                left = &left[through..];
+                let dropped = self.drop_blocks(left)?;
+                removed += dropped.rows;
+                left = &left[dropped.through..];
+            }
+            if let Some(error) = found.unread {
+                self.events.corruption_later(None, format!("a search for left-over block data passed over: {error}"));
             }
             *self.searches.leftover_from.lock() = found.next;
             if pause() {

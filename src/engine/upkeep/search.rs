@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::store::{ClientStretch, TokenKey};
 
 use crate::engine::locks::{Rank, Ranked};
+use crate::engine::trees::put_off::PutOff;
 
 /// How far each search has got.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(in crate::engine) struct Searches {
     pub(super) old_search: Ranked<OldSearch>,
     /// The next tree to look at in the search for left-over block data; `None` when it is through.
     pub(super) leftover_from: Ranked<Option<u64>>,
+    /// Trees whose block data cannot be removed now.
+    pub(super) undropped: Ranked<PutOff>,
 }
 
 impl Default for Searches {
@@ -21,6 +24,7 @@ impl Default for Searches {
             client_search: Ranked::new(Rank::ClientSearch, ClientSearch::default()),
             old_search: Ranked::new(Rank::OldSearch, OldSearch::default()),
             leftover_from: Ranked::new(Rank::LeftoverFrom, Some(0)),
+            undropped: Ranked::new(Rank::Undropped, PutOff::default()),
         }
     }
 }

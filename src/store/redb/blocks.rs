@@ -220,7 +220,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged. After a panic of redb's the store
     /// stays closed.
-    fn change_blocks<T>(&self, with: impl FnOnce(&Changing) -> Result<(T, bool), StoreError>) -> Result<T, StoreError> {
+    pub(in crate::store) fn change_blocks<T>(
+        &self,
+        with: impl FnOnce(&Changing) -> Result<(T, bool), StoreError>,
+    ) -> Result<T, StoreError> {
         let broken = |error: StoreError| {
             self.latch(error.to_string());
             error
@@ -264,45 +267,6 @@ impl Store {
                 None => None,
             };
             Ok(found)
-        })
-    }
-
-    /// Removes up to `limit` rows of block data and references of `trees`, in order, as one
-    /// transaction. Returns the rows removed and how many of the trees, from the front, have none
-    /// left.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn drop_blocks(&self, trees: &[u64], limit: usize) -> Result<(usize, usize), StoreError> {
-        self.blocks_used(self.try_drop_blocks(trees, limit))
-    }
-
-    fn try_drop_blocks(&self, trees: &[u64], limit: usize) -> Result<(usize, usize), StoreError> {
-        self.change_blocks(|txn| {
-            let mut rows = 0;
-            let mut through = 0;
-            let mut blocks = txn.open_table(Blocks::DEFINITION).db()?;
-            let mut sources = txn.open_table(Sources::DEFINITION).db()?;
-            let mut sums = txn.open_table(Sums::DEFINITION).db()?;
-            for tree in trees {
-                for row in blocks.extract_from_if((*tree, 0)..(tree + 1, 0), |_, _| true).db()?.take(limit - rows) {
-                    row.db()?;
-                    rows += 1;
-                }
-                for row in sources.extract_from_if((*tree, 0)..(tree + 1, 0), |_, _| true).db()?.take(limit - rows) {
-                    row.db()?;
-                    rows += 1;
-                }
-                for row in sums.extract_from_if((*tree, 0)..(tree + 1, 0), |_, _| true).db()?.take(limit - rows) {
-                    row.db()?;
-                    rows += 1;
-                }
-                if rows >= limit {
-                    break;
-                }
-                through += 1;
-            }
-            Ok(((rows, through), rows > 0))
         })
     }
 }

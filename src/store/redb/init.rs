@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use redb::{Database, ReadableDatabase, ReadableTable, Table};
+use redb::{Database, ReadableDatabase, ReadableTable, Table, TableHandle, WriteTransaction};
 
 use super::backend::StorageProvider;
 use super::errors::io_error;
@@ -19,7 +19,8 @@ use crate::store::redb::errors::DbResult;
 use crate::store::redb::tables::InRedb;
 use crate::store::rules::ledger::replay;
 use crate::store::rules::state::WriterState;
-use crate::store::schema::{self, Blocks, FORMAT_VERSION, Meta, Sources, Sums, each_state_table};
+use crate::store::schema::{self, ADDED, Blocks, FORMAT_VERSION, Meta, Sources, Sums, each_state_table};
+use crate::store::table::Table as _;
 
 /// Makes what the state file lacks, and with `opening` notes that the store was opened.
 pub(in crate::store) fn init_state(
@@ -31,6 +32,12 @@ pub(in crate::store) fn init_state(
     let identity = {
         let mut meta = txn.open_table(Meta::DEFINITION).db()?;
         let fresh = meta.get("kind").db()?.is_none();
+        if !fresh {
+            macro_rules! names {
+                ($($table:ident $name:ident),+) => { [$(schema::$table::NAME),+] };
+            }
+            lacks_none(&txn, path, &each_state_table!(names))?;
+        }
         if fresh {
             meta.insert("kind", &b"pouw-state"[..]).db()?;
             meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..]).db()?;
@@ -71,10 +78,21 @@ pub(in crate::store) fn init_state(
     Ok(identity)
 }
 
+/// Checks that a file has the tables of the first layout among `names`: making an empty one instead
+/// would lose what it held without a word.
+fn lacks_none(txn: &WriteTransaction, path: &Path, names: &[&str]) -> Result<(), StoreError> {
+    let there: Vec<String> = txn.list_tables().db()?.map(|table| table.name().to_owned()).collect();
+    match names.iter().find(|name| !ADDED.contains(name) && !there.iter().any(|known| known == *name)) {
+        None => Ok(()),
+        Some(name) => Err(corrupted(path, &format!("table {name} is missing"))),
+    }
+}
+
 /// Makes what the block file lacks, and with `opening` marks it. Data of trees from `next_tree` on
 /// never got its rows and goes.
 pub(in crate::store) fn init_blocks(
     database: &Database,
+    path: &Path,
     store: [u8; 16],
     next_tree: u64,
     opening: Option<Marks>,
@@ -82,6 +100,9 @@ pub(in crate::store) fn init_blocks(
     let txn = begin_durable(database, true)?;
     {
         let mut meta = txn.open_table(Meta::DEFINITION).db()?;
+        if meta.get("kind").db()?.is_some() {
+            lacks_none(&txn, path, &[Blocks::NAME, Sources::NAME])?;
+        }
         meta.insert("kind", &b"pouw-blocks"[..]).db()?;
         meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..]).db()?;
         put(&mut meta, "store", &store)?;

@@ -21,6 +21,7 @@ pub(super) mod open;
 pub(super) mod options;
 mod overlay;
 pub(super) mod read;
+pub(super) mod removal;
 mod rows;
 mod seek;
 #[cfg(feature = "testing")]

@@ -18,10 +18,11 @@ type Layout = &'static [(usize, bool)];
 /// `None` for keys of no fixed length.
 fn layout<K: Key>() -> Option<Layout> {
     let name = K::type_name();
-    let layouts: [(_, Layout); 6] = [
+    let layouts: [(_, Layout); 7] = [
         (u64::type_name(), &[(8, true)]),
         (<[u8; 16]>::type_name(), &[(16, false)]),
         (<(u64, u64)>::type_name(), &[(8, true), (8, true)]),
+        (<(u64, u32)>::type_name(), &[(8, true), (4, true)]),
         (<(u64, u8, u64)>::type_name(), &[(8, true), (1, true), (8, true)]),
         (<(u8, u64)>::type_name(), &[(1, true), (8, true)]),
         (<(u64, [u8; 16])>::type_name(), &[(8, true), (16, false)]),

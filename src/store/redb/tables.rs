@@ -3,6 +3,7 @@
 use redb::{Key, ReadOnlyTable, ReadTransaction, TableDefinition, TableError, Value};
 
 use crate::store::error::StoreError;
+use crate::store::schema::ADDED;
 use crate::store::table::{Blob, Steps, Table, TableKey};
 
 use super::errors::of_table;
@@ -85,14 +86,17 @@ macro_rules! native_values {
 }
 native_values!(u64, (), Steps);
 
-/// A table that was added to the first layout: the stores of the first build lack it.
+/// A table; `None` if the store lacks it because it was added after the first build.
+///
+/// # Errors
+/// [`StoreError::Corrupted`] if it is missing and was never added; as for any other read.
 pub(in crate::store) fn known<K: Key + 'static, V: Value + 'static>(
     txn: &ReadTransaction,
     definition: TableDefinition<'static, K, V>,
 ) -> Result<Option<ReadOnlyTable<K, V>>, StoreError> {
     match txn.open_table(definition) {
         Ok(table) => Ok(Some(table)),
-        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(TableError::TableDoesNotExist(name)) if ADDED.contains(&&*name) => Ok(None),
         Err(error) => Err(of_table(error)),
     }
 }

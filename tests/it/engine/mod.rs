@@ -31,4 +31,5 @@ mod strategies;
 mod sweeps;
 mod tree_progress;
 mod trust_edges;
+mod undropped;
 mod unread_pages;

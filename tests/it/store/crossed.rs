@@ -284,7 +284,7 @@ fn a_repair_is_whole_or_refused_whichever_access_fails() {
     for strategy in [Strategy::Precomputed, AUDIT, PAIR] {
         let failed = crossed(strategy, 5, Scene::issued_before, |scene| {
             scene.engine.close();
-            let mended = mend(Arc::new(scene.disk.clone()), false);
+            let mended = mend(Arc::new(scene.disk.clone()), StoreOptions::default(), false);
             let faults = mended.as_ref().is_ok_and(|report| !report.is_clean());
             scene.disk.heal();
             scene.reopen();

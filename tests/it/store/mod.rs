@@ -12,6 +12,7 @@ mod derived;
 mod faults;
 mod golden;
 mod latched;
+mod lost_tables;
 mod mend;
 mod pairs;
 mod rotting;

@@ -45,7 +45,8 @@ pub struct MendReport {
     /// Rows removed; 0 in a dry run.
     pub rows_removed: u64,
     /// Trees of which rows are left that something refers to, trees with counts and states that are
-    /// both damaged, and two trees of one name: the steps say what to do.
+    /// both damaged, two trees of one name, and block data on or beside a page that cannot be read: the
+    /// steps say what to do.
     pub not_mended: u64,
     /// The first [`MEND_STEPS_SHOWN`] steps, in order.
     pub steps: Vec<MendStep>,
@@ -87,8 +88,11 @@ const TREES_PER_WALK: usize = 65_536;
 /// # Errors
 /// As for [`Store::open`] and [`Store::open_read_only`]; [`StoreError`] if the storage fails or a
 /// row is damaged.
-pub fn mend(provider: Arc<dyn StorageProvider>, dry_run: bool) -> Result<MendReport, StoreError> {
-    let options = StoreOptions::default();
+pub fn mend(
+    provider: Arc<dyn StorageProvider>,
+    options: StoreOptions,
+    dry_run: bool,
+) -> Result<MendReport, StoreError> {
     let store = if dry_run { Store::open_read_only(provider, options) } else { Store::open(provider, options) }?;
     let mut mender = Mender { store, report: MendReport { dry_run, ..MendReport::default() } };
     mender.rows()?;
@@ -200,7 +204,9 @@ impl Mender {
         if self.report.dry_run {
             return Ok(());
         }
-        self.drop_data(&[tree])?;
+        if !self.drop_data(&[tree])? {
+            return Ok(());
+        }
         loop {
             let limit = ROWS_PER_STEP;
             let command =
@@ -223,6 +229,9 @@ impl Mender {
         while let Some(at) = from {
             let found = self.store.leftovers(at, TREES_PER_STEP)?;
             from = found.next;
+            if let Some(error) = found.unread {
+                self.stays(format!("block data from tree {at} on was passed over: {error}"));
+            }
             for tree in &found.trees {
                 self.report.leftover_data += 1;
                 self.report.step(format!("tree {tree}: block data that no tree needs"));
@@ -234,13 +243,23 @@ impl Mender {
         Ok(())
     }
 
-    fn drop_data(&mut self, trees: &[TreeNumber]) -> Result<(), StoreError> {
-        let mut left = trees;
+    /// Returns whether all of it could be removed.
+    fn drop_data(&mut self, trees: &[TreeNumber]) -> Result<bool, StoreError> {
+        let (mut left, mut all) = (trees, true);
         while !left.is_empty() {
-            let (rows, through) = self.store.drop_blocks(left, ROWS_PER_STEP)?;
-            self.report.rows_removed += rows as u64;
-            left = &left[through..];
+            let dropped = self.store.drop_blocks(left, ROWS_PER_STEP)?;
+            self.report.rows_removed += dropped.rows as u64;
+            for (tree, error) in dropped.kept {
+                self.stays(format!("tree {tree}: its block data stays, restore a backup to be rid of it: {error}"));
+                all = false;
+            }
+            left = &left[dropped.through..];
         }
-        Ok(())
+        Ok(all)
+    }
+
+    fn stays(&mut self, what: String) {
+        self.report.not_mended += 1;
+        self.report.step(what);
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, Value};
+use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, Value};
 
 use crate::store::error::StoreError;
 use crate::store::records::DataPlace;
@@ -12,18 +12,21 @@ use crate::store::redb::errors::DbResult;
 use crate::store::redb::open::Store;
 use crate::store::redb::read::Reader;
 use crate::store::redb::tables::InRedb;
+use crate::store::redb::transaction::Snapshot;
 use crate::store::schema::{
     Blocks, CHORE_DROP, CHORE_PURGE, Chores, Handles, Hashes, Interior, Lengths, Names, Sources, Sums, Tiles,
     TreeNumber, Trees,
 };
 
 /// A stretch of the search for block data that belongs to no tree.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Leftovers {
     /// Trees whose block data no tree needs.
     pub trees: Vec<TreeNumber>,
     /// The tree at which the search goes on; `None` at its end.
     pub next: Option<TreeNumber>,
+    /// Why trees were passed over, if a page cannot be read. Their data stays.
+    pub unread: Option<StoreError>,
 }
 
 impl Store {
@@ -33,39 +36,64 @@ impl Store {
     /// left out: their data may be coming in.
     ///
     /// # Errors
-    /// [`StoreError`] if the storage fails.
+    /// [`StoreError`] if the storage fails. A page that cannot be read is none.
     pub fn leftovers(&self, from: TreeNumber, limit: usize) -> Result<Leftovers, StoreError> {
         let page = self.blocks_used(self.trees_with_data(from, limit))?;
         // Read after the data: a tree begun meanwhile is seen.
         let reader = self.read()?;
         let begun = reader.head()?.next_tree;
-        let mut out = Leftovers { trees: Vec::new(), next: page.next.filter(|next| *next < begun) };
+        let mut out = Leftovers { trees: Vec::new(), next: page.next.filter(|next| *next < begun), ..page };
         for tree in page.trees.into_iter().filter(|tree| *tree < begun) {
-            if reader.is_left_over(tree)? {
-                out.trees.push(tree);
+            match reader.is_left_over(tree) {
+                Ok(true) => out.trees.push(tree),
+                Ok(false) => {}
+                // Its data stays: a row that cannot be read may need it.
+                Err(error) if error.is_of_the_place() => out.unread = Some(error),
+                Err(error) => return Err(error),
             }
         }
         Ok(out)
     }
 
     fn trees_with_data(&self, from: TreeNumber, limit: usize) -> Result<Leftovers, StoreError> {
-        self.blocks_db()?.begin_read()?.look(|txn| {
-            let (blocks, sources) =
-                (txn.open_table(Blocks::DEFINITION).db()?, txn.open_table(Sources::DEFINITION).db()?);
-            let sums = txn.open_table(Sums::DEFINITION).db()?;
-            let mut out = Leftovers { trees: Vec::new(), next: Some(from) };
-            while let Some(at) = out.next.filter(|_| out.trees.len() < limit) {
-                let found = [
-                    first_tree(&blocks, (at, 0), |key| key.0)?,
-                    first_tree(&sources, (at, 0), |key| key.0)?,
-                    first_tree(&sums, (at, 0), |key| key.0)?,
-                ];
-                let first = found.into_iter().flatten().min();
-                out.trees.extend(first);
-                out.next = first.and_then(|tree| tree.checked_add(1));
+        let snapshot = self.blocks_db()?.begin_read()?;
+        let mut out = Leftovers { next: Some(from), ..Leftovers::default() };
+        while let Some(at) = out.next.filter(|_| out.trees.len() < limit) {
+            let found = [
+                first_with_rows(&snapshot, Blocks::DEFINITION, ((at, 0), |key| key.0), &mut out.unread)?,
+                first_with_rows(&snapshot, Sources::DEFINITION, ((at, 0), |key| key.0), &mut out.unread)?,
+                first_with_rows(&snapshot, Sums::DEFINITION, ((at, 0), |key| key.0), &mut out.unread)?,
+            ];
+            let first = found.into_iter().flatten().min();
+            out.trees.extend(first);
+            out.next = first.and_then(|tree| tree.checked_add(1));
+        }
+        Ok(out)
+    }
+}
+
+/// The first tree with a row of a table of the block file, from a key on. Rows on pages that cannot
+/// be read are passed over, and the failure is noted.
+fn first_with_rows<K, V>(
+    snapshot: &Snapshot,
+    table: TableDefinition<'static, K, V>,
+    (from, tree_of): (K, fn(K) -> TreeNumber),
+    unread: &mut Option<StoreError>,
+) -> Result<Option<TreeNumber>, StoreError>
+where
+    K: Key + Copy + for<'k> Value<SelfType<'k> = K> + std::borrow::Borrow<K> + 'static,
+    V: Value + 'static,
+{
+    let first = |from: K| snapshot.look(|txn| first_tree(&txn.open_table(table).db()?, from, tree_of));
+    match first(from) {
+        Err(error) if error.is_of_the_place() => {
+            *unread = Some(error);
+            match snapshot.first_readable(table, K::as_bytes(&from).as_ref())? {
+                Some(key) => first(K::from_bytes(&key)),
+                None => Ok(None),
             }
-            Ok(out)
-        })
+        }
+        found => found,
     }
 }
 
