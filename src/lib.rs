@@ -67,7 +67,7 @@ pub use gate::{
 #[cfg(feature = "gate")]
 pub use policy::window::Quota;
 #[cfg(feature = "engine")]
-pub use store::records::{
+pub use store::rows::{
     DataPlace, EntryKind, Exposure, HashReason, HashWork, StoreTotals, Strategy, StrategyAccount, TreeState,
     UnknownStrategy, UsefulnessAccount,
 };

@@ -145,6 +145,24 @@ fn redb_outside_the_store_is_found() {
 }
 
 #[test]
+fn the_list_of_parts_has_no_verbs() {
+    expect_clean(verbs_of_the_list);
+}
+
+#[test]
+fn a_verb_of_the_list_of_parts_is_found() {
+    for planted in ["impl Core { fn f(&self) {} }", "impl<'a> super::core::Core { fn f(&self) {} }"] {
+        expect_found(verbs_of_the_list, "src/engine/answers/submit.rs", planted);
+    }
+    let constructor = "impl Core { pub(super) fn new() -> Self { Self }  }";
+    expect_none(verbs_of_the_list, "src/engine/core.rs", constructor);
+    expect_found(verbs_of_the_list, "src/engine/core.rs", "impl Core { fn new() {} fn f(&self) {} }");
+    let over =
+        "fn f(core: &Core) {} impl CoreReader { fn f(&self) {} } impl Drop for Held<Core> { fn drop(&mut self) {} }";
+    expect_none(verbs_of_the_list, "src/engine/answers/submit.rs", over);
+}
+
+#[test]
 fn the_command_uses_the_public_interface_only() {
     expect_clean(internals_in_the_command);
 }
@@ -436,6 +454,22 @@ fn redb_outside_the_store(file: &File) -> Vec<Finding> {
     };
     let named = |at: &usize| file.tokens[*at].text == "redb" && !(own && folder(*at));
     (0..file.tokens.len()).filter(named).map(|at| (file.tokens[at].line, what.to_owned())).collect()
+}
+
+/// Methods of `Core` beside its constructor.
+fn verbs_of_the_list(file: &File) -> Vec<Finding> {
+    if !file.path.starts_with("src/engine/") {
+        return Vec::new();
+    }
+    let of_list = |tokens: &[Token]| {
+        let head = tokens.iter().take_while(|token| token.text != "{");
+        tokens[0].text == "impl" && head.last().is_some_and(|last| last.text == "Core")
+    };
+    if file.path != "src/engine/core.rs" {
+        return file.find(of_list, "`Core` is a list of parts: write a function over `&Core`");
+    }
+    let method = |tokens: &[Token]| tokens[0].text == "fn" && tokens.get(1).is_some_and(|name| name.text != "new");
+    file.find(method, "the list of parts has a constructor and nothing else")
 }
 
 fn internals_in_the_command(file: &File) -> Vec<Finding> {

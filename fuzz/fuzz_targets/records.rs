@@ -4,9 +4,9 @@
 use std::fmt::Debug;
 
 use libfuzzer_sys::fuzz_target;
-use pouw::internal::store::records::{
+use pouw::internal::store::rows::{
     AccountRow, ClaimRow, ClientRow, GroupRow, Head, LeafState, LedgerRow, LengthRow, ProvenanceRow, QuorumRow,
-    RecordError, SourceRow, StandingRow, TileRow, TreeRow, seal, unseal,
+    RowError, SourceRow, StandingRow, TileRow, TreeRow, seal, unseal,
 };
 
 /// The keys under which the rows are read.
@@ -73,7 +73,7 @@ fn variable(data: &[u8]) {
     survives!(QuorumRow, "quorums-0", PAIR);
 }
 
-fn read<T: Debug>(table: &str, row: Result<T, RecordError>) -> Option<T> {
+fn read<T: Debug>(table: &str, row: Result<T, RowError>) -> Option<T> {
     match row {
         Ok(row) => Some(row),
         Err(error) => {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::protocol::UnixMillis;
-use crate::store::records::CopyRow;
+use crate::store::rows::CopyRow;
 use crate::store::{BackupFailure, BackupProgress, OnBackup, StorageProvider, StoreDirectory, StoreError, StoreFile};
 
 use super::event::Event;

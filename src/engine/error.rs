@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crate::merkle::Position;
 use crate::protocol::{Malformed, Reason, TokenError};
 use crate::store::StoreError;
-use crate::store::records::TreeState;
+use crate::store::rows::TreeState;
 
 use super::checked::ConfigError;
 

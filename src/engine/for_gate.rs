@@ -43,7 +43,7 @@ impl ForGate<'_> {
     /// [`PouwEngine::now`].
     #[cfg(feature = "gate")]
     pub fn window_ms(&self) -> u64 {
-        self.core().window_ms()
+        self.core().time.window_ms()
     }
 }
 
@@ -55,10 +55,10 @@ pub(crate) struct Reporter(Arc<Core>);
 #[cfg(feature = "gate")]
 impl Reporter {
     pub(crate) fn now_ms(&self) -> u64 {
-        self.0.now_ms()
+        self.0.time.now_ms()
     }
 
     pub(crate) fn survived(&self, pulse: &Pulse, panicked: Panicked) {
-        self.0.events.survived(pulse, self.0.now_ms(), panicked);
+        self.0.events.survived(pulse, self.0.time.now_ms(), panicked);
     }
 }

@@ -96,7 +96,7 @@ impl PouwEngine {
     /// the wall clock and the newest time in the store, from then on a monotonic clock's. It never
     /// falls, whatever happens to the wall clock.
     pub fn now(&self) -> UnixMillis {
-        UnixMillis(self.core().now_ms())
+        UnixMillis(self.core().time.now_ms())
     }
 
     pub(super) fn core(&self) -> &Arc<Core> {
@@ -111,7 +111,8 @@ const _: fn() = || {
 
 impl Inner {
     fn close(&self) {
-        self.core.close();
+        self.core.writer.close();
+        self.core.background.wake();
         self.core.scrub.end();
         // A statement of its own, so that the threads are not joined with the lock held.
         let threads = std::mem::take(&mut *self.threads.lock());

@@ -2,13 +2,14 @@
 
 use crate::merkle::{Commitment, InclusionProof, LeafIndex, Shape};
 use crate::protocol::{ClientDigest, DifficultyTier, MicroJoules, UnixMillis, WorkId};
-use crate::store::records::{EntryKind, LedgerRow, TreeState};
+use crate::store::rows::{EntryKind, LedgerRow, TreeState};
 use crate::store::{self, Command, NO_ENTRY, Outcome, Refused, StoreError, VOTED};
 
 use super::error::{DebitError, TreeError, WriteError};
 use super::handle::PouwEngine;
 use super::tree_id::TreeId;
 use super::trees::commitment::commitment;
+use crate::engine::trees::stored;
 
 /// One entry of the ledger: a credit, a debit, or a correction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,9 +199,9 @@ impl PouwEngine {
             key,
             client: *self.client_digest(client).as_bytes(),
             amount: amount.0,
-            at_ms: core.now_ms(),
+            at_ms: core.time.now_ms(),
         };
-        match core.write(Command::Debit(debit))? {
+        match core.writer.write(Command::Debit(debit))? {
             Outcome::Debited { seq, balance, repeated } => Ok(Debit { seq, balance: MicroJoules(balance), repeated }),
             Outcome::Refused(Refused::Insufficient { balance }) => {
                 Err(DebitError::Insufficient { balance, amount: amount.0 })
@@ -229,7 +230,7 @@ impl PouwEngine {
             _ => entry.start,
         };
         let leaf = LeafIndex(leaf);
-        let proof = core.prove_leaf(tree, &row, leaf)?;
+        let proof = stored::prove_leaf(core, tree, &row, leaf)?;
         Ok(Some(WorkProof { leaf, commitment: commitment(&row), proof }))
     }
 

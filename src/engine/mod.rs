@@ -50,6 +50,7 @@ mod tallies;
 pub mod testing;
 mod tree_id;
 mod trees;
+mod turns;
 mod upkeep;
 mod work;
 mod writer;

@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crossbeam_channel::bounded;
-
 use crate::protocol::Keyring;
 use crate::store::Store;
 
@@ -18,7 +16,11 @@ use super::handle::{Inner, PouwEngine};
 use super::keys::Keys;
 use super::locks::{Rank, Ranked};
 use super::runtime::Runtime;
-use super::{scrub, upkeep, writer};
+use super::upkeep::thread::UpkeepThread;
+use super::writer::Writer;
+use super::{upkeep, writer};
+use crate::engine::clients::difficulty;
+use crate::engine::scrub;
 
 impl PouwEngine {
     /// Opens the store in the directory `path`, making both if need be.
@@ -66,21 +68,20 @@ impl PouwEngine {
         let ahead_ms = if high_water_ms > 0 { wall_ms.saturating_sub(high_water_ms) } else { 0 };
         let store_keyring = Keyring::new(&store.identity().digest_key).map_err(secret_error)?;
         let time = EngineTime::start(runtime.clock, high_water_ms);
-        let (lanes, inbox) = writer::job::lanes(config.settings.waiting_answers_max);
-        let (wake, woken) = bounded(1);
-        let background = config.settings.background;
+        let (writer, inbox) = Writer::new(store, config.settings.waiting_answers_max, time.now_ms());
+        let (background, woken) = UpkeepThread::new(config.settings.background, time.now_ms());
         let core =
-            Arc::new(Core::new(config, Keys::new(keyring, store_keyring), store, time, lanes, wake, runtime.events));
-        core.load_standings()?;
-        core.load_scrub()?;
+            Arc::new(Core::new(config, Keys::new(keyring, store_keyring), time, writer, background, runtime.events));
+        difficulty::load_standings(&core)?;
+        scrub::load_scrub(&core)?;
         if ahead_ms > clock::AHEAD_TOLD_MS {
             core.events.emit(Event::ClockAhead { wall_ms, high_water_ms });
         }
         let failed = |e: std::io::Error| OpenError::Thread(e.to_string());
         let mut threads = vec![writer::thread::start(core.clone(), inbox).map_err(failed)?];
-        if background {
+        if core.background.pulse.is_some() {
             threads.push(upkeep::background::start(core.clone(), woken).map_err(failed)?);
-            core.wake();
+            core.background.wake();
         }
         threads.extend(scrub::start(&core).map_err(failed)?);
         Ok(Self { inner: Arc::new(Inner { core, threads: Ranked::new(Rank::Threads, threads) }) })

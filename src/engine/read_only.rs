@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crossbeam_channel::bounded;
-
 use crate::protocol::Keyring;
 use crate::store::{Store, StoreError, random};
 
@@ -17,7 +15,10 @@ use super::handle::{Inner, PouwEngine};
 use super::keys::Keys;
 use super::locks::{Rank, Ranked};
 use super::runtime::Runtime;
-use super::writer::job::lanes;
+use super::upkeep::thread::UpkeepThread;
+use super::writer::Writer;
+use crate::engine::clients::difficulty;
+use crate::engine::scrub;
 
 impl PouwEngine {
     /// Opens the store in the directory `path` to be read: its trees, ledger, counters, exports and
@@ -75,12 +76,12 @@ impl PouwEngine {
         let store_keyring = Keyring::new(&store.identity().digest_key).map_err(no_keys)?;
         let time = EngineTime::start(runtime.clock, store.head().clock_ms);
         // Nothing is ever sent to either: what would be is refused before.
-        let (lanes, _) = lanes(1);
-        let (wake, _) = bounded(1);
+        let (writer, _) = Writer::new(store, 1, time.now_ms());
+        let (background, _) = UpkeepThread::new(false, time.now_ms());
         let core =
-            Arc::new(Core::new(config, Keys::new(keyring, store_keyring), store, time, lanes, wake, runtime.events));
-        core.load_standings()?;
-        core.load_scrub()?;
+            Arc::new(Core::new(config, Keys::new(keyring, store_keyring), time, writer, background, runtime.events));
+        difficulty::load_standings(&core)?;
+        scrub::load_scrub(&core)?;
         Ok(Self { inner: Arc::new(Inner { core, threads: Ranked::new(Rank::Threads, Vec::new()) }) })
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::protocol::ByTier;
-use crate::store::records::{StoreTotals, UsefulnessAccount};
+use crate::store::rows::{StoreTotals, UsefulnessAccount};
 
 use super::backlog::queue::Queue;
 use super::clients::response_times::ResponseTimes;
@@ -11,6 +11,8 @@ use super::handle::PouwEngine;
 use super::pulse::ThreadStats;
 use super::scrub::ScrubStats;
 use super::tree_id::TreeId;
+use crate::engine::clients::response_times;
+use crate::engine::scrub::walk;
 
 /// Counters and sizes of an engine. Counts named `this_boot` start at zero with every open;
 /// `totals` are durable.
@@ -124,14 +126,14 @@ impl PouwEngine {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         // Everything that may wait for something is read before the queue is locked.
         let ((state, blocks), dirty_clients) = (core.store.file_bytes(), core.store.dirty_clients());
-        let responses = core.response_times();
+        let responses = response_times::response_times(core);
         let refused_waiting = core.refused.len();
         let refused_bytes = core.refused.memory_bytes();
         let (standings, standings_waiting, standings_bytes) = {
             let standings = core.clients.standings.lock();
             (standings.len(), standings.waiting(), standings.memory_bytes())
         };
-        let (account, scrub) = (self.account(), core.scrub_stats());
+        let (account, scrub) = (self.account(), walk::scrub_stats(core));
         let queue = core.queue.lock();
         let queue_bytes = queue.ring.memory_bytes() + queue.leases.memory_bytes();
         Stats {
@@ -166,12 +168,12 @@ impl PouwEngine {
             scrub,
             failure: core.store.failure().map(str::to_owned),
             threads: {
-                let now_ms = core.now_ms();
-                let writer = (!core.store.is_read_only()).then_some(&core.writer_pulse);
-                let pulses = writer.into_iter().chain(&core.upkeep_pulse).chain(&core.scrub.pulse);
+                let now_ms = core.time.now_ms();
+                let writer = (!core.store.is_read_only()).then_some(&core.writer.pulse);
+                let pulses = writer.into_iter().chain(&core.background.pulse).chain(&core.scrub.pulse);
                 pulses.map(|pulse| pulse.look(now_ms)).collect()
             },
-            closed: core.store.is_closed() || core.lanes.is_closed(),
+            closed: core.store.is_closed() || core.writer.lanes.is_closed(),
         }
     }
 }

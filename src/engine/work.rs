@@ -1,7 +1,7 @@
 //! The work of hashing, as the account of usefulness counts it.
 
 use crate::merkle::AlignedRange;
-use crate::store::records::HashWork;
+use crate::store::rows::HashWork;
 
 /// The work in a unit: its leaves, by their lengths, and the parents above them.
 pub(in crate::engine) fn unit_work(range: &AlignedRange, lengths: impl Iterator<Item = u64>) -> HashWork {

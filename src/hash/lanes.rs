@@ -7,7 +7,8 @@
 use alloc::{vec, vec::Vec};
 use core::fmt;
 
-use super::{Checksum, hash_parent, sha3_512};
+use super::checksum::Checksum;
+use super::scalar::{hash_parent, sha3_512};
 
 /// A kernel that hashes several messages side by side.
 pub trait HashLanes: fmt::Debug + Send + Sync {

@@ -50,6 +50,7 @@ mod fold;
 mod proof;
 mod range;
 mod shape;
+mod sizes;
 mod streaming;
 
 #[doc(hidden)]
@@ -61,30 +62,11 @@ pub use proof::{InclusionProof, MAX_SIBLINGS, ProofError, ProveError, prove};
 pub use range::AlignedRange;
 pub use shape::{LeafIndex, Level, Position, Shape, ShapeError};
 #[doc(hidden)]
+pub use sizes::{GROUP_LEAVES, GROUP_ORDER, TILE_LEAVES, TILE_ORDER};
+pub use sizes::{MAX_LEAVES, MAX_ORDER};
+#[doc(hidden)]
 pub use streaming::LevelFolder;
 pub use streaming::{StreamError, StreamingRoot};
-
-/// Leaves of a full tile, the unit of storage: `2^TILE_ORDER`.
-#[doc(hidden)]
-pub const TILE_LEAVES: u64 = 1 << TILE_ORDER;
-
-/// Levels that a full tile folds.
-#[doc(hidden)]
-pub const TILE_ORDER: u8 = 5;
-
-/// Leaves of a full group, half a tile: `2^GROUP_ORDER`.
-#[doc(hidden)]
-pub const GROUP_LEAVES: u64 = 1 << GROUP_ORDER;
-
-/// Levels that a full group folds.
-#[doc(hidden)]
-pub const GROUP_ORDER: u8 = 4;
-
-/// Most leaves of a tree: `2^MAX_ORDER`, half a pebibyte in leaves of 512 bytes.
-pub const MAX_LEAVES: u64 = 1 << MAX_ORDER;
-
-/// Largest order of an aligned range, and the height of the largest tree.
-pub const MAX_ORDER: u8 = 40;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Aligned ranges of leaves: the leaves of a unit of work, or of a stored tile.
 
-use super::{LeafIndex, Level, MAX_ORDER, Position, Shape, ShapeError, TILE_ORDER};
+use super::shape::{LeafIndex, Level, Position, Shape, ShapeError};
+use super::sizes::{GROUP_ORDER, MAX_ORDER, TILE_ORDER};
 
 /// The leaves `[start, min(start + 2^order, n))` of a tree of n leaves, `start` a multiple of
 /// `2^order`.
@@ -24,6 +25,36 @@ pub struct AlignedRange {
     end: u64,
     order: u8,
     height: u8,
+}
+
+impl Shape {
+    /// The leaves of tile number `tile`.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::TileOutOfRange`] if there is no such tile.
+    #[doc(hidden)]
+    pub fn tile_range(self, tile: u64) -> Result<AlignedRange, ShapeError> {
+        let tiles = self.tiles();
+        if tile >= tiles {
+            return Err(ShapeError::TileOutOfRange { tile, tiles });
+        }
+        AlignedRange::new(self, tile << TILE_ORDER, TILE_ORDER)
+    }
+
+    /// The leaves of group number `group`.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::GroupOutOfRange`] if there is no such group.
+    #[doc(hidden)]
+    pub fn group_range(self, group: u64) -> Result<AlignedRange, ShapeError> {
+        let groups = self.groups();
+        if group >= groups {
+            return Err(ShapeError::GroupOutOfRange { group, groups });
+        }
+        AlignedRange::new(self, group << GROUP_ORDER, GROUP_ORDER)
+    }
 }
 
 #[expect(clippy::len_without_is_empty, reason = "a range holds at least one leaf")]

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{AlignedRange, GROUP_LEAVES, GROUP_ORDER, MAX_LEAVES, TILE_LEAVES, TILE_ORDER};
+use super::sizes::{GROUP_LEAVES, MAX_LEAVES, MAX_ORDER, TILE_LEAVES};
 
 /// The geometry of a tree, which follows from its number of leaves.
 ///
@@ -46,6 +46,12 @@ impl Shape {
         (u64::BITS - (self.leaves - 1).leading_zeros()) as u8
     }
 
+    /// Returns the level of the groups' tops, if any level is above it.
+    #[cfg(feature = "engine")]
+    pub(crate) const fn group_level(self) -> Level {
+        Level(self.height().saturating_sub(super::sizes::GROUP_ORDER))
+    }
+
     /// The level of the leaves, which is the height.
     pub const fn leaf_level(self) -> Level {
         Level(self.height())
@@ -79,34 +85,6 @@ impl Shape {
     #[doc(hidden)]
     pub const fn groups(self) -> u64 {
         self.leaves.div_ceil(GROUP_LEAVES)
-    }
-
-    /// The leaves of tile number `tile`.
-    ///
-    /// # Errors
-    ///
-    /// [`ShapeError::TileOutOfRange`] if there is no such tile.
-    #[doc(hidden)]
-    pub fn tile_range(self, tile: u64) -> Result<AlignedRange, ShapeError> {
-        let tiles = self.tiles();
-        if tile >= tiles {
-            return Err(ShapeError::TileOutOfRange { tile, tiles });
-        }
-        AlignedRange::new(self, tile << TILE_ORDER, TILE_ORDER)
-    }
-
-    /// The leaves of group number `group`.
-    ///
-    /// # Errors
-    ///
-    /// [`ShapeError::GroupOutOfRange`] if there is no such group.
-    #[doc(hidden)]
-    pub fn group_range(self, group: u64) -> Result<AlignedRange, ShapeError> {
-        let groups = self.groups();
-        if group >= groups {
-            return Err(ShapeError::GroupOutOfRange { group, groups });
-        }
-        AlignedRange::new(self, group << GROUP_ORDER, GROUP_ORDER)
     }
 
     /// Returns whether there is a node at `position`.
@@ -146,8 +124,8 @@ pub enum ShapeError {
         /// The requested number.
         leaves: u64,
     },
-    /// A range of a higher order than [`MAX_ORDER`](super::MAX_ORDER).
-    #[error("invalid order: expected at most {}, found {order}", super::MAX_ORDER)]
+    /// A range of a higher order than [`MAX_ORDER`].
+    #[error("invalid order: expected at most {}, found {order}", MAX_ORDER)]
     OrderTooHigh {
         /// The requested order.
         order: u8,

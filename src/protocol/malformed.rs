@@ -4,8 +4,6 @@ use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 
-use super::Reason;
-
 /// An invalid message: the invalid member, what was expected and what was found.
 ///
 /// It quotes at most a few printable characters of the input.
@@ -45,11 +43,6 @@ impl Malformed {
     /// Returns what was found, shortened.
     pub fn found(&self) -> &str {
         &self.found
-    }
-
-    /// Returns the wire reason: always [`Reason::Malformed`].
-    pub const fn reason(&self) -> Reason {
-        Reason::Malformed
     }
 
     /// Renames the member.

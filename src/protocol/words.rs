@@ -200,3 +200,10 @@ macro_rules! word_list {
 word_list!(DifficultyTier, "difficulty", "low, medium or high");
 word_list!(WorkUnitOperation, "operation", "leaf_hash, subtree_hash or interior_hash");
 word_list!(Reason, "reason", "a reason of the table of responses");
+
+impl Malformed {
+    /// Returns the wire reason: always [`Reason::Malformed`].
+    pub const fn reason(&self) -> Reason {
+        Reason::Malformed
+    }
+}

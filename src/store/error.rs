@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::store::records::RecordError;
+use crate::store::rows::RowError;
 
 /// A failure of the store. The text of each says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -123,8 +123,8 @@ impl StoreError {
 
 /// For the store, which alone knows rows.
 #[doc(hidden)]
-impl From<RecordError> for StoreError {
-    fn from(RecordError { table, what }: RecordError) -> Self {
+impl From<RowError> for StoreError {
+    fn from(RowError { table, what }: RowError) -> Self {
         Self::Record { table, what }
     }
 }

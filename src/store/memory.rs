@@ -6,7 +6,7 @@ use std::ops::{Bound, ControlFlow, RangeBounds};
 
 use super::error::StoreError;
 use super::port::{Found, More, Rows, RowsMut, bounds};
-use super::records::RecordError;
+use super::rows::RowError;
 use super::schema::{self, Meta, each_state_table};
 use super::table::{Owned, Table};
 
@@ -71,7 +71,7 @@ impl<T: InMemory> Rows<T> for Tables {
         &self,
         _: T,
         range: impl RangeBounds<Owned<T>>,
-        mut with: impl FnMut(Owned<T>, Result<T::Row, RecordError>) -> More,
+        mut with: impl FnMut(Owned<T>, Result<T::Row, RowError>) -> More,
     ) -> Result<(), StoreError> {
         for (key, bytes) in within::<T>(T::rows(self), &range) {
             let (key, row) = found::<T>(key, bytes);

@@ -22,8 +22,8 @@ mod memory;
 mod mistakes;
 mod port;
 mod random;
-pub mod records;
 mod redb;
+pub mod rows;
 mod rules;
 mod schema;
 mod table;
@@ -31,7 +31,7 @@ mod table;
 #[cfg(feature = "testing")]
 pub use self::redb::ForRedb;
 pub use self::redb::apply::Applied;
-pub use self::redb::backend::{StorageBackend, StorageProvider, StoreDirectory, StoreFile};
+pub use self::redb::backend::{StorageBackend, StorageProvider, StoreFile};
 pub use self::redb::backup::{BackupFailure, BackupProgress, Copied, OnBackup};
 pub use self::redb::blocks::{BlocksWriter, Renewal};
 #[cfg(feature = "testing")]
@@ -39,6 +39,7 @@ pub use self::redb::check::check_in_runs;
 pub use self::redb::check::{
     CHECK_FINDINGS_SHOWN, CheckFinding, CheckPhase, CheckProgress, CheckReport, OnCheck, check,
 };
+pub use self::redb::directory::StoreDirectory;
 pub use self::redb::mend::{MEND_STEPS_SHOWN, MendReport, MendStep, mend};
 pub use self::redb::open::Store;
 pub use self::redb::options::{Identity, StoreOptions};

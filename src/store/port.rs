@@ -7,7 +7,7 @@
 use std::ops::{Bound, ControlFlow, RangeBounds};
 
 use super::error::StoreError;
-use super::records::{MetaRow, RecordError};
+use super::rows::{MetaRow, RowError};
 use super::schema::{self, Meta, each_state_table};
 use super::table::{Owned, Table};
 
@@ -15,7 +15,7 @@ use super::table::{Owned, Table};
 pub(super) type More = Result<ControlFlow<()>, StoreError>;
 
 /// A row that was found: its key, and the row or why it does not decode.
-pub(super) type Found<T> = (Owned<T>, Result<<T as Table>::Row, RecordError>);
+pub(super) type Found<T> = (Owned<T>, Result<<T as Table>::Row, RowError>);
 
 /// The rows of a table, to be read.
 pub(super) trait Rows<T: Table> {
@@ -36,7 +36,7 @@ pub(super) trait Rows<T: Table> {
         &self,
         table: T,
         range: impl RangeBounds<Owned<T>>,
-        with: impl FnMut(Owned<T>, Result<T::Row, RecordError>) -> More,
+        with: impl FnMut(Owned<T>, Result<T::Row, RowError>) -> More,
     ) -> Result<(), StoreError>;
 
     /// The last row of a range.

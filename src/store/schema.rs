@@ -2,7 +2,7 @@
 //!
 //! Names end in a version suffix: a changed row format is a new table and a migration, never a
 //! reinterpretation. Rows that gained a checksum differ from those without by length or version
-//! byte. Keys are fixed-width tuples. Values are plain bytes that [`records`](super::records)
+//! byte. Keys are fixed-width tuples. Values are plain bytes that [`rows`](super::rows)
 //! decodes explicitly. Each table is a type, which knows its name, its keys and its rows.
 //!
 //! ```text
@@ -37,7 +37,7 @@
 //!                                                    the stores of the first build
 //! ```
 
-use super::records::{
+use super::rows::{
     ClaimRow, ClientRow, GroupRow, LedgerRow, LengthRow, NodeRow, ProvenanceRow, QuorumRow, SourceRow, StandingRow,
     SumRow, TileRow, TreeRow,
 };
@@ -86,8 +86,8 @@ tables! {
     Sums "sums-0": (u64, u64) => SumRow, pair [Vec<u8>];
 }
 
-/// Tables that were added to the first layout: the stores of the first build lack them. A store that
-/// lacks any other is damaged.
+/// Tables that were added to the first layout: the stores of the first build lack them. A store
+/// that lacks any other is damaged.
 pub(super) const ADDED: [&str; 9] = [
     Standings::NAME,
     Provenance::NAME,

@@ -1,7 +1,7 @@
 //! What a table of the [schema](super::schema) is: a name, keys in their order, and rows that have
 //! stored bytes.
 
-use super::records::RecordError;
+use super::rows::RowError;
 
 /// A table of the schema.
 pub(super) trait Table: Copy + 'static {
@@ -17,10 +17,10 @@ pub(super) trait Table: Copy + 'static {
     type Bytes: AsRef<[u8]>;
 
     /// The stored bytes of the row with this key.
-    fn encode(key: &Self::Key, row: &Self::Row) -> Result<Self::Bytes, RecordError>;
+    fn encode(key: &Self::Key, row: &Self::Row) -> Result<Self::Bytes, RowError>;
 
     /// The row of this key.
-    fn decode(key: &Self::Key, bytes: &[u8]) -> Result<Self::Row, RecordError>;
+    fn decode(key: &Self::Key, bytes: &[u8]) -> Result<Self::Row, RowError>;
 }
 
 /// A key that is kept.
@@ -56,11 +56,11 @@ macro_rules! codec {
         type Stored = $crate::store::table::Blob;
         type Bytes = $bytes;
 
-        fn encode(key: &Self::Key, row: &Self::Row) -> Result<Self::Bytes, $crate::store::records::RecordError> {
+        fn encode(key: &Self::Key, row: &Self::Row) -> Result<Self::Bytes, $crate::store::rows::RowError> {
             Ok(row.encode(*key))
         }
 
-        fn decode(key: &Self::Key, bytes: &[u8]) -> Result<Self::Row, $crate::store::records::RecordError> {
+        fn decode(key: &Self::Key, bytes: &[u8]) -> Result<Self::Row, $crate::store::rows::RowError> {
             <Self::Row>::decode(*key, bytes)
         }
     };
@@ -68,11 +68,11 @@ macro_rules! codec {
         type Stored = $crate::store::table::Blob;
         type Bytes = $bytes;
 
-        fn encode(key: &Self::Key, row: &Self::Row) -> Result<Self::Bytes, $crate::store::records::RecordError> {
+        fn encode(key: &Self::Key, row: &Self::Row) -> Result<Self::Bytes, $crate::store::rows::RowError> {
             Ok(row.encode(key.0, key.1))
         }
 
-        fn decode(key: &Self::Key, bytes: &[u8]) -> Result<Self::Row, $crate::store::records::RecordError> {
+        fn decode(key: &Self::Key, bytes: &[u8]) -> Result<Self::Row, $crate::store::rows::RowError> {
             <Self::Row>::decode(key.0, key.1, bytes)
         }
     };
@@ -80,23 +80,23 @@ macro_rules! codec {
         type Stored = $crate::store::table::Blob;
         type Bytes = Vec<u8>;
 
-        fn encode(key: &Self::Key, row: &Self::Row) -> Result<Self::Bytes, $crate::store::records::RecordError> {
-            $crate::store::records::seal(Self::NAME, *key, row)
+        fn encode(key: &Self::Key, row: &Self::Row) -> Result<Self::Bytes, $crate::store::rows::RowError> {
+            $crate::store::rows::seal(Self::NAME, *key, row)
         }
 
-        fn decode(key: &Self::Key, bytes: &[u8]) -> Result<Self::Row, $crate::store::records::RecordError> {
-            $crate::store::records::unseal(Self::NAME, *key, bytes)
+        fn decode(key: &Self::Key, bytes: &[u8]) -> Result<Self::Row, $crate::store::rows::RowError> {
+            $crate::store::rows::unseal(Self::NAME, *key, bytes)
         }
     };
     (bytes) => {
         type Stored = $crate::store::table::Blob;
         type Bytes = Vec<u8>;
 
-        fn encode(_: &Self::Key, row: &Self::Row) -> Result<Self::Bytes, $crate::store::records::RecordError> {
+        fn encode(_: &Self::Key, row: &Self::Row) -> Result<Self::Bytes, $crate::store::rows::RowError> {
             Ok(row.clone())
         }
 
-        fn decode(_: &Self::Key, bytes: &[u8]) -> Result<Self::Row, $crate::store::records::RecordError> {
+        fn decode(_: &Self::Key, bytes: &[u8]) -> Result<Self::Row, $crate::store::rows::RowError> {
             Ok(bytes.to_vec())
         }
     };
@@ -104,13 +104,13 @@ macro_rules! codec {
         type Stored = Self::Row;
         type Bytes = $bytes;
 
-        fn encode(_: &Self::Key, row: &Self::Row) -> Result<Self::Bytes, $crate::store::records::RecordError> {
+        fn encode(_: &Self::Key, row: &Self::Row) -> Result<Self::Bytes, $crate::store::rows::RowError> {
             Ok($crate::store::table::Plain::to_plain(row))
         }
 
-        fn decode(_: &Self::Key, bytes: &[u8]) -> Result<Self::Row, $crate::store::records::RecordError> {
+        fn decode(_: &Self::Key, bytes: &[u8]) -> Result<Self::Row, $crate::store::rows::RowError> {
             $crate::store::table::Plain::from_plain(bytes)
-                .ok_or_else(|| $crate::store::records::damaged(Self::NAME, format!("{} bytes", bytes.len())))
+                .ok_or_else(|| $crate::store::rows::damaged(Self::NAME, format!("{} bytes", bytes.len())))
         }
     };
 }

@@ -20,7 +20,7 @@ use crate::support::disk::{Access, Hooked};
 use crate::support::house::{self, clock, parts};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::Mistake;
-use pouw::internal::store::records::LeafState;
+use pouw::internal::store::rows::LeafState;
 use pouw::internal::store::{Reader, Store};
 use pouw::merkle::{TILE_LEAVES, root};
 use pouw::protocol::{ClientDigest, DifficultyTier, Keyring, WorkId};

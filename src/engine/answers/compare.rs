@@ -5,15 +5,20 @@
 use crate::hash::{Checksum, hash_batch, hash_parent, sha3_512};
 use crate::merkle::{AlignedRange, GROUP_LEAVES, GROUP_ORDER, TILE_LEAVES, fold};
 use crate::policy::lease::Claim;
-use crate::policy::ready::{Loaded, mask_of};
+use crate::policy::ready::Loaded;
 use crate::protocol::{ChallengeToken, Malformed, WorkResult, WorkUnitOperation, data_digest};
-use crate::store::records::{GroupRow, HashReason, HashWork, Strategy, TreeRow};
+use crate::store::rows::{GroupRow, HashReason, HashWork, Strategy, TreeRow};
 use crate::store::{SettleKind, TreeNumber};
 
 use super::token::Inspected;
 use super::verdict::{Follows, Judged, check_fold};
+use crate::engine::answers::again;
+use crate::engine::answers::sample;
+use crate::engine::answers::votes;
+use crate::engine::backlog::damaged;
 use crate::engine::backlog::interior::interior_node;
-use crate::engine::backlog::leaf_bytes::{leaf_bytes, leaf_lengths, load_tile};
+use crate::engine::backlog::leaf_bytes::{leaf_bytes, leaf_lengths};
+use crate::engine::backlog::synthetic;
 use crate::engine::core::Core;
 use crate::engine::error::SubmitError;
 use crate::engine::event::Event;
@@ -58,249 +63,220 @@ impl Expected {
     }
 }
 
-impl Core {
-    /// Judges a result that names the right unit and token.
-    pub(in crate::engine) fn verify(
-        &self,
-        inspected: &Inspected,
-        result: &WorkResult,
-        claim: Claim,
-    ) -> Result<Judged, SubmitError> {
-        let Claim::Leaves { tree, range } = claim else {
-            return self.verify_stored(inspected, result, claim, None);
-        };
-        let row = self.store.read()?.tree(tree)?.ok_or(SubmitError::Withdrawn)?;
-        match row.strategy {
-            Strategy::SampledAudit { k } => self.verify_sample(inspected, result, (tree, &row), range, k),
-            Strategy::Redundant { quorum } => self.verify_vote(inspected, result, (tree, &row), range, quorum),
-            _ => self.verify_stored(inspected, result, claim, Some(&row)),
-        }
+/// Judges a result that names the right unit and token.
+pub(in crate::engine) fn verify(
+    core: &Core,
+    inspected: &Inspected,
+    result: &WorkResult,
+    claim: Claim,
+) -> Result<Judged, SubmitError> {
+    let Claim::Leaves { tree, range } = claim else {
+        return verify_stored(core, inspected, result, claim, None);
+    };
+    let row = core.store.read()?.tree(tree)?.ok_or(SubmitError::Withdrawn)?;
+    match row.strategy {
+        Strategy::SampledAudit { k } => sample::verify_sample(core, inspected, result, (tree, &row), range, k),
+        Strategy::Redundant { quorum } => votes::verify_vote(core, inspected, result, (tree, &row), range, quorum),
+        _ => verify_stored(core, inspected, result, claim, Some(&row)),
     }
+}
 
-    /// Judges a result against the stored answer, or one computed from stored hashes.
-    fn verify_stored(
-        &self,
-        inspected: &Inspected,
-        result: &WorkResult,
-        claim: Claim,
-        row: Option<&TreeRow>,
-    ) -> Result<Judged, SubmitError> {
-        let token = &inspected.opened;
-        let expected = self.expected(token, claim)?;
-        result.check_shape(expected.leaf_count(), expected.operation()).map_err(SubmitError::Malformed)?;
-        let nodes = expected.nodes;
-        let damage = self.compare(result, token, claim, &expected, row)?;
-        let (kind, leaves, accepted) = match claim {
-            Claim::Leaves { tree, range } => {
-                let row = row.ok_or(SubmitError::Withdrawn)?;
-                self.count_server(row.strategy.index(), HashReason::Folding, stored_top_work(&range));
-                let lengths = leaf_lengths(&self.store.read()?, tree, row, &range)?;
-                let good = (range.start()..).zip(lengths).filter(|(leaf, _)| !damage.is_at(*leaf));
-                let accepted = unit_work(&range, good.map(|(_, length)| length));
-                (SettleKind::Leaves { tree, range, damaged: damage.mask }, range.len(), accepted)
-            }
-            Claim::Interior { tree, level, index } => {
-                let hash = *result.result_hash.as_bytes();
-                let bytes = if expected.pair { 128 } else { 64 };
-                (SettleKind::Interior { tree, level, index, hash }, 1, HashWork::of([bytes]))
-            }
-            Claim::Synthetic => (SettleKind::Synthetic, 1 << token.order.min(4), synthetic_work(token.order)),
-        };
-        let Damage { referee, events, .. } = damage;
-        let follows = Follows { damaged: events, ..Follows::default() };
-        Ok(Judged { kind, nodes, leaves, accepted, audit: HashWork::default(), referee, follows })
-    }
+/// Judges a result against the stored answer, or one computed from stored hashes.
+fn verify_stored(
+    core: &Core,
+    inspected: &Inspected,
+    result: &WorkResult,
+    claim: Claim,
+    row: Option<&TreeRow>,
+) -> Result<Judged, SubmitError> {
+    let token = &inspected.opened;
+    let expected = expected(core, token, claim)?;
+    result.check_shape(expected.leaf_count(), expected.operation()).map_err(SubmitError::Malformed)?;
+    let nodes = expected.nodes;
+    let damage = compare(core, result, token, claim, &expected, row)?;
+    let (kind, leaves, accepted) = match claim {
+        Claim::Leaves { tree, range } => {
+            let row = row.ok_or(SubmitError::Withdrawn)?;
+            core.clients.count_server(row.strategy.index(), HashReason::Folding, stored_top_work(&range));
+            let lengths = leaf_lengths(&core.store.read()?, tree, row, &range)?;
+            let good = (range.start()..).zip(lengths).filter(|(leaf, _)| !damage.is_at(*leaf));
+            let accepted = unit_work(&range, good.map(|(_, length)| length));
+            (SettleKind::Leaves { tree, range, damaged: damage.mask }, range.len(), accepted)
+        }
+        Claim::Interior { tree, level, index } => {
+            let hash = *result.result_hash.as_bytes();
+            let bytes = if expected.pair { 128 } else { 64 };
+            (SettleKind::Interior { tree, level, index, hash }, 1, HashWork::of([bytes]))
+        }
+        Claim::Synthetic => (SettleKind::Synthetic, 1 << token.order.min(4), synthetic_work(token.order)),
+    };
+    let Damage { referee, events, .. } = damage;
+    let follows = Follows { damaged: events, ..Follows::default() };
+    Ok(Judged { kind, nodes, leaves, accepted, audit: HashWork::default(), referee, follows })
+}
 
-    /// Checks that the result names the token's unit, and the token if it names one.
-    pub(in crate::engine) fn check_names(
-        &self,
-        token: &ChallengeToken,
-        text: &str,
-        result: &WorkResult,
-    ) -> Result<(), SubmitError> {
-        #[cfg(feature = "testing")]
-        if self.config.makes(crate::engine::mistake::Mistake::UnitFromBody) {
-            return Ok(());
-        }
-        if result.work_unit_id != token.id {
-            let found = result.work_unit_id.to_string();
-            return Err(SubmitError::Malformed(Malformed::new("workUnitId", "the id in the token", found)));
-        }
-        if result.challenge_token != text {
-            return Err(SubmitError::Malformed(Malformed::new("challengeToken", "the token in the header", "another")));
-        }
-        Ok(())
+/// Checks that the result names the token's unit, and the token if it names one.
+pub(in crate::engine) fn check_names(
+    core: &Core,
+    token: &ChallengeToken,
+    text: &str,
+    result: &WorkResult,
+) -> Result<(), SubmitError> {
+    #[cfg(feature = "testing")]
+    if core.config.makes(crate::engine::mistake::Mistake::UnitFromBody) {
+        return Ok(());
     }
+    if result.work_unit_id != token.id {
+        let found = result.work_unit_id.to_string();
+        return Err(SubmitError::Malformed(Malformed::new("workUnitId", "the id in the token", found)));
+    }
+    if result.challenge_token != text {
+        return Err(SubmitError::Malformed(Malformed::new("challengeToken", "the token in the header", "another")));
+    }
+    Ok(())
+}
 
-    pub(in crate::engine) fn expected(&self, token: &ChallengeToken, claim: Claim) -> Result<Expected, SubmitError> {
-        match claim {
-            Claim::Leaves { tree, range } => {
-                let reader = self.store.read()?;
-                let first = range.start() / GROUP_LEAVES;
-                let count = range.end().div_ceil(GROUP_LEAVES) - first;
-                let groups = reader.groups(tree, first, count as usize)?;
-                let skip = (range.start() % GROUP_LEAVES) as usize;
-                let take = (range.end() - range.start()) as usize;
-                let leaves: Vec<Checksum> =
-                    groups.iter().flat_map(|group| &group.leaves).skip(skip).take(take).copied().collect();
-                if leaves.len() != take {
-                    // A row of them is missing, which this reports.
-                    reader.group(tree, first + groups.len() as u64)?;
-                    return Err(SubmitError::Withdrawn);
-                }
-                let top = stored_top(&range, &groups, &leaves).ok_or(SubmitError::Withdrawn)?;
-                let single = range.order() == 0;
-                let operation = if single { WorkUnitOperation::LeafHash } else { WorkUnitOperation::SubtreeHash };
-                Ok(Expected {
-                    leaves,
-                    top,
-                    fold_levels: range.fold_levels(),
-                    operation,
-                    nodes: range.node_count(),
-                    pair: false,
-                })
+pub(in crate::engine) fn expected(core: &Core, token: &ChallengeToken, claim: Claim) -> Result<Expected, SubmitError> {
+    match claim {
+        Claim::Leaves { tree, range } => {
+            let reader = core.store.read()?;
+            let first = range.start() / GROUP_LEAVES;
+            let count = range.end().div_ceil(GROUP_LEAVES) - first;
+            let groups = reader.groups(tree, first, count as usize)?;
+            let skip = (range.start() % GROUP_LEAVES) as usize;
+            let take = (range.end() - range.start()) as usize;
+            let leaves: Vec<Checksum> =
+                groups.iter().flat_map(|group| &group.leaves).skip(skip).take(take).copied().collect();
+            if leaves.len() != take {
+                // A row of them is missing, which this reports.
+                reader.group(tree, first + groups.len() as u64)?;
+                return Err(SubmitError::Withdrawn);
             }
-            Claim::Interior { tree, level, index } => {
-                let node = interior_node(&self.store.read()?, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
-                if data_digest(&node.bytes()) != token.data_digest {
-                    // A leaf below was corrected since: its children have changed.
-                    return Err(SubmitError::Withdrawn);
-                }
-                let top = hash_parent(&node.left, node.right.as_ref());
-                let operation = WorkUnitOperation::InteriorHash;
-                let pair = node.right.is_some();
-                Ok(Expected { leaves: Vec::new(), top, fold_levels: 0, operation, nodes: 1, pair })
+            let top = stored_top(&range, &groups, &leaves).ok_or(SubmitError::Withdrawn)?;
+            let single = range.order() == 0;
+            let operation = if single { WorkUnitOperation::LeafHash } else { WorkUnitOperation::SubtreeHash };
+            Ok(Expected {
+                leaves,
+                top,
+                fold_levels: range.fold_levels(),
+                operation,
+                nodes: range.node_count(),
+                pair: false,
+            })
+        }
+        Claim::Interior { tree, level, index } => {
+            let node = interior_node(&core.store.read()?, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
+            if data_digest(&node.bytes()) != token.data_digest {
+                // A leaf below was corrected since: its children have changed.
+                return Err(SubmitError::Withdrawn);
             }
-            Claim::Synthetic => {
-                let made_up = self.synthetic_leaves(token);
-                let slices: Vec<&[u8]> = made_up.iter().map(|leaf| leaf.as_slice()).collect();
-                let leaves = hash_batch(&slices);
-                let fold_levels = token.order.min(4);
-                let top = fold(&leaves, fold_levels).ok_or(SubmitError::Withdrawn)?;
-                let single = leaves.len() == 1;
-                let operation = if single { WorkUnitOperation::LeafHash } else { WorkUnitOperation::SubtreeHash };
-                let nodes = synthetic_range(token.order).map_or(1, |range| range.node_count());
-                Ok(Expected { leaves, top, fold_levels, operation, nodes, pair: false })
-            }
+            let top = hash_parent(&node.left, node.right.as_ref());
+            let operation = WorkUnitOperation::InteriorHash;
+            let pair = node.right.is_some();
+            Ok(Expected { leaves: Vec::new(), top, fold_levels: 0, operation, nodes: 1, pair })
+        }
+        Claim::Synthetic => {
+            let made_up = synthetic::synthetic_leaves(core, token);
+            let slices: Vec<&[u8]> = made_up.iter().map(|leaf| leaf.as_slice()).collect();
+            let leaves = hash_batch(&slices);
+            let fold_levels = token.order.min(4);
+            let top = fold(&leaves, fold_levels).ok_or(SubmitError::Withdrawn)?;
+            let single = leaves.len() == 1;
+            let operation = if single { WorkUnitOperation::LeafHash } else { WorkUnitOperation::SubtreeHash };
+            let nodes = synthetic_range(token.order).map_or(1, |range| range.node_count());
+            Ok(Expected { leaves, top, fold_levels, operation, nodes, pair: false })
         }
     }
+}
 
-    /// Compares every hash, whichever differs, so that the time taken reveals nothing.
-    fn compare(
-        &self,
-        result: &WorkResult,
-        token: &ChallengeToken,
-        claim: Claim,
-        expected: &Expected,
-        row: Option<&TreeRow>,
-    ) -> Result<Damage, SubmitError> {
-        let mut wrong = Vec::new();
-        if expected.operation == WorkUnitOperation::SubtreeHash {
-            for (index, (given, right)) in result.leaf_hashes.iter().zip(&expected.leaves).enumerate() {
-                if given != right {
-                    wrong.push(index);
-                }
+/// Compares every hash, whichever differs, so that the time taken reveals nothing.
+fn compare(
+    core: &Core,
+    result: &WorkResult,
+    token: &ChallengeToken,
+    claim: Claim,
+    expected: &Expected,
+    row: Option<&TreeRow>,
+) -> Result<Damage, SubmitError> {
+    let mut wrong = Vec::new();
+    if expected.operation == WorkUnitOperation::SubtreeHash {
+        for (index, (given, right)) in result.leaf_hashes.iter().zip(&expected.leaves).enumerate() {
+            if given != right {
+                wrong.push(index);
             }
         }
-        // A stored top that the stored leaves do not fold to is damage of ours; no client is to
-        // blame.
-        let top_wrong = result.result_hash != expected.top
-            && fold(&expected.leaves, expected.fold_levels) != Some(result.result_hash);
-        if wrong.is_empty() && !top_wrong {
-            return Ok(Damage::default());
-        }
-        let what = wrong.first().map_or_else(|| "resultHash".to_owned(), |index| format!("leafHashes[{index}]"));
-        if let (Claim::Leaves { tree, range }, Some(row)) = (claim, row) {
-            if expected.leaves.len() == 1 {
-                wrong = vec![0];
-            }
-            let data = self.sent_again(token, (tree, row), &range)?;
-            if row.strategy == Strategy::KnownAddress && !wrong.is_empty() {
-                return self.look_for_damage(result, (tree, row), &range, expected, &wrong, &data);
-            }
-            if let Some(index) = wrong.first() {
-                self.own_hash_agrees((tree, row), &range, expected, *index, &data)?;
-            }
-        }
-        Err(SubmitError::WrongResult { what })
     }
+    // A stored top that the stored leaves do not fold to is damage of ours; no client is to
+    // blame.
+    let top_wrong =
+        result.result_hash != expected.top && fold(&expected.leaves, expected.fold_levels) != Some(result.result_hash);
+    if wrong.is_empty() && !top_wrong {
+        return Ok(Damage::default());
+    }
+    let what = wrong.first().map_or_else(|| "resultHash".to_owned(), |index| format!("leafHashes[{index}]"));
+    if let (Claim::Leaves { tree, range }, Some(row)) = (claim, row) {
+        if expected.leaves.len() == 1 {
+            wrong = vec![0];
+        }
+        let data = again::sent_again(core, token, (tree, row), &range)?;
+        if row.strategy == Strategy::KnownAddress && !wrong.is_empty() {
+            return look_for_damage(core, result, (tree, row), &range, expected, &wrong, &data);
+        }
+        if let Some(index) = wrong.first() {
+            own_hash_agrees(core, (tree, row), &range, expected, *index, &data)?;
+        }
+    }
+    Err(SubmitError::WrongResult { what })
+}
 
-    /// Reads the bytes of a unit again. If they differ from those that were sent, the client is not
-    /// to blame for a wrong answer: the unit is withdrawn, and kept back until the server has
-    /// looked at it.
-    pub(in crate::engine) fn sent_again(
-        &self,
-        token: &ChallengeToken,
-        (tree, row): (TreeNumber, &TreeRow),
-        range: &AlignedRange,
-    ) -> Result<Loaded, SubmitError> {
-        let data = self.load_leaves((tree, row), range)?;
-        if data_digest(&data.bytes) != token.data_digest {
-            let what = format!("leaves {} to {} are not what was sent", range.start(), range.end() - 1);
-            return Err(self.keep_back((tree, row), range, Some(&data), &what));
-        }
-        Ok(data)
-    }
-
-    /// Returns the bytes of a unit. It is withdrawn and kept back if their source cannot be read.
-    pub(in crate::engine) fn load_leaves(
-        &self,
-        (tree, row): (TreeNumber, &TreeRow),
-        range: &AlignedRange,
-    ) -> Result<Loaded, SubmitError> {
-        let read = load_tile(&self.store, &self.store.read()?, tree, row, range.tile(), mask_of(range));
-        read.map_err(|error| self.unreadable(tree, range, error))
-    }
-
-    /// Hashes a leaf that differs, as a strike requires: if the bytes do not hash to the stored
-    /// answer, the client is not to blame, and the leaves of which that is true are damaged.
-    fn own_hash_agrees(
-        &self,
-        (tree, row): (TreeNumber, &TreeRow),
-        range: &AlignedRange,
-        expected: &Expected,
-        index: usize,
-        data: &Loaded,
-    ) -> Result<(), SubmitError> {
-        match leaf_bytes(data, index) {
-            Some(bytes) if expected.leaves.get(index).is_some_and(|right| *right == sha3_512(bytes)) => Ok(()),
-            _ => {
-                let what = format!("leaf {} does not hash to the stored answer", range.start() + index as u64);
-                Err(self.keep_back((tree, row), range, Some(data), &what))
-            }
+/// Hashes a leaf that differs, as a strike requires: if the bytes do not hash to the stored
+/// answer, the client is not to blame, and the leaves of which that is true are damaged.
+fn own_hash_agrees(
+    core: &Core,
+    (tree, row): (TreeNumber, &TreeRow),
+    range: &AlignedRange,
+    expected: &Expected,
+    index: usize,
+    data: &Loaded,
+) -> Result<(), SubmitError> {
+    match leaf_bytes(data, index) {
+        Some(bytes) if expected.leaves.get(index).is_some_and(|right| *right == sha3_512(bytes)) => Ok(()),
+        _ => {
+            let what = format!("leaf {} does not hash to the stored answer", range.start() + index as u64);
+            Err(damaged::keep_back(core, (tree, row), range, Some(data), &what))
         }
     }
+}
 
-    /// Hashes the leaves on which an answer differs from the blocks' addresses, until it finds a
-    /// lie. If it finds none, those blocks are damaged, and the client is right.
-    fn look_for_damage(
-        &self,
-        result: &WorkResult,
-        (tree, row): (TreeNumber, &TreeRow),
-        range: &AlignedRange,
-        expected: &Expected,
-        wrong: &[usize],
-        data: &Loaded,
-    ) -> Result<Damage, SubmitError> {
-        let single = expected.leaves.len() == 1;
-        let given: &[Checksum] = if single { std::slice::from_ref(&result.result_hash) } else { &result.leaf_hashes };
-        check_fold(result, given, expected.fold_levels)?;
-        let mut damage = Damage::default();
-        for index in wrong {
-            let bytes = leaf_bytes(data, *index).unwrap_or_default();
-            damage.referee.add(HashWork::of([bytes.len() as u64]));
-            if given.get(*index) != Some(&sha3_512(bytes)) {
-                self.count_server(row.strategy.index(), HashReason::Referee, damage.referee);
-                let what = if single { "resultHash".to_owned() } else { format!("leafHashes[{index}]") };
-                return Err(SubmitError::WrongResult { what });
-            }
-            let leaf = range.start() + *index as u64;
-            damage.mask |= 1 << (leaf % TILE_LEAVES);
-            let address = expected.leaves.get(*index).copied().unwrap_or(Checksum::ZERO);
-            damage.events.push(Event::BlockDamaged { tree: TreeId::new(tree), name: row.name.clone(), leaf, address });
+/// Hashes the leaves on which an answer differs from the blocks' addresses, until it finds a
+/// lie. If it finds none, those blocks are damaged, and the client is right.
+fn look_for_damage(
+    core: &Core,
+    result: &WorkResult,
+    (tree, row): (TreeNumber, &TreeRow),
+    range: &AlignedRange,
+    expected: &Expected,
+    wrong: &[usize],
+    data: &Loaded,
+) -> Result<Damage, SubmitError> {
+    let single = expected.leaves.len() == 1;
+    let given: &[Checksum] = if single { std::slice::from_ref(&result.result_hash) } else { &result.leaf_hashes };
+    check_fold(result, given, expected.fold_levels)?;
+    let mut damage = Damage::default();
+    for index in wrong {
+        let bytes = leaf_bytes(data, *index).unwrap_or_default();
+        damage.referee.add(HashWork::of([bytes.len() as u64]));
+        if given.get(*index) != Some(&sha3_512(bytes)) {
+            core.clients.count_server(row.strategy.index(), HashReason::Referee, damage.referee);
+            let what = if single { "resultHash".to_owned() } else { format!("leafHashes[{index}]") };
+            return Err(SubmitError::WrongResult { what });
         }
-        Ok(damage)
+        let leaf = range.start() + *index as u64;
+        damage.mask |= 1 << (leaf % TILE_LEAVES);
+        let address = expected.leaves.get(*index).copied().unwrap_or(Checksum::ZERO);
+        damage.events.push(Event::BlockDamaged { tree: TreeId::new(tree), name: row.name.clone(), leaf, address });
     }
+    Ok(damage)
 }
 
 /// Returns the top of `range`: from the tops of its groups if it has whole ones, which saves

@@ -36,21 +36,19 @@ enum Dropped {
     Left,
 }
 
-impl Core {
-    /// Holds a lease that has just been inserted, and that no token has.
-    pub(in crate::engine) fn hold_new(&self, lease: &Lease) -> HeldLease<&Self> {
-        let dropped = Dropped::GivenBack;
-        #[cfg(feature = "testing")]
-        let kept = self.config.makes(crate::engine::mistake::Mistake::AdoptionKeepsLease);
-        #[cfg(feature = "testing")]
-        let dropped = if kept { Dropped::Left } else { dropped };
-        HeldLease { core: self, id: lease.id, claim: lease.claim, dropped }
-    }
+/// Holds a lease that has just been inserted, and that no token has.
+pub(in crate::engine) fn hold_new<'c>(core: &'c Core, lease: &Lease) -> HeldLease<&'c Core> {
+    let dropped = Dropped::GivenBack;
+    #[cfg(feature = "testing")]
+    let kept = core.config.makes(crate::engine::mistake::Mistake::AdoptionKeepsLease);
+    #[cfg(feature = "testing")]
+    let dropped = if kept { Dropped::Left } else { dropped };
+    HeldLease { core, id: lease.id, claim: lease.claim, dropped }
+}
 
-    /// Holds the lease of a token that has just been pinned.
-    pub(in crate::engine) fn hold_pinned(&self, id: WorkId, claim: Claim) -> HeldLease<&Self> {
-        HeldLease { core: self, id, claim, dropped: Dropped::Unpinned }
-    }
+/// Holds the lease of a token that has just been pinned.
+pub(in crate::engine) fn hold_pinned(core: &Core, id: WorkId, claim: Claim) -> HeldLease<&Core> {
+    HeldLease { core, id, claim, dropped: Dropped::Unpinned }
 }
 
 impl<C: Deref<Target = Core>> HeldLease<C> {
@@ -130,7 +128,7 @@ impl<C: Deref<Target = Core>> Drop for HeldLease<C> {
                 if let Some(lease) = queue.leases.release(self.id) {
                     queue.give_back(&lease);
                     drop(queue);
-                    self.core.wake();
+                    self.core.background.wake();
                 }
             }
         }
@@ -154,7 +152,7 @@ mod tests {
             Lease { id: WorkId::from_parts(1, [1; 10]), claim, expires_ms: u64::MAX, pinned: true, refusals: 0 };
         let panics = |of_token: bool| {
             core.queue.lock().leases.insert(lease.clone()).unwrap();
-            let held = core.hold_new(&lease);
+            let held = hold_new(core, &lease);
             let held = if of_token { held.of_token() } else { held };
             let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 let _held = held;

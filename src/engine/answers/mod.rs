@@ -1,6 +1,7 @@
 //! Answers of clients: from the token to the commit, and what follows from it.
 
 pub(super) mod adopt;
+pub(super) mod again;
 pub(super) mod compare;
 pub(super) mod held;
 pub(super) mod sample;

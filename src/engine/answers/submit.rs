@@ -11,6 +11,12 @@ use crate::store::{Command, Outcome, Refused, Settle};
 use super::held::HeldLease;
 use super::token::Inspected;
 use super::verdict::{Follows, Judged};
+use crate::engine::answers::adopt;
+use crate::engine::answers::compare;
+use crate::engine::answers::settled;
+use crate::engine::answers::token;
+use crate::engine::backlog::damaged;
+use crate::engine::clients::response_times;
 use crate::engine::config::AwardBasis;
 use crate::engine::core::Core;
 use crate::engine::error::{SubmitError, WriteError};
@@ -65,7 +71,7 @@ impl ForGate<'_> {
         done: impl FnOnce(Result<Accepted, SubmitError>) + Send + 'static,
     ) {
         let core = self.core();
-        match core.judge(inspected, token, result) {
+        match judge(core, inspected, token, result) {
             Err(error) => done(Err(error)),
             Ok((Verified { settle, follows }, held)) => {
                 let (id, client) = (WorkId::from_bytes(settle.id), settle.client);
@@ -76,13 +82,13 @@ impl ForGate<'_> {
                 let job = Job::new(
                     vec![Command::Settle(settle)],
                     move |fate| {
-                        effect_core.observe(seen, fate);
-                        effect_core.after_settle(held, &client, fate);
-                        effect_core.follow(follows, fate);
+                        response_times::observe(&effect_core, seen, fate);
+                        settled::after_settle(&effect_core, held, &client, fate);
+                        settled::follow(&effect_core, follows, fate);
                     },
                     move |written| done(verdict(written, id, award, nodes)),
                 );
-                if let Err((job, error)) = core.write_soon(job) {
+                if let Err((job, error)) = core.writer.write_soon(job) {
                     job.fail(error);
                 }
             }
@@ -96,7 +102,7 @@ impl ForGate<'_> {
     /// Never blocks.
     pub fn touch_with(&self, done: impl FnOnce(Result<(), WriteError>) + Send + 'static) {
         let job = Job::new(vec![Command::Touch], |_| {}, move |written| done(written.map(drop)));
-        if let Err((job, error)) = self.core().write_soon(job) {
+        if let Err((job, error)) = self.core().writer.write_soon(job) {
             job.fail(error);
         }
     }
@@ -122,98 +128,96 @@ fn verdict(
     }
 }
 
-impl Core {
-    /// Does all checks that come before the commit. On success the lease is held, pinned.
-    fn judge(
-        &self,
-        inspected: &Inspected,
-        text: &str,
-        result: &WorkResult,
-    ) -> Result<(Verified, HeldLease<&Self>), SubmitError> {
-        self.still_good(inspected)?;
-        let token = &inspected.opened;
-        let held = self.pin(token)?;
-        let judged = match (self.judge_pinned(inspected, text, result, held.claim()), held.claim()) {
-            // A row of the unit is damaged: no client can answer it now.
-            (Err(SubmitError::Store(error)), Claim::Leaves { tree, range }) => {
-                Err(self.row_at_fault(tree, &range, error))
-            }
-            (judged, _) => judged,
-        };
-        let error = match judged {
-            Ok(verified) => return Ok((verified, held)),
-            Err(error) => error,
-        };
-        if matches!(error, SubmitError::WrongResult { .. }) {
-            let network = self.keys.network_of(&inspected.network);
-            self.clients.heightened.lock().lied(network, self.now_ms());
+/// Does all checks that come before the commit. On success the lease is held, pinned.
+fn judge<'c>(
+    core: &'c Core,
+    inspected: &Inspected,
+    text: &str,
+    result: &WorkResult,
+) -> Result<(Verified, HeldLease<&'c Core>), SubmitError> {
+    token::still_good(core, inspected)?;
+    let token = &inspected.opened;
+    let held = adopt::pin(core, token)?;
+    let judged = match (judge_pinned(core, inspected, text, result, held.claim()), held.claim()) {
+        // A row of the unit is damaged: no client can answer it now.
+        (Err(SubmitError::Store(error)), Claim::Leaves { tree, range }) => {
+            Err(damaged::row_at_fault(core, tree, &range, error))
         }
-        self.after_refusal(held, token, &error);
-        if matches!(error, SubmitError::Withdrawn) {
-            // No lock is held here: what was found damaged is reported at once.
-            self.events.report_stored();
-        }
-        Err(error)
+        (judged, _) => judged,
+    };
+    let error = match judged {
+        Ok(verified) => return Ok((verified, held)),
+        Err(error) => error,
+    };
+    if matches!(error, SubmitError::WrongResult { .. }) {
+        let network = core.keys.network_of(&inspected.network);
+        core.clients.heightened.lock().lied(network, core.time.now_ms());
     }
-
-    fn judge_pinned(
-        &self,
-        inspected: &Inspected,
-        text: &str,
-        result: &WorkResult,
-        claim: Claim,
-    ) -> Result<Verified, SubmitError> {
-        let token = &inspected.opened;
-        let now = self.check_floor(token)?;
-        #[cfg(feature = "testing")]
-        let claim = self.claim_from_body(result, claim);
-        self.check_names(token, text, result)?;
-        let Judged { kind, nodes, leaves, accepted, audit, referee, follows } =
-            self.verify(inspected, result, claim)?;
-        Ok(Verified {
-            settle: Settle {
-                id: *token.id.as_bytes(),
-                expires_ms: token.expires_at.0,
-                client: *token.client.as_bytes(),
-                handle: *token.tree.as_bytes(),
-                kind,
-                tier: token.tier as u8,
-                nodes: u32::try_from(nodes).unwrap_or(u32::MAX),
-                award: self.award(token.tier, nodes, leaves),
-                data_digest: token.data_digest,
-                accepted,
-                audit,
-                referee,
-                at_ms: now,
-                #[cfg(feature = "testing")]
-                skip_consumed_check: self.config.makes(Mistake::SkipConsumedCheck),
-                #[cfg(feature = "testing")]
-                skip_leaf_check: self.config.makes(Mistake::SkipLeafCheck),
-            },
-            follows,
-        })
+    settled::after_refusal(core, held, token, &error);
+    if matches!(error, SubmitError::Withdrawn) {
+        // No lock is held here: what was found damaged is reported at once.
+        core.events.report_stored();
     }
+    Err(error)
+}
 
-    /// The claim to judge: the lease's, or with [`Mistake::UnitFromBody`] the one the body names.
+fn judge_pinned(
+    core: &Core,
+    inspected: &Inspected,
+    text: &str,
+    result: &WorkResult,
+    claim: Claim,
+) -> Result<Verified, SubmitError> {
+    let token = &inspected.opened;
+    let now = token::check_floor(core, token)?;
     #[cfg(feature = "testing")]
-    fn claim_from_body(&self, result: &WorkResult, claim: Claim) -> Claim {
-        if !self.config.makes(Mistake::UnitFromBody) {
-            return claim;
-        }
-        self.queue.lock().leases.find(result.work_unit_id).map_or(claim, |lease| lease.claim)
-    }
+    let claim = claim_from_body(core, result, claim);
+    compare::check_names(core, token, text, result)?;
+    let Judged { kind, nodes, leaves, accepted, audit, referee, follows } =
+        compare::verify(core, inspected, result, claim)?;
+    Ok(Verified {
+        settle: Settle {
+            id: *token.id.as_bytes(),
+            expires_ms: token.expires_at.0,
+            client: *token.client.as_bytes(),
+            handle: *token.tree.as_bytes(),
+            kind,
+            tier: token.tier as u8,
+            nodes: u32::try_from(nodes).unwrap_or(u32::MAX),
+            award: award(core, token.tier, nodes, leaves),
+            data_digest: token.data_digest,
+            accepted,
+            audit,
+            referee,
+            at_ms: now,
+            #[cfg(feature = "testing")]
+            skip_consumed_check: core.config.makes(Mistake::SkipConsumedCheck),
+            #[cfg(feature = "testing")]
+            skip_leaf_check: core.config.makes(Mistake::SkipLeafCheck),
+        },
+        follows,
+    })
+}
 
-    /// Returns what a right answer earns.
-    fn award(&self, tier: DifficultyTier, nodes: u64, leaves: u64) -> u64 {
-        let settings = &self.config.settings;
-        if !settings.award_joule_credits {
-            return 0;
-        }
-        let met = leaves >= 1 << wanted(tier).last().copied().unwrap_or(0);
-        let hashes = match settings.award_basis {
-            AwardBasis::TierAverage if met => [1, 10, 40][tier as usize],
-            _ => nodes,
-        };
-        hashes.saturating_mul(settings.micro_joules_per_hash)
+/// The claim to judge: the lease's, or with [`Mistake::UnitFromBody`] the one the body names.
+#[cfg(feature = "testing")]
+fn claim_from_body(core: &Core, result: &WorkResult, claim: Claim) -> Claim {
+    if !core.config.makes(Mistake::UnitFromBody) {
+        return claim;
     }
+    core.queue.lock().leases.find(result.work_unit_id).map_or(claim, |lease| lease.claim)
+}
+
+/// Returns what a right answer earns.
+fn award(core: &Core, tier: DifficultyTier, nodes: u64, leaves: u64) -> u64 {
+    let settings = &core.config.settings;
+    if !settings.award_joule_credits {
+        return 0;
+    }
+    let met = leaves >= 1 << wanted(tier).last().copied().unwrap_or(0);
+    let hashes = match settings.award_basis {
+        AwardBasis::TierAverage if met => [1, 10, 40][tier as usize],
+        _ => nodes,
+    };
+    hashes.saturating_mul(settings.micro_joules_per_hash)
 }

@@ -3,6 +3,8 @@
 
 use crate::protocol::{ChallengeToken, ClientDigest, DifficultyTier, Malformed, UnixMillis, WorkId};
 
+use crate::engine::answers::adopt;
+use crate::engine::answers::settled;
 use crate::engine::core::Core;
 use crate::engine::error::SubmitError;
 use crate::engine::for_gate::ForGate;
@@ -67,7 +69,7 @@ impl ForGate<'_> {
         token: &str,
         policy: u64,
     ) -> Result<Inspected, SubmitError> {
-        self.core().inspect(client, token, Some(policy))
+        inspect(self.core(), client, token, Some(policy))
     }
 
     /// Returns whether its challenge is known to be over: used, closed or withdrawn. Reads memory
@@ -84,8 +86,8 @@ impl ForGate<'_> {
     /// The challenge was used or withdrawn, or it cannot be determined right now.
     pub fn check_open(&self, inspected: &Inspected) -> Result<(), SubmitError> {
         let core = self.core();
-        core.still_good(inspected)?;
-        core.open_claim(&inspected.opened).map(drop)
+        still_good(core, inspected)?;
+        adopt::open_claim(core, &inspected.opened).map(drop)
     }
 
     /// Counts an unreadable result against its challenge, as [`SubmitError::Malformed`] is counted:
@@ -96,72 +98,70 @@ impl ForGate<'_> {
     /// early, or another copy is being judged. Then nothing is counted.
     pub fn refuse_malformed(&self, inspected: &Inspected) -> Result<(), SubmitError> {
         let core = self.core();
-        core.still_good(inspected)?;
+        still_good(core, inspected)?;
         let token = &inspected.opened;
-        let held = core.pin(token)?;
+        let held = adopt::pin(core, token)?;
         let malformed = SubmitError::Malformed(Malformed::new("workResult", "a work result", "something else"));
-        let early = core.check_floor(token);
-        core.after_refusal(held, token, early.as_ref().err().unwrap_or(&malformed));
+        let early = check_floor(core, token);
+        settled::after_refusal(core, held, token, early.as_ref().err().unwrap_or(&malformed));
         early.map(drop)
     }
 }
 
-impl Core {
-    pub(in crate::engine) fn inspect(
-        &self,
-        client: impl FnOnce() -> ClientDigest,
-        text: &str,
-        policy: Option<u64>,
-    ) -> Result<Inspected, SubmitError> {
-        let opened = self.open_token(client, text, policy)?;
-        Ok(Inspected { opened, network: Box::default(), seen_ms: self.now_ms() })
-    }
+pub(in crate::engine) fn inspect(
+    core: &Core,
+    client: impl FnOnce() -> ClientDigest,
+    text: &str,
+    policy: Option<u64>,
+) -> Result<Inspected, SubmitError> {
+    let opened = open_token(core, client, text, policy)?;
+    Ok(Inspected { opened, network: Box::default(), seen_ms: core.time.now_ms() })
+}
 
-    /// Checks again that it is valid: time may have passed since the inspection, and another engine
-    /// may have made it.
-    pub(in crate::engine) fn still_good(&self, inspected: &Inspected) -> Result<(), SubmitError> {
-        if inspected.opened.store != self.identity.store {
-            return Err(SubmitError::OtherStore);
-        }
-        self.check_expiry(&inspected.opened)
+/// Checks again that it is valid: time may have passed since the inspection, and another engine
+/// may have made it.
+pub(in crate::engine) fn still_good(core: &Core, inspected: &Inspected) -> Result<(), SubmitError> {
+    if inspected.opened.store != core.identity.store {
+        return Err(SubmitError::OtherStore);
     }
+    check_expiry(core, &inspected.opened)
+}
 
-    /// Opens a token and checks MAC, store, expiry, client and policy.
-    fn open_token(
-        &self,
-        client: impl FnOnce() -> ClientDigest,
-        text: &str,
-        policy: Option<u64>,
-    ) -> Result<ChallengeToken, SubmitError> {
-        let token =
-            ChallengeToken::open(text, &self.keys.tokens, self.config.token_ttl_ms()).map_err(SubmitError::Token)?;
-        if token.store != self.identity.store {
-            return Err(SubmitError::OtherStore);
-        }
-        self.check_expiry(&token)?;
-        if token.client != client() {
-            return Err(SubmitError::ClientMismatch);
-        }
-        if policy.is_some_and(|policy| policy != token.policy) {
-            return Err(SubmitError::PolicyMismatch);
-        }
-        Ok(token)
+/// Opens a token and checks MAC, store, expiry, client and policy.
+fn open_token(
+    core: &Core,
+    client: impl FnOnce() -> ClientDigest,
+    text: &str,
+    policy: Option<u64>,
+) -> Result<ChallengeToken, SubmitError> {
+    let token =
+        ChallengeToken::open(text, &core.keys.tokens, core.config.token_ttl_ms()).map_err(SubmitError::Token)?;
+    if token.store != core.identity.store {
+        return Err(SubmitError::OtherStore);
     }
+    check_expiry(core, &token)?;
+    if token.client != client() {
+        return Err(SubmitError::ClientMismatch);
+    }
+    if policy.is_some_and(|policy| policy != token.policy) {
+        return Err(SubmitError::PolicyMismatch);
+    }
+    Ok(token)
+}
 
-    fn check_expiry(&self, token: &ChallengeToken) -> Result<(), SubmitError> {
-        let now = self.now_ms();
-        if token.is_expired(UnixMillis(now)) {
-            return Err(SubmitError::Expired { late_ms: now.saturating_sub(token.expires_at.0) });
-        }
-        Ok(())
+fn check_expiry(core: &Core, token: &ChallengeToken) -> Result<(), SubmitError> {
+    let now = core.time.now_ms();
+    if token.is_expired(UnixMillis(now)) {
+        return Err(SubmitError::Expired { late_ms: now.saturating_sub(token.expires_at.0) });
     }
+    Ok(())
+}
 
-    /// Returns the time, if the floor has passed.
-    pub(in crate::engine) fn check_floor(&self, token: &ChallengeToken) -> Result<u64, SubmitError> {
-        let now = self.now_ms();
-        if now < token.not_before.0 {
-            return Err(SubmitError::TooEarly { wait_ms: token.not_before.0 - now });
-        }
-        Ok(now)
+/// Returns the time, if the floor has passed.
+pub(in crate::engine) fn check_floor(core: &Core, token: &ChallengeToken) -> Result<u64, SubmitError> {
+    let now = core.time.now_ms();
+    if now < token.not_before.0 {
+        return Err(SubmitError::TooEarly { wait_ms: token.not_before.0 - now });
     }
+    Ok(now)
 }

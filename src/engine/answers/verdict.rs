@@ -5,7 +5,7 @@ use crate::merkle::fold;
 use crate::policy::quorum::Voter;
 use crate::protocol::{Malformed, WorkResult};
 use crate::store::SettleKind;
-use crate::store::records::HashWork;
+use crate::store::rows::HashWork;
 
 use crate::engine::error::SubmitError;
 use crate::engine::event::Event;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::merkle::{AlignedRange, GROUP_LEAVES, TILE_LEAVES};
 use crate::policy::ready::Loaded;
-use crate::store::records::{DataPlace, SourceRow, TreeRow};
+use crate::store::rows::{DataPlace, SourceRow, TreeRow};
 use crate::store::{Reader, Store, StoreError, StoredLeaves, TreeNumber};
 
 /// Why the bytes of leaves could not be read.

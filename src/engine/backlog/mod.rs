@@ -9,3 +9,4 @@ pub(super) mod queue;
 pub(super) mod refill;
 pub(super) mod refill_interior;
 pub(super) mod rehash;
+pub(super) mod synthetic;

@@ -5,6 +5,8 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use parking_lot::MutexGuard;
+
 use crate::merkle::AlignedRange;
 use crate::policy::lease::{Claim, Lease, LeaseTable};
 use crate::policy::ready::{ReadyRing, ReadyUnit, mask_of};
@@ -14,6 +16,21 @@ use crate::store::TreeNumber;
 use super::blocked::{BlockedLeaves, Look};
 use super::interior::InteriorQueue;
 use crate::engine::config::{Config, ConfigBuilder};
+use crate::engine::locks::{Guard, Rank, Ranked};
+
+/// The queue, behind its lock.
+#[derive(Debug)]
+pub(in crate::engine) struct WorkQueue(Ranked<Queue>);
+
+impl WorkQueue {
+    pub(in crate::engine) fn new(config: &Config) -> Self {
+        Self(Ranked::new(Rank::Queue, Queue::new(config)))
+    }
+
+    pub(in crate::engine) fn lock(&self) -> Guard<MutexGuard<'_, Queue>> {
+        self.0.lock()
+    }
+}
 
 #[derive(Debug)]
 pub(in crate::engine) struct Queue {

@@ -21,7 +21,7 @@ impl ForGate<'_> {
 
     /// The same for a client whose digest is known.
     pub(crate) fn tier_for(&self, client: ClientDigest) -> DifficultyTier {
-        let (core, now_ms) = (self.core(), self.core().now_ms());
+        let (core, now_ms) = (self.core(), self.core().time.now_ms());
         core.clients.standings.lock().next_tier(client.as_bytes(), now_ms)
     }
 
@@ -32,52 +32,50 @@ impl ForGate<'_> {
 
     /// The same for a client whose digest is known.
     pub(crate) fn issued_to(&self, client: ClientDigest) {
-        let (core, now_ms) = (self.core(), self.core().now_ms());
+        let (core, now_ms) = (self.core(), self.core().time.now_ms());
         core.clients.standings.lock().issued(client.as_bytes(), now_ms);
     }
 
     /// Returns this client's standing now.
     pub fn standing(&self, client: &[u8]) -> Standing {
         let core = self.core();
-        let (client, now_ms) = (*core.keys.digest_of(client).as_bytes(), core.now_ms());
+        let (client, now_ms) = (*core.keys.digest_of(client).as_bytes(), core.time.now_ms());
         core.clients.standings.lock().look(&client, now_ms)
     }
 }
 
-impl Core {
-    /// Reads all rows of the store, page by page. One that is damaged is dropped, with an event.
-    pub(in crate::engine) fn load_standings(&self) -> Result<(), StoreError> {
-        let mut after = None;
-        loop {
-            let page = self.store.standings(after, LOAD_PAGE)?;
-            after = page.last().map(|(client, _)| *client);
-            let (full, now_ms) = (page.len() == LOAD_PAGE, self.now_ms());
-            for (client, row) in page {
-                let mut standings = self.clients.standings.lock();
-                match row {
-                    Ok(row) => standings.load(&client, &row, now_ms),
-                    Err(error) => {
-                        standings.drop_stored(&client);
-                        drop(standings);
-                        self.events.emit(Event::CorruptionFound { tree: None, what: error.to_string() });
-                    }
+/// Reads all rows of the store, page by page. One that is damaged is dropped, with an event.
+pub(in crate::engine) fn load_standings(core: &Core) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let page = core.store.standings(after, LOAD_PAGE)?;
+        after = page.last().map(|(client, _)| *client);
+        let (full, now_ms) = (page.len() == LOAD_PAGE, core.time.now_ms());
+        for (client, row) in page {
+            let mut standings = core.clients.standings.lock();
+            match row {
+                Ok(row) => standings.load(&client, &row, now_ms),
+                Err(error) => {
+                    standings.drop_stored(&client);
+                    drop(standings);
+                    core.events.emit(Event::CorruptionFound { tree: None, what: error.to_string() });
                 }
             }
-            if !full {
-                return Ok(());
-            }
+        }
+        if !full {
+            return Ok(());
         }
     }
+}
 
-    /// Counts a client's wrong answer.
-    pub(in crate::engine) fn note_wrong(&self, client: &Key) {
-        let now_ms = self.now_ms();
-        self.clients.standings.lock().wrong(client, now_ms);
-    }
+/// Counts a client's wrong answer.
+pub(in crate::engine) fn note_wrong(core: &Core, client: &Key) {
+    let now_ms = core.time.now_ms();
+    core.clients.standings.lock().wrong(client, now_ms);
+}
 
-    /// Counts a client's accepted answer, once it is durable.
-    pub(in crate::engine) fn note_completed(&self, client: &Key) {
-        let now_ms = self.now_ms();
-        self.clients.standings.lock().completed(client, now_ms);
-    }
+/// Counts a client's accepted answer, once it is durable.
+pub(in crate::engine) fn note_completed(core: &Core, client: &Key) {
+    let now_ms = core.time.now_ms();
+    core.clients.standings.lock().completed(client, now_ms);
 }

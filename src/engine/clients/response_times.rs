@@ -30,40 +30,38 @@ pub struct ResponseTimes {
     pub unit_bytes_divisor: u32,
 }
 
-impl Core {
-    /// Counts an answer that was found right, once it is durable.
-    pub(in crate::engine) fn observe(&self, seen: Option<Observation>, fate: &Fate) {
-        if let (Some(seen), Fate::Stored(outcomes)) = (seen, fate)
-            && matches!(outcomes.first(), Some(Outcome::Settled { .. } | Outcome::Voted))
-        {
-            self.clients.calibration.lock().observe(&seen);
-        }
+/// Counts an answer that was found right, once it is durable.
+pub(in crate::engine) fn observe(core: &Core, seen: Option<Observation>, fate: &Fate) {
+    if let (Some(seen), Fate::Stored(outcomes)) = (seen, fate)
+        && matches!(outcomes.first(), Some(Outcome::Settled { .. } | Outcome::Voted))
+    {
+        core.clients.calibration.lock().observe(&seen);
     }
+}
 
-    /// Returns the bytes a new unit may carry under calibration. The limits of its tier and its
-    /// request apply as well.
-    pub(in crate::engine) fn calibrated_bytes(&self, tier: DifficultyTier) -> usize {
-        if !self.config.settings.calibrate {
-            return usize::MAX;
-        }
-        self.clients.calibration.lock().unit_bytes(tier, self.now_ms()).unwrap_or(usize::MAX)
+/// Returns the bytes a new unit may carry under calibration. The limits of its tier and its
+/// request apply as well.
+pub(in crate::engine) fn calibrated_bytes(core: &Core, tier: DifficultyTier) -> usize {
+    if !core.config.settings.calibrate {
+        return usize::MAX;
     }
+    core.clients.calibration.lock().unit_bytes(tier, core.time.now_ms()).unwrap_or(usize::MAX)
+}
 
-    /// Returns the response times of each tier.
-    pub(in crate::engine) fn response_times(&self) -> ByTier<ResponseTimes> {
-        let (calibration, now_ms) = (self.clients.calibration.lock(), self.now_ms());
-        let times = DifficultyTier::ALL.map(|tier| {
-            let seen = calibration.look(tier, now_ms);
-            ResponseTimes {
-                observations: seen.answers,
-                median_ms: seen.median_ms,
-                p90_ms: seen.p90_ms,
-                beyond_floor_median_ms: seen.beyond_median_ms,
-                beyond_floor_p90_ms: seen.beyond_p90_ms,
-                unit_bytes: calibration.unit_bytes(tier, now_ms).unwrap_or(self.config.unit_bytes(tier)),
-                unit_bytes_divisor: 1 << seen.step,
-            }
-        });
-        times.into()
-    }
+/// Returns the response times of each tier.
+pub(in crate::engine) fn response_times(core: &Core) -> ByTier<ResponseTimes> {
+    let (calibration, now_ms) = (core.clients.calibration.lock(), core.time.now_ms());
+    let times = DifficultyTier::ALL.map(|tier| {
+        let seen = calibration.look(tier, now_ms);
+        ResponseTimes {
+            observations: seen.answers,
+            median_ms: seen.median_ms,
+            p90_ms: seen.p90_ms,
+            beyond_floor_median_ms: seen.beyond_median_ms,
+            beyond_floor_p90_ms: seen.beyond_p90_ms,
+            unit_bytes: calibration.unit_bytes(tier, now_ms).unwrap_or(core.config.unit_bytes(tier)),
+            unit_bytes_divisor: 1 << seen.step,
+        }
+    });
+    times.into()
 }

@@ -15,7 +15,7 @@ use std::collections::{HashSet, VecDeque};
 use crate::policy::clock_table::{ClockTable, Tracked};
 use crate::policy::difficulty::{DifficultyRules, Standing};
 use crate::protocol::DifficultyTier;
-use crate::store::records::StandingRow;
+use crate::store::rows::StandingRow;
 
 use crate::engine::config::Config;
 

@@ -2,7 +2,7 @@
 
 use crate::policy::audit::Heightened;
 use crate::policy::calibration::Calibration;
-use crate::store::records::UsefulnessAccount;
+use crate::store::rows::UsefulnessAccount;
 
 use super::standings::Standings;
 use crate::engine::config::Config;

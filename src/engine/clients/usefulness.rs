@@ -6,9 +6,9 @@
 //! loses younger counts.
 
 use crate::policy::ready::ReadyUnit;
-use crate::store::records::{HashReason, HashWork, UsefulnessAccount};
+use crate::store::rows::{HashReason, HashWork, UsefulnessAccount};
 
-use crate::engine::core::Core;
+use super::state::Clients;
 use crate::engine::handle::PouwEngine;
 use crate::engine::work::unit_work;
 
@@ -24,10 +24,10 @@ impl PouwEngine {
     }
 }
 
-impl Core {
+impl Clients {
     /// Counts a unit that is sent; one that is not `fresh` is sent again and adds no work.
     pub(in crate::engine) fn count_sent(&self, place: usize, unit: &ReadyUnit, fresh: bool) {
-        let mut account = self.clients.account.lock();
+        let mut account = self.account.lock();
         let Some(of) = account.by.get_mut(place) else { return };
         of.sent_units += 1;
         of.sent_bytes += unit.bytes().len() as u64;
@@ -38,7 +38,7 @@ impl Core {
 
     /// Counts a sent unit of another kind.
     pub(in crate::engine) fn count_asked(&self, place: usize, work: HashWork) {
-        let mut account = self.clients.account.lock();
+        let mut account = self.account.lock();
         let Some(of) = account.by.get_mut(place) else { return };
         of.asked.add(work);
         of.sent_units += 1;
@@ -46,6 +46,6 @@ impl Core {
 
     /// Counts hashing of the server that no command counts.
     pub(in crate::engine) fn count_server(&self, place: usize, reason: HashReason, work: HashWork) {
-        self.clients.account.lock().count_server(place, reason, work);
+        self.account.lock().count_server(place, reason, work);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::hash::{Checksum, sha3_512};
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
-use crate::store::records::{DataPlace, HashWork, LeafState, Strategy, SumRow, TileRow, TreeRow, leaf_sum};
+use crate::store::rows::{DataPlace, HashWork, LeafState, Strategy, SumRow, TileRow, TreeRow, leaf_sum};
 use crate::store::{LeafSum, Reader, Renewal, Store, StoreError, TreeNumber};
 
 use super::group::Item;

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use crate::hash::{Checksum, StreamingHash};
 use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, Shape, StreamingRoot, ambiguous_leaf};
-use crate::store::records::{DataPlace, GroupRow, HashWork, LengthRow, SumRow};
+use crate::store::rows::{DataPlace, GroupRow, HashWork, LengthRow, SumRow};
 use crate::store::{AddGroups, BeginTree, CHUNK_BYTES, Command, FinishTree, Renewal, Store, TreeNumber};
 
 use super::against::{Against, By, Given, hold};

@@ -46,7 +46,7 @@ impl Intake<'_> {
     /// theirs.
     pub(super) fn commit(&mut self) -> Result<(), IngestError> {
         let forgotten = {
-            let _alone = self.core.both_files.write();
+            let _alone = self.core.turns.both_files.write();
             let waiting: BTreeMap<TreeNumber, String> = std::mem::take(&mut self.waiting).into_iter().collect();
             let forgotten = self.leave_out_forgotten(&waiting)?;
             self.write(&waiting)?;
@@ -117,16 +117,16 @@ impl Intake<'_> {
         let commands = std::mem::take(&mut self.commands);
         let repairs = repairs(&commands);
         if !self.each {
-            let outcomes = self.core.write_bulk(commands)?;
-            self.core.wake();
+            let outcomes = self.core.writer.write_bulk(commands)?;
+            self.core.background.wake();
             return all_done(outcomes, &repairs);
         }
-        let written = match self.core.write_rows(commands.clone()) {
+        let written = match self.core.writer.write_rows(commands.clone()) {
             Ok(outcomes) => all_done(outcomes, &repairs),
             Err(Unwritten::Storage(error)) => Err(error.into()),
             Err(Unwritten::Row(_)) => self.write_singly(commands, names),
         };
-        self.core.wake();
+        self.core.background.wake();
         written
     }
 
@@ -143,7 +143,7 @@ impl Intake<'_> {
         }
         for (tree, commands) in by_tree {
             let repairs = repairs(&commands);
-            match (self.core.write_rows(commands), tree) {
+            match (self.core.writer.write_rows(commands), tree) {
                 (Ok(outcomes), _) => all_done(outcomes, &repairs)?,
                 (Err(Unwritten::Row(what)), Some(tree)) => {
                     let name = names.get(&tree).map_or("", String::as_str);
@@ -180,8 +180,8 @@ impl Intake<'_> {
             Command::BeginTree(begin) if begin.tree == tree)
         });
         self.commit()?;
-        let forgotten = self.core.write_rows(vec![Command::Forget { tree }]);
-        self.core.wake();
+        let forgotten = self.core.writer.write_rows(vec![Command::Forget { tree }]);
+        self.core.background.wake();
         match forgotten {
             Ok(_) => Ok(()),
             Err(Unwritten::Row(what)) => {

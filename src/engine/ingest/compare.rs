@@ -1,7 +1,7 @@
 //! Compares given content with the existing tree of the same name.
 
 use crate::hash::Checksum;
-use crate::store::records::{DataPlace, HashReason, HashWork, Strategy, TreeRow};
+use crate::store::rows::{DataPlace, HashReason, HashWork, Strategy, TreeRow};
 use crate::store::{CHORE_DROP, Command, Mend, Regroup, Repair, TreeNumber};
 
 use super::against::{Against, By};
@@ -45,7 +45,7 @@ impl<'i> Intake<'i> {
                 };
                 // A file that was put back may be read at once.
                 let mut queue = self.core.queue.lock();
-                queue.blocked.given_again(tree, self.core.now_ms());
+                queue.blocked.given_again(tree, self.core.time.now_ms());
                 queue.interior.given_again(tree);
                 drop(queue);
                 self.core.events.forget(tree);
@@ -86,8 +86,8 @@ impl<'i> Intake<'i> {
         let fed = feed(self, &mut builder).and_then(|()| Ok(builder.close(&self.core.store)?));
         self.comparing = None;
         let place = row.strategy.index();
-        self.core.count_server(place, HashReason::Ingest, builder.work[0]);
-        self.core.count_server(place, HashReason::Folding, builder.work[1]);
+        self.core.clients.count_server(place, HashReason::Ingest, builder.work[0]);
+        self.core.clients.count_server(place, HashReason::Folding, builder.work[1]);
         let root = if by_root { Checksum::from_bytes(row.root) } else { Checksum::ZERO };
         let stored = Content { leaves: row.leaves, block_len: row.block_len, total_bytes: row.total_bytes, root };
         if matches!(&fed, Ok(Ok(content)) if *content == stored) {
@@ -151,7 +151,7 @@ impl<'i> Intake<'i> {
     pub(super) fn read_mended_again(&mut self) {
         for tree in self.mended.drain(..) {
             let mut queue = self.core.queue.lock();
-            queue.blocked.given_again(tree, self.core.now_ms());
+            queue.blocked.given_again(tree, self.core.time.now_ms());
             // Units that are ready may have been read before.
             queue.ring.remove_if(|unit| unit.tree == tree);
             queue.drop_reading(tree);

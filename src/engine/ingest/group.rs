@@ -4,7 +4,7 @@
 use crate::hash::{Checksum, hash_batch};
 use crate::merkle::fold;
 use crate::store::TreeNumber;
-use crate::store::records::{GroupRow, HashWork, Strategy, SumRow};
+use crate::store::rows::{GroupRow, HashWork, Strategy, SumRow};
 
 use crate::engine::work::fold_work;
 

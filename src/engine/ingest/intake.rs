@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::hash::Checksum;
-use crate::store::records::{DataPlace, SourceRow, Strategy, TreeRow, TreeState};
+use crate::store::rows::{DataPlace, SourceRow, Strategy, TreeRow, TreeState};
 use crate::store::{BeginTree, BlocksWriter, Command, Renewal, StoreError, TreeNumber, random};
 
 use super::builder::{self, TreeBuilder};
@@ -69,7 +69,7 @@ pub(super) const COMMANDS_PER_COMMIT: usize = 4_096;
 impl<'i> Intake<'i> {
     pub(super) fn new(core: &'i Core, options: &'i IngestOptions, progress: OnIngest<'i>) -> Self {
         Self {
-            _one: core.ingesting.lock(),
+            _one: core.turns.ingest.lock(),
             core,
             options,
             progress,

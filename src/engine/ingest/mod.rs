@@ -26,7 +26,7 @@ pub use options::{
 };
 
 use crate::hash::Checksum;
-use crate::store::records::Strategy;
+use crate::store::rows::Strategy;
 
 use super::handle::PouwEngine;
 use intake::Intake;

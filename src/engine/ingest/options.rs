@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::store::StoreError;
-use crate::store::records::{Exposure, Strategy};
+use crate::store::rows::{Exposure, Strategy};
 
 use super::walk::{SourceFile, Walk, WalkError, WalkEvent};
 use crate::engine::error::WriteError;

@@ -2,12 +2,13 @@
 
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 use crate::policy::ready::Loaded;
-use crate::store::records::{DataPlace, LeafState, ScrubPlace, TileRow, TreeRow, TreeState};
+use crate::store::rows::{DataPlace, LeafState, ScrubPlace, TileRow, TreeRow, TreeState};
 use crate::store::{CHORE_DROP, Reader, StoreError, TreeNumber};
 
 use super::known::News;
 use super::report::ScrubError;
 use super::walk::{LEAST_COST, Step};
+use crate::engine::backlog::damaged;
 use crate::engine::backlog::leaf_bytes::{LoadError, damage_text, first_run, load_tile, stored_lengths};
 use crate::engine::event::Event;
 use crate::engine::tree_id::TreeId;
@@ -170,7 +171,7 @@ impl Step<'_> {
         let (news, kind) = self.walk.known.add(at.tree, at.tile, mask & !(pending & out));
         self.core.scrub.count_news(news.count_ones().into());
         if pending & !out != 0 {
-            self.core.damaged(at.tree, at.tile, pending & !out, why);
+            damaged::damaged(self.core, at.tree, at.tile, pending & !out, why);
         }
         // Marked ones were reported when they were marked.
         let done = news & !pending & !at.states(|state| state == LeafState::Damaged);
@@ -191,7 +192,7 @@ impl Step<'_> {
         self.leave_out(at.tree, at.tile * TILE_LEAVES + u64::from(mask.trailing_zeros()));
         self.report.unreadable += u64::from(mask.count_ones());
         leaves(at.tile, mask).for_each(|leaf| self.report.find(Some(&at.row.name), Some(leaf), what));
-        let now_ms = self.core.now_ms();
+        let now_ms = self.core.time.now_ms();
         let pending = at.states(|state| state == LeafState::Pending) & mask;
         let (news, kind) = self.walk.known.add(at.tree, at.tile, mask);
         self.core.scrub.count_news(news.count_ones().into());

@@ -17,7 +17,7 @@ pub(super) mod scrubber;
 mod settings;
 mod sums;
 mod thread;
-mod walk;
+pub(super) mod walk;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -62,7 +62,7 @@ impl PouwEngine {
     /// # }
     /// ```
     pub fn scrub(&self, budget: ScrubBudget) -> Result<ScrubReport, ScrubError> {
-        self.core().scrub_step(budget.bytes, Stepper::Any)
+        walk::scrub_step(self.core(), budget.bytes, Stepper::Any)
     }
 
     /// Makes a full pass from the beginning, in steps of 1 MiB, while the engine serves. `progress`
@@ -74,14 +74,14 @@ impl PouwEngine {
     /// passed over, and counts as damaged.
     pub fn scrub_all(&self, progress: OnScrub<'_>) -> Result<ScrubReport, ScrubError> {
         let core = self.core();
-        core.may_write()?;
+        core.writer.may_write()?;
         let taken = core.scrub.whole_pass.compare_exchange(false, true, Ordering::SeqCst, Ordering::SeqCst);
         taken.map_err(|_| ScrubError::Busy)?;
         let _free = Free(&core.scrub.whole_pass);
-        core.begin_pass();
+        walk::begin_pass(core);
         let (mut all, mut failed) = (ScrubReport::default(), 0);
         loop {
-            match core.scrub_step(STEP_BYTES, Stepper::WholePass) {
+            match walk::scrub_step(core, STEP_BYTES, Stepper::WholePass) {
                 Ok(step) => {
                     all.add(step);
                     failed = 0;
@@ -112,20 +112,18 @@ impl Drop for Free<'_> {
 /// Bytes of a step of a full pass.
 const STEP_BYTES: u64 = 1 << 20;
 
-impl Core {
-    /// Reads where scrubbing is. A row that does not decode begins it again, and is reported.
-    pub(super) fn load_scrub(&self) -> Result<(), StoreError> {
-        let row = match self.store.read()?.scrub() {
-            Ok(row) => row,
-            Err(error) if error.is_one_row() => {
-                self.events.later(Event::CorruptionFound { tree: None, what: error.to_string() });
-                None
-            }
-            Err(error) => return Err(error),
-        };
-        self.scrub.progress.lock().load(row.unwrap_or_default(), self.now_ms());
-        Ok(())
-    }
+/// Reads where scrubbing is. A row that does not decode begins it again, and is reported.
+pub(super) fn load_scrub(core: &Core) -> Result<(), StoreError> {
+    let row = match core.store.read()?.scrub() {
+        Ok(row) => row,
+        Err(error) if error.is_one_row() => {
+            core.events.later(Event::CorruptionFound { tree: None, what: error.to_string() });
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    core.scrub.progress.lock().load(row.unwrap_or_default(), core.time.now_ms());
+    Ok(())
 }
 
 #[cfg(test)]

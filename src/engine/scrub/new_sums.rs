@@ -2,7 +2,7 @@
 
 use crate::merkle::GROUP_LEAVES;
 use crate::store::TreeNumber;
-use crate::store::records::SumRow;
+use crate::store::rows::SumRow;
 
 /// Checksums that are not written yet.
 #[derive(Debug, Default)]

@@ -1,6 +1,6 @@
 //! How far a pass is, and when that is written: seldom, since an idle engine writes nothing.
 
-use crate::store::records::ScrubRow;
+use crate::store::rows::ScrubRow;
 
 /// Progress is written after these bytes or this engine time, whichever is first.
 const WRITE_BYTES: u64 = 64 << 20;
@@ -45,7 +45,7 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::records::ScrubPlace;
+    use crate::store::rows::ScrubPlace;
 
     #[test]
     fn progress_is_written_at_the_end_of_a_pass_every_64_mib_or_every_10_minutes_and_only_if_it_changed() {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use crate::merkle::LeafIndex;
 use crate::protocol::UnixMillis;
 use crate::store::StoreError;
-use crate::store::records::ScrubPlace;
+use crate::store::rows::ScrubPlace;
 
 use crate::engine::error::WriteError;
 use crate::engine::tree_id::TreeId;

@@ -1,6 +1,6 @@
 //! The rows of the state file.
 
-use crate::store::records::ScrubPlace;
+use crate::store::rows::ScrubPlace;
 use crate::store::{Command, RowCursor};
 
 use super::report::ScrubError;
@@ -32,7 +32,7 @@ impl Step<'_> {
         }
         if !verified.older.is_empty() {
             let rows = verified.older.len() as u64;
-            match self.core.write_bulk(vec![Command::SumRows(verified.older)]) {
+            match self.core.writer.write_bulk(vec![Command::SumRows(verified.older)]) {
                 Ok(_) => self.report.sums_added += rows,
                 // One of them does not allow it; the next pass tries again.
                 Err(WriteError::NotStored(_)) => {}

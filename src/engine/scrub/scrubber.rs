@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Condvar;
 
-use crate::store::records::{ScrubPlace, ScrubRow};
+use crate::store::rows::{ScrubPlace, ScrubRow};
 
 use super::known::Known;
 use super::new_sums::NewSums;

@@ -6,7 +6,7 @@
 use crate::hash::hash_batch;
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 use crate::policy::ready::Loaded;
-use crate::store::records::{HashReason, HashWork, LeafState, ScrubPlace, SumRow, leaf_sum};
+use crate::store::rows::{HashReason, HashWork, LeafState, ScrubPlace, SumRow, leaf_sum};
 use crate::store::{BlocksWriter, LeafSum, Reader, StoreError, TreeNumber};
 
 use super::data::{Tile, has_data};
@@ -14,6 +14,7 @@ use super::report::ScrubError;
 use super::scrubber::TRIES;
 use super::walk::Step;
 use crate::engine::backlog::leaf_bytes::leaf_bytes;
+use crate::engine::scrub::walk;
 
 /// Rows of checksums that wait to be written, at most.
 const ROWS_MAX: usize = 4_096;
@@ -34,7 +35,7 @@ impl Step<'_> {
             let group = data.first / GROUP_LEAVES;
             let in_group = at.row.leaves.saturating_sub(group * GROUP_LEAVES).min(GROUP_LEAVES);
             if !self.walk.sums.add(at.tree, data.first, &sums, in_group) {
-                self.core.leave_out(at.tree);
+                walk::leave_out(self.core, at.tree);
             }
         }
         Ok(wrong)
@@ -59,7 +60,7 @@ impl Step<'_> {
             Err(error) => return Err(error.into()),
         };
         let work = HashWork::of(bytes.iter().map(|leaf| leaf.len() as u64));
-        self.core.count_server(at.row.strategy.index(), HashReason::Referee, work);
+        self.core.clients.count_server(at.row.strategy.index(), HashReason::Referee, work);
         let unlike = leaves.into_iter().zip(hash_batch(&bytes));
         let unlike = unlike.filter(|(leaf, hash)| group.leaves.get((leaf % GROUP_LEAVES) as usize) != Some(hash));
         Ok(unlike.fold(0, |mask, (leaf, _)| mask | (1 << slot(leaf))))
@@ -77,7 +78,7 @@ impl Step<'_> {
     /// Gives up a group of which only the first leaves have new checksums.
     pub(super) fn drop_part(&mut self) {
         if let Some((tree, _, _)) = self.walk.sums.part.take() {
-            self.core.leave_out(tree);
+            walk::leave_out(self.core, tree);
         }
     }
 
@@ -86,7 +87,7 @@ impl Step<'_> {
         self.drop_part();
         let sums = self.core.store.leaf_sums(tree, leaf, 1);
         if sums.is_ok_and(|sums| sums.contains(&LeafSum::Unknown)) {
-            self.core.leave_out(tree);
+            walk::leave_out(self.core, tree);
         }
     }
 
@@ -95,9 +96,9 @@ impl Step<'_> {
     pub(super) fn flush_sums(&mut self) -> Result<(), ScrubError> {
         let Some((first, _, _)) = self.walk.sums.rows.first() else { return Ok(()) };
         let first = *first;
-        if !self.core.progress_covers(first) {
+        if !walk::progress_covers(self.core, first) {
             // First, so that a check knows why some groups of a tree have checksums and others not.
-            self.core.write_progress()?;
+            walk::write_progress(self.core)?;
         }
         let rows = std::mem::take(&mut self.walk.sums.rows);
         let error = match self.write_sums(&rows) {
@@ -110,12 +111,12 @@ impl Step<'_> {
         };
         self.walk.sums.failed += 1;
         let damaged = error.is_of_the_place();
-        if !damaged && (self.walk.sums.failed < TRIES || self.core.takes_no_writes()) {
+        if !damaged && (self.walk.sums.failed < TRIES || self.core.writer.takes_no_writes()) {
             self.walk.sums.rows = rows;
             return Err(error.into());
         }
         self.walk.sums.failed = 0;
-        self.core.leave_out(first);
+        walk::leave_out(self.core, first);
         if damaged {
             self.damaged_row(None, ("sums-0", &[]), &error.to_string());
         }
@@ -125,7 +126,7 @@ impl Step<'_> {
     /// Returns how many were added.
     fn write_sums(&self, rows: &[(TreeNumber, u64, SumRow)]) -> Result<u64, StoreError> {
         let core = self.core;
-        let _alone = core.both_files.write();
+        let _alone = core.turns.both_files.write();
         let reader = core.store.read()?;
         let mut writer = BlocksWriter::new(&core.store);
         let mut added = 0;
@@ -136,7 +137,7 @@ impl Step<'_> {
                 _ => match has_data_still(&reader, *tree) {
                     // What cannot be read of a tree is found among the rows.
                     Err(error) if error.is_of_the_place() => {
-                        core.leave_out(*tree);
+                        walk::leave_out(core, *tree);
                         false
                     }
                     there => there?,
@@ -166,7 +167,7 @@ mod tests {
     use crate::engine::scrub::new_sums::NewSums;
     use crate::engine::{Config, ConfigBuilder, PouwEngine};
     use crate::store::plant_tree;
-    use crate::store::records::Exposure;
+    use crate::store::rows::Exposure;
 
     fn config() -> ConfigBuilder {
         Config::builder([7; 32]).background(false)

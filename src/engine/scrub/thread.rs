@@ -10,6 +10,8 @@ use super::report::ScrubError;
 use super::scrubber::{Scrubber, Stepper};
 use crate::engine::checked::whole_ms;
 use crate::engine::core::Core;
+use crate::engine::scrub::walk;
+use crate::engine::upkeep::failures;
 use crate::engine::upkeep::report::UpkeepError;
 use crate::engine::upkeep::rest::Rest;
 
@@ -21,27 +23,27 @@ pub(in crate::engine) fn start(core: &Arc<Core>) -> std::io::Result<Option<std::
     let core = core.clone();
     let rate = core.config.settings.scrub_bytes_per_second;
     // Not on the thread: time that passes until it runs counts.
-    let pace = Pace { rate, left: 0, at_ms: core.now_ms() };
-    let mut round = Round { pace, from_ms: core.now_ms().saturating_add(SETTLE_MS), failing: false };
+    let pace = Pace { rate, left: 0, at_ms: core.time.now_ms() };
+    let mut round = Round { pace, from_ms: core.time.now_ms().saturating_add(SETTLE_MS), failing: false };
     let thread = std::thread::Builder::new().name("pouw-scrub".into()).spawn(move || {
         let Some(pulse) = &core.scrub.pulse else { return };
         let _running = pulse.while_running();
         let mut rest = Rest::default();
         while !core.scrub.waits(LOOK) {
             let done = contained(|| {
-                pulse.busy(core.now_ms());
-                if !core.takes_no_writes() && rest.is_over(core.now_ms()) {
+                pulse.busy(core.time.now_ms());
+                if !core.writer.takes_no_writes() && rest.is_over(core.time.now_ms()) {
                     if round.run(&core) {
                         rest.end();
                     } else {
-                        rest.begin(core.now_ms());
+                        rest.begin(core.time.now_ms());
                     }
                 }
-                pulse.idle(core.now_ms());
+                pulse.idle(core.time.now_ms());
             });
             if let Err(panicked) = done {
-                rest.begin(core.now_ms());
-                core.events.survived(pulse, core.now_ms(), panicked);
+                rest.begin(core.time.now_ms());
+                core.events.survived(pulse, core.time.now_ms(), panicked);
             }
         }
     })?;
@@ -71,19 +73,19 @@ struct Round {
 impl Round {
     /// Takes steps while the rate allows it. Returns whether all went well.
     fn run(&mut self, core: &Core) -> bool {
-        let now_ms = core.now_ms();
-        if now_ms < self.from_ms || !core.scrub_is_due(now_ms) {
+        let now_ms = core.time.now_ms();
+        if now_ms < self.from_ms || !scrub_is_due(core, now_ms) {
             self.pace.skip(now_ms);
             return true;
         }
         loop {
-            let budget = self.pace.allows(core.now_ms()).min(STEP_BYTES_MAX);
-            if budget == 0 || core.stopping() {
+            let budget = self.pace.allows(core.time.now_ms()).min(STEP_BYTES_MAX);
+            if budget == 0 || core.writer.is_closing() {
                 return true;
             }
             let spent = || core.scrub.counts.spent.load(Ordering::Relaxed);
             let before = spent();
-            let stepped = core.scrub_step(budget, Stepper::Any);
+            let stepped = walk::scrub_step(core, budget, Stepper::Any);
             self.pace.spent(spent().saturating_sub(before).max(1));
             match stepped {
                 Ok(report) => {
@@ -96,7 +98,7 @@ impl Round {
                 Err(ScrubError::Busy) => return true,
                 Err(error) => {
                     if !std::mem::replace(&mut self.failing, true) {
-                        core.scrub_failed(error);
+                        scrub_failed(core, error);
                     }
                     return false;
                 }
@@ -105,21 +107,19 @@ impl Round {
     }
 }
 
-impl Core {
-    /// Whether a pass is in progress or may begin.
-    fn scrub_is_due(&self, now_ms: u64) -> bool {
-        let row = self.scrub.progress.lock().row().clone();
-        let every_ms = whole_ms(self.config.settings.scrub_every);
-        let due = row.began_ms == 0 || now_ms.saturating_sub(row.began_ms) >= every_ms;
-        !self.scrub.whole_pass.load(Ordering::SeqCst) && (row.at.is_some() || due)
-    }
+/// Whether a pass is in progress or may begin.
+fn scrub_is_due(core: &Core, now_ms: u64) -> bool {
+    let row = core.scrub.progress.lock().row().clone();
+    let every_ms = whole_ms(core.config.settings.scrub_every);
+    let due = row.began_ms == 0 || now_ms.saturating_sub(row.began_ms) >= every_ms;
+    !core.scrub.whole_pass.load(Ordering::SeqCst) && (row.at.is_some() || due)
+}
 
-    fn scrub_failed(&self, error: ScrubError) {
-        match error {
-            ScrubError::Store(error) => self.upkeep_failed(&UpkeepError::Store(error)),
-            ScrubError::Write(error) => self.upkeep_failed(&UpkeepError::Write(error)),
-            ScrubError::Busy => {}
-        }
+fn scrub_failed(core: &Core, error: ScrubError) {
+    match error {
+        ScrubError::Store(error) => failures::upkeep_failed(core, &UpkeepError::Store(error)),
+        ScrubError::Write(error) => failures::upkeep_failed(core, &UpkeepError::Write(error)),
+        ScrubError::Busy => {}
     }
 }
 

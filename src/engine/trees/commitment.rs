@@ -2,7 +2,7 @@
 
 use crate::hash::Checksum;
 use crate::merkle::Commitment;
-use crate::store::records::TreeRow;
+use crate::store::rows::TreeRow;
 
 pub(in crate::engine) fn commitment(row: &TreeRow) -> Commitment {
     Commitment {

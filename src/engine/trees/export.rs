@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::hash::Checksum;
 use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, Level, LevelFolder, Shape, StreamError, fold_level};
-use crate::store::records::{HashReason, HashWork, TreeRow};
+use crate::store::rows::{HashReason, HashWork, TreeRow};
 use crate::store::{Command, Outcome, StoreError, TreeNumber};
 
 use super::assure::{OnVerify, VerifyProgress};
@@ -13,6 +13,8 @@ use super::provenance::{Provenance, Provenances};
 use crate::engine::core::Core;
 use crate::engine::error::TreeError;
 use crate::engine::handle::PouwEngine;
+use crate::engine::trees::assure;
+use crate::engine::trees::stored;
 
 /// Takes exported nodes in order. An error of the sink ends the export.
 pub type NodeSink<'s> = &'s mut dyn FnMut(&Checksum) -> std::io::Result<()>;
@@ -39,7 +41,7 @@ impl PouwEngine {
         policy: ExportPolicy,
         progress: OnVerify<'_>,
     ) -> Result<VerifyProgress, TreeError> {
-        Ok(self.core().satisfy(name, policy, progress)?.1)
+        Ok(assure::satisfy(self.core(), name, policy, progress)?.1)
     }
 
     /// Exports all nodes of a complete tree, root first, level by level, left to right: the paper's
@@ -63,13 +65,13 @@ impl PouwEngine {
         sink: NodeSink<'_>,
     ) -> Result<ExportReport, TreeError> {
         let core = self.core();
-        let (tree, row, provenance) = core.ready_to_export(name, policy)?;
+        let (tree, row, provenance) = ready_to_export(core, name, policy)?;
         let no_shape = || StoreError::Contradiction { what: format!("tree {tree} has no shape") };
         let shape = Shape::new(row.leaves).map_err(|_| no_shape())?;
-        let groups = Core::group_level(shape);
+        let groups = shape.group_level();
         for to in 0..groups.0 {
             let mut folder = LevelFolder::new(shape, groups, Level(to)).map_err(|error| broken(tree, &error))?;
-            core.each_group(tree, &row, |_, group| match folder.push(group.top) {
+            stored::each_group(core, tree, &row, |_, group| match folder.push(group.top) {
                 Some(node) => Ok(sink(&node)?),
                 None => Ok(()),
             })?;
@@ -79,7 +81,7 @@ impl PouwEngine {
         }
         for level in groups.0..=shape.height() {
             let steps = shape.height() - level;
-            core.each_group(tree, &row, |_, group| {
+            stored::each_group(core, tree, &row, |_, group| {
                 if steps == GROUP_ORDER {
                     return Ok(sink(&group.top)?);
                 }
@@ -90,7 +92,7 @@ impl PouwEngine {
                 nodes.iter().try_for_each(|node| Ok(sink(node)?))
             })?;
         }
-        core.is_unchanged(tree, &row)?;
+        stored::is_unchanged(core, tree, &row)?;
         Ok(ExportReport { nodes: shape.node_count(), provenance })
     }
 
@@ -114,14 +116,14 @@ impl PouwEngine {
         sink: NodeSink<'_>,
     ) -> Result<ExportReport, TreeError> {
         let core = self.core();
-        let (tree, row, provenance) = core.ready_to_export(name, policy)?;
+        let (tree, row, provenance) = ready_to_export(core, name, policy)?;
         let mut written = 0;
-        core.each_group(tree, &row, |_, group| {
+        stored::each_group(core, tree, &row, |_, group| {
             debug_assert!(group.leaves.len() as u64 <= GROUP_LEAVES);
             written += group.leaves.len() as u64;
             group.leaves.iter().try_for_each(|leaf| Ok(sink(leaf)?))
         })?;
-        core.is_unchanged(tree, &row)?;
+        stored::is_unchanged(core, tree, &row)?;
         Ok(ExportReport { nodes: written, provenance })
     }
 
@@ -133,64 +135,54 @@ impl PouwEngine {
     /// cannot be hashed.
     pub fn release(&self, name: &str) -> Result<(), TreeError> {
         let core = self.core();
-        let (tree, row) = core.complete(name)?;
+        let (tree, row) = stored::complete(core, name)?;
         if !row.strategy.knows_answers() {
             // What is doubted must be hashed while its data is there.
-            let one = core.auditing.lock();
-            let released = core.release_locked(tree, &row.name);
+            let one = core.turns.audit.lock();
+            let released = release_locked(core, tree, &row.name);
             drop(one);
             core.events.report_stored();
             released?;
         }
-        core.wake();
+        core.background.wake();
         Ok(())
     }
 }
 
-impl Core {
-    fn release_locked(&self, tree: TreeNumber, name: &str) -> Result<(), TreeError> {
-        self.clear_doubts(tree, &mut VerifyProgress::default(), &mut |_| ControlFlow::Continue(()))?;
-        // A corrected leaf removed the tree's root, and only a complete tree can be released.
-        self.complete_again(tree)?;
-        match self.write_bulk(vec![Command::Release { tree }])?.first() {
-            Some(Outcome::Done { .. }) => Ok(()),
-            _ => Err(TreeError::Corrected(name.to_owned())),
-        }
+fn release_locked(core: &Core, tree: TreeNumber, name: &str) -> Result<(), TreeError> {
+    assure::clear_doubts(core, tree, &mut VerifyProgress::default(), &mut |_| ControlFlow::Continue(()))?;
+    // A corrected leaf removed the tree's root, and only a complete tree can be released.
+    assure::complete_again(core, tree)?;
+    match core.writer.write_bulk(vec![Command::Release { tree }])?.first() {
+        Some(Outcome::Done { .. }) => Ok(()),
+        _ => Err(TreeError::Corrected(name.to_owned())),
     }
+}
 
-    /// A tree with leaves below verified may be corrected at any time, also while it is written
-    /// out.
-    pub(in crate::engine) fn is_unchanged(&self, tree: TreeNumber, row: &TreeRow) -> Result<(), TreeError> {
-        let now = self.store.read()?.tree(tree)?;
-        let same = now.is_none_or(|now| now.state == row.state && now.root == row.root);
-        if same { Ok(()) } else { Err(TreeError::Corrected(row.name.clone())) }
+/// Satisfies the policy, and validates.
+fn ready_to_export(
+    core: &Core,
+    name: &str,
+    policy: ExportPolicy,
+) -> Result<(TreeNumber, TreeRow, Provenance), TreeError> {
+    let (satisfied, _) = assure::satisfy(core, name, policy, &mut |_| ControlFlow::Continue(()))?;
+    let (tree, row) = stored::complete(core, name)?;
+    if tree != satisfied {
+        return Err(TreeError::Corrected(row.name));
     }
-
-    /// Satisfies the policy, and validates.
-    fn ready_to_export(
-        &self,
-        name: &str,
-        policy: ExportPolicy,
-    ) -> Result<(TreeNumber, TreeRow, Provenance), TreeError> {
-        let (satisfied, _) = self.satisfy(name, policy, &mut |_| ControlFlow::Continue(()))?;
-        let (tree, row) = self.complete(name)?;
-        if tree != satisfied {
-            return Err(TreeError::Corrected(row.name));
-        }
-        #[cfg(feature = "testing")]
-        if self.config.makes(crate::engine::mistake::Mistake::ExportUnvalidated) {
-            return Ok((tree, row, Provenance::Verified));
-        }
-        let validated = self.validate_row(tree, &row);
-        if matches!(validated, Err(TreeError::Inconsistent { .. })) {
-            // Its pages may be from before and after a correction.
-            self.is_unchanged(tree, &row)?;
-        }
-        let (folds, _) = validated?;
-        self.count_server(row.strategy.index(), HashReason::Folding, HashWork::of_parents(folds, 0));
-        let found = Provenances::of(row.done, &self.store.read()?.provenance(tree)?);
-        Ok((tree, row, found.weakest().unwrap_or(Provenance::Verified)))
+    #[cfg(feature = "testing")]
+    if core.config.makes(crate::engine::mistake::Mistake::ExportUnvalidated) {
+        return Ok((tree, row, Provenance::Verified));
     }
+    let validated = stored::validate_row(core, tree, &row);
+    if matches!(validated, Err(TreeError::Inconsistent { .. })) {
+        // Its pages may be from before and after a correction.
+        stored::is_unchanged(core, tree, &row)?;
+    }
+    let (folds, _) = validated?;
+    core.clients.count_server(row.strategy.index(), HashReason::Folding, HashWork::of_parents(folds, 0));
+    let found = Provenances::of(row.done, &core.store.read()?.provenance(tree)?);
+    Ok((tree, row, found.weakest().unwrap_or(Provenance::Verified)))
 }
 
 fn broken(tree: u64, error: &StreamError) -> StoreError {

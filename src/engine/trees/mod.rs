@@ -11,3 +11,5 @@ pub(super) mod progress;
 pub(super) mod provenance;
 pub(super) mod put_off;
 pub(super) mod quorums;
+pub(super) mod stored;
+pub(super) mod suspects;

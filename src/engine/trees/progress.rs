@@ -3,7 +3,7 @@
 use crate::merkle::{Shape, TILE_LEAVES};
 use crate::protocol::TreeHandle;
 use crate::store::StoreError;
-use crate::store::records::{LeafState, TileRow, TreeState};
+use crate::store::rows::{LeafState, TileRow, TreeState};
 
 use crate::engine::handle::PouwEngine;
 

@@ -1,10 +1,8 @@
 //! Provenance: why the hash of a leaf counts.
 
-use std::fmt;
-
 use crate::hash::Checksum;
 use crate::merkle::{GROUP_LEAVES, LeafIndex, TILE_LEAVES};
-use crate::store::records::{EntryKind, LeafState, ProvenanceRow, range_end, written_as_str};
+use crate::store::rows::{EntryKind, LeafState, ProvenanceRow, range_end, written_as_str};
 use crate::store::{RangeKey, StoreError};
 
 use crate::engine::error::TreeError;
@@ -12,6 +10,7 @@ use crate::engine::for_gate::ForGate;
 use crate::engine::handle::PouwEngine;
 use crate::engine::ledger::LedgerEntry;
 use crate::engine::tree_id::TreeId;
+use crate::engine::trees::stored;
 
 /// Why the hash of a leaf counts, from the strongest to the weakest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,7 +115,7 @@ impl PouwEngine {
     /// be read.
     pub fn provenance(&self, name: &str, leaf: LeafIndex) -> Result<Option<Provenance>, TreeError> {
         let core = self.core();
-        let (tree, row) = core.named(name)?;
+        let (tree, row) = stored::named(core, name)?;
         if leaf.0 >= row.leaves {
             return Err(TreeError::LeafRange { name: name.to_owned(), leaf: leaf.0, leaves: row.leaves });
         }

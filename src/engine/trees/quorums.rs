@@ -9,9 +9,12 @@ use crate::merkle::{AlignedRange, Shape};
 use crate::policy::lease::{Claim, Lease};
 use crate::policy::ready::mask_of;
 use crate::protocol::{WorkId, data_digest};
-use crate::store::records::{HashWork, QuorumRow, TreeRow, TreeState};
+use crate::store::rows::{HashWork, QuorumRow, TreeRow, TreeState};
 use crate::store::{Command, Outcome, RangeKey, Referee, StoreError, TreeNumber, random};
 
+use crate::engine::answers::again;
+use crate::engine::answers::held;
+use crate::engine::answers::settled;
 use crate::engine::backlog::leaf_bytes::leaf_bytes;
 use crate::engine::checked::whole_ms;
 use crate::engine::config::Config;
@@ -80,108 +83,106 @@ impl Config {
     }
 }
 
-impl Core {
-    /// Ends quorums whose first vote has waited too long: the server hashes their leaves. Returns
-    /// their number, and whether there may be more.
-    pub(in crate::engine) fn referee_due(&self) -> Result<(usize, bool), UpkeepError> {
-        let after = *self.doubts.quorum_after.lock();
-        let page = self.store.read()?.quorums(after, QUORUMS_PER_SWEEP)?;
-        let full = page.len() == QUORUMS_PER_SWEEP;
-        *self.doubts.quorum_after.lock() = if full { page.last().map(|(key, _)| *key) } else { None };
-        let now = self.now_ms();
-        let wait = whole_ms(self.config.settings.quorum_wait);
-        let mut ended = 0;
-        for (key, row) in page {
-            let row = match row {
-                Ok(row) => row,
-                Err(error) => {
-                    self.events.corruption(Some(key.0), error.to_string());
-                    continue;
-                }
-            };
-            if now.saturating_sub(row.since_ms) < wait {
+/// Ends quorums whose first vote has waited too long: the server hashes their leaves. Returns
+/// their number, and whether there may be more.
+pub(in crate::engine) fn referee_due(core: &Core) -> Result<(usize, bool), UpkeepError> {
+    let after = *core.doubts.quorum_after.lock();
+    let page = core.store.read()?.quorums(after, QUORUMS_PER_SWEEP)?;
+    let full = page.len() == QUORUMS_PER_SWEEP;
+    *core.doubts.quorum_after.lock() = if full { page.last().map(|(key, _)| *key) } else { None };
+    let now = core.time.now_ms();
+    let wait = whole_ms(core.config.settings.quorum_wait);
+    let mut ended = 0;
+    for (key, row) in page {
+        let row = match row {
+            Ok(row) => row,
+            Err(error) => {
+                core.events.corruption(Some(key.0), error.to_string());
                 continue;
             }
-            if ended == REFEREED_PER_SWEEP {
-                // Looked at again with the next sweep, from here on.
-                *self.doubts.quorum_after.lock() = after;
-                return Ok((ended, true));
-            }
-            match self.end_quorum(key, &row) {
-                Ok(done) => ended += usize::from(done),
-                // One that cannot be ended does not keep the others waiting.
-                Err(UpkeepError::Store(error)) if error.is_one_row() => {
-                    self.events.corruption(Some(key.0), error.to_string());
-                }
-                Err(error) => return Err(error),
-            }
+        };
+        if now.saturating_sub(row.since_ms) < wait {
+            continue;
         }
-        Ok((ended, full))
-    }
-
-    /// Hashes the leaves of a range with votes. The server holds a lease on them meanwhile, as a
-    /// client would.
-    fn end_quorum(&self, (tree, start): RangeKey, votes: &QuorumRow) -> Result<bool, UpkeepError> {
-        let Some(row) = self.store.read()?.tree(tree)?.filter(|row| row.state == TreeState::Active) else {
-            return Ok(false);
-        };
-        let range = Shape::new(row.leaves).and_then(|shape| AlignedRange::new(shape, start, votes.order));
-        let (Ok(range), Ok(salt)) = (range, random::<10>()) else { return Ok(false) };
-        let id = WorkId::from_parts(self.now_ms(), salt);
-        let claim = Claim::Leaves { tree, range };
-        let lease = Lease { id, claim, expires_ms: u64::MAX, pinned: true, refusals: 0 };
-        let held = {
-            let mut queue = self.queue.lock();
-            // Kept back: its data cannot be read before a look at it. Or out with a client: its
-            // answer may complete the quorum.
-            let kept_back = queue.blocked.mask(tree, range.tile()) & mask_of(&range) != 0;
-            if kept_back || queue.leases.insert(lease.clone()).is_err() {
-                return Ok(false);
+        if ended == REFEREED_PER_SWEEP {
+            // Looked at again with the next sweep, from here on.
+            *core.doubts.quorum_after.lock() = after;
+            return Ok((ended, true));
+        }
+        match end_quorum(core, key, &row) {
+            Ok(done) => ended += usize::from(done),
+            // One that cannot be ended does not keep the others waiting.
+            Err(UpkeepError::Store(error)) if error.is_one_row() => {
+                core.events.corruption(Some(key.0), error.to_string());
             }
-            queue.ring.withdraw(tree, &range);
-            drop(queue);
-            self.hold_new(&lease)
-        };
-        let Some(first_leaf) = self.hash_voted(tree, &row, range, votes)? else {
-            held.give_back();
-            return Ok(false);
-        };
-        held.end(|queue, lease| queue.settled(lease, first_leaf));
-        self.wake();
-        Ok(true)
+            Err(error) => return Err(error),
+        }
     }
+    Ok((ended, full))
+}
 
-    /// Returns whether it completed the tree's first leaf; `None` if it changed nothing.
-    fn hash_voted(
-        &self,
-        tree: TreeNumber,
-        row: &TreeRow,
-        range: AlignedRange,
-        votes: &QuorumRow,
-    ) -> Result<Option<bool>, UpkeepError> {
-        let data = match self.load_leaves((tree, row), &range) {
-            Ok(data) => data,
-            Err(SubmitError::Store(error)) => return Err(error.into()),
-            // The source cannot be read; an event says so.
-            Err(_) => return Ok(None),
-        };
-        let slices: Vec<&[u8]> = (0..data.ends.len()).filter_map(|index| leaf_bytes(&data, index)).collect();
-        let work = HashWork::of(slices.iter().map(|leaf| leaf.len() as u64));
-        let (hashes, data_digest) = (hash_batch(&slices), data_digest(&data.bytes));
-        let (votes_seen, at_ms) = (votes.votes.len(), self.now_ms());
-        let referee = Referee { tree, range, hashes, votes_seen, data_digest, work, at_ms };
-        let outcomes = match self.write_rows(vec![Command::Referee(referee)]) {
-            Err(Unwritten::Row(what)) => {
-                self.events.corruption(Some(tree), what);
-                return Ok(None);
-            }
-            Err(Unwritten::Storage(error)) => return Err(error.into()),
-            Ok(outcomes) => outcomes,
-        };
-        let Some(Outcome::Judged { liars, first_leaf, .. }) = outcomes.into_iter().next() else {
+/// Hashes the leaves of a range with votes. The server holds a lease on them meanwhile, as a
+/// client would.
+fn end_quorum(core: &Core, (tree, start): RangeKey, votes: &QuorumRow) -> Result<bool, UpkeepError> {
+    let Some(row) = core.store.read()?.tree(tree)?.filter(|row| row.state == TreeState::Active) else {
+        return Ok(false);
+    };
+    let range = Shape::new(row.leaves).and_then(|shape| AlignedRange::new(shape, start, votes.order));
+    let (Ok(range), Ok(salt)) = (range, random::<10>()) else { return Ok(false) };
+    let id = WorkId::from_parts(core.time.now_ms(), salt);
+    let claim = Claim::Leaves { tree, range };
+    let lease = Lease { id, claim, expires_ms: u64::MAX, pinned: true, refusals: 0 };
+    let held = {
+        let mut queue = core.queue.lock();
+        // Kept back: its data cannot be read before a look at it. Or out with a client: its
+        // answer may complete the quorum.
+        let kept_back = queue.blocked.mask(tree, range.tile()) & mask_of(&range) != 0;
+        if kept_back || queue.leases.insert(lease.clone()).is_err() {
+            return Ok(false);
+        }
+        queue.ring.withdraw(tree, &range);
+        drop(queue);
+        held::hold_new(core, &lease)
+    };
+    let Some(first_leaf) = hash_voted(core, tree, &row, range, votes)? else {
+        held.give_back();
+        return Ok(false);
+    };
+    held.end(|queue, lease| queue.settled(lease, first_leaf));
+    core.background.wake();
+    Ok(true)
+}
+
+/// Returns whether it completed the tree's first leaf; `None` if it changed nothing.
+fn hash_voted(
+    core: &Core,
+    tree: TreeNumber,
+    row: &TreeRow,
+    range: AlignedRange,
+    votes: &QuorumRow,
+) -> Result<Option<bool>, UpkeepError> {
+    let data = match again::load_leaves(core, (tree, row), &range) {
+        Ok(data) => data,
+        Err(SubmitError::Store(error)) => return Err(error.into()),
+        // The source cannot be read; an event says so.
+        Err(_) => return Ok(None),
+    };
+    let slices: Vec<&[u8]> = (0..data.ends.len()).filter_map(|index| leaf_bytes(&data, index)).collect();
+    let work = HashWork::of(slices.iter().map(|leaf| leaf.len() as u64));
+    let (hashes, data_digest) = (hash_batch(&slices), data_digest(&data.bytes));
+    let (votes_seen, at_ms) = (votes.votes.len(), core.time.now_ms());
+    let referee = Referee { tree, range, hashes, votes_seen, data_digest, work, at_ms };
+    let outcomes = match core.writer.write_rows(vec![Command::Referee(referee)]) {
+        Err(Unwritten::Row(what)) => {
+            core.events.corruption(Some(tree), what);
             return Ok(None);
-        };
-        self.note_liars(&liars);
-        Ok(Some(first_leaf))
-    }
+        }
+        Err(Unwritten::Storage(error)) => return Err(error.into()),
+        Ok(outcomes) => outcomes,
+    };
+    let Some(Outcome::Judged { liars, first_leaf, .. }) = outcomes.into_iter().next() else {
+        return Ok(None);
+    };
+    settled::note_liars(core, &liars);
+    Ok(Some(first_leaf))
 }

@@ -11,6 +11,7 @@ use crate::guard::contained;
 use super::rest::Rest;
 use crate::engine::config::ConfigBuilder;
 use crate::engine::core::Core;
+use crate::engine::upkeep::round;
 
 impl ConfigBuilder {
     /// Whether a thread of the engine keeps units ready, assembles trees and sweeps about once a
@@ -25,9 +26,9 @@ impl ConfigBuilder {
 /// Starts the background thread; it ends when the engine closes.
 pub(in crate::engine) fn start(core: Arc<Core>, wake: Receiver<()>) -> std::io::Result<std::thread::JoinHandle<()>> {
     // Not on the thread: time that passes until it runs counts.
-    let swept_ms = core.now_ms();
+    let swept_ms = core.time.now_ms();
     std::thread::Builder::new().name("pouw-upkeep".into()).spawn(move || {
-        let Some(pulse) = &core.upkeep_pulse else {
+        let Some(pulse) = &core.background.pulse else {
             return;
         };
         let _running = pulse.while_running();
@@ -42,18 +43,18 @@ pub(in crate::engine) fn start(core: Arc<Core>, wake: Receiver<()>) -> std::io::
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             let round = contained(|| {
-                pulse.busy(core.now_ms());
-                if !core.takes_no_writes() && rest.is_over(core.now_ms()) {
+                pulse.busy(core.time.now_ms());
+                if !core.writer.takes_no_writes() && rest.is_over(core.time.now_ms()) {
                     background.round(woken);
                     rest.end();
                 }
-                pulse.idle(core.now_ms());
+                pulse.idle(core.time.now_ms());
             });
             if let Err(panicked) = round {
-                rest.begin(core.now_ms());
-                core.events.survived(pulse, core.now_ms(), panicked);
+                rest.begin(core.time.now_ms());
+                core.events.survived(pulse, core.time.now_ms(), panicked);
             }
-            if core.stopping() {
+            if core.writer.is_closing() {
                 return;
             }
         }
@@ -72,11 +73,11 @@ impl Background<'_> {
     fn round(&mut self, woken: bool) {
         // Also if it panics: the round was due, and the next one is another.
         let behind = std::mem::replace(&mut self.behind, woken);
-        let swept = self.core.sweep_if_due(&mut self.swept_ms);
+        let swept = round::sweep_if_due(self.core, &mut self.swept_ms);
         // Upkeep that failed is tried again after the next sweep.
         if woken || behind || (swept && self.failed) {
             self.failed = true;
-            self.failed = !self.core.catch_up(!woken, &mut self.swept_ms);
+            self.failed = !round::catch_up(self.core, !woken, &mut self.swept_ms);
         }
     }
 }

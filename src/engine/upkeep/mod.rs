@@ -3,12 +3,14 @@
 //! calls it.
 
 pub(super) mod background;
-mod failures;
-mod prune;
+pub(super) mod chores;
+pub(super) mod failures;
+pub(super) mod prune;
 pub(super) mod report;
 pub(super) mod rest;
-mod round;
+pub(super) mod round;
 pub(super) mod search;
 mod sweep;
 #[cfg(test)]
 mod tests;
+pub(super) mod thread;

@@ -29,162 +29,160 @@ const CLOCK_AFTER_LEASES_MS: u64 = 60_000;
 /// Time between two looks that meet a page that cannot be read and find no row to remove.
 const LOOK_EVERY_MS: u64 = 60_000;
 
-impl Core {
-    /// Removes up to a bound of the rows that are no longer needed. If there are none, nothing is
-    /// written, unless another reason to write is found.
-    pub(in crate::engine) fn prune(&self, now_ms: u64, report: &mut SweepReport) -> Result<(), WriteError> {
-        if self.closing.load(Ordering::SeqCst) {
-            return Err(WriteError::Closed);
-        }
-        // A token is refused for its expiry from then on, so its consumption need not be kept; the
-        // token's lifetime again is the margin for a clock that was set back before a restart.
-        let before_ms = now_ms.saturating_sub(self.config.token_ttl_ms());
-        let idle_ms = now_ms.saturating_sub(IDLE_CLIENT_MS);
-        let tokens = self.sweep_tokens(now_ms, before_ms, report);
-        let sealed = self.seal_ledger(now_ms, report);
-        let clients = match self.search_clients(idle_ms) {
-            Ok(Some(rows)) => self.prune_clients(idle_ms, rows, report),
-            Ok(None) => Ok(()),
-            Err(error) => Err(not_looked(error)),
-        };
-        tokens.and(sealed).and(clients)
+/// Removes up to a bound of the rows that are no longer needed. If there are none, nothing is
+/// written, unless another reason to write is found.
+pub(in crate::engine) fn prune(core: &Core, now_ms: u64, report: &mut SweepReport) -> Result<(), WriteError> {
+    if core.writer.is_closing() {
+        return Err(WriteError::Closed);
     }
+    // A token is refused for its expiry from then on, so its consumption need not be kept; the
+    // token's lifetime again is the margin for a clock that was set back before a restart.
+    let before_ms = now_ms.saturating_sub(core.config.token_ttl_ms());
+    let idle_ms = now_ms.saturating_sub(IDLE_CLIENT_MS);
+    let tokens = sweep_tokens(core, now_ms, before_ms, report);
+    let sealed = seal_ledger(core, now_ms, report);
+    let clients = match search_clients(core, idle_ms) {
+        Ok(Some(rows)) => prune_clients(core, idle_ms, rows, report),
+        Ok(None) => Ok(()),
+        Err(error) => Err(not_looked(error)),
+    };
+    tokens.and(sealed).and(clients)
+}
 
-    /// Removes used tokens, and writes what else has to be written. What cannot be read is not
-    /// written either.
-    fn sweep_tokens(&self, now_ms: u64, before_ms: u64, report: &mut SweepReport) -> Result<(), WriteError> {
-        let mut looked = self.look_for_tokens(now_ms, before_ms);
-        if !matches!(looked, Ok(Some(_))) && self.must_write(now_ms) {
-            self.write_bulk(vec![Command::Touch])?;
-            if looked.is_err() {
-                // The write may have opened the store again.
-                looked = self.look_for_tokens(now_ms, before_ms);
+/// Removes used tokens, and writes what else has to be written. What cannot be read is not
+/// written either.
+fn sweep_tokens(core: &Core, now_ms: u64, before_ms: u64, report: &mut SweepReport) -> Result<(), WriteError> {
+    let mut looked = look_for_tokens(core, now_ms, before_ms);
+    if !matches!(looked, Ok(Some(_))) && must_write(core, now_ms) {
+        core.writer.write_bulk(vec![Command::Touch])?;
+        if looked.is_err() {
+            // The write may have opened the store again.
+            looked = look_for_tokens(core, now_ms, before_ms);
+        }
+    }
+    let Some((after, limit)) = looked.map_err(not_looked)? else { return Ok(()) };
+    let prune = Command::PruneConsumed { after, before_ms, limit };
+    for outcome in core.writer.write_bulk(vec![prune])? {
+        if let Outcome::Done { rows, more } = outcome {
+            report.consumed_pruned = rows;
+            report.more |= more;
+        }
+    }
+    Ok(())
+}
+
+/// Looks for used tokens that can be removed. Returns how many, and behind which key.
+fn look_for_tokens(core: &Core, now_ms: u64, before_ms: u64) -> Result<Option<(TokenKey, usize)>, StoreError> {
+    let mut search = core.searches.old_search.lock();
+    if now_ms < search.tokens_ms {
+        return Ok(None);
+    }
+    let mut old = core.store.old_tokens(search.tokens_after, before_ms, ROWS_PER_SWEEP)?;
+    if let Some(error) = &old.cut {
+        page_unread(core, "consumed-0", error);
+    }
+    if old.cut.is_some() && old.rows == 0 {
+        match core.store.tokens_behind(search.tokens_after, before_ms)? {
+            Some(after) => {
+                search.tokens_after = after;
+                old = core.store.old_tokens(after, before_ms, ROWS_PER_SWEEP)?;
             }
+            None => search.tokens_ms = now_ms.saturating_add(LOOK_EVERY_MS),
         }
-        let Some((after, limit)) = looked.map_err(not_looked)? else { return Ok(()) };
-        let prune = Command::PruneConsumed { after, before_ms, limit };
-        for outcome in self.write_bulk(vec![prune])? {
-            if let Outcome::Done { rows, more } = outcome {
-                report.consumed_pruned = rows;
-                report.more |= more;
-            }
-        }
-        Ok(())
     }
+    Ok((old.rows > 0).then_some((search.tokens_after, old.rows)))
+}
 
-    /// Looks for used tokens that can be removed. Returns how many, and behind which key.
-    fn look_for_tokens(&self, now_ms: u64, before_ms: u64) -> Result<Option<(TokenKey, usize)>, StoreError> {
-        let mut search = self.searches.old_search.lock();
-        if now_ms < search.tokens_ms {
-            return Ok(None);
-        }
-        let mut old = self.store.old_tokens(search.tokens_after, before_ms, ROWS_PER_SWEEP)?;
-        if let Some(error) = &old.cut {
-            self.page_unread("consumed-0", error);
-        }
-        if old.cut.is_some() && old.rows == 0 {
-            match self.store.tokens_behind(search.tokens_after, before_ms)? {
-                Some(after) => {
-                    search.tokens_after = after;
-                    old = self.store.old_tokens(after, before_ms, ROWS_PER_SWEEP)?;
-                }
-                None => search.tokens_ms = now_ms.saturating_add(LOOK_EVERY_MS),
-            }
-        }
-        Ok((old.rows > 0).then_some((search.tokens_after, old.rows)))
-    }
+/// Reports a page that cannot be read, once.
+fn page_unread(core: &Core, table: &str, error: &StoreError) {
+    core.events.corruption_later(None, format!("rows of {table} cannot be read, and stay: {error}"));
+}
 
-    /// Reports a page that cannot be read, once.
-    fn page_unread(&self, table: &str, error: &StoreError) {
-        self.events.corruption_later(None, format!("rows of {table} cannot be read, and stay: {error}"));
+fn seal_ledger(core: &Core, now_ms: u64, report: &mut SweepReport) -> Result<(), WriteError> {
+    let keep = core.config.settings.ledger_entries_kept;
+    if !core.store.has_old_entries(keep) || now_ms < core.searches.old_search.lock().entries_ms {
+        return Ok(());
     }
+    let old = core.store.old_entries(ROWS_PER_SWEEP).map_err(not_looked)?;
+    if let Some(error) = &old.cut {
+        page_unread(core, "ledger-0", error);
+    }
+    if old.rows == 0 {
+        core.searches.old_search.lock().entries_ms = now_ms.saturating_add(LOOK_EVERY_MS);
+        return Ok(());
+    }
+    for outcome in core.writer.write_bulk(vec![Command::SealLedger { keep, limit: old.rows }])? {
+        report_skipped(core, &outcome);
+        if let Outcome::Walked { rows, more, .. } = outcome {
+            report.sealed = rows;
+            report.more |= more;
+        }
+    }
+    Ok(())
+}
 
-    fn seal_ledger(&self, now_ms: u64, report: &mut SweepReport) -> Result<(), WriteError> {
-        let keep = self.config.settings.ledger_entries_kept;
-        if !self.store.has_old_entries(keep) || now_ms < self.searches.old_search.lock().entries_ms {
-            return Ok(());
+fn prune_clients(core: &Core, before_ms: u64, limit: usize, report: &mut SweepReport) -> Result<(), WriteError> {
+    let after = core.searches.client_search.lock().after;
+    let prune = Command::PruneClients { before_ms, after, limit };
+    for outcome in core.writer.write_bulk(vec![prune])? {
+        if let Outcome::Scanned { rows, next } = outcome {
+            report.clients_pruned = rows;
+            core.searches.client_search.lock().removed(next);
         }
-        let old = self.store.old_entries(ROWS_PER_SWEEP).map_err(not_looked)?;
-        if let Some(error) = &old.cut {
-            self.page_unread("ledger-0", error);
-        }
-        if old.rows == 0 {
-            self.searches.old_search.lock().entries_ms = now_ms.saturating_add(LOOK_EVERY_MS);
-            return Ok(());
-        }
-        for outcome in self.write_bulk(vec![Command::SealLedger { keep, limit: old.rows }])? {
-            self.report_skipped(&outcome);
-            if let Outcome::Walked { rows, more, .. } = outcome {
-                report.sealed = rows;
-                report.more |= more;
-            }
-        }
-        Ok(())
     }
+    Ok(())
+}
 
-    fn prune_clients(&self, before_ms: u64, limit: usize, report: &mut SweepReport) -> Result<(), WriteError> {
-        let after = self.searches.client_search.lock().after;
-        let prune = Command::PruneClients { before_ms, after, limit };
-        for outcome in self.write_bulk(vec![prune])? {
-            if let Outcome::Scanned { rows, next } = outcome {
-                report.clients_pruned = rows;
-                self.searches.client_search.lock().removed(next);
-            }
-        }
-        Ok(())
+/// Reports rows that a walk along the ledger has passed over.
+pub(in crate::engine) fn report_skipped(core: &Core, outcome: &Outcome) {
+    if let Outcome::Walked { skipped, .. } = outcome {
+        skipped.iter().for_each(|what| core.events.corruption_later(None, what.clone()));
     }
+}
 
-    /// Reports rows that a walk along the ledger has passed over.
-    pub(in crate::engine) fn report_skipped(&self, outcome: &Outcome) {
-        if let Outcome::Walked { skipped, .. } = outcome {
-            skipped.iter().for_each(|what| self.events.corruption_later(None, what.clone()));
+/// Looks at the next stretch of client rows. Returns the number of its rows if a client of it
+/// can be forgotten; if not, the search goes on behind it the next time.
+fn search_clients(core: &Core, before_ms: u64) -> Result<Option<usize>, StoreError> {
+    let mut search = core.searches.client_search.lock();
+    // Before the rows are read: a commit meanwhile begins another round.
+    let commit_seq = core.store.head().commit_seq;
+    if search.rests(commit_seq, before_ms) {
+        return Ok(None);
+    }
+    let mut stretch = core.store.idle_clients(before_ms, search.after, ROWS_PER_SWEEP)?;
+    for what in search.news(&stretch) {
+        core.events.later(Event::CorruptionFound { tree: None, what });
+    }
+    if let Some(error) = &stretch.cut {
+        page_unread(core, "clients-0", error);
+        if stretch.rows == 0 {
+            stretch.next = match search.known() {
+                Some(next) => Some(next),
+                None => core.store.clients_behind(search.after)?,
+            };
+            stretch.next.into_iter().for_each(|next| search.remember(next));
         }
     }
+    if !stretch.any {
+        search.pass(commit_seq, &stretch);
+    }
+    Ok(stretch.any.then_some(stretch.rows))
+}
 
-    /// Looks at the next stretch of client rows. Returns the number of its rows if a client of it
-    /// can be forgotten; if not, the search goes on behind it the next time.
-    fn search_clients(&self, before_ms: u64) -> Result<Option<usize>, StoreError> {
-        let mut search = self.searches.client_search.lock();
-        // Before the rows are read: a commit meanwhile begins another round.
-        let commit_seq = self.store.head().commit_seq;
-        if search.rests(commit_seq, before_ms) {
-            return Ok(None);
-        }
-        let mut stretch = self.store.idle_clients(before_ms, search.after, ROWS_PER_SWEEP)?;
-        for what in search.news(&stretch) {
-            self.events.later(Event::CorruptionFound { tree: None, what });
-        }
-        if let Some(error) = &stretch.cut {
-            self.page_unread("clients-0", error);
-            if stretch.rows == 0 {
-                stretch.next = match search.known() {
-                    Some(next) => Some(next),
-                    None => self.store.clients_behind(search.after)?,
-                };
-                stretch.next.into_iter().for_each(|next| search.remember(next));
-            }
-        }
-        if !stretch.any {
-            search.pass(commit_seq, &stretch);
-        }
-        Ok(stretch.any.then_some(stretch.rows))
-    }
-
-    /// Whether a sweep has to write although no row is removed.
-    fn must_write(&self, now_ms: u64) -> bool {
-        // Until a commit goes through, the store may need to be opened again. Standings are left to
-        // the writer, which paces them.
-        let failed = self.store.has_failed() || self.tallies.commits_failed_in_row.load(Ordering::SeqCst) > 0;
-        let clock_ms = self.store.head().clock_ms;
-        // Once the tokens of earlier boots have expired, so that a clock set back revives none.
-        let expired_ms = self.time.opened_ms().saturating_add(self.config.token_ttl_ms());
-        let age_ms = now_ms.saturating_sub(clock_ms);
-        let ended = clock_ms < self.lease_ended_ms.load(Ordering::SeqCst);
-        let clock = age_ms >= CLOCK_EVERY_MS
-            || (ended && age_ms >= CLOCK_AFTER_LEASES_MS)
-            || (clock_ms < expired_ms && expired_ms <= now_ms);
-        failed || clock || !Behind::due(self, 1, 0).is_empty()
-    }
+/// Whether a sweep has to write although no row is removed.
+fn must_write(core: &Core, now_ms: u64) -> bool {
+    // Until a commit goes through, the store may need to be opened again. Standings are left to
+    // the writer, which paces them.
+    let failed = core.store.has_failed() || core.tallies.commits_failed_in_row.load(Ordering::SeqCst) > 0;
+    let clock_ms = core.store.head().clock_ms;
+    // Once the tokens of earlier boots have expired, so that a clock set back revives none.
+    let expired_ms = core.time.opened_ms().saturating_add(core.config.token_ttl_ms());
+    let age_ms = now_ms.saturating_sub(clock_ms);
+    let ended = clock_ms < core.searches.lease_ended_ms.load(Ordering::SeqCst);
+    let clock = age_ms >= CLOCK_EVERY_MS
+        || (ended && age_ms >= CLOCK_AFTER_LEASES_MS)
+        || (clock_ms < expired_ms && expired_ms <= now_ms);
+    failed || clock || !Behind::due(core, 1, 0).is_empty()
 }
 
 /// The failure of a look for old rows, after which nothing is written.

@@ -1,6 +1,7 @@
 //! How far the searches for old rows have got.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicU64;
 
 use crate::store::{ClientStretch, TokenKey};
 
@@ -16,6 +17,8 @@ pub(in crate::engine) struct Searches {
     pub(super) leftover_from: Ranked<Option<u64>>,
     /// Trees whose block data cannot be removed now.
     pub(super) undropped: Ranked<PutOff>,
+    /// When a sweep last ended a lease, engine time.
+    pub(super) lease_ended_ms: AtomicU64,
 }
 
 impl Default for Searches {
@@ -25,6 +28,7 @@ impl Default for Searches {
             old_search: Ranked::new(Rank::OldSearch, OldSearch::default()),
             leftover_from: Ranked::new(Rank::LeftoverFrom, Some(0)),
             undropped: Ranked::new(Rank::Undropped, PutOff::default()),
+            lease_ended_ms: AtomicU64::new(0),
         }
     }
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 use crate::engine::ingest::{IngestLayout, IngestOptions};
 use crate::engine::{Config, FakeClock, IssueRequest, Runtime};
 use crate::protocol::UnixMillis;
-use crate::store::records::Exposure;
+use crate::store::rows::Exposure;
 
 use super::round::ROWS_PER_STEP;
 use crate::engine::PouwEngine;
+use crate::engine::upkeep::round;
 use crate::store::CHORE_PURGE;
 
 #[test]
@@ -26,14 +27,14 @@ fn removing_a_large_tree_stops_for_a_sweep_and_continues_behind_it() {
     let purges = || core.store.read().unwrap().chores(CHORE_PURGE, None, 1).unwrap().len();
     let leases = || core.queue.lock().leases.len();
     for _ in 0..2 {
-        assert!(core.upkeep(true, &|| true).unwrap().removed > 0);
+        assert!(round::upkeep(core, true, &|| true).unwrap().removed > 0);
         assert_eq!(purges(), 1, "one step removed all");
     }
-    let mut swept_ms = core.now_ms();
+    let mut swept_ms = core.time.now_ms();
     clock.advance(Duration::from_millis(engine.config().token_ttl_ms() + 1));
     assert_eq!(leases(), 1);
-    assert!(core.catch_up(true, &mut swept_ms));
-    assert_eq!((purges(), leases(), swept_ms), (0, 0, core.now_ms()));
+    assert!(round::catch_up(core, true, &mut swept_ms));
+    assert_eq!((purges(), leases(), swept_ms), (0, 0, core.time.now_ms()));
 }
 
 /// Rows of used tokens after six seconds with this many answers and a sweep in each.
@@ -51,7 +52,7 @@ fn used_tokens(answers: usize, mistake: Option<crate::engine::testing::Mistake>)
     let disk = Arc::new(SimDisk::new());
     let engine = PouwEngine::open_with(Runtime::on(disk.clone()).clock(clock.clone()), config).unwrap();
     let core = engine.core();
-    let mut swept_ms = core.now_ms();
+    let mut swept_ms = core.time.now_ms();
     let (done, verdicts) = std::sync::mpsc::channel();
     for _ in 0..6 {
         for _ in 0..answers / 250 {
@@ -65,7 +66,7 @@ fn used_tokens(answers: usize, mistake: Option<crate::engine::testing::Mistake>)
             verdicts.iter().take(250).for_each(|verdict| verdict.unwrap());
         }
         clock.advance(Duration::from_secs(1));
-        assert!(core.sweep_if_due(&mut swept_ms));
+        assert!(round::sweep_if_due(core, &mut swept_ms));
     }
     engine.close();
     crate::store::check(disk, &mut |_| {}).unwrap().consumed

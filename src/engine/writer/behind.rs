@@ -1,7 +1,7 @@
 //! Deferred rows: no caller waits for them, so they are written with the next commit that happens
 //! anyway, or alone after half a second.
 
-use crate::store::records::UsefulnessAccount;
+use crate::store::rows::UsefulnessAccount;
 use crate::store::{Command, PutStandings, Refuse};
 
 use crate::engine::clients::standings::{Change, row_of};

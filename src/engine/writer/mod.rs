@@ -6,14 +6,14 @@ pub(super) mod reply;
 pub(super) mod thread;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::store::{Command, Outcome};
+use crate::store::{Command, Outcome, Store};
 
-use super::core::Core;
 use super::error::WriteError;
 use super::locks::{Rank, Ranked};
-use job::{Fate, Job};
+use super::pulse::Pulse;
+use job::{Fate, Inbox, Job, Lane, lanes};
 
 /// Why commands were not written.
 #[derive(Debug)]
@@ -24,10 +24,44 @@ pub(in crate::engine) enum Unwritten {
     Storage(WriteError),
 }
 
-impl Core {
+/// The way to the thread that writes.
+#[derive(Debug)]
+pub(in crate::engine) struct Writer {
+    store: Arc<Store>,
+    pub(in crate::engine) lanes: Lane,
+    pub(in crate::engine) pulse: Pulse,
+    closing: AtomicBool,
+}
+
+impl Writer {
+    /// With what the thread takes its jobs from.
+    pub(in crate::engine) fn new(store: Arc<Store>, waiting_answers: usize, now_ms: u64) -> (Self, Inbox) {
+        let (lanes, inbox) = lanes(waiting_answers);
+        (Self { store, lanes, pulse: Pulse::new("pouw-writer", now_ms), closing: AtomicBool::new(false) }, inbox)
+    }
+
+    pub(in crate::engine) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Stops taking writes. The thread ends after the jobs already handed in.
+    pub(in crate::engine) fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        self.lanes.close();
+        if self.store.is_read_only() {
+            // It has no thread that would do so.
+            self.store.close();
+        }
+    }
+
+    /// Whether the engine is being closed.
+    pub(in crate::engine) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
     /// Whether the engine is being closed, or the store stays closed until a restart.
     pub(in crate::engine) fn takes_no_writes(&self) -> bool {
-        self.closing.load(Ordering::SeqCst) || self.store.is_closed()
+        self.is_closing() || self.store.is_closed()
     }
 
     pub(in crate::engine) fn may_write(&self) -> Result<(), WriteError> {

@@ -29,13 +29,13 @@ fn run(core: &Core, inbox: &Inbox) {
     let batch_max = core.config.settings.commit_ops_max;
     let standings_at = Instant::now();
     let mut writer = Writer { core, batch_max, limbo: Vec::new(), standings_at, well: true, told: false };
-    let pulse = &core.writer_pulse;
+    let pulse = &core.writer.pulse;
     let written = contained(|| {
         while let Some(batch) = writer.next_batch(inbox) {
-            pulse.busy(core.now_ms());
+            pulse.busy(core.time.now_ms());
             let behind = writer.behind(batch.is_empty());
             writer.commit(batch, behind);
-            pulse.idle(core.now_ms());
+            pulse.idle(core.time.now_ms());
             if core.store.is_closed() {
                 break;
             }
@@ -184,7 +184,7 @@ impl Writer<'_> {
     fn apply(&self, commands: &[Command]) -> Result<Vec<Outcome>, CommitFailure> {
         #[cfg(feature = "gate")]
         let started = Instant::now();
-        let applied = self.core.store.apply(commands, self.core.now_ms());
+        let applied = self.core.store.apply(commands, self.core.time.now_ms());
         match &applied {
             Err(CommitFailure::RolledBack(error)) if error.is_one_row() => {}
             other => self.core.tallies.commit(other.is_ok()),
@@ -268,7 +268,7 @@ impl Writer<'_> {
         let closed = self.core.store.is_closed();
         if !(closed && self.told) {
             self.told = closed;
-            self.core.events.emit(Event::StorageFailed { what: self.core.failure_or(what), recovered });
+            self.core.events.emit(Event::StorageFailed { what: self.core.writer.failure_or(what), recovered });
         }
     }
 
@@ -321,11 +321,11 @@ impl Writer<'_> {
         // be valid again.
         let limit = usize::MAX;
         let scrub = self.core.scrub.unwritten().map(|row| Command::PutScrub(Box::new(row)));
-        let behind = self.core.now_ms() > self.core.store.head().clock_ms;
+        let behind = self.core.time.now_ms() > self.core.store.head().clock_ms;
         if self.core.store.dirty_clients() > 0 || behind || scrub.is_some() {
             let mut last = vec![Command::Checkpoint { limit }, Command::Touch];
             last.extend(scrub);
-            let done = self.core.store.apply(&last, self.core.now_ms());
+            let done = self.core.store.apply(&last, self.core.time.now_ms());
             if let Err(error) = done {
                 self.report(error.to_string(), self.core.store.is_open());
             }
@@ -355,13 +355,13 @@ fn tell(core: &Core, reply: Reply, answer: Result<Vec<Outcome>, WriteError>) {
 /// answered: no caller waits for a thread that is gone.
 pub(in crate::engine) fn start(core: Arc<Core>, inbox: Inbox) -> std::io::Result<std::thread::JoinHandle<()>> {
     std::thread::Builder::new().name("pouw-writer".into()).spawn(move || {
-        let _running = core.writer_pulse.while_running();
+        let _running = core.writer.pulse.while_running();
         run(&core, &inbox);
         #[cfg(feature = "testing")]
         if core.store.is_closed() && core.config.makes(crate::engine::mistake::Mistake::PanicLeavesJobs) {
             return std::mem::forget(inbox);
         }
-        core.lanes.close();
+        core.writer.lanes.close();
         inbox.drain(|job| {
             if contained(|| job.fail(WriteError::Closed)).is_err() {
                 core.events.emit(Event::CallbackPanicked);

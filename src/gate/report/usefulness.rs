@@ -1,7 +1,7 @@
 //! Metrics of the totals of offloaded work since the store was created, by strategy.
 
 use crate::engine::PouwEngine;
-use crate::store::records::{HashReason, UsefulnessAccount};
+use crate::store::rows::{HashReason, UsefulnessAccount};
 
 /// Maximum number of damaged blocks that are counted.
 const DAMAGED_COUNTED: u64 = 65_536;

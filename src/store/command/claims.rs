@@ -3,7 +3,7 @@
 
 use crate::hash::Checksum;
 use crate::merkle::AlignedRange;
-use crate::store::records::HashWork;
+use crate::store::rows::HashWork;
 use crate::store::schema::TreeNumber;
 
 /// An answer of which a sample was hashed again. Precondition: the leaves are all pending.

@@ -1,7 +1,7 @@
 //! Commands that mend rows.
 
 use crate::hash::Checksum;
-use crate::store::records::StoreTotals;
+use crate::store::rows::StoreTotals;
 use crate::store::schema::TreeNumber;
 
 /// A change of rows that are damaged, or that nothing refers to.

@@ -7,7 +7,7 @@ pub mod outcome;
 pub mod standings;
 
 use crate::merkle::AlignedRange;
-use crate::store::records::{
+use crate::store::rows::{
     DataPlace, Exposure, GroupRow, HashWork, LengthRow, ScrubRow, Strategy, TreeState, UsefulnessAccount,
 };
 use crate::store::schema::{TokenKey, TreeNumber};

@@ -1,7 +1,7 @@
 //! The outcomes of commands.
 
 use crate::policy::quorum::Voter;
-use crate::store::records::TreeState;
+use crate::store::rows::TreeState;
 
 /// What became of one command.
 #[derive(Debug, Clone, PartialEq, Eq)]

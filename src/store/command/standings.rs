@@ -1,6 +1,6 @@
 //! Client difficulty: rows written behind, in slices.
 
-use crate::store::records::StandingRow;
+use crate::store::rows::StandingRow;
 
 /// No precondition: a row replaces the one there, `None` removes it.
 #[derive(Debug, Clone)]

@@ -15,7 +15,7 @@ use crate::store::command::standings::PutStandings;
 use crate::store::command::{AddGroups, BeginTree, Command, Debit, FinishTree, Refuse, Settle, SettleKind};
 use crate::store::memory::{InMemory, Tables};
 use crate::store::port::{Rows, View};
-use crate::store::records::{
+use crate::store::rows::{
     DataPlace, Exposure, GroupRow, HashWork, Head, LengthRow, ScrubRow, StandingRow, Strategy, TreeRow, TreeState,
 };
 use crate::store::rules::run;
@@ -25,9 +25,9 @@ use crate::store::schema::{
 };
 
 use super::backend::StoreFile;
-use super::rows::{Kept, RedbTxn, RedbView};
 use super::tables::RedbKey;
 use super::transaction::{Changing, NotWritten};
+use super::view::{Kept, RedbTxn, RedbView};
 
 /// SplitMix64, from a seed.
 struct Draw(u64);

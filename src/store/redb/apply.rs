@@ -6,8 +6,8 @@ use crate::store::error::CommitFailure;
 use crate::store::rules::run;
 
 use super::open::Store;
-use super::rows::RedbTxn;
 use super::transaction::{NotCommitted, NotWritten};
+use super::view::RedbTxn;
 
 /// A durable batch.
 #[derive(Debug, Clone, PartialEq, Eq)]

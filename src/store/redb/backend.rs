@@ -2,14 +2,11 @@
 //! the disk fail.
 
 use std::fmt::Debug;
-use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Bound;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-
-use super::for_redb::{FromRedb, ReadOnlyFile};
 
 /// Which of the two files of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -159,43 +156,6 @@ pub trait StorageProvider: Debug + Send + Sync {
 
     /// The path of the file, for error messages.
     fn path(&self, file: StoreFile) -> PathBuf;
-}
-
-/// A directory on a file system.
-#[derive(Debug, Clone)]
-pub struct StoreDirectory(PathBuf);
-
-impl StoreDirectory {
-    /// Storage in the existing directory `path`.
-    pub fn new(path: impl AsRef<Path>) -> Self {
-        Self(path.as_ref().to_owned())
-    }
-}
-
-impl StorageProvider for StoreDirectory {
-    fn open(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        // The state file holds the keys of client digests and made-up work.
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let handle = options.open(self.path(file))?;
-        let backend = redb::backends::FileBackend::new(handle).map_err(io::Error::other)?;
-        Ok(Box::new(FromRedb(backend)))
-    }
-
-    fn open_read_only(&self, file: StoreFile) -> io::Result<Box<dyn StorageBackend>> {
-        let handle = File::open(self.path(file))?;
-        Ok(Box::new(ReadOnlyFile(redb::backends::FileBackend::new(handle).map_err(io::Error::other)?)))
-    }
-
-    fn sync_names(&self) -> io::Result<()> {
-        File::open(&self.0)?.sync_all()
-    }
-
-    fn path(&self, file: StoreFile) -> PathBuf {
-        self.0.join(file.file_name())
-    }
 }
 
 /// The failures of a store's storage.

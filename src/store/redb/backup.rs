@@ -24,9 +24,9 @@ use crate::guard::contained;
 use crate::store::error::StoreError;
 #[cfg(feature = "testing")]
 use crate::store::mistakes::StoreMistake;
-use crate::store::records::{CopyRow, MetaRow, encode_meta};
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::tables::InRedb;
+use crate::store::rows::{CopyRow, MetaRow, encode_meta};
 use crate::store::schema::{self, Blocks, Meta, Sources, Sums, each_state_table};
 
 /// Bytes of rows in one transaction of the copy, roughly.

@@ -5,9 +5,9 @@ use redb::ReadTransaction;
 use super::open::Store;
 use super::transaction::{Changing, NotCommitted, NotWritten, Open};
 use crate::store::error::StoreError;
-use crate::store::records::{SourceRow, SumRow};
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::tables::InRedb;
+use crate::store::rows::{SourceRow, SumRow};
 use crate::store::schema::{Blocks, CHUNK_BYTES, Sources, Sums};
 use crate::store::table::Table;
 

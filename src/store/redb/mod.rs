@@ -8,6 +8,7 @@ pub(super) mod backend;
 pub(super) mod backup;
 pub(super) mod blocks;
 pub(super) mod check;
+pub(super) mod directory;
 mod errors;
 mod file;
 mod for_redb;
@@ -22,12 +23,12 @@ pub(super) mod options;
 mod overlay;
 pub(super) mod read;
 pub(super) mod removal;
-mod rows;
 mod seek;
 #[cfg(feature = "testing")]
 pub mod sim;
 pub(super) mod tables;
 pub(super) mod transaction;
+mod view;
 
 #[cfg(feature = "testing")]
 pub use for_redb::ForRedb;

@@ -17,7 +17,7 @@ use super::transaction::{OpenDatabase, kept_in, let_go};
 use crate::store::error::StoreError;
 #[cfg(feature = "testing")]
 use crate::store::mistakes::StoreMistake;
-use crate::store::records::{Head, UsefulnessAccount};
+use crate::store::rows::{Head, UsefulnessAccount};
 use crate::store::rules::state::WriterState;
 
 /// The two files of one engine. Reads may run beside the one writer.

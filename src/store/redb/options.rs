@@ -2,7 +2,7 @@
 
 #[cfg(feature = "testing")]
 use crate::store::mistakes::StoreMistake;
-use crate::store::records::CopyRow;
+use crate::store::rows::CopyRow;
 
 /// Sizes of a store's page caches.
 ///

@@ -6,7 +6,7 @@ use crate::store::command::Command;
 use crate::store::command::outcome::Outcome;
 use crate::store::error::StoreError;
 use crate::store::port::Txn;
-use crate::store::records::{AccountRow, ClientRow, Head, TreeRow, UsefulnessAccount};
+use crate::store::rows::{AccountRow, ClientRow, Head, TreeRow, UsefulnessAccount};
 use crate::store::schema::Trees;
 
 use super::state::{Effects, Round, WriterState};

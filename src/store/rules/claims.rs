@@ -12,7 +12,7 @@ use crate::store::command::claims::Audited;
 use crate::store::command::outcome::{Outcome, Refused};
 use crate::store::error::StoreError;
 use crate::store::port::Txn;
-use crate::store::records::{
+use crate::store::rows::{
     ClaimRow, DataPlace, EntryKind, HashReason, HashWork, LeafState, ProvenanceRow, Submitter, TileRow, TreeRow,
     range_end,
 };
@@ -244,7 +244,7 @@ impl<R: Txn> Batch<'_, R> {
 
     /// Doubts the leaves of an entry that are known from clients only. What was sealed before it
     /// was verified cannot be found along the chain any more, so that sealing doubts it too.
-    pub(super) fn doubt_entry(&mut self, entry: &crate::store::records::LedgerRow) -> Result<(), StoreError> {
+    pub(super) fn doubt_entry(&mut self, entry: &crate::store::rows::LedgerRow) -> Result<(), StoreError> {
         if !entry.kind.is_of_leaves() {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use crate::store::command::claims::{Damage, Repair};
 use crate::store::command::outcome::{Outcome, Refused};
 use crate::store::error::StoreError;
 use crate::store::port::Txn;
-use crate::store::records::{HashReason, LeafState, TreeState, range_end};
+use crate::store::rows::{HashReason, LeafState, TreeState, range_end};
 use crate::store::schema::{Damaged, Quorums};
 
 use super::batch::Batch;

@@ -3,7 +3,7 @@
 
 use crate::store::error::StoreError;
 use crate::store::port::Txn;
-use crate::store::records::{EntryKind, Head, LedgerRow, RecordError, TreeRow, TreeState, damaged};
+use crate::store::rows::{EntryKind, Head, LedgerRow, RowError, TreeRow, TreeState, damaged};
 use crate::store::schema::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, Chores, Consumed, Debits, Followed, Ledger, NO_ENTRY,
     Receipts, Suspects,
@@ -27,7 +27,7 @@ pub(in crate::store) fn leads_to_tree(
     tree: u64,
     row: Option<&TreeRow>,
     has: impl FnOnce(&TreeRow) -> bool,
-) -> Result<(), RecordError> {
+) -> Result<(), RowError> {
     match row {
         Some(row) if has(row) => Ok(()),
         Some(_) => Err(damaged(table, format!("it leads to tree {tree}, which is another"))),
@@ -36,7 +36,7 @@ pub(in crate::store) fn leads_to_tree(
 }
 
 /// The tree needs such a chore. `row` is that of the tree.
-pub(in crate::store) fn chore(kind: u8, tree: u64, row: Option<&TreeRow>, next_tree: u64) -> Result<(), RecordError> {
+pub(in crate::store) fn chore(kind: u8, tree: u64, row: Option<&TreeRow>, next_tree: u64) -> Result<(), RowError> {
     let state = row.map(|row| row.state);
     let fits = match kind {
         CHORE_PURGE => state.is_none() && tree < next_tree,
@@ -55,7 +55,7 @@ pub(in crate::store) fn leads_to_entry(
     seq: u64,
     head: &Head,
     entry: Option<&LedgerRow>,
-) -> Result<bool, RecordError> {
+) -> Result<bool, RowError> {
     let other = |what: &str| Err(damaged(table, format!("it leads to ledger entry {seq}, which {what}")));
     match entry {
         _ if seq >= head.next_ledger => other("was never written"),
@@ -73,7 +73,7 @@ pub(in crate::store) fn is_of_client(
     seq: u64,
     head: &Head,
     entry: Option<&LedgerRow>,
-) -> Result<(), RecordError> {
+) -> Result<(), RowError> {
     let fits = match entry {
         _ if seq == NO_ENTRY => true,
         None => seq < head.anchor,

@@ -7,7 +7,7 @@ use crate::store::command::Debit;
 use crate::store::command::outcome::{Outcome, Refused};
 use crate::store::error::StoreError;
 use crate::store::port::{Txn, View};
-use crate::store::records::{ClientRow, EntryKind, Head, LedgerRow};
+use crate::store::rows::{ClientRow, EntryKind, Head, LedgerRow};
 use crate::store::schema::{Clients, Debits, Followed, Ledger, Receipts};
 
 use super::batch::Batch;

@@ -11,7 +11,7 @@ use crate::store::command::claims::{Amend, Referee, Ruling, Vote};
 use crate::store::command::outcome::{Outcome, Refused};
 use crate::store::error::StoreError;
 use crate::store::port::Txn;
-use crate::store::records::{EntryKind, HashReason, LeafState, QuorumRow, Submitter, TreeState, VoteRow, range_end};
+use crate::store::rows::{EntryKind, HashReason, LeafState, QuorumRow, Submitter, TreeState, VoteRow, range_end};
 use crate::store::schema::{Consumed, NO_ENTRY, Quorums};
 
 use super::batch::Batch;

@@ -7,7 +7,7 @@ use crate::store::command::claims::Upgrade;
 use crate::store::command::outcome::{Outcome, Refused};
 use crate::store::error::StoreError;
 use crate::store::port::Txn;
-use crate::store::records::{DataPlace, EntryKind, HashReason, LeafState, LedgerRow, Submitter, TreeState};
+use crate::store::rows::{DataPlace, EntryKind, HashReason, LeafState, LedgerRow, Submitter, TreeState};
 use crate::store::schema::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, Chores, Claims, Damaged, Doubted, Hashes, Provenance, Quorums, Receipts,
     Tiles,

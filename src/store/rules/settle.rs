@@ -7,7 +7,7 @@ use crate::store::command::outcome::{Outcome, Refused};
 use crate::store::command::{Refuse, Settle, SettleKind};
 use crate::store::error::StoreError;
 use crate::store::port::Txn;
-use crate::store::records::{
+use crate::store::rows::{
     EntryKind, HashReason, LeafState, LedgerRow, NodeRow, Strategy, TreeState, UsefulnessAccount,
 };
 use crate::store::schema::{

@@ -4,7 +4,7 @@ use crate::store::command::outcome::Outcome;
 use crate::store::command::standings::PutStandings;
 use crate::store::error::StoreError;
 use crate::store::port::Txn;
-use crate::store::records::ScrubRow;
+use crate::store::rows::ScrubRow;
 use crate::store::schema::Standings;
 
 use super::batch::Batch;

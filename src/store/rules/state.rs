@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "testing")]
 use crate::store::mistakes::StoreMistake;
-use crate::store::records::{ClientRow, Head, UsefulnessAccount};
+use crate::store::rows::{ClientRow, Head, UsefulnessAccount};
 
 /// The state of the one writer beside the database, as of the last durable batch.
 #[derive(Debug, Default)]

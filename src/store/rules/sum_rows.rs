@@ -6,7 +6,7 @@ use crate::store::command::older::{OlderRow, place};
 use crate::store::command::outcome::Outcome;
 use crate::store::error::StoreError;
 use crate::store::port::{RowsMut, Txn};
-use crate::store::records::{AccountRow, CopyRow, MetaRow};
+use crate::store::rows::{AccountRow, CopyRow, MetaRow};
 use crate::store::schema::{Claims, Clients, Hashes, Interior, Ledger, Lengths, Provenance, Quorums, Standings, Tiles};
 use crate::store::table::{Table, TableKey};
 

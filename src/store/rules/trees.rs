@@ -6,7 +6,7 @@ use crate::store::command::outcome::{Outcome, Refused};
 use crate::store::command::{AddGroups, BeginTree, FinishTree};
 use crate::store::error::StoreError;
 use crate::store::port::Txn;
-use crate::store::records::{DataPlace, HashReason, LeafState, TreeRow, TreeState};
+use crate::store::rows::{DataPlace, HashReason, LeafState, TreeRow, TreeState};
 use crate::store::schema::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, Chores, Damaged, Handles, Hashes, Interior, Lengths, Names,
     PRIORITY_FRESH, PRIORITY_PARTIAL, Ready, Tiles, Trees,

@@ -9,7 +9,7 @@ use crate::support::house::{House, START_MS, config, open, parts};
 use crate::support::store_plant::{CLIENTS, CONSUMED, LEDGER, Planted, ReadableTable, plant};
 use crate::support::work::cut;
 use pouw::internal::store::NO_ENTRY;
-use pouw::internal::store::records::{ClientRow, seal};
+use pouw::internal::store::rows::{ClientRow, seal};
 use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::MicroJoules;
 use pouw::{ConfigBuilder, Event, EventSink, StorageProvider, StoreFile, StoreOptions, SweepReport};

@@ -7,7 +7,7 @@ use crate::support::clients::{blocks_of, noise};
 use crate::support::house::House;
 use crate::support::store_plant::BLOCKS;
 use crate::support::work::{BLOCK, cut};
-use pouw::internal::store::records::DataPlace;
+use pouw::internal::store::rows::DataPlace;
 use pouw::{Exposure, IngestError, IngestOptions, IngestProgress, TreeError};
 
 const MIB: usize = 1 << 20;

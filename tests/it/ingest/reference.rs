@@ -9,7 +9,7 @@ use crate::support::house::House;
 use crate::support::work::{BLOCK, cut, solve};
 use pouw::hash::sha3_512;
 use pouw::internal::policy::backoff::PAUSE_MAX_MS;
-use pouw::internal::store::records::DataPlace;
+use pouw::internal::store::rows::DataPlace;
 use pouw::{Answer, Event, IngestLayout, IngestOptions, SubmitError, TreeState};
 
 fn by_reference() -> IngestOptions {

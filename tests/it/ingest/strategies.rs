@@ -12,7 +12,7 @@ use crate::support::house::House;
 use crate::support::work::BLOCK;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::store::Store;
-use pouw::internal::store::records::DataPlace;
+use pouw::internal::store::rows::DataPlace;
 use pouw::internal::store::sim::{Loss, SimDisk};
 use pouw::merkle::LeafIndex;
 use pouw::{

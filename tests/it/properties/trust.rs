@@ -10,7 +10,7 @@ use crate::support::clients::{answer, apart, audited, blocks, names, options, wr
 use crate::support::house::House;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::Mistake;
-use pouw::internal::store::records::LeafState;
+use pouw::internal::store::rows::LeafState;
 use pouw::internal::store::{Store, check};
 use pouw::merkle::LeafIndex;
 use pouw::protocol::DifficultyTier;

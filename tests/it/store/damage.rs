@@ -14,7 +14,7 @@ use crate::support::store_plant::{
 use crate::support::work::{cut, pattern, work};
 use pouw::hash::Checksum;
 use pouw::internal::store::check_in_runs;
-use pouw::internal::store::records::{
+use pouw::internal::store::rows::{
     ClientRow, DataPlace, GroupRow, Head, LengthRow, SourceRow, SumRow, TreeRow, seal, unseal,
 };
 use pouw::protocol::{DifficultyTier, MicroJoules};

@@ -10,7 +10,7 @@ use crate::support::store_plant::{
     forge_entry, set_leaf,
 };
 use pouw::hash::{Checksum, sha3_512};
-use pouw::internal::store::records::{
+use pouw::internal::store::rows::{
     ClaimRow, GroupRow, LedgerRow, ProvenanceRow, QuorumRow, Submitter, VoteRow, seal, unseal,
 };
 use pouw::internal::store::{Command, Refuse, Store};

@@ -6,7 +6,7 @@ use crate::support::store_plant::{
     BLOCKS, CHORES, DAMAGED, DEBITS, DOUBTED, HANDLES, LEDGER, NAMES, PROVENANCE, READY, RECEIPTS, ReadableTable,
     TILES, TREES, edit_head, edit_tree, plant, set_leaf,
 };
-use pouw::internal::store::records::DataPlace;
+use pouw::internal::store::rows::DataPlace;
 use pouw::protocol::MicroJoules;
 use pouw::{PouwEngine, ScrubBudget, Strategy, TreeState};
 use redb::WriteTransaction;

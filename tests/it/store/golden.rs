@@ -2,7 +2,7 @@
 
 use data_encoding::HEXLOWER;
 use pouw::hash::Checksum;
-use pouw::internal::store::records::{
+use pouw::internal::store::rows::{
     AccountRow, ClaimRow, ClientRow, DataPlace, GroupRow, Head, LeafState, LedgerRow, LengthRow, NodeRow,
     ProvenanceRow, QuorumRow, RowKey, SourceRow, StandingRow, Submitter, SumRow, TileRow, TreeRow, VoteRow,
     encode_meta, meta_bytes, seal, unseal,
@@ -615,7 +615,7 @@ fn every_row_reads_back_as_it_was_written() {
 
 #[test]
 fn a_row_that_does_not_fit_is_refused_by_name() {
-    let refused = |error: pouw::internal::store::records::RecordError, what: &str| {
+    let refused = |error: pouw::internal::store::rows::RowError, what: &str| {
         let text = error.to_string();
         assert!(text.contains(what) && text.contains("run `pouw check`"), "{text}");
     };

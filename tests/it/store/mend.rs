@@ -9,7 +9,7 @@ use crate::support::store_plant::{
 };
 use crate::support::work::{cut, pattern, work, work_off};
 use pouw::internal::store::Store;
-use pouw::internal::store::records::{Head, SourceRow, seal, unseal};
+use pouw::internal::store::rows::{Head, SourceRow, seal, unseal};
 use pouw::protocol::DifficultyTier::{High, Low};
 use pouw::protocol::MicroJoules;
 use pouw::{MendReport, PouwEngine, StoreDirectory, StoreOptions};

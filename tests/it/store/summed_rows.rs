@@ -11,7 +11,7 @@ use crate::support::store_plant::{
     SUSPECTS, TILES, TREES, copied, plant,
 };
 use pouw::PouwEngine;
-use pouw::internal::store::records::{LedgerRow, LengthRow, StandingRow};
+use pouw::internal::store::rows::{LedgerRow, LengthRow, StandingRow};
 use pouw::internal::store::{Command, OlderRow, RowCursor, RowFinding, Store, StoreError};
 use pouw::{Config, StoreDirectory, StoreOptions};
 use redb::{Key, TableDefinition, Value, WriteTransaction};

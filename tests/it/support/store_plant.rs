@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pouw::PouwEngine;
-use pouw::internal::store::records::{ClientRow, GroupRow, Head, LedgerRow, TreeRow, seal, unseal};
+use pouw::internal::store::rows::{ClientRow, GroupRow, Head, LedgerRow, TreeRow, seal, unseal};
 use redb::{Database, TableDefinition, WriteTransaction};
 pub use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction as Planted};
 use tempfile::TempDir;

@@ -6,11 +6,12 @@ use std::collections::btree_map::Entry;
 
 use redb::ReadableTableMetadata;
 
+use super::checker::{Checker, hex};
 use super::ledger::LedgerSums;
-use super::{CheckPhase, Checker, hex};
+use super::report::CheckPhase;
 use crate::store::error::StoreError;
-use crate::store::records::{ClientRow, EntryKind, LedgerRow};
 use crate::store::redb::errors::DbResult;
+use crate::store::rows::{ClientRow, EntryKind, LedgerRow};
 use crate::store::schema::{Clients, Ledger, NO_ENTRY, Standings};
 use crate::store::table::Table;
 
@@ -177,7 +178,7 @@ impl Checker<'_> {
 
 impl Account {
     /// Takes one entry; says what is wrong with it.
-    fn enter(&mut self, seq: u64, row: &LedgerRow, head: &super::Head) -> Option<String> {
+    fn enter(&mut self, seq: u64, row: &LedgerRow, head: &crate::store::rows::Head) -> Option<String> {
         let first = self.last == NO_ENTRY;
         // The first entry kept may follow a sealed one.
         let chained = row.previous == self.last || (first && row.previous < head.anchor);

@@ -1,12 +1,13 @@
 //! Done leaves against ledger entries: each was credited once, or hashed by the server because no
 //! unit could carry it.
 
+use super::checker::Checker;
+use super::report::CheckPhase;
 use super::trees::done_mask;
-use super::{CheckPhase, Checker};
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 use crate::store::error::StoreError;
-use crate::store::records::{EntryKind, LeafState, LedgerRow, Strategy, TileRow, TreeRow, TreeState};
 use crate::store::redb::errors::DbResult;
+use crate::store::rows::{EntryKind, LeafState, LedgerRow, Strategy, TileRow, TreeRow, TreeState};
 use crate::store::schema::{Ledger, Lengths, Tiles};
 use crate::store::table::Table;
 

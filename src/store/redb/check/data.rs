@@ -1,9 +1,10 @@
 //! Where the leaves of a tree lie, and the bytes of those that are pending.
 
-use super::{Checker, open::BlocksFile};
+use super::checker::Checker;
+use super::open::BlocksFile;
 use crate::store::error::StoreError;
-use crate::store::records::{DataPlace, TreeRow, TreeState};
 use crate::store::redb::errors::DbResult;
+use crate::store::rows::{DataPlace, TreeRow, TreeState};
 use crate::store::schema::{CHUNK_BYTES, Lengths, Sources};
 use crate::store::table::Table;
 

@@ -2,10 +2,11 @@
 
 use redb::ReadableTableMetadata;
 
-use super::{CheckPhase, Checker, hex};
+use super::checker::{Checker, hex};
+use super::report::CheckPhase;
 use crate::store::error::StoreError;
-use crate::store::records::{EntryKind, LedgerRow};
 use crate::store::redb::errors::DbResult;
+use crate::store::rows::{EntryKind, LedgerRow};
 use crate::store::schema::{Debits, Ledger, NO_ENTRY, Receipts, VOTED};
 use crate::store::table::Table;
 

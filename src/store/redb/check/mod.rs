@@ -13,6 +13,7 @@
 //! Block data of trees that never got their row is what a crash between the two files leaves: the
 //! next open of the engine removes it.
 
+mod checker;
 mod clients;
 mod credits;
 mod data;
@@ -30,8 +31,8 @@ use std::sync::Arc;
 use super::backend::{StorageProvider, StoreFile};
 use super::file::panic_is_damage;
 use crate::store::error::StoreError;
-use crate::store::records::{Head, RecordError};
-use open::{BlocksFile, Opened, StateFile};
+use checker::Checker;
+use open::Opened;
 
 pub(in crate::store) use ledger::LedgerSums;
 pub use report::{CHECK_FINDINGS_SHOWN, CheckFinding, CheckPhase, CheckProgress, CheckReport, OnCheck};
@@ -89,55 +90,3 @@ fn run(provider: &dyn StorageProvider, at_once: usize, progress: OnCheck<'_>) ->
     })?;
     Ok(report)
 }
-
-/// One check: open tables, and what was found so far.
-struct Checker<'p> {
-    head: Head,
-    state: StateFile,
-    blocks: Option<Box<BlocksFile>>,
-    report: CheckReport,
-    progress: OnCheck<'p>,
-    done: u64,
-    at_once: usize,
-}
-
-impl Checker<'_> {
-    fn find(&mut self, what: impl Into<String>) {
-        self.report.find(what.into());
-    }
-
-    /// The row, or a finding.
-    fn decoded<T>(&mut self, key: impl std::fmt::Debug, row: Result<T, RecordError>) -> Option<T> {
-        match row {
-            Ok(row) => Some(row),
-            Err(error) => {
-                self.find(format!("{} row {key:?}: {}", error.table, error.what));
-                None
-            }
-        }
-    }
-
-    fn expect_equal(&mut self, what: &str, found: u64, expected: u64) {
-        if found != expected {
-            self.find(format!("meta-0 head: {what} is {found}, the rows give {expected}"));
-        }
-    }
-
-    fn begin(&mut self) {
-        self.done = 0;
-    }
-
-    fn step(&mut self, phase: CheckPhase, of: u64) {
-        self.done += 1;
-        if self.done % ROWS_PER_PROGRESS == 1 {
-            (self.progress)(&CheckProgress { phase, done: self.done, of });
-        }
-    }
-}
-
-/// Client digests and ids in findings.
-fn hex(bytes: &[u8]) -> String {
-    data_encoding::HEXLOWER.encode(bytes)
-}
-
-const ROWS_PER_PROGRESS: u64 = 1_024;

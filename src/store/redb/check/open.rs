@@ -1,19 +1,20 @@
 //! Opening the two files to be looked at: not a byte of them is changed.
 
-use redb::{Database, DatabaseError, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, Value};
+use redb::{
+    Database, DatabaseError, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, TableError, Value,
+};
 
 use super::report::{CheckPhase, CheckProgress, CheckReport, OnCheck};
-use super::trust::TrustTables;
 use crate::store::error::StoreError;
-use crate::store::records::{Head, LedgerRow, MetaRow, ScrubPlace, ScrubRow, TileRow};
 use crate::store::redb::backend::{StorageProvider, StoreFile};
-use crate::store::redb::errors::{DbResult, of_storage};
+use crate::store::redb::errors::{DbResult, of_storage, of_table};
 use crate::store::redb::file::panic_is_damage;
 use crate::store::redb::identity::{belong_together, corrupted, label, see_file};
 use crate::store::redb::tables::{InRedb, known};
+use crate::store::rows::{Head, LedgerRow, MetaRow, ProvenanceRow, ScrubPlace, ScrubRow, TileRow};
 use crate::store::schema::{
-    Blocks, Chores, Clients, Consumed, Debits, Handles, Hashes, Interior, Ledger, Lengths, Meta, Names, Ready,
-    Receipts, Sources, Standings, Sums, Tiles, Trees,
+    Blocks, Chores, Claims, Clients, Consumed, Damaged, Debits, Doubted, Followed, Handles, Hashes, Interior, Ledger,
+    Lengths, Meta, Names, Provenance, Quorums, Ready, Receipts, Sources, Standings, Sums, Suspects, Tiles, Trees,
 };
 use crate::store::table::Table;
 
@@ -51,6 +52,46 @@ pub(super) struct StateFile {
     pub(super) unsummed_from: Option<u64>,
     // Dropped last: closing the file ends every table's snapshot.
     _database: Database,
+}
+
+/// Tables that the stores of the first build lack.
+pub(super) struct TrustTables {
+    pub(super) provenance: Rows<u64>,
+    pub(super) claims: Rows<(u64, u64)>,
+    pub(super) quorums: Rows<(u64, u64)>,
+    pub(super) suspects: ReadOnlyTable<[u8; 16], (u64, u64, u64, bool)>,
+    pub(super) doubted: ReadOnlyTable<(u64, u64), ()>,
+    pub(super) damaged: ReadOnlyTable<(u64, u64), ()>,
+    pub(super) followed: Option<ReadOnlyTable<[u8; 16], u64>>,
+    pub(super) meta: Rows<&'static str>,
+}
+
+impl TrustTables {
+    pub(super) fn open(txn: &ReadTransaction) -> Result<Option<Self>, StoreError> {
+        let provenance = match txn.open_table(Provenance::DEFINITION) {
+            Ok(provenance) => provenance,
+            Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(of_table(error)),
+        };
+        Ok(Some(Self {
+            provenance,
+            claims: table(txn, Claims::DEFINITION)?,
+            quorums: table(txn, Quorums::DEFINITION)?,
+            suspects: table(txn, Suspects::DEFINITION)?,
+            doubted: table(txn, Doubted::DEFINITION)?,
+            damaged: table(txn, Damaged::DEFINITION)?,
+            followed: known(txn, Followed::DEFINITION)?,
+            meta: table(txn, Meta::DEFINITION)?,
+        }))
+    }
+}
+
+impl StateFile {
+    /// The counts of a tree; none if there is no row, or none that can be read.
+    pub(super) fn provenance(&self, tree: u64) -> Option<ProvenanceRow> {
+        let raw = self.trust.as_ref()?.provenance.get(tree).ok()??;
+        Provenance::decode(&tree, raw.value()).ok()
+    }
 }
 
 /// One snapshot of the block file.

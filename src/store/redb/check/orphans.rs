@@ -2,7 +2,7 @@
 
 use redb::{Key, ReadOnlyTable, Value};
 
-use super::Checker;
+use super::checker::Checker;
 use crate::store::error::StoreError;
 use crate::store::redb::errors::DbResult;
 use crate::store::schema::{
@@ -49,7 +49,7 @@ impl Checker<'_> {
     }
 
     /// Trees below `end` with rows in `table` without an owner; at most
-    /// [`super::CHECK_FINDINGS_SHOWN`].
+    /// [`super::report::CHECK_FINDINGS_SHOWN`].
     fn ownerless<K, V>(
         &self,
         table: &ReadOnlyTable<K, V>,
@@ -68,7 +68,7 @@ impl Checker<'_> {
                 break;
             };
             let tree = tree_of(entry.db()?.0.value());
-            if tree >= end || out.len() == super::CHECK_FINDINGS_SHOWN {
+            if tree >= end || out.len() == super::report::CHECK_FINDINGS_SHOWN {
                 break;
             }
             let owned = self.state.trees.get(tree).db()?.is_some()

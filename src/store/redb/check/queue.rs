@@ -1,9 +1,10 @@
 //! Names, handles, queue and chores against the trees they point to.
 
-use super::{CheckPhase, Checker, hex};
+use super::checker::{Checker, hex};
+use super::report::CheckPhase;
 use crate::store::error::StoreError;
-use crate::store::records::{DataPlace, RecordError, TreeRow, TreeState};
 use crate::store::redb::errors::DbResult;
+use crate::store::rows::{DataPlace, RowError, TreeRow, TreeState};
 use crate::store::schema::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, PRIORITY_FRESH, PRIORITY_PARTIAL, Trees,
 };
@@ -108,7 +109,7 @@ impl Checker<'_> {
         self.state.provenance(tree).is_some_and(|row| row.weak() > 0)
     }
 
-    pub(super) fn tree_row(&self, tree: u64) -> Result<Option<Result<TreeRow, RecordError>>, StoreError> {
+    pub(super) fn tree_row(&self, tree: u64) -> Result<Option<Result<TreeRow, RowError>>, StoreError> {
         Ok(self.state.trees.get(tree).db()?.map(|raw| Trees::decode(&tree, raw.value())))
     }
 }

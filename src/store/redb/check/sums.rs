@@ -1,11 +1,12 @@
 //! The checksums of block data: one row for each group of a tree, and the bytes that are still
 //! needed are those that came in.
 
+use super::checker::Checker;
 use super::data::{ChunkReader, GroupLayout};
-use super::{Checker, open::BlocksFile};
+use super::open::BlocksFile;
 use crate::store::error::StoreError;
-use crate::store::records::{DataPlace, LeafState, SumRow, TileRow, TreeRow, TreeState, leaf_sum};
 use crate::store::redb::errors::DbResult;
+use crate::store::rows::{DataPlace, LeafState, SumRow, TileRow, TreeRow, TreeState, leaf_sum};
 use crate::store::schema::{CHORE_DROP, Sums};
 use crate::store::table::Table;
 

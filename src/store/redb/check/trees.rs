@@ -2,15 +2,16 @@
 
 use redb::ReadableTableMetadata;
 
+use super::checker::Checker;
 use super::data::{ChunkReader, Layout};
-use super::{CheckPhase, Checker};
+use super::report::CheckPhase;
 use crate::hash::Checksum;
 use crate::merkle::{
     GROUP_LEAVES, GROUP_ORDER, Level, LevelFolder, Shape, StreamingRoot, TILE_LEAVES, TILE_ORDER, fold,
 };
 use crate::store::error::StoreError;
-use crate::store::records::{DataPlace, LeafState, NodeRow, ProvenanceRow, Strategy, TileRow, TreeRow, TreeState};
 use crate::store::redb::errors::DbResult;
+use crate::store::rows::{DataPlace, LeafState, NodeRow, ProvenanceRow, Strategy, TileRow, TreeRow, TreeState};
 use crate::store::schema::{Hashes, Interior, Tiles, Trees};
 use crate::store::table::Table;
 

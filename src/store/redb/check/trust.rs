@@ -1,61 +1,17 @@
 //! The clients behind leaves below verified: claims, votes, doubts and damage against the states of
 //! the leaves.
 
-use redb::{ReadOnlyTable, ReadTransaction, TableError};
-
-use super::open::{Rows, StateFile, table};
-use super::{CheckPhase, Checker, hex};
+use super::checker::{Checker, hex};
+use super::report::CheckPhase;
 use crate::merkle::TILE_LEAVES;
 use crate::store::error::StoreError;
-use crate::store::records::{
-    AccountRow, DataPlace, LeafState, MetaRow, ProvenanceRow, QuorumRow, ScrubRow, Strategy, TileRow, TreeRow,
-    TreeState,
+use crate::store::redb::errors::DbResult;
+use crate::store::rows::{
+    AccountRow, DataPlace, LeafState, MetaRow, QuorumRow, ScrubRow, Strategy, TileRow, TreeRow, TreeState,
 };
-use crate::store::redb::errors::{DbResult, of_table};
-use crate::store::redb::tables::{InRedb, known};
 use crate::store::rules::fits::is_of_client;
-use crate::store::schema::{CHORE_DROP, Claims, Damaged, Doubted, Followed, Meta, Provenance, Quorums, Suspects};
+use crate::store::schema::{CHORE_DROP, Claims, Followed, Quorums, Suspects};
 use crate::store::table::Table;
-
-/// Tables that the stores of the first build lack.
-pub(super) struct TrustTables {
-    pub(super) provenance: Rows<u64>,
-    pub(super) claims: Rows<(u64, u64)>,
-    pub(super) quorums: Rows<(u64, u64)>,
-    pub(super) suspects: ReadOnlyTable<[u8; 16], (u64, u64, u64, bool)>,
-    pub(super) doubted: ReadOnlyTable<(u64, u64), ()>,
-    pub(super) damaged: ReadOnlyTable<(u64, u64), ()>,
-    followed: Option<ReadOnlyTable<[u8; 16], u64>>,
-    meta: Rows<&'static str>,
-}
-
-impl TrustTables {
-    pub(super) fn open(txn: &ReadTransaction) -> Result<Option<Self>, StoreError> {
-        let provenance = match txn.open_table(Provenance::DEFINITION) {
-            Ok(provenance) => provenance,
-            Err(TableError::TableDoesNotExist(_)) => return Ok(None),
-            Err(error) => return Err(of_table(error)),
-        };
-        Ok(Some(Self {
-            provenance,
-            claims: table(txn, Claims::DEFINITION)?,
-            quorums: table(txn, Quorums::DEFINITION)?,
-            suspects: table(txn, Suspects::DEFINITION)?,
-            doubted: table(txn, Doubted::DEFINITION)?,
-            damaged: table(txn, Damaged::DEFINITION)?,
-            followed: known(txn, Followed::DEFINITION)?,
-            meta: table(txn, Meta::DEFINITION)?,
-        }))
-    }
-}
-
-impl StateFile {
-    /// The counts of a tree; none if there is no row, or none that can be read.
-    pub(super) fn provenance(&self, tree: u64) -> Option<ProvenanceRow> {
-        let raw = self.trust.as_ref()?.provenance.get(tree).ok()??;
-        Provenance::decode(&tree, raw.value()).ok()
-    }
-}
 
 /// What the tables say about the leaves of one tile.
 #[derive(Default)]

@@ -11,10 +11,10 @@ use super::TREES_PER_STEP;
 use crate::merkle::TILE_LEAVES;
 use crate::store::command::mend::Derived;
 use crate::store::error::StoreError;
-use crate::store::records::{DataPlace, EntryKind, Head, LeafState, ProvenanceRow, TreeRow, TreeState};
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::read::Reader;
 use crate::store::redb::tables::{InRedb, known};
+use crate::store::rows::{DataPlace, EntryKind, Head, LeafState, ProvenanceRow, TreeRow, TreeState};
 use crate::store::rules::fits::{chore, leads_to_entry, readable};
 use crate::store::schema::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, Chores, Damaged, Debits, Doubted, Handles, Hashes, Ledger, Names,

@@ -5,8 +5,8 @@ use super::{Mend, Mender};
 use crate::store::command::Command;
 use crate::store::command::mend::Derived;
 use crate::store::error::StoreError;
-use crate::store::records::{DataPlace, ProvenanceRow, StoreTotals, TreeRow, TreeState};
 use crate::store::redb::read::Reader;
+use crate::store::rows::{DataPlace, ProvenanceRow, StoreTotals, TreeRow, TreeState};
 use crate::store::rules::fits::readable;
 use crate::store::schema::{CHORE_DROP, TreeNumber};
 

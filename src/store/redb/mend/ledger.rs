@@ -8,11 +8,11 @@ use redb::{ReadTransaction, TableDefinition};
 use super::{Mend, Mender};
 use crate::store::command::Command;
 use crate::store::error::StoreError;
-use crate::store::records::{Head, StoreTotals};
 use crate::store::redb::check::LedgerSums;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::read::Reader;
 use crate::store::redb::tables::InRedb;
+use crate::store::rows::{Head, StoreTotals};
 use crate::store::schema::{Debits, Ledger, Receipts};
 use crate::store::table::Table;
 

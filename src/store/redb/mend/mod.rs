@@ -45,8 +45,8 @@ pub struct MendReport {
     /// Rows removed; 0 in a dry run.
     pub rows_removed: u64,
     /// Trees of which rows are left that something refers to, trees with counts and states that are
-    /// both damaged, two trees of one name, and block data on or beside a page that cannot be read: the
-    /// steps say what to do.
+    /// both damaged, two trees of one name, and block data on or beside a page that cannot be read:
+    /// the steps say what to do.
     pub not_mended: u64,
     /// The first [`MEND_STEPS_SHOWN`] steps, in order.
     pub steps: Vec<MendStep>,

@@ -6,17 +6,17 @@ use redb::{ReadableTable, TableDefinition};
 
 use crate::merkle::TILE_LEAVES;
 use crate::store::error::StoreError;
-use crate::store::records::{ClaimRow, ProvenanceRow, QuorumRow, RecordError};
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::read::Reader;
 use crate::store::redb::tables::{InRedb, known};
+use crate::store::rows::{ClaimRow, ProvenanceRow, QuorumRow, RowError};
 use crate::store::schema::{
     Chores, Claims, Damaged, Doubted, Provenance, Quorums, RangeKey, Suspects, Tiles, TreeNumber,
 };
 use crate::store::table::Table;
 
 /// Ranges with their votes, each row by itself readable or not.
-pub type QuorumsPage = Vec<(RangeKey, Result<QuorumRow, RecordError>)>;
+pub type QuorumsPage = Vec<(RangeKey, Result<QuorumRow, RowError>)>;
 
 impl Reader {
     /// The number of leaves of a tree in each state.

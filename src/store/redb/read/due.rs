@@ -10,11 +10,11 @@ use std::ops::{Bound, RangeBounds};
 use redb::{Key, TableDefinition, Value};
 
 use crate::store::error::StoreError;
-use crate::store::records::RecordError;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::open::Store;
 use crate::store::redb::read::Reader;
 use crate::store::redb::tables::InRedb;
+use crate::store::rows::RowError;
 use crate::store::rules::ledger::{is_spent, seal_bound};
 use crate::store::schema::{Clients, Consumed, Ledger, TokenKey};
 use crate::store::table::Table;
@@ -54,7 +54,7 @@ pub struct ClientStretch {
 struct Looked {
     key: [u8; 16],
     /// When it changed, if it has nothing on its account.
-    spent_ms: Result<Option<u64>, RecordError>,
+    spent_ms: Result<Option<u64>, RowError>,
 }
 
 impl Store {

@@ -1,9 +1,9 @@
 //! Reading rows without a checksum, which are believed only if the rows that they lead to agree.
 
 use crate::store::error::StoreError;
-use crate::store::records::LedgerRow;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::tables::InRedb;
+use crate::store::rows::LedgerRow;
 use crate::store::rules::fits::{chore, leads_to_entry};
 use crate::store::schema::{Consumed, NO_ENTRY, Receipts, VOTED};
 use crate::store::table::Table;

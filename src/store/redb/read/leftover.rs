@@ -7,12 +7,12 @@ use std::ops::Bound;
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, Value};
 
 use crate::store::error::StoreError;
-use crate::store::records::DataPlace;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::open::Store;
 use crate::store::redb::read::Reader;
 use crate::store::redb::tables::InRedb;
 use crate::store::redb::transaction::Snapshot;
+use crate::store::rows::DataPlace;
 use crate::store::schema::{
     Blocks, CHORE_DROP, CHORE_PURGE, Chores, Handles, Hashes, Interior, Lengths, Names, Sources, Sums, Tiles,
     TreeNumber, Trees,

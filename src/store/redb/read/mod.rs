@@ -18,11 +18,11 @@ use super::open::Store;
 use super::transaction::Snapshot;
 use crate::merkle::AlignedRange;
 use crate::store::error::StoreError;
-use crate::store::records::{
-    ClientRow, GroupRow, Head, LedgerRow, LengthRow, MetaRow, RecordError, StandingRow, TileRow, TreeRow,
-};
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::tables::InRedb;
+use crate::store::rows::{
+    ClientRow, GroupRow, Head, LedgerRow, LengthRow, MetaRow, RowError, StandingRow, TileRow, TreeRow,
+};
 use crate::store::rules::fits::leads_to_tree;
 use crate::store::schema::{
     Chores, Clients, Handles, Hashes, Interior, Ledger, Lengths, Meta, Names, Ready, Standings, Tiles, TreeNumber,
@@ -34,7 +34,7 @@ use crate::store::table::Table;
 pub type LedgerEntry = (u64, LedgerRow);
 
 /// Clients and where they stand, each row by itself readable or not.
-pub type StandingsPage = Vec<([u8; 16], Result<StandingRow, RecordError>)>;
+pub type StandingsPage = Vec<([u8; 16], Result<StandingRow, RowError>)>;
 
 /// One snapshot of the state file. Keep it for milliseconds.
 pub struct Reader {

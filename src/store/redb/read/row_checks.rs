@@ -3,13 +3,13 @@
 use super::verify::{IsOlder, Looks};
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 use crate::store::error::StoreError;
-use crate::store::records::{
+use crate::store::redb::errors::DbResult;
+use crate::store::redb::tables::InRedb;
+use crate::store::rows::{
     AccountRow, ClaimRow, ClientRow, CopyRow, DataPlace, EntryKind, LeafState, LedgerRow, LengthRow, MetaRow,
     ProvenanceRow, StandingRow, TileRow, TreeRow, TreeState, check_sealed, damaged, is_older, is_older_sealed,
     meta_bytes, range_end,
 };
-use crate::store::redb::errors::DbResult;
-use crate::store::redb::tables::InRedb;
 use crate::store::rules::fits::{self, readable};
 use crate::store::schema::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, Claims, Clients, Consumed, Damaged, Debits, Doubted, FORMAT_VERSION,

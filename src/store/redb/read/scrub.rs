@@ -4,16 +4,16 @@ use std::ops::Bound;
 
 use crate::merkle::GROUP_LEAVES;
 use crate::store::error::StoreError;
-use crate::store::records::{MetaRow, RecordError, ScrubRow, TreeRow};
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::open::Store;
 use crate::store::redb::read::Reader;
 use crate::store::redb::tables::{InRedb, known};
+use crate::store::rows::{MetaRow, RowError, ScrubRow, TreeRow};
 use crate::store::schema::{Meta, Sums, TreeNumber, Trees};
 use crate::store::table::Table;
 
 /// A tree of which the row decodes or not.
-pub type NextTree = (TreeNumber, Result<TreeRow, RecordError>);
+pub type NextTree = (TreeNumber, Result<TreeRow, RowError>);
 
 impl Reader {
     /// How far scrubbing was when that was last written.

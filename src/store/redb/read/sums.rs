@@ -4,10 +4,10 @@ use redb::{ReadOnlyTable, ReadTransaction, TableError};
 
 use crate::merkle::GROUP_LEAVES;
 use crate::store::error::StoreError;
-use crate::store::records::leaf_sum;
 use crate::store::redb::errors::{DbResult, of_table};
 use crate::store::redb::open::Store;
 use crate::store::redb::tables::InRedb;
+use crate::store::rows::leaf_sum;
 use crate::store::schema::Sums;
 use crate::store::table::Table;
 

@@ -1,6 +1,21 @@
 //! The bytes of one file: what a reader sees, what is durable, and what is in between.
 
-use super::{Loss, SimDisk};
+/// What a crash does to writes that were not synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// The machine went on: only the process died.
+    Nothing,
+    /// Power loss; nothing that was not synced is there.
+    Everything,
+    /// Power loss; each write is there with even chance, in random order. Each is cut into pieces
+    /// of `sector` bytes (0: not cut) that share this fate singly.
+    Random {
+        /// Seed of the choice.
+        seed: u64,
+        /// Bytes that are written or not as a whole.
+        sector: usize,
+    },
+}
 
 #[derive(Default, Clone)]
 pub(super) struct SimFile {
@@ -120,20 +135,6 @@ impl Recording {
     /// Whether nothing was recorded.
     pub fn is_empty(&self) -> bool {
         self.trace.is_empty()
-    }
-
-    /// The disk after a crash behind the first `count` changes and syncs.
-    pub fn crash_at(&self, count: usize, loss: Loss) -> SimDisk {
-        let mut files = self.before.clone();
-        for (file, event) in self.trace.iter().take(count) {
-            match event {
-                Trace::Change(change) => files[*file].change(change.clone()),
-                Trace::Sync => files[*file].sync(),
-            }
-        }
-        crash(&mut files, loss);
-        let [state, blocks] = files;
-        SimDisk::with_files(state.durable, blocks.durable)
     }
 }
 

@@ -19,29 +19,12 @@ use parking_lot::{Mutex, MutexGuard};
 use super::backend::{StorageBackend, StorageProvider, StoreFile};
 use medium::{Change, SimFile, Trace};
 
-pub use medium::Recording;
+pub use medium::{Loss, Recording};
 
 /// A disk with the two files of a store. Clones share it.
 #[derive(Clone, Default)]
 pub struct SimDisk {
     disk: Arc<Mutex<Disk>>,
-}
-
-/// What a crash does to writes that were not synced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loss {
-    /// The machine went on: only the process died.
-    Nothing,
-    /// Power loss; nothing that was not synced is there.
-    Everything,
-    /// Power loss; each write is there with even chance, in random order. Each is cut into pieces
-    /// of `sector` bytes (0: not cut) that share this fate singly.
-    Random {
-        /// Seed of the choice.
-        seed: u64,
-        /// Bytes that are written or not as a whole.
-        sector: usize,
-    },
 }
 
 #[derive(Default)]
@@ -166,6 +149,22 @@ impl SimDisk {
     /// Bytes of both files as a reader sees them.
     pub fn used(&self) -> u64 {
         self.disk.lock().files.iter().map(|file| file.seen.len() as u64).sum()
+    }
+}
+
+impl Recording {
+    /// The disk after a crash behind the first `count` changes and syncs.
+    pub fn crash_at(&self, count: usize, loss: Loss) -> SimDisk {
+        let mut files = self.before.clone();
+        for (file, event) in self.trace.iter().take(count) {
+            match event {
+                Trace::Change(change) => files[*file].change(change.clone()),
+                Trace::Sync => files[*file].sync(),
+            }
+        }
+        medium::crash(&mut files, loss);
+        let [state, blocks] = files;
+        SimDisk::with_files(state.durable, blocks.durable)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The whole state of an engine against its oracle.
 
 use pouw::hash::Checksum;
-use pouw::internal::store::records::DataPlace;
+use pouw::internal::store::rows::DataPlace;
 use pouw::merkle::{LeafIndex, root};
 use pouw::{Receipt, TreeError, TreeId, TreeState};
 

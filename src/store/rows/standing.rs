@@ -1,7 +1,7 @@
 //! Standing rows: plain bytes of fixed size behind a version byte.
 
 use super::summed::{TAIL, close, opened_fixed};
-use super::{RecordError, damaged};
+use super::{RowError, damaged};
 
 /// `standings-0`: the difficulty of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +28,8 @@ impl StandingRow {
     /// Decodes the row of this client, version 0.
     ///
     /// # Errors
-    /// [`RecordError`] if the bytes are not such a row.
-    pub fn decode(client: [u8; 16], bytes: &[u8]) -> Result<Self, RecordError> {
+    /// [`RowError`] if the bytes are not such a row.
+    pub fn decode(client: [u8; 16], bytes: &[u8]) -> Result<Self, RowError> {
         let table = Self::TABLE;
         let raw: &[u8; Self::BODY] = opened_fixed(table, client, bytes)?;
         let [version, tier, violations, unanswered, times @ ..] = raw;

@@ -1,7 +1,7 @@
 //! Ledger rows: plain bytes of fixed size, chained by digest.
 
 use super::summed::{TAIL, close, opened_fixed};
-use super::{RecordError, damaged};
+use super::{RowError, damaged};
 use crate::hash::StreamingHash;
 
 /// What a ledger entry records.
@@ -107,8 +107,8 @@ impl LedgerRow {
     /// Decodes the row of entry `seq`.
     ///
     /// # Errors
-    /// [`RecordError`] if the bytes are not such a row.
-    pub fn decode(seq: u64, bytes: &[u8]) -> Result<Self, RecordError> {
+    /// [`RowError`] if the bytes are not such a row.
+    pub fn decode(seq: u64, bytes: &[u8]) -> Result<Self, RowError> {
         let table = Self::TABLE;
         let raw: &[u8; Self::BODY] = opened_fixed(table, seq, bytes)?;
         let mut at = 0;
@@ -193,3 +193,5 @@ fn take<const N: usize>(raw: &[u8], at: &mut usize) -> [u8; N] {
     *at += N;
     out
 }
+
+super::words::written_as_str!(EntryKind);

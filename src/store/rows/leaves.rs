@@ -1,7 +1,7 @@
 //! Rows about leaves: their states, hashes and lengths.
 
 use super::summed::{TAIL, before_sum, close, opened, opened_fixed, put_sum};
-use super::{RecordError, damaged};
+use super::{RowError, damaged};
 use crate::hash::Checksum;
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 
@@ -65,8 +65,8 @@ impl TileRow {
     /// Decodes the row of this key, tree and tile; unknown states and other lengths are damage.
     ///
     /// # Errors
-    /// [`RecordError`] if the bytes are not such a row.
-    pub fn decode(key: (u64, u64), bytes: &[u8]) -> Result<Self, RecordError> {
+    /// [`RowError`] if the bytes are not such a row.
+    pub fn decode(key: (u64, u64), bytes: &[u8]) -> Result<Self, RowError> {
         let raw: [u8; 16] = *opened_fixed(Self::TABLE, key, bytes)?;
         for byte in raw {
             if LeafState::from_bits(byte & 15).is_none() || LeafState::from_bits(byte >> 4).is_none() {
@@ -133,8 +133,8 @@ impl GroupRow {
     /// Decodes the row of this key, tree and group: 2 to 17 digests.
     ///
     /// # Errors
-    /// [`RecordError`] if the bytes are not such a row.
-    pub fn decode(key: (u64, u64), bytes: &[u8]) -> Result<Self, RecordError> {
+    /// [`RowError`] if the bytes are not such a row.
+    pub fn decode(key: (u64, u64), bytes: &[u8]) -> Result<Self, RowError> {
         let counts = 2..=GROUP_LEAVES as usize + 1;
         let fits = |len: usize| len.is_multiple_of(Checksum::LEN) && counts.contains(&(len / Checksum::LEN));
         let body = opened(Self::TABLE, key, bytes, fits)?;
@@ -181,8 +181,8 @@ impl LengthRow {
     /// have only as many lengths as there are leaves, and no checksum.
     ///
     /// # Errors
-    /// [`RecordError`] if the bytes are not such a row.
-    pub fn decode(key: (u64, u64), bytes: &[u8]) -> Result<Self, RecordError> {
+    /// [`RowError`] if the bytes are not such a row.
+    pub fn decode(key: (u64, u64), bytes: &[u8]) -> Result<Self, RowError> {
         if bytes.len() != Self::LEN {
             return Self::of(bytes);
         }
@@ -191,7 +191,7 @@ impl LengthRow {
         Self::of(summed.get(..8 + 4 * count).unwrap_or_default())
     }
 
-    fn of(bytes: &[u8]) -> Result<Self, RecordError> {
+    fn of(bytes: &[u8]) -> Result<Self, RowError> {
         let (head, tail) =
             bytes.split_first_chunk::<8>().ok_or_else(|| damaged(Self::TABLE, "shorter than its offset"))?;
         let (lengths, rest) = tail.as_chunks::<4>();

@@ -4,7 +4,7 @@
 use bincode::{Decode, Encode};
 
 use super::summed::{TAIL, close, opened_fixed};
-use super::{LeafState, RecordError, TileRow};
+use super::{LeafState, RowError, TileRow};
 use crate::merkle::{TILE_LEAVES, TILE_ORDER};
 use crate::policy::quorum::Voter;
 
@@ -33,8 +33,8 @@ impl ProvenanceRow {
     /// Decodes the row of this tree.
     ///
     /// # Errors
-    /// [`RecordError`] if the bytes are not such a row.
-    pub fn decode(tree: u64, bytes: &[u8]) -> Result<Self, RecordError> {
+    /// [`RowError`] if the bytes are not such a row.
+    pub fn decode(tree: u64, bytes: &[u8]) -> Result<Self, RowError> {
         let body: &[u8; Self::BODY] = opened_fixed(Self::TABLE, tree, bytes)?;
         let mut counts = [0; 5];
         for (count, word) in counts.iter_mut().zip(body.as_chunks::<8>().0) {

@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{RecordError, damaged};
+use super::{RowError, damaged};
 use crate::merkle::GROUP_LEAVES;
 
 /// Returns the checksum of a leaf: XXH3-64 over that of its stored bytes, its tree and its number.
@@ -37,8 +37,8 @@ impl SumRow {
     /// Decodes the row of this key: 1 to 16 checksums, and the right one of themselves.
     ///
     /// # Errors
-    /// [`RecordError`] if the bytes are not such a row.
-    pub fn decode(tree: u64, group: u64, bytes: &[u8]) -> Result<Self, RecordError> {
+    /// [`RowError`] if the bytes are not such a row.
+    pub fn decode(tree: u64, group: u64, bytes: &[u8]) -> Result<Self, RowError> {
         let table = "sums-0";
         let (words, rest) = bytes.as_chunks::<8>();
         if !rest.is_empty() || words.len() < 2 || words.len() as u64 > GROUP_LEAVES + 1 {

@@ -9,8 +9,8 @@ use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTableMetadata, V
 
 use crate::store::error::StoreError;
 use crate::store::port::{Found, More, Rows, RowsMut, bounds};
-use crate::store::records::RecordError;
 use crate::store::redb::errors::DbResult;
+use crate::store::rows::RowError;
 use crate::store::schema::{self, Meta, each_state_table};
 use crate::store::table::Owned;
 
@@ -113,7 +113,7 @@ impl<T: Kept> Rows<T> for RedbTxn<'_> {
         &self,
         _: T,
         range: impl RangeBounds<Owned<T>>,
-        with: impl FnMut(Owned<T>, Result<T::Row, RecordError>) -> More,
+        with: impl FnMut(Owned<T>, Result<T::Row, RowError>) -> More,
     ) -> Result<(), StoreError> {
         let range = bounds(&range);
         hand_over::<T>(self.table::<T>()?.range(forms::<T>(&range)).db()?, with)
@@ -192,7 +192,7 @@ impl<T: Kept> Rows<T> for RedbView<'_> {
         &self,
         _: T,
         range: impl RangeBounds<Owned<T>>,
-        with: impl FnMut(Owned<T>, Result<T::Row, RecordError>) -> More,
+        with: impl FnMut(Owned<T>, Result<T::Row, RowError>) -> More,
     ) -> Result<(), StoreError> {
         let Some(table) = self.table::<T>()? else { return Ok(()) };
         let range = bounds(&range);
@@ -221,7 +221,7 @@ fn form<T: Kept>(key: &Owned<T>) -> Form<'_, T> {
     Borrow::<T::Key>::borrow(key).form()
 }
 
-fn decoded<T: InRedb>(key: &T::Key, raw: &AccessGuard<'_, T::Values>) -> Result<T::Row, RecordError> {
+fn decoded<T: InRedb>(key: &T::Key, raw: &AccessGuard<'_, T::Values>) -> Result<T::Row, RowError> {
     T::decode(key, T::Values::as_bytes(&raw.value()).as_ref())
 }
 
@@ -237,7 +237,7 @@ fn found<T: Kept>(key: &AccessGuard<'_, T::Keys>, raw: &AccessGuard<'_, T::Value
 
 fn hand_over<T: Kept>(
     rows: Walk<'_, T>,
-    mut with: impl FnMut(Owned<T>, Result<T::Row, RecordError>) -> More,
+    mut with: impl FnMut(Owned<T>, Result<T::Row, RowError>) -> More,
 ) -> Result<(), StoreError> {
     for entry in rows {
         let (key, raw) = entry.db()?;

@@ -217,6 +217,8 @@ impl UsefulnessAccount {
     }
 }
 
+super::words::written_as_str!(HashReason);
+
 #[cfg(test)]
 mod tests {
     use super::*;

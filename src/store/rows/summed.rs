@@ -7,7 +7,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{RecordError, damaged};
+use super::{RowError, damaged};
 
 /// A key of a table, as the checksum of its row has it.
 pub trait RowKey: Copy {
@@ -65,14 +65,14 @@ pub(super) fn row_sum(table: &'static str, key: impl RowKey, bytes: &[u8]) -> [u
 }
 
 /// The bytes before the checksum, if it is theirs.
-pub(super) fn before_sum<'b>(table: &'static str, key: impl RowKey, bytes: &'b [u8]) -> Result<&'b [u8], RecordError> {
+pub(super) fn before_sum<'b>(table: &'static str, key: impl RowKey, bytes: &'b [u8]) -> Result<&'b [u8], RowError> {
     match bytes.split_last_chunk::<SUM_LEN>() {
         Some((summed, sum)) if *sum == row_sum(table, key, summed) => Ok(summed),
         _ => Err(mismatch(table)),
     }
 }
 
-pub(super) fn mismatch(table: &'static str) -> RecordError {
+pub(super) fn mismatch(table: &'static str) -> RowError {
     damaged(table, "it does not match its own checksum")
 }
 
@@ -98,7 +98,7 @@ pub(super) fn opened<'b>(
     key: impl RowKey,
     bytes: &'b [u8],
     fits: impl Fn(usize) -> bool,
-) -> Result<Option<&'b [u8]>, RecordError> {
+) -> Result<Option<&'b [u8]>, RowError> {
     if fits(bytes.len()) {
         return Ok(Some(bytes));
     }
@@ -116,7 +116,7 @@ pub(super) fn opened_fixed<'b, const N: usize>(
     table: &'static str,
     key: impl RowKey,
     bytes: &'b [u8],
-) -> Result<&'b [u8; N], RecordError> {
+) -> Result<&'b [u8; N], RowError> {
     let body = opened(table, key, bytes, |len| len == N)?;
     body.and_then(|body| body.try_into().ok())
         .ok_or_else(|| damaged(table, format!("{} bytes instead of {}", bytes.len(), N + TAIL)))
@@ -133,8 +133,8 @@ pub(super) const META: &str = "meta-0";
 /// Decodes a value of `meta-0` that is plain bytes.
 ///
 /// # Errors
-/// [`RecordError`] if the length is another, or the checksum is not that of the bytes.
-pub fn meta_bytes<const N: usize>(key: &str, bytes: &[u8]) -> Result<[u8; N], RecordError> {
+/// [`RowError`] if the length is another, or the checksum is not that of the bytes.
+pub fn meta_bytes<const N: usize>(key: &str, bytes: &[u8]) -> Result<[u8; N], RowError> {
     opened_fixed(META, key, bytes).copied()
 }
 
@@ -158,8 +158,8 @@ impl NodeRow {
     /// Decodes the row of this key: tree, level, index.
     ///
     /// # Errors
-    /// [`RecordError`] if the bytes are not such a row.
-    pub fn decode(key: (u64, u8, u64), bytes: &[u8]) -> Result<Self, RecordError> {
+    /// [`RowError`] if the bytes are not such a row.
+    pub fn decode(key: (u64, u8, u64), bytes: &[u8]) -> Result<Self, RowError> {
         opened_fixed(Self::TABLE, key, bytes).copied().map(Self)
     }
 
