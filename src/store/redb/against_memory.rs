@@ -25,7 +25,7 @@ use crate::store::schema::{
 };
 
 use super::backend::StoreFile;
-use super::tables::RedbKey;
+use super::tables::{InRedb, RedbKey};
 use super::transaction::{Changing, NotWritten};
 use super::view::{Kept, RedbTxn, RedbView};
 
@@ -69,8 +69,14 @@ impl Both {
     fn new() -> Self {
         let database = Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap();
         let both = Self { database, tables: Tables::default(), writers: Default::default() };
-        // A snapshot needs a first commit.
-        Changing::of(&both.database, StoreFile::State, false).ok().unwrap().commit().ok().unwrap();
+        // As when a store is made.
+        let txn = Changing::of(&both.database, StoreFile::State, false).ok().unwrap();
+        macro_rules! make {
+            ($($table:ident $name:ident),+) => { $(drop(txn.open_table(schema::$table::DEFINITION).unwrap());)+ };
+        }
+        each_state_table!(make);
+        drop(txn.open_table(Meta::DEFINITION).unwrap());
+        txn.commit().ok().unwrap();
         both
     }
 

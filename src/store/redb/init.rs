@@ -88,11 +88,11 @@ fn lacks_none(txn: &WriteTransaction, path: &Path, names: &[&str]) -> Result<(),
     }
 }
 
-/// Makes what the block file lacks, and with `opening` marks it. Data of trees from `next_tree` on
-/// never got its rows and goes.
+/// Makes what the block file lacks, and with `opening` marks it. A table that it lost is made too:
+/// the state file knows which data there has to be. Data of trees from `next_tree` on never got its
+/// rows and goes.
 pub(in crate::store) fn init_blocks(
     database: &Database,
-    path: &Path,
     store: [u8; 16],
     next_tree: u64,
     opening: Option<Marks>,
@@ -100,9 +100,6 @@ pub(in crate::store) fn init_blocks(
     let txn = begin_durable(database, true)?;
     {
         let mut meta = txn.open_table(Meta::DEFINITION).db()?;
-        if meta.get("kind").db()?.is_some() {
-            lacks_none(&txn, path, &[Blocks::NAME, Sources::NAME])?;
-        }
         meta.insert("kind", &b"pouw-blocks"[..]).db()?;
         meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..]).db()?;
         put(&mut meta, "store", &store)?;

@@ -66,15 +66,13 @@ impl Store {
             let unused_from = head.next_tree;
             #[cfg(feature = "testing")]
             let unused_from = if options.makes(StoreMistake::OrphansStay) { u64::MAX } else { unused_from };
-            panic_is_damage(&blocks_path, || init_blocks(&blocks, &blocks_path, *store, unused_from, Some(marks)))?;
+            panic_is_damage(&blocks_path, || init_blocks(&blocks, *store, unused_from, Some(marks)))?;
         }
         let identity = panic_is_damage(&state_path, || init_state(&state, &state_path, Some(marks.now)))?;
         let writer = panic_is_damage(&state_path, || load_writer(&state))?;
         match label {
             Some(_) => panic_is_damage(&blocks_path, || settle_marks(&blocks, marks.now))?,
-            None => {
-                panic_is_damage(&blocks_path, || init_blocks(&blocks, &blocks_path, identity.store, 0, Some(marks)))?
-            }
+            None => panic_is_damage(&blocks_path, || init_blocks(&blocks, identity.store, 0, Some(marks)))?,
         }
         sync_names(&*provider, &options)?;
         Ok(Self::of(provider, options, failures, (state, blocks), (writer, identity), false))
@@ -94,7 +92,7 @@ impl Store {
         // Tables that an older build did not make, in memory.
         let identity = panic_is_damage(&state_path, || init_state(&state, &state_path, None))?;
         let writer = panic_is_damage(&state_path, || load_writer(&state))?;
-        panic_is_damage(&blocks_path, || init_blocks(&blocks, &blocks_path, identity.store, u64::MAX, None))?;
+        panic_is_damage(&blocks_path, || init_blocks(&blocks, identity.store, u64::MAX, None))?;
         Ok(Self::of(provider, options, Arc::default(), (state, blocks), (writer, identity), true))
     }
 

@@ -221,7 +221,7 @@ fn half_a_copy_is_no_store(options: StoreOptions) -> Step {
 
 #[test]
 fn a_backup_with_its_label_first_is_caught() {
-    caught_in_store(StoreMistake::LabelsFirst, "ended after step 1 opens as a store", half_a_copy_is_no_store);
+    caught_in_store(StoreMistake::LabelsFirst, "opens as a store", half_a_copy_is_no_store);
 }
 
 /// The store is opened again in the middle of a backup.
