@@ -159,7 +159,11 @@ impl PouwEngine {
 
     /// Returns the origin of this store, if it was made by [`PouwEngine::backup`].
     pub fn copy_of(&self) -> Option<CopyOf> {
-        let origin = |row: CopyRow| CopyOf { store: row.store, commit_seq: row.commit_seq, at: UnixMillis(row.at_ms) };
+        let origin = |row: CopyRow| CopyOf {
+            store: *row.store.as_bytes(),
+            commit_seq: row.commit_seq,
+            at: UnixMillis(row.at_ms),
+        };
         self.core().identity.copy_of.map(origin)
     }
 

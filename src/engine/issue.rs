@@ -125,7 +125,7 @@ fn ready_again(
     let row = reader.tree(tree)?.filter(|row| row.state == TreeState::Active).ok_or(SubmitError::Withdrawn)?;
     let shape = Shape::new(row.leaves).map_err(|_| SubmitError::Withdrawn)?;
     let data = again::sent_again(core, token, (tree, &row), &range)?.into();
-    let (handle, since_ms) = (TreeHandle::from_bytes(row.handle), token.issued_at.0);
+    let (handle, since_ms) = (row.handle, token.issued_at.0);
     let account = row.strategy.index();
     Ok(ReadyUnit { tree, handle, shape, range, data, since_ms, account, votes: None })
 }
@@ -198,7 +198,7 @@ fn take(core: &Core, request: &Asked<'_>, id: WorkId) -> Result<Option<Issued>, 
 fn asker(core: &Core, request: &Asked<'_>) -> Option<Voter> {
     let any = core.queue.lock().ring.voted().0 > 0;
     any.then(|| {
-        let (client, network) = (*request.client.as_bytes(), core.keys.network_of(request.network));
+        let (client, network) = (request.client, core.keys.network_of(request.network));
         Voter { client, network }
     })
 }
@@ -223,7 +223,7 @@ fn issued_leaves(core: &Core, request: &Asked<'_>, id: WorkId, ready: &ReadyUnit
 
 fn issued_interior(core: &Core, request: &Asked<'_>, id: WorkId, node: &ReadyNode) -> Issued {
     let token = ChallengeToken {
-        tree: TreeHandle::from_bytes(node.handle),
+        tree: node.handle,
         start: node.index,
         order: node.level,
         data_digest: data_digest(&node.bytes()),
@@ -264,7 +264,7 @@ fn token(core: &Core, request: &Asked<'_>, id: WorkId, purpose: TokenPurpose) ->
     let ttl = core.config.token_ttl_ms();
     ChallengeToken {
         purpose,
-        store: core.identity.store,
+        store: *core.identity.store.as_bytes(),
         boot: core.identity.boot,
         id,
         client: request.client,

@@ -52,8 +52,8 @@ impl LedgerEntry {
         let of_tree = !matches!(row.kind, EntryKind::Debit | EntryKind::Synthetic);
         Self {
             seq,
-            id: WorkId::from_bytes(row.id),
-            client: ClientDigest::from_bytes(row.client),
+            id: row.id,
+            client: row.client,
             tree: of_tree.then(|| TreeId::new(row.tree)),
             start: row.start,
             order: row.order,
@@ -76,8 +76,8 @@ impl LedgerEntry {
 
     fn row(&self) -> LedgerRow {
         LedgerRow {
-            id: *self.id.as_bytes(),
-            client: *self.client.as_bytes(),
+            id: self.id,
+            client: self.client,
             tree: self.tree.map_or(0, TreeId::get),
             start: self.start,
             order: self.order,
@@ -147,7 +147,7 @@ impl PouwEngine {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn balance(&self, client: &[u8]) -> Result<MicroJoules, StoreError> {
-        let row = self.core().store.client(*self.client_digest(client).as_bytes())?;
+        let row = self.core().store.client(self.client_digest(client))?;
         Ok(MicroJoules(row.balance))
     }
 
@@ -166,7 +166,7 @@ impl PouwEngine {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ledger_of(&self, client: &[u8], before: Option<u64>, limit: usize) -> Result<Vec<LedgerEntry>, StoreError> {
         let core = self.core();
-        let digest = *self.client_digest(client).as_bytes();
+        let digest = self.client_digest(client);
         let mut next = core.store.client(digest)?.last_seq;
         let reader = core.store.read()?;
         // The last entry of a page leads to the next page, without walking all that is newer again.
@@ -196,8 +196,8 @@ impl PouwEngine {
     pub fn debit(&self, client: &[u8], amount: MicroJoules, key: [u8; 16]) -> Result<Debit, DebitError> {
         let core = self.core();
         let debit = store::Debit {
-            key,
-            client: *self.client_digest(client).as_bytes(),
+            key: store::DebitKey::from_bytes(key),
+            client: self.client_digest(client),
             amount: amount.0,
             at_ms: core.time.now_ms(),
         };
@@ -240,7 +240,7 @@ impl PouwEngine {
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn receipt(&self, id: WorkId) -> Result<Receipt, StoreError> {
         let core = self.core();
-        if let Some((seq, row)) = core.store.read()?.receipt(*id.as_bytes())? {
+        if let Some((seq, row)) = core.store.read()?.receipt(id)? {
             return Ok(Receipt::Accepted(LedgerEntry::of(seq, &row)));
         }
         if core.queue.lock().leases.find(id).is_some() {
@@ -249,11 +249,11 @@ impl PouwEngine {
         // An id contains its time of issue, and so the expiry of its token: the key under which it
         // is closed.
         let expires_ms = id.unix_millis().0.saturating_add(core.config.token_ttl_ms());
-        if core.refused.contains(id.as_bytes()) {
+        if core.refused.contains(&id) {
             return Ok(Receipt::Refused);
         }
         let reader = core.store.read()?;
-        Ok(match reader.consumed(expires_ms, *id.as_bytes())? {
+        Ok(match reader.consumed(expires_ms, id)? {
             Some(NO_ENTRY) => Receipt::Refused,
             Some(VOTED) => Receipt::Voted,
             // The row under its id is lost.

@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use crate::protocol::WorkId;
 use crate::store::Refuse;
 
 use super::locks::{Rank, Ranked};
@@ -19,7 +20,7 @@ pub(super) struct RefusedLater(Ranked<Waiting>);
 #[derive(Debug, Default)]
 struct Waiting {
     waiting: VecDeque<Refuse>,
-    ids: HashSet<[u8; 16]>,
+    ids: HashSet<WorkId>,
 }
 
 impl Default for RefusedLater {
@@ -42,7 +43,7 @@ impl RefusedLater {
         }
     }
 
-    pub(super) fn contains(&self, id: &[u8; 16]) -> bool {
+    pub(super) fn contains(&self, id: &WorkId) -> bool {
         self.0.lock().ids.contains(id)
     }
 
@@ -67,6 +68,6 @@ impl RefusedLater {
     /// Approximate number of bytes held.
     pub(super) fn memory_bytes(&self) -> usize {
         let Waiting { waiting, ids } = &*self.0.lock();
-        waiting.capacity() * size_of::<Refuse>() + ids.capacity() * (size_of::<[u8; 16]>() + 1)
+        waiting.capacity() * size_of::<Refuse>() + ids.capacity() * (size_of::<WorkId>() + 1)
     }
 }

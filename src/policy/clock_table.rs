@@ -12,6 +12,8 @@ use std::ops::{Deref, DerefMut};
 
 use hashbrown::HashTable;
 
+use crate::protocol::ClientDigest;
+
 /// Entries looked at to find one that may go.
 const PROBES: usize = 16;
 /// Entries looked at with each insert, to free what is idle.
@@ -49,9 +51,9 @@ impl ClockKey for u128 {
     }
 }
 
-impl ClockKey for [u8; 16] {
+impl ClockKey for ClientDigest {
     fn hash(&self) -> u64 {
-        u128::from_le_bytes(*self).hash()
+        u128::from_le_bytes(*self.as_bytes()).hash()
     }
 }
 

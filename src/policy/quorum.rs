@@ -5,12 +5,13 @@
 //! and clients that are wrong there are out.
 
 use crate::hash::Checksum;
+use crate::protocol::ClientDigest;
 
 /// Who answers: keyed digests of client and network prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Voter {
     /// The client.
-    pub client: [u8; 16],
+    pub client: ClientDigest,
     /// Its network prefix.
     pub network: [u8; 16],
 }

@@ -37,17 +37,22 @@
 //!                                                    the stores of the first build
 //! ```
 
+use super::id::DebitKey;
 use super::rows::{
     ClaimRow, ClientRow, GroupRow, LedgerRow, LengthRow, NodeRow, ProvenanceRow, QuorumRow, SourceRow, StandingRow,
     SumRow, TileRow, TreeRow,
 };
 use super::table::{Steps, Table, tables};
+use crate::protocol::{ClientDigest, TreeHandle, WorkId};
 
 /// Number of a tree inside one store; never used twice.
 pub type TreeNumber = u64;
 
 /// The key of a used token: expiry, challenge id.
-pub type TokenKey = (u64, [u8; 16]);
+pub type TokenKey = (u64, WorkId);
+
+/// The challenge id before all others.
+pub const FIRST_ID: WorkId = WorkId::from_bytes([0; 16]);
 
 /// The key of a range: tree, first leaf. Of a tile or group: tree, its number.
 pub type RangeKey = (TreeNumber, u64);
@@ -57,24 +62,24 @@ tables! {
     Meta "meta-0": str => Vec<u8>, bytes;
     Trees "trees-0": u64 => TreeRow, sealed;
     Names "names-0": str => u64, plain [[u8; 8]];
-    Handles "handles-0": [u8; 16] => u64, plain [[u8; 8]];
+    Handles "handles-0": TreeHandle => u64, plain [[u8; 8]];
     Hashes "hashes-0": (u64, u64) => GroupRow, own [Vec<u8>];
     Lengths "lengths-0": (u64, u64) => LengthRow, own [[u8; LengthRow::LEN]];
     Tiles "tiles-0": (u64, u64) => TileRow, own [[u8; TileRow::LEN]];
     Interior "interior-0": (u64, u8, u64) => NodeRow, own [[u8; NodeRow::LEN]];
     Ready "ready-0": (u8, u64) => u64, plain [[u8; 8]];
     Chores "chores-0": (u8, u64) => (), plain [[u8; 0]];
-    Consumed "consumed-0": (u64, [u8; 16]) => u64, plain [[u8; 8]];
-    Clients "clients-0": [u8; 16] => ClientRow, sealed;
-    Standings "standings-0": [u8; 16] => StandingRow, own [[u8; StandingRow::LEN]];
+    Consumed "consumed-0": TokenKey => u64, plain [[u8; 8]];
+    Clients "clients-0": ClientDigest => ClientRow, sealed;
+    Standings "standings-0": ClientDigest => StandingRow, own [[u8; StandingRow::LEN]];
     Ledger "ledger-0": u64 => LedgerRow, own [[u8; LedgerRow::LEN]];
-    Receipts "receipts-0": [u8; 16] => u64, plain [[u8; 8]];
-    Debits "debits-0": [u8; 16] => u64, plain [[u8; 8]];
+    Receipts "receipts-0": WorkId => u64, plain [[u8; 8]];
+    Debits "debits-0": DebitKey => u64, plain [[u8; 8]];
     Provenance "provenance-0": u64 => ProvenanceRow, own [[u8; ProvenanceRow::LEN]];
     Claims "claims-0": (u64, u64) => ClaimRow, sealed;
     Quorums "quorums-0": (u64, u64) => QuorumRow, sealed;
-    Suspects "suspects-0": [u8; 16] => Steps, plain [[u8; 25]];
-    Followed "followed-0": [u8; 16] => u64, plain [[u8; 8]];
+    Suspects "suspects-0": ClientDigest => Steps, plain [[u8; 25]];
+    Followed "followed-0": ClientDigest => u64, plain [[u8; 8]];
     Doubted "doubted-0": (u64, u64) => (), plain [[u8; 0]];
     Damaged "damaged-0": (u64, u64) => (), plain [[u8; 0]];
 }

@@ -1,7 +1,9 @@
 //! What a table of the [schema](super::schema) is: a name, keys in their order, and rows that have
 //! stored bytes.
 
+use super::id::DebitKey;
 use super::rows::RowError;
+use crate::protocol::{ClientDigest, TreeHandle, WorkId};
 
 /// A table of the schema.
 pub(super) trait Table: Copy + 'static {
@@ -200,6 +202,17 @@ macro_rules! number_part {
 }
 number_part!(u8, u32, u64);
 
+macro_rules! id_part {
+    ($($id:ty),+) => { $(
+        impl Part for $id {
+            fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
+                Part::split(bytes).map(|(part, rest)| (Self::from_bytes(part), rest))
+            }
+        }
+    )+ };
+}
+id_part!(WorkId, TreeHandle, ClientDigest, DebitKey);
+
 macro_rules! key {
     ($($name:ident: $part:ty),+ => $key:ty = $all:expr) => {
         impl TableKey for $key {
@@ -212,9 +225,12 @@ macro_rules! key {
     };
 }
 key!(a: u64 => u64 = a);
-key!(a: [u8; 16] => [u8; 16] = a);
+key!(a: WorkId => WorkId = a);
+key!(a: TreeHandle => TreeHandle = a);
+key!(a: ClientDigest => ClientDigest = a);
+key!(a: DebitKey => DebitKey = a);
 key!(a: u64, b: u64 => (u64, u64) = (a, b));
 key!(a: u8, b: u64 => (u8, u64) = (a, b));
 key!(a: u64, b: u32 => (u64, u32) = (a, b));
-key!(a: u64, b: [u8; 16] => (u64, [u8; 16]) = (a, b));
+key!(a: u64, b: WorkId => (u64, WorkId) = (a, b));
 key!(a: u64, b: u8, c: u64 => (u64, u8, u64) = (a, b, c));

@@ -29,7 +29,7 @@ pub(in crate::engine) fn pin<'c>(core: &'c Core, token: &ChallengeToken) -> Resu
 
 /// Returns why a token has no lease: it was used, or another client got its work.
 pub(in crate::engine) fn no_lease(core: &Core, token: &ChallengeToken) -> Result<SubmitError, SubmitError> {
-    let id = *token.id.as_bytes();
+    let id = token.id;
     let used = core.refused.contains(&id) || core.store.read()?.consumed(token.expires_at.0, id)?.is_some();
     if !used {
         bump(&core.tallies.withdrawn, 1);
@@ -39,7 +39,7 @@ pub(in crate::engine) fn no_lease(core: &Core, token: &ChallengeToken) -> Result
 
 /// Makes a lease of a token from an earlier boot, if none of its work is done or leased.
 pub(in crate::engine) fn adopt<'c>(core: &'c Core, token: &ChallengeToken) -> Result<HeldLease<&'c Core>, SubmitError> {
-    let id = *token.id.as_bytes();
+    let id = token.id;
     let reader = core.store.read()?;
     if core.refused.contains(&id) || reader.consumed(token.expires_at.0, id)?.is_some() {
         return Err(SubmitError::Replayed);
@@ -47,7 +47,7 @@ pub(in crate::engine) fn adopt<'c>(core: &'c Core, token: &ChallengeToken) -> Re
     let claim = match token.purpose {
         TokenPurpose::Synthetic => Claim::Synthetic,
         TokenPurpose::Work => {
-            let (tree, row) = reader.tree_of_handle(*token.tree.as_bytes())?.ok_or(SubmitError::Withdrawn)?;
+            let (tree, row) = reader.tree_of_handle(token.tree)?.ok_or(SubmitError::Withdrawn)?;
             let shape = Shape::new(row.leaves).map_err(|_| SubmitError::Withdrawn)?;
             let range = AlignedRange::new(shape, token.start, token.order).map_err(|_| SubmitError::Withdrawn)?;
             let votes = reader.quorums_of_tile(tree, range.tile())?;
@@ -57,7 +57,7 @@ pub(in crate::engine) fn adopt<'c>(core: &'c Core, token: &ChallengeToken) -> Re
             Claim::Leaves { tree, range }
         }
         TokenPurpose::Interior => {
-            let (tree, row) = reader.tree_of_handle(*token.tree.as_bytes())?.ok_or(SubmitError::Withdrawn)?;
+            let (tree, row) = reader.tree_of_handle(token.tree)?.ok_or(SubmitError::Withdrawn)?;
             let (level, index) = (token.order, token.start);
             if row.state != TreeState::Folding || reader.interior(tree, level, index)?.is_some() {
                 return Err(SubmitError::Withdrawn);

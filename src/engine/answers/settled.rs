@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::policy::lease::Claim;
 use crate::policy::quorum::Voter;
-use crate::protocol::ChallengeToken;
+use crate::protocol::{ChallengeToken, ClientDigest};
 use crate::store::{Outcome, Refuse};
 
 use super::held::HeldLease;
@@ -20,7 +20,7 @@ use crate::engine::writer::job::Fate;
 const REFUSALS_MAX: u32 = 8;
 
 /// Updates the memory after the commit of an answer.
-pub(in crate::engine) fn after_settle(core: &Core, held: HeldLease<Arc<Core>>, client: &[u8; 16], fate: &Fate) {
+pub(in crate::engine) fn after_settle(core: &Core, held: HeldLease<Arc<Core>>, client: &ClientDigest, fate: &Fate) {
     if let Fate::Stored(outcomes) = fate
         && matches!(outcomes.first(), Some(Outcome::Settled { .. } | Outcome::Voted))
     {
@@ -91,7 +91,7 @@ pub(in crate::engine) fn after_refusal(
 ) {
     match error {
         SubmitError::WrongResult { .. } => {
-            difficulty::note_wrong(core, token.client.as_bytes());
+            difficulty::note_wrong(core, &token.client);
             end_challenge(core, held, token, true);
         }
         SubmitError::Malformed(_) if held.refusals() + 1 >= REFUSALS_MAX => end_challenge(core, held, token, false),
@@ -109,9 +109,9 @@ fn end_challenge(core: &Core, held: HeldLease<&Core>, token: &ChallengeToken, st
     // Stored before the lease ends: in between, a token from an earlier boot could be adopted
     // again.
     core.refused.push(Refuse {
-        id: *token.id.as_bytes(),
+        id: token.id,
         expires_ms: token.expires_at.0,
-        client: *token.client.as_bytes(),
+        client: token.client,
         strike,
         at_ms: core.time.now_ms(),
     });

@@ -74,7 +74,7 @@ impl ForGate<'_> {
         match judge(core, inspected, token, result) {
             Err(error) => done(Err(error)),
             Ok((Verified { settle, follows }, held)) => {
-                let (id, client) = (WorkId::from_bytes(settle.id), settle.client);
+                let (id, client) = (settle.id, settle.client);
                 let (award, nodes) = (MicroJoules(settle.award), u64::from(settle.nodes));
                 let seen = Observation::of(&inspected.opened, settle.at_ms);
                 let held = held.until_commit(core.clone());
@@ -177,10 +177,10 @@ fn judge_pinned(
         compare::verify(core, inspected, result, claim)?;
     Ok(Verified {
         settle: Settle {
-            id: *token.id.as_bytes(),
+            id: token.id,
             expires_ms: token.expires_at.0,
-            client: *token.client.as_bytes(),
-            handle: *token.tree.as_bytes(),
+            client: token.client,
+            handle: token.tree,
             kind,
             tier: token.tier as u8,
             nodes: u32::try_from(nodes).unwrap_or(u32::MAX),

@@ -121,7 +121,7 @@ pub(in crate::engine) fn inspect(
 /// Checks again that it is valid: time may have passed since the inspection, and another engine
 /// may have made it.
 pub(in crate::engine) fn still_good(core: &Core, inspected: &Inspected) -> Result<(), SubmitError> {
-    if inspected.opened.store != core.identity.store {
+    if inspected.opened.store != *core.identity.store.as_bytes() {
         return Err(SubmitError::OtherStore);
     }
     check_expiry(core, &inspected.opened)
@@ -136,7 +136,7 @@ fn open_token(
 ) -> Result<ChallengeToken, SubmitError> {
     let token =
         ChallengeToken::open(text, &core.keys.tokens, core.config.token_ttl_ms()).map_err(SubmitError::Token)?;
-    if token.store != core.identity.store {
+    if token.store != *core.identity.store.as_bytes() {
         return Err(SubmitError::OtherStore);
     }
     check_expiry(core, &token)?;

@@ -6,7 +6,7 @@ use crate::hash::Checksum;
 use crate::merkle::AlignedRange;
 use crate::policy::audit::VOTE_SAMPLE;
 use crate::policy::quorum::{Voter, admits, differences, is_right};
-use crate::protocol::WorkResult;
+use crate::protocol::{WorkId, WorkResult};
 use crate::store::rows::{HashReason, HashWork, QuorumRow, VoteRow};
 use crate::store::{Amend, Command, Ruling, SettleKind, TreeNumber, Vote};
 
@@ -47,7 +47,7 @@ pub(in crate::engine) fn verify_vote(
     quorum: u8,
 ) -> Result<Judged, SubmitError> {
     let hashes = sample::brought(core, result, row, &range)?;
-    let client = *inspected.opened.client.as_bytes();
+    let client = inspected.opened.client;
     let group = core.store.read()?.quorum(tree, range.start())?;
     let network = core.keys.network_of(&inspected.network);
     let voter = Voter { client, network };
@@ -81,7 +81,7 @@ pub(in crate::engine) fn verify_vote(
 }
 
 /// Returns the votes of clients that were caught in a lie since they voted.
-fn stale_votes(core: &Core, group: Option<&QuorumRow>) -> Result<Vec<[u8; 16]>, SubmitError> {
+fn stale_votes(core: &Core, group: Option<&QuorumRow>) -> Result<Vec<WorkId>, SubmitError> {
     let mut stale = Vec::new();
     for vote in group.iter().flat_map(|group| &group.votes) {
         if core.store.client(vote.client)?.strikes != vote.strikes {
@@ -100,7 +100,7 @@ fn count_votes(
     range: &AlignedRange,
     hashes: &[Checksum],
     group: Option<&QuorumRow>,
-    stale: Vec<[u8; 16]>,
+    stale: Vec<WorkId>,
 ) -> Result<Count, SubmitError> {
     let votes: &[VoteRow] = group.map_or(&[], |group| &group.votes);
     let known: &[(u8, [u8; 64])] = group.map_or(&[], |group| &group.refereed);

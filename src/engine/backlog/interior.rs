@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use crate::hash::{Checksum, hash_parent};
 use crate::merkle::{GROUP_ORDER, Level, Shape, TILE_ORDER};
 use crate::policy::backoff::Backoff;
+use crate::protocol::TreeHandle;
 use crate::store::{Reader, StoreError, TreeNumber};
 
 /// A node whose children are known.
 #[derive(Debug, Clone)]
 pub(in crate::engine) struct ReadyNode {
     pub(in crate::engine) tree: TreeNumber,
-    pub(in crate::engine) handle: [u8; 16],
+    pub(in crate::engine) handle: TreeHandle,
     pub(in crate::engine) level: u8,
     pub(in crate::engine) index: u64,
     pub(in crate::engine) left: Checksum,

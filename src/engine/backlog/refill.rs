@@ -284,7 +284,7 @@ fn read_stretch(core: &Core, plan: &Plan) -> Result<Option<Read>, StoreError> {
     let mut read = Read {
         begun: row.done > 0,
         shape,
-        handle: TreeHandle::from_bytes(row.handle),
+        handle: row.handle,
         account: row.strategy.index(),
         groups: Vec::new(),
         stretches: Vec::new(),

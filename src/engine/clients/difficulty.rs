@@ -22,7 +22,7 @@ impl ForGate<'_> {
     /// The same for a client whose digest is known.
     pub(crate) fn tier_for(&self, client: ClientDigest) -> DifficultyTier {
         let (core, now_ms) = (self.core(), self.core().time.now_ms());
-        core.clients.standings.lock().next_tier(client.as_bytes(), now_ms)
+        core.clients.standings.lock().next_tier(&client, now_ms)
     }
 
     /// Counts a new challenge issued to this client.
@@ -33,13 +33,13 @@ impl ForGate<'_> {
     /// The same for a client whose digest is known.
     pub(crate) fn issued_to(&self, client: ClientDigest) {
         let (core, now_ms) = (self.core(), self.core().time.now_ms());
-        core.clients.standings.lock().issued(client.as_bytes(), now_ms);
+        core.clients.standings.lock().issued(&client, now_ms);
     }
 
     /// Returns this client's standing now.
     pub fn standing(&self, client: &[u8]) -> Standing {
         let core = self.core();
-        let (client, now_ms) = (*core.keys.digest_of(client).as_bytes(), core.time.now_ms());
+        let (client, now_ms) = (core.keys.digest_of(client), core.time.now_ms());
         core.clients.standings.lock().look(&client, now_ms)
     }
 }

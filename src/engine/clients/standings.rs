@@ -14,13 +14,13 @@ use std::collections::{HashSet, VecDeque};
 
 use crate::policy::clock_table::{ClockTable, Tracked};
 use crate::policy::difficulty::{DifficultyRules, Standing};
-use crate::protocol::DifficultyTier;
+use crate::protocol::{ClientDigest, DifficultyTier};
 use crate::store::rows::StandingRow;
 
 use crate::engine::config::Config;
 
 /// Key of a row: the keyed digest of a client.
-pub(super) type Key = [u8; 16];
+pub(super) type Key = ClientDigest;
 
 /// Most changes of removed rows that wait for the disk.
 const GONE_MAX: usize = 65_536;

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::hash::Checksum;
+use crate::protocol::TreeHandle;
 use crate::store::rows::{DataPlace, SourceRow, Strategy, TreeRow, TreeState};
 use crate::store::{BeginTree, BlocksWriter, Command, Renewal, StoreError, TreeNumber, random};
 
@@ -182,7 +183,7 @@ impl<'i> Intake<'i> {
         Ok(row.data == place && same && lengths)
     }
 
-    pub(super) fn begin(&self, tree: TreeNumber, name: &str, handle: [u8; 16]) -> BeginTree {
+    pub(super) fn begin(&self, tree: TreeNumber, name: &str, handle: TreeHandle) -> BeginTree {
         BeginTree {
             tree,
             name: name.to_owned(),
@@ -196,7 +197,8 @@ impl<'i> Intake<'i> {
     }
 
     fn add(&mut self, name: &str, cut: u64, single: bool, feed: Feed<'_, 'i>) -> Result<Ingested, IngestError> {
-        let handle = random().map_err(|e| StoreError::Io { what: e.to_string() })?;
+        let drawn = random().map(TreeHandle::from_bytes);
+        let handle = drawn.map_err(|e| StoreError::Io { what: e.to_string() })?;
         let begin = self.begin(self.core.store.reserve_tree(), name, handle);
         self.current = Some(begin.tree);
         match self.build(TreeBuilder::new(begin, cut, single), feed) {

@@ -45,7 +45,7 @@ impl PouwEngine {
         count: usize,
     ) -> Result<Option<TreeProgress>, StoreError> {
         let reader = self.core().store.read()?;
-        let Some((tree, row)) = reader.tree_of_handle(*handle.as_bytes())? else {
+        let Some((tree, row)) = reader.tree_of_handle(handle)? else {
             return Ok(None);
         };
         let Ok(shape) = Shape::new(row.leaves) else {

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 
-use crate::store::{ClientStretch, TokenKey};
+use crate::protocol::ClientDigest;
+use crate::store::{ClientStretch, FIRST_ID, TokenKey};
 
 use crate::engine::locks::{Rank, Ranked};
 use crate::engine::trees::put_off::PutOff;
@@ -39,11 +40,14 @@ const PASSED_MAX: usize = 64;
 /// Most rows of clients that are reported as damaged in one boot.
 const REPORTED_MAX: usize = 1_024;
 
+/// The client before all others.
+const FIRST: ClientDigest = ClientDigest::from_bytes([0; 16]);
+
 /// How far the search for idle clients has got.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ClientSearch {
-    /// The last key looked at; zeroes before the first.
-    pub(super) after: [u8; 16],
+    /// The last key looked at; [`FIRST`] before the first.
+    pub(super) after: ClientDigest,
     /// The newest commit when the present round began.
     began: u64,
     /// Time of the oldest change of a client that this round met and that may be forgotten later.
@@ -51,14 +55,14 @@ pub(super) struct ClientSearch {
     /// The last round is through and removed nothing.
     through: bool,
     /// Clients with rows that do not decode, which were reported. Bounded by [`REPORTED_MAX`].
-    reported: BTreeSet<[u8; 16]>,
+    reported: BTreeSet<ClientDigest>,
     /// Where the search goes on behind pages that cannot be read; by where it met them. Bounded by
     /// [`PASSED_MAX`].
-    passed: BTreeMap<[u8; 16], [u8; 16]>,
+    passed: BTreeMap<ClientDigest, ClientDigest>,
 }
 
 /// How far used tokens and ledger entries are removed where pages cannot be read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct OldSearch {
     /// Used tokens up to this key stay.
     pub(super) tokens_after: TokenKey,
@@ -66,6 +70,25 @@ pub(super) struct OldSearch {
     pub(super) tokens_ms: u64,
     /// The same for entries before such a page.
     pub(super) entries_ms: u64,
+}
+
+impl Default for ClientSearch {
+    fn default() -> Self {
+        Self {
+            after: FIRST,
+            began: 0,
+            oldest_ms: 0,
+            through: false,
+            reported: BTreeSet::new(),
+            passed: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for OldSearch {
+    fn default() -> Self {
+        Self { tokens_after: (0, FIRST_ID), tokens_ms: 0, entries_ms: 0 }
+    }
 }
 
 impl ClientSearch {
@@ -77,12 +100,12 @@ impl ClientSearch {
 
     /// Goes on behind a stretch without idle clients.
     pub(super) fn pass(&mut self, commit_seq: u64, stretch: &ClientStretch) {
-        if self.after == [0; 16] {
+        if self.after == FIRST {
             (self.began, self.oldest_ms) = (commit_seq, u64::MAX);
         }
         self.oldest_ms = self.oldest_ms.min(stretch.oldest_ms);
         self.through = stretch.next.is_none();
-        self.after = stretch.next.unwrap_or([0; 16]);
+        self.after = stretch.next.unwrap_or(FIRST);
     }
 
     /// Returns what is to be reported of a stretch.
@@ -97,12 +120,12 @@ impl ClientSearch {
     }
 
     /// Where to go on behind a page that cannot be read, if that is known.
-    pub(super) fn known(&self) -> Option<[u8; 16]> {
+    pub(super) fn known(&self) -> Option<ClientDigest> {
         let (_, next) = self.passed.range(..=self.after).next_back()?;
         (*next > self.after).then_some(*next)
     }
 
-    pub(super) fn remember(&mut self, next: [u8; 16]) {
+    pub(super) fn remember(&mut self, next: ClientDigest) {
         if self.passed.len() >= PASSED_MAX {
             self.passed.clear();
         }
@@ -110,9 +133,9 @@ impl ClientSearch {
     }
 
     /// Goes on behind a stretch of which rows were removed.
-    pub(super) fn removed(&mut self, next: Option<[u8; 16]>) {
+    pub(super) fn removed(&mut self, next: Option<ClientDigest>) {
         self.through = false;
-        self.after = next.unwrap_or([0; 16]);
+        self.after = next.unwrap_or(FIRST);
     }
 }
 
@@ -122,7 +145,11 @@ mod tests {
 
     const DAY: u64 = 24 * 3_600_000;
 
-    fn stretch(oldest_ms: u64, next: Option<[u8; 16]>) -> ClientStretch {
+    fn client(byte: u8) -> ClientDigest {
+        ClientDigest::from_bytes([byte; 16])
+    }
+
+    fn stretch(oldest_ms: u64, next: Option<ClientDigest>) -> ClientStretch {
         ClientStretch { oldest_ms, next, ..ClientStretch::default() }
     }
 
@@ -130,20 +157,20 @@ mod tests {
     fn the_search_rests_after_a_whole_round_until_a_commit_or_until_a_client_becomes_idle() {
         let mut search = ClientSearch::default();
         assert!(!search.rests(0, 0), "nothing was looked at yet");
-        search.pass(7, &stretch(DAY, Some([5; 16])));
+        search.pass(7, &stretch(DAY, Some(client(5))));
         assert!(!search.rests(7, 0), "half a round");
         search.pass(7, &stretch(2 * DAY, None));
         assert!(search.rests(7, DAY) && !search.rests(7, DAY + 1) && !search.rests(8, DAY));
-        assert_eq!(search.after, [0; 16]);
+        assert_eq!(search.after, FIRST);
         // A commit in the middle of a round: the part before it may have changed.
-        search.pass(8, &stretch(u64::MAX, Some([5; 16])));
+        search.pass(8, &stretch(u64::MAX, Some(client(5))));
         search.pass(9, &stretch(u64::MAX, None));
         assert!(!search.rests(9, 0));
         search.pass(9, &stretch(u64::MAX, None));
         assert!(search.rests(9, u64::MAX));
-        search.removed(Some([6; 16]));
+        search.removed(Some(client(6)));
         assert!(!search.rests(9, 0));
-        assert_eq!(search.after, [6; 16]);
+        assert_eq!(search.after, client(6));
         search.pass(9, &stretch(u64::MAX, None));
         assert!(!search.rests(10, 0), "the rows before the removed ones were not looked at since");
     }

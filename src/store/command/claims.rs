@@ -3,6 +3,7 @@
 
 use crate::hash::Checksum;
 use crate::merkle::AlignedRange;
+use crate::protocol::WorkId;
 use crate::store::rows::HashWork;
 use crate::store::schema::TreeNumber;
 
@@ -30,10 +31,10 @@ pub struct Ruling {
     /// Leaves it hashed: place in the range, hash.
     pub refereed: Vec<(u8, Checksum)>,
     /// Challenge ids of votes that are wrong; their clients get a strike.
-    pub lies: Vec<[u8; 16]>,
+    pub lies: Vec<WorkId>,
     /// Challenge ids of votes that count no more: their clients have been caught in another lie
     /// since, or were sent other data than what is there now.
-    pub stale: Vec<[u8; 16]>,
+    pub stale: Vec<WorkId>,
 }
 
 /// An answer that counts when a quorum agrees. Precondition: the leaves are all pending.

@@ -1,6 +1,8 @@
 //! Commands that mend rows.
 
 use crate::hash::Checksum;
+use crate::protocol::{TreeHandle, WorkId};
+use crate::store::id::DebitKey;
 use crate::store::rows::StoreTotals;
 use crate::store::schema::TreeNumber;
 
@@ -15,9 +17,9 @@ pub enum Mend {
     /// Remove receipts and debit keys of sealed ledger entries.
     Pointers {
         /// Ids of challenges.
-        receipts: Vec<[u8; 16]>,
+        receipts: Vec<WorkId>,
         /// Keys of debits.
-        debits: Vec<[u8; 16]>,
+        debits: Vec<DebitKey>,
     },
     /// Count the leaves of a tree by their states again, where the counts are damaged or do not
     /// fit.
@@ -34,7 +36,7 @@ pub enum Derived {
     /// The tree of a name.
     Name(String, Option<TreeNumber>),
     /// The tree of a handle.
-    Handle([u8; 16], Option<TreeNumber>),
+    Handle(TreeHandle, Option<TreeNumber>),
     /// The tree at a place in the queue: priority, order.
     Place((u8, u64), Option<TreeNumber>),
     /// A chore: kind, tree.
@@ -44,9 +46,9 @@ pub enum Derived {
     /// A tile with doubted leaves: tree, tile.
     Doubted((u64, u64), bool),
     /// The ledger entry of a challenge.
-    Receipt([u8; 16], Option<u64>),
+    Receipt(WorkId, Option<u64>),
     /// The ledger entry of a debit.
-    Debit([u8; 16], Option<u64>),
+    Debit(DebitKey, Option<u64>),
 }
 
 /// The hashes of a group whose row is missing or does not decode, as the server has computed them

@@ -7,6 +7,8 @@ pub mod outcome;
 pub mod standings;
 
 use crate::merkle::AlignedRange;
+use crate::protocol::{ClientDigest, TreeHandle, WorkId};
+use crate::store::id::DebitKey;
 use crate::store::rows::{
     DataPlace, Exposure, GroupRow, HashWork, LengthRow, ScrubRow, Strategy, TreeState, UsefulnessAccount,
 };
@@ -85,7 +87,7 @@ pub enum Command {
         /// Rows changed since stay; engine time, Unix milliseconds.
         before_ms: u64,
         /// Look at rows behind this key.
-        after: [u8; 16],
+        after: ClientDigest,
         /// Rows to look at at most.
         limit: usize,
     },
@@ -114,7 +116,7 @@ pub enum Command {
     /// entries.
     Backtrack {
         /// Keyed digest of the client.
-        client: [u8; 16],
+        client: ClientDigest,
         /// Entries to look at at most.
         limit: usize,
     },
@@ -166,13 +168,13 @@ pub enum SettleKind {
 #[derive(Debug, Clone)]
 pub struct Settle {
     /// Challenge id.
-    pub id: [u8; 16],
+    pub id: WorkId,
     /// Expiry of the token, Unix milliseconds.
     pub expires_ms: u64,
     /// Keyed digest of the client.
-    pub client: [u8; 16],
+    pub client: ClientDigest,
     /// Handle the token names; must still be the tree's.
-    pub handle: [u8; 16],
+    pub handle: TreeHandle,
     /// What was done.
     pub kind: SettleKind,
     /// Difficulty tier: 0, 1, 2.
@@ -203,11 +205,11 @@ pub struct Settle {
 #[derive(Debug, Clone)]
 pub struct Refuse {
     /// Challenge id.
-    pub id: [u8; 16],
+    pub id: WorkId,
     /// Expiry of the token, Unix milliseconds.
     pub expires_ms: u64,
     /// Keyed digest of the client.
-    pub client: [u8; 16],
+    pub client: ClientDigest,
     /// The answer was well formed and wrong.
     pub strike: bool,
     /// Engine time, Unix milliseconds.
@@ -218,9 +220,9 @@ pub struct Refuse {
 #[derive(Debug, Clone)]
 pub struct Debit {
     /// Idempotency key.
-    pub key: [u8; 16],
+    pub key: DebitKey,
     /// Keyed digest of the client.
-    pub client: [u8; 16],
+    pub client: ClientDigest,
     /// Micro-Joules to take.
     pub amount: u64,
     /// Engine time, Unix milliseconds.
@@ -235,7 +237,7 @@ pub struct BeginTree {
     /// Name.
     pub name: String,
     /// Random public handle.
-    pub handle: [u8; 16],
+    pub handle: TreeHandle,
     /// Length of every leaf but the last; 0 for mixed lengths.
     pub block_len: u64,
     /// Leaves longer than this are hashed by the server.

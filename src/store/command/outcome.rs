@@ -1,6 +1,7 @@
 //! The outcomes of commands.
 
 use crate::policy::quorum::Voter;
+use crate::protocol::ClientDigest;
 use crate::store::rows::TreeState;
 
 /// What became of one command.
@@ -66,7 +67,7 @@ pub enum Outcome {
         /// Rows removed.
         rows: u64,
         /// Where to go on; `None` at the end of the table.
-        next: Option<[u8; 16]>,
+        next: Option<ClientDigest>,
     },
     /// A precondition did not hold; nothing was written.
     Refused(Refused),

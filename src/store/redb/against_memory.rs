@@ -49,8 +49,16 @@ impl Draw {
         self.below(of) == 0
     }
 
-    fn id(&mut self, kinds: u64) -> [u8; 16] {
-        [self.below(kinds) as u8; 16]
+    fn id(&mut self) -> WorkId {
+        WorkId::from_bytes([self.below(200) as u8; 16])
+    }
+
+    fn client(&mut self) -> ClientDigest {
+        ClientDigest::from_bytes([self.below(4) as u8; 16])
+    }
+
+    fn key(&mut self, kinds: u64) -> DebitKey {
+        DebitKey::from_bytes([self.below(kinds) as u8; 16])
     }
 
     fn work(&mut self) -> HashWork {
@@ -241,7 +249,7 @@ impl Commands<'_> {
     fn settle(&mut self) -> Command {
         let tree = self.tree();
         let range = self.range(tree);
-        let (id, client) = (self.draw.id(200), self.draw.id(4));
+        let (id, client) = (self.draw.id(), self.draw.client());
         let kind = match (self.draw.below(8), strategy_of(tree)) {
             (0, _) => SettleKind::Synthetic,
             (1, _) => {
@@ -270,9 +278,9 @@ impl Commands<'_> {
         };
         Command::Settle(Settle {
             id,
-            expires_ms: 1_000 + u64::from(id[0]) * 10,
+            expires_ms: 1_000 + u64::from(id.as_bytes()[0]) * 10,
             client,
-            handle: [if self.draw.one_in(30) { 0xff } else { tree as u8 }; 16],
+            handle: TreeHandle::from_bytes([if self.draw.one_in(30) { 0xff } else { tree as u8 }; 16]),
             kind,
             tier: self.draw.below(3) as u8,
             nodes: range.len() as u32,
@@ -300,7 +308,7 @@ impl Commands<'_> {
             return Command::BeginTree(BeginTree {
                 tree,
                 name: if self.draw.one_in(6) { "tree 0".into() } else { format!("tree {tree}") },
-                handle: [tree as u8; 16],
+                handle: TreeHandle::from_bytes([tree as u8; 16]),
                 block_len: 8,
                 send_cap: 1 << 20,
                 data: DataPlace::Copied,
@@ -387,28 +395,28 @@ impl Commands<'_> {
             }
             4 => Command::Repair(Repair { tree, leaves: (range.start()..range.end()).collect(), work }),
             5 => Command::Damage(Damage { tree, tile: range.tile(), mask: self.draw.next() as u32 & 0x0f0f }),
-            _ => Command::Backtrack { client: self.draw.id(4), limit: self.draw.below(4) as usize },
+            _ => Command::Backtrack { client: self.draw.client(), limit: self.draw.below(4) as usize },
         }
     }
 
     fn mend(&mut self) -> Command {
         let (tree, there) = (self.tree(), self.draw.one_in(2));
-        let id = self.draw.id(200);
+        let id = self.draw.id();
         Command::Mend(match self.draw.below(6) {
             0 => Mend::Removal(tree),
             1 => Mend::Recount(tree),
-            2 => Mend::Pointers { receipts: vec![id], debits: vec![self.draw.id(4)] },
+            2 => Mend::Pointers { receipts: vec![id], debits: vec![self.draw.key(4)] },
             3 => Mend::Totals(self.head().totals),
             4 => Mend::Derived(vec![
                 Derived::Name(format!("tree {tree}"), Some(tree)),
                 Derived::Name("nobody".into(), there.then_some(tree)),
-                Derived::Handle([0xee; 16], there.then_some(tree)),
+                Derived::Handle(TreeHandle::from_bytes([0xee; 16]), there.then_some(tree)),
                 Derived::Place((1, 900), there.then_some(tree)),
                 Derived::Chore((0, 900), there),
                 Derived::Damaged((900, 1), there),
                 Derived::Doubted((900, 1), there),
-                Derived::Receipt([0xee; 16], there.then_some(1)),
-                Derived::Debit([0xee; 16], there.then_some(1)),
+                Derived::Receipt(WorkId::from_bytes([0xee; 16]), there.then_some(1)),
+                Derived::Debit(DebitKey::from_bytes([0xee; 16]), there.then_some(1)),
             ]),
             _ => {
                 let group = self.draw.below(3);
@@ -422,23 +430,23 @@ impl Commands<'_> {
 
     fn chore(&mut self) -> Command {
         let limit = self.draw.below(5) as usize;
-        let (client, at_ms) = (self.draw.id(4), self.now_ms);
+        let (client, at_ms) = (self.draw.client(), self.now_ms);
         match self.draw.below(11) {
             0 => Command::PruneConsumed {
-                after: (self.draw.below(2_000), client),
+                after: (self.draw.below(2_000), WorkId::from_bytes(*client.as_bytes())),
                 before_ms: self.draw.below(3_000),
                 limit,
             },
             1 => Command::SealLedger { keep: self.draw.below(20), limit },
             2 => {
-                let after = if self.draw.one_in(2) { [0; 16] } else { client };
+                let after = if self.draw.one_in(2) { ClientDigest::from_bytes([0; 16]) } else { client };
                 Command::PruneClients { before_ms: at_ms, after, limit }
             }
             3 | 4 => Command::Checkpoint { limit },
             5 => {
                 let tier = self.draw.below(3) as u8;
                 let row = StandingRow { tier, violations: 1, unanswered: true, first_violation_ms: 2, last_ms: at_ms };
-                Command::PutStandings(PutStandings { rows: vec![(client, Some(row)), (self.draw.id(4), None)] })
+                Command::PutStandings(PutStandings { rows: vec![(client, Some(row)), (self.draw.client(), None)] })
             }
             6 => Command::PutScrub(Box::new(ScrubRow { began_ms: at_ms, ..ScrubRow::default() })),
             7 => Command::Count(Box::default()),
@@ -464,13 +472,13 @@ impl Commands<'_> {
                 ])
             }
             9 => Command::Refuse(Refuse {
-                id: [self.draw.below(200) as u8; 16],
+                id: self.draw.id(),
                 expires_ms: 1_000,
                 client,
                 strike: self.draw.one_in(2),
                 at_ms,
             }),
-            _ => Command::Debit(Debit { key: self.draw.id(9), client, amount: self.draw.below(40), at_ms }),
+            _ => Command::Debit(Debit { key: self.draw.key(9), client, amount: self.draw.below(40), at_ms }),
         }
     }
 

@@ -22,6 +22,7 @@ use super::options::Identity;
 use super::transaction::{Changing, NotCommitted, NotWritten, Snapshot, kept_in, let_go};
 use crate::guard::contained;
 use crate::store::error::StoreError;
+use crate::store::id::StoreId;
 #[cfg(feature = "testing")]
 use crate::store::mistakes::StoreMistake;
 use crate::store::redb::errors::DbResult;
@@ -57,7 +58,7 @@ pub struct Copied {
     /// The last commit that is in it.
     pub commit_seq: u64,
     /// Id of the copy.
-    pub store: [u8; 16],
+    pub store: StoreId,
 }
 
 /// Why there is no copy.
@@ -210,7 +211,7 @@ impl Copying<'_> {
         let head = head_of(state).map_err(BackupFailure::Source)?;
         let row =
             CopyRow { store: identity.store, boot: identity.boot, commit_seq: head.commit_seq, at_ms: head.clock_ms };
-        let store = drawn::<16>().map_err(BackupFailure::Copy)?;
+        let store = drawn().map(StoreId::from_bytes).map_err(BackupFailure::Copy)?;
         #[cfg(feature = "testing")]
         let store = if self.store.options.makes(StoreMistake::BackupKeepsId) { identity.store } else { store };
         #[cfg(feature = "testing")]
@@ -302,7 +303,7 @@ impl Copying<'_> {
         &self,
         from: &ReadTransaction,
         to: &CopyFile,
-        store: [u8; 16],
+        store: StoreId,
         copy_of: Option<&CopyRow>,
     ) -> Result<(), BackupFailure> {
         let labels = from.open_table(Meta::DEFINITION).db().map_err(BackupFailure::Source)?;
@@ -317,7 +318,7 @@ impl Copying<'_> {
             for (key, value) in &rows {
                 copy.insert(key.as_str(), value.as_slice()).db()?;
             }
-            copy.insert("store", encode_meta("store", &store).as_slice()).db()?;
+            copy.insert("store", encode_meta("store", store.as_bytes()).as_slice()).db()?;
             if let Some(row) = copy_of {
                 copy.insert("copy-of", row.sealed()?.as_slice()).db()?;
             }

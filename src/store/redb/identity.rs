@@ -10,6 +10,7 @@ use super::file::{Seen, open_file, open_unchanged, panic_is_damage};
 use super::generation::{Generation, Marks, mismatch};
 use super::options::StoreOptions;
 use crate::store::error::StoreError;
+use crate::store::id::StoreId;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::tables::InRedb;
 use crate::store::rows::{Head, MetaRow, meta_bytes};
@@ -18,7 +19,7 @@ use crate::store::schema::{FORMAT_VERSION, Meta};
 /// The label of one file.
 pub(in crate::store) struct Label {
     /// Id of the store it belongs to.
-    pub(in crate::store) store: [u8; 16],
+    pub(in crate::store) store: StoreId,
     /// The head, in the state file.
     pub(in crate::store) head: Option<Head>,
     /// The mark of the newest opening, in the state file.
@@ -171,7 +172,7 @@ fn read_label(txn: &ReadTransaction, path: &Path, kind: &str) -> Result<Option<L
     let meta = txn.open_table(Meta::DEFINITION).map_err(foreign)?;
     check_format(&meta, path, kind)?;
     let store = match meta.get("store").db()? {
-        Some(raw) => labelled(raw.value(), path, "store")?,
+        Some(raw) => StoreId::from_bytes(labelled(raw.value(), path, "store")?),
         None => return Err(corrupted(path, "its id is missing")),
     };
     let head = meta.get("head").db()?.map(|raw| Head::unsealed(raw.value())).transpose()?;

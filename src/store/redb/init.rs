@@ -12,6 +12,7 @@ use super::options::{Identity, StoreOptions};
 use super::transaction::begin_durable;
 use super::view::RedbView;
 use crate::store::error::StoreError;
+use crate::store::id::StoreId;
 use crate::store::port::View;
 use crate::store::random::random;
 use crate::store::redb::errors::DbResult;
@@ -55,14 +56,15 @@ pub(in crate::store) fn init_state(
             put(&mut meta, "boot", &boot.to_le_bytes())?;
             put(&mut meta, "generation", &mark.encode())?;
         }
-        let store = meta.get("store").db()?.map(|raw| labelled::<16>(raw.value(), path, "store")).transpose()?;
+        let store = meta.get("store").db()?.map(|raw| labelled(raw.value(), path, "store")).transpose()?;
         let digest_key =
             meta.get("digest-key").db()?.map(|raw| labelled::<32>(raw.value(), path, "digest-key")).transpose()?;
         let copy_of = meta.get("copy-of").db()?.map(|raw| CopyRow::unsealed(raw.value())).transpose()?;
         match (store, digest_key) {
             (Some(store), Some(digest_key)) => {
+                let store = StoreId::from_bytes(store);
                 // Those of an older store get their checksums.
-                put(&mut meta, "store", &store)?;
+                put(&mut meta, "store", store.as_bytes())?;
                 put(&mut meta, "digest-key", &digest_key)?;
                 Identity { store, digest_key, boot, copy_of }
             }
@@ -93,7 +95,7 @@ fn lacks_none(txn: &WriteTransaction, path: &Path, names: &[&str]) -> Result<(),
 /// rows and goes.
 pub(in crate::store) fn init_blocks(
     database: &Database,
-    store: [u8; 16],
+    store: StoreId,
     next_tree: u64,
     opening: Option<Marks>,
 ) -> Result<(), StoreError> {
@@ -102,7 +104,7 @@ pub(in crate::store) fn init_blocks(
         let mut meta = txn.open_table(Meta::DEFINITION).db()?;
         meta.insert("kind", &b"pouw-blocks"[..]).db()?;
         meta.insert("format", &FORMAT_VERSION.to_le_bytes()[..]).db()?;
-        put(&mut meta, "store", &store)?;
+        put(&mut meta, "store", store.as_bytes())?;
         if let Some(marks) = opening {
             put(&mut meta, "generation", &marks.encode())?;
         }

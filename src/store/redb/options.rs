@@ -1,6 +1,7 @@
 //! The options of a store, and the ids that an open one has.
 
 #[cfg(feature = "testing")]
+use crate::store::id::StoreId;
 use crate::store::mistakes::StoreMistake;
 use crate::store::rows::CopyRow;
 
@@ -73,7 +74,7 @@ impl StoreOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     /// Random id of the store, drawn when it was made.
-    pub store: [u8; 16],
+    pub store: StoreId,
     /// Key of the client digests, drawn when the store was made.
     pub digest_key: [u8; 32],
     /// Counts the openings of this store.

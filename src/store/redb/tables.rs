@@ -2,8 +2,10 @@
 
 use redb::{Key, ReadOnlyTable, ReadTransaction, TableDefinition, TableError, Value};
 
+use crate::protocol::{ClientDigest, TreeHandle, WorkId};
 use crate::store::error::StoreError;
-use crate::store::schema::ADDED;
+use crate::store::id::DebitKey;
+use crate::store::schema::{ADDED, TokenKey};
 use crate::store::table::{Blob, Steps, Table, TableKey};
 
 use super::errors::of_table;
@@ -65,7 +67,36 @@ macro_rules! native_keys {
         }
     )+ };
 }
-native_keys!(u64, [u8; 16], (u64, u64), (u8, u64), (u64, u32), (u64, [u8; 16]), (u64, u8, u64));
+native_keys!(u64, (u64, u64), (u8, u64), (u64, u32), (u64, u8, u64));
+
+macro_rules! id_keys {
+    ($($key:ty),+) => { $(
+        impl RedbKey for $key {
+            type Form = [u8; 16];
+
+            fn form(&self) -> [u8; 16] {
+                *self.as_bytes()
+            }
+
+            fn owned(found: [u8; 16]) -> Self {
+                Self::from_bytes(found)
+            }
+        }
+    )+ };
+}
+id_keys!(WorkId, TreeHandle, ClientDigest, DebitKey);
+
+impl RedbKey for TokenKey {
+    type Form = (u64, [u8; 16]);
+
+    fn form(&self) -> (u64, [u8; 16]) {
+        (self.0, *self.1.as_bytes())
+    }
+
+    fn owned((expiry_ms, id): (u64, [u8; 16])) -> Self {
+        (expiry_ms, WorkId::from_bytes(id))
+    }
+}
 
 /// How a row is stored, as redb has it.
 pub(in crate::store) trait RedbValue {

@@ -9,8 +9,11 @@ use bincode::error::{AllowedEnumVariants, DecodeError, EncodeError};
 use bincode::{Decode, Encode};
 
 use super::{
-    DataPlace, Exposure, HashWork, Head, StoreTotals, Strategy, StrategyAccount, TreeRow, TreeState, UsefulnessAccount,
+    ClaimRow, CopyRow, DataPlace, Exposure, HashWork, Head, QuorumRow, StoreTotals, Strategy, StrategyAccount,
+    Submitter, TreeRow, TreeState, UsefulnessAccount, VoteRow,
 };
+use crate::protocol::{ClientDigest, TreeHandle, WorkId};
+use crate::store::id::StoreId;
 
 /// `meta-0` under `account`: totals of offloaded work, by strategy. No row: no counts yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,7 +41,7 @@ macro_rules! plain {
     };
 }
 
-plain!(u8, u64, String, [u8; 16], [u8; 32], [u8; 64]);
+plain!(u8, u32, u64, String, [u8; 16], [u8; 32], [u8; 64]);
 
 impl<T: Field + Copy + Default> Field for [T; 5] {
     fn put<E: Encoder>(&self, to: &mut E) -> Result<(), EncodeError> {
@@ -51,6 +54,57 @@ impl<T: Field + Copy + Default> Field for [T; 5] {
             *part = T::take(from)?;
         }
         Ok(parts)
+    }
+}
+
+/// Ids are their bytes.
+macro_rules! ids {
+    ($($name:ty),+) => {
+        $(
+            impl Field for $name {
+                fn put<E: Encoder>(&self, to: &mut E) -> Result<(), EncodeError> {
+                    self.as_bytes().put(to)
+                }
+
+                fn take<D: Decoder>(from: &mut D) -> Result<Self, DecodeError> {
+                    Field::take(from).map(Self::from_bytes)
+                }
+            }
+        )+
+    };
+}
+
+ids!(WorkId, TreeHandle, ClientDigest, StoreId);
+
+impl<A: Field, B: Field> Field for (A, B) {
+    fn put<E: Encoder>(&self, to: &mut E) -> Result<(), EncodeError> {
+        self.0.put(to)?;
+        self.1.put(to)
+    }
+
+    fn take<D: Decoder>(from: &mut D) -> Result<Self, DecodeError> {
+        Ok((A::take(from)?, B::take(from)?))
+    }
+}
+
+/// As bincode has it: the length, then the items. What they take in memory counts against the
+/// limit before there is room for them.
+impl<T: Field> Field for Vec<T> {
+    fn put<E: Encoder>(&self, to: &mut E) -> Result<(), EncodeError> {
+        (self.len() as u64).put(to)?;
+        self.iter().try_for_each(|item| item.put(to))
+    }
+
+    fn take<D: Decoder>(from: &mut D) -> Result<Self, DecodeError> {
+        let len = u64::take(from)?;
+        let len = usize::try_from(len).map_err(|_| DecodeError::OutsideUsizeRange(len))?;
+        from.claim_container_read::<T>(len)?;
+        let mut items = Self::with_capacity(len);
+        for _ in 0..len {
+            from.unclaim_bytes_read(size_of::<T>());
+            items.push(T::take(from)?);
+        }
+        Ok(items)
     }
 }
 
@@ -117,7 +171,7 @@ macro_rules! row {
     };
 }
 
-row!(TreeRow, Head, AccountRow);
+row!(TreeRow, Head, CopyRow, AccountRow, ClaimRow, QuorumRow);
 
 impl Field for AccountRow {
     fn put<E: Encoder>(&self, to: &mut E) -> Result<(), EncodeError> {
@@ -159,6 +213,13 @@ fields!(Head {
     last_digest,
     totals,
 });
+
+fields!(Submitter { client, network, seq, data_digest });
+fields!(ClaimRow { order, submitters });
+fields!(VoteRow { id, expires_ms, client, network, tier, nodes, award, at_ms, strikes, data_digest, leaves });
+fields!(QuorumRow { order, since_ms, refereed, votes });
+
+fields!(CopyRow { store, boot, commit_seq, at_ms });
 
 fields!(StoreTotals {
     trees,

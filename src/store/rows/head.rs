@@ -1,12 +1,12 @@
 //! The counters of a store, and where a copy came from.
 
-use bincode::{Decode, Encode};
+use crate::store::id::StoreId;
 
 /// `meta-0` under `copy-of`: the store that this one was copied from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CopyRow {
     /// Id of that store.
-    pub store: [u8; 16],
+    pub store: StoreId,
     /// Its count of openings.
     pub boot: u64,
     /// The last of its commits that is in the copy.

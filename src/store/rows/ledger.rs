@@ -3,6 +3,7 @@
 use super::summed::{TAIL, close, opened_fixed};
 use super::{RowError, damaged};
 use crate::hash::StreamingHash;
+use crate::protocol::{ClientDigest, WorkId};
 
 /// What a ledger entry records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,9 +70,9 @@ impl EntryKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LedgerRow {
     /// Challenge id of the unit, or the idempotency key of a debit.
-    pub id: [u8; 16],
+    pub id: WorkId,
     /// Keyed digest of the client.
-    pub client: [u8; 16],
+    pub client: ClientDigest,
     /// Tree number; 0 where there is none.
     pub tree: u64,
     /// First leaf of the range; node index for `Interior`.
@@ -114,8 +115,8 @@ impl LedgerRow {
         let mut at = 0;
         let kind = EntryKind::from_bits(raw[49]).ok_or_else(|| damaged(table, format!("unknown kind {}", raw[49])))?;
         let row = Self {
-            id: take(raw, &mut at),
-            client: take(raw, &mut at),
+            id: WorkId::from_bytes(take(raw, &mut at)),
+            client: ClientDigest::from_bytes(take(raw, &mut at)),
             tree: u64::from_le_bytes(take(raw, &mut at)),
             start: u64::from_le_bytes(take(raw, &mut at)),
             order: take::<1>(raw, &mut at)[0],
@@ -172,8 +173,8 @@ impl LedgerRow {
             out[at..at + bytes.len()].copy_from_slice(bytes);
             at += bytes.len();
         };
-        put(&self.id);
-        put(&self.client);
+        put(self.id.as_bytes());
+        put(self.client.as_bytes());
         put(&self.tree.to_le_bytes());
         put(&self.start.to_le_bytes());
         put(&[self.order, self.kind.bits(), self.tier]);

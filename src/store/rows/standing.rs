@@ -2,6 +2,7 @@
 
 use super::summed::{TAIL, close, opened_fixed};
 use super::{RowError, damaged};
+use crate::protocol::ClientDigest;
 
 /// `standings-0`: the difficulty of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +30,7 @@ impl StandingRow {
     ///
     /// # Errors
     /// [`RowError`] if the bytes are not such a row.
-    pub fn decode(client: [u8; 16], bytes: &[u8]) -> Result<Self, RowError> {
+    pub fn decode(client: ClientDigest, bytes: &[u8]) -> Result<Self, RowError> {
         let table = Self::TABLE;
         let raw: &[u8; Self::BODY] = opened_fixed(table, client, bytes)?;
         let [version, tier, violations, unanswered, times @ ..] = raw;
@@ -55,7 +56,7 @@ impl StandingRow {
     }
 
     /// The stored bytes of the row of this client.
-    pub fn encode(&self, client: [u8; 16]) -> [u8; Self::LEN] {
+    pub fn encode(&self, client: ClientDigest) -> [u8; Self::LEN] {
         let mut out = [0; Self::LEN];
         out[..4].copy_from_slice(&[Self::VERSION, self.tier, self.violations, u8::from(self.unanswered)]);
         out[4..12].copy_from_slice(&self.first_violation_ms.to_le_bytes());

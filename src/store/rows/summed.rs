@@ -8,6 +8,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{RowError, damaged};
+use crate::protocol::ClientDigest;
 
 /// A key of a table, as the checksum of its row has it.
 pub trait RowKey: Copy {
@@ -33,9 +34,9 @@ impl RowKey for (u64, u8, u64) {
     }
 }
 
-impl RowKey for [u8; 16] {
+impl RowKey for ClientDigest {
     fn words(self) -> [u64; 3] {
-        let number = u128::from_le_bytes(self);
+        let number = u128::from_le_bytes(*self.as_bytes());
         [number as u64, (number >> 64) as u64, 0]
     }
 }
@@ -186,7 +187,7 @@ mod tests {
             row_sum("a", (1, 1), b"x"),
             row_sum("a", (1, 0, 1), b"x"),
             row_sum("a", "1", b"x"),
-            row_sum("a", [1; 16], b"x"),
+            row_sum("a", ClientDigest::from_bytes([1; 16]), b"x"),
             row_sum("a", 1, b"x\0"),
         ];
         let distinct: std::collections::HashSet<_> = sums.into_iter().collect();

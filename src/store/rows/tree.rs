@@ -4,6 +4,7 @@ use bincode::{Decode, Encode};
 
 use super::strategy::Strategy;
 use super::words::written_as_str;
+use crate::protocol::TreeHandle;
 
 /// The state of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +93,7 @@ pub struct TreeRow {
     /// Name given at ingest.
     pub name: String,
     /// Public handle, random at every ingest.
-    pub handle: [u8; 16],
+    pub handle: TreeHandle,
     /// Leaves.
     pub leaves: u64,
     /// Length of every leaf but the last; 0 for mixed lengths.

@@ -1,12 +1,11 @@
 //! Rows about the clients behind a leaf: counts by provenance, claims, and votes of incomplete
 //! quorums.
 
-use bincode::{Decode, Encode};
-
 use super::summed::{TAIL, close, opened_fixed};
 use super::{LeafState, RowError, TileRow};
 use crate::merkle::{TILE_LEAVES, TILE_ORDER};
 use crate::policy::quorum::Voter;
+use crate::protocol::{ClientDigest, WorkId};
 
 /// `provenance-0`: how many leaves of a tree are in each state but `Pending` and `Verified`. No
 /// row: none.
@@ -83,10 +82,10 @@ impl ProvenanceRow {
 }
 
 /// A client that returned a hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Submitter {
     /// Keyed digest of the client.
-    pub client: [u8; 16],
+    pub client: ClientDigest,
     /// Keyed digest of its network prefix.
     pub network: [u8; 16],
     /// Its ledger entry.
@@ -97,7 +96,7 @@ pub struct Submitter {
 
 /// `claims-0`: the clients behind the leaves of a range, until the server has hashed them or
 /// accepts them unhashed.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimRow {
     /// log2 of the range.
     pub order: u8,
@@ -111,14 +110,14 @@ pub fn range_end(start: u64, order: u8) -> u64 {
 }
 
 /// An answer that waits for equal ones.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VoteRow {
     /// Challenge id.
-    pub id: [u8; 16],
+    pub id: WorkId,
     /// Expiry of its token, Unix milliseconds.
     pub expires_ms: u64,
     /// Keyed digest of the client.
-    pub client: [u8; 16],
+    pub client: ClientDigest,
     /// Keyed digest of its network prefix.
     pub network: [u8; 16],
     /// Difficulty tier: 0, 1, 2.
@@ -145,7 +144,7 @@ impl VoteRow {
 }
 
 /// `quorums-0`: the votes on a range whose quorum is not complete. Its leaves are pending.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuorumRow {
     /// log2 of the range.
     pub order: u8,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::protocol::ClientDigest;
 use crate::store::command::Command;
 use crate::store::command::outcome::Outcome;
 use crate::store::error::StoreError;
@@ -38,8 +39,8 @@ pub(super) struct Batch<'w, R> {
     pub(super) head: Head,
     pub(super) account: UsefulnessAccount,
     pub(super) writer: &'w WriterState,
-    pub(super) overlay: HashMap<[u8; 16], ClientRow>,
-    pub(super) flushed: Vec<[u8; 16]>,
+    pub(super) overlay: HashMap<ClientDigest, ClientRow>,
+    pub(super) flushed: Vec<ClientDigest>,
     pub(super) round: Option<Round>,
     // Trees touched by this batch; `true` when the row must be written back.
     trees: HashMap<u64, (TreeRow, bool)>,

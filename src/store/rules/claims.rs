@@ -7,6 +7,7 @@ use super::ledger::skip_row;
 use super::settle::Taken;
 use crate::hash::Checksum;
 use crate::merkle::{AlignedRange, GROUP_LEAVES, GROUP_ORDER, Shape, TILE_LEAVES, fold};
+use crate::protocol::ClientDigest;
 use crate::store::command::Settle;
 use crate::store::command::claims::Audited;
 use crate::store::command::outcome::{Outcome, Refused};
@@ -165,7 +166,7 @@ impl<R: Txn> Batch<'_, R> {
 
     /// A strike, if it is one, against a client; with it everything that only this client and its
     /// like stand for is to be doubted, step by step.
-    pub(super) fn strike(&mut self, client: [u8; 16], strike: bool, at_ms: u64) -> Result<(), StoreError> {
+    pub(super) fn strike(&mut self, client: ClientDigest, strike: bool, at_ms: u64) -> Result<(), StoreError> {
         let mut row = self.client(client)?;
         row.strikes = row.strikes.saturating_add(u64::from(strike));
         row.updated_ms = at_ms;
@@ -181,7 +182,7 @@ impl<R: Txn> Batch<'_, R> {
 
     /// Has a client's entries up to `last` followed back, down to where it was followed back
     /// before.
-    fn suspect(&mut self, client: [u8; 16], last: u64) -> Result<(), StoreError> {
+    fn suspect(&mut self, client: ClientDigest, last: u64) -> Result<(), StoreError> {
         let walk = self.rows.get(Suspects, &client)?;
         if let Some((next, from, until, _)) = walk {
             // What is newer than this walk gets one of its own behind it, so that no entry is met
@@ -196,7 +197,7 @@ impl<R: Txn> Batch<'_, R> {
     }
 
     /// Doubts the leaves of a client caught lying, going back along its entries.
-    pub(super) fn backtrack(&mut self, client: [u8; 16], limit: usize) -> Result<Outcome, StoreError> {
+    pub(super) fn backtrack(&mut self, client: ClientDigest, limit: usize) -> Result<Outcome, StoreError> {
         let walk = self.rows.get(Suspects, &client)?;
         let Some(walk) = walk else {
             return Ok(Outcome::Walked { rows: 0, more: false, skipped: Vec::new() });

@@ -1,7 +1,9 @@
 //! What protects the rows whose values are plain numbers, or that have none: they carry no
 //! checksum, so they are believed only if the rows that they lead to, which do, agree.
 
+use crate::protocol::{ClientDigest, WorkId};
 use crate::store::error::StoreError;
+use crate::store::id::DebitKey;
 use crate::store::port::Txn;
 use crate::store::rows::{EntryKind, Head, LedgerRow, RowError, TreeRow, TreeState, damaged};
 use crate::store::schema::{
@@ -51,7 +53,7 @@ pub(in crate::store) fn chore(kind: u8, tree: u64, row: Option<&TreeRow>, next_t
 /// The ledger entry that a row leads to has its id and is, or is not, a debit. False if it was
 /// sealed: nothing is known about it then.
 pub(in crate::store) fn leads_to_entry(
-    (table, id, debit): (&'static str, [u8; 16], bool),
+    (table, id, debit): (&'static str, WorkId, bool),
     seq: u64,
     head: &Head,
     entry: Option<&LedgerRow>,
@@ -69,7 +71,7 @@ pub(in crate::store) fn leads_to_entry(
 /// A number of an entry in a row about a client is that of one of its entries, or was.
 pub(in crate::store) fn is_of_client(
     table: &'static str,
-    client: [u8; 16],
+    client: ClientDigest,
     seq: u64,
     head: &Head,
     entry: Option<&LedgerRow>,
@@ -87,22 +89,22 @@ const DEBITS_LOOKED_AT: usize = 32;
 
 impl<R: Txn> Batch<'_, R> {
     /// Whether a token was used: a token with a receipt was, also if its own row is lost.
-    pub(in crate::store) fn is_consumed(&self, expires_ms: u64, id: [u8; 16]) -> Result<bool, StoreError> {
+    pub(in crate::store) fn is_consumed(&self, expires_ms: u64, id: WorkId) -> Result<bool, StoreError> {
         Ok(self.rows.has(Consumed, &(expires_ms, id))? || self.rows.has(Receipts, &id)?)
     }
 
     /// The entry of an earlier debit under this key.
-    pub(in crate::store) fn debited(&self, key: [u8; 16]) -> Result<Option<(u64, LedgerRow)>, StoreError> {
+    pub(in crate::store) fn debited(&self, key: DebitKey) -> Result<Option<(u64, LedgerRow)>, StoreError> {
         let Some(seq) = self.rows.get(Debits, &key)? else { return Ok(None) };
         let entry = self.try_entry(seq)?;
-        leads_to_entry((Debits::NAME, key, true), seq, &self.head, entry.as_ref())?;
+        leads_to_entry((Debits::NAME, key.entry_id(), true), seq, &self.head, entry.as_ref())?;
         Ok(entry.map(|row| (seq, row)))
     }
 
     /// None of the last entries of a client is a debit under this key, for which `debits-0` has no
     /// row. `last` is its newest entry. An entry on the way that is missing or damaged may be that
     /// debit.
-    pub(in crate::store) fn is_new_debit(&self, key: [u8; 16], last: u64) -> Result<(), StoreError> {
+    pub(in crate::store) fn is_new_debit(&self, key: DebitKey, last: u64) -> Result<(), StoreError> {
         let mut next = last;
         for _ in 0..DEBITS_LOOKED_AT {
             // Sealed ones are gone with their keys.
@@ -110,7 +112,7 @@ impl<R: Txn> Batch<'_, R> {
                 return Ok(());
             }
             let row = self.entry(next)?;
-            if row.kind == EntryKind::Debit && row.id == key {
+            if row.kind == EntryKind::Debit && row.id == key.entry_id() {
                 return Err(damaged(Debits::NAME, format!("it lacks the row of ledger entry {next}")).into());
             }
             next = row.previous;
@@ -124,7 +126,7 @@ impl<R: Txn> Batch<'_, R> {
 
     /// How far up a client was followed back; [`NO_ENTRY`] if never, or if the row cannot be right:
     /// following it again does no harm.
-    pub(in crate::store) fn followed(&self, client: [u8; 16]) -> Result<u64, StoreError> {
+    pub(in crate::store) fn followed(&self, client: ClientDigest) -> Result<u64, StoreError> {
         let stored = self.rows.get(Followed, &client)?.unwrap_or(NO_ENTRY);
         let entry = readable(self.try_entry(stored))?.flatten();
         let fits = is_of_client(Followed::NAME, client, stored, &self.head, entry.as_ref()).is_ok();
@@ -135,7 +137,7 @@ impl<R: Txn> Batch<'_, R> {
     /// before it began.
     pub(in crate::store) fn check_walk(
         &self,
-        client: [u8; 16],
+        client: ClientDigest,
         (next, from, until, _): (u64, u64, u64, bool),
     ) -> Result<(), StoreError> {
         let table = Suspects::NAME;

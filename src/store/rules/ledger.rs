@@ -3,9 +3,11 @@
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
+use crate::protocol::ClientDigest;
 use crate::store::command::Debit;
 use crate::store::command::outcome::{Outcome, Refused};
 use crate::store::error::StoreError;
+use crate::store::id::DebitKey;
 use crate::store::port::{Txn, View};
 use crate::store::rows::{ClientRow, EntryKind, Head, LedgerRow};
 use crate::store::schema::{Clients, Debits, Followed, Ledger, Receipts};
@@ -15,7 +17,7 @@ use super::state::{Round, WriterState};
 
 impl<R: Txn> Batch<'_, R> {
     /// The newest row of a client: from this batch, from memory, from the table, or a new one.
-    pub(in crate::store) fn client(&mut self, client: [u8; 16]) -> Result<ClientRow, StoreError> {
+    pub(in crate::store) fn client(&mut self, client: ClientDigest) -> Result<ClientRow, StoreError> {
         if let Some(row) = self.overlay.get(&client).or_else(|| self.writer.dirty.get(&client)) {
             return Ok(*row);
         }
@@ -51,7 +53,7 @@ impl<R: Txn> Batch<'_, R> {
         self.head.totals.debited = self.head.totals.debited.saturating_add(debit.amount);
         let seq = self.append(
             LedgerRow {
-                id: debit.key,
+                id: debit.key.entry_id(),
                 client: debit.client,
                 tree: 0,
                 start: 0,
@@ -142,7 +144,7 @@ impl<R: Txn> Batch<'_, R> {
         let totals = &mut self.head.totals;
         if row.kind == EntryKind::Debit {
             totals.sealed_debited = totals.sealed_debited.saturating_add(row.amount);
-            self.rows.remove(Debits, &row.id)?;
+            self.rows.remove(Debits, &DebitKey::of_entry(row.id))?;
         } else {
             totals.sealed_awarded = totals.sealed_awarded.saturating_add(row.amount);
             totals.sealed_leaves += u64::from(row.leaves);
@@ -167,7 +169,7 @@ impl<R: Txn> Batch<'_, R> {
     pub(in crate::store) fn prune_clients(
         &mut self,
         before_ms: u64,
-        after: [u8; 16],
+        after: ClientDigest,
         limit: usize,
     ) -> Result<Outcome, StoreError> {
         let anchor = self.head.anchor;

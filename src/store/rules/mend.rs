@@ -5,9 +5,11 @@ use std::ops::ControlFlow;
 use super::fits::readable;
 use crate::hash::Checksum;
 use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, TILE_LEAVES, fold};
+use crate::protocol::WorkId;
 use crate::store::command::mend::{Derived, Mend, Regroup};
 use crate::store::command::outcome::{Outcome, Refused};
 use crate::store::error::StoreError;
+use crate::store::id::DebitKey;
 use crate::store::port::{RowsMut, Txn};
 use crate::store::rows::{GroupRow, LeafState, ProvenanceRow, TreeState};
 use crate::store::schema::{
@@ -82,14 +84,14 @@ impl<R: Txn> Batch<'_, R> {
     }
 
     /// Removes receipts and debit keys of sealed entries.
-    fn remove_pointers(&mut self, receipts: &[[u8; 16]], debits: &[[u8; 16]]) -> Result<Outcome, StoreError> {
+    fn remove_pointers(&mut self, receipts: &[WorkId], debits: &[DebitKey]) -> Result<Outcome, StoreError> {
         let rows = self.remove_sealed(Receipts, receipts)? + self.remove_sealed(Debits, debits)?;
         Ok(Outcome::Done { rows, more: false })
     }
 
-    fn remove_sealed<T>(&mut self, table: T, keys: &[[u8; 16]]) -> Result<u64, StoreError>
+    fn remove_sealed<T>(&mut self, table: T, keys: &[T::Key]) -> Result<u64, StoreError>
     where
-        T: Table<Key = [u8; 16], Row = u64>,
+        T: Table<Key: Sized, Row = u64>,
         R: RowsMut<T>,
     {
         let mut rows = 0;

@@ -3,6 +3,7 @@
 use crate::hash::{Checksum, StreamingHash};
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 use crate::policy::quorum::Voter;
+use crate::protocol::WorkId;
 use crate::store::command::claims::Upgrade;
 use crate::store::command::outcome::{Outcome, Refused};
 use crate::store::error::StoreError;
@@ -90,6 +91,7 @@ impl<R: Txn> Batch<'_, R> {
         hash.update(&seq.to_le_bytes());
         let mut id = [0; 16];
         id.copy_from_slice(&hash.finish().as_bytes()[..16]);
+        let id = WorkId::from_bytes(id);
         let row = LedgerRow {
             id,
             client: by.client,

@@ -3,6 +3,7 @@
 use std::ops::Bound;
 
 use crate::merkle::{AlignedRange, TILE_LEAVES};
+use crate::protocol::{ClientDigest, WorkId};
 use crate::store::command::outcome::{Outcome, Refused};
 use crate::store::command::{Refuse, Settle, SettleKind};
 use crate::store::error::StoreError;
@@ -11,8 +12,8 @@ use crate::store::rows::{
     EntryKind, HashReason, LeafState, LedgerRow, NodeRow, Strategy, TreeState, UsefulnessAccount,
 };
 use crate::store::schema::{
-    CHORE_ASSEMBLE, CHORE_FOLD, Chores, Consumed, Damaged, Interior, NO_ENTRY, PRIORITY_FRESH, PRIORITY_PARTIAL, Ready,
-    Receipts, TokenKey, VOTED,
+    CHORE_ASSEMBLE, CHORE_FOLD, Chores, Consumed, Damaged, FIRST_ID, Interior, NO_ENTRY, PRIORITY_FRESH,
+    PRIORITY_PARTIAL, Ready, Receipts, TokenKey, VOTED,
 };
 
 use super::batch::Batch;
@@ -289,7 +290,7 @@ impl<R: Txn> Batch<'_, R> {
         before_ms: u64,
         limit: usize,
     ) -> Result<Outcome, StoreError> {
-        let old = (Bound::Excluded(after), Bound::Excluded((before_ms, [0; 16])));
+        let old = (Bound::Excluded(after), Bound::Excluded((before_ms, FIRST_ID)));
         let rows = self.rows.extract(Consumed, old, limit)? as u64;
         let more = self.rows.any(Consumed, old)?;
         Ok(Outcome::Done { rows, more })
@@ -298,8 +299,8 @@ impl<R: Txn> Batch<'_, R> {
 
 /// Whom a ledger entry pays.
 pub(super) struct Payee {
-    pub(super) id: [u8; 16],
-    pub(super) client: [u8; 16],
+    pub(super) id: WorkId,
+    pub(super) client: ClientDigest,
     pub(super) tier: u8,
     pub(super) nodes: u32,
     pub(super) award: u64,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 #[cfg(feature = "testing")]
+use crate::protocol::ClientDigest;
 use crate::store::mistakes::StoreMistake;
 use crate::store::rows::{ClientRow, Head, UsefulnessAccount};
 
@@ -12,7 +13,7 @@ use crate::store::rows::{ClientRow, Head, UsefulnessAccount};
 pub(in crate::store) struct WriterState {
     pub(in crate::store) head: Head,
     pub(in crate::store) account: UsefulnessAccount,
-    pub(in crate::store) dirty: HashMap<[u8; 16], ClientRow>,
+    pub(in crate::store) dirty: HashMap<ClientDigest, ClientRow>,
     /// The checkpoint in progress, or the last one.
     pub(in crate::store) round: Option<Round>,
     /// Planted by a test.
@@ -23,7 +24,7 @@ pub(in crate::store) struct WriterState {
 /// A checkpoint in progress.
 #[derive(Debug, Clone)]
 pub(in crate::store) struct Round {
-    pub(super) keys: Arc<Vec<[u8; 16]>>,
+    pub(super) keys: Arc<Vec<ClientDigest>>,
     pub(super) at: usize,
     pub(super) target: u64,
 }
@@ -38,8 +39,8 @@ impl Round {
 pub(in crate::store) struct Effects {
     pub(in crate::store) head: Head,
     pub(super) account: UsefulnessAccount,
-    pub(super) clients: HashMap<[u8; 16], ClientRow>,
-    pub(super) flushed: Vec<[u8; 16]>,
+    pub(super) clients: HashMap<ClientDigest, ClientRow>,
+    pub(super) flushed: Vec<ClientDigest>,
     pub(super) round: Option<Round>,
 }
 

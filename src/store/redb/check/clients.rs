@@ -9,8 +9,10 @@ use redb::ReadableTableMetadata;
 use super::checker::{Checker, hex};
 use super::ledger::LedgerSums;
 use super::report::CheckPhase;
+use crate::protocol::ClientDigest;
 use crate::store::error::StoreError;
 use crate::store::redb::errors::DbResult;
+use crate::store::redb::tables::RedbKey as _;
 use crate::store::rows::{ClientRow, EntryKind, LedgerRow};
 use crate::store::schema::{Clients, Ledger, NO_ENTRY, Standings};
 use crate::store::table::Table;
@@ -36,7 +38,7 @@ impl Checker<'_> {
     pub(super) fn clients(&mut self, sums: &LedgerSums) -> Result<(), StoreError> {
         self.begin();
         let mut total = self.client_rows()?;
-        let mut behind: Option<[u8; 16]> = None;
+        let mut behind: Option<ClientDigest> = None;
         loop {
             let (accounts, last) = self.accounts(behind)?;
             for (client, account) in &accounts {
@@ -68,8 +70,8 @@ impl Checker<'_> {
             let (key, raw) = entry.db()?;
             self.step(CheckPhase::Clients, of);
             self.report.standings += 1;
-            let client = key.value();
-            self.decoded(hex(&client), Standings::decode(&client, raw.value()));
+            let client = ClientDigest::owned(key.value());
+            self.decoded(hex(client.as_bytes()), Standings::decode(&client, raw.value()));
         }
         Ok(())
     }
@@ -80,10 +82,10 @@ impl Checker<'_> {
         let mut total = 0;
         for entry in self.state.clients.range::<[u8; 16]>(..).db()? {
             let (key, raw) = entry.db()?;
-            let client = key.value();
+            let client = ClientDigest::owned(key.value());
             self.step(CheckPhase::Clients, of);
             self.report.clients += 1;
-            let name = hex(&client);
+            let name = hex(client.as_bytes());
             let decoded = Clients::decode(&client, raw.value());
             let Some(row) = self.decoded(&name, decoded) else {
                 continue;
@@ -108,10 +110,10 @@ impl Checker<'_> {
     #[allow(clippy::type_complexity)]
     fn accounts(
         &mut self,
-        behind: Option<[u8; 16]>,
-    ) -> Result<(BTreeMap<[u8; 16], Account>, Option<[u8; 16]>), StoreError> {
-        let mut accounts: BTreeMap<[u8; 16], Account> = BTreeMap::new();
-        let mut end: Option<[u8; 16]> = None;
+        behind: Option<ClientDigest>,
+    ) -> Result<(BTreeMap<ClientDigest, Account>, Option<ClientDigest>), StoreError> {
+        let mut accounts: BTreeMap<ClientDigest, Account> = BTreeMap::new();
+        let mut end: Option<ClientDigest> = None;
         let of = self.state.ledger.len().db()?;
         for entry in self.state.ledger.range::<u64>(..).db()? {
             let (key, raw) = entry.db()?;
@@ -139,8 +141,8 @@ impl Checker<'_> {
         Ok((accounts, last))
     }
 
-    fn open_account(&mut self, client: &[u8; 16]) -> Result<Account, StoreError> {
-        let stored = self.state.clients.get(client).db()?;
+    fn open_account(&mut self, client: &ClientDigest) -> Result<Account, StoreError> {
+        let stored = self.state.clients.get(client.form()).db()?;
         let stored_row = stored.is_some();
         // A row that does not decode is a finding already.
         let row = stored.and_then(|raw| Clients::decode(client, raw.value()).ok()).unwrap_or_default();
@@ -149,8 +151,8 @@ impl Checker<'_> {
         Ok(Account { row, stored_row, last: NO_ENTRY, sum: 0, accepted: 0, at_row, settled: NO_ENTRY })
     }
 
-    fn account(&mut self, client: &[u8; 16], account: &Account) {
-        let name = hex(client);
+    fn account(&mut self, client: &ClientDigest, account: &Account) {
+        let name = hex(client.as_bytes());
         let row = &account.row;
         let reflected = row.last_seq != NO_ENTRY && (account.settled <= row.last_seq || account.settled == NO_ENTRY);
         if account.settled != NO_ENTRY && !reflected {

@@ -4,10 +4,12 @@ use redb::ReadableTableMetadata;
 
 use super::checker::{Checker, hex};
 use super::report::CheckPhase;
+use crate::protocol::WorkId;
 use crate::store::error::StoreError;
 use crate::store::redb::errors::DbResult;
+use crate::store::redb::tables::RedbKey as _;
 use crate::store::rows::{EntryKind, LedgerRow};
-use crate::store::schema::{Debits, Ledger, NO_ENTRY, Receipts, VOTED};
+use crate::store::schema::{Debits, Ledger, NO_ENTRY, Receipts, TokenKey, VOTED};
 use crate::store::table::Table;
 
 /// Sums over the entries that are kept.
@@ -98,9 +100,9 @@ impl Checker<'_> {
     fn entry_pointer(&mut self, seq: u64, row: &LedgerRow) -> Result<(), StoreError> {
         let debit = row.kind == EntryKind::Debit;
         let table = if debit { &self.state.debits } else { &self.state.receipts };
-        if table.get(row.id).db()?.map(|raw| raw.value()) != Some(seq) {
+        if table.get(row.id.form()).db()?.map(|raw| raw.value()) != Some(seq) {
             let name = if debit { Debits::NAME } else { Receipts::NAME };
-            self.find(format!("ledger-0 row {seq}: {name} row {} does not lead to it", hex(&row.id)));
+            self.find(format!("ledger-0 row {seq}: {name} row {} does not lead to it", hex(row.id.as_bytes())));
         }
         Ok(())
     }
@@ -110,9 +112,9 @@ impl Checker<'_> {
         let debits = self.state.debits.range::<[u8; 16]>(..).db()?.map(|entry| (entry, Debits::NAME));
         for (entry, name) in receipts.chain(debits) {
             let (key, raw) = entry.db()?;
-            let (id, seq) = (key.value(), raw.value());
+            let (id, seq) = (WorkId::from_bytes(key.value()), raw.value());
             if !self.leads_to(seq, id, name == Debits::NAME)? {
-                self.find(format!("{name} row {}: ledger-0 row {seq} is another, or is not there", hex(&id)));
+                self.find(format!("{name} row {}: ledger-0 row {seq} is another, or is not there", hex(id.as_bytes())));
             }
         }
         Ok(())
@@ -121,18 +123,18 @@ impl Checker<'_> {
     fn consumed_tokens(&mut self) -> Result<(), StoreError> {
         for entry in self.state.consumed.range::<(u64, [u8; 16])>(..).db()? {
             let (key, raw) = entry.db()?;
-            let ((expires_ms, id), seq) = (key.value(), raw.value());
+            let ((expires_ms, id), seq) = (TokenKey::owned(key.value()), raw.value());
             self.report.consumed += 1;
             let sealed = seq < self.head.anchor;
             if seq != NO_ENTRY && seq != VOTED && !sealed && !self.leads_to(seq, id, false)? {
-                let id = hex(&id);
+                let id = hex(id.as_bytes());
                 self.find(format!("consumed-0 row ({expires_ms}, {id}): ledger-0 row {seq} is not its entry"));
             }
         }
         Ok(())
     }
 
-    fn leads_to(&self, seq: u64, id: [u8; 16], debit: bool) -> Result<bool, StoreError> {
+    fn leads_to(&self, seq: u64, id: WorkId, debit: bool) -> Result<bool, StoreError> {
         let row = self.state.entry(seq)?;
         Ok(row.is_some_and(|row| row.id == id && (row.kind == EntryKind::Debit) == debit))
     }

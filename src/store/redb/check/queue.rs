@@ -2,8 +2,10 @@
 
 use super::checker::{Checker, hex};
 use super::report::CheckPhase;
+use crate::protocol::TreeHandle;
 use crate::store::error::StoreError;
 use crate::store::redb::errors::DbResult;
+use crate::store::redb::tables::RedbKey as _;
 use crate::store::rows::{DataPlace, RowError, TreeRow, TreeState};
 use crate::store::schema::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, PRIORITY_FRESH, PRIORITY_PARTIAL, Trees,
@@ -26,9 +28,9 @@ impl Checker<'_> {
         }
         for entry in self.state.handles.range::<[u8; 16]>(..).db()? {
             let (handle, tree) = entry.db()?;
-            let (handle, tree) = (handle.value(), tree.value());
+            let (handle, tree) = (TreeHandle::owned(handle.value()), tree.value());
             if !self.tree_row(tree)?.is_some_and(|row| row.is_ok_and(|row| row.handle == handle)) {
-                let handle = hex(&handle);
+                let handle = hex(handle.as_bytes());
                 self.find(format!("handles-0 row {handle}: tree {tree} has another handle, or is not there"));
             }
             self.step(CheckPhase::Queue, of);
@@ -76,8 +78,8 @@ impl Checker<'_> {
         if self.state.names.get(row.name.as_str()).db()?.map(|raw| raw.value()) != Some(tree) {
             self.find(format!("trees-0 row {tree}: names-0 row {:?} does not lead to it", row.name));
         }
-        if self.state.handles.get(row.handle).db()?.map(|raw| raw.value()) != Some(tree) {
-            self.find(format!("trees-0 row {tree}: handles-0 row {} does not lead to it", hex(&row.handle)));
+        if self.state.handles.get(row.handle.form()).db()?.map(|raw| raw.value()) != Some(tree) {
+            self.find(format!("trees-0 row {tree}: handles-0 row {} does not lead to it", hex(row.handle.as_bytes())));
         }
         if tree >= self.head.next_tree {
             self.find(format!("trees-0 row {tree}: the next number is {}", self.head.next_tree));

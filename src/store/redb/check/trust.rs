@@ -4,8 +4,10 @@
 use super::checker::{Checker, hex};
 use super::report::CheckPhase;
 use crate::merkle::TILE_LEAVES;
+use crate::protocol::ClientDigest;
 use crate::store::error::StoreError;
 use crate::store::redb::errors::DbResult;
+use crate::store::redb::tables::RedbKey as _;
 use crate::store::rows::{
     AccountRow, DataPlace, LeafState, MetaRow, QuorumRow, ScrubRow, Strategy, TileRow, TreeRow, TreeState,
 };
@@ -117,7 +119,7 @@ impl Checker<'_> {
         }
         for entry in tables.suspects.range::<[u8; 16]>(..).db()? {
             let (client, seq) = entry.db()?;
-            let (client, (next, from, until, _)) = (client.value(), seq.value());
+            let (client, (next, from, until, _)) = (ClientDigest::owned(client.value()), seq.value());
             for seq in [next, from, until] {
                 if !self.entry_of_client(Suspects::NAME, client, seq)? {
                     break;
@@ -127,7 +129,7 @@ impl Checker<'_> {
         if let Some(followed) = &tables.followed {
             for entry in followed.range::<[u8; 16]>(..).db()? {
                 let (client, seq) = entry.db()?;
-                self.entry_of_client(Followed::NAME, client.value(), seq.value())?;
+                self.entry_of_client(Followed::NAME, ClientDigest::owned(client.value()), seq.value())?;
             }
         }
         if let Some(raw) = tables.meta.get("account").db()? {
@@ -139,11 +141,11 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn entry_of_client(&mut self, table: &'static str, client: [u8; 16], seq: u64) -> Result<bool, StoreError> {
+    fn entry_of_client(&mut self, table: &'static str, client: ClientDigest, seq: u64) -> Result<bool, StoreError> {
         let entry = self.state.entry(seq)?;
         let fits = is_of_client(table, client, seq, &self.head, entry.as_ref()).is_ok();
         if !fits {
-            self.find(format!("{table} row {}: ledger-0 row {seq} is not of this client", hex(&client)));
+            self.find(format!("{table} row {}: ledger-0 row {seq} is not of this client", hex(client.as_bytes())));
         }
         Ok(fits)
     }

@@ -9,11 +9,13 @@ use redb::{Key, ReadOnlyTable, ReadTransaction, TableDefinition, Value};
 
 use super::TREES_PER_STEP;
 use crate::merkle::TILE_LEAVES;
+use crate::protocol::{TreeHandle, WorkId};
 use crate::store::command::mend::Derived;
 use crate::store::error::StoreError;
+use crate::store::id::DebitKey;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::read::Reader;
-use crate::store::redb::tables::{InRedb, known};
+use crate::store::redb::tables::{InRedb, RedbKey as _, known};
 use crate::store::rows::{DataPlace, EntryKind, Head, LeafState, ProvenanceRow, TreeRow, TreeState};
 use crate::store::rules::fits::{chore, leads_to_entry, readable};
 use crate::store::schema::{
@@ -118,14 +120,14 @@ impl Reader {
         self.rows.look(|txn| {
             stretch(&txn.open_table(Handles::DEFINITION).db()?, after, |handle, tree| {
                 let odd = match owner(txn, tree)? {
-                    Owner::Is(row) => row.handle != handle,
+                    Owner::Is(row) => row.handle != TreeHandle::owned(handle),
                     Owner::Unknown => false,
                     Owner::Gone => true,
                 };
                 if odd {
                     let of = hex(&handle);
                     let what = format!("handles-0 row {of}: tree {tree} has another handle, or is not there");
-                    found.note(Derived::Handle(handle, None), what);
+                    found.note(Derived::Handle(TreeHandle::owned(handle), None), what);
                 }
                 Ok(())
             })
@@ -191,9 +193,11 @@ impl Reader {
             stretch(&txn.open_table(table).db()?, after, |id, seq| {
                 // Those of sealed entries are another step.
                 let Some(entry) = readable(self.ledger_entry(seq))? else { return Ok(()) };
-                if seq >= head.anchor && leads_to_entry((name, id, debit), seq, head, entry.as_ref()).is_err() {
+                if seq >= head.anchor
+                    && leads_to_entry((name, WorkId::from_bytes(id), debit), seq, head, entry.as_ref()).is_err()
+                {
                     let what = format!("{name} row {}: ledger-0 row {seq} is another, or is not there", hex(&id));
-                    found.note(pointer(debit, id, None), what);
+                    found.note(pointer(debit, WorkId::from_bytes(id), None), what);
                 }
                 Ok(())
             })
@@ -212,7 +216,7 @@ impl Reader {
                 }
                 let Ok(row) = Ledger::decode(&seq, raw.value()) else { continue };
                 let debit = row.kind == EntryKind::Debit;
-                let there = if debit { &debits } else { &receipts }.get(row.id).db()?.map(|raw| raw.value());
+                let there = if debit { &debits } else { &receipts }.get(row.id.form()).db()?.map(|raw| raw.value());
                 let name = pointers(debit).1;
                 let other = match there {
                     Some(other) if other != seq => readable(self.ledger_entry(other))?.flatten(),
@@ -220,7 +224,7 @@ impl Reader {
                 };
                 let taken = other.is_some_and(|other| other.id == row.id && (other.kind == EntryKind::Debit) == debit);
                 if there != Some(seq) && !taken {
-                    let what = format!("ledger-0 row {seq}: {name} row {} does not lead to it", hex(&row.id));
+                    let what = format!("ledger-0 row {seq}: {name} row {} does not lead to it", hex(row.id.as_bytes()));
                     found.note(pointer(debit, row.id, Some(seq)), what);
                 }
             }
@@ -317,8 +321,10 @@ impl Reader {
                     found.note(Derived::Name(row.name.clone(), Some(tree)), what);
                 }
             }
-            if txn.open_table(Handles::DEFINITION).db()?.get(row.handle).db()?.map(|raw| raw.value()) != Some(tree) {
-                let what = format!("tree {tree}: handles-0 row {} does not lead to it", hex(&row.handle));
+            if txn.open_table(Handles::DEFINITION).db()?.get(row.handle.form()).db()?.map(|raw| raw.value())
+                != Some(tree)
+            {
+                let what = format!("tree {tree}: handles-0 row {} does not lead to it", hex(row.handle.as_bytes()));
                 found.note(Derived::Handle(row.handle, Some(tree)), what);
             }
             let place = (priority_of(row), row.order);
@@ -361,6 +367,6 @@ fn pointers(debit: bool) -> (TableDefinition<'static, [u8; 16], u64>, &'static s
     if debit { (Debits::DEFINITION, Debits::NAME) } else { (Receipts::DEFINITION, Receipts::NAME) }
 }
 
-fn pointer(debit: bool, id: [u8; 16], seq: Option<u64>) -> Derived {
-    if debit { Derived::Debit(id, seq) } else { Derived::Receipt(id, seq) }
+fn pointer(debit: bool, id: WorkId, seq: Option<u64>) -> Derived {
+    if debit { Derived::Debit(DebitKey::of_entry(id), seq) } else { Derived::Receipt(id, seq) }
 }

@@ -6,8 +6,10 @@ use std::ops::Bound;
 use redb::{ReadTransaction, TableDefinition};
 
 use super::{Mend, Mender};
+use crate::protocol::WorkId;
 use crate::store::command::Command;
 use crate::store::error::StoreError;
+use crate::store::id::DebitKey;
 use crate::store::redb::check::LedgerSums;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::read::Reader;
@@ -100,8 +102,12 @@ impl Mender {
             found += sealed.len() as u64;
             if !sealed.is_empty() && !self.report.dry_run {
                 self.report.rows_removed += sealed.len() as u64;
-                let (receipts, debits) =
-                    if name == Receipts::NAME { (sealed, Vec::new()) } else { (Vec::new(), sealed) };
+                let (mut receipts, mut debits) = (Vec::new(), Vec::new());
+                if name == Receipts::NAME {
+                    receipts = sealed.into_iter().map(WorkId::from_bytes).collect();
+                } else {
+                    debits = sealed.into_iter().map(DebitKey::from_bytes).collect();
+                }
                 self.apply(Command::Mend(Mend::Pointers { receipts, debits }))?;
             }
             match next {

@@ -5,10 +5,11 @@ use std::ops::Bound;
 use redb::{ReadableTable, TableDefinition};
 
 use crate::merkle::TILE_LEAVES;
+use crate::protocol::ClientDigest;
 use crate::store::error::StoreError;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::read::Reader;
-use crate::store::redb::tables::{InRedb, known};
+use crate::store::redb::tables::{InRedb, RedbKey as _, known};
 use crate::store::rows::{ClaimRow, ProvenanceRow, QuorumRow, RowError};
 use crate::store::schema::{
     Chores, Claims, Damaged, Doubted, Provenance, Quorums, RangeKey, Suspects, Tiles, TreeNumber,
@@ -127,10 +128,10 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn suspects(&self, limit: usize) -> Result<Vec<[u8; 16]>, StoreError> {
+    pub fn suspects(&self, limit: usize) -> Result<Vec<ClientDigest>, StoreError> {
         self.rows.look(|txn| {
             let Some(table) = known(txn, Suspects::DEFINITION)? else { return Ok(Vec::new()) };
-            table.iter().db()?.take(limit).map(|entry| Ok(entry.db()?.0.value())).collect()
+            table.iter().db()?.take(limit).map(|entry| Ok(ClientDigest::owned(entry.db()?.0.value()))).collect()
         })
     }
 

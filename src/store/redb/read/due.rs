@@ -9,14 +9,15 @@ use std::ops::{Bound, RangeBounds};
 
 use redb::{Key, TableDefinition, Value};
 
+use crate::protocol::ClientDigest;
 use crate::store::error::StoreError;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::open::Store;
 use crate::store::redb::read::Reader;
-use crate::store::redb::tables::InRedb;
+use crate::store::redb::tables::{InRedb, RedbKey as _};
 use crate::store::rows::RowError;
 use crate::store::rules::ledger::{is_spent, seal_bound};
-use crate::store::schema::{Clients, Consumed, Ledger, TokenKey};
+use crate::store::schema::{Clients, Consumed, FIRST_ID, Ledger, TokenKey};
 use crate::store::table::Table;
 
 /// Rows that fill at least two pages of any of these tables.
@@ -43,16 +44,16 @@ pub struct ClientStretch {
     /// Time of the oldest change of a client in it that has nothing and is not idle yet.
     pub oldest_ms: u64,
     /// The last key of it, if there may be more rows behind.
-    pub next: Option<[u8; 16]>,
+    pub next: Option<ClientDigest>,
     /// Rows that do not decode, and why. They are looked past.
-    pub damaged: Vec<([u8; 16], StoreError)>,
+    pub damaged: Vec<(ClientDigest, StoreError)>,
     /// Why it is shorter than asked for, if a page cannot be read.
     pub cut: Option<StoreError>,
 }
 
 /// A client row of a look.
 struct Looked {
-    key: [u8; 16],
+    key: ClientDigest,
     /// When it changed, if it has nothing on its account.
     spent_ms: Result<Option<u64>, RowError>,
 }
@@ -65,7 +66,7 @@ impl Store {
     /// [`StoreError`] if the storage fails. A page of these rows that cannot be read is none.
     pub fn old_tokens(&self, after: TokenKey, before_ms: u64, limit: usize) -> Result<OldRows, StoreError> {
         let (mut seen, mut old) = (0, 0);
-        let cut = self.read()?.walk(Consumed::DEFINITION, behind_key(after), |(expiry_ms, _), _| {
+        let cut = self.read()?.walk(Consumed::DEFINITION, behind_key(after.form()), |(expiry_ms, _), _| {
             seen += 1;
             old += usize::from(expiry_ms < before_ms && old < limit);
             old > 0 && seen - old < NEIGHBOURS
@@ -87,8 +88,8 @@ impl Store {
             |(expiry_ms, _)| *expiry_ms,
             |from, count| {
                 let mut keys = Vec::new();
-                let cut = reader.walk(Consumed::DEFINITION, (from, [0; 16]).., |key, _| {
-                    keys.push(key);
+                let cut = reader.walk(Consumed::DEFINITION, (from, FIRST_ID).form().., |key, _| {
+                    keys.push(TokenKey::owned(key));
                     keys.len() < count
                 })?;
                 Ok((keys, cut.is_some()))
@@ -129,11 +130,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails. A page of these rows that cannot be read is none.
-    pub fn idle_clients(&self, before_ms: u64, after: [u8; 16], limit: usize) -> Result<ClientStretch, StoreError> {
+    pub fn idle_clients(&self, before_ms: u64, after: ClientDigest, limit: usize) -> Result<ClientStretch, StoreError> {
         let anchor = self.head().anchor;
         let reader = self.read()?;
         let mut rows = Vec::new();
-        let cut = reader.walk(Clients::DEFINITION, behind_key(after), |key, raw| {
+        let cut = reader.walk(Clients::DEFINITION, behind_key(after.form()), |key, raw| {
+            let key = ClientDigest::owned(key);
             let spent_ms = Clients::decode(&key, raw).map(|row| is_spent(&row, anchor).then_some(row.updated_ms));
             rows.push(Looked { key, spent_ms });
             rows.len() < limit + NEIGHBOURS
@@ -161,11 +163,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails.
-    pub fn clients_behind(&self, after: [u8; 16]) -> Result<Option<[u8; 16]>, StoreError> {
+    pub fn clients_behind(&self, after: ClientDigest) -> Result<Option<ClientDigest>, StoreError> {
         let reader = self.read()?;
         let prefix = |key: &[u8; 16]| u64::from_be_bytes(*key.first_chunk().unwrap_or(&[0; 8]));
-        let last = reader.last_readable(Clients::DEFINITION, after)?;
-        search((prefix(&last), u64::MAX), prefix, |from, count| {
+        let last = reader.last_readable(Clients::DEFINITION, after.form())?;
+        let found = search((prefix(&last), u64::MAX), prefix, |from, count| {
             let mut first = [0; 16];
             first[..8].copy_from_slice(&from.to_be_bytes());
             let mut keys = Vec::new();
@@ -174,7 +176,8 @@ impl Store {
                 keys.len() < count
             })?;
             Ok((keys, cut.is_some()))
-        })
+        });
+        Ok(found?.map(ClientDigest::owned))
     }
 }
 

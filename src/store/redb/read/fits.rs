@@ -1,8 +1,9 @@
 //! Reading rows without a checksum, which are believed only if the rows that they lead to agree.
 
+use crate::protocol::WorkId;
 use crate::store::error::StoreError;
 use crate::store::redb::errors::DbResult;
-use crate::store::redb::tables::InRedb;
+use crate::store::redb::tables::{InRedb, RedbKey as _};
 use crate::store::rows::LedgerRow;
 use crate::store::rules::fits::{chore, leads_to_entry};
 use crate::store::schema::{Consumed, NO_ENTRY, Receipts, VOTED};
@@ -24,9 +25,10 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn consumed(&self, expires_ms: u64, id: [u8; 16]) -> Result<Option<u64>, StoreError> {
+    pub fn consumed(&self, expires_ms: u64, id: WorkId) -> Result<Option<u64>, StoreError> {
         self.rows.look(|txn| {
-            let found = txn.open_table(Consumed::DEFINITION).db()?.get((expires_ms, id)).db()?.map(|raw| raw.value());
+            let found =
+                txn.open_table(Consumed::DEFINITION).db()?.get((expires_ms, id).form()).db()?.map(|raw| raw.value());
             match found {
                 Some(NO_ENTRY | VOTED) => Ok(found),
                 Some(seq) => {
@@ -34,7 +36,7 @@ impl Reader {
                     leads_to_entry((Consumed::NAME, id, false), seq, &self.head()?, entry.as_ref())?;
                     Ok(found)
                 }
-                None => Ok(txn.open_table(Receipts::DEFINITION).db()?.get(id).db()?.map(|raw| raw.value())),
+                None => Ok(txn.open_table(Receipts::DEFINITION).db()?.get(id.form()).db()?.map(|raw| raw.value())),
             }
         })
     }
@@ -43,9 +45,10 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn receipt(&self, id: [u8; 16]) -> Result<Option<(u64, LedgerRow)>, StoreError> {
+    pub fn receipt(&self, id: WorkId) -> Result<Option<(u64, LedgerRow)>, StoreError> {
         self.rows.look(|txn| {
-            let Some(seq) = txn.open_table(Receipts::DEFINITION).db()?.get(id).db()?.map(|raw| raw.value()) else {
+            let Some(seq) = txn.open_table(Receipts::DEFINITION).db()?.get(id.form()).db()?.map(|raw| raw.value())
+            else {
                 return Ok(None);
             };
             let entry = self.ledger_entry(seq)?;

@@ -17,9 +17,10 @@ use redb::ReadableTableMetadata;
 use super::open::Store;
 use super::transaction::Snapshot;
 use crate::merkle::AlignedRange;
+use crate::protocol::{ClientDigest, TreeHandle};
 use crate::store::error::StoreError;
 use crate::store::redb::errors::DbResult;
-use crate::store::redb::tables::InRedb;
+use crate::store::redb::tables::{InRedb, RedbKey as _};
 use crate::store::rows::{
     ClientRow, GroupRow, Head, LedgerRow, LengthRow, MetaRow, RowError, StandingRow, TileRow, TreeRow,
 };
@@ -34,7 +35,7 @@ use crate::store::table::Table;
 pub type LedgerEntry = (u64, LedgerRow);
 
 /// Clients and where they stand, each row by itself readable or not.
-pub type StandingsPage = Vec<([u8; 16], Result<StandingRow, RowError>)>;
+pub type StandingsPage = Vec<(ClientDigest, Result<StandingRow, RowError>)>;
 
 /// One snapshot of the state file. Keep it for milliseconds.
 pub struct Reader {
@@ -73,7 +74,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn client(&self, client: [u8; 16]) -> Result<ClientRow, StoreError> {
+    pub fn client(&self, client: ClientDigest) -> Result<ClientRow, StoreError> {
         if let Some(row) = self.writer.read().dirty.get(&client) {
             return Ok(*row);
         }
@@ -87,7 +88,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn standings(&self, after: Option<[u8; 16]>, limit: usize) -> Result<StandingsPage, StoreError> {
+    pub fn standings(&self, after: Option<ClientDigest>, limit: usize) -> Result<StandingsPage, StoreError> {
         self.read()?.standings(after, limit)
     }
 
@@ -139,9 +140,10 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn tree_of_handle(&self, handle: [u8; 16]) -> Result<Option<(TreeNumber, TreeRow)>, StoreError> {
+    pub fn tree_of_handle(&self, handle: TreeHandle) -> Result<Option<(TreeNumber, TreeRow)>, StoreError> {
         self.rows.look(|txn| {
-            let Some(tree) = txn.open_table(Handles::DEFINITION).db()?.get(handle).db()?.map(|raw| raw.value()) else {
+            let Some(tree) = txn.open_table(Handles::DEFINITION).db()?.get(handle.form()).db()?.map(|raw| raw.value())
+            else {
                 return Ok(None);
             };
             let row = self.tree(tree)?;
@@ -334,10 +336,10 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn client(&self, client: [u8; 16]) -> Result<Option<ClientRow>, StoreError> {
+    pub fn client(&self, client: ClientDigest) -> Result<Option<ClientRow>, StoreError> {
         self.rows.look(|txn| {
             let table = txn.open_table(Clients::DEFINITION).db()?;
-            Ok(table.get(client).db()?.map(|raw| Clients::decode(&client, raw.value())).transpose()?)
+            Ok(table.get(client.form()).db()?.map(|raw| Clients::decode(&client, raw.value())).transpose()?)
         })
     }
 
@@ -345,14 +347,14 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn standings(&self, after: Option<[u8; 16]>, limit: usize) -> Result<StandingsPage, StoreError> {
+    pub fn standings(&self, after: Option<ClientDigest>, limit: usize) -> Result<StandingsPage, StoreError> {
         self.rows.look(|txn| {
             let table = txn.open_table(Standings::DEFINITION).db()?;
-            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let from = after.map_or(Bound::Unbounded, |client| Bound::Excluded(client.form()));
             let mut out = Vec::new();
             for entry in table.range::<[u8; 16]>((from, Bound::Unbounded)).db()?.take(limit) {
                 let (key, raw) = entry.db()?;
-                let client = key.value();
+                let client = ClientDigest::owned(key.value());
                 out.push((client, Standings::decode(&client, raw.value())));
             }
             Ok(out)

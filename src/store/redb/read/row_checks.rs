@@ -2,9 +2,11 @@
 
 use super::verify::{IsOlder, Looks};
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
+use crate::protocol::{ClientDigest, TreeHandle, WorkId};
 use crate::store::error::StoreError;
+use crate::store::id::DebitKey;
 use crate::store::redb::errors::DbResult;
-use crate::store::redb::tables::InRedb;
+use crate::store::redb::tables::{InRedb, RedbKey as _};
 use crate::store::rows::{
     AccountRow, ClaimRow, ClientRow, CopyRow, DataPlace, EntryKind, LeafState, LedgerRow, LengthRow, MetaRow,
     ProvenanceRow, StandingRow, TileRow, TreeRow, TreeState, check_sealed, damaged, is_older, is_older_sealed,
@@ -14,7 +16,7 @@ use crate::store::rules::fits::{self, readable};
 use crate::store::schema::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, Claims, Clients, Consumed, Damaged, Debits, Doubted, FORMAT_VERSION,
     Followed, Handles, Hashes, Interior, Ledger, Lengths, Meta, NO_ENTRY, Names, PRIORITY_FRESH, PRIORITY_PARTIAL,
-    Provenance, Quorums, Ready, Receipts, Standings, Suspects, Tiles, Trees, VOTED,
+    Provenance, Quorums, Ready, Receipts, Standings, Suspects, Tiles, TokenKey, Trees, VOTED,
 };
 use crate::store::table::Table;
 
@@ -49,7 +51,9 @@ impl Looks<'_> {
             if named != Some(tree) {
                 return Err(lacks("its name in names-0"));
             }
-            if txn.open_table(Handles::DEFINITION).db()?.get(row.handle).db()?.map(|raw| raw.value()) != Some(tree) {
+            if txn.open_table(Handles::DEFINITION).db()?.get(row.handle.form()).db()?.map(|raw| raw.value())
+                != Some(tree)
+            {
                 return Err(lacks("its handle in handles-0"));
             }
             let place = (priority_of(&row), row.order);
@@ -80,7 +84,7 @@ impl Looks<'_> {
         Ok(false)
     }
 
-    pub(in crate::store) fn handle(&self, handle: [u8; 16], tree: u64) -> IsOlder {
+    pub(in crate::store) fn handle(&self, handle: TreeHandle, tree: u64) -> IsOlder {
         let Some(row) = readable(self.reader.tree(tree))? else { return Ok(false) };
         fits::leads_to_tree(Handles::NAME, tree, row.as_ref(), |row| row.handle == handle)?;
         Ok(false)
@@ -163,25 +167,33 @@ impl Looks<'_> {
         Ok(raw.len() == 64)
     }
 
-    pub(in crate::store) fn consumed(&self, (_, id): (u64, [u8; 16]), seq: u64) -> IsOlder {
+    pub(in crate::store) fn consumed(&self, (_, id): TokenKey, seq: u64) -> IsOlder {
         match seq {
             NO_ENTRY | VOTED => Ok(false),
             seq => self.pointer((Consumed::NAME, id, false), seq),
         }
     }
 
-    pub(in crate::store) fn pointer(&self, of: (&'static str, [u8; 16], bool), seq: u64) -> IsOlder {
+    pub(in crate::store) fn receipt(&self, id: WorkId, seq: u64) -> IsOlder {
+        self.pointer((Receipts::NAME, id, false), seq)
+    }
+
+    pub(in crate::store) fn debit(&self, key: DebitKey, seq: u64) -> IsOlder {
+        self.pointer((Debits::NAME, key.entry_id(), true), seq)
+    }
+
+    fn pointer(&self, of: (&'static str, WorkId, bool), seq: u64) -> IsOlder {
         let Some(entry) = readable(self.reader.ledger_entry(seq))? else { return Ok(false) };
         fits::leads_to_entry(of, seq, &self.head, entry.as_ref())?;
         Ok(false)
     }
 
-    fn of_client(&self, table: &'static str, client: [u8; 16], seq: u64) -> Result<(), StoreError> {
+    fn of_client(&self, table: &'static str, client: ClientDigest, seq: u64) -> Result<(), StoreError> {
         let Some(entry) = readable(self.reader.ledger_entry(seq))? else { return Ok(()) };
         Ok(fits::is_of_client(table, client, seq, &self.head, entry.as_ref())?)
     }
 
-    pub(in crate::store) fn client(&self, client: [u8; 16], raw: &[u8]) -> IsOlder {
+    pub(in crate::store) fn client(&self, client: ClientDigest, raw: &[u8]) -> IsOlder {
         let row: ClientRow = Clients::decode(&client, raw)?;
         self.of_client(Clients::NAME, client, row.last_seq)?;
         Ok(is_older_sealed(raw))
@@ -199,7 +211,7 @@ impl Looks<'_> {
         let debit = row.kind == EntryKind::Debit;
         let found = self.reader.rows.look(|txn| {
             let table = txn.open_table(if debit { Debits::DEFINITION } else { Receipts::DEFINITION }).db()?;
-            Ok(table.get(row.id).db()?.map(|raw| raw.value()))
+            Ok(table.get(row.id.form()).db()?.map(|raw| raw.value()))
         })?;
         if found != Some(seq) {
             return Err(odd(if debit { "debits-0 does not lead to it" } else { "receipts-0 does not lead to it" }));
@@ -216,7 +228,7 @@ impl Looks<'_> {
         Ok(is_older(raw.len(), LedgerRow::LEN))
     }
 
-    pub(in crate::store) fn standing(&self, client: [u8; 16], raw: &[u8]) -> IsOlder {
+    pub(in crate::store) fn standing(&self, client: ClientDigest, raw: &[u8]) -> IsOlder {
         Standings::decode(&client, raw)?;
         Ok(is_older(raw.len(), StandingRow::LEN))
     }
@@ -245,14 +257,18 @@ impl Looks<'_> {
         Ok(is_older_sealed(raw))
     }
 
-    pub(in crate::store) fn suspect(&self, client: [u8; 16], (next, from, until, _): (u64, u64, u64, bool)) -> IsOlder {
+    pub(in crate::store) fn suspect(
+        &self,
+        client: ClientDigest,
+        (next, from, until, _): (u64, u64, u64, bool),
+    ) -> IsOlder {
         for seq in [next, from, until] {
             self.of_client(Suspects::NAME, client, seq)?;
         }
         Ok(false)
     }
 
-    pub(in crate::store) fn followed(&self, client: [u8; 16], seq: u64) -> IsOlder {
+    pub(in crate::store) fn followed(&self, client: ClientDigest, seq: u64) -> IsOlder {
         self.of_client(Followed::NAME, client, seq)?;
         Ok(false)
     }

@@ -5,18 +5,21 @@ use std::ops::Bound;
 
 use redb::{Key, ReadOnlyTable, TableDefinition, TableHandle, Value};
 
+use crate::protocol::{ClientDigest, TreeHandle, WorkId};
 use crate::store::command::older::{OlderRow, place};
 use crate::store::error::StoreError;
+use crate::store::id::DebitKey;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::open::Store;
 use crate::store::redb::read::Reader;
 use crate::store::redb::seek::is_of_a_place;
-use crate::store::redb::tables::{InRedb, known};
+use crate::store::redb::tables::{InRedb, RedbKey as _, known};
 use crate::store::redb::transaction::Snapshot;
 use crate::store::rows::Head;
 use crate::store::schema::{
     Chores, Claims, Clients, Consumed, Damaged, Debits, Doubted, Followed, Handles, Hashes, Interior, Ledger, Lengths,
-    Meta, Names, Provenance, Quorums, Ready, Receipts, Sources, Standings, Sums, Suspects, Tiles, TreeNumber, Trees,
+    Meta, Names, Provenance, Quorums, Ready, Receipts, Sources, Standings, Sums, Suspects, Tiles, TokenKey, TreeNumber,
+    Trees,
 };
 use crate::store::table::Table;
 
@@ -252,24 +255,24 @@ impl Walk {
         self.table(rows, &Meta::DEFINITION, None, |key, raw| looks.meta(key, raw))?;
         self.table(rows, &Trees::DEFINITION, Some(0), |tree, raw| looks.tree(tree, raw))?;
         self.table(rows, &Names::DEFINITION, None, |name, tree| looks.name(name, tree))?;
-        self.table(rows, &Handles::DEFINITION, None, |handle, tree| looks.handle(handle, tree))?;
+        self.table(rows, &Handles::DEFINITION, None, |handle, tree| looks.handle(TreeHandle::owned(handle), tree))?;
         self.table(rows, &Hashes::DEFINITION, Some(0), |key, raw| looks.group(key, raw))?;
         self.table(rows, &Lengths::DEFINITION, Some(0), |key, raw| looks.lengths(key, raw))?;
         self.table(rows, &Tiles::DEFINITION, Some(0), |key, raw| looks.tile(key, raw))?;
         self.table(rows, &Interior::DEFINITION, Some(0), |key, raw| looks.node(key, raw))?;
         self.table(rows, &Ready::DEFINITION, None, |key, tree| looks.ready(key, tree))?;
         self.table(rows, &Chores::DEFINITION, Some(1), |key, ()| looks.chore(key))?;
-        self.table(rows, &Consumed::DEFINITION, None, |key, seq| looks.consumed(key, seq))?;
-        self.table(rows, &Clients::DEFINITION, None, |client, raw| looks.client(client, raw))?;
+        self.table(rows, &Consumed::DEFINITION, None, |key, seq| looks.consumed(TokenKey::owned(key), seq))?;
+        self.table(rows, &Clients::DEFINITION, None, |client, raw| looks.client(ClientDigest::owned(client), raw))?;
         self.table(rows, &Ledger::DEFINITION, None, |seq, raw| looks.entry(seq, raw))?;
-        self.table(rows, &Receipts::DEFINITION, None, |id, seq| looks.pointer((Receipts::NAME, id, false), seq))?;
-        self.table(rows, &Debits::DEFINITION, None, |id, seq| looks.pointer((Debits::NAME, id, true), seq))?;
-        self.table(rows, &Standings::DEFINITION, None, |client, raw| looks.standing(client, raw))?;
+        self.table(rows, &Receipts::DEFINITION, None, |id, seq| looks.receipt(WorkId::owned(id), seq))?;
+        self.table(rows, &Debits::DEFINITION, None, |id, seq| looks.debit(DebitKey::owned(id), seq))?;
+        self.table(rows, &Standings::DEFINITION, None, |client, raw| looks.standing(ClientDigest::owned(client), raw))?;
         self.table(rows, &Provenance::DEFINITION, Some(0), |tree, raw| looks.provenance(tree, raw))?;
         self.table(rows, &Claims::DEFINITION, Some(0), |key, raw| looks.claim(key, raw))?;
         self.table(rows, &Quorums::DEFINITION, Some(0), |key, raw| looks.quorum(key, raw))?;
-        self.table(rows, &Suspects::DEFINITION, None, |client, walk| looks.suspect(client, walk))?;
-        self.table(rows, &Followed::DEFINITION, None, |client, seq| looks.followed(client, seq))?;
+        self.table(rows, &Suspects::DEFINITION, None, |client, walk| looks.suspect(ClientDigest::owned(client), walk))?;
+        self.table(rows, &Followed::DEFINITION, None, |client, seq| looks.followed(ClientDigest::owned(client), seq))?;
         self.table(rows, &Doubted::DEFINITION, Some(0), |key, ()| looks.doubted(key))?;
         self.table(rows, &Damaged::DEFINITION, Some(0), |key, ()| looks.damaged(key))
     }
