@@ -8,11 +8,12 @@ use pouw::internal::store::rows::{
     AccountRow, ClaimRow, ClientRow, GroupRow, Head, LeafState, LedgerRow, LengthRow, ProvenanceRow, QuorumRow,
     RowError, SourceRow, StandingRow, TileRow, TreeRow, seal, unseal,
 };
+use pouw::protocol::ClientDigest;
 
 /// The keys under which the rows are read.
 const PAIR: (u64, u64) = (3, 5);
 const SEQ: u64 = 7;
-const CLIENT: [u8; 16] = [9; 16];
+const CLIENT: ClientDigest = ClientDigest::from_bytes([9; 16]);
 
 fuzz_target!(|data: &[u8]| {
     if let Some(row) = read("tiles-0", TileRow::decode(PAIR, data)) {

@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn neither_a_client_nor_a_network_is_twice_in_a_group() {
-        let voter = |client, network| Voter { client: [client; 16], network: [network; 16] };
+        let voter = |client, network| Voter { client: ClientDigest::from_bytes([client; 16]), network: [network; 16] };
         let group = [voter(1, 1), voter(2, 2)];
         assert!(admits(&group, &voter(3, 3)));
         assert!(!admits(&group, &voter(1, 3)));

@@ -445,7 +445,7 @@ struct Tally {
 
 /// An answer that was acknowledged, and is not there.
 fn unpaid(reader: &Reader, heard: &Heard) -> Option<WorkId> {
-    let paid = |id: &WorkId| reader.receipt(*id.as_bytes()).unwrap().map(|(_, row)| row.amount);
+    let paid = |id: &WorkId| reader.receipt(*id).unwrap().map(|(_, row)| row.amount);
     heard.paid.iter().find(|(id, award)| paid(id) != Some(**award)).map(|(id, _)| *id)
 }
 
@@ -456,17 +456,17 @@ fn hold_against(dir: &Path, heard: &Heard, tally: &mut Tally) {
     let store = Store::open(Arc::new(StoreDirectory::new(dir)), StoreOptions::default()).unwrap();
     let reader = store.read().unwrap();
     let keyring = Keyring::new(&store.identity().digest_key).unwrap();
-    let strikes = |who: u64| store.client(*ClientDigest::of(&keyring, &names(who).0).as_bytes()).unwrap().strikes;
-    let paid = |id: &WorkId| reader.receipt(*id.as_bytes()).unwrap().map(|(_, row)| row.amount);
+    let strikes = |who: u64| store.client(ClientDigest::of(&keyring, &names(who).0)).unwrap().strikes;
+    let paid = |id: &WorkId| reader.receipt(*id).unwrap().map(|(_, row)| row.amount);
     assert_eq!(unpaid(&reader, heard), None, "its answer was acknowledged");
     let quorums = reader.quorums(None, 10_000).unwrap();
-    let waiting: BTreeSet<[u8; 16]> =
+    let waiting: BTreeSet<WorkId> =
         quorums.iter().flat_map(|(_, row)| &row.as_ref().unwrap().votes).map(|vote| vote.id).collect();
     for (id, (award, who)) in &heard.voted {
         match paid(id) {
             Some(amount) => assert_eq!(amount, *award),
             None => assert!(
-                waiting.contains(id.as_bytes()) || (*who >= liar(0) && strikes(*who) > 0),
+                waiting.contains(id) || (*who >= liar(0) && strikes(*who) > 0),
                 "the vote {id} of {who} was acknowledged, and neither counts nor waits"
             ),
         }

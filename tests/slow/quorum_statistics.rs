@@ -12,6 +12,7 @@ use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::SplitMix64;
 use pouw::internal::policy::audit::{VOTE_SAMPLE, draw};
 use pouw::internal::policy::quorum::{Voter, admits, differences, is_right, lying_votes};
+use pouw::protocol::ClientDigest;
 use pouw::{Event, ExportPolicy, HashReason, Provenance, Strategy, SubmitError};
 
 const LEAVES: usize = 32;
@@ -71,7 +72,7 @@ fn one_unit(
     loop {
         *who += 1;
         let id = u128::from(*who).to_le_bytes();
-        let voter = Voter { client: id, network: id };
+        let voter = Voter { client: ClientDigest::from_bytes(id), network: id };
         assert!(votes.iter().all(|(other, _)| admits(&[*other], &voter)));
         let lies = happens(share, &mut random[0]);
         if draw(LEAVES as u32, k, &mut || random[1].next()) & answers.wrong != 0 && lies {

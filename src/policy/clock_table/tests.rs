@@ -124,9 +124,9 @@ impl Tracked for Heap {
 #[test]
 fn what_is_summed_up_is_what_a_walk_finds_after_any_steps() {
     fn holds(bound: u8, steps: Vec<(u8, u8, u16)>) -> bool {
-        let mut table = ClockTable::<[u8; 16], Heap>::new(1 + usize::from(bound % 40), ());
+        let mut table = ClockTable::<ClientDigest, Heap>::new(1 + usize::from(bound % 40), ());
         steps.into_iter().all(|(what, whom, bytes)| {
-            let key = u128::from(whom % 64).to_le_bytes();
+            let key = ClientDigest::from_bytes(u128::from(whom % 64).to_le_bytes());
             match what % 6 {
                 0 => table.tend(0, &mut |_, _| {}),
                 1 => {

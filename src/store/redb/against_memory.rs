@@ -8,11 +8,13 @@ use redb::{Database, ReadableDatabase, Value};
 
 use crate::hash::Checksum;
 use crate::merkle::{AlignedRange, GROUP_LEAVES, Shape, TILE_LEAVES};
+use crate::protocol::{ClientDigest, TreeHandle, WorkId};
 use crate::store::command::claims::{Amend, Audited, Damage, Referee, Repair, Ruling, Upgrade, Vote};
 use crate::store::command::mend::{Derived, Mend, Regroup};
 use crate::store::command::older::{OlderRow, place};
 use crate::store::command::standings::PutStandings;
 use crate::store::command::{AddGroups, BeginTree, Command, Debit, FinishTree, Refuse, Settle, SettleKind};
+use crate::store::id::DebitKey;
 use crate::store::memory::{InMemory, Tables};
 use crate::store::port::{Rows, View};
 use crate::store::rows::{
@@ -259,7 +261,7 @@ impl Commands<'_> {
                 tree,
                 range,
                 hashes: self.hashes(tree, range),
-                network: client,
+                network: *client.as_bytes(),
                 quorum,
                 strikes: self.tables.get(Clients, &client).ok().flatten().map_or(0, |row| row.strikes),
                 ruling: self.ruling(tree, range),
@@ -268,7 +270,7 @@ impl Commands<'_> {
                 tree,
                 range,
                 hashes: self.hashes(tree, range),
-                network: client,
+                network: *client.as_bytes(),
                 whole: self.draw.one_in(4),
             })),
             _ => {
@@ -464,8 +466,8 @@ impl Commands<'_> {
                     row(place::CLAIMS, &pair),
                     row(place::QUORUMS, &pair),
                     row(place::PROVENANCE, &tree.to_le_bytes()),
-                    row(place::CLIENTS, &client),
-                    row(place::STANDINGS, &client),
+                    row(place::CLIENTS, client.as_bytes()),
+                    row(place::STANDINGS, client.as_bytes()),
                     row(place::LEDGER, &self.draw.below(40).to_le_bytes()),
                     row(place::INTERIOR, &[&tree.to_le_bytes()[..], &[0], &[0; 8]].concat()),
                     row(place::TILES, b"no key"),

@@ -249,7 +249,7 @@ fn balances_survive_half_a_checkpoint(mistake: Option<StoreMistake>) -> Step {
     drop(store);
     let store = store_on(&left, None);
     for client in &clients {
-        let found = store.client(*house.engine.client_digest(client).as_bytes()).unwrap().balance;
+        let found = store.client(house.engine.client_digest(client)).unwrap().balance;
         ensure!(found == balance(client), "a client has {found} after half a checkpoint");
     }
     Ok(())

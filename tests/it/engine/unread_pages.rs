@@ -11,7 +11,7 @@ use crate::support::work::cut;
 use pouw::internal::store::NO_ENTRY;
 use pouw::internal::store::rows::{ClientRow, seal};
 use pouw::internal::store::sim::SimDisk;
-use pouw::protocol::MicroJoules;
+use pouw::protocol::{ClientDigest, MicroJoules};
 use pouw::{ConfigBuilder, Event, EventSink, StorageProvider, StoreFile, StoreOptions, SweepReport};
 
 const ROWS: u64 = 3_000;
@@ -89,7 +89,7 @@ fn damaged(tokens: &[u64], clients: &[u64]) -> House {
         (0..ROWS).for_each(|at| drop(table.insert(token(at), NO_ENTRY).unwrap()));
         let mut table = txn.open_table(CLIENTS).unwrap();
         for key in (0..ROWS).map(client) {
-            let row = seal("clients-0", key, &ClientRow::default()).unwrap();
+            let row = seal("clients-0", ClientDigest::from_bytes(key), &ClientRow::default()).unwrap();
             table.insert(key, row.as_slice()).unwrap();
         }
         let tokens = tokens.iter().map(|at| token_bytes(*at));

@@ -17,7 +17,7 @@ use pouw::internal::store::check_in_runs;
 use pouw::internal::store::rows::{
     ClientRow, DataPlace, GroupRow, Head, LengthRow, SourceRow, SumRow, TreeRow, seal, unseal,
 };
-use pouw::protocol::{DifficultyTier, MicroJoules};
+use pouw::protocol::{ClientDigest, DifficultyTier, MicroJoules};
 use pouw::{ConfigBuilder, IngestLayout, PouwEngine, StoreDirectory, TreeState};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
 
@@ -400,7 +400,8 @@ fn a_wrong_balance_is_found() {
     });
     state("which is not its own", |txn| {
         let row = ClientRow { balance: 5, ..ClientRow::default() };
-        drop(txn.open_table(CLIENTS).unwrap().insert([1; 16], seal("clients-0", [1; 16], &row).unwrap().as_slice()))
+        let row = seal("clients-0", ClientDigest::from_bytes([1; 16]), &row).unwrap();
+        drop(txn.open_table(CLIENTS).unwrap().insert([1; 16], row.as_slice()))
     });
     state("clients-0 row \"0101", |txn| drop(txn.open_table(CLIENTS).unwrap().insert([1; 16], &[][..])));
     // A row that is behind, with the checkpoint behind it too, is made up for by the tail.

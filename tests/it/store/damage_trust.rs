@@ -14,6 +14,7 @@ use pouw::internal::store::rows::{
     ClaimRow, GroupRow, LedgerRow, ProvenanceRow, QuorumRow, Submitter, VoteRow, seal, unseal,
 };
 use pouw::internal::store::{Command, Refuse, Store};
+use pouw::protocol::{ClientDigest, WorkId};
 use pouw::{Config, EntryKind, Issued, PouwEngine, StoreDirectory, StoreOptions, Strategy, SubmitError, TreeState};
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 
@@ -105,11 +106,12 @@ pub fn fixture() -> &'static Files {
         honest(&mut house, 1, KNOWN, 0);
         house.settle();
         // Client 9 is caught, and followed back along one of its two answers.
-        let client = *house.engine.client_digest(&names(apart(9)).0).as_bytes();
+        let client = house.engine.client_digest(&names(apart(9)).0);
         house.engine.close();
         let store = Store::open(Arc::new(StoreDirectory::new(house.store())), StoreOptions::default()).unwrap();
         let now_ms = store.head().clock_ms;
-        let strike = Refuse { id: [9; 16], expires_ms: now_ms, client, strike: true, at_ms: now_ms };
+        let strike =
+            Refuse { id: WorkId::from_bytes([9; 16]), expires_ms: now_ms, client, strike: true, at_ms: now_ms };
         store.apply(&[Command::Refuse(strike), Command::Backtrack { client, limit: 1 }], now_ms).unwrap();
         store.close();
         let file = |name| std::fs::read(house.store().join(name)).unwrap();
@@ -310,7 +312,11 @@ fn votes_that_cannot_stand_together_are_found() {
     let edit = |start: u64, what: &str, edit: &dyn Fn(&mut QuorumRow)| {
         exactly(&[&format!("quorums-0 row (2, {start}): {what}")], |txn| edit_quorum(txn, (PAIRS, start), edit));
     };
-    let other = |row: &QuorumRow| VoteRow { client: [1; 16], network: [1; 16], ..row.votes[0].clone() };
+    let other = |row: &QuorumRow| VoteRow {
+        client: ClientDigest::from_bytes([1; 16]),
+        network: [1; 16],
+        ..row.votes[0].clone()
+    };
     edit(32, "its quorum is complete", &|row| row.votes.push(other(row)));
     edit(32, "it has no votes", &|row| row.votes.clear());
     edit(32, "a vote is for another number of leaves", &|row| row.votes[0].leaves.truncate(31));
@@ -350,7 +356,12 @@ fn rows_about_a_tree_that_is_not_there_are_found() {
     exactly(&[&orphans("claims-0")], |txn| {
         let row = ClaimRow {
             order: 0,
-            submitters: vec![Submitter { client: [1; 16], network: [1; 16], seq: 0, data_digest: 0 }],
+            submitters: vec![Submitter {
+                client: ClientDigest::from_bytes([1; 16]),
+                network: [1; 16],
+                seq: 0,
+                data_digest: 0,
+            }],
         };
         drop(txn.open_table(CLAIMS).unwrap().insert((77, 0), seal("claims-0", (77, 0), &row).unwrap().as_slice()))
     });

@@ -11,6 +11,7 @@ use pouw::internal::store::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FORMAT_VERSION, NO_ENTRY, PRIORITY_FRESH,
     PRIORITY_PARTIAL, VOTED,
 };
+use pouw::protocol::{ClientDigest, TreeHandle, WorkId};
 use pouw::{EntryKind, Exposure, HashReason, HashWork, StoreTotals, Strategy, TreeState};
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 
@@ -35,12 +36,12 @@ fn fill<const N: usize>(first: u8) -> [u8; N] {
 /// The keys of the rows below.
 const SEQ: u64 = 9;
 const PAIR: (u64, u64) = (3, 2);
-const ID: [u8; 16] = [0xc1; 16];
+const ID: ClientDigest = ClientDigest::from_bytes([0xc1; 16]);
 
 fn ledger_row() -> LedgerRow {
     LedgerRow {
-        id: fill(0x10),
-        client: fill(0x30),
+        id: WorkId::from_bytes(fill(0x10)),
+        client: ClientDigest::from_bytes(fill(0x30)),
         tree: 0x0102_0304_0506_0708,
         start: 0x1112_1314_1516_1718,
         order: 5,
@@ -68,7 +69,7 @@ fn standing_row() -> StandingRow {
 fn tree_row() -> TreeRow {
     TreeRow {
         name: "a/b".into(),
-        handle: fill(1),
+        handle: TreeHandle::from_bytes(fill(1)),
         leaves: 300,
         block_len: 4_096,
         total_bytes: 1_228_799,
@@ -117,15 +118,20 @@ fn head() -> Head {
 }
 
 fn claim_row() -> ClaimRow {
-    let submitter = Submitter { client: fill(0x10), network: fill(0x20), seq: 251, data_digest: 0x0102_0304_0506_0708 };
+    let submitter = Submitter {
+        client: ClientDigest::from_bytes(fill(0x10)),
+        network: fill(0x20),
+        seq: 251,
+        data_digest: 0x0102_0304_0506_0708,
+    };
     ClaimRow { order: 5, submitters: vec![submitter, Submitter { seq: 7, ..submitter }] }
 }
 
 fn quorum_row() -> QuorumRow {
     let vote = VoteRow {
-        id: fill(0),
+        id: WorkId::from_bytes(fill(0)),
         expires_ms: 1_700_000_060_000,
-        client: fill(0x10),
+        client: ClientDigest::from_bytes(fill(0x10)),
         network: fill(0x20),
         tier: 2,
         nodes: 63,
@@ -438,7 +444,7 @@ fn a_changed_bit_another_length_or_another_key_is_refused_in_every_row() {
     ) -> (Vec<u8>, [Reads; 2]) {
         (bytes.as_ref().to_vec(), keys.map(|key| Box::new(move |bytes: &[u8]| decode(key, bytes).is_ok()) as Reads))
     }
-    let (seqs, pairs, ids) = ([SEQ, SEQ + 1], [PAIR, (3, 3)], [ID, [0xc2; 16]]);
+    let (seqs, pairs, ids) = ([SEQ, SEQ + 1], [PAIR, (3, 3)], [ID, ClientDigest::from_bytes([0xc2; 16])]);
     let group = |leaves| GroupRow { leaves: vec![Checksum::ZERO; leaves], top: Checksum::ZERO }.encode(PAIR);
     let lengths = |leaves| LengthRow { offset: 0, lengths: vec![4_096; leaves] }.encode(PAIR);
     let mut rows = vec![

@@ -13,6 +13,7 @@ use crate::support::store_plant::{
 use pouw::PouwEngine;
 use pouw::internal::store::rows::{LedgerRow, LengthRow, StandingRow};
 use pouw::internal::store::{Command, OlderRow, RowCursor, RowFinding, Store, StoreError};
+use pouw::protocol::ClientDigest;
 use pouw::{Config, StoreDirectory, StoreOptions};
 use redb::{Key, TableDefinition, Value, WriteTransaction};
 
@@ -74,14 +75,17 @@ fn stores() -> [Files; 2] {
         std::fs::write(file.path(), &*state).unwrap();
         plant(file.path(), |txn| {
             let row = StandingRow { tier: 1, violations: 0, unanswered: false, first_violation_ms: 0, last_ms: 7 };
-            txn.open_table(STANDINGS).unwrap().insert([1; 16], &row.encode([1; 16])[..]).unwrap();
+            txn.open_table(STANDINGS)
+                .unwrap()
+                .insert([1; 16], &row.encode(ClientDigest::from_bytes([1; 16]))[..])
+                .unwrap();
             let suspects = txn.open_table(SUSPECTS).unwrap();
             let table = txn.open_table(LEDGER).unwrap();
             let entries = table.iter().unwrap().map(|entry| entry.unwrap());
             let mut entries =
                 entries.map(|(seq, raw)| (seq.value(), LedgerRow::decode(seq.value(), raw.value()).unwrap()));
-            let (seq, entry) = entries.find(|(_, row)| suspects.get(row.client).unwrap().is_none()).unwrap();
-            txn.open_table(FOLLOWED).unwrap().insert(entry.client, seq).unwrap();
+            let (seq, entry) = entries.find(|(_, row)| suspects.get(row.client.as_bytes()).unwrap().is_none()).unwrap();
+            txn.open_table(FOLLOWED).unwrap().insert(entry.client.as_bytes(), seq).unwrap();
         });
         *state = std::fs::read(file.path()).unwrap();
     }

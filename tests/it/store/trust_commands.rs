@@ -8,18 +8,23 @@ use pouw::internal::store::{
     VOTED, Vote,
 };
 use pouw::merkle::{AlignedRange, Shape};
+use pouw::protocol::{ClientDigest, TreeHandle, WorkId};
 use pouw::{HashWork, StoreOptions, Strategy};
 
 const AUDIT: Strategy = Strategy::SampledAudit { k: 2 };
 const PAIR: Strategy = Strategy::Redundant { quorum: 2 };
 const LEAVES: u64 = 32;
 
+fn digest(client: u8) -> ClientDigest {
+    ClientDigest::from_bytes([client; 16])
+}
+
 /// A store with one tree, of 16-byte blocks, and commands about it.
 struct Bench {
     house: House,
     store: Store,
     shape: Shape,
-    handle: [u8; 16],
+    handle: TreeHandle,
     leaves: Vec<Checksum>,
     now_ms: u64,
     next_id: u64,
@@ -55,9 +60,9 @@ impl Bench {
         id[..8].copy_from_slice(&self.next_id.to_le_bytes());
         self.next_id += 1;
         Settle {
-            id,
+            id: WorkId::from_bytes(id),
             expires_ms: self.now_ms + 60_000,
-            client: [client; 16],
+            client: digest(client),
             handle: self.handle,
             kind,
             tier: 2,
@@ -84,17 +89,17 @@ impl Bench {
     fn strike(&mut self, client: u8) -> Command {
         let mut id = [255; 16];
         id[0] = client;
-        let (client, at_ms) = ([client; 16], self.now_ms);
+        let (id, client, at_ms) = (WorkId::from_bytes(id), digest(client), self.now_ms);
         Command::Refuse(Refuse { id, expires_ms: at_ms + 60_000, client, strike: true, at_ms })
     }
 
     fn votes(&self, start: u64) -> Vec<u8> {
         let row = self.store.read().unwrap().quorum(0, start).unwrap();
-        row.iter().flat_map(|row| &row.votes).map(|vote| vote.client[0]).collect()
+        row.iter().flat_map(|row| &row.votes).map(|vote| vote.client.as_bytes()[0]).collect()
     }
 
     fn balance(&self, client: u8) -> u64 {
-        self.store.client([client; 16]).unwrap().balance
+        self.store.client(digest(client)).unwrap().balance
     }
 
     fn consumed(&self, settle: &Settle) -> Option<u64> {
@@ -122,7 +127,7 @@ impl Bench {
 
     /// Entries looked at in one step back, and whether there are more.
     fn step_back(&self, limit: usize) -> (u64, bool) {
-        let outcomes = self.apply(&[Command::Backtrack { client: [1; 16], limit }]);
+        let outcomes = self.apply(&[Command::Backtrack { client: digest(1), limit }]);
         let Outcome::Walked { rows, .. } = outcomes[0] else { panic!("{outcomes:?}") };
         (rows, !self.store.read().unwrap().suspects(1).unwrap().is_empty())
     }
@@ -177,7 +182,7 @@ fn the_referee_pays_no_vote_whose_client_has_been_caught_since() {
     let outcomes = bench.apply(&[strike, Command::Referee(referee)]);
     assert!(matches!(&outcomes[1], Outcome::Judged { liars, .. } if liars.is_empty()), "{outcomes:?}");
     assert_eq!([1, 2].map(|client| bench.balance(client)), [0, 100]);
-    assert_eq!(bench.store.client([1; 16]).unwrap().strikes, 1, "its vote was right");
+    assert_eq!(bench.store.client(digest(1)).unwrap().strikes, 1, "its vote was right");
     bench.checked();
 }
 

@@ -56,7 +56,7 @@ impl House {
 impl House {
     /// Lies a client has been caught in, as the closed store says. Opens it again.
     pub fn strikes(&mut self, who: u64) -> u64 {
-        let client = *self.engine.client_digest(&names(who).0).as_bytes();
+        let client = self.engine.client_digest(&names(who).0);
         self.engine.close();
         let store = Store::open(self.storage(), StoreOptions::default()).unwrap();
         let strikes = store.client(client).unwrap().strikes;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use pouw::PouwEngine;
 use pouw::internal::store::rows::{ClientRow, GroupRow, Head, LedgerRow, TreeRow, seal, unseal};
+use pouw::protocol::ClientDigest;
 use redb::{Database, TableDefinition, WriteTransaction};
 pub use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction as Planted};
 use tempfile::TempDir;
@@ -171,10 +172,11 @@ pub fn edit_client(txn: &WriteTransaction, edit: impl FnOnce(&mut ClientRow)) {
     let mut table = txn.open_table(CLIENTS).unwrap();
     let (key, mut row) = {
         let (key, raw) = table.first().unwrap().unwrap();
-        (key.value(), unseal::<ClientRow>("clients-0", key.value(), raw.value()).unwrap())
+        let key = ClientDigest::from_bytes(key.value());
+        (key, unseal::<ClientRow>("clients-0", key, raw.value()).unwrap())
     };
     edit(&mut row);
-    table.insert(key, seal("clients-0", key, &row).unwrap().as_slice()).unwrap();
+    table.insert(key.as_bytes(), seal("clients-0", key, &row).unwrap().as_slice()).unwrap();
 }
 
 /// In the form of older stores, so that any state can be planted.

@@ -122,7 +122,7 @@ impl Look for Scene {
 
     fn at_rest(&mut self) {
         self.step("reads of the closed store");
-        let clients = CLIENTS.map(|who| *self.engine.client_digest(&names(who).0).as_bytes());
+        let clients = CLIENTS.map(|who| self.engine.client_digest(&names(who).0));
         let opened = Store::open(std::sync::Arc::new(self.disk.clone()), StoreOptions::default());
         let Some(store) = self.take(opened) else { return };
         for (client, who) in clients.into_iter().zip(CLIENTS) {
@@ -138,11 +138,11 @@ impl Look for Scene {
         let ids = store
             .read()
             .and_then(|reader| reader.ledger(0, 10_000))
-            .map(|rows| rows.iter().map(|(_, row)| row.id).collect::<BTreeSet<[u8; 16]>>());
+            .map(|rows| rows.iter().map(|(_, row)| row.id).collect::<BTreeSet<WorkId>>());
         let votes = matches!(self.base.kind.strategy, pouw::Strategy::Redundant { .. });
         if let Some(ids) = self.take(ids)
             && !votes
-            && !accepted.iter().all(|id| ids.contains(id.as_bytes()))
+            && !accepted.iter().all(|id| ids.contains(id))
         {
             self.wrong("an answer that counted is not in the stored ledger");
         }
