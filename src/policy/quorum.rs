@@ -32,13 +32,13 @@ pub struct Differences {
 }
 
 /// Compares an answer with the votes and with what the server has hashed.
-pub fn differences(given: &[Checksum], votes: &[&[[u8; 64]]], refereed: &[(u8, [u8; 64])]) -> Differences {
+pub fn differences(given: &[Checksum], votes: &[&[Checksum]], refereed: &[(u8, Checksum)]) -> Differences {
     let mut out = Differences::default();
     for (place, hash) in given.iter().enumerate() {
         let known = refereed.iter().find(|(at, _)| usize::from(*at) == place);
         if let Some((_, right)) = known {
-            out.wrong |= hash != &Checksum::from_bytes(*right);
-        } else if votes.iter().any(|vote| vote.get(place).is_none_or(|other| other != hash.as_bytes())) {
+            out.wrong |= hash != right;
+        } else if votes.iter().any(|vote| vote.get(place).is_none_or(|other| other != hash)) {
             out.open.push(place as u8);
         }
     }
@@ -78,13 +78,13 @@ mod tests {
 
     #[test]
     fn exactly_the_leaves_that_differ_are_to_be_hashed() {
-        let (first, second) = ([[1; 64], [2; 64], [3; 64]], [[1; 64], [2; 64], [3; 64]]);
-        let votes: [&[[u8; 64]]; 2] = [&first, &second];
+        let (first, second) = ([hash(1), hash(2), hash(3)], [hash(1), hash(2), hash(3)]);
+        let votes: [&[Checksum]; 2] = [&first, &second];
         let all_alike = differences(&[hash(1), hash(2), hash(3)], &votes, &[]);
         assert_eq!(all_alike, Differences::default());
         let one = differences(&[hash(1), hash(9), hash(3)], &votes, &[]);
         assert_eq!(one, Differences { open: vec![1], wrong: false });
-        let known = differences(&[hash(1), hash(9), hash(3)], &votes, &[(1, [2; 64])]);
+        let known = differences(&[hash(1), hash(9), hash(3)], &votes, &[(1, hash(2))]);
         assert_eq!(known, Differences { open: vec![], wrong: true });
         assert!(is_right(|place| [hash(1), hash(2)].get(place).copied(), &[(1, hash(2))]));
         assert!(!is_right(|place| [hash(1), hash(2)].get(place).copied(), &[(1, hash(3))]));

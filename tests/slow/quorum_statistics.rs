@@ -33,8 +33,6 @@ struct Answers {
     lie: Vec<Checksum>,
     /// The leaves they lie on, one bit for each.
     wrong: u32,
-    /// Both again, as votes are stored: right, lie.
-    stored: [Vec<[u8; 64]>; 2],
 }
 
 impl Answers {
@@ -44,8 +42,7 @@ impl Answers {
         // Every second one, so that they do not stand together.
         let places: Vec<usize> = (0..wrong_leaves).map(|at| at * 2).collect();
         places.iter().for_each(|at| lie[*at] = wrong(&lie[*at]));
-        let stored = [&right, &lie].map(|answer| answer.iter().map(|hash| *hash.as_bytes()).collect());
-        Self { right, lie, wrong: places.iter().fold(0, |mask, at| mask | 1 << at), stored }
+        Self { right, lie, wrong: places.iter().fold(0, |mask, at| mask | 1 << at) }
     }
 }
 
@@ -67,7 +64,7 @@ fn one_unit(
     who: &mut u64,
 ) -> Agreed {
     let mut votes: Vec<(Voter, bool)> = Vec::with_capacity(quorum);
-    let mut refereed: Vec<(u8, [u8; 64])> = Vec::new();
+    let mut refereed: Vec<(u8, Checksum)> = Vec::new();
     let (mut first, mut referee_hashes) = (None, 0);
     loop {
         *who += 1;
@@ -79,8 +76,8 @@ fn one_unit(
             continue;
         }
         let given = if lies { &answers.lie } else { &answers.right };
-        let returned: Vec<&[[u8; 64]]> =
-            votes.iter().map(|(_, lies)| answers.stored[usize::from(*lies)].as_slice()).collect();
+        let stored = |lies: bool| if lies { &answers.lie } else { &answers.right };
+        let returned: Vec<&[Checksum]> = votes.iter().map(|(_, lies)| stored(*lies).as_slice()).collect();
         let differ = differences(given, &returned, &refereed);
         let mut wrong = differ.wrong;
         if !differ.open.is_empty() {
@@ -88,9 +85,8 @@ fn one_unit(
             let hashed: Vec<(u8, Checksum)> =
                 differ.open.iter().map(|place| (*place, answers.right[usize::from(*place)])).collect();
             wrong |= !is_right(|place| given.get(place).copied(), &hashed);
-            let stored = |lies: bool| if lies { &answers.lie } else { &answers.right };
             votes.retain(|(_, lies)| is_right(|place| stored(*lies).get(place).copied(), &hashed));
-            refereed.extend(hashed.iter().map(|(place, hash)| (*place, *hash.as_bytes())));
+            refereed.extend(&hashed);
         }
         if wrong {
             continue;

@@ -104,7 +104,7 @@ fn verify_stored(
             (SettleKind::Leaves { tree, range, damaged: damage.mask }, range.len(), accepted)
         }
         Claim::Interior { tree, level, index } => {
-            let hash = *result.result_hash.as_bytes();
+            let hash = result.result_hash;
             let bytes = if expected.pair { 128 } else { 64 };
             (SettleKind::Interior { tree, level, index, hash }, 1, HashWork::of([bytes]))
         }

@@ -103,9 +103,9 @@ fn count_votes(
     stale: Vec<WorkId>,
 ) -> Result<Count, SubmitError> {
     let votes: &[VoteRow] = group.map_or(&[], |group| &group.votes);
-    let known: &[(u8, [u8; 64])] = group.map_or(&[], |group| &group.refereed);
+    let known: &[(u8, Checksum)] = group.map_or(&[], |group| &group.refereed);
     let live: Vec<&VoteRow> = votes.iter().filter(|vote| !stale.contains(&vote.id)).collect();
-    let returned: Vec<&[[u8; 64]]> = live.iter().map(|vote| vote.leaves.as_slice()).collect();
+    let returned: Vec<&[Checksum]> = live.iter().map(|vote| vote.leaves.as_slice()).collect();
     let differ = differences(hashes, &returned, known);
     let mut refereed = known.iter().fold(0, |mask, (place, _)| mask | (1 << place));
     let mut ruling = Ruling { votes_seen: votes.len(), stale, ..Ruling::default() };
@@ -116,7 +116,7 @@ fn count_votes(
         refereed |= differ.open.iter().fold(0, |mask, place| mask | (1 << place));
         wrong |= !is_right(|place| hashes.get(place).copied(), &hashed);
         for vote in live {
-            if is_right(|place| vote.leaves.get(place).map(|hash| Checksum::from_bytes(*hash)), &hashed) {
+            if is_right(|place| vote.leaves.get(place).copied(), &hashed) {
                 continue;
             }
             if vote.data_digest == inspected.opened.data_digest {

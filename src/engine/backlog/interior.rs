@@ -121,7 +121,7 @@ pub(in crate::engine) fn stored_node(
     index: u64,
 ) -> Result<Option<Checksum>, StoreError> {
     if Some(level) != tile_level(shape) {
-        return Ok(reader.interior(tree, level, index)?.map(Checksum::from_bytes));
+        return reader.interior(tree, level, index);
     }
     let first = index << (TILE_ORDER - GROUP_ORDER);
     let groups = reader.groups(tree, first, if first + 1 < shape.groups() { 2 } else { 1 })?;

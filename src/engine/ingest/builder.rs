@@ -359,7 +359,7 @@ impl TreeBuilder {
             leaves: content.leaves,
             block_len: content.block_len,
             total_bytes: content.total_bytes,
-            root: *content.root.as_bytes(),
+            root: content.root,
         }));
         part
     }

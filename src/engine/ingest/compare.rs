@@ -88,7 +88,7 @@ impl<'i> Intake<'i> {
         let place = row.strategy.index();
         self.core.clients.count_server(place, HashReason::Ingest, builder.work[0]);
         self.core.clients.count_server(place, HashReason::Folding, builder.work[1]);
-        let root = if by_root { Checksum::from_bytes(row.root) } else { Checksum::ZERO };
+        let root = if by_root { row.root } else { Checksum::ZERO };
         let stored = Content { leaves: row.leaves, block_len: row.block_len, total_bytes: row.total_bytes, root };
         if matches!(&fed, Ok(Ok(content)) if *content == stored) {
             self.queue_renewals(&mut builder)?;

@@ -1,6 +1,7 @@
 //! Finished trees: their parents are folded and compared with the root, and the verdict is stored.
 //! A tree with a damaged row keeps no other tree.
 
+use crate::hash::Checksum;
 use crate::merkle::Shape;
 use crate::store::rows::{HashReason, HashWork, TreeRow, TreeState};
 use crate::store::{CHORE_ASSEMBLE, CHORE_FOLD, Command, Outcome, StoreError, TreeNumber};
@@ -19,13 +20,13 @@ use crate::engine::upkeep::report::UpkeepError;
 const PARENTS_PER_ROUND: u64 = 1 << 20;
 
 /// The new state of a tree, and its root if it was not known before.
-type Judgement = (TreeState, Option<[u8; 64]>);
+type Judgement = (TreeState, Option<Checksum>);
 
 /// What is to be stored of a tree whose leaves are all done.
 struct Verdict {
     tree: TreeNumber,
     to: TreeState,
-    root: Option<[u8; 64]>,
+    root: Option<Checksum>,
     name: String,
 }
 
@@ -130,7 +131,7 @@ fn judge_tree(core: &Core, tree: TreeNumber, row: &TreeRow) -> Result<Judgement,
         Ok((folds, root)) => {
             bump(&core.tallies.server_folds, folds);
             core.clients.count_server(row.strategy.index(), HashReason::Folding, HashWork::of_parents(folds, 0));
-            Ok((TreeState::Complete, (!row.strategy.knows_answers()).then(|| *root.as_bytes())))
+            Ok((TreeState::Complete, (!row.strategy.knows_answers()).then_some(root)))
         }
         Err(TreeError::Inconsistent { at, .. }) => {
             let what = format!("tree {:?} at level {}, index {}", row.name, at.level.0, at.index);

@@ -302,7 +302,7 @@ pub(in crate::engine) fn complete_again(core: &Core, tree: TreeNumber) -> Result
     let (folds, root) = stored::validate_row(core, tree, &row)?;
     core.clients.count_server(row.strategy.index(), HashReason::Folding, HashWork::of_parents(folds, 0));
     let (from, to) = (TreeState::Assembling, TreeState::Complete);
-    let root = Some(*root.as_bytes());
+    let root = Some(root);
     let outcomes = core.writer.write_bulk(vec![Command::SetTreeState { tree, from, to, root }])?;
     if matches!(outcomes.first(), Some(Outcome::Done { .. })) {
         core.queue.lock().complete(tree);

@@ -123,7 +123,7 @@ impl PouwEngine {
     /// be read.
     pub fn root(&self, name: &str) -> Result<Checksum, TreeError> {
         let (_, row) = stored::complete(self.core(), name)?;
-        Ok(Checksum::from_bytes(row.root))
+        Ok(row.root)
     }
 
     /// Returns the commitment to publish for a complete tree: leaves, lengths and root.
@@ -218,7 +218,7 @@ fn info(id: TreeNumber, row: TreeRow, counts: ProvenanceRow) -> TreeInfo {
         state: row.state,
         exposure: row.exposure,
         data: row.data,
-        root: complete.then(|| Checksum::from_bytes(row.root)),
+        root: complete.then_some(row.root),
         commitment: if complete { commitment(&row).digest().ok() } else { None },
         name: row.name,
     }

@@ -101,7 +101,7 @@ pub(in crate::engine) fn validate_row(
         None => root.finish(),
     };
     let known = row.strategy.knows_answers() || row.state == TreeState::Complete;
-    let root = found.filter(|found| !known || *found == Checksum::from_bytes(row.root));
+    let root = found.filter(|found| !known || *found == row.root);
     let root = root.ok_or_else(|| inconsistent(Position { level: Level(0), index: 0 }))?;
     validate_interior(core, tree, row, shape)?;
     Ok((shape.node_count() - shape.leaves(), root))
@@ -120,7 +120,7 @@ fn validate_interior(core: &Core, tree: TreeNumber, row: &TreeRow, shape: Shape)
         let mut index = 0;
         let mut check = |node: Checksum| -> Result<(), TreeError> {
             let stored = core.store.read()?.interior(tree, to, index)?;
-            if stored.is_some_and(|stored| Checksum::from_bytes(stored) != node) {
+            if stored.is_some_and(|stored| stored != node) {
                 let at = Position { level: Level(to), index };
                 return Err(TreeError::Inconsistent { name: row.name.clone(), at });
             }

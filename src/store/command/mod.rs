@@ -6,6 +6,7 @@ pub mod older;
 pub mod outcome;
 pub mod standings;
 
+use crate::hash::Checksum;
 use crate::merkle::AlignedRange;
 use crate::protocol::{ClientDigest, TreeHandle, WorkId};
 use crate::store::id::DebitKey;
@@ -44,7 +45,7 @@ pub enum Command {
         /// State it gets.
         to: TreeState,
         /// Its root, where that was not known at ingest or has changed.
-        root: Option<[u8; 64]>,
+        root: Option<Checksum>,
     },
     /// Note that the block data of a complete tree is gone, and remove up to `limit` interior nodes
     /// that clients had sent.
@@ -158,7 +159,7 @@ pub enum SettleKind {
         /// Index within the level.
         index: u64,
         /// The accepted hash.
-        hash: [u8; 64],
+        hash: Checksum,
     },
     /// Made-up work: nothing but consumption and credit.
     Synthetic,
@@ -281,5 +282,5 @@ pub struct FinishTree {
     /// Bytes in all leaves.
     pub total_bytes: u64,
     /// Root.
-    pub root: [u8; 64],
+    pub root: Checksum,
 }

@@ -254,9 +254,12 @@ impl Commands<'_> {
         let (id, client) = (self.draw.id(), self.draw.client());
         let kind = match (self.draw.below(8), strategy_of(tree)) {
             (0, _) => SettleKind::Synthetic,
-            (1, _) => {
-                SettleKind::Interior { tree, level: self.draw.below(2) as u8, index: self.draw.below(2), hash: [7; 64] }
-            }
+            (1, _) => SettleKind::Interior {
+                tree,
+                level: self.draw.below(2) as u8,
+                index: self.draw.below(2),
+                hash: Checksum::from_bytes([7; 64]),
+            },
             (_, Strategy::Redundant { quorum }) => SettleKind::Vote(Box::new(Vote {
                 tree,
                 range,
@@ -325,7 +328,7 @@ impl Commands<'_> {
                 leaves,
                 block_len: 8,
                 total_bytes: leaves * 8,
-                root: [9; 64],
+                root: Checksum::from_bytes([9; 64]),
             });
         }
         let first_group = if self.draw.one_in(10) { self.draw.below(3) } else { row.groups };
@@ -362,7 +365,12 @@ impl Commands<'_> {
                 };
                 // A tree whose leaves are not done stays as it is.
                 let from = if matches!(from, TreeState::Active | TreeState::Ingesting) { to } else { from };
-                Command::SetTreeState { tree, from, to, root: self.draw.one_in(2).then_some([3; 64]) }
+                Command::SetTreeState {
+                    tree,
+                    from,
+                    to,
+                    root: self.draw.one_in(2).then_some(Checksum::from_bytes([3; 64])),
+                }
             }
         }
     }

@@ -12,6 +12,7 @@ use super::{
     ClaimRow, CopyRow, DataPlace, Exposure, HashWork, Head, QuorumRow, StoreTotals, Strategy, StrategyAccount,
     Submitter, TreeRow, TreeState, UsefulnessAccount, VoteRow,
 };
+use crate::hash::Checksum;
 use crate::protocol::{ClientDigest, TreeHandle, WorkId};
 use crate::store::id::StoreId;
 
@@ -57,8 +58,8 @@ impl<T: Field + Copy + Default> Field for [T; 5] {
     }
 }
 
-/// Ids are their bytes.
-macro_rules! ids {
+/// Ids and hashes are their bytes.
+macro_rules! of_bytes {
     ($($name:ty),+) => {
         $(
             impl Field for $name {
@@ -74,7 +75,7 @@ macro_rules! ids {
     };
 }
 
-ids!(WorkId, TreeHandle, ClientDigest, StoreId);
+of_bytes!(WorkId, TreeHandle, ClientDigest, StoreId, Checksum);
 
 impl<A: Field, B: Field> Field for (A, B) {
     fn put<E: Encoder>(&self, to: &mut E) -> Result<(), EncodeError> {

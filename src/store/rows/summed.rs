@@ -8,6 +8,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{RowError, damaged};
+use crate::hash::Checksum;
 use crate::protocol::ClientDigest;
 
 /// A key of a table, as the checksum of its row has it.
@@ -149,7 +150,7 @@ pub fn encode_meta(key: &str, value: &[u8]) -> Vec<u8> {
 
 /// `interior-0`: a node accepted from a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NodeRow(pub [u8; 64]);
+pub struct NodeRow(pub Checksum);
 
 impl NodeRow {
     const TABLE: &'static str = "interior-0";
@@ -161,13 +162,13 @@ impl NodeRow {
     /// # Errors
     /// [`RowError`] if the bytes are not such a row.
     pub fn decode(key: (u64, u8, u64), bytes: &[u8]) -> Result<Self, RowError> {
-        opened_fixed(Self::TABLE, key, bytes).copied().map(Self)
+        opened_fixed(Self::TABLE, key, bytes).map(|hash| Self(Checksum::from_bytes(*hash)))
     }
 
     /// The stored bytes of the row with this key.
     pub fn encode(&self, key: (u64, u8, u64)) -> [u8; Self::LEN] {
         let mut out = [0; Self::LEN];
-        out[..64].copy_from_slice(&self.0);
+        out[..64].copy_from_slice(self.0.as_bytes());
         close(Self::TABLE, key, &mut out);
         out
     }
@@ -196,7 +197,7 @@ mod tests {
 
     #[test]
     fn any_changed_bit_and_any_other_length_is_found() {
-        let row = NodeRow([7; 64]);
+        let row = NodeRow(Checksum::from_bytes([7; 64]));
         let bytes = row.encode((1, 2, 3));
         assert_eq!(NodeRow::decode((1, 2, 3), &bytes), Ok(row));
         assert_eq!(NodeRow::decode((1, 2, 3), &[7; 64]), Ok(row), "of an older store");

@@ -4,6 +4,7 @@ use bincode::{Decode, Encode};
 
 use super::strategy::Strategy;
 use super::words::written_as_str;
+use crate::hash::Checksum;
 use crate::protocol::TreeHandle;
 
 /// The state of a tree.
@@ -117,7 +118,7 @@ pub struct TreeRow {
     /// Place in the queue: counts up with every ingest.
     pub order: u64,
     /// Root computed at ingest (zeroes while `Ingesting`).
-    pub root: [u8; 64],
+    pub root: Checksum,
     /// Groups whose hashes are stored; all of them once not `Ingesting`.
     pub groups: u64,
 }

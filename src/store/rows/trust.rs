@@ -3,6 +3,7 @@
 
 use super::summed::{TAIL, close, opened_fixed};
 use super::{LeafState, RowError, TileRow};
+use crate::hash::Checksum;
 use crate::merkle::{TILE_LEAVES, TILE_ORDER};
 use crate::policy::quorum::Voter;
 use crate::protocol::{ClientDigest, WorkId};
@@ -133,7 +134,7 @@ pub struct VoteRow {
     /// Digest of the data it was sent, as its token had it.
     pub data_digest: u64,
     /// Its leaf hashes in order.
-    pub leaves: Vec<[u8; 64]>,
+    pub leaves: Vec<Checksum>,
 }
 
 impl VoteRow {
@@ -151,7 +152,7 @@ pub struct QuorumRow {
     /// Engine time of the first vote, Unix milliseconds.
     pub since_ms: u64,
     /// Leaves the server has hashed because the votes differed: place in the range, hash.
-    pub refereed: Vec<(u8, [u8; 64])>,
+    pub refereed: Vec<(u8, Checksum)>,
     /// The votes, all alike on every leaf that was not refereed, and right on those that were.
     pub votes: Vec<VoteRow>,
 }

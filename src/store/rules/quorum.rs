@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 
 use super::settle::{Payee, Taken};
-use crate::hash::Checksum;
 use crate::merkle::{AlignedRange, TILE_LEAVES};
 use crate::policy::quorum::Voter;
 use crate::store::command::Settle;
@@ -51,7 +50,7 @@ impl<R: Txn> Batch<'_, R> {
                 at_ms: settle.at_ms,
                 strikes: vote.strikes,
                 data_digest: settle.data_digest,
-                leaves: vote.hashes.iter().map(|hash| *hash.as_bytes()).collect(),
+                leaves: vote.hashes.clone(),
             });
             self.put_quorum(key, &row)?;
             return Ok(Ok(Taken::AwaitsQuorum));
@@ -67,7 +66,7 @@ impl<R: Txn> Batch<'_, R> {
         let mut refereed = 0_u32;
         for (place, hash) in &row.refereed {
             if let Some(leaf) = hashes.get_mut(usize::from(*place)) {
-                *leaf = Checksum::from_bytes(*hash);
+                *leaf = *hash;
                 refereed |= 1 << place;
             }
         }
@@ -135,7 +134,7 @@ impl<R: Txn> Batch<'_, R> {
     fn rule(&mut self, row: &mut QuorumRow, ruling: &Ruling, at_ms: u64) -> Result<Vec<Voter>, StoreError> {
         for (place, hash) in &ruling.refereed {
             if row.refereed.iter().all(|(known, _)| known != place) {
-                row.refereed.push((*place, *hash.as_bytes()));
+                row.refereed.push((*place, *hash));
             }
         }
         let lies = row.votes.iter().filter(|vote| ruling.lies.contains(&vote.id));
@@ -204,7 +203,7 @@ impl<R: Txn> Batch<'_, R> {
         let mut liars = Vec::new();
         for vote in &row.votes {
             let honest = self.client(vote.client)?.strikes == vote.strikes;
-            let right = vote.leaves.iter().eq(hashes.iter().map(Checksum::as_bytes));
+            let right = vote.leaves == *hashes;
             if right && honest {
                 self.pay_vote(*tree, range, vote, *at_ms)?;
                 continue;

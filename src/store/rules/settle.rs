@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 
+use crate::hash::Checksum;
 use crate::merkle::{AlignedRange, TILE_LEAVES};
 use crate::protocol::{ClientDigest, WorkId};
 use crate::store::command::outcome::{Outcome, Refused};
@@ -51,7 +52,7 @@ impl<R: Txn> Batch<'_, R> {
             SettleKind::Audited(audited) => self.settle_audited(settle, audited)?,
             SettleKind::Vote(vote) => self.settle_vote(settle, vote)?,
             SettleKind::Interior { tree, level, index, hash } => {
-                self.settle_interior(settle, *tree, (*level, *index), hash)?
+                self.settle_interior(settle, *tree, (*level, *index), *hash)?
             }
             SettleKind::Synthetic => Ok(Taken::Counts(Progress::default(), (EntryKind::Synthetic, 0, 0, 0, 0))),
         };
@@ -187,7 +188,7 @@ impl<R: Txn> Batch<'_, R> {
         settle: &Settle,
         tree: u64,
         (level, index): (u8, u64),
-        hash: &[u8; 64],
+        hash: Checksum,
     ) -> Result<Result<Taken, Refused>, StoreError> {
         let Some(row) = self.tree(tree)? else {
             return Ok(Err(Refused::TreeGone));
@@ -202,7 +203,7 @@ impl<R: Txn> Batch<'_, R> {
         if self.rows.has(Interior, &key)? {
             return Ok(Err(Refused::NodeDone));
         }
-        self.rows.put(Interior, &key, &NodeRow(*hash))?;
+        self.rows.put(Interior, &key, &NodeRow(hash))?;
         let Some(row) = self.tree(tree)? else {
             return Ok(Err(Refused::TreeGone));
         };

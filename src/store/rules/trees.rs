@@ -1,6 +1,7 @@
 //! Trees from their first group to the last purged row.
 
 use super::fits::readable;
+use crate::hash::Checksum;
 use crate::merkle::{GROUP_LEAVES, Shape, TILE_LEAVES};
 use crate::store::command::outcome::{Outcome, Refused};
 use crate::store::command::{AddGroups, BeginTree, FinishTree};
@@ -52,7 +53,7 @@ impl<R: Txn> Batch<'_, R> {
                 done: 0,
                 interior_done: 0,
                 order,
-                root: [0; 64],
+                root: Checksum::ZERO,
                 groups: 0,
             },
         );
@@ -147,7 +148,7 @@ impl<R: Txn> Batch<'_, R> {
         &mut self,
         tree: u64,
         (from, to): (TreeState, TreeState),
-        root: Option<[u8; 64]>,
+        root: Option<Checksum>,
     ) -> Result<Outcome, StoreError> {
         let Some(row) = self.tree(tree)? else {
             return Ok(Outcome::Refused(Refused::TreeGone));

@@ -8,8 +8,8 @@ use crate::support::house::config;
 use crate::support::store_plant;
 use crate::support::store_plant::{
     BLOCKS, CHORES, CLIENTS, CONSUMED, DEBITS, HANDLES, HASHES, INTERIOR, LEDGER, LENGTHS, META, NAMES, READY,
-    RECEIPTS, SOURCES, SUMS, TILES, TREES, edit_client, edit_entry, edit_head, edit_tree, expect, forge_entry, plant,
-    set_leaf,
+    RECEIPTS, SOURCES, SUMS, TILES, TREES, edit_client, edit_entry, edit_head, edit_tree, expect, flip, forge_entry,
+    plant, set_leaf,
 };
 use crate::support::work::{cut, pattern, work};
 use pouw::hash::Checksum;
@@ -112,7 +112,7 @@ fn a_damaged_tree_row_is_found() {
     state("trees-0 row 3: UnexpectedEnd", |txn| drop(txn.open_table(TREES).unwrap().insert(CUT, &[0, 1, 2][..])));
     state("trees-0 row 3: 31 leaves done", |txn| edit_tree(txn, CUT, |row| row.done -= 1));
     state("trees-0 row 3: it is Active with 201 of 201", |txn| edit_tree(txn, CUT, |row| row.done = row.leaves));
-    state("trees-0 row 3: its leaves do not fold to its root", |txn| edit_tree(txn, CUT, |row| row.root[5] ^= 1));
+    state("trees-0 row 3: its leaves do not fold to its root", |txn| edit_tree(txn, CUT, |row| flip(&mut row.root, 5)));
     state("trees-0 row 0: it is Assembling, but chores-0 lacks (1, 0)", |txn| {
         edit_tree(txn, FOLDING, |row| row.state = TreeState::Assembling)
     });

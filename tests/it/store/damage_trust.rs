@@ -6,7 +6,7 @@ use crate::support::clients::{HIGH, answer, apart, blocks, names, options, wrong
 use crate::support::house::House;
 use crate::support::store_plant;
 use crate::support::store_plant::{
-    CLAIMS, DAMAGED, DOUBTED, Files, HASHES, LEDGER, META, PROVENANCE, QUORUMS, SUSPECTS, edit_head, edit_tree,
+    CLAIMS, DAMAGED, DOUBTED, Files, HASHES, LEDGER, META, PROVENANCE, QUORUMS, SUSPECTS, edit_head, edit_tree, flip,
     forge_entry, set_leaf,
 };
 use pouw::hash::{Checksum, sha3_512};
@@ -320,14 +320,14 @@ fn votes_that_cannot_stand_together_are_found() {
     edit(32, "its quorum is complete", &|row| row.votes.push(other(row)));
     edit(32, "it has no votes", &|row| row.votes.clear());
     edit(32, "a vote is for another number of leaves", &|row| row.votes[0].leaves.truncate(31));
-    edit(64, "a vote differs from the server's own hash", &|row| row.votes[0].leaves[3][0] ^= 1);
-    edit(64, "a vote differs from the server's own hash", &|row| row.refereed[1].1[0] ^= 1);
+    edit(64, "a vote differs from the server's own hash", &|row| flip(&mut row.votes[0].leaves[3], 0));
+    edit(64, "a vote differs from the server's own hash", &|row| flip(&mut row.refereed[1].1, 0));
     let edit = |what: &str, edit: &dyn Fn(&mut QuorumRow)| {
         exactly(&[&format!("quorums-0 row (3, 0): {what}")], |txn| edit_quorum(txn, (THREE, 0), edit));
     };
     edit("two votes are of one client or network", &|row| row.votes[1].client = row.votes[0].client);
     edit("two votes are of one client or network", &|row| row.votes[1].network = row.votes[0].network);
-    edit("its votes differ", &|row| row.votes[1].leaves[31][63] ^= 1);
+    edit("its votes differ", &|row| flip(&mut row.votes[1].leaves[31], 63));
     // A range of which only the server has said something is sound.
     exactly(&[], |txn| edit_quorum(txn, (PAIRS, 64), |row| row.votes.clear()));
 }
@@ -385,7 +385,7 @@ fn hashes_of_clients_that_do_not_fold_are_found() {
     exactly(&[&format!("hashes-0 row (0, 1): {fold}")], |txn| edit(txn, (AUDITED, 1), &|row| row.top = Checksum::ZERO));
     exactly(&[&format!("hashes-0 row (0, 4): {fold}")], |txn| edit(txn, (AUDITED, 4), &|row| row.top = sha3_512(b"")));
     exactly(&["trees-0 row 1: its leaves do not fold to its root"], |txn| {
-        edit_tree(txn, WHOLE, |row| row.root[3] ^= 1)
+        edit_tree(txn, WHOLE, |row| flip(&mut row.root, 3))
     });
     exactly(&[&format!("hashes-0 row (1, 0): {fold}")], |txn| {
         edit(txn, (WHOLE, 0), &|row| row.leaves[3] = Checksum::ZERO)

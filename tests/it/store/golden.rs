@@ -81,7 +81,7 @@ fn tree_row() -> TreeRow {
         done: 250,
         interior_done: 251,
         order: 70_000,
-        root: fill(0x40),
+        root: Checksum::from_bytes(fill(0x40)),
         groups: 19,
     }
 }
@@ -139,9 +139,14 @@ fn quorum_row() -> QuorumRow {
         at_ms: 1_700_000_000_001,
         strikes: 1,
         data_digest: 0x0102_0304_0506_0708,
-        leaves: vec![fill(0x80), fill(0x40)],
+        leaves: vec![Checksum::from_bytes(fill(0x80)), Checksum::from_bytes(fill(0x40))],
     };
-    QuorumRow { order: 1, since_ms: 1_700_000_000_000, refereed: vec![(1, fill(0x40))], votes: vec![vote] }
+    QuorumRow {
+        order: 1,
+        since_ms: 1_700_000_000_000,
+        refereed: vec![(1, Checksum::from_bytes(fill(0x40)))],
+        votes: vec![vote],
+    }
 }
 
 /// The numbers 1 to 115, in the order of the fields.
@@ -194,7 +199,7 @@ fn rows_of_fixed_size_are_plain_bytes_a_mark_and_a_checksum() {
     tile.set(31, LeafState::Damaged);
     golden(tile.encode(PAIR), "1032540600000000 0000000000005060 01 c0927c47d0ff4668");
     golden(
-        NodeRow(fill(0x40)).encode((3, 2, 1)),
+        NodeRow(Checksum::from_bytes(fill(0x40))).encode((3, 2, 1)),
         "404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f
          606162636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f 01 010b60f63a588050",
     );
@@ -427,7 +432,7 @@ fn rows_of_older_stores_are_read() {
     assert_eq!(StandingRow::decode(ID, &older(&standing_row().encode(ID))), Ok(standing_row()));
     let provenance = ProvenanceRow { known: 1, agreed: 2, audited: 3, doubted: 4, damaged: 5 };
     assert_eq!(ProvenanceRow::decode(SEQ, &older(&provenance.encode(SEQ))), Ok(provenance));
-    assert_eq!(NodeRow::decode((3, 2, 1), &[5; 64]), Ok(NodeRow([5; 64])));
+    assert_eq!(NodeRow::decode((3, 2, 1), &[5; 64]), Ok(NodeRow(Checksum::from_bytes([5; 64]))));
     assert_eq!(meta_bytes("store", &[5; 16]), Ok([5; 16]));
     assert_eq!(unseal("trees-0", SEQ, &older_sealed(&seal("trees-0", SEQ, &tree_row()).unwrap())), Ok(tree_row()));
     assert_eq!(unseal("meta-0", "head", &older_sealed(&seal("meta-0", "head", &head()).unwrap())), Ok(head()));
@@ -452,7 +457,7 @@ fn a_changed_bit_another_length_or_another_key_is_refused_in_every_row() {
         row(ledger_row().encode(SEQ), LedgerRow::decode, seqs),
         row(standing_row().encode(ID), StandingRow::decode, ids),
         row(ProvenanceRow::default().encode(SEQ), ProvenanceRow::decode, seqs),
-        row(NodeRow([0; 64]).encode((3, 2, 1)), NodeRow::decode, [(3, 2, 1), (3, 1, 2)]),
+        row(NodeRow(Checksum::ZERO).encode((3, 2, 1)), NodeRow::decode, [(3, 2, 1), (3, 1, 2)]),
         row(encode_meta("boot", &[0; 8]), |key: &str, bytes| meta_bytes::<8>(key, bytes), ["boot", "store"]),
         row(seal("trees-0", SEQ, &tree_row()).unwrap(), |key, raw| unseal::<TreeRow>("trees-0", key, raw), seqs),
         row(
@@ -539,7 +544,7 @@ impl Arbitrary for Rows {
                 data: *g.choose(&places).unwrap(),
                 state: *g.choose(&states).unwrap(),
                 strategy: *g.choose(&strategies).unwrap(),
-                root: fill(a as u8),
+                root: Checksum::from_bytes(fill(a as u8)),
                 ..tree_row()
             },
             client: ClientRow { balance: a, last_seq: b, accepted: c, strikes: d, updated_ms: a ^ b },
@@ -589,7 +594,7 @@ fn quorum_of([a, b, c, d]: [u64; 4]) -> QuorumRow {
         at_ms: b,
         strikes: c,
         nodes: d as u32,
-        leaves: vec![fill(a as u8); 1 + (b % 32) as usize],
+        leaves: vec![Checksum::from_bytes(fill(a as u8)); 1 + (b % 32) as usize],
         ..quorum_row().votes[0].clone()
     };
     QuorumRow { order: a as u8, since_ms: b, votes: vec![vote; (c % 8) as usize], ..quorum_row() }

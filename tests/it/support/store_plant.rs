@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use pouw::PouwEngine;
+use pouw::hash::Checksum;
 use pouw::internal::store::rows::{ClientRow, GroupRow, Head, LedgerRow, TreeRow, seal, unseal};
 use pouw::protocol::ClientDigest;
 use redb::{Database, TableDefinition, WriteTransaction};
@@ -177,6 +178,13 @@ pub fn edit_client(txn: &WriteTransaction, edit: impl FnOnce(&mut ClientRow)) {
     };
     edit(&mut row);
     table.insert(key.as_bytes(), seal("clients-0", key, &row).unwrap().as_slice()).unwrap();
+}
+
+/// Changes one bit of a byte.
+pub fn flip(hash: &mut Checksum, byte: usize) {
+    let mut bytes = *hash.as_bytes();
+    bytes[byte] ^= 1;
+    *hash = Checksum::from_bytes(bytes);
 }
 
 /// In the form of older stores, so that any state can be planted.

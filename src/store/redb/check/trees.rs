@@ -120,7 +120,7 @@ impl Checker<'_> {
         }
         self.sums_left_over(tree, row)?;
         let rooted = row.strategy.knows_answers() || row.state == TreeState::Complete;
-        if whole && rooted && tops.finish() != Some(Checksum::from_bytes(row.root)) {
+        if whole && rooted && tops.finish() != Some(row.root) {
             self.find(format!("trees-0 row {tree}: its leaves do not fold to its root"));
         }
         if whole && layout.known && layout.bytes != row.total_bytes {
@@ -274,7 +274,7 @@ impl Checker<'_> {
     fn interior_node(&mut self, key: (u64, u8, u64), node: &Checksum) -> Result<(), StoreError> {
         let stored = self.state.interior.get(key).db()?;
         // As is one of these.
-        let other = |found: NodeRow| found.0 != *node.as_bytes();
+        let other = |found: NodeRow| found.0 != *node;
         if stored.is_some_and(|raw| Interior::decode(&key, raw.value()).is_ok_and(other)) {
             self.find(format!("interior-0 row {key:?}: not the hash of its children"));
         }

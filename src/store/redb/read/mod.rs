@@ -16,6 +16,7 @@ use redb::ReadableTableMetadata;
 
 use super::open::Store;
 use super::transaction::Snapshot;
+use crate::hash::Checksum;
 use crate::merkle::AlignedRange;
 use crate::protocol::{ClientDigest, TreeHandle};
 use crate::store::error::StoreError;
@@ -293,7 +294,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
-    pub fn interior(&self, tree: TreeNumber, level: u8, index: u64) -> Result<Option<[u8; 64]>, StoreError> {
+    pub fn interior(&self, tree: TreeNumber, level: u8, index: u64) -> Result<Option<Checksum>, StoreError> {
         self.rows.look(|txn| {
             let table = txn.open_table(Interior::DEFINITION).db()?;
             let key = (tree, level, index);
