@@ -16,7 +16,6 @@
 
 mod command;
 mod error;
-mod id;
 #[cfg(test)]
 mod memory;
 #[cfg(feature = "testing")]
@@ -63,10 +62,10 @@ pub use command::outcome::{Outcome, Refused};
 pub use command::standings::PutStandings;
 pub use command::{AddGroups, BeginTree, Command, Debit, FinishTree, Refuse, Settle, SettleKind};
 pub use error::{CommitFailure, StoreError};
-pub use id::{DebitKey, StoreId};
 #[cfg(feature = "testing")]
 pub use mistakes::StoreMistake;
 pub(crate) use random::random;
+pub use rows::{DebitKey, StoreId};
 pub use schema::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, CHUNK_BYTES, FIRST_ID, FORMAT_VERSION, NO_ENTRY,
     PRIORITY_FRESH, PRIORITY_PARTIAL, RangeKey, TokenKey, TreeNumber, VOTED,

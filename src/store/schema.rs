@@ -37,10 +37,9 @@
 //!                                                    the stores of the first build
 //! ```
 
-use super::id::DebitKey;
 use super::rows::{
-    ClaimRow, ClientRow, GroupRow, LedgerRow, LengthRow, NodeRow, ProvenanceRow, QuorumRow, SourceRow, StandingRow,
-    SumRow, TileRow, TreeRow,
+    ClaimRow, ClientRow, DebitKey, GroupRow, LedgerRow, LengthRow, NodeRow, ProvenanceRow, QuorumRow, SourceRow,
+    StandingRow, SumRow, TileRow, TreeRow,
 };
 use super::table::{Steps, Table, tables};
 use crate::protocol::{ClientDigest, TreeHandle, WorkId};

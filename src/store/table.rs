@@ -1,8 +1,7 @@
 //! What a table of the [schema](super::schema) is: a name, keys in their order, and rows that have
 //! stored bytes.
 
-use super::id::DebitKey;
-use super::rows::RowError;
+use super::rows::{DebitKey, RowError};
 use crate::protocol::{ClientDigest, TreeHandle, WorkId};
 
 /// A table of the schema.

@@ -2,8 +2,7 @@
 
 use crate::hash::Checksum;
 use crate::protocol::{TreeHandle, WorkId};
-use crate::store::id::DebitKey;
-use crate::store::rows::StoreTotals;
+use crate::store::rows::{DebitKey, StoreTotals};
 use crate::store::schema::TreeNumber;
 
 /// A change of rows that are damaged, or that nothing refers to.

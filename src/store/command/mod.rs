@@ -9,9 +9,8 @@ pub mod standings;
 use crate::hash::Checksum;
 use crate::merkle::AlignedRange;
 use crate::protocol::{ClientDigest, TreeHandle, WorkId};
-use crate::store::id::DebitKey;
 use crate::store::rows::{
-    DataPlace, Exposure, GroupRow, HashWork, LengthRow, ScrubRow, Strategy, TreeState, UsefulnessAccount,
+    DataPlace, DebitKey, Exposure, GroupRow, HashWork, LengthRow, ScrubRow, Strategy, TreeState, UsefulnessAccount,
 };
 use crate::store::schema::{TokenKey, TreeNumber};
 

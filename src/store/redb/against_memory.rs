@@ -14,11 +14,11 @@ use crate::store::command::mend::{Derived, Mend, Regroup};
 use crate::store::command::older::{OlderRow, place};
 use crate::store::command::standings::PutStandings;
 use crate::store::command::{AddGroups, BeginTree, Command, Debit, FinishTree, Refuse, Settle, SettleKind};
-use crate::store::id::DebitKey;
 use crate::store::memory::{InMemory, Tables};
 use crate::store::port::{Rows, View};
 use crate::store::rows::{
-    DataPlace, Exposure, GroupRow, HashWork, Head, LengthRow, ScrubRow, StandingRow, Strategy, TreeRow, TreeState,
+    DataPlace, DebitKey, Exposure, GroupRow, HashWork, Head, LengthRow, ScrubRow, StandingRow, Strategy, TreeRow,
+    TreeState,
 };
 use crate::store::rules::run;
 use crate::store::rules::state::{Effects, WriterState};

@@ -22,12 +22,11 @@ use super::options::Identity;
 use super::transaction::{Changing, NotCommitted, NotWritten, Snapshot, kept_in, let_go};
 use crate::guard::contained;
 use crate::store::error::StoreError;
-use crate::store::id::StoreId;
 #[cfg(feature = "testing")]
 use crate::store::mistakes::StoreMistake;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::tables::InRedb;
-use crate::store::rows::{CopyRow, MetaRow, encode_meta};
+use crate::store::rows::{CopyRow, MetaRow, StoreId, encode_meta};
 use crate::store::schema::{self, Blocks, Meta, Sources, Sums, each_state_table};
 
 /// Bytes of rows in one transaction of the copy, roughly.

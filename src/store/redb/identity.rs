@@ -10,10 +10,9 @@ use super::file::{Seen, open_file, open_unchanged, panic_is_damage};
 use super::generation::{Generation, Marks, mismatch};
 use super::options::StoreOptions;
 use crate::store::error::StoreError;
-use crate::store::id::StoreId;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::tables::InRedb;
-use crate::store::rows::{Head, MetaRow, meta_bytes};
+use crate::store::rows::{Head, MetaRow, StoreId, meta_bytes};
 use crate::store::schema::{FORMAT_VERSION, Meta};
 
 /// The label of one file.

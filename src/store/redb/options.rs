@@ -1,9 +1,8 @@
 //! The options of a store, and the ids that an open one has.
 
 #[cfg(feature = "testing")]
-use crate::store::id::StoreId;
 use crate::store::mistakes::StoreMistake;
-use crate::store::rows::CopyRow;
+use crate::store::rows::{CopyRow, StoreId};
 
 /// Sizes of a store's page caches.
 ///

@@ -4,7 +4,7 @@ use redb::{Key, ReadOnlyTable, ReadTransaction, TableDefinition, TableError, Val
 
 use crate::protocol::{ClientDigest, TreeHandle, WorkId};
 use crate::store::error::StoreError;
-use crate::store::id::DebitKey;
+use crate::store::rows::DebitKey;
 use crate::store::schema::{ADDED, TokenKey};
 use crate::store::table::{Blob, Steps, Table, TableKey};
 

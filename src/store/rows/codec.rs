@@ -9,12 +9,11 @@ use bincode::error::{AllowedEnumVariants, DecodeError, EncodeError};
 use bincode::{Decode, Encode};
 
 use super::{
-    ClaimRow, CopyRow, DataPlace, Exposure, HashWork, Head, QuorumRow, StoreTotals, Strategy, StrategyAccount,
+    ClaimRow, CopyRow, DataPlace, Exposure, HashWork, Head, QuorumRow, StoreId, StoreTotals, Strategy, StrategyAccount,
     Submitter, TreeRow, TreeState, UsefulnessAccount, VoteRow,
 };
 use crate::hash::Checksum;
 use crate::protocol::{ClientDigest, TreeHandle, WorkId};
-use crate::store::id::StoreId;
 
 /// `meta-0` under `account`: totals of offloaded work, by strategy. No row: no counts yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

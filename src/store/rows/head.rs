@@ -1,6 +1,6 @@
 //! The counters of a store, and where a copy came from.
 
-use crate::store::id::StoreId;
+use super::id::StoreId;
 
 /// `meta-0` under `copy-of`: the store that this one was copied from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,9 +3,8 @@
 
 use crate::protocol::{ClientDigest, WorkId};
 use crate::store::error::StoreError;
-use crate::store::id::DebitKey;
 use crate::store::port::Txn;
-use crate::store::rows::{EntryKind, Head, LedgerRow, RowError, TreeRow, TreeState, damaged};
+use crate::store::rows::{DebitKey, EntryKind, Head, LedgerRow, RowError, TreeRow, TreeState, damaged};
 use crate::store::schema::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, Chores, Consumed, Debits, Followed, Ledger, NO_ENTRY,
     Receipts, Suspects,

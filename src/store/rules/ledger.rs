@@ -7,9 +7,8 @@ use crate::protocol::ClientDigest;
 use crate::store::command::Debit;
 use crate::store::command::outcome::{Outcome, Refused};
 use crate::store::error::StoreError;
-use crate::store::id::DebitKey;
 use crate::store::port::{Txn, View};
-use crate::store::rows::{ClientRow, EntryKind, Head, LedgerRow};
+use crate::store::rows::{ClientRow, DebitKey, EntryKind, Head, LedgerRow};
 use crate::store::schema::{Clients, Debits, Followed, Ledger, Receipts};
 
 use super::batch::Batch;

@@ -9,9 +9,8 @@ use crate::protocol::WorkId;
 use crate::store::command::mend::{Derived, Mend, Regroup};
 use crate::store::command::outcome::{Outcome, Refused};
 use crate::store::error::StoreError;
-use crate::store::id::DebitKey;
 use crate::store::port::{RowsMut, Txn};
-use crate::store::rows::{GroupRow, LeafState, ProvenanceRow, TreeState};
+use crate::store::rows::{DebitKey, GroupRow, LeafState, ProvenanceRow, TreeState};
 use crate::store::schema::{
     CHORE_PURGE, Chores, Damaged, Debits, Doubted, Handles, Hashes, Names, Provenance, Ready, Receipts, Tiles, Trees,
 };

@@ -12,11 +12,10 @@ use crate::merkle::TILE_LEAVES;
 use crate::protocol::{TreeHandle, WorkId};
 use crate::store::command::mend::Derived;
 use crate::store::error::StoreError;
-use crate::store::id::DebitKey;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::read::Reader;
 use crate::store::redb::tables::{InRedb, RedbKey as _, known};
-use crate::store::rows::{DataPlace, EntryKind, Head, LeafState, ProvenanceRow, TreeRow, TreeState};
+use crate::store::rows::{DataPlace, DebitKey, EntryKind, Head, LeafState, ProvenanceRow, TreeRow, TreeState};
 use crate::store::rules::fits::{chore, leads_to_entry, readable};
 use crate::store::schema::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, Chores, Damaged, Debits, Doubted, Handles, Hashes, Ledger, Names,

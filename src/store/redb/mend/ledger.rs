@@ -9,12 +9,11 @@ use super::{Mend, Mender};
 use crate::protocol::WorkId;
 use crate::store::command::Command;
 use crate::store::error::StoreError;
-use crate::store::id::DebitKey;
 use crate::store::redb::check::LedgerSums;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::read::Reader;
 use crate::store::redb::tables::InRedb;
-use crate::store::rows::{Head, StoreTotals};
+use crate::store::rows::{DebitKey, Head, StoreTotals};
 use crate::store::schema::{Debits, Ledger, Receipts};
 use crate::store::table::Table;
 

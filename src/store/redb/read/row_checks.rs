@@ -4,11 +4,10 @@ use super::verify::{IsOlder, Looks};
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
 use crate::protocol::{ClientDigest, TreeHandle, WorkId};
 use crate::store::error::StoreError;
-use crate::store::id::DebitKey;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::tables::{InRedb, RedbKey as _};
 use crate::store::rows::{
-    AccountRow, ClaimRow, ClientRow, CopyRow, DataPlace, EntryKind, LeafState, LedgerRow, LengthRow, MetaRow,
+    AccountRow, ClaimRow, ClientRow, CopyRow, DataPlace, DebitKey, EntryKind, LeafState, LedgerRow, LengthRow, MetaRow,
     ProvenanceRow, StandingRow, TileRow, TreeRow, TreeState, check_sealed, damaged, is_older, is_older_sealed,
     meta_bytes, range_end,
 };

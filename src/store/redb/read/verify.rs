@@ -8,14 +8,13 @@ use redb::{Key, ReadOnlyTable, TableDefinition, TableHandle, Value};
 use crate::protocol::{ClientDigest, TreeHandle, WorkId};
 use crate::store::command::older::{OlderRow, place};
 use crate::store::error::StoreError;
-use crate::store::id::DebitKey;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::open::Store;
 use crate::store::redb::read::Reader;
 use crate::store::redb::seek::is_of_a_place;
 use crate::store::redb::tables::{InRedb, RedbKey as _, known};
 use crate::store::redb::transaction::Snapshot;
-use crate::store::rows::Head;
+use crate::store::rows::{DebitKey, Head};
 use crate::store::schema::{
     Chores, Claims, Clients, Consumed, Damaged, Debits, Doubted, Followed, Handles, Hashes, Interior, Ledger, Lengths,
     Meta, Names, Provenance, Quorums, Ready, Receipts, Sources, Standings, Sums, Suspects, Tiles, TokenKey, TreeNumber,
