@@ -62,7 +62,7 @@ pub use answers::token::Inspected;
 pub use backup::{BackupError, BackupReport, CopyOf};
 pub use checked::ConfigError;
 #[cfg(feature = "gate")]
-pub(crate) use checked::{MS_MAX, POSITIVE, check as check_setting, check_time, whole_ms};
+pub(crate) use checked::{Bounded, MS_MAX, POSITIVE, check as check_setting, check_time, settings, whole_ms};
 pub use clients::response_times::ResponseTimes;
 pub use clock::{Clock, FakeClock, SystemClock};
 pub use config::{AwardBasis, Config, ConfigBuilder};
