@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::engine::{Bounded, ConfigError, MS_MAX, POSITIVE, settings};
 use crate::gate::request::identity::{IdentifierStrategy, IdentityRules};
 use crate::policy::window::WindowRules;
 
@@ -42,93 +43,95 @@ pub struct GateConfig {
     pub(in crate::gate) windows: Vec<WindowRules>,
 }
 
-/// A builder of [`GateConfig`]; [`GateConfigBuilder::build`] checks the settings.
-///
-/// # Examples
-///
-/// An error names the setting, its value and the rule:
-///
-/// ```
-/// let error = pouw::GateConfig::builder().trusted_proxy("10.0.0.0/33").build().unwrap_err();
-/// assert_eq!((error.field, &*error.value), ("trusted_proxies", "10.0.0.0/33"));
-/// assert_eq!(error.rule, "it is a network as ADDRESS/BITS, like 10.0.0.0/8");
-/// ```
-#[derive(Clone)]
-#[must_use]
-pub struct GateConfigBuilder {
-    /// The default policy is the first.
-    pub(in crate::gate) policies: Vec<Policy>,
-    pub(in crate::gate) exempt_routes: Vec<String>,
-    pub(in crate::gate) identifier_strategy: IdentifierStrategy,
-    pub(in crate::gate) ipv6_prefix: u8,
-    pub(in crate::gate) trusted_proxies: Vec<IpNet>,
-    /// The first text that is not a network.
-    pub(in crate::gate) no_network: Option<String>,
-    pub(in crate::gate) ratelimit_draft: RateLimitDraft,
-    /// Empty for none.
-    pub(in crate::gate) challenge_page: String,
-    pub(in crate::gate) circuit_breaker_threshold: u32,
-    pub(in crate::gate) circuit_breaker_probe_interval: Duration,
-    pub(in crate::gate) fallback_behavior: FallbackBehavior,
-    pub(in crate::gate) security_alert_threshold: u32,
-    pub(in crate::gate) reputation_difficulty_threshold: f64,
-    pub(in crate::gate) reputation_exemption_threshold: f64,
-    /// Per client in the default window; `None` is the default policy's limit.
-    pub(in crate::gate) paid_admissions_per_window: Option<u32>,
-    pub(in crate::gate) paid_admissions_per_prefix: Option<u32>,
-    pub(in crate::gate) paid_admissions_in_all: u32,
-    pub(in crate::gate) bytes_per_minute: u64,
-    pub(in crate::gate) prefix_bytes_per_minute: u64,
-    pub(in crate::gate) bytes_per_second: u64,
-    pub(in crate::gate) bytes_in_flight: u64,
-    pub(in crate::gate) open_challenges: OpenChallenges,
-    pub(in crate::gate) tracked_clients_max: usize,
-    pub(in crate::gate) body_limit_bytes: usize,
-    pub(in crate::gate) buffered_bytes_max: usize,
-    pub(in crate::gate) body_timeout: Duration,
-    pub(in crate::gate) write_timeout: Duration,
-    pub(in crate::gate) synthetic: bool,
-    pub(in crate::gate) shadow: bool,
-    pub(in crate::gate) judge_threads: usize,
-    pub(in crate::gate) waiting_answers_max: usize,
+settings! {
+    /// A builder of [`GateConfig`]; [`GateConfigBuilder::build`] checks the settings.
+    ///
+    /// # Examples
+    ///
+    /// An error names the setting, its value and the rule:
+    ///
+    /// ```
+    /// let error = pouw::GateConfig::builder().trusted_proxy("10.0.0.0/33").build().unwrap_err();
+    /// assert_eq!((error.field, &*error.value), ("trusted_proxies", "10.0.0.0/33"));
+    /// assert_eq!(error.rule, "it is a network as ADDRESS/BITS, like 10.0.0.0/8");
+    /// ```
+    #[derive(Clone)]
+    #[must_use]
+    pub struct GateConfigBuilder with pub(in crate::gate) fields {
+        // The default policy is the first.
+        policies: Vec<Policy> =
+            vec![Policy::new("default", DEFAULT_LIMIT, Duration::from_millis(DEFAULT_WINDOW_MS))],
+        exempt_routes: Vec<String> = Vec::new(),
+        trusted_proxies: Vec<IpNet> = Vec::new(),
+        // The first text that is not a network.
+        no_network: Option<String> = None,
+        // Empty for none.
+        challenge_page: String = String::new(),
+        // Per client in the default window; `None` is the default policy's limit.
+        paid_admissions_per_window: Option<u32> = None,
+        paid_admissions_per_prefix: Option<u32> = None,
+        open_challenges: OpenChallenges = OpenChallenges { by_address: 4, by_name: 1 },
+    }
+
+    settings:
+    /// How clients are identified; default by user, else by address.
+    identifier_strategy(strategy: IdentifierStrategy) = IdentifierStrategy::UserOrIp;
+    /// Leading bits of an IPv6 address that identify one client, 16 to 128; default 64.
+    ipv6_prefix(bits: u8) = 64, in 16..=128, "it must be from 16 to 128";
+    /// Form of the IETF's headers; default that of version 8 and later.
+    ratelimit_draft(draft: RateLimitDraft) = RateLimitDraft::Draft8;
+    /// Failures of the store in a row that open the breaker, 1 or more; default 10.
+    circuit_breaker_threshold(failures: u32) = 10, in 1.., "it must be 1 or more";
+    /// What to do when a window outside the process cannot be reached; default: use those in
+    /// memory.
+    fallback_behavior(behavior: FallbackBehavior) = FallbackBehavior::InMemory;
+    /// Failures of one client in a row that raise an alert, 0 for never; default 5.
+    security_alert_threshold(failures: u32) = 5;
+    /// Clients with at least this reputation get work one tier lower; a finite number, 0 or more;
+    /// default 0.7.
+    reputation_difficulty_threshold(reputation: f64) = 0.7, by check_difficulty_threshold;
+    /// Clients with at least this reputation get a 429 without work; a finite number, 0 or more;
+    /// default 0.95; 1.1 switches this off.
+    reputation_exemption_threshold(reputation: f64) = 0.95, by check_exemption_threshold;
+    /// Requests admitted by work in a default window: all clients together, up to 1 000 000;
+    /// default 1 000 000.
+    paid_admissions_in_all(admissions: u32) = 1_000_000, by check_ceilings;
+    /// Bytes of challenges sent to one client in a minute; default 2 MiB.
+    bytes_per_minute(bytes: u64) = 2 << 20;
+    /// The same for one network prefix; default 16 MiB.
+    prefix_bytes_per_minute(bytes: u64) = 16 << 20;
+    /// The same for all together, in a second; default 16 MiB.
+    bytes_per_second(bytes: u64) = 16 << 20;
+    // Checked with the engine's settings: `GateConfig::fits`.
+    /// Bytes of challenges being sent at one time, at least one of the engine's largest units,
+    /// encoded; default 64 MiB.
+    bytes_in_flight(bytes: u64) = 64 << 20;
+    /// Clients remembered at once, 1 000 to 16 777 216; default 1 000 000.
+    tracked_clients_max(clients: usize) = 1_000_000, in 1_000..=16_777_216, "it must be from 1000 to 16777216";
+    /// Maximum bytes of a body that may contain a result, 16 KiB to 64 MiB; default 256 KiB.
+    body_limit_bytes(bytes: usize) = 256 << 10, in 16 << 10..=64 << 20, "it must be from 16384 to 67108864";
+    /// Maximum bytes of all such bodies together, at least `body_limit_bytes`; default 64 MiB.
+    buffered_bytes_max(bytes: usize) = 64 << 20, by check_buffered_bytes;
+    /// Time between probes of an open breaker, 1 ms or more; default 30 seconds.
+    circuit_breaker_probe_interval(interval: Duration) = Duration::from_secs(30), in 1..=MS_MAX, POSITIVE;
+    /// Time for such a body to arrive, 1 ms or more; default 10 seconds.
+    body_timeout(time: Duration) = Duration::from_secs(10), in 1..=MS_MAX, POSITIVE;
+    /// Time for a client to read a challenge, 1 ms or more; default 30 seconds.
+    write_timeout(time: Duration) = Duration::from_secs(30), in 1..=MS_MAX, POSITIVE;
+    /// Whether made-up work is issued when the backlog is empty; default true.
+    synthetic(issue: bool) = true;
+    /// Decide and count as usual, but let requests over the limit through; default false.
+    shadow(shadow: bool) = false;
+    /// Threads that judge answers, 1 to 64; default 2.
+    judge_threads(threads: usize) = 2, in 1..=64, "it must be from 1 to 64";
+    /// Maximum number of answers waiting to be judged, 1 to 65 536; default 1 024.
+    waiting_answers_max(answers: usize) = 1_024, in 1..=65_536, "it must be from 1 to 65536";
 }
 
 impl GateConfig {
     /// Returns a builder with the defaults.
     pub fn builder() -> GateConfigBuilder {
-        GateConfigBuilder {
-            policies: vec![Policy::new("default", DEFAULT_LIMIT, Duration::from_millis(DEFAULT_WINDOW_MS))],
-            exempt_routes: Vec::new(),
-            identifier_strategy: IdentifierStrategy::UserOrIp,
-            ipv6_prefix: 64,
-            trusted_proxies: Vec::new(),
-            no_network: None,
-            ratelimit_draft: RateLimitDraft::Draft8,
-            challenge_page: String::new(),
-            circuit_breaker_threshold: 10,
-            circuit_breaker_probe_interval: Duration::from_secs(30),
-            fallback_behavior: FallbackBehavior::InMemory,
-            security_alert_threshold: 5,
-            reputation_difficulty_threshold: 0.7,
-            reputation_exemption_threshold: 0.95,
-            paid_admissions_per_window: None,
-            paid_admissions_per_prefix: None,
-            paid_admissions_in_all: 1_000_000,
-            bytes_per_minute: 2 << 20,
-            prefix_bytes_per_minute: 16 << 20,
-            bytes_per_second: 16 << 20,
-            bytes_in_flight: 64 << 20,
-            open_challenges: OpenChallenges { by_address: 4, by_name: 1 },
-            tracked_clients_max: 1_000_000,
-            body_limit_bytes: 256 << 10,
-            buffered_bytes_max: 64 << 20,
-            body_timeout: Duration::from_secs(10),
-            write_timeout: Duration::from_secs(30),
-            synthetic: true,
-            shadow: false,
-            judge_threads: 2,
-            waiting_answers_max: 1_024,
-        }
+        GateConfigBuilder::defaults()
     }
 }
 
@@ -149,73 +152,6 @@ impl std::fmt::Debug for GateConfigBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("GateConfigBuilder").field("policies", &self.policies).finish_non_exhaustive()
     }
-}
-
-/// One documented setter for each plain setting.
-macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
-        impl GateConfigBuilder {
-            $($(#[$doc])*
-            pub fn $name(mut self, $name: $type) -> Self {
-                self.$name = $name;
-                self
-            })*
-        }
-    };
-}
-
-setters! {
-    /// How clients are identified; default by user, else by address.
-    identifier_strategy: IdentifierStrategy,
-    /// Leading bits of an IPv6 address that identify one client, 16 to 128; default 64.
-    ipv6_prefix: u8,
-    /// Form of the IETF's headers; default that of version 8 and later.
-    ratelimit_draft: RateLimitDraft,
-    /// Failures of the store in a row that open the breaker, 1 or more; default 10.
-    circuit_breaker_threshold: u32,
-    /// Time between probes of an open breaker, 1 ms or more; default 30 seconds.
-    circuit_breaker_probe_interval: Duration,
-    /// What to do when a window outside the process cannot be reached; default: use those in
-    /// memory.
-    fallback_behavior: FallbackBehavior,
-    /// Failures of one client in a row that raise an alert, 0 for never; default 5.
-    security_alert_threshold: u32,
-    /// Clients with at least this reputation get work one tier lower; a finite number, 0 or more;
-    /// default 0.7.
-    reputation_difficulty_threshold: f64,
-    /// Clients with at least this reputation get a 429 without work; a finite number, 0 or more;
-    /// default 0.95; 1.1 switches this off.
-    reputation_exemption_threshold: f64,
-    /// Requests admitted by work in a default window: all clients together, up to 1 000 000;
-    /// default 1 000 000.
-    paid_admissions_in_all: u32,
-    /// Bytes of challenges sent to one client in a minute; default 2 MiB.
-    bytes_per_minute: u64,
-    /// The same for one network prefix; default 16 MiB.
-    prefix_bytes_per_minute: u64,
-    /// The same for all together, in a second; default 16 MiB.
-    bytes_per_second: u64,
-    /// Bytes of challenges being sent at one time, at least one of the engine's largest units,
-    /// encoded; default 64 MiB.
-    bytes_in_flight: u64,
-    /// Clients remembered at once, 1 000 to 16 777 216; default 1 000 000.
-    tracked_clients_max: usize,
-    /// Maximum bytes of a body that may contain a result, 16 KiB to 64 MiB; default 256 KiB.
-    body_limit_bytes: usize,
-    /// Maximum bytes of all such bodies together, at least `body_limit_bytes`; default 64 MiB.
-    buffered_bytes_max: usize,
-    /// Time for such a body to arrive, 1 ms or more; default 10 seconds.
-    body_timeout: Duration,
-    /// Time for a client to read a challenge, 1 ms or more; default 30 seconds.
-    write_timeout: Duration,
-    /// Whether made-up work is issued when the backlog is empty; default true.
-    synthetic: bool,
-    /// Decide and count as usual, but let requests over the limit through; default false.
-    shadow: bool,
-    /// Threads that judge answers, 1 to 64; default 2.
-    judge_threads: usize,
-    /// Maximum number of answers waiting to be judged, 1 to 65 536; default 1 024.
-    waiting_answers_max: usize,
 }
 
 impl GateConfigBuilder {

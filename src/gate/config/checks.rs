@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::engine::{Config, ConfigError, MS_MAX, POSITIVE, check_setting as check, check_time};
+use crate::engine::{Bounded, Config, ConfigError, check_setting as check};
 use crate::policy::window::WindowRules;
 
 use super::builder::{GateConfig, GateConfigBuilder};
@@ -31,7 +31,7 @@ impl GateConfigBuilder {
             check("trusted_proxies", network, false, NETWORK_RULE)?;
         }
         self.check_page()?;
-        self.check_numbers()?;
+        self.check_table()?;
         Ok(GateConfig { settings: self, windows })
     }
 
@@ -74,46 +74,39 @@ impl GateConfigBuilder {
         check("challenge_page", path, path.is_empty() || (good && path.bytes().all(plain)), rule)
     }
 
-    fn check_numbers(&self) -> Result<(), ConfigError> {
-        let within =
-            |field, value: u64, low: u64, high: u64, rule| check(field, value, (low..=high).contains(&value), rule);
-        within("ipv6_prefix", self.ipv6_prefix.into(), 16, 128, "it must be from 16 to 128")?;
-        let positive = "it must be 1 or more";
-        within("circuit_breaker_threshold", self.circuit_breaker_threshold.into(), 1, u64::MAX, positive)?;
-        for (field, value) in [
-            ("reputation_difficulty_threshold", self.reputation_difficulty_threshold),
-            ("reputation_exemption_threshold", self.reputation_exemption_threshold),
-        ] {
-            check(field, value, value.is_finite() && value >= 0.0, "it must be a finite number, 0 or more")?;
-        }
-        let million = "it must be at most 1000000";
-        for (field, value) in [
+    pub(super) fn check_difficulty_threshold(&self) -> Result<(), ConfigError> {
+        check_reputation("reputation_difficulty_threshold", self.reputation_difficulty_threshold)
+    }
+
+    pub(super) fn check_exemption_threshold(&self) -> Result<(), ConfigError> {
+        check_reputation("reputation_exemption_threshold", self.reputation_exemption_threshold)
+    }
+
+    /// Checks the ceilings on paid admissions and on open challenges.
+    pub(super) fn check_ceilings(&self) -> Result<(), ConfigError> {
+        for (field, admissions) in [
             ("paid_admissions_per_window", self.paid_admissions_per_window.unwrap_or(0)),
             ("paid_admissions_per_prefix", self.paid_admissions_per_prefix.unwrap_or(0)),
             ("paid_admissions_in_all", self.paid_admissions_in_all),
         ] {
-            within(field, value.into(), 0, 1_000_000, million)?;
+            admissions.check_within(field, ..=1_000_000, "it must be at most 1000000")?;
         }
         let OpenChallenges { by_address, by_name } = self.open_challenges;
         for open in [by_address, by_name] {
-            within("open_challenges", open.into(), 1, 64, "it must be from 1 to 64")?;
+            open.check_within("open_challenges", 1..=64, "it must be from 1 to 64")?;
         }
-        let tracked = self.tracked_clients_max as u64;
-        within("tracked_clients_max", tracked, 1_000, 16_777_216, "it must be from 1000 to 16777216")?;
-        let limit = self.body_limit_bytes as u64;
-        within("body_limit_bytes", limit, 16 << 10, 64 << 20, "it must be from 16384 to 67108864")?;
-        let buffered = self.buffered_bytes_max as u64;
-        within("buffered_bytes_max", buffered, limit, u64::MAX, "it must be at least body_limit_bytes")?;
-        for (field, time) in [
-            ("circuit_breaker_probe_interval", self.circuit_breaker_probe_interval),
-            ("body_timeout", self.body_timeout),
-            ("write_timeout", self.write_timeout),
-        ] {
-            check_time(field, time, 1..=MS_MAX, POSITIVE)?;
-        }
-        within("judge_threads", self.judge_threads as u64, 1, 64, "it must be from 1 to 64")?;
-        within("waiting_answers_max", self.waiting_answers_max as u64, 1, 65_536, "it must be from 1 to 65536")
+        Ok(())
     }
+
+    pub(super) fn check_buffered_bytes(&self) -> Result<(), ConfigError> {
+        let least = self.body_limit_bytes as u128;
+        self.buffered_bytes_max.check_within("buffered_bytes_max", least.., "it must be at least body_limit_bytes")
+    }
+}
+
+fn check_reputation(field: &'static str, reputation: f64) -> Result<(), ConfigError> {
+    let good = reputation.is_finite() && reputation >= 0.0;
+    check(field, reputation, good, "it must be a finite number, 0 or more")
 }
 
 #[cfg(test)]
