@@ -55,7 +55,8 @@ settings! {
     }
 
     impl {
-        /// Adds an older secret: its tokens are accepted until they expire; new tokens never use it.
+        /// Adds an older secret: its tokens are accepted until they expire; new tokens never use
+        /// it.
         pub fn previous_secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
             self.previous_secrets.push(secret.into());
             self

@@ -33,37 +33,39 @@ fn problems(document: Value) -> Vec<String> {
 /// Keys that no builder has: the host reads these files and hands on what is in them.
 const FILES: [&str; 2] = ["secret_file", "previous_secret_files"];
 
-/// A value for each key that is allowed and not its default.
+/// A value for each key that is allowed and not its default: reckoned from the default, or by hand.
 fn others() -> Value {
-    let text = r#"{
-        "rate_limit": 7, "window_ms": 1234, "exempt_routes": ["/healthz", "GET /feed/*"], "shadow": true,
-        "ratelimit_draft": "draft7", "challenge_page": "/pouw/assets/",
+    let by_hand = json!({
         "route_overrides": [{ "name": "up", "rate_limit": 5, "window_ms": 1000, "routes": ["POST /up"] }],
-        "identifier_strategy": "api_key", "ipv6_prefix": 56, "trusted_proxies": ["10.0.0.0/8", "fd00::/16"],
-        "tracked_clients_max": 5000, "floor_ms": [1, 2, 3], "token_ttl_seconds": 61, "open_challenges": [9, 8],
-        "paid_admissions_per_window": 11, "paid_admissions_per_prefix": 12, "paid_admissions_in_all": 13,
-        "bytes_per_minute": 1000001, "prefix_bytes_per_minute": 1000002, "bytes_per_second": 1000003,
-        "bytes_in_flight": 1000004, "default_difficulty": "medium", "max_difficulty": "medium",
-        "escalation_window_ms": 21, "cool_down_ms": 22, "difficulty_clients_max": 23,
-        "reputation_difficulty_threshold": 0.5, "reputation_exemption_threshold": 1.1,
-        "unit_bytes": [1024, 2048, 4096], "calibrate": true, "calibrate_target_ms": [25, 26],
-        "calibrate_bytes_min": 1025, "min_queue_depth": 31, "ready_bytes_max": 1048577,
-        "work_unit_max_age_ms": 32, "leases_max": 5033, "interior_units": true, "synthetic": false,
-        "synthetic_max": 34, "body_limit_bytes": 16385, "buffered_bytes_max": 1048578, "body_timeout_ms": 41,
-        "write_timeout_ms": 42, "judge_threads": 3, "waiting_answers_max": 43, "waiting_commits_max": 44,
-        "commit_ops_max": 45, "quorum_wait_ms": 46, "award_joule_credits": false, "micro_joules_per_hash": 51,
-        "award_basis": "tier_average", "ledger_entries_kept": 1052, "circuit_breaker_threshold": 61,
-        "scrub_bytes_per_second": 65, "scrub_every_ms": 60001, "circuit_breaker_probe_interval_ms": 62, "fallback_behavior": "deny", "security_alert_threshold": 63,
-        "secret_file": "secret", "previous_secret_files": ["older"]
-    }"#;
-    serde_json::from_str(text).unwrap()
+        "exempt_routes": ["/healthz", "GET /feed/*"], "ratelimit_draft": "draft7", "challenge_page": "/pouw/assets/",
+        "identifier_strategy": "api_key", "trusted_proxies": ["10.0.0.0/8", "fd00::/16"],
+        "default_difficulty": "medium", "max_difficulty": "medium", "award_basis": "tier_average",
+        "fallback_behavior": "deny", "secret_file": "secret", "previous_secret_files": ["older"],
+    });
+    let defaults = members(&Settings::default().effective());
+    let other = |key: &str| by_hand.get(key).cloned().unwrap_or_else(|| another(key, &defaults[key]));
+    KEYS.iter().map(|key| (key.name.to_owned(), other(key.name))).collect()
+}
+
+fn another(key: &str, default: &Value) -> Value {
+    match default {
+        Value::Bool(default) => json!(!default),
+        Value::Number(number) => match number.as_u64() {
+            // At the maximum, or below it.
+            Some(number) if with(key, json!(number + 1)).problems().is_empty() => json!(number + 1),
+            Some(number) => json!(number - 1),
+            None => json!(number.as_f64().unwrap() + 0.5),
+        },
+        Value::Array(list) if !list.is_empty() => {
+            list.iter().map(|default| json!(default.as_u64().unwrap() + 1)).collect()
+        }
+        _ => panic!("{key}: give it another value than {default} by hand"),
+    }
 }
 
 #[test]
 fn every_key_changes_its_setting_and_no_other() {
     let others = others();
-    let names: BTreeSet<&str> = others.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(names, KEYS.iter().map(|key| key.name).collect(), "each key needs another value above");
     let defaults = members(&Settings::default().effective());
     for (key, value) in others.as_object().unwrap() {
         let settings = with(key, value.clone());
@@ -116,45 +118,26 @@ fn what_is_left_away_has_the_default_of_the_protocol() {
 
 #[test]
 fn no_setter_of_the_builders_is_forgotten() {
-    // Beside what a program alone can give, the lists of the document that a builder takes one by one.
+    // The lists of the document that a builder takes one by one, and a setting with another name.
     let known = [
-        ("previous_secret", "previous_secret_files"),
-        ("policy", "route_overrides"),
-        ("route", "route_overrides"),
-        ("exempt_route", "exempt_routes"),
-        ("trusted_proxy", "trusted_proxies"),
-        // Times: the key ends in its unit.
-        ("token_ttl", "token_ttl_seconds"),
-        ("work_unit_max_age", "work_unit_max_age_ms"),
-        ("floor", "floor_ms"),
-        ("calibrate_target", "calibrate_target_ms"),
-        ("quorum_wait", "quorum_wait_ms"),
-        ("escalation_window", "escalation_window_ms"),
-        ("cool_down", "cool_down_ms"),
-        ("scrub_every", "scrub_every_ms"),
-        ("window", "window_ms"),
-        ("circuit_breaker_probe_interval", "circuit_breaker_probe_interval_ms"),
-        ("body_timeout", "body_timeout_ms"),
-        ("write_timeout", "write_timeout_ms"),
+        ("ConfigBuilder::previous_secret", "previous_secret_files"),
+        ("ConfigBuilder::waiting_answers_max", "waiting_commits_max"),
+        ("GateConfigBuilder::policy", "route_overrides"),
+        ("GateConfigBuilder::exempt_route", "exempt_routes"),
+        ("GateConfigBuilder::trusted_proxy", "trusted_proxies"),
     ];
-    let left_out = ["accept_clock_ahead", "audit_seed", "background", "mistake"];
-    let source = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
-    let engine = ["config", "clients/settings", "upkeep/background", "scrub/settings"];
-    let engine = engine.map(|file| source(&format!("src/engine/{file}.rs"))).concat();
-    let gate = source("src/gate/config/builder.rs");
-    let by_hand = |text: &str| -> Vec<String> {
-        let functions = text.lines().filter_map(|line| line.trim().strip_prefix("pub fn "));
-        let setters = functions.filter_map(|rest| rest.split_once("(mut self, "));
-        setters.map(|(name, _)| name.to_owned()).filter(|name| name != "$name").collect()
-    };
-    let made = gate.split_once("\nsetters! {").unwrap().1.split_once("\n}").unwrap().0;
-    let made = made.lines().filter(|line| !line.trim().starts_with("///")).filter_map(|line| line.split_once(": "));
-    let made: Vec<String> = made.map(|(name, _)| name.trim().to_owned()).collect();
-    let setters = [by_hand(&engine), by_hand(&gate), made].concat();
+    let left_out = ["accept_clock_ahead", "background", "build"];
+    let public = include_str!("../../data/public_api.txt").lines();
+    let methods = public.filter_map(|line| line.strip_prefix("pub fn pouw::")?.split_once("(self"));
+    let of_builders = |name: &&str| name.starts_with("ConfigBuilder::") || name.starts_with("GateConfigBuilder::");
+    let setters: Vec<&str> = methods.map(|(name, _)| name).filter(of_builders).collect();
     assert!(setters.len() > 45, "the search for setters no longer finds them: {setters:?}");
-    for setter in &setters {
-        let key = known.iter().find(|(name, _)| name == setter).map_or(setter.as_str(), |(_, key)| key);
-        let there = KEYS.iter().any(|known| known.name == key) || left_out.contains(&key);
+    for setter in setters {
+        let (_, name) = setter.split_once("::").unwrap();
+        let key = known.iter().find(|(known, _)| *known == setter).map_or(name, |(_, key)| key);
+        // The key of a time ends in its unit.
+        let keys = [key.to_owned(), format!("{key}_ms"), format!("{key}_seconds")];
+        let there = KEYS.iter().any(|key| keys.iter().any(|name| name == key.name)) || left_out.contains(&name);
         assert!(there, "the builders have {setter}, the document has not: give it a key, or leave it out on purpose");
     }
 }
@@ -405,7 +388,9 @@ fn the_defaults_carry_no_warning_and_risky_combinations_do() {
 }
 
 const PAGE: &str = include_str!("../../../src/docs/configuration.md");
+const HEADING: &str = "## Every key\n";
 
+/// With `POUW_WRITE_PAGES` set, as by `.ci/run configuration_update`, the tables of the page are written anew.
 #[test]
 fn the_page_names_every_key_with_its_true_default() {
     let defaults = members(&Settings::default().effective());
@@ -422,8 +407,13 @@ fn the_page_names_every_key_with_its_true_default() {
         expected.push(format!("| `{name}` | `{default}` | {unit} | {rule} | {meaning} |"));
     }
     let expected = expected.join("\n");
-    let (_, tables) = PAGE.split_once("## Every key\n").unwrap();
-    assert_eq!(tables.trim_end(), expected, "the end of src/docs/configuration.md has to be:\n{expected}\n");
+    let (above, tables) = PAGE.split_once(HEADING).unwrap();
+    if std::env::var_os("POUW_WRITE_PAGES").is_some() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/docs/configuration.md");
+        fs::write(path, format!("{above}{HEADING}{expected}\n")).unwrap();
+        return;
+    }
+    assert_eq!(tables.trim_end(), expected, "src/docs/configuration.md is out of date: .ci/run configuration_update");
 }
 
 #[test]

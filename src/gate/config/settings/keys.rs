@@ -1,14 +1,20 @@
-//! Every key: its type, unit, rule and meaning. [`Settings`] and the table [`KEYS`] are made from
-//! the same lines, so they always have the same keys.
+//! Every key: its type, the builder's field that it sets, its unit, rule and meaning. [`Settings`],
+//! the table [`KEYS`] and the way from a document to the builders and back are made from the same
+//! lines, so they always have the same keys.
+//!
+//! A new setting is an entry in the table of its builder and one here. Then
+//! `.ci/run configuration_update public_api_update` writes the documentation and the listing again.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::AwardBasis;
+use crate::engine::{AwardBasis, ConfigBuilder};
+use crate::gate::config::builder::GateConfigBuilder;
 use crate::gate::config::choices::{FallbackBehavior, RateLimitDraft};
 use crate::protocol::DifficultyTier;
 
+use super::values::Value;
 use super::words::{ClientIdentifier, NeverInAFile, ProxyNetwork, RouteOverride};
 
 /// The description of one key.
@@ -27,9 +33,31 @@ pub struct Key {
     pub meaning: &'static str,
 }
 
-/// Makes [`Settings`] and [`KEYS`] from one line for each key.
+/// A field of a builder, with the key that sets it and the unit of that key.
+pub(super) struct Field {
+    pub(super) name: &'static str,
+    pub(super) key: &'static str,
+    pub(super) unit: &'static str,
+}
+
+/// Makes [`Settings`] and [`KEYS`] from one entry for each key:
+///
+/// ```text
+/// key: Type => engine.field, "unit", "allowed values", "What it does.";
+/// ```
+///
+/// The key sets this field of the engine's builder, or of the gate's after `=> gate.`, as [`Value`]
+/// reads it. Without `=>`, `apply.rs` and `effective.rs` have the key by hand. A field of a builder
+/// that no key has does not compile until it has one, or is named at the head of the table.
 macro_rules! keys {
-    ($($group:literal: { $($name:ident: $type:ty, $unit:literal, $rule:literal, $meaning:literal;)* })*) => {
+    (
+        engine leaves out { $($(#[$engine_cfg:meta])? $engine_other:ident)* }
+        gate by hand { $($gate_other:ident)* }
+        $($group:literal: {
+            $($name:ident: $type:ty $(=> engine.$engine:ident)? $(=> gate.$gate:ident)?,
+                $unit:literal, $rule:literal, $meaning:literal;)*
+        })*
+    ) => {
         /// Settings as in a configuration file. Each is optional; a missing key has the default.
         ///
         /// Any serde format works. An unknown key is an error. So is a secret: it belongs in a file
@@ -71,11 +99,59 @@ macro_rules! keys {
                     _ => false,
                 }
             }
+
+            /// Passes the keys that are set to the engine's builder.
+            pub(super) fn fill_engine(&self, builder: &mut ConfigBuilder) {
+                $($($(if let Some(written) = &self.$name {
+                    builder.$engine = Value::read(written.clone(), $unit);
+                })?)*)*
+            }
+
+            /// Passes the keys that are set to the gate's builder.
+            pub(super) fn fill_gate(&self, builder: &mut GateConfigBuilder) {
+                $($($(if let Some(written) = &self.$name {
+                    builder.$gate = Value::read(written.clone(), $unit);
+                })?)*)*
+            }
+
+            /// Reads the keys back from the engine's builder.
+            pub(super) fn take_engine(&mut self, builder: &ConfigBuilder) {
+                let ConfigBuilder { $($($($engine: _,)?)*)* $($(#[$engine_cfg])? $engine_other: _,)* } = builder;
+                $($($(self.$name = builder.$engine.write($unit);)?)*)*
+            }
+
+            /// Reads the keys back from the gate's builder.
+            pub(super) fn take_gate(&mut self, builder: &GateConfigBuilder) {
+                let GateConfigBuilder { $($($($gate: _,)?)*)* $($gate_other: _,)* } = builder;
+                $($($(self.$name = builder.$gate.write($unit);)?)*)*
+            }
         }
+
+        /// The fields of the engine's builder that have a key.
+        pub(super) const ENGINE_FIELDS: &[Field] = &[$($($(
+            Field { name: stringify!($engine), key: stringify!($name), unit: $unit },
+        )?)*)*];
+
+        /// The fields of the gate's builder that have a key.
+        pub(super) const GATE_FIELDS: &[Field] = &[$($($(
+            Field { name: stringify!($gate), key: stringify!($name), unit: $unit },
+        )?)*)*];
     };
 }
 
 keys! {
+    // Fields without a key: the secrets are in files of their own, accept_clock_ahead is for a
+    // single start, and the others are for programs.
+    engine leaves out {
+        hmac_secret previous_secrets accept_clock_ahead background
+        #[cfg(feature = "testing")] mistake
+        #[cfg(feature = "testing")] audit_seed
+    }
+    // Fields whose keys are in `apply.rs` and `effective.rs`.
+    gate by hand {
+        policies exempt_routes trusted_proxies no_network paid_admissions_per_window paid_admissions_per_prefix
+    }
+
     "The limit": {
         rate_limit: u32, "requests", "1 to 1000000",
             "Requests of one client admitted in a window. The next request gets a 429 with work.";
@@ -88,27 +164,28 @@ keys! {
         exempt_routes: Vec<String>, "",
             "a list of /path or /path/* (everything below it), optionally with a method in front, like GET /path",
             "Routes without a limit and without rate-limit headers. CORS preflights are always exempt.";
-        ratelimit_draft: RateLimitDraft, "", "one of none, draft7, draft8",
+        ratelimit_draft: RateLimitDraft => gate.ratelimit_draft, "", "one of none, draft7, draft8",
             "Version of the IETF draft's RateLimit and RateLimit-Policy headers to send in addition to \
              X-RateLimit-*, or none.";
-        challenge_page: String, "", "empty, or a path of at most 128 plain characters that begins and ends with /",
+        challenge_page: String => gate.challenge_page, "",
+            "empty, or a path of at most 128 plain characters that begins and ends with /",
             "Path of the files of the challenge page. On a 429, browsers get this page instead of a problem \
              document; it does the work and repeats the request. Empty: no page. pouw serve has the files \
              below /pouw/assets/.";
-        shadow: bool, "", "true or false",
+        shadow: bool => gate.shadow, "", "true or false",
             "Decide and count as usual, but let requests over the limit through, to try out settings.";
     }
     "Who is one client": {
-        identifier_strategy: ClientIdentifier, "", "one of ip, user, api_key, user_or_ip",
+        identifier_strategy: ClientIdentifier => gate.identifier_strategy, "", "one of ip, user, api_key, user_or_ip",
             "How clients are identified. With user or api_key, all requests without one count as one client; \
              with user_or_ip, they count by address.";
-        ipv6_prefix: u8, "bits", "16 to 128",
+        ipv6_prefix: u8 => gate.ipv6_prefix, "bits", "16 to 128",
             "Leading bits of an IPv6 address that identify one client. One subscriber usually has 2^64 \
              addresses, so with more than 64 bits a subscriber can evade the limit.";
         trusted_proxies: Vec<ProxyNetwork>, "", "a list of networks as ADDRESS/BITS, like 10.0.0.0/8",
             "Proxies whose Forwarded or X-Forwarded-For header is trusted. If the list is empty, all clients \
              behind a proxy count as one.";
-        tracked_clients_max: usize, "clients", "1000 to 16777216",
+        tracked_clients_max: usize => gate.tracked_clients_max, "clients", "1000 to 16777216",
             "Clients remembered at once, about 100 bytes each. At the maximum, new clients share the window \
              of their network and get no work.";
     }
@@ -120,12 +197,13 @@ keys! {
              never use them.";
     }
     "The price of a request over the limit": {
-        floor_ms: [u64; 3], "ms", "three numbers, for low, medium and high, each below the token's lifetime",
+        floor_ms: [u64; 3] => engine.floor, "ms",
+            "three numbers, for low, medium and high, each below the token's lifetime",
             "Minimum time between a challenge and its answer; an earlier answer has to be sent again later. \
              With zero the only price is the hashing, which is almost nothing.";
-        token_ttl_seconds: u64, "s", "1 to 3600",
+        token_ttl_seconds: u64 => engine.token_ttl, "s", "1 to 3600",
             "Lifetime of a challenge. After that, its work is given to another client.";
-        open_challenges: [u32; 2], "challenges", "two numbers, each 1 to 64",
+        open_challenges: [u32; 2] => gate.open_challenges, "challenges", "two numbers, each 1 to 64",
             "Open challenges of a client identified by address, and of one identified by name or key. At the \
              maximum, a 429 without work.";
         paid_admissions_per_window: u32, "requests", "0 to 1000000",
@@ -134,113 +212,121 @@ keys! {
         paid_admissions_per_prefix: u32, "requests", "0 to 1000000",
             "The same for one network prefix (IPv4 /24, IPv6 /48); eight times the value for a client unless \
              set.";
-        paid_admissions_in_all: u32, "requests", "0 to 1000000", "The same for all clients together.";
-        bytes_per_minute: u64, "bytes", "0 or more",
+        paid_admissions_in_all: u32 => gate.paid_admissions_in_all, "requests",
+            "0 to 1000000", "The same for all clients together.";
+        bytes_per_minute: u64 => gate.bytes_per_minute, "bytes", "0 or more",
             "Bytes of challenges sent to one client in a minute. Near the maximum units become smaller; at \
              the maximum, a 429 without work.";
-        prefix_bytes_per_minute: u64, "bytes", "0 or more",
+        prefix_bytes_per_minute: u64 => gate.prefix_bytes_per_minute, "bytes", "0 or more",
             "The same for one network prefix.";
-        bytes_per_second: u64, "bytes", "0 or more",
+        bytes_per_second: u64 => gate.bytes_per_second, "bytes", "0 or more",
             "The same for all clients together, per second.";
-        bytes_in_flight: u64, "bytes", "at least four thirds of unit_bytes of the high tier, and 3072",
+        bytes_in_flight: u64 => gate.bytes_in_flight, "bytes",
+            "at least four thirds of unit_bytes of the high tier, and 3072",
             "Bytes of challenges being sent at one time. Above it, a 429 without work.";
     }
     "Difficulty and reputation": {
-        default_difficulty: DifficultyTier, "", "one of low, medium, high",
+        default_difficulty: DifficultyTier => engine.default_difficulty, "", "one of low, medium, high",
             "Tier at which every client begins, and to which it returns.";
-        max_difficulty: DifficultyTier, "", "one of low, medium, high, not below default_difficulty",
+        max_difficulty: DifficultyTier => engine.max_difficulty, "",
+            "one of low, medium, high, not below default_difficulty",
             "Highest tier that a client can reach.";
-        escalation_window_ms: u64, "ms", "1 or more",
+        escalation_window_ms: u64 => engine.escalation_window, "ms", "1 or more",
             "Two violations within this time raise the tier by one.";
-        cool_down_ms: u64, "ms", "1 or more",
+        cool_down_ms: u64 => engine.cool_down, "ms", "1 or more",
             "Time without a violation after which the tier falls by one.";
-        difficulty_clients_max: usize, "clients", "16 to 16777216",
+        difficulty_clients_max: usize => engine.difficulty_clients_max, "clients", "16 to 16777216",
             "Clients whose tier is remembered, about 120 bytes each. At the maximum, a few entries are \
              compared and the least important one is forgotten.";
-        reputation_difficulty_threshold: f64, "", "a finite number, 0 or more",
+        reputation_difficulty_threshold: f64 => gate.reputation_difficulty_threshold, "", "a finite number, 0 or more",
             "Clients with at least this reputation, as reported by the host, get work one tier lower.";
-        reputation_exemption_threshold: f64, "", "a finite number, 0 or more",
+        reputation_exemption_threshold: f64 => gate.reputation_exemption_threshold, "", "a finite number, 0 or more",
             "Clients with at least this reputation get a 429 without work. 1.1 switches this off.";
     }
     "Units of work": {
-        unit_bytes: [usize; 3], "bytes", "three numbers, for low, medium and high, each 1024 to 2097152, none smaller than the one before",
+        unit_bytes: [usize; 3] => engine.unit_bytes, "bytes",
+            "three numbers, for low, medium and high, each 1024 to 2097152, none smaller than the one before",
             "Maximum data in one unit. A leaf too long for a high unit is hashed by the server.";
-        calibrate: bool, "", "true or false",
+        calibrate: bool => engine.calibrate, "", "true or false",
             "Adapt the size of medium and high units: halve it, down to an eighth, while clients answer too \
              slowly; double it again, up to unit_bytes, when they answer fast.";
-        calibrate_target_ms: [u64; 2], "ms", "two numbers, for medium and high, each 1 to 3600000",
+        calibrate_target_ms: [u64; 2] => engine.calibrate_target, "ms",
+            "two numbers, for medium and high, each 1 to 3600000",
             "Target for the median response time beyond the floor, by the server's clock. Above it units \
              become smaller, at half of it larger.";
-        calibrate_bytes_min: usize, "bytes", "1024 to 1048576",
+        calibrate_bytes_min: usize => engine.calibrate_bytes_min, "bytes", "1024 to 1048576",
             "Calibration never makes a unit smaller than this. A smaller unit_bytes is left as it is.";
-        min_queue_depth: usize, "units", "1 to 65536",
+        min_queue_depth: usize => engine.min_queue_depth, "units", "1 to 65536",
             "Minimum number of units kept ready while there is a backlog. While none is ready, 429s carry no \
              work.";
-        ready_bytes_max: usize, "bytes", "1048576 to 1073741824",
+        ready_bytes_max: usize => engine.ready_bytes_max, "bytes", "1048576 to 1073741824",
             "Maximum data kept ready in memory. It takes precedence over min_queue_depth.";
-        work_unit_max_age_ms: u64, "ms", "1 or more",
+        work_unit_max_age_ms: u64 => engine.work_unit_max_age, "ms", "1 or more",
             "Age at which a ready unit is discarded and made again.";
-        leases_max: usize, "units", "1 to 4194304",
+        leases_max: usize => engine.leases_max, "units", "1 to 4194304",
             "Issued units without an answer. At the maximum, no unit is issued until one is answered or \
              expires.";
-        interior_units: bool, "", "true or false",
+        interior_units: bool => engine.interior_units, "", "true or false",
             "Also issue interior nodes above the tiles. The server can hash these faster than it can issue \
              them.";
-        synthetic: bool, "", "true or false",
+        synthetic: bool => gate.synthetic, "", "true or false",
             "Issue made-up work when the backlog is empty. If false, 429s then carry no work.";
-        synthetic_max: usize, "units", "at most leases_max",
+        synthetic_max: usize => engine.synthetic_max, "units", "at most leases_max",
             "Made-up units issued at one time. At the maximum, a 429 without work.";
     }
     "Answers": {
-        body_limit_bytes: usize, "bytes", "16384 to 67108864",
+        body_limit_bytes: usize => gate.body_limit_bytes, "bytes", "16384 to 67108864",
             "Maximum size of a request body that may contain a result; such a body is buffered. A longer one \
              gets a 413.";
-        buffered_bytes_max: usize, "bytes", "at least body_limit_bytes",
+        buffered_bytes_max: usize => gate.buffered_bytes_max, "bytes", "at least body_limit_bytes",
             "Maximum size of all buffered bodies together. Above it, the client is asked to send its answer \
              again.";
-        body_timeout_ms: u64, "ms", "1 or more",
+        body_timeout_ms: u64 => gate.body_timeout, "ms", "1 or more",
             "Time in which a buffered body has to arrive; otherwise it counts as malformed. In pouw serve \
              also the longest pause in any body.";
-        write_timeout_ms: u64, "ms", "1 or more",
+        write_timeout_ms: u64 => gate.write_timeout, "ms", "1 or more",
             "Time without progress after which a client that does not read its response is disconnected.";
-        judge_threads: usize, "threads", "1 to 64", "Threads that verify answers.";
-        waiting_answers_max: usize, "answers", "1 to 65536",
+        judge_threads: usize => gate.judge_threads, "threads", "1 to 64", "Threads that verify answers.";
+        waiting_answers_max: usize => gate.waiting_answers_max, "answers", "1 to 65536",
             "Answers waiting for such a thread. Above it, the client is asked to send its answer again.";
-        waiting_commits_max: usize, "answers", "1 to 65536",
+        waiting_commits_max: usize => engine.waiting_answers_max, "answers", "1 to 65536",
             "Answers waiting for a commit (waiting_answers_max of the engine's builder). Above it, the client \
              is asked to send its answer again.";
-        commit_ops_max: usize, "answers", "1 to 4096", "Maximum number of answers in one commit.";
-        quorum_wait_ms: u64, "ms", "1 to 43200000",
+        commit_ops_max: usize => engine.commit_ops_max, "answers",
+            "1 to 4096", "Maximum number of answers in one commit.";
+        quorum_wait_ms: u64 => engine.quorum_wait, "ms", "1 to 43200000",
             "How long an answer waits for equal answers to the same unit, in a tree verified by a quorum. \
              After that the server computes the hash.";
     }
     "Credits": {
-        award_joule_credits: bool, "", "true or false", "Whether accepted answers earn credits.";
-        micro_joules_per_hash: u64, "uJ", "0 to 1000000000000", "Credit for each hash.";
-        award_basis: AwardBasis, "", "one of actual, tier_average",
+        award_joule_credits: bool => engine.award_joule_credits, "",
+            "true or false", "Whether accepted answers earn credits.";
+        micro_joules_per_hash: u64 => engine.micro_joules_per_hash, "uJ", "0 to 1000000000000", "Credit for each hash.";
+        award_basis: AwardBasis => engine.award_basis, "", "one of actual, tier_average",
             "How hashes are counted for credits: the hashes that a unit needs, or the paper's average for its \
              tier (1, 10 or 40).";
-        ledger_entries_kept: u64, "entries", "1000 or more",
+        ledger_entries_kept: u64 => engine.ledger_entries_kept, "entries", "1000 or more",
             "Ledger entries stored one by one. Older ones are sealed: their total is kept, their receipts are \
              deleted.";
     }
     "Scrubbing": {
-        scrub_bytes_per_second: u64, "bytes", "0 or more",
+        scrub_bytes_per_second: u64 => engine.scrub_bytes_per_second, "bytes", "0 or more",
             "Bytes a second that are read of what is stored, to find damage before the bytes are needed. 0: \
              never.";
-        scrub_every_ms: u64, "ms", "60000 or more",
+        scrub_every_ms: u64 => engine.scrub_every, "ms", "60000 or more",
             "Shortest time from the beginning of one full pass over everything that is stored to the beginning \
              of the next.";
     }
     "When something fails": {
-        circuit_breaker_threshold: u32, "failures", "1 or more",
+        circuit_breaker_threshold: u32 => gate.circuit_breaker_threshold, "failures", "1 or more",
             "Consecutive failures of the store that open the breaker. While it is open, 429s carry no work, \
              until a probe succeeds.";
-        circuit_breaker_probe_interval_ms: u64, "ms", "1 or more", "Time between probes of an open breaker.";
-        fallback_behavior: FallbackBehavior, "", "one of in_memory, allow, deny",
+        circuit_breaker_probe_interval_ms: u64 => gate.circuit_breaker_probe_interval, "ms",
+            "1 or more", "Time between probes of an open breaker.";
+        fallback_behavior: FallbackBehavior => gate.fallback_behavior, "", "one of in_memory, allow, deny",
             "What to do when a window outside the process cannot be reached. Without effect in pouw serve, \
              which has its own windows.";
-        security_alert_threshold: u32, "failures", "0 or more",
+        security_alert_threshold: u32 => gate.security_alert_threshold, "failures", "0 or more",
             "Consecutive failures of one client that raise an alert. 0: no alerts.";
     }
 }

@@ -28,6 +28,7 @@ mod effective;
 mod keys;
 mod problems;
 mod risks;
+mod values;
 mod words;
 
 pub use keys::{KEYS, Key, Settings};

@@ -11,7 +11,7 @@ use crate::engine::{Config, ConfigError};
 use crate::gate::config::builder::{GateConfig, GateConfigBuilder};
 use crate::gate::config::choices::Policy;
 
-use super::keys::Settings;
+use super::keys::{ENGINE_FIELDS, Field, GATE_FIELDS, Settings};
 
 /// A setting that a builder refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,26 +44,22 @@ const GROUNDS: [(&str, &str); 5] = [
     ("bytes_in_flight", "unit_bytes"),
 ];
 
-/// Settings that are a time: the builder's name, the key, and its unit in milliseconds.
-const TIMES: [(&str, &str, u128); 12] = [
-    ("token_ttl", "token_ttl_seconds", 1_000),
-    ("work_unit_max_age", "work_unit_max_age_ms", 1),
-    ("floor", "floor_ms", 1),
-    ("calibrate_target", "calibrate_target_ms", 1),
-    ("quorum_wait", "quorum_wait_ms", 1),
-    ("escalation_window", "escalation_window_ms", 1),
-    ("cool_down", "cool_down_ms", 1),
-    ("scrub_every", "scrub_every_ms", 1),
-    ("window", "window_ms", 1),
-    ("circuit_breaker_probe_interval", "circuit_breaker_probe_interval_ms", 1),
-    ("body_timeout", "body_timeout_ms", 1),
-    ("write_timeout", "write_timeout_ms", 1),
+/// Settings whose key has another name, without an entry in the table of the keys that names the
+/// field.
+const BY_HAND: [Field; 2] = [
+    Field { name: "previous_secrets", key: "previous_secret_files", unit: "" },
+    Field { name: "window", key: "window_ms", unit: "ms" },
 ];
 
 /// Returns a builder's error with the name and value that the document has.
-fn in_document(error: ConfigError) -> ConfigError {
-    let Some((_, key, unit_ms)) = TIMES.iter().find(|(field, ..)| *field == error.field) else {
+fn in_document(error: ConfigError, fields: &[Field]) -> ConfigError {
+    let Some(Field { key, unit, .. }) = fields.iter().chain(&BY_HAND).find(|field| field.name == error.field) else {
         return error;
+    };
+    let unit_ms = match *unit {
+        "s" => 1_000,
+        "ms" => 1,
+        _ => return ConfigError { field: key, ..error },
     };
     let ms = error.value.strip_suffix(" ms").and_then(|number| number.parse::<u128>().ok());
     let value = ms.map_or(error.value, |ms| (ms / unit_ms).to_string());
@@ -107,13 +103,12 @@ impl Settings {
         let previous = self.previous_secret_files.iter().flatten().zip(1..=u8::MAX);
         let builder =
             previous.fold(Config::builder([0; 32]), |builder, (_, other)| builder.previous_secret([other; 32]));
-        let engine = self.engine(builder).build().map_err(|error| match error.field {
-            "waiting_answers_max" => ConfigError { field: "waiting_commits_max", ..error },
-            "previous_secrets" => ConfigError { field: "previous_secret_files", ..error },
-            _ => in_document(error),
-        });
-        let fits = |engine| self.gate(GateConfig::builder()).build()?.fits(&engine);
-        engine.and_then(fits).err().map(in_document)
+        let engine = match self.engine(builder).build() {
+            Ok(engine) => engine,
+            Err(error) => return Some(in_document(error, ENGINE_FIELDS)),
+        };
+        let gate = self.gate(GateConfig::builder()).build().and_then(|gate| gate.fits(&engine));
+        gate.err().map(|error| in_document(error, GATE_FIELDS))
     }
 
     fn route_problems(&self, found: &mut Vec<Problem>) {
@@ -121,12 +116,12 @@ impl Settings {
         let mut places = Places::default();
         for (at, entry) in overrides.iter().enumerate() {
             let key = |part: &str| format!("route_overrides[{at}].{part}");
-            if judge(found, key("name"), |builder| builder.policy(Policy::new(&*entry.name, 1, Duration::from_secs(1))))
+            if check(found, key("name"), |builder| builder.policy(Policy::new(&*entry.name, 1, Duration::from_secs(1))))
             {
                 places.names.push((key("name"), &entry.name));
             }
-            judge(found, key("rate_limit"), |builder| builder.rate_limit(entry.rate_limit));
-            judge(found, key("window_ms"), |builder| builder.window(Duration::from_millis(entry.window_ms)));
+            check(found, key("rate_limit"), |builder| builder.rate_limit(entry.rate_limit));
+            check(found, key("window_ms"), |builder| builder.window(Duration::from_millis(entry.window_ms)));
             places.add_routes(found, &key("routes"), &entry.routes);
         }
         places.add_routes(found, "exempt_routes", self.exempt_routes.as_deref().unwrap_or_default());
@@ -162,7 +157,7 @@ impl<'a> Places<'a> {
     fn add_routes(&mut self, found: &mut Vec<Problem>, key: &str, routes: &'a [String]) {
         for (at, route) in routes.iter().enumerate() {
             let key = format!("{key}[{at}]");
-            if judge(found, key.clone(), |builder| builder.exempt_route(route)) {
+            if check(found, key.clone(), |builder| builder.exempt_route(route)) {
                 self.routes.push((key, route));
             }
         }
@@ -178,11 +173,11 @@ impl<'a> Places<'a> {
 }
 
 /// Returns whether the builder accepts this alone; if not, records a problem.
-fn judge(found: &mut Vec<Problem>, key: String, change: impl FnOnce(GateConfigBuilder) -> GateConfigBuilder) -> bool {
+fn check(found: &mut Vec<Problem>, key: String, change: impl FnOnce(GateConfigBuilder) -> GateConfigBuilder) -> bool {
     match change(GateConfig::builder()).build() {
         Ok(_) => true,
         Err(error) => {
-            found.push(Problem { key, error: in_document(error) });
+            found.push(Problem { key, error: in_document(error, GATE_FIELDS) });
             false
         }
     }
