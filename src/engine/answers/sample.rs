@@ -139,6 +139,8 @@ fn foreseen(core: &Core) -> Option<u64> {
 
 /// Returns 64 unpredictable bits, for audits.
 fn random_bits(core: &Core) -> Result<u64, StoreError> {
+    #[cfg(not(feature = "testing"))]
+    let _ = core;
     #[cfg(feature = "testing")]
     if let Some(bits) = foreseen(core) {
         return Ok(bits);
