@@ -67,17 +67,18 @@ impl Claim {
         }
     }
 
-    fn place(&self) -> Option<Place> {
+    fn tile_or_node(&self) -> Option<TileOrNode> {
         match self {
-            Self::Leaves { tree, range } => Some(Place::Tile(*tree, range.tile())),
-            Self::Interior { tree, level, index } => Some(Place::Node(*tree, *level, *index)),
+            Self::Leaves { tree, range } => Some(TileOrNode::Tile(*tree, range.tile())),
+            Self::Interior { tree, level, index } => Some(TileOrNode::Node(*tree, *level, *index)),
             Self::Synthetic => None,
         }
     }
 }
 
+/// The tile of the leaves of a claim, or its interior node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Place {
+enum TileOrNode {
     Tile(u64, u64),
     Node(u64, u8, u64),
 }
@@ -130,7 +131,7 @@ pub struct LeaseTable {
     slab: Vec<Option<Lease>>,
     free: Vec<u32>,
     index: BTreeMap<WorkId, u32>,
-    places: HashMap<Place, Vec<WorkId>>,
+    by_tile_or_node: HashMap<TileOrNode, Vec<WorkId>>,
     by_expiry: BTreeSet<(u64, WorkId)>,
     synthetic: usize,
     bound: usize,
@@ -143,7 +144,7 @@ impl LeaseTable {
             slab: Vec::new(),
             free: Vec::new(),
             index: BTreeMap::new(),
-            places: HashMap::new(),
+            by_tile_or_node: HashMap::new(),
             by_expiry: BTreeSet::new(),
             synthetic: 0,
             bound: bound.min(u32::MAX as usize),
@@ -161,8 +162,8 @@ impl LeaseTable {
         if self.is_out(&lease.claim) || self.index.contains_key(&lease.id) {
             return Err(LeaseRefusal::Overlap);
         }
-        if let Some(place) = lease.claim.place() {
-            self.places.entry(place).or_default().push(lease.id);
+        if let Some(part) = lease.claim.tile_or_node() {
+            self.by_tile_or_node.entry(part).or_default().push(lease.id);
         }
         self.by_expiry.insert((lease.expires_ms, lease.id));
         self.synthetic += usize::from(lease.claim == Claim::Synthetic);
@@ -213,12 +214,12 @@ impl LeaseTable {
         self.free.push(at);
         self.by_expiry.remove(&(lease.expires_ms, id));
         self.synthetic -= usize::from(lease.claim == Claim::Synthetic);
-        if let Some(place) = lease.claim.place()
-            && let Some(ids) = self.places.get_mut(&place)
+        if let Some(part) = lease.claim.tile_or_node()
+            && let Some(ids) = self.by_tile_or_node.get_mut(&part)
         {
             ids.retain(|other| *other != id);
             if ids.is_empty() {
-                self.places.remove(&place);
+                self.by_tile_or_node.remove(&part);
             }
         }
         Some(lease)
@@ -246,11 +247,11 @@ impl LeaseTable {
 
     /// Whether any part of `claim` is out.
     pub fn is_out(&self, claim: &Claim) -> bool {
-        let Some(place) = claim.place() else {
+        let Some(part) = claim.tile_or_node() else {
             return false;
         };
-        self.places
-            .get(&place)
+        self.by_tile_or_node
+            .get(&part)
             .into_iter()
             .flatten()
             .any(|id| self.find(*id).is_some_and(|lease| lease.claim.overlaps(claim)))
@@ -259,7 +260,7 @@ impl LeaseTable {
     /// One bit for each leaf of a tile that is out.
     pub fn tile_mask(&self, tree: u64, tile: u64) -> u32 {
         let mut mask = 0;
-        for id in self.places.get(&Place::Tile(tree, tile)).into_iter().flatten() {
+        for id in self.by_tile_or_node.get(&TileOrNode::Tile(tree, tile)).into_iter().flatten() {
             if let Some(Lease { claim: Claim::Leaves { range, .. }, .. }) = self.find(*id) {
                 mask |= super::ready::mask_of(range);
             }
@@ -284,13 +285,13 @@ impl LeaseTable {
 
     /// Approximate bytes held: a lease is in three collections.
     pub fn memory_bytes(&self) -> usize {
-        let in_place = size_of::<Place>() + size_of::<Vec<WorkId>>() + size_of::<WorkId>() + 1;
+        let in_map = size_of::<TileOrNode>() + size_of::<Vec<WorkId>>() + size_of::<WorkId>() + 1;
         // Nodes of both ordered collections are half full when keys come in order.
         let in_order = 2 * (size_of::<(u64, WorkId)>() + size_of::<(WorkId, u32)>());
         self.slab.capacity() * size_of::<Option<Lease>>()
             + self.free.capacity() * size_of::<u32>()
             + self.index.len() * in_order
-            + self.places.capacity() * in_place
+            + self.by_tile_or_node.capacity() * in_map
     }
 
     /// Leases of made-up work.

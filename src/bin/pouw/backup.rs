@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::control;
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
-use crate::place::Place;
+use crate::store::StoreArguments;
 use crate::words::count;
 
 /// Copy a store into a new directory, also while `pouw serve` serves it.
@@ -26,7 +26,7 @@ use crate::words::count;
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
-    place: Place,
+    store: StoreArguments,
     /// Directory to make; it may exist if it is empty.
     #[arg(value_name = "COPY")]
     to: PathBuf,
@@ -76,13 +76,13 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
 /// By the service that has the store open, if there is one.
 fn copy(options: &Options, progress: &mut dyn FnMut(u64)) -> Result<Done, Failure> {
     #[cfg(unix)]
-    let engine = match control::service_of(&options.place.db) {
+    let engine = match control::service_of(&options.store.db) {
         Ok(Some(service)) => return control::back_up(service, &options.to, progress),
-        Ok(None) => options.place.look()?,
-        Err(unreachable) => options.place.look().map_err(|failure| control::or_service(failure, &unreachable))?,
+        Ok(None) => options.store.look()?,
+        Err(unreachable) => options.store.look().map_err(|failure| control::or_service(failure, &unreachable))?,
     };
     #[cfg(not(unix))]
-    let engine = options.place.look()?;
+    let engine = options.store.look()?;
     let report = engine.backup(&options.to, &mut |done| {
         progress(done.bytes);
         ControlFlow::Continue(())

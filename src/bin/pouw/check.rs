@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, complain};
-use crate::place;
+use crate::store;
 use crate::words::count;
 
 /// Verify a whole store.
@@ -40,7 +40,7 @@ struct Document<'r> {
 }
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
-    place::expect_store(&options.db)?;
+    store::expect_store(&options.db)?;
     if !options.db.join(StoreFile::State.file_name()).exists() {
         let (db, state) = (options.db.display(), StoreFile::State.file_name());
         return Err(Failure::Failed(format!("{db} has no {state}; restore it from a backup")));

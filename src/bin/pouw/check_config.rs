@@ -9,7 +9,7 @@ use pouw::settings::{ClientIdentifier, KEYS, Key, Risk, Settings, Weight};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::config_file::{self, ConfigFile, LISTEN, ON_STORE_FAILURE, OnStoreFailure, Place, Wrong};
+use crate::config_file::{self, ConfigFile, LISTEN, ON_STORE_FAILURE, OnStoreFailure, Position, Wrong};
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, complain};
 use crate::secret;
@@ -87,13 +87,13 @@ fn report(path: &Path, wrong: &[Wrong], out: &Output) -> Result<Verdict, Failure
 fn wrong_secrets(file: &ConfigFile) -> Vec<Wrong> {
     let mut wrong = Vec::new();
     let mut complain_of = |key: &str, name: &Path, failure: Failure| {
-        let place = file.place(key).unwrap_or(Place { line: 1, column: 1 });
+        let position = file.position(key).unwrap_or(Position { line: 1, column: 1 });
         let message = match failure {
             Failure::Failed(what) | Failure::Usage(what) => what,
             Failure::ReaderGone => "it cannot be read".to_owned(),
         };
         let value = Some(printable(&name.display().to_string()));
-        wrong.push(Wrong { place, key: Some(key.to_owned()), value, message });
+        wrong.push(Wrong { position, key: Some(key.to_owned()), value, message });
     };
     let mut secrets = Vec::new();
     let newest = file.secret_file();
@@ -141,7 +141,7 @@ fn rows(file: &ConfigFile) -> Vec<Row> {
     let values = members(&file.settings.effective());
     let defaults = members(&Settings::default().effective());
     let row = |key: &Key| {
-        let line = file.place(key.name).map(|place| place.line);
+        let line = file.position(key.name).map(|position| position.line);
         Row {
             name: key.name,
             value: values.get(key.name).cloned().unwrap_or(Value::Null),
@@ -154,7 +154,7 @@ fn rows(file: &ConfigFile) -> Vec<Row> {
             group: key.group,
         }
     };
-    let line = file.place(LISTEN).map(|place| place.line);
+    let line = file.position(LISTEN).map(|position| position.line);
     let listen = Row {
         name: LISTEN,
         value: file.listen.unwrap_or(serve::LISTEN).to_string().into(),
@@ -166,7 +166,7 @@ fn rows(file: &ConfigFile) -> Vec<Row> {
         meaning: "Where pouw serve listens; port 0 chooses a free port.",
         group: "The server",
     };
-    let line = file.place(ON_STORE_FAILURE).map(|place| place.line);
+    let line = file.position(ON_STORE_FAILURE).map(|position| position.line);
     let on_store_failure = Row {
         name: ON_STORE_FAILURE,
         value: file.on_store_failure.unwrap_or_default().as_str().into(),

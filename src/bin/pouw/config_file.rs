@@ -27,12 +27,12 @@ pub struct ConfigFile {
     pub listen: Option<SocketAddr>,
     pub on_store_failure: Option<OnStoreFailure>,
     /// The keys that are set, and where their values are.
-    places: Vec<(String, Place)>,
+    positions: Vec<(String, Position)>,
 }
 
 /// A line and a column, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Place {
+pub struct Position {
     pub line: usize,
     pub column: usize,
 }
@@ -41,7 +41,7 @@ pub struct Place {
 #[derive(Debug, Serialize)]
 pub struct Wrong {
     #[serde(flatten)]
-    pub place: Place,
+    pub position: Position,
     /// Like `route_overrides[1].routes[0]`; `None` if the file is not TOML.
     pub key: Option<String>,
     pub value: Option<String>,
@@ -51,7 +51,7 @@ pub struct Wrong {
 
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { place: Place { line, column }, key, message, .. } = self;
+        let Self { position: Position { line, column }, key, message, .. } = self;
         write!(f, "{line}:{column}: ")?;
         match (key, &self.value) {
             (Some(key), Some(value)) => write!(f, "`{key}` is {value}: {message}"),
@@ -134,7 +134,7 @@ impl ConfigFile {
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             let mut wrong: Vec<Wrong> = errors.iter().take(WRONG_MAX).map(|error| malformed(text, error)).collect();
-            wrong.sort_by_key(|wrong| wrong.place);
+            wrong.sort_by_key(|wrong| wrong.position);
             return Err(wrong);
         }
         let mut reader = Reader {
@@ -168,21 +168,22 @@ impl ConfigFile {
                     (excerpt(text, &span), format!("it does not fit {rest}"))
                 }
             };
-            wrong.push(Wrong { place: place(text, &span), key: Some(key), value: Some(value), message });
+            wrong.push(Wrong { position: position(text, &span), key: Some(key), value: Some(value), message });
         }
-        wrong.sort_by_key(|wrong| wrong.place);
+        wrong.sort_by_key(|wrong| wrong.position);
         wrong.truncate(WRONG_MAX);
         if !wrong.is_empty() {
             return Err(wrong);
         }
-        let places = table.get_ref().iter();
-        let places = places.map(|(key, value)| (key.get_ref().to_string(), place(text, &value.span()))).collect();
-        Ok(Self { path: path.to_owned(), settings, listen, on_store_failure, places })
+        let positions = table.get_ref().iter();
+        let positions =
+            positions.map(|(key, value)| (key.get_ref().to_string(), position(text, &value.span()))).collect();
+        Ok(Self { path: path.to_owned(), settings, listen, on_store_failure, positions })
     }
 
     /// Returns where a key is set.
-    pub fn place(&self, key: &str) -> Option<Place> {
-        self.places.iter().find(|(name, _)| name == key).map(|(_, place)| *place)
+    pub fn position(&self, key: &str) -> Option<Position> {
+        self.positions.iter().find(|(name, _)| name == key).map(|(_, position)| *position)
     }
 
     /// Returns the path of the secret's file, which is relative to this file.
@@ -242,7 +243,7 @@ impl<'t> Reader<'t> {
         let value = known.map(|_| excerpt(self.text, &span));
         let allowed = known.map_or(String::new(), |known| format!("; allowed: {}", known.rule));
         let message = format!("{}{allowed}", error.message().trim_end());
-        self.wrong.push(Wrong { place: place(self.text, &span), key: Some(path.to_owned()), value, message });
+        self.wrong.push(Wrong { position: position(self.text, &span), key: Some(path.to_owned()), value, message });
         false
     }
 
@@ -295,8 +296,8 @@ impl<'t> Reader<'t> {
     }
 
     fn wrong_key(&mut self, key: &Name<'t>, shown: String, message: String) {
-        let place = place(self.text, &key.span());
-        self.wrong.push(Wrong { place, key: Some(shown), value: None, message });
+        let position = position(self.text, &key.span());
+        self.wrong.push(Wrong { position, key: Some(shown), value: None, message });
     }
 }
 
@@ -308,13 +309,13 @@ fn malformed(text: &str, error: &toml::de::Error) -> Wrong {
     let key = line.split_once('=').map(|(key, _)| key.trim());
     let plain = |key: &&str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
     let message = printable(error.message().trim_end());
-    Wrong { place: place(text, &span), key: key.filter(plain).map(str::to_owned), value: None, message }
+    Wrong { position: position(text, &span), key: key.filter(plain).map(str::to_owned), value: None, message }
 }
 
-fn place(text: &str, span: &Range<usize>) -> Place {
+fn position(text: &str, span: &Range<usize>) -> Position {
     let before = &text[..floor(text, span.start)];
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    Place { line: 1 + before.matches('\n').count(), column: 1 + before[line_start..].chars().count() }
+    Position { line: 1 + before.matches('\n').count(), column: 1 + before[line_start..].chars().count() }
 }
 
 /// Returns the nearest character boundary at or before this position.
@@ -363,7 +364,7 @@ mod tests {
                         name = \"up\"\nrate_limit = 1\nwindow_ms = 1\nroutes = [\"/a\"]\n";
 
     #[test]
-    fn any_damage_is_read_or_told_with_a_place_in_the_file() {
+    fn any_damage_is_read_or_told_with_a_position_in_the_file() {
         let mut refused = 0;
         let cuts = TEXT.char_indices().map(|(at, _)| at);
         for at in cuts {
@@ -375,10 +376,10 @@ mod tests {
                     };
                     refused += 1;
                     let lines = text.matches('\n').count() + 1;
-                    for Wrong { place, .. } in &wrong {
-                        assert!((1..=lines).contains(&place.line) && place.column >= 1, "{text:?}: {wrong:?}");
+                    for Wrong { position, .. } in &wrong {
+                        assert!((1..=lines).contains(&position.line) && position.column >= 1, "{text:?}: {wrong:?}");
                     }
-                    assert!(!wrong.is_empty() && wrong.is_sorted_by_key(|wrong| wrong.place), "{text:?}: {wrong:?}");
+                    assert!(!wrong.is_empty() && wrong.is_sorted_by_key(|wrong| wrong.position), "{text:?}: {wrong:?}");
                 }
             }
         }
@@ -388,11 +389,11 @@ mod tests {
 
     #[test]
     fn a_place_counts_characters_of_its_line() {
-        let at = |span: Range<usize>| place("a\n\u{e9}\u{e9}x\n", &span);
-        assert_eq!(at(0..1), Place { line: 1, column: 1 });
-        assert_eq!(at(6..7), Place { line: 2, column: 3 });
+        let at = |span: Range<usize>| position("a\n\u{e9}\u{e9}x\n", &span);
+        assert_eq!(at(0..1), Position { line: 1, column: 1 });
+        assert_eq!(at(6..7), Position { line: 2, column: 3 });
         // Within a character, and beyond the end.
-        assert_eq!(at(3..4), Place { line: 2, column: 1 });
-        assert_eq!(at(99..100), Place { line: 3, column: 1 });
+        assert_eq!(at(3..4), Position { line: 2, column: 1 });
+        assert_eq!(at(99..100), Position { line: 3, column: 1 });
     }
 }

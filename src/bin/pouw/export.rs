@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, complain, write_file};
-use crate::place::TreeOf;
+use crate::store::TreeOf;
 use crate::words::{count, printable};
 
 /// Print the hashes of a complete tree.
@@ -148,13 +148,13 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
 /// the policy satisfied.
 fn ready(options: &Options, out: &Output) -> Result<(PouwEngine, VerifyProgress), Failure> {
     if !options.release {
-        let engine = options.of.place.look()?;
+        let engine = options.of.store.look()?;
         match satisfy(&engine, options, out) {
             Err(TreeError::Write(WriteError::ReadOnly) | TreeError::Store(StoreError::ReadOnly)) => engine.close(),
             ended => return Ok((engine, ended.map_err(advised)?)),
         }
     }
-    let engine = options.of.place.open()?;
+    let engine = options.of.store.open()?;
     let done = satisfy(&engine, options, out).map_err(advised)?;
     if done.corrected > 0 {
         let leaves = count(done.corrected, "leaf", "leaves");

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
-use crate::place::TreeOf;
+use crate::store::TreeOf;
 use crate::words::{count, printable};
 
 /// Remove a tree and its data from a store.
@@ -32,7 +32,7 @@ struct Document<'o> {
 }
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
-    let engine = options.of.place.open()?;
+    let engine = options.of.store.open()?;
     let leaves = engine.tree(&options.of.tree)?.leaves;
     engine.forget(&options.of.tree)?;
     let mut rows = 0;

@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::args;
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, complain};
-use crate::place::Place;
+use crate::store::StoreArguments;
 use crate::words::{count, per_second, printable, rounded};
 
 /// Put files into a store as trees of pending leaves.
@@ -31,7 +31,7 @@ use crate::words::{count, per_second, printable, rounded};
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
-    place: Place,
+    store: StoreArguments,
     /// Why clients may see this data: they receive the blocks they hash. Required.
     #[arg(long, value_enum)]
     exposure: ExposureWord,
@@ -132,7 +132,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     // Opens the sources first, so that a mistyped path does not leave an empty store behind.
     let wanted = wanted(options);
     drop(wanted.files(&options.paths).map_err(walk_failure)?);
-    let engine = options.place.open_or_make()?;
+    let engine = options.store.open_or_make()?;
     let started = Instant::now();
     let bar = out.progress(None, "{spinner} {msg}");
     let mut progress = reporting(&bar, started);
@@ -173,8 +173,8 @@ fn walk_failure(error: WalkError) -> Failure {
 
 /// The store's own files must not become units for clients: the secret is among them.
 fn refuse_own_files(options: &Options) -> Result<(), Failure> {
-    let db = resolved(&options.place.db);
-    let secret = options.place.secret_file.as_deref().map(resolved);
+    let db = resolved(&options.store.db);
+    let secret = options.store.secret_file.as_deref().map(resolved);
     for path in &options.paths {
         let source = resolved(path);
         let shown = path.display();
@@ -182,7 +182,7 @@ fn refuse_own_files(options: &Options) -> Result<(), Failure> {
             return Err(Failure::Usage(format!(
                 "the store {} and the source {shown} contain each other, so clients would receive the store's secret; \
                  move the store, or name the other files one by one",
-                options.place.db.display()
+                options.store.db.display()
             )));
         }
         if secret.as_ref().is_some_and(|secret| secret.starts_with(&source)) {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
-use crate::place::Place;
+use crate::store::StoreArguments;
 
 /// List the credits of clients.
 ///
@@ -20,7 +20,7 @@ use crate::place::Place;
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
-    place: Place,
+    store: StoreArguments,
     /// List only the entries of this client. The store knows clients by keyed digests of their
     /// names.
     #[arg(long, value_name = "ID")]
@@ -66,7 +66,7 @@ struct Entry {
 const PAGE: usize = 1_024;
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
-    let engine = options.place.look()?;
+    let engine = options.store.look()?;
     let client = options.client.as_deref().map(str::as_bytes);
     let balance = client.map(|client| engine.balance(client)).transpose()?.map(|balance| balance.0);
     let mut page = next_page(&engine, client, None)?;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, write_file, write_json};
-use crate::place::TreeOf;
+use crate::store::TreeOf;
 use crate::words::provenance_in_words;
 
 /// Prove that a leaf is part of a complete tree.
@@ -57,7 +57,7 @@ pub struct ProofDocument {
 }
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
-    let engine = options.of.place.look()?;
+    let engine = options.of.store.look()?;
     let leaf = LeafIndex(options.leaf);
     let proof = engine.prove(&options.of.tree, leaf)?;
     let commitment = engine.commitment(&options.of.tree)?;

@@ -8,7 +8,7 @@ use pouw::{MendReport, PouwEngine};
 
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, complain};
-use crate::place;
+use crate::store;
 use crate::words::count;
 
 /// Mend what `pouw check` finds and can be mended.
@@ -35,7 +35,7 @@ Examples:
 Exit code 1 if something was found that only a backup can mend. stderr names it.";
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
-    place::expect_store(&options.db)?;
+    store::expect_store(&options.db)?;
     let report = PouwEngine::repair_store(&options.db, options.dry_run)?;
     if report.not_mended > 0 {
         let trees = count(report.not_mended, "tree has", "trees have");

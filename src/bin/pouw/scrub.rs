@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::control;
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, complain};
-use crate::place::Place;
+use crate::store::StoreArguments;
 use crate::words::{count, printable};
 
 /// Read everything that is stored, and name what is damaged, also while `pouw serve` serves it.
@@ -26,7 +26,7 @@ use crate::words::{count, printable};
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
-    place: Place,
+    store: StoreArguments,
     /// Bytes to read in a second, or `unlimited`. Without it: as many as the disk gives, but by a
     /// service at its `scrub_bytes_per_second`, 1 MiB if that is 0.
     #[arg(long, value_name = "BYTES", value_parser = rate)]
@@ -181,15 +181,15 @@ pub fn but_for(passed_over: u64) -> String {
 /// By the service that has the store open, if there is one.
 fn scrub(options: &Options, progress: &mut dyn FnMut(u64, u64)) -> Result<Done, Failure> {
     #[cfg(unix)]
-    let engine = match control::service_of(&options.place.db) {
+    let engine = match control::service_of(&options.store.db) {
         Ok(Some(service)) => return control::scrub(service, options.rate, progress),
-        Ok(None) => options.place.open_to_scrub()?,
+        Ok(None) => options.store.open_to_scrub()?,
         Err(unreachable) => {
-            options.place.open_to_scrub().map_err(|failure| control::or_service(failure, &unreachable))?
+            options.store.open_to_scrub().map_err(|failure| control::or_service(failure, &unreachable))?
         }
     };
     #[cfg(not(unix))]
-    let engine = options.place.open_to_scrub()?;
+    let engine = options.store.open_to_scrub()?;
     let pace = Pace::of(options.rate.unwrap_or(Rate::Unlimited));
     let report = engine.scrub_all(&mut |report| {
         progress(report.bytes, report.pass_bytes_expected);

@@ -13,8 +13,8 @@ use serde::Serialize;
 use crate::damage::{DAMAGE_SHOWN, Damage, first_damaged};
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
-use crate::place::Place;
 use crate::scrub::but_for;
+use crate::store::StoreArguments;
 use crate::survey::Survey;
 use crate::usefulness::{self, Usefulness};
 use crate::words::{count, printable, rounded};
@@ -27,7 +27,7 @@ use crate::words::{count, printable, rounded};
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
-    place: Place,
+    store: StoreArguments,
 }
 
 const EXAMPLES: &str = "\
@@ -128,7 +128,7 @@ struct Found {
 }
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
-    let engine = options.place.look()?;
+    let engine = options.store.look()?;
     let found = Found {
         survey: Survey::of(&engine)?,
         stats: engine.stats(),

@@ -7,7 +7,7 @@ use pouw::hash::Checksum;
 
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
-use crate::place::TreeOf;
+use crate::store::TreeOf;
 use crate::words::{TreeDocument, printable};
 
 /// Show one tree.
@@ -28,7 +28,7 @@ Examples:
   pouw tree --db store --tree cat.jpg --json";
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
-    let engine = options.of.place.look()?;
+    let engine = options.of.store.look()?;
     let tree = TreeDocument::from(engine.tree(&options.of.tree)?);
     engine.close();
     out.show(&tree, |to| {

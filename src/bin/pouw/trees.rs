@@ -7,7 +7,7 @@ use pouw::Provenance;
 
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
-use crate::place::Place;
+use crate::store::StoreArguments;
 use crate::words::{TreeDocument, printable};
 
 /// List all trees.
@@ -18,7 +18,7 @@ use crate::words::{TreeDocument, printable};
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
-    place: Place,
+    store: StoreArguments,
 }
 
 const EXAMPLES: &str = "\
@@ -30,7 +30,7 @@ Examples:
 const PAGE: usize = 512;
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
-    let engine = options.place.look()?;
+    let engine = options.store.look()?;
     let mut page = engine.trees(None, PAGE)?;
     let mut to = out.stream();
     let mut first = true;

@@ -13,7 +13,7 @@ use crate::damage::{Damage, report_damage};
 use crate::drain::{Client, Drained, drain};
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, complain};
-use crate::place::Place;
+use crate::store::StoreArguments;
 use crate::survey::Survey;
 use crate::words::{count, per_second, printable, rounded};
 
@@ -29,7 +29,7 @@ use crate::words::{count, per_second, printable, rounded};
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
-    place: Place,
+    store: StoreArguments,
     /// Number of concurrent clients, 1 to 256; at least the largest quorum of a tree. Their names
     /// are client-0, client-1 and so on.
     #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -77,7 +77,7 @@ struct Blocked<'d> {
 }
 
 pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
-    let engine = options.place.open_to_work()?;
+    let engine = options.store.open_to_work()?;
     let tier = options.tier.into();
     let clients: Vec<Client> = (0..options.clients).map(|i| Client { key: format!("client-{i}"), tier }).collect();
     warn_of_quorums(&engine, options.clients)?;

@@ -77,15 +77,17 @@ struct Stored {
     /// `None` if the row is missing or damaged.
     hashes: Option<Vec<Checksum>>,
     sums: Vec<LeafSum>,
-    /// Of its first leaf in the stored bytes, if the leaves have the lengths of those given;
-    /// `Differ` if they have others, `Unknown` if the row of lengths is damaged.
-    place: Place,
+    offset: StoredOffset,
 }
 
+/// The offset of the first leaf of a group in the stored bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum StoredOffset {
+    /// The leaves have the lengths of those given.
     At(u64),
+    /// They have other lengths.
     Differ,
+    /// The row of lengths is damaged.
     Unknown,
 }
 
@@ -114,25 +116,25 @@ impl Given<'_> {
             Err(error) => return Err(error),
         };
         let sums = store.leaf_sums(self.tree, self.first(), self.items.len())?;
-        let place = match self.place(&reader, &row) {
-            Err(error) if error.is_one_row() => Place::Unknown,
-            place => place?,
+        let offset = match self.stored_offset(&reader, &row) {
+            Err(error) if error.is_one_row() => StoredOffset::Unknown,
+            offset => offset?,
         };
-        Ok(Some(Stored { row, states, hashes, sums, place }))
+        Ok(Some(Stored { row, states, hashes, sums, offset }))
     }
 
-    fn place(&self, reader: &Reader, row: &TreeRow) -> Result<Place, StoreError> {
+    fn stored_offset(&self, reader: &Reader, row: &TreeRow) -> Result<StoredOffset, StoreError> {
         let first = self.first();
         if first >= row.leaves {
-            return Ok(Place::Differ);
+            return Ok(StoredOffset::Differ);
         }
         let (offset, lengths) = stored_places(reader, self.tree, row, first / TILE_LEAVES)?;
         let skip = (first % TILE_LEAVES) as usize;
         let there = lengths.iter().skip(skip).take(GROUP_LEAVES as usize);
         if !there.eq(&self.lengths()) {
-            return Ok(Place::Differ);
+            return Ok(StoredOffset::Differ);
         }
-        Ok(Place::At(offset + lengths.iter().take(skip).sum::<u64>()))
+        Ok(StoredOffset::At(offset + lengths.iter().take(skip).sum::<u64>()))
     }
 
     /// Whether each leaf lies at its place in the stored bytes.
@@ -174,13 +176,13 @@ impl Stored {
 
     /// Whether the bytes are in the store, and it is not known where.
     fn is_lost(&self) -> bool {
-        self.row.data == DataPlace::Copied && !matches!(self.place, Place::At(_))
+        self.row.data == DataPlace::Copied && !matches!(self.offset, StoredOffset::At(_))
     }
 
     /// Whether each given leaf lies in the stored bytes; all do where there is nothing to look at.
     fn lie(&self, store: &Store, given: &Given<'_>) -> Result<Vec<bool>, StoreError> {
-        match self.place {
-            Place::At(offset) if self.row.data == DataPlace::Copied => given.lie_at(store, offset),
+        match self.offset {
+            StoredOffset::At(offset) if self.row.data == DataPlace::Copied => given.lie_at(store, offset),
             _ => Ok(vec![true; given.items.len()]),
         }
     }
@@ -267,7 +269,7 @@ fn hold_sums(store: &Store, against: &mut Against, given: &Given<'_>, stored: &S
             Err(LoadError::Store(error)) => return Err(error.into()),
             Err(_) => return Ok(false),
         };
-        if stored.place == Place::Differ || there != given.bytes().flatten().copied().collect::<Vec<u8>>() {
+        if stored.offset == StoredOffset::Differ || there != given.bytes().flatten().copied().collect::<Vec<u8>>() {
             return Ok(false);
         }
         against.renew_sums(given, &stored.sums, &vec![true; given.items.len()]);
@@ -317,7 +319,7 @@ fn hold_proved(
             continue;
         }
         renew |= !sum_fits;
-        if let (false, Place::At(offset)) = (lie[at], stored.place) {
+        if let (false, StoredOffset::At(offset)) = (lie[at], stored.offset) {
             against.renew_bytes(given, offset, at);
         }
         if marked { against.repaired.push(leaf) } else { against.mended.push(leaf) }
@@ -331,13 +333,13 @@ fn hold_proved(
 /// Holds given bytes against their checksums. Stored bytes that differ from right ones are damaged,
 /// and are to be replaced. Where no checksum is known, the stored bytes decide.
 fn hold_bytes(store: &Store, against: &mut Against, given: &Given<'_>, stored: &Stored) -> Result<bool, IngestError> {
-    if stored.place == Place::Differ {
+    if stored.offset == StoredOffset::Differ {
         return Ok(false);
     }
     // Without a row of lengths only checksums prove the lengths of the given leaves.
-    let (known, offset) = match stored.place {
-        Place::At(offset) => (true, offset),
-        Place::Differ | Place::Unknown => (false, given.offset),
+    let (known, offset) = match stored.offset {
+        StoredOffset::At(offset) => (true, offset),
+        StoredOffset::Differ | StoredOffset::Unknown => (false, given.offset),
     };
     let lie = given.lie_at(store, offset)?;
     let fits = |((leaf, bytes), (sum, lies)): ((u64, &[u8]), (&LeafSum, &bool))| match sum {

@@ -32,7 +32,7 @@ const SECOND_MS: u64 = 1_000;
 #[derive(Debug)]
 pub(in crate::gate) struct Challenges {
     digests: Digester,
-    clients: Vec<Mutex<ClockTable<u128, Account>>>,
+    clients: Vec<Mutex<ClockTable<u128, OpenAndPaid>>>,
     prefixes: Vec<Mutex<ClockTable<u128, Usage>>>,
     all: Mutex<Usage>,
     rules: Rules,
@@ -52,8 +52,9 @@ fn ceiling(paid: u32, window_ms: u64) -> Option<WindowRules> {
     WindowRules::new(paid.min(1_000_000), window_ms)
 }
 
+/// The challenges that one client has open, and what it has used of its ceilings.
 #[derive(Debug, Default)]
-struct Account {
+struct OpenAndPaid {
     usage: Usage,
     open: Vec<Open>,
     failures: Failures,
@@ -128,16 +129,16 @@ impl Challenges {
         let mut bytes = bytes_wanted;
         {
             let mut table = shard(&self.clients, client_digest).lock();
-            let mut account = table.entry(client_digest, now_ms).ok_or(Reason::Crowded)?;
-            account.expire(now_ms);
-            let open = account.open.len() + account.usage.opening() as usize;
+            let mut of_client = table.entry(client_digest, now_ms).ok_or(Reason::Crowded)?;
+            of_client.expire(now_ms);
+            let open = of_client.open.len() + of_client.usage.opening() as usize;
             if open >= open_max.min(OPEN_MAX) {
                 return Err(Reason::Budget);
             }
-            if !account.usage.begin(&self.rules.client, now_ms) {
+            if !of_client.usage.begin(&self.rules.client, now_ms) {
                 return Err(Reason::Ceiling);
             }
-            bytes = bytes.min(account.usage.available(&self.rules.client, now_ms));
+            bytes = bytes.min(of_client.usage.available(&self.rules.client, now_ms));
         }
         let mut reservation = Reservation {
             challenges: self,
@@ -188,19 +189,19 @@ impl Challenges {
         let (digest, prefix) = (self.digests.client(client), self.digests.network(prefix));
         {
             let mut table = shard(&self.clients, digest).lock();
-            let Some(mut account) = table.entry(digest, now_ms) else {
+            let Some(mut of_client) = table.entry(digest, now_ms) else {
                 return false;
             };
-            account.expire(now_ms);
-            if let Some(open) = account.open.iter_mut().find(|open| open.id == id) {
+            of_client.expire(now_ms);
+            if let Some(open) = of_client.open.iter_mut().find(|open| open.id == id) {
                 open.sendings = open.sendings.saturating_add(1);
                 return open.sendings <= SENDINGS_MAX;
             }
-            if account.open.len() >= OPEN_MAX {
+            if of_client.open.len() >= OPEN_MAX {
                 return false;
             }
-            account.open.push(Open { id, expires_ms, sendings: SENDINGS_MAX, prefix });
-            account.usage.adopt(expires_ms);
+            of_client.open.push(Open { id, expires_ms, sendings: SENDINGS_MAX, prefix });
+            of_client.usage.adopt(expires_ms);
         }
         if let Some(mut usage) = shard(&self.prefixes, prefix).lock().entry(prefix, now_ms) {
             usage.adopt(expires_ms);
@@ -214,7 +215,7 @@ impl Challenges {
         let (client, prefix) = (self.digests.client(client), self.digests.network(prefix));
         let room = {
             let mut table = shard(&self.clients, client).lock();
-            table.entry(client, now_ms).map_or(0, |mut account| account.usage.available(&self.rules.client, now_ms))
+            table.entry(client, now_ms).map_or(0, |mut of_client| of_client.usage.available(&self.rules.client, now_ms))
         };
         let room = room.min({
             let mut table = shard(&self.prefixes, prefix).lock();
@@ -230,9 +231,9 @@ impl Challenges {
     /// Records an accepted answer: closes the challenge, counts the admission, clears the failures.
     pub(in crate::gate) fn paid(&self, client: &ClientKey, prefix: NetworkPrefix, id: WorkId, now_ms: u64) {
         let (client, prefix) = (self.digests.client(client), self.digests.network(prefix));
-        if let Some(mut account) = shard(&self.clients, client).lock().entry(client, now_ms) {
-            account.failures.clear();
-            account.usage.pay(&self.rules.client, now_ms);
+        if let Some(mut of_client) = shard(&self.clients, client).lock().entry(client, now_ms) {
+            of_client.failures.clear();
+            of_client.usage.pay(&self.rules.client, now_ms);
         }
         if let Some(mut usage) = shard(&self.prefixes, prefix).lock().entry(prefix, now_ms) {
             usage.pay(&self.rules.prefix, now_ms);
@@ -246,8 +247,8 @@ impl Challenges {
     pub(in crate::gate) fn not_sent(&self, client: &ClientKey, id: WorkId) {
         let client = self.digests.client(client);
         let mut table = shard(&self.clients, client).lock();
-        if let Some(mut account) = table.find(client)
-            && let Some(open) = account.open.iter_mut().find(|open| open.id == id)
+        if let Some(mut of_client) = table.find(client)
+            && let Some(open) = of_client.open.iter_mut().find(|open| open.id == id)
         {
             open.sendings = open.sendings.saturating_sub(1);
         }
@@ -279,7 +280,7 @@ impl Challenges {
     fn close(&self, client: u128, id: WorkId) {
         let closed = {
             let mut table = shard(&self.clients, client).lock();
-            table.find(client).and_then(|mut account| account.close(id))
+            table.find(client).and_then(|mut of_client| of_client.close(id))
         };
         // A challenge that has expired, or was issued before a restart, is not counted.
         let Some(Open { expires_ms, prefix, .. }) = closed else {
@@ -295,7 +296,9 @@ impl Challenges {
     fn spend(&self, client: u128, prefix: u128, bytes: u64, now_ms: u64) -> [u64; 3] {
         let of_client = {
             let mut table = shard(&self.clients, client).lock();
-            table.entry(client, now_ms).map_or(0, |mut account| account.usage.take(&self.rules.client, bytes, now_ms))
+            table
+                .entry(client, now_ms)
+                .map_or(0, |mut of_client| of_client.usage.take(&self.rules.client, bytes, now_ms))
         };
         let of_prefix = {
             let mut table = shard(&self.prefixes, prefix).lock();
@@ -318,10 +321,10 @@ impl Drop for Reservation<'_> {
         let (challenges, now_ms) = (self.challenges, self.now_ms);
         let [client, prefix, all_bytes] = self.taken.map(|taken| taken.saturating_sub(self.used));
         let expires_ms = self.opened.map(|open| open.expires_ms);
-        if let Some(mut account) = shard(&challenges.clients, self.client).lock().find(self.client) {
-            account.usage.settle(expires_ms);
-            account.open.extend(self.opened);
-            account.usage.give_back(&challenges.rules.client, client, now_ms);
+        if let Some(mut of_client) = shard(&challenges.clients, self.client).lock().find(self.client) {
+            of_client.usage.settle(expires_ms);
+            of_client.open.extend(self.opened);
+            of_client.usage.give_back(&challenges.rules.client, client, now_ms);
         }
         if self.begun.prefix
             && let Some(mut usage) = shard(&challenges.prefixes, self.prefix).lock().find(self.prefix)
@@ -337,7 +340,7 @@ impl Drop for Reservation<'_> {
     }
 }
 
-impl Account {
+impl OpenAndPaid {
     fn expire(&mut self, now_ms: u64) {
         self.open.retain(|open| open.expires_ms > now_ms);
     }
@@ -350,7 +353,7 @@ impl Account {
     }
 }
 
-impl Tracked for Account {
+impl Tracked for OpenAndPaid {
     type Rules = <Usage as Tracked>::Rules;
 
     fn is_idle(&self, rules: &Self::Rules, now_ms: u64) -> bool {

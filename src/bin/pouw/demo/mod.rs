@@ -13,7 +13,7 @@ use pouw::{Exposure, IngestError, IngestOptions, IngestReport, PouwEngine};
 use crate::drain::{Client, drain};
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, complain};
-use crate::{ingest, place, words};
+use crate::{ingest, store, words};
 use report::Table;
 
 /// Run the main job in a temporary directory and check every result.
@@ -54,7 +54,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     std::fs::create_dir(&store)?;
     let mut secret = vec![0; 32];
     getrandom::fill(&mut secret).map_err(|e| Failure::failed(format!("the system gave no random bytes: {e}")))?;
-    let engine = place::open_engine(&store, secret, true)?;
+    let engine = store::open_engine(&store, secret, true)?;
 
     let mut findings = Vec::new();
     let files = ingest_files(&engine, &paths)?;

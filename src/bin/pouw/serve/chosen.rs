@@ -9,8 +9,8 @@ use pouw::{Config, ConfigBuilder, GateConfig, PouwEngine};
 
 use crate::config_file::{ConfigFile, OnStoreFailure, open};
 use crate::failure::Failure;
-use crate::place::Place;
 use crate::secret;
+use crate::store::StoreArguments;
 
 use super::Options;
 use super::pages::ASSETS;
@@ -19,7 +19,7 @@ use super::pages::ASSETS;
 #[derive(Debug)]
 pub struct Chosen {
     pub listen: SocketAddr,
-    pub place: Place,
+    pub store: StoreArguments,
     pub rate_limit: u32,
     pub window_ms: u64,
     pub on_store_failure: OnStoreFailure,
@@ -44,12 +44,12 @@ impl Chosen {
             }));
         }
         let all = settings.effective();
-        let place = &options.place;
+        let store = &options.store;
         Ok(Self {
             listen: options.listen.or(file.and_then(|file| file.listen)).unwrap_or(LISTEN),
-            place: Place {
-                db: place.db.clone(),
-                secret_file: place.secret_file.clone().or(file.and_then(ConfigFile::secret_file)),
+            store: StoreArguments {
+                db: store.db.clone(),
+                secret_file: store.secret_file.clone().or(file.and_then(ConfigFile::secret_file)),
             },
             rate_limit: all.rate_limit.unwrap_or_default(),
             window_ms: all.window_ms.unwrap_or_default(),
@@ -63,7 +63,7 @@ impl Chosen {
     pub fn open(&self) -> Result<PouwEngine, Failure> {
         let files = self.previous_secret_files.iter();
         let older = files.map(|file| secret::of_file(file)).collect::<Result<Vec<_>, Failure>>()?;
-        self.place.open_to_serve(|secret| {
+        self.store.open_to_serve(|secret| {
             older.into_iter().fold(self.settings.engine(Config::builder(secret)), ConfigBuilder::previous_secret)
         })
     }

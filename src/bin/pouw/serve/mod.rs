@@ -28,7 +28,7 @@ use tower_service::Service;
 use crate::config_file::OnStoreFailure;
 use crate::failure::{Failure, Verdict};
 use crate::output::{Output, complain};
-use crate::place::Place;
+use crate::store::StoreArguments;
 use crate::words::count;
 
 use chosen::Chosen;
@@ -46,7 +46,7 @@ pub use chosen::LISTEN;
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
-    place: Place,
+    store: StoreArguments,
     /// Read settings from this TOML file. Options of the command line take precedence.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -114,7 +114,7 @@ pub fn run(options: &Options, out: &Output) -> Result<Verdict, Failure> {
     Ok(match engine.failure() {
         None => Verdict::Done,
         Some(why) => {
-            complain(&format!("the store failed: {why}; run: pouw check --db {}", chosen.place.db.display()));
+            complain(&format!("the store failed: {why}; run: pouw check --db {}", chosen.store.db.display()));
             Verdict::Failed
         }
     })
@@ -144,7 +144,7 @@ async fn serve(
     // Before the first request: the first client over the limit gets real work too.
     gate.engine().refill()?;
     // Removed when the service stops.
-    let _control = Control::start(&chosen.place.db, gate.engine().clone());
+    let _control = Control::start(&chosen.store.db, gate.engine().clone());
     announce(chosen, &gate, address, out)?;
     let [to_read, to_send] = [gate.write_timeout(), gate.body_timeout()];
     let engine = gate.engine().clone();

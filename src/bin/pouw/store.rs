@@ -17,7 +17,7 @@ use crate::words::{count, printable};
 
 /// The store that a verb works on.
 #[derive(Debug, Args)]
-pub struct Place {
+pub struct StoreArguments {
     /// Directory of the store.
     #[arg(long, value_name = "DIR")]
     pub db: PathBuf,
@@ -30,13 +30,13 @@ pub struct Place {
 #[derive(Debug, Args)]
 pub struct TreeOf {
     #[command(flatten)]
-    pub place: Place,
+    pub store: StoreArguments,
     /// Name of the tree, as `pouw trees` lists it.
     #[arg(long, value_name = "NAME")]
     pub tree: String,
 }
 
-impl Place {
+impl StoreArguments {
     /// Opens the store to be read: nothing is written, and no secret is needed or made.
     pub fn look(&self) -> Result<PouwEngine, Failure> {
         expect_store(&self.db)?;
