@@ -413,7 +413,8 @@ fn the_page_names_every_key_with_its_true_default() {
         fs::write(path, format!("{above}{HEADING}{expected}\n")).unwrap();
         return;
     }
-    assert_eq!(tables.trim_end(), expected, "src/docs/configuration.md is out of date: .ci/run configuration_update");
+    let differ = tables.lines().zip(expected.lines()).find(|(is, has_to_be)| is != has_to_be);
+    assert!(tables.trim_end() == expected, "run `.ci/run configuration_update`; the first difference: {differ:?}");
 }
 
 #[test]

@@ -116,12 +116,14 @@ macro_rules! keys {
 
             /// Reads the keys back from the engine's builder.
             pub(super) fn take_engine(&mut self, builder: &ConfigBuilder) {
+                // Not compiled if a field has no key and is not at the head of the table.
                 let ConfigBuilder { $($($($engine: _,)?)*)* $($(#[$engine_cfg])? $engine_other: _,)* } = builder;
                 $($($(self.$name = builder.$engine.write($unit);)?)*)*
             }
 
             /// Reads the keys back from the gate's builder.
             pub(super) fn take_gate(&mut self, builder: &GateConfigBuilder) {
+                // Not compiled if a field has no key and is not at the head of the table.
                 let GateConfigBuilder { $($($($gate: _,)?)*)* $($gate_other: _,)* } = builder;
                 $($($(self.$name = builder.$gate.write($unit);)?)*)*
             }
