@@ -141,7 +141,7 @@ fn judge_only(engine: &PouwEngine, tier: DifficultyTier, answers: u32) -> Result
         let inspected = for_gate(engine).inspect(&answer.client.to_be_bytes(), &answer.token, 0)?;
         let result =
             WorkResult::from_compact(&answer.result, &answer.token).map_err(|e| Failure::failed(e.to_string()))?;
-        for_gate(engine).submit_inspected(&inspected, &answer.token, &result, move |verdict| {
+        for_gate(engine).submit_inspected(&inspected, Some(&answer.token), &result, move |verdict| {
             // The other end waits below until all have come.
             let _ = sender.send(verdict.map(drop));
         });

@@ -8,7 +8,7 @@ use crate::policy::lease::Claim;
 use crate::policy::ready::Loaded;
 use crate::protocol::{ChallengeToken, Malformed, WorkResult, WorkUnitOperation, data_digest};
 use crate::store::rows::{GroupRow, HashReason, HashWork, Strategy, TreeRow};
-use crate::store::{SettleKind, TreeNumber};
+use crate::store::{Reader, SettleKind, TreeNumber};
 
 use super::token::Inspected;
 use super::verdict::{Follows, Judged, check_fold};
@@ -70,27 +70,32 @@ pub(in crate::engine) fn verify(
     result: &WorkResult,
     claim: Claim,
 ) -> Result<Judged, SubmitError> {
+    // One snapshot for all rows that the answer is compared with.
+    let reader = &core.store.read()?;
     let Claim::Leaves { tree, range } = claim else {
-        return verify_stored(core, inspected, result, claim, None);
+        return verify_stored(core, reader, inspected, result, claim, None);
     };
-    let row = core.store.read()?.tree(tree)?.ok_or(SubmitError::Withdrawn)?;
+    let row = reader.tree(tree)?.ok_or(SubmitError::Withdrawn)?;
     match row.strategy {
-        Strategy::SampledAudit { k } => sample::verify_sample(core, inspected, result, (tree, &row), range, k),
-        Strategy::Redundant { quorum } => votes::verify_vote(core, inspected, result, (tree, &row), range, quorum),
-        _ => verify_stored(core, inspected, result, claim, Some(&row)),
+        Strategy::SampledAudit { k } => sample::verify_sample(core, reader, inspected, result, (tree, &row), range, k),
+        Strategy::Redundant { quorum } => {
+            votes::verify_vote(core, reader, inspected, result, (tree, &row), range, quorum)
+        }
+        _ => verify_stored(core, reader, inspected, result, claim, Some(&row)),
     }
 }
 
 /// Judges a result against the stored answer, or one computed from stored hashes.
 fn verify_stored(
     core: &Core,
+    reader: &Reader,
     inspected: &Inspected,
     result: &WorkResult,
     claim: Claim,
     row: Option<&TreeRow>,
 ) -> Result<Judged, SubmitError> {
     let token = &inspected.opened;
-    let expected = expected(core, token, claim)?;
+    let expected = expected(core, reader, token, claim)?;
     result.check_shape(expected.leaf_count(), expected.operation()).map_err(SubmitError::Malformed)?;
     let nodes = expected.nodes;
     let damage = compare(core, result, token, claim, &expected, row)?;
@@ -98,7 +103,7 @@ fn verify_stored(
         Claim::Leaves { tree, range } => {
             let row = row.ok_or(SubmitError::Withdrawn)?;
             core.clients.count_server(row.strategy.index(), HashReason::Folding, stored_top_work(&range));
-            let lengths = leaf_lengths(&core.store.read()?, tree, row, &range)?;
+            let lengths = leaf_lengths(reader, tree, row, &range)?;
             let good = (range.start()..).zip(lengths).filter(|(leaf, _)| !damage.is_at(*leaf));
             let accepted = unit_work(&range, good.map(|(_, length)| length));
             (SettleKind::Leaves { tree, range, damaged: damage.mask }, range.len(), accepted)
@@ -115,11 +120,11 @@ fn verify_stored(
     Ok(Judged { kind, nodes, leaves, accepted, audit: HashWork::default(), referee, follows })
 }
 
-/// Checks that the result names the token's unit, and the token if it names one.
+/// Checks that the result names the token's unit, and the token `named` if there is one to compare.
 pub(in crate::engine) fn check_names(
     core: &Core,
     token: &ChallengeToken,
-    text: &str,
+    named: Option<&str>,
     result: &WorkResult,
 ) -> Result<(), SubmitError> {
     #[cfg(not(feature = "testing"))]
@@ -132,16 +137,15 @@ pub(in crate::engine) fn check_names(
         let found = result.work_unit_id.to_string();
         return Err(SubmitError::Malformed(Malformed::new("workUnitId", "the id in the token", found)));
     }
-    if result.challenge_token != text {
+    if named.is_some_and(|named| named != result.challenge_token) {
         return Err(SubmitError::Malformed(Malformed::new("challengeToken", "the token in the header", "another")));
     }
     Ok(())
 }
 
-pub(in crate::engine) fn expected(core: &Core, token: &ChallengeToken, claim: Claim) -> Result<Expected, SubmitError> {
+fn expected(core: &Core, reader: &Reader, token: &ChallengeToken, claim: Claim) -> Result<Expected, SubmitError> {
     match claim {
         Claim::Leaves { tree, range } => {
-            let reader = core.store.read()?;
             let first = range.start() / GROUP_LEAVES;
             let count = range.end().div_ceil(GROUP_LEAVES) - first;
             let groups = reader.groups(tree, first, count as usize)?;
@@ -167,7 +171,7 @@ pub(in crate::engine) fn expected(core: &Core, token: &ChallengeToken, claim: Cl
             })
         }
         Claim::Interior { tree, level, index } => {
-            let node = interior_node(&core.store.read()?, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
+            let node = interior_node(reader, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
             if data_digest(&node.bytes()) != token.data_digest {
                 // A leaf below was corrected since: its children have changed.
                 return Err(SubmitError::Withdrawn);

@@ -9,7 +9,7 @@ use crate::merkle::{AlignedRange, TILE_LEAVES};
 use crate::policy::audit;
 use crate::protocol::{WorkResult, WorkUnitOperation};
 use crate::store::rows::{HashReason, HashWork, TreeRow};
-use crate::store::{Audited, SettleKind, StoreError, TreeNumber};
+use crate::store::{Audited, Reader, SettleKind, StoreError, TreeNumber};
 
 use super::token::Inspected;
 use super::verdict::{Follows, Judged, check_fold};
@@ -28,6 +28,7 @@ pub(super) type Tree<'t> = (TreeNumber, &'t TreeRow);
 /// Judges under `SampledAudit`: an answer is right if all leaves of a sample are.
 pub(in crate::engine) fn verify_sample(
     core: &Core,
+    reader: &Reader,
     inspected: &Inspected,
     result: &WorkResult,
     (tree, row): Tree<'_>,
@@ -37,7 +38,7 @@ pub(in crate::engine) fn verify_sample(
     let hashes = brought(core, result, row, &range)?;
     let network = core.keys.network_of(&inspected.network);
     let (audit, whole) = audit(core, inspected, &network, (tree, row), &range, &hashes, k)?;
-    let lengths = leaf_lengths(&core.store.read()?, tree, row, &range)?;
+    let lengths = leaf_lengths(reader, tree, row, &range)?;
     let accepted = unit_work(&range, lengths.into_iter());
     let kind = SettleKind::Audited(Box::new(Audited { tree, range, hashes, network, whole }));
     let (nodes, leaves) = (range.node_count(), range.len());

@@ -54,7 +54,7 @@ impl PouwEngine {
             Err(error) => done(Err(error)),
             Ok(inspected) => {
                 let inspected = inspected.from_network(answer.network);
-                self.for_gate().submit_inspected(&inspected, answer.token, answer.result, done)
+                self.for_gate().submit_inspected(&inspected, Some(answer.token), answer.result, done)
             }
         }
     }
@@ -62,16 +62,16 @@ impl PouwEngine {
 
 impl ForGate<'_> {
     /// Judges the result for a token that has been inspected, as [`PouwEngine::submit_with`] does;
-    /// `token` is its text.
+    /// `named` is the token's text, if the result may name another one.
     pub fn submit_inspected(
         &self,
         inspected: &Inspected,
-        token: &str,
+        named: Option<&str>,
         result: &WorkResult,
         done: impl FnOnce(Result<Accepted, SubmitError>) + Send + 'static,
     ) {
         let core = self.core();
-        match judge(core, inspected, token, result) {
+        match judge(core, inspected, named, result) {
             Err(error) => done(Err(error)),
             Ok((Verified { settle, follows }, held)) => {
                 let (id, client) = (settle.id, settle.client);
@@ -132,13 +132,13 @@ fn verdict(
 fn judge<'c>(
     core: &'c Core,
     inspected: &Inspected,
-    text: &str,
+    named: Option<&str>,
     result: &WorkResult,
 ) -> Result<(Verified, HeldLease<&'c Core>), SubmitError> {
     token::still_good(core, inspected)?;
     let token = &inspected.opened;
     let held = adopt::pin(core, token)?;
-    let judged = match (judge_pinned(core, inspected, text, result, held.claim()), held.claim()) {
+    let judged = match (judge_pinned(core, inspected, named, result, held.claim()), held.claim()) {
         // A row of the unit is damaged: no client can answer it now.
         (Err(SubmitError::Store(error)), Claim::Leaves { tree, range }) => {
             Err(damaged::row_at_fault(core, tree, &range, error))
@@ -164,7 +164,7 @@ fn judge<'c>(
 fn judge_pinned(
     core: &Core,
     inspected: &Inspected,
-    text: &str,
+    named: Option<&str>,
     result: &WorkResult,
     claim: Claim,
 ) -> Result<Verified, SubmitError> {
@@ -172,7 +172,7 @@ fn judge_pinned(
     let now = token::check_floor(core, token)?;
     #[cfg(feature = "testing")]
     let claim = claim_from_body(core, result, claim);
-    compare::check_names(core, token, text, result)?;
+    compare::check_names(core, token, named, result)?;
     let Judged { kind, nodes, leaves, accepted, audit, referee, follows } =
         compare::verify(core, inspected, result, claim)?;
     Ok(Verified {

@@ -8,7 +8,7 @@ use crate::policy::audit::VOTE_SAMPLE;
 use crate::policy::quorum::{Voter, admits, differences, is_right};
 use crate::protocol::{WorkId, WorkResult};
 use crate::store::rows::{HashReason, HashWork, QuorumRow, VoteRow};
-use crate::store::{Amend, Command, Ruling, SettleKind, TreeNumber, Vote};
+use crate::store::{Amend, Command, Reader, Ruling, SettleKind, TreeNumber, Vote};
 
 use super::sample::Tree;
 use super::token::Inspected;
@@ -40,6 +40,7 @@ struct Count {
 /// that of the other votes, or those are wrong.
 pub(in crate::engine) fn verify_vote(
     core: &Core,
+    reader: &Reader,
     inspected: &Inspected,
     result: &WorkResult,
     (tree, row): Tree<'_>,
@@ -48,7 +49,7 @@ pub(in crate::engine) fn verify_vote(
 ) -> Result<Judged, SubmitError> {
     let hashes = sample::brought(core, result, row, &range)?;
     let client = inspected.opened.client;
-    let group = core.store.read()?.quorum(tree, range.start())?;
+    let group = reader.quorum(tree, range.start())?;
     let network = core.keys.network_of(&inspected.network);
     let voter = Voter { client, network };
     let stale = stale_votes(core, group.as_ref())?;
@@ -67,7 +68,7 @@ pub(in crate::engine) fn verify_vote(
         amend_soon(core, tree, range, count);
         return Err(SubmitError::WrongResult { what: "leafHashes".to_owned() });
     }
-    let lengths = leaf_lengths(&core.store.read()?, tree, row, &range)?;
+    let lengths = leaf_lengths(reader, tree, row, &range)?;
     let own = (0..).zip(lengths).filter(|(place, _)| count.refereed & (1 << place) == 0);
     let accepted = HashWork::of(own.map(|(_, length)| length)).plus(parents_work(&range));
     let Count { ruling, liars, referee, .. } = count;

@@ -41,14 +41,16 @@ impl Gate {
         let Some(result) = result else {
             return done(self.asked_again(&facts, &token));
         };
-        match read(result, text, token.id()) {
+        // A result of the compact form names no token: that of the headers is not copied into it.
+        let named = matches!(result, ResultText::Json(_)).then_some(text.as_str());
+        match read(result, named.unwrap_or_default(), token.id()) {
             Err(malformed) => done(match self.inner.engine.for_gate().refuse_malformed(&token.inspected) {
                 Ok(()) => self.malformed(&facts, Some(token.id()), &malformed),
                 Err(error) => self.unanswered(&facts, Some(&token), &error),
             }),
             Ok(result) => {
                 let (gate, opened, presented) = (self.clone(), token.clone(), facts.clone());
-                self.inner.engine.for_gate().submit_inspected(&token.inspected, text, &result, move |verdict| {
+                self.inner.engine.for_gate().submit_inspected(&token.inspected, named, &result, move |verdict| {
                     gate.count_commit(&verdict);
                     hand_over(Box::new(move || {
                         gate.report_changes();

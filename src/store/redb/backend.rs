@@ -97,7 +97,8 @@ pub trait StorageBackend: Debug + Send + Sync + 'static {
     }
 }
 
-/// Gives the store its storage. [`StoreDirectory`] is the real one; tests pass a faulty one.
+/// Gives the store its storage. [`StoreDirectory`](crate::StoreDirectory) is the real one; tests
+/// pass a faulty one.
 ///
 /// # Examples
 ///

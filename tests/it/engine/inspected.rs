@@ -34,8 +34,9 @@ fn inspect(house: &House, client: &[u8], issued: &Issued) -> Result<Inspected, S
 
 fn judge(house: &House, inspected: Inspected, result: &WorkResult) -> Result<Accepted, SubmitError> {
     let (sender, receiver) = channel();
-    for_gate(&house.engine)
-        .submit_inspected(&inspected, &result.challenge_token, result, move |verdict| sender.send(verdict).unwrap());
+    for_gate(&house.engine).submit_inspected(&inspected, Some(&result.challenge_token), result, move |verdict| {
+        sender.send(verdict).unwrap()
+    });
     receiver.recv().unwrap()
 }
 
