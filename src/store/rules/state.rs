@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-#[cfg(feature = "testing")]
 use crate::protocol::ClientDigest;
+#[cfg(feature = "testing")]
 use crate::store::mistakes::StoreMistake;
 use crate::store::rows::{ClientRow, Head, UsefulnessAccount};
 
