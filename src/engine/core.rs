@@ -20,7 +20,7 @@ use super::mistake::SplitMix64;
 use super::refused::RefusedLater;
 use super::scrub::scrubber::Scrubber;
 use super::tallies::Tallies;
-use super::trees::put_off::Doubts;
+use super::trees::doubts::Doubts;
 use super::turns::Turns;
 use super::upkeep::search::Searches;
 use super::upkeep::thread::UpkeepThread;

@@ -1,9 +1,11 @@
 //! The locks of an engine, and the order in which one thread may take them.
 //!
 //! **Guarantee.** A thread that holds a lock takes only locks further down in [`Rank`], so no two
-//! threads can wait for each other. In builds with debug assertions each lock checks this, and
-//! panics with the names of both locks; in other builds a lock is that of `parking_lot`, and the
-//! order costs nothing.
+//! threads can wait for each other by these locks. In builds with debug assertions each lock checks
+//! this, and panics with the names of both locks; in other builds a lock is that of `parking_lot`,
+//! and the order costs nothing.
+//!
+//! The locks of the store and of the gate are not among them, and have no order that is checked.
 //!
 //! Taking a lock with [`Ranked::try_lock`] is allowed in any order, since it never waits.
 //!
@@ -39,7 +41,8 @@ pub(super) enum Rank {
     OldSearch,
 
     // Held for a look or a change in memory.
-    /// The work queue.
+    /// The work queue. Every verb may take it, for a change in memory: never while it reads the
+    /// store.
     Queue,
     /// Tokens of wrong answers that are not written yet.
     Refused,

@@ -57,7 +57,7 @@ pub use event::{GateEvent, GateEventSink};
 pub use memory::flight::Flight;
 pub use memory::shared_window::{Admission, Window, WindowError};
 pub use reply::decision::{AcceptedWork, Decision, Pass, Refusal};
-pub use reply::headers::Headers;
+pub use reply::rate_headers::Headers;
 pub use report::health::{Health, HealthCondition, PartHealth};
 pub use report::stats::GateStats;
 pub use request::client::{ClientKey, NetworkPrefix};

@@ -2,8 +2,9 @@
 //!
 //! **Rule L.** A token is honoured only through a lease. A token of this boot needs its own live
 //! lease. A token of an earlier boot is adopted as a lease when it arrives, and is withdrawn if any
-//! of its leaves is done or leased. A lease is pinned from the arrival of its answer to the commit,
-//! never ends before its token, and is released by challenge id, never by range.
+//! of its leaves is done or leased, if its answer was refused before, or if its leaves are part of
+//! a group of votes of another size. A lease is pinned from the arrival of its answer to the
+//! commit, never ends before its token, and is released by challenge id, never by range.
 //!
 //! Leases live in memory; a restart forgets them, and adoption brings back those whose answers
 //! come. The table has a fixed bound: when it is full nothing is issued, and no lease is ever

@@ -10,7 +10,7 @@
 //!
 //! The store checks the preconditions of a command and makes no other decision.
 //!
-//! Ranks, low to high: `records` (stored bytes), `table` and `schema` (what the tables are),
+//! Ranks, low to high: `rows` (stored bytes), `table` and `schema` (what the tables are),
 //! `command`, `error`, `port` (what the rules need of a database), `rules` (what a command requires
 //! and changes), `redb`. An import points down.
 
@@ -31,7 +31,6 @@ mod table;
 #[cfg(feature = "testing")]
 pub use self::redb::ForRedb;
 pub use self::redb::apply::Applied;
-pub use self::redb::backend::{StorageBackend, StorageProvider, StoreFile};
 pub use self::redb::backup::{BackupFailure, BackupProgress, Copied, OnBackup};
 pub use self::redb::blocks::{BlocksWriter, Renewal};
 #[cfg(feature = "testing")]
@@ -55,6 +54,7 @@ pub use self::redb::read::{LedgerEntry, Reader, StandingsPage};
 pub use self::redb::removal::Dropped;
 #[cfg(feature = "testing")]
 pub use self::redb::sim;
+pub use self::redb::storage::{StorageBackend, StorageProvider, StoreFile};
 pub use command::claims::{Amend, Audited, Damage, Referee, Repair, Ruling, Upgrade, Vote};
 pub use command::mend::{Derived, Mend, Regroup};
 pub use command::older::OlderRow;

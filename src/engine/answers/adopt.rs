@@ -1,12 +1,12 @@
-//! Rule L: a token is honoured only through a lease, its own or an adopted one.
+//! The lease of a token. A restart forgets leases, so a token from before it is adopted as a lease
+//! again: rule L, see [`policy::lease`](crate::policy::lease).
 
 use crate::merkle::{AlignedRange, Shape};
 use crate::policy::lease::{Claim, Lease, LeaseRefusal, Pin};
 use crate::protocol::{ChallengeToken, TokenPurpose};
 use crate::store::rows::{QuorumRow, TreeState, range_end};
 
-use super::held::HeldLease;
-use crate::engine::answers::held;
+use super::held::{self, HeldLease};
 use crate::engine::core::Core;
 use crate::engine::error::SubmitError;
 use crate::engine::tallies::bump;

@@ -18,7 +18,7 @@ use super::interior::InteriorQueue;
 use crate::engine::config::{Config, ConfigBuilder};
 use crate::engine::locks::{Guard, Rank, Ranked};
 
-/// The queue, behind its lock.
+/// The queue, behind its lock. No lock of the store is taken while it is held.
 #[derive(Debug)]
 pub(in crate::engine) struct WorkQueue(Ranked<Queue>);
 
@@ -39,7 +39,7 @@ pub(in crate::engine) struct Queue {
     /// Issued work that was given back. Bounded by the leases and the ring it came from.
     pub(in crate::engine) returned: VecDeque<Returned>,
     /// Ranges with votes that have no place in the ring. Bounded by the open quorums.
-    pub(in crate::engine) voted: Turns,
+    pub(in crate::engine) voted: WaitingRanges,
     /// When units with votes last made room for others, engine time.
     turned_ms: u64,
     pub(in crate::engine) scan: Scan,
@@ -59,12 +59,12 @@ const TURN_MS: u64 = 250;
 
 /// Ranges that wait for a place, each once.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Turns {
+pub(in crate::engine) struct WaitingRanges {
     order: VecDeque<Returned>,
     known: HashSet<Returned>,
 }
 
-impl Turns {
+impl WaitingRanges {
     pub(in crate::engine) fn push(&mut self, range: Returned) {
         if self.known.insert(range) {
             self.order.push_back(range);
@@ -144,7 +144,7 @@ impl Queue {
             ring: ReadyRing::new(settings.unit_bytes.into()),
             leases: LeaseTable::new(settings.leases_max),
             returned: VecDeque::new(),
-            voted: Turns::default(),
+            voted: WaitingRanges::default(),
             turned_ms: 0,
             scan: Scan::default(),
             interior: InteriorQueue::default(),

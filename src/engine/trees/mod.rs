@@ -11,5 +11,6 @@ pub(super) mod progress;
 pub(super) mod provenance;
 pub(super) mod put_off;
 pub(super) mod quorums;
+pub(super) mod settle_doubts;
 pub(super) mod stored;
 pub(super) mod suspects;

@@ -13,7 +13,7 @@ use crate::engine::backlog::refill_interior;
 use crate::engine::core::Core;
 use crate::engine::handle::PouwEngine;
 use crate::engine::trees::assemble;
-use crate::engine::trees::doubts;
+use crate::engine::trees::settle_doubts;
 use crate::engine::upkeep::chores::{self, TREES_PER_ROUND};
 use crate::engine::upkeep::failures;
 use crate::engine::upkeep::sweep;
@@ -57,7 +57,7 @@ pub(super) fn upkeep(core: &Core, eager: bool, pause: &dyn Fn() -> bool) -> Resu
     // While an export verifies leaves, no other thread may correct or fold them. It wakes this
     // thread when it ends.
     let free = core.turns.audit.try_lock();
-    let doubts = if free.is_some() { doubts::settle_doubts(core) } else { Ok(0) };
+    let doubts = if free.is_some() { settle_doubts::settle_doubts(core) } else { Ok(0) };
     let taken_over = assemble::take_over_folding(core);
     let assembled = assemble::assemble(core, free.is_some(), pause);
     drop(free);

@@ -6,7 +6,7 @@ use crate::gate::config::sizes::{PAGE_BYTES, encoded};
 use crate::gate::memory::flight::Flight;
 use crate::gate::reply::decision::Decision;
 use crate::gate::reply::problem::detail;
-use crate::gate::reply::respond::NewRefusal;
+use crate::gate::reply::refusal::NewRefusal;
 use crate::gate::request::facts::Facts;
 use crate::gate::state::Gate;
 use crate::protocol::{DifficultyTier, Reason};

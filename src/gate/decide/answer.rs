@@ -9,7 +9,7 @@ use crate::gate::memory::jobs::Job;
 use crate::gate::memory::shared_window::Admission;
 use crate::gate::reply::decision::{AcceptedWork, Decision};
 use crate::gate::reply::problem::detail;
-use crate::gate::reply::respond::{NewRefusal, pass};
+use crate::gate::reply::refusal::{NewRefusal, pass};
 use crate::gate::request::facts::Facts;
 use crate::gate::request::presented::{Presented, ResultText};
 use crate::gate::state::Gate;

@@ -9,7 +9,7 @@ use crate::gate::event::GateEvent;
 use crate::gate::memory::limit::Limit;
 use crate::gate::reply::decision::Decision;
 use crate::gate::reply::problem::detail;
-use crate::gate::reply::respond::NewRefusal;
+use crate::gate::reply::refusal::NewRefusal;
 use crate::gate::request::facts::Facts;
 use crate::gate::state::Gate;
 use crate::guard::contained;

@@ -1,7 +1,7 @@
 //! The next step of an adapter for a request.
 
+use crate::gate::reply::challenge_page::dress;
 use crate::gate::reply::decision::Decision;
-use crate::gate::reply::page::dress;
 use crate::gate::reply::problem::detail;
 use crate::gate::request::facts::Facts;
 use crate::gate::request::head::{Head, content_length};

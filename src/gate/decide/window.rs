@@ -10,7 +10,7 @@ use crate::gate::memory::limit::Limit;
 use crate::gate::memory::shared_window::Admission;
 use crate::gate::reply::decision::Decision;
 use crate::gate::reply::problem::detail;
-use crate::gate::reply::respond::{NewRefusal, pass};
+use crate::gate::reply::refusal::{NewRefusal, pass};
 use crate::gate::request::facts::Facts;
 use crate::gate::state::Gate;
 use crate::policy::window::Quota;

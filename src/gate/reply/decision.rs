@@ -6,7 +6,7 @@ use crate::gate::state::Gate;
 use crate::policy::window::Quota;
 use crate::protocol::{MicroJoules, Reason, WorkId, header};
 
-use super::headers::{Headers, rate_headers};
+use super::rate_headers::{Headers, rate_headers};
 
 /// The gate's decision on a request.
 ///

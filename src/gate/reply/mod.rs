@@ -1,7 +1,7 @@
 //! Responses: a decision, and what is sent for it.
 
+pub(super) mod challenge_page;
 pub(super) mod decision;
-pub(super) mod headers;
-pub(super) mod page;
 pub(super) mod problem;
-pub(super) mod respond;
+pub(super) mod rate_headers;
+pub(super) mod refusal;

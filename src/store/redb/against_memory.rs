@@ -26,7 +26,7 @@ use crate::store::schema::{
     self, Claims, Clients, Hashes, Ledger, Lengths, Meta, Provenance, Quorums, Tiles, Trees, each_state_table,
 };
 
-use super::backend::StoreFile;
+use super::storage::StoreFile;
 use super::tables::{InRedb, RedbKey};
 use super::transaction::{Changing, NotWritten};
 use super::view::{Kept, RedbTxn, RedbView};

@@ -13,12 +13,12 @@ use std::sync::Arc;
 
 use redb::{Database, Key, ReadTransaction, ReadableTable, TableDefinition, Value};
 
-use super::backend::{Failures, StorageProvider, StoreFile};
 use super::file::{Seen, open_file, open_unchanged};
 use super::identity::is_empty;
 use super::init::{drawn, head_of, sync_names};
 use super::open::Store;
 use super::options::Identity;
+use super::storage::{Failures, StorageProvider, StoreFile};
 use super::transaction::{Changing, NotCommitted, NotWritten, Snapshot, kept_in, let_go};
 use crate::guard::contained;
 use crate::store::error::StoreError;

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use redb::Database;
 
-use super::backend::{Failures, StorageBackend, StorageProvider, StoreFile, WatchedBackend};
 use super::errors::io_error;
-use super::for_redb::ForRedb;
 use super::overlay::Overlay;
+use super::storage::{Failures, StorageBackend, StorageProvider, StoreFile, WatchedBackend};
+use super::storage_for_redb::ForRedb;
 use crate::guard::{self, Panicked};
 use crate::store::error::StoreError;
 

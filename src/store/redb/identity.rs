@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
-use super::backend::{Failures, StorageProvider, StoreFile};
 use super::file::{Seen, open_file, open_unchanged, panic_is_damage};
 use super::generation::{Generation, Marks, mismatch};
 use super::options::StoreOptions;
+use super::storage::{Failures, StorageProvider, StoreFile};
 use crate::store::error::StoreError;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::tables::InRedb;

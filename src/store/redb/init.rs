@@ -4,11 +4,11 @@ use std::path::Path;
 
 use redb::{Database, ReadableDatabase, ReadableTable, Table, TableHandle, WriteTransaction};
 
-use super::backend::StorageProvider;
 use super::errors::io_error;
 use super::generation::{Generation, Marks};
 use super::identity::{corrupted, labelled};
 use super::options::{Identity, StoreOptions};
+use super::storage::StorageProvider;
 use super::transaction::begin_durable;
 use super::view::RedbView;
 use crate::store::error::StoreError;

@@ -4,14 +4,12 @@
 #[cfg(test)]
 mod against_memory;
 pub(super) mod apply;
-pub(super) mod backend;
 pub(super) mod backup;
 pub(super) mod blocks;
 pub(super) mod check;
 pub(super) mod directory;
 mod errors;
 mod file;
-mod for_redb;
 mod generation;
 mod identity;
 mod init;
@@ -26,9 +24,11 @@ pub(super) mod removal;
 mod seek;
 #[cfg(feature = "testing")]
 pub mod sim;
+pub(super) mod storage;
+mod storage_for_redb;
 pub(super) mod tables;
 pub(super) mod transaction;
 mod view;
 
 #[cfg(feature = "testing")]
-pub use for_redb::ForRedb;
+pub use storage_for_redb::ForRedb;

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 use redb::Database;
 
-use super::backend::{Failures, StorageProvider, StoreFile};
 use super::file::{open_file, panic_is_damage};
 use super::generation::Marks;
 use super::identity::{Label, Pair, open_pair, see_file, see_pair};
 use super::init::{init_blocks, init_state, load_writer, settle_marks, sync_names};
 use super::options::{Identity, StoreOptions};
+use super::storage::{Failures, StorageProvider, StoreFile};
 use super::transaction::{OpenDatabase, kept_in, let_go};
 use crate::store::error::StoreError;
 #[cfg(feature = "testing")]

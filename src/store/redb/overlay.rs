@@ -6,7 +6,7 @@ use std::ops::Bound;
 
 use parking_lot::Mutex;
 
-use super::backend::StorageBackend;
+use super::storage::StorageBackend;
 
 /// Reads pass through to the file below, under the file's own locks; writes go to pages in memory.
 /// redb writes its header and, after a crash, its repairs: a small part of the file's size.
@@ -127,7 +127,7 @@ impl StorageBackend for Overlay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::redb::for_redb::FromRedb;
+    use crate::store::redb::storage_for_redb::FromRedb;
     use quickcheck::quickcheck;
 
     fn memory(bytes: &[u8]) -> Box<dyn StorageBackend> {

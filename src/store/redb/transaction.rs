@@ -25,7 +25,7 @@ use redb::{
     ReadableTableMetadata, StorageError, Table, TableDefinition, Value, WriteTransaction,
 };
 
-use super::backend::StoreFile;
+use super::storage::StoreFile;
 use crate::guard::{Panicked, contained};
 use crate::store::error::StoreError;
 use crate::store::redb::errors::{DbResult, of_commit};

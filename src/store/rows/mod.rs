@@ -8,8 +8,8 @@
 //! panics on any input.
 
 mod account;
+mod bincode_fields;
 mod client;
-mod codec;
 mod error;
 mod head;
 mod id;
@@ -27,8 +27,8 @@ mod trust;
 mod words;
 
 pub use account::{HashReason, HashWork, StrategyAccount, UsefulnessAccount};
+pub use bincode_fields::AccountRow;
 pub use client::ClientRow;
-pub use codec::AccountRow;
 pub use error::RowError;
 pub(super) use error::damaged;
 pub use head::{CopyRow, Head, StoreTotals};

@@ -28,8 +28,8 @@ mod trust;
 
 use std::sync::Arc;
 
-use super::backend::{StorageProvider, StoreFile};
 use super::file::panic_is_damage;
+use super::storage::{StorageProvider, StoreFile};
 use crate::store::error::StoreError;
 use checker::Checker;
 use open::Opened;

@@ -6,10 +6,10 @@ use redb::{
 
 use super::report::{CheckPhase, CheckProgress, CheckReport, OnCheck};
 use crate::store::error::StoreError;
-use crate::store::redb::backend::{StorageProvider, StoreFile};
 use crate::store::redb::errors::{DbResult, of_storage, of_table};
 use crate::store::redb::file::panic_is_damage;
 use crate::store::redb::identity::{belong_together, corrupted, label, see_file};
+use crate::store::redb::storage::{StorageProvider, StoreFile};
 use crate::store::redb::tables::{InRedb, known};
 use crate::store::rows::{Head, LedgerRow, MetaRow, ProvenanceRow, ScrubPlace, ScrubRow, TileRow};
 use crate::store::schema::{

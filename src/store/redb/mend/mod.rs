@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::backend::StorageProvider;
 use super::open::Store;
 use super::options::StoreOptions;
+use super::storage::StorageProvider;
 use crate::store::command::Command;
 use crate::store::command::mend::Mend;
 use crate::store::command::outcome::Outcome;

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use redb::BackendError;
 
-use super::backend::StorageBackend;
+use super::storage::StorageBackend;
 
 /// Our backend, as redb takes it.
 ///

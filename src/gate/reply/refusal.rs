@@ -1,4 +1,5 @@
-//! Turns decisions into status codes, headers and bodies. This is the only place that does.
+//! The status, headers and body of a refusal. `challenge_page` makes a page of them for browsers,
+//! and the headers of a request that passes are those of [`Pass`].
 
 use crate::gate::memory::flight::Flight;
 use crate::gate::memory::limit::Limit;
@@ -6,8 +7,8 @@ use crate::policy::window::Quota;
 use crate::protocol::{Reason, header};
 
 use super::decision::{AcceptedWork, Decision, Pass, Refusal};
-use super::headers::{rate_headers, seconds};
 use super::problem::{problem, status};
+use super::rate_headers::{rate_headers, seconds};
 
 /// The content of a refusal, before it is written as a response.
 pub(in crate::gate) struct NewRefusal<'a> {

@@ -83,7 +83,7 @@ fn page(mut refusal: Refusal, prefix: &str) -> Refusal {
 mod tests {
     use super::*;
     use crate::gate::config::sizes::PREFIX_CHARS_MAX;
-    use crate::gate::reply::headers::Headers;
+    use crate::gate::reply::rate_headers::Headers;
 
     #[test]
     fn nothing_in_the_document_ends_the_element_it_stands_in_and_the_frame_is_as_long_as_is_booked() {
