@@ -69,6 +69,9 @@ fn human(to: &mut dyn Write, report: &MendReport) -> io::Result<()> {
         (report.sums, count(report.sums, "sum or row of the ledger", "sums and rows of the ledger")),
     ];
     let found: Vec<String> = found.into_iter().filter(|(number, _)| *number > 0).map(|(_, text)| text).collect();
+    if found.is_empty() {
+        return writeln!(to, "nothing that can be repaired");
+    }
     if report.dry_run {
         writeln!(to, "to repair: {}; nothing was changed", found.join(", "))
     } else {

@@ -8,12 +8,12 @@ use crate::policy::lease::Claim;
 use crate::policy::ready::Loaded;
 use crate::protocol::{ChallengeToken, Malformed, WorkResult, WorkUnitOperation, data_digest};
 use crate::store::rows::{GroupRow, HashReason, HashWork, Strategy, TreeRow};
-use crate::store::{Reader, SettleKind, TreeNumber};
+use crate::store::{Reader, SettleKind, StoreError, TreeNumber};
 
+use super::sample::{self, Unit};
 use super::token::Inspected;
 use super::verdict::{Follows, Judged, check_fold};
 use crate::engine::answers::again;
-use crate::engine::answers::sample;
 use crate::engine::answers::votes;
 use crate::engine::backlog::damaged;
 use crate::engine::backlog::interior::interior_node;
@@ -70,41 +70,50 @@ pub(in crate::engine) fn verify(
     result: &WorkResult,
     claim: Claim,
 ) -> Result<Judged, SubmitError> {
-    // One snapshot for all rows that the answer is compared with.
-    let reader = &core.store.read()?;
     let Claim::Leaves { tree, range } = claim else {
-        return verify_stored(core, reader, inspected, result, claim, None);
+        let expected = expected(core, &inspected.opened, claim)?;
+        return verify_stored(core, inspected, result, claim, expected, None);
     };
+    // One snapshot for all rows of the unit, gone before anything is hashed.
+    let reader = core.store.read()?;
     let row = reader.tree(tree)?.ok_or(SubmitError::Withdrawn)?;
+    let lengths = leaf_lengths(&reader, tree, &row, &range);
     match row.strategy {
-        Strategy::SampledAudit { k } => sample::verify_sample(core, reader, inspected, result, (tree, &row), range, k),
-        Strategy::Redundant { quorum } => {
-            votes::verify_vote(core, reader, inspected, result, (tree, &row), range, quorum)
+        Strategy::SampledAudit { k } => {
+            drop(reader);
+            sample::verify_sample(core, inspected, result, Unit { tree, row: &row, range, lengths }, k)
         }
-        _ => verify_stored(core, reader, inspected, result, claim, Some(&row)),
+        Strategy::Redundant { quorum } => {
+            let group = reader.quorum(tree, range.start());
+            drop(reader);
+            votes::verify_vote(core, inspected, result, Unit { tree, row: &row, range, lengths }, (quorum, group))
+        }
+        _ => {
+            let expected = expected_leaves(&reader, tree, &range)?;
+            drop(reader);
+            verify_stored(core, inspected, result, claim, expected, Some((&row, lengths)))
+        }
     }
 }
 
 /// Judges a result against the stored answer, or one computed from stored hashes.
 fn verify_stored(
     core: &Core,
-    reader: &Reader,
     inspected: &Inspected,
     result: &WorkResult,
     claim: Claim,
-    row: Option<&TreeRow>,
+    expected: Expected,
+    of_leaves: Option<(&TreeRow, Result<Vec<u64>, StoreError>)>,
 ) -> Result<Judged, SubmitError> {
     let token = &inspected.opened;
-    let expected = expected(core, reader, token, claim)?;
     result.check_shape(expected.leaf_count(), expected.operation()).map_err(SubmitError::Malformed)?;
     let nodes = expected.nodes;
-    let damage = compare(core, result, token, claim, &expected, row)?;
+    let damage = compare(core, result, token, claim, &expected, of_leaves.as_ref().map(|(row, _)| *row))?;
     let (kind, leaves, accepted) = match claim {
         Claim::Leaves { tree, range } => {
-            let row = row.ok_or(SubmitError::Withdrawn)?;
+            let (row, lengths) = of_leaves.ok_or(SubmitError::Withdrawn)?;
             core.clients.count_server(row.strategy.index(), HashReason::Folding, stored_top_work(&range));
-            let lengths = leaf_lengths(reader, tree, row, &range)?;
-            let good = (range.start()..).zip(lengths).filter(|(leaf, _)| !damage.is_at(*leaf));
+            let good = (range.start()..).zip(lengths?).filter(|(leaf, _)| !damage.is_at(*leaf));
             let accepted = unit_work(&range, good.map(|(_, length)| length));
             (SettleKind::Leaves { tree, range, damaged: damage.mask }, range.len(), accepted)
         }
@@ -143,35 +152,31 @@ pub(in crate::engine) fn check_names(
     Ok(())
 }
 
-fn expected(core: &Core, reader: &Reader, token: &ChallengeToken, claim: Claim) -> Result<Expected, SubmitError> {
+/// The stored hashes of a unit's leaves, and of the node above them.
+fn expected_leaves(reader: &Reader, tree: TreeNumber, range: &AlignedRange) -> Result<Expected, SubmitError> {
+    let first = range.start() / GROUP_LEAVES;
+    let count = range.end().div_ceil(GROUP_LEAVES) - first;
+    let groups = reader.groups(tree, first, count as usize)?;
+    let skip = (range.start() % GROUP_LEAVES) as usize;
+    let take = (range.end() - range.start()) as usize;
+    let leaves: Vec<Checksum> = groups.iter().flat_map(|group| &group.leaves).skip(skip).take(take).copied().collect();
+    if leaves.len() != take {
+        // A row of them is missing, which this reports.
+        reader.group(tree, first + groups.len() as u64)?;
+        return Err(SubmitError::Withdrawn);
+    }
+    let top = stored_top(range, &groups, &leaves).ok_or(SubmitError::Withdrawn)?;
+    let single = range.order() == 0;
+    let operation = if single { WorkUnitOperation::LeafHash } else { WorkUnitOperation::SubtreeHash };
+    Ok(Expected { leaves, top, fold_levels: range.fold_levels(), operation, nodes: range.node_count(), pair: false })
+}
+
+/// The same of work that is not of leaves.
+fn expected(core: &Core, token: &ChallengeToken, claim: Claim) -> Result<Expected, SubmitError> {
     match claim {
-        Claim::Leaves { tree, range } => {
-            let first = range.start() / GROUP_LEAVES;
-            let count = range.end().div_ceil(GROUP_LEAVES) - first;
-            let groups = reader.groups(tree, first, count as usize)?;
-            let skip = (range.start() % GROUP_LEAVES) as usize;
-            let take = (range.end() - range.start()) as usize;
-            let leaves: Vec<Checksum> =
-                groups.iter().flat_map(|group| &group.leaves).skip(skip).take(take).copied().collect();
-            if leaves.len() != take {
-                // A row of them is missing, which this reports.
-                reader.group(tree, first + groups.len() as u64)?;
-                return Err(SubmitError::Withdrawn);
-            }
-            let top = stored_top(&range, &groups, &leaves).ok_or(SubmitError::Withdrawn)?;
-            let single = range.order() == 0;
-            let operation = if single { WorkUnitOperation::LeafHash } else { WorkUnitOperation::SubtreeHash };
-            Ok(Expected {
-                leaves,
-                top,
-                fold_levels: range.fold_levels(),
-                operation,
-                nodes: range.node_count(),
-                pair: false,
-            })
-        }
+        Claim::Leaves { tree, range } => expected_leaves(&core.store.read()?, tree, &range),
         Claim::Interior { tree, level, index } => {
-            let node = interior_node(reader, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
+            let node = interior_node(&core.store.read()?, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
             if data_digest(&node.bytes()) != token.data_digest {
                 // A leaf below was corrected since: its children have changed.
                 return Err(SubmitError::Withdrawn);

@@ -9,13 +9,13 @@ use crate::merkle::{AlignedRange, TILE_LEAVES};
 use crate::policy::audit;
 use crate::protocol::{WorkResult, WorkUnitOperation};
 use crate::store::rows::{HashReason, HashWork, TreeRow};
-use crate::store::{Audited, Reader, SettleKind, StoreError, TreeNumber};
+use crate::store::{Audited, SettleKind, StoreError, TreeNumber};
 
 use super::token::Inspected;
 use super::verdict::{Follows, Judged, check_fold};
 use crate::engine::answers::again;
 use crate::engine::backlog::damaged;
-use crate::engine::backlog::leaf_bytes::{leaf_bytes, leaf_lengths};
+use crate::engine::backlog::leaf_bytes::leaf_bytes;
 use crate::engine::backlog::rehash;
 use crate::engine::core::Core;
 use crate::engine::error::SubmitError;
@@ -25,21 +25,28 @@ use crate::engine::work::{parents_work, unit_work};
 
 pub(super) type Tree<'t> = (TreeNumber, &'t TreeRow);
 
+/// A unit of leaves, as the store has it.
+pub(in crate::engine) struct Unit<'t> {
+    pub(super) tree: TreeNumber,
+    pub(super) row: &'t TreeRow,
+    pub(super) range: AlignedRange,
+    /// The lengths of its leaves.
+    pub(super) lengths: Result<Vec<u64>, StoreError>,
+}
+
 /// Judges under `SampledAudit`: an answer is right if all leaves of a sample are.
 pub(in crate::engine) fn verify_sample(
     core: &Core,
-    reader: &Reader,
     inspected: &Inspected,
     result: &WorkResult,
-    (tree, row): Tree<'_>,
-    range: AlignedRange,
+    unit: Unit<'_>,
     k: u8,
 ) -> Result<Judged, SubmitError> {
+    let Unit { tree, row, range, lengths } = unit;
     let hashes = brought(core, result, row, &range)?;
     let network = core.keys.network_of(&inspected.network);
     let (audit, whole) = audit(core, inspected, &network, (tree, row), &range, &hashes, k)?;
-    let lengths = leaf_lengths(reader, tree, row, &range)?;
-    let accepted = unit_work(&range, lengths.into_iter());
+    let accepted = unit_work(&range, lengths?.into_iter());
     let kind = SettleKind::Audited(Box::new(Audited { tree, range, hashes, network, whole }));
     let (nodes, leaves) = (range.node_count(), range.len());
     Ok(Judged { kind, nodes, leaves, accepted, audit, referee: HashWork::default(), follows: Follows::default() })

@@ -8,15 +8,14 @@ use crate::policy::audit::VOTE_SAMPLE;
 use crate::policy::quorum::{Voter, admits, differences, is_right};
 use crate::protocol::{WorkId, WorkResult};
 use crate::store::rows::{HashReason, HashWork, QuorumRow, VoteRow};
-use crate::store::{Amend, Command, Reader, Ruling, SettleKind, TreeNumber, Vote};
+use crate::store::{Amend, Command, Ruling, SettleKind, StoreError, TreeNumber, Vote};
 
-use super::sample::Tree;
+use super::sample::{Tree, Unit};
 use super::token::Inspected;
 use super::verdict::{Follows, Judged};
 use crate::engine::answers::again;
 use crate::engine::answers::sample;
 use crate::engine::answers::settled;
-use crate::engine::backlog::leaf_bytes::leaf_lengths;
 use crate::engine::core::Core;
 use crate::engine::error::SubmitError;
 #[cfg(feature = "testing")]
@@ -40,16 +39,15 @@ struct Count {
 /// that of the other votes, or those are wrong.
 pub(in crate::engine) fn verify_vote(
     core: &Core,
-    reader: &Reader,
     inspected: &Inspected,
     result: &WorkResult,
-    (tree, row): Tree<'_>,
-    range: AlignedRange,
-    quorum: u8,
+    unit: Unit<'_>,
+    (quorum, group): (u8, Result<Option<QuorumRow>, StoreError>),
 ) -> Result<Judged, SubmitError> {
+    let Unit { tree, row, range, lengths } = unit;
     let hashes = sample::brought(core, result, row, &range)?;
     let client = inspected.opened.client;
-    let group = reader.quorum(tree, range.start())?;
+    let group = group?;
     let network = core.keys.network_of(&inspected.network);
     let voter = Voter { client, network };
     let stale = stale_votes(core, group.as_ref())?;
@@ -68,8 +66,7 @@ pub(in crate::engine) fn verify_vote(
         amend_soon(core, tree, range, count);
         return Err(SubmitError::WrongResult { what: "leafHashes".to_owned() });
     }
-    let lengths = leaf_lengths(reader, tree, row, &range)?;
-    let own = (0..).zip(lengths).filter(|(place, _)| count.refereed & (1 << place) == 0);
+    let own = (0..).zip(lengths?).filter(|(place, _)| count.refereed & (1 << place) == 0);
     let accepted = HashWork::of(own.map(|(_, length)| length)).plus(parents_work(&range));
     let Count { ruling, liars, referee, .. } = count;
     let strikes = core.store.client(client)?.strikes;

@@ -36,7 +36,7 @@ pub(in crate::engine) fn take_over_folding(core: &Core) -> Result<(), UpkeepErro
     if core.config.settings.interior_units {
         return Ok(());
     }
-    let trees = chores::chores_due(core, CHORE_FOLD, |_| true)?;
+    let trees = chores::chores_due(core, CHORE_FOLD, None, |_| true)?;
     let (from, to) = (TreeState::Folding, TreeState::Assembling);
     let command = |tree: &TreeNumber| Command::SetTreeState { tree: *tree, from, to, root: None };
     let commands: Vec<Command> = trees.iter().map(command).collect();
@@ -58,7 +58,8 @@ pub(in crate::engine) fn assemble(core: &Core, free: bool, pause: &dyn Fn() -> b
     let mut parents = 0;
     let mut failure = None;
     let now_ms = core.time.now_ms();
-    for tree in chores::chores_due(core, CHORE_ASSEMBLE, |tree| core.doubts.unstored.lock().is_due(tree, now_ms))? {
+    for tree in chores::chores_due(core, CHORE_ASSEMBLE, None, |tree| core.doubts.unstored.lock().is_due(tree, now_ms))?
+    {
         if core.writer.is_closing() || parents > PARENTS_PER_ROUND || (!verdicts.is_empty() && pause()) {
             break;
         }

@@ -3,19 +3,20 @@
 use crate::engine::core::Core;
 use crate::store::{StoreError, TreeNumber};
 
-/// Most trees looked at in one step.
+/// Most trees returned at once.
 pub(super) const TREES_PER_ROUND: usize = 256;
 
-/// The first trees that `wanted` takes, up to a bound, with a chore of this kind that they
-/// need. Chores that a tree does not need, and trees with a row that does not decode, are
-/// passed over and reported once.
+/// The first trees behind `after` that `wanted` takes, up to a bound, with a chore of this kind
+/// that they need. Chores that a tree does not need, and trees with a row that does not decode,
+/// are passed over and reported once.
 pub(in crate::engine) fn chores_due(
     core: &Core,
     kind: u8,
+    mut after: Option<TreeNumber>,
     wanted: impl Fn(TreeNumber) -> bool,
 ) -> Result<Vec<TreeNumber>, StoreError> {
     let reader = core.store.read()?;
-    let (mut due, mut after) = (Vec::new(), None);
+    let mut due = Vec::new();
     while due.len() < TREES_PER_ROUND && !core.writer.is_closing() {
         let page = reader.chores(kind, after, TREES_PER_ROUND)?;
         let Some(last) = page.last() else { break };

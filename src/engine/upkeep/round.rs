@@ -2,6 +2,7 @@
 //! rows that are no longer needed.
 
 use std::cell::Cell;
+use std::sync::atomic::Ordering;
 
 use crate::store::{CHORE_DROP, CHORE_PURGE, Command, Dropped, Outcome, StoreError, TreeNumber};
 
@@ -79,8 +80,21 @@ pub(super) fn upkeep(core: &Core, eager: bool, pause: &dyn Fn() -> bool) -> Resu
 
 fn remove_due(core: &Core, kind: u8, eager: bool, pause: &dyn Fn() -> bool) -> Result<usize, UpkeepError> {
     let now_ms = core.time.now_ms();
-    let trees = chores::chores_due(core, kind, |tree| core.searches.undropped.lock().is_due(tree, now_ms))?;
-    if eager || trees.len() >= TREES_PER_ROUND { remove(core, kind, &trees, pause) } else { Ok(0) }
+    let from = &core.searches.removal_from[usize::from(kind == CHORE_DROP)];
+    loop {
+        let after = from.load(Ordering::Relaxed).checked_sub(1);
+        let trees = chores::chores_due(core, kind, after, |tree| core.searches.undropped.lock().is_due(tree, now_ms))?;
+        // Trees whose data stays do not keep the others from their turn.
+        let full = trees.len() >= TREES_PER_ROUND;
+        from.store(trees.last().filter(|_| full).map_or(0, |last| last.saturating_add(1)), Ordering::Relaxed);
+        if !eager && !full {
+            return Ok(0);
+        }
+        let removed = remove(core, kind, &trees, pause)?;
+        if removed > 0 || !full || core.writer.is_closing() || pause() {
+            return Ok(removed);
+        }
+    }
 }
 
 /// Removes block data, then the rows of these trees in the state file. Every step removes
@@ -92,6 +106,7 @@ fn remove(core: &Core, kind: u8, trees: &[TreeNumber], pause: &dyn Fn() -> bool)
         let Dropped { rows, through, kept } = drop_blocks(core, left)?;
         removed += rows;
         let (emptied, rest) = left.split_at(through);
+        put_off(core, emptied, &kept);
         left = rest;
         let mut emptied = emptied.to_vec();
         emptied.retain(|tree| kept.iter().all(|(kept, _)| kept != tree));
@@ -128,15 +143,26 @@ fn remove(core: &Core, kind: u8, trees: &[TreeNumber], pause: &dyn Fn() -> bool)
     Ok(removed)
 }
 
+/// Data of trees that stays is tried again after growing pauses.
+fn put_off(core: &Core, trees: &[TreeNumber], kept: &[(TreeNumber, StoreError)]) {
+    let mut undropped = core.searches.undropped.lock();
+    for tree in trees {
+        match kept.iter().find(|(kept, _)| kept == tree) {
+            // It is reported where the data is found to stay.
+            Some((_, error)) => drop(undropped.failed(*tree, &error.to_string(), core.time.now_ms())),
+            None => undropped.forget(*tree),
+        }
+    }
+}
+
 /// Removes up to a bound of the block data of these trees. No ingest writes meanwhile. Data that
-/// stays is reported once, and tried again after growing pauses.
+/// stays is reported once.
 fn drop_blocks(core: &Core, trees: &[TreeNumber]) -> Result<Dropped, StoreError> {
     let alone = core.turns.both_files.read();
     let dropped = core.store.drop_blocks(trees, ROWS_PER_STEP)?;
     drop(alone);
     for (tree, error) in &dropped.kept {
         let what = format!("block data that is not needed any more stays: {error}");
-        core.searches.undropped.lock().failed(*tree, &what, core.time.now_ms());
         core.events.corruption_later(Some(*tree), what);
     }
     Ok(dropped)

@@ -18,6 +18,8 @@ pub(in crate::engine) struct Searches {
     pub(super) leftover_from: Ranked<Option<u64>>,
     /// Trees whose block data cannot be removed now.
     pub(super) undropped: Ranked<PutOff>,
+    /// The trees at which the next rounds of removals begin: of forgotten trees, of released data.
+    pub(super) removal_from: [AtomicU64; 2],
     /// When a sweep last ended a lease, engine time.
     pub(super) lease_ended_ms: AtomicU64,
 }
@@ -29,6 +31,7 @@ impl Default for Searches {
             old_search: Ranked::new(Rank::OldSearch, OldSearch::default()),
             leftover_from: Ranked::new(Rank::LeftoverFrom, Some(0)),
             undropped: Ranked::new(Rank::Undropped, PutOff::default()),
+            removal_from: Default::default(),
             lease_ended_ms: AtomicU64::new(0),
         }
     }

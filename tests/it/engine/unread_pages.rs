@@ -14,9 +14,13 @@ use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{ClientDigest, MicroJoules};
 use pouw::{ConfigBuilder, Event, EventSink, StorageProvider, StoreFile, StoreOptions, SweepReport};
 
-const ROWS: u64 = 3_000;
-/// Rows on a damaged page, and those beside it.
-const KEPT_MAX: u64 = 128 + 2 * 256;
+/// Used tokens and clients where their pages are damaged, and where those of the others are.
+const TOKENS: u64 = 40_000;
+const MANY: u64 = 20_000;
+const FEW: u64 = 1_000;
+/// Rows on a damaged page, and those beside it: 128 pages of the smallest rows.
+const KEPT_TOKENS_MAX: u64 = 128 + 2 * 16_384;
+const KEPT_CLIENTS_MAX: u64 = 128 + 2 * 8_192;
 const DAY: Duration = Duration::from_secs(24 * 3_600 + 1);
 
 /// What is reported of pages of a table.
@@ -31,8 +35,8 @@ fn told(house: &House, table: &str) -> usize {
 /// Sweeps of half a day, a second apart. The sums of what was removed: tokens, entries, clients.
 fn sweep(house: &House) -> [u64; 3] {
     let mut sums = [0; 3];
-    for _ in 0..30 {
-        house.clock.advance(Duration::from_secs(1_440));
+    for _ in 0..60 {
+        house.clock.advance(Duration::from_secs(720));
         let SweepReport { consumed_pruned, sealed, clients_pruned, .. } = house.engine.sweep().unwrap();
         sums = [sums[0] + consumed_pruned, sums[1] + sealed, sums[2] + clients_pruned];
     }
@@ -53,7 +57,7 @@ fn token_bytes(at: u64) -> Vec<u8> {
 
 fn client(at: u64) -> [u8; 16] {
     let mut key = [0x5a; 16];
-    key[..8].copy_from_slice(&(at * (u64::MAX / ROWS)).to_be_bytes());
+    key[..8].copy_from_slice(&(at * (u64::MAX / MANY)).to_be_bytes());
     key
 }
 
@@ -86,9 +90,11 @@ fn damaged(tokens: &[u64], clients: &[u64]) -> House {
     let mut house = House::with(config());
     damage(&mut house, config(), |txn| {
         let mut table = txn.open_table(CONSUMED).unwrap();
-        (0..ROWS).for_each(|at| drop(table.insert(token(at), NO_ENTRY).unwrap()));
+        let rows = if tokens.is_empty() { FEW } else { TOKENS };
+        (0..rows).for_each(|at| drop(table.insert(token(at), NO_ENTRY).unwrap()));
         let mut table = txn.open_table(CLIENTS).unwrap();
-        for key in (0..ROWS).map(client) {
+        let rows = if clients.is_empty() { FEW } else { MANY };
+        for key in (0..rows).map(client) {
             let row = seal("clients-0", ClientDigest::from_bytes(key), &ClientRow::default()).unwrap();
             table.insert(key, row.as_slice()).unwrap();
         }
@@ -101,18 +107,18 @@ fn damaged(tokens: &[u64], clients: &[u64]) -> House {
 
 #[test]
 fn used_tokens_before_and_behind_a_damaged_page_are_removed_and_the_store_stays_open() {
-    for pages in [&[0][..], &[1_500], &[0, 700, 1_500], &[0, 200, 400]] {
+    for pages in [&[0][..], &[20_000], &[0, 200, 400], &[39_999]] {
         let house = damaged(pages, &[]);
         let [removed, _, clients] = sweep(&house);
-        let kept = ROWS - removed;
-        assert!(removed < ROWS && kept <= KEPT_MAX * pages.len() as u64, "{pages:?}: {kept} are left");
-        assert_eq!((told(&house, "consumed-0"), clients), (1, ROWS), "{pages:?}: {:?}", house.events.lock());
+        let kept = TOKENS - removed;
+        assert!(removed < TOKENS && kept <= KEPT_TOKENS_MAX + 1_000, "{pages:?}: {kept} are left");
+        assert_eq!((told(&house, "consumed-0"), clients), (1, FEW), "{pages:?}: {:?}", house.events.lock());
     }
 }
 
 #[test]
 fn used_tokens_that_cannot_be_read_at_all_stay_and_the_time_is_written() {
-    let every: Vec<u64> = (0..ROWS).step_by(20).collect();
+    let every: Vec<u64> = (0..3_000).step_by(20).collect();
     let mut house = House::with(config());
     damage(&mut house, config(), |txn| {
         let mut table = txn.open_table(CONSUMED).unwrap();
@@ -127,27 +133,27 @@ fn used_tokens_that_cannot_be_read_at_all_stay_and_the_time_is_written() {
 
 #[test]
 fn idle_clients_before_and_behind_a_damaged_page_are_forgotten() {
-    for pages in [&[0][..], &[1_500], &[0, 1_000, 2_000], &[2_999]] {
+    for pages in [&[0][..], &[10_000], &[0, 100, 200], &[19_999]] {
         let house = damaged(&[], pages);
         let [tokens, _, forgotten] = sweep(&house);
-        let kept = ROWS - forgotten;
-        assert!(forgotten < ROWS && kept <= KEPT_MAX * pages.len() as u64, "{pages:?}: {kept} are left");
-        assert_eq!((told(&house, "clients-0"), tokens), (1, ROWS), "{pages:?}: {:?}", house.events.lock());
+        let kept = MANY - forgotten;
+        assert!(forgotten < MANY && kept <= KEPT_CLIENTS_MAX + 1_000, "{pages:?}: {kept} are left");
+        assert_eq!((told(&house, "clients-0"), tokens), (1, FEW), "{pages:?}: {:?}", house.events.lock());
     }
 }
 
 #[test]
 fn the_ledger_is_sealed_up_to_a_damaged_page() {
     let mut house = House::with(config().ledger_entries_kept(1_000));
-    for at in 0..1_500u32 {
+    for at in 0..6_500u32 {
         let mut key = [1; 16];
         key[..4].copy_from_slice(&at.to_le_bytes());
         house.engine.debit(b"debtor", MicroJoules(0), key).unwrap();
     }
     damage(&mut house, config().ledger_entries_kept(1_000), |txn| {
-        vec![txn.open_table(LEDGER).unwrap().get(400).unwrap().unwrap().value().to_vec()]
+        vec![txn.open_table(LEDGER).unwrap().get(5_000).unwrap().unwrap().value().to_vec()]
     });
     let [_, sealed, _] = sweep(&house);
-    assert!((50..400).contains(&sealed), "{sealed} are sealed");
+    assert!((500..5_000).contains(&sealed), "{sealed} are sealed");
     assert_eq!(told(&house, "ledger-0"), 1, "{:?}", house.events.lock());
 }

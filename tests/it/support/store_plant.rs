@@ -6,10 +6,11 @@ use pouw::PouwEngine;
 use pouw::hash::Checksum;
 use pouw::internal::store::rows::{ClientRow, GroupRow, Head, LedgerRow, TreeRow, seal, unseal};
 use pouw::protocol::ClientDigest;
-use redb::{Database, TableDefinition, WriteTransaction};
+use redb::{Database, ReadOnlyDatabase, TableDefinition, WriteTransaction};
 pub use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction as Planted};
 use tempfile::TempDir;
 
+use super::disk::PAGE;
 use super::house::House;
 
 pub type Bytes = &'static [u8];
@@ -195,4 +196,27 @@ pub fn set_leaf(txn: &WriteTransaction, tree: u64, leaf: u64, bits: u8) {
     let (byte, shift) = ((leaf % 32 / 2) as usize, if leaf.is_multiple_of(2) { 0 } else { 4 });
     row[byte] = (row[byte] & !(15 << shift)) | (bits << shift);
     table.insert(key, row.as_slice()).unwrap();
+}
+
+/// The pages of branches below which a chunk is found: without one of them, that chunk cannot be read.
+pub fn branches_above(blocks: &[u8], tree: u64) -> Vec<u64> {
+    let branches = (0..).zip(blocks.chunks(PAGE as usize)).filter(|(_, page)| page[0] == 2);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let reads = |page: u64| {
+        let mut without = blocks.to_vec();
+        without[(page * PAGE) as usize..][..PAGE as usize].fill(0);
+        std::fs::write(file.path(), without).unwrap();
+        std::panic::catch_unwind(|| {
+            let database = ReadOnlyDatabase::open(file.path()).unwrap();
+            redb::ReadableDatabase::begin_read(&database)
+                .unwrap()
+                .open_table(BLOCKS)
+                .unwrap()
+                .get((tree, 0))
+                .unwrap()
+                .is_some()
+        })
+        .unwrap_or(false)
+    };
+    branches.map(|(at, _)| at).filter(|at| !reads(*at)).collect()
 }

@@ -43,8 +43,7 @@ impl Mender {
 
     fn settle(&mut self, found: Found) -> Result<(), StoreError> {
         for what in found.lost {
-            self.report.not_mended += 1;
-            self.report.step(what);
+            self.report.stays(what);
         }
         if found.rows.is_empty() {
             return Ok(());
@@ -101,10 +100,9 @@ impl Mender {
         let stored = readable(self.store.read()?.provenance(tree))?;
         let known = match (stored, counts) {
             (None, None) => {
-                self.report.not_mended += 1;
                 let what =
                     "the counts in provenance-0 and states in tiles-0 are damaged; forget it, or restore the store";
-                self.report.step(format!("tree {tree}: {what} from a backup"));
+                self.report.stays(format!("tree {tree}: {what} from a backup"));
                 None
             }
             (stored, Some(counts)) if stored != Some(counts) => {

@@ -48,7 +48,7 @@ pub struct MendReport {
     /// both damaged, two trees of one name, and block data on or beside a page that cannot be read:
     /// the steps say what to do.
     pub not_mended: u64,
-    /// The first [`MEND_STEPS_SHOWN`] steps, in order.
+    /// The first [`MEND_STEPS_SHOWN`] steps: what is not mended, then what is.
     pub steps: Vec<MendStep>,
 }
 
@@ -68,6 +68,16 @@ impl MendReport {
     /// Whether there was nothing to mend.
     pub fn is_clean(&self) -> bool {
         self.leftover_data + self.leftover_rows + self.removals + self.derived + self.sums + self.not_mended == 0
+    }
+
+    /// What is not mended comes before what is.
+    fn stays(&mut self, what: String) {
+        let at = usize::try_from(self.not_mended).unwrap_or(usize::MAX);
+        self.not_mended += 1;
+        if at < MEND_STEPS_SHOWN {
+            self.steps.insert(at.min(self.steps.len()), MendStep { what });
+            self.steps.truncate(MEND_STEPS_SHOWN);
+        }
     }
 
     fn step(&mut self, what: String) {
@@ -136,8 +146,7 @@ impl Mender {
             drop(reader);
             from = found.last().filter(|_| found.len() == TREES_PER_WALK).and_then(|last| last.checked_add(1));
             for tree in &named {
-                self.report.not_mended += 1;
-                self.report.step(format!(
+                self.report.stays(format!(
                     "tree {tree}: its row in trees-0 is missing, but its name or handle is not; restore the store from \
                      a backup"
                 ));
@@ -162,8 +171,7 @@ impl Mender {
         }
         for tree in trees {
             if refused.contains(tree) {
-                self.report.not_mended += 1;
-                self.report.step(format!("tree {tree}: its number was never given; restore the store from a backup"));
+                self.report.stays(format!("tree {tree}: its number was never given; restore the store from a backup"));
             } else {
                 self.report.leftover_rows += 1;
                 self.report.step(format!("tree {tree}: rows without a tree"));
@@ -184,8 +192,7 @@ impl Mender {
                     if !error.is_one_row() {
                         return Err(error);
                     }
-                    self.report.not_mended += 1;
-                    self.report.step(format!("tree {tree}: {error}"));
+                    self.report.stays(format!("tree {tree}: {error}"));
                     continue;
                 }
                 if readable(self.store.read()?.check_chore(kind, tree))?.is_none() {
@@ -204,7 +211,8 @@ impl Mender {
         if self.report.dry_run {
             return Ok(());
         }
-        if !self.drop_data(&[tree])? {
+        if self.drop_data(&[tree])? > 0 {
+            self.report.removals -= 1;
             return Ok(());
         }
         loop {
@@ -230,36 +238,31 @@ impl Mender {
             let found = self.store.leftovers(at, TREES_PER_STEP)?;
             from = found.next;
             if let Some(error) = found.unread {
-                self.stays(format!("block data from tree {at} on was passed over: {error}"));
+                self.report.stays(format!("block data of a tree from {at} on was passed over: {error}"));
             }
             for tree in &found.trees {
                 self.report.leftover_data += 1;
                 self.report.step(format!("tree {tree}: block data that no tree needs"));
             }
             if !self.report.dry_run {
-                self.drop_data(&found.trees)?;
+                self.report.leftover_data -= self.drop_data(&found.trees)?;
             }
         }
         Ok(())
     }
 
-    /// Returns whether all of it could be removed.
-    fn drop_data(&mut self, trees: &[TreeNumber]) -> Result<bool, StoreError> {
-        let (mut left, mut all) = (trees, true);
+    /// Returns of how many trees the data stays.
+    fn drop_data(&mut self, trees: &[TreeNumber]) -> Result<u64, StoreError> {
+        let (mut left, mut stay) = (trees, 0);
         while !left.is_empty() {
             let dropped = self.store.drop_blocks(left, ROWS_PER_STEP)?;
             self.report.rows_removed += dropped.rows as u64;
             for (tree, error) in dropped.kept {
-                self.stays(format!("tree {tree}: its block data stays, restore a backup to be rid of it: {error}"));
-                all = false;
+                self.report.stays(format!("tree {tree}: its block data stays: {error}"));
+                stay += 1;
             }
             left = &left[dropped.through..];
         }
-        Ok(all)
-    }
-
-    fn stays(&mut self, what: String) {
-        self.report.not_mended += 1;
-        self.report.step(what);
+        Ok(stay)
     }
 }

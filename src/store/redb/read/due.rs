@@ -2,8 +2,8 @@
 //! and one that would meet a page that cannot be read must not: redb gives up on it, and the store
 //! stays closed.
 //!
-//! To remove a row, redb may read the pages beside the row's own. So rows within [`NEIGHBOURS`] of
-//! a page that cannot be read stay.
+//! To remove a row, redb may read the pages beside the row's own, and merge branches above them. So
+//! rows within as many as a branch has below it stay beside a page that cannot be read.
 
 use std::ops::{Bound, RangeBounds};
 
@@ -20,8 +20,10 @@ use crate::store::rules::ledger::{is_spent, seal_bound};
 use crate::store::schema::{Clients, Consumed, FIRST_ID, Ledger, TokenKey};
 use crate::store::table::Table;
 
-/// Rows that fill at least two pages of any of these tables.
-const NEIGHBOURS: usize = 256;
+/// Rows of each table that fill 128 pages, more than a branch has below it.
+const TOKENS_BESIDE: usize = 16_384;
+const ENTRIES_BESIDE: usize = 4_096;
+const CLIENTS_BESIDE: usize = 8_192;
 /// Most searches for rows behind pages that cannot be read, one for each run of such pages.
 const SEARCHES: usize = 8;
 
@@ -69,9 +71,9 @@ impl Store {
         let cut = self.read()?.walk(Consumed::DEFINITION, behind_key(after.form()), |(expiry_ms, _), _| {
             seen += 1;
             old += usize::from(expiry_ms < before_ms && old < limit);
-            old > 0 && seen - old < NEIGHBOURS
+            old > 0 && seen - old < TOKENS_BESIDE
         })?;
-        let rows = if cut.is_some() { old.min(seen.saturating_sub(NEIGHBOURS)) } else { old };
+        let rows = if cut.is_some() { old.min(seen.saturating_sub(TOKENS_BESIDE)) } else { old };
         Ok(OldRows { rows, cut })
     }
 
@@ -84,6 +86,7 @@ impl Store {
     pub fn tokens_behind(&self, after: TokenKey, before_ms: u64) -> Result<Option<TokenKey>, StoreError> {
         let reader = self.read()?;
         search(
+            TOKENS_BESIDE,
             (after.0, before_ms),
             |(expiry_ms, _)| *expiry_ms,
             |from, count| {
@@ -114,9 +117,9 @@ impl Store {
         let mut seqs = Vec::new();
         let cut = self.read()?.walk(Ledger::DEFINITION, anchor.., |seq, _| {
             seqs.push(seq);
-            seqs.len() < limit + NEIGHBOURS
+            seqs.len() < limit + ENTRIES_BESIDE
         })?;
-        let first_kept = seqs.len().checked_sub(NEIGHBOURS).and_then(|at| seqs.get(at));
+        let first_kept = seqs.len().checked_sub(ENTRIES_BESIDE).and_then(|at| seqs.get(at));
         let rows = match (&cut, first_kept) {
             (None, _) => limit,
             (Some(_), Some(seq)) => limit.min(usize::try_from(seq - anchor).unwrap_or(limit)),
@@ -138,9 +141,9 @@ impl Store {
             let key = ClientDigest::owned(key);
             let spent_ms = Clients::decode(&key, raw).map(|row| is_spent(&row, anchor).then_some(row.updated_ms));
             rows.push(Looked { key, spent_ms });
-            rows.len() < limit + NEIGHBOURS
+            rows.len() < limit + CLIENTS_BESIDE
         })?;
-        let readable = if cut.is_some() { rows.len().saturating_sub(NEIGHBOURS) } else { rows.len() };
+        let readable = if cut.is_some() { rows.len().saturating_sub(CLIENTS_BESIDE) } else { rows.len() };
         rows.truncate(readable.min(limit));
         drop(reader);
         let next = rows.last().filter(|_| cut.is_some() || rows.len() == limit).map(|last| last.key);
@@ -167,7 +170,7 @@ impl Store {
         let reader = self.read()?;
         let prefix = |key: &[u8; 16]| u64::from_be_bytes(*key.first_chunk().unwrap_or(&[0; 8]));
         let last = reader.last_readable(Clients::DEFINITION, after.form())?;
-        let found = search((prefix(&last), u64::MAX), prefix, |from, count| {
+        let found = search(CLIENTS_BESIDE, (prefix(&last), u64::MAX), prefix, |from, count| {
             let mut first = [0; 16];
             first[..8].copy_from_slice(&from.to_be_bytes());
             let mut keys = Vec::new();
@@ -195,7 +198,7 @@ impl Reader {
         let (mut last, mut seen) = (after, 0);
         self.walk(table, behind_key(after), |key, _| {
             (last, seen) = (key, seen + 1);
-            seen <= NEIGHBOURS
+            seen <= CLIENTS_BESIDE
         })?;
         Ok(last)
     }
@@ -232,20 +235,21 @@ impl Reader {
     }
 }
 
-/// Searches for rows behind a page that cannot be read, of which [`NEIGHBOURS`] are passed over.
-/// Returns the last of these. `read` reads rows from a number on, and says whether it met such a
-/// page; `number` is the number of a key. The row at the number `bad` is on such a page, or before
-/// it.
+/// Searches for rows behind a page that cannot be read, of which as many as `beside` are passed
+/// over. Returns the last of these. `read` reads rows from a number on, and says whether it met
+/// such a page; `number` is the number of a key. The row at the number `bad` is on such a page,
+/// or before it.
 fn search<K: Copy>(
+    beside: usize,
     (mut bad, end): (u64, u64),
     number: impl Fn(&K) -> u64,
     read: impl Fn(u64, usize) -> Result<(Vec<K>, bool), StoreError>,
 ) -> Result<Option<K>, StoreError> {
     for _ in 0..SEARCHES {
         let Some(good) = first_readable((bad, end), |from| Ok(!read(from, 1)?.1))? else { return Ok(None) };
-        let (keys, cut) = read(good, NEIGHBOURS)?;
+        let (keys, cut) = read(good, beside)?;
         match keys.last() {
-            Some(last) if keys.len() == NEIGHBOURS => return Ok(Some(*last)),
+            Some(last) if keys.len() == beside => return Ok(Some(*last)),
             Some(last) if cut => bad = number(last).max(good),
             _ => return Ok(None),
         }
@@ -299,7 +303,7 @@ mod tests {
             let cut = keys.len() < count && from + (keys.len() as u64) < 5_000;
             Ok((keys, cut))
         };
-        assert_eq!(search((0, 4_000), |key| *key, read).unwrap(), Some(2_000 + NEIGHBOURS as u64 - 1));
-        assert_eq!(search((0, 1_500), |key| *key, read).unwrap(), None);
+        assert_eq!(search(256, (0, 4_000), |key| *key, read).unwrap(), Some(2_000 + 256 - 1));
+        assert_eq!(search(256, (0, 1_500), |key| *key, read).unwrap(), None);
     }
 }
