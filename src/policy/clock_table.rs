@@ -51,6 +51,7 @@ impl ClockKey for u128 {
     }
 }
 
+#[doc(hidden)]
 impl ClockKey for ClientDigest {
     fn hash(&self) -> u64 {
         u128::from_le_bytes(*self.as_bytes()).hash()

@@ -35,6 +35,7 @@ impl RowKey for (u64, u8, u64) {
     }
 }
 
+#[doc(hidden)]
 impl RowKey for ClientDigest {
     fn words(self) -> [u64; 3] {
         let number = u128::from_le_bytes(*self.as_bytes());
