@@ -248,10 +248,14 @@ pub enum Damage {
 }
 
 impl Damage {
+    pub fn file(self) -> StoreFile {
+        let (Self::Page { file, .. } | Self::Bit { file, .. }) = self;
+        file
+    }
+
     /// Changes the file below its users.
     pub fn happen(self, disk: &SimDisk) {
-        let (Self::Page { file, .. } | Self::Bit { file, .. }) = self;
-        let now = disk.bytes(file);
+        let now = disk.bytes(self.file());
         let (file, at, bytes) = match self {
             Self::Page { file, page } => (file, page * PAGE, vec![0; PAGE as usize]),
             Self::Bit { file, at, bit } => {

@@ -58,6 +58,8 @@ impl Look for Scene {
                 Some(Receipt::Accepted(entry)) if entry.id != id => self.wrong("the receipt of another answer"),
                 // Of a vote short of its quorum only the row of its used token is found by its id.
                 Some(Receipt::Unknown) if self.votes.contains(&id) && !in_ledger(&ledger, id) => {}
+                // Its row under the id was lost, and its token is expired: it counts nevertheless.
+                Some(Receipt::Unknown) if self.damaged_state && in_ledger(&ledger, id) => {}
                 Some(other @ (Receipt::Open | Receipt::Refused | Receipt::Unknown)) => {
                     self.wrong(format!("an answer that counted is {other:?}, not in the ledger"));
                 }

@@ -16,7 +16,7 @@ use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{DifficultyTier, MicroJoules, WorkId, WorkUnit, WorkUnitOperation};
 use pouw::{
     Answer, Decision, Event, EventSink, FakeClock, Gate, GateConfig, GateRuntime, HealthCondition, IssueError,
-    IssueRequest, Issued, PouwEngine, SubmitError, Verdict,
+    IssueRequest, Issued, PouwEngine, StoreFile, SubmitError, Verdict,
 };
 
 /// What goes on while the store is damaged.
@@ -60,6 +60,8 @@ pub struct Scene {
     pub accepted: BTreeSet<WorkId>,
     /// Those of them that are votes.
     pub votes: BTreeSet<WorkId>,
+    /// The state file was damaged.
+    pub damaged_state: bool,
     pub outcome: Outcome,
     events: Arc<Mutex<Vec<Event>>>,
     /// The call that is being made.
@@ -82,6 +84,7 @@ pub fn play(
     let Some(mut scene) = Scene::open(base, disk, clock(), step) else {
         return Outcome { closed: true, refusals: 1, ..Outcome::default() };
     };
+    scene.damaged_state = damage.is_some_and(|damage| damage.file() == StoreFile::State);
     scene.step("first units");
     // Sent before the damage, answered after it.
     let early: Vec<(u64, Issued)> = (0..3).filter_map(|n| Some((client(n), scene.issue(client(n))?))).collect();
@@ -117,6 +120,7 @@ impl Scene {
             accounts,
             accepted,
             votes,
+            damaged_state: false,
             outcome,
             events,
             step,
