@@ -68,22 +68,20 @@ impl StoreArguments {
 
     /// Opens the store, or creates it.
     pub fn open_or_make(&self) -> Result<PouwEngine, Failure> {
-        if let Some(path) = &self.secret_file {
-            // Before anything is created: a wrong path must not leave a store behind.
-            secret::of_file(path)?;
-        }
-        std::fs::create_dir_all(&self.db).map_err(|e| {
-            Failure::Failed(format!(
-                "{}: {e}; check the path, and that this process may write to it",
-                self.db.display()
-            ))
-        })?;
+        self.make_directory()?;
         self.start(false)
     }
 
     /// Opens the store, or creates it, to serve from it with the caller's settings.
     #[cfg(feature = "serve")]
     pub fn open_to_serve(&self, settings: impl FnOnce(Vec<u8>) -> ConfigBuilder) -> Result<PouwEngine, Failure> {
+        self.make_directory()?;
+        start_engine(&self.db, settings(self.secret()?).accept_clock_ahead(true), true)
+    }
+
+    /// Makes the directory of the store. Not before the secret was read: a wrong path must not
+    /// leave a store behind.
+    fn make_directory(&self) -> Result<(), Failure> {
         if let Some(path) = &self.secret_file {
             secret::of_file(path)?;
         }
@@ -92,8 +90,7 @@ impl StoreArguments {
                 "{}: {e}; check the path, and that this process may write to it",
                 self.db.display()
             ))
-        })?;
-        start_engine(&self.db, settings(self.secret()?).accept_clock_ahead(true), true)
+        })
     }
 
     fn start(&self, background: bool) -> Result<PouwEngine, Failure> {

@@ -180,8 +180,7 @@ where
         let goes_on = self.0.back().is_some_and(|(reached, _)| *reached >= begin);
         self.0.retain(|(key, _)| goes_on && *key > last);
         if !goes_on {
-            let mut beside = Vec::new();
-            look_beside(table, begin, false, 0, &mut |row| beside.push(row))?;
+            look_beside(table, begin, false, 0, &mut |_| {})?;
         }
         let seen = self.0.iter().map(|(_, bytes)| bytes).sum();
         let from = self.0.back().map_or(last, |(key, _)| *key);

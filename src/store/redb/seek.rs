@@ -87,15 +87,10 @@ fn first_readable(
     Ok(plus(&bad, 0).map(|at| turned(layout, &at)))
 }
 
-/// Whether the error is that of a place in a file, and not of the storage.
-pub(in crate::store) fn is_of_a_place(error: &StoreError) -> bool {
-    matches!(error, StoreError::Record { .. } | StoreError::Contradiction { .. } | StoreError::Corrupted { .. })
-}
-
 fn read_or_not(read: Result<(), StoreError>) -> Result<bool, StoreError> {
     match read {
         Ok(()) => Ok(true),
-        Err(error) if is_of_a_place(&error) => Ok(false),
+        Err(error) if error.is_of_the_place() => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -43,8 +43,9 @@ impl Value<[u64; 2]> for [Duration; 2] {
         numbers.map(|number| Duration::read(number, unit))
     }
 
-    fn write(&self, _: &str) -> Option<[u64; 2]> {
-        Some(self.map(whole_ms))
+    fn write(&self, unit: &str) -> Option<[u64; 2]> {
+        let [first, second] = self.each_ref().map(|time| time.write(unit));
+        Some([first?, second?])
     }
 }
 
@@ -53,8 +54,9 @@ impl Value<[u64; 3]> for ByTier<Duration> {
         Self::from(numbers.map(|number| Duration::read(number, unit)))
     }
 
-    fn write(&self, _: &str) -> Option<[u64; 3]> {
-        Some(self.map(whole_ms).into())
+    fn write(&self, unit: &str) -> Option<[u64; 3]> {
+        let [low, medium, high] = <[Duration; 3]>::from(*self).map(|time| time.write(unit));
+        Some([low?, medium?, high?])
     }
 }
 

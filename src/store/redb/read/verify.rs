@@ -11,7 +11,6 @@ use crate::store::error::StoreError;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::open::Store;
 use crate::store::redb::read::Reader;
-use crate::store::redb::seek::is_of_a_place;
 use crate::store::redb::tables::{InRedb, RedbKey as _, known};
 use crate::store::redb::transaction::Snapshot;
 use crate::store::rows::{DebitKey, Head};
@@ -155,7 +154,7 @@ impl Walk {
     fn finding(&mut self, table: &'static str, row: Row, error: StoreError) -> Result<(), StoreError> {
         let what = match error {
             StoreError::Record { table: of, what } if of == table => what,
-            error if is_of_a_place(&error) => error.to_string(),
+            error if error.is_of_the_place() => error.to_string(),
             other => return Err(other),
         };
         let Row { tree, key, text } = row;
@@ -200,7 +199,7 @@ impl Walk {
             Ok(false) => {}
             Ok(true) => return Ok(()),
             // Another page: the next stretch meets it.
-            Err(error) if is_of_a_place(&error) => return Ok(()),
+            Err(error) if error.is_of_the_place() => return Ok(()),
             Err(error) => return Err(error),
         }
         self.out.next = (at < place::LAST).then(|| RowCursor { table: at + 1, key: Vec::new() });
@@ -242,7 +241,7 @@ impl Walk {
                     self.finding(name, Row { tree, key: bytes, text }, error)?;
                 }
                 // A page of another table, where it is found.
-                Err(error) if is_of_a_place(&error) => {}
+                Err(error) if error.is_of_the_place() => {}
                 Err(error) => return Err(error),
             }
         }
