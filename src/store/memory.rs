@@ -6,7 +6,6 @@ use std::ops::{Bound, ControlFlow, RangeBounds};
 
 use super::error::StoreError;
 use super::port::{Found, More, Rows, RowsMut, bounds};
-use super::rows::RowError;
 use super::schema::{self, Meta, each_state_table};
 use super::table::{Owned, Table};
 
@@ -67,15 +66,14 @@ impl<T: InMemory> Rows<T> for Tables {
         Ok(T::rows(self).contains_key(key))
     }
 
-    fn each(
+    fn each_stored(
         &self,
         _: T,
         range: impl RangeBounds<Owned<T>>,
-        mut with: impl FnMut(Owned<T>, Result<T::Row, RowError>) -> More,
+        mut with: impl FnMut(Owned<T>, &[u8]) -> More,
     ) -> Result<(), StoreError> {
         for (key, bytes) in within::<T>(T::rows(self), &range) {
-            let (key, row) = found::<T>(key, bytes);
-            if let ControlFlow::Break(()) = with(key, row)? {
+            if let ControlFlow::Break(()) = with(key.clone(), bytes)? {
                 break;
             }
         }
@@ -86,8 +84,8 @@ impl<T: InMemory> Rows<T> for Tables {
         Ok(within::<T>(T::rows(self), &range).next_back().map(|(key, bytes)| found::<T>(key, bytes)))
     }
 
-    fn is_empty(&self, _: T) -> Result<bool, StoreError> {
-        Ok(T::rows(self).is_empty())
+    fn len(&self, _: T) -> Result<u64, StoreError> {
+        Ok(T::rows(self).len() as u64)
     }
 }
 

@@ -16,6 +16,7 @@
 
 mod command;
 mod error;
+mod key;
 #[cfg(test)]
 mod memory;
 #[cfg(feature = "testing")]

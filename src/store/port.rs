@@ -4,11 +4,12 @@
 //! or not at all; how, is the business of the database behind it. A row that does not decode is an
 //! error of that row only.
 
+use std::borrow::Borrow;
 use std::ops::{Bound, ControlFlow, RangeBounds};
 
 use super::error::StoreError;
 use super::rows::{MetaRow, RowError};
-use super::schema::{self, Meta, each_state_table};
+use super::schema::{self, Blocks, Meta, Sources, Sums, each_state_table};
 use super::table::{Owned, Table};
 
 /// Whether rows are still wanted.
@@ -16,6 +17,9 @@ pub(super) type More = Result<ControlFlow<()>, StoreError>;
 
 /// A row that was found: its key, and the row or why it does not decode.
 pub(super) type Found<T> = (Owned<T>, Result<<T as Table>::Row, RowError>);
+
+/// A row that decodes, with its key.
+pub(super) type Good<T> = (Owned<T>, <T as Table>::Row);
 
 /// The rows of a table, to be read.
 pub(super) trait Rows<T: Table> {
@@ -31,28 +35,84 @@ pub(super) trait Rows<T: Table> {
     /// Whether there is a row with this key, whether it decodes or not.
     fn has(&self, table: T, key: &T::Key) -> Result<bool, StoreError>;
 
-    /// Hands over the rows of a range in the order of their keys, until none is wanted any more.
-    fn each(
+    /// Hands over the rows of a range as they are stored, in the order of their keys, until none is
+    /// wanted any more.
+    fn each_stored(
         &self,
         table: T,
         range: impl RangeBounds<Owned<T>>,
-        with: impl FnMut(Owned<T>, Result<T::Row, RowError>) -> More,
+        with: impl FnMut(Owned<T>, &[u8]) -> More,
     ) -> Result<(), StoreError>;
 
     /// The last row of a range.
     fn last(&self, table: T, range: impl RangeBounds<Owned<T>>) -> Result<Option<Found<T>>, StoreError>;
 
-    /// Whether the table has no row. Reads none.
-    fn is_empty(&self, table: T) -> Result<bool, StoreError>;
+    /// The number of rows of the table. Reads none.
+    fn len(&self, table: T) -> Result<u64, StoreError>;
+
+    /// Hands over the rows of a range in the order of their keys, until none is wanted any more.
+    fn each(
+        &self,
+        table: T,
+        range: impl RangeBounds<Owned<T>>,
+        mut with: impl FnMut(Owned<T>, Result<T::Row, RowError>) -> More,
+    ) -> Result<(), StoreError> {
+        self.each_stored(table, range, |key, bytes| {
+            let row = T::decode(key.borrow(), bytes);
+            with(key, row)
+        })
+    }
+
+    /// Up to `limit` rows of a range, each by itself readable or not.
+    fn page_of_any(
+        &self,
+        table: T,
+        range: impl RangeBounds<Owned<T>>,
+        limit: usize,
+    ) -> Result<Vec<Found<T>>, StoreError> {
+        let mut out = Vec::new();
+        if limit > 0 {
+            self.each(table, range, |key, row| {
+                out.push((key, row));
+                Ok(more_if(out.len() < limit))
+            })?;
+        }
+        Ok(out)
+    }
+
+    /// Up to `limit` rows of a range.
+    ///
+    /// # Errors
+    /// [`StoreError::Record`] if one does not decode.
+    fn page(&self, table: T, range: impl RangeBounds<Owned<T>>, limit: usize) -> Result<Vec<Good<T>>, StoreError> {
+        let mut out = Vec::new();
+        if limit > 0 {
+            self.each(table, range, |key, row| {
+                out.push((key, row?));
+                Ok(more_if(out.len() < limit))
+            })?;
+        }
+        Ok(out)
+    }
+
+    /// The first key of a range.
+    fn first_key(&self, table: T, range: impl RangeBounds<Owned<T>>) -> Result<Option<Owned<T>>, StoreError> {
+        let mut first = None;
+        self.each_stored(table, range, |key, _| {
+            first = Some(key);
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(first)
+    }
 
     /// Whether a range has a row.
     fn any(&self, table: T, range: impl RangeBounds<Owned<T>>) -> Result<bool, StoreError> {
-        let mut any = false;
-        self.each(table, range, |_, _| {
-            any = true;
-            Ok(ControlFlow::Break(()))
-        })?;
-        Ok(any)
+        Ok(self.first_key(table, range)?.is_some())
+    }
+
+    /// Whether the table has no row. Reads none.
+    fn is_empty(&self, table: T) -> Result<bool, StoreError> {
+        Ok(self.len(table)? == 0)
     }
 }
 
@@ -100,6 +160,31 @@ macro_rules! all_tables {
     };
 }
 each_state_table!(all_tables);
+
+/// A state of all tables of the block file that have rows of trees.
+pub(super) trait BlockView: Rows<Blocks> + Rows<Sources> + Rows<Sums> {}
+
+impl<R: Rows<Blocks> + Rows<Sources> + Rows<Sums>> BlockView for R {}
+
+/// A state that stays as it is while it is looked at. It is kept for milliseconds.
+pub(super) trait Snapshot {
+    /// Its rows.
+    type View;
+
+    /// Looks at rows, and copies out what is needed. A page that cannot be read is an error of this
+    /// look only.
+    fn look<T>(&self, with: impl FnOnce(&Self::View) -> Result<T, StoreError>) -> Result<T, StoreError>;
+}
+
+/// Whether the walk goes on.
+pub(super) const fn more_if(more: bool) -> ControlFlow<()> {
+    if more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+}
+
+/// The keys behind one; all of them if it is `None`.
+pub(super) fn behind<K>(after: Option<K>) -> (Bound<K>, Bound<K>) {
+    (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)
+}
 
 /// Bounds with keys of their own.
 pub(super) fn bounds<K: Clone>(range: &impl RangeBounds<K>) -> (Bound<K>, Bound<K>) {

@@ -1,8 +1,8 @@
 //! What a table of the [schema](super::schema) is: a name, keys in their order, and rows that have
 //! stored bytes.
 
-use super::rows::{DebitKey, RowError};
-use crate::protocol::{ClientDigest, TreeHandle, WorkId};
+use super::key::TableKey;
+use super::rows::RowError;
 
 /// A table of the schema.
 pub(super) trait Table: Copy + 'static {
@@ -166,70 +166,3 @@ impl Plain for Steps {
         Some((number(next), number(from), number(until), *again != 0))
     }
 }
-
-/// A key of a table.
-pub(super) trait TableKey: Ord + ToOwned<Owned: Ord + Clone> {
-    /// The key with these stored bytes: its numbers with the lowest byte first.
-    fn from_stored(bytes: &[u8]) -> Option<Self::Owned>;
-}
-
-impl TableKey for str {
-    fn from_stored(bytes: &[u8]) -> Option<String> {
-        String::from_utf8(bytes.to_vec()).ok()
-    }
-}
-
-/// A part of a key.
-trait Part: Sized {
-    fn split(bytes: &[u8]) -> Option<(Self, &[u8])>;
-}
-
-impl<const N: usize> Part for [u8; N] {
-    fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
-        bytes.split_first_chunk().map(|(part, rest)| (*part, rest))
-    }
-}
-
-macro_rules! number_part {
-    ($($number:ty),+) => { $(
-        impl Part for $number {
-            fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
-                Part::split(bytes).map(|(part, rest)| (<$number>::from_le_bytes(part), rest))
-            }
-        }
-    )+ };
-}
-number_part!(u8, u32, u64);
-
-macro_rules! id_part {
-    ($($id:ty),+) => { $(
-        impl Part for $id {
-            fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
-                Part::split(bytes).map(|(part, rest)| (Self::from_bytes(part), rest))
-            }
-        }
-    )+ };
-}
-id_part!(WorkId, TreeHandle, ClientDigest, DebitKey);
-
-macro_rules! key {
-    ($($name:ident: $part:ty),+ => $key:ty = $all:expr) => {
-        impl TableKey for $key {
-            fn from_stored(bytes: &[u8]) -> Option<Self> {
-                let rest = bytes;
-                $(let ($name, rest) = <$part>::split(rest)?;)+
-                rest.is_empty().then_some($all)
-            }
-        }
-    };
-}
-key!(a: u64 => u64 = a);
-key!(a: WorkId => WorkId = a);
-key!(a: TreeHandle => TreeHandle = a);
-key!(a: ClientDigest => ClientDigest = a);
-key!(a: DebitKey => DebitKey = a);
-key!(a: u64, b: u64 => (u64, u64) = (a, b));
-key!(a: u8, b: u64 => (u8, u64) = (a, b));
-key!(a: u64, b: u32 => (u64, u32) = (a, b));
-key!(a: u64, b: WorkId => (u64, WorkId) = (a, b));
-key!(a: u64, b: u8, c: u64 => (u64, u8, u64) = (a, b, c));

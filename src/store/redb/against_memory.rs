@@ -116,7 +116,7 @@ impl Both {
 
     fn compare(&self, after: &str) {
         let txn = self.database.begin_read().unwrap();
-        assert!(tables_of(&RedbView::of(&txn)) == self.tables, "the rows differ after {after}");
+        assert!(tables_of(&RedbView::of(txn)) == self.tables, "the rows differ after {after}");
     }
 
     /// Damages a row of a table in both: it is cut short, or a bit is another.

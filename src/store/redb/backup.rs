@@ -18,8 +18,9 @@ use super::identity::is_empty;
 use super::init::{drawn, head_of, sync_names};
 use super::open::Store;
 use super::options::Identity;
+use super::snapshot::RedbSnapshot;
 use super::storage::{Failures, StorageProvider, StoreFile};
-use super::transaction::{Changing, NotCommitted, NotWritten, Snapshot, kept_in, let_go};
+use super::transaction::{Changing, NotCommitted, NotWritten, kept_in, let_go};
 use crate::guard::contained;
 use crate::store::error::StoreError;
 #[cfg(feature = "testing")]
@@ -104,8 +105,8 @@ impl Store {
         let mut copying = Copying { store: self, reopened, done: BackupProgress::default(), progress };
         // What panics in here belongs to the source: writes of the copy and the callback contain
         // their own.
-        let copied = state.look(|state| {
-            blocks.look(|blocks| Ok(copying.all((state, &to_state), (blocks, &to_blocks), self.identity())))
+        let copied = state.look_inside(|state| {
+            blocks.look_inside(|blocks| Ok(copying.all((state, &to_state), (blocks, &to_blocks), self.identity())))
         });
         let copied = copied.map_err(BackupFailure::Source)?;
         let closed = to_state.close().and(to_blocks.close());
@@ -122,7 +123,7 @@ impl Store {
     }
 
     #[cfg(feature = "testing")]
-    fn blocks_too_early(&self) -> Result<Option<Snapshot>, StoreError> {
+    fn blocks_too_early(&self) -> Result<Option<RedbSnapshot>, StoreError> {
         let early = self.options.makes(StoreMistake::SnapshotsOutOfOrder);
         early.then(|| self.blocks_db()?.begin_read()).transpose()
     }
@@ -130,7 +131,7 @@ impl Store {
     /// Snapshots of both files, of a moment between two writes of the block file. Block data is
     /// stored before the state refers to it and removed before the state says so, so that this pair
     /// is one that a crash could have left.
-    fn both_snapshots(&self) -> Result<(Snapshot, Snapshot), StoreError> {
+    fn both_snapshots(&self) -> Result<(RedbSnapshot, RedbSnapshot), StoreError> {
         let _alone = self.changing_blocks.lock();
         // One file after the other: the reopening of the store waits for the locks of both.
         let state = self.state_db()?.begin_read()?;

@@ -256,7 +256,7 @@ impl Store {
     }
 
     fn try_source(&self, tree: u64, leaf: u64) -> Result<Option<(u64, SourceRow)>, StoreError> {
-        self.blocks_db()?.begin_read()?.look(|txn| {
+        self.blocks_db()?.begin_read()?.look_inside(|txn| {
             let table = txn.open_table(Sources::DEFINITION).db()?;
             let found = match table.range((tree, 0)..=(tree, leaf)).db()?.next_back() {
                 Some(entry) => {

@@ -141,10 +141,9 @@ pub(in crate::store) fn sync_names(provider: &dyn StorageProvider, options: &Sto
 
 /// Reads the head and replays the ledger's tail over the client rows.
 pub(in crate::store) fn load_writer(database: &Database) -> Result<WriterState, StoreError> {
-    let txn = database.begin_read().db()?;
-    let rows = RedbView::of(&txn);
+    let rows = RedbView::of(database.begin_read().db()?);
     let AccountRow(account) = rows.meta()?.unwrap_or_default();
-    let mut writer = WriterState { head: head_of(&txn)?, account, ..WriterState::default() };
+    let mut writer = WriterState { head: head_of(rows.transaction())?, account, ..WriterState::default() };
     replay(&rows, &mut writer)?;
     Ok(writer)
 }

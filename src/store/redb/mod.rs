@@ -24,6 +24,7 @@ pub(super) mod removal;
 mod seek;
 #[cfg(feature = "testing")]
 pub mod sim;
+mod snapshot;
 pub(super) mod storage;
 mod storage_for_redb;
 pub(super) mod tables;

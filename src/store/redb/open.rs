@@ -12,8 +12,9 @@ use super::generation::Marks;
 use super::identity::{Label, Pair, open_pair, see_file, see_pair};
 use super::init::{init_blocks, init_state, load_writer, settle_marks, sync_names};
 use super::options::{Identity, StoreOptions};
+use super::snapshot::OpenDatabase;
 use super::storage::{Failures, StorageProvider, StoreFile};
-use super::transaction::{OpenDatabase, kept_in, let_go};
+use super::transaction::{kept_in, let_go};
 use crate::store::error::StoreError;
 #[cfg(feature = "testing")]
 use crate::store::mistakes::StoreMistake;

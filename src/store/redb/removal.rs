@@ -11,7 +11,7 @@ use std::ops::Bound;
 use redb::{Key, ReadOnlyTable, TableDefinition, Value};
 
 use super::open::Store;
-use super::transaction::Snapshot;
+use super::snapshot::RedbSnapshot;
 use crate::store::error::StoreError;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::tables::{InRedb, known};
@@ -149,12 +149,12 @@ where
     /// are. After a failure nothing counts as read.
     fn of<V: Value + 'static>(
         &mut self,
-        snapshot: &Snapshot,
+        snapshot: &RedbSnapshot,
         table: TableDefinition<'static, K, V>,
         ends: (K, K),
         limit: usize,
     ) -> Result<usize, StoreError> {
-        let read = snapshot.look(|txn| match known(txn, table)? {
+        let read = snapshot.look_inside(|txn| match known(txn, table)? {
             Some(table) => self.read(&table, ends, limit),
             None => Ok(0),
         });

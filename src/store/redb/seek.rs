@@ -5,7 +5,7 @@ use std::ops::Bound;
 use redb::{Key, TableDefinition, Value};
 
 use super::read::Reader;
-use super::transaction::Snapshot;
+use super::snapshot::RedbSnapshot;
 use crate::store::error::StoreError;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::tables::{InRedb, known};
@@ -95,7 +95,7 @@ fn read_or_not(read: Result<(), StoreError>) -> Result<bool, StoreError> {
     }
 }
 
-impl Snapshot {
+impl RedbSnapshot {
     /// The first key behind `from` from which on a table can be read; `None` if there is none, or
     /// if keys have no fixed length.
     pub(in crate::store) fn first_readable<K: Key + 'static, V: Value + 'static>(
@@ -105,7 +105,7 @@ impl Snapshot {
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(layout) = layout::<K>() else { return Ok(None) };
         first_readable(layout, from, |at| {
-            read_or_not(self.look(|txn| {
+            read_or_not(self.look_inside(|txn| {
                 let Some(table) = known(txn, definition)? else { return Ok(()) };
                 let begin = Bound::Included(K::from_bytes(at));
                 let mut rows = table.range::<K::SelfType<'_>>((begin, Bound::Unbounded)).db()?;

@@ -4,9 +4,10 @@ use redb::{Key, ReadOnlyTable, ReadTransaction, TableDefinition, TableError, Val
 
 use crate::protocol::{ClientDigest, TreeHandle, WorkId};
 use crate::store::error::StoreError;
+use crate::store::key::TableKey;
 use crate::store::rows::DebitKey;
 use crate::store::schema::{ADDED, TokenKey};
-use crate::store::table::{Blob, Steps, Table, TableKey};
+use crate::store::table::{Blob, Steps, Table};
 
 use super::errors::of_table;
 

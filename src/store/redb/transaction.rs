@@ -19,10 +19,9 @@ use std::cell::Cell;
 use std::ops::RangeBounds;
 use std::path::PathBuf;
 
-use parking_lot::{RwLock, RwLockReadGuard};
 use redb::{
-    AccessGuard, Database, Durability, ExtractIf, Key, Range, ReadTransaction, ReadableDatabase, ReadableTable,
-    ReadableTableMetadata, StorageError, Table, TableDefinition, Value, WriteTransaction,
+    AccessGuard, Database, Durability, ExtractIf, Key, Range, ReadableTable, ReadableTableMetadata, StorageError,
+    Table, TableDefinition, Value, WriteTransaction,
 };
 
 use super::storage::StoreFile;
@@ -49,76 +48,6 @@ fn gave_up(file: StoreFile, Panicked(message): Panicked) -> StoreError {
 /// Drops what may be damaged. What a panic leaves is leaked: the failure before it was reported.
 pub(in crate::store) fn let_go<T>(value: T) {
     let _ = contained(move || drop(value));
-}
-
-/// A database that is open for as long as this guard lives.
-pub(in crate::store) struct OpenDatabase<'s> {
-    guard: RwLockReadGuard<'s, Option<Database>>,
-    file: StoreFile,
-    read_only: bool,
-}
-
-impl<'s> OpenDatabase<'s> {
-    pub(in crate::store) fn held(
-        guard: RwLockReadGuard<'s, Option<Database>>,
-        file: StoreFile,
-        read_only: bool,
-    ) -> Self {
-        Self { guard, file, read_only }
-    }
-
-    pub(in crate::store) fn of(
-        lock: &'s RwLock<Option<Database>>,
-        file: StoreFile,
-        read_only: bool,
-    ) -> Result<Self, StoreError> {
-        let guard = lock.read();
-        if guard.is_none() {
-            return Err(StoreError::Closed);
-        }
-        Ok(Self { guard, file, read_only })
-    }
-
-    pub(in crate::store) fn begin_write(&self, quick_repair: bool) -> Result<Changing, NotWritten> {
-        if self.read_only {
-            return Err(NotWritten::RolledBack(StoreError::ReadOnly));
-        }
-        let database = self.guard.as_ref().ok_or(NotWritten::RolledBack(StoreError::Closed))?;
-        Changing::of(database, self.file, quick_repair)
-    }
-
-    pub(in crate::store) fn begin_read(&self) -> Result<Snapshot, StoreError> {
-        Snapshot::of(self.guard.as_ref().ok_or(StoreError::Closed)?, self.file)
-    }
-}
-
-/// A state of one file. Keep it for milliseconds, a backup excepted: the file grows meanwhile.
-#[derive(Debug)]
-pub(in crate::store) struct Snapshot {
-    txn: Option<ReadTransaction>,
-    file: StoreFile,
-}
-
-impl Snapshot {
-    pub(in crate::store) fn of(database: &Database, file: StoreFile) -> Result<Self, StoreError> {
-        let txn = kept_in(file, || database.begin_read().db())?;
-        Ok(Self { txn: Some(txn), file })
-    }
-
-    /// Looks at rows, and copies out what is needed.
-    pub(in crate::store) fn look<T>(
-        &self,
-        with: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let txn = self.txn.as_ref().ok_or(StoreError::Closed)?;
-        kept_in(self.file, || with(txn))
-    }
-}
-
-impl Drop for Snapshot {
-    fn drop(&mut self) {
-        let_go(self.txn.take());
-    }
 }
 
 /// The outcome of a write that was not committed.
@@ -286,8 +215,8 @@ impl<K: Key + 'static, V: Value + 'static> Open<'_, K, V> {
         self.table()?.range(range)
     }
 
-    pub(in crate::store) fn is_empty(&self) -> Result<bool, StorageError> {
-        self.table()?.is_empty()
+    pub(in crate::store) fn len(&self) -> Result<u64, StorageError> {
+        self.table()?.len()
     }
 
     pub(in crate::store) fn insert<'k, 'v>(

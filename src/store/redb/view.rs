@@ -11,7 +11,7 @@ use crate::store::error::StoreError;
 use crate::store::port::{Found, More, Rows, RowsMut, bounds};
 use crate::store::redb::errors::DbResult;
 use crate::store::rows::RowError;
-use crate::store::schema::{self, Meta, each_state_table};
+use crate::store::schema::{self, Blocks, Meta, Sources, Sums, each_state_table};
 use crate::store::table::Owned;
 
 use super::tables::{InRedb, RedbKey, known};
@@ -20,16 +20,19 @@ use super::transaction::{Changing, Open};
 type OpenTable<'t, T> = Open<'t, <T as InRedb>::Keys, <T as InRedb>::Values>;
 type SeenTable<T> = ReadOnlyTable<<T as InRedb>::Keys, <T as InRedb>::Values>;
 
-/// A table of the state file, and where it is kept once it is open.
-pub(in crate::store) trait Kept: InRedb<Key: RedbKey<Form = Self::Keys>> {
-    /// That of a write transaction.
+/// A table of either file, and where a snapshot keeps it once it is open.
+pub(in crate::store) trait Seen: InRedb<Key: RedbKey<Form = Self::Keys>> {
+    /// That place; `None` in it if the file lacks the table.
+    fn seen(tables: &SeenTables) -> &OnceCell<Option<SeenTable<Self>>>;
+}
+
+/// A table of the state file, and where a write transaction keeps it once it is open.
+pub(in crate::store) trait Kept: Seen {
+    /// That place.
     fn open<'s, 't>(tables: &'s OpenTables<'t>) -> &'s OnceCell<OpenTable<'t, Self>>;
 
     /// The same, to be changed.
     fn open_mut<'s, 't>(tables: &'s mut OpenTables<'t>) -> &'s mut OnceCell<OpenTable<'t, Self>>;
-
-    /// That of a snapshot; `None` if the file lacks it.
-    fn seen(tables: &SeenTables) -> &OnceCell<Option<SeenTable<Self>>>;
 }
 
 macro_rules! kept {
@@ -46,12 +49,22 @@ macro_rules! kept {
         pub(in crate::store) struct SeenTables {
             meta: OnceCell<Option<SeenTable<Meta>>>,
             $($name: OnceCell<Option<SeenTable<schema::$table>>>,)+
+            blocks: OnceCell<Option<SeenTable<Blocks>>>,
+            sources: OnceCell<Option<SeenTable<Sources>>>,
+            sums: OnceCell<Option<SeenTable<Sums>>>,
         }
 
-        kept!(@one Meta, meta);
-        $(kept!(@one schema::$table, $name);)+
+        kept!(@kept Meta, meta);
+        kept!(@seen Meta, meta);
+        $(
+            kept!(@kept schema::$table, $name);
+            kept!(@seen schema::$table, $name);
+        )+
+        kept!(@seen Blocks, blocks);
+        kept!(@seen Sources, sources);
+        kept!(@seen Sums, sums);
     };
-    (@one $table:ty, $name:ident) => {
+    (@kept $table:ty, $name:ident) => {
         impl Kept for $table {
             fn open<'s, 't>(tables: &'s OpenTables<'t>) -> &'s OnceCell<OpenTable<'t, Self>> {
                 &tables.$name
@@ -60,7 +73,10 @@ macro_rules! kept {
             fn open_mut<'s, 't>(tables: &'s mut OpenTables<'t>) -> &'s mut OnceCell<OpenTable<'t, Self>> {
                 &mut tables.$name
             }
-
+        }
+    };
+    (@seen $table:ty, $name:ident) => {
+        impl Seen for $table {
             fn seen(tables: &SeenTables) -> &OnceCell<Option<SeenTable<Self>>> {
                 &tables.$name
             }
@@ -109,11 +125,11 @@ impl<T: Kept> Rows<T> for RedbTxn<'_> {
         Ok(self.table::<T>()?.get(key.form()).db()?.is_some())
     }
 
-    fn each(
+    fn each_stored(
         &self,
         _: T,
         range: impl RangeBounds<Owned<T>>,
-        with: impl FnMut(Owned<T>, Result<T::Row, RowError>) -> More,
+        with: impl FnMut(Owned<T>, &[u8]) -> More,
     ) -> Result<(), StoreError> {
         let range = bounds(&range);
         hand_over::<T>(self.table::<T>()?.range(forms::<T>(&range)).db()?, with)
@@ -124,8 +140,8 @@ impl<T: Kept> Rows<T> for RedbTxn<'_> {
         last_of::<T>(self.table::<T>()?.range(forms::<T>(&range)).db()?)
     }
 
-    fn is_empty(&self, _: T) -> Result<bool, StoreError> {
-        self.table::<T>()?.is_empty().db()
+    fn len(&self, _: T) -> Result<u64, StoreError> {
+        self.table::<T>()?.len().db()
     }
 }
 
@@ -152,27 +168,32 @@ impl<T: Kept> RowsMut<T> for RedbTxn<'_> {
     }
 }
 
-/// A snapshot. A table that the file lacks has no rows.
-pub(in crate::store) struct RedbView<'t> {
-    txn: &'t ReadTransaction,
+/// The rows of a state of one file. A table that was added after the first build has no rows where
+/// the file lacks it.
+pub(in crate::store) struct RedbView {
+    txn: ReadTransaction,
     tables: SeenTables,
 }
 
-impl<'t> RedbView<'t> {
-    pub(in crate::store) fn of(txn: &'t ReadTransaction) -> Self {
+impl RedbView {
+    pub(in crate::store) fn of(txn: ReadTransaction) -> Self {
         Self { txn, tables: SeenTables::default() }
     }
 
-    fn table<T: Kept>(&self) -> Result<Option<&SeenTable<T>>, StoreError> {
+    pub(in crate::store) fn transaction(&self) -> &ReadTransaction {
+        &self.txn
+    }
+
+    fn table<T: Seen>(&self) -> Result<Option<&SeenTable<T>>, StoreError> {
         let kept = T::seen(&self.tables);
         if kept.get().is_none() {
-            let _ = kept.set(known(self.txn, T::DEFINITION)?);
+            let _ = kept.set(known(&self.txn, T::DEFINITION)?);
         }
         Ok(kept.get().and_then(Option::as_ref))
     }
 }
 
-impl<T: Kept> Rows<T> for RedbView<'_> {
+impl<T: Seen> Rows<T> for RedbView {
     fn get(&self, _: T, key: &T::Key) -> Result<Option<T::Row>, StoreError> {
         let Some(table) = self.table::<T>()? else { return Ok(None) };
         Ok(table.get(key.form()).db()?.map(|raw| decoded::<T>(key, &raw)).transpose()?)
@@ -188,11 +209,11 @@ impl<T: Kept> Rows<T> for RedbView<'_> {
         Ok(table.get(key.form()).db()?.is_some())
     }
 
-    fn each(
+    fn each_stored(
         &self,
         _: T,
         range: impl RangeBounds<Owned<T>>,
-        with: impl FnMut(Owned<T>, Result<T::Row, RowError>) -> More,
+        with: impl FnMut(Owned<T>, &[u8]) -> More,
     ) -> Result<(), StoreError> {
         let Some(table) = self.table::<T>()? else { return Ok(()) };
         let range = bounds(&range);
@@ -205,19 +226,19 @@ impl<T: Kept> Rows<T> for RedbView<'_> {
         last_of::<T>(table.range(forms::<T>(&range)).db()?)
     }
 
-    fn is_empty(&self, _: T) -> Result<bool, StoreError> {
-        self.table::<T>()?.map_or(Ok(true), |table| table.is_empty().db())
+    fn len(&self, _: T) -> Result<u64, StoreError> {
+        self.table::<T>()?.map_or(Ok(0), |table| table.len().db())
     }
 }
 
 type Form<'k, T> = <<T as InRedb>::Keys as Value>::SelfType<'k>;
 type Walk<'a, T> = redb::Range<'a, <T as InRedb>::Keys, <T as InRedb>::Values>;
 
-fn forms<T: Kept>((start, end): &(Bound<Owned<T>>, Bound<Owned<T>>)) -> (Bound<Form<'_, T>>, Bound<Form<'_, T>>) {
+fn forms<T: Seen>((start, end): &(Bound<Owned<T>>, Bound<Owned<T>>)) -> (Bound<Form<'_, T>>, Bound<Form<'_, T>>) {
     (start.as_ref().map(form::<T>), end.as_ref().map(form::<T>))
 }
 
-fn form<T: Kept>(key: &Owned<T>) -> Form<'_, T> {
+fn form<T: Seen>(key: &Owned<T>) -> Form<'_, T> {
     Borrow::<T::Key>::borrow(key).form()
 }
 
@@ -229,28 +250,21 @@ fn stored<V: Value + 'static>(raw: &AccessGuard<'_, V>) -> Vec<u8> {
     V::as_bytes(&raw.value()).as_ref().to_vec()
 }
 
-fn found<T: Kept>(key: &AccessGuard<'_, T::Keys>, raw: &AccessGuard<'_, T::Values>) -> Found<T> {
-    let key = T::Key::owned(key.value());
-    let row = decoded::<T>(key.borrow(), raw);
-    (key, row)
-}
-
-fn hand_over<T: Kept>(
-    rows: Walk<'_, T>,
-    mut with: impl FnMut(Owned<T>, Result<T::Row, RowError>) -> More,
-) -> Result<(), StoreError> {
+fn hand_over<T: Seen>(rows: Walk<'_, T>, mut with: impl FnMut(Owned<T>, &[u8]) -> More) -> Result<(), StoreError> {
     for entry in rows {
         let (key, raw) = entry.db()?;
-        let (key, row) = found::<T>(&key, &raw);
-        if let ControlFlow::Break(()) = with(key, row)? {
+        let value = raw.value();
+        if let ControlFlow::Break(()) = with(T::Key::owned(key.value()), T::Values::as_bytes(&value).as_ref())? {
             break;
         }
     }
     Ok(())
 }
 
-fn last_of<T: Kept>(mut rows: Walk<'_, T>) -> Result<Option<Found<T>>, StoreError> {
+fn last_of<T: Seen>(mut rows: Walk<'_, T>) -> Result<Option<Found<T>>, StoreError> {
     let Some(entry) = rows.next_back() else { return Ok(None) };
     let (key, raw) = entry.db()?;
-    Ok(Some(found::<T>(&key, &raw)))
+    let key = T::Key::owned(key.value());
+    let row = decoded::<T>(key.borrow(), &raw);
+    Ok(Some((key, row)))
 }

@@ -5,10 +5,11 @@ use std::borrow::Borrow;
 use crate::store::command::older::{OlderRow, place};
 use crate::store::command::outcome::Outcome;
 use crate::store::error::StoreError;
+use crate::store::key::TableKey;
 use crate::store::port::{RowsMut, Txn};
 use crate::store::rows::{AccountRow, CopyRow, MetaRow};
 use crate::store::schema::{Claims, Clients, Hashes, Interior, Ledger, Lengths, Provenance, Quorums, Standings, Tiles};
-use crate::store::table::{Table, TableKey};
+use crate::store::table::Table;
 
 use super::batch::Batch;
 use super::fits::readable;

@@ -88,7 +88,7 @@ fn hex(bytes: &[u8]) -> String {
 
 impl Reader {
     pub(super) fn odd_names(&self, after: Option<&str>, found: &mut Found) -> Result<Option<String>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let table = txn.open_table(Names::DEFINITION).db()?;
             let from = after.map_or(Bound::Unbounded, Bound::Excluded);
             for (seen, entry) in table.range::<&str>((from, Bound::Unbounded)).db()?.enumerate() {
@@ -116,7 +116,7 @@ impl Reader {
         after: Option<[u8; 16]>,
         found: &mut Found,
     ) -> Result<Option<[u8; 16]>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             stretch(&txn.open_table(Handles::DEFINITION).db()?, after, |handle, tree| {
                 let odd = match owner(txn, tree)? {
                     Owner::Is(row) => row.handle != TreeHandle::owned(handle),
@@ -138,7 +138,7 @@ impl Reader {
         after: Option<(u8, u64)>,
         found: &mut Found,
     ) -> Result<Option<(u8, u64)>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             stretch(&txn.open_table(Ready::DEFINITION).db()?, after, |key, tree| {
                 let odd = match owner(txn, tree)? {
                     Owner::Is(row) => row.state != TreeState::Active || (priority_of(&row), row.order) != key,
@@ -162,7 +162,7 @@ impl Reader {
         found: &mut Found,
     ) -> Result<Option<(u8, u64)>, StoreError> {
         let next_tree = self.head()?.next_tree;
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let trees = txn.open_table(Trees::DEFINITION).db()?;
             stretch(&txn.open_table(Chores::DEFINITION).db()?, after, |(kind, tree), ()| {
                 let raw = trees.get(tree).db()?;
@@ -188,7 +188,7 @@ impl Reader {
         found: &mut Found,
     ) -> Result<Option<[u8; 16]>, StoreError> {
         let (table, name) = pointers(debit);
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             stretch(&txn.open_table(table).db()?, after, |id, seq| {
                 // Those of sealed entries are another step.
                 let Some(entry) = readable(self.ledger_entry(seq))? else { return Ok(()) };
@@ -204,7 +204,7 @@ impl Reader {
     }
 
     pub(super) fn lost_pointers(&self, from: u64, found: &mut Found) -> Result<Option<u64>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let (receipts, debits) =
                 (txn.open_table(Receipts::DEFINITION).db()?, txn.open_table(Debits::DEFINITION).db()?);
             for (seen, entry) in txn.open_table(Ledger::DEFINITION).db()?.range(from..).db()?.enumerate() {
@@ -233,7 +233,7 @@ impl Reader {
 
     /// Up to [`TREES_PER_STEP`] trees from `from` on; `None` where the row does not decode.
     pub(super) fn tree_rows(&self, from: TreeNumber) -> Result<Vec<(TreeNumber, Option<TreeRow>)>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let mut out = Vec::new();
             for entry in txn.open_table(Trees::DEFINITION).db()?.range(from..).db()?.take(TREES_PER_STEP) {
                 let (tree, raw) = entry.db()?;
@@ -252,7 +252,7 @@ impl Reader {
         counts: &mut Option<ProvenanceRow>,
         found: &mut Found,
     ) -> Result<Option<u64>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let (mut damaged, mut doubted, mut unknown) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
             let (mut end, mut next) = (u64::MAX, None);
             for (seen, entry) in
@@ -306,7 +306,7 @@ impl Reader {
         weak: bool,
         found: &mut Found,
     ) -> Result<(), StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let names = txn.open_table(Names::DEFINITION).db()?.get(row.name.as_str()).db()?.map(|raw| raw.value());
             match names {
                 Some(there) if there == tree => {}

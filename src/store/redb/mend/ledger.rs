@@ -33,7 +33,7 @@ struct Stretch {
 impl Reader {
     /// Sums over the entries that are kept; `None` if one of them does not decode.
     fn ledger_sums(&self) -> Result<Option<LedgerSums>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let mut sums = LedgerSums::default();
             for entry in txn.open_table(Ledger::DEFINITION).db()?.range::<u64>(..).db()? {
                 let (seq, raw) = entry.db()?;
@@ -45,7 +45,7 @@ impl Reader {
     }
 
     fn sealed_pointers(&self, table: Pointers, anchor: u64, after: Option<[u8; 16]>) -> Result<Stretch, StoreError> {
-        self.rows.look(|txn: &ReadTransaction| {
+        self.rows.look_inside(|txn: &ReadTransaction| {
             let table = txn.open_table(table).db()?;
             let from = after.map_or(Bound::Unbounded, Bound::Excluded);
             let mut stretch = Stretch { sealed: Vec::new(), next: None };

@@ -25,7 +25,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn provenance(&self, tree: TreeNumber) -> Result<ProvenanceRow, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let Some(table) = known(txn, Provenance::DEFINITION)? else { return Ok(ProvenanceRow::default()) };
             match table.get(tree).db()? {
                 Some(raw) => Ok(Provenance::decode(&tree, raw.value())?),
@@ -40,7 +40,7 @@ impl Reader {
     /// [`StoreError`] if the storage fails or a row of states is damaged too.
     pub fn provenance_or_counted(&self, tree: TreeNumber) -> Result<ProvenanceRow, StoreError> {
         match self.provenance(tree) {
-            Err(error) if error.is_one_row() => self.rows.look(|txn| {
+            Err(error) if error.is_one_row() => self.rows.look_inside(|txn| {
                 let mut counts = ProvenanceRow::default();
                 for entry in txn.open_table(Tiles::DEFINITION).db()?.range((tree, 0)..=(tree, u64::MAX)).db()? {
                     let (key, raw) = entry.db()?;
@@ -57,7 +57,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn quorum(&self, tree: TreeNumber, start: u64) -> Result<Option<QuorumRow>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let Some(table) = known(txn, Quorums::DEFINITION)? else { return Ok(None) };
             let key = (tree, start);
             Ok(table.get(key).db()?.map(|raw| Quorums::decode(&key, raw.value())).transpose()?)
@@ -69,7 +69,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn quorums_of_tile(&self, tree: TreeNumber, tile: u64) -> Result<Vec<(u64, QuorumRow)>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let Some(table) = known(txn, Quorums::DEFINITION)? else { return Ok(Vec::new()) };
             let first = tile * TILE_LEAVES;
             let mut out = Vec::new();
@@ -87,7 +87,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn has_chore(&self, kind: u8, tree: TreeNumber) -> Result<bool, StoreError> {
-        self.rows.look(|txn| Ok(txn.open_table(Chores::DEFINITION).db()?.get((kind, tree)).db()?.is_some()))
+        self.rows.look_inside(|txn| Ok(txn.open_table(Chores::DEFINITION).db()?.get((kind, tree)).db()?.is_some()))
     }
 
     /// Up to `limit` ranges with votes behind `after`, of all trees.
@@ -95,7 +95,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn quorums(&self, after: Option<RangeKey>, limit: usize) -> Result<QuorumsPage, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let Some(table) = known(txn, Quorums::DEFINITION)? else { return Ok(Vec::new()) };
             let mut out = Vec::new();
             for entry in table.range((behind(after), Bound::Unbounded)).db()?.take(limit) {
@@ -112,7 +112,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn claims(&self, tree: TreeNumber, from: u64, limit: usize) -> Result<Vec<(u64, ClaimRow)>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let Some(table) = known(txn, Claims::DEFINITION)? else { return Ok(Vec::new()) };
             let mut out = Vec::new();
             for entry in table.range((tree, from)..(tree + 1, 0)).db()?.take(limit) {
@@ -129,7 +129,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn suspects(&self, limit: usize) -> Result<Vec<ClientDigest>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let Some(table) = known(txn, Suspects::DEFINITION)? else { return Ok(Vec::new()) };
             table.iter().db()?.take(limit).map(|entry| Ok(ClientDigest::owned(entry.db()?.0.value()))).collect()
         })
@@ -157,7 +157,7 @@ impl Reader {
         after: Option<RangeKey>,
         limit: usize,
     ) -> Result<Vec<RangeKey>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let Some(table) = known(txn, definition)? else { return Ok(Vec::new()) };
             table
                 .range((behind(after), Bound::Unbounded))

@@ -216,7 +216,7 @@ impl Reader {
         V: Value + 'static,
     {
         let mut open = false;
-        let walked = self.rows.look(|txn| {
+        let walked = self.rows.look_inside(|txn| {
             let table = txn.open_table(table).db()?;
             open = true;
             for entry in table.range::<K>(range).db()? {

@@ -26,7 +26,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn consumed(&self, expires_ms: u64, id: WorkId) -> Result<Option<u64>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let found =
                 txn.open_table(Consumed::DEFINITION).db()?.get((expires_ms, id).form()).db()?.map(|raw| raw.value());
             match found {
@@ -46,7 +46,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn receipt(&self, id: WorkId) -> Result<Option<(u64, LedgerRow)>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let Some(seq) = txn.open_table(Receipts::DEFINITION).db()?.get(id.form()).db()?.map(|raw| raw.value())
             else {
                 return Ok(None);

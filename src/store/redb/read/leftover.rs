@@ -10,8 +10,8 @@ use crate::store::error::StoreError;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::open::Store;
 use crate::store::redb::read::Reader;
+use crate::store::redb::snapshot::RedbSnapshot;
 use crate::store::redb::tables::InRedb;
-use crate::store::redb::transaction::Snapshot;
 use crate::store::rows::DataPlace;
 use crate::store::schema::{
     Blocks, CHORE_DROP, CHORE_PURGE, Chores, Handles, Hashes, Interior, Lengths, Names, Sources, Sums, Tiles,
@@ -75,7 +75,7 @@ impl Store {
 /// The first tree with a row of a table of the block file, from a key on. Rows on pages that cannot
 /// be read are passed over, and the failure is noted.
 fn first_with_rows<K, V>(
-    snapshot: &Snapshot,
+    snapshot: &RedbSnapshot,
     table: TableDefinition<'static, K, V>,
     (from, tree_of): (K, fn(K) -> TreeNumber),
     unread: &mut Option<StoreError>,
@@ -84,7 +84,7 @@ where
     K: Key + Copy + for<'k> Value<SelfType<'k> = K> + std::borrow::Borrow<K> + 'static,
     V: Value + 'static,
 {
-    let first = |from: K| snapshot.look(|txn| first_tree(&txn.open_table(table).db()?, from, tree_of));
+    let first = |from: K| snapshot.look_inside(|txn| first_tree(&txn.open_table(table).db()?, from, tree_of));
     match first(from) {
         Err(error) if error.is_of_the_place() => {
             *unread = Some(error);
@@ -104,7 +104,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails.
     pub fn ownerless(&self, from: TreeNumber, limit: usize) -> Result<Vec<TreeNumber>, StoreError> {
-        self.rows.look(|txn| ownerless(txn, from, limit))
+        self.rows.look_inside(|txn| ownerless(txn, from, limit))
     }
 
     /// Those of `trees`, which are in order, that a name or a handle leads to. One walk over both
@@ -113,7 +113,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails.
     pub fn named(&self, trees: &[TreeNumber]) -> Result<BTreeSet<TreeNumber>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let mut named = BTreeSet::new();
             let mut note = |tree: TreeNumber| {
                 if trees.binary_search(&tree).is_ok() {
@@ -133,7 +133,7 @@ impl Reader {
     fn is_left_over(&self, tree: TreeNumber) -> Result<bool, StoreError> {
         match self.tree(tree) {
             Ok(Some(row)) => Ok(row.data == DataPlace::Dropped && !self.has_chore(CHORE_DROP, tree)?),
-            Ok(None) => Ok(!self.has_chore(CHORE_PURGE, tree)? && !self.rows.look(|txn| has_rows(txn, tree))?),
+            Ok(None) => Ok(!self.has_chore(CHORE_PURGE, tree)? && !self.rows.look_inside(|txn| has_rows(txn, tree))?),
             Err(error) if error.is_one_row() => Ok(false),
             Err(error) => Err(error),
         }

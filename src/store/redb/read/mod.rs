@@ -15,7 +15,7 @@ use std::ops::Bound;
 use redb::ReadableTableMetadata;
 
 use super::open::Store;
-use super::transaction::Snapshot;
+use super::snapshot::RedbSnapshot;
 use crate::hash::Checksum;
 use crate::merkle::AlignedRange;
 use crate::protocol::{ClientDigest, TreeHandle};
@@ -40,7 +40,7 @@ pub type StandingsPage = Vec<(ClientDigest, Result<StandingRow, RowError>)>;
 
 /// One snapshot of the state file. Keep it for milliseconds.
 pub struct Reader {
-    pub(in crate::store) rows: Snapshot,
+    pub(in crate::store) rows: RedbSnapshot,
 }
 
 impl Store {
@@ -105,7 +105,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn head(&self) -> Result<Head, StoreError> {
-        self.rows.look(|txn| match txn.open_table(Meta::DEFINITION).db()?.get("head").db()? {
+        self.rows.look_inside(|txn| match txn.open_table(Meta::DEFINITION).db()?.get("head").db()? {
             Some(raw) => Ok(Head::unsealed(raw.value())?),
             None => Err(StoreError::Contradiction { what: "meta-0 has no head".into() }),
         })
@@ -116,7 +116,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn tree(&self, tree: TreeNumber) -> Result<Option<TreeRow>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let table = txn.open_table(Trees::DEFINITION).db()?;
             Ok(table.get(tree).db()?.map(|raw| Trees::decode(&tree, raw.value())).transpose()?)
         })
@@ -127,7 +127,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn tree_named(&self, name: &str) -> Result<Option<(TreeNumber, TreeRow)>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let Some(tree) = txn.open_table(Names::DEFINITION).db()?.get(name).db()?.map(|raw| raw.value()) else {
                 return Ok(None);
             };
@@ -142,7 +142,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn tree_of_handle(&self, handle: TreeHandle) -> Result<Option<(TreeNumber, TreeRow)>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let Some(tree) = txn.open_table(Handles::DEFINITION).db()?.get(handle.form()).db()?.map(|raw| raw.value())
             else {
                 return Ok(None);
@@ -158,7 +158,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn trees(&self, after: Option<TreeNumber>, limit: usize) -> Result<Vec<(TreeNumber, TreeRow)>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let table = txn.open_table(Trees::DEFINITION).db()?;
             let from = after.map_or(Bound::Unbounded, Bound::Excluded);
             let mut out = Vec::new();
@@ -176,7 +176,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ready(&self, priority: u8, after: Option<u64>, limit: usize) -> Result<Vec<(u64, TreeNumber)>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let table = txn.open_table(Ready::DEFINITION).db()?;
             let from = match after {
                 Some(order) => Bound::Excluded((priority, order)),
@@ -196,7 +196,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ready_len(&self) -> Result<u64, StoreError> {
-        self.rows.look(|txn| txn.open_table(Ready::DEFINITION).db()?.len().db())
+        self.rows.look_inside(|txn| txn.open_table(Ready::DEFINITION).db()?.len().db())
     }
 
     /// The state of one tile.
@@ -204,7 +204,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn tile(&self, tree: TreeNumber, tile: u64) -> Result<TileRow, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             Ok(match txn.open_table(Tiles::DEFINITION).db()?.get((tree, tile)).db()? {
                 Some(raw) => Tiles::decode(&(tree, tile), raw.value())?,
                 None => TileRow::PENDING,
@@ -217,7 +217,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn tiles(&self, tree: TreeNumber, first: u64, count: usize) -> Result<Vec<TileRow>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let mut out = vec![TileRow::PENDING; count];
             let table = txn.open_table(Tiles::DEFINITION).db()?;
             for entry in table.range((tree, first)..(tree, first.saturating_add(count as u64))).db()? {
@@ -234,7 +234,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn group(&self, tree: TreeNumber, group: u64) -> Result<GroupRow, StoreError> {
-        self.rows.look(|txn| match txn.open_table(Hashes::DEFINITION).db()?.get((tree, group)).db()? {
+        self.rows.look_inside(|txn| match txn.open_table(Hashes::DEFINITION).db()?.get((tree, group)).db()? {
             Some(raw) => Ok(Hashes::decode(&(tree, group), raw.value())?),
             None => Err(missing(Hashes::NAME, tree, group)),
         })
@@ -245,7 +245,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn groups(&self, tree: TreeNumber, first: u64, limit: usize) -> Result<Vec<GroupRow>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let table = txn.open_table(Hashes::DEFINITION).db()?;
             let mut out = Vec::new();
             for entry in table.range((tree, first)..(tree + 1, 0)).db()?.take(limit) {
@@ -276,7 +276,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn lengths(&self, tree: TreeNumber, group: u64) -> Result<LengthRow, StoreError> {
-        self.rows.look(|txn| match txn.open_table(Lengths::DEFINITION).db()?.get((tree, group)).db()? {
+        self.rows.look_inside(|txn| match txn.open_table(Lengths::DEFINITION).db()?.get((tree, group)).db()? {
             Some(raw) => Ok(Lengths::decode(&(tree, group), raw.value())?),
             None => Err(missing(Lengths::NAME, tree, group)),
         })
@@ -287,7 +287,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn has_lengths(&self, tree: TreeNumber) -> Result<bool, StoreError> {
-        self.rows.look(|txn| Ok(txn.open_table(Lengths::DEFINITION).db()?.get((tree, 0)).db()?.is_some()))
+        self.rows.look_inside(|txn| Ok(txn.open_table(Lengths::DEFINITION).db()?.get((tree, 0)).db()?.is_some()))
     }
 
     /// An interior node accepted from a client.
@@ -295,7 +295,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn interior(&self, tree: TreeNumber, level: u8, index: u64) -> Result<Option<Checksum>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let table = txn.open_table(Interior::DEFINITION).db()?;
             let key = (tree, level, index);
             Ok(match table.get(key).db()? {
@@ -310,7 +310,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ledger_entry(&self, seq: u64) -> Result<Option<LedgerRow>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let table = txn.open_table(Ledger::DEFINITION).db()?;
             Ok(table.get(seq).db()?.map(|raw| Ledger::decode(&seq, raw.value())).transpose()?)
         })
@@ -321,7 +321,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn ledger(&self, from: u64, limit: usize) -> Result<Vec<LedgerEntry>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let table = txn.open_table(Ledger::DEFINITION).db()?;
             let mut out = Vec::new();
             for entry in table.range(from..).db()?.take(limit) {
@@ -338,7 +338,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn client(&self, client: ClientDigest) -> Result<Option<ClientRow>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let table = txn.open_table(Clients::DEFINITION).db()?;
             Ok(table.get(client.form()).db()?.map(|raw| Clients::decode(&client, raw.value())).transpose()?)
         })
@@ -349,7 +349,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn standings(&self, after: Option<ClientDigest>, limit: usize) -> Result<StandingsPage, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let table = txn.open_table(Standings::DEFINITION).db()?;
             let from = after.map_or(Bound::Unbounded, |client| Bound::Excluded(client.form()));
             let mut out = Vec::new();
@@ -367,7 +367,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or a row is damaged.
     pub fn chores(&self, kind: u8, after: Option<TreeNumber>, limit: usize) -> Result<Vec<TreeNumber>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let table = txn.open_table(Chores::DEFINITION).db()?;
             let from = after.map_or(Bound::Included((kind, 0)), |tree| Bound::Excluded((kind, tree)));
             let mut out = Vec::new();

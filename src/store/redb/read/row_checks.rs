@@ -45,7 +45,7 @@ impl Looks<'_> {
     pub(in crate::store) fn tree(&self, tree: u64, raw: &[u8]) -> IsOlder {
         let row: TreeRow = Trees::decode(&tree, raw)?;
         let lacks = |what: &str| StoreError::from(damaged(Trees::NAME, format!("{what} does not lead to tree {tree}")));
-        self.reader.rows.look(|txn| {
+        self.reader.rows.look_inside(|txn| {
             let named = txn.open_table(Names::DEFINITION).db()?.get(row.name.as_str()).db()?.map(|raw| raw.value());
             if named != Some(tree) {
                 return Err(lacks("its name in names-0"));
@@ -138,10 +138,9 @@ impl Looks<'_> {
         let first = tile.saturating_mul(TILE_LEAVES);
         let slots = (0..TILE_LEAVES).filter(|slot| is_damaged & (1 << slot) != 0);
         for slot in slots {
-            let listed = self
-                .reader
-                .rows
-                .look(|txn| Ok(txn.open_table(Damaged::DEFINITION).db()?.get((tree, first + slot)).db()?.is_some()))?;
+            let listed = self.reader.rows.look_inside(|txn| {
+                Ok(txn.open_table(Damaged::DEFINITION).db()?.get((tree, first + slot)).db()?.is_some())
+            })?;
             if !listed {
                 return lacks(Damaged::NAME);
             }
@@ -158,7 +157,7 @@ impl Looks<'_> {
     }
 
     fn is_listed(&self, key: (u64, u64)) -> Result<bool, StoreError> {
-        self.reader.rows.look(|txn| Ok(txn.open_table(Doubted::DEFINITION).db()?.get(key).db()?.is_some()))
+        self.reader.rows.look_inside(|txn| Ok(txn.open_table(Doubted::DEFINITION).db()?.get(key).db()?.is_some()))
     }
 
     pub(in crate::store) fn node(&self, key: (u64, u8, u64), raw: &[u8]) -> IsOlder {
@@ -208,7 +207,7 @@ impl Looks<'_> {
             return Err(odd("its digest does not follow from the entry before it"));
         }
         let debit = row.kind == EntryKind::Debit;
-        let found = self.reader.rows.look(|txn| {
+        let found = self.reader.rows.look_inside(|txn| {
             let table = txn.open_table(if debit { Debits::DEFINITION } else { Receipts::DEFINITION }).db()?;
             Ok(table.get(row.id.form()).db()?.map(|raw| raw.value()))
         })?;

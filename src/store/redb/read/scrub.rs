@@ -21,7 +21,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails or the row is damaged.
     pub fn scrub(&self) -> Result<Option<ScrubRow>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let row = txn.open_table(Meta::DEFINITION).db()?.get(ScrubRow::KEY).db()?;
             Ok(row.map(|raw| ScrubRow::unsealed(raw.value())).transpose()?)
         })
@@ -32,7 +32,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] if the storage fails.
     pub fn next_tree(&self, from: TreeNumber) -> Result<Option<NextTree>, StoreError> {
-        self.rows.look(|txn| {
+        self.rows.look_inside(|txn| {
             let table = txn.open_table(Trees::DEFINITION).db()?;
             let mut rows = table.range::<u64>((Bound::Included(from), Bound::Unbounded)).db()?;
             let Some(entry) = rows.next() else { return Ok(None) };
@@ -50,7 +50,7 @@ impl Store {
     /// [`StoreError`] if the storage fails.
     pub fn has_all_sums(&self, tree: TreeNumber, leaves: u64) -> Result<bool, StoreError> {
         let read = || {
-            self.blocks_db()?.begin_read()?.look(|txn| {
+            self.blocks_db()?.begin_read()?.look_inside(|txn| {
                 let Some(table) = known(txn, Sums::DEFINITION)? else { return Ok(false) };
                 let mut rows = 0;
                 for row in table.range((tree, 0)..=(tree, u64::MAX)).db()? {

@@ -51,7 +51,7 @@ impl Store {
     /// [`StoreError`] if the storage fails or bytes are missing.
     pub fn read_leaves(&self, tree: u64, first: u64, offset: u64, lengths: &[u64]) -> Result<StoredLeaves, StoreError> {
         let read = || {
-            self.blocks_db()?.begin_read()?.look(|txn| {
+            self.blocks_db()?.begin_read()?.look_inside(|txn| {
                 let bytes =
                     crate::store::redb::blocks::read_bytes(txn, tree, offset, lengths.iter().sum::<u64>() as usize)?;
                 let sums = sums(txn, tree, first, lengths.len())?;
@@ -86,7 +86,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the storage fails.
     pub fn leaf_sums(&self, tree: u64, first: u64, count: usize) -> Result<Vec<LeafSum>, StoreError> {
-        let read = || self.blocks_db()?.begin_read()?.look(|txn| sums(txn, tree, first, count));
+        let read = || self.blocks_db()?.begin_read()?.look_inside(|txn| sums(txn, tree, first, count));
         self.blocks_used(read())
     }
 }

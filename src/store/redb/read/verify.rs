@@ -11,8 +11,8 @@ use crate::store::error::StoreError;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::open::Store;
 use crate::store::redb::read::Reader;
+use crate::store::redb::snapshot::RedbSnapshot;
 use crate::store::redb::tables::{InRedb, RedbKey as _, known};
-use crate::store::redb::transaction::Snapshot;
 use crate::store::rows::{DebitKey, Head};
 use crate::store::schema::{
     Chores, Claims, Clients, Consumed, Damaged, Debits, Doubted, Followed, Handles, Hashes, Interior, Ledger, Lengths,
@@ -166,7 +166,7 @@ impl Walk {
     /// One table, if the walk is at it: all rows behind the cursor, or until the stretch is full.
     fn table<K: Key + 'static, V: Value + 'static>(
         &mut self,
-        snapshot: &Snapshot,
+        snapshot: &RedbSnapshot,
         definition: &'static TableDefinition<'static, K, V>,
         tree_at: TreeAt,
         check: impl for<'a> Fn(K::SelfType<'a>, V::SelfType<'a>) -> IsOlder,
@@ -177,7 +177,7 @@ impl Walk {
             return Ok(());
         };
         let begin = if is_key::<K>(&from.key) { Bound::Excluded(&*from.key) } else { Bound::Unbounded };
-        let walked = snapshot.look(|txn| self.rows(known(txn, *definition)?, begin, (name, tree_at), &check));
+        let walked = snapshot.look_inside(|txn| self.rows(known(txn, *definition)?, begin, (name, tree_at), &check));
         let walked = match walked {
             Err(error) => {
                 let last = self.out.next.clone().unwrap_or_default().key;
@@ -189,7 +189,7 @@ impl Walk {
                     Some(key) => {
                         self.out.next = Some(RowCursor { table: at, key: key.clone() });
                         let begin = Bound::Included(&*key);
-                        snapshot.look(|txn| self.rows(known(txn, *definition)?, begin, (name, tree_at), &check))
+                        snapshot.look_inside(|txn| self.rows(known(txn, *definition)?, begin, (name, tree_at), &check))
                     }
                 }
             }
@@ -249,7 +249,7 @@ impl Walk {
     }
 
     /// The tables of the state file, in the order of their places.
-    fn state(&mut self, rows: &Snapshot, looks: &Looks<'_>) -> Result<(), StoreError> {
+    fn state(&mut self, rows: &RedbSnapshot, looks: &Looks<'_>) -> Result<(), StoreError> {
         self.table(rows, &Meta::DEFINITION, None, |key, raw| looks.meta(key, raw))?;
         self.table(rows, &Trees::DEFINITION, Some(0), |tree, raw| looks.tree(tree, raw))?;
         self.table(rows, &Names::DEFINITION, None, |name, tree| looks.name(name, tree))?;
@@ -276,7 +276,7 @@ impl Walk {
     }
 
     /// Those of the block file. Rows of older stores stay as they are there.
-    fn blocks(&mut self, rows: &Snapshot) -> Result<(), StoreError> {
+    fn blocks(&mut self, rows: &RedbSnapshot) -> Result<(), StoreError> {
         self.table(rows, &Sources::DEFINITION, Some(0), |key, raw| {
             Sources::decode(&key, raw)?;
             Ok(false)
