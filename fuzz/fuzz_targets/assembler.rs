@@ -1,4 +1,5 @@
-//! The engine against the oracle of the model test: no operations make their verdicts or states differ.
+//! The engine, on a store in memory, against the oracle of the model test: no operations make their
+//! verdicts or states differ.
 //!
 //! An input is two bytes of settings and four bytes for each operation. With `POUW_FUZZ_COUNTS=FILE`
 //! the file shows, renewed every second, how often each operation ended in each way.
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use support::model::ops::{KINDS, Op, Setup};
-use support::model::world::{Tally, run};
+use support::model::world::{Base, Tally, run};
 
 fuzz_target!(|data: &[u8]| {
     let Some((setup, bytes)) = data.split_first_chunk::<SETUP>() else {
@@ -27,7 +28,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let mut ops = Op::decode_all(bytes);
     ops.truncate(OPS_MAX);
-    match run(Setup::decode(*setup), &ops, None) {
+    match run(Base::memory(), Setup::decode(*setup), &ops, None) {
         Ok(tally) => count(&tally),
         Err(what) => panic!("{:?}\n{ops:#?}\n{what}", Setup::decode(*setup)),
     }

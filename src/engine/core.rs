@@ -31,7 +31,7 @@ pub(super) struct Core {
     pub(super) config: Config,
     pub(super) keys: Keys,
     pub(super) identity: Identity,
-    pub(super) store: Arc<Store>,
+    pub(super) store: Arc<dyn Store>,
     pub(super) time: EngineTime,
     pub(super) queue: WorkQueue,
     pub(super) refused: RefusedLater,

@@ -95,7 +95,7 @@ impl ForGate<'_> {
         let unit = match claim {
             Claim::Synthetic => synthetic_unit(core, opened),
             Claim::Leaves { tree, range } => {
-                let ready = match ready_again(core, &reader, opened, tree, range) {
+                let ready = match ready_again(core, &*reader, opened, tree, range) {
                     Err(SubmitError::Withdrawn) => {
                         withdraw_open(core, opened.id);
                         return Err(SubmitError::Withdrawn);
@@ -106,7 +106,7 @@ impl ForGate<'_> {
                 leaf_unit(&ready, opened)
             }
             Claim::Interior { tree, level, index } => {
-                let node = interior_node(&reader, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
+                let node = interior_node(&*reader, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
                 interior_unit(&node, opened)
             }
         };
@@ -117,7 +117,7 @@ impl ForGate<'_> {
 /// The unit of an open challenge with the bytes that were sent.
 fn ready_again(
     core: &Core,
-    reader: &Reader,
+    reader: &dyn Reader,
     token: &ChallengeToken,
     tree: TreeNumber,
     range: AlignedRange,

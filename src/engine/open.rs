@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::protocol::Keyring;
-use crate::store::Store;
 
 use super::checked::ConfigError;
 use super::clock::{self, EngineTime};
@@ -56,7 +55,7 @@ impl PouwEngine {
         for previous in &config.settings.previous_secrets {
             keyring = keyring.with_previous(previous).map_err(secret_error)?;
         }
-        let store = Arc::new(Store::open(runtime.storage, runtime.options)?);
+        let store = runtime.open_store()?;
         let high_water_ms = store.head().clock_ms;
         let wall_ms = runtime.clock.wall().0;
         if high_water_ms > 0

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::protocol::Keyring;
-use crate::store::{Store, StoreError, random};
+use crate::store::{RedbStore, Store, StoreError, random};
 
 use super::checked::ConfigError;
 use super::clock::EngineTime;
@@ -72,7 +72,7 @@ impl PouwEngine {
             rule: "it must have at least 32 bytes",
         };
         let keyring = Keyring::new(&secret).map_err(no_keys)?;
-        let store = Arc::new(Store::open_read_only(runtime.storage, runtime.options)?);
+        let store = Arc::new(RedbStore::open_read_only(runtime.storage, runtime.options)?);
         let store_keyring = Keyring::new(&store.identity().digest_key).map_err(no_keys)?;
         let time = EngineTime::start(runtime.clock, store.head().clock_ms);
         // Nothing is ever sent to either: what would be is refused before.

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::store::{StorageProvider, StoreDirectory, StoreOptions};
+#[cfg(feature = "testing")]
+use crate::store::MemoryDatabase;
+use crate::store::{RedbStore, StorageProvider, Store, StoreDirectory, StoreError, StoreOptions};
 
 use super::clock::{Clock, SystemClock};
 use super::event::EventSink;
@@ -35,6 +37,9 @@ pub struct Runtime {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) events: EventSink,
     pub(super) options: StoreOptions,
+    /// Instead of the storage.
+    #[cfg(feature = "testing")]
+    pub(super) memory: Option<MemoryDatabase>,
 }
 
 impl Runtime {
@@ -46,7 +51,29 @@ impl Runtime {
     /// The same on this storage.
     pub fn on(storage: Arc<dyn StorageProvider>) -> Self {
         let (clock, events) = (Arc::new(SystemClock::new()), EventSink::default());
-        Self { storage, clock, events, options: StoreOptions::default() }
+        Self {
+            storage,
+            clock,
+            events,
+            options: StoreOptions::default(),
+            #[cfg(feature = "testing")]
+            memory: None,
+        }
+    }
+
+    /// Keeps the store in memory, without files.
+    #[cfg(feature = "testing")]
+    pub fn in_memory(database: &MemoryDatabase) -> Self {
+        Self { memory: Some(database.clone()), ..Self::in_directory("") }
+    }
+
+    /// Opens the store.
+    pub(super) fn open_store(&self) -> Result<Arc<dyn Store>, StoreError> {
+        #[cfg(feature = "testing")]
+        if let Some(database) = &self.memory {
+            return Ok(Arc::new(database.open()?));
+        }
+        Ok(Arc::new(RedbStore::open(self.storage.clone(), self.options)?))
     }
 
     /// Takes the time from `clock`.

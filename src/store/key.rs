@@ -130,6 +130,40 @@ key!(a: u64, b: u32 => (u64, u32) = (a, b));
 key!(a: u64, b: WorkId => (u64, WorkId) = (a, b));
 key!(a: u64, b: u8, c: u64 => (u64, u8, u64) = (a, b, c));
 
+/// A key that begins with the number of a tree.
+pub(super) trait TreeKey: TableKey<Owned = Self> + Sized {
+    /// The first key of a tree.
+    fn first_of(tree: u64) -> Self;
+
+    /// The tree.
+    fn tree(&self) -> u64;
+}
+
+impl TreeKey for u64 {
+    fn first_of(tree: u64) -> Self {
+        tree
+    }
+
+    fn tree(&self) -> u64 {
+        *self
+    }
+}
+
+macro_rules! tree_key {
+    ($($key:ty: $($rest:literal),+;)+) => { $(
+        impl TreeKey for $key {
+            fn first_of(tree: u64) -> Self {
+                (tree, $($rest),+)
+            }
+
+            fn tree(&self) -> u64 {
+                self.0
+            }
+        }
+    )+ };
+}
+tree_key! { (u64, u64): 0; (u64, u32): 0; (u64, u8, u64): 0, 0; }
+
 #[cfg(test)]
 mod tests {
     use super::*;

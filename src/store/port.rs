@@ -47,6 +47,11 @@ pub(super) trait Rows<T: Table> {
     /// The last row of a range.
     fn last(&self, table: T, range: impl RangeBounds<Owned<T>>) -> Result<Option<Found<T>>, StoreError>;
 
+    /// Whether the file has the table. One that it lacks has no rows.
+    fn is_there(&self, _: T) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
     /// The number of rows of the table. Reads none.
     fn len(&self, table: T) -> Result<u64, StoreError>;
 
@@ -95,14 +100,21 @@ pub(super) trait Rows<T: Table> {
         Ok(out)
     }
 
+    /// Up to `limit` keys of a range.
+    fn keys(&self, table: T, range: impl RangeBounds<Owned<T>>, limit: usize) -> Result<Vec<Owned<T>>, StoreError> {
+        let mut out = Vec::new();
+        if limit > 0 {
+            self.each_stored(table, range, |key, _| {
+                out.push(key);
+                Ok(more_if(out.len() < limit))
+            })?;
+        }
+        Ok(out)
+    }
+
     /// The first key of a range.
     fn first_key(&self, table: T, range: impl RangeBounds<Owned<T>>) -> Result<Option<Owned<T>>, StoreError> {
-        let mut first = None;
-        self.each_stored(table, range, |key, _| {
-            first = Some(key);
-            Ok(ControlFlow::Break(()))
-        })?;
-        Ok(first)
+        Ok(self.keys(table, range, 1)?.pop())
     }
 
     /// Whether a range has a row.
@@ -118,14 +130,20 @@ pub(super) trait Rows<T: Table> {
 
 /// The rows of a table, to be changed.
 pub(super) trait RowsMut<T: Table>: Rows<T> {
-    /// Writes the row with this key, over one that is there.
-    fn put(&mut self, table: T, key: &T::Key, row: &T::Row) -> Result<(), StoreError>;
+    /// Writes the stored bytes of the row with this key, over one that is there.
+    fn put_stored(&mut self, table: T, key: &T::Key, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// Removes the row with this key, if there is one.
     fn remove(&mut self, table: T, key: &T::Key) -> Result<(), StoreError>;
 
     /// Removes up to `limit` rows of a range, the first ones. Returns how many they were.
     fn extract(&mut self, table: T, range: impl RangeBounds<Owned<T>>, limit: usize) -> Result<usize, StoreError>;
+
+    /// Writes the row with this key, over one that is there.
+    fn put(&mut self, table: T, key: &T::Key, row: &T::Row) -> Result<(), StoreError> {
+        let bytes = T::encode(key, row)?;
+        self.put_stored(table, key, bytes.as_ref())
+    }
 
     /// Writes the row with this key, or removes it.
     fn set(&mut self, table: T, key: &T::Key, row: Option<&T::Row>) -> Result<(), StoreError> {
@@ -165,6 +183,11 @@ each_state_table!(all_tables);
 pub(super) trait BlockView: Rows<Blocks> + Rows<Sources> + Rows<Sums> {}
 
 impl<R: Rows<Blocks> + Rows<Sources> + Rows<Sums>> BlockView for R {}
+
+/// A transaction on them.
+pub(super) trait BlockTxn: BlockView + RowsMut<Blocks> + RowsMut<Sources> + RowsMut<Sums> {}
+
+impl<R: RowsMut<Blocks> + RowsMut<Sources> + RowsMut<Sums>> BlockTxn for R {}
 
 /// A state that stays as it is while it is looked at. It is kept for milliseconds.
 pub(super) trait Snapshot {

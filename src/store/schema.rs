@@ -106,16 +106,25 @@ pub(super) const ADDED: [&str; 9] = [
 
 /// Calls a macro with all tables of the state file but `meta-0`, and a name for each.
 macro_rules! each_state_table {
-    ($call:ident) => {
+    ($call:ident) => { $crate::store::schema::each_state_table! { $call; } };
+    ($call:ident; $($more:ident $name:ident),*) => {
         $call! {
             Trees trees, Names names, Handles handles, Hashes hashes, Lengths lengths, Tiles tiles,
             Interior interior, Ready ready, Chores chores, Consumed consumed, Clients clients, Ledger ledger,
             Receipts receipts, Debits debits, Standings standings, Provenance provenance, Claims claims,
             Quorums quorums, Suspects suspects, Followed followed, Doubted doubted, Damaged damaged
+            $(, $more $name)*
         }
     };
 }
-pub(super) use each_state_table;
+
+/// The same with all tables of both files; `meta-0` is in both.
+macro_rules! each_table {
+    ($call:ident) => {
+        $crate::store::schema::each_state_table! { $call; Meta meta, Blocks blocks, Sources sources, Sums sums }
+    };
+}
+pub(super) use {each_state_table, each_table};
 
 /// Version of the layout above, kept under `format` in both files.
 pub const FORMAT_VERSION: u32 = 0;

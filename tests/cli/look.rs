@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use pouw::internal::store::{BlocksWriter, Store};
+use pouw::internal::store::{BlocksWriter, RedbStore, Store as _};
 use pouw::{StoreDirectory, StoreOptions};
 
 use crate::support::cli::{Sandbox, text};
@@ -23,8 +23,8 @@ fn snapshot(dir: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
     entries.map(seen).collect()
 }
 
-fn open(sandbox: &Sandbox) -> Store {
-    Store::open(Arc::new(StoreDirectory::new(sandbox.path("store"))), StoreOptions::new()).unwrap()
+fn open(sandbox: &Sandbox) -> RedbStore {
+    RedbStore::open(Arc::new(StoreDirectory::new(sandbox.path("store"))), StoreOptions::new()).unwrap()
 }
 
 fn temporaries(dir: &Path) -> Vec<String> {

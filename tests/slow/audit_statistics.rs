@@ -8,7 +8,7 @@ use crate::support::clients::{HIGH, answer, apart, names, wrong};
 use crate::support::house::House;
 use pouw::internal::engine::testing::SplitMix64;
 use pouw::internal::policy::audit::{HEIGHTENED, HEIGHTENED_MS, detection, draw};
-use pouw::internal::store::Store;
+use pouw::internal::store::{RedbStore, Store as _};
 use pouw::merkle::LeafIndex;
 use pouw::{HashReason, Provenance, StoreOptions, Strategy, SubmitError};
 
@@ -163,7 +163,7 @@ fn lies_through_the_engine(k: u8, skipped: usize, units: u64, seed: u64) {
     let (struck, others): (Vec<_>, Vec<_>) =
         (liars.iter().map(|who| digest(*who)).collect(), believed.iter().map(|(who, ..)| digest(*who)).collect());
     house.engine.close();
-    let store = Store::open(house.storage(), StoreOptions::default()).unwrap();
+    let store = RedbStore::open(house.storage(), StoreOptions::default()).unwrap();
     assert!(struck.iter().all(|client| store.client(*client).unwrap().strikes == 1));
     assert!(others.iter().all(|client| store.client(*client).unwrap().strikes == 0));
 }

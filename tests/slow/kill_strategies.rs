@@ -21,7 +21,7 @@ use crate::support::house::{self, clock, parts};
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::rows::LeafState;
-use pouw::internal::store::{Reader, Store};
+use pouw::internal::store::{Reader, RedbStore, Store as _};
 use pouw::merkle::{TILE_LEAVES, root};
 use pouw::protocol::{ClientDigest, DifficultyTier, Keyring, WorkId};
 use pouw::{
@@ -194,7 +194,7 @@ fn run_child(dir: &Path) {
 
 /// The votes that wait, as an earlier child left them.
 fn waiting_groups(dir: &Path) -> Groups {
-    let Ok(store) = Store::open(Arc::new(StoreDirectory::new(dir)), StoreOptions::default()) else {
+    let Ok(store) = RedbStore::open(Arc::new(StoreDirectory::new(dir)), StoreOptions::default()) else {
         return Groups::new();
     };
     let reader = store.read().unwrap();
@@ -444,7 +444,7 @@ struct Tally {
 }
 
 /// An answer that was acknowledged, and is not there.
-fn unpaid(reader: &Reader, heard: &Heard) -> Option<WorkId> {
+fn unpaid(reader: &dyn Reader, heard: &Heard) -> Option<WorkId> {
     let paid = |id: &WorkId| reader.receipt(*id).unwrap().map(|(_, row)| row.amount);
     heard.paid.iter().find(|(id, award)| paid(id) != Some(**award)).map(|(id, _)| *id)
 }
@@ -453,12 +453,12 @@ fn unpaid(reader: &Reader, heard: &Heard) -> Option<WorkId> {
 fn hold_against(dir: &Path, heard: &Heard, tally: &mut Tally) {
     let report = PouwEngine::check_store(dir, &mut |_| {}).unwrap();
     assert!(report.is_clean(), "{:?}", report.findings);
-    let store = Store::open(Arc::new(StoreDirectory::new(dir)), StoreOptions::default()).unwrap();
+    let store = RedbStore::open(Arc::new(StoreDirectory::new(dir)), StoreOptions::default()).unwrap();
     let reader = store.read().unwrap();
     let keyring = Keyring::new(&store.identity().digest_key).unwrap();
     let strikes = |who: u64| store.client(ClientDigest::of(&keyring, &names(who).0)).unwrap().strikes;
     let paid = |id: &WorkId| reader.receipt(*id).unwrap().map(|(_, row)| row.amount);
-    assert_eq!(unpaid(&reader, heard), None, "its answer was acknowledged");
+    assert_eq!(unpaid(&*reader, heard), None, "its answer was acknowledged");
     let quorums = reader.quorums(None, 10_000).unwrap();
     let waiting: BTreeSet<WorkId> =
         quorums.iter().flat_map(|(_, row)| &row.as_ref().unwrap().votes).map(|vote| vote.id).collect();
@@ -672,8 +672,8 @@ fn an_acknowledgement_before_the_commit_is_caught_by_the_kills() {
         });
         // It goes on to acknowledge what stands still on its way to the disk.
         victim.kill(Duration::from_millis(20), |line| heard.hear(line));
-        let store = Store::open(Arc::new(StoreDirectory::new(dir.path())), StoreOptions::default()).unwrap();
-        let lost = unpaid(&store.read().unwrap(), &heard).is_some();
+        let store = RedbStore::open(Arc::new(StoreDirectory::new(dir.path())), StoreOptions::default()).unwrap();
+        let lost = unpaid(&*store.read().unwrap(), &heard).is_some();
         store.close();
         lost
     });

@@ -13,7 +13,7 @@ use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::for_gate;
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::sim::{Loss, SimDisk};
-use pouw::internal::store::{Store, check};
+use pouw::internal::store::{RedbStore, Store as _, check};
 use pouw::merkle::root;
 use pouw::protocol::UnixMillis;
 use pouw::{
@@ -189,7 +189,7 @@ const DEEDS: [Deed; 9] = [
 
 /// Everything that stands in a store but the boots, as text, and the number of its last commit.
 fn shot(disk: &SimDisk) -> (u64, String) {
-    let store = Store::open(Arc::new(disk.clone()), SIZES).unwrap();
+    let store = RedbStore::open(Arc::new(disk.clone()), SIZES).unwrap();
     let reader = store.read().unwrap();
     let mut out = format!("{:?} {:?}\n", store.head(), store.account());
     for (tree, row) in reader.trees(None, 100).unwrap() {

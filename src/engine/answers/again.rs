@@ -33,6 +33,6 @@ pub(in crate::engine) fn load_leaves(
     (tree, row): (TreeNumber, &TreeRow),
     range: &AlignedRange,
 ) -> Result<Loaded, SubmitError> {
-    let read = load_tile(&core.store, &core.store.read()?, tree, row, range.tile(), mask_of(range));
+    let read = load_tile(&*core.store, &*core.store.read()?, tree, row, range.tile(), mask_of(range));
     read.map_err(|error| damaged::unreadable(core, tree, range, error))
 }

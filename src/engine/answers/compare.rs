@@ -7,7 +7,7 @@ use crate::merkle::{AlignedRange, GROUP_LEAVES, GROUP_ORDER, TILE_LEAVES, fold};
 use crate::policy::lease::Claim;
 use crate::policy::ready::Loaded;
 use crate::protocol::{ChallengeToken, Malformed, WorkResult, WorkUnitOperation, data_digest};
-use crate::store::rows::{GroupRow, HashReason, HashWork, Strategy, TreeRow};
+use crate::store::rows::{GroupRow, HashReason, HashWork, HashesFrom, Strategy, TreeRow};
 use crate::store::{Reader, SettleKind, StoreError, TreeNumber};
 
 use super::sample::{self, Unit};
@@ -77,7 +77,7 @@ pub(in crate::engine) fn verify(
     // One snapshot for all rows of the unit, gone before anything is hashed.
     let reader = core.store.read()?;
     let row = reader.tree(tree)?.ok_or(SubmitError::Withdrawn)?;
-    let lengths = leaf_lengths(&reader, tree, &row, &range);
+    let lengths = leaf_lengths(&*reader, tree, &row, &range);
     match row.strategy {
         Strategy::SampledAudit { k } => {
             drop(reader);
@@ -89,7 +89,7 @@ pub(in crate::engine) fn verify(
             votes::verify_vote(core, inspected, result, Unit { tree, row: &row, range, lengths }, (quorum, group))
         }
         _ => {
-            let expected = expected_leaves(&reader, tree, &range)?;
+            let expected = expected_leaves(&*reader, tree, &range)?;
             drop(reader);
             verify_stored(core, inspected, result, claim, expected, Some((&row, lengths)))
         }
@@ -153,7 +153,7 @@ pub(in crate::engine) fn check_names(
 }
 
 /// The stored hashes of a unit's leaves, and of the node above them.
-fn expected_leaves(reader: &Reader, tree: TreeNumber, range: &AlignedRange) -> Result<Expected, SubmitError> {
+fn expected_leaves(reader: &dyn Reader, tree: TreeNumber, range: &AlignedRange) -> Result<Expected, SubmitError> {
     let first = range.start() / GROUP_LEAVES;
     let count = range.end().div_ceil(GROUP_LEAVES) - first;
     let groups = reader.groups(tree, first, count as usize)?;
@@ -174,9 +174,9 @@ fn expected_leaves(reader: &Reader, tree: TreeNumber, range: &AlignedRange) -> R
 /// The same of work that is not of leaves.
 fn expected(core: &Core, token: &ChallengeToken, claim: Claim) -> Result<Expected, SubmitError> {
     match claim {
-        Claim::Leaves { tree, range } => expected_leaves(&core.store.read()?, tree, &range),
+        Claim::Leaves { tree, range } => expected_leaves(&*core.store.read()?, tree, &range),
         Claim::Interior { tree, level, index } => {
-            let node = interior_node(&core.store.read()?, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
+            let node = interior_node(&*core.store.read()?, tree, level, index)?.ok_or(SubmitError::Withdrawn)?;
             if data_digest(&node.bytes()) != token.data_digest {
                 // A leaf below was corrected since: its children have changed.
                 return Err(SubmitError::Withdrawn);
@@ -230,7 +230,7 @@ fn compare(
             wrong = vec![0];
         }
         let data = again::sent_again(core, token, (tree, row), &range)?;
-        if row.strategy == Strategy::KnownAddress && !wrong.is_empty() {
+        if row.strategy.hashes() == HashesFrom::Addresses && !wrong.is_empty() {
             return look_for_damage(core, result, (tree, row), &range, expected, &wrong, &data);
         }
         if let Some(index) = wrong.first() {

@@ -38,7 +38,7 @@ pub(in crate::engine) fn damaged(core: &Core, tree: TreeNumber, tile: u64, mask:
             if row.data != DataPlace::Referenced {
                 core.found.push(Damage { tree, tile, mask });
             }
-            report_damage(core, &reader, (tree, &row), tile, news, why);
+            report_damage(core, &*reader, (tree, &row), tile, news, why);
         }
         // Forgotten meanwhile.
         Ok(None) => {}
@@ -52,7 +52,14 @@ pub(in crate::engine) fn damaged(core: &Core, tree: TreeNumber, tile: u64, mask:
 }
 
 /// One event for each damaged block of a known hash; one for all leaves where no hash is known.
-fn report_damage(core: &Core, reader: &Reader, (tree, row): (TreeNumber, &TreeRow), tile: u64, news: u32, why: &str) {
+fn report_damage(
+    core: &Core,
+    reader: &dyn Reader,
+    (tree, row): (TreeNumber, &TreeRow),
+    tile: u64,
+    news: u32,
+    why: &str,
+) {
     if news == 0 {
         return;
     }
@@ -121,8 +128,8 @@ fn wrong_now(core: &Core, damage: &Damage) -> Option<u32> {
     while left != 0 {
         let (run, rest) = first_run(left);
         left = rest;
-        match load_tile(&core.store, &reader, tree, &row, tile, run) {
-            Ok(data) => wrong |= wrong_leaves(core, &reader, (tree, &row), tile, &data).ok()?,
+        match load_tile(&*core.store, &*reader, tree, &row, tile, run) {
+            Ok(data) => wrong |= wrong_leaves(core, &*reader, (tree, &row), tile, &data).ok()?,
             Err(LoadError::Damaged { mask, .. }) => {
                 wrong |= mask;
                 left |= run & !mask;
@@ -172,7 +179,7 @@ pub(in crate::engine) fn keep_back(
 ) -> SubmitError {
     let reader = core.store.read();
     let bad = match (reader, data) {
-        (Ok(reader), Some(data)) => wrong_leaves(core, &reader, (tree, row), range.tile(), data).unwrap_or(0),
+        (Ok(reader), Some(data)) => wrong_leaves(core, &*reader, (tree, row), range.tile(), data).unwrap_or(0),
         _ => 0,
     };
     if bad != 0 {
@@ -244,7 +251,7 @@ pub(in crate::engine) fn block_later(core: &Core, tree: TreeNumber, range: &Alig
 /// one bit each within the tile. Of trees whose hashes are not known it returns none.
 pub(in crate::engine) fn wrong_leaves(
     core: &Core,
-    reader: &Reader,
+    reader: &dyn Reader,
     (tree, row): (TreeNumber, &TreeRow),
     tile: u64,
     data: &Loaded,

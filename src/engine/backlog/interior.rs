@@ -114,7 +114,7 @@ pub(in crate::engine) fn tile_level(shape: Shape) -> Option<u8> {
 /// Returns the node at `level` of a tree, from stored hashes; `level` is that of the tiles' tops or
 /// above.
 pub(in crate::engine) fn stored_node(
-    reader: &Reader,
+    reader: &dyn Reader,
     tree: TreeNumber,
     shape: Shape,
     level: u8,
@@ -134,7 +134,7 @@ pub(in crate::engine) fn stored_node(
 
 /// Returns an interior node with its children, from stored hashes.
 pub(in crate::engine) fn interior_node(
-    reader: &Reader,
+    reader: &dyn Reader,
     tree: TreeNumber,
     level: u8,
     index: u64,

@@ -37,8 +37,8 @@ struct Layout {
 /// Reads the leaves of `tile` from the first to the last one set in `mask`, and compares them with
 /// the checksums of their ingest. Whatever is handed out or hashed comes through here.
 pub(in crate::engine) fn load_tile(
-    store: &Store,
-    reader: &Reader,
+    store: &dyn Store,
+    reader: &dyn Reader,
     tree: TreeNumber,
     row: &TreeRow,
     tile: u64,
@@ -90,7 +90,7 @@ pub(in crate::engine) fn damage_text(name: &str, tile: u64, mask: u32) -> String
 
 /// Returns the stored bytes of each leaf of a tile; a leaf over the cap has none.
 pub(in crate::engine) fn stored_lengths(
-    reader: &Reader,
+    reader: &dyn Reader,
     tree: TreeNumber,
     row: &TreeRow,
     tile: u64,
@@ -100,7 +100,7 @@ pub(in crate::engine) fn stored_lengths(
 
 /// Returns where the stored bytes of a tile begin in those of its tree, and those of each leaf.
 pub(in crate::engine) fn stored_places(
-    reader: &Reader,
+    reader: &dyn Reader,
     tree: TreeNumber,
     row: &TreeRow,
     tile: u64,
@@ -112,7 +112,7 @@ pub(in crate::engine) fn stored_places(
 
 /// Returns the byte lengths of the leaves of a range.
 pub(in crate::engine) fn leaf_lengths(
-    reader: &Reader,
+    reader: &dyn Reader,
     tree: TreeNumber,
     row: &TreeRow,
     range: &AlignedRange,
@@ -122,7 +122,7 @@ pub(in crate::engine) fn leaf_lengths(
     Ok(layout.lengths.into_iter().skip(skip).take(range.len() as usize).collect())
 }
 
-fn layout(reader: &Reader, tree: TreeNumber, row: &TreeRow, tile: u64) -> Result<Layout, StoreError> {
+fn layout(reader: &dyn Reader, tree: TreeNumber, row: &TreeRow, tile: u64) -> Result<Layout, StoreError> {
     let first = tile * TILE_LEAVES;
     let count = row.leaves.saturating_sub(first).min(TILE_LEAVES);
     if row.block_len > 0 {
@@ -147,7 +147,7 @@ fn layout(reader: &Reader, tree: TreeNumber, row: &TreeRow, tile: u64) -> Result
 
 /// Reads neighbouring leaves from the files that hold them, unless those have changed.
 pub(in crate::engine) fn read_sources(
-    store: &Store,
+    store: &dyn Store,
     tree: TreeNumber,
     first: u64,
     lengths: &[u64],

@@ -275,12 +275,12 @@ fn merge(core: &Core, queue: &mut Queue, plan: &Plan, read: &Read) -> usize {
 }
 
 fn read_stretch(core: &Core, plan: &Plan) -> Result<Option<Read>, StoreError> {
-    let reader = &core.store.read()?;
+    let reader = core.store.read()?;
     let Some(row) = reader.tree(plan.tree)?.filter(|row| row.state == TreeState::Active) else {
         return Ok(None);
     };
     let Ok(shape) = Shape::new(row.leaves) else { return Ok(None) };
-    let source = Source { plan, reader, row: &row };
+    let source = Source { plan, reader: &*reader, row: &row };
     let mut read = Read {
         begun: row.done > 0,
         shape,
@@ -318,7 +318,7 @@ fn read_leaves(core: &Core, source: &Source<'_>, tile: u64, mask: u32, read: &mu
         read_leaves(core, source, tile, first, read)?;
         return read_leaves(core, source, tile, rest, read);
     }
-    let loaded = load_tile(&core.store, source.reader, source.plan.tree, source.row, tile, mask);
+    let loaded = load_tile(&*core.store, source.reader, source.plan.tree, source.row, tile, mask);
     match loaded.and_then(|data| Ok((look_at(core, source, tile, &data)?, data))) {
         Ok((wrong, data)) => {
             if wrong & mask != 0 {
@@ -355,7 +355,7 @@ fn look_at(core: &Core, source: &Source<'_>, tile: u64, data: &Loaded) -> Result
 struct Source<'s> {
     plan: &'s Plan,
     /// Not older than the plan.
-    reader: &'s Reader,
+    reader: &'s dyn Reader,
     row: &'s TreeRow,
 }
 

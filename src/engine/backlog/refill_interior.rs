@@ -62,7 +62,7 @@ fn next_node(core: &Core) -> Result<bool, StoreError> {
             continue;
         };
         // Opened after the level was read, so that it contains all nodes settled before.
-        match core.store.read().and_then(|reader| take_step(core, &reader, &step)) {
+        match core.store.read().and_then(|reader| take_step(core, &*reader, &step)) {
             Ok(Some(ready)) => return Ok(ready),
             Ok(None) => {}
             Err(error) if error.is_one_row() => keep_folding_back(core, step.tree, &error),
@@ -78,7 +78,7 @@ fn next_node(core: &Core) -> Result<bool, StoreError> {
 
 /// Takes one step. Returns true if a node is ready, false if none can be, and `None` to look
 /// again.
-fn take_step(core: &Core, reader: &Reader, step: &Step) -> Result<Option<bool>, StoreError> {
+fn take_step(core: &Core, reader: &dyn Reader, step: &Step) -> Result<Option<bool>, StoreError> {
     let Step { tree, level, .. } = *step;
     let row = reader.tree(tree)?.filter(|row| row.state == TreeState::Folding);
     let Some(shape) = row.and_then(|row| Shape::new(row.leaves).ok()) else {

@@ -23,7 +23,7 @@ pub(in crate::engine) fn hash_mask(
     let mut left = mask;
     while left != 0 {
         let (run, rest) = first_run(left);
-        let data = load_tile(&core.store, &reader, tree, row, tile, run)?;
+        let data = load_tile(&*core.store, &*reader, tree, row, tile, run)?;
         runs.push((run.trailing_zeros() as u8, data));
         left = rest;
     }

@@ -2,7 +2,7 @@
 
 use crate::hash::{Checksum, sha3_512};
 use crate::merkle::{GROUP_LEAVES, TILE_LEAVES};
-use crate::store::rows::{DataPlace, HashWork, LeafState, Strategy, SumRow, TileRow, TreeRow, leaf_sum};
+use crate::store::rows::{DataPlace, HashWork, HashesFrom, LeafState, Strategy, SumRow, TileRow, TreeRow, leaf_sum};
 use crate::store::{LeafSum, Reader, Renewal, Store, StoreError, TreeNumber};
 
 use super::group::Item;
@@ -106,7 +106,7 @@ impl Given<'_> {
     }
 
     /// `None` if the tree was forgotten.
-    fn stored(&self, store: &Store) -> Result<Option<Stored>, StoreError> {
+    fn stored(&self, store: &dyn Store) -> Result<Option<Stored>, StoreError> {
         let reader = store.read()?;
         let Some(row) = reader.tree(self.tree)? else { return Ok(None) };
         let states = reader.tile(self.tree, self.first() / TILE_LEAVES)?;
@@ -116,14 +116,14 @@ impl Given<'_> {
             Err(error) => return Err(error),
         };
         let sums = store.leaf_sums(self.tree, self.first(), self.items.len())?;
-        let offset = match self.stored_offset(&reader, &row) {
+        let offset = match self.stored_offset(&*reader, &row) {
             Err(error) if error.is_one_row() => StoredOffset::Unknown,
             offset => offset?,
         };
         Ok(Some(Stored { row, states, hashes, sums, offset }))
     }
 
-    fn stored_offset(&self, reader: &Reader, row: &TreeRow) -> Result<StoredOffset, StoreError> {
+    fn stored_offset(&self, reader: &dyn Reader, row: &TreeRow) -> Result<StoredOffset, StoreError> {
         let first = self.first();
         if first >= row.leaves {
             return Ok(StoredOffset::Differ);
@@ -138,7 +138,7 @@ impl Given<'_> {
     }
 
     /// Whether each leaf lies at its place in the stored bytes.
-    fn lie_at(&self, store: &Store, offset: u64) -> Result<Vec<bool>, StoreError> {
+    fn lie_at(&self, store: &dyn Store, offset: u64) -> Result<Vec<bool>, StoreError> {
         let lengths = self.lengths();
         match store.read_leaves(self.tree, self.first(), offset, &lengths) {
             Ok(stored) => {
@@ -180,7 +180,7 @@ impl Stored {
     }
 
     /// Whether each given leaf lies in the stored bytes; all do where there is nothing to look at.
-    fn lie(&self, store: &Store, given: &Given<'_>) -> Result<Vec<bool>, StoreError> {
+    fn lie(&self, store: &dyn Store, given: &Given<'_>) -> Result<Vec<bool>, StoreError> {
         match self.offset {
             StoredOffset::At(offset) if self.row.data == DataPlace::Copied => given.lie_at(store, offset),
             _ => Ok(vec![true; given.items.len()]),
@@ -190,7 +190,7 @@ impl Stored {
 
 /// Holds a group that is given against the tree that is there. Returns whether it may be the same.
 pub(super) fn hold(
-    store: &Store,
+    store: &dyn Store,
     against: &mut Against,
     given: &Given<'_>,
     work: &mut [HashWork; 2],
@@ -262,7 +262,12 @@ impl Against {
 
 /// Holds given bytes against checksums, where the bytes are in files. A damaged row of checksums is
 /// replaced if the recorded files are as they were and hold the same bytes.
-fn hold_sums(store: &Store, against: &mut Against, given: &Given<'_>, stored: &Stored) -> Result<bool, IngestError> {
+fn hold_sums(
+    store: &dyn Store,
+    against: &mut Against,
+    given: &Given<'_>,
+    stored: &Stored,
+) -> Result<bool, IngestError> {
     if stored.sums.contains(&LeafSum::Damaged) {
         let there = match read_sources(store, given.tree, given.first(), &given.lengths()) {
             Ok(there) => there,
@@ -285,7 +290,7 @@ fn hold_sums(store: &Store, against: &mut Against, given: &Given<'_>, stored: &S
 /// known, those with the right checksum. They are written over the stored ones, and get their
 /// checksum.
 fn hold_proved(
-    store: &Store,
+    store: &dyn Store,
     against: &mut Against,
     given: &Given<'_>,
     stored: &Stored,
@@ -302,10 +307,12 @@ fn hold_proved(
             continue;
         }
         right[at] = match &stored.hashes {
-            Some(hashes) if strategy == Strategy::KnownAddress => own_hash(item, work).as_ref() == hashes.get(at),
+            Some(hashes) if strategy.hashes() == HashesFrom::Addresses => {
+                own_hash(item, work).as_ref() == hashes.get(at)
+            }
             Some(hashes) => hashes.get(at) == Some(hash),
             // The root proves the address.
-            None if strategy == Strategy::KnownAddress => own_hash(item, work).as_ref() == Some(hash),
+            None if strategy.hashes() == HashesFrom::Addresses => own_hash(item, work).as_ref() == Some(hash),
             None => matches!(sum, LeafSum::Is(_)) && sum_fits,
         };
         if right[at] && kept && stored.is_lost() {
@@ -314,7 +321,7 @@ fn hold_proved(
         }
         if !right[at] {
             // The root proves addresses only, not the bytes given with them.
-            let unproved = strategy == Strategy::KnownAddress && !lie[at];
+            let unproved = strategy.hashes() == HashesFrom::Addresses && !lie[at];
             against.damaged.extend((marked || unproved).then_some(leaf));
             continue;
         }
@@ -332,7 +339,12 @@ fn hold_proved(
 
 /// Holds given bytes against their checksums. Stored bytes that differ from right ones are damaged,
 /// and are to be replaced. Where no checksum is known, the stored bytes decide.
-fn hold_bytes(store: &Store, against: &mut Against, given: &Given<'_>, stored: &Stored) -> Result<bool, IngestError> {
+fn hold_bytes(
+    store: &dyn Store,
+    against: &mut Against,
+    given: &Given<'_>,
+    stored: &Stored,
+) -> Result<bool, IngestError> {
     if stored.offset == StoredOffset::Differ {
         return Ok(false);
     }

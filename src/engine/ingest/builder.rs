@@ -4,11 +4,11 @@ use std::io::Read;
 
 use crate::hash::{Checksum, StreamingHash};
 use crate::merkle::{GROUP_LEAVES, GROUP_ORDER, Shape, StreamingRoot, ambiguous_leaf};
-use crate::store::rows::{DataPlace, GroupRow, HashWork, LengthRow, SumRow};
+use crate::store::rows::{DataPlace, GroupRow, HashWork, HashesFrom, LengthRow, SumRow};
 use crate::store::{AddGroups, BeginTree, CHUNK_BYTES, Command, FinishTree, Renewal, Store, TreeNumber};
 
 use super::against::{Against, By, Given, hold};
-use super::group::{Hashes, Item, sums_of};
+use super::group::{Item, group_of, sums_of};
 use super::options::IngestError;
 
 /// A tree that is coming in. Its data and rows pile up in `chunks` and `commands` until the
@@ -24,7 +24,7 @@ pub(super) struct TreeBuilder {
     /// Groups the store has from an ingest cut short: compared, not written.
     stored_groups: u64,
     items: Vec<Item>,
-    hashes: Hashes,
+    hashes: HashesFrom,
     /// The tree exists already: the given content is compared with it.
     against: Option<Against>,
     root: StreamingRoot,
@@ -87,7 +87,7 @@ impl TreeBuilder {
             damaged: Vec::new(),
             work: [HashWork::default(); 2],
         };
-        let hashes = Hashes::of(begin.strategy);
+        let hashes = begin.strategy.hashes();
         Self {
             hashes,
             against: None,
@@ -124,7 +124,7 @@ impl TreeBuilder {
     }
 
     /// Compares the given content with the existing tree, hashing the content if need be.
-    pub(super) fn against(mut self, by: By, hashes: Hashes) -> Self {
+    pub(super) fn against(mut self, by: By, hashes: HashesFrom) -> Self {
         self.against = Some(Against { by, ..Against::default() });
         self.hashes = hashes;
         self
@@ -207,9 +207,9 @@ impl TreeBuilder {
     }
 
     /// Hashes a full group and passes its bytes on.
-    pub(super) fn close_full_group(&mut self, store: &Store) -> Result<Result<(), Differs>, IngestError> {
+    pub(super) fn close_full_group(&mut self, store: &dyn Store) -> Result<Result<(), Differs>, IngestError> {
         let group = self.hash_group(GROUP_ORDER);
-        if self.hashes != Hashes::Later {
+        if self.hashes != HashesFrom::Clients {
             // A full group is an aligned subtree behind full groups.
             let pushed = self.root.push_subtree(GROUP_ORDER, group.top);
             debug_assert!(pushed.is_ok());
@@ -219,13 +219,13 @@ impl TreeBuilder {
     }
 
     fn hash_group(&mut self, levels: u8) -> GroupRow {
-        let (group, work) = self.hashes.group(&self.items, levels);
+        let (group, work) = group_of(self.hashes, &self.items, levels);
         self.work[0].add(work[0]);
         self.work[1].add(work[1]);
         group
     }
 
-    fn pass_on(&mut self, store: &Store, group: GroupRow) -> Result<Result<(), Differs>, IngestError> {
+    fn pass_on(&mut self, store: &dyn Store, group: GroupRow) -> Result<Result<(), Differs>, IngestError> {
         let offset = self.stored;
         let items = std::mem::take(&mut self.items);
         let number = self.groups;
@@ -326,7 +326,7 @@ impl TreeBuilder {
     }
 
     /// Closes the last group and returns the shape of the tree.
-    pub(super) fn close(&mut self, store: &Store) -> Result<Result<Content, Differs>, IngestError> {
+    pub(super) fn close(&mut self, store: &dyn Store) -> Result<Result<Content, Differs>, IngestError> {
         let name = self.begin.name.clone();
         let empty = || IngestError::Empty { name: name.clone() };
         let shape = Shape::new(self.leaves).map_err(|_| empty())?;
@@ -346,7 +346,7 @@ impl TreeBuilder {
         if self.groups < self.stored_groups {
             return Ok(Err(Differs));
         }
-        let root = if self.hashes == Hashes::Later { Checksum::ZERO } else { root.ok_or_else(empty)? };
+        let root = if self.hashes == HashesFrom::Clients { Checksum::ZERO } else { root.ok_or_else(empty)? };
         Ok(Ok(Content { leaves: self.leaves, block_len, total_bytes: self.total, root }))
     }
 

@@ -1,12 +1,11 @@
 //! Compares given content with the existing tree of the same name.
 
 use crate::hash::Checksum;
-use crate::store::rows::{DataPlace, HashReason, HashWork, Strategy, TreeRow};
+use crate::store::rows::{DataPlace, HashReason, HashWork, HashesFrom, TreeRow};
 use crate::store::{CHORE_DROP, Command, Mend, Regroup, Repair, TreeNumber};
 
 use super::against::{Against, By};
 use super::builder::{Content, TreeBuilder};
-use super::group::Hashes;
 use super::intake::{BLOCK_BYTES_PER_COMMIT, Feed, Intake, Stop};
 use super::options::{IngestError, Ingested};
 
@@ -80,10 +79,10 @@ impl<'i> Intake<'i> {
         begin.data = if noted && !released { DataPlace::Referenced } else { DataPlace::Dropped };
         let by = self.compared_by((tree, row), released)?;
         let by_root = matches!(by, By::Root { .. });
-        let hashes = if by_root { own_hashes(row.strategy) } else { Hashes::of(row.strategy) };
+        let hashes = if by_root { own_hashes(row.strategy.hashes()) } else { row.strategy.hashes() };
         let mut builder = TreeBuilder::new(begin, cut, single).against(by, hashes);
         self.comparing = Some(by == By::Files);
-        let fed = feed(self, &mut builder).and_then(|()| Ok(builder.close(&self.core.store)?));
+        let fed = feed(self, &mut builder).and_then(|()| Ok(builder.close(&*self.core.store)?));
         self.comparing = None;
         let place = row.strategy.index();
         self.core.clients.count_server(place, HashReason::Ingest, builder.work[0]);
@@ -199,8 +198,8 @@ impl<'i> Intake<'i> {
 }
 
 /// Source of the hashes when given content is compared by its root.
-fn own_hashes(strategy: Strategy) -> Hashes {
-    if strategy == Strategy::KnownAddress { Hashes::Addresses } else { Hashes::Own }
+fn own_hashes(hashes: HashesFrom) -> HashesFrom {
+    if hashes == HashesFrom::Clients { HashesFrom::Server } else { hashes }
 }
 
 /// Leaves taken as repaired with one command, and commands of one commit.

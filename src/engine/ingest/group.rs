@@ -4,7 +4,7 @@
 use crate::hash::{Checksum, hash_batch};
 use crate::merkle::fold;
 use crate::store::TreeNumber;
-use crate::store::rows::{GroupRow, HashWork, Strategy, SumRow};
+use crate::store::rows::{GroupRow, HashWork, HashesFrom, SumRow};
 
 use crate::engine::work::fold_work;
 
@@ -31,53 +31,32 @@ impl Item {
     }
 }
 
-/// Where the hashes of a tree come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hashes {
-    /// The server hashes every leaf.
-    Own,
-    /// They are the addresses given with the blocks.
-    Addresses,
-    /// Clients bring them later; until then they are zero.
-    Later,
-}
-
-impl Hashes {
-    pub(super) fn of(strategy: Strategy) -> Self {
-        match strategy {
-            Strategy::KnownAddress => Self::Addresses,
-            Strategy::SampledAudit { .. } | Strategy::Redundant { .. } => Self::Later,
-            _ => Self::Own,
+/// The row of a group, and the server's hash work for it: leaves, then parents.
+pub(super) fn group_of(hashes: HashesFrom, items: &[Item], levels: u8) -> (GroupRow, [HashWork; 2]) {
+    let mut work =
+        [HashWork::of(items.iter().filter(|item| item.hashed.is_some()).map(|item| item.len)), HashWork::default()];
+    let mut own = match hashes {
+        HashesFrom::Server => {
+            let slices: Vec<&[u8]> = items.iter().filter_map(|item| item.bytes.as_deref()).collect();
+            work[0].add(HashWork::of(slices.iter().map(|leaf| leaf.len() as u64)));
+            hash_batch(&slices)
         }
+        _ => Vec::new(),
     }
-
-    /// The row of a group, and the server's hash work for it: leaves, then parents.
-    pub(super) fn group(self, items: &[Item], levels: u8) -> (GroupRow, [HashWork; 2]) {
-        let mut work =
-            [HashWork::of(items.iter().filter(|item| item.hashed.is_some()).map(|item| item.len)), HashWork::default()];
-        let mut own = match self {
-            Self::Own => {
-                let slices: Vec<&[u8]> = items.iter().filter_map(|item| item.bytes.as_deref()).collect();
-                work[0].add(HashWork::of(slices.iter().map(|leaf| leaf.len() as u64)));
-                hash_batch(&slices)
-            }
-            _ => Vec::new(),
-        }
-        .into_iter();
-        let leaves: Vec<Checksum> = items
-            .iter()
-            .map(|item| match (self, item.address, item.hashed) {
-                (Self::Addresses, Some(address), _) => address,
-                (_, _, Some(hashed)) => hashed,
-                (Self::Own, ..) => own.next().unwrap_or(Checksum::ZERO),
-                _ => Checksum::ZERO,
-            })
-            .collect();
-        if self == Self::Later && items.iter().any(|item| item.hashed.is_none()) {
-            return (GroupRow { leaves, top: Checksum::ZERO }, work);
-        }
-        work[1] = fold_work(leaves.len() as u64, levels);
-        let top = fold(&leaves, levels).unwrap_or(Checksum::ZERO);
-        (GroupRow { leaves, top }, work)
+    .into_iter();
+    let leaves: Vec<Checksum> = items
+        .iter()
+        .map(|item| match (hashes, item.address, item.hashed) {
+            (HashesFrom::Addresses, Some(address), _) => address,
+            (_, _, Some(hashed)) => hashed,
+            (HashesFrom::Server, ..) => own.next().unwrap_or(Checksum::ZERO),
+            _ => Checksum::ZERO,
+        })
+        .collect();
+    if hashes == HashesFrom::Clients && items.iter().any(|item| item.hashed.is_none()) {
+        return (GroupRow { leaves, top: Checksum::ZERO }, work);
     }
+    work[1] = fold_work(leaves.len() as u64, levels);
+    let top = fold(&leaves, levels).unwrap_or(Checksum::ZERO);
+    (GroupRow { leaves, top }, work)
 }

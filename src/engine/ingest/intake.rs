@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::hash::Checksum;
 use crate::protocol::TreeHandle;
-use crate::store::rows::{DataPlace, SourceRow, Strategy, TreeRow, TreeState};
+use crate::store::rows::{DataPlace, HashesFrom, SourceRow, TreeRow, TreeState};
 use crate::store::{BeginTree, BlocksWriter, Command, Renewal, StoreError, TreeNumber, random};
 
 use super::builder::{self, TreeBuilder};
@@ -74,7 +74,7 @@ impl<'i> Intake<'i> {
             core,
             options,
             progress,
-            blocks: BlocksWriter::new(&core.store),
+            blocks: BlocksWriter::new(&*core.store),
             commands: Vec::new(),
             command_bytes: 0,
             waiting: Vec::new(),
@@ -211,7 +211,7 @@ impl<'i> Intake<'i> {
     /// Feeds a builder to its end and queues its commands; cleans up if that fails.
     fn build(&mut self, mut builder: TreeBuilder, feed: Feed<'_, 'i>) -> Result<(), Stop> {
         let resumed = builder.begun;
-        let fed = feed(self, &mut builder).and_then(|()| match builder.close(&self.core.store)? {
+        let fed = feed(self, &mut builder).and_then(|()| match builder.close(&*self.core.store)? {
             Ok(content) => Ok(content),
             Err(builder::Differs) => Err(Stop::Differs),
         });
@@ -270,10 +270,8 @@ impl<'i> Intake<'i> {
         let mut opened = open_plain(&file.path).map_err(|e| fail(e.to_string()))?;
         let before = fingerprint(&opened.metadata().map_err(|e| fail(e.to_string()))?);
         let first_leaf = builder.leaves;
-        let address = match self.options.strategy {
-            Strategy::KnownAddress => Some(address_of(file)?),
-            _ => None,
-        };
+        let named = self.options.strategy.hashes() == HashesFrom::Addresses;
+        let address = if named { Some(address_of(file)?) } else { None };
         self.feed(builder, &mut opened, &file.name, address).map_err(|stop| match stop {
             Stop::Error(IngestError::Read { what, .. }) => Stop::Error(fail(what)),
             other => other,
@@ -313,7 +311,7 @@ impl<'i> Intake<'i> {
         let mut first = true;
         loop {
             if builder.group_is_full() {
-                builder.close_full_group(&self.core.store)?.map_err(|builder::Differs| Stop::Differs)?;
+                builder.close_full_group(&*self.core.store)?.map_err(|builder::Differs| Stop::Differs)?;
                 // By reference only hashes wait, and they all go before an answer of a client.
                 let by_reference = builder.begin.data == DataPlace::Referenced;
                 let full = if by_reference { HASH_BYTES_PER_COMMIT } else { BLOCK_BYTES_PER_COMMIT };

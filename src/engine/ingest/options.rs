@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::store::StoreError;
-use crate::store::rows::{Exposure, Strategy};
+use crate::store::rows::{Exposure, HashesFrom, Strategy};
 
 use super::walk::{SourceFile, Walk, WalkError, WalkEvent};
 use crate::engine::error::WriteError;
@@ -132,10 +132,13 @@ impl IngestOptions {
             });
         }
         if !self.strategy.is_valid() {
-            let rule = "expected audit:K with K from 1 to 32, or quorum:Q with Q from 2 to 8";
-            return Err(IngestError::Option { field: "strategy", value: self.strategy.to_string(), rule });
+            return Err(IngestError::Option {
+                field: "strategy",
+                value: self.strategy.to_string(),
+                rule: Strategy::RULE,
+            });
         }
-        if self.strategy == Strategy::KnownAddress && self.layout != IngestLayout::Blocks {
+        if self.strategy.hashes() == HashesFrom::Addresses && self.layout != IngestLayout::Blocks {
             let value = self.strategy.to_string();
             let rule = "it needs the `blocks` layout, with the address of each block as the name of its file";
             return Err(IngestError::Option { field: "strategy", value, rule });

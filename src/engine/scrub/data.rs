@@ -15,7 +15,7 @@ use crate::engine::tree_id::TreeId;
 
 /// A tile of a tree that is being read.
 pub(super) struct Tile<'t> {
-    pub(super) reader: &'t Reader,
+    pub(super) reader: &'t dyn Reader,
     pub(super) tree: TreeNumber,
     pub(super) row: &'t TreeRow,
     pub(super) tile: u64,
@@ -40,7 +40,7 @@ impl Tile<'_> {
 
 /// Whether the tree has data that is meant to stay. A tree that is coming in is compared when its
 /// ingest goes on.
-pub(super) fn has_data(reader: &Reader, tree: TreeNumber, row: &TreeRow) -> Result<bool, StoreError> {
+pub(super) fn has_data(reader: &dyn Reader, tree: TreeNumber, row: &TreeRow) -> Result<bool, StoreError> {
     let there = row.data != DataPlace::Dropped && row.state != TreeState::Ingesting;
     Ok(there && !reader.has_chore(CHORE_DROP, tree)?)
 }
@@ -67,7 +67,7 @@ impl Step<'_> {
         // data is.
         let row = row.ok().filter(|row| leaf < row.leaves);
         let row = match row {
-            Some(row) if has_data(&reader, number, &row)? => row,
+            Some(row) if has_data(&*reader, number, &row)? => row,
             _ => {
                 self.spend(LEAST_COST);
                 return Ok(behind_tree(number));
@@ -79,8 +79,8 @@ impl Step<'_> {
             Err(error) if error.is_of_the_place() => None,
             Err(error) => return Err(error.into()),
         };
-        let lengths = stored_lengths(&reader, number, &row, tile)?;
-        let at = Tile { reader: &reader, tree: number, row: &row, tile, states, lengths };
+        let lengths = stored_lengths(&*reader, number, &row, tile)?;
+        let at = Tile { reader: &*reader, tree: number, row: &row, tile, states, lengths };
         let mask = self.within_budget(&at, leaf % TILE_LEAVES);
         self.read(&at, mask)?;
         self.report.leaves += u64::from(mask.count_ones());
@@ -137,7 +137,7 @@ impl Step<'_> {
         let bytes = at.bytes(mask);
         self.report.bytes += bytes;
         self.spend(bytes);
-        load_tile(&self.core.store, at.reader, at.tree, at.row, at.tile, mask)
+        load_tile(&*self.core.store, at.reader, at.tree, at.row, at.tile, mask)
     }
 
     /// These leaves are as they came in, as far as checksums say.
@@ -224,7 +224,7 @@ impl Step<'_> {
             row => row?,
         };
         Ok(match row {
-            Some(row) => !has_data(&reader, at.tree, &row)?,
+            Some(row) => !has_data(&*reader, at.tree, &row)?,
             None => true,
         })
     }

@@ -128,13 +128,13 @@ impl Step<'_> {
         let core = self.core;
         let _alone = core.turns.both_files.write();
         let reader = core.store.read()?;
-        let mut writer = BlocksWriter::new(&core.store);
+        let mut writer = BlocksWriter::new(&*core.store);
         let mut added = 0;
         let mut of: Option<(TreeNumber, bool)> = None;
         for (tree, group, row) in rows {
             let there = match of {
                 Some((known, there)) if known == *tree => there,
-                _ => match has_data_still(&reader, *tree) {
+                _ => match has_data_still(&*reader, *tree) {
                     // What cannot be read of a tree is found among the rows.
                     Err(error) if error.is_of_the_place() => {
                         walk::leave_out(core, *tree);
@@ -155,7 +155,7 @@ impl Step<'_> {
     }
 }
 
-fn has_data_still(reader: &Reader, tree: TreeNumber) -> Result<bool, StoreError> {
+fn has_data_still(reader: &dyn Reader, tree: TreeNumber) -> Result<bool, StoreError> {
     reader.tree(tree)?.map_or(Ok(false), |row| has_data(reader, tree, &row))
 }
 

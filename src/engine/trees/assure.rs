@@ -260,7 +260,7 @@ pub(in crate::engine) fn hash_tile(
     for (start, claim) in claims.into_iter().take_while(|(start, _)| *start < first + TILE_LEAVES) {
         let Ok(range) = AlignedRange::new(shape, start, claim.order) else { continue };
         if mask_of(&range) & wrong != 0 {
-            let data = load_tile(&core.store, &reader, tree, row, tile, mask_of(&range)).map_err(failed)?;
+            let data = load_tile(&*core.store, &*reader, tree, row, tile, mask_of(&range)).map_err(failed)?;
             digests.push((start, data_digest(&data.bytes)));
         }
     }

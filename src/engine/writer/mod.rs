@@ -27,7 +27,7 @@ pub(in crate::engine) enum Unwritten {
 /// The way to the thread that writes.
 #[derive(Debug)]
 pub(in crate::engine) struct Writer {
-    store: Arc<Store>,
+    store: Arc<dyn Store>,
     pub(in crate::engine) lanes: Lane,
     pub(in crate::engine) pulse: Pulse,
     closing: AtomicBool,
@@ -35,12 +35,12 @@ pub(in crate::engine) struct Writer {
 
 impl Writer {
     /// With what the thread takes its jobs from.
-    pub(in crate::engine) fn new(store: Arc<Store>, waiting_answers: usize, now_ms: u64) -> (Self, Inbox) {
+    pub(in crate::engine) fn new(store: Arc<dyn Store>, waiting_answers: usize, now_ms: u64) -> (Self, Inbox) {
         let (lanes, inbox) = lanes(waiting_answers);
         (Self { store, lanes, pulse: Pulse::new("pouw-writer", now_ms), closing: AtomicBool::new(false) }, inbox)
     }
 
-    pub(in crate::engine) fn store(&self) -> &Arc<Store> {
+    pub(in crate::engine) fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
 

@@ -4,6 +4,15 @@ use crate::policy::quorum::Voter;
 use crate::protocol::ClientDigest;
 use crate::store::rows::TreeState;
 
+/// A durable batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// Sequence number of the commit that holds it.
+    pub commit_seq: u64,
+    /// One outcome for each command, in order.
+    pub outcomes: Vec<Outcome>,
+}
+
 /// What became of one command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

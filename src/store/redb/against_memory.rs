@@ -26,10 +26,10 @@ use crate::store::schema::{
     self, Claims, Clients, Hashes, Ledger, Lengths, Meta, Provenance, Quorums, Tiles, Trees, each_state_table,
 };
 
-use super::storage::StoreFile;
 use super::tables::{InRedb, RedbKey};
 use super::transaction::{Changing, NotWritten};
 use super::view::{Kept, RedbTxn, RedbView};
+use crate::store::storage::StoreFile;
 
 /// SplitMix64, from a seed.
 struct Draw(u64);

@@ -1,31 +1,18 @@
 //! One batch of commands as one durable transaction.
 
 use crate::store::command::Command;
-use crate::store::command::outcome::Outcome;
+use crate::store::command::outcome::Applied;
+use crate::store::contract::Store as _;
 use crate::store::error::CommitFailure;
 use crate::store::rules::run;
 
-use super::open::Store;
+use super::open::RedbStore;
 use super::transaction::{NotCommitted, NotWritten};
 use super::view::RedbTxn;
 
-/// A durable batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Applied {
-    /// Sequence number of the commit that holds it.
-    pub commit_seq: u64,
-    /// One outcome for each command, in order.
-    pub outcomes: Vec<Outcome>,
-}
-
-impl Store {
-    /// Applies `commands` in order and makes them durable together. `now_ms` becomes the persisted
-    /// high-water mark of the clock.
-    ///
-    /// # Errors
-    /// [`CommitFailure::RolledBack`] if nothing is stored; [`CommitFailure::Unknown`] if that is
-    /// unknown. If redb panics, on a damaged page, the store stays closed.
-    pub fn apply(&self, commands: &[Command], now_ms: u64) -> Result<Applied, CommitFailure> {
+impl RedbStore {
+    /// See `Store::apply`.
+    pub(super) fn apply(&self, commands: &[Command], now_ms: u64) -> Result<Applied, CommitFailure> {
         let _one = self.applying.lock();
         let writer = self.writer.read();
         let quick_repair = self.file_bytes().0 > QUICK_REPAIR_FROM;

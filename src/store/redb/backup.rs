@@ -16,12 +16,13 @@ use redb::{Database, Key, ReadTransaction, ReadableTable, TableDefinition, Value
 use super::file::{Seen, open_file, open_unchanged};
 use super::identity::is_empty;
 use super::init::{drawn, head_of, sync_names};
-use super::open::Store;
-use super::options::Identity;
+use super::open::RedbStore;
 use super::snapshot::RedbSnapshot;
-use super::storage::{Failures, StorageProvider, StoreFile};
 use super::transaction::{Changing, NotCommitted, NotWritten, kept_in, let_go};
+use super::watched::Failures;
 use crate::guard::contained;
+use crate::store::contract::Identity;
+use crate::store::copy::{BackupFailure, BackupProgress, Copied, OnBackup};
 use crate::store::error::StoreError;
 #[cfg(feature = "testing")]
 use crate::store::mistakes::StoreMistake;
@@ -29,6 +30,7 @@ use crate::store::redb::errors::DbResult;
 use crate::store::redb::tables::InRedb;
 use crate::store::rows::{CopyRow, MetaRow, StoreId, encode_meta};
 use crate::store::schema::{self, Blocks, Meta, Sources, Sums, each_state_table};
+use crate::store::storage::{StorageProvider, StoreFile};
 
 /// Bytes of rows in one transaction of the copy, roughly.
 const BYTES_PER_COMMIT: u64 = 8 << 20;
@@ -37,60 +39,18 @@ const ROWS_PER_COMMIT: usize = 1 << 16;
 /// Page cache for each file of the copy.
 const CACHE_BYTES: usize = 16 << 20;
 
-/// Progress of a backup.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct BackupProgress {
-    /// Rows copied.
-    pub rows: u64,
-    /// Bytes of their keys and values.
-    pub bytes: u64,
-}
-
-/// Called after every few MiB; [`ControlFlow::Break`] cancels the backup.
-pub type OnBackup<'p> = &'p mut dyn FnMut(&BackupProgress) -> ControlFlow<()>;
-
-/// The finished copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Copied {
-    /// Rows and bytes.
-    pub done: BackupProgress,
-    /// The last commit that is in it.
-    pub commit_seq: u64,
-    /// Id of the copy.
-    pub store: StoreId,
-}
-
-/// Why there is no copy.
-#[derive(Debug)]
-pub enum BackupFailure {
-    /// The destination holds a store, or part of one.
-    NotEmpty(StoreFile),
-    /// The callback cancelled it.
-    Cancelled,
-    /// The callback panicked.
-    Panicked,
-    /// Reading the store failed.
-    Source(StoreError),
-    /// Writing the copy failed.
-    Copy(StoreError),
-}
-
 /// A copy in progress.
 struct Copying<'c> {
-    store: &'c Store,
+    store: &'c RedbStore,
     /// Reopenings of the store when the snapshots were taken.
     reopened: u64,
     done: BackupProgress,
     progress: OnBackup<'c>,
 }
 
-impl Store {
-    /// Copies the store to `to`, which must be empty.
-    ///
-    /// # Errors
-    /// [`BackupFailure`]. What was written to `to` is of no use then.
-    pub fn backup(&self, to: Arc<dyn StorageProvider>, progress: OnBackup<'_>) -> Result<Copied, BackupFailure> {
+impl RedbStore {
+    /// See `Store::backup`.
+    pub(super) fn backup(&self, to: Arc<dyn StorageProvider>, progress: OnBackup<'_>) -> Result<Copied, BackupFailure> {
         let failures = Arc::<Failures>::default();
         #[cfg(feature = "testing")]
         let early = self.blocks_too_early().map_err(BackupFailure::Source)?;
@@ -106,7 +66,7 @@ impl Store {
         // What panics in here belongs to the source: writes of the copy and the callback contain
         // their own.
         let copied = state.look_inside(|state| {
-            blocks.look_inside(|blocks| Ok(copying.all((state, &to_state), (blocks, &to_blocks), self.identity())))
+            blocks.look_inside(|blocks| Ok(copying.all((state, &to_state), (blocks, &to_blocks), self.identity)))
         });
         let copied = copied.map_err(BackupFailure::Source)?;
         let closed = to_state.close().and(to_blocks.close());
@@ -291,7 +251,7 @@ impl Copying<'_> {
         if self.store.options.makes(StoreMistake::BackupGoesOn) {
             return Ok(());
         }
-        if self.store.reopened() == self.reopened && !self.store.is_closed() {
+        if self.store.reopened() == self.reopened && !self.store.is_latched() {
             return Ok(());
         }
         let what = "the store failed while it was copied; copy it again".to_owned();

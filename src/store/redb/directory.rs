@@ -4,8 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::storage::{StorageBackend, StorageProvider, StoreFile};
 use super::storage_for_redb::{FromRedb, ReadOnlyFile};
+use crate::store::storage::{StorageBackend, StorageProvider, StoreFile};
 
 /// A directory on a file system.
 #[derive(Debug, Clone)]

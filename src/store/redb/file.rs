@@ -9,10 +9,11 @@ use redb::Database;
 
 use super::errors::io_error;
 use super::overlay::Overlay;
-use super::storage::{Failures, StorageBackend, StorageProvider, StoreFile, WatchedBackend};
 use super::storage_for_redb::ForRedb;
+use super::watched::{Failures, WatchedBackend};
 use crate::guard::{self, Panicked};
 use crate::store::error::StoreError;
+use crate::store::storage::{StorageBackend, StorageProvider, StoreFile};
 
 pub(in crate::store) fn open_file(
     provider: &dyn StorageProvider,

@@ -8,12 +8,13 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 use super::file::{Seen, open_file, open_unchanged, panic_is_damage};
 use super::generation::{Generation, Marks, mismatch};
 use super::options::StoreOptions;
-use super::storage::{Failures, StorageProvider, StoreFile};
+use super::watched::Failures;
 use crate::store::error::StoreError;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::tables::InRedb;
 use crate::store::rows::{Head, MetaRow, StoreId, meta_bytes};
 use crate::store::schema::{FORMAT_VERSION, Meta};
+use crate::store::storage::{StorageProvider, StoreFile};
 
 /// The label of one file.
 pub(in crate::store) struct Label {

@@ -7,10 +7,10 @@ use redb::{Database, ReadableDatabase, ReadableTable, Table, TableHandle, WriteT
 use super::errors::io_error;
 use super::generation::{Generation, Marks};
 use super::identity::{corrupted, labelled};
-use super::options::{Identity, StoreOptions};
-use super::storage::StorageProvider;
+use super::options::StoreOptions;
 use super::transaction::begin_durable;
 use super::view::RedbView;
+use crate::store::contract::Identity;
 use crate::store::error::StoreError;
 use crate::store::port::View;
 use crate::store::random::random;
@@ -20,6 +20,7 @@ use crate::store::rows::{AccountRow, CopyRow, Head, MetaRow, StoreId, encode_met
 use crate::store::rules::ledger::replay;
 use crate::store::rules::state::WriterState;
 use crate::store::schema::{self, ADDED, Blocks, FORMAT_VERSION, Meta, Sources, Sums, each_state_table};
+use crate::store::storage::StorageProvider;
 use crate::store::table::Table as _;
 
 /// Makes what the state file lacks, and with `opening` notes that the store was opened.

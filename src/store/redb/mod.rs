@@ -3,9 +3,9 @@
 
 #[cfg(test)]
 mod against_memory;
-pub(super) mod apply;
-pub(super) mod backup;
-pub(super) mod blocks;
+mod apply;
+mod backup;
+mod blocks;
 pub(super) mod check;
 pub(super) mod directory;
 mod errors;
@@ -14,22 +14,28 @@ mod generation;
 mod identity;
 mod init;
 pub(super) mod mend;
-#[cfg(feature = "testing")]
-mod mistakes;
 pub(super) mod open;
 pub(super) mod options;
 mod overlay;
-pub(super) mod read;
-pub(super) mod removal;
-mod seek;
+mod removal;
 #[cfg(feature = "testing")]
 pub mod sim;
 mod snapshot;
-pub(super) mod storage;
 mod storage_for_redb;
-pub(super) mod tables;
-pub(super) mod transaction;
+mod store;
+mod tables;
+mod transaction;
 mod view;
+mod watched;
 
 #[cfg(feature = "testing")]
 pub use storage_for_redb::ForRedb;
+
+/// Writes a row of a tree into the state file of a closed store.
+#[cfg(test)]
+pub fn plant_tree(file: &std::path::Path, tree: super::schema::TreeNumber, row: &[u8]) {
+    use tables::InRedb as _;
+    let txn = ::redb::Database::open(file).unwrap().begin_write().unwrap();
+    txn.open_table(super::schema::Trees::DEFINITION).unwrap().insert(tree, row).unwrap();
+    txn.commit().unwrap();
+}

@@ -11,23 +11,24 @@ use super::file::{open_file, panic_is_damage};
 use super::generation::Marks;
 use super::identity::{Label, Pair, open_pair, see_file, see_pair};
 use super::init::{init_blocks, init_state, load_writer, settle_marks, sync_names};
-use super::options::{Identity, StoreOptions};
+use super::options::StoreOptions;
 use super::snapshot::OpenDatabase;
-use super::storage::{Failures, StorageProvider, StoreFile};
 use super::transaction::{kept_in, let_go};
+use super::watched::Failures;
+use crate::store::contract::Identity;
 use crate::store::error::StoreError;
 #[cfg(feature = "testing")]
 use crate::store::mistakes::StoreMistake;
-use crate::store::rows::{Head, UsefulnessAccount};
 use crate::store::rules::state::WriterState;
+use crate::store::storage::{StorageProvider, StoreFile};
 
 /// The two files of one engine. Reads may run beside the one writer.
 #[derive(Debug)]
-pub struct Store {
+pub struct RedbStore {
     provider: Arc<dyn StorageProvider>,
     pub(in crate::store) options: StoreOptions,
-    failures: Arc<Failures>,
-    state: RwLock<Option<Database>>,
+    pub(super) failures: Arc<Failures>,
+    pub(super) state: RwLock<Option<Database>>,
     blocks: RwLock<Option<Database>>,
     /// redb refuses a file after an I/O error; the block file is reopened then.
     blocks_failed: AtomicBool,
@@ -37,19 +38,19 @@ pub struct Store {
     /// How often a file was opened again.
     reopened: AtomicU64,
     /// `close` was called.
-    shut: AtomicBool,
+    pub(super) shut: AtomicBool,
     /// Both files are views: what redb writes stays in memory, and nothing else is written.
-    read_only: bool,
+    pub(super) read_only: bool,
     /// One batch at a time.
     pub(in crate::store) applying: Mutex<()>,
     /// Read while a batch runs, written for a moment when it is durable: looking never waits for a
     /// disk.
     pub(in crate::store) writer: RwLock<WriterState>,
-    next_tree: AtomicU64,
-    identity: Identity,
+    pub(super) next_tree: AtomicU64,
+    pub(super) identity: Identity,
 }
 
-impl Store {
+impl RedbStore {
     /// Opens the store behind `provider`, and creates it if both files are empty.
     ///
     /// # Errors
@@ -123,58 +124,14 @@ impl Store {
         }
     }
 
-    /// Whether it was opened to be read.
-    pub fn is_read_only(&self) -> bool {
-        self.read_only
+    /// Whether a sync has failed, or a write met a damaged page.
+    pub(super) fn is_latched(&self) -> bool {
+        self.failures.latched.get().is_some()
     }
 
-    /// The ids of this store and this opening.
-    pub fn identity(&self) -> Identity {
-        self.identity
-    }
-
-    /// The newest head this process has committed or read.
-    pub fn head(&self) -> Head {
-        self.writer.read().head.clone()
-    }
-
-    /// Totals of offloaded work, as of the newest commit.
-    pub fn account(&self) -> UsefulnessAccount {
-        self.writer.read().account
-    }
-
-    /// Reserves an unused tree number. A committed `BeginTree` uses it up for good.
-    pub fn reserve_tree(&self) -> u64 {
-        self.next_tree.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Whether a sync has failed, or a write met a damaged page: the store stays closed until the
-    /// process restarts.
-    pub fn is_closed(&self) -> bool {
-        self.failure().is_some()
-    }
-
-    /// Whether both reads and writes are taken now: it is not closed, and neither being opened
-    /// again nor waiting for that after a failure of the state file.
-    pub fn is_open(&self) -> bool {
-        let shut = self.is_closed() || self.shut.load(Ordering::SeqCst) || self.has_failed();
-        !shut && self.state.try_read().is_some_and(|state| state.is_some())
-    }
-
-    /// Why it stays closed until the process restarts, if it does.
-    pub fn failure(&self) -> Option<&str> {
-        self.failures.latched.get().map(String::as_str)
-    }
-
-    /// Keeps the store closed until the process restarts. The first reason counts.
-    pub fn latch(&self, why: String) {
+    /// See `Store::latch`.
+    pub(super) fn latch(&self, why: String) {
         self.failures.latched.get_or_init(|| why);
-    }
-
-    /// Whether an access to the state file has failed since it was opened. The next
-    /// [`apply`](Self::apply) fails then, and [`recover`](Self::recover) opens the file again.
-    pub fn has_failed(&self) -> bool {
-        self.failures.state.load(Ordering::SeqCst)
     }
 
     /// How often a file was opened again: a snapshot from before may show pages written since.
@@ -188,17 +145,12 @@ impl Store {
         self.failures.state.store(false, Ordering::SeqCst);
     }
 
-    /// Reopens both files after a failed write and reads the state again. Returns the sequence
-    /// number of the last commit on the disk. If the files are damaged or have lost an acknowledged
-    /// commit, the store stays closed.
-    ///
-    /// # Errors
-    /// [`StoreError::Closed`] after a failed sync; else as for [`open`](Self::open).
-    pub fn recover(&self) -> Result<u64, StoreError> {
+    /// See `Store::recover`.
+    pub(super) fn recover(&self) -> Result<u64, StoreError> {
         if self.read_only {
             return Err(StoreError::ReadOnly);
         }
-        if self.is_closed() {
+        if self.is_latched() {
             self.close();
             return Err(StoreError::Closed);
         }
@@ -235,8 +187,8 @@ impl Store {
         Ok(seq)
     }
 
-    /// Closes both files. Every later call returns [`StoreError::Closed`].
-    pub fn close(&self) {
+    /// See `Store::close`.
+    pub(super) fn close(&self) {
         self.shut.store(true, Ordering::SeqCst);
         let_go(self.state.write().take());
         let_go(self.blocks.write().take());
@@ -247,12 +199,6 @@ impl Store {
         self.provider.path(file)
     }
 
-    /// Bytes of the two files: state, blocks.
-    pub fn file_bytes(&self) -> (u64, u64) {
-        let len = |file| std::fs::metadata(self.path(file)).map(|m| m.len()).unwrap_or(0);
-        (len(StoreFile::State), len(StoreFile::Blocks))
-    }
-
     pub(in crate::store) fn state_db(&self) -> Result<OpenDatabase<'_>, StoreError> {
         self.open_at_all()?;
         OpenDatabase::of(&self.state, StoreFile::State, self.read_only)
@@ -260,7 +206,7 @@ impl Store {
 
     /// Whether both files are open, or may be again.
     fn open_at_all(&self) -> Result<(), StoreError> {
-        if self.is_closed() || self.shut.load(Ordering::SeqCst) {
+        if self.is_latched() || self.shut.load(Ordering::SeqCst) {
             return Err(StoreError::Closed);
         }
         if self.state.read().is_none() {
@@ -273,7 +219,7 @@ impl Store {
     /// The state file, or `None` while it is being reopened: for readers that must not wait for a
     /// disk.
     pub(in crate::store) fn try_state_db(&self) -> Result<Option<OpenDatabase<'_>>, StoreError> {
-        if self.is_closed() || self.shut.load(Ordering::SeqCst) {
+        if self.is_latched() || self.shut.load(Ordering::SeqCst) {
             return Err(StoreError::Closed);
         }
         match self.state.try_read() {

@@ -1,8 +1,7 @@
-//! The options of a store, and the ids that an open one has.
+//! The options of a store.
 
 #[cfg(feature = "testing")]
 use crate::store::mistakes::StoreMistake;
-use crate::store::rows::{CopyRow, StoreId};
 
 /// Sizes of a store's page caches.
 ///
@@ -67,17 +66,4 @@ impl StoreOptions {
     pub(super) fn makes(&self, mistake: StoreMistake) -> bool {
         self.mistake == Some(mistake)
     }
-}
-
-/// The ids of an open store. They never change while it is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
-    /// Random id of the store, drawn when it was made.
-    pub store: StoreId,
-    /// Key of the client digests, drawn when the store was made.
-    pub digest_key: [u8; 32],
-    /// Counts the openings of this store.
-    pub boot: u64,
-    /// The store that this one was copied from, if it is a copy.
-    pub copy_of: Option<CopyRow>,
 }

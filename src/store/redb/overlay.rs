@@ -6,7 +6,7 @@ use std::ops::Bound;
 
 use parking_lot::Mutex;
 
-use super::storage::StorageBackend;
+use crate::store::storage::StorageBackend;
 
 /// Reads pass through to the file below, under the file's own locks; writes go to pages in memory.
 /// redb writes its header and, after a crash, its repairs: a small part of the file's size.

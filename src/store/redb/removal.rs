@@ -10,11 +10,13 @@ use std::ops::Bound;
 
 use redb::{Key, ReadOnlyTable, TableDefinition, Value};
 
-use super::open::Store;
+use super::open::RedbStore;
 use super::snapshot::RedbSnapshot;
+use crate::store::contract::Dropped;
 use crate::store::error::StoreError;
 use crate::store::redb::errors::DbResult;
 use crate::store::redb::tables::{InRedb, known};
+use crate::store::rules::blocks::remove;
 use crate::store::schema::{Blocks, Sources, Sums, TreeNumber};
 
 /// Pages beside the rows to be removed of which rows are read too. redb merges a branch that
@@ -25,60 +27,22 @@ const PAGE: usize = 4_096;
 /// Rows of a page or more are looked at in steps of this many, fewer than a branch has at least.
 const STEP: u32 = 30;
 
-/// What was removed of the block data of some trees.
-#[derive(Debug, Default)]
-pub struct Dropped {
-    /// Rows that were removed.
-    pub rows: usize,
-    /// How many of the trees, from the front, have no more rows that can be removed.
-    pub through: usize,
-    /// Those of them whose data stays, because a page of it or beside it cannot be read.
-    pub kept: Vec<(TreeNumber, StoreError)>,
-}
-
-impl Store {
-    /// Removes up to `limit` rows of block data and references of `trees`, in order, as one
-    /// transaction.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the storage fails. A page that cannot be read is none: the data of its
-    /// tree, and of those beside it, stays.
-    pub fn drop_blocks(&self, trees: &[TreeNumber], limit: usize) -> Result<Dropped, StoreError> {
+impl RedbStore {
+    /// See `Store::drop_blocks`.
+    pub(super) fn drop_blocks(&self, trees: &[TreeNumber], limit: usize) -> Result<Dropped, StoreError> {
         let mut dropped = Dropped::default();
         let looked_at = self.blocks_used(self.readable(trees, limit, &mut dropped.kept))?;
         let keeps = |tree: &TreeNumber| dropped.kept.iter().any(|(kept, _)| kept == tree);
-        let removed = self.change_blocks(|txn| {
-            let (mut rows, mut through) = (0, 0);
-            let mut blocks = txn.open_table(Blocks::DEFINITION).db()?;
-            let mut sources = txn.open_table(Sources::DEFINITION).db()?;
-            let mut sums = txn.open_table(Sums::DEFINITION).db()?;
-            for tree in &trees[..looked_at] {
-                if !keeps(tree) {
-                    for row in blocks.extract_from_if((*tree, 0)..(tree + 1, 0), |_, _| true).db()?.take(limit - rows) {
-                        row.db()?;
-                        rows += 1;
-                    }
-                    for table in [&mut sources, &mut sums] {
-                        let of_tree = (*tree, 0)..(tree + 1, 0);
-                        for row in table.extract_from_if(of_tree, |_, _| true).db()?.take(limit - rows) {
-                            row.db()?;
-                            rows += 1;
-                        }
-                    }
-                    if rows >= limit {
-                        break;
-                    }
-                }
-                through += 1;
-            }
-            Ok(((rows, through), rows > 0))
+        let removed = self.with_blocks(|rows| {
+            let removed = remove(rows, &trees[..looked_at], keeps, limit)?;
+            Ok((removed, removed.0 > 0))
         });
         (dropped.rows, dropped.through) = self.blocks_used(removed)?;
         dropped.kept.retain(|(tree, _)| trees[..dropped.through].contains(tree));
         Ok(dropped)
     }
 
-    /// Reads what [`drop_blocks`](Self::drop_blocks) with the same values would touch. Notes trees
+    /// Reads what `drop_blocks` with the same values would touch. Notes trees
     /// that fail, and returns how many were looked at.
     fn readable(
         &self,

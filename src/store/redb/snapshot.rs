@@ -4,12 +4,12 @@
 use parking_lot::{RwLock, RwLockReadGuard};
 use redb::{Database, ReadTransaction, ReadableDatabase};
 
-use super::storage::StoreFile;
 use super::transaction::{Changing, NotWritten, kept_in, let_go};
 use super::view::RedbView;
 use crate::store::error::StoreError;
 use crate::store::port::Snapshot;
 use crate::store::redb::errors::DbResult;
+use crate::store::storage::StoreFile;
 
 /// A database that is open for as long as this guard lives.
 pub(in crate::store) struct OpenDatabase<'s> {

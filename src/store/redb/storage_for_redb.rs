@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use redb::BackendError;
 
-use super::storage::StorageBackend;
+use crate::store::storage::StorageBackend;
 
 /// Our backend, as redb takes it.
 ///

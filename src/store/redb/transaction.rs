@@ -24,10 +24,10 @@ use redb::{
     Table, TableDefinition, Value, WriteTransaction,
 };
 
-use super::storage::StoreFile;
 use crate::guard::{Panicked, contained};
 use crate::store::error::StoreError;
 use crate::store::redb::errors::{DbResult, of_commit};
+use crate::store::storage::StoreFile;
 
 /// Runs code of redb's on `file`. A panic is damage of it like any other.
 ///

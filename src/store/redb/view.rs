@@ -11,7 +11,7 @@ use crate::store::error::StoreError;
 use crate::store::port::{Found, More, Rows, RowsMut, bounds};
 use crate::store::redb::errors::DbResult;
 use crate::store::rows::RowError;
-use crate::store::schema::{self, Blocks, Meta, Sources, Sums, each_state_table};
+use crate::store::schema::{self, each_table};
 use crate::store::table::Owned;
 
 use super::tables::{InRedb, RedbKey, known};
@@ -20,19 +20,16 @@ use super::transaction::{Changing, Open};
 type OpenTable<'t, T> = Open<'t, <T as InRedb>::Keys, <T as InRedb>::Values>;
 type SeenTable<T> = ReadOnlyTable<<T as InRedb>::Keys, <T as InRedb>::Values>;
 
-/// A table of either file, and where a snapshot keeps it once it is open.
-pub(in crate::store) trait Seen: InRedb<Key: RedbKey<Form = Self::Keys>> {
-    /// That place; `None` in it if the file lacks the table.
-    fn seen(tables: &SeenTables) -> &OnceCell<Option<SeenTable<Self>>>;
-}
-
-/// A table of the state file, and where a write transaction keeps it once it is open.
-pub(in crate::store) trait Kept: Seen {
-    /// That place.
+/// A table of either file, and where it is kept once it is open.
+pub(in crate::store) trait Kept: InRedb<Key: RedbKey<Form = Self::Keys>> {
+    /// That of a write transaction.
     fn open<'s, 't>(tables: &'s OpenTables<'t>) -> &'s OnceCell<OpenTable<'t, Self>>;
 
     /// The same, to be changed.
     fn open_mut<'s, 't>(tables: &'s mut OpenTables<'t>) -> &'s mut OnceCell<OpenTable<'t, Self>>;
+
+    /// That of a snapshot; `None` if the file lacks it.
+    fn seen(tables: &SeenTables) -> &OnceCell<Option<SeenTable<Self>>>;
 }
 
 macro_rules! kept {
@@ -40,32 +37,16 @@ macro_rules! kept {
         /// Open tables of a write transaction.
         #[derive(Default)]
         pub(in crate::store) struct OpenTables<'t> {
-            meta: OnceCell<OpenTable<'t, Meta>>,
             $($name: OnceCell<OpenTable<'t, schema::$table>>,)+
         }
 
         /// Open tables of a snapshot.
         #[derive(Default)]
         pub(in crate::store) struct SeenTables {
-            meta: OnceCell<Option<SeenTable<Meta>>>,
             $($name: OnceCell<Option<SeenTable<schema::$table>>>,)+
-            blocks: OnceCell<Option<SeenTable<Blocks>>>,
-            sources: OnceCell<Option<SeenTable<Sources>>>,
-            sums: OnceCell<Option<SeenTable<Sums>>>,
         }
 
-        kept!(@kept Meta, meta);
-        kept!(@seen Meta, meta);
-        $(
-            kept!(@kept schema::$table, $name);
-            kept!(@seen schema::$table, $name);
-        )+
-        kept!(@seen Blocks, blocks);
-        kept!(@seen Sources, sources);
-        kept!(@seen Sums, sums);
-    };
-    (@kept $table:ty, $name:ident) => {
-        impl Kept for $table {
+        $(impl Kept for schema::$table {
             fn open<'s, 't>(tables: &'s OpenTables<'t>) -> &'s OnceCell<OpenTable<'t, Self>> {
                 &tables.$name
             }
@@ -73,17 +54,14 @@ macro_rules! kept {
             fn open_mut<'s, 't>(tables: &'s mut OpenTables<'t>) -> &'s mut OnceCell<OpenTable<'t, Self>> {
                 &mut tables.$name
             }
-        }
-    };
-    (@seen $table:ty, $name:ident) => {
-        impl Seen for $table {
+
             fn seen(tables: &SeenTables) -> &OnceCell<Option<SeenTable<Self>>> {
                 &tables.$name
             }
-        }
+        })+
     };
 }
-each_state_table!(kept);
+each_table!(kept);
 
 /// A write transaction. Each table is opened at most once, when it is first needed: a batch of
 /// answers pays nothing for the others. Dropped before the transaction ends.
@@ -146,9 +124,8 @@ impl<T: Kept> Rows<T> for RedbTxn<'_> {
 }
 
 impl<T: Kept> RowsMut<T> for RedbTxn<'_> {
-    fn put(&mut self, _: T, key: &T::Key, row: &T::Row) -> Result<(), StoreError> {
-        let bytes = T::encode(key, row)?;
-        self.table_mut::<T>()?.insert(key.form(), T::Values::from_bytes(bytes.as_ref())).db()?;
+    fn put_stored(&mut self, _: T, key: &T::Key, bytes: &[u8]) -> Result<(), StoreError> {
+        self.table_mut::<T>()?.insert(key.form(), T::Values::from_bytes(bytes)).db()?;
         Ok(())
     }
 
@@ -184,7 +161,7 @@ impl RedbView {
         &self.txn
     }
 
-    fn table<T: Seen>(&self) -> Result<Option<&SeenTable<T>>, StoreError> {
+    fn table<T: Kept>(&self) -> Result<Option<&SeenTable<T>>, StoreError> {
         let kept = T::seen(&self.tables);
         if kept.get().is_none() {
             let _ = kept.set(known(&self.txn, T::DEFINITION)?);
@@ -193,7 +170,7 @@ impl RedbView {
     }
 }
 
-impl<T: Seen> Rows<T> for RedbView {
+impl<T: Kept> Rows<T> for RedbView {
     fn get(&self, _: T, key: &T::Key) -> Result<Option<T::Row>, StoreError> {
         let Some(table) = self.table::<T>()? else { return Ok(None) };
         Ok(table.get(key.form()).db()?.map(|raw| decoded::<T>(key, &raw)).transpose()?)
@@ -226,6 +203,10 @@ impl<T: Seen> Rows<T> for RedbView {
         last_of::<T>(table.range(forms::<T>(&range)).db()?)
     }
 
+    fn is_there(&self, _: T) -> Result<bool, StoreError> {
+        Ok(self.table::<T>()?.is_some())
+    }
+
     fn len(&self, _: T) -> Result<u64, StoreError> {
         self.table::<T>()?.map_or(Ok(0), |table| table.len().db())
     }
@@ -234,11 +215,11 @@ impl<T: Seen> Rows<T> for RedbView {
 type Form<'k, T> = <<T as InRedb>::Keys as Value>::SelfType<'k>;
 type Walk<'a, T> = redb::Range<'a, <T as InRedb>::Keys, <T as InRedb>::Values>;
 
-fn forms<T: Seen>((start, end): &(Bound<Owned<T>>, Bound<Owned<T>>)) -> (Bound<Form<'_, T>>, Bound<Form<'_, T>>) {
+fn forms<T: Kept>((start, end): &(Bound<Owned<T>>, Bound<Owned<T>>)) -> (Bound<Form<'_, T>>, Bound<Form<'_, T>>) {
     (start.as_ref().map(form::<T>), end.as_ref().map(form::<T>))
 }
 
-fn form<T: Seen>(key: &Owned<T>) -> Form<'_, T> {
+fn form<T: Kept>(key: &Owned<T>) -> Form<'_, T> {
     Borrow::<T::Key>::borrow(key).form()
 }
 
@@ -250,7 +231,7 @@ fn stored<V: Value + 'static>(raw: &AccessGuard<'_, V>) -> Vec<u8> {
     V::as_bytes(&raw.value()).as_ref().to_vec()
 }
 
-fn hand_over<T: Seen>(rows: Walk<'_, T>, mut with: impl FnMut(Owned<T>, &[u8]) -> More) -> Result<(), StoreError> {
+fn hand_over<T: Kept>(rows: Walk<'_, T>, mut with: impl FnMut(Owned<T>, &[u8]) -> More) -> Result<(), StoreError> {
     for entry in rows {
         let (key, raw) = entry.db()?;
         let value = raw.value();
@@ -261,7 +242,7 @@ fn hand_over<T: Seen>(rows: Walk<'_, T>, mut with: impl FnMut(Owned<T>, &[u8]) -
     Ok(())
 }
 
-fn last_of<T: Seen>(mut rows: Walk<'_, T>) -> Result<Option<Found<T>>, StoreError> {
+fn last_of<T: Kept>(mut rows: Walk<'_, T>) -> Result<Option<Found<T>>, StoreError> {
     let Some(entry) = rows.next_back() else { return Ok(None) };
     let (key, raw) = entry.db()?;
     let key = T::Key::owned(key.value());

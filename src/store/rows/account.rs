@@ -1,5 +1,6 @@
 //! Totals of offloaded work: accepted from clients, done by the server by reason, bytes sent.
 
+use super::codec::{fields, row};
 use serde::Serialize;
 
 use super::Strategy;
@@ -134,6 +135,10 @@ impl StrategyAccount {
     }
 }
 
+/// `meta-0` under `account`: totals of offloaded work, by strategy. No row: no counts yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AccountRow(pub UsefulnessAccount);
+
 /// Totals of offloaded work, by strategy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -144,21 +149,13 @@ pub struct UsefulnessAccount {
 
 impl UsefulnessAccount {
     /// Strategies, and made-up work.
-    pub(crate) const PLACES: usize = 5;
+    pub(crate) const PLACES: usize = Strategy::NAMES.len() + 1;
     /// The place of made-up work.
-    pub(crate) const SYNTHETIC: usize = 4;
-    /// The names of the places: each [`Strategy::as_str`], then `synthetic` for made-up work.
-    pub(crate) const NAMES: [&'static str; Self::PLACES] = [
-        Strategy::Precomputed.as_str(),
-        Strategy::KnownAddress.as_str(),
-        Strategy::SampledAudit { k: 1 }.as_str(),
-        Strategy::Redundant { quorum: 2 }.as_str(),
-        "synthetic",
-    ];
+    pub(crate) const SYNTHETIC: usize = Strategy::NAMES.len();
 
     /// The accounts with the names of their places.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, &StrategyAccount)> {
-        Self::NAMES.into_iter().zip(&self.by)
+        Strategy::NAMES.into_iter().chain(["synthetic"]).zip(&self.by)
     }
 
     /// The account of the trees of one strategy, whatever its parameter.
@@ -219,6 +216,12 @@ impl UsefulnessAccount {
 
 super::words::written_as_str!(HashReason);
 
+row!(AccountRow);
+fields!(UsefulnessAccount { by });
+fields!(StrategyAccount { accepted, server, asked, sent_units, sent_bytes });
+fields!(HashWork { hashes, bytes, permutations });
+fields!(AccountRow { 0 });
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,10 +230,13 @@ mod tests {
     fn every_strategy_has_its_name_at_its_place() {
         let all = ["precomputed", "known-address", "audit:1", "quorum:2"].map(|text| text.parse::<Strategy>().unwrap());
         for strategy in all {
-            assert_eq!(UsefulnessAccount::NAMES[strategy.index()], strategy.as_str());
+            let account = UsefulnessAccount::default();
+            assert_eq!(account.named().nth(strategy.index()).unwrap().0, strategy.as_str());
             assert!(strategy.to_string().starts_with(strategy.as_str()));
         }
-        assert_eq!(UsefulnessAccount::NAMES[UsefulnessAccount::SYNTHETIC], "synthetic");
+        let named = UsefulnessAccount::default();
+        let names: Vec<&str> = named.named().map(|(name, _)| name).collect();
+        assert_eq!(names, ["precomputed", "known-address", "audit", "quorum", "synthetic"]);
     }
 
     #[test]

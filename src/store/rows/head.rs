@@ -1,5 +1,6 @@
 //! The counters of a store, and where a copy came from.
 
+use super::codec::{fields, row};
 use super::id::StoreId;
 
 /// `meta-0` under `copy-of`: the store that this one was copied from.
@@ -75,3 +76,35 @@ pub struct StoreTotals {
     /// Leaves credited in sealed ledger entries.
     pub sealed_leaves: u64,
 }
+
+row!(Head, CopyRow);
+fields!(Head {
+    commit_seq,
+    clock_ms,
+    next_tree,
+    next_order,
+    next_ledger,
+    checkpoint,
+    anchor,
+    anchor_digest,
+    last_digest,
+    totals,
+});
+fields!(CopyRow { store, boot, commit_seq, at_ms });
+fields!(StoreTotals {
+    trees,
+    complete,
+    pending,
+    units,
+    leaves,
+    nodes,
+    interior,
+    synthetic,
+    awarded,
+    debited,
+    refused,
+    oversized,
+    sealed_awarded,
+    sealed_debited,
+    sealed_leaves,
+});

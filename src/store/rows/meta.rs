@@ -2,7 +2,7 @@
 
 use bincode::{Decode, Encode};
 
-use super::bincode_fields::AccountRow;
+use super::account::AccountRow;
 use super::error::RowError;
 use super::head::{CopyRow, Head};
 use super::scrub::ScrubRow;

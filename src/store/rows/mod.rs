@@ -8,8 +8,8 @@
 //! panics on any input.
 
 mod account;
-mod bincode_fields;
 mod client;
+mod codec;
 mod error;
 mod head;
 mod id;
@@ -26,8 +26,7 @@ mod tree;
 mod trust;
 mod words;
 
-pub use account::{HashReason, HashWork, StrategyAccount, UsefulnessAccount};
-pub use bincode_fields::AccountRow;
+pub use account::{AccountRow, HashReason, HashWork, StrategyAccount, UsefulnessAccount};
 pub use client::ClientRow;
 pub use error::RowError;
 pub(super) use error::damaged;
@@ -40,6 +39,7 @@ pub use scrub::{ScrubPlace, ScrubRow};
 pub(super) use sealed::{check_sealed, is_older_sealed};
 pub use sealed::{seal, unseal};
 pub use standing::StandingRow;
+pub(crate) use strategy::HashesFrom;
 pub use strategy::{Strategy, UnknownStrategy};
 pub(super) use summed::is_older;
 pub use summed::{NodeRow, RowKey, encode_meta, meta_bytes};

@@ -1,5 +1,6 @@
 //! How the answers of a tree's units are verified: chosen when it is ingested, and never changed.
 
+use super::codec::variants;
 use std::fmt;
 use std::str::FromStr;
 
@@ -31,18 +32,20 @@ pub enum Strategy {
 }
 
 impl Strategy {
+    /// The rule that [`is_valid`](Self::is_valid) checks.
+    pub(crate) const RULE: &str = "expected audit:K with K from 1 to 32, or quorum:Q with Q from 2 to 8";
+
+    /// The names of all strategies, each at its place. The account of usefulness has a row of
+    /// numbers for each: one more is another format of that row.
+    pub(crate) const NAMES: [&'static str; 4] = ["precomputed", "known-address", "audit", "quorum"];
+
     /// Its name, without its parameter: `precomputed`, `known-address`, `audit` or `quorum`.
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Precomputed => "precomputed",
-            Self::KnownAddress => "known-address",
-            Self::SampledAudit { .. } => "audit",
-            Self::Redundant { .. } => "quorum",
-        }
+        Self::NAMES[self.index()]
     }
 
     /// Place among the strategies, 0 to 3.
-    pub(crate) fn index(self) -> usize {
+    pub(crate) const fn index(self) -> usize {
         match self {
             Self::Precomputed => 0,
             Self::KnownAddress => 1,
@@ -51,9 +54,18 @@ impl Strategy {
         }
     }
 
+    /// Where the leaf hashes of its trees come from.
+    pub(crate) const fn hashes(self) -> HashesFrom {
+        match self {
+            Self::Precomputed => HashesFrom::Server,
+            Self::KnownAddress => HashesFrom::Addresses,
+            Self::SampledAudit { .. } | Self::Redundant { .. } => HashesFrom::Clients,
+        }
+    }
+
     /// Whether the right answer is stored at ingest. If not, the leaf hashes come from clients.
     pub(crate) fn knows_answers(self) -> bool {
-        matches!(self, Self::Precomputed | Self::KnownAddress)
+        self.hashes() != HashesFrom::Clients
     }
 
     /// Whether its parameter is in range.
@@ -64,6 +76,17 @@ impl Strategy {
             Self::Redundant { quorum } => (2..=8).contains(&quorum),
         }
     }
+}
+
+/// Where the leaf hashes of a tree come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HashesFrom {
+    /// The server hashes every leaf at ingest.
+    Server,
+    /// They are the addresses given with the blocks.
+    Addresses,
+    /// Clients bring them later; until then they are zero.
+    Clients,
 }
 
 impl fmt::Display for Strategy {
@@ -107,3 +130,5 @@ impl FromStr for Strategy {
         found.filter(|strategy| strategy.is_valid()).ok_or_else(|| UnknownStrategy(text.to_owned()))
     }
 }
+
+variants!(Strategy { 0 => Precomputed, 1 => KnownAddress, 2 => SampledAudit { k }, 3 => Redundant { quorum } });

@@ -1,5 +1,6 @@
 //! Rows of trees, and of the files that hold their data.
 
+use super::codec::{fields, row, variants};
 use bincode::{Decode, Encode};
 
 use super::strategy::Strategy;
@@ -139,3 +140,27 @@ pub struct SourceRow {
     /// Inode number at ingest; 0 where the platform has none.
     pub inode: u64,
 }
+
+row!(TreeRow);
+fields!(TreeRow {
+    name,
+    handle,
+    leaves,
+    block_len,
+    total_bytes,
+    send_cap,
+    data,
+    strategy,
+    exposure,
+    state,
+    done,
+    interior_done,
+    order,
+    root,
+    groups,
+});
+variants!(TreeState {
+    0 => Ingesting, 1 => Active, 2 => Folding, 3 => Assembling, 4 => Complete, 5 => Inconsistent,
+});
+variants!(Exposure { 0 => Public, 1 => Ciphertext });
+variants!(DataPlace { 0 => Copied, 1 => Referenced, 2 => Dropped });

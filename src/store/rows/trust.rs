@@ -1,6 +1,7 @@
 //! Rows about the clients behind a leaf: counts by provenance, claims, and votes of incomplete
 //! quorums.
 
+use super::codec::{fields, row};
 use super::summed::{TAIL, close, opened_fixed};
 use super::{LeafState, RowError, TileRow};
 use crate::hash::Checksum;
@@ -156,3 +157,9 @@ pub struct QuorumRow {
     /// The votes, all alike on every leaf that was not refereed, and right on those that were.
     pub votes: Vec<VoteRow>,
 }
+
+row!(ClaimRow, QuorumRow);
+fields!(Submitter { client, network, seq, data_digest });
+fields!(ClaimRow { order, submitters });
+fields!(VoteRow { id, expires_ms, client, network, tier, nodes, award, at_ms, strikes, data_digest, leaves });
+fields!(QuorumRow { order, since_ms, refereed, votes });

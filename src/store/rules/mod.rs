@@ -2,6 +2,7 @@
 //! [port](super::port), for any database.
 
 mod batch;
+pub(super) mod blocks;
 mod claims;
 mod damage;
 pub(super) mod fits;

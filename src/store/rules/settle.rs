@@ -10,7 +10,7 @@ use crate::store::command::{Refuse, Settle, SettleKind};
 use crate::store::error::StoreError;
 use crate::store::port::Txn;
 use crate::store::rows::{
-    EntryKind, HashReason, LeafState, LedgerRow, NodeRow, Strategy, TreeState, UsefulnessAccount,
+    EntryKind, HashReason, HashesFrom, LeafState, LedgerRow, NodeRow, Strategy, TreeState, UsefulnessAccount,
 };
 use crate::store::schema::{
     CHORE_ASSEMBLE, CHORE_FOLD, Chores, Consumed, Damaged, FIRST_ID, Interior, NO_ENTRY, PRIORITY_FRESH,
@@ -114,7 +114,7 @@ impl<R: Txn> Batch<'_, R> {
             Ok(strategy) => strategy,
             Err(refused) => return Ok(Err(refused)),
         };
-        let good = if strategy == Strategy::KnownAddress { LeafState::Known } else { LeafState::Verified };
+        let good = if strategy.hashes() == HashesFrom::Addresses { LeafState::Known } else { LeafState::Verified };
         self.edit_tile(tree, range.tile(), |tile| {
             for slot in (range.start()..range.end()).map(|leaf| leaf % TILE_LEAVES) {
                 tile.set(slot, if damaged & (1 << slot) != 0 { LeafState::Damaged } else { good });

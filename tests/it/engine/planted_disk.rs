@@ -19,7 +19,7 @@ use pouw::internal::engine::for_gate;
 use pouw::internal::engine::testing::{FORESEEN, Mistake, SplitMix64, backup_to};
 use pouw::internal::policy::audit::draw;
 use pouw::internal::store::sim::{Loss, SimDisk};
-use pouw::internal::store::{Store, StoreMistake, check};
+use pouw::internal::store::{RedbStore, Store as _, StoreMistake, check};
 use pouw::protocol::DifficultyTier::Low;
 use pouw::protocol::MicroJoules;
 use pouw::{
@@ -213,7 +213,7 @@ fn half_a_copy_is_no_store(options: StoreOptions) -> Step {
             ensure!(last > 10, "there are only {last} steps");
             return Ok(());
         }
-        let opened = Store::open(Arc::new(to), options);
+        let opened = RedbStore::open(Arc::new(to), options);
         ensure!(opened.is_err(), "a copy that ended after step {last} opens as a store");
     }
     Ok(())
@@ -230,7 +230,7 @@ fn a_copy_is_of_pages_that_stay(options: StoreOptions) -> Step {
     let engine = engine_on(Arc::new(disk.clone()), options);
     engine.ingest_bytes(&cut(), "t", &[1; 40 * 512]).unwrap();
     engine.close();
-    let store = Store::open(Arc::new(disk), options).unwrap();
+    let store = RedbStore::open(Arc::new(disk), options).unwrap();
     let mut steps = 0;
     let copied = store.backup(Arc::new(SimDisk::new()), &mut |_| {
         steps += 1;
@@ -262,7 +262,7 @@ fn files_of_two_copies_are_no_store(options: StoreOptions) -> Step {
         disk
     });
     let mixed = SimDisk::with_files(lives[1].bytes(StoreFile::State), lives[0].bytes(StoreFile::Blocks));
-    match Store::open(Arc::new(mixed), options) {
+    match RedbStore::open(Arc::new(mixed), options) {
         Err(StoreError::NotAPair { .. }) => Ok(()),
         other => Err(format!("files of two copies came to {:?}", other.map(|store| store.head().next_tree))),
     }

@@ -17,7 +17,7 @@ use crate::support::work::{answer_right, answer_wrong, issue, made_up};
 use pouw::internal::engine::for_gate;
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::sim::SimDisk;
-use pouw::internal::store::{CHORE_DROP, Command, Damage, Store, StoreMistake};
+use pouw::internal::store::{CHORE_DROP, Command, Damage, RedbStore, Store as _, StoreMistake};
 use pouw::protocol::DifficultyTier::{High, Low};
 use pouw::protocol::MicroJoules;
 use pouw::{ConfigBuilder, IssueRequest, StoreOptions, Strategy, SubmitError};
@@ -39,8 +39,8 @@ fn caught_in_store(mistake: StoreMistake, symptom: &str, scenario: fn(Option<Sto
     assert!(found.contains(symptom), "caught by something else: {found}");
 }
 
-fn store_on(disk: &SimDisk, mistake: Option<StoreMistake>) -> Store {
-    let store = Store::open(Arc::new(disk.clone()), StoreOptions::default()).unwrap();
+fn store_on(disk: &SimDisk, mistake: Option<StoreMistake>) -> RedbStore {
+    let store = RedbStore::open(Arc::new(disk.clone()), StoreOptions::default()).unwrap();
     mistake.into_iter().for_each(|mistake| store.make(mistake));
     store
 }
@@ -274,7 +274,7 @@ fn sealing_goes_past_a_damaged_entry(mistake: Option<StoreMistake>) -> Step {
     plant(&house.store().join("state.redb"), |txn| {
         txn.open_table(LEDGER).unwrap().insert(0, &b"no entry"[..]).unwrap();
     });
-    let store = Store::open(house.storage(), StoreOptions::default()).unwrap();
+    let store = RedbStore::open(house.storage(), StoreOptions::default()).unwrap();
     mistake.into_iter().for_each(|mistake| store.make(mistake));
     let sealed = store.apply(&[Command::SealLedger { keep: 4, limit: 100 }], 0);
     ensure!(sealed.is_ok(), "sealing stopped: {sealed:?}");

@@ -11,9 +11,9 @@ use crate::support::disk::copy;
 use crate::support::house::House;
 use crate::support::work::BLOCK;
 use pouw::hash::{Checksum, sha3_512};
-use pouw::internal::store::Store;
 use pouw::internal::store::rows::DataPlace;
 use pouw::internal::store::sim::{Loss, SimDisk};
+use pouw::internal::store::{RedbStore, Store as _};
 use pouw::merkle::LeafIndex;
 use pouw::{
     Event, ExportPolicy, HashReason, IngestError, IngestOptions, IngestReport, Ingested, PouwEngine, Provenance,
@@ -82,7 +82,7 @@ fn a_name_in_use_takes_the_same_bytes_and_the_same_strategy_at_any_time() {
 
 /// The data of the tree is gone, and its row does not say so.
 fn is_half_removed(disk: &SimDisk) -> bool {
-    let store = Store::open(Arc::new(copy(disk)), StoreOptions::default()).unwrap();
+    let store = RedbStore::open(Arc::new(copy(disk)), StoreOptions::default()).unwrap();
     let (tree, row) = store.read().unwrap().tree_named("t").unwrap().unwrap();
     let gone = store.read_leaves(tree, 0, 0, &[1]).is_err();
     store.close();

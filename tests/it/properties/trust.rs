@@ -11,7 +11,7 @@ use crate::support::house::House;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::testing::Mistake;
 use pouw::internal::store::rows::LeafState;
-use pouw::internal::store::{Store, check};
+use pouw::internal::store::{RedbStore, Store as _, check};
 use pouw::merkle::LeafIndex;
 use pouw::protocol::DifficultyTier;
 use pouw::{
@@ -264,7 +264,7 @@ impl World {
 
     /// Nobody stands for a leaf that clients stand for who never answered it.
     fn no_lie_is_credited_to_nobody(&self) {
-        let store = Store::open(self.house.storage(), StoreOptions::default()).unwrap();
+        let store = RedbStore::open(self.house.storage(), StoreOptions::default()).unwrap();
         let reader = store.read().unwrap();
         for (tree, row) in reader.trees(None, 100).unwrap() {
             for (start, claim) in reader.claims(tree, 0, 1_000).unwrap() {

@@ -13,7 +13,7 @@ use crate::support::patience::until;
 use crate::support::work::{cut, issue, made_up, solve, work};
 use parking_lot::Mutex;
 use pouw::internal::store::sim::{Loss, SimDisk};
-use pouw::internal::store::{BackupFailure, Store, check};
+use pouw::internal::store::{BackupFailure, RedbStore, Store as _, check};
 use pouw::protocol::DifficultyTier::{High, Low};
 use pouw::protocol::WorkId;
 use pouw::{
@@ -151,12 +151,12 @@ fn a_copy_that_does_not_come_about_leaves_nothing() {
 }
 
 /// A store with a tree, an open unit and a paid answer.
-fn stored(disk: &SimDisk) -> Store {
+fn stored(disk: &SimDisk) -> RedbStore {
     let house = House::on_disk(disk.clone(), audited(1));
     house.engine.ingest_bytes(&cut(), "a", &[1; 40 * 512]).unwrap();
     work(&house.engine, b"client", Low);
     house.engine.close();
-    Store::open(Arc::new(disk.clone()), StoreOptions::default()).unwrap()
+    RedbStore::open(Arc::new(disk.clone()), StoreOptions::default()).unwrap()
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_copy_that_is_cut_short_anywhere_is_refused_or_whole() {
     let (mut refused, mut whole) = (0, 0);
     for at in 0..=recording.len() {
         let disk = recording.crash_at(at, Loss::Random { seed: at as u64, sector: 512 });
-        match Store::open(Arc::new(disk.clone()), StoreOptions::default()) {
+        match RedbStore::open(Arc::new(disk.clone()), StoreOptions::default()) {
             Err(StoreError::Foreign { .. } | StoreError::Corrupted { .. }) => refused += 1,
             Err(other) => panic!("{at}: {other}"),
             // Nothing was written yet: this is a new store.
@@ -269,7 +269,7 @@ fn a_callback_that_panics_cancels_the_backup_with_an_event() {
 fn a_copy_of_a_store_that_was_opened_again_meanwhile_is_given_up() {
     let disk = SimDisk::new();
     drop(stored(&disk));
-    let store = Store::open(Arc::new(disk), StoreOptions::default()).unwrap();
+    let store = RedbStore::open(Arc::new(disk), StoreOptions::default()).unwrap();
     let mut steps = 0;
     let given_up = store.backup(Arc::new(SimDisk::new()), &mut |_| {
         steps += 1;
@@ -291,6 +291,6 @@ fn a_copy_goes_to_an_empty_place_only() {
     there.close();
     let refused = store.backup(Arc::new(taken.clone()), &mut |_| GO);
     assert!(matches!(refused, Err(BackupFailure::NotEmpty(_))), "{refused:?}");
-    let there = Store::open(Arc::new(taken), StoreOptions::default()).unwrap();
+    let there = RedbStore::open(Arc::new(taken), StoreOptions::default()).unwrap();
     assert_eq!(there.head().commit_seq, before.commit_seq);
 }

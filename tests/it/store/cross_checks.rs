@@ -9,7 +9,7 @@ use crate::support::store_plant::{
     CHORES, CONSUMED, DEBITS, FOLLOWED, HANDLES, LEDGER, NAMES, READY, RECEIPTS, ReadableTable, SUSPECTS, TILES, plant,
 };
 use parking_lot::Mutex;
-use pouw::internal::store::Store;
+use pouw::internal::store::{RedbStore, Store as _};
 use pouw::protocol::MicroJoules;
 use pouw::{Event, StoreOptions, Strategy, SubmitError, TreeError};
 use redb::WriteTransaction;
@@ -35,7 +35,7 @@ fn edited(house: &mut House, change: impl FnOnce(&WriteTransaction)) -> Arc<Mute
 fn strikes(house: &House, number: u64) -> u64 {
     let client = house.engine.client_digest(&names(apart(number)).0);
     house.engine.close();
-    let store = Store::open_read_only(house.storage(), StoreOptions::new()).unwrap();
+    let store = RedbStore::open_read_only(house.storage(), StoreOptions::new()).unwrap();
     store.client(client).unwrap().strikes
 }
 

@@ -13,7 +13,7 @@ use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::store::rows::{
     ClaimRow, GroupRow, LedgerRow, ProvenanceRow, QuorumRow, Submitter, VoteRow, seal, unseal,
 };
-use pouw::internal::store::{Command, Refuse, Store};
+use pouw::internal::store::{Command, RedbStore, Refuse, Store as _};
 use pouw::protocol::{ClientDigest, WorkId};
 use pouw::{Config, EntryKind, Issued, PouwEngine, StoreDirectory, StoreOptions, Strategy, SubmitError, TreeState};
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
@@ -108,7 +108,7 @@ pub fn fixture() -> &'static Files {
         // Client 9 is caught, and followed back along one of its two answers.
         let client = house.engine.client_digest(&names(apart(9)).0);
         house.engine.close();
-        let store = Store::open(Arc::new(StoreDirectory::new(house.store())), StoreOptions::default()).unwrap();
+        let store = RedbStore::open(Arc::new(StoreDirectory::new(house.store())), StoreOptions::default()).unwrap();
         let now_ms = store.head().clock_ms;
         let strike =
             Refuse { id: WorkId::from_bytes([9; 16]), expires_ms: now_ms, client, strike: true, at_ms: now_ms };

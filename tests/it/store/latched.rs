@@ -9,8 +9,8 @@ use crate::support::house::{House, clock, config, on_disk, open, parts};
 use crate::support::patience::{PATIENCE, until};
 use crate::support::store_plant::{CLIENTS, plant};
 use crate::support::work::{cut, issue, pattern, solve};
-use pouw::internal::store::Store;
 use pouw::internal::store::sim::SimDisk;
+use pouw::internal::store::{RedbStore, Store as _};
 use pouw::protocol::{DifficultyTier, MicroJoules};
 use pouw::{Answer, Event, EventSink, StoreError, StoreFile, StoreOptions};
 
@@ -132,7 +132,7 @@ fn a_store_that_latches_while_the_engine_closes_is_one_event() {
 
 #[test]
 fn a_latched_store_is_not_read_by_callers_that_must_not_wait_either() {
-    let store = Store::open(Arc::new(copy(&small_store())), StoreOptions::new()).unwrap();
+    let store = RedbStore::open(Arc::new(copy(&small_store())), StoreOptions::new()).unwrap();
     assert!(store.is_open() && store.try_read().unwrap().is_some());
     store.latch("a page is damaged".into());
     assert!(matches!(store.try_read(), Err(StoreError::Closed)));

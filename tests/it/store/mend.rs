@@ -8,8 +8,8 @@ use crate::support::store_plant::{
     BLOCKS, CHORES, Files, HASHES, LEDGER, META, NAMES, SOURCES, TILES, TREES, copied, expect, plant,
 };
 use crate::support::work::{cut, pattern, work, work_off};
-use pouw::internal::store::Store;
 use pouw::internal::store::rows::{Head, SourceRow, seal, unseal};
+use pouw::internal::store::{RedbStore, Store as _};
 use pouw::protocol::DifficultyTier::{High, Low};
 use pouw::protocol::MicroJoules;
 use pouw::{MendReport, PouwEngine, StoreDirectory, StoreOptions};
@@ -206,7 +206,7 @@ fn many_trees_without_a_row_are_noted_with_few_commits() {
             hashes.insert((tree, 0), &[7; 128][..]).unwrap();
         }
     });
-    let store = Store::open(Arc::new(StoreDirectory::new(dir.path())), StoreOptions::new()).unwrap();
+    let store = RedbStore::open(Arc::new(StoreDirectory::new(dir.path())), StoreOptions::new()).unwrap();
     assert_eq!(store.read().unwrap().ownerless(0, 1_000).unwrap().len(), 600);
     assert_eq!(store.read().unwrap().named(&[0, 1, 2, 3]).unwrap().into_iter().collect::<Vec<_>>(), [0, 1, 3]);
     store.close();

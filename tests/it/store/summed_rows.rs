@@ -12,7 +12,7 @@ use crate::support::store_plant::{
 };
 use pouw::PouwEngine;
 use pouw::internal::store::rows::{LedgerRow, LengthRow, StandingRow};
-use pouw::internal::store::{Command, OlderRow, RowCursor, RowFinding, Store, StoreError};
+use pouw::internal::store::{Command, OlderRow, RedbStore, RowCursor, RowFinding, Store as _, StoreError};
 use pouw::protocol::ClientDigest;
 use pouw::{Config, StoreDirectory, StoreOptions};
 use redb::{Key, TableDefinition, Value, WriteTransaction};
@@ -92,12 +92,12 @@ fn stores() -> [Files; 2] {
     stores
 }
 
-fn seen(dir: &Path) -> Result<Store, StoreError> {
-    Store::open_read_only(Arc::new(StoreDirectory::new(dir)), StoreOptions::new())
+fn seen(dir: &Path) -> Result<RedbStore, StoreError> {
+    RedbStore::open_read_only(Arc::new(StoreDirectory::new(dir)), StoreOptions::new())
 }
 
 /// All rows, `bytes` at a time.
-fn walked(store: &Store, bytes: u64) -> (u64, Vec<RowFinding>, Vec<OlderRow>) {
+fn walked(store: &RedbStore, bytes: u64) -> (u64, Vec<RowFinding>, Vec<OlderRow>) {
     let (mut rows, mut found, mut older) = (0, Vec::new(), Vec::new());
     let mut next = Some(RowCursor::default());
     while let Some(from) = next {
@@ -286,7 +286,7 @@ fn a_store_without_checksums_opens_is_clean_and_gets_them() {
         let report = PouwEngine::check_store(dir.path(), &mut |_| {}).unwrap();
         assert!(report.is_clean(), "{:?}", report.findings);
         let rows = rows_with_bytes(dir.path());
-        let store = Store::open(Arc::new(StoreDirectory::new(dir.path())), StoreOptions::new()).unwrap();
+        let store = RedbStore::open(Arc::new(StoreDirectory::new(dir.path())), StoreOptions::new()).unwrap();
         let (_, found, older) = walked(&store, 3_000);
         let labels = usize::from(older.len() > rows);
         assert_eq!((found, older.len()), (Vec::new(), rows + labels), "the account may be one");

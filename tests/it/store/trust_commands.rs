@@ -4,8 +4,8 @@ use crate::support::clients::wrong;
 use crate::support::house::House;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::store::{
-    Amend, Audited, Command, NO_ENTRY, Outcome, Referee, Refuse, Refused, Ruling, Settle, SettleKind, Store, Upgrade,
-    VOTED, Vote,
+    Amend, Audited, Command, NO_ENTRY, Outcome, RedbStore, Referee, Refuse, Refused, Ruling, Settle, SettleKind,
+    Store as _, Upgrade, VOTED, Vote,
 };
 use pouw::merkle::{AlignedRange, Shape};
 use pouw::protocol::{ClientDigest, TreeHandle, WorkId};
@@ -22,7 +22,7 @@ fn digest(client: u8) -> ClientDigest {
 /// A store with one tree, of 16-byte blocks, and commands about it.
 struct Bench {
     house: House,
-    store: Store,
+    store: RedbStore,
     shape: Shape,
     handle: TreeHandle,
     leaves: Vec<Checksum>,
@@ -36,7 +36,7 @@ impl Bench {
         let data: Vec<Vec<u8>> = (0..leaves).map(|number| number.to_le_bytes().repeat(2)).collect();
         house.ingest(strategy, "t", &data);
         house.engine.close();
-        let store = Store::open(house.storage(), StoreOptions::default()).unwrap();
+        let store = RedbStore::open(house.storage(), StoreOptions::default()).unwrap();
         let handle = store.read().unwrap().tree(0).unwrap().unwrap().handle;
         let leaves = data.iter().map(|block| sha3_512(block)).collect();
         let (shape, now_ms) = (Shape::new(data.len() as u64).unwrap(), store.head().clock_ms);

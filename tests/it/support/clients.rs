@@ -8,7 +8,7 @@ use std::time::Duration;
 use pouw::hash::{Checksum, sha3_512};
 use pouw::internal::engine::for_gate;
 use pouw::internal::engine::testing::{Mistake, SplitMix64};
-use pouw::internal::store::Store;
+use pouw::internal::store::{RedbStore, Store as _};
 use pouw::merkle::{fold, root};
 use pouw::protocol::{DifficultyTier, WorkResult};
 use pouw::{
@@ -58,7 +58,7 @@ impl House {
     pub fn strikes(&mut self, who: u64) -> u64 {
         let client = self.engine.client_digest(&names(who).0);
         self.engine.close();
-        let store = Store::open(self.storage(), StoreOptions::default()).unwrap();
+        let store = RedbStore::open(self.storage(), StoreOptions::default()).unwrap();
         let strikes = store.client(client).unwrap().strikes;
         store.close();
         self.checked();

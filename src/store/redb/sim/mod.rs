@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::storage::{StorageBackend, StorageProvider, StoreFile};
+use crate::store::storage::{StorageBackend, StorageProvider, StoreFile};
 use medium::{Change, SimFile, Trace};
 
 pub use medium::{Loss, Recording};

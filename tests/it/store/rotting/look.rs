@@ -6,7 +6,7 @@ use super::base::{CLIENTS, Tree};
 use super::scene::Scene;
 use crate::support::clients::names;
 use pouw::hash::Checksum;
-use pouw::internal::store::Store;
+use pouw::internal::store::{RedbStore, Store as _};
 use pouw::merkle::{LeafIndex, Shape};
 use pouw::protocol::WorkId;
 use pouw::{ExportPolicy, LedgerEntry, Receipt, StoreOptions};
@@ -125,7 +125,7 @@ impl Look for Scene {
     fn at_rest(&mut self) {
         self.step("reads of the closed store");
         let clients = CLIENTS.map(|who| self.engine.client_digest(&names(who).0));
-        let opened = Store::open(std::sync::Arc::new(self.disk.clone()), StoreOptions::default());
+        let opened = RedbStore::open(std::sync::Arc::new(self.disk.clone()), StoreOptions::default());
         let Some(store) = self.take(opened) else { return };
         for (client, who) in clients.into_iter().zip(CLIENTS) {
             let row = store.client(client);

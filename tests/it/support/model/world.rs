@@ -7,8 +7,8 @@ use std::time::Duration;
 use pouw::hash::sha3_512;
 use pouw::internal::engine::for_gate;
 use pouw::internal::engine::testing::Mistake;
-use pouw::internal::store::check;
 use pouw::internal::store::sim::SimDisk;
+use pouw::internal::store::{MemoryDatabase, check};
 use pouw::protocol::{
     ChallengeToken, DifficultyTier, Keyring, MicroJoules, UnixMillis, WorkResult, WorkUnit, data_digest,
 };
@@ -34,11 +34,11 @@ pub struct World {
     pub engine: PouwEngine,
     pub tally: Tally,
     pub(super) clock: Arc<FakeClock>,
-    disk: SimDisk,
+    base: Base,
     keyring: Keyring,
     mistake: Option<Mistake>,
     /// Engine time at the last open, and the monotonic reading then.
-    base: (u64, u64),
+    opened: (u64, u64),
     /// Engine time of the last commit that is known.
     committed_ms: u64,
 }
@@ -53,9 +53,54 @@ const NAMES: u8 = 6;
 /// Seconds of an hour.
 const HOUR: u64 = 3_600;
 
+/// What the store is on.
+pub enum Base {
+    /// The two files, on a disk in memory.
+    Disk(SimDisk),
+    /// Maps, without files.
+    Memory(MemoryDatabase),
+}
+
+impl Base {
+    pub fn disk() -> Self {
+        Self::Disk(SimDisk::new())
+    }
+
+    pub fn memory() -> Self {
+        Self::Memory(MemoryDatabase::new())
+    }
+
+    /// What is there after the power was cut now.
+    fn after_power_cut(&self) -> Self {
+        match self {
+            Self::Disk(disk) => Self::Disk(after_power_cut(disk)),
+            Self::Memory(database) => Self::Memory(database.copy()),
+        }
+    }
+
+    fn runtime(&self) -> Runtime {
+        match self {
+            Self::Disk(disk) => Runtime::on(Arc::new(disk.clone())),
+            Self::Memory(database) => Runtime::in_memory(database),
+        }
+    }
+
+    /// The closed store, held against itself row by row. Looking at it may not change what comes
+    /// next.
+    fn check(&self) -> Step {
+        let report = match self {
+            Self::Disk(disk) => check(Arc::new(copy(disk)), &mut |_| {}),
+            Self::Memory(database) => database.check(),
+        };
+        let report = report.map_err(|e| e.to_string())?;
+        ensure!(report.is_clean(), "the offline check found {:?}", report.findings);
+        Ok(())
+    }
+}
+
 /// Takes all steps, then drains what is left; fails at the first contradiction.
-pub fn run(setup: Setup, ops: &[Op], mistake: Option<Mistake>) -> Step<Tally> {
-    let mut world = World::new(setup, mistake)?;
+pub fn run(base: Base, setup: Setup, ops: &[Op], mistake: Option<Mistake>) -> Step<Tally> {
+    let mut world = World::new(base, setup, mistake)?;
     for (at, op) in ops.iter().enumerate() {
         world.step(*op).map_err(|what| format!("step {at}, {op:?}: {what}"))?;
     }
@@ -68,19 +113,18 @@ pub fn client_key(client: u8) -> [u8; 2] {
 }
 
 impl World {
-    pub fn new(setup: Setup, mistake: Option<Mistake>) -> Step<Self> {
+    pub fn new(base: Base, setup: Setup, mistake: Option<Mistake>) -> Step<Self> {
         let clock = Arc::new(FakeClock::at(UnixMillis(START_MS)));
-        let disk = SimDisk::new();
         let keyring = Keyring::new(&SECRET).map_err(|e| e.to_string())?;
         let oracle = Oracle::new(setup);
-        let engine = open(&disk, &clock, setup, mistake, false).map_err(|e| e.to_string())?;
+        let engine = open(&base, &clock, setup, mistake, false).map_err(|e| e.to_string())?;
         let tally = Tally::new();
-        Ok(Self { oracle, engine, tally, clock, disk, keyring, mistake, base: (START_MS, 0), committed_ms: 0 })
+        Ok(Self { oracle, engine, tally, clock, base, keyring, mistake, opened: (START_MS, 0), committed_ms: 0 })
     }
 
     /// Engine time.
     pub fn now(&self) -> u64 {
-        self.base.0 + monotonic_ms(&self.clock) - self.base.1
+        self.opened.0 + monotonic_ms(&self.clock) - self.opened.1
     }
 
     /// Takes one step in the engine and in the oracle and compares.
@@ -166,14 +210,7 @@ impl World {
         self.check_all()?;
         self.check_counters()?;
         self.engine.close();
-        self.check_files()
-    }
-
-    /// The closed files, held against each other row by row. Looking at them may not change what comes next.
-    fn check_files(&self) -> Step {
-        let report = check(Arc::new(copy(&self.disk)), &mut |_| {}).map_err(|e| e.to_string())?;
-        ensure!(report.is_clean(), "the offline check found {:?}", report.findings);
-        Ok(())
+        self.base.check()
     }
 
     fn ingest(&mut self, name: u8, content: Content) -> Step<&'static str> {
@@ -540,18 +577,18 @@ impl World {
 
     /// Closes, or cuts the power, and opens again, perhaps with interior units switched.
     fn reopen(&mut self, power_cut: bool, switch_interior: bool) -> Step<&'static str> {
-        let image = power_cut.then(|| after_power_cut(&self.disk));
+        let image = power_cut.then(|| self.base.after_power_cut());
         let newest = self.now();
         self.engine.close();
         match image {
-            Some(image) => self.disk = image,
+            Some(image) => self.base = image,
             None => self.committed(),
         }
-        self.check_files()?;
+        self.base.check()?;
         self.oracle.restart(power_cut);
         self.oracle.setup.interior ^= switch_interior;
         let wall = self.clock.wall().0;
-        let again = |accept| open(&self.disk, &self.clock, self.oracle.setup, self.mistake, accept);
+        let again = |accept| open(&self.base, &self.clock, self.oracle.setup, self.mistake, accept);
         let (engine, ended) = match again(false) {
             Ok(engine) => {
                 let sure = self.committed_ms > 0 && wall > newest + AHEAD_MS;
@@ -580,7 +617,7 @@ impl World {
         let now = issued.unit.created_at.0;
         let range = wall.max(self.committed_ms)..=wall.max(newest);
         ensure!(range.contains(&now), "engine time is {now} after a restart, not in {range:?}");
-        self.base = (now, monotonic_ms(&self.clock));
+        self.opened = (now, monotonic_ms(&self.clock));
         ensure!(issued.unit.synthetic, "a unit was ready before the first refill");
         self.learn(issued, 0, DifficultyTier::Low, 0, 0).map(|_| ())
     }
@@ -658,7 +695,7 @@ impl World {
 }
 
 fn open(
-    disk: &SimDisk,
+    base: &Base,
     clock: &Arc<FakeClock>,
     setup: Setup,
     mistake: Option<Mistake>,
@@ -668,7 +705,8 @@ fn open(
     if let Some(mistake) = mistake {
         config = config.mistake(mistake);
     }
-    let parts = Runtime::on(Arc::new(disk.clone()))
+    let parts = base
+        .runtime()
         .clock(clock.clone())
         .events(EventSink::default())
         .options(StoreOptions::new().state_cache_bytes(4 << 20).blocks_cache_bytes(4 << 20));

@@ -1,0 +1,115 @@
+//! Names, handles, queue and chores against the trees they point to.
+
+use std::ops::ControlFlow;
+
+use super::checker::{Checker, hex, provenance, tree_row};
+use super::report::CheckPhase;
+use crate::store::error::StoreError;
+use crate::store::port::View;
+use crate::store::rows::{DataPlace, TreeRow, TreeState};
+use crate::store::schema::{
+    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, Chores, Handles, Names, PRIORITY_FRESH, PRIORITY_PARTIAL,
+    Ready,
+};
+
+impl Checker<'_> {
+    /// Every pointer to a tree points to one that points back.
+    pub(super) fn queue(&mut self, state: &impl View) -> Result<(), StoreError> {
+        self.begin();
+        let of = state.len(Names)? + state.len(Handles)? + state.len(Ready)?;
+        state.each(Names, .., |name, tree| {
+            let tree = tree?;
+            if !tree_row(state, tree)?.is_some_and(|row| row.is_ok_and(|row| row.name == name)) {
+                self.find(format!("names-0 row {name:?}: tree {tree} has another name, or is not there"));
+            }
+            self.step(CheckPhase::Queue, of);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        state.each(Handles, .., |handle, tree| {
+            let tree = tree?;
+            if !tree_row(state, tree)?.is_some_and(|row| row.is_ok_and(|row| row.handle == handle)) {
+                let handle = hex(handle.as_bytes());
+                self.find(format!("handles-0 row {handle}: tree {tree} has another handle, or is not there"));
+            }
+            self.step(CheckPhase::Queue, of);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        state.each(Ready, .., |(priority, order), tree| {
+            let tree = tree?;
+            self.report.queue_rows += 1;
+            let fits = tree_row(state, tree)?.is_some_and(|row| {
+                row.is_ok_and(|row| {
+                    row.state == TreeState::Active && row.order == order && priority == priority_of(&row)
+                })
+            });
+            if !fits {
+                self.find(format!("ready-0 row {:?}: tree {tree} does not belong there", (priority, order)));
+            }
+            self.step(CheckPhase::Queue, of);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        self.chores(state)
+    }
+
+    fn chores(&mut self, state: &impl View) -> Result<(), StoreError> {
+        state.each_stored(Chores, .., |(kind, tree), _| {
+            self.report.chores += 1;
+            let of_tree = tree_row(state, tree)?.map(|row| row.map(|row| row.state));
+            let fits = match (kind, of_tree) {
+                (CHORE_PURGE, None) => tree < self.head.next_tree,
+                (CHORE_ASSEMBLE, Some(Ok(state))) => state == TreeState::Assembling,
+                (CHORE_DROP, Some(Ok(state))) => state == TreeState::Complete,
+                (CHORE_FOLD, Some(Ok(state))) => state == TreeState::Folding,
+                // The tree's own finding says why.
+                (CHORE_ASSEMBLE | CHORE_DROP | CHORE_FOLD, Some(Err(_))) => true,
+                _ => false,
+            };
+            if !fits {
+                self.find(format!("chores-0 row {:?}: the tree needs no such chore", (kind, tree)));
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    /// The row of a tree that points to it: a name, a handle, a place in the queue, a chore.
+    pub(super) fn pointers(&mut self, state: &impl View, tree: u64, row: &TreeRow) -> Result<(), StoreError> {
+        if state.get(Names, row.name.as_str())? != Some(tree) {
+            self.find(format!("trees-0 row {tree}: names-0 row {:?} does not lead to it", row.name));
+        }
+        if state.get(Handles, &row.handle)? != Some(tree) {
+            self.find(format!("trees-0 row {tree}: handles-0 row {} does not lead to it", hex(row.handle.as_bytes())));
+        }
+        if tree >= self.head.next_tree {
+            self.find(format!("trees-0 row {tree}: the next number is {}", self.head.next_tree));
+        }
+        if row.order >= self.head.next_order {
+            self.find(format!("trees-0 row {tree}: order {} but the next is {}", row.order, self.head.next_order));
+        }
+        let queued = state.get(Ready, &(priority_of(row), row.order))? == Some(tree);
+        if row.state == TreeState::Active && !queued {
+            let key = (priority_of(row), row.order);
+            self.find(format!("trees-0 row {tree}: it is active, but ready-0 row {key:?} does not lead to it"));
+        }
+        let chore = match row.state {
+            TreeState::Assembling => Some(CHORE_ASSEMBLE),
+            TreeState::Folding => Some(CHORE_FOLD),
+            TreeState::Complete if row.data != DataPlace::Dropped && !is_weak(state, tree) => Some(CHORE_DROP),
+            _ => None,
+        };
+        if let Some(kind) = chore
+            && !state.has(Chores, &(kind, tree))?
+        {
+            self.find(format!("trees-0 row {tree}: it is {:?}, but chores-0 lacks {:?}", row.state, (kind, tree)));
+        }
+        Ok(())
+    }
+}
+
+/// Whether some leaves of a tree are known from clients only, so that its data is kept.
+fn is_weak(state: &impl View, tree: u64) -> bool {
+    provenance(state, tree).is_some_and(|row| row.weak() > 0)
+}
+
+fn priority_of(row: &TreeRow) -> u8 {
+    if row.done > 0 { PRIORITY_PARTIAL } else { PRIORITY_FRESH }
+}
