@@ -68,7 +68,7 @@ pub mod block_store {}
 #[doc = guides!()]
 #[doc = include_str!("deployment.md")]
 ///
-/// In the reference: [`GateConfig`](crate::GateConfig), [`Window`](crate::Window),
+/// In the reference: [`GateConfig`](crate::GateConfig), [`SharedWindow`](crate::SharedWindow),
 /// [`protocol::header::EXPOSED`](crate::protocol::header::EXPOSED).
 pub mod deployment {}
 

@@ -55,7 +55,7 @@ pub use decide::step::Step;
 pub use error::GateError;
 pub use event::{GateEvent, GateEventSink};
 pub use memory::flight::Flight;
-pub use memory::shared_window::{Admission, Window, WindowError};
+pub use memory::shared_window::{Admission, SharedWindow, WindowError};
 pub use reply::decision::{AcceptedWork, Decision, Pass, Refusal};
 pub use reply::rate_headers::Headers;
 pub use report::health::{Health, HealthCondition, PartHealth};
@@ -79,7 +79,7 @@ use memory::flight::Runway;
 use memory::jobs::Jobs;
 use memory::limit::Limits;
 use memory::replaced::Replaced;
-use memory::shared_window::SharedWindow;
+use memory::shared_window::HostWindow;
 use request::head::is_preflight;
 use request::navigation::navigation;
 use request::presented::presented;
@@ -140,7 +140,7 @@ impl Gate {
             buffers: Buffers::new(settings.buffered_bytes_max as u64),
             breaker: Watch::new(settings.circuit_breaker_threshold, probe_interval_ms),
             replaced: Replaced::default(),
-            window: SharedWindow::new(runtime.window),
+            window: HostWindow::new(runtime.window),
             reputation: runtime.reputation,
             tallies: Tallies::default(),
             events: runtime.events,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::event::GateEventSink;
-use super::memory::shared_window::Window;
+use super::memory::shared_window::SharedWindow;
 use super::request::client::ClientKey;
 
 /// Returns the host's reputation of a client, 0 to 1.
@@ -35,7 +35,7 @@ pub(super) type ReputationProvider = Arc<dyn Fn(&ClientKey) -> Option<f64> + Sen
 pub struct GateRuntime {
     pub(super) events: GateEventSink,
     pub(super) reputation: Option<ReputationProvider>,
-    pub(super) window: Option<Arc<dyn Window>>,
+    pub(super) window: Option<Arc<dyn SharedWindow>>,
     pub(super) ticked_by_host: bool,
 }
 
@@ -54,7 +54,7 @@ impl GateRuntime {
     }
 
     /// Uses windows outside the process. If they cannot be reached, `fallback_behavior` applies.
-    pub fn window(mut self, window: Arc<dyn Window>) -> Self {
+    pub fn window(mut self, window: Arc<dyn SharedWindow>) -> Self {
         self.window = Some(window);
         self
     }

@@ -15,7 +15,7 @@ use super::memory::flight::Runway;
 use super::memory::jobs::Jobs;
 use super::memory::limit::Limits;
 use super::memory::replaced::Replaced;
-use super::memory::shared_window::SharedWindow;
+use super::memory::shared_window::HostWindow;
 use super::runtime::ReputationProvider;
 use super::tallies::Tallies;
 
@@ -53,7 +53,7 @@ pub(super) struct Inner {
     pub(super) buffers: Arc<Buffers>,
     pub(super) breaker: Watch,
     pub(super) replaced: Replaced,
-    pub(super) window: SharedWindow,
+    pub(super) window: HostWindow,
     pub(super) reputation: Option<ReputationProvider>,
     pub(super) tallies: Tallies,
     pub(super) events: GateEventSink,

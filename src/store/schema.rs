@@ -126,6 +126,12 @@ macro_rules! each_table {
 }
 pub(super) use {each_state_table, each_table};
 
+macro_rules! names_of_tables {
+    ($($table:ident $name:ident),+) => { [Meta::NAME, $($table::NAME),+] };
+}
+/// Tables of the state file, with `meta-0`.
+pub(super) const STATE_TABLES: u8 = each_state_table!(names_of_tables).len() as u8;
+
 /// Version of the layout above, kept under `format` in both files.
 pub const FORMAT_VERSION: u32 = 0;
 

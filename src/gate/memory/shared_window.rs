@@ -51,7 +51,7 @@ impl WindowError {
 /// use std::time::Duration;
 ///
 /// use pouw::{Admission, ClientKey, GateRuntime, NetworkPrefix, Policy, Quota};
-/// use pouw::{Window, WindowError};
+/// use pouw::{SharedWindow, WindowError};
 ///
 /// #[derive(Debug, Default)]
 /// struct Shared(Mutex<HashMap<(String, ClientKey, u128), u32>>);
@@ -76,7 +76,7 @@ impl WindowError {
 ///     }
 /// }
 ///
-/// impl Window for Shared {
+/// impl SharedWindow for Shared {
 ///     fn check(
 ///         &self,
 ///         policy: &Policy,
@@ -112,7 +112,7 @@ impl WindowError {
 /// # let _ = runtime;
 /// # Ok::<(), WindowError>(())
 /// ```
-pub trait Window: Debug + Send + Sync {
+pub trait SharedWindow: Debug + Send + Sync {
     /// Checks one request against the limit and, if it is admitted, logs it.
     ///
     /// # Errors
@@ -140,13 +140,13 @@ pub trait Window: Debug + Send + Sync {
 
 /// The host's window, if there is one, and whether it could be reached the last time.
 #[derive(Debug)]
-pub(in crate::gate) struct SharedWindow {
-    window: Option<Arc<dyn Window>>,
+pub(in crate::gate) struct HostWindow {
+    window: Option<Arc<dyn SharedWindow>>,
     failing: AtomicBool,
 }
 
-impl SharedWindow {
-    pub(in crate::gate) fn new(window: Option<Arc<dyn Window>>) -> Self {
+impl HostWindow {
+    pub(in crate::gate) fn new(window: Option<Arc<dyn SharedWindow>>) -> Self {
         Self { window, failing: AtomicBool::new(false) }
     }
 

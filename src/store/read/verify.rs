@@ -4,14 +4,15 @@
 use std::borrow::Borrow;
 use std::ops::{Bound, ControlFlow};
 
-use crate::store::command::older::{OlderRow, place};
+use crate::store::command::older::OlderRow;
 use crate::store::error::StoreError;
 use crate::store::key::TableKey;
 use crate::store::port::{BlockView, Rows, Snapshot, View};
 use crate::store::rows::Head;
 use crate::store::schema::{
     Chores, Claims, Clients, Consumed, Damaged, Debits, Doubted, Followed, Handles, Hashes, Interior, Ledger, Lengths,
-    Meta, Names, Provenance, Quorums, Ready, Receipts, Sources, Standings, Sums, Suspects, Tiles, TreeNumber, Trees,
+    Meta, Names, Provenance, Quorums, Ready, Receipts, STATE_TABLES, Sources, Standings, Sums, Suspects, Tiles,
+    TreeNumber, Trees,
 };
 use crate::store::table::{Owned, Table};
 
@@ -22,7 +23,7 @@ use super::seek::first_readable;
 /// beginning.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RowCursor {
-    /// Place of the table in the order of the walk.
+    /// Place of the table in the order of the walk, which is that of the schema.
     pub table: u8,
     /// Bytes of the last key looked at; empty before the first.
     pub key: Vec<u8>,
@@ -61,6 +62,11 @@ pub struct RowFinding {
     pub what: String,
 }
 
+/// The place in the walk of the first table of the block file: behind those of the state file.
+const OF_BLOCKS: u8 = STATE_TABLES;
+/// The place of the last table. `blocks-0` is not walked through: scrubbing compares its bytes.
+const LAST: u8 = OF_BLOCKS + 1;
+
 /// What a row costs at least, bytes.
 pub const ROW_COST: u64 = 256;
 /// What it costs to look at a row at a random place of another table, bytes: a page.
@@ -84,19 +90,19 @@ pub(in crate::store) fn rows<S: Snapshot<View: View>, B: Snapshot<View: BlockVie
 ) -> Result<RowsVerified, StoreError> {
     let out = RowsVerified { next: Some(from.clone()), ..RowsVerified::default() };
     let mut walk = Walk { out, max_cost, at: 0 };
-    if from.table < place::SOURCES {
+    if from.table < OF_BLOCKS {
         let reader = state()?;
         match reader.head() {
             Ok(head) => walk.state(&reader, &Looks { reader: &reader, head })?,
             // Nothing can be compared without it.
             Err(error) => {
                 walk.finding(Meta::NAME, Row::default(), error)?;
-                walk.out.next = Some(RowCursor { table: place::SOURCES, key: Vec::new() });
+                walk.out.next = Some(RowCursor { table: OF_BLOCKS, key: Vec::new() });
             }
         }
     }
     if !walk.is_full() {
-        walk.at = place::SOURCES;
+        walk.at = OF_BLOCKS;
         used(match blocks() {
             Ok(rows) => walk.blocks(&rows),
             Err(error) => {
@@ -194,7 +200,7 @@ impl Walk {
             Err(error) if error.is_of_the_place() => return Ok(()),
             Err(error) => return Err(error),
         }
-        self.out.next = (at < place::LAST).then(|| RowCursor { table: at + 1, key: Vec::new() });
+        self.out.next = (at < LAST).then(|| RowCursor { table: at + 1, key: Vec::new() });
         Ok(())
     }
 
@@ -225,7 +231,7 @@ impl Walk {
             }
             match checked {
                 Ok(false) => {}
-                Ok(true) => self.out.older.push(OlderRow { table: self.at - 1, key: bytes }),
+                Ok(true) => self.out.older.push(OlderRow { table: T::NAME, key: bytes }),
                 Err(error) if error.is_one_row() => {
                     let number = tree_at.and_then(|at| bytes.get(at..)).and_then(|rest| rest.first_chunk::<8>());
                     let tree = number.map(|number| u64::from_le_bytes(*number));

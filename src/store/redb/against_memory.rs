@@ -11,7 +11,7 @@ use crate::merkle::{AlignedRange, GROUP_LEAVES, Shape, TILE_LEAVES};
 use crate::protocol::{ClientDigest, TreeHandle, WorkId};
 use crate::store::command::claims::{Amend, Audited, Damage, Referee, Repair, Ruling, Upgrade, Vote};
 use crate::store::command::mend::{Derived, Mend, Regroup};
-use crate::store::command::older::{OlderRow, place};
+use crate::store::command::older::OlderRow;
 use crate::store::command::standings::PutStandings;
 use crate::store::command::{AddGroups, BeginTree, Command, Debit, FinishTree, Refuse, Settle, SettleKind};
 use crate::store::memory::{InMemory, Tables};
@@ -25,6 +25,7 @@ use crate::store::rules::state::{Effects, WriterState};
 use crate::store::schema::{
     self, Claims, Clients, Hashes, Ledger, Lengths, Meta, Provenance, Quorums, Tiles, Trees, each_state_table,
 };
+use crate::store::table::Table as _;
 
 use super::tables::{InRedb, RedbKey};
 use super::transaction::{Changing, NotWritten};
@@ -465,20 +466,20 @@ impl Commands<'_> {
                 let pair = [tree.to_le_bytes(), 0_u64.to_le_bytes()].concat();
                 let row = |table, key: &[u8]| OlderRow { table, key: key.to_vec() };
                 Command::SumRows(vec![
-                    row(place::META, b"account"),
-                    row(place::META, b"copy-of"),
-                    row(place::TREES, &tree.to_le_bytes()),
-                    row(place::TILES, &pair),
-                    row(place::HASHES, &pair),
-                    row(place::LENGTHS, &pair),
-                    row(place::CLAIMS, &pair),
-                    row(place::QUORUMS, &pair),
-                    row(place::PROVENANCE, &tree.to_le_bytes()),
-                    row(place::CLIENTS, client.as_bytes()),
-                    row(place::STANDINGS, client.as_bytes()),
-                    row(place::LEDGER, &self.draw.below(40).to_le_bytes()),
-                    row(place::INTERIOR, &[&tree.to_le_bytes()[..], &[0], &[0; 8]].concat()),
-                    row(place::TILES, b"no key"),
+                    row(schema::Meta::NAME, b"account"),
+                    row(schema::Meta::NAME, b"copy-of"),
+                    row(schema::Trees::NAME, &tree.to_le_bytes()),
+                    row(schema::Tiles::NAME, &pair),
+                    row(schema::Hashes::NAME, &pair),
+                    row(schema::Lengths::NAME, &pair),
+                    row(schema::Claims::NAME, &pair),
+                    row(schema::Quorums::NAME, &pair),
+                    row(schema::Provenance::NAME, &tree.to_le_bytes()),
+                    row(schema::Clients::NAME, client.as_bytes()),
+                    row(schema::Standings::NAME, client.as_bytes()),
+                    row(schema::Ledger::NAME, &self.draw.below(40).to_le_bytes()),
+                    row(schema::Interior::NAME, &[&tree.to_le_bytes()[..], &[0], &[0; 8]].concat()),
+                    row(schema::Tiles::NAME, b"no key"),
                 ])
             }
             9 => Command::Refuse(Refuse {

@@ -2,13 +2,15 @@
 
 use std::borrow::Borrow;
 
-use crate::store::command::older::{OlderRow, place};
+use crate::store::command::older::OlderRow;
 use crate::store::command::outcome::Outcome;
 use crate::store::error::StoreError;
 use crate::store::key::TableKey;
 use crate::store::port::{RowsMut, Txn};
 use crate::store::rows::{AccountRow, CopyRow, MetaRow};
-use crate::store::schema::{Claims, Clients, Hashes, Interior, Ledger, Lengths, Provenance, Quorums, Standings, Tiles};
+use crate::store::schema::{
+    Claims, Clients, Hashes, Interior, Ledger, Lengths, Meta, Provenance, Quorums, Standings, Tiles, Trees,
+};
 use crate::store::table::Table;
 
 use super::batch::Batch;
@@ -22,19 +24,19 @@ impl<R: Txn> Batch<'_, R> {
         for OlderRow { table, key } in rows {
             done += u64::from(match *table {
                 // Everything else there is written by each opening or commit.
-                place::META if key == AccountRow::KEY.as_bytes() => self.sum_meta::<AccountRow>()?,
-                place::META if key == CopyRow::KEY.as_bytes() => self.sum_meta::<CopyRow>()?,
-                place::TREES => self.sum_tree(key)?,
-                place::HASHES => self.sum(Hashes, key)?,
-                place::LENGTHS => self.sum(Lengths, key)?,
-                place::TILES => self.sum(Tiles, key)?,
-                place::INTERIOR => self.sum(Interior, key)?,
-                place::CLIENTS => self.sum(Clients, key)?,
-                place::LEDGER => self.sum(Ledger, key)?,
-                place::STANDINGS => self.sum(Standings, key)?,
-                place::PROVENANCE => self.sum(Provenance, key)?,
-                place::CLAIMS => self.sum(Claims, key)?,
-                place::QUORUMS => self.sum(Quorums, key)?,
+                Meta::NAME if key == AccountRow::KEY.as_bytes() => self.sum_meta::<AccountRow>()?,
+                Meta::NAME if key == CopyRow::KEY.as_bytes() => self.sum_meta::<CopyRow>()?,
+                Trees::NAME => self.sum_tree(key)?,
+                Hashes::NAME => self.sum(Hashes, key)?,
+                Lengths::NAME => self.sum(Lengths, key)?,
+                Tiles::NAME => self.sum(Tiles, key)?,
+                Interior::NAME => self.sum(Interior, key)?,
+                Clients::NAME => self.sum(Clients, key)?,
+                Ledger::NAME => self.sum(Ledger, key)?,
+                Standings::NAME => self.sum(Standings, key)?,
+                Provenance::NAME => self.sum(Provenance, key)?,
+                Claims::NAME => self.sum(Claims, key)?,
+                Quorums::NAME => self.sum(Quorums, key)?,
                 _ => false,
             });
         }

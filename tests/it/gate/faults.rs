@@ -16,7 +16,7 @@ use pouw::protocol::DifficultyTier::{High, Low, Medium};
 use pouw::protocol::{Reason, header};
 use pouw::{
     Admission, ClientKey, Decision, FallbackBehavior, GateEvent, GateRuntime, HealthCondition, NetworkPrefix, Policy,
-    Quota, Verdict, Window, WindowError,
+    Quota, SharedWindow, Verdict, WindowError,
 };
 
 /// Asks as long as the breaker is open: one that is closed is told of a moment later.
@@ -245,7 +245,7 @@ impl Remote {
     }
 }
 
-impl Window for Remote {
+impl SharedWindow for Remote {
     fn check(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: Duration) -> Result<Admission, WindowError> {
         self.quota().map(Admission::Over)
     }
@@ -325,7 +325,7 @@ impl Broken {
     }
 }
 
-impl Window for Broken {
+impl SharedWindow for Broken {
     fn check(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: Duration) -> Result<Admission, WindowError> {
         self.called()
     }
@@ -402,7 +402,7 @@ struct Slow {
     wait: Mutex<Receiver<()>>,
 }
 
-impl Window for Slow {
+impl SharedWindow for Slow {
     fn check(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: Duration) -> Result<Admission, WindowError> {
         Ok(Admission::Over(Quota::new(1, 0, Duration::from_secs(1))))
     }

@@ -11,7 +11,8 @@ use pouw::internal::gate::{Facts, decide};
 use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{ByTier, WorkResult, header};
 use pouw::{
-    Admission, ClientKey, Config, FallbackBehavior, GateRuntime, NetworkPrefix, Policy, Quota, Window, WindowError,
+    Admission, ClientKey, Config, FallbackBehavior, GateRuntime, NetworkPrefix, Policy, Quota, SharedWindow,
+    WindowError,
 };
 
 fn everywhere(setup: &Setup, case: impl Fn(&Site)) {
@@ -358,7 +359,7 @@ fn a_body_over_the_buffer_limit_is_too_large_where_a_result_is_expected_in_it() 
 #[derive(Debug)]
 struct Unreachable;
 
-impl Window for Unreachable {
+impl SharedWindow for Unreachable {
     fn check(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: Duration) -> Result<Admission, WindowError> {
         Err(WindowError::new("unreachable"))
     }
