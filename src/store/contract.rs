@@ -10,11 +10,10 @@ use super::copy::{BackupFailure, Copied, OnBackup};
 use super::error::{CommitFailure, StoreError};
 #[cfg(feature = "testing")]
 use super::mistakes::StoreMistake;
-use super::read::{
-    ClientStretch, LeafSum, Leftovers, OldRows, Reader, RowCursor, RowsVerified, StandingsPage, StoredLeaves,
-};
+use super::read::{ClientStretch, LeafSum, Leftovers, Reader, RowCursor, RowsVerified, StandingsPage, StoredLeaves};
 use super::rows::{ClientRow, CopyRow, Head, SourceRow, StoreId, UsefulnessAccount};
-use super::schema::{TokenKey, TreeNumber};
+use super::rules::ledger::seal_bound;
+use super::schema::TreeNumber;
 use super::storage::StorageProvider;
 use crate::protocol::ClientDigest;
 
@@ -143,30 +142,11 @@ pub trait Store: Debug + Send + Sync {
         self.read()?.standings(after, limit)
     }
 
-    /// Looks at the rows behind `after` that `Command::PruneConsumed` with the same values would
-    /// remove.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the storage fails. A page of these rows that cannot be read is none.
-    fn old_tokens(&self, after: TokenKey, before_ms: u64, limit: usize) -> Result<OldRows, StoreError>;
-
-    /// The key behind which used tokens can be removed again, after a page behind `after` that
-    /// cannot be read; `None` if there is no such key yet among those that expired before
-    /// `before_ms`.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the storage fails.
-    fn tokens_behind(&self, after: TokenKey, before_ms: u64) -> Result<Option<TokenKey>, StoreError>;
-
     /// Whether `Command::SealLedger` with `keep` would remove a row. Reads memory only.
-    fn has_old_entries(&self, keep: u64) -> bool;
-
-    /// Looks at the ledger entries that `Command::SealLedger` with the same `limit` would remove.
-    /// Numbers without an entry count too.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the storage fails. A page of these rows that cannot be read is none.
-    fn old_entries(&self, limit: usize) -> Result<OldRows, StoreError>;
+    fn has_old_entries(&self, keep: u64) -> bool {
+        let head = self.head();
+        head.anchor < seal_bound(&head, keep)
+    }
 
     /// Looks at the rows that `Command::PruneClients` with the same values would look at. A row
     /// that changes meanwhile may be counted as either; the command decides.
@@ -174,13 +154,6 @@ pub trait Store: Debug + Send + Sync {
     /// # Errors
     /// [`StoreError`] if the storage fails. A page of these rows that cannot be read is none.
     fn idle_clients(&self, before_ms: u64, after: ClientDigest, limit: usize) -> Result<ClientStretch, StoreError>;
-
-    /// The key behind which client rows can be removed again, after a page behind `after` that
-    /// cannot be read; `None` if there is none.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the storage fails.
-    fn clients_behind(&self, after: ClientDigest) -> Result<Option<ClientDigest>, StoreError>;
 
     /// Looks at rows behind `from` until about `max_cost` is spent, or 256 KiB or 1 024 rows are
     /// read: each is decoded, its checksum compared, and what leads to other rows is compared with

@@ -77,15 +77,16 @@ fn look_for_tokens(core: &Core, now_ms: u64, before_ms: u64) -> Result<Option<(T
     if now_ms < search.tokens_ms {
         return Ok(None);
     }
-    let mut old = core.store.old_tokens(search.tokens_after, before_ms, ROWS_PER_SWEEP)?;
+    let mut old = core.store.read()?.old_tokens(search.tokens_after, before_ms, ROWS_PER_SWEEP)?;
     if let Some(error) = &old.cut {
         page_unread(core, "consumed-0", error);
     }
     if old.cut.is_some() && old.rows == 0 {
-        match core.store.tokens_behind(search.tokens_after, before_ms)? {
+        let behind = core.store.read()?.tokens_behind(search.tokens_after, before_ms)?;
+        match behind {
             Some(after) => {
                 search.tokens_after = after;
-                old = core.store.old_tokens(after, before_ms, ROWS_PER_SWEEP)?;
+                old = core.store.read()?.old_tokens(after, before_ms, ROWS_PER_SWEEP)?;
             }
             None => search.tokens_ms = now_ms.saturating_add(LOOK_EVERY_MS),
         }
@@ -103,7 +104,8 @@ fn seal_ledger(core: &Core, now_ms: u64, report: &mut SweepReport) -> Result<(),
     if !core.store.has_old_entries(keep) || now_ms < core.searches.old_search.lock().entries_ms {
         return Ok(());
     }
-    let old = core.store.old_entries(ROWS_PER_SWEEP).map_err(not_looked)?;
+    let anchor = core.store.head().anchor;
+    let old = core.store.read().and_then(|reader| reader.old_entries(anchor, ROWS_PER_SWEEP)).map_err(not_looked)?;
     if let Some(error) = &old.cut {
         page_unread(core, "ledger-0", error);
     }
@@ -158,7 +160,7 @@ fn search_clients(core: &Core, before_ms: u64) -> Result<Option<usize>, StoreErr
         if stretch.rows == 0 {
             stretch.next = match search.known() {
                 Some(next) => Some(next),
-                None => core.store.clients_behind(search.after)?,
+                None => core.store.read()?.clients_behind(search.after)?,
             };
             stretch.next.into_iter().for_each(|next| search.remember(next));
         }

@@ -18,14 +18,13 @@ use crate::store::error::{CommitFailure, StoreError};
 use crate::store::mistakes::StoreMistake;
 use crate::store::port::{Snapshot, Txn as _, View as _};
 use crate::store::read::{
-    ClientStretch, LeafSum, Leftovers, OldRows, Reader, RowCursor, RowsVerified, StoredLeaves, due, leftover, sums,
-    verify,
+    ClientStretch, LeafSum, Leftovers, Reader, RowCursor, RowsVerified, StoredLeaves, due, leftover, sums, verify,
 };
 use crate::store::rows::{AccountRow, ClientRow, Head, SourceRow, StoreId, UsefulnessAccount};
-use crate::store::rules::ledger::{replay, seal_bound};
+use crate::store::rules::ledger::replay;
 use crate::store::rules::state::WriterState;
 use crate::store::rules::{blocks, run};
-use crate::store::schema::{TokenKey, TreeNumber};
+use crate::store::schema::TreeNumber;
 use crate::store::storage::StorageProvider;
 
 use super::tables::Tables;
@@ -245,31 +244,9 @@ impl Store for MemoryStore {
         self.writer.read().round.as_ref().is_some_and(|round| !round.is_through()) || self.dirty_clients() > 0
     }
 
-    fn old_tokens(&self, after: TokenKey, before_ms: u64, limit: usize) -> Result<OldRows, StoreError> {
-        due::old_tokens(&self.state()?, after, before_ms, limit)
-    }
-
-    fn tokens_behind(&self, after: TokenKey, before_ms: u64) -> Result<Option<TokenKey>, StoreError> {
-        due::tokens_behind(&self.state()?, after, before_ms)
-    }
-
-    fn has_old_entries(&self, keep: u64) -> bool {
-        let head = self.head();
-        head.anchor < seal_bound(&head, keep)
-    }
-
-    fn old_entries(&self, limit: usize) -> Result<OldRows, StoreError> {
-        let anchor = self.head().anchor;
-        due::old_entries(&self.state()?, anchor, limit)
-    }
-
     fn idle_clients(&self, before_ms: u64, after: ClientDigest, limit: usize) -> Result<ClientStretch, StoreError> {
         let anchor = self.head().anchor;
         Ok(due::idle_clients(&self.state()?, anchor, after, limit)?.stretch(&self.writer.read(), before_ms))
-    }
-
-    fn clients_behind(&self, after: ClientDigest) -> Result<Option<ClientDigest>, StoreError> {
-        due::clients_behind(&self.state()?, after)
     }
 
     fn verify_rows(&self, from: &RowCursor, max_cost: u64) -> Result<RowsVerified, StoreError> {

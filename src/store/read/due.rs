@@ -56,8 +56,8 @@ struct Looked {
     spent_ms: Result<Option<u64>, RowError>,
 }
 
-/// See `Store::old_tokens`.
-pub(in crate::store) fn old_tokens(
+/// See `Reader::old_tokens`.
+pub(super) fn old_tokens(
     rows: &impl Snapshot<View: View>,
     after: TokenKey,
     before_ms: u64,
@@ -73,8 +73,8 @@ pub(in crate::store) fn old_tokens(
     Ok(OldRows { rows, cut })
 }
 
-/// See `Store::tokens_behind`.
-pub(in crate::store) fn tokens_behind(
+/// See `Reader::tokens_behind`.
+pub(super) fn tokens_behind(
     rows: &impl Snapshot<View: View>,
     after: TokenKey,
     before_ms: u64,
@@ -94,12 +94,8 @@ pub(in crate::store) fn tokens_behind(
     )
 }
 
-/// See `Store::old_entries`. `anchor` is the first entry that is kept.
-pub(in crate::store) fn old_entries(
-    rows: &impl Snapshot<View: View>,
-    anchor: u64,
-    limit: usize,
-) -> Result<OldRows, StoreError> {
+/// See `Reader::old_entries`.
+pub(super) fn old_entries(rows: &impl Snapshot<View: View>, anchor: u64, limit: usize) -> Result<OldRows, StoreError> {
     let mut seqs = Vec::new();
     let cut = walk(rows, Ledger, anchor.., |seq, _| {
         seqs.push(seq);
@@ -157,8 +153,8 @@ impl Idle {
     }
 }
 
-/// See `Store::clients_behind`.
-pub(in crate::store) fn clients_behind(
+/// See `Reader::clients_behind`.
+pub(super) fn clients_behind(
     rows: &impl Snapshot<View: View>,
     after: ClientDigest,
 ) -> Result<Option<ClientDigest>, StoreError> {

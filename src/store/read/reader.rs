@@ -10,13 +10,14 @@ use crate::store::port::{Snapshot, View};
 use crate::store::rows::{
     ClaimRow, ClientRow, GroupRow, Head, LedgerRow, LengthRow, ProvenanceRow, QuorumRow, ScrubRow, TileRow, TreeRow,
 };
-use crate::store::schema::{RangeKey, TreeNumber};
+use crate::store::schema::{RangeKey, TokenKey, TreeNumber};
 
 use super::claims::QuorumsPage;
 use super::clients::StandingsPage;
+use super::due::OldRows;
 use super::ledger::LedgerEntry;
 use super::trees::{NextTree, TreeEntry};
-use super::{claims, clients, head, ledger, leftover, queue, seek, trees};
+use super::{claims, clients, due, head, ledger, leftover, queue, seek, trees};
 
 macro_rules! reads {
     (
@@ -146,5 +147,19 @@ reads! {
         /// The first number behind `from` from which on the rows of trees can be read; `None` if
         /// there is none.
         fn next_readable_tree(from: TreeNumber) -> Option<TreeNumber> = seek::next_readable_tree;
+        /// The rows behind `after` that `Command::PruneConsumed` with the same values would remove.
+        /// A page of these that cannot be read is no error.
+        fn old_tokens(after: TokenKey, before_ms: u64, limit: usize) -> OldRows = due::old_tokens;
+        /// The key behind which used tokens can be removed again, after a page behind `after` that
+        /// cannot be read; `None` if there is no such key yet among those that expired before
+        /// `before_ms`.
+        fn tokens_behind(after: TokenKey, before_ms: u64) -> Option<TokenKey> = due::tokens_behind;
+        /// The ledger entries from `anchor` on that `Command::SealLedger` with the same `limit`
+        /// would remove. Numbers without an entry count too. A page of these that cannot be read is
+        /// no error.
+        fn old_entries(anchor: u64, limit: usize) -> OldRows = due::old_entries;
+        /// The key behind which client rows can be removed again, after a page behind `after` that
+        /// cannot be read; `None` if there is none.
+        fn clients_behind(after: ClientDigest) -> Option<ClientDigest> = due::clients_behind;
     }
 }

@@ -16,13 +16,11 @@ use crate::store::error::{CommitFailure, StoreError};
 use crate::store::mistakes::StoreMistake;
 use crate::store::port::Snapshot;
 use crate::store::read::{
-    ClientStretch, LeafSum, Leftovers, OldRows, Reader, RowCursor, RowsVerified, StoredLeaves, due, leftover, sums,
-    verify,
+    ClientStretch, LeafSum, Leftovers, Reader, RowCursor, RowsVerified, StoredLeaves, due, leftover, sums, verify,
 };
 use crate::store::rows::{ClientRow, Head, SourceRow, UsefulnessAccount};
 use crate::store::rules::blocks::change;
-use crate::store::rules::ledger::seal_bound;
-use crate::store::schema::{TokenKey, TreeNumber};
+use crate::store::schema::TreeNumber;
 use crate::store::storage::{StorageProvider, StoreFile};
 
 /// Changed client rows at which a checkpoint begins.
@@ -146,33 +144,11 @@ impl Store for RedbStore {
             || behind >= ENTRIES_BEHIND
     }
 
-    fn old_tokens(&self, after: TokenKey, before_ms: u64, limit: usize) -> Result<OldRows, StoreError> {
-        due::old_tokens(&self.snapshot()?, after, before_ms, limit)
-    }
-
-    fn tokens_behind(&self, after: TokenKey, before_ms: u64) -> Result<Option<TokenKey>, StoreError> {
-        due::tokens_behind(&self.snapshot()?, after, before_ms)
-    }
-
-    fn has_old_entries(&self, keep: u64) -> bool {
-        let head = self.head();
-        head.anchor < seal_bound(&head, keep)
-    }
-
-    fn old_entries(&self, limit: usize) -> Result<OldRows, StoreError> {
-        let anchor = self.head().anchor;
-        due::old_entries(&self.snapshot()?, anchor, limit)
-    }
-
     fn idle_clients(&self, before_ms: u64, after: ClientDigest, limit: usize) -> Result<ClientStretch, StoreError> {
         let anchor = self.head().anchor;
         let stored = due::idle_clients(&self.snapshot()?, anchor, after, limit)?;
         // Not while the disk is read: a commit waits for this lock.
         Ok(stored.stretch(&self.writer.read(), before_ms))
-    }
-
-    fn clients_behind(&self, after: ClientDigest) -> Result<Option<ClientDigest>, StoreError> {
-        due::clients_behind(&self.snapshot()?, after)
     }
 
     fn verify_rows(&self, from: &RowCursor, max_cost: u64) -> Result<RowsVerified, StoreError> {
