@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, btree_map};
 use std::ops::{Bound, ControlFlow, RangeBounds};
+use std::sync::Arc;
 
 use crate::store::error::StoreError;
 use crate::store::port::{Found, More, Rows, RowsMut, bounds};
@@ -11,6 +12,9 @@ use crate::store::table::{Owned, Table};
 
 /// The rows of one table: their keys, and their stored bytes.
 pub(in crate::store) type Stored<T> = BTreeMap<Owned<T>, Vec<u8>>;
+
+/// A copy of all tables shares those that do not change.
+type Shared<T> = Arc<Stored<T>>;
 
 /// Where the rows of a table are.
 pub(in crate::store) trait InMemory: Table {
@@ -26,7 +30,7 @@ macro_rules! tables {
         /// All tables of either file: those of the other are empty.
         #[derive(Debug, Clone, Default, PartialEq, Eq)]
         pub(in crate::store) struct Tables {
-            $($name: Stored<schema::$table>,)+
+            $($name: Shared<schema::$table>,)+
         }
 
         $(impl InMemory for schema::$table {
@@ -35,7 +39,7 @@ macro_rules! tables {
             }
 
             fn rows_mut(tables: &mut Tables) -> &mut Stored<Self> {
-                &mut tables.$name
+                Arc::make_mut(&mut tables.$name)
             }
         })+
     };
