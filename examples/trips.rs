@@ -56,7 +56,10 @@ fn a_request(gate: &Gate) -> Result<Vec<u8>, Box<dyn Error>> {
 #[inline(never)]
 fn an_answer(gate: &Gate, headers: Vec<(&'static str, String)>) -> Result<(), Box<dyn Error>> {
     match decided(gate, &Request(headers))? {
-        Decision::Pass(pass) => Ok(drop(pass.headers(gate))),
+        Decision::Pass(pass) => {
+            pass.headers(gate);
+            Ok(())
+        }
         Decision::Refuse(refusal) => Err(String::from_utf8_lossy(&refusal.body).into()),
     }
 }
