@@ -21,7 +21,7 @@ impl<'s> BlocksWriter<'s> {
         Self { store, changes: BlockChanges::default(), bytes: 0 }
     }
 
-    /// Adds chunk `chunk` of `tree`: [`CHUNK_BYTES`] bytes, or fewer if it is the last.
+    /// Adds chunk `chunk` of `tree`: `CHUNK_BYTES` bytes, or fewer if it is the last.
     pub fn put_chunk(&mut self, tree: u64, chunk: u32, bytes: Vec<u8>) {
         self.bytes += bytes.len();
         self.changes.chunks.push(((tree, chunk), bytes));

@@ -66,7 +66,7 @@ pub trait Store: Debug + Send + Sync {
     /// Keeps the store closed until the process restarts. The first reason counts.
     fn latch(&self, why: String);
 
-    /// Whether an access has failed since it was opened. The next [`apply`](Self::apply) fails
+    /// Whether an access to the state has failed since it was opened. The next [`apply`](Self::apply) fails
     /// then, and [`recover`](Self::recover) opens it again.
     fn has_failed(&self) -> bool;
 
@@ -81,7 +81,7 @@ pub trait Store: Debug + Send + Sync {
     /// Closes it. Every later call returns [`StoreError::Closed`].
     fn close(&self);
 
-    /// Bytes that are stored: state, block data.
+    /// Sizes of what is stored, in bytes: state, block data.
     fn file_bytes(&self) -> (u64, u64);
 
     /// Applies `commands` in order and makes them durable together. `now_ms` becomes the persisted

@@ -1,4 +1,4 @@
-//! What the rules of the store need of a database: rows by table, read and changed.
+//! What rules, reads, check and mending need of a database: rows by table, read and changed.
 //!
 //! A [`Txn`] is one transaction. Its changes are seen by its own reads, and become durable together
 //! or not at all; how, is the business of the database behind it. A row that does not decode is an
@@ -44,15 +44,22 @@ pub(super) trait Rows<T: Table> {
         with: impl FnMut(Owned<T>, &[u8]) -> More,
     ) -> Result<(), StoreError>;
 
+    /// Hands over the keys of a range in their order, until none is wanted any more. The stored rows
+    /// are not looked at.
+    fn each_key(
+        &self,
+        table: T,
+        range: impl RangeBounds<Owned<T>>,
+        with: impl FnMut(Owned<T>) -> More,
+    ) -> Result<(), StoreError>;
+
     /// The last row of a range.
     fn last(&self, table: T, range: impl RangeBounds<Owned<T>>) -> Result<Option<Found<T>>, StoreError>;
 
     /// Whether the file has the table. One that it lacks has no rows.
-    fn is_there(&self, _: T) -> Result<bool, StoreError> {
-        Ok(true)
-    }
+    fn is_there(&self, table: T) -> Result<bool, StoreError>;
 
-    /// The number of rows of the table. Reads none.
+    /// The number of rows of the table. Looks at none of them.
     fn len(&self, table: T) -> Result<u64, StoreError>;
 
     /// Hands over the rows of a range in the order of their keys, until none is wanted any more.
@@ -104,7 +111,7 @@ pub(super) trait Rows<T: Table> {
     fn keys(&self, table: T, range: impl RangeBounds<Owned<T>>, limit: usize) -> Result<Vec<Owned<T>>, StoreError> {
         let mut out = Vec::new();
         if limit > 0 {
-            self.each_stored(table, range, |key, _| {
+            self.each_key(table, range, |key| {
                 out.push(key);
                 Ok(more_if(out.len() < limit))
             })?;
@@ -122,7 +129,7 @@ pub(super) trait Rows<T: Table> {
         Ok(self.first_key(table, range)?.is_some())
     }
 
-    /// Whether the table has no row. Reads none.
+    /// Whether the table has no row. Looks at none.
     fn is_empty(&self, table: T) -> Result<bool, StoreError> {
         Ok(self.len(table)? == 0)
     }

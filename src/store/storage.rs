@@ -1,5 +1,4 @@
-//! Storage of the two files: the traits, and the directory on a disk. Tests implement them to make
-//! the disk fail.
+//! The bytes of the two files, as traits. Tests implement them to make the disk fail.
 
 use std::fmt::Debug;
 use std::io;

@@ -16,7 +16,7 @@ use crate::store::contract::{Dropped, Identity, Store};
 use crate::store::copy::{BackupFailure, Copied, OnBackup};
 use crate::store::error::{CommitFailure, StoreError};
 use crate::store::mistakes::StoreMistake;
-use crate::store::port::{Snapshot, Txn as _, View as _};
+use crate::store::port::{Rows as _, RowsMut as _, Snapshot, Txn as _, View as _};
 use crate::store::read::{
     ClientStretch, LeafSum, Leftovers, Reader, RowCursor, RowsVerified, StoredLeaves, due, leftover, sums, verify,
 };
@@ -24,7 +24,7 @@ use crate::store::rows::{AccountRow, ClientRow, Head, SourceRow, StoreId, Useful
 use crate::store::rules::ledger::replay;
 use crate::store::rules::state::WriterState;
 use crate::store::rules::{blocks, run};
-use crate::store::schema::TreeNumber;
+use crate::store::schema::{Blocks, Sources, Sums, TreeNumber};
 use crate::store::storage::StorageProvider;
 
 use super::tables::Tables;
@@ -75,6 +75,16 @@ impl MemoryDatabase {
         let mut writer = WriterState { head, account, ..WriterState::default() };
         replay(&**state, &mut writer)?;
         drop(state);
+        // Data of trees that never got their row.
+        let next = writer.head.next_tree;
+        let mut blocks = self.0.blocks.write();
+        if blocks.any(Blocks, (next, 0)..)? || blocks.any(Sources, (next, 0)..)? || blocks.any(Sums, (next, 0)..)? {
+            let blocks = Arc::make_mut(&mut blocks);
+            blocks.extract(Blocks, (next, 0).., usize::MAX)?;
+            blocks.extract(Sources, (next, 0).., usize::MAX)?;
+            blocks.extract(Sums, (next, 0).., usize::MAX)?;
+        }
+        drop(blocks);
         let identity = Identity { store: StoreId::from_bytes([0x5a; 16]), digest_key: [0xa5; 32], boot, copy_of: None };
         Ok(MemoryStore {
             database: self.clone(),
@@ -241,7 +251,8 @@ impl Store for MemoryStore {
     }
 
     fn checkpoint_due(&self) -> bool {
-        self.writer.read().round.as_ref().is_some_and(|round| !round.is_through()) || self.dirty_clients() > 0
+        let writer = self.writer.read();
+        writer.round.as_ref().is_some_and(|round| !round.is_through()) || !writer.dirty.is_empty()
     }
 
     fn idle_clients(&self, before_ms: u64, after: ClientDigest, limit: usize) -> Result<ClientStretch, StoreError> {

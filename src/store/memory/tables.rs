@@ -73,6 +73,24 @@ impl<T: InMemory> Rows<T> for Tables {
         Ok(())
     }
 
+    fn each_key(
+        &self,
+        _: T,
+        range: impl RangeBounds<Owned<T>>,
+        mut with: impl FnMut(Owned<T>) -> More,
+    ) -> Result<(), StoreError> {
+        for (key, _) in within::<T>(T::rows(self), &range) {
+            if let ControlFlow::Break(()) = with(key.clone())? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_there(&self, _: T) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
     fn last(&self, _: T, range: impl RangeBounds<Owned<T>>) -> Result<Option<Found<T>>, StoreError> {
         Ok(within::<T>(T::rows(self), &range).next_back().map(|(key, bytes)| found::<T>(key, bytes)))
     }

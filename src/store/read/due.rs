@@ -192,8 +192,7 @@ fn walk<T: Table>(
 ) -> Result<Option<StoreError>, StoreError> {
     let mut open = false;
     let walked = rows.look(|rows| {
-        rows.len(table)?;
-        open = true;
+        open = rows.is_there(table)?;
         rows.each_stored(table, range, |key, bytes| Ok(more_if(each(key, bytes))))
     });
     match walked {

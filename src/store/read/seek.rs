@@ -19,7 +19,7 @@ pub(super) fn first_readable<T: Table>(
     }
     let found = first_that_reads(layout, from, |at| {
         let Some(at) = T::Key::from_stored(at) else { return Ok(true) };
-        read_or_not(rows.look(|rows| rows.first_key(table, at..).map(drop)))
+        read_or_not(rows.look(|rows| rows.page_of_any(table, at.., 1).map(drop)))
     })?;
     Ok(found.and_then(|found| T::Key::from_stored(&found)))
 }

@@ -45,7 +45,7 @@ pub(super) fn next_tree(rows: &impl View, from: TreeNumber) -> Result<Option<Nex
     Ok(rows.page_of_any(Trees, from.., 1)?.pop())
 }
 
-/// Of the leaves of a tree, counted in each state.
+/// The number of leaves of a tree in each state.
 pub(in crate::store) fn provenance(rows: &impl View, tree: TreeNumber) -> Result<ProvenanceRow, StoreError> {
     Ok(rows.get(Provenance, &tree)?.unwrap_or_default())
 }

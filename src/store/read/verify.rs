@@ -23,7 +23,7 @@ use super::seek::first_readable;
 /// beginning.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RowCursor {
-    /// Place of the table in the order of the walk, which is that of the schema.
+    /// Place of the table in the order of the walk, which is that of `each_state_table`.
     pub table: u8,
     /// Bytes of the last key looked at; empty before the first.
     pub key: Vec<u8>,

@@ -117,7 +117,8 @@ fn open(
     Ok(Some((head, OpenFiles { state, blocks })))
 }
 
-/// The rows of the block file. Each table is opened here: a file that lacks one is damaged.
+/// The rows of the block file. Each table is opened here: a file that lacks one of the first layout
+/// is damaged.
 fn blocks_rows(txn: ReadTransaction) -> Result<RedbView, StoreError> {
     let rows = RedbView::of(txn);
     rows.is_there(Blocks)?;

@@ -169,7 +169,12 @@ impl Store for RedbStore {
     }
 
     fn leftovers(&self, from: TreeNumber, limit: usize) -> Result<Leftovers, StoreError> {
-        let page = self.look_at_blocks(|blocks| leftover::trees_with_data(blocks, from, limit))?;
+        // Not under the lock of the file: a file that failed is opened again meanwhile.
+        let page = || {
+            let blocks = self.blocks_db()?.begin_read()?;
+            leftover::trees_with_data(&blocks, from, limit)
+        };
+        let page = self.blocks_used(page())?;
         leftover::of_no_tree(&self.snapshot()?, page)
     }
 

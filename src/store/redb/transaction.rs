@@ -1,10 +1,11 @@
 //! Transactions of redb in which a panic is contained. redb trusts the pages it reads, and panics
 //! on some that are damaged, also while an iterator is advanced or a value is taken. So no
-//! transaction of an open store leaves this file: rows are looked at and changed within closures.
+//! transaction of an open store leaves this file and [`snapshot`](super::snapshot): rows are looked
+//! at and changed within closures.
 //!
 //! **After a panic in a read** the handle goes on. A read changes nothing of redb's but counts of
 //! open pages, which unwinding puts right, and redb takes its locks for longer than that only
-//! where it writes.
+//! where it writes. Tables that a snapshot has opened stay open, and are used again.
 //!
 //! **After a panic in a write** nothing of the transaction is stored, unless it happened in the
 //! commit, and the handle is not used again. Its tables and iterators are leaked: dropping them

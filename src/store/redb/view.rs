@@ -113,6 +113,20 @@ impl<T: Kept> Rows<T> for RedbTxn<'_> {
         hand_over::<T>(self.table::<T>()?.range(forms::<T>(&range)).db()?, with)
     }
 
+    fn each_key(
+        &self,
+        _: T,
+        range: impl RangeBounds<Owned<T>>,
+        with: impl FnMut(Owned<T>) -> More,
+    ) -> Result<(), StoreError> {
+        let range = bounds(&range);
+        hand_over_keys::<T>(self.table::<T>()?.range(forms::<T>(&range)).db()?, with)
+    }
+
+    fn is_there(&self, _: T) -> Result<bool, StoreError> {
+        self.table::<T>().map(|_| true)
+    }
+
     fn last(&self, _: T, range: impl RangeBounds<Owned<T>>) -> Result<Option<Found<T>>, StoreError> {
         let range = bounds(&range);
         last_of::<T>(self.table::<T>()?.range(forms::<T>(&range)).db()?)
@@ -197,6 +211,17 @@ impl<T: Kept> Rows<T> for RedbView {
         hand_over::<T>(table.range(forms::<T>(&range)).db()?, with)
     }
 
+    fn each_key(
+        &self,
+        _: T,
+        range: impl RangeBounds<Owned<T>>,
+        with: impl FnMut(Owned<T>) -> More,
+    ) -> Result<(), StoreError> {
+        let Some(table) = self.table::<T>()? else { return Ok(()) };
+        let range = bounds(&range);
+        hand_over_keys::<T>(table.range(forms::<T>(&range)).db()?, with)
+    }
+
     fn last(&self, _: T, range: impl RangeBounds<Owned<T>>) -> Result<Option<Found<T>>, StoreError> {
         let Some(table) = self.table::<T>()? else { return Ok(None) };
         let range = bounds(&range);
@@ -236,6 +261,17 @@ fn hand_over<T: Kept>(rows: Walk<'_, T>, mut with: impl FnMut(Owned<T>, &[u8]) -
         let (key, raw) = entry.db()?;
         let value = raw.value();
         if let ControlFlow::Break(()) = with(T::Key::owned(key.value()), T::Values::as_bytes(&value).as_ref())? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// redb gives up on some stored rows that are damaged when their value is taken.
+fn hand_over_keys<T: Kept>(rows: Walk<'_, T>, mut with: impl FnMut(Owned<T>) -> More) -> Result<(), StoreError> {
+    for entry in rows {
+        let (key, _) = entry.db()?;
+        if let ControlFlow::Break(()) = with(T::Key::owned(key.value()))? {
             break;
         }
     }
