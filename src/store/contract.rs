@@ -66,8 +66,8 @@ pub trait Store: Debug + Send + Sync {
     /// Keeps the store closed until the process restarts. The first reason counts.
     fn latch(&self, why: String);
 
-    /// Whether an access to the state has failed since it was opened. The next [`apply`](Self::apply) fails
-    /// then, and [`recover`](Self::recover) opens it again.
+    /// Whether an access to the state has failed since it was opened. The next
+    /// [`apply`](Self::apply) fails then, and [`recover`](Self::recover) opens it again.
     fn has_failed(&self) -> bool;
 
     /// Opens it again after a failed write and reads the state again. Returns the sequence number

@@ -44,8 +44,8 @@ pub(super) trait Rows<T: Table> {
         with: impl FnMut(Owned<T>, &[u8]) -> More,
     ) -> Result<(), StoreError>;
 
-    /// Hands over the keys of a range in their order, until none is wanted any more. The stored rows
-    /// are not looked at.
+    /// Hands over the keys of a range in their order, until none is wanted any more. The stored
+    /// rows are not looked at.
     fn each_key(
         &self,
         table: T,

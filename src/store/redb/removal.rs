@@ -42,8 +42,8 @@ impl RedbStore {
         Ok(dropped)
     }
 
-    /// Reads what `drop_blocks` with the same values would touch. Notes trees that fail, and returns
-    /// how many were looked at.
+    /// Reads what `drop_blocks` with the same values would touch. Notes trees that fail, and
+    /// returns how many were looked at.
     fn readable(
         &self,
         trees: &[TreeNumber],
