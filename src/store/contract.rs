@@ -10,6 +10,7 @@ use super::copy::{BackupFailure, Copied, OnBackup};
 use super::error::{CommitFailure, StoreError};
 #[cfg(feature = "testing")]
 use super::mistakes::StoreMistake;
+use super::read::sums::compare;
 use super::read::{ClientStretch, LeafSum, Leftovers, Reader, RowCursor, RowsVerified, StandingsPage, StoredLeaves};
 use super::rows::{ClientRow, CopyRow, Head, SourceRow, StoreId, UsefulnessAccount};
 use super::rules::ledger::seal_bound;
@@ -213,7 +214,9 @@ pub trait Store: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`] if the storage fails.
-    fn differing(&self, tree: TreeNumber, first: u64, lengths: &[u64], bytes: &[u8]) -> Result<u32, StoreError>;
+    fn differing(&self, tree: TreeNumber, first: u64, lengths: &[u64], bytes: &[u8]) -> Result<u32, StoreError> {
+        Ok(compare(tree, first, lengths, bytes, &self.leaf_sums(tree, first, lengths.len())?))
+    }
 
     /// What is known about the bytes of `count` leaves from `first` on.
     ///

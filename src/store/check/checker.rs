@@ -130,9 +130,4 @@ fn unsummed_from(state: &impl View) -> Result<Option<u64>, StoreError> {
     }))
 }
 
-/// Client digests and ids in findings.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    data_encoding::HEXLOWER.encode(bytes)
-}
-
 const ROWS_PER_PROGRESS: u64 = 1_024;

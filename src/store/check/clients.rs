@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::ControlFlow;
 
-use super::checker::{Checker, entry, hex, row_or_why};
+use super::checker::{Checker, entry, row_or_why};
 use super::ledger::LedgerSums;
 use super::report::CheckPhase;
 use crate::protocol::ClientDigest;
 use crate::store::error::StoreError;
+use crate::store::key::TableKey as _;
 use crate::store::port::View;
 use crate::store::rows::{ClientRow, EntryKind, Head, LedgerRow};
 use crate::store::schema::{Clients, Ledger, NO_ENTRY, Standings};
@@ -63,7 +64,7 @@ impl Checker<'_> {
         state.each(Standings, .., |client, row| {
             self.step(CheckPhase::Clients, of);
             self.report.standings += 1;
-            self.decoded(hex(client.as_bytes()), row);
+            self.decoded(client.text(), row);
             Ok(ControlFlow::Continue(()))
         })
     }
@@ -75,7 +76,7 @@ impl Checker<'_> {
         state.each(Clients, .., |client, row| {
             self.step(CheckPhase::Clients, of);
             self.report.clients += 1;
-            let name = hex(client.as_bytes());
+            let name = client.text();
             let Some(row) = self.decoded(&name, row) else {
                 return Ok(ControlFlow::Continue(()));
             };
@@ -142,7 +143,7 @@ impl Checker<'_> {
     }
 
     fn account(&mut self, client: &ClientDigest, account: &Account) {
-        let name = hex(client.as_bytes());
+        let name = client.text();
         let row = &account.row;
         let reflected = row.last_seq != NO_ENTRY && (account.settled <= row.last_seq || account.settled == NO_ENTRY);
         if account.settled != NO_ENTRY && !reflected {

@@ -2,10 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use super::checker::{Checker, entry, hex};
+use super::checker::{Checker, entry};
 use super::report::CheckPhase;
 use crate::protocol::WorkId;
 use crate::store::error::StoreError;
+use crate::store::key::TableKey as _;
 use crate::store::port::View;
 use crate::store::rows::{DebitKey, EntryKind, LedgerRow};
 use crate::store::schema::{Consumed, Debits, Ledger, NO_ENTRY, Receipts, VOTED};
@@ -101,7 +102,7 @@ impl Checker<'_> {
             (state.get(Receipts, &row.id)?, Receipts::NAME)
         };
         if found != Some(seq) {
-            self.find(format!("ledger-0 row {seq}: {name} row {} does not lead to it", hex(row.id.as_bytes())));
+            self.find(format!("ledger-0 row {seq}: {name} row {} does not lead to it", row.id.text()));
         }
         Ok(())
     }
@@ -119,7 +120,7 @@ impl Checker<'_> {
 
     fn pointer(&mut self, state: &impl View, table: &str, id: WorkId, seq: u64) -> Result<(), StoreError> {
         if !leads_to(state, seq, id, table == Debits::NAME)? {
-            self.find(format!("{table} row {}: ledger-0 row {seq} is another, or is not there", hex(id.as_bytes())));
+            self.find(format!("{table} row {}: ledger-0 row {seq} is another, or is not there", id.text()));
         }
         Ok(())
     }
@@ -130,7 +131,7 @@ impl Checker<'_> {
             self.report.consumed += 1;
             let sealed = seq < self.head.anchor;
             if seq != NO_ENTRY && seq != VOTED && !sealed && !leads_to(state, seq, id, false)? {
-                let id = hex(id.as_bytes());
+                let id = id.text();
                 self.find(format!("consumed-0 row ({expires_ms}, {id}): ledger-0 row {seq} is not its entry"));
             }
             Ok(ControlFlow::Continue(()))

@@ -2,15 +2,14 @@
 
 use std::ops::ControlFlow;
 
-use super::checker::{Checker, hex, provenance, tree_row};
+use super::checker::{Checker, provenance, tree_row};
 use super::report::CheckPhase;
 use crate::store::error::StoreError;
+use crate::store::key::TableKey as _;
 use crate::store::port::View;
-use crate::store::rows::{DataPlace, TreeRow, TreeState};
-use crate::store::schema::{
-    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, Chores, Handles, Names, PRIORITY_FRESH, PRIORITY_PARTIAL,
-    Ready,
-};
+use crate::store::rows::{TreeRow, TreeState};
+use crate::store::rules::fits::{needed_chore, place_of};
+use crate::store::schema::{CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, Chores, Handles, Names, Ready};
 
 impl Checker<'_> {
     /// Every pointer to a tree points to one that points back.
@@ -28,7 +27,7 @@ impl Checker<'_> {
         state.each(Handles, .., |handle, tree| {
             let tree = tree?;
             if !tree_row(state, tree)?.is_some_and(|row| row.is_ok_and(|row| row.handle == handle)) {
-                let handle = hex(handle.as_bytes());
+                let handle = handle.text();
                 self.find(format!("handles-0 row {handle}: tree {tree} has another handle, or is not there"));
             }
             self.step(CheckPhase::Queue, of);
@@ -38,9 +37,7 @@ impl Checker<'_> {
             let tree = tree?;
             self.report.queue_rows += 1;
             let fits = tree_row(state, tree)?.is_some_and(|row| {
-                row.is_ok_and(|row| {
-                    row.state == TreeState::Active && row.order == order && priority == priority_of(&row)
-                })
+                row.is_ok_and(|row| row.state == TreeState::Active && place_of(&row) == (priority, order))
             });
             if !fits {
                 self.find(format!("ready-0 row {:?}: tree {tree} does not belong there", (priority, order)));
@@ -77,7 +74,7 @@ impl Checker<'_> {
             self.find(format!("trees-0 row {tree}: names-0 row {:?} does not lead to it", row.name));
         }
         if state.get(Handles, &row.handle)? != Some(tree) {
-            self.find(format!("trees-0 row {tree}: handles-0 row {} does not lead to it", hex(row.handle.as_bytes())));
+            self.find(format!("trees-0 row {tree}: handles-0 row {} does not lead to it", row.handle.text()));
         }
         if tree >= self.head.next_tree {
             self.find(format!("trees-0 row {tree}: the next number is {}", self.head.next_tree));
@@ -85,18 +82,11 @@ impl Checker<'_> {
         if row.order >= self.head.next_order {
             self.find(format!("trees-0 row {tree}: order {} but the next is {}", row.order, self.head.next_order));
         }
-        let queued = state.get(Ready, &(priority_of(row), row.order))? == Some(tree);
-        if row.state == TreeState::Active && !queued {
-            let key = (priority_of(row), row.order);
+        let key = place_of(row);
+        if row.state == TreeState::Active && state.get(Ready, &key)? != Some(tree) {
             self.find(format!("trees-0 row {tree}: it is active, but ready-0 row {key:?} does not lead to it"));
         }
-        let chore = match row.state {
-            TreeState::Assembling => Some(CHORE_ASSEMBLE),
-            TreeState::Folding => Some(CHORE_FOLD),
-            TreeState::Complete if row.data != DataPlace::Dropped && !is_weak(state, tree) => Some(CHORE_DROP),
-            _ => None,
-        };
-        if let Some(kind) = chore
+        if let Some(kind) = needed_chore(row, || is_weak(state, tree))
             && !state.has(Chores, &(kind, tree))?
         {
             self.find(format!("trees-0 row {tree}: it is {:?}, but chores-0 lacks {:?}", row.state, (kind, tree)));
@@ -108,8 +98,4 @@ impl Checker<'_> {
 /// Whether some leaves of a tree are known from clients only, so that its data is kept.
 fn is_weak(state: &impl View, tree: u64) -> bool {
     provenance(state, tree).is_some_and(|row| row.weak() > 0)
-}
-
-fn priority_of(row: &TreeRow) -> u8 {
-    if row.done > 0 { PRIORITY_PARTIAL } else { PRIORITY_FRESH }
 }

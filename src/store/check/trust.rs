@@ -3,11 +3,12 @@
 
 use std::ops::ControlFlow;
 
-use super::checker::{Checker, entry, hex, tile_row, tree_row};
+use super::checker::{Checker, entry, tile_row, tree_row};
 use super::report::CheckPhase;
 use crate::merkle::TILE_LEAVES;
 use crate::protocol::ClientDigest;
 use crate::store::error::StoreError;
+use crate::store::key::TableKey as _;
 use crate::store::port::View;
 use crate::store::rows::{
     AccountRow, DataPlace, LeafState, MetaRow, QuorumRow, ScrubRow, Strategy, TileRow, TreeRow, TreeState,
@@ -162,7 +163,7 @@ impl Checker<'_> {
         let entry = entry(state, seq)?;
         let fits = is_of_client(table, client, seq, &self.head, entry.as_ref()).is_ok();
         if !fits {
-            self.find(format!("{table} row {}: ledger-0 row {seq} is not of this client", hex(client.as_bytes())));
+            self.find(format!("{table} row {}: ledger-0 row {seq} is not of this client", client.text()));
         }
         Ok(fits)
     }

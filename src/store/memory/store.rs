@@ -2,8 +2,8 @@
 //! product, over maps instead of files. It never fails, and no commit of it is lost.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -16,7 +16,7 @@ use crate::store::contract::{Dropped, Identity, Store};
 use crate::store::copy::{BackupFailure, Copied, OnBackup};
 use crate::store::error::{CommitFailure, StoreError};
 use crate::store::mistakes::StoreMistake;
-use crate::store::port::{Rows as _, RowsMut as _, Snapshot, Txn as _, View as _};
+use crate::store::port::{RowsMut as _, Snapshot, Txn as _, View as _};
 use crate::store::read::{
     ClientStretch, LeafSum, Leftovers, Reader, RowCursor, RowsVerified, StoredLeaves, due, leftover, sums, verify,
 };
@@ -78,12 +78,10 @@ impl MemoryDatabase {
         // Data of trees that never got their row.
         let next = writer.head.next_tree;
         let mut blocks = self.0.blocks.write();
-        if blocks.any(Blocks, (next, 0)..)? || blocks.any(Sources, (next, 0)..)? || blocks.any(Sums, (next, 0)..)? {
-            let blocks = Arc::make_mut(&mut blocks);
-            blocks.extract(Blocks, (next, 0).., usize::MAX)?;
-            blocks.extract(Sources, (next, 0).., usize::MAX)?;
-            blocks.extract(Sums, (next, 0).., usize::MAX)?;
-        }
+        let rows = Arc::make_mut(&mut blocks);
+        rows.extract(Blocks, (next, 0).., usize::MAX)?;
+        rows.extract(Sources, (next, 0).., usize::MAX)?;
+        rows.extract(Sums, (next, 0).., usize::MAX)?;
         drop(blocks);
         let identity = Identity { store: StoreId::from_bytes([0x5a; 16]), digest_key: [0xa5; 32], boot, copy_of: None };
         Ok(MemoryStore {
@@ -92,7 +90,7 @@ impl MemoryDatabase {
             writer: RwLock::new(writer),
             applying: Mutex::new(()),
             shut: AtomicBool::new(false),
-            latched: std::sync::OnceLock::new(),
+            latched: OnceLock::new(),
             identity,
         })
     }
@@ -120,7 +118,7 @@ pub struct MemoryStore {
     writer: RwLock<WriterState>,
     next_tree: AtomicU64,
     shut: AtomicBool,
-    latched: std::sync::OnceLock<String>,
+    latched: OnceLock<String>,
     identity: Identity,
 }
 
@@ -290,11 +288,6 @@ impl Store for MemoryStore {
         lengths: &[u64],
     ) -> Result<StoredLeaves, StoreError> {
         self.blocks()?.look(|rows| sums::read_leaves(rows, tree, first, offset, lengths))
-    }
-
-    fn differing(&self, tree: TreeNumber, first: u64, lengths: &[u64], bytes: &[u8]) -> Result<u32, StoreError> {
-        let sums = self.leaf_sums(tree, first, lengths.len())?;
-        Ok(sums::compare(tree, first, lengths, bytes, &sums))
     }
 
     fn leaf_sums(&self, tree: TreeNumber, first: u64, count: usize) -> Result<Vec<LeafSum>, StoreError> {

@@ -3,24 +3,21 @@
 //! ledger. Those that are contradicted are removed, and those that are missing are written.
 
 use std::collections::BTreeSet;
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 
-use super::TREES_PER_STEP;
+use super::{ROWS_PER_STEP, TREES_PER_STEP};
 use crate::merkle::TILE_LEAVES;
 use crate::protocol::{TreeHandle, WorkId};
 use crate::store::command::mend::Derived;
 use crate::store::error::StoreError;
+use crate::store::key::TableKey as _;
 use crate::store::port::{Rows, View, behind, more_if};
-use crate::store::rows::{DataPlace, DebitKey, EntryKind, Head, LeafState, ProvenanceRow, TreeRow, TreeState};
-use crate::store::rules::fits::{chore, leads_to_entry, readable};
+use crate::store::rows::{DebitKey, EntryKind, Head, LeafState, ProvenanceRow, TreeRow, TreeState};
+use crate::store::rules::fits::{chore, leads_to_entry, needed_chore, place_of, readable};
 use crate::store::schema::{
-    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, Chores, Damaged, Debits, Doubted, Handles, Hashes, Ledger, Names,
-    PRIORITY_FRESH, PRIORITY_PARTIAL, Ready, Receipts, Tiles, TreeNumber, Trees,
+    Chores, Damaged, Debits, Doubted, Handles, Hashes, Ledger, Names, Ready, Receipts, Tiles, TreeNumber, Trees,
 };
 use crate::store::table::{Owned, Table};
-
-/// Rows looked at in one step.
-const ROWS_PER_STEP: usize = 2_048;
 
 /// Rows to be written or removed, each with a sentence for the report.
 #[derive(Default)]
@@ -72,14 +69,6 @@ pub(super) fn stretch<T: Table>(
     Ok(last)
 }
 
-fn priority_of(row: &TreeRow) -> u8 {
-    if row.done > 0 { PRIORITY_PARTIAL } else { PRIORITY_FRESH }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    data_encoding::HEXLOWER.encode(bytes)
-}
-
 pub(super) fn odd_names(
     rows: &impl View,
     after: Option<String>,
@@ -111,7 +100,7 @@ pub(super) fn odd_handles(
             Owner::Gone => true,
         };
         if odd {
-            let of = hex(handle.as_bytes());
+            let of = handle.text();
             let what = format!("handles-0 row {of}: tree {tree} has another handle, or is not there");
             found.note(Derived::Handle(*handle, None), what);
         }
@@ -126,7 +115,7 @@ pub(super) fn odd_places(
 ) -> Result<Option<(u8, u64)>, StoreError> {
     stretch(rows, Ready, after, |key, tree| {
         let odd = match owner(rows, tree)? {
-            Owner::Is(row) => row.state != TreeState::Active || (priority_of(&row), row.order) != *key,
+            Owner::Is(row) => row.state != TreeState::Active || place_of(&row) != *key,
             Owner::Unknown => false,
             Owner::Gone => true,
         };
@@ -192,7 +181,7 @@ pub(super) fn odd_pointers<T: Pointers>(
         // Those of sealed entries are another step.
         let Some(entry) = readable(rows.get(Ledger, &seq))? else { return Ok(()) };
         if seq >= head.anchor && leads_to_entry((name, id, T::DEBIT), seq, head, entry.as_ref()).is_err() {
-            let what = format!("{name} row {}: ledger-0 row {seq} is another, or is not there", hex(id.as_bytes()));
+            let what = format!("{name} row {}: ledger-0 row {seq} is another, or is not there", id.text());
             found.note(pointer(T::DEBIT, id, None), what);
         }
         Ok(())
@@ -220,7 +209,7 @@ pub(super) fn lost_pointers(rows: &impl View, from: u64, found: &mut Found) -> R
         };
         let taken = other.is_some_and(|other| other.id == row.id && (other.kind == EntryKind::Debit) == debit);
         if there != Some(seq) && !taken {
-            let what = format!("ledger-0 row {seq}: {name} row {} does not lead to it", hex(row.id.as_bytes()));
+            let what = format!("ledger-0 row {seq}: {name} row {} does not lead to it", row.id.text());
             found.note(pointer(debit, row.id, Some(seq)), what);
         }
         Ok(ControlFlow::Continue(()))
@@ -270,13 +259,14 @@ pub(super) fn odd_notes(
         Ok(ControlFlow::Continue(()))
     })?;
     let last = end.saturating_mul(TILE_LEAVES);
-    let leaves = noted(rows, Damaged, (tree, from.saturating_mul(TILE_LEAVES))..(tree, last))?;
+    let leaves =
+        BTreeSet::from_iter(rows.keys(Damaged, (tree, from.saturating_mul(TILE_LEAVES))..(tree, last), usize::MAX)?);
     for key in leaves.symmetric_difference(&damaged).filter(|key| !unknown.contains(&(key.1 / TILE_LEAVES))) {
         let what = format!("damaged-0 row {key:?}: it does not fit the state of the leaf");
         found.note(Derived::Damaged(*key, damaged.contains(key)), what);
     }
     if !released {
-        let tiles = noted(rows, Doubted, (tree, from)..(tree, end))?;
+        let tiles = BTreeSet::from_iter(rows.keys(Doubted, (tree, from)..(tree, end), usize::MAX)?);
         for key in tiles.symmetric_difference(&doubted).filter(|key| !unknown.contains(&key.1)) {
             let what = format!("doubted-0 row {key:?}: it does not fit the states of the leaves");
             found.note(Derived::Doubted(*key, doubted.contains(key)), what);
@@ -304,42 +294,22 @@ pub(super) fn lost_of_tree(
         }
     }
     if rows.get(Handles, &row.handle)? != Some(tree) {
-        let what = format!("tree {tree}: handles-0 row {} does not lead to it", hex(row.handle.as_bytes()));
+        let what = format!("tree {tree}: handles-0 row {} does not lead to it", row.handle.text());
         found.note(Derived::Handle(row.handle, Some(tree)), what);
     }
-    let place = (priority_of(row), row.order);
+    let place = place_of(row);
     let there = rows.get(Ready, &place)?;
     if row.state == TreeState::Active && there != Some(tree) {
         let what = format!("tree {tree}: ready-0 row {place:?} does not lead to it");
         found.note(Derived::Place(place, Some(tree)), what);
     }
-    let kind = match row.state {
-        TreeState::Assembling => Some(CHORE_ASSEMBLE),
-        TreeState::Folding => Some(CHORE_FOLD),
-        TreeState::Complete if row.data != DataPlace::Dropped && !weak => Some(CHORE_DROP),
-        _ => None,
-    };
-    if let Some(kind) = kind
+    if let Some(kind) = needed_chore(row, || weak)
         && !rows.has(Chores, &(kind, tree))?
     {
         let what = format!("tree {tree}: it is {:?}, but chores-0 lacks {:?}", row.state, (kind, tree));
         found.note(Derived::Chore((kind, tree), true), what);
     }
     Ok(())
-}
-
-/// The keys of a range.
-fn noted<T: Table<Key = (u64, u64)>>(
-    rows: &impl Rows<T>,
-    table: T,
-    range: Range<(u64, u64)>,
-) -> Result<BTreeSet<(u64, u64)>, StoreError> {
-    let mut keys = BTreeSet::new();
-    rows.each_stored(table, range, |key, _| {
-        keys.insert(key);
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(keys)
 }
 
 fn pointer(debit: bool, id: WorkId, seq: Option<u64>) -> Derived {
@@ -352,6 +322,7 @@ mod tests {
     use crate::store::memory::Tables;
     use crate::store::port::RowsMut as _;
     use crate::store::rows::GroupRow;
+    use crate::store::schema::CHORE_FOLD;
 
     #[test]
     fn a_name_of_a_tree_that_is_not_there_is_odd_and_one_of_a_tree_that_lost_its_row_is_not() {

@@ -23,7 +23,7 @@ use super::rules::fits::readable;
 use super::schema::{CHORE_DROP, CHORE_PURGE, TreeNumber};
 pub use report::{MEND_STEPS_SHOWN, MendReport, MendStep};
 
-/// Trees looked at, and rows removed, in one step.
+/// Trees looked at, and rows looked at or removed, in one step.
 const TREES_PER_STEP: usize = 256;
 const ROWS_PER_STEP: usize = 2_048;
 /// Trees without an owner that are looked for in names and handles with one walk over these.

@@ -11,9 +11,9 @@ use crate::store::rows::{
 };
 use crate::store::rules::fits::{self, readable};
 use crate::store::schema::{
-    CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, Claims, Clients, Consumed, Damaged, Debits, Doubted, FORMAT_VERSION,
-    Followed, Handles, Hashes, Interior, Ledger, Lengths, Meta, NO_ENTRY, Names, PRIORITY_FRESH, PRIORITY_PARTIAL,
-    Provenance, Quorums, Ready, Receipts, Standings, Suspects, Tiles, TokenKey, Trees, VOTED,
+    CHORE_DROP, Claims, Clients, Consumed, Damaged, Debits, Doubted, FORMAT_VERSION, Followed, Handles, Hashes,
+    Interior, Ledger, Lengths, Meta, NO_ENTRY, Names, Provenance, Quorums, Ready, Receipts, Standings, Suspects, Tiles,
+    TokenKey, Trees, VOTED,
 };
 use crate::store::table::Table;
 
@@ -53,20 +53,14 @@ impl<S: Snapshot<View: View>> Looks<'_, S> {
             if rows.get(Handles, &row.handle)? != Some(tree) {
                 return Err(lacks("its handle in handles-0"));
             }
-            let queued = rows.get(Ready, &(priority_of(&row), row.order))?;
+            let queued = rows.get(Ready, &fits::place_of(&row))?;
             if row.state == TreeState::Active && queued != Some(tree) {
                 return Err(lacks("its place in ready-0"));
             }
             Ok(())
         })?;
         let weak = readable(self.reader.provenance(tree))?.is_none_or(|row| row.weak() > 0);
-        let chore = match row.state {
-            TreeState::Assembling => Some(CHORE_ASSEMBLE),
-            TreeState::Folding => Some(CHORE_FOLD),
-            TreeState::Complete if row.data != DataPlace::Dropped && !weak => Some(CHORE_DROP),
-            _ => None,
-        };
-        if let Some(kind) = chore
+        if let Some(kind) = fits::needed_chore(&row, || weak)
             && !self.reader.has_chore(kind, tree)?
         {
             return Err(damaged(Trees::NAME, format!("chores-0 lacks chore {kind} of tree {tree}")).into());
@@ -86,9 +80,9 @@ impl<S: Snapshot<View: View>> Looks<'_, S> {
         Ok(false)
     }
 
-    pub(super) fn ready(&self, (priority, order): (u8, u64), tree: u64) -> IsOlder {
+    pub(super) fn ready(&self, place: (u8, u64), tree: u64) -> IsOlder {
         let Some(row) = readable(self.reader.tree(tree))? else { return Ok(false) };
-        let has = |row: &TreeRow| row.state == TreeState::Active && row.order == order && priority == priority_of(row);
+        let has = |row: &TreeRow| row.state == TreeState::Active && fits::place_of(row) == place;
         fits::leads_to_tree(Ready::NAME, tree, row.as_ref(), has)?;
         Ok(false)
     }
@@ -280,8 +274,4 @@ impl<S: Snapshot<View: View>> Looks<'_, S> {
         }
         Ok(false)
     }
-}
-
-fn priority_of(row: &TreeRow) -> u8 {
-    if row.done > 0 { PRIORITY_PARTIAL } else { PRIORITY_FRESH }
 }

@@ -140,7 +140,7 @@ pub(in crate::store) fn sums(
 /// Whether each group of a tree of `leaves` leaves has a row of checksums.
 pub(in crate::store) fn has_all_sums(rows: &impl BlockView, tree: u64, leaves: u64) -> Result<bool, StoreError> {
     let mut groups = 0;
-    rows.each_stored(Sums, (tree, 0)..=(tree, u64::MAX), |_, _| {
+    rows.each_key(Sums, (tree, 0)..=(tree, u64::MAX), |_| {
         groups += 1;
         Ok(ControlFlow::Continue(()))
     })?;

@@ -196,8 +196,7 @@ impl Store for RedbStore {
     }
 
     fn differing(&self, tree: TreeNumber, first: u64, lengths: &[u64], bytes: &[u8]) -> Result<u32, StoreError> {
-        let sums = self.leaf_sums(tree, first, lengths.len())?;
-        Ok(self.believed(sums::compare(tree, first, lengths, bytes, &sums)))
+        Ok(self.believed(sums::compare(tree, first, lengths, bytes, &self.leaf_sums(tree, first, lengths.len())?)))
     }
 
     fn leaf_sums(&self, tree: TreeNumber, first: u64, count: usize) -> Result<Vec<LeafSum>, StoreError> {

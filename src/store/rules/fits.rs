@@ -4,10 +4,10 @@
 use crate::protocol::{ClientDigest, WorkId};
 use crate::store::error::StoreError;
 use crate::store::port::Txn;
-use crate::store::rows::{DebitKey, EntryKind, Head, LedgerRow, RowError, TreeRow, TreeState, damaged};
+use crate::store::rows::{DataPlace, DebitKey, EntryKind, Head, LedgerRow, RowError, TreeRow, TreeState, damaged};
 use crate::store::schema::{
     CHORE_ASSEMBLE, CHORE_DROP, CHORE_FOLD, CHORE_PURGE, Chores, Consumed, Debits, Followed, Ledger, NO_ENTRY,
-    Receipts, Suspects,
+    PRIORITY_FRESH, PRIORITY_PARTIAL, Receipts, Suspects,
 };
 use crate::store::table::Table;
 
@@ -33,6 +33,22 @@ pub(in crate::store) fn leads_to_tree(
         Some(row) if has(row) => Ok(()),
         Some(_) => Err(damaged(table, format!("it leads to tree {tree}, which is another"))),
         None => Err(damaged(table, format!("it leads to tree {tree}, which is not there"))),
+    }
+}
+
+/// The place in the queue of a tree that is active.
+pub(in crate::store) fn place_of(row: &TreeRow) -> (u8, u64) {
+    (if row.done > 0 { PRIORITY_PARTIAL } else { PRIORITY_FRESH }, row.order)
+}
+
+/// The chore that a tree must have. `weak` says whether some of its leaves are known from clients
+/// only, so that its data is kept.
+pub(in crate::store) fn needed_chore(row: &TreeRow, weak: impl FnOnce() -> bool) -> Option<u8> {
+    match row.state {
+        TreeState::Assembling => Some(CHORE_ASSEMBLE),
+        TreeState::Folding => Some(CHORE_FOLD),
+        TreeState::Complete if row.data != DataPlace::Dropped && !weak() => Some(CHORE_DROP),
+        _ => None,
     }
 }
 
