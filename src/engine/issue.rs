@@ -145,13 +145,13 @@ fn take(core: &Core, request: &Asked<'_>, id: WorkId) -> Result<Option<Issued>, 
     let expires_ms = id.unix_millis().0 + core.config.token_ttl_ms();
     let lease = |claim| Lease { id, claim, expires_ms, pinned: false, refusals: 0 };
     let bytes_max = request.bytes_max.unwrap_or(usize::MAX);
-    let cap = response_times::calibrated_bytes(core, request.tier);
+    let cap = response_times::calibrated_bytes(core, request.size);
     let asker = asker(core, request);
     let mut queue = core.queue.lock();
     if queue.leases.len() >= core.config.settings.leases_max {
         return Err(IssueError::Crowded(core.config.settings.leases_max));
     }
-    if request.tier == DifficultyTier::Low
+    if request.size == DifficultyTier::Low
         && bytes_max >= INTERIOR_BYTES
         && let Some(node) = queue.interior.ready.pop_front()
     {
@@ -163,13 +163,13 @@ fn take(core: &Core, request: &Asked<'_>, id: WorkId) -> Result<Option<Issued>, 
     }
     loop {
         let taken = match &asker {
-            Some(asker) => queue.ring.take_for(request.tier, bytes_max, cap, asker),
-            None => queue.ring.take_cut(request.tier, bytes_max, cap),
+            Some(asker) => queue.ring.take_for(request.size, bytes_max, cap, asker),
+            None => queue.ring.take_cut(request.size, bytes_max, cap),
         };
         let taken = match taken {
             Take::Unit(taken) => taken,
             Take::Empty => {
-                queue.rotate_votes(request.tier, id.unix_millis().0);
+                queue.rotate_votes(request.size, id.unix_millis().0);
                 return Ok(None);
             }
             Take::TooBig => return Err(IssueError::TooBig { bytes_max }),
@@ -235,7 +235,7 @@ fn issued_interior(core: &Core, request: &Asked<'_>, id: WorkId, node: &ReadyNod
 }
 
 fn issue_synthetic(core: &Core, request: &Asked<'_>, id: WorkId) -> Result<Issued, IssueError> {
-    let wanted = synthetic_order(request.tier);
+    let wanted = synthetic_order(request.size);
     let bytes_max = request.bytes_max.unwrap_or(usize::MAX);
     let fitting = (0..=wanted).rev().find(|order| SYNTHETIC_LEAF_BYTES << *order <= bytes_max);
     let order = fitting.ok_or(IssueError::TooBig { bytes_max })?;
@@ -268,6 +268,7 @@ fn token(core: &Core, request: &Asked<'_>, id: WorkId, purpose: TokenPurpose) ->
         boot: core.identity.boot,
         id,
         client: request.client,
+        by_address: request.by_address,
         tree: TreeHandle::from_bytes([0; 16]),
         start: 0,
         order: 0,

@@ -84,8 +84,13 @@ impl<'a> IssueRequest<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked<'a> {
     pub(crate) client: ClientDigest,
+    /// Whether the client is an address.
+    pub(crate) by_address: bool,
     pub(crate) network: &'a [u8],
     pub(crate) tier: DifficultyTier,
+    /// The tier whose size of units is issued: lower than `tier` for a client that can answer units
+    /// of one leaf only.
+    pub(crate) size: DifficultyTier,
     pub(crate) policy: u64,
     pub(crate) floor: Option<Duration>,
     pub(crate) synthetic: bool,
@@ -96,7 +101,7 @@ impl<'a> Asked<'a> {
     /// The request, which comes from the client with this digest.
     pub(super) fn of(client: ClientDigest, request: &IssueRequest<'a>) -> Self {
         let IssueRequest { client: _, network, tier, policy, floor, synthetic, bytes_max } = *request;
-        Self { client, network, tier, policy, floor, synthetic, bytes_max }
+        Self { client, by_address: false, network, tier, size: tier, policy, floor, synthetic, bytes_max }
     }
 }
 

@@ -197,7 +197,7 @@ impl Gate {
                 Some(token) => Some(token),
                 None => {
                     inner.tallies.requests.bump();
-                    return Step::Decided(self.without_token(&facts));
+                    return Step::Decided(self.without_token(&mut facts, head));
                 }
             },
             Ok(presented) => {
@@ -210,6 +210,8 @@ impl Gate {
                 return Step::Decided(self.dressed(&facts, refused));
             }
         };
+        // Whatever becomes of the answer, its client may get another unit.
+        facts.read_abilities(head);
         let in_header = facts.answer.as_ref().is_some_and(|presented| presented.result.is_some());
         if in_header || !head.has_body() {
             return Step::Judge(Pending::new(self, facts, token, None));
@@ -225,5 +227,5 @@ pub fn decide(gate: &Gate, facts: Facts) -> Verdict {
         return Verdict::Judge(Pending::new(gate, facts, None, None));
     }
     gate.inner.tallies.requests.bump();
-    Verdict::Decided(gate.without_token(&facts))
+    Verdict::Decided(gate.by_window(&facts))
 }

@@ -1,8 +1,8 @@
 //! How hard a client's next challenge is (paper, 5.3; component DifficultyAdjuster).
 //!
-//! * A violation is a new challenge, unless the one before was answered rightly: who pays every
-//!   time is no abuser. Two within the escalation window raise the tier one step and reset the
-//!   count.
+//! * A violation is a round of challenges without a right answer, by a client that did not wait either:
+//!   the gate counts it with the client's next challenge. Who pays or waits every time is no abuser.
+//!   Two within the escalation window raise the tier one step and reset the count.
 //! * A wrong result raises it at once.
 //! * It steps down once for every full cool-down since the last violation or completion, when
 //!   looked at.
@@ -37,8 +37,6 @@ pub struct Standing {
     pub first_violation_ms: u64,
     /// The last violation, wrong result, completion, or step down.
     pub last_ms: u64,
-    /// The newest challenge has not been answered rightly.
-    pub unanswered: bool,
 }
 
 impl Standing {
@@ -58,14 +56,9 @@ impl Standing {
         now
     }
 
-    /// A new challenge is issued.
-    pub fn issued(&self, rules: &DifficultyRules, now_ms: u64) -> Self {
+    /// A violation.
+    pub fn violated(&self, rules: &DifficultyRules, now_ms: u64) -> Self {
         let mut now = self.look(rules, now_ms);
-        let paid_before = self.last_ms > 0 && !self.unanswered;
-        now.unanswered = true;
-        if paid_before {
-            return now;
-        }
         if now.violations == 0 {
             now.first_violation_ms = now_ms;
         }
@@ -78,7 +71,6 @@ impl Standing {
     pub fn wrong(&self, rules: &DifficultyRules, now_ms: u64) -> Self {
         let mut now = self.look(rules, now_ms);
         now.last_ms = now_ms;
-        now.unanswered = true;
         now.raised(rules)
     }
 
@@ -86,7 +78,6 @@ impl Standing {
     pub fn completed(&self, rules: &DifficultyRules, now_ms: u64) -> Self {
         let mut now = self.look(rules, now_ms);
         now.last_ms = now_ms;
-        now.unanswered = false;
         now
     }
 

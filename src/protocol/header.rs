@@ -6,6 +6,9 @@ pub const CHALLENGE: &str = "x-pouw-challenge";
 pub const RESPONSE: &str = "x-pouw-response";
 /// `X-PoUW-Result`: the result in compact form; the request's body does not change.
 pub const RESULT: &str = "x-pouw-result";
+/// `X-PoUW-Accept`: the operations that a client can compute besides hashing one leaf or node, as a
+/// list: `subtree_hash` (client to server). Without it all units are of one leaf or node.
+pub const ACCEPT: &str = "x-pouw-accept";
 /// `X-PoUW-Accepted`: `true` on a response whose request was admitted by work.
 pub const ACCEPTED: &str = "x-pouw-accepted";
 /// `X-PoUW-Joule-Award`: the credit paid for that work, in microjoules.

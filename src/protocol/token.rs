@@ -14,7 +14,7 @@
 //!                                         132..196  MAC
 //! ```
 //!
-//! Integers are little endian.
+//! Integers are little endian. The byte of the tier has 128 added to it if the client is an address.
 //! `MAC = HMAC-SHA-512(secret, lp("pouw-challenge-token-v1") || lp(field) for each field)`, where
 //! `lp(x)` is the length of x as eight bytes, little endian, followed by x. Only version and key id
 //! are read before the MAC is compared.
@@ -55,6 +55,7 @@ pub enum TokenPurpose {
 ///     boot: 3,
 ///     id: WorkId::from_parts(1_700_000_000_000, [2; 10]),
 ///     client: ClientDigest::of(&keyring, b"192.0.2.1"),
+///     by_address: true,
 ///     tree: TreeHandle::from_bytes([4; 16]),
 ///     start: 64,
 ///     order: 5,
@@ -82,6 +83,8 @@ pub struct ChallengeToken {
     pub id: WorkId,
     /// The client it was issued to.
     pub client: ClientDigest,
+    /// Whether that client is an address, and not a name or a key.
+    pub by_address: bool,
     /// The tree.
     pub tree: TreeHandle,
     /// The first leaf; for `Interior` the index of the node within its level.
@@ -167,27 +170,39 @@ impl ChallengeToken {
         bytes.extend_from_slice(&self.start.to_le_bytes());
         bytes.push(self.order);
         bytes.extend_from_slice(&self.data_digest.to_le_bytes());
-        bytes.push(tier_byte(self.tier));
+        bytes.push(tier_byte(self.tier) | if self.by_address { BY_ADDRESS } else { 0 });
         for number in [self.policy, self.issued_at.0, self.not_before.0, self.expires_at.0] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes
     }
 
-    /// Reads the fields after version and key id. The MAC has been checked.
+    /// Reads the fields after version and key id, in the order of the text. The MAC has been
+    /// checked.
     fn read_fields(reader: &mut Reader<'_>) -> Option<Self> {
         let purpose = reader.byte()?;
+        let purpose = PURPOSES.into_iter().find(|known| purpose_byte(*known) == purpose)?;
+        let (store, boot) = (reader.array()?, reader.number()?);
+        let id = WorkId::from_bytes(reader.array()?);
+        let client = ClientDigest::from_bytes(reader.array()?);
+        let tree = TreeHandle::from_bytes(reader.array()?);
+        let start = reader.number()?;
+        let order = reader.byte().filter(|order| *order <= MAX_FOLD_LEVELS)?;
+        let data_digest = reader.number()?;
+        let tier = reader.byte()?;
+        let (tier, by_address) = (read_tier(tier & !BY_ADDRESS)?, tier & BY_ADDRESS != 0);
         Some(Self {
-            purpose: PURPOSES.into_iter().find(|known| purpose_byte(*known) == purpose)?,
-            store: reader.array()?,
-            boot: reader.number()?,
-            id: WorkId::from_bytes(reader.array()?),
-            client: ClientDigest::from_bytes(reader.array()?),
-            tree: TreeHandle::from_bytes(reader.array()?),
-            start: reader.number()?,
-            order: reader.byte().filter(|order| *order <= MAX_FOLD_LEVELS)?,
-            data_digest: reader.number()?,
-            tier: read_tier(reader.byte()?)?,
+            purpose,
+            store,
+            boot,
+            id,
+            client,
+            by_address,
+            tree,
+            start,
+            order,
+            data_digest,
+            tier,
             policy: reader.number()?,
             issued_at: UnixMillis(reader.number()?),
             not_before: UnixMillis(reader.number()?),
@@ -305,6 +320,8 @@ fn read_tier(byte: u8) -> Option<DifficultyTier> {
 }
 
 const PURPOSES: [TokenPurpose; 3] = [TokenPurpose::Work, TokenPurpose::Interior, TokenPurpose::Synthetic];
+/// Added to the byte of the tier.
+const BY_ADDRESS: u8 = 0x80;
 const MAC_PURPOSE: &[u8] = b"pouw-challenge-token-v1";
 const VERSION: u8 = 1;
 const WIDTHS: [usize; 16] = [1, 8, 1, 16, 8, 16, 16, 16, 8, 1, 8, 1, 8, 8, 8, 8];

@@ -91,6 +91,8 @@ pub enum Reason {
     Degraded,
     /// Over the limit; the client's reputation exempts it from work.
     Exempt,
+    /// Over the limit; a request of this kind cannot bring an answer.
+    CannotAnswer,
     /// Over the limit; a byte budget is used up.
     Budget,
     /// Over the limit; the ceiling on paid admissions is reached.
@@ -110,7 +112,7 @@ pub enum Reason {
     TryAgain,
     /// The token's MAC or purpose is wrong.
     TokenInvalid,
-    /// The token was issued to another client.
+    /// The token was issued to another client. Handled as if no token had been sent.
     ClientMismatch,
     /// The token was issued under another policy.
     PolicyMismatch,
@@ -126,11 +128,12 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the table of responses.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::WorkRequired,
         Self::NoWork,
         Self::Degraded,
         Self::Exempt,
+        Self::CannotAnswer,
         Self::Budget,
         Self::Ceiling,
         Self::Crowded,
@@ -155,6 +158,7 @@ impl Reason {
             Self::NoWork => "no_work",
             Self::Degraded => "degraded",
             Self::Exempt => "exempt",
+            Self::CannotAnswer => "cannot_answer",
             Self::Budget => "budget",
             Self::Ceiling => "ceiling",
             Self::Crowded => "crowded",

@@ -27,6 +27,12 @@ impl Inspected {
         Self { network: network.into(), ..self }
     }
 
+    /// Returns whether the client it was issued to is an address.
+    #[cfg(feature = "gate")]
+    pub(crate) fn is_by_address(&self) -> bool {
+        self.opened.by_address
+    }
+
     /// Returns the challenge id.
     pub fn id(&self) -> WorkId {
         self.opened.id
@@ -55,20 +61,21 @@ impl ForGate<'_> {
     /// # Errors
     /// The error an answer with this token gets from these five checks.
     pub fn inspect(&self, client: &[u8], token: &str, policy: u64) -> Result<Inspected, SubmitError> {
-        self.inspect_for(|| self.core().keys.digest_of(client), token, policy)
+        Ok(inspect(self.core(), || self.core().keys.digest_of(client), token, Some(policy))?)
     }
 
     /// The same for a client whose digest is known or easily found: it is asked for only if the
     /// token is ours and in time.
     ///
     /// # Errors
-    /// As there.
+    /// As there, with the token if it is another client's.
+    #[cfg(feature = "gate")]
     pub(crate) fn inspect_for(
         &self,
         client: impl FnOnce() -> ClientDigest,
         token: &str,
         policy: u64,
-    ) -> Result<Inspected, SubmitError> {
+    ) -> Result<Inspected, NotInspected> {
         inspect(self.core(), client, token, Some(policy))
     }
 
@@ -113,9 +120,37 @@ pub(in crate::engine) fn inspect(
     client: impl FnOnce() -> ClientDigest,
     text: &str,
     policy: Option<u64>,
-) -> Result<Inspected, SubmitError> {
-    let opened = open_token(core, client, text, policy)?;
-    Ok(Inspected { opened, network: Box::default(), seen_ms: core.time.now_ms() })
+) -> Result<Inspected, NotInspected> {
+    let opened = open_token(core, text)?;
+    let inspected = Inspected { opened, network: Box::default(), seen_ms: core.time.now_ms() };
+    if opened.client != client() {
+        return Err(NotInspected { error: SubmitError::ClientMismatch, foreign: Some(Box::new(inspected)) });
+    }
+    if policy.is_some_and(|policy| policy != opened.policy) {
+        return Err(SubmitError::PolicyMismatch.into());
+    }
+    Ok(inspected)
+}
+
+/// A token that did not pass the checks.
+#[derive(Debug)]
+pub(crate) struct NotInspected {
+    pub(crate) error: SubmitError,
+    /// The token, if it is genuine and in time, but another client's.
+    #[cfg_attr(not(feature = "gate"), expect(dead_code, reason = "only the gate looks at it"))]
+    pub(crate) foreign: Option<Box<Inspected>>,
+}
+
+impl From<SubmitError> for NotInspected {
+    fn from(error: SubmitError) -> Self {
+        Self { error, foreign: None }
+    }
+}
+
+impl From<NotInspected> for SubmitError {
+    fn from(not: NotInspected) -> Self {
+        not.error
+    }
 }
 
 /// Checks again that it is valid: time may have passed since the inspection, and another engine
@@ -127,25 +162,14 @@ pub(in crate::engine) fn still_good(core: &Core, inspected: &Inspected) -> Resul
     check_expiry(core, &inspected.opened)
 }
 
-/// Opens a token and checks MAC, store, expiry, client and policy.
-fn open_token(
-    core: &Core,
-    client: impl FnOnce() -> ClientDigest,
-    text: &str,
-    policy: Option<u64>,
-) -> Result<ChallengeToken, SubmitError> {
+/// Opens a token and checks MAC, store and expiry.
+fn open_token(core: &Core, text: &str) -> Result<ChallengeToken, SubmitError> {
     let token =
         ChallengeToken::open(text, &core.keys.tokens, core.config.token_ttl_ms()).map_err(SubmitError::Token)?;
     if token.store != *core.identity.store.as_bytes() {
         return Err(SubmitError::OtherStore);
     }
     check_expiry(core, &token)?;
-    if token.client != client() {
-        return Err(SubmitError::ClientMismatch);
-    }
-    if policy.is_some_and(|policy| policy != token.policy) {
-        return Err(SubmitError::PolicyMismatch);
-    }
     Ok(token)
 }
 

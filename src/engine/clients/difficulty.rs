@@ -1,5 +1,4 @@
-//! The difficulty of a client: it changes when a challenge is issued, and with the verdict on its
-//! answer.
+//! The difficulty of a client: it changes with a violation, and with the verdict on its answer.
 
 use crate::policy::difficulty::Standing;
 use crate::protocol::{ClientDigest, DifficultyTier};
@@ -14,26 +13,27 @@ use crate::engine::for_gate::ForGate;
 const LOAD_PAGE: usize = 4_096;
 
 impl ForGate<'_> {
-    /// Returns the tier of a challenge issued to this client now. Changes nothing.
+    /// Returns the tier of a challenge issued to this client now, if it is a violation.
     pub fn next_tier(&self, client: &[u8]) -> DifficultyTier {
-        self.tier_for(self.core().keys.digest_of(client))
+        self.tier_for(self.core().keys.digest_of(client), true)
+    }
+
+    /// Returns the tier of a challenge issued to this client now, after one more violation if it is
+    /// `violating`. Changes nothing.
+    pub(crate) fn tier_for(&self, client: ClientDigest, violating: bool) -> DifficultyTier {
+        let (core, now_ms) = (self.core(), self.core().time.now_ms());
+        core.clients.standings.lock().next_tier(&client, violating, now_ms)
+    }
+
+    /// Counts a violation of this client.
+    pub fn note_violation(&self, client: &[u8]) {
+        self.violated(self.core().keys.digest_of(client));
     }
 
     /// The same for a client whose digest is known.
-    pub(crate) fn tier_for(&self, client: ClientDigest) -> DifficultyTier {
+    pub(crate) fn violated(&self, client: ClientDigest) {
         let (core, now_ms) = (self.core(), self.core().time.now_ms());
-        core.clients.standings.lock().next_tier(&client, now_ms)
-    }
-
-    /// Counts a new challenge issued to this client.
-    pub fn note_issued(&self, client: &[u8]) {
-        self.issued_to(self.core().keys.digest_of(client));
-    }
-
-    /// The same for a client whose digest is known.
-    pub(crate) fn issued_to(&self, client: ClientDigest) {
-        let (core, now_ms) = (self.core(), self.core().time.now_ms());
-        core.clients.standings.lock().issued(&client, now_ms);
+        core.clients.standings.lock().violated(&client, now_ms);
     }
 
     /// Returns this client's standing now.

@@ -118,13 +118,15 @@ impl Standings {
         self.standing(client).copied().unwrap_or_default().look(&self.rules, now_ms)
     }
 
-    pub(super) fn next_tier(&self, client: &Key, now_ms: u64) -> DifficultyTier {
-        self.standing(client).copied().unwrap_or_default().issued(&self.rules, now_ms).tier
+    /// Returns the tier of a client, after one more violation if it is `violating`.
+    pub(super) fn next_tier(&self, client: &Key, violating: bool, now_ms: u64) -> DifficultyTier {
+        let now = self.standing(client).copied().unwrap_or_default();
+        if violating { now.violated(&self.rules, now_ms) } else { now.look(&self.rules, now_ms) }.tier
     }
 
-    pub(super) fn issued(&mut self, client: &Key, now_ms: u64) {
+    pub(super) fn violated(&mut self, client: &Key, now_ms: u64) {
         let before = self.standing(client).copied().unwrap_or_default();
-        self.put(client, before.issued(&self.rules, now_ms), now_ms);
+        self.put(client, before.violated(&self.rules, now_ms), now_ms);
     }
 
     pub(super) fn wrong(&mut self, client: &Key, now_ms: u64) {
@@ -231,7 +233,6 @@ pub(in crate::engine) fn row_of(standing: &Standing) -> StandingRow {
     StandingRow {
         tier: standing.tier as u8,
         violations: standing.violations,
-        unanswered: standing.unanswered,
         first_violation_ms: standing.first_violation_ms,
         last_ms: standing.last_ms,
     }
@@ -245,6 +246,5 @@ fn standing_of(row: &StandingRow, now_ms: u64) -> Standing {
         violations: row.violations.min(1),
         first_violation_ms: row.first_violation_ms.min(now_ms),
         last_ms: row.last_ms.min(now_ms),
-        unanswered: row.unanswered,
     }
 }

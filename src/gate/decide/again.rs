@@ -20,7 +20,7 @@ impl Gate {
     /// Refuses an answer that could not be stored, or that there is no room for now: the client may
     /// send the same one again.
     pub(super) fn try_again(&self, facts: &Facts) -> Decision {
-        self.with_token(facts, Reason::TryAgain, TRY_AGAIN_MS, None)
+        self.with_token(facts, Reason::TryAgain, Some(TRY_AGAIN_MS), None)
     }
 
     /// Refuses an answer that is too early: it is not checked and costs nothing. At the low tier
@@ -29,7 +29,7 @@ impl Gate {
         let low = token.filter(|token| token.tier() == DifficultyTier::Low);
         // The token is valid; if its data cannot be read now, the token alone is enough.
         let sent = low.and_then(|token| self.unit_again(facts, token).ok().flatten());
-        self.with_token(facts, Reason::TooEarly, wait_ms, sent)
+        self.with_token(facts, Reason::TooEarly, Some(wait_ms), sent)
     }
 
     /// Returns the unit of an open challenge, if its data may be sent again and there is room for
@@ -41,7 +41,7 @@ impl Gate {
     ) -> Result<Option<(String, Flight)>, SubmitError> {
         let inner = &*self.inner;
         let now_ms = self.inner.engine.now().0;
-        let Some(presented) = &facts.answer else {
+        let Some(presented) = facts.answer.as_ref().filter(|_| facts.can_answer) else {
             return Ok(None);
         };
         let Some(mut flight) = inner.in_flight.book(encoded(inner.unit_bytes[token.tier() as usize])) else {
@@ -68,23 +68,25 @@ impl Gate {
         Ok(Some((unit, flight)))
     }
 
-    /// Refuses with the same challenge again.
+    /// Refuses with the same challenge again. `retry_ms` is when the same request is admitted; if
+    /// that is not known, it is when a slot frees.
     pub(super) fn with_token(
         &self,
         facts: &Facts,
         reason: Reason,
-        retry_ms: u64,
+        retry_ms: Option<u64>,
         sent: Option<(String, Flight)>,
     ) -> Decision {
         let limit = self.inner.limits.of(facts.policy);
         let (unit, flight) = sent.unzip();
+        let quota = self.standing(limit, facts);
         self.inner.tallies.refused(reason);
         let refusal = NewRefusal {
             limit,
-            quota: self.standing(limit, facts),
+            quota,
             reason,
             detail: detail(reason),
-            retry_ms: Some(retry_ms),
+            retry_ms: Some(retry_ms.unwrap_or(quota.reset_ms)),
             token: facts.answer.as_ref().map(|presented| presented.token.as_str()),
             unit: unit.as_deref(),
         };

@@ -16,7 +16,7 @@ use crate::gate::state::Gate;
 use crate::protocol::{DifficultyTier, Malformed, MicroJoules, Reason, WorkId, WorkResult};
 
 use super::challenge::Because;
-use super::token::OpenedToken;
+use super::token::{NotOpened, OpenedToken};
 
 impl Gate {
     /// Judges an answer on this thread, up to the commit. If the decision needs no commit, `done`
@@ -36,7 +36,7 @@ impl Gate {
         };
         let token = match token.map_or_else(|| self.open_token(&facts, text), Ok) {
             Ok(token) => token,
-            Err(error) => return done(self.unanswered(&facts, None, &error)),
+            Err(not) => return done(self.not_opened(&facts, &not)),
         };
         let Some(result) = result else {
             return done(self.asked_again(&facts, &token));
@@ -92,6 +92,11 @@ impl Gate {
         pass(limit, self.standing(limit, facts), Some(AcceptedWork { id, award }))
     }
 
+    /// Decides on a request whose token is not good.
+    pub(super) fn not_opened(&self, facts: &Facts, not: &NotOpened) -> Decision {
+        self.unanswered(facts, not.foreign.as_deref(), &not.error)
+    }
+
     /// Decides on an answer that was not accepted.
     pub(super) fn unanswered(&self, facts: &Facts, token: Option<&OpenedToken>, error: &SubmitError) -> Decision {
         let id = token.map(OpenedToken::id);
@@ -115,7 +120,7 @@ impl Gate {
             self.inner.challenges.closed(&facts.client, id);
         }
         if let Some(Presented { result: Some(ResultText::Unfinished(malformed)), .. }) = &facts.answer
-            && matches!(reason, Reason::TokenExpired | Reason::Withdrawn)
+            && matches!(reason, Reason::TokenExpired | Reason::Withdrawn | Reason::ClientMismatch)
         {
             // Without its token the request might be admitted, and the service would get an
             // incomplete body.
@@ -124,7 +129,12 @@ impl Gate {
         self.inner.events.emit(&GateEvent::WorkFailed { client: facts.client.clone(), work_unit_id: id, reason });
         match reason {
             Reason::TokenExpired => self.plain(facts, Some(reason.into())),
-            Reason::Withdrawn => self.plain(facts, Some(self.withdrawn(token))),
+            Reason::Withdrawn => self.plain(facts, Some(self.without_second_floor(reason, token))),
+            // The client's address may have changed since. The floor of a name is no address's.
+            Reason::ClientMismatch => {
+                let by_address = |token: &&OpenedToken| token.is_by_address() && facts.client.is_address();
+                self.plain(facts, Some(self.without_second_floor(reason, token.filter(by_address))))
+            }
             Reason::WrongResult => {
                 self.failed(facts);
                 let limit = self.inner.limits.of(facts.policy);
@@ -142,15 +152,15 @@ impl Gate {
         }
     }
 
-    /// Returns the reason for a withdrawn token. Its client does not wait for a second floor, only
-    /// for the rest of the first. This applies to one new challenge, no matter how often the token
-    /// is presented.
-    fn withdrawn(&self, token: Option<&OpenedToken>) -> Because {
+    /// Returns the reason for a token that is replaced by a new one through no fault of its client,
+    /// which does not wait for a second floor, only for the rest of the first. This applies to one
+    /// new challenge, no matter how often the token is presented.
+    fn without_second_floor(&self, reason: Reason, token: Option<&OpenedToken>) -> Because {
         let now_ms = self.inner.engine.now().0;
         let is_first = |token: &&OpenedToken| self.inner.replaced.insert(token.id(), token.expires_ms, now_ms);
         let first = token.filter(is_first);
         let floor_ms = first.map(|token| token.not_before_ms.saturating_sub(now_ms));
-        Because { reason: Reason::Withdrawn, floor_ms }
+        Because { reason, floor_ms }
     }
 
     /// Counts a failure of this client and emits an alert at the threshold.
@@ -201,9 +211,8 @@ impl Gate {
                 if self.inner.settings.shadow {
                     return self.shadowed(limit, quota);
                 }
-                let ttl_ms = token.expires_ms.saturating_sub(self.inner.engine.now().0);
                 match open.and_then(|()| self.unit_again(facts, token)) {
-                    Ok(sent) => self.with_token(facts, Reason::WorkRequired, ttl_ms, sent),
+                    Ok(sent) => self.with_token(facts, Reason::WorkRequired, None, sent),
                     Err(error) => self.unanswered(facts, Some(token), &error),
                 }
             }

@@ -41,18 +41,24 @@ impl Gate {
         because: Option<Because>,
     ) -> Result<Decision, Reason> {
         let inner = &*self.inner;
+        if !facts.can_answer {
+            return Err(Reason::CannotAnswer);
+        }
         let now_ms = self.inner.engine.now().0;
         let client = facts.client_digest(&inner.engine);
-        let tier = self.tier(facts, client)?;
+        let tier = self.tier(facts, client, now_ms)?;
+        let size = if facts.takes_subtrees { tier } else { DifficultyTier::Low };
         let is_probe = self.ask_breaker(now_ms)?;
-        let wanted = encoded(inner.unit_bytes[tier as usize]);
+        let wanted = encoded(inner.unit_bytes[size as usize]);
         let reservation =
             inner.challenges.reserve(&facts.client, facts.prefix, wanted, encoded(DATA_BYTES_MIN), now_ms)?;
         let mut flight = inner.in_flight.book(reservation.bytes).ok_or(Reason::Budget)?;
         let request = Asked {
             client,
+            by_address: facts.client.is_address(),
             network: facts.prefix.as_bytes(),
             tier,
+            size,
             policy: limit.digest,
             floor: because.and_then(|because| because.floor_ms).map(Duration::from_millis),
             synthetic: inner.settings.synthetic,
@@ -64,14 +70,13 @@ impl Gate {
             }
             error.reason()
         })?;
-        self.inner.engine.for_gate().issued_to(client);
         let reason = because.map_or(Reason::WorkRequired, |because| because.reason);
         let refusal = NewRefusal {
             limit,
             quota,
             reason,
             detail: detail(reason),
-            retry_ms: Some(unit.ttl_ms),
+            retry_ms: Some(quota.reset_ms.max(1)),
             token: Some(&unit.challenge_token),
             unit: Some(&unit.to_json()),
         };
@@ -81,7 +86,9 @@ impl Gate {
         };
         let page_bytes = facts.navigation.map_or(0, |_| PAGE_BYTES);
         let bytes = refusal.body.len() as u64 + unit.challenge_token.len() as u64 + page_bytes;
-        reservation.opened(unit.id, unit.expires_at.0, bytes);
+        if reservation.opened(unit.id, unit.expires_at.0, bytes) {
+            inner.engine.for_gate().violated(client);
+        }
         flight.shrink(bytes);
         refusal.flight = Some(flight);
         bump(&inner.tallies.issued[tier as usize], 1);
@@ -97,9 +104,10 @@ impl Gate {
     }
 
     /// Returns the tier to issue: the stored one, reduced by reputation.
-    fn tier(&self, facts: &Facts, client: ClientDigest) -> Result<DifficultyTier, Reason> {
+    fn tier(&self, facts: &Facts, client: ClientDigest, now_ms: u64) -> Result<DifficultyTier, Reason> {
         let settings = &self.inner.settings;
-        let stored = self.inner.engine.for_gate().tier_for(client);
+        let violating = self.inner.challenges.is_violation(&facts.client, now_ms);
+        let stored = self.inner.engine.for_gate().tier_for(client, violating);
         let thresholds = (settings.reputation_difficulty_threshold, settings.reputation_exemption_threshold);
         match effective(stored, self.reputation(facts), thresholds.0, thresholds.1) {
             Effective::Tier(tier) => Ok(tier),

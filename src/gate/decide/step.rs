@@ -47,11 +47,8 @@ impl Gate {
         let opened = facts.answer.as_ref().map(|presented| self.open_token(&facts, &presented.token));
         let token = match opened {
             Some(Ok(token)) => token,
-            Some(Err(error)) => return decided(self.unanswered(&facts, None, &error)),
-            None => {
-                inner.tallies.requests.bump();
-                return Step::Decided(self.without_token(&facts));
-            }
+            Some(Err(not)) => return decided(self.not_opened(&facts, &not)),
+            None => return decided(self.plain(&facts, None)),
         };
         if token.is_over(self) {
             // It is too late for any body. The store knows whether the token was used or withdrawn.

@@ -30,22 +30,41 @@ impl OpenedToken {
         self.inspected.id()
     }
 
+    /// Returns whether it was issued to an address.
+    pub(super) fn is_by_address(&self) -> bool {
+        self.inspected.is_by_address()
+    }
+
     /// Returns the tier of its challenge.
     pub(super) fn tier(&self) -> DifficultyTier {
         self.inspected.tier()
     }
 }
 
+/// A token that did not pass the checks.
+#[derive(Debug)]
+pub(super) struct NotOpened {
+    pub(super) error: SubmitError,
+    /// The token, if it is genuine and in time, but another client's.
+    pub(super) foreign: Option<Box<OpenedToken>>,
+}
+
 impl Gate {
     /// Checks everything about a token that needs no store.
-    pub(super) fn open_token(&self, facts: &Facts, text: &str) -> Result<Arc<OpenedToken>, SubmitError> {
+    pub(super) fn open_token(&self, facts: &Facts, text: &str) -> Result<Arc<OpenedToken>, NotOpened> {
         let policy = self.inner.limits.of(facts.policy).digest;
-        let inspected =
-            self.inner.engine.for_gate().inspect_for(|| facts.client_digest(&self.inner.engine), text, policy)?;
+        let client = || facts.client_digest(&self.inner.engine);
         let now_ms = self.inner.engine.now().0;
-        let (expires_ms, not_before_ms) = (now_ms + inspected.ttl_ms(), now_ms + inspected.wait_ms());
-        let inspected = inspected.from_network(facts.prefix.as_bytes());
-        Ok(Arc::new(OpenedToken { inspected, expires_ms, not_before_ms }))
+        let timed = |inspected: Inspected| {
+            let (expires_ms, not_before_ms) = (now_ms + inspected.ttl_ms(), now_ms + inspected.wait_ms());
+            OpenedToken { inspected, expires_ms, not_before_ms }
+        };
+        match self.inner.engine.for_gate().inspect_for(client, text, policy) {
+            Ok(inspected) => Ok(Arc::new(timed(inspected.from_network(facts.prefix.as_bytes())))),
+            Err(not) => {
+                Err(NotOpened { error: not.error, foreign: not.foreign.map(|foreign| Box::new(timed(*foreign))) })
+            }
+        }
     }
 
     /// Uses the first answer of a navigation whose token is valid for this client; returns that

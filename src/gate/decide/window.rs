@@ -12,6 +12,7 @@ use crate::gate::reply::decision::Decision;
 use crate::gate::reply::problem::detail;
 use crate::gate::reply::refusal::{NewRefusal, pass};
 use crate::gate::request::facts::Facts;
+use crate::gate::request::head::Head;
 use crate::gate::state::Gate;
 use crate::policy::window::Quota;
 use crate::protocol::Reason;
@@ -19,11 +20,26 @@ use crate::protocol::Reason;
 use super::challenge::Because;
 
 impl Gate {
-    /// Decides on a request without a token.
+    /// Decides on a request without a token. What matters only over the limit is read from the head
+    /// there.
     #[inline(always)]
-    pub(in crate::gate) fn without_token(&self, facts: &Facts) -> Decision {
+    pub(in crate::gate) fn without_token(&self, facts: &mut Facts, head: &dyn Head) -> Decision {
+        let limit = self.inner.limits.of(facts.policy);
+        let admission = self.admission(limit, facts);
+        if !matches!(admission, Some(Admission::Admitted(_))) {
+            facts.read_abilities(head);
+        }
         if facts.navigation.is_none() {
             // Made in place: moving it would be a large part of the cost of a decision.
+            return self.by_admission(limit, facts, admission, None);
+        }
+        self.dressed(facts, self.by_admission(limit, facts, admission, None))
+    }
+
+    /// Decides by the window on the facts alone.
+    #[inline(always)]
+    pub(in crate::gate) fn by_window(&self, facts: &Facts) -> Decision {
+        if facts.navigation.is_none() {
             return self.plain(facts, None);
         }
         self.dressed(facts, self.plain(facts, None))
@@ -99,6 +115,12 @@ impl Gate {
         self.limited(facts, quota);
         if self.inner.settings.shadow {
             return self.shadowed(limit, quota);
+        }
+        if facts.can_answer {
+            let inner = &*self.inner;
+            let (now_ms, engine_ms) = (inner.engine.for_gate().window_ms(), inner.engine.now().0);
+            let until_ms = now_ms.saturating_add(quota.reset_ms);
+            inner.challenges.refused((&facts.client, facts.policy), now_ms, until_ms, engine_ms);
         }
         self.challenge_or_short(limit, facts, quota, because)
     }

@@ -11,12 +11,15 @@ use parking_lot::Mutex;
 use crate::gate::config::builder::GateConfigBuilder;
 use crate::gate::config::choices::OpenChallenges;
 use crate::gate::request::client::{ClientKey, NetworkPrefix};
+use crate::gate::request::facts::PolicyId;
 use crate::policy::alert::Failures;
 use crate::policy::clock_table::{ClockTable, Tracked};
 use crate::policy::window::WindowRules;
 use crate::protocol::{Reason, WorkId};
 
 use super::digest::Digester;
+use super::reservation::{Begun, Reservation};
+use super::round::Round;
 use super::usage::{Quotas, Usage};
 
 /// Number of locks that share the tables.
@@ -32,17 +35,17 @@ const SECOND_MS: u64 = 1_000;
 #[derive(Debug)]
 pub(in crate::gate) struct Challenges {
     digests: Digester,
-    clients: Vec<Mutex<ClockTable<u128, OpenAndPaid>>>,
-    prefixes: Vec<Mutex<ClockTable<u128, Usage>>>,
-    all: Mutex<Usage>,
-    rules: Rules,
+    pub(super) clients: Vec<Mutex<ClockTable<u128, OpenAndPaid>>>,
+    pub(super) prefixes: Vec<Mutex<ClockTable<u128, Usage>>>,
+    pub(super) all: Mutex<Usage>,
+    pub(super) rules: Rules,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Rules {
-    client: Quotas,
-    prefix: Quotas,
-    all: Quotas,
+pub(super) struct Rules {
+    pub(super) client: Quotas,
+    pub(super) prefix: Quotas,
+    pub(super) all: Quotas,
     open_challenges: OpenChallenges,
 }
 
@@ -54,44 +57,20 @@ fn ceiling(paid: u32, window_ms: u64) -> Option<WindowRules> {
 
 /// The challenges that one client has open, and what it has used of its ceilings.
 #[derive(Debug, Default)]
-struct OpenAndPaid {
-    usage: Usage,
-    open: Vec<Open>,
+pub(super) struct OpenAndPaid {
+    pub(super) usage: Usage,
+    pub(super) open: Vec<Open>,
     failures: Failures,
+    pub(super) round: Round,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Open {
-    id: WorkId,
-    expires_ms: u64,
-    sendings: u8,
+pub(super) struct Open {
+    pub(super) id: WorkId,
+    pub(super) expires_ms: u64,
+    pub(super) sendings: u8,
     /// The network it was sent to. The client may answer from another one.
-    prefix: u128,
-}
-
-/// A reservation for one open challenge; dropping it unused releases it.
-#[derive(Debug)]
-#[must_use]
-pub(in crate::gate) struct Reservation<'a> {
-    challenges: &'a Challenges,
-    client: u128,
-    prefix: u128,
-    now_ms: u64,
-    /// Bytes that the encoded challenge may have.
-    pub(in crate::gate) bytes: u64,
-    /// Bytes taken for it from the budgets of client, network and all: fewer where another thread
-    /// was faster.
-    taken: [u64; 3],
-    used: u64,
-    opened: Option<Open>,
-    begun: Begun,
-}
-
-/// The shares in which a challenge was begun and has to be settled.
-#[derive(Debug, Default)]
-struct Begun {
-    prefix: bool,
-    all: bool,
+    pub(super) prefix: u128,
 }
 
 impl Challenges {
@@ -111,6 +90,21 @@ impl Challenges {
                 open_challenges: settings.open_challenges,
             },
         }
+    }
+
+    /// Notes a refusal at `now_ms` that asks the client to wait until `until_ms`; both in the time
+    /// of windows. `engine_ms` is the engine's.
+    pub(in crate::gate) fn refused(&self, facts: (&ClientKey, PolicyId), now_ms: u64, until_ms: u64, engine_ms: u64) {
+        let client = self.digests.client(facts.0);
+        if let Some(mut of_client) = shard(&self.clients, client).lock().entry(client, engine_ms) {
+            of_client.round.refused(facts.1, now_ms, until_ms);
+        }
+    }
+
+    /// Returns whether a challenge for this client would be a violation: see [`Round`].
+    pub(in crate::gate) fn is_violation(&self, client: &ClientKey, now_ms: u64) -> bool {
+        let client = self.digests.client(client);
+        shard(&self.clients, client).lock().find(client).is_some_and(|of_client| of_client.round.is_violation(now_ms))
     }
 
     /// Reserves room for a challenge of up to `bytes_wanted` encoded bytes, or returns the reason
@@ -233,6 +227,7 @@ impl Challenges {
         let (client, prefix) = (self.digests.client(client), self.digests.network(prefix));
         if let Some(mut of_client) = shard(&self.clients, client).lock().entry(client, now_ms) {
             of_client.failures.clear();
+            of_client.round.answered();
             of_client.usage.pay(&self.rules.client, now_ms);
         }
         if let Some(mut usage) = shard(&self.prefixes, prefix).lock().entry(prefix, now_ms) {
@@ -308,38 +303,6 @@ impl Challenges {
     }
 }
 
-impl Reservation<'_> {
-    /// Uses the reservation for a challenge of `bytes` bytes that was issued.
-    pub(in crate::gate) fn opened(mut self, id: WorkId, expires_ms: u64, bytes: u64) {
-        self.used = bytes;
-        self.opened = Some(Open { id, expires_ms, sendings: 1, prefix: self.prefix });
-    }
-}
-
-impl Drop for Reservation<'_> {
-    fn drop(&mut self) {
-        let (challenges, now_ms) = (self.challenges, self.now_ms);
-        let [client, prefix, all_bytes] = self.taken.map(|taken| taken.saturating_sub(self.used));
-        let expires_ms = self.opened.map(|open| open.expires_ms);
-        if let Some(mut of_client) = shard(&challenges.clients, self.client).lock().find(self.client) {
-            of_client.usage.settle(expires_ms);
-            of_client.open.extend(self.opened);
-            of_client.usage.give_back(&challenges.rules.client, client, now_ms);
-        }
-        if self.begun.prefix
-            && let Some(mut usage) = shard(&challenges.prefixes, self.prefix).lock().find(self.prefix)
-        {
-            usage.settle(expires_ms);
-            usage.give_back(&challenges.rules.prefix, prefix, now_ms);
-        }
-        if self.begun.all {
-            let mut all = challenges.all.lock();
-            all.settle(expires_ms);
-            all.give_back(&challenges.rules.all, all_bytes, now_ms);
-        }
-    }
-}
-
 impl OpenAndPaid {
     fn expire(&mut self, now_ms: u64) {
         self.open.retain(|open| open.expires_ms > now_ms);
@@ -369,10 +332,10 @@ impl Tracked for OpenAndPaid {
     }
 
     fn heap_bytes(&self) -> usize {
-        self.usage.heap_bytes() + self.open.capacity() * size_of::<Open>()
+        self.usage.heap_bytes() + self.open.capacity() * size_of::<Open>() + self.round.heap_bytes()
     }
 }
 
-fn shard<V: Tracked>(shards: &[Mutex<ClockTable<u128, V>>], digest: u128) -> &Mutex<ClockTable<u128, V>> {
+pub(super) fn shard<V: Tracked>(shards: &[Mutex<ClockTable<u128, V>>], digest: u128) -> &Mutex<ClockTable<u128, V>> {
     &shards[(digest >> 64) as usize % shards.len()]
 }

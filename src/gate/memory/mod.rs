@@ -10,5 +10,7 @@ pub(super) mod jobs;
 pub(super) mod limit;
 mod limiter;
 pub(super) mod replaced;
+mod reservation;
+mod round;
 pub(super) mod shared_window;
 mod usage;

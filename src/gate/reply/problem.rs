@@ -5,7 +5,7 @@ use crate::protocol::Reason;
 /// Returns the status code of a refusal.
 pub(super) const fn status(reason: Reason) -> u16 {
     match reason {
-        Reason::TokenInvalid | Reason::ClientMismatch | Reason::PolicyMismatch | Reason::TokenReplayed => 403,
+        Reason::TokenInvalid | Reason::PolicyMismatch | Reason::TokenReplayed => 403,
         Reason::Malformed => 400,
         Reason::TooLarge => 413,
         Reason::Unavailable => 503,
@@ -59,6 +59,9 @@ pub(in crate::gate) const fn detail(reason: Reason) -> &'static str {
         Reason::NoWork => "Over the limit, and there is no work to issue. Wait for the time in Retry-After.",
         Reason::Degraded => "Over the limit, and no work is issued for now. Wait for the time in Retry-After.",
         Reason::Exempt => "Over the limit. This client is exempt from work. Wait for the time in Retry-After.",
+        Reason::CannotAnswer => {
+            "Over the limit, and a request of this kind cannot bring the result of work. Wait for the time in Retry-After."
+        }
         Reason::Budget => {
             "Over the limit, and no more challenges can be sent to this client or its network now. Answer an open challenge, or wait for the time in Retry-After."
         }
@@ -82,7 +85,9 @@ pub(in crate::gate) const fn detail(reason: Reason) -> &'static str {
             "The answer could not be accepted now. Send the same request again after the time in Retry-After."
         }
         Reason::TokenInvalid => "The token is not valid. Send it unchanged, exactly as it was issued.",
-        Reason::ClientMismatch => "The token was issued to another client. Request a new challenge.",
+        Reason::ClientMismatch => {
+            "Over the limit, and the token was issued to another client. Compute the new workUnit."
+        }
         Reason::PolicyMismatch => "The token was issued under another policy. Request a challenge on this route.",
         Reason::TokenReplayed => {
             "The token has been used already; its receipt has the outcome. Request a new challenge."

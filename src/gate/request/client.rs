@@ -44,6 +44,11 @@ impl ClientKey {
         matches!(self, Self::V4(_) | Self::V6(..) | Self::Anonymous)
     }
 
+    /// Returns whether this is an address.
+    pub(in crate::gate) fn is_address(&self) -> bool {
+        matches!(self, Self::V4(_) | Self::V6(..))
+    }
+
     /// Returns the key as bytes, which differ for all different keys. The engine digests them.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.with_bytes(<[u8]>::to_vec)

@@ -29,6 +29,10 @@ pub struct Facts {
     pub reputation: Option<f64>,
     /// Set for a browser's navigation, which is answered with pages.
     pub navigation: Option<Navigation>,
+    /// Whether whoever computes the unit in a refusal could send its answer.
+    pub can_answer: bool,
+    /// Whether the client can answer units of more than one leaf.
+    pub takes_subtrees: bool,
     /// The engine's digest of the client, once it was needed.
     pub digest: OnceDigest,
 }
@@ -50,10 +54,22 @@ impl Facts {
         self.navigation.is_some_and(|navigation| navigation.answered)
     }
 
-    /// Returns the facts of a request without a token, under the default policy.
+    /// Returns the facts of a request without a token, under the default policy, from a client that
+    /// can answer every unit.
     pub fn new(client: ClientKey, prefix: NetworkPrefix) -> Self {
         let (policy, digest) = (PolicyId::default(), OnceDigest::default());
-        Self { client, prefix, policy, answer: None, reputation: None, navigation: None, digest }
+        let (can_answer, takes_subtrees) = (true, true);
+        Self {
+            client,
+            prefix,
+            policy,
+            answer: None,
+            reputation: None,
+            navigation: None,
+            can_answer,
+            takes_subtrees,
+            digest,
+        }
     }
 
     /// Returns the engine's digest of the client. Facts belong to one gate, so it is always the

@@ -456,7 +456,7 @@ impl Commands<'_> {
             3 | 4 => Command::Checkpoint { limit },
             5 => {
                 let tier = self.draw.below(3) as u8;
-                let row = StandingRow { tier, violations: 1, unanswered: true, first_violation_ms: 2, last_ms: at_ms };
+                let row = StandingRow { tier, violations: 1, first_violation_ms: 2, last_ms: at_ms };
                 Command::PutStandings(PutStandings { rows: vec![(client, Some(row)), (self.draw.client(), None)] })
             }
             6 => Command::PutScrub(Box::new(ScrubRow { began_ms: at_ms, ..ScrubRow::default() })),

@@ -11,8 +11,6 @@ pub struct StandingRow {
     pub tier: u8,
     /// Violations that have not raised the tier yet.
     pub violations: u8,
-    /// The newest challenge has not been answered rightly.
-    pub unanswered: bool,
     /// The first of those violations, engine time in Unix milliseconds.
     pub first_violation_ms: u64,
     /// The last change that counts, engine time in Unix milliseconds.
@@ -33,15 +31,16 @@ impl StandingRow {
     pub fn decode(client: ClientDigest, bytes: &[u8]) -> Result<Self, RowError> {
         let table = Self::TABLE;
         let raw: &[u8; Self::BODY] = opened_fixed(table, client, bytes)?;
-        let [version, tier, violations, unanswered, times @ ..] = raw;
+        let [version, tier, violations, unused, times @ ..] = raw;
         if *version != Self::VERSION {
             return Err(damaged(table, format!("row version {version}, this build reads {}", Self::VERSION)));
         }
         if *tier > 2 {
             return Err(damaged(table, format!("unknown tier {tier}")));
         }
-        if *unanswered > 1 {
-            return Err(damaged(table, format!("{unanswered} is neither true nor false")));
+        // Earlier builds wrote whether the newest challenge was unanswered.
+        if *unused > 1 {
+            return Err(damaged(table, format!("the unused byte is {unused}, not 0 or 1")));
         }
         let (mut first, mut last) = ([0; 8], [0; 8]);
         first.copy_from_slice(&times[..8]);
@@ -49,7 +48,6 @@ impl StandingRow {
         Ok(Self {
             tier: *tier,
             violations: *violations,
-            unanswered: *unanswered == 1,
             first_violation_ms: u64::from_le_bytes(first),
             last_ms: u64::from_le_bytes(last),
         })
@@ -58,7 +56,7 @@ impl StandingRow {
     /// The stored bytes of the row of this client.
     pub fn encode(&self, client: ClientDigest) -> [u8; Self::LEN] {
         let mut out = [0; Self::LEN];
-        out[..4].copy_from_slice(&[Self::VERSION, self.tier, self.violations, u8::from(self.unanswered)]);
+        out[..4].copy_from_slice(&[Self::VERSION, self.tier, self.violations, 0]);
         out[4..12].copy_from_slice(&self.first_violation_ms.to_le_bytes());
         out[12..Self::BODY].copy_from_slice(&self.last_ms.to_le_bytes());
         close(Self::TABLE, client, &mut out);

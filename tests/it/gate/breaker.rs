@@ -201,7 +201,7 @@ fn the_store_is_as_well_as_its_last_commit_whoever_made_it() {
 fn what_is_written_behind_tells_of_the_store_too() {
     let desk = Desk::new();
     desk.disk.set_full(true);
-    for_gate(&desk.engine).note_issued(b"a client");
+    for_gate(&desk.engine).note_violation(b"a client");
     until(|| store(&desk) == HealthCondition::Degraded);
     desk.disk.set_full(false);
     until(|| store(&desk) == HealthCondition::Healthy);

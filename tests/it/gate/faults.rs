@@ -432,7 +432,7 @@ fn a_reputation_that_panics_or_is_no_number_from_0_to_1_changes_nothing() {
         let desk = Desk::with_parts(|config| config, GateRuntime::default().reputation(provider));
         desk.use_up();
         let client = facts(ADDRESS).client.to_bytes();
-        (0..4).for_each(|_| for_gate(&desk.engine).note_issued(&client));
+        (0..4).for_each(|_| for_gate(&desk.engine).note_violation(&client));
         match tier {
             Some(tier) => {
                 assert_eq!(unit_in(&refused(desk.ask(), "work_required")).unwrap().difficulty, tier);

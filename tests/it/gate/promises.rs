@@ -134,7 +134,7 @@ fn credit_is_for_the_hashes_a_unit_asked_for_and_not_forty_for_one() {
     ingest(&desk.engine, "one", 1);
     desk.use_up();
     let client = facts(ADDRESS).client.to_bytes();
-    (0..4).for_each(|_| for_gate(&desk.engine).note_issued(&client));
+    (0..4).for_each(|_| for_gate(&desk.engine).note_violation(&client));
     let (unit, result) = desk.challenge();
     assert_eq!((unit.difficulty, unit.node_count), (DifficultyTier::High, 1));
     let award = accepted(desk.answer(&result)).unwrap().accepted.unwrap().award;

@@ -180,7 +180,7 @@ fn difficulty((rules, client): &mut Client, case: &mut TestCase) -> Outcome {
     }
     let rules = rules.ok_or_else(|| unknown(case))?;
     let step = match case.directive.as_str() {
-        "issued" => Standing::issued,
+        "violated" => Standing::violated,
         "wrong" => Standing::wrong,
         "completed" => Standing::completed,
         "look" => Standing::look,

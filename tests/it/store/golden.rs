@@ -57,13 +57,7 @@ fn ledger_row() -> LedgerRow {
 }
 
 fn standing_row() -> StandingRow {
-    StandingRow {
-        tier: 2,
-        violations: 1,
-        unanswered: true,
-        first_violation_ms: 0x0102_0304_0506_0708,
-        last_ms: 0x1112_1314_1516_1718,
-    }
+    StandingRow { tier: 2, violations: 1, first_violation_ms: 0x0102_0304_0506_0708, last_ms: 0x1112_1314_1516_1718 }
 }
 
 fn tree_row() -> TreeRow {
@@ -572,13 +566,7 @@ impl Arbitrary for Rows {
                 ..ledger_row()
             },
             lengths: LengthRow { offset: a, lengths: vec![b as u32; 1 + (c % 16) as usize] },
-            standing: StandingRow {
-                tier: a as u8 % 3,
-                violations: b as u8,
-                unanswered: c % 2 == 0,
-                first_violation_ms: c,
-                last_ms: d,
-            },
+            standing: StandingRow { tier: a as u8 % 3, violations: b as u8, first_violation_ms: c, last_ms: d },
             provenance: ProvenanceRow { known: a, agreed: b, audited: c, doubted: d, damaged: a ^ b },
             claim: ClaimRow { order: a as u8, submitters: vec![claim_row().submitters[0]; (b % 9) as usize] },
             quorum: quorum_of([a, b, c, d]),

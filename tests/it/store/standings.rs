@@ -46,14 +46,14 @@ fn stored_rows(dir: &Path) -> u64 {
 }
 
 #[test]
-fn two_challenges_unanswered_and_one_wrong_result_raise_the_tier_and_a_restart_keeps_it() {
+fn two_violations_and_one_wrong_result_raise_the_tier_and_a_restart_keeps_it() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
     let engine = in_directory(dir.path(), &clock, config());
     assert_eq!(for_gate(&engine).next_tier(b"a"), Low);
-    for_gate(&engine).note_issued(b"a");
+    for_gate(&engine).note_violation(b"a");
     assert_eq!((for_gate(&engine).next_tier(b"a"), for_gate(&engine).next_tier(b"b")), (Medium, Low));
-    for_gate(&engine).note_issued(b"a");
+    for_gate(&engine).note_violation(b"a");
     answer(&engine, b"b", false).unwrap_err();
     assert_eq!((for_gate(&engine).standing(b"a").tier, for_gate(&engine).standing(b"b").tier), (Medium, Medium));
     answer(&engine, b"a", false).unwrap_err();
@@ -71,35 +71,40 @@ fn two_challenges_unanswered_and_one_wrong_result_raise_the_tier_and_a_restart_k
 }
 
 #[test]
-fn who_answers_rightly_is_no_abuser_and_that_too_survives_a_power_cut() {
+fn an_answer_begins_the_cool_down_and_that_too_survives_a_power_cut() {
     let (disk, clock) = (SimDisk::new(), clock());
     let engine = on_disk(&disk, &clock, config());
-    for_gate(&engine).note_issued(b"payer");
+    for_gate(&engine).note_violation(b"payer");
     answer(&engine, b"payer", true).unwrap();
-    for_gate(&engine).note_issued(b"idler");
+    for_gate(&engine).note_violation(b"idler");
     until_written(&engine);
     disk.crash(Loss::Everything);
     drop(engine);
     let engine = on_disk(&disk, &clock, config());
     assert_eq!(engine.stats().standings, 2);
-    for _ in 0..5 {
-        for_gate(&engine).note_issued(b"payer");
-        answer(&engine, b"payer", true).unwrap();
+    for client in [&b"payer"[..], b"idler"] {
+        for_gate(&engine).note_violation(client);
+        assert_eq!(for_gate(&engine).standing(client).tier, Medium);
     }
-    assert_eq!((for_gate(&engine).next_tier(b"payer"), for_gate(&engine).next_tier(b"idler")), (Low, Medium));
+    clock.advance(Duration::from_millis(300_000));
+    answer(&engine, b"payer", true).unwrap();
+    clock.advance(Duration::from_millis(300_000));
+    assert_eq!([&b"payer"[..], b"idler"].map(|client| for_gate(&engine).standing(client).tier), [Medium, Low]);
 }
 
 #[test]
 fn an_answer_counts_as_right_only_when_its_commit_is_durable() {
     let (disk, clock) = (SimDisk::new(), clock());
     let engine = on_disk(&disk, &clock, config());
-    for_gate(&engine).note_issued(b"a");
+    for_gate(&engine).note_violation(b"a");
+    clock.advance(Duration::from_secs(1));
     disk.set_full(true);
     assert!(matches!(answer(&engine, b"a", true), Err(SubmitError::NotStored(_) | SubmitError::Unconfirmed { .. })));
-    assert!(for_gate(&engine).standing(b"a").unanswered);
+    let last_ms = for_gate(&engine).standing(b"a").last_ms;
+    assert!(last_ms < engine.now().0);
     disk.heal();
     answer(&engine, b"a", true).unwrap();
-    assert!(!for_gate(&engine).standing(b"a").unanswered);
+    assert_eq!(for_gate(&engine).standing(b"a").last_ms, engine.now().0);
 }
 
 #[test]
@@ -107,7 +112,7 @@ fn a_disk_that_fails_while_standings_are_written_behind_loses_none_of_them() {
     let (disk, clock) = (SimDisk::new(), clock());
     let engine = on_disk(&disk, &clock, config());
     let client = |number: u32| number.to_le_bytes();
-    (0..3_000).for_each(|number| for_gate(&engine).note_issued(&client(number)));
+    (0..3_000).for_each(|number| for_gate(&engine).note_violation(&client(number)));
     disk.set_full(true);
     // More than one slice waits, so every commit carries one.
     for _ in 0..3 {
@@ -128,7 +133,7 @@ fn after_a_flood_of_new_clients_the_writer_catches_up_by_itself() {
     const MANY: u32 = 20_000;
     let (disk, clock) = (SimDisk::new(), clock());
     let engine = on_disk(&disk, &clock, config());
-    (0..MANY).for_each(|number| for_gate(&engine).note_issued(&number.to_le_bytes()));
+    (0..MANY).for_each(|number| for_gate(&engine).note_violation(&number.to_le_bytes()));
     // In commits of 256 twice a second it would take twice as long as this waits.
     let started = Instant::now();
     while engine.stats().standings_waiting > 0 {
@@ -172,9 +177,9 @@ fn what_changes_while_it_is_being_written_is_written_again() {
     let engine = on_disk(&disk, &clock, config());
     let client = |number: u32| number.to_le_bytes();
     for round in 0..4 {
-        (0..1_500).for_each(|number| for_gate(&engine).note_issued(&client(number)));
+        (0..1_500).for_each(|number| for_gate(&engine).note_violation(&client(number)));
         for_gate(&engine).touch_with(|_| {});
-        (0..1_500).for_each(|number| for_gate(&engine).note_issued(&client(number)));
+        (0..1_500).for_each(|number| for_gate(&engine).note_violation(&client(number)));
         clock.advance(Duration::from_millis(round));
     }
     engine.close();
@@ -190,23 +195,23 @@ fn at_the_bound_rows_that_say_nothing_go_first_and_the_disk_forgets_them_too() {
     let small = || config().difficulty_clients_max(16);
     let engine = in_directory(dir.path(), &clock, small());
     let client = |number: u32| number.to_le_bytes();
-    (0..8).for_each(|number| for_gate(&engine).note_issued(&client(number)));
+    (0..8).for_each(|number| for_gate(&engine).note_violation(&client(number)));
     // By now the first eight say nothing any more.
     clock.advance(Duration::from_millis(700_000));
-    (8..24).for_each(|number| for_gate(&engine).note_issued(&client(number)));
+    (8..24).for_each(|number| for_gate(&engine).note_violation(&client(number)));
     assert_eq!(engine.stats().standings, 16);
     assert!((8..24).all(|number| for_gate(&engine).standing(&client(number)).violations == 1));
     // All of them tell something now: the one touched least recently goes.
     clock.advance(Duration::from_millis(1));
-    (9..24).for_each(|number| for_gate(&engine).note_issued(&client(number)));
-    for_gate(&engine).note_issued(b"newest");
+    (9..24).for_each(|number| for_gate(&engine).note_violation(&client(number)));
+    for_gate(&engine).note_violation(b"newest");
     assert_eq!((for_gate(&engine).next_tier(&client(8)), engine.stats().standings), (Low, 16));
     assert!((9..24).all(|number| for_gate(&engine).standing(&client(number)).tier == Medium));
     engine.close();
     assert_eq!(stored_rows(dir.path()), 16);
     // A smaller bound holds at once, for memory and disk.
     let many = in_directory(dir.path(), &clock, config());
-    (100..200).for_each(|number| for_gate(&many).note_issued(&client(number)));
+    (100..200).for_each(|number| for_gate(&many).note_violation(&client(number)));
     many.close();
     assert_eq!(stored_rows(dir.path()), 116);
     let engine = in_directory(dir.path(), &clock, small());
@@ -221,9 +226,9 @@ fn at_the_bound_a_row_that_says_nothing_goes_before_an_older_one_that_does() {
     let engine = on_disk(&SimDisk::new(), &clock, config().difficulty_clients_max(16));
     answer(&engine, b"wrong", false).unwrap_err();
     clock.advance(Duration::from_millis(100_000));
-    for_gate(&engine).note_issued(b"calm");
+    for_gate(&engine).note_violation(b"calm");
     clock.advance(Duration::from_millis(400_000));
-    (0..15_u32).for_each(|number| for_gate(&engine).note_issued(&number.to_le_bytes()));
+    (0..15_u32).for_each(|number| for_gate(&engine).note_violation(&number.to_le_bytes()));
     assert_eq!(engine.stats().standings, 16);
     assert_eq!(
         (for_gate(&engine).standing(b"wrong").tier, for_gate(&engine).standing(b"calm")),
@@ -236,7 +241,7 @@ fn changes_that_wait_for_a_dead_disk_are_bounded() {
     let (disk, clock) = (SimDisk::new(), clock());
     let engine = on_disk(&disk, &clock, config().difficulty_clients_max(16));
     disk.set_full(true);
-    (0..70_000_u32).for_each(|number| for_gate(&engine).note_issued(&number.to_le_bytes()));
+    (0..70_000_u32).for_each(|number| for_gate(&engine).note_violation(&number.to_le_bytes()));
     let stats = engine.stats();
     assert_eq!((stats.standings, stats.standings_waiting), (16, 16 + 65_536));
     disk.heal();
@@ -249,7 +254,7 @@ fn the_sweep_forgets_clients_whose_rows_say_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
     let engine = in_directory(dir.path(), &clock, config());
-    for_gate(&engine).note_issued(b"a");
+    for_gate(&engine).note_violation(b"a");
     answer(&engine, b"b", false).unwrap_err();
     assert_eq!(engine.sweep().unwrap().standings_pruned, 0);
     clock.advance(Duration::from_millis(599_000));
@@ -269,7 +274,7 @@ fn a_store_from_before_the_table_opens_and_gets_it() {
     let report = PouwEngine::check_store(dir.path(), &mut |_| {}).unwrap();
     assert_eq!((report.findings.as_slice(), report.standings), (&[][..], 0));
     let engine = in_directory(dir.path(), &clock, config());
-    for_gate(&engine).note_issued(b"a");
+    for_gate(&engine).note_violation(b"a");
     engine.close();
     assert_eq!(stored_rows(dir.path()), 1);
 }
@@ -351,7 +356,7 @@ impl Plain {
         (0..4).all(|client| {
             let row = self.rows.get(&client).copied().unwrap_or_default();
             for_gate(engine).standing(&[client]) == row.look(&RULES, now_ms)
-                && for_gate(engine).next_tier(&[client]) == row.issued(&RULES, now_ms).tier
+                && for_gate(engine).next_tier(&[client]) == row.violated(&RULES, now_ms).tier
         })
     }
 }
@@ -364,8 +369,8 @@ fn follows_the_policy(steps: Vec<(u8, u8)>) -> bool {
         let (client, now_ms) = (with % 4, engine.now().0);
         match what % 16 {
             0..=5 => {
-                for_gate(&engine).note_issued(&[client]);
-                plain.change(client, Standing::issued, now_ms);
+                for_gate(&engine).note_violation(&[client]);
+                plain.change(client, Standing::violated, now_ms);
             }
             6..=8 => {
                 answer(&engine, &[client], true).unwrap();

@@ -74,7 +74,7 @@ fn stores() -> [Files; 2] {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &*state).unwrap();
         plant(file.path(), |txn| {
-            let row = StandingRow { tier: 1, violations: 0, unanswered: false, first_violation_ms: 0, last_ms: 7 };
+            let row = StandingRow { tier: 1, violations: 0, first_violation_ms: 0, last_ms: 7 };
             txn.open_table(STANDINGS)
                 .unwrap()
                 .insert([1; 16], &row.encode(ClientDigest::from_bytes([1; 16]))[..])

@@ -1,0 +1,144 @@
+//! Whether a request can bring an answer, and which units its client can compute.
+//!
+//! A browser loads images, scripts and styles, prefetches, opens event streams and web sockets
+//! without any script seeing the response: nobody would compute a unit in it. Such requests are
+//! recognized by their head. A client that names its abilities in `X-PoUW-Accept` can answer
+//! whatever it asks for, unless the response has no body.
+
+use crate::protocol::{WorkUnitOperation, header};
+
+use super::facts::Facts;
+use super::head::Head;
+
+impl Facts {
+    /// Reads from the head what matters only over the limit.
+    pub(in crate::gate) fn read_abilities(&mut self, head: &dyn Head) {
+        let named = abilities(head);
+        let has_page = self.navigation.is_some();
+        self.takes_subtrees = has_page || named == Some(Abilities { subtrees: true });
+        self.can_answer = head.method() != "HEAD" && (has_page || named.is_some() || !is_deaf(head));
+    }
+}
+
+/// The operations named in `X-PoUW-Accept`. Unknown words are ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Abilities {
+    subtrees: bool,
+}
+
+fn abilities(head: &dyn Head) -> Option<Abilities> {
+    let subtree = WorkUnitOperation::SubtreeHash.as_str().as_bytes();
+    let mut found = None;
+    head.header(header::ACCEPT, &mut |line| {
+        let abilities = found.get_or_insert(Abilities { subtrees: false });
+        abilities.subtrees |= line.split(|byte| *byte == b',').any(|word| word.trim_ascii() == subtree);
+    });
+    found
+}
+
+/// Returns whether nobody who could compute a unit sees the response.
+fn is_deaf(head: &dyn Head) -> bool {
+    let has = |name: &str, matches: &dyn Fn(&[u8]) -> bool| {
+        let mut found = false;
+        head.header(name, &mut |value| found |= matches(value.trim_ascii()));
+        found
+    };
+    head.method() == "CONNECT"
+        // A script's own requests have the destination `empty`.
+        || has("sec-fetch-dest", &|dest| dest != b"empty")
+        || has("sec-fetch-mode", &|mode| mode == b"navigate" || mode == b"websocket")
+        || has("sec-purpose", &|purpose| purpose.starts_with(b"prefetch"))
+        || has("purpose", &|purpose| purpose == b"prefetch")
+        // Clients that offer HTTP/2 over plain text go on as usual.
+        || has("upgrade", &|protocol| !protocol.eq_ignore_ascii_case(b"h2c"))
+        || (head.method() == "GET" && wants_events_only(head))
+}
+
+/// Returns whether the request is for an event stream and nothing else, as `EventSource` sends it.
+fn wants_events_only(head: &dyn Head) -> bool {
+    let (mut events, mut others) = (false, false);
+    head.header("accept", &mut |line| {
+        for range in line.split(|byte| *byte == b',') {
+            let media = range.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+            if media.is_empty() {
+                continue;
+            }
+            let is_events = media.eq_ignore_ascii_case(b"text/event-stream");
+            (events, others) = (events | is_events, others | !is_events);
+        }
+    });
+    events && !others
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::request::client::{ClientKey, NetworkPrefix};
+    use crate::gate::request::navigation::Navigation;
+
+    struct Request(&'static str, Vec<(&'static str, &'static str)>);
+
+    impl Head for Request {
+        fn method(&self) -> &str {
+            self.0
+        }
+
+        fn path(&self) -> &str {
+            "/"
+        }
+
+        fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
+            self.1.iter().filter(|(own, _)| *own == name).for_each(|(_, value)| each(value.as_bytes()));
+        }
+
+        fn has_body(&self) -> bool {
+            false
+        }
+    }
+
+    fn read(request: Request, page: bool) -> (bool, bool) {
+        let mut facts = Facts::new(ClientKey::Anonymous, NetworkPrefix::default());
+        facts.navigation = page.then_some(Navigation { cookie: false, answered: false });
+        facts.read_abilities(&request);
+        (facts.can_answer, facts.takes_subtrees)
+    }
+
+    #[test]
+    fn whoever_sees_the_response_can_answer_and_nobody_else() {
+        for (method, headers, expected) in [
+            ("GET", vec![], true),
+            ("POST", vec![("accept", "text/event-stream, application/json")], true),
+            ("POST", vec![("accept", "text/event-stream")], true),
+            ("GET", vec![("accept", "text/event-stream, application/json")], true),
+            ("GET", vec![("accept", "Text/Event-Stream;q=1, ")], false),
+            ("GET", vec![("accept", "text/event-stream")], false),
+            ("HEAD", vec![], false),
+            ("CONNECT", vec![], false),
+            ("GET", vec![("sec-fetch-dest", "empty"), ("sec-fetch-mode", "cors")], true),
+            ("GET", vec![("sec-fetch-dest", "image"), ("sec-fetch-mode", "no-cors")], false),
+            ("GET", vec![("sec-fetch-dest", "iframe"), ("sec-fetch-mode", "navigate")], false),
+            ("GET", vec![("sec-fetch-dest", "document")], false),
+            ("GET", vec![("sec-fetch-dest", "empty"), ("sec-fetch-mode", "websocket")], false),
+            ("GET", vec![("sec-purpose", "prefetch;prerender")], false),
+            ("GET", vec![("purpose", "prefetch")], false),
+            ("GET", vec![("upgrade", "websocket")], false),
+            ("GET", vec![("upgrade", "H2C")], true),
+            ("GET", vec![("upgrade-insecure-requests", "1")], true),
+        ] {
+            assert_eq!(read(Request(method, headers.clone()), false).0, expected, "{method} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_and_a_client_that_names_its_abilities_are_asked_unless_the_response_has_no_body() {
+        let events = ("accept", "text/event-stream");
+        assert_eq!(read(Request("GET", vec![events, (header::ACCEPT, "subtree_hash")]), false), (true, true));
+        assert_eq!(read(Request("GET", vec![events, (header::ACCEPT, "")]), false), (true, false));
+        assert_eq!(read(Request("GET", vec![("sec-fetch-dest", "document")]), true), (true, true));
+        for (words, subtrees) in [("x, subtree_hash ", true), ("subtree_hashes", false), ("leaf_hash", false)] {
+            assert_eq!(read(Request("GET", vec![(header::ACCEPT, words)]), false).1, subtrees, "{words}");
+        }
+        assert_eq!(read(Request("HEAD", vec![(header::ACCEPT, "subtree_hash")]), false), (false, true));
+        assert_eq!(read(Request("GET", vec![]), false), (true, false));
+    }
+}
