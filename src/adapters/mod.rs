@@ -17,7 +17,7 @@ macro_rules! known_names {
     ($type:ty) => {
         $crate::adapters::known_names! {
             $type: RATELIMIT_LIMIT RATELIMIT_REMAINING RATELIMIT_RESET RATELIMIT_POLICY RATELIMIT
-            RESPONSE RESULT ACCEPT CHALLENGE RETRY_AFTER ACCEPTED JOULE_AWARD
+            RESPONSE RESULT ACCEPT PASS CHALLENGE RETRY_AFTER ACCEPTED JOULE_AWARD
         }
     };
     ($type:ty: $($name:ident)*) => {

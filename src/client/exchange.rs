@@ -18,7 +18,8 @@ pub const REQUESTS_MAX: u32 = 1 + CHALLENGES_MAX + REPEATS_MAX + WAITS_MAX + TUR
 /// How often a request queues because other requests of its client hold all challenges.
 pub(super) const TURNS_MAX: u32 = 3;
 
-/// Challenges solved for one request: a second one only if the server withdrew the first.
+/// Challenges solved for one request: a second one only if the server withdrew the first, or its
+/// client's address has changed.
 const CHALLENGES_MAX: u32 = 2;
 /// Repetitions of an answer that was too early or could not be stored.
 const REPEATS_MAX: u32 = 3;
@@ -134,6 +135,10 @@ struct Answer {
 }
 
 impl Exchange {
+    /// The header that says what the solver can compute, for every sending. Without it a server
+    /// hands out units of one leaf only.
+    pub const ABILITIES: (&'static str, &'static str) = (header::ACCEPT, "subtree_hash");
+
     /// Creates an exchange that starts now.
     pub fn new(terms: Terms) -> Self {
         Self {

@@ -171,8 +171,10 @@ where
     }
 }
 
-/// Puts an answer among the headers of a request.
+/// Puts an answer among the headers of a request, and what this client can compute.
 pub(super) fn write_answer(answer: Option<[(&'static str, &str); 2]>, into: &mut HeaderMap) -> Result<(), BoxError> {
+    let (name, value) = super::Exchange::ABILITIES;
+    into.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     for (name, value) in answer.into_iter().flatten() {
         into.insert(HeaderName::from_static(name), HeaderValue::from_str(value)?);
     }

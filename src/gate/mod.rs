@@ -47,7 +47,7 @@ use crate::store::random;
 
 pub use crate::policy::window::Quota;
 pub use config::builder::{GateConfig, GateConfigBuilder};
-pub use config::choices::{FallbackBehavior, Policy, RateLimitDraft};
+pub use config::choices::{AnswerBuys, FallbackBehavior, Policy, RateLimitDraft};
 pub use config::settings;
 pub use decide::body::{BodyRead, NeedsBody};
 pub use decide::pending::{Pending, Verdict};
@@ -61,7 +61,8 @@ pub use reply::rate_headers::Headers;
 pub use report::health::{Health, HealthCondition, PartHealth};
 pub use report::stats::GateStats;
 pub use request::client::{ClientKey, NetworkPrefix};
-pub use request::facts::{Facts, PolicyId};
+pub use request::cookies::AnswerCookie;
+pub use request::facts::{Facts, PassPresented, PolicyId};
 pub use request::head::{Caller, Head};
 pub use request::identity::{self, IdentifierStrategy};
 pub use request::navigation::Navigation;
@@ -78,6 +79,7 @@ use memory::digest::Digester;
 use memory::flight::Runway;
 use memory::jobs::Jobs;
 use memory::limit::Limits;
+use memory::passes::Passes;
 use memory::replaced::Replaced;
 use memory::shared_window::HostWindow;
 use request::head::is_preflight;
@@ -136,6 +138,7 @@ impl Gate {
             limits,
             unit_bytes: [cap, engine.config().unit_bytes(DifficultyTier::Medium) as u64, cap],
             challenges: Challenges::new(&settings, window_ms, digests),
+            passes: Passes::new(&settings, digests),
             in_flight: Runway::new(settings.bytes_in_flight),
             buffers: Buffers::new(settings.buffered_bytes_max as u64),
             breaker: Watch::new(settings.circuit_breaker_threshold, probe_interval_ms),
@@ -190,10 +193,9 @@ impl Gate {
         };
         let (client, prefix) = identity::identify(head, caller, &inner.settings.identity());
         let mut facts = Facts { policy, ..Facts::new(client, prefix) };
-        let navigation = (!inner.settings.challenge_page.is_empty()).then(|| navigation(head)).flatten();
-        facts.navigation = navigation.as_ref().map(|(navigation, _)| *navigation);
+        facts.navigation = (!inner.settings.challenge_page.is_empty()).then(|| navigation(head)).flatten();
         let token = match presented(head) {
-            Ok(None) => match self.take_answer(&mut facts, navigation) {
+            Ok(None) => match self.take_answer(&mut facts, head) {
                 Some(token) => Some(token),
                 None => {
                     inner.tallies.requests.bump();

@@ -14,6 +14,7 @@ use super::memory::challenges::Challenges;
 use super::memory::flight::Runway;
 use super::memory::jobs::Jobs;
 use super::memory::limit::Limits;
+use super::memory::passes::Passes;
 use super::memory::replaced::Replaced;
 use super::memory::shared_window::HostWindow;
 use super::runtime::ReputationProvider;
@@ -49,6 +50,7 @@ pub(super) struct Inner {
     /// Data that a unit of each tier may carry: a single leaf at Low may be as long as a High unit.
     pub(super) unit_bytes: [u64; 3],
     pub(super) challenges: Challenges,
+    pub(super) passes: Passes,
     pub(super) in_flight: Arc<Runway>,
     pub(super) buffers: Arc<Buffers>,
     pub(super) breaker: Watch,

@@ -47,6 +47,8 @@ pub(in crate::gate) struct Tallies {
     pub(in crate::gate) issued: [AtomicU64; 3],
     pub(in crate::gate) resent: AtomicU64,
     pub(in crate::gate) completed: AtomicU64,
+    pub(in crate::gate) passes: AtomicU64,
+    pub(in crate::gate) passed: AtomicU64,
     pub(in crate::gate) awarded: AtomicU64,
     pub(in crate::gate) hashes: AtomicU64,
     pub(in crate::gate) bytes_sent: AtomicU64,

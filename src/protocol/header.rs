@@ -9,6 +9,9 @@ pub const RESULT: &str = "x-pouw-result";
 /// `X-PoUW-Accept`: the operations that a client can compute besides hashing one leaf or node, as a
 /// list: `subtree_hash` (client to server). Without it all units are of one leaf or node.
 pub const ACCEPT: &str = "x-pouw-accept";
+/// `X-PoUW-Pass`: the name of a pass, with the requests `r` and seconds `t` that are left of it
+/// (server to client); the name alone suffices in the other direction.
+pub const PASS: &str = "x-pouw-pass";
 /// `X-PoUW-Accepted`: `true` on a response whose request was admitted by work.
 pub const ACCEPTED: &str = "x-pouw-accepted";
 /// `X-PoUW-Joule-Award`: the credit paid for that work, in microjoules.
@@ -27,8 +30,9 @@ pub const RATELIMIT: &str = "ratelimit";
 pub const RETRY_AFTER: &str = "retry-after";
 
 /// Headers to list in `Access-Control-Expose-Headers` if the host enables CORS.
-pub const EXPOSED: [&str; 9] = [
+pub const EXPOSED: [&str; 10] = [
     CHALLENGE,
+    PASS,
     ACCEPTED,
     JOULE_AWARD,
     RATELIMIT_LIMIT,

@@ -10,7 +10,7 @@ use crate::engine::{Bounded, ConfigError, MS_MAX, POSITIVE, settings};
 use crate::gate::request::identity::{IdentifierStrategy, IdentityRules};
 use crate::policy::window::WindowRules;
 
-use super::choices::{FallbackBehavior, OpenChallenges, Policy, RateLimitDraft};
+use super::choices::{AnswerBuys, FallbackBehavior, OpenChallenges, Policy, RateLimitDraft};
 
 /// Limit of the default policy, its window in milliseconds, and the rules made of both.
 const DEFAULT_LIMIT: u32 = 100;
@@ -70,7 +70,7 @@ settings! {
         // Per client in the default window; `None` is the default policy's limit.
         paid_admissions_per_window: Option<u32> = None,
         paid_admissions_per_prefix: Option<u32> = None,
-        open_challenges: OpenChallenges = OpenChallenges { by_address: 4, by_name: 1 },
+        open_challenges: OpenChallenges = OpenChallenges { by_address: 4, by_name: 4 },
     }
 
     settings:
@@ -176,6 +176,16 @@ impl GateConfigBuilder {
         self
     }
 
+    /// What an answer buys under the default policy: requests, with the one that has the answer, and
+    /// the time for them. Default: that one request, and on a challenge page 60 requests within 120
+    /// seconds, so that a page comes with its images.
+    ///
+    /// The ceilings on paid admissions count each of them.
+    pub fn answer_buys(mut self, requests: u32, time: Duration) -> Self {
+        self.policies[0].answer_buys = Some(AnswerBuys { requests, time });
+        self
+    }
+
     /// Adds a policy for some routes; the paper's `route_overrides`. At most 999.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policies.push(policy);
@@ -199,14 +209,14 @@ impl GateConfigBuilder {
     }
 
     /// Open challenges of a client identified by address, and of one identified by name or key,
-    /// each 1 to 64; default 4 and 1.
+    /// each 1 to 64; default 4 and 4.
     pub fn open_challenges(mut self, by_address: u32, by_name: u32) -> Self {
         self.open_challenges = OpenChallenges { by_address, by_name };
         self
     }
 
     /// Requests of one client admitted by work in a default window; default the default policy's
-    /// limit. 0 means none.
+    /// limit, and at least what four answers buy if they buy more than one request. 0 means none.
     pub fn paid_admissions_per_window(mut self, admissions: u32) -> Self {
         self.paid_admissions_per_window = Some(admissions);
         self
@@ -227,9 +237,18 @@ impl GateConfigBuilder {
         }
     }
 
+    /// Returns what an answer buys under this policy; `page` if it is from a challenge page.
+    pub(in crate::gate) fn answer_buys_of(&self, policy: &Policy, page: bool) -> AnswerBuys {
+        let has_page = page && !self.challenge_page.is_empty();
+        policy.answer_buys.unwrap_or(if has_page { AnswerBuys::PAGE } else { AnswerBuys::ONE })
+    }
+
     /// Returns the ceilings on paid admissions of a client and of a prefix.
     pub(in crate::gate) fn paid_admissions(&self) -> (u32, u32) {
-        let client = self.paid_admissions_per_window.unwrap_or(self.policies[0].rate_limit);
+        let bought = |policy: &Policy| self.answer_buys_of(policy, true).requests;
+        let most_bought = self.policies.iter().map(bought).max().unwrap_or(1);
+        let least = if most_bought > 1 { most_bought.saturating_mul(4).min(1_000_000) } else { 0 };
+        let client = self.paid_admissions_per_window.unwrap_or(self.policies[0].rate_limit.max(least));
         (client, self.paid_admissions_per_prefix.unwrap_or(client.saturating_mul(8)))
     }
 }

@@ -48,6 +48,7 @@ impl GateConfigBuilder {
             let repeated = self.policies.iter().take(at).any(|other| other.name == *name);
             check("policies.name", name, !repeated, "each policy must have a different name")?;
             windows.push(policy.window_rules()?);
+            policy.check_answer_buys()?;
         }
         let routes = self.policies.iter().flat_map(|policy| &policy.routes).chain(&self.exempt_routes);
         let mut seen = HashSet::new();

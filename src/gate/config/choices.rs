@@ -48,6 +48,37 @@ pub(in crate::gate) struct OpenChallenges {
     pub(in crate::gate) by_name: u32,
 }
 
+/// What an answer buys: the request it comes with, and more of the same client under the same
+/// policy for a time.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let buys = pouw::AnswerBuys::new(60, Duration::from_secs(120));
+/// assert_eq!((buys.requests, buys.time), (60, Duration::from_secs(120)));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AnswerBuys {
+    /// Requests, 1 to 1 000 000, with the one that has the answer.
+    pub requests: u32,
+    /// The time for them, 1 s to 1 day, from the answer on.
+    pub time: Duration,
+}
+
+impl AnswerBuys {
+    /// One request, the one with the answer.
+    pub(in crate::gate) const ONE: Self = Self { requests: 1, time: Duration::from_secs(60) };
+    /// A page with its images, scripts and styles.
+    pub(in crate::gate) const PAGE: Self = Self { requests: 60, time: Duration::from_secs(120) };
+
+    /// Returns these requests within this time.
+    #[must_use]
+    pub const fn new(requests: u32, time: Duration) -> Self {
+        Self { requests, time }
+    }
+}
+
 /// A limit and its routes.
 ///
 /// # Examples
@@ -75,13 +106,16 @@ pub struct Policy {
     /// Routes: a path, or a path ending in `/*` for all paths below it, optionally with a method
     /// and a space before it. The longest match applies. Empty for the default policy.
     pub routes: Vec<String>,
+    /// What an answer buys under this policy. `None`, the default: the one request it comes with,
+    /// and on a challenge page 60 requests within 120 seconds.
+    pub answer_buys: Option<AnswerBuys>,
 }
 
 impl Policy {
     /// Returns a policy without routes.
     #[must_use]
     pub fn new(name: impl Into<String>, rate_limit: u32, window: Duration) -> Self {
-        Self { name: name.into(), rate_limit, window, routes: Vec::new() }
+        Self { name: name.into(), rate_limit, window, routes: Vec::new(), answer_buys: None }
     }
 
     /// Adds a route.
@@ -89,6 +123,35 @@ impl Policy {
     pub fn route(mut self, route: impl Into<String>) -> Self {
         self.routes.push(route.into());
         self
+    }
+
+    /// Sets what an answer buys.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use pouw::Policy;
+    ///
+    /// // One answer opens a dashboard, which asks for up to 20 tiles.
+    /// let dashboard = Policy::new("dashboard", 5, Duration::from_secs(60))
+    ///     .route("/dashboard/*")
+    ///     .answer_buys(20, Duration::from_secs(30));
+    /// # let _ = dashboard;
+    /// ```
+    #[must_use]
+    pub fn answer_buys(mut self, requests: u32, time: Duration) -> Self {
+        self.answer_buys = Some(AnswerBuys { requests, time });
+        self
+    }
+
+    /// Checks what an answer buys.
+    pub(in crate::gate) fn check_answer_buys(&self) -> Result<(), ConfigError> {
+        let Some(AnswerBuys { requests, time }) = self.answer_buys else {
+            return Ok(());
+        };
+        let rule = "it must be from 1 to 1000000";
+        check("answer_buys.requests", requests, (1..=1_000_000).contains(&requests), rule)?;
+        check_time("answer_buys.seconds", time, 1_000..=86_400_000, "it must be from 1 s to 1 day")
     }
 
     /// Returns the rules of its windows, if its limit and window are valid.

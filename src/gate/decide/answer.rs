@@ -89,7 +89,8 @@ impl Gate {
                 difficulty: tier,
             });
         }
-        pass(limit, self.standing(limit, facts), Some(AcceptedWork { id, award }))
+        let bought = self.buy_pass(limit, facts, now_ms);
+        pass(limit, self.standing(limit, facts), Some(AcceptedWork { id, award }), bought)
     }
 
     /// Decides on a request whose token is not good.
@@ -129,11 +130,14 @@ impl Gate {
         self.inner.events.emit(&GateEvent::WorkFailed { client: facts.client.clone(), work_unit_id: id, reason });
         match reason {
             Reason::TokenExpired => self.plain(facts, Some(reason.into())),
-            Reason::Withdrawn => self.plain(facts, Some(self.without_second_floor(reason, token))),
+            Reason::Withdrawn => {
+                self.plain(facts, Some(Because { reason, replaces: token.map(OpenedToken::replaced) }))
+            }
             // The client's address may have changed since. The floor of a name is no address's.
             Reason::ClientMismatch => {
                 let by_address = |token: &&OpenedToken| token.is_by_address() && facts.client.is_address();
-                self.plain(facts, Some(self.without_second_floor(reason, token.filter(by_address))))
+                let replaces = token.filter(by_address).map(OpenedToken::replaced);
+                self.plain(facts, Some(Because { reason, replaces }))
             }
             Reason::WrongResult => {
                 self.failed(facts);
@@ -150,17 +154,6 @@ impl Gate {
                 self.refused(facts, reason, detail(reason))
             }
         }
-    }
-
-    /// Returns the reason for a token that is replaced by a new one through no fault of its client,
-    /// which does not wait for a second floor, only for the rest of the first. This applies to one
-    /// new challenge, no matter how often the token is presented.
-    fn without_second_floor(&self, reason: Reason, token: Option<&OpenedToken>) -> Because {
-        let now_ms = self.inner.engine.now().0;
-        let is_first = |token: &&OpenedToken| self.inner.replaced.insert(token.id(), token.expires_ms, now_ms);
-        let first = token.filter(is_first);
-        let floor_ms = first.map(|token| token.not_before_ms.saturating_sub(now_ms));
-        Because { reason, floor_ms }
     }
 
     /// Counts a failure of this client and emits an alert at the threshold.
@@ -205,8 +198,11 @@ impl Gate {
         }
         let limit = self.inner.limits.of(facts.policy);
         match self.admission(limit, facts) {
-            Some(Admission::Admitted(quota)) => pass(limit, quota, None),
+            Some(Admission::Admitted(quota)) => pass(limit, quota, None, None),
             Some(Admission::Over(quota)) => {
+                if let Some(bought) = self.by_pass(limit, facts, quota) {
+                    return bought;
+                }
                 self.limited(facts, quota);
                 if self.inner.settings.shadow {
                     return self.shadowed(limit, quota);

@@ -15,19 +15,28 @@ use crate::gate::state::Gate;
 use crate::guard::contained;
 use crate::policy::reputation::{Effective, effective};
 use crate::policy::window::Quota;
-use crate::protocol::{ClientDigest, DifficultyTier, Reason};
+use crate::protocol::{ClientDigest, DifficultyTier, Reason, WorkId};
 
 /// The reason why a presented token does not count.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Because {
     pub(super) reason: Reason,
-    /// The floor of the new challenge in its place; `None` for the floor of its tier.
-    pub(super) floor_ms: Option<u64>,
+    /// The challenge that a new one replaces through no fault of its client, which then waits for
+    /// the rest of the first floor only.
+    pub(super) replaces: Option<Replaces>,
+}
+
+/// A challenge that is replaced.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Replaces {
+    pub(super) id: WorkId,
+    pub(super) expires_ms: u64,
+    pub(super) not_before_ms: u64,
 }
 
 impl From<Reason> for Because {
     fn from(reason: Reason) -> Self {
-        Self { reason, floor_ms: None }
+        Self { reason, replaces: None }
     }
 }
 
@@ -60,7 +69,7 @@ impl Gate {
             tier,
             size,
             policy: limit.digest,
-            floor: because.and_then(|because| because.floor_ms).map(Duration::from_millis),
+            floor: because.and_then(|because| self.rest_of_floor(because.replaces?, now_ms)),
             synthetic: inner.settings.synthetic,
             bytes_max: usize::try_from(decoded(reservation.bytes)).ok(),
         };
@@ -101,6 +110,14 @@ impl Gate {
             is_probe,
         });
         Ok(Decision::Refuse(refusal))
+    }
+
+    /// Returns what is left of the floor of a challenge that is replaced. It applies to one new
+    /// challenge, no matter how often the token of the old one is presented.
+    fn rest_of_floor(&self, replaced: Replaces, now_ms: u64) -> Option<Duration> {
+        let Replaces { id, expires_ms, not_before_ms } = replaced;
+        let is_first = self.inner.replaced.insert(id, expires_ms, now_ms);
+        is_first.then(|| Duration::from_millis(not_before_ms.saturating_sub(now_ms)))
     }
 
     /// Returns the tier to issue: the stored one, reduced by reputation.

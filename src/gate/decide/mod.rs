@@ -5,6 +5,7 @@ mod answer;
 pub(super) mod body;
 pub(super) mod breaker;
 mod challenge;
+mod pass;
 pub(super) mod pending;
 pub(super) mod step;
 pub(super) mod threads;

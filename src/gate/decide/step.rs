@@ -36,10 +36,10 @@ impl Gate {
     pub(in crate::gate) fn ask_for_body(&self, head: &dyn Head, facts: Facts) -> Step {
         let inner = &*self.inner;
         let limit_bytes = inner.settings.body_limit_bytes;
-        let navigation = facts.navigation;
+        let (navigation, cookie) = (facts.navigation, facts.cookie);
         let decided = |decision| {
             inner.tallies.requests.bump();
-            Step::Decided(dress(decision, navigation, &inner.settings.challenge_page))
+            Step::Decided(dress(decision, navigation, cookie, &inner.settings.challenge_page))
         };
         if content_length(head).is_some_and(|length| length > limit_bytes as u64) {
             return decided(self.refused(&facts, Reason::TooLarge, detail(Reason::TooLarge)));

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use crate::engine::{Inspected, SubmitError};
+use crate::gate::request::answerable::opens_stream;
+use crate::gate::request::cookies::{AnswerCookie, answers, may_have_answer};
 use crate::gate::request::facts::Facts;
-use crate::gate::request::navigation::Navigation;
-use crate::gate::request::presented::Presented;
+use crate::gate::request::head::Head;
 use crate::gate::state::Gate;
 use crate::protocol::{DifficultyTier, WorkId};
+
+use super::challenge::Replaces;
 
 /// A valid token whose lease is not checked yet. Time may pass, so the engine checks its expiry
 /// again.
@@ -33,6 +36,11 @@ impl OpenedToken {
     /// Returns whether it was issued to an address.
     pub(super) fn is_by_address(&self) -> bool {
         self.inspected.is_by_address()
+    }
+
+    /// Returns its challenge, to be replaced by another one.
+    pub(super) fn replaced(&self) -> Replaces {
+        Replaces { id: self.id(), expires_ms: self.expires_ms, not_before_ms: self.not_before_ms }
     }
 
     /// Returns the tier of its challenge.
@@ -67,22 +75,21 @@ impl Gate {
         }
     }
 
-    /// Uses the first answer of a navigation whose token is valid for this client; returns that
-    /// token.
-    pub(in crate::gate) fn take_answer(
-        &self,
-        facts: &mut Facts,
-        navigation: Option<(Navigation, Vec<Presented>)>,
-    ) -> Option<Arc<OpenedToken>> {
-        let (navigation, answers) = navigation?;
-        let mut opened = None;
-        for answer in answers {
+    /// Uses the first answer in a cookie of a navigation or stream whose token is valid for this
+    /// client; returns that token.
+    pub(in crate::gate) fn take_answer(&self, facts: &mut Facts, head: &dyn Head) -> Option<Arc<OpenedToken>> {
+        if !may_have_answer(head) || !(facts.navigation.is_some() || opens_stream(head)) {
+            return None;
+        }
+        let (cookie, answers) = answers(head);
+        facts.cookie = cookie;
+        for (answer, secure) in answers {
             if let Ok(token) = self.open_token(facts, &answer.token) {
-                (opened, facts.answer) = (Some(token), Some(answer));
-                break;
+                facts.cookie = AnswerCookie { used: true, secure, ..cookie };
+                facts.answer = Some(answer);
+                return Some(token);
             }
         }
-        facts.navigation = Some(Navigation { answered: opened.is_some(), ..navigation });
-        opened
+        None
     }
 }

@@ -29,7 +29,7 @@ impl Gate {
         if !matches!(admission, Some(Admission::Admitted(_))) {
             facts.read_abilities(head);
         }
-        if facts.navigation.is_none() {
+        if facts.navigation.is_none() && !facts.cookie.came {
             // Made in place: moving it would be a large part of the cost of a decision.
             return self.by_admission(limit, facts, admission, None);
         }
@@ -64,9 +64,12 @@ impl Gate {
     ) -> Decision {
         match admission {
             None => self.short(limit, facts, Quota { remaining: 0, ..unknown(limit) }, Reason::Unavailable),
-            Some(Admission::Admitted(quota)) => pass(limit, quota, None),
+            Some(Admission::Admitted(quota)) => pass(limit, quota, None, None),
             Some(Admission::Over(quota)) => self.over(limit, facts, quota, because),
             Some(Admission::Crowded(quota)) => {
+                if let Some(bought) = self.by_pass(limit, facts, quota) {
+                    return bought;
+                }
                 self.limited(facts, quota);
                 if self.inner.settings.shadow {
                     return self.shadowed(limit, quota);
@@ -112,6 +115,9 @@ impl Gate {
 
     #[cold]
     fn over(&self, limit: &Limit, facts: &Facts, quota: Quota, because: Option<Because>) -> Decision {
+        if let Some(bought) = self.by_pass(limit, facts, quota) {
+            return bought;
+        }
         self.limited(facts, quota);
         if self.inner.settings.shadow {
             return self.shadowed(limit, quota);
@@ -147,7 +153,7 @@ impl Gate {
 
     pub(super) fn shadowed(&self, limit: &Limit, quota: Quota) -> Decision {
         bump(&self.inner.tallies.shadowed, 1);
-        pass(limit, quota, None)
+        pass(limit, quota, None, None)
     }
 
     fn fell_back(&self, facts: &Facts, reason: Reason) {

@@ -238,6 +238,30 @@ impl Challenges {
         self.close(client, id);
     }
 
+    /// Counts a request admitted by a pass, if client, prefix and all are below their ceilings.
+    pub(in crate::gate) fn paid_by_pass(&self, client: &ClientKey, prefix: NetworkPrefix, now_ms: u64) -> bool {
+        let (client, prefix) = (self.digests.client(client), self.digests.network(prefix));
+        let Rules { client: of_client, prefix: of_prefix, all, .. } = &self.rules;
+        let mut clients = shard(&self.clients, client).lock();
+        let Some(mut account) = clients.entry(client, now_ms) else {
+            return false;
+        };
+        let mut prefixes = shard(&self.prefixes, prefix).lock();
+        let Some(mut network) = prefixes.entry(prefix, now_ms) else {
+            return false;
+        };
+        let mut everybody = self.all.lock();
+        let room = account.usage.has_room(of_client, now_ms)
+            && network.has_room(of_prefix, now_ms)
+            && everybody.has_room(all, now_ms);
+        if room {
+            account.usage.pay(of_client, now_ms);
+            network.pay(of_prefix, now_ms);
+            everybody.pay(all, now_ms);
+        }
+        room
+    }
+
     /// Reverses a count of [`Challenges::may_resend`]: the data was not sent.
     pub(in crate::gate) fn not_sent(&self, client: &ClientKey, id: WorkId) {
         let client = self.digests.client(client);

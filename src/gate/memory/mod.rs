@@ -9,6 +9,7 @@ pub(super) mod flight;
 pub(super) mod jobs;
 pub(super) mod limit;
 mod limiter;
+pub(super) mod passes;
 pub(super) mod replaced;
 mod reservation;
 mod round;

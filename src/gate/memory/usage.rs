@@ -54,11 +54,16 @@ impl Usage {
     /// challenges and paid admissions together stay within the ceiling. If true, [`Usage::settle`]
     /// has to follow.
     pub(super) fn begin(&mut self, quotas: &Quotas, now_ms: u64) -> bool {
-        self.touched_ms = now_ms;
-        let paid_left = quotas.paid.map_or(0, |rules| self.paid.look(&rules, now_ms).remaining);
-        let room = paid_left > self.open.count(now_ms).saturating_add(self.opening);
+        let room = self.has_room(quotas, now_ms);
         self.opening += u32::from(room);
         room
+    }
+
+    /// Returns whether one more paid admission stays within the ceiling.
+    pub(super) fn has_room(&mut self, quotas: &Quotas, now_ms: u64) -> bool {
+        self.touched_ms = now_ms;
+        let paid_left = quotas.paid.map_or(0, |rules| self.paid.look(&rules, now_ms).remaining);
+        paid_left > self.open.count(now_ms).saturating_add(self.opening)
     }
 
     /// Ends the reservation: the challenge is open until `expires_ms`, or was not made (`None`).

@@ -6,6 +6,7 @@
 //! of an error.
 
 use crate::gate::config::sizes::PAGE_BYTES;
+use crate::gate::request::cookies::AnswerCookie;
 use crate::gate::request::facts::Facts;
 use crate::gate::request::navigation::Navigation;
 use crate::gate::state::Gate;
@@ -17,24 +18,28 @@ use super::decision::{Decision, Refusal};
 impl Gate {
     /// Adapts a decision to the form of its request.
     pub(in crate::gate) fn dressed(&self, facts: &Facts, decision: Decision) -> Decision {
-        dress(decision, facts.navigation, &self.inner.settings.challenge_page)
+        dress(decision, facts.navigation, facts.cookie, &self.inner.settings.challenge_page)
     }
 }
 
-/// Adapts a decision to a navigation; `prefix` is the path of the page's files.
-pub(in crate::gate) fn dress(decision: Decision, navigation: Option<Navigation>, prefix: &str) -> Decision {
-    let Some(Navigation { cookie, .. }) = navigation else {
-        return decision;
-    };
+/// Adapts a decision to a navigation, and to a cookie with an answer; `prefix` is the path of the
+/// page's files.
+pub(in crate::gate) fn dress(
+    decision: Decision,
+    navigation: Option<Navigation>,
+    cookie: AnswerCookie,
+    prefix: &str,
+) -> Decision {
     match decision {
         Decision::Pass(mut pass) => {
-            pass.clears_cookie = cookie;
+            pass.clears_cookie = cookie.came;
             Decision::Pass(pass)
         }
         Decision::Refuse(refusal) => {
-            let mut refusal = if refusal.status == 429 { page(refusal, prefix) } else { refusal };
+            let has_page = navigation.is_some() && refusal.status == 429;
+            let mut refusal = if has_page { page(refusal, prefix) } else { refusal };
             // For these two reasons the client has to send the same answer again.
-            if cookie && !matches!(refusal.reason, Reason::TryAgain | Reason::TooEarly) {
+            if cookie.came && !matches!(refusal.reason, Reason::TryAgain | Reason::TooEarly) {
                 refusal.headers.clear_cookie();
             }
             Decision::Refuse(refusal)

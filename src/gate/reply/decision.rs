@@ -6,6 +6,7 @@ use crate::gate::state::Gate;
 use crate::policy::window::Quota;
 use crate::protocol::{MicroJoules, Reason, WorkId, header};
 
+use super::bought::Bought;
 use super::rate_headers::{Headers, rate_headers};
 
 /// The gate's decision on a request.
@@ -30,11 +31,19 @@ pub struct Pass {
     pub quota: Quota,
     /// The work that it was admitted for, if any.
     pub accepted: Option<AcceptedWork>,
+    /// The pass that the request was admitted by, or that its answer bought.
+    pub(super) bought: Option<Bought>,
     /// Whether the response clears the cookie that held the answer.
     pub clears_cookie: bool,
 }
 
 impl Pass {
+    /// Returns whether the request was admitted by a pass, and not by an answer of its own or by its
+    /// window.
+    pub fn is_by_pass(&self) -> bool {
+        self.bought.is_some() && self.accepted.is_none()
+    }
+
     /// Returns the headers for the response; `gate` is the gate that decided. They are formatted
     /// here, because formatting costs more than the decision.
     pub fn headers(&self, gate: &Gate) -> Headers {
@@ -45,6 +54,9 @@ impl Pass {
         }
         if self.clears_cookie {
             headers.clear_cookie();
+        }
+        if let Some(bought) = self.bought {
+            bought.write(&mut headers);
         }
         headers
     }

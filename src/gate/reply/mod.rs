@@ -1,5 +1,6 @@
 //! Responses: a decision, and what is sent for it.
 
+pub(super) mod bought;
 pub(super) mod challenge_page;
 pub(super) mod decision;
 pub(super) mod problem;

@@ -6,6 +6,7 @@ use crate::gate::memory::limit::Limit;
 use crate::policy::window::Quota;
 use crate::protocol::{Reason, header};
 
+use super::bought::Bought;
 use super::decision::{AcceptedWork, Decision, Pass, Refusal};
 use super::problem::{problem, status};
 use super::rate_headers::{rate_headers, seconds};
@@ -41,6 +42,11 @@ impl NewRefusal<'_> {
     }
 }
 
-pub(in crate::gate) fn pass(limit: &Limit, quota: Quota, accepted: Option<AcceptedWork>) -> Decision {
-    Decision::Pass(Pass { policy: limit.id, quota, accepted, clears_cookie: false })
+pub(in crate::gate) fn pass(
+    limit: &Limit,
+    quota: Quota,
+    accepted: Option<AcceptedWork>,
+    bought: Option<Bought>,
+) -> Decision {
+    Decision::Pass(Pass { policy: limit.id, quota, accepted, bought, clears_cookie: false })
 }

@@ -17,6 +17,8 @@ impl Gate {
         total("pouw_shadowed_total", stats.shadowed);
         total("pouw_completed_total", stats.completed);
         total("pouw_resent_total", stats.resent);
+        total("pouw_passes_total", stats.passes);
+        total("pouw_passed_total", stats.passed);
         total("pouw_sent_bytes_total", stats.bytes_sent);
         total("pouw_credits_micro_joules_total", stats.awarded);
         total("pouw_security_alerts_total", stats.alerts);
@@ -31,6 +33,7 @@ impl Gate {
         gauge("pouw_buffered_bytes", usize::try_from(stats.bytes_buffered).unwrap_or(usize::MAX));
         gauge("pouw_clients", stats.clients);
         gauge("pouw_accounts", stats.accounts);
+        gauge("pouw_passes_open", stats.passes_open);
         gauge("pouw_waiting_answers", stats.waiting_answers);
         gauge("pouw_breaker_open", usize::from(self.inner.breaker.is_open()));
         metrics::gauge!("pouw_memory_bytes", "part" => "gate").set(stats.memory_bytes as f64);

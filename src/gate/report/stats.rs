@@ -24,7 +24,11 @@ pub struct GateStats {
     pub resent: u64,
     /// Answers accepted.
     pub completed: u64,
-    /// Micro-Joules awarded for them.
+    /// Of these, answers that bought a pass for more requests.
+    pub passes: u64,
+    /// Requests over the limit admitted by a pass.
+    pub passed: u64,
+    /// Micro-Joules awarded for the answers.
     pub awarded: u64,
     /// Hashes computed for them.
     pub hashes: u64,
@@ -42,7 +46,9 @@ pub struct GateStats {
     pub clients: usize,
     /// Clients with an account, because they were over their limit.
     pub accounts: usize,
-    /// Bytes held in memory for windows and accounts.
+    /// Passes with requests and time left, and some that are over.
+    pub passes_open: usize,
+    /// Bytes held in memory for windows, accounts and passes.
     pub memory_bytes: usize,
     /// Answers waiting to be judged.
     pub waiting_answers: usize,
@@ -65,6 +71,8 @@ impl Gate {
             issued: ByTier::from(tallies.issued.each_ref().map(read)),
             resent: read(&tallies.resent),
             completed: read(&tallies.completed),
+            passes: read(&tallies.passes),
+            passed: read(&tallies.passed),
             awarded: read(&tallies.awarded),
             hashes: read(&tallies.hashes),
             bytes_sent: read(&tallies.bytes_sent),
@@ -74,8 +82,10 @@ impl Gate {
             bytes_buffered: inner.buffers.bytes(),
             clients: inner.limits.iter().map(|limit| limit.limiter.clients()).sum(),
             accounts: inner.challenges.len(),
+            passes_open: inner.passes.len(),
             memory_bytes: inner.limits.iter().map(|limit| limit.limiter.bytes()).sum::<usize>()
-                + inner.challenges.bytes(),
+                + inner.challenges.bytes()
+                + inner.passes.bytes(),
             waiting_answers: inner.jobs.waiting(),
             threads: inner.jobs.threads(inner.engine.now().0),
         }

@@ -7,8 +7,10 @@
 
 use crate::protocol::{WorkUnitOperation, header};
 
-use super::facts::Facts;
+use super::cookies;
+use super::facts::{Facts, PassPresented};
 use super::head::Head;
+use super::pass_id::PassId;
 
 impl Facts {
     /// Reads from the head what matters only over the limit.
@@ -17,6 +19,11 @@ impl Facts {
         let has_page = self.navigation.is_some();
         self.takes_subtrees = has_page || named == Some(Abilities { subtrees: true });
         self.can_answer = head.method() != "HEAD" && (has_page || named.is_some() || !is_deaf(head));
+        head.header(header::PASS, &mut |value| {
+            let id = PassId::parse(value).filter(|_| self.passes.is_empty());
+            self.passes.extend(id.map(|id| PassPresented { id, by_cookie: false }));
+        });
+        self.passes.extend(cookies::passes(head).map(|id| PassPresented { id, by_cookie: true }));
     }
 }
 
@@ -43,15 +50,21 @@ fn is_deaf(head: &dyn Head) -> bool {
         head.header(name, &mut |value| found |= matches(value.trim_ascii()));
         found
     };
-    head.method() == "CONNECT"
+    opens_stream(head)
         // A script's own requests have the destination `empty`.
         || has("sec-fetch-dest", &|dest| dest != b"empty")
         || has("sec-fetch-mode", &|mode| mode == b"navigate" || mode == b"websocket")
         || has("sec-purpose", &|purpose| purpose.starts_with(b"prefetch"))
         || has("purpose", &|purpose| purpose == b"prefetch")
-        // Clients that offer HTTP/2 over plain text go on as usual.
-        || has("upgrade", &|protocol| !protocol.eq_ignore_ascii_case(b"h2c"))
-        || (head.method() == "GET" && wants_events_only(head))
+}
+
+/// Returns whether the request opens a stream that is not a response as usual: of events, or of
+/// another protocol.
+pub(in crate::gate) fn opens_stream(head: &dyn Head) -> bool {
+    let mut upgrades = head.method() == "CONNECT";
+    // Clients that offer HTTP/2 over plain text go on as usual.
+    head.header("upgrade", &mut |protocol| upgrades |= !protocol.trim_ascii().eq_ignore_ascii_case(b"h2c"));
+    upgrades || (head.method() == "GET" && wants_events_only(head))
 }
 
 /// Returns whether the request is for an event stream and nothing else, as `EventSource` sends it.
@@ -98,13 +111,13 @@ mod tests {
 
     fn read(request: Request, page: bool) -> (bool, bool) {
         let mut facts = Facts::new(ClientKey::Anonymous, NetworkPrefix::default());
-        facts.navigation = page.then_some(Navigation { cookie: false, answered: false });
+        facts.navigation = page.then_some(Navigation { form: false });
         facts.read_abilities(&request);
         (facts.can_answer, facts.takes_subtrees)
     }
 
     #[test]
-    fn whoever_sees_the_response_can_answer_and_nobody_else() {
+    fn a_request_can_answer_if_somebody_who_computes_sees_its_response() {
         for (method, headers, expected) in [
             ("GET", vec![], true),
             ("POST", vec![("accept", "text/event-stream, application/json")], true),

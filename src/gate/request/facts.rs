@@ -7,7 +7,9 @@ use crate::engine::PouwEngine;
 use crate::protocol::ClientDigest;
 
 use super::client::{ClientKey, NetworkPrefix};
+use super::cookies::AnswerCookie;
 use super::navigation::Navigation;
+use super::pass_id::PassId;
 use super::presented::Presented;
 
 /// Index of a policy in the configuration; 0 is the default policy.
@@ -29,12 +31,24 @@ pub struct Facts {
     pub reputation: Option<f64>,
     /// Set for a browser's navigation, which is answered with pages.
     pub navigation: Option<Navigation>,
+    /// The cookie that may hold the answer.
+    pub cookie: AnswerCookie,
+    /// The names of passes that the request presents, once they are needed.
+    pub passes: Vec<PassPresented>,
     /// Whether whoever computes the unit in a refusal could send its answer.
     pub can_answer: bool,
     /// Whether the client can answer units of more than one leaf.
     pub takes_subtrees: bool,
     /// The engine's digest of the client, once it was needed.
     pub digest: OnceDigest,
+}
+
+/// A pass that a request presents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PassPresented {
+    pub(in crate::gate) id: PassId,
+    /// Whether it is in a cookie, and not in a header.
+    pub(in crate::gate) by_cookie: bool,
 }
 
 /// A keyed digest of a client, computed when it is first needed. It follows from the client, so all
@@ -51,24 +65,24 @@ impl PartialEq for OnceDigest {
 impl Facts {
     /// Returns whether the answer is in a cookie: then an invalid answer counts as none.
     pub(in crate::gate) fn by_cookie(&self) -> bool {
-        self.navigation.is_some_and(|navigation| navigation.answered)
+        self.cookie.used
     }
 
     /// Returns the facts of a request without a token, under the default policy, from a client that
     /// can answer every unit.
     pub fn new(client: ClientKey, prefix: NetworkPrefix) -> Self {
-        let (policy, digest) = (PolicyId::default(), OnceDigest::default());
-        let (can_answer, takes_subtrees) = (true, true);
         Self {
             client,
             prefix,
-            policy,
+            policy: PolicyId::default(),
             answer: None,
             reputation: None,
             navigation: None,
-            can_answer,
-            takes_subtrees,
-            digest,
+            cookie: AnswerCookie::default(),
+            passes: Vec::new(),
+            can_answer: true,
+            takes_subtrees: true,
+            digest: OnceDigest::default(),
         }
     }
 

@@ -1,45 +1,36 @@
-//! A browser's navigation, and the answer in its cookie.
-//!
-//! A script cannot add headers to a navigation, so the challenge page sends the answer in a cookie
-//! named in [`COOKIES`]: token and compact result with a dot between them. It is read from
-//! navigations only. Others can set cookies of this name (from a subdomain, or in the network). So
-//! the first few are read, and the gate uses the one whose token is valid for this client.
-
-use crate::protocol::limits::{MAX_RESULT_COMPACT_CHARS, MAX_TOKEN_CHARS};
+//! A browser's navigation, which is answered with a page.
 
 use super::head::Head;
-use super::presented::{Presented, ResultText};
-
-/// Names of the cookies with the answer of a navigation. The first is for TLS, where no other site
-/// can set it.
-const COOKIES: [&str; 2] = ["__Host-pouw-answer", "pouw-answer"];
-/// Maximum number of cookies of these names that are read.
-const COOKIES_MAX: usize = 4;
 
 /// A browser's navigation, if the configuration has a challenge page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Navigation {
-    /// Whether it has a cookie with the name for answers; the response then clears the cookie.
-    pub cookie: bool,
-    /// Whether [`Facts::answer`](super::facts::Facts::answer) came in that cookie.
-    pub answered: bool,
+    /// Whether it sends a form.
+    pub form: bool,
 }
 
-/// Returns the navigation and the answers in its cookies; `None` if the request is not a browser's
-/// navigation, which prefers a page.
-pub(in crate::gate) fn navigation(head: &dyn Head) -> Option<(Navigation, Vec<Presented>)> {
-    if head.method() != "GET" || !is_page_load(head) || !prefers_html(head) {
-        return None;
-    }
-    let mut cookies = Vec::new();
-    head.header("cookie", &mut |line| {
-        for pair in line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii) {
-            let value = COOKIES.iter().find_map(|name| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
-            cookies.extend(value.map(<[u8]>::to_vec).filter(|_| cookies.len() < COOKIES_MAX));
-        }
+/// Returns the navigation; `None` if the request is not a browser's navigation, which prefers a
+/// page.
+pub(in crate::gate) fn navigation(head: &dyn Head) -> Option<Navigation> {
+    let form = match head.method() {
+        "GET" => false,
+        "POST" if sends_form(head) => true,
+        _ => return None,
+    };
+    (is_page_load(head) && prefers_html(head)).then_some(Navigation { form })
+}
+
+/// Returns whether a browser sends a form by a navigation. Over plain HTTP browsers do not name the
+/// mode, and the type of the body decides.
+fn sends_form(head: &dyn Head) -> bool {
+    let (mut mode, mut form_type) = (None, false);
+    head.header("sec-fetch-mode", &mut |value| mode = Some(value == b"navigate"));
+    head.header("content-type", &mut |value| {
+        let media = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let types: [&[u8]; 3] = [b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/plain"];
+        form_type |= types.iter().any(|known| media.eq_ignore_ascii_case(known));
     });
-    let answers = cookies.iter().filter_map(|cookie| answer_in(cookie)).collect();
-    Some((Navigation { cookie: !cookies.is_empty(), answered: false }, answers))
+    mode.unwrap_or(form_type)
 }
 
 /// Returns whether the request loads a page for a person: not a frame, a script or a prefetch.
@@ -50,17 +41,6 @@ fn is_page_load(head: &dyn Head) -> bool {
     head.header("sec-fetch-dest", &mut |dest| other |= dest != b"document");
     head.header("sec-purpose", &mut |purpose| other |= purpose.starts_with(b"prefetch"));
     !other
-}
-
-fn answer_in(cookie: &[u8]) -> Option<Presented> {
-    let (token, result) = std::str::from_utf8(cookie).ok()?.split_once('.')?;
-    let plain = |text: &str, most: usize| {
-        (1..=most).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-    };
-    let good = plain(token, MAX_TOKEN_CHARS) && plain(result, MAX_RESULT_COMPACT_CHARS);
-    let result = Some(ResultText::Compact(result.to_owned()));
-    good.then(|| Presented { token: token.to_owned(), result })
 }
 
 /// Returns whether `Accept` names HTML and prefers it to formats for programs.
@@ -137,7 +117,18 @@ mod tests {
             let found = navigation(&Request("GET", vec![("accept", accept)])).is_some();
             assert_eq!(found, expected, "{accept:?}");
         }
-        assert!(navigation(&Request("POST", vec![("accept", BROWSER)])).is_none());
+        for (headers, form) in [
+            (vec![("sec-fetch-mode", "navigate")], true),
+            (vec![("content-type", "Multipart/form-data; boundary=x")], true),
+            (vec![("content-type", "application/x-www-form-urlencoded"), ("sec-fetch-mode", "cors")], false),
+            (vec![("content-type", "application/json")], false),
+            (vec![], false),
+        ] {
+            let headers = [vec![("accept", BROWSER)], headers].concat();
+            let found = navigation(&Request("POST", headers.clone()));
+            assert_eq!(found, form.then_some(Navigation { form: true }), "{headers:?}");
+        }
+        assert!(navigation(&Request("PUT", vec![("accept", BROWSER), ("sec-fetch-mode", "navigate")])).is_none());
         for (name, value, expected) in [
             ("sec-fetch-mode", "navigate", true),
             ("sec-fetch-mode", "cors", false),
@@ -149,29 +140,5 @@ mod tests {
             let request = Request("GET", vec![("accept", BROWSER), (name, value)]);
             assert_eq!(navigation(&request).is_some(), expected, "{name}: {value}");
         }
-    }
-
-    #[test]
-    fn the_cookie_holds_a_token_and_a_result_and_whatever_else_is_nothing() {
-        let read = |cookies: &[&'static str]| {
-            let mut headers = vec![("accept", BROWSER)];
-            headers.extend(cookies.iter().map(|line| ("cookie", *line)));
-            navigation(&Request("GET", headers)).expect("a navigation")
-        };
-        let answer = |token: &str| Presented { token: token.into(), result: Some(ResultText::Compact("xyz".into())) };
-        let came = Navigation { cookie: true, answered: false };
-        assert_eq!(read(&["pouw-answer=ab-_9.xyz"]), (came, vec![answer("ab-_9")]));
-        assert_eq!(read(&["a=1; __Host-pouw-answer=ab-_9.xyz ;b=2"]), (came, vec![answer("ab-_9")]));
-        assert_eq!(read(&["a=1", "pouw-answer=1.xyz; pouw-answer=2.xyz"]), (came, vec![answer("1"), answer("2")]));
-        let many = (0..9).map(|at| format!("pouw-answer={at}.xyz")).collect::<Vec<_>>().join("; ");
-        assert_eq!(read(&[many.leak()]).1.len(), COOKIES_MAX);
-        let without = Navigation { cookie: false, answered: false };
-        assert_eq!(read(&[]), (without, vec![]));
-        assert_eq!(read(&["xpouw-answer=ab.cd; pouw-answers=ab.cd"]), (without, vec![]));
-        for broken in ["pouw-answer=", "pouw-answer=ab", "pouw-answer=.ab", "pouw-answer=ab.", "pouw-answer=a b.c"] {
-            assert_eq!(read(&[broken]), (came, vec![]), "{broken}");
-        }
-        let long = format!("pouw-answer={}.ab", "a".repeat(MAX_TOKEN_CHARS + 1));
-        assert_eq!(read(&[long.leak()]), (came, vec![]));
     }
 }

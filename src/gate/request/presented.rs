@@ -35,8 +35,10 @@ pub enum ResultText {
 /// [`Malformed`] names a header that is repeated, too long or not visible ASCII text. It names the
 /// token's header if there is a result without a token.
 pub(in crate::gate) fn presented(head: &dyn Head) -> Result<Option<Presented>, Malformed> {
-    let token = single(head, header::RESPONSE, MAX_TOKEN_CHARS)?;
-    let result = single(head, header::RESULT, MAX_RESULT_COMPACT_CHARS)?;
+    // A client without a token or result may send an empty header.
+    let some = |text: &String| !text.is_empty();
+    let token = single(head, header::RESPONSE, MAX_TOKEN_CHARS)?.filter(some);
+    let result = single(head, header::RESULT, MAX_RESULT_COMPACT_CHARS)?.filter(some);
     match (token, result) {
         (None, None) => Ok(None),
         (None, Some(_)) => Err(Malformed::new(header::RESPONSE, "the token that the result is for", "no such header")),

@@ -10,7 +10,7 @@ use crate::protocol::Malformed;
 use super::presented::ResultText;
 
 /// Returns the member `workResult` of a JSON object: an object, or its JSON text. `None` for an
-/// empty body and for an object without the member.
+/// empty body, for an object without the member, and if the member is empty: `null`, `{}` or `""`.
 ///
 /// # Errors
 /// [`Malformed`] names the body if it is not a JSON object, and `workResult` if it is repeated or
@@ -30,14 +30,24 @@ pub(in crate::gate) fn find_result(body: &[u8]) -> Result<Option<ResultText>, Ma
         return Ok(None);
     };
     let text = raw.get();
+    if is_empty(text) {
+        return Ok(None);
+    }
     match text.as_bytes().first() {
         Some(b'{') => Ok(Some(ResultText::Json(text.as_bytes().to_vec()))),
         Some(b'"') => match serde_json::from_str::<String>(text) {
-            Ok(inner) => Ok(Some(ResultText::Json(inner.into_bytes()))),
+            Ok(inner) => Ok((!is_empty(&inner)).then(|| ResultText::Json(inner.into_bytes()))),
             Err(error) => Err(Malformed::new(MEMBER, "an object or its JSON text", error.to_string())),
         },
         _ => Err(Malformed::new(MEMBER, "an object or its JSON text", "something else")),
     }
+}
+
+/// Returns whether this JSON text has nothing in it.
+fn is_empty(json: &str) -> bool {
+    let mut bare = json.bytes().filter(|byte| !byte.is_ascii_whitespace());
+    matches!([bare.next(), bare.next(), bare.next()], [None, ..] | [Some(b'{'), Some(b'}'), None])
+        || matches!(json.trim(), "null" | "\"\"")
 }
 
 const MEMBER: &str = "workResult";
@@ -92,7 +102,17 @@ mod tests {
 
     #[test]
     fn a_body_without_one_has_none() {
-        for body in ["", " \r\n", "{}", r#"{"other":1}"#] {
+        for body in [
+            "",
+            " \r\n",
+            "{}",
+            r#"{"other":1}"#,
+            r#"{"workResult":null}"#,
+            r#"{"workResult":{ } ,"a":1}"#,
+            r#"{"workResult":""}"#,
+            r#"{"workResult":"null"}"#,
+            r#"{"workResult":"{}"}"#,
+        ] {
             assert_eq!(text(body), None, "{body:?}");
         }
     }
@@ -106,7 +126,7 @@ mod tests {
             (r#"{"a":1"#, "body"),
             ("\u{0}", "body"),
             (r#"{"workResult":1}"#, "workResult"),
-            (r#"{"workResult":null}"#, "workResult"),
+            (r#"{"workResult":[]}"#, "workResult"),
             (r#"{"workResult":{},"workResult":{}}"#, "workResult"),
             (r#"{"workResult":"\ud800"}"#, "workResult"),
         ] {

@@ -133,11 +133,12 @@ fn sharing_anybody_may_compute_for_a_client_and_only_that_client_may_hand_it_in(
     assert_eq!((balance(ADDRESS), balance(helper)), (MicroJoules(100), MicroJoules(0)));
     // In its own name the helper gets nothing for it: not under the client's token,
     let done = helps(&second);
-    assert_eq!(refused(desk.answer_from(helper, &done), "client_mismatch").status, 403);
+    let own = refused(desk.answer_from(helper, &done), "client_mismatch");
     let user = Facts { client: ClientKey::User("helper".into()), ..answering(ADDRESS, &done) };
+    assert!(passed(decide(&desk.gate, user.clone())).accepted.is_none(), "its own slot");
     refused(decide(&desk.gate, user), "client_mismatch");
     // and not under one of its own, which is for another unit.
-    let (own, _) = solved(&refused(desk.ask_from(helper), "work_required"));
+    let (own, _) = solved(&own);
     assert_ne!(own.input_data, second.input_data[..512]);
     let result_hash = sha3_512(&second.input_data[..512]);
     let moved = WorkResult { work_unit_id: own.id, challenge_token: own.challenge_token, result_hash, ..helped };

@@ -11,3 +11,4 @@ mod identity;
 mod promises;
 mod settings;
 mod stuck;
+mod waiting;

@@ -187,9 +187,9 @@ fn a_restart_loses_nothing_but_windows() {
     assert!(matches!(desk.engine.receipt(used.id).unwrap(), Receipt::Accepted(_)));
     refused(desk.answer(&used_result), "token_replayed");
     refused(desk.answer(&wrong_result), "token_replayed");
+    assert!(accepted(desk.answer(&open_result)).is_some(), "what was out goes on: {}", open.id);
     // Those two took the one slot of the new window.
     assert!(matches!(desk.ask(), Decision::Refuse(refusal) if refusal.status == 429));
-    assert!(accepted(desk.answer(&open_result)).is_some(), "what was out goes on: {}", open.id);
     // A window is in memory: another restart gives a fresh one, and nothing else.
     desk.restart();
     assert!(passed(desk.ask()).accepted.is_none());

@@ -36,11 +36,12 @@ const FILES: [&str; 2] = ["secret_file", "previous_secret_files"];
 /// A value for each key that is allowed and not its default: reckoned from the default, or by hand.
 fn others() -> Value {
     let by_hand = json!({
-        "route_overrides": [{ "name": "up", "rate_limit": 5, "window_ms": 1000, "routes": ["POST /up"] }],
+        "route_overrides": [{ "name": "up", "rate_limit": 5, "window_ms": 1000, "routes": ["POST /up"],
+            "answer_buys": { "requests": 3, "seconds": 10 } }],
         "exempt_routes": ["/healthz", "GET /feed/*"], "ratelimit_draft": "draft7", "challenge_page": "/pouw/assets/",
         "identifier_strategy": "api_key", "trusted_proxies": ["10.0.0.0/8", "fd00::/16"],
         "default_difficulty": "medium", "max_difficulty": "medium", "award_basis": "tier_average",
-        "fallback_behavior": "deny", "secret_file": "secret", "previous_secret_files": ["older"],
+        "fallback_behavior": "deny", "answer_buys": { "requests": 20, "seconds": 30 }, "secret_file": "secret", "previous_secret_files": ["older"],
     });
     let defaults = members(&Settings::default().effective());
     let other = |key: &str| by_hand.get(key).cloned().unwrap_or_else(|| another(key, &defaults[key]));
@@ -78,7 +79,9 @@ fn every_key_changes_its_setting_and_no_other() {
         for (other, value) in &defaults {
             // Two defaults are reckoned from another setting.
             let follows = match key.as_str() {
-                "rate_limit" => other.starts_with("paid_admissions_per_"),
+                "rate_limit" | "challenge_page" | "answer_buys" | "route_overrides" => {
+                    other.starts_with("paid_admissions_per_")
+                }
                 "paid_admissions_per_window" => other == "paid_admissions_per_prefix",
                 _ => false,
             };
@@ -103,7 +106,7 @@ fn what_is_left_away_has_the_default_of_the_protocol() {
         "award_basis": "actual", "floor_ms": [1_500, 4_000, 7_500], "unit_bytes": [32_768, 65_536, 131_072], "calibrate": false,
         "paid_admissions_per_window": 100, "paid_admissions_per_prefix": 800, "bytes_per_minute": 2 << 20,
         "prefix_bytes_per_minute": 16 << 20, "bytes_per_second": 16 << 20, "bytes_in_flight": 64 << 20,
-        "open_challenges": [4, 1], "tracked_clients_max": 1_000_000,
+        "open_challenges": [4, 4], "tracked_clients_max": 1_000_000,
     })
     .as_object()
     .unwrap()
@@ -189,6 +192,21 @@ fn the_rules_that_are_told_are_those_the_builders_keep() {
             {
                 assert_refused(name, json!(path));
             }
+        } else if name == "answer_buys" {
+            let bought = |requests: u64, seconds: u64| json!({ "requests": requests, "seconds": seconds });
+            for (requests, seconds) in [(1, 1), (1_000_000, 86_400)] {
+                assert!(fits(name, &bought(requests, seconds)).is_empty(), "{requests} in {seconds}");
+            }
+            for (requests, seconds, part) in
+                [(0, 1, "requests"), (1_000_001, 1, "requests"), (1, 0, "seconds"), (1, 86_401, "seconds")]
+            {
+                let problems = fits(name, &bought(requests, seconds));
+                assert!(
+                    problems.iter().any(|problem| problem.error.field == format!("answer_buys.{part}")),
+                    "{problems:?}"
+                );
+            }
+            refused(json!({ name: { "requests": 3 } }));
         } else {
             let own = ["route_overrides", "exempt_routes", "trusted_proxies", "floor_ms", "synthetic_max"];
             let own_too = ["buffered_bytes_max", "bytes_in_flight"];

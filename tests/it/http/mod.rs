@@ -3,5 +3,6 @@
 mod abuse;
 mod adapters;
 mod axum_door;
+mod browsers;
 mod page;
 mod table;

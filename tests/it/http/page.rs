@@ -15,9 +15,10 @@ const CLEARED: [&str; 2] = [
     "pouw-answer=; Path=/; Max-Age=0; SameSite=Strict",
 ];
 
-/// What a response says of cookies.
+/// What a response says of cookies with an answer.
 fn cookies(reply: &Reply) -> Vec<&str> {
-    reply.headers.iter().filter(|(name, _)| name == "set-cookie").map(|(_, value)| &**value).collect()
+    let set = reply.headers.iter().filter(|(name, _)| name == "set-cookie").map(|(_, value)| &**value);
+    set.filter(|value| !value.contains("pouw-pass=")).collect()
 }
 
 fn setup() -> Setup {

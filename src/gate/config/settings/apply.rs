@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::engine::ConfigBuilder;
 use crate::gate::config::builder::GateConfigBuilder;
+use crate::gate::config::choices::AnswerBuys;
 
 use super::keys::Settings;
 
@@ -23,6 +24,9 @@ impl Settings {
         }
         if let Some(ms) = self.window_ms {
             builder = builder.window(Duration::from_millis(ms));
+        }
+        if let Some(bought) = self.answer_buys.map(AnswerBuys::from) {
+            builder = builder.answer_buys(bought.requests, bought.time);
         }
         if let Some(admissions) = self.paid_admissions_per_window {
             builder = builder.paid_admissions_per_window(admissions);

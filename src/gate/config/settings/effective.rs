@@ -5,7 +5,7 @@ use crate::gate::config::builder::{GateConfig, GateConfigBuilder};
 use crate::gate::config::choices::Policy;
 
 use super::keys::Settings;
-use super::words::{ProxyNetwork, RouteOverride};
+use super::words::{Bought, ProxyNetwork, RouteOverride};
 
 impl Settings {
     /// Returns all settings with their effective values: the value set here, else the default. Only
@@ -25,7 +25,8 @@ impl Settings {
         self.paid_admissions_per_window = Some(client);
         self.paid_admissions_per_prefix = Some(prefix);
         let mut policies = gate.policies.into_iter();
-        if let Some(Policy { rate_limit, window, .. }) = policies.next() {
+        if let Some(Policy { rate_limit, window, answer_buys, .. }) = policies.next() {
+            self.answer_buys = answer_buys.map(Bought::from);
             self.rate_limit = Some(rate_limit);
             self.window_ms = Some(whole_ms(window));
         }

@@ -15,7 +15,7 @@ use crate::gate::config::choices::{FallbackBehavior, RateLimitDraft};
 use crate::protocol::DifficultyTier;
 
 use super::values::Value;
-use super::words::{ClientIdentifier, NeverInAFile, ProxyNetwork, RouteOverride};
+use super::words::{Bought, ClientIdentifier, NeverInAFile, ProxyNetwork, RouteOverride};
 
 /// The description of one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -160,7 +160,7 @@ keys! {
         window_ms: u64, "ms", "1 to 86400000",
             "Length of the window. An admitted request stops counting when it is this old.";
         route_overrides: Vec<RouteOverride>, "",
-            "tables of name, rate_limit, window_ms and routes, at most 999, each name and each route once",
+            "tables of name, rate_limit, window_ms, routes and optionally answer_buys, at most 999, each name and each route once",
             "Separate limits for some routes. The longest matching route applies; all other routes are under \
              rate_limit.";
         exempt_routes: Vec<String>, "",
@@ -205,12 +205,17 @@ keys! {
              With zero the only price is the hashing, which is almost nothing.";
         token_ttl_seconds: u64 => engine.token_ttl, "s", "1 to 3600",
             "Lifetime of a challenge. After that, its work is given to another client.";
+        answer_buys: Bought, "",
+            "a table of requests, 1 to 1000000, and seconds, 1 to 86400",
+            "What an answer buys: the request it comes with and more of the same client, until the seconds are \
+             over. Unless set, the one request, and on a challenge page 60 requests within 120 seconds. The \
+             ceilings on paid admissions count each of them. A table of route_overrides may have its own.";
         open_challenges: [u32; 2] => gate.open_challenges, "challenges", "two numbers, each 1 to 64",
             "Open challenges of a client identified by address, and of one identified by name or key. At the \
              maximum, a 429 without work.";
         paid_admissions_per_window: u32, "requests", "0 to 1000000",
-            "Requests of one client admitted by work in a default window; rate_limit unless set. Above it, a \
-             429 without work. With 0 no client gets work.";
+            "Requests of one client admitted by work in a default window; rate_limit unless set, and at \
+             least what four answers buy if they buy more than one request. Above it, a 429 without work. With 0 no client gets work.";
         paid_admissions_per_prefix: u32, "requests", "0 to 1000000",
             "The same for one network prefix (IPv4 /24, IPv6 /48); eight times the value for a client unless \
              set.";

@@ -10,7 +10,7 @@ use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::engine::{ConfigError, whole_ms};
-use crate::gate::config::choices::{NETWORK_RULE, Policy};
+use crate::gate::config::choices::{AnswerBuys, NETWORK_RULE, Policy};
 use crate::gate::request::identity::IdentifierStrategy;
 
 /// A limit for some routes: a [`Policy`] as written in a file. Made from a [`Policy`].
@@ -26,6 +26,32 @@ pub struct RouteOverride {
     pub window_ms: u64,
     /// Its routes, as in [`Policy::routes`].
     pub routes: Vec<String>,
+    /// What an answer buys, as in [`Policy::answer_buys`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_buys: Option<Bought>,
+}
+
+/// What an answer buys: an [`AnswerBuys`] as written in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Bought {
+    /// Requests, with the one that has the answer.
+    pub requests: u32,
+    /// The time for them, seconds.
+    pub seconds: u64,
+}
+
+impl From<Bought> for AnswerBuys {
+    fn from(Bought { requests, seconds }: Bought) -> Self {
+        Self { requests, time: Duration::from_secs(seconds) }
+    }
+}
+
+impl From<AnswerBuys> for Bought {
+    fn from(AnswerBuys { requests, time }: AnswerBuys) -> Self {
+        Self { requests, seconds: time.as_secs() }
+    }
 }
 
 /// A network of proxies, written as `ADDRESS/BITS`.
@@ -118,14 +144,15 @@ impl From<&RouteOverride> for Policy {
     fn from(from: &RouteOverride) -> Self {
         Self {
             routes: from.routes.clone(),
+            answer_buys: from.answer_buys.map(AnswerBuys::from),
             ..Self::new(&*from.name, from.rate_limit, Duration::from_millis(from.window_ms))
         }
     }
 }
 
 impl From<Policy> for RouteOverride {
-    fn from(Policy { name, rate_limit, window, routes }: Policy) -> Self {
-        Self { name, rate_limit, window_ms: whole_ms(window), routes }
+    fn from(Policy { name, rate_limit, window, routes, answer_buys }: Policy) -> Self {
+        Self { name, rate_limit, window_ms: whole_ms(window), routes, answer_buys: answer_buys.map(Bought::from) }
     }
 }
 
