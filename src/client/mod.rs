@@ -24,9 +24,9 @@
 //! # Guarantees
 //!
 //! * **Bounded.** One challenge is solved for a request, a second one only if the server withdrew
-//!   the first or the client's address has changed. An answer that was too early or could not be stored is sent again at most three
-//!   times. [`REQUESTS_MAX`] bounds the requests made for one. Redirects are bounded too; each
-//!   redirected request counts separately.
+//!   the first or the client's address has changed. An answer that was too early or could not be
+//!   stored is sent again at most three times. [`REQUESTS_MAX`] bounds the requests made for one.
+//!   Redirects are bounded too; each redirected request counts separately.
 //! * **No wasted hashing.** Unit, price and deadline are checked first. If the server's minimum
 //!   wait exceeds your deadline, you get an error before any hashing starts. A challenge that
 //!   expired while it was queued is not solved.

@@ -1,8 +1,8 @@
 //! How hard a client's next challenge is (paper, 5.3; component DifficultyAdjuster).
 //!
-//! * A violation is a round of challenges without a right answer, by a client that did not wait either:
-//!   the gate counts it with the client's next challenge. Who pays or waits every time is no abuser.
-//!   Two within the escalation window raise the tier one step and reset the count.
+//! * A violation is a round of challenges without a right answer, by a client that did not wait
+//!   either: the gate counts it with the client's next challenge. Who pays or waits every time is
+//!   no abuser. Two within the escalation window raise the tier one step and reset the count.
 //! * A wrong result raises it at once.
 //! * It steps down once for every full cool-down since the last violation or completion, when
 //!   looked at.

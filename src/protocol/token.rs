@@ -14,7 +14,8 @@
 //!                                         132..196  MAC
 //! ```
 //!
-//! Integers are little endian. The byte of the tier has 128 added to it if the client is an address.
+//! Integers are little endian. The byte of the tier has 128 added to it if the client is an
+//! address.
 //! `MAC = HMAC-SHA-512(secret, lp("pouw-challenge-token-v1") || lp(field) for each field)`, where
 //! `lp(x)` is the length of x as eight bytes, little endian, followed by x. Only version and key id
 //! are read before the MAC is compared.

@@ -176,9 +176,9 @@ impl GateConfigBuilder {
         self
     }
 
-    /// What an answer buys under the default policy: requests, with the one that has the answer, and
-    /// the time for them. Default: that one request, and on a challenge page 60 requests within 120
-    /// seconds, so that a page comes with its images.
+    /// What an answer buys under the default policy: requests, with the one that has the answer,
+    /// and the time for them. Default: that one request, and on a challenge page 60 requests within
+    /// 120 seconds, so that a page comes with its images.
     ///
     /// The ceilings on paid admissions count each of them.
     pub fn answer_buys(mut self, requests: u32, time: Duration) -> Self {

@@ -15,10 +15,9 @@ use crate::gate::request::facts::PolicyId;
 use crate::policy::alert::Failures;
 use crate::policy::clock_table::{ClockTable, Tracked};
 use crate::policy::window::WindowRules;
-use crate::protocol::{Reason, WorkId};
+use crate::protocol::WorkId;
 
 use super::digest::Digester;
-use super::reservation::{Begun, Reservation};
 use super::round::Round;
 use super::usage::{Quotas, Usage};
 
@@ -28,13 +27,13 @@ const SHARDS: usize = 16;
 /// token.
 const SENDINGS_MAX: u8 = 2;
 /// Maximum number of open challenges remembered for one client, whatever the configuration is.
-const OPEN_MAX: usize = 64;
+pub(super) const OPEN_MAX: usize = 64;
 const MINUTE_MS: u64 = 60_000;
 const SECOND_MS: u64 = 1_000;
 
 #[derive(Debug)]
 pub(in crate::gate) struct Challenges {
-    digests: Digester,
+    pub(super) digests: Digester,
     pub(super) clients: Vec<Mutex<ClockTable<u128, OpenAndPaid>>>,
     pub(super) prefixes: Vec<Mutex<ClockTable<u128, Usage>>>,
     pub(super) all: Mutex<Usage>,
@@ -46,7 +45,7 @@ pub(super) struct Rules {
     pub(super) client: Quotas,
     pub(super) prefix: Quotas,
     pub(super) all: Quotas,
-    open_challenges: OpenChallenges,
+    pub(super) open_challenges: OpenChallenges,
 }
 
 /// Returns the rules for paid admissions in a window; a number out of range becomes the nearest
@@ -105,69 +104,6 @@ impl Challenges {
     pub(in crate::gate) fn is_violation(&self, client: &ClientKey, now_ms: u64) -> bool {
         let client = self.digests.client(client);
         shard(&self.clients, client).lock().find(client).is_some_and(|of_client| of_client.round.is_violation(now_ms))
-    }
-
-    /// Reserves room for a challenge of up to `bytes_wanted` encoded bytes, or returns the reason
-    /// why there is none. Near the end of a budget it grants fewer bytes, down to `bytes_min`.
-    pub(in crate::gate) fn reserve(
-        &self,
-        client: &ClientKey,
-        prefix: NetworkPrefix,
-        bytes_wanted: u64,
-        bytes_min: u64,
-        now_ms: u64,
-    ) -> Result<Reservation<'_>, Reason> {
-        let (client_digest, prefix_digest) = (self.digests.client(client), self.digests.network(prefix));
-        let OpenChallenges { by_address, by_name } = self.rules.open_challenges;
-        let open_max = if client.is_shared() { by_address } else { by_name } as usize;
-        let mut bytes = bytes_wanted;
-        {
-            let mut table = shard(&self.clients, client_digest).lock();
-            let mut of_client = table.entry(client_digest, now_ms).ok_or(Reason::Crowded)?;
-            of_client.expire(now_ms);
-            let open = of_client.open.len() + of_client.usage.opening() as usize;
-            if open >= open_max.min(OPEN_MAX) {
-                return Err(Reason::Budget);
-            }
-            if !of_client.usage.begin(&self.rules.client, now_ms) {
-                return Err(Reason::Ceiling);
-            }
-            bytes = bytes.min(of_client.usage.available(&self.rules.client, now_ms));
-        }
-        let mut reservation = Reservation {
-            challenges: self,
-            client: client_digest,
-            prefix: prefix_digest,
-            now_ms,
-            bytes: 0,
-            taken: [0; 3],
-            used: 0,
-            opened: None,
-            begun: Begun::default(),
-        };
-        {
-            let mut table = shard(&self.prefixes, prefix_digest).lock();
-            let mut usage = table.entry(prefix_digest, now_ms).ok_or(Reason::Crowded)?;
-            if !usage.begin(&self.rules.prefix, now_ms) {
-                return Err(Reason::Ceiling);
-            }
-            reservation.begun.prefix = true;
-            bytes = bytes.min(usage.available(&self.rules.prefix, now_ms));
-        }
-        {
-            let mut all = self.all.lock();
-            if !all.begin(&self.rules.all, now_ms) {
-                return Err(Reason::Ceiling);
-            }
-            reservation.begun.all = true;
-            bytes = bytes.min(all.available(&self.rules.all, now_ms));
-        }
-        if bytes < bytes_min {
-            return Err(Reason::Budget);
-        }
-        reservation.taken = self.spend(client_digest, prefix_digest, bytes, now_ms);
-        reservation.bytes = bytes;
-        Ok(reservation)
     }
 
     /// Returns whether the data of the open challenge `id` may be sent again; if so, counts it as
@@ -312,7 +248,7 @@ impl Challenges {
     }
 
     /// Takes bytes from the budgets of client, network and all; returns the number taken from each.
-    fn spend(&self, client: u128, prefix: u128, bytes: u64, now_ms: u64) -> [u64; 3] {
+    pub(super) fn spend(&self, client: u128, prefix: u128, bytes: u64, now_ms: u64) -> [u64; 3] {
         let of_client = {
             let mut table = shard(&self.clients, client).lock();
             table
@@ -328,7 +264,7 @@ impl Challenges {
 }
 
 impl OpenAndPaid {
-    fn expire(&mut self, now_ms: u64) {
+    pub(super) fn expire(&mut self, now_ms: u64) {
         self.open.retain(|open| open.expires_ms > now_ms);
     }
 

@@ -62,7 +62,8 @@ impl Passes {
         Some(PassLeft { id, requests, time_ms })
     }
 
-    /// Takes a request from a pass of this client, if `admitted` agrees. Returns what is left of it.
+    /// Takes a request from a pass of this client, if `admitted` agrees. Returns what is left of
+    /// it.
     pub(in crate::gate) fn take(
         &self,
         id: PassId,

@@ -1,4 +1,4 @@
-//! How a pass comes to its client, with the response.
+//! How the response gives a pass to its client.
 
 use crate::gate::memory::passes::PassLeft;
 use crate::protocol::header;

@@ -38,8 +38,7 @@ pub struct Pass {
 }
 
 impl Pass {
-    /// Returns whether the request was admitted by a pass, and not by an answer of its own or by its
-    /// window.
+    /// Returns whether the request was admitted by a pass, and not by an answer or its window.
     pub fn is_by_pass(&self) -> bool {
         self.bought.is_some() && self.accepted.is_none()
     }

@@ -1,7 +1,7 @@
 //! Whether a request can bring an answer, and which units its client can compute.
 //!
 //! A browser loads images, scripts and styles, prefetches, opens event streams and web sockets
-//! without any script seeing the response: nobody would compute a unit in it. Such requests are
+//! without any script seeing the response: no client would compute a unit in it. Such requests are
 //! recognized by their head. A client that names its abilities in `X-PoUW-Accept` can answer
 //! whatever it asks for, unless the response has no body.
 
@@ -43,7 +43,7 @@ fn abilities(head: &dyn Head) -> Option<Abilities> {
     found
 }
 
-/// Returns whether nobody who could compute a unit sees the response.
+/// Returns whether no program that could compute a unit sees the response.
 fn is_deaf(head: &dyn Head) -> bool {
     let has = |name: &str, matches: &dyn Fn(&[u8]) -> bool| {
         let mut found = false;
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_can_answer_if_somebody_who_computes_sees_its_response() {
+    fn a_request_can_answer_if_a_program_sees_its_response() {
         for (method, headers, expected) in [
             ("GET", vec![], true),
             ("POST", vec![("accept", "text/event-stream, application/json")], true),

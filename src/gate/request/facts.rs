@@ -35,7 +35,7 @@ pub struct Facts {
     pub cookie: AnswerCookie,
     /// The names of passes that the request presents, once they are needed.
     pub passes: Vec<PassPresented>,
-    /// Whether whoever computes the unit in a refusal could send its answer.
+    /// Whether the client could send the answer of a unit in a refusal.
     pub can_answer: bool,
     /// Whether the client can answer units of more than one leaf.
     pub takes_subtrees: bool,
