@@ -2,13 +2,11 @@
 //!
 //! cargo run --release --features axum --example axum -- DIR 127.0.0.1:3000
 
-use std::net::SocketAddr;
-
 use axum::Router;
 use axum::body::Body;
 use axum::routing::{get, post};
-use pouw::tower::PouwLayer;
-use pouw::{Exposure, Gate, IngestOptions};
+use pouw::tower::{LingerListener, PouwLayer};
+use pouw::{Exposure, Gate, IngestOptions, PeerAddr};
 use tokio::net::TcpListener;
 
 /// Serves until the process ends.
@@ -17,7 +15,9 @@ pub async fn serve(listener: TcpListener, gate: Gate) -> std::io::Result<()> {
         .route("/hello", get(|| async { "hello\n" }))
         .route("/echo", post(|body: Body| async { body }))
         .layer(PouwLayer::new(gate));
-    axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
+    // A client that is still sending a long body reads the refusal before the connection ends.
+    let listener = LingerListener::new(listener);
+    axum::serve(listener, app.into_make_service_with_connect_info::<PeerAddr>()).await
 }
 
 #[tokio::main]

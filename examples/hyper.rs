@@ -9,7 +9,7 @@ use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use pouw::tower::{PouwLayer, RequestBody};
+use pouw::tower::{Linger, PouwLayer, RequestBody};
 use pouw::{Exposure, Gate, IngestOptions, PeerAddr};
 use tokio::net::TcpListener;
 use tower::{Layer, ServiceExt, service_fn};
@@ -34,9 +34,9 @@ pub async fn serve(listener: TcpListener, gate: Gate) -> std::io::Result<()> {
         });
         tokio::spawn(async move {
             let connection = hyper::server::conn::http1::Builder::new();
-            if let Err(error) =
-                connection.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).await
-            {
+            // A client that is still sending a long body reads the refusal before the connection ends.
+            let stream = TokioIo::new(Linger::new(stream));
+            if let Err(error) = connection.serve_connection(stream, TowerToHyperService::new(service)).await {
                 eprintln!("{peer}: {error}");
             }
         });

@@ -44,7 +44,13 @@ fn one(mut request: Request, gate: &Gate) -> std::io::Result<()> {
             answer(request, 200, body, &pass.headers(gate))
         }
         Decision::Pass(pass) => answer(request, 200, b"hello\n".to_vec(), &pass.headers(gate)),
-        Decision::Refuse(refusal) => answer(request, refusal.status, refusal.body, &refusal.headers),
+        Decision::Refuse(refusal) => {
+            // A client that sends all of its body first would not read a response before that.
+            if let Some(drain) = gate.drain(&Seen(&request, request.method().to_string())) {
+                drain.read(request.as_reader());
+            }
+            answer(request, refusal.status, refusal.body, &refusal.headers)
+        }
     }
 }
 

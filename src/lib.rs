@@ -59,7 +59,7 @@ pub use engine::{
 };
 #[cfg(feature = "gate")]
 pub use gate::{
-    AcceptedWork, Admission, BodyRead, Caller, ClientKey, Decision, FallbackBehavior, Flight, Gate, GateConfig,
+    AcceptedWork, Admission, BodyRead, Caller, ClientKey, Decision, Drain, FallbackBehavior, Flight, Gate, GateConfig,
     GateConfigBuilder, GateError, GateEvent, GateEventSink, GateRuntime, GateStats, Head, Headers, Health,
     HealthCondition, IdentifierStrategy, NeedsBody, NetworkPrefix, PartHealth, Pass, Pending, Policy, RateLimitDraft,
     Refusal, SharedWindow, Step, Verdict, WindowError, settings,

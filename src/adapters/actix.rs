@@ -1,5 +1,10 @@
 //! The gate as actix-web middleware.
 //!
+//! The body of a refused request is read and dropped before the refusal, up to
+//! [`drain_bytes`](crate::GateConfigBuilder::drain_bytes) and
+//! [`drain_timeout`](crate::GateConfigBuilder::drain_timeout); a longer one is left unread and the
+//! connection closes, after actix-web's `client_disconnect_timeout` if the client is still sending.
+//!
 //! Clients are identified by the peer address of the connection, unless the host sets the extension
 //! [`PeerAddr`]. If an inner service returns an error instead of a response, the rendered error
 //! gets the gate's headers.
@@ -26,6 +31,9 @@
 //! }
 //! ```
 
+mod body;
+mod head;
+
 use std::fmt;
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;
@@ -33,19 +41,21 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
-use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform};
-use actix_web::http::StatusCode;
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use pin_project_lite::pin_project;
 
-use crate::gate::{BodyRead, Caller, Decision, Gate, Head, Headers, NeedsBody, Refusal, Step, Verdict};
+use crate::gate::{Caller, Decision, Gate, Headers, Refusal, Step, Verdict};
 
 use super::own_body::OwnBody;
-use super::{AuthenticatedUser, PeerAddr, ValidatedApiKey, judged, known_names, names_and_values, unheard};
+use super::{AuthenticatedUser, PeerAddr, ValidatedApiKey, judged, names_and_values, unheard};
+
+use body::{Body, Unread, drain, drop_body, has_body, read_body};
+use head::{RequestHead, known};
 
 pub use super::own_body::SlowReader;
 
@@ -123,27 +133,37 @@ where
             Step::Decided(Decision::Pass(pass)) => {
                 Stage::Serving { future: self.inner.call(request), headers: Some(pass.headers(&self.gate)) }
             }
-            Step::Decided(Decision::Refuse(refusal)) => {
-                Stage::Refused { response: Some(refused(&self.gate, request, refusal)) }
-            }
+            Step::Decided(Decision::Refuse(refusal)) => match drain(&self.gate, &mut request, Body::Unread) {
+                Unread::No => Stage::Refused { response: Some(refused(&self.gate, request, refusal, false)) },
+                Unread::Left => Stage::Refused { response: Some(refused(&self.gate, request, refusal, true)) },
+                Unread::Drain(drain) => {
+                    let gate = self.gate.clone();
+                    let answering = async move {
+                        let closes = !drop_body(&mut request, drain).await;
+                        Ok(refused(&gate, request, refusal, closes))
+                    };
+                    Stage::Answering { answering: Box::pin(answering) }
+                }
+            },
             Step::Judge(pending) => {
                 // Judging begins now, whether or not the future is ever polled.
                 let verdict = judged(pending);
                 let (gate, inner) = (self.gate.clone(), self.inner.clone());
                 let answering = async move {
                     let decision = verdict.await.unwrap_or_else(|_| unheard());
-                    conclude(&gate, &*inner, request, decision).await
+                    conclude(&gate, &*inner, request, decision, Body::Unread).await
                 };
                 Stage::Answering { answering: Box::pin(answering) }
             }
             Step::Body(needs) => {
                 let (gate, inner) = (self.gate.clone(), self.inner.clone());
                 let answering = async move {
-                    let decision = match read_body(&mut request, needs).await {
+                    let (verdict, body) = read_body(&mut request, needs).await;
+                    let decision = match verdict {
                         Verdict::Decided(decision) => decision,
                         Verdict::Judge(pending) => judged(pending).await.unwrap_or_else(|_| unheard()),
                     };
-                    conclude(&gate, &*inner, request, decision).await
+                    conclude(&gate, &*inner, request, decision, body).await
                 };
                 Stage::Answering { answering: Box::pin(answering) }
             }
@@ -191,9 +211,7 @@ where
 }
 
 fn look(gate: &Gate, request: &mut ServiceRequest) -> Step {
-    let payload = request.take_payload();
-    let has_body = !matches!(payload, Payload::None);
-    request.set_payload(payload);
+    let has_body = has_body(request);
     let extensions = request.extensions();
     let own = extensions.get::<PeerAddr>().map(|peer| peer.0);
     let caller = Caller {
@@ -204,49 +222,39 @@ fn look(gate: &Gate, request: &mut ServiceRequest) -> Step {
     gate.on_request(&RequestHead { request, has_body }, &caller)
 }
 
-/// Buffers the body for the gate, and puts it back into the request.
-async fn read_body(request: &mut ServiceRequest, mut needs: NeedsBody) -> Verdict {
-    let mut payload = request.take_payload();
-    let mut read = BytesMut::new();
-    let timeout = needs.timeout;
-    let reading = async {
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| BodyRead::Incomplete)?;
-            needs.arrived(read.len() + chunk.len())?;
-            read.extend_from_slice(&chunk);
-        }
-        Ok(())
-    };
-    let became = tokio::time::timeout(timeout, reading).await.unwrap_or(Err(BodyRead::Incomplete));
-    let read = read.freeze();
-    match became {
-        Ok(()) => {
-            request.set_payload(Payload::from(read.clone()));
-            needs.complete(BodyRead::Whole(&read))
-        }
-        Err(cut) => {
-            // The request is refused; the rest of the body ends with its connection.
-            request.set_payload(payload);
-            needs.complete(cut)
-        }
-    }
-}
-
-async fn conclude<S, B>(gate: &Gate, inner: &S, request: ServiceRequest, decision: Decision) -> Answered<B>
+async fn conclude<S, B>(
+    gate: &Gate,
+    inner: &S,
+    mut request: ServiceRequest,
+    decision: Decision,
+    body: Body,
+) -> Answered<B>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
 {
     match decision {
         Decision::Pass(pass) => with_headers(inner.call(request).await, Some(pass.headers(gate))),
-        Decision::Refuse(refusal) => Ok(refused(gate, request, refusal)),
+        Decision::Refuse(refusal) => {
+            let closes = match drain(gate, &mut request, body) {
+                Unread::No => false,
+                Unread::Left => true,
+                Unread::Drain(drain) => !drop_body(&mut request, drain).await,
+            };
+            Ok(refused(gate, request, refusal, closes))
+        }
     }
 }
 
-fn refused<B>(gate: &Gate, request: ServiceRequest, refusal: Refusal) -> ServiceResponse<EitherBody<B>> {
+/// Returns the gate's own response. It `closes` the connection if the request's body was not read
+/// to its end.
+fn refused<B>(gate: &Gate, request: ServiceRequest, refusal: Refusal, closes: bool) -> ServiceResponse<EitherBody<B>> {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = BoxBody::new(OwnBody::new(refusal.body, refusal.flight, gate.write_timeout()));
     let mut response = HttpResponse::with_body(status, body);
     add(response.headers_mut(), refusal.headers);
+    if closes {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
     request.into_response(response).map_into_right_body()
 }
 
@@ -310,36 +318,5 @@ impl MessageBody for OwnBody {
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, SlowReader>>> {
         Poll::Ready(self.next())
-    }
-}
-
-known_names!(HeaderName);
-
-struct RequestHead<'a> {
-    request: &'a ServiceRequest,
-    has_body: bool,
-}
-
-impl Head for RequestHead<'_> {
-    fn method(&self) -> &str {
-        self.request.method().as_str()
-    }
-
-    fn path(&self) -> &str {
-        // The decoded path that the router uses, so another spelling of a route has the same
-        // policy.
-        self.request.match_info().as_str()
-    }
-
-    fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-        let headers = self.request.headers();
-        match known(name) {
-            Some(name) => headers.get_all(name).for_each(|value| each(value.as_bytes())),
-            None => headers.get_all(name).for_each(|value| each(value.as_bytes())),
-        }
-    }
-
-    fn has_body(&self) -> bool {
-        self.has_body
     }
 }

@@ -50,6 +50,7 @@ pub use config::builder::{GateConfig, GateConfigBuilder};
 pub use config::choices::{AnswerBuys, FallbackBehavior, Policy, RateLimitDraft};
 pub use config::settings;
 pub use decide::body::{BodyRead, NeedsBody};
+pub use decide::drain::Drain;
 pub use decide::pending::{Pending, Verdict};
 pub use decide::step::Step;
 pub use error::GateError;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::SET_COOKIE;
+use http::header::{CONNECTION, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::gate::{Headers, Refusal};
@@ -13,12 +13,16 @@ use super::body::ResponseBody;
 
 known_names!(HeaderName);
 
-/// The gate's own response.
-pub(super) fn refuse<R>(refusal: Refusal, timeout: Duration) -> Response<ResponseBody<R>> {
+/// The gate's own response. It `closes` the connection if the request's body was not read to its
+/// end.
+pub(super) fn refuse<R>(refusal: Refusal, timeout: Duration, closes: bool) -> Response<ResponseBody<R>> {
     let Refusal { status, headers, body, flight, .. } = refusal;
     let mut response = Response::new(ResponseBody::own(OwnBody::new(body, flight, timeout)));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::TOO_MANY_REQUESTS);
     write_headers(headers, response.headers_mut());
+    if closes {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 

@@ -34,6 +34,11 @@ impl<B> RequestBody<B> {
     pub(super) fn replayed(read: Bytes, trailers: Option<HeaderMap>) -> Self {
         Self { read: (!read.is_empty()).then_some(read), trailers, rest: None }
     }
+
+    /// Returns the part that was not read.
+    pub(super) fn into_rest(self) -> Option<B> {
+        self.rest
+    }
 }
 
 impl<B> Body for RequestBody<B>

@@ -1,23 +1,25 @@
-//! The future of the layer: first the gate's decision, then the service.
+//! The future of the layer: first the gate's decision, then the service, or what is left of the
+//! body and then the refusal.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, Response};
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, Request, Response, Version};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 use tower_service::Service;
 
-use crate::gate::{BodyRead, Decision, Gate, Headers, NeedsBody, Pending, Refusal, Verdict};
+use crate::gate::{BodyRead, Decision, Drain, Gate, Headers, NeedsBody, Pending, Refusal, Verdict};
 
 use super::super::{judged, unheard};
 use super::answer::{refuse, write_headers};
 use super::body::{RequestBody, ResponseBody};
+use super::head::RequestHead;
 
 pin_project! {
     /// The response, from the service or from the gate.
@@ -40,7 +42,8 @@ pin_project! {
         B: Body,
     {
         Inner { #[pin] future: S::Future, headers: Option<Headers> },
-        Refused { refusal: Option<Refusal> },
+        Refused { refusal: Option<Refusal>, closes: bool },
+        Draining { draining: Option<Draining<B>>, #[pin] until: Sleep, refusal: Option<Refusal> },
         Judging { #[pin] verdict: oneshot::Receiver<Decision>, asked: Option<Asked<S, B>> },
         Reading { reading: Option<Reading<B>>, #[pin] until: Sleep, service: Option<S> },
     }
@@ -51,6 +54,17 @@ pub(super) struct Asked<S, B> {
     pub(super) request: Request<RequestBody<B>>,
     pub(super) service: S,
     pub(super) gate: Gate,
+    pub(super) rest: Rest<B>,
+}
+
+/// Where the unread part of a request's body is.
+pub(super) enum Rest<B> {
+    /// In the request.
+    InRequest,
+    /// Here, since the body was too large to be buffered.
+    Here(Pin<Box<B>>),
+    /// It did not come in time, or not at all.
+    Late,
 }
 
 /// A body being buffered.
@@ -60,6 +74,12 @@ struct Reading<B> {
     body: Pin<Box<B>>,
     bytes: BytesMut,
     gate: Gate,
+}
+
+/// The rest of a refused request's body, which is read and dropped.
+struct Draining<B> {
+    body: Pin<Box<B>>,
+    drain: Drain,
 }
 
 impl<S, B, R> ResponseFuture<S, B>
@@ -72,8 +92,9 @@ where
         Self { state: State::Inner { future, headers }, timeout: Duration::ZERO }
     }
 
-    pub(super) fn refused(refusal: Refusal, timeout: Duration) -> Self {
-        Self { state: State::Refused { refusal: Some(refusal) }, timeout }
+    pub(super) fn refused(refusal: Refusal, request: Request<B>, gate: &Gate) -> Self {
+        let (head, body) = request.into_parts();
+        Self { state: refused(refusal, &head, unread(body), gate), timeout: gate.write_timeout() }
     }
 
     pub(super) fn pending(pending: Pending, asked: Asked<S, B>) -> Self {
@@ -109,11 +130,20 @@ where
                     }
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
-                Stage::Refused { refusal } => match refusal.take() {
-                    Some(refusal) => return Poll::Ready(Ok(refuse(refusal, *this.timeout))),
+                Stage::Refused { refusal, closes } => match refusal.take() {
+                    Some(refusal) => return Poll::Ready(Ok(refuse(refusal, *this.timeout, *closes))),
                     // The future was polled after it was ready.
                     None => return Poll::Pending,
                 },
+                Stage::Draining { draining, until, refusal } => {
+                    let late = until.poll(context).is_ready();
+                    let ended = match draining.as_mut().map(|open| open.poll(context)) {
+                        Some(Poll::Pending) if !late => return Poll::Pending,
+                        Some(Poll::Pending) | None => false,
+                        Some(Poll::Ready(ended)) => ended,
+                    };
+                    State::Refused { refusal: refusal.take(), closes: !ended }
+                }
                 Stage::Judging { verdict, asked } => {
                     let verdict = ready!(verdict.poll(context));
                     match asked.take() {
@@ -137,6 +167,27 @@ where
                 }
             };
             this.state.set(next);
+        }
+    }
+}
+
+impl<B: Body> Draining<B>
+where
+    B::Data: Into<Bytes>,
+{
+    /// Reads and drops what has arrived; returns whether the body ended.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            match ready!(self.body.as_mut().poll_frame(context)) {
+                None => return Poll::Ready(true),
+                Some(Err(_)) => return Poll::Ready(false),
+                Some(Ok(frame)) => match frame.data_ref().map(Buf::remaining) {
+                    Some(bytes) if !self.drain.arrived(bytes) => return Poll::Ready(false),
+                    Some(_) => {}
+                    // Trailers are the end.
+                    None => return Poll::Ready(true),
+                },
+            }
         }
     }
 }
@@ -175,13 +226,14 @@ where
     where
         S: Service<Request<RequestBody<B>>>,
     {
-        let Self { needs, head, bytes, gate, .. } = self;
-        let (verdict, trailers) = match read {
-            Read::Whole(trailers) => (needs.complete(BodyRead::Whole(&bytes)), trailers),
-            Read::Cut(cut) => (needs.complete(cut), None),
+        let Self { needs, head, body, bytes, gate } = self;
+        let (verdict, trailers, rest) = match read {
+            Read::Whole(trailers) => (needs.complete(BodyRead::Whole(&bytes)), trailers, Rest::InRequest),
+            Read::Cut(BodyRead::Incomplete) => (needs.complete(BodyRead::Incomplete), None, Rest::Late),
+            Read::Cut(cut) => (needs.complete(cut), None, Rest::Here(body)),
         };
         let request = Request::from_parts(head, RequestBody::replayed(bytes.freeze(), trailers));
-        let asked = Asked { request, service, gate };
+        let asked = Asked { request, service, gate, rest };
         match verdict {
             Verdict::Decided(decision) => proceed(decision, asked),
             Verdict::Judge(pending) => State::Judging { verdict: judged(pending), asked: Some(asked) },
@@ -194,11 +246,43 @@ where
     S: Service<Request<RequestBody<B>>>,
     B: Body,
 {
+    let Asked { request, mut service, gate, rest } = asked;
     match decision {
-        Decision::Pass(pass) => {
-            let Asked { request, mut service, gate } = asked;
-            State::Inner { future: service.call(request), headers: Some(pass.headers(&gate)) }
+        Decision::Pass(pass) => State::Inner { future: service.call(request), headers: Some(pass.headers(&gate)) },
+        Decision::Refuse(refusal) => {
+            let (head, body) = request.into_parts();
+            match rest {
+                Rest::InRequest => refused(refusal, &head, body.into_rest().and_then(unread), &gate),
+                Rest::Here(body) => refused(refusal, &head, Some(body), &gate),
+                Rest::Late => State::Refused { refusal: Some(refusal), closes: closable(&head) },
+            }
         }
-        Decision::Refuse(refusal) => State::Refused { refusal: Some(refusal) },
+    }
+}
+
+/// Returns the body, unless it has ended.
+fn unread<B: Body>(body: B) -> Option<Pin<Box<B>>> {
+    (!body.is_end_stream()).then(|| Box::pin(body))
+}
+
+/// Returns whether the response can ask for the end of the connection. Newer versions end a single
+/// stream, without an error of the connection.
+fn closable(head: &http::request::Parts) -> bool {
+    head.version < Version::HTTP_2
+}
+
+fn refused<S, B>(refusal: Refusal, head: &http::request::Parts, unread: Option<Pin<Box<B>>>, gate: &Gate) -> State<S, B>
+where
+    S: Service<Request<RequestBody<B>>>,
+    B: Body,
+{
+    let (refusal, closes) = (Some(refusal), unread.is_some() && closable(head));
+    let drain = if closes { gate.drain(&RequestHead::of_parts(head, true)) } else { None };
+    match (unread, drain) {
+        (Some(body), Some(drain)) => {
+            let until = tokio::time::sleep(drain.timeout);
+            State::Draining { draining: Some(Draining { body, drain }), until, refusal }
+        }
+        _ => State::Refused { refusal, closes },
     }
 }

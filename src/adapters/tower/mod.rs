@@ -6,11 +6,23 @@
 //! every other body passes unchanged. Headers of the gate replace those of the same name in the
 //! service's response.
 //!
+//! # Bodies of refused requests
+//!
+//! A client that sends all of a body before it reads loses the response of a server that closes
+//! the connection meanwhile. So the layer reads and drops the body of a refused request, up to
+//! [`drain_bytes`](crate::GateConfigBuilder::drain_bytes) and
+//! [`drain_timeout`](crate::GateConfigBuilder::drain_timeout), before it sends the refusal. Longer
+//! bodies are left unread, and the refusal closes the connection: wrap the connections in
+//! [`Linger`], which closes them gently. hyper alone, and so `axum::serve` on a plain listener,
+//! closes at once, and such a client often loses the refusal; `LingerListener` (feature `axum`)
+//! cures that. Nothing is read for a client that sent `Expect: 100-continue`. With HTTP/2 nothing
+//! is read either: the stream ends without an error, and the connection goes on.
+//!
 //! # The peer's address
 //!
 //! Clients are identified by the address of the other end of the connection. The layer reads it
-//! from the request's extensions: [`PeerAddr`], else axum's `ConnectInfo<SocketAddr>` (feature
-//! `axum`). [`PouwLayer::peer_from`] reads another extension; [`PouwLayer::with_peer`] calls your
+//! from the request's extensions: [`PeerAddr`], else axum's `ConnectInfo` of a `SocketAddr` or a
+//! [`PeerAddr`] (feature `axum`). [`PouwLayer::peer_from`] reads another extension; [`PouwLayer::with_peer`] calls your
 //! function. All requests without an address count as one client; the first one logs a warning to
 //! `tracing`.
 //!
@@ -45,6 +57,10 @@
 mod answer;
 mod body;
 mod future;
+mod head;
+mod linger;
+#[cfg(feature = "axum")]
+mod listener;
 mod peer;
 
 use std::net::IpAddr;
@@ -57,7 +73,7 @@ use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::gate::{Caller, Decision, Gate, Head, Step};
+use crate::gate::{Caller, Decision, Gate, Step};
 
 #[cfg(doc)]
 use super::PeerAddr;
@@ -66,10 +82,13 @@ use super::{AuthenticatedUser, ValidatedApiKey};
 pub use super::own_body::SlowReader;
 pub use body::{RequestBody, ResponseBody};
 pub use future::ResponseFuture;
+pub use linger::Linger;
+#[cfg(feature = "axum")]
+pub use listener::LingerListener;
 pub use peer::PeerSource;
 
-use answer::known;
-use future::Asked;
+use future::{Asked, Rest};
+use head::RequestHead;
 use peer::PeerReader;
 
 /// A [`Layer`] that puts a [`Gate`] in front of a service.
@@ -103,7 +122,8 @@ pub struct PouwService<S> {
 
 impl PouwLayer {
     /// Returns a layer for `gate`. It reads the peer's address from the request extension
-    /// [`PeerAddr`], else from axum's `ConnectInfo<SocketAddr>` (feature `axum`).
+    /// [`PeerAddr`], else from axum's `ConnectInfo` of a `SocketAddr` or a [`PeerAddr`] (feature
+    /// `axum`).
     pub fn new(gate: Gate) -> Self {
         Self { gate, peer: PeerReader::new(peer::known_peer) }
     }
@@ -157,19 +177,20 @@ where
             user: extensions.get::<AuthenticatedUser>().map(|user| user.0.as_str()),
             api_key: extensions.get::<ValidatedApiKey>().map(|key| key.0.as_str()),
         };
-        let step = self.layer.gate.on_request(&RequestHead(&request), &caller);
+        let step = self.layer.gate.on_request(&RequestHead::of(&request), &caller);
         match step {
             Step::Exempt => ResponseFuture::inner(self.inner.call(request.map(RequestBody::untouched)), None),
             Step::Decided(Decision::Pass(pass)) => {
                 let headers = Some(pass.headers(&self.layer.gate));
                 ResponseFuture::inner(self.inner.call(request.map(RequestBody::untouched)), headers)
             }
-            Step::Decided(Decision::Refuse(refusal)) => {
-                ResponseFuture::refused(refusal, self.layer.gate.write_timeout())
-            }
+            Step::Decided(Decision::Refuse(refusal)) => ResponseFuture::refused(refusal, request, &self.layer.gate),
             Step::Judge(pending) => {
                 let (gate, request) = (self.layer.gate.clone(), request.map(RequestBody::untouched));
-                ResponseFuture::pending(pending, Asked { request, service: self.take_ready(), gate })
+                ResponseFuture::pending(
+                    pending,
+                    Asked { request, service: self.take_ready(), gate, rest: Rest::InRequest },
+                )
             }
             Step::Body(needs) => {
                 let gate = self.layer.gate.clone();
@@ -196,30 +217,5 @@ impl std::fmt::Debug for PouwLayer {
 impl<S: std::fmt::Debug> std::fmt::Debug for PouwService<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PouwService").field("inner", &self.inner).field("layer", &self.layer).finish()
-    }
-}
-
-/// A request as the gate sees it.
-struct RequestHead<'a, B>(&'a Request<B>);
-
-impl<B: Body> Head for RequestHead<'_, B> {
-    fn method(&self) -> &str {
-        self.0.method().as_str()
-    }
-
-    fn path(&self) -> &str {
-        self.0.uri().path()
-    }
-
-    fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-        let values = match known(name) {
-            Some(name) => self.0.headers().get_all(name),
-            None => self.0.headers().get_all(name),
-        };
-        values.iter().for_each(|value| each(value.as_bytes()));
-    }
-
-    fn has_body(&self) -> bool {
-        !self.0.body().is_end_stream()
     }
 }

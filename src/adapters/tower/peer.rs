@@ -65,7 +65,8 @@ impl PeerReader {
     }
 }
 
-/// Returns the address in [`PeerAddr`], else in axum's `ConnectInfo<SocketAddr>`.
+/// Returns the address in [`PeerAddr`], else in axum's `ConnectInfo` of a `SocketAddr` or a
+/// [`PeerAddr`].
 pub(super) fn known_peer(extensions: &Extensions) -> Option<IpAddr> {
     peer_in::<PeerAddr>(extensions).or_else(|| connect_info(extensions))
 }
@@ -77,7 +78,9 @@ pub(super) fn peer_in<T: PeerSource>(extensions: &Extensions) -> Option<IpAddr> 
 
 #[cfg(feature = "axum")]
 fn connect_info(extensions: &Extensions) -> Option<IpAddr> {
-    peer_in::<axum::extract::ConnectInfo<SocketAddr>>(extensions)
+    use axum::extract::ConnectInfo;
+    let found = peer_in::<ConnectInfo<SocketAddr>>(extensions);
+    found.or_else(|| peer_in::<ConnectInfo<PeerAddr>>(extensions))
 }
 
 #[cfg(not(feature = "axum"))]

@@ -116,6 +116,12 @@ settings! {
     circuit_breaker_probe_interval(interval: Duration) = Duration::from_secs(30), in 1..=MS_MAX, POSITIVE;
     /// Time for such a body to arrive, 1 ms or more; default 10 seconds.
     body_timeout(time: Duration) = Duration::from_secs(10), in 1..=MS_MAX, POSITIVE;
+    /// Bytes of a refused request's body that are read and dropped before the refusal is sent, up
+    /// to 64 MiB; 0 for none; default 1 MiB. A client that is still sending when its connection
+    /// closes may lose the refusal.
+    drain_bytes(bytes: u64) = 1 << 20, in 0..=64 << 20, "it must be at most 67108864";
+    /// Time for that, 1 ms to 1 minute; default 2 seconds.
+    drain_timeout(time: Duration) = Duration::from_secs(2), in 1..=60_000, "it must be from 1 ms to 60000 ms";
     /// Time for a client to read a challenge, 1 ms or more; default 30 seconds.
     write_timeout(time: Duration) = Duration::from_secs(30), in 1..=MS_MAX, POSITIVE;
     /// Whether made-up work is issued when the backlog is empty; default true.

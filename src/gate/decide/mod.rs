@@ -6,6 +6,7 @@ pub(super) mod body;
 pub(super) mod breaker;
 mod challenge;
 mod pass;
+pub(super) mod drain;
 pub(super) mod pending;
 pub(super) mod step;
 pub(super) mod threads;

@@ -111,3 +111,10 @@ pub(in crate::gate) fn content_length(head: &dyn Head) -> Option<u64> {
     });
     length
 }
+
+/// Returns whether the client waits for `100 Continue` before it sends its body.
+pub(in crate::gate) fn expects_continue(head: &dyn Head) -> bool {
+    let mut expects = false;
+    head.header("expect", &mut |value| expects |= value.trim_ascii().eq_ignore_ascii_case(b"100-continue"));
+    expects
+}

@@ -19,6 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use pouw::settings::ProxyNetwork;
+use pouw::tower::Linger;
 use pouw::{Gate, PeerAddr, PouwEngine};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -172,7 +173,9 @@ async fn serve(
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(WRITE_BUFFER_BYTES);
-        let connection = builder.serve_connection(TokioIo::new(Impatient::new(stream, to_read)), service);
+        // A client that is still sending when its connection closes reads the response first.
+        let stream = Linger::new(Impatient::new(stream, to_read));
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // An error of a connection concerns only its client.

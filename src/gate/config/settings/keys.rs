@@ -291,6 +291,12 @@ keys! {
         body_timeout_ms: u64 => gate.body_timeout, "ms", "1 or more",
             "Time in which a buffered body has to arrive; otherwise it counts as malformed. In pouw serve \
              also the longest pause in any body.";
+        drain_bytes: u64 => gate.drain_bytes, "bytes", "0 to 67108864",
+            "Bytes of a refused request's body that are read and dropped before the refusal is sent, so that \
+             clients that send all of it first get the refusal. A body that is known to be longer is not read. \
+             0: none is read.";
+        drain_timeout_ms: u64 => gate.drain_timeout, "ms", "1 to 60000",
+            "Time for that. After it the refusal is sent and the connection closes.";
         write_timeout_ms: u64 => gate.write_timeout, "ms", "1 or more",
             "Time without progress after which a client that does not read its response is disconnected.";
         judge_threads: usize => gate.judge_threads, "threads", "1 to 64", "Threads that verify answers.";

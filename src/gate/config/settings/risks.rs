@@ -158,6 +158,11 @@ impl Settings {
                 ),
             );
         }
+        found.note(
+            self.drain_bytes == Some(0),
+            "drain_bytes",
+            "bodies of refused requests are not read, so a client that is still sending one may lose the refusal",
+        );
         let depth = self.min_queue_depth.unwrap_or_default();
         let ready = self.ready_bytes_max.unwrap_or_default();
         found.note(
