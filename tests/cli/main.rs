@@ -12,6 +12,8 @@ mod scrub;
 #[cfg(unix)]
 mod serve;
 mod strategies;
+#[cfg(unix)]
+mod uploads;
 
 #[path = "../../benches/paper/main.rs"]
 #[allow(dead_code, reason = "its main function is not called here")]

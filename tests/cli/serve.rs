@@ -20,19 +20,19 @@ fn pouw(args: &[&str], input: &[u8]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn done(args: &[&str], input: &[u8]) -> String {
+pub fn done(args: &[&str], input: &[u8]) -> String {
     let output = pouw(args, input);
     assert!(output.status.success(), "{args:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
 }
 
-struct Server {
+pub struct Server {
     child: Child,
-    address: SocketAddr,
+    pub address: SocketAddr,
 }
 
 impl Server {
-    fn start(db: &Path, more: &[&str]) -> Self {
+    pub fn start(db: &Path, more: &[&str]) -> Self {
         Self::run(Command::new(env!("CARGO_BIN_EXE_pouw")), db, more)
     }
 
@@ -50,7 +50,7 @@ impl Server {
         Self { child, address }
     }
 
-    fn hello(&self, headers: &[(&str, &str)]) -> Reply {
+    pub fn hello(&self, headers: &[(&str, &str)]) -> Reply {
         request(self.address, "GET", "/hello", headers, b"")
     }
 
@@ -66,7 +66,7 @@ impl Server {
     }
 
     /// Ends it as a service manager does; what it said on stderr.
-    fn stop(self) -> String {
+    pub fn stop(self) -> String {
         let (code, said) = self.ended(true);
         assert_eq!(code, Some(0), "{said}");
         said
@@ -84,7 +84,7 @@ impl Server {
     }
 }
 
-fn store(directory: &Path) -> String {
+pub fn store(directory: &Path) -> String {
     store_of(directory, 400_000)
 }
 

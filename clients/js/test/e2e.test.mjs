@@ -55,3 +55,22 @@ test('an answer that is used up is refused by the real server with its reason', 
   const { error } = await rejection(client.fetch(`${url}/hello`));
   assert.deepEqual([error.code, error.status, error.reason], ['refused', 403, 'token_replayed']);
 });
+
+test('uploads over the limit of the real server get through', { skip }, async (t) => {
+  const { url } = await start(t, POUW_BIN, { settings, options: ['--rate', '1', '--floor', '20,30,40'] });
+  const client = createPouwClient({ deadlineMs: 45_000 });
+  t.after(() => client.close());
+  const form = (bytes) => {
+    const body = new FormData();
+    body.append('file', new Blob(['x'.repeat(bytes)]));
+    return body;
+  };
+  const bodies = { text: () => 'abc', form: () => form(3), 'long form': () => form(100_000) };
+  for (const [name, body] of Object.entries({ ...bodies, bytes: () => new Uint8Array(5_000_000) })) {
+    for (let i = 0; i < 6; i++) {
+      const response = await client.fetch(`${url}/echo`, { method: 'POST', body: body() });
+      assert.equal(response.status, 200, name);
+      await response.arrayBuffer();
+    }
+  }
+});

@@ -6,3 +6,4 @@ mod axum_door;
 mod browsers;
 mod page;
 mod table;
+mod uploads;

@@ -366,8 +366,9 @@ fn a_body_over_the_buffer_limit_is_too_large_where_a_result_is_expected_in_it() 
     });
 }
 
+/// A window outside the process that never answers.
 #[derive(Debug)]
-struct Unreachable;
+pub(super) struct Unreachable;
 
 impl SharedWindow for Unreachable {
     fn check(&self, _: &Policy, _: &ClientKey, _: NetworkPrefix, _: Duration) -> Result<Admission, WindowError> {

@@ -1,0 +1,227 @@
+//! Refusals of requests with a body reach a client that sends all of the body before it reads.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::support::http::client::{Reply, connect, parse};
+use crate::support::http::{Kind, Setup, Site, solved};
+use crate::support::patience::until;
+use pouw::protocol::ByTier;
+use pouw::{FallbackBehavior, GateRuntime};
+
+use super::table::Unreachable;
+
+/// How the length of a body is given.
+#[derive(Debug, Clone, Copy)]
+enum Framing {
+    Length,
+    Chunks,
+}
+
+/// Refusals so far.
+fn refusals(site: &Site) -> u64 {
+    site.gate.stats().refused.iter().map(|(_, count)| count).sum()
+}
+
+/// Sends a head, waits until the gate has refused the request, and then sends all of the body.
+fn send(site: &Site, stream: &mut TcpStream, framing: Framing, headers: &str, body: &[u8]) -> std::io::Result<()> {
+    let before = refusals(site);
+    let length = match framing {
+        Framing::Length => format!("Content-Length: {}", body.len()),
+        Framing::Chunks => "Transfer-Encoding: chunked".to_owned(),
+    };
+    write!(stream, "POST /echo HTTP/1.1\r\nHost: x\r\n{headers}{length}\r\n\r\n")?;
+    // tiny_http reads a short body before it passes the request on.
+    if site.kind != Kind::TinyHttp {
+        until(|| refusals(site) > before);
+    }
+    match framing {
+        Framing::Length => stream.write_all(body),
+        Framing::Chunks => {
+            for piece in body.chunks(64 << 10) {
+                stream.write_all(&[format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat())?;
+            }
+            stream.write_all(b"0\r\n\r\n")
+        }
+    }
+}
+
+/// Reads one response with a length, and leaves the connection open.
+fn receive(stream: &mut TcpStream) -> std::io::Result<Reply> {
+    let mut text = Vec::new();
+    let mut byte = [0];
+    while !text.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte)?;
+        text.extend(byte);
+    }
+    let mut body = vec![0; parse(&text).number("content-length") as usize];
+    stream.read_exact(&mut body)?;
+    text.extend(body);
+    Ok(parse(&text))
+}
+
+#[test]
+fn a_refusal_reaches_a_client_that_sends_its_whole_body_first_and_short_bodies_keep_the_connection() {
+    for kind in Kind::ALL {
+        let site = Site::new(kind, &Setup::default());
+        site.limited();
+        for framing in [Framing::Length, Framing::Chunks] {
+            for (bytes, kept) in [(3, true), (100_000, true), (5_000_000, false)] {
+                for _ in 0..4 {
+                    let mut stream = connect(site.server.address);
+                    let sent = send(&site, &mut stream, framing, "", &vec![b'x'; bytes]);
+                    let reply = receive(&mut stream);
+                    let case = format!("{kind:?}, {framing:?}, {bytes} bytes: {sent:?}, {reply:?}");
+                    assert!(sent.is_ok() && reply.is_ok_and(|reply| reply.status == 429), "{case}");
+                    if kept {
+                        send(&site, &mut stream, framing, "", b"again").unwrap();
+                        assert_eq!(receive(&mut stream).unwrap().status, 429, "{case}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_refusal_reaches_such_a_client() {
+    for kind in Kind::ALL {
+        let setup = Setup {
+            engine: |config| config.floor(ByTier::all(Duration::ZERO)),
+            gate: |config| config.body_limit_bytes(16 << 10).buffered_bytes_max(16 << 10),
+            ..Setup::default()
+        };
+        let site = Site::new(kind, &setup);
+        let (_, result) = solved(&site.limited());
+        let token = result.challenge_token.as_str();
+        let (forged, compact) = (token.replace(&token[260..], "AA"), result.to_compact());
+        let bodies = [(3, Framing::Length), (100_000, Framing::Length), (100_000, Framing::Chunks)];
+        let expect = |headers: &str, expected: (u16, &str), bodies: &[(usize, Framing)]| {
+            for (bytes, framing) in bodies {
+                let mut stream = connect(site.server.address);
+                let sent = send(&site, &mut stream, *framing, headers, &vec![b'x'; *bytes]);
+                let reply = receive(&mut stream);
+                let case = format!("{kind:?}, {expected:?}, {framing:?}, {bytes}: {sent:?}");
+                let reply = reply.unwrap_or_else(|error| panic!("{case}: {error}"));
+                assert!(sent.is_ok() && (reply.status, reply.reason().as_str()) == expected, "{case}: {reply:?}");
+            }
+        };
+        let answer = |token: &str| format!("X-PoUW-Response: {token}\r\nX-PoUW-Result: {compact}\r\n");
+        expect(&answer(&forged), (403, "token_invalid"), &bodies);
+        expect("X-PoUW-Response: AAAA\r\nX-PoUW-Response: AAAA\r\n", (400, "malformed"), &bodies);
+        // Refused by its head, and by what came of it.
+        expect(&format!("X-PoUW-Response: {token}\r\n"), (413, "too_large"), &bodies[1..2]);
+        let mut stream = connect(site.server.address);
+        write!(
+            stream,
+            "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nX-PoUW-Response: {token}\r\n\r\n"
+        )
+        .unwrap();
+        let piece = "x".repeat(20_000);
+        for _ in 0..4 {
+            write!(stream, "{:x}\r\n{piece}\r\n", piece.len()).unwrap();
+        }
+        write!(stream, "0\r\n\r\n").unwrap();
+        assert_eq!(receive(&mut stream).unwrap().status, 413, "{kind:?}");
+        assert_eq!(site.gate.stats().bytes_buffered, 0);
+    }
+}
+
+#[test]
+fn a_refusal_because_the_limit_cannot_be_checked_reaches_such_a_client() {
+    for kind in Kind::ALL {
+        let setup = Setup {
+            gate: |config| config.fallback_behavior(FallbackBehavior::Deny),
+            parts: || GateRuntime::default().window(Arc::new(Unreachable)),
+            ..Setup::default()
+        };
+        let site = Site::new(kind, &setup);
+        let mut stream = connect(site.server.address);
+        send(&site, &mut stream, Framing::Chunks, "", &[b'x'; 100_000]).unwrap();
+        assert_eq!(receive(&mut stream).unwrap().status, 503, "{kind:?}");
+    }
+}
+
+/// Kinds whose connections the gate's adapter closes; tiny_http reads on by itself.
+const ASYNC: [Kind; 3] = [Kind::Actix, Kind::Axum, Kind::Hyper];
+
+#[test]
+fn a_body_that_does_not_end_in_time_is_left_and_the_connection_ends_after_the_refusal() {
+    for kind in ASYNC {
+        let setup = Setup { gate: |config| config.drain_timeout(Duration::from_millis(50)), ..Setup::default() };
+        let site = Site::new(kind, &setup);
+        site.limited();
+        for framing in ["Content-Length: 100", "Transfer-Encoding: chunked"] {
+            let mut stream = connect(site.server.address);
+            write!(stream, "POST /echo HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n5\r\nhello\r\n").unwrap();
+            let reply = receive(&mut stream).unwrap();
+            assert_eq!((reply.status, reply.header("connection")), (429, Some("close")), "{kind:?}, {framing}");
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).unwrap();
+            assert!(rest.is_empty(), "{kind:?}, {framing}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_read_of_a_body_that_is_known_to_be_too_long_or_with_drain_bytes_of_0() {
+    for kind in ASYNC {
+        let none = Setup { gate: |config| config.drain_bytes(0), ..Setup::default() };
+        for (setup, length) in [(Setup::default(), (1 << 20) + 1), (none, 3)] {
+            let site = Site::new(kind, &setup);
+            site.limited();
+            let mut stream = connect(site.server.address);
+            write!(stream, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n").unwrap();
+            // Answered before any of the body was sent.
+            let reply = receive(&mut stream).unwrap();
+            assert_eq!((reply.status, reply.header("connection")), (429, Some("close")), "{kind:?}, {length}");
+        }
+    }
+}
+
+#[test]
+fn a_client_that_expects_100_continue_gets_the_refusal_instead() {
+    for kind in ASYNC {
+        let site = Site::new(kind, &Setup::default());
+        site.limited();
+        let mut stream = connect(site.server.address);
+        write!(stream, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n").unwrap();
+        assert_eq!(receive(&mut stream).unwrap().status, 429, "{kind:?}");
+    }
+}
+
+#[test]
+fn two_hundred_slow_uploads_over_the_limit_hold_nobody_up_and_are_not_stored() {
+    for kind in ASYNC {
+        let setup = Setup {
+            gate: |config| config.trusted_proxy("127.0.0.0/8").drain_timeout(Duration::from_secs(60)),
+            backlog: 0,
+            ..Setup::default()
+        };
+        let site = Site::new(kind, &setup);
+        let own = |client: usize| format!("198.51.{client}.7");
+        for client in 0..200 {
+            assert_eq!(site.hello(&[("X-Forwarded-For", &own(client))]).status, 200);
+        }
+        let piece = vec![b'x'; 256 << 10];
+        let mut held: Vec<TcpStream> = (0..200)
+            .map(|client| {
+                let mut stream = connect(site.server.address);
+                let (own, length) = (own(client), piece.len() + 3);
+                write!(stream, "POST /echo HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {own}\r\n").unwrap();
+                write!(stream, "Content-Length: {length}\r\n\r\n").unwrap();
+                stream.write_all(&piece).unwrap();
+                stream
+            })
+            .collect();
+        until(|| refusals(&site) >= 200);
+        assert_eq!(site.gate.stats().bytes_buffered, 0);
+        assert_eq!(site.hello(&[("X-Forwarded-For", "203.0.113.9")]).status, 200);
+        for stream in &mut held {
+            stream.write_all(b"end").unwrap();
+            assert_eq!(receive(stream).unwrap().status, 429, "{kind:?}");
+        }
+    }
+}
