@@ -15,7 +15,7 @@ pub async fn serve(listener: TcpListener, gate: Gate) -> std::io::Result<()> {
         .route("/hello", get(|| async { "hello\n" }))
         .route("/echo", post(|body: Body| async { body }))
         .layer(PouwLayer::new(gate));
-    // A client that is still sending a long body reads the refusal before the connection ends.
+    // A client that is still sending a long body can read the refusal.
     let listener = LingerListener::new(listener);
     axum::serve(listener, app.into_make_service_with_connect_info::<PeerAddr>()).await
 }

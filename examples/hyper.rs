@@ -34,7 +34,7 @@ pub async fn serve(listener: TcpListener, gate: Gate) -> std::io::Result<()> {
         });
         tokio::spawn(async move {
             let connection = hyper::server::conn::http1::Builder::new();
-            // A client that is still sending a long body reads the refusal before the connection ends.
+            // A client that is still sending a long body can read the refusal.
             let stream = TokioIo::new(Linger::new(stream));
             if let Err(error) = connection.serve_connection(stream, TowerToHyperService::new(service)).await {
                 eprintln!("{peer}: {error}");

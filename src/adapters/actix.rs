@@ -41,7 +41,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
-use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
+use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
@@ -247,9 +247,15 @@ where
 
 /// Returns the gate's own response. It `closes` the connection if the request's body was not read
 /// to its end.
-fn refused<B>(gate: &Gate, request: ServiceRequest, refusal: Refusal, closes: bool) -> ServiceResponse<EitherBody<B>> {
+fn refused<B>(
+    gate: &Gate,
+    mut request: ServiceRequest,
+    refusal: Refusal,
+    closes: bool,
+) -> ServiceResponse<EitherBody<B>> {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = BoxBody::new(OwnBody::new(refusal.body, refusal.flight, gate.write_timeout()));
+    let own = OwnBody::new(refusal.body, refusal.flight, gate.write_timeout());
+    let body = BoxBody::new(RefusalBody { own, _unread: closes.then(|| request.take_payload()) });
     let mut response = HttpResponse::with_body(status, body);
     add(response.headers_mut(), refusal.headers);
     if closes {
@@ -309,14 +315,21 @@ impl ResponseError for Gated {
     }
 }
 
-impl MessageBody for OwnBody {
+/// The body of a refusal. It holds the payload of a request that was not read to its end: actix-web
+/// would wait without a limit for the end of one in chunks that was dropped.
+struct RefusalBody {
+    own: OwnBody,
+    _unread: Option<Payload>,
+}
+
+impl MessageBody for RefusalBody {
     type Error = SlowReader;
 
     fn size(&self) -> BodySize {
-        BodySize::Sized(self.len())
+        BodySize::Sized(self.own.len())
     }
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, SlowReader>>> {
-        Poll::Ready(self.next())
+        Poll::Ready(self.own.next())
     }
 }

@@ -90,5 +90,7 @@ pub(super) async fn drop_body(request: &mut ServiceRequest, mut drain: Drain) ->
         }
         true
     };
-    tokio::time::timeout(timeout, reading).await.unwrap_or(false)
+    let ended = tokio::time::timeout(timeout, reading).await.unwrap_or(false);
+    request.set_payload(payload);
+    ended
 }

@@ -27,6 +27,10 @@ impl Head for RequestHead<'_> {
     }
 
     fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
+        // actix-web has sent `100 Continue` already, so no client waits for it.
+        if name == "expect" {
+            return;
+        }
         let headers = self.request.headers();
         match known(name) {
             Some(name) => headers.get_all(name).for_each(|value| each(value.as_bytes())),

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response, Version};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -254,7 +255,7 @@ where
             match rest {
                 Rest::InRequest => refused(refusal, &head, body.into_rest().and_then(unread), &gate),
                 Rest::Here(body) => refused(refusal, &head, Some(body), &gate),
-                Rest::Late => State::Refused { refusal: Some(refusal), closes: closable(&head) },
+                Rest::Late => State::Refused { refusal: Some(in_form(refusal, &head)), closes: closable(&head) },
             }
         }
     }
@@ -271,12 +272,20 @@ fn closable(head: &http::request::Parts) -> bool {
     head.version < Version::HTTP_2
 }
 
+/// Returns the refusal in the form that the client reads: gRPC has its own.
+fn in_form(refusal: Refusal, head: &http::request::Parts) -> Refusal {
+    match head.headers.get(CONTENT_TYPE) {
+        Some(content_type) => refusal.for_content_type(content_type.as_bytes()),
+        None => refusal,
+    }
+}
+
 fn refused<S, B>(refusal: Refusal, head: &http::request::Parts, unread: Option<Pin<Box<B>>>, gate: &Gate) -> State<S, B>
 where
     S: Service<Request<RequestBody<B>>>,
     B: Body,
 {
-    let (refusal, closes) = (Some(refusal), unread.is_some() && closable(head));
+    let (refusal, closes) = (Some(in_form(refusal, head)), unread.is_some() && closable(head));
     let drain = if closes { gate.drain(&RequestHead::of_parts(head, true)) } else { None };
     match (unread, drain) {
         (Some(body), Some(drain)) => {

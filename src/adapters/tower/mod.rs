@@ -22,9 +22,9 @@
 //!
 //! Clients are identified by the address of the other end of the connection. The layer reads it
 //! from the request's extensions: [`PeerAddr`], else axum's `ConnectInfo` of a `SocketAddr` or a
-//! [`PeerAddr`] (feature `axum`). [`PouwLayer::peer_from`] reads another extension; [`PouwLayer::with_peer`] calls your
-//! function. All requests without an address count as one client; the first one logs a warning to
-//! `tracing`.
+//! [`PeerAddr`] (feature `axum`). [`PouwLayer::peer_from`] reads another extension;
+//! [`PouwLayer::with_peer`] calls your function. All requests without an address count as one
+//! client; the first one logs a warning to `tracing`.
 //!
 //! # Examples
 //!
@@ -49,10 +49,17 @@
 //! }
 //! ```
 //!
+//! # gRPC
+//!
 //! With tonic, `Server::builder().layer(PouwLayer::new(gate).with_peer(..))`, where the function
-//! reads `TcpConnectInfo` from the extensions. A refusal is an HTTP response with the status 429
-//! and without a gRPC status, which a gRPC client reports as `UNAVAILABLE`. No test of this package
-//! runs tonic.
+//! reads `TcpConnectInfo` from the extensions; `examples/tonic.rs` is a whole server. If the content
+//! type of a request begins with `application/grpc`, its refusal is a response of headers only with
+//! the HTTP status 200 and a gRPC status: `RESOURCE_EXHAUSTED` over the limit, with a `RetryInfo` in
+//! `grpc-status-details-bin`, the headers about the limit, and the token of the challenge in
+//! `x-pouw-challenge`. [`Refusal::for_content_type`](crate::Refusal::for_content_type) lists the
+//! codes. A unit does not fit into metadata. A client waits, or it asks for the unit with an HTTP
+//! `POST` without a body on the path of the method, with the token in `X-PoUW-Response`; then it
+//! repeats the call with the metadata `x-pouw-response` and `x-pouw-result`.
 
 mod answer;
 mod body;

@@ -4,6 +4,7 @@ mod abuse;
 mod adapters;
 mod axum_door;
 mod browsers;
+mod grpc;
 mod page;
 mod table;
 mod uploads;

@@ -1,15 +1,25 @@
 //! Refusals of requests with a body reach a client that sends all of the body before it reads.
 
+use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::support::house::{clock, config, on_disk};
 use crate::support::http::client::{Reply, connect, parse};
 use crate::support::http::{Kind, Setup, Site, solved};
 use crate::support::patience::until;
+use http::{Request, Response};
+use http_body_util::{Empty, StreamBody};
+use hyper::body::{Bytes, Frame};
+use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::ByTier;
-use pouw::{FallbackBehavior, GateRuntime};
+use pouw::tower::PouwLayer;
+use pouw::{FallbackBehavior, Gate, GateConfig, GateRuntime};
+use tower::{Layer, ServiceExt, service_fn};
 
 use super::table::Unreachable;
 
@@ -188,6 +198,13 @@ fn a_client_that_expects_100_continue_gets_the_refusal_instead() {
         site.limited();
         let mut stream = connect(site.server.address);
         write!(stream, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n").unwrap();
+        if kind == Kind::Actix {
+            // It asks for the body before the gate sees the request.
+            let mut asked = [0; 25];
+            stream.read_exact(&mut asked).unwrap();
+            assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+            stream.write_all(b"abc").unwrap();
+        }
         assert_eq!(receive(&mut stream).unwrap().status, 429, "{kind:?}");
     }
 }
@@ -224,4 +241,55 @@ fn two_hundred_slow_uploads_over_the_limit_hold_nobody_up_and_are_not_stored() {
             assert_eq!(receive(stream).unwrap().status, 429, "{kind:?}");
         }
     }
+}
+
+/// A piece of a body that is counted while it exists.
+struct Piece(Arc<AtomicUsize>);
+
+impl Piece {
+    fn frame(alive: &Arc<AtomicUsize>) -> Frame<Bytes> {
+        alive.fetch_add(1, Ordering::Relaxed);
+        Frame::data(Bytes::from_owner(Self(alive.clone())))
+    }
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &[b'x'; 16 << 10]
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn of_200_bodies_of_refused_requests_no_piece_is_kept_while_they_go_on() {
+    let engine = on_disk(&SimDisk::new(), &clock(), config());
+    let gate = Gate::new(engine, GateConfig::builder().rate_limit(1).build().unwrap()).unwrap();
+    let echo = service_fn(async |_: Request<_>| Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())));
+    let service = PouwLayer::new(gate).layer(echo);
+    let (alive, made) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let mut held = Vec::new();
+    for _ in 0..201 {
+        let (mut left, alive, made) = (40, alive.clone(), made.clone());
+        let pieces = futures_util::stream::poll_fn(move |_| {
+            if left == 0 {
+                return Poll::Pending;
+            }
+            left -= 1;
+            made.fetch_add(1, Ordering::Relaxed);
+            Poll::Ready(Some(Ok::<_, Infallible>(Piece::frame(&alive))))
+        });
+        held.push(Box::pin(service.clone().oneshot(Request::new(StreamBody::new(pieces)))));
+    }
+    // The first one is within the limit.
+    assert!(held.remove(0).await.is_ok());
+    for upload in &mut held {
+        let polled = upload.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending());
+    }
+    assert_eq!((made.load(Ordering::Relaxed), alive.load(Ordering::Relaxed)), (200 * 40, 0));
 }
