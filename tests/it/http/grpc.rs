@@ -65,10 +65,8 @@ impl Client {
     async fn solved(&self, token: &str) -> WorkResult {
         let request = http::Request::post(METHOD).header(header::RESPONSE, token).body(Body::empty()).unwrap();
         let response = self.channel.clone().ready().await.unwrap().call(request).await.unwrap();
-        assert_eq!(
-            (response.status(), &response.headers()[header::CHALLENGE]),
-            (http::StatusCode::TOO_MANY_REQUESTS, token)
-        );
+        assert_eq!(response.status(), http::StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()[header::CHALLENGE], token);
         solve(&unit_in(&response.into_body().collect().await.unwrap().to_bytes()).expect("a unit"))
     }
 }
