@@ -88,6 +88,13 @@ impl Settings {
             "token_ttl_seconds",
             format!("only {left_ms} ms remain for an answer between floor and expiry: slow lines will be late"),
         );
+        let escalation_ms = self.escalation_window_ms.unwrap_or_default();
+        found.warn(
+            escalation_ms < ttl_ms,
+            "escalation_window_ms",
+            "violations are at least a token's lifetime apart, so two are never within it and the tier rises by wrong \
+             answers only",
+        );
         let late = |(floor, target): (&u64, &u64)| floor.saturating_add(*target) >= ttl_ms;
         found.warn(
             self.calibrate == Some(true)
@@ -96,6 +103,7 @@ impl Settings {
             "floor and target together reach the token's lifetime, so units of that tier never become smaller",
         );
         let limit = self.rate_limit.unwrap_or_default();
+        let bought = self.answer_buys.map_or(1, |bought| bought.requests);
         let client = self.paid_admissions_per_window.unwrap_or_default();
         let prefix = self.paid_admissions_per_prefix.unwrap_or_default();
         let in_all = self.paid_admissions_in_all.unwrap_or_default();
@@ -103,6 +111,11 @@ impl Settings {
             client > limit.saturating_mul(PAID_FACTOR_MAX),
             "paid_admissions_per_window",
             format!("work admits {client} requests in addition to the limit of {limit}: the limit has little effect"),
+        );
+        found.warn(
+            client > 0 && client < bought,
+            "paid_admissions_per_window",
+            format!("an answer buys {bought} requests, but only {client} of one client are admitted by work"),
         );
         let nobody = client == 0 || prefix == 0 || in_all == 0;
         found.warn(
