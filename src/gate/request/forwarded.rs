@@ -7,7 +7,8 @@
 //! The walk begins at the peer. While the address is in a trusted network, the next one to its left
 //! in the list is taken. The walk ends at the first address that is not trusted, at a value that is
 //! not an address (then the last trusted hop is the result), or at the left end. All lines of a
-//! header are one list.
+//! header are one list. Empty values are skipped (RFC 9110, 5.6.1), but they count as hops, so that
+//! a list of commas ends soon.
 //!
 //! `Forwarded` and `X-Forwarded-For` are never mixed. A proxy that writes one of them usually
 //! forwards the other as the client sent it, and the gate does not know which one the proxy writes.
@@ -20,7 +21,7 @@ use ipnet::IpNet;
 
 use super::head::Head;
 
-/// Maximum number of values walked; the walk ends there.
+/// Maximum number of values looked at, empty ones too; the walk ends there.
 const HOPS_MAX: usize = 64;
 /// Maximum number of bytes of a header that are read, from its right end.
 const BYTES_MAX: usize = 8_192;
@@ -90,7 +91,8 @@ impl List {
 
     fn walk(&self, peer: IpAddr, proxies: &[IpNet]) -> IpAddr {
         let mut believed = peer;
-        for value in self.values().take(HOPS_MAX) {
+        let filled = |value: &&[u8]| !value.trim_ascii().is_empty();
+        for value in self.values().take(HOPS_MAX).filter(filled) {
             let Some(address) = std::str::from_utf8(value).ok().and_then(|text| self.address(text.trim())) else {
                 break;
             };
