@@ -152,7 +152,7 @@ impl Request {
     }
 
     fn key(&self) -> ClientKey {
-        let believed = || believed_address(self.peer, self, &[PROXY.parse().expect("a network")]);
+        let believed = || believed_address(self.peer, self, &[PROXY.parse().expect("a network")], "");
         match self.user {
             Some(user) => ClientKey::User(user.into()),
             None => believed().map_or(ClientKey::Anonymous, |address| ClientKey::of_address(address, 64)),

@@ -2,9 +2,10 @@
 //! secret, token lifetime, floors, unit sizes, difficulty, credits) are in
 //! [`Config`](crate::Config).
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use crate::engine::{Bounded, ConfigError, MS_MAX, POSITIVE, settings};
 use crate::gate::request::identity::{IdentifierStrategy, IdentityRules};
@@ -65,6 +66,11 @@ settings! {
         trusted_proxies: Vec<IpNet> = Vec::new(),
         // The first text that is not a network.
         no_network: Option<String> = None,
+        // Lower case; empty for none.
+        client_ip_header: String = String::new(),
+        // The addresses of these networks of 96 bits, and the first text that is none.
+        nat64_prefixes: Vec<Ipv6Addr> = Vec::new(),
+        no_nat64: Option<String> = None,
         // Empty for none.
         challenge_page: String = String::new(),
         // Per client in the default window; `None` is the default policy's limit.
@@ -218,6 +224,29 @@ impl GateConfigBuilder {
     /// each 1 to 64; default 4 and 4.
     pub fn open_challenges(mut self, by_address: u32, by_name: u32) -> Self {
         self.open_challenges = OpenChallenges { by_address, by_name };
+    /// Header in which your proxies send the client's address, as one single address, like
+    /// `X-Real-IP`, `CF-Connecting-IP` or `Fly-Client-IP`. It is trusted only from peers in
+    /// [`trusted_proxy`](Self::trusted_proxy), and then takes the place of `Forwarded` and
+    /// `X-Forwarded-For`, which are not read. Requests of such a peer in which it is missing,
+    /// repeated or not an address count together as one client. Empty, the default: none.
+    pub fn client_ip_header(mut self, name: impl Into<String>) -> Self {
+        self.client_ip_header = name.into().to_ascii_lowercase();
+        self
+    }
+
+    /// Adds a prefix of 96 bits, as `ADDRESS/96`, in which the NAT64 translators of your network
+    /// embed IPv4 addresses (RFC 6052). An address in it counts as the IPv4 client in its last 32
+    /// bits; so does one in 64:ff9b::/96 without any setting. None by default.
+    pub fn nat64_prefix(mut self, network: impl AsRef<str>) -> Self {
+        match network.as_ref().parse::<Ipv6Net>() {
+            Ok(network) if network.prefix_len() == 96 && network.addr() == network.network() => {
+                self.nat64_prefixes.push(network.addr());
+            }
+            _ => self.no_nat64 = self.no_nat64.or_else(|| Some(network.as_ref().to_owned())),
+        }
+        self
+    }
+
         self
     }
 
@@ -250,6 +279,8 @@ impl GateConfigBuilder {
     }
 
     /// Returns the ceilings on paid admissions of a client and of a prefix.
+            client_ip_header: &self.client_ip_header,
+            nat64_prefixes: &self.nat64_prefixes,
     pub(in crate::gate) fn paid_admissions(&self) -> (u32, u32) {
         let bought = |policy: &Policy| self.answer_buys_of(policy, true).requests;
         let most_bought = self.policies.iter().map(bought).max().unwrap_or(1);

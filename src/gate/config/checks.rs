@@ -6,7 +6,7 @@ use crate::engine::{Bounded, Config, ConfigError, check_setting as check};
 use crate::policy::window::WindowRules;
 
 use super::builder::{GateConfig, GateConfigBuilder};
-use super::choices::{NETWORK_RULE, OpenChallenges};
+use super::choices::{NAT64_RULE, NETWORK_RULE, OpenChallenges};
 use super::routes::Pattern;
 use super::sizes::{PREFIX_CHARS_MAX, encoded};
 
@@ -30,6 +30,10 @@ impl GateConfigBuilder {
         if let Some(network) = &self.no_network {
             check("trusted_proxies", network, false, NETWORK_RULE)?;
         }
+        if let Some(network) = &self.no_nat64 {
+            check("nat64_prefixes", network, false, NAT64_RULE)?;
+        }
+        self.check_client_ip_header()?;
         self.check_page()?;
         self.check_table()?;
         Ok(GateConfig { settings: self, windows })
@@ -64,6 +68,15 @@ impl GateConfigBuilder {
             check("routes", route, seen.insert(pattern), "each route must be given once, in one policy or as exempt")?;
         }
         Ok(windows)
+    }
+
+    fn check_client_ip_header(&self) -> Result<(), ConfigError> {
+        let name = self.client_ip_header.as_str();
+        let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let good = plain && name.len() <= 64 && !["forwarded", "x-forwarded-for"].contains(&name);
+        let rule = "it must be empty, or the name of a header with one address: at most 64 characters of A-Z, a-z, 0-9 \
+                    and -, and neither Forwarded nor X-Forwarded-For, which are read without this setting";
+        check("client_ip_header", name, good, rule)
     }
 
     fn check_page(&self) -> Result<(), ConfigError> {

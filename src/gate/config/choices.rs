@@ -11,6 +11,10 @@ use crate::policy::window::WindowRules;
 /// The rule for a network of proxies.
 pub(in crate::gate) const NETWORK_RULE: &str = "it is a network as ADDRESS/BITS, like 10.0.0.0/8";
 
+/// The rule for a prefix of NAT64.
+pub(in crate::gate) const NAT64_RULE: &str =
+    "it is an IPv6 network of 96 bits whose last 32 bits are zero, like 2001:db8:64::/96";
+
 /// The action when a window outside the process cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -12,7 +12,7 @@ pub(super) const NAME_BYTES_MAX: usize = 127;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ClientKey {
-    /// An IPv4 address, also if it is mapped into IPv6.
+    /// An IPv4 address, also if it is mapped into IPv6 or translated by NAT64 (64:ff9b::/96).
     V4(Ipv4Addr),
     /// An IPv6 network: the address with all bits after the prefix zero, and the prefix length.
     V6(Ipv6Addr, u8),
@@ -30,7 +30,7 @@ pub enum ClientKey {
 impl ClientKey {
     /// Returns the key of an address: IPv4 whole, IPv6 cut to `v6_prefix` bits.
     pub fn of_address(address: IpAddr, v6_prefix: u8) -> Self {
-        match address.to_canonical() {
+        match canonical(address) {
             IpAddr::V4(v4) => Self::V4(v4),
             IpAddr::V6(v6) => {
                 let bits = v6_prefix.min(128);
@@ -107,7 +107,7 @@ impl NetworkPrefix {
     /// Returns the prefix of an address. All requests without an address share one.
     pub fn of(address: Option<IpAddr>) -> Self {
         let mut out = [0; 7];
-        match address.map(|address| address.to_canonical()) {
+        match address.map(canonical) {
             Some(IpAddr::V4(v4)) => {
                 out[0] = 4;
                 out[1..4].copy_from_slice(&v4.octets()[..3]);
@@ -125,6 +125,41 @@ impl NetworkPrefix {
     pub fn as_bytes(&self) -> &[u8; 7] {
         &self.0
     }
+}
+
+/// The prefix of IPv4 addresses that NAT64 translates, if the network has no prefix of its own
+/// (RFC 6052, 2.1).
+const NAT64: Ipv6Addr = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0);
+
+/// Returns the IPv4 address that an IPv6 address represents; any other address unchanged. Without
+/// this, all IPv4 clients behind a NAT64 translator would be one client, since they share a /64.
+fn canonical(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => match embedded(v6, NAT64) {
+            // This prefix must not be used for an address that is not global (RFC 6052, 3.1).
+            Some(v4) if is_public(v4) => IpAddr::V4(v4),
+            _ => address,
+        },
+        v4 => v4,
+    }
+}
+
+/// Returns the IPv4 address in the low 32 bits of an address that begins with one of these NAT64
+/// prefixes of 96 bits; any other address unchanged.
+pub(super) fn translated(address: IpAddr, prefixes: &[Ipv6Addr]) -> IpAddr {
+    let IpAddr::V6(v6) = address else {
+        return address;
+    };
+    prefixes.iter().find_map(|prefix| embedded(v6, *prefix)).map_or(address, IpAddr::V4)
+}
+
+fn embedded(address: Ipv6Addr, prefix: Ipv6Addr) -> Option<Ipv4Addr> {
+    let bits = address.to_bits();
+    (cut(bits, 96) == prefix.to_bits()).then(|| Ipv4Addr::from_bits(bits as u32))
+}
+
+fn is_public(v4: Ipv4Addr) -> bool {
+    !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || v4.is_broadcast())
 }
 
 fn cut(bits: u128, keep: u8) -> u128 {

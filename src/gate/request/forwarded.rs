@@ -14,6 +14,10 @@
 //! forwards the other as the client sent it, and the gate does not know which one the proxy writes.
 //! So if both are present, each is walked alone. If they lead to different addresses, neither is
 //! used: such requests count together as one client, and not as the proxy.
+//!
+//! If the setting `client_ip_header` names a header that the proxies set themselves, neither of the
+//! two is read. That header must be there once, with one address; otherwise the request counts like
+//! one whose two headers contradict each other.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -26,12 +30,16 @@ const HOPS_MAX: usize = 64;
 /// Maximum number of bytes of a header that are read, from its right end.
 const BYTES_MAX: usize = 8_192;
 
-/// Returns the client's address. `None` if there is no peer, or if the two forwarding headers of a
-/// trusted peer contradict each other.
-pub fn believed_address(peer: Option<IpAddr>, head: &dyn Head, proxies: &[IpNet]) -> Option<IpAddr> {
+/// Returns the client's address. `None` if there is no peer, if the two forwarding headers of a
+/// trusted peer contradict each other, or if a trusted peer sends no single address in the header
+/// `named` (lower case; empty for none).
+pub fn believed_address(peer: Option<IpAddr>, head: &dyn Head, proxies: &[IpNet], named: &str) -> Option<IpAddr> {
     let peer = peer?;
     if !is_trusted(peer, proxies) {
         return Some(peer);
+    }
+    if !named.is_empty() {
+        return single_address(head, named);
     }
     let walk = |form: Form| List::read(head, form).map(|list| list.walk(peer, proxies));
     match (walk(Form::Forwarded), walk(Form::XForwardedFor)) {
@@ -41,7 +49,19 @@ pub fn believed_address(peer: Option<IpAddr>, head: &dyn Head, proxies: &[IpNet]
     }
 }
 
-fn is_trusted(address: IpAddr, proxies: &[IpNet]) -> bool {
+/// Returns the address in a header that has one value; `None` if it is missing or repeated, or has
+/// anything else.
+fn single_address(head: &dyn Head, name: &str) -> Option<IpAddr> {
+    let (mut found, mut count) = (None, 0_u32);
+    head.header(name, &mut |value| {
+        count = count.saturating_add(1);
+        found = std::str::from_utf8(value).ok().and_then(|text| node(text.trim()));
+    });
+    found.filter(|_| count == 1)
+}
+
+/// Returns whether an address is in a network of trusted proxies.
+pub(in crate::gate) fn is_trusted(address: IpAddr, proxies: &[IpNet]) -> bool {
     let canonical = address.to_canonical();
     proxies.iter().any(|network| network.contains(&canonical) || network.contains(&address))
 }

@@ -1,8 +1,10 @@
 //! Identifies the client of a request, and its network.
 //!
 //! No header is trusted by default. `Forwarded` and `X-Forwarded-For` count only if the peer is in
-//! a configured proxy network; they are then read from right to left.
+//! a configured proxy network; they are then read from right to left. A header that the setting
+//! `client_ip_header` names takes their place.
 
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
@@ -11,7 +13,7 @@ use ipnet::IpNet;
 use crate::guard::contained;
 use crate::hash::sha3_512;
 
-use super::client::{ClientKey, NAME_BYTES_MAX, NetworkPrefix};
+use super::client::{ClientKey, NAME_BYTES_MAX, NetworkPrefix, translated};
 use super::head::{Caller, Head};
 
 pub use super::forwarded::believed_address;
@@ -79,6 +81,10 @@ pub(in crate::gate) struct IdentityRules<'a> {
     /// Networks of proxies whose forwarding headers are trusted.
     pub(in crate::gate) trusted_proxies: &'a [IpNet],
 }
+    /// Header in which those proxies send the client's address, lower case; empty for none.
+    pub(in crate::gate) client_ip_header: &'a str,
+    /// Prefixes of 96 bits, in which the network's NAT64 translators embed IPv4 addresses.
+    pub(in crate::gate) nat64_prefixes: &'a [Ipv6Addr],
 
 /// Returns the client of a request, and its network.
 pub(in crate::gate) fn identify(
@@ -86,7 +92,9 @@ pub(in crate::gate) fn identify(
     caller: &Caller<'_>,
     rules: &IdentityRules<'_>,
 ) -> (ClientKey, NetworkPrefix) {
-    let address = believed_address(caller.peer, head, rules.trusted_proxies);
+    let believed = believed_address(caller.peer, head, rules.trusted_proxies, rules.client_ip_header);
+    // Only now: trust is about the address as it is, not about one embedded in it.
+    let address = believed.map(|address| translated(address, rules.nat64_prefixes));
     let by_address =
         || address.map_or(ClientKey::Anonymous, |address| ClientKey::of_address(address, rules.ipv6_prefix));
     let user = || caller.user.map(|user| ClientKey::User(bounded(user)));

@@ -23,7 +23,7 @@ fn the_defaults_are_valid() {
 
 #[test]
 fn what_breaks_a_rule_is_refused_by_field_value_and_rule() {
-    let cases: [(Change, &str, &str); 28] = [
+    let cases: [(Change, &str, &str); 33] = [
         (|c| c.rate_limit(0), "rate_limit", "0"),
         (|c| c.rate_limit(1_000_001), "rate_limit", "1000001"),
         (|c| c.window(Duration::from_millis(0)), "window", "0 ms"),
@@ -39,6 +39,11 @@ fn what_breaks_a_rule_is_refused_by_field_value_and_rule() {
         (|c| c.paid_admissions_per_prefix(1_000_001), "paid_admissions_per_prefix", "1000001"),
         (|c| c.paid_admissions_in_all(1_000_001), "paid_admissions_in_all", "1000001"),
         (|c| c.trusted_proxy("10.0.0.0/8").trusted_proxy("10.0.0.0/33"), "trusted_proxies", "10.0.0.0/33"),
+        (|c| c.nat64_prefix("2001:db8::/96").nat64_prefix("2001:db8::/64"), "nat64_prefixes", "2001:db8::/64"),
+        (|c| c.nat64_prefix("2001:db8::1/96"), "nat64_prefixes", "2001:db8::1/96"),
+        (|c| c.client_ip_header("X-Forwarded-For"), "client_ip_header", "x-forwarded-for"),
+        (|c| c.client_ip_header("real_ip"), "client_ip_header", "real_ip"),
+        (|c| c.nat64_prefix("192.0.2.0/24"), "nat64_prefixes", "192.0.2.0/24"),
         (|c| c.trusted_proxy("proxy.example").trusted_proxy("10.0.0.0/8"), "trusted_proxies", "proxy.example"),
         (|c| c.open_challenges(4, 0), "open_challenges", "0"),
         (|c| c.open_challenges(65, 1), "open_challenges", "65"),

@@ -45,7 +45,7 @@ fn lines(lines: &[(&'static str, &str)]) -> Lines {
 
 /// Who is believed behind the proxy.
 fn behind(proxy: &str, head: &[(&'static str, &str)]) -> Option<IpAddr> {
-    believed_address(Some(address(proxy)), &lines(head), &proxies())
+    believed_address(Some(address(proxy)), &lines(head), &proxies(), "")
 }
 
 fn expect(name: &'static str, value: &str, expected: &str) {
@@ -57,10 +57,38 @@ fn an_ipv4_address_mapped_into_ipv6_is_the_ipv4_address_and_only_that_mapping_is
     let v4 = ClientKey::of_address(address("192.0.2.7"), 64);
     assert_eq!(ClientKey::of_address(address("::ffff:192.0.2.7"), 64), v4);
     assert_eq!(ClientKey::of_address(address("::ffff:c000:207"), 0), v4);
-    for other in ["::192.0.2.7", "::fffe:192.0.2.7", "64:ff9b::192.0.2.7", "1::ffff:192.0.2.7"] {
+    for other in ["::192.0.2.7", "::fffe:192.0.2.7", "1::ffff:192.0.2.7"] {
         assert_ne!(ClientKey::of_address(address(other), 128), v4, "{other}");
     }
     assert_eq!(NetworkPrefix::of(Some(address("::ffff:192.0.2.7"))), NetworkPrefix::of(Some(address("192.0.2.200"))),);
+}
+
+#[test]
+fn an_address_that_nat64_translated_is_the_ipv4_client_in_it() {
+    let of = |text: &str| ClientKey::of_address(address(text), 64);
+    assert_eq!(of("64:ff9b::192.0.2.7"), of("192.0.2.7"));
+    assert_ne!(of("64:ff9b::192.0.2.7"), of("64:ff9b::192.0.2.8"));
+    let network = |text| NetworkPrefix::of(Some(address(text)));
+    assert_eq!(network("64:ff9b::192.0.2.7"), network("192.0.2.200"));
+    assert_ne!(network("64:ff9b::192.0.2.7"), network("64:ff9b::192.0.3.7"));
+    for other in ["64:ff9b:1::192.0.2.7", "64:ff9b::1:192.0.2.7", "64:ff9c::192.0.2.7"] {
+        assert_ne!(of(other), of("192.0.2.7"), "{other}");
+    }
+    // The prefix is for global addresses only.
+    for inner in ["10.0.0.1", "127.0.0.1", "192.168.0.1", "169.254.0.1", "0.0.0.0"] {
+        let own = of(&format!("64:ff9b::{inner}"));
+        assert!(matches!(own, ClientKey::V6(..)), "{inner} is {own}");
+        assert_ne!(own, of(inner), "{inner}");
+    }
+}
+
+/// The embedded address is that of a client, and never that of a proxy.
+#[test]
+fn an_address_embedded_by_nat64_is_not_trusted_as_a_proxy() {
+    for peer in ["64:ff9b::10.0.0.1", "2001:db8:64::10.0.0.1"] {
+        assert_eq!(behind(peer, &[(X_FORWARDED_FOR, "203.0.113.9")]), Some(address(peer)));
+    }
+    expect(X_FORWARDED_FOR, "6.6.6.6, 64:ff9b::10.0.0.2", "64:ff9b::10.0.0.2");
 }
 
 #[test]
@@ -101,9 +129,9 @@ fn without_a_trusted_peer_no_header_is_believed() {
             }
         }
     }
-    let none = believed_address(None, &lines(&[(X_FORWARDED_FOR, "203.0.113.9")]), &proxies());
+    let none = believed_address(None, &lines(&[(X_FORWARDED_FOR, "203.0.113.9")]), &proxies(), "");
     assert_eq!(none, None, "without a peer nobody is trusted");
-    let nobody = believed_address(Some(address(PROXY)), &lines(&[(X_FORWARDED_FOR, "203.0.113.9")]), &[]);
+    let nobody = believed_address(Some(address(PROXY)), &lines(&[(X_FORWARDED_FOR, "203.0.113.9")]), &[], "");
     assert_eq!(nobody, Some(address(PROXY)), "without configured networks neither");
 }
 
@@ -235,6 +263,31 @@ fn a_header_that_the_proxy_does_not_write_cannot_speak_against_the_one_it_writes
 }
 
 #[test]
+fn a_named_header_of_a_trusted_peer_has_the_address_and_the_lists_are_not_read() {
+    let name = "x-real-ip";
+    let of = |peer: &str, head: &[(&'static str, &str)]| {
+        believed_address(Some(address(peer)), &lines(head), &proxies(), name)
+    };
+    let real = Some(address("203.0.113.9"));
+    for value in ["203.0.113.9", " 203.0.113.9\t", "203.0.113.9:443"] {
+        assert_eq!(of(PROXY, &[(name, value)]), real, "{value:?}");
+    }
+    assert_eq!(of(PROXY, &[(name, "2001:db8::9")]), Some(address("2001:db8::9")));
+    let lists = [(X_FORWARDED_FOR, "6.6.6.6"), (FORWARDED, "for=7.7.7.7"), (name, "203.0.113.9")];
+    assert_eq!(of(PROXY, &lists), real);
+    assert_eq!(of(PROXY, &lists[..2]), None, "a list takes its place");
+    assert_eq!(of(PROXY, &[]), None, "the proxy counts as a client");
+    for broken in ["", "unknown", "203.0.113.9, 203.0.113.9", "203.0.113.9,", "for=203.0.113.9", "203.0.113"] {
+        assert_eq!(of(PROXY, &[(name, broken)]), None, "{broken:?}");
+    }
+    assert_eq!(of(PROXY, &[(name, "203.0.113.9"), (name, "203.0.113.9")]), None, "it is there twice");
+    // An address in the proxies' own network is not walked on from.
+    assert_eq!(of(PROXY, &[(name, "10.0.0.9"), (X_FORWARDED_FOR, "6.6.6.6")]), Some(address("10.0.0.9")));
+    assert_eq!(of("192.0.2.7", &[(name, "203.0.113.9")]), Some(address("192.0.2.7")), "this peer is not trusted");
+    assert_eq!(believed_address(None, &lines(&[(name, "203.0.113.9")]), &proxies(), name), None);
+}
+
+#[test]
 fn a_walk_looks_at_64_hops_and_8_kibibytes() {
     let hops = |trusted: usize| format!("203.0.113.9{}", ", 10.0.0.2".repeat(trusted));
     expect(X_FORWARDED_FOR, &hops(63), "203.0.113.9");
@@ -255,7 +308,7 @@ quickcheck! {
     fn no_header_changes_anything_when_the_peer_is_not_trusted(peer: u128, values: Vec<(bool, Vec<u8>)>) -> bool {
         let peer = IpAddr::V6((peer | 1 << 127).into());
         let head = Lines(values.into_iter().map(|(x, value)| (if x { X_FORWARDED_FOR } else { FORWARDED }, value)).collect());
-        believed_address(Some(peer), &head, &proxies()) == Some(peer)
+        believed_address(Some(peer), &head, &proxies(), "") == Some(peer)
     }
 
     fn whatever_a_client_sent_the_address_its_proxy_appended_counts(sent: Vec<Vec<u8>>, client: u32, syntax: Vec<u8>) -> bool {
@@ -266,7 +319,7 @@ quickcheck! {
             let appended = [forged.as_slice(), b", ", own.as_bytes()].concat();
             let sent = sent.iter().map(|value| (name, value.clone()));
             let head = Lines(sent.chain([(name, appended)]).collect());
-            believed_address(Some(address(PROXY)), &head, &proxies()) == Some(client)
+            believed_address(Some(address(PROXY)), &head, &proxies(), "") == Some(client)
         })
     }
 }

@@ -40,6 +40,7 @@ fn others() -> Value {
             "answer_buys": { "requests": 3, "seconds": 10 } }],
         "exempt_routes": ["/healthz", "GET /feed/*"], "ratelimit_draft": "draft7", "challenge_page": "/pouw/assets/",
         "identifier_strategy": "api_key", "trusted_proxies": ["10.0.0.0/8", "fd00::/16"],
+        "nat64_prefixes": ["2001:db8:64::/96"], "client_ip_header": "x-real-ip",
         "default_difficulty": "medium", "max_difficulty": "medium", "award_basis": "tier_average",
         "fallback_behavior": "deny", "answer_buys": { "requests": 20, "seconds": 30 }, "secret_file": "secret", "previous_secret_files": ["older"],
     });
@@ -128,6 +129,7 @@ fn no_setter_of_the_builders_is_forgotten() {
         ("GateConfigBuilder::policy", "route_overrides"),
         ("GateConfigBuilder::exempt_route", "exempt_routes"),
         ("GateConfigBuilder::trusted_proxy", "trusted_proxies"),
+        ("GateConfigBuilder::nat64_prefix", "nat64_prefixes"),
     ];
     let left_out = ["accept_clock_ahead", "background", "build"];
     let public = include_str!("../../data/public_api.txt").lines();
@@ -209,7 +211,7 @@ fn the_rules_that_are_told_are_those_the_builders_keep() {
             refused(json!({ name: { "requests": 3 } }));
         } else {
             let own = ["route_overrides", "exempt_routes", "trusted_proxies", "floor_ms", "synthetic_max"];
-            let own_too = ["buffered_bytes_max", "bytes_in_flight"];
+            let own_too = ["buffered_bytes_max", "bytes_in_flight", "nat64_prefixes", "client_ip_header"];
             assert!(own.contains(&name) || own_too.contains(&name), "{name}: no test reads the rule {rule:?}");
         }
     }
@@ -377,6 +379,7 @@ fn the_defaults_carry_no_warning_and_risky_combinations_do() {
         (json!({ "identifier_strategy": "ip", "ipv6_prefix": 128 }), "ipv6_prefix"),
         (json!({ "trusted_proxies": ["10.0.0.0/8", "0.0.0.0/0"] }), "trusted_proxies"),
         (json!({ "trusted_proxies": ["::/0"] }), "trusted_proxies"),
+        (json!({ "client_ip_header": "X-Real-IP" }), "client_ip_header"),
         (json!({ "trusted_proxies": ["10.0.0.0/7"] }), "trusted_proxies"),
         (json!({ "trusted_proxies": ["2000::/3"] }), "trusted_proxies"),
         (json!({ "open_challenges": [1, 1] }), "open_challenges"),

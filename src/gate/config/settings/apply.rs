@@ -15,8 +15,8 @@ impl Settings {
         builder
     }
 
-    /// Applies the keys that are set to the gate's builder. Routes and proxies are added to those
-    /// that the builder has.
+    /// Applies the keys that are set to the gate's builder. Routes, proxies and prefixes are added
+    /// to those that the builder has.
     pub fn gate(&self, mut builder: GateConfigBuilder) -> GateConfigBuilder {
         self.fill_gate(&mut builder);
         if let Some(requests) = self.rate_limit {
@@ -42,6 +42,9 @@ impl Settings {
         }
         for network in self.trusted_proxies.iter().flatten() {
             builder = builder.trusted_proxy(network.to_string());
+        }
+        for network in self.nat64_prefixes.iter().flatten() {
+            builder = builder.nat64_prefix(network);
         }
         builder
     }

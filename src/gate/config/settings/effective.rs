@@ -33,5 +33,6 @@ impl Settings {
         self.route_overrides = Some(policies.map(RouteOverride::from).collect());
         self.exempt_routes = Some(gate.exempt_routes);
         self.trusted_proxies = Some(gate.trusted_proxies.into_iter().map(ProxyNetwork::new).collect());
+        self.nat64_prefixes = Some(gate.nat64_prefixes.into_iter().map(|prefix| format!("{prefix}/96")).collect());
     }
 }

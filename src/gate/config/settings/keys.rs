@@ -151,7 +151,8 @@ keys! {
     }
     // Fields whose keys are in `apply.rs` and `effective.rs`.
     gate by hand {
-        policies exempt_routes trusted_proxies no_network paid_admissions_per_window paid_admissions_per_prefix
+        policies exempt_routes trusted_proxies no_network nat64_prefixes no_nat64
+        paid_admissions_per_window paid_admissions_per_prefix
     }
 
     "The limit": {
@@ -189,6 +190,15 @@ keys! {
              behind a proxy count as one.";
         tracked_clients_max: usize => gate.tracked_clients_max, "clients", "1000 to 16777216",
             "Clients remembered at once, about 100 bytes each. At the maximum, new clients share the window \
+        client_ip_header: String => gate.client_ip_header, "",
+            "empty, or the name of a header with one address, like X-Real-IP",
+            "Header in which the trusted proxies send the client's address, read in place of Forwarded and \
+             X-Forwarded-For. Requests of such a proxy without one single address in it count together as one \
+             client. Empty: none.";
+        nat64_prefixes: Vec<String>, "",
+            "a list of IPv6 networks of 96 bits, like 2001:db8:64::/96",
+            "Prefixes in which the NAT64 translators of your network embed IPv4 addresses. An address in one \
+             counts as the IPv4 client in its last 32 bits; so does one in 64:ff9b::/96 without this setting.";
              of their network and get no work.";
     }
     "The secret": {

@@ -205,6 +205,12 @@ impl Settings {
             "trusted_proxies",
             "no forwarding header is trusted: behind a proxy or a load balancer all clients count as one",
         );
+        let header = self.client_ip_header.as_deref().unwrap_or_default();
+        found.warn(
+            proxies.is_empty() && !header.is_empty(),
+            "client_ip_header",
+            format!("{header} is never read: it is trusted only from trusted_proxies, and there are none"),
+        );
         found.warn(
             proxies.iter().any(|network| network.get().prefix_len() == 0),
             "trusted_proxies",
