@@ -1,6 +1,7 @@
 //! What a request is to the gate: its head, its client, what it presents, and the facts made of
 //! them.
 
+mod accept;
 pub(super) mod answerable;
 pub(super) mod client;
 pub(super) mod cookies;
