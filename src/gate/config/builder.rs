@@ -84,8 +84,8 @@ settings! {
     identifier_strategy(strategy: IdentifierStrategy) = IdentifierStrategy::UserOrIp;
     /// Leading bits of an IPv6 address that identify one client, 16 to 128; default 64.
     ipv6_prefix(bits: u8) = 64, in 16..=128, "it must be from 16 to 128";
-    /// Form of the IETF's headers; default that of version 8 and later.
-    ratelimit_draft(draft: RateLimitDraft) = RateLimitDraft::Draft8;
+    /// Form of the IETF's headers; default: one that programs for any version since 7 can read.
+    ratelimit_draft(draft: RateLimitDraft) = RateLimitDraft::Compatible;
     /// Failures of the store in a row that open the breaker, 1 or more; default 10.
     circuit_breaker_threshold(failures: u32) = 10, in 1.., "it must be 1 or more";
     /// What to do when a window outside the process cannot be reached; default: use those in

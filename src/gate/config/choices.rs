@@ -38,9 +38,17 @@ pub enum RateLimitDraft {
     None,
     /// `RateLimit-Policy: 100;w=60` and `RateLimit: limit=100, remaining=0, reset=30`.
     Draft7,
-    /// `RateLimit-Policy: "default";q=100;w=60` and `RateLimit: "default";r=0;t=30`; the form since
-    /// version 8.
+    /// `RateLimit-Policy: "default";q=100;w=60` and `RateLimit: "default";r=0;t=30`; the form of
+    /// versions 8 to 11.
     Draft8,
+    /// The same policy, and `RateLimit: "default";a=0;w=30`; the form of version 12, which has
+    /// other names for the two parameters.
+    Draft12,
+    /// The parameters of versions 8 to 12, and the numbers of version 7 under names that begin with
+    /// `pouw-`: `"default";r=0;t=30;a=0;w=30;pouw-limit=100;pouw-remaining=0;pouw-reset=30`. All
+    /// versions since 8 allow further parameters, and programs made for version 7 that search for
+    /// `limit=`, `remaining=` and `reset=` find them.
+    Compatible,
 }
 
 /// Most challenges that one client may have open.

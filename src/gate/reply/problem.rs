@@ -23,31 +23,101 @@ const fn phrase(status: u16) -> &'static str {
     }
 }
 
-/// Returns a problem document (RFC 9457) that also has the members of the paper's middleware.
-pub(super) fn problem(status: u16, reason: Reason, detail: &str, unit: Option<&str>) -> Vec<u8> {
-    let title = phrase(status);
-    let detail = serde_json::Value::from(detail).to_string();
-    let mut body = String::with_capacity(detail.len() * 2 + unit.map_or(0, str::len) + 256);
-    body.push_str("{\"type\":\"about:blank\",\"title\":\"");
-    body.push_str(title);
-    body.push_str("\",\"status\":");
-    body.push_str(&status.to_string());
-    body.push_str(",\"detail\":");
-    body.push_str(&detail);
-    body.push_str(",\"reason\":\"");
-    body.push_str(reason.as_str());
-    body.push_str("\",\"statusCode\":");
-    body.push_str(&status.to_string());
-    body.push_str(",\"error\":\"");
-    body.push_str(title);
-    body.push_str("\",\"message\":");
-    body.push_str(&detail);
-    if let Some(unit) = unit {
-        body.push_str(",\"workUnit\":");
-        body.push_str(unit);
+/// A problem type: its address and its title. The first two are those of the IETF's draft on rate
+/// limits (draft-ietf-httpapi-ratelimit-headers).
+struct ProblemType {
+    address: &'static str,
+    /// `None` for the phrase of the status code.
+    title: Option<&'static str>,
+    /// Whether the document names the policy whose quota is used up.
+    has_policy: bool,
+}
+
+const QUOTA_EXCEEDED: ProblemType = ProblemType {
+    address: "https://iana.org/assignments/http-problem-types#quota-exceeded",
+    title: Some("Request cannot be satisfied as assigned quota has been exceeded"),
+    has_policy: true,
+};
+const REDUCED_CAPACITY: ProblemType = ProblemType {
+    address: "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
+    title: Some("Request cannot be satisfied due to temporary server capacity constraints"),
+    has_policy: false,
+};
+const BLANK: ProblemType = ProblemType { address: "about:blank", title: None, has_policy: false };
+
+/// Returns the problem type of a reason.
+///
+/// A client over its limit has exceeded its quota, whatever the reason why it gets no work: waiting
+/// for `Retry-After` is enough. The server lacks capacity if a request might pass but cannot be
+/// judged, or if its client has to share a limit for lack of room. What is wrong with an answer has
+/// no type of its own.
+const fn problem_type(reason: Reason) -> ProblemType {
+    match reason {
+        Reason::WorkRequired
+        | Reason::NoWork
+        | Reason::Degraded
+        | Reason::Exempt
+        | Reason::Budget
+        | Reason::Ceiling
+        | Reason::TokenExpired
+        | Reason::Withdrawn => QUOTA_EXCEEDED,
+        Reason::Crowded => ProblemType { has_policy: true, ..REDUCED_CAPACITY },
+        Reason::TryAgain | Reason::Unavailable => REDUCED_CAPACITY,
+        _ => BLANK,
     }
-    body.push('}');
-    body.into_bytes()
+}
+
+/// What a problem document is made of.
+pub(super) struct Problem<'a> {
+    pub(super) status: u16,
+    pub(super) reason: Reason,
+    pub(super) detail: &'a str,
+    /// Name of the policy that the request was judged by: a-z, 0-9, _ and -.
+    pub(super) policy: &'a str,
+    /// A unit as JSON.
+    pub(super) unit: Option<&'a str>,
+}
+
+impl Problem<'_> {
+    /// Returns the document (RFC 9457), which also has the members of the paper's middleware.
+    pub(super) fn to_json(&self) -> Vec<u8> {
+        let Self { reason, policy, unit, .. } = self;
+        let phrase = phrase(self.status);
+        let ProblemType { address, title, has_policy } = problem_type(*reason);
+        let detail = serde_json::Value::from(self.detail).to_string();
+        let mut digits = itoa::Buffer::new();
+        let status = digits.format(self.status);
+        let mut body = String::with_capacity(detail.len() * 2 + unit.map_or(0, str::len) + 512);
+        for piece in [
+            "{\"type\":\"",
+            address,
+            "\",\"title\":\"",
+            title.unwrap_or(phrase),
+            "\",\"status\":",
+            status,
+            ",\"detail\":",
+            &detail,
+            ",\"reason\":\"",
+            reason.as_str(),
+            "\",\"statusCode\":",
+            status,
+            ",\"error\":\"",
+            phrase,
+            "\",\"message\":",
+            &detail,
+        ] {
+            body.push_str(piece);
+        }
+        if has_policy {
+            [",\"violated-policies\":[\"", policy, "\"]"].iter().for_each(|piece| body.push_str(piece));
+        }
+        if let Some(unit) = unit {
+            body.push_str(",\"workUnit\":");
+            body.push_str(unit);
+        }
+        body.push('}');
+        body.into_bytes()
+    }
 }
 
 /// Returns the text for a person. `Malformed` has a more detailed one, from the error itself.

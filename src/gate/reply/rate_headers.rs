@@ -129,10 +129,18 @@ pub(in crate::gate) fn rate_headers(limit: &Limit, quota: Quota) -> Headers {
             let standing = [("limit=", most), (", remaining=", remaining), (", reset=", reset)];
             field(header::RATELIMIT, None, &standing);
         }
-        RateLimitDraft::Draft8 => {
+        named => {
             let name = Some(&*policy.name);
             field(header::RATELIMIT_POLICY, name, &[(";q=", most), (";w=", window)]);
-            field(header::RATELIMIT, name, &[(";r=", remaining), (";t=", reset)]);
+            let (r, t, a, w) = ((";r=", remaining), (";t=", reset), (";a=", remaining), (";w=", reset));
+            match named {
+                RateLimitDraft::Draft8 => field(header::RATELIMIT, name, &[r, t]),
+                RateLimitDraft::Draft12 => field(header::RATELIMIT, name, &[a, w]),
+                _ => {
+                    let plain = [(";pouw-limit=", most), (";pouw-remaining=", remaining), (";pouw-reset=", reset)];
+                    field(header::RATELIMIT, name, &[r, t, a, w, plain[0], plain[1], plain[2]]);
+                }
+            }
         }
     }
     headers

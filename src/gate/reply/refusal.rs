@@ -8,8 +8,8 @@ use crate::protocol::{Reason, header};
 
 use super::bought::Bought;
 use super::decision::{AcceptedWork, Decision, Pass, Refusal};
-use super::problem::{problem, status};
-use super::rate_headers::{rate_headers, seconds};
+use super::problem::{Problem, status};
+use super::rate_headers::{Headers, rate_headers, seconds};
 
 /// The content of a refusal, before it is written as a response.
 pub(in crate::gate) struct NewRefusal<'a> {
@@ -37,8 +37,9 @@ impl NewRefusal<'_> {
         }
         headers.add("content-type", "application/problem+json");
         headers.add("cache-control", "no-store");
-        let body = problem(status, self.reason, self.detail, self.unit);
-        Decision::Refuse(Refusal { status, reason: self.reason, headers, body, flight })
+        let Self { limit, reason, detail, unit, .. } = self;
+        let body = Problem { status, reason, detail, policy: &limit.policy.name, unit }.to_json();
+        Decision::Refuse(Refusal { status, reason, headers, body, flight })
     }
 }
 

@@ -363,14 +363,28 @@ fn a_token_without_a_result_under_the_limit_is_an_ordinary_request() {
 fn the_headers_of_the_draft_have_the_form_that_is_asked_for() {
     // A slot frees when the tick it was taken in, a 250th of the window, is a window old.
     type Form = (fn(GateConfigBuilder) -> GateConfigBuilder, Option<&'static str>, Option<&'static str>);
-    let forms: [Form; 3] = [
+    let forms: [Form; 5] = [
         (|config| config.ratelimit_draft(RateLimitDraft::None), None, None),
         (
             |config| config.ratelimit_draft(RateLimitDraft::Draft7),
             Some("1;w=3600"),
             Some("limit=1, remaining=0, reset=3607"),
         ),
-        (|config| config, Some("\"default\";q=1;w=3600"), Some("\"default\";r=0;t=3607")),
+        (
+            |config| config.ratelimit_draft(RateLimitDraft::Draft8),
+            Some("\"default\";q=1;w=3600"),
+            Some("\"default\";r=0;t=3607"),
+        ),
+        (
+            |config| config.ratelimit_draft(RateLimitDraft::Draft12),
+            Some("\"default\";q=1;w=3600"),
+            Some("\"default\";a=0;w=3607"),
+        ),
+        (
+            |config| config,
+            Some("\"default\";q=1;w=3600"),
+            Some("\"default\";r=0;t=3607;a=0;w=3607;pouw-limit=1;pouw-remaining=0;pouw-reset=3607"),
+        ),
     ];
     for (change, policy, standing) in forms {
         let desk = Desk::with(change);

@@ -98,7 +98,7 @@ fn what_is_left_away_has_the_default_of_the_protocol() {
     let mut defaults = members(&Settings::default().effective());
     for (key, value) in json!({
         "rate_limit": 100, "window_ms": 60_000, "route_overrides": [], "identifier_strategy": "user_or_ip",
-        "ratelimit_draft": "draft8", "challenge_page": "",
+        "ratelimit_draft": "compatible", "challenge_page": "",
         "token_ttl_seconds": 60, "default_difficulty": "low", "max_difficulty": "high",
         "escalation_window_ms": 300_000, "cool_down_ms": 600_000, "circuit_breaker_threshold": 10,
         "circuit_breaker_probe_interval_ms": 30_000, "min_queue_depth": 100, "work_unit_max_age_ms": 3_600_000,

@@ -167,9 +167,11 @@ keys! {
         exempt_routes: Vec<String>, "",
             "a list of /path or /path/* (everything below it), optionally with a method in front, like GET /path",
             "Routes without a limit and without rate-limit headers. CORS preflights are always exempt.";
-        ratelimit_draft: RateLimitDraft => gate.ratelimit_draft, "", "one of none, draft7, draft8",
+        ratelimit_draft: RateLimitDraft => gate.ratelimit_draft, "",
+            "one of none, draft7, draft8, draft12, compatible",
             "Version of the IETF draft's RateLimit and RateLimit-Policy headers to send in addition to \
-             X-RateLimit-*, or none.";
+             X-RateLimit-*, or none. draft8 is the form of versions 8 to 11; compatible has the parameters of \
+             versions 8 to 12 and those of 7 as pouw-limit, pouw-remaining and pouw-reset.";
         challenge_page: String => gate.challenge_page, "",
             "empty, or a path of at most 128 plain characters that begins and ends with /",
             "Path of the files of the challenge page. On a 429, browsers get this page instead of a problem \
