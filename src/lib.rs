@@ -62,7 +62,7 @@ pub use gate::{
     AcceptedWork, Admission, BodyRead, Caller, ClientKey, Decision, Drain, FallbackBehavior, Flight, Gate, GateConfig,
     GateConfigBuilder, GateError, GateEvent, GateEventSink, GateRuntime, GateStats, Head, Headers, Health,
     HealthCondition, IdentifierStrategy, NeedsBody, NetworkPrefix, PartHealth, Pass, Pending, Policy, RateLimitDraft,
-    Refusal, SharedWindow, Step, Verdict, WindowError, settings,
+    Refusal, ResponseCheck, SelfCheck, SharedWindow, Step, Verdict, WindowError, settings,
 };
 #[cfg(feature = "gate")]
 pub use policy::window::Quota;

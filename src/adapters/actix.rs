@@ -39,17 +39,18 @@ use std::future::{Future, Ready, ready};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform};
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
+use actix_web::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use pin_project_lite::pin_project;
 
-use crate::gate::{Caller, Decision, Gate, Headers, Refusal, Step, Verdict};
+use crate::gate::{Caller, Decision, Gate, Headers, Refusal, ResponseCheck, Step, Verdict};
 
 use super::own_body::OwnBody;
 use super::{AuthenticatedUser, PeerAddr, ValidatedApiKey, judged, names_and_values, unheard};
@@ -129,9 +130,10 @@ where
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let step = look(&self.gate, &mut request);
         let stage = match step {
-            Step::Exempt => Stage::Serving { future: self.inner.call(request), headers: None },
+            Step::Exempt => Stage::Serving { future: self.inner.call(request), headers: None, check: None },
             Step::Decided(Decision::Pass(pass)) => {
-                Stage::Serving { future: self.inner.call(request), headers: Some(pass.headers(&self.gate)) }
+                let (headers, check) = (Some(pass.headers(&self.gate)), self.gate.response_check(false));
+                Stage::Serving { future: self.inner.call(request), headers, check }
             }
             Step::Decided(Decision::Refuse(refusal)) => match drain(&self.gate, &mut request, Body::Unread) {
                 Unread::No => Stage::Refused { response: Some(refused(&self.gate, request, refusal, false)) },
@@ -151,7 +153,7 @@ where
                 let (gate, inner) = (self.gate.clone(), self.inner.clone());
                 let answering = async move {
                     let decision = verdict.await.unwrap_or_else(|_| unheard());
-                    conclude(&gate, &*inner, request, decision, Body::Unread).await
+                    conclude(&gate, &*inner, request, decision, Body::Unread, false).await
                 };
                 Stage::Answering { answering: Box::pin(answering) }
             }
@@ -163,7 +165,7 @@ where
                         Verdict::Decided(decision) => decision,
                         Verdict::Judge(pending) => judged(pending).await.unwrap_or_else(|_| unheard()),
                     };
-                    conclude(&gate, &*inner, request, decision, body).await
+                    conclude(&gate, &*inner, request, decision, body, true).await
                 };
                 Stage::Answering { answering: Box::pin(answering) }
             }
@@ -184,7 +186,7 @@ pin_project! {
     // Most requests need no allocation. Only an answer, which costs a commit anyway, is boxed.
     #[project = StageView]
     enum Stage<F, B> {
-        Serving { #[pin] future: F, headers: Option<Headers> },
+        Serving { #[pin] future: F, headers: Option<Headers>, check: Option<ResponseCheck> },
         Refused { response: Option<ServiceResponse<EitherBody<B>>> },
         Answering { answering: LocalBoxFuture<'static, Answered<B>> },
     }
@@ -198,9 +200,9 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().stage.project() {
-            StageView::Serving { future, headers } => {
+            StageView::Serving { future, headers, check } => {
                 let served = ready!(future.poll(context));
-                Poll::Ready(with_headers(served, headers.take()))
+                Poll::Ready(with_headers(checked(served, check.take()), headers.take()))
             }
             StageView::Refused { response } => {
                 Poll::Ready(Ok(response.take().expect("a future is not polled after it is done")))
@@ -228,12 +230,16 @@ async fn conclude<S, B>(
     mut request: ServiceRequest,
     decision: Decision,
     body: Body,
+    body_read: bool,
 ) -> Answered<B>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
 {
     match decision {
-        Decision::Pass(pass) => with_headers(inner.call(request).await, Some(pass.headers(gate))),
+        Decision::Pass(pass) => {
+            let (headers, check) = (Some(pass.headers(gate)), gate.response_check(body_read));
+            with_headers(checked(inner.call(request).await, check), headers)
+        }
         Decision::Refuse(refusal) => {
             let closes = match drain(gate, &mut request, body) {
                 Unread::No => false,
@@ -253,26 +259,47 @@ fn refused<B>(
     refusal: Refusal,
     closes: bool,
 ) -> ServiceResponse<EitherBody<B>> {
-    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let own = OwnBody::new(refusal.body, refusal.flight, gate.write_timeout());
-    let body = BoxBody::new(RefusalBody { own, _unread: closes.then(|| request.take_payload()) });
-    let mut response = HttpResponse::with_body(status, body);
-    add(response.headers_mut(), refusal.headers);
+    let unread = closes.then(|| request.take_payload());
+    let mut response = own(refusal, gate.write_timeout(), unread);
     if closes {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     request.into_response(response).map_into_right_body()
 }
 
-fn with_headers<B>(served: Result<ServiceResponse<B>, Error>, headers: Option<Headers>) -> Answered<B> {
-    match (served, headers) {
+/// The gate's own response.
+fn own(refusal: Refusal, timeout: Duration, unread: Option<Payload>) -> HttpResponse<BoxBody> {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let own = OwnBody::new(refusal.body, refusal.flight, timeout);
+    let body = BoxBody::new(RefusalBody { own, _unread: unread });
+    let mut response = HttpResponse::with_body(status, body);
+    add(response.headers_mut(), refusal.headers);
+    response
+}
+
+/// Looks at the service's response for mistakes in the setup. In strict mode, a response that shows
+/// one is replaced.
+fn checked<B>(served: Result<ServiceResponse<B>, Error>, check: Option<ResponseCheck>) -> Answered<B> {
+    let (response, check) = match (served, check) {
+        (Ok(response), Some(check)) => (response, check),
+        (served, _) => return served.map(ServiceResponse::map_into_left_body),
+    };
+    let timeout = check.gate().write_timeout();
+    let allows_origin = response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN);
+    Ok(match check.look(response.status().as_u16(), allows_origin) {
+        Some(refusal) => response.into_response(own(refusal, timeout, None)).map_into_right_body(),
+        None => response.map_into_left_body(),
+    })
+}
+
+fn with_headers<B>(answered: Answered<B>, headers: Option<Headers>) -> Answered<B> {
+    match (answered, headers) {
         (Ok(mut response), Some(headers)) => {
             add(response.headers_mut(), headers);
-            Ok(response.map_into_left_body())
+            Ok(response)
         }
-        (Ok(response), None) => Ok(response.map_into_left_body()),
         (Err(error), Some(headers)) => Err(Gated { error, headers }.into()),
-        (Err(error), None) => Err(error),
+        (answered, None) => answered,
     }
 }
 

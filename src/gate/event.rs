@@ -7,9 +7,10 @@ use crate::guard::contained;
 use crate::protocol::{DifficultyTier, MicroJoules, Reason, WorkId};
 
 use super::request::client::ClientKey;
+use super::self_check::SelfCheck;
 
-/// The paper's events. They contain client keys, so they stay on the server: none is sent to a
-/// client.
+/// The paper's events, and one of this package. They contain client keys, so they stay on the
+/// server: none is sent to a client.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum GateEvent {
@@ -90,10 +91,18 @@ pub enum GateEvent {
         /// The tier of the work.
         difficulty: DifficultyTier,
     },
+    /// `misconfigured`: a self-check found that the gate is not set up correctly. Once for each
+    /// check.
+    Misconfigured {
+        /// The check.
+        check: SelfCheck,
+        /// What was found, and what to do.
+        advice: &'static str,
+    },
 }
 
 impl GateEvent {
-    /// Returns the paper's name of the event.
+    /// Returns the name of the event.
     pub fn name(&self) -> &'static str {
         match self {
             Self::RateLimited { .. } => "rate-limited",
@@ -105,10 +114,12 @@ impl GateEvent {
             Self::SecurityAlert { .. } => "security-alert",
             Self::FallbackActivated { .. } => "fallback-activated",
             Self::JouleCreditAwarded { .. } => "joule-credit-awarded",
+            Self::Misconfigured { .. } => "misconfigured",
         }
     }
 
-    /// Passes the event to `tracing`: alerts and breaker changes as warnings, all others as debug.
+    /// Passes the event to `tracing`: alerts, breaker changes and findings of the
+    /// self-checks as warnings, all others as debug.
     fn trace(&self) {
         let event = self.name();
         match self {
@@ -134,6 +145,7 @@ impl GateEvent {
             Self::JouleCreditAwarded { client, work_unit_id, micro_joules, difficulty } => {
                 tracing::debug!(event, %client, %work_unit_id, micro_joules = micro_joules.0, %difficulty);
             }
+            Self::Misconfigured { check, advice } => tracing::warn!(event, %check, advice),
         }
     }
 }

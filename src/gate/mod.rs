@@ -34,6 +34,7 @@ mod reply;
 mod report;
 mod request;
 mod runtime;
+mod self_check;
 mod state;
 mod tallies;
 
@@ -52,6 +53,7 @@ pub use config::settings;
 pub use decide::body::{BodyRead, NeedsBody};
 pub use decide::drain::Drain;
 pub use decide::pending::{Pending, Verdict};
+pub use decide::self_checks::ResponseCheck;
 pub use decide::step::Step;
 pub use error::GateError;
 pub use event::{GateEvent, GateEventSink};
@@ -69,6 +71,7 @@ pub use request::identity::{self, IdentifierStrategy};
 pub use request::navigation::Navigation;
 pub use request::presented::{Presented, ResultText};
 pub use runtime::GateRuntime;
+pub use self_check::SelfCheck;
 pub use state::Gate;
 
 use config::routes::{RouteMatch, Routes};
@@ -82,6 +85,7 @@ use memory::jobs::Jobs;
 use memory::limit::Limits;
 use memory::passes::Passes;
 use memory::replaced::Replaced;
+use memory::self_checks::SelfChecks;
 use memory::shared_window::HostWindow;
 use request::head::is_preflight;
 use request::navigation::navigation;
@@ -147,6 +151,7 @@ impl Gate {
             window: HostWindow::new(runtime.window),
             reputation: runtime.reputation,
             tallies: Tallies::default(),
+            checks: SelfChecks::new(settings.strict_checks),
             events: runtime.events,
             jobs,
             engine,
@@ -193,6 +198,11 @@ impl Gate {
             }
         };
         let (client, prefix) = identity::identify(head, caller, &inner.settings.identity());
+        if (caller.peer.is_none() || inner.checks.look_at_requests())
+            && let Some(refusal) = self.check_request(head, caller, &client)
+        {
+            return Step::Decided(Decision::Refuse(refusal));
+        }
         let mut facts = Facts { policy, ..Facts::new(client, prefix) };
         facts.navigation = (!inner.settings.challenge_page.is_empty()).then(|| navigation(head)).flatten();
         let token = match presented(head) {

@@ -16,6 +16,7 @@ use super::memory::jobs::Jobs;
 use super::memory::limit::Limits;
 use super::memory::passes::Passes;
 use super::memory::replaced::Replaced;
+use super::memory::self_checks::SelfChecks;
 use super::memory::shared_window::HostWindow;
 use super::runtime::ReputationProvider;
 use super::tallies::Tallies;
@@ -58,6 +59,7 @@ pub(super) struct Inner {
     pub(super) window: HostWindow,
     pub(super) reputation: Option<ReputationProvider>,
     pub(super) tallies: Tallies,
+    pub(super) checks: SelfChecks,
     pub(super) events: GateEventSink,
     pub(super) jobs: Jobs,
 }

@@ -124,6 +124,8 @@ pub enum Reason {
     TooLarge,
     /// The shared window cannot be read, and the configured fallback is to deny.
     Unavailable,
+    /// The server is not set up correctly, and was asked to refuse requests that show it.
+    Misconfigured,
 }
 
 impl Reason {
@@ -149,6 +151,7 @@ impl Reason {
         Self::Malformed,
         Self::TooLarge,
         Self::Unavailable,
+        Self::Misconfigured,
     ];
 
     /// Returns the word on the wire.
@@ -174,6 +177,7 @@ impl Reason {
             Self::Malformed => "malformed",
             Self::TooLarge => "too_large",
             Self::Unavailable => "unavailable",
+            Self::Misconfigured => "misconfigured",
         }
     }
 }

@@ -14,7 +14,7 @@ const ROOMS: &[Rooms] = &[
     (
         "gate",
         &[
-            &["error", "request", "tallies"],
+            &["error", "request", "self_check", "tallies"],
             &["config", "event"],
             &["memory"],
             &["runtime"],

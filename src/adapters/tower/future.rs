@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::CONTENT_TYPE;
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE};
 use http::{HeaderMap, Request, Response, Version};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::Sleep;
 use tower_service::Service;
 
-use crate::gate::{BodyRead, Decision, Drain, Gate, Headers, NeedsBody, Pending, Refusal, Verdict};
+use crate::gate::{BodyRead, Decision, Drain, Gate, Headers, NeedsBody, Pending, Refusal, ResponseCheck, Verdict};
 
 use super::super::{judged, unheard};
 use super::answer::{refuse, write_headers};
@@ -42,7 +42,7 @@ pin_project! {
         S: Service<Request<RequestBody<B>>>,
         B: Body,
     {
-        Inner { #[pin] future: S::Future, headers: Option<Headers> },
+        Inner { #[pin] future: S::Future, headers: Option<Headers>, check: Option<ResponseCheck> },
         Refused { refusal: Option<Refusal>, closes: bool },
         Draining { draining: Option<Draining<B>>, #[pin] until: Sleep, refusal: Option<Refusal> },
         Judging { #[pin] verdict: oneshot::Receiver<Decision>, asked: Option<Asked<S, B>> },
@@ -56,6 +56,8 @@ pub(super) struct Asked<S, B> {
     pub(super) service: S,
     pub(super) gate: Gate,
     pub(super) rest: Rest<B>,
+    /// Whether the gate read the body.
+    pub(super) body_read: bool,
 }
 
 /// Where the unread part of a request's body is.
@@ -89,8 +91,8 @@ where
     B: Body,
     B::Data: Into<Bytes>,
 {
-    pub(super) fn inner(future: S::Future, headers: Option<Headers>) -> Self {
-        Self { state: State::Inner { future, headers }, timeout: Duration::ZERO }
+    pub(super) fn inner(future: S::Future, headers: Option<Headers>, check: Option<ResponseCheck>) -> Self {
+        Self { state: State::Inner { future, headers, check }, timeout: Duration::ZERO }
     }
 
     pub(super) fn refused(refusal: Refusal, request: Request<B>, gate: &Gate) -> Self {
@@ -124,8 +126,15 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                Stage::Inner { future, headers } => {
+                Stage::Inner { future, headers, check } => {
                     let mut response = ready!(future.poll(context))?;
+                    if let Some(check) = check.take() {
+                        let timeout = check.gate().write_timeout();
+                        let allows_origin = response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN);
+                        if let Some(refusal) = check.look(response.status().as_u16(), allows_origin) {
+                            return Poll::Ready(Ok(refuse(refusal, timeout)));
+                        }
+                    }
                     if let Some(headers) = headers.take() {
                         write_headers(headers, response.headers_mut());
                     }
@@ -234,7 +243,7 @@ where
             Read::Cut(cut) => (needs.complete(cut), None, Rest::Here(body)),
         };
         let request = Request::from_parts(head, RequestBody::replayed(bytes.freeze(), trailers));
-        let asked = Asked { request, service, gate, rest };
+        let asked = Asked { request, service, gate, rest, body_read: true };
         match verdict {
             Verdict::Decided(decision) => proceed(decision, asked),
             Verdict::Judge(pending) => State::Judging { verdict: judged(pending), asked: Some(asked) },
@@ -247,9 +256,12 @@ where
     S: Service<Request<RequestBody<B>>>,
     B: Body,
 {
-    let Asked { request, mut service, gate, rest } = asked;
+    let Asked { request, mut service, gate, rest, body_read } = asked;
     match decision {
-        Decision::Pass(pass) => State::Inner { future: service.call(request), headers: Some(pass.headers(&gate)) },
+        Decision::Pass(pass) => {
+            let (headers, check) = (Some(pass.headers(&gate)), gate.response_check(body_read));
+            State::Inner { future: service.call(request), headers, check }
+        }
         Decision::Refuse(refusal) => {
             let (head, body) = request.into_parts();
             match rest {

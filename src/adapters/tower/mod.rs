@@ -24,7 +24,7 @@
 //! from the request's extensions: [`PeerAddr`], else axum's `ConnectInfo` of a `SocketAddr` or a
 //! [`PeerAddr`] (feature `axum`). [`PouwLayer::peer_from`] reads another extension;
 //! [`PouwLayer::with_peer`] calls your function. All requests without an address count as one
-//! client; the first one logs a warning to `tracing`.
+//! client; the gate reports the first one ([`SelfCheck::NoPeer`](crate::SelfCheck::NoPeer)).
 //!
 //! # Examples
 //!
@@ -132,7 +132,7 @@ impl PouwLayer {
     /// [`PeerAddr`], else from axum's `ConnectInfo` of a `SocketAddr` or a [`PeerAddr`] (feature
     /// `axum`).
     pub fn new(gate: Gate) -> Self {
-        Self { gate, peer: PeerReader::new(peer::known_peer) }
+        Self { gate, peer: Arc::new(peer::known_peer) }
     }
 
     /// Reads the peer's address only from the request extension `T`.
@@ -150,7 +150,7 @@ impl PouwLayer {
 
     /// Reads the peer's address only with this function, from the request's extensions.
     pub fn with_peer(mut self, read: impl Fn(&Extensions) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
-        self.peer = PeerReader::new(read);
+        self.peer = Arc::new(read);
         self
     }
 }
@@ -180,24 +180,23 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let extensions = request.extensions();
         let caller = Caller {
-            peer: self.layer.peer.peer(extensions),
+            peer: (self.layer.peer)(extensions),
             user: extensions.get::<AuthenticatedUser>().map(|user| user.0.as_str()),
             api_key: extensions.get::<ValidatedApiKey>().map(|key| key.0.as_str()),
         };
         let step = self.layer.gate.on_request(&RequestHead::of(&request), &caller);
         match step {
-            Step::Exempt => ResponseFuture::inner(self.inner.call(request.map(RequestBody::untouched)), None),
+            Step::Exempt => ResponseFuture::inner(self.inner.call(request.map(RequestBody::untouched)), None, None),
             Step::Decided(Decision::Pass(pass)) => {
-                let headers = Some(pass.headers(&self.layer.gate));
-                ResponseFuture::inner(self.inner.call(request.map(RequestBody::untouched)), headers)
+                let (headers, check) = (Some(pass.headers(&self.layer.gate)), self.layer.gate.response_check(false));
+                ResponseFuture::inner(self.inner.call(request.map(RequestBody::untouched)), headers, check)
             }
             Step::Decided(Decision::Refuse(refusal)) => ResponseFuture::refused(refusal, request, &self.layer.gate),
             Step::Judge(pending) => {
                 let (gate, request) = (self.layer.gate.clone(), request.map(RequestBody::untouched));
-                ResponseFuture::pending(
-                    pending,
-                    Asked { request, service: self.take_ready(), gate, rest: Rest::InRequest },
-                )
+                let rest = Rest::InRequest;
+                let asked = Asked { request, service: self.take_ready(), gate, rest, body_read: false };
+                ResponseFuture::pending(pending, asked)
             }
             Step::Body(needs) => {
                 let gate = self.layer.gate.clone();

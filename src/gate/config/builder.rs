@@ -134,6 +134,10 @@ settings! {
     synthetic(issue: bool) = true;
     /// Decide and count as usual, but let requests over the limit through; default false.
     shadow(shadow: bool) = false;
+    /// Whether a request that shows a mistake in the setup ([`SelfCheck`](crate::SelfCheck)) is
+    /// answered with a 500 that names it; default false. For tests and trials: the text is about
+    /// your setup, and a client gets it.
+    strict_checks(strict: bool) = false;
     /// Threads that judge answers, 1 to 64; default 2.
     judge_threads(threads: usize) = 2, in 1..=64, "it must be from 1 to 64";
     /// Maximum number of answers waiting to be judged, 1 to 65 536; default 1 024.
@@ -220,10 +224,6 @@ impl GateConfigBuilder {
         self
     }
 
-    /// Open challenges of a client identified by address, and of one identified by name or key,
-    /// each 1 to 64; default 4 and 4.
-    pub fn open_challenges(mut self, by_address: u32, by_name: u32) -> Self {
-        self.open_challenges = OpenChallenges { by_address, by_name };
     /// Header in which your proxies send the client's address, as one single address, like
     /// `X-Real-IP`, `CF-Connecting-IP` or `Fly-Client-IP`. It is trusted only from peers in
     /// [`trusted_proxy`](Self::trusted_proxy), and then takes the place of `Forwarded` and
@@ -247,6 +247,10 @@ impl GateConfigBuilder {
         self
     }
 
+    /// Open challenges of a client identified by address, and of one identified by name or key,
+    /// each 1 to 64; default 4 and 4.
+    pub fn open_challenges(mut self, by_address: u32, by_name: u32) -> Self {
+        self.open_challenges = OpenChallenges { by_address, by_name };
         self
     }
 
@@ -269,6 +273,8 @@ impl GateConfigBuilder {
             strategy: &self.identifier_strategy,
             ipv6_prefix: self.ipv6_prefix,
             trusted_proxies: &self.trusted_proxies,
+            client_ip_header: &self.client_ip_header,
+            nat64_prefixes: &self.nat64_prefixes,
         }
     }
 
@@ -279,8 +285,6 @@ impl GateConfigBuilder {
     }
 
     /// Returns the ceilings on paid admissions of a client and of a prefix.
-            client_ip_header: &self.client_ip_header,
-            nat64_prefixes: &self.nat64_prefixes,
     pub(in crate::gate) fn paid_admissions(&self) -> (u32, u32) {
         let bought = |policy: &Policy| self.answer_buys_of(policy, true).requests;
         let most_bought = self.policies.iter().map(bought).max().unwrap_or(1);

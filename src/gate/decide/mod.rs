@@ -8,6 +8,7 @@ mod challenge;
 pub(super) mod drain;
 mod pass;
 pub(super) mod pending;
+pub(super) mod self_checks;
 pub(super) mod step;
 pub(super) mod threads;
 mod token;

@@ -13,5 +13,6 @@ pub(super) mod passes;
 pub(super) mod replaced;
 mod reservation;
 mod round;
+pub(super) mod self_checks;
 pub(super) mod shared_window;
 mod usage;

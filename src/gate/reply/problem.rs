@@ -8,6 +8,7 @@ pub(super) const fn status(reason: Reason) -> u16 {
         Reason::TokenInvalid | Reason::PolicyMismatch | Reason::TokenReplayed => 403,
         Reason::Malformed => 400,
         Reason::TooLarge => 413,
+        Reason::Misconfigured => 500,
         Reason::Unavailable => 503,
         _ => 429,
     }
@@ -18,6 +19,7 @@ const fn phrase(status: u16) -> &'static str {
         400 => "Bad Request",
         403 => "Forbidden",
         413 => "Content Too Large",
+        500 => "Internal Server Error",
         503 => "Service Unavailable",
         _ => "Too Many Requests",
     }
@@ -165,5 +167,36 @@ pub(in crate::gate) const fn detail(reason: Reason) -> &'static str {
         Reason::Malformed => "The token or the result is malformed.",
         Reason::TooLarge => "The body is too large to contain a result. Send the result in the header X-PoUW-Result.",
         Reason::Unavailable => "The limit cannot be checked now. Try again after the time in Retry-After.",
+        Reason::Misconfigured => "The server is not set up correctly.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_the_type_that_says_what_a_client_can_do() {
+        for reason in Reason::ALL {
+            let status = status(reason);
+            let problem = Problem { status, reason, detail: "a \"detail\"", policy: "up-load_1", unit: None };
+            let document: serde_json::Value = serde_json::from_slice(&problem.to_json()).unwrap();
+            let address = document["type"].as_str().unwrap();
+            let kind = address.strip_prefix("https://iana.org/assignments/http-problem-types#");
+            let (expected, names_policy) = match reason.as_str() {
+                "work_required" | "no_work" | "degraded" | "exempt" | "budget" | "ceiling" | "token_expired"
+                | "withdrawn" => (Some("quota-exceeded"), true),
+                "crowded" => (Some("temporary-reduced-capacity"), true),
+                "try_again" | "unavailable" => (Some("temporary-reduced-capacity"), false),
+                _ => (None, false),
+            };
+            assert_eq!(kind, expected, "{reason}");
+            assert_eq!(address == "about:blank", kind.is_none(), "{reason}");
+            let named = document.get("violated-policies").map(|names| names == &serde_json::json!(["up-load_1"]));
+            assert_eq!(named, names_policy.then_some(true), "{reason}");
+            // RFC 9457, 4.2.1: without a type, the title is the phrase of the status code.
+            assert_eq!(document["title"] == document["error"], kind.is_none(), "{reason}");
+            assert_eq!((&document["detail"], &document["message"]), (&"a \"detail\"".into(), &"a \"detail\"".into()));
+        }
     }
 }

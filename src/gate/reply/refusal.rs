@@ -3,6 +3,7 @@
 
 use crate::gate::memory::flight::Flight;
 use crate::gate::memory::limit::Limit;
+use crate::gate::self_check::SelfCheck;
 use crate::policy::window::Quota;
 use crate::protocol::{Reason, header};
 
@@ -41,6 +42,19 @@ impl NewRefusal<'_> {
         let body = Problem { status, reason, detail, policy: &limit.policy.name, unit }.to_json();
         Decision::Refuse(Refusal { status, reason, headers, body, flight })
     }
+}
+
+/// Returns the refusal of strict mode for a gate that is not set up correctly. It is about no
+/// limit, so it has no headers of one.
+pub(in crate::gate) fn misconfigured(check: SelfCheck) -> Refusal {
+    let reason = Reason::Misconfigured;
+    let status = status(reason);
+    let detail = format!("strict_checks, {check}: {}.", check.advice());
+    let body = Problem { status, reason, detail: &detail, policy: "", unit: None }.to_json();
+    let mut headers = Headers::new();
+    headers.add("content-type", "application/problem+json");
+    headers.add("cache-control", "no-store");
+    Refusal { status, reason, headers, body, flight: None }
 }
 
 pub(in crate::gate) fn pass(

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::engine::ThreadStats;
 use crate::gate::config::choices::FallbackBehavior;
+use crate::gate::self_check::SelfCheck;
 use crate::gate::state::Gate;
 
 const WHY_NOT_READY: &str = "no unit is ready although leaves are pending; call `upkeep`, or see the engine's events \
@@ -72,11 +73,14 @@ pub struct Health {
     pub breaker: PartHealth,
     /// The threads of engine and gate.
     pub threads: PartHealth,
+    /// How the gate is set up, as far as its self-checks see it.
+    pub setup: PartHealth,
 }
 
 impl Health {
     /// Returns unavailable if the limiter, the store or the threads are; degraded if any part is
-    /// not healthy, since requests are still served; else healthy.
+    /// not healthy, since requests are still served; else healthy. `setup` has no part in it: what
+    /// the self-checks see are signs, and no failure.
     pub fn overall(&self) -> HealthCondition {
         let needed = [&self.limiter, &self.store, &self.threads].map(|part| part.condition);
         if needed.contains(&HealthCondition::Unavailable) {
@@ -88,7 +92,7 @@ impl Health {
 }
 
 impl Gate {
-    /// Returns the health of limiter, queue, store and breaker. It never waits for the disk.
+    /// Returns the health of all parts. It never waits for the disk.
     pub fn health(&self) -> Health {
         let stats = self.inner.engine.stats();
         #[cfg(feature = "testing")]
@@ -129,7 +133,19 @@ impl Gate {
             },
             breaker,
             threads: threads(&stats.threads, &self.inner.jobs.threads(self.inner.engine.now().0)),
+            setup: self.setup_health(),
         }
+    }
+
+    /// Returns the mistakes in how the gate is set up that it has found since it was made.
+    pub fn misconfigurations(&self) -> Vec<SelfCheck> {
+        self.inner.checks.found()
+    }
+
+    fn setup_health(&self) -> PartHealth {
+        let found = self.misconfigurations();
+        let advice: Vec<String> = found.iter().map(|check| format!("{check}: {}", check.advice())).collect();
+        if advice.is_empty() { healthy() } else { part(HealthCondition::Degraded, &advice.join("; ")) }
     }
 
     fn limiter_health(&self) -> PartHealth {

@@ -17,6 +17,7 @@ use super::client::{ClientKey, NAME_BYTES_MAX, NetworkPrefix, translated};
 use super::head::{Caller, Head};
 
 pub use super::forwarded::believed_address;
+pub(in crate::gate) use super::forwarded::is_trusted;
 
 /// A function that returns the client key of a request.
 #[derive(Clone)]
@@ -80,11 +81,11 @@ pub(in crate::gate) struct IdentityRules<'a> {
     pub(in crate::gate) ipv6_prefix: u8,
     /// Networks of proxies whose forwarding headers are trusted.
     pub(in crate::gate) trusted_proxies: &'a [IpNet],
-}
     /// Header in which those proxies send the client's address, lower case; empty for none.
     pub(in crate::gate) client_ip_header: &'a str,
     /// Prefixes of 96 bits, in which the network's NAT64 translators embed IPv4 addresses.
     pub(in crate::gate) nat64_prefixes: &'a [Ipv6Addr],
+}
 
 /// Returns the client of a request, and its network.
 pub(in crate::gate) fn identify(

@@ -6,5 +6,6 @@ mod axum_door;
 mod browsers;
 mod grpc;
 mod page;
+mod self_checks;
 mod table;
 mod uploads;

@@ -107,6 +107,7 @@ async fn health(State(shared): State<Shared>) -> Response {
             "store": part(&health.store),
             "breaker": part(&health.breaker),
             "threads": part(&health.threads),
+            "setup": part(&health.setup),
         },
     });
     answer(status, &document)

@@ -190,8 +190,6 @@ keys! {
         trusted_proxies: Vec<ProxyNetwork>, "", "a list of networks as ADDRESS/BITS, like 10.0.0.0/8",
             "Proxies whose Forwarded or X-Forwarded-For header is trusted. If the list is empty, all clients \
              behind a proxy count as one.";
-        tracked_clients_max: usize => gate.tracked_clients_max, "clients", "1000 to 16777216",
-            "Clients remembered at once, about 100 bytes each. At the maximum, new clients share the window \
         client_ip_header: String => gate.client_ip_header, "",
             "empty, or the name of a header with one address, like X-Real-IP",
             "Header in which the trusted proxies send the client's address, read in place of Forwarded and \
@@ -201,6 +199,8 @@ keys! {
             "a list of IPv6 networks of 96 bits, like 2001:db8:64::/96",
             "Prefixes in which the NAT64 translators of your network embed IPv4 addresses. An address in one \
              counts as the IPv4 client in its last 32 bits; so does one in 64:ff9b::/96 without this setting.";
+        tracked_clients_max: usize => gate.tracked_clients_max, "clients", "1000 to 16777216",
+            "Clients remembered at once, about 100 bytes each. At the maximum, new clients share the window \
              of their network and get no work.";
     }
     "The secret": {
@@ -351,6 +351,9 @@ keys! {
         fallback_behavior: FallbackBehavior => gate.fallback_behavior, "", "one of in_memory, allow, deny",
             "What to do when a window outside the process cannot be reached. Without effect in pouw serve, \
              which has its own windows.";
+        strict_checks: bool => gate.strict_checks, "", "true or false",
+            "Answer a request that shows a mistake in the setup (a proxy that is not named, CORS inside of the \
+             gate) with a 500 that names it. If false, each such finding is reported once. For tests and trials.";
         security_alert_threshold: u32 => gate.security_alert_threshold, "failures", "0 or more",
             "Consecutive failures of one client that raise an alert. 0: no alerts.";
     }
