@@ -27,7 +27,9 @@ fn has_rate_headers(reply: &Reply) {
     let reset = reply.number(header::RATELIMIT_RESET);
     assert!(left <= limit && reset <= WINDOW_MS / 1000 + 15, "{reply:?}");
     assert_eq!(reply.header(header::RATELIMIT_POLICY).unwrap(), format!("\"default\";q={limit};w=3600"));
-    assert_eq!(reply.header(header::RATELIMIT).unwrap(), format!("\"default\";r={left};t={reset}"));
+    let plain = format!("pouw-limit={limit};pouw-remaining={left};pouw-reset={reset}");
+    let standing = format!("\"default\";r={left};t={reset};a={left};w={reset};{plain}");
+    assert_eq!(reply.header(header::RATELIMIT).unwrap(), standing);
 }
 
 /// A refusal of ours: its status and reason, and everything that is the same for all.
