@@ -25,7 +25,9 @@ impl GateConfigBuilder {
     /// # Errors
     /// [`ConfigError`] with the field, the value and the rule of the first setting that is out of
     /// range.
-    pub fn build(self) -> Result<GateConfig, ConfigError> {
+    pub fn build(mut self) -> Result<GateConfig, ConfigError> {
+        // A document sets the field itself.
+        self.client_ip_header.make_ascii_lowercase();
         let windows = self.check_policies()?;
         if let Some(network) = &self.no_network {
             check("trusted_proxies", network, false, NETWORK_RULE)?;
@@ -133,6 +135,19 @@ mod tests {
     fn the_default_has_the_rules_that_its_policy_is_built_with() {
         let built = GateConfig::builder().build().unwrap();
         assert_eq!(GateConfig::default().windows, built.windows);
+    }
+
+    #[test]
+    fn the_header_of_a_document_is_checked_and_looked_up_in_lower_case() {
+        let built = |name: &str| {
+            let document = serde_json::json!({ "client_ip_header": name });
+            let settings: crate::gate::settings::Settings = serde_json::from_value(document).unwrap();
+            settings.gate(GateConfig::builder()).build()
+        };
+        assert_eq!(built("X-Real-IP").unwrap().settings.identity().client_ip_header, "x-real-ip");
+        for list in ["Forwarded", "X-Forwarded-For", "x-forwarded-for"] {
+            assert_eq!(built(list).unwrap_err().field, "client_ip_header", "{list}");
+        }
     }
 
     #[test]
