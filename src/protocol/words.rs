@@ -130,7 +130,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the table of responses.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::WorkRequired,
         Self::NoWork,
         Self::Degraded,

@@ -132,7 +132,7 @@ where
                         let timeout = check.gate().write_timeout();
                         let allows_origin = response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN);
                         if let Some(refusal) = check.look(response.status().as_u16(), allows_origin) {
-                            return Poll::Ready(Ok(refuse(refusal, timeout)));
+                            return Poll::Ready(Ok(refuse(refusal, timeout, false)));
                         }
                     }
                     if let Some(headers) = headers.take() {

@@ -59,6 +59,8 @@ const fn problem_type(reason: Reason) -> ProblemType {
         | Reason::NoWork
         | Reason::Degraded
         | Reason::Exempt
+        | Reason::CannotAnswer
+        | Reason::ClientMismatch
         | Reason::Budget
         | Reason::Ceiling
         | Reason::TokenExpired
