@@ -12,6 +12,9 @@
 //! assert_eq!(pouw::page::asset("../secret"), None);
 //! ```
 
+#[cfg(feature = "gate")]
+pub(crate) mod languages;
+
 /// A file of the browser client.
 #[cfg(feature = "page")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

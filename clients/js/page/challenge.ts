@@ -1,20 +1,33 @@
 /**
  * The page shown instead of a page over the limit. It solves the work it contains, puts the answer into a short-lived
- * cookie, and reloads.
+ * cookie, and loads the page that was asked for. A form it does not send again by itself.
  */
 import { toCompact, type WorkUnit } from '../src/index.js';
 import { definePouwProgress } from '../src/element.js';
 import { Solver } from '../src/solver.js';
 import { monotonicMs, sleepUntil } from '../src/time.js';
 import { validateUnit } from '../src/validate.js';
-import { byId, fillTexts, say } from './dom.js';
-import { challenge as strings, progress } from './strings.js';
+import { byId, say } from './dom.js';
+import { Words, type ProgressTexts } from './words.js';
 
 /** The data that the server wrote into the page. */
 interface Given {
   problem: { reason: string; workUnit?: WorkUnit };
-  /** Seconds to wait before trying again, if there is no work. */
+  /** Seconds until the same request is let through without work. */
   retryAfter: number;
+  /** The request was a form that somebody filled in. */
+  form: boolean;
+  /** Why there is no work, as text. */
+  because: string;
+}
+
+/** The texts that the server wrote into the page. */
+interface Texts {
+  progress: ProgressTexts;
+  challenge: Record<
+    'what' | 'held' | 'formHeld' | 'through' | 'failed' | 'again' | 'formReady' | 'sendAgain',
+    string
+  >;
 }
 
 /** Answers in a row that the page sends by itself, before the visitor has to press a button. */
@@ -33,45 +46,80 @@ const receivedAt = monotonicMs();
 const events = new EventTarget();
 const tell = (name: string, detail: unknown) => events.dispatchEvent(new CustomEvent(name, { detail }));
 
+const given = written<Given>('given');
+const texts = written<Texts>('words');
+const { challenge } = texts;
+const progress = new Words(document.documentElement.lang).progress(texts.progress);
+
 definePouwProgress();
-fillTexts(strings);
-document.title = strings.title;
-const bar = document.querySelector('pouw-progress');
-if (bar !== null) Object.assign(bar, { strings: progress, client: events });
-byId('again').addEventListener('click', () => {
+const site = byId('site');
+if (site.textContent === '') site.textContent = location.host;
+byId('what').textContent = challenge.what;
+const again = byId('again');
+again.textContent = given.form ? challenge.sendAgain : challenge.again;
+again.addEventListener('click', () => {
   forgetTries();
-  location.reload();
+  if (given.form) location.reload();
+  else load();
 });
+const bar = document.querySelector('pouw-progress');
+const strings = { ...progress, sending: challenge.through, held: '' };
+if (bar !== null) Object.assign(bar, { strings, client: events });
 
 void run();
 
 async function run(): Promise<void> {
   try {
-    const given = JSON.parse(byId('given').textContent ?? '') as Given;
     const { reason, workUnit } = given.problem;
     // The server wants the same answer again later; it is still in the cookie.
     if (workUnit === undefined || (reason === 'too_early' && document.cookie.includes(`${COOKIE}=`)))
-      return await waitAndAsk(reason, given.retryAfter);
+      return await waitAndAsk();
     const tries = triesInARow();
     if (tries >= TRIES_MAX) throw new Error('pouw: the server did not accept the last answers of this page');
     const answer = await solve(workUnit);
     leave(answer, workUnit.ttlMs);
     rememberTries(tries + 1);
-    say(byId('status'), strings.through);
-    location.reload();
+    if (given.form) offer(challenge.formReady);
+    else load();
   } catch (error) {
-    tell('failed', { error });
     console.warn(error);
-    say(byId('status'), strings.failed);
-    byId('again').hidden = false;
-    byId('again').focus();
+    offer(given.form ? `${challenge.failed} ${challenge.formReady}` : challenge.failed);
   }
+}
+
+/** Says what the visitor can do, and shows the button for it. */
+function offer(text: string): void {
+  // The element has nothing more to show.
+  tell('failed', {});
+  byId('what').textContent = '';
+  say(byId('status'), text);
+  again.hidden = false;
+  again.focus();
+}
+
+/** Loads the page that was asked for, at the place that the fragment names. */
+function load(): void {
+  const { href, pathname, search } = location;
+  if (!href.includes('#')) {
+    location.reload();
+    return;
+  }
+  // A reload keeps the position of this page, and going to the own address with a fragment loads nothing. So the page
+  // takes another address for a moment; the entry of the history stays the same one.
+  history.replaceState(history.state, '', `${pathname}${search}${search === '' ? '?' : '&'}_`);
+  location.replace(href);
+}
+
+/** Returns data that the server wrote into the page. */
+function written<T>(id: string): T {
+  return JSON.parse(byId(id).textContent ?? '') as T;
 }
 
 /** Returns the value of the cookie, token and compact result, once the minimum wait is over. */
 async function solve(unit: WorkUnit): Promise<string> {
   const task = validateUnit(unit);
-  tell('challenge', { unit });
+  const milliseconds = Math.max(0, receivedAt + unit.waitMs - monotonicMs());
+  tell('challenge', { unit, milliseconds });
   const solver = new Solver({
     engine: 'auto',
     worker: true,
@@ -88,10 +136,15 @@ async function solve(unit: WorkUnit): Promise<string> {
   }
 }
 
-async function waitAndAsk(reason: string, seconds: number): Promise<void> {
-  say(byId('status'), strings.waiting(reason, seconds));
-  await sleepUntil(receivedAt + seconds * 1000);
-  location.reload();
+/** Waits until the same request is let through without work, or until the same answer may be sent again. */
+async function waitAndAsk(): Promise<void> {
+  const { because, form, retryAfter } = given;
+  const until = receivedAt + retryAfter * 1000;
+  byId('what').textContent = `${because} ${form ? challenge.formHeld : challenge.held}`.trim();
+  tell('waiting', { milliseconds: until - monotonicMs() });
+  await sleepUntil(until);
+  if (form) offer(challenge.formReady);
+  else load();
 }
 
 /** Stores the answer for the next navigation. */

@@ -7,12 +7,10 @@ export function byId<E extends HTMLElement = HTMLElement>(id: string): E {
   return found as E;
 }
 
-/** Puts the plain texts of `strings` in the places that name them. */
-export function fillTexts(strings: Record<string, unknown>): void {
+/** Puts the texts in the places that name them. */
+export function fillTexts(text: (name: string) => string): void {
   for (const place of document.querySelectorAll<HTMLElement>('[data-text]')) {
-    const text = strings[place.dataset['text'] ?? ''];
-    if (typeof text !== 'string') throw new Error(`there is no text ${place.dataset['text']}`);
-    place.textContent = text;
+    place.textContent = text(place.dataset['text'] ?? '');
   }
 }
 

@@ -2,7 +2,8 @@
 import { createPouwClient, PouwError, type WorkUnit } from '../src/index.js';
 import { definePouwProgress } from '../src/element.js';
 import { byId, fillTexts, say } from './dom.js';
-import { page as strings, progress, whole } from './strings.js';
+import type { DemoText } from './languages.js';
+import { because, ending, language, progress, size, text, whole } from './texts.js';
 import { drawTree, leavesBelow, type Leaves, type TreeState } from './tree.js';
 
 /** Requests beyond those that are free. */
@@ -19,8 +20,14 @@ const RECEIPTS_MAX = 50;
 /** What is kept of a unit: not its data. */
 type Part = Pick<WorkUnit, 'treeId' | 'treeLevel' | 'treeIndex' | 'nodeCount' | 'synthetic'>;
 
-type State = keyof typeof strings.request;
+type State = 'waiting' | 'free' | 'paid' | 'failed';
 const signs: Record<State, string> = { waiting: '·', free: '✓', paid: '#', failed: '✗' };
+const names: Record<State, string> = {
+  waiting: text('markWaiting'),
+  free: text('markFree'),
+  paid: text('markPaid'),
+  failed: text('markFailed'),
+};
 
 const client = createPouwClient();
 const earned = { credits: 0, hashes: 0, admitted: 0 };
@@ -30,8 +37,9 @@ const units = new Map<string, Part>();
 let shown: { treeId: string; units: Part[] } | undefined;
 
 definePouwProgress();
-fillTexts(strings);
-document.title = strings.title;
+Object.assign(document.documentElement, { lang: language.tag, dir: language.direction });
+fillTexts((name) => text(name as DemoText));
+document.title = text('title');
 const bar = document.querySelector('pouw-progress');
 if (bar !== null) Object.assign(bar, { strings: progress, client });
 const [burst, stop] = [byId<HTMLButtonElement>('burst'), byId<HTMLButtonElement>('stop')];
@@ -42,11 +50,15 @@ client.addEventListener('challenge', ({ detail: { unit } }) => {
   const { treeId, treeLevel, treeIndex, nodeCount, synthetic } = unit;
   units.set(unit.id, { treeId, treeLevel, treeIndex, nodeCount, synthetic });
   const bytes = (unit.inputData.length / 4) * 3;
-  say(byId('why'), strings.why(unit.nodeCount, bytes, Math.ceil(unit.waitMs / 100) / 10, unit.synthetic));
+  const values = { hashes: unit.nodeCount, size: size(bytes) };
+  const why = [text(unit.synthetic ? 'whySynthetic' : 'whyReal', values)];
+  if (unit.waitMs > 0) why.push(text('whyWait', { seconds: Math.ceil(unit.waitMs / 100) / 10 }));
+  say(byId('why'), why.join(' '));
 });
 
 client.addEventListener('waiting', ({ detail: { reason, milliseconds } }) => {
-  say(byId('why'), strings.waiting(reason, Math.ceil(milliseconds / 1000)));
+  const seconds = Math.ceil(milliseconds / 1000);
+  say(byId('why'), `${because(reason)} ${text('waiting', { seconds })}`);
 });
 
 client.addEventListener('accepted', ({ detail }) => {
@@ -56,7 +68,7 @@ client.addEventListener('accepted', ({ detail }) => {
   earned.hashes += unit?.nodeCount ?? 0;
   earned.admitted += 1;
   for (const [id, value] of Object.entries(earned)) byId(id).textContent = whole(value);
-  addReceipt(detail.workUnitId);
+  addReceipt(detail.workUnitId, unit?.synthetic ?? false);
   if (unit !== undefined && !unit.synthetic) void showTree(unit);
 });
 
@@ -73,17 +85,17 @@ async function sendBurst(): Promise<void> {
   const ended = new AbortController();
   stop.onclick = () => ended.abort();
   byId('requests').replaceChildren();
-  say(byId('status'), strings.learning);
+  say(byId('status'), text('learning'));
   const results = { free: 0, paid: 0, failed: 0 };
   try {
     const first = await send(results, ended.signal);
     if (first === undefined) return;
     const free = Number(first.headers.get('x-ratelimit-remaining') ?? 0);
     const requests = Math.min(BURST_MAX, free + BEYOND);
-    say(byId('status'), strings.sending(requests, free));
+    say(byId('status'), text('sending', { requests, remaining: free }));
     await Promise.all(Array.from({ length: requests }, () => send(results, ended.signal)));
   } finally {
-    say(byId('status'), ended.signal.aborted ? strings.stopped : ending(results));
+    say(byId('status'), ended.signal.aborted ? text('stopped') : outcome(results));
     say(byId('why'), '');
     burst.disabled = false;
     // A visitor who has moved the focus elsewhere keeps it.
@@ -92,8 +104,8 @@ async function sendBurst(): Promise<void> {
   }
 }
 
-function ending({ free, paid, failed }: { free: number; paid: number; failed: number }): string {
-  return strings.done(free, paid, failed) + (failed > 0 && lastFailure !== '' ? ` ${lastFailure}` : '');
+function outcome(results: { free: number; paid: number; failed: number }): string {
+  return ending(results) + (results.failed > 0 && lastFailure !== '' ? ` ${lastFailure}` : '');
 }
 
 let lastFailure = '';
@@ -108,8 +120,8 @@ async function send(
   const enter = (state: State) => {
     mark.className = state;
     mark.textContent = signs[state];
-    mark.setAttribute('aria-label', strings.request[state]);
-    mark.title = strings.request[state];
+    mark.setAttribute('aria-label', names[state]);
+    mark.title = names[state];
   };
   enter('waiting');
   try {
@@ -128,33 +140,45 @@ async function send(
 }
 
 function reasonOf(error: unknown): string {
-  if (!(error instanceof PouwError)) return strings.failed.offline;
-  if (error.code === 'connection_lost') return strings.failed.lost;
+  if (!(error instanceof PouwError)) return text('failedOffline');
+  if (error.code === 'connection_lost') return text('failedLost');
   if (error.reason !== undefined) {
     const seconds = Number(error.response?.headers.get('retry-after') ?? NaN);
-    return strings.failed.refused(error.reason, seconds > 0 ? seconds : undefined);
+    return `${because(error.reason)} ${seconds > 0 ? text('tryIn', { seconds }) : text('tryLater')}`;
   }
-  return error.code === 'deadline' ? strings.failed.deadline : strings.failed.other;
+  return text(error.code === 'deadline' ? 'failedDeadline' : 'failedOther');
 }
 
-function addReceipt(id: string): void {
+/** A receipt: what it means in words, and the document. */
+function addReceipt(id: string, synthetic: boolean): void {
   const receipt = document.createElement('details');
   const title = document.createElement('summary');
-  title.textContent = strings.receipt(id);
-  const text = document.createElement('pre');
+  title.textContent = text('receipt', { id });
+  const meaning = document.createElement('p');
+  const content = document.createElement('pre');
+  content.dir = 'ltr';
   // What scrolls has to be reachable by keyboard.
-  text.tabIndex = 0;
-  receipt.append(title, text);
+  content.tabIndex = 0;
+  receipt.append(title, meaning, content);
   receipt.addEventListener('toggle', () => {
-    if (receipt.open) void read(`/pouw/receipt/${id}`).then((found) => (text.textContent = pretty(found)));
+    if (!receipt.open) return;
+    void read(`/pouw/receipt/${id}`).then((found) => {
+      meaning.textContent = inWords(found, synthetic);
+      content.hidden = found === undefined;
+      content.textContent = found === undefined ? '' : JSON.stringify(found, null, 2);
+    });
   });
   const list = byId('receipts');
   list.prepend(receipt);
   while (list.children.length > RECEIPTS_MAX) list.lastElementChild?.remove();
 }
 
-function pretty(found: unknown): string {
-  return found === undefined ? strings.receiptUnknown : JSON.stringify(found, null, 2);
+function inWords(found: unknown, synthetic: boolean): string {
+  if (found === undefined) return text('receiptUnknown');
+  const { state, nodes, microJoules } = found as { state: string; nodes?: number; microJoules?: number };
+  if (state !== 'accepted' || nodes === undefined) return text('receiptOpen');
+  const values = { hashes: nodes, credits: microJoules ?? 0 };
+  return text(synthetic ? 'receiptSynthetic' : 'receiptReal', values);
 }
 
 async function read(path: string): Promise<unknown> {
@@ -195,7 +219,7 @@ for (const state of EXPLAINED) {
   sign.textContent = signs[state];
   sign.setAttribute('aria-hidden', 'true');
   const entry = document.createElement('span');
-  entry.append(sign, strings.request[state]);
+  entry.append(sign, names[state]);
   legend.append(entry);
 }
 legend.hidden = false;

@@ -1,6 +1,6 @@
 /** Draws the part of a tree around one's own work: tiles of 32 leaves, and the nodes above them. */
-import { page as strings } from './strings.js';
 import { byId } from './dom.js';
+import { text } from './texts.js';
 
 /** What `/pouw/tree/<id>` says. */
 export interface TreeState {
@@ -104,8 +104,10 @@ export function drawTree(tree: TreeState, own: Leaves[]): void {
   }
   picture.replaceChildren(...parts);
   const total = own.reduce((sum, leaves) => sum + leaves.count, 0);
-  const caption = strings.treeCaption(tree.done, tree.leaves, total, tree.tiles.length * TILE < tree.leaves);
-  byId('tree-caption').textContent = tree.complete ? `${caption} ${strings.treeComplete}` : caption;
+  const caption = [text('treeCaption', { done: tree.done, leaves: tree.leaves, own: total })];
+  if (tree.tiles.length * TILE < tree.leaves) caption.push(text('treePart'));
+  if (tree.complete) caption.push(text('treeComplete'));
+  byId('tree-caption').textContent = caption.join(' ');
   figure.dataset['done'] = String(tree.done);
   figure.dataset['own'] = String(total);
   figure.hidden = false;

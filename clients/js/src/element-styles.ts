@@ -5,6 +5,7 @@
 export const css = `
 :host {
   display: block;
+  position: relative;
   font: var(--pouw-font, inherit);
   color: var(--pouw-color, inherit);
   --bar: var(--pouw-bar, #2457c5);
@@ -17,9 +18,16 @@ export const css = `
   }
 }
 :host([hidden]), .idle { display: none; }
+.over [part=bar] { visibility: hidden; }
 svg { display: block; width: 100%; height: 0.5em; border-radius: 0.25em; background: var(--track); }
 rect { fill: var(--bar); }
+:host(:dir(rtl)) svg { transform: scaleX(-1); }
 p { margin: 0.5em 0 0; }
+[part=time] { margin-top: 0.2em; min-height: 1.55em; font-variant-numeric: tabular-nums; }
+.heard {
+  position: absolute; width: 1px; height: 1px; margin: -1px; padding: 0;
+  overflow: hidden; clip-path: inset(50%); white-space: nowrap;
+}
 @media (forced-colors: active) {
   svg { border: 1px solid CanvasText; background: Canvas; }
   rect { fill: Highlight; }

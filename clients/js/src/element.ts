@@ -6,7 +6,9 @@
 import type { PouwClient } from './client.js';
 import { css } from './element-styles.js';
 import type { PouwEvent } from './events.js';
+import { Meter, type Reading } from './meter.js';
 import { english, type PouwStrings } from './strings.js';
+import { monotonicMs } from './time.js';
 
 export { english, type PouwStrings } from './strings.js';
 
@@ -26,11 +28,37 @@ declare global {
 
 const SVG = 'http://www.w3.org/2000/svg';
 type Phase = 'idle' | 'working' | 'waiting' | 'held' | 'accepted' | 'failed';
+/** The phases that take time. */
+const BUSY: Phase[] = ['working', 'waiting', 'held'];
+
+const NOTHING: Reading = { fraction: 0, seconds: undefined, late: false };
+
+/** How often the bar moves, and how often for people who want no motion. */
+const TICK_MS = 200;
+const STILL_TICK_MS = 1_000;
+/** How long a beginning without a known time is not read out. */
+const BEGIN_MS = 1_000;
+/** How often the time left is read out, and how often while more than `LONG_S` seconds are left. */
+const SAY_EVERY_MS = 5_000;
+const SAY_RARELY_MS = 30_000;
+const LONG_S = 60;
+/** How long after something else the end may be read out. */
+const SAY_END_MS = 3_000;
+/** Waits that end within this time of each other are shown as one. */
+const SAME_END_MS = 1_000;
 
 /** Defines the element. Does nothing where there are no custom elements, or when it is defined already. */
 export function definePouwProgress(name = 'pouw-progress'): void {
   if (typeof customElements === 'undefined' || customElements.get(name) !== undefined) return;
   customElements.define(name, makeClass());
+}
+
+/** What the element shows at one moment. */
+interface Shown extends Reading {
+  phase: Phase;
+  busy: boolean;
+  text: string;
+  time: string;
 }
 
 // Inside a function: there is no HTMLElement to extend on a server.
@@ -39,13 +67,19 @@ function makeClass(): CustomElementConstructor {
     #client: PouwClient | undefined;
     #strings: PouwStrings = english;
     #listening = new AbortController();
+    #timer: ReturnType<typeof setInterval> | undefined;
     #phase: Phase = 'idle';
-    #done = 0;
-    #total = 1;
+    #work: Meter | undefined;
+    #held: Meter | undefined;
+    #later: ReturnType<typeof setTimeout> | undefined;
+    #saidAt = -Infinity;
+    #saidText = '';
     #box = document.createElement('div');
     #bar = document.createElement('div');
     #fill = document.createElementNS(SVG, 'rect');
     #text = document.createElement('p');
+    #time = document.createElement('p');
+    #heard = document.createElement('p');
 
     constructor() {
       super();
@@ -57,19 +91,23 @@ function makeClass(): CustomElementConstructor {
       this.#bar.setAttribute('role', 'progressbar');
       this.#bar.setAttribute('part', 'bar');
       this.#bar.setAttribute('aria-valuemin', '0');
+      this.#bar.setAttribute('aria-valuemax', '100');
       const picture = document.createElementNS(SVG, 'svg');
       picture.setAttribute('aria-hidden', 'true');
       picture.setAttribute('preserveAspectRatio', 'none');
       this.#fill.setAttribute('height', '100%');
       picture.append(this.#fill);
       this.#bar.append(picture);
-      // Beside the bar, not in it: what is inside a progress bar is not read out. Always there, so that a change of
-      // its text is noticed.
       this.#text.setAttribute('part', 'text');
-      this.#text.setAttribute('role', 'status');
-      this.#text.setAttribute('aria-live', 'polite');
-      this.#box.append(this.#bar);
-      root.append(this.#box, this.#text);
+      this.#time.setAttribute('part', 'time');
+      // What changes every second is for the eyes; the line that is read out changes every few seconds. That line is
+      // always there, so that a change of its text is noticed.
+      for (const shown of [this.#text, this.#time]) shown.setAttribute('aria-hidden', 'true');
+      this.#heard.className = 'heard';
+      this.#heard.setAttribute('role', 'status');
+      this.#heard.setAttribute('aria-live', 'polite');
+      this.#box.append(this.#bar, this.#text, this.#time);
+      root.append(this.#box, this.#heard);
       this.#show();
     }
 
@@ -86,6 +124,9 @@ function makeClass(): CustomElementConstructor {
 
     disconnectedCallback(): void {
       this.#listening.abort();
+      clearInterval(this.#timer);
+      clearTimeout(this.#later);
+      this.#timer = undefined;
     }
 
     get client(): PouwClient | undefined {
@@ -94,8 +135,7 @@ function makeClass(): CustomElementConstructor {
 
     set client(client: PouwClient | undefined) {
       this.#client = client;
-      this.#phase = 'idle';
-      this.#show();
+      this.#enter('idle');
       if (this.isConnected) this.#follow();
     }
 
@@ -114,45 +154,105 @@ function makeClass(): CustomElementConstructor {
       const client = this.#client;
       if (client === undefined) return;
       const options = { signal: this.#listening.signal };
-      const enter = (phase: Phase, done = this.#done, total = this.#total) => {
-        this.#phase = phase;
-        this.#done = done;
-        this.#total = total;
-        this.#show();
-      };
       client.addEventListener(
         'challenge',
-        ({ detail }) => enter('working', 0, detail.unit.nodeCount),
+        ({ detail: { unit, milliseconds } }) => {
+          this.#work = new Meter(monotonicMs(), milliseconds ?? unit.waitMs, unit.nodeCount);
+          for (const name of ['aria-valuenow', 'aria-valuetext']) this.#bar.removeAttribute(name);
+          this.#enter('working');
+        },
         options,
       );
       client.addEventListener(
         'progress',
-        ({ detail }: PouwEvent<'progress'>) => enter('working', detail.done, detail.total),
+        ({ detail }: PouwEvent<'progress'>) => {
+          this.#work?.progress(detail.done);
+          this.#enter('working');
+        },
         options,
       );
-      client.addEventListener('solved', ({ detail }) => enter('waiting', detail.unit.nodeCount), options);
-      client.addEventListener('waiting', () => enter('held'), options);
-      client.addEventListener('accepted', () => enter('accepted'), options);
+      client.addEventListener(
+        'solved',
+        () => {
+          this.#work?.solved();
+          this.#enter('waiting');
+        },
+        options,
+      );
+      client.addEventListener('waiting', ({ detail }) => this.#hold(detail.milliseconds), options);
+      client.addEventListener('accepted', () => this.#enter('accepted'), options);
       client.addEventListener(
         'failed',
         // Not what the page itself called off.
-        ({ detail: { error } }) => enter(isTrouble(error) ? 'failed' : 'idle'),
+        ({ detail: { error } }) => this.#enter(isTrouble(error) ? 'failed' : 'idle'),
         options,
       );
+      this.#enter(this.#phase);
+    }
+
+    #hold(milliseconds: number): void {
+      const now = monotonicMs();
+      // Several requests that wait for the same end do not begin the bar again.
+      const same = this.#phase === 'held' && now + milliseconds <= (this.#held?.endsAt ?? 0) + SAME_END_MS;
+      if (!same) this.#held = new Meter(now, milliseconds);
+      this.#enter('held');
+    }
+
+    #enter(phase: Phase): void {
+      this.#phase = phase;
+      const ticks = BUSY.includes(phase) && this.isConnected;
+      if (!ticks) {
+        clearInterval(this.#timer);
+        this.#timer = undefined;
+      }
+      this.#show();
+      if (!ticks || this.#timer !== undefined) return;
+      const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
+      this.#timer = setInterval(() => this.#show(), still ? STILL_TICK_MS : TICK_MS);
     }
 
     #show(): void {
-      const { label, value } = this.#strings;
       const phase = this.#phase;
-      this.#box.classList.toggle('idle', phase !== 'working' && phase !== 'waiting');
-      this.#bar.setAttribute('aria-label', label);
-      this.#bar.setAttribute('aria-valuemax', String(this.#total));
-      this.#bar.setAttribute('aria-valuenow', String(this.#done));
-      this.#bar.setAttribute('aria-valuetext', value(this.#done, this.#total));
-      this.#fill.setAttribute('width', `${(100 * this.#done) / this.#total}%`);
-      const text = phase === 'idle' ? '' : this.#strings[phase];
-      // Only what is new is said: a live region repeats itself when the same text is set again.
+      const busy = BUSY.includes(phase);
+      const meter = phase === 'held' ? this.#held : this.#work;
+      const { fraction, seconds, late } = meter?.read(monotonicMs()) ?? NOTHING;
+      this.#box.className = phase === 'idle' ? 'idle' : busy ? '' : 'over';
+      this.#bar.setAttribute('aria-label', this.#strings.label);
+      this.#fill.setAttribute('width', `${100 * fraction}%`);
+      const over = phase === 'waiting' && seconds === 0;
+      const named = phase === 'working' && late ? 'longer' : over ? 'sending' : phase;
+      const text = named === 'idle' ? '' : this.#strings[named];
+      const time = busy && seconds !== undefined && seconds > 0 ? this.#strings.left(seconds) : '';
+      // A text that is set again counts as a change, even if it is the same one.
       if (this.#text.textContent !== text) this.#text.textContent = text;
+      if (this.#time.textContent !== time) this.#time.textContent = time;
+      this.#say({ phase, busy, text, time, seconds, fraction, late });
+    }
+
+    /** Sets the line that is read out, every few seconds only. */
+    #say(now: Shown): void {
+      clearTimeout(this.#later);
+      const { phase, busy, text, time, seconds = 0 } = now;
+      if (text === '') {
+        this.#heard.textContent = '';
+        return;
+      }
+      const at = monotonicMs();
+      // At the very beginning the time left is not known for a moment; it is read out together with the rest.
+      const begins = phase === 'working' && time === '' && !now.late;
+      if (begins && (this.#work?.age(at) ?? 0) < BEGIN_MS) return;
+      const wait = this.#saidAt - at + (!busy ? SAY_END_MS : seconds > LONG_S ? SAY_RARELY_MS : SAY_EVERY_MS);
+      if (wait > 0) {
+        if (!busy) this.#later = setTimeout(() => this.#show(), wait);
+        return;
+      }
+      const heard = text === this.#saidText && time !== '' ? time : [text, time].join(' ').trim();
+      if (this.#heard.textContent !== heard) this.#heard.textContent = heard;
+      this.#bar.setAttribute('aria-valuenow', String(Math.round(100 * now.fraction)));
+      if (time === '') this.#bar.removeAttribute('aria-valuetext');
+      else this.#bar.setAttribute('aria-valuetext', time);
+      this.#saidText = text;
+      this.#saidAt = at;
     }
   };
 }

@@ -3,8 +3,11 @@ import type { Progress, PouwWarning, WorkResult, WorkUnit } from './types.js';
 
 /** The `detail` of each event of a client. */
 export interface PouwEventDetails {
-  /** A unit of work is about to be solved for a request to `url`. */
-  challenge: { unit: WorkUnit; url: string };
+  /**
+   * A unit of work is about to be solved for a request to `url`. Its answer counts when the server's minimum wait is
+   * over, which is after this many milliseconds.
+   */
+  challenge: { unit: WorkUnit; url: string; milliseconds: number };
   /** Progress of the hashing. */
   progress: Progress & { unit: WorkUnit };
   /** The unit is solved; the answer is sent when the server's minimum wait is over. */

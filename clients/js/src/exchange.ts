@@ -166,7 +166,7 @@ export class Exchange {
     if (confirm !== undefined) await confirmed(confirm, unit, url, signal);
     this.#hold(undefined);
     this.#units += 1;
-    tell('challenge', { unit, url });
+    tell('challenge', { unit, url, milliseconds: Math.max(0, readyAt - monotonicMs()) });
     const onProgress = (progress: { done: number; total: number }) => tell('progress', { ...progress, unit });
     const result = await solver.solve(unit, task, { onProgress, signal });
     tell('solved', { unit, result });
@@ -267,7 +267,10 @@ export class Exchange {
     this.#held = response;
   }
 
-  /** Waits as long as the server demands, if the deadline allows it. */
+  /**
+   * Waits as long as the server demands, if the deadline allows it: until the same request, or the same answer, may
+   * be sent again.
+   */
   async #retryAfter({ response, problem, receivedAt }: Refusal, workUnitId?: string): Promise<void> {
     const until = receivedAt + retryAfterMs(response);
     if (until - monotonicMs() > this.#scope.left) {

@@ -73,6 +73,9 @@ settings! {
         no_nat64: Option<String> = None,
         // Empty for none.
         challenge_page: String = String::new(),
+        site_name: String = String::new(),
+        site_color: String = String::new(),
+        site_contact: String = String::new(),
         // Per client in the default window; `None` is the default policy's limit.
         paid_admissions_per_window: Option<u32> = None,
         paid_admissions_per_prefix: Option<u32> = None,
@@ -199,6 +202,28 @@ impl GateConfigBuilder {
     /// The ceilings on paid admissions count each of them.
     pub fn answer_buys(mut self, requests: u32, time: Duration) -> Self {
         self.policies[0].answer_buys = Some(AnswerBuys { requests, time });
+        self
+    }
+
+    /// Name of the site on the challenge page, at most 64 characters. Empty, the default: the host
+    /// of the page's address.
+    pub fn site_name(mut self, name: impl Into<String>) -> Self {
+        self.site_name = name.into();
+        self
+    }
+
+    /// Colour of the strip with the site's name on the challenge page, as `#RGB` or `#RRGGBB`. The
+    /// text on it is black or white, whichever is easier to read. Empty, the default: no strip.
+    pub fn site_color(mut self, color: impl Into<String>) -> Self {
+        self.site_color = color.into();
+        self
+    }
+
+    /// Where a visitor of the challenge page can ask, at most 128 characters: `mailto:` with an
+    /// address or `https://` with a host make a link, anything else is a text. Empty, the default:
+    /// nothing.
+    pub fn site_contact(mut self, contact: impl Into<String>) -> Self {
+        self.site_contact = contact.into();
         self
     }
 

@@ -37,6 +37,7 @@ impl GateConfigBuilder {
         }
         self.check_client_ip_header()?;
         self.check_page()?;
+        self.check_site()?;
         self.check_table()?;
         Ok(GateConfig { settings: self, windows })
     }

@@ -5,4 +5,5 @@ mod checks;
 pub(super) mod choices;
 pub(super) mod routes;
 pub mod settings;
+pub(super) mod site;
 pub(super) mod sizes;

@@ -5,7 +5,7 @@ const FRAME_BYTES: u64 = 3_072;
 /// The least data worth a challenge.
 pub(in crate::gate) const DATA_BYTES_MIN: u64 = 512;
 /// Maximum bytes of the challenge page without the problem document in it.
-pub(in crate::gate) const PAGE_BYTES: u64 = 1_536;
+pub(in crate::gate) const PAGE_BYTES: u64 = 8_192;
 /// Maximum length of the path of the page's files, in characters.
 pub(in crate::gate) const PREFIX_CHARS_MAX: usize = 128;
 

@@ -39,7 +39,7 @@ impl Gate {
         let (navigation, cookie) = (facts.navigation, facts.cookie);
         let decided = |decision| {
             inner.tallies.requests.bump();
-            Step::Decided(dress(decision, navigation, cookie, &inner.settings.challenge_page))
+            Step::Decided(dress(decision, navigation, cookie, &inner.settings))
         };
         if content_length(head).is_some_and(|length| length > limit_bytes as u64) {
             return decided(self.refused(&facts, Reason::TooLarge, detail(Reason::TooLarge)));

@@ -10,11 +10,15 @@ use crate::protocol::{WorkUnitOperation, header};
 use super::cookies;
 use super::facts::{Facts, PassPresented};
 use super::head::Head;
+use super::language::language;
 use super::pass_id::PassId;
 
 impl Facts {
     /// Reads from the head what matters only over the limit.
     pub(in crate::gate) fn read_abilities(&mut self, head: &dyn Head) {
+        if let Some(navigation) = &mut self.navigation {
+            navigation.language = language(head);
+        }
         let named = abilities(head);
         let has_page = self.navigation.is_some();
         self.takes_subtrees = has_page || named == Some(Abilities { subtrees: true });
@@ -111,7 +115,7 @@ mod tests {
 
     fn read(request: Request, page: bool) -> (bool, bool) {
         let mut facts = Facts::new(ClientKey::Anonymous, NetworkPrefix::default());
-        facts.navigation = page.then_some(Navigation { form: false });
+        facts.navigation = page.then(|| Navigation { form: false, language: Default::default() });
         facts.read_abilities(&request);
         (facts.can_answer, facts.takes_subtrees)
     }

@@ -9,6 +9,7 @@ pub(super) mod facts;
 mod forwarded;
 pub(super) mod head;
 pub mod identity;
+mod language;
 pub(super) mod navigation;
 pub(super) mod pass_id;
 pub(super) mod presented;

@@ -1,5 +1,7 @@
 //! A browser's navigation, which is answered with a page.
 
+use crate::page::languages::LanguageId;
+
 use super::accept::prefers_html;
 use super::head::Head;
 
@@ -8,6 +10,8 @@ use super::head::Head;
 pub struct Navigation {
     /// Whether it sends a form.
     pub form: bool,
+    /// The language for a page, once it is needed.
+    pub(in crate::gate) language: LanguageId,
 }
 
 /// Returns the navigation; `None` if the request is not a browser's navigation, which prefers a
@@ -18,7 +22,7 @@ pub(in crate::gate) fn navigation(head: &dyn Head) -> Option<Navigation> {
         "POST" if sends_form(head) => true,
         _ => return None,
     };
-    (is_page_load(head) && prefers_html(head)).then_some(Navigation { form })
+    (is_page_load(head) && prefers_html(head)).then(|| Navigation { form, language: LanguageId::default() })
 }
 
 /// Returns whether a browser sends a form by a navigation. Over plain HTTP browsers do not name the
@@ -85,7 +89,7 @@ mod tests {
         ] {
             let headers = [vec![("accept", BROWSER)], headers].concat();
             let found = navigation(&Request("POST", headers.clone()));
-            assert_eq!(found, form.then_some(Navigation { form: true }), "{headers:?}");
+            assert_eq!(found, form.then(|| Navigation { form: true, language: LanguageId::default() }), "{headers:?}");
         }
         assert!(navigation(&Request("PUT", vec![("accept", BROWSER), ("sec-fetch-mode", "navigate")])).is_none());
         for (name, value, expected) in [

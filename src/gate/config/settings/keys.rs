@@ -177,6 +177,14 @@ keys! {
             "Path of the files of the challenge page. On a 429, browsers get this page instead of a problem \
              document; it does the work and repeats the request. Empty: no page. pouw serve has the files \
              below /pouw/assets/.";
+        site_name: String => gate.site_name, "", "empty, or a text of at most 64 characters",
+            "Name of the site on the challenge page. Empty: the host of the page's address.";
+        site_color: String => gate.site_color, "", "empty, or a colour as #RGB or #RRGGBB",
+            "Colour of the strip with the site's name on the challenge page. The text on it is black or white, \
+             whichever is easier to read. Empty: no strip.";
+        site_contact: String => gate.site_contact, "",
+            "empty, or a text of at most 128 characters: mailto: with an address, https:// with a host, or any other",
+            "Where a visitor of the challenge page can ask. An address becomes a link. Empty: nothing.";
         shadow: bool => gate.shadow, "", "true or false",
             "Decide and count as usual, but let requests over the limit through, to try out settings.";
     }

@@ -1,0 +1,64 @@
+/** Fills the texts of a language: places in braces, and the plural form that a number asks for. */
+import { MINUTES_FROM, type PouwStrings } from '../src/strings.js';
+
+/** A text, or one for each plural form of the number in the place that `by` names. */
+export type Message = string | ({ by: string; other: string } & Partial<Record<Intl.LDMLPluralRule, string>>);
+
+/** The texts of `<pouw-progress>` in a file of a language. */
+export interface ProgressTexts {
+  label: string;
+  working: string;
+  waiting: string;
+  sending: string;
+  longer: string;
+  held: string;
+  accepted: string;
+  seconds: Message;
+  minutes: Message;
+}
+
+/** Numbers and plural forms of one language. */
+export class Words {
+  #number: Intl.NumberFormat;
+  #plural: Intl.PluralRules;
+  #list: Intl.ListFormat;
+
+  /** `tag` is that of BCP 47. */
+  constructor(tag: string) {
+    this.#number = new Intl.NumberFormat(tag);
+    this.#plural = new Intl.PluralRules(tag);
+    this.#list = new Intl.ListFormat(tag, { type: 'unit' });
+  }
+
+  /** Formats a number. */
+  number(value: number): string {
+    return this.#number.format(value);
+  }
+
+  /** Puts texts side by side. */
+  list(texts: string[]): string {
+    return this.#list.format(texts);
+  }
+
+  /** Fills the places of a text. */
+  fill(message: Message, values: Record<string, string | number> = {}): string {
+    const text =
+      typeof message === 'string'
+        ? message
+        : (message[this.#plural.select(Number(values[message.by]))] ?? message.other);
+    return text.replace(/\{(\w+)\}/g, (place, name: string) => {
+      const value = values[name];
+      return typeof value === 'number' ? this.number(value) : (value ?? place);
+    });
+  }
+
+  /** Texts of the element. The pages report failures themselves. */
+  progress(texts: ProgressTexts): PouwStrings {
+    const left = (seconds: number) =>
+      seconds >= MINUTES_FROM
+        ? this.fill(texts.minutes, { minutes: Math.ceil(seconds / 60) })
+        : this.fill(texts.seconds, { seconds });
+    const { label, working, waiting, sending, longer, held, accepted } = texts;
+    return { label, working, waiting, sending, longer, held, accepted, failed: '', left };
+  }
+}
