@@ -2,15 +2,7 @@
 import assert from 'node:assert/strict';
 import { createServer, request } from 'node:http';
 import { after, before, test } from 'node:test';
-import {
-  accessibilityProblems,
-  eventually,
-  launchChromium,
-  open,
-  progressText,
-  serve,
-  watch,
-} from './harness.mjs';
+import { accessibilityProblems, eventually, launchChromium, open, serve, watch } from './harness.mjs';
 
 let browser;
 before(async () => (browser = await launchChromium()));
@@ -137,8 +129,9 @@ test('no work: it says so, waits as long as the server says and asks again', asy
   const started = performance.now();
   await page.goto(`${url}/hello`);
   await page
-    .getByText(/^This server has no work to hand out right now\. This page tries again in [1-4] s\.$/)
+    .getByText(/^This server has no work to hand out right now\. This page tries again automatically\.$/)
     .waitFor();
+  await page.locator('pouw-progress [part=time]', { hasText: /^About [1-4] seconds? left\.$/ }).waitFor();
   assert.deepEqual(await accessibilityProblems(page), []);
   await through(page);
   assert.ok(performance.now() - started > 1_500);
@@ -181,18 +174,40 @@ test('without JavaScript it says that waiting works', async (t) => {
   const { page } = await open(t, browser, { javaScriptEnabled: false });
   const response = await page.goto(`${url}/hello`);
   assert.equal(response.status(), 429);
-  assert.match(await content(page), /Reload this page in \d+ seconds; nothing is lost\./);
+  assert.match(await content(page), /Nothing is lost\. Wait \d+ s, then reload this page\./);
   assert.ok(await page.locator('#again').isHidden());
 });
 
-for (const colorScheme of ['light', 'dark']) {
-  test(`axe finds nothing at work, ${colorScheme}`, async (t) => {
-    const { url } = await limited(t, { floor: '2000' });
-    const { page } = await open(t, browser, { colorScheme });
-    await page.goto(`${url}/hello`);
-    await page.locator('pouw-progress [role=progressbar]').waitFor();
-    assert.deepEqual(await accessibilityProblems(page), []);
-    assert.match(await progressText(page), /^(The task is done|This service is busy)/);
-    await through(page);
+test('the site is named, on a colour that its name can be read on, and says where to ask', async (t) => {
+  const settings =
+    'site_name = "Example & Sons"\nsite_color = "#ffd84d"\nsite_contact = "mailto:help@site.example"\n';
+  const { url } = await limited(t, { floor: '50000', settings });
+  const { page, seen } = await open(t, browser, { colorScheme: 'dark' });
+  await page.goto(`${url}/hello`);
+  await page.locator('pouw-progress [role=progressbar]').waitFor();
+  const look = await page.evaluate(() => ({
+    site: document.getElementById('site').textContent,
+    ink: getComputedStyle(document.getElementById('site')).color,
+    strip: getComputedStyle(document.querySelector('header rect')).fill,
+    covers: ['svg', 'rect'].map((name) => {
+      const { width, height } = document.querySelector(`header ${name}`).getBoundingClientRect();
+      return width === innerWidth && height === document.querySelector('header').offsetHeight;
+    }),
+    link: document.querySelector('main a').href,
+  }));
+  assert.deepEqual(look, {
+    site: 'Example & Sons',
+    ink: 'rgb(0, 0, 0)',
+    strip: 'rgb(255, 216, 77)',
+    covers: [true, true],
+    link: 'mailto:help@site.example',
   });
-}
+  assert.deepEqual(seen, quiet);
+});
+
+test('a site without a name is called by its host', async (t) => {
+  const { url } = await limited(t, { floor: '50000' });
+  const { page } = await open(t, browser);
+  await page.goto(`${url}/hello`);
+  await page.locator('#site', { hasText: new URL(url).host }).waitFor();
+});

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Firefox, firefox } from './marionette.mjs';
+import { behind } from './behind.mjs';
 import { eventually, serve } from './harness.mjs';
 
 const skip = firefox() === undefined && 'there is no firefox';
@@ -33,7 +34,7 @@ test('Firefox: a burst is free up to the limit and paid for beyond it', { skip }
   const seen = await browser.evaluate(() => ({
     violation: document.documentElement.dataset.violation ?? '',
     hatched: document.querySelectorAll('#tree .hatch').length,
-    said: document.querySelector('pouw-progress').shadowRoot.querySelector('[role=status]').textContent,
+    said: document.querySelector('pouw-progress').shadowRoot.querySelector('[part=text]').textContent,
     worker: performance.getEntriesByType('resource').some(({ name }) => name.endsWith('/worker.js')),
     wasm: performance.getEntriesByType('resource').some(({ name }) => name.endsWith('/pouw.wasm')),
   }));
@@ -53,4 +54,72 @@ test('Firefox: a navigation over the limit gets its page by itself', { skip }, a
   assert.equal(await browser.evaluate(() => location.search), '?q=1');
   assert.equal(await browser.evaluate(() => document.cookie), '');
   assert.equal((await server.ledger()).length, 1);
+});
+
+/** A site whose limit is used up. */
+async function limited(t) {
+  const options = ['--challenge-page', '--rate', '1', '--floor', '100,100,100'];
+  const server = await serve(t, { settings: 'paid_admissions_per_window = 50\n', options });
+  assert.equal((await fetch(`${server.url}/hello`)).status, 200);
+  return behind(t, server.url);
+}
+
+test(
+  'Firefox: the page is scrolled to the fragment, in the same entry of the history',
+  { skip },
+  async (t) => {
+    const site = await limited(t);
+    const browser = await open(t, `${site.url}/start`);
+    const at = () =>
+      browser
+        .evaluate(() => [document.title, location.href, scrollY > 2_000, history.length])
+        .catch(() => []);
+    const expected = (entries) => ['through', `${site.url}/hello#low`, true, entries];
+    const arrives = async (entries) =>
+      eventually('the place', async () => String(await at()) === String(expected(entries)));
+    const [, , , before] = await at();
+    await browser.goto(`${site.url}/hello#low`);
+    await arrives(before + 1);
+    await browser.command('WebDriver:Refresh');
+    await arrives(before + 1);
+    assert.equal(site.asked, 4, 'no loop');
+    await browser.command('WebDriver:Back');
+    await eventually('the start', async () => (await at())[0] === 'start');
+    await browser.command('WebDriver:Forward');
+    await arrives(before + 1);
+  },
+);
+
+test('Firefox: a form is sent again by its visitor, and Back brings what was typed', { skip }, async (t) => {
+  const site = await limited(t);
+  const browser = await open(t, `${site.url}/start`);
+  const typed = () => browser.evaluate(() => document.getElementById('word')?.value).catch(() => undefined);
+  const ready = () =>
+    browser.evaluate(() => document.getElementById('again')?.hidden === false).catch(() => false);
+  const send = () =>
+    browser.evaluate(() => {
+      document.getElementById('word').value = 'typed words';
+      document.getElementById('send').click();
+    });
+  const arrived = (posts) => eventually(`${posts} forms`, () => site.posts.length === posts);
+  await send();
+  await eventually('the button', ready);
+  assert.equal(site.posts.length, 1, 'it is not sent by itself');
+  await browser.command('WebDriver:Back');
+  assert.equal(await eventually('the form', typed), 'typed words');
+  // The answer is kept, so the form goes through from there too.
+  await send();
+  await arrived(2);
+  await browser.goto(`${site.url}/start`);
+  await send();
+  await eventually('the button', ready);
+  // Firefox asks whether the form may be sent again.
+  await browser.evaluate(() => document.getElementById('again').click());
+  const accept = () => browser.command('WebDriver:AcceptAlert').then(Boolean, () => false);
+  await eventually('the question', accept);
+  await arrived(4);
+  assert.deepEqual(
+    site.posts,
+    [false, true, false, true].map((through) => ['word=typed+words', through]),
+  );
 });

@@ -89,5 +89,5 @@ export async function withPackage(page) {
   });
 }
 
-/** The text in the line that `<pouw-progress>` reads out. */
-export const progressText = (page) => page.locator('pouw-progress [role=status]').textContent();
+/** The text below the bar of `<pouw-progress>`. */
+export const progressText = (page) => page.locator('pouw-progress [part=text]').textContent();

@@ -42,11 +42,24 @@ export class Firefox {
       if (tries > 600) throw new Error('the browser does not start');
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
-    this.#socket = connect(Number(readFileSync(place, 'utf8')), '127.0.0.1');
+    const port = Number(readFileSync(place, 'utf8'));
+    // A moment later it listens there.
+    for (let tries = 0; this.#socket === undefined; tries++) {
+      const socket = connect(port, '127.0.0.1');
+      const error = await once(socket, 'connect').then(
+        () => undefined,
+        (error) => error,
+      );
+      if (error === undefined) this.#socket = socket;
+      else if (tries > 600) throw error;
+      else await new Promise((resolve) => setTimeout(resolve, 50));
+    }
     const greeted = new Promise((resolve) => this.#waiting.set('greeting', resolve));
     this.#read();
     await greeted;
-    await this.#ask('WebDriver:NewSession', { capabilities: { alwaysMatch: {} } });
+    await this.#ask('WebDriver:NewSession', {
+      capabilities: { alwaysMatch: { unhandledPromptBehavior: 'ignore' } },
+    });
     await this.#ask('WebDriver:SetTimeouts', { script: 300_000, pageLoad: 30_000 });
   }
 
@@ -87,6 +100,12 @@ export class Firefox {
 
   async goto(url) {
     await this.#ask('WebDriver:Navigate', { url });
+  }
+
+  /** Sends a command of the protocol that needs no words. */
+  async command(name) {
+    await this.#ask(name, {});
+    return true;
   }
 
   /** Runs a function in the page; the promise it gives is waited for. */

@@ -106,6 +106,7 @@ test('a short ceiling is waited for, and the page says that it waits', async (t)
     /^You have reached the number .* sent automatically in [1-4] s\.$/,
   );
   assert.match(await progressText(page), /sent again automatically/);
+  await page.locator('pouw-progress [part=time]', { hasText: /^About [1-4] seconds? left\.$/ }).waitFor();
   await page.locator('#burst:enabled').waitFor();
   assert.doesNotMatch(await status(page), /did not go through/);
 });
@@ -147,7 +148,7 @@ test('turns that do not come in time: the page says so', async (t) => {
   await page.locator('#burst').click();
   await page.locator('pouw-progress [role=progressbar]').waitFor();
   await eventually('the hashing is done', async () =>
-    (await progressText(page)).startsWith('The task is done'),
+    (await progressText(page)).startsWith('The work is done'),
   );
   // All of the wait and of the deadline is of the page's own clock.
   await page.clock.runFor(61_000);

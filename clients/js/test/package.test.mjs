@@ -26,12 +26,12 @@ test('the packed files are those of the package and nothing else', () => {
   // Some versions of npm print a list, others an object by name.
   const [{ files }] = Object.values(JSON.parse(stdout));
   const paths = files.map(({ path }) => path);
-  const others = paths.filter((path) => !/^dist\/[\w-]+\.(js|d\.ts|wasm)$/.test(path));
+  const others = paths.filter((path) => !/^dist\/[\w-]+\.(c?js|d\.c?ts|wasm)$/.test(path));
   assert.deepEqual(others.sort(), ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'package.json']);
   for (const target of [
-    ...Object.values(manifest.exports).flatMap((entry) =>
-      typeof entry === 'string' ? entry : Object.values(entry),
-    ),
+    ...Object.values(manifest.exports).flatMap(function leaves(entry) {
+      return typeof entry === 'string' ? entry : Object.values(entry).flatMap(leaves);
+    }),
     ...Object.values(manifest.imports['#platform']),
     ...manifest.sideEffects,
   ]) {

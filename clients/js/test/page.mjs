@@ -18,9 +18,10 @@ try {
   client.addEventListener('warning', ({ detail }) => report.warnings.push(detail.code));
   const element = document.querySelector('pouw-progress');
   element.client = client;
-  const [bar, said] = ['[role=progressbar]', '[role=status]'].map((part) =>
+  const [bar, said, shown] = ['[role=progressbar]', '[role=status]', '[part=text]'].map((part) =>
     element.shadowRoot.querySelector(part),
   );
+  const seen = () => bar.checkVisibility({ visibilityProperty: true });
   // Another with words of its own, and one whose properties were set before it was defined.
   const other = document.createElement('pouw-progress');
   Object.assign(other, { client, strings: { accepted: 'Fertig.' } });
@@ -29,24 +30,31 @@ try {
   document.body.append(other, late);
   definePouwProgress('pouw-late');
   definePouwProgress();
-  report.before = { shown: bar.checkVisibility(), said: said.textContent };
+  report.before = { shown: seen(), said: said.textContent };
   let during;
   client.addEventListener('solved', () => {
-    const values = ['aria-valuemin', 'aria-valuenow', 'aria-valuemax', 'aria-valuetext', 'aria-label'];
+    const values = ['aria-valuemin', 'aria-valuenow', 'aria-valuemax', 'aria-label'];
     during ??= {
       ...Object.fromEntries(values.map((name) => [name, bar.getAttribute(name)])),
-      shown: bar.checkVisibility(),
+      shown: seen(),
       height: bar.firstElementChild.getBoundingClientRect().height,
       said: said.textContent,
+      text: shown.textContent,
     };
+  });
+  const heard = [];
+  new MutationObserver(() => heard.push([performance.now(), said.textContent])).observe(said, {
+    childList: true,
   });
   const responses = await Promise.all(
     [1, 2, 3].map((i) => client.fetch(`api/${i}`, { method: 'POST', body: `${i}` })),
   );
   report.texts = await Promise.all(responses.map((response) => response.text()));
   report.during = during;
-  report.after = { shown: bar.checkVisibility(), said: said.textContent };
-  report.others = [other, late].map((one) => one.shadowRoot.querySelector('[role=status]').textContent);
+  report.after = { shown: seen(), text: shown.textContent };
+  while (said.textContent !== shown.textContent) await new Promise((resolve) => setTimeout(resolve, 50));
+  report.gaps = heard.slice(1).map(([at], before) => at - heard[before][0]);
+  report.others = [other, late].map((one) => one.shadowRoot.querySelector('[part=text]').textContent);
   report.colors = ['light', 'dark'].map((scheme) => {
     document.documentElement.className = scheme;
     return getComputedStyle(element.shadowRoot.querySelector('rect')).fill;

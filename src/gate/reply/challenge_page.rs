@@ -5,6 +5,8 @@
 //! not valid counts only as a request, so a user with two windows open sees the page again instead
 //! of an error.
 
+use std::borrow::Cow;
+
 use crate::gate::config::builder::GateConfigBuilder;
 use crate::gate::config::site::{Contact, contact, needs_black};
 use crate::gate::config::sizes::PAGE_BYTES;
@@ -96,7 +98,13 @@ fn page(mut refusal: Refusal, navigation: Navigation, settings: &GateConfigBuild
     refusal.body = body.into_bytes();
     refusal.headers.replace("content-type", "text/html; charset=utf-8");
     refusal.headers.add("content-language", &language.tag);
-    refusal.headers.add("content-security-policy", CONTENT_SECURITY_POLICY);
+    // A browser that sends a form again asks the policy of this page, for the redirects too.
+    let policy = if form {
+        CONTENT_SECURITY_POLICY.replace(" form-action 'none';", "").into()
+    } else {
+        Cow::Borrowed(CONTENT_SECURITY_POLICY)
+    };
+    refusal.headers.add("content-security-policy", &policy);
     refusal.headers.add("x-content-type-options", "nosniff");
     refusal
 }
@@ -144,9 +152,9 @@ fn site(body: &mut String, settings: &GateConfigBuilder) {
         }
         None => body.push_str("<header>"),
     }
-    body.push_str("<p id=\"site\" dir=\"auto\">");
+    body.push_str("<p><bdi id=\"site\">");
     escaped(body, &settings.site_name);
-    body.push_str("</p></header>");
+    body.push_str("</bdi></p></header>");
 }
 
 /// Writes where a visitor can ask.
@@ -268,7 +276,7 @@ mod tests {
     #[test]
     fn the_site_is_named_on_its_colour_and_nothing_of_it_is_markup() {
         let plain = english(&GateConfig::builder().challenge_page("/p/"), false);
-        assert!(plain.contains("<header><p id=\"site\" dir=\"auto\"></p></header>"), "{plain}");
+        assert!(plain.contains("<header><p><bdi id=\"site\"></bdi></p></header>"), "{plain}");
         assert!(!plain.contains("class=\"note\"") && plain.contains("<title>One moment</title>"));
         let builder = GateConfig::builder().challenge_page("/p/").site_name("<b>&\"'");
         let settings = builder.site_color("#ff0").site_contact("mailto:a&b@c.example");
@@ -277,7 +285,7 @@ mod tests {
         let link = "<a rel=\"noreferrer\" href=\"mailto:a&amp;b@c.example\"><bdi>a&amp;b@c.example</bdi></a>";
         for expected in [
             &*format!("<title>One moment \u{2013} {name}</title>"),
-            &*format!("<p id=\"site\" dir=\"auto\">{name}</p>"),
+            &*format!("<bdi id=\"site\">{name}</bdi>"),
             "<header class=\"band black\">",
             "fill=\"#ff0\"",
             link,
@@ -300,6 +308,10 @@ mod tests {
         ] {
             let text = english(&settings, form);
             assert!(text.contains(said) && text.contains(given), "{text}");
+            let navigation = Navigation { cookie: false, answered: false, language: LanguageId::default() };
+            let page = page(refusal(Reason::WorkRequired), navigation, &settings, form);
+            let policy = page.headers.find("content-security-policy").unwrap();
+            assert_eq!(policy.contains("form-action"), !form, "{policy}");
         }
     }
 }

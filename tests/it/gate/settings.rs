@@ -39,6 +39,7 @@ fn others() -> Value {
         "route_overrides": [{ "name": "up", "rate_limit": 5, "window_ms": 1000, "routes": ["POST /up"],
             "answer_buys": { "requests": 3, "seconds": 10 } }],
         "exempt_routes": ["/healthz", "GET /feed/*"], "ratelimit_draft": "draft7", "challenge_page": "/pouw/assets/",
+        "site_name": "Example", "site_color": "#2457c5", "site_contact": "mailto:help@site.example",
         "identifier_strategy": "api_key", "trusted_proxies": ["10.0.0.0/8", "fd00::/16"],
         "nat64_prefixes": ["2001:db8:64::/96"], "client_ip_header": "x-real-ip",
         "default_difficulty": "medium", "max_difficulty": "medium", "award_basis": "tier_average",
@@ -98,7 +99,7 @@ fn what_is_left_away_has_the_default_of_the_protocol() {
     let mut defaults = members(&Settings::default().effective());
     for (key, value) in json!({
         "rate_limit": 100, "window_ms": 60_000, "route_overrides": [], "identifier_strategy": "user_or_ip",
-        "ratelimit_draft": "compatible", "challenge_page": "",
+        "ratelimit_draft": "compatible", "challenge_page": "", "site_name": "", "site_color": "", "site_contact": "",
         "token_ttl_seconds": 60, "default_difficulty": "low", "max_difficulty": "high",
         "escalation_window_ms": 300_000, "cool_down_ms": 600_000, "circuit_breaker_threshold": 10,
         "circuit_breaker_probe_interval_ms": 30_000, "min_queue_depth": 100, "work_unit_max_age_ms": 3_600_000,
