@@ -1,5 +1,5 @@
-//! The texts of the challenge page, one file for each language. `npm run page` in `clients/js` makes
-//! the files from `clients/js/page/languages`.
+//! The texts of the challenge page, one file for each language. They are made from
+//! `clients/js/page/languages`, by `npm run page` in `clients/js`.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

@@ -153,7 +153,8 @@ function reasonOf(error: unknown): string {
 function addReceipt(id: string, synthetic: boolean): void {
   const receipt = document.createElement('details');
   const title = document.createElement('summary');
-  title.textContent = text('receipt', { id });
+  // In Arabic, the parts of an id would change places.
+  title.textContent = text('receipt', { id: language.direction === 'rtl' ? `\u2068${id}\u2069` : id });
   const meaning = document.createElement('p');
   const content = document.createElement('pre');
   content.dir = 'ltr';

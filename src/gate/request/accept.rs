@@ -6,6 +6,7 @@
 //! the same weight gets the form for programs.
 
 use super::head::Head;
+use super::weight::thousandths;
 
 /// Maximum number of types that are read.
 const TYPES_MAX: usize = 64;
@@ -77,15 +78,6 @@ fn kind(media: &str) -> Kind {
     }
     // Feeds, JSON in all its forms, problem documents.
     if media.ends_with("+xml") || media.ends_with("+json") { Kind::Program } else { Kind::Other }
-}
-
-/// Parses a weight of RFC 9110, 0 to 1 with up to three digits, into thousandths; 0 if it is
-/// invalid.
-pub(super) fn thousandths(weight: &str) -> u32 {
-    match weight.parse::<f64>() {
-        Ok(weight) if (0.0..=1.0).contains(&weight) => (weight * 1_000.0) as u32,
-        _ => 0,
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::page::languages::LanguageId;
 
 use super::head::Head;
-use super::accept::thousandths;
+use super::weight::thousandths;
 
 /// Maximum number of ranges that are looked at, of all headers together.
 const RANGES_MAX: usize = 32;

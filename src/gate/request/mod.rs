@@ -14,3 +14,4 @@ pub(super) mod navigation;
 pub(super) mod pass_id;
 pub(super) mod presented;
 pub(super) mod result_in_body;
+mod weight;

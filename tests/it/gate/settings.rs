@@ -210,6 +210,18 @@ fn the_rules_that_are_told_are_those_the_builders_keep() {
                 );
             }
             refused(json!({ name: { "requests": 3 } }));
+        } else if let Some(most) = rule.strip_prefix("empty, or a text of at most ") {
+            let most: usize = most.split(' ').next().unwrap().parse().unwrap();
+            for text in ["", &*"\u{e9}".repeat(most)] {
+                assert!(fits(name, &json!(text)).is_empty(), "{name} {text}");
+            }
+            assert_refused(name, json!("\u{e9}".repeat(most + 1)));
+            assert_refused(name, json!("a\u{7}b"));
+        } else if rule == "empty, or a colour as #RGB or #RRGGBB" {
+            for color in ["", "#a1B", "#a1b2C3"] {
+                assert!(fits(name, &json!(color)).is_empty(), "{name} {color}");
+            }
+            ["#", "a1b", "#a1b2", "#ggg", "red"].map(|color| assert_refused(name, json!(color)));
         } else {
             let own = ["route_overrides", "exempt_routes", "trusted_proxies", "floor_ms", "synthetic_max"];
             let own_too = ["buffered_bytes_max", "bytes_in_flight", "nat64_prefixes", "client_ip_header"];
