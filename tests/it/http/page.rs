@@ -219,6 +219,22 @@ fn without_work_the_page_says_when_to_ask_again() {
 }
 
 #[test]
+fn the_page_is_in_the_language_that_the_browser_asks_for_and_the_document_is_not() {
+    everywhere(|site| {
+        assert_eq!(visit(site, &[]).status, 200);
+        for (asked, tag, start) in [
+            ("de-CH, fr;q=0.5", "de", "<html lang=\"de\" dir=\"ltr\">"),
+            ("ar", "ar", "<html lang=\"ar\" dir=\"rtl\">"),
+        ] {
+            let page = visit(site, &[("Accept-Language", asked)]);
+            assert!(given(&page)["detail"].as_str().unwrap().starts_with("Over the limit."));
+            assert_eq!(page.header("content-language"), Some(tag));
+            assert!(String::from_utf8_lossy(&page.body).contains(start), "{page:?}");
+        }
+    });
+}
+
+#[test]
 fn without_a_page_in_the_configuration_browsers_get_problem_documents_too() {
     for kind in Kind::ALL {
         let site = Site::new(kind, &Setup::default());
