@@ -54,7 +54,10 @@ export async function readProblem(response: Response, signal: AbortSignal): Prom
   return problem;
 }
 
-/** Reads `Retry-After` in milliseconds. The limiter sends whole seconds; dates are ignored, clocks are never compared. */
+/**
+ * Reads `Retry-After` in milliseconds: until the same request is let through without work, or the same answer may be sent
+ * again. The limiter sends whole seconds; dates are ignored, clocks are never compared.
+ */
 export function retryAfterMs(response: Response): number {
   const text = response.headers.get('retry-after') ?? '';
   return /^\d{1,9}$/.test(text) ? Number(text) * 1000 : DEFAULT_RETRY_MS;
