@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, Request, Response, Version};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -263,7 +263,11 @@ where
             State::Inner { future: service.call(request), headers, check }
         }
         Decision::Refuse(refusal) => {
-            let (head, body) = request.into_parts();
+            let (mut head, body) = request.into_parts();
+            if matches!(rest, Rest::Here(_)) {
+                // Its client has been asked to go on already.
+                head.headers.remove(EXPECT);
+            }
             match rest {
                 Rest::InRequest => refused(refusal, &head, body.into_rest().and_then(unread), &gate),
                 Rest::Here(body) => refused(refusal, &head, Some(body), &gate),

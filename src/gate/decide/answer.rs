@@ -131,12 +131,12 @@ impl Gate {
         match reason {
             Reason::TokenExpired => self.plain(facts, Some(reason.into())),
             Reason::Withdrawn => {
-                self.plain(facts, Some(Because { reason, replaces: token.map(OpenedToken::replaced) }))
+                self.plain(facts, Some(Because { reason, replaces: token.map(OpenedToken::withdrawn) }))
             }
             // The client's address may have changed since. The floor of a name is no address's.
             Reason::ClientMismatch => {
-                let by_address = |token: &&OpenedToken| token.is_by_address() && facts.client.is_address();
-                let replaces = token.filter(by_address).map(OpenedToken::replaced);
+                let token = token.filter(|_| facts.client.is_address());
+                let replaces = token.and_then(|token| token.moved(self));
                 self.plain(facts, Some(Because { reason, replaces }))
             }
             Reason::WrongResult => {
@@ -208,7 +208,14 @@ impl Gate {
                     return self.shadowed(limit, quota);
                 }
                 match open.and_then(|()| self.unit_again(facts, token)) {
-                    Ok(sent) => self.with_token(facts, Reason::WorkRequired, None, sent),
+                    Ok(sent) => {
+                        // To ask for the unit once more is part of solving it, to go on asking is
+                        // not.
+                        if sent.is_none() {
+                            self.note_refused(facts, quota);
+                        }
+                        self.with_token(facts, Reason::WorkRequired, None, sent)
+                    }
                     Err(error) => self.unanswered(facts, Some(token), &error),
                 }
             }

@@ -31,7 +31,16 @@ pub(super) struct Because {
 pub(super) struct Replaces {
     pub(super) id: WorkId,
     pub(super) expires_ms: u64,
-    pub(super) not_before_ms: u64,
+    pub(super) credit: Credit,
+}
+
+/// What the client of a replaced challenge has waited already.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Credit {
+    /// The whole floor of the new one, but for the time until then: the server withdrew it.
+    UntilMs(u64),
+    /// The time since then, which is that of its issue.
+    SinceMs(u64),
 }
 
 impl From<Reason> for Because {
@@ -62,6 +71,9 @@ impl Gate {
         let reservation =
             inner.challenges.reserve(&facts.client, facts.prefix, wanted, encoded(DATA_BYTES_MIN), now_ms)?;
         let mut flight = inner.in_flight.book(reservation.bytes).ok_or(Reason::Budget)?;
+        let replaced = because
+            .and_then(|because| because.replaces)
+            .filter(|old| inner.replaced.insert(old.id, old.expires_ms, now_ms));
         let request = Asked {
             client,
             by_address: facts.client.is_address(),
@@ -69,11 +81,14 @@ impl Gate {
             tier,
             size,
             policy: limit.digest,
-            floor: because.and_then(|because| self.rest_of_floor(because.replaces?, now_ms)),
+            floor: replaced.map(|replaced| self.rest_of_floor(replaced, tier, now_ms)),
             synthetic: inner.settings.synthetic,
             bytes_max: usize::try_from(decoded(reservation.bytes)).ok(),
         };
         let Issued { unit, .. } = self.inner.engine.for_gate().issue(&request).map_err(|error| {
+            if let Some(old) = replaced {
+                inner.replaced.remove(old.id, old.expires_ms);
+            }
             if matches!(error, IssueError::Closed) {
                 self.store_failed(now_ms);
             }
@@ -85,7 +100,8 @@ impl Gate {
             quota,
             reason,
             detail: detail(reason),
-            retry_ms: Some(quota.reset_ms.max(1)),
+            // After a wrong answer a slot may be free already.
+            retry_ms: Some(if quota.remaining > 0 { 1 } else { quota.reset_ms.max(1) }),
             token: Some(&unit.challenge_token),
             unit: Some(&unit.to_json()),
         };
@@ -112,12 +128,16 @@ impl Gate {
         Ok(Decision::Refuse(refusal))
     }
 
-    /// Returns what is left of the floor of a challenge that is replaced. It applies to one new
-    /// challenge, no matter how often the token of the old one is presented.
-    fn rest_of_floor(&self, replaced: Replaces, now_ms: u64) -> Option<Duration> {
-        let Replaces { id, expires_ms, not_before_ms } = replaced;
-        let is_first = self.inner.replaced.insert(id, expires_ms, now_ms);
-        is_first.then(|| Duration::from_millis(not_before_ms.saturating_sub(now_ms)))
+    /// Returns what is left of the floor, for a challenge of `tier` in place of another one. It
+    /// applies to one new challenge, no matter how often the token of the old one is presented.
+    fn rest_of_floor(&self, replaced: Replaces, tier: DifficultyTier, now_ms: u64) -> Duration {
+        match replaced.credit {
+            Credit::UntilMs(end_ms) => Duration::from_millis(end_ms.saturating_sub(now_ms)),
+            Credit::SinceMs(start_ms) => {
+                let waited = Duration::from_millis(now_ms.saturating_sub(start_ms));
+                self.inner.engine.config().floor(tier).saturating_sub(waited)
+            }
+        }
     }
 
     /// Returns the tier to issue: the stored one, reduced by reputation.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::{Inspected, SubmitError};
+use crate::engine::{Inspected, SubmitError, whole_ms};
 use crate::gate::request::answerable::opens_stream;
 use crate::gate::request::cookies::{AnswerCookie, answers, may_have_answer};
 use crate::gate::request::facts::Facts;
@@ -10,7 +10,7 @@ use crate::gate::request::head::Head;
 use crate::gate::state::Gate;
 use crate::protocol::{DifficultyTier, WorkId};
 
-use super::challenge::Replaces;
+use super::challenge::{Credit, Replaces};
 
 /// A valid token whose lease is not checked yet. Time may pass, so the engine checks its expiry
 /// again.
@@ -38,9 +38,20 @@ impl OpenedToken {
         self.inspected.is_by_address()
     }
 
-    /// Returns its challenge, to be replaced by another one.
-    pub(super) fn replaced(&self) -> Replaces {
-        Replaces { id: self.id(), expires_ms: self.expires_ms, not_before_ms: self.not_before_ms }
+    /// Returns its challenge, which the server withdrew.
+    pub(super) fn withdrawn(&self) -> Replaces {
+        Replaces { id: self.id(), expires_ms: self.expires_ms, credit: Credit::UntilMs(self.not_before_ms) }
+    }
+
+    /// Returns its challenge, which was issued to another address, if the time since then counts
+    /// for this client: it is not over, and had the whole floor of its tier. So no second address
+    /// passes on what it did not wait for.
+    pub(super) fn moved(&self, gate: &Gate) -> Option<Replaces> {
+        let floor_ms = whole_ms(gate.inner.engine.config().floor(self.tier()));
+        let issued_ms = self.id().unix_millis().0;
+        let is_whole = self.not_before_ms.saturating_sub(issued_ms) >= floor_ms;
+        let counts = self.is_by_address() && is_whole && !self.is_over(gate);
+        counts.then(|| Replaces { id: self.id(), expires_ms: self.expires_ms, credit: Credit::SinceMs(issued_ms) })
     }
 
     /// Returns the tier of its challenge.

@@ -123,12 +123,17 @@ impl Gate {
             return self.shadowed(limit, quota);
         }
         if facts.can_answer {
-            let inner = &*self.inner;
-            let (now_ms, engine_ms) = (inner.engine.for_gate().window_ms(), inner.engine.now().0);
-            let until_ms = now_ms.saturating_add(quota.reset_ms);
-            inner.challenges.refused((&facts.client, facts.policy), now_ms, until_ms, engine_ms);
+            self.note_refused(facts, quota);
         }
         self.challenge_or_short(limit, facts, quota, because)
+    }
+
+    /// Notes that a request was refused, and until when its client has to wait.
+    pub(super) fn note_refused(&self, facts: &Facts, quota: Quota) {
+        let inner = &*self.inner;
+        let (now_ms, engine_ms) = (inner.engine.for_gate().window_ms(), inner.engine.now().0);
+        let until_ms = now_ms.saturating_add(quota.reset_ms);
+        inner.challenges.refused((&facts.client, facts.policy), now_ms, until_ms, engine_ms);
     }
 
     /// Returns a challenge if one can be made, else a plain 429 with the reason.
@@ -163,7 +168,9 @@ impl Gate {
     /// Returns a plain refusal: the client can only wait.
     #[cold]
     fn short(&self, limit: &Limit, facts: &Facts, quota: Quota, reason: Reason) -> Decision {
-        self.fell_back(facts, reason);
+        if reason != Reason::CannotAnswer {
+            self.fell_back(facts, reason);
+        }
         self.inner.tallies.refused(reason);
         let retry_ms = Some(quota.reset_ms.max(1));
         let refusal = NewRefusal { limit, quota, reason, detail: detail(reason), retry_ms, token: None, unit: None };

@@ -280,7 +280,11 @@ impl Tracked for OpenAndPaid {
     type Rules = <Usage as Tracked>::Rules;
 
     fn is_idle(&self, rules: &Self::Rules, now_ms: u64) -> bool {
-        self.may_go(rules, now_ms) && self.usage.is_idle(rules, now_ms)
+        self.may_go(rules, now_ms) && self.usage.is_idle(rules, now_ms) && !self.round.is_pending(now_ms)
+    }
+
+    fn is_valuable(&self, _: &Self::Rules, now_ms: u64) -> bool {
+        self.round.is_pending(now_ms)
     }
 
     fn may_go(&self, rules: &Self::Rules, now_ms: u64) -> bool {

@@ -1,4 +1,5 @@
-//! Withdrawn challenges that were replaced by a challenge without a second floor.
+//! Challenges that were replaced by one without a second floor: withdrawn ones, and those of a
+//! client whose address changed.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -24,9 +25,20 @@ impl Replaced {
     pub(in crate::gate) fn insert(&self, id: WorkId, expires_ms: u64, now_ms: u64) -> bool {
         self.0.lock().insert(id, expires_ms, now_ms)
     }
+
+    /// Forgets a challenge in whose place none was issued.
+    pub(in crate::gate) fn remove(&self, id: WorkId, expires_ms: u64) {
+        self.0.lock().remove(id, expires_ms);
+    }
 }
 
 impl Ids {
+    fn remove(&mut self, id: WorkId, expires_ms: u64) {
+        if self.known.remove(&id) {
+            self.by_expiry.remove(&(expires_ms, id));
+        }
+    }
+
     fn insert(&mut self, id: WorkId, expires_ms: u64, now_ms: u64) -> bool {
         while let Some(oldest) = self.by_expiry.first().copied()
             && oldest.0 <= now_ms
@@ -62,6 +74,8 @@ mod tests {
         assert!(replaced.insert(id(1 << 32), 1_000, 0));
         assert!(!replaced.insert(id(1 << 32), 1_000, 999));
         assert!(replaced.insert(id(1 << 32), 2_000, 1_000));
+        replaced.remove(id(1 << 32), 2_000);
+        assert!(replaced.insert(id(1 << 32), 2_000, 1_000) && !replaced.insert(id(1 << 32), 2_000, 1_000));
         for number in 2..=REPLACED_MAX as u64 {
             assert!(replaced.insert(id(number << 32), 2_000, 1_000), "{number}");
         }

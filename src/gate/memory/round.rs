@@ -2,20 +2,30 @@
 //!
 //! The challenges that one client has open at the same time are one round. It begins with a
 //! challenge and ends when that challenge expires. It is a violation if none of them was answered
-//! and the client did not wait either: it sent a request before the time in an earlier
-//! `Retry-After`, and not together with the refused one. The violation counts once, with the
-//! client's next challenge.
+//! and the client did not wait either. The violation counts once, with the client's next challenge.
+//!
+//! A client does not wait if it is refused again under the same policy although
+//!
+//! * it could have read an earlier `Retry-After`, which is not over yet, and no other one has come
+//!   due: each refused request may come back once when its time is over, so several that wait side
+//!   by side are no violation; or
+//! * [`TOGETHER_MAX`] of its requests are waiting already.
 
 use crate::gate::request::facts::PolicyId;
 
-/// Requests within this time of the first refused one were sent together with it: no response
-/// could have reached the client before.
+/// Time within which no response can have been read: what is sent within it was sent together.
 const TOGETHER_MS: u64 = 1_000;
-/// Maximum number of policies whose waiting times are remembered for one client. A request beyond
-/// it counts as one that did not wait.
-const WAITS_MAX: usize = 8;
+/// Maximum number of requests of one client that wait side by side under one policy.
+const TOGETHER_MAX: usize = 8;
+/// Maximum number of waits remembered for one client. Above it the one that ends first is
+/// forgotten.
+const WAITS_MAX: usize = 16;
+/// Time for a request to come back after its wait is over.
+const BACK_MS: u64 = 60_000;
+/// Time for which a round that is over can still become a violation.
+const KEPT_MS: u64 = 300_000;
 
-/// The newest round of a client, and the times until which it was asked to wait.
+/// The newest round of a client, and its requests that wait.
 #[derive(Debug, Default)]
 pub(super) struct Round {
     /// When it ends, engine time; 0 before the first challenge.
@@ -25,41 +35,53 @@ pub(super) struct Round {
     waits: Vec<Wait>,
 }
 
-/// A series of refusals under one policy, in the time of windows.
+/// A refused request, in the time of windows.
 #[derive(Debug, Clone, Copy)]
 struct Wait {
-    policy: PolicyId,
-    since_ms: u64,
+    refused_ms: u64,
     until_ms: u64,
+    policy: PolicyId,
 }
 
 impl Round {
     /// Notes that a request was refused at `now_ms`, and that a repetition is admitted at
     /// `until_ms`; both in the time of windows.
     pub(super) fn refused(&mut self, policy: PolicyId, now_ms: u64, until_ms: u64) {
-        self.waits.retain(|wait| wait.until_ms > now_ms);
-        if let Some(wait) = self.waits.iter_mut().find(|wait| wait.policy == policy) {
-            self.is_impatient |= now_ms >= wait.since_ms + TOGETHER_MS;
-            wait.until_ms = until_ms;
-        } else if self.waits.len() < WAITS_MAX {
-            self.waits.push(Wait { policy, since_ms: now_ms, until_ms });
-        } else {
-            self.is_impatient = true;
+        self.waits.retain(|wait| wait.until_ms.saturating_add(BACK_MS) > now_ms);
+        let own = |wait: &&Wait| wait.policy == policy;
+        let due = self.waits.iter().position(|wait| own(&wait) && wait.until_ms <= now_ms);
+        match due {
+            Some(at) => drop(self.waits.swap_remove(at)),
+            None => {
+                let read = |wait: &Wait| now_ms >= wait.refused_ms + TOGETHER_MS;
+                let waiting = self.waits.iter().filter(own).count();
+                self.is_impatient |= waiting >= TOGETHER_MAX || self.waits.iter().filter(own).any(read);
+            }
         }
+        if self.waits.len() >= WAITS_MAX
+            && let Some(first) = (0..self.waits.len()).min_by_key(|at| self.waits[*at].until_ms)
+        {
+            self.waits.swap_remove(first);
+        }
+        self.waits.push(Wait { refused_ms: now_ms, until_ms, policy });
     }
 
     /// Returns whether a challenge begun now would be a violation, because of the round before.
     pub(super) fn is_violation(&self, now_ms: u64) -> bool {
-        self.ends_ms > 0 && self.ends_ms <= now_ms && self.is_impatient && !self.is_answered
+        self.ends_ms <= now_ms && self.is_pending(now_ms)
+    }
+
+    /// Returns whether this round may become a violation.
+    pub(super) fn is_pending(&self, now_ms: u64) -> bool {
+        let is_kept = self.ends_ms > 0 && self.ends_ms.saturating_add(KEPT_MS) > now_ms;
+        is_kept && self.is_impatient && !self.is_answered
     }
 
     /// Notes a new challenge, in engine time. Returns whether it is a violation.
     pub(super) fn challenged(&mut self, now_ms: u64, expires_ms: u64) -> bool {
         let is_violation = self.is_violation(now_ms);
         if self.ends_ms <= now_ms {
-            // A client that goes on sending does not wait, whichever round it began in.
-            (self.ends_ms, self.is_answered) = (expires_ms, false);
-            self.is_impatient = false;
+            (self.ends_ms, self.is_answered, self.is_impatient) = (expires_ms, false, false);
         }
         is_violation
     }
@@ -90,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_or_pays_violates_nothing_and_who_does_neither_does_once() {
+    fn a_client_that_waits_or_pays_violates_nothing_and_one_that_does_neither_does_once() {
         let mut waits = begun();
         waits.refused(A, 9_000, 20_000);
         assert!(!waits.challenged(9_000, 69_000) && !waits.challenged(61_000, 121_000));
@@ -118,7 +140,33 @@ mod tests {
     }
 
     #[test]
-    fn each_policy_has_its_own_wait_and_alternating_between_them_hides_nothing() {
+    fn each_request_that_waited_may_come_back_and_no_other() {
+        let mut round = begun();
+        round.refused(A, 1_200, 9_000);
+        round.refused(A, 1_900, 9_500);
+        // One gets the slot. The other two come back, one of them late, and are refused again.
+        round.refused(A, 9_001, 18_000);
+        round.refused(A, 11_500, 18_500);
+        assert!(!round.is_violation(61_000));
+        round.refused(A, 11_600, 19_000);
+        assert!(!round.is_violation(61_000), "the third of them");
+        round.refused(A, 11_700, 19_500);
+        assert!(round.is_violation(61_000), "one more has nothing to wait for");
+    }
+
+    #[test]
+    fn a_flood_is_impatient_however_soon_slots_free() {
+        let mut round = begun();
+        for at in 0..TOGETHER_MAX as u64 {
+            assert!(!round.is_violation(61_000), "{at}");
+            round.refused(A, 20_000 + at, 20_600);
+        }
+        round.refused(A, 20_020, 20_600);
+        assert!(round.is_violation(61_000));
+    }
+
+    #[test]
+    fn each_policy_has_its_own_waits_and_alternating_between_them_hides_nothing() {
         let mut round = begun();
         round.refused(B, 5_000, 30_000);
         assert!(!round.is_violation(61_000), "under the other policy it is the first refusal");
@@ -126,11 +174,18 @@ mod tests {
         assert!(round.is_violation(61_000));
 
         let mut many = begun();
-        (1..WAITS_MAX as u16).for_each(|at| many.refused(PolicyId(at), 1_000, 9_000));
-        assert!(!many.is_violation(61_000) && many.waits.len() == WAITS_MAX);
-        many.refused(PolicyId(99), 1_000, 9_000);
-        assert!(many.is_violation(61_000) && many.waits.len() == WAITS_MAX);
-        many.refused(A, 9_000, 20_000);
-        assert_eq!(many.waits.len(), 1, "what is over is forgotten");
+        (1..100).for_each(|at| many.refused(PolicyId(at), 1_000 + u64::from(at), 9_000));
+        assert!(!many.is_violation(61_000), "one request under each policy");
+        assert_eq!(many.waits.len(), WAITS_MAX);
+        many.refused(A, 9_000 + BACK_MS, 80_000);
+        assert_eq!(many.waits.len(), 1, "what is long over is forgotten");
+    }
+
+    #[test]
+    fn what_a_client_did_not_wait_for_is_forgotten_after_five_minutes() {
+        let mut round = begun();
+        round.refused(A, 5_000, 9_000);
+        assert!(round.is_pending(2_000) && round.is_violation(61_000 + KEPT_MS - 1));
+        assert!(!round.is_pending(61_000 + KEPT_MS) && !round.is_violation(61_000 + KEPT_MS));
     }
 }

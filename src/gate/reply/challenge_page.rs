@@ -308,8 +308,8 @@ mod tests {
         ] {
             let text = english(&settings, form);
             assert!(text.contains(said) && text.contains(given), "{text}");
-            let navigation = Navigation { cookie: false, answered: false, language: LanguageId::default() };
-            let page = page(refusal(Reason::WorkRequired), navigation, &settings, form);
+            let navigation = Navigation { form, language: LanguageId::default() };
+            let page = page(refusal(Reason::WorkRequired), navigation, &settings);
             let policy = page.headers.find("content-security-policy").unwrap();
             assert_eq!(policy.contains("form-action"), !form, "{policy}");
         }

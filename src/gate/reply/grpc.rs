@@ -164,7 +164,7 @@ fn status(code: u8, message: &str, reason: Reason, retry_seconds: Option<u64>) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::reply::problem::problem;
+    use crate::gate::reply::problem::Problem;
 
     fn refusal(status: u16, reason: Reason, detail: &str) -> Refusal {
         let mut headers = Headers::default();
@@ -172,7 +172,8 @@ mod tests {
         headers.add(header::CHALLENGE, "token");
         headers.add(header::RETRY_AFTER, "300");
         headers.add("content-type", "application/problem+json");
-        let body = problem(status, reason, detail, Some("{\"detail\":\"of the unit\"}"));
+        let unit = Some("{\"detail\":\"of the unit\"}");
+        let body = Problem { status, reason, detail, policy: "default", unit }.to_json();
         Refusal { status, reason, headers, body, flight: None }
     }
 

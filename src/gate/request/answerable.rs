@@ -11,7 +11,6 @@ use super::cookies;
 use super::facts::{Facts, PassPresented};
 use super::head::Head;
 use super::language::language;
-use super::pass_id::PassId;
 
 impl Facts {
     /// Reads from the head what matters only over the limit.
@@ -24,8 +23,8 @@ impl Facts {
         self.takes_subtrees = has_page || named == Some(Abilities { subtrees: true });
         self.can_answer = head.method() != "HEAD" && (has_page || named.is_some() || !is_deaf(head));
         head.header(header::PASS, &mut |value| {
-            let id = PassId::parse(value).filter(|_| self.passes.is_empty());
-            self.passes.extend(id.map(|id| PassPresented { id, by_cookie: false }));
+            let pass = std::str::from_utf8(value).ok().and_then(PassPresented::parse);
+            self.passes.extend(pass.filter(|_| self.passes.is_empty()));
         });
         self.passes.extend(cookies::passes(head).map(|id| PassPresented { id, by_cookie: true }));
     }

@@ -17,7 +17,7 @@ use super::presented::{Presented, ResultText};
 const ANSWER: [&str; 2] = ["__Host-pouw-answer", "pouw-answer"];
 /// Names of the cookie with a pass.
 const PASS: [&str; 2] = ["__Host-pouw-pass", "pouw-pass"];
-/// Maximum number of cookies of one kind that are read.
+/// Maximum number of cookies of one name that are read.
 const COOKIES_MAX: usize = 4;
 
 /// What the cookies of a request say about an answer.
@@ -42,31 +42,35 @@ pub(in crate::gate) fn may_have_answer(head: &dyn Head) -> bool {
 /// Returns the answers in cookies, each with whether its name is that for TLS, and whether there is
 /// a cookie with the name at all.
 pub(in crate::gate) fn answers(head: &dyn Head) -> (AnswerCookie, Vec<(Presented, bool)>) {
-    let cookies = named(head, ANSWER);
-    let came = AnswerCookie { came: !cookies.is_empty(), ..AnswerCookie::default() };
-    (came, cookies.iter().filter_map(|(value, secure)| Some((answer_in(value)?, *secure))).collect())
+    let mut came = AnswerCookie::default();
+    let found = named(head, ANSWER, |value| {
+        came.came = true;
+        answer_in(value)
+    });
+    (came, found)
 }
 
 /// Returns the names of passes in cookies.
 pub(in crate::gate) fn passes(head: &dyn Head) -> impl Iterator<Item = PassId> {
-    named(head, PASS).into_iter().filter_map(|(value, _)| PassId::parse(&value))
+    named(head, PASS, PassId::parse).into_iter().map(|(id, _)| id)
 }
 
-/// Returns the values of the cookies of these names, each with whether it has the first name.
-fn named(head: &dyn Head, names: [&str; 2]) -> Vec<(Vec<u8>, bool)> {
-    let mut found = Vec::new();
+/// Returns what `read` makes of the cookies of these names, each with whether it has the first
+/// name. Those come first, and the others have no influence on them.
+fn named<T>(head: &dyn Head, names: [&str; 2], mut read: impl FnMut(&[u8]) -> Option<T>) -> Vec<(T, bool)> {
+    let mut found = [Vec::new(), Vec::new()];
     head.header("cookie", &mut |line| {
         for pair in line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii) {
-            let value_of = |name: &str| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=");
-            let [first, second] = names.map(value_of);
-            if let Some(value) = first.or(second)
-                && found.len() < COOKIES_MAX
-            {
-                found.push((value.to_vec(), first.is_some()));
+            for (name, found) in names.iter().zip(&mut found) {
+                let value = pair.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+                if found.len() < COOKIES_MAX {
+                    found.extend(value.and_then(&mut read));
+                }
             }
         }
     });
-    found
+    let [first, second] = found;
+    first.into_iter().map(|value| (value, true)).chain(second.into_iter().map(|value| (value, false))).collect()
 }
 
 fn answer_in(cookie: &[u8]) -> Option<Presented> {
@@ -140,6 +144,10 @@ mod tests {
         let (one, two) = (PassId::of([1; 16]), PassId::of([2; 16]));
         let lines = [format!("a=b; pouw-pass={one}; xpouw-pass={two}"), format!("__Host-pouw-pass={two}; pouw-pass=x")];
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        assert_eq!(passes(&request(&lines)).collect::<Vec<_>>(), [one, two]);
+        assert_eq!(passes(&request(&lines)).collect::<Vec<_>>(), [two, one]);
+        // Cookies that another site could set do not push out the one that it cannot.
+        let junk = (0..9).map(|_| format!("pouw-pass={one}; pouw-pass=x")).collect::<Vec<_>>().join("; ");
+        let found: Vec<_> = passes(&request(&[&junk, &format!("__Host-pouw-pass={two}")])).collect();
+        assert_eq!((found.len(), found[0]), (1 + COOKIES_MAX, two));
     }
 }

@@ -51,6 +51,13 @@ pub struct PassPresented {
     pub(in crate::gate) by_cookie: bool,
 }
 
+impl PassPresented {
+    /// Reads a pass as a header has it.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(Self { id: PassId::parse(text.as_bytes())?, by_cookie: false })
+    }
+}
+
 /// A keyed digest of a client, computed when it is first needed. It follows from the client, so all
 /// are equal.
 #[derive(Debug, Clone, Default)]

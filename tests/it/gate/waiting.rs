@@ -8,7 +8,7 @@ use crate::support::desk::{ADDRESS, Desk, facts, ingest, passed, refused, solved
 use crate::support::house::{clock, config, on_disk};
 use crate::support::work::spoiled;
 use pouw::internal::engine::for_gate;
-use pouw::internal::gate::{Facts, Presented, ResultText, decide};
+use pouw::internal::gate::{Facts, PassPresented, Presented, ResultText, decide};
 use pouw::internal::store::sim::SimDisk;
 use pouw::protocol::{ByTier, DifficultyTier, Reason, WorkResult, header};
 use pouw::{
@@ -292,4 +292,91 @@ fn a_wrong_answer_raises_the_tier_and_waiting_works_after_it_too() {
     assert_eq!(number(&refused, header::RETRY_AFTER), number(&refused, header::RATELIMIT_RESET));
     assert_eq!(door.standing(&facts(ADDRESS).client).0, DifficultyTier::Medium);
     door.waited(&refused, facts(ADDRESS));
+}
+
+#[test]
+fn a_flood_climbs_however_soon_slots_free() {
+    // A hundred requests a minute, spread evenly: from then on a slot frees every 600 ms.
+    let door = Door::new(100, Duration::from_secs(60), config(), |gate| gate);
+    for _ in 0..100 {
+        passed(door.send(facts(ADDRESS)));
+        door.clock.advance(Duration::from_millis(600));
+    }
+    let mut tier = DifficultyTier::Low;
+    for _ in 0..20_000 {
+        if let Some(unit) = refusal(door.send(facts(ADDRESS))).as_ref().and_then(unit_in) {
+            tier = tier.max(unit.difficulty);
+        }
+        door.clock.advance(Duration::from_millis(10));
+    }
+    assert_eq!(tier, DifficultyTier::Medium);
+}
+
+#[test]
+fn several_requests_that_wait_side_by_side_leave_no_mark() {
+    let door = Door::new(1, Duration::from_secs(10), config(), |gate| gate);
+    // When each of five may come back; all are a little late, and only one gets the slot.
+    let mut due_ms = [0_u64; 5];
+    let (mut now_ms, mut admitted) = (0, 0);
+    while now_ms < 600_000 {
+        let next = (0..5).min_by_key(|at| due_ms[*at]).unwrap();
+        door.wait(Duration::from_millis(due_ms[next].saturating_sub(now_ms)));
+        now_ms = now_ms.max(due_ms[next]);
+        due_ms[next] = match refusal(door.send(facts(ADDRESS))) {
+            Some(refused) => now_ms + number(&refused, header::RETRY_AFTER) * 1_000 + 170 * next as u64,
+            None => {
+                admitted += 1;
+                now_ms + 1
+            }
+        };
+    }
+    assert!((50..=60).contains(&admitted), "{admitted}");
+    assert_eq!(door.standing(&facts(ADDRESS).client), (DifficultyTier::Low, 0));
+}
+
+#[test]
+fn asking_for_the_same_unit_again_and_again_hides_nothing() {
+    let door = Door::new(1, Duration::from_secs(3_600), config(), |gate| gate);
+    passed(door.send(facts(ADDRESS)));
+    let mut tiers = Vec::new();
+    for _ in 0..4 {
+        let token = refused(door.send(facts(ADDRESS)), "work_required");
+        tiers.push(solved(&token).0.difficulty);
+        for _ in 0..10 {
+            door.wait(Duration::from_secs(5));
+            refused(door.send(with((token.token().unwrap(), None))), "work_required");
+        }
+        door.wait(Duration::from_secs(10));
+    }
+    use DifficultyTier::{Low, Medium};
+    assert_eq!(tiers, [Low, Low, Medium, Medium]);
+    // To ask for it once more is part of solving it.
+    let other = Door::new(1, Duration::from_secs(3_600), config(), |gate| gate);
+    passed(other.send(facts(ADDRESS)));
+    let first = refused(other.send(facts(ADDRESS)), "work_required");
+    other.wait(Duration::from_secs(5));
+    refused(other.send(with((first.token().unwrap(), None))), "work_required");
+    other.wait(Duration::from_secs(60));
+    refused(other.send(facts(ADDRESS)), "work_required");
+    assert_eq!(other.standing(&facts(ADDRESS).client), (Low, 0));
+}
+
+#[test]
+fn a_pass_is_used_by_as_many_requests_as_were_bought_however_many_come_at_once() {
+    let desk = Desk::with(|config| config.answer_buys(50, Duration::from_secs(60)));
+    desk.use_up();
+    let (_, result) = desk.challenge();
+    let pass = passed(desk.answer(&result));
+    let headers = pass.headers(&desk.gate);
+    let name = headers.find(header::PASS).unwrap().split(';').next().unwrap().to_owned();
+    let bought = Facts { passes: PassPresented::parse(&name).into_iter().collect(), ..facts(ADDRESS) };
+    let admitted: usize = std::thread::scope(|scope| {
+        let once = |_: &i32| {
+            let decision = decide(&desk.gate, bought.clone()).wait();
+            matches!(decision, Decision::Pass(pass) if pass.is_by_pass())
+        };
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(move || (0..20).filter(once).count())).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!((admitted, desk.gate.stats().passed), (49, 49));
 }

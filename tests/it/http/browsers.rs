@@ -240,11 +240,16 @@ fn an_address_that_changes_costs_neither_an_error_nor_a_second_floor_and_pays_no
         assert_eq!(solved(&site.answer_as(&result, &[mobile])).0.wait_ms, 10_000);
         assert_eq!(site.answer_as(&result, &[third]).status, 200);
         assert_eq!(solved(&site.answer_as(&result, &[third])).0.wait_ms, 10_000);
+        // Nobody passes on what it did not wait for.
+        assert_eq!(solved(&site.answer_as(&own_result, &[third])).0.wait_ms, 10_000);
         assert_eq!(site.gate.stats().alerts, 0);
         // Each is paid for its own challenge, and for no other.
         site.clock.advance(Duration::from_secs(3));
         assert_eq!(site.answer_as(&own_result, &[mobile]).header(header::ACCEPTED), Some("true"));
         assert_eq!(site.answer(&result).header(header::ACCEPTED), Some("true"));
+        for used in [&result, &own_result] {
+            assert_eq!(solved(&site.answer_as(used, &[third])).0.wait_ms, 10_000, "what is over is worth nothing");
+        }
         let balance = |address: [u8; 4]| {
             let client = ClientKey::of_address(address.into(), 64);
             (
