@@ -35,7 +35,9 @@ export async function behind(t, url) {
       const page = text.toString().replace('"form":false', '"form":true');
       const changed = { ...reply.headers, 'content-security-policy': policy };
       return html(response, page, changed, reply.statusCode);
-    }).end();
+    })
+      .on('error', () => response.destroy())
+      .end();
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.after(() => server.close());

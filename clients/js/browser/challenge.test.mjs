@@ -191,7 +191,8 @@ test('the site is named, on a colour that its name can be read on, and says wher
     strip: getComputedStyle(document.querySelector('header rect')).fill,
     covers: ['svg', 'rect'].map((name) => {
       const { width, height } = document.querySelector(`header ${name}`).getBoundingClientRect();
-      return width === innerWidth && height === document.querySelector('header').offsetHeight;
+      const header = document.querySelector('header').getBoundingClientRect();
+      return width === header.width && height === header.height;
     }),
     link: document.querySelector('main a').href,
   }));

@@ -70,12 +70,10 @@ test('a burst is free up to the limit and paid for beyond it', async (t) => {
   assert.ok(await page.locator('#burst').isDisabled());
   assert.ok(await page.locator('#stop').isVisible());
   assert.match(await page.locator('#why').textContent(), /^You are over the limit\. .* 0\.3 s/);
-  await eventually('the hashing is done', async () =>
-    (await progressText(page)).startsWith('The work is done.'),
-  );
+  await eventually('a worker', () => page.workers().length > 0);
   const [worker] = page.workers();
   assert.ok(worker?.url().endsWith('/pouw/assets/worker.js'), 'a worker runs');
-  assert.ok((await worker.evaluate(() => globalThis.modules)) > 0, 'WebAssembly runs in it');
+  await eventually('WebAssembly runs in it', () => worker.evaluate(() => globalThis.modules > 0));
   await burstEnds(page);
 
   assert.equal(await status(page), '5 requests were within the limit, 3 requests went through for work.');
@@ -95,7 +93,11 @@ test('a burst is free up to the limit and paid for beyond it', async (t) => {
     [...new Set(texts)].filter((text) => text !== '' && !usual.includes(text)),
     [],
   );
-  assert.ok(texts.includes(usual[0]) && texts.includes(usual[2]), String(texts));
+  // On a slow machine the wait may be over before the work is.
+  assert.ok(
+    texts.includes(usual[0]) && usual.slice(1, 3).some((text) => texts.includes(text)),
+    String(texts),
+  );
 
   const figure = (id) =>
     page
