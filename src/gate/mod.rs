@@ -1,12 +1,13 @@
 //! The gate: everything between an HTTP request and the engine, framework-neutral and synchronous.
 //!
 //! **Guarantee.** A request is let through when its client is under its limit, or for work that has
-//! been verified and is durable; each token lets one request through. Every other request gets the
-//! refusal that the wire protocol's table of responses lists. Only the decision on a request with a
-//! token waits for a commit or a disk, and it comes by callback.
+//! been verified and is durable; each token is used once, and lets through one request, or as many
+//! as the policy says an answer buys. Every other request gets the refusal that the wire protocol's
+//! table of responses lists. Only the decision on a request with a token waits for a commit or a
+//! disk, and it comes by callback.
 //!
-//! **After a restart** windows, budgets and ceilings are empty; difficulty, credits and used tokens
-//! are kept.
+//! **After a restart** windows, budgets, ceilings, passes, and violations that are not counted yet
+//! are gone; difficulty, credits and used tokens are kept.
 //!
 //! ```text
 //! head --on_request--> identity, route, token? --no--> window --under--> Pass
@@ -17,7 +18,8 @@
 //!
 //! Everything in memory has a bound; above it: windows ([`GateConfig`]:
 //! `tracked_clients_max`; new clients share their network's window), accounts of clients over their
-//! limit (the same bound; no challenge), challenge bytes in flight (a plain 429), request bodies
+//! limit (the same bound; no challenge), passes (the same; an answer buys one request), challenge
+//! bytes in flight (a plain 429), request bodies
 //! being buffered and answers waiting to be judged (`try_again`).
 //!
 //! Its folders, each of which imports only those before it: `request` (what a request is), `config`
