@@ -15,7 +15,7 @@ use crate::gate::state::Gate;
 use crate::guard::contained;
 use crate::policy::reputation::{Effective, effective};
 use crate::policy::window::Quota;
-use crate::protocol::{ClientDigest, DifficultyTier, Reason, WorkId};
+use crate::protocol::{ClientDigest, DifficultyTier, Reason, WorkId, WorkUnit};
 
 /// The reason why a presented token does not count.
 #[derive(Debug, Clone, Copy)]
@@ -71,9 +71,8 @@ impl Gate {
         let reservation =
             inner.challenges.reserve(&facts.client, facts.prefix, wanted, encoded(DATA_BYTES_MIN), now_ms)?;
         let mut flight = inner.in_flight.book(reservation.bytes).ok_or(Reason::Budget)?;
-        let replaced = because
-            .and_then(|because| because.replaces)
-            .filter(|old| inner.replaced.insert(old.id, old.expires_ms, now_ms));
+        let replaces = because.and_then(|because| because.replaces);
+        let replaced = replaces.filter(|old| inner.replaced.insert(old.id, old.expires_ms, now_ms));
         let request = Asked {
             client,
             by_address: facts.client.is_address(),
@@ -116,16 +115,22 @@ impl Gate {
         }
         flight.shrink(bytes);
         refusal.flight = Some(flight);
-        bump(&inner.tallies.issued[tier as usize], 1);
-        bump(&inner.tallies.bytes_sent, bytes);
-        inner.tallies.refused(reason);
+        self.note_issued(facts, &unit, (reason, bytes, is_probe));
+        Ok(Decision::Refuse(refusal))
+    }
+
+    /// Counts and reports a challenge of so many bytes.
+    fn note_issued(&self, facts: &Facts, unit: &WorkUnit, (reason, bytes, is_probe): (Reason, u64, bool)) {
+        let tallies = &self.inner.tallies;
+        bump(&tallies.issued[unit.difficulty as usize], 1);
+        bump(&tallies.bytes_sent, bytes);
+        tallies.refused(reason);
         self.inner.events.emit(&GateEvent::WorkIssued {
             client: facts.client.clone(),
             work_unit_id: unit.id,
-            difficulty: tier,
+            difficulty: unit.difficulty,
             is_probe,
         });
-        Ok(Decision::Refuse(refusal))
     }
 
     /// Returns what is left of the floor, for a challenge of `tier` in place of another one. It

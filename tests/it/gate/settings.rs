@@ -196,20 +196,7 @@ fn the_rules_that_are_told_are_those_the_builders_keep() {
                 assert_refused(name, json!(path));
             }
         } else if name == "answer_buys" {
-            let bought = |requests: u64, seconds: u64| json!({ "requests": requests, "seconds": seconds });
-            for (requests, seconds) in [(1, 1), (1_000_000, 86_400)] {
-                assert!(fits(name, &bought(requests, seconds)).is_empty(), "{requests} in {seconds}");
-            }
-            for (requests, seconds, part) in
-                [(0, 1, "requests"), (1_000_001, 1, "requests"), (1, 0, "seconds"), (1, 86_401, "seconds")]
-            {
-                let problems = fits(name, &bought(requests, seconds));
-                assert!(
-                    problems.iter().any(|problem| problem.error.field == format!("answer_buys.{part}")),
-                    "{problems:?}"
-                );
-            }
-            refused(json!({ name: { "requests": 3 } }));
+            the_rule_of_passes_is_kept(name);
         } else if let Some(most) = rule.strip_prefix("empty, or a text of at most ") {
             let most: usize = most.split(' ').next().unwrap().parse().unwrap();
             for text in ["", &*"\u{e9}".repeat(most)] {
@@ -230,6 +217,21 @@ fn the_rules_that_are_told_are_those_the_builders_keep() {
             assert!(own.contains(&name) || own_too.contains(&name), "{name}: no test reads the rule {rule:?}");
         }
     }
+}
+
+fn the_rule_of_passes_is_kept(name: &str) {
+    let fits = |value: Value| with(name, value).problems();
+    let bought = |requests: u64, seconds: u64| json!({ "requests": requests, "seconds": seconds });
+    for (requests, seconds) in [(1, 1), (1_000_000, 86_400)] {
+        assert!(fits(bought(requests, seconds)).is_empty(), "{requests} in {seconds}");
+    }
+    for (requests, seconds, part) in
+        [(0, 1, "requests"), (1_000_001, 1, "requests"), (1, 0, "seconds"), (1, 86_401, "seconds")]
+    {
+        let problems = fits(bought(requests, seconds));
+        assert!(problems.iter().any(|problem| problem.error.field == format!("answer_buys.{part}")), "{problems:?}");
+    }
+    refused(json!({ name: { "requests": 3 } }));
 }
 
 /// A number that the type has room for is refused by the builder, under its own name; else by the type.
@@ -356,13 +358,15 @@ fn there_are_bounds_on_policies_secrets_and_what_is_told() {
     assert_eq!(problems(json!({ "exempt_routes": vec!["a"; 500] })).len(), 100);
 }
 
+/// The keys of the risks of this weight.
+fn found(document: Value, weight: Weight) -> Vec<&'static str> {
+    let document = read(&document);
+    assert!(document.problems().is_empty(), "{document:?}");
+    document.risks().iter().filter(|risk| risk.weight == weight).map(|risk| risk.key).collect()
+}
+
 #[test]
 fn the_defaults_carry_no_warning_and_risky_combinations_do() {
-    let found = |document: Value, weight: Weight| -> Vec<&str> {
-        let document = read(&document);
-        assert!(document.problems().is_empty(), "{document:?}");
-        document.risks().iter().filter(|risk| risk.weight == weight).map(|risk| risk.key).collect()
-    };
     assert_eq!(found(json!({}), Weight::Warning), [""; 0]);
     assert_eq!(found(json!({}), Weight::Note), ["trusted_proxies"]);
     assert_eq!(found(json!({ "trusted_proxies": ["10.0.0.0/8"] }), Weight::Note), [""; 0]);
@@ -415,7 +419,10 @@ fn the_defaults_carry_no_warning_and_risky_combinations_do() {
         assert!(found(document.clone(), Weight::Note).contains(&key), "{document}");
         assert_eq!(found(document.clone(), Weight::Warning), [""; 0], "{document}");
     }
-    // At the edge of a rule there is none.
+}
+
+#[test]
+fn at_the_edge_of_a_rule_there_is_no_risk() {
     for quiet in [
         json!({ "token_ttl_seconds": 18 }),
         json!({ "calibrate": true, "calibrate_target_ms": [55_999, 52_499] }),

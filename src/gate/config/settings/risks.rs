@@ -102,6 +102,23 @@ impl Settings {
             "calibrate_target_ms",
             "floor and target together reach the token's lifetime, so units of that tier never become smaller",
         );
+        self.ceiling_risks(found);
+        let (first, last) = (self.default_difficulty, self.max_difficulty);
+        found.note(first == last, "max_difficulty", "default and highest tier are the same, so difficulty never rises");
+        found.warn(
+            first == Some(DifficultyTier::High),
+            "default_difficulty",
+            "every client begins with the hardest challenge, which is also the largest to send",
+        );
+        let (lower, exempt) = (self.reputation_difficulty_threshold, self.reputation_exemption_threshold);
+        found.warn(
+            exempt <= lower,
+            "reputation_exemption_threshold",
+            "the exemption applies first, so no client ever gets work one tier lower; 1.1 switches the exemption off",
+        );
+    }
+
+    fn ceiling_risks(&self, found: &mut Risks) {
         let limit = self.rate_limit.unwrap_or_default();
         let bought = self.answer_buys.map_or(1, |bought| bought.requests);
         let client = self.paid_admissions_per_window.unwrap_or_default();
@@ -132,19 +149,6 @@ impl Settings {
             !nobody && in_all < client,
             "paid_admissions_in_all",
             format!("one client may have {client} paid admissions, but all clients together only {in_all}"),
-        );
-        let (first, last) = (self.default_difficulty, self.max_difficulty);
-        found.note(first == last, "max_difficulty", "default and highest tier are the same, so difficulty never rises");
-        found.warn(
-            first == Some(DifficultyTier::High),
-            "default_difficulty",
-            "every client begins with the hardest challenge, which is also the largest to send",
-        );
-        let (lower, exempt) = (self.reputation_difficulty_threshold, self.reputation_exemption_threshold);
-        found.warn(
-            exempt <= lower,
-            "reputation_exemption_threshold",
-            "the exemption applies first, so no client ever gets work one tier lower; 1.1 switches the exemption off",
         );
     }
 
