@@ -1,14 +1,20 @@
 import { PouwError } from './errors.js';
 import type { PouwEventDetails, PouwListener } from './events.js';
 import { Gathering } from './gathering.js';
-import type { Refusal } from './offer.js';
 import { Exchange } from './exchange.js';
-import type { PouwClientOptions } from './options.js';
+import type { Refusal } from './offer.js';
+import { Origins } from './origins.js';
+import { eventSourceKind, PouwEventSource } from './event-source.js';
+import type { EventSourceOptions, PouwClientOptions, WebSocketOptions } from './options.js';
+import { Passage } from './passage.js';
 import { readProblem } from './problem.js';
 import { Queue } from './queue.js';
 import { Repeatable } from './request.js';
 import { Scope } from './scope.js';
+import type { Sendable, Sent } from './sendable.js';
+import { webSocketKind } from './sockets.js';
 import { Solver } from './solver.js';
+import { StreamRequest, type StreamContext } from './stream.js';
 import { monotonicMs } from './time.js';
 import type { AnyListener, FetchInput, ListenerOptions } from './types.js';
 
@@ -26,11 +32,13 @@ export class PouwClient extends EventTarget {
   #scopes = new Set<Scope>();
   #limited = new Map<string, number>();
   #gatherings = new Map<string, Gathering>();
+  #origins: Origins;
   #closed = false;
 
   constructor(options: PouwClientOptions = {}) {
     super();
     this.#options = options;
+    this.#origins = new Origins(options.passes ?? true);
     this.#solver = new Solver({
       engine: options.engine ?? 'auto',
       worker: options.worker ?? true,
@@ -51,18 +59,55 @@ export class PouwClient extends EventTarget {
    */
   fetch = async (input: FetchInput, init: RequestInit = {}): Promise<Response> => {
     if (this.#closed) throw closedError();
-    const request = new Repeatable(input, init, this.#options.fetch ?? fetch);
+    const { fetch: fetcher = fetch, announce = true } = this.#options;
+    const request = new Passage(new Repeatable(input, init, fetcher), this.#origins, announce);
     if (this.#limited.has(request.origin)) return this.#exchange(request);
     const { turns } = this.#queue;
     const arrive = this.#gathering(request.origin).depart();
     try {
-      const response = await request.prepare()();
-      if (response.status !== 429) return response;
-      return await this.#exchange(request, { response, receivedAt: monotonicMs() }, turns, arrive);
+      const sent = await request.ask();
+      if (sent.response.status !== 429) return sent.response;
+      return await this.#exchange(sent.request, { ...sent, receivedAt: monotonicMs() }, turns, arrive);
     } finally {
       arrive();
     }
   };
+
+  /**
+   * Opens a `WebSocket` that the limit lets through. It is the platform's own object, and open; like any other it ends
+   * with its connection.
+   *
+   * @throws {@link PouwError} if it does not get past the limiter or cannot be opened; the reason of the signal; what
+   * the constructor throws.
+   */
+  async webSocket(
+    url: string | URL,
+    protocols: string | string[] = [],
+    options: WebSocketOptions = {},
+  ): Promise<WebSocket> {
+    const kind = webSocketKind([protocols].flat(), options.open);
+    return this.#open(new StreamRequest(String(url), kind, this.#streamContext(options)), options.signal);
+  }
+
+  /**
+   * Opens an event stream that the limit lets through, also when it connects again. It can be used like an
+   * `EventSource`.
+   *
+   * @throws {@link PouwError} `unsupported` for another origin than that of the page.
+   */
+  eventSource(url: string | URL, options: EventSourceOptions = {}): PouwEventSource {
+    const { withCredentials = false, resume = (url) => url, open, signal } = options;
+    const context = this.#streamContext(options);
+    const request = (lastEventId: string, adopt: (source: EventSource) => void) => {
+      const address = lastEventId === '' ? url : resume(String(url), lastEventId);
+      return new StreamRequest(String(address), eventSourceKind(withCredentials, adopt, open), context);
+    };
+    // For its error, at once.
+    request('', () => {});
+    const opening = (id: string, adopt: (source: EventSource) => void, signal: AbortSignal) =>
+      this.#open(request(id, adopt), signal);
+    return new PouwEventSource(String(url), withCredentials, opening, signal);
+  }
 
   /** Adds a listener; see {@link PouwEventDetails} for the `detail` of each event. */
   override addEventListener<Name extends keyof PouwEventDetails>(
@@ -93,6 +138,30 @@ export class PouwClient extends EventTarget {
     this.#solver.close();
   }
 
+  #streamContext({ headers = {} }: { headers?: Record<string, string> }): StreamContext {
+    return { origins: this.#origins, fetch: this.#options.fetch ?? fetch, headers };
+  }
+
+  /** Opens a stream; without the limiter's help if that is not needed. */
+  async #open<S>(stream: StreamRequest<S>, signal: AbortSignal | undefined): Promise<S> {
+    if (this.#closed) throw closedError();
+    if (!this.#limited.has(stream.origin)) {
+      const scope = new Scope(undefined, signal);
+      this.#scopes.add(scope);
+      try {
+        const opened = await stream.open(scope.signal);
+        if (opened !== undefined) return opened;
+      } finally {
+        scope.done();
+        this.#scopes.delete(scope);
+      }
+    }
+    const response = await this.#exchange(stream, undefined, undefined, undefined, signal);
+    if (stream.opened !== undefined) return stream.opened;
+    const message = `The stream could not be opened; as a request it gets status ${response.status}.`;
+    throw new PouwError('not_opened', message, { response });
+  }
+
   #gathering(origin: string): Gathering {
     const known = this.#gatherings.get(origin) ?? new Gathering();
     this.#gatherings.set(origin, known);
@@ -101,14 +170,15 @@ export class PouwClient extends EventTarget {
 
   /** Runs the exchange of a request, from its first 429 on; `turns` had ended when it was sent. */
   async #exchange(
-    request: Repeatable,
-    first?: Omit<Refusal, 'problem'>,
+    request: Sendable,
+    first?: Sent & { receivedAt: number },
     turns = 0,
     arrive = () => {},
+    signal = request.signal,
   ): Promise<Response> {
     if (this.#closed) throw closedError();
     const { deadlineMs = DEADLINE_MS, maxAttempts = MAX_ATTEMPTS, maxCost = {}, confirm } = this.#options;
-    const scope = new Scope(deadlineMs, request.signal);
+    const scope = new Scope(deadlineMs, signal);
     this.#scopes.add(scope);
     this.#count(request.origin, 1);
     try {
@@ -116,11 +186,13 @@ export class PouwClient extends EventTarget {
       if (first !== undefined) {
         const problem = await readProblem(first.response, scope.signal);
         if (problem === undefined) return first.response;
+        this.#origins.refused(request.origin, first.pass);
         refusal = { ...first, problem };
       }
       const exchange = new Exchange(request, scope, {
         solver: this.#solver,
         queue: this.#queue,
+        origins: this.#origins,
         gathering: this.#gathering(request.origin),
         maxAttempts,
         maxCost,
@@ -158,39 +230,4 @@ function closedError(): PouwError {
 /** Creates a client. Close it when it is no longer needed, to end its worker. */
 export function createPouwClient(options: PouwClientOptions = {}): PouwClient {
   return new PouwClient(options);
-}
-
-/** A function like `fetch` that uses a client. */
-export interface PouwFetch {
-  (input: FetchInput, init?: RequestInit): Promise<Response>;
-  /** The client, for its events. */
-  readonly client: PouwClient;
-  /** Closes the client. */
-  close(): void;
-}
-
-/** Creates a replacement for `fetch`. */
-export function createPouwFetch(options: PouwClientOptions = {}): PouwFetch {
-  const client = createPouwClient(options);
-  return Object.assign((input: FetchInput, init?: RequestInit) => client.fetch(input, init), {
-    client,
-    close: () => client.close(),
-  });
-}
-
-/**
- * Sends one request with a client of its own. For more than occasional requests use {@link createPouwFetch}: requests
- * of one client queue instead of competing for challenges.
- */
-export async function pouwFetch(
-  input: FetchInput,
-  init: RequestInit = {},
-  options: PouwClientOptions = {},
-): Promise<Response> {
-  const client = createPouwClient(options);
-  try {
-    return await client.fetch(input, init);
-  } finally {
-    client.close();
-  }
 }

@@ -1,5 +1,6 @@
 import type { PouwEventDetails } from './events.js';
 import type { Gathering } from './gathering.js';
+import type { Origins } from './origins.js';
 import type { MaxCost, PouwClientOptions } from './options.js';
 import type { Queue } from './queue.js';
 import type { Solver } from './solver.js';
@@ -9,6 +10,7 @@ export interface ExchangeContext {
   solver: Solver;
   queue: Queue;
   gathering: Gathering;
+  origins: Origins;
   maxAttempts: number;
   maxCost: MaxCost;
   confirm: PouwClientOptions['confirm'];

@@ -21,7 +21,11 @@ export type PouwErrorCode =
   /** The client was closed. */
   | 'closed'
   /** The unit could not be hashed. */
-  | 'solver_failed';
+  | 'solver_failed'
+  /** The stream could not be opened, and the limiter was not the reason. */
+  | 'not_opened'
+  /** A stream that cannot be opened through the limiter here: of another origin, or without what it needs. */
+  | 'unsupported';
 
 /** Details of a {@link PouwError}. */
 export interface PouwErrorDetails {

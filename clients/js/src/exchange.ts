@@ -4,12 +4,13 @@ import { accepted, type ExchangeContext } from './context.js';
 import { lost, PouwError } from './errors.js';
 import { confirmed, isStale, weigh, type Refusal } from './offer.js';
 import { readProblem, retryAfterMs } from './problem.js';
-import type { AnswerHeaders, Repeatable } from './request.js';
 import type { Scope } from './scope.js';
+import type { Answer, Sendable } from './sendable.js';
 import { monotonicMs, sleepUntil } from './time.js';
 import type { WorkUnit } from './types.js';
+import { allowsMore, isTakenBack } from './verdict.js';
 
-/** Units solved for one request: a second one only if the server withdrew the first. */
+/** Units solved for one request: a second one only if the server took the first back. */
 const UNITS_MAX = 2;
 /** Repetitions of an answer that was too early or could not be stored. */
 const REPEATS_MAX = 3;
@@ -17,17 +18,12 @@ const REPEATS_MAX = 3;
 /** How long a request without work waits for the responses to requests sent at the same time. */
 const GATHER_MS = 2_000;
 
-/** A solved unit, ready to be sent. */
-interface Answer extends AnswerHeaders {
-  unitId: string;
-}
-
 /** The outcome of sending. Distinguished by name, since there is more than one class of responses. */
 type Outcome = { through: Response } | { refusal: Refusal };
 
 /** Solves the challenges of one request. Sends a bounded number of times, within its scope. */
 export class Exchange {
-  #request: Repeatable;
+  #request: Sendable;
   #scope: Scope;
   #context: ExchangeContext;
   #sent = 0;
@@ -35,12 +31,12 @@ export class Exchange {
   #repeats = 0;
   /** A redirect of an answer has been followed. */
   #followed = false;
-  /** The server got the last answer and did not withdraw its challenge. */
+  /** The server got the last answer and did not take its challenge back. */
   #answered = false;
   /** A refusal whose body has not been read. */
   #held: Response | undefined;
 
-  constructor(request: Repeatable, scope: Scope, context: ExchangeContext) {
+  constructor(request: Sendable, scope: Scope, context: ExchangeContext) {
     this.#request = request;
     this.#scope = scope;
     this.#context = context;
@@ -82,7 +78,8 @@ export class Exchange {
       arrive();
       const leave = await entered;
       try {
-        if (refusal?.problem.unit !== undefined && isStale(refusal)) refusal = undefined;
+        const useless = refusal?.problem.unit !== undefined && (this.#request.hasPass || isStale(refusal));
+        if (useless) refusal = undefined;
         // Requests before this one may have made room: without a unit, ask again without an answer.
         if (refusal === undefined || (refusal.problem.unit === undefined && others)) {
           const outcome = await this.#plain(refusal);
@@ -105,9 +102,12 @@ export class Exchange {
   /** Sends the request as it is. */
   async #plain(last?: Refusal): Promise<Outcome> {
     this.#count(last);
-    const response = await this.#request.prepare(this.#scope.signal)();
+    const sent = await this.#request.ask(this.#scope.signal);
+    const { response } = sent;
     const refusal = response.status === 429 ? await this.#refusal(response) : undefined;
     if (refusal === undefined) return { through: response };
+    this.#context.origins.refused(sent.request.origin, sent.pass);
+    this.#request = sent.request;
     this.#move(refusal);
     return { refusal };
   }
@@ -136,9 +136,9 @@ export class Exchange {
       const next = await this.#refused(response, answer);
       if (next === undefined) return { through: response };
       last = next;
-      const { reason, unit: more } = next.problem;
+      const { reason } = next.problem;
       if (reason !== 'too_early' && reason !== 'try_again') {
-        this.#answered = more !== undefined && reason !== 'withdrawn' && reason !== 'token_expired';
+        this.#answered = !isTakenBack(next) && !this.#request.blind;
         return { refusal: next };
       }
       if (this.#repeats === REPEATS_MAX) {
@@ -171,16 +171,18 @@ export class Exchange {
     const result = await solver.solve(unit, task, { onProgress, signal });
     tell('solved', { unit, result });
     await sleepUntil(readyAt, signal);
-    return { unitId: unit.id, token: unit.challengeToken, result: toCompact(result) };
+    const expiresAt = receivedAt + unit.ttlMs;
+    return { unitId: unit.id, token: unit.challengeToken, result: toCompact(result), expiresAt };
   }
 
   /** Sends an answer, once. */
   async #send(answer: Answer, last: Refusal): Promise<Response> {
     this.#count(last, answer.unitId);
     const { signal } = this.#scope;
-    const send = this.#request.prepare(signal, answer);
+    const send = this.#request.answer(signal, answer);
     signal.throwIfAborted();
     return send().catch((cause: unknown) => {
+      if (cause instanceof PouwError && !signal.aborted) throw cause;
       throw lost(cause, signal, answer.unitId, `The answer to work unit ${answer.unitId} got no response.`);
     });
   }
@@ -219,23 +221,8 @@ export class Exchange {
 
   /** Returns a refusal that allows another attempt; undefined if the response is not a refusal. */
   async #refused(response: Response, answer: Answer): Promise<Refusal | undefined> {
-    const workUnitId = answer.unitId;
     const refusal = await this.#readRefusal(response, answer);
-    if (refusal !== undefined) {
-      const { reason, detail } = refusal.problem;
-      if (response.status === 429 && reason !== 'wrong_result') return refusal;
-      throw new PouwError('refused', `The server refused the answer: ${detail}`, {
-        reason,
-        response,
-        workUnitId,
-      });
-    }
-    const html = response.headers.get('content-type')?.startsWith('text/html') ?? false;
-    if (response.status === 403 || response.status === 429 || (response.status >= 400 && html)) {
-      const message = `The answer got a response of status ${response.status} that is not from the limiter.`;
-      throw new PouwError('unexpected_response', message, { response, workUnitId });
-    }
-    return undefined;
+    return allowsMore(response, refusal, answer.unitId) ? refusal : undefined;
   }
 
   async #readRefusal(response: Response, answer: Answer): Promise<Refusal | undefined> {

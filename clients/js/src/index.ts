@@ -3,12 +3,20 @@
  *
  * @packageDocumentation
  */
-export { createPouwClient, createPouwFetch, pouwFetch, PouwClient, type PouwFetch } from './client.js';
+export { createPouwClient, PouwClient } from './client.js';
 export { toCompact } from './compact.js';
 export { computeWorkUnit, type ComputeOptions } from './compute.js';
 export { PouwError, type PouwErrorCode, type PouwErrorDetails } from './errors.js';
+export { PouwEventSource } from './event-source.js';
 export type { PouwEvent, PouwEventDetails, PouwListener } from './events.js';
-export type { MaxCost, PouwClientOptions } from './options.js';
+export { createPouwFetch, pouwEventSource, pouwFetch, pouwWebSocket, type PouwFetch } from './functions.js';
+export type {
+  EventSourceOptions,
+  MaxCost,
+  PouwClientOptions,
+  StreamOptions,
+  WebSocketOptions,
+} from './options.js';
 export type {
   DifficultyTier,
   EngineChoice,

@@ -6,7 +6,7 @@ import type { WorkUnit } from './types.js';
 /** The reasons of the protocol. */
 const REASONS = new Set(
   (
-    'work_required no_work degraded exempt budget ceiling crowded too_early wrong_result token_expired withdrawn ' +
+    'work_required no_work cannot_answer degraded exempt budget ceiling crowded too_early wrong_result token_expired withdrawn ' +
     'try_again token_invalid client_mismatch policy_mismatch token_replayed malformed too_large unavailable'
   ).split(' '),
 );

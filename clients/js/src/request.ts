@@ -1,11 +1,6 @@
 import { PouwError } from './errors.js';
+import { whole } from './place.js';
 import type { FetchInput } from './types.js';
-
-/** Headers of an answer. */
-export interface AnswerHeaders {
-  token: string;
-  result: string;
-}
 
 /** A request that can be sent more than once. */
 export class Repeatable {
@@ -36,25 +31,70 @@ export class Repeatable {
     this.origin = originOf(this.url);
   }
 
+  /** In capitals. */
+  get method(): string {
+    const { method = isRequest(this.#input) ? this.#input.method : 'GET' } = this.#init;
+    return method.toUpperCase();
+  }
+
+  /** Whether redirects are followed. */
+  get follows(): boolean {
+    return this.#setting('redirect', 'follow') === 'follow';
+  }
+
+  /** Whether it has no headers but the simplest, and a response that cannot be read. */
+  get isNoCors(): boolean {
+    return this.#setting('mode', 'cors') === 'no-cors';
+  }
+
+  /** Whether a page may send it to another origin without asking that for permission first. */
+  get isSimple(): boolean {
+    if (!['GET', 'HEAD', 'POST'].includes(this.method)) return false;
+    const headers = new Headers(
+      this.#init.headers ?? (isRequest(this.#input) ? this.#input.headers : undefined),
+    );
+    return [...headers].every(([name, value]) =>
+      name === 'content-type' ? SIMPLE_TYPE.test(value) : SIMPLE_HEADERS.includes(name),
+    );
+  }
+
   /**
-   * Makes it ready to be sent; as it is, or as the answer to a challenge.
+   * Makes it ready to be sent, with these headers beside its own.
    *
    * @returns what sends it.
    * @throws what a `Request` throws whose body was used meanwhile; nothing has been sent then.
    */
-  prepare(signal?: AbortSignal, answer?: AnswerHeaders): () => Promise<Response> {
+  prepare(
+    signal?: AbortSignal,
+    more: Record<string, string> = {},
+    redirect?: RequestRedirect,
+  ): () => Promise<Response> {
     const input = isRequest(this.#input) ? this.#input.clone() : this.#input;
     const init: RequestInit = { ...this.#init };
     if (signal !== undefined) init.signal = signal;
-    if (answer !== undefined) {
+    if (redirect !== undefined) init.redirect = redirect;
+    const added = Object.entries(more);
+    if (added.length > 0) {
       const headers = new Headers(init.headers ?? (isRequest(input) ? input.headers : undefined));
-      headers.set('X-PoUW-Response', answer.token);
-      headers.set('X-PoUW-Result', answer.result);
+      for (const [name, value] of added) headers.set(name, value);
       init.headers = headers;
     }
     // Called without `this`: browsers refuse a fetch that is a method of something else.
     const fetcher = this.#fetch;
     return () => fetcher(input, init);
+  }
+
+  /** The request that a redirect leads to, by its status. */
+  redirectedBy(status: number, url: string): Repeatable {
+    const { method } = this;
+    const asGet =
+      status === 303 ? method !== 'HEAD' : (status === 301 || status === 302) && method === 'POST';
+    if (asGet || method === 'GET' || method === 'HEAD') return this.redirectedTo(url);
+    const headers = this.#headersTo(url, []);
+    const given = isRequest(this.#input) ? this.#input : undefined;
+    // Of the class that it was, with its body.
+    const input = given && new (given.constructor as typeof Request)(url, given.clone());
+    return new Repeatable(input ?? url, { ...this.#init, ...this.#own(), headers }, this.#fetch);
   }
 
   /**
@@ -64,16 +104,33 @@ export class Repeatable {
   redirectedTo(url: string): Repeatable {
     const given = isRequest(this.#input) ? this.#input : undefined;
     const { body: _, ...kept } = this.#init;
-    const headers = new Headers(kept.headers ?? given?.headers);
-    const foreign = originOf(url) !== this.origin;
-    for (const name of foreign ? [...BODY_HEADERS, ...CREDENTIALS] : BODY_HEADERS) headers.delete(name);
-    const method = (kept.method ?? given?.method)?.toUpperCase() === 'HEAD' ? 'HEAD' : 'GET';
-    const init: RequestInit = { ...(given && settingsOf(given)), ...kept, method, headers };
-    if (this.signal !== undefined) init.signal = this.signal;
+    const headers = this.#headersTo(url, BODY_HEADERS);
+    const method = this.method === 'HEAD' ? 'HEAD' : 'GET';
+    const init: RequestInit = { ...(given && settingsOf(given)), ...kept, ...this.#own(), method, headers };
     return new Repeatable(url, init, this.#fetch);
+  }
+
+  /** Its headers, without these, and without credentials where they lead to another origin. */
+  #headersTo(url: string, without: string[]): Headers {
+    const headers = new Headers(
+      this.#init.headers ?? (isRequest(this.#input) ? this.#input.headers : undefined),
+    );
+    const foreign = originOf(url) !== this.origin;
+    for (const name of foreign ? [...without, ...CREDENTIALS] : without) headers.delete(name);
+    return headers;
+  }
+
+  #own(): RequestInit {
+    return this.signal === undefined ? {} : { signal: this.signal };
+  }
+
+  #setting(name: 'mode' | 'redirect', usual: string): string {
+    return this.#init[name] ?? (isRequest(this.#input) ? this.#input[name] : undefined) ?? usual;
   }
 }
 
+const SIMPLE_HEADERS = ['accept', 'accept-language', 'content-language', 'range'];
+const SIMPLE_TYPE = /^(?:application\/x-www-form-urlencoded|multipart\/form-data|text\/plain)(?:;|$)/i;
 const BODY_HEADERS = [
   'content-type',
   'content-length',
@@ -105,8 +162,7 @@ function isOneShot(body: unknown): boolean {
 
 function originOf(url: string): string {
   try {
-    const base = (globalThis as { location?: { href: string } }).location?.href;
-    return new URL(url, base).origin;
+    return whole(url).origin;
   } catch {
     return '';
   }

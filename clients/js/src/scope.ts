@@ -7,11 +7,13 @@ export class Scope {
   readonly signal: AbortSignal;
   #own = new AbortController();
   #endsAt: number;
-  #timer: ReturnType<typeof setTimeout>;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(deadlineMs: number, signal: AbortSignal | undefined) {
-    this.#endsAt = monotonicMs() + deadlineMs;
+  /** Without a deadline, there is no end but the other two. */
+  constructor(deadlineMs: number | undefined, signal: AbortSignal | undefined) {
+    this.#endsAt = monotonicMs() + (deadlineMs ?? Infinity);
     this.signal = signal === undefined ? this.#own.signal : either(this.#own, signal);
+    if (deadlineMs === undefined) return;
     this.#timer = setTimeout(
       () => this.end(new PouwError('deadline', `The deadline of ${deadlineMs} ms has passed.`)),
       Math.min(deadlineMs, 2 ** 31 - 1),

@@ -120,7 +120,7 @@ test('what comes while a challenge is open is held back, then tries without an a
 });
 
 test('Retry-After of a 429 without work is waited for, then the request is repeated', async (t) => {
-  for (const reason of ['no_work', 'degraded', 'budget', 'ceiling', 'crowded', 'exempt']) {
+  for (const reason of ['no_work', 'cannot_answer', 'degraded', 'budget', 'ceiling', 'crowded', 'exempt']) {
     let requests = 0;
     const url = await serve(t, (_, response) => {
       if (requests++ > 0) return response.end('now');
@@ -132,6 +132,18 @@ test('Retry-After of a 429 without work is waited for, then the request is repea
     assert.ok(performance.now() - started >= 1000);
     client.close();
   }
+});
+
+test('a HEAD request over the limit gets its 429 back: there is no work without a body', async (t) => {
+  let requests = 0;
+  const url = await serve(t, (_, response) => {
+    requests += 1;
+    refuse(response, 429, 'cannot_answer', { headers: { 'Retry-After': '1' } });
+  });
+  const client = createPouwClient();
+  t.after(() => client.close());
+  const response = await client.fetch(url, { method: 'HEAD' });
+  assert.deepEqual([response.status, response.headers.get('retry-after'), requests], [429, '1', 1]);
 });
 
 test('too_early and try_again send the same answer again, without hashing twice', async (t) => {
@@ -173,7 +185,7 @@ async function moreWork(t, reason, lets = Infinity) {
 }
 
 test('a second unit is solved when the server took the first back, a third never', async (t) => {
-  for (const reason of ['token_expired', 'withdrawn']) {
+  for (const reason of ['token_expired', 'withdrawn', 'client_mismatch']) {
     const { url, client, seen } = await moreWork(t, reason, 2);
     assert.equal(await (await client.fetch(url)).text(), 'in', reason);
     assert.deepEqual([new Set(seen.tokens).size, seen.solved], [2, 2]);

@@ -50,15 +50,19 @@ export class Limiter {
   waitMs;
   /** Challenges that may be open at once; beyond, `budget`. */
   openMax;
+  /** Requests that an answer buys, and for how many seconds. */
+  buys;
   open = new Map();
+  /** Requests left, by the name of a pass. */
+  passes = new Map();
   /** Method, path, body and whether there was an answer, of each request. */
   seen = [];
   admitted = 0;
   solved = 0;
   early = 0;
 
-  constructor({ rate = 0, waitMs = 0, openMax = 64 } = {}) {
-    Object.assign(this, { rate, waitMs, openMax });
+  constructor({ rate = 0, waitMs = 0, openMax = 64, buys = [1, 0] } = {}) {
+    Object.assign(this, { rate, waitMs, openMax, buys });
   }
 
   handler = async (request, response) => {
@@ -70,6 +74,11 @@ export class Limiter {
     if (this.admitted < this.rate) {
       this.admitted += 1;
       return this.inner(payload, response);
+    }
+    const pass = headers['x-pouw-pass'];
+    if (this.passes.get(pass) > 0) {
+      this.passes.set(pass, this.passes.get(pass) - 1);
+      return this.inner(payload, response, this.left(pass));
     }
     if (this.open.size >= this.openMax)
       return refuse(response, 429, 'budget', { headers: { 'Retry-After': '50' } });
@@ -102,7 +111,17 @@ export class Limiter {
       return this.challenge(response, 'wrong_result');
     }
     this.solved += 1;
-    this.inner(payload, response, { 'X-PoUW-Accepted': 'true', 'X-PoUW-Joule-Award': '1250' });
+    const pass = randomBytes(16).toString('base64url');
+    if (this.buys[0] > 1) this.passes.set(pass, this.buys[0] - 1);
+    const award = { 'X-PoUW-Accepted': 'true', 'X-PoUW-Joule-Award': '1250' };
+    this.inner(payload, response, { ...award, ...this.left(pass) });
+  }
+
+  /** The header about a pass. */
+  left(pass) {
+    return this.passes.has(pass)
+      ? { 'X-PoUW-Pass': `${pass};r=${this.passes.get(pass)};t=${this.buys[1]}` }
+      : {};
   }
 
   inner(payload, response, headers = {}) {

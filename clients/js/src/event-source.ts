@@ -1,0 +1,179 @@
+import { PouwError } from './errors.js';
+import type { EventSourceOptions } from './options.js';
+import { ownOrigin } from './place.js';
+import type { StreamKind } from './stream.js';
+import type { AnyListener, ListenerOptions } from './types.js';
+
+const [CONNECTING, OPEN, CLOSED] = [0, 1, 2] as const;
+
+/** How an `EventSource` is opened; `adopt` gets each one before it is open. */
+export function eventSourceKind(
+  withCredentials: boolean,
+  adopt: (source: EventSource) => void,
+  make: EventSourceOptions['open'] = (url) => usual(url, withCredentials),
+): StreamKind<EventSource> {
+  return {
+    name: 'EventSource',
+    open: (url, headers, signal) => {
+      const made = () => {
+        const source = make(url, headers);
+        adopt(source);
+        return source;
+      };
+      return openSource(made, signal);
+    },
+    isHopeless: ({ status, headers }) =>
+      status !== 200 || !(headers.get('content-type') ?? '').startsWith('text/event-stream'),
+  };
+}
+
+function usual(url: string, withCredentials: boolean): EventSource {
+  if (typeof EventSource === 'function' && ownOrigin() !== undefined)
+    return new EventSource(url, { withCredentials });
+  const message = 'There is no EventSource of a page here: pass the option `open`, which makes one.';
+  throw new PouwError('unsupported', message);
+}
+
+function openSource(make: () => EventSource, signal: AbortSignal): Promise<EventSource | undefined> {
+  return new Promise((resolve, reject) => {
+    const source = make();
+    const settle = (opened: boolean) => {
+      signal.removeEventListener('abort', abort);
+      source.removeEventListener('open', open);
+      source.removeEventListener('error', error);
+      resolve(opened ? source : undefined);
+    };
+    const abort = () => {
+      reject(signal.reason);
+      source.close();
+    };
+    const open = () => settle(true);
+    // If it is not closed, it tries again by itself.
+    const error = () => source.readyState === CLOSED && settle(false);
+    signal.addEventListener('abort', abort, { once: true });
+    source.addEventListener('open', open);
+    source.addEventListener('error', error);
+  });
+}
+
+/** Opens a source, by the id of the last event if it was open before; `adopt` gets each one that is made. */
+export type OpenSource = (
+  lastEventId: string,
+  adopt: (source: EventSource) => void,
+  signal: AbortSignal,
+) => Promise<EventSource>;
+
+type Handler = ((event: Event) => void) | null;
+
+/**
+ * An `EventSource` that gets past the limit, also when it has to connect again. An `EventSource` ends with the first
+ * response that is not 200, so this one uses another whenever that happens.
+ */
+export class PouwEventSource extends EventTarget {
+  readonly CONNECTING = CONNECTING;
+  readonly OPEN = OPEN;
+  readonly CLOSED = CLOSED;
+  /** The address, as it was given. */
+  readonly url: string;
+  /** As for an `EventSource`. */
+  readonly withCredentials: boolean;
+  /** Called when the stream is open, also again. */
+  onopen: Handler = null;
+  /** Called for each event without a name. */
+  onmessage: ((event: MessageEvent) => void) | null = null;
+  /** Called when the stream is lost or has failed; then `readyState` is 2, and the event has the `error`. */
+  onerror: Handler = null;
+  #source: EventSource | undefined;
+  #open: OpenSource;
+  #end = new AbortController();
+  #names = new Set<string>();
+  #lastEventId = '';
+
+  /** Made by `PouwClient.eventSource`. `signal` ends it like `close`. */
+  constructor(url: string, withCredentials: boolean, open: OpenSource, signal?: AbortSignal) {
+    super();
+    [this.url, this.withCredentials, this.#open] = [url, withCredentials, open];
+    super.addEventListener('open', (event) => this.onopen?.(event));
+    super.addEventListener('error', (event) => this.onerror?.(event));
+    super.addEventListener('message', (event) => this.onmessage?.(event as MessageEvent));
+    this.#listenFor('message');
+    signal?.addEventListener('abort', () => this.#fail(signal.reason), {
+      once: true,
+      signal: this.#end.signal,
+    });
+    if (signal?.aborted) queueMicrotask(() => this.#fail(signal.reason));
+    else void this.#connect();
+  }
+
+  /** Aborts at the end. */
+  get ended(): AbortSignal {
+    return this.#end.signal;
+  }
+
+  /** 0 while it connects, 1 while it is open, 2 at the end. */
+  get readyState(): 0 | 1 | 2 {
+    if (this.#end.signal.aborted) return CLOSED;
+    return this.#source?.readyState === OPEN ? OPEN : CONNECTING;
+  }
+
+  /** Ends it. */
+  close(): void {
+    this.#end.abort();
+    this.#source?.close();
+  }
+
+  override addEventListener(type: string, listener: AnyListener, options?: ListenerOptions): void {
+    this.#listenFor(type);
+    super.addEventListener(type, listener, options);
+  }
+
+  async #connect(): Promise<void> {
+    const { signal } = this.#end;
+    try {
+      const source = await this.#open(this.#lastEventId, (made) => this.#adopt(made), signal);
+      if (signal.aborted) source.close();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Listens to a source from the beginning, so that no event is missed. */
+  #adopt(source: EventSource): void {
+    for (const name of this.#names) source.addEventListener(name, this.#pass);
+    source.addEventListener('open', () => {
+      this.#source = source;
+      if (!this.#end.signal.aborted) this.dispatchEvent(new Event('open'));
+    });
+    source.addEventListener('error', (event) => {
+      if (this.#source === source) this.#lost(event);
+    });
+  }
+
+  /** Hands an event on. A server can also give events the names of those of the stream itself. */
+  #pass = (event: MessageEvent): void => {
+    if (!('data' in event) || this.#end.signal.aborted) return;
+    const { type, data, origin, lastEventId } = event;
+    this.#lastEventId = lastEventId;
+    this.dispatchEvent(new MessageEvent(type, { data, origin, lastEventId }));
+  };
+
+  #lost(event: Event): void {
+    if ('data' in event || this.#end.signal.aborted) return;
+    const again = this.#source?.readyState === CLOSED;
+    if (again) this.#source = undefined;
+    this.dispatchEvent(new Event('error'));
+    if (again && !this.#end.signal.aborted) void this.#connect();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#end.signal.aborted) return;
+    this.close();
+    this.dispatchEvent(Object.assign(new Event('error'), { error }));
+  }
+
+  #listenFor(type: string): void {
+    if (this.#names.has(type)) return;
+    this.#names.add(type);
+    this.#source?.addEventListener(type, this.#pass);
+  }
+}

@@ -1,0 +1,50 @@
+/** What differs between a page, a worker of a page, and Node. */
+
+interface Place {
+  location?: { href: string; origin: string; protocol: string };
+  document?: { cookie: string };
+}
+
+const place = globalThis as unknown as Place;
+
+/** Returns the origin of the page or of its worker; undefined elsewhere. */
+export function ownOrigin(): string | undefined {
+  return place.location?.origin;
+}
+
+/** Returns an address as a whole; it may be relative to that of the page. */
+export function whole(url: string | URL): URL {
+  return new URL(url, place.location?.href);
+}
+
+/** The cookies that scripts set: an answer for the next stream, and the name of a pass. */
+export type CookieKind = 'answer' | 'pass';
+
+/**
+ * Sets a cookie for the whole host. Over TLS it has a name that no other site can set.
+ *
+ * @returns false if there is nothing to keep it: in workers, in Node, or if the browser refuses it.
+ */
+export function setCookie(kind: CookieKind, value: string, seconds: number): boolean {
+  const secure = place.location?.protocol === 'https:';
+  const pair = `${secure ? '__Host-' : ''}pouw-${kind}=${value}`;
+  try {
+    const { document } = place;
+    if (document === undefined) return false;
+    document.cookie = `${pair}; Path=/; Max-Age=${seconds}; SameSite=Strict${secure ? '; Secure' : ''}`;
+    return document.cookie.split('; ').includes(pair);
+  } catch {
+    // A sandboxed frame refuses with an error.
+    return false;
+  }
+}
+
+/** Removes a cookie that a script has set. */
+export function removeCookie(kind: CookieKind): void {
+  setCookie(kind, '', 0);
+}
+
+/** Returns whether a script can set cookies. */
+export function hasCookies(): boolean {
+  return typeof place.document?.cookie === 'string';
+}

@@ -1,0 +1,158 @@
+// What a page may send: to its own origin, and to another one, which has to give its permission for headers.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createPouwClient } from '../dist/index.js';
+import { unit } from './units.mjs';
+
+const OWN = 'https://app.example';
+const OTHER = 'https://api.example';
+
+/** The place of a page, with cookies as a browser keeps them, or without. */
+function page(t, { cookies = true } = {}) {
+  const jar = new Map();
+  const written = [];
+  const document = {
+    get cookie() {
+      return [...jar].map((pair) => pair.join('=')).join('; ');
+    },
+    set cookie(text) {
+      written.push(text);
+      const [, name, value, attributes] = /^([^=]+)=([^;]*)(.*)$/.exec(text);
+      if (cookies) jar.set(name, value);
+      if (/Max-Age=0\b/.test(attributes)) jar.delete(name);
+    },
+  };
+  globalThis.location = { href: `${OWN}/page`, origin: OWN, protocol: 'https:' };
+  globalThis.document = document;
+  t.after(() => {
+    delete globalThis.location;
+    delete globalThis.document;
+  });
+  return { jar, written };
+}
+
+/** A client whose requests a function answers, and what it sent. */
+function answeredBy(t, answer, options) {
+  const sent = [];
+  const fetch = async (input, init) => {
+    const request = new Request(new URL(input.url ?? input, OWN), input.url ? input : init);
+    const headers = new Headers(init?.headers ?? input.headers);
+    const own = [...headers].filter(([name]) => name.startsWith('x-pouw-')).map(([name]) => name.slice(7));
+    sent.push([request.method, request.url.slice(8), own.sort().join(), init?.redirect ?? 'follow']);
+    return answer({ headers, url: request.url, number: sent.length, redirect: init?.redirect });
+  };
+  const client = createPouwClient({ fetch, ...options });
+  t.after(() => client.close());
+  return { client, sent };
+}
+
+function over() {
+  const workUnit = unit();
+  const headers = { 'Content-Type': 'application/problem+json' };
+  return new Response(JSON.stringify({ reason: 'work_required', workUnit }), { status: 429, headers });
+}
+const within = (headers = {}) => new Response('in', { headers });
+const bought = { 'X-PoUW-Accepted': 'true', 'X-PoUW-Pass': 'name;r=9;t=60' };
+const json = { method: 'POST', body: '{}', headers: { 'Content-Type': 'application/json' } };
+
+/** Over the limit without an answer or a pass. */
+const limiter = ({ headers }) => {
+  if (headers.has('x-pouw-response')) return within(bought);
+  return headers.has('x-pouw-pass') ? within() : over();
+};
+
+test('a page says to its own origin which units it computes, and to others where no permission is added', async (t) => {
+  page(t);
+  const { client, sent } = answeredBy(t, limiter, { passes: false });
+  await client.fetch('/x');
+  // A service that is not known to have a limiter has not been asked to allow anything.
+  await client.fetch(`${OTHER}/x`, json);
+  await client.fetch(`${OTHER}/x`, json);
+  await client.fetch(`${OTHER}/x`, { headers: { Accept: 'text/plain' } });
+  await client.fetch(`${OTHER}/x`, { method: 'POST', body: 'x', headers: { 'Content-Type': 'text/plain' } });
+  await client.fetch(`${OTHER}/x`, { method: 'PUT' });
+  const shown = sent.map(([method, url, own]) => `${method} ${url}: ${own}`);
+  const [answer, asks] = ['accept,response,result', 'accept'];
+  assert.deepEqual(shown, [
+    `GET app.example/x: ${asks}`,
+    `GET app.example/x: ${answer}`,
+    'POST api.example/x: ',
+    `POST api.example/x: ${answer}`,
+    `POST api.example/x: ${asks}`,
+    `POST api.example/x: ${answer}`,
+    'GET api.example/x: ',
+    `GET api.example/x: ${answer}`,
+    'POST api.example/x: ',
+    `POST api.example/x: ${answer}`,
+    `PUT api.example/x: ${asks}`,
+    `PUT api.example/x: ${answer}`,
+  ]);
+});
+
+test('a page keeps the pass of its own origin in a cookie, until a request with it is refused', async (t) => {
+  const { jar, written } = page(t);
+  let good = true;
+  const { client, sent } = answeredBy(t, ({ headers }) => {
+    if (headers.has('x-pouw-response')) return within(bought);
+    return good && jar.get('__Host-pouw-pass') === 'name' ? within() : over();
+  });
+  for (const init of [{}, json, {}]) assert.equal((await client.fetch('/x', init)).status, 200);
+  assert.deepEqual(written, ['__Host-pouw-pass=name; Path=/; Max-Age=60; SameSite=Strict; Secure']);
+  assert.deepEqual(
+    sent.map(([, , own, redirect]) => `${own} ${redirect}`),
+    ['accept follow', 'accept,response,result follow', 'accept follow', 'accept follow'],
+  );
+  good = false;
+  assert.equal((await client.fetch('/x')).status, 200);
+  assert.match(written[1], /^__Host-pouw-pass=; .*Max-Age=0/);
+  assert.equal(sent.length, 6);
+});
+
+test('a page sends the pass of another origin with what it may repeat, and not along a redirect', async (t) => {
+  page(t);
+  const { client, sent } = answeredBy(t, (request) => {
+    if (request.url.endsWith('/away') && request.redirect === 'manual') {
+      // As a browser shows it.
+      return { type: 'opaqueredirect', status: 0, headers: new Headers(), url: request.url, body: null };
+    }
+    return request.url.endsWith('/away') ? within() : limiter(request);
+  });
+  await client.fetch(`${OTHER}/x`);
+  assert.equal(await (await client.fetch(`${OTHER}/away`)).text(), 'in');
+  // The pass is still good.
+  await client.fetch(`${OTHER}/x`);
+  const asks = sent.slice(2).map(([, url, own, redirect]) => `${url} ${own} ${redirect}`);
+  assert.deepEqual(asks, [
+    'api.example/away accept,pass manual',
+    'api.example/away  follow',
+    'api.example/x accept,pass manual',
+  ]);
+  sent.length = 0;
+  await client.fetch(`${OTHER}/x`, json);
+  await client.fetch(`${OTHER}/x`, { ...json, redirect: 'error' });
+  const posts = sent.map(([, , own, redirect]) => `${own} ${redirect}`);
+  assert.deepEqual(posts, ['accept follow', 'accept,response,result follow', 'accept,pass error']);
+});
+
+test('a server that gives a pass but does not allow its header is asked without it', async (t) => {
+  page(t);
+  const { client, sent } = answeredBy(t, (request) => {
+    if (request.headers.has('x-pouw-pass')) throw new TypeError('Failed to fetch');
+    return limiter(request);
+  });
+  for (let i = 0; i < 3; i++) assert.equal((await client.fetch(`${OTHER}/x`)).status, 200);
+  const withPass = sent.filter(([, , own]) => own.includes('pass')).length;
+  assert.equal(withPass, 2, 'each pass once');
+});
+
+test('a page whose cookies are refused sends the header, and one in no-cors mode sends nothing', async (t) => {
+  page(t, { cookies: false });
+  const { client, sent } = answeredBy(t, limiter);
+  await client.fetch('/x');
+  await client.fetch('/x');
+  assert.deepEqual(sent.at(-1), ['GET', 'app.example/x', 'accept,pass', 'manual']);
+  await client.fetch(`${OTHER}/x`);
+  sent.length = 0;
+  await client.fetch(`${OTHER}/x`, { mode: 'no-cors' }).catch(() => {});
+  assert.deepEqual(sent[0].slice(2), ['', 'follow']);
+});
