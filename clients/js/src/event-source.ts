@@ -83,6 +83,8 @@ export class PouwEventSource extends EventTarget {
   onmessage: ((event: MessageEvent) => void) | null = null;
   /** Called when the stream is lost or has failed; then `readyState` is 2, and the event has the `error`. */
   onerror: Handler = null;
+  /** The one that was made last, and the same once it is open. */
+  #made: EventSource | undefined;
   #source: EventSource | undefined;
   #open: OpenSource;
   #end = new AbortController();
@@ -139,6 +141,7 @@ export class PouwEventSource extends EventTarget {
 
   /** Listens to a source from the beginning, so that no event is missed. */
   #adopt(source: EventSource): void {
+    this.#made = source;
     for (const name of this.#names) source.addEventListener(name, this.#pass);
     source.addEventListener('open', () => {
       this.#source = source;
@@ -174,6 +177,6 @@ export class PouwEventSource extends EventTarget {
   #listenFor(type: string): void {
     if (this.#names.has(type)) return;
     this.#names.add(type);
-    this.#source?.addEventListener(type, this.#pass);
+    this.#made?.addEventListener(type, this.#pass);
   }
 }

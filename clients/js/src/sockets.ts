@@ -31,7 +31,6 @@ function openSocket(make: () => WebSocket, signal: AbortSignal): Promise<WebSock
     const socket = make();
     const settle = (opened: boolean) => {
       signal.removeEventListener('abort', abort);
-      if (opened) hold(socket);
       resolve(opened ? socket : undefined);
     };
     const abort = () => {
@@ -42,20 +41,5 @@ function openSocket(make: () => WebSocket, signal: AbortSignal): Promise<WebSock
     socket.addEventListener('open', () => settle(true), { once: true });
     // Some classes have one of them only.
     for (const name of ['close', 'error']) socket.addEventListener(name, () => settle(false), { once: true });
-  });
-}
-
-/** Keeps messages back until the caller has had the time to listen. */
-function hold(socket: WebSocket): void {
-  const held: MessageEvent[] = [];
-  const keep = (event: MessageEvent) => {
-    if (typeof event.stopImmediatePropagation !== 'function') return;
-    event.stopImmediatePropagation();
-    held.push(event);
-  };
-  socket.addEventListener('message', keep);
-  setTimeout(() => {
-    socket.removeEventListener('message', keep);
-    for (const { data, origin } of held) socket.dispatchEvent(new MessageEvent('message', { data, origin }));
   });
 }

@@ -3,9 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { oracle, subtree, unit } from './units.mjs';
 
-/** Starts a server around a handler; it is closed when the test ends. */
-export async function serve(t, handler) {
+/** Starts a server around a handler, after `prepare`; it is closed when the test ends. */
+export async function serve(t, handler, prepare = () => {}) {
   const server = createServer(handler);
+  prepare(server);
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.after(() => {
     server.closeAllConnections();
