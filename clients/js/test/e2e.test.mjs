@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createPouwClient } from '../dist/index.js';
 import { rejection } from './limiter.mjs';
+import { page } from './place.mjs';
 import { start } from './server.mjs';
+import { Source } from './streams.mjs';
 
 const { POUW_BIN } = process.env;
 const skip = POUW_BIN ? false : 'POUW_BIN does not name a pouw with the feature serve';
@@ -74,3 +76,58 @@ test('uploads over the limit of the real server get through', { skip }, async (t
     }
   }
 });
+
+test('one answer buys several requests of the real server, also sent at once', { skip }, async (t) => {
+  const bought = `${settings}answer_buys = { requests = 5, seconds = 60 }\n`;
+  const server = await start(t, POUW_BIN, {
+    settings: bought,
+    options: ['--rate', '1', '--floor', '50,50,50'],
+  });
+  const client = createPouwClient();
+  t.after(() => client.close());
+  let challenges = 0;
+  client.addEventListener('challenge', () => challenges++);
+  for (let i = 0; i < 2; i++) assert.equal((await client.fetch(`${server.url}/hello`)).status, 200);
+  const many = await Promise.all(Array.from({ length: 4 }, () => client.fetch(`${server.url}/hello`)));
+  assert.ok(many.every(({ status }) => status === 200));
+  assert.equal(challenges, 1);
+  assert.equal((await client.fetch(`${server.url}/hello`)).status, 200);
+  assert.equal(challenges, 2, 'after one and four more');
+
+  const without = createPouwClient({ passes: false });
+  t.after(() => without.close());
+  without.addEventListener('challenge', () => challenges++);
+  for (let i = 0; i < 2; i++) assert.equal((await without.fetch(`${server.url}/hello`)).status, 200);
+  assert.equal(challenges, 4);
+});
+
+for (const inPage of [false, true]) {
+  const how = inPage ? 'a cookie' : 'headers';
+
+  test(`an event stream of the real server is opened with an answer in ${how}`, { skip }, async (t) => {
+    const { url } = await start(t, POUW_BIN, { settings, options: ['--rate', '1', '--floor', '50,50,50'] });
+    assert.equal((await fetch(`${url}/hello`)).status, 200);
+    const sent = [];
+    const { jar } = inPage ? page(t, url) : { jar: new Map() };
+    const open = (address, headers) => {
+      const Cookie = [...jar].map((pair) => pair.join('=')).join('; ');
+      sent.push(inPage ? Cookie.split('=')[0] : Object.keys(headers).join());
+      return new Source(address, inPage ? { Cookie } : headers);
+    };
+    const client = createPouwClient();
+    t.after(() => client.close());
+    const told = [];
+    for (const name of ['challenge', 'accepted', 'failed'])
+      client.addEventListener(name, () => told.push(name));
+    const source = client.eventSource(`${url}/hello`, { open });
+    const first = await new Promise((resolve) => {
+      for (const name of ['open', 'error']) source.addEventListener(name, resolve);
+    });
+    assert.deepEqual([first.type, first.error], ['open', undefined]);
+    // The client is done a little after the stream is open. This one ends soon, and is opened again.
+    await new Promise((resolve) => setImmediate(resolve));
+    source.close();
+    assert.deepEqual(sent.slice(0, 2), ['', inPage ? 'pouw-answer' : 'X-PoUW-Response,X-PoUW-Result']);
+    assert.deepEqual([told[0], jar.size], ['challenge', 0]);
+  });
+}

@@ -2,34 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createPouwClient } from '../dist/index.js';
+import { page } from './place.mjs';
 import { unit } from './units.mjs';
 
 const OWN = 'https://app.example';
 const OTHER = 'https://api.example';
-
-/** The place of a page, with cookies as a browser keeps them, or without. */
-function page(t, { cookies = true } = {}) {
-  const jar = new Map();
-  const written = [];
-  const document = {
-    get cookie() {
-      return [...jar].map((pair) => pair.join('=')).join('; ');
-    },
-    set cookie(text) {
-      written.push(text);
-      const [, name, value, attributes] = /^([^=]+)=([^;]*)(.*)$/.exec(text);
-      if (cookies) jar.set(name, value);
-      if (/Max-Age=0\b/.test(attributes)) jar.delete(name);
-    },
-  };
-  globalThis.location = { href: `${OWN}/page`, origin: OWN, protocol: 'https:' };
-  globalThis.document = document;
-  t.after(() => {
-    delete globalThis.location;
-    delete globalThis.document;
-  });
-  return { jar, written };
-}
 
 /** A client whose requests a function answers, and what it sent. */
 function answeredBy(t, answer, options) {
@@ -62,7 +39,7 @@ const limiter = ({ headers }) => {
 };
 
 test('a page says to its own origin which units it computes, and to others where no permission is added', async (t) => {
-  page(t);
+  page(t, OWN);
   const { client, sent } = answeredBy(t, limiter, { passes: false });
   await client.fetch('/x');
   // A service that is not known to have a limiter has not been asked to allow anything.
@@ -90,7 +67,7 @@ test('a page says to its own origin which units it computes, and to others where
 });
 
 test('a page keeps the pass of its own origin in a cookie, until a request with it is refused', async (t) => {
-  const { jar, written } = page(t);
+  const { jar, written } = page(t, OWN);
   let good = true;
   const { client, sent } = answeredBy(t, ({ headers }) => {
     if (headers.has('x-pouw-response')) return within(bought);
@@ -109,7 +86,7 @@ test('a page keeps the pass of its own origin in a cookie, until a request with 
 });
 
 test('a page sends the pass of another origin with what it may repeat, and not along a redirect', async (t) => {
-  page(t);
+  page(t, OWN);
   const { client, sent } = answeredBy(t, (request) => {
     if (request.url.endsWith('/away') && request.redirect === 'manual') {
       // As a browser shows it.
@@ -135,7 +112,7 @@ test('a page sends the pass of another origin with what it may repeat, and not a
 });
 
 test('a server that gives a pass but does not allow its header is asked without it', async (t) => {
-  page(t);
+  page(t, OWN);
   const { client, sent } = answeredBy(t, (request) => {
     if (request.headers.has('x-pouw-pass')) throw new TypeError('Failed to fetch');
     return limiter(request);
@@ -146,7 +123,7 @@ test('a server that gives a pass but does not allow its header is asked without 
 });
 
 test('a page whose cookies are refused sends the header, and one in no-cors mode sends nothing', async (t) => {
-  page(t, { cookies: false });
+  page(t, OWN, { cookies: false });
   const { client, sent } = answeredBy(t, limiter);
   await client.fetch('/x');
   await client.fetch('/x');

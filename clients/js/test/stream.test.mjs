@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { WebSocket } from 'undici';
 import { createPouwClient, pouwEventSource, pouwWebSocket } from '../dist/index.js';
 import { rejection, serve } from './limiter.mjs';
-import { streams } from './streams.mjs';
+import { Source, streams } from './streams.mjs';
 
 const open = (url, protocols, headers) => new WebSocket(url, { protocols, headers });
 const ws = (url, path = '/socket') => url.replace('http', 'ws') + path;
@@ -16,49 +16,6 @@ const next = (target, name) =>
     target.addEventListener(name, resolve, { once: true, signal });
   });
 
-/** A small `EventSource` that takes headers. */
-class Source extends EventTarget {
-  readyState = 0;
-  #end = new AbortController();
-
-  constructor(url, headers) {
-    super();
-    this.url = url;
-    void this.#run(url, headers);
-  }
-
-  close() {
-    this.readyState = 2;
-    this.#end.abort();
-  }
-
-  async #run(url, headers) {
-    const { signal } = this.#end;
-    try {
-      const response = await fetch(url, { headers: { ...headers, Accept: 'text/event-stream' }, signal });
-      if (response.status !== 200) throw new Error('refused');
-      this.readyState = 1;
-      this.dispatchEvent(new Event('open'));
-      let id = '';
-      for await (const part of response.body.pipeThrough(new TextDecoderStream())) {
-        for (const block of part.split('\n\n').filter(Boolean)) {
-          const {
-            data,
-            event = 'message',
-            ...rest
-          } = Object.fromEntries(block.split('\n').map((line) => line.split(': ')));
-          id = rest.id ?? id;
-          this.dispatchEvent(new MessageEvent(event, { data, lastEventId: id }));
-        }
-      }
-    } catch {
-      // Refused or lost; this one does not connect again.
-    }
-    if (signal.aborted) return;
-    this.readyState = 2;
-    this.dispatchEvent(new Event('error'));
-  }
-}
 const openSource = (url, headers) => new Source(url, headers);
 
 function clientFor(t, options) {

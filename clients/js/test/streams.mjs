@@ -130,3 +130,47 @@ export async function streams(t, settings, other) {
   );
   return { limiter, url };
 }
+
+/** A small `EventSource` that takes headers. */
+export class Source extends EventTarget {
+  readyState = 0;
+  #end = new AbortController();
+
+  constructor(url, headers) {
+    super();
+    this.url = url;
+    void this.#run(url, headers);
+  }
+
+  close() {
+    this.readyState = 2;
+    this.#end.abort();
+  }
+
+  async #run(url, headers) {
+    const { signal } = this.#end;
+    try {
+      const response = await fetch(url, { headers: { ...headers, Accept: 'text/event-stream' }, signal });
+      if (response.status !== 200) throw new Error('refused');
+      this.readyState = 1;
+      this.dispatchEvent(new Event('open'));
+      let id = '';
+      for await (const part of response.body.pipeThrough(new TextDecoderStream())) {
+        for (const block of part.split('\n\n').filter(Boolean)) {
+          const {
+            data,
+            event = 'message',
+            ...rest
+          } = Object.fromEntries(block.split('\n').map((line) => line.split(': ')));
+          id = rest.id ?? id;
+          this.dispatchEvent(new MessageEvent(event, { data, lastEventId: id }));
+        }
+      }
+    } catch {
+      // Refused or lost; this one does not connect again.
+    }
+    if (signal.aborted) return;
+    this.readyState = 2;
+    this.dispatchEvent(new Event('error'));
+  }
+}
