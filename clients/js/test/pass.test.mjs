@@ -171,6 +171,19 @@ test('what is no pass is none, and the origins that are remembered are bounded',
   assert.ok(origins.pass('https://1.example').usable);
 });
 
+test('a pass ends with its time', (t) => {
+  const { now } = performance;
+  t.after(() => (performance.now = now));
+  const origins = new Origins(true);
+  const headers = new Headers({ 'x-pouw-pass': 'name;r=5;t=60' });
+  origins.learn('https://a.example', { headers, url: '' });
+  const at = now.call(performance);
+  performance.now = () => at + 59_000;
+  assert.ok(origins.pass('https://a.example'));
+  performance.now = () => at + 60_001;
+  assert.equal(origins.pass('https://a.example'), undefined);
+});
+
 test('every request says which units can be computed, unless it is not to', async (t) => {
   const said = async (options) => {
     const { limiter, url, client } = await limited(t, createPouwClient, {}, options);

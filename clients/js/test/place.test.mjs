@@ -133,3 +133,57 @@ test('a page whose cookies are refused sends the header, and one in no-cors mode
   await client.fetch(`${OTHER}/x`, { mode: 'no-cors' }).catch(() => {});
   assert.deepEqual(sent[0].slice(2), ['', 'follow']);
 });
+
+/** The error with which a stream ends. */
+const ended = (source) =>
+  new Promise((resolve) => source.addEventListener('error', ({ error }) => error && resolve(error)));
+
+test('a stream of a page takes its answer along in a cookie, which is gone before anything else is sent', async (t) => {
+  const { jar, written } = page(t, OWN);
+  const cookies = [];
+  const { client } = answeredBy(t, () => (cookies.push([...jar.keys()].join()), over()));
+  const opened = [];
+  const open = (url, headers) => {
+    opened.push([url, Object.keys(headers).length, [...jar.keys()].join()]);
+    const refused = Object.assign(new EventTarget(), { readyState: 2, close() {} });
+    setImmediate(() => refused.dispatchEvent(new Event('error')));
+    return refused;
+  };
+  const { code } = await ended(client.eventSource('/events', { open, headers: { Authorization: 'x' } }));
+  assert.equal(code, 'gave_up');
+  assert.deepEqual(opened, [
+    ['/events', 0, ''],
+    ['/events', 0, '__Host-pouw-answer'],
+    ['/events', 0, '__Host-pouw-answer'],
+  ]);
+  assert.deepEqual(cookies, ['', '', '']);
+  const [token, result] = [
+    /^__Host-pouw-answer=[\w-]+/,
+    /\.[\w-]{131}; Path=\/; Max-Age=(\d+); SameSite=Strict; Secure$/,
+  ];
+  assert.match(written[0], token);
+  assert.ok(Number(result.exec(written[0])[1]) > 50, written[0]);
+});
+
+test('a stream that cannot have an answer is refused, with the reason', async (t) => {
+  page(t, OWN, { cookies: false });
+  const { client, sent } = answeredBy(t, over);
+  assert.throws(() => client.eventSource(`${OTHER}/events`), {
+    code: 'unsupported',
+    message: /https:\/\/api\.example/,
+  });
+  await assert.rejects(client.webSocket('wss://api.example/socket'), { code: 'unsupported' });
+  await assert.rejects(client.webSocket('ws://app.example/socket'), { code: 'unsupported' });
+  assert.equal(sent.length, 0);
+  const open = () => {
+    const refused = Object.assign(new EventTarget(), { readyState: 2, close() {} });
+    setImmediate(() => refused.dispatchEvent(new Event('error')));
+    return refused;
+  };
+  const stored = await ended(client.eventSource('/events', { open }));
+  assert.deepEqual([stored.code, /does not store/.test(stored.message)], ['unsupported', true]);
+  // A worker has an address and no document.
+  delete globalThis.document;
+  const worker = await ended(client.eventSource('/events', { open }));
+  assert.deepEqual([worker.code, /not in a worker/.test(worker.message)], ['unsupported', true]);
+});
