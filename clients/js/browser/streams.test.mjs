@@ -105,7 +105,7 @@ test('under the limit they open directly, and without work they wait for Retry-A
   assert.deepEqual(limiter.log, ['socket - false', 'challenge - false', 'socket - true']);
 });
 
-test('what cannot be opened is told apart, and another origin at once', async (t) => {
+test('what cannot be opened is distinguished, and another origin at once', async (t) => {
   const { limiter, page } = await visit(t);
   const codes = await page.evaluate(async () => {
     const code = (error) => error.code;

@@ -1,4 +1,4 @@
-import { ownOrigin, removeCookie, setCookie } from './place.js';
+import { originOf, ownOrigin, removeCookie, setCookie } from './place.js';
 import { monotonicMs } from './time.js';
 
 /** The most origins that are remembered; beyond, the one that was used longest ago is forgotten. */
@@ -66,7 +66,7 @@ export class Origins {
   learn(origin: string, { headers, url }: Response): void {
     const [, name, left, seconds] = PASS.exec(headers.get('x-pouw-pass') ?? '') ?? [];
     if (name === undefined) return;
-    const from = url ? new URL(url).origin : origin;
+    const from = (url && originOf(url)) || origin;
     const known = this.#touch(from);
     if (!this.#keeps) return;
     const until = monotonicMs() + Number(seconds) * 1000;

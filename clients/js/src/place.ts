@@ -17,6 +17,15 @@ export function whole(url: string | URL): URL {
   return new URL(url, place.location?.href);
 }
 
+/** Returns the origin of an address; empty if it is none. */
+export function originOf(url: string): string {
+  try {
+    return whole(url).origin;
+  } catch {
+    return '';
+  }
+}
+
 /** The cookies that scripts set: an answer for the next stream, and the name of a pass. */
 export type CookieKind = 'answer' | 'pass';
 

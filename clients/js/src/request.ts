@@ -1,5 +1,5 @@
 import { PouwError } from './errors.js';
-import { whole } from './place.js';
+import { originOf } from './place.js';
 import type { FetchInput } from './types.js';
 
 /** A request that can be sent more than once. */
@@ -158,12 +158,4 @@ function isOneShot(body: unknown): boolean {
   if (typeof ReadableStream === 'function' && body instanceof ReadableStream) return true;
   // Node takes iterables that come with time.
   return Symbol.asyncIterator in body;
-}
-
-function originOf(url: string): string {
-  try {
-    return whole(url).origin;
-  } catch {
-    return '';
-  }
 }

@@ -80,14 +80,14 @@ test('nothing of a browser is touched when the modules are loaded', () => {
   }
 });
 
-test('the bundle is under 30 kB packed', async () => {
+test('the bundle is under 34 kB packed', async () => {
   const { gzipSync } = await import('node:zlib');
   const names = ['pouw.js', 'worker.js', 'pouw.wasm', 'pouw-element.js'];
   const sizes = names.map(
     (name) => gzipSync(readFileSync(new URL(`dist/${name}`, here)), { level: 9 }).length,
   );
   const sum = sizes.reduce((a, b) => a + b);
-  assert.ok(sum < 30_000, `${sum} bytes: ${sizes}`);
+  assert.ok(sum < 34_000, `${sum} bytes: ${sizes}`);
 });
 
 test('the rules of the house: short files, documented exports, ASCII', () => {

@@ -162,6 +162,9 @@ test('what is no pass is none, and the origins that are remembered are bounded',
   for (let i = 0; i < 65; i++) learn(`https://${i}.example`, 'name;r=5;t=60');
   assert.equal(origins.pass('https://0.example'), undefined);
   assert.equal(origins.pass('https://1.example').name, 'name');
+  // Other implementations have a part of the address, or none.
+  origins.learn('https://b.example', { headers: new Headers({ 'x-pouw-pass': 'b;r=5;t=60' }), url: '/path' });
+  assert.equal(origins.pass('https://b.example').name, 'b');
   // Responses overtake each other: it never becomes more.
   learn('https://1.example', 'name;r=1;t=60');
   learn('https://1.example', 'name;r=4;t=60');

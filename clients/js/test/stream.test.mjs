@@ -97,7 +97,7 @@ test('an answer that does not open it is tried with one more challenge, and then
   assert.equal(judged, 2);
 });
 
-test('a socket that the limit has nothing to do with is told apart', async (t) => {
+test('a socket that the limit has nothing to do with is distinguished', async (t) => {
   const url = await serve(t, (_, response) => response.writeHead(404).end('no such place'));
   const { client, names } = clientFor(t);
   const { error } = await rejection(client.webSocket(ws(url), [], { open }));
