@@ -8,6 +8,7 @@ import { Solver } from '../src/solver.js';
 import { monotonicMs, sleepUntil } from '../src/time.js';
 import { validateUnit } from '../src/validate.js';
 import { byId, say } from './dom.js';
+import { announce, onAnnounced } from './tabs.js';
 import { Words, type ProgressTexts } from './words.js';
 
 /** The data that the server wrote into the page. */
@@ -17,6 +18,8 @@ interface Given {
   retryAfter: number;
   /** The request was a form that somebody filled in. */
   form: boolean;
+  /** An answer buys more requests than this one. */
+  pass: boolean;
   /** Why there is no work, as text. */
   because: string;
 }
@@ -66,6 +69,13 @@ const bar = document.querySelector('pouw-progress');
 const strings = { ...progress, sending: challenge.through, held: '' };
 if (bar !== null) Object.assign(bar, { strings, client: events });
 
+/** Time for the response to the answer of another tab, which sets the cookie with the pass. */
+const PASS_MS = 1_000;
+
+// Another tab may get a pass that is good for this one too. A form is sent by its visitor only.
+const listens = given.pass && !given.form;
+const ignore = listens ? onAnnounced(() => setTimeout(load, PASS_MS)) : () => {};
+
 void run();
 
 async function run(): Promise<void> {
@@ -79,6 +89,8 @@ async function run(): Promise<void> {
     const answer = await solve(workUnit);
     leave(answer, workUnit.ttlMs);
     rememberTries(tries + 1);
+    ignore();
+    if (given.pass) announce();
     if (given.form) offer(challenge.formReady);
     else load();
   } catch (error) {

@@ -87,6 +87,8 @@ fn page(mut refusal: Refusal, navigation: Navigation, settings: &GateConfigBuild
         &retry,
         ",\"form\":",
         if form { "true" } else { "false" },
+        ",\"pass\":",
+        if navigation.buys_pass { "true" } else { "false" },
         ",\"because\":\"",
         language.reason(refusal.reason.as_str()),
         "\",\"problem\":",
@@ -217,7 +219,7 @@ mod tests {
 
     /// A page in a language, as text.
     fn written(language: LanguageId, settings: &GateConfigBuilder, form: bool) -> String {
-        let navigation = Navigation { form, language };
+        let navigation = Navigation { form, buys_pass: true, language };
         String::from_utf8(page(refusal(Reason::NoWork), navigation, settings).body).unwrap()
     }
 
@@ -228,7 +230,7 @@ mod tests {
     #[test]
     fn nothing_in_the_document_ends_the_element_it_stands_in() {
         let settings = GateConfig::builder().challenge_page("/p/");
-        let navigation = Navigation { form: false, language: LanguageId::default() };
+        let navigation = Navigation { form: false, buys_pass: true, language: LanguageId::default() };
         let page = page(refusal(Reason::WorkRequired), navigation, &settings);
         let text = String::from_utf8(page.body).unwrap();
         assert!(text.contains("\\u003c/script>\\u003c!--"), "{text}");
@@ -308,7 +310,7 @@ mod tests {
         ] {
             let text = english(&settings, form);
             assert!(text.contains(said) && text.contains(given), "{text}");
-            let navigation = Navigation { form, language: LanguageId::default() };
+            let navigation = Navigation { form, buys_pass: true, language: LanguageId::default() };
             let page = page(refusal(Reason::WorkRequired), navigation, &settings);
             let policy = page.headers.find("content-security-policy").unwrap();
             assert_eq!(policy.contains("form-action"), !form, "{policy}");
