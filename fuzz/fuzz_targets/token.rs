@@ -36,6 +36,7 @@ fn token(byte: &mut impl FnMut() -> u8) -> ChallengeToken {
         boot: number(byte),
         id: WorkId::from_bytes(bytes(byte)),
         client: ClientDigest::from_bytes(bytes(byte)),
+        by_address: byte() % 2 == 1,
         tree: TreeHandle::from_bytes(bytes(byte)),
         start: number(byte),
         order: byte() % (limits::MAX_FOLD_LEVELS + 1),

@@ -24,7 +24,11 @@ pub(in crate::gate) fn navigation(head: &dyn Head) -> Option<Navigation> {
         "POST" if sends_form(head) => true,
         _ => return None,
     };
-    (is_page_load(head) && prefers_html(head)).then(|| Navigation { form, buys_pass: false, language: LanguageId::default() })
+    (is_page_load(head) && prefers_html(head)).then(|| Navigation {
+        form,
+        buys_pass: false,
+        language: LanguageId::default(),
+    })
 }
 
 /// Returns whether a browser sends a form by a navigation. Over plain HTTP browsers do not name the
@@ -91,7 +95,11 @@ mod tests {
         ] {
             let headers = [vec![("accept", BROWSER)], headers].concat();
             let found = navigation(&Request("POST", headers.clone()));
-            assert_eq!(found, form.then(|| Navigation { form: true, buys_pass: false, language: LanguageId::default() }), "{headers:?}");
+            assert_eq!(
+                found,
+                form.then(|| Navigation { form: true, buys_pass: false, language: LanguageId::default() }),
+                "{headers:?}"
+            );
         }
         assert!(navigation(&Request("PUT", vec![("accept", BROWSER), ("sec-fetch-mode", "navigate")])).is_none());
         for (name, value, expected) in [
