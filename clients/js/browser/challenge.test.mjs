@@ -10,12 +10,12 @@ after(() => browser.close());
 
 const quiet = { errors: [], warnings: [], uncaught: [] };
 
-/** A server that gives navigations a page, with its limit used up. */
+/** A server that gives navigations a page, with its limit used up. Each answer buys one page. */
 async function limited(t, { floor = '300', settings = '', ...setup } = {}) {
   const options = ['--challenge-page', '--rate', '1', '--floor', Array(3).fill(floor).join()];
   const server = await serve(t, {
     options,
-    settings: `paid_admissions_per_window = 50\n${settings}`,
+    settings: `paid_admissions_per_window = 50\nanswer_buys = { requests = 1, seconds = 60 }\n${settings}`,
     ...setup,
   });
   assert.equal((await fetch(`${server.url}/hello`)).status, 200);

@@ -59,7 +59,8 @@ test('Firefox: a navigation over the limit gets its page by itself', { skip }, a
 /** A site whose limit is used up. */
 async function limited(t) {
   const options = ['--challenge-page', '--rate', '1', '--floor', '100,100,100'];
-  const server = await serve(t, { settings: 'paid_admissions_per_window = 50\n', options });
+  const settings = 'paid_admissions_per_window = 50\nanswer_buys = { requests = 1, seconds = 60 }\n';
+  const server = await serve(t, { settings, options });
   assert.equal((await fetch(`${server.url}/hello`)).status, 200);
   return behind(t, server.url);
 }

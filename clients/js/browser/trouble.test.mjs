@@ -19,11 +19,13 @@ async function burst(page) {
 /** Serves everything with another policy than the server's. */
 async function withPolicy(page, change) {
   await page.route('**/*', async (route) => {
-    const response = await route.fetch();
+    // The page may still look at its tree when the server of the test is gone.
+    const response = await route.fetch().catch(() => undefined);
+    if (response === undefined) return route.abort().catch(() => undefined);
     const headers = response.headers();
     const policy = headers['content-security-policy'];
     if (policy !== undefined) headers['content-security-policy'] = change(policy);
-    await route.fulfill({ response, headers });
+    return route.fulfill({ response, headers });
   });
 }
 

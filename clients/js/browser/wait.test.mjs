@@ -13,7 +13,7 @@ const quiet = { errors: [], warnings: [], uncaught: [] };
 /** A site whose limit is used up. */
 async function limited(t, { floor = 100, settings = '' } = {}) {
   const options = ['--challenge-page', '--rate', '1', '--floor', Array(3).fill(floor).join()];
-  const all = `paid_admissions_per_window = 50\n${settings}`;
+  const all = `paid_admissions_per_window = 50\nanswer_buys = { requests = 1, seconds = 60 }\n${settings}`;
   const server = await serve(t, { options, settings: all });
   assert.equal((await fetch(`${server.url}/hello`)).status, 200);
   return server;
