@@ -83,26 +83,7 @@ fn kind(media: &str) -> Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    struct Accept<'a>(&'a [&'a str]);
-
-    impl Head for Accept<'_> {
-        fn method(&self) -> &str {
-            "GET"
-        }
-
-        fn path(&self) -> &str {
-            "/"
-        }
-
-        fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-            self.0.iter().filter(|_| name == "accept").for_each(|line| each(line.as_bytes()));
-        }
-
-        fn has_body(&self) -> bool {
-            false
-        }
-    }
+    use crate::gate::request::sample::Request;
 
     /// Who sends it when a person opens a page, the field, and whether it prefers a page.
     const SENT: &[(&str, &str, bool)] = &[
@@ -158,10 +139,10 @@ mod tests {
     #[test]
     fn browsers_prefer_a_page_and_programs_do_not() {
         for (sender, accept, expected) in SENT {
-            assert_eq!(prefers_html(&Accept(&[accept])), *expected, "{sender}: {accept}");
+            assert_eq!(prefers_html(&Request::with_lines("accept", &[accept])), *expected, "{sender}: {accept}");
             // The same types in several lines, and with empty ones between them.
             let lines: Vec<&str> = accept.split(',').flat_map(|range| [range, "", ", ,"]).collect();
-            assert_eq!(prefers_html(&Accept(&lines)), *expected, "{sender}, in lines: {accept}");
+            assert_eq!(prefers_html(&Request::with_lines("accept", &lines)), *expected, "{sender}, in lines: {accept}");
         }
     }
 
@@ -188,9 +169,9 @@ mod tests {
             ("text/calendar, text/html", false),
             ("image/png, text/html, video/mp4, audio/*", true),
         ] {
-            assert_eq!(prefers_html(&Accept(&[accept])), expected, "{accept:?}");
+            assert_eq!(prefers_html(&Request::with_lines("accept", &[accept])), expected, "{accept:?}");
         }
         let many = ["text/plain;q=0.1"; TYPES_MAX].join(",");
-        assert!(!prefers_html(&Accept(&[&many, "text/html"])), "it reads {TYPES_MAX} types");
+        assert!(!prefers_html(&Request::with_lines("accept", &[&many, "text/html"])), "it reads {TYPES_MAX} types");
     }
 }

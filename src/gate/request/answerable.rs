@@ -91,26 +91,7 @@ mod tests {
     use super::*;
     use crate::gate::request::client::{ClientKey, NetworkPrefix};
     use crate::gate::request::navigation::Navigation;
-
-    struct Request(&'static str, Vec<(&'static str, &'static str)>);
-
-    impl Head for Request {
-        fn method(&self) -> &str {
-            self.0
-        }
-
-        fn path(&self) -> &str {
-            "/"
-        }
-
-        fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-            self.1.iter().filter(|(own, _)| *own == name).for_each(|(_, value)| each(value.as_bytes()));
-        }
-
-        fn has_body(&self) -> bool {
-            false
-        }
-    }
+    use crate::gate::request::sample::Request;
 
     fn read(request: Request, page: bool) -> (bool, bool) {
         let mut facts = Facts::new(ClientKey::Anonymous, NetworkPrefix::default());
@@ -141,20 +122,20 @@ mod tests {
             ("GET", vec![("upgrade", "H2C")], true),
             ("GET", vec![("upgrade-insecure-requests", "1")], true),
         ] {
-            assert_eq!(read(Request(method, headers.clone()), false).0, expected, "{method} {headers:?}");
+            assert_eq!(read(Request::new(method, &headers), false).0, expected, "{method} {headers:?}");
         }
     }
 
     #[test]
     fn a_page_and_a_client_that_names_its_abilities_are_asked_unless_the_response_has_no_body() {
         let events = ("accept", "text/event-stream");
-        assert_eq!(read(Request("GET", vec![events, (header::ACCEPT, "subtree_hash")]), false), (true, true));
-        assert_eq!(read(Request("GET", vec![events, (header::ACCEPT, "")]), false), (true, false));
-        assert_eq!(read(Request("GET", vec![("sec-fetch-dest", "document")]), true), (true, true));
+        assert_eq!(read(Request::new("GET", &[events, (header::ACCEPT, "subtree_hash")]), false), (true, true));
+        assert_eq!(read(Request::new("GET", &[events, (header::ACCEPT, "")]), false), (true, false));
+        assert_eq!(read(Request::new("GET", &[("sec-fetch-dest", "document")]), true), (true, true));
         for (words, subtrees) in [("x, subtree_hash ", true), ("subtree_hashes", false), ("leaf_hash", false)] {
-            assert_eq!(read(Request("GET", vec![(header::ACCEPT, words)]), false).1, subtrees, "{words}");
+            assert_eq!(read(Request::new("GET", &[(header::ACCEPT, words)]), false).1, subtrees, "{words}");
         }
-        assert_eq!(read(Request("HEAD", vec![(header::ACCEPT, "subtree_hash")]), false), (false, true));
-        assert_eq!(read(Request("GET", vec![]), false), (true, false));
+        assert_eq!(read(Request::new("HEAD", &[(header::ACCEPT, "subtree_hash")]), false), (false, true));
+        assert_eq!(read(Request::new("GET", &[]), false), (true, false));
     }
 }

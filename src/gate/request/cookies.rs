@@ -87,29 +87,10 @@ fn answer_in(cookie: &[u8]) -> Option<Presented> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    struct Request(Vec<String>);
-
-    impl Head for Request {
-        fn method(&self) -> &str {
-            "GET"
-        }
-
-        fn path(&self) -> &str {
-            "/"
-        }
-
-        fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-            self.0.iter().filter(|_| name == "cookie").for_each(|line| each(line.as_bytes()));
-        }
-
-        fn has_body(&self) -> bool {
-            false
-        }
-    }
+    use crate::gate::request::sample::Request;
 
     fn request(cookies: &[&str]) -> Request {
-        Request(cookies.iter().map(|line| (*line).to_owned()).collect())
+        Request::with_lines("cookie", cookies)
     }
 
     #[test]

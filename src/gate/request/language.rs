@@ -40,26 +40,7 @@ fn one_range(range: &str) -> Option<(LanguageId, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    struct Request(&'static [&'static str]);
-
-    impl Head for Request {
-        fn method(&self) -> &str {
-            "GET"
-        }
-
-        fn path(&self) -> &str {
-            "/"
-        }
-
-        fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-            self.0.iter().filter(|_| name == "accept-language").for_each(|line| each(line.as_bytes()));
-        }
-
-        fn has_body(&self) -> bool {
-            false
-        }
-    }
+    use crate::gate::request::sample::Request;
 
     #[test]
     fn the_preferred_language_that_there_is_gets_chosen_else_english() {
@@ -77,7 +58,7 @@ mod tests {
             (&["de;q=2, fr;q=0.1"], "fr"),
             (&["deu, -, ;q=1, \u{e9}"], "en"),
         ] {
-            assert_eq!(language(&Request(lines)).texts().tag, expected, "{lines:?}");
+            assert_eq!(language(&Request::with_lines("accept-language", lines)).texts().tag, expected, "{lines:?}");
         }
     }
 
@@ -87,7 +68,7 @@ mod tests {
         let few = format!("{}de", "nl,".repeat(RANGES_MAX - 1));
         for (lines, expected) in [([few.leak(), "fr"], "de"), ([many.leak(), "fr"], "en")] {
             let lines: &'static [&'static str] = lines.map(|line: &str| &*line.to_owned().leak()).to_vec().leak();
-            assert_eq!(language(&Request(lines)).texts().tag, expected);
+            assert_eq!(language(&Request::with_lines("accept-language", lines)).texts().tag, expected);
         }
     }
 }

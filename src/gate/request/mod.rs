@@ -14,4 +14,6 @@ pub(super) mod navigation;
 pub(super) mod pass_id;
 pub(super) mod presented;
 pub(super) mod result_in_body;
+#[cfg(test)]
+mod sample;
 mod weight;

@@ -57,33 +57,14 @@ fn is_page_load(head: &dyn Head) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    struct Request(&'static str, Vec<(&'static str, &'static str)>);
-
-    impl Head for Request {
-        fn method(&self) -> &str {
-            self.0
-        }
-
-        fn path(&self) -> &str {
-            "/"
-        }
-
-        fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-            self.1.iter().filter(|(own, _)| *own == name).for_each(|(_, value)| each(value.as_bytes()));
-        }
-
-        fn has_body(&self) -> bool {
-            false
-        }
-    }
+    use crate::gate::request::sample::Request;
 
     const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
     #[test]
     fn only_who_asks_for_html_before_all_that_programs_read_gets_a_page() {
         for (accept, expected) in [(BROWSER, true), ("*/*", false), ("application/json, */*", false)] {
-            let found = navigation(&Request("GET", vec![("accept", accept)])).is_some();
+            let found = navigation(&Request::new("GET", &[("accept", accept)])).is_some();
             assert_eq!(found, expected, "{accept:?}");
         }
         for (headers, form) in [
@@ -94,14 +75,14 @@ mod tests {
             (vec![], false),
         ] {
             let headers = [vec![("accept", BROWSER)], headers].concat();
-            let found = navigation(&Request("POST", headers.clone()));
+            let found = navigation(&Request::new("POST", &headers));
             assert_eq!(
                 found,
                 form.then(|| Navigation { form: true, buys_pass: false, language: LanguageId::default() }),
                 "{headers:?}"
             );
         }
-        assert!(navigation(&Request("PUT", vec![("accept", BROWSER), ("sec-fetch-mode", "navigate")])).is_none());
+        assert!(navigation(&Request::new("PUT", &[("accept", BROWSER), ("sec-fetch-mode", "navigate")])).is_none());
         for (name, value, expected) in [
             ("sec-fetch-mode", "navigate", true),
             ("sec-fetch-mode", "cors", false),
@@ -110,7 +91,7 @@ mod tests {
             ("sec-fetch-dest", "iframe", false),
             ("sec-purpose", "prefetch;prerender", false),
         ] {
-            let request = Request("GET", vec![("accept", BROWSER), (name, value)]);
+            let request = Request::new("GET", &[("accept", BROWSER), (name, value)]);
             assert_eq!(navigation(&request).is_some(), expected, "{name}: {value}");
         }
     }
