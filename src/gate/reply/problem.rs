@@ -186,8 +186,8 @@ mod tests {
             let address = document["type"].as_str().unwrap();
             let kind = address.strip_prefix("https://iana.org/assignments/http-problem-types#");
             let (expected, names_policy) = match reason.as_str() {
-                "work_required" | "no_work" | "degraded" | "exempt" | "budget" | "ceiling" | "token_expired"
-                | "withdrawn" => (Some("quota-exceeded"), true),
+                "work_required" | "no_work" | "degraded" | "exempt" | "cannot_answer" | "budget" | "ceiling"
+                | "token_expired" | "withdrawn" | "client_mismatch" => (Some("quota-exceeded"), true),
                 "crowded" => (Some("temporary-reduced-capacity"), true),
                 "try_again" | "unavailable" => (Some("temporary-reduced-capacity"), false),
                 _ => (None, false),
