@@ -121,6 +121,7 @@ impl Head for Knock<'_> {
 
     fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
         match (name, self.answer) {
+            (header::ACCEPT, _) => each(b"subtree_hash"),
             (header::RESPONSE, Some((token, _))) => each(token.as_bytes()),
             (header::RESULT, Some((_, result))) => each(result.as_bytes()),
             _ => {}

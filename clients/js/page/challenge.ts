@@ -45,6 +45,9 @@ const SECURE = location.protocol === 'https:';
 const COOKIE = SECURE ? '__Host-pouw-answer' : 'pouw-answer';
 
 const receivedAt = monotonicMs();
+/** What was asked for: the address of this page changes for a moment when it is left. */
+const address = location.href;
+let leaving = false;
 // In place of a client: the element listens to these events.
 const events = new EventTarget();
 const tell = (name: string, detail: unknown) => events.dispatchEvent(new CustomEvent(name, { detail }));
@@ -72,27 +75,26 @@ if (bar !== null) Object.assign(bar, { strings, client: events });
 /** Time for the response to the answer of another tab, which sets the cookie with the pass. */
 const PASS_MS = 1_000;
 
-// Another tab may get a pass that is good for this one too. A form is sent by its visitor only.
-const listens = given.pass && !given.form;
-const ignore = listens ? onAnnounced(() => setTimeout(load, PASS_MS)) : () => {};
-
 void run();
 
 async function run(): Promise<void> {
   try {
     const { reason, workUnit } = given.problem;
     // The server wants the same answer again later; it is still in the cookie.
-    if (workUnit === undefined || (reason === 'too_early' && document.cookie.includes(`${COOKIE}=`)))
+    if (workUnit === undefined || (reason === 'too_early' && document.cookie.includes(`${COOKIE}=`))) {
+      // A page without work can only wait, unless another tab gets a pass that is good for it too. One with work goes
+      // on with it.
+      if (given.pass && !given.form) onAnnounced(() => setTimeout(loadOnce, PASS_MS));
       return await waitAndAsk();
+    }
     const tries = triesInARow();
     if (tries >= TRIES_MAX) throw new Error('pouw: the server did not accept the last answers of this page');
     const answer = await solve(workUnit);
     leave(answer, workUnit.ttlMs);
     rememberTries(tries + 1);
-    ignore();
+    if (given.form) return offer(challenge.formReady);
     if (given.pass) announce();
-    if (given.form) offer(challenge.formReady);
-    else load();
+    load();
   } catch (error) {
     console.warn(error);
     offer(given.form ? `${challenge.failed} ${challenge.formReady}` : challenge.failed);
@@ -109,17 +111,23 @@ function offer(text: string): void {
   again.focus();
 }
 
+/** Loads the page that was asked for, unless it is on its way already. */
+function loadOnce(): void {
+  if (!leaving) load();
+}
+
 /** Loads the page that was asked for, at the place that the fragment names. */
 function load(): void {
-  const { href, pathname, search } = location;
-  if (!href.includes('#')) {
+  leaving = true;
+  const { pathname, search } = location;
+  if (!address.includes('#')) {
     location.reload();
     return;
   }
   // A reload keeps the position of this page, and going to the own address with a fragment loads nothing. So the page
   // takes another address for a moment; the entry of the history stays the same one.
   history.replaceState(history.state, '', `${pathname}${search}${search === '' ? '?' : '&'}_`);
-  location.replace(href);
+  location.replace(address);
 }
 
 /** Returns data that the server wrote into the page. */
@@ -156,7 +164,7 @@ async function waitAndAsk(): Promise<void> {
   tell('waiting', { milliseconds: until - monotonicMs() });
   await sleepUntil(until);
   if (form) offer(challenge.formReady);
-  else load();
+  else loadOnce();
 }
 
 /** Stores the answer for the next navigation. */

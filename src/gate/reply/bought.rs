@@ -37,12 +37,13 @@ impl Bought {
                 headers.write_number(time_ms / 1_000);
                 headers.end(header::PASS);
             }
+            // Scripts of the site may replace it by a pass of their own.
             Carrier::NewCookie { secure } => {
                 headers.write(if secure { "__Host-pouw-pass=" } else { "pouw-pass=" });
                 headers.write(&id.to_string());
                 headers.write("; Path=/; Max-Age=");
                 headers.write_number(seconds(time_ms));
-                headers.write(if secure { "; Secure; HttpOnly; SameSite=Lax" } else { "; HttpOnly; SameSite=Lax" });
+                headers.write(if secure { "; Secure; SameSite=Lax" } else { "; SameSite=Lax" });
                 headers.end("set-cookie");
             }
             Carrier::OldCookie => {}
