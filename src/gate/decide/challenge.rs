@@ -119,7 +119,7 @@ impl Gate {
         Ok(Decision::Refuse(refusal))
     }
 
-    /// Counts and reports a challenge of so many bytes.
+    /// Counts and reports a challenge, with its reason and its size in bytes.
     fn note_issued(&self, facts: &Facts, unit: &WorkUnit, (reason, bytes, is_probe): (Reason, u64, bool)) {
         let tallies = &self.inner.tallies;
         bump(&tallies.issued[unit.difficulty as usize], 1);
