@@ -59,8 +59,8 @@ pub use engine::{
 };
 #[cfg(feature = "gate")]
 pub use gate::{
-    AcceptedWork, Admission, BodyRead, Caller, ClientKey, Decision, Drain, FallbackBehavior, Flight, Gate, GateConfig,
-    GateConfigBuilder, GateError, GateEvent, GateEventSink, GateRuntime, GateStats, Head, Headers, Health,
+    AcceptedWork, Admission, AnswerBuys, BodyRead, Caller, ClientKey, Decision, Drain, FallbackBehavior, Flight, Gate,
+    GateConfig, GateConfigBuilder, GateError, GateEvent, GateEventSink, GateRuntime, GateStats, Head, Headers, Health,
     HealthCondition, IdentifierStrategy, NeedsBody, NetworkPrefix, PartHealth, Pass, Pending, Policy, RateLimitDraft,
     Refusal, ResponseCheck, SelfCheck, SharedWindow, Step, Verdict, WindowError, settings,
 };

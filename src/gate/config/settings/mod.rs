@@ -34,4 +34,4 @@ mod words;
 pub use keys::{KEYS, Key, Settings};
 pub use problems::Problem;
 pub use risks::{Risk, Weight};
-pub use words::{ClientIdentifier, ProxyNetwork, RouteOverride};
+pub use words::{Bought, ClientIdentifier, ProxyNetwork, RouteOverride};
