@@ -9,7 +9,8 @@
 //! * it could have read an earlier `Retry-After`, which is not over yet, and no other one has come
 //!   due: each refused request may come back once when its time is over, so several that wait side
 //!   by side are no violation; or
-//! * [`TOGETHER_MAX`] of its requests are waiting already.
+//! * [`TOGETHER_MAX`] of its requests are waiting already, or [`WAITS_MAX`] under all policies
+//!   together.
 
 use crate::gate::request::facts::PolicyId;
 
@@ -18,7 +19,7 @@ const TOGETHER_MS: u64 = 1_000;
 /// Maximum number of requests of one client that wait side by side under one policy.
 const TOGETHER_MAX: usize = 8;
 /// Maximum number of waits remembered for one client. Above it the one that ends first is
-/// forgotten.
+/// forgotten; if it is not over, the client does not wait.
 const WAITS_MAX: usize = 16;
 /// Time for a request to come back after its wait is over.
 const BACK_MS: u64 = 60_000;
@@ -61,7 +62,8 @@ impl Round {
         if self.waits.len() >= WAITS_MAX
             && let Some(first) = (0..self.waits.len()).min_by_key(|at| self.waits[*at].until_ms)
         {
-            self.waits.swap_remove(first);
+            // With so many requests that wait at once, none is forgotten for nothing.
+            self.is_impatient |= self.waits.swap_remove(first).until_ms > now_ms;
         }
         self.waits.push(Wait { refused_ms: now_ms, until_ms, policy });
     }
@@ -174,8 +176,10 @@ mod tests {
         assert!(round.is_violation(61_000));
 
         let mut many = begun();
-        (1..100).for_each(|at| many.refused(PolicyId(at), 1_000 + u64::from(at), 9_000));
+        (1..WAITS_MAX as u16).for_each(|at| many.refused(PolicyId(at), 1_000 + u64::from(at), 9_000));
         assert!(!many.is_violation(61_000), "one request under each policy");
+        many.refused(PolicyId(99), 1_100, 9_000);
+        assert!(many.is_violation(61_000), "one more than are remembered");
         assert_eq!(many.waits.len(), WAITS_MAX);
         many.refused(A, 9_000 + BACK_MS, 80_000);
         assert_eq!(many.waits.len(), 1, "what is long over is forgotten");
