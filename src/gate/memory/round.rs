@@ -62,7 +62,7 @@ impl Round {
         if self.waits.len() >= WAITS_MAX
             && let Some(first) = (0..self.waits.len()).min_by_key(|at| self.waits[*at].until_ms)
         {
-            // With so many requests that wait at once, none is forgotten for nothing.
+            // A client with more requests that wait than are remembered does not wait.
             self.is_impatient |= self.waits.swap_remove(first).until_ms > now_ms;
         }
         self.waits.push(Wait { refused_ms: now_ms, until_ms, policy });
