@@ -200,12 +200,8 @@ impl Gate {
         match self.admission(limit, facts) {
             Some(Admission::Admitted(quota)) => pass(limit, quota, None, None),
             Some(Admission::Over(quota)) => {
-                if let Some(bought) = self.by_pass(limit, facts, quota) {
-                    return bought;
-                }
-                self.limited(facts, quota);
-                if self.inner.settings.shadow {
-                    return self.shadowed(limit, quota);
+                if let Some(passed) = self.passed_over(limit, facts, quota) {
+                    return passed;
                 }
                 match open.and_then(|()| self.unit_again(facts, token)) {
                     Ok(sent) => {

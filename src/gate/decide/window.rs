@@ -67,14 +67,8 @@ impl Gate {
             Some(Admission::Admitted(quota)) => pass(limit, quota, None, None),
             Some(Admission::Over(quota)) => self.over(limit, facts, quota, because),
             Some(Admission::Crowded(quota)) => {
-                if let Some(bought) = self.by_pass(limit, facts, quota) {
-                    return bought;
-                }
-                self.limited(facts, quota);
-                if self.inner.settings.shadow {
-                    return self.shadowed(limit, quota);
-                }
-                self.short(limit, facts, quota, Reason::Crowded)
+                let passed = self.passed_over(limit, facts, quota);
+                passed.unwrap_or_else(|| self.short(limit, facts, quota, Reason::Crowded))
             }
         }
     }
@@ -115,17 +109,22 @@ impl Gate {
 
     #[cold]
     fn over(&self, limit: &Limit, facts: &Facts, quota: Quota, because: Option<Because>) -> Decision {
-        if let Some(bought) = self.by_pass(limit, facts, quota) {
-            return bought;
-        }
-        self.limited(facts, quota);
-        if self.inner.settings.shadow {
-            return self.shadowed(limit, quota);
+        if let Some(passed) = self.passed_over(limit, facts, quota) {
+            return passed;
         }
         if facts.can_answer {
             self.note_refused(facts, quota);
         }
         self.challenge_or_short(limit, facts, quota, because)
+    }
+
+    /// Lets a request over its limit through by a pass or in shadow mode. Without a pass it is
+    /// counted as limited.
+    pub(super) fn passed_over(&self, limit: &Limit, facts: &Facts, quota: Quota) -> Option<Decision> {
+        self.by_pass(limit, facts, quota).or_else(|| {
+            self.limited(facts, quota);
+            self.inner.settings.shadow.then(|| self.shadowed(limit, quota))
+        })
     }
 
     /// Notes that a request was refused, and until when its client has to wait.
@@ -151,12 +150,12 @@ impl Gate {
     }
 
     /// Counts and reports a request over its limit, with or without a token.
-    pub(super) fn limited(&self, facts: &Facts, Quota { limit, remaining, reset_ms, .. }: Quota) {
+    fn limited(&self, facts: &Facts, Quota { limit, remaining, reset_ms, .. }: Quota) {
         bump(&self.inner.tallies.limited, 1);
         self.inner.events.emit(&GateEvent::RateLimited { client: facts.client.clone(), limit, remaining, reset_ms });
     }
 
-    pub(super) fn shadowed(&self, limit: &Limit, quota: Quota) -> Decision {
+    fn shadowed(&self, limit: &Limit, quota: Quota) -> Decision {
         bump(&self.inner.tallies.shadowed, 1);
         pass(limit, quota, None, None)
     }

@@ -15,5 +15,5 @@ pub(super) mod pass_id;
 pub(super) mod presented;
 pub(super) mod result_in_body;
 #[cfg(test)]
-mod sample;
+pub(super) mod sample;
 mod weight;

@@ -1,17 +1,17 @@
-//! Requests for the tests of this folder.
+//! Requests for the tests of the gate.
 
 use super::head::Head;
 
 /// A request without a body, with these headers.
-pub(super) struct Request(&'static str, Vec<(&'static str, String)>);
+pub(in crate::gate) struct Request(&'static str, Vec<(&'static str, String)>);
 
 impl Request {
-    pub(super) fn new(method: &'static str, headers: &[(&'static str, &str)]) -> Self {
+    pub(in crate::gate) fn new(method: &'static str, headers: &[(&'static str, &str)]) -> Self {
         Self(method, headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect())
     }
 
     /// A `GET` in which the header `name` has these lines.
-    pub(super) fn with_lines(name: &'static str, lines: &[&str]) -> Self {
+    pub(in crate::gate) fn with_lines(name: &'static str, lines: &[&str]) -> Self {
         Self("GET", lines.iter().map(|line| (name, (*line).to_owned())).collect())
     }
 }

@@ -5,29 +5,10 @@ use parking_lot::Mutex;
 use super::*;
 use crate::engine::{Config, PouwEngine};
 use crate::gate::memory::self_checks::AGENTS_MANY;
+use crate::gate::request::sample::Request;
 use crate::gate::{Decision, GateConfig, GateConfigBuilder, GateEventSink, GateRuntime, Step};
 
-type Lines<'a> = &'a [(&'a str, &'a str)];
-
-struct Request<'a>(Lines<'a>);
-
-impl Head for Request<'_> {
-    fn method(&self) -> &str {
-        "GET"
-    }
-
-    fn path(&self) -> &str {
-        "/"
-    }
-
-    fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-        self.0.iter().filter(|(own, _)| *own == name).for_each(|(_, value)| each(value.as_bytes()));
-    }
-
-    fn has_body(&self) -> bool {
-        false
-    }
-}
+type Lines<'a> = &'a [(&'static str, &'a str)];
 
 /// A gate, and the events of its self-checks.
 struct Scene {
@@ -59,7 +40,7 @@ impl Scene {
     }
 
     fn ask_as(&self, caller: Caller<'_>, lines: Lines<'_>) -> Option<Refusal> {
-        match self.gate.on_request(&Request(lines), &caller) {
+        match self.gate.on_request(&Request::new("GET", lines), &caller) {
             Step::Decided(Decision::Pass(_)) => None,
             Step::Decided(Decision::Refuse(refusal)) => Some(refusal),
             other => panic!("{other:?}"),

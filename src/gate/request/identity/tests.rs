@@ -3,31 +3,14 @@ use std::sync::Arc;
 
 use super::*;
 use crate::gate::GateConfig;
-
-struct NoHeaders;
-
-impl Head for NoHeaders {
-    fn method(&self) -> &str {
-        "GET"
-    }
-
-    fn path(&self) -> &str {
-        "/"
-    }
-
-    fn header(&self, _: &str, _: &mut dyn FnMut(&[u8])) {}
-
-    fn has_body(&self) -> bool {
-        false
-    }
-}
+use crate::gate::request::sample::Request;
 
 const PEER: &str = "192.0.2.7";
 
 fn key(strategy: IdentifierStrategy, user: Option<&str>, api_key: Option<&str>) -> ClientKey {
     let settings = GateConfig::builder().identifier_strategy(strategy);
     let caller = Caller { user, api_key, ..Caller::from_peer(PEER.parse::<IpAddr>().unwrap()) };
-    let (key, prefix) = identify(&NoHeaders, &caller, &settings.identity());
+    let (key, prefix) = identify(&Request::new("GET", &[]), &caller, &settings.identity());
     assert_eq!(prefix, NetworkPrefix::of(Some("192.0.2.0".parse().unwrap())), "the network is the address's");
     key
 }
@@ -67,7 +50,7 @@ fn an_address_in_a_prefix_of_nat64_is_the_ipv4_client_in_it() {
     let settings = GateConfig::builder().nat64_prefix("2001:db8:64::/96").nat64_prefix("2001:db8:65::/96");
     let of = |peer: &str| {
         let caller = Caller::from_peer(peer.parse::<IpAddr>().unwrap());
-        identify(&NoHeaders, &caller, &settings.identity())
+        identify(&Request::new("GET", &[]), &caller, &settings.identity())
     };
     assert_eq!(of("2001:db8:64::192.0.2.7"), of(PEER));
     assert_eq!(of("2001:db8:65::192.0.2.7"), of(PEER));
@@ -76,39 +59,20 @@ fn an_address_in_a_prefix_of_nat64_is_the_ipv4_client_in_it() {
     assert_ne!(of("2001:db8:66::192.0.2.7"), of(PEER));
 }
 
-/// A request with one header.
-struct OneHeader(&'static str, &'static str);
-
-impl Head for OneHeader {
-    fn method(&self) -> &str {
-        "GET"
-    }
-
-    fn path(&self) -> &str {
-        "/"
-    }
-
-    fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-        if self.0 == name {
-            each(self.1.as_bytes());
-        }
-    }
-
-    fn has_body(&self) -> bool {
-        false
-    }
-}
-
 #[test]
 fn a_named_header_without_an_address_makes_all_such_requests_one_client_and_not_the_proxy() {
     let settings = GateConfig::builder().client_ip_header("X-Real-IP").trusted_proxy("192.0.2.0/24");
     let caller = Caller::from_peer(PEER.parse::<IpAddr>().unwrap());
     let of = |head: &dyn Head| identify(head, &caller, &settings.identity());
     let real: IpAddr = "203.0.113.9".parse().unwrap();
-    let (client, network) = of(&OneHeader("x-real-ip", "203.0.113.9"));
+    let (client, network) = of(&Request::new("GET", &[("x-real-ip", "203.0.113.9")]));
     assert_eq!((client, network), (ClientKey::of_address(real, 64), NetworkPrefix::of(Some(real))));
-    for head in [&NoHeaders as &dyn Head, &OneHeader("x-real-ip", "nonsense"), &OneHeader("forwarded", "for=6.6.6.6")] {
-        assert_eq!(of(head), (ClientKey::Anonymous, NetworkPrefix::of(None)));
+    for head in [
+        Request::new("GET", &[]),
+        Request::new("GET", &[("x-real-ip", "nonsense")]),
+        Request::new("GET", &[("forwarded", "for=6.6.6.6")]),
+    ] {
+        assert_eq!(of(&head), (ClientKey::Anonymous, NetworkPrefix::of(None)));
     }
 }
 
