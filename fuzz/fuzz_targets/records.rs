@@ -37,7 +37,12 @@ fuzz_target!(|data: &[u8]| {
         assert_ne!(row.chained(&row.digest, 0), row.chained(&row.digest, 1));
     }
     if let Some(row) = read("standings-0", StandingRow::decode(CLIENT, data)) {
-        same(&row.encode(CLIENT), data);
+        let written = row.encode(CLIENT);
+        assert_eq!(read("standings-0", StandingRow::decode(CLIENT, &written)), Some(row));
+        // The fourth byte is of an older build and is not written again.
+        if data[3] == 0 {
+            same(&written, data);
+        }
     }
     if let Some(mut row) = read("provenance-0", ProvenanceRow::decode(SEQ, data)) {
         same(&row.encode(SEQ), data);
