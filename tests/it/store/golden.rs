@@ -424,6 +424,10 @@ fn rows_of_older_stores_are_read() {
     assert_eq!(LengthRow::decode(PAIR, &bytes), Ok(lengths));
     assert_eq!(LedgerRow::decode(SEQ, &older(&ledger_row().encode(SEQ))), Ok(ledger_row()));
     assert_eq!(StandingRow::decode(ID, &older(&standing_row().encode(ID))), Ok(standing_row()));
+    // An older build wrote whether the newest challenge was unanswered.
+    let mut answered = older(&standing_row().encode(ID));
+    answered[3] = 1;
+    assert_eq!(StandingRow::decode(ID, &answered), Ok(standing_row()));
     let provenance = ProvenanceRow { known: 1, agreed: 2, audited: 3, doubted: 4, damaged: 5 };
     assert_eq!(ProvenanceRow::decode(SEQ, &older(&provenance.encode(SEQ))), Ok(provenance));
     assert_eq!(NodeRow::decode((3, 2, 1), &[5; 64]), Ok(NodeRow(Checksum::from_bytes([5; 64]))));
