@@ -199,13 +199,13 @@ impl Gate {
                 return Step::Exempt;
             }
         };
-        let (client, prefix) = identity::identify(head, caller, &inner.settings.identity());
+        let identity = identity::identify(head, caller, &inner.settings.identity());
         if (caller.peer.is_none() || inner.checks.look_at_requests())
-            && let Some(refusal) = self.check_request(head, caller, &client)
+            && let Some(refusal) = self.check_request(head, caller, &identity)
         {
             return Step::Decided(Decision::Refuse(refusal));
         }
-        let mut facts = Facts { policy, ..Facts::new(client, prefix) };
+        let mut facts = Facts { policy, ..Facts::new(identity.client, identity.network) };
         facts.navigation = (!inner.settings.challenge_page.is_empty()).then(|| navigation(head)).flatten();
         if let Some(navigation) = &mut facts.navigation {
             let limit = inner.limits.of(policy);

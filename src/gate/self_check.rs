@@ -17,8 +17,9 @@ pub enum SelfCheck {
     /// `unnamed_proxy`: a private or loopback address sends forwarding headers and is not in
     /// `trusted_proxies`, so a proxy counts as the client.
     UnnamedProxy,
-    /// `one_client`: from the first request on all come from one address, with at least eight
-    /// different `User-Agent`s: probably a proxy that hides its clients. Several browsers at one
+    /// `one_client`: from the first request on all count as one client, with at least eight
+    /// different `User-Agent`s: they come from one address, probably of a proxy that hides its
+    /// clients, or trusted proxies do not send the client's address. Several browsers at one
     /// address are usual, so one request from a second address ends this check. `Cookie` has no
     /// part in it, because one browser sends different cookies over time.
     OneClient,
@@ -60,9 +61,10 @@ impl SelfCheck {
                  header"
             }
             Self::OneClient => {
-                "all requests so far came from one address, with many different User-Agents: if this is a proxy, all \
-                 clients behind it share one limit. Name its network in trusted_proxies, and let it send \
-                 X-Forwarded-For, Forwarded, or the header in client_ip_header"
+                "all requests so far count as one client, with many different User-Agents: they came from one address, \
+                 or from trusted proxies without a client's address. If that is a proxy, all clients behind it share \
+                 one limit. Name its network in trusted_proxies, and let it send X-Forwarded-For or Forwarded; if \
+                 client_ip_header is set, let it send that header, once, with one address"
             }
             Self::CorsInside => {
                 "a response of the service has Access-Control-Allow-Origin, but the gate's refusals get none: scripts \

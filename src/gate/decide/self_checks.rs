@@ -7,7 +7,7 @@ use crate::gate::reply::decision::Refusal;
 use crate::gate::reply::refusal::misconfigured;
 use crate::gate::request::client::ClientKey;
 use crate::gate::request::head::{Caller, Head};
-use crate::gate::request::identity::{IdentifierStrategy, is_trusted};
+use crate::gate::request::identity::{Identity, is_trusted};
 use crate::gate::self_check::SelfCheck;
 use crate::gate::state::Gate;
 use crate::protocol::Reason;
@@ -22,29 +22,23 @@ impl Gate {
         &self,
         head: &dyn Head,
         caller: &Caller<'_>,
-        client: &ClientKey,
+        identity: &Identity,
     ) -> Option<Refusal> {
         let checks = &self.inner.checks;
         let found = match caller.peer {
-            None => self.lacks_peer(client).then_some(SelfCheck::NoPeer),
+            _ if !identity.by_address => None,
+            None => Some(SelfCheck::NoPeer),
             Some(peer) => {
-                let by_address = matches!(client, ClientKey::V4(_) | ClientKey::V6(..));
-                let shows = |check| by_address && checks.is_open(check) && self.shows(check, head, peer, client);
+                let shows = |check| checks.is_open(check) && self.shows(check, head, peer, &identity.client);
                 [SelfCheck::UnnamedProxy, SelfCheck::OneClient].into_iter().find(|check| shows(*check))
             }
         };
-        checks.request_seen();
+        if checks.look_at_requests() {
+            checks.request_seen();
+        }
         let refusal = self.report_misconfigured(found?)?;
         self.inner.tallies.requests.bump();
         Some(refusal)
-    }
-
-    /// Returns whether a request without a peer counts as anonymous although clients are
-    /// identified by their address.
-    fn lacks_peer(&self, client: &ClientKey) -> bool {
-        let by_name =
-            matches!(self.inner.settings.identifier_strategy, IdentifierStrategy::User | IdentifierStrategy::ApiKey);
-        *client == ClientKey::Anonymous && !by_name
     }
 
     fn shows(&self, check: SelfCheck, head: &dyn Head, peer: IpAddr, client: &ClientKey) -> bool {

@@ -97,6 +97,7 @@ impl Challenges {
         let client = self.digests.client(facts.0);
         if let Some(mut of_client) = shard(&self.clients, client).lock().entry(client, engine_ms) {
             of_client.round.refused(facts.1, now_ms, until_ms);
+            of_client.round.waits_until(engine_ms.saturating_add(until_ms.saturating_sub(now_ms)));
         }
     }
 
@@ -280,7 +281,8 @@ impl Tracked for OpenAndPaid {
     type Rules = <Usage as Tracked>::Rules;
 
     fn is_idle(&self, rules: &Self::Rules, now_ms: u64) -> bool {
-        self.may_go(rules, now_ms) && self.usage.is_idle(rules, now_ms) && !self.round.is_pending(now_ms)
+        let is_used = self.round.is_pending(now_ms) || self.round.is_waiting(now_ms);
+        !is_used && self.may_go(rules, now_ms) && self.usage.is_idle(rules, now_ms)
     }
 
     fn is_valuable(&self, _: &Self::Rules, now_ms: u64) -> bool {

@@ -1,8 +1,9 @@
 //! Whether a client over its limit pays, waits, or keeps sending.
 //!
 //! The challenges that one client has open at the same time are one round. It begins with a
-//! challenge and ends when that challenge expires. It is a violation if none of them was answered
-//! and the client did not wait either. The violation counts once, with the client's next challenge.
+//! challenge, and takes others until that one expires. It ends when the last of them expires. It is
+//! a violation if none was answered and the client did not wait either. The violation counts once,
+//! with the client's next challenge.
 //!
 //! A client does not wait if it is refused again under the same policy although
 //!
@@ -22,18 +23,22 @@ const TOGETHER_MAX: usize = 8;
 /// forgotten; if it is not over, the client does not wait.
 const WAITS_MAX: usize = 16;
 /// Time for a request to come back after its wait is over.
-const BACK_MS: u64 = 60_000;
+const BACK_MS: u64 = 300_000;
 /// Time for which a round that is over can still become a violation.
 const KEPT_MS: u64 = 300_000;
 
 /// The newest round of a client, and its requests that wait.
 #[derive(Debug, Default)]
 pub(super) struct Round {
-    /// When it ends, engine time; 0 before the first challenge.
+    /// When its first challenge expires, engine time; 0 before it.
+    joins_ms: u64,
+    /// When the last challenge that began before that expires.
     ends_ms: u64,
     is_answered: bool,
     is_impatient: bool,
     waits: Vec<Wait>,
+    /// When the last of the waits is over, engine time.
+    waits_ms: u64,
 }
 
 /// A refused request, in the time of windows.
@@ -79,11 +84,24 @@ impl Round {
         is_kept && self.is_impatient && !self.is_answered
     }
 
+    /// Notes that a request waits until `engine_ms`.
+    pub(super) fn waits_until(&mut self, engine_ms: u64) {
+        self.waits_ms = self.waits_ms.max(engine_ms);
+    }
+
+    /// Returns whether a request of the client still waits: what it does next may be impatient.
+    pub(super) fn is_waiting(&self, now_ms: u64) -> bool {
+        self.waits_ms > now_ms
+    }
+
     /// Notes a new challenge, in engine time. Returns whether it is a violation.
     pub(super) fn challenged(&mut self, now_ms: u64, expires_ms: u64) -> bool {
         let is_violation = self.is_violation(now_ms);
         if self.ends_ms <= now_ms {
-            (self.ends_ms, self.is_answered, self.is_impatient) = (expires_ms, false, false);
+            (self.joins_ms, self.ends_ms) = (expires_ms, expires_ms);
+            (self.is_answered, self.is_impatient) = (false, false);
+        } else if self.joins_ms > now_ms {
+            self.ends_ms = self.ends_ms.max(expires_ms);
         }
         is_violation
     }
@@ -126,10 +144,36 @@ mod tests {
 
         let mut keeps_sending = begun();
         keeps_sending.refused(A, 5_000, 9_000);
-        assert!(!keeps_sending.challenged(60_999, 120_999), "it joins a round that is open");
         assert!(keeps_sending.challenged(61_000, 121_000));
         assert!(!keeps_sending.challenged(61_000, 121_000), "a round counts once");
         assert!(!keeps_sending.challenged(121_000, 181_000), "and after it the client waited");
+    }
+
+    #[test]
+    fn a_round_ends_with_the_last_challenge_that_joined_it() {
+        let joined = || {
+            let mut round = begun();
+            round.refused(A, 5_000, 9_000);
+            assert!(!round.challenged(41_000, 101_000) && !round.challenged(60_999, 120_999));
+            assert!(!round.challenged(61_000, 121_000), "the other two may still be answered");
+            round
+        };
+        let mut pays = joined();
+        pays.answered();
+        assert!(!pays.challenged(120_999, 180_999));
+
+        let mut keeps_sending = joined();
+        assert!(!keeps_sending.challenged(120_998, 180_998), "what comes after the first expired joins nothing");
+        assert!(keeps_sending.challenged(120_999, 180_999));
+    }
+
+    #[test]
+    fn a_client_waits_until_its_last_request_may_come_back() {
+        let mut round = begun();
+        assert!(!round.is_waiting(0));
+        round.waits_until(9_000);
+        round.waits_until(8_000);
+        assert!(round.is_waiting(8_999) && !round.is_waiting(9_000));
     }
 
     #[test]

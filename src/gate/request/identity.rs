@@ -87,28 +87,34 @@ pub(in crate::gate) struct IdentityRules<'a> {
     pub(in crate::gate) nat64_prefixes: &'a [Ipv6Addr],
 }
 
+/// The client of a request, and its network.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::gate) struct Identity {
+    pub(in crate::gate) client: ClientKey,
+    pub(in crate::gate) network: NetworkPrefix,
+    /// Whether the client is its address, or anonymous because that is not known.
+    pub(in crate::gate) by_address: bool,
+}
+
 /// Returns the client of a request, and its network.
-pub(in crate::gate) fn identify(
-    head: &dyn Head,
-    caller: &Caller<'_>,
-    rules: &IdentityRules<'_>,
-) -> (ClientKey, NetworkPrefix) {
+pub(in crate::gate) fn identify(head: &dyn Head, caller: &Caller<'_>, rules: &IdentityRules<'_>) -> Identity {
     let believed = believed_address(caller.peer, head, rules.trusted_proxies, rules.client_ip_header);
     // Only now: trust is about the address as it is, not about one embedded in it.
     let address = believed.map(|address| translated(address, rules.nat64_prefixes));
-    let by_address =
+    let of_address =
         || address.map_or(ClientKey::Anonymous, |address| ClientKey::of_address(address, rules.ipv6_prefix));
     let user = || caller.user.map(|user| ClientKey::User(bounded(user)));
-    let client = match rules.strategy {
-        IdentifierStrategy::Ip => by_address(),
-        IdentifierStrategy::User => user().unwrap_or(ClientKey::Anonymous),
+    let named = match rules.strategy {
+        IdentifierStrategy::Ip => None,
+        IdentifierStrategy::User => Some(user().unwrap_or(ClientKey::Anonymous)),
         IdentifierStrategy::ApiKey => {
-            caller.api_key.map_or(ClientKey::Anonymous, |key| ClientKey::ApiKey(bounded(key)))
+            Some(caller.api_key.map_or(ClientKey::Anonymous, |key| ClientKey::ApiKey(bounded(key))))
         }
-        IdentifierStrategy::UserOrIp => user().unwrap_or_else(by_address),
-        IdentifierStrategy::Custom(extractor) => extractor.key(head, caller).map_or_else(by_address, limited),
+        IdentifierStrategy::UserOrIp => user(),
+        IdentifierStrategy::Custom(extractor) => extractor.key(head, caller).map(limited),
     };
-    (client, NetworkPrefix::of(address))
+    let by_address = named.is_none();
+    Identity { client: named.unwrap_or_else(of_address), network: NetworkPrefix::of(address), by_address }
 }
 
 fn bounded(name: &str) -> Arc<str> {

@@ -6,7 +6,7 @@ use super::*;
 use crate::engine::{Config, PouwEngine};
 use crate::gate::memory::self_checks::AGENTS_MANY;
 use crate::gate::request::sample::Request;
-use crate::gate::{Decision, GateConfig, GateConfigBuilder, GateEventSink, GateRuntime, Step};
+use crate::gate::{Decision, GateConfig, GateConfigBuilder, GateEventSink, GateRuntime, IdentifierStrategy, Step};
 
 type Lines<'a> = &'a [(&'static str, &'a str)];
 
@@ -90,6 +90,11 @@ fn a_request_without_a_peer_is_reported_once_unless_it_needs_none() {
     let by_user = Scene::new(|config| config.identifier_strategy(IdentifierStrategy::User));
     assert!(by_user.ask(None, &[]).is_none());
     assert_eq!(by_user.reported(), []);
+    // The host's own function may take clients together.
+    let anonymous = IdentifierStrategy::custom(|head, _| (head.method() == "GET").then_some(ClientKey::Anonymous));
+    let custom = Scene::new(|config| strict(config).identifier_strategy(anonymous.clone()));
+    assert!(custom.ask(None, &[]).is_none());
+    assert_eq!(custom.reported(), []);
 
     let scene = Scene::new(strict);
     assert_names(scene.ask(None, &[]), SelfCheck::NoPeer);
@@ -159,6 +164,22 @@ fn one_address_with_many_browsers_is_reported_unless_there_is_a_second_address()
     assert_names(ask(&scene, "203.0.113.7", "browser 1"), SelfCheck::OneClient);
     assert!(ask(&scene, "203.0.113.8", "browser 1").is_none(), "a second address ends the check");
     assert!(ask(&scene, "203.0.113.7", "browser 1").is_none());
+}
+
+#[test]
+fn trusted_proxies_that_send_no_address_are_reported_unless_one_request_has_one() {
+    let agents: Vec<String> = (0..AGENTS_MANY).map(|at| format!("browser {at}")).collect();
+    let scene = || Scene::new(|config| plain(config).trusted_proxy("10.0.0.0/8").client_ip_header("x-real-ip"));
+    let ask = |scene: &Scene, header: &'static str, agent: &str| {
+        scene.ask(Some("10.0.0.1"), &[("user-agent", agent), (header, "203.0.113.9")])
+    };
+    let wrong = scene();
+    assert!(agents.iter().all(|agent| ask(&wrong, "x-reel-ip", agent).is_none()));
+    assert_eq!(wrong.reported(), [SelfCheck::OneClient]);
+    let right = scene();
+    assert!(ask(&right, "x-real-ip", "the first").is_none());
+    assert!(agents.iter().all(|agent| ask(&right, "x-reel-ip", agent).is_none()));
+    assert_eq!(right.reported(), [], "requests without the header, such as those for health, are no sign");
 }
 
 #[test]

@@ -10,9 +10,9 @@ const PEER: &str = "192.0.2.7";
 fn key(strategy: IdentifierStrategy, user: Option<&str>, api_key: Option<&str>) -> ClientKey {
     let settings = GateConfig::builder().identifier_strategy(strategy);
     let caller = Caller { user, api_key, ..Caller::from_peer(PEER.parse::<IpAddr>().unwrap()) };
-    let (key, prefix) = identify(&Request::new("GET", &[]), &caller, &settings.identity());
-    assert_eq!(prefix, NetworkPrefix::of(Some("192.0.2.0".parse().unwrap())), "the network is the address's");
-    key
+    let Identity { client, network, .. } = identify(&Request::new("GET", &[]), &caller, &settings.identity());
+    assert_eq!(network, NetworkPrefix::of(Some("192.0.2.0".parse().unwrap())), "the network is the address's");
+    client
 }
 
 fn custom(extract: impl Fn(&Caller<'_>) -> Option<ClientKey> + Send + Sync + 'static) -> IdentifierStrategy {
@@ -65,14 +65,15 @@ fn a_named_header_without_an_address_makes_all_such_requests_one_client_and_not_
     let caller = Caller::from_peer(PEER.parse::<IpAddr>().unwrap());
     let of = |head: &dyn Head| identify(head, &caller, &settings.identity());
     let real: IpAddr = "203.0.113.9".parse().unwrap();
-    let (client, network) = of(&Request::new("GET", &[("x-real-ip", "203.0.113.9")]));
-    assert_eq!((client, network), (ClientKey::of_address(real, 64), NetworkPrefix::of(Some(real))));
+    let one = |client, address| Identity { client, network: NetworkPrefix::of(address), by_address: true };
+    let found = of(&Request::new("GET", &[("x-real-ip", "203.0.113.9")]));
+    assert_eq!(found, one(ClientKey::of_address(real, 64), Some(real)));
     for head in [
         Request::new("GET", &[]),
         Request::new("GET", &[("x-real-ip", "nonsense")]),
         Request::new("GET", &[("forwarded", "for=6.6.6.6")]),
     ] {
-        assert_eq!(of(&head), (ClientKey::Anonymous, NetworkPrefix::of(None)));
+        assert_eq!(of(&head), one(ClientKey::Anonymous, None));
     }
 }
 
