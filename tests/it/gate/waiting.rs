@@ -1,6 +1,7 @@
 //! Waiting always works: who sends a refused request again after the time in `Retry-After` is admitted at the first try,
 //! and its standing is what it was.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -252,6 +253,28 @@ fn a_client_that_neither_waits_nor_pays_climbs_however_it_spreads_its_requests()
         let tiers: Vec<_> = reached.iter().map(|(tier, _)| *tier).collect();
         assert_eq!(tiers, DifficultyTier::ALL, "every {every_ms} ms: {reached:?}");
     }
+}
+
+/// What a client was told to wait for is remembered while it lasts, also when others need room.
+#[test]
+fn a_client_that_asks_again_every_two_minutes_of_an_hour_climbs_among_others() {
+    let door = Door::new(1, Duration::from_secs(3_600), config(), |gate| gate);
+    passed(door.send(facts(ADDRESS)));
+    let mut others = 0_u32;
+    let mut tiers = Vec::new();
+    for _ in 0..6 {
+        tiers.extend(refusal(door.send(facts(ADDRESS))).as_ref().and_then(unit_in).map(|unit| unit.difficulty));
+        door.wait(Duration::from_secs(130));
+        for _ in 0..200 {
+            others += 1;
+            let address = IpAddr::from(Ipv4Addr::from_bits(others << 8));
+            let other = Facts::new(ClientKey::of_address(address, 64), NetworkPrefix::of(Some(address)));
+            passed(door.send(other.clone()));
+            refusal(door.send(other)).expect("it is over its limit");
+        }
+    }
+    use DifficultyTier::{High, Low, Medium};
+    assert_eq!(tiers, [Low, Low, Medium, Medium, High, High]);
 }
 
 #[test]
