@@ -113,7 +113,9 @@ impl WindowError {
 /// # Ok::<(), WindowError>(())
 /// ```
 pub trait SharedWindow: Debug + Send + Sync {
-    /// Checks one request against the limit and, if it is admitted, logs it.
+    /// Checks one request against the limit and, if it is admitted, logs it. The quota of a
+    /// request over the limit says after which time a repetition is admitted; clients are sent that
+    /// time in whole seconds, rounded up, and at least one.
     ///
     /// # Errors
     /// [`WindowError`], if the window cannot be reached now.

@@ -208,8 +208,8 @@ keys! {
             "Prefixes in which the NAT64 translators of your network embed IPv4 addresses. An address in one \
              counts as the IPv4 client in its last 32 bits; so does one in 64:ff9b::/96 without this setting.";
         tracked_clients_max: usize => gate.tracked_clients_max, "clients", "1000 to 16777216",
-            "Clients remembered at once, about 100 bytes each. At the maximum, new clients share the window \
-             of their network and get no work.";
+            "Clients remembered at once, about 100 bytes each, and 300 more while over the limit. At the \
+             maximum, new clients share the window of their network and get no work.";
     }
     "The secret": {
         secret_file: PathBuf, "", "a path, relative to the folder of this file",
