@@ -82,7 +82,7 @@ Examples:
   pouw fetch http://127.0.0.1:3000/hello              the sixth request is limited; this does the work and passes
   pouw serve --db store --config pouw.toml            all settings; see: pouw check-config --help
 
-Limited:     GET /hello, POST /echo
+Limited:     GET /hello, POST /echo (returns the body), POST /length (returns the number of its bytes)
 Not limited: GET / (a page to try the limit), GET /metrics (Prometheus), GET /health, GET /pouw/receipt/ID (the state of
              a unit), GET /pouw/tree/ID (the progress of a tree; ID is a unit's treeId)";
 

@@ -13,6 +13,7 @@ use axum::http::header::{
 };
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use http_body_util::BodyExt;
 use metrics_exporter_prometheus::PrometheusHandle;
 use pouw::merkle::TILE_LEAVES;
 use pouw::protocol::{TreeHandle, WorkId};
@@ -38,11 +39,12 @@ struct Shared {
 /// from the disk.
 const LOOKS_MAX: usize = 16;
 
-/// All routes. Only `/hello` and `/echo` are behind the gate.
+/// All routes. Only `/hello`, `/echo` and `/length` are behind the gate.
 pub fn pages(gate: Gate, metrics: PrometheusHandle) -> Router {
     let gated = Router::new()
         .route("/hello", get(|| async { "hello\n" }))
         .route("/echo", post(|body: Body| async { body }))
+        .route("/length", post(length))
         .layer(PouwLayer::new(gate.clone()));
     Router::new()
         .route("/", get(index))
@@ -58,6 +60,17 @@ pub fn pages(gate: Gate, metrics: PrometheusHandle) -> Router {
 /// The page to try the limit.
 async fn index() -> Response {
     file("index.html")
+}
+
+/// Returns the number of bytes of a body once all of it has come. A browser reads no response before
+/// it has sent everything, so long uploads to `/echo`, which answers meanwhile, are not for it.
+async fn length(mut body: Body) -> Result<String, StatusCode> {
+    let mut bytes = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| StatusCode::BAD_REQUEST)?;
+        bytes += frame.data_ref().map_or(0, |data| data.len());
+    }
+    Ok(format!("{bytes}\n"))
 }
 
 async fn asset(Path(name): Path<String>) -> Response {
