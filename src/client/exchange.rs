@@ -12,8 +12,11 @@ use super::{BoxError, ClientError, Cost, InvalidUnit, Terms};
 ///
 /// They are the first, an answer to each of two challenges, three repetitions of an answer, and one
 /// after each of eight waits without work. A shared client may add three, if its other requests
-/// hold all challenges of the address.
-pub const REQUESTS_MAX: u32 = 1 + CHALLENGES_MAX + REPEATS_MAX + WAITS_MAX + TURNS_MAX;
+/// hold all challenges of the address, and two, with other passes than one that was refused.
+pub const REQUESTS_MAX: u32 = 1 + CHALLENGES_MAX + REPEATS_MAX + WAITS_MAX + TURNS_MAX + PASSES_TRIED_MAX;
+
+/// How often a request is sent again with another pass, because the first was refused.
+pub(super) const PASSES_TRIED_MAX: u32 = 2;
 
 /// How often a request queues because other requests of its client hold all challenges.
 pub(super) const TURNS_MAX: u32 = 3;

@@ -40,11 +40,29 @@
 //!   without an answer, since a slot may be free by then. Before the first 429 all requests go out
 //!   at once, so a burst can open several challenges; they are answered one after the other.
 //!
+//! # Passes
+//!
+//! A server can let one answer buy several requests (`answer_buys`). [`reqwest::Client`] and
+//! [`tower::SolveLayer`] keep such a pass and send its name with the next requests to the same
+//! origin, so these are served over the limit without an answer. Requests sent at the same time
+//! share the pass, also those of clones, and do not queue. No other origin gets the name, nor does
+//! a redirect carry it. If the server has several policies, a pass is sent to the paths of its own
+//! policy, as far as the responses name the policy.
+//!
+//! A pass ends with its requests, with its time (on a monotonic clock), and when the server refuses
+//! it; only a refusal for a ceiling keeps it. A request without a response counts as one of its
+//! requests. The client remembers 64 origins and 8 passes of each; passes are not stored. With
+//! `passes(false)` it keeps none. A request that has the header `X-PoUW-Pass` already is sent as it
+//! is. The tower layer needs absolute addresses for passes, since others do not show an origin.
+//!
+//! # Bodies
+//!
 //! The answer travels in headers, so any method and any body is sent again byte for byte. The HTTP
 //! client must be able to send the request twice.
 
 mod error;
 mod exchange;
+mod passes;
 mod pay;
 mod problem;
 mod redirect;

@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::protocol::{Reason, WorkResult, WorkUnit, header};
 use crate::solver::{SolveError, compute_work_unit_timed};
 
-use super::exchange::TURNS_MAX;
+use super::exchange::{PASSES_TRIED_MAX, TURNS_MAX};
+use super::passes::{Departed, Fate, Passes, Place};
 use super::problem::{Problem, REFUSAL_BYTES_MAX, is_problem};
 use super::report::{Hooks, Offer, Pause, Report};
 use super::{BoxError, ClientError, Exchange, Step, Terms};
@@ -22,11 +23,21 @@ use super::{BoxError, ClientError, Exchange, Step, Terms};
 pub(super) trait Attempt: Send {
     type Reply: Reply;
 
-    /// Sends it, with the headers of an answer if there is one.
-    fn send(
-        &mut self,
-        answer: Option<[(&'static str, &str); 2]>,
-    ) -> impl Future<Output = Result<Self::Reply, Unanswered>> + Send;
+    /// Where it goes; `None` if it is not to be sent with a pass.
+    fn place(&self) -> Option<Place>;
+
+    /// Sends it, with what it carries.
+    fn send(&mut self, carried: Carried<'_>) -> impl Future<Output = Result<Self::Reply, Unanswered>> + Send;
+}
+
+/// What a request carries to get past the limit.
+#[derive(Clone, Copy)]
+pub(super) enum Carried<'c> {
+    Nothing,
+    /// The headers of an answer.
+    Answer([(&'static str, &'c str); 2]),
+    /// The name of a pass.
+    Pass(&'c str),
 }
 
 /// A request that got no response.
@@ -53,6 +64,7 @@ pub(super) trait Reply: Sized + Send {
 pub(super) struct Payer {
     terms: Terms,
     pub(super) hooks: Hooks,
+    pub(super) passes: Arc<Passes>,
     turns: Arc<Turns>,
 }
 
@@ -71,7 +83,8 @@ impl Payer {
     pub(super) fn new(terms: Terms) -> Self {
         let turns =
             Turns { one: Arc::new(Semaphore::new(1)), limited: AtomicBool::new(false), under_way: AtomicUsize::new(0) };
-        Self { terms, hooks: Hooks::default(), turns: Arc::new(turns) }
+        let passes = Arc::new(Passes::new(true));
+        Self { terms, hooks: Hooks::default(), passes, turns: Arc::new(turns) }
     }
 
     /// Sends a request and solves its challenge, if any. The deadline counts from `started`.
@@ -84,6 +97,8 @@ impl Payer {
             until: started.checked_add(self.terms.deadline),
             turn: None,
             queued: 0,
+            place: attempt.place(),
+            passes_tried: 0,
         };
         way.go(attempt).await
     }
@@ -98,15 +113,17 @@ struct Way<'p> {
     turn: Option<OwnedSemaphorePermit>,
     /// How often it has queued behind the requests that hold the challenges.
     queued: u32,
+    place: Option<Place>,
+    /// How often it was sent again with another pass.
+    passes_tried: u32,
 }
 
 impl Way<'_> {
     async fn go<A: Attempt>(&mut self, mut attempt: A) -> Result<A::Reply, ClientError> {
-        if self.payer.turns.limited.load(Ordering::Relaxed) {
+        if self.payer.turns.limited.load(Ordering::Relaxed) && !self.has_pass() {
             self.take_turn().await?;
         }
-        // The first sending takes as long as it would without a limit.
-        let mut reply = attempt.send(None).await.map_err(|error| self.unanswered(error))?;
+        let mut reply = self.send(&mut attempt, true).await?;
         loop {
             let step = self.head(&reply)?;
             let (step, kept) = self.read(step, reply).await?;
@@ -135,9 +152,81 @@ impl Way<'_> {
                     }
                 }
             }
-            let sent = self.in_time(attempt.send(self.exchange.answer())).await?;
-            reply = sent.map_err(|error| self.unanswered(error))?;
+            reply = self.send(&mut attempt, false).await?;
         }
+    }
+
+    /// Sends the request with its answer, else with a pass if there is one. The `first` sending
+    /// takes as long as it would without a limit.
+    async fn send<A: Attempt>(&mut self, attempt: &mut A, mut first: bool) -> Result<A::Reply, ClientError> {
+        loop {
+            let answer = self.exchange.answer();
+            let place = self.place.as_ref().filter(|_| answer.is_none());
+            let pass = place.and_then(|place| self.payer.passes.depart(place));
+            let carried = match (&pass, answer) {
+                (Some(pass), _) => Carried::Pass(pass.name()),
+                (None, Some(answer)) => Carried::Answer(answer),
+                (None, None) => Carried::Nothing,
+            };
+            if pass.is_some() {
+                // It opens no challenge.
+                self.turn = None;
+            }
+            let sending = attempt.send(carried);
+            let sent = if first { sending.await } else { self.in_time(sending).await? };
+            let reply = match (sent, pass) {
+                (Ok(reply), Some(pass)) => match self.settle(pass, reply).await? {
+                    (true, _) => {
+                        first = false;
+                        continue;
+                    }
+                    (false, reply) => reply,
+                },
+                (Ok(reply), None) => {
+                    self.learn(&reply);
+                    reply
+                }
+                (Err(error), pass) => {
+                    if let (Unanswered::NotSent(_), Some(pass)) = (&error, pass) {
+                        pass.keep();
+                    }
+                    return Err(self.unanswered(error));
+                }
+            };
+            return Ok(reply);
+        }
+    }
+
+    /// Decides what became of a pass. Returns whether the request is to be sent again with another
+    /// one.
+    async fn settle<R: Reply>(&mut self, pass: Departed, reply: R) -> Result<(bool, R), ClientError> {
+        self.learn(&reply);
+        let (mut fate, mut reply) = (pass.fate(reply.status(), reply.headers()), reply);
+        if fate == Fate::Unclear {
+            let (reason, read) = self.reason(reply).await?;
+            // A ceiling is about the time until the next window. A document without a reason is not
+            // the limiter's.
+            let kept = matches!(reason, None | Some(Reason::Ceiling));
+            (fate, reply) = (if kept { Fate::Kept } else { Fate::Refused }, read);
+        }
+        if fate == Fate::Refused {
+            pass.forget()
+        } else {
+            pass.keep()
+        }
+        let again = fate != Fate::Kept && self.passes_tried < PASSES_TRIED_MAX && self.has_pass();
+        self.passes_tried += u32::from(again);
+        Ok((again, reply))
+    }
+
+    fn learn(&self, reply: &impl Reply) {
+        if let Some(place) = &self.place {
+            self.payer.passes.learn(place, reply.headers());
+        }
+    }
+
+    fn has_pass(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| self.payer.passes.has(place))
     }
 
     fn unanswered(&self, error: Unanswered) -> ClientError {
@@ -200,9 +289,7 @@ impl Way<'_> {
         if reply.status() != 429 || !is_problem(content_type) || alone || answered || self.queued == TURNS_MAX {
             return Ok((false, reply));
         }
-        let read = self.in_time(reply.read(REFUSAL_BYTES_MAX)).await?;
-        let (text, reply) = read.map_err(|error| self.exchange.failed(error))?;
-        let reason = Problem::read(&text).ok().and_then(|problem| problem.reason());
+        let (reason, reply) = self.reason(reply).await?;
         if reason != Some(Reason::Budget) {
             return Ok((false, reply));
         }
@@ -211,6 +298,13 @@ impl Way<'_> {
         self.turn = None;
         self.take_turn().await?;
         Ok((true, reply))
+    }
+
+    /// Reads the reason of a refusal without a challenge.
+    async fn reason<R: Reply>(&self, reply: R) -> Result<(Option<Reason>, R), ClientError> {
+        let read = self.in_time(reply.read(REFUSAL_BYTES_MAX)).await?;
+        let (text, reply) = read.map_err(|error| self.exchange.failed(error))?;
+        Ok((Problem::read(&text).ok().and_then(|problem| problem.reason()), reply))
     }
 
     async fn take_turn(&mut self) -> Result<(), ClientError> {

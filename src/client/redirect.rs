@@ -12,8 +12,15 @@ use crate::protocol::header;
 /// Headers that describe the body, removed if the body is not sent again.
 const OF_BODY: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, TRANSFER_ENCODING];
 /// Headers that are not sent to another origin.
-const OF_ORIGIN: [HeaderName; 6] =
-    [AUTHORIZATION, COOKIE, HeaderName::from_static("cookie2"), PROXY_AUTHORIZATION, WWW_AUTHENTICATE, HOST];
+const OF_ORIGIN: [HeaderName; 7] = [
+    AUTHORIZATION,
+    COOKIE,
+    HeaderName::from_static("cookie2"),
+    PROXY_AUTHORIZATION,
+    WWW_AUTHENTICATE,
+    HOST,
+    HeaderName::from_static(header::PASS),
+];
 /// Headers of an answer set by the caller; an answer counts once only.
 const OF_ANSWER: [HeaderName; 2] = [HeaderName::from_static(header::RESPONSE), HeaderName::from_static(header::RESULT)];
 

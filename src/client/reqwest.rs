@@ -1,15 +1,19 @@
 //! A reqwest client that solves challenges.
 
 use bytes::Bytes;
+use http::header::InvalidHeaderValue;
 use http::{HeaderMap, Response as HttpResponse};
 use reqwest::redirect::Policy;
 use reqwest::{IntoUrl, Method, Request, RequestBuilder, Response, ResponseBuilderExt};
 use tokio::time::Instant;
 
-use super::pay::{Attempt, Payer, Reply, Unanswered};
+use crate::protocol::header;
+
+use super::passes::{Fate, Passes, Place};
+use super::pay::{Attempt, Carried, Payer, Reply, Unanswered};
 use super::redirect::Sent;
 use super::replay::{ResponseBody, read};
-use super::tower::write_answer;
+use super::tower::write_carried;
 use super::{BoxError, ClientError, Offer, Report, Terms};
 
 /// A reqwest client that solves the challenge of a 429 and retries.
@@ -107,6 +111,14 @@ impl Client {
         self
     }
 
+    /// Sets whether to use what an answer buys beside its own request; default true. See
+    /// [passes](super#passes).
+    #[must_use]
+    pub fn passes(mut self, keeps: bool) -> Self {
+        self.payer.passes = std::sync::Arc::new(Passes::new(keeps));
+        self
+    }
+
     /// Starts building a request for [`Client::send`]. Do not call the builder's own `send`: it
     /// bypasses this client.
     pub fn request(&self, method: Method, url: impl IntoUrl) -> RequestBuilder {
@@ -146,7 +158,7 @@ impl Client {
                     let call = Call { client: self.inner.clone(), first: Some(request), template };
                     self.payer.pay(call, started).await?
                 }
-                None => self.inner.execute(request).await.map_err(transport)?,
+                None => self.send_once(request).await?,
             };
             let next = sent.leads_to(response.status().as_u16(), response.headers(), self.across_origins);
             match next.filter(|_| left > 0) {
@@ -155,6 +167,33 @@ impl Client {
             }
         }
     }
+
+    /// Sends a request that cannot be sent twice, with a pass if there is one.
+    async fn send_once(&self, mut request: Request) -> Result<Response, ClientError> {
+        let (passes, place) = (&self.payer.passes, place(&request));
+        let pass = place.as_ref().and_then(|place| passes.depart(place));
+        if let Some(pass) = &pass {
+            let name = pass.name().parse().map_err(|error: InvalidHeaderValue| ClientError::Transport(error.into()))?;
+            request.headers_mut().insert(header::PASS, name);
+        }
+        let response = self.inner.execute(request).await.map_err(transport)?;
+        if let Some(place) = &place {
+            passes.learn(place, response.headers());
+        }
+        if let Some(pass) = pass {
+            match pass.fate(response.status().as_u16(), response.headers()) {
+                Fate::Refused => pass.forget(),
+                // The body is the caller's.
+                Fate::Kept | Fate::Elsewhere | Fate::Unclear => pass.keep(),
+            }
+        }
+        Ok(response)
+    }
+}
+
+/// Returns where a request goes, unless it has a pass of the caller.
+fn place(request: &Request) -> Option<Place> {
+    Place::of_url(request.url()).filter(|_| !request.headers().contains_key(header::PASS))
 }
 
 /// A request and the client that sends it.
@@ -167,13 +206,17 @@ struct Call {
 impl Attempt for Call {
     type Reply = Response;
 
-    async fn send(&mut self, answer: Option<[(&'static str, &str); 2]>) -> Result<Response, Unanswered> {
+    fn place(&self) -> Option<Place> {
+        place(&self.template)
+    }
+
+    async fn send(&mut self, carried: Carried<'_>) -> Result<Response, Unanswered> {
         // `execute` only makes calls whose body can be cloned.
         let mut request = match self.first.take().or_else(|| self.template.try_clone()) {
             Some(request) => request,
             None => return Err(Unanswered::NotSent("the request cannot be sent twice".into())),
         };
-        write_answer(answer, request.headers_mut()).map_err(Unanswered::NotSent)?;
+        write_carried(carried, request.headers_mut()).map_err(Unanswered::NotSent)?;
         self.client.execute(request).await.map_err(|error| match error.is_connect() || error.is_builder() {
             true => Unanswered::NotSent(error.into()),
             false => Unanswered::Lost(error.into()),

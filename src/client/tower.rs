@@ -26,7 +26,10 @@ use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::pay::{Attempt, Payer, Reply, Unanswered};
+use crate::protocol::header;
+
+use super::passes::{Passes, Place};
+use super::pay::{Attempt, Carried, Payer, Reply, Unanswered};
 use super::replay::read;
 use super::{BoxError, ClientError, Offer, Report, Terms};
 
@@ -72,6 +75,13 @@ impl SolveLayer {
         self.payer.hooks.confirm = Some(std::sync::Arc::new(confirm));
         self
     }
+
+    /// Sets whether to use what an answer buys beside its own request; default true. See
+    /// [passes](super#passes).
+    pub fn passes(mut self, keeps: bool) -> Self {
+        self.payer.passes = std::sync::Arc::new(Passes::new(keeps));
+        self
+    }
 }
 
 impl<S> Layer<S> for SolveLayer {
@@ -88,7 +98,8 @@ impl<S> Layer<S> for SolveLayer {
 /// not a stream.
 ///
 /// Put a layer that follows redirects outside this one. Inside, it would copy the headers of the
-/// answer, which counts once only, to the next address, and the gate there would refuse it.
+/// answer, which counts once only, to the next address, and the gate there would refuse it; and the
+/// name of a pass, which is for its own origin only.
 #[derive(Debug, Clone)]
 pub struct Solve<S> {
     inner: S,
@@ -139,13 +150,18 @@ where
 {
     type Reply = Response<ResponseBody<R>>;
 
-    async fn send(&mut self, answer: Option<[(&'static str, &str); 2]>) -> Result<Self::Reply, Unanswered> {
+    fn place(&self) -> Option<Place> {
+        let own = self.request.headers().contains_key(header::PASS);
+        Place::of_uri(self.request.uri()).filter(|_| !own)
+    }
+
+    async fn send(&mut self, carried: Carried<'_>) -> Result<Self::Reply, Unanswered> {
         if !std::mem::take(&mut self.ready) {
             let ready = poll_fn(|context| self.service.poll_ready(context)).await;
             ready.map_err(|error| Unanswered::NotSent(error.into()))?;
         }
         let mut request = self.request.clone();
-        write_answer(answer, request.headers_mut()).map_err(Unanswered::NotSent)?;
+        write_carried(carried, request.headers_mut()).map_err(Unanswered::NotSent)?;
         let response = self.service.call(request).await.map_err(|error| Unanswered::Lost(error.into()))?;
         Ok(response.map(ResponseBody::untouched))
     }
@@ -171,12 +187,16 @@ where
     }
 }
 
-/// Puts an answer among the headers of a request, and what this client can compute.
-pub(super) fn write_answer(answer: Option<[(&'static str, &str); 2]>, into: &mut HeaderMap) -> Result<(), BoxError> {
-    let (name, value) = super::Exchange::ABILITIES;
-    into.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-    for (name, value) in answer.into_iter().flatten() {
+/// Puts what a request carries among its headers, and what this client can compute.
+pub(super) fn write_carried(carried: Carried<'_>, into: &mut HeaderMap) -> Result<(), BoxError> {
+    let mut write = |(name, value)| -> Result<(), BoxError> {
         into.insert(HeaderName::from_static(name), HeaderValue::from_str(value)?);
+        Ok(())
+    };
+    write(super::Exchange::ABILITIES)?;
+    match carried {
+        Carried::Nothing => Ok(()),
+        Carried::Answer(answer) => answer.into_iter().try_for_each(write),
+        Carried::Pass(name) => write((header::PASS, name)),
     }
-    Ok(())
 }

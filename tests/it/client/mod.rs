@@ -2,5 +2,6 @@
 
 mod exchange;
 mod http;
+mod passes;
 mod redirects;
 mod tower;

@@ -1,0 +1,324 @@
+//! What one answer buys beside its own request: kept for its origin, shared, and given up in time.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::support::desk::WINDOW_MS;
+use crate::support::http::{Kind, Setup, Site};
+use crate::support::scripted::{Heard, Scripted, TOKEN, challenge, problem, refusal, said, unit};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper_util::client::legacy;
+use hyper_util::rt::TokioExecutor;
+use pouw::Policy;
+use pouw::client::reqwest::Client;
+use pouw::client::tower::{Solve, SolveLayer};
+use pouw::client::{Report, Terms};
+use pouw::protocol::ByTier;
+use reqwest::Method;
+use tower::{Layer, ServiceExt, service_fn};
+
+const WINDOW: Duration = Duration::from_millis(WINDOW_MS);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A client that asks no proxy, and counts challenges.
+fn client() -> (Client, Arc<AtomicUsize>) {
+    // With TLS for `pouw fetch`, reqwest wants to know whose; the second test finds it known.
+    #[cfg(feature = "fetch")]
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let challenges = Arc::new(AtomicUsize::new(0));
+    let count = challenges.clone();
+    let client = Client::new(reqwest::Client::builder().no_proxy(), Terms::default()).unwrap();
+    let client = client.on_report(move |report| {
+        count.fetch_add(usize::from(matches!(report, Report::Challenge(_))), Ordering::Relaxed);
+    });
+    (client, challenges)
+}
+
+fn setup(gate: fn(pouw::GateConfigBuilder) -> pouw::GateConfigBuilder) -> Setup {
+    Setup { engine: |config| config.floor(ByTier::all(Duration::ZERO)), gate, ..Setup::default() }
+}
+
+fn bought() -> Setup {
+    setup(|config| config.answer_buys(60, DAY))
+}
+
+fn url(site: &Site, path: &str) -> String {
+    format!("http://{}{path}", site.server.address)
+}
+
+async fn status(client: &Client, url: &str) -> u16 {
+    client.get(url).await.unwrap().status().as_u16()
+}
+
+fn seen(challenges: &AtomicUsize) -> usize {
+    challenges.load(Ordering::Relaxed)
+}
+
+/// Passes made, and requests admitted by them.
+fn counts(site: &Site) -> (u64, u64) {
+    let stats = site.gate.stats();
+    (stats.passes, stats.passed)
+}
+
+#[tokio::test]
+async fn sixty_requests_get_through_by_one_answer_and_the_next_by_another() {
+    let site = Site::new(Kind::Axum, &bought());
+    let ((client, challenges), url) = (client(), url(&site, "/hello"));
+    assert_eq!(status(&client, &url).await, 200);
+    for _ in 0..60 {
+        assert_eq!(status(&client, &url).await, 200);
+    }
+    assert_eq!((seen(&challenges), counts(&site)), (1, (1, 59)));
+    assert_eq!(status(&client, &url).await, 200);
+    assert_eq!((seen(&challenges), counts(&site)), (2, (2, 59)));
+    // A client that keeps none pays for each.
+    let client = client.passes(false);
+    for paid in 3..=5 {
+        assert_eq!((status(&client, &url).await, seen(&challenges)), (200, paid));
+    }
+    assert_eq!(counts(&site).1, 59);
+}
+
+#[tokio::test]
+async fn clones_share_a_pass_and_send_at_once() {
+    let site = Site::new(Kind::Axum, &bought());
+    let ((client, challenges), url) = (client(), url(&site, "/hello"));
+    assert_eq!((status(&client, &url).await, status(&client, &url).await), (200, 200));
+    let one = |client: Client, url: String| async move { status(&client, &url).await };
+    let burst: Vec<_> = (0..59).map(|_| tokio::spawn(one(client.clone(), url.clone()))).collect();
+    for request in burst {
+        assert_eq!(request.await.unwrap(), 200);
+    }
+    assert_eq!((seen(&challenges), counts(&site)), (1, (1, 59)));
+}
+
+#[tokio::test]
+async fn the_layer_keeps_passes_too_and_a_stream_is_sent_with_one() {
+    let site = Site::new(Kind::Hyper, &bought());
+    site.hello(&[]);
+    let plain: legacy::Client<_, Full<Bytes>> = legacy::Client::builder(TokioExecutor::new()).build_http();
+    let service = SolveLayer::new(Terms::default()).layer(plain);
+    for _ in 0..5 {
+        let request = Request::post(url(&site, "/echo")).body(Full::from("x")).unwrap();
+        assert_eq!(service.clone().oneshot(request).await.unwrap().status(), 200);
+    }
+    assert_eq!(counts(&site), (1, 4));
+    let (client, challenges) = client();
+    assert_eq!(status(&client, &url(&site, "/hello")).await, 200);
+    let stream = reqwest::Body::wrap(Full::<Bytes>::from("streamed"));
+    let upload = client.request(Method::POST, url(&site, "/echo")).header("content-length", "8").body(stream);
+    assert_eq!(client.send(upload).await.unwrap().text().await.unwrap(), "streamed");
+    assert_eq!((seen(&challenges), counts(&site)), (1, (2, 5)));
+}
+
+#[tokio::test]
+async fn a_pass_that_the_server_does_not_know_any_more_is_replaced_by_an_answer() {
+    let site = Site::new(Kind::Axum, &setup(|config| config.answer_buys(60, Duration::from_secs(10))));
+    let ((client, challenges), url) = (client(), url(&site, "/hello"));
+    for _ in 0..3 {
+        assert_eq!(status(&client, &url).await, 200);
+    }
+    // Its time is over for the server first.
+    site.clock.advance(Duration::from_secs(10));
+    for _ in 0..3 {
+        assert_eq!(status(&client, &url).await, 200);
+    }
+    assert_eq!((seen(&challenges), counts(&site)), (2, (2, 3)));
+}
+
+#[tokio::test]
+async fn a_ceiling_keeps_the_pass_for_the_next_window() {
+    let site = Site::new(Kind::Axum, &setup(|config| config.answer_buys(60, DAY).paid_admissions_per_window(2)));
+    let ((client, challenges), url) = (client(), url(&site, "/hello"));
+    for expected in [200, 200, 200, 429, 429] {
+        assert_eq!(status(&client, &url).await, expected);
+    }
+    assert_eq!((seen(&challenges), counts(&site)), (1, (1, 1)));
+    site.clock.advance(2 * WINDOW);
+    for expected in [200, 200, 200, 429] {
+        assert_eq!(status(&client, &url).await, expected);
+    }
+    assert_eq!((seen(&challenges), counts(&site)), (1, (1, 3)));
+}
+
+#[tokio::test]
+async fn each_policy_has_a_pass_of_its_own() {
+    let site = Site::new(
+        Kind::Axum,
+        &setup(|config| {
+            let other = Policy::new("other", 1, WINDOW).route("/echo").answer_buys(60, DAY);
+            config.answer_buys(60, DAY).policy(other)
+        }),
+    );
+    let (client, challenges) = client();
+    for _ in 0..10 {
+        assert_eq!(status(&client, &url(&site, "/hello")).await, 200);
+        let echo = client.request(Method::POST, url(&site, "/echo")).body("x");
+        assert_eq!(client.send(echo).await.unwrap().status(), 200);
+    }
+    assert_eq!((seen(&challenges), counts(&site)), (2, (2, 16)));
+}
+
+fn pass_of(heard: &Heard) -> Option<&str> {
+    heard.header("x-pouw-pass")
+}
+
+const PASS: (&str, &str) = ("X-PoUW-Pass", "bought-here;r=9;t=60");
+
+#[tokio::test]
+async fn a_pass_goes_with_redirects_of_its_origin_and_to_no_other() {
+    let other = Scripted::serve(|_, _| said(200, &[], "elsewhere"));
+    let to: &'static str = other.url().leak();
+    let server = Scripted::serve(move |_, heard| match heard.head.split(' ').nth(1) {
+        Some("/hello") => said(200, &[PASS], ""),
+        Some("/here") => said(302, &[("Location", "/there")], ""),
+        Some("/away") => said(307, &[("Location", to)], ""),
+        _ => said(200, &[], "there"),
+    });
+    let client = client().0.across_origins();
+    assert_eq!(status(&client, &server.url()).await, 200);
+    let at = |path| server.url().replace("/hello", path);
+    assert_eq!(client.get(at("/here")).await.unwrap().text().await.unwrap(), "there");
+    let passes: Vec<_> = server.heard().iter().map(|heard| pass_of(heard).map(str::to_owned)).collect();
+    assert_eq!(passes, [None, Some("bought-here".into()), Some("bought-here".into())]);
+    for own in [None, Some("of-the-caller")] {
+        let mut request = client.request(Method::POST, at("/away")).body("x");
+        if let Some(own) = own {
+            request = request.header("X-PoUW-Pass", own);
+        }
+        assert_eq!(client.send(request).await.unwrap().text().await.unwrap(), "elsewhere");
+        assert_eq!(pass_of(&server.heard().pop().unwrap()), own.or(Some("bought-here")));
+        assert_eq!(pass_of(&other.heard().pop().unwrap()), None, "{own:?}");
+    }
+    assert_eq!(status(&client, to).await, 200);
+    assert_eq!(pass_of(&other.heard().pop().unwrap()), None);
+}
+
+/// Names of passes and whether there was an answer, for each request.
+type Asked = Arc<Mutex<Vec<(Option<String>, bool)>>>;
+
+/// A client of a service that gives `pass` for an answer, and refuses what has no pass. What has one
+/// gets `reply`.
+fn given(
+    pass: &'static str,
+    reply: impl Fn() -> Option<Response<Full<Bytes>>> + Clone + Send + Sync + 'static,
+) -> (Solve<impl TestService>, Asked) {
+    let asked = Asked::default();
+    let ask = asked.clone();
+    let service = service_fn(move |request: Request<Full<Bytes>>| {
+        let own = |name| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let (presented, answered) = (own("x-pouw-pass"), own("x-pouw-response").is_some());
+        ask.lock().unwrap().push((presented.clone(), answered));
+        let response = match (presented.is_some(), answered) {
+            (_, true) => Some(Response::builder().header("x-pouw-accepted", "true").header("x-pouw-pass", pass)),
+            (true, false) => None,
+            (false, false) => {
+                let response = Response::builder().status(429).header("x-pouw-challenge", TOKEN);
+                Some(response.header("content-type", "application/problem+json"))
+            }
+        };
+        let body = if answered { String::new() } else { problem("work_required", &unit(0)) };
+        let response = response.map(|response| response.body(Full::from(body)).unwrap()).or_else(&reply);
+        async move { response.ok_or("lost") }
+    });
+    (SolveLayer::new(Terms::default()).layer(service), asked)
+}
+
+trait TestService:
+    tower::Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = &'static str, Future: Send>
+    + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> TestService for S where
+    S: tower::Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = &'static str, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
+async fn ask(service: &Solve<impl TestService>, url: &str) -> Option<u16> {
+    let request = Request::get(url).body(Full::default()).unwrap();
+    service.clone().oneshot(request).await.ok().map(|response| response.status().as_u16())
+}
+
+fn passes(asked: &Asked) -> Vec<Option<String>> {
+    asked.lock().unwrap().drain(..).filter(|(_, answered)| !answered).map(|(pass, _)| pass).collect()
+}
+
+fn ok() -> Option<Response<Full<Bytes>>> {
+    Some(Response::default())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_is_sent_until_its_time_is_over_to_its_origin_alone() {
+    let (service, asked) = given("name;r=9;t=60", ok);
+    assert_eq!(ask(&service, "http://a/1").await, Some(200));
+    tokio::time::advance(Duration::from_millis(59_999)).await;
+    let named = Some("name".to_owned());
+    assert_eq!(ask(&service, "http://A:80/2").await, Some(200));
+    assert_eq!(passes(&asked), [None, named.clone()]);
+    for other in ["http://a:81/1", "https://a/1", "http://b/1"] {
+        assert_eq!(ask(&service, other).await, Some(200));
+        assert_eq!(passes(&asked), [None], "{other}");
+    }
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(ask(&service, "http://a/1").await, Some(200));
+    assert_eq!(passes(&asked), [None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_a_response_counts_as_one_of_the_pass() {
+    let (service, asked) = given("name;r=2;t=60", || None);
+    assert_eq!(ask(&service, "http://a/").await, Some(200));
+    assert_eq!((ask(&service, "http://a/").await, ask(&service, "http://a/").await), (None, None));
+    assert_eq!(ask(&service, "http://a/").await, Some(200));
+    let named = Some("name".to_owned());
+    assert_eq!(passes(&asked), [None, named.clone(), named, None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_pass_is_not_kept() {
+    let long: &'static str = format!("{};r=1;t=1", "x".repeat(65)).leak();
+    let broken = ["", "name", "name;r=0;t=9", "name;r=9;t=0", "name;r=+9;t=9", "name;r=9;t=9;u=1", "a b;r=9;t=9"];
+    for pass in broken.into_iter().chain([";r=9;t=9", "name;t=9;r=9", "name;r=9999999999;t=9", long]) {
+        let (service, asked) = given(pass, ok);
+        assert_eq!((ask(&service, "http://a/").await, ask(&service, "http://a/").await), (Some(200), Some(200)));
+        assert_eq!(passes(&asked), [None, None], "{pass:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn origins_and_passes_are_bounded() {
+    let (service, asked) = given("name;r=9;t=60", ok);
+    for origin in 0..65 {
+        assert_eq!(ask(&service, &format!("http://a{origin}/")).await, Some(200));
+    }
+    passes(&asked);
+    for (origin, kept) in [("http://a64/", true), ("http://a1/", true), ("http://a0/", false)] {
+        assert_eq!(ask(&service, origin).await, Some(200));
+        assert_eq!(passes(&asked), [kept.then(|| "name".to_owned())], "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_service_itself_leaves_the_pass_as_it_is() {
+    let document = || said(429, &[("Content-Type", "application/problem+json")], &refusal("not_ours", ""));
+    let server = Scripted::serve(move |at, heard| match (at, heard.answer()) {
+        (0, None) => challenge("work_required", &unit(0)),
+        (1, Some(_)) => said(200, &[("X-PoUW-Accepted", "true"), PASS], ""),
+        (2, None) => document(),
+        _ => said(200, &[], ""),
+    });
+    let (client, _) = client();
+    for expected in [200, 429, 200] {
+        assert_eq!(status(&client, &server.url()).await, expected);
+    }
+    assert_eq!(pass_of(&server.heard().pop().unwrap()), Some("bought-here"));
+}
