@@ -43,7 +43,9 @@ use std::time::Duration;
 
 use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform};
-use actix_web::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
+use actix_web::http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE,
+};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
 use bytes::Bytes;
@@ -53,7 +55,7 @@ use pin_project_lite::pin_project;
 use crate::gate::{Caller, Decision, Gate, Headers, Refusal, ResponseCheck, Step, Verdict};
 
 use super::own_body::OwnBody;
-use super::{AuthenticatedUser, PeerAddr, ValidatedApiKey, judged, names_and_values, unheard};
+use super::{AuthenticatedUser, Formed, PeerAddr, ValidatedApiKey, judged, names_and_values, unheard};
 
 use body::{Body, Unread, drain, drop_body, has_body, read_body};
 use head::{RequestHead, known};
@@ -260,15 +262,20 @@ fn refused<B>(
     closes: bool,
 ) -> ServiceResponse<EitherBody<B>> {
     let unread = closes.then(|| request.take_payload());
-    let mut response = own(refusal, gate.write_timeout(), unread);
+    let mut response = own(in_form(refusal, request.headers()), gate.write_timeout(), unread);
     if closes {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     request.into_response(response).map_into_right_body()
 }
 
+/// Returns the refusal in the form that the client of a request with these headers reads.
+fn in_form(refusal: Refusal, headers: &HeaderMap) -> Formed {
+    Formed::new(refusal, headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes))
+}
+
 /// The gate's own response.
-fn own(refusal: Refusal, timeout: Duration, unread: Option<Payload>) -> HttpResponse<BoxBody> {
+fn own(Formed(refusal): Formed, timeout: Duration, unread: Option<Payload>) -> HttpResponse<BoxBody> {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let own = OwnBody::new(refusal.body, refusal.flight, timeout);
     let body = BoxBody::new(RefusalBody { own, _unread: unread });
@@ -287,7 +294,10 @@ fn checked<B>(served: Result<ServiceResponse<B>, Error>, check: Option<ResponseC
     let timeout = check.gate().write_timeout();
     let allows_origin = response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN);
     Ok(match check.look(response.status().as_u16(), allows_origin) {
-        Some(refusal) => response.into_response(own(refusal, timeout, None)).map_into_right_body(),
+        Some(refusal) => {
+            let refusal = in_form(refusal, response.request().headers());
+            response.into_response(own(refusal, timeout, None)).map_into_right_body()
+        }
         None => response.map_into_left_body(),
     })
 }

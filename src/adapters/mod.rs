@@ -54,6 +54,20 @@ pub struct AuthenticatedUser(pub String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValidatedApiKey(pub String);
 
+/// A refusal in the form that its client reads, since gRPC has its own. Responses are made of this
+/// only.
+struct Formed(Refusal);
+
+impl Formed {
+    /// Returns the refusal of a request with this `Content-Type`.
+    fn new(refusal: Refusal, content_type: Option<&[u8]>) -> Self {
+        Self(match content_type {
+            Some(content_type) => refusal.for_content_type(content_type),
+            None => refusal,
+        })
+    }
+}
+
 /// Returns names and values. All values are slices of one buffer, so they need one allocation
 /// together.
 fn names_and_values(headers: Headers) -> impl Iterator<Item = (&'static str, Bytes)> {

@@ -8,15 +8,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use crate::gate::{Headers, Refusal};
 
 use super::super::own_body::OwnBody;
-use super::super::{known_names, names_and_values};
+use super::super::{Formed, known_names, names_and_values};
 use super::body::ResponseBody;
 
 known_names!(HeaderName);
 
 /// The gate's own response. It `closes` the connection if the request's body was not read to its
 /// end.
-pub(super) fn refuse<R>(refusal: Refusal, timeout: Duration, closes: bool) -> Response<ResponseBody<R>> {
-    let Refusal { status, headers, body, flight, .. } = refusal;
+pub(super) fn refuse<R>(refusal: Formed, timeout: Duration, closes: bool) -> Response<ResponseBody<R>> {
+    let Refusal { status, headers, body, flight, .. } = refusal.0;
     let mut response = Response::new(ResponseBody::own(OwnBody::new(body, flight, timeout)));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::TOO_MANY_REQUESTS);
     write_headers(headers, response.headers_mut());

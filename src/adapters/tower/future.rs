@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE, EXPECT};
-use http::{HeaderMap, Request, Response, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::sync::oneshot;
@@ -17,7 +17,7 @@ use tower_service::Service;
 
 use crate::gate::{BodyRead, Decision, Drain, Gate, Headers, NeedsBody, Pending, Refusal, ResponseCheck, Verdict};
 
-use super::super::{judged, unheard};
+use super::super::{Formed, judged, unheard};
 use super::answer::{refuse, write_headers};
 use super::body::{RequestBody, ResponseBody};
 use super::head::RequestHead;
@@ -42,11 +42,25 @@ pin_project! {
         S: Service<Request<RequestBody<B>>>,
         B: Body,
     {
-        Inner { #[pin] future: S::Future, headers: Option<Headers>, check: Option<ResponseCheck> },
-        Refused { refusal: Option<Refusal>, closes: bool },
-        Draining { draining: Option<Draining<B>>, #[pin] until: Sleep, refusal: Option<Refusal> },
+        Inner { #[pin] future: S::Future, headers: Option<Headers>, check: Option<Check> },
+        Refused { refusal: Option<Formed>, closes: bool },
+        Draining { draining: Option<Draining<B>>, #[pin] until: Sleep, refusal: Option<Formed> },
         Judging { #[pin] verdict: oneshot::Receiver<Decision>, asked: Option<Asked<S, B>> },
         Reading { reading: Option<Reading<B>>, #[pin] until: Sleep, service: Option<S> },
+    }
+}
+
+/// A look at the service's response, which may be replaced by a refusal.
+pub(super) struct Check {
+    check: ResponseCheck,
+    /// The content type of the request.
+    content_type: Option<HeaderValue>,
+}
+
+impl Check {
+    /// Returns a check of the response to a request with these headers, if there is one to make.
+    pub(super) fn of(check: Option<ResponseCheck>, headers: &HeaderMap) -> Option<Self> {
+        check.map(|check| Self { check, content_type: headers.get(CONTENT_TYPE).cloned() })
     }
 }
 
@@ -91,7 +105,7 @@ where
     B: Body,
     B::Data: Into<Bytes>,
 {
-    pub(super) fn inner(future: S::Future, headers: Option<Headers>, check: Option<ResponseCheck>) -> Self {
+    pub(super) fn inner(future: S::Future, headers: Option<Headers>, check: Option<Check>) -> Self {
         Self { state: State::Inner { future, headers, check }, timeout: Duration::ZERO }
     }
 
@@ -128,11 +142,12 @@ where
             let next = match this.state.as_mut().project() {
                 Stage::Inner { future, headers, check } => {
                     let mut response = ready!(future.poll(context))?;
-                    if let Some(check) = check.take() {
+                    if let Some(Check { check, content_type }) = check.take() {
                         let timeout = check.gate().write_timeout();
                         let allows_origin = response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN);
                         if let Some(refusal) = check.look(response.status().as_u16(), allows_origin) {
-                            return Poll::Ready(Ok(refuse(refusal, timeout, false)));
+                            let content_type = content_type.as_ref().map(HeaderValue::as_bytes);
+                            return Poll::Ready(Ok(refuse(Formed::new(refusal, content_type), timeout, false)));
                         }
                     }
                     if let Some(headers) = headers.take() {
@@ -259,8 +274,8 @@ where
     let Asked { request, mut service, gate, rest, body_read } = asked;
     match decision {
         Decision::Pass(pass) => {
-            let (headers, check) = (Some(pass.headers(&gate)), gate.response_check(body_read));
-            State::Inner { future: service.call(request), headers, check }
+            let check = Check::of(gate.response_check(body_read), request.headers());
+            State::Inner { future: service.call(request), headers: Some(pass.headers(&gate)), check }
         }
         Decision::Refuse(refusal) => {
             let (mut head, body) = request.into_parts();
@@ -288,12 +303,9 @@ fn closable(head: &http::request::Parts) -> bool {
     head.version < Version::HTTP_2
 }
 
-/// Returns the refusal in the form that the client reads: gRPC has its own.
-fn in_form(refusal: Refusal, head: &http::request::Parts) -> Refusal {
-    match head.headers.get(CONTENT_TYPE) {
-        Some(content_type) => refusal.for_content_type(content_type.as_bytes()),
-        None => refusal,
-    }
+/// Returns the refusal in the form that the client of this request reads.
+fn in_form(refusal: Refusal, head: &http::request::Parts) -> Formed {
+    Formed::new(refusal, head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes))
 }
 
 fn refused<S, B>(refusal: Refusal, head: &http::request::Parts, unread: Option<Pin<Box<B>>>, gate: &Gate) -> State<S, B>

@@ -55,11 +55,13 @@
 //! reads `TcpConnectInfo` from the extensions; `examples/tonic.rs` is a whole server. If the content
 //! type of a request begins with `application/grpc`, its refusal is a response of headers only with
 //! the HTTP status 200 and a gRPC status: `RESOURCE_EXHAUSTED` over the limit, with a `RetryInfo` in
-//! `grpc-status-details-bin`, the headers about the limit, and the token of the challenge in
-//! `x-pouw-challenge`. [`Refusal::for_content_type`](crate::Refusal::for_content_type) lists the
-//! codes. A unit does not fit into metadata. A client waits, or it asks for the unit with an HTTP
-//! `POST` without a body on the path of the method, with the token in `X-PoUW-Response`; then it
-//! repeats the call with the metadata `x-pouw-response` and `x-pouw-result`.
+//! `grpc-status-details-bin` and the headers about the limit.
+//! [`Refusal::for_content_type`](crate::Refusal::for_content_type) lists the codes.
+//!
+//! A client waits, or it answers: its calls have the metadata `x-pouw-accept`, and the refusal then
+//! has a token in `x-pouw-challenge` and a unit of at most 4 KiB of data in `x-pouw-unit`. The client
+//! repeats the call with the metadata `x-pouw-response` and `x-pouw-result`. The example has a client
+//! that does both. Other clients get no challenge.
 
 mod answer;
 mod body;
@@ -94,7 +96,7 @@ pub use linger::Linger;
 pub use listener::LingerListener;
 pub use peer::PeerSource;
 
-use future::{Asked, Rest};
+use future::{Asked, Check, Rest};
 use head::RequestHead;
 use peer::PeerReader;
 
@@ -188,7 +190,8 @@ where
         match step {
             Step::Exempt => ResponseFuture::inner(self.inner.call(request.map(RequestBody::untouched)), None, None),
             Step::Decided(Decision::Pass(pass)) => {
-                let (headers, check) = (Some(pass.headers(&self.layer.gate)), self.layer.gate.response_check(false));
+                let headers = Some(pass.headers(&self.layer.gate));
+                let check = Check::of(self.layer.gate.response_check(false), request.headers());
                 ResponseFuture::inner(self.inner.call(request.map(RequestBody::untouched)), headers, check)
             }
             Step::Decided(Decision::Refuse(refusal)) => ResponseFuture::refused(refusal, request, &self.layer.gate),

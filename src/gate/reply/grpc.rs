@@ -1,22 +1,20 @@
 //! A refusal for gRPC clients: a response of headers only, whose status and details are those of
-//! gRPC.
-//!
-//! A unit does not fit into metadata. Its token is in `x-pouw-challenge`, so a client gets the unit
-//! with a request that has this token, no result, and another content type.
+//! gRPC. The token and the unit of a challenge are in its metadata.
 
 use std::fmt::Write;
 
 use data_encoding::BASE64_NOPAD;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
+use crate::gate::config::sizes::METADATA_BYTES_MAX;
+use crate::gate::request::head::{GRPC, is_grpc};
 use crate::protocol::{Reason, header};
 
 use super::decision::Refusal;
 use super::problem::detail;
 use super::rate_headers::Headers;
 
-/// Content type of gRPC, and how the content types of all its requests begin.
-const GRPC: &[u8] = b"application/grpc";
 const GRPC_WEB: &[u8] = b"application/grpc-web";
 
 /// The domain of the reasons in the details.
@@ -27,75 +25,64 @@ impl Refusal {
     /// gRPC. Then the refusal has the HTTP status 200, no body, the same headers about the limit
     /// and the challenge, `grpc-status`, `grpc-message` and `grpc-status-details-bin`: a
     /// `google.rpc.Status` with an `ErrorInfo`, whose reason is [`Refusal::reason`] in upper case,
-    /// and a `RetryInfo` with the time of `Retry-After`.
+    /// and a `RetryInfo` with the time of `Retry-After`. The unit is the metadata `x-pouw-unit`, as
+    /// JSON, unless all metadata together would then be longer than 8 KiB.
     ///
     /// The codes: `RESOURCE_EXHAUSTED` (8) for 429 and 413, `PERMISSION_DENIED` (7) for 403,
-    /// `INVALID_ARGUMENT` (3) for 400, `UNAVAILABLE` (14) for 503.
+    /// `INVALID_ARGUMENT` (3) for 400, `UNAVAILABLE` (14) for 503, `INTERNAL` (13) for 500.
     #[must_use]
     pub fn for_content_type(self, content_type: &[u8]) -> Self {
         if !is_grpc(content_type) {
             return self;
         }
         let code = code(self.status);
-        let message = detail_of(&self.body).unwrap_or_else(|| detail(self.reason).to_owned());
+        let document: Document<'_> = serde_json::from_slice(&self.body).unwrap_or_default();
+        let message = document.detail.unwrap_or_else(|| detail(self.reason).to_owned());
         let retry_seconds = self.headers.find(header::RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
         let mut headers = Headers::default();
         for (name, value) in self.headers.iter().filter(|(name, _)| *name != "content-type") {
             headers.add(name, value);
         }
         let web = content_type.to_ascii_lowercase().starts_with(GRPC_WEB);
-        headers.add("content-type", if web { "application/grpc-web+proto" } else { "application/grpc" });
+        headers.add("content-type", if web { "application/grpc-web+proto" } else { GRPC });
         headers.add_number("grpc-status", code.into());
         headers.add("grpc-message", &escaped(&message));
         let details = status(code, &message, self.reason, retry_seconds);
         headers.add("grpc-status-details-bin", &BASE64_NOPAD.encode(&details));
+        if let Some(unit) = document.unit.map(RawValue::get) {
+            let others: usize = headers.iter().map(|(name, value)| listed(name, value)).sum();
+            if STATUS_BYTES + others + listed(header::UNIT, unit) <= METADATA_BYTES_MAX {
+                headers.add(header::UNIT, unit);
+            }
+        }
         Self { status: 200, headers, body: Vec::new(), flight: None, ..self }
     }
 }
 
-/// Returns whether a content type is one of gRPC.
-fn is_grpc(content_type: &[u8]) -> bool {
-    content_type.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
+/// What is read of a problem document. A body that is none has neither.
+#[derive(Default, Deserialize)]
+struct Document<'b> {
+    detail: Option<String>,
+    #[serde(borrow, rename = "workUnit")]
+    unit: Option<&'b RawValue>,
 }
 
+/// Bytes of the field `:status` as HTTP/2 counts them.
+const STATUS_BYTES: usize = listed(":status", "200");
+
+/// Returns the bytes of a header as HTTP/2 counts them (RFC 9113, 6.5.2).
+const fn listed(name: &str, value: &str) -> usize {
+    name.len() + value.len() + 32
+}
+
+/// Returns the gRPC code for the status of a refusal.
 const fn code(status: u16) -> u8 {
     match status {
         400 => 3,
         403 => 7,
+        413 | 429 => 8,
         503 => 14,
-        _ => 8,
-    }
-}
-
-/// Returns the member `detail` of a problem document, without reading what follows it.
-fn detail_of(problem: &[u8]) -> Option<String> {
-    let mut found = None;
-    let mut reader = serde_json::Deserializer::from_slice(problem);
-    // An error, since the rest is not read.
-    let _ = reader.deserialize_map(Search { found: &mut found });
-    found
-}
-
-struct Search<'f> {
-    found: &'f mut Option<String>,
-}
-
-impl<'de> Visitor<'de> for Search<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-            if name == "detail" {
-                *self.found = Some(map.next_value()?);
-                break;
-            }
-            map.next_value::<IgnoredAny>()?;
-        }
-        Ok(())
+        _ => 13,
     }
 }
 
@@ -164,7 +151,7 @@ fn status(code: u8, message: &str, reason: Reason, retry_seconds: Option<u64>) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::reply::problem::Problem;
+    use crate::gate::reply::problem::{self, Problem};
 
     fn refusal(status: u16, reason: Reason, detail: &str) -> Refusal {
         let mut headers = Headers::default();
@@ -184,6 +171,7 @@ mod tests {
         assert_eq!((found.status, found.body.len(), found.token()), (200, 0, Some("token")));
         let header = |name| found.headers.find(name).unwrap();
         assert_eq!((header("content-type"), header("grpc-status")), ("application/grpc", "8"));
+        assert_eq!(header("x-pouw-unit"), "{\"detail\":\"of the unit\"}");
         assert_eq!((header("grpc-message"), header("x-ratelimit-limit")), ("wait 100 %25 %C3%A4", "1"));
         assert_eq!(found.headers.iter().filter(|(name, _)| *name == "content-type").count(), 1);
         let details = BASE64_NOPAD.decode(header("grpc-status-details-bin").as_bytes()).unwrap();
@@ -200,8 +188,40 @@ mod tests {
     }
 
     #[test]
+    fn each_reason_has_the_code_that_says_what_a_client_can_do() {
+        for reason in Reason::ALL {
+            let expected = match reason.as_str() {
+                "token_invalid" | "policy_mismatch" | "token_replayed" => "7",
+                "malformed" => "3",
+                "misconfigured" => "13",
+                "unavailable" => "14",
+                _ => "8",
+            };
+            let found = refusal(problem::status(reason), reason, "x").for_content_type(b"application/grpc");
+            assert_eq!((found.status, found.headers.find("grpc-status")), (200, Some(expected)), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_unit_is_in_the_metadata_up_to_8_kib_of_all() {
+        let sent = |unit: &str| {
+            let problem =
+                Problem { status: 429, reason: Reason::WorkRequired, detail: "x", policy: "default", unit: Some(unit) };
+            let found = Refusal { body: problem.to_json(), ..refusal(429, Reason::WorkRequired, "x") };
+            found.for_content_type(b"application/grpc").headers
+        };
+        let list = |headers: &Headers| headers.iter().map(|(name, value)| name.len() + value.len() + 32).sum::<usize>();
+        let others = list(&sent("7")) - 1;
+        let room = 8_192 - (":status".len() + "200".len() + 32) - others;
+        let unit = |length: usize| format!("\"{}\"", "x".repeat(length - 2));
+        assert_eq!(sent(&unit(room)).find(header::UNIT), Some(&*unit(room)));
+        let longer = sent(&unit(room + 1));
+        assert_eq!((longer.find(header::UNIT), longer.find(header::CHALLENGE)), (None, Some("token")));
+    }
+
+    #[test]
     fn each_status_has_its_code_and_other_clients_get_what_they_got() {
-        for (status, code) in [(429, "8"), (413, "8"), (403, "7"), (400, "3"), (503, "14")] {
+        for (status, code) in [(429, "8"), (413, "8"), (403, "7"), (400, "3"), (503, "14"), (500, "13")] {
             let found = refusal(status, Reason::Malformed, "x").for_content_type(b"Application/gRPC");
             assert_eq!(found.headers.find("grpc-status"), Some(code));
             let plain = refusal(status, Reason::Malformed, "x").for_content_type(b"application/json");

@@ -2,14 +2,15 @@
 //!
 //! A browser loads images, scripts and styles, prefetches, opens event streams and web sockets
 //! without any script seeing the response: no client would compute a unit in it. Such requests are
-//! recognized by their head. A client that names its abilities in `X-PoUW-Accept` can answer
-//! whatever it asks for, unless the response has no body.
+//! recognized by their head. The clients of gRPC get units in metadata, which most of them do not
+//! know and which has little room. A client that names its abilities in `X-PoUW-Accept` can answer
+//! whatever it asks for, unless the response has neither body nor metadata.
 
 use crate::protocol::{WorkUnitOperation, header};
 
 use super::cookies;
 use super::facts::{Facts, PassPresented};
-use super::head::Head;
+use super::head::{Head, is_grpc};
 use super::language::language;
 
 impl Facts {
@@ -21,7 +22,10 @@ impl Facts {
         let named = abilities(head);
         let has_page = self.navigation.is_some();
         self.takes_subtrees = has_page || named == Some(Abilities { subtrees: true });
-        self.can_answer = head.method() != "HEAD" && (has_page || named.is_some() || !is_deaf(head));
+        self.by_metadata = false;
+        head.header("content-type", &mut |content_type| self.by_metadata |= is_grpc(content_type));
+        let asks_without = has_page || !(self.by_metadata || is_deaf(head));
+        self.can_answer = head.method() != "HEAD" && (named.is_some() || asks_without);
         head.header(header::PASS, &mut |value| {
             let pass = std::str::from_utf8(value).ok().and_then(PassPresented::parse);
             self.passes.extend(pass.filter(|_| self.passes.is_empty()));
@@ -123,6 +127,23 @@ mod tests {
             ("GET", vec![("upgrade-insecure-requests", "1")], true),
         ] {
             assert_eq!(read(Request::new(method, &headers), false).0, expected, "{method} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_grpc_client_is_asked_if_it_names_its_abilities() {
+        for (content_type, grpc) in [
+            ("application/grpc", true),
+            ("Application/gRPC-Web+proto", true),
+            ("application/json", false),
+            ("application/grp", false),
+        ] {
+            let content_type = ("content-type", content_type);
+            let mut facts = Facts::new(ClientKey::Anonymous, NetworkPrefix::default());
+            facts.read_abilities(&Request::new("POST", &[content_type]));
+            assert_eq!((facts.can_answer, facts.by_metadata), (!grpc, grpc), "{content_type:?}");
+            facts.read_abilities(&Request::new("POST", &[content_type, (header::ACCEPT, "")]));
+            assert_eq!((facts.can_answer, facts.by_metadata), (true, grpc), "{content_type:?}");
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Facts {
     pub passes: Vec<PassPresented>,
     /// Whether the client could send the answer of a unit in a refusal.
     pub can_answer: bool,
+    /// Whether a refusal has metadata and no body, as in gRPC, so that only a short unit fits.
+    pub by_metadata: bool,
     /// Whether the client can answer units of more than one leaf.
     pub takes_subtrees: bool,
     /// The engine's digest of the client, once it was needed.
@@ -88,6 +90,7 @@ impl Facts {
             cookie: AnswerCookie::default(),
             passes: Vec::new(),
             can_answer: true,
+            by_metadata: false,
             takes_subtrees: true,
             digest: OnceDigest::default(),
         }

@@ -2,6 +2,10 @@
 use std::convert::Infallible;
 use std::future::ready;
 
+use actix_web::body::MessageBody;
+use actix_web::dev::ServiceResponse;
+use actix_web::http::StatusCode;
+use actix_web::test::TestRequest;
 use actix_web::{App, HttpResponse, test as actix_test, web};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -37,6 +41,17 @@ fn seen(status: u16, body: Vec<u8>) -> Seen {
 
 /// One request through tower to a service that answers with `status` and `headers`.
 async fn by_tower(gate: &Gate, request: Request<Full<Bytes>>, status: u16, headers: &[(&str, &str)]) -> Seen {
+    let response = tower_response(gate, request, status, headers).await;
+    let status = response.status().as_u16();
+    seen(status, response.into_body().collect().await.unwrap().to_bytes().to_vec())
+}
+
+async fn tower_response(
+    gate: &Gate,
+    request: Request<Full<Bytes>>,
+    status: u16,
+    headers: &[(&str, &str)],
+) -> Response<pouw::tower::ResponseBody<Full<Bytes>>> {
     let service = service_fn(move |_| {
         let mut response = Response::builder().status(status);
         for (name, value) in headers {
@@ -44,9 +59,7 @@ async fn by_tower(gate: &Gate, request: Request<Full<Bytes>>, status: u16, heade
         }
         ready(Ok::<_, Infallible>(response.body(Full::new(Bytes::new())).unwrap()))
     });
-    let response = PouwLayer::new(gate.clone()).layer(service).oneshot(request).await.unwrap();
-    let status = response.status().as_u16();
-    seen(status, response.into_body().collect().await.unwrap().to_bytes().to_vec())
+    PouwLayer::new(gate.clone()).layer(service).oneshot(request).await.unwrap()
 }
 
 fn from_peer(mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
@@ -58,21 +71,37 @@ fn get() -> Request<Full<Bytes>> {
     from_peer(Request::new(Full::default()))
 }
 
-/// The same through actix, without a body.
-async fn by_actix(gate: &Gate, headers: &'static [(&str, &str)]) -> Seen {
+/// The same through actix.
+async fn by_actix(gate: &Gate, request: TestRequest, status: u16, headers: &'static [(&str, &str)]) -> Seen {
+    let response = actix_response(gate, request, status, headers).await;
+    let status = response.status().as_u16();
+    seen(status, actix_test::read_body(response).await.to_vec())
+}
+
+async fn actix_response(
+    gate: &Gate,
+    request: TestRequest,
+    status: u16,
+    headers: &'static [(&str, &str)],
+) -> ServiceResponse<impl MessageBody> {
     let service = move || async move {
-        let mut response = HttpResponse::Ok();
+        let mut response = HttpResponse::build(StatusCode::from_u16(status).unwrap());
         for header in headers {
             response.insert_header(*header);
         }
         response.finish()
     };
-    let app = App::new().wrap(PouwTransform::new(gate.clone())).route("/", web::get().to(service));
+    let app = App::new().wrap(PouwTransform::new(gate.clone())).route("/", web::to(service));
     let app = actix_test::init_service(app).await;
-    let request = actix_test::TestRequest::get().peer_addr((PEER, 80).into()).to_request();
-    let response = actix_test::call_service(&app, request).await;
-    let status = response.status().as_u16();
-    seen(status, actix_test::read_body(response).await.to_vec())
+    actix_test::call_service(&app, request.peer_addr((PEER, 80).into()).to_request()).await
+}
+
+/// The headers of a gRPC refusal: status, HTTP status, content type.
+fn grpc_of<'h>(
+    status: u16,
+    header: impl Fn(&'static str) -> Option<&'h str>,
+) -> (u16, Option<&'h str>, Option<&'h str>) {
+    (status, header("grpc-status"), header("content-type"))
 }
 
 fn misconfigured(seen: &Seen, check: SelfCheck) -> bool {
@@ -97,8 +126,11 @@ fn cors_inside_of_the_gate_is_found_in_the_first_response_that_has_it() {
         for strict in [false, true] {
             for actix in [false, true] {
                 let gate = gate(strict);
-                let seen =
-                    if actix { by_actix(&gate, &[CORS]).await } else { by_tower(&gate, get(), 200, &[CORS]).await };
+                let seen = if actix {
+                    by_actix(&gate, TestRequest::get(), 200, &[CORS]).await
+                } else {
+                    by_tower(&gate, get(), 200, &[CORS]).await
+                };
                 assert_eq!(misconfigured(&seen, SelfCheck::CorsInside), strict, "actix {actix}: {seen:?}");
                 assert_eq!(seen.0 == 200, !strict, "actix {actix}: {seen:?}");
                 assert_eq!(gate.misconfigurations(), [SelfCheck::CorsInside], "actix {actix}");
@@ -110,20 +142,62 @@ fn cors_inside_of_the_gate_is_found_in_the_first_response_that_has_it() {
     });
 }
 
-#[tokio::test]
-async fn a_service_that_refuses_a_body_the_gate_has_read_is_found() {
-    for strict in [false, true] {
-        let gate = gate(strict);
-        // A service may refuse a body that the gate had no reason to read.
-        assert_eq!(by_tower(&gate, get(), 413, &[]).await.0, 413);
-        let (status, _, body) = by_tower(&gate, get(), 200, &[]).await;
-        assert_eq!((status, gate.misconfigurations()), (429, vec![]));
-        let result = solve(&unit_in(&body).expect("a unit"));
-        let answer = format!("{{\"payload\":1,\"workResult\":{}}}", result.to_json());
-        let request = Request::post("/").header(header::RESPONSE, &result.challenge_token);
-        let seen = by_tower(&gate, from_peer(request.body(Full::from(answer)).unwrap()), 413, &[]).await;
-        assert_eq!(misconfigured(&seen, SelfCheck::BodyLimit), strict, "{seen:?}");
-        assert_eq!(seen.0 == 413, !strict, "{seen:?}");
-        assert_eq!(gate.misconfigurations(), [SelfCheck::BodyLimit]);
-    }
+#[test]
+fn a_service_that_refuses_a_body_the_gate_has_read_is_found() {
+    actix_web::rt::System::new().block_on(async {
+        for (strict, actix) in [(false, false), (false, true), (true, false), (true, true)] {
+            let gate = gate(strict);
+            let send = async |token: Option<&str>, body: &str, status: u16| {
+                let token = token.unwrap_or("none");
+                let name = if token == "none" { "x-own" } else { header::RESPONSE };
+                if actix {
+                    let request = TestRequest::post().insert_header((name, token)).set_payload(body.to_owned());
+                    return by_actix(&gate, request, status, &[]).await;
+                }
+                let request = Request::post("/").header(name, token).body(Full::from(body.to_owned()));
+                by_tower(&gate, from_peer(request.unwrap()), status, &[]).await
+            };
+            // A service may refuse a body that the gate had no reason to read.
+            assert_eq!(send(None, "", 413).await.0, 413);
+            let (status, _, body) = send(None, "", 200).await;
+            assert_eq!((status, gate.misconfigurations()), (429, vec![]));
+            let result = solve(&unit_in(&body).expect("a unit"));
+            let answer = format!("{{\"payload\":1,\"workResult\":{}}}", result.to_json());
+            let seen = send(Some(&result.challenge_token), &answer, 413).await;
+            assert_eq!(misconfigured(&seen, SelfCheck::BodyLimit), strict, "actix {actix}: {seen:?}");
+            assert_eq!(seen.0 == 413, !strict, "actix {actix}: {seen:?}");
+            assert_eq!(gate.misconfigurations(), [SelfCheck::BodyLimit], "actix {actix}");
+        }
+    });
+}
+
+#[test]
+fn grpc_clients_get_every_refusal_in_their_form_through_every_adapter() {
+    actix_web::rt::System::new().block_on(async {
+        let grpc = ("content-type", "application/grpc");
+        for actix in [false, true] {
+            // In the place of the service's response, and instead of asking the service.
+            for (strict, headers, code) in [(true, &[CORS][..], "13"), (false, &[], "8")] {
+                let gate = gate(strict);
+                if !strict {
+                    by_tower(&gate, get(), 200, &[]).await;
+                }
+                if actix {
+                    let request = TestRequest::post().insert_header(grpc);
+                    let response = actix_response(&gate, request, 200, headers).await;
+                    let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap());
+                    let found = grpc_of(response.status().as_u16(), header);
+                    assert_eq!(found, (200, Some(code), Some(grpc.1)), "actix");
+                    assert!(actix_test::read_body(response).await.is_empty());
+                    continue;
+                }
+                let request = Request::post("/").header(grpc.0, grpc.1).body(Full::default()).unwrap();
+                let response = tower_response(&gate, from_peer(request), 200, headers).await;
+                let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap());
+                let found = grpc_of(response.status().as_u16(), header);
+                assert_eq!(found, (200, Some(code), Some(grpc.1)), "tower");
+                assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+            }
+        }
+    });
 }
