@@ -214,6 +214,27 @@ fn a_client_that_expects_100_continue_gets_the_refusal_instead() {
 }
 
 #[test]
+fn a_body_announced_as_too_long_is_refused_before_any_of_it_is_sent() {
+    for kind in ASYNC {
+        let site = Site::new(kind, &Setup::default());
+        let token = solved(&site.limited()).1.challenge_token;
+        for (header, status) in [(String::new(), 429), (format!("X-PoUW-Response: {token}\r\n"), 413)] {
+            let mut stream = connect(site.server.address);
+            let length = (1 << 20) + 1;
+            write!(stream, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n{header}").unwrap();
+            write!(stream, "Expect: 100-continue\r\n\r\n").unwrap();
+            if kind == Kind::Actix {
+                let mut asked = [0; 25];
+                stream.read_exact(&mut asked).unwrap();
+                assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
+            let reply = receive(&mut stream).unwrap();
+            assert_eq!((reply.status, reply.header("connection")), (status, Some("close")), "{kind:?}");
+        }
+    }
+}
+
+#[test]
 fn two_hundred_slow_uploads_over_the_limit_hold_nobody_up_and_are_not_stored() {
     for kind in ASYNC {
         let setup = Setup {
