@@ -1,5 +1,6 @@
 //! What one answer buys beside its own request: kept for its origin, shared, and given up in time.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -275,6 +276,51 @@ async fn a_pass_is_sent_until_its_time_is_over_to_its_origin_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pass_is_presented_as_often_as_responses_say_and_what_is_left_never_becomes_more() {
+    let left = Arc::new(Mutex::new(vec!["name;r=0;t=60", "name;r=9;t=60", "name;r=1;t=60"]));
+    let say = move || {
+        Some(Response::builder().header("x-pouw-pass", left.lock().unwrap().pop()?).body(Full::default()).unwrap())
+    };
+    let (service, asked) = given("name;r=9;t=60", say);
+    for _ in 0..5 {
+        assert_eq!(ask(&service, "http://a/").await, Some(200));
+    }
+    let named = Some("name".to_owned());
+    // The second response came late.
+    assert_eq!(passes(&asked), [None, named.clone(), named.clone(), named, None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_with_a_pass_do_not_queue() {
+    let together = Arc::new(tokio::sync::Barrier::new(3));
+    let service = service_fn(move |request: Request<Full<Bytes>>| {
+        let together = together.clone();
+        async move {
+            let own = |name| request.headers().contains_key(name);
+            if own("x-pouw-pass") {
+                together.wait().await;
+            }
+            // Over the limit, so that the next request is likely to be limited.
+            let response = Response::builder().header("x-ratelimit-remaining", "0");
+            Ok::<_, Infallible>(match (own("x-pouw-pass"), own("x-pouw-response")) {
+                (true, _) => response.body(Full::default()).unwrap(),
+                (_, true) => response.header("x-pouw-pass", "name;r=9;t=60").body(Full::default()).unwrap(),
+                _ => {
+                    let response = response.status(429).header("x-pouw-challenge", TOKEN);
+                    let response = response.header("content-type", "application/problem+json");
+                    response.body(Full::<Bytes>::from(problem("work_required", &unit(0)))).unwrap()
+                }
+            })
+        }
+    });
+    let service = SolveLayer::new(Terms::default()).layer(service);
+    let ask = async || service.clone().oneshot(Request::get("http://a/").body(Full::default()).unwrap()).await.is_ok();
+    assert!(ask().await);
+    let all = tokio::time::timeout(Duration::from_secs(600), futures_util::future::join3(ask(), ask(), ask())).await;
+    assert_eq!(all, Ok((true, true, true)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_without_a_response_counts_as_one_of_the_pass() {
     let (service, asked) = given("name;r=2;t=60", || None);
     assert_eq!(ask(&service, "http://a/").await, Some(200));
@@ -288,7 +334,7 @@ async fn a_request_without_a_response_counts_as_one_of_the_pass() {
 async fn what_is_no_pass_is_not_kept() {
     let long: &'static str = format!("{};r=1;t=1", "x".repeat(65)).leak();
     let broken = ["", "name", "name;r=0;t=9", "name;r=9;t=0", "name;r=+9;t=9", "name;r=9;t=9;u=1", "a b;r=9;t=9"];
-    for pass in broken.into_iter().chain([";r=9;t=9", "name;t=9;r=9", "name;r=9999999999;t=9", long]) {
+    for pass in broken.into_iter().chain([";r=9;t=9", "name;t=9;r=9", "name;r=1000000000;t=9", long]) {
         let (service, asked) = given(pass, ok);
         assert_eq!((ask(&service, "http://a/").await, ask(&service, "http://a/").await), (Some(200), Some(200)));
         assert_eq!(passes(&asked), [None, None], "{pass:?}");

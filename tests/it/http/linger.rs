@@ -40,7 +40,8 @@ impl Sender {
 impl AsyncRead for Sender {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.pieces == 0 {
-            return if self.ends { Poll::Ready(Ok(())) } else { Poll::Pending };
+            // The end is told once.
+            return if std::mem::take(&mut self.ends) { Poll::Ready(Ok(())) } else { Poll::Pending };
         }
         if !self.pause.is_zero() {
             if self.next.as_mut().poll(context).is_pending() {

@@ -216,7 +216,8 @@ fn a_client_that_expects_100_continue_gets_the_refusal_instead() {
 #[test]
 fn a_body_announced_as_too_long_is_refused_before_any_of_it_is_sent() {
     for kind in ASYNC {
-        let site = Site::new(kind, &Setup::default());
+        let setup = Setup { gate: |config| config.drain_timeout(Duration::from_secs(60)), ..Setup::default() };
+        let site = Site::new(kind, &setup);
         let token = solved(&site.limited()).1.challenge_token;
         for (header, status) in [(String::new(), 429), (format!("X-PoUW-Response: {token}\r\n"), 413)] {
             let mut stream = connect(site.server.address);
