@@ -1,5 +1,5 @@
-//! The gate in front of a gRPC service, and a client that gets through over its limit: by work, or by
-//! waiting.
+//! The gate in front of a gRPC service, and a client that gets through over its limit: by work, or
+//! by waiting.
 //!
 //! cargo run --release --features tower --example tonic -- DIR 127.0.0.1:3000
 //!

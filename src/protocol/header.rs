@@ -2,8 +2,8 @@
 
 /// `X-PoUW-Challenge`: the token of an open challenge (server to client).
 pub const CHALLENGE: &str = "x-pouw-challenge";
-/// `X-PoUW-Unit`: the unit of the challenge as JSON, in the metadata of a gRPC refusal only (server to
-/// client). Other responses have it in their body.
+/// `X-PoUW-Unit`: the unit of the challenge as JSON, in the metadata of a gRPC refusal only (server
+/// to client). Other responses have it in their body.
 pub const UNIT: &str = "x-pouw-unit";
 /// `X-PoUW-Response`: the token an answer belongs to (client to server).
 pub const RESPONSE: &str = "x-pouw-response";

@@ -178,6 +178,27 @@ fn a_redirect_is_followed_anywhere_but_secrets_are_not_taken_along() {
 }
 
 #[test]
+fn what_an_answer_bought_is_used_for_the_redirects_of_its_server() {
+    let sandbox = Sandbox::new();
+    let path = |heard: &scripted::Heard| heard.head.split(' ').nth(1).unwrap_or_default().to_owned();
+    let server =
+        Scripted::serve(move |_, heard| match (path(heard).as_str(), heard.answer(), heard.header("x-pouw-pass")) {
+            ("/hello", Some(_), _) => {
+                let pass = ("X-PoUW-Pass", "bought;r=2;t=60");
+                said(302, &[("Location", "/one"), ("X-PoUW-Accepted", "true"), pass], "")
+            }
+            ("/one", None, Some("bought")) => {
+                said(302, &[("Location", "/two"), ("X-PoUW-Pass", "bought;r=1;t=60")], "")
+            }
+            ("/two", None, Some("bought")) => said(200, &[("X-PoUW-Pass", "bought;r=0;t=60")], "through"),
+            _ => challenge("work_required", &unit(0)),
+        });
+    let document = json(&fetch(&sandbox, &format!("{} --json", server.url())));
+    assert_eq!(document["body"], "through", "{document}");
+    assert_eq!(server.heard().iter().map(path).collect::<Vec<_>>(), ["/hello", "/hello", "/one", "/two"]);
+}
+
+#[test]
 fn a_price_or_a_wait_that_is_too_high_is_said_and_not_paid() {
     let sandbox = Sandbox::with_files();
     let server = Scripted::serve(|_, _| challenge("work_required", &unit(1_500)));

@@ -5,7 +5,7 @@ const FRAME_BYTES: u64 = 3_072;
 /// The least data worth a challenge.
 pub(in crate::gate) const DATA_BYTES_MIN: u64 = 512;
 /// The most data in a unit that is sent as metadata of gRPC: a block of the default size. With the
-/// other metadata it stays below the 8 KiB that many clients allow.
+/// other metadata it stays below 8 KiB, the default of some clients.
 pub(in crate::gate) const METADATA_DATA_BYTES_MAX: u64 = 4_096;
 /// The most bytes of the metadata in a response, by the count of HTTP/2.
 pub(in crate::gate) const METADATA_BYTES_MAX: usize = 8 << 10;

@@ -68,11 +68,11 @@ impl Client {
     /// Calls as the client of the example does, on the gate's clock. Returns the waits too.
     async fn example(&self, works: bool) -> (Result<Response<Bytes>, Status>, Vec<Duration>) {
         let waits = Mutex::new(Vec::new());
-        let sleep = async |time| {
+        let wait = async |time| {
             waits.lock().unwrap().push(time);
             self.clock.advance(time);
         };
-        let called = tonic_example::call(self.channel.clone(), Bytes::from_static(b"hello"), works, sleep).await;
+        let called = tonic_example::call(self.channel.clone(), Bytes::from_static(b"hello"), works, wait).await;
         (called, waits.into_inner().unwrap())
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pouw::tower::Linger;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Interval, interval_at};
 
 const SECOND: Duration = Duration::from_secs(1);
 const BYTES_MAX: usize = 64 << 20;
@@ -17,10 +17,10 @@ const BYTES_MAX: usize = 64 << 20;
 /// A client that sends `piece` bytes every `pause`, `pieces` times, and then ends or says no more.
 struct Sender {
     piece: usize,
-    pause: Duration,
     pieces: usize,
     ends: bool,
-    next: Pin<Box<Sleep>>,
+    /// None for a client that does not pause.
+    next: Option<Interval>,
     seen: Arc<Seen>,
 }
 
@@ -33,7 +33,8 @@ struct Seen {
 impl Sender {
     fn new(piece: usize, pause: Duration, pieces: usize, ends: bool) -> (Self, Arc<Seen>) {
         let seen = Arc::<Seen>::default();
-        (Self { piece, pause, pieces, ends, next: Box::pin(sleep(pause)), seen: seen.clone() }, seen)
+        let next = (!pause.is_zero()).then(|| interval_at(Instant::now() + pause, pause));
+        (Self { piece, pieces, ends, next, seen: seen.clone() }, seen)
     }
 }
 
@@ -43,11 +44,8 @@ impl AsyncRead for Sender {
             // The end is told once.
             return if std::mem::take(&mut self.ends) { Poll::Ready(Ok(())) } else { Poll::Pending };
         }
-        if !self.pause.is_zero() {
-            if self.next.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
-            self.next = Box::pin(sleep(self.pause));
+        if self.next.as_mut().is_some_and(|next| next.poll_tick(context).is_pending()) {
+            return Poll::Pending;
         }
         self.pieces -= 1;
         let bytes = self.piece.min(into.remaining());

@@ -27,7 +27,7 @@ use reporter::Reporter;
 ///
 /// Prints the body of the response; stderr reports the progress. A limited request is sent once
 /// more with the answer, after the wait that the server requires. Follows up to ten redirects; each
-/// may be limited again.
+/// may be limited again, unless the answer bought more requests to that server.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
