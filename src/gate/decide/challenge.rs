@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::engine::{Asked, IssueError, Issued, bump};
-use crate::gate::config::sizes::{DATA_BYTES_MIN, PAGE_BYTES, decoded, encoded};
+use crate::gate::config::sizes::{DATA_BYTES_MIN, PAGE_BYTES, data_bytes, decoded, encoded};
 use crate::gate::event::GateEvent;
 use crate::gate::memory::limit::Limit;
 use crate::gate::reply::decision::Decision;
@@ -67,7 +67,7 @@ impl Gate {
         let tier = self.tier(facts, client, now_ms)?;
         let size = if facts.takes_subtrees { tier } else { DifficultyTier::Low };
         let is_probe = self.ask_breaker(now_ms)?;
-        let wanted = encoded(facts.data_bytes(inner.unit_bytes[size as usize]));
+        let wanted = encoded(data_bytes(inner.unit_bytes[size as usize], facts.by_metadata));
         let reservation =
             inner.challenges.reserve(&facts.client, facts.prefix, wanted, encoded(DATA_BYTES_MIN), now_ms)?;
         let mut flight = inner.in_flight.book(reservation.bytes).ok_or(Reason::Budget)?;

@@ -4,7 +4,6 @@
 use std::sync::OnceLock;
 
 use crate::engine::PouwEngine;
-use crate::gate::config::sizes::METADATA_DATA_BYTES_MAX;
 use crate::protocol::ClientDigest;
 
 use super::client::{ClientKey, NetworkPrefix};
@@ -95,11 +94,6 @@ impl Facts {
             takes_subtrees: true,
             digest: OnceDigest::default(),
         }
-    }
-
-    /// Returns how many of `bytes` bytes of data a unit may have that is sent for this request.
-    pub(in crate::gate) fn data_bytes(&self, bytes: u64) -> u64 {
-        if self.by_metadata { bytes.min(METADATA_DATA_BYTES_MAX) } else { bytes }
     }
 
     /// Returns the engine's digest of the client. Facts belong to one gate, so it is always the
