@@ -230,7 +230,7 @@ impl Gate {
             }
         };
         // Whatever becomes of the answer, its client may get another unit.
-        facts.read_abilities(head);
+        facts.read_over_limit(head);
         let in_header = facts.answer.as_ref().is_some_and(|presented| presented.result.is_some());
         if in_header || !head.has_body() {
             return Step::Judge(Pending::new(self, facts, token, None));

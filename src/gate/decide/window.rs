@@ -27,7 +27,7 @@ impl Gate {
         let limit = self.inner.limits.of(facts.policy);
         let admission = self.admission(limit, facts);
         if !matches!(admission, Some(Admission::Admitted(_))) {
-            facts.read_abilities(head);
+            facts.read_over_limit(head);
         }
         if facts.navigation.is_none() && !facts.cookie.came {
             // Made in place: moving it would be a large part of the cost of a decision.

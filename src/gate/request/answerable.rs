@@ -8,17 +8,12 @@
 
 use crate::protocol::{WorkUnitOperation, header};
 
-use super::cookies;
-use super::facts::{Facts, PassPresented};
+use super::facts::Facts;
 use super::head::{Head, is_grpc};
-use super::language::language;
 
 impl Facts {
-    /// Reads from the head what matters only over the limit.
-    pub(in crate::gate) fn read_abilities(&mut self, head: &dyn Head) {
-        if let Some(navigation) = &mut self.navigation {
-            navigation.language = language(head);
-        }
+    /// Reads from the head what the client can answer.
+    pub(super) fn read_abilities(&mut self, head: &dyn Head) {
         let named = abilities(head);
         let has_page = self.navigation.is_some();
         self.takes_subtrees = has_page || named == Some(Abilities { subtrees: true });
@@ -26,11 +21,6 @@ impl Facts {
         head.header("content-type", &mut |content_type| self.by_metadata |= is_grpc(content_type));
         let asks_without = has_page || !(self.by_metadata || is_deaf(head));
         self.can_answer = head.method() != "HEAD" && (named.is_some() || asks_without);
-        head.header(header::PASS, &mut |value| {
-            let pass = std::str::from_utf8(value).ok().and_then(PassPresented::parse);
-            self.passes.extend(pass.filter(|_| self.passes.is_empty()));
-        });
-        self.passes.extend(cookies::passes(head).map(|id| PassPresented { id, by_cookie: true }));
     }
 }
 

@@ -4,10 +4,12 @@
 use std::sync::OnceLock;
 
 use crate::engine::PouwEngine;
-use crate::protocol::ClientDigest;
+use crate::protocol::{ClientDigest, header};
 
 use super::client::{ClientKey, NetworkPrefix};
-use super::cookies::AnswerCookie;
+use super::cookies::{self, AnswerCookie};
+use super::head::Head;
+use super::language::language;
 use super::navigation::Navigation;
 use super::pass_id::PassId;
 use super::presented::Presented;
@@ -94,6 +96,22 @@ impl Facts {
             takes_subtrees: true,
             digest: OnceDigest::default(),
         }
+    }
+
+    /// Reads from the head what matters only over the limit.
+    pub(in crate::gate) fn read_over_limit(&mut self, head: &dyn Head) {
+        if let Some(navigation) = &mut self.navigation {
+            navigation.language = language(head);
+        }
+        self.read_abilities(head);
+        let mut passes = Vec::new();
+        // The first one in a header only.
+        head.header(header::PASS, &mut |value| {
+            let pass = std::str::from_utf8(value).ok().and_then(PassPresented::parse);
+            passes.extend(pass.filter(|_| passes.is_empty()));
+        });
+        passes.extend(cookies::passes(head).map(|id| PassPresented { id, by_cookie: true }));
+        self.passes = passes;
     }
 
     /// Returns the engine's digest of the client. Facts belong to one gate, so it is always the
