@@ -6,7 +6,7 @@
 //! the same weight gets the form for programs.
 
 use super::head::Head;
-use super::weight::thousandths;
+use super::weight::{thousandths, weight_in};
 
 /// Maximum number of types that are read.
 const TYPES_MAX: usize = 64;
@@ -47,8 +47,7 @@ impl Seen {
         }
         let mut parts = range.split(';').map(str::trim);
         let media = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-        let weight = weight.map_or(1_000, thousandths);
+        let weight = parts.find_map(weight_in).map_or(1_000, thousandths);
         let of_kind = match kind(&media) {
             Kind::Html => &mut self.html,
             Kind::Program => &mut self.program,

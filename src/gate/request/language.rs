@@ -3,7 +3,7 @@
 use crate::page::languages::LanguageId;
 
 use super::head::Head;
-use super::weight::thousandths;
+use super::weight::{thousandths, weight_in};
 
 /// Maximum number of ranges that are looked at, of all headers together.
 const RANGES_MAX: usize = 32;
@@ -11,7 +11,8 @@ const RANGES_MAX: usize = 32;
 /// Returns the language that the request prefers among those that there are, else English.
 ///
 /// A range is shortened until it matches, so `de-AT` gets `de`. Of ranges with equal weights the
-/// first one counts.
+/// first one counts. `*` names no language, so it never comes before a range that does. A range
+/// that cannot be read does not count.
 pub(super) fn language(head: &dyn Head) -> LanguageId {
     let (mut best, mut weight, mut looked) = (LanguageId::default(), 0, 0);
     head.header("accept-language", &mut |line| {
@@ -28,13 +29,19 @@ pub(super) fn language(head: &dyn Head) -> LanguageId {
     best
 }
 
-/// Returns the language of a range, and its weight in thousandths.
+/// Returns the language of a range, and its weight in thousandths. `None` if it is not a language
+/// that there is, or if something other than one weight follows.
 fn one_range(range: &str) -> Option<(LanguageId, u32)> {
     let mut parts = range.split(';').map(str::trim);
     // All languages here are of one subtag: shortening a range ends at its first one.
-    let code = parts.next()?.split('-').next()?;
-    let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(1_000, thousandths);
-    LanguageId::of_code(code).map(|found| (found, weight))
+    let found = LanguageId::of_code(parts.next()?.split('-').next()?)?;
+    let mut parameters = parts.filter(|part| !part.is_empty());
+    let weight = match (parameters.next(), parameters.next()) {
+        (None, _) => 1_000,
+        (Some(parameter), None) => thousandths(weight_in(parameter)?),
+        _ => return None,
+    };
+    Some((found, weight))
 }
 
 #[cfg(test)]
@@ -49,7 +56,7 @@ mod tests {
             (&["de-AT,de;q=0.9,en;q=0.8"], "de"),
             (&["en;q=0.4, fr ; q=0.5"], "fr"),
             (&["nl, sv;q=0.9, es-419;q=0.2, en;q=0.1"], "es"),
-            (&["pt", "ja"], "pt"),
+            (&["pt", "ja"], "pt-BR"),
             (&["pt;q=0.3", "JA;q=0.4"], "ja"),
             (&["zh-Hant-TW"], "zh-Hans"),
             (&["ar;q=0, de;q=0.001"], "de"),
@@ -57,6 +64,21 @@ mod tests {
             (&["nl,*;q=0.5"], "en"),
             (&["de;q=2, fr;q=0.1"], "fr"),
             (&["deu, -, ;q=1, \u{e9}"], "en"),
+            // The name of a weight is `q` in any case.
+            (&["de;Q=0.4, fr;q=0.5"], "fr"),
+            (&["de;q=0.4, fr;Q=0.3"], "de"),
+            (&["de;Q=0"], "en"),
+            // A range with a weight that is none, or with something else, does not count.
+            (&["de;q=x, fr;q=0.1"], "fr"),
+            (&["de;q=1e-1, fr;q=0.01"], "fr"),
+            (&["de;q=, fr;q=-1, es;q=NaN, ja;q=0.001"], "ja"),
+            (&["de;q, fr;q =1, es;level=1, pt;q=0.1;q=0.9, ja;q=0.001"], "ja"),
+            (&["de;q=x"], "en"),
+            (&["de; q=.3, fr;;q=0.2;"], "de"),
+            // Any language: what else is named comes first.
+            (&["*;q=1, de;q=0.1"], "de"),
+            (&["*-CH, fr;q=0.1"], "fr"),
+            (&["de;q=0, *"], "en"),
         ] {
             assert_eq!(language(&Request::with_lines("accept-language", lines)).texts().tag, expected, "{lines:?}");
         }
