@@ -220,8 +220,8 @@ impl GateConfigBuilder {
     }
 
     /// Where a visitor of the challenge page can ask, at most 128 characters: `mailto:` with an
-    /// address or `https://` with a host make a link, anything else is a text. Empty, the default:
-    /// nothing.
+    /// address or `https://` with a host make a link, anything else is a text. Of a `mailto:` link
+    /// with a query only the address is shown. Empty, the default: nothing.
     pub fn site_contact(mut self, contact: impl Into<String>) -> Self {
         self.site_contact = contact.into();
         self

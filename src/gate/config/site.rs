@@ -12,7 +12,7 @@ pub(in crate::gate) const CONTACT_CHARS_MAX: usize = 128;
 const NAME_RULE: &str = "it must be empty, or a text of at most 64 characters without control characters";
 const COLOR_RULE: &str = "it must be empty, or a colour as #RGB or #RRGGBB in hex digits";
 const CONTACT_RULE: &str = "it must be empty, or a text of at most 128 characters without control characters; an address after \
-                            mailto: needs an @, one after https:// needs a host, and neither has spaces";
+                            mailto: needs an @ with something on both sides, one after https:// needs a host, and neither has spaces";
 
 /// Where a visitor can ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,9 @@ pub(in crate::gate) fn contact(text: &str) -> Option<Contact<'_>> {
         return None;
     }
     let spaced = text.contains(char::is_whitespace);
-    if let Some(address) = text.strip_prefix("mailto:") {
+    if let Some(rest) = text.strip_prefix("mailto:") {
+        // What follows fills the message: its subject, for example.
+        let address = rest.split(['?', '#']).next().unwrap_or_default();
         let (name, host) = address.split_once('@')?;
         let good = !spaced && !name.is_empty() && !host.is_empty();
         return good.then_some(Contact::Link { href: text, shown: address });
@@ -117,6 +119,11 @@ mod tests {
             (field(|config| config.site_color("#+1+2+3")), ("site_color", "#+1+2+3".to_owned())),
             (field(|config| config.site_contact("mailto:a")), ("site_contact", "mailto:a".to_owned())),
             (field(|config| config.site_contact("mailto:a@b c")), ("site_contact", "mailto:a@b c".to_owned())),
+            (field(|config| config.site_contact("mailto:@b.c")), ("site_contact", "mailto:@b.c".to_owned())),
+            (
+                field(|config| config.site_contact("mailto:a?cc=c@b.example")),
+                ("site_contact", "mailto:a?cc=c@b.example".to_owned()),
+            ),
             (field(|config| config.site_contact("https:///a")), ("site_contact", "https:///a".to_owned())),
             (field(|config| config.site_contact("a".repeat(129))), ("site_contact", "a".repeat(129))),
         ] {
@@ -131,6 +138,8 @@ mod tests {
     fn only_two_kinds_of_addresses_become_links() {
         let mail = Contact::Link { href: "mailto:a@b.example", shown: "a@b.example" };
         assert_eq!(contact("mailto:a@b.example"), Some(mail));
+        let asking = "mailto:a@b.example?subject=Limit&body=c@d";
+        assert_eq!(contact(asking), Some(Contact::Link { href: asking, shown: "a@b.example" }));
         let page = "https://b.example/help?a=1";
         assert_eq!(contact(page), Some(Contact::Link { href: page, shown: page }));
         for text in ["javascript:alert(1)", "http://b.example", "+1 555 0100", "HTTPS://b.example"] {
