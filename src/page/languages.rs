@@ -72,6 +72,10 @@ pub(crate) struct Served {
     pub(crate) form_wait: String,
     /// Where to ask, with a place for `{contact}`.
     pub(crate) contact: String,
+    /// What the script says when it did not work.
+    pub(crate) failed: String,
+    /// What the script says when a form can be sent again.
+    pub(crate) form_ready: String,
 }
 
 impl Language {
@@ -97,8 +101,8 @@ mod tests {
             let (code, text) = FILES[id.0];
             assert_eq!(language.tag.split('-').next(), Some(code));
             assert_eq!(language.direction, if code == "ar" { "rtl" } else { "ltr" });
-            let Served { title, why, wait, form_wait, contact } = &language.served;
-            for text in [title, why, wait, form_wait, contact] {
+            let Served { title, why, wait, form_wait, contact, failed, form_ready } = &language.served;
+            for text in [title, why, wait, form_wait, contact, failed, form_ready] {
                 assert!(!text.is_empty() && !text.contains(['<', '>', '&', '"']), "{text}");
             }
             assert!(wait.contains("{seconds}") && form_wait.contains("{seconds}") && contact.contains("{contact}"));

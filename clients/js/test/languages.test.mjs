@@ -68,6 +68,63 @@ for (const [name, language] of Object.entries(languages)) {
   });
 }
 
+/** All texts of a language, each with its path. */
+function* texts(own, path = '') {
+  for (const [name, text] of Object.entries(own)) {
+    if (typeof text === 'object') yield* texts(text, `${path}.${name}`);
+    else yield [`${path}.${name}`, text];
+  }
+}
+
+/** The places in a French text where a space is not the one that belongs there. */
+function frenchSpacing(text) {
+  const rules = [
+    [/.?[;?!]/g, /^\u202f/, 'a narrow no-break space before ; ? !'],
+    [/.?[:\u00bb]/g, /^\u00a0/, 'a no-break space before : and \u00bb'],
+    [/\u00ab.?/g, /\u00a0$/, 'a no-break space after \u00ab'],
+    [/\{seconds\}.?s(?!\w)/g, /\u00a0s$/, 'a no-break space before a unit'],
+  ];
+  return rules.flatMap(([find, good, rule]) =>
+    [...text.matchAll(find)].filter(([found]) => !good.test(found)).map(([found]) => `${found}: ${rule}`),
+  );
+}
+
+test('fr: the spaces before signs, inside of quotation marks and before units do not break', () => {
+  const wrong = [...texts(languages.fr)].flatMap(([path, text]) =>
+    frenchSpacing(text).map((rule) => `${path}: ${rule}`),
+  );
+  assert.deepEqual(wrong, []);
+  const good =
+    'Quoi\u202f? Oui\u202f; non\u202f! Ici\u00a0: \u00ab\u00a0l\u00e0\u00a0\u00bb, {seconds}\u00a0s.';
+  assert.deepEqual(frenchSpacing(good), []);
+  for (const at of [...good.matchAll(/[\u00a0\u202f]/g)].map(({ index }) => index)) {
+    for (const other of [' ', '']) {
+      const bad = good.slice(0, at) + other + good.slice(at + 1);
+      assert.equal(frenchSpacing(bad).length, 1, bad);
+    }
+  }
+});
+
+for (const [name, language] of Object.entries(others).filter(([name]) => name !== 'fr')) {
+  test(`${name}: no space stands before a sign`, () => {
+    const wrong = [...texts(language)].filter(([, text]) =>
+      /\s[;:?!\u00bb\u201d.,\u060c\u061b\u061f\u3002\uff0c\uff1a\uff1b\uff1f\uff01]/u.test(text),
+    );
+    assert.deepEqual(wrong, []);
+  });
+}
+
+test('pt: it is the Portuguese of Brazil throughout', () => {
+  assert.equal(languages.pt.tag, 'pt-BR');
+  // A progressive form with "a", and words that are others in Brazil.
+  const european =
+    /\best(ou|\u00e1|\u00e3o|amos) a \p{L}+r\b|^A \p{L}+[aei]r\b|ficheiro|ecr\u00e3|contact(ar|e)\b|utilizador|guardad|registo\b|demasiad|regress|pedido|\u00e0 volta|por si\b|\btem de\b/iu;
+  assert.deepEqual(
+    [...texts(languages.pt)].filter(([, text]) => european.test(text)),
+    [],
+  );
+});
+
 for (const [name, language] of Object.entries(others)) {
   test(`${name}: nothing was left in English`, () => {
     const same = [];
