@@ -4,18 +4,8 @@ import { MINUTES_FROM, type PouwStrings } from '../src/strings.js';
 /** A text, or one for each plural form of the number in the place that `by` names. */
 export type Message = string | ({ by: string; other: string } & Partial<Record<Intl.LDMLPluralRule, string>>);
 
-/** The texts of `<pouw-progress>` in a file of a language. */
-export interface ProgressTexts {
-  label: string;
-  working: string;
-  waiting: string;
-  sending: string;
-  longer: string;
-  held: string;
-  accepted: string;
-  seconds: Message;
-  minutes: Message;
-}
+/** The texts of `<pouw-progress>` in a file of a language. The pages report failures themselves. */
+export type ProgressTexts = Omit<PouwStrings, 'failed' | 'left'> & Record<'seconds' | 'minutes', Message>;
 
 /** Numbers and plural forms of one language. */
 export class Words {
@@ -52,13 +42,12 @@ export class Words {
     });
   }
 
-  /** Texts of the element. The pages report failures themselves. */
-  progress(texts: ProgressTexts): PouwStrings {
+  /** Texts of the element. */
+  progress({ seconds: inSeconds, minutes: inMinutes, ...texts }: ProgressTexts): PouwStrings {
     const left = (seconds: number) =>
       seconds >= MINUTES_FROM
-        ? this.fill(texts.minutes, { minutes: Math.ceil(seconds / 60) })
-        : this.fill(texts.seconds, { seconds });
-    const { label, working, waiting, sending, longer, held, accepted } = texts;
-    return { label, working, waiting, sending, longer, held, accepted, failed: '', left };
+        ? this.fill(inMinutes, { minutes: Math.ceil(seconds / 60) })
+        : this.fill(inSeconds, { seconds });
+    return { ...texts, failed: '', left };
   }
 }
