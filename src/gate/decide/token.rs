@@ -95,10 +95,13 @@ impl Gate {
         let (cookie, answers) = answers(head);
         facts.cookie = cookie;
         for (answer, secure) in answers {
-            if let Ok(token) = self.open_token(facts, &answer.token) {
-                facts.cookie = AnswerCookie { used: true, secure, ..cookie };
-                facts.answer = Some(answer);
-                return Some(token);
+            match self.open_token(facts, &answer.token) {
+                Ok(token) => {
+                    facts.cookie = AnswerCookie { used: true, secure, ..cookie };
+                    facts.answer = Some(answer);
+                    return Some(token);
+                }
+                Err(not) => facts.cookie.of_other_policy |= matches!(not.error, SubmitError::PolicyMismatch),
             }
         }
         None

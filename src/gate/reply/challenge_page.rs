@@ -1,9 +1,9 @@
 //! The challenge page that a browser gets instead of a page over the limit: it does the work in it,
 //! stores the answer in a cookie, and loads its own address again.
 //!
-//! The response clears the cookie unless the same answer has to be sent again. An answer that is
-//! not valid counts only as a request, so a user with two windows open sees the page again instead
-//! of an error.
+//! The response clears the cookie unless the same answer has to be sent again, or is for a route
+//! with another limit. An answer that is not valid counts only as a request, so a user with two
+//! windows open sees the page again instead of an error.
 
 use std::borrow::Cow;
 
@@ -36,7 +36,7 @@ pub(in crate::gate) fn dress(
 ) -> Decision {
     match decision {
         Decision::Pass(mut pass) => {
-            pass.clears_cookie = cookie.came;
+            pass.clears_cookie = cookie.is_to_clear();
             Decision::Pass(pass)
         }
         Decision::Refuse(refusal) => {
@@ -45,7 +45,7 @@ pub(in crate::gate) fn dress(
                 _ => refusal,
             };
             // For these two reasons the client has to send the same answer again.
-            if cookie.came && !matches!(refusal.reason, Reason::TryAgain | Reason::TooEarly) {
+            if cookie.is_to_clear() && !matches!(refusal.reason, Reason::TryAgain | Reason::TooEarly) {
                 refusal.headers.clear_cookie();
             }
             Decision::Refuse(refusal)

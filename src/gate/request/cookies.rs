@@ -23,12 +23,22 @@ const COOKIES_MAX: usize = 4;
 /// What the cookies of a request say about an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AnswerCookie {
-    /// Whether there is one; the response then clears it.
+    /// Whether there is one.
     pub came: bool,
+    /// Whether it holds an answer of this client for a route with another limit.
+    pub of_other_policy: bool,
     /// Whether [`Facts::answer`](super::facts::Facts::answer) is from it.
     pub used: bool,
     /// Whether that one has the name for TLS.
     pub secure: bool,
+}
+
+impl AnswerCookie {
+    /// Returns whether the response has to clear it. An answer for another limit is still on its
+    /// way to a request of that limit.
+    pub(in crate::gate) fn is_to_clear(self) -> bool {
+        self.came && !(self.of_other_policy && !self.used)
+    }
 }
 
 /// Returns whether the request has a cookie with the name for answers, or something that looks like

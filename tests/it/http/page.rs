@@ -7,6 +7,7 @@ use crate::support::http::client::Reply;
 use crate::support::http::{Kind, Setup, Site};
 use crate::support::patience::until;
 use crate::support::work::solve;
+use pouw::Policy;
 use pouw::protocol::{ByTier, WorkResult, WorkUnit, header};
 
 const ACCEPT: (&str, &str) = ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
@@ -165,6 +166,33 @@ fn an_answer_that_is_to_come_again_keeps_its_cookie() {
         assert_eq!(stored.header(header::ACCEPTED), Some("true"), "{stored:?}");
         assert_eq!(cookies(&stored), CLEARED);
     });
+}
+
+#[test]
+fn a_page_with_another_limit_leaves_the_answer_for_the_one_it_belongs_to() {
+    let gate = |config: pouw::GateConfigBuilder| {
+        let other = Policy::new("other", 1, Duration::from_millis(crate::support::desk::WINDOW_MS)).route("/other");
+        config.challenge_page("/pouw/assets/").policy(other)
+    };
+    for kind in Kind::ALL {
+        let site = Site::new(kind, &Setup { gate, ..setup() });
+        assert_eq!(visit(&site, &[]).status, 200);
+        let answer = cookie(&solved(&visit(&site, &[])));
+        let other = |value: &str| {
+            let headers = [ACCEPT, ("Cookie", &*format!("pouw-answer={value}"))];
+            site.send("GET", "/other", &headers, b"")
+        };
+        // Under the other limit, and over it.
+        let free = other(&answer);
+        assert_eq!((free.header(header::RATELIMIT_REMAINING), cookies(&free)), (Some("0"), vec![]), "{free:?}");
+        let page = other(&answer);
+        assert_eq!((&given(&page)["reason"], cookies(&page)), (&"work_required".into(), vec![]));
+        // What is no answer is cleared there too.
+        assert_eq!(cookies(&other("x.y")), CLEARED);
+        let through = visit_with(&site, &answer);
+        assert_eq!((through.status, through.header(header::ACCEPTED)), (200, Some("true")), "{through:?}");
+        assert_eq!(cookies(&through), CLEARED);
+    }
 }
 
 #[test]
