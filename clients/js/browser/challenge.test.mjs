@@ -128,8 +128,9 @@ test('no work: it says so, waits as long as the server says and asks again', asy
   const { page, seen } = await open(t, browser);
   const started = performance.now();
   await page.goto(`${url}/hello`);
+  await page.getByText(/^This server has no work to hand out right now\.$/).waitFor();
   await page
-    .getByText(/^This server has no work to hand out right now\. This page tries again automatically\.$/)
+    .locator('pouw-progress [part=text]', { hasText: /^This page tries again automatically\.$/ })
     .waitFor();
   await page.locator('pouw-progress [part=time]', { hasText: /^About [1-4] seconds? left\.$/ }).waitFor();
   assert.deepEqual(await accessibilityProblems(page), []);

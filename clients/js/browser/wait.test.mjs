@@ -71,6 +71,197 @@ test('the bar and the seconds follow the floor to its end, and nothing moves or 
   assert.equal(shifts, 0);
 });
 
+/** Notes down, in this tab and its later pages, each text that a live region of a page is given. */
+async function listen(page) {
+  await page.addInitScript(() => {
+    const note = (text) => {
+      const heard = JSON.parse(sessionStorage.getItem('heard') ?? '[]');
+      if (text !== '') sessionStorage.setItem('heard', JSON.stringify([...heard, text]));
+    };
+    const watched = new Set();
+    const watch = (region) => {
+      if (!region || watched.has(region)) return;
+      watched.add(region);
+      new MutationObserver((changes) => {
+        for (const { addedNodes } of changes) for (const node of addedNodes) note(node.textContent);
+      }).observe(region, { childList: true });
+    };
+    const look = () => {
+      watch(document.getElementById('status'));
+      watch(document.querySelector('pouw-progress')?.shadowRoot?.querySelector('[role=status]'));
+    };
+    new MutationObserver(look).observe(document, { childList: true, subtree: true });
+    const { attachShadow } = Element.prototype;
+    // The element fills its root after this.
+    Element.prototype.attachShadow = function (options) {
+      const root = attachShadow.call(this, options);
+      new MutationObserver(look).observe(root, { childList: true });
+      return root;
+    };
+  });
+}
+const heard = (page) => page.evaluate(() => JSON.parse(sessionStorage.getItem('heard') ?? '[]'));
+
+/** The live regions that a screen reader knows of, and the description of the button, if there is one. */
+async function accessible(page) {
+  const session = await page.context().newCDPSession(page);
+  const { nodes } = await session.send('Accessibility.getFullAXTree');
+  await session.detach();
+  const known = nodes.filter(({ ignored }) => !ignored);
+  const of = (role) => known.filter((node) => node.role?.value === role);
+  const live = (node) => node.properties?.find(({ name }) => name === 'live')?.value.value;
+  return { live: of('status').map(live), described: of('button').map((node) => node.description?.value) };
+}
+
+/** A site that has no work, whose limit is used up for a time. */
+async function without(t, seconds) {
+  const options = ['--challenge-page', '--rate', '1', '--window', String(seconds)];
+  const server = await serve(t, { files: [], settings: 'synthetic = false\n', options });
+  assert.equal((await fetch(`${server.url}/hello`)).status, 200);
+  return server;
+}
+
+for (const form of [false, true]) {
+  test(`a wait without work is read out${form ? ', for a form' : ''}: how long, some steps, and the end`, async (t) => {
+    const site = await behind(t, (await without(t, 90)).url);
+    const { page, seen } = await open(t, browser);
+    await page.clock.install();
+    await listen(page);
+    await page.goto(`${site.url}/start`);
+    if (form) await page.locator('#send').click();
+    else await page.evaluate(() => location.assign('/hello'));
+    const left = page.locator('pouw-progress [part=time]', { hasText: /^About \d+ seconds left\.$/ });
+    await left.waitFor();
+    const seconds = Number(/\d+/.exec(await left.textContent())[0]);
+    assert.ok(seconds > 60 && seconds <= 92, String(seconds));
+    assert.deepEqual(await accessible(page), { live: ['polite', 'polite'], described: [] });
+    const held = form
+      ? 'You can send your form again when the time is over.'
+      : 'This page tries again automatically.';
+    const [first] = await eventually(
+      'the beginning',
+      async () => (await heard(page)).length > 0 && heard(page),
+    );
+    const said = Number(/ About (\d+) seconds left\.$/.exec(first)?.[1]);
+    assert.ok(first.startsWith(held) && said <= seconds && said > seconds - 3, first);
+    assert.ok(
+      await page.getByText('This server has no work to hand out right now.', { exact: true }).isVisible(),
+    );
+    if (!form)
+      await page.route('**/hello', (route) =>
+        route.fulfill({ body: '<title>through</title>', contentType: 'text/html' }),
+      );
+    await page.clock.runFor((seconds + 2) * 1_000);
+    if (form) await page.getByRole('button', { name: 'Send again' }).waitFor();
+    else await through(page);
+    const all = await heard(page);
+    const steps = all.slice(1, -1).map((text) => Number(/^About (\d+) seconds left\.$/.exec(text)?.[1]));
+    assert.ok(steps.length >= 6 && steps.length <= 8, JSON.stringify(all));
+    for (const [at, step] of steps.entries()) {
+      const before = steps[at - 1] ?? seconds;
+      const least = before > 60 ? 29 : before > 15 ? 14 : 4;
+      assert.ok(before - step >= least && step > 3, JSON.stringify(all));
+    }
+    if (form) {
+      assert.match(all.at(-1), /^Your form has not been sent yet, /);
+      assert.deepEqual(await accessible(page), { live: ['polite'], described: [all.at(-1)] });
+    } else assert.equal(all.at(-1), 'Done. Your page is loading.');
+    assert.deepEqual(seen.uncaught, []);
+  });
+}
+
+test('the element of a client: a wait without work ends by itself, as nothing reports what became of it', async (t) => {
+  const { url } = await serve(t);
+  const { page } = await open(t, browser);
+  await page.clock.install();
+  await page.goto(url);
+  await page.locator('#burst').waitFor();
+  await page.clock.pauseAt(Date.now() + 60_000);
+  await page.evaluate(() => {
+    const element = document.createElement('pouw-progress');
+    element.id = 'other';
+    globalThis.client = new EventTarget();
+    Object.assign(element, { client: globalThis.client });
+    document.body.append(element);
+  });
+  const wait = (milliseconds) =>
+    page.evaluate((detail) => globalThis.client.dispatchEvent(new CustomEvent('waiting', { detail })), {
+      milliseconds,
+    });
+  const shown = () =>
+    page
+      .locator('#other')
+      .evaluate(({ shadowRoot }) =>
+        ['[part=text]', '[part=time]', '[role=status]'].map(
+          (part) => shadowRoot.querySelector(part).textContent,
+        ),
+      );
+  const after = async (milliseconds) => {
+    await page.clock.runFor(milliseconds);
+    return shown();
+  };
+  const held = 'This service is busy. Your request is sent again automatically.';
+  const over = 'The wait is over. Your request is being sent.';
+  await wait(20_000);
+  assert.deepEqual(await shown(), [held, 'About 20 seconds left.', ''], 'the line was not there before');
+  assert.deepEqual(await after(600), [held, 'About 20 seconds left.', `${held} About 20 seconds left.`]);
+  // Another request that waits for the same end.
+  await wait(19_000);
+  assert.deepEqual(await after(15_000), [held, 'About 5 seconds left.', 'About 5 seconds left.']);
+  assert.deepEqual(await after(3_000), [held, 'About 2 seconds left.', 'About 5 seconds left.']);
+  assert.deepEqual(await after(1_600), [over, '', over]);
+  assert.deepEqual(await after(29_000), [over, '', over]);
+  assert.deepEqual(await after(1_200), ['', '', '']);
+  // A wait that is told to be over ends at once, and a longer one does not.
+  await wait(10_000);
+  await wait(0);
+  assert.equal((await shown())[0], held);
+  await after(9_500);
+  await wait(0);
+  assert.deepEqual(await shown(), [over, '', over]);
+});
+
+test('a wait with work is read out at its beginning and at its end', async (t) => {
+  const { url } = await limited(t, { floor: 5_000 });
+  const { page } = await open(t, browser);
+  await listen(page);
+  await page.goto(`${url}/hello`);
+  await page.waitForFunction(() => document.body.textContent.trim() === 'hello');
+  const all = await heard(page);
+  assert.match(all[0], /About [1-5] seconds? left\.$/);
+  assert.equal(all.at(-1), 'Done. Your page is loading.');
+  assert.ok(all.length <= 3, JSON.stringify(all));
+});
+
+test('nothing moves on a phone while a form waits and then can be sent', async (t) => {
+  const settings = 'open_challenges = [49, 1]\nsite_contact = "mailto:a@b.example"\n';
+  const site = await behind(t, (await limited(t, { floor: 700, settings })).url);
+  for (const locale of ['ar', 'de', 'en', 'es', 'fr', 'ja', 'pt-BR', 'zh-CN']) {
+    const { page, seen } = await open(t, browser, { locale, viewport: { width: 360, height: 900 } });
+    await page.addInitScript(() => {
+      const log = (globalThis.log = { shifts: 0, places: [] });
+      new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) log.shifts += entry.value;
+      }).observe({ type: 'layout-shift', buffered: true });
+      const look = () => {
+        const place = document.querySelector('.note')?.getBoundingClientRect().top;
+        if (place !== undefined && !log.places.includes(place)) log.places.push(place);
+        requestAnimationFrame(look);
+      };
+      requestAnimationFrame(look);
+    });
+    await page.goto(`${site.url}/start`);
+    await page.locator('#send').click();
+    await page.locator('#again:visible').waitFor();
+    const { shifts, places } = await page.evaluate(
+      () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(() => resolve(globalThis.log)))),
+    );
+    assert.deepEqual([places.length, shifts], [1, 0], `${locale}: ${places}`);
+    assert.deepEqual(seen.uncaught, []);
+    await page.context().close();
+  }
+});
+
 test('work that is slower than the floor moves the bar, and is said to take longer', async (t) => {
   const { url } = await limited(t, { floor: 300 });
   const { page, seen } = await open(t, browser);
@@ -172,7 +363,8 @@ test('a form without work: it counts down, and then the visitor sends it', async
   await page.goto(`${site.url}/start`);
   await page.locator('#send').click();
   await page
-    .getByText(/^This server has no work .* You can send your form again when the time is over\.$/)
+    .getByText('You can send your form again when the time is over.', { exact: true })
+    .and(page.locator('[part=text]'))
     .waitFor();
   await page.locator('pouw-progress [part=time]', { hasText: /^About [1-4] seconds? left\.$/ }).waitFor();
   await page.getByRole('button', { name: 'Send again' }).click();

@@ -7,7 +7,7 @@ import { definePouwProgress } from '../src/element.js';
 import { Solver } from '../src/solver.js';
 import { monotonicMs, sleepUntil } from '../src/time.js';
 import { validateUnit } from '../src/validate.js';
-import { byId, say } from './dom.js';
+import { byId } from './dom.js';
 import { announce, onAnnounced } from './tabs.js';
 import { Words, type ProgressTexts } from './words.js';
 
@@ -69,7 +69,8 @@ again.addEventListener('click', () => {
   else load();
 });
 const bar = document.querySelector('pouw-progress');
-const strings = { ...progress, sending: challenge.through, held: '' };
+const held = given.form ? challenge.formHeld : challenge.held;
+const strings = { ...progress, sending: challenge.through, held };
 if (bar !== null) Object.assign(bar, { strings, client: events });
 
 /** Time for the response to the answer of another tab, which sets the cookie with the pass. */
@@ -84,7 +85,7 @@ async function run(): Promise<void> {
     if (workUnit === undefined || (reason === 'too_early' && document.cookie.includes(`${COOKIE}=`))) {
       // A page without work can only wait, unless another tab gets a pass that is good for it too. One with work goes
       // on with it.
-      if (given.pass && !given.form) onAnnounced(() => setTimeout(loadOnce, PASS_MS));
+      if (given.pass && !given.form) onAnnounced(() => setTimeout(leaveNow, PASS_MS));
       return await waitAndAsk();
     }
     const tries = triesInARow();
@@ -94,7 +95,7 @@ async function run(): Promise<void> {
     rememberTries(tries + 1);
     if (given.form) return offer(challenge.formReady);
     if (given.pass) announce();
-    load();
+    leaveNow();
   } catch (error) {
     console.warn(error);
     offer(given.form ? `${challenge.failed} ${challenge.formReady}` : challenge.failed);
@@ -105,15 +106,18 @@ async function run(): Promise<void> {
 function offer(text: string): void {
   // The element has nothing more to show.
   tell('failed', {});
-  byId('what').textContent = '';
-  say(byId('status'), text);
+  byId('now').hidden = true;
+  // Never hidden: what appears together with its region is not read out everywhere.
+  byId('status').textContent = text;
   again.hidden = false;
   again.focus();
 }
 
-/** Loads the page that was asked for, unless it is on its way already. */
-function loadOnce(): void {
-  if (!leaving) load();
+/** Says that the wait is over, and loads the page that was asked for, unless it is on its way already. */
+function leaveNow(): void {
+  if (leaving) return;
+  tell('waiting', { milliseconds: 0 });
+  load();
 }
 
 /** Loads the page that was asked for, at the place that the fragment names. */
@@ -160,11 +164,11 @@ async function solve(unit: WorkUnit): Promise<string> {
 async function waitAndAsk(): Promise<void> {
   const { because, form, retryAfter } = given;
   const until = receivedAt + retryAfter * 1000;
-  byId('what').textContent = `${because} ${form ? challenge.formHeld : challenge.held}`.trim();
+  byId('what').textContent = because;
   tell('waiting', { milliseconds: until - monotonicMs() });
   await sleepUntil(until);
   if (form) offer(challenge.formReady);
-  else loadOnce();
+  else leaveNow();
 }
 
 /** Stores the answer for the next navigation. */

@@ -6,7 +6,7 @@
 import type { PouwClient } from './client.js';
 import { css } from './element-styles.js';
 import type { PouwEvent } from './events.js';
-import { Meter, type Reading } from './meter.js';
+import { Meter, readOutEveryMs, type Reading } from './meter.js';
 import { english, type PouwStrings } from './strings.js';
 import { monotonicMs } from './time.js';
 
@@ -38,14 +38,18 @@ const TICK_MS = 200;
 const STILL_TICK_MS = 1_000;
 /** How long a beginning without a known time is not read out. */
 const BEGIN_MS = 1_000;
-/** How often the time left is read out, and how often while more than `LONG_S` seconds are left. */
-const SAY_EVERY_MS = 5_000;
-const SAY_RARELY_MS = 30_000;
-const LONG_S = 60;
+/** How long the line that is read out has been there before its first text: else that is not noticed. */
+const SETTLE_MS = 500;
+/** How long after something else another text may be read out. */
+const SAY_NEXT_MS = 5_000;
 /** How long after something else the end may be read out. */
 const SAY_END_MS = 3_000;
+/** The time left is not read out when the end comes so soon that it could not be read out then. */
+const SAY_LAST_S = 3;
 /** Waits that end within this time of each other are shown as one. */
 const SAME_END_MS = 1_000;
+/** How long after a wait without work it is shown that the request is sent. Nothing reports what became of it. */
+const GONE_MS = 30_000;
 
 /** Defines the element. Does nothing where there are no custom elements, or when it is defined already. */
 export function definePouwProgress(name = 'pouw-progress'): void {
@@ -57,6 +61,10 @@ export function definePouwProgress(name = 'pouw-progress'): void {
 interface Shown extends Reading {
   phase: Phase;
   busy: boolean;
+  /** The wait is over, and the request is on its way. */
+  over: boolean;
+  /** Something was read out since this wait began. */
+  said: boolean;
   text: string;
   time: string;
 }
@@ -73,6 +81,7 @@ function makeClass(): CustomElementConstructor {
     #held: Meter | undefined;
     #later: ReturnType<typeof setTimeout> | undefined;
     #saidAt = -Infinity;
+    #connectedAt = Infinity;
     #saidText = '';
     #box = document.createElement('div');
     #bar = document.createElement('div');
@@ -112,6 +121,7 @@ function makeClass(): CustomElementConstructor {
     }
 
     connectedCallback(): void {
+      this.#connectedAt = monotonicMs();
       // Set before the element was defined: then it hides the accessor.
       for (const property of ['strings', 'client'] as const) {
         if (!Object.hasOwn(this, property)) continue;
@@ -192,9 +202,12 @@ function makeClass(): CustomElementConstructor {
 
     #hold(milliseconds: number): void {
       const now = monotonicMs();
-      // Several requests that wait for the same end do not begin the bar again.
-      const same = this.#phase === 'held' && now + milliseconds <= (this.#held?.endsAt ?? 0) + SAME_END_MS;
-      if (!same) this.#held = new Meter(now, milliseconds);
+      // Several requests that wait for the same end do not begin the bar again. A wait of nothing ends one that is
+      // about to end.
+      const left = (this.#held?.endsAt ?? 0) - now;
+      const same = this.#phase === 'held' && milliseconds <= left + SAME_END_MS;
+      const ends = milliseconds === 0 && left < SAME_END_MS;
+      if (!same || ends) this.#held = new Meter(now, milliseconds);
       this.#enter('held');
     }
 
@@ -215,25 +228,28 @@ function makeClass(): CustomElementConstructor {
       const phase = this.#phase;
       const busy = BUSY.includes(phase);
       const meter = phase === 'held' ? this.#held : this.#work;
-      const { fraction, seconds, late } = meter?.read(monotonicMs()) ?? NOTHING;
+      const at = monotonicMs();
+      if (phase === 'held' && at > (meter?.endsAt ?? at) + GONE_MS) return this.#enter('idle');
+      const { fraction, seconds, late } = meter?.read(at) ?? NOTHING;
       this.#box.className = phase === 'idle' ? 'idle' : busy ? '' : 'over';
       this.#bar.setAttribute('aria-label', this.#strings.label);
       this.#fill.setAttribute('width', `${100 * fraction}%`);
-      const over = phase === 'waiting' && seconds === 0;
+      const over = (phase === 'waiting' || phase === 'held') && seconds === 0;
       const named = phase === 'working' && late ? 'longer' : over ? 'sending' : phase;
       const text = named === 'idle' ? '' : this.#strings[named];
       const time = busy && seconds !== undefined && seconds > 0 ? this.#strings.left(seconds) : '';
       // A text that is set again counts as a change, even if it is the same one.
       if (this.#text.textContent !== text) this.#text.textContent = text;
       if (this.#time.textContent !== time) this.#time.textContent = time;
-      this.#say({ phase, busy, text, time, seconds, fraction, late });
+      const said = this.#saidAt > at - (meter?.age(at) ?? 0);
+      this.#say({ phase, busy, over, said, text, time, seconds, fraction, late });
     }
 
-    /** Sets the line that is read out, every few seconds only. */
+    /** Sets the line that is read out: at the beginning, at some steps, and at the end. */
     #say(now: Shown): void {
       clearTimeout(this.#later);
-      const { phase, busy, text, time, seconds = 0 } = now;
-      if (text === '') {
+      const { phase, text, time, seconds = 0 } = now;
+      if (text === '' && time === '') {
         this.#heard.textContent = '';
         return;
       }
@@ -241,9 +257,12 @@ function makeClass(): CustomElementConstructor {
       // At the very beginning the time left is not known for a moment; it is read out together with the rest.
       const begins = phase === 'working' && time === '' && !now.late;
       if (begins && (this.#work?.age(at) ?? 0) < BEGIN_MS) return;
-      const wait = this.#saidAt - at + (!busy ? SAY_END_MS : seconds > LONG_S ? SAY_RARELY_MS : SAY_EVERY_MS);
+      const ends = !now.busy || now.over;
+      if (!ends && now.said && seconds > 0 && seconds <= SAY_LAST_S) return;
+      const every = ends ? SAY_END_MS : text === this.#saidText ? readOutEveryMs(seconds) : SAY_NEXT_MS;
+      const wait = Math.max(this.#saidAt + every, this.#connectedAt + SETTLE_MS) - at;
       if (wait > 0) {
-        if (!busy) this.#later = setTimeout(() => this.#show(), wait);
+        if (ends && this.isConnected) this.#later = setTimeout(() => this.#show(), wait);
         return;
       }
       const heard = text === this.#saidText && time !== '' ? time : [text, time].join(' ').trim();

@@ -93,3 +93,16 @@ export class Meter {
     return before !== undefined && seconds > Math.max(before + 1, before * TOLERANCE);
   }
 }
+
+/** How often the time left is read out, by the seconds that are left at least. */
+const STEPS: [leastSeconds: number, everyMs: number][] = [
+  [600, 300_000],
+  [60, 30_000],
+  [15, 15_000],
+  [0, 5_000],
+];
+
+/** How long after the time left was read out it is read out again, with so many seconds left. */
+export function readOutEveryMs(seconds: number): number {
+  return STEPS.find(([least]) => seconds > least)?.[1] ?? 5_000;
+}

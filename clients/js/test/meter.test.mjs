@@ -1,7 +1,7 @@
 // The measure behind the bar and the seconds.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Meter } from '../dist/meter.js';
+import { Meter, readOutEveryMs } from '../dist/meter.js';
 
 /** What is shown at some times; `does` is called before each of them. */
 function shown(meter, times, does = () => {}) {
@@ -106,4 +106,12 @@ test('whatever happens, the bar and the seconds only go one way', () => {
       before = { fraction: now.fraction, seconds: now.seconds ?? before.seconds };
     }
   }
+});
+
+test('the less time is left, the more often it is read out, and never each second', () => {
+  const steps = [3_600, 601, 600, 61, 60, 16, 15, 1, 0].map((seconds) => readOutEveryMs(seconds) / 1_000);
+  assert.deepEqual(steps, [300, 300, 30, 30, 15, 15, 5, 5, 5]);
+  const said = [];
+  for (let left = 3_600; left > 0; left -= readOutEveryMs(left) / 1_000) said.push(left);
+  assert.equal(said.length, 34, String(said));
 });

@@ -38,7 +38,6 @@ try {
       ...Object.fromEntries(values.map((name) => [name, bar.getAttribute(name)])),
       shown: seen(),
       height: bar.firstElementChild.getBoundingClientRect().height,
-      said: said.textContent,
       text: shown.textContent,
     };
   });
@@ -53,6 +52,7 @@ try {
   report.during = during;
   report.after = { shown: seen(), text: shown.textContent };
   while (said.textContent !== shown.textContent) await new Promise((resolve) => setTimeout(resolve, 50));
+  report.heard = heard.map(([, text]) => text);
   report.gaps = heard.slice(1).map(([at], before) => at - heard[before][0]);
   report.others = [other, late].map((one) => one.shadowRoot.querySelector('[part=text]').textContent);
   report.colors = ['light', 'dark'].map((scheme) => {

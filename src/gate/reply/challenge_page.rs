@@ -73,9 +73,14 @@ fn page(mut refusal: Refusal, navigation: Navigation, settings: &GateConfigBuild
         &served.why,
         "</p><noscript><p>",
         &wait,
-        "</p></noscript><div class=\"room page\"><p id=\"what\"></p><pouw-progress></pouw-progress>\
-         <p id=\"status\" role=\"status\" hidden></p>\
-         <p><button id=\"again\" type=\"button\" hidden></button></p></div>",
+        "</p></noscript><div class=\"room page\"><div><p id=\"status\" role=\"status\"></p>\
+         <p><button id=\"again\" type=\"button\" aria-describedby=\"status\" hidden></button></p></div>\
+         <div id=\"now\"><p id=\"what\"></p><pouw-progress></pouw-progress></div>\
+         <div id=\"space\" aria-hidden=\"true\"><p>",
+        &served.failed,
+        if form { " " } else { "" },
+        if form { &served.form_ready } else { "" },
+        "</p><p></p></div></div>",
     ] {
         body.push_str(piece);
     }
