@@ -233,34 +233,52 @@ test('a wait with work is read out at its beginning and at its end', async (t) =
   assert.ok(all.length <= 3, JSON.stringify(all));
 });
 
-test('nothing moves on a phone while a form waits and then can be sent', async (t) => {
-  const settings = 'open_challenges = [49, 1]\nsite_contact = "mailto:a@b.example"\n';
-  const site = await behind(t, (await limited(t, { floor: 700, settings })).url);
-  for (const locale of ['ar', 'de', 'en', 'es', 'fr', 'ja', 'pt-BR', 'zh-CN']) {
-    const { page, seen } = await open(t, browser, { locale, viewport: { width: 360, height: 900 } });
-    await page.addInitScript(() => {
-      const log = (globalThis.log = { shifts: 0, places: [] });
-      new PerformanceObserver((list) => {
-        for (const entry of list.getEntries()) log.shifts += entry.value;
-      }).observe({ type: 'layout-shift', buffered: true });
-      const look = () => {
-        const place = document.querySelector('.note')?.getBoundingClientRect().top;
-        if (place !== undefined && !log.places.includes(place)) log.places.push(place);
-        requestAnimationFrame(look);
-      };
+/** Notes down where what is below the room of a page stands, and how much has moved. */
+async function recordPlaces(page) {
+  await page.addInitScript(() => {
+    const log = (globalThis.log = { shifts: 0, places: [] });
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) log.shifts += entry.value;
+    }).observe({ type: 'layout-shift', buffered: true });
+    const look = () => {
+      const place = document.querySelector('.note')?.getBoundingClientRect().top;
+      if (place !== undefined && !log.places.includes(place)) log.places.push(place);
       requestAnimationFrame(look);
-    });
-    await page.goto(`${site.url}/start`);
-    await page.locator('#send').click();
-    await page.locator('#again:visible').waitFor();
-    const { shifts, places } = await page.evaluate(
-      () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(() => resolve(globalThis.log)))),
-    );
-    assert.deepEqual([places.length, shifts], [1, 0], `${locale}: ${places}`);
-    assert.deepEqual(seen.uncaught, []);
-    await page.context().close();
-  }
-});
+    };
+    requestAnimationFrame(look);
+  });
+}
+
+/** Breaks the unit in a page, so that its script fails. */
+async function breakUnit(route) {
+  const response = await route.fetch();
+  const body = (await response.text()).replace('"nodeCount":', '"nodeCount":9');
+  await route.fulfill({ response, body });
+}
+
+for (const fails of [false, true]) {
+  test(`nothing moves on a phone while a form waits and then ${fails ? 'it fails' : 'can be sent'}`, async (t) => {
+    const settings = 'open_challenges = [49, 1]\nsite_contact = "mailto:a@b.example"\n';
+    const site = await behind(t, (await limited(t, { floor: 700, settings })).url);
+    for (const locale of ['ar', 'de', 'en', 'es', 'fr', 'ja', 'pt-BR', 'zh-CN']) {
+      for (const width of [320, 360]) {
+        const { page, seen } = await open(t, browser, { locale, viewport: { width, height: 900 } });
+        await recordPlaces(page);
+        await page.goto(`${site.url}/start`);
+        if (fails) await page.route('**/hello', breakUnit);
+        await page.locator('#send').click();
+        await page.locator('#again:visible').waitFor();
+        const { shifts, places } = await page.evaluate(
+          () =>
+            new Promise((resolve) => requestAnimationFrame(() => setTimeout(() => resolve(globalThis.log)))),
+        );
+        assert.deepEqual([places.length, shifts], [1, 0], `${locale}, ${width} pixels: ${places}`);
+        assert.deepEqual(seen.uncaught, []);
+        await page.context().close();
+      }
+    }
+  });
+}
 
 test('work that is slower than the floor moves the bar, and is said to take longer', async (t) => {
   const { url } = await limited(t, { floor: 300 });

@@ -23,7 +23,8 @@ svg { display: block; width: 100%; height: 0.5em; border-radius: 0.25em; backgro
 rect { fill: var(--bar); }
 :host(:dir(rtl)) svg { transform: scaleX(-1); }
 p { margin: 0.5em 0 0; }
-[part=time] { margin-top: 0.2em; min-height: 1.55em; font-variant-numeric: tabular-nums; }
+[part=time] { min-height: 1.55em; font-variant-numeric: tabular-nums; }
+[part=text] { margin-top: 0.2em; }
 .heard {
   position: absolute; width: 1px; height: 1px; margin: -1px; padding: 0;
   overflow: hidden; clip-path: inset(50%); white-space: nowrap;

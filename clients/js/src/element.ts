@@ -115,7 +115,8 @@ function makeClass(): CustomElementConstructor {
       this.#heard.className = 'heard';
       this.#heard.setAttribute('role', 'status');
       this.#heard.setAttribute('aria-live', 'polite');
-      this.#box.append(this.#bar, this.#text, this.#time);
+      // The text comes last: it may need another line, and nothing below the bar moves then.
+      this.#box.append(this.#bar, this.#time, this.#text);
       root.append(this.#box, this.#heard);
       this.#show();
     }
