@@ -7,17 +7,22 @@ export type Message = string | ({ by: string; other: string } & Partial<Record<I
 /** The texts of `<pouw-progress>` in a file of a language. The pages report failures themselves. */
 export type ProgressTexts = Omit<PouwStrings, 'failed' | 'left'> & Record<'seconds' | 'minutes', Message>;
 
+/** What stands between texts in languages whose lists of units have no sign there, by their codes. */
+const BETWEEN: Record<string, string> = { ja: '\u3001', zh: '\uff0c' };
+
 /** Numbers and plural forms of one language. */
 export class Words {
   #number: Intl.NumberFormat;
   #plural: Intl.PluralRules;
   #list: Intl.ListFormat;
+  #between: string | undefined;
 
   /** `tag` is that of BCP 47. */
   constructor(tag: string) {
     this.#number = new Intl.NumberFormat(tag);
     this.#plural = new Intl.PluralRules(tag);
     this.#list = new Intl.ListFormat(tag, { type: 'unit' });
+    this.#between = BETWEEN[tag.split('-')[0] ?? ''];
   }
 
   /** Formats a number. */
@@ -27,7 +32,7 @@ export class Words {
 
   /** Puts texts side by side. */
   list(texts: string[]): string {
-    return this.#list.format(texts);
+    return this.#between === undefined ? this.#list.format(texts) : texts.join(this.#between);
   }
 
   /** Fills the places of a text. */

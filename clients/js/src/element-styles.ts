@@ -19,6 +19,7 @@ export const css = `
 }
 :host([hidden]), .idle { display: none; }
 .over [part=bar] { visibility: hidden; }
+.over [part=time] { display: none; }
 svg { display: block; width: 100%; height: 0.5em; border-radius: 0.25em; background: var(--track); }
 rect { fill: var(--bar); }
 :host(:dir(rtl)) svg { transform: scaleX(-1); }

@@ -2,6 +2,16 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const { outputFiles } = await build({
+  entryPoints: [fileURLToPath(new URL('../page/words.ts', import.meta.url))],
+  bundle: true,
+  format: 'esm',
+  write: false,
+});
+const { Words } = await import(`data:text/javascript,${encodeURIComponent(outputFiles[0].text)}`);
 
 const folder = new URL('../page/languages/', import.meta.url);
 const languages = Object.fromEntries(
@@ -111,6 +121,20 @@ for (const [name, language] of Object.entries(others).filter(([name]) => name !=
       /\s[;:?!\u00bb\u201d.,\u060c\u061b\u061f\u3002\uff0c\uff1a\uff1b\uff1f\uff01]/u.test(text),
     );
     assert.deepEqual(wrong, []);
+  });
+}
+
+for (const [name, { tag }] of Object.entries(languages)) {
+  test(`${name}: the parts of a list are told apart`, () => {
+    const parts = ['1 a', '2 b', '3 c'];
+    for (const some of [parts.slice(0, 2), parts]) {
+      const text = new Words(tag).list(some);
+      for (const [at, part] of some.slice(1).entries()) {
+        const between = text.slice(text.indexOf(some[at]) + some[at].length, text.indexOf(part));
+        assert.match(between, /\S/, text);
+      }
+    }
+    assert.equal(new Words(tag).list(['1 a']), '1 a');
   });
 }
 
