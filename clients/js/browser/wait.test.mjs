@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { behind } from './behind.mjs';
-import { eventually, launchChromium, open, serve } from './harness.mjs';
+import { accessibilityProblems, eventually, launchChromium, open, serve } from './harness.mjs';
 
 let browser;
 before(async () => (browser = await launchChromium()));
@@ -272,6 +272,7 @@ for (const fails of [false, true]) {
           () =>
             new Promise((resolve) => requestAnimationFrame(() => setTimeout(() => resolve(globalThis.log)))),
         );
+        if (width === 320) assert.deepEqual(await accessibilityProblems(page), [], locale);
         assert.deepEqual([places.length, shifts], [1, 0], `${locale}, ${width} pixels: ${places}`);
         assert.deepEqual(seen.uncaught, []);
         await page.context().close();
