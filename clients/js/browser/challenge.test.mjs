@@ -159,7 +159,7 @@ test('WebAssembly and workers refused: the page is given all the same', async (t
 });
 
 test('the server gone in the middle: the browser says so as for any page', async (t) => {
-  const server = await limited(t, { floor: '600' });
+  const server = await limited(t, { floor: '5000' });
   const { page, seen } = await open(t, browser);
   await page.goto(`${server.url}/hello`);
   await page.locator('pouw-progress [role=progressbar]').waitFor();
