@@ -207,10 +207,6 @@ impl Gate {
         }
         let mut facts = Facts { policy, ..Facts::new(identity.client, identity.network) };
         facts.navigation = (!inner.settings.challenge_page.is_empty()).then(|| navigation(head)).flatten();
-        if let Some(navigation) = &mut facts.navigation {
-            let limit = inner.limits.of(policy);
-            navigation.buys_pass = inner.settings.answer_buys_of(&limit.policy, true).requests > 1;
-        }
         let token = match presented(head) {
             Ok(None) => match self.take_answer(&mut facts, head) {
                 Some(token) => Some(token),

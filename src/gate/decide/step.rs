@@ -1,6 +1,5 @@
 //! The next step of an adapter for a request.
 
-use crate::gate::reply::challenge_page::dress;
 use crate::gate::reply::decision::Decision;
 use crate::gate::reply::problem::detail;
 use crate::gate::request::facts::Facts;
@@ -36,10 +35,10 @@ impl Gate {
     pub(in crate::gate) fn ask_for_body(&self, head: &dyn Head, facts: Facts) -> Step {
         let inner = &*self.inner;
         let limit_bytes = inner.settings.body_limit_bytes;
-        let (navigation, cookie) = (facts.navigation, facts.cookie);
+        let form = (facts.navigation, facts.cookie, facts.policy);
         let decided = |decision| {
             inner.tallies.requests.bump();
-            Step::Decided(dress(decision, navigation, cookie, &inner.settings))
+            Step::Decided(self.dressed_as(form, decision))
         };
         if content_length(head).is_some_and(|length| length > limit_bytes as u64) {
             return decided(self.refused(&facts, Reason::TooLarge, detail(Reason::TooLarge)));

@@ -11,7 +11,7 @@ use crate::gate::config::builder::GateConfigBuilder;
 use crate::gate::config::site::{Contact, contact, needs_black};
 use crate::gate::config::sizes::PAGE_BYTES;
 use crate::gate::request::cookies::AnswerCookie;
-use crate::gate::request::facts::Facts;
+use crate::gate::request::facts::{Facts, PolicyId};
 use crate::gate::request::navigation::Navigation;
 use crate::gate::state::Gate;
 use crate::page::CONTENT_SECURITY_POLICY;
@@ -23,39 +23,43 @@ use super::decision::{Decision, Refusal};
 impl Gate {
     /// Adapts a decision to the form of its request.
     pub(in crate::gate) fn dressed(&self, facts: &Facts, decision: Decision) -> Decision {
-        dress(decision, facts.navigation, facts.cookie, &self.inner.settings)
+        self.dressed_as((facts.navigation, facts.cookie, facts.policy), decision)
     }
-}
 
-/// Adapts a decision to a navigation, and to a cookie with an answer.
-pub(in crate::gate) fn dress(
-    decision: Decision,
-    navigation: Option<Navigation>,
-    cookie: AnswerCookie,
-    settings: &GateConfigBuilder,
-) -> Decision {
-    match decision {
-        Decision::Pass(mut pass) => {
-            pass.clears_cookie = cookie.is_to_clear();
-            Decision::Pass(pass)
-        }
-        Decision::Refuse(refusal) => {
-            let mut refusal = match navigation {
-                Some(navigation) if refusal.status == 429 => page(refusal, navigation, settings),
-                _ => refusal,
-            };
-            // For these two reasons the client has to send the same answer again.
-            if cookie.is_to_clear() && !matches!(refusal.reason, Reason::TryAgain | Reason::TooEarly) {
-                refusal.headers.clear_cookie();
+    /// The same, by what the form depends on: the navigation, the cookie with an answer, and the
+    /// policy.
+    pub(in crate::gate) fn dressed_as(
+        &self,
+        (navigation, cookie, policy): (Option<Navigation>, AnswerCookie, PolicyId),
+        decision: Decision,
+    ) -> Decision {
+        let settings = &self.inner.settings;
+        match decision {
+            Decision::Pass(mut pass) => {
+                pass.clears_cookie = cookie.is_to_clear();
+                Decision::Pass(pass)
             }
-            Decision::Refuse(refusal)
+            Decision::Refuse(refusal) => {
+                let mut refusal = match navigation {
+                    Some(navigation) if refusal.status == 429 => {
+                        let bought = settings.answer_buys_of(&self.inner.limits.of(policy).policy, true);
+                        page(refusal, navigation, bought.requests > 1, settings)
+                    }
+                    _ => refusal,
+                };
+                // For these two reasons the client has to send the same answer again.
+                if cookie.is_to_clear() && !matches!(refusal.reason, Reason::TryAgain | Reason::TooEarly) {
+                    refusal.headers.clear_cookie();
+                }
+                Decision::Refuse(refusal)
+            }
         }
     }
 }
 
 /// Puts the problem document into a page, as data. A page for a form, which a person filled in,
-/// does not send it again by itself.
-fn page(mut refusal: Refusal, navigation: Navigation, settings: &GateConfigBuilder) -> Refusal {
+/// does not send it again by itself. `buys_pass` is whether an answer buys more than the page.
+fn page(mut refusal: Refusal, navigation: Navigation, buys_pass: bool, settings: &GateConfigBuilder) -> Refusal {
     let form = navigation.form;
     let retry = refusal.headers.find(header::RETRY_AFTER).unwrap_or("1").to_owned();
     // The document must not be able to close its element.
@@ -93,7 +97,7 @@ fn page(mut refusal: Refusal, navigation: Navigation, settings: &GateConfigBuild
         ",\"form\":",
         if form { "true" } else { "false" },
         ",\"pass\":",
-        if navigation.buys_pass { "true" } else { "false" },
+        if buys_pass { "true" } else { "false" },
         ",\"because\":\"",
         language.reason(refusal.reason.as_str()),
         "\",\"problem\":",
@@ -224,8 +228,8 @@ mod tests {
 
     /// A page in a language, as text.
     fn written(language: LanguageId, settings: &GateConfigBuilder, form: bool) -> String {
-        let navigation = Navigation { form, buys_pass: true, language };
-        String::from_utf8(page(refusal(Reason::NoWork), navigation, settings).body).unwrap()
+        let navigation = Navigation { form, language };
+        String::from_utf8(page(refusal(Reason::NoWork), navigation, true, settings).body).unwrap()
     }
 
     fn english(settings: &GateConfigBuilder, form: bool) -> String {
@@ -235,8 +239,8 @@ mod tests {
     #[test]
     fn nothing_in_the_document_ends_the_element_it_stands_in() {
         let settings = GateConfig::builder().challenge_page("/p/");
-        let navigation = Navigation { form: false, buys_pass: true, language: LanguageId::default() };
-        let page = page(refusal(Reason::WorkRequired), navigation, &settings);
+        let navigation = Navigation { form: false, language: LanguageId::default() };
+        let page = page(refusal(Reason::WorkRequired), navigation, true, &settings);
         let text = String::from_utf8(page.body).unwrap();
         assert!(text.contains("\\u003c/script>\\u003c!--"), "{text}");
         assert_eq!(text.matches("</script>").count(), 3);
@@ -315,8 +319,8 @@ mod tests {
         ] {
             let text = english(&settings, form);
             assert!(text.contains(said) && text.contains(given), "{text}");
-            let navigation = Navigation { form, buys_pass: true, language: LanguageId::default() };
-            let page = page(refusal(Reason::WorkRequired), navigation, &settings);
+            let navigation = Navigation { form, language: LanguageId::default() };
+            let page = page(refusal(Reason::WorkRequired), navigation, true, &settings);
             let policy = page.headers.find("content-security-policy").unwrap();
             assert_eq!(policy.contains("form-action"), !form, "{policy}");
         }

@@ -89,7 +89,7 @@ mod tests {
 
     fn read(request: Request, page: bool) -> (bool, bool) {
         let mut facts = Facts::new(ClientKey::Anonymous, NetworkPrefix::default());
-        facts.navigation = page.then(|| Navigation { form: false, buys_pass: false, language: Default::default() });
+        facts.navigation = page.then(|| Navigation { form: false, language: Default::default() });
         facts.read_abilities(&request);
         (facts.can_answer, facts.takes_subtrees)
     }

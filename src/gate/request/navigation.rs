@@ -10,8 +10,6 @@ use super::head::Head;
 pub struct Navigation {
     /// Whether it sends a form.
     pub form: bool,
-    /// Whether an answer on its page buys more than the page.
-    pub(in crate::gate) buys_pass: bool,
     /// The language for a page, once it is needed.
     pub(in crate::gate) language: LanguageId,
 }
@@ -24,11 +22,7 @@ pub(in crate::gate) fn navigation(head: &dyn Head) -> Option<Navigation> {
         "POST" if sends_form(head) => true,
         _ => return None,
     };
-    (is_page_load(head) && prefers_html(head)).then(|| Navigation {
-        form,
-        buys_pass: false,
-        language: LanguageId::default(),
-    })
+    (is_page_load(head) && prefers_html(head)).then(|| Navigation { form, language: LanguageId::default() })
 }
 
 /// Returns whether a browser sends a form by a navigation. Over plain HTTP browsers do not name the
@@ -76,11 +70,7 @@ mod tests {
         ] {
             let headers = [vec![("accept", BROWSER)], headers].concat();
             let found = navigation(&Request::new("POST", &headers));
-            assert_eq!(
-                found,
-                form.then(|| Navigation { form: true, buys_pass: false, language: LanguageId::default() }),
-                "{headers:?}"
-            );
+            assert_eq!(found, form.then(|| Navigation { form: true, language: LanguageId::default() }), "{headers:?}");
         }
         assert!(navigation(&Request::new("PUT", &[("accept", BROWSER), ("sec-fetch-mode", "navigate")])).is_none());
         for (name, value, expected) in [
