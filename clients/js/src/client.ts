@@ -100,13 +100,15 @@ export class PouwClient extends EventTarget {
     const context = this.#streamContext(options);
     const request = (lastEventId: string, adopt: (source: EventSource) => void) => {
       const address = lastEventId === '' ? url : resume(String(url), lastEventId);
-      return new StreamRequest(String(address), eventSourceKind(withCredentials, adopt, open), context);
+      const kind = eventSourceKind(withCredentials, adopt, context.fetch, open);
+      return new StreamRequest(String(address), kind, context);
     };
     // For its error, at once.
     request('', () => {});
     const opening = (id: string, adopt: (source: EventSource) => void, signal: AbortSignal) =>
       this.#open(request(id, adopt), signal);
-    return new PouwEventSource(String(url), withCredentials, opening, signal);
+    const { deadlineMs = DEADLINE_MS } = this.#options;
+    return new PouwEventSource(String(url), withCredentials, opening, deadlineMs, signal);
   }
 
   /** Adds a listener; see {@link PouwEventDetails} for the `detail` of each event. */
@@ -139,27 +141,39 @@ export class PouwClient extends EventTarget {
   }
 
   #streamContext({ headers = {} }: { headers?: Record<string, string> }): StreamContext {
-    return { origins: this.#origins, fetch: this.#options.fetch ?? fetch, headers };
+    const { fetch: fetcher = fetch, announce = true } = this.#options;
+    return { origins: this.#origins, fetch: fetcher, headers, announce };
   }
 
-  /** Opens a stream; without the limiter's help if that is not needed. */
+  /** Opens a stream; without the limiter's help if that is not needed. The deadline is that of both. */
   async #open<S>(stream: StreamRequest<S>, signal: AbortSignal | undefined): Promise<S> {
     if (this.#closed) throw closedError();
+    const scope = this.#scope(signal);
     if (!this.#limited.has(stream.origin)) {
-      const scope = new Scope(undefined, signal);
-      this.#scopes.add(scope);
+      let goesOn = false;
       try {
         const opened = await stream.open(scope.signal);
         if (opened !== undefined) return opened;
+        goesOn = true;
       } finally {
-        scope.done();
-        this.#scopes.delete(scope);
+        if (!goesOn) this.#end(scope);
       }
     }
-    const response = await this.#exchange(stream, undefined, undefined, undefined, signal);
+    const response = await this.#exchange(stream, undefined, undefined, undefined, scope);
     if (stream.opened !== undefined) return stream.opened;
     const message = `The stream could not be opened; as a request it gets status ${response.status}.`;
     throw new PouwError('not_opened', message, { response });
+  }
+
+  #scope(signal: AbortSignal | undefined): Scope {
+    const scope = new Scope(this.#options.deadlineMs ?? DEADLINE_MS, signal);
+    this.#scopes.add(scope);
+    return scope;
+  }
+
+  #end(scope: Scope): void {
+    scope.done();
+    this.#scopes.delete(scope);
   }
 
   #gathering(origin: string): Gathering {
@@ -174,19 +188,19 @@ export class PouwClient extends EventTarget {
     first?: Sent & { receivedAt: number },
     turns = 0,
     arrive = () => {},
-    signal = request.signal,
+    scope?: Scope,
   ): Promise<Response> {
     if (this.#closed) throw closedError();
-    const { deadlineMs = DEADLINE_MS, maxAttempts = MAX_ATTEMPTS, maxCost = {}, confirm } = this.#options;
-    const scope = new Scope(deadlineMs, signal);
-    this.#scopes.add(scope);
-    this.#count(request.origin, 1);
+    const { maxAttempts = MAX_ATTEMPTS, maxCost = {}, confirm } = this.#options;
+    scope ??= this.#scope(request.signal);
+    const hold = this.#holder(request.origin);
+    hold(true);
     try {
       let refusal: Refusal | undefined;
       if (first !== undefined) {
         const problem = await readProblem(first.response, scope.signal);
         if (problem === undefined) return first.response;
-        this.#origins.refused(request.origin, first.pass);
+        this.#origins.refused(request.origin, first.response, problem.unit !== undefined, first.pass);
         refusal = { ...first, problem };
       }
       const exchange = new Exchange(request, scope, {
@@ -197,6 +211,7 @@ export class PouwClient extends EventTarget {
         maxAttempts,
         maxCost,
         confirm,
+        hold,
         tell: (name, detail) => this.#tell(name, detail),
       });
       return await exchange.run(refusal, turns, arrive);
@@ -206,10 +221,18 @@ export class PouwClient extends EventTarget {
       this.#tell('failed', { error: told, url: request.url });
       throw told;
     } finally {
-      scope.done();
-      this.#scopes.delete(scope);
-      this.#count(request.origin, -1);
+      this.#end(scope);
+      hold(false);
     }
+  }
+
+  /** Returns what says whether one exchange makes later requests to the same origin wait. */
+  #holder(origin: string): (on: boolean) => void {
+    let held = false;
+    return (on) => {
+      if (on !== held) this.#count(origin, on ? 1 : -1);
+      held = on;
+    };
   }
 
   #count(origin: string, change: number): void {

@@ -14,6 +14,8 @@ export interface ExchangeContext {
   maxAttempts: number;
   maxCost: MaxCost;
   confirm: PouwClientOptions['confirm'];
+  /** Whether later requests to the same origin have to wait for this one. */
+  hold(on: boolean): void;
   tell<Name extends keyof PouwEventDetails>(name: Name, detail: PouwEventDetails[Name]): boolean;
 }
 

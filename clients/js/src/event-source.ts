@@ -2,6 +2,8 @@ import { PouwError } from './errors.js';
 import type { EventSourceOptions } from './options.js';
 import { ownOrigin } from './place.js';
 import type { StreamKind } from './stream.js';
+import { streamFetch } from './stream-fetch.js';
+import { TIMER_MAX_MS } from './time.js';
 import type { AnyListener, ListenerOptions } from './types.js';
 
 const [CONNECTING, OPEN, CLOSED] = [0, 1, 2] as const;
@@ -10,13 +12,15 @@ const [CONNECTING, OPEN, CLOSED] = [0, 1, 2] as const;
 export function eventSourceKind(
   withCredentials: boolean,
   adopt: (source: EventSource) => void,
+  fetcher: typeof fetch,
   make: EventSourceOptions['open'] = (url) => usual(url, withCredentials),
 ): StreamKind<EventSource> {
   return {
     name: 'EventSource',
     open: (url, headers, signal) => {
       const made = () => {
-        const source = make(url, headers);
+        const { own, once } = headers;
+        const source = make(url, { ...own, ...once }, streamFetch(fetcher, headers));
         adopt(source);
         return source;
       };
@@ -87,14 +91,27 @@ export class PouwEventSource extends EventTarget {
   #made: EventSource | undefined;
   #source: EventSource | undefined;
   #open: OpenSource;
+  #deadlineMs: number;
+  /** Runs while the source connects again by itself. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #end = new AbortController();
   #names = new Set<string>();
   #lastEventId = '';
 
-  /** Made by `PouwClient.eventSource`. `signal` ends it like `close`. */
-  constructor(url: string, withCredentials: boolean, open: OpenSource, signal?: AbortSignal) {
+  /**
+   * Made by `PouwClient.eventSource`. `deadlineMs` bounds how long the source of the platform may connect again without
+   * a word; `signal` ends it like `close`.
+   */
+  constructor(
+    url: string,
+    withCredentials: boolean,
+    open: OpenSource,
+    deadlineMs: number,
+    signal?: AbortSignal,
+  ) {
     super();
     [this.url, this.withCredentials, this.#open] = [url, withCredentials, open];
+    this.#deadlineMs = deadlineMs;
     super.addEventListener('open', (event) => this.onopen?.(event));
     super.addEventListener('error', (event) => this.onerror?.(event));
     super.addEventListener('message', (event) => this.onmessage?.(event as MessageEvent));
@@ -121,6 +138,7 @@ export class PouwEventSource extends EventTarget {
   /** Ends it. */
   close(): void {
     this.#end.abort();
+    clearTimeout(this.#timer);
     this.#source?.close();
   }
 
@@ -144,6 +162,7 @@ export class PouwEventSource extends EventTarget {
     this.#made = source;
     for (const name of this.#names) source.addEventListener(name, this.#pass);
     source.addEventListener('open', () => {
+      clearTimeout(this.#timer);
       this.#source = source;
       if (!this.#end.signal.aborted) this.dispatchEvent(new Event('open'));
     });
@@ -162,10 +181,20 @@ export class PouwEventSource extends EventTarget {
 
   #lost(event: Event): void {
     if ('data' in event || this.#end.signal.aborted) return;
+    clearTimeout(this.#timer);
     const again = this.#source?.readyState === CLOSED;
     if (again) this.#source = undefined;
     this.dispatchEvent(new Event('error'));
-    if (again && !this.#end.signal.aborted) void this.#connect();
+    if (this.#end.signal.aborted) return;
+    if (again) void this.#connect();
+    else this.#timer = setTimeout(() => this.#replace(), Math.min(this.#deadlineMs, TIMER_MAX_MS));
+  }
+
+  /** Opens another source in place of one that connects and gets neither a response nor an error. */
+  #replace(): void {
+    this.#source?.close();
+    this.#source = undefined;
+    void this.#connect();
   }
 
   #fail(error: unknown): void {

@@ -7,6 +7,7 @@ import { readProblem, retryAfterMs } from './problem.js';
 import type { Scope } from './scope.js';
 import type { Answer, Sendable } from './sendable.js';
 import { monotonicMs, sleepUntil } from './time.js';
+import { Turn } from './turn.js';
 import type { WorkUnit } from './types.js';
 import { allowsMore, isTakenBack } from './verdict.js';
 
@@ -18,6 +19,9 @@ const REPEATS_MAX = 3;
 /** How long a request without work waits for the responses to requests sent at the same time. */
 const GATHER_MS = 2_000;
 
+/** How long a stream that opens keeps its turn; its service may send its headers late. */
+const OPENING_MS = 1_000;
+
 /** The outcome of sending. Distinguished by name, since there is more than one class of responses. */
 type Outcome = { through: Response } | { refusal: Refusal };
 
@@ -26,6 +30,7 @@ export class Exchange {
   #request: Sendable;
   #scope: Scope;
   #context: ExchangeContext;
+  #turn: Turn;
   #sent = 0;
   #units = 0;
   #repeats = 0;
@@ -40,6 +45,7 @@ export class Exchange {
     this.#request = request;
     this.#scope = scope;
     this.#context = context;
+    this.#turn = new Turn(context.queue, scope.signal, (on) => context.hold(on));
   }
 
   /**
@@ -74,9 +80,9 @@ export class Exchange {
         await gathering.complete(monotonicMs() + GATHER_MS, signal);
       }
       const others = queue.length > 0 || queue.turns !== turns;
-      const entered = queue.enter(signal);
+      const entered = this.#turn.take();
       arrive();
-      const leave = await entered;
+      await entered;
       try {
         const useless = refusal?.problem.unit !== undefined && (this.#request.hasPass || isStale(refusal));
         if (useless) refusal = undefined;
@@ -92,7 +98,7 @@ export class Exchange {
           refusal = outcome.refusal;
         }
       } finally {
-        leave();
+        this.#turn.end();
       }
       await this.#retryAfter(refusal);
       refusal = undefined;
@@ -101,12 +107,14 @@ export class Exchange {
 
   /** Sends the request as it is. */
   async #plain(last?: Refusal): Promise<Outcome> {
+    await this.#turn.take();
     this.#count(last);
-    const sent = await this.#request.ask(this.#scope.signal);
+    const sent = await this.#inTurn(this.#request.ask(this.#scope.signal));
     const { response } = sent;
     const refusal = response.status === 429 ? await this.#refusal(response) : undefined;
     if (refusal === undefined) return { through: response };
-    this.#context.origins.refused(sent.request.origin, sent.pass);
+    const hasWork = refusal.problem.unit !== undefined;
+    this.#context.origins.refused(sent.request.origin, response, hasWork, sent.pass);
     this.#request = sent.request;
     this.#move(refusal);
     return { refusal };
@@ -127,6 +135,7 @@ export class Exchange {
       const message = `Gave up: the server answered the work with more work: ${problem.detail}`;
       throw new PouwError('gave_up', message, { response, reason: problem.reason });
     }
+    await this.#turn.take();
     const answer = await this.#solve(refusal, unit);
     this.#answered = true;
     for (let last = refusal; ;) {
@@ -181,10 +190,21 @@ export class Exchange {
     const { signal } = this.#scope;
     const send = this.#request.answer(signal, answer);
     signal.throwIfAborted();
-    return send().catch((cause: unknown) => {
+    return this.#inTurn(send()).catch((cause: unknown) => {
       if (cause instanceof PouwError && !signal.aborted) throw cause;
       throw lost(cause, signal, answer.unitId, `The answer to work unit ${answer.unitId} got no response.`);
     });
+  }
+
+  /** Waits for what was sent; the turn of a stream ends if that takes long. */
+  async #inTurn<T>(sending: Promise<T>): Promise<T> {
+    if (!this.#request.blind) return sending;
+    const timer = setTimeout(() => this.#turn.stepAside(), OPENING_MS);
+    try {
+      return await sending;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /**

@@ -66,7 +66,8 @@ export interface EventSourceOptions extends StreamOptions {
   resume?: (url: string, lastEventId: string) => string | URL;
   /**
    * Makes the source; default `new EventSource(url, { withCredentials })` in a page. Elsewhere there is no default,
-   * because the classes differ in how they take headers. The headers have the answer; in a page they are empty.
+   * because the classes differ in how they take headers. The headers have the answer; in a page they are empty. `fetch`
+   * adds them, for classes that take one: it does so once with the answer, and not after a redirect to another origin.
    */
-  open?: (url: string, headers: Record<string, string>) => EventSource;
+  open?: (url: string, headers: Record<string, string>, fetch: typeof globalThis.fetch) => EventSource;
 }

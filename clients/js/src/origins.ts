@@ -1,47 +1,35 @@
-import { originOf, ownOrigin, removeCookie, setCookie } from './place.js';
+import { Pass, type PassLeft } from './pass.js';
+import { ownOrigin, whole } from './place.js';
+import { Policies, policyOf } from './policies.js';
 import { monotonicMs } from './time.js';
 
 /** The most origins that are remembered; beyond, the one that was used longest ago is forgotten. */
 const ORIGINS_MAX = 64;
+/** The most passes of one origin that are kept; beyond, the oldest is forgotten. */
+const PASSES_MAX = 16;
 
 const PASS = /^([\w-]{1,64});r=(\d{1,9});t=(\d{1,9})$/;
 
-/** Requests that an answer bought beside its own. Requests under way at the same time share it. */
-export class Pass {
-  readonly name: string;
-  /** The browser sends it, in a cookie, and the server alone counts. */
-  readonly byCookie: boolean;
-  #left: number;
-  #until: number;
-  #sending = 0;
-
-  constructor(name: string, left: number, until: number, byCookie: boolean) {
-    [this.name, this.byCookie] = [name, byCookie];
-    [this.#left, this.#until] = [left, until];
-  }
-
-  /** Whether there is something left of it for one more request. */
-  get usable(): boolean {
-    return monotonicMs() < this.#until && (this.byCookie || this.#sending < this.#left);
-  }
-
-  /** Counts a request sent with it, until the function that is returned is called. */
-  depart(): () => void {
-    this.#sending += 1;
-    return () => (this.#sending -= 1);
-  }
-
-  /** What a response says is left. Responses overtake each other, and it never becomes more. */
-  narrow(left: number, until: number): void {
-    [this.#left, this.#until] = [Math.min(this.#left, left), Math.min(this.#until, until)];
-  }
+/** Where a request goes. */
+export interface Target {
+  readonly method: string;
+  /** Absolute or relative. */
+  readonly url: string;
+  readonly origin: string;
+  /** Whether it takes cookies along to this origin, which may make it a request of another client. */
+  sendsCookies(origin: string): boolean;
 }
 
-interface Known {
-  pass?: Pass;
+/** A pass for each policy, and which policy a request most likely has. */
+interface Jar {
+  passes: Map<string, Pass>;
+  policies: Policies;
 }
 
-/** What a client knows of the servers that it asked: that they have a limiter, and a pass. Bounded. */
+/** One for requests with cookies and one for those without. */
+type Known = Record<'with' | 'without', Jar>;
+
+/** What a client knows of the servers that it asked: that they have a limiter, and the passes. Bounded. */
 export class Origins {
   #known = new Map<string, Known>();
   #keeps: boolean;
@@ -56,43 +44,61 @@ export class Origins {
     return this.#known.has(origin);
   }
 
-  /** Returns the pass for the next request. */
-  pass(origin: string): Pass | undefined {
-    const pass = this.#known.get(origin)?.pass;
+  /** Returns the pass for a request, by the policy that it most likely has. */
+  pass(target: Target): Pass | undefined {
+    const known = this.#known.get(target.origin);
+    if (known === undefined) return undefined;
+    const { passes, policies } = jarOf(known, target, target.origin);
+    const path = addressOf(target)?.pathname ?? '';
+    const policy = policies.guess(target.method, path, (policy) => passes.get(policy)?.usable ?? false);
+    const pass = passes.get(policy ?? '') ?? passes.get('');
     return pass?.usable ? pass : undefined;
   }
 
-  /** Reads a response to a request to this origin, which a redirect may have led to another one. */
-  learn(origin: string, { headers, url }: Response): void {
-    const [, name, left, seconds] = PASS.exec(headers.get('x-pouw-pass') ?? '') ?? [];
-    if (name === undefined) return;
-    const from = (url && originOf(url)) || origin;
-    const known = this.#touch(from);
-    if (!this.#keeps) return;
-    const until = monotonicMs() + Number(seconds) * 1000;
-    if (known.pass?.name === name) return known.pass.narrow(Number(left), until);
-    if (Number(left) === 0 || Number(seconds) === 0) return;
-    // A cookie goes along with everything that a page sends to its own host, and with nothing else.
-    const byCookie = from === ownOrigin() && setCookie('pass', name, Number(seconds));
-    known.pass = new Pass(name, Number(left), until, byCookie);
+  /** Reads a response to a request, which a redirect may have led to another origin. */
+  learn(target: Target, { headers, url }: Response): void {
+    const address = addressOf(target, url);
+    const origin = address?.origin ?? target.origin;
+    const left = passLeft(headers);
+    // A service without this limiter may name policies of its own.
+    const known = left === undefined ? this.#known.get(origin) : this.#touch(origin);
+    if (known === undefined) return;
+    const { passes, policies } = jarOf(known, target, origin);
+    const policy = policyOf(headers);
+    if (policy !== '') policies.learn(target.method, address?.pathname ?? '', policy);
+    if (left === undefined || !this.#keeps) return;
+    const same = [...passes.values()].find(({ name }) => name === left.name);
+    if (same !== undefined) return same.narrow(left);
+    if (left.requests === 0 || left.until <= monotonicMs()) return;
+    passes.delete(policy);
+    // A cookie goes along with what a page sends to its own host, and with nothing else.
+    const mayBeCookie = origin === ownOrigin() && target.sendsCookies(origin);
+    passes.set(policy, new Pass(left, policy, mayBeCookie));
+    const [oldest] = passes.keys();
+    if (passes.size > PASSES_MAX) passes.delete(oldest!);
   }
 
-  /** There was a refusal of the limiter; the pass of that request, if it had one, is of no use any more. */
-  refused(origin: string, pass?: Pass): void {
+  /**
+   * There was a refusal of the limiter, of a request with this pass. If it has work, and is by the policy of the pass,
+   * that is of no use any more. Another refusal does not say so: at a ceiling the pass waits too.
+   */
+  refused(origin: string, { headers }: Response, hasWork: boolean, pass: Pass | undefined): void {
     this.#touch(origin);
-    if (pass !== undefined) this.forget(origin, pass);
+    if (pass === undefined || !hasWork) return;
+    const policy = policyOf(headers);
+    if (policy === '' || policy === pass.policy) this.forget(origin, pass);
   }
 
   /** Forgets a pass. */
   forget(origin: string, pass: Pass): void {
     const known = this.#known.get(origin);
-    if (known?.pass !== pass) return;
-    delete known.pass;
-    if (pass.byCookie) removeCookie('pass');
+    for (const { passes } of known === undefined ? [] : [known.with, known.without])
+      if (passes.get(pass.policy) === pass) passes.delete(pass.policy);
+    pass.leaveCookie();
   }
 
   #touch(origin: string): Known {
-    const known = this.#known.get(origin) ?? {};
+    const known = this.#known.get(origin) ?? { with: emptyJar(), without: emptyJar() };
     this.#known.delete(origin);
     this.#known.set(origin, known);
     for (const oldest of this.#known.keys()) {
@@ -101,4 +107,27 @@ export class Origins {
     }
     return known;
   }
+}
+
+function emptyJar(): Jar {
+  return { passes: new Map(), policies: new Policies() };
+}
+
+function jarOf(known: Known, target: Target, origin: string): Jar {
+  return known[target.sendsCookies(origin) ? 'with' : 'without'];
+}
+
+/** The address of a response to a request, which may be relative to that of the request or missing. */
+function addressOf(target: Target, url = ''): URL | undefined {
+  try {
+    return new URL(url, whole(target.url));
+  } catch {
+    return undefined;
+  }
+}
+
+function passLeft(headers: Headers): PassLeft | undefined {
+  const [, name, requests, seconds] = PASS.exec(headers.get('x-pouw-pass') ?? '') ?? [];
+  if (name === undefined) return undefined;
+  return { name, requests: Number(requests), until: monotonicMs() + Number(seconds) * 1000 };
 }

@@ -1,11 +1,10 @@
 import { discard } from './body.js';
-import type { Origins, Pass } from './origins.js';
+import type { Origins } from './origins.js';
+import type { Pass } from './pass.js';
 import { ownOrigin } from './place.js';
+import { REDIRECTS_MAX, redirectTarget, tooManyRedirects } from './redirects.js';
 import type { Repeatable } from './request.js';
 import type { Answer, Sendable, Sent } from './sendable.js';
-
-/** As many redirects as `fetch` follows. */
-const REDIRECTS_MAX = 20;
 
 /** The units that this package computes beside those of one hash, for `X-PoUW-Accept`. */
 export const ABILITIES = { 'X-PoUW-Accept': 'subtree_hash' };
@@ -45,14 +44,17 @@ export class Passage implements Sendable {
 
   async ask(signal?: AbortSignal): Promise<Sent> {
     const pass = this.#pass();
-    return pass === undefined || pass.byCookie ? this.#plainly(signal, pass) : this.#withPass(pass, signal);
+    if (pass === undefined) return this.#plainly(signal);
+    // What cannot carry it in a header has it in the cookie, in place of another one.
+    if (pass.byCookie || (!this.#mayCarry() && pass.enterCookie())) return this.#plainly(signal, pass);
+    return this.#mayCarry() ? this.#withPass(pass, signal) : this.#plainly(signal);
   }
 
   answer(signal: AbortSignal, answer: Answer): () => Promise<Response> {
     const send = this.#request.prepare(signal, { ...this.#abilities(true), ...answerHeaders(answer) });
     return async () => {
       const response = await send();
-      this.#origins.learn(this.origin, response);
+      this.#origins.learn(this.#request, response);
       return response;
     };
   }
@@ -79,14 +81,12 @@ export class Passage implements Sendable {
       try {
         response = await request.prepare(signal, headers, redirect)();
       } catch (error) {
-        // Another origin may send a pass and not allow its header.
-        if (signal?.aborted || request.signal?.aborted || !mayRepeat(request)) throw error;
-        if (used !== undefined) this.#origins.forget(passage.origin, used);
-        return passage.#plainly(signal);
+        if (signal?.aborted || request.signal?.aborted || used === undefined) throw error;
+        return await passage.#withoutHeader(signal, used, error);
       } finally {
         arrive();
       }
-      this.#origins.learn(passage.origin, response);
+      this.#origins.learn(request, response);
       // A page cannot see where that leads: `fetch` follows, without the header.
       if (response.type === 'opaqueredirect' && response.status === 0 && request.follows)
         return passage.#plainly(signal);
@@ -97,20 +97,32 @@ export class Passage implements Sendable {
       used = passage.#pass();
       arrive = used?.depart() ?? (() => {});
     }
-    throw new TypeError(`Failed to fetch ${this.url}: more than ${REDIRECTS_MAX} redirects.`);
+    throw tooManyRedirects(this.url);
+  }
+
+  /**
+   * Sends it again after a network error: another origin may send a pass to a page and not allow its header. The pass
+   * is of no use if it gets a response without.
+   */
+  async #withoutHeader(signal: AbortSignal | undefined, pass: Pass, error: unknown): Promise<Sent> {
+    if (!mayRepeat(this.#request) || this.origin === ownOrigin()) throw error;
+    const sent = await this.#plainly(signal);
+    this.#origins.forget(this.origin, pass);
+    return sent;
   }
 
   /** Sends it without a pass, or with one that the browser adds. */
   async #plainly(signal: AbortSignal | undefined, pass?: Pass): Promise<Sent> {
     const response = await this.#request.prepare(signal, this.#abilities(false))();
-    this.#origins.learn(this.origin, response);
-    return { response, request: this, pass };
+    this.#origins.learn(this.#request, response);
+    // Another tab may have put another one into the cookie meanwhile.
+    return { response, request: this, pass: pass?.byCookie ? pass : undefined };
   }
 
   /** The pass that it can be sent with. */
   #pass(): Pass | undefined {
-    const pass = this.#origins.pass(this.origin);
-    return pass?.byCookie || this.#mayCarry() ? pass : undefined;
+    const pass = this.#origins.pass(this.#request);
+    return pass?.mayBeCookie || this.#mayCarry() ? pass : undefined;
   }
 
   /**
@@ -141,10 +153,4 @@ export class Passage implements Sendable {
 /** Whether a page may send the request a second time without being asked. */
 function mayRepeat({ method }: Repeatable): boolean {
   return ownOrigin() !== undefined && (method === 'GET' || method === 'HEAD');
-}
-
-function redirectTarget({ status, headers, url }: Response, request: Repeatable): string | undefined {
-  const location = headers.get('location');
-  if (![301, 302, 303, 307, 308].includes(status) || location === null) return undefined;
-  return new URL(location, url || request.url).href;
 }

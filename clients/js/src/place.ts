@@ -35,22 +35,34 @@ export type CookieKind = 'answer' | 'pass';
  * @returns false if there is nothing to keep it: in workers, in Node, or if the browser refuses it.
  */
 export function setCookie(kind: CookieKind, value: string, seconds: number): boolean {
-  const secure = place.location?.protocol === 'https:';
-  const pair = `${secure ? '__Host-' : ''}pouw-${kind}=${value}`;
+  const { document, location } = place;
+  if (document === undefined) return false;
+  const secure = location?.protocol === 'https:' ? '; Secure' : '';
   try {
-    const { document } = place;
-    if (document === undefined) return false;
-    document.cookie = `${pair}; Path=/; Max-Age=${seconds}; SameSite=Strict${secure ? '; Secure' : ''}`;
-    return document.cookie.split('; ').includes(pair);
+    document.cookie = `${nameOf(kind)}=${value}; Path=/; Max-Age=${seconds}; SameSite=Strict${secure}`;
   } catch {
     // A sandboxed frame refuses with an error.
     return false;
   }
+  return hasCookie(kind, value);
 }
 
-/** Removes a cookie that a script has set. */
-export function removeCookie(kind: CookieKind): void {
-  setCookie(kind, '', 0);
+/** Returns whether a cookie has this value. */
+export function hasCookie(kind: CookieKind, value: string): boolean {
+  try {
+    return place.document?.cookie.split('; ').includes(`${nameOf(kind)}=${value}`) ?? false;
+  } catch {
+    return false;
+  }
+}
+
+/** Removes a cookie that a script has set, if it still has this value: another tab may have set another. */
+export function removeCookie(kind: CookieKind, value: string): void {
+  if (hasCookie(kind, value)) setCookie(kind, '', 0);
+}
+
+function nameOf(kind: CookieKind): string {
+  return `${place.location?.protocol === 'https:' ? '__Host-' : ''}pouw-${kind}`;
 }
 
 /** Returns whether a script can set cookies. */

@@ -1,5 +1,5 @@
 import { PouwError } from './errors.js';
-import { originOf } from './place.js';
+import { originOf, ownOrigin } from './place.js';
 import type { FetchInput } from './types.js';
 
 /** A request that can be sent more than once. */
@@ -45,6 +45,13 @@ export class Repeatable {
   /** Whether it has no headers but the simplest, and a response that cannot be read. */
   get isNoCors(): boolean {
     return this.#setting('mode', 'cors') === 'no-cors';
+  }
+
+  /** Whether it takes cookies of this origin along. Outside of pages there are none. */
+  sendsCookies(origin: string): boolean {
+    const own = ownOrigin();
+    const credentials = this.#setting('credentials', 'same-origin');
+    return own !== undefined && (credentials === 'include' || (credentials !== 'omit' && origin === own));
   }
 
   /** Whether a page may send it to another origin without asking that for permission first. */
@@ -124,7 +131,7 @@ export class Repeatable {
     return this.signal === undefined ? {} : { signal: this.signal };
   }
 
-  #setting(name: 'mode' | 'redirect', usual: string): string {
+  #setting(name: 'mode' | 'redirect' | 'credentials', usual: string): string {
     return this.#init[name] ?? (isRequest(this.#input) ? this.#input[name] : undefined) ?? usual;
   }
 }

@@ -9,11 +9,9 @@ export class Scope {
   #endsAt: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** Without a deadline, there is no end but the other two. */
-  constructor(deadlineMs: number | undefined, signal: AbortSignal | undefined) {
-    this.#endsAt = monotonicMs() + (deadlineMs ?? Infinity);
+  constructor(deadlineMs: number, signal: AbortSignal | undefined) {
+    this.#endsAt = monotonicMs() + deadlineMs;
     this.signal = signal === undefined ? this.#own.signal : either(this.#own, signal);
-    if (deadlineMs === undefined) return;
     this.#timer = setTimeout(
       () => this.end(new PouwError('deadline', `The deadline of ${deadlineMs} ms has passed.`)),
       Math.min(deadlineMs, 2 ** 31 - 1),

@@ -1,4 +1,4 @@
-import type { Pass } from './origins.js';
+import type { Pass } from './pass.js';
 
 /** The answer to a unit, ready to be sent. */
 export interface Answer {

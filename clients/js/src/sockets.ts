@@ -10,7 +10,7 @@ export function webSocketKind(
 ): StreamKind<WebSocket> {
   return {
     name: 'WebSocket',
-    open: (url, headers, signal) => openSocket(() => make(url, protocols, headers), signal),
+    open: (url, { own, once }, signal) => openSocket(() => make(url, protocols, { ...own, ...once }), signal),
     // A service that only speaks to sockets refuses other requests in its own way.
     isHopeless: () => false,
   };

@@ -1,10 +1,12 @@
 import { discard } from './body.js';
 import { PouwError } from './errors.js';
-import type { Origins, Pass } from './origins.js';
-import { ABILITIES, answerHeaders } from './passage.js';
+import type { Origins } from './origins.js';
+import type { Pass } from './pass.js';
+import { answerHeaders, Passage } from './passage.js';
 import { hasCookies, ownOrigin, removeCookie, setCookie, whole } from './place.js';
 import { Repeatable } from './request.js';
 import type { Answer, Sendable, Sent } from './sendable.js';
+import type { StreamHeaders } from './stream-fetch.js';
 import { monotonicMs } from './time.js';
 
 /** How often a stream is opened while the same request without a stream is admitted. */
@@ -15,7 +17,7 @@ export interface StreamKind<S> {
   /** For messages. */
   name: 'EventSource' | 'WebSocket';
   /** Opens one with these headers. Undefined: it was refused, for a reason that is not known. */
-  open(url: string, headers: Record<string, string>, signal: AbortSignal): Promise<S | undefined>;
+  open(url: string, headers: StreamHeaders, signal: AbortSignal): Promise<S | undefined>;
   /** Returns whether a response that is admitted shows that such a stream cannot be opened there. */
   isHopeless(response: Response): boolean;
 }
@@ -25,7 +27,12 @@ export interface StreamContext {
   origins: Origins;
   fetch: typeof fetch;
   headers: Record<string, string>;
+  /** False: requests do not say which units the client computes. */
+  announce: boolean;
 }
+
+/** Without a word on units, the limiter takes a request for events alone for one that cannot bring an answer. */
+const ACCEPT = { announced: 'text/event-stream', silent: 'text/event-stream, */*;q=0.1' };
 
 /**
  * A stream that is to be opened. A script neither sees why one was refused nor can it add headers, so the challenge is
@@ -40,18 +47,22 @@ export class StreamRequest<S> implements Sendable {
   opened: S | undefined;
   #kind: StreamKind<S>;
   #context: StreamContext;
-  #challenge: Repeatable;
+  /** What asks for the challenge. It has the address of the stream, so it is judged by the same policy. */
+  #asks: Repeatable;
+  #challenge: Passage;
   /** It was refused just now: what the limiter says of that comes first. */
   #refused = false;
 
   /** @throws {@link PouwError} `unsupported`, if it leads to another origin than that of the page. */
   constructor(url: string, kind: StreamKind<S>, context: StreamContext) {
     [this.url, this.#kind, this.#context] = [url, kind, context];
-    const headers = { ...context.headers, Accept: 'text/event-stream', ...ABILITIES };
+    const accept = context.announce ? ACCEPT.announced : ACCEPT.silent;
+    const headers = { ...context.headers, Accept: accept };
     const address = whole(url);
     address.protocol = address.protocol.replace(/^ws/, 'http');
     address.hash = '';
-    this.#challenge = new Repeatable(address.href, { headers, cache: 'no-store' }, context.fetch);
+    this.#asks = new Repeatable(address.href, { headers, cache: 'no-store' }, context.fetch);
+    this.#challenge = new Passage(this.#asks, context.origins, context.announce);
     this.origin = address.origin;
     const own = ownOrigin();
     if (own === undefined || own === this.origin) return;
@@ -63,22 +74,40 @@ export class StreamRequest<S> implements Sendable {
 
   /** Opens it without an answer. Undefined: it was refused. */
   async open(signal: AbortSignal): Promise<S | undefined> {
-    const pass = this.#context.origins.pass(this.origin);
-    const opened = await this.#open(signal, pass && !pass.byCookie ? { 'X-PoUW-Pass': pass.name } : {}, pass);
-    this.#refused = opened === undefined;
-    return opened;
+    const pass = this.#pass();
+    const arrive = pass?.depart();
+    pass?.enterCookie();
+    try {
+      const once: Record<string, string> =
+        pass !== undefined && !pass.byCookie ? { 'X-PoUW-Pass': pass.name } : {};
+      const opened = await this.#open(signal, once);
+      this.#refused = opened === undefined;
+      return opened;
+    } finally {
+      arrive?.();
+    }
   }
 
   get hasPass(): boolean {
-    return this.#context.origins.pass(this.origin) !== undefined;
+    return this.#pass() !== undefined;
+  }
+
+  /** The pass that it can be opened with: in a page only the cookie takes it along. */
+  #pass(): Pass | undefined {
+    const pass = this.#context.origins.pass(this.#asks);
+    return ownOrigin() === undefined || pass?.mayBeCookie ? pass : undefined;
   }
 
   async ask(signal: AbortSignal): Promise<Sent> {
     for (let openings = 0; ; openings++) {
       if (!this.#refused && (await this.open(signal)) !== undefined) return this.#sent(isOpen());
       this.#refused = false;
-      const response = await this.#challenge.prepare(signal)();
-      if (response.status === 429) return this.#sent(response);
+      // By the pass too: only a refusal with work says that it is of no use.
+      const { response, request, pass } = await this.#challenge.ask(signal);
+      if (response.status === 429) {
+        if (request !== this.#challenge) this.redirectedTo(request.url);
+        return this.#sent(response, pass);
+      }
       // Admitted, or not the limiter's.
       discard(response);
       if (openings < OPENINGS_MAX && !this.#kind.isHopeless(response)) continue;
@@ -93,7 +122,7 @@ export class StreamRequest<S> implements Sendable {
     return async () => {
       const opened = await this.#open(signal, inPage ? {} : answerHeaders(answer)).finally(() => {
         // What asks for the challenge again must not use the answer up.
-        if (inPage) removeCookie('answer');
+        if (inPage) removeCookie('answer', cookieOf(answer));
       });
       if (opened !== undefined) return isOpen({ 'X-PoUW-Accepted': 'true' });
       this.#refused = true;
@@ -108,33 +137,32 @@ export class StreamRequest<S> implements Sendable {
     throw new PouwError('unsupported', message);
   }
 
-  async #open(signal: AbortSignal, more: Record<string, string>, pass?: Pass): Promise<S | undefined> {
+  async #open(signal: AbortSignal, once: Record<string, string>): Promise<S | undefined> {
     signal.throwIfAborted();
-    const arrive = pass?.depart();
+    const own = ownOrigin() === undefined ? this.#context.headers : {};
     // The address as it was given: relative ones and fragments are the stream's own matter.
-    const headers = ownOrigin() === undefined ? { ...this.#context.headers, ...more } : {};
-    try {
-      this.opened = await this.#kind.open(this.url, headers, signal);
-    } finally {
-      arrive?.();
-    }
-    if (this.opened === undefined && pass !== undefined) this.#context.origins.forget(this.origin, pass);
+    this.opened = await this.#kind.open(this.url, { own, once }, signal);
     return this.opened;
   }
 
   /** Puts an answer where the stream takes it along. */
-  #leave({ token, result, expiresAt, unitId }: Answer): void {
+  #leave(answer: Answer): void {
+    const { expiresAt, unitId } = answer;
     const seconds = Math.max(1, Math.floor((expiresAt - monotonicMs()) / 1000));
-    if (hasCookies() && setCookie('answer', `${token}.${result}`, seconds)) return;
+    if (hasCookies() && setCookie('answer', cookieOf(answer), seconds)) return;
     const message =
       `The ${this.#kind.name} takes its answer along in a cookie, which ` +
       (hasCookies() ? 'the browser does not store.' : 'only a page can set: open it there, not in a worker.');
     throw new PouwError('unsupported', message, { workUnitId: unitId });
   }
 
-  #sent(response: Response): Sent {
-    return { response, request: this, pass: undefined };
+  #sent(response: Response, pass?: Pass): Sent {
+    return { response, request: this, pass };
   }
+}
+
+function cookieOf({ token, result }: Answer): string {
+  return `${token}.${result}`;
 }
 
 /** A response for a stream that is open. */

@@ -27,7 +27,7 @@ export function monotonicMs(): number {
 }
 
 /** The longest a timer can be set for. */
-const TIMER_MAX_MS = 2 ** 31 - 1;
+export const TIMER_MAX_MS = 2 ** 31 - 1;
 
 /**
  * Waits until the monotonic clock shows `atMs`, however early or late timers fire (they are throttled in

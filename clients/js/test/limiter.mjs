@@ -56,6 +56,12 @@ export class Limiter {
   open = new Map();
   /** Requests left, by the name of a pass. */
   passes = new Map();
+  /** The policy of each pass. */
+  bound = new Map();
+  /** Names the policy of a request; without it there is one, which is not named. */
+  policyOf;
+  /** No pass is taken, and no work given. */
+  ceiling = false;
   /** Method, path, body and whether there was an answer, of each request. */
   seen = [];
   admitted = 0;
@@ -71,20 +77,33 @@ export class Limiter {
     const payload = await body(request);
     const token = headers['x-pouw-response'];
     this.seen.push({ method, url, body: payload.toString(), answered: token !== undefined, headers });
+    this.name(request, response);
     if (token !== undefined) return this.judge(token, headers['x-pouw-result'], payload, response);
     if (this.admitted < this.rate) {
       this.admitted += 1;
       return this.inner(payload, response);
     }
     const pass = headers['x-pouw-pass'];
-    if (this.passes.get(pass) > 0) {
-      this.passes.set(pass, this.passes.get(pass) - 1);
-      return this.inner(payload, response, this.left(pass));
-    }
+    if (this.take(pass)) return this.inner(payload, response, this.left(pass));
+    if (this.ceiling) return refuse(response, 429, 'ceiling', { headers: { 'Retry-After': '0' } });
     if (this.open.size >= this.openMax)
       return refuse(response, 429, 'budget', { headers: { 'Retry-After': '50' } });
     return this.challenge(response, 'work_required');
   };
+
+  /** Names the policy of a request in the response. */
+  name({ method, url }, response) {
+    this.policy = this.policyOf?.(method, url);
+    if (this.policy !== undefined) response?.setHeader('RateLimit-Policy', `"${this.policy}";q=1;w=60`);
+  }
+
+  /** Takes a request from a pass, if it is one of the policy that was named last. */
+  take(pass) {
+    const left = this.passes.get(pass) ?? 0;
+    if (left === 0 || this.ceiling || this.bound.get(pass) !== this.policy) return false;
+    this.passes.set(pass, left - 1);
+    return true;
+  }
 
   challenge(response, reason) {
     const leaves = Array.from({ length: 4 }, () => randomBytes(300));
@@ -114,6 +133,7 @@ export class Limiter {
     this.solved += 1;
     const pass = randomBytes(16).toString('base64url');
     if (this.buys[0] > 1) this.passes.set(pass, this.buys[0] - 1);
+    this.bound.set(pass, this.policy);
     const award = { 'X-PoUW-Accepted': 'true', 'X-PoUW-Joule-Award': '1250' };
     this.inner(payload, response, { ...award, ...this.left(pass) });
   }

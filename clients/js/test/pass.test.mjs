@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createPouwClient } from '../dist/index.js';
 import { Origins } from '../dist/origins.js';
+import { Policies, policyOf } from '../dist/policies.js';
 import { limited, Limiter, refuse, serve } from './limiter.mjs';
 
 const MANY = { buys: [60, 120] };
@@ -64,6 +65,89 @@ test('a pass whose time is over, that was refused, or that the client is not to 
   for (let i = 0; i < 2; i++) await client.fetch(url);
   const sent = [undefined, undefined, pass, undefined, undefined, undefined];
   assert.deepEqual([limiter.solved, passesOf(limiter)], [3, sent]);
+});
+
+/** Answers buy passes of the policy `login` below `/login`, else of `api`. */
+async function twoPolicies(t, options) {
+  const setup = await limited(t, createPouwClient, MANY, options);
+  setup.limiter.policyOf = (_, url) => (url.startsWith('/login') ? 'login' : 'api');
+  return setup;
+}
+
+test('each policy of a server has a pass of its own', async (t) => {
+  const { limiter, url, client } = await twoPolicies(t);
+  for (const path of ['/api/1', '/login', '/api/2', '/login', '/login/more', '/api/1', '/other'])
+    assert.equal((await client.fetch(url + path)).status, 200);
+  assert.equal(limiter.solved, 2);
+  const [api, login] = limiter.passes.keys();
+  const sent = limiter.seen.map(({ url, headers }) => [url, headers['x-pouw-pass']]);
+  assert.deepEqual(sent, [
+    ['/api/1', undefined],
+    ['/api/1', undefined],
+    // Nothing is known of it, so the only pass is tried. It is kept.
+    ['/login', api],
+    ['/login', undefined],
+    ['/api/2', api],
+    ['/login', login],
+    ['/login/more', login],
+    ['/api/1', api],
+    ['/other', api],
+  ]);
+});
+
+test('a request that was taken for one of another policy is sent again with the right pass', async (t) => {
+  const { limiter, url, client } = await twoPolicies(t);
+  limiter.policyOf = (method) => (method === 'POST' ? 'login' : 'api');
+  const post = { method: 'POST', body: '' };
+  await client.fetch(`${url}/a`);
+  await client.fetch(`${url}/a`, post);
+  await client.fetch(`${url}/b`);
+  assert.equal((await client.fetch(`${url}/b`, post)).status, 200);
+  // From here on it looks like /c/d, and is not.
+  limiter.policyOf = (_, url) => (url === '/c/d' ? 'login' : 'api');
+  await client.fetch(`${url}/c/d`);
+  assert.equal((await client.fetch(`${url}/c/e`)).status, 200);
+  assert.equal(limiter.solved, 2);
+  const [api, login] = limiter.passes.keys();
+  assert.deepEqual(passesOf(limiter).slice(4), [api, api, login, api, login, login, api]);
+});
+
+test('a request that meets a ceiling waits, and its pass is kept', async (t) => {
+  const { limiter, url, client } = await limited(t, createPouwClient, MANY);
+  await client.fetch(url);
+  limiter.ceiling = true;
+  client.addEventListener('waiting', () => (limiter.ceiling = false), { once: true });
+  assert.equal((await client.fetch(url)).status, 200);
+  const [pass] = limiter.passes.keys();
+  assert.deepEqual([limiter.solved, passesOf(limiter)], [1, [undefined, undefined, pass, pass]]);
+});
+
+test('requests are taken for those that they resemble', () => {
+  const policies = new Policies();
+  const guess = (method, path, usable = []) => policies.guess(method, path, (name) => usable.includes(name));
+  assert.equal(guess('GET', '/'), undefined);
+  policies.learn('GET', '/api/a', 'api');
+  policies.learn('GET', '/login', 'login');
+  policies.learn('POST', '/api/a', 'write');
+  policies.learn('GET', '/api/a/b/c', 'deep');
+  const guessed = (path) => [guess('GET', path), guess('POST', path)];
+  assert.deepEqual(guessed('/api/a'), ['api', 'write']);
+  assert.deepEqual(guessed('/api/a/b'), ['deep', 'deep']);
+  assert.deepEqual(guessed('/api/x'), ['deep', 'write']);
+  assert.deepEqual(guessed('/login'), ['login', 'login']);
+  assert.equal(guess('GET', '/new', ['api']), 'api', 'there is a pass');
+  for (let i = 0; i < 128; i++) policies.learn('GET', `/${i}`, 'many');
+  assert.equal(guess('GET', '/api/a'), 'many', 'the oldest are forgotten');
+  const name = (value) => policyOf(new Headers(value));
+  assert.deepEqual(
+    [
+      { 'ratelimit-policy': '"a";q=1;w=6' },
+      { 'ratelimit-policy': '5;w=6' },
+      { 'x-ratelimit-limit': '7' },
+      {},
+    ].map(name),
+    ['a', '5;w=6', '7', ''],
+  );
 });
 
 test("another limiter's 429 does not cost the pass", async (t) => {
@@ -151,40 +235,47 @@ test('a target over its limit is answered with the method that the redirect left
   ]);
 });
 
+/** A request of a program without cookies. */
+const to = (url, method = 'GET') => ({ method, url, origin: new URL(url).origin, sendsCookies: () => false });
+const says = (pass, policy) =>
+  new Headers({ ...(pass && { 'x-pouw-pass': pass }), ...(policy && { 'ratelimit-policy': policy }) });
+
 test('what is no pass is none, and the origins that are remembered are bounded', () => {
   const origins = new Origins(true);
-  const learn = (origin, value) =>
-    origins.learn(origin, { headers: new Headers({ 'x-pouw-pass': value }), url: '' });
+  const learn = (url, value) => origins.learn(to(url), { headers: says(value), url: '' });
   for (const value of ['a', 'a;r=1', 'a;r=1;t=x', 'a b;r=1;t=1', `${'a'.repeat(65)};r=1;t=1`, 'a;r=0;t=9']) {
     learn('https://a.example', value);
-    assert.equal(origins.pass('https://a.example'), undefined, value);
+    assert.equal(origins.pass(to('https://a.example')), undefined, value);
   }
   for (let i = 0; i < 65; i++) learn(`https://${i}.example`, 'name;r=5;t=60');
-  assert.equal(origins.pass('https://0.example'), undefined);
-  assert.equal(origins.pass('https://1.example').name, 'name');
+  assert.equal(origins.pass(to('https://0.example')), undefined);
+  assert.equal(origins.pass(to('https://1.example')).name, 'name');
   // Other implementations have a part of the address, or none.
-  origins.learn('https://b.example', { headers: new Headers({ 'x-pouw-pass': 'b;r=5;t=60' }), url: '/path' });
-  assert.equal(origins.pass('https://b.example').name, 'b');
+  origins.learn(to('https://b.example'), { headers: says('b;r=5;t=60'), url: '/path' });
+  assert.equal(origins.pass(to('https://b.example')).name, 'b');
+  for (let i = 0; i < 17; i++)
+    origins.learn(to(`https://c.example/${i}`), { headers: says(`n${i};r=5;t=60`, `policy ${i}`), url: '' });
+  const kept = [0, 1, 16].map((i) => origins.pass(to(`https://c.example/${i}`))?.name);
+  assert.deepEqual(kept, [undefined, 'n1', 'n16']);
   // Responses overtake each other: it never becomes more.
   learn('https://1.example', 'name;r=1;t=60');
   learn('https://1.example', 'name;r=4;t=60');
-  const arrive = origins.pass('https://1.example').depart();
-  assert.equal(origins.pass('https://1.example'), undefined);
+  const arrive = origins.pass(to('https://1.example')).depart();
+  assert.equal(origins.pass(to('https://1.example')), undefined);
   arrive();
-  assert.ok(origins.pass('https://1.example').usable);
+  assert.ok(origins.pass(to('https://1.example')).usable);
 });
 
 test('a pass ends with its time', (t) => {
   const { now } = performance;
   t.after(() => (performance.now = now));
   const origins = new Origins(true);
-  const headers = new Headers({ 'x-pouw-pass': 'name;r=5;t=60' });
-  origins.learn('https://a.example', { headers, url: '' });
+  origins.learn(to('https://a.example'), { headers: says('name;r=5;t=60'), url: '' });
   const at = now.call(performance);
   performance.now = () => at + 59_000;
-  assert.ok(origins.pass('https://a.example'));
+  assert.ok(origins.pass(to('https://a.example')));
   performance.now = () => at + 60_001;
-  assert.equal(origins.pass('https://a.example'), undefined);
+  assert.equal(origins.pass(to('https://a.example')), undefined);
 });
 
 test('every request says which units can be computed, unless it is not to', async (t) => {
@@ -197,7 +288,7 @@ test('every request says which units can be computed, unless it is not to', asyn
   assert.deepEqual(await said({ announce: false }), Array(2).fill([undefined, 'yes']));
 });
 
-test('a refusal that costs the pass is answered like any other', async (t) => {
+test('a ceiling without a wait is asked again at once', async (t) => {
   let requests = 0;
   const url = await serve(t, (_, response) => {
     if (requests++ === 1) return refuse(response, 429, 'ceiling', { headers: { 'Retry-After': '0' } });

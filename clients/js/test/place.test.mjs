@@ -16,7 +16,8 @@ function answeredBy(t, answer, options) {
     const headers = new Headers(init?.headers ?? input.headers);
     const own = [...headers].filter(([name]) => name.startsWith('x-pouw-')).map(([name]) => name.slice(7));
     sent.push([request.method, request.url.slice(8), own.sort().join(), init?.redirect ?? 'follow']);
-    return answer({ headers, url: request.url, number: sent.length, redirect: init?.redirect });
+    const { redirect, credentials } = init ?? {};
+    return answer({ headers, url: request.url, number: sent.length, redirect, credentials });
   };
   const client = createPouwClient({ fetch, ...options });
   t.after(() => client.close());
@@ -132,6 +133,97 @@ test('a page whose cookies are refused sends the header, and one in no-cors mode
   sent.length = 0;
   await client.fetch(`${OTHER}/x`, { mode: 'no-cors' }).catch(() => {});
   assert.deepEqual(sent[0].slice(2), ['', 'follow']);
+});
+
+test('a network error does not cost the pass, if the request fails without it too', async (t) => {
+  page(t, OWN);
+  let lost = false;
+  const { client, sent } = answeredBy(t, (request) => {
+    if (lost) throw new TypeError('Failed to fetch');
+    return limiter(request);
+  });
+  await client.fetch(`${OTHER}/x`);
+  lost = true;
+  await assert.rejects(client.fetch(`${OTHER}/x`), TypeError);
+  lost = false;
+  await client.fetch(`${OTHER}/x`);
+  assert.deepEqual(
+    sent.slice(2).map(([, , own]) => own),
+    ['accept,pass', '', 'accept,pass'],
+  );
+});
+
+test('a request without cookies neither uses nor removes the cookie with a pass', async (t) => {
+  const { jar, written } = page(t, OWN);
+  let number = 0;
+  const { client, sent } = answeredBy(t, ({ headers, credentials }) => {
+    const pass = headers.get('x-pouw-pass') ?? (credentials === 'omit' ? '' : jar.get('__Host-pouw-pass'));
+    if (headers.has('x-pouw-response'))
+      return within({ ...bought, 'X-PoUW-Pass': `${credentials}-${++number};r=9;t=60` });
+    return pass?.startsWith(credentials) ? within() : over();
+  });
+  const [plain, omit] = [{}, { credentials: 'omit' }].map((init) => () => client.fetch('/x', init));
+  for (const send of [plain, omit, plain, omit]) assert.equal((await send()).status, 200);
+  assert.deepEqual([number, written.length, jar.get('__Host-pouw-pass')], [2, 1, 'undefined-1']);
+  const [answer, asks] = ['accept,response,result', 'accept'];
+  assert.deepEqual(
+    sent.map(([, , own]) => own),
+    [asks, answer, asks, answer, asks, 'accept,pass'],
+  );
+});
+
+/** A server with the policies `a` and `b`, which takes passes from cookies and headers; each has the name of its policy. */
+function policies(jar) {
+  return ({ headers, url }) => {
+    const policy = new URL(url).pathname[1];
+    const says = { 'RateLimit-Policy': `"${policy}";q=1;w=60` };
+    if (headers.has('x-pouw-response'))
+      return within({ ...bought, ...says, 'X-PoUW-Pass': `${policy};r=9;t=60` });
+    const passes = [headers.get('x-pouw-pass'), jar.get('__Host-pouw-pass')];
+    if (passes.includes(policy)) return within(says);
+    const refusal = over();
+    refusal.headers.set('RateLimit-Policy', says['RateLimit-Policy']);
+    return refusal;
+  };
+}
+
+test('the cookie has the pass that was bought last; others are in the header, or in the cookie when needed', async (t) => {
+  const { jar } = page(t, OWN);
+  const { client, sent } = answeredBy(t, policies(jar));
+  for (const path of ['/a', '/b', '/a', '/b']) assert.equal((await client.fetch(path)).status, 200);
+  assert.equal(jar.get('__Host-pouw-pass'), 'b');
+  const last = () => sent.map(([method, url, own]) => `${method} ${url.slice(-1)} ${own}`).slice(4);
+  assert.deepEqual(last(), ['GET a accept,pass', 'GET b accept']);
+  // A page does not see where a redirect of it leads, so it has no header.
+  assert.equal((await client.fetch('/a', json)).status, 200);
+  assert.deepEqual([last().at(-1), jar.get('__Host-pouw-pass')], ['POST a accept', 'a']);
+  const opened = [];
+  const open = () => {
+    opened.push(jar.get('__Host-pouw-pass'));
+    const source = Object.assign(new EventTarget(), { readyState: 1, close() {} });
+    setImmediate(() => source.dispatchEvent(new Event('open')));
+    return source;
+  };
+  const source = client.eventSource('/b', { open });
+  await new Promise((resolve) => source.addEventListener('open', resolve));
+  source.close();
+  assert.deepEqual([opened, sent.length], [['b'], 7]);
+});
+
+test('a pass that another tab has put into the cookie is not removed with the own one', async (t) => {
+  const { jar } = page(t, OWN);
+  const { client, sent } = answeredBy(t, ({ headers, number }) => {
+    if (headers.has('x-pouw-response')) return within(number === 2 ? bought : { 'X-PoUW-Accepted': 'true' });
+    if (number === 3) jar.set('__Host-pouw-pass', 'newer');
+    return over();
+  });
+  for (let i = 0; i < 3; i++) assert.equal((await client.fetch('/x')).status, 200);
+  assert.equal(jar.get('__Host-pouw-pass'), 'newer');
+  // The own one may have had no part in the refusal, so it is tried in a header.
+  assert.deepEqual(
+    sent.slice(2).map(([, , own]) => own),
+    ['accept', 'accept,pass', 'accept,response,result', 'accept', 'accept,response,result'],
+  );
 });
 
 /** The error with which a stream ends. */

@@ -26,13 +26,18 @@ export class Streams extends Limiter {
     if (!events) return this.handler(request, response);
     const asks = request.headers['x-pouw-accept'] !== undefined;
     const kind = asks ? 'challenge' : 'events';
-    this.decide(request, kind, {
-      through: (headers) => this.stream(request, response, headers),
-      refused: (reason) =>
-        asks && reason === 'cannot_answer'
-          ? this.challenge(response, 'work_required')
-          : refuse(response, 429, reason, { headers: { 'Retry-After': '1' } }),
-    });
+    this.decide(
+      request,
+      kind,
+      {
+        through: (headers) => this.stream(request, response, headers),
+        refused: (reason) =>
+          asks && reason === 'cannot_answer'
+            ? this.challenge(response, 'work_required')
+            : refuse(response, 429, reason, { headers: { 'Retry-After': '1' } }),
+      },
+      response,
+    );
   };
 
   upgrade = (request, socket) => {
@@ -44,8 +49,9 @@ export class Streams extends Limiter {
   };
 
   /** An answer is judged; without one the limit decides, or a pass. */
-  decide(request, kind, { through, refused }) {
+  decide(request, kind, { through, refused }, response) {
     const { token, result, byCookie } = answerIn(request);
+    this.name(request, response);
     const note = (opened) =>
       this.log.push(`${kind} ${token ? (byCookie ? 'cookie' : 'header') : '-'} ${opened}`);
     if (token !== undefined) {
@@ -64,8 +70,7 @@ export class Streams extends Limiter {
         this.inner = inner;
       }
     }
-    if (this.passes.get(request.headers['x-pouw-pass']) > 0) {
-      this.passes.set(request.headers['x-pouw-pass'], this.passes.get(request.headers['x-pouw-pass']) - 1);
+    if (this.take(request.headers['x-pouw-pass'])) {
       note(true);
       return through({});
     }
