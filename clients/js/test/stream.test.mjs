@@ -2,30 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { WebSocket } from 'undici';
-import { createPouwClient, pouwEventSource, pouwWebSocket } from '../dist/index.js';
+import { pouwEventSource, pouwWebSocket } from '../dist/index.js';
 import { rejection, serve } from './limiter.mjs';
-import { Source, streams } from './streams.mjs';
-
-const open = (url, protocols, headers) => new WebSocket(url, { protocols, headers });
-const ws = (url, path = '/socket') => url.replace('http', 'ws') + path;
-/** The next event; not with `once` of Node, which also hears events that were stopped. */
-const next = (target, name) =>
-  new Promise((resolve, reject) => {
-    const signal = AbortSignal.timeout(10_000);
-    signal.addEventListener('abort', () => reject(new Error(`no event ${name} came`)));
-    target.addEventListener(name, resolve, { once: true, signal });
-  });
-
-const openSource = (url, headers) => new Source(url, headers);
-
-function clientFor(t, options) {
-  const client = createPouwClient({ deadlineMs: 10_000, ...options });
-  t.after(() => client.close());
-  const events = [];
-  for (const name of ['challenge', 'solved', 'waiting', 'accepted', 'failed'])
-    client.addEventListener(name, ({ detail }) => events.push([name, detail]));
-  return { client, events, names: () => events.map(([name]) => name) };
-}
+import { clientFor, next, open, openSource, streams, ws } from './streams.mjs';
 
 test('a web socket under the limit is opened directly, with its protocol', async (t) => {
   const { limiter, url } = await streams(t, { rate: 1 });

@@ -1,5 +1,7 @@
 // A server of event streams and web sockets behind a limit, as the wire protocol has it.
 import { createHash } from 'node:crypto';
+import { WebSocket } from 'undici';
+import { createPouwClient } from '../dist/index.js';
 import { Limiter, refuse, serve } from './limiter.mjs';
 
 const COOKIE = /(?:^|; )pouw-answer=([\w-]+)\.([\w-]+)/;
@@ -136,15 +138,15 @@ export async function streams(t, settings, other) {
   return { limiter, url };
 }
 
-/** A small `EventSource` that takes headers. */
+/** A small `EventSource` that takes headers, and may take a `fetch` in place of the usual one. */
 export class Source extends EventTarget {
   readyState = 0;
   #end = new AbortController();
 
-  constructor(url, headers) {
+  constructor(url, headers, fetcher = fetch) {
     super();
     this.url = url;
-    void this.#run(url, headers);
+    void this.#run(url, headers, fetcher);
   }
 
   close() {
@@ -152,10 +154,10 @@ export class Source extends EventTarget {
     this.#end.abort();
   }
 
-  async #run(url, headers) {
+  async #run(url, headers, fetcher) {
     const { signal } = this.#end;
     try {
-      const response = await fetch(url, { headers: { ...headers, Accept: 'text/event-stream' }, signal });
+      const response = await fetcher(url, { headers: { ...headers, Accept: 'text/event-stream' }, signal });
       if (response.status !== 200) throw new Error('refused');
       this.readyState = 1;
       this.dispatchEvent(new Event('open'));
@@ -178,4 +180,25 @@ export class Source extends EventTarget {
     this.readyState = 2;
     this.dispatchEvent(new Event('error'));
   }
+}
+
+export const open = (url, protocols, headers) => new WebSocket(url, { protocols, headers });
+export const ws = (url, path = '/socket') => url.replace('http', 'ws') + path;
+/** The next event; not with `once` of Node, which also hears events that were stopped. */
+export const next = (target, name) =>
+  new Promise((resolve, reject) => {
+    const signal = AbortSignal.timeout(10_000);
+    signal.addEventListener('abort', () => reject(new Error(`no event ${name} came`)));
+    target.addEventListener(name, resolve, { once: true, signal });
+  });
+
+export const openSource = (url, headers) => new Source(url, headers);
+
+export function clientFor(t, options) {
+  const client = createPouwClient({ deadlineMs: 10_000, ...options });
+  t.after(() => client.close());
+  const events = [];
+  for (const name of ['challenge', 'solved', 'waiting', 'accepted', 'failed'])
+    client.addEventListener(name, ({ detail }) => events.push([name, detail]));
+  return { client, events, names: () => events.map(([name]) => name) };
 }

@@ -1,0 +1,204 @@
+// What opens a stream: passes, late services, the deadline, and where a redirect leads.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { streamFetch } from '../dist/stream-fetch.js';
+import { rejection, serve } from './limiter.mjs';
+import { clientFor, next, open, openSource, Source, streams, ws } from './streams.mjs';
+
+test('a stream that is not there does not cost the pass, and a pass that is refused is not kept', async (t) => {
+  const { limiter, url } = await streams(t, { buys: [9, 60] });
+  const { client } = clientFor(t);
+  await client.fetch(`${url}/page`);
+  limiter.stream = (_, response) => response.writeHead(404).end();
+  const { error } = await next(client.eventSource(`${url}/events`, { open: openSource }), 'error');
+  assert.deepEqual([error.code, error.status], ['not_opened', 404]);
+  delete limiter.stream;
+  await client.fetch(`${url}/page`);
+  assert.deepEqual([limiter.solved, limiter.log], [1, ['events - true', 'challenge - true']]);
+  // As after a restart.
+  limiter.passes.clear();
+  limiter.log.length = 0;
+  const source = client.eventSource(`${url}/events`, { open: openSource });
+  await next(source, 'named');
+  source.close();
+  assert.deepEqual(limiter.log, ['events - false', 'challenge - false', 'events header true']);
+});
+
+test('a client that is not to name its units does not do so for streams either', async (t) => {
+  const seen = [];
+  const { url } = await streams(
+    t,
+    {},
+    ({ headers }) => void seen.push([headers.accept, headers['x-pouw-accept']]),
+  );
+  const { client } = clientFor(t, { announce: false });
+  const source = client.eventSource(`${url}/events`, { open: openSource });
+  await next(source, 'named');
+  source.close();
+  const events = ['text/event-stream', undefined];
+  assert.deepEqual(seen, [events, ['text/event-stream, */*;q=0.1', undefined], events]);
+});
+
+/** A server of streams over the limit; the promise has the opening that its service holds back. */
+async function late(t) {
+  const { limiter, url } = await streams(t);
+  const { stream } = limiter;
+  const held = new Promise((resolve) => {
+    limiter.stream = (request, response, headers) => {
+      limiter.stream = stream;
+      resolve({ response, go: () => limiter.stream(request, response, headers) });
+    };
+  });
+  return { limiter, url, held };
+}
+
+test('requests to the same origin do not wait for a stream whose headers are late', async (t) => {
+  for (const opens of [true, false]) {
+    const { limiter, url, held } = await late(t);
+    const { client } = clientFor(t);
+    const source = client.eventSource(`${url}/events`, { open: openSource });
+    const { response, go } = await held;
+    const others = [client.fetch(`${url}/a`), client.fetch(`${url}/b`)];
+    assert.deepEqual(
+      (await Promise.all(others)).map(({ status }) => status),
+      [200, 200],
+    );
+    assert.equal(source.readyState, source.CONNECTING);
+    const named = next(source, 'named');
+    if (opens) go();
+    else response.writeHead(429).end();
+    await named;
+    source.close();
+    assert.equal(limiter.solved, opens ? 3 : 4);
+  }
+});
+
+test('what comes after a late stream is sent at once, not one after the other', async (t) => {
+  const { limiter, url, held } = await late(t);
+  const { client } = clientFor(t);
+  const source = client.eventSource(`${url}/events`, { open: openSource });
+  const { go } = await held;
+  await client.fetch(`${url}/a`);
+  const arrived = [];
+  limiter.rate = Infinity;
+  limiter.inner = (_, response) => arrived.push(response) === 2 && arrived.forEach((one) => one.end());
+  await Promise.all([client.fetch(`${url}/a`), client.fetch(`${url}/b`)]);
+  const named = next(source, 'named');
+  go();
+  await named;
+  source.close();
+});
+
+test('the deadline bounds an opening without an answer, at first and again', async (t) => {
+  const silent = await serve(t, () => {});
+  const { client } = clientFor(t, { deadlineMs: 100 });
+  const { error } = await rejection(client.webSocket(ws(silent), [], { open }));
+  assert.equal(error.code, 'deadline');
+  const { limiter, url } = await streams(t, { rate: 2 });
+  const source = clientFor(t, { deadlineMs: 500 }).client.eventSource(`${url}/events`, { open: openSource });
+  await next(source, 'named');
+  limiter.stream = () => {};
+  for (const response of limiter.sources) response.destroy();
+  await next(source, 'error');
+  const event = await next(source, 'error');
+  assert.deepEqual([event.error.code, source.readyState], ['deadline', 2]);
+});
+
+test('a source of the platform that connects again and hears nothing is replaced', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { client } = clientFor(t, { deadlineMs: 60_000 });
+  const made = [];
+  const open = () => {
+    const close = () => (made.at(-1).readyState = 2);
+    made.push(Object.assign(new EventTarget(), { readyState: 0, close }));
+    return made.at(-1);
+  };
+  const says = (name, readyState) => {
+    made.at(-1).readyState = readyState;
+    made.at(-1).dispatchEvent(new Event(name));
+  };
+  const source = client.eventSource('http://127.0.0.1:1/events', { open });
+  says('open', 1);
+  await new Promise(setImmediate);
+  // It connects again in time, and then is open for long.
+  for (let i = 0; i < 2; i++) {
+    says('error', 0);
+    t.mock.timers.tick(59_999);
+  }
+  says('open', 1);
+  t.mock.timers.tick(120_000);
+  assert.deepEqual([made.length, source.readyState], [1, 1]);
+  says('error', 0);
+  t.mock.timers.tick(60_000);
+  assert.deepEqual(
+    made.map(({ readyState }) => readyState),
+    [2, 0],
+  );
+  says('open', 1);
+  assert.equal(source.readyState, 1);
+  says('error', 0);
+  source.close();
+  t.mock.timers.tick(60_000);
+  assert.deepEqual([made.length, source.readyState], [2, 2]);
+});
+
+const PROTOCOL = ['x-pouw-pass', 'x-pouw-response', 'x-pouw-result', 'authorization', 'x-mine'];
+const own = { Authorization: 'secret', 'X-Mine': 'yes' };
+
+test('a redirect of an event stream does not take an answer, a pass or credentials to another origin', async (t) => {
+  const seen = [];
+  const note = ({ url, headers }) =>
+    seen.push([url, ...PROTOCOL.filter((name) => headers[name] !== undefined).map((name) => name.slice(2))]);
+  const other = await streams(t, { rate: 9 }, (request) => void note(request));
+  const { limiter, url } = await streams(t, { buys: [9, 60] }, (request) => void note(request));
+  const { stream } = limiter;
+  limiter.stream = function (request, response, headers) {
+    const to = { '/away': `${other.url}/there`, '/here': '/landed' }[request.url];
+    if (to === undefined) return stream.call(this, request, response, headers);
+    response.writeHead(307, { ...headers, Location: to }).end();
+  };
+  const { client } = clientFor(t);
+  const open = (url, headers, fetch) => new Source(url, {}, fetch);
+  const visit = async (path) => {
+    seen.length = 0;
+    const source = client.eventSource(url + path, { open, headers: own });
+    await next(source, 'named');
+    source.close();
+    return seen.slice(-2);
+  };
+  const [credentials, answer] = [
+    ['thorization', 'mine'],
+    ['pouw-response', 'pouw-result'],
+  ];
+  assert.deepEqual(await visit('/away'), [
+    ['/away', ...answer, ...credentials],
+    ['/there', 'mine'],
+  ]);
+  await client.fetch(`${url}/page`);
+  assert.deepEqual(await visit('/away'), [
+    ['/away', 'pouw-pass', ...credentials],
+    ['/there', 'mine'],
+  ]);
+  assert.deepEqual(await visit('/here'), [
+    ['/here', 'pouw-pass', ...credentials],
+    ['/landed', 'pouw-pass', ...credentials],
+  ]);
+});
+
+test('the fetch of an event stream adds an answer once, its own headers always, and follows redirects to an end', async (t) => {
+  const seen = [];
+  const url = await serve(t, ({ url, headers }, response) => {
+    seen.push([headers['x-once'], headers['x-own'], headers['x-given'], headers.accept]);
+    response.writeHead(url === '/loop' ? 302 : 200, { Location: '/loop' }).end();
+  });
+  const send = streamFetch(fetch, { own: { 'X-Own': '1' }, once: { 'X-Once': '2' } });
+  await send(url, { headers: { Accept: 'a' } });
+  await send(new Request(url, { headers: { 'X-Given': '3', Accept: 'b' } }));
+  assert.deepEqual(seen, [
+    ['2', '1', undefined, 'a'],
+    [undefined, '1', '3', 'b'],
+  ]);
+  assert.equal((await send(`${url}/loop`, { redirect: 'manual' })).status, 302);
+  await assert.rejects(send(`${url}/loop`), /more than 20 redirects/);
+  assert.equal(seen.length, 3 + 21);
+});
