@@ -22,6 +22,12 @@ test('a stream that is not there does not cost the pass, and a pass that is refu
   await next(source, 'named');
   source.close();
   assert.deepEqual(limiter.log, ['events - false', 'challenge - false', 'events header true']);
+  limiter.seen.length = 0;
+  await client.fetch(`${url}/page`);
+  assert.deepEqual(
+    limiter.seen.map(({ headers }) => headers['x-pouw-pass']),
+    [undefined, undefined],
+  );
 });
 
 test('a client that is not to name its units does not do so for streams either', async (t) => {
@@ -40,8 +46,8 @@ test('a client that is not to name its units does not do so for streams either',
 });
 
 /** A server of streams over the limit; the promise has the opening that its service holds back. */
-async function late(t) {
-  const { limiter, url } = await streams(t);
+async function late(t, settings) {
+  const { limiter, url } = await streams(t, settings);
   const { stream } = limiter;
   const held = new Promise((resolve) => {
     limiter.stream = (request, response, headers) => {
@@ -73,6 +79,21 @@ test('requests to the same origin do not wait for a stream whose headers are lat
   }
 });
 
+test('a late stream that is refused waits for its turn before it does more work', async (t) => {
+  const { url, held } = await late(t, { waitMs: 200 });
+  const { client, names } = clientFor(t);
+  const source = client.eventSource(`${url}/events`, { open: openSource });
+  const { response } = await held;
+  client.addEventListener('challenge', () => response.writeHead(429).end(), { once: true });
+  const named = next(source, 'named');
+  await client.fetch(`${url}/a`);
+  await named;
+  source.close();
+  await new Promise(setImmediate);
+  const [work, through] = [['challenge', 'solved'], 'accepted'];
+  assert.deepEqual(names(), [...work, ...work, through, ...work, through]);
+});
+
 test('what comes after a late stream is sent at once, not one after the other', async (t) => {
   const { limiter, url, held } = await late(t);
   const { client } = clientFor(t);
@@ -92,7 +113,9 @@ test('what comes after a late stream is sent at once, not one after the other', 
 test('the deadline bounds an opening without an answer, at first and again', async (t) => {
   const silent = await serve(t, () => {});
   const { client } = clientFor(t, { deadlineMs: 100 });
-  const { error } = await rejection(client.webSocket(ws(silent), [], { open }));
+  const { error } = await rejection(
+    client.webSocket(ws(silent), [], { open, signal: AbortSignal.timeout(10_000) }),
+  );
   assert.equal(error.code, 'deadline');
   const { limiter, url } = await streams(t, { rate: 2 });
   const source = clientFor(t, { deadlineMs: 500 }).client.eventSource(`${url}/events`, { open: openSource });
@@ -108,8 +131,9 @@ test('a source of the platform that connects again and hears nothing is replaced
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const { client } = clientFor(t, { deadlineMs: 60_000 });
   const made = [];
+  let closed = 0;
   const open = () => {
-    const close = () => (made.at(-1).readyState = 2);
+    const close = () => (made.at(-1).readyState = 2) && closed++;
     made.push(Object.assign(new EventTarget(), { readyState: 0, close }));
     return made.at(-1);
   };
@@ -139,7 +163,7 @@ test('a source of the platform that connects again and hears nothing is replaced
   says('error', 0);
   source.close();
   t.mock.timers.tick(60_000);
-  assert.deepEqual([made.length, source.readyState], [2, 2]);
+  assert.deepEqual([made.length, closed, source.readyState], [2, 2, 2]);
 });
 
 const PROTOCOL = ['x-pouw-pass', 'x-pouw-response', 'x-pouw-result', 'authorization', 'x-mine'];
