@@ -1,8 +1,8 @@
-// A site behind the limiter: a start page with a form, and a long page that is limited. Real navigations, which the
-// limiter decides on; what comes of them is this site's.
+// A site behind the limiter: a start page with a form, and a long page that is limited. Every request reaches the
+// limiter as the browser sent it; what comes of one that it lets through is this site's.
 import { createServer, request } from 'node:http';
 
-const START = `<!doctype html><title>start</title><form method="post" action="/hello">
+const START = `<!doctype html><title>start</title><form method="post" action="/echo">
   <input name="word" id="word"><button id="send">send</button></form>`;
 const LONG = `<!doctype html><title>through</title><div id="tall"></div>
   <link rel="stylesheet" href="/tall.css"><p id="low">low</p><div id="tall"></div>`;
@@ -16,24 +16,24 @@ export async function behind(t, url) {
       response.writeHead(200, { 'Content-Type': 'text/css' });
       return response.end('#tall { height: 3000px }');
     }
-    const body = (await read(asked)).toString();
+    const body = await read(asked);
     const posted = asked.method === 'POST';
     const { method, headers } = asked;
-    const sent = request(url + asked.url, { method, headers, agent: false }, async (reply) => {
+    request(url + asked.url, { method, headers, agent: false }, async (reply) => {
       const text = await read(reply);
-      if (!asked.url.startsWith('/hello')) {
+      if (!/^\/(?:hello|echo)/.test(asked.url)) {
         response.writeHead(reply.statusCode, reply.headers);
         return response.end(text);
       }
       site.asked += 1;
-      // The limiter's own service has no forms.
-      const through = reply.statusCode === (posted ? 405 : 200);
-      if (posted) site.posts.push([body, through]);
-      if (through) return html(response, posted ? `<title>through</title>${body}` : LONG, reply.headers);
-      return html(response, text, reply.headers, reply.statusCode);
-    });
-    sent.on('error', () => response.destroy());
-    sent.end(body);
+      const through = reply.statusCode === 200;
+      if (posted) site.posts.push([body.toString(), through]);
+      if (!through) return html(response, text, reply.headers, reply.statusCode);
+      // The limiter's own service gives a form back as it came.
+      return html(response, posted ? `<title>through</title>${text}` : LONG, reply.headers);
+    })
+      .on('error', () => response.destroy())
+      .end(body);
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.after(() => server.close());
