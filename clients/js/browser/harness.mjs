@@ -27,13 +27,18 @@ export function serve(t, { options = [], settings = '', ...setup } = {}) {
   return start(t, binary(), { files: [160_000], settings, options, ...setup });
 }
 
-/** Chromium without a window. */
-export function launchChromium() {
+/** The Chromium that POUW_CHROMIUM names, else the one of the usual places. */
+export function chromiumPath() {
   const paths = [process.env.POUW_CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser'];
   const executablePath = paths.find((path) => path && existsSync(path));
   if (executablePath === undefined)
     throw new Error('there is no chromium: install it, or let POUW_CHROMIUM name one');
-  return chromium.launch({ executablePath, args: ['--no-sandbox'] });
+  return executablePath;
+}
+
+/** Chromium without a window. */
+export function launchChromium() {
+  return chromium.launch({ executablePath: chromiumPath(), args: ['--no-sandbox'] });
 }
 
 export const DESKTOP = { width: 1280, height: 800 };

@@ -102,10 +102,9 @@ export class Firefox {
     await this.#ask('WebDriver:Navigate', { url });
   }
 
-  /** Sends a command of the protocol that needs no words. */
-  async command(name) {
-    await this.#ask(name, {});
-    return true;
+  /** Sends a command of the protocol; returns what it gives, or true. */
+  async command(name, parameters = {}) {
+    return (await this.#ask(name, parameters)) ?? true;
   }
 
   /** Runs a function in the page; the promise it gives is waited for. */
