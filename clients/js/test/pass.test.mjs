@@ -257,6 +257,9 @@ test('what is no pass is none, and the origins that are remembered are bounded',
     origins.learn(to(`https://c.example/${i}`), { headers: says(`n${i};r=5;t=60`, `policy ${i}`), url: '' });
   const kept = [0, 1, 16].map((i) => origins.pass(to(`https://c.example/${i}`))?.name);
   assert.deepEqual(kept, [undefined, 'n1', 'n16']);
+  // One with nothing left does not replace it.
+  for (const empty of ['c;r=0;t=60', 'c;r=5;t=0']) learn('https://b.example', empty);
+  assert.equal(origins.pass(to('https://b.example')).name, 'b');
   // Responses overtake each other: it never becomes more.
   learn('https://1.example', 'name;r=1;t=60');
   learn('https://1.example', 'name;r=4;t=60');
