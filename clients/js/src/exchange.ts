@@ -19,9 +19,6 @@ const REPEATS_MAX = 3;
 /** How long a request without work waits for the responses to requests sent at the same time. */
 const GATHER_MS = 2_000;
 
-/** How long a stream that opens keeps its turn; its service may send its headers late. */
-const OPENING_MS = 1_000;
-
 /** The outcome of sending. Distinguished by name, since there is more than one class of responses. */
 type Outcome = { through: Response } | { refusal: Refusal };
 
@@ -197,14 +194,8 @@ export class Exchange {
   }
 
   /** Waits for what was sent; the turn of a stream ends if that takes long. */
-  async #inTurn<T>(sending: Promise<T>): Promise<T> {
-    if (!this.#request.blind) return sending;
-    const timer = setTimeout(() => this.#turn.stepAside(), OPENING_MS);
-    try {
-      return await sending;
-    } finally {
-      clearTimeout(timer);
-    }
+  #inTurn<T>(sending: Promise<T>): Promise<T> {
+    return this.#request.blind ? this.#turn.unlessLate(sending) : sending;
   }
 
   /**

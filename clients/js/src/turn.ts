@@ -1,5 +1,8 @@
 import type { Queue } from './queue.js';
 
+/** How long a stream that opens keeps its turn; its service may send its headers late. */
+const OPENING_MS = 1_000;
+
 /** The turn of one exchange in the queue, which it may have more than once. */
 export class Turn {
   #queue: Queue;
@@ -25,9 +28,16 @@ export class Turn {
     this.#leave = undefined;
   }
 
-  /** Ends the turn, and lets later requests go first. */
-  stepAside(): void {
-    this.end();
-    this.#hold(false);
+  /** Waits for the promise. If that takes long, ends the turn, and lets later requests go first. */
+  async unlessLate<T>(promise: Promise<T>): Promise<T> {
+    const timer = setTimeout(() => {
+      this.end();
+      this.#hold(false);
+    }, OPENING_MS);
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }
