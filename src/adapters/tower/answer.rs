@@ -10,14 +10,29 @@ use crate::gate::{Headers, Refusal};
 use super::super::own_body::OwnBody;
 use super::super::{Formed, known_names, names_and_values};
 use super::body::ResponseBody;
+use super::lingering::Lingering;
 
 known_names!(HeaderName);
 
-/// The gate's own response. It `closes` the connection if the request's body was not read to its
-/// end.
-pub(super) fn refuse<R>(refusal: Formed, timeout: Duration, closes: bool) -> Response<ResponseBody<R>> {
+/// What is left of a refused request's body, and what becomes of it.
+pub(super) enum Unread {
+    Nothing,
+    /// The response asks for the end of the connection.
+    Closes,
+    /// The response ends after it.
+    Lingers(Lingering),
+}
+
+/// The gate's own response. `unread` is what is left of the request's body.
+pub(super) fn refuse<R>(refusal: Formed, timeout: Duration, unread: Unread) -> Response<ResponseBody<R>> {
     let Refusal { status, headers, body, flight, .. } = refusal.0;
-    let mut response = Response::new(ResponseBody::own(OwnBody::new(body, flight, timeout)));
+    let closes = matches!(unread, Unread::Closes);
+    // A response of headers only is complete with them.
+    let lingering = match unread {
+        Unread::Lingers(lingering) if !body.is_empty() => Some(lingering),
+        _ => None,
+    };
+    let mut response = Response::new(ResponseBody::own(OwnBody::new(body, flight, timeout), lingering));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::TOO_MANY_REQUESTS);
     write_headers(headers, response.headers_mut());
     if closes {

@@ -2,7 +2,7 @@
 //! the gate's).
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -10,6 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::adapters::own_body::OwnBody;
+
+use super::lingering::Lingering;
 
 /// Any error of the service's body, or [`SlowReader`](super::SlowReader).
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -95,7 +97,7 @@ pin_project! {
     #[project = KindParts]
     enum Kind<R> {
         Inner { #[pin] body: R },
-        Own { body: OwnBody },
+        Own { body: OwnBody, unread: Option<Lingering> },
     }
 }
 
@@ -104,8 +106,9 @@ impl<R> ResponseBody<R> {
         Self { kind: Kind::Inner { body } }
     }
 
-    pub(super) fn own(body: OwnBody) -> Self {
-        Self { kind: Kind::Own { body } }
+    /// Returns the gate's own body. It ends when `unread` is read, which its client still sends.
+    pub(super) fn own(body: OwnBody, unread: Option<Lingering>) -> Self {
+        Self { kind: Kind::Own { body, unread } }
     }
 }
 
@@ -123,8 +126,14 @@ where
             KindParts::Inner { body } => {
                 body.poll_frame(context).map_ok(|frame| frame.map_data(Into::into)).map_err(Into::into)
             }
-            KindParts::Own { body } => {
+            KindParts::Own { body, unread } => {
                 let next = body.next().map(|frame| frame.map(Frame::data).map_err(Into::into));
+                if next.is_none()
+                    && let Some(lingering) = unread
+                {
+                    ready!(lingering.poll(context));
+                    *unread = None;
+                }
                 Poll::Ready(next)
             }
         }
@@ -133,14 +142,14 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Inner { body } => body.is_end_stream(),
-            Kind::Own { body } => body.len() == 0,
+            Kind::Own { body, unread } => body.len() == 0 && unread.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Inner { body } => body.size_hint(),
-            Kind::Own { body } => SizeHint::with_exact(body.len()),
+            Kind::Own { body, .. } => SizeHint::with_exact(body.len()),
         }
     }
 }

@@ -18,9 +18,10 @@ use tower_service::Service;
 use crate::gate::{BodyRead, Decision, Drain, Gate, Headers, NeedsBody, Pending, Refusal, ResponseCheck, Verdict};
 
 use super::super::{Formed, judged, unheard};
-use super::answer::{refuse, write_headers};
+use super::answer::{Unread, refuse, write_headers};
 use super::body::{RequestBody, ResponseBody};
 use super::head::RequestHead;
+use super::lingering::Lingering;
 
 pin_project! {
     /// The response, from the service or from the gate.
@@ -43,7 +44,7 @@ pin_project! {
         B: Body,
     {
         Inner { #[pin] future: S::Future, headers: Option<Headers>, check: Option<Check> },
-        Refused { refusal: Option<Formed>, closes: bool },
+        Refused { refusal: Option<(Formed, Unread)> },
         Draining { draining: Option<Draining<B>>, #[pin] until: Sleep, refusal: Option<Formed> },
         Judging { #[pin] verdict: oneshot::Receiver<Decision>, asked: Option<Asked<S, B>> },
         Reading { reading: Option<Reading<B>>, #[pin] until: Sleep, service: Option<S> },
@@ -102,7 +103,7 @@ struct Draining<B> {
 impl<S, B, R> ResponseFuture<S, B>
 where
     S: Service<Request<RequestBody<B>>, Response = Response<R>>,
-    B: Body,
+    B: Body + Send + 'static,
     B::Data: Into<Bytes>,
 {
     pub(super) fn inner(future: S::Future, headers: Option<Headers>, check: Option<Check>) -> Self {
@@ -131,7 +132,7 @@ where
 impl<S, B, R> Future for ResponseFuture<S, B>
 where
     S: Service<Request<RequestBody<B>>, Response = Response<R>>,
-    B: Body,
+    B: Body + Send + 'static,
     B::Data: Into<Bytes>,
 {
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
@@ -147,7 +148,11 @@ where
                         let allows_origin = response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN);
                         if let Some(refusal) = check.look(response.status().as_u16(), allows_origin) {
                             let content_type = content_type.as_ref().map(HeaderValue::as_bytes);
-                            return Poll::Ready(Ok(refuse(Formed::new(refusal, content_type), timeout, false)));
+                            return Poll::Ready(Ok(refuse(
+                                Formed::new(refusal, content_type),
+                                timeout,
+                                Unread::Nothing,
+                            )));
                         }
                     }
                     if let Some(headers) = headers.take() {
@@ -155,8 +160,8 @@ where
                     }
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
-                Stage::Refused { refusal, closes } => match refusal.take() {
-                    Some(refusal) => return Poll::Ready(Ok(refuse(refusal, *this.timeout, *closes))),
+                Stage::Refused { refusal } => match refusal.take() {
+                    Some((refusal, unread)) => return Poll::Ready(Ok(refuse(refusal, *this.timeout, unread))),
                     // The future was polled after it was ready.
                     None => return Poll::Pending,
                 },
@@ -167,7 +172,8 @@ where
                         Some(Poll::Pending) | None => false,
                         Some(Poll::Ready(ended)) => ended,
                     };
-                    State::Refused { refusal: refusal.take(), closes: !ended }
+                    let unread = if ended { Unread::Nothing } else { Unread::Closes };
+                    State::Refused { refusal: refusal.take().map(|refusal| (refusal, unread)) }
                 }
                 Stage::Judging { verdict, asked } => {
                     let verdict = ready!(verdict.poll(context));
@@ -225,7 +231,7 @@ enum Read {
 
 impl<B> Reading<B>
 where
-    B: Body,
+    B: Body + Send + 'static,
     B::Data: Into<Bytes>,
 {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Read> {
@@ -269,7 +275,7 @@ where
 fn proceed<S, B>(decision: Decision, asked: Asked<S, B>) -> State<S, B>
 where
     S: Service<Request<RequestBody<B>>>,
-    B: Body,
+    B: Body + Send + 'static,
 {
     let Asked { request, mut service, gate, rest, body_read } = asked;
     match decision {
@@ -286,7 +292,10 @@ where
             match rest {
                 Rest::InRequest => refused(refusal, &head, body.into_rest().and_then(unread), &gate),
                 Rest::Here(body) => refused(refusal, &head, Some(body), &gate),
-                Rest::Late => State::Refused { refusal: Some(in_form(refusal, &head)), closes: closable(&head) },
+                Rest::Late => {
+                    let unread = if closable(&head) { Unread::Closes } else { Unread::Nothing };
+                    State::Refused { refusal: Some((in_form(refusal, &head), unread)) }
+                }
             }
         }
     }
@@ -311,15 +320,19 @@ fn in_form(refusal: Refusal, head: &http::request::Parts) -> Formed {
 fn refused<S, B>(refusal: Refusal, head: &http::request::Parts, unread: Option<Pin<Box<B>>>, gate: &Gate) -> State<S, B>
 where
     S: Service<Request<RequestBody<B>>>,
-    B: Body,
+    B: Body + Send + 'static,
 {
-    let (refusal, closes) = (Some(in_form(refusal, head)), unread.is_some() && closable(head));
-    let drain = if closes { gate.drain(&RequestHead::of_parts(head, true)) } else { None };
-    match (unread, drain) {
-        (Some(body), Some(drain)) => {
-            let until = tokio::time::sleep(drain.timeout);
-            State::Draining { draining: Some(Draining { body, drain }), until, refusal }
-        }
-        _ => State::Refused { refusal, closes },
-    }
+    let refusal = in_form(refusal, head);
+    let unread = match unread {
+        None => Unread::Nothing,
+        Some(body) if !closable(head) => Unread::Lingers(Lingering::new(body)),
+        Some(body) => match gate.drain(&RequestHead::of_parts(head, true)) {
+            Some(drain) => {
+                let until = tokio::time::sleep(drain.timeout);
+                return State::Draining { draining: Some(Draining { body, drain }), until, refusal: Some(refusal) };
+            }
+            None => Unread::Closes,
+        },
+    };
+    State::Refused { refusal: Some((refusal, unread)) }
 }

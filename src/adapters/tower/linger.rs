@@ -11,9 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 /// Longest time that a client has to stop sending.
-const LINGER_TIME: Duration = Duration::from_secs(1);
+pub(super) const LINGER_TIME: Duration = Duration::from_secs(1);
 /// Most bytes read in that time.
-const LINGER_BYTES: usize = 64 << 20;
+pub(super) const LINGER_BYTES: usize = 64 << 20;
 /// Bytes read at once.
 const READ_BYTES: usize = 8 << 10;
 /// Most reads before other tasks have a turn.

@@ -68,6 +68,7 @@ mod body;
 mod future;
 mod head;
 mod linger;
+mod lingering;
 #[cfg(feature = "axum")]
 mod listener;
 mod peer;
@@ -168,7 +169,7 @@ impl<S> Layer<S> for PouwLayer {
 impl<S, B, R> Service<Request<B>> for PouwService<S>
 where
     S: Service<Request<RequestBody<B>>, Response = Response<R>> + Clone,
-    B: Body,
+    B: Body + Send + 'static,
     B::Data: Into<Bytes>,
 {
     type Response = Response<ResponseBody<R>>;

@@ -91,7 +91,7 @@ fn gated(gate: &Gate) -> Gated {
 
 async fn call<B>(service: &mut Gated, request: Request<B>) -> Response<ResponseBody<RequestBody<B>>>
 where
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Send + 'static,
 {
     poll_fn(|context| Service::<Request<B>>::poll_ready(service, context)).await.unwrap();
     service.call(request).await.unwrap()

@@ -5,6 +5,7 @@ mod adapters;
 mod axum_door;
 mod browsers;
 mod grpc;
+mod http2;
 mod linger;
 mod page;
 mod self_checks;
