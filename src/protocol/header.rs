@@ -33,8 +33,9 @@ pub const RATELIMIT: &str = "ratelimit";
 pub const RETRY_AFTER: &str = "retry-after";
 
 /// Headers to list in `Access-Control-Expose-Headers` if the host enables CORS.
-pub const EXPOSED: [&str; 10] = [
+pub const EXPOSED: [&str; 11] = [
     CHALLENGE,
+    UNIT,
     PASS,
     ACCEPTED,
     JOULE_AWARD,

@@ -15,8 +15,9 @@
 //! bodies are left unread, and the refusal closes the connection: wrap the connections in
 //! [`Linger`], which closes them gently. hyper alone, and so `axum::serve` on a plain listener,
 //! closes at once, and such a client often loses the refusal; `LingerListener` (feature `axum`)
-//! cures that. Nothing is read for a client that sent `Expect: 100-continue`. With HTTP/2 nothing
-//! is read either: the stream ends without an error, and the connection goes on.
+//! cures that. Nothing is read for a client that sent `Expect: 100-continue`. With HTTP/2 the
+//! refusal is sent at once. Its stream ends when the body has, or after one second or 64 MiB,
+//! because some clients lose a response whose stream is reset; the connection goes on.
 //!
 //! # The peer's address
 //!

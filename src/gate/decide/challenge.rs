@@ -91,10 +91,9 @@ impl Gate {
             if matches!(error, IssueError::Closed) {
                 self.store_failed(now_ms);
             }
-            match error {
-                IssueError::TooBig { .. } if facts.by_metadata => Reason::CannotAnswer,
-                error => error.reason(),
-            }
+            // The budget had room for all that metadata may have.
+            let no_room = facts.by_metadata && reservation.bytes >= wanted;
+            if no_room && matches!(error, IssueError::TooBig { .. }) { Reason::CannotAnswer } else { error.reason() }
         })?;
         let reason = because.map_or(Reason::WorkRequired, |because| because.reason);
         let refusal = NewRefusal {

@@ -104,8 +104,8 @@ impl SelfChecks {
         SelfCheck::ALL.into_iter().filter(|check| found & check.bit() != 0).collect()
     }
 
-    /// Returns whether `client`, identified by address or anonymous for want of one, is the only one
-    /// so far and has many `User-Agent`s. A second client ends the check.
+    /// Returns whether `client`, identified by address or anonymous for want of one, is the only
+    /// one so far and has many `User-Agent`s. A second client ends the check.
     pub(in crate::gate) fn is_one_of_many(&self, client: &ClientKey, agent: Option<&[u8]>) -> bool {
         let mut one = self.one.lock();
         let OneClient { client: known, agents } = &mut *one;

@@ -134,7 +134,7 @@ pub(in crate::gate) const fn detail(reason: Reason) -> &'static str {
         Reason::Degraded => "Over the limit, and no work is issued for now. Wait for the time in Retry-After.",
         Reason::Exempt => "Over the limit. This client is exempt from work. Wait for the time in Retry-After.",
         Reason::CannotAnswer => {
-            "Over the limit, and a request of this kind cannot bring the result of work. Wait for the time in Retry-After."
+            "Over the limit, and a request of this kind brings no result of work, unless X-PoUW-Accept names what its client computes. Wait for the time in Retry-After."
         }
         Reason::Budget => {
             "Over the limit, and no more challenges can be sent to this client or its network now. Answer an open challenge, or wait for the time in Retry-After."

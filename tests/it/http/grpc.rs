@@ -116,7 +116,7 @@ async fn a_grpc_client_over_its_limit_learns_why_and_when_and_gets_through_by_wa
     assert_eq!((text(passed.metadata(), "x-ratelimit-limit"), passed.get_ref()), ("1", &message));
     let status = client.refused(&[]).await;
     assert_eq!(status.code(), Code::ResourceExhausted);
-    assert!(status.message().contains("cannot bring the result of work"), "{status:?}");
+    assert!(status.message().contains("brings no result of work"), "{status:?}");
     let retry: u64 = text(status.metadata(), "retry-after").parse().unwrap();
     assert!(retry > 0 && retry_seconds(status.details()) == retry, "{status:?}");
     assert!(status.details().windows(13).any(|window| window == b"CANNOT_ANSWER"));

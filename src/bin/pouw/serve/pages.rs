@@ -62,8 +62,9 @@ async fn index() -> Response {
     file("index.html")
 }
 
-/// Returns the number of bytes of a body once all of it has come. A browser reads no response before
-/// it has sent everything, so long uploads to `/echo`, which answers meanwhile, are not for it.
+/// Returns the number of bytes of a body once all of it has come. A browser reads no response
+/// before it has sent everything, so long uploads to `/echo`, which answers meanwhile, are not for
+/// it.
 async fn length(mut body: Body) -> Result<String, StatusCode> {
     let mut bytes = 0;
     while let Some(frame) = body.frame().await {
