@@ -37,7 +37,7 @@ impl AnswerCookie {
     /// Returns whether the response has to clear it. An answer for another limit is still on its
     /// way to a request of that limit.
     pub(in crate::gate) fn is_to_clear(self) -> bool {
-        self.came && !(self.of_other_policy && !self.used)
+        self.came && (self.used || !self.of_other_policy)
     }
 }
 
