@@ -13,12 +13,13 @@ use super::{BoxError, ClientError, Cost, InvalidUnit, Terms};
 /// They are the first, an answer to each of two challenges, three repetitions of an answer, and one
 /// after each of eight waits without work. A shared client may add three, if its other requests
 /// hold all challenges of the address, and two, with other passes than one that was refused.
-pub const REQUESTS_MAX: u32 = 1 + CHALLENGES_MAX + REPEATS_MAX + WAITS_MAX + TURNS_MAX + PASSES_TRIED_MAX;
+pub const REQUESTS_MAX: u32 = 1 + CHALLENGES_MAX + REPEATS_MAX + WAITS_MAX + TURNS_MAX + PASSES_TRIED_MAX as u32;
 
 /// How often a request is sent again with another pass, because the first was refused.
-pub(super) const PASSES_TRIED_MAX: u32 = 2;
+pub(super) const PASSES_TRIED_MAX: usize = 2;
 
-/// How often a request queues because other requests of its client hold all challenges.
+/// How often a request queues because other requests of its client hold all challenges, or finds a
+/// pass when its turn to solve a challenge has come.
 pub(super) const TURNS_MAX: u32 = 3;
 
 /// Challenges solved for one request: a second one only if the server withdrew the first, or its
@@ -241,6 +242,14 @@ impl Exchange {
     /// another challenge.
     pub(super) fn lapsed(&mut self, elapsed: Duration) -> bool {
         self.open.take_if(|open| elapsed >= open.over).is_some()
+    }
+
+    /// Drops the challenge of [`Step::Work`], because the request has a pass. It does not count as
+    /// solved.
+    pub(super) fn withdraw(&mut self) {
+        if self.open.take().is_some() {
+            self.challenges = self.challenges.saturating_sub(1);
+        }
     }
 
     /// Returns the names and values of the headers to add to the next sending: the answer, if there

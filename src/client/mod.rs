@@ -45,15 +45,33 @@
 //! A server can let one answer buy several requests (`answer_buys`). [`reqwest::Client`] and
 //! [`tower::SolveLayer`] keep such a pass and send its name with the next requests to the same
 //! origin, so these are served over the limit without an answer. Requests sent at the same time
-//! share the pass, also those of clones, and do not queue. No other origin gets the name, nor does
-//! a redirect carry it. If the server has several policies, a pass is sent to the paths of its own
-//! policy, as far as the responses name the policy.
+//! share the pass, also those of clones, and do not queue. A request that has a challenge and finds
+//! a pass when its turn comes is sent with the pass, and the challenge is not solved. No other
+//! origin gets the name, nor does a redirect carry it.
 //!
-//! A pass ends with its requests, with its time (on a monotonic clock), and when the server refuses
-//! it; only a refusal for a ceiling keeps it. A request without a response counts as one of its
-//! requests. The client remembers 64 origins and 8 passes of each; passes are not stored. With
-//! `passes(false)` it keeps none. A request that has the header `X-PoUW-Pass` already is sent as it
-//! is. The tower layer needs absolute addresses for passes, since others do not show an origin.
+//! If the server has several policies, the client guesses which one applies to a request: that of
+//! the earlier request whose path has the most leading segments in common, and among equals that of
+//! the same method. It sends the pass of that policy. A wrong guess costs one refusal; the request
+//! is then sent again with the pass of its own policy. The client remembers 128 requests for this,
+//! and the first 256 bytes of a path.
+//!
+//! A pass belongs to the credentials that it was bought with: it is sent only with requests whose
+//! `Authorization` and `Cookie` headers are the same. Cookies of a cookie store are not seen, and
+//! neither are other headers: if the server distinguishes its clients by these, use one client
+//! for each.
+//!
+//! A pass ends with its requests, with its time (on a monotonic clock), and when a request with it
+//! gets a challenge of its own policy; a refusal without work keeps it. A request without a
+//! response counts as one of its requests, unless the connection was refused. The client remembers
+//! 64 origins (one with several credentials counts several times) and 8 passes of each; passes are
+//! not stored. With `passes(false)` it keeps none. A request that has the header `X-PoUW-Pass`
+//! already is sent as it is. The tower layer needs absolute addresses for passes, since others do
+//! not show an origin.
+//!
+//! # gRPC
+//!
+//! Refusals of gRPC requests are not solved: they have the unit in metadata, and are returned as
+//! they came. For requests with a content type of gRPC the clients do not ask for units.
 //!
 //! # Bodies
 //!
@@ -64,6 +82,8 @@ mod error;
 mod exchange;
 mod passes;
 mod pay;
+mod place;
+mod policies;
 mod problem;
 mod redirect;
 mod replay;

@@ -4,48 +4,37 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, Uri};
-use reqwest::Url;
+use http::HeaderMap;
 use tokio::time::Instant;
 
 use crate::protocol::header;
 
+use super::place::{Home, Place};
+use super::policies::Policies;
 use super::problem::is_problem;
 
-/// Most origins remembered; beyond, the one used longest ago is forgotten.
-const ORIGINS_MAX: usize = 64;
-/// Most passes of one origin; beyond, the one that ends first is forgotten.
+/// Most homes remembered; beyond, the one used longest ago is forgotten.
+const HOMES_MAX: usize = 64;
+/// Most passes of one home; beyond, the one that ends first is forgotten.
 const PASSES_MAX: usize = 8;
-/// Most paths of one origin whose policy is remembered; beyond, the oldest is forgotten.
-const PATHS_MAX: usize = 32;
-/// Longest path that is remembered.
-const PATH_BYTES_MAX: usize = 256;
 /// Longest name of a pass or of a policy.
 const NAME_BYTES_MAX: usize = 64;
 /// Most digits of a number in the header.
 const DIGITS_MAX: usize = 9;
 
-/// Where a request goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
-    origin: String,
-    path: String,
-}
-
 /// The passes of a client and its clones. Requests that are sent at the same time share one.
 pub(super) struct Passes {
     /// False if no pass is to be kept.
     keeps: bool,
-    /// The origin used last is the last one.
-    origins: Mutex<Vec<Known>>,
+    /// The home used last is the last one.
+    homes: Mutex<Vec<Known>>,
 }
 
-/// What is known of an origin that gave a pass.
+/// What is known of an origin that gave a pass, for requests with the same credentials.
 struct Known {
-    origin: String,
+    home: Home,
     passes: Vec<Pass>,
-    /// Paths and the policies that apply to them.
-    paths: Vec<(String, String)>,
+    policies: Policies,
 }
 
 struct Pass {
@@ -62,7 +51,7 @@ struct Pass {
 /// A pass that a request is sent with. It counts as used unless a response shows otherwise.
 pub(super) struct Departed {
     passes: Arc<Passes>,
-    origin: String,
+    home: Home,
     name: String,
     policy: Option<String>,
     settled: bool,
@@ -77,47 +66,32 @@ pub(super) enum Fate {
     Elsewhere,
     /// It is used up or unknown to the server.
     Refused,
-    /// The reason in the refusal decides.
-    Unclear,
-}
-
-impl Place {
-    /// Returns the place of a request; `None` if the address has no origin.
-    pub(super) fn of_uri(uri: &Uri) -> Option<Self> {
-        Url::parse(&uri.to_string()).ok().and_then(|url| Self::of_url(&url))
-    }
-
-    /// The same for the address of a request of reqwest.
-    pub(super) fn of_url(url: &Url) -> Option<Self> {
-        let origin = url.origin();
-        let path = url.path().to_owned();
-        origin.is_tuple().then(|| Self { origin: origin.ascii_serialization(), path })
-    }
 }
 
 impl Passes {
     pub(super) fn new(keeps: bool) -> Self {
-        Self { keeps, origins: Mutex::default() }
+        Self { keeps, homes: Mutex::default() }
     }
 
-    /// Returns whether there is a pass for a request to this place.
-    pub(super) fn has(&self, place: &Place) -> bool {
-        let mut origins = self.lock();
-        origins.iter_mut().find(|known| known.origin == place.origin).is_some_and(|known| known.best(place).is_some())
+    /// Returns whether there is a pass for a request to this place, apart from the `refused` ones.
+    pub(super) fn has(&self, place: &Place, refused: &[String]) -> bool {
+        let mut homes = self.lock();
+        let known = homes.iter_mut().find(|known| known.home == place.home);
+        known.is_some_and(|known| known.best(place, refused).is_some())
     }
 
-    /// Takes a pass for a request to this place, if there is one.
-    pub(super) fn depart(self: &Arc<Self>, place: &Place) -> Option<Departed> {
-        let mut origins = self.lock();
-        let at = origins.iter().position(|known| known.origin == place.origin)?;
-        let mut known = origins.remove(at);
-        let taken = known.best(place).map(|pass| {
+    /// Takes a pass for a request to this place, if there is one apart from the `refused` ones.
+    pub(super) fn depart(self: &Arc<Self>, place: &Place, refused: &[String]) -> Option<Departed> {
+        let mut homes = self.lock();
+        let at = homes.iter().position(|known| known.home == place.home)?;
+        let mut known = homes.remove(at);
+        let taken = known.best(place, refused).map(|pass| {
             pass.sending += 1;
             (pass.name.clone(), pass.policy.clone())
         });
-        origins.push(known);
+        homes.push(known);
         let (name, policy) = taken?;
-        Some(Departed { passes: self.clone(), origin: place.origin.clone(), name, policy, settled: false })
+        Some(Departed { passes: self.clone(), home: place.home.clone(), name, policy, settled: false })
     }
 
     /// Reads a response to a request to this place.
@@ -126,21 +100,22 @@ impl Passes {
             return;
         }
         let (given, policy) = (given(headers), policy_of(headers));
-        let mut origins = self.lock();
-        let at = match origins.iter().position(|known| known.origin == place.origin) {
+        let mut homes = self.lock();
+        let at = match homes.iter().position(|known| known.home == place.home) {
             Some(at) => at,
             None if given.is_some_and(|(_, left, seconds)| left > 0 && seconds > 0) => {
-                if origins.len() == ORIGINS_MAX {
-                    origins.remove(0);
+                if homes.len() == HOMES_MAX {
+                    homes.remove(0);
                 }
-                origins.push(Known { origin: place.origin.clone(), passes: Vec::new(), paths: Vec::new() });
-                origins.len() - 1
+                let policies = Policies::default();
+                homes.push(Known { home: place.home.clone(), passes: Vec::new(), policies });
+                homes.len() - 1
             }
             None => return,
         };
-        let known = &mut origins[at];
+        let known = &mut homes[at];
         if let Some(policy) = policy {
-            known.note(&place.path, policy);
+            known.policies.learn(&place.method, &place.path, policy);
         }
         if let Some((name, left, seconds)) = given {
             known.given(name, policy, left, Instant::now() + Duration::from_secs(seconds.into()));
@@ -149,33 +124,28 @@ impl Passes {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Known>> {
         // No step leaves the list half changed.
-        self.origins.lock().unwrap_or_else(PoisonError::into_inner)
+        self.homes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Known {
-    /// Returns the pass for a request to this place that ends first.
-    fn best(&mut self, place: &Place) -> Option<&mut Pass> {
+    /// Returns the pass for a request to this place that ends first, apart from the `refused`
+    /// ones.
+    fn best(&mut self, place: &Place, refused: &[String]) -> Option<&mut Pass> {
         let now = Instant::now();
-        self.passes.retain(|pass| now < pass.until && pass.left > 0);
-        let policy = self.paths.iter().find(|(path, _)| *path == place.path).map(|(_, policy)| policy);
-        let fits = |pass: &Pass| pass.policy.is_none() || policy.is_none() || pass.policy.as_ref() == policy;
-        let usable = self.passes.iter_mut().filter(|pass| pass.sending < pass.left && fits(pass));
-        usable.min_by_key(|pass| pass.until)
+        self.drop_ended(now);
+        let Self { passes, policies, .. } = self;
+        let usable = |pass: &Pass| pass.is_usable(now) && !refused.contains(&pass.name);
+        let has_pass = |policy: &str| passes.iter().any(|pass| usable(pass) && pass.policy.as_deref() == Some(policy));
+        let guess = policies.guess(&place.method, &place.path, has_pass);
+        let fits = |pass: &Pass| pass.policy.is_none() || guess.is_none() || pass.policy.as_deref() == guess;
+        passes.iter_mut().filter(|pass| usable(pass) && fits(pass)).min_by_key(|pass| pass.until)
     }
 
-    /// Remembers the policy of a path.
-    fn note(&mut self, path: &str, policy: &str) {
-        if let Some((_, known)) = self.paths.iter_mut().find(|(own, _)| own == path) {
-            if known != policy {
-                policy.clone_into(known);
-            }
-        } else if path.len() <= PATH_BYTES_MAX {
-            if self.paths.len() == PATHS_MAX {
-                self.paths.remove(0);
-            }
-            self.paths.push((path.to_owned(), policy.to_owned()));
-        }
+    /// Forgets the passes that are over. While a request with one has no response, it stays: the
+    /// response may say that some of it is left, which was true when it was written.
+    fn drop_ended(&mut self, now: Instant) {
+        self.passes.retain(|pass| pass.sending > 0 || pass.is_usable(now));
     }
 
     /// Keeps a new pass, or what is left of an old one. Responses overtake each other, so what is
@@ -185,12 +155,21 @@ impl Known {
             (pass.left, pass.until) = (pass.left.min(left), pass.until.min(until));
             return;
         }
+        self.drop_ended(Instant::now());
         if self.passes.len() == PASSES_MAX {
-            let first = self.passes.iter().enumerate().min_by_key(|(_, pass)| pass.until).map(|(at, _)| at);
+            let order = |(_, pass): &(usize, &Pass)| (pass.sending > 0, pass.until);
+            let first = self.passes.iter().enumerate().min_by_key(order).map(|(at, _)| at);
             self.passes.swap_remove(first.unwrap_or(0));
         }
         let policy = policy.map(str::to_owned);
         self.passes.push(Pass { name: name.to_owned(), policy, left, sending: 0, until });
+    }
+}
+
+impl Pass {
+    /// Returns whether one more request can be sent with it.
+    fn is_usable(&self, now: Instant) -> bool {
+        self.sending < self.left && now < self.until
     }
 }
 
@@ -208,7 +187,8 @@ impl Departed {
         match (policy_of(headers), self.policy.as_deref()) {
             (Some(policy), Some(own)) if policy != own => Fate::Elsewhere,
             _ if headers.contains_key(header::CHALLENGE) => Fate::Refused,
-            _ => Fate::Unclear,
+            // A ceiling, or a server without work for now. The pass is good for a later request.
+            _ => Fate::Kept,
         }
     }
 
@@ -219,18 +199,15 @@ impl Departed {
         self.change(|pass| pass.sending = pass.sending.saturating_sub(1));
     }
 
-    /// Forgets a pass that the server refused.
+    /// Ends the use of a pass that the server refused, and the pass itself.
     pub(super) fn forget(mut self) {
         self.settled = true;
-        let mut origins = self.passes.lock();
-        if let Some(known) = origins.iter_mut().find(|known| known.origin == self.origin) {
-            known.passes.retain(|pass| pass.name != self.name);
-        }
+        self.change(|pass| (pass.sending, pass.left) = (pass.sending.saturating_sub(1), 0));
     }
 
     fn change(&self, change: impl FnOnce(&mut Pass)) {
-        let mut origins = self.passes.lock();
-        let known = origins.iter_mut().find(|known| known.origin == self.origin);
+        let mut homes = self.passes.lock();
+        let known = homes.iter_mut().find(|known| known.home == self.home);
         if let Some(pass) = known.and_then(|known| known.passes.iter_mut().find(|pass| pass.name == self.name)) {
             change(pass);
         }

@@ -14,7 +14,8 @@ use crate::protocol::{Reason, WorkResult, WorkUnit, header};
 use crate::solver::{SolveError, compute_work_unit_timed};
 
 use super::exchange::{PASSES_TRIED_MAX, TURNS_MAX};
-use super::passes::{Departed, Fate, Passes, Place};
+use super::passes::{Departed, Fate, Passes};
+use super::place::Place;
 use super::problem::{Problem, REFUSAL_BYTES_MAX, is_problem};
 use super::report::{Hooks, Offer, Pause, Report};
 use super::{BoxError, ClientError, Exchange, Step, Terms};
@@ -98,7 +99,7 @@ impl Payer {
             turn: None,
             queued: 0,
             place: attempt.place(),
-            passes_tried: 0,
+            refused: Vec::new(),
         };
         way.go(attempt).await
     }
@@ -114,8 +115,8 @@ struct Way<'p> {
     /// How often it has queued behind the requests that hold the challenges.
     queued: u32,
     place: Option<Place>,
-    /// How often it was sent again with another pass.
-    passes_tried: u32,
+    /// The passes that it was refused with.
+    refused: Vec<String>,
 }
 
 impl Way<'_> {
@@ -162,7 +163,7 @@ impl Way<'_> {
         loop {
             let answer = self.exchange.answer();
             let place = self.place.as_ref().filter(|_| answer.is_none());
-            let pass = place.and_then(|place| self.payer.passes.depart(place));
+            let pass = place.and_then(|place| self.payer.passes.depart(place, &self.refused));
             let carried = match (&pass, answer) {
                 (Some(pass), _) => Carried::Pass(pass.name()),
                 (None, Some(answer)) => Carried::Answer(answer),
@@ -175,13 +176,13 @@ impl Way<'_> {
             let sending = attempt.send(carried);
             let sent = if first { sending.await } else { self.in_time(sending).await? };
             let reply = match (sent, pass) {
-                (Ok(reply), Some(pass)) => match self.settle(pass, reply).await? {
-                    (true, _) => {
+                (Ok(reply), Some(pass)) => {
+                    if self.settle(pass, &reply) {
                         first = false;
                         continue;
                     }
-                    (false, reply) => reply,
-                },
+                    reply
+                }
                 (Ok(reply), None) => {
                     self.learn(&reply);
                     reply
@@ -199,24 +200,17 @@ impl Way<'_> {
 
     /// Decides what became of a pass. Returns whether the request is to be sent again with another
     /// one.
-    async fn settle<R: Reply>(&mut self, pass: Departed, reply: R) -> Result<(bool, R), ClientError> {
-        self.learn(&reply);
-        let (mut fate, mut reply) = (pass.fate(reply.status(), reply.headers()), reply);
-        if fate == Fate::Unclear {
-            let (reason, read) = self.reason(reply).await?;
-            // A ceiling is about the time until the next window. A document without a reason is not
-            // the limiter's.
-            let kept = matches!(reason, None | Some(Reason::Ceiling));
-            (fate, reply) = (if kept { Fate::Kept } else { Fate::Refused }, read);
+    fn settle(&mut self, pass: Departed, reply: &impl Reply) -> bool {
+        self.learn(reply);
+        let fate = pass.fate(reply.status(), reply.headers());
+        if fate != Fate::Kept {
+            self.refused.push(pass.name().to_owned());
         }
-        if fate == Fate::Refused {
-            pass.forget()
-        } else {
-            pass.keep()
+        match fate {
+            Fate::Kept | Fate::Elsewhere => pass.keep(),
+            Fate::Refused => pass.forget(),
         }
-        let again = fate != Fate::Kept && self.passes_tried < PASSES_TRIED_MAX && self.has_pass();
-        self.passes_tried += u32::from(again);
-        Ok((again, reply))
+        fate != Fate::Kept && self.refused.len() <= PASSES_TRIED_MAX && self.has_pass()
     }
 
     fn learn(&self, reply: &impl Reply) {
@@ -226,7 +220,7 @@ impl Way<'_> {
     }
 
     fn has_pass(&self) -> bool {
-        self.place.as_ref().is_some_and(|place| self.payer.passes.has(place))
+        self.place.as_ref().is_some_and(|place| self.payer.passes.has(place, &self.refused))
     }
 
     fn unanswered(&self, error: Unanswered) -> ClientError {
@@ -263,6 +257,12 @@ impl Way<'_> {
         }
         if self.turn.is_none() {
             self.take_turn().await?;
+            if self.queued < TURNS_MAX && self.has_pass() {
+                // An answer to another challenge has bought this request too.
+                self.queued += 1;
+                self.exchange.withdraw();
+                return Ok(Step::Send { after: Duration::ZERO, pause: Pause::Limited });
+            }
         }
         if self.exchange.lapsed(self.started.elapsed()) {
             return Ok(Step::Send { after: Duration::ZERO, pause: Pause::Limited });

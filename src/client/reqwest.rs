@@ -9,8 +9,9 @@ use tokio::time::Instant;
 
 use crate::protocol::header;
 
-use super::passes::{Fate, Passes, Place};
+use super::passes::{Fate, Passes};
 use super::pay::{Attempt, Carried, Payer, Reply, Unanswered};
+use super::place::Place;
 use super::redirect::Sent;
 use super::replay::{ResponseBody, read};
 use super::tower::write_carried;
@@ -170,30 +171,32 @@ impl Client {
 
     /// Sends a request that cannot be sent twice, with a pass if there is one.
     async fn send_once(&self, mut request: Request) -> Result<Response, ClientError> {
-        let (passes, place) = (&self.payer.passes, place(&request));
-        let pass = place.as_ref().and_then(|place| passes.depart(place));
+        let (passes, place) = (&self.payer.passes, Place::of_reqwest(&request));
+        let pass = place.as_ref().and_then(|place| passes.depart(place, &[]));
         if let Some(pass) = &pass {
             let name = pass.name().parse().map_err(|error: InvalidHeaderValue| ClientError::Transport(error.into()))?;
             request.headers_mut().insert(header::PASS, name);
         }
-        let response = self.inner.execute(request).await.map_err(transport)?;
+        let response = match self.inner.execute(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                if let Some(pass) = pass.filter(|_| is_unsent(&error)) {
+                    pass.keep();
+                }
+                return Err(transport(error));
+            }
+        };
         if let Some(place) = &place {
             passes.learn(place, response.headers());
         }
         if let Some(pass) = pass {
             match pass.fate(response.status().as_u16(), response.headers()) {
                 Fate::Refused => pass.forget(),
-                // The body is the caller's.
-                Fate::Kept | Fate::Elsewhere | Fate::Unclear => pass.keep(),
+                Fate::Kept | Fate::Elsewhere => pass.keep(),
             }
         }
         Ok(response)
     }
-}
-
-/// Returns where a request goes, unless it has a pass of the caller.
-fn place(request: &Request) -> Option<Place> {
-    Place::of_url(request.url()).filter(|_| !request.headers().contains_key(header::PASS))
 }
 
 /// A request and the client that sends it.
@@ -207,7 +210,7 @@ impl Attempt for Call {
     type Reply = Response;
 
     fn place(&self) -> Option<Place> {
-        place(&self.template)
+        Place::of_reqwest(&self.template)
     }
 
     async fn send(&mut self, carried: Carried<'_>) -> Result<Response, Unanswered> {
@@ -217,7 +220,7 @@ impl Attempt for Call {
             None => return Err(Unanswered::NotSent("the request cannot be sent twice".into())),
         };
         write_carried(carried, request.headers_mut()).map_err(Unanswered::NotSent)?;
-        self.client.execute(request).await.map_err(|error| match error.is_connect() || error.is_builder() {
+        self.client.execute(request).await.map_err(|error| match is_unsent(&error) {
             true => Unanswered::NotSent(error.into()),
             false => Unanswered::Lost(error.into()),
         })
@@ -241,6 +244,11 @@ impl Reply for Response {
         let (text, body) = read(ResponseBody::untouched(body), limit_bytes).await?;
         Ok((text, HttpResponse::from_parts(head, reqwest::Body::wrap(body)).into()))
     }
+}
+
+/// Returns whether the server cannot have received the request.
+fn is_unsent(error: &reqwest::Error) -> bool {
+    error.is_connect() || error.is_builder()
 }
 
 fn transport(error: reqwest::Error) -> ClientError {

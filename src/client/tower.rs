@@ -20,6 +20,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::Body;
 use tokio::time::Instant;
@@ -28,12 +29,16 @@ use tower_service::Service;
 
 use crate::protocol::header;
 
-use super::passes::{Passes, Place};
+use super::passes::Passes;
 use super::pay::{Attempt, Carried, Payer, Reply, Unanswered};
+use super::place::Place;
 use super::replay::read;
 use super::{BoxError, ClientError, Offer, Report, Terms};
 
 pub use super::replay::ResponseBody;
+
+/// How the content types of gRPC begin.
+const GRPC: &[u8] = b"application/grpc";
 
 /// Wraps a service in [`Solve`]. All services of one layer, and their clones, solve one challenge
 /// at a time.
@@ -151,8 +156,7 @@ where
     type Reply = Response<ResponseBody<R>>;
 
     fn place(&self) -> Option<Place> {
-        let own = self.request.headers().contains_key(header::PASS);
-        Place::of_uri(self.request.uri()).filter(|_| !own)
+        Place::of(&self.request)
     }
 
     async fn send(&mut self, carried: Carried<'_>) -> Result<Self::Reply, Unanswered> {
@@ -187,16 +191,26 @@ where
     }
 }
 
-/// Puts what a request carries among its headers, and what this client can compute.
+/// Puts what a request carries among its headers, and what this client can compute. Refusals of
+/// gRPC are not solved, so the header would ask for units in vain.
 pub(super) fn write_carried(carried: Carried<'_>, into: &mut HeaderMap) -> Result<(), BoxError> {
+    let is_grpc = into.get(CONTENT_TYPE).is_some_and(is_grpc);
     let mut write = |(name, value)| -> Result<(), BoxError> {
         into.insert(HeaderName::from_static(name), HeaderValue::from_str(value)?);
         Ok(())
     };
-    write(super::Exchange::ABILITIES)?;
+    if !is_grpc {
+        write(super::Exchange::ABILITIES)?;
+    }
     match carried {
         Carried::Nothing => Ok(()),
         Carried::Answer(answer) => answer.into_iter().try_for_each(write),
         Carried::Pass(name) => write((header::PASS, name)),
     }
+}
+
+/// Returns whether a content type is one of gRPC.
+fn is_grpc(content_type: &HeaderValue) -> bool {
+    let start = content_type.as_bytes().get(..GRPC.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
 }

@@ -1,7 +1,8 @@
 //! What one answer buys beside its own request: kept for its origin, shared, and given up in time.
 
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,12 +14,14 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper_util::client::legacy;
 use hyper_util::rt::TokioExecutor;
-use pouw::Policy;
 use pouw::client::reqwest::Client;
 use pouw::client::tower::{Solve, SolveLayer};
 use pouw::client::{Report, Terms};
-use pouw::protocol::ByTier;
+use pouw::internal::engine::for_gate;
+use pouw::protocol::{ByTier, DifficultyTier};
+use pouw::{ClientKey, Policy};
 use reqwest::Method;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tower::{Layer, ServiceExt, service_fn};
 
 const WINDOW: Duration = Duration::from_millis(WINDOW_MS);
@@ -162,6 +165,61 @@ async fn each_policy_has_a_pass_of_its_own() {
         assert_eq!(client.send(echo).await.unwrap().status(), 200);
     }
     assert_eq!((seen(&challenges), counts(&site)), (2, (2, 16)));
+}
+
+/// Challenges issued, and requests refused.
+fn refusals(site: &Site) -> (u64, u64) {
+    let stats = site.gate.stats();
+    let issued = DifficultyTier::ALL.iter().map(|tier| *stats.issued.get(*tier)).sum();
+    (issued, stats.refused.iter().map(|(_, count)| count).sum())
+}
+
+#[tokio::test]
+async fn new_paths_of_a_policy_are_sent_with_its_pass() {
+    let site = Site::new(
+        Kind::Axum,
+        &setup(|config| {
+            let items = Policy::new("items", 1, WINDOW).route("/items/*").answer_buys(60, DAY);
+            config.answer_buys(60, DAY).policy(items)
+        }),
+    );
+    let (client, challenges) = client();
+    // The pass of the other policy ends first.
+    for (path, expected) in [("/hello", 200), ("/hello", 200), ("/items/0", 404), ("/items/0", 404)] {
+        assert_eq!(status(&client, &url(&site, path)).await, expected);
+    }
+    let address = ClientKey::of_address([127, 0, 0, 1].into(), 64).to_bytes();
+    let standing = || for_gate(&site.engine).standing(&address);
+    let before = (refusals(&site), standing());
+    assert_eq!((seen(&challenges), counts(&site), before.0), (2, (2, 0), (2, 2)));
+    let long = "x".repeat(300);
+    let paths =
+        (1..=20).map(|item| format!("/items/{item}")).chain([format!("/items/{long}"), format!("/items/1/{long}")]);
+    for path in paths {
+        assert_eq!(status(&client, &url(&site, &path)).await, 404);
+        assert_eq!(status(&client, &url(&site, "/hello")).await, 200);
+    }
+    assert_eq!((seen(&challenges), counts(&site)), (2, (2, 44)));
+    assert_eq!((refusals(&site), standing()), before);
+}
+
+#[tokio::test]
+async fn methods_of_one_path_may_have_policies_of_their_own() {
+    let site = Site::new(
+        Kind::Axum,
+        &setup(|config| {
+            let post = Policy::new("post", 1, WINDOW).route("POST /echo").answer_buys(60, DAY);
+            config.answer_buys(60, DAY).policy(post)
+        }),
+    );
+    let (client, _) = client();
+    let url = url(&site, "/echo");
+    for turn in 0..10 {
+        assert_eq!(status(&client, &url).await, 405);
+        let post = client.request(Method::POST, &url).body("x");
+        assert_eq!(client.send(post).await.unwrap().status(), 200);
+        assert_eq!(refusals(&site), if turn == 0 { (0, 0) } else { (2, 2) });
+    }
 }
 
 fn pass_of(heard: &Heard) -> Option<&str> {
@@ -355,17 +413,163 @@ async fn origins_and_passes_are_bounded() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_the_service_itself_leaves_the_pass_as_it_is() {
-    let document = || said(429, &[("Content-Type", "application/problem+json")], &refusal("not_ours", ""));
-    let server = Scripted::serve(move |at, heard| match (at, heard.answer()) {
-        (0, None) => challenge("work_required", &unit(0)),
-        (1, Some(_)) => said(200, &[("X-PoUW-Accepted", "true"), PASS], ""),
-        (2, None) => document(),
-        _ => said(200, &[], ""),
-    });
-    let (client, _) = client();
-    for expected in [200, 429, 200] {
-        assert_eq!(status(&client, &server.url()).await, expected);
+async fn a_refusal_without_work_leaves_the_pass_as_it_is() {
+    // The first is of the service itself.
+    for reason in ["not_ours", "ceiling", "budget", "degraded", "crowded"] {
+        let server = Scripted::serve(move |at, heard| match (at, heard.answer()) {
+            (0, None) => challenge("work_required", &unit(0)),
+            (1, Some(_)) => said(200, &[("X-PoUW-Accepted", "true"), PASS], ""),
+            (2, None) => said(429, &[("Content-Type", "application/problem+json")], &refusal(reason, "")),
+            _ => said(200, &[], ""),
+        });
+        let (client, _) = client();
+        for expected in [200, 429, 200] {
+            assert_eq!(status(&client, &server.url()).await, expected);
+        }
+        assert_eq!(pass_of(&server.heard().pop().unwrap()), Some("bought-here"), "{reason}");
     }
-    assert_eq!(pass_of(&server.heard().pop().unwrap()), Some("bought-here"));
+}
+
+/// A refusal with work.
+fn limited() -> Response<Full<Bytes>> {
+    let response = Response::builder().status(429).header("x-pouw-challenge", TOKEN);
+    let response = response.header("content-type", "application/problem+json");
+    response.body(Full::from(problem("work_required", &unit(0)))).unwrap()
+}
+
+fn left(pass: &str) -> Response<Full<Bytes>> {
+    Response::builder().header("x-pouw-pass", pass).body(Full::default()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_response_does_not_bring_back_a_pass_that_is_spent_or_refused() {
+    for is_refused in [false, true] {
+        let late = Arc::new(tokio::sync::Notify::new());
+        let (wait, asked) = (late.clone(), Arc::new(Mutex::new(Vec::new())));
+        let (ask_for, answers) = (asked.clone(), Arc::new(AtomicUsize::new(0)));
+        let service = service_fn(move |request: Request<Full<Bytes>>| {
+            let (wait, path) = (wait.clone(), request.uri().path().to_owned());
+            let [presented, answered] =
+                ["x-pouw-pass", "x-pouw-response"].map(|name| request.headers().contains_key(name));
+            ask_for.lock().unwrap().push((path.clone(), presented));
+            let first = answered && answers.fetch_add(1, Ordering::Relaxed) == 0;
+            async move {
+                Ok::<_, &'static str>(match (presented, answered, path.as_str()) {
+                    (_, true, _) if first => left("name;r=9;t=60"),
+                    (_, true, _) => {
+                        Response::builder().header("x-pouw-accepted", "true").body(Full::default()).unwrap()
+                    }
+                    (true, _, "/late") => {
+                        wait.notified().await;
+                        left("name;r=3;t=60")
+                    }
+                    (true, ..) if !is_refused => left("name;r=0;t=60"),
+                    _ => limited(),
+                })
+            }
+        });
+        let service = SolveLayer::new(Terms::default()).layer(service);
+        assert_eq!(ask(&service, "http://a/bought").await, Some(200));
+        let slow = service.clone();
+        let slow = tokio::spawn(async move { ask(&slow, "http://a/late").await });
+        tokio::task::yield_now().await;
+        assert_eq!(asked.lock().unwrap().last(), Some(&("/late".to_owned(), true)));
+        for path in ["http://a/over", "http://a/without"] {
+            assert_eq!(ask(&service, path).await, Some(200));
+        }
+        late.notify_one();
+        assert_eq!(slow.await.unwrap(), Some(200));
+        asked.lock().unwrap().clear();
+        assert_eq!(ask(&service, "http://a/last").await, Some(200));
+        assert_eq!(asked.lock().unwrap()[0], ("/last".to_owned(), false), "{is_refused}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_is_sent_with_the_credentials_that_it_was_bought_with() {
+    let (service, asked) = given("name;r=9;t=60", ok);
+    let named = Some("name".to_owned());
+    let ask = async |headers: &[(&str, &str)]| {
+        let mut request = Request::get("http://a/");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = service.clone().oneshot(request.body(Full::default()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200);
+        passes(&asked)
+    };
+    let others: [&[(&str, &str)]; 6] = [
+        &[],
+        &[("authorization", "one")],
+        &[("authorization", "two")],
+        &[("cookie", "one")],
+        &[("cookie", "one"), ("authorization", "one")],
+        &[("cookie", "one"), ("cookie", "two")],
+    ];
+    for headers in others {
+        assert_eq!(ask(headers).await, [None], "{headers:?}");
+    }
+    for headers in others {
+        assert_eq!(ask(headers).await, [named.clone()], "{headers:?}");
+    }
+    assert_eq!(ask(&[("x-own", "1")]).await, [named]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_solves_one_challenge_if_its_answer_buys_all() {
+    let together = Arc::new(tokio::sync::Barrier::new(4));
+    let (answers, passed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (answer, pass) = (answers.clone(), passed.clone());
+    let service = service_fn(move |request: Request<Full<Bytes>>| {
+        let own = |name| request.headers().contains_key(name);
+        let (presented, answered, together) = (own("x-pouw-pass"), own("x-pouw-response"), together.clone());
+        answer.fetch_add(usize::from(answered), Ordering::Relaxed);
+        pass.fetch_add(usize::from(presented), Ordering::Relaxed);
+        async move {
+            if presented || answered {
+                return Ok::<_, &'static str>(left("name;r=9;t=60"));
+            }
+            together.wait().await;
+            Ok(limited())
+        }
+    });
+    let service = SolveLayer::new(Terms::default()).layer(service);
+    let one = || ask(&service, "http://a/");
+    assert_eq!(tokio::join!(one(), one(), one(), one()), (Some(200), Some(200), Some(200), Some(200)));
+    assert_eq!((answers.load(Ordering::Relaxed), passed.load(Ordering::Relaxed)), (1, 3));
+}
+
+/// Names that lead to this machine, or nowhere.
+#[derive(Debug)]
+struct Names(Arc<AtomicBool>);
+
+impl Resolve for Names {
+    fn resolve(&self, _: Name) -> Resolving {
+        let address = self.0.load(Ordering::Relaxed).then(|| SocketAddr::from(([127, 0, 0, 1], 0)));
+        Box::pin(async move {
+            let address = address.ok_or("no such name")?;
+            Ok(Box::new(std::iter::once(address)) as Addrs)
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_was_not_sent_does_not_count_as_one_of_the_pass() {
+    let server =
+        Scripted::serve(|at, _| said(200, if at == 0 { &[("X-PoUW-Pass", "last;r=1;t=60")] } else { &[] }, ""));
+    let leads = Arc::new(AtomicBool::new(true));
+    let _ = client();
+    let builder = reqwest::Client::builder().no_proxy().dns_resolver(Arc::new(Names(leads.clone())));
+    let client = Client::new(builder, Terms::default()).unwrap();
+    let url = format!("http://named.test:{}/", server.address.port());
+    let upload = || {
+        let stream = reqwest::Body::wrap(Full::<Bytes>::from("streamed"));
+        client.send(client.request(Method::POST, &url).header("content-length", "8").body(stream))
+    };
+    assert_eq!(upload().await.unwrap().status(), 200);
+    leads.store(false, Ordering::Relaxed);
+    assert_eq!(upload().await.unwrap_err().code(), "transport");
+    leads.store(true, Ordering::Relaxed);
+    assert_eq!(upload().await.unwrap().status(), 200);
+    assert_eq!(pass_of(&server.heard().pop().unwrap()), Some("last"));
 }

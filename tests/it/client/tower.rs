@@ -283,6 +283,28 @@ struct Slots {
     refused: usize,
 }
 
+#[tokio::test]
+async fn units_are_not_asked_for_where_they_are_not_solved() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let ask = asked.clone();
+    let service = service_fn(move |request: Request<Full<Bytes>>| {
+        ask.lock().unwrap().push(request.headers().contains_key("x-pouw-accept"));
+        async { Ok::<_, Infallible>(Reply::default()) }
+    });
+    let service = SolveLayer::new(Terms::default()).layer(service);
+    for (content_type, expected) in [
+        ("application/grpc", false),
+        ("application/gRPC-Web+proto", false),
+        ("application/json", true),
+        ("application/grp", true),
+    ] {
+        let mut request = hello();
+        request.headers_mut().insert("content-type", content_type.parse().unwrap());
+        service.clone().oneshot(request).await.unwrap();
+        assert_eq!(asked.lock().unwrap().pop(), Some(expected), "{content_type}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_burst_that_finds_the_challenges_used_up_queues_and_gets_through() {
     let slots = Arc::new(Mutex::new(Slots::default()));
