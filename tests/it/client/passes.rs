@@ -573,3 +573,59 @@ async fn a_stream_that_was_not_sent_does_not_count_as_one_of_the_pass() {
     assert_eq!(upload().await.unwrap().status(), 200);
     assert_eq!(pass_of(&server.heard().pop().unwrap()), Some("last"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_of_another_policy_is_not_tried_twice_for_a_request() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let ask_for = asked.clone();
+    let service = service_fn(move |request: Request<Full<Bytes>>| {
+        let mut asked = ask_for.lock().unwrap();
+        asked.push(request.headers().contains_key("x-pouw-pass"));
+        let of = |policy| Response::builder().header("ratelimit-policy", format!("\"{policy}\";q=1;w=1"));
+        let response = match asked.len() {
+            1 => Ok(limited()),
+            2 => of("one").header("x-pouw-pass", "name;r=9;t=60").body(Full::default()),
+            3 => {
+                let response = of("other").status(429).header("content-type", "application/problem+json");
+                response.header("retry-after", "1").body(Full::from(refusal("budget", "")))
+            }
+            _ => of("one").body(Full::default()),
+        };
+        async move { response.map_err(|_| "no header") }
+    });
+    let service = SolveLayer::new(Terms::default().wait_when_limited(true)).layer(service);
+    assert_eq!(ask(&service, "http://a/").await, Some(200));
+    let between = async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        ask(&service, "http://a/").await
+    };
+    assert_eq!(tokio::join!(ask(&service, "http://a/"), between), (Some(200), Some(200)));
+    assert_eq!(*asked.lock().unwrap(), [false, false, true, false, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_challenge_that_was_dropped_for_a_pass_does_not_count_as_solved() {
+    let together = Arc::new(tokio::sync::Barrier::new(3));
+    let (answers, passed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (answer, pass) = (answers.clone(), passed.clone());
+    // Each answer buys one more request, but the server does not know the pass any more.
+    let service = service_fn(move |request: Request<Full<Bytes>>| {
+        let own = |name| request.headers().contains_key(name);
+        let (presented, answered, together) = (own("x-pouw-pass"), own("x-pouw-response"), together.clone());
+        let at = answer.fetch_add(usize::from(answered), Ordering::Relaxed);
+        pass.fetch_add(usize::from(presented), Ordering::Relaxed);
+        async move {
+            if answered {
+                return Ok::<_, &'static str>(left(&format!("name-{at};r=1;t=60")));
+            }
+            if !presented {
+                together.wait().await;
+            }
+            Ok(limited())
+        }
+    });
+    let service = SolveLayer::new(Terms::default()).layer(service);
+    let one = || ask(&service, "http://a/");
+    assert_eq!(tokio::join!(one(), one(), one()), (Some(200), Some(200), Some(200)));
+    assert_eq!((answers.load(Ordering::Relaxed), passed.load(Ordering::Relaxed)), (3, 2));
+}
