@@ -13,8 +13,8 @@ const TYPES = { js: 'text/javascript', mjs: 'text/javascript', wasm: 'applicatio
 const units = [unit(), subtree([Buffer.alloc(99, 1), Buffer.alloc(5, 2), Buffer.alloc(0)], 2)];
 
 /** Opens the page in a browser and gives what it reports. */
-async function visit(t, browser, policy, client = {}) {
-  const limiter = new Limiter({ waitMs: 60 });
+async function visit(t, browser, policy, { client = {}, waitMs = 60 } = {}) {
+  const limiter = new Limiter({ waitMs });
   let told;
   const reported = new Promise((resolve) => (told = resolve));
   const url = await serve(t, async (request, response) => {
@@ -56,7 +56,8 @@ for (const [browser, skip] of browsers()) {
   const hashes = units.map((one) => oracle(one).resultHash);
 
   test(`${browser}: all of it works under the policy that the readme names`, { skip }, async (t) => {
-    const report = await visit(t, browser, POLICY);
+    // Long enough for the first text to be read out before the end.
+    const report = await visit(t, browser, POLICY, { waitMs: 1_500 });
     assert.deepEqual(report.warnings, []);
     assert.deepEqual(report.violations, []);
     assert.deepEqual(report.printed, []);
@@ -103,7 +104,9 @@ for (const [browser, skip] of browsers()) {
   });
 
   test(`${browser}: a worker's script that is not there`, { skip }, async (t) => {
-    const report = await visit(t, browser, POLICY, { workerUrl: '/nowhere.js', wasmUrl: '/nowhere.wasm' });
+    const report = await visit(t, browser, POLICY, {
+      client: { workerUrl: '/nowhere.js', wasmUrl: '/nowhere.wasm' },
+    });
     assert.deepEqual(report.warnings.toSorted(), ['wasm_unavailable', 'worker_unavailable']);
   });
 }

