@@ -4,7 +4,7 @@ import { Gathering } from './gathering.js';
 import { Exchange } from './exchange.js';
 import type { Refusal } from './offer.js';
 import { Origins } from './origins.js';
-import { eventSourceKind, PouwEventSource } from './event-source.js';
+import { type Adopt, eventSourceKind, PouwEventSource } from './event-source.js';
 import type { EventSourceOptions, PouwClientOptions, WebSocketOptions } from './options.js';
 import { Passage } from './passage.js';
 import { readProblem } from './problem.js';
@@ -98,14 +98,14 @@ export class PouwClient extends EventTarget {
   eventSource(url: string | URL, options: EventSourceOptions = {}): PouwEventSource {
     const { withCredentials = false, resume = (url) => url, open, signal } = options;
     const context = this.#streamContext(options);
-    const request = (lastEventId: string, adopt: (source: EventSource) => void) => {
+    const request = (lastEventId: string, adopt: Adopt) => {
       const address = lastEventId === '' ? url : resume(String(url), lastEventId);
       const kind = eventSourceKind(withCredentials, adopt, context.fetch, open);
       return new StreamRequest(String(address), kind, context);
     };
     // For its error, at once.
     request('', () => {});
-    const opening = (id: string, adopt: (source: EventSource) => void, signal: AbortSignal) =>
+    const opening = (id: string, adopt: Adopt, signal: AbortSignal) =>
       this.#open(request(id, adopt), signal);
     const { deadlineMs = DEADLINE_MS } = this.#options;
     return new PouwEventSource(String(url), withCredentials, opening, deadlineMs, signal);

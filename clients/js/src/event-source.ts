@@ -8,10 +8,13 @@ import type { AnyListener, ListenerOptions } from './types.js';
 
 const [CONNECTING, OPEN, CLOSED] = [0, 1, 2] as const;
 
-/** How an `EventSource` is opened; `adopt` gets each one before it is open. */
+/** Gets each source before it is open, and once more if it is kept while it connects. */
+export type Adopt = (source: EventSource) => void;
+
+/** How an `EventSource` is opened. */
 export function eventSourceKind(
   withCredentials: boolean,
-  adopt: (source: EventSource) => void,
+  adopt: Adopt,
   fetcher: typeof fetch,
   make: EventSourceOptions['open'] = (url) => usual(url, withCredentials),
 ): StreamKind<EventSource> {
@@ -24,8 +27,9 @@ export function eventSourceKind(
         adopt(source);
         return source;
       };
-      return openSource(made, signal);
+      return openSource(made, adopt, signal);
     },
+    isOpen: ({ readyState }) => readyState !== CONNECTING,
     isHopeless: ({ status, headers }) =>
       status !== 200 || !(headers.get('content-type') ?? '').startsWith('text/event-stream'),
   };
@@ -38,7 +42,11 @@ function usual(url: string, withCredentials: boolean): EventSource {
   throw new PouwError('unsupported', message);
 }
 
-function openSource(make: () => EventSource, signal: AbortSignal): Promise<EventSource | undefined> {
+function openSource(
+  make: () => EventSource,
+  adopt: Adopt,
+  signal: AbortSignal,
+): Promise<EventSource | undefined> {
   return new Promise((resolve, reject) => {
     const source = make();
     const settle = (opened: boolean) => {
@@ -48,6 +56,11 @@ function openSource(make: () => EventSource, signal: AbortSignal): Promise<Event
       resolve(opened ? source : undefined);
     };
     const abort = () => {
+      if (isDeadline(signal.reason) && source.readyState !== CLOSED) {
+        // Nothing has refused it: the service sends its headers late, or is not there and the source tries again.
+        adopt(source);
+        return settle(true);
+      }
       reject(signal.reason);
       source.close();
     };
@@ -60,10 +73,14 @@ function openSource(make: () => EventSource, signal: AbortSignal): Promise<Event
   });
 }
 
-/** Opens a source, by the id of the last event if it was open before; `adopt` gets each one that is made. */
+function isDeadline(reason: unknown): boolean {
+  return reason instanceof PouwError && reason.code === 'deadline';
+}
+
+/** Opens a source, by the id of the last event if it was open before. */
 export type OpenSource = (
   lastEventId: string,
-  adopt: (source: EventSource) => void,
+  adopt: Adopt,
   signal: AbortSignal,
 ) => Promise<EventSource>;
 
@@ -87,7 +104,7 @@ export class PouwEventSource extends EventTarget {
   onmessage: ((event: MessageEvent) => void) | null = null;
   /** Called when the stream is lost or has failed; then `readyState` is 2, and the event has the `error`. */
   onerror: Handler = null;
-  /** The one that was made last, and the same once it is open. */
+  /** The one that was made last, and the same once it is open or kept while it connects. */
   #made: EventSource | undefined;
   #source: EventSource | undefined;
   #open: OpenSource;
@@ -157,8 +174,12 @@ export class PouwEventSource extends EventTarget {
     }
   }
 
-  /** Listens to a source from the beginning, so that no event is missed. */
+  /** Listens to a source from the beginning, so that no event is missed. One that comes again is kept as it is. */
   #adopt(source: EventSource): void {
+    if (this.#made === source) {
+      this.#source = source;
+      return;
+    }
     this.#made = source;
     for (const name of this.#names) source.addEventListener(name, this.#pass);
     source.addEventListener('open', () => {

@@ -12,7 +12,10 @@ export interface MaxCost {
 
 /** Options of `createPouwClient`. All of them can be left out. */
 export interface PouwClientOptions {
-  /** Milliseconds from the first 429, or from queueing, until a request must be through; default 60 000. */
+  /**
+   * Milliseconds from the first 429, or from queueing, until a request must be through; default 60 000. For a stream
+   * from the start of each opening; an event stream that nothing has refused by then is kept.
+   */
   deadlineMs?: number;
   /** The most times one request is sent, the first included; default 8. */
   maxAttempts?: number;

@@ -11,6 +11,7 @@ export function webSocketKind(
   return {
     name: 'WebSocket',
     open: (url, { own, once }, signal) => openSocket(() => make(url, protocols, { ...own, ...once }), signal),
+    isOpen: () => true,
     // A service that only speaks to sockets refuses other requests in its own way.
     isHopeless: () => false,
   };

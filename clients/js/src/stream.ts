@@ -18,6 +18,8 @@ export interface StreamKind<S> {
   name: 'EventSource' | 'WebSocket';
   /** Opens one with these headers. Undefined: it was refused, for a reason that is not known. */
   open(url: string, headers: StreamHeaders, signal: AbortSignal): Promise<S | undefined>;
+  /** Returns whether one that was opened is open; else it may still connect. */
+  isOpen(stream: S): boolean;
   /** Returns whether a response that is admitted shows that such a stream cannot be opened there. */
   isHopeless(response: Response): boolean;
 }
@@ -124,7 +126,9 @@ export class StreamRequest<S> implements Sendable {
         // What asks for the challenge again must not use the answer up.
         if (inPage) removeCookie('answer', cookieOf(answer));
       });
-      if (opened !== undefined) return isOpen({ 'X-PoUW-Accepted': 'true' });
+      // While it connects it is not known whether the answer counts.
+      if (opened !== undefined)
+        return isOpen(this.#kind.isOpen(opened) ? { 'X-PoUW-Accepted': 'true' } : {});
       this.#refused = true;
       return (await this.ask(signal)).response;
     };

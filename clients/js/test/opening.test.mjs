@@ -110,37 +110,89 @@ test('what comes after a late stream is sent at once, not one after the other', 
   source.close();
 });
 
-test('the deadline bounds an opening without an answer, at first and again', async (t) => {
-  const silent = await serve(t, () => {});
-  const { client } = clientFor(t, { deadlineMs: 100 });
-  const { error } = await rejection(
-    client.webSocket(ws(silent), [], { open, signal: AbortSignal.timeout(10_000) }),
-  );
-  assert.equal(error.code, 'deadline');
-  const { limiter, url } = await streams(t, { rate: 2 });
-  const source = clientFor(t, { deadlineMs: 500 }).client.eventSource(`${url}/events`, { open: openSource });
-  await next(source, 'named');
-  limiter.stream = () => {};
-  for (const response of limiter.sources) response.destroy();
-  await next(source, 'error');
-  const event = await next(source, 'error');
-  assert.deepEqual([event.error.code, source.readyState], ['deadline', 2]);
-});
-
-test('a source of the platform that connects again and hears nothing is replaced', async (t) => {
+/** A client under a fake clock, and event sources that do as they are told. */
+function puppets(t) {
   t.mock.timers.enable({ apis: ['setTimeout'] });
-  const { client } = clientFor(t, { deadlineMs: 60_000 });
   const made = [];
-  let closed = 0;
   const open = () => {
-    const close = () => (made.at(-1).readyState = 2) && closed++;
-    made.push(Object.assign(new EventTarget(), { readyState: 0, close }));
-    return made.at(-1);
+    const one = Object.assign(new EventTarget(), { readyState: 0, close: () => (one.readyState = 2) });
+    made.push(one);
+    return one;
   };
   const says = (name, readyState) => {
     made.at(-1).readyState = readyState;
     made.at(-1).dispatchEvent(new Event(name));
   };
+  const states = () => made.map(({ readyState }) => readyState);
+  return { ...clientFor(t, { deadlineMs: 60_000 }), made, open, says, states };
+}
+
+/** Waits for something that takes no timer of this process. */
+async function until(holds) {
+  const started = performance.now();
+  while (!holds()) {
+    assert.ok(performance.now() < started + 20_000, `waited for ${holds}`);
+    await new Promise(setImmediate);
+  }
+}
+
+test('the deadline bounds the opening of a socket, and what the limit needs of that of an event stream', async (t) => {
+  const asked = [];
+  const silent = await serve(t, ({ url }) => void asked.push(url));
+  const { client } = clientFor(t, { deadlineMs: 100 });
+  const { error } = await rejection(
+    client.webSocket(ws(silent), [], { open, signal: AbortSignal.timeout(10_000) }),
+  );
+  assert.equal(error.code, 'deadline');
+  const { client: other, open: openPuppet, says, states } = puppets(t);
+  const source = other.eventSource(`${silent}/events`, { open: openPuppet });
+  says('error', 2);
+  await until(() => asked.includes('/events'));
+  const failed = next(source, 'error');
+  t.mock.timers.tick(60_000);
+  assert.deepEqual([(await failed).error?.code, source.readyState, states()], ['deadline', 2, [2]]);
+});
+
+test('an event stream that nothing has refused is kept beyond the deadline', async (t) => {
+  const { client, open, says, states, names } = puppets(t);
+  const source = client.eventSource('http://127.0.0.1:1/events', { open });
+  const all = [];
+  for (const name of ['open', 'error']) source.addEventListener(name, (event) => all.push(event.error ?? name));
+  // As when the server is not there.
+  says('error', 0);
+  t.mock.timers.tick(60_000);
+  await new Promise(setImmediate);
+  assert.deepEqual([source.readyState, states(), all], [0, [0], []]);
+  says('open', 1);
+  assert.deepEqual([source.readyState, all], [1, ['open']]);
+  // Another one is kept, and then refused: it is opened again.
+  says('error', 2);
+  await new Promise(setImmediate);
+  t.mock.timers.tick(60_000);
+  says('error', 2);
+  await new Promise(setImmediate);
+  assert.deepEqual([source.readyState, states(), all], [0, [2, 2, 0], ['open', 'error', 'error']]);
+  t.mock.timers.tick(60_000);
+  source.close();
+  assert.deepEqual([states(), names()], [[2, 2, 2], []]);
+});
+
+test('an event stream that is opened with an answer is kept as well, and the answer is not said to count', async (t) => {
+  const { url } = await streams(t);
+  const { client, made, open, says, states, names } = puppets(t);
+  const source = client.eventSource(`${url}/events`, { open });
+  says('error', 2);
+  await until(() => made.length === 2);
+  t.mock.timers.tick(60_000);
+  await new Promise(setImmediate);
+  assert.deepEqual([source.readyState, states(), names()], [0, [2, 0], ['challenge', 'solved']]);
+  says('open', 1);
+  assert.equal(source.readyState, 1);
+  source.close();
+});
+
+test('a source of the platform that connects again and hears nothing is replaced', async (t) => {
+  const { client, made, open, says, states } = puppets(t);
   const source = client.eventSource('http://127.0.0.1:1/events', { open });
   says('open', 1);
   await new Promise(setImmediate);
@@ -154,16 +206,13 @@ test('a source of the platform that connects again and hears nothing is replaced
   assert.deepEqual([made.length, source.readyState], [1, 1]);
   says('error', 0);
   t.mock.timers.tick(60_000);
-  assert.deepEqual(
-    made.map(({ readyState }) => readyState),
-    [2, 0],
-  );
+  assert.deepEqual(states(), [2, 0]);
   says('open', 1);
   assert.equal(source.readyState, 1);
   says('error', 0);
   source.close();
   t.mock.timers.tick(60_000);
-  assert.deepEqual([made.length, closed, source.readyState], [2, 2, 2]);
+  assert.deepEqual([states(), source.readyState], [[2, 2], 2]);
 });
 
 const PROTOCOL = ['x-pouw-pass', 'x-pouw-response', 'x-pouw-result', 'authorization', 'x-mine'];
