@@ -1,6 +1,6 @@
 import { PouwError } from './errors.js';
 import type { PouwEventDetails, PouwListener } from './events.js';
-import { Gathering } from './gathering.js';
+import { Gatherings } from './gathering.js';
 import { Exchange } from './exchange.js';
 import type { Refusal } from './offer.js';
 import { Origins } from './origins.js';
@@ -31,7 +31,7 @@ export class PouwClient extends EventTarget {
   #queue = new Queue();
   #scopes = new Set<Scope>();
   #limited = new Map<string, number>();
-  #gatherings = new Map<string, Gathering>();
+  #gatherings = new Gatherings();
   #origins: Origins;
   #closed = false;
 
@@ -63,7 +63,7 @@ export class PouwClient extends EventTarget {
     const request = new Passage(new Repeatable(input, init, fetcher), this.#origins, announce);
     if (this.#limited.has(request.origin)) return this.#exchange(request);
     const { turns } = this.#queue;
-    const arrive = this.#gathering(request.origin).depart();
+    const arrive = this.#gatherings.depart(request.origin);
     try {
       const sent = await request.ask();
       if (sent.response.status !== 429) return sent.response;
@@ -105,8 +105,7 @@ export class PouwClient extends EventTarget {
     };
     // For its error, at once.
     request('', () => {});
-    const opening = (id: string, adopt: Adopt, signal: AbortSignal) =>
-      this.#open(request(id, adopt), signal);
+    const opening = (id: string, adopt: Adopt, signal: AbortSignal) => this.#open(request(id, adopt), signal);
     const { deadlineMs = DEADLINE_MS } = this.#options;
     return new PouwEventSource(String(url), withCredentials, opening, deadlineMs, signal);
   }
@@ -176,12 +175,6 @@ export class PouwClient extends EventTarget {
     this.#scopes.delete(scope);
   }
 
-  #gathering(origin: string): Gathering {
-    const known = this.#gatherings.get(origin) ?? new Gathering();
-    this.#gatherings.set(origin, known);
-    return known;
-  }
-
   /** Runs the exchange of a request, from its first 429 on; `turns` had ended when it was sent. */
   async #exchange(
     request: Sendable,
@@ -193,7 +186,8 @@ export class PouwClient extends EventTarget {
     if (this.#closed) throw closedError();
     const { maxAttempts = MAX_ATTEMPTS, maxCost = {}, confirm } = this.#options;
     scope ??= this.#scope(request.signal);
-    const hold = this.#holder(request.origin);
+    const { origin } = request;
+    const hold = this.#holder(origin);
     hold(true);
     try {
       let refusal: Refusal | undefined;
@@ -207,7 +201,7 @@ export class PouwClient extends EventTarget {
         solver: this.#solver,
         queue: this.#queue,
         origins: this.#origins,
-        gathering: this.#gathering(request.origin),
+        gathered: (atMs, signal) => this.#gatherings.complete(origin, atMs, signal),
         maxAttempts,
         maxCost,
         confirm,

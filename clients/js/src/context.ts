@@ -1,5 +1,4 @@
 import type { PouwEventDetails } from './events.js';
-import type { Gathering } from './gathering.js';
 import type { Origins } from './origins.js';
 import type { MaxCost, PouwClientOptions } from './options.js';
 import type { Queue } from './queue.js';
@@ -9,11 +8,12 @@ import type { Solver } from './solver.js';
 export interface ExchangeContext {
   solver: Solver;
   queue: Queue;
-  gathering: Gathering;
   origins: Origins;
   maxAttempts: number;
   maxCost: MaxCost;
   confirm: PouwClientOptions['confirm'];
+  /** Waits for the responses to requests to the same origin, until the monotonic clock shows `atMs`. */
+  gathered(atMs: number, signal: AbortSignal): Promise<void>;
   /** Whether later requests to the same origin have to wait for this one. */
   hold(on: boolean): void;
   tell<Name extends keyof PouwEventDetails>(name: Name, detail: PouwEventDetails[Name]): boolean;

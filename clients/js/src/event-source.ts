@@ -78,11 +78,7 @@ function isDeadline(reason: unknown): boolean {
 }
 
 /** Opens a source, by the id of the last event if it was open before. */
-export type OpenSource = (
-  lastEventId: string,
-  adopt: Adopt,
-  signal: AbortSignal,
-) => Promise<EventSource>;
+export type OpenSource = (lastEventId: string, adopt: Adopt, signal: AbortSignal) => Promise<EventSource>;
 
 type Handler = ((event: Event) => void) | null;
 
@@ -182,7 +178,9 @@ export class PouwEventSource extends EventTarget {
     }
     this.#made = source;
     for (const name of this.#names) source.addEventListener(name, this.#pass);
-    source.addEventListener('open', () => {
+    source.addEventListener('open', (event) => {
+      // The service can give an event this name.
+      if ('data' in event) return;
       clearTimeout(this.#timer);
       this.#source = source;
       if (!this.#end.signal.aborted) this.dispatchEvent(new Event('open'));

@@ -67,14 +67,14 @@ export class Exchange {
   }
 
   async #through(first: Refusal | undefined, turns: number, arrive: () => void): Promise<Response> {
-    const { queue, gathering } = this.#context;
+    const { queue, gathered } = this.#context;
     const { signal } = this.#scope;
     let refusal = first;
     for (;;) {
       if (refusal !== undefined && refusal.problem.unit === undefined) {
         // Another request may have the work, and its response may not have arrived yet.
         arrive();
-        await gathering.complete(monotonicMs() + GATHER_MS, signal);
+        await gathered(monotonicMs() + GATHER_MS, signal);
       }
       const others = queue.length > 0 || queue.turns !== turns;
       const entered = this.#turn.take();
@@ -132,7 +132,9 @@ export class Exchange {
       const message = `Gave up: the server answered the work with more work: ${problem.detail}`;
       throw new PouwError('gave_up', message, { response, reason: problem.reason });
     }
-    await this.#turn.take();
+    const waited = await this.#turn.take();
+    // Meanwhile another request may have bought a pass, or the unit has expired.
+    if (waited && (this.#request.hasPass || isStale(refusal))) return this.#plain(refusal);
     const answer = await this.#solve(refusal, unit);
     this.#answered = true;
     for (let last = refusal; ;) {

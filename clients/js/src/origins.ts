@@ -70,6 +70,7 @@ export class Origins {
     const same = [...passes.values()].find(({ name }) => name === left.name);
     if (same !== undefined) return same.narrow(left);
     if (left.requests === 0 || left.until <= monotonicMs()) return;
+    passes.get(policy)?.leaveCookie();
     passes.delete(policy);
     // A cookie goes along with what a page sends to its own host, and with nothing else.
     const mayBeCookie = origin === ownOrigin() && target.sendsCookies(origin);

@@ -1,4 +1,4 @@
-import { hasCookie, removeCookie, setCookie } from './place.js';
+import { hasCookie, keepsCookie, removeCookie, setCookie } from './place.js';
 import { monotonicMs } from './time.js';
 
 /** What a response says of a pass. */
@@ -23,7 +23,8 @@ export class Pass {
   constructor({ name, requests, until }: PassLeft, policy: string, mayBeCookie: boolean) {
     [this.name, this.policy, this.#mayBeCookie] = [name, policy, mayBeCookie];
     [this.#left, this.#until] = [requests, until];
-    this.#mayBeCookie = this.enterCookie();
+    // Another one stays there: it may be of another policy, and the browser's own requests may need it.
+    this.#mayBeCookie &&= keepsCookie('pass') || this.enterCookie();
   }
 
   /** The browser sends it, in the cookie, and the server alone counts. The cookie has one pass at a time. */

@@ -97,6 +97,7 @@ export class Passage implements Sendable {
       used = passage.#pass();
       arrive = used?.depart() ?? (() => {});
     }
+    arrive();
     throw tooManyRedirects(this.url);
   }
 

@@ -56,6 +56,15 @@ export function hasCookie(kind: CookieKind, value: string): boolean {
   }
 }
 
+/** Returns whether there is a cookie of this kind, whatever its value. */
+export function keepsCookie(kind: CookieKind): boolean {
+  try {
+    return place.document?.cookie.split('; ').some((pair) => pair.startsWith(`${nameOf(kind)}=`)) ?? false;
+  } catch {
+    return false;
+  }
+}
+
 /** Removes a cookie that a script has set, if it still has this value: another tab may have set another. */
 export function removeCookie(kind: CookieKind, value: string): void {
   if (hasCookie(kind, value)) setCookie(kind, '', 0);

@@ -2,6 +2,8 @@
 const REQUESTS_MAX = 128;
 /** The most characters of a policy that are looked at. */
 const NAME_MAX = 128;
+/** The most characters of a path that are looked at. */
+const PATH_MAX = 256;
 
 /** Names the policy that a response was judged by: its name, else its numbers; empty if the response does not say. */
 export function policyOf(headers: Headers): string {
@@ -21,7 +23,8 @@ export class Policies {
   #seen = new Map<string, Seen>();
 
   /** Remembers the policy of a request. */
-  learn(method: string, path: string, policy: string): void {
+  learn(method: string, whole: string, policy: string): void {
+    const path = whole.slice(0, PATH_MAX);
     const key = `${method} ${path}`;
     this.#seen.delete(key);
     this.#seen.set(key, { method, segments: segmentsOf(path), policy });
@@ -37,7 +40,7 @@ export class Policies {
    * Undefined if none was seen.
    */
   guess(method: string, path: string, prefers: (policy: string) => boolean): string | undefined {
-    const segments = segmentsOf(path);
+    const segments = segmentsOf(path.slice(0, PATH_MAX));
     let [best, most]: [string | undefined, number] = [undefined, -1];
     for (const seen of this.#seen.values()) {
       const shared = sharedBy(seen.segments, segments);

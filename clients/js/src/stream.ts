@@ -127,8 +127,7 @@ export class StreamRequest<S> implements Sendable {
         if (inPage) removeCookie('answer', cookieOf(answer));
       });
       // While it connects it is not known whether the answer counts.
-      if (opened !== undefined)
-        return isOpen(this.#kind.isOpen(opened) ? { 'X-PoUW-Accepted': 'true' } : {});
+      if (opened !== undefined) return isOpen(this.#kind.isOpen(opened) ? { 'X-PoUW-Accepted': 'true' } : {});
       this.#refused = true;
       return (await this.ask(signal)).response;
     };

@@ -15,11 +15,12 @@ export class Turn {
     [this.#queue, this.#signal, this.#hold] = [queue, signal, hold];
   }
 
-  /** Waits for a turn, unless this is one. */
-  async take(): Promise<void> {
-    if (this.#leave !== undefined) return;
+  /** Waits for a turn, unless this is one. Returns whether it waited. */
+  async take(): Promise<boolean> {
+    if (this.#leave !== undefined) return false;
     this.#hold(true);
     this.#leave = await this.#queue.enter(this.#signal);
+    return true;
   }
 
   /** Ends the turn. */

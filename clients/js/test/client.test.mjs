@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createPouwClient, createPouwFetch, pouwFetch } from '../dist/index.js';
+import { Gatherings } from '../dist/gathering.js';
 import { limited, Limiter, refuse, rejection, serve } from './limiter.mjs';
 import { unit } from './units.mjs';
 
@@ -264,4 +265,24 @@ test('createPouwFetch and pouwFetch get through as well', async (t) => {
   assert.equal((await rejection(get(url))).error.code, 'closed');
   assert.equal(await (await pouwFetch(url, { method: 'POST', body: 'x' })).text(), 'hello x');
   assert.equal(limiter.solved, 2);
+});
+
+test('requests on their way are counted for their origin, which is forgotten when there are none', async () => {
+  const gatherings = new Gatherings();
+  const { signal } = new AbortController();
+  const [one, two, other] = ['a', 'a', 'b'].map((origin) => gatherings.depart(origin));
+  let complete = false;
+  const wait = gatherings.complete('a', Infinity, signal).then(() => (complete = true));
+  for (const arrive of [one, one, other]) arrive();
+  await new Promise(setImmediate);
+  assert.deepEqual([gatherings.size, complete], [1, false]);
+  two();
+  await wait;
+  assert.equal(gatherings.size, 0);
+  await gatherings.complete('a', Infinity, signal);
+  const next = gatherings.depart('a');
+  two();
+  assert.equal(gatherings.size, 1);
+  next();
+  assert.equal(gatherings.size, 0);
 });

@@ -94,6 +94,21 @@ test('a late stream that is refused waits for its turn before it does more work'
   assert.deepEqual(names(), [...work, ...work, through, ...work, through]);
 });
 
+test('a late stream that is refused takes the pass that was bought before its turn', async (t) => {
+  const { limiter, url, held } = await late(t, { waitMs: 200, buys: [9, 60] });
+  const { client, names } = clientFor(t);
+  const source = client.eventSource(`${url}/events`, { open: openSource });
+  const { response } = await held;
+  client.addEventListener('challenge', () => response.writeHead(429).end(), { once: true });
+  const named = next(source, 'named');
+  await client.fetch(`${url}/a`);
+  await named;
+  source.close();
+  await new Promise(setImmediate);
+  const work = ['challenge', 'solved'];
+  assert.deepEqual([names(), limiter.solved], [[...work, ...work, 'accepted'], 2]);
+});
+
 test('what comes after a late stream is sent at once, not one after the other', async (t) => {
   const { limiter, url, held } = await late(t);
   const { client } = clientFor(t);
@@ -157,7 +172,8 @@ test('an event stream that nothing has refused is kept beyond the deadline', asy
   const { client, open, says, states, names } = puppets(t);
   const source = client.eventSource('http://127.0.0.1:1/events', { open });
   const all = [];
-  for (const name of ['open', 'error']) source.addEventListener(name, (event) => all.push(event.error ?? name));
+  for (const name of ['open', 'error'])
+    source.addEventListener(name, (event) => all.push(event.error ?? name));
   // As when the server is not there.
   says('error', 0);
   t.mock.timers.tick(60_000);
@@ -213,6 +229,17 @@ test('a source of the platform that connects again and hears nothing is replaced
   source.close();
   t.mock.timers.tick(60_000);
   assert.deepEqual([states(), source.readyState], [[2, 2], 2]);
+});
+
+test('an event of the service with the name open is not taken for an opening', async (t) => {
+  const { client, made, open, says } = puppets(t);
+  const source = client.eventSource('http://127.0.0.1:1/events', { open });
+  const all = [];
+  source.addEventListener('open', ({ data = 'open' }) => all.push(data));
+  says('open', 1);
+  made[0].dispatchEvent(new MessageEvent('open', { data: 'of the service' }));
+  assert.deepEqual(all, ['open', 'of the service']);
+  source.close();
 });
 
 const PROTOCOL = ['x-pouw-pass', 'x-pouw-response', 'x-pouw-result', 'authorization', 'x-mine'];

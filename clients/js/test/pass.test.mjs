@@ -138,6 +138,14 @@ test('requests are taken for those that they resemble', () => {
   assert.equal(guess('GET', '/new', ['api']), 'api', 'there is a pass');
   for (let i = 0; i < 128; i++) policies.learn('GET', `/${i}`, 'many');
   assert.equal(guess('GET', '/api/a'), 'many', 'the oldest are forgotten');
+  const long = `/${'a'.repeat(300)}`;
+  for (const [path, policy] of [
+    [long, 'long'],
+    ['/b', 'short'],
+  ])
+    policies.learn('GET', path, policy);
+  assert.equal(guess('GET', `${long}/more`), 'long', 'only the beginning of a path counts');
+  assert.equal(guess('GET', long.slice(0, 290)), 'long');
   const name = (value) => policyOf(new Headers(value));
   assert.deepEqual(
     [

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createPouwClient } from '../dist/index.js';
+import { Origins } from '../dist/origins.js';
 import { page } from './place.mjs';
 import { unit } from './units.mjs';
 
@@ -187,16 +188,16 @@ function policies(jar) {
   };
 }
 
-test('the cookie has the pass that was bought last; others are in the header, or in the cookie when needed', async (t) => {
+test('the cookie keeps the pass that it has; others are in the header, or in the cookie when needed', async (t) => {
   const { jar } = page(t, OWN);
   const { client, sent } = answeredBy(t, policies(jar));
   for (const path of ['/a', '/b', '/a', '/b']) assert.equal((await client.fetch(path)).status, 200);
-  assert.equal(jar.get('__Host-pouw-pass'), 'b');
+  assert.equal(jar.get('__Host-pouw-pass'), 'a');
   const last = () => sent.map(([method, url, own]) => `${method} ${url.slice(-1)} ${own}`).slice(4);
-  assert.deepEqual(last(), ['GET a accept,pass', 'GET b accept']);
+  assert.deepEqual(last(), ['GET a accept', 'GET b accept,pass']);
   // A page does not see where a redirect of it leads, so it has no header.
-  assert.equal((await client.fetch('/a', json)).status, 200);
-  assert.deepEqual([last().at(-1), jar.get('__Host-pouw-pass')], ['POST a accept', 'a']);
+  assert.equal((await client.fetch('/b', json)).status, 200);
+  assert.deepEqual([last().at(-1), jar.get('__Host-pouw-pass')], ['POST b accept', 'b']);
   const opened = [];
   const open = () => {
     opened.push(jar.get('__Host-pouw-pass'));
@@ -204,10 +205,27 @@ test('the cookie has the pass that was bought last; others are in the header, or
     setImmediate(() => source.dispatchEvent(new Event('open')));
     return source;
   };
-  const source = client.eventSource('/b', { open });
+  const source = client.eventSource('/a', { open });
   await new Promise((resolve) => source.addEventListener('open', resolve));
   source.close();
-  assert.deepEqual([opened, sent.length], [['b'], 7]);
+  assert.deepEqual([opened, sent.length], [['a'], 7]);
+});
+
+test('the pass in the cookie gives way only to the next one of its policy', (t) => {
+  const { jar } = page(t, OWN);
+  const origins = new Origins(true);
+  const target = { method: 'GET', url: '/x', origin: OWN, sendsCookies: () => true };
+  const learn = (name, policy) => {
+    const headers = new Headers({ 'X-PoUW-Pass': `${name};r=9;t=60`, 'RateLimit-Policy': `"${policy}";q=1` });
+    origins.learn(target, { headers, url: '' });
+    return jar.get('__Host-pouw-pass');
+  };
+  // As the challenge page leaves it.
+  jar.set('__Host-pouw-pass', 'of-the-page');
+  assert.equal(learn('one', 'a'), 'of-the-page');
+  jar.clear();
+  const kept = [learn('two', 'b'), learn('three', 'a'), learn('four', 'b')];
+  assert.deepEqual(kept, ['two', 'two', 'four']);
 });
 
 test('a pass that another tab has put into the cookie is not removed with the own one', async (t) => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createPouwClient } from '../dist/index.js';
+import { redirectTarget } from '../dist/redirects.js';
 import { Limiter, rejection, serve } from './limiter.mjs';
 
 /** A limiter whose service redirects: `places` has status and target for each path that does. */
@@ -138,4 +139,39 @@ test("what the redirect's address says for itself is handed back, also a 403", a
   });
   const { url, client } = await redirecting(t, { '/form': [303, elsewhere] });
   assert.equal((await client.fetch(`${url}/form`, post)).status, 403);
+});
+
+test('a redirect that is followed with a pass leads to addresses of HTTP only, and gives the pass back', async (t) => {
+  const seen = [];
+  const places = { '/loop': '/loop', '/file': 'file:///etc/hosts', '/broken': 'http://[' };
+  const url = await serve(t, ({ url, headers }, response) => {
+    seen.push(headers['x-pouw-pass']);
+    const target = places[url];
+    const more = target === undefined ? {} : { Location: target };
+    response.writeHead(target ? 302 : 200, { 'X-PoUW-Pass': 'name;r=1;t=60', ...more }).end();
+  });
+  const client = createPouwClient();
+  t.after(() => client.close());
+  await client.fetch(`${url}/x`);
+  const failures = [
+    ['/loop', /more than 20 redirects/],
+    ['/file', /Location leads to "file:\/\/\/etc\/hosts", which is no http or https address/],
+    ['/broken', /Location leads to "http:\/\/\["/],
+  ];
+  for (const [path, message] of failures) {
+    await assert.rejects(
+      client.fetch(url + path),
+      (error) => error instanceof TypeError && message.test(error),
+    );
+    await client.fetch(`${url}/x`);
+    assert.equal(seen.at(-1), 'name', path);
+  }
+});
+
+test('the body of a redirect that leads nowhere is cancelled', () => {
+  let cancelled = 0;
+  const body = new ReadableStream({ cancel: () => void cancelled++ });
+  const response = new Response(body, { status: 307, headers: { Location: 'data:,x' } });
+  assert.throws(() => redirectTarget(response, { url: 'http://a.example/' }), TypeError);
+  assert.equal(cancelled, 1);
 });
