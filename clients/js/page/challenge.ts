@@ -116,7 +116,7 @@ function offer(text: string): void {
 /** Says that the wait is over, and loads the page that was asked for, unless it is on its way already. */
 function leaveNow(): void {
   if (leaving) return;
-  tell('waiting', { milliseconds: 0 });
+  tell('leaving', {});
   load();
 }
 

@@ -79,6 +79,8 @@ function makeClass(): CustomElementConstructor {
     #phase: Phase = 'idle';
     #work: Meter | undefined;
     #held: Meter | undefined;
+    /** The page is about to be left: what is shown stays until then. */
+    #leaving = false;
     #later: ReturnType<typeof setTimeout> | undefined;
     #saidAt = -Infinity;
     #connectedAt = Infinity;
@@ -191,6 +193,8 @@ function makeClass(): CustomElementConstructor {
         options,
       );
       client.addEventListener('waiting', ({ detail }) => this.#hold(detail.milliseconds), options);
+      // Of the challenge page only.
+      client.addEventListener('leaving', () => this.#leave(), options);
       client.addEventListener('accepted', () => this.#enter('accepted'), options);
       client.addEventListener(
         'failed',
@@ -201,8 +205,15 @@ function makeClass(): CustomElementConstructor {
       this.#enter(this.#phase);
     }
 
+    #leave(): void {
+      this.#leaving = true;
+      this.#held = new Meter(monotonicMs(), 0);
+      this.#enter('held');
+    }
+
     #hold(milliseconds: number): void {
       const now = monotonicMs();
+      this.#leaving = false;
       // Several requests that wait for the same end do not begin the bar again. A wait of nothing ends one that is
       // about to end.
       const left = (this.#held?.endsAt ?? 0) - now;
@@ -230,7 +241,8 @@ function makeClass(): CustomElementConstructor {
       const busy = BUSY.includes(phase);
       const meter = phase === 'held' ? this.#held : this.#work;
       const at = monotonicMs();
-      if (phase === 'held' && at > (meter?.endsAt ?? at) + GONE_MS) return this.#enter('idle');
+      const goneMs = this.#leaving ? Infinity : GONE_MS;
+      if (phase === 'held' && at > (meter?.endsAt ?? at) + goneMs) return this.#enter('idle');
       const { fraction, seconds, late } = meter?.read(at) ?? NOTHING;
       this.#box.className = phase === 'idle' ? 'idle' : busy ? '' : 'over';
       this.#bar.setAttribute('aria-label', this.#strings.label);

@@ -84,6 +84,10 @@ for (const [browser, skip] of browsers()) {
       `read out after ${report.gaps} ms`,
     );
     assert.ok(height > 4, 'the styles are in force');
+    assert.match(report.left[0], /40 seconds/);
+    assert.deepEqual(report.left.slice(1, 2), ['']);
+    assert.match(report.left[2], /^The wait is over\./);
+    assert.equal(report.left[3], true);
     assert.deepEqual(report.after, { shown: false, text: 'Done. Your request went through.' });
   });
 
