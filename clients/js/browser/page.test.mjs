@@ -146,10 +146,8 @@ test('Stop ends a burst', async (t) => {
   await page.goto(url);
   await page.locator('#burst').click();
   await page.locator('#why').waitFor();
-  const started = performance.now();
   await page.locator('#stop').click();
   await burstEnds(page);
-  assert.ok(performance.now() - started < 3_000);
   assert.equal(await status(page), 'Stopped. Requests that were already sent may still have counted.');
   assert.ok(await page.locator('#stop').isHidden());
   assert.equal(await progressText(page), '');

@@ -59,5 +59,5 @@ test('at Low difficulty and a floor of 0 the client of the paper passes at once'
 test('with the default floor it passes on the attempt after Retry-After', { skip }, async (t) => {
   const { waits, ms } = await lowTier(t);
   assert.deepEqual(waits, [2]);
-  assert.ok(ms >= 1_450 && ms < 4_000, `${ms} ms`);
+  assert.ok(ms >= 1_450, `${ms} ms`);
 });
