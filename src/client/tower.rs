@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::protocol::grpc::is_grpc;
 use crate::protocol::header;
 
 use super::passes::Passes;
@@ -36,9 +37,6 @@ use super::replay::read;
 use super::{BoxError, ClientError, Offer, Report, Terms};
 
 pub use super::replay::ResponseBody;
-
-/// How the content types of gRPC begin.
-const GRPC: &[u8] = b"application/grpc";
 
 /// Wraps a service in [`Solve`]. All services of one layer, and their clones, solve one challenge
 /// at a time.
@@ -194,7 +192,7 @@ where
 /// Puts what a request carries among its headers, and what this client can compute. Refusals of
 /// gRPC are not solved, so the header would ask for units in vain.
 pub(super) fn write_carried(carried: Carried<'_>, into: &mut HeaderMap) -> Result<(), BoxError> {
-    let is_grpc = into.get(CONTENT_TYPE).is_some_and(is_grpc);
+    let is_grpc = into.get(CONTENT_TYPE).is_some_and(|content_type| is_grpc(content_type.as_bytes()));
     let mut write = |(name, value)| -> Result<(), BoxError> {
         into.insert(HeaderName::from_static(name), HeaderValue::from_str(value)?);
         Ok(())
@@ -207,10 +205,4 @@ pub(super) fn write_carried(carried: Carried<'_>, into: &mut HeaderMap) -> Resul
         Carried::Answer(answer) => answer.into_iter().try_for_each(write),
         Carried::Pass(name) => write((header::PASS, name)),
     }
-}
-
-/// Returns whether a content type is one of gRPC.
-fn is_grpc(content_type: &HeaderValue) -> bool {
-    let start = content_type.as_bytes().get(..GRPC.len());
-    start.is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
 }

@@ -9,6 +9,9 @@
 pub mod header;
 pub mod limits;
 
+#[cfg(any(feature = "client", feature = "gate"))]
+pub(crate) mod grpc;
+
 mod by_tier;
 mod bytes;
 mod compact;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::gate::config::sizes::METADATA_BYTES_MAX;
-use crate::gate::request::head::{GRPC, is_grpc};
+use crate::protocol::grpc::{GRPC, is_grpc};
 use crate::protocol::{Reason, header};
 
 use super::decision::Refusal;

@@ -6,10 +6,11 @@
 //! know and which has little room. A client that names its abilities in `X-PoUW-Accept` can answer
 //! whatever it asks for, unless the response has neither body nor metadata.
 
+use crate::protocol::grpc::is_grpc;
 use crate::protocol::{WorkUnitOperation, header};
 
 use super::facts::Facts;
-use super::head::{Head, is_grpc};
+use super::head::Head;
 
 impl Facts {
     /// Reads from the head what the client can answer.

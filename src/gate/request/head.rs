@@ -112,14 +112,6 @@ pub(in crate::gate) fn content_length(head: &dyn Head) -> Option<u64> {
     length
 }
 
-/// Content type of gRPC, and how the content types of all its requests begin.
-pub(in crate::gate) const GRPC: &str = "application/grpc";
-
-/// Returns whether a content type is one of gRPC.
-pub(in crate::gate) fn is_grpc(content_type: &[u8]) -> bool {
-    content_type.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC.as_bytes()))
-}
-
 /// Returns whether the client waits for `100 Continue` before it sends its body.
 pub(in crate::gate) fn expects_continue(head: &dyn Head) -> bool {
     let mut expects = false;
