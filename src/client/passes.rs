@@ -178,8 +178,19 @@ impl Departed {
         &self.name
     }
 
+    /// Ends the use of the pass as the head of the response shows, which [`Passes::learn`] has
+    /// read.
+    pub(super) fn settle(self, status: u16, headers: &HeaderMap) -> Fate {
+        let fate = self.fate(status, headers);
+        match fate {
+            Fate::Kept | Fate::Elsewhere => self.keep(),
+            Fate::Refused => self.forget(),
+        }
+        fate
+    }
+
     /// Reads from the head of a response what became of the pass.
-    pub(super) fn fate(&self, status: u16, headers: &HeaderMap) -> Fate {
+    fn fate(&self, status: u16, headers: &HeaderMap) -> Fate {
         let content_type = headers.get("content-type").and_then(|value| value.to_str().ok());
         if status != 429 || !is_problem(content_type) || headers.contains_key(header::PASS) {
             return Fate::Kept;
@@ -200,7 +211,7 @@ impl Departed {
     }
 
     /// Ends the use of a pass that the server refused, and the pass itself.
-    pub(super) fn forget(mut self) {
+    fn forget(mut self) {
         self.settled = true;
         self.change(|pass| (pass.sending, pass.left) = (pass.sending.saturating_sub(1), 0));
     }

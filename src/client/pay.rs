@@ -175,42 +175,32 @@ impl Way<'_> {
             }
             let sending = attempt.send(carried);
             let sent = if first { sending.await } else { self.in_time(sending).await? };
-            let reply = match (sent, pass) {
-                (Ok(reply), Some(pass)) => {
-                    if self.settle(pass, &reply) {
-                        first = false;
-                        continue;
-                    }
-                    reply
-                }
-                (Ok(reply), None) => {
-                    self.learn(&reply);
-                    reply
-                }
-                (Err(error), pass) => {
+            let reply = match sent {
+                Ok(reply) => reply,
+                Err(error) => {
                     if let (Unanswered::NotSent(_), Some(pass)) = (&error, pass) {
                         pass.keep();
                     }
                     return Err(self.unanswered(error));
                 }
             };
-            return Ok(reply);
+            self.learn(&reply);
+            if !pass.is_some_and(|pass| self.settle(pass, &reply)) {
+                return Ok(reply);
+            }
+            first = false;
         }
     }
 
     /// Decides what became of a pass. Returns whether the request is to be sent again with another
     /// one.
     fn settle(&mut self, pass: Departed, reply: &impl Reply) -> bool {
-        self.learn(reply);
-        let fate = pass.fate(reply.status(), reply.headers());
-        if fate != Fate::Kept {
-            self.refused.push(pass.name().to_owned());
+        let name = pass.name().to_owned();
+        if pass.settle(reply.status(), reply.headers()) == Fate::Kept {
+            return false;
         }
-        match fate {
-            Fate::Kept | Fate::Elsewhere => pass.keep(),
-            Fate::Refused => pass.forget(),
-        }
-        fate != Fate::Kept && self.refused.len() <= PASSES_TRIED_MAX && self.has_pass()
+        self.refused.push(name);
+        self.refused.len() <= PASSES_TRIED_MAX && self.has_pass()
     }
 
     fn learn(&self, reply: &impl Reply) {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::protocol::header;
 
-use super::passes::{Fate, Passes};
+use super::passes::Passes;
 use super::pay::{Attempt, Carried, Payer, Reply, Unanswered};
 use super::place::Place;
 use super::redirect::Sent;
@@ -190,10 +190,7 @@ impl Client {
             passes.learn(place, response.headers());
         }
         if let Some(pass) = pass {
-            match pass.fate(response.status().as_u16(), response.headers()) {
-                Fate::Refused => pass.forget(),
-                Fate::Kept | Fate::Elsewhere => pass.keep(),
-            }
+            pass.settle(response.status().as_u16(), response.headers());
         }
         Ok(response)
     }
