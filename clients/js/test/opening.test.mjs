@@ -58,6 +58,21 @@ async function late(t, settings) {
   return { limiter, url, held };
 }
 
+/** A stream that is refused late, once a fetch has its challenge; it is open in the end, and then closed. */
+async function refusedLate(t, settings) {
+  const { limiter, url, held } = await late(t, settings);
+  const { client, names } = clientFor(t);
+  const source = client.eventSource(`${url}/events`, { open: openSource });
+  const { response } = await held;
+  client.addEventListener('challenge', () => response.writeHead(429).end(), { once: true });
+  const named = next(source, 'named');
+  await client.fetch(`${url}/a`);
+  await named;
+  source.close();
+  await new Promise(setImmediate);
+  return { limiter, names };
+}
+
 test('requests to the same origin do not wait for a stream whose headers are late', async (t) => {
   for (const opens of [true, false]) {
     const { limiter, url, held } = await late(t);
@@ -80,31 +95,13 @@ test('requests to the same origin do not wait for a stream whose headers are lat
 });
 
 test('a late stream that is refused waits for its turn before it does more work', async (t) => {
-  const { url, held } = await late(t, { waitMs: 200 });
-  const { client, names } = clientFor(t);
-  const source = client.eventSource(`${url}/events`, { open: openSource });
-  const { response } = await held;
-  client.addEventListener('challenge', () => response.writeHead(429).end(), { once: true });
-  const named = next(source, 'named');
-  await client.fetch(`${url}/a`);
-  await named;
-  source.close();
-  await new Promise(setImmediate);
+  const { names } = await refusedLate(t, { waitMs: 200 });
   const [work, through] = [['challenge', 'solved'], 'accepted'];
   assert.deepEqual(names(), [...work, ...work, through, ...work, through]);
 });
 
 test('a late stream that is refused takes the pass that was bought before its turn', async (t) => {
-  const { limiter, url, held } = await late(t, { waitMs: 200, buys: [9, 60] });
-  const { client, names } = clientFor(t);
-  const source = client.eventSource(`${url}/events`, { open: openSource });
-  const { response } = await held;
-  client.addEventListener('challenge', () => response.writeHead(429).end(), { once: true });
-  const named = next(source, 'named');
-  await client.fetch(`${url}/a`);
-  await named;
-  source.close();
-  await new Promise(setImmediate);
+  const { limiter, names } = await refusedLate(t, { waitMs: 200, buys: [9, 60] });
   const work = ['challenge', 'solved'];
   assert.deepEqual([names(), limiter.solved], [[...work, ...work, 'accepted'], 2]);
 });

@@ -45,6 +45,12 @@ fn setup(gate: fn(pouw::GateConfigBuilder) -> pouw::GateConfigBuilder) -> Setup 
     Setup { engine: |config| config.floor(ByTier::all(Duration::ZERO)), gate, ..Setup::default() }
 }
 
+/// Two policies, the second for a route.
+fn with_policy(config: pouw::GateConfigBuilder, name: &str, route: &str) -> pouw::GateConfigBuilder {
+    let policy = Policy::new(name, 1, WINDOW).route(route).answer_buys(60, DAY);
+    config.answer_buys(60, DAY).policy(policy)
+}
+
 fn bought() -> Setup {
     setup(|config| config.answer_buys(60, DAY))
 }
@@ -151,13 +157,7 @@ async fn a_ceiling_keeps_the_pass_for_the_next_window() {
 
 #[tokio::test]
 async fn each_policy_has_a_pass_of_its_own() {
-    let site = Site::new(
-        Kind::Axum,
-        &setup(|config| {
-            let other = Policy::new("other", 1, WINDOW).route("/echo").answer_buys(60, DAY);
-            config.answer_buys(60, DAY).policy(other)
-        }),
-    );
+    let site = Site::new(Kind::Axum, &setup(|config| with_policy(config, "other", "/echo")));
     let (client, challenges) = client();
     for _ in 0..10 {
         assert_eq!(status(&client, &url(&site, "/hello")).await, 200);
@@ -176,13 +176,7 @@ fn refusals(site: &Site) -> (u64, u64) {
 
 #[tokio::test]
 async fn new_paths_of_a_policy_are_sent_with_its_pass() {
-    let site = Site::new(
-        Kind::Axum,
-        &setup(|config| {
-            let items = Policy::new("items", 1, WINDOW).route("/items/*").answer_buys(60, DAY);
-            config.answer_buys(60, DAY).policy(items)
-        }),
-    );
+    let site = Site::new(Kind::Axum, &setup(|config| with_policy(config, "items", "/items/*")));
     let (client, challenges) = client();
     // The pass of the other policy ends first.
     for (path, expected) in [("/hello", 200), ("/hello", 200), ("/items/0", 404), ("/items/0", 404)] {
@@ -205,13 +199,7 @@ async fn new_paths_of_a_policy_are_sent_with_its_pass() {
 
 #[tokio::test]
 async fn methods_of_one_path_may_have_policies_of_their_own() {
-    let site = Site::new(
-        Kind::Axum,
-        &setup(|config| {
-            let post = Policy::new("post", 1, WINDOW).route("POST /echo").answer_buys(60, DAY);
-            config.answer_buys(60, DAY).policy(post)
-        }),
-    );
+    let site = Site::new(Kind::Axum, &setup(|config| with_policy(config, "post", "POST /echo")));
     let (client, _) = client();
     let url = url(&site, "/echo");
     for turn in 0..10 {
